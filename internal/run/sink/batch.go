@@ -64,7 +64,7 @@ type activeBatch struct {
 	// they do not, if the queue is empty, or if it is encodedWith.
 	sameKeysWith *pluginContext
 	retakes      int // how often the batch was taken back to be encoded again, for any reason
-	// switchVersion means that another plugin version must encode the batch, started that it is too late for that.
+	// switchVersion means that another plugin version must encode the batch, started that it must not be encoded again.
 	switchVersion bool
 	started       bool
 	remaining     int // the number of unfinished deliveries
@@ -125,9 +125,9 @@ func bytesOf(deliveries []delivery) (n int64) {
 
 func (d *delivery) isRead() bool { return d.Request.Method == "GET" || d.Request.Method == "HEAD" }
 
-func (a *activeBatch) items(j *delivery) []*item {
-	items := make([]*item, len(j.rows))
-	for n, row := range j.rows {
+func (a *activeBatch) items(d *delivery) []*item {
+	items := make([]*item, len(d.rows))
+	for n, row := range d.rows {
 		items[n] = a.batch.items[row]
 	}
 	return items
@@ -156,9 +156,10 @@ type failedRow struct {
 	err    error
 }
 
-func (f *failedRow) readBefore(w *activeBatch, row uint32) bool {
-	if w.number != f.active.number {
-		return w.number < f.active.number
+// readBefore reports whether a row of a batch was read before this one, as part of another record.
+func (f *failedRow) readBefore(active *activeBatch, row uint32) bool {
+	if active.number != f.active.number {
+		return active.number < f.active.number
 	}
-	return row < f.row && w.batch.items[row] != w.batch.items[f.row]
+	return row < f.row && active.batch.items[row] != active.batch.items[f.row]
 }

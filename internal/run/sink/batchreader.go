@@ -160,7 +160,7 @@ func (t *Task) linger() time.Duration {
 
 // poll waits for records until due. For the first ones it waits without limit, or until a finishing task is quiet.
 func (br *batchReader) poll(ctx context.Context, due time.Time, first bool) ([]*kgo.Record, error) {
-	waiting, cancel := context.WithCancel(ctx)
+	pollCtx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if first {
 		stop := make(chan struct{})
@@ -181,15 +181,15 @@ func (br *batchReader) poll(ctx context.Context, due time.Time, first bool) ([]*
 			}
 		}()
 	} else {
-		waiting, cancel = context.WithDeadline(ctx, due)
+		pollCtx, cancel = context.WithDeadline(ctx, due)
 		defer cancel()
 	}
 	for {
-		records, err := br.consumer.Poll(waiting)
+		records, err := br.consumer.Poll(pollCtx)
 		switch {
 		case len(records) > 0:
 			return records, nil
-		case ctx.Err() == nil && waiting.Err() != nil && (err == nil || errors.Is(err, context.Canceled) ||
+		case ctx.Err() == nil && pollCtx.Err() != nil && (err == nil || errors.Is(err, context.Canceled) ||
 			errors.Is(err, context.DeadlineExceeded)):
 			return nil, nil
 		case err != nil:
@@ -204,12 +204,12 @@ func (br *batchReader) poll(ctx context.Context, due time.Time, first bool) ([]*
 func (br *batchReader) buildBatch(ctx context.Context, items []*item) (*batch, error) {
 	maxBytes := br.task.o.memoryLimits().converted
 	b := br.newBatch(items, maxBytes)
-	read := make([]*item, 0, len(items))
+	inputs := make([]*item, 0, len(items))
 	br.startSpan(b, items, time.Now())
 	br.task.count.convert.Start()
-	converted := sync.OnceFunc(br.task.count.convert.Stop)
-	defer converted()
-	converting := b.span.StartChild("convert", tracing.Internal)
+	stopConvert := sync.OnceFunc(br.task.count.convert.Stop)
+	defer stopConvert()
+	convertSpan := b.span.StartChild("convert", tracing.Internal)
 	for n, i := range items {
 		if len(b.rows.Data) >= maxBytes {
 			br.leftover = items[n:]
@@ -235,37 +235,38 @@ func (br *batchReader) buildBatch(ctx context.Context, items []*item) (*batch, e
 			}
 			break
 		}
-		row.RowIndex = uint32(len(read))
+		row.RowIndex = uint32(len(inputs))
 		b.rows.Rows = append(b.rows.Rows, row)
-		read = append(read, i)
+		inputs = append(inputs, i)
 	}
-	converted()
-	converting.End(nil)
-	br.updateGrowth(b, read)
+	stopConvert()
+	convertSpan.End(nil)
+	br.updateGrowth(b, inputs)
 	br.task.o.Observer.Observe(br.task.o.Task, "", &b.rows)
-	if br.chain == nil || len(read) == 0 {
-		err := br.matchRows(b, read, nil)
-		br.task.checkTopics(b)
-		return b, err
+	var rowErrs []wit.RowError
+	if br.chain != nil && len(inputs) > 0 {
+		var err error
+		workCtx, endTransform := br.task.count.transform.Track(ctx, nil)
+		span := b.span.StartChild("transform", tracing.Internal)
+		rowErrs, err = br.transform(workCtx, &b.rows)
+		endTransform()
+		span.End(err)
+		if err != nil {
+			return nil, fmt.Errorf("transforms: %w", err)
+		}
 	}
-	workCtx, ended := br.task.count.transform.Track(ctx, nil)
-	transforming := b.span.StartChild("transform", tracing.Internal)
-	rowErrs, err := br.transform(workCtx, &b.rows)
-	ended()
-	transforming.End(err)
-	if err != nil {
-		return nil, fmt.Errorf("transforms: %w", err)
-	}
-	err = br.matchRows(b, read, rowErrs)
+	err := br.matchRows(b, inputs, rowErrs)
 	br.task.checkTopics(b)
 	return b, err
 }
 
 func (br *batchReader) newBatch(items []*item, maxBytes int) *batch {
 	size := int(float64(sizeOf(items))*br.growth*1.125) + 1<<10
-	return &batch{rows: record.Batch{Registry: br.task.o.Registry, Rows: make([]wit.Row, 0, len(items)),
-		Data: make([]byte, 0, min(size, maxBytes))},
-		recordIDs: record.RecordIDs{IDs: make([]wit.RecordID, 0, len(items))}}
+	return &batch{
+		rows: record.Batch{Registry: br.task.o.Registry, Rows: make([]wit.Row, 0, len(items)),
+			Data: make([]byte, 0, min(size, maxBytes))},
+		recordIDs: record.RecordIDs{IDs: make([]wit.RecordID, 0, len(items))},
+	}
 }
 
 func (br *batchReader) updateGrowth(b *batch, read []*item) {
@@ -314,26 +315,27 @@ func (t *Task) checkTopics(b *batch) {
 	t.o.Unmatched.observe(t.log, b.items, &b.rows, t.plugin.Opened().topics)
 }
 
-// matchRows assigns the transformed rows to their records, up to the first record that must not be skipped.
-func (br *batchReader) matchRows(b *batch, read []*item, rowErrs []wit.RowError) error {
+// matchRows assigns the transformed rows to inputs, the records that they were made of, and rejects records that
+// failed. The rows after a record that must not be skipped are dropped.
+func (br *batchReader) matchRows(b *batch, inputs []*item, rowErrs []wit.RowError) error {
 	t := br.task
-	rows := make([]uint32, len(read))
+	rowCounts := make([]uint32, len(inputs))
 	for i := range b.rows.Rows {
 		index := b.rows.Rows[i].RowIndex
-		if int(index) >= len(read) {
-			return fmt.Errorf("transforms: a row of record %d of %d", index, len(read))
+		if int(index) >= len(inputs) {
+			return fmt.Errorf("transforms: a row of record %d of %d", index, len(inputs))
 		}
-		rows[index]++
+		rowCounts[index]++
 	}
-	rejected := make([]error, len(read))
+	rejected := make([]error, len(inputs))
 	for i := range rowErrs {
-		if f := &rowErrs[i]; int(f.RowIndex) < len(read) {
+		if f := &rowErrs[i]; int(f.RowIndex) < len(inputs) {
 			rejected[f.RowIndex] = cmp.Or(rejected[f.RowIndex], error(task.RowError{Row: f}))
 		}
 	}
-	for n, i := range read {
+	for n, i := range inputs {
 		if rejected[n] == nil {
-			rejected[n] = t.o.deadLetterOf[idOf(i.record)].Rows.CheckTotal(rows[n])
+			rejected[n] = t.o.deadLetterOf[idOf(i.record)].Rows.CheckTotal(rowCounts[n])
 		}
 		if rejected[n] == nil {
 			continue
@@ -341,30 +343,30 @@ func (br *batchReader) matchRows(b *batch, read []*item, rowErrs []wit.RowError)
 		if err := t.reject(&b.outcome, i, wholeRecord, task.StageTransforms, rejected[n]); err != nil {
 			br.stopErr = err
 			br.leftover = nil
-			read = read[:n]
+			inputs = inputs[:n]
 			break
 		}
 	}
-	part := make([]uint32, len(rows))
-	remaining := make([]int, len(rows))
+	nextPart := make([]uint32, len(rowCounts))
+	remaining := make([]int, len(rowCounts))
 	kept := b.rows.Rows[:0]
 	for _, r := range b.rows.Rows {
 		n := int(r.RowIndex)
-		index := part[n]
-		part[n]++
-		if n >= len(read) || rejected[n] != nil || !t.o.deadLetterOf[idOf(read[n].record)].Rows.Contains(index) {
+		index := nextPart[n]
+		nextPart[n]++
+		if n >= len(inputs) || rejected[n] != nil || !t.o.deadLetterOf[idOf(inputs[n].record)].Rows.Contains(index) {
 			continue
 		}
 		remaining[n]++
-		b.addRecordID(read[n], index)
-		b.items = append(b.items, read[n])
+		b.addRecordID(inputs[n], index)
+		b.items = append(b.items, inputs[n])
 		r.RowIndex = uint32(len(kept))
 		kept = append(kept, r)
 	}
 	b.rows.Rows = kept
-	for n, i := range read {
+	for n, i := range inputs {
 		if rejected[n] == nil {
-			t.tracker.apply(rowsTransformed{i, rows[n], remaining[n]})
+			t.tracker.apply(rowsTransformed{i, rowCounts[n], remaining[n]})
 		}
 	}
 	return nil
@@ -399,10 +401,10 @@ func (br *batchReader) convertRecord(ctx context.Context, b *record.Batch,
 	return row, "", nil
 }
 
-func decodeValue(ctx context.Context, c convert.Converter, key bool, r *kgo.Record, data []byte,
+func decodeValue(ctx context.Context, c convert.Converter, isKey bool, r *kgo.Record, data []byte,
 	b *record.Batch) (wit.ValueSlice, error) {
 	if headerDecoder, ok := c.(convert.HeaderDecoder); ok {
-		name := convert.SchemaHeader(key)
+		name := convert.SchemaHeader(isKey)
 		for i := range slices.Backward(r.Headers) {
 			if h := &r.Headers[i]; h.Key == name {
 				return headerDecoder.DecodeBy(ctx, r.Topic, h.Value, data, b)

@@ -73,9 +73,9 @@ func (m metadata) encodeBitmap(next int64) string {
 	}
 	code := make([]byte, bitmapLength(int64(len(states))))
 	for i := range code {
-		var three [3]byte
-		copy(three[:], states[3*i:])
-		code[i] = bitmapDigits[three[0]|three[1]<<2|three[2]<<4]
+		var group [3]byte
+		copy(group[:], states[3*i:])
+		code[i] = bitmapDigits[group[0]|group[1]<<2|group[2]<<4]
 	}
 	return out + bitmapName + "=" + strconv.FormatInt(first-next, 10) + ":" + string(code)
 }
@@ -130,12 +130,12 @@ func (m *metadata) parseBitmap(next int64, text string, budget *int64) bool {
 	offset += next
 	previous := stateOpen
 	for i := range len(code) {
-		three := strings.IndexByte(bitmapDigits, code[i])
-		if three < 0 {
+		digit := strings.IndexByte(bitmapDigits, code[i])
+		if digit < 0 {
 			return false
 		}
 		for range 3 {
-			state := byte(three & 3)
+			state := byte(digit & 3)
 			list := m.list(state)
 			if state == stateInFlight || state == stateInDoubt {
 				*budget--
@@ -152,7 +152,7 @@ func (m *metadata) parseBitmap(next int64, text string, budget *int64) bool {
 			}
 			previous = state
 			offset++
-			three >>= 2
+			digit >>= 2
 		}
 	}
 	return true

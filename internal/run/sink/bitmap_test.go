@@ -16,15 +16,15 @@ import (
 // both sent and in doubt is in doubt.
 func (m metadata) meaning() string {
 	m.settled = mergeRanges(slices.Clone(m.settled))
-	var uncertain, inDoubt []offsetRange
+	var inDoubt, inFlight []offsetRange
 	for _, s := range mergeRanges(slices.Clone(m.inDoubt)) {
-		uncertain = append(uncertain, gaps(s, slices.Clone(m.settled))...)
+		inDoubt = append(inDoubt, gaps(s, slices.Clone(m.settled))...)
 	}
-	m.inDoubt = mergeRanges(uncertain)
+	m.inDoubt = mergeRanges(inDoubt)
 	for _, s := range mergeRanges(slices.Clone(m.inFlight)) {
-		inDoubt = append(inDoubt, gaps(s, slices.Concat(m.settled, m.inDoubt))...)
+		inFlight = append(inFlight, gaps(s, slices.Concat(m.settled, m.inDoubt))...)
 	}
-	m.inFlight = mergeRanges(inDoubt)
+	m.inFlight = mergeRanges(inFlight)
 	return m.encodeLists(0)
 }
 
@@ -67,9 +67,9 @@ func TestBitmapMetadata(t *testing.T) {
 			t.Fatalf("round %d: %.300q, %v; expected %.300s, found %.300s", round, text, err, n.meaning(),
 				found.meaning())
 		}
-		all := len(n.settled) + len(n.inFlight) + len(n.inDoubt)
-		if round%2 == 1 && all > 100 && !strings.Contains(text, bitmapName+"=") {
-			t.Errorf("round %d: %d ranges in lists: %.300s", round, all, text)
+		rangeCount := len(n.settled) + len(n.inFlight) + len(n.inDoubt)
+		if round%2 == 1 && rangeCount > 100 && !strings.Contains(text, bitmapName+"=") {
+			t.Errorf("round %d: %d ranges in lists: %.300s", round, rangeCount, text)
 		}
 	}
 	// A compacted record in doubt among settled ones does not prevent the dense form.
@@ -100,10 +100,10 @@ func TestBitmapMetadata(t *testing.T) {
 // and records that may have been sent are checked or wait.
 func TestListMetadataAreContinued(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		x := newWorld(&writer{each: 1000})
+		x := newWorld(&writer{rowsPerRequest: 1000})
 		x.o.BatchRows = 8000
 		x.o.InFlight = 8
-		x.group.atMost = 8000
+		x.group.maxPoll = 8000
 		settled := metadata{}
 		want := map[string]bool{}
 		for i := range int64(3000) {
@@ -115,13 +115,13 @@ func TestListMetadataAreContinued(t *testing.T) {
 				want[line] = true
 			}
 		}
-		at := topicPartition{"t", 0}
-		x.group.metadata[at] = settled.encodeLists(0)
-		x.group.committed[at] = 0
-		if n := len(x.group.metadata[at]); n < 3000 || n > kafka.MaxCommitText {
-			t.Fatalf("metadata of %d bytes", n)
+		tp := topicPartition{"t", 0}
+		x.group.metadata[tp] = settled.encodeLists(0)
+		x.group.committed[tp] = 0
+		if n := len(x.group.metadata[tp]); n < 3000 || n > kafka.MaxCommitText {
+			t.Fatalf("expected metadata of 3000 to %d bytes, found %d", kafka.MaxCommitText, n)
 		}
-		x.ok(t)
+		x.mustRun(t)
 		found := writeCounts(t, x)
 		for line := range want {
 			assert.Equal(t, 1, found[line], line)

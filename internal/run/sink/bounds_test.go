@@ -19,12 +19,15 @@ import (
 // fill it, and each record is written once.
 func TestConvertedBytesOfABatchAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const records, became = 12, 8 << 20
+		const (
+			records        = 12
+			convertedBytes = 8 << 20 // of each record
+		)
 		w := &writer{}
 		x := newWorld(w)
 		x.o.NewConverters = func() (convert.Converter, convert.Converter, error) {
 			value, err := convert.New(convert.ClassJSON, nil, convert.Options{Schemas: x.o.Registry})
-			return asIs{}, value, err
+			return bytesConverter{}, value, err
 		}
 		largest := 0
 		x.o.NewChain = func(_ context.Context) (Chain, error) {
@@ -38,21 +41,21 @@ func TestConvertedBytesOfABatchAreBounded(t *testing.T) {
 		}
 		const schema = `{"type":"array","items":{"type":"struct","fields":[{"type":"string","field":"a","default":"%s"}]}}`
 		document := fmt.Sprintf(`={"schema":`+schema+`,"payload":[{}%s]}`, strings.Repeat("d", 1<<18),
-			strings.Repeat(",{}", became>>18-1))
+			strings.Repeat(",{}", convertedBytes>>18-1))
 		var lines []string
 		for i := range records {
 			lines = append(lines, fmt.Sprint("k", i, document))
 		}
 		x.group.put("t", 0, lines...)
-		x.ok(t)
+		x.mustRun(t)
 		seen := map[string]bool{}
-		for _, r := range x.service.seen() {
+		for _, r := range x.service.bodies() {
 			seen[r] = true
 		}
-		if n := len(x.service.seen()); n != records || len(seen) != records || x.committed("t", 0) != records {
+		if n := len(x.service.bodies()); n != records || len(seen) != records || x.committed("t", 0) != records {
 			t.Errorf("expected %d records once, found %d, %d of them different", records, n, len(seen))
 		}
-		if largest < maxConvertedBytes || largest > maxConvertedBytes+2*became {
+		if largest < maxConvertedBytes || largest > maxConvertedBytes+2*convertedBytes {
 			t.Errorf("expected batches of about %d bytes, found one of %d", maxConvertedBytes, largest)
 		}
 	})
@@ -63,12 +66,11 @@ func TestConvertedBytesOfABatchAreBounded(t *testing.T) {
 func TestDeliveriesOfABatchAreBounded(t *testing.T) {
 	bulk := make([]byte, 28<<20)
 	for name, c := range map[string]struct {
-		bulk []byte
-		// bodies, not memos, are large; again: only the bodies of rows that are encoded once more are large.
-		bodies   bool
-		again    bool
+		bulk     []byte
+		bodies   bool // the bodies of the requests are large, not the memos
+		again    bool // only the rows that are encoded once more are large
 		inFlight int
-		bounded  bool
+		bounded  bool // the task fails because of the bound
 	}{
 		"memos":                   {bulk: bulk, bounded: true},
 		"bodies":                  {bulk: bulk, bodies: true, bounded: true},
@@ -78,7 +80,7 @@ func TestDeliveriesOfABatchAreBounded(t *testing.T) {
 	} {
 		runtest.Bubble(t, name, func(t *testing.T) {
 			const rows = 150
-			w := &writer{made: func(d *wit.EncodeResult, hints []wit.Hint) error {
+			w := &writer{onEncode: func(d *wit.EncodeResult, hints []wit.Hint) error {
 				if c.again && len(hints) == 0 {
 					return nil
 				}
@@ -86,11 +88,11 @@ func TestDeliveriesOfABatchAreBounded(t *testing.T) {
 					return &plugin.Trap{Function: "encode", Limit: "result.bytes", Reason: errTrap}
 				}
 				for i := range d.Ready {
-					one := &d.Ready[i]
+					ready := &d.Ready[i]
 					if c.bodies {
-						one.Request.Body = c.bulk
+						ready.Request.Body = c.bulk
 					} else {
-						one.State = c.bulk
+						ready.State = c.bulk
 					}
 				}
 				return nil
@@ -98,8 +100,8 @@ func TestDeliveriesOfABatchAreBounded(t *testing.T) {
 			x := newWorld(w)
 			x.o.BatchRows = rows
 			x.o.InFlight = max(c.inFlight, 1)
-			x.group.atMost = rows
-			x.service.slow = time.Millisecond // so that concurrent deliveries are in memory together
+			x.group.maxPoll = rows
+			x.service.delay = time.Millisecond // so that concurrent deliveries are in memory together
 			x.service.answer = func(n int, body string) (uint16, error) {
 				if c.again && !strings.HasSuffix(body, "?alone") {
 					return 409, nil

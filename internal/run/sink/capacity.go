@@ -7,16 +7,17 @@ import (
 )
 
 type inDoubtLookup interface {
-	openRanges(at topicPartition, next int64) []offsetRange
-	usedDecisions(at topicPartition, next int64) []offsetRange
-	relocatedAndKnown(at topicPartition, next int64) (moved []offsetRange, known wit.Known)
+	openRanges(tp topicPartition, next int64) []offsetRange
+	usedDecisions(tp topicPartition, next int64) []offsetRange
+	relocatedAndKnown(tp topicPartition, next int64) (relocated []offsetRange, known wit.Known)
 }
 
 const (
 	// reservedForNames is for all but the lists; only the first unsettled record may use reservedForFirst.
-	reservedForNames          = 64 + wit.MaxKnown
-	reservedForFirst          = 64
-	bitmapOverhead, splitCost = 48, 32
+	reservedForNames = 64 + wit.MaxKnown
+	reservedForFirst = 64
+	bitmapOverhead   = 48 // the name and the position of a bitmap
+	splitCost        = 32 // the names of lists next to a bitmap
 )
 
 // capacity decides whether a delivery may start: there must be room for any outcome of all started deliveries.
@@ -27,14 +28,15 @@ type capacity struct {
 	settled  []offsetRange // reused likewise
 }
 
-// fits reports whether the metadata of a partition have room for any outcome of n more rows up to maxOffset: as a
-// bitmap, or as lists, where each row adds at most one offset and separator. first permits to use the reserve.
-func (c *capacity) fits(partition *partition, n int, maxOffset int64, first bool) bool {
+// fits reports whether the metadata of a partition have room for any outcome of so many more rows up to maxOffset: as a
+// bitmap, or as lists, where each row adds at most one offset and separator. useReserve permits to use
+// reservedForFirst.
+func (c *capacity) fits(partition *partition, rows int, maxOffset int64, useReserve bool) bool {
 	limit := c.limit - reservedForNames
-	if !first {
+	if !useReserve {
 		limit -= reservedForFirst
 	}
-	if len(partition.items) > 0 && c.bitmapSize(partition, n, max(partition.maxStarted, maxOffset)) <= int64(limit) {
+	if len(partition.items) > 0 && c.bitmapSize(partition, rows, max(partition.maxStarted, maxOffset)) <= int64(limit) {
 		return true
 	}
 	c.inFlight = partition.appendPartial(c.inFlight[:0])
@@ -42,7 +44,7 @@ func (c *capacity) fits(partition *partition, n int, maxOffset int64, first bool
 	lists := metadata{inDoubt: c.inDoubt.openRanges(partition.tp, partition.baseOffset),
 		usedDecisions: c.inDoubt.usedDecisions(partition.tp, partition.baseOffset), inFlight: c.inFlight,
 		settled: c.settled}
-	return lists.listsLength(partition.baseOffset)+(partition.startedRows+n)*partition.rowCost() <= limit
+	return lists.listsLength(partition.baseOffset)+(partition.startedRows+rows)*partition.rowCost() <= limit
 }
 
 // bitmapSize returns the maximum length of the metadata with a bitmap for any outcome of n more rows up to maxOffset.
@@ -70,11 +72,11 @@ func (c *capacity) bitmapSize(partition *partition, n int, maxOffset int64) int6
 	if n := len(partition.inherited); n > 0 && listed == 0 {
 		least = min(least, bitmapLength(max(maxOffset, partition.inherited[n-1].last)-first+1))
 	}
-	decided := c.inDoubt.usedDecisions(partition.tp, partition.baseOffset)
-	if len(decided) == 0 {
+	usedDecisions := c.inDoubt.usedDecisions(partition.tp, partition.baseOffset)
+	if len(usedDecisions) == 0 {
 		return least + bitmapOverhead + reservedForFirst // leaves room for decisions
 	}
-	lists := metadata{usedDecisions: decided}.listsLength(partition.baseOffset)
+	lists := metadata{usedDecisions: usedDecisions}.listsLength(partition.baseOffset)
 	return least + bitmapOverhead + int64(lists+partition.rowCost()*(partition.startedRows+n))
 }
 
@@ -93,39 +95,38 @@ const minPortion = 64
 // be encoded again in parts. If distant offsets require lists, that is nearly twice as many with many lanes, because
 // settled ranges merge. Rows of a partition stay in order.
 func (c *capacity) portions(items []*item, rows []uint32, inFlight int) [][]uint32 {
-	type part struct {
+	type partitionShare struct {
 		rows  int
 		size  int
 		first int64
 		last  int64
 	}
-	parts := map[*partition]*part{}
+	parts := map[*partition]*partitionShare{}
 	number := 1
 	for _, row := range rows {
 		item := items[row]
-		total := parts[item.partition]
-		if total == nil {
-			total = &part{first: item.offset}
-			parts[item.partition] = total
+		share := parts[item.partition]
+		if share == nil {
+			share = &partitionShare{first: item.offset}
+			parts[item.partition] = share
 		}
-		total.rows++
-		total.last = max(total.last, item.offset)
+		share.rows++
+		share.last = max(share.last, item.offset)
 	}
-	for p, total := range parts {
+	for p, share := range parts {
 		lanes := max(inFlight, 2)
 		maxRows := max((c.limit-reservedForNames-reservedForFirst)/p.rowCost()*2*lanes/(lanes+2), minPortion)
 		// A bitmap may have room for more rows, unless their offsets are far apart.
 		budget := int64(c.limit - reservedForNames - reservedForFirst)
-		if len(p.items) > 0 && c.bitmapSize(p, total.rows, max(p.maxStarted, total.last)) <= budget {
-			maxRows = total.rows
+		if len(p.items) > 0 && c.bitmapSize(p, share.rows, max(p.maxStarted, share.last)) <= budget {
+			maxRows = share.rows
 		} else if bitmapRows := 3 * (budget - bitmapOverhead - reservedForFirst); bitmapRows > 0 &&
-			len(p.inherited) == 0 &&
-			len(c.inDoubt.usedDecisions(p.tp, p.baseOffset)) == 0 {
-			times := (total.last - total.first + bitmapRows) / bitmapRows
-			maxRows = max(maxRows, int((int64(total.rows)+times-1)/times))
+			len(p.inherited) == 0 && len(c.inDoubt.usedDecisions(p.tp, p.baseOffset)) == 0 {
+			times := (share.last - share.first + bitmapRows) / bitmapRows
+			maxRows = max(maxRows, int((int64(share.rows)+times-1)/times))
 		}
-		count := (total.rows + maxRows - 1) / maxRows
-		total.size = (total.rows + count - 1) / count
+		count := (share.rows + maxRows - 1) / maxRows
+		share.size = (share.rows + count - 1) / count
 		number = max(number, count)
 	}
 	if number == 1 {

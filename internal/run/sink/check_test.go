@@ -26,17 +26,17 @@ import (
 // accepted.
 type checker struct {
 	writer
-	// hasty makes encode ignore the hint.
+	// hasty makes Encode write rows in doubt in place of checking them.
 	hasty bool
 	// unrepeatableChecks makes its checks requests that must not be repeated.
 	unrepeatableChecks bool
 	// hints are the hints that rows were encoded with.
 	hints []string
-	// alone contains the number of bytes that came with each row that was encoded alone.
-	alone []int
-	// says replaces what settle returns for the response to a check. By default, 200 means written and 404 means
-	// missing.
-	says func(status uint16) wit.RowResult
+	// soloBytes contains the size of the data of each row that was encoded alone.
+	soloBytes []int
+	// checkResult, if not nil, returns the result of a check by the status of its response. By default, 200 means
+	// written and 404 means missing.
+	checkResult func(status uint16) wit.RowResult
 }
 
 func (c *checker) Encode(_ context.Context, context []byte, b *record.Batch, recordIDs record.RecordIDs,
@@ -45,7 +45,7 @@ func (c *checker) Encode(_ context.Context, context []byte, b *record.Batch, rec
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(b.Rows) == 1 {
-		c.alone = append(c.alone, len(b.Data))
+		c.soloBytes = append(c.soloBytes, len(b.Data))
 	}
 	for _, h := range hints {
 		hinted[h.Row] = h.Text
@@ -72,18 +72,19 @@ func (c *checker) HandleResponse(ctx context.Context, context []byte, memo []byt
 	if !strings.HasPrefix(string(memo), "look ") {
 		return c.writer.HandleResponse(ctx, context, memo, rows, response)
 	}
-	v := wit.RowResult{Written: wit.Set}
+	result := wit.RowResult{Written: wit.Set}
 	switch {
-	case c.says != nil:
-		v = c.says(response.Status)
+	case c.checkResult != nil:
+		result = c.checkResult(response.Status)
 	case response.Status == 404:
-		v = wit.RowResult{Retry: &wit.Retry{Hint: "insert"}}
+		result = wit.RowResult{Retry: &wit.Retry{Hint: "insert"}}
 	case response.Status != 200:
-		v = wit.RowResult{Retry: &wit.Retry{Error: &wit.Error{Kind: wit.ErrorTransient, Message: "answered 503"}}}
+		result = wit.RowResult{Retry: &wit.Retry{Error: &wit.Error{Kind: wit.ErrorTransient, Message: "answered 503"}}}
 	}
-	return wit.ResponseResult{Results: []wit.RowResult{v}}, nil
+	return wit.ResponseResult{Results: []wit.RowResult{result}}, nil
 }
 
+// newCheckedWorld returns a world with a plugin that checks, and the records a, b and c.
 func newCheckedWorld(c *checker) *world {
 	x := newWorldOf(&c.writer, c)
 	x.o.InFlight = 1
@@ -95,31 +96,31 @@ func newCheckedWorld(c *checker) *world {
 // more, and a failed check is repeated.
 func TestRowsInDoubtAreChecked(t *testing.T) {
 	for name, c := range map[string]struct {
-		answers []uint16 // of the checks
-		want    string
+		statuses []uint16 // of the checks
+		want     string   // the requests
 	}{
-		"there":            {[]uint16{200}, "a b look b c"},
-		"not there":        {[]uint16{404}, "a b look b b c"},
-		"checked at last":  {[]uint16{503, 503, 200}, "a b look b look b look b c"},
-		"not there, later": {[]uint16{503, 404}, "a b look b look b b c"},
+		"exists":                         {statuses: []uint16{200}, want: "a b look b c"},
+		"is missing":                     {statuses: []uint16{404}, want: "a b look b b c"},
+		"exists, after failed checks":    {statuses: []uint16{503, 503, 200}, want: "a b look b look b look b c"},
+		"is missing, after failed check": {statuses: []uint16{503, 404}, want: "a b look b look b b c"},
 	} {
 		runtest.Bubble(t, name, func(t *testing.T) {
 			x := newCheckedWorld(&checker{})
-			noAnswer := false
+			responseLost := false
 			checks := 0
 			x.service.answer = func(_ int, body string) (uint16, error) {
 				switch {
-				case body == "b" && !noAnswer:
-					noAnswer = true
+				case body == "b" && !responseLost:
+					responseLost = true
 					return 0, lostResponse()
 				case body == "look b":
 					checks++
-					return c.answers[checks-1], nil
+					return c.statuses[checks-1], nil
 				}
 				return 201, nil
 			}
-			task := x.ok(t)
-			assert.Equal(t, c.want, strings.Join(x.service.seen(), " "))
+			task := x.mustRun(t)
+			assert.Equal(t, c.want, strings.Join(x.service.bodies(), " "))
 			assert.Equal(t, 3, task.Progress().Written, "written")
 			assert.Equal(t, 3, x.committed("orders", 3), "committed")
 			if metadata := x.group.metadata[topicPartition{"orders", 3}]; strings.Contains(metadata, "u") &&
@@ -135,7 +136,7 @@ func TestRowsInDoubtAreChecked(t *testing.T) {
 // written.
 func TestRowsWithoutResponseAreInDoubtWhateverThePluginSays(t *testing.T) {
 	transient := &wit.Error{Kind: wit.ErrorTransient, Message: "no response"}
-	for name, lie := range map[string]wit.RowResult{
+	for name, wrongResult := range map[string]wit.RowResult{
 		"retry":                  {Retry: &wit.Retry{Hint: "insert"}},
 		"retry with an error":    {Retry: &wit.Retry{Error: transient}},
 		"retry with a check":     {Retry: &wit.Retry{Hint: wit.HintUncertain}},
@@ -145,7 +146,7 @@ func TestRowsWithoutResponseAreInDoubtWhateverThePluginSays(t *testing.T) {
 	} {
 		runtest.Bubble(t, name, func(t *testing.T) {
 			const records = 231
-			x := newCheckedWorld(&checker{writer: writer{blind: &lie}})
+			x := newCheckedWorld(&checker{writer: writer{lostResult: &wrongResult}})
 			x.o.InFlight = 4
 			for n := 3; n < records; n++ {
 				x.group.put("orders", 3, fmt.Sprintf("%c%d=1", 'a'+n%20, n))
@@ -168,7 +169,7 @@ func TestRowsWithoutResponseAreInDoubtWhateverThePluginSays(t *testing.T) {
 				}
 				return 201, nil
 			}
-			task := x.ok(t)
+			task := x.mustRun(t)
 			twice := 0
 			for _, writes := range written {
 				if writes > 1 {
@@ -185,15 +186,15 @@ func TestRowsWithoutResponseAreInDoubtWhateverThePluginSays(t *testing.T) {
 
 // A check without a response proves nothing, whatever the plugin says: it is repeated.
 func TestCheckWithoutResponseIsRepeated(t *testing.T) {
-	for name, lie := range map[string]wit.RowResult{
+	for name, wrongResult := range map[string]wit.RowResult{
 		"written":     {Written: wit.Set},
 		"not written": {Retry: &wit.Retry{Hint: "insert"}},
 		"unknown":     {Rejected: &wit.Error{Kind: wit.ErrorData, Message: "invalid"}},
 	} {
 		runtest.Bubble(t, name, func(t *testing.T) {
-			x := newCheckedWorld(&checker{unrepeatableChecks: true, says: func(status uint16) wit.RowResult {
+			x := newCheckedWorld(&checker{unrepeatableChecks: true, checkResult: func(status uint16) wit.RowResult {
 				if status == 0 {
-					return lie
+					return wrongResult
 				}
 				return wit.RowResult{Written: wit.Set}
 			}})
@@ -211,8 +212,8 @@ func TestCheckWithoutResponseIsRepeated(t *testing.T) {
 				}
 				return 201, nil
 			}
-			x.ok(t)
-			assert.Equal(t, "a b look b look b look b c", strings.Join(x.service.seen(), " "))
+			x.mustRun(t)
+			assert.Equal(t, "a b look b look b look b c", strings.Join(x.service.bodies(), " "))
 			assert.Equal(t, 3, x.committed("orders", 3), "committed")
 		})
 	}
@@ -220,8 +221,8 @@ func TestCheckWithoutResponseIsRepeated(t *testing.T) {
 
 // A row that cannot be checked stays in doubt, with what is known and why it was not checked; nothing is sent again.
 func TestUncheckableRowsStayInDoubt(t *testing.T) {
-	const none = wit.ErrorKind(255)
-	refusal := &wit.Error{Kind: wit.ErrorData, Message: "it is numbered by the service"}
+	const noKind = wit.ErrorKind(255)
+	rejection := &wit.Error{Kind: wit.ErrorData, Message: "it is numbered by the service"}
 	for name, c := range map[string]struct {
 		plugin *checker
 		status uint16 // of the check
@@ -229,16 +230,35 @@ func TestUncheckableRowsStayInDoubt(t *testing.T) {
 		want   string
 		kind   wit.ErrorKind // of the task's error; decides whether the task is restarted automatically
 	}{
-		"the plugin writes": {&checker{hasty: true}, 0, []string{"a", "b"},
-			"not checked: the plugin returned POST as the check: expected GET or HEAD", none},
-		"a refused check": {&checker{says: func(uint16) wit.RowResult { return wit.RowResult{Rejected: refusal} }}, 200,
-			[]string{"a", "b", "look b"}, "not checked: it is numbered by the service", wit.ErrorData},
-		"a check that fails and fails": {&checker{}, 503, []string{"a", "b", "look b", "look b", "look b", "look b"},
-			"not checked: answered 503", wit.ErrorTransient},
-		"a fault is no news": {&checker{says: func(uint16) wit.RowResult {
-			return wit.RowResult{Retry: &wit.Retry{Hint: "insert", Error: refusal}}
-		}}, 200, []string{"a", "b", "look b", "look b", "look b", "look b"},
-			"not checked: it is numbered by the service", wit.ErrorData},
+		"the plugin writes": {
+			plugin: &checker{hasty: true},
+			sent:   []string{"a", "b"},
+			want:   "not checked: the plugin returned POST as the check: expected GET or HEAD",
+			kind:   noKind,
+		},
+		"a rejected check": {
+			plugin: &checker{checkResult: func(uint16) wit.RowResult { return wit.RowResult{Rejected: rejection} }},
+			status: 200,
+			sent:   []string{"a", "b", "look b"},
+			want:   "not checked: it is numbered by the service",
+			kind:   wit.ErrorData,
+		},
+		"a check that fails each time": {
+			plugin: &checker{},
+			status: 503,
+			sent:   []string{"a", "b", "look b", "look b", "look b", "look b"},
+			want:   "not checked: answered 503",
+			kind:   wit.ErrorTransient,
+		},
+		"a check that finds an error": {
+			plugin: &checker{checkResult: func(uint16) wit.RowResult {
+				return wit.RowResult{Retry: &wit.Retry{Hint: "insert", Error: rejection}}
+			}},
+			status: 200,
+			sent:   []string{"a", "b", "look b", "look b", "look b", "look b"},
+			want:   "not checked: it is numbered by the service",
+			kind:   wit.ErrorData,
+		},
 	} {
 		for _, tolerant := range []bool{false, true} {
 			runtest.Bubble(t, name, func(t *testing.T) {
@@ -248,12 +268,12 @@ func TestUncheckableRowsStayInDoubt(t *testing.T) {
 				_, err := x.run(t)
 				runtest.Fails(t, err, `offset 1, key "b"`, "may have been written or not, and is not sent again",
 					"POST /Set may have arrived", c.want, "errors.uncertain.send=orders-3@1")
-				kind := none
+				kind := noKind
 				if f := new(wit.Error); errors.As(err, &f) {
 					kind = f.Kind
 				}
-				assert.Equal(t, c.kind, kind, "the fault's kind")
-				assert.Equal(t, c.sent, x.service.seen())
+				assert.Equal(t, c.kind, kind, "the error's kind")
+				assert.Equal(t, c.sent, x.service.bodies())
 			})
 		}
 	}
@@ -266,29 +286,29 @@ func TestOldDeliveryOfReassignedPartition(t *testing.T) {
 		x := newCheckedWorld(&checker{})
 		x.o.Once = false
 		x.o.InFlight = 1
-		at := topicPartition{"orders", 3}
+		tp := topicPartition{"orders", 3}
 		x.group.put("orders", 2, "x=1")
-		x.service.slowFor = map[string]time.Duration{"a": 10 * time.Second, "x": 10 * time.Second}
+		x.service.delayByBody = map[string]time.Duration{"a": 10 * time.Second, "x": 10 * time.Second}
 		x.service.answer = byBody(map[string]uint16{"look a": 200, "look b": 200, "look c": 404})
 		stop := runtest.Start(t, NewTask(x.o).Run)
 		runtest.Pass(5 * time.Second) // one delivery is in progress, b and c wait
-		x.group.lose(at)
+		x.group.lose(tp)
 		x.group.mu.Lock()
-		x.group.committed[at] = 0
-		x.group.metadata[at] = "sent=0-2"
+		x.group.committed[tp] = 0
+		x.group.metadata[tp] = "sent=0-2"
 		x.group.mu.Unlock()
-		x.group.assign(at)
+		x.group.assign(tp)
 		time.Sleep(time.Minute)
 		require.NoError(t, stop())
-		seen := x.service.seen()
-		for what, times := range map[string]int{"b": 0, "look b": 1, "c": 1, "look c": 1, "x": 1} {
-			found := 0
-			for _, one := range seen {
-				if one == what {
-					found++
+		seen := x.service.bodies()
+		for body, want := range map[string]int{"b": 0, "look b": 1, "c": 1, "look c": 1, "x": 1} {
+			count := 0
+			for _, sent := range seen {
+				if sent == body {
+					count++
 				}
 			}
-			assert.Equal(t, times, found, what, "in", seen)
+			assert.Equal(t, want, count, "requests", body, "in", seen)
 		}
 		assert.Equal(t, 3, x.committed("orders", 3), "committed")
 	})
@@ -301,21 +321,21 @@ func TestUncheckableRecordOfLostPartition(t *testing.T) {
 		x := newWorld(&writer{})
 		x.o.Once = false
 		x.o.InFlight = 1
-		at := topicPartition{"orders", 3}
+		tp := topicPartition{"orders", 3}
 		x.group.put("orders", 2, "x=1")
 		x.group.put("orders", 3)
-		x.group.metadata[at] = "uncertain=0"
-		x.group.committed[at] = 0
-		x.service.slow = 10 * time.Second
+		x.group.metadata[tp] = "uncertain=0"
+		x.group.committed[tp] = 0
+		x.service.delay = 10 * time.Second
 		stop := runtest.Start(t, NewTask(x.o).Run)
 		runtest.Pass(5 * time.Second) // x is in progress
 		x.group.put("orders", 3, "a=1")
 		runtest.Pass(time.Second)
-		x.group.lose(at)
+		x.group.lose(tp)
 		x.group.put("orders", 2, "y=1")
 		time.Sleep(time.Minute)
-		if err := stop(); err == nil && !slices.Contains(x.service.seen(), "y=1") {
-			t.Errorf("expected y to be written or the task to fail, found %v", x.service.seen())
+		if err := stop(); err == nil && !slices.Contains(x.service.bodies(), "y=1") {
+			t.Errorf("expected y to be written or the task to fail, found %v", x.service.bodies())
 		}
 	})
 }
@@ -324,15 +344,15 @@ func TestUncheckableRecordOfLostPartition(t *testing.T) {
 // the network prevented the check.
 func TestRestartAfterLostResponse(t *testing.T) {
 	away := &net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}
-	noAnswer := &transport.NoResponseError{Method: "POST", Target: "/Set", Cause: away}
+	noResponse := &transport.NoResponseError{Method: "POST", Target: "/Set", Cause: away}
 	for _, c := range []struct {
 		why  error
 		want bool
 	}{
-		{why: noAnswer},
-		{why: fmt.Errorf("%w (%w)", noAnswer, &wit.Error{Kind: wit.ErrorTransient})},
-		{why: &uncheckedError{noAnswer, errors.New("there is no check")}},
-		{why: &uncheckedError{noAnswer, away}, want: true},
+		{why: noResponse},
+		{why: fmt.Errorf("%w (%w)", noResponse, &wit.Error{Kind: wit.ErrorTransient})},
+		{why: &uncheckedError{noResponse, errors.New("there is no check")}},
+		{why: &uncheckedError{noResponse, away}, want: true},
 	} {
 		err := fmt.Errorf("write: %w", &recordError{item: &item{}, stage: "write", err: c.why, inDoubt: true})
 		assert.Equal(t, c.want, errors.Is(err, away), "the network in", c.why)
@@ -345,17 +365,17 @@ func TestRecordsInDoubtAreCheckedAtStart(t *testing.T) {
 		c := &checker{hasty: true}
 		x := newCheckedWorld(c)
 		x.service.answer = byBody(map[string]uint16{"b": 0, "look b": 200})
-		x.fails(t, `offset 1, key "b"`)
+		x.mustFail(t, `offset 1, key "b"`)
 		// another process, with a plugin that checks
 		c.hasty = false
 		x.o.InDoubt = nil
 		x.o.Revoked = nil
-		x.ok(t)
-		assert.Equal(t, "a b look b c", strings.Join(x.service.seen(), " "),
+		x.mustRun(t)
+		assert.Equal(t, "a b look b c", strings.Join(x.service.bodies(), " "),
 			"the requests, of which the check is the first")
-		if metadata := x.group.metadata[topicPartition{"orders", 3}]; x.committed("orders",
-			3) != 3 || (metadata != "" && strings.Contains(metadata, "1")) {
-			t.Errorf("committed %d, metadata %q", x.committed("orders", 3), metadata)
+		assert.Equal(t, 3, x.committed("orders", 3), "committed")
+		if metadata := x.metadata(topicPartition{"orders", 3}); strings.Contains(metadata, "1") {
+			t.Errorf("expected metadata without the offset 1, found %q", metadata)
 		}
 	})
 }
@@ -364,35 +384,35 @@ func TestRecordsInDoubtAreCheckedAtStart(t *testing.T) {
 // although no metadata marks them.
 func TestRecordsOfAKilledRunAreChecked(t *testing.T) {
 	for name, c := range map[string]struct {
-		look uint16 // status of the check of b
-		seen string
+		status   uint16 // of the check of b
+		requests string
 	}{
-		"there":     {200, "look a look b c"},
-		"not there": {404, "look a look b b c"},
+		"exists":     {status: 200, requests: "look a look b c"},
+		"is missing": {status: 404, requests: "look a look b b c"},
 	} {
 		runtest.Bubble(t, name, func(t *testing.T) {
 			x := newCheckedWorld(&checker{})
-			at := topicPartition{"orders", 3}
-			x.group.metadata[at] = "sent=0-1"
-			x.group.committed[at] = 0
-			x.service.answer = byBody(map[string]uint16{"look a": 200, "look b": c.look})
-			x.ok(t)
-			assert.Equal(t, c.seen, strings.Join(x.service.seen(), " "))
+			tp := topicPartition{"orders", 3}
+			x.group.metadata[tp] = "sent=0-1"
+			x.group.committed[tp] = 0
+			x.service.answer = byBody(map[string]uint16{"look a": 200, "look b": c.status})
+			x.mustRun(t)
+			assert.Equal(t, c.requests, strings.Join(x.service.bodies(), " "))
 			assert.Equal(t, 3, x.committed("orders", 3), "committed")
-			assert.Equal(t, "", x.group.metadata[at], "metadata")
+			assert.Equal(t, "", x.group.metadata[tp], "metadata")
 		})
 	}
 	synctest.Test(t, func(t *testing.T) {
-		refuses := func(uint16) wit.RowResult {
+		reject := func(uint16) wit.RowResult {
 			return wit.RowResult{Rejected: &wit.Error{Kind: wit.ErrorConflict, Message: "another one is there"}}
 		}
-		x := newCheckedWorld(&checker{says: refuses})
-		at := topicPartition{"orders", 3}
-		x.group.metadata[at] = "sent=0-1"
-		x.group.committed[at] = 0
-		x.fails(t, "an earlier run, which was killed, may have written it", "another one is there",
+		x := newCheckedWorld(&checker{checkResult: reject})
+		tp := topicPartition{"orders", 3}
+		x.group.metadata[tp] = "sent=0-1"
+		x.group.committed[tp] = 0
+		x.mustFail(t, "an earlier run, which was killed, may have written it", "another one is there",
 			"orders-3@0", "orders-3@1")
-		if seen := x.service.seen(); slices.Contains(seen, "a") {
+		if seen := x.service.bodies(); slices.Contains(seen, "a") {
 			t.Errorf("a record in doubt was sent: %s", seen)
 		}
 	})
@@ -403,14 +423,14 @@ func TestRecordsOfAKilledRunAreChecked(t *testing.T) {
 // written.
 func TestUncheckableRecordBlocksLaterOnes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &writer{each: 3}
+		w := &writer{rowsPerRequest: 3}
 		x := newWorld(w)
 		x.group.put("orders", 3, "k1=1", "k2=1", "k2=2", "k3=1")
-		at := topicPartition{"orders", 3}
-		x.group.metadata[at] = "uncertain=1"
-		x.group.committed[at] = 0
-		x.fails(t, `offset 1, key "k2"`, "it is not looked up", "orders-3@1")
-		assert.Equal(t, []string{"k1=1"}, x.service.seen(), "the requests, only of earlier records")
+		tp := topicPartition{"orders", 3}
+		x.group.metadata[tp] = "uncertain=1"
+		x.group.committed[tp] = 0
+		x.mustFail(t, `offset 1, key "k2"`, "it is not looked up", "orders-3@1")
+		assert.Equal(t, []string{"k1=1"}, x.service.bodies(), "the requests, only of earlier records")
 		assert.Equal(t, 1, x.committed("orders", 3), "offset 1 to be committed")
 	})
 }
@@ -421,10 +441,9 @@ func TestDeliveryWithRecordInDoubtFailsWhole(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		post := func(body string, rows ...uint32) wit.Delivery {
 			return wit.Delivery{Request: wit.Request{Method: "POST", Target: "/Set", Body: []byte(body)},
-				OrderingKey: 1,
-				Rows:        rows, State: []byte(body)}
+				OrderingKey: 1, Rows: rows, State: []byte(body)}
 		}
-		w := &writer{made: func(d *wit.EncodeResult, hints []wit.Hint) error {
+		w := &writer{onEncode: func(d *wit.EncodeResult, hints []wit.Hint) error {
 			if len(hints) > 0 {
 				*d = wit.EncodeResult{Ready: []wit.Delivery{post("k1=1,k2=1", 0, 2), post("k1=2", 1)}}
 			}
@@ -432,11 +451,11 @@ func TestDeliveryWithRecordInDoubtFailsWhole(t *testing.T) {
 		}}
 		x := newWorld(w)
 		x.group.put("orders", 3, "k1=1", "k1=2", "k2=1")
-		at := topicPartition{"orders", 3}
-		x.group.metadata[at] = "uncertain=2"
-		x.group.committed[at] = 0
-		x.fails(t, "orders-3@2", "the plugin returned POST as the check: expected GET or HEAD")
-		if seen := x.service.seen(); len(seen) > 0 {
+		tp := topicPartition{"orders", 3}
+		x.group.metadata[tp] = "uncertain=2"
+		x.group.committed[tp] = 0
+		x.mustFail(t, "orders-3@2", "the plugin returned POST as the check: expected GET or HEAD")
+		if seen := x.service.bodies(); len(seen) > 0 {
 			t.Errorf("expected no request, found %q", seen)
 		}
 	})
@@ -448,7 +467,7 @@ func TestDeliveryWithRecordInDoubtFailsWhole(t *testing.T) {
 func TestChecksNeedNoPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const doubts = 240
-		c := &checker{says: func(status uint16) wit.RowResult {
+		c := &checker{checkResult: func(status uint16) wit.RowResult {
 			if status == 410 { // check at another URL
 				return wit.RowResult{Retry: &wit.Retry{Hint: wit.HintUncertain}}
 			}
@@ -456,13 +475,13 @@ func TestChecksNeedNoPause(t *testing.T) {
 		}}
 		x := newWorldOf(&c.writer, c)
 		x.o.InFlight = 4
-		x.service.slow = 8 * time.Millisecond
+		x.service.delay = 8 * time.Millisecond
 		for i := range doubts {
 			x.group.put("t", 0, fmt.Sprintf("%c%d=v", 'a'+i%26, i))
 		}
-		at := topicPartition{"t", 0}
-		x.group.metadata[at] = fmt.Sprintf("sent=0-%d", doubts-1)
-		x.group.committed[at] = 0
+		tp := topicPartition{"t", 0}
+		x.group.metadata[tp] = fmt.Sprintf("sent=0-%d", doubts-1)
+		x.group.committed[tp] = 0
 		looks := map[string]int{}
 		x.service.answer = func(_ int, body string) (uint16, error) {
 			if !strings.HasPrefix(body, "look ") {
@@ -475,13 +494,13 @@ func TestChecksNeedNoPause(t *testing.T) {
 			return 404, nil
 		}
 		start := time.Now()
-		x.ok(t)
+		x.mustRun(t)
 		if elapsed := time.Since(start) - x.o.Linger; elapsed > doubts*10*time.Millisecond ||
-			len(x.service.seen()) != 4*doubts || x.committed("t", 0) != doubts {
-			t.Errorf("%d records in doubt took %v and %d requests", doubts, elapsed, len(x.service.seen()))
+			len(x.service.bodies()) != 4*doubts || x.committed("t", 0) != doubts {
+			t.Errorf("%d records in doubt took %v and %d requests", doubts, elapsed, len(x.service.bodies()))
 		}
-		if len(c.alone) < doubts || slices.Max(c.alone) > len("z239v") {
-			t.Errorf("expected %d rows, each with its own bytes, found %v", doubts, c.alone)
+		if len(c.soloBytes) < doubts || slices.Max(c.soloBytes) > len("z239v") {
+			t.Errorf("expected %d rows, each with its own bytes, found %v", doubts, c.soloBytes)
 		}
 	})
 }
@@ -490,14 +509,14 @@ func TestChecksNeedNoPause(t *testing.T) {
 type learner struct {
 	checker
 	encoded []string // the contexts that encode received
-	judging int
-	overlap bool
+	calls   int
+	overlap bool // whether calls of HandleResponse were concurrent
 }
 
 func (l *learner) Encode(ctx context.Context, context []byte, b *record.Batch, recordIDs record.RecordIDs,
 	hints []wit.Hint) (wit.EncodeResult, error) {
 	l.mu.Lock()
-	l.encoded = append(l.encoded, string(context))
+	l.contexts = append(l.contexts, string(context))
 	l.mu.Unlock()
 	return l.checker.Encode(ctx, context, b, recordIDs, hints)
 }
@@ -505,13 +524,13 @@ func (l *learner) Encode(ctx context.Context, context []byte, b *record.Batch, r
 func (l *learner) HandleResponse(_ context.Context, context []byte, _ []byte, _ []uint32,
 	_ wit.Response) (wit.ResponseResult, error) {
 	l.mu.Lock()
-	l.judging++
-	l.overlap = l.overlap || l.judging > 1
+	l.calls++
+	l.overlap = l.overlap || l.calls > 1
 	l.mu.Unlock()
 	<-time.After(time.Second) // time for further calls
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.judging--
+	l.calls--
 	return wit.ResponseResult{Results: []wit.RowResult{{Written: wit.Set}},
 		Context: wit.Ptr(append(slices.Clone(context), 'x'))}, nil
 }
@@ -526,15 +545,15 @@ func TestLearnedContextIsPassedOn(t *testing.T) {
 		x.o.InFlight = 4
 		x.o.BatchRows = 5
 		x.group.put("t", 0, "a=", "b=", "c=", "d=", "e=")
-		x.group.atMost = 5
+		x.group.maxPoll = 5
 		stop := runtest.Start(t, NewTask(x.o).Run)
 		runtest.Pass(time.Minute)
 		x.group.put("t", 0, "f=")
 		runtest.Pass(time.Minute)
 		require.NoError(t, stop())
-		if !slices.Equal(l.encoded, []string{"", "xxxxx"}) || l.overlap {
+		if !slices.Equal(l.contexts, []string{"", "xxxxx"}) || l.overlap {
 			t.Errorf("expected the second call of encode to receive %q, found %q; concurrent calls of settle: %v",
-				"xxxxx", l.encoded, l.overlap)
+				"xxxxx", l.contexts, l.overlap)
 		}
 	})
 }
@@ -549,66 +568,70 @@ func TestLearnedContextEndsWithVersionAndTask(t *testing.T) {
 		x.o.InFlight = 1
 		x.o.BatchRows = 2
 		x.group.put("t", 0, "a=", "b=", "c=", "d=", "e=", "f=", "g=", "h=", "i=", "j=", "k=", "l=")
-		x.group.atMost = 2
+		x.group.maxPoll = 2
 		x.service.answer = func(n int, _ string) (uint16, error) {
 			if n == 3 {
 				x.versions.SetCandidate(code("", after))
 			}
 			return 201, nil
 		}
-		x.ok(t)
+		x.mustRun(t)
 		hasLearned := func(context string) bool { return context != "" }
-		if !slices.ContainsFunc(before.encoded, hasLearned) {
-			t.Errorf("expected the first version to have learned, found %q", before.encoded)
+		if !slices.ContainsFunc(before.contexts, hasLearned) {
+			t.Errorf("expected the first version to have learned, found %q", before.contexts)
 		}
 		// A batch may be encoded before the responses to the previous one, and is then encoded again.
-		retry := func(what string, encoded []string) {
+		checkLearning := func(name string, contexts []string) {
 			t.Helper()
-			if len(encoded) == 0 || encoded[0] != "" || !slices.ContainsFunc(encoded, hasLearned) {
-				t.Errorf("expected %s to begin again and to learn, found %q", what, encoded)
+			if len(contexts) == 0 || contexts[0] != "" || !slices.ContainsFunc(contexts, hasLearned) {
+				t.Errorf("expected %s to begin without a learned context and to learn, found %q", name, contexts)
 			}
 		}
-		retry("the second version", after.encoded)
-		first := len(after.encoded)
+		checkLearning("the second version", after.contexts)
+		first := len(after.contexts)
 		x.group.put("t", 0, "m=", "n=", "o=", "p=")
-		x.ok(t)
-		retry("the second task", after.encoded[first:])
+		x.mustRun(t)
+		checkLearning("the second task", after.contexts[first:])
 	})
 }
 
 // A row that the plugin delays waits, but not forever.
 func TestRetryWaitsAsRequested(t *testing.T) {
 	for _, c := range []struct {
-		ms   uint32
-		want time.Duration
-	}{{0, 0}, {2500, 2500 * time.Millisecond}, {math.MaxUint32, time.Minute}} {
+		waitMs uint32
+		want   time.Duration
+	}{
+		{waitMs: 0, want: 0},
+		{waitMs: 2500, want: 2500 * time.Millisecond},
+		{waitMs: math.MaxUint32, want: time.Minute},
+	} {
 		synctest.Test(t, func(t *testing.T) {
-			w := &writer{waitMs: c.ms}
+			w := &writer{waitMs: c.waitMs}
 			x := newWorld(w)
 			x.group.put("t", 0, "a=1")
-			var at []time.Time
+			var times []time.Time
 			x.service.answer = func(n int, _ string) (uint16, error) {
-				at = append(at, time.Now())
+				times = append(times, time.Now())
 				return map[bool]uint16{true: 409, false: 201}[n == 1], nil
 			}
-			x.ok(t)
-			if len(at) != 2 || at[1].Sub(at[0]) != c.want {
-				t.Errorf("wait-ms %d: expected two requests %v apart, found %v", c.ms, c.want, at)
+			x.mustRun(t)
+			if len(times) != 2 || times[1].Sub(times[0]) != c.want {
+				t.Errorf("wait-ms %d: expected two requests %v apart, found %v", c.waitMs, c.want, times)
 			}
 		})
 	}
 }
 
-// named is a plugin that records the record IDs that encode receives with rows.
-type named struct {
+// idRecorder is a plugin that records the record IDs that encode receives with rows.
+type idRecorder struct {
 	writer
-	seen []string
+	ids []string
 }
 
-func (n *named) Encode(ctx context.Context, context []byte, b *record.Batch, recordIDs record.RecordIDs,
+func (n *idRecorder) Encode(ctx context.Context, context []byte, b *record.Batch, recordIDs record.RecordIDs,
 	hints []wit.Hint) (wit.EncodeResult, error) {
 	for i, id := range recordIDs.IDs {
-		n.seen = append(n.seen, fmt.Sprintf("%s:%s-%d@%d/%d of %d", b.Bytes(b.Rows[i].Key), recordIDs.Topics[id.Topic],
+		n.ids = append(n.ids, fmt.Sprintf("%s:%s-%d@%d/%d of %d", b.Bytes(b.Rows[i].Key), recordIDs.Topics[id.Topic],
 			id.Partition, id.Offset, id.Part, b.Rows[i].Timestamp))
 	}
 	return n.writer.Encode(ctx, context, b, recordIDs, hints)
@@ -618,7 +641,7 @@ func (n *named) Encode(ctx context.Context, context []byte, b *record.Batch, rec
 // they are encoded again: a RequestID is derived from it, and must be the same after a restart.
 func TestRowsKeepRecordIDs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := &named{}
+		n := &idRecorder{}
 		x := newWorldOf(&n.writer, n)
 		x.o.InFlight = 1
 		x.group.put("east", 1, "a=1", "b=2")
@@ -645,10 +668,10 @@ func TestRowsKeepRecordIDs(t *testing.T) {
 		x.service.answer = func(count int, _ string) (uint16, error) {
 			return map[bool]uint16{true: 409, false: 201}[count == 3], nil
 		}
-		x.ok(t)
+		x.mustRun(t)
 		want := []string{"a:east-1@0/0 of 7", "b:east-1@1/0 of 7", "b:east-1@1/1 of 7", "c:west-2@0/0 of -1",
 			"b:east-1@1/1 of 7"}
-		assert.Equal(t, want, n.seen)
+		assert.Equal(t, want, n.ids)
 	})
 }
 
@@ -660,23 +683,23 @@ func TestCheckResultIsStoredBeforeNextSend(t *testing.T) {
 		x := newWorldOf(&c.writer, c)
 		x.o.InFlight = 1
 		x.o.CommitInterval = time.Hour
-		at := topicPartition{"orders", 3}
-		x.group.put(at.topic, at.partition, "a=1", "a=merge")
+		tp := topicPartition{"orders", 3}
+		x.group.put(tp.topic, tp.partition, "a=1", "a=merge")
 		// stored by a killed run
-		x.group.committed[at] = 0
-		x.group.metadata[at] = "sent=0"
+		x.group.committed[tp] = 0
+		x.group.metadata[tp] = "sent=0"
 		merged := false
 		x.service.answer = func(_ int, body string) (uint16, error) {
 			if body == "merge a" {
 				merged = true
-				if found := x.metadata(at); x.committed(at.topic, at.partition) < 1 && !strings.Contains(found,
-					"settled=0") {
-					t.Errorf("expected the record before to be stored as settled, found %q", found)
+				metadata := x.metadata(tp)
+				if x.committed(tp.topic, tp.partition) < 1 && !strings.Contains(metadata, "settled=0") {
+					t.Errorf("expected the record before to be stored as settled, found %q", metadata)
 				}
 			}
 			return 200, nil
 		}
-		x.ok(t)
+		x.mustRun(t)
 		if !merged {
 			t.Error("expected the second record to be sent")
 		}
@@ -686,20 +709,20 @@ func TestCheckResultIsStoredBeforeNextSend(t *testing.T) {
 // knower is a plugin that learns from its first response what a check needs.
 type knower struct{ checker }
 
-const knows = "known=nabc"
+const knowledge = "known=nabc"
 
 func (k *knower) HandleResponse(ctx context.Context, _ []byte, memo []byte, rows []uint32,
 	response wit.Response) (wit.ResponseResult, error) {
 	settled, err := k.checker.HandleResponse(ctx, []byte(k.version), memo, rows, response)
 	if response.Status == 201 {
-		settled.Context = wit.Ptr([]byte(knows + "\nand more"))
+		settled.Context = wit.Ptr([]byte(knowledge + "\nand more"))
 	}
 	return settled, err
 }
 
-// newKnown returns a world in which checks need knowledge: they find a row only with it, and otherwise report it
+// newKnowingWorld returns a world in which checks need knowledge: they find a row only with it, and otherwise report it
 // missing.
-func newKnown() (x *world, k *knower) {
+func newKnowingWorld() (x *world, k *knower) {
 	k = &knower{}
 	x = newWorldOf(&k.writer, k)
 	x.o.InFlight = 1
@@ -711,14 +734,14 @@ func newKnown() (x *world, k *knower) {
 // record in doubt, in a later run and to the member that the partition is assigned to, even if that member has learned
 // nothing.
 func TestPluginContextIsStored(t *testing.T) {
-	at := topicPartition{"t", 0}
+	tp := topicPartition{"t", 0}
 	for _, name := range []string{"killed", "killed twice", "lost", "no commit at first"} {
 		runtest.Bubble(t, name, func(t *testing.T) {
-			x, k := newKnown()
+			x, k := newKnowingWorld()
 			x.o.CommitInterval = time.Hour
 			x.service.answer = func(n int, body string) (uint16, error) {
-				if n > 1 && !strings.Contains(x.metadata(at), knows) {
-					t.Errorf("%s is sent, and the metadata are %q", body, x.metadata(at))
+				if n > 1 && !strings.Contains(x.metadata(tp), knowledge) {
+					t.Errorf("%s is sent, and the metadata are %q", body, x.metadata(tp))
 				}
 				if n == 1 && name == "no commit at first" {
 					x.group.failCommits(errors.New("nobody there"))
@@ -731,32 +754,36 @@ func TestPluginContextIsStored(t *testing.T) {
 			}
 			switch name {
 			case "lost":
-				k.says = func(uint16) wit.RowResult {
+				k.checkResult = func(uint16) wit.RowResult {
 					return wit.RowResult{Rejected: &wit.Error{Kind: wit.ErrorConflict, Message: "it numbers"}}
 				}
-				x.fails(t, `offset 2, key "c"`)
+				x.mustFail(t, `offset 2, key "c"`)
 			default:
-				killed(t, x, 3)
+				runUntilKilled(t, x, 3)
 			}
-			for range map[bool]int{true: 2, false: 1}[name == "killed twice"] {
+			runs := 1
+			if name == "killed twice" {
+				runs = 2
+			}
+			for range runs {
 				x.service.answer = byBody(map[string]uint16{"look a": 503, "look b": 503, "look c": 503})
 				x.o.InDoubt = nil
 				x.o.Revoked = nil
 				k.hints = nil
-				k.says = nil
+				k.checkResult = nil
 				if _, err := x.run(t); err == nil {
 					t.Error("expected the record to be named")
 				}
 				if len(k.hints) == 0 || slices.ContainsFunc(k.hints, func(h string) bool {
-					return !strings.HasSuffix(h, ":uncertain "+knows)
+					return !strings.HasSuffix(h, ":uncertain "+knowledge)
 				}) {
 					t.Errorf("expected checks with the learned context, found %q", k.hints)
 				}
-				if text := x.metadata(at); !strings.Contains(text, knows) {
+				if text := x.metadata(tp); !strings.Contains(text, knowledge) {
 					t.Errorf("expected metadata with the learned context, found %q", text)
 				}
 			}
-			posts := slices.DeleteFunc(x.service.seen(), func(body string) bool {
+			posts := slices.DeleteFunc(x.service.bodies(), func(body string) bool {
 				return strings.HasPrefix(body, "look ")
 			})
 			assert.Equal(t, []string{"a", "b", "c"}, posts, "inserts")
@@ -767,19 +794,19 @@ func TestPluginContextIsStored(t *testing.T) {
 // A check that finds its row locked, which is not transient, is repeated for as long as errors.retry.timeout specifies.
 func TestCheckThatFindsLockWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const locked = 12
+		const lockedChecks = 12
 		checks := 0
-		x := newCheckedWorld(&checker{says: func(uint16) wit.RowResult {
+		x := newCheckedWorld(&checker{checkResult: func(uint16) wit.RowResult {
 			checks++
-			if checks <= locked {
+			if checks <= lockedChecks {
 				return wit.RowResult{Retry: &wit.Retry{Error: &wit.Error{Kind: wit.ErrorConflict, Message: "locked"}}}
 			}
 			return wit.RowResult{Written: wit.Set}
 		}})
 		x.o.Retry = task.RetryPolicy{Timeout: -1}
 		x.service.answer = byBody(map[string]uint16{"b": 0})
-		x.ok(t)
-		assert.Equal(t, locked+1, checks, "checks")
+		x.mustRun(t)
+		assert.Equal(t, lockedChecks+1, checks, "checks")
 		assert.Equal(t, 3, x.committed("orders", 3), "committed")
 	})
 }
@@ -788,9 +815,9 @@ func TestCheckThatFindsLockWaits(t *testing.T) {
 func TestFailedChecksUseUpNoAttemptsOfALock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newCheckedWorld(&checker{})
-		kept := &letters{}
+		deadLetters := &deadLetterLog{}
 		x.o.TolerateAll = true
-		x.o.DeadLetters = kept
+		x.o.DeadLetters = deadLetters
 		statuses := map[string][]uint16{"b": {0, 412, 412, 412, 201}, "look b": {503, 503, 503, 404}}
 		x.service.answer = func(_ int, body string) (uint16, error) {
 			if len(statuses[body]) == 0 {
@@ -803,8 +830,8 @@ func TestFailedChecksUseUpNoAttemptsOfALock(t *testing.T) {
 			}
 			return status, nil
 		}
-		x.ok(t)
-		assert.Equal(t, 0, len(kept.kept), "dead letters")
+		x.mustRun(t)
+		assert.Equal(t, 0, len(deadLetters.lines), "dead letters")
 		assert.Equal(t, 3, x.committed("orders", 3), "committed")
 	})
 }

@@ -46,13 +46,13 @@ func (t *Task) commitLocked(ctx context.Context) error {
 		t.tracker.apply(commitSucceeded{nil, started.number})
 		return nil
 	}
-	began := time.Now()
+	startedAt := time.Now()
 	err := t.run.consumer.Commit(ctx, started.offsets)
 	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
 		t.tracker.apply(commitFailed{started.offsets})
 		return err // the task stops; commitFinal tries again
 	}
-	t.o.Metrics.Commits.Record(began, err)
+	t.o.Metrics.Commits.Record(startedAt, err)
 	if err == nil {
 		if !t.tracker.apply(commitSucceeded{started.offsets, started.number}).ok {
 			t.log.Info("offsets not committed because their partitions were reset during the commit; trying again")

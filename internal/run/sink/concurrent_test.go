@@ -67,16 +67,16 @@ func newConcurrentWorld(seed uint64, r *rand.Rand) *concurrentWorld {
 	c.o.InDoubt = &InDoubtRecords{}
 	c.o.BatchRows = 1 + r.IntN(20)
 	c.o.InFlight = 1 + r.IntN(8)
-	c.group.atMost = 1 + r.IntN(30)
+	c.group.maxPoll = 1 + r.IntN(30)
 	c.o.Linger = 10 * time.Millisecond
 	c.o.CommitInterval = 50 * time.Millisecond
-	many := 1000
-	c.service.retry.Max = &many
+	maxRetries := 1000
+	c.service.retry.Max = &maxRetries
 	c.service.retry.MinBackoff = time.Millisecond
 	c.service.retry.MaxBackoff = 20 * time.Millisecond
-	slow := byte('a' + r.IntN(8))
-	c.service.slowBy = func(body string) time.Duration {
-		if body[0] == slow {
+	slowLane := byte('a' + r.IntN(8))
+	c.service.delayOf = func(body string) time.Duration {
+		if body[0] == slowLane {
 			return 400 * time.Millisecond
 		}
 		return 5 * time.Millisecond
@@ -86,7 +86,7 @@ func newConcurrentWorld(seed uint64, r *rand.Rand) *concurrentWorld {
 
 // version returns a version of the plugin whose context changes.
 func (c *concurrentWorld) version(n int) (*writer, *shifting) {
-	w := &writer{version: fmt.Sprint("v", n), each: 1 + c.random.IntN(3)}
+	w := &writer{version: fmt.Sprint("v", n), rowsPerRequest: 1 + c.random.IntN(3)}
 	return w, &shifting{w, rand.New(rand.NewPCG(c.seed, uint64(n)))}
 }
 
@@ -119,11 +119,11 @@ func (c *concurrentWorld) putRecords() map[string][]string {
 	for i := range 300 {
 		key := fmt.Sprintf("%c%d", 'a'+rune(c.random.IntN(6)), c.random.IntN(3))
 		values[key] = append(values[key], fmt.Sprint(i))
-		at := topicPartition{"t", int32(key[0]+key[1]) % 3} // a lane has several partitions
-		if !slices.Contains(c.partitions, at) {
-			c.partitions = append(c.partitions, at)
+		tp := topicPartition{"t", int32(key[0]+key[1]) % 3} // a lane has several partitions
+		if !slices.Contains(c.partitions, tp) {
+			c.partitions = append(c.partitions, tp)
 		}
-		c.group.put(at.topic, at.partition, fmt.Sprintf("%s=%d", key, i))
+		c.group.put(tp.topic, tp.partition, fmt.Sprintf("%s=%d", key, i))
 	}
 	return values
 }
@@ -136,14 +136,14 @@ func (c *concurrentWorld) disturb(t *testing.T, n int) {
 		c.group.setUnreachable(errors.New("nobody there"))
 		runtest.Pass(time.Duration(r.IntN(500)) * time.Millisecond)
 	}
-	at := c.partitions[r.IntN(len(c.partitions))]
+	tp := c.partitions[r.IntN(len(c.partitions))]
 	switch r.IntN(4) {
 	case 0:
-		c.group.revoke(t.Context(), at)
-		c.group.assign(at)
+		c.group.revoke(t.Context(), tp)
+		c.group.assign(tp)
 	case 1:
-		c.group.lose(at)
-		c.group.assign(at)
+		c.group.lose(tp)
+		c.group.assign(tp)
 	case 2:
 		w, s := c.version(n)
 		c.versions.SetCandidate(code(w.version, s))

@@ -45,7 +45,7 @@ func (a *activeBatch) hasKeysOf(context *pluginContext) bool {
 // encoded it, it has the queue's lanes only if both contexts give each row the same ordering key: a plugin that has
 // learned something may hash differently. With equal keys, the batch need not wait until the queue is empty, which a
 // slow response delays.
-func (a *activeBatch) setContexts(deliveries []delivery, queued *pluginContext) {
+func (a *activeBatch) setContexts(deliveries []delivery, queueContext *pluginContext) {
 	encodedWith := a.task.plugin.Opened().currentContext()
 	lanes := slices.DeleteFunc(slices.Clone(deliveries), func(d delivery) bool { return d.uncheckable != nil })
 	if len(lanes) > 0 {
@@ -56,8 +56,8 @@ func (a *activeBatch) setContexts(deliveries []delivery, queued *pluginContext) 
 	}
 	a.encodedWith = encodedWith
 	a.sameKeysWith = nil
-	if queued != nil && queued != encodedWith && a.encodesSameKeys(queued, lanes) {
-		a.sameKeysWith = queued
+	if queueContext != nil && queueContext != encodedWith && a.encodesSameKeys(queueContext, lanes) {
+		a.sameKeysWith = queueContext
 	}
 }
 

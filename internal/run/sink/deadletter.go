@@ -12,8 +12,8 @@ func (t *Task) reject(out *outcome, item *item, part int, stage task.ErrorStage,
 	if !t.o.TolerateAll {
 		return &recordError{item: item, stage: string(stage), err: err}
 	}
-	l := FailedRecord{Record: item.record, Failure: task.NewFailure(stage, err)}
-	if t.tracker.apply(rowRejected{item, part, l}).ok {
+	failed := FailedRecord{Record: item.record, Failure: task.NewFailure(stage, err)}
+	if t.tracker.apply(rowRejected{item, part, failed}).ok {
 		out.forDLQ = append(out.forDLQ, item)
 	}
 	return nil
@@ -37,8 +37,7 @@ func (t *Task) sendToDLQ(out *outcome) error {
 			t.o.Metrics.LostDeadLetters.Add(n)
 			return &recordError{item: items[0], moreRecords: len(items) - 1, stage: string(deadLetters[0].Stage),
 				err: fmt.Errorf("%w; it is not skipped, because its dead letter cannot be stored: %w",
-					deadLetters[0].Err,
-					failure)}
+					deadLetters[0].Err, failure)}
 		}
 	}
 	for n, i := range items {

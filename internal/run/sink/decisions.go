@@ -25,8 +25,7 @@ func (e *inDoubtError) Error() string {
 		them = "them"
 	}
 	message := fmt.Sprintf("%v; check whether the service has %s, then set %s=%s to send %s again, or "+
-		"%s=%s to skip %s",
-		e.error, them, sendSetting, names, them, skipSetting, names, them)
+		"%s=%s to skip %s", e.error, them, sendSetting, names, them, skipSetting, names, them)
 	if len(e.resent) > 0 {
 		message += fmt.Sprintf("; a name in %s counts once, and was used up for %s: repeat the name there to send the "+
 			"record once more", sendSetting, strings.Join(e.resent, ","))
@@ -60,24 +59,24 @@ func parseDecisions(setting string, names []string) (d decisions, err error) {
 }
 
 func parseDecision(name string) (tp topicPartition, offsets offsetRange, ok bool) {
-	n := strings.LastIndexByte(name, '@')
-	if n < 0 {
+	at := strings.LastIndexByte(name, '@')
+	if at < 0 {
 		return tp, offsets, false
 	}
-	dash := strings.LastIndexByte(name[:n], '-')
+	dash := strings.LastIndexByte(name[:at], '-')
 	if dash <= 0 {
 		return tp, offsets, false
 	}
-	partition, err := strconv.ParseInt(name[dash+1:n], 10, 32)
-	offsets, inOrder := parseOffsetRange(name[n+1:])
+	partition, err := strconv.ParseInt(name[dash+1:at], 10, 32)
+	offsets, inOrder := parseOffsetRange(name[at+1:])
 	return topicPartition{name[:dash], int32(partition)}, offsets, inOrder && err == nil && partition >= 0
 }
 
 // names returns the decisions about a partition from an offset on, as assignments to the setting.
 func (d decisions) names(setting string, tp topicPartition, from int64) (assignments []string) {
-	for _, s := range d[tp] {
-		if s.last >= from {
-			assignments = append(assignments, fmt.Sprintf("%s=%s-%d@%v", setting, tp.topic, tp.partition, s))
+	for _, offsets := range d[tp] {
+		if offsets.last >= from {
+			assignments = append(assignments, fmt.Sprintf("%s=%s-%d@%v", setting, tp.topic, tp.partition, offsets))
 		}
 	}
 	return assignments
@@ -86,8 +85,8 @@ func (d decisions) names(setting string, tp topicPartition, from int64) (assignm
 // count returns how often the setting names a record.
 func (d decisions) count(id recordID) int {
 	n := 0
-	for _, s := range d[id.topicPartition()] {
-		if s.first <= id.offset && id.offset <= s.last {
+	for _, offsets := range d[id.topicPartition()] {
+		if offsets.first <= id.offset && id.offset <= offsets.last {
 			n++
 		}
 	}

@@ -22,6 +22,8 @@ func (a *activeBatch) completesPartial(items []*item) bool {
 	return a.task.run.requestCtx.Err() == nil && a.task.tracker.checkAny(items, (*item).partiallyWritten)
 }
 
+// inDoubtUnchecked returns the error of a row in doubt that the delivery would write without a check, nil if there is
+// none.
 func (a *activeBatch) inDoubtUnchecked(delivery *delivery) error {
 	if delivery.uncheckable != nil {
 		return delivery.uncheckable.failure
@@ -53,13 +55,13 @@ func (a *activeBatch) deliverGuarded(out *outcome, delivery *delivery) (retries 
 	return retries, err
 }
 
-// deliver sends a request and handles the response. It returns the deliveries to send next for its rows, or itself if
-// it was not sent because records were revoked.
+// deliver sends a request and handles the response. It returns the deliveries to send next for its rows, or the same
+// delivery if it was not sent because records were revoked.
 func (a *activeBatch) deliver(out *outcome, delivery *delivery) ([]delivery, error) {
 	items := a.items(delivery)
-	sendable := a.task.tracker.apply(inFlightChanged{items, 1}).ok
+	sendable := a.task.tracker.apply(inFlightChanged{items: items, delta: 1}).ok
 	if sendable {
-		defer a.task.tracker.apply(inFlightChanged{items, -1})
+		defer a.task.tracker.apply(inFlightChanged{items: items, delta: -1})
 	}
 	defer a.task.tracker.apply(deliveryEnded{items})
 	if !delivery.Request.Repeatable {
@@ -100,7 +102,7 @@ func (a *activeBatch) deliver(out *outcome, delivery *delivery) ([]delivery, err
 		span.SetStatus(response.Status)
 	}
 	span.End(err)
-	var noAnswer *transport.NoResponseError
+	var noResponse *transport.NoResponseError
 	var notSent *unsentError
 	// The order matters: a request that was not sent leaves no doubt; one without a response leaves its rows in doubt.
 	switch {
@@ -108,7 +110,7 @@ func (a *activeBatch) deliver(out *outcome, delivery *delivery) ([]delivery, err
 		return a.returnUnsent(delivery), nil
 	case errors.As(err, &notSent):
 		return nil, notSent.cause
-	case errors.As(err, &noAnswer):
+	case errors.As(err, &noResponse):
 		response = wit.Response{Tag: delivery.Request.Tag, Target: delivery.Request.Target,
 			ReceivedAt: time.Now().UnixMilli()}
 	case err != nil && a.task.run.requestCtx.Err() != nil:
@@ -122,9 +124,9 @@ func (a *activeBatch) deliver(out *outcome, delivery *delivery) ([]delivery, err
 	}
 	results, err := a.interpret(delivery, response)
 	if err != nil {
-		return a.handleUnreadable(out, delivery, response, noAnswer, err)
+		return a.handleUnreadable(out, delivery, response, noResponse, err)
 	}
-	return a.handleResults(out, delivery, results, response, noAnswer)
+	return a.handleResults(out, delivery, results, response, noResponse)
 }
 
 func (a *activeBatch) returnUnsent(unsent *delivery) []delivery {
@@ -142,8 +144,8 @@ func (a *activeBatch) sendRequest(delivery *delivery, items []*item) (wit.Respon
 		sendCtx, endSend := a.task.count.send.Track(workCtx, &a.task.count.wait)
 		response, err := a.task.o.Client.Exchange(sendCtx, &delivery.Request)
 		endSend()
-		var noAnswer *transport.NoResponseError
-		if err == nil || errors.As(err, &noAnswer) || !isTransient(err) {
+		var noResponse *transport.NoResponseError
+		if err == nil || errors.As(err, &noResponse) || !isTransient(err) {
 			return response, err
 		}
 		retry, waitErr := retries.Wait(a.task.run.stopCtx)
@@ -204,11 +206,11 @@ func (a *activeBatch) awaitOwnership(items []*item) error {
 // Deliveries that start together share a commit. owned reports whether this task still owns the records.
 func (a *activeBatch) storeIntent(delivery *delivery, items []*item) (owned bool, err error) {
 	seq := max(delivery.awaitedSeq, delivery.announcedSeq)
-	decided := slices.ContainsFunc(items, func(i *item) bool { return a.task.o.InDoubt.isResent(i.record) })
+	isResend := slices.ContainsFunc(items, func(i *item) bool { return a.task.o.InDoubt.isResent(i.record) })
 	switch {
 	case delivery.announcedSeq > 0:
 		seq = max(seq, a.task.tracker.knownSeq())
-	case decided:
+	case isResend:
 		seq = a.announce(delivery)
 	case delivery.isRead():
 		return true, nil
@@ -226,7 +228,7 @@ func (a *activeBatch) storeIntent(delivery *delivery, items []*item) (owned bool
 		case errors.Is(err, kafka.ErrCommitMetadata):
 			return false, err
 		}
-		if decided && attempt >= a.task.o.Client.Retry().Times() {
+		if isResend && attempt >= a.task.o.Client.Retry().Times() {
 			return true, &recordError{item: items[0], moreRecords: len(items) - 1, err: err,
 				stage: "not sent again, because the use of " + sendSetting + " cannot be stored"}
 		}
@@ -239,24 +241,25 @@ func (a *activeBatch) storeIntent(delivery *delivery, items []*item) (owned bool
 	}
 }
 
-func (a *activeBatch) announce(j *delivery) int {
-	items := a.items(j)
+// announce uses up the decisions to send the rows again, and returns the sequence number that must be durable before
+// the delivery is sent.
+func (a *activeBatch) announce(d *delivery) int {
+	items := a.items(d)
 	for _, i := range items {
 		a.task.o.InDoubt.useDecision(idOf(i.record))
 	}
-	return a.task.tracker.apply(deliveryAnnounced{items, !j.Request.Repeatable}).number
+	return a.task.tracker.apply(deliveryAnnounced{items: items, nonRepeatable: !d.Request.Repeatable}).number
 }
 
 func (a *activeBatch) handleUnreadable(out *outcome, delivery *delivery, response wit.Response,
-	noAnswer *transport.NoResponseError,
-	err error) ([]delivery, error) {
-	if delivery.Request.Repeatable || (noAnswer == nil && wit.IsRejection(response.Status)) {
+	noResponse *transport.NoResponseError, err error) ([]delivery, error) {
+	if delivery.Request.Repeatable || (noResponse == nil && wit.IsRejection(response.Status)) {
 		return nil, a.rowsError(delivery.rows, "settle", err)
 	}
 	reason := fmt.Errorf("%s %s was answered %d, which the plugin could not interpret: %w", delivery.Request.Method,
 		transport.PrintableTarget(delivery.Request.Target), response.Status, err)
-	if noAnswer != nil {
-		reason = noAnswer
+	if noResponse != nil {
+		reason = noResponse
 	}
 	for _, row := range delivery.rows {
 		a.markInDoubt(row, reason)
@@ -322,8 +325,8 @@ func (a *activeBatch) callHandleResponse(ctx context.Context, delivery *delivery
 	if len(results) != len(delivery.rows) {
 		return nil, fmt.Errorf("expected %d results, found %d", len(delivery.rows), len(results))
 	}
-	for n, v := range results {
-		if v.Written == nil && v.Rejected == nil && v.Retry == nil {
+	for n, result := range results {
+		if result.Written == nil && result.Rejected == nil && result.Retry == nil {
 			return nil, fmt.Errorf("the plugin returned no result for row %d of %d", n+1, len(results))
 		}
 	}

@@ -60,11 +60,10 @@ const (
 	startRevoked
 )
 
-// deliveryStart counts a delivery as started if it may. Effect: start. deliveryEnded follows. idle: no other is in
-// flight.
+// deliveryStart counts a delivery as started if it may start. Effect: start. deliveryEnded follows.
 type deliveryStart struct {
 	items []*item
-	idle  bool
+	idle  bool // no other delivery is in flight
 }
 
 func (d deliveryStart) apply(l *ledger) effects {
@@ -80,10 +79,10 @@ func (d deliveryStart) apply(l *ledger) effects {
 		total := shares[i.partition]
 		shares[i.partition] = share{total.rows + 1, max(total.maxOffset, i.offset)}
 	}
-	for p, total := range shares {
+	for p, share := range shares {
 		// The first unsettled record may always start, or the metadata would never get shorter.
 		first := p.startedRows == 0 && len(p.items) > 0 && slices.Contains(d.items, p.items[0])
-		if !l.fits(p, total.rows, total.maxOffset, d.idle || first) {
+		if !l.fits(p, share.rows, share.maxOffset, d.idle || first) {
 			return effects{start: startMetadataFull}
 		}
 	}

@@ -36,8 +36,9 @@ type dispatcher struct {
 	closed     bool
 	active     []*activeBatch
 	batchEnded bool // whether a batch has ended since the last commit
-	// failure is the first error that is no record's. firstFailure is the first record in read order that cannot be
-	// written and must not be skipped. inDoubtErr ends the task when all inherited records in doubt were checked.
+	// failure ends the task without waiting for earlier records. firstFailure is the first record in read order that
+	// cannot be written and must not be skipped. inDoubtErr ends the task when all inherited records in doubt were
+	// checked.
 	failure      error
 	firstFailure *failedRow
 	inDoubtErr   error
@@ -68,9 +69,9 @@ func (d *dispatcher) run(batches <-chan *batch) error {
 			}
 			continue
 		}
-		in := batches
+		incoming := batches
 		if !d.mayReceive() || stop == nil || t.run.isEnding() || d.firstFailure != nil {
-			in = nil // never received from
+			incoming = nil // never received from
 		}
 		var graceOver <-chan time.Time
 		if d.inDoubtErr != nil && len(d.active) == 0 { // more records in doubt may follow
@@ -81,7 +82,7 @@ func (d *dispatcher) run(batches <-chan *batch) error {
 		select {
 		case handle := <-d.events:
 			handle()
-		case b, ok := <-in:
+		case b, ok := <-incoming:
 			d.setNext(b, ok)
 		case err := <-t.broken:
 			d.fail(err)
@@ -164,14 +165,15 @@ func (d *dispatcher) findUncheckable(active *activeBatch) {
 		if delivery.uncheckable == nil {
 			continue
 		}
-		if active.started = true; d.firstUncheckable == nil || d.firstUncheckable.readBefore(active, delivery.rows[0]) {
+		active.started = true
+		if d.firstUncheckable == nil || d.firstUncheckable.readBefore(active, delivery.rows[0]) {
 			d.firstUncheckable = &failedRow{active: active, row: delivery.rows[0], err: delivery.uncheckable.failure}
 		}
 	}
 }
 
 func (d *dispatcher) firstIn(s batchState) *activeBatch {
-	if i := slices.IndexFunc(d.active, func(w *activeBatch) bool { return w.state == s }); i >= 0 {
+	if i := slices.IndexFunc(d.active, func(active *activeBatch) bool { return active.state == s }); i >= 0 {
 		return d.active[i]
 	}
 	return nil
@@ -180,9 +182,9 @@ func (d *dispatcher) firstIn(s batchState) *activeBatch {
 // stop drops the batches that are not queued. finished means that nothing is in flight any more; err is then the
 // task's error.
 func (d *dispatcher) stop() (finished bool, err error) {
-	for _, w := range slices.Clone(d.active) {
-		if w.state == batchEncoded || w.state == batchWaiting {
-			d.finishBatch(w)
+	for _, active := range slices.Clone(d.active) {
+		if active.state == batchEncoded || active.state == batchWaiting {
+			d.finishBatch(active)
 		}
 	}
 	switch {
@@ -197,24 +199,27 @@ func (d *dispatcher) stop() (finished bool, err error) {
 }
 
 func (d *dispatcher) isIdle() bool {
-	return !slices.ContainsFunc(d.active, func(w *activeBatch) bool {
-		return w.state == batchQueued || w.state == batchEncoding
+	return !slices.ContainsFunc(d.active, func(active *activeBatch) bool {
+		return active.state == batchQueued || active.state == batchEncoding
 	})
 }
 
 // fits reports whether a batch may join the queue: only ordering keys of one context can be compared.
-func (d *dispatcher) fits(w *activeBatch) bool { return d.isIdle() || w.hasKeysOf(d.queue.context) }
+func (d *dispatcher) fits(active *activeBatch) bool {
+	return d.isIdle() || active.hasKeysOf(d.queue.context)
+}
 
 func (d *dispatcher) currentContext() *pluginContext { return d.task.plugin.Opened().currentContext() }
 
-// queuedContext returns the context whose ordering keys the next batch must have, nil if it need not. This is the
-// current context as soon as it gives all queued deliveries their keys.
-func (d *dispatcher) queuedContext() *pluginContext {
+// updateQueueContext sets the queue's context to the current one if all queued deliveries have keys of that, and
+// returns it: the next batch must have its ordering keys. It is nil if nothing is queued, or if the queued keys are of
+// several contexts.
+func (d *dispatcher) updateQueueContext() *pluginContext {
 	if d.isIdle() {
 		return nil
 	}
 	current := d.currentContext()
-	hasOtherKeys := func(w *activeBatch) bool { return w.state == batchQueued && !w.hasKeysOf(current) }
+	hasOtherKeys := func(active *activeBatch) bool { return active.state == batchQueued && !active.hasKeysOf(current) }
 	if !slices.ContainsFunc(d.active, hasOtherKeys) {
 		d.queue.setContext(current)
 	}
@@ -255,8 +260,8 @@ func (d *dispatcher) requeue() {
 
 // isOutdated reports whether an unsent batch must be encoded again: by another version of the plugin, or because the
 // plugin has learned something, which happens maxRepeats times at most.
-func (d *dispatcher) isOutdated(w *activeBatch) bool {
-	return d.task.plugin.UpgradePending() || (w.keyContext() != d.currentContext() && w.retakes < maxRepeats)
+func (d *dispatcher) isOutdated(active *activeBatch) bool {
+	return d.task.plugin.UpgradePending() || (active.keyContext() != d.currentContext() && active.retakes < maxRepeats)
 }
 
 func (d *dispatcher) reencode(active *activeBatch) (finished bool, err error) {
@@ -273,6 +278,7 @@ func (d *dispatcher) reencode(active *activeBatch) (finished bool, err error) {
 	return false, nil
 }
 
+// abort fails the task, drops the batches that are not queued, and returns the task's error.
 func (d *dispatcher) abort(err error) error {
 	d.fail(err)
 	_, err = d.stop()
@@ -305,9 +311,15 @@ func (d *dispatcher) startBatch(b *batch) (finished bool, err error) {
 			return true, err
 		}
 	}
-	active := &activeBatch{task: t, batch: b, number: int(t.count.batches.Add(1)),
+	active := &activeBatch{
+		task:      t,
+		batch:     b,
+		number:    int(t.count.batches.Add(1)),
 		rowStates: make([]rowState, len(b.rows.Rows)),
-		bytes:     b.bytes(), startedAt: time.Now(), rows: make([]uint32, len(b.rows.Rows))}
+		rows:      make([]uint32, len(b.rows.Rows)),
+		bytes:     b.bytes(),
+		startedAt: time.Now(),
+	}
 	for i := range active.rows {
 		active.rows[i] = uint32(i)
 	}
@@ -319,12 +331,13 @@ func (d *dispatcher) startBatch(b *batch) (finished bool, err error) {
 }
 
 func (d *dispatcher) bytes() (n int) {
-	for _, w := range d.active {
-		n += w.bytes
+	for _, active := range d.active {
+		n += active.bytes
 	}
 	return n
 }
 
+// checkCaughtUp commits, and ends the task with errDone if it has caught up.
 func (d *dispatcher) checkCaughtUp() (finished bool, err error) {
 	t := d.task
 	t.commit(t.run.requestCtx)
@@ -340,7 +353,7 @@ func (d *dispatcher) checkCaughtUp() (finished bool, err error) {
 
 // encode starts the encoding of a batch in a goroutine; onEncoded follows.
 func (d *dispatcher) encode(active *activeBatch) {
-	queued := d.queuedContext()
+	queueContext := d.updateQueueContext()
 	active.state = batchEncoding
 	active.switchVersion = false
 	go func() {
@@ -350,7 +363,7 @@ func (d *dispatcher) encode(active *activeBatch) {
 		err := guard.Do(d.task.log, "a sink task, the stage of encoding", func() (err error) {
 			deliveries, err = active.encodeBatch(&out)
 			if err == nil {
-				active.setContexts(deliveries, queued)
+				active.setContexts(deliveries, queueContext)
 			}
 			return err
 		})
@@ -374,7 +387,8 @@ func (d *dispatcher) merge(out *outcome) {
 }
 
 func (d *dispatcher) onEncoded(active *activeBatch, deliveries []delivery, err error) {
-	switch active.remaining = len(deliveries); {
+	active.remaining = len(deliveries)
+	switch {
 	case errors.Is(err, errSwitchVersion):
 		active.switchVersion = true
 		active.state = batchWaiting
@@ -419,7 +433,7 @@ func (d *dispatcher) failPartialRecords(active *activeBatch) {
 	}
 }
 
-// fail records an error that is no record's, and stops the start of deliveries.
+// fail records an error that ends the task without waiting for earlier records, and stops the start of deliveries.
 func (d *dispatcher) fail(err error) {
 	if takesPrecedence(err, d.failure) {
 		d.failure = err

@@ -28,9 +28,9 @@ func TestSlowLaneDelaysNoOtherLane(t *testing.T) {
 		x := newWorld(&writer{})
 		x.o.Once = false
 		x.o.BatchRows = 10
-		x.group.atMost = 10
-		x.service.slow = 10 * time.Millisecond
-		x.service.slowFor = map[string]time.Duration{"z=1": time.Minute}
+		x.group.maxPoll = 10
+		x.service.delay = 10 * time.Millisecond
+		x.service.delayByBody = map[string]time.Duration{"z=1": time.Minute}
 		x.group.put("t", 0, "a=1", "z=1", "z=2")
 		for i := range 300 {
 			x.group.put("t", 0, fmt.Sprintf("%c=%d", 'a'+i%20, i))
@@ -38,18 +38,17 @@ func TestSlowLaneDelaysNoOtherLane(t *testing.T) {
 		x.group.put("t", 1, "z=3")
 		stop := runtest.Start(t, NewTask(x.o).Run)
 		runtest.Pass(50 * time.Second)
-		seen := x.service.seen()
+		seen := x.service.bodies()
 		if n := len(seen); n != 302 || slices.Contains(seen, "z=2") || slices.Contains(seen, "z=3") {
 			t.Errorf("expected 302 requests, and no request of the key after the slow one, found %d: %q", n, seen)
 		}
-		at := topicPartition{"t", 0}
+		tp := topicPartition{"t", 0}
 		assert.Equal(t, 1, x.committed("t", 0), "committed")
-		assert.Equal(t, "sent=0 settled=2-301", x.metadata(at), "metadata")
+		assert.Equal(t, "sent=0 settled=2-301", x.metadata(tp), "metadata")
 		runtest.Pass(time.Minute)
-		if seen := x.service.seen(); !slices.Equal(seen[302:], []string{"z=2", "z=3"}) || x.committed("t", 0) != 303 ||
-			x.metadata(at) != "" {
-			t.Errorf("found %q, committed %d with the metadata %q", seen[302:], x.committed("t", 0), x.metadata(at))
-		}
+		assert.Equal(t, []string{"z=2", "z=3"}, x.service.bodies()[302:], "requests after the slow one")
+		assert.Equal(t, 303, x.committed("t", 0), "committed")
+		assert.Equal(t, "", x.metadata(tp), "metadata")
 		require.NoError(t, stop())
 	})
 }
@@ -61,10 +60,10 @@ func TestRowsBehindSlowLaneAreBounded(t *testing.T) {
 		x := newWorld(&writer{})
 		x.o.Once = false
 		x.o.BatchRows = 1
-		x.group.atMost = 1
+		x.group.maxPoll = 1
 		x.o.TolerateAll = true
 		value := strings.Repeat("v", size)
-		x.service.slowBy = func(body string) time.Duration {
+		x.service.delayOf = func(body string) time.Duration {
 			if body[0] == 'z' {
 				return time.Minute
 			}
@@ -77,11 +76,12 @@ func TestRowsBehindSlowLaneAreBounded(t *testing.T) {
 		task := NewTask(x.o)
 		stop := runtest.Start(t, task.Run)
 		runtest.Pass(30 * time.Second)
-		if n := len(x.service.seen()); n < maxActiveBytes/size/2 || task.tracker.bytes() > maxActiveBytes+3*size {
-			t.Errorf("%d requests, %d bytes in memory", n, task.tracker.bytes())
+		if n := len(x.service.bodies()); n < maxActiveBytes/size/2 || task.tracker.bytes() > maxActiveBytes+3*size {
+			t.Errorf("expected %d requests or more and about %d bytes in memory, found %d and %d",
+				maxActiveBytes/size/2, maxActiveBytes, n, task.tracker.bytes())
 		}
 		time.Sleep(time.Minute)
-		assert.Equal(t, 2*maxActiveBytes/size+1, len(x.service.seen()), "records written after the slow one")
+		assert.Equal(t, 2*maxActiveBytes/size+1, len(x.service.bodies()), "records written after the slow one")
 		require.NoError(t, stop())
 	})
 }
@@ -104,8 +104,8 @@ func (s *shifting) OpenSink(ctx context.Context, component string, settings []wi
 
 func (s *shifting) Encode(ctx context.Context, context []byte, b *record.Batch, recordIDs record.RecordIDs,
 	hints []wit.Hint) (wit.EncodeResult, error) {
-	own, lanes, _ := bytes.Cut(context, []byte("/"))
-	d, err := s.writer.Encode(ctx, own, b, recordIDs, hints)
+	version, lanes, _ := bytes.Cut(context, []byte("/"))
+	d, err := s.writer.Encode(ctx, version, b, recordIDs, hints)
 	for i := range d.Ready {
 		d.Ready[i].OrderingKey %= uint32(lanes[0] - '0')
 	}
@@ -114,13 +114,13 @@ func (s *shifting) Encode(ctx context.Context, context []byte, b *record.Batch, 
 
 func (s *shifting) HandleResponse(ctx context.Context, context []byte, memo []byte, rows []uint32,
 	response wit.Response) (wit.ResponseResult, error) {
-	own, _, _ := bytes.Cut(context, []byte("/"))
-	settled, err := s.writer.HandleResponse(ctx, own, memo, rows, response)
+	version, _, _ := bytes.Cut(context, []byte("/"))
+	settled, err := s.writer.HandleResponse(ctx, version, memo, rows, response)
 	s.writer.mu.Lock()
 	defer s.writer.mu.Unlock()
 	if s.random.IntN(20) == 0 {
 		lanes := []int{7, 7, 7, 1 + s.random.IntN(9)}[s.random.IntN(4)]
-		learned := fmt.Appendf(nil, "%s/%d, learned %d", own, lanes, s.random.IntN(3))
+		learned := fmt.Appendf(nil, "%s/%d, learned %d", version, lanes, s.random.IntN(3))
 		settled.Context = &learned
 	}
 	return settled, err
@@ -130,21 +130,19 @@ func (s *shifting) HandleResponse(ctx context.Context, context []byte, memo []by
 // begin with the number of lanes.
 type learning struct {
 	*shifting
-	lessons []string
-	// times counts how often rows were encoded, by value.
-	times map[string]int
-	// empty counts encodings of no rows.
-	empty int
+	lessons        []string
+	encodings      map[string]int // how often rows were encoded, by value
+	emptyEncodings int            // how often no rows were encoded
 }
 
 func (l *learning) Encode(ctx context.Context, context []byte, b *record.Batch, recordIDs record.RecordIDs,
 	hints []wit.Hint) (wit.EncodeResult, error) {
 	l.mu.Lock()
 	if len(b.Rows) == 0 {
-		l.empty++
+		l.emptyEncodings++
 	}
 	for i := range b.Rows {
-		l.times[string(b.Bytes(b.Rows[i].Value))]++
+		l.encodings[string(b.Bytes(b.Rows[i].Value))]++
 	}
 	l.mu.Unlock()
 	return l.shifting.Encode(ctx, context, b, recordIDs, hints)
@@ -152,12 +150,12 @@ func (l *learning) Encode(ctx context.Context, context []byte, b *record.Batch, 
 
 func (l *learning) HandleResponse(ctx context.Context, context []byte, memo []byte, rows []uint32,
 	response wit.Response) (wit.ResponseResult, error) {
-	own, _, _ := bytes.Cut(context, []byte("/"))
-	settled, err := l.writer.HandleResponse(ctx, own, memo, rows, response)
+	version, _, _ := bytes.Cut(context, []byte("/"))
+	settled, err := l.writer.HandleResponse(ctx, version, memo, rows, response)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.lessons) > 0 {
-		settled.Context = wit.Ptr(fmt.Appendf(nil, "%s/%s", own, l.lessons[0]))
+		settled.Context = wit.Ptr(fmt.Appendf(nil, "%s/%s", version, l.lessons[0]))
 		l.lessons = l.lessons[1:]
 	}
 	return settled, err
@@ -165,13 +163,13 @@ func (l *learning) HandleResponse(ctx context.Context, context []byte, memo []by
 
 func newLearningWorld(lessons ...string) (*world, *learning) {
 	w := &writer{}
-	l := &learning{shifting: &shifting{writer: w}, lessons: lessons, times: map[string]int{}}
+	l := &learning{shifting: &shifting{writer: w}, lessons: lessons, encodings: map[string]int{}}
 	x := newWorldOf(w, l)
 	x.o.Once = false
 	x.o.BatchRows = 10
-	x.group.atMost = 10
-	x.service.slow = 10 * time.Millisecond
-	x.service.slowFor = map[string]time.Duration{"z=0": time.Minute}
+	x.group.maxPoll = 10
+	x.service.delay = 10 * time.Millisecond
+	x.service.delayByBody = map[string]time.Duration{"z=0": time.Minute}
 	x.group.put("t", 0, "z=0")
 	return x, l
 }
@@ -192,13 +190,13 @@ func TestSlowFirstResponseDelaysNoOtherLane(t *testing.T) {
 		}
 		stop := runtest.Start(t, NewTask(x.o).Run)
 		runtest.Pass(50 * time.Second)
-		assert.Equal(t, 1+others, len(x.service.seen()), "requests, with the slow one")
+		assert.Equal(t, 1+others, len(x.service.bodies()), "requests, with the slow one")
 		time.Sleep(time.Minute)
-		assert.Equal(t, 1+rows, len(x.service.seen()), "requests in the end")
+		assert.Equal(t, 1+rows, len(x.service.bodies()), "requests in the end")
 		// When the slow response is there, rows are encoded once again.
 		x.group.put("t", 0, "a=late", "b=late", "c=late")
 		runtest.Pass(time.Minute)
-		assert.Equal(t, 3, l.times["late"], "encoded rows")
+		assert.Equal(t, 3, l.encodings["late"], "encoded rows")
 		assert.Equal(t, rows+4, x.committed("t", 0), "committed")
 		require.NoError(t, stop())
 	})
@@ -217,7 +215,7 @@ func TestBatchWithoutRequestsIsNotCompared(t *testing.T) {
 			x.group.put("t", 0, "b=~ignored")
 		}
 		runtest.Pass(2 * time.Minute)
-		assert.Equal(t, 0, l.empty, "encodings of no rows")
+		assert.Equal(t, 0, l.emptyEncodings, "encodings of no rows")
 		assert.Equal(t, 20, x.committed("t", 0), "committed")
 		require.NoError(t, stop())
 	})
@@ -232,12 +230,12 @@ func TestOtherLanesWaitForSlowResponse(t *testing.T) {
 		}
 		stop := runtest.Start(t, NewTask(x.o).Run)
 		runtest.Pass(50 * time.Second)
-		if n := len(x.service.seen()); n > 25 {
+		if n := len(x.service.bodies()); n > 25 {
 			t.Errorf("expected requests of the first batches only, found %d", n)
 		}
 		time.Sleep(time.Minute)
 		last := map[byte]int{}
-		for _, body := range x.service.seen() {
+		for _, body := range x.service.bodies() {
 			value, err := strconv.Atoi(body[2:])
 			require.NoError(t, err)
 			if value < last[body[0]] {
@@ -259,7 +257,7 @@ func TestUnsentBatchIsEncodedAgainWithinBounds(t *testing.T) {
 		}
 		x, l := newLearningWorld(lessons...)
 		x.o.BatchRows = 1
-		x.group.atMost = 1
+		x.group.maxPoll = 1
 		for i := range 200 {
 			x.group.put("t", 0, fmt.Sprintf("a=%d", i))
 		}
@@ -268,7 +266,7 @@ func TestUnsentBatchIsEncodedAgainWithinBounds(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		assert.Equal(t, 202, x.committed("t", 0), "committed")
 		// Each time it is also encoded with the context of the queue.
-		if n := l.times["waits"]; n < maxRepeats || n > 2*(maxRepeats+1) {
+		if n := l.encodings["waits"]; n < maxRepeats || n > 2*(maxRepeats+1) {
 			t.Errorf("expected the row to be encoded %d to %d times, found %d", maxRepeats, 2*(maxRepeats+1), n)
 		}
 		require.NoError(t, stop())
@@ -279,8 +277,8 @@ func TestUnsentBatchIsEncodedAgainWithinBounds(t *testing.T) {
 // own, and commits nothing for lost partitions.
 func TestNothingIsSentAfterTheSessionExpires(t *testing.T) {
 	for _, repeatable := range []bool{false, true} {
-		// paused runs a task whose session expires when the first of three requests gets its response.
-		paused := func(t *testing.T, then func(x *world)) {
+		// runPaused runs a task whose session expires when the first of three requests gets its response.
+		runPaused := func(t *testing.T, afterPause func(x *world)) {
 			synctest.Test(t, func(t *testing.T) {
 				x := newWorld(&writer{repeatable: repeatable})
 				x.o.Once = false
@@ -290,41 +288,38 @@ func TestNothingIsSentAfterTheSessionExpires(t *testing.T) {
 					if n == 1 {
 						x.group.mu.Lock()
 						defer x.group.mu.Unlock()
-						x.group.away = errors.New("no answer")
-						x.group.refuse = errors.New("unknown member")
+						x.group.membershipErr = errors.New("no answer")
+						x.group.commitErr = errors.New("unknown member")
 					}
 					return 201, nil
 				}
 				stop := runtest.Start(t, NewTask(x.o).Run)
 				time.Sleep(time.Minute)
-				assert.Equal(t, []string{"a=1"}, x.service.seen(), "repeatable", repeatable)
-				then(x)
+				assert.Equal(t, []string{"a=1"}, x.service.bodies(), "repeatable", repeatable)
+				afterPause(x)
 				require.NoError(t, stop())
 			})
 		}
-		back := func(x *world) {
+		reconnect := func(x *world) {
 			x.group.mu.Lock()
 			defer x.group.mu.Unlock()
-			x.group.away = nil
-			x.group.refuse = nil
+			x.group.membershipErr = nil
+			x.group.commitErr = nil
 		}
-		paused(t, func(x *world) { // the network was down, and the member was not expelled
-			back(x)
+		runPaused(t, func(x *world) { // the network was down, and the member was not expelled
+			reconnect(x)
 			time.Sleep(time.Minute)
-			if found := x.service.seen(); !slices.Equal(found, []string{"a=1", "a=2", "a=3"}) || x.committed("t",
-				0) != 3 {
-				t.Errorf("repeatable %v: expected all records to be written, found %v, committed %d", repeatable, found,
-					x.committed("t", 0))
-			}
+			assert.Equal(t, []string{"a=1", "a=2", "a=3"}, x.service.bodies(), "repeatable", repeatable)
+			assert.Equal(t, 3, x.committed("t", 0), "committed, repeatable", repeatable)
 		})
-		paused(t, func(x *world) { // another member writes them
+		runPaused(t, func(x *world) { // another member writes them
 			x.group.lose(topicPartition{"t", 0})
-			back(x)
+			reconnect(x)
 			time.Sleep(time.Minute)
-			assert.Equal(t, 1, len(x.service.seen()), "requests")
+			assert.Equal(t, 1, len(x.service.bodies()), "requests")
 			assert.Equal(t, 0, x.committed("t", 0), "committed")
 		})
-		paused(t, func(*world) {}) // a stop does not wait for the group
+		runPaused(t, func(*world) {}) // a stop does not wait for the group
 	}
 }
 
@@ -338,14 +333,14 @@ func TestPutBackFreesMetadataSpace(t *testing.T) {
 	task.run = &runContext{stopCtx: t.Context(), startCtx: ending, requestCtx: t.Context(), fail: fail}
 	d := newDispatcher(task)
 	p := &partition{tp: topicPartition{"t", 0}, startedRows: 1}
-	w := &activeBatch{task: task, rowStates: make([]rowState, 2), batch: &batch{}}
+	active := &activeBatch{task: task, rowStates: make([]rowState, 2), batch: &batch{}}
 	lanes := make([]*lane, 2)
 	for n := range lanes {
-		w.batch.items = append(w.batch.items, &item{partition: p, record: &kgo.Record{Offset: int64(n)},
+		active.batch.items = append(active.batch.items, &item{partition: p, record: &kgo.Record{Offset: int64(n)},
 			offset: int64(n), remaining: 1})
-		j := delivery{active: w}
-		j.rows = []uint32{uint32(n)}
-		lanes[n] = &lane{deliveries: []delivery{j}}
+		unsent := delivery{active: active}
+		unsent.rows = []uint32{uint32(n)}
+		lanes[n] = &lane{deliveries: []delivery{unsent}}
 	}
 	d.announced = lanes[1:]
 	d.queue.push(lanes[0])
@@ -360,26 +355,26 @@ func TestPutBackFreesMetadataSpace(t *testing.T) {
 // A version that takes over encodes each batch of which nothing was sent, also if deliveries of it are announced: these
 // are put back. It arrives while the second of five batches is sent, at each of its requests in turn.
 func TestAnnouncedBatchIsTakenOver(t *testing.T) {
-	for at := 11; at < 19; at++ {
+	for request := 11; request < 19; request++ {
 		synctest.Test(t, func(t *testing.T) {
 			next := &writer{version: "2", topics: []string{"t"}}
 			x := newWorld(&writer{version: "1", topics: []string{"t"}})
 			x.o.BatchRows = 10
-			x.group.atMost = 10
+			x.group.maxPoll = 10
 			x.o.InFlight = 2
-			x.service.slow = time.Millisecond
+			x.service.delay = time.Millisecond
 			for n := range 50 {
 				x.group.put("t", 0, fmt.Sprintf("%c=v", 'A'+n)) // lanes are those of the first letter
 			}
 			x.service.answer = func(n int, _ string) (uint16, error) {
-				if n == at {
+				if n == request {
 					x.versions.SetCandidate(code(next.version, next))
 				}
 				return 201, nil
 			}
-			x.ok(t)
-			assert.Equal(t, 50, len(x.service.seen()), "requests")
-			assert.Equal(t, 30, next.encoded)
+			x.mustRun(t)
+			assert.Equal(t, 50, len(x.service.bodies()), "requests")
+			assert.Equal(t, 30, next.encoded, "rows that the new version encoded")
 		})
 	}
 }

@@ -145,7 +145,7 @@ func (a *activeBatch) callEncode(opened *openedVersion, rows []uint32, hints []w
 	policy versionPolicy) (encoded encodeResult, err error) {
 	part, recordIDs := a.subset(rows)
 	encoded.opened = opened
-	began := time.Now()
+	startedAt := time.Now()
 	for attempt, reopened := 0, false; ; {
 		a.task.count.encode.Start()
 		err = task.Do(a.task.run.requestCtx, encoded.opened.code, func(p Writer) error {
@@ -168,7 +168,7 @@ func (a *activeBatch) callEncode(opened *openedVersion, rows []uint32, hints []w
 				"version", encoded.opened.code.Version(), "error", err)
 			return encoded, errSwitchVersion
 		case isTransient(err) && (attempt < a.task.o.Client.Retry().Times() ||
-			a.task.o.Retry.Allows(time.Since(began))):
+			a.task.o.Retry.Allows(time.Since(startedAt))):
 			attempt++
 			if err := a.task.o.Client.Retry().Wait(a.task.run.stopCtx, 0); err != nil {
 				return encoded, err

@@ -10,6 +10,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// recordError is the failure of a record. It ends the task.
 type recordError struct {
 	item        *item
 	moreRecords int // counts the further records of its delivery

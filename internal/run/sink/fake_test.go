@@ -24,30 +24,30 @@ import (
 
 // group is Kafka for one member: partitions with records, and committed offsets.
 type group struct {
-	mu        sync.Mutex
-	logs      map[topicPartition][]*kgo.Record
-	at        map[topicPartition]int64
-	committed map[topicPartition]int64
-	metadata  map[topicPartition]string
-	owned     map[topicPartition]bool
-	commits   int
-	wake      chan struct{}
-	events    kafka.Rebalances
-	atMost    int
-	refuse    error // commits fail with it
-	away      error // nobody can say whether the member is one
-	longest   int   // of the metadata, in bytes
-	takes     int   // the longest text that brokers take; 0: kafka.MaxCommitText
-	// found replaces the stored metadata at the next assignment.
-	found map[topicPartition]kafka.CommitMetadata
-	// stored, if not nil, is called with what is stored.
-	stored func(next int64, metadata string)
+	mu              sync.Mutex
+	logs            map[topicPartition][]*kgo.Record
+	positions       map[topicPartition]int64
+	committed       map[topicPartition]int64
+	metadata        map[topicPartition]string
+	owned           map[topicPartition]bool
+	commits         int
+	wake            chan struct{}
+	events          kafka.Rebalances
+	maxPoll         int
+	commitErr       error // the result of commits
+	membershipErr   error // the result of membership checks
+	longestMetadata int   // in bytes
+	metadataLimit   int   // that brokers accept, in bytes; zero means kafka.MaxCommitText
+	// nextMetadata replaces what is known of the stored metadata, except its text, at the next assignment.
+	nextMetadata map[topicPartition]kafka.CommitMetadata
+	// onStore, if not nil, is called with each stored offset and its metadata.
+	onStore func(next int64, metadata string)
 }
 
 func newGroup() *group {
-	return &group{logs: map[topicPartition][]*kgo.Record{}, at: map[topicPartition]int64{},
+	return &group{logs: map[topicPartition][]*kgo.Record{}, positions: map[topicPartition]int64{},
 		committed: map[topicPartition]int64{}, metadata: map[topicPartition]string{}, owned: map[topicPartition]bool{},
-		wake: make(chan struct{}, 1), atMost: 100}
+		wake: make(chan struct{}, 1), maxPoll: 100}
 }
 
 // put appends records `key=value` to a partition; `key` alone is a tombstone.
@@ -56,10 +56,10 @@ func (g *group) put(topic string, partition int32, lines ...string) {
 	defer g.mu.Unlock()
 	p := topicPartition{topic, partition}
 	for _, line := range lines {
-		key, value, more := strings.Cut(line, "=")
+		key, value, hasValue := strings.Cut(line, "=")
 		r := &kgo.Record{Topic: topic, Partition: partition, Offset: int64(len(g.logs[p])), Key: []byte(key),
 			Timestamp: time.UnixMilli(7)}
-		if more {
+		if hasValue {
 			r.Value = []byte(value)
 		}
 		g.logs[p] = append(g.logs[p], r)
@@ -67,25 +67,25 @@ func (g *group) put(topic string, partition int32, lines ...string) {
 	if g.logs[p] == nil {
 		g.logs[p] = []*kgo.Record{}
 	}
-	g.ring()
+	g.wakePoll()
 }
 
 // failCommits makes commits fail from now on; nil makes them succeed.
 func (g *group) failCommits(err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.refuse = err
+	g.commitErr = err
 }
 
 // setUnreachable makes commits and membership checks fail; nil makes the group reachable.
 func (g *group) setUnreachable(err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.refuse = err
-	g.away = err
+	g.commitErr = err
+	g.membershipErr = err
 }
 
-func (g *group) ring() {
+func (g *group) wakePoll() {
 	select {
 	case g.wake <- struct{}{}:
 	default:
@@ -100,6 +100,7 @@ func (g *group) join(_ []string, r kafka.Rebalances) (Consumer, error) {
 	return g, nil
 }
 
+// assign assigns a partition, which continues at the committed offset.
 func (g *group) assign(p topicPartition) {
 	g.events.Assigned(map[string][]int32{p.topic: {p.partition}})
 	g.mu.Lock()
@@ -109,21 +110,21 @@ func (g *group) assign(p topicPartition) {
 	if !ok {
 		next = -1
 	}
-	found, moved := g.found[p]
-	if !moved {
-		found = kafka.CommitMetadata{WrittenFor: next, Verified: true, End: int64(len(g.logs[p]))}
+	stored, ok := g.nextMetadata[p]
+	if !ok {
+		stored = kafka.CommitMetadata{WrittenFor: next, Verified: true, End: int64(len(g.logs[p]))}
 	}
-	delete(g.found, p)
-	found.Text = metadata
-	g.events.Committed(p.topic, p.partition, next, found)
+	delete(g.nextMetadata, p)
+	stored.Text = metadata
+	g.events.Committed(p.topic, p.partition, next, stored)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.at[p] = g.committed[p]
+	g.positions[p] = g.committed[p]
 	g.owned[p] = true
 	if g.committed[p] > int64(len(g.logs[p])) {
-		g.at[p] = 0 // auto.offset.reset=earliest
+		g.positions[p] = 0 // auto.offset.reset=earliest
 	}
-	g.ring()
+	g.wakePoll()
 }
 
 // revoke revokes a partition, as a rebalance does.
@@ -145,7 +146,7 @@ func (g *group) lose(p topicPartition) {
 
 func (g *group) Poll(ctx context.Context) ([]*kgo.Record, error) {
 	for {
-		if out := g.polled(); len(out) > 0 {
+		if out := g.nextRecords(); len(out) > 0 {
 			return out, nil
 		}
 		select {
@@ -156,7 +157,7 @@ func (g *group) Poll(ctx context.Context) ([]*kgo.Record, error) {
 	}
 }
 
-func (g *group) polled() []*kgo.Record {
+func (g *group) nextRecords() []*kgo.Record {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	var tps []topicPartition
@@ -166,9 +167,9 @@ func (g *group) polled() []*kgo.Record {
 	slices.SortFunc(tps, func(a, b topicPartition) int { return int(a.partition - b.partition) })
 	var out []*kgo.Record
 	for _, p := range tps {
-		for g.at[p] < int64(len(g.logs[p])) && len(out) < g.atMost {
-			out = append(out, g.logs[p][g.at[p]])
-			g.at[p]++
+		for g.positions[p] < int64(len(g.logs[p])) && len(out) < g.maxPoll {
+			out = append(out, g.logs[p][g.positions[p]])
+			g.positions[p]++
 		}
 	}
 	return out
@@ -183,33 +184,35 @@ func (g *group) Commit(_ context.Context, offsets kafka.Offsets) error {
 // commit is Commit for callers that hold mu.
 func (g *group) commit(offsets kafka.Offsets) error {
 	g.commits++
-	if g.refuse != nil {
-		return g.refuse
+	if g.commitErr != nil {
+		return g.commitErr
 	}
 	limit := kafka.MaxCommitText
-	if g.takes > 0 {
-		limit = g.takes
+	if g.metadataLimit > 0 {
+		limit = g.metadataLimit
 		g.events.MetadataLimit(limit)
 	}
 	for topic, partitions := range offsets {
-		for n, at := range partitions {
+		for n, next := range partitions {
 			p := topicPartition{topic, n}
-			if g.owned[p] {
-				metadata, ok := g.events.Metadata(topic, n, at.Offset)
-				if !ok {
-					continue
-				}
-				if at.Offset < g.committed[p] && g.committed[p] <= int64(len(g.logs[p])) {
-					panic("a commit went back")
-				}
-				if len(metadata) > limit {
-					panic("metadata is too long")
-				}
-				g.committed[p] = at.Offset
-				g.metadata[p] = metadata
-				if g.longest = max(g.longest, len(metadata)); g.stored != nil {
-					g.stored(at.Offset, metadata)
-				}
+			if !g.owned[p] {
+				continue
+			}
+			metadata, ok := g.events.Metadata(topic, n, next.Offset)
+			if !ok {
+				continue
+			}
+			if next.Offset < g.committed[p] && g.committed[p] <= int64(len(g.logs[p])) {
+				panic("a commit went back")
+			}
+			if len(metadata) > limit {
+				panic("metadata is too long")
+			}
+			g.committed[p] = next.Offset
+			g.metadata[p] = metadata
+			g.longestMetadata = max(g.longestMetadata, len(metadata))
+			if g.onStore != nil {
+				g.onStore(next.Offset, metadata)
 			}
 		}
 	}
@@ -220,7 +223,7 @@ func (g *group) commit(offsets kafka.Offsets) error {
 func (g *group) CheckMembership(context.Context) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.away
+	return g.membershipErr
 }
 
 // IsSessionValid returns the result of CheckMembership.
@@ -241,27 +244,27 @@ func (g *group) caughtUp(context.Context) (bool, error) {
 
 // service handles requests; it responds with the result of `answer`, or 201 by default.
 type service struct {
-	mu       sync.Mutex
-	requests []string
-	busy     int
-	maxBusy  int
-	slow     time.Duration
-	slowFor  map[string]time.Duration // by body, beyond slow
-	slowBy   func(body string) time.Duration
-	answer   func(n int, body string) (uint16, error)
-	retry    transport.Retry
-	headers  []wit.Header // of all answers
+	mu          sync.Mutex
+	requests    []string
+	inFlight    int
+	maxInFlight int
+	delay       time.Duration
+	delayByBody map[string]time.Duration        // in addition to delay
+	delayOf     func(body string) time.Duration // likewise; may be nil
+	answer      func(n int, body string) (uint16, error)
+	retry       transport.Retry
+	headers     []wit.Header // of all answers
 }
 
 func (s *service) Retry() transport.Retry { return s.retry }
 
 func (s *service) Away() bool { return false }
 func (s *service) Fetch(context.Context, wit.RequestBatch) ([]wit.Response, error) {
-	return nil, errors.New("not asked for")
+	return nil, errors.New("not expected")
 }
 
 func (s *service) Exchange(ctx context.Context, r *wit.Request) (wit.Response, error) {
-	for retryAfter := false; !retryAfter || !transport.SendCheckHolds(ctx); retryAfter = true {
+	for checked := false; !checked || !transport.SendCheckHolds(ctx); checked = true {
 		if err := transport.CheckSend(ctx); err != nil {
 			return wit.Response{}, err
 		}
@@ -270,14 +273,14 @@ func (s *service) Exchange(ctx context.Context, r *wit.Request) (wit.Response, e
 	body := string(r.Body)
 	s.requests = append(s.requests, body)
 	n := len(s.requests)
-	s.busy++
-	s.maxBusy = max(s.maxBusy, s.busy)
+	s.inFlight++
+	s.maxInFlight = max(s.maxInFlight, s.inFlight)
 	s.mu.Unlock()
-	slow := s.slow + s.slowFor[body]
-	if s.slowBy != nil {
-		slow += s.slowBy(body)
+	delay := s.delay + s.delayByBody[body]
+	if s.delayOf != nil {
+		delay += s.delayOf(body)
 	}
-	timer := time.NewTimer(slow)
+	timer := time.NewTimer(delay)
 	defer timer.Stop()
 	var err error
 	select {
@@ -287,7 +290,7 @@ func (s *service) Exchange(ctx context.Context, r *wit.Request) (wit.Response, e
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.busy--
+	s.inFlight--
 	status := uint16(201)
 	if err == nil && s.answer != nil {
 		status, err = s.answer(n, body)
@@ -314,46 +317,47 @@ func lostResponse() error {
 	return &transport.NoResponseError{Method: "POST", Target: "/Set", Cause: errors.New("connection reset")}
 }
 
-func (s *service) seen() []string {
+// bodies returns the bodies of the requests so far.
+func (s *service) bodies() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.requests)
 }
 
-// writer is the plugin: a request for each row, or for `each` rows of a lane; lanes are chosen by the first byte of the
-// key. A row whose value begins with ! is rejected by encode, ~ is ignored, # traps... The body contains hints after a
-// ?.
+// writer is the plugin. It makes a request of each row, or of up to rowsPerRequest rows of a lane; the first byte of
+// the key is the lane. A row whose value begins with !! or ! is rejected by encode, with ~ it is ignored, and with # it
+// traps if trap is set. The body contains a hint after a question mark.
 type writer struct {
-	mu        sync.Mutex
-	version   string
-	topics    []string
-	each      int
-	waitMs    uint32 // of verdicts `again`
-	staleOnce bool
-	opens     int
-	trap      error
-	// settleErrs are the results of the next calls of settle.
+	mu             sync.Mutex
+	version        string
+	topics         []string
+	rowsPerRequest int
+	waitMs         uint32 // that a row waits after status 409
+	staleOnce      bool
+	opens          int
+	trap           error
+	// settleErrs are the results of the next calls of HandleResponse.
 	settleErrs []error
-	// hangs makes settle wait for the end of its context.
-	hangs bool
-	// openErrs are the results of the next calls of open, after the first one.
+	// hang makes HandleResponse wait for the end of its context.
+	hang bool
+	// openErrs are the results of the next calls of OpenSink, after the first one.
 	openErrs []error
-	// code is the code in the faults of responses with status 500 and above.
-	code *string
+	// errorCode is the code in the errors of responses with status 500 and above.
+	errorCode *string
 	// repeatable reports whether its requests may be sent twice.
 	repeatable bool
 	// statuses replaces the response's status for rows by their index in the batch, as the response to a batch does.
 	statuses map[uint32]uint16
-	// blind, if not nil, replaces the result of rows whose request got no response.
-	blind *wit.RowResult
+	// lostResult, if not nil, is the result of rows whose request got no response.
+	lostResult *wit.RowResult
 	// warnings is the number of warnings of each response.
 	warnings int
 	// encoded counts the rows that were encoded.
 	encoded int
-	// given contains the record IDs of these rows.
-	given []wit.RecordID
-	// made, if not nil, changes the result of encode.
-	made func(d *wit.EncodeResult, hints []wit.Hint) error
+	// recordIDs are the record IDs of these rows.
+	recordIDs []wit.RecordID
+	// onEncode, if not nil, may change the result of Encode.
+	onEncode func(d *wit.EncodeResult, hints []wit.Hint) error
 }
 
 func (w *writer) OpenSink(context.Context, string, []wit.Setting, []byte, []wit.Response) (wit.SinkOpenResult, error) {
@@ -380,7 +384,7 @@ func (w *writer) Encode(_ context.Context, context []byte, b *record.Batch, reco
 		return d, &wit.Error{Kind: wit.ErrorStale, Message: "unknown property"}
 	}
 	w.encoded += len(b.Rows)
-	w.given = append(w.given, recordIDs.IDs...)
+	w.recordIDs = append(w.recordIDs, recordIDs.IDs...)
 	hinted := map[uint32]string{}
 	for _, h := range hints {
 		hinted[h.Row] = h.Text
@@ -422,7 +426,7 @@ func (w *writer) Encode(_ context.Context, context []byte, b *record.Batch, reco
 			line += "?" + h
 		}
 		n, ok := open[key[0]]
-		if ok && len(d.Ready[n].Rows) < w.each && hinted[uint32(i)] == "" {
+		if ok && len(d.Ready[n].Rows) < w.rowsPerRequest && hinted[uint32(i)] == "" {
 			d.Ready[n].Rows = append(d.Ready[n].Rows, uint32(i))
 			d.Ready[n].Request.Body = append(d.Ready[n].Request.Body, ("," + line)...)
 			continue
@@ -431,8 +435,8 @@ func (w *writer) Encode(_ context.Context, context []byte, b *record.Batch, reco
 		d.Ready = append(d.Ready, wit.Delivery{Request: wit.Request{Method: "POST", Target: "/Set", Body: []byte(line),
 			Repeatable: w.repeatable}, Rows: []uint32{uint32(i)}, State: []byte(line), OrderingKey: uint32(key[0])})
 	}
-	if w.made != nil {
-		err = w.made(&d, hints)
+	if w.onEncode != nil {
+		err = w.onEncode(&d, hints)
 	}
 	return d, err
 }
@@ -446,7 +450,7 @@ func (w *writer) HandleResponse(ctx context.Context, context []byte, memo []byte
 	if string(context) != w.version || len(memo) == 0 {
 		return settled, errors.New("context of another version, or no memo")
 	}
-	if w.hangs {
+	if w.hang {
 		w.mu.Unlock()
 		<-ctx.Done()
 		w.mu.Lock()
@@ -459,47 +463,47 @@ func (w *writer) HandleResponse(ctx context.Context, context []byte, memo []byte
 			return settled, err
 		}
 	}
-	out := make([]wit.RowResult, len(rows))
-	for i := range out {
-		s := response.Status
-		if own, ok := w.statuses[rows[i]]; ok && s != 0 {
-			s = own
+	results := make([]wit.RowResult, len(rows))
+	for i := range results {
+		status := response.Status
+		if rowStatus, ok := w.statuses[rows[i]]; ok && status != 0 {
+			status = rowStatus
 		}
-		fault := func(kind wit.ErrorKind) wit.RowResult {
-			f := &wit.Error{Kind: kind, Message: fmt.Sprint("answered ", s)}
-			if s >= 500 {
-				f.Code = w.code
+		rejected := func(kind wit.ErrorKind) wit.RowResult {
+			f := &wit.Error{Kind: kind, Message: fmt.Sprint("answered ", status)}
+			if status >= 500 {
+				f.Code = w.errorCode
 			}
 			return wit.RowResult{Rejected: f}
 		}
 		switch {
-		case s == 0 && w.blind != nil:
-			out[i] = *w.blind
-		case s == 0:
-			out[i] = fault(wit.ErrorTransient)
-		case s == 409:
-			out[i] = wit.RowResult{Retry: &wit.Retry{Hint: "alone", WaitMs: w.waitMs}}
-		case s == 412:
-			out[i] = wit.RowResult{Retry: &wit.Retry{Hint: "etag", Error: &wit.Error{Kind: wit.ErrorConflict,
+		case status == 0 && w.lostResult != nil:
+			results[i] = *w.lostResult
+		case status == 0:
+			results[i] = rejected(wit.ErrorTransient)
+		case status == 409:
+			results[i] = wit.RowResult{Retry: &wit.Retry{Hint: "alone", WaitMs: w.waitMs}}
+		case status == 412:
+			results[i] = wit.RowResult{Retry: &wit.Retry{Hint: "etag", Error: &wit.Error{Kind: wit.ErrorConflict,
 				Message: "changed"}}}
-		case s == 410:
-			out[i] = fault(wit.ErrorConflict)
-		case s == 401:
-			out[i] = fault(wit.ErrorUnauthorized)
-		case s == 503:
-			out[i] = wit.RowResult{Retry: &wit.Retry{Error: &wit.Error{Kind: wit.ErrorTransient,
+		case status == 410:
+			results[i] = rejected(wit.ErrorConflict)
+		case status == 401:
+			results[i] = rejected(wit.ErrorUnauthorized)
+		case status == 503:
+			results[i] = wit.RowResult{Retry: &wit.Retry{Error: &wit.Error{Kind: wit.ErrorTransient,
 				Message: "answered 503"}}}
-		case s >= 500:
-			out[i] = fault(wit.ErrorTransient)
-		case s >= 400:
-			out[i] = fault(wit.ErrorData)
-		case s < 200 || s >= 300:
-			out[i] = fault(wit.ErrorUnauthorized)
+		case status >= 500:
+			results[i] = rejected(wit.ErrorTransient)
+		case status >= 400:
+			results[i] = rejected(wit.ErrorData)
+		case status < 200 || status >= 300:
+			results[i] = rejected(wit.ErrorUnauthorized)
 		default:
-			out[i] = wit.RowResult{Written: wit.Set}
+			results[i] = wit.RowResult{Written: wit.Set}
 		}
 	}
-	settled.Results = out
+	settled.Results = results
 	return settled, nil
 }
 
@@ -508,13 +512,14 @@ func code(name string, w Writer) *runtest.Code[Writer] {
 	return &runtest.Code[Writer]{Name: name, Instance: w}
 }
 
-// asIs is a converter that copies bytes; values that begin with "bad" are rejected.
-type asIs struct{}
+// bytesConverter is a converter that copies bytes; values that begin with "bad" are rejected.
+type bytesConverter struct{}
 
-func (asIs) Encode(context.Context, []byte, int, string, *record.Batch, wit.ValueSlice) ([]byte, bool, error) {
+func (bytesConverter) Encode(context.Context, []byte, int, string, *record.Batch,
+	wit.ValueSlice) ([]byte, bool, error) {
 	panic("not used")
 }
-func (asIs) Decode(_ context.Context, _ string, data []byte, b *record.Batch) (wit.ValueSlice, error) {
+func (bytesConverter) Decode(_ context.Context, _ string, data []byte, b *record.Batch) (wit.ValueSlice, error) {
 	if data == nil {
 		return wit.ValueSlice{}, nil
 	}
@@ -526,6 +531,7 @@ func (asIs) Decode(_ context.Context, _ string, data []byte, b *record.Batch) (w
 	return d, nil
 }
 
+// world is a task with a fake group, a fake service, and the versions of a plugin. run starts it with the options o.
 type world struct {
 	group    *group
 	service  *service
@@ -537,17 +543,30 @@ func newWorld(w *writer) *world { return newWorldOf(w, w) }
 
 // newWorldOf returns the world of a plugin that contains a writer.
 func newWorldOf(w *writer, plugin Writer) *world {
-	if w.each == 0 {
-		w.each = 1
+	if w.rowsPerRequest == 0 {
+		w.rowsPerRequest = 1
 	}
 	times := 3
-	x := &world{group: newGroup(), versions: runtest.NewVersions[Writer](code(w.version, plugin)),
-		service: &service{retry: transport.Retry{Max: &times, MinBackoff: time.Second, MaxBackoff: time.Second}}}
-	x.o = Options{Connector: "c", Component: "C", Versions: x.versions, Client: x.service,
-		Registry: record.NewRegistry(), Once: true, CaughtUp: x.group.caughtUp,
-		Stages: Stages{NewConsumer: x.group.join,
-			NewConverters: func() (convert.Converter, convert.Converter, error) { return asIs{}, asIs{}, nil }},
-		Limits: Limits{Linger: time.Second}, Telemetry: Telemetry{Logger: slog.New(slog.DiscardHandler)}}
+	x := &world{
+		group:    newGroup(),
+		versions: runtest.NewVersions[Writer](code(w.version, plugin)),
+		service:  &service{retry: transport.Retry{Max: &times, MinBackoff: time.Second, MaxBackoff: time.Second}},
+	}
+	newConverters := func() (convert.Converter, convert.Converter, error) {
+		return bytesConverter{}, bytesConverter{}, nil
+	}
+	x.o = Options{
+		Connector: "c",
+		Component: "C",
+		Versions:  x.versions,
+		Client:    x.service,
+		Registry:  record.NewRegistry(),
+		Once:      true,
+		CaughtUp:  x.group.caughtUp,
+		Stages:    Stages{NewConsumer: x.group.join, NewConverters: newConverters},
+		Limits:    Limits{Linger: time.Second},
+		Telemetry: Telemetry{Logger: slog.New(slog.DiscardHandler)},
+	}
 	return x
 }
 
@@ -557,15 +576,16 @@ func (w *world) run(t *testing.T) (*Task, error) {
 	return task, task.Run(t.Context())
 }
 
-func (w *world) ok(t *testing.T) *Task {
+// mustRun runs a task that must end without an error.
+func (w *world) mustRun(t *testing.T) *Task {
 	t.Helper()
 	task, err := w.run(t)
 	require.NoError(t, err)
 	return task
 }
 
-// fails runs a task and checks that its error contains these parts.
-func (w *world) fails(t *testing.T, parts ...string) *Task {
+// mustFail runs a task and checks that its error contains these parts.
+func (w *world) mustFail(t *testing.T, parts ...string) *Task {
 	t.Helper()
 	task, err := w.run(t)
 	runtest.Fails(t, err, parts...)
@@ -578,8 +598,8 @@ func (w *world) committed(topic string, partition int32) int64 {
 	return w.group.committed[topicPartition{topic, partition}]
 }
 
-func (w *world) metadata(at topicPartition) string {
+func (w *world) metadata(tp topicPartition) string {
 	w.group.mu.Lock()
 	defer w.group.mu.Unlock()
-	return w.group.metadata[at]
+	return w.group.metadata[tp]
 }

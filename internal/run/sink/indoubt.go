@@ -49,7 +49,7 @@ func (a *activeBatch) resolveRepeatable() error {
 		hints[n] = wit.Hint{Row: uint32(n), Text: moved}
 	}
 	encoded, err := a.callEncode(a.task.plugin.Opened(), rows, hints, maySwitch)
-	if encoded.trapped { // the checks of these rows find the one that traps
+	if encoded.trapped { // encoding the checks of these rows finds the one that traps
 		return nil
 	}
 	nonRepeatable := map[*item]bool{}
@@ -94,8 +94,8 @@ func (a *activeBatch) requireReads(planned delivery) (deliveries []delivery, err
 	return deliveries, nil
 }
 
-func (a *activeBatch) allInDoubt(j *delivery) bool {
-	return !slices.ContainsFunc(j.rows, func(row uint32) bool { return a.rowStates[row].inDoubt == nil })
+func (a *activeBatch) allInDoubt(d *delivery) bool {
+	return !slices.ContainsFunc(d.rows, func(row uint32) bool { return a.rowStates[row].inDoubt == nil })
 }
 
 // uncheckable returns a placeholder for a row in doubt that cannot be checked: when it would be sent, the task fails.
@@ -103,6 +103,8 @@ func (a *activeBatch) uncheckable(row uint32, reason error) delivery {
 	return delivery{active: a, rows: []uint32{row}, uncheckable: a.rowStates[row].inDoubt.withReason(reason)}
 }
 
+// abandonChecks leaves rows in doubt without a check. It returns the error of this run's rows that takes precedence;
+// those of an earlier run are added to out.
 func (a *activeBatch) abandonChecks(out *outcome, rows []uint32) (failure error) {
 	for _, row := range rows {
 		if d := a.rowStates[row].inDoubt; d.inherited {
@@ -115,6 +117,7 @@ func (a *activeBatch) abandonChecks(out *outcome, rows []uint32) (failure error)
 	return failure
 }
 
+// resolve ends the doubt about a row, and about its record if no other row of that is in doubt.
 func (a *activeBatch) resolve(row uint32) {
 	if a.rowStates[row].inDoubt == nil {
 		return
@@ -166,11 +169,11 @@ func (a *activeBatch) handleCheckRetry(out *outcome, row uint32, r *wit.Retry) (
 	if r.Error != nil {
 		return a.handleInconclusiveCheck(out, row, r.Error, true)
 	}
-	if retry, err = a.countRepeat(row, r); err != nil {
+	if err := a.countRepeat(row, r); err != nil {
 		return false, a.leaveInDoubt(out, row, err)
 	}
 	if !requestsCheck(r.Hint) {
 		a.resolve(row)
 	}
-	return retry, nil
+	return true, nil
 }

@@ -34,9 +34,9 @@ var emptyInDoubt = &inDoubtPartition{}
 type inDoubtRecord struct {
 	cause error
 	// used counts the decisions to send it again that were used up; resending means that one is being carried out.
-	used int
-	// resendCounted means that used includes it
-	resending     bool
+	used      int
+	resending bool
+	// resendCounted means that used includes the decision that is being carried out.
 	resendCounted bool
 	// resolved means that it is not in doubt now; used counts if it comes into doubt again.
 	resolved bool
@@ -136,8 +136,8 @@ func (i *InDoubtRecords) count() (n int) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	for _, p := range i.partitions {
-		for _, d := range p.records {
-			if !d.resending && !d.resolved {
+		for _, record := range p.records {
+			if !record.resending && !record.resolved {
 				n++
 			}
 		}
@@ -145,13 +145,14 @@ func (i *InDoubtRecords) count() (n int) {
 	return n
 }
 
+// resolve ends the doubt about a record, but keeps the number of decisions that were used up.
 func (i *InDoubtRecords) resolve(id recordID) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if d := i.record(id); d != nil && d.used > 0 {
-		d.resolved = true
-		d.resending = false
-		d.resendCounted = false
+	if record := i.record(id); record != nil && record.used > 0 {
+		record.resolved = true
+		record.resending = false
+		record.resendCounted = false
 		p := i.partitions[id.topicPartition()]
 		p.open = removeOffset(p.open, id.offset)
 	} else {
@@ -163,10 +164,10 @@ func (i *InDoubtRecords) restoreDecisions(id recordID, used int) {
 	i.add(id, nil)
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	d := i.record(id)
+	record := i.record(id)
 	p := i.partitions[id.topicPartition()]
-	d.used = max(d.used, used)
-	d.resolved = true
+	record.used = max(record.used, used)
+	record.resolved = true
 	p.hasUsedDecisions = true
 	p.open = removeOffset(p.open, id.offset)
 }
@@ -176,9 +177,9 @@ func (i *InDoubtRecords) restoreDecisions(id recordID, used int) {
 // does not name any more can be named again later. A resend that a revoked task has not finished stays pending.
 func (i *InDoubtRecords) decide(id recordID, reason error, requested, used int) (resend bool) {
 	i.mu.Lock()
-	decided := i.record(id) != nil && i.record(id).resending
+	isResending := i.record(id) != nil && i.record(id).resending
 	i.mu.Unlock()
-	if decided {
+	if isResending {
 		return true
 	}
 	i.add(id, reason)
@@ -188,7 +189,8 @@ func (i *InDoubtRecords) decide(id recordID, reason error, requested, used int) 
 	if used > 0 {
 		i.partitions[id.topicPartition()].hasUsedDecisions = true
 	}
-	switch record.used = max(record.used, used); {
+	record.used = max(record.used, used)
+	switch {
 	case requested == 0:
 		record.used = 0
 	case requested > record.used:
@@ -197,12 +199,13 @@ func (i *InDoubtRecords) decide(id recordID, reason error, requested, used int) 
 	return record.resending
 }
 
+// useDecision counts the decision that is being carried out as used up. It does so once for each resend.
 func (i *InDoubtRecords) useDecision(id recordID) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if d := i.record(id); d != nil && d.resending && !d.resendCounted {
-		d.resendCounted = true
-		d.used++
+	if record := i.record(id); record != nil && record.resending && !record.resendCounted {
+		record.resendCounted = true
+		record.used++
 		i.partitions[id.topicPartition()].hasUsedDecisions = true
 	}
 }
@@ -217,8 +220,8 @@ func (i *InDoubtRecords) remove(id recordID) {
 func (i *InDoubtRecords) cause(r *kgo.Record) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if d := i.record(idOf(r)); d != nil && !d.resending && !d.resolved {
-		return d.cause
+	if record := i.record(idOf(r)); record != nil && !record.resending && !record.resolved {
+		return record.cause
 	}
 	return nil
 }
@@ -226,8 +229,8 @@ func (i *InDoubtRecords) cause(r *kgo.Record) error {
 func (i *InDoubtRecords) isResent(r *kgo.Record) bool {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	d := i.record(idOf(r))
-	return d != nil && d.resending
+	record := i.record(idOf(r))
+	return record != nil && record.resending
 }
 
 func (i *InDoubtRecords) openRanges(tp topicPartition, next int64) []offsetRange {
@@ -241,10 +244,10 @@ func (i *InDoubtRecords) relocatedAndKnown(tp topicPartition, next int64) (reloc
 	defer i.mu.Unlock()
 	partition := i.partition(tp)
 	if open := rangesFrom(partition.open, next); len(open) > 0 && partition.relocated != nil {
-		s := offsetRange{max(partition.relocated.first, open[0].first),
+		offsets := offsetRange{max(partition.relocated.first, open[0].first),
 			min(partition.relocated.last, open[len(open)-1].last)}
-		if s.first <= s.last {
-			relocated = []offsetRange{s}
+		if offsets.first <= offsets.last {
+			relocated = []offsetRange{offsets}
 		}
 	}
 	return relocated, i.known
@@ -257,29 +260,30 @@ func (i *InDoubtRecords) usedDecisions(tp topicPartition, next int64) []offsetRa
 	if !partition.hasUsedDecisions {
 		return nil
 	}
-	var all []offsetRange
-	for offset, d := range partition.records {
-		for n := 0; n < d.used && offset >= next; n++ {
-			all = append(all, offsetRange{offset, offset})
+	var decisions []offsetRange
+	for offset, record := range partition.records {
+		for n := 0; n < record.used && offset >= next; n++ {
+			decisions = append(decisions, offsetRange{offset, offset})
 		}
 	}
-	slices.SortFunc(all, func(a, b offsetRange) int { return cmp.Compare(a.first, b.first) })
-	return all
+	slices.SortFunc(decisions, func(a, b offsetRange) int { return cmp.Compare(a.first, b.first) })
+	return decisions
 }
 
 const maxListedRecords = 1000
 
+// names returns the names of the records in doubt, as ranges if there are many, and of those that were sent again once.
 func (i *InDoubtRecords) names() (open, resent []string) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	ranges := map[topicPartition][]offsetRange{}
-	n := 0
+	count := 0
 	for tp, p := range i.partitions {
 		for offset, record := range p.records {
 			if record.resending || record.resolved {
 				continue
 			}
-			n++
+			count++
 			ranges[tp] = append(ranges[tp], offsetRange{offset, offset})
 			if record.used > 0 {
 				resent = append(resent, recordID{tp.topic, tp.partition, offset}.String())
@@ -295,7 +299,7 @@ func (i *InDoubtRecords) names() (open, resent []string) {
 	})
 	for _, p := range tps {
 		for _, s := range mergeRanges(ranges[p]) {
-			if n > maxListedRecords {
+			if count > maxListedRecords {
 				open = append(open, fmt.Sprintf("%s-%d@%v", p.topic, p.partition, s))
 				continue
 			}

@@ -32,11 +32,11 @@ func (i *item) String() string {
 		shortKey(i.record.Key))
 }
 
-// itemFirst matches an error that begins with an [item].
-var itemFirst = regexp.MustCompile(`^(topic \S+, partition \d+, offset \d+, key "(?:[^"\\]|\\.)*"(?: and \d+ more)?): (.+)$`)
+// leadingItem matches an error that begins with an [item].
+var leadingItem = regexp.MustCompile(`^(topic \S+, partition \d+, offset \d+, key "(?:[^"\\]|\\.)*"(?: and \d+ more)?): (.+)$`)
 
 // ReasonFirst returns the line of an error with the reason before the record that it begins with, for narrow columns.
-func ReasonFirst(line string) string { return itemFirst.ReplaceAllString(line, "$2 ($1)") }
+func ReasonFirst(line string) string { return leadingItem.ReplaceAllString(line, "$2 ($1)") }
 
 func (i *item) bytes() int { return 400 + len(i.record.Key) + len(i.record.Value) }
 
@@ -84,6 +84,7 @@ type rejection struct {
 	whole   bool         // the record was rejected before there were rows
 }
 
+// wholeRecord is the part of a record that was rejected before there were rows.
 const wholeRecord = -1
 
 // failedRecord returns the dead letter of a rejected record. replayed is the one that it was replayed from, or zero.

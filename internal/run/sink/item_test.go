@@ -9,7 +9,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/assert"
 )
 
-// An error of a record is told with its reason first; the record's key may have quotes and colons.
+// The error of a record begins with the reason; the record's key may have quotes and colons.
 func TestReasonFirst(t *testing.T) {
 	t.Parallel()
 	for key, shownKey := range map[string]string{"k": `"k"`, `k": "`: `"k\": \""`, "": `""`} {

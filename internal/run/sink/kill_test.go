@@ -27,8 +27,8 @@ var errDead = errors.New("killed")
 // mortal kills a worker after a number of events: its later calls have no effect.
 type mortal struct {
 	*world
-	left int
-	end  context.CancelFunc
+	eventsLeft int
+	cancel     context.CancelFunc // stops the worker
 }
 
 // newMortal returns a world whose workers can be killed.
@@ -43,13 +43,13 @@ func newMortal(w *writer) *mortal {
 	return m
 }
 
-// alive counts an event and reports whether the worker is still running; the caller holds the group's lock.
-func (m *mortal) alive() bool {
-	m.left--
-	if m.left == 0 {
-		m.end()
+// countEvent counts an event and reports whether the worker is still running; the caller holds the group's lock.
+func (m *mortal) countEvent() bool {
+	m.eventsLeft--
+	if m.eventsLeft == 0 {
+		m.cancel()
 	}
-	return m.left > 0
+	return m.eventsLeft > 0
 }
 
 type mortalClient struct {
@@ -59,18 +59,18 @@ type mortalClient struct {
 
 func (c mortalClient) Exchange(ctx context.Context, r *wit.Request) (wit.Response, error) {
 	c.m.group.mu.Lock()
-	before := c.m.alive()
+	alive := c.m.countEvent()
 	c.m.group.mu.Unlock()
-	if !before {
+	if !alive {
 		return wit.Response{}, &wit.Error{Kind: wit.ErrorTransient, Message: errDead.Error()}
 	}
-	a, err := c.service.Exchange(ctx, r)
+	response, err := c.service.Exchange(ctx, r)
 	c.m.group.mu.Lock()
 	defer c.m.group.mu.Unlock()
-	if !c.m.alive() { // written, and the worker died before it knew
+	if !c.m.countEvent() { // written, and the worker died before it knew
 		return wit.Response{}, &wit.Error{Kind: wit.ErrorTransient, Message: errDead.Error()}
 	}
-	return a, err
+	return response, err
 }
 
 type mortalConsumer struct {
@@ -83,7 +83,7 @@ type mortalConsumer struct {
 func (c mortalConsumer) Commit(_ context.Context, offsets kafka.Offsets) error {
 	c.group.mu.Lock()
 	defer c.group.mu.Unlock()
-	if !c.m.alive() {
+	if !c.m.countEvent() {
 		return errDead
 	}
 	return c.group.commit(offsets)
@@ -95,16 +95,16 @@ func (c mortalConsumer) Poll(ctx context.Context) ([]*kgo.Record, error) { retur
 // last write of each key is its last record. The next worker names the records that a killed one had in progress.
 func TestKilledWorkers(t *testing.T) {
 	runtest.Seeds(t, *rounds, 2, func(t *testing.T, seed uint64, r *rand.Rand) {
-		m := newMortal(&writer{each: 1 + r.IntN(3)})
+		m := newMortal(&writer{rowsPerRequest: 1 + r.IntN(3)})
 		m.o.BatchRows = 1 + r.IntN(40)
 		m.o.InFlight = 1 + r.IntN(8)
-		m.group.atMost = 1 + r.IntN(60)
+		m.group.maxPoll = 1 + r.IntN(60)
 		m.o.CommitInterval = 5 * time.Millisecond
-		m.service.slow = time.Millisecond
-		slow := rune('a' + r.IntN(12))
-		if r.IntN(2) == 0 { // a lane that batch after batch goes past, or none
-			m.service.slowBy = func(body string) time.Duration {
-				if rune(body[0]) == slow {
+		m.service.delay = time.Millisecond
+		slowLane := rune('a' + r.IntN(12))
+		if r.IntN(2) == 0 { // a lane, if there is one, that many batches overtake
+			m.service.delayOf = func(body string) time.Duration {
+				if rune(body[0]) == slowLane {
 					return 50 * time.Millisecond
 				}
 				return 0
@@ -126,10 +126,10 @@ func TestKilledWorkers(t *testing.T) {
 			m.group.put("t", p.partition, line)
 		}
 		for range r.IntN(5) {
-			m.dies(t, 1+r.IntN(300), &written)
+			m.runAndKill(t, 1+r.IntN(300), &written)
 			m.checkCommitted(t, written, order)
 		}
-		m.left = 1 << 40
+		m.eventsLeft = 1 << 40
 		for runs := 0; ; runs++ {
 			_, err := m.run(t)
 			if err == nil {
@@ -162,9 +162,9 @@ func TestKillKeepsTheOrderOfLanes(t *testing.T) {
 		m := newMortal(&writer{repeatable: true})
 		m.o.BatchRows = 1 + r.IntN(40)
 		m.o.InFlight = 1 + r.IntN(8)
-		m.group.atMost = 1 + r.IntN(60)
+		m.group.maxPoll = 1 + r.IntN(60)
 		m.o.CommitInterval = time.Duration(1+r.IntN(100)) * time.Millisecond
-		m.service.slow = time.Millisecond
+		m.service.delay = time.Millisecond
 		var written []string
 		m.service.answer = func(_ int, body string) (uint16, error) {
 			written = append(written, body)
@@ -178,15 +178,15 @@ func TestKillKeepsTheOrderOfLanes(t *testing.T) {
 			m.group.put("t", int32(key[0])%3, line)
 		}
 		for range r.IntN(5) {
-			m.dies(t, 1+r.IntN(150), &written)
+			m.runAndKill(t, 1+r.IntN(150), &written)
 		}
-		m.left = 1 << 40
-		m.ok(t)
+		m.eventsLeft = 1 << 40
+		m.mustRun(t)
 		last := map[byte]int{}
-		for at, line := range written {
+		for n, line := range written {
 			if number[line] < last[line[0]] {
 				t.Fatalf("seed %d: %s is written again after %d of its lane, as request %d", seed, line,
-					last[line[0]], at+1)
+					last[line[0]], n+1)
 			}
 			last[line[0]] = number[line]
 		}
@@ -213,19 +213,19 @@ func TestUpdateAndDeleteBeforeAKill(t *testing.T) {
 			return 204, nil
 		}
 		x.group.put("t", 0, "a=1", "a")
-		killed(t, x, 2)
-		x.ok(t)
-		assert.Equal(t, []string{"a=1", "a", "a"}, x.service.seen())
+		runUntilKilled(t, x, 2)
+		x.mustRun(t)
+		assert.Equal(t, []string{"a=1", "a", "a"}, x.service.bodies())
 	})
 }
 
-// dies runs a worker that is killed at its n-th event, and resolves what it leaves in doubt.
-func (m *mortal) dies(t *testing.T, n int, written *[]string) {
+// runAndKill runs a worker that is killed at its n-th event, and resolves what it leaves in doubt.
+func (m *mortal) runAndKill(t *testing.T, n int, written *[]string) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	m.left = n
-	m.end = cancel
+	m.eventsLeft = n
+	m.cancel = cancel
 	err := NewTask(m.o).Run(ctx)
 	m.operate(t, err, *written)
 }
@@ -249,8 +249,8 @@ func (m *mortal) operate(t *testing.T, err error, written []string) {
 		return
 	}
 	for _, name := range doubts.names {
-		at, s, _ := parseDecision(name)
-		r := m.group.logs[at][s.first]
+		tp, offsets, _ := parseDecision(name)
+		r := m.group.logs[tp][offsets.first]
 		if slices.Contains(written, string(r.Key)+"="+string(r.Value)) {
 			m.o.Skip = append(m.o.Skip, name)
 		} else {
@@ -259,14 +259,15 @@ func (m *mortal) operate(t *testing.T, err error, written []string) {
 	}
 }
 
+// checkCommitted checks that the records before the committed offsets were written. order has the lines by partition.
 func (m *mortal) checkCommitted(t *testing.T, written []string, order map[topicPartition][]string) {
 	t.Helper()
 	done := map[string]bool{}
 	for _, line := range written {
 		done[line] = true
 	}
-	for p, at := range m.group.committed {
-		for _, line := range order[p][:at] {
+	for p, next := range m.group.committed {
+		for _, line := range order[p][:next] {
 			if !done[line] {
 				t.Fatalf("%s is committed and was not written", line)
 			}

@@ -17,15 +17,15 @@ func (out effects) format() string {
 	for _, i := range out.items {
 		parts = append(parts, fmt.Sprint(i.offset))
 	}
-	for _, at := range out.settled {
-		parts = append(parts, fmt.Sprint("settled ", at.offset))
+	for _, id := range out.settled {
+		parts = append(parts, fmt.Sprint("settled ", id.offset))
 	}
 	for _, p := range out.resets {
 		parts = append(parts, fmt.Sprintf("set back to %d, %d dropped", p.offset, p.dropped))
 	}
 	for _, partitions := range out.offsets {
-		for _, at := range partitions {
-			parts = append(parts, fmt.Sprint("offset ", at.Offset))
+		for _, next := range partitions {
+			parts = append(parts, fmt.Sprint("offset ", next.Offset))
 		}
 	}
 	if len(out.revoked) > 0 {
@@ -43,15 +43,15 @@ func (out effects) format() string {
 // TestLedgerEvents checks the effects of successive events of a partition with the records 0 to 5, of which an earlier
 // task has settled the third.
 func TestLedgerEvents(t *testing.T) {
-	at := topicPartition{"t", 0}
-	owned := map[string][]int32{"t": {0}}
+	tp := topicPartition{"t", 0}
+	partitions := map[string][]int32{"t": {0}}
 	l := newLedger(&InDoubtRecords{})
 	var items []*item
-	of := func(offsets ...int) (more []*item) {
+	itemsAt := func(offsets ...int) (selected []*item) {
 		for _, n := range offsets {
-			more = append(more, items[n])
+			selected = append(selected, items[n])
 		}
-		return more
+		return selected
 	}
 	read := func(offsets ...int64) (e recordsRead) {
 		for _, n := range offsets {
@@ -59,53 +59,53 @@ func TestLedgerEvents(t *testing.T) {
 		}
 		return e
 	}
-	var accepted effects
+	var lastCommit effects
 	for n, c := range []struct {
 		event func() event
-		want  string
+		want  string // the effects as [effects.format] returns them
 	}{
 		{func() event { return read(0) }, ""}, // not assigned yet
-		{func() event { return assigned{owned} }, ""},
-		{func() event { return offsetFetched{tp: at, committed: 0, settled: []offsetRange{{2, 2}}} }, ""},
+		{func() event { return assigned{partitions} }, ""},
+		{func() event { return offsetFetched{tp: tp, committed: 0, settled: []offsetRange{{2, 2}}} }, ""},
 		{func() event { return read(0, 1, 2, 3, 4, 5) }, "0 1 3 4 5"},
 		{func() event { return encodingStarted{items} }, "yes"},
 		{func() event { return commitStarted{} }, "offset 0"},
-		{func() event { return metadataRequested{tp: at, next: 1} }, ""}, // not the offset that was accepted
-		{func() event { return metadataRequested{tp: at, next: 0} }, "yes settled=2"},
-		{func() event { return commitSucceeded{accepted.offsets, accepted.number} }, "yes"},
+		{func() event { return metadataRequested{tp: tp, next: 1} }, ""}, // not the offset that was accepted
+		{func() event { return metadataRequested{tp: tp, next: 0} }, "yes settled=2"},
+		{func() event { return commitSucceeded{lastCommit.offsets, lastCommit.number} }, "yes"},
 		{func() event { return encodingStarted{items} }, ""},
 		{func() event { return rowsTransformed{items[0], 2, 2} }, ""},
-		{func() event { return deliveryStart{of(0, 1), true} }, ""},
-		{func() event { return deliveryAnnounced{of(0, 1), true} }, ""},
+		{func() event { return deliveryStart{items: itemsAt(0, 1), idle: true} }, ""},
+		{func() event { return deliveryAnnounced{items: itemsAt(0, 1), nonRepeatable: true} }, ""},
 		{func() event { return commitStarted{} }, "offset 0"},
-		{func() event { return metadataRequested{tp: at, next: 0} }, "yes sent=0-1 settled=2"},
-		{func() event { return commitFailed{accepted.offsets} }, ""},
-		{func() event { return rowsSettled{of(1), true} }, "settled 1"},
+		{func() event { return metadataRequested{tp: tp, next: 0} }, "yes sent=0-1 settled=2"},
+		{func() event { return commitFailed{lastCommit.offsets} }, ""},
+		{func() event { return rowsSettled{items: itemsAt(1), written: true} }, "settled 1"},
 		{func() event { return rowRejected{items[0], 1, FailedRecord{}} }, ""},
-		{func() event { return rowsSettled{of(0), true} }, "0"}, // its dead letter is due
-		{func() event { return outcomeKnown{of(0, 1)} }, ""},
-		{func() event { return deliveryEnded{of(0, 1)} }, ""},
+		{func() event { return rowsSettled{items: itemsAt(0), written: true} }, "0"}, // its dead letter is due
+		{func() event { return outcomeKnown{itemsAt(0, 1)} }, ""},
+		{func() event { return deliveryEnded{itemsAt(0, 1)} }, ""},
 		{func() event { return commitStarted{} }, "offset 0"},
-		{func() event { return metadataRequested{tp: at, next: 0} }, "yes sent=0 settled=1-2"}, // a row of 0 is written
+		{func() event { return metadataRequested{tp: tp, next: 0} }, "yes sent=0 settled=1-2"}, // a row of 0 is written
 		{func() event { return deadLetterStored{items[0]} }, "settled 0"},
-		{func() event { return commitSucceeded{accepted.offsets, accepted.number} }, "yes"},
+		{func() event { return commitSucceeded{lastCommit.offsets, lastCommit.number} }, "yes"},
 		{func() event { return rowsTransformed{items[2], 0, 0} }, ""}, // the transforms drop it
 		{func() event { return commitStarted{} }, "offset 4"},
-		{func() event { return deliveryAnnounced{of(3), true} }, ""}, // but is never sent
-		{func() event { return deliveryAnnounced{of(4), true} }, ""},
-		{func() event { return inFlightChanged{of(4), 1} }, "yes"},
-		{func() event { return revoking{owned} }, ""},
-		{func() event { return inFlightChanged{of(3), 1} }, ""},
-		{func() event { return metadataRequested{tp: at, next: 4} }, "yes sent=0-1"}, // a request may be in progress
-		{func() event { return inFlightChanged{of(4), -1} }, "yes"},
-		{func() event { return metadataRequested{tp: at, next: 4} }, "yes"}, // the announced delivery was not sent
-		{func() event { return deliveryStart{of(3), true} }, "theirs"},
-		{func() event { return revoked{owned, false} }, "offset 4 left"},
-		{func() event { return assigned{owned} }, ""},
-		{func() event { return commitSucceeded{accepted.offsets, accepted.number} }, "yes"}, // of the former assignment
-		{func() event { return offsetFetched{tp: at, committed: 4} }, ""},
+		{func() event { return deliveryAnnounced{items: itemsAt(3), nonRepeatable: true} }, ""}, // but is never sent
+		{func() event { return deliveryAnnounced{items: itemsAt(4), nonRepeatable: true} }, ""},
+		{func() event { return inFlightChanged{items: itemsAt(4), delta: 1} }, "yes"},
+		{func() event { return revoking{partitions} }, ""},
+		{func() event { return inFlightChanged{items: itemsAt(3), delta: 1} }, ""},
+		{func() event { return metadataRequested{tp: tp, next: 4} }, "yes sent=0-1"}, // a request may be in progress
+		{func() event { return inFlightChanged{items: itemsAt(4), delta: -1} }, "yes"},
+		{func() event { return metadataRequested{tp: tp, next: 4} }, "yes"}, // the announced delivery was not sent
+		{func() event { return deliveryStart{items: itemsAt(3), idle: true} }, "theirs"},
+		{func() event { return revoked{partitions: partitions} }, "offset 4 left"},
+		{func() event { return assigned{partitions} }, ""},
+		{func() event { return commitSucceeded{lastCommit.offsets, lastCommit.number} }, "yes"}, // of the last one
+		{func() event { return offsetFetched{tp: tp, committed: 4} }, ""},
 		{func() event { return read(4, 5) }, "4 5"},
-		{func() event { return deliveryStart{items, true} }, "theirs"},
+		{func() event { return deliveryStart{items: items, idle: true} }, "theirs"},
 		{func() event { return read(1) }, "1 set back to 1, 2 dropped"},
 		{func() event { return commitStarted{} }, "offset 1"},
 	} {
@@ -118,7 +118,7 @@ func TestLedgerEvents(t *testing.T) {
 		case recordsRead:
 			items = append(items, out.items...)
 		case commitStarted:
-			accepted = out
+			lastCommit = out
 		}
 	}
 }
@@ -133,72 +133,78 @@ type recordState struct {
 	sent      bool
 }
 
-// modelled is a ledger of one partition next to a model of it, which tracks each record separately.
-type modelled struct {
+// modelLedger is a ledger of one partition next to a model of it, which tracks each record separately.
+type modelLedger struct {
 	*rand.Rand
 	t      *testing.T
 	l      ledger
 	doubts *InDoubtRecords
-	at     topicPartition
-	fates  []recordState
-	items  []*item   // read, and in no delivery
-	begun  [][]*item // deliveries in progress
-	// taken is a commit in progress, by what was announced before, with its metadata and record states.
-	taken    commitEntry
-	stored   commitEntry
-	underWay bool
-	number   int
-	then     []recordState
-	last     []recordState
+	tp     topicPartition
+	states []recordState // by offset
+	items  []*item       // read, and in no delivery
+	// deliveries are in progress.
+	deliveries [][]*item
+	// A commit is in progress if isCommitting. It has started with commitSeq, commit is its offset and metadata, and
+	// commitStates are the states of the records at that time. stored and storedStates are the same of the last commit
+	// that may be stored.
+	isCommitting bool
+	commit       commitEntry
+	commitSeq    int
+	commitStates []recordState
+	stored       commitEntry
+	storedStates []recordState
 }
 
-// start starts an assignment from the last stored commit, as after a kill: its metadata must agree with the events
+// restart starts an assignment from the last stored commit, as after a kill: its metadata must agree with the events
 // until it was made.
-func (m *modelled) start() {
-	n, err := parseMetadata(m.stored.offset, m.stored.metadata)
+func (m *modelLedger) restart() {
+	meta, err := parseMetadata(m.stored.offset, m.stored.metadata)
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	in := func(ranges []offsetRange, at int) bool {
-		return containsRange(ranges, offsetRange{int64(at), int64(at)})
+	isIn := func(ranges []offsetRange, offset int) bool {
+		return containsRange(ranges, offsetRange{int64(offset), int64(offset)})
 	}
-	for at, f := range m.last {
-		settled := in(n.settled, at) || int64(at) < m.stored.offset
-		inDoubt := in(n.inFlight, at) || in(n.inDoubt, at)
+	for offset, state := range m.storedStates {
+		settled := isIn(meta.settled, offset) || int64(offset) < m.stored.offset
+		inDoubt := isIn(meta.inFlight, offset) || isIn(meta.inDoubt, offset)
 		switch {
-		case settled && !f.settled, f.settled && f.requested && !settled, f.sent && !inDoubt && !f.settled,
-			in(n.inDoubt, at) && !f.doubt, settled && inDoubt && int64(at) >= m.stored.offset:
-			m.t.Fatalf("record %d is %+v, and %d with %q is stored", at, f, m.stored.offset, m.stored.metadata)
+		case settled && !state.settled, state.settled && state.requested && !settled,
+			state.sent && !inDoubt && !state.settled,
+			isIn(meta.inDoubt, offset) && !state.doubt, settled && inDoubt && int64(offset) >= m.stored.offset:
+			m.t.Fatalf("record %d is %+v, and %d with %q is stored", offset, state, m.stored.offset, m.stored.metadata)
 		}
 	}
 	m.doubts = &InDoubtRecords{}
 	m.l = newLedger(m.doubts)
 	m.items = nil
-	m.begun = nil
-	m.underWay = false
+	m.deliveries = nil
+	m.isCommitting = false
 	m.l.limit = 400
-	for at := range m.fates {
-		inDoubt := in(n.inFlight, at) || in(n.inDoubt, at)
-		settled := in(n.settled, at) || int64(at) < m.stored.offset
-		m.fates[at] = recordState{settled: settled, requested: settled, doubt: inDoubt,
-			read: int64(at) < m.stored.offset}
+	for offset := range m.states {
+		inDoubt := isIn(meta.inFlight, offset) || isIn(meta.inDoubt, offset)
+		settled := isIn(meta.settled, offset) || int64(offset) < m.stored.offset
+		m.states[offset] = recordState{settled: settled, requested: settled, doubt: inDoubt,
+			read: int64(offset) < m.stored.offset}
 		if inDoubt { // the operator leaves the decision to the task
-			m.doubts.add(recordID{"t", 0, int64(at)}, errEarlier)
+			m.doubts.add(recordID{"t", 0, int64(offset)}, errEarlier)
 		}
 	}
 	m.l.apply(assigned{map[string][]int32{"t": {0}}})
-	m.l.apply(offsetFetched{tp: m.at, committed: m.stored.offset, settled: n.settled, mustStore: len(n.inFlight) > 0})
+	m.l.apply(offsetFetched{tp: m.tp, committed: m.stored.offset, settled: meta.settled,
+		mustStore: len(meta.inFlight) > 0})
 }
 
-func (m *modelled) read() {
+func (m *modelLedger) read() {
 	var e recordsRead
 	var want []int64
-	most := 1 + m.IntN(8)
-	for at := range m.fates {
-		if f := &m.fates[at]; !f.read && len(e.records) < most {
-			e.records = append(e.records, &kgo.Record{Topic: "t", Offset: int64(at)})
-			if f.read = true; !f.settled {
-				want = append(want, int64(at))
+	maxRecords := 1 + m.IntN(8)
+	for offset := range m.states {
+		if state := &m.states[offset]; !state.read && len(e.records) < maxRecords {
+			e.records = append(e.records, &kgo.Record{Topic: "t", Offset: int64(offset)})
+			state.read = true
+			if !state.settled {
+				want = append(want, int64(offset))
 			}
 		}
 	}
@@ -212,105 +218,106 @@ func (m *modelled) read() {
 	}
 }
 
-func (m *modelled) begin() {
+func (m *modelLedger) startDelivery() {
 	m.Shuffle(len(m.items), func(a, b int) { m.items[a], m.items[b] = m.items[b], m.items[a] })
-	more := slices.Clone(m.items[:min(len(m.items), 1+m.IntN(5))])
-	if len(more) == 0 || m.l.apply(deliveryStart{more, len(m.begun) == 0 && len(more) == 1}).start != startOK {
+	items := slices.Clone(m.items[:min(len(m.items), 1+m.IntN(5))])
+	start := deliveryStart{items: items, idle: len(m.deliveries) == 0 && len(items) == 1}
+	if len(items) == 0 || m.l.apply(start).start != startOK {
 		return
 	}
-	m.items = m.items[len(more):]
-	m.begun = append(m.begun, more)
-	m.l.apply(deliveryAnnounced{more, true})
-	for _, i := range more {
-		m.fates[i.offset].requested = true
-		m.fates[i.offset].sent = true
+	m.items = m.items[len(items):]
+	m.deliveries = append(m.deliveries, items)
+	m.l.apply(deliveryAnnounced{items: items, nonRepeatable: true})
+	for _, i := range items {
+		m.states[i.offset].requested = true
+		m.states[i.offset].sent = true
 	}
 }
 
-func (m *modelled) end() {
-	if len(m.begun) == 0 {
+func (m *modelLedger) endDelivery() {
+	if len(m.deliveries) == 0 {
 		return
 	}
-	n := m.IntN(len(m.begun))
-	more := m.begun[n]
-	m.begun = slices.Delete(m.begun, n, n+1)
-	for _, i := range more {
-		f := &m.fates[i.offset]
-		f.sent = false
+	n := m.IntN(len(m.deliveries))
+	items := m.deliveries[n]
+	m.deliveries = slices.Delete(m.deliveries, n, n+1)
+	for _, i := range items {
+		state := &m.states[i.offset]
+		state.sent = false
 		switch m.IntN(4) {
 		case 0: // to be sent again
 			m.items = append(m.items, i)
 		case 1:
 			m.doubts.add(idOf(i.record), errEarlier)
 			m.l.apply(inDoubtChanged{i})
-			f.doubt = true
+			state.doubt = true
 			m.items = append(m.items, i)
 		default:
-			f.settled = true
-			f.doubt = false
-			for _, at := range m.l.apply(rowsSettled{[]*item{i}, true}).settled {
-				m.doubts.remove(at)
+			state.settled = true
+			state.doubt = false
+			for _, id := range m.l.apply(rowsSettled{items: []*item{i}, written: true}).settled {
+				m.doubts.remove(id)
 			}
 		}
 	}
-	m.l.apply(outcomeKnown{more})
-	m.l.apply(deliveryEnded{more})
+	m.l.apply(outcomeKnown{items})
+	m.l.apply(deliveryEnded{items})
 }
 
-// commit takes offsets to commit, or ends a commit in progress.
-func (m *modelled) commit() {
-	if m.underWay {
-		m.underWay = false
-		offsets := map[string]map[int32]kgo.EpochOffset{"t": {0: {Offset: m.taken.offset}}}
+// startOrEndCommit starts a commit, or ends the one in progress.
+func (m *modelLedger) startOrEndCommit() {
+	if m.isCommitting {
+		m.isCommitting = false
+		offsets := map[string]map[int32]kgo.EpochOffset{"t": {0: {Offset: m.commit.offset}}}
 		if m.IntN(3) == 0 {
 			m.l.apply(commitFailed{offsets})
 		} else {
-			m.l.apply(commitSucceeded{offsets, m.number})
-			if !m.l.isDurable(m.number) {
+			m.l.apply(commitSucceeded{offsets, m.commitSeq})
+			if !m.l.isDurable(m.commitSeq) {
 				m.t.Fatal("the deliveries announced before the commit are not stored")
 			}
 		}
 		// may be stored although the response was lost
-		m.stored = m.taken
-		m.last = m.then
+		m.stored = m.commit
+		m.storedStates = m.commitStates
 		return
 	}
 	out := m.l.apply(commitStarted{})
-	at, ok := out.offsets["t"][0]
+	next, ok := out.offsets["t"][0]
 	if !ok {
 		return
 	}
-	retryAfter := m.l.apply(metadataRequested{tp: m.at, next: at.Offset})
-	first := slices.IndexFunc(m.fates, func(f recordState) bool { return !f.settled })
-	if !retryAfter.ok || len(retryAfter.text) > m.l.limit || (at.Offset > int64(first) && first >= 0) {
-		m.t.Fatalf("offset %d with %q is committed, and %d is not settled", at.Offset, retryAfter.text, first)
+	stored := m.l.apply(metadataRequested{tp: m.tp, next: next.Offset})
+	firstUnsettled := slices.IndexFunc(m.states, func(f recordState) bool { return !f.settled })
+	if !stored.ok || len(stored.text) > m.l.limit || (next.Offset > int64(firstUnsettled) && firstUnsettled >= 0) {
+		m.t.Fatalf("offset %d with %q is committed, and %d is not settled", next.Offset, stored.text, firstUnsettled)
 	}
-	m.taken = commitEntry{offset: at.Offset, metadata: retryAfter.text}
-	m.number = out.number
-	m.underWay = true
-	m.then = slices.Clone(m.fates)
+	m.commit = commitEntry{offset: next.Offset, metadata: stored.text}
+	m.commitSeq = out.number
+	m.isCommitting = true
+	m.commitStates = slices.Clone(m.states)
 }
 
 // TestLedgerSchedules checks that, whatever happens in whichever order, also with a kill at any time, a record is read
 // again until it is settled, the metadata agree with the events, and they fit.
 func TestLedgerSchedules(t *testing.T) {
 	for seed := range uint64(300) {
-		m := &modelled{Rand: rand.New(rand.NewPCG(seed, 21)), t: t, at: topicPartition{"t", 0},
-			fates: make([]recordState, 120)}
-		m.start()
+		m := &modelLedger{Rand: rand.New(rand.NewPCG(seed, 21)), t: t, tp: topicPartition{"t", 0},
+			states: make([]recordState, 120)}
+		m.restart()
 		for range 400 {
 			switch m.IntN(40) {
 			case 0:
-				m.start()
+				m.restart()
 			case 1, 2, 3, 4, 5, 6:
 				m.read()
 			case 7, 8, 9, 10, 11, 12:
-				m.commit()
+				m.startOrEndCommit()
 			default:
 				if m.IntN(2) == 0 {
-					m.begin()
+					m.startDelivery()
 				} else {
-					m.end()
+					m.endDelivery()
 				}
 			}
 		}

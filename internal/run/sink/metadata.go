@@ -28,12 +28,16 @@ type metadata struct {
 	known         wit.Known
 }
 
-const inDoubtName, decidedName, inFlightName, settledName = "uncertain", "decided", "sent", "settled"
-
-const relocatedName, knownName = "moved", "known"
-
-// reachName is from earlier versions: requests were sent up to there, so unsettled records before it are in doubt.
-const reachName = "reach"
+const (
+	inDoubtName   = "uncertain"
+	decidedName   = "decided"
+	inFlightName  = "sent"
+	settledName   = "settled"
+	relocatedName = "moved"
+	knownName     = "known"
+	// reachName is from earlier versions: requests were sent up to there, so unsettled records before it are in doubt.
+	reachName = "reach"
+)
 
 // listOnlyLength is the length of lists up to which a bitmap is not tried.
 const listOnlyLength = 64

@@ -44,7 +44,7 @@ func TestMetadataNeverExceedTheirLimit(t *testing.T) {
 				w.end(t, items)
 			}
 		}
-		if open := len(w.ledger.partitions[w.at].items); open != 0 || w.longest == 0 {
+		if open := len(w.ledger.partitions[w.tp].items); open != 0 || w.longest == 0 {
 			t.Errorf("seed %d: %d records are open, the longest metadata had %d bytes", seed, open, w.longest)
 		}
 		isRoomy := w.gap == 1 && w.limit == kafka.MaxCommitText && len(w.earlier) == 0 && w.lanes == 8
@@ -60,7 +60,7 @@ type metadataWorld struct {
 	random  *rand.Rand
 	doubts  *InDoubtRecords
 	ledger  ledger
-	at      topicPartition
+	tp      topicPartition
 	limit   int
 	gap     int64
 	lanes   int
@@ -72,7 +72,7 @@ type metadataWorld struct {
 
 func newMetadataWorld(seed uint64) *metadataWorld {
 	r := rand.New(rand.NewPCG(seed, 3))
-	w := &metadataWorld{seed: seed, random: r, doubts: &InDoubtRecords{}, at: topicPartition{"t", 0}}
+	w := &metadataWorld{seed: seed, random: r, doubts: &InDoubtRecords{}, tp: topicPartition{"t", 0}}
 	w.limit = []int{kafka.MaxCommitText, kafka.MaxCommitText, 875, 175}[r.IntN(4)]
 	w.gap = []int64{1, 1, 2, 1000}[r.IntN(4)]
 	w.ledger = newLedger(w.doubts)
@@ -86,20 +86,22 @@ func newMetadataWorld(seed uint64) *metadataWorld {
 	}
 	decided := r.IntN(4) == 0
 	for n := int64(0); decided && n < 2000; n += 1 + r.Int64N(100) {
-		if spot := (offsetRange{w.next + n, w.next + n}); !containsRange(w.earlier, spot) {
-			w.doubts.decide(recordID{"t", 0, spot.first}, errEarlier, 1, 0)
+		offset := w.next + n
+		if !containsRange(w.earlier, offsetRange{offset, offset}) {
+			w.doubts.decide(recordID{"t", 0, offset}, errEarlier, 1, 0)
 		}
 	}
 	if r.IntN(2) == 0 {
 		w.doubts.MergeKnown("fabc,gdef,nxy123")
 		w.doubts.add(recordID{"t", 0, w.next + 1_000_000}, errRelocated)
-		w.doubts.setRelocated(w.at, offsetRange{w.next, w.next + 1_000_000})
+		w.doubts.setRelocated(w.tp, offsetRange{w.next, w.next + 1_000_000})
 	}
-	w.ledger.apply(offsetFetched{tp: w.at, committed: w.next, settled: w.earlier})
+	w.ledger.apply(offsetFetched{tp: w.tp, committed: w.next, settled: w.earlier})
 	return w
 }
 
-// readRecords adds records to the ledger and returns their deliveries. Lanes take rows of a portion in turns.
+// readRecords adds records to the ledger and returns their deliveries. The rows of a portion are assigned to lanes at
+// random.
 func (w *metadataWorld) readRecords() (deliveries [][]*item) {
 	var records []*kgo.Record
 	count := 6000
@@ -128,13 +130,13 @@ func (w *metadataWorld) readRecords() (deliveries [][]*item) {
 
 // start starts a delivery if the metadata has space for it.
 func (w *metadataWorld) start(t *testing.T, items []*item, isOnly bool) startResult {
-	result := w.ledger.apply(deliveryStart{items, isOnly}).start
+	result := w.ledger.apply(deliveryStart{items: items, idle: isOnly}).start
 	if result == startOK {
 		w.largest = max(w.largest, len(items))
 		for _, i := range items {
 			w.doubts.useDecision(idOf(i.record))
 		}
-		w.ledger.apply(deliveryAnnounced{items, true})
+		w.ledger.apply(deliveryAnnounced{items: items, nonRepeatable: true})
 		w.checkMetadata(t)
 	}
 	return result
@@ -150,7 +152,7 @@ func (w *metadataWorld) end(t *testing.T, items []*item) {
 	w.ledger.apply(outcomeKnown{items})
 	w.ledger.apply(deliveryEnded{items})
 	w.checkMetadata(t)
-	for _, id := range w.ledger.apply(rowsSettled{items, true}).settled {
+	for _, id := range w.ledger.apply(rowsSettled{items: items, written: true}).settled {
 		w.doubts.remove(id)
 	}
 	w.checkMetadata(t)
@@ -162,7 +164,7 @@ func (w *metadataWorld) checkMetadata(t *testing.T) {
 	if o, ok := offsets["t"][0]; ok {
 		w.next = o.Offset
 	}
-	text := w.ledger.apply(metadataRequested{tp: w.at, next: w.next}).text
+	text := w.ledger.apply(metadataRequested{tp: w.tp, next: w.next}).text
 	w.longest = max(w.longest, len(text))
 	if len(text) > w.limit {
 		t.Fatalf("seed %d, limit %d: metadata of %d bytes: %.300s", w.seed, w.limit, len(text), text)

@@ -62,8 +62,8 @@ func mergeRanges(ranges []offsetRange) []offsetRange {
 	return out
 }
 
-func containsRange(spans []offsetRange, s offsetRange) bool {
-	return slices.ContainsFunc(spans, func(r offsetRange) bool { return r.first <= s.first && s.last <= r.last })
+func containsRange(ranges []offsetRange, s offsetRange) bool {
+	return slices.ContainsFunc(ranges, func(r offsetRange) bool { return r.first <= s.first && s.last <= r.last })
 }
 
 // containsSorted is containsRange for sorted ranges that do not overlap.
@@ -115,7 +115,8 @@ func addOffset(ranges []offsetRange, offset int64) []offsetRange {
 	switch {
 	case n < len(ranges) && ranges[n].first <= offset && offset <= ranges[n].last: // contained
 	case n < len(ranges) && ranges[n].last == offset-1:
-		if ranges[n].last = offset; n+1 < len(ranges) && ranges[n+1].first == offset+1 {
+		ranges[n].last = offset
+		if n+1 < len(ranges) && ranges[n+1].first == offset+1 {
 			ranges[n].last = ranges[n+1].last
 			ranges = slices.Delete(ranges, n+1, n+2)
 		}

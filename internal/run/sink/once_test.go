@@ -19,20 +19,20 @@ import (
 	"github.com/culvert-project/culvert/internal/run/runtest"
 )
 
-// writeCounts returns how often each line was written.
+// writeCounts returns how often each line was written, which must be once.
 func writeCounts(t *testing.T, x *world) map[string]int {
 	t.Helper()
-	all := map[string]int{}
-	for _, body := range x.service.seen() {
+	counts := map[string]int{}
+	for _, body := range x.service.bodies() {
 		for _, line := range strings.Split(body, ",") {
 			line, _, _ = strings.Cut(line, "?")
-			all[line]++
-			if all[line] > 1 {
+			counts[line]++
+			if counts[line] > 1 {
 				t.Fatalf("%s was written twice", line)
 			}
 		}
 	}
-	return all
+	return counts
 }
 
 // A stop in the middle of a batch of any size writes nothing twice: no more records are sent ahead of the first one
@@ -40,15 +40,15 @@ func writeCounts(t *testing.T, x *world) map[string]int {
 func TestStopsInLargeBatches(t *testing.T) {
 	runtest.Seeds(t, 4, 5, func(t *testing.T, seed uint64, r *rand.Rand) {
 		const records = 4000
-		w := &writer{each: []int{1, 1, 3, records}[seed%4]}
+		w := &writer{rowsPerRequest: []int{1, 1, 3, records}[seed%4]}
 		x := newWorld(w)
-		x.group.takes = []int{0, 218, 437, 0}[seed%4]
+		x.group.metadataLimit = []int{0, 218, 437, 0}[seed%4]
 		var log strings.Builder
 		x.o.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelError}))
 		x.o.Once = false
 		x.o.BatchRows = records
 		x.o.InFlight = 1 + r.IntN(64)
-		x.group.atMost = 500
+		x.group.maxPoll = 500
 		partitions := 1 + r.IntN(3)
 		for i := range records {
 			lane := 'A' + rune(r.IntN(26))
@@ -57,10 +57,10 @@ func TestStopsInLargeBatches(t *testing.T) {
 			}
 			x.group.put("t", int32(i%partitions), fmt.Sprintf("%c%d=%d", lane, i, i))
 		}
-		x.service.slow = 10 * time.Millisecond
-		x.service.slowFor = map[string]time.Duration{}
+		x.service.delay = 10 * time.Millisecond
+		x.service.delayByBody = map[string]time.Duration{}
 		for i := 0; i < records; i += 2 {
-			x.service.slowFor[fmt.Sprintf("a%d=%d", i, i)] = time.Duration(r.IntN(300)) * time.Millisecond
+			x.service.delayByBody[fmt.Sprintf("a%d=%d", i, i)] = time.Duration(r.IntN(300)) * time.Millisecond
 		}
 		for stops := 0; stops < 60; stops++ {
 			stop := runtest.Start(t, NewTask(x.o).Run)
@@ -69,12 +69,12 @@ func TestStopsInLargeBatches(t *testing.T) {
 				t.Fatalf("seed %d: %v", seed, err)
 			}
 			writeCounts(t, x)
-			if all, _ := x.group.caughtUp(t.Context()); all {
+			if isCaughtUp, _ := x.group.caughtUp(t.Context()); isCaughtUp {
 				break
 			}
 		}
 		x.o.Once = true
-		x.ok(t)
+		x.mustRun(t)
 		if n := len(writeCounts(t, x)); n != records || log.Len() > 0 {
 			t.Errorf("seed %d: expected %d records, found %d; %s", seed, records, n, log.String())
 		}
@@ -87,15 +87,16 @@ func TestIgnoredRecordsNeedNoMetadata(t *testing.T) {
 		x := newWorld(&writer{})
 		x.o.BatchRows = 10_000
 		x.o.InFlight = 8
-		x.group.atMost = 10_000
-		x.service.slow = time.Second
+		x.group.maxPoll = 10_000
+		x.service.delay = time.Second
 		for i := range 5000 {
 			x.group.put("t", 0, fmt.Sprintf("%c%d=1", 'A'+i%50, i), "z=~left out")
 		}
 		start := time.Now()
-		x.ok(t)
-		if elapsed := time.Since(start); elapsed > 5000/8*2*time.Second || x.service.maxBusy != 8 {
-			t.Errorf("took %v, at most %d at a time", elapsed, x.service.maxBusy)
+		x.mustRun(t)
+		if elapsed := time.Since(start); elapsed > 5000/8*2*time.Second || x.service.maxInFlight != 8 {
+			t.Errorf("expected at most %v with 8 requests at a time, found %v with %d", 5000/8*2*time.Second, elapsed,
+				x.service.maxInFlight)
 		}
 	})
 }
@@ -103,16 +104,16 @@ func TestIgnoredRecordsNeedNoMetadata(t *testing.T) {
 // A delivery of more rows than fit into the metadata is sent in parts.
 func TestDeliveriesThatExceedTheMetadata(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		x := newWorld(&writer{each: 5000})
+		x := newWorld(&writer{rowsPerRequest: 5000})
 		x.o.BatchRows = 10_000
-		x.group.atMost = 10_000
-		x.group.takes = 437
+		x.group.maxPoll = 10_000
+		x.group.metadataLimit = 437
 		for i := range 5000 {
 			x.group.put("t", 0, fmt.Sprintf("a%d=1", i), fmt.Sprintf("b%d=1", i))
 		}
-		x.ok(t)
-		if n := len(writeCounts(t, x)); n != 10_000 || len(x.service.seen()) < 20 {
-			t.Errorf("found %d records in %d requests", n, len(x.service.seen()))
+		x.mustRun(t)
+		if n := len(writeCounts(t, x)); n != 10_000 || len(x.service.bodies()) < 20 {
+			t.Errorf("expected 10,000 records in at least 20 requests, found %d in %d", n, len(x.service.bodies()))
 		}
 	})
 }
@@ -122,18 +123,18 @@ func TestDeliveriesThatExceedTheMetadata(t *testing.T) {
 func TestLargeBatchesAreEncodedOnce(t *testing.T) {
 	for partitions := range int32(3) {
 		synctest.Test(t, func(t *testing.T) {
-			w := &writer{each: 1000}
+			w := &writer{rowsPerRequest: 1000}
 			x := newWorld(w)
 			x.o.BatchRows = 8000
 			x.o.InFlight = 8
-			x.group.atMost = 8000
-			x.service.slow = time.Second
+			x.group.maxPoll = 8000
+			x.service.delay = time.Second
 			for i := range 16_000 {
 				x.group.put("t", int32(i)%(partitions+1), fmt.Sprintf("%c%d=1", 'a'+i%8, i))
 			}
-			x.ok(t)
+			x.mustRun(t)
 			n := len(writeCounts(t, x))
-			requests := len(x.service.seen())
+			requests := len(x.service.bodies())
 			if n != 16_000 || w.encoded != n || (partitions == 0 && requests > 20) {
 				t.Errorf("%d partitions: found %d records in %d requests, of %d rows that were encoded", partitions+1,
 					n, requests, w.encoded)
@@ -146,25 +147,25 @@ func TestLargeBatchesAreEncodedOnce(t *testing.T) {
 // all of it, each record once, except those that the new one has ignored by then.
 func TestTrappingVersionInLargeBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		before := &writer{each: 1000, version: "1"}
-		after := &writer{each: 1000, version: "2", trap: &plugin.Trap{Function: "encode"}}
-		x := newWorld(before)
-		x.versions.SetCandidate(code("2", after))
-		breaks := 0
+		oldVersion := &writer{rowsPerRequest: 1000, version: "1"}
+		newVersion := &writer{rowsPerRequest: 1000, version: "2", trap: &plugin.Trap{Function: "encode"}}
+		x := newWorld(oldVersion)
+		x.versions.SetCandidate(code("2", newVersion))
+		traps := 0
 		x.versions.OnShouldRetry = func() bool {
 			if x.versions.Current().Version() != "2" {
 				return false
 			}
-			breaks++
-			if breaks == 3 {
-				x.versions.SetCandidate(code("1", before))
+			traps++
+			if traps == 3 {
+				x.versions.SetCandidate(code("1", oldVersion))
 			}
 			return true
 		}
 		x.o.BatchRows = 8000
 		x.o.InFlight = 8
-		x.group.atMost = 8000
-		x.service.slow = time.Second
+		x.group.maxPoll = 8000
+		x.service.delay = time.Second
 		for i := range 8000 {
 			value := "1"
 			switch i {
@@ -175,11 +176,11 @@ func TestTrappingVersionInLargeBatch(t *testing.T) {
 			}
 			x.group.put("t", 0, fmt.Sprintf("%c%d=%s", 'a'+i%8, i, value))
 		}
-		x.ok(t)
-		if n := len(writeCounts(t, x)); n != 7999 || breaks != 3 || before.encoded < 7999 ||
+		x.mustRun(t)
+		if n := len(writeCounts(t, x)); n != 7999 || traps != 3 || oldVersion.encoded < 7999 ||
 			x.committed("t", 0) != 8000 {
-			t.Errorf("found %d records, %d breaks, %d rows encoded by the version before, offset %d", n, breaks,
-				before.encoded, x.committed("t", 0))
+			t.Errorf("found %d records, %d breaks, %d rows encoded by the version before, offset %d", n, traps,
+				oldVersion.encoded, x.committed("t", 0))
 		}
 	})
 }
@@ -189,34 +190,34 @@ func TestNothingIsSentWithoutAnnouncement(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
 		x.group.put("t", 0, "a=1", "b=1")
-		x.group.refuse = fmt.Errorf("commit: %w", kafka.ErrCommitMetadata)
-		if _, err := x.run(t); !errors.Is(err, kafka.ErrCommitMetadata) || len(x.service.seen()) != 0 {
-			t.Errorf("expected no request and the commit's error, found %d and %v", len(x.service.seen()), err)
+		x.group.commitErr = fmt.Errorf("commit: %w", kafka.ErrCommitMetadata)
+		if _, err := x.run(t); !errors.Is(err, kafka.ErrCommitMetadata) || len(x.service.bodies()) != 0 {
+			t.Errorf("expected no request and the commit's error, found %d and %v", len(x.service.bodies()), err)
 		}
-		x.group.refuse = nil
-		x.ok(t)
+		x.group.commitErr = nil
+		x.mustRun(t)
 		assert.Equal(t, 2, len(writeCounts(t, x)))
 		// A stop also reports what it could not store.
 		x.group.put("t", 0, "c=1")
 		x.o.Once = false
-		x.service.slow = time.Second
+		x.service.delay = time.Second
 		stop := runtest.Start(t, NewTask(x.o).Run)
 		time.Sleep(1500 * time.Millisecond) // the request is in progress
 		x.group.failCommits(kafka.ErrCommitMetadata)
-		if err := stop(); !errors.Is(err, kafka.ErrCommitMetadata) || len(x.service.seen()) != 3 {
-			t.Errorf("expected the commit's error after 3 requests, found %v after %d", err, len(x.service.seen()))
+		if err := stop(); !errors.Is(err, kafka.ErrCommitMetadata) || len(x.service.bodies()) != 3 {
+			t.Errorf("expected the commit's error after 3 requests, found %v after %d", err, len(x.service.bodies()))
 		}
 	})
 }
 
 // An entry in errors.uncertain.send applies once, whatever its outcome and whenever the run ends.
 func TestDecisionsAreUsedUp(t *testing.T) {
-	at := topicPartition{"t", 0}
+	tp := topicPartition{"t", 0}
 	prepare := func(t *testing.T) *world {
 		x := newWorld(&writer{})
 		x.group.put("t", 0, "a=1")
 		x.service.answer = func(int, string) (uint16, error) { return 0, lostResponse() }
-		x.fails(t, "errors.uncertain.send=t-0@0")
+		x.mustFail(t, "errors.uncertain.send=t-0@0")
 		return x
 	}
 	retry := func(t *testing.T, x *world, requests int, metadata string, send ...string) error {
@@ -225,8 +226,8 @@ func TestDecisionsAreUsedUp(t *testing.T) {
 		x.o.InDoubt = nil
 		x.o.Send = send
 		_, err := x.run(t)
-		assert.Equal(t, requests, len(x.service.seen()), "requests")
-		assert.Equal(t, metadata, x.group.metadata[at], "metadata")
+		assert.Equal(t, requests, len(x.service.bodies()), "requests")
+		assert.Equal(t, metadata, x.group.metadata[tp], "metadata")
 		return err
 	}
 	runtest.Bubble(t, "no answer again", func(t *testing.T) {
@@ -246,49 +247,49 @@ func TestDecisionsAreUsedUp(t *testing.T) {
 	runtest.Bubble(t, "killed while it is sent", func(t *testing.T) {
 		x := prepare(t)
 		x.service.answer = func(int, string) (uint16, error) {
-			assert.Equal(t, "uncertain=0 decided=0", x.group.metadata[at], "the decision is stored before the request")
+			assert.Equal(t, "uncertain=0 decided=0", x.group.metadata[tp], "the decision is stored before the request")
 			return 201, nil
 		}
 		x.o.Send = []string{"t-0@0"}
-		killed(t, x, 1)
+		runUntilKilled(t, x, 1)
 		runtest.Fails(t, retry(t, x, 2, "uncertain=0 decided=0", "t-0@0"), "was used up for t-0@0")
 	})
-	runtest.Bubble(t, "not to be stored", func(t *testing.T) {
+	runtest.Bubble(t, "the decision cannot be stored", func(t *testing.T) {
 		x := prepare(t)
-		x.group.refuse = errors.New("no coordinator")
+		x.group.commitErr = errors.New("no coordinator")
 		runtest.Fails(t, retry(t, x, 1, "uncertain=0", "t-0@0"), "not sent again, because the use of", "no coordinator")
 	})
-	runtest.Bubble(t, "refused", func(t *testing.T) {
+	runtest.Bubble(t, "rejected by the service", func(t *testing.T) {
 		x := prepare(t)
 		x.service.answer = func(int, string) (uint16, error) { return 400, nil }
 		runtest.Fails(t, retry(t, x, 2, "uncertain=0 decided=0", "t-0@0"), "answered 400")
 		retry(t, x, 2, "uncertain=0 decided=0", "t-0@0")
 	})
-	t.Run("no names", func(t *testing.T) {
+	t.Run("invalid name", func(t *testing.T) {
 		x := newWorld(&writer{})
 		x.o.Skip = []string{"t@0"}
-		x.fails(t, `errors.uncertain.skip: expected TOPIC-PARTITION@OFFSET, as orders-0@17, found "t@0"`)
+		x.mustFail(t, `errors.uncertain.skip: expected TOPIC-PARTITION@OFFSET, as orders-0@17, found "t@0"`)
 	})
 }
 
 // A commit that failed because of a rebalance or a missing coordinator is repeated, even if nothing new is settled.
 func TestFailedCommitIsRepeated(t *testing.T) {
-	for _, rejected := range []error{fmt.Errorf("commit: %w", kafka.ErrRebalanced), errors.New("no coordinator")} {
-		runtest.Bubble(t, rejected.Error(), func(t *testing.T) { refusedCommit(t, rejected) })
+	for _, commitErr := range []error{fmt.Errorf("commit: %w", kafka.ErrRebalanced), errors.New("no coordinator")} {
+		runtest.Bubble(t, commitErr.Error(), func(t *testing.T) { checkFailedCommit(t, commitErr) })
 	}
 }
 
-func refusedCommit(t *testing.T, rejected error) {
+func checkFailedCommit(t *testing.T, commitErr error) {
 	x := newWorld(&writer{repeatable: true})
 	x.o.Once = false
 	x.group.put("t", 0, lines("a", 3)...)
-	x.group.refuse = rejected
+	x.group.commitErr = commitErr
 	stop := runtest.Start(t, NewTask(x.o).Run)
 	time.Sleep(5 * time.Second)
 	x.group.failCommits(nil)
 	time.Sleep(2 * time.Second)
 	assert.Equal(t, 3, x.committed("t", 0), "committed")
-	x.group.failCommits(rejected)
+	x.group.failCommits(commitErr)
 	x.group.put("t", 0, "b=1", "c=1", "d=1")
 	time.Sleep(3 * time.Second)
 	time.AfterFunc(500*time.Millisecond, func() { // the last commit is tried more than once
@@ -299,8 +300,9 @@ func refusedCommit(t *testing.T, rejected error) {
 	}
 }
 
-// killed runs a task until a number of requests got their response, and then stores nothing more, like a killed task.
-func killed(t *testing.T, x *world, requests int) {
+// runUntilKilled runs a task until a number of requests got their response, and then stores nothing more, like a killed
+// task.
+func runUntilKilled(t *testing.T, x *world, requests int) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -321,13 +323,13 @@ func killed(t *testing.T, x *world, requests int) {
 	x.o.InDoubt = nil
 	x.o.Revoked = nil
 	require.NoError(t, NewTask(x.o).Run(ctx))
-	x.group.refuse = nil
+	x.group.commitErr = nil
 	x.service.answer = inner
 	x.o.Once = true
 }
 
-// existing makes the service reject rows that it has.
-func existing(x *world) {
+// rejectExisting makes the service reject rows that it has.
+func rejectExisting(x *world) {
 	has := map[string]bool{}
 	x.service.answer = func(_ int, body string) (uint16, error) {
 		if has[body] {
@@ -342,32 +344,36 @@ func existing(x *world) {
 // is sent twice.
 func TestRecordsOfAKilledRun(t *testing.T) {
 	for _, c := range []struct {
-		name  string
-		rows  int
-		one   int
-		first int // records that were committed before
-	}{{"first load", 500, 500, 0}, {"batches of another size", 500, 30, 0}, {"after a commit", 100, 100, 300}} {
+		name          string
+		batchRows     int
+		nextBatchRows int // of the run after the killed one
+		committed     int // records that were committed before
+	}{
+		{name: "first load", batchRows: 500, nextBatchRows: 500},
+		{name: "batches of another size", batchRows: 500, nextBatchRows: 30},
+		{name: "after a commit", batchRows: 100, nextBatchRows: 100, committed: 300},
+	} {
 		runtest.Bubble(t, c.name, func(t *testing.T) {
 			x := newWorld(&writer{})
-			existing(x)
-			x.service.slow = 2 * time.Millisecond
+			rejectExisting(x)
+			x.service.delay = 2 * time.Millisecond
 			x.o.CommitInterval = time.Hour
-			x.group.atMost = 50
-			if c.first > 0 {
-				x.group.put("t", 0, lines("x", c.first)...)
-				x.ok(t)
+			x.group.maxPoll = 50
+			if c.committed > 0 {
+				x.group.put("t", 0, lines("x", c.committed)...)
+				x.mustRun(t)
 			}
 			for i := range 400 {
 				x.group.put("t", 0, fmt.Sprintf("%c%d=1", 'a'+i%7, i))
 			}
-			x.o.BatchRows = c.rows
-			killed(t, x, 60)
-			written := len(x.service.seen()) - c.first
-			x.o.BatchRows = c.one
+			x.o.BatchRows = c.batchRows
+			runUntilKilled(t, x, 60)
+			written := len(x.service.bodies()) - c.committed
+			x.o.BatchRows = c.nextBatchRows
 			x.o.InDoubt = nil
 			_, err := x.run(t)
 			var names []string
-			for i := c.first; i < c.first+400; i++ {
+			for i := c.committed; i < c.committed+400; i++ {
 				name := fmt.Sprintf("t-0@%d", i)
 				if err != nil && slices.Contains(strings.FieldsFunc(err.Error(),
 					func(r rune) bool { return strings.ContainsRune(" ,=;", r) }), name) {
@@ -387,25 +393,25 @@ func TestRecordsOfAKilledRun(t *testing.T) {
 				if _, err := fmt.Sscanf(name, "t-0@%d", &i); err != nil {
 					t.Fatal(err)
 				}
-				i -= c.first
-				if slices.Contains(x.service.seen(), fmt.Sprintf("%c%d=1", 'a'+i%7, i)) {
+				i -= c.committed
+				if slices.Contains(x.service.bodies(), fmt.Sprintf("%c%d=1", 'a'+i%7, i)) {
 					x.o.Skip = append(x.o.Skip, name)
 				} else {
 					x.o.Send = append(x.o.Send, name)
 				}
 			}
-			x.ok(t)
+			x.mustRun(t)
 			lines := map[string]int{}
-			for _, body := range x.service.seen() {
+			for _, body := range x.service.bodies() {
 				lines[body]++
 				if lines[body] > 1 {
 					t.Errorf("%s was sent twice", body)
 				}
 			}
-			if n := len(lines); n != c.first+400 || x.committed("t", 0) != int64(n) ||
+			if n := len(lines); n != c.committed+400 || x.committed("t", 0) != int64(n) ||
 				x.group.metadata[topicPartition{"t", 0}] != "" {
-				t.Errorf("found %d lines, %d committed, metadata %q", n, x.committed("t", 0),
-					x.group.metadata[topicPartition{"t", 0}])
+				t.Errorf("expected %d lines, all committed, no metadata, found %d, %d, %q", c.committed+400, n,
+					x.committed("t", 0), x.group.metadata[topicPartition{"t", 0}])
 			}
 		})
 	}
@@ -415,13 +421,13 @@ func TestRecordsOfAKilledRun(t *testing.T) {
 func TestExistingRecordsAreRejected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
-		existing(x)
+		rejectExisting(x)
 		x.group.put("t", 0, "a=1", "b=2", "a=1", "c=3")
 		for range 2 {
 			_, err := x.run(t)
 			runtest.Fails(t, err, `topic t, partition 0, offset 2, key "a": write: answered 410`)
 			if strings.Contains(err.Error(), "killed") {
-				t.Error(err)
+				t.Errorf("expected no mention of a killed run, found %v", err)
 			}
 		}
 	})
@@ -432,25 +438,25 @@ func TestUnreadableMetadata(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
 		x.group.put("t", 0, "a=1", "b=2")
-		at := topicPartition{"t", 0}
-		x.group.metadata[at] = "settled=1 of-a-later-version=1"
-		x.group.committed[at] = 0
-		x.fails(t, "topic t, partition 0", "expected settled, uncertain, decided or sent",
+		tp := topicPartition{"t", 0}
+		x.group.metadata[tp] = "settled=1 of-a-later-version=1"
+		x.group.committed[tp] = 0
+		x.mustFail(t, "topic t, partition 0", "expected settled, uncertain, decided or sent",
 			"set the group's offset again")
-		assert.Equal(t, 0, len(x.service.seen()), "requests")
-		assert.Equal(t, "settled=1 of-a-later-version=1", x.group.metadata[at], "metadata")
+		assert.Equal(t, 0, len(x.service.bodies()), "requests")
+		assert.Equal(t, "settled=1 of-a-later-version=1", x.group.metadata[tp], "metadata")
 	})
 }
 
 // A record of which some rows are written is finished before a stop, or reported: otherwise all of it would be written
 // again.
 func TestPartiallyWrittenRecords(t *testing.T) {
-	made := func() *world {
+	newSplitWorld := func() *world {
 		x := newWorld(&writer{})
 		x.o.Once = false
 		x.o.InFlight = 1
-		x.o.NewChain = times(3)
-		x.service.slow = time.Second
+		x.o.NewChain = repeatRows(3)
+		x.service.delay = time.Second
 		x.group.put("t", 0, "a=1", "b=2")
 		return x
 	}
@@ -460,13 +466,14 @@ func TestPartiallyWrittenRecords(t *testing.T) {
 		return stop()
 	}
 	synctest.Test(t, func(t *testing.T) {
-		x := made()
-		if err := run(t, x); err != nil || x.committed("t", 0) != 1 || len(x.service.seen()) != 3 {
-			t.Errorf("found %v, %d committed, %q", err, x.committed("t", 0), x.service.seen())
+		x := newSplitWorld()
+		if err := run(t, x); err != nil || x.committed("t", 0) != 1 || len(x.service.bodies()) != 3 {
+			t.Errorf("expected one record committed after 3 requests, found %v, %d committed, %q", err,
+				x.committed("t", 0), x.service.bodies())
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
-		x := made()
+		x := newSplitWorld()
 		x.service.answer = func(n int, _ string) (uint16, error) { return []uint16{201, 400, 201}[min(n, 3)-1], nil }
 		err := run(t, x)
 		runtest.Fails(t, err, `topic t, partition 0, offset 0, key "a"`, "answered 400")
@@ -482,47 +489,50 @@ func TestRecordInDoubtIsNotSentByAnotherTask(t *testing.T) {
 		x.o.InDoubt = &InDoubtRecords{}
 		x.group.put("orders", 3, "a=1", "b=2", "c=3")
 		x.service.answer = byBody(map[string]uint16{"b=2": 0})
-		task := x.fails(t, `offset 1, key "b"`, "may have been written")
+		task := x.mustFail(t, `offset 1, key "b"`, "may have been written")
 		assert.Equal(t, 1, task.Progress().InDoubt, "records in doubt")
 		// The group starts at the committed offset.
-		x.fails(t, `topic orders, partition 3, offset 1, key "b"`,
+		x.mustFail(t, `topic orders, partition 3, offset 1, key "b"`,
 			"by a task that failed, and is not sent again", "POST /Set may have arrived")
-		assert.Equal(t, []string{"a=1", "b=2"}, x.service.seen(), "requests of the second task")
+		assert.Equal(t, []string{"a=1", "b=2"}, x.service.bodies(), "requests of the second task")
 	})
 }
 
 // A decision is used up when its record is sent: a task that loses its partition before leaves the decision to the next
 // task. A used decision stays used while the record is not settled, also if it was not in doubt for a while.
 func TestDecisionsFollowTheirPartition(t *testing.T) {
-	var u InDoubtRecords
-	at := recordID{"t", 0, 5}
+	var inDoubt InDoubtRecords
+	id := recordID{"t", 0, 5}
 	reason := errors.New("no answer")
-	tp := at.topicPartition()
+	tp := id.topicPartition()
 	for range 2 { // two tasks, one after another
-		if !u.decide(at, reason, 1, 0) || len(u.usedDecisions(tp, 0)) != 0 {
-			t.Fatalf("expected the record to be sent, and no decision to be used up, found %v", u.usedDecisions(tp, 0))
+		if !inDoubt.decide(id, reason, 1, 0) || len(inDoubt.usedDecisions(tp, 0)) != 0 {
+			t.Fatalf("expected the record to be sent, and no decision to be used up, found %v",
+				inDoubt.usedDecisions(tp, 0))
 		}
 	}
 	for range 2 { // tried twice
-		u.useDecision(at)
+		inDoubt.useDecision(id)
 	}
-	if n := len(u.usedDecisions(tp, 0)); n != 1 {
+	if n := len(inDoubt.usedDecisions(tp, 0)); n != 1 {
 		t.Fatalf("expected one decision to be used up, found %d", n)
 	}
-	u.add(at, reason) // the response is lost again
-	if u.decide(at, reason, 1, 1) {
+	inDoubt.add(id, reason) // the response is lost again
+	if inDoubt.decide(id, reason, 1, 1) {
 		t.Error("expected the decision to apply once")
 	}
-	u.resolve(at) // a check finds that it was not written
-	if all, _ := u.names(); len(all) != 0 || len(u.openRanges(tp, 0)) != 0 || len(u.usedDecisions(tp, 0)) != 1 {
-		t.Errorf("expected nothing in doubt and one decision used up, found %q, %v", all, u.usedDecisions(tp, 0))
+	inDoubt.resolve(id) // a check finds that it was not written
+	names, _ := inDoubt.names()
+	used := inDoubt.usedDecisions(tp, 0)
+	if len(names) != 0 || len(inDoubt.openRanges(tp, 0)) != 0 || len(used) != 1 {
+		t.Errorf("expected nothing in doubt and one decision used up, found %q, %v", names, used)
 	}
 	var next InDoubtRecords // another process, after a kill while it was sent
-	next.restoreDecisions(at, 1)
-	if next.decide(at, errKilled, 1, 1) {
+	next.restoreDecisions(id, 1)
+	if next.decide(id, errKilled, 1, 1) {
 		t.Error("expected the decision to apply once after a kill, too")
 	}
-	next.remove(at)
+	next.remove(id)
 	if len(next.usedDecisions(tp, 0)) != 0 {
 		t.Error("expected a settled record to be removed")
 	}

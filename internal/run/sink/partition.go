@@ -119,15 +119,15 @@ const (
 )
 
 // appendSettled appends the settled offsets from next on.
-func (p *partition) appendSettled(spans []offsetRange, next int64, set settledSet) []offsetRange {
-	adjacent := false // no unsettled record lies between the last span and the next settled offset
+func (p *partition) appendSettled(ranges []offsetRange, next int64, set settledSet) []offsetRange {
+	adjacent := false // no unsettled record is between the last range and the next settled offset
 	lastRead := next - 1
-	end := int64(-1)
+	end := int64(-1) // the last inherited offset in ranges
 	add := func(offsets offsetRange) {
 		if adjacent {
-			spans[len(spans)-1].last = offsets.last
+			ranges[len(ranges)-1].last = offsets.last
 		} else {
-			spans = append(spans, offsets)
+			ranges = append(ranges, offsets)
 			adjacent = true
 		}
 	}
@@ -140,16 +140,16 @@ func (p *partition) appendSettled(spans []offsetRange, next int64, set settledSe
 		switch {
 		case item.unsettled():
 			adjacent = false
-		case item.record.Attrs.IsControl(): // settled at once when it is read again
+		case item.record.Attrs.IsControl(): // left out: it is settled at once when it is read again
 		case set == allSettled || item.attempted:
 			add(offsetRange{lastRead, lastRead})
 		}
 	}
 	for _, s := range p.inherited {
 		if s.state == stateSettled && s.last > max(lastRead, end) {
-			spans = append(spans, offsetRange{max(s.first, lastRead+1, end+1), s.last})
+			ranges = append(ranges, offsetRange{max(s.first, lastRead+1, end+1), s.last})
 			end = s.last
 		}
 	}
-	return spans
+	return ranges
 }

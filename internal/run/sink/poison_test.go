@@ -18,45 +18,49 @@ import (
 // rejectingChain is a chain that fails values that begin with "no" and filters keys that begin with "x".
 type rejectingChain struct{}
 
-func (rejectingChain) Apply(_ context.Context, b *record.Batch) (faults []wit.RowError, err error) {
+func (rejectingChain) Apply(_ context.Context, b *record.Batch) (rejected []wit.RowError, err error) {
 	rows := b.Rows[:0]
 	for _, r := range b.Rows {
 		switch {
 		case strings.HasPrefix(string(b.Bytes(r.Value)), "no"):
-			faults = append(faults, wit.RowError{RowIndex: r.RowIndex, Error: wit.Error{Kind: wit.ErrorData,
+			rejected = append(rejected, wit.RowError{RowIndex: r.RowIndex, Error: wit.Error{Kind: wit.ErrorData,
 				Message: "not to be transformed"}})
 		case !strings.HasPrefix(string(b.Bytes(r.Key)), "x"):
 			rows = append(rows, r)
 		}
 	}
 	b.Rows = rows
-	return faults, nil
+	return rejected, nil
 }
 
-// A poisonCase is a record's value that cannot be written, and the fault.
+// A poisonCase is the value of a record that cannot be written, and a part of its error.
 type poisonCase struct {
-	value string
-	fault string
-	each  int // rows in a request
+	value          string
+	problem        string
+	rowsPerRequest int
+	inFlight       int
 }
 
 var poisonCases = map[string]poisonCase{
-	"conversion":              {"bad", "no document", 1},
-	"conversion, batches":     {"bad", "no document", 3},
-	"transforms":              {"no", "not to be transformed", 1},
-	"transforms, batches":     {"no", "not to be transformed", 3},
-	"encode":                  {"!no such plant", "no such plant", 1},
-	"encode, batches":         {"!no such plant", "no such plant", 3},
-	"encode traps":            {"#", "unreachable", 1},
-	"encode traps, batches":   {"#", "unreachable", 3},
-	"refused by the service":  {"refused", "answered 400", 1},
-	"refused, many in flight": {"refused", "answered 400", 1},
+	"conversion":              {value: "bad", problem: "no document", rowsPerRequest: 1, inFlight: 1},
+	"conversion, batches":     {value: "bad", problem: "no document", rowsPerRequest: 3, inFlight: 1},
+	"transforms":              {value: "no", problem: "not to be transformed", rowsPerRequest: 1, inFlight: 1},
+	"transforms, batches":     {value: "no", problem: "not to be transformed", rowsPerRequest: 3, inFlight: 1},
+	"encode":                  {value: "!no such plant", problem: "no such plant", rowsPerRequest: 1, inFlight: 1},
+	"encode, batches":         {value: "!no such plant", problem: "no such plant", rowsPerRequest: 3, inFlight: 1},
+	"encode traps":            {value: "#", problem: "unreachable", rowsPerRequest: 1, inFlight: 1},
+	"encode traps, batches":   {value: "#", problem: "unreachable", rowsPerRequest: 3, inFlight: 1},
+	"rejected by the service": {value: "refused", problem: "answered 400", rowsPerRequest: 1, inFlight: 1},
+	"rejected, many in flight": {
+		value: "refused", problem: "answered 400", rowsPerRequest: 1, inFlight: 4,
+	},
 }
 
-// The records of each partition, and the record of partition 1 that cannot be written.
-const poisonRecords, poisonOffset = 30, 17
+const (
+	poisonRecords = 30 // in each partition
+	poisonOffset  = 17 // the record of partition 1 that cannot be written
+)
 
-// poisonKey returns the key of a record.
 func poisonKey(offset int, partition int32) string {
 	return fmt.Sprintf("%c%d", "abcdexfgh"[offset%9], partition)
 }
@@ -66,19 +70,17 @@ func poisonKey(offset int, partition int32) string {
 func TestPoisonPill(t *testing.T) {
 	for name, c := range poisonCases {
 		runtest.Bubble(t, name, func(t *testing.T) {
-			x := newWorld(&writer{each: c.each, trap: &plugin.Trap{Function: "encode", Reason: errTrap}})
-			x.o.InFlight = 1
+			trap := &plugin.Trap{Function: "encode", Reason: errTrap}
+			x := newWorld(&writer{rowsPerRequest: c.rowsPerRequest, trap: trap})
+			x.o.InFlight = c.inFlight
 			x.o.BatchRows = 25
-			x.group.atMost = 7
-			if strings.Contains(name, "many") {
-				x.o.InFlight = 4
-			}
+			x.group.maxPoll = 7
 			x.o.NewChain = func(context.Context) (Chain, error) { return rejectingChain{}, nil }
-			x.service.slow = 10 * time.Millisecond
+			x.service.delay = 10 * time.Millisecond
 			written := countWritten(x)
 			want := putPoison(x, c.value)
 			_, err := x.run(t)
-			runtest.Fails(t, err, "topic t, partition 1, offset 17", c.fault,
+			runtest.Fails(t, err, "topic t, partition 1, offset 17", c.problem,
 				"; topic t, partition 1: everything before offset 17 is written and committed, nothing from there on")
 			following := checkPoisoned(t, x, written)
 			if (following > 0) != strings.Contains(err.Error(), "a restart skips them") {
@@ -88,17 +90,17 @@ func TestPoisonPill(t *testing.T) {
 				t.Errorf("expected no later record to be written, found %d", following)
 			}
 			// The record is fixed, or is skipped by hand if that writes nothing twice.
-			at := topicPartition{"t", 1}
+			tp := topicPartition{"t", 1}
 			if following == 0 {
-				x.group.committed[at] = poisonOffset + 1
-				x.group.metadata[at] = ""
+				x.group.committed[tp] = poisonOffset + 1
+				x.group.metadata[tp] = ""
 			} else {
-				x.group.logs[at][poisonOffset].Value = []byte("mended")
-				want = append(want, string(x.group.logs[at][poisonOffset].Key)+"=mended")
+				x.group.logs[tp][poisonOffset].Value = []byte("mended")
+				want = append(want, string(x.group.logs[tp][poisonOffset].Key)+"=mended")
 			}
 			x.o.InDoubt = nil
 			x.o.Revoked = nil
-			x.ok(t)
+			x.mustRun(t)
 			checkWrittenOnce(t, want, written)
 		})
 	}
@@ -154,6 +156,7 @@ func checkPoisoned(t *testing.T, x *world, written map[string]int) (following in
 	return following
 }
 
+// checkWrittenOnce checks that the wanted rows, and no others, were written once. It sorts want.
 func checkWrittenOnce(t *testing.T, want []string, written map[string]int) {
 	t.Helper()
 	var rows []string

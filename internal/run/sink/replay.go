@@ -53,9 +53,9 @@ func Deliver(ctx context.Context, o Options, r Replay) error {
 	o.dryRun = r.DryRun
 	o.checkOnly = r.CheckOnly
 	o.written = r.Written
-	for _, l := range r.Letters {
-		o.deadLetterOf[idOf(l.Record)] = l
-		c.records = append(c.records, l.Record)
+	for _, letter := range r.Letters {
+		o.deadLetterOf[idOf(letter.Record)] = letter
+		c.records = append(c.records, letter.Record)
 	}
 	c.unpolled = c.records
 	t := NewTask(o)
@@ -83,20 +83,20 @@ type replayConsumer struct {
 func (c *replayConsumer) open(_ []string, r kafka.Rebalances) (Consumer, error) {
 	partitions := map[string][]int32{}
 	inDoubt := map[topicPartition][]offsetRange{}
-	first := map[topicPartition]int64{}
-	for _, deadLetter := range c.replay.Letters {
-		tp := idOf(deadLetter.Record).topicPartition()
-		offset := deadLetter.Record.Offset
-		if _, ok := first[tp]; !ok {
-			first[tp] = offset
+	firstOffsets := map[topicPartition]int64{}
+	for _, letter := range c.replay.Letters {
+		tp := idOf(letter.Record).topicPartition()
+		offset := letter.Record.Offset
+		if _, ok := firstOffsets[tp]; !ok {
+			firstOffsets[tp] = offset
 			partitions[tp.topic] = append(partitions[tp.topic], tp.partition)
 		}
-		if deadLetter.InDoubt {
+		if letter.InDoubt {
 			inDoubt[tp] = append(inDoubt[tp], offsetRange{offset, offset})
 		}
 	}
 	r.Assigned(partitions)
-	for tp, next := range first {
+	for tp, next := range firstOffsets {
 		r.Committed(tp.topic, tp.partition, next, kafka.CommitMetadata{WrittenFor: next, Verified: true,
 			End: math.MaxInt64, Text: metadata{inFlight: mergeRanges(inDoubt[tp])}.encode(next)})
 	}

@@ -12,34 +12,41 @@ import (
 // resultHandler handles the results that the plugin has read from a response, one for each row of the delivery.
 type resultHandler struct {
 	*activeBatch
-	out      *outcome
-	delivery *delivery
-	status   uint16
-	noAnswer *transport.NoResponseError
+	out        *outcome
+	delivery   *delivery
+	status     uint16
+	noResponse *transport.NoResponseError
 	// retryRows are encoded again with retryHints, checkRows are checked.
-	retryRows  []uint32
-	checkRows  []uint32
-	retryHints []wit.Hint
-	// backoff delays repeated rows by minWait or more; noProgress counts how often a row came without progress.
-	backoff bool
-	// isBusy means that the service does not accept a row now, for a reason that may concern other rows.
-	isBusy      bool
+	retryRows   []uint32
+	checkRows   []uint32
+	retryHints  []wit.Hint
 	checkTiming checkTiming
-	minWait     time.Duration
-	noProgress  int
-	failure     error
+	// Repeated rows wait for minWait, and with backoff at least for the client's backoff. noProgress is how often a row
+	// was repeated without progress, the maximum over the rows.
+	minWait    time.Duration
+	backoff    bool
+	noProgress int
+	// isBusy means that the service does not accept a row now, for a reason that may concern other rows.
+	isBusy  bool
+	failure error // the one that takes precedence
 }
 
 // handleResults applies all results before it returns the first failure: what is written stays settled, and what is in
 // doubt is recorded. It returns the deliveries that repeat or check rows.
 func (a *activeBatch) handleResults(out *outcome, delivery *delivery, results []wit.RowResult, response wit.Response,
-	noAnswer *transport.NoResponseError) ([]delivery, error) {
+	noResponse *transport.NoResponseError) ([]delivery, error) {
 	t := a.task
-	handler := &resultHandler{activeBatch: a, out: out, delivery: delivery, status: response.Status, noAnswer: noAnswer}
+	handler := &resultHandler{
+		activeBatch: a,
+		out:         out,
+		delivery:    delivery,
+		status:      response.Status,
+		noResponse:  noResponse,
+	}
 	written := int64(0)
-	for n, v := range results {
-		handler.handleRow(delivery.rows[n], v)
-		if v.Written != nil && noAnswer == nil {
+	for n, result := range results {
+		handler.handleRow(delivery.rows[n], result)
+		if result.Written != nil && noResponse == nil {
 			written++
 		}
 	}
@@ -64,7 +71,7 @@ func (a *activeBatch) handleResults(out *outcome, delivery *delivery, results []
 func (h *resultHandler) handleRow(row uint32, result wit.RowResult) {
 	state := &h.rowStates[row]
 	switch {
-	case h.noAnswer != nil:
+	case h.noResponse != nil:
 		h.handleNoResponse(row, result.Rejected)
 	case result.Written != nil:
 		h.reportWritten(row)
@@ -100,20 +107,20 @@ func (h *resultHandler) handleRow(row uint32, result wit.RowResult) {
 }
 
 // handleNoResponse handles a row whose request must not be repeated and got no response. It may have been written:
-// sending it again could create a second entity (RATIONALE.md P19). So it is checked, whatever the plugin says;
+// sending it again could create a second entity (RATIONALE.md P19). So it is checked, whatever the plugin returned.
 // rejection may be nil.
 func (h *resultHandler) handleNoResponse(row uint32, rejection *wit.Error) {
 	if h.rowStates[row].inDoubt != nil {
-		reason := &wit.Error{Kind: wit.ErrorTransient, Message: h.noAnswer.Error()}
+		reason := &wit.Error{Kind: wit.ErrorTransient, Message: h.noResponse.Error()}
 		retry, err := h.handleInconclusiveCheck(h.out, row, reason, true)
 		if h.addFailure(err) || !retry {
 			return
 		}
 	} else {
 		h.task.count.errors.Add()
-		var reason error = h.noAnswer
-		if h.noAnswer.Status == 0 && rejection != nil {
-			reason = fmt.Errorf("%w (%w)", h.noAnswer, rejection)
+		var reason error = h.noResponse
+		if h.noResponse.Status == 0 && rejection != nil {
+			reason = fmt.Errorf("%w (%w)", h.noResponse, rejection)
 		}
 		h.markInDoubt(row, reason)
 	}
@@ -124,18 +131,18 @@ func (h *resultHandler) handleNoResponse(row uint32, rejection *wit.Error) {
 func (h *resultHandler) retryRow(row uint32, r *wit.Retry) {
 	state := &h.rowStates[row]
 	checked := state.inDoubt != nil
-	var ok bool
+	var retry bool
 	var err error
 	if checked {
-		ok, err = h.handleCheckRetry(h.out, row, r)
+		retry, err = h.handleCheckRetry(h.out, row, r)
 	} else {
 		if requestsCheck(r.Hint) && !h.delivery.Request.Repeatable {
 			h.markInDoubt(row, fmt.Errorf("the plugin cannot tell whether %s %s, answered %d, has written it",
 				h.delivery.Request.Method, transport.PrintableTarget(h.delivery.Request.Target), h.status))
 		}
-		ok, err = h.shouldReencode(h.out, row, r)
+		retry, err = h.shouldReencode(h.out, row, r)
 	}
-	if h.addFailure(err) || !ok {
+	if h.addFailure(err) || !retry {
 		return
 	}
 	h.minWait = max(h.minWait, time.Duration(r.WaitMs)*time.Millisecond)
@@ -157,6 +164,7 @@ func (h *resultHandler) retryRow(row uint32, r *wit.Retry) {
 	h.isBusy = h.isBusy || (r.Error != nil && isRetriable(r.Error, h.task.o.Client.Retry()))
 }
 
+// addFailure records an error and reports whether it is not nil.
 func (h *resultHandler) addFailure(err error) bool {
 	if err != nil && takesPrecedence(err, h.failure) {
 		h.failure = err
@@ -169,16 +177,16 @@ const maxRetryWait = time.Minute
 // wait pauses before rows are sent again. Locked rows do not keep rows of other lanes waiting; a service that accepts
 // nothing now gets no further requests instead.
 func (h *resultHandler) wait(retryAfter time.Duration) error {
-	stopping := h.task.run.stopCtx
-	least := min(h.minWait, maxRetryWait)
+	stopCtx := h.task.run.stopCtx
+	minWait := min(h.minWait, maxRetryWait)
 	if h.backoff && !h.isBusy {
 		h.delivery.releaseSlot()
 	}
 	switch {
 	case h.backoff:
-		return h.task.o.Client.Retry().Wait(stopping, max(least, retryAfter))
-	case h.noProgress > 0 || least > 0:
-		return transport.PauseIdle(stopping, h.noProgress, least)
+		return h.task.o.Client.Retry().Wait(stopCtx, max(minWait, retryAfter))
+	case h.noProgress > 0 || minWait > 0:
+		return transport.PauseIdle(stopCtx, h.noProgress, minWait)
 	}
 	return nil
 }
@@ -204,8 +212,7 @@ func (a *activeBatch) handleRejected(out *outcome, delivery *delivery, row uint3
 	case !delivery.Request.Repeatable && !provesNotWritten(pluginErr, status):
 		t.count.errors.Add()
 		a.markInDoubt(row, fmt.Errorf("%s %s was answered %d: %w", delivery.Request.Method,
-			transport.PrintableTarget(delivery.Request.Target),
-			status, pluginErr))
+			transport.PrintableTarget(delivery.Request.Target), status, pluginErr))
 		return false, nil
 	case isCallError(pluginErr):
 		t.count.errors.Add()
@@ -240,7 +247,8 @@ func (a *activeBatch) shouldReencode(out *outcome, row uint32, r *wit.Retry) (bo
 	t := a.task
 	item := a.batch.items[row]
 	if r.Error == nil {
-		return a.countRepeat(row, r)
+		err := a.countRepeat(row, r)
+		return err == nil, err
 	}
 	t.count.errors.Add()
 	failsTask := isRetriable(r.Error, t.o.Client.Retry())

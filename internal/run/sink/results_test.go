@@ -52,7 +52,7 @@ func TestStatusesThatProveNothing(t *testing.T) {
 		runtest.Bubble(t, fmt.Sprint(c.status, c.code), func(t *testing.T) {
 			w := &writer{}
 			if c.code != "" {
-				w.code = &c.code
+				w.errorCode = &c.code
 			}
 			x := newWorld(w)
 			x.service.retry.Codes = []string{"500", "502", "503", "520", "X/1"}
@@ -67,7 +67,7 @@ func TestStatusesThatProveNothing(t *testing.T) {
 					"errors.uncertain.skip=t-0@0", fmt.Sprintf("POST /Set was answered %d", c.status))
 				metadata = "uncertain=0"
 			}
-			assert.Equal(t, c.requests, len(x.service.seen()), "requests")
+			assert.Equal(t, c.requests, len(x.service.bodies()), "requests")
 			assert.Equal(t, metadata, x.group.metadata[topicPartition{"t", 0}], "metadata")
 		})
 	}
@@ -81,7 +81,7 @@ func TestRetryAfterIsObeyed(t *testing.T) {
 		x.service.headers = []wit.Header{{Name: "retry-after", Value: "120"}}
 		x.service.answer = func(n int, _ string) (uint16, error) { return []uint16{503, 201}[n-1], nil }
 		start := time.Now()
-		x.ok(t)
+		x.mustRun(t)
 		if elapsed := time.Since(start); elapsed < 2*time.Minute {
 			t.Errorf("expected a pause of 2 min, found %v", elapsed)
 		}
@@ -93,30 +93,52 @@ var errTrap = errors.New("wasm error: unreachable")
 // If the plugin traps on a response, the response is settled once more; a row that is still not settled is in doubt,
 // unless the status means that the service rejected it.
 func TestResponsesThePluginCannotRead(t *testing.T) {
-	oops := &wit.Error{Kind: wit.ErrorInternal, Message: "index out of range"}
-	old := &wit.Error{Kind: wit.ErrorStale, Message: "metadata changed"}
+	panicked := &wit.Error{Kind: wit.ErrorInternal, Message: "index out of range"}
+	stale := &wit.Error{Kind: wit.ErrorStale, Message: "metadata changed"}
 	for name, c := range map[string]struct {
 		status   uint16
-		settle   []error
-		open     []error
+		settle   []error // the results of the first calls that settle the response
+		open     []error // the results of the calls that open the plugin again
 		opens    int
-		want     string
-		metadata string
+		want     string // a part of the task's error; empty means that the row is settled
+		metadata string // that the task leaves
 	}{
-		"a trap": {201, []error{errTrap}, nil, 1, "", ""},
-		"two traps": {201, []error{errTrap, errTrap}, nil, 1,
-			"POST /Set was answered 201, which the plugin could not interpret: wasm error", "uncertain=0"},
-		"two panics":             {201, []error{oops, oops}, nil, 1, "index out of range", "uncertain=0"},
-		"two traps of a 204":     {204, []error{errTrap, errTrap}, nil, 1, "was answered 204", "uncertain=0"},
-		"two traps of a 520":     {520, []error{errTrap, errTrap}, nil, 1, "was answered 520", "uncertain=0"},
-		"two traps of a refusal": {400, []error{errTrap, errTrap}, nil, 1, "settle: wasm error: unreachable", ""},
-		"a trap of a refusal":    {400, []error{errTrap}, nil, 1, "write: answered 400", ""},
-		"old, then judged":       {201, []error{old}, nil, 2, "", ""},
-		"old, and old again":     {201, []error{old, old}, nil, 2, "metadata changed", "uncertain=0"},
-		"old, and not to be opened": {201, []error{old, old}, []error{errors.New("no metadata")}, 2,
-			"metadata changed", "uncertain=0"},
-		"not opened, judged all the same": {201, []error{old}, []error{errors.New("no metadata")}, 2, "", ""},
-		"a trap, then old":                {201, []error{errTrap, old}, nil, 2, "", ""},
+		"a trap": {status: 201, settle: []error{errTrap}, opens: 1},
+		"two traps": {
+			status: 201, settle: []error{errTrap, errTrap}, opens: 1, metadata: "uncertain=0",
+			want: "POST /Set was answered 201, which the plugin could not interpret: wasm error",
+		},
+		"two panics": {
+			status: 201, settle: []error{panicked, panicked}, opens: 1, metadata: "uncertain=0",
+			want: "index out of range",
+		},
+		"two traps on a 204": {
+			status: 204, settle: []error{errTrap, errTrap}, opens: 1, metadata: "uncertain=0",
+			want: "was answered 204",
+		},
+		"two traps on a 520": {
+			status: 520, settle: []error{errTrap, errTrap}, opens: 1, metadata: "uncertain=0",
+			want: "was answered 520",
+		},
+		"two traps on a rejection": {
+			status: 400, settle: []error{errTrap, errTrap}, opens: 1,
+			want: "settle: wasm error: unreachable",
+		},
+		"a trap on a rejection": {status: 400, settle: []error{errTrap}, opens: 1, want: "write: answered 400"},
+		"stale once":            {status: 201, settle: []error{stale}, opens: 2},
+		"stale twice": {
+			status: 201, settle: []error{stale, stale}, opens: 2, metadata: "uncertain=0",
+			want: "metadata changed",
+		},
+		"stale twice, and not opened again": {
+			status: 201, settle: []error{stale, stale}, open: []error{errors.New("no metadata")}, opens: 2,
+			metadata: "uncertain=0",
+			want:     "metadata changed",
+		},
+		"stale once, and not opened again": {
+			status: 201, settle: []error{stale}, open: []error{errors.New("no metadata")}, opens: 2,
+		},
+		"a trap, then stale": {status: 201, settle: []error{errTrap, stale}, opens: 2},
 	} {
 		runtest.Bubble(t, name, func(t *testing.T) {
 			w := &writer{settleErrs: slices.Clone(c.settle), openErrs: c.open}
@@ -131,14 +153,14 @@ func TestResponsesThePluginCannotRead(t *testing.T) {
 			}
 			fresh := x.versions.Current().(*runtest.Code[Writer]).FreshCalls.Load()
 			if w.opens != c.opens || fresh == 0 || x.group.metadata[topicPartition{"t", 0}] != c.metadata ||
-				len(x.service.seen()) != 1 {
-				t.Errorf("found %d opened, %d fresh instances, metadata %q, %d requests", w.opens, fresh,
-					x.group.metadata[topicPartition{"t", 0}], len(x.service.seen()))
+				len(x.service.bodies()) != 1 {
+				t.Errorf("expected %d opens, a fresh instance, metadata %q and one request, found %d, %d, %q, %d",
+					c.opens, c.metadata, w.opens, fresh, x.metadata(topicPartition{"t", 0}), len(x.service.bodies()))
 			}
 			if c.metadata != "" {
 				x.o.InDoubt = nil // another process
-				if _, err := x.run(t); err == nil || len(x.service.seen()) != 1 {
-					t.Errorf("expected no repeated request, found %q and %v", x.service.seen(), err)
+				if _, err := x.run(t); err == nil || len(x.service.bodies()) != 1 {
+					t.Errorf("expected no repeated request, found %q and %v", x.service.bodies(), err)
 				}
 			}
 		})
@@ -148,17 +170,17 @@ func TestResponsesThePluginCannotRead(t *testing.T) {
 // A stop that can no longer wait for the plugin accounts for every response.
 func TestStopWhileResponsesAreRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		x := newWorld(&writer{hangs: true})
+		x := newWorld(&writer{hang: true})
 		x.o.Once = false
 		x.group.put("t", 0, "a=1", "b=2")
 		stop := runtest.Start(t, NewTask(x.o).Run)
 		time.Sleep(3 * time.Second)
 		start := time.Now()
 		runtest.Fails(t, stop(), "topic t, partition 0, offset 0", "was answered 201", "is not sent again")
-		if elapsed := time.Since(start); elapsed > 5*time.Second || x.group.metadata[topicPartition{"t",
-			0}] != "uncertain=0-1" {
-			t.Errorf("took %v, metadata %q", elapsed, x.group.metadata[topicPartition{"t", 0}])
+		if elapsed := time.Since(start); elapsed > 5*time.Second {
+			t.Errorf("expected a stop within 5 s, found %v", elapsed)
 		}
+		assert.Equal(t, "uncertain=0-1", x.metadata(topicPartition{"t", 0}), "metadata")
 	})
 }
 
@@ -167,13 +189,12 @@ func TestResponseDuringStopIsSettled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
 		x.o.Once = false
-		x.service.slow = 5*time.Second - 10*time.Millisecond
+		x.service.delay = 5*time.Second - 10*time.Millisecond
 		x.group.put("t", 0, "a=1")
 		stop := runtest.Start(t, NewTask(x.o).Run)
 		time.Sleep(2*time.Second + 240*time.Millisecond) // sent after 1 s; canceled 3.75 s after the stop
 		if err := stop(); err != nil || x.committed("t", 0) != 1 {
-			t.Errorf("expected the row to be settled, found %v, metadata %q", err, x.group.metadata[topicPartition{"t",
-				0}])
+			t.Errorf("expected the row to be settled, found %v, metadata %q", err, x.metadata(topicPartition{"t", 0}))
 		}
 	})
 }
@@ -187,7 +208,7 @@ func TestUnreadableResponses(t *testing.T) {
 			return 0, &transport.NoResponseError{Method: "POST", Target: "/Set", Status: 201,
 				Cause: &wit.Error{Kind: wit.ErrorData, Message: "packed in br"}}
 		}
-		x.fails(t, "topic t, partition 0, offset 0", "is not sent again",
+		x.mustFail(t, "topic t, partition 0, offset 0", "is not sent again",
 			"POST /Set: the response with status 201 cannot be used: packed in br")
 	})
 }

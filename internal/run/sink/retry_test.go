@@ -20,23 +20,27 @@ import (
 )
 
 // An attemptCounter counts attempts, of which the first ones fail.
-type attemptCounter struct{ attempts, fails int }
+type attemptCounter struct {
+	attempts int
+	failures int // how many attempts fail
+}
 
-func (c *attemptCounter) failsNow() bool {
+// next counts an attempt and reports whether it fails.
+func (c *attemptCounter) next() bool {
 	c.attempts++
-	return c.attempts <= c.fails
+	return c.attempts <= c.failures
 }
 
 var errNotNow = &wit.Error{Kind: wit.ErrorTransient, Message: "not now"}
 
-// failTransforms makes transforms of the first row fail. The second row is returned.
+// failTransforms makes the transforms reject the first row, and return only the others, in each attempt that fails.
 func failTransforms(x *world, c *attemptCounter) {
 	x.o.NewChain = func(context.Context) (Chain, error) {
 		return chainFunc(func(b *record.Batch) []wit.RowError {
 			for i := range b.Rows {
 				b.Rows[i].RowIndex = uint32(i)
 			}
-			if c.failsNow() {
+			if c.next() {
 				b.Rows = b.Rows[1:]
 				b.Data = append(b.Data, "of a try"...)
 				return []wit.RowError{{RowIndex: 0, Error: *errNotNow}}
@@ -46,20 +50,20 @@ func failTransforms(x *world, c *attemptCounter) {
 	}
 }
 
-// failRows makes the service not accept rows now.
+// failRows makes the service respond with 503 to each attempt that fails.
 func failRows(x *world, c *attemptCounter) {
 	x.service.answer = func(int, string) (uint16, error) {
-		if c.failsNow() {
+		if c.next() {
 			return 503, nil
 		}
 		return 201, nil
 	}
 }
 
-// failRequests makes requests not arrive.
+// failRequests makes the requests of attempts that fail not arrive.
 func failRequests(x *world, c *attemptCounter) {
 	x.service.answer = func(int, string) (uint16, error) {
-		if c.failsNow() {
+		if c.next() {
 			return 0, errNotNow
 		}
 		return 201, nil
@@ -70,31 +74,49 @@ func failRequests(x *world, c *attemptCounter) {
 // service does not accept now, and for requests that do not arrive.
 func TestRetriesUntilRetryTimeout(t *testing.T) {
 	for _, c := range []struct {
-		name    string
-		fail    func(*world, *attemptCounter)
-		retry   task.RetryPolicy
-		fails   int
-		message string // of the task; "" means all records are written
+		name     string
+		fail     func(*world, *attemptCounter)
+		retry    task.RetryPolicy
+		failures int
+		message  string // of the task; "" means all records are written
 	}{
-		{"transforms", failTransforms, task.RetryPolicy{Timeout: -1}, 12, ""},
-		{"transforms, short of time", failTransforms, task.RetryPolicy{Timeout: 3 * time.Second}, 12,
-			`offset 0, key "a": transforms: not now`},
-		{"transforms, not tried again", failTransforms, task.RetryPolicy{}, 1,
-			`offset 0, key "a": transforms: not now`},
-		{"rows", failRows, task.RetryPolicy{Timeout: -1, MaxDelay: time.Second}, 12, ""},
-		{"rows, in time", failRows, task.RetryPolicy{Timeout: time.Minute}, 12, ""},
-		{"rows, short of time", failRows, task.RetryPolicy{Timeout: 7 * time.Second}, 12,
-			`offset 0, key "a": tried 8 times: answered 503`},
-		{"rows, as often as the client does", failRows, task.RetryPolicy{}, 12,
-			`offset 0, key "a": tried 4 times: answered 503`},
-		{"requests", failRequests, task.RetryPolicy{Timeout: -1}, 12, ""},
-		{"requests, short of time", failRequests, task.RetryPolicy{Timeout: 3 * time.Second}, 12,
-			`offset 0, key "a": POST /Set: not now`},
-		{"requests, not sent again", failRequests, task.RetryPolicy{}, 1, `offset 0, key "a": POST /Set: not now`},
+		{name: "transforms", fail: failTransforms, retry: task.RetryPolicy{Timeout: -1}, failures: 12},
+		{
+			name: "transforms, short of time", fail: failTransforms,
+			retry: task.RetryPolicy{Timeout: 3 * time.Second}, failures: 12,
+			message: `offset 0, key "a": transforms: not now`,
+		},
+		{
+			name: "transforms, not tried again", fail: failTransforms, failures: 1,
+			message: `offset 0, key "a": transforms: not now`,
+		},
+		{
+			name: "rows", fail: failRows, retry: task.RetryPolicy{Timeout: -1, MaxDelay: time.Second}, failures: 12,
+		},
+		{name: "rows, in time", fail: failRows, retry: task.RetryPolicy{Timeout: time.Minute}, failures: 12},
+		{
+			name: "rows, short of time", fail: failRows,
+			retry: task.RetryPolicy{Timeout: 7 * time.Second}, failures: 12,
+			message: `offset 0, key "a": tried 8 times: answered 503`,
+		},
+		{
+			name: "rows, as often as the client does", fail: failRows, failures: 12,
+			message: `offset 0, key "a": tried 4 times: answered 503`,
+		},
+		{name: "requests", fail: failRequests, retry: task.RetryPolicy{Timeout: -1}, failures: 12},
+		{
+			name: "requests, short of time", fail: failRequests,
+			retry: task.RetryPolicy{Timeout: 3 * time.Second}, failures: 12,
+			message: `offset 0, key "a": POST /Set: not now`,
+		},
+		{
+			name: "requests, not sent again", fail: failRequests, failures: 1,
+			message: `offset 0, key "a": POST /Set: not now`,
+		},
 	} {
 		runtest.Bubble(t, c.name, func(t *testing.T) {
 			x := newWorld(&writer{})
-			counter := &attemptCounter{fails: c.fails}
+			counter := &attemptCounter{failures: c.failures}
 			x.o.InFlight = 1
 			x.o.Retry = c.retry
 			x.group.put("t", 0, "a=1", "b=2")
@@ -104,11 +126,11 @@ func TestRetriesUntilRetryTimeout(t *testing.T) {
 				runtest.Fails(t, err, "topic t, partition 0, "+c.message)
 				return
 			}
-			if err != nil || counter.attempts <= c.fails || x.committed("t", 0) != 2 {
+			if err != nil || counter.attempts <= c.failures || x.committed("t", 0) != 2 {
 				t.Errorf("expected all records to be written after %d attempts, found %v after %d, committed %d",
-					c.fails+1, err, counter.attempts, x.committed("t", 0))
+					c.failures+1, err, counter.attempts, x.committed("t", 0))
 			}
-			written := x.service.seen()
+			written := x.service.bodies()
 			assert.Equal(t, []string{"a=1", "b=2"}, written[len(written)-2:])
 		})
 	}
@@ -125,11 +147,12 @@ func TestStopEndsRetryPause(t *testing.T) {
 		x.group.put("t", 0, "a=1")
 		ctx, stop := context.WithTimeout(t.Context(), time.Hour)
 		defer stop()
-		began := time.Now()
+		start := time.Now()
 		err := NewTask(x.o).Run(ctx)
-		var noAnswer *transport.NoResponseError
-		if elapsed := time.Since(began); elapsed != time.Hour || errors.As(err, &noAnswer) || x.committed("t", 0) != 0 {
-			t.Errorf("ended after %v with %v, committed %d", elapsed, err, x.committed("t", 0))
+		var noResponse *transport.NoResponseError
+		assert.Equal(t, time.Hour, time.Since(start), "time until the task ended")
+		if errors.As(err, &noResponse) || x.committed("t", 0) != 0 {
+			t.Errorf("expected no lost response and no commit, found %v, committed %d", err, x.committed("t", 0))
 		}
 	})
 }
@@ -139,22 +162,22 @@ func TestRetryWithoutProgressIsPaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
 		x.group.put("t", 0, "a=1")
-		var at []time.Time
+		var times []time.Time
 		x.service.answer = func(int, string) (uint16, error) {
-			at = append(at, time.Now())
+			times = append(times, time.Now())
 			return 409, nil
 		}
-		x.fails(t, "write it again for the 17th time")
-		if len(at) != maxRepeats+1 {
-			t.Fatalf("expected %d requests, found %d", maxRepeats+1, len(at))
+		x.mustFail(t, "write it again for the 17th time")
+		if len(times) != maxRepeats+1 {
+			t.Fatalf("expected %d requests, found %d", maxRepeats+1, len(times))
 		}
-		for n := range at[1:] {
-			pause := at[n+1].Sub(at[n])
+		for n := range times[1:] {
+			pause := times[n+1].Sub(times[n])
 			if n == 0 && pause != 0 { // the first hint is progress
 				t.Errorf("expected no pause before a row is written alone, found %v", pause)
 			}
-			if n > 0 && (pause < 100*time.Millisecond || (n > 1 && n < 5 && pause <= at[n].Sub(at[n-1]))) {
-				t.Errorf("attempt %d: found a pause of %v after one of %v", n+2, pause, at[n].Sub(at[n-1]))
+			if n > 0 && (pause < 100*time.Millisecond || (n > 1 && n < 5 && pause <= times[n].Sub(times[n-1]))) {
+				t.Errorf("attempt %d: found a pause of %v after one of %v", n+2, pause, times[n].Sub(times[n-1]))
 			}
 		}
 	})
@@ -172,7 +195,7 @@ func TestReopeningIsPaced(t *testing.T) {
 			w.settleErrs = append(w.settleErrs, &wit.Error{Kind: wit.ErrorStale, Message: "old"}, nil)
 		}
 		start := time.Now()
-		x.ok(t)
+		x.mustRun(t)
 		if elapsed := time.Since(start); elapsed < 10*time.Second || w.opens != records+1 {
 			t.Errorf("opened %d times in %v", w.opens, elapsed)
 		}
@@ -194,7 +217,7 @@ func TestServiceThatIsNotFoundAnyMoreIsAway(t *testing.T) {
 				t.Errorf("expected a transient error, found %v", err)
 			}
 		}
-		x.ok(t)
+		x.mustRun(t)
 	})
 }
 
@@ -238,10 +261,10 @@ func TestRowThatStaysLockedIsRejected(t *testing.T) {
 	} {
 		runtest.Bubble(t, c.name, func(t *testing.T) {
 			x := newWorld(&writer{})
-			kept := &letters{}
+			deadLetters := &deadLetterLog{}
 			x.o.TolerateAll = c.tolerate
 			x.o.Retry = c.retry
-			x.o.DeadLetters = kept
+			x.o.DeadLetters = deadLetters
 			x.group.put("t", 0, "a=1", "b=2", "c=3", "b=4")
 			attempts := 0
 			var order []string
@@ -266,9 +289,9 @@ func TestRowThatStaysLockedIsRejected(t *testing.T) {
 				t.Errorf("expected 3 other rows and all committed, found %v, committed %d (%v)", order,
 					x.committed("t", 0), err)
 			}
-			if attempts != c.attempts || len(kept.kept) != c.deadLetters {
+			if attempts != c.attempts || len(deadLetters.lines) != c.deadLetters {
 				t.Errorf("expected %d attempts and %d dead letters, found %d and %v", c.attempts, c.deadLetters,
-					attempts, kept.kept)
+					attempts, deadLetters.lines)
 			}
 		})
 	}
@@ -278,18 +301,18 @@ func TestRowThatStaysLockedIsRejected(t *testing.T) {
 // the attempts of all rows are not used up at once.
 func TestWaitingDeliveriesAreBounded(t *testing.T) {
 	const slots = 2
-	const most = slots * (maxWaiting + 1)
-	for _, rows := range []int{most + 1, most + 5} {
+	const maxTried = slots * (maxWaiting + 1)
+	for _, rows := range []int{maxTried + 1, maxTried + 5} {
 		runtest.Bubble(t, fmt.Sprint(rows, " rows"), func(t *testing.T) {
 			x := newWorld(&writer{})
 			x.o.InFlight = slots
-			x.service.slow = time.Millisecond
+			x.service.delay = time.Millisecond
 			for key := range rows {
 				x.group.put("t", 0, string(rune('a'+key))+"=1")
 			}
 			var start time.Time
 			tried := map[string]int{}
-			first := 0 // rows that were tried before one was repeated
+			triedBeforeRepeat := 0 // rows that were tried before one was repeated
 			x.service.answer = func(n int, body string) (uint16, error) {
 				if n == 1 {
 					start = time.Now()
@@ -299,13 +322,13 @@ func TestWaitingDeliveriesAreBounded(t *testing.T) {
 				}
 				row, _, _ := strings.Cut(body, "?")
 				tried[row]++
-				if tried[row] == 2 && first == 0 {
-					first = len(tried)
+				if tried[row] == 2 && triedBeforeRepeat == 0 {
+					triedBeforeRepeat = len(tried)
 				}
 				return 412, nil
 			}
-			x.ok(t)
-			assert.Equal(t, most, first)
+			x.mustRun(t)
+			assert.Equal(t, maxTried, triedBeforeRepeat)
 		})
 	}
 }
@@ -327,7 +350,7 @@ func TestLockedRowsDoNotHoldBackOtherKeys(t *testing.T) {
 		runtest.Bubble(t, c.name, func(t *testing.T) {
 			x := newWorld(&writer{})
 			x.o.InFlight = 2
-			x.service.slow = time.Millisecond
+			x.service.delay = time.Millisecond
 			x.group.put("t", 0, "a=1", "b=1", "c=1", "d=1", "e=1", "f=1", "a=2", "x=1", "y=1", "z=1")
 			var start time.Time
 			var order []string
@@ -355,13 +378,13 @@ func TestLockedRowsDoNotHoldBackOtherKeys(t *testing.T) {
 				}
 				return 201, nil
 			}
-			x.ok(t)
+			x.mustRun(t)
 			if requests > c.requests || (c.othersContinue && strings.HasPrefix(metadata, "sent=0")) {
 				t.Errorf("expected at most %d requests and no first record in flight, found %d and %s", c.requests,
 					requests, metadata)
 			}
-			if slices.Index(order, "a=1") > slices.Index(order, "a=2") || x.service.maxBusy != 2 {
-				t.Errorf("found the order %v and %d requests at once", order, x.service.maxBusy)
+			if slices.Index(order, "a=1") > slices.Index(order, "a=2") || x.service.maxInFlight != 2 {
+				t.Errorf("found the order %v and %d requests at once", order, x.service.maxInFlight)
 			}
 		})
 	}

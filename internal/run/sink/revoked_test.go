@@ -23,48 +23,59 @@ import (
 func TestLostPartitionsComeBack(t *testing.T) {
 	for _, c := range []struct {
 		name string
-		// meanwhile changes the group's offset 0, like another client's commit or an operator.
-		meanwhile func(g *group, at topicPartition)
-		committed int64 // before the outage
-		want      []string
+		// setOffset, if not nil, changes the committed offset during the outage, like another client.
+		setOffset func(g *group, tp topicPartition)
+		committed int64    // before the outage, -1 for none
+		want      []string // the requests, sorted
 	}{
-		{"nothing was ever committed", func(*group, topicPartition) {}, -1, []string{"a=1", "b=1", "c=1", "d=1",
-			"e=1"}},
-		{"committed before", func(*group, topicPartition) {}, 2, []string{"a=1", "b=1", "c=1", "d=1", "e=1"}},
-		{"another member went on", func(g *group, at topicPartition) { g.committed[at] = 5 }, -1, []string{"a=1", "b=1",
-			"c=1", "d=1"}},
-		{"an operator set it back", func(g *group, at topicPartition) {
-			g.committed[at] = 0
-			g.metadata[at] = ""
-		}, 2,
-			[]string{"a=1", "a=1", "b=1", "b=1", "c=1", "c=1", "d=1", "d=1", "e=1"}},
+		{name: "nothing was ever committed", committed: -1, want: []string{"a=1", "b=1", "c=1", "d=1", "e=1"}},
+		{name: "committed before", committed: 2, want: []string{"a=1", "b=1", "c=1", "d=1", "e=1"}},
+		{
+			name:      "another member has committed",
+			setOffset: func(g *group, tp topicPartition) { g.committed[tp] = 5 },
+			committed: -1,
+			want:      []string{"a=1", "b=1", "c=1", "d=1"},
+		},
+		{
+			name: "an operator has reset the offset",
+			setOffset: func(g *group, tp topicPartition) {
+				g.committed[tp] = 0
+				g.metadata[tp] = ""
+			},
+			committed: 2,
+			want:      []string{"a=1", "a=1", "b=1", "b=1", "c=1", "c=1", "d=1", "d=1", "e=1"},
+		},
 	} {
 		runtest.Bubble(t, c.name, func(t *testing.T) {
 			x := newWorld(&writer{repeatable: true})
 			x.o.Once = false
 			x.o.InFlight = 2
 			x.o.CommitInterval = 100 * time.Millisecond
-			x.service.slow = time.Second
-			at := topicPartition{"t", 0}
+			x.service.delay = time.Second
+			tp := topicPartition{"t", 0}
 			x.group.put("t", 0, "a=1", "b=1", "c=1", "d=1", "e=1")
 			if c.committed < 0 {
-				x.group.refuse = errors.New("nobody there")
+				x.group.commitErr = errors.New("nobody there")
 			}
 			stop := runtest.Start(t, NewTask(x.o).Run)
 			time.Sleep(2500 * time.Millisecond) // a=1 and b=1 are written, c=1 and d=1 are in progress
 			x.group.failCommits(errors.New("nobody there"))
 			synctest.Wait()
-			if got, ok := x.group.committed[at]; ok != (c.committed >= 0) || (ok && got != c.committed) {
-				t.Errorf("%d committed before the outage, expected %d", got, c.committed)
+			committed, ok := x.group.committed[tp]
+			if !ok {
+				committed = -1
 			}
-			x.group.lose(at)
+			assert.Equal(t, c.committed, committed, "committed before the outage")
+			x.group.lose(tp)
 			x.group.mu.Lock()
-			c.meanwhile(x.group, at)
-			x.group.refuse = nil
+			if c.setOffset != nil {
+				c.setOffset(x.group, tp)
+			}
+			x.group.commitErr = nil
 			x.group.mu.Unlock()
-			x.group.assign(at) // waits for c=1 and d=1
+			x.group.assign(tp) // waits for c=1 and d=1
 			time.Sleep(20 * time.Second)
-			assert.Equal(t, c.want, slices.Sorted(slices.Values(x.service.seen())))
+			assert.Equal(t, c.want, slices.Sorted(slices.Values(x.service.bodies())))
 			assert.Equal(t, 5, x.committed("t", 0), "committed")
 			require.NoError(t, stop())
 		})
@@ -78,18 +89,18 @@ func TestSettledIsSharedByTasks(t *testing.T) {
 		x.o.Once = false
 		x.o.Revoked = &RevokedPartitions{}
 		x.group.put("t", 0, "a=1", "b=1")
-		x.group.refuse = errors.New("nobody there")
+		x.group.commitErr = errors.New("nobody there")
 		stop := runtest.Start(t, NewTask(x.o).Run)
 		runtest.Pass(time.Second)
 		x.group.lose(topicPartition{"t", 0})
 		require.NoError(t, stop())
-		x.group.refuse = nil
+		x.group.commitErr = nil
 		x.group.put("t", 0, "a=3")
 		stop = runtest.Start(t, NewTask(x.o).Run)
 		time.Sleep(5 * time.Second)
-		assert.Equal(t, []string{"a=1", "a=3", "b=1"}, slices.Sorted(slices.Values(x.service.seen())))
+		assert.Equal(t, []string{"a=1", "a=3", "b=1"}, slices.Sorted(slices.Values(x.service.bodies())))
 		if err := stop(); err != nil || x.committed("t", 0) != 3 {
-			t.Error(err, x.committed("t", 0))
+			t.Errorf("expected 3 to be committed, found %d, %v", x.committed("t", 0), err)
 		}
 	})
 }
@@ -100,7 +111,7 @@ func TestSettledOfALostPartitionIsStored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{repeatable: true})
 		x.o.Once = false
-		at := topicPartition{"t", 0}
+		tp := topicPartition{"t", 0}
 		x.group.put("t", 0, "a=1")
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
@@ -109,16 +120,16 @@ func TestSettledOfALostPartitionIsStored(t *testing.T) {
 		x.group.failCommits(errors.New("nobody there"))
 		x.group.put("t", 0, "b=2", "c=3")
 		runtest.Pass(5 * time.Second)
-		x.group.lose(at)
+		x.group.lose(tp)
 		x.group.failCommits(nil)
 		cancel() // no more polls
-		x.group.assign(at)
+		x.group.assign(tp)
 		require.NoError(t, <-done)
 		assert.Equal(t, 1, x.committed("t", 0), "committed")
-		assert.Equal(t, "settled=0-1", x.metadata(at), "metadata")
+		assert.Equal(t, "settled=0-1", x.metadata(tp), "metadata")
 		x.o.Once = true // another process
-		x.ok(t)
-		assert.Equal(t, []string{"a=1", "b=2", "c=3"}, slices.Sorted(slices.Values(x.service.seen())))
+		x.mustRun(t)
+		assert.Equal(t, []string{"a=1", "b=2", "c=3"}, slices.Sorted(slices.Values(x.service.bodies())))
 	})
 }
 
@@ -129,15 +140,15 @@ func TestMetadataOfARevokedPartition(t *testing.T) {
 		x := newWorld(&writer{})
 		x.o.Once = false
 		x.o.InFlight = 2
-		x.service.slow = time.Second
-		x.service.slowFor = map[string]time.Duration{"a=1": 3 * time.Second}
-		at := topicPartition{"t", 0}
+		x.service.delay = time.Second
+		x.service.delayByBody = map[string]time.Duration{"a=1": 3 * time.Second}
+		tp := topicPartition{"t", 0}
 		x.group.put("t", 0, "a=1", "a=2", "b=1")
 		stop := runtest.Start(t, NewTask(x.o).Run)
 		runtest.Pass(2500 * time.Millisecond) // b=1 is written, a=1 is in progress
-		x.group.revoke(t.Context(), at)
+		x.group.revoke(t.Context(), tp)
 		assert.Equal(t, 1, x.committed("t", 0), "committed")
-		assert.Equal(t, "settled=1", x.group.metadata[at], "metadata")
+		assert.Equal(t, "settled=1", x.group.metadata[tp], "metadata")
 		require.NoError(t, stop())
 	})
 }
@@ -149,27 +160,27 @@ func TestPartitionLostTwiceBeforeACommit(t *testing.T) {
 		x := newWorld(&writer{})
 		x.o.Once = false
 		x.o.CommitInterval = time.Minute
-		x.service.slow = time.Second
+		x.service.delay = time.Second
 		x.service.answer = func(n int, _ string) (uint16, error) {
 			if n == 1 {
 				return 409, nil // not written, to be encoded again
 			}
 			return 201, nil
 		}
-		at := topicPartition{"t", 0}
+		tp := topicPartition{"t", 0}
 		x.group.put("t", 0, "a=1", "a=2")
 		stop := runtest.Start(t, NewTask(x.o).Run)
 		runtest.Pass(1500 * time.Millisecond) // a=1 is in progress
-		if got := x.metadata(at); got != "sent=0" {
+		if got := x.metadata(tp); got != "sent=0" {
 			t.Fatalf("expected metadata of a request in progress, found %q", got)
 		}
-		x.group.lose(at)
-		x.group.assign(at) // waits for a=1
-		x.group.lose(at)
-		x.group.assign(at)
+		x.group.lose(tp)
+		x.group.assign(tp) // waits for a=1
+		x.group.lose(tp)
+		x.group.assign(tp)
 		time.Sleep(10 * time.Second)
 		require.NoError(t, stop())
-		assert.Equal(t, []string{"a=1", "a=1", "a=2"}, x.service.seen())
+		assert.Equal(t, []string{"a=1", "a=1", "a=2"}, x.service.bodies())
 		assert.Equal(t, 2, x.committed("t", 0), "committed")
 	})
 }
@@ -180,7 +191,7 @@ func TestSettledRecordsAreStoredBeforeLaterSends(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{repeatable: true})
 		x.o.Once = false
-		at := topicPartition{"t", 0}
+		tp := topicPartition{"t", 0}
 		x.group.put("t", 0, "a=1")
 		x.group.put("t", 1)
 		stop := runtest.Start(t, NewTask(x.o).Run)
@@ -188,18 +199,18 @@ func TestSettledRecordsAreStoredBeforeLaterSends(t *testing.T) {
 		x.group.failCommits(errors.New("nobody there"))
 		x.group.put("t", 0, "b=2")
 		time.Sleep(5 * time.Second)
-		x.group.lose(at)
+		x.group.lose(tp)
 		x.group.failCommits(nil)
 		x.group.put("t", 1, "c=1") // is stored, but the state of the other partition is not
 		time.Sleep(5 * time.Second)
 		x.group.failCommits(errors.New("nobody there"))
-		x.group.assign(at)
+		x.group.assign(tp)
 		x.group.put("t", 0, "b=3")
 		time.Sleep(5 * time.Second)
-		assert.Equal(t, []string{"a=1", "b=2", "c=1"}, x.service.seen(), "requests while offsets cannot be stored")
+		assert.Equal(t, []string{"a=1", "b=2", "c=1"}, x.service.bodies(), "requests while offsets cannot be stored")
 		x.group.failCommits(nil)
 		time.Sleep(20 * time.Second)
-		assert.Equal(t, []string{"a=1", "b=2", "c=1", "b=3"}, x.service.seen())
+		assert.Equal(t, []string{"a=1", "b=2", "c=1", "b=3"}, x.service.bodies())
 		require.NoError(t, stop())
 	})
 }
@@ -213,8 +224,8 @@ func TestCommitOfEndedAssignment(t *testing.T) {
 		reported  bool
 		committed int64
 	}{
-		{name: "not told yet", committed: offsetUnknown},
-		{name: "told of more", reported: true, committed: 30},
+		{name: "the new offset is not known yet", committed: offsetUnknown},
+		{name: "the new offset is known", reported: true, committed: 30},
 	} {
 		l := newLedger(&InDoubtRecords{})
 		l.apply(assigned{partitions})
@@ -224,23 +235,22 @@ func TestCommitOfEndedAssignment(t *testing.T) {
 			records = append(records, &kgo.Record{Topic: "t", Offset: n})
 		}
 		items := l.apply(recordsRead{records}).items
-		l.apply(rowsSettled{items[:10], true})
-		accepted := l.apply(commitStarted{}) // up to 10, and waits
-		old := l.apply(revoked{partitions, true}).revoked[0]
+		l.apply(rowsSettled{items: items[:10], written: true})
+		commit := l.apply(commitStarted{}) // up to 10, and waits
+		endedPartition := l.apply(revoked{partitions: partitions, lost: true}).revoked[0]
 		l.apply(assigned{partitions})
 		if c.reported {
 			l.apply(offsetFetched{tp: topicPartition{"t", 0}, committed: 30, settled: []offsetRange{{31, 33}},
 				mustStore: true})
 		}
-		next := accepted.offsets["t"][0].Offset
-		if retryAfter := l.apply(metadataRequested{topicPartition{"t", 0}, next, old}); next != 10 || retryAfter.ok {
-			t.Errorf("%s: expected a commit without the offset 10, found %d with %q", c.name, next, retryAfter.text)
+		next := commit.offsets["t"][0].Offset
+		if stored := l.apply(metadataRequested{topicPartition{"t", 0}, next, endedPartition}); next != 10 || stored.ok {
+			t.Errorf("%s: expected a commit without the offset 10, found %d with %q", c.name, next, stored.text)
 		}
-		l.apply(commitSucceeded{accepted.offsets, accepted.number})
+		l.apply(commitSucceeded{commit.offsets, commit.number})
 		p := l.partitions[topicPartition{"t", 0}]
 		if (p.storedCommit != nil && p.storedCommit.current) || p.committed != c.committed ||
-			p.predecessorUncommitted != c.reported ||
-			p.dirty != c.reported {
+			p.predecessorUncommitted != c.reported || p.dirty != c.reported {
 			t.Errorf("%s: expected nothing to be stored, found %+v", c.name, p)
 		}
 	}
@@ -252,22 +262,22 @@ func TestCommitOfEndedAssignment(t *testing.T) {
 func TestPartitionBelowItsOffset(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
-		at := topicPartition{"t", 0}
+		tp := topicPartition{"t", 0}
 		x.group.put("t", 0, "a=1", "b=2", "b=3")
-		x.group.committed[at] = 9
-		x.group.metadata[at] = "settled=1-3"
+		x.group.committed[tp] = 9
+		x.group.metadata[tp] = "settled=1-3"
 		var log strings.Builder
 		x.o.Logger = slog.New(slog.NewTextHandler(&log, nil))
 		x.service.answer = func(_ int, body string) (uint16, error) {
-			if next := x.committed("t", 0); next > 2 || !strings.Contains(x.metadata(at), "sent=") {
-				t.Errorf("%s is sent while offset %d is stored with %q", body, next, x.metadata(at))
+			if next := x.committed("t", 0); next > 2 || !strings.Contains(x.metadata(tp), "sent=") {
+				t.Errorf("%s is sent while offset %d is stored with %q", body, next, x.metadata(tp))
 			}
 			return 201, nil
 		}
-		x.ok(t)
+		x.mustRun(t)
 		assert.Equal(t, 3, len(writeCounts(t, x)), "records")
 		assert.Equal(t, 3, x.committed("t", 0), "committed")
-		assert.Equal(t, "", x.metadata(at), "metadata")
+		assert.Equal(t, "", x.metadata(tp), "metadata")
 		if !strings.Contains(log.String(), "level=ERROR") || !strings.Contains(log.String(), "offset=0 dropped=0") {
 			t.Errorf("expected an error with the offset at which it continues, found:\n%s", log.String())
 		}
@@ -278,39 +288,39 @@ func TestPartitionBelowItsOffset(t *testing.T) {
 // ones.
 func TestTruncatedPartition(t *testing.T) {
 	l := newLedger(&InDoubtRecords{})
-	at := topicPartition{"t", 0}
+	tp := topicPartition{"t", 0}
 	l.apply(assigned{map[string][]int32{"t": {0}}})
-	l.apply(offsetFetched{tp: at, committed: -1})
-	records := func(first, end int64) (all []*kgo.Record) {
+	l.apply(offsetFetched{tp: tp, committed: -1})
+	records := func(first, end int64) (records []*kgo.Record) {
 		for n := first; n < end; n++ {
-			all = append(all, &kgo.Record{Topic: "t", Offset: n})
+			records = append(records, &kgo.Record{Topic: "t", Offset: n})
 		}
-		return all
+		return records
 	}
-	old := l.apply(recordsRead{records(0, 12)}).items
-	l.apply(rowsSettled{old[:10], true})
-	before := l.apply(storeRequested{}).number
-	accepted := l.apply(commitStarted{}) // up to 10, and waits
-	read := l.apply(recordsRead{records(4, 7)})
-	number := l.apply(deliveryAnnounced{read.items[:1], true}).number
-	if next := accepted.offsets["t"][0].Offset; next != 10 || len(read.resets) != 1 || read.resets[0].dropped != 2 {
-		t.Errorf("expected the offset 10 and 2 records to be dropped, found %d and %+v", next, read.resets)
+	oldItems := l.apply(recordsRead{records(0, 12)}).items
+	l.apply(rowsSettled{items: oldItems[:10], written: true})
+	seqBefore := l.apply(storeRequested{}).number
+	commit := l.apply(commitStarted{}) // up to 10, and waits
+	reread := l.apply(recordsRead{records(4, 7)})
+	seqAfter := l.apply(deliveryAnnounced{items: reread.items[:1], nonRepeatable: true}).number
+	if next := commit.offsets["t"][0].Offset; next != 10 || len(reread.resets) != 1 || reread.resets[0].dropped != 2 {
+		t.Errorf("expected the offset 10 and 2 records to be dropped, found %d and %+v", next, reread.resets)
 	}
-	if retryAfter := l.apply(metadataRequested{tp: at, next: 10}); retryAfter.ok {
-		t.Errorf("the offset 10 is committed, with %q, over records from 4 on", retryAfter.text)
+	if stored := l.apply(metadataRequested{tp: tp, next: 10}); stored.ok {
+		t.Errorf("the offset 10 is committed, with %q, over records from 4 on", stored.text)
 	}
-	if l.apply(commitSucceeded{accepted.offsets, accepted.number}).ok || l.isDurable(before) {
+	if l.apply(commitSucceeded{commit.offsets, commit.number}).ok || l.isDurable(seqBefore) {
 		t.Error("expected no stored metadata after a commit without the partition")
 	}
-	if !old[10].revoked() || slices.ContainsFunc(read.items, (*item).revoked) {
+	if !oldItems[10].revoked() || slices.ContainsFunc(reread.items, (*item).revoked) {
 		t.Error("expected the earlier records to be dropped, and the others to be delivered")
 	}
-	accepted = l.apply(commitStarted{})
-	retryAfter := l.apply(metadataRequested{tp: at, next: accepted.offsets["t"][0].Offset})
-	if next := accepted.offsets["t"][0].Offset; next != 4 || !retryAfter.ok || retryAfter.text != "sent=0" {
-		t.Errorf("expected the offset 4 with sent=0, found %d with %q, %v", next, retryAfter.text, retryAfter.ok)
+	commit = l.apply(commitStarted{})
+	stored := l.apply(metadataRequested{tp: tp, next: commit.offsets["t"][0].Offset})
+	if next := commit.offsets["t"][0].Offset; next != 4 || !stored.ok || stored.text != "sent=0" {
+		t.Errorf("expected the offset 4 with sent=0, found %d with %q, %v", next, stored.text, stored.ok)
 	}
-	if !l.apply(commitSucceeded{accepted.offsets, accepted.number}).ok || !l.isDurable(number) {
+	if !l.apply(commitSucceeded{commit.offsets, commit.number}).ok || !l.isDurable(seqAfter) {
 		t.Error("expected the announced deliveries to be stored")
 	}
 }
@@ -320,31 +330,31 @@ func TestTruncatedPartition(t *testing.T) {
 func TestTransactionMarkersAreCommitted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
-		at := topicPartition{"t", 0}
+		tp := topicPartition{"t", 0}
 		x.group.put("t", 0, "a=1", "marker", "b=2", "marker", "marker")
-		for _, r := range x.group.logs[at] {
+		for _, r := range x.group.logs[tp] {
 			if string(r.Key) == "marker" {
-				r.Attrs = control(t)
+				r.Attrs = markerAttrs(t)
 			}
 		}
-		x.service.slowFor = map[string]time.Duration{"a=1": time.Minute}
-		open := ""
+		x.service.delayByBody = map[string]time.Duration{"a=1": time.Minute}
+		metadata := "" // when the first record is sent
 		x.service.answer = func(_ int, body string) (uint16, error) {
 			if body == "a=1" {
-				open = x.metadata(at)
+				metadata = x.metadata(tp)
 			}
 			return 201, nil
 		}
-		done := x.ok(t)
+		task := x.mustRun(t)
 		assert.Equal(t, 2, len(writeCounts(t, x)), "records")
-		assert.Equal(t, 2, done.Progress().Read, "read")
+		assert.Equal(t, 2, task.Progress().Read, "read")
 		assert.Equal(t, 5, x.committed("t", 0), "committed")
-		assert.Equal(t, "sent=0 settled=2", open, "metadata without the markers")
+		assert.Equal(t, "sent=0 settled=2", metadata, "metadata without the markers")
 	})
 }
 
 // control returns the attributes of a transaction marker, which only a fetch sets.
-func control(t *testing.T) kgo.RecordAttrs {
+func markerAttrs(t *testing.T) kgo.RecordAttrs {
 	t.Helper()
 	marker := kmsg.NewRecord()
 	marker.Key = []byte{0, 0, 0, 1} // version 0, a commit

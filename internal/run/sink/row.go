@@ -47,14 +47,15 @@ func (a *activeBatch) rowsError(rows []uint32, stage string, err error) error {
 
 const maxRepeats = 16
 
-func (a *activeBatch) countRepeat(row uint32, r *wit.Retry) (bool, error) {
+// countRepeat counts that the plugin wants to write a row again, and fails after maxRepeats times.
+func (a *activeBatch) countRepeat(row uint32, r *wit.Retry) error {
 	a.rowStates[row].repeats++
 	if a.rowStates[row].repeats > maxRepeats {
-		return false, &recordError{item: a.batch.items[row], stage: "write",
+		return &recordError{item: a.batch.items[row], stage: "write",
 			err: fmt.Errorf("the plugin wants to write it again for the %dth time, last with the hint %q", maxRepeats+1,
 				r.Hint)}
 	}
-	return true, nil
+	return nil
 }
 
 // countFailure counts a failed attempt and reports whether to try again: as often as the client's settings allow, and

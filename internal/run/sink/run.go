@@ -77,9 +77,9 @@ func (t *Task) Run(ctx context.Context) (err error) {
 // finish commits for the last time and returns the error of the run.
 func (t *Task) finish(ctx context.Context, err error) error {
 	t.skips.Close()
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), max(t.o.StopTimeout/4, time.Second))
+	finalCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), max(t.o.StopTimeout/4, time.Second))
 	defer cancel()
-	commitErr := t.commitFinal(last)
+	commitErr := t.commitFinal(finalCtx)
 	err = t.tracker.withCommitted(err)
 	if errors.As(err, new(*recordError)) {
 		t.o.Metrics.Errors.Add(1)
@@ -96,9 +96,8 @@ func (t *Task) logSummary() {
 	c := t.count
 	t.log.Info("sink task ended", "rows", p.Written, "read", p.Read, "deliveries", p.Requests, "batches", p.Batches,
 		"ignored", p.Ignored, "skipped", p.Skipped, "again", p.Reencoded,
-		slog.Group("at_work", "convert", c.convert.Total(),
-			"transform", c.transform.Total(), "encode", c.encode.Total(), "send", c.send.Total(), "settle",
-			c.settle.Total()))
+		slog.Group("at_work", "convert", c.convert.Total(), "transform", c.transform.Total(),
+			"encode", c.encode.Total(), "send", c.send.Total(), "settle", c.settle.Total()))
 }
 
 var errStopped = errors.New("the stop took too long")

@@ -11,8 +11,8 @@ import (
 // table may be: their attempts should not be used up at once.
 const maxWaiting = 4
 
-// startDeliveries keeps Options.InFlight deliveries in flight, in addition to those that wait. A lane of batches has
-// many entities, and there are as many such lanes as slots: there, a waiting row holds back the entities of its lane.
+// startDeliveries keeps Options.InFlight deliveries in flight, in addition to those that wait. A waiting row delays
+// only its lane; if requests contain many entities, a lane has many of them, too.
 func (d *dispatcher) startDeliveries() {
 	for d.inFlight-min(d.waiting, maxWaiting*d.task.o.InFlight) < d.task.o.InFlight {
 		lane := d.nextDelivery()
@@ -50,7 +50,8 @@ func (d *dispatcher) startDeliveries() {
 // announcedRowsPerSlot bounds the rows announced for each request slot; after a kill all of them are in doubt.
 const announcedRowsPerSlot = 3
 
-// nextDelivery announces a non-repeatable delivery with those that follow it, and returns the first to send.
+// nextDelivery returns the lane whose first delivery to send next, nil if none may start. It announces several
+// non-repeatable deliveries together, so that they share a commit.
 func (d *dispatcher) nextDelivery() *lane {
 	d.retractAll()
 	if len(d.announced) > 0 {
@@ -61,7 +62,7 @@ func (d *dispatcher) nextDelivery() *lane {
 			d.retractAll()
 		}
 		if len(d.announced) > 0 {
-			return d.nextAnnounced()
+			return d.popAnnounced()
 		}
 	}
 	for rows := 0; rows < announcedRowsPerSlot*d.task.o.InFlight; {
@@ -70,15 +71,16 @@ func (d *dispatcher) nextDelivery() *lane {
 		if lane == nil {
 			break
 		}
-		if d.announced = append(d.announced, lane); lane.deliveries[0].Request.Repeatable || d.isEnding() {
+		d.announced = append(d.announced, lane)
+		if lane.deliveries[0].Request.Repeatable || d.isEnding() {
 			break
 		}
 		rows += len(lane.deliveries[0].rows)
 	}
-	return d.nextAnnounced()
+	return d.popAnnounced()
 }
 
-func (d *dispatcher) nextAnnounced() *lane {
+func (d *dispatcher) popAnnounced() *lane {
 	if len(d.announced) == 0 {
 		return nil
 	}
@@ -147,10 +149,10 @@ func (d *dispatcher) skip(l *lane) {
 
 func (d *dispatcher) abandonLane(lane *lane) {
 	d.queue.discard(lane)
-	for _, j := range lane.deliveries {
-		j.active.remaining--
-		if j.active.remaining == 0 {
-			d.finishBatch(j.active)
+	for _, dropped := range lane.deliveries {
+		dropped.active.remaining--
+		if dropped.active.remaining == 0 {
+			d.finishBatch(dropped.active)
 		}
 	}
 }
@@ -160,7 +162,8 @@ type laneFilter struct {
 	nonRepeatableOnly bool
 }
 
-// nextLane starts the delivery that was read first of all that may start, so that little is settled out of order.
+// nextLane counts the first delivery in read order that may start as started, so that little is settled out of order,
+// and removes its lane from the ready ones. Nil means that none may start.
 func (d *dispatcher) nextLane(filter laneFilter) *lane {
 	for {
 		lane := d.queue.first()
@@ -172,11 +175,11 @@ func (d *dispatcher) nextLane(filter laneFilter) *lane {
 		if d.prune(lane, items) {
 			continue
 		}
-		switch d.task.tracker.apply(deliveryStart{items, filter.idle}).start {
+		switch d.task.tracker.apply(deliveryStart{items: items, idle: filter.idle}).start {
 		case startOK:
 			d.queue.pop(lane)
 			return lane
-		case startRevoked: // just now; the next iteration drops these rows
+		case startRevoked: // since prune; the next iteration drops these rows
 		case startMetadataFull:
 			if filter.idle {
 				d.split(lane)

@@ -65,7 +65,7 @@ type openedVersion struct {
 
 // Progress is what a task has done since it started. Counts are of rows unless they name something else.
 type Progress struct {
-	// Read counts records
+	// Read counts records.
 	Read        int64
 	Written     int64
 	Ignored     int64
@@ -115,16 +115,27 @@ const recordSkipped = "record skipped"
 func NewTask(o Options) *Task {
 	o.setDefaults()
 	log := o.Logger.With("connector", o.Connector, "task", o.Task)
-	t := &Task{o: o, log: log, tracker: newOffsetTracker(o.Revoked, o.InDoubt, log),
-		count: &counters{startedAt: time.Now()},
-		skips: &task.SkipLog{}, finishing: make(chan struct{}), broken: make(chan error, 1),
-		knownChanged: make(chan struct{}, 1)}
+	t := &Task{
+		o:            o,
+		log:          log,
+		tracker:      newOffsetTracker(o.Revoked, o.InDoubt, log),
+		count:        &counters{startedAt: time.Now()},
+		skips:        &task.SkipLog{},
+		finishing:    make(chan struct{}),
+		broken:       make(chan error, 1),
+		knownChanged: make(chan struct{}, 1),
+	}
 	t.skips.Tolerance = o.Tolerance
 	t.skips.Message = recordSkipped
 	t.plugin = task.NewPlugin(o.Versions, o.Client, t.log, task.Opener[Writer, *openedVersion]{
-		New:       func(c Code) *openedVersion { return &openedVersion{code: c, responseLock: guard.NewCtxMutex()} },
-		VersionOf: func(o *openedVersion) Code { return o.code },
-		CallOpen:  t.callOpen, CheckCompatible: t.compatible, Answered: o.Answered})
+		New: func(c Code) *openedVersion {
+			return &openedVersion{code: c, responseLock: guard.NewCtxMutex()}
+		},
+		VersionOf:       func(o *openedVersion) Code { return o.code },
+		CallOpen:        t.callOpen,
+		CheckCompatible: t.checkCompatible,
+		Answered:        o.Answered,
+	})
 	if o.Once {
 		t.Finish()
 	}
@@ -137,18 +148,27 @@ func (t *Task) Finish() { t.finishOnce.Do(func() { close(t.finishing) }) }
 // Progress returns the current counts. It may be called at any time.
 func (t *Task) Progress() Progress {
 	c := t.count
-	return Progress{Read: c.read.Load(), Written: c.written.Load(), Ignored: c.ignored.Load(),
-		Batches: c.batches.Load(), Requests: c.requests.Load(),
-		Skipped: c.errors.Skipped.Load(), Errors: c.errors.All.Load(), LastError: c.errors.Last(),
+	return Progress{
+		Read:        c.read.Load(),
+		Written:     c.written.Load(),
+		Ignored:     c.ignored.Load(),
+		Batches:     c.batches.Load(),
+		Requests:    c.requests.Load(),
+		Skipped:     c.errors.Skipped.Load(),
+		Errors:      c.errors.All.Load(),
+		LastError:   c.errors.Last(),
 		LastRefused: c.errors.LastRefused(),
 		Reencoded:   c.reencoded.Load(),
-		Unsettled:   t.tracker.unsettled(), Partitions: t.tracker.sum(func(*partition) int { return 1 }),
-		InDoubt: t.o.InDoubt.count(),
-		Version: t.plugin.Version(), Warnings: c.warnings.Load(),
+		Unsettled:   t.tracker.unsettled(),
+		Partitions:  t.tracker.sum(func(*partition) int { return 1 }),
+		InDoubt:     t.o.InDoubt.count(),
+		Version:     t.plugin.Version(),
+		Warnings:    c.warnings.Load(),
 		Flow: task.NewFlow(c.startedAt, &c.written, &c.bytes, task.NewStage("consume", &c.consume),
 			task.NewStage("convert", &c.convert), task.NewStage("transform", &c.transform),
 			task.NewStage("encode", &c.encode), task.NewStage("wait", &c.wait),
-			task.NewStage("send", &c.send), task.NewStage("settle", &c.settle))}
+			task.NewStage("send", &c.send), task.NewStage("settle", &c.settle)),
+	}
 }
 
 // Owns reports whether the task owns a partition. It may be called at any time.
@@ -156,6 +176,7 @@ func (t *Task) Owns(topic string, partition int32) bool {
 	return t.tracker.owns(topicPartition{topic, partition})
 }
 
+// fail ends the task with an error, unless another one is about to end it. It does not block.
 func (t *Task) fail(err error) {
 	select {
 	case t.broken <- err:
@@ -173,7 +194,7 @@ func (t *Task) callOpen(ctx context.Context, w Writer, opened *openedVersion, st
 	return result.Pending, err
 }
 
-func (t *Task) compatible(_ context.Context, o *openedVersion) error {
+func (t *Task) checkCompatible(_ context.Context, o *openedVersion) error {
 	if prior := t.plugin.Opened().topics; !slices.Equal(o.topics, prior) {
 		return fmt.Errorf("expected the topics %q, found %q: restart the task to change topics", prior, o.topics)
 	}

@@ -34,30 +34,31 @@ func lines(prefix string, n int) []string {
 	return out
 }
 
+// A task with Options.Once writes everything that the topics hold and returns.
 func TestOnceWritesEverything(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		x := newWorld(&writer{each: 3, warnings: 2})
+		x := newWorld(&writer{rowsPerRequest: 3, warnings: 2})
 		x.group.put("a", 0, lines("a", 700)...)
 		x.group.put("a", 1, append(lines("b", 5), "b1", "c=~left out")...)
-		task := x.ok(t)
+		task := x.mustRun(t)
 		assert.Equal(t, 700, x.committed("a", 0), "committed")
 		assert.Equal(t, 7, x.committed("a", 1), "committed")
 		p := task.Progress()
 		if p.Read != 707 || p.Written != 706 || p.Ignored != 1 || p.Unsettled != 0 ||
 			p.Skipped+p.Errors+p.Reencoded != 0 {
-			t.Errorf("%+v", p)
+			t.Errorf("expected 707 records to be read, 706 to be written and one to be ignored, found %+v", p)
 		}
 		if p.Requests == 0 || p.Warnings != 2*p.Requests {
 			t.Errorf("expected two warnings with each of %d responses, found %d", p.Requests, p.Warnings)
 		}
 		tombstone := func(s string) bool { return s == "b1" || strings.HasSuffix(s, ",b1") }
-		if !slices.ContainsFunc(x.service.seen(), tombstone) {
+		if !slices.ContainsFunc(x.service.bodies(), tombstone) {
 			t.Error("expected a tombstone")
 		}
 	})
 }
 
-func TestRefusedRows(t *testing.T) {
+func TestRejectedRowsFailTheTaskOrAreSkipped(t *testing.T) {
 	records := []string{"a=1", "b=!too long", "bad=x", "d=400", "e=5"}
 	answer := byBody(map[string]uint16{"d=400": 400})
 	for want, rows := range map[string][]string{
@@ -72,7 +73,7 @@ func TestRefusedRows(t *testing.T) {
 			x.o.InFlight = 1
 			x.group.put("t", 0, rows...)
 			x.service.answer = answer
-			x.fails(t, want)
+			x.mustFail(t, want)
 		})
 	}
 	synctest.Test(t, func(t *testing.T) {
@@ -80,80 +81,80 @@ func TestRefusedRows(t *testing.T) {
 		x.o.TolerateAll = true
 		x.group.put("t", 0, records...)
 		x.service.answer = answer
-		task := x.ok(t)
+		task := x.mustRun(t)
 		if p := task.Progress(); p.Skipped != 3 || p.Errors != 3 || p.Written != 2 || x.committed("t", 0) != 5 {
-			t.Errorf("%+v", p)
+			t.Errorf("expected 3 skipped and 2 written records, and all committed, found %+v, committed %d", p,
+				x.committed("t", 0))
 		}
 	})
 }
 
-// letters stores dead letters, or rejects them.
-type letters struct {
-	mu      sync.Mutex
-	kept    []string
-	refuses error
+// deadLetterLog stores dead letters as lines, or fails with err.
+type deadLetterLog struct {
+	mu    sync.Mutex
+	lines []string
+	err   error
 }
 
-func (l *letters) Send(ctx context.Context, all []FailedRecord) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.refuses != nil {
-		return l.refuses
+func (d *deadLetterLog) Send(ctx context.Context, failed []FailedRecord) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.err != nil {
+		return d.err
 	}
-	for _, letter := range all {
+	for _, letter := range failed {
 		parts := ""
 		if !letter.Rows.IsAll() {
 			parts = ", parts " + letter.Rows.String()
 		}
-		l.kept = append(l.kept, fmt.Sprintf("%s@%d: %s: %s%s", letter.Record.Value, letter.Record.Offset, letter.Stage,
-			letter.Err, parts))
+		d.lines = append(d.lines, fmt.Sprintf("%s@%d: %s: %s%s", letter.Record.Value, letter.Record.Offset,
+			letter.Stage, letter.Err, parts))
 	}
 	return ctx.Err()
 }
 
 // A skipped row is settled when its dead letter is stored, and not earlier.
-func TestDeadLetters(t *testing.T) {
+func TestRejectedRowIsSettledWithItsDeadLetter(t *testing.T) {
 	records := []string{"a=1", "b=!too long", "bad=x", "d=400", "e=5", "f=bad"}
 	answer := byBody(map[string]uint16{"d=400": 400})
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
-		kept := &letters{}
+		deadLetters := &deadLetterLog{}
 		x.o.TolerateAll = true
-		x.o.DeadLetters = kept
+		x.o.DeadLetters = deadLetters
 		x.group.put("t", 0, records...)
 		x.service.answer = answer
-		task := x.ok(t)
+		task := x.mustRun(t)
 		if p := task.Progress(); p.Skipped != 4 || p.Written != 2 || x.committed("t", 0) != 6 || p.LastError.IsZero() {
-			t.Errorf("%+v", p)
+			t.Errorf("expected 4 skipped and 2 written records, and all committed, found %+v, committed %d", p,
+				x.committed("t", 0))
 		}
 		if n := task.o.Metrics.Snapshot(time.Now()); n.DeadLetters != 4 || n.LostDeadLetters != 0 || n.Logged != 4 ||
-			n.Errors != 0 ||
-			n.Active != 0 || n.Commits == 0 || n.FailedCommits != 0 || n.BatchSize.Max != 4 {
-			t.Errorf("%+v", n)
+			n.Errors != 0 || n.Active != 0 || n.Commits == 0 || n.FailedCommits != 0 || n.BatchSize.Max != 4 {
+			t.Errorf("expected the metrics of 4 dead letters in a batch without failures, found %+v", n)
 		}
-		slices.Sort(kept.kept)
+		slices.Sort(deadLetters.lines)
 		want := []string{"!too long@1: encode: too long", "400@3: write: answered 400",
 			"bad@5: value converter: no document", "x@2: key converter: no document"}
-		assert.Equal(t, want, kept.kept)
+		assert.Equal(t, want, deadLetters.lines)
 	})
-	for at, row := range map[int64]string{0: "b=!too long", 1: "bad=x", 2: "d=400"} {
+	for offset, row := range map[int64]string{0: "b=!too long", 1: "bad=x", 2: "d=400"} {
 		synctest.Test(t, func(t *testing.T) {
 			x := newWorld(&writer{})
 			x.o.TolerateAll = true
 			x.o.InFlight = 1
-			x.o.DeadLetters = &letters{refuses: errors.New("brokers are away")}
-			x.group.put("t", 0, append(slices.Repeat([]string{"a=1"}, int(at)), row)...)
+			x.o.DeadLetters = &deadLetterLog{err: errors.New("brokers are away")}
+			x.group.put("t", 0, append(slices.Repeat([]string{"a=1"}, int(offset)), row)...)
 			x.service.answer = answer
 			task, err := x.run(t)
 			if n := task.o.Metrics.Snapshot(time.Now()); n.DeadLetters != 1 || n.LostDeadLetters != 1 ||
-				n.Logged != 0 ||
-				n.Errors != 1 {
-				t.Errorf("%+v", n)
+				n.Logged != 0 || n.Errors != 1 {
+				t.Errorf("expected the metrics of one lost dead letter, found %+v", n)
 			}
-			runtest.Fails(t, err, fmt.Sprintf("topic t, partition 0, offset %d", at),
+			runtest.Fails(t, err, fmt.Sprintf("topic t, partition 0, offset %d", offset),
 				"it is not skipped, because its dead letter cannot be stored: brokers are away")
-			if x.committed("t", 0) > at {
-				t.Errorf("committed %v", x.group.committed)
+			if committed := x.committed("t", 0); committed > offset {
+				t.Errorf("expected at most offset %d to be committed, found %d", offset, committed)
 			}
 		})
 	}
@@ -165,31 +166,31 @@ func TestTopicWithoutSettings(t *testing.T) {
 		x := newWorld(&writer{})
 		x.o.TolerateAll = true
 		x.group.put("t", 0, "a=1", "b=!!no entity set is configured")
-		x.fails(t, `topic t, partition 0, offset 1, key "b": encode: no entity set is configured`)
-		if x.committed("t", 0) > 1 {
-			t.Error(x.group.committed)
+		x.mustFail(t, `topic t, partition 0, offset 1, key "b": encode: no entity set is configured`)
+		if committed := x.committed("t", 0); committed > 1 {
+			t.Errorf("expected at most offset 1 to be committed, found %d", committed)
 		}
 	})
 }
 
-// Faults that are not the row's fail the task even if rows may be skipped.
-func TestFaultsOfTheService(t *testing.T) {
+// Failures that are not about the row fail the task even if rows may be skipped.
+func TestFailuresOfTheServiceFailTheTask(t *testing.T) {
 	for status, c := range map[uint16]struct {
-		want     string
+		want     string // a part of the task's error
 		requests int
 	}{
-		401: {`key "a": write: answered 401`, 1},
-		503: {`key "a": tried 4 times: answered 503`, 4},
-		412: {`key "a": write: changed`, 4},
-		409: {`write it again for the 17th time, last with the hint "alone"`, 17},
+		401: {want: `key "a": write: answered 401`, requests: 1},
+		503: {want: `key "a": tried 4 times: answered 503`, requests: 4},
+		412: {want: `key "a": write: changed`, requests: 4},
+		409: {want: `write it again for the 17th time, last with the hint "alone"`, requests: 17},
 	} {
 		runtest.Bubble(t, fmt.Sprint(status), func(t *testing.T) {
 			x := newWorld(&writer{})
 			x.o.TolerateAll = status != 412
 			x.group.put("t", 0, "a=1")
 			x.service.answer = func(int, string) (uint16, error) { return status, nil }
-			x.fails(t, "topic t, partition 0, offset 0", c.want)
-			assert.Equal(t, c.requests, len(x.service.seen()), "requests")
+			x.mustFail(t, "topic t, partition 0, offset 0", c.want)
+			assert.Equal(t, c.requests, len(x.service.bodies()), "requests")
 			assert.Equal(t, 0, x.committed("t", 0), "committed")
 		})
 	}
@@ -199,7 +200,7 @@ func TestFaultsOfTheService(t *testing.T) {
 		x.service.answer = func(int, string) (uint16, error) {
 			return 0, &wit.Error{Kind: wit.ErrorTransient, Message: "no connection"}
 		}
-		x.fails(t, `topic t, partition 0, offset 0, key "a": POST /Set: no connection`)
+		x.mustFail(t, `topic t, partition 0, offset 0, key "a": POST /Set: no connection`)
 	})
 }
 
@@ -209,10 +210,10 @@ func TestCommitsInOrder(t *testing.T) {
 		x := newWorld(&writer{})
 		x.group.put("t", 0, "a=1", "b=2", "c=3", "d=4")
 		x.group.put("t", 1, "e=1", "f=2")
-		x.service.slow = time.Second
+		x.service.delay = time.Second
 		x.o.InFlight = 6
 		x.service.answer = byBody(map[string]uint16{"b=2": 400})
-		x.fails(t, "partition 0, offset 1")
+		x.mustFail(t, "partition 0, offset 1")
 		assert.Equal(t, 1, x.committed("t", 0), "committed")
 		assert.Equal(t, 2, x.committed("t", 1), "committed")
 	})
@@ -222,19 +223,19 @@ func TestCommitsInOrder(t *testing.T) {
 // written.
 func TestRowsOfDeliverySettleIndividually(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		x := newWorld(&writer{each: 5, statuses: map[uint32]uint16{1: 400, 3: 401}})
+		x := newWorld(&writer{rowsPerRequest: 5, statuses: map[uint32]uint16{1: 400, 3: 401}})
 		x.group.put("t", 0, "a0=0", "a1=1", "a2=2", "a3=3", "a4=4")
-		task := x.fails(t, `topic t, partition 0, offset 1, key "a1": write: answered 400`)
+		task := x.mustFail(t, `topic t, partition 0, offset 1, key "a1": write: answered 400`)
 		assert.Equal(t, 3, task.Progress().Written, "written")
-		assert.Equal(t, 1, len(x.service.seen()), "requests")
+		assert.Equal(t, 1, len(x.service.bodies()), "requests")
 		assert.Equal(t, 1, x.committed("t", 0), "committed")
 		assert.Equal(t, "settled=1,3", x.group.metadata[(topicPartition{"t", 0})], "metadata")
 	})
 	synctest.Test(t, func(t *testing.T) {
-		x := newWorld(&writer{each: 3})
+		x := newWorld(&writer{rowsPerRequest: 3})
 		x.group.put("t", 0, "a0=0", "a1=1", "a2=2")
 		x.service.answer = func(int, string) (uint16, error) { return 0, lostResponse() }
-		x.fails(t, "partition 0, offset 0,", "is not sent again")
+		x.mustFail(t, "partition 0, offset 0,", "is not sent again")
 		assert.Equal(t, "uncertain=0-2", x.group.metadata[topicPartition{"t", 0}], "all rows of the request")
 	})
 }
@@ -245,20 +246,24 @@ func TestFirstFailureIsNamed(t *testing.T) {
 		x := newWorld(&writer{})
 		x.group.put("t", 0, "a=0", "b=1", "c=2", "d=3")
 		x.service.answer = func(_ int, body string) (uint16, error) { return 400, nil }
-		x.service.slow = time.Second
-		x.service.slowFor = map[string]time.Duration{"a=0": 3 * time.Second, "b=1": 2 * time.Second, "c=2": time.Second}
-		x.fails(t, `topic t, partition 0, offset 0, key "a": write: answered 400`)
+		x.service.delay = time.Second
+		x.service.delayByBody = map[string]time.Duration{
+			"a=0": 3 * time.Second,
+			"b=1": 2 * time.Second,
+			"c=2": time.Second,
+		}
+		x.mustFail(t, `topic t, partition 0, offset 0, key "a": write: answered 400`)
 	})
 }
 
 func TestTaskLogsItsSummary(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		x := newWorld(&writer{each: 2})
+		x := newWorld(&writer{rowsPerRequest: 2})
 		var log strings.Builder
 		x.o.Logger = slog.New(slog.NewTextHandler(&log, nil))
-		x.service.slow = time.Second
+		x.service.delay = time.Second
 		x.group.put("t", 0, "a=1", "a=2", "b=3", "c=~left out")
-		x.ok(t)
+		x.mustRun(t)
 		last := log.String()[strings.LastIndex(strings.TrimSpace(log.String()), "\n")+1:]
 		for _, want := range []string{`msg="sink task ended"`, "rows=3 ", "deliveries=2 ", "ignored=1 ",
 			"at_work.send=2s"} {
@@ -273,7 +278,7 @@ func TestCommitsWhileABatchIsWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
 		x.o.Once = false
-		x.service.slow = 500 * time.Millisecond
+		x.service.delay = 500 * time.Millisecond
 		x.group.put("t", 0, lines("a", 40)...)
 		stop := runtest.Start(t, NewTask(x.o).Run)
 		time.Sleep(10*time.Second + 100*time.Millisecond)
@@ -281,7 +286,7 @@ func TestCommitsWhileABatchIsWritten(t *testing.T) {
 			t.Errorf("offset %d is committed after 10 s of a batch that takes 20 s", n)
 		}
 		require.NoError(t, stop())
-		assert.Equal(t, int64(len(x.service.seen())), x.committed("t", 0), "committed offset of the written records")
+		assert.Equal(t, int64(len(x.service.bodies())), x.committed("t", 0), "committed offset of the written records")
 	})
 }
 
@@ -291,29 +296,29 @@ func TestStopEndsACommit(t *testing.T) {
 	x := newWorld(&writer{repeatable: true})
 	x.o.Metrics = new(task.Metrics)
 	x.o.Logger = slog.New(slog.NewTextHandler(&logged, nil))
-	waitErr := NewTask(x.o)
-	waitErr.run = &runContext{consumer: x.group}
-	at := topicPartition{"t", 0}
-	waitErr.tracker.apply(assigned{map[string][]int32{"t": {0}}})
-	waitErr.tracker.apply(offsetFetched{tp: at, committed: -1})
-	items := waitErr.tracker.apply(recordsRead{[]*kgo.Record{{Topic: "t", Offset: 0}}}).items
-	waitErr.tracker.apply(rowsSettled{items, true})
+	task := NewTask(x.o)
+	task.run = &runContext{consumer: x.group}
+	tp := topicPartition{"t", 0}
+	task.tracker.apply(assigned{map[string][]int32{"t": {0}}})
+	task.tracker.apply(offsetFetched{tp: tp, committed: -1})
+	items := task.tracker.apply(recordsRead{[]*kgo.Record{{Topic: "t", Offset: 0}}}).items
+	task.tracker.apply(rowsSettled{items: items, written: true})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	x.group.refuse = ctx.Err()
-	if err := waitErr.commit(ctx); !errors.Is(err, context.Canceled) {
+	x.group.commitErr = ctx.Err()
+	if err := task.commit(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("expected the commit to be canceled, found %v", err)
 	}
 	assert.Equal(t, 0, x.o.Metrics.Snapshot(time.Now()).FailedCommits, "failed commits")
 	assert.Equal(t, "", logged.String(), "the log")
-	assert.Equal(t, 1, waitErr.tracker.apply(commitStarted{}).offsets["t"][0].Offset, "offset of the next commit")
+	assert.Equal(t, 1, task.tracker.apply(commitStarted{}).offsets["t"][0].Offset, "offset of the next commit")
 }
 
-func TestStop(t *testing.T) {
+func TestStopWaitsForRequestsInFlight(t *testing.T) {
 	run := func(t *testing.T, slow time.Duration) (*world, time.Duration, error) {
 		x := newWorld(&writer{})
 		x.o.Once = false
-		x.service.slow = slow
+		x.service.delay = slow
 		x.group.put("t", 0, "a=1", "a=2", "a=3")
 		stop := runtest.Start(t, NewTask(x.o).Run)
 		time.Sleep(1500 * time.Millisecond) // the batch waits a second for more
@@ -321,27 +326,28 @@ func TestStop(t *testing.T) {
 		err := stop()
 		return x, time.Since(start), err
 	}
-	runtest.Bubble(t, "waits for what is on its way", func(t *testing.T) {
+	runtest.Bubble(t, "waits for a request in flight", func(t *testing.T) {
 		x, elapsed, err := run(t, 2*time.Second)
-		if err != nil || len(x.service.seen()) != 1 || x.committed("t", 0) != 1 || elapsed > 2*time.Second {
-			t.Error(err, x.service.seen(), x.group.committed, elapsed)
+		if err != nil || len(x.service.bodies()) != 1 || x.committed("t", 0) != 1 || elapsed > 2*time.Second {
+			t.Errorf("expected one request and its commit within 2 s, found %v, %q, committed %v after %v", err,
+				x.service.bodies(), x.group.committed, elapsed)
 		}
 	})
-	runtest.Bubble(t, "and reports what it cannot wait for", func(t *testing.T) {
+	runtest.Bubble(t, "reports a request that takes too long", func(t *testing.T) {
 		x, elapsed, err := run(t, time.Hour)
 		runtest.Fails(t, err, `topic t, partition 0, offset 0, key "a"`, "not sent again")
 		if x.committed("t", 0) != 0 || elapsed > 5*time.Second {
-			t.Error(x.group.committed, elapsed)
+			t.Errorf("expected no commit and a stop within 5 s, found %v after %v", x.group.committed, elapsed)
 		}
 	})
 }
 
-func TestRebalance(t *testing.T) {
+func TestRevokedPartitionIsNotWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
 		x.o.Once = false
 		x.o.InFlight = 2
-		x.service.slow = time.Second
+		x.service.delay = time.Second
 		x.group.put("t", 0, "a=1", "a=2", "a=3", "a=4")
 		x.group.put("t", 1, "b=1", "b=2", "b=3", "b=4")
 		stop := runtest.Start(t, NewTask(x.o).Run)
@@ -350,11 +356,11 @@ func TestRebalance(t *testing.T) {
 		assert.Equal(t, 2, x.committed("t", 0), "committed offset when the partition is revoked")
 		time.Sleep(10 * time.Second)
 		assert.Equal(t, []string{"a=1", "a=2", "b=1", "b=2", "b=3", "b=4"},
-			slices.Sorted(slices.Values(x.service.seen())))
+			slices.Sorted(slices.Values(x.service.bodies())))
 		x.group.assign(topicPartition{"t", 0})
 		time.Sleep(10 * time.Second)
 		assert.Equal(t, []string{"a=1", "a=2", "a=3", "a=4", "b=1", "b=2", "b=3", "b=4"},
-			slices.Sorted(slices.Values(x.service.seen())))
+			slices.Sorted(slices.Values(x.service.bodies())))
 		assert.Equal(t, 4, x.committed("t", 0), "committed")
 		assert.Equal(t, 4, x.committed("t", 1), "committed")
 		require.NoError(t, stop())
@@ -365,14 +371,14 @@ func TestRebalance(t *testing.T) {
 // are written, before later ones.
 func TestRebalanceOfADelivery(t *testing.T) {
 	tp := topicPartition{"t", 1}
-	for name, take := range map[string]func(g *group){
+	for name, removePartition := range map[string]func(g *group){
 		"revoked": func(g *group) { g.revoke(context.Background(), tp) },
 		"lost":    func(g *group) { g.lose(tp) },
 	} {
 		// a repeatable delivery is not announced, and waits before it is sent
 		for _, repeatable := range []bool{false, true} {
 			synctest.Test(t, func(t *testing.T) {
-				x := newWorld(&writer{each: 3, repeatable: repeatable})
+				x := newWorld(&writer{rowsPerRequest: 3, repeatable: repeatable})
 				x.o.Once = false
 				x.group.setUnreachable(errors.New("nobody there"))
 				x.group.put("t", 0, "a1=1", "a2=2")
@@ -381,11 +387,11 @@ func TestRebalanceOfADelivery(t *testing.T) {
 				runtest.Pass(5 * time.Second)
 				x.group.put("t", 0, "a4=4")
 				runtest.Pass(5 * time.Second)
-				take(x.group)
+				removePartition(x.group)
 				x.group.setUnreachable(nil)
 				time.Sleep(time.Minute)
 				require.NoError(t, stop())
-				assert.Equal(t, []string{"a1=1,a2=2", "a4=4"}, x.service.seen(), name, "repeatable", repeatable)
+				assert.Equal(t, []string{"a1=1,a2=2", "a4=4"}, x.service.bodies(), name, "repeatable", repeatable)
 				assert.Equal(t, 3, x.committed("t", 0), name, "repeatable", repeatable)
 			})
 		}
@@ -411,7 +417,7 @@ func TestRevokeDoesNotWaitForUnsentDelivery(t *testing.T) {
 		x.group.failCommits(nil)
 		time.Sleep(time.Minute)
 		require.NoError(t, stop())
-		assert.Equal(t, []string{"a=1"}, x.service.seen())
+		assert.Equal(t, []string{"a=1"}, x.service.bodies())
 		assert.Equal(t, 1, x.committed("t", 0))
 	})
 }
@@ -423,12 +429,12 @@ func (c chainFunc) Apply(_ context.Context, b *record.Batch) ([]wit.RowError, er
 }
 
 // Transforms may drop a row, split one, and fail; a record is settled with all of its rows.
-func TestTransforms(t *testing.T) {
+func TestTransformsDropSplitAndFailRecords(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
 		x.o.TolerateAll = true
 		x.o.NewChain = func(context.Context) (Chain, error) {
-			return chainFunc(func(b *record.Batch) (faults []wit.RowError) {
+			return chainFunc(func(b *record.Batch) (rejected []wit.RowError) {
 				var out []wit.Row
 				for i, r := range b.Rows {
 					r.RowIndex = uint32(i)
@@ -437,25 +443,25 @@ func TestTransforms(t *testing.T) {
 					case "twice":
 						out = append(out, r, r)
 					case "fault":
-						faults = append(faults, wit.RowError{RowIndex: uint32(i), Error: wit.Error{Kind: wit.ErrorData,
-							Message: "no"}})
+						rejected = append(rejected, wit.RowError{RowIndex: uint32(i),
+							Error: wit.Error{Kind: wit.ErrorData, Message: "no"}})
 					default:
 						out = append(out, r)
 					}
 				}
 				b.Rows = out
-				return faults
+				return rejected
 			}), nil
 		}
 		x.group.put("t", 0, "a=drop", "b=1", "c=twice", "d=fault", "e=drop")
-		task := x.ok(t)
-		assert.Equal(t, []string{"b=1", "c=twice", "c=twice"}, slices.Sorted(slices.Values(x.service.seen())))
+		task := x.mustRun(t)
+		assert.Equal(t, []string{"b=1", "c=twice", "c=twice"}, slices.Sorted(slices.Values(x.service.bodies())))
 		if p := task.Progress(); x.committed("t", 0) != 5 || p.Skipped != 1 || p.Unsettled != 0 {
-			t.Errorf("%+v %v", p, x.group.committed)
+			t.Errorf("expected one skipped record and all committed, found %+v, committed %v", p, x.group.committed)
 		}
 		x.o.TolerateAll = false
 		x.group.put("t", 0, "f=fault")
-		x.fails(t, `topic t, partition 0, offset 5, key "f": transforms: no`)
+		x.mustFail(t, `topic t, partition 0, offset 5, key "f": transforms: no`)
 		assert.Equal(t, 5, x.committed("t", 0), "committed offset, without the failed record")
 	})
 }
@@ -467,25 +473,25 @@ func TestTrappingRowIsFound(t *testing.T) {
 			Reason: errors.New("unreachable")}})
 		x.o.TolerateAll = true
 		x.group.put("t", 0, slices.Concat(lines("a", 20), []string{"b=#"}, lines("c", 20))...)
-		task := x.ok(t)
+		task := x.mustRun(t)
 		if p := task.Progress(); p.Written != 40 || p.Skipped != 1 || x.committed("t", 0) != 41 {
-			t.Errorf("%+v", p)
+			t.Errorf("expected 40 written records and a skipped one, found %+v, committed %d", p, x.committed("t", 0))
 		}
 		x.o.TolerateAll = false
 		x.group.put("t", 0, "d=#")
-		x.fails(t, `topic t, partition 0, offset 41, key "d": encode`, "unreachable")
+		x.mustFail(t, `topic t, partition 0, offset 41, key "d": encode`, "unreachable")
 	})
 }
 
-func TestStale(t *testing.T) {
+func TestStalePluginIsReopened(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &writer{staleOnce: true, settleErrs: []error{&wit.Error{Kind: wit.ErrorStale,
 			Message: "metadata changed"}}}
 		x := newWorld(w)
 		x.group.put("t", 0, "a=1")
-		x.ok(t)
+		x.mustRun(t)
 		assert.Equal(t, 3, w.opens, "opens")
-		assert.Equal(t, 1, len(x.service.seen()), "requests")
+		assert.Equal(t, 1, len(x.service.bodies()), "requests")
 	})
 }
 
@@ -505,34 +511,37 @@ func TestTrapOfReopenSkipsNothing(t *testing.T) {
 	})
 }
 
-func TestSwapAtTheBatchBoundary(t *testing.T) {
+func TestVersionChangesBetweenBatches(t *testing.T) {
 	for name, c := range map[string]struct {
-		next   *writer
-		reject string
+		topics  []string // of the new version
+		problem string   // why it is rejected; empty means that it is not
 	}{
-		"that fits":       {&writer{version: "2", each: 1, topics: []string{"t"}}, ""},
-		"of other topics": {&writer{version: "2", each: 1, topics: []string{"u"}}, "restart the task to change topics"},
+		"that fits":       {topics: []string{"t"}},
+		"of other topics": {topics: []string{"u"}, problem: "restart the task to change topics"},
 	} {
 		runtest.Bubble(t, name, func(t *testing.T) {
 			x := newWorld(&writer{version: "1", topics: []string{"t"}})
 			x.o.BatchRows = 10
-			x.group.atMost = 10
+			x.group.maxPoll = 10
 			x.group.put("t", 0, lines("a", 50)...)
 			x.service.answer = func(n int, _ string) (uint16, error) {
 				if n == 15 {
-					x.versions.SetCandidate(code("2", c.next))
+					next := &writer{version: "2", rowsPerRequest: 1, topics: c.topics}
+					x.versions.SetCandidate(code(next.version, next))
 				}
 				return 201, nil
 			}
-			task := x.ok(t)
-			rejected := x.versions.Rejected()
-			if n := len(x.service.seen()); n != 50 || !strings.Contains(rejected, c.reject) ||
-				(c.reject == "") != (rejected == "") {
-				t.Error(n, rejected)
+			task := x.mustRun(t)
+			problem := x.versions.Rejected()
+			if !strings.Contains(problem, c.problem) || (c.problem == "") != (problem == "") {
+				t.Errorf("expected the version to be rejected because of %q, found %q", c.problem, problem)
 			}
-			if v := task.Progress().Version; (v == "2") != (c.reject == "") {
-				t.Error(v)
+			assert.Equal(t, 50, len(x.service.bodies()), "requests")
+			wantVersion := "2"
+			if c.problem != "" {
+				wantVersion = "1"
 			}
+			assert.Equal(t, wantVersion, task.Progress().Version, "version")
 		})
 	}
 }
@@ -541,7 +550,7 @@ func TestKafkaErrorsEndTheTask(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
 		x.o.NewConsumer = func([]string, kafka.Rebalances) (Consumer, error) { return brokenConsumer{}, nil }
-		x.fails(t, "not authorized")
+		x.mustFail(t, "not authorized")
 	})
 }
 
@@ -553,18 +562,19 @@ func (brokenConsumer) Poll(context.Context) (r []*kgo.Record, err error) {
 func (brokenConsumer) Commit(context.Context, kafka.Offsets) error { return nil }
 func (brokenConsumer) Close()                                      {}
 
-// headed is a converter that records its arguments.
-type headed struct {
+// headerConverter is a converter that records the schema header of its last call, "none" if it got none.
+type headerConverter struct {
 	convert.Converter
 	header string
 }
 
-func (h *headed) DecodeBy(_ context.Context, _ string, header, _ []byte, _ *record.Batch) (wit.ValueSlice, error) {
+func (h *headerConverter) DecodeBy(_ context.Context, _ string, header, _ []byte,
+	_ *record.Batch) (wit.ValueSlice, error) {
 	h.header = string(header)
 	return wit.ValueSlice{}, nil
 }
 
-func (h *headed) Decode(context.Context, string, []byte, *record.Batch) (wit.ValueSlice, error) {
+func (h *headerConverter) Decode(context.Context, string, []byte, *record.Batch) (wit.ValueSlice, error) {
 	h.header = "none"
 	return wit.ValueSlice{}, nil
 }
@@ -574,7 +584,7 @@ func TestKeySchemaHeaderIsIgnoredForValue(t *testing.T) {
 	r := &kgo.Record{Headers: []kgo.RecordHeader{{Key: "__value_schema_id", Value: []byte("first")},
 		{Key: "__value_schema_id", Value: []byte("last")}, {Key: "other"}}}
 	for key, want := range map[bool]string{true: "none", false: "last"} {
-		h := &headed{}
+		h := &headerConverter{}
 		if _, err := decodeValue(t.Context(), h, key, r, nil, nil); err != nil || h.header != want {
 			t.Errorf("key %v: expected %q, found %q, %v", key, want, h.header, err)
 		}
@@ -592,8 +602,8 @@ type brokenGroup struct{ Consumer }
 func (brokenGroup) Commit(context.Context, kafka.Offsets) error { panic("a mistake in the consumer") }
 
 // A panic of the host in any stage fails the task, and the task returns.
-func TestPanicsAreTheTasks(t *testing.T) {
-	for name, breakIt := range map[string]func(*world){
+func TestPanicsFailTheTask(t *testing.T) {
+	for name, breakStage := range map[string]func(*world){
 		"delivering": func(x *world) { x.o.Client = brokenService{x.service} },
 		"committing": func(x *world) {
 			x.o.NewConsumer = func(topics []string, r kafka.Rebalances) (Consumer, error) {
@@ -605,7 +615,7 @@ func TestPanicsAreTheTasks(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			x := newWorld(&writer{})
 			x.group.put("t", 0, "a=1", "b=2")
-			breakIt(x)
+			breakStage(x)
 			err := guard.Do(nil, "the test", func() error { return NewTask(x.o).Run(t.Context()) })
 			if p := new(guard.PanicError); !errors.As(err, &p) {
 				t.Errorf("expected the panic as the task's error, found %v", err)

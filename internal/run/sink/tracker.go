@@ -23,8 +23,8 @@ type offsetTracker struct {
 	log               *slog.Logger
 }
 
-func newOffsetTracker(revoked *RevokedPartitions, uncertain *InDoubtRecords, log *slog.Logger) *offsetTracker {
-	return &offsetTracker{ledger: newLedger(uncertain), revokedPartitions: revoked, inDoubt: uncertain, log: log}
+func newOffsetTracker(revoked *RevokedPartitions, inDoubt *InDoubtRecords, log *slog.Logger) *offsetTracker {
+	return &offsetTracker{ledger: newLedger(inDoubt), revokedPartitions: revoked, inDoubt: inDoubt, log: log}
 }
 
 func (o *offsetTracker) apply(e event) effects {
@@ -133,7 +133,7 @@ func (o *offsetTracker) rebalances(committed func(topic string, partition int32,
 	return kafka.Rebalances{
 		Assigned:      func(partitions map[string][]int32) { o.apply(assigned{partitions}) },
 		Revoked:       o.revoke,
-		Lost:          func(partitions map[string][]int32) { o.apply(revoked{partitions, true}) },
+		Lost:          func(partitions map[string][]int32) { o.apply(revoked{partitions: partitions, lost: true}) },
 		Metadata:      o.metadata,
 		MetadataLimit: func(bytes int) { o.apply(metadataLimited{bytes}) },
 		Committed:     committed,
@@ -152,7 +152,7 @@ func (o *offsetTracker) revoke(ctx context.Context, partitions map[string][]int3
 	}
 	o.mu.Unlock()
 	o.waitInFlight(ctx, affected...)
-	return o.apply(revoked{partitions, false}).offsets
+	return o.apply(revoked{partitions: partitions}).offsets
 }
 
 func (o *offsetTracker) metadata(topic string, n int32, next int64) (text string, ok bool) {
@@ -182,10 +182,9 @@ func (o *offsetTracker) withCommitted(err error) error {
 		"there on%s", err, partition.tp.topic, partition.tp.partition, partition.committed, exception)
 }
 
-// RevokedPartitions remembers what the tasks of a connector in this process have settled of revoked partitions but
-// could not commit: if the group's coordinator cannot be reached, members lose their partitions although no other
-// member owns them. A task that gets such a partition back continues after the settled records. The zero value is ready
-// to use.
+// RevokedPartitions holds what the tasks of a connector in this process have settled of revoked partitions but could
+// not commit: if the group's coordinator cannot be reached, members lose their partitions although no other member owns
+// them. A task that gets such a partition back continues after the settled records. The zero value is ready to use.
 type RevokedPartitions struct {
 	mu         sync.Mutex
 	partitions map[topicPartition]revokedPartition
@@ -196,29 +195,29 @@ type revokedPartition struct {
 	partition *partition
 }
 
-func (r *RevokedPartitions) add(a *offsetTracker, partition *partition) {
+func (r *RevokedPartitions) add(tracker *offsetTracker, partition *partition) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.partitions == nil {
 		r.partitions = map[topicPartition]revokedPartition{}
 	}
-	r.partitions[partition.tp] = revokedPartition{a, partition}
+	r.partitions[partition.tp] = revokedPartition{tracker, partition}
 }
 
 // get returns the partition of a tracker that was revoked last, nil if it was assigned again.
-func (r *RevokedPartitions) get(a *offsetTracker, tp topicPartition) *partition {
+func (r *RevokedPartitions) get(tracker *offsetTracker, tp topicPartition) *partition {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if prior := r.partitions[tp]; prior.tracker == a {
+	if prior := r.partitions[tp]; prior.tracker == tracker {
 		return prior.partition
 	}
 	return nil
 }
 
-// resume waits for the deliveries in flight of the partition's last owner in this process, and returns the settled
-// offsets from next on, the committed offset (-1 for none). If next is before an offset that was committed here, a user
-// has reset it, and nothing counts as settled. writtenHere reports that this process stored the metadata last and knows
-// the outcome of the requests in them.
+// resume removes the partition. It waits for the deliveries in flight of the last owner in this process, and returns
+// the settled offsets from next on, the committed offset (-1 for none). If next is before an offset that was committed
+// here, a user has reset it, and nothing counts as settled. writtenHere reports that this process stored the metadata
+// last and knows the outcome of the requests in them.
 func (r *RevokedPartitions) resume(ctx context.Context, tp topicPartition, next int64,
 	metadata string) (settled []offsetRange, writtenHere bool) {
 	r.mu.Lock()
