@@ -57,15 +57,17 @@ type Options struct {
 // `plugin.NAME.limits.result.bytes` bounds.
 const maxGrowth = 256 << 20
 
+// rowBytes is about the memory of a row, without its data.
 const rowBytes = 80
 
 // Chain applies the transforms of one task, each by its plugin. It belongs to one goroutine.
 type Chain struct {
-	groups     []group
-	limit      int
-	logger     *slog.Logger
-	input      []wit.Row
-	rowErrs    []wit.RowError
+	groups  []group
+	limit   int // the rows of one plugin call
+	logger  *slog.Logger
+	input   []wit.Row // of the last call of Apply, as rowErrs
+	rowErrs []wit.RowError
+	// Each call reuses the memory of the following fields.
 	piece      record.Batch
 	matched    record.Batch
 	unmatched  []wit.Row
@@ -77,7 +79,7 @@ type group struct {
 	chain     *preparedStages
 	first     int // the position of its first stage in the chain
 	aliases   []string
-	condition *preparedStages // a predicate of another plugin for a single stage
+	condition *preparedStages // a predicate of another plugin for a single stage, or nil
 	negate    bool
 }
 
@@ -102,7 +104,8 @@ func New(ctx context.Context, o Options) (*Chain, error) {
 			}
 			if err := p.prepare(ctx); err != nil {
 				c.Close()
-				return nil, fmt.Errorf("transforms.%s: %w", strings.Join(group.aliases, ", transforms."), p.named(err))
+				return nil, fmt.Errorf("transforms.%s: %w", strings.Join(group.aliases, ", transforms."),
+					p.withPlugin(err))
 			}
 		}
 	}
@@ -177,11 +180,11 @@ func (c *Chain) Status() map[string]plugin.Status {
 	return byAlias
 }
 
-// Named returns an error of a stage with the stage's plugin.
+// Named returns an error of a stage as an [Error] with the stage's plugin.
 func (c *Chain) Named(stage uint32, err error) error {
 	for i := len(c.groups) - 1; i >= 0; i-- {
 		if c.groups[i].first <= int(stage) {
-			return c.groups[i].chain.named(err)
+			return c.groups[i].chain.withPlugin(err)
 		}
 	}
 	return err
@@ -233,6 +236,7 @@ func (c *Chain) hasFailed(r wit.Row) bool {
 // Input returns an input row of the last call, valid until the next Apply; its bytes are still in the batch.
 func (c *Chain) Input(origin uint32) wit.Row { return c.input[origin] }
 
+// run applies a group to a batch, in pieces of at most limit rows.
 func (c *Chain) run(ctx context.Context, group *group, b *record.Batch) error {
 	if group.condition == nil && len(b.Rows) <= c.limit {
 		return c.applyGroup(ctx, group, b)
@@ -257,7 +261,7 @@ func (c *Chain) run(ctx context.Context, group *group, b *record.Batch) error {
 		if group.condition == nil {
 			err = c.applyGroup(ctx, group, &c.piece)
 		} else {
-			err = c.conditional(ctx, group, &c.piece)
+			err = c.applyConditional(ctx, group, &c.piece)
 		}
 		if err != nil {
 			return err
@@ -287,14 +291,15 @@ func (c *Chain) applyGroup(ctx context.Context, group *group, b *record.Batch) e
 		f.Stage += uint32(group.first)
 		c.rowErrs = append(c.rowErrs, f)
 	}
-	return group.chain.named(err)
+	return group.chain.withPlugin(err)
 }
 
-// conditional tests a predicate of another plugin, applies the stage to the matching rows and merges all rows in order.
-func (c *Chain) conditional(ctx context.Context, group *group, b *record.Batch) error {
+// applyConditional tests a predicate of another plugin, applies the stage to the matching rows and merges all rows in
+// order.
+func (c *Chain) applyConditional(ctx context.Context, group *group, b *record.Batch) error {
 	matches, rowErrs, err := c.testRows(ctx, group, b)
 	if err != nil {
-		return group.condition.named(err)
+		return group.condition.withPlugin(err)
 	}
 	failed := map[uint32]bool{}
 	failedBefore := len(c.rowErrs)
@@ -341,7 +346,7 @@ func (c *Chain) conditional(ctx context.Context, group *group, b *record.Batch) 
 	return nil
 }
 
-// testRows tests the predicate on each row. Errors have positions in b. Rows that trap it are found by bisection.
+// testRows tests the predicate on each row. Errors have positions in b. A row that traps the predicate fails alone.
 func (c *Chain) testRows(ctx context.Context, group *group,
 	b *record.Batch) (matches []bool, rowErrs []wit.RowError, err error) {
 	matches, rowErrs, err = group.condition.test(ctx, b)
@@ -363,11 +368,11 @@ func (c *Chain) testRows(ctx context.Context, group *group,
 		return nil, nil, err
 	}
 	b.Rows = rows[middle:]
-	more, others, err := c.testRows(ctx, group, b)
-	for i := range others {
-		others[i].RowIndex += uint32(middle)
+	moreMatches, moreErrs, err := c.testRows(ctx, group, b)
+	for i := range moreErrs {
+		moreErrs[i].RowIndex += uint32(middle)
 	}
-	return append(matches, more...), append(rowErrs, others...), err
+	return append(matches, moreMatches...), append(rowErrs, moreErrs...), err
 }
 
 // merge merges two disjoint lists that are sorted by row index.

@@ -24,7 +24,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// manager loads the built plugin smt, and the plugins in more.
+// manager loads the plugin smt, and the plugins in more, and returns their folder.
 func manager(t testing.TB, more map[string][]byte) (*plugin.Manager, *record.Registry, string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -60,38 +60,39 @@ func read(t *testing.T, file string) string {
 
 // parseGolden parses a case: the lines of a golden file.
 func parseGolden(t *testing.T, text string) golden {
-	head, want, found := strings.Cut(text, "-----\n")
+	head, want, isValid := strings.Cut(text, "-----\n")
 	g := golden{want: want}
 	for _, line := range strings.Split(strings.TrimSpace(head), "\n") {
-		kind, rest, _ := strings.Cut(line, " ")
+		kind, text, _ := strings.Cut(line, " ")
 		switch kind {
 		case "stage":
-			g.stages = append(g.stages, readStage(t, rest, len(g.stages)))
+			g.stages = append(g.stages, readStage(t, text, len(g.stages)))
 		case "record":
-			require.NoError(t, json.Unmarshal([]byte(rest), &g.record))
+			require.NoError(t, json.Unmarshal([]byte(text), &g.record))
 		default:
-			found = false
+			isValid = false
 		}
 	}
-	if !found {
+	if !isValid {
 		t.Fatalf("%s: expected lines of stage and record, ----- and the outcome", head)
 	}
 	return g
 }
 
+// readStage returns the n-th stage of a case, from its JSON.
 func readStage(t *testing.T, text string, n int) Stage {
 	var fields map[string]any
 	require.NoError(t, json.Unmarshal([]byte(text), &fields))
-	settings := func(of map[string]any) (_ func(plugin.Info) []wit.Setting, class string) {
-		var list []string
-		for name, v := range of {
+	settings := func(fields map[string]any) (_ func(plugin.Info) []wit.Setting, class string) {
+		var pairs []string
+		for name, v := range fields {
 			if s, ok := v.(string); ok && name == "type" {
 				class = s
 			} else if ok {
-				list = append(list, name, s)
+				pairs = append(pairs, name, s)
 			}
 		}
-		return given(list...), class
+		return settingsOf(pairs...), class
 	}
 	s := Stage{Alias: "s" + strconv.Itoa(n)}
 	s.Settings, s.Class = settings(fields)
@@ -124,32 +125,35 @@ func (g golden) batch(t *testing.T, reg *record.Registry) *record.Batch {
 	b := &record.Batch{Registry: reg, Topics: []string{topic}}
 	row := wit.Row{RowIndex: 77, Partition: int32(number("partition")), Offset: number("offset"),
 		Timestamp: number("timestamp")}
-	row.Key, row.Value = decoded(t, b, g.record["key"]), decoded(t, b, g.record["value"])
+	row.Key = decodeJSON(t, b, g.record["key"])
+	row.Value = decodeJSON(t, b, g.record["value"])
 	row.Headers = g.headers(t, b)
 	b.Rows = []wit.Row{row}
 	return b
 }
 
-// decoded appends the value of a JSON text to a batch.
-func decoded(t *testing.T, b *record.Batch, text []byte) wit.ValueSlice {
+// decodeJSON appends the value of a JSON text to a batch.
+func decodeJSON(t *testing.T, b *record.Batch, text []byte) wit.ValueSlice {
 	t.Helper()
 	d, err := jsonConverter(t, b.Registry).Decode(t.Context(), "t", text, b)
 	require.NoError(t, err)
 	return d
 }
 
-// headers appends the case's headers, given as pairs of a name and a value.
+// headers appends the case's headers, which are pairs of a name and a value.
 func (g golden) headers(t *testing.T, b *record.Batch) wit.ValueSlice {
-	var given [][2]json.RawMessage
+	var pairs [][2]json.RawMessage
 	if text := g.record["headers"]; text != nil {
-		require.NoError(t, json.Unmarshal(text, &given))
+		require.NoError(t, json.Unmarshal(text, &pairs))
 	}
 	var list []connectdata.Header
-	for _, pair := range given {
+	for _, pair := range pairs {
 		var h connectdata.Header
 		require.NoError(t, json.Unmarshal(pair[0], &h.Name))
-		d := decoded(t, b, pair[1])
-		h.Encoding, h.Schema, h.Value = d.Encoding, d.Schema, b.Bytes(d)
+		d := decodeJSON(t, b, pair[1])
+		h.Encoding = d.Encoding
+		h.Schema = d.Schema
+		h.Value = b.Bytes(d)
 		if d.Encoding == wit.Absent {
 			h.Encoding = wit.Schemaless
 			h.Value = []byte{connectdata.TagNull}
@@ -170,60 +174,61 @@ func TestTransformsMatchKafka(t *testing.T) {
 	m, reg, _ := manager(t, nil)
 	files, _ := filepath.Glob("../../../plugins/smt/testdata/*.golden")
 	if len(files) < 150 {
-		t.Fatalf("only %d cases", len(files))
+		t.Fatalf("expected at least 150 cases, found %d", len(files))
 	}
 	for _, file := range files {
 		g := parseGolden(t, read(t, file))
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".golden"), func(t *testing.T) {
 			c := open(t, m, 0, g.stages...)
 			b := g.batch(t, reg)
-			faults, err := c.Apply(context.Background(), b)
+			rowErrs, err := c.Apply(context.Background(), b)
 			require.NoError(t, err)
-			if got := outcome(t, b, faults); !equalOutcome(g.want, got) {
+			if got := outcome(t, b, rowErrs); !equalOutcome(g.want, got) {
 				t.Errorf("differs from Kafka (-Kafka +ours):\n%s", cmp.Diff(g.want, got))
 			}
 			if len(b.Rows) == 1 && b.Rows[0].RowIndex != 77 {
-				t.Errorf("row index %d", b.Rows[0].RowIndex)
+				t.Errorf("expected the row index 77, found %d", b.Rows[0].RowIndex)
 			}
-			again(t, g, c, reg, g.want)
+			checkCopies(t, g, c, reg, g.want)
 		})
 	}
 }
 
-// again sends several copies of the record at once and checks that each has the same result: the plugin has assembly
-// loops for rows that are like the previous ones.
-func again(t *testing.T, g golden, c *Chain, reg *record.Registry, want string) {
-	const times = 3
+// checkCopies sends several copies of the record at once and checks that each has the same result: the plugin has
+// assembly loops for rows that are like the previous ones.
+func checkCopies(t *testing.T, g golden, c *Chain, reg *record.Registry, want string) {
+	const copies = 3
 	b := g.batch(t, reg)
-	for range times - 1 {
+	for range copies - 1 {
 		b.Rows = append(b.Rows, b.Rows[0])
 	}
-	faults, err := c.Apply(context.Background(), b)
+	rowErrs, err := c.Apply(context.Background(), b)
 	require.NoError(t, err)
-	if len(b.Rows) > times || len(faults) > times {
+	if len(b.Rows) > copies || len(rowErrs) > copies {
 		return // a row becomes several, which another test compares individually
 	}
 	rows := b.Rows
-	for i := range max(len(rows), len(faults), 1) {
+	for i := range max(len(rows), len(rowErrs), 1) {
 		b.Rows = rows[min(i, len(rows)):]
-		if got := outcome(t, b, faults[min(i, len(faults)):]); !equalOutcome(want, got) {
-			t.Errorf("row %d of %d equal ones of %v differs (-expected +found):\n%s", i, times, g.stages,
+		if got := outcome(t, b, rowErrs[min(i, len(rowErrs)):]); !equalOutcome(want, got) {
+			t.Errorf("row %d of %d equal ones of %v differs (-expected +found):\n%s", i, copies, g.stages,
 				cmp.Diff(want, got))
 		}
 	}
 }
 
-func outcome(t *testing.T, b *record.Batch, faults []wit.RowError) string {
-	if len(faults) > 0 {
-		f := faults[0]
+// outcome returns the first of the errors, or the first row, in the form of a golden file.
+func outcome(t *testing.T, b *record.Batch, rowErrs []wit.RowError) string {
+	if len(rowErrs) > 0 {
+		f := rowErrs[0]
 		return "stage " + strconv.Itoa(int(f.Stage)) + " fails: " + f.ErrorClass + ": " + f.Error.Message + "\n"
 	}
 	if len(b.Rows) == 0 {
 		return "dropped\n"
 	}
 	row := b.Rows[0]
-	out := "topic " + b.Topics[row.Topic] + "\nkey " + written(t, b, row.Key) + "\nvalue " + written(t, b, row.Value) +
-		"\n"
+	out := "topic " + b.Topics[row.Topic] + "\nkey " + encodeJSON(t, b, row.Key) +
+		"\nvalue " + encodeJSON(t, b, row.Value) + "\n"
 	if row.Headers.Encoding == wit.Absent {
 		return out
 	}
@@ -239,13 +244,14 @@ func outcome(t *testing.T, b *record.Batch, faults []wit.RowError) string {
 		text, null, err := convert.SimpleHeaders{Registry: b.Registry}.Encode(t.Context(), nil, math.MaxInt32, "t", b,
 			&h)
 		require.NoError(t, err)
-		out += "header " + quoted(h.Name, false) + " " + written(t, b, d) + " " + quoted(string(text), null) + "\n"
+		out += "header " + quoteJSON(h.Name, false) + " " + encodeJSON(t, b, d) + " "
+		out += quoteJSON(string(text), null) + "\n"
 	}
 	return out
 }
 
-// quoted returns a text in JSON, as Jackson writes it.
-func quoted(text string, null bool) string {
+// quoteJSON returns a text in JSON, as Jackson writes it.
+func quoteJSON(text string, null bool) string {
 	if null {
 		return "null"
 	}
@@ -256,7 +262,8 @@ func quoted(text string, null bool) string {
 	return strings.TrimSpace(b.String())
 }
 
-func written(t *testing.T, b *record.Batch, d wit.ValueSlice) string {
+// encodeJSON returns a value in JSON, "(none)" for null.
+func encodeJSON(t *testing.T, b *record.Batch, d wit.ValueSlice) string {
 	out, null, err := jsonConverter(t, b.Registry).Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
 	if err != nil {
 		return "cannot be converted: " + err.Error()
@@ -275,23 +282,23 @@ func equalOutcome(want, got string) bool {
 	if want == got {
 		return true
 	}
-	a := strings.Split(want, "\n")
-	b := strings.Split(got, "\n")
-	if len(a) != len(b) {
+	wantLines := strings.Split(want, "\n")
+	gotLines := strings.Split(got, "\n")
+	if len(wantLines) != len(gotLines) {
 		return false
 	}
-	for i := range a {
-		x, xs, ok := strings.Cut(a[i], `{"schema":null,`)
-		y, ys, _ := strings.Cut(b[i], `{"schema":null,`)
-		if a[i] == b[i] {
+	for i, wantLine := range wantLines {
+		gotLine := gotLines[i]
+		if wantLine == gotLine {
 			continue
 		}
-		if x, _, ok := strings.Cut(a[i], recordText); ok && strings.HasPrefix(b[i], x+recordText) {
+		if message, _, ok := strings.Cut(wantLine, recordText); ok && strings.HasPrefix(gotLine, message+recordText) {
 			continue
 		}
-		v := values("{" + xs)
-		w := values("{" + ys)
-		if !ok || x != y || v == nil || !reflect.DeepEqual(v, w) {
+		wantStart, wantRest, ok := strings.Cut(wantLine, `{"schema":null,`)
+		gotStart, gotRest, _ := strings.Cut(gotLine, `{"schema":null,`)
+		wantValues := values("{" + wantRest)
+		if !ok || wantStart != gotStart || wantValues == nil || !reflect.DeepEqual(wantValues, values("{"+gotRest)) {
 			return false
 		}
 	}
@@ -342,16 +349,16 @@ func TestUpstreamCases(t *testing.T) {
 			}
 			head, want, _ := strings.Cut(string(text), "-----\n")
 			class, _, _ := strings.Cut(method, "Test.")
-			if what := tested(class); !strings.Contains(head, what) || want == "" {
-				return "the case " + name + " has no " + what + ", which the method is about"
+			if text := headOf(class); !strings.Contains(head, text) || want == "" {
+				return "the case " + name + " has no " + text + ", which the method is about"
 			}
 			return ""
 		}}.Check(t)
 }
 
-// tested returns the text in the head of a case that identifies a test of a Kafka class: the class itself, or a class
+// headOf returns the text in the head of a case that identifies a test of a Kafka class: the class itself, or a class
 // that uses it.
-func tested(class string) string {
+func headOf(class string) string {
 	switch class {
 	case "SingleFieldPath", "FieldPathNotation", "FieldSyntaxVersion":
 		return `"field.syntax.version":`

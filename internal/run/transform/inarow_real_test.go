@@ -17,53 +17,55 @@ import (
 )
 
 var (
-	someText   = regexp.MustCompile(`"[^"\\]*"([,}\]])`)
-	someNumber = regexp.MustCompile(`:(-?[0-9.]+)([,}\]])`)
-	someMember = regexp.MustCompile(`"([a-zöß.]+)":`)
+	textValue   = regexp.MustCompile(`"[^"\\]*"([,}\]])`)
+	numberValue = regexp.MustCompile(`:(-?[0-9.]+)([,}\]])`)
+	memberName  = regexp.MustCompile(`"([a-zöß.]+)":`)
 )
 
-// near returns a value that differs slightly from another. The schema usually stays the same.
-func (c chance) near(value string) string {
-	schema, payload, has := strings.Cut(value, `,"payload":`)
-	if !has {
+// vary returns a value that differs slightly from another. The schema usually stays the same.
+func (c chance) vary(value string) string {
+	schema, payload, ok := strings.Cut(value, `,"payload":`)
+	if !ok {
 		return value
 	}
-	// one replaces one of the matches of the expression with another text.
-	one := func(in string, expression *regexp.Regexp, with string) string {
-		all := expression.FindAllStringIndex(in, -1)
-		if len(all) == 0 {
-			return in
+	// replaceOne replaces one of the matches of the expression.
+	replaceOne := func(text string, expression *regexp.Regexp, replacement string) string {
+		matches := expression.FindAllStringIndex(text, -1)
+		if len(matches) == 0 {
+			return text
 		}
-		at := all[c.IntN(len(all))]
-		return in[:at[0]] + expression.ReplaceAllString(in[at[0]:at[1]], with) + in[at[1]:]
+		m := matches[c.IntN(len(matches))]
+		return text[:m[0]] + expression.ReplaceAllString(text[m[0]:m[1]], replacement) + text[m[1]:]
 	}
 	for range 1 + c.IntN(2) {
 		switch c.IntN(12) {
 		case 0, 1:
-			payload = one(payload, someText, c.of(`""`, `"ä"`, `"2024-02-29"`, `"17"`, `"AQID"`,
+			payload = replaceOne(payload, textValue, c.pick(`""`, `"ä"`, `"2024-02-29"`, `"17"`, `"AQID"`,
 				`"`+strings.Repeat("x", c.IntN(300))+`"`, `"`+strings.Repeat("y", 5000*c.IntN(3))+`"`)+"$1")
 		case 2, 3:
-			payload = one(payload, someNumber, ":"+c.of("0", "-1", "63", "64", "127", "1.5", "100")+"$2")
+			payload = replaceOne(payload, numberValue, ":"+c.pick("0", "-1", "63", "64", "127", "1.5", "100")+"$2")
 		case 4, 5:
-			payload = one(payload, someNumber, ":null$2")
+			payload = replaceOne(payload, numberValue, ":null$2")
 		case 6:
-			payload = one(payload, someText, "null$1")
+			payload = replaceOne(payload, textValue, "null$1")
 		case 7:
 			if strings.Contains(schema, "null") { // another name of at least as many bytes
-				payload = one(payload, someMember, c.of(`"ie":`, `"names":`, `"$1$1":`, `"nestee":`, `"id":`,
+				payload = replaceOne(payload, memberName, c.pick(`"ie":`, `"names":`, `"$1$1":`, `"nestee":`, `"id":`,
 					`"name":`))
 			}
 		case 8:
-			payload = one(payload, someNumber, ":"+c.of("{}", "[]", "[1]", `{"id":1}`, `"x"`, "true", "1.5")+"$2")
+			payload = replaceOne(payload, numberValue, ":"+c.pick("{}", "[]", "[1]", `{"id":1}`, `"x"`, "true",
+				"1.5")+"$2")
 		case 9:
 			if payload != "null}" {
-				payload = strings.Replace(payload, "{", `{"id":`+c.of("1", `"x"`, "null")+`,`, 1)
+				payload = strings.Replace(payload, "{", `{"id":`+c.pick("1", `"x"`, "null")+`,`, 1)
 			}
 		case 10:
-			payload = one(payload, someText, c.of("true", "false", "7", "[]", "{}", "1e3")+"$1")
+			payload = replaceOne(payload, textValue, c.pick("true", "false", "7", "[]", "{}", "1e3")+"$1")
 		case 11:
-			if c.in(4) {
-				schema = one(schema, regexp.MustCompile(`"optional":(true|false)`), `"optional":`+c.of("true", "false"))
+			if c.oneIn(4) {
+				schema = replaceOne(schema, regexp.MustCompile(`"optional":(true|false)`),
+					`"optional":`+c.pick("true", "false"))
 			}
 		}
 	}
@@ -76,7 +78,7 @@ func TestRealSimilarRowsTogether(t *testing.T) {
 	g, cases := oracle(t, 5, 60)
 	m, reg, _ := manager(t, nil)
 	rows := 0
-	differ := 0
+	different := 0
 	transformed := 0
 	for tried := 0; tried < cases; {
 		var head strings.Builder
@@ -99,15 +101,15 @@ func TestRealSimilarRowsTogether(t *testing.T) {
 				transformed++
 			}
 			if want := together.want[i]; got != want {
-				differ++
-				if differ <= 10 {
+				different++
+				if different <= 10 {
 					t.Errorf("%srow %d of\n%s\n(-alone +together):\n%s", head.String(), i,
 						strings.Join(together.values, "\n"), cmp.Diff(want, got))
 				}
 			}
 		}
 	}
-	t.Logf("%d rows, %d of them transformed, %d differ", rows, transformed, differ)
+	t.Logf("%d rows, %d of them transformed, %d differ", rows, transformed, different)
 	if transformed < rows/4 {
 		t.Errorf("expected a quarter of the rows to be transformed, found %d of %d", transformed, rows)
 	}
@@ -127,12 +129,12 @@ func newSimilarRows(t *testing.T, g chance, base golden, options Options, reg *r
 	s.batch.Rows = nil
 	for len(s.batch.Rows) < 12 {
 		row := golden{stages: base.stages, record: maps.Clone(base.record)}
-		if !g.in(4) {
-			row.record["value"] = json.RawMessage(g.near(string(base.record["value"])))
+		if !g.oneIn(4) {
+			row.record["value"] = json.RawMessage(g.vary(string(base.record["value"])))
 		}
 		for _, name := range []string{"partition", "timestamp", "offset"} {
-			if g.in(12) {
-				row.record[name] = json.RawMessage(g.of("0", "7", "1700000000000"))
+			if g.oneIn(12) {
+				row.record[name] = json.RawMessage(g.pick("0", "7", "1700000000000"))
 				if name == "partition" {
 					row.record[name] = json.RawMessage("3")
 				}
@@ -165,25 +167,25 @@ func (s *similarRows) add(t *testing.T, alone golden, options Options, reg *reco
 	c, err := New(t.Context(), options)
 	require.NoError(t, err)
 	defer c.Close()
-	faults, err := c.Apply(t.Context(), b)
+	rowErrs, err := c.Apply(t.Context(), b)
 	require.NoError(t, err)
-	s.want = append(s.want, outcome(t, b, faults))
+	s.want = append(s.want, outcome(t, b, rowErrs))
 	s.values = append(s.values, string(alone.record["value"]))
 }
 
 // apply returns the result of each row when a chain is applied to all of them.
 func (s *similarRows) apply(t *testing.T, c *Chain) (results []string) {
 	t.Helper()
-	faults, err := c.Apply(t.Context(), s.batch)
+	rowErrs, err := c.Apply(t.Context(), s.batch)
 	require.NoError(t, err)
-	prepared := s.batch.Rows
+	rows := s.batch.Rows
 	failed := map[uint32][]wit.RowError{}
-	for _, f := range faults {
+	for _, f := range rowErrs {
 		failed[f.RowIndex] = append(failed[f.RowIndex], f)
 	}
 	for i := range s.want {
 		s.batch.Rows = nil
-		for _, row := range prepared {
+		for _, row := range rows {
 			if row.RowIndex == uint32(i) {
 				s.batch.Rows = append(s.batch.Rows, row)
 			}
@@ -196,12 +198,12 @@ func (s *similarRows) apply(t *testing.T, c *Chain) (results []string) {
 // A batch that is sent to a plugin in several calls, each of which returns less than its limit, does not grow without
 // limit.
 func TestRealGrowthOfABatchIsBounded(t *testing.T) {
-	const each = 8 << 20
-	m, reg := withOdd(t)
-	c := open(t, m, 1, mark(strings.Repeat("m", each)))
-	_, err := c.Apply(t.Context(), numbered(t, reg, 2))
+	const markBytes = 8 << 20
+	m, reg := managerWithOdd(t)
+	c := open(t, m, 1, mark(strings.Repeat("m", markBytes)))
+	_, err := c.Apply(t.Context(), newNumberedBatch(t, reg, 2))
 	require.NoError(t, err)
-	_, err = c.Apply(t.Context(), numbered(t, reg, maxGrowth/each+2))
+	_, err = c.Apply(t.Context(), newNumberedBatch(t, reg, maxGrowth/markBytes+2))
 	if err == nil || !strings.Contains(err.Error(), "at most 268435456 bytes more than the batch") ||
 		!strings.Contains(err.Error(), "transforms.mark") {
 		t.Errorf("expected an error, found %.300v", err)

@@ -22,59 +22,58 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// replay runs Replay.java of plugins/smt/testdata with Kafka's own transforms and returns its standard output and
-// standard error.
-func replay(t *testing.T, stdin, of string) (out, said string) {
+// runReplay runs Replay.java of plugins/smt/testdata with Kafka's own transforms and returns its standard output and
+// standard error. The folder has the cases; - means that they are in stdin.
+func runReplay(t *testing.T, stdin, folder string) (stdout, stderr string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Minute) // the first run downloads Kafka
 	defer cancel()
 	c := exec.CommandContext(ctx, "../../../testdata/peers/kafka/tool.sh",
-		"../../../plugins/smt/testdata/Replay.java",
-		of)
+		"../../../plugins/smt/testdata/Replay.java", folder)
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
 	c.Env = append(os.Environ(), "TIMEOUT=3000", "HEAP=512m")
 	c.Stdin = strings.NewReader(stdin)
-	var stderr bytes.Buffer
-	c.Stderr = &stderr
-	printed, err := c.Output()
+	var errOut bytes.Buffer
+	c.Stderr = &errOut
+	out, err := c.Output()
 	if err != nil {
-		t.Fatalf("Replay.java: %v\n%s%s", err, printed, stderr.String())
+		t.Fatalf("Replay.java: %v\n%s%s", err, out, errOut.String())
 	}
-	return string(printed), stderr.String()
+	return string(out), errOut.String()
 }
 
 // The golden cases equal the results of this version of Kafka.
 func TestRealGoldenCases(t *testing.T) {
 	files, _ := filepath.Glob("../../../plugins/smt/testdata/*.golden")
-	out, _ := replay(t, "", "../../../plugins/smt/testdata")
+	out, _ := runReplay(t, "", "../../../plugins/smt/testdata")
 	lines := strings.Split(strings.TrimSpace(out), "\n")
 	if got, want := lines[len(lines)-1], fmt.Sprintf("%d good, 0 differ", len(files)); got != want {
 		t.Errorf("expected %s, found %s", want, got)
 	}
 }
 
-// answers returns the results of Kafka's classes for cases, each the head of a golden file.
-func answers(t *testing.T, cases []string) []string {
+// kafkaOutcomes returns the results of Kafka's classes for cases, each the head of a golden file.
+func kafkaOutcomes(t *testing.T, cases []string) []string {
 	t.Helper()
-	out, said := replay(t, strings.Join(cases, ""), "-")
+	out, stderr := runReplay(t, strings.Join(cases, ""), "-")
 	list := strings.Split(out, "-----\n")
 	if len(list) != len(cases)+1 {
-		t.Fatalf("Replay.java: expected %d results, found %d\n%s", len(cases), len(list)-1, said)
+		t.Fatalf("Replay.java: expected %d results, found %d\n%s", len(cases), len(list)-1, stderr)
 	}
 	return list[:len(cases)]
 }
 
-// wanted is an intended difference: patterns of Kafka's outcome and ours, and the stage at which ours fails.
-type wanted struct {
+// intendedDifference has patterns of Kafka's outcome and ours, and the stage at which ours fails.
+type intendedDifference struct {
 	kafka  *regexp.Regexp
 	ours   *regexp.Regexp
 	stage  *regexp.Regexp
 	reason string
-	found  int
+	count  int // how often it occurred
 }
 
-// failing returns the text of the stage at which our outcome failed, or "".
-func failing(head, got string) string {
+// failedStage returns the text of the stage at which our outcome failed, or "".
+func failedStage(head, got string) string {
 	number, _, fails := strings.Cut(strings.TrimPrefix(got, "stage "), " fails: ")
 	n, err := strconv.Atoi(number)
 	if list := strings.Split(head, "\n"); fails && err == nil && n < len(list) {
@@ -83,8 +82,8 @@ func failing(head, got string) string {
 	return ""
 }
 
-// wantedDifferences reads the file that lists the intended differences.
-func wantedDifferences(t *testing.T) (list []*wanted) {
+// readDifferences reads the file that lists the intended differences.
+func readDifferences(t *testing.T) (list []*intendedDifference) {
 	for _, line := range strings.Split(read(t, "../../../plugins/smt/testdata/differences.tsv"), "\n") {
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue
@@ -94,8 +93,12 @@ func wantedDifferences(t *testing.T) (list []*wanted) {
 			t.Fatalf("differences.tsv: expected three or four columns, found %q", line)
 		}
 		stage := append(parts, "")[3]
-		list = append(list, &wanted{regexp.MustCompile(parts[0]), regexp.MustCompile(parts[1]),
-			regexp.MustCompile(stage), parts[2], 0})
+		list = append(list, &intendedDifference{
+			kafka:  regexp.MustCompile(parts[0]),
+			ours:   regexp.MustCompile(parts[1]),
+			stage:  regexp.MustCompile(stage),
+			reason: parts[2],
+		})
 	}
 	return list
 }
@@ -103,8 +106,8 @@ func wantedDifferences(t *testing.T) (list []*wanted) {
 // exponents matches numbers that Java 17 may write with more digits than needed.
 var exponents = regexp.MustCompile(`-?[0-9]+\.[0-9]+E-?[0-9]+`)
 
-// shortest rewrites such numbers of 64 or 32 bits with the fewest digits, as Java does since 19 and as Culvert does.
-func shortest(text string, bits int) string {
+// shortenFloats rewrites numbers of 64 or 32 bits with the fewest digits, as Java does since 19 and as Culvert does.
+func shortenFloats(text string, bits int) string {
 	return exponents.ReplaceAllStringFunc(text, func(n string) string {
 		v, err := strconv.ParseFloat(n, bits)
 		if err != nil {
@@ -114,11 +117,11 @@ func shortest(text string, bits int) string {
 	})
 }
 
-// number returns a number from the environment.
-func number(t *testing.T, name string, byDefault uint64) uint64 {
+// envNumber returns a number from the environment.
+func envNumber(t *testing.T, name string, defaultValue uint64) uint64 {
 	text := os.Getenv(name)
 	if text == "" {
-		return byDefault
+		return defaultValue
 	}
 	n, err := strconv.ParseUint(text, 10, 64)
 	if err != nil {
@@ -127,11 +130,11 @@ func number(t *testing.T, name string, byDefault uint64) uint64 {
 	return n
 }
 
-// oracle returns a generator of cases, and their number: CULVERT_ORACLE_CASES or byDefault.
-func oracle(t *testing.T, stream uint64, byDefault int) (g chance, cases int) {
-	seed := number(t, "CULVERT_ORACLE_SEED", 3)
+// oracle returns a generator of cases, and their number: CULVERT_ORACLE_CASES or defaultValue.
+func oracle(t *testing.T, stream uint64, defaultValue int) (g chance, cases int) {
+	seed := envNumber(t, "CULVERT_ORACLE_SEED", 3)
 	t.Logf("CULVERT_ORACLE_SEED=%d", seed)
-	return chance{rand.New(rand.NewPCG(seed, stream))}, int(number(t, "CULVERT_ORACLE_CASES", uint64(byDefault)))
+	return chance{rand.New(rand.NewPCG(seed, stream))}, int(envNumber(t, "CULVERT_ORACLE_CASES", uint64(defaultValue)))
 }
 
 // Random chains on random records: the plugin in its sandbox returns the same as Kafka's classes. `make oracle-fuzz`
@@ -146,26 +149,27 @@ func TestRealChains(t *testing.T) {
 		return head.String() + "record " + g.record()
 	})
 	if failed == 0 || dropped == 0 || refused == 0 || failed+dropped+refused > cases*3/4 {
-		t.Errorf("expected some chains to be rejected, fail or drop the record, and a quarter to succeed")
+		t.Errorf("expected some chains to fail, to drop the record or to be rejected, and a quarter of %d to succeed, "+
+			"found %d, %d, %d", cases, failed, dropped, refused)
 	}
 }
 
 // compare runs cases, each stages and a record, with Kafka's classes and the plugin, and counts Kafka's outcomes.
 func compare(t *testing.T, cases int, head func() string) (failed, dropped, refused int) {
 	t.Helper()
-	const atOnce = 10_000
+	const callCases = 10_000 // in one run of Replay.java
 	m, reg, _ := manager(t, nil)
-	meant := wantedDifferences(t)
-	differ := 0
+	intended := readDifferences(t)
+	different := 0
 	tried := 0
 	unread := 0
 	for tried < cases {
 		var heads []string
-		for range min(atOnce, cases-tried) {
+		for range min(callCases, cases-tried) {
 			heads = append(heads, head()+"\n-----\n")
 		}
 		tried += len(heads)
-		for i, want := range answers(t, heads) {
+		for i, want := range kafkaOutcomes(t, heads) {
 			if strings.HasPrefix(want, "record refused: ") { // another test compares what converters accept
 				unread++
 				continue
@@ -178,14 +182,14 @@ func compare(t *testing.T, cases int, head func() string) (failed, dropped, refu
 					continue
 				}
 				ours := fmt.Sprint("refused: ", err)
-				at := slices.IndexFunc(meant, func(w *wanted) bool {
+				k := slices.IndexFunc(intended, func(w *intendedDifference) bool {
 					return w.kafka.MatchString(want) && w.ours.MatchString(ours)
 				})
-				if at >= 0 {
-					meant[at].found++
+				if k >= 0 {
+					intended[k].count++
 				} else {
-					differ++
-					if differ <= 20 {
+					different++
+					if different <= 20 {
 						t.Errorf("%s(Kafka)\n%s(ours)\n%v", heads[i], want, err)
 					}
 				}
@@ -195,12 +199,12 @@ func compare(t *testing.T, cases int, head func() string) (failed, dropped, refu
 				want = strings.ReplaceAll(want, "\t", " ")
 			}
 			b := golden.batch(t, reg)
-			faults, err := c.Apply(t.Context(), b)
+			rowErrs, err := c.Apply(t.Context(), b)
 			if err != nil {
 				t.Fatalf("%v\n%s", err, heads[i])
 			}
-			got := outcome(t, b, faults)
-			again(t, golden, c, reg, got)
+			got := outcome(t, b, rowErrs)
+			checkCopies(t, golden, c, reg, got)
 			c.Close()
 			switch {
 			case strings.HasPrefix(want, "stage "):
@@ -208,28 +212,29 @@ func compare(t *testing.T, cases int, head func() string) (failed, dropped, refu
 			case want == "dropped\n":
 				dropped++
 			}
-			if equalOutcome(want, got) || refusedLater(want, got) || equalOutcome(shortest(want, 64), shortest(got,
-				64)) || equalOutcome(shortest(want, 32), shortest(got, 32)) {
+			if equalOutcome(want, got) || refusedLater(want, got) ||
+				equalOutcome(shortenFloats(want, 64), shortenFloats(got, 64)) ||
+				equalOutcome(shortenFloats(want, 32), shortenFloats(got, 32)) {
 				continue
 			}
-			at := slices.IndexFunc(meant, func(w *wanted) bool {
+			k := slices.IndexFunc(intended, func(w *intendedDifference) bool {
 				return w.kafka.MatchString(want) && w.ours.MatchString(strings.TrimSuffix(got, "\n")) &&
-					w.stage.MatchString(failing(heads[i], got))
+					w.stage.MatchString(failedStage(heads[i], got))
 			})
-			if at >= 0 {
-				meant[at].found++
+			if k >= 0 {
+				intended[k].count++
 			} else {
-				differ++
-				if differ <= 20 {
+				different++
+				if different <= 20 {
 					t.Errorf("%s(-Kafka +ours):\n%s", heads[i], cmp.Diff(want, got))
 				}
 			}
 		}
 		t.Logf("%d chains: %d are refused, %d fail, %d drop the record, %d have a record that JsonConverter does not "+
-			"take, %d differ", tried, refused, failed, dropped, unread, differ)
+			"take, %d differ", tried, refused, failed, dropped, unread, different)
 	}
-	for _, w := range meant {
-		t.Logf("%d wanted differences: %s", w.found, w.reason)
+	for _, w := range intended {
+		t.Logf("%d wanted differences: %s", w.count, w.reason)
 	}
 	return failed, dropped, refused
 }
@@ -255,18 +260,18 @@ func sameRefusal(want string, err error) bool {
 	if !found || !ok {
 		return found
 	}
-	if before, _, is := strings.Cut(why, "Invalid regex: "); is {
+	if start, _, ok := strings.Cut(why, "Invalid regex: "); ok {
 		ours, _, _ = strings.Cut(ours, "Invalid regex: ")
-		why = before
+		why = start
 	}
-	if before, _, is := strings.Cut(why, kafka+"InsertField$InsertionSpec@"); is {
-		return strings.HasPrefix(ours, oneLine(before)) // Kafka's text contains the identity of an object
+	if start, _, ok := strings.Cut(why, kafka+"InsertField$InsertionSpec@"); ok {
+		return strings.HasPrefix(ours, oneLine(start)) // Kafka's text contains the identity of an object
 	}
-	return ours == oneLine(why) || ours == blanks(why)
+	return ours == oneLine(why) || ours == replaceControls(why)
 }
 
-// blanks replaces each control character with a blank.
-func blanks(text string) string {
+// replaceControls replaces each control character with a blank.
+func replaceControls(text string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
 			return ' '
@@ -281,7 +286,7 @@ func oneLine(why string) string {
 	if found && strings.ContainsFunc(value, unicode.IsControl) {
 		why = "Invalid value " + strconv.Quote(value) + " for configuration " + setting
 	}
-	return blanks(why)
+	return replaceControls(why)
 }
 
 // refusedByName reports whether our error rejects a regular expression for an unsupported part that RATIONALE.md names.
@@ -292,28 +297,29 @@ func refusedByName(err error) bool {
 // chance generates stages and records.
 type chance struct{ *rand.Rand }
 
-func (c chance) of(choices ...string) string { return choices[c.IntN(len(choices))] }
-func (c chance) in(n int) bool               { return c.IntN(n) == 0 }
+// pick returns one of the choices, oneIn true once in n times.
+func (c chance) pick(choices ...string) string { return choices[c.IntN(len(choices))] }
+func (c chance) oneIn(n int) bool              { return c.IntN(n) == 0 }
 
 const kafka = "org.apache.kafka.connect.transforms."
 
 func (c chance) name() string {
-	return c.of("id", "id", "name", "price", "Größe", "at", "nested", "a.b", "new", "nested.id", "list", "day")
+	return c.pick("id", "id", "name", "price", "Größe", "at", "nested", "a.b", "new", "nested.id", "list", "day")
 }
-func (c chance) header() string { return c.of("h", "source", "ü") }
-func (c chance) side() string   { return c.of("Value", "Value", "Value", "Key") }
+func (c chance) header() string { return c.pick("h", "source", "ü") }
+func (c chance) side() string   { return c.pick("Value", "Value", "Value", "Key") }
 
 // kind returns a type for Cast, or an invalid one.
 func (c chance) kind() string {
-	return c.of("int8", "int16", "int32", "int64", "float32", "float64", "boolean", "string", "string", "STRING",
+	return c.pick("int8", "int16", "int32", "int64", "float32", "float64", "boolean", "string", "string", "STRING",
 		"String")
 }
 
 // names returns one to three field names, mostly those that structs have.
 func (c chance) names() string {
-	list := c.of("id", "id", "id", c.name())
-	for c.in(4) {
-		list += c.of(",", ",", ", ") + c.of("id", "name", c.name())
+	list := c.pick("id", "id", "id", c.name())
+	for c.oneIn(4) {
+		list += c.pick(",", ",", ", ") + c.pick("id", "name", c.name())
 	}
 	return list
 }
@@ -327,7 +333,8 @@ func (c chance) datePattern() string {
 	const letters = "GyMdkHmsSEDFwWahKzZYuXL"
 	var b strings.Builder
 	for range 1 + c.IntN(5) {
-		b.WriteString(strings.Repeat(letters[c.IntN(len(letters)):][:1], 1+c.IntN(4)) + c.of("", "-", ".", "'T'", "''"))
+		b.WriteString(strings.Repeat(letters[c.IntN(len(letters)):][:1], 1+c.IntN(4)) +
+			c.pick("", "-", ".", "'T'", "''"))
 	}
 	return manyX.ReplaceAllString(b.String(), "XXX")
 }

@@ -55,10 +55,11 @@ func TestTransformInOwnModule(t *testing.T) {
 	if err != nil || len(checked.Findings) > 0 {
 		t.Errorf("plugins check: %+v, %v", checked, err)
 	}
-	chain := open(t, m, 0, Stage{Alias: "source", Class: "com.example.AddSource", Settings: given("system", "S4H")})
+	chain := open(t, m, 0, Stage{Alias: "source", Class: "com.example.AddSource",
+		Settings: settingsOf("system", "S4H")})
 	for range 2 { // the second batch uses known schemas
 		b := tenFields(t, reg, 3, 200)
-		good(t, chain, b)
+		mustApply(t, chain, b)
 		if len(b.Rows) != 6 {
 			t.Fatalf("expected 6 rows of 3, found %d", len(b.Rows))
 		}

@@ -33,44 +33,46 @@ var peerSingles = []struct {
 	stages []Stage
 }{
 	{"Cast", []Stage{castStage}},
-	{"DropHeaders", []Stage{benched("put", "InsertHeader", "header", "h", "value.literal", "7"),
-		benched("drop", "DropHeaders", "headers", "h")}},
-	{"ExtractField", []Stage{benched("one", "ExtractField$Value", "field", "f3")}},
-	{"Filter", []Stage{benched("none", "Filter")}},
-	{"Flatten", []Stage{benched("flat", "Flatten$Value")}},
+	{"DropHeaders", []Stage{
+		newStage("put", "InsertHeader", "header", "h", "value.literal", "7"),
+		newStage("drop", "DropHeaders", "headers", "h"),
+	}},
+	{"ExtractField", []Stage{newStage("one", "ExtractField$Value", "field", "f3")}},
+	{"Filter", []Stage{newStage("none", "Filter")}},
+	{"Flatten", []Stage{newStage("flat", "Flatten$Value")}},
 	{"HeaderFrom", []Stage{headStage}},
-	{"HoistField", []Stage{benched("all", "HoistField$Value", "field", "all")}},
+	{"HoistField", []Stage{newStage("all", "HoistField$Value", "field", "all")}},
 	{"InsertField", []Stage{insertStage}},
-	{"InsertHeader", []Stage{benched("put", "InsertHeader", "header", "h", "value.literal", "7")}},
-	{"MaskField", []Stage{benched("mask", "MaskField$Value", "fields", "f4")}},
+	{"InsertHeader", []Stage{newStage("put", "InsertHeader", "header", "h", "value.literal", "7")}},
+	{"MaskField", []Stage{newStage("mask", "MaskField$Value", "fields", "f4")}},
 	{"RegexRouter", []Stage{routeStage}},
 	{"ReplaceField", []Stage{namesStage}},
-	{"SetSchemaMetadata", []Stage{benched("name", "SetSchemaMetadata$Value", "schema.name", "N")}},
+	{"SetSchemaMetadata", []Stage{newStage("name", "SetSchemaMetadata$Value", "schema.name", "N")}},
 	{"TimestampConverter", []Stage{timeStage}},
 	{"TimestampRouter", []Stage{dayStage}},
 	{"ValueToKey", []Stage{keyStage}},
-	{"HasHeaderKey", []Stage{when(insertStage, true, "HasHeaderKey", "name", "h")}},
-	{"RecordIsTombstone", []Stage{when(insertStage, true, "RecordIsTombstone")}},
-	{"TopicNameMatches", []Stage{when(insertStage, false, "TopicNameMatches", "pattern", "orders.*")}},
+	{"HasHeaderKey", []Stage{unless(insertStage, "HasHeaderKey", "name", "h")}},
+	{"RecordIsTombstone", []Stage{unless(insertStage, "RecordIsTombstone")}},
+	{"TopicNameMatches", []Stage{onlyIf(insertStage, "TopicNameMatches", "pattern", "orders.*")}},
 }
 
 // stagesText returns stages in the format of Peer.java.
 func stagesText(b *testing.B, stages []Stage) string {
-	component := func(class string, settings func(plugin.Info) []wit.Setting) map[string]any {
-		of := map[string]any{"type": class}
+	toJSON := func(class string, settings func(plugin.Info) []wit.Setting) map[string]any {
+		fields := map[string]any{"type": class}
 		for _, s := range settings(plugin.Info{}) {
-			of[s.Name] = s.Value
+			fields[s.Name] = s.Value
 		}
-		return of
+		return fields
 	}
 	list := []map[string]any{}
 	for _, s := range stages {
-		of := component(s.Class, s.Settings)
+		stage := toJSON(s.Class, s.Settings)
 		if s.Predicate != nil {
-			of["predicate"] = component(s.Predicate.Class, s.Predicate.Settings)
-			of["negate"] = s.Negate
+			stage["predicate"] = toJSON(s.Predicate.Class, s.Predicate.Settings)
+			stage["negate"] = s.Negate
 		}
-		list = append(list, of)
+		list = append(list, stage)
 	}
 	text, err := json.Marshal(list)
 	require.NoError(b, err)
@@ -89,7 +91,7 @@ func startPiped(b *testing.B, c *exec.Cmd) (in io.WriteCloser, out io.Reader) {
 
 // peer starts a program of testdata with Kafka's classes. The returned function processes n records of a case, and
 // returns the nanoseconds of CPU per record.
-func peer(b *testing.B, tool, program string, settings ...string) func(b *testing.B, what string, n int) float64 {
+func peer(b *testing.B, tool, program string, settings ...string) func(b *testing.B, caseText string, n int) float64 {
 	c := exec.Command("../../../testdata/peers/"+tool+"/tool.sh", "testdata/"+program)
 	c.Env = append(append(os.Environ(), "TIMEOUT=900", "HEAP=512m", "TIERED=4"), settings...)
 	c.Stderr = os.Stderr
@@ -98,13 +100,13 @@ func peer(b *testing.B, tool, program string, settings ...string) func(b *testin
 		in.Close()
 		_ = c.Wait()
 	})
-	answers := bufio.NewScanner(out)
-	return func(b *testing.B, what string, n int) float64 {
-		fmt.Fprintf(in, "%d %s\n", n, what)
-		if !answers.Scan() {
+	results := bufio.NewScanner(out)
+	return func(b *testing.B, caseText string, n int) float64 {
+		fmt.Fprintf(in, "%d %s\n", n, caseText)
+		if !results.Scan() {
 			b.Fatalf("%s ended", program)
 		}
-		ns, err := strconv.ParseFloat(answers.Text(), 64)
+		ns, err := strconv.ParseFloat(results.Text(), 64)
 		require.NoError(b, err)
 		return ns
 	}
@@ -117,48 +119,52 @@ func peer(b *testing.B, tool, program string, settings ...string) func(b *testin
 // Apicurio's fork of Confluent's. `make bench-peers` runs it.
 func BenchmarkRealPeers(b *testing.B) {
 	m, reg, _ := manager(b, nil)
-	compare := func(b *testing.B, theirs func(*testing.B, string, int) float64, what, form string, stages []Stage) {
-		b.Run(what+"/"+form, func(b *testing.B) {
-			const rows, calls, turns = 500, 200, 9
-			theirs := func(b *testing.B, n int) float64 {
-				return theirs(b, what+" "+form+" "+stagesText(b, stages), n)
+	compare := func(b *testing.B, peerCPU func(*testing.B, string, int) float64, name, form string, stages []Stage) {
+		b.Run(name+"/"+form, func(b *testing.B) {
+			const (
+				rows  = 500 // in a call
+				calls = 200 // in a turn
+				turns = 9
+			)
+			theirCPU := func(b *testing.B, n int) float64 {
+				return peerCPU(b, name+" "+form+" "+stagesText(b, stages), n)
 			}
-			do := ourWork(b, func() (*Chain, error) {
+			call := ourWork(b, func() (*Chain, error) {
 				return New(context.Background(), Options{Manager: m, Connector: "c", Stages: stages})
-			}, reg, what, form == "schema", rows)
-			theirs(b, 200_000) // warm-up
-			do()
-			var of, ours []float64
+			}, reg, name, form == "schema", rows)
+			theirCPU(b, 200_000) // warm-up
+			call()
+			var theirs, ours []float64
 			for b.Loop() {
-				of = of[:0]
+				theirs = theirs[:0]
 				ours = ours[:0]
 				for range turns {
-					of = append(of, theirs(b, calls*rows))
-					before := cpu(b)
+					theirs = append(theirs, theirCPU(b, calls*rows))
+					cpuBefore := cpu(b)
 					for range calls {
-						do()
+						call()
 					}
-					ours = append(ours, float64(cpu(b)-before)/(calls*rows))
+					ours = append(ours, float64(cpu(b)-cpuBefore)/(calls*rows))
 				}
 			}
-			slices.Sort(of)
+			slices.Sort(theirs)
 			slices.Sort(ours)
 			b.ReportMetric(0, "ns/op")
-			b.ReportMetric(of[turns/2], "Kafka-cpu-ns/record")
+			b.ReportMetric(theirs[turns/2], "Kafka-cpu-ns/record")
 			b.ReportMetric(ours[turns/2], "ours-cpu-ns/record")
-			b.ReportMetric(of[turns/2]/ours[turns/2], "times-as-fast")
+			b.ReportMetric(theirs[turns/2]/ours[turns/2], "times-as-fast")
 		})
 	}
-	kafkas := peer(b, "kafka", "Peer.java")
+	kafkaCPU := peer(b, "kafka", "Peer.java")
 	cases := append(benchChains[:len(benchChains):len(benchChains)], peerSingles...)
-	for _, what := range []string{"in", "out", "path"} {
+	for _, name := range []string{"in", "out", "path"} {
 		cases = append(cases, benchChains[0])
-		cases[len(cases)-1].name = what
+		cases[len(cases)-1].name = name
 	}
 	for _, c := range cases {
-		compare(b, kafkas, c.name, "schema", c.stages)
+		compare(b, kafkaCPU, c.name, "schema", c.stages)
 		if c.name != "SetSchemaMetadata" { // it accepts no record without schema
-			compare(b, kafkas, c.name, "plain", c.stages)
+			compare(b, kafkaCPU, c.name, "plain", c.stages)
 		}
 	}
 	b.Run("avro", func(b *testing.B) {
@@ -166,9 +172,9 @@ func BenchmarkRealPeers(b *testing.B) {
 		if len(libraries) == 0 {
 			b.Fatal("expected Kafka's classes, which Peer.java downloads")
 		}
-		avros := peer(b, "avro", "PeerAvro.java", "CLASSES="+libraries[0]+"/*")
-		for _, what := range []string{"avro-in", "avro-out", "avro-path"} {
-			compare(b, avros, what, "schema", fieldStages)
+		avroCPU := peer(b, "avro", "PeerAvro.java", "CLASSES="+libraries[0]+"/*")
+		for _, name := range []string{"avro-in", "avro-out", "avro-path"} {
+			compare(b, avroCPU, name, "schema", fieldStages)
 		}
 	})
 }
@@ -177,13 +183,13 @@ func BenchmarkRealPeers(b *testing.B) {
 type numberedSchemas struct{ list []string }
 
 func (s *numberedSchemas) RoundTrip(q *http.Request) (*http.Response, error) {
-	answer := func(code int, text string) (*http.Response, error) {
+	respond := func(code int, text string) (*http.Response, error) {
 		return &http.Response{StatusCode: code, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(text)),
 			Request: q}, nil
 	}
-	if at, ok := strings.CutPrefix(q.URL.Path, "/schemas/ids/"); ok {
-		if n, err := strconv.Atoi(at); err == nil && n >= 1 && n <= len(s.list) {
-			return answer(200, s.list[n-1])
+	if id, ok := strings.CutPrefix(q.URL.Path, "/schemas/ids/"); ok {
+		if n, err := strconv.Atoi(id); err == nil && n >= 1 && n <= len(s.list) {
+			return respond(200, s.list[n-1])
 		}
 	}
 	if strings.HasSuffix(q.URL.Path, "/versions") && q.Method == http.MethodPost {
@@ -191,17 +197,17 @@ func (s *numberedSchemas) RoundTrip(q *http.Request) (*http.Response, error) {
 		if err != nil {
 			return nil, err
 		}
-		at := slices.Index(s.list, string(text))
-		if at < 0 {
-			at = len(s.list)
+		i := slices.Index(s.list, string(text))
+		if i < 0 {
+			i = len(s.list)
 			s.list = append(s.list, string(text))
 		}
-		return answer(200, fmt.Sprintf(`{"id":%d}`, at+1))
+		return respond(200, fmt.Sprintf(`{"id":%d}`, i+1))
 	}
-	return answer(404, `{"error_code":40403,"message":"Schema not found."}`)
+	return respond(404, `{"error_code":40403,"message":"Schema not found."}`)
 }
 
-// peerConverter returns the converter of a case.
+// peerConverter returns the Avro or the JSON converter; typed JSON has schemas.
 func peerConverter(b *testing.B, reg *record.Registry, avro, typed bool) convert.Converter {
 	class := convert.ClassJSON
 	settings := map[string]string{"schemas.enable": strconv.FormatBool(typed)}
@@ -219,29 +225,27 @@ func peerConverter(b *testing.B, reg *record.Registry, avro, typed bool) convert
 }
 
 // ourWork returns a function that processes one call of a case of Peer.java or PeerAvro.java.
-func ourWork(b *testing.B, chain func() (*Chain, error), reg *record.Registry, what string, typed bool,
+func ourWork(b *testing.B, chain func() (*Chain, error), reg *record.Registry, name string, typed bool,
 	count int) func() {
 	ctx := context.Background()
 	batch := tenFields(b, reg, count, 1024)
 	if !typed {
 		withoutSchema(b, batch)
 	}
-	what, ok := strings.CutPrefix(what, "avro-")
-	converter := peerConverter(b, reg, ok, typed)
+	step, isAvro := strings.CutPrefix(name, "avro-")
+	converter := peerConverter(b, reg, isAvro, typed)
 	text, _, err := converter.Encode(ctx, nil, math.MaxInt32, "orders", batch, batch.Rows[0].Value)
 	require.NoError(b, err)
 	rows := slices.Clone(batch.Rows)
-	data := len(batch.Data)
+	dataSize := len(batch.Data)
 	var dst []byte
 	encode := func() {
 		for i := range batch.Rows {
-			if dst, _, err = converter.Encode(ctx, dst[:0], math.MaxInt32, "orders", batch,
-				batch.Rows[i].Value); err != nil {
-				b.Fatal(err)
-			}
+			dst, _, err = converter.Encode(ctx, dst[:0], math.MaxInt32, "orders", batch, batch.Rows[i].Value)
+			require.NoError(b, err)
 		}
 	}
-	if what == "out" {
+	if step == "out" {
 		return encode
 	}
 	c, err := chain()
@@ -250,8 +254,8 @@ func ourWork(b *testing.B, chain func() (*Chain, error), reg *record.Registry, w
 	return func() {
 		batch.Rows = append(batch.Rows[:0], rows...)
 		batch.Topics = batch.Topics[:1]
-		batch.Data = batch.Data[:data]
-		if what == "in" || what == "path" {
+		batch.Data = batch.Data[:dataSize]
+		if step == "in" || step == "path" {
 			batch.Data = batch.Data[:0]
 			for i := range batch.Rows {
 				if batch.Rows[i].Value, err = converter.Decode(ctx, "orders", text, batch); err != nil {
@@ -259,14 +263,14 @@ func ourWork(b *testing.B, chain func() (*Chain, error), reg *record.Registry, w
 				}
 			}
 		}
-		if what == "in" {
+		if step == "in" {
 			return
 		}
-		if faults, err := c.Apply(ctx, batch); err != nil || len(faults) > 0 ||
-			(len(batch.Rows) != count && what != "Filter") {
-			b.Fatal(err, faults)
+		if rowErrs, err := c.Apply(ctx, batch); err != nil || len(rowErrs) > 0 ||
+			(len(batch.Rows) != count && step != "Filter") {
+			b.Fatalf("expected %d rows, found %d, %v, %v", count, len(batch.Rows), err, rowErrs)
 		}
-		if what == "path" {
+		if step == "path" {
 			encode()
 		}
 	}

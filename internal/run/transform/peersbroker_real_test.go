@@ -50,24 +50,24 @@ func BenchmarkRealPeersBroker(b *testing.B) {
 			chain := open(b, m, 0, fieldStages...)
 			in := "in-" + form
 			w.fill(b, in)
-			of := func() float64 {
-				out := w.topic(b)
+			theirTurn := func() float64 {
+				out := w.createOutput(b)
 				defer w.remove(b, out)
 				return theirs(b, in+" "+out+" "+form, brokerRecords)
 			}
 			for range 2 {
-				of() // warm-up
+				theirTurn() // warm-up
 			}
-			w.turn(b, in, chain)
+			w.copyRecords(b, in, chain)
 			var kafkas, ours, bare []float64
 			for b.Loop() {
 				kafkas = kafkas[:0]
 				ours = ours[:0]
 				bare = bare[:0]
 				for range turns {
-					kafkas = append(kafkas, of())
-					ours = append(ours, w.turn(b, in, chain))
-					bare = append(bare, w.turn(b, in, nil))
+					kafkas = append(kafkas, theirTurn())
+					ours = append(ours, w.copyRecords(b, in, chain))
+					bare = append(bare, w.copyRecords(b, in, nil))
 				}
 			}
 			for _, list := range [][]float64{kafkas, ours, bare} {
@@ -115,8 +115,8 @@ type brokerWork struct {
 	converter convert.Converter
 	text      []byte
 	reg       *record.Registry
-	made      int
-	name      string
+	created   int    // how many topics to write to were created
+	name      string // is part of their names
 }
 
 func newBrokerWork(b *testing.B, address string, reg *record.Registry, typed bool) *brokerWork {
@@ -137,17 +137,17 @@ func newBrokerWork(b *testing.B, address string, reg *record.Registry, typed boo
 	return w
 }
 
-// topic creates a topic to write to. Its records are deleted soon after [brokerWork.remove].
-func (w *brokerWork) topic(b *testing.B) (name string) {
-	w.made++
-	name = fmt.Sprintf("out-%s-%d", w.name, w.made)
+// createOutput creates a topic to write to. Its records are deleted soon after [brokerWork.remove].
+func (w *brokerWork) createOutput(b *testing.B) (name string) {
+	w.created++
+	name = fmt.Sprintf("out-%s-%d", w.name, w.created)
 	w.create(b, name)
 	return name
 }
 
 func (w *brokerWork) create(b *testing.B, name string) {
-	soon := "1000"
-	_, err := w.admin.CreateTopic(b.Context(), 1, 1, map[string]*string{"file.delete.delay.ms": &soon}, name)
+	deleteDelayMs := "1000"
+	_, err := w.admin.CreateTopic(b.Context(), 1, 1, map[string]*string{"file.delete.delay.ms": &deleteDelayMs}, name)
 	require.NoError(b, err)
 }
 
@@ -173,38 +173,38 @@ func (w *brokerWork) fill(b *testing.B, topic string) {
 	require.NoError(b, p.Close(b.Context()))
 }
 
-// turn copies all records of a topic to another one, through converters and a chain if it is not nil, and returns the
-// nanoseconds of CPU per record.
-func (w *brokerWork) turn(b *testing.B, in string, chain *Chain) float64 {
+// copyRecords copies all records of a topic to another one, through converters and a chain if it is not nil, and
+// returns the nanoseconds of CPU per record.
+func (w *brokerWork) copyRecords(b *testing.B, in string, chain *Chain) float64 {
 	ctx := b.Context()
-	out := w.topic(b)
+	out := w.createOutput(b)
 	defer w.remove(b, out)
 	consumer, err := clients.NewConsumer(w.config, clients.ConsumerOptions{Group: "of-" + out, Topics: []string{in}})
 	require.NoError(b, err)
 	defer consumer.Close()
 	producer, err := clients.NewProducer(w.config, "bench")
 	require.NoError(b, err)
-	free := make(chan []byte, 64)
+	buffers := make(chan []byte, 64) // for reuse
 	failed := make(chan error, 1)
 	batch := &record.Batch{Registry: w.reg}
 	offsets := clients.Offsets{}
-	before := cpu(b)
+	cpuBefore := cpu(b)
 	for n := 0; n < brokerRecords; {
-		read, err := consumer.Poll(ctx)
+		polled, err := consumer.Poll(ctx)
 		require.NoError(b, err)
-		n += len(read)
+		n += len(polled)
 		records := producer.NewBatch()
 		var text []byte
 		if chain == nil {
-			for _, r := range read {
-				to := records.Add()
-				to.Topic = out
-				to.Value = r.Value
-				to.Timestamp = r.Timestamp
+			for _, r := range polled {
+				copied := records.Add()
+				copied.Topic = out
+				copied.Value = r.Value
+				copied.Timestamp = r.Timestamp
 			}
 		} else {
 			select {
-			case text = <-free:
+			case text = <-buffers:
 			default:
 			}
 			if text, err = w.convert(ctx, read, batch, chain, out, records, text[:0]); err != nil {
@@ -219,19 +219,19 @@ func (w *brokerWork) turn(b *testing.B, in string, chain *Chain) float64 {
 				}
 			}
 			select {
-			case free <- text:
+			case buffers <- text:
 			default:
 			}
 		})
-		if len(read) > 0 {
-			last := read[len(read)-1]
+		if len(polled) > 0 {
+			last := polled[len(polled)-1]
 			offsets[last.Topic] = map[int32]kgo.EpochOffset{last.Partition: {Epoch: last.LeaderEpoch,
 				Offset: last.Offset + 1}}
 		}
 	}
 	require.NoError(b, producer.Close(ctx))
 	require.NoError(b, consumer.Commit(ctx, offsets))
-	elapsed := float64(cpu(b)-before) / brokerRecords
+	cpuPerRecord := float64(cpu(b)-cpuBefore) / brokerRecords
 	select {
 	case err := <-failed:
 		b.Fatal(err)
@@ -240,14 +240,14 @@ func (w *brokerWork) turn(b *testing.B, in string, chain *Chain) float64 {
 	if end, err := w.admin.ListEndOffsets(ctx, out); err != nil || end[out][0].Offset != brokerRecords {
 		b.Fatalf("expected %d records in %s, found %v, %v", brokerRecords, out, end[out][0].Offset, err)
 	}
-	return elapsed
+	return cpuPerRecord
 }
 
 // convert passes records through converter, chain and converter into a producer's records, whose values are in text.
-func (w *brokerWork) convert(ctx context.Context, read []*kgo.Record, batch *record.Batch, chain *Chain, topic string,
+func (w *brokerWork) convert(ctx context.Context, polled []*kgo.Record, batch *record.Batch, chain *Chain, topic string,
 	records *clients.Batch, text []byte) ([]byte, error) {
 	batch.Reset()
-	for i, r := range read {
+	for i, r := range polled {
 		row := wit.Row{Topic: batch.TopicIndex(r.Topic), RowIndex: uint32(i), Partition: -1, Offset: r.Offset,
 			Timestamp: r.Timestamp.UnixMilli()}
 		var err error
@@ -256,8 +256,8 @@ func (w *brokerWork) convert(ctx context.Context, read []*kgo.Record, batch *rec
 		}
 		batch.Rows = append(batch.Rows, row)
 	}
-	if faults, err := chain.Apply(ctx, batch); err != nil || len(faults) > 0 {
-		return nil, fmt.Errorf("%w, %v", err, faults)
+	if rowErrs, err := chain.Apply(ctx, batch); err != nil || len(rowErrs) > 0 {
+		return nil, fmt.Errorf("%w, %v", err, rowErrs)
 	}
 	for i := range batch.Rows {
 		row := &batch.Rows[i]

@@ -16,7 +16,7 @@ type preparedStages struct {
 	stages     []boundStage
 	context    []byte
 	isolated   bool
-	rowIndexes []uint32 // the row indexes of a call
+	rowIndexes []uint32 // of the rows of a call
 }
 
 func (p *preparedStages) prepare(ctx context.Context) error {
@@ -37,8 +37,8 @@ func (e *Error) Error() string { return e.Err.Error() }
 // Unwrap returns the error of the stages.
 func (e *Error) Unwrap() error { return e.Err }
 
-// named returns an error of the stages as an [Error], nil for nil.
-func (p *preparedStages) named(err error) error {
+// withPlugin returns an error of the stages as an [Error], nil for nil.
+func (p *preparedStages) withPlugin(err error) error {
 	if err == nil {
 		return nil
 	}
@@ -98,7 +98,8 @@ func (p *preparedStages) upgrade(ctx context.Context) {
 	}
 }
 
-// retry reports whether to repeat a failed call: a version on trial has failed.
+// retry reports whether to repeat a failed call because a version on trial has failed. It switches to the version that
+// replaces that one.
 func (p *preparedStages) retry(ctx context.Context, err error) bool {
 	if err == nil || p.isolated || ctx.Err() != nil || !p.binding.ShouldRetry(err) {
 		return false
@@ -107,6 +108,7 @@ func (p *preparedStages) retry(ctx context.Context, err error) bool {
 	return true
 }
 
+// apply applies the stages. The errors have the row indexes of the rows.
 func (p *preparedStages) apply(ctx context.Context, b *record.Batch) (rowErrs []wit.RowError, err error) {
 	p.rowIndexes = p.rowIndexes[:0]
 	for i := range b.Rows {
@@ -122,12 +124,13 @@ func (p *preparedStages) apply(ctx context.Context, b *record.Batch) (rowErrs []
 	return rowErrs, err
 }
 
-func (p *preparedStages) test(ctx context.Context, b *record.Batch) (matches []bool, faults []wit.RowError, err error) {
+func (p *preparedStages) test(ctx context.Context,
+	b *record.Batch) (matches []bool, rowErrs []wit.RowError, err error) {
 	err = p.do(ctx, func(i *plugin.Instance) error {
-		matches, faults, err = i.Test(ctx, p.context, b)
+		matches, rowErrs, err = i.Test(ctx, p.context, b)
 		return err
 	})
-	return matches, faults, err
+	return matches, rowErrs, err
 }
 
 func (p *preparedStages) do(ctx context.Context, call func(*plugin.Instance) error) error {
