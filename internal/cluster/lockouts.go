@@ -19,9 +19,10 @@ import (
 )
 
 const (
-	turnRetryInterval, reportRetryInterval = 250 * time.Millisecond, time.Second
-	leaderCallTimeout                      = 10 * time.Second
-	annotationsTTL                         = 50 * time.Millisecond // how long annotations are cached
+	turnRetryInterval   = 250 * time.Millisecond
+	reportRetryInterval = time.Second
+	leaderCallTimeout   = 10 * time.Second
+	annotationsTTL      = 50 * time.Millisecond // how long annotations are cached
 )
 
 // Lockouts is a worker's part in the logons of its group, the [lockouts.Group] of its store. Topic and calls hold
@@ -52,14 +53,15 @@ type outcomeReport struct {
 }
 
 // NewLockouts connects a store to the group, see [lockouts.Store.JoinGroup]. callLeader sends a [LockoutsCall].
-func NewLockouts(store *lockouts.Store, ledger configtopic.ClusterState,
-	callLeader func(ctx context.Context, call, answer any) error, member func() string, log *slog.Logger) *Lockouts {
-	l := &Lockouts{state: ledger, callLeader: callLeader, memberID: member, log: log, notify: guard.NewBell()}
+func NewLockouts(store *lockouts.Store, state configtopic.ClusterState,
+	callLeader func(ctx context.Context, call, answer any) error, memberID func() string, log *slog.Logger) *Lockouts {
+	l := &Lockouts{state: state, callLeader: callLeader, memberID: memberID, log: log, notify: guard.NewBell()}
 	store.JoinGroup(l)
 	return l
 }
 
-// readAnnotation decodes an annotation, at most annotationsTTL old, unless it is missing or damaged. l.mu is held.
+// readAnnotation decodes an annotation, at most annotationsTTL old, unless it is missing or damaged. The caller holds
+// l.mu.
 func (l *Lockouts) readAnnotation(name string, into any) {
 	if time.Since(l.readAt) > annotationsTTL {
 		l.annotations = l.state.Annotations(lockoutPrefix)
@@ -89,11 +91,12 @@ func (l *Lockouts) call(ctx context.Context, secret lockouts.Secret,
 	l.mu.Lock()
 	l.readAnnotation(lockoutKey, &settings)
 	l.mu.Unlock()
-	if hasKey = len(settings.Key) > 0; !hasKey {
-		request = lockoutCall{}
-	} else {
+	hasKey = len(settings.Key) > 0
+	if hasKey {
 		request.User = settings.userDigest(secret)
 		request.Secret = settings.secretDigest(secret)
+	} else {
+		request = lockoutCall{}
 	}
 	ctx, cancel := context.WithTimeout(ctx, leaderCallTimeout)
 	defer cancel()
@@ -132,10 +135,10 @@ func (l *Lockouts) Acquire(ctx context.Context, s lockouts.Secret, sessionEnded 
 	origin, _, _ := strings.Cut(s.Place, "\x00")
 	turn := rand.Text()
 	for {
-		began := time.Now()
+		startedAt := time.Now()
 		answer, _, err := l.call(ctx, s, lockoutCall{Turn: turn, Member: l.memberID(), SessionEnded: sessionEnded})
 		if err == nil {
-			l.leader.Back(l.log, began, "the cluster's leader answers calls about logons again")
+			l.leader.Back(l.log, startedAt, "the cluster's leader answers calls about logons again")
 		}
 		switch {
 		case err == nil && answer.Granted:
@@ -143,7 +146,7 @@ func (l *Lockouts) Acquire(ctx context.Context, s lockouts.Secret, sessionEnded 
 		case err == nil && !answer.Wait:
 			return "", answer.RejectedAt, nil
 		case err != nil && ctx.Err() == nil:
-			l.leader.Lost(l.log, began, err.Error(), "a logon waits for the cluster's leader", "origin", origin,
+			l.leader.Lost(l.log, startedAt, err.Error(), "a logon waits for the cluster's leader", "origin", origin,
 				"error", err)
 		}
 		if err := pause.For(ctx, turnRetryInterval); err != nil {
@@ -165,9 +168,9 @@ func (l *Lockouts) Report(secret lockouts.Secret, turn string, outcome lockouts.
 // until ctx ends, and returns the number of rejections.
 func (l *Lockouts) Resume(ctx context.Context) (int, error) {
 	for {
-		limited, cancel := context.WithTimeout(ctx, leaderCallTimeout)
+		callCtx, cancel := context.WithTimeout(ctx, leaderCallTimeout)
 		var answer lockoutAnswer
-		err := l.callLeader(limited, lockoutCall{Outcome: resumeLogons}, &answer)
+		err := l.callLeader(callCtx, lockoutCall{Outcome: resumeLogons}, &answer)
 		cancel()
 		if err == nil || pause.For(ctx, reportRetryInterval) != nil {
 			return answer.Forgotten, err
@@ -183,24 +186,24 @@ func (l *Lockouts) Run(ctx context.Context) {
 		pending := l.pending
 		l.pending = nil
 		l.mu.Unlock()
-		unreported := false
+		hasFailed := false
 		for _, report := range pending {
-			began := time.Now()
+			startedAt := time.Now()
 			_, hasKey, err := l.call(ctx, report.secret, lockoutCall{Outcome: report.outcome, Turn: report.turn})
 			if hasKey && err == nil {
-				l.leader.Back(l.log, began, "the outcome of a logon was reported to the cluster's leader")
+				l.leader.Back(l.log, startedAt, "the outcome of a logon was reported to the cluster's leader")
 				continue
 			}
-			unreported = true
+			hasFailed = true
 			if err != nil && ctx.Err() == nil {
-				l.leader.Lost(l.log, began, err.Error(),
+				l.leader.Lost(l.log, startedAt, err.Error(),
 					"the outcome of a logon could not be reported to the cluster's leader yet", "error", err)
 			}
 			l.mu.Lock()
 			l.pending = append(l.pending, report)
 			l.mu.Unlock()
 		}
-		if unreported {
+		if hasFailed {
 			_ = pause.For(ctx, reportRetryInterval)
 			continue
 		}

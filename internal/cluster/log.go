@@ -25,7 +25,7 @@ const (
 // LogOptions configure a [Log].
 type LogOptions struct {
 	Kafka  kafka.Config        // the configuration of the worker's clients
-	Topic  kafka.InternalTopic // the config topic. It has one partition, whatever Partitions says.
+	Topic  kafka.InternalTopic // the config topic, with one partition: Partitions is ignored
 	Group  string              // group.id
 	Logger *slog.Logger
 }
@@ -120,7 +120,7 @@ func (l *Log) checkAccess(ctx context.Context) error {
 // Read calls apply for every record of the topic, and caughtUp once after its first content. It continues until ctx
 // ends, which is no error. Failed reads are repeated, unless the topic has lost records.
 func (l *Log) Read(ctx context.Context, apply func(configtopic.Record), caughtUp func()) error {
-	each := func(r *kgo.Record) error {
+	applyRecord := func(r *kgo.Record) error {
 		apply(configtopic.Record{Key: string(r.Key), Value: r.Value, Offset: r.Offset})
 		l.advance(r.Offset + 1)
 		return nil
@@ -129,7 +129,7 @@ func (l *Log) Read(ctx context.Context, apply func(configtopic.Record), caughtUp
 	lastLogged := ""
 	for isCaughtUp := false; ; {
 		next, err := l.reader.Read(ctx, l.options.Topic.Name,
-			kafka.ReadOptions{From: positions, Resumed: true, Follow: isCaughtUp, Expected: true}, each)
+			kafka.ReadOptions{From: positions, Resumed: true, Follow: isCaughtUp, Expected: true}, applyRecord)
 		if next != nil {
 			positions = next
 		}
@@ -196,8 +196,8 @@ func (l *Log) Refresh(ctx context.Context) error {
 	for {
 		// What remains before the end may be only markers of transactions, which Read does not pass on.
 		next := l.Offset()
-		empty, err := l.reader.IsEmpty(ctx, name, kafka.Positions{0: next}, ends[name])
-		if err != nil || empty {
+		isEmpty, err := l.reader.IsEmpty(ctx, name, kafka.Positions{0: next}, ends[name])
+		if err != nil || isEmpty {
 			return err
 		}
 		if err := l.Await(ctx, next+1); err != nil {

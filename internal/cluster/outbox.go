@@ -5,12 +5,13 @@ import (
 	"slices"
 )
 
+// statusWrite is a record to write to the status topic.
 type statusWrite struct {
 	value    []byte // the record's value. Nil means a tombstone.
 	status   Status // the decoded value. It is zero for tombstones and topics.
 	safe     bool   // true if a newer generation's status of another worker must not be overwritten
-	tried    bool   // true after a failed attempt; previous is what the topic contained before the first one
-	previous Status
+	tried    bool   // true after a failed attempt
+	previous Status // what the topic contained before the first attempt
 }
 
 // isSuperseded reports whether the topic's status makes the write obsolete. An unsafe write is sent once in any case,
@@ -36,9 +37,10 @@ func (o *outbox) keys() []statusKey {
 	return slices.AppendSeq(slices.Collect(maps.Keys(o.waiting)), maps.Keys(o.inFlight))
 }
 
+// send sends the waiting write of a key, unless another one is in flight. A write that current supersedes is dropped.
 func (o *outbox) send(k statusKey, current Status, send func(value []byte)) {
-	w, ok := o.waiting[k]
-	if _, busy := o.inFlight[k]; !ok || busy {
+	w, isWaiting := o.waiting[k]
+	if _, isInFlight := o.inFlight[k]; !isWaiting || isInFlight {
 		return
 	}
 	delete(o.waiting, k)
@@ -52,10 +54,11 @@ func (o *outbox) send(k statusKey, current Status, send func(value []byte)) {
 	send(w.value)
 }
 
-func (o *outbox) done(k statusKey, failed bool) {
+// complete ends the write in flight of a key. A failed one waits again unless a newer one does.
+func (o *outbox) complete(k statusKey, failed bool) {
 	w := o.inFlight[k]
 	delete(o.inFlight, k)
-	if _, ok := o.waiting[k]; failed && !ok {
+	if _, isWaiting := o.waiting[k]; failed && !isWaiting {
 		w.tried = true
 		o.waiting[k] = w
 	}

@@ -17,9 +17,15 @@ func (w *Worker) Overview() (overview rest.Group, ok bool) {
 	if leader.generation == 0 {
 		return overview, false
 	}
-	overview = rest.Group{Group: w.options.Group.Group, Generation: leader.generation, Leader: w.options.WorkerID,
-		Members:  []rest.GroupMember{},
-		Unplaced: leader.unplaced, Plugins: w.pinnedVersions(), Waits: maps.Clone(leader.pendingVersions)}
+	overview = rest.Group{
+		Group:      w.options.Group.Group,
+		Generation: leader.generation,
+		Leader:     w.options.WorkerID,
+		Members:    []rest.GroupMember{},
+		Unplaced:   leader.unplaced,
+		Plugins:    w.pinnedVersions(),
+		Waits:      maps.Clone(leader.pendingVersions),
+	}
 	if overview.Unplaced == nil {
 		overview.Unplaced = map[string]string{}
 	}
@@ -37,8 +43,8 @@ func (w *Worker) Overview() (overview rest.Group, ok bool) {
 			member.Plugins = append(member.Plugins, rest.GroupPlugin{Name: p.Name, Version: p.Version, Hash: p.Hash})
 		}
 		for _, t := range leader.targets[m.ID] {
-			for unit := range t.Resources.All() {
-				if unit == 0 {
+			for index := range t.Resources.All() {
+				if index == connectorIndex {
 					member.Connectors++
 				} else {
 					member.Tasks++

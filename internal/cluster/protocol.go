@@ -48,12 +48,12 @@ func KeyOf(name string) Key {
 type ResourceIndexes []byte
 
 // Has reports whether the bitmap contains an index.
-func (r ResourceIndexes) Has(unit int) bool { return unit/8 < len(r) && r[unit/8]>>(unit%8)&1 == 1 }
+func (r ResourceIndexes) Has(index int) bool { return index/8 < len(r) && r[index/8]>>(index%8)&1 == 1 }
 
 // HasTasks reports whether the bitmap contains a task.
 func (r ResourceIndexes) HasTasks() bool {
-	for unit := range r.All() {
-		if unit > 0 {
+	for index := range r.All() {
+		if index > 0 {
 			return true
 		}
 	}
@@ -74,11 +74,11 @@ func (r ResourceIndexes) All() iter.Seq[int] {
 }
 
 // Add adds an index.
-func (r *ResourceIndexes) Add(unit int) {
-	for unit/8 >= len(*r) {
+func (r *ResourceIndexes) Add(index int) {
+	for index/8 >= len(*r) {
 		*r = append(*r, 0)
 	}
-	(*r)[unit/8] |= 1 << (unit % 8)
+	(*r)[index/8] |= 1 << (index % 8)
 }
 
 // ResourceSet are resources of one version of a connector. Version is that of its task configs, see
@@ -178,14 +178,14 @@ func DecodeAssignment(b []byte) (assignment Assignment, err error) {
 }
 
 func checkBounds(owned []ResourceSet, texts ...string) error {
-	for _, h := range owned {
-		if len(h.Resources) > maxTask/8+1 {
-			return fmt.Errorf("expected at most %d tasks of a connector, found %d", maxTask, 8*len(h.Resources))
+	for _, set := range owned {
+		if len(set.Resources) > maxTask/8+1 {
+			return fmt.Errorf("expected at most %d tasks of a connector, found %d", maxTask, 8*len(set.Resources))
 		}
 	}
-	for _, s := range texts {
-		if len(s) > maxText {
-			return fmt.Errorf("expected a text of at most %d bytes, found %d", maxText, len(s))
+	for _, text := range texts {
+		if len(text) > maxText {
+			return fmt.Errorf("expected a text of at most %d bytes, found %d", maxText, len(text))
 		}
 	}
 	return nil
@@ -197,14 +197,15 @@ type javaPart interface {
 	ReadFrom([]byte) error
 }
 
-func encode(java javaPart, section any, bounds error) ([]byte, error) {
-	if bounds != nil {
-		return nil, bounds
+// encode returns the bytes of a message, or boundsErr if it is not nil.
+func encode(java javaPart, section any, boundsErr error) ([]byte, error) {
+	if boundsErr != nil {
+		return nil, boundsErr
 	}
 	b := bytes.NewBuffer(append(java.AppendTo(nil), sectionFormat))
-	to, err := flate.NewWriter(b, flate.DefaultCompression)
+	compressor, err := flate.NewWriter(b, flate.DefaultCompression)
 	if err == nil {
-		err = errors.Join(json.NewEncoder(to).Encode(section), to.Close())
+		err = errors.Join(json.NewEncoder(compressor).Encode(section), compressor.Close())
 	}
 	return b.Bytes(), err
 }
@@ -218,6 +219,6 @@ func decode(b []byte, java javaPart, section any) error {
 		return fmt.Errorf("expected version %d of Kafka Connect's protocol and a section %#x of Culvert's, found %.64x",
 			javaVersion, sectionFormat, b)
 	}
-	from := flate.NewReader(bytes.NewReader(compressed))
-	return json.NewDecoder(io.LimitReader(from, maxSection)).Decode(section)
+	decompressor := flate.NewReader(bytes.NewReader(compressed))
+	return json.NewDecoder(io.LimitReader(decompressor, maxSection)).Decode(section)
 }

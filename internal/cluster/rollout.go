@@ -98,25 +98,25 @@ func (r *rollout) desiredVersion(pin *rest.GroupPin) groupVersion {
 		}
 	}
 	versions = slices.DeleteFunc(versions, func(o groupVersion) bool { return rank(o, pin) < best })
-	first := map[string]int{} // how many members would run a version, by its hash
+	preferredBy := map[string]int{} // how many members would run a version alone, by its hash
 	for _, m := range r.members {
 		for _, o := range m.versions {
 			if rank(r.version(o.Hash), pin) == best {
-				first[o.Hash]++
+				preferredBy[o.Hash]++
 				break
 			}
 		}
 	}
-	every := func(n int) int { return n / len(r.members) } // 1 for all members
+	isAll := func(n int) int { return n / len(r.members) } // 1 for all members, otherwise 0
 	target := slices.MaxFunc(versions, func(a, b groupVersion) int {
-		newer := cmp.Or(plugin.CompareVersions(a.Version, b.Version), cmp.Compare(a.Hash, b.Hash))
-		return cmp.Or(cmp.Compare(every(first[a.Hash]), every(first[b.Hash])), cmp.Compare(len(a.members),
-			len(b.members)), newer)
+		return cmp.Or(cmp.Compare(isAll(preferredBy[a.Hash]), isAll(preferredBy[b.Hash])),
+			cmp.Compare(len(a.members), len(b.members)),
+			plugin.CompareVersions(a.Version, b.Version), cmp.Compare(a.Hash, b.Hash))
 	})
 	pinned := r.version(pin.Hash)
-	more := cmp.Compare(len(pinned.members), len(target.members))
-	lacking := len(target.members) < len(r.members) && (more > 0 || (more == 0 && rank(pinned, pin) == best))
-	if pinned.members != nil && (best < 2 || lacking) {
+	order := cmp.Compare(len(pinned.members), len(target.members))
+	isBetter := len(target.members) < len(r.members) && (order > 0 || (order == 0 && rank(pinned, pin) == best))
+	if pinned.members != nil && (best < 2 || isBetter) {
 		return pinned
 	}
 	return target
@@ -147,25 +147,25 @@ func (r *rollout) pendingReason() string {
 }
 
 // pinTo returns the pin of another version. The version before becomes the previous one.
-func pinTo(p rest.GroupPin, to groupVersion) rest.GroupPin {
-	if p.Hash != to.Hash {
+func pinTo(p rest.GroupPin, target groupVersion) rest.GroupPin {
+	if p.Hash != target.Hash {
 		p.Before = p.Hash
 	}
-	p.Hash = to.Hash
-	p.Version = to.Version
-	if slices.Contains(p.Passed, to.Hash) {
-		p.Passed = slices.DeleteFunc(slices.Clone(p.Passed), func(hash string) bool { return hash == to.Hash })
+	p.Hash = target.Hash
+	p.Version = target.Version
+	if slices.Contains(p.Passed, target.Hash) {
+		p.Passed = slices.DeleteFunc(slices.Clone(p.Passed), func(hash string) bool { return hash == target.Hash })
 	}
 	return p
 }
 
 // choose returns the pin for an operator's choice, which passes over all other versions.
-func (r *rollout) choose(to groupVersion) rest.GroupPin {
-	pin := pinTo(r.pin, to)
+func (r *rollout) choose(chosen groupVersion) rest.GroupPin {
+	pin := pinTo(r.pin, chosen)
 	pin.Passed = nil
 	for _, m := range r.members {
 		for _, o := range m.versions {
-			if o.Hash != to.Hash && !slices.Contains(pin.Passed, o.Hash) && len(pin.Passed) < maxPassed {
+			if o.Hash != chosen.Hash && !slices.Contains(pin.Passed, o.Hash) && len(pin.Passed) < maxPassed {
 				pin.Passed = append(pin.Passed, o.Hash)
 			}
 		}
@@ -201,6 +201,7 @@ func (l *leader) rollouts() map[string]*rollout {
 	return rollouts
 }
 
+// rollOut writes the next pin of each plugin, and logs versions that wait for members.
 func (l *leader) rollOut(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
@@ -216,18 +217,18 @@ func (l *leader) rollOut(ctx context.Context) {
 			pins[name] = next
 		}
 		r.pin = next
-		if why := r.pendingReason(); why != "" {
-			waits[name] = why
+		if reason := r.pendingReason(); reason != "" {
+			waits[name] = reason
 		}
 	}
 	l.mu.Lock()
 	previous := l.pendingVersions
 	l.pendingVersions = waits
 	l.mu.Unlock()
-	for name, why := range waits {
-		if previous[name] != why {
+	for name, reason := range waits {
+		if previous[name] != reason {
 			l.worker.options.Logger.Info("a plugin version waits until all workers have it", "plugin", name,
-				"reason", why)
+				"reason", reason)
 		}
 	}
 	if _, err := l.writePins(ctx, pins); err != nil && !errors.Is(err, ErrNotLeader) {
@@ -252,8 +253,7 @@ func (l *leader) writePins(ctx context.Context, pins map[string]rest.GroupPin) (
 	}
 	for name, p := range pins {
 		l.worker.options.Logger.Info("the group uses a plugin version", "plugin", name, "version", p.Version,
-			"hash", p.Hash,
-			"passed_over", p.Passed)
+			"hash", p.Hash, "passed_over", p.Passed)
 	}
 	return last, nil
 }
@@ -273,8 +273,7 @@ func (w *Worker) Choose(ctx context.Context, name, hash string) error {
 	chosen := r.version(cmp.Or(shortHash(hash), r.pin.Before))
 	if chosen.members == nil {
 		return fmt.Errorf("%w %s with the hash %q on any worker of the group (an empty hash means the previous "+
-			"version)",
-			plugin.ErrUnknownVersion, name, hash)
+			"version)", plugin.ErrUnknownVersion, name, hash)
 	}
 	last, err := leader.writePins(ctx, map[string]rest.GroupPin{name: r.choose(chosen)})
 	if err == nil {
@@ -296,6 +295,7 @@ func (w *Worker) pinnedVersions() map[string]rest.GroupPin {
 	return pins
 }
 
+// pinPlugins makes this worker use the pinned versions.
 func (w *Worker) pinPlugins() {
 	pins := map[string]plugin.PinnedVersion{}
 	for name, p := range w.pinnedVersions() {

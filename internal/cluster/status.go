@@ -113,7 +113,7 @@ func decodeStatus(k statusKey, value []byte) (Status, error) {
 		WorkerID   *string         `json:"worker_id"`
 		Generation *int32          `json:"generation"`
 		Version    string          `json:"version"`
-		Own        json.RawMessage `json:"culvert"`
+		Extension  json.RawMessage `json:"culvert"`
 	}
 	switch err := json.Unmarshal(value, &decoded); {
 	case err != nil:
@@ -123,8 +123,16 @@ func decodeStatus(k statusKey, value []byte) (Status, error) {
 	case decoded.WorkerID == nil || decoded.Generation == nil:
 		return Status{}, errors.New("expected worker_id and generation, found none")
 	}
-	return Status{k.connector, k.task, decoded.State, decoded.Trace, *decoded.WorkerID, *decoded.Generation,
-		decoded.Version, string(decoded.Own)}, nil
+	return Status{
+		Connector:  k.connector,
+		Task:       k.task,
+		State:      decoded.State,
+		Trace:      decoded.Trace,
+		WorkerID:   *decoded.WorkerID,
+		Generation: *decoded.Generation,
+		Version:    decoded.Version,
+		Extension:  string(decoded.Extension),
+	}, nil
 }
 
 // Statuses is the content of the status topic as it was read back; of each key the last record counts. A tombstone
@@ -134,6 +142,7 @@ type Statuses struct {
 	byConnector map[string]map[statusKey]Status
 }
 
+// apply applies the next record of a partition. An invalid one is an error and changes nothing.
 func (s *Statuses) apply(key, value []byte) error {
 	if len(key)+len(value) > maxStatusBytes {
 		return fmt.Errorf("expected a record of at most %d bytes, found %d", maxStatusBytes, len(key)+len(value))

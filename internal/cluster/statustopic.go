@@ -46,7 +46,7 @@ type StatusTopic struct {
 	ctx      context.Context // ends with Close
 	cancel   context.CancelFunc
 	caughtUp chan struct{} // closed when the first content was read
-	ended    chan struct{} // closed when the reading goroutine has ended
+	done     chan struct{} // closed when the reading goroutine has ended
 	skipped  int           // records that are no statuses; for the reading goroutine only
 
 	mu     guard.Mutex
@@ -89,7 +89,7 @@ func OpenStatusTopic(ctx context.Context, k kafka.Config, topic kafka.InternalTo
 		return nil, err
 	}
 	t := &StatusTopic{name: topic.Name, log: log, client: client, reader: reader, caughtUp: make(chan struct{}),
-		ended: make(chan struct{}), outbox: newOutbox(), written: kafka.Positions{}, read: kafka.Positions{}}
+		done: make(chan struct{}), outbox: newOutbox(), written: kafka.Positions{}, read: kafka.Positions{}}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	go t.follow()
 	return t, nil
@@ -106,15 +106,14 @@ func (t *StatusTopic) Await(ctx context.Context) error {
 }
 
 // Put publishes a status of this worker. Its trace is public: the caller has redacted it ([config.Worker.Redact]).
-func (t *StatusTopic) Put(s Status) { t.put(s, false) }
+func (t *StatusTopic) Put(s Status) { t.put(statusWrite{value: s.encode(), status: s}) }
 
 // PutSafe is [StatusTopic.Put] unless another worker has written in a newer generation, as the leader does for lost
 // workers.
-func (t *StatusTopic) PutSafe(s Status) { t.put(s, true) }
+func (t *StatusTopic) PutSafe(s Status) { t.put(statusWrite{value: s.encode(), status: s, safe: true}) }
 
-func (t *StatusTopic) put(s Status, safe bool) {
-	k := statusKey{connector: s.Connector, task: s.Task}
-	w := statusWrite{value: s.encode(), status: s, safe: safe}
+func (t *StatusTopic) put(w statusWrite) {
+	k := statusKey{connector: w.status.Connector, task: w.status.Task}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !w.isSuperseded(t.status(k)) {
@@ -138,11 +137,11 @@ func (t *StatusTopic) ResetTopics(connector string) {
 	t.erase(connector, func(k statusKey) bool { return k.topic != "" })
 }
 
-func (t *StatusTopic) erase(connector string, chosen func(statusKey) bool) {
+func (t *StatusTopic) erase(connector string, isErased func(statusKey) bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, k := range append(t.keys(connector), t.outbox.keys()...) {
-		if k.connector == connector && chosen(k) {
+		if k.connector == connector && isErased(k) {
 			t.outbox.waiting[k] = statusWrite{}
 			t.send(k)
 		}
@@ -208,7 +207,7 @@ func (t *StatusTopic) Close(ctx context.Context) (err error) {
 		}
 	}
 	t.cancel()
-	<-t.ended
+	<-t.done
 	t.client.Close()
 	t.reader.Close()
 	return err
@@ -220,6 +219,7 @@ func (t *StatusTopic) pending() int {
 	return t.outbox.size()
 }
 
+// send sends the waiting writes of keys while new records are read. The caller holds t.mu.
 func (t *StatusTopic) send(keys ...statusKey) {
 	for _, k := range keys {
 		if !t.following {
@@ -242,7 +242,7 @@ func (t *StatusTopic) onProduced(k statusKey, r *kgo.Record, err error) {
 		t.log.Error("a status is not written", "topic", t.name, "key", k.String(), "error", err)
 		err = nil
 	}
-	t.outbox.done(k, err != nil)
+	t.outbox.complete(k, err != nil)
 	switch {
 	case err != nil:
 		if !t.outbox.failing && t.ctx.Err() == nil {
@@ -259,33 +259,35 @@ func (t *StatusTopic) onProduced(k statusKey, r *kgo.Record, err error) {
 	t.send(k)
 }
 
+// follow reads the topic until Close. After a failed write or read it reads up to the end before anything is sent
+// again.
 func (t *StatusTopic) follow() {
-	defer close(t.ended)
+	defer close(t.done)
 	defer guard.Vital("the reading of statuses")
 	var positions kafka.Positions
-	var failing, complete bool
+	var isFailing, isComplete bool
 	for {
-		err := t.readFrom(t.ctx, &positions, false)
+		err := t.readFrom(t.ctx, &positions, kafka.ReadOptions{})
 		if err == nil {
-			if failing {
+			if isFailing {
 				t.log.Info("statuses are read again", "topic", t.name)
 			}
-			failing = false
-			if !complete {
-				complete = true
+			isFailing = false
+			if !isComplete {
+				isComplete = true
 				close(t.caughtUp)
 			}
-			following, interrupt := context.WithCancel(t.ctx)
+			followCtx, interrupt := context.WithCancel(t.ctx)
 			t.setFollowing(true, interrupt)
-			err = t.readFrom(following, &positions, true)
-			if following.Err() != nil {
+			err = t.readFrom(followCtx, &positions, kafka.ReadOptions{Follow: true})
+			if followCtx.Err() != nil {
 				err = nil // a write has failed
 			}
 			t.setFollowing(false, interrupt)
 			interrupt()
 		}
-		if err != nil && !failing && t.ctx.Err() == nil {
-			failing = true
+		if err != nil && !isFailing && t.ctx.Err() == nil {
+			isFailing = true
 			t.log.Warn("statuses cannot be read; retrying", "topic", t.name, "error", err)
 		}
 		if pause.For(t.ctx, statusRetryInterval) != nil {
@@ -294,6 +296,7 @@ func (t *StatusTopic) follow() {
 	}
 }
 
+// setFollowing starts or ends the sending of writes.
 func (t *StatusTopic) setFollowing(following bool, interrupt context.CancelFunc) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -302,9 +305,13 @@ func (t *StatusTopic) setFollowing(following bool, interrupt context.CancelFunc)
 	t.send(t.outbox.keys()...)
 }
 
-func (t *StatusTopic) readFrom(ctx context.Context, positions *kafka.Positions, follow bool) error {
-	next, err := t.reader.Read(ctx, t.name, kafka.ReadOptions{From: *positions, Follow: follow, Uncommitted: true,
-		Expected: true, Parallel: true}, t.applyRecord)
+// readFrom reads from positions on and advances them.
+func (t *StatusTopic) readFrom(ctx context.Context, positions *kafka.Positions, options kafka.ReadOptions) error {
+	options.From = *positions
+	options.Uncommitted = true
+	options.Expected = true
+	options.Parallel = true
+	next, err := t.reader.Read(ctx, t.name, options, t.applyRecord)
 	if next != nil {
 		*positions = next
 	}

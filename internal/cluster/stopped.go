@@ -21,7 +21,7 @@ const (
 // [configtopic.OtherGroupError], one that names the worker with tasks, or that of action.
 func (w *Worker) WhenStopped(ctx context.Context, name string, action func() error) error {
 	leader := w.leader
-	count := func(n int) (leads bool) {
+	addStoppedOnly := func(n int) (leads bool) {
 		leader.mu.Lock()
 		defer leader.mu.Unlock()
 		if leader.stoppedOnly[name] += n; leader.stoppedOnly[name] == 0 {
@@ -29,11 +29,11 @@ func (w *Worker) WhenStopped(ctx context.Context, name string, action func() err
 		}
 		return leader.generation != 0
 	}
-	defer count(-1)
-	if !count(1) {
+	defer addStoppedOnly(-1)
+	if !addStoppedOnly(1) {
 		return ErrNotLeader
 	}
-	waiting, cancel := context.WithTimeout(ctx, stopTimeout)
+	waitCtx, cancel := context.WithTimeout(ctx, stopTimeout)
 	defer cancel()
 	for {
 		if err := w.options.Store.CheckGroup(); err != nil {
@@ -42,44 +42,46 @@ func (w *Worker) WhenStopped(ctx context.Context, name string, action func() err
 		if s, _ := w.options.Store.Snapshot(); s.Targets[name] != config.TargetStopped {
 			return connect.ErrNotStopped
 		}
-		busy := leader.ownerOf(waiting, name)
-		if busy == nil {
+		ownerErr := leader.ownerOf(waitCtx, name)
+		if ownerErr == nil {
 			return action()
 		}
-		if pause.For(waiting, ownedCheckInterval) != nil {
-			return fmt.Errorf("connector %s is stopped, but %w; try again later", name, busy)
+		if pause.For(waitCtx, ownedCheckInterval) != nil {
+			return fmt.Errorf("connector %s is stopped, but %w; try again later", name, ownerErr)
 		}
 	}
 }
 
+// ownerOf asks the other members, and returns an error that names one that has tasks of a connector, or for which that
+// is not known. Nil means that none has.
 func (l *leader) ownerOf(ctx context.Context, name string) error {
 	l.mu.Lock()
 	members := l.members
 	l.mu.Unlock()
-	if twice := duplicateURL(members); twice != "" {
-		return fmt.Errorf("it is not known whether its tasks have ended: two workers of the group advertise %s", twice)
+	if url := duplicateURL(members); url != "" {
+		return fmt.Errorf("it is not known whether its tasks have ended: two workers of the group advertise %s", url)
 	}
 	for _, member := range members {
 		if member.URL == l.worker.options.URL {
 			continue
 		}
-		owned, err := l.owned(ctx, member.URL)
+		owned, err := l.callOwned(ctx, member.URL)
 		if err != nil { // %v: the error is another worker's
 			return fmt.Errorf("it is not known whether its tasks have ended on worker %s: %v", workerID(member.URL),
 				err)
 		}
-		for _, h := range owned {
-			if h.Connector == name && len(h.Tasks) > 0 {
-				return fmt.Errorf("its tasks %v have not ended on worker %s", h.Tasks, workerID(member.URL))
+		for _, o := range owned {
+			if o.Connector == name && len(o.Tasks) > 0 {
+				return fmt.Errorf("its tasks %v have not ended on worker %s", o.Tasks, workerID(member.URL))
 			}
 		}
 	}
 	return nil
 }
 
-func (l *leader) owned(ctx context.Context, url string) (held []connect.Ownership, err error) {
+func (l *leader) callOwned(ctx context.Context, url string) (owned []connect.Ownership, err error) {
 	ctx, cancel := context.WithTimeout(ctx, memberCallTimeout)
 	defer cancel()
-	err = l.worker.options.Call(ctx, url, OwnedCall, "", nil, &held)
-	return held, err
+	err = l.worker.options.Call(ctx, url, OwnedCall, "", nil, &owned)
+	return owned, err
 }

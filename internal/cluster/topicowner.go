@@ -48,30 +48,32 @@ func claimTopic(ctx context.Context, group string, topic groupTopic) error {
 // ownsTopic claims the config topic for the group and reports whether the group owns it. It blocks for writeTimeout at
 // most.
 func (l *leader) ownsTopic(ctx context.Context) bool {
-	limited, cancel := context.WithTimeout(ctx, writeTimeout)
+	claimCtx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
 	options := &l.worker.options
-	why := ""
-	if err := claimTopic(limited, options.Group.Group, options.Store); err != nil {
-		why = err.Error()
+	reason := ""
+	if err := claimTopic(claimCtx, options.Group.Group, options.Store); err != nil {
+		reason = err.Error()
 	}
 	l.mu.Lock()
-	changed := why != l.blocked
-	l.blocked = why
+	changed := reason != l.blocked
+	l.blocked = reason
 	l.mu.Unlock()
-	if changed && why != "" && ctx.Err() == nil {
-		options.Logger.Error("this group runs no connectors; retrying", "group", options.Group.Group, "error", why)
+	if changed && reason != "" && ctx.Err() == nil {
+		options.Logger.Error("this group runs no connectors; retrying", "group", options.Group.Group, "error", reason)
 	}
-	return why == ""
+	return reason == ""
 }
 
-func (l *leader) recordProblems(members []Member, size int, unread error) {
+// recordProblems finds the problems with the settings of members and logs new ones. recordBytes is the size of the
+// group's record, readErr why the leader could not read the config topic up to its end, or nil.
+func (l *leader) recordProblems(members []Member, recordBytes int, readErr error) {
 	var problems []string
 	topic := l.worker.options.Group.Topic
-	if unread != nil {
+	if readErr != nil {
 		problems = append(problems, fmt.Sprintf(
 			"expected to read topic %s before a new assignment, found %v: assignments stay as they are, and the "+
-				"leader retries", topic, unread))
+				"leader retries", topic, readErr))
 	}
 	for _, member := range members {
 		if !l.worker.readsSameTopic(member.Metadata) {
@@ -87,17 +89,17 @@ func (l *leader) recordProblems(members []Member, size int, unread error) {
 				topic))
 		}
 	}
-	if twice := duplicateURL(members); twice != "" {
+	if url := duplicateURL(members); url != "" {
 		problems = append(problems, fmt.Sprintf(
 			"expected a different URL for each worker (rest.advertised.host.name and .port), found two at %s: "+
 				"requests to one may reach the other, and offsets cannot be changed. A worker that was killed and "+
-				"restarted is listed twice until session.timeout.ms expires", twice))
+				"restarted is listed twice until session.timeout.ms expires", url))
 	}
-	if size > groupRecordLimit/2 {
+	if recordBytes > groupRecordLimit/2 {
 		problems = append(problems, fmt.Sprintf(
 			"expected the metadata and assignments of all members to need at most %d "+
 				"bytes, half of what brokers accept as one record (message.max.bytes), found %d: with more connectors "+
-				"or workers the group may no longer form", groupRecordLimit/2, size))
+				"or workers the group may no longer form", groupRecordLimit/2, recordBytes))
 	}
 	l.mu.Lock()
 	previous := l.groupProblems.members
@@ -143,6 +145,7 @@ func (p *memberProber) stop() {
 	p.running.Wait()
 }
 
+// probeMembers records which members cannot be reached, and repeats that for these until all can be, or ctx ends.
 func (l *leader) probeMembers(ctx context.Context, members []Member) {
 	for {
 		problems := make([]string, len(members))
@@ -173,23 +176,24 @@ func (l *leader) probeMembers(ctx context.Context, members []Member) {
 				failed = append(failed, m)
 			}
 		}
-		if members = failed; len(members) == 0 || pause.For(ctx, cleanInterval) != nil {
+		members = failed
+		if len(members) == 0 || pause.For(ctx, cleanInterval) != nil {
 			return
 		}
 	}
 }
 
-func (l *leader) probe(ctx context.Context, to string) error {
-	if to == l.worker.options.URL {
+func (l *leader) probe(ctx context.Context, url string) error {
+	if url == l.worker.options.URL {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	for {
-		limited, end := context.WithTimeout(ctx, memberCallTimeout)
-		err := l.worker.options.Call(limited, to, OwnedCall, "", nil, nil)
-		end()
-		if refused := (*rest.Refusal)(nil); errors.As(err, &refused) && refused.Status == http.StatusConflict {
+		callCtx, cancel := context.WithTimeout(ctx, memberCallTimeout)
+		err := l.worker.options.Call(callCtx, url, OwnedCall, "", nil, nil)
+		cancel()
+		if refusal := (*rest.Refusal)(nil); errors.As(err, &refusal) && refusal.Status == http.StatusConflict {
 			return nil
 		}
 		if err == nil || pause.For(ctx, ownedCheckInterval) != nil {
@@ -227,6 +231,7 @@ func (w *Worker) checkTopic(ctx context.Context) error {
 	return nil
 }
 
+// duplicateURL returns a URL that two members advertise, "" if there is none.
 func duplicateURL(members []Member) string {
 	for i, m := range members {
 		if slices.ContainsFunc(members[:i], func(o Member) bool { return strings.EqualFold(o.URL, m.URL) }) {

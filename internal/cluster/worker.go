@@ -180,7 +180,7 @@ func (w *Worker) checkReadLag() {
 	}
 }
 
-// ApplySnapshot tells the worker which connectors the herder has now. Run assigns them; ApplySnapshot does not wait.
+// ApplySnapshot sets the connectors that the herder has now. Run assigns them; ApplySnapshot does not wait.
 func (w *Worker) ApplySnapshot(s config.Snapshot) {
 	w.mu.Lock()
 	w.applied = s
@@ -204,6 +204,7 @@ func (w *Worker) ConfigChanged(change configtopic.Change) {
 	}
 }
 
+// metadata returns what this worker sends when it joins, and records what it reports as owned.
 func (w *Worker) metadata() []byte {
 	owned := w.owned()
 	w.mu.Lock()
@@ -235,26 +236,26 @@ func (w *Worker) name() string {
 // that starts in between is not missed.
 func (w *Worker) owned() []ResourceSet {
 	resources := map[versionKey]*ResourceIndexes{}
-	add := func(k versionKey, unit int) {
+	add := func(k versionKey, index int) {
 		if resources[k] == nil {
 			resources[k] = new(ResourceIndexes)
 		}
-		resources[k].Add(unit)
+		resources[k].Add(index)
 	}
 	w.mu.Lock()
 	assigned := slices.Concat(w.applying, w.assignment.Target) // empty while the worker is no member
 	w.mu.Unlock()
 	for _, t := range assigned {
-		for unit := range t.Resources.All() {
-			add(versionKey{t.Connector, t.Version}, unit)
+		for index := range t.Resources.All() {
+			add(versionKey{t.Connector, t.Version}, index)
 		}
 	}
-	for _, h := range w.options.Herder.Owned() {
-		k := versionKey{KeyOf(h.Connector), h.Version}
-		if h.Plans {
-			add(k, 0)
+	for _, o := range w.options.Herder.Owned() {
+		k := versionKey{KeyOf(o.Connector), o.Version}
+		if o.Plans {
+			add(k, connectorIndex)
 		}
-		for _, task := range h.Tasks {
+		for _, task := range o.Tasks {
 			add(k, task+1)
 		}
 	}
@@ -270,8 +271,7 @@ func (w *Worker) onAssigned(generation int32, leading bool, assignment []byte) {
 	decoded, err := DecodeAssignment(assignment)
 	if err != nil {
 		w.options.Logger.Error("the group's leader has sent an assignment that cannot be read: this worker runs "+
-			"nothing",
-			"generation", generation, "error", err)
+			"nothing", "generation", generation, "error", err)
 	}
 	w.mu.Lock()
 	w.generation = generation
@@ -342,43 +342,50 @@ func (w *Worker) reconcile() (mustRejoin bool) {
 		_, ok := snapshot.ConfigOffsets[name]
 		return !ok
 	})
-	if !assignment.RejoinAfterRevoke || !isSubset(w.owned(), assignment, 1) {
+	if !assignment.RejoinAfterRevoke || !isSubset(w.owned(), assignment, firstTaskIndex) {
 		return false
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if isSubset(w.lastJoined, assignment, 0) { // the leader knows already
+	if isSubset(w.lastJoined, assignment, connectorIndex) { // the leader knows already
 		return false
 	}
 	w.assignment.RejoinAfterRevoke = false // one rejoin is enough
 	return true
 }
 
+// assignmentOf returns the resources of a connector that are in the target and in the snapshot's task configs.
 func assignmentOf(name string, target []ResourceSet, s config.Snapshot) (share connect.Assignment) {
 	planned := s.TaskConfigs(name)
 	share.TaskConfigs = planned
 	for _, t := range target {
-		for unit := range t.Resources.All() {
+		for index := range t.Resources.All() {
 			switch {
-			case unit == 0:
+			case index == connectorIndex:
 				share.OwnsConnector = true
-			case planned != nil && planned.Version == t.Version && unit <= len(planned.Settings):
-				share.Tasks = append(share.Tasks, unit-1)
+			case planned != nil && planned.Version == t.Version && index <= len(planned.Settings):
+				share.Tasks = append(share.Tasks, index-1)
 			}
 		}
 	}
 	return share
 }
 
-// isSubset reports whether an assignment contains all owned resources with an index from the given one on.
+// Indexes of [ResourceIndexes].
+const (
+	connectorIndex = 0
+	firstTaskIndex = 1
+)
+
+// isSubset reports whether an assignment contains all owned resources with an index of from or more.
 func isSubset(owned []ResourceSet, a Assignment, from int) bool {
 	target := map[versionKey]ResourceIndexes{}
 	for _, t := range a.Target {
 		target[versionKey{t.Connector, t.Version}] = t.Resources
 	}
-	for _, h := range owned {
-		for unit := range h.Resources.All() {
-			if unit >= from && !target[versionKey{h.Connector, h.Version}].Has(unit) {
+	for _, o := range owned {
+		for index := range o.Resources.All() {
+			if index >= from && !target[versionKey{o.Connector, o.Version}].Has(index) {
 				return false
 			}
 		}

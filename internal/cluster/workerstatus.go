@@ -19,10 +19,10 @@ func (w *Worker) republish() {
 		w.dirty[name] = true
 		for task, s := range written {
 			stored := w.options.Status.status(statusKey{connector: name, task: task})
-			newer := stored.Generation > s.Generation && stored.State != connect.Unassigned // which owns it
+			hasNewOwner := stored.Generation > s.Generation && stored.State != connect.Unassigned
 			isOverwritten := stored.WorkerID != s.WorkerID ||
 				(stored.State == connect.Unassigned && s.State != connect.Unassigned)
-			if isOverwritten && stored != (Status{}) && !newer {
+			if isOverwritten && stored != (Status{}) && !hasNewOwner {
 				w.options.Status.Put(s)
 			}
 		}
@@ -37,6 +37,7 @@ func (w *Worker) StatusChanged(connector string) {
 	w.notify.Ring()
 }
 
+// publishStatuses publishes the changed statuses of the connectors that were marked as changed.
 func (w *Worker) publishStatuses() {
 	w.mu.Lock()
 	dirty := w.dirty
@@ -57,7 +58,7 @@ func (w *Worker) publishStatuses() {
 		}
 		tasks := len(w.applied.Tasks[name].Settings)
 		if _, ok := w.applied.ConfigOffsets[name]; !ok {
-			tasks = -1
+			tasks = -1 // less than the connector's number: it was deleted
 		}
 		for task, s := range w.published[name] { // the leader deletes the statuses of what no longer exists
 			if _, ok := statuses[task]; !ok && task < tasks && s.State != connect.Unassigned {
@@ -83,6 +84,7 @@ func (w *Worker) ownsStatus(connector string, task int) bool {
 	return ok
 }
 
+// statuses returns the statuses of the owned resources of a connector, by task, -1 for the connector itself.
 func (w *Worker) statuses(name string, ownerships []connect.Ownership, generation int32) map[int]Status {
 	statuses := map[int]Status{}
 	status, err := w.options.Herder.Status(name)
@@ -97,13 +99,13 @@ func (w *Worker) statuses(name string, ownerships []connect.Ownership, generatio
 		statuses[task] = Status{Connector: name, Task: task, State: state, Trace: trace, WorkerID: w.options.WorkerID,
 			Generation: generation, Version: version, Extension: string(encoded)}
 	}
-	type unit struct {
+	type statusExtension struct {
 		Plugin      string   `json:"plugin,omitempty"`
 		Plugins     []string `json:"plugins,omitempty"`
 		Restarts    string   `json:"restarts,omitempty"`
 		ConfigError string   `json:"config_error,omitempty"`
 	}
-	connectorExtension := unit{Plugin: status.Connector.Plugin, Restarts: status.Connector.Restarts,
+	connectorExtension := statusExtension{Plugin: status.Connector.Plugin, Restarts: status.Connector.Restarts,
 		ConfigError: status.Connector.ConfigError[:min(len(status.Connector.ConfigError), maxTraceBytes)]}
 	for _, h := range ownerships {
 		if h.Plans {
@@ -117,12 +119,13 @@ func (w *Worker) statuses(name string, ownerships []connect.Ownership, generatio
 			// The connector cannot start here, for example without a secret: newer than a failure of the task.
 			case !works && status.Connector.State == connect.Failed:
 				add(task, connect.Failed, status.Connector.Trace, status.Connector.Version,
-					unit{Restarts: connectorExtension.Restarts})
+					statusExtension{Restarts: connectorExtension.Restarts})
 			case pos >= 0:
 				t := status.Tasks[pos]
-				add(task, t.State, t.Trace, t.Version, unit{Plugin: t.Plugin, Plugins: t.Plugins, Restarts: t.Restarts})
+				add(task, t.State, t.Trace, t.Version, statusExtension{Plugin: t.Plugin, Plugins: t.Plugins,
+					Restarts: t.Restarts})
 			case status.Connector.State == connect.Paused: // the task has not run here
-				add(task, connect.Paused, "", status.Connector.Version, unit{})
+				add(task, connect.Paused, "", status.Connector.Version, statusExtension{})
 			}
 		}
 	}

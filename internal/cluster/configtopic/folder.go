@@ -11,11 +11,12 @@ import (
 	"github.com/culvert-project/culvert/internal/config"
 )
 
-// FolderAnnotation begins annotations of connectors that a folder has created, with the file's name. All others are
-// REST's.
+// FolderAnnotation begins the keys of annotations of connectors that a folder has created, which contain the file's
+// name. REST has created all others.
 const FolderAnnotation = string(KindAnnotation) + "folder-"
 
-// folderAnnotation returns the record that makes a connector the folder's. An empty file deletes the annotation.
+// folderAnnotation returns the record that marks a connector as created by a file of the folder. An empty file deletes
+// the annotation.
 func folderAnnotation(connector, file string) Record {
 	r := Record{Key: FolderAnnotation + connector}
 	if file != "" {
@@ -30,19 +31,19 @@ func deleteRecords(name string) []Record {
 
 // AnnotatedFile returns the file name in an annotation of FolderConnectors, "" if the annotation is nil or damaged.
 func AnnotatedFile(annotation json.RawMessage) string {
-	var n struct{ File string }
-	_ = json.Unmarshal(annotation, &n) // a damaged annotation names no file
-	return n.File
+	var decoded struct{ File string }
+	_ = json.Unmarshal(annotation, &decoded) // a damaged annotation names no file
+	return decoded.File
 }
 
 // FolderConnectors returns the topic's connectors that a folder has created, for [config.Diff] with its files.
 func FolderConnectors(topic config.Snapshot, annotations map[string]json.RawMessage, folder string,
 	files []*config.Connector) (connectors []config.RunningConnector) {
 	paths := map[string]string{}
-	named := map[string]*config.Connector{}
+	byName := map[string]*config.Connector{}
 	for _, c := range files {
 		paths[filepath.Base(c.File)] = c.File
-		named[c.Name] = c
+		byName[c.Name] = c
 	}
 	for _, c := range topic.Connectors {
 		annotation, ok := annotations[c.Name]
@@ -52,7 +53,7 @@ func FolderConnectors(topic config.Snapshot, annotations map[string]json.RawMess
 		file := AnnotatedFile(annotation)
 		running := config.RunningConnector{Name: c.Name, File: cmp.Or(paths[file], filepath.Join(folder, file)),
 			Raw: c.Raw()}
-		if fromFile := named[c.Name]; fromFile != nil && maps.Equal(fromFile.Raw(), running.Raw) {
+		if fromFile := byName[c.Name]; fromFile != nil && maps.Equal(fromFile.Raw(), running.Raw) {
 			running.Config = fromFile // its warnings were logged already
 		}
 		connectors = append(connectors, running)

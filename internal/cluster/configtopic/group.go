@@ -8,7 +8,7 @@ import (
 // GroupAnnotation begins the keys of annotations of groups that run the topic's connectors; group.id follows.
 const GroupAnnotation = string(KindAnnotation) + "group-"
 
-// GroupRecord claims the topic for a group; runs=false deletes the group's claim.
+// GroupRecord claims the topic for a group, or deletes the group's claim if runs is false.
 func GroupRecord(group string, runs bool) Record {
 	r := Record{Key: GroupAnnotation + group}
 	if runs {

@@ -152,7 +152,7 @@ func (r Record) plainSettings() (settings map[string]string, ok bool) {
 	return nil, false
 }
 
-func count(members map[string]json.RawMessage, name string) (int, error) {
+func decodeCount(members map[string]json.RawMessage, name string) (int, error) {
 	n, err := member[int32](members, name, "a number")
 	if err == nil && n < 0 {
 		err = fmt.Errorf("%s: expected a number of 0 or more, found %d", name, n)
@@ -224,11 +224,11 @@ func (r Record) FencedConnector() (connector string, ok bool) {
 }
 
 func decodeFencing(members map[string]json.RawMessage) (counts config.FencingCounts, err error) {
-	if counts.Tasks, err = count(members, "task-count"); err != nil {
+	if counts.Tasks, err = decodeCount(members, "task-count"); err != nil {
 		return counts, err
 	}
 	if members["producer-count"] != nil {
-		counts.Producers, err = count(members, "producer-count")
+		counts.Producers, err = decodeCount(members, "producer-count")
 	}
 	if err == nil && (counts.Tasks > maxFencedTasks || counts.Producers > maxFencedProducers) {
 		err = fmt.Errorf("expected at most %d tasks, and %d producers of each, found %d and %d", maxFencedTasks,

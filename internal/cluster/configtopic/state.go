@@ -73,7 +73,8 @@ func (s *State) Apply(r Record) (change Change, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.next = r.Offset + 1
-	switch change.Kind, change.Name = r.Kind(); change.Kind {
+	change.Kind, change.Name = r.Kind()
+	switch change.Kind {
 	case KindConnector:
 		err = s.applyConnector(change.Name, r)
 	case KindTask:
@@ -176,7 +177,7 @@ func (s *State) applyTask(suffix string, r Record) error {
 // applyCommit applies pending tasks, or none if compaction has deleted some. A commit before its connector belongs to a
 // deleted one whose deletion was compacted (KAFKA-16838).
 func (s *State) applyCommit(name string, members map[string]json.RawMessage, offset int64) error {
-	n, err := count(members, "tasks")
+	n, err := decodeCount(members, "tasks")
 	if err != nil {
 		return err
 	}
@@ -187,19 +188,19 @@ func (s *State) applyCommit(name string, members map[string]json.RawMessage, off
 		return nil
 	}
 	updated := &topicConnector{settings: existing.settings, offset: existing.offset, incomplete: len(pending) < n}
-	set := &config.TaskConfigs{Version: offset}
+	configs := &config.TaskConfigs{Version: offset}
 	for number := 0; number < n && !updated.incomplete; number++ {
 		settings, ok := pending[number]
-		set.Settings = append(set.Settings, settings)
+		configs.Settings = append(configs.Settings, settings)
 		updated.incomplete = !ok
 	}
 	var plan config.TaskPlan
 	if json.Unmarshal(members[planMember], &plan) == nil && plan.Offset == updated.offset {
-		set.Requirements = plan.Requirements
-		set.HasRequirements = true
+		configs.Requirements = plan.Requirements
+		configs.HasRequirements = true
 	}
 	if !updated.incomplete {
-		updated.tasks = set
+		updated.tasks = configs
 	}
 	s.connectors[name] = updated
 	return nil

@@ -40,7 +40,7 @@ type Store struct {
 	worker   *config.Worker
 	log      *slog.Logger
 	writer   RecordWriter
-	changed  func(Change)
+	onChange func(Change)  // nil ignores changes
 	interval time.Duration // of resolving references again: retryEvery, shorter in tests
 	notify   guard.Bell
 
@@ -65,7 +65,7 @@ type cachedConnector struct {
 // NewStore returns the store of a topic. It needs all records by Apply, and one call of CaughtUp. changed receives
 // later changes in the goroutine of Apply; it must neither block nor write.
 func NewStore(topic string, w *config.Worker, changed func(Change), log *slog.Logger) *Store {
-	return &Store{topic: topic, worker: w, log: log, changed: changed, interval: retryEvery,
+	return &Store{topic: topic, worker: w, log: log, onChange: changed, interval: retryEvery,
 		notify: guard.NewBell(), State: NewState(), cache: map[string]cachedConnector{}}
 }
 
@@ -79,8 +79,8 @@ const loggedSkips = 10
 // and skipped. Records must be applied in order, from one goroutine.
 func (s *Store) Apply(r Record) {
 	change, caughtUp := s.apply(r)
-	if caughtUp && change.Kind != KindUnknown && s.changed != nil { // requests from before the start are obsolete
-		s.changed(change)
+	if caughtUp && change.Kind != KindUnknown && s.onChange != nil { // requests from before the start are obsolete
+		s.onChange(change)
 	}
 }
 
@@ -119,8 +119,7 @@ func (s *Store) CaughtUp() {
 	s.caughtUp = true
 	if s.unknown > 0 || s.skipped > loggedSkips {
 		s.log.Warn("the config topic has damaged or unknown records, which are ignored: does config.storage.topic "+
-			"name the right topic?", "topic", s.topic, "damaged", s.skipped,
-			"others", s.unknown)
+			"name the right topic?", "topic", s.topic, "damaged", s.skipped, "others", s.unknown)
 	}
 	s.notify.Ring()
 }
@@ -138,7 +137,7 @@ func (s *Store) Watch(ctx context.Context, changed func(config.Snapshot)) {
 		case <-ticker.C:
 			s.evictCached(func(c *config.Connector) bool { return c.Problems.Err() != nil })
 		}
-		if snapshot, ok := s.snapshot(true); ok {
+		if snapshot, ok := s.snapshot(forWatch); ok {
 			changed(snapshot)
 		}
 	}
@@ -168,19 +167,22 @@ func (s *Store) Ready() bool {
 
 // Snapshot implements [config.Store]. It resolves references, which may block, for example on a file of a hanging
 // drive. ok is false before CaughtUp.
-func (s *Store) Snapshot() (config.Snapshot, bool) { return s.snapshot(false) }
+func (s *Store) Snapshot() (config.Snapshot, bool) { return s.snapshot(!forWatch) }
 
-// snapshot resolves references without the lock: a hanging drive must not block the topic. forWatcher consumes the
-// requested refresh.
-func (s *Store) snapshot(forWatcher bool) (snapshot config.Snapshot, ok bool) {
+// forWatch makes a snapshot consume the request of a refresh.
+const forWatch = true
+
+// snapshot resolves references without the lock: a hanging drive must not block the topic.
+func (s *Store) snapshot(consumeRefresh bool) (snapshot config.Snapshot, ok bool) {
 	s.mu.Lock()
 	snapshot = s.State.Snapshot()
 	connectors := s.allConnectors()
 	cache := maps.Clone(s.cache)
 	ok = s.caughtUp
 	snapshot.Revision = s.writes
-	if forWatcher {
-		snapshot.Requested, s.refreshRequested = s.refreshRequested, false
+	if consumeRefresh {
+		snapshot.Requested = s.refreshRequested
+		s.refreshRequested = false
 	}
 	s.mu.Unlock()
 	fresh := map[string]cachedConnector{}
@@ -251,6 +253,7 @@ func (s *Store) Delete(ctx context.Context, name string) error {
 	return err
 }
 
+// releaseFromFolder returns the record that ends the folder's claim to a connector, nil if it has none.
 func (s *Store) releaseFromFolder(name string) (records []Record) {
 	if s.Annotations(FolderAnnotation)[name] != nil {
 		records = append(records, folderAnnotation(name, ""))
