@@ -15,7 +15,7 @@ import (
 const threeWorkers = "nothing; create c 2 6; +w2 w3; [2 2 2] [4 4 4]; had w2; "
 
 // The cases are those of Kafka Connect's IncrementalCooperativeAssignorTest, by their names there: worker w1 has 2
-// connectors of 4 tasks, or more, and the steps follow. [memberCount.play] describes the steps.
+// connectors of 4 tasks, or more, and the steps follow. [group.play] describes the steps.
 func TestAssignorOfKafkaConnect(t *testing.T) {
 	t.Parallel()
 	for name, steps := range map[string]string{
@@ -89,96 +89,97 @@ func TestAssignorOfKafkaConnect(t *testing.T) {
 // their order. "again" and "calm" state whether they must join again.
 func (g *group) play(t *testing.T, steps string) {
 	t.Helper()
-	had := ""
+	units := "" // as of the last "had"
 	for step := range strings.SplitSeq(steps, "; ") {
-		what, rest, _ := strings.Cut(step, " ")
-		f := strings.Fields(rest)
-		number := func(at int) (n int) {
-			_, err := fmt.Sscan(f[at], &n)
+		verb, text, _ := strings.Cut(step, " ")
+		f := strings.Fields(text)
+		number := func(i int) (n int) {
+			_, err := fmt.Sscan(f[i], &n)
 			require.NoError(t, err)
 			return n
 		}
 		switch {
 		case strings.HasPrefix(step, "["):
-			counts, waits, _ := strings.Cut(step, " for ")
-			d, _ := time.ParseDuration(waits)
+			counts, delay, _ := strings.Cut(step, " for ")
+			d, _ := time.ParseDuration(delay)
 			g.expectPlan(t, counts, d)
-		case what[0] == '+':
-			g.join(append([]string{what[1:]}, f...)...)
-		case what[0] == '-':
-			g.leave(what[1:])
-		case what == "all":
+		case verb[0] == '+':
+			g.join(append([]string{verb[1:]}, f...)...)
+		case verb[0] == '-':
+			g.leave(verb[1:])
+		case verb == "all":
 			g.rebalance()
-		case what == "plan":
+		case verb == "plan":
 			g.plan()
-		case what == "settle":
+		case verb == "settle":
 			g.settle(f...)
-		case what == "is":
-			g.expectAll(t, strings.Split(rest, " | ")...)
-		case what == "again", what == "calm":
-			assert.Equal(t, what == "again", g.out.RejoinAfterRevoke, step)
-		case what == "lacks":
-			assert.Contains(t, g.out.Unplaced[f[0]], strings.TrimPrefix(rest, f[0]+" "))
+		case verb == "is":
+			g.expectAll(t, strings.Split(text, " | ")...)
+		case verb == "again", verb == "calm":
+			assert.Equal(t, verb == "again", g.out.RejoinAfterRevoke, step)
+		case verb == "lacks":
+			assert.Contains(t, g.out.Unplaced[f[0]], strings.TrimPrefix(text, f[0]+" "))
 		case step == "on time":
-			assert.Equal(t, time.Duration(0), g.waits())
-		case what == "version":
-			g.connector(rest).Version += 1000
-		case what == "claims":
-			g.claims(t, rest)
-		case what == "fits": // the workers with the connector's requirements
+			assert.Equal(t, time.Duration(0), g.nextPlanIn())
+		case verb == "version":
+			g.connector(text).Version += 1000
+		case verb == "claims":
+			g.claims(t, text)
+		case verb == "fits": // the workers with the connector's requirements
 			fits := []bool{}
 			for _, id := range g.ids() {
 				fits = append(fits, slices.Contains(f[1:], id))
 			}
 			g.connector(f[0]).Eligible = fits
-		case what == "needs":
-			g.connector(f[0]).Missing = strings.TrimPrefix(rest, f[0]+" ")
-		case what == "origin": // the number of concurrent requests it allows
+		case verb == "needs":
+			g.connector(f[0]).Missing = strings.TrimPrefix(text, f[0]+" ")
+		case verb == "origin": // the number of concurrent requests it allows
 			c := g.connector(f[0])
-			c.Origin, c.Requests = "https://sap"+strings.Join(f[2:], ""), number(1)
-		case what == "divide": // the divisor of each worker for the limits of https://sap
-			var by []string
+			c.Origin = "https://sap" + strings.Join(f[2:], "")
+			c.Requests = number(1)
+		case verb == "divide": // the divisor of each worker for the limits of https://sap
+			var divisors []string
 			for _, id := range g.ids() {
-				by = append(by, fmt.Sprint(g.out.Origins[id][KeyOf("https://sap")].Workers))
+				divisors = append(divisors, fmt.Sprint(g.out.Origins[id][KeyOf("https://sap")].Workers))
 			}
-			assert.Equal(t, f, by)
-		case what == "leaving":
-			g.member(rest).Leaving = true
-		case what == "since":
+			assert.Equal(t, f, divisors, step)
+		case verb == "leaving":
+			g.member(text).Leaving = true
+		case verb == "since":
 			g.member(f[0]).Generation = int32(number(1))
-		case what == "pass":
-			d, err := time.ParseDuration(rest)
+		case verb == "pass":
+			d, err := time.ParseDuration(text)
 			require.NoError(t, err)
 			g.pass(d)
-		case what == "delay":
-			g.in.Delay, _ = time.ParseDuration(rest)
-		case what == "nothing":
+		case verb == "delay":
+			g.in.Delay, _ = time.ParseDuration(text)
+		case verb == "nothing":
 			g.in.Connectors = nil
-		case what == "create" && len(f) == 2:
+		case verb == "create" && len(f) == 2:
 			g.create(f[0], number(1))
-		case what == "create":
+		case verb == "create":
 			for i := range number(2) {
 				g.create(fmt.Sprint(f[0], i), number(1))
 			}
-		case what == "delete":
-			g.delete(rest)
-		case what == "hold":
+		case verb == "delete":
+			g.delete(text)
+		case verb == "hold":
 			for i := range f[2:] {
 				g.hold(f[0], f[1], number(2+i))
 			}
 		case step == "lost plan":
 			g.in.State = Assign(g.in).State
-		case what == "forget":
+		case verb == "forget":
 			g.in.State = AssignorState{}
-		case what == "as": // new: assigned in the last generation
+		case verb == "as": // new: assigned in the last generation
 			g.member(f[1]).Generation = g.round
-		case what == "had":
-			had = fmt.Sprint(g.targetOf(rest))
-		case what == "has" && len(f) == 1:
-			assert.Equal(t, had, fmt.Sprint(g.targetOf(rest)))
-		case what == "has": // some of its units
+		case verb == "had":
+			units = fmt.Sprint(g.targetOf(text))
+		case verb == "has" && len(f) == 1:
+			assert.Equal(t, units, fmt.Sprint(g.targetOf(text)), step)
+		case verb == "has": // some of its units
 			for _, unit := range g.targetOf(f[1]) {
-				assert.Contains(t, had, unit)
+				assert.Contains(t, units, unit)
 			}
 		default:
 			t.Fatalf("unknown step %q", step)
@@ -187,12 +188,12 @@ func (g *group) play(t *testing.T, steps string) {
 }
 
 // expectPlan expects the result of a plan that all members apply, and the time until the leader plans on its own.
-func (g *group) expectPlan(t *testing.T, counts string, waits time.Duration) {
+func (g *group) expectPlan(t *testing.T, counts string, delay time.Duration) {
 	t.Helper()
 	g.rebalance()
-	assert.Equal(t, counts, g.counts())
-	assert.Equal(t, waits, g.waits())
-	assert.Equal(t, 0, len(g.out.Unplaced))
+	assert.Equal(t, counts, g.counts(), "connectors and tasks of the workers")
+	assert.Equal(t, delay, g.nextPlanIn(), "time until the next plan")
+	assert.Equal(t, 0, len(g.out.Unplaced), "unplaced connectors")
 }
 
 func (g *group) pass(d time.Duration) { g.in.Now = g.in.Now.Add(d) }
@@ -210,7 +211,8 @@ func (g *group) delete(name string) {
 	}
 }
 
-func (g *group) hold(id, name string, list ...int) {
+// hold makes a member own units of a connector.
+func (g *group) hold(id, name string, indexes ...int) {
 	m := g.member(id)
-	m.Owned = union(m.Owned, []ResourceSet{{KeyOf(name), g.connector(name).Version, units(list...)}})
+	m.Owned = union(m.Owned, []ResourceSet{{KeyOf(name), g.connector(name).Version, units(indexes...)}})
 }

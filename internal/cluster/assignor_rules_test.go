@@ -25,7 +25,10 @@ func (g *group) expectAll(t *testing.T, want ...string) {
 // The rules state what units wait for. [memberCount.play] describes the steps.
 func TestAssignmentRules(t *testing.T) {
 	t.Parallel()
-	for name, c := range map[string]struct{ group, steps string }{
+	for name, c := range map[string]struct {
+		connectors string // their names, numbers of tasks and claims
+		steps      string
+	}{
 		// The connector itself does not wait. In the end m3 alone has tasks of the old version, and may start.
 		"a new version begins when no other worker has tasks of the old one": {"a 3", "+m1 m2 m3; all; " +
 			"is a a-0 | a-1 | a-2; version a; plan; is a |  | ; again; settle m1 m2; plan; is a |  | a-2; settle m3; " +
@@ -64,7 +67,7 @@ func TestAssignmentRules(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			g := newGroup()
-			for _, text := range strings.Split(c.group, ", ") {
+			for _, text := range strings.Split(c.connectors, ", ") {
 				g.claims(t, text)
 			}
 			g.play(t, c.steps)
@@ -138,13 +141,13 @@ func TestUnassignableConnectorReportsReason(t *testing.T) {
 // only its own.
 func TestStrictestOriginLimitsApplyToAllWorkers(t *testing.T) {
 	t.Parallel()
-	own := map[string]limits.Limits{"x": {Concurrent: 2, PerSecond: 5}, "y": {Concurrent: 10}}
+	workerLimits := map[string]limits.Limits{"x": {Concurrent: 2, PerSecond: 5}, "y": {Concurrent: 10}}
 	g := newGroup(connector("x", 1, 1), connector("y", 3, 1))
 	for i := range g.in.Connectors {
 		c := &g.in.Connectors[i]
 		c.Origin = "https://sap"
-		c.Requests = own[c.Name].Concurrent
-		c.PerSecond = own[c.Name].PerSecond
+		c.Requests = workerLimits[c.Name].Concurrent
+		c.PerSecond = workerLimits[c.Name].PerSecond
 		c.Eligible = []bool{i == 0, i == 1}
 	}
 	g.join("m1", "m2")
@@ -156,11 +159,11 @@ func TestStrictestOriginLimitsApplyToAllWorkers(t *testing.T) {
 		a, err := DecodeAssignment(b)
 		require.NoError(t, err)
 		l := limits.New("https://sap")
-		client := l.Join(own[name], slog.New(slog.DiscardHandler), func() {}, func(int) {})
+		client := l.Join(workerLimits[name], slog.New(slog.DiscardHandler), func() {}, func(int) {})
 		l.Divide(a.Origins[KeyOf("https://sap")])
-		use := client.Usage()
-		assert.Equal(t, 1, use.Requests.Limit, name+" of 2")
-		assert.Equal(t, 2.5, use.PerSecond, name+" of 5 a second")
+		usage := client.Usage()
+		assert.Equal(t, 1, usage.Requests.Limit, name, "concurrent requests, of 2")
+		assert.Equal(t, 2.5, usage.PerSecond, name, "requests per second, of 5")
 	}
 }
 

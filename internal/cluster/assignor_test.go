@@ -10,19 +10,19 @@ import (
 	"time"
 )
 
-// group simulates members that apply the leader's plans. A member has its target at once and releases the rest when
-// told to.
+// group simulates members that apply the leader's plans. A member owns its target at once and releases the rest with
+// settle.
 type group struct {
-	in      Input
-	out     Output
-	round   int32
-	targets map[string][]ResourceSet
-	ever    map[[2]int64]Connector // every version so far
+	in          Input
+	out         Output
+	round       int32
+	targets     map[string][]ResourceSet
+	allVersions map[[2]int64]Connector // by key and version
 }
 
 func newGroup(connectors ...Connector) *group {
 	g := &group{in: Input{Now: time.Unix(1e9, 0), Delay: 5 * time.Minute, Connectors: connectors},
-		targets: map[string][]ResourceSet{}, ever: map[[2]int64]Connector{}}
+		targets: map[string][]ResourceSet{}, allVersions: map[[2]int64]Connector{}}
 	return g
 }
 
@@ -58,7 +58,7 @@ func (g *group) connector(name string) *Connector {
 // plan runs the leader's assignment, which members receive. They still have what they must release.
 func (g *group) plan() {
 	for _, c := range g.in.Connectors {
-		g.ever[[2]int64{int64(c.Key), c.Version}] = c
+		g.allVersions[[2]int64{int64(c.Key), c.Version}] = c
 	}
 	g.out = Assign(g.in)
 	g.in.State = g.out.State
@@ -93,19 +93,20 @@ func (g *group) rebalance() {
 	g.settle(g.ids()...)
 }
 
+// union returns the resources of both lists.
 func union(a, b []ResourceSet) []ResourceSet {
 	sum := slices.Clone(a)
 	for i := range sum {
 		sum[i].Resources = slices.Clone(sum[i].Resources)
 	}
 	for _, h := range b {
-		at := slices.IndexFunc(sum, func(o ResourceSet) bool { return compareResourceSets(o, h) == 0 })
-		if at < 0 {
+		i := slices.IndexFunc(sum, func(o ResourceSet) bool { return compareResourceSets(o, h) == 0 })
+		if i < 0 {
 			sum = append(sum, ResourceSet{Connector: h.Connector, Version: h.Version})
-			at = len(sum) - 1
+			i = len(sum) - 1
 		}
 		for u := range h.Resources.All() {
-			sum[at].Resources.Add(u)
+			sum[i].Resources.Add(u)
 		}
 	}
 	return sum
@@ -159,24 +160,24 @@ func connector(name string, created int64, tasks int) Connector {
 	return Connector{Name: name, Key: KeyOf(name), Class: "C", Created: created, Version: created + 1, Tasks: tasks}
 }
 
-// waits returns the time until the leader plans on its own. Zero means that it does not.
-func (g *group) waits() time.Duration {
+// nextPlanIn returns the time until the leader plans on its own. Zero means that it does not.
+func (g *group) nextPlanIn() time.Duration {
 	if g.out.Next.IsZero() {
 		return 0
 	}
 	return g.out.Next.Sub(g.in.Now)
 }
 
-// broken returns a violation by the members' units: a unit of two members, tasks of two versions at two members, tasks
-// of two connectors with one claim at two members, or more members with tasks of an origin, or more of their requests,
-// than the limit allows.
-func broken(members []Member, connectors map[[2]int64]Connector, plan Output) string {
-	type at struct {
+// findViolation returns a violation by the members' units, "" if there is none: a unit of two members, tasks of two
+// versions at two members, tasks of two connectors with one claim at two members, or more members with tasks of an
+// origin, or more of their requests, than the limit allows.
+func findViolation(members []Member, connectors map[[2]int64]Connector, plan Output) string {
+	type versionOwner struct {
 		member  string
 		version int64
 	}
 	units := map[[2]int64]string{}
-	tasks := map[Key][]at{}
+	tasks := map[Key][]versionOwner{}
 	claims := map[string][]struct {
 		member    string
 		connector Key
@@ -201,7 +202,7 @@ func broken(members []Member, connectors map[[2]int64]Connector, plan Output) st
 						other.member, h.Version, m.ID)
 				}
 			}
-			tasks[h.Connector] = append(tasks[h.Connector], at{m.ID, h.Version})
+			tasks[h.Connector] = append(tasks[h.Connector], versionOwner{m.ID, h.Version})
 			c := connectors[[2]int64{int64(h.Connector), h.Version}]
 			for _, claim := range c.Claims {
 				for _, other := range claims[claim] {
@@ -226,31 +227,31 @@ func broken(members []Member, connectors map[[2]int64]Connector, plan Output) st
 			}
 		}
 	}
-	for origin, at := range origins {
-		if len(at) > limits[origin] {
-			return fmt.Sprintf("origin %s: %d members with %d requests", origin, len(at), limits[origin])
+	for origin, ids := range origins {
+		if len(ids) > limits[origin] {
+			return fmt.Sprintf("origin %s: %d members with %d requests", origin, len(ids), limits[origin])
 		}
 	}
-	for origin, at := range origins {
+	for origin, ids := range origins {
 		sum := 0
-		for id := range at {
+		for id := range ids {
 			sum += 1 // in case it knows no other workers, or too many
-			if by := plan.Origins[id][KeyOf(origin)].Workers; by > 0 {
-				sum += max(limits[origin]/by, 1) - 1
+			if divisor := plan.Origins[id][KeyOf(origin)].Workers; divisor > 0 {
+				sum += max(limits[origin]/divisor, 1) - 1
 			}
 		}
 		if sum > limits[origin] {
-			return fmt.Sprintf("origin %s: %d members with %d requests together", origin, len(at), sum)
+			return fmt.Sprintf("origin %s: %d members with %d requests together", origin, len(ids), sum)
 		}
 	}
 	return ""
 }
 
-// unbalanced returns a unit that a member with at least two units fewer could have, or a unit without a member although
-// a member could have it.
-func unbalanced(g *group) string {
-	load := map[string][2]int{}
-	at := map[[2]int64]string{}
+// findImbalance returns a unit that a member with at least two units fewer could have, or a unit without a member
+// although a member could have it; "" if there is none.
+func findImbalance(g *group) string {
+	load := map[string][2]int{} // connectors and tasks, by member
+	owners := map[[2]int64]string{}
 	origins := map[string]map[string]int{}
 	for _, m := range g.in.Members {
 		for _, h := range g.targets[m.ID] {
@@ -258,7 +259,7 @@ func unbalanced(g *group) string {
 				l := load[m.ID]
 				l[min(u, 1)]++
 				load[m.ID] = l
-				at[[2]int64{int64(h.Connector), int64(u)}] = m.ID
+				owners[[2]int64{int64(h.Connector), int64(u)}] = m.ID
 				for _, c := range g.in.Connectors {
 					if u == 0 || c.Key != h.Connector {
 						continue
@@ -278,21 +279,21 @@ func unbalanced(g *group) string {
 			tasks = 0
 		}
 		for u := range tasks + 1 {
-			from := at[[2]int64{int64(c.Key), int64(u)}]
-			if from == "" && g.out.Unplaced[c.Name] == "" {
+			owner := owners[[2]int64{int64(c.Key), int64(u)}]
+			if owner == "" && g.out.Unplaced[c.Name] == "" {
 				return fmt.Sprintf("unit %d of %s is nowhere", u, c.Name)
 			}
 			for i, m := range g.in.Members {
-				if from == "" || m.Leaving || (c.Eligible != nil && !c.Eligible[i]) || m.ID == from {
+				if owner == "" || m.Leaving || (c.Eligible != nil && !c.Eligible[i]) || m.ID == owner {
 					continue
 				}
 				o := origins[c.Origin]
-				if u > 0 && c.Origin != "" && o[m.ID] == 0 && len(o) >= c.Requests && o[from] > 1 {
+				if u > 0 && c.Origin != "" && o[m.ID] == 0 && len(o) >= c.Requests && o[owner] > 1 {
 					continue // P16
 				}
-				if load[from][min(u, 1)] > load[m.ID][min(u, 1)]+1 {
+				if load[owner][min(u, 1)] > load[m.ID][min(u, 1)]+1 {
 					return fmt.Sprintf("unit %d of %s could move from %s, which has %d, to %s, which has %d", u, c.Name,
-						from, load[from][min(u, 1)], m.ID, load[m.ID][min(u, 1)])
+						owner, load[owner][min(u, 1)], m.ID, load[m.ID][min(u, 1)])
 				}
 			}
 		}
@@ -300,8 +301,8 @@ func unbalanced(g *group) string {
 	return ""
 }
 
-// states is the number of simulated random states.
-const states = 30_000
+// randomStates is the number of simulated random states.
+const randomStates = 30_000
 
 // In random states members join, leave, vanish, return and release units slowly, and connectors are created, deleted
 // and changed. No round violates the barrier. When nothing changes any more the group soon comes to rest, balanced, and
@@ -311,11 +312,11 @@ func TestAssignorRandomStates(t *testing.T) {
 	for part := range 4 {
 		t.Run(fmt.Sprint(part), func(t *testing.T) {
 			t.Parallel()
-			for seed := part; seed < states/20; seed += 4 {
-				if fault := simulate(uint64(seed), nil); fault != "" {
+			for seed := part; seed < randomStates/20; seed += 4 {
+				if violation := simulate(uint64(seed), nil); violation != "" {
 					var steps []string
 					simulate(uint64(seed), &steps)
-					t.Fatalf("seed %d: %s\n%s", seed, fault, strings.Join(steps, "\n"))
+					t.Fatalf("seed %d: %s\n%s", seed, violation, strings.Join(steps, "\n"))
 				}
 			}
 		})
@@ -332,14 +333,14 @@ func simulate(seed uint64, steps *[]string) string {
 			*steps = append(*steps, fmt.Sprintf(format, args...))
 		}
 	}
-	names := 0
+	created := 0 // connectors
+	joined := 0  // members
 	offset := int64(0)
-	next := 0
 	origin := []string{"", "", "o1", "o2"}
 	requests := map[string]int{"o1": 1 + r.IntN(3), "o2": 2 + r.IntN(3)}
 	fits := map[string]func(id string) bool{"all": nil, "odd": func(id string) bool { return id[1]%2 == 1 }}
 	classOf := map[string]string{}
-	refit := func() {
+	updateEligible := func() {
 		for i := range g.in.Connectors {
 			c := &g.in.Connectors[i]
 			c.Eligible = nil
@@ -354,8 +355,8 @@ func simulate(seed uint64, steps *[]string) string {
 	change := func() {
 		switch k := r.IntN(12); {
 		case k < 3 && len(g.in.Members) < 5:
-			id := fmt.Sprintf("m%d", next)
-			next++
+			id := fmt.Sprintf("m%d", joined)
+			joined++
 			step("join %s", id)
 			g.join(id)
 		case k == 3 && len(g.in.Members) > 1:
@@ -392,8 +393,8 @@ func simulate(seed uint64, steps *[]string) string {
 			g.in.State = AssignorState{}
 		case len(g.in.Connectors) < 6:
 			offset++
-			names++
-			c := connector(fmt.Sprint("c", names), offset, r.IntN(5))
+			created++
+			c := connector(fmt.Sprint("c", created), offset, r.IntN(5))
 			if r.IntN(8) == 0 {
 				c.Version = 0
 			}
@@ -410,10 +411,10 @@ func simulate(seed uint64, steps *[]string) string {
 			step("create %+v %s", c, classOf[c.Name])
 			g.in.Connectors = append(g.in.Connectors, c)
 		}
-		refit()
+		updateEligible()
 	}
 	g.join("m0")
-	next = 1
+	joined = 1
 	plans := 0
 	for plans < 20 {
 		for range 1 + r.IntN(3) {
@@ -422,9 +423,9 @@ func simulate(seed uint64, steps *[]string) string {
 		for range r.IntN(3) {
 			g.plan()
 			plans++
-			step("plan %d: %v again %v next %v %v", g.round, g, g.out.RejoinAfterRevoke, g.waits(), g.out.Unplaced)
-			if fault := broken(g.in.Members, g.ever, g.out); fault != "" {
-				return fault
+			step("plan %d: %v again %v next %v %v", g.round, g, g.out.RejoinAfterRevoke, g.nextPlanIn(), g.out.Unplaced)
+			if violation := findViolation(g.in.Members, g.allVersions, g.out); violation != "" {
+				return violation
 			}
 			for _, id := range g.ids() {
 				if r.IntN(3) > 0 {
@@ -436,7 +437,7 @@ func simulate(seed uint64, steps *[]string) string {
 		g.in.Members = slices.DeleteFunc(g.in.Members, func(m Member) bool {
 			return m.Leaving && len(m.Owned) == 0 && len(g.in.Members) > 1
 		})
-		refit()
+		updateEligible()
 	}
 	// From here on nothing changes.
 	for i := range g.in.Members {
@@ -444,9 +445,9 @@ func simulate(seed uint64, steps *[]string) string {
 	}
 	for n := 0; ; n++ {
 		g.rebalance()
-		step("plan %d: %v again %v next %v", g.round, g, g.out.RejoinAfterRevoke, g.waits())
-		if fault := broken(g.in.Members, g.ever, g.out); fault != "" {
-			return fault
+		step("plan %d: %v again %v next %v", g.round, g, g.out.RejoinAfterRevoke, g.nextPlanIn())
+		if violation := findViolation(g.in.Members, g.allVersions, g.out); violation != "" {
+			return violation
 		}
 		if !g.out.RejoinAfterRevoke && g.out.Next.IsZero() {
 			break
@@ -458,18 +459,18 @@ func simulate(seed uint64, steps *[]string) string {
 			return "it does not come to rest"
 		}
 	}
-	if fault := unbalanced(g); fault != "" {
-		return fault
+	if violation := findImbalance(g); violation != "" {
+		return violation
 	}
-	before := g.out
+	lastPlan := g.out
 	r.Shuffle(len(g.in.Connectors), func(a, b int) { // the order changes nothing
 		g.in.Connectors[a], g.in.Connectors[b] = g.in.Connectors[b], g.in.Connectors[a]
 	})
-	again := Assign(g.in)
-	if !reflect.DeepEqual(before.Targets, again.Targets) || !reflect.DeepEqual(before.Origins, again.Origins) ||
-		again.RejoinAfterRevoke || !again.Next.IsZero() {
-		return fmt.Sprintf("the same state gives another plan: %v %v, then %v %v %v %v", before.Targets, before.Origins,
-			again.Targets, again.Origins, again.RejoinAfterRevoke, again.Next)
+	plan := Assign(g.in)
+	if !reflect.DeepEqual(lastPlan.Targets, plan.Targets) || !reflect.DeepEqual(lastPlan.Origins, plan.Origins) ||
+		plan.RejoinAfterRevoke || !plan.Next.IsZero() {
+		return fmt.Sprintf("the same state results in another plan: %v %v, then %v %v %v %v", lastPlan.Targets,
+			lastPlan.Origins, plan.Targets, plan.Origins, plan.RejoinAfterRevoke, plan.Next)
 	}
 	return ""
 }

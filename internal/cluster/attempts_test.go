@@ -13,10 +13,10 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/lockouts"
 )
 
-// noteSteps lets members request permits and report outcomes, and returns the responses. The step MEMBER/PERMIT:SECRET
-// requests a permit; with an outcome it reports. PERMIT ends in ! if a session has ended. -MEMBER leaves the group,
+// runSteps lets members request turns and report outcomes, and returns the responses. The step MEMBER/TURN:SECRET
+// requests a turn; with an outcome it reports. TURN ends in ! if a session has ended. -MEMBER leaves the group,
 // +DURATION passes.
-func noteSteps(t *testing.T, l *lockout, steps string) (answers []string) {
+func runSteps(t *testing.T, l *lockout, steps string) (answers []string) {
 	t.Helper()
 	now := time.UnixMilli(1_000_000_000)
 	members := map[string]bool{"a": true, "b": true, "c": true}
@@ -31,20 +31,20 @@ func noteSteps(t *testing.T, l *lockout, steps string) (answers []string) {
 			now = now.Add(d)
 			continue
 		}
-		who, rest, _ := strings.Cut(step, ":")
-		secret, what, hasOutcome := strings.Cut(rest, " ")
-		member, _, _ := strings.Cut(who, "/")
-		c := lockoutCall{Outcome: lockouts.Outcome(what), Secret: secret, Turn: who, Member: member,
-			SessionEnded: strings.HasSuffix(who, "!")}
-		before := encodedNote(t, l)
+		turn, text, _ := strings.Cut(step, ":")
+		secret, outcome, hasOutcome := strings.Cut(text, " ")
+		member, _, _ := strings.Cut(turn, "/")
+		c := lockoutCall{Outcome: lockouts.Outcome(outcome), Secret: secret, Turn: turn, Member: member,
+			SessionEnded: strings.HasSuffix(turn, "!")}
+		previous := encodeLockout(t, l)
 		if hasOutcome {
 			changed := l.recordOutcome(c, now)
 			answers = append(answers, map[bool]string{true: "heard", false: "-"}[changed])
-			assert.Equal(t, changed, before != encodedNote(t, l), step)
+			assert.Equal(t, changed, previous != encodeLockout(t, l), "change by", step)
 			continue
 		}
 		a, changed := l.requestTurn(c, now, members)
-		assert.Equal(t, changed, before != encodedNote(t, l), step)
+		assert.Equal(t, changed, previous != encodeLockout(t, l), "change by", step)
 		switch {
 		case a.Wait:
 			answers = append(answers, "wait")
@@ -57,16 +57,17 @@ func noteSteps(t *testing.T, l *lockout, steps string) (answers []string) {
 	return answers
 }
 
-func encodedNote(t *testing.T, l *lockout) string {
+func encodeLockout(t *testing.T, l *lockout) string {
 	t.Helper()
 	text, err := json.Marshal(l)
 	require.NoError(t, err)
 	return string(text)
 }
 
+// Turns are granted one after another, and outcomes decide about the next ones. [runSteps] describes the steps.
 func TestLockoutTransitions(t *testing.T) {
 	t.Parallel()
-	for what, c := range map[string]struct{ steps, want string }{
+	for name, c := range map[string]struct{ steps, want string }{
 		"one after another": {
 			"a/1:x; b/1:x; b/1:y; a/1:x; a/1:x refused; b/1:x; b/1:y",
 			"permit; wait; wait; permit; heard; refused; permit"},
@@ -128,7 +129,7 @@ func TestLockoutTransitions(t *testing.T) {
 			"a/1:x; a/1:x guessed",
 			"permit; -"},
 	} {
-		assert.Equal(t, c.want, strings.Join(noteSteps(t, &lockout{}, c.steps), "; "), what)
+		assert.Equal(t, c.want, strings.Join(runSteps(t, &lockout{}, c.steps), "; "), name)
 	}
 }
 
@@ -137,10 +138,10 @@ func TestRejectedSecretsAreBounded(t *testing.T) {
 	t.Parallel()
 	var l lockout
 	for i := range maxRejected + 3 {
-		noteSteps(t, &l, fmt.Sprintf("a/1:%d; a/1:%d refused", i, i))
+		runSteps(t, &l, fmt.Sprintf("a/1:%d; a/1:%d refused", i, i))
 	}
 	assert.Equal(t, maxRejected, len(l.Rejected))
-	assert.Equal(t, "permit; refused", strings.Join(noteSteps(t, &l, "a/1:2; a/1:3"), "; "))
+	assert.Equal(t, "permit; refused", strings.Join(runSteps(t, &l, "a/1:2; a/1:3"), "; "))
 }
 
 // Whatever workers do, and whichever of them vanish, one at a time sends a secret for the first time, and a wrong
@@ -180,7 +181,7 @@ func TestRandomLockouts(t *testing.T) {
 				c.Outcome = []lockouts.Outcome{lockouts.Accepted, lockouts.Inconclusive}[r.IntN(2)]
 				if l.recordOutcome(c, now) {
 					t.Fatalf("seed %d, step %d: expected no change without a permit, found %s", seed, step,
-						encodedNote(t, &l))
+						encodeLockout(t, &l))
 				}
 			default:
 				a, _ := l.requestTurn(c, now, members)
@@ -198,14 +199,13 @@ func TestRandomLockouts(t *testing.T) {
 			}
 			if sent > maxFailures {
 				t.Fatalf("seed %d, step %d: expected the secret to be sent %d times at most, found %d", seed, step,
-					maxFailures,
-					sent)
+					maxFailures, sent)
 			}
 		}
 	}
 }
 
-// Arbitrary bytes in notes and calls change nothing that they must not change.
+// Arbitrary bytes in annotations and calls change nothing that they must not change.
 func FuzzUserNote(f *testing.F) {
 	f.Add([]byte(`{"refused":[{"secret":"x","at":1}],"trial":{"secret":"y","permit":"p","member":"a","spent":1}}`),
 		[]byte(`{"what":"accepted","secret":"y","permit":"p","member":"a"}`))
@@ -216,23 +216,23 @@ func FuzzUserNote(f *testing.F) {
 		if json.Unmarshal(note, &l) != nil || json.Unmarshal(call, &c) != nil {
 			return
 		}
-		before := encodedNote(t, &l)
+		previous := encodeLockout(t, &l)
 		refused := l.indexOf(c.Secret) >= 0
 		changed := false
 		if c.Outcome == "" {
 			var a lockoutAnswer
 			a, changed = l.requestTurn(c, time.UnixMilli(5), map[string]bool{"a": true})
 			if refused && a.RejectedAt.IsZero() {
-				t.Errorf("%s, %s: expected no change, found %+v", before, call, a)
+				t.Errorf("%s, %s: expected no change, found %+v", previous, call, a)
 			}
 		} else {
 			changed = l.recordOutcome(c, time.UnixMilli(5))
 		}
-		if now := encodedNote(t, &l); !changed && now != before {
-			t.Errorf("%s, %s: expected no change, found %s", before, call, now)
+		if current := encodeLockout(t, &l); !changed && current != previous {
+			t.Errorf("%s, %s: expected no change, found %s", previous, call, current)
 		}
 		if refused && len(l.Rejected) <= maxRejected && l.indexOf(c.Secret) < 0 {
-			t.Errorf("%s, %s: expected the secret to stay rejected, found %s", before, call, encodedNote(t, &l))
+			t.Errorf("%s, %s: expected the secret to stay rejected, found %s", previous, call, encodeLockout(t, &l))
 		}
 	})
 }

@@ -29,39 +29,39 @@ func TestDrainEndsAfterReassignment(t *testing.T) {
 		w.options.Logger = slog.New(slog.DiscardHandler)
 		w.options.Log = &Log{term: t.Context()}
 		w.group.Store(&Group{client: client, ctx: t.Context(), cancel: func() {}})
-		joins := func(held ...ResourceSet) {
+		join := func(owned ...ResourceSet) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
-			w.lastJoined = held
+			w.lastJoined = owned
 		}
-		begins := func(generation int32, target ...ResourceSet) {
+		startGeneration := func(generation int32, target ...ResourceSet) {
 			b, err := Assignment{Target: target, LastMember: generation == 5}.Encode()
 			require.NoError(t, err)
 			w.onAssigned(generation, true, b)
 		}
 		c := ResourceSet{Connector: KeyOf("c"), Resources: ResourceIndexes{1}}
-		begins(1, c)
+		startGeneration(1, c)
 		drained := make(chan error, 1)
 		go func() { drained <- w.Drain(t.Context()) }()
 		time.Sleep(time.Second)
-		joins(c)
-		begins(2)
-		joins(c) // c still has it
+		join(c)
+		startGeneration(2)
+		join(c) // it still owns c
 		time.Sleep(time.Second)
-		begins(3)
+		startGeneration(3)
 		time.Sleep(time.Second)
 		assert.Equal(t, 0, len(drained), "the others wait")
-		joins()
+		join()
 		time.Sleep(time.Second)
 		assert.Equal(t, 0, len(drained), "they join")
-		begins(4)
+		startGeneration(4)
 		require.NoError(t, <-drained)
 
 		// A worker that leaves for good while it drains does not return, even if it is alone by then.
 		go func() { drained <- w.Drain(t.Context()) }()
 		time.Sleep(time.Second)
 		_ = w.Leave(t.Context())
-		begins(5)
+		startGeneration(5)
 		require.NoError(t, <-drained)
 	})
 }
@@ -69,8 +69,8 @@ func TestDrainEndsAfterReassignment(t *testing.T) {
 // Rebalances are measured from the time at which a member's metadata is sent, including retries.
 func TestRebalancesAreMeasured(t *testing.T) {
 	t.Parallel()
-	var none *Worker
-	r := none.Rebalances()
+	var worker *Worker // nil has seen no rebalance
+	r := worker.Rebalances()
 	if r.Completed != 0 || r.InProgress || r.Duration.Avg == r.Duration.Avg || r.SinceLast < 1e300 {
 		t.Errorf("expected no rebalance, found %+v", r)
 	}
@@ -110,13 +110,13 @@ func TestReturningStaticLeaderReportsNothing(t *testing.T) {
 		s, _ := status.Connector("c")
 		return s.State
 	}
-	says := func(want connect.State) {
+	awaitState := func(want connect.State) {
 		t.Helper()
 		require.Until(t, func() bool { return state() == want },
 			func() string { return fmt.Sprint(status.Connector("c")) })
 	}
 	status.Put(Status{Connector: "c", Task: -1, State: connect.Running, WorkerID: "a:1", Generation: 3})
-	says(connect.Running)
+	awaitState(connect.Running)
 	w.leader.generation = 3
 	w.leader.cleanStatuses()
 	require.NoError(t, status.Close(ctx)) // everything is written
@@ -126,21 +126,21 @@ func TestReturningStaticLeaderReportsNothing(t *testing.T) {
 	w.options.Status = status
 	w.leader.members = []Member{{ID: "m", Metadata: Metadata{URL: "http://b:1"}}}
 	w.leader.cleanStatuses()
-	says(connect.Unassigned)
+	awaitState(connect.Unassigned)
 
 	// The reason why a unit does not run is written for a unit that another worker had in a newer generation, and
 	// for a connector without a status. It is written again when it changes.
 	require.NoError(t, f.put(ctx, "d", "1"))
 	status.Put(Status{Connector: "c", Task: -1, State: connect.Running, WorkerID: "java:1", Generation: 195})
-	says(connect.Running)
-	for _, why := range []string{"no class", "no version"} {
-		w.leader.unplaced = map[string]string{"c": why, "d": why, "gone": why}
+	awaitState(connect.Running)
+	for _, reason := range []string{"no class", "no version"} {
+		w.leader.unplaced = map[string]string{"c": reason, "d": reason, "gone": reason}
 		w.leader.cleanStatuses()
 		require.Until(t, func() bool {
 			c, _ := status.Connector("c")
 			d, _ := status.Connector("d")
-			return c == Status{Connector: "c", Task: -1, State: connect.Unassigned, Trace: why, WorkerID: "java:1",
-				Generation: 195} && d.State == connect.Unassigned && d.Trace == why
+			return c == Status{Connector: "c", Task: -1, State: connect.Unassigned, Trace: reason, WorkerID: "java:1",
+				Generation: 195} && d.State == connect.Unassigned && d.Trace == reason
 		}, func() string { return fmt.Sprint(status.Connector("c")) })
 	}
 	// A record may be read back before the client reports that it was written.
@@ -154,16 +154,16 @@ func TestReturningStaticLeaderReportsNothing(t *testing.T) {
 	w.published["c"] = map[int]Status{-1: {Connector: "c", Task: -1, State: connect.Running, WorkerID: "b:1",
 		Generation: 5}}
 	w.republish()
-	says(connect.Running)
+	awaitState(connect.Running)
 
 	// A former leader that does not know the new one yet takes a newly joined worker for lost and writes that its
 	// connector is unassigned. The worker then writes its own status again.
 	unassigned := w.published["c"][-1]
 	unassigned.State = connect.Unassigned
 	status.PutSafe(unassigned)
-	says(connect.Unassigned)
+	awaitState(connect.Unassigned)
 	w.republish()
-	says(connect.Running)
+	awaitState(connect.Running)
 	assert.Equal(t, []string{"c", "d"}, status.Connectors())
 	require.NoError(t, status.Close(ctx))
 }

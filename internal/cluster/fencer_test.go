@@ -31,16 +31,15 @@ func TestProducersAreFencedOnce(t *testing.T) {
 	b := openFollower(t, cluster.ListenAddrs()...)
 	k := logOptionsOf(cluster.ListenAddrs(), nil).Kafka
 	require.NoError(t, a.Lead(ctx))
-	leads := func(context.Context) error { return nil }
-	fences := NewFencer(a.store, "g", leads)
-	tasks := func(n int) (version int64) {
+	isLeader := func(context.Context) error { return nil }
+	fencer := NewFencer(a.store, "g", isLeader)
+	putTasks := func(n int) (version int64) {
 		version, err := a.putTasks(ctx, "c", make([]map[string]string, n))
 		require.NoError(t, err)
 		return version
 	}
-	// fenced contains the transactional IDs fenced by one call, or by several concurrent calls.
 	var mu sync.Mutex
-	var ids []string
+	var ids []string // the transactional IDs that were fenced
 	kafkatest.RejectIf(cluster, kmsg.InitProducerID, kerr.UnknownServerError, func(r kmsg.Request) bool {
 		mu.Lock()
 		defer mu.Unlock()
@@ -49,59 +48,60 @@ func TestProducersAreFencedOnce(t *testing.T) {
 		}
 		return false
 	})
-	fenced := func(f *Fencer, version int64, now config.FencingCounts) []string {
+	// fence calls Fence several times at once, and returns the IDs that this has fenced.
+	fence := func(f *Fencer, version int64, counts config.FencingCounts) []string {
 		t.Helper()
 		mu.Lock()
 		ids = nil
 		mu.Unlock()
 		var calls sync.WaitGroup
 		for range 5 {
-			calls.Go(func() { assert.NoError(t, f.Fence(ctx, k, "c", version, now)) })
+			calls.Go(func() { assert.NoError(t, f.Fence(ctx, k, "c", version, counts)) })
 		}
 		calls.Wait()
 		mu.Lock()
 		defer mu.Unlock()
 		return ids
 	}
-	first := tasks(2)
-	now := config.FencingCounts{Tasks: 2, Producers: 2}
-	assert.Equal(t, []string{"g-c-0", "g-c-0-1", "g-c-1", "g-c-1-1"}, fenced(fences, first, now))
+	first := putTasks(2)
+	counts := config.FencingCounts{Tasks: 2, Producers: 2}
+	assert.Equal(t, []string{"g-c-0", "g-c-0-1", "g-c-1", "g-c-1-1"}, fence(fencer, first, counts))
 	zombie, err := kafka.OpenTransactions(ctx, k, "", []string{"g-c-1-1"}, nil)
 	require.NoError(t, err)
 	defer zombie.Close()
-	late := zombie.Output()
-	assert.Equal(t, nil, fenced(fences, first, now))
-	require.NoError(t, late.Write(ctx, &kgo.Record{Topic: "configs", Key: []byte("x")})) // the worker was not fenced
-	second := tasks(1)
-	now = config.FencingCounts{Tasks: 1, Producers: 1}
-	assert.Equal(t, []string{"g-c-0", "g-c-0-1", "g-c-1", "g-c-1-1"}, fenced(fences, second, now))
-	err = late.Write(ctx, &kgo.Record{Topic: "configs", Key: []byte("x")})
+	output := zombie.Output()
+	assert.Equal(t, nil, fence(fencer, first, counts))
+	require.NoError(t, output.Write(ctx, &kgo.Record{Topic: "configs", Key: []byte("x")})) // the worker was not fenced
+	second := putTasks(1)
+	counts = config.FencingCounts{Tasks: 1, Producers: 1}
+	assert.Equal(t, []string{"g-c-0", "g-c-0-1", "g-c-1", "g-c-1-1"}, fence(fencer, second, counts))
+	err = output.Write(ctx, &kgo.Record{Topic: "configs", Key: []byte("x")})
 	assert.Equal(t, "g-c-1-1", kafka.FencedTransactionalID(err))
-	found := a.store.Fencing("c")
-	assert.Equal(t, config.FencingCounts{Tasks: 1, Producers: 1, At: found.At}, found)
+	stored := a.store.Fencing("c")
+	assert.Equal(t, config.FencingCounts{Tasks: 1, Producers: 1, At: stored.At}, stored)
 	assert.Equal(t, `{"producer-count":1,"task-count":1}`, string(a.store.Annotations("culvert-fencing-")["c"]))
 	// Producers are always fenced before offsets are changed.
-	assert.Equal(t, 5, len(fenced(fences, 0, now)))
+	assert.Equal(t, 5, len(fence(fencer, 0, counts)))
 	// Another leader knows the fencing.
 	require.NoError(t, b.Lead(ctx))
-	assert.Equal(t, nil, fenced(NewFencer(b.store, "g", leads), second, now))
-	if err := fences.Fence(ctx, k, "c", 0, now); err == nil {
+	assert.Equal(t, nil, fence(NewFencer(b.store, "g", isLeader), second, counts))
+	if err := fencer.Fence(ctx, k, "c", 0, counts); err == nil {
 		t.Error("expected the former leader to be unable to record the fencing")
 	}
 	b.Resign()
-	if err := NewFencer(b.store, "g", leads).Fence(ctx, k, "d", 0, now); !errors.Is(err, ErrNotLeader) {
+	if err := NewFencer(b.store, "g", isLeader).Fence(ctx, k, "d", 0, counts); !errors.Is(err, ErrNotLeader) {
 		t.Errorf("expected an error because only a leader fences, found %v", err)
 	}
 	stale := NewFencer(b.store, "g", func(context.Context) error { return ErrNotLeader })
 	mu.Lock()
 	ids = nil
 	mu.Unlock()
-	if err := stale.Fence(ctx, k, "d", 0, now); !errors.Is(err, ErrNotLeader) || len(ids) > 0 {
+	if err := stale.Fence(ctx, k, "d", 0, counts); !errors.Is(err, ErrNotLeader) || len(ids) > 0 {
 		t.Errorf("expected a former leader to fence nothing, found %v and %v", ids, err)
 	}
-	ended, end := context.WithCancel(ctx)
-	end()
-	assert.Error(t, fences.Fence(ended, k, "c", 0, now), "canceled")
+	canceled, cancel := context.WithCancel(ctx)
+	cancel()
+	assert.Error(t, fencer.Fence(canceled, k, "c", 0, counts), "canceled")
 }
 
 // Fencing that takes too long may be retried. The error names the producer that it waited for.
@@ -113,7 +113,7 @@ func TestFencingTimeoutIsRetriable(t *testing.T) {
 		err := kafka.Fence(t.Context(), n.Config("a"), []string{"g-c-0", "g-c-1", "g-c-2"})
 		assert.Error(t, err, "g-c-1: expected the previous producer's transaction to end within 30s")
 		if f, ok := errors.AsType[*wit.Error](err); !ok || f.Kind != wit.ErrorTransient {
-			t.Errorf("expected what may pass, found %v", err)
+			t.Errorf("expected a transient error, found %v", err)
 		}
 	})
 }

@@ -73,8 +73,10 @@ func realBroker(t *testing.T, topic string) (*peer, kafka.Config) {
 func TestRealGroup(t *testing.T) {
 	t.Parallel()
 	b, c := realBroker(t, testTopic)
-	g := &realGroup{broker: b, config: c, began: time.Now()}
-	g.leader, g.follower, g.third = g.join(t, "a", "a"), g.join(t, "d", "d"), g.join(t, "e", "e")
+	g := &realGroup{broker: b, config: c, lapStart: time.Now()}
+	g.leader = g.join(t, "a", "a")
+	g.follower = g.join(t, "d", "d")
+	g.third = g.join(t, "e", "e")
 	g.agree(t, g.leader, g.follower, g.third)
 	g.lap(t, "three members")
 
@@ -98,7 +100,7 @@ type realGroup struct {
 	follower   *worker
 	third      *worker
 	generation int32
-	began      time.Time // of the current lap
+	lapStart   time.Time
 }
 
 // join starts a static member with the text in its metadata.
@@ -119,8 +121,8 @@ func (g *realGroup) agree(t *testing.T, members ...*worker) {
 
 // lap logs how long a step took.
 func (g *realGroup) lap(t *testing.T, step string) {
-	t.Logf("%s: %v", step, time.Since(g.began).Round(time.Millisecond))
-	g.began = time.Now()
+	t.Logf("%s: %v", step, time.Since(g.lapStart).Round(time.Millisecond))
+	g.lapStart = time.Now()
 }
 
 func checkDescription(t *testing.T, g *realGroup) {
@@ -148,14 +150,14 @@ func checkMembersForceGenerations(t *testing.T, g *realGroup) {
 func checkStaticMembersReturn(t *testing.T, g *realGroup) {
 	g.third.Close()
 	g.third = g.join(t, "e", "e with news")
-	assert.Equal(t, fmt.Sprintf("%d: for e by a", g.generation), g.third.all()[0], "the earlier assignment")
+	assert.Equal(t, fmt.Sprintf("%d: for e by a", g.generation), g.third.eventList()[0], "the earlier assignment")
 	g.lap(t, "a static member came back")
 	require.NoError(t, g.third.Confirm(kafkatest.Context(t)))
 	g.agree(t, g.leader, g.follower, g.third)
 	g.lap(t, "and the leader has its news")
 	g.leader.Close()
 	g.leader = g.join(t, "a", "a")
-	assert.Equal(t, fmt.Sprintf("%d: for a by a, leader", g.generation), g.leader.all()[0])
+	assert.Equal(t, fmt.Sprintf("%d: for a by a, leader", g.generation), g.leader.eventList()[0])
 	g.agree(t, g.leader, g.follower, g.third)
 	g.lap(t, "the leader came back")
 }
@@ -163,7 +165,7 @@ func checkStaticMembersReturn(t *testing.T, g *realGroup) {
 // checkMembersWaitForSlowMember checks that no member loses its membership while one takes 15 s for an assignment.
 func checkMembersWaitForSlowMember(t *testing.T, g *realGroup) {
 	members := []*worker{g.leader, g.follower, g.third}
-	g.third.set(func() { g.third.assignDelay = 15 * time.Second })
+	g.third.update(func() { g.third.assignDelay = 15 * time.Second })
 	g.leader.Rejoin("a generation that takes long")
 	hasNext := func() bool {
 		_, generation := g.third.Member()
@@ -172,14 +174,14 @@ func checkMembersWaitForSlowMember(t *testing.T, g *realGroup) {
 	require.Until(t, hasNext, func() string { return "expected one more" })
 	g.generation++
 	g.follower.Rejoin("a generation that waits for e")
-	for started := time.Now(); time.Since(started) < 12*time.Second; time.Sleep(100 * time.Millisecond) {
+	for waitStart := time.Now(); time.Since(waitStart) < 12*time.Second; time.Sleep(100 * time.Millisecond) {
 		for _, w := range members {
 			if !w.OwnsAssignment() {
-				t.Fatal("expected all to be members, found", texts(members))
+				t.Fatal("expected all to be members, found", describeEvents(members))
 			}
 		}
 	}
-	g.third.set(func() { g.third.assignDelay = 0 })
+	g.third.update(func() { g.third.assignDelay = 0 })
 	g.agree(t, members...)
 	assert.Equal(t, 0, g.leader.losses()+g.follower.losses()+g.third.losses())
 	g.lap(t, "members waited for a slow one")
@@ -187,7 +189,7 @@ func checkMembersWaitForSlowMember(t *testing.T, g *realGroup) {
 
 func checkMembersReturnAfterPause(t *testing.T, g *realGroup) {
 	g.broker.signal(t, syscall.SIGSTOP)
-	require.Until(t, func() bool { return g.leader.lost() && g.follower.lost() },
+	require.Until(t, func() bool { return g.leader.isLost() && g.follower.isLost() },
 		func() string { return "expected losses" })
 	g.lap(t, "the broker is paused, and the members are lost")
 	g.broker.signal(t, syscall.SIGCONT)
@@ -211,13 +213,13 @@ func checkInstanceIsFenced(t *testing.T, g *realGroup) {
 	successor := newWorker("f", g.config)
 	successor.o.InstanceID = "pod-d"
 	successor.join(t)
-	require.Until(t, g.follower.lost,
+	require.Until(t, g.follower.isLost,
 		func() string { return "expected the first of two with one instance to be informed" })
-	assert.Contains(t, g.follower.last(), "group.instance.id=pod-d", "FENCED_INSTANCE_ID")
+	assert.Contains(t, g.follower.lastEvent(), "group.instance.id=pod-d", "FENCED_INSTANCE_ID")
 
 	killed := newWorker("g", g.config).join(t)
 	g.agree(t, g.leader, successor, killed)
-	g.began = time.Now()
+	g.lapStart = time.Now()
 	killed.Close()
 	g.agree(t, g.leader, successor)
 	g.lap(t, "a member was killed, with a session of 10 s")
@@ -232,12 +234,12 @@ func TestRealGroupOfKafkaConnect(t *testing.T) {
 	theirs := runPeer(t, java, "start-connect.sh", e2etest.FreePort(t), t.TempDir(), "127.0.0.1:"+b.port)
 	a := newWorker("a", c)
 	a.o.Topic = "ours"
-	began := time.Now()
+	start := time.Now()
 	_, err := Join(t.Context(), a.o)
 	if !errors.Is(err, kerr.InconsistentGroupProtocol) {
 		t.Fatalf("expected a rejection, found %v", err)
 	}
-	t.Logf("rejected after %v: %v", time.Since(began).Round(time.Millisecond), err)
+	t.Logf("rejected after %v: %v", time.Since(start).Round(time.Millisecond), err)
 	assert.Contains(t, err.Error(), "group.id=workers", "Kafka Connect's")
 	admin := kadm.NewClient(kafkatest.Client(t, c.AdminOpts()...))
 	groups, err := admin.DescribeGroups(kafkatest.Context(t), testGroup)
@@ -251,11 +253,11 @@ func TestRealGroupOfKafkaConnect(t *testing.T) {
 	dir := t.TempDir()
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
 	defer cancel()
-	again := exec.CommandContext(ctx, "../../testdata/peers/kafka/start-connect.sh", e2etest.FreePort(t),
+	command := exec.CommandContext(ctx, "../../testdata/peers/kafka/start-connect.sh", e2etest.FreePort(t),
 		"127.0.0.1:"+b.port, dir)
-	again.Env = append(os.Environ(), java...)
-	again.Cancel = func() error { return again.Process.Signal(syscall.SIGTERM) }
-	if err := again.Run(); err == nil || ctx.Err() != nil {
+	command.Env = append(os.Environ(), java...)
+	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) }
+	if err := command.Run(); err == nil || ctx.Err() != nil {
 		t.Errorf("expected Kafka Connect's worker to exit with an error, found %v", err)
 	}
 	log, err := os.ReadFile(filepath.Join(dir, "worker.log"))

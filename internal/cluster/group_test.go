@@ -37,36 +37,36 @@ type worker struct {
 	*Group
 
 	mu sync.Mutex
-	// metadataText is its metadata, extended by the number of times it was requested.
-	metadataText string
-	asked        int
-	// refuses is the error that Place returns. placings contains the metadata of the members at each call.
-	refuses  error
-	placings [][]string
+	// metadataText is its metadata, metadataCalls counts how often it was requested.
+	metadataText  string
+	metadataCalls int
+	// assignErr is the result of assign. assignCalls contains the metadata of the members at each call.
+	assignErr   error
+	assignCalls [][]string
 	// assignDelay is the duration of Assigned.
 	assignDelay time.Duration
 	events      []string
 	lostAt      time.Time
 }
 
-// newWorker returns a worker that, as leader, assigns each member "for" and its metadata.
+// newWorker returns a worker that, as leader, assigns each member the text "for METADATA by NAME".
 func newWorker(name string, c kafka.Config) *worker {
 	w := &worker{name: name, metadataText: name}
-	w.o = GroupOptions{Kafka: c, Group: testGroup, Topic: testTopic, Metadata: w.metadata, Assign: w.place,
+	w.o = GroupOptions{Kafka: c, Group: testGroup, Topic: testTopic, Metadata: w.metadata, Assign: w.assign,
 		Assigned: func(generation int32, leader bool, assignment []byte) {
-			as := ""
+			role := ""
 			if leader {
-				as = ", leader"
+				role = ", leader"
 			}
 			w.mu.Lock()
-			dwells := w.assignDelay
+			delay := w.assignDelay
 			w.mu.Unlock()
-			time.Sleep(dwells)
-			w.hears(fmt.Sprintf("%d: %s%s", generation, assignment, as))
+			time.Sleep(delay)
+			w.record(fmt.Sprintf("%d: %s%s", generation, assignment, role))
 		},
 		Lost: func(err error) {
-			w.set(func() { w.lostAt = time.Now() })
-			w.hears("lost: " + err.Error())
+			w.update(func() { w.lostAt = time.Now() })
+			w.record("lost: " + err.Error())
 		},
 	}
 	return w
@@ -75,68 +75,68 @@ func newWorker(name string, c kafka.Config) *worker {
 func (w *worker) metadata() []byte {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.asked++
+	w.metadataCalls++
 	return []byte(w.metadataText)
 }
 
-func (w *worker) place(_ string, members []JoinedMember) (map[string][]byte, error) {
+func (w *worker) assign(_ string, members []JoinedMember) (map[string][]byte, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	placed := map[string][]byte{}
-	seen := []string{}
+	assignments := map[string][]byte{}
+	metadata := []string{}
 	for _, m := range members {
-		placed[m.ID] = []byte("for " + string(m.Metadata) + " by " + w.name)
-		seen = append(seen, string(m.Metadata))
+		assignments[m.ID] = []byte("for " + string(m.Metadata) + " by " + w.name)
+		metadata = append(metadata, string(m.Metadata))
 	}
-	slices.Sort(seen)
-	w.placings = append(w.placings, seen)
-	return placed, w.refuses
+	slices.Sort(metadata)
+	w.assignCalls = append(w.assignCalls, metadata)
+	return assignments, w.assignErr
 }
 
-// placing returns the members that it has seen last, as leader.
-func (w *worker) placing() []string {
+// lastMembers returns the metadata of the members at its last call as leader, nil if it never led.
+func (w *worker) lastMembers() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.placings) == 0 {
+	if len(w.assignCalls) == 0 {
 		return nil
 	}
-	return w.placings[len(w.placings)-1]
+	return w.assignCalls[len(w.assignCalls)-1]
 }
 
-func (w *worker) hears(what string) {
+func (w *worker) record(event string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.events = append(w.events, what)
+	w.events = append(w.events, event)
 }
 
-func (w *worker) set(change func()) {
+func (w *worker) update(change func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	change()
 }
 
-// all returns the events so far.
-func (w *worker) all() []string {
+// eventList returns the events so far.
+func (w *worker) eventList() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.events)
 }
 
-// last returns the last event.
-func (w *worker) last() string {
-	all := w.all()
-	if len(all) == 0 {
+// lastEvent returns the last event, "" if there was none.
+func (w *worker) lastEvent() string {
+	events := w.eventList()
+	if len(events) == 0 {
 		return ""
 	}
-	return all[len(all)-1]
+	return events[len(events)-1]
 }
 
-func (w *worker) lost() bool { return strings.HasPrefix(w.last(), "lost: ") }
+func (w *worker) isLost() bool { return strings.HasPrefix(w.lastEvent(), "lost: ") }
 
 // losses returns how often its membership was lost.
 func (w *worker) losses() (n int) {
-	for _, what := range w.all() {
-		if strings.HasPrefix(what, "lost: ") {
+	for _, event := range w.eventList() {
+		if strings.HasPrefix(event, "lost: ") {
 			n++
 		}
 	}
@@ -159,37 +159,38 @@ func (w *worker) join(t *testing.T) *worker {
 // leader has seen their current metadata.
 func agree(t *testing.T, after int32, workers ...*worker) (generation int32) {
 	t.Helper()
-	var all []string
+	var metadata []string
 	for _, w := range workers {
-		all = append(all, w.metadataText)
+		metadata = append(metadata, w.metadataText)
 	}
-	slices.Sort(all)
-	is := func() bool {
+	slices.Sort(metadata)
+	hasAgreed := func() bool {
 		generations := map[int32]bool{}
 		leaders := 0
-		led := map[string]bool{}
+		leaderNames := map[string]bool{}
 		for _, w := range workers {
-			at, rest, _ := strings.Cut(w.last(), ": ")
-			assignment, ok := strings.CutSuffix(rest, ", leader")
-			assignment, leader, _ := strings.Cut(assignment, " by ")
-			if n, err := fmt.Sscan(at, &generation); n != 1 || err != nil || assignment != "for "+w.metadataText {
+			number, text, _ := strings.Cut(w.lastEvent(), ": ")
+			text, isLeader := strings.CutSuffix(text, ", leader")
+			assignment, leader, _ := strings.Cut(text, " by ")
+			if n, err := fmt.Sscan(number, &generation); n != 1 || err != nil || assignment != "for "+w.metadataText {
 				return false
 			}
 			generations[generation] = true
-			led[leader] = true
-			if ok && slices.Equal(all, w.placing()) {
+			leaderNames[leader] = true
+			if isLeader && slices.Equal(metadata, w.lastMembers()) {
 				leaders++
 			}
 		}
-		return len(generations) == 1 && generation > after && leaders == 1 && len(led) == 1
+		return len(generations) == 1 && generation > after && leaders == 1 && len(leaderNames) == 1
 	}
-	require.Until(t, is, func() string { return "expected one generation, found" + texts(workers) })
+	require.Until(t, hasAgreed, func() string { return "expected one generation, found" + describeEvents(workers) })
 	return generation
 }
 
-func texts(workers []*worker) (text string) {
+// describeEvents returns the events of each worker in a line.
+func describeEvents(workers []*worker) (text string) {
 	for _, w := range workers {
-		text += fmt.Sprintf("\n%s: %q", w.name, w.all())
+		text += fmt.Sprintf("\n%s: %q", w.name, w.eventList())
 	}
 	return text
 }
@@ -220,51 +221,55 @@ func threeMembers(t *testing.T, n *clustertest.Network) (a, b, c *worker) {
 func TestGroupLifecycle(t *testing.T) {
 	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
 		a := newWorker("a", n.Config("a")).join(t)
-		assert.Equal(t, []string{"1: for a by a, leader"}, a.all())
+		assert.Equal(t, []string{"1: for a by a, leader"}, a.eventList())
 		assert.Equal(t, true, a.OwnsAssignment())
 		b := newWorker("b", n.Config("b")).join(t)
 		c := newWorker("c", n.Config("c")).join(t)
 		d := newWorker("d", n.Config("d")).join(t)
-		all := []*worker{a, b, c, d}
-		at := agree(t, 0, all...)
+		workers := []*worker{a, b, c, d}
+		generation := agree(t, 0, workers...)
 		ids := map[string]bool{}
-		for _, w := range all {
-			id, of := w.Member()
+		for _, w := range workers {
+			id, ofMember := w.Member()
 			ids[id] = true
-			assert.Equal(t, at, of)
+			assert.Equal(t, generation, ofMember, "generation")
 			assert.NoError(t, w.Confirm(t.Context()))
 		}
 		assert.Equal(t, 4, len(ids))
 		time.Sleep(time.Hour)
-		assert.Equal(t, at, agree(t, 0, all...), "after an hour in which nothing happens")
-		for _, w := range all {
+		assert.Equal(t, generation, agree(t, 0, workers...), "after an hour in which nothing happens")
+		for _, w := range workers {
 			for range 5 {
 				w.Rejoin("a test")
 			}
 			time.Sleep(30 * time.Second)
-			now := agree(t, at, all...)
-			if now > at+2 {
-				t.Errorf("%s: expected one generation or two for calls at once, found %d", w.name, now-at)
+			next := agree(t, generation, workers...)
+			if next > generation+2 {
+				t.Errorf("%s: expected one generation or two for calls at once, found %d", w.name, next-generation)
 			}
-			at = now
+			generation = next
 		}
-		b.set(func() { b.metadataText = "b again" })
+		b.update(func() { b.metadataText = "b again" })
 		b.Rejoin("news")
-		at = agree(t, at, all...)
+		generation = agree(t, generation, workers...)
 		for _, c := range []struct {
-			ends  func()
-			left  []*worker
-			least time.Duration
-			most  time.Duration
+			leave     func()
+			remaining []*worker
+			minTime   time.Duration // until the others notice it
+			maxTime   time.Duration
 		}{
-			{func() { require.NoError(t, a.Leave(t.Context(), false)) }, []*worker{b, c, d}, 0, 4 * time.Second},
-			{b.Close, []*worker{c, d}, 6 * time.Second, 14 * time.Second},
+			{
+				leave:     func() { require.NoError(t, a.Leave(t.Context(), false)) },
+				remaining: []*worker{b, c, d},
+				maxTime:   4 * time.Second,
+			},
+			{leave: b.Close, remaining: []*worker{c, d}, minTime: 6 * time.Second, maxTime: 14 * time.Second},
 		} {
-			began := time.Now()
-			c.ends()
-			at = agree(t, at, c.left...)
-			if elapsed := time.Since(began); elapsed < c.least || elapsed > c.most {
-				t.Errorf("expected the others to notice after %v to %v, found %v", c.least, c.most, elapsed)
+			start := time.Now()
+			c.leave()
+			generation = agree(t, generation, c.remaining...)
+			if elapsed := time.Since(start); elapsed < c.minTime || elapsed > c.maxTime {
+				t.Errorf("expected the others to notice after %v to %v, found %v", c.minTime, c.maxTime, elapsed)
 			}
 		}
 		assert.Equal(t, false, a.OwnsAssignment())
@@ -272,20 +277,20 @@ func TestGroupLifecycle(t *testing.T) {
 	})
 }
 
-// Hurry does nothing if the member has called Rejoin in that generation.
+// RejoinNow does nothing if the member has called Rejoin in that generation.
 func TestGroupRejoinNowAfterRejoin(t *testing.T) {
 	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
 		a, b, c := threeMembers(t, n)
-		at := agree(t, 0, a, b, c)
-		before := b.rejoins.count.Load()
+		generation := agree(t, 0, a, b, c)
+		countBefore := b.rejoins.count.Load()
 		b.Rejoin("news")
-		b.RejoinNow(at)
-		assert.Equal(t, before+1, b.rejoins.count.Load(), "calls, with Hurry in the same generation")
-		a.RejoinNow(at)
-		at = agree(t, at, a, b, c)
-		b.RejoinNow(at)
-		assert.Equal(t, before+2, b.rejoins.count.Load(), "calls, with Hurry in the next generation")
-		agree(t, at, a, b, c)
+		b.RejoinNow(generation)
+		assert.Equal(t, countBefore+1, b.rejoins.count.Load(), "calls, with RejoinNow in the same generation")
+		a.RejoinNow(generation)
+		generation = agree(t, generation, a, b, c)
+		b.RejoinNow(generation)
+		assert.Equal(t, countBefore+2, b.rejoins.count.Load(), "calls, with RejoinNow in the next generation")
+		agree(t, generation, a, b, c)
 	})
 }
 
@@ -293,19 +298,19 @@ func TestGroupRejoinNowAfterRejoin(t *testing.T) {
 func TestGroupRejoinsDuringAJoin(t *testing.T) {
 	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
 		a, b, c := threeMembers(t, n)
-		n.Hold("c", true, false) // no member is assigned anything until c has joined
-		b.set(func() { b.asked = 0 })
+		n.Hold("c", clustertest.Directions{ToBroker: true}) // no member is assigned anything until c has joined
+		b.update(func() { b.metadataCalls = 0 })
 		b.Rejoin("the first news")
 		require.Until(t, func() bool {
 			b.mu.Lock()
 			defer b.mu.Unlock()
-			return b.asked > 0
+			return b.metadataCalls > 0
 		}, func() string { return "expected b to join" })
 		time.Sleep(time.Second)
-		b.set(func() { b.metadataText = "b again" })
+		b.update(func() { b.metadataText = "b again" })
 		b.Rejoin("the second news")
 		time.Sleep(time.Second)
-		n.Hold("c", false, false)
+		n.Hold("c", clustertest.Directions{})
 		agree(t, 0, a, b, c)
 		assert.Equal(t, 0, a.losses()+b.losses()+c.losses())
 	})
@@ -323,29 +328,29 @@ func TestGroupStaticMember(t *testing.T) {
 		a := static("a")
 		b := static("b")
 		c := static("c")
-		at := agree(t, 0, a, b, c)
+		generation := agree(t, 0, a, b, c)
 		c.Close()
 		time.Sleep(5 * time.Second)
 		c = static("c")
-		assert.Equal(t, fmt.Sprintf("%d: for c by a", at), c.all()[0])
+		assert.Equal(t, fmt.Sprintf("%d: for c by a", generation), c.eventList()[0])
 		time.Sleep(time.Minute)
-		assert.Equal(t, at+1, agree(t, at, a, b, c))
+		assert.Equal(t, generation+1, agree(t, generation, a, b, c))
 
 		a.Close() // the leader
 		time.Sleep(5 * time.Second)
 		a = static("a")
-		assert.Equal(t, fmt.Sprintf("%d: for a by a, leader", at+1), a.all()[0],
-			"it is told to leave assignments alone")
-		assert.Equal(t, at+2, agree(t, at+1, a, b, c), "and sees the others nevertheless")
+		assert.Equal(t, fmt.Sprintf("%d: for a by a, leader", generation+1), a.eventList()[0],
+			"the leader keeps the assignments")
+		assert.Equal(t, generation+2, agree(t, generation+1, a, b, c), "the generation with the metadata of all")
 
-		began := time.Now()
+		start := time.Now()
 		require.NoError(t, b.Leave(t.Context(), false))
 		time.Sleep(5 * time.Second)
 		b = static("b")
-		assert.Equal(t, at+3, agree(t, at+2, a, b, c), "after a goodbye that is not forever")
+		assert.Equal(t, generation+3, agree(t, generation+2, a, b, c), "after it has left for a while")
 		require.NoError(t, b.Leave(t.Context(), true))
-		assert.Equal(t, at+4, agree(t, at+3, a, c))
-		if elapsed := time.Since(began); elapsed > 5*time.Second+4*time.Second {
+		assert.Equal(t, generation+4, agree(t, generation+3, a, c))
+		if elapsed := time.Since(start); elapsed > 5*time.Second+4*time.Second {
 			t.Errorf("expected the others to notice with their next heartbeat, found %v", elapsed)
 		}
 		assert.Equal(t, 0, a.losses()+b.losses()+c.losses())
@@ -361,8 +366,8 @@ func TestGroupDuplicateInstanceID(t *testing.T) {
 		b.o.InstanceID = "pod"
 		a.join(t)
 		b.join(t)
-		require.Until(t, a.lost, func() string { return "expected a loss, found" + texts([]*worker{a}) })
-		assert.Contains(t, a.last(), "group.id=workers", "group.instance.id=pod", "its own", "FENCED_INSTANCE_ID")
+		require.Until(t, a.isLost, func() string { return "expected a loss, found" + describeEvents([]*worker{a}) })
+		assert.Contains(t, a.lastEvent(), "group.id=workers", "group.instance.id=pod", "its own", "FENCED_INSTANCE_ID")
 		assert.Error(t, a.Confirm(t.Context()), "FENCED_INSTANCE_ID")
 		time.Sleep(time.Minute)
 		assert.Equal(t, 1, a.losses())
@@ -377,36 +382,36 @@ func TestGroupDuplicateInstanceID(t *testing.T) {
 func TestGroupCoordinatorUnreachable(t *testing.T) {
 	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
 		a, b, c := threeMembers(t, n)
-		all := []*worker{a, b, c}
-		for _, w := range all {
-			n.Hold(w.name, false, true)
+		workers := []*worker{a, b, c}
+		for _, w := range workers {
+			n.Hold(w.name, clustertest.Directions{ToWorker: true})
 		}
 		time.Sleep(5 * time.Second)
-		for _, w := range all {
-			n.Hold(w.name, false, false)
+		for _, w := range workers {
+			n.Hold(w.name, clustertest.Directions{})
 		}
 		time.Sleep(time.Minute)
 		assert.Equal(t, 0, a.losses()+b.losses()+c.losses(), "after five seconds")
-		at := agree(t, 0, a, b, c)
-		began := time.Now()
-		for _, w := range all {
-			n.Cut(w.name, true)
+		generation := agree(t, 0, a, b, c)
+		start := time.Now()
+		for _, w := range workers {
+			n.Cut(w.name)
 		}
-		require.Until(t, func() bool { return a.lost() && b.lost() && c.lost() },
-			func() string { return "expected losses, found" + texts(all) })
-		if elapsed := time.Since(began); elapsed < 6*time.Second || elapsed > 11*time.Second {
+		require.Until(t, func() bool { return a.isLost() && b.isLost() && c.isLost() },
+			func() string { return "expected losses, found" + describeEvents(workers) })
+		if elapsed := time.Since(start); elapsed < 6*time.Second || elapsed > 11*time.Second {
 			t.Errorf("expected losses after a session, found %v", elapsed)
 		}
-		for _, w := range all {
+		for _, w := range workers {
 			assert.Equal(t, false, w.OwnsAssignment())
-			assert.Contains(t, w.last(), "group.id=workers")
+			assert.Contains(t, w.lastEvent(), "group.id=workers")
 		}
 		time.Sleep(time.Minute)
 		assert.Equal(t, 3, a.losses()+b.losses()+c.losses(), "each once")
-		for _, w := range all {
-			n.Cut(w.name, false)
+		for _, w := range workers {
+			n.Mend(w.name)
 		}
-		agree(t, at, a, b, c)
+		agree(t, generation, a, b, c)
 	})
 }
 
@@ -420,7 +425,7 @@ func TestGroupCoordinatorKeepsMembers(t *testing.T) {
 			kafkatest.RejectIf(n.Cluster, kind, kerr.CoordinatorLoadInProgress,
 				func(kmsg.Request) bool { return away.Load() })
 		}
-		require.Until(t, a.lost, func() string { return "expected a loss" })
+		require.Until(t, a.isLost, func() string { return "expected a loss" })
 		away.Store(false)
 		agree(t, 0, a)
 		assert.Equal(t, 1, a.losses())
@@ -431,20 +436,19 @@ func TestGroupCoordinatorKeepsMembers(t *testing.T) {
 func TestGroupWaitsForASlowMember(t *testing.T) {
 	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
 		a, b, c := threeMembers(t, n)
-		c.set(func() { c.assignDelay = 40 * time.Second })
+		c.update(func() { c.assignDelay = 40 * time.Second })
 		a.Rejoin("c has a generation to dwell on")
 		time.Sleep(5 * time.Second)
 		a.Rejoin("c does not join this one for long")
-		waits := time.Now()
-		for time.Since(waits) < 30*time.Second {
+		for start := time.Now(); time.Since(start) < 30*time.Second; {
 			time.Sleep(time.Second)
 			for _, w := range []*worker{a, b, c} {
 				if !w.OwnsAssignment() {
-					t.Fatalf("expected %s to be a member, found%s", w.name, texts([]*worker{w}))
+					t.Fatalf("expected %s to be a member, found%s", w.name, describeEvents([]*worker{w}))
 				}
 			}
 		}
-		c.set(func() { c.assignDelay = 0 })
+		c.update(func() { c.assignDelay = 0 })
 		agree(t, 0, a, b, c)
 		assert.Equal(t, 0, a.losses()+b.losses()+c.losses())
 	})
@@ -454,14 +458,14 @@ func TestGroupWaitsForASlowMember(t *testing.T) {
 func TestGroupRetriesFailedPlacement(t *testing.T) {
 	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
 		a, b, c := threeMembers(t, n)
-		a.set(func() { a.refuses = errors.New("the metadata of b is damaged at byte 7") })
+		a.update(func() { a.assignErr = errors.New("the metadata of b is damaged at byte 7") })
 		a.Rejoin("it has to place")
-		require.Until(t, a.lost, func() string { return "expected a loss" })
-		assert.Contains(t, a.last(), "group.id=workers", "the metadata of b is damaged at byte 7")
+		require.Until(t, a.isLost, func() string { return "expected a loss" })
+		assert.Contains(t, a.lastEvent(), "group.id=workers", "the metadata of b is damaged at byte 7")
 		time.Sleep(30 * time.Second)
 		assert.Equal(t, 0, b.losses()+c.losses())
 		assert.Equal(t, 1, a.losses())
-		a.set(func() { a.refuses = nil })
+		a.update(func() { a.assignErr = nil })
 		agree(t, 0, a, b, c)
 
 		a.o.Assign = nil
@@ -480,19 +484,19 @@ func TestGroupRetriesFailedPlacement(t *testing.T) {
 
 // The leader judges members whose metadata lacks what our members send.
 func TestGroupForeignMetadata(t *testing.T) {
-	for _, short := range []string{"", "x", "1234"} {
-		t.Run(short, func(t *testing.T) {
+	for _, metadata := range []string{"", "x", "1234"} {
+		t.Run(metadata, func(t *testing.T) {
 			inNetwork(t, func(t *testing.T, n *clustertest.Network) {
 				a := newWorker("a", n.Config("a")).join(t)
 				c := n.Config("b")
 				foreign := kafkatest.Client(t, c.AdminOpts(kgo.ConsumerGroup(testGroup), kgo.ConsumeTopics(testTopic),
-					kgo.GroupProtocol(connectType), kgo.Balancers(foreignBalancer{culvertProtocol, short}))...)
-				require.Until(t, func() bool { return len(a.all()) > 1 },
+					kgo.GroupProtocol(connectType), kgo.Balancers(foreignBalancer{culvertProtocol, metadata}))...)
+				require.Until(t, func() bool { return len(a.eventList()) > 1 },
 					func() string { return "expected a generation" })
-				assert.Equal(t, []string{"", "a"}, a.placing())
-				_, at := a.Member()
+				assert.Equal(t, []string{"", "a"}, a.lastMembers())
+				_, generation := a.Member()
 				foreign.Close()
-				agree(t, at, a)
+				agree(t, generation, a)
 			})
 		})
 	}
@@ -523,13 +527,14 @@ func (r refusals) OnGroupManageError(err error) {
 	}
 }
 
-// Our workers and those of Kafka Connect or of other programs refuse to share a group. The error states what to do.
+// Workers of Culvert and those of Kafka Connect or of other programs cannot share a group. The error states what to do.
 func TestGroupRejectsForeignMembers(t *testing.T) {
-	t.Run("Kafka Connect's", func(t *testing.T) { groupOfOthers(t, "connect", "sessioned") })
-	t.Run("a type of their own", func(t *testing.T) { groupOfOthers(t, "x", culvertProtocol) })
+	t.Run("Kafka Connect's", func(t *testing.T) { checkForeignGroup(t, "connect", "sessioned") })
+	t.Run("a type of their own", func(t *testing.T) { checkForeignGroup(t, "x", culvertProtocol) })
 }
 
-func groupOfOthers(t *testing.T, kind, protocol string) {
+// checkForeignGroup checks that workers and members of another type or protocol reject each other.
+func checkForeignGroup(t *testing.T, kind, protocol string) {
 	t.Helper()
 	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
 		refused := make(refusals, 1)
@@ -537,13 +542,13 @@ func groupOfOthers(t *testing.T, kind, protocol string) {
 		opts := c.AdminOpts(kgo.ConsumerGroup(testGroup), kgo.ConsumeTopics(testTopic), kgo.WithHooks(refused),
 			kgo.GroupProtocol(kind), kgo.Balancers(foreignBalancer{protocol, "metadata"}))
 		first := kafkatest.Client(t, opts...)
-		require.Until(t, func() bool { _, at := first.GroupMetadata(); return at > 0 },
+		require.Until(t, func() bool { _, generation := first.GroupMetadata(); return generation > 0 },
 			func() string { return "expected the others to have a group" })
 		a := newWorker("a", n.Config("a"))
-		began := time.Now()
+		start := time.Now()
 		_, err := Join(t.Context(), a.o)
-		if err == nil || time.Since(began) > time.Second {
-			t.Fatalf("expected an immediate rejection, found %v after %v", err, time.Since(began))
+		if err == nil || time.Since(start) > time.Second {
+			t.Fatalf("expected an immediate rejection, found %v after %v", err, time.Since(start))
 		}
 		assert.Contains(t, err.Error(), "group.id=workers", "Kafka Connect's", "its own group.id",
 			"INCONSISTENT_GROUP_PROTOCOL")
@@ -557,12 +562,12 @@ func groupOfOthers(t *testing.T, kind, protocol string) {
 		}
 		second.Close()
 
-		n.Cut("a", true) // others take over the group while the member is cut off
-		require.Until(t, a.lost, func() string { return "expected a loss" })
+		n.Cut("a") // others take over the group while the member is cut off
+		require.Until(t, a.isLost, func() string { return "expected a loss" })
 		time.Sleep(20 * time.Second)
 		kafkatest.Client(t, opts...)
 		time.Sleep(time.Second)
-		n.Cut("a", false)
+		n.Mend("a")
 		time.Sleep(time.Minute)
 		assert.Equal(t, 1, a.losses())
 	})
@@ -577,12 +582,12 @@ func TestGroupJoinReturnsReason(t *testing.T) {
 		_, err := Join(t.Context(), newWorker("a", n.Config("a")).o)
 		assert.Error(t, err, "expected the right READ on the resource Group workers")
 		denied = false
-		for name, spoil := range map[string]func(w *worker){
+		for name, breakJoin := range map[string]func(w *worker){
 			"no such topic": func(w *worker) { w.o.Topic = "missing" },
-			"no broker":     func(w *worker) { n.Cut("a", true) },
+			"no broker":     func(w *worker) { n.Cut("a") },
 		} {
 			w := newWorker("a", n.Config("a"))
-			spoil(w)
+			breakJoin(w)
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			_, err = Join(ctx, w.o)
 			cancel()
@@ -590,27 +595,27 @@ func TestGroupJoinReturnsReason(t *testing.T) {
 			if !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("%s: expected the error of the context, found %v", name, err)
 			}
-			n.Cut("a", false)
+			n.Mend("a")
 		}
 	})
 }
 
-// A member that the coordinator removes while it joins becomes a new one silently: its units were lost.
+// A member that the coordinator removes while it joins becomes a new one without an error: its units were lost.
 func TestGroupMemberRemovedWhileJoining(t *testing.T) {
 	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
 		a, b, c := threeMembers(t, n)
 		id, _ := b.Member()
-		asked := 0
+		requests := 0
 		kafkatest.RejectIf(n.Cluster, kmsg.JoinGroup, kerr.UnknownMemberID, func(r kmsg.Request) bool {
 			if r.(*kmsg.JoinGroupRequest).MemberID == id {
-				asked++
-				return asked == 1
+				requests++
+				return requests == 1
 			}
 			return false
 		})
 		b.Rejoin("a test")
 		require.Until(t, func() bool { return b.losses() == 1 }, func() string { return "expected a loss" })
-		assert.Contains(t, b.last(), id)
+		assert.Contains(t, b.lastEvent(), id)
 		time.Sleep(time.Minute) // the group waits for the former member
 		agree(t, 0, a, b, c)
 		assert.Equal(t, 0, a.losses()+c.losses())
@@ -623,27 +628,27 @@ func TestGroupJoinHangs(t *testing.T) {
 	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
 		a, b, c := threeMembers(t, n)
 		id, _ := b.Member()
-		hangs := make(chan struct{})
+		resume := make(chan struct{})
 		n.Cluster.ControlKey(int16(kmsg.JoinGroup), func(r kmsg.Request) (kmsg.Response, error, bool) {
 			n.Cluster.KeepControl()
 			if r.(*kmsg.JoinGroupRequest).MemberID == id {
-				n.Cluster.SleepControl(func() { <-hangs })
+				n.Cluster.SleepControl(func() { <-resume })
 			}
 			return nil, nil, false
 		})
-		asker := rounds{n: n, members: map[string]*worker{"a": a, "b": b, "c": c}}
-		began := time.Now()
+		r := rounds{n: n, members: map[string]*worker{"a": a, "b": b, "c": c}}
+		start := time.Now()
 		a.Rejoin("news")
-		for time.Since(began) < 2*time.Minute {
+		for time.Since(start) < 2*time.Minute {
 			time.Sleep(100 * time.Millisecond)
-			asker.check(t)
+			r.check(t)
 		}
-		if elapsed := b.lostAt.Sub(began); elapsed < 55*time.Second || elapsed > 64*time.Second {
+		if elapsed := b.lostAt.Sub(start); elapsed < 55*time.Second || elapsed > 64*time.Second {
 			t.Errorf("expected a loss after the minute that the coordinator waits, found %v", elapsed)
 		}
 		agree(t, 0, a, c)
 		assert.Equal(t, 0, a.losses()+c.losses())
-		close(hangs)
+		close(resume)
 		agree(t, 0, a, b, c)
 		assert.Equal(t, 1, b.losses())
 	})
@@ -654,10 +659,10 @@ func TestGroupConfirmInTime(t *testing.T) {
 	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
 		a := newWorker("a", n.Config("a")).join(t)
 		time.Sleep(time.Minute) // unused connections are closed in this time
-		n.Cut("a", true)
-		n.Hold("a", true, true)
-		n.Cut("a", false)
-		began := time.Now()
+		n.Cut("a")
+		n.Hold("a", clustertest.BothWays)
+		n.Mend("a")
+		start := time.Now()
 		for range 3 {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			if err := a.Confirm(ctx); !errors.Is(err, context.DeadlineExceeded) {
@@ -665,13 +670,13 @@ func TestGroupConfirmInTime(t *testing.T) {
 			}
 			cancel()
 		}
-		assert.Equal(t, 3*time.Second, time.Since(began))
+		assert.Equal(t, 3*time.Second, time.Since(start))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if err := a.Leave(ctx, true); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("expected the error of the context, found %v", err)
 		}
-		assert.Equal(t, 4*time.Second, time.Since(began))
+		assert.Equal(t, 4*time.Second, time.Since(start))
 	})
 }
 
@@ -680,36 +685,36 @@ func TestGroupConfirm(t *testing.T) {
 	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
 		a := newWorker("a", n.Config("a")).join(t)
 		time.Sleep(10 * time.Second)
-		var answer *kerr.Error
+		var responseErr *kerr.Error
 		var mu sync.Mutex
-		asked := 0
+		requests := 0
 		n.Cluster.ControlKey(int16(kmsg.Heartbeat), func(r kmsg.Request) (kmsg.Response, error, bool) {
 			n.Cluster.KeepControl()
 			mu.Lock()
 			defer mu.Unlock()
-			asked++
-			return kafkatest.Response(r, answer), nil, true
+			requests++
+			return kafkatest.Response(r, responseErr), nil, true
 		})
-		n.Hold("a", true, false)
-		var all sync.WaitGroup
+		n.Hold("a", clustertest.Directions{ToBroker: true})
+		var calls sync.WaitGroup
 		for range 100 {
-			all.Go(func() { assert.NoError(t, a.Confirm(t.Context())) })
+			calls.Go(func() { assert.NoError(t, a.Confirm(t.Context())) })
 		}
 		time.Sleep(time.Second)
-		n.Hold("a", false, false)
-		all.Wait()
+		n.Hold("a", clustertest.Directions{})
+		calls.Wait()
 		mu.Lock()
-		if asked > 3 {
-			t.Errorf("expected callers to share a response, found %d requests", asked)
+		if requests > 3 {
+			t.Errorf("expected callers to share a response, found %d requests", requests)
 		}
-		answer = kerr.RebalanceInProgress
+		responseErr = kerr.RebalanceInProgress
 		mu.Unlock()
 		assert.NoError(t, a.Confirm(t.Context()))
 		mu.Lock()
-		answer = kerr.UnknownMemberID
+		responseErr = kerr.UnknownMemberID
 		mu.Unlock()
 		assert.Error(t, a.Confirm(t.Context()), "UNKNOWN_MEMBER_ID")
-		require.Until(t, a.lost, func() string { return "expected a loss" })
+		require.Until(t, a.isLost, func() string { return "expected a loss" })
 	})
 }
 
@@ -729,8 +734,8 @@ func TestGroupRandomEvents(t *testing.T) {
 					r.step(t)
 				}
 				for _, name := range r.names() {
-					n.Hold(name, false, false)
-					n.Cut(name, false)
+					n.Hold(name, clustertest.Directions{})
+					n.Mend(name)
 				}
 				if len(r.members) > 0 {
 					agree(t, 0, slices.Collect(maps.Values(r.members))...)
@@ -745,16 +750,16 @@ type rounds struct {
 	n       *clustertest.Network
 	random  *rand.Rand
 	members map[string]*worker
-	made    int
+	created int // workers so far
 	steps   []string
 	client  *kgo.Client
 }
 
-// asker returns a client whose connections are never held.
-func (r *rounds) asker(t *testing.T) *kgo.Client {
+// describer returns a client whose connections are never held.
+func (r *rounds) describer(t *testing.T) *kgo.Client {
 	t.Helper()
 	if r.client == nil {
-		r.client = kafkatest.Client(t, r.n.Config("asker").AdminOpts()...)
+		r.client = kafkatest.Client(t, r.n.Config("describer").AdminOpts()...)
 	}
 	return r.client
 }
@@ -763,7 +768,7 @@ func (r *rounds) names() []string { return slices.Sorted(maps.Keys(r.members)) }
 
 func (r *rounds) step(t *testing.T) {
 	t.Helper()
-	what := r.random.IntN(8)
+	event := r.random.IntN(8)
 	names := r.names()
 	var name string
 	if len(names) > 0 {
@@ -771,40 +776,41 @@ func (r *rounds) step(t *testing.T) {
 	}
 	w := r.members[name]
 	switch {
-	case w == nil || (what == 0 && len(names) < 10):
-		r.made++
-		name = fmt.Sprintf("w%d", r.made)
+	case w == nil || (event == 0 && len(names) < 10):
+		r.created++
+		name = fmt.Sprintf("w%d", r.created)
 		w = newWorker(name, r.n.Config(name))
-		if r.made%3 == 0 {
+		if r.created%3 == 0 {
 			w.o.InstanceID = "pod-" + name
 		}
 		r.members[name] = w.join(t)
-	case what == 1:
+	case event == 1:
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		_ = w.Leave(ctx, true)
 		cancel()
 		delete(r.members, name)
-	case what == 2:
+	case event == 2:
 		w.Close()
 		delete(r.members, name)
-	case what == 3:
-		r.n.Cut(name, true)
-	case what == 4:
-		r.n.Hold(name, r.random.IntN(2) == 0, r.random.IntN(2) == 0)
-	case what == 5:
-		r.n.Cut(name, false)
-		r.n.Hold(name, false, false)
-	case what == 6:
+	case event == 3:
+		r.n.Cut(name)
+	case event == 4:
+		held := clustertest.Directions{ToBroker: r.random.IntN(2) == 0, ToWorker: r.random.IntN(2) == 0}
+		r.n.Hold(name, held)
+	case event == 5:
+		r.n.Mend(name)
+		r.n.Hold(name, clustertest.Directions{})
+	case event == 6:
 		w.Rejoin("a round")
-	case what == 7 && w.o.InstanceID != "":
+	case event == 7 && w.o.InstanceID != "":
 		w.Close()
 		r.members[name] = newWorker(name, r.n.Config(name))
 		r.members[name].o.InstanceID = w.o.InstanceID
-		r.n.Cut(name, false)
-		r.n.Hold(name, false, false)
+		r.n.Mend(name)
+		r.n.Hold(name, clustertest.Directions{})
 		r.members[name].join(t)
 	}
-	r.steps = append(r.steps, fmt.Sprintf("%v: %d %s of %v", time.Now().Format(time.TimeOnly), what, name, names))
+	r.steps = append(r.steps, fmt.Sprintf("%v: %d %s of %v", time.Now().Format(time.TimeOnly), event, name, names))
 	for range r.random.IntN(15) {
 		time.Sleep(time.Second)
 		r.check(t)
@@ -816,15 +822,15 @@ func (r *rounds) check(t *testing.T) {
 	t.Helper()
 	request := kmsg.NewPtrDescribeGroupsRequest()
 	request.Groups = []string{testGroup}
-	answer, err := request.RequestWith(t.Context(), r.asker(t))
+	response, err := request.RequestWith(t.Context(), r.describer(t))
 	require.NoError(t, err)
-	known := map[string]bool{}
-	for _, m := range answer.Groups[0].Members {
-		known[m.MemberID] = true
+	memberIDs := map[string]bool{}
+	for _, m := range response.Groups[0].Members {
+		memberIDs[m.MemberID] = true
 	}
 	for name, w := range r.members {
-		if id, _ := w.Member(); w.OwnsAssignment() && !known[id] {
-			t.Errorf("%s has an assignment that the coordinator does not have for %s: %q", name, id, w.all())
+		if id, _ := w.Member(); w.OwnsAssignment() && !memberIDs[id] {
+			t.Errorf("%s has an assignment that the coordinator does not have for %s: %q", name, id, w.eventList())
 		}
 	}
 }

@@ -4,11 +4,12 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/plugin"
 )
 
-// large returns a group of members with 1,000 connectors of 4 tasks and names of 100 characters.
-func large(members int) *group {
+// newLargeGroup returns a group of members with 1,000 connectors of 4 tasks and names of 100 characters.
+func newLargeGroup(members int) *group {
 	g := newGroup()
 	for i := range 1000 {
 		c := connector(fmt.Sprintf("%0100d", i), int64(1_000_000+i*10), 4)
@@ -36,14 +37,10 @@ func (g *group) bytes(t testing.TB) (total int) {
 	t.Helper()
 	for _, m := range g.in.Members {
 		metadata, err := m.Encode()
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		assignment, err := Assignment{Leader: m.ID, LeaderURL: m.URL, Offset: m.Offset, Target: g.out.Targets[m.ID],
 			Origins: g.out.Origins[m.ID]}.Encode()
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		total += len(metadata) + len(assignment)
 	}
 	return total
@@ -53,7 +50,7 @@ func (g *group) bytes(t testing.TB) (total int) {
 // of it.
 func TestLargeGroupFitsRecord(t *testing.T) {
 	t.Parallel()
-	g := large(100)
+	g := newLargeGroup(100)
 	for range 2 {
 		g.rebalance()
 	}

@@ -23,7 +23,7 @@ func TestConnectorFitsWorkersWithItsVersion(t *testing.T) {
 	store.Apply(pin)
 	store.CaughtUp()
 	l := newLeader(&Worker{options: WorkerOptions{Topics: Topics{Store: store},
-		ResolveClass: func(class string) (name, of string) {
+		ResolveClass: func(class string) (name, plugin string) {
 			return class, map[string]string{"Shop": "shop", "Cast": "smt"}[class]
 		}}})
 	member := func(classes []string, offers ...plugin.Offer) (m Member) {
@@ -35,41 +35,43 @@ func TestConnectorFitsWorkersWithItsVersion(t *testing.T) {
 	}
 	old := plugin.Offer{Name: "shop", Version: "1.0"}
 	newer := plugin.Offer{Name: "shop", Version: "2.0"}
-	left := plugin.Offer{Name: "shop", Version: "1.0", Rejected: true}
+	rejected := plugin.Offer{Name: "shop", Version: "1.0", Rejected: true}
 	smt := plugin.Offer{Name: "smt", Version: "1.1"}
 	members := []Member{member([]string{"Shop", "Cast"}, newer, old, smt), member([]string{"Shop"}, newer),
-		member([]string{"Cast"}, old, smt), member([]string{"Shop", "Cast"}, newer, left, smt), member(nil, smt)}
+		member([]string{"Cast"}, old, smt), member([]string{"Shop", "Cast"}, newer, rejected, smt), member(nil, smt)}
 	stage := map[string]string{"transforms": "x", "transforms.x.type": "Cast"}
 	for _, c := range []struct {
-		// cast is the version that the stage specifies; "-" means no stage
-		class   string
-		version string
-		cast    string
-		fit     []bool
-		unmet   string
+		class       string
+		version     string // of the connector's plugin; "" means any
+		castVersion string // of the plugin of its stage; "" means any, "-" no stage
+		fit         []bool // by member
+		unmet       string
 	}{
-		{"Shop", "", "-", []bool{true, true, false, true, false}, ""},
-		{"Shop", "1.0", "-", []bool{true, false, true, false, false}, ""},
-		{"Shop", "2.0", "", []bool{true, false, false, true, false}, ""},
-		{"Shop", "1.0", "1.1", []bool{true, false, true, false, false}, ""},
-		{"Shop", "3.0", "1.2", make([]bool, 5), "shop 3.0; smt 1.2"},
-		{"Other", "3.0", "-", make([]bool, 5), "Other of no plugin of the leader"},
+		{class: "Shop", castVersion: "-", fit: []bool{true, true, false, true, false}},
+		{class: "Shop", version: "1.0", castVersion: "-", fit: []bool{true, false, true, false, false}},
+		{class: "Shop", version: "2.0", fit: []bool{true, false, false, true, false}},
+		{class: "Shop", version: "1.0", castVersion: "1.1", fit: []bool{true, false, true, false, false}},
+		{class: "Shop", version: "3.0", castVersion: "1.2", fit: make([]bool, 5), unmet: "shop 3.0; smt 1.2"},
+		{
+			class: "Other", version: "3.0", castVersion: "-", fit: make([]bool, 5),
+			unmet: "Other of no plugin of the leader",
+		},
 	} {
 		settings := map[string]string{"name": "c", "connector.class": c.class}
 		if c.version != "" {
 			settings["connector.plugin.version"] = c.version
 		}
-		if c.cast != "-" {
+		if c.castVersion != "-" {
 			for key, value := range stage {
 				settings[key] = value
 			}
-			if c.cast != "" {
-				settings["transforms.x.plugin.version"] = c.cast
+			if c.castVersion != "" {
+				settings["transforms.x.plugin.version"] = c.castVersion
 			}
 		}
 		fit, unmet := l.eligible(simConnector(t, settings), members)
-		assert.Equal(t, c.fit, fit, c)
-		assert.Equal(t, c.unmet, unmet)
+		assert.Equal(t, c.fit, fit, c, "members that fit")
+		assert.Equal(t, c.unmet, unmet, c, "what no member has")
 	}
 	_, unmet := l.eligible(simConnector(t, map[string]string{"name": "c", "connector.class": "Shop"}), members[2:3])
 	assert.Equal(t, "shop 2.0 with the hash 5fe2, which the group uses: culvert plugins swap selects another", unmet)

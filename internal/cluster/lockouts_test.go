@@ -28,52 +28,55 @@ import (
 // Workers call [AttemptArbiter.HandleCall] with signed requests.
 var _ rest.Call = (*AttemptArbiter)(nil).HandleCall
 
-// logonCluster is a cluster in one process: a topic of notes, its leader, workers, and a service that they log on to.
+// logonCluster is a cluster in one process: the annotations of its topic, its leader, workers, and a service that they
+// log on to.
 type logonCluster struct {
-	t     *testing.T
-	desks []*logonWorker // by number
+	t       *testing.T
+	workers []*logonWorker // by number
 
-	mu      sync.Mutex
-	notes   map[string]json.RawMessage
-	writes  int
-	leader  int // -1 means none
-	members map[string]bool
-	right   string
-	sent    int // all secrets
-	refused int // by the service
+	mu          sync.Mutex
+	annotations map[string]json.RawMessage
+	writes      int
+	leader      int // the number of a worker, -1 for none
+	members     map[string]bool
+	password    string // the only secret that the service accepts
+	sent        int    // requests to the service
+	refused     int    // requests that the service has rejected
 }
 
-// logonWorker is a worker. Its ledger is that of the cluster.
+// logonWorker is a worker, which reads and writes the annotations of its cluster.
 type logonWorker struct {
 	configtopic.ClusterState
 	*logonCluster
-	number  int
-	folder  string
-	blind   bool // it has not read any user's note
-	store   *lockouts.Store
-	permits *AttemptArbiter
-	shared  *Lockouts
-	end     context.CancelFunc
+	number   int
+	folder   string
+	isBehind bool // it has not read any user's annotation
+	store    *lockouts.Store
+	arbiter  *AttemptArbiter
+	lockouts *Lockouts
+	stop     context.CancelFunc
 }
 
 // responseDelay is the response time of the service and of the topic.
 const responseDelay = 20 * time.Millisecond
 
-func newLogonCluster(t *testing.T, workers int, right string) (*logonCluster, []*logonWorker) {
+func newLogonCluster(t *testing.T, workers int, password string) (*logonCluster, []*logonWorker) {
 	t.Helper()
-	o := &logonCluster{t: t, notes: map[string]json.RawMessage{}, members: map[string]bool{}, right: right}
+	o := &logonCluster{t: t, annotations: map[string]json.RawMessage{}, members: map[string]bool{},
+		password: password}
 	for i := range workers {
-		o.desk(i, filepath.Join(t.TempDir(), "logons"))
+		o.startWorker(i, filepath.Join(t.TempDir(), "logons"))
 	}
-	return o, slices.Clone(o.desks)
+	return o, slices.Clone(o.workers)
 }
 
-func (l *logonCluster) desk(number int, folder string) *logonWorker {
+// startWorker adds a worker, which stores its lockouts in the folder.
+func (l *logonCluster) startWorker(number int, folder string) *logonWorker {
 	store, err := lockouts.Open(folder, folder)
 	require.NoError(l.t, err)
 	d := &logonWorker{logonCluster: l, number: number, folder: folder, store: store}
 	name := string(rune('a' + number))
-	d.permits = NewAttemptArbiter(d, func() map[string]bool {
+	d.arbiter = NewAttemptArbiter(d, func() map[string]bool {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		if l.leader != number {
@@ -81,57 +84,57 @@ func (l *logonCluster) desk(number int, folder string) *logonWorker {
 		}
 		return maps.Clone(l.members)
 	})
-	d.shared = NewLockouts(store, d, l.ask, func() string { return name }, slog.New(slog.DiscardHandler))
-	ctx, end := context.WithCancel(l.t.Context())
-	d.end = end
+	d.lockouts = NewLockouts(store, d, l.callLeader, func() string { return name }, slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithCancel(l.t.Context())
+	d.stop = cancel
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.members[name] = true
-	l.desks = append(l.desks, d)
-	go d.shared.Run(ctx) // which may call the leader, another worker, at once
+	l.workers = append(l.workers, d)
+	go d.lockouts.Run(ctx) // which may call the leader, another worker, at once
 	return d
 }
 
 var errNoLeader = errors.New("no leader is known")
 
-func (l *logonCluster) ask(ctx context.Context, call, into any) error {
+func (l *logonCluster) callLeader(ctx context.Context, call, answer any) error {
 	body, err := json.Marshal(call)
 	if err != nil {
 		return err
 	}
 	l.mu.Lock()
-	away := l.leader < 0
-	leader := l.desks[max(0, l.leader)]
+	hasLeader := l.leader >= 0
+	leader := l.workers[max(0, l.leader)]
 	l.mu.Unlock()
-	if away {
+	if !hasLeader {
 		return errNoLeader
 	}
-	return answered(ctx, leader.permits, body, into)
+	return callArbiter(ctx, leader.arbiter, body, answer)
 }
 
-// answered reads the response of a leader.
-func answered(ctx context.Context, leader *AttemptArbiter, body []byte, into any) error {
-	answer, err := leader.HandleCall(ctx, "", body)
+// callArbiter sends a call to a leader and decodes the response into answer.
+func callArbiter(ctx context.Context, leader *AttemptArbiter, body []byte, answer any) error {
+	response, err := leader.HandleCall(ctx, "", body)
 	if err != nil {
 		return err
 	}
-	text, err := json.Marshal(answer)
+	text, err := json.Marshal(response)
 	if err != nil {
 		return err
 	}
-	return json.Unmarshal(text, into)
+	return json.Unmarshal(text, answer)
 }
 
 func (l *logonWorker) Annotations(prefix string) map[string]json.RawMessage {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	found := map[string]json.RawMessage{}
-	for key, value := range l.notes {
-		if rest, ok := strings.CutPrefix(key, prefix); ok && (!l.blind || rest == lockoutKey) {
-			found[rest] = value
+	annotations := map[string]json.RawMessage{}
+	for key, value := range l.annotations {
+		if suffix, ok := strings.CutPrefix(key, prefix); ok && (!l.isBehind || suffix == lockoutKey) {
+			annotations[suffix] = value
 		}
 	}
-	return found
+	return annotations
 }
 
 func (l *logonWorker) Write(_ context.Context, records ...configtopic.Record) (int64, error) {
@@ -144,14 +147,15 @@ func (l *logonWorker) Write(_ context.Context, records ...configtopic.Record) (i
 	l.writes++
 	for _, r := range records {
 		if r.Value == nil {
-			delete(l.notes, r.Key)
+			delete(l.annotations, r.Key)
 		} else {
-			l.notes[r.Key] = r.Value
+			l.annotations[r.Key] = r.Value
 		}
 	}
 	return 0, nil
 }
 
+// alice returns an identity of the user ALICE.
 func alice(secret string) lockouts.Identity {
 	return lockouts.Identity{Origin: "https://sap.example", Client: "100", User: "ALICE", Secret: secret}
 }
@@ -168,7 +172,7 @@ func (l *logonWorker) logOn(ctx context.Context, secret string) (status int, err
 	time.Sleep(responseDelay)
 	l.mu.Lock()
 	status = 200
-	if secret != l.right {
+	if secret != l.password {
 		status = 401
 		l.refused++
 	}
@@ -177,19 +181,20 @@ func (l *logonWorker) logOn(ctx context.Context, secret string) (status int, err
 	return status, nil
 }
 
-// all sends several requests from each worker at once and counts the results.
-func all(ctx context.Context, desks []*logonWorker, each int, secret string) (accepted, rejected, locked, other int) {
+// logOnAll sends several requests from each worker at once and counts the results. Locked requests were not sent.
+func logOnAll(ctx context.Context, workers []*logonWorker, each int, secret string) (accepted, rejected, locked,
+	other int) {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
-	for _, d := range desks {
-		for range each {
+	for _, d := range workers {
+		for range requests {
 			wg.Go(func() {
 				status, err := d.logOn(ctx, secret)
 				mu.Lock()
 				defer mu.Unlock()
-				_, out := errors.AsType[*lockouts.LockedOut](err)
+				_, isLocked := errors.AsType[*lockouts.LockedOut](err)
 				switch {
-				case out:
+				case isLocked:
 					locked++
 				case err != nil:
 					other++
@@ -206,24 +211,25 @@ func all(ctx context.Context, desks []*logonWorker, each int, secret string) (ac
 }
 
 // inLogonCluster runs a test in a bubble. All workers end with it.
-func inLogonCluster(t *testing.T, workers int, right string, f func(t *testing.T, o *logonCluster,
-	desks []*logonWorker)) {
+func inLogonCluster(t *testing.T, count int, password string,
+	run func(t *testing.T, o *logonCluster, workers []*logonWorker)) {
 	synctest.Test(t, func(t *testing.T) {
-		o, desks := newLogonCluster(t, workers, right)
-		f(t, o, desks)
-		for _, d := range o.desks {
-			d.end()
+		o, workers := newLogonCluster(t, count, password)
+		run(t, o, workers)
+		for _, d := range o.workers {
+			d.stop()
 		}
 	})
 }
 
-// accepts sets the only secret that the service accepts.
-func (l *logonCluster) accepts(secret string) {
+// setPassword sets the only secret that the service accepts.
+func (l *logonCluster) setPassword(secret string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.right = secret
+	l.password = secret
 }
 
+// lead makes a worker the leader, none for -1.
 func (l *logonCluster) lead(number int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -234,11 +240,11 @@ func (l *logonCluster) lead(number int) {
 // changed at the service after all have used it is also sent once, even if all workers send it at the same time, as on
 // a schedule.
 func TestWrongSecretOfTenWorkersIsSentOnce(t *testing.T) {
-	inLogonCluster(t, 10, "right", func(t *testing.T, o *logonCluster, desks []*logonWorker) {
-		accepted, rejected, locked, other := all(t.Context(), desks, 5, "wrong")
+	inLogonCluster(t, 10, "right", func(t *testing.T, o *logonCluster, workers []*logonWorker) {
+		accepted, rejected, locked, other := logOnAll(t.Context(), workers, 5, "wrong")
 		assert.Equal(t, []int{0, 1, 49, 0}, []int{accepted, rejected, locked, other})
 		assert.Equal(t, 1, o.refused)
-		for _, d := range desks {
+		for _, d := range workers {
 			_, err := d.logOn(t.Context(), "wrong")
 			for _, text := range []string{`the password of user "ALICE" in client 100 was refused (401) at 2`,
 				"PUT /culvert/lockouts/resume"} {
@@ -249,31 +255,31 @@ func TestWrongSecretOfTenWorkersIsSentOnce(t *testing.T) {
 			path := filepath.Join(o.t.TempDir(), "logons")
 			command, err := lockouts.Open("", path, d.folder)
 			require.NoError(t, err)
-			if why := command.Gate(alice("wrong")).Refusal(); why == "" {
+			if reason := command.Gate(alice("wrong")).Refusal(); reason == "" {
 				t.Error("expected a local command to know the lockout")
 			}
 			list, _ := d.store.List()
 			assert.Equal(t, 1, len(list))
 		}
-		accepted, _, _, _ = all(t.Context(), desks, 5, "right")
+		accepted, _, _, _ = logOnAll(t.Context(), workers, 5, "right")
 		assert.Equal(t, 50, accepted)
-		o.accepts("new")
+		o.setPassword("new")
 		time.Sleep(10 * time.Minute)
-		_, rejected, locked, _ = all(t.Context(), desks, 3, "right")
+		_, rejected, locked, _ = logOnAll(t.Context(), workers, 3, "right")
 		assert.Equal(t, []int{1, 29}, []int{rejected, locked}, "it was changed at the service")
-		accepted, _, _, _ = all(t.Context(), desks, 3, "new")
+		accepted, _, _, _ = logOnAll(t.Context(), workers, 3, "new")
 		assert.Equal(t, 30, accepted, "accepted")
-		late := o.desk(10, filepath.Join(t.TempDir(), "logons"))
-		late.blind = true // it reads the topic late
+		late := o.startWorker(10, filepath.Join(t.TempDir(), "logons"))
+		late.isBehind = true // it reads the topic late
 		_, err := late.logOn(t.Context(), "wrong")
-		if _, out := errors.AsType[*lockouts.LockedOut](err); !out {
+		if _, isLocked := errors.AsType[*lockouts.LockedOut](err); !isLocked {
 			t.Errorf("expected a rejection by the leader, found %v", err)
 		}
 		assert.Equal(t, 2, o.refused, "refused at the service")
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		assert.Equal(t, true, o.writes <= 9, "writes") // the key, four permits, four outcomes
-		for key, note := range o.notes {
+		for key, note := range o.annotations {
 			for _, text := range []string{"alice", "sap.example", "wrong", "right"} {
 				if strings.Contains(strings.ToLower(key+string(note)), text) {
 					t.Errorf("%s shows %s: %s", key, text, note)
@@ -287,14 +293,14 @@ func TestWrongSecretOfTenWorkersIsSentOnce(t *testing.T) {
 func TestLeaderChangesWhileASecretIsTried(t *testing.T) {
 	for _, pause := range []time.Duration{0, responseDelay * 3 / 2, responseDelay * 5 / 2, responseDelay * 7 / 2,
 		responseDelay * 9 / 2} {
-		inLogonCluster(t, 5, "right", func(t *testing.T, o *logonCluster, desks []*logonWorker) {
+		inLogonCluster(t, 5, "right", func(t *testing.T, o *logonCluster, workers []*logonWorker) {
 			go func() {
 				time.Sleep(pause)
 				o.lead(-1)
 				time.Sleep(time.Minute)
 				o.lead(3)
 			}()
-			_, rejected, locked, other := all(t.Context(), desks, 2, "wrong")
+			_, rejected, locked, other := logOnAll(t.Context(), workers, 2, "wrong")
 			assert.Equal(t, []int{1, 9, 0}, []int{rejected, locked, other}, pause.String())
 			assert.Equal(t, 1, o.refused, pause.String())
 			synctest.Wait()
@@ -306,25 +312,25 @@ func TestLeaderChangesWhileASecretIsTried(t *testing.T) {
 // Without a leader, logons with a secret that this worker has used successfully continue. Other logons wait, at most as
 // long as their callers do.
 func TestLogonsWithoutALeader(t *testing.T) {
-	inLogonCluster(t, 2, "right", func(t *testing.T, o *logonCluster, desks []*logonWorker) {
-		_, err := desks[0].logOn(t.Context(), "right")
+	inLogonCluster(t, 2, "right", func(t *testing.T, o *logonCluster, workers []*logonWorker) {
+		_, err := workers[0].logOn(t.Context(), "right")
 		require.NoError(t, err)
 		time.Sleep(30 * time.Second)
 		o.lead(-1)
-		_, err = desks[0].logOn(t.Context(), "right")
+		_, err = workers[0].logOn(t.Context(), "right")
 		require.NoError(t, err)
 		time.Sleep(2 * time.Minute)
-		for _, d := range desks {
+		for _, d := range workers {
 			ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, errors.New("enough"))
 			_, err = d.logOn(ctx, "right")
 			assert.Equal(t, "enough", err.Error())
 			cancel()
 		}
-		began := time.Now()
+		start := time.Now()
 		go func() { time.Sleep(time.Minute); o.lead(1) }()
-		_, err = desks[1].logOn(t.Context(), "right")
+		_, err = workers[1].logOn(t.Context(), "right")
 		require.NoError(t, err)
-		if elapsed := time.Since(began); elapsed > time.Minute+2*time.Second {
+		if elapsed := time.Since(start); elapsed > time.Minute+2*time.Second {
 			t.Errorf("expected the logon to continue after a minute, found %v", elapsed)
 		}
 	})
@@ -332,37 +338,37 @@ func TestLogonsWithoutALeader(t *testing.T) {
 
 // An operator's resume reaches all workers and their local state.
 func TestResumeOfACluster(t *testing.T) {
-	inLogonCluster(t, 5, "right", func(t *testing.T, o *logonCluster, desks []*logonWorker) {
-		all(t.Context(), desks, 2, "wrong")
+	inLogonCluster(t, 5, "right", func(t *testing.T, o *logonCluster, workers []*logonWorker) {
+		logOnAll(t.Context(), workers, 2, "wrong")
 		assert.Equal(t, 1, o.refused)
 		time.Sleep(time.Minute)
-		n, err := desks[2].store.Resume(t.Context())
+		n, err := workers[2].store.Resume(t.Context())
 		require.NoError(t, err)
 		assert.Equal(t, 1, n)
-		o.accepts("wrong")
+		o.setPassword("wrong")
 		time.Sleep(time.Second)
-		accepted, _, _, _ := all(t.Context(), desks, 2, "wrong")
+		accepted, _, _, _ := logOnAll(t.Context(), workers, 2, "wrong")
 		assert.Equal(t, 10, accepted)
 
 		o.lead(-1)
 		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, errors.New("enough"))
 		defer cancel()
-		_, err = desks[2].store.Resume(ctx)
+		_, err = workers[2].store.Resume(ctx)
 		assert.Equal(t, errNoLeader.Error(), err.Error())
 	})
 }
 
 // A request that takes hours does not block other workers that know its secret.
 func TestSlowRequestBlocksNoOtherWorker(t *testing.T) {
-	inLogonCluster(t, 2, "right", func(t *testing.T, o *logonCluster, desks []*logonWorker) {
-		all(t.Context(), desks, 1, "right")
+	inLogonCluster(t, 2, "right", func(t *testing.T, o *logonCluster, workers []*logonWorker) {
+		logOnAll(t.Context(), workers, 1, "right")
 		time.Sleep(10 * time.Minute)
-		done, err := desks[0].store.Gate(alice("right")).Acquire(t.Context(), func() bool { return false })
+		done, err := workers[0].store.Gate(alice("right")).Acquire(t.Context(), func() bool { return false })
 		require.NoError(t, err)
-		began := time.Now()
-		_, err = desks[1].logOn(t.Context(), "right")
+		start := time.Now()
+		_, err = workers[1].logOn(t.Context(), "right")
 		require.NoError(t, err)
-		if elapsed := time.Since(began); elapsed > 15*time.Second {
+		if elapsed := time.Since(start); elapsed > 15*time.Second {
 			t.Errorf("expected no wait for the response, found a wait of %v", elapsed)
 		}
 		done(200)
@@ -372,23 +378,23 @@ func TestSlowRequestBlocksNoOtherWorker(t *testing.T) {
 
 // An operator's resume reaches a worker whose clock is ahead of the leader's clock.
 func TestResumeAcrossClocks(t *testing.T) {
-	inLogonCluster(t, 2, "right", func(t *testing.T, o *logonCluster, desks []*logonWorker) {
-		all(t.Context(), desks, 1, "wrong")
-		_, err := desks[1].logOn(t.Context(), "wrong") // so that it has checked
+	inLogonCluster(t, 2, "right", func(t *testing.T, o *logonCluster, workers []*logonWorker) {
+		logOnAll(t.Context(), workers, 1, "wrong")
+		_, err := workers[1].logOn(t.Context(), "wrong") // so that it has checked
 		assert.Error(t, err, "was refused")
-		_, err = desks[0].store.Resume(t.Context())
+		_, err = workers[0].store.Resume(t.Context())
 		require.NoError(t, err)
 		o.mu.Lock()
-		o.right = "wrong"
+		o.password = "wrong"
 		key := lockoutPrefix + lockoutKey
-		var all lockoutSettings
-		require.NoError(t, json.Unmarshal(o.notes[key], &all))
-		all.Resumed -= time.Hour.Milliseconds() // by the leader's clock
-		o.notes[key], err = json.Marshal(all)
+		var settings lockoutSettings
+		require.NoError(t, json.Unmarshal(o.annotations[key], &settings))
+		settings.Resumed -= time.Hour.Milliseconds() // by the leader's clock
+		o.annotations[key], err = json.Marshal(settings)
 		o.mu.Unlock()
 		require.NoError(t, err)
 		time.Sleep(time.Second)
-		status, err := desks[1].logOn(t.Context(), "wrong")
+		status, err := workers[1].logOn(t.Context(), "wrong")
 		require.NoError(t, err)
 		assert.Equal(t, 200, status)
 		time.Sleep(time.Second)
@@ -397,21 +403,21 @@ func TestResumeAcrossClocks(t *testing.T) {
 
 // A malformed call about a logon is an error, and a worker that is not the leader rejects all calls.
 func TestMalformedCallsAreRejected(t *testing.T) {
-	inLogonCluster(t, 2, "right", func(t *testing.T, _ *logonCluster, desks []*logonWorker) {
+	inLogonCluster(t, 2, "right", func(t *testing.T, _ *logonCluster, workers []*logonWorker) {
 		for body, want := range map[string]string{
 			`{`:             "a call about a logon: unexpected end of JSON input",
 			`{"who":"key"}`: "a call about a logon: expected a digest of 32 characters, found 3",
 		} {
-			_, err := desks[0].permits.HandleCall(t.Context(), "", []byte(body))
+			_, err := workers[0].arbiter.HandleCall(t.Context(), "", []byte(body))
 			assert.Equal(t, want, err.Error())
 		}
-		_, err := desks[1].permits.HandleCall(t.Context(), "", []byte(`{}`))
+		_, err := workers[1].arbiter.HandleCall(t.Context(), "", []byte(`{}`))
 		assert.Equal(t, true, errors.Is(err, ErrNotLeader))
 	})
 }
 
-// A leader that was fenced by another one grants no permit, whatever it knows about the group. Workers only trust the
-// notes in the topic.
+// A leader that was fenced by another one grants no turn, whatever it knows about the group. Workers only trust the
+// annotations in the topic.
 func TestFencedLeaderGrantsNoPermit(t *testing.T) {
 	t.Parallel()
 	brokers := kafkatest.Cluster(t, kfake.NumBrokers(1))
@@ -431,7 +437,7 @@ func TestFencedLeaderGrantsNoPermit(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		return answered(ctx, leader, body, into)
+		return callArbiter(ctx, leader, body, into)
 	}, func() string { return "w" }, slog.New(slog.DiscardHandler))
 	require.NoError(t, a.Lead(ctx))
 	done, err := store.Gate(alice("first")).Acquire(ctx, func() bool { return false })
@@ -446,9 +452,9 @@ func TestFencedLeaderGrantsNoPermit(t *testing.T) {
 	leader = next
 	_, _, err = shared.Acquire(ctx, secret, false)
 	require.NoError(t, err)
-	running, end := context.WithCancel(ctx)
-	defer end()
-	go shared.Run(running)
+	runCtx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go shared.Run(runCtx)
 	done(401)
 	refusals := func() (n int) {
 		for _, note := range b.store.Annotations(lockoutPrefix) {
@@ -461,7 +467,7 @@ func TestFencedLeaderGrantsNoPermit(t *testing.T) {
 		require.NoError(t, b.Refresh(ctx))
 	}
 	_, err = store.Gate(alice("first")).Acquire(ctx, func() bool { return false })
-	if _, out := errors.AsType[*lockouts.LockedOut](err); !out {
+	if _, isLocked := errors.AsType[*lockouts.LockedOut](err); !isLocked {
 		t.Errorf("expected a rejection, found %v", err)
 	}
 	n, err := store.Resume(ctx)
@@ -475,38 +481,38 @@ func TestWaitingLogonsAreLoggedOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var log logtest.Journal
-		_, desks := newLogonCluster(t, 1, "right")
-		shared := NewLockouts(lockouts.New(), desks[0], func(context.Context, any, any) error { return errNoLeader },
+		_, workers := newLogonCluster(t, 1, "right")
+		shared := NewLockouts(lockouts.New(), workers[0], func(context.Context, any, any) error { return errNoLeader },
 			func() string { return "w" }, log.Logger(slog.LevelWarn))
 		ctx, end := context.WithTimeout(t.Context(), time.Minute)
 		defer end()
 		secret := lockouts.Secret{Place: "service", Hash: func() (h [32]byte) { return h }}
-		var all sync.WaitGroup
+		var calls sync.WaitGroup
 		for range 5 {
-			all.Go(func() { shared.Acquire(ctx, secret, false) })
+			calls.Go(func() { shared.Acquire(ctx, secret, false) })
 		}
-		all.Wait()
+		calls.Wait()
 		if n := strings.Count(log.String(), "a logon waits for the cluster's leader"); n != 1 {
 			t.Errorf("expected one warning, found %d\n%s", n, &log)
 		}
-		desks[0].end()
+		workers[0].stop()
 	})
 }
 
-// If the leader cannot accept the outcome of one user, whose note is damaged, other users are not delayed.
+// If the leader cannot accept the outcome of one user, whose annotation is damaged, other users are not delayed.
 func TestUndeliverableOutcomeDelaysNoOther(t *testing.T) {
-	inLogonCluster(t, 1, "right", func(t *testing.T, o *logonCluster, desks []*logonWorker) {
+	inLogonCluster(t, 1, "right", func(t *testing.T, o *logonCluster, workers []*logonWorker) {
 		bob := alice("wrong")
 		bob.User = "BOB"
 		for _, id := range []lockouts.Identity{alice("wrong"), bob} {
 			ctx := t.Context()
-			done, err := desks[0].store.Gate(id).Acquire(ctx, func() bool { return true })
+			done, err := workers[0].store.Gate(id).Acquire(ctx, func() bool { return true })
 			require.NoError(t, err)
 			if id.User != "BOB" {
 				o.mu.Lock()
-				for key := range o.notes {
+				for key := range o.annotations {
 					if key != lockoutPrefix+lockoutKey {
-						o.notes[key] = json.RawMessage(`"damaged"`)
+						o.annotations[key] = json.RawMessage(`"damaged"`)
 					}
 				}
 				o.mu.Unlock()
@@ -514,13 +520,13 @@ func TestUndeliverableOutcomeDelaysNoOther(t *testing.T) {
 			done(401)
 		}
 		time.Sleep(5*reportRetryInterval + reportRetryInterval/2) // by the fake clock, between two attempts
-		desks[0].shared.mu.Lock()
-		defer desks[0].shared.mu.Unlock()
-		for _, v := range desks[0].shared.pending {
+		workers[0].lockouts.mu.Lock()
+		defer workers[0].lockouts.mu.Unlock()
+		for _, v := range workers[0].lockouts.pending {
 			if strings.Contains(v.secret.Place, "BOB") {
 				t.Error("expected the rejection of another user to be delivered")
 			}
 		}
-		assert.Equal(t, 1, len(desks[0].shared.pending))
+		assert.Equal(t, 1, len(workers[0].lockouts.pending))
 	})
 }

@@ -30,31 +30,31 @@ import (
 // logBroker starts an Apache Kafka broker whose cleaner runs all the time.
 func logBroker(t *testing.T) string {
 	t.Helper()
-	more := filepath.Join(t.TempDir(), "more.properties")
-	require.NoError(t, os.WriteFile(more, []byte("log.cleaner.backoff.ms=200\n"), 0o600))
+	properties := filepath.Join(t.TempDir(), "more.properties")
+	require.NoError(t, os.WriteFile(properties, []byte("log.cleaner.backoff.ms=200\n"), 0o600))
 	port := e2etest.FreePort(t)
-	runPeer(t, []string{"CONTROLLER_PORT=" + e2etest.FreePort(t), "BROKER_PROPS=" + more}, "start-broker.sh", port,
-		t.TempDir())
+	runPeer(t, []string{"CONTROLLER_PORT=" + e2etest.FreePort(t), "BROKER_PROPS=" + properties}, "start-broker.sh",
+		port, t.TempDir())
 	return "127.0.0.1:" + port
 }
 
 // connectREST sends a request to a Java worker until it returns this status.
-func connectREST(t *testing.T, base, method, path, body string, status int, into any) {
+func connectREST(t *testing.T, base, method, path, body string, status int, answer any) {
 	t.Helper()
 	last := ""
 	require.Until(t, func() bool {
 		request, err := http.NewRequestWithContext(t.Context(), method, base+path, strings.NewReader(body))
 		require.NoError(t, err)
 		request.Header.Set("Content-Type", "application/json")
-		answer, err := http.DefaultClient.Do(request)
+		response, err := http.DefaultClient.Do(request)
 		if err != nil {
 			last = err.Error()
 			return false
 		}
-		defer answer.Body.Close()
-		text, err := io.ReadAll(answer.Body)
-		last = fmt.Sprint(answer.Status, err, string(text))
-		return answer.StatusCode == status && err == nil && (into == nil || json.Unmarshal(text, into) == nil)
+		defer response.Body.Close()
+		text, err := io.ReadAll(response.Body)
+		last = fmt.Sprint(response.Status, err, string(text))
+		return response.StatusCode == status && err == nil && (answer == nil || json.Unmarshal(text, answer) == nil)
 	}, func() string { return fmt.Sprintf("%s %s: expected %d, found %s", method, path, status, last) })
 }
 
@@ -130,9 +130,10 @@ func changeConnectors(t *testing.T, base string) {
 	}, func() string { return "stopped has tasks" })
 }
 
+// checkRecordsOfConnect checks that the records of a Java worker are read as its REST API shows them.
 func checkRecordsOfConnect(t *testing.T, base string, f *follower) {
 	t.Helper()
-	sameAsREST(t, base, f)
+	checkSameAsREST(t, base, f)
 	state, _ := f.store.Snapshot()
 	assert.Equal(t, config.TargetPaused, state.Targets["paused"])
 	assert.Equal(t, config.TargetStopped, state.Targets["stopped"])
@@ -200,7 +201,7 @@ func checkConnectReadsRecords(t *testing.T, base string, f *follower, stopped ma
 		}, func() string { return fmt.Sprintf("%s: expected %s, found %v", name, want, status) })
 	}
 	require.NoError(t, f.Refresh(kafkatest.Context(t)))
-	sameAsREST(t, base, f)
+	checkSameAsREST(t, base, f)
 	var tasks []any
 	connectREST(t, base, "GET", "/connectors/planned/tasks", "", http.StatusOK, &tasks)
 	assert.Equal(t, 2, len(tasks)) // of a commit with more fields than Connect's
@@ -215,8 +216,8 @@ func openLogOf(t *testing.T, group, broker string) *follower {
 	}, broker)
 }
 
-// sameAsREST compares connectors and their tasks with the REST API of a Java worker.
-func sameAsREST(t *testing.T, base string, f *follower) {
+// checkSameAsREST compares connectors and their tasks with the REST API of a Java worker.
+func checkSameAsREST(t *testing.T, base string, f *follower) {
 	t.Helper()
 	var names []string
 	connectREST(t, base, "GET", "/connectors", "", http.StatusOK, &names)
@@ -281,7 +282,7 @@ func TestRealLogCompacted(t *testing.T) {
 	require.NoError(t, second.Lead(ctx)) // aborts it
 	want, _ := f.store.Snapshot()
 
-	left := func() (n int, state *configtopic.State) {
+	readAll := func() (n int, state *configtopic.State) {
 		l, err := OpenLog(ctx, logOptionsOf([]string{broker}, f.options.Logger))
 		require.NoError(t, err)
 		defer l.Close()
@@ -294,11 +295,11 @@ func TestRealLogCompacted(t *testing.T) {
 		require.NoError(t, err)
 		return n, state
 	}
-	n, state := left()
+	n, state := readAll()
 	require.Until(t, func() bool {
 		// A record of any worker ends a segment.
 		require.NoError(t, second.store.Put(ctx, "d", config.Stored{Target: config.TargetPaused}))
-		n, state = left()
+		n, state = readAll()
 		return n < written/3 && state.Snapshot().Incomplete["b"]
 	}, func() string { return fmt.Sprintf("%d of %d records are left: %v", n, written, state.Snapshot()) })
 	late := openFollower(t, broker)
@@ -308,9 +309,9 @@ func TestRealLogCompacted(t *testing.T) {
 	assert.Equal(t, map[string]config.TaskConfigs{"a": want.Tasks["a"]}, found.Tasks)
 	assert.Equal(t, map[string]bool{"b": true}, found.Incomplete)
 	t.Logf("%d of %d records remain", n, written)
-	began := time.Now()
+	start := time.Now()
 	require.NoError(t, second.put(ctx, "e", "1"))
-	t.Logf("a write took %v", time.Since(began))
+	t.Logf("a write took %v", time.Since(start))
 }
 
 // With the brokers' own authorizer, missing permissions of a leader are reported at the start. Without them, nothing is
@@ -318,13 +319,13 @@ func TestRealLogCompacted(t *testing.T) {
 func TestRealLogRights(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	more := filepath.Join(t.TempDir(), "more.properties")
-	require.NoError(t, os.WriteFile(more, []byte("authorizer.class.name=org.apache.kafka.metadata.authorizer."+
+	properties := filepath.Join(t.TempDir(), "more.properties")
+	require.NoError(t, os.WriteFile(properties, []byte("authorizer.class.name=org.apache.kafka.metadata.authorizer."+
 		"StandardAuthorizer\nsuper.users=User:ANONYMOUS\n"), 0o600))
 	port := e2etest.FreePort(t)
-	secure := e2etest.FreePort(t)
-	runPeer(t, []string{"CONTROLLER_PORT=" + e2etest.FreePort(t), "BROKER_PROPS=" + more,
-		"SASL_PORT=" + secure}, "start-broker.sh", port, dir)
+	saslPort := e2etest.FreePort(t)
+	runPeer(t, []string{"CONTROLLER_PORT=" + e2etest.FreePort(t), "BROKER_PROPS=" + properties,
+		"SASL_PORT=" + saslPort}, "start-broker.sh", port, dir)
 	leader := openFollower(t, "127.0.0.1:"+port)
 	ctx := kafkatest.Context(t)
 	require.NoError(t, leader.Lead(ctx))
@@ -333,7 +334,7 @@ func TestRealLogRights(t *testing.T) {
 	_, err := admin.CreateACLs(ctx, acls(kadm.NewACLs().Topics("*").Groups("*").TransactionalIDs("*").Clusters().
 		Operations(kadm.OpAll).Allow("User:user").AllowHosts("*")))
 	require.NoError(t, err)
-	k, _, err := kafka.Parse(ctx, map[string]string{"bootstrap.servers": "127.0.0.1:" + secure,
+	k, _, err := kafka.Parse(ctx, map[string]string{"bootstrap.servers": "127.0.0.1:" + saslPort,
 		"security.protocol": "SASL_SSL", "sasl.mechanism": "PLAIN",
 		"sasl.jaas.config": "org.apache.kafka.common.security.plain.PlainLoginModule required " +
 			`username="user" password="user-secret";`,
@@ -347,9 +348,9 @@ func TestRealLogRights(t *testing.T) {
 			return err
 		}
 		defer l.Close()
-		reading, end := context.WithCancel(ctx)
-		defer end()
-		return l.Read(reading, func(configtopic.Record) {}, end)
+		readCtx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		return l.Read(readCtx, func(configtopic.Record) {}, cancel)
 	}
 	for want, denied := range map[string]*kadm.ACLBuilder{
 		"expected the right WRITE on the resource Topic configs": kadm.NewACLs().Topics("configs").

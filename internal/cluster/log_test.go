@@ -26,7 +26,7 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
 )
 
-// logOptionsOf returns the options of a log of a group g on these brokers.
+// logOptionsOf returns the options of a log of the group g on these brokers.
 func logOptionsOf(addrs []string, log *slog.Logger) LogOptions {
 	k := kafka.Defaults()
 	k.Bootstrap = addrs
@@ -35,14 +35,14 @@ func logOptionsOf(addrs []string, log *slog.Logger) LogOptions {
 		Replication: 1}, Group: "g", Logger: log}
 }
 
-// follower is a worker's log with its store. pass delays what it reads.
+// follower is a worker's log with its store.
 type follower struct {
 	*Log
-	store   *configtopic.Store
-	journal logtest.Journal
-	pass    sync.Mutex
-	ended   chan error
-	end     func()
+	store     *configtopic.Store
+	journal   logtest.Journal
+	applyLock sync.Mutex // a test that holds it delays what is read
+	ended     chan error // receives the result of Read
+	close     func()     // ends Read and closes the log
 }
 
 // putTasks writes the tasks of a connector and then the record that commits them, as a leader does.
@@ -92,30 +92,31 @@ func openFollowerOf(t testing.TB, change func(*LogOptions), addrs ...string) *fo
 	l, err := OpenLog(t.Context(), o)
 	require.NoError(t, err)
 	worker, _ := config.NewWorker("", []config.Entry{config.NewEntry("bootstrap.servers", "a:1", "", 0)}, nil, nil)
-	f.Log, f.store = l, configtopic.NewStore("configs", worker, nil, log)
+	f.Log = l
+	f.store = configtopic.NewStore("configs", worker, nil, log)
 	f.store.SetWriter(l)
-	ctx, end := context.WithCancel(t.Context())
-	caught := make(chan struct{})
+	ctx, cancel := context.WithCancel(t.Context())
+	caughtUp := make(chan struct{})
 	go func() {
 		f.ended <- l.Read(ctx, func(r configtopic.Record) {
-			f.pass.Lock()
-			defer f.pass.Unlock()
+			f.applyLock.Lock()
+			defer f.applyLock.Unlock()
 			f.store.Apply(r)
 		}, func() {
 			f.store.CaughtUp()
-			close(caught)
+			close(caughtUp)
 		})
 	}()
-	f.end = sync.OnceFunc(func() {
-		end()
+	f.close = sync.OnceFunc(func() {
+		cancel()
 		if err := <-f.ended; err != nil {
 			t.Errorf("reading ended with %v", err)
 		}
 		l.Close()
 	})
-	t.Cleanup(f.end)
+	t.Cleanup(f.close)
 	select {
-	case <-caught:
+	case <-caughtUp:
 	case err := <-f.ended:
 		t.Fatalf("reading ended with %v", err)
 	}
@@ -134,12 +135,12 @@ func (f *follower) put(ctx context.Context, name, value string) error {
 
 // values returns the values of a worker's connectors by name.
 func (f *follower) values() map[string]string {
-	now, _ := f.store.Snapshot()
-	all := map[string]string{}
-	for _, c := range now.Connectors {
-		all[c.Name] = c.Text("x")
+	snapshot, _ := f.store.Snapshot()
+	values := map[string]string{}
+	for _, c := range snapshot.Connectors {
+		values[c.Name] = c.Text("x")
 	}
-	return all
+	return values
 }
 
 // Both workers have read a write when it is reported as done. Only the leader writes connectors.
@@ -155,13 +156,13 @@ func TestLogWritesReachAllWorkers(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, version+1, a.Offset())
 	require.NoError(t, b.Await(ctx, a.Offset()))
-	now, _ := b.store.Snapshot()
+	snapshot, _ := b.store.Snapshot()
 	assert.Equal(t, map[string]config.TaskConfigs{"c": {Version: version,
-		Settings: []map[string]string{{"t": "0"}, {"t": "1"}}}}, now.Tasks)
+		Settings: []map[string]string{{"t": "0"}, {"t": "1"}}}}, snapshot.Tasks)
 	require.NoError(t, b.store.Put(ctx, "c", config.Stored{Target: config.TargetStopped}))
 	require.NoError(t, a.Refresh(ctx))
-	now, _ = a.store.Snapshot()
-	assert.Equal(t, map[string]string{"c": config.TargetStopped}, now.Targets)
+	snapshot, _ = a.store.Snapshot()
+	assert.Equal(t, map[string]string{"c": config.TargetStopped}, snapshot.Targets)
 	a.Resign()
 	if err := a.put(ctx, "c", "2"); !errors.Is(err, ErrNotLeader) {
 		t.Errorf("expected an error because only a leader writes, found %v", err)
@@ -239,36 +240,36 @@ func TestLogWriteIsCanceled(t *testing.T) {
 	require.NoError(t, b.Lead(ctx)) // aborts it
 	for _, f := range []*follower{a, b} {
 		require.NoError(t, f.Refresh(ctx))
-		now, _ := f.store.Snapshot()
-		assert.Equal(t, map[string]config.TaskConfigs{"c": {Version: version, Settings: old}}, now.Tasks)
+		snapshot, _ := f.store.Snapshot()
+		assert.Equal(t, map[string]config.TaskConfigs{"c": {Version: version, Settings: old}}, snapshot.Tasks)
 	}
 	fresh := []map[string]string{{"t": "new 0"}}
 	version, err = b.putTasks(ctx, "c", fresh)
 	require.NoError(t, err)
 	require.NoError(t, a.Await(ctx, b.Offset()))
-	now, _ := a.store.Snapshot()
-	assert.Equal(t, map[string]config.TaskConfigs{"c": {Version: version, Settings: fresh}}, now.Tasks)
+	snapshot, _ := a.store.Snapshot()
+	assert.Equal(t, map[string]config.TaskConfigs{"c": {Version: version, Settings: fresh}}, snapshot.Tasks)
 	late := openFollower(t, addrs...)
-	now, _ = late.store.Snapshot()
-	assert.Equal(t, map[string]config.TaskConfigs{"c": {Version: version, Settings: fresh}}, now.Tasks)
+	snapshot, _ = late.store.Snapshot()
+	assert.Equal(t, map[string]config.TaskConfigs{"c": {Version: version, Settings: fresh}}, snapshot.Tasks)
 }
 
 // A write returns when it was read back, not before, and not later than its caller's deadline.
 func TestWriteIsReadBack(t *testing.T) {
 	ctx, _, f := oneLeader(t)
-	f.pass.Lock()
+	f.applyLock.Lock()
 	written := make(chan error, 1)
 	go func() { written <- f.put(ctx, "c", "2") }()
-	short, end := context.WithTimeout(ctx, 300*time.Millisecond)
-	defer end()
-	err := f.store.Put(short, "c", config.Stored{Target: config.TargetPaused})
+	shortCtx, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
+	defer cancel()
+	err := f.store.Put(shortCtx, "c", config.Stored{Target: config.TargetPaused})
 	assert.Error(t, err, "expected to have read up to offset ")
 	select {
 	case err := <-written:
 		t.Errorf("expected the leader's write to wait, found %v", err)
 	default:
 	}
-	f.pass.Unlock()
+	f.applyLock.Unlock()
 	require.NoError(t, <-written)
 	assert.Equal(t, map[string]string{"c": "2"}, f.values())
 }
@@ -286,7 +287,7 @@ func TestLogRejectsUnsuitableTopic(t *testing.T) {
 		}
 		return err
 	}
-	make := func(t *testing.T, partitions int32, policy string) *kfake.Cluster {
+	newCluster := func(t *testing.T, partitions int32, policy string) *kfake.Cluster {
 		t.Helper()
 		cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
 		admin := kadm.NewClient(kafkatest.Client(t, kgo.SeedBrokers(cluster.ListenAddrs()...)))
@@ -294,21 +295,20 @@ func TestLogRejectsUnsuitableTopic(t *testing.T) {
 		require.NoError(t, err)
 		return cluster
 	}
-	assert.NoError(t, open(t, make(t, 1, "compact")))
-	assert.Error(t, open(t, make(t, 2, "compact")),
+	assert.NoError(t, open(t, newCluster(t, 1, "compact")))
+	assert.Error(t, open(t, newCluster(t, 2, "compact")),
 		"Topic 'configs' supplied via the 'config.storage.topic' property is "+
 			"required to have a single partition in order to guarantee consistency of connector configurations, but "+
-			"found "+
-			"2 partitions.")
-	assert.Error(t, open(t, make(t, 1, "delete")), "must have cleanup.policy=compact")
+			"found 2 partitions.")
+	assert.Error(t, open(t, newCluster(t, 1, "delete")), "must have cleanup.policy=compact")
 
-	refused := make(t, 1, "compact")
-	kafkatest.Reject(refused, kmsg.EndTxn, kafkatest.Unlimited, kerr.TransactionalIDAuthorizationFailed)
-	assert.Error(t, open(t, refused), "expected the right WRITE on the resource TransactionalId connect-cluster-g")
+	cluster := newCluster(t, 1, "compact")
+	kafkatest.Reject(cluster, kmsg.EndTxn, kafkatest.Unlimited, kerr.TransactionalIDAuthorizationFailed)
+	assert.Error(t, open(t, cluster), "expected the right WRITE on the resource TransactionalId connect-cluster-g")
 
-	refused = make(t, 1, "compact")
-	refused.ControlKey(int16(kmsg.Metadata), func(r kmsg.Request) (kmsg.Response, error, bool) {
-		refused.KeepControl()
+	cluster = newCluster(t, 1, "compact")
+	cluster.ControlKey(int16(kmsg.Metadata), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
 		if !r.(*kmsg.MetadataRequest).IncludeTopicAuthorizedOperations {
 			return nil, nil, false
 		}
@@ -321,12 +321,12 @@ func TestLogRejectsUnsuitableTopic(t *testing.T) {
 		answer.Topics = append(answer.Topics, topic)
 		return answer, nil, true
 	})
-	assert.Error(t, open(t, refused), "expected the right WRITE on the resource Topic configs")
+	assert.Error(t, open(t, cluster), "expected the right WRITE on the resource Topic configs")
 
-	refused = make(t, 1, "compact")
-	kafkatest.Reject(refused, kmsg.Fetch, kafkatest.Unlimited, kerr.TopicAuthorizationFailed)
-	produceRecords(t, refused, "configs", configtopic.CommitRecord("c", 0))
-	l, err := OpenLog(ctx, logOptionsOf(refused.ListenAddrs(), slog.New(slog.DiscardHandler)))
+	cluster = newCluster(t, 1, "compact")
+	kafkatest.Reject(cluster, kmsg.Fetch, kafkatest.Unlimited, kerr.TopicAuthorizationFailed)
+	produceRecords(t, cluster, "configs", configtopic.CommitRecord("c", 0))
+	l, err := OpenLog(ctx, logOptionsOf(cluster.ListenAddrs(), slog.New(slog.DiscardHandler)))
 	require.NoError(t, err)
 	defer l.Close()
 	assert.Error(t, l.Read(ctx, func(configtopic.Record) {}, func() {}), "expected the right READ on the resource "+
@@ -339,11 +339,11 @@ func produceRecords(t testing.TB, cluster *kfake.Cluster, topic string, records 
 	client, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...))
 	require.NoError(t, err)
 	defer client.Close()
-	var all []*kgo.Record
+	var produced []*kgo.Record
 	for _, r := range records {
-		all = append(all, &kgo.Record{Topic: topic, Key: []byte(r.Key), Value: r.Value})
+		produced = append(produced, &kgo.Record{Topic: topic, Key: []byte(r.Key), Value: r.Value})
 	}
-	require.NoError(t, client.ProduceSync(context.Background(), all...).FirstErr())
+	require.NoError(t, client.ProduceSync(context.Background(), produced...).FirstErr())
 }
 
 // Writes that wait at the same time share a transaction. A caller that stops waiting has written nothing. If one record
@@ -357,34 +357,34 @@ func TestWritesShareATransaction(t *testing.T) {
 		ends.Add(1)
 		return nil, nil, false
 	})
-	together := func(values ...string) (errs []error) {
+	writeTogether := func(values ...string) (errs []error) {
 		t.Helper()
 		require.NoError(t, f.lock(ctx))
-		impatient, giveUp := context.WithCancel(ctx)
+		canceledCtx, cancel := context.WithCancel(ctx)
 		canceled := make(chan error)
-		all := make([]chan error, len(values))
-		go func() { canceled <- f.put(impatient, "gone", "1") }()
+		results := make([]chan error, len(values))
+		go func() { canceled <- f.put(canceledCtx, "gone", "1") }()
 		for i, value := range values {
-			all[i] = make(chan error)
-			go func() { all[i] <- f.put(ctx, fmt.Sprint("c", i), value) }()
+			results[i] = make(chan error)
+			go func() { results[i] <- f.put(ctx, fmt.Sprint("c", i), value) }()
 		}
 		require.Until(t, func() bool {
 			f.mu.Lock()
 			defer f.mu.Unlock()
 			return len(f.queue) == len(values)+1
 		}, func() string { return "all to wait for their turn" })
-		giveUp()
+		cancel()
 		assert.Error(t, <-canceled, "another write is in progress")
 		f.unlock()
-		for _, one := range all {
-			errs = append(errs, <-one)
+		for _, result := range results {
+			errs = append(errs, <-result)
 		}
 		return errs
 	}
-	assert.Equal(t, []error{nil, nil, nil}, together("1", "2", "3"))
+	assert.Equal(t, []error{nil, nil, nil}, writeTogether("1", "2", "3"))
 	assert.Equal(t, int32(1), ends.Load())
 	assert.Equal(t, map[string]string{"c0": "1", "c1": "2", "c2": "3"}, f.values())
-	for _, err := range together("4", strings.Repeat("x", 1_100_000)) {
+	for _, err := range writeTogether("4", strings.Repeat("x", 1_100_000)) {
 		if failed := (*WriteError)(nil); !errors.As(err, &failed) {
 			t.Errorf("expected an error that allows a retry, found %v", err)
 		}
@@ -405,7 +405,7 @@ func TestLogStopsWhenTopicIsCreatedAgain(t *testing.T) {
 	produceRecords(t, cluster, "configs", configtopic.CommitRecord("c", 0), configtopic.CommitRecord("d", 0))
 	admin := kadm.NewClient(kafkatest.Client(t, kgo.SeedBrokers(cluster.ListenAddrs()...)))
 	read := make(chan error, 1)
-	again := make(chan struct{})
+	recreated := make(chan struct{})
 	go func() {
 		read <- l.Read(ctx, func(configtopic.Record) {}, func() {
 			_, err := admin.DeleteTopic(ctx, "configs")
@@ -413,10 +413,10 @@ func TestLogStopsWhenTopicIsCreatedAgain(t *testing.T) {
 			policy := "compact"
 			_, err = admin.CreateTopic(ctx, 1, 1, map[string]*string{"cleanup.policy": &policy}, "configs")
 			assert.NoError(t, err)
-			close(again)
+			close(recreated)
 		})
 	}()
-	<-again
+	<-recreated
 	if err := <-read; !errors.Is(err, kafka.ErrTruncated) {
 		t.Errorf("expected an error about lost records, found %v", err)
 	}

@@ -19,11 +19,11 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/limits"
 )
 
-func units(list ...int) (b ResourceIndexes) {
-	for _, u := range list {
-		b.Add(u)
+func units(indexes ...int) (r ResourceIndexes) {
+	for _, index := range indexes {
+		r.Add(index)
 	}
-	return b
+	return r
 }
 
 var metadataExample = Metadata{
@@ -82,8 +82,8 @@ func TestMemberEncoding(t *testing.T) {
 	assert.Equal(t, Key(0xba7816bf8f01cfea), KeyOf("abc"), "FIPS 180-2, the first example")
 }
 
-// section appends other JSON to Java's part of a member's metadata.
-func section(t testing.TB, text string) []byte {
+// metadataWith returns Java's part of a member's metadata with other JSON.
+func metadataWith(t testing.TB, text string) []byte {
 	java := kmsg.ConnectMemberMetadata{Version: javaVersion, URL: "http://a:8083", ConfigOffset: 258}
 	b, err := encode(&java, json.RawMessage(text), nil)
 	require.NoError(t, err)
@@ -93,7 +93,7 @@ func section(t testing.TB, text string) []byte {
 // Additions of a later version are ignored.
 func TestAdditionsOfLaterVersionAreIgnored(t *testing.T) {
 	t.Parallel()
-	m, err := DecodeMetadata(section(t, `{"Name":"a","New":{"x":[1]},"Holds":[{"c":1,"u":"AQ==","new":2}]}`))
+	m, err := DecodeMetadata(metadataWith(t, `{"Name":"a","New":{"x":[1]},"Holds":[{"c":1,"u":"AQ==","new":2}]}`))
 	require.NoError(t, err)
 	assert.Equal(t, Metadata{URL: "http://a:8083", Offset: 258, Name: "a", Owned: []ResourceSet{{1, 0, units(0)}}}, m)
 }
@@ -102,13 +102,13 @@ func TestAdditionsOfLaterVersionAreIgnored(t *testing.T) {
 // expected.
 func TestInvalidMemberBytesAreRejected(t *testing.T) {
 	t.Parallel()
-	good, err := metadataExample.Encode()
+	valid, err := metadataExample.Encode()
 	require.NoError(t, err)
 	// The layout is that of a Kafka Connect 4.3.1 worker with connector c and its task 0.
-	held := "0002000000016d000175000000000000000500000001000163" + "00000002ffffffff000000000000000000000000"
-	java := unhex(t, "000200017500000000000000050000002d"+held)
-	other := slices.Clone(good)
-	other[29] = 0xC1
+	assignment := "0002000000016d000175000000000000000500000001000163" + "00000002ffffffff000000000000000000000000"
+	java := unhex(t, "000200017500000000000000050000002d"+assignment)
+	otherFormat := slices.Clone(valid)
+	otherFormat[29] = 0xC1
 	ours := "expected version 2 of Kafka Connect's protocol and a section 0xc2 of Culvert's, found "
 	for _, test := range []struct {
 		name  string
@@ -117,26 +117,26 @@ func TestInvalidMemberBytesAreRejected(t *testing.T) {
 	}{
 		{"nothing", nil, "not contain enough data"},
 		{"Java's", java, ours + "000200017500"},
-		{"Java's without an assignment", good[:29], ours + "0002000d"},
-		{"version 1", append([]byte{0, 1}, good[2:]...), ours + "0001000d"},
+		{"Java's without an assignment", valid[:29], ours + "0002000d"},
+		{"version 1", append([]byte{0, 1}, valid[2:]...), ours + "0001000d"},
 		{"URL of a negative length", []byte{0, 2, 0xff, 0xff}, "not contain enough data"},
-		{"a format that is not ours", other, ours + "0002000d"},
-		{"cut", good[:len(good)/2], "unexpected EOF"},
-		{"no JSON", append(slices.Clone(good[:30]), 0xff), "flate: corrupt input"},
-		{"generation", section(t, `{"Generation":2147483648}`), "cannot unmarshal number 2147483648"},
-		{"units", section(t, `{"Holds":[{"c":1,"u":"`+strings.Repeat("////", maxTask/24+2)+`"}]}`),
+		{"a format that is not ours", otherFormat, ours + "0002000d"},
+		{"cut", valid[:len(valid)/2], "unexpected EOF"},
+		{"no JSON", append(slices.Clone(valid[:30]), 0xff), "flate: corrupt input"},
+		{"generation", metadataWith(t, `{"Generation":2147483648}`), "cannot unmarshal number 2147483648"},
+		{"units", metadataWith(t, `{"Holds":[{"c":1,"u":"`+strings.Repeat("////", maxTask/24+2)+`"}]}`),
 			"expected at most 100000 tasks of a connector, found 100032"},
-		{"long name", section(t, `{"Name":"`+strings.Repeat("x", 1001)+`"}`),
+		{"long name", metadataWith(t, `{"Name":"`+strings.Repeat("x", 1001)+`"}`),
 			"expected a text of at most 1000 bytes, found 1001"},
-		{"long version", section(t, `{"Plugins":[{"Version":"`+strings.Repeat("x", 1001)+`"}]}`), "found 1001"},
-		{"too much", section(t, `{"Name":"`+strings.Repeat("x", maxSection)+`"}`), "unexpected EOF"},
+		{"long version", metadataWith(t, `{"Plugins":[{"Version":"`+strings.Repeat("x", 1001)+`"}]}`), "found 1001"},
+		{"too much", metadataWith(t, `{"Name":"`+strings.Repeat("x", maxSection)+`"}`), "unexpected EOF"},
 	} {
 		_, err := DecodeMetadata(test.bytes)
 		assert.Error(t, err, "metadata of a member: ", test.name)
 		assert.Error(t, err, test.want, test.name)
 	}
 
-	_, err = DecodeAssignment(unhex(t, held))
+	_, err = DecodeAssignment(unhex(t, assignment))
 	assert.Error(t, err, "assignment: "+ours)
 
 	long := strings.Repeat("x", 40_000)
@@ -166,26 +166,27 @@ func unhex(t *testing.T, text string) []byte {
 
 func FuzzMetadata(f *testing.F) {
 	b, _ := metadataExample.Encode()
-	decodesAgain(f, b, DecodeMetadata, Metadata.Encode)
+	fuzzRoundTrip(f, b, DecodeMetadata, Metadata.Encode)
 }
 
 func FuzzAssignment(f *testing.F) {
 	b, _ := assignmentExample.Encode()
-	decodesAgain(f, b, DecodeAssignment, Assignment.Encode)
+	fuzzRoundTrip(f, b, DecodeAssignment, Assignment.Encode)
 }
 
-// decodesAgain checks that a decoded value survives another round of encoding and decoding.
-func decodesAgain[T any](f *testing.F, example []byte, decode func([]byte) (T, error), encode func(T) ([]byte, error)) {
+// fuzzRoundTrip checks that a decoded value survives another round of encoding and decoding.
+func fuzzRoundTrip[T any](f *testing.F, example []byte, decode func([]byte) (T, error),
+	encode func(T) ([]byte, error)) {
 	f.Add(example)
 	f.Fuzz(func(t *testing.T, b []byte) {
-		read, err := decode(b)
+		value, err := decode(b)
 		if err != nil {
 			return
 		}
-		again, err := encode(read)
+		encoded, err := encode(value)
 		require.NoError(t, err)
-		got, err := decode(again)
+		got, err := decode(encoded)
 		require.NoError(t, err)
-		assert.Equal(t, read, got)
+		assert.Equal(t, value, got)
 	})
 }

@@ -11,19 +11,19 @@ import (
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
-// rolls returns a rollout. A member is `name offers`, with offers such as `1.0:a` in order of preference, and with -
-// for an abandoned version.
-func rolls(pin rest.GroupPin, members ...string) *rollout {
+// newRollout returns a rollout. A member is `name offers`, with offers such as `1.0:a` in order of preference, and with
+// - for an abandoned version.
+func newRollout(pin rest.GroupPin, members ...string) *rollout {
 	r := &rollout{pin: pin}
 	for _, m := range members {
 		f := strings.Fields(m)
-		one := memberVersions{name: f[0]}
+		member := memberVersions{name: f[0]}
 		for _, o := range f[1:] {
 			version, hash, _ := strings.Cut(strings.Trim(o, "-"), ":")
-			one.versions = append(one.versions, plugin.Offer{Name: "p", Version: version, Hash: hash,
+			member.versions = append(member.versions, plugin.Offer{Name: "p", Version: version, Hash: hash,
 				Rejected: strings.HasSuffix(o, "-")})
 		}
-		r.members = append(r.members, one)
+		r.members = append(r.members, member)
 	}
 	return r
 }
@@ -38,7 +38,7 @@ func TestRollout(t *testing.T) {
 		return p
 	}
 	for name, c := range map[string]struct {
-		before  rest.GroupPin
+		pin     rest.GroupPin
 		members string // separated by commas
 		want    rest.GroupPin
 	}{
@@ -60,14 +60,14 @@ func TestRollout(t *testing.T) {
 		"it breaks, and one has another":  {two, "m1 3:c 2:b-, m2 2:b", two},
 		"it breaks, and as many have another": {two, "m1 3:c, m2 2:b-",
 			rest.GroupPin{Version: "3", Hash: "c", Before: "b"}},
-		"what was passed over is left": {passed(one, "b"), "m1 2:b 1:a, m2 2:b 1:a", passed(one, "b")},
+		"what was passed over is not pinned": {passed(one, "b"), "m1 2:b 1:a, m2 2:b 1:a", passed(one, "b")},
 		"another file comes after that": {passed(one, "b"), "m1 3:c 1:a, m2 3:c 1:a",
 			rest.GroupPin{Version: "3", Hash: "c", Before: "a", Passed: []string{"b"}}},
 		"it is replaced by an older one": {two, "m1 1:c 2:b, m2 1:c 2:b",
 			rest.GroupPin{Version: "1", Hash: "c", Before: "b"}},
 		"it is replaced by an older one at a member": {two, "m1 1:c 2:b, m2 2:b", two},
-		"a new member with an old one": {two, "m1 2:b 1:a, m2 2:b 1:a, m3 1:a", rest.GroupPin{Version: "1", Hash: "a",
-			Before: "b"}},
+		"a new member with an old one": {two, "m1 2:b 1:a, m2 2:b 1:a, m3 1:a",
+			rest.GroupPin{Version: "1", Hash: "a", Before: "b"}},
 		"a new member with nothing in common": {two, "m1 2:b, m2 2:b, m3 1:a", two},
 		"nobody has what is pinned":           {one, "m1 2:b, m2 2:b", two},
 		"nobody has it: what was passed over": {passed(one, "b"), "m1 2:b, m2 2:b",
@@ -81,7 +81,7 @@ func TestRollout(t *testing.T) {
 		"images: it was passed over": {passed(one, "b"), "m1 1:a, m2 2:b, m3 2:b", passed(one, "b")},
 		"a member without any file":  {one, "m1 2:b 1:a", two},
 	} {
-		r := rolls(c.before, strings.Split(c.members, ",")...)
+		r := newRollout(c.pin, strings.Split(c.members, ",")...)
 		got := r.next()
 		assert.Equal(t, c.want, got, name)
 		r.pin = got
@@ -104,7 +104,7 @@ func TestRolloutNamesMembersWithoutVersion(t *testing.T) {
 		{rest.GroupPin{Version: "1", Hash: "a", Passed: []string{"b"}}, "m1 2:b 1:a, m2 1:a", ""},
 		{rest.GroupPin{Version: "2", Hash: "b"}, "m1 1:a, m2 2:b", ""},
 	} {
-		r := rolls(c.pin, strings.Split(c.members, ",")...)
+		r := newRollout(c.pin, strings.Split(c.members, ",")...)
 		assert.Equal(t, c.want, r.pendingReason(), c.members)
 	}
 }
@@ -113,10 +113,13 @@ func TestRolloutNamesMembersWithoutVersion(t *testing.T) {
 // step every unit has a worker, and no worker has more than twice its final share.
 func TestRollingImageUpdate(t *testing.T) {
 	t.Parallel()
-	const members, tasks = 10, 50
-	most := 0
+	const (
+		members = 10
+		tasks   = 50 // of each connector
+	)
+	maxTasks := 0 // of a worker
 	g := newGroup(connector("a", 0, tasks), connector("b", 2, tasks))
-	r := rolls(rest.GroupPin{})
+	r := newRollout(rest.GroupPin{})
 	step := func(id string, offer plugin.Offer) {
 		if m := g.member(id); m != nil && m.Leaving {
 			g.leave(id)
@@ -143,7 +146,7 @@ func TestRollingImageUpdate(t *testing.T) {
 			g.rebalance()
 			g.pass(g.in.Delay)
 		}
-		held := 0
+		assigned := 0
 		for _, m := range g.in.Members {
 			n := 0
 			for _, h := range g.targets[m.ID] {
@@ -151,17 +154,18 @@ func TestRollingImageUpdate(t *testing.T) {
 					n += min(unit, 1) // the connector's own unit is 0
 				}
 			}
-			held = held + n
-			most = max(most, n)
+			assigned += n
+			maxTasks = max(maxTasks, n)
 		}
-		if len(g.out.Unplaced) > 0 || held != 2*tasks {
-			t.Fatalf("%s: expected all tasks to have a worker, found %d of %d: %v", id, held, 2*tasks, g.out.Unplaced)
+		if len(g.out.Unplaced) > 0 || assigned != 2*tasks {
+			t.Fatalf("%s: expected all tasks to have a worker, found %d of %d: %v", id, assigned, 2*tasks,
+				g.out.Unplaced)
 		}
 	}
 	for n := range members {
 		step(fmt.Sprint("m", n), plugin.Offer{Name: "p", Version: "1", Hash: "a"})
 	}
-	most = 0
+	maxTasks = 0
 	for n := range members {
 		id := fmt.Sprint("m", n)
 		step(id, plugin.Offer{})
@@ -169,8 +173,8 @@ func TestRollingImageUpdate(t *testing.T) {
 		step(id+"'", plugin.Offer{Name: "p", Version: "2", Hash: "b"})
 	}
 	assert.Equal(t, "b", r.pin.Hash)
-	if want := 2 * 2 * tasks / members; most > want {
-		t.Errorf("expected at most %d tasks at a worker, found %d", want, most)
+	if want := 2 * 2 * tasks / members; maxTasks > want {
+		t.Errorf("expected at most %d tasks at a worker, found %d", want, maxTasks)
 	}
 }
 
@@ -179,13 +183,13 @@ func TestChosenVersionStays(t *testing.T) {
 	t.Parallel()
 	members := []string{"m1 2:b 1:a", "m2 2:b 1:a"}
 	two := rest.GroupPin{Version: "2", Hash: "b", Before: "a"}
-	r := rolls(two, members...)
+	r := newRollout(two, members...)
 	r.pin = r.choose(r.version("a"))
 	assert.Equal(t, rest.GroupPin{Version: "1", Hash: "a", Before: "b", Passed: []string{"b"}}, r.pin)
 	assert.Equal(t, r.pin, r.next())
-	r = rolls(r.choose(r.version("b")), members...)
+	r = newRollout(r.choose(r.version("b")), members...)
 	assert.Equal(t, rest.GroupPin{Version: "2", Hash: "b", Before: "a", Passed: []string{"a"}}, r.next())
-	r = rolls(r.pin, "m1 3:c 2:b", "m2 3:c 2:b")
+	r = newRollout(r.pin, "m1 3:c 2:b", "m2 3:c 2:b")
 	assert.Equal(t, "c", r.next().Hash)
 }
 
@@ -208,22 +212,22 @@ func TestRolloutConverges(t *testing.T) {
 		for range r.IntN(maxPassed + 2) {
 			pin.Passed = append(pin.Passed, hash())
 		}
-		all := rolls(pin, members...)
+		rollout := newRollout(pin, members...)
 		for step := 0; ; step++ {
-			next := all.next()
+			next := rollout.next()
 			if len(next.Passed) > maxPassed+1 {
-				t.Fatalf("%d: %v: expected a newer state, found %+v after %+v", n, members, next, all.pin)
+				t.Fatalf("%d: %v: expected a newer state, found %+v after %+v", n, members, next, rollout.pin)
 			}
-			if fmt.Sprint(next) == fmt.Sprint(all.pin) {
+			if fmt.Sprint(next) == fmt.Sprint(rollout.pin) {
 				break
 			}
-			all.pin = next
+			rollout.pin = next
 			if step > 8 {
 				t.Fatalf("%d: %v: expected the pin to converge, found %+v", n, members, next)
 			}
 		}
-		if all.version(all.pin.Hash).members == nil {
-			t.Fatalf("%d: %v: expected a version that a member has, found %+v", n, members, all.pin)
+		if rollout.version(rollout.pin.Hash).members == nil {
+			t.Fatalf("%d: %v: expected a version that a member has, found %+v", n, members, rollout.pin)
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/cluster/clustertest"
 	"github.com/culvert-project/culvert/internal/cluster/configtopic"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
@@ -22,21 +23,21 @@ import (
 
 // The scenes play fixed scenarios in a simulated group.
 func TestScenesOfAGroup(t *testing.T) {
-	code := counterFolder(t)
+	folder := counterFolder(t)
 	for name, scene := range map[string]func(*testing.T, string){
 		"a write of a worker that is cut off":     sceneWriteEnds,
 		"two groups on one config topic":          sceneTwoGroups,
 		"a leader is cut off while it writes":     sceneCutLeader,
 		"one group, two config topics":            sceneTwoTopics,
-		"a worker does not read the config topic": sceneDeaf,
-		"a new leader cannot read":                sceneUnread,
+		"a worker does not read the config topic": sceneStalledReader,
+		"a new leader cannot read":                sceneUnreadableTopic,
 		"changes while a worker joins slowly":     sceneChangesWhileJoining,
 		"changes one after the other":             sceneChanges,
 		"a zombie stores an offset":               sceneZombieStores,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			scene(t, code)
+			scene(t, folder)
 		})
 	}
 }
@@ -49,8 +50,8 @@ func (si *simulation) create(w *simWorker, name, tasks string) {
 	si.settle(name + " has " + tasks + " tasks")
 }
 
-// settleBalanced calls settle, and checks that the numbers of connectors, and of tasks, of any two workers differ by at
-// most one.
+// settleBalanced waits like settle, and checks that the numbers of connectors, and of tasks, of any two workers differ
+// by at most one.
 func (si *simulation) settleBalanced(what string) {
 	si.t.Helper()
 	si.settle(what)
@@ -62,45 +63,45 @@ func (si *simulation) settleBalanced(what string) {
 		counts[owner][min(strings.Count(unit, "-"), 1)]++
 	}
 	for kind := range 2 {
-		least := 1 << 30
-		most := 0
+		lowest := 1 << 30
+		highest := 0
 		for _, n := range counts {
-			least = min(least, n[kind])
-			most = max(most, n[kind])
+			lowest = min(lowest, n[kind])
+			highest = max(highest, n[kind])
 		}
-		if most > least+1 {
+		if highest > lowest+1 {
 			si.fail("%s: expected units to be balanced, found %v", what, si.owners())
 		}
 	}
 }
 
 // While the brokers do not respond, a write ends no later than its caller's deadline, also if its request is in flight.
-func sceneWriteEnds(t *testing.T, code string) {
-	inSimulation(t, code, 0, 1, func(si *simulation) {
+func sceneWriteEnds(t *testing.T, folder string) {
+	inSimulation(t, folder, 0, 1, func(si *simulation) {
 		si.settle("one worker")
 		si.create(si.running()[0], "a", "1")
 		for range 2 { // the second write waits in the producer for the first one
-			si.running()[0].holdBroker(false, true)
+			si.running()[0].holdBroker(clustertest.Directions{ToWorker: true})
 			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-			began := time.Now()
+			start := time.Now()
 			_, err := si.running()[0].store.Write(ctx, configtopic.TargetRecord("a", config.TargetStarted))
 			cancel()
-			if err == nil || time.Since(began) > 30*time.Second {
-				t.Errorf("expected the error of the context after 10 s, found %v after %v", err, time.Since(began))
+			if err == nil || time.Since(start) > 30*time.Second {
+				t.Errorf("expected the error of the context after 10 s, found %v after %v", err, time.Since(start))
 			}
 		}
-		si.running()[0].holdBroker(false, false)
+		si.running()[0].holdBroker(clustertest.Directions{})
 		si.settle("the brokers answer")
 	})
 }
 
 // If two groups use one config topic, the first owns its contents, even without members, until it is released. Then the
 // other group runs them.
-func sceneTwoGroups(t *testing.T, code string) {
-	inSimulation(t, code, 0, 2, func(si *simulation) {
+func sceneTwoGroups(t *testing.T, folder string) {
+	inSimulation(t, folder, 0, 2, func(si *simulation) {
 		si.settle("two workers")
 		si.create(si.running()[0], "a", "2")
-		awaitBarred := func(w *simWorker) {
+		awaitRejected := func(w *simWorker) {
 			si.t.Helper()
 			require.Until(si.t, func() bool {
 				o, _ := w.worker.Overview()
@@ -110,7 +111,7 @@ func sceneTwoGroups(t *testing.T, code string) {
 		first := si.running()
 		si.group = "others"
 		other := si.start(2)
-		awaitBarred(other)
+		awaitRejected(other)
 		si.sleep(time.Minute)
 		assert.Equal(t, 0, len(other.herder.Owned()))
 		_, err := other.store.Write(si.t.Context(), configtopic.TargetRecord("a", config.TargetPaused))
@@ -126,7 +127,7 @@ func sceneTwoGroups(t *testing.T, code string) {
 		require.NoError(t, err)
 		si.settle("the others run it")
 		si.group = testGroup
-		awaitBarred(si.start(0))
+		awaitRejected(si.start(0))
 		si.sleep(time.Minute)
 		assert.Equal(t, 0, len(si.running()[0].herder.Owned()))
 		assert.Equal(t, 1, strings.Count(si.journal.String(), "found that the topic belongs to group workers"))
@@ -134,17 +135,17 @@ func sceneTwoGroups(t *testing.T, code string) {
 }
 
 // A worker that requested a write from a leader that is cut off waits no longer than the leader's session.
-func sceneCutLeader(t *testing.T, code string) {
-	inSimulation(t, code, 0, 2, func(si *simulation) {
+func sceneCutLeader(t *testing.T, folder string) {
+	inSimulation(t, folder, 0, 2, func(si *simulation) {
 		si.settle("two workers")
 		leader := si.leader()
-		began := time.Now()
-		leader.holdBroker(true, true)
+		start := time.Now()
+		leader.holdBroker(clustertest.BothWays)
 		_, err := leader.store.Write(si.t.Context(), configtopic.CommitRecord("none", 0))
-		if elapsed := time.Since(began); !errors.As(err, new(*WriteError)) || elapsed > simSession+2*time.Second {
+		if elapsed := time.Since(start); !errors.As(err, new(*WriteError)) || elapsed > simSession+2*time.Second {
 			t.Errorf("expected an error once the session is over, found %v after %v", err, elapsed)
 		}
-		leader.holdBroker(false, false)
+		leader.holdBroker(clustertest.Directions{})
 		si.settle("it is back")
 		si.create(si.leader(), "a", "2")
 	})
@@ -169,35 +170,36 @@ func (si *simulation) awaitProblem(text string) {
 func (si *simulation) awaitUnits(w *simWorker, connector string, units int) {
 	si.t.Helper()
 	require.Until(si.t, func() bool {
-		found := 0
+		count := 0
 		for unit, owner := range si.owners() {
 			if unit == connector || strings.HasPrefix(unit, connector+"-") {
 				if owner != w.name {
 					return false
 				}
-				found++
+				count++
 			}
 		}
-		return found == units
+		return count == units
 	}, func() string { return fmt.Sprintf("expected %s at %s, found %v", connector, w.name, si.owners()) })
 }
 
 // A worker with another config topic than the rest of its group is not admitted, and its error states what to set. If
 // the coordinator shows it no members, the leader assigns it nothing and reports it. The others continue.
-func sceneTwoTopics(t *testing.T, code string) {
-	inSimulation(t, code, 0, 2, func(si *simulation) {
+func sceneTwoTopics(t *testing.T, folder string) {
+	inSimulation(t, folder, 0, 2, func(si *simulation) {
 		si.settle("two workers")
 		si.create(si.running()[0], "a", "2")
 		si.sleep(10 * time.Second)
 		runs := si.service.runCount()
 		si.topic = "other"
-		stranger := si.start(2)
+		misconfigured := si.start(2)
 		si.sleep(time.Minute)
-		if _, leads := si.leader().worker.Overview(); !leads || len(si.leader().worker.MemberIDs()) != 2 {
+		if _, isLeader := si.leader().worker.Overview(); !isLeader || len(si.leader().worker.MemberIDs()) != 2 {
 			t.Errorf("expected two members still, found %v", si.leader().worker.MemberIDs())
 		}
-		assert.Error(t, stranger.worker.checkTopic(si.t.Context()), "group.id=workers: expected config.storage.topic="+
-			testTopic+" as worker w")
+		assert.Error(t, misconfigured.worker.checkTopic(si.t.Context()),
+			"group.id=workers: expected config.storage.topic="+
+				testTopic+" as worker w")
 		client := kafkatest.Client(si.t, si.network.Config("other").AdminOpts(kgo.DefaultProduceTopic("other"))...)
 		defer client.Close()
 		for n := range 100 { // more records than the topic of the other workers has
@@ -209,35 +211,35 @@ func sceneTwoTopics(t *testing.T, code string) {
 		si.awaitProblem("expected config.storage.topic=" + testTopic + " at worker w2:8083")
 		si.sleep(time.Minute)
 		assert.Equal(t, runs, si.service.runCount())
-		assert.Equal(t, 0, len(stranger.herder.Owned()))
+		assert.Equal(t, 0, len(misconfigured.herder.Owned()))
 		require.NoError(si.t, si.put(si.t.Context(), si.running()[0], "b", "2"))
 		si.want["b"] = "2"
 		require.Until(si.t, func() bool { return len(si.owners()) == 6 },
 			func() string { return fmt.Sprintf("expected b to run, found %v", si.owners()) })
-		assert.Equal(t, 0, len(stranger.herder.Owned()))
-		stranger.shutDown()
+		assert.Equal(t, 0, len(misconfigured.herder.Owned()))
+		misconfigured.shutDown()
 		si.settleBalanced("it has gone")
 	})
 }
 
 // A worker that cannot read the config topic gives up its units, which the leader reports, until it can.
-func sceneDeaf(t *testing.T, code string) {
-	inSimulation(t, code, 0, 2, func(si *simulation) {
+func sceneStalledReader(t *testing.T, folder string) {
+	inSimulation(t, folder, 0, 2, func(si *simulation) {
 		si.settle("two workers")
 		si.create(si.running()[0], "a", "2")
 		leader := si.leader()
-		deaf := si.running()[1-leader.slot]
-		deaf.setReadsPaused(true)
+		stalled := si.running()[1-leader.slot]
+		stalled.setReadsPaused(true)
 		require.NoError(si.t, si.put(si.t.Context(), leader, "b", "2"))
 		si.want["b"] = "2"
 		si.awaitUnits(leader, "a", 3)
 		si.awaitUnits(leader, "b", 3)
-		si.awaitProblem("expected worker " + deaf.name + ":8083 to keep up with topic " + testTopic)
+		si.awaitProblem("expected worker " + stalled.name + ":8083 to keep up with topic " + testTopic)
 		si.sleep(time.Minute)
 		si.awaitUnits(leader, "a", 3)
-		deaf.setReadsPaused(false)
-		require.Until(si.t, func() bool { return len(deaf.herder.Owned()) > 0 },
-			func() string { return "expected it to be given something again" })
+		stalled.setReadsPaused(false)
+		require.Until(si.t, func() bool { return len(stalled.herder.Owned()) > 0 },
+			func() string { return "expected it to own something again" })
 		si.settleBalanced("it reads again")
 		o, _ := si.leader().worker.Overview()
 		assert.Equal(t, 0, len(o.Problems))
@@ -245,8 +247,8 @@ func sceneDeaf(t *testing.T, code string) {
 }
 
 // While a new leader cannot read the config topic, everything keeps running where it is.
-func sceneUnread(t *testing.T, code string) {
-	inSimulation(t, code, 0, 3, func(si *simulation) {
+func sceneUnreadableTopic(t *testing.T, folder string) {
+	inSimulation(t, folder, 0, 3, func(si *simulation) {
 		si.settle("three workers")
 		si.create(si.running()[0], "a", "6")
 		si.sleep(10 * time.Second) // a task is RUNNING before its first request
@@ -292,17 +294,17 @@ func (si *simulation) triggerPlan(n int) {
 }
 
 // A change triggers one rebalance, however long the join takes.
-func sceneChangesWhileJoining(t *testing.T, code string) {
-	inSimulation(t, code, 0, 2, func(si *simulation) {
+func sceneChangesWhileJoining(t *testing.T, folder string) {
+	inSimulation(t, folder, 0, 2, func(si *simulation) {
 		si.settle("two workers")
 		leader := si.leader()
 		other := si.running()[1-leader.slot]
 		id := other.worker.MemberID()
-		joins := make(chan struct{})
+		resume := make(chan struct{})
 		si.network.Cluster.ControlKey(int16(kmsg.JoinGroup), func(q kmsg.Request) (kmsg.Response, error, bool) {
 			si.network.Cluster.KeepControl()
 			if q.(*kmsg.JoinGroupRequest).MemberID == id {
-				si.network.Cluster.SleepControl(func() { <-joins })
+				si.network.Cluster.SleepControl(func() { <-resume })
 			}
 			return nil, nil, false
 		})
@@ -310,14 +312,14 @@ func sceneChangesWhileJoining(t *testing.T, code string) {
 			si.triggerPlan(0)
 			si.sleep(15 * time.Second)
 		}))
-		close(joins)
+		close(resume)
 		si.settle("it has joined")
 	})
 }
 
 // Changes within 100 ms are one rebalance. If they continue, the interval grows up to a second.
-func sceneChanges(t *testing.T, code string) {
-	inSimulation(t, code, 0, 1, func(si *simulation) {
+func sceneChanges(t *testing.T, folder string) {
+	inSimulation(t, folder, 0, 1, func(si *simulation) {
 		si.settle("one worker")
 		si.sleep(5 * time.Second)
 		assert.Equal(t, 1, si.rebalancesDuring(func() {
@@ -329,7 +331,7 @@ func sceneChanges(t *testing.T, code string) {
 		}))
 		si.sleep(5 * time.Second)
 		assert.Equal(t, 13, si.rebalancesDuring(func() { // after 0.1, 0.3, 0.7, 1.5, 2.5, 3.5 s and so on
-			for began := time.Now(); time.Since(began) < 11*time.Second; {
+			for start := time.Now(); time.Since(start) < 11*time.Second; {
 				si.triggerPlan(0)
 				time.Sleep(10 * time.Millisecond)
 			}
@@ -360,8 +362,8 @@ func (si *simulation) lastRow(partition string) int64 {
 
 // A paused worker stores its pending offsets when others have already taken over a task's partition under another task
 // number. They do not count: if the others are killed next, nobody requests a row that the service has forgotten.
-func sceneZombieStores(t *testing.T, code string) {
-	inSimulation(t, code, 0, 3, func(si *simulation) {
+func sceneZombieStores(t *testing.T, folder string) {
+	inSimulation(t, folder, 0, 3, func(si *simulation) {
 		si.settle("three workers")
 		si.create(si.running()[0], "queue2", "6")
 		// partition belongs to task 2 of three
@@ -379,7 +381,7 @@ func sceneZombieStores(t *testing.T, code string) {
 			si.sleep(250 * time.Millisecond)
 		}
 		others := si.reachable()
-		si.network.Hold(zombie.clientName, false, false)
+		si.network.Hold(zombie.clientName, clustertest.Directions{})
 		si.sleep(3 * time.Second)
 		for _, w := range others {
 			w.kill()

@@ -18,8 +18,8 @@ import (
 type sessionCounts struct {
 	mu       sync.Mutex
 	expired  int // requests in expired sessions
-	accepted int // requests without a session, by outcome
-	refused  int
+	accepted int // requests without a session that the service has accepted
+	refused  int // likewise rejected
 	locked   int // requests that were not sent
 }
 
@@ -43,7 +43,7 @@ func (l *logonWorker) sendInSession(ctx context.Context, secret string, n *sessi
 	time.Sleep(responseDelay)
 	status := 200
 	l.mu.Lock()
-	if l.right != secret {
+	if l.password != secret {
 		status = 401
 	}
 	l.mu.Unlock()
@@ -72,17 +72,17 @@ func (s *sessionCounts) count(status int, err error) error {
 // If all sessions of ten workers expire at once, all of them log on again. If the password was changed in the meantime,
 // it is sent once more in the whole group, and no other request is repeated.
 func TestSessionsOfAllWorkersExpireAtOnce(t *testing.T) {
-	for _, right := range []bool{true, false} {
-		t.Run(fmt.Sprintf("right %t", right), func(t *testing.T) {
-			inLogonCluster(t, 10, "right", func(t *testing.T, o *logonCluster, desks []*logonWorker) {
-				accepted, _, _, _ := all(t.Context(), desks, 1, "right")
+	for _, isRight := range []bool{true, false} {
+		t.Run(fmt.Sprintf("right %t", isRight), func(t *testing.T) {
+			inLogonCluster(t, 10, "right", func(t *testing.T, o *logonCluster, workers []*logonWorker) {
+				accepted, _, _, _ := logOnAll(t.Context(), workers, 1, "right")
 				assert.Equal(t, 10, accepted)
-				if !right {
-					o.accepts("new")
+				if !isRight {
+					o.setPassword("new")
 				}
 				var n sessionCounts
 				var wg sync.WaitGroup
-				for i, d := range desks {
+				for i, d := range workers {
 					for lane := range 3 {
 						wg.Go(func() {
 							time.Sleep(time.Duration(i+lane) * time.Millisecond)
@@ -91,15 +91,15 @@ func TestSessionsOfAllWorkersExpireAtOnce(t *testing.T) {
 					}
 				}
 				wg.Wait()
-				if right {
+				if isRight {
 					assert.Equal(t, []int{30, 30, 0, 0}, []int{n.expired, n.accepted, n.refused, n.locked})
 				} else {
 					assert.Equal(t, []int{0, 1}, []int{n.accepted, n.refused}, "requests without a session")
 					assert.Equal(t, 30, n.locked+n.refused)
 				}
 				time.Sleep(2 * time.Second) // outcomes are reported
-				accepted, _, locked, _ := all(t.Context(), desks, 2, "right")
-				assert.Equal(t, map[bool][]int{true: {20, 0}, false: {0, 20}}[right], []int{accepted, locked})
+				accepted, _, locked, _ := logOnAll(t.Context(), workers, 2, "right")
+				assert.Equal(t, map[bool][]int{true: {20, 0}, false: {0, 20}}[isRight], []int{accepted, locked})
 			})
 		})
 	}
@@ -109,41 +109,41 @@ func TestSessionsOfAllWorkersExpireAtOnce(t *testing.T) {
 // but not longer than openingWait.
 func TestWorkersWaitForTheTurnOfAnEndedSession(t *testing.T) {
 	for name, k := range map[string]struct {
-		after     time.Duration
-		status    int
-		wait      time.Duration // at least; at most a second more
+		after     time.Duration // until the response to the other worker
+		status    int           // of that response
+		wait      time.Duration // at least; at most two seconds more
 		isRefused bool
 	}{
-		"right":               {after: 5 * time.Second, status: 200, wait: 5 * time.Second},
-		"wrong":               {after: 5 * time.Second, status: 401, wait: 5 * time.Second, isRefused: true},
-		"an answer for hours": {after: time.Hour, status: 200, wait: 10 * time.Second},
+		"right":                 {after: 5 * time.Second, status: 200, wait: 5 * time.Second},
+		"wrong":                 {after: 5 * time.Second, status: 401, wait: 5 * time.Second, isRefused: true},
+		"no response for hours": {after: time.Hour, status: 200, wait: 10 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inLogonCluster(t, 3, "right", func(t *testing.T, _ *logonCluster, desks []*logonWorker) {
-				all(t.Context(), desks, 1, "right")
-				gate := desks[1].store.Gate(alice("right"))
+			inLogonCluster(t, 3, "right", func(t *testing.T, _ *logonCluster, workers []*logonWorker) {
+				logOnAll(t.Context(), workers, 1, "right")
+				gate := workers[1].store.Gate(alice("right"))
 				done, err := gate.Acquire(t.Context(), func() bool { return false })
 				require.NoError(t, err)
 				recheck := gate.BeginRecheck()
 				done(0)
 				logOn, err := recheck.Acquire(t.Context())
 				require.NoError(t, err)
-				answered := time.AfterFunc(k.after, func() { logOn(k.status) })
-				began := time.Now()
+				timer := time.AfterFunc(k.after, func() { logOn(k.status) })
+				start := time.Now()
 				time.Sleep(2 * annotationsTTL)
 				var wg sync.WaitGroup
-				for _, d := range desks {
+				for _, d := range workers {
 					wg.Go(func() {
 						_, err := d.logOn(t.Context(), "right")
 						_, isLocked := errors.AsType[*lockouts.LockedOut](err)
 						assert.Equal(t, k.isRefused, isLocked)
-						if waited := time.Since(began); waited < k.wait || waited > k.wait+2*time.Second {
+						if waited := time.Since(start); waited < k.wait || waited > k.wait+2*time.Second {
 							t.Errorf("worker %d: expected to wait for %v, found %v", d.number, k.wait, waited)
 						}
 					})
 				}
 				wg.Wait()
-				if answered.Stop() {
+				if timer.Stop() {
 					logOn(k.status)
 				}
 				synctest.Wait()

@@ -148,7 +148,7 @@ type linkState struct {
 	readsResumed chan struct{}
 }
 
-var errNoAnswer = errors.New("no answer")
+var errNoResponse = errors.New("no answer")
 
 // start starts a worker, which joins by itself.
 func (s *simulatedGroup) start(slot int) *simWorker {
@@ -172,10 +172,10 @@ func (s *simulatedGroup) start(slot int) *simWorker {
 	s.unfinished.Go(func() {
 		defer close(w.done)
 		w.run(w.ctx)
-		closing, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		closeCtx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		defer cancel()
 		offsets.Close()
-		_ = w.status.Close(closing)
+		_ = w.status.Close(closeCtx)
 		w.log.Close()
 	})
 	return w
@@ -184,7 +184,10 @@ func (s *simulatedGroup) start(slot int) *simWorker {
 // open opens the topics and creates the parts of the worker. It returns its offsets, which the caller closes.
 func (w *simWorker) open() *offset.Store {
 	s := w.group
-	must := func(err error) { s.t.Helper(); require.NoError(s.t, err) }
+	must := func(err error) {
+		s.t.Helper()
+		require.NoError(s.t, err)
+	}
 	settings := w.settings()
 	client := s.network.Config(w.clientName)
 	client.Consumer.FetchMaxWait = 10 * time.Second
@@ -276,7 +279,7 @@ func (w *simWorker) workerOptions() WorkerOptions {
 		},
 		Call: w.call,
 		IsRetriable: func(err error) bool {
-			return errors.Is(err, errNoAnswer) || errors.Is(err, context.DeadlineExceeded)
+			return errors.Is(err, errNoResponse) || errors.Is(err, context.DeadlineExceeded)
 		},
 		EnsureSessionKey: func(context.Context) error { return nil },
 		Logger:           w.logger,
@@ -508,14 +511,14 @@ func (w *simWorker) call(ctx context.Context, url, call, connector string, body,
 }
 
 // serve handles a call of another worker. It fails if this worker ends before it has responded.
-func (w *simWorker) serve(do func() error) error {
+func (w *simWorker) serve(handle func() error) error {
 	result := make(chan error, 1)
-	go func() { result <- do() }()
+	go func() { result <- handle() }()
 	select {
 	case err := <-result:
 		return err
 	case <-w.ctx.Done():
-		return errNoAnswer
+		return errNoResponse
 	}
 }
 
@@ -530,14 +533,14 @@ func (w *simWorker) peer(ctx context.Context, url string) (*simWorker, error) {
 	}
 	w.group.mu.Unlock()
 	if peer == nil {
-		return nil, errNoAnswer
+		return nil, errNoResponse
 	}
 	for _, side := range []*simWorker{w, peer} {
 		side.mu.Lock()
 		link := side.link
 		side.mu.Unlock()
 		if link.removed {
-			return nil, errNoAnswer
+			return nil, errNoResponse
 		}
 		if link.resumed != nil {
 			select {
@@ -545,7 +548,7 @@ func (w *simWorker) peer(ctx context.Context, url string) (*simWorker, error) {
 			case <-ctx.Done():
 				return nil, ctx.Err()
 			case <-time.After(5 * time.Second):
-				return nil, errNoAnswer
+				return nil, errNoResponse
 			}
 		}
 	}
@@ -554,34 +557,34 @@ func (w *simWorker) peer(ctx context.Context, url string) (*simWorker, error) {
 
 // isolate stops all input and output, as of a stopped process, until reconnect.
 func (w *simWorker) isolate() {
-	w.holdConnections(true, true)
+	w.holdConnections(clustertest.BothWays)
 	w.setPaused(true)
 }
 
 // makeZombie makes the worker lose its membership without knowing it, until reconnect. Its tasks continue.
 func (w *simWorker) makeZombie() {
-	w.group.network.Hold(w.clientName+memberSuffix, true, true)
+	w.group.network.Hold(w.clientName+memberSuffix, clustertest.BothWays)
 	w.setPaused(true)
 }
 
 // holdBroker holds the connections to the broker only, until reconnect. Other workers stay reachable.
-func (w *simWorker) holdBroker(toBroker, toWorker bool) {
-	w.holdConnections(toBroker, toWorker)
+func (w *simWorker) holdBroker(held clustertest.Directions) {
+	w.holdConnections(held)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.link.isCutOff = toBroker || toWorker
+	w.link.isCutOff = held.ToBroker || held.ToWorker
 }
 
 // reconnect ends the effect of isolate, makeZombie and holdBroker.
 func (w *simWorker) reconnect() {
-	w.holdConnections(false, false)
+	w.holdConnections(clustertest.Directions{})
 	w.setPaused(false)
 }
 
 // holdConnections delays what the worker sends to the broker and what it receives from it, see Network.Hold.
-func (w *simWorker) holdConnections(toBroker, toWorker bool) {
-	w.group.network.Hold(w.clientName, toBroker, toWorker)
-	w.group.network.Hold(w.clientName+memberSuffix, toBroker, toWorker)
+func (w *simWorker) holdConnections(held clustertest.Directions) {
+	w.group.network.Hold(w.clientName, held)
+	w.group.network.Hold(w.clientName+memberSuffix, held)
 }
 
 // setPaused makes the worker apply nothing and respond to no worker, or ends that. A paused worker counts as cut off.
@@ -611,20 +614,31 @@ func (w *simWorker) setReadsPaused(paused bool) {
 	}
 }
 
-// cut breaks the connections to the broker and rejects new ones while cut is true.
-func (w *simWorker) cut(cut bool) {
-	w.group.network.Cut(w.clientName, cut)
-	w.group.network.Cut(w.clientName+memberSuffix, cut)
+// cut breaks the connections to the broker and rejects new ones until mend.
+func (w *simWorker) cut() {
+	w.group.network.Cut(w.clientName)
+	w.group.network.Cut(w.clientName + memberSuffix)
+	w.setCutOff(true)
+}
+
+// mend ends the effect of cut.
+func (w *simWorker) mend() {
+	w.group.network.Mend(w.clientName)
+	w.group.network.Mend(w.clientName + memberSuffix)
+	w.setCutOff(false)
+}
+
+func (w *simWorker) setCutOff(isCutOff bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.link.isCutOff = cut
+	w.link.isCutOff = isCutOff
 }
 
 // kill ends a worker abruptly. Nothing more from it arrives anywhere. Its connections stay open: kfake never removes a
 // member whose connection is closed while it joins.
 func (w *simWorker) kill() {
 	w.reconnect() // a paused worker would not end
-	w.holdConnections(true, true)
+	w.holdConnections(clustertest.BothWays)
 	w.remove()
 }
 

@@ -20,6 +20,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/culvert-project/culvert/internal/cluster/clustertest"
 	"github.com/culvert-project/culvert/internal/cluster/configtopic"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/connect"
@@ -50,25 +51,25 @@ const (
 // with tasks of an origin divide its limits by their number, and a join or departure moves no more units than
 // necessary. A failing seed prints its steps; -run TestSimulatedGroup/SEED runs it again.
 func TestSimulatedGroup(t *testing.T) {
-	code := counterFolder(t)
+	folder := counterFolder(t)
 	oldPercent := debug.SetGCPercent(400) // by default collections take a fifth of the time
 	t.Cleanup(func() { debug.SetGCPercent(oldPercent) })
 	seeds := uint64(simSeeds)
 	if os.Getenv("CULVERT_SOAK") != "" {
 		seeds = soakSeeds
 	}
-	var ended, lost, shared atomic.Int64
+	var groups, lostLeaders, sharedLimits atomic.Int64
 	t.Cleanup(func() { // after the parallel tests
-		if ended.Load() == int64(seeds) && (lost.Load() == 0 || shared.Load() == 0) {
+		if groups.Load() == int64(seeds) && (lostLeaders.Load() == 0 || sharedLimits.Load() == 0) {
 			t.Errorf("expected leaders lost in a transaction, and an origin of several workers, found %d, and %d times",
-				lost.Load(), shared.Load())
+				lostLeaders.Load(), sharedLimits.Load())
 		}
 	})
 	for seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			size := 3 + int(seed)%(simWorkers-2)
-			inSimulation(t, code, seed, 0, func(si *simulation) {
+			inSimulation(t, folder, seed, 0, func(si *simulation) {
 				si.minWorkers = max(3, size-1)
 				flushesOften := seed/2%2 == 0 // a task has stored its offset before it requests the next row
 				if flushesOften {
@@ -94,20 +95,22 @@ func TestSimulatedGroup(t *testing.T) {
 						si.fail("expected %d generations at most, found %d", simMaxGenerations, generation)
 					}
 				}
-				ended.Add(1)
-				lost.Add(int64(si.lostLeaders))
-				shared.Add(int64(si.sharedLimits))
+				groups.Add(1)
+				lostLeaders.Add(int64(si.lostLeaders))
+				sharedLimits.Add(int64(si.sharedLimits))
 			})
 		})
 	}
 }
 
-// inSimulation runs play with a group of this many workers in a synctest bubble of its own.
-func inSimulation(t *testing.T, code string, seed uint64, workers int, play func(*simulation)) {
+// inSimulation runs play with a group of so many workers in a synctest bubble of its own. They load the plugin from the
+// folder, see counterFolder.
+func inSimulation(t *testing.T, folder string, seed uint64, workers int, play func(*simulation)) {
 	service := newCounterService(t)
 	synctest.Test(t, func(t *testing.T) {
-		si := &simulation{simulatedGroup: newSimulatedGroup(t, service, code), random: rand.New(rand.NewPCG(seed, 26)),
-			want: map[string]string{}, inDoubt: map[string]bool{}}
+		si := &simulation{simulatedGroup: newSimulatedGroup(t, service, folder),
+			random: rand.New(rand.NewPCG(seed, 26)),
+			want:   map[string]string{}, inDoubt: map[string]bool{}}
 		defer si.stopAll()
 		for range workers {
 			si.join()
@@ -147,7 +150,7 @@ func (si *simulation) stopAll() {
 	}
 	for _, w := range si.running() {
 		w.reconnect()
-		w.cut(false)
+		w.mend()
 		w.remove()
 	}
 	si.unfinished.Wait()
@@ -298,10 +301,10 @@ func (si *simulation) disconnect(event string, w *simWorker) {
 	case "zombie":
 		w.makeZombie()
 	case "cut":
-		w.cut(true)
+		w.cut()
 	default:
 		isToBroker := si.random.IntN(2) == 0
-		w.holdBroker(isToBroker, !isToBroker)
+		w.holdBroker(clustertest.Directions{ToBroker: isToBroker, ToWorker: !isToBroker})
 		event += map[bool]string{true: " (to the broker)", false: " (to the worker)"}[isToBroker]
 	}
 	si.cutOff = append(si.cutOff, w)
@@ -320,7 +323,7 @@ func (si *simulation) reconnectAll() {
 	si.logStep("all are mended")
 	for _, w := range si.cutOff {
 		w.reconnect()
-		w.cut(false)
+		w.mend()
 	}
 	si.cutOff = nil
 }
@@ -337,7 +340,7 @@ func (si *simulation) midWrite() {
 	si.logStep("%s, which leads, is lost at the end of transaction %d; committed: %v", leader.name, lastEnd,
 		isCommitted)
 	lost := make(chan struct{})
-	lose := sync.OnceFunc(func() { leader.isolate(); close(lost) })
+	isolate := sync.OnceFunc(func() { leader.isolate(); close(lost) })
 	var ends atomic.Int32
 	si.network.Cluster.ControlKey(int16(kmsg.EndTxn), func(q kmsg.Request) (kmsg.Response, error, bool) {
 		isLeaderWrite := strings.HasPrefix(q.(*kmsg.EndTxnRequest).TransactionalID, "connect-cluster-")
@@ -348,7 +351,7 @@ func (si *simulation) midWrite() {
 			si.network.Cluster.KeepControl()
 			return nil, nil, false
 		}
-		lose()
+		isolate()
 		if isCommitted {
 			return nil, nil, false
 		}
@@ -495,8 +498,8 @@ func (si *simulation) checkOwners() {
 
 // limitProblem checks that all workers with tasks of simOrigin divide its limit by their number, which does not exceed
 // the limit.
-func (si *simulation) limitProblem(up []*simWorker) string {
-	sharing := slices.DeleteFunc(slices.Clone(up), func(w *simWorker) bool { return !w.hasSharedOriginTasks() })
+func (si *simulation) limitProblem(reachable []*simWorker) string {
+	sharing := slices.DeleteFunc(slices.Clone(reachable), func(w *simWorker) bool { return !w.hasSharedOriginTasks() })
 	for _, w := range sharing {
 		w.mu.Lock()
 		divisor := w.quotas[KeyOf(simOrigin)].Workers
@@ -515,27 +518,27 @@ func (si *simulation) limitProblem(up []*simWorker) string {
 // settle waits until everything that should run does, exactly once, and all workers report it.
 func (si *simulation) settle(after string) {
 	si.t.Helper()
-	began := time.Now()
-	owned := time.Now()
+	start := time.Now()
+	lastOwned := time.Now() // when no unit lacked an owner
 	for {
 		si.sleep(250 * time.Millisecond)
 		synctest.Wait()
-		why := si.unsettled()
-		if why == "" {
+		difference := si.unsettled()
+		if difference == "" {
 			return
 		}
-		if slowUntil := time.Unix(0, si.slowUntil.Load()); slowUntil.After(began) {
-			began = slowUntil
+		if slowUntil := time.Unix(0, si.slowUntil.Load()); slowUntil.After(start) {
+			start = slowUntil
 		}
 		unowned := si.unowned()
 		if unowned == "" { // later moves have their own time limit
-			owned = time.Now()
+			lastOwned = time.Now()
 		}
-		elapsed := time.Since(began)
-		isUnownedTooLong := min(elapsed, time.Since(owned)) > simOwned
+		elapsed := time.Since(start)
+		isUnownedTooLong := min(elapsed, time.Since(lastOwned)) > simOwned
 		if elapsed > simSettle || isUnownedTooLong {
 			si.fail("after %s: expected the desired state within %v: %s; units without a worker: %q", after, elapsed,
-				why, unowned)
+				difference, unowned)
 		}
 	}
 }
@@ -561,13 +564,13 @@ func (si *simulation) unowned() string {
 
 // unsettled describes the first difference from the desired state. "" means that there is none.
 func (si *simulation) unsettled() string {
-	up := si.reachable()
-	if len(up) == 0 {
+	reachable := si.reachable()
+	if len(reachable) == 0 {
 		return ""
 	}
 	var leader *simWorker
 	generation := int32(0)
-	for _, w := range up {
+	for _, w := range reachable {
 		w.worker.mu.Lock()
 		g := w.worker.generation
 		assigned := w.worker.assigned
@@ -580,7 +583,7 @@ func (si *simulation) unsettled() string {
 		case generation != 0 && g != generation:
 			return fmt.Sprintf("%s is of generation %d, others of %d", w.name, g, generation)
 		case mustRejoin:
-			return w.name + " is to join again"
+			return w.name + " must join again"
 		case leading && leader != nil:
 			return leader.name + " and " + w.name + " lead"
 		case leading:
@@ -597,22 +600,22 @@ func (si *simulation) unsettled() string {
 	changed := l.changes != l.plannedChanges
 	members := len(l.members)
 	l.mu.Unlock()
-	if !next.IsZero() || changed || members != len(up) {
+	if !next.IsZero() || changed || members != len(reachable) {
 		return fmt.Sprintf("%s has to plan again: next %v, changes %v, %d members of %d", leader.name, next, changed,
-			members, len(up))
+			members, len(reachable))
 	}
 	s, _ := leader.store.Snapshot()
-	for _, w := range up {
+	for _, w := range reachable {
 		if other, _ := w.store.Snapshot(); !maps.Equal(other.ConfigOffsets, s.ConfigOffsets) ||
 			!maps.Equal(other.Targets, s.Targets) || fmt.Sprint(other.Tasks) != fmt.Sprint(s.Tasks) {
 			return fmt.Sprintf("the config topic: %s has read %v %v %v, %s %v %v %v", w.name, other.ConfigOffsets,
 				other.Targets, other.Tasks, leader.name, s.ConfigOffsets, s.Targets, s.Tasks)
 		}
 	}
-	if why := cmp.Or(si.configProblem(s), si.limitProblem(up)); why != "" {
-		return why
+	if problem := cmp.Or(si.configProblem(s), si.limitProblem(reachable)); problem != "" {
+		return problem
 	}
-	return si.unitProblem(up, s)
+	return si.unitProblem(reachable, s)
 }
 
 // configProblem compares the config topic with what was written.
@@ -636,10 +639,10 @@ func (si *simulation) configProblem(s config.Snapshot) string {
 }
 
 // unitProblem compares the workers' units and their states with the desired state.
-func (si *simulation) unitProblem(up []*simWorker, s config.Snapshot) string {
+func (si *simulation) unitProblem(reachable []*simWorker, s config.Snapshot) string {
 	owners := map[string]string{}
 	states := map[string]connect.State{}
-	for _, w := range up {
+	for _, w := range reachable {
 		for _, owned := range w.herder.Owned() {
 			if _, ok := s.ConfigOffsets[owned.Connector]; !ok {
 				return fmt.Sprintf("%s has %+v, which no longer exists", w.name, owned)
@@ -703,14 +706,14 @@ func (si *simulation) unitProblem(up []*simWorker, s config.Snapshot) string {
 	if !maps.Equal(wanted, states) {
 		return fmt.Sprintf("expected %v, found %v", wanted, states)
 	}
-	return si.statusProblem(up, s, owners, states)
+	return si.statusProblem(reachable, s, owners, states)
 }
 
 // statusProblem compares the status topic with the desired state. Tasks that were not planned since the configuration
 // changed, as while their connector is paused, still have their old status.
-func (si *simulation) statusProblem(up []*simWorker, s config.Snapshot, owners map[string]string,
+func (si *simulation) statusProblem(reachable []*simWorker, s config.Snapshot, owners map[string]string,
 	states map[string]connect.State) string {
-	for _, w := range up {
+	for _, w := range reachable {
 		stored := map[string]string{}
 		for _, name := range w.status.Connectors() {
 			if status, ok := w.status.Connector(name); ok {
@@ -761,8 +764,7 @@ func (si *simulation) owners() map[string]string {
 // checkMoves checks what has moved because a worker joined or left. If one worker takes over the tasks of an origin as
 // a whole, other tasks may move to less loaded workers.
 func (si *simulation) checkMoves(event string, changed *simWorker, oldOwners, newOwners map[string]string) {
-	moved := [2]int{}
-	units := [2]int{}
+	var moved, units [2]int // connectors and tasks
 	for unit, oldOwner := range oldOwners {
 		kind := 0
 		if strings.Contains(unit, "-") {

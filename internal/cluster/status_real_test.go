@@ -31,24 +31,24 @@ func (w javaWorker) call(t *testing.T, method, path, body string, answer any) {
 	r, err := http.NewRequestWithContext(t.Context(), method, string(w)+path, strings.NewReader(body))
 	require.NoError(t, err)
 	r.Header.Set("Content-Type", "application/json")
-	got, err := http.DefaultClient.Do(r)
+	response, err := http.DefaultClient.Do(r)
 	require.NoError(t, err)
-	defer got.Body.Close()
-	text, err := io.ReadAll(got.Body)
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
 	require.NoError(t, err)
-	if method == "GET" && got.StatusCode == http.StatusNotFound {
+	if method == "GET" && response.StatusCode == http.StatusNotFound {
 		return // no status yet
 	}
-	if got.StatusCode >= 300 {
-		t.Fatalf("%s %s: %s %s", method, path, got.Status, text)
+	if response.StatusCode >= 300 {
+		t.Fatalf("%s %s: expected a status below 300, found %s %s", method, path, response.Status, text)
 	}
 	if answer != nil {
 		require.NoError(t, json.Unmarshal(text, answer))
 	}
 }
 
-// shown returns what REST reports about a connector, its tasks and its topics, one per line.
-func (w javaWorker) shown(t *testing.T, name string) string {
+// describe returns what REST reports about a connector, its tasks and its topics, one per line.
+func (w javaWorker) describe(t *testing.T, name string) string {
 	t.Helper()
 	type unit struct {
 		ID       int    `json:"id"`
@@ -74,9 +74,9 @@ func (w javaWorker) shown(t *testing.T, name string) string {
 
 // linesOf returns the same from the status topic.
 func linesOf(s *StatusTopic, name string) string {
-	own, _ := s.Connector(name)
+	connector, _ := s.Connector(name)
 	text := ""
-	for _, u := range append([]Status{own}, s.Tasks(name)...) {
+	for _, u := range append([]Status{connector}, s.Tasks(name)...) {
 		text += fmt.Sprintf("%d %s %s %q %s\n", u.Task, u.State, u.WorkerID, u.Trace, u.Version)
 	}
 	return text + strings.Join(s.Topics(name), " ")
@@ -104,8 +104,9 @@ func TestRealStatuses(t *testing.T) {
 	ours.DeleteTasks("into", 3)
 	ours.ResetTopics("paused")
 	require.Until(t, func() bool {
-		return !strings.Contains(java.shown(t, "into"), "12 FAILED") && strings.HasSuffix(java.shown(t, "paused"), "\n")
-	}, func() string { return java.shown(t, "into") + java.shown(t, "paused") })
+		return !strings.Contains(java.describe(t, "into"), "12 FAILED") &&
+			strings.HasSuffix(java.describe(t, "paused"), "\n")
+	}, func() string { return java.describe(t, "into") + java.describe(t, "paused") })
 	assert.NoError(t, ours.Close(t.Context()))
 	assert.Equal(t, "", journal.String())
 	log, err := os.ReadFile(filepath.Join(dir, "connect", "worker.log"))
@@ -117,11 +118,11 @@ func TestRealStatuses(t *testing.T) {
 	}
 }
 
-// showsEventually waits until the status that a Java worker shows contains a text.
-func showsEventually(t *testing.T, java javaWorker, name, want string) {
+// awaitShown waits until the status that a Java worker shows contains a text.
+func awaitShown(t *testing.T, java javaWorker, name, want string) {
 	t.Helper()
-	require.Until(t, func() bool { return strings.Contains(java.shown(t, name), want) },
-		func() string { return fmt.Sprintf("%s: expected %s, found %s", name, want, java.shown(t, name)) })
+	require.Until(t, func() bool { return strings.Contains(java.describe(t, name), want) },
+		func() string { return fmt.Sprintf("%s: expected %s, found %s", name, want, java.describe(t, name)) })
 }
 
 // createStatuses creates connectors in a Java worker: running, failed, paused, stopped, deleted and restarted ones.
@@ -140,29 +141,30 @@ func createStatuses(t *testing.T, java javaWorker, file string) {
 	}
 	for name, want := range map[string]string{"from-1": "0 RUNNING", "into": "2 RUNNING", "failed": "0 FAILED",
 		"paused": "0 RUNNING", "stopped": "1 RUNNING", "deleted": "0 RUNNING"} {
-		showsEventually(t, java, name, want)
+		awaitShown(t, java, name, want)
 	}
 	java.call(t, "PUT", "/connectors/paused/pause", "", nil)
 	java.call(t, "PUT", "/connectors/stopped/stop", "", nil)
 	java.call(t, "DELETE", "/connectors/deleted", "", nil)
 	java.call(t, "POST", "/connectors/from-1/restart?includeTasks=true", "", nil)
-	showsEventually(t, java, "paused", "0 PAUSED")
-	showsEventually(t, java, "stopped", "-1 STOPPED")
-	showsEventually(t, java, "from-1", "0 RUNNING")
+	awaitShown(t, java, "paused", "0 PAUSED")
+	awaitShown(t, java, "stopped", "-1 STOPPED")
+	awaitShown(t, java, "from-1", "0 RUNNING")
 	for _, name := range []string{"from-1", "into", "paused"} {
-		showsEventually(t, java, name, "\nlines")
+		awaitShown(t, java, name, "\nlines")
 	}
 }
 
-// sameStatus waits until the status of a connector is read as the Java worker shows it.
-func sameStatus(t *testing.T, java javaWorker, ours *StatusTopic, name string) {
+// awaitSameStatus waits until the status of a connector is read as the Java worker shows it.
+func awaitSameStatus(t *testing.T, java javaWorker, ours *StatusTopic, name string) {
 	t.Helper()
-	require.Until(t, func() bool { return linesOf(ours, name) == java.shown(t, name) },
+	require.Until(t, func() bool { return linesOf(ours, name) == java.describe(t, name) },
 		func() string {
-			return fmt.Sprintf("REST shows\n%s\nread\n%s", java.shown(t, name), linesOf(ours, name))
+			return fmt.Sprintf("REST shows\n%s\nread\n%s", java.describe(t, name), linesOf(ours, name))
 		})
 }
 
+// checkStatusesAreRead checks that the statuses are read as the Java worker shows them.
 func checkStatusesAreRead(t *testing.T, java javaWorker, ours *StatusTopic) {
 	t.Helper()
 	names := []string{"failed", "from-1", "into", "paused", "stopped"}
@@ -170,7 +172,7 @@ func checkStatusesAreRead(t *testing.T, java javaWorker, ours *StatusTopic) {
 		func() string { return fmt.Sprint(ours.Connectors()) })
 	assert.Equal(t, names, ours.Connectors())
 	for _, name := range names {
-		sameStatus(t, java, ours, name)
+		awaitSameStatus(t, java, ours, name)
 		t.Logf("%s: %.200s", name, linesOf(ours, name))
 	}
 }
@@ -180,7 +182,7 @@ func checkStatusesAreRead(t *testing.T, java javaWorker, ours *StatusTopic) {
 func checkSafeWriteYields(t *testing.T, java javaWorker, ours *StatusTopic, journal *logtest.Journal) {
 	t.Helper()
 	task := ours.Tasks("into")[1]
-	shown := java.shown(t, "into")
+	shown := java.describe(t, "into")
 	generation := task.Generation
 	task.WorkerID = "culvert:8083"
 	task.Version = "1.2.3"
@@ -188,21 +190,24 @@ func checkSafeWriteYields(t *testing.T, java javaWorker, ours *StatusTopic, jour
 	task.Generation = 0
 	ours.PutSafe(task)
 	require.Until(t, func() bool { return ours.pending() == 0 }, journal.String)
-	assert.Equal(t, shown, java.shown(t, "into"))
+	assert.Equal(t, shown, java.describe(t, "into"))
 	task.Generation = generation + 1
 	ours.PutSafe(task)
-	showsEventually(t, java, "into", "1 UNASSIGNED culvert:8083 \"\" 1.2.3\n")
+	awaitShown(t, java, "into", "1 UNASSIGNED culvert:8083 \"\" 1.2.3\n")
 }
 
+// checkStatusesAreShown checks that the Java worker shows statuses that we write.
 func checkStatusesAreShown(t *testing.T, java javaWorker, ours *StatusTopic) {
 	t.Helper()
-	ours.Put(Status{"into", 12, connect.Failed, "why\n\tat \"Ä\" 😀", "culvert:8083", 1, "", ""})
-	ours.Put(Status{"into", -1, connect.Restarting, "", "culvert:8083", 1, "2", ""})
+	ours.Put(Status{Connector: "into", Task: 12, State: connect.Failed, Trace: "why\n\tat \"Ä\" 😀",
+		WorkerID: "culvert:8083", Generation: 1})
+	ours.Put(Status{Connector: "into", Task: -1, State: connect.Restarting, WorkerID: "culvert:8083", Generation: 1,
+		Version: "2"})
 	ours.RecordTopic("into", "more", 12)
-	showsEventually(t, java, "into", "more")
-	showsEventually(t, java, "into", "-1 RESTARTING culvert:8083 \"\" 2\n")
-	showsEventually(t, java, "into", "12 FAILED culvert:8083 \"why\\n\\tat \\\"Ä\\\" 😀\" \n")
-	sameStatus(t, java, ours, "into")
+	awaitShown(t, java, "into", "more")
+	awaitShown(t, java, "into", "-1 RESTARTING culvert:8083 \"\" 2\n")
+	awaitShown(t, java, "into", "12 FAILED culvert:8083 \"why\\n\\tat \\\"Ä\\\" 😀\" \n")
+	awaitSameStatus(t, java, ours, "into")
 }
 
 // A broker that was killed and restarted has the newest status of each key.
@@ -211,26 +216,26 @@ func TestRealStatusBrokerKilled(t *testing.T) {
 	broker := e2etest.FreePort(t)
 	controller := e2etest.FreePort(t)
 	env := []string{"CONTROLLER_PORT=" + controller}
-	killed := runPeer(t, env, "start-broker.sh", broker, dir)
+	peer := runPeer(t, env, "start-broker.sh", broker, dir)
 	var journal, other logtest.Journal
 	ours := openStates(t, "127.0.0.1:"+broker, "states", journal.Logger(slog.LevelInfo))
 	const tasks = 500
 	put := func(state connect.State) {
 		for task := range tasks {
-			ours.Put(Status{"c", task, state, "", "a:1", 1, "1", ""})
+			ours.Put(Status{Connector: "c", Task: task, State: state, WorkerID: "a:1", Generation: 1, Version: "1"})
 		}
 	}
 	put(connect.Restarting)
-	killed.signal(t, syscall.SIGKILL)
-	killed.Stop()
+	peer.signal(t, syscall.SIGKILL)
+	peer.Stop()
 	put(connect.Paused)
 	require.Until(t, func() bool { return strings.Contains(journal.String(), "statuses cannot be written") },
 		journal.String)
 	put(connect.Running)
-	began := time.Now()
+	start := time.Now()
 	runPeer(t, env, "start-broker.sh", broker, dir)
 	require.Until(t, func() bool { return ours.pending() == 0 }, journal.String)
-	t.Logf("all is written %v after the broker was restarted", time.Since(began))
+	t.Logf("all is written %v after the broker was restarted", time.Since(start))
 	reader := openStates(t, "127.0.0.1:"+broker, "states", other.Logger(slog.LevelInfo))
 	got := reader.Tasks("c")
 	assert.Equal(t, tasks, len(got))

@@ -68,37 +68,43 @@ func TestStatusMatchesJava(t *testing.T) {
 	}
 	assert.Equal(t, []string{"bad", "fk", "fs-1"}, s.Connectors())
 	const worker = "127.0.0.1:18483"
-	got, there := s.Connector("fk")
-	assert.Equal(t, true, there)
-	assert.Equal(t, Status{"fk", -1, connect.Running, "", worker, 13, "4.3.1", ""}, got)
-	assert.Equal(t, []Status{{"fk", 0, connect.Running, "", worker, 13, "4.3.1", ""},
-		{"fk", 1, connect.Running, "", worker, 13, "4.3.1", ""}}, s.Tasks("fk"))
+	running := func(task int) Status {
+		return Status{Connector: "fk", Task: task, State: connect.Running, WorkerID: worker, Generation: 13,
+			Version: "4.3.1"}
+	}
+	got, ok := s.Connector("fk")
+	assert.Equal(t, true, ok, "fk has a status")
+	assert.Equal(t, running(-1), got)
+	assert.Equal(t, []Status{running(0), running(1)}, s.Tasks("fk"))
 	assert.Equal(t, []string{"fs-topic"}, s.Topics("fk"))
 	assert.Equal(t, nil, s.Topics("fs-1"), "reset")
-	_, there = s.Connector("gone")
-	assert.Equal(t, false, there)
+	_, ok = s.Connector("gone")
+	assert.Equal(t, false, ok, "gone has a status")
 	failed := s.Tasks("bad")[0]
 	assert.Contains(t, failed.Trace, "ConnectException: Couldn't find or create file", "\n\tat org.apache.kafka")
 }
 
-func TestStatusTexts(t *testing.T) {
+// Texts are encoded as by Java, and long traces are cut.
+func TestStatusTextsMatchJava(t *testing.T) {
 	t.Parallel()
-	s := Status{"a", 0, connect.Failed, "\"quoted\" \\ \t\x01 ä 😀 </b>", "h:1", -1, "", ""}
+	s := Status{Connector: "a", State: connect.Failed, Trace: "\"quoted\" \\ \t\x01 ä 😀 </b>", WorkerID: "h:1",
+		Generation: -1}
 	assert.Equal(t, `{"state":"FAILED","trace":"\"quoted\" \\ \t\u0001 ä \uD83D\uDE00 </b>","worker_id":"h:1",`+
 		`"generation":-1,"version":null}`, string(s.encode()))
 	s.Extension = `{"plugin":"/p.wasm"}`
 	assert.Contains(t, string(s.encode()), `"version":null,"culvert":{"plugin":"/p.wasm"}}`)
 	s.Trace = strings.Repeat("€", maxTraceBytes)
-	var all Statuses
-	require.NoError(t, all.apply([]byte("status-task-a-0"), s.encode()))
-	cut := all.Tasks("a")[0].Trace
-	assert.Equal(t, s.Extension, all.Tasks("a")[0].Extension)
+	var statuses Statuses
+	require.NoError(t, statuses.apply([]byte("status-task-a-0"), s.encode()))
+	cut := statuses.Tasks("a")[0].Trace
+	assert.Equal(t, s.Extension, statuses.Tasks("a")[0].Extension)
 	if len(cut) > maxTraceBytes+3 || !strings.HasSuffix(cut, "€…") {
 		t.Errorf("expected a cut trace, found %d bytes that end with %q", len(cut), cut[len(cut)-9:])
 	}
 }
 
-func TestStatusKeys(t *testing.T) {
+// Keys are parsed as by Kafka Connect; others are errors.
+func TestStatusKeysAreParsed(t *testing.T) {
 	t.Parallel()
 	for key, want := range map[string]statusKey{
 		"status-connector-a-1":                   {connector: "a-1", task: -1},
@@ -128,10 +134,10 @@ func TestStatusKeys(t *testing.T) {
 func TestStatusValues(t *testing.T) {
 	t.Parallel()
 	var s Statuses
-	take := func(value string) error { return s.apply([]byte("status-connector-a"), []byte(value)) }
-	require.NoError(t, take(` {"x":[{}], "generation": 7,"worker_id":"w:1" , "state":"PAUSED"}`))
-	want := Status{"a", -1, connect.Paused, "", "w:1", 7, "", ""}
-	for value, fault := range map[string]string{
+	apply := func(value string) error { return s.apply([]byte("status-connector-a"), []byte(value)) }
+	require.NoError(t, apply(` {"x":[{}], "generation": 7,"worker_id":"w:1" , "state":"PAUSED"}`))
+	want := Status{Connector: "a", Task: -1, State: connect.Paused, WorkerID: "w:1", Generation: 7}
+	for value, problem := range map[string]string{
 		"":                    "JSON",
 		"null":                "expected a state",
 		"[]":                  "cannot unmarshal array",
@@ -148,7 +154,7 @@ func TestStatusValues(t *testing.T) {
 		`{"state":"RUNNING","worker_id":"w","generation":1,"trace":{"not":"a text, we say"}}`: "cannot unmarshal " +
 			"object",
 	} {
-		assert.Error(t, take(value), fault, value[:min(len(value), 80)])
+		assert.Error(t, apply(value), problem, value[:min(len(value), 80)])
 		got, _ := s.Connector("a")
 		assert.Equal(t, want, got)
 	}
@@ -158,43 +164,41 @@ func TestStatusValues(t *testing.T) {
 	assert.Equal(t, nil, s.Connectors())
 }
 
-// statusWriter is one of the workers that write to one topic. It knows what it has read.
+// statusWriter is one of the workers that write to one topic.
 type statusWriter struct {
-	id   string
-	said Statuses
-	out  outbox
-	read int
-	// sent contains the values in flight by key.
-	sent map[statusKey][]byte
-	// java contains what Kafka's own store would know of each key.
-	java map[statusKey]Status
+	id       string
+	statuses Statuses // what it has read
+	outbox   outbox
+	read     int                  // records of the topic
+	sent     map[statusKey][]byte // the values in flight
+	java     map[statusKey]Status // what Kafka's own store would know of each key
 }
 
 // statusWriters write at random: statuses of two tasks, in generations that sometimes belong to an earlier life of the
 // group. They read on in the topic, and receive their responses late.
-func statusWriters(t *testing.T, r *rand.Rand, fails bool, log *[]statusWrite) []*statusWriter {
+func statusWriters(t *testing.T, r *rand.Rand, writesFail bool, log *[]statusWrite) []*statusWriter {
 	t.Helper()
-	two := []*statusWriter{{id: "a:1", out: newOutbox()}, {id: "b:1", out: newOutbox()}}
-	for _, w := range two {
+	writers := []*statusWriter{{id: "a:1", outbox: newOutbox()}, {id: "b:1", outbox: newOutbox()}}
+	for _, w := range writers {
 		w.sent = map[statusKey][]byte{}
 		w.java = map[statusKey]Status{}
 	}
 	for step := range 200 {
-		w := two[r.IntN(2)]
+		w := writers[r.IntN(2)]
 		switch r.IntN(4) {
 		case 0:
-			s := Status{"c", r.IntN(2), statusStates[r.IntN(len(statusStates))], fmt.Sprint(step), w.id, r.Int32N(5),
-				"", ""}
+			s := Status{Connector: "c", Task: r.IntN(2), State: statusStates[r.IntN(len(statusStates))],
+				Trace: fmt.Sprint(step), WorkerID: w.id, Generation: r.Int32N(5)}
 			k := statusKey{connector: "c", task: s.Task}
 			o := statusWrite{value: s.encode(), status: s, safe: r.IntN(2) == 0}
-			if !o.isSuperseded(w.said.status(k)) {
-				w.out.waiting[k] = o
+			if !o.isSuperseded(w.statuses.status(k)) {
+				w.outbox.waiting[k] = o
 			}
-			if !fails {
+			if !writesFail {
 				// KafkaStatusBackingStore.CacheEntry.canWriteSafely.
 				last, ok := w.java[k]
-				may := !ok || last.WorkerID == s.WorkerID || last.Generation <= s.Generation
-				if written := slices.Contains(w.out.keys(), k); written != (may || !o.safe) {
+				isAllowed := !ok || last.WorkerID == s.WorkerID || last.Generation <= s.Generation
+				if written := slices.Contains(w.outbox.keys(), k); written != (isAllowed || !o.safe) {
 					t.Fatalf("after %+v, %+v (safe %v): expected written %v", last, s, o.safe, !written)
 				}
 			}
@@ -203,17 +207,17 @@ func statusWriters(t *testing.T, r *rand.Rand, fails bool, log *[]statusWrite) [
 		case 2:
 			w.readOn(t, *log, w.read+1)
 		}
-		if !fails || r.IntN(4) == 0 {
-			w.answer(t, r, fails, log)
+		if !writesFail || r.IntN(4) == 0 {
+			w.respond(t, r, writesFail, log)
 		}
 	}
-	return two
+	return writers
 }
 
 func (w *statusWriter) send(t *testing.T) {
 	t.Helper()
-	for _, k := range w.out.keys() {
-		w.out.send(k, w.said.status(k), func(value []byte) {
+	for _, k := range w.outbox.keys() {
+		w.outbox.send(k, w.statuses.status(k), func(value []byte) {
 			if w.sent[k] != nil {
 				t.Fatalf("%v: expected one value in flight, found two", k)
 			}
@@ -222,31 +226,32 @@ func (w *statusWriter) send(t *testing.T) {
 	}
 }
 
+// readOn reads the topic up to a number of records.
 func (w *statusWriter) readOn(t *testing.T, log []statusWrite, to int) {
 	t.Helper()
 	for ; w.read < min(to, len(log)); w.read++ {
 		s := log[w.read].status
 		k := statusKey{connector: s.Connector, task: s.Task}
-		require.NoError(t, w.said.apply([]byte(k.String()), log[w.read].value))
+		require.NoError(t, w.statuses.apply([]byte(k.String()), log[w.read].value))
 		w.java[k] = s
 	}
 }
 
-// answer completes the writes in flight. A failed write may have been stored nevertheless.
-func (w *statusWriter) answer(t *testing.T, r *rand.Rand, fails bool, log *[]statusWrite) {
+// respond completes the writes in flight. A failed write may have been stored nevertheless.
+func (w *statusWriter) respond(t *testing.T, r *rand.Rand, writesFail bool, log *[]statusWrite) {
 	t.Helper()
-	if !fails {
+	if !writesFail {
 		w.send(t)
 	}
 	for k, value := range w.sent {
 		delete(w.sent, k)
-		failed := fails && r.IntN(2) == 0
+		failed := writesFail && r.IntN(2) == 0
 		if !failed || r.IntN(4) == 0 {
 			s, err := decodeStatus(k, value)
 			require.NoError(t, err)
 			*log = append(*log, statusWrite{value: value, status: s})
 		}
-		w.out.done(k, failed)
+		w.outbox.complete(k, failed)
 	}
 }
 
@@ -264,61 +269,62 @@ func TestSafeWritesMatchJava(t *testing.T) {
 }
 
 // If writes fail or their responses are lost, each worker's values of a key are still written in order, and at the end
-// the last one stands, unless it yields to a newer generation of the other worker.
+// the last one counts, unless it yields to a newer generation of the other worker.
 func TestWritesKeepTheirOrder(t *testing.T) {
 	t.Parallel()
-	refused := 0
+	superseded := 0
 	for seed := range uint64(300) {
 		r := rand.New(rand.NewPCG(seed, 2))
 		log := []statusWrite(nil)
-		two := statusWriters(t, r, true, &log)
-		type last struct {
-			w statusWrite
-			k statusKey
+		writers := statusWriters(t, r, true, &log)
+		type keyedWrite struct {
+			statusWrite
+			key statusKey
 		}
-		var lasts []last
-		for _, w := range two {
-			newest := maps.Clone(w.out.inFlight)
-			maps.Copy(newest, w.out.waiting)
+		var lastWrites []keyedWrite
+		for _, w := range writers {
+			newest := maps.Clone(w.outbox.inFlight)
+			maps.Copy(newest, w.outbox.waiting)
 			for k, e := range newest {
-				lasts = append(lasts, last{e, k})
+				lastWrites = append(lastWrites, keyedWrite{e, k})
 			}
-			w.answer(t, r, true, &log)
-			for len(w.out.keys()) > 0 {
+			w.respond(t, r, true, &log)
+			for len(w.outbox.keys()) > 0 {
 				w.readOn(t, log, len(log))
 				w.send(t)
-				w.answer(t, r, true, &log)
+				w.respond(t, r, true, &log)
 			}
 		}
-		for _, w := range two {
+		for _, w := range writers {
 			for task := range 2 {
-				at := -1
+				lastStep := -1
 				for _, o := range log {
 					if o.status.WorkerID != w.id || o.status.Task != task {
 						continue
 					}
 					step := 0
 					fmt.Sscan(o.status.Trace, &step)
-					if step < at {
-						t.Fatalf("seed %d: expected writes in order: %s wrote step %d after %d", seed, w.id, step, at)
+					if step < lastStep {
+						t.Fatalf("seed %d: expected writes in order: %s wrote step %d after %d", seed, w.id, step,
+							lastStep)
 					}
-					at = step
+					lastStep = step
 				}
 			}
 		}
-		for _, l := range lasts {
-			if slices.ContainsFunc(log, func(o statusWrite) bool { return o.status == l.w.status }) {
+		for _, l := range lastWrites {
+			if slices.ContainsFunc(log, func(o statusWrite) bool { return o.status == l.status }) {
 				continue
 			}
-			refused++
+			superseded++
 			if !slices.ContainsFunc(log, func(o statusWrite) bool {
-				return o.status.Task == l.k.task && l.w.status.isSuperseded(o.status)
+				return o.status.Task == l.key.task && l.status.isSuperseded(o.status)
 			}) {
-				t.Fatalf("seed %d: expected %+v to be written: no newer status replaced it", seed, l.w.status)
+				t.Fatalf("seed %d: expected %+v to be written: no newer status replaced it", seed, l.status)
 			}
 		}
 	}
-	if refused == 0 {
+	if superseded == 0 {
 		t.Error("expected writes that yield to a newer generation")
 	}
 }
@@ -331,7 +337,7 @@ func FuzzStatuses(f *testing.F) {
 	f.Add([]byte("status-task-a-00"), []byte(`{"state":"RUNNING","generation":1e2,"worker_id":"\ud800"}`))
 	f.Add([]byte("status-topic-t:connector-a"), []byte("[[[["))
 	f.Fuzz(func(t *testing.T, key, value []byte) {
-		var s, again Statuses
+		var s, reread Statuses
 		if s.apply(key, value) != nil {
 			assert.Equal(t, 0, len(s.Connectors()))
 			return
@@ -343,8 +349,8 @@ func FuzzStatuses(f *testing.F) {
 				if len(want.Trace) > maxTraceBytes || k.topic != "" {
 					continue
 				}
-				require.NoError(t, again.apply([]byte(k.String()), want.encode()))
-				assert.Equal(t, want, again.status(k))
+				require.NoError(t, reread.apply([]byte(k.String()), want.encode()))
+				assert.Equal(t, want, reread.status(k))
 			}
 		}
 	})

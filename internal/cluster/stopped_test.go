@@ -24,11 +24,11 @@ const assignmentsJSON = "" +
 // staticHerder is a herder with a fixed assignment.
 type staticHerder struct {
 	Herder
-	holds  []connect.Ownership
+	owned  []connect.Ownership
 	status connect.Status
 }
 
-func (h *staticHerder) Owned() []connect.Ownership { return h.holds }
+func (h *staticHerder) Owned() []connect.Ownership { return h.owned }
 
 func (h *staticHerder) Status(string) (connect.Status, error) { return h.status, nil }
 
@@ -39,11 +39,12 @@ func (noLog) Write(context.Context, bool, ...configtopic.Record) (int64, error) 
 	return 0, errors.New("expected nothing to be written")
 }
 
-// leaderOfStopped returns a worker that leads a group of two, with connector c stopped. ask is the other worker.
-func leaderOfStopped(t *testing.T, ask func() ([]byte, error)) *Worker {
+// leaderOfStopped returns a worker that leads a group of two, with connector c stopped. callOther returns the response
+// of the other worker.
+func leaderOfStopped(t *testing.T, callOther func() ([]byte, error)) *Worker {
 	t.Helper()
-	alone, _ := config.NewWorker("", []config.Entry{config.NewEntry("bootstrap.servers", "a:1", "", 0)}, nil, nil)
-	store := configtopic.NewStore("configs", alone, nil, slog.New(slog.DiscardHandler))
+	worker, _ := config.NewWorker("", []config.Entry{config.NewEntry("bootstrap.servers", "a:1", "", 0)}, nil, nil)
+	store := configtopic.NewStore("configs", worker, nil, slog.New(slog.DiscardHandler))
 	store.SetWriter(noLog{})
 	for n, r := range []configtopic.Record{configtopic.ConnectorRecord("c", map[string]string{"name": "c"}),
 		configtopic.TargetRecord("c", config.TargetStopped)} {
@@ -53,15 +54,15 @@ func leaderOfStopped(t *testing.T, ask func() ([]byte, error)) *Worker {
 	store.CaughtUp()
 	w := NewWorker(WorkerOptions{URL: "http://w1:1", Topics: Topics{Store: store}, Herder: &staticHerder{},
 		Logger: slog.New(slog.DiscardHandler),
-		Call: func(ctx context.Context, to, call, connector string, body, into any) error {
+		Call: func(ctx context.Context, to, call, connector string, body, answer any) error {
 			assert.Equal(t, `http://w2:1 POST /culvert/internal/holds <nil>`,
 				fmt.Sprint(to, " ", call, connector, " ", body))
-			if _, limited := ctx.Deadline(); !limited {
+			if _, ok := ctx.Deadline(); !ok {
 				t.Error("expected the request to have a deadline")
 			}
-			answer, err := ask()
+			response, err := callOther()
 			if err == nil {
-				err = json.Unmarshal(answer, into)
+				err = json.Unmarshal(response, answer)
 			}
 			return err
 		}})
@@ -76,9 +77,9 @@ func leaderOfStopped(t *testing.T, ask func() ([]byte, error)) *Worker {
 func TestWhenStoppedWaitsForOtherWorkers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		began := time.Now()
+		start := time.Now()
 		w := leaderOfStopped(t, func() ([]byte, error) {
-			switch since := time.Since(began); {
+			switch since := time.Since(start); {
 			case since < 2*time.Second:
 				return nil, errors.New("paused")
 			case since < 7*time.Second:
@@ -88,7 +89,7 @@ func TestWhenStoppedWaitsForOtherWorkers(t *testing.T) {
 		})
 		var elapsed time.Duration
 		require.NoError(t, w.WhenStopped(t.Context(), "c", func() error {
-			elapsed = time.Since(began)
+			elapsed = time.Since(start)
 			assert.Equal(t, map[string]int{"c": 1}, w.leader.stoppedOnly)
 			w.options.Store.Apply(configtopic.TargetRecord("c", config.TargetStarted))
 			err := w.leader.putTaskConfigs(t.Context(), "c", config.TaskPlan{Offset: 0, Tasks: []map[string]string{{}}})
@@ -112,7 +113,7 @@ func TestWhenStoppedWaitsForOtherWorkers(t *testing.T) {
 // leader rejects it too.
 func TestWhenStoppedTimesOut(t *testing.T) {
 	t.Parallel()
-	for want, ask := range map[string]func() ([]byte, error){
+	for want, callOther := range map[string]func() ([]byte, error){
 		"its tasks [0 3] have not ended on worker w2:1": func() ([]byte, error) {
 			return []byte(assignmentsJSON), nil
 		},
@@ -121,10 +122,10 @@ func TestWhenStoppedTimesOut(t *testing.T) {
 		},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			began := time.Now()
-			err := leaderOfStopped(t, ask).WhenStopped(t.Context(), "c", nil)
+			start := time.Now()
+			err := leaderOfStopped(t, callOther).WhenStopped(t.Context(), "c", nil)
 			assert.Equal(t, "connector c is stopped, but "+want+"; try again later", fmt.Sprint(err))
-			if elapsed := time.Since(began); elapsed < stopTimeout || elapsed > stopTimeout+time.Second {
+			if elapsed := time.Since(start); elapsed < stopTimeout || elapsed > stopTimeout+time.Second {
 				t.Errorf("expected a duration of %v, found %v", stopTimeout, elapsed)
 			}
 		})
@@ -138,7 +139,7 @@ func TestWhenStoppedTimesOut(t *testing.T) {
 // knows that already. If one of them is alive and ends its tasks, that worker does it.
 func TestLeaderCleansUpForLostOwners(t *testing.T) {
 	t.Parallel()
-	has := Member{ID: "2", Metadata: Metadata{URL: "http://w2:1", Owned: []ResourceSet{{KeyOf("c"), 1, units(1)}}}}
+	ownerOfC := Member{ID: "2", Metadata: Metadata{URL: "http://w2:1", Owned: []ResourceSet{{KeyOf("c"), 1, units(1)}}}}
 	for name, c := range map[string]struct {
 		owner    Member
 		vanishes bool
@@ -146,18 +147,18 @@ func TestLeaderCleansUpForLostOwners(t *testing.T) {
 		want     bool
 		after    time.Duration // minimum; the maximum is 1 s more
 	}{
-		"had by nobody":       {owner: Member{ID: "1", Metadata: Metadata{URL: "http://w1:1"}}, want: true},
-		"its owner ends it":   {owner: has, after: 6 * time.Second},
-		"its owner is killed": {owner: has, vanishes: true, want: true, after: 9 * time.Second},
-		"its owner is back":   {owner: has, rejoins: true, want: true, after: 6 * time.Second},
+		"owned by nobody":     {owner: Member{ID: "1", Metadata: Metadata{URL: "http://w1:1"}}, want: true},
+		"its owner ends it":   {owner: ownerOfC, after: 6 * time.Second},
+		"its owner is killed": {owner: ownerOfC, vanishes: true, want: true, after: 9 * time.Second},
+		"its owner is back":   {owner: ownerOfC, rejoins: true, want: true, after: 6 * time.Second},
 		"its owner is this worker": {
-			owner: Member{ID: "1", Metadata: Metadata{URL: "http://w1:1", Owned: has.Owned}}, want: true,
+			owner: Member{ID: "1", Metadata: Metadata{URL: "http://w1:1", Owned: ownerOfC.Owned}}, want: true,
 		},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			began := time.Now()
+			start := time.Now()
 			w := leaderOfStopped(t, func() ([]byte, error) {
-				switch since := time.Since(began); {
+				switch since := time.Since(start); {
 				case c.vanishes:
 					return nil, errors.New("connection refused")
 				case since < 6*time.Second:
@@ -181,7 +182,7 @@ func TestLeaderCleansUpForLostOwners(t *testing.T) {
 				})
 			}
 			assert.Equal(t, c.want, orphaned(t.Context()), name)
-			if elapsed := time.Since(began); elapsed < c.after || elapsed >= c.after+time.Second {
+			if elapsed := time.Since(start); elapsed < c.after || elapsed >= c.after+time.Second {
 				t.Errorf("%s: expected the cleanup after %v, found %v", name, c.after, elapsed)
 			}
 		})
@@ -195,15 +196,15 @@ func TestLeaderCleansUpForLostOwners(t *testing.T) {
 // task that has not ended yet shows its own state.
 func TestTasksOfAFailedConnector(t *testing.T) {
 	t.Parallel()
-	for before, want := range map[connect.State]string{connect.Unassigned: "FAILED: no secret",
+	for state, want := range map[connect.State]string{connect.Unassigned: "FAILED: no secret",
 		connect.Failed: "FAILED: no secret", connect.Running: "RUNNING: old reason"} {
-		herder := &staticHerder{holds: []connect.Ownership{{Connector: "c", Tasks: []int{1}}}, status: connect.Status{
+		herder := &staticHerder{owned: []connect.Ownership{{Connector: "c", Tasks: []int{1}}}, status: connect.Status{
 			Connector: connect.ConnectorStatus{State: connect.Failed, Trace: "no secret"},
-			Tasks:     []connect.TaskStatus{{ID: 0}, {ID: 1, State: before, Trace: "old reason"}}}}
+			Tasks:     []connect.TaskStatus{{ID: 0}, {ID: 1, State: state, Trace: "old reason"}}}}
 		w := NewWorker(WorkerOptions{Herder: herder, Logger: slog.New(slog.DiscardHandler)})
-		all := w.statuses("c", herder.holds, 1)
-		if found := fmt.Sprint(all[1].State, ": ", all[1].Trace); found != want || len(all) != 1 {
-			t.Errorf("%s: expected %s of task 1 alone, found %s of %d", before, want, found, len(all))
+		statuses := w.statuses("c", herder.owned, 1)
+		if found := fmt.Sprint(statuses[1].State, ": ", statuses[1].Trace); found != want || len(statuses) != 1 {
+			t.Errorf("%s: expected %s of task 1 alone, found %s of %d", state, want, found, len(statuses))
 		}
 	}
 }

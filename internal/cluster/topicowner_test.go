@@ -23,16 +23,16 @@ import (
 // requested, like a worker's store.
 type scheduledTopic struct {
 	records []configtopic.Record
-	places  map[string]bool
-	steps   []string
+	owners  map[string]bool // the groups that have assigned connectors
+	steps   []string        // the actions so far
 }
 
-// reader is a leader of a group that uses the scheduled topic. turn waits for its turn.
+// reader is a leader of a group that uses the scheduled topic.
 type reader struct {
 	*scheduledTopic
 	group string
-	read  int
-	turn  func(what string)
+	read  int                 // records
+	turn  func(action string) // waits for the turn to do something
 }
 
 // state returns what the reader has read.
@@ -73,9 +73,9 @@ func (r *reader) lead() {
 	r.read = len(r.records)
 	for range 2 {
 		if claimTopic(context.Background(), r.group, r) == nil {
-			r.turn("places")
+			r.turn("assigns")
 			if r.Group() == r.group {
-				r.places[r.group] = true
+				r.owners[r.group] = true
 			}
 		}
 		r.turn("reads on")
@@ -86,64 +86,69 @@ func (r *reader) lead() {
 // play runs two leaders by a schedule, which switches to the other one at each 1. It returns the number of choices at
 // each turn.
 func play(records []configtopic.Record, schedule []int) (*scheduledTopic, []int) {
-	b := &scheduledTopic{records: slices.Clone(records), places: map[string]bool{}}
+	b := &scheduledTopic{records: slices.Clone(records), owners: map[string]bool{}}
 	groups := []string{"a", "b"}
 	var leaders [2]func() (string, bool) // until the leader waits for its turn, with its next action
 	var next [2]string
-	var live [2]bool
+	var hasNext [2]bool
 	for n, group := range groups {
 		r := &reader{scheduledTopic: b, group: group}
 		advance, stop := iter.Pull(func(yield func(string) bool) {
-			r.turn = func(what string) { yield(what) }
+			r.turn = func(action string) { yield(action) }
 			r.lead()
 		})
 		defer stop()
 		leaders[n] = advance
-		next[n], live[n] = advance()
+		next[n], hasNext[n] = advance()
 	}
 	var choices []int
-	for n, switches, at := 0, 0, 0; live[0] || live[1]; at++ {
+	for n, switches, turn := 0, 0, 0; hasNext[0] || hasNext[1]; turn++ {
 		choices = append(choices, 1)
-		if live[0] && live[1] && switches < mostSwitches {
-			choices[at] = 2
+		if hasNext[0] && hasNext[1] && switches < maxSwitches {
+			choices[turn] = 2
 		}
-		if at < len(schedule) && schedule[at] == 1 {
+		if turn < len(schedule) && schedule[turn] == 1 {
 			n = 1 - n
-			switches = switches + 1
+			switches++
 		}
-		if !live[n] {
+		if !hasNext[n] {
 			n = 1 - n
 		}
 		b.steps = append(b.steps, groups[n]+" "+next[n])
-		next[n], live[n] = leaders[n]()
+		next[n], hasNext[n] = leaders[n]()
 	}
 	return b, choices
 }
 
-// mostSwitches is the maximum number of switches between the leaders before one of them has finished.
-const mostSwitches = 3
+// maxSwitches is the maximum number of switches between the leaders before one of them has finished.
+const maxSwitches = 3
 
 // In whatever order two leaders of different groups use one config topic, at most one group runs anything. If the topic
 // belonged to nobody or to one of them, exactly one does. If it belongs to a third group, none does.
 func TestTwoGroupsNeverBothTakeATopic(t *testing.T) {
 	t.Parallel()
-	note := func(group string) configtopic.Record { return configtopic.GroupRecord(group, true) }
-	for name, before := range map[string][]configtopic.Record{
-		"an empty topic":                nil,
-		"the note of one of them":       {note("a")},
-		"of a third,":                   {note("c")},
-		"of a third, and both":          {note("c"), note("b"), note("a")},
-		"of one that was second":        {note("a"), note("b")},
-		"of one that has given it away": {note("a"), note("b"), configtopic.GroupRecord("a", false)},
-		"of a third that released it":   {note("c"), configtopic.GroupRecord("c", false)},
+	claim := func(group string) configtopic.Record { return configtopic.GroupRecord(group, true) }
+	release := func(group string) configtopic.Record { return configtopic.GroupRecord(group, false) }
+	for name, c := range map[string]struct {
+		records []configtopic.Record
+		owners  int // how many of the two groups run something
+	}{
+		"an empty topic":                   {owners: 1},
+		"a claim of one of them":           {records: []configtopic.Record{claim("a")}, owners: 1},
+		"a claim of a third group":         {records: []configtopic.Record{claim("c")}},
+		"claims of a third group and both": {records: []configtopic.Record{claim("c"), claim("b"), claim("a")}},
+		"claims of both":                   {records: []configtopic.Record{claim("a"), claim("b")}, owners: 1},
+		"claims of both, one of them ended": {records: []configtopic.Record{claim("a"), claim("b"), release("a")},
+			owners: 1},
+		"a claim of a third group that ended": {records: []configtopic.Record{claim("c"), release("c")}, owners: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			played := 0
 			for schedule := []int{}; schedule != nil; played++ {
-				b, choices := play(before, schedule)
-				if want := 1 - strings.Count(name+",", "third,"); len(b.places) != want {
-					t.Fatalf("expected %d groups to run something, found %v:\n%s", want, b.places,
+				b, choices := play(c.records, schedule)
+				if len(b.owners) != c.owners {
+					t.Fatalf("expected %d groups to run something, found %v:\n%s", c.owners, b.owners,
 						strings.Join(b.steps, "\n"))
 				}
 				for len(schedule) < len(choices) {
@@ -170,11 +175,11 @@ func TestGroupProblemsAreLoggedOnce(t *testing.T) {
 	w := leaderOfStopped(t, func() ([]byte, error) { return []byte("[]"), nil })
 	var journal logtest.Journal
 	w.options.Logger = journal.Logger(slog.LevelInfo)
-	apart := w.leader.members
-	together := []Member{{ID: "1", Metadata: Metadata{URL: "http://w1:1"}},
+	distinct := w.leader.members
+	duplicates := []Member{{ID: "1", Metadata: Metadata{URL: "http://w1:1"}},
 		{ID: "2", Metadata: Metadata{URL: "http://w2:1"}}, {ID: "3", Metadata: Metadata{URL: "http://W2:1"}}}
 	for range 2 {
-		w.leader.recordProblems(together, groupRecordLimit/2+1, errors.New("silence"))
+		w.leader.recordProblems(duplicates, groupRecordLimit/2+1, errors.New("silence"))
 	}
 	o, _ := w.Overview()
 	assert.Equal(t, 3, len(o.Problems))
@@ -184,11 +189,11 @@ func TestGroupProblemsAreLoggedOnce(t *testing.T) {
 	for _, problem := range o.Problems {
 		assert.Equal(t, 1, strings.Count(journal.String(), problem[:50]), problem)
 	}
-	w.leader.members = together
+	w.leader.members = duplicates
 	assert.Error(t, w.leader.ownerOf(t.Context(), "c"), "two workers of the group advertise http://W2:1")
-	w.leader.members = apart
+	w.leader.members = distinct
 	require.NoError(t, w.leader.ownerOf(t.Context(), "c"))
-	w.leader.recordProblems(apart, groupRecordLimit/2, nil)
+	w.leader.recordProblems(distinct, groupRecordLimit/2, nil)
 	o, _ = w.Overview()
 	assert.Equal(t, 0, len(o.Problems))
 	assert.Equal(t, 8, recordSize([]JoinedMember{{ID: "1", Metadata: []byte("12")}, {ID: "2", Metadata: []byte("345")}},
@@ -215,17 +220,17 @@ func TestUnreachableMemberIsReported(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var journal logtest.Journal
-		began := time.Now()
-		mended := 2 * time.Minute
+		start := time.Now()
+		outage := 2 * time.Minute
 		w := NewWorker(WorkerOptions{Logger: journal.Logger(slog.LevelInfo), URL: "http://w1:1",
 			Call: func(ctx context.Context, to, _, _ string, _, _ any) error {
 				switch {
-				case to == "http://w2:1" && time.Since(began) < mended:
+				case to == "http://w2:1" && time.Since(start) < outage:
 					<-ctx.Done() // as behind a firewall
 					return ctx.Err()
 				case to == "http://w3:1":
 					return rest.ErrStarting
-				case to == "http://w4:1" && time.Since(began) < 3*time.Second:
+				case to == "http://w4:1" && time.Since(start) < 3*time.Second:
 					return rest.ErrNoKey
 				}
 				return nil
@@ -234,8 +239,11 @@ func TestUnreachableMemberIsReported(t *testing.T) {
 		for _, name := range []string{"w1", "w2", "w3", "w4"} {
 			members = append(members, Member{ID: name, Metadata: Metadata{URL: "http://" + name + ":1"}})
 		}
-		ended := make(chan bool)
-		go func() { w.leader.probeMembers(t.Context(), members); close(ended) }()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			w.leader.probeMembers(t.Context(), members)
+		}()
 		problems := func() []string {
 			w.leader.mu.Lock()
 			defer w.leader.mu.Unlock()
@@ -245,9 +253,11 @@ func TestUnreachableMemberIsReported(t *testing.T) {
 		assert.Equal(t, 1, len(problems()))
 		assert.Contains(t, problems()[0], "expected worker w2:1 to respond at its advertised URL http://w2:1")
 		assert.Equal(t, 1, strings.Count(journal.String(), "expected worker "))
-		<-ended
+		<-done
 		assert.Equal(t, 0, len(problems()))
-		assert.Equal(t, true, time.Since(began) < mended+cleanInterval+probeTimeout)
+		if elapsed := time.Since(start); elapsed >= outage+cleanInterval+probeTimeout {
+			t.Errorf("expected no problem within %v, found %v", outage+cleanInterval+probeTimeout, elapsed)
+		}
 	})
 }
 
@@ -257,9 +267,9 @@ func TestRetryWithLeaderWarns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var journal logtest.Journal
 		w := NewWorker(WorkerOptions{Logger: journal.Logger(slog.LevelInfo)})
-		began := time.Now()
+		start := time.Now()
 		require.NoError(t, w.RetryWithLeader(t.Context(), func() error {
-			if time.Since(began) < time.Minute {
+			if time.Since(start) < time.Minute {
 				return ErrNotLeader
 			}
 			return nil

@@ -18,22 +18,22 @@ import (
 // recordingHerder is a herder that records its assignments by connector.
 type recordingHerder struct {
 	staticHerder
-	shares map[string]connect.Assignment
-	before func() // called first, if not nil
+	assignments map[string]connect.Assignment
+	onAssign    func() // called first, if not nil
 }
 
-func (r *recordingHerder) Assign(name string, share connect.Assignment) error {
-	if r.before != nil {
-		r.before()
+func (r *recordingHerder) Assign(name string, assignment connect.Assignment) error {
+	if r.onAssign != nil {
+		r.onAssign()
 	}
-	r.shares[name] = share
+	r.assignments[name] = assignment
 	return nil
 }
 
-// A worker remembers nothing about deleted connectors, however many there were.
+// A worker keeps nothing about deleted connectors, however many there were.
 func TestDeletedConnectorsAreForgotten(t *testing.T) {
 	t.Parallel()
-	herder := &recordingHerder{shares: map[string]connect.Assignment{}}
+	herder := &recordingHerder{assignments: map[string]connect.Assignment{}}
 	w := NewWorker(WorkerOptions{Herder: herder})
 	for offset, name := range []string{"a", "b", "c"} {
 		w.ApplySnapshot(config.Snapshot{Connectors: []*config.Connector{{Name: name}},
@@ -41,27 +41,27 @@ func TestDeletedConnectorsAreForgotten(t *testing.T) {
 		w.reconcile()
 		assert.Equal(t, 1, len(w.lastAssigned))
 	}
-	assert.Equal(t, 3, len(herder.shares))
+	assert.Equal(t, 3, len(herder.assignments))
 }
 
 // A worker owns what it is about to start, even if a later assignment does not contain it.
 func TestAssignedButNotStartedIsOwned(t *testing.T) {
 	t.Parallel()
-	herder := &recordingHerder{shares: map[string]connect.Assignment{}}
+	herder := &recordingHerder{assignments: map[string]connect.Assignment{}}
 	w := NewWorker(WorkerOptions{Herder: herder})
-	given := []ResourceSet{{Connector: KeyOf("a"), Resources: units(0)}}
+	target := []ResourceSet{{Connector: KeyOf("a"), Resources: units(0)}}
 	w.assigned = true
-	w.assignment.Target = given
-	herder.before = func() {
+	w.assignment.Target = target
+	herder.onAssign = func() {
 		w.mu.Lock()
 		w.assignment = Assignment{}
 		w.mu.Unlock()
-		assert.Equal(t, given, w.owned())
+		assert.Equal(t, target, w.owned())
 	}
 	w.ApplySnapshot(config.Snapshot{Connectors: []*config.Connector{{Name: "a"}},
 		ConfigOffsets: map[string]int64{"a": 0}})
 	w.reconcile()
-	assert.Equal(t, true, herder.shares["a"].OwnsConnector)
+	assert.Equal(t, true, herder.assignments["a"].OwnsConnector)
 	assert.Equal(t, 0, len(w.owned()))
 }
 
@@ -73,10 +73,10 @@ func TestOutdatedPlanIsNotForwarded(t *testing.T) {
 		w := leaderOfStopped(t, nil)
 		w.leading = true
 		w.assigned = true
-		var asked []config.TaskPlan
+		var sent []config.TaskPlan
 		w.options.Logger = slog.New(slog.DiscardHandler)
 		w.options.Call = func(_ context.Context, _, _, _ string, body, _ any) error {
-			asked = append(asked, body.(config.TaskPlan))
+			sent = append(sent, body.(config.TaskPlan))
 			return nil
 		}
 		write := func(offset int64, settings map[string]string) {
@@ -94,9 +94,9 @@ func TestOutdatedPlanIsNotForwarded(t *testing.T) {
 			t.Errorf("expected a wait for another plan, found %v", err)
 		}
 		assert.Error(t, refused.Cause, "connector c: expected task configs of its current settings in the config topic")
-		assert.Equal(t, 0, len(asked))
+		assert.Equal(t, 0, len(sent), "plans that were sent")
 		write(7, map[string]string{"sets": "A"})
 		require.NoError(t, w.PutTaskConfigs(t.Context(), "c", plan))
-		assert.Equal(t, []config.TaskPlan{{Offset: 7, Tasks: plan.Tasks, Config: plan.Config}}, asked)
+		assert.Equal(t, []config.TaskPlan{{Offset: 7, Tasks: plan.Tasks, Config: plan.Config}}, sent)
 	})
 }

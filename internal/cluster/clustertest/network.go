@@ -38,9 +38,9 @@ func New(t testing.TB, topic string, opts ...kfake.Opt) *Network {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		for _, w := range n.links {
-			w.toBroker.shut(false)
-			w.toWorker.shut(false)
-			w.cutOff(true)
+			w.toBroker.setClosed(false)
+			w.toWorker.setClosed(false)
+			w.cut()
 		}
 	})
 	return n
@@ -74,7 +74,7 @@ func (n *Network) Config(worker string) kafka.Config {
 		if !w.toBroker.pass(ctx.Done()) {
 			return nil, context.Cause(ctx)
 		}
-		if w.isCut() {
+		if w.isCutOff() {
 			return nil, errCut
 		}
 		conn, err := n.network.DialContext(ctx, network, address)
@@ -86,15 +86,26 @@ func (n *Network) Config(worker string) kafka.Config {
 	return c
 }
 
-// Hold delays what a worker sends, what it receives, or both. Once both are false, everything arrives. Neither side
-// notices more than silence.
-func (n *Network) Hold(worker string, toBroker, toWorker bool) {
-	n.link(worker).toBroker.shut(toBroker)
-	n.link(worker).toWorker.shut(toWorker)
+// Directions are those of the bytes between a worker and the brokers. The zero value is none.
+type Directions struct {
+	ToBroker bool
+	ToWorker bool
 }
 
-// Cut breaks a worker's connections and rejects new ones while cut is true.
-func (n *Network) Cut(worker string, cut bool) { n.link(worker).cutOff(cut) }
+// BothWays are the directions to the broker and to the worker.
+var BothWays = Directions{ToBroker: true, ToWorker: true}
+
+// Hold delays the bytes of the directions, and lets those of the others arrive. Neither side notices more than silence.
+func (n *Network) Hold(worker string, held Directions) {
+	n.link(worker).toBroker.setClosed(held.ToBroker)
+	n.link(worker).toWorker.setClosed(held.ToWorker)
+}
+
+// Cut breaks a worker's connections and rejects new ones until Mend.
+func (n *Network) Cut(worker string) { n.link(worker).cut() }
+
+// Mend ends the effect of Cut.
+func (n *Network) Mend(worker string) { n.link(worker).mend() }
 
 func (n *Network) link(worker string) *link {
 	n.mu.Lock()
@@ -112,46 +123,50 @@ type link struct {
 	toBroker gate
 	toWorker gate
 
-	mu    sync.Mutex
-	conns map[net.Conn]bool
-	cut   bool
+	mu     sync.Mutex
+	conns  map[net.Conn]bool
+	cutOff bool
 }
 
-func (l *link) isCut() bool {
+func (l *link) isCutOff() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.cut
+	return l.cutOff
 }
 
-// connect forwards a connection through the gates.
+// connect forwards a connection to the broker through the gates, and returns the worker's end.
 func (l *link) connect(broker net.Conn) net.Conn {
-	worker, far := net.Pipe()
+	worker, peer := net.Pipe()
 	closed := make(chan struct{})
 	end := sync.OnceFunc(func() {
 		close(closed)
-		far.Close()
+		peer.Close()
 		broker.Close()
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		delete(l.conns, far)
+		delete(l.conns, peer)
 	})
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.conns[far] = true
-	go carry(far, broker, &l.toBroker, closed, end)
-	go carry(broker, far, &l.toWorker, closed, end)
+	l.conns[peer] = true
+	go carry(peer, broker, &l.toBroker, closed, end)
+	go carry(broker, peer, &l.toWorker, closed, end)
 	return worker
 }
 
-func (l *link) cutOff(cut bool) {
+func (l *link) cut() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.cut = cut
-	if cut {
-		for c := range l.conns {
-			c.Close()
-		}
+	l.cutOff = true
+	for c := range l.conns {
+		c.Close()
 	}
+}
+
+func (l *link) mend() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.cutOff = false
 }
 
 // pieceCount is the number of pieces that a connection buffers, as TCP does: more than any test sends.
@@ -189,13 +204,13 @@ type gate struct {
 	opened chan struct{} // nil means open
 }
 
-func (g *gate) shut(shut bool) {
+func (g *gate) setClosed(closed bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
-	case shut && g.opened == nil:
+	case closed && g.opened == nil:
 		g.opened = make(chan struct{})
-	case !shut && g.opened != nil:
+	case !closed && g.opened != nil:
 		close(g.opened)
 		g.opened = nil
 	}

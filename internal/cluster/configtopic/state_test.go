@@ -16,32 +16,32 @@ import (
 )
 
 // records returns records from lines `KEY VALUE`, with offsets from 0. The value `-` is a tombstone.
-func records(lines ...string) (all []Record) {
+func records(lines ...string) (records []Record) {
 	for offset, line := range lines {
 		key, value, _ := strings.Cut(line, " ")
 		r := Record{Key: key, Offset: int64(offset)}
 		if value != "-" {
 			r.Value = []byte(value)
 		}
-		all = append(all, r)
+		records = append(records, r)
 	}
-	return all
+	return records
 }
 
-// applied returns the state after these records, and the errors by key.
-func applied(all []Record) (s *State, wrong map[string]string) {
+// applyAll returns the state after these records, and the errors by key.
+func applyAll(records []Record) (s *State, errs map[string]string) {
 	s = NewState()
-	wrong = map[string]string{}
-	for _, r := range all {
+	errs = map[string]string{}
+	for _, r := range records {
 		if _, err := s.Apply(r); err != nil {
-			wrong[r.Key] = err.Error()
+			errs[r.Key] = err.Error()
 		}
 	}
-	return s, wrong
+	return s, errs
 }
 
-// ofKafka contains records that a worker of Apache Kafka 4.3.1 wrote, and the records that we write for the same.
-var ofKafka = []struct {
+// kafkaRecords contains records that a worker of Apache Kafka 4.3.1 wrote, and the records that we write for the same.
+var kafkaRecords = []struct {
 	name  string
 	key   string
 	value string
@@ -55,11 +55,12 @@ var ofKafka = []struct {
 		}
 		return []Record{SessionKeyRecord(SessionKey{key, "HmacSHA256", time.UnixMilli(1795198231502)})}
 	}},
-	{"connector", "connector-a-1", `{"properties":{"connector.class":"FileStreamSource","tasks.max":"2","file":"/x?a&b",` +
-		`"topic":"t","name":"a-1"}}`, func() []Record {
-		return []Record{ConnectorRecord("a-1", map[string]string{"name": "a-1", "connector.class": "FileStreamSource",
-			"tasks.max": "2", "file": "/x?a&b", "topic": "t"})}
-	}},
+	{"connector", "connector-a-1",
+		`{"properties":{"connector.class":"FileStreamSource","tasks.max":"2","file":"/x?a&b",` +
+			`"topic":"t","name":"a-1"}}`, func() []Record {
+			return []Record{ConnectorRecord("a-1", map[string]string{"name": "a-1",
+				"connector.class": "FileStreamSource", "tasks.max": "2", "file": "/x?a&b", "topic": "t"})}
+		}},
 	{"task", "task-a-1-0", `{"properties":{"file":"${env:F}","task.class":` +
 		`"org.apache.kafka.connect.file.FileStreamSourceTask"}}`, func() []Record {
 		return []Record{TaskRecord("a-1", 0, map[string]string{"file": "${env:F}",
@@ -87,28 +88,30 @@ var ofKafka = []struct {
 
 // We write the same records as Kafka Connect, except for the order of members.
 func TestRecordsMatchKafkaConnect(t *testing.T) {
-	for _, c := range ofKafka {
+	for _, c := range kafkaRecords {
 		want := records(c.key + " " + c.value)[0]
-		found := c.ours()
-		if len(found) != 1 {
-			t.Fatalf("%s: expected one record, found %d", c.name, len(found))
+		ours := c.ours()
+		if len(ours) != 1 {
+			t.Fatalf("%s: expected one record, found %d", c.name, len(ours))
 		}
-		assert.Equal(t, want.Key, found[0].Key, c.name)
-		assert.Equal(t, want.Value == nil, found[0].Value == nil, c.name)
+		got := ours[0]
+		assert.Equal(t, want.Key, got.Key, c.name)
+		assert.Equal(t, want.Value == nil, got.Value == nil, c.name, "is a deletion")
 		if want.Value != nil {
-			var a, b any
-			require.NoError(t, json.Unmarshal(want.Value, &a))
-			require.NoError(t, json.Unmarshal(found[0].Value, &b))
-			assert.Equal(t, a, b, c.name)
+			var wantValue, gotValue any
+			require.NoError(t, json.Unmarshal(want.Value, &wantValue))
+			require.NoError(t, json.Unmarshal(got.Value, &gotValue))
+			assert.Equal(t, wantValue, gotValue, c.name)
 		}
-		kind, name := found[0].Kind()
+		kind, name := got.Kind()
 		assert.Equal(t, want.Key, string(kind)+name, c.name)
-		assert.Equal(t, !slices.Contains([]Kind{KindTarget, KindRestart, KindLogger}, kind), found[0].LeaderOnly())
+		assert.Equal(t, !slices.Contains([]Kind{KindTarget, KindRestart, KindLogger}, kind), got.LeaderOnly(), c.name,
+			"is written by the leader only")
 	}
 }
 
 // An ambiguous key is read as by Kafka Connect.
-func TestKeys(t *testing.T) {
+func TestAmbiguousKeysAreReadAsByKafkaConnect(t *testing.T) {
 	for key, want := range map[string][2]string{
 		"connector-connector-x":    {"connector-", "connector-x"},
 		"target-state-connector-x": {"target-state-", "connector-x"},
@@ -123,22 +126,31 @@ func TestKeys(t *testing.T) {
 		kind, name := Record{Key: key}.Kind()
 		assert.Equal(t, want, [2]string{string(kind), name}, key)
 	}
-	for rest, want := range map[string]string{"a-1-0": "a-1 0", "a--1": "a- 1", "a-007": "a 7", "1": "", "a-": "",
-		"a":  "",
-		"-1": "", "a-1x": "", "a-2147483648": "", "a-99999999999999999999": ""} {
-		name, number, err := parseTaskKey(rest)
-		found := ""
+	for suffix, want := range map[string]string{
+		"a-1-0":                  "a-1 0",
+		"a--1":                   "a- 1",
+		"a-007":                  "a 7",
+		"1":                      "",
+		"a-":                     "",
+		"a":                      "",
+		"-1":                     "",
+		"a-1x":                   "",
+		"a-2147483648":           "",
+		"a-99999999999999999999": "",
+	} {
+		name, number, err := parseTaskKey(suffix)
+		got := "" // an error
 		if err == nil {
-			found = fmt.Sprint(name, " ", number)
+			got = fmt.Sprint(name, " ", number)
 		}
-		assert.Equal(t, want, found, rest)
+		assert.Equal(t, want, got, suffix)
 	}
 }
 
 // The state does not depend on the order of members, on white space, on unknown or duplicate members, or on whether a
 // target state precedes its connector.
-func TestTopicState(t *testing.T) {
-	s, wrong := applied(records(
+func TestStateOfARecordSequence(t *testing.T) {
+	s, errs := applyAll(records(
 		`target-state-a {"state.v2":"STOPPED", "state":"PAUSED", "more":[1]}`,
 		`connector-a { "more": {"x":1}, "properties" : {"b":"1","b":"2","n":null,"u":"<&>\u00e4"} } `,
 		`task-a-0 {"properties":{"t":"0"}}`,
@@ -163,17 +175,18 @@ func TestTopicState(t *testing.T) {
 		`session-key {"creation-timestamp":1500,"algorithm":"HmacSHA256","key":"AQI="}`,
 		`something {}`,
 	))
-	assert.Equal(t, map[string]string{}, wrong)
-	now := s.Snapshot()
+	assert.Equal(t, map[string]string{}, errs)
+	snapshot := s.Snapshot()
 	assert.Equal(t, map[string]string{"b": "2", "u": "<&>ä"}, s.connectors["a"].settings)
 	assert.Equal(t, map[string]string{"a": config.TargetStopped, "e": config.TargetPaused, "f": config.TargetPaused},
-		now.Targets)
-	assert.Equal(t, map[string]config.TaskConfigs{"a": {Version: 4, Settings: []map[string]string{{"t": "0"},
-		{"t": "1"}}}, "b": {Version: 6}},
-		now.Tasks)
-	assert.Equal(t, map[string]bool{"c": true}, now.Incomplete)
-	assert.Equal(t, map[string]int64{"a": 1, "b": 5, "c": 7}, now.ConfigOffsets)
-	assert.Equal(t, int64(23), now.Offset)
+		snapshot.Targets)
+	assert.Equal(t, map[string]config.TaskConfigs{
+		"a": {Version: 4, Settings: []map[string]string{{"t": "0"}, {"t": "1"}}},
+		"b": {Version: 6},
+	}, snapshot.Tasks)
+	assert.Equal(t, map[string]bool{"c": true}, snapshot.Incomplete)
+	assert.Equal(t, map[string]int64{"a": 1, "b": 5, "c": 7}, snapshot.ConfigOffsets)
+	assert.Equal(t, int64(23), snapshot.Offset)
 	assert.Equal(t, config.FencingCounts{Tasks: 3, Producers: 4, At: 15}, s.Fencing("a"))
 	assert.Equal(t, config.FencingCounts{Tasks: 2, Producers: 4, At: 17}, s.Fencing("old"))
 	assert.Equal(t, config.FencingCounts{}, s.Fencing("none"))
@@ -183,58 +196,64 @@ func TestTopicState(t *testing.T) {
 
 // A session key expires when it reaches its maximum age, even if the leader's clock was ahead.
 func TestSessionKeyExpires(t *testing.T) {
-	for age, lasts := range map[time.Duration]bool{0: true, 59 * time.Minute: true, 61 * time.Minute: false,
-		-59 * time.Minute: true, -61 * time.Minute: false, -9000 * time.Hour: false} {
-		assert.Equal(t, lasts, SessionKey{Created: time.Now().Add(-age)}.IsFresh(time.Hour), age)
+	for age, isFresh := range map[time.Duration]bool{
+		0:                 true,
+		59 * time.Minute:  true,
+		61 * time.Minute:  false,
+		-59 * time.Minute: true,
+		-61 * time.Minute: false,
+		-9000 * time.Hour: false,
+	} {
+		assert.Equal(t, isFresh, SessionKey{Created: time.Now().Add(-age)}.IsFresh(time.Hour), age)
 	}
 }
 
 // Task configs count as planned if their commit has the requirements for the connector's current settings. Tasks
 // planned by a Kafka Connect worker, or of a connector that was created again, do not.
 func TestTasksWithoutRequirementsAreReplanned(t *testing.T) {
-	l := config.TaskPlan{Tasks: []map[string]string{{"t": "0"}},
+	plan := config.TaskPlan{Tasks: []map[string]string{{"t": "0"}},
 		Requirements: config.Requirements{Claims: []string{"x"}, Origin: "o", Requests: 2, PerSecond: 0.5}}
-	all := records(`connector-a {"properties":{}}`)
+	log := records(`connector-a {"properties":{}}`)
 	add := func(more ...Record) *config.TaskConfigs {
 		t.Helper()
 		for _, r := range more {
-			r.Offset = int64(len(all))
-			all = append(all, r)
+			r.Offset = int64(len(log))
+			log = append(log, r)
 		}
-		s, wrong := applied(all)
-		assert.Equal(t, map[string]string{}, wrong)
-		now := s.Snapshot()
-		assert.Equal(t, now.TaskConfigs("a"), s.TaskConfigs("a"))
+		s, errs := applyAll(log)
+		assert.Equal(t, map[string]string{}, errs)
+		snapshot := s.Snapshot()
+		assert.Equal(t, snapshot.TaskConfigs("a"), s.TaskConfigs("a"))
 		return s.TaskConfigs("a")
 	}
-	want := &config.TaskConfigs{Settings: l.Tasks, Requirements: l.Requirements, HasRequirements: true}
-	planned := func(why string) {
+	want := &config.TaskConfigs{Settings: plan.Tasks, Requirements: plan.Requirements, HasRequirements: true}
+	checkPlan := func(when string) {
 		t.Helper()
-		more := TaskPlanRecords("a", l)
-		want.Version = int64(len(all) + len(more) - 1)
-		assert.Equal(t, want, add(more...), why)
+		more := TaskPlanRecords("a", plan)
+		want.Version = int64(len(log) + len(more) - 1)
+		assert.Equal(t, want, add(more...), "planned", when)
 	}
-	planned("first")
+	checkPlan("first")
 	assert.Equal(t, nil, add(CommitRecord("a", 0)), "it is stopped")
-	planned("it goes on")
+	checkPlan("when it runs again")
 	java := records(`connector-a {"properties":{"b":"1"}}`, `task-a-0 {"properties":{}}`, `commit-a {"tasks":1}`)
 	assert.Equal(t, nil, add(java[1:]...), "a worker of Kafka Connect's has planned other tasks of the same settings")
-	planned("after that worker")
+	checkPlan("after that worker")
 	assert.Equal(t, nil, add(records(`culvert-plan-a {"offset":0}`, `task-a-0 {"properties":{}}`,
-		`commit-a {"tasks":1}`)...), "a record that says nothing any more")
+		`commit-a {"tasks":1}`)...), "a record that has no meaning any more")
 	assert.Equal(t, nil, add(java...), "a worker of Kafka Connect's has planned its new settings")
-	shown := add(TargetRecord("a", config.TargetPaused))
-	assert.Equal(t, &config.TaskConfigs{Version: int64(len(all) - 2), Settings: []map[string]string{{}}}, shown)
+	paused := add(TargetRecord("a", config.TargetPaused))
+	assert.Equal(t, &config.TaskConfigs{Version: int64(len(log) - 2), Settings: []map[string]string{{}}}, paused)
 	assert.Equal(t, nil, add(TargetRecord("a", config.TargetStarted)))
-	assert.Equal(t, nil, add(TaskPlanRecords("a", l)...), "planned of the settings before")
-	s, _ := applied(all)
-	l.Offset, _ = s.ConfigOffset("a")
-	planned("of the new settings")
+	assert.Equal(t, nil, add(TaskPlanRecords("a", plan)...), "planned of the previous settings")
+	s, _ := applyAll(log)
+	plan.Offset, _ = s.ConfigOffset("a")
+	checkPlan("of the new settings")
 }
 
 // Damaged records are skipped and change nothing. Errors do not contain their contents.
 func TestDamagedRecords(t *testing.T) {
-	before := []string{`connector-a {"properties":{"k":"1"}}`, `target-state-a {"state":"PAUSED"}`,
+	validLines := []string{`connector-a {"properties":{"k":"1"}}`, `target-state-a {"state":"PAUSED"}`,
 		`task-a-0 {"properties":{}}`, `commit-a {"tasks":1}`, `tasks-fencing-a {"task-count":1}`,
 		`session-key {"key":"AQI=","algorithm":"HmacSHA256","creation-timestamp":1}`, `culvert-plugin-a {"v":1}`}
 	for _, c := range []struct{ line, want string }{
@@ -279,20 +298,20 @@ func TestDamagedRecords(t *testing.T) {
 		{`culvert-plugin-a 7`, "found something else"},
 		{`culvert-fencing-a {"task-count":10001}`, "at most 10000"},
 	} {
-		all := records(append(slices.Clone(before), c.line)...)
-		s, wrong := applied(all[:len(before)])
-		assert.Equal(t, map[string]string{}, wrong)
-		change, err := s.Apply(all[len(before)])
-		about := c.line[:min(len(c.line), 80)]
-		assert.Error(t, err, c.want, about)
-		assert.Equal(t, Change{}, change, about)
+		log := records(append(slices.Clone(validLines), c.line)...)
+		s, errs := applyAll(log[:len(validLines)])
+		assert.Equal(t, map[string]string{}, errs)
+		change, err := s.Apply(log[len(validLines)])
+		line := c.line[:min(len(c.line), 80)]
+		assert.Error(t, err, c.want, line)
+		assert.Equal(t, Change{}, change, line)
 		if err != nil && (strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "4711")) {
-			t.Errorf("%s: expected no value in an error, found %v", about, err)
+			t.Errorf("%s: expected no value in an error, found %v", line, err)
 		}
-		want, _ := applied(all[:len(before)])
+		want, _ := applyAll(log[:len(validLines)])
 		want.next++
 		if !reflect.DeepEqual(contents(want), contents(s)) {
-			t.Errorf("%s: expected no change, found %+v", about, contents(s))
+			t.Errorf("%s: expected no change, found %+v", line, contents(s))
 		}
 	}
 }
@@ -322,35 +341,35 @@ func TestTopicChanges(t *testing.T) {
 	}
 }
 
-// compacted returns the records that Kafka's cleaner leaves: up to an offset the last record of each key, without
-// expired tombstones if dropping is set, and all records after that offset.
-func compacted(all []Record, end int64, dropping bool) (left []Record) {
+// compact returns the records that Kafka's cleaner leaves: before the end offset the last record of each key, without
+// expired tombstones if dropTombstones is set, and all records from there on.
+func compact(log []Record, end int64, dropTombstones bool) (remaining []Record) {
 	last := map[string]int64{}
-	for _, r := range all {
+	for _, r := range log {
 		if r.Offset < end {
 			last[r.Key] = r.Offset
 		}
 	}
-	for _, r := range all {
-		if r.Offset >= end || (last[r.Key] == r.Offset && !(dropping && r.Value == nil)) {
-			left = append(left, r)
+	for _, r := range log {
+		if r.Offset >= end || (last[r.Key] == r.Offset && !(dropTombstones && r.Value == nil)) {
+			remaining = append(remaining, r)
 		}
 	}
-	return left
+	return remaining
 }
 
 // history returns random records of leaders that write connectors and their tasks and sometimes stop halfway.
-func history(random *rand.Rand, length int) (all []Record) {
+func history(random *rand.Rand, length int) (log []Record) {
 	offset := int64(0)
 	set := 0
 	add := func(more ...Record) {
 		for _, r := range more {
 			r.Offset = offset
-			all = append(all, r)
+			log = append(log, r)
 			offset += 1 + random.Int64N(2) // transaction markers
 		}
 	}
-	for len(all) < length {
+	for len(log) < length {
 		name := []string{"a", "b", "b-1"}[random.IntN(3)]
 		switch random.IntN(6) {
 		case 0:
@@ -371,7 +390,7 @@ func history(random *rand.Rand, length int) (all []Record) {
 			}
 		}
 	}
-	return all
+	return log
 }
 
 // contents returns all fields of a state except its lock.
@@ -385,22 +404,22 @@ func TestCompactionKeepsTaskConfigsConsistent(t *testing.T) {
 	incomplete := 0
 	for seed := range uint64(3000) {
 		random := rand.New(rand.NewPCG(seed, 26))
-		all := history(random, 40)
-		whole, _ := applied(all)
-		want := whole.Snapshot()
-		left := all
+		log := history(random, 40)
+		full, _ := applyAll(log)
+		want := full.Snapshot()
+		remaining := log
 		for range random.IntN(3) + 1 {
-			left = compacted(left, random.Int64N(all[len(all)-1].Offset), random.IntN(2) == 0)
+			remaining = compact(remaining, random.Int64N(log[len(log)-1].Offset), random.IntN(2) == 0)
 		}
-		s, wrong := applied(left)
-		assert.Equal(t, map[string]string{}, wrong, seed)
+		s, errs := applyAll(remaining)
+		assert.Equal(t, map[string]string{}, errs, seed)
 		found := s.Snapshot()
 		assert.Equal(t, want.ConfigOffsets, found.ConfigOffsets, seed)
 		assert.Equal(t, want.Targets, found.Targets, seed)
 		assert.Equal(t, want.Offset, found.Offset, seed)
 		for name := range want.ConfigOffsets {
-			if !reflect.DeepEqual(whole.connectors[name].settings, s.connectors[name].settings) {
-				t.Errorf("seed %d: %s: expected %v, found %v", seed, name, whole.connectors[name].settings,
+			if !reflect.DeepEqual(full.connectors[name].settings, s.connectors[name].settings) {
+				t.Errorf("seed %d: %s: expected %v, found %v", seed, name, full.connectors[name].settings,
 					s.connectors[name].settings)
 			}
 			if found.Incomplete[name] {
@@ -416,7 +435,7 @@ func TestCompactionKeepsTaskConfigsConsistent(t *testing.T) {
 			}
 		}
 		if t.Failed() {
-			t.Fatalf("seed %d: %v", seed, left)
+			t.Fatalf("seed %d: %v", seed, remaining)
 		}
 	}
 	if incomplete < 20 {
@@ -426,40 +445,40 @@ func TestCompactionKeepsTaskConfigsConsistent(t *testing.T) {
 
 // FuzzTopicState applies any records: applied records are reported as changes, and skipped records leave no trace.
 func FuzzTopicState(f *testing.F) {
-	for _, c := range ofKafka {
+	for _, c := range kafkaRecords {
 		f.Add(c.key, []byte(c.value))
 	}
 	f.Add("culvert-fencing-a", []byte(`{"task-count":1,"producer-count":2}`))
 	f.Fuzz(func(t *testing.T, key string, value []byte) {
-		all := records(`connector-a {"properties":{}}`, `task-a-0 {"properties":{}}`, `commit-a {"tasks":1}`)
-		s, _ := applied(all)
+		log := records(`connector-a {"properties":{}}`, `task-a-0 {"properties":{}}`, `commit-a {"tasks":1}`)
+		s, _ := applyAll(log)
 		r := Record{Key: key, Value: value, Offset: 7}
 		settings, ok := r.plainSettings()
-		sameAsPlain(t, r, settings, ok)
+		checkSettings(t, r, settings, ok)
 		change, err := s.Apply(r)
 		if err != nil {
-			want, _ := applied(all)
+			want, _ := applyAll(log)
 			want.next = 8
 			if change != (Change{}) || !reflect.DeepEqual(contents(want), contents(s)) {
 				t.Errorf("expected no change, found %v", change)
 			}
 			return
 		}
-		if now := s.Snapshot(); now.Offset != 8 {
-			t.Errorf("expected offset 8, found %d", now.Offset)
+		if snapshot := s.Snapshot(); snapshot.Offset != 8 {
+			t.Errorf("expected offset 8, found %d", snapshot.Offset)
 		}
 		if kind, name := r.Kind(); kind == KindConnector && s.connectors[name] != nil {
-			again := NewState()
-			_, err := again.Apply(ConnectorRecord(name, s.connectors[name].settings))
+			copied := NewState()
+			_, err := copied.Apply(ConnectorRecord(name, s.connectors[name].settings))
 			assert.NoError(t, err)
-			assert.Equal(t, s.connectors[name].settings, again.connectors[name].settings)
+			assert.Equal(t, s.connectors[name].settings, copied.connectors[name].settings)
 		}
 	})
 }
 
 // The fast path returns the same as encoding/json, or nothing.
 func TestSettingsFastPath(t *testing.T) {
-	for value, plain := range map[string]bool{
+	for value, isPlain := range map[string]bool{
 		`{"properties":{"a":"1"}}`: true, `{"properties":{"a":"","":"ä","a":"{}[]:,"}}`: true,
 		`{"properties":{"a":"1"} }`: false, `{"properties":{"a":"1"}}}`: false, `{"properties":{"a":"1",}}`: false,
 		`{"properties":{"a":null}}`: false, `{"properties":{}}`: false, `{"properties":{"a":"\""}}`: false,
@@ -471,13 +490,13 @@ func TestSettingsFastPath(t *testing.T) {
 	} {
 		r := Record{Value: []byte(value)}
 		settings, ok := r.plainSettings()
-		assert.Equal(t, plain, ok, value)
-		sameAsPlain(t, r, settings, ok)
+		assert.Equal(t, isPlain, ok, value)
+		checkSettings(t, r, settings, ok)
 	}
 }
 
-// sameAsPlain compares the fast path with encoding/json.
-func sameAsPlain(t *testing.T, r Record, settings map[string]string, ok bool) {
+// checkSettings compares settings of the fast path, if ok, with those of encoding/json.
+func checkSettings(t *testing.T, r Record, settings map[string]string, ok bool) {
 	t.Helper()
 	if !ok {
 		return
@@ -488,20 +507,20 @@ func sameAsPlain(t *testing.T, r Record, settings map[string]string, ok bool) {
 	}
 }
 
-// If several groups use a topic, it belongs to the group whose note is first, whatever compaction removed.
+// If several groups use a topic, it belongs to the group whose annotation is first, whatever compaction removed.
 func TestTopicBelongsToFirstGroup(t *testing.T) {
 	t.Parallel()
 	records := []Record{GroupRecord("gone", true), ConnectorRecord("a", nil), GroupRecord("b", true),
 		GroupRecord("a", true), GroupRecord("gone", false), GroupRecord("b", false), GroupRecord("b", true)}
 	s := NewState()
-	var found []string
+	var owners []string // after each record
 	for n, r := range records {
 		r.Offset = int64(n)
 		_, err := s.Apply(r)
 		require.NoError(t, err)
-		found = append(found, s.Group())
+		owners = append(owners, s.Group())
 	}
-	assert.Equal(t, []string{"gone", "gone", "gone", "gone", "b", "a", "a"}, found)
+	assert.Equal(t, []string{"gone", "gone", "gone", "gone", "b", "a", "a"}, owners)
 	compacted := NewState()
 	for _, n := range []int{3, 6} {
 		records[n].Offset = int64(n)
@@ -509,7 +528,7 @@ func TestTopicBelongsToFirstGroup(t *testing.T) {
 		require.NoError(t, err)
 	}
 	assert.Equal(t, "a", compacted.Group())
-	_, err := compacted.Apply(GroupRecord("", true)) // a record before any group's note
+	_, err := compacted.Apply(GroupRecord("", true)) // a record before any group's annotation
 	require.NoError(t, err)
 	assert.Equal(t, "a", compacted.Group())
 }
