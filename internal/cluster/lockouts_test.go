@@ -182,12 +182,12 @@ func (l *logonWorker) logOn(ctx context.Context, secret string) (status int, err
 }
 
 // logOnAll sends several requests from each worker at once and counts the results. Locked requests were not sent.
-func logOnAll(ctx context.Context, workers []*logonWorker, each int, secret string) (accepted, rejected, locked,
+func logOnAll(ctx context.Context, workers []*logonWorker, requestsEach int, secret string) (accepted, rejected, locked,
 	other int) {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	for _, d := range workers {
-		for range requests {
+		for range requestsEach {
 			wg.Go(func() {
 				status, err := d.logOn(ctx, secret)
 				mu.Lock()

@@ -15,7 +15,7 @@ import (
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
-// Folder is the connector folder (or the named files) of a worker in a group. All workers publish a digest of theirs.
+// Folder is the connector folder (or the named files) of a worker in a group. Each worker publishes its digest.
 // The leader writes its connectors to the config topic if no other worker has different files.
 //
 // Invariants: a connector from a folder has an annotation in the config topic, written in one transaction with it. A
@@ -26,7 +26,8 @@ type Folder struct {
 
 	mu     sync.Mutex
 	digest string
-	// conflicting lists the workers whose folders differ from this leader's. "" means none, or that it does not lead.
+	// conflicting lists the workers whose folders differ from this leader's. "" means none, or that this worker is not
+	// the leader.
 	conflicting string
 }
 
@@ -42,7 +43,7 @@ func (w *Worker) OpenFolder(o reload.Options) *Folder {
 	return f
 }
 
-// Watch follows the folder until ctx ends.
+// Watch applies changes of the folder. It blocks until ctx ends.
 func (f *Folder) Watch(ctx context.Context) { f.files.Watch(ctx, f.apply) }
 
 // Files returns the reloader of the folder's files.
@@ -54,11 +55,12 @@ func (f *Folder) publishedDigest() string {
 	return f.digest
 }
 
-// apply writes the connectors of the folder to the config topic if the folders agree. If not, a later scan does.
+// apply writes the connectors of the folder to the config topic if this worker is the leader and the folders agree.
+// Otherwise a later scan tries again.
 func (f *Folder) apply(ctx context.Context, s config.Snapshot) {
 	f.files.LogGlobalProblems(s.Problems)
-	group, leads := f.worker.Overview()
-	if !f.publishDigest(s, group, leads && f.worker.MemberIDs() != nil) || f.files.Lock.Lock(ctx) != nil {
+	group, isLeader := f.worker.Overview()
+	if !f.publishDigest(s, group, isLeader && f.worker.MemberIDs() != nil) || f.files.Lock.Lock(ctx) != nil {
 		return
 	}
 	defer f.files.Lock.Unlock()
@@ -72,11 +74,10 @@ func (f *Folder) apply(ctx context.Context, s config.Snapshot) {
 		}
 		return problems
 	}
-	f.files.Reconcile(ctx, s, configtopic.FolderConnectors(snapshot, annotations, f.worker.Files.Folder, s.Connectors),
-		s.Connectors,
-		check, func(change config.Change, _ bool) {
-			records = append(records, configtopic.ChangeRecords(change, snapshot, annotations)...)
-		})
+	current := configtopic.FolderConnectors(snapshot, annotations, f.worker.Files.Folder, s.Connectors)
+	f.files.Reconcile(ctx, s, current, s.Connectors, check, func(change config.Change, _ bool) {
+		records = append(records, configtopic.ChangeRecords(change, snapshot, annotations)...)
+	})
 	if len(records) == 0 || ctx.Err() != nil {
 		return
 	}
@@ -92,8 +93,9 @@ func (f *Folder) apply(ctx context.Context, s config.Snapshot) {
 	}
 }
 
-// publishDigest publishes the digest, logs a new conflict, and reports whether this worker leads without one.
-func (f *Folder) publishDigest(s config.Snapshot, group rest.Group, leads bool) bool {
+// publishDigest publishes the digest, logs a new conflict, and reports whether this worker is the leader and may apply
+// its folder.
+func (f *Folder) publishDigest(s config.Snapshot, group rest.Group, isLeader bool) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.digest != "" && s.Problems.Err() == nil { // else the digest stays
@@ -101,7 +103,7 @@ func (f *Folder) publishDigest(s config.Snapshot, group rest.Group, leads bool) 
 	}
 	conflicting, isKnown := conflictingWorkers(f.digest, group)
 	switch {
-	case !leads:
+	case !isLeader:
 		conflicting = ""
 	case !isKnown:
 		return false
@@ -110,7 +112,7 @@ func (f *Folder) publishDigest(s config.Snapshot, group rest.Group, leads bool) 
 		f.worker.Log.Warn(conflictMessage, "workers", conflicting)
 	}
 	f.conflicting = conflicting
-	return leads && conflicting == "" && f.digest != ""
+	return isLeader && conflicting == "" && f.digest != ""
 }
 
 // conflictingWorkers lists workers whose folders differ. isKnown means that the group has the leader's digest.

@@ -17,7 +17,7 @@ import (
 	"github.com/culvert-project/culvert/internal/targetstate"
 )
 
-// Herder returns a view of a herder that includes what other workers of the group run.
+// Herder returns a view of a herder that includes the connectors and tasks of other workers of the group.
 func (w *Worker) Herder(herder *connect.Herder) rest.Herder { return groupHerder{herder, w} }
 
 type groupHerder struct {
@@ -63,25 +63,25 @@ func (g groupHerder) Status(name string) (connect.Status, error) {
 	if !ok {
 		stored.State = connect.Unassigned
 	}
-	shown := connect.Status{Name: name, Type: local.Type, Tasks: []connect.TaskStatus{}}
-	c := &shown.Connector
+	status := connect.Status{Name: name, Type: local.Type, Tasks: []connect.TaskStatus{}}
+	c := &status.Connector
 	_ = json.Unmarshal([]byte(stored.Extension), c) // empty if Kafka Connect wrote it
 	c.State = stored.State
 	c.WorkerID = stored.WorkerID
 	c.Trace = stored.Trace
 	c.Version = stored.Version
 	c.File = local.Connector.File
-	for _, stored := range g.group.status.Tasks(name) {
+	for _, storedTask := range g.group.status.Tasks(name) {
 		var t connect.TaskStatus
-		_ = json.Unmarshal([]byte(stored.Extension), &t)
-		t.ID = stored.Task
-		t.State = stored.State
-		t.WorkerID = stored.WorkerID
-		t.Trace = stored.Trace
-		t.Version = stored.Version
-		shown.Tasks = append(shown.Tasks, t)
+		_ = json.Unmarshal([]byte(storedTask.Extension), &t)
+		t.ID = storedTask.Task
+		t.State = storedTask.State
+		t.WorkerID = storedTask.WorkerID
+		t.Trace = storedTask.Trace
+		t.Version = storedTask.Version
+		status.Tasks = append(status.Tasks, t)
 	}
-	return shown, nil
+	return status, nil
 }
 
 // Topics implements [rest.Herder].
@@ -111,18 +111,19 @@ func (g groupHerder) ResetOffsets(ctx context.Context, name string) error {
 	return g.whenStopped(ctx, name, func() error { return g.Herder.ResetOffsets(ctx, name) })
 }
 
-func (g groupHerder) whenStopped(ctx context.Context, name string, do func() error) error {
+// whenStopped calls change once no worker has tasks of the connector.
+func (g groupHerder) whenStopped(ctx context.Context, name string, change func() error) error {
 	if _, err := g.Herder.RunningConfig(name); err != nil {
 		return err
 	}
-	return AsRESTError(g.group.WhenStopped(ctx, name, do))
+	return AsRESTError(g.group.WhenStopped(ctx, name, change))
 }
 
 // SetTargetState writes the target state of a connector to the config topic.
 func (w *Worker) SetTargetState(ctx context.Context, name string, target connect.TargetState) error {
 	w.targetMu.Lock()
 	defer w.targetMu.Unlock()
-	if _, exists := w.store.ConfigOffset(name); !exists {
+	if _, ok := w.store.ConfigOffset(name); !ok {
 		return fmt.Errorf("%s: %w", name, connect.ErrUnknownConnector)
 	}
 	if target == connect.Stopped { // its tasks are planned again when it resumes, as in Kafka Connect
@@ -133,7 +134,7 @@ func (w *Worker) SetTargetState(ctx context.Context, name string, target connect
 	return AsRESTError(w.store.Put(ctx, name, config.Stored{Target: targetstate.Name(target)}))
 }
 
-// AsRESTError converts an error of the group for REST.
+// AsRESTError converts an error of the group for REST. It returns other errors unchanged.
 func AsRESTError(err error) error {
 	switch {
 	case errors.Is(err, cluster.ErrNotLeader), errors.Is(err, cluster.ErrLastMember),
@@ -162,7 +163,7 @@ func (g groupHerder) Summaries() []connect.Summary {
 		}
 		for _, task := range tasks {
 			component := g.remoteStatus(&task)
-			index := slices.IndexFunc(local, func(p connect.ComponentStatus) bool { return p.Task == task.Task })
+			index := slices.IndexFunc(local, func(c connect.ComponentStatus) bool { return c.Task == task.Task })
 			if index >= 0 && task.WorkerID == ownID {
 				component = local[index]
 			}
@@ -190,6 +191,7 @@ func (g groupHerder) remoteConnector(local *connect.ComponentStatus, name string
 	return component
 }
 
+// remoteStatus converts a status from the status topic.
 func (g groupHerder) remoteStatus(stored *cluster.Status) connect.ComponentStatus {
 	var extension struct{ Restarts string }
 	_ = json.Unmarshal([]byte(stored.Extension), &extension) // empty if Kafka Connect wrote it

@@ -25,6 +25,7 @@ func (w *Worker) Forward(ctx context.Context, connector string, n wit.Notificati
 	return w.findOwner(ctx, forwardedNotification{Connector: connector, Notification: n})
 }
 
+// handleNotification handles notificationCall. It forwards a notification whose feed no task here has, but only once.
 func (w *Worker) handleNotification(ctx context.Context, _ string, body []byte) (any, error) {
 	var forwarded forwardedNotification
 	if err := json.Unmarshal(body, &forwarded); err != nil {
@@ -42,19 +43,20 @@ func (w *Worker) handleNotification(ctx context.Context, _ string, body []byte) 
 	return result, nil
 }
 
-// findOwner calls the workers with tasks of a connector, which know themselves whether a task has the feed.
+// findOwner calls the other workers with tasks of a connector until one of them has the feed. The zero result means
+// that none has it.
 func (w *Worker) findOwner(ctx context.Context, forwarded forwardedNotification) connect.ForwardResult {
 	set := w.store.TaskConfigs(forwarded.Connector)
 	if set == nil {
 		return connect.ForwardResult{}
 	}
-	var tried []string
+	var called []string
 	for task := range set.Settings {
 		owner, isLocal, ok := w.Owner(forwarded.Connector, task)
-		if isLocal || !ok || slices.Contains(tried, owner) {
+		if isLocal || !ok || slices.Contains(called, owner) {
 			continue
 		}
-		tried = append(tried, owner)
+		called = append(called, owner)
 		var result connect.ForwardResult
 		switch err := w.callWorker(ctx, owner, notificationCall, "", forwarded, &result); {
 		case err != nil:

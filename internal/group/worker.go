@@ -75,29 +75,29 @@ type Worker struct {
 
 // New returns a worker that has not joined its group yet.
 func New(o Options) (*Worker, error) {
-	w := o.Settings
-	session, err := rest.NewSession(w.Text("inter.worker.signature.algorithm"),
-		w.List("inter.worker.verification.algorithms"))
+	settings := o.Settings
+	session, err := rest.NewSession(settings.Text("inter.worker.signature.algorithm"),
+		settings.List("inter.worker.verification.algorithms"))
 	if err != nil {
 		return nil, err
 	}
-	c := &Worker{Worker: cluster.NewWorker(cluster.WorkerOptions{}), Options: o, session: session,
+	w := &Worker{Worker: cluster.NewWorker(cluster.WorkerOptions{}), Options: o, session: session,
 		handlers: map[string]rest.Call{}, destinations: transport.NewOriginRegistry(),
-		tracksTopics: w.Boolean("topic.tracking.enable"), readErr: make(chan error, 1)}
-	c.store = configtopic.NewStore(w.ConfigTopic(), w, c.handleChange, o.Log)
-	c.fencer = cluster.NewFencer(c.store, w.Text("group.id"), c.CheckLeader)
-	c.handle(cluster.LockoutsCall, cluster.NewAttemptArbiter(c.store, c.MemberIDs).HandleCall)
-	c.handle(cluster.TasksCall, c.HandleTasksCall)
-	c.handle(fenceCall, c.fenceAsLeader)
-	c.handle(notificationCall, c.handleNotification)
-	c.handle(cluster.OwnedCall, func(context.Context, string, []byte) (any, error) {
-		if herder := c.Parts.Herder(); herder != nil {
+		tracksTopics: settings.Boolean("topic.tracking.enable"), readErr: make(chan error, 1)}
+	w.store = configtopic.NewStore(settings.ConfigTopic(), settings, w.handleChange, o.Log)
+	w.fencer = cluster.NewFencer(w.store, settings.Text("group.id"), w.CheckLeader)
+	w.addHandler(cluster.LockoutsCall, cluster.NewAttemptArbiter(w.store, w.MemberIDs).HandleCall)
+	w.addHandler(cluster.TasksCall, w.HandleTasksCall)
+	w.addHandler(fenceCall, w.fenceAsLeader)
+	w.addHandler(notificationCall, w.handleNotification)
+	w.addHandler(cluster.OwnedCall, func(context.Context, string, []byte) (any, error) {
+		if herder := w.Parts.Herder(); herder != nil {
 			return herder.Owned(), nil
 		}
 		return nil, rest.ErrStarting
 	})
-	c.divideLimits(nil) // before the worker has joined it has no tasks
-	return c, nil
+	w.divideLimits(nil) // before the worker has joined it has no tasks
+	return w, nil
 }
 
 // Session returns the session that signs requests between workers.
@@ -121,22 +121,23 @@ func (w *Worker) AwaitStatuses(ctx context.Context, connector string) error {
 // LeadEmptyGroup makes this worker the leader of a group without members, to write to the config topic.
 func (w *Worker) LeadEmptyGroup(ctx context.Context) error { return w.log.LeadEmptyGroup(ctx) }
 
-func (w *Worker) handle(call string, do rest.Call) {
-	w.handlers[call] = do
+// addHandler registers the handler of a call, for this worker and for others.
+func (w *Worker) addHandler(call string, handler rest.Call) {
+	w.handlers[call] = handler
 	w.session.Handle(call, func(ctx context.Context, connector string, body []byte) (any, error) {
-		answer, err := do(ctx, connector, body)
-		return answer, asHTTPError(err)
+		result, err := handler(ctx, connector, body)
+		return result, asHTTPError(err)
 	})
 }
 
 // ShareLockouts shares the rejected logons of a store with the other workers. Call it before the store is used.
 func (w *Worker) ShareLockouts(store *lockouts.Store) {
-	w.lockouts = cluster.NewLockouts(store, w.store, func(ctx context.Context, call, answer any) error {
-		return w.CallLeader(ctx, cluster.LockoutsCall, "", call, answer)
+	w.lockouts = cluster.NewLockouts(store, w.store, func(ctx context.Context, call, result any) error {
+		return w.CallLeader(ctx, cluster.LockoutsCall, "", call, result)
 	}, w.MemberID, w.Log)
 }
 
-// asHTTPError returns 409 or 503 if a repeated call may succeed.
+// asHTTPError converts an error for another worker: a status of 409 or 503 means that a repeated call may succeed.
 func asHTTPError(err error) error {
 	switch {
 	case err == nil, errors.As(err, new(*rest.Refusal)):
@@ -157,10 +158,10 @@ func isTransient(err error) bool {
 
 // isRetriable reports whether a repeated call may succeed. A 403 may be due to a newer session key.
 func isRetriable(err error) bool {
-	var refused *rest.Refusal
-	if errors.As(err, &refused) {
-		return refused.Status == http.StatusConflict || refused.Status == http.StatusServiceUnavailable ||
-			refused.Status == http.StatusForbidden
+	var refusal *rest.Refusal
+	if errors.As(err, &refusal) {
+		return refusal.Status == http.StatusConflict || refusal.Status == http.StatusServiceUnavailable ||
+			refusal.Status == http.StatusForbidden
 	}
 	return errors.As(err, new(*url.Error)) || errors.Is(err, rest.ErrNoKey) || isTransient(err)
 }
@@ -186,7 +187,7 @@ func (w *Worker) Choose(ctx context.Context, name, hash string) error {
 	return AsRESTError(w.Worker.Choose(ctx, name, hash))
 }
 
-// Open opens the topics of the group and waits until they were read. cleanup closes them.
+// Open opens the topics of the group and blocks until they were read. cleanup receives the functions that close them.
 func (w *Worker) Open(ctx context.Context, k kafka.Config, cleanup *setup.Cleanup) error {
 	workerConfig := w.Settings
 	settings := workerConfig.All()
@@ -262,6 +263,7 @@ func (w *Worker) handleChange(change configtopic.Change) {
 	}
 }
 
+// setSigningKey passes the session key of the config topic to the session.
 func (w *Worker) setSigningKey() {
 	if key, ok := w.store.SessionKey(); ok {
 		if err := w.session.SetKey(key.Key); err != nil {
@@ -270,6 +272,7 @@ func (w *Worker) setSigningKey() {
 	}
 }
 
+// restart restarts the parts of a connector that run here, as far as the request selects them.
 func (w *Worker) restart(r configtopic.RestartRequest) {
 	herder := w.Parts.Herder()
 	if herder == nil {
@@ -291,22 +294,35 @@ func (w *Worker) restart(r configtopic.RestartRequest) {
 	}
 }
 
-// Begin configures the membership. The herder runs what the group assigns.
+// Begin configures the membership. The herder runs the connectors and tasks that the group assigns.
 func (w *Worker) Begin(herder *connect.Herder, k kafka.Config) {
-	workerConfig := w.Settings
+	settings := w.Settings
 	w.Worker.Configure(cluster.WorkerOptions{
-		Group: cluster.GroupOptions{Kafka: k, Group: workerConfig.Text("group.id"), Topic: workerConfig.ConfigTopic(),
-			InstanceID: workerConfig.Text("group.instance.id"), SessionTimeout: workerConfig.Duration("session.timeout.ms"),
-			RebalanceTimeout:  workerConfig.Duration("rebalance.timeout.ms"),
-			HeartbeatInterval: workerConfig.Duration("heartbeat.interval.ms")},
-		URL: w.URL(), WorkerID: w.workerID(), RebalanceDelay: workerConfig.Duration("scheduled.rebalance.max.delay.ms"),
-		SyncTimeout: workerConfig.Duration("worker.sync.timeout.ms"), Herder: herder,
-		Topics:  cluster.Topics{Log: w.log, Store: w.store, Status: w.status},
-		Plugins: w.Parts.Plugins(), Classes: w.classes,
-		ResolveClass: w.resolveClass, EnsureSessionKey: w.rotateSessionKey, SetQuotas: w.divideLimits,
-		IsRetriable:  isRetriable,
-		FolderDigest: w.folderDigest,
-		Call:         w.callWorker, Logger: w.Log})
+		Group: cluster.GroupOptions{
+			Kafka:             k,
+			Group:             settings.Text("group.id"),
+			Topic:             settings.ConfigTopic(),
+			InstanceID:        settings.Text("group.instance.id"),
+			SessionTimeout:    settings.Duration("session.timeout.ms"),
+			RebalanceTimeout:  settings.Duration("rebalance.timeout.ms"),
+			HeartbeatInterval: settings.Duration("heartbeat.interval.ms"),
+		},
+		URL:              w.URL(),
+		WorkerID:         w.workerID(),
+		RebalanceDelay:   settings.Duration("scheduled.rebalance.max.delay.ms"),
+		SyncTimeout:      settings.Duration("worker.sync.timeout.ms"),
+		Herder:           herder,
+		Topics:           cluster.Topics{Log: w.log, Store: w.store, Status: w.status},
+		Plugins:          w.Parts.Plugins(),
+		Classes:          w.classes,
+		ResolveClass:     w.resolveClass,
+		EnsureSessionKey: w.rotateSessionKey,
+		SetQuotas:        w.divideLimits,
+		IsRetriable:      isRetriable,
+		FolderDigest:     w.folderDigest,
+		Call:             w.callWorker,
+		Logger:           w.Log,
+	})
 }
 
 func (w *Worker) workerID() string {
@@ -321,33 +337,34 @@ func (w *Worker) folderDigest() string {
 	return f.publishedDigest()
 }
 
-// divideLimits gives each worker its share of an origin's limits: a service sees one client (RATIONALE.md P16).
+// divideLimits sets this worker's share of each origin's limits: a service sees one client (RATIONALE.md P16).
 func (w *Worker) divideLimits(origins map[cluster.Key]limits.Division) {
 	w.destinations.Divide(func(origin string) limits.Division { return origins[cluster.KeyOf(origin)] })
 }
 
-// callWorker calls a worker and decodes its response into answer. receiver is its URL, "" for this worker.
-func (w *Worker) callWorker(ctx context.Context, receiver, call, connector string, body, answer any) error {
+// callWorker calls a worker and decodes its response into result, unless that is nil. receiver is its URL, "" for this
+// worker.
+func (w *Worker) callWorker(ctx context.Context, receiver, call, connector string, body, result any) error {
 	request, err := json.Marshal(body)
 	if err != nil {
 		return err
 	}
 	response, err := w.send(ctx, receiver, call, connector, request)
-	if err != nil || answer == nil {
+	if err != nil || result == nil {
 		return err
 	}
-	return json.Unmarshal(response, answer)
+	return json.Unmarshal(response, result)
 }
 
 func (w *Worker) send(ctx context.Context, receiver, call, connector string, body []byte) ([]byte, error) {
 	server := w.Parts.REST()
 	switch {
 	case receiver == "":
-		answer, err := w.handlers[call](ctx, connector, body)
+		result, err := w.handlers[call](ctx, connector, body)
 		if err != nil {
 			return nil, err
 		}
-		return json.Marshal(answer)
+		return json.Marshal(result)
 	case server == nil:
 		return nil, errors.New("expected listeners, which the workers of a group use to reach each other, found none")
 	}
@@ -355,6 +372,7 @@ func (w *Worker) send(ctx context.Context, receiver, call, connector string, bod
 	return server.CallWorker(ctx, receiver, method, strings.Replace(path, "{name}", url.PathEscape(connector), 1), body)
 }
 
+// classes returns the components of the plugin versions that may run.
 func (w *Worker) classes() (names []string) {
 	for _, info := range w.Parts.Plugins().Modules() {
 		if state := info.State(); state == "active" || state == "retired" {
@@ -383,6 +401,7 @@ func (w *Worker) resolveClass(class string) (name, pluginName string) {
 	return class, ""
 }
 
+// rotateSessionKey writes a new session key to the config topic if the current one is missing or too old.
 func (w *Worker) rotateSessionKey(ctx context.Context) error {
 	workerConfig := w.Settings
 	current, ok := w.store.SessionKey()
@@ -416,7 +435,7 @@ type fenceRequest struct {
 	Counts  config.FencingCounts `json:"now"`
 }
 
-// Fence implements [connect.Group]. It retries until there is a leader.
+// Fence implements [connect.Group]. It blocks and retries until there is a leader.
 func (w *Worker) Fence(ctx context.Context, connector string, version int64, counts config.FencingCounts) error {
 	return w.RetryWithLeader(ctx, func() error {
 		return w.CallLeader(ctx, fenceCall, connector, fenceRequest{version, counts}, nil)
@@ -432,6 +451,7 @@ func (w *Worker) RecordTopic(connector, topic string, task int) {
 
 const fenceCall = "PUT /connectors/{name}/fence"
 
+// fenceAsLeader handles fenceCall.
 func (w *Worker) fenceAsLeader(ctx context.Context, connector string, body []byte) (any, error) {
 	var request fenceRequest
 	if err := json.Unmarshal(body, &request); err != nil {
@@ -457,9 +477,9 @@ func (w *Worker) Applied(s config.Snapshot) {
 	previous := w.targets
 	w.targets = s.Targets
 	w.mu.Unlock()
-	for _, k := range s.Connectors {
-		if target := targetstate.Parse(s.Targets[k.Name]); target != targetstate.Parse(previous[k.Name]) {
-			_ = targetstate.Apply(w.Parts.Herder(), k.Name, target)
+	for _, c := range s.Connectors {
+		if target := targetstate.Parse(s.Targets[c.Name]); target != targetstate.Parse(previous[c.Name]) {
+			_ = targetstate.Apply(w.Parts.Herder(), c.Name, target)
 		}
 	}
 	w.ApplySnapshot(s)

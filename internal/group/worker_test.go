@@ -18,8 +18,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Only different folders of members that stay keep a leader from applying its own folder. Nothing is known before the
-// worker has received the digests of its group.
+// Only different folders of members that stay keep a leader from applying its own folder. The result is unknown before
+// the worker has received the digests of its group.
 func TestConflictingWorkers(t *testing.T) {
 	member := func(id, digest string, leaving bool) rest.GroupMember {
 		return rest.GroupMember{WorkerID: id, Digest: digest, Leaving: leaving}
@@ -34,21 +34,25 @@ func TestConflictingWorkers(t *testing.T) {
 		{digest: "one", members: []rest.GroupMember{member("me", "old", false), member("a", "one", false)}},
 		{digest: "one", members: []rest.GroupMember{member("me", "one", false), member("a", "", false)}, isKnown: true},
 		{
-			digest: "one", want: "a, b", isKnown: true,
+			digest:  "one",
+			want:    "a, b",
+			isKnown: true,
 			members: []rest.GroupMember{member("me", "one", false), member("a", "two", false),
 				member("b", "three", false), member("c", "", false)},
 		},
 		{
-			digest: "one", isKnown: true,
+			digest:  "one",
+			isKnown: true,
 			members: []rest.GroupMember{member("me", "one", false), member("a", "two", true)},
 		},
 		{
-			want: "a", isKnown: true,
+			want:    "a",
+			isKnown: true,
 			members: []rest.GroupMember{member("me", "", false), member("a", "one", false), member("b", "", false)},
 		},
 	} {
-		others, isKnown := conflictingWorkers(c.digest, rest.Group{Leader: "me", Members: c.members})
-		assert.Equal(t, c.want, others, c)
+		conflicting, isKnown := conflictingWorkers(c.digest, rest.Group{Leader: "me", Members: c.members})
+		assert.Equal(t, c.want, conflicting, c)
 		assert.Equal(t, c.isKnown, isKnown, c)
 	}
 }
@@ -57,29 +61,32 @@ func TestConflictingWorkers(t *testing.T) {
 func TestConflictIsLoggedOnce(t *testing.T) {
 	var journal logtest.Journal
 	f := &Folder{worker: &Worker{Options: Options{Log: journal.Logger(slog.LevelInfo)}}, digest: "one"}
-	group := func(own, other string) rest.Group {
-		return rest.Group{Leader: "me", Members: []rest.GroupMember{{WorkerID: "me", Digest: own},
-			{WorkerID: "a", Digest: other}}}
+	groupWith := func(ownDigest, otherDigest string) rest.Group {
+		return rest.Group{Leader: "me", Members: []rest.GroupMember{
+			{WorkerID: "me", Digest: ownDigest},
+			{WorkerID: "a", Digest: otherDigest},
+		}}
 	}
 	unread := config.Snapshot{Problems: config.Problems{{Text: "unreadable"}}} // f.digest stays
 	for _, c := range []struct {
-		name   string
-		digest string
-		group  rest.Group
-		leads  bool
-		agreed bool
-		differ string
+		name         string
+		digest       string
+		group        rest.Group
+		isLeader     bool
+		wantApply    bool
+		wantConflict string
 	}{
-		{name: "another folder", digest: "one", group: group("one", "two"), leads: true, differ: "a"},
-		{name: "an unpublished change", digest: "new", group: group("one", "two"), leads: true, differ: "a"},
-		{name: "a published change", digest: "new", group: group("new", "two"), leads: true, differ: "a"},
-		{name: "the same folder", digest: "new", group: group("new", "new"), leads: true, agreed: true},
-		{name: "no leader", digest: "new", group: group("new", "two")},
-		{name: "no folder", group: group("", ""), leads: true},
+		{name: "another folder", digest: "one", group: groupWith("one", "two"), isLeader: true, wantConflict: "a"},
+		{name: "an unpublished change", digest: "new", group: groupWith("one", "two"), isLeader: true,
+			wantConflict: "a"},
+		{name: "a published change", digest: "new", group: groupWith("new", "two"), isLeader: true, wantConflict: "a"},
+		{name: "the same folder", digest: "new", group: groupWith("new", "new"), isLeader: true, wantApply: true},
+		{name: "no leader", digest: "new", group: groupWith("new", "two")},
+		{name: "no folder", group: groupWith("", ""), isLeader: true},
 	} {
 		f.digest = c.digest
-		assert.Equal(t, c.agreed, f.publishDigest(unread, c.group, c.leads), c.name)
-		assert.Equal(t, c.differ, f.conflicting, c.name)
+		assert.Equal(t, c.wantApply, f.publishDigest(unread, c.group, c.isLeader), c.name)
+		assert.Equal(t, c.wantConflict, f.conflicting, c.name)
 	}
 	assert.Equal(t, 1, strings.Count(journal.String(), conflictMessage))
 }
@@ -98,7 +105,7 @@ func TestRetriableCalls(t *testing.T) {
 		{err: &rest.Refusal{Status: 500}},
 		{err: &url.Error{Op: "Post", URL: "http://w", Err: errors.New("connection refused")}, want: true},
 		{err: rest.ErrNoKey, want: true},
-		{err: errors.New("another one")},
+		{err: errors.New("any other error")},
 	} {
 		assert.Equal(t, c.want, isRetriable(c.err), c.err)
 	}
@@ -115,7 +122,8 @@ func TestTransientLeaderErrorsAreRetried(t *testing.T) {
 		{err: kerr.TransactionalIDAuthorizationFailed},
 		{err: &wit.Error{Kind: wit.ErrorTransient}, want: true},
 		{err: &wit.Error{Kind: wit.ErrorConfig}},
-		{err: fmt.Errorf("c: %w", connect.ErrUnknownConnector), want: true}, // it has not read its configuration yet
+		{err: fmt.Errorf("c: %w", connect.ErrUnknownConnector), want: true},
+		// the leader has not read its configuration yet
 	} {
 		assert.Equal(t, []bool{c.want, c.want}, []bool{isRetriable(c.err), isRetriable(asHTTPError(c.err))}, c.err)
 	}

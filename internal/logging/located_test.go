@@ -17,11 +17,11 @@ func TestJSONLinesHaveSourceLocation(t *testing.T) {
 	log := New(slog.NewJSONHandler(&out, LocatedHandlerOptions()), slog.LevelInfo).With("connector", "orders")
 	log.Warn("here", "task", 1)
 	_, _, line, _ := runtime.Caller(0)
-	var found map[string]any
-	require.NoError(t, json.Unmarshal(out.Bytes(), &found))
-	if want := "logging.TestJSONLinesHaveSourceLocation:" + strconv.Itoa(line-1); found[locationKey] != want ||
-		found["msg"] != "here" ||
-		found["level"] != "WARN" || found["connector"] != "orders" || found["task"] != 1.0 {
-		t.Errorf("expected it at %s, found %s", want, &out)
+	var fields map[string]any
+	require.NoError(t, json.Unmarshal(out.Bytes(), &fields))
+	if want := "logging.TestJSONLinesHaveSourceLocation:" + strconv.Itoa(line-1); fields[locationKey] != want ||
+		fields["msg"] != "here" ||
+		fields["level"] != "WARN" || fields["connector"] != "orders" || fields["task"] != 1.0 {
+		t.Errorf("expected a warning of task 1 of orders at %s, found %s", want, &out)
 	}
 }

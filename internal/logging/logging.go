@@ -88,13 +88,13 @@ type Level struct {
 }
 
 // New returns a logger that passes lines of at least level to a handler, which must accept [Lowest].
-func New(to slog.Handler, level slog.Level) *slog.Logger {
+func New(next slog.Handler, level slog.Level) *slog.Logger {
 	l := &Levels{root: level, configured: map[string]configuredLevel{}}
 	l.update()
-	return slog.New(handler{to, l})
+	return slog.New(handler{next, l})
 }
 
-// LevelsOf returns the levels of a logger, and the logger that uses them: the same one if [New] created it.
+// LevelsOf returns the levels of a logger, and the logger that uses them: log itself if [New] created it.
 func LevelsOf(log *slog.Logger) (*Levels, *slog.Logger) {
 	if h, ok := log.Handler().(handler); ok {
 		return h.levels, log
@@ -189,18 +189,18 @@ func loggerOf(function string) string {
 // update computes the effective levels. l.mu must be held, unless l is new.
 func (l *Levels) update() {
 	levelByLogger := map[string]slog.Level{}
-	least := off
+	lowest := off
 	for _, name := range Loggers() {
-		level, _ := l.effective(name)
+		level, _ := l.effectiveLevel(name)
 		levelByLogger[name] = level
-		least = min(least, level)
+		lowest = min(lowest, level)
 	}
 	l.effectiveLevels.Store(&levelByLogger)
-	l.lowest.Store(int64(least))
+	l.lowest.Store(int64(lowest))
 }
 
-// effective returns the level of a logger: its own, else its nearest ancestor's, else root's.
-func (l *Levels) effective(name string) (slog.Level, time.Time) {
+// effectiveLevel returns the level of a logger, its own, else its nearest ancestor's, else root's, and when it was set.
+func (l *Levels) effectiveLevel(name string) (slog.Level, time.Time) {
 	for ancestor := name; ancestor != ""; {
 		if c, ok := l.configured[ancestor]; ok {
 			return c.level, c.at
@@ -221,18 +221,19 @@ func Loggers() []string {
 	return slices.Compact(names)
 }
 
-// All returns the levels of root, of all loggers with lines, and of configured ones.
+// All returns the levels of root, of this program's loggers, and of configured ones.
 func (l *Levels) All() map[string]Level {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	levelByLogger := map[string]Level{}
-	for _, name := range l.known() {
+	for _, name := range l.knownNames() {
 		levelByLogger[name] = l.describe(name)
 	}
 	return levelByLogger
 }
 
-func (l *Levels) known() []string {
+// knownNames returns the names of all loggers and of configured ones, sorted.
+func (l *Levels) knownNames() []string {
 	names := append(Loggers(), Root)
 	for name := range l.configured {
 		names = append(names, name)
@@ -242,7 +243,7 @@ func (l *Levels) known() []string {
 }
 
 func (l *Levels) describe(name string) Level {
-	level, changedAt := l.effective(name)
+	level, changedAt := l.effectiveLevel(name)
 	if name == Root {
 		level = l.root
 		changedAt = l.rootChanged
@@ -281,12 +282,12 @@ func canonicalName(name string) string {
 	return name
 }
 
-// Get returns the level of a known logger.
+// Get returns the level of a logger, false if [Levels.All] does not have it.
 func (l *Levels) Get(name string) (Level, bool) {
 	name = canonicalName(name)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !slices.Contains(l.known(), name) {
+	if !slices.Contains(l.knownNames(), name) {
 		return Level{}, false
 	}
 	return l.describe(name), true
@@ -298,12 +299,13 @@ const (
 	maxName = 1000
 )
 
-// ErrLevel is the error for an unknown level.
+// ErrLevel is the error for a text that is no name of a level.
 type ErrLevel struct{ Level string }
 
 func (e ErrLevel) Error() string { return "invalid log level '" + e.Level + "'." }
 
-// Set sets the level of a logger and all below it. isUsed reports whether any line can belong to them.
+// Set sets the level of a logger and all below it, and returns the names whose level differs now. isUsed reports
+// whether any line can belong to them.
 func (l *Levels) Set(name, level string) (changedNames []string, isUsed bool, err error) {
 	parsed, err := parseLevel(level)
 	if err != nil {
@@ -316,7 +318,7 @@ func (l *Levels) Set(name, level string) (changedNames []string, isUsed bool, er
 		return nil, false, fmt.Errorf("expected at most %d loggers with names of %d bytes", maxSet, maxName)
 	}
 	entry := configuredLevel{parsed, time.Now()}
-	names := l.known()
+	names := l.knownNames()
 	if !slices.Contains(names, name) {
 		names = append(names, name)
 		slices.Sort(names)
@@ -331,7 +333,7 @@ func (l *Levels) Set(name, level string) (changedNames []string, isUsed bool, er
 			changedNames = append(changedNames, logger)
 		}
 	}
-	_, changedAt := l.effective(name)
+	_, changedAt := l.effectiveLevel(name)
 	switch {
 	case len(changedNames) == 0 && name != Root: // All shows the logger from now on
 		l.configured[name] = configuredLevel{entry.level, changedAt}

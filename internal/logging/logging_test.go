@@ -13,6 +13,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/assert"
 )
 
+// A function belongs to the logger of the longest matching package path.
 func TestLoggerOf(t *testing.T) {
 	for function, want := range map[string]string{
 		module + "internal/run/source.(*Task).Run":          "org.init.ohja.kafka.connect.odatav2.source",
@@ -30,7 +31,7 @@ func TestLoggerOf(t *testing.T) {
 	}
 }
 
-// The level of a line is that of its own logger, else of the nearest parent, else of root.
+// The level of a logger is its own, else that of its nearest parent, else root's. Set also changes the loggers below.
 func TestLevels(t *testing.T) {
 	var out bytes.Buffer
 	log := New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: Lowest}), slog.LevelInfo)
@@ -38,52 +39,52 @@ func TestLevels(t *testing.T) {
 	if same != log {
 		t.Error("expected the logger that New has created")
 	}
-	ours := loggerOf(module + "internal/logging.TestLevels")
-	says := func(level slog.Level) bool {
+	ownLogger := loggerOf(module + "internal/logging.TestLevels")
+	isLogged := func(level slog.Level) bool {
 		out.Reset()
 		log.With("connector", "c").Log(t.Context(), level, "here")
 		return out.Len() > 0
 	}
-	if !says(slog.LevelInfo) || says(slog.LevelDebug) {
+	if !isLogged(slog.LevelInfo) || isLogged(slog.LevelDebug) {
 		t.Error("expected INFO at the start")
 	}
 	for _, c := range []struct {
 		logger string
 		level  string
-		debug  bool
-		warn   bool
+		debug  bool // whether a line at DEBUG of ownLogger is logged
+		warn   bool // whether a line at WARN is
 	}{
-		{logger: ours, level: "debug", debug: true, warn: true},
+		{logger: ownLogger, level: "debug", debug: true, warn: true},
 		{logger: "org.apache.kafka", level: "ERROR"}, // its parent, with which it changes
-		{logger: ours, level: "TRACE", debug: true, warn: true},
+		{logger: ownLogger, level: "TRACE", debug: true, warn: true},
 		{logger: "org.apache.kafka.clients", level: "OFF", debug: true, warn: true},
 		{logger: Root, level: "WARN", warn: true},
 		{logger: "org.apache.kafka.connect.runtime.rest", level: "DEBUG", warn: true},
 		{logger: "org", level: "OFF"},
 		{logger: Root, level: "INFO", warn: true},
 	} {
-		changed, lines, err := l.Set(c.logger, c.level)
-		if err != nil || !slices.Contains(changed, c.logger) || !lines || !slices.IsSorted(changed) {
-			t.Fatalf("%v: found %v %v %v", c, changed, lines, err)
+		changed, isUsed, err := l.Set(c.logger, c.level)
+		if err != nil || !slices.Contains(changed, c.logger) || !isUsed || !slices.IsSorted(changed) {
+			t.Fatalf("%+v: expected sorted names with this logger, found %v, used %t, %v", c, changed, isUsed, err)
 		}
-		if says(slog.LevelDebug) != c.debug || says(slog.LevelWarn) != c.warn {
-			t.Errorf("%v: found debug %t, warn %t", c, says(slog.LevelDebug), says(slog.LevelWarn))
+		if isLogged(slog.LevelDebug) != c.debug || isLogged(slog.LevelWarn) != c.warn {
+			t.Errorf("%+v: found debug %t, warn %t", c, isLogged(slog.LevelDebug), isLogged(slog.LevelWarn))
 		}
 		if got, ok := l.Get(c.logger); !ok || !strings.EqualFold(got.Level, c.level) || got.Modified == nil {
-			t.Errorf("%v: found %+v %t", c, got, ok)
+			t.Errorf("%+v: expected the level that was set, found %+v, %t", c, got, ok)
 		}
 	}
-	if _, lines, err := l.Set("org.example.one", "INFO"); err != nil || lines {
-		t.Errorf("expected that no line has this name, found %t %v", lines, err)
+	if _, isUsed, err := l.Set("org.example.one", "INFO"); err != nil || isUsed {
+		t.Errorf("expected an unused logger, found used %t, %v", isUsed, err)
 	}
 	if changed, _, err := l.Set("org.example", "INFO"); err != nil || len(changed) > 0 {
-		t.Errorf("expected that no level is another than it was, found %v %v", changed, err)
+		t.Errorf("expected no change of a level, found %v, %v", changed, err)
 	}
 	changed, _, _ := l.Set("org.example", "WARN")
 	assert.Equal(t, []string{"org.example", "org.example.one"}, changed)
-	var wrong ErrLevel
-	if _, _, err := l.Set("x", "LOUD"); !errors.As(err, &wrong) {
-		t.Errorf("found %v", err)
+	var levelErr ErrLevel
+	if _, _, err := l.Set("x", "LOUD"); !errors.As(err, &levelErr) {
+		t.Errorf("expected an ErrLevel for LOUD, found %v", err)
 	}
 	if _, ok := l.Get("x"); ok {
 		t.Error("expected a rejected level not to be stored")
@@ -115,18 +116,14 @@ func TestLoggerOfEmbeddingProgram(t *testing.T) {
 	var out bytes.Buffer
 	l, log := LevelsOf(slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelWarn})))
 	if got, ok := l.Get("ROOT"); !ok || got.Level != "WARN" {
-		t.Errorf("expected the level that it has, found %+v", got)
+		t.Errorf("expected the level of the handler, WARN, found %+v", got)
 	}
 	_, _, _ = l.Set(Root, "DEBUG")
 	log.Debug("a")
-	if out.Len() > 0 {
-		t.Errorf("found %s", &out)
-	}
+	assert.Equal(t, "", out.String(), "a line below the handler's own level")
 	_, _, _ = l.Set(Root, "OFF")
 	log.Error("b")
-	if out.Len() > 0 {
-		t.Errorf("found %s", &out)
-	}
+	assert.Equal(t, "", out.String(), "a line below the set level")
 }
 
 // The number of loggers that may be set by REST is bounded, since they are stored.

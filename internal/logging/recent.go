@@ -81,14 +81,14 @@ func (r *Recent) Page(query RecentQuery) (lines []Line, last int64, lost bool, e
 	r.mu.Unlock()
 	first := last - int64(len(selected)) + 1 // the number of the oldest line
 	lost = query.After >= 0 && query.After+1 < first
-	below := query.Logger + "."
-	if query.Logger = canonicalName(query.Logger); query.Logger == Root {
+	query.Logger = canonicalName(query.Logger)
+	if query.Logger == Root {
 		query.Logger = ""
 	}
 	selected = slices.DeleteFunc(selected, func(l Line) bool {
 		level, _ := parseLevel(l.Level)
 		return l.Number <= query.After || level < lowest || (query.Connector != "" && l.Connector != query.Connector) ||
-			(query.Logger != "" && l.Logger != query.Logger && !strings.HasPrefix(l.Logger, below))
+			(query.Logger != "" && l.Logger != query.Logger && !strings.HasPrefix(l.Logger, query.Logger+"."))
 	})
 	switch excess := len(selected) - query.Limit; {
 	case excess <= 0: // all lines fit into the page
@@ -124,9 +124,13 @@ func (h recentHandler) Handle(ctx context.Context, r slog.Record) error {
 		line.add(line.group, a)
 		return true
 	})
-	h.recent.add(Line{Time: r.Time.UTC(), Level: levelName(r.Level), Logger: h.levels.loggerAt(r.PC),
+	h.recent.add(Line{
+		Time:      r.Time.UTC(),
+		Level:     levelName(r.Level),
+		Logger:    h.levels.loggerAt(r.PC),
 		Connector: line.connector,
-		Text:      shown.Line(r.Message + line.text)})
+		Text:      shown.Line(r.Message + line.text),
+	})
 	return h.Handler.Handle(ctx, r)
 }
 

@@ -14,11 +14,11 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// Lines are remembered as they are logged: by the levels of the loggers, redacted, and without control characters,
-// whatever the handler writes.
+// Lines are kept as they are logged: by the levels of the loggers, redacted, and without control characters, whatever
+// the handler writes.
 func TestRecentLines(t *testing.T) {
 	const canary = "c4n4ry"
-	for name, to := range map[string]func(*bytes.Buffer) slog.Handler{
+	for name, newHandler := range map[string]func(*bytes.Buffer) slog.Handler{
 		"text": func(b *bytes.Buffer) slog.Handler {
 			return slog.NewTextHandler(b, &slog.HandlerOptions{Level: Lowest})
 		},
@@ -29,29 +29,34 @@ func TestRecentLines(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
 			var recent Recent
-			log := New(to(&out), slog.LevelInfo)
+			log := New(newHandler(&out), slog.LevelInfo)
 			levels, _ := LevelsOf(log)
 			log = Redacted(WithRecent(log, &recent),
 				func(s string) string { return strings.ReplaceAll(s, canary, "*") })
 			if _, same := LevelsOf(log); same != log {
-				t.Fatal("expected that levels go on to hold")
+				t.Fatal("expected the same logger with its levels")
 			}
 			log.Debug("is not shown")
-			one := log.With("connector", "orders", "secret", canary)
-			one.WithGroup("g").Warn("m "+canary, "a", 1, "error", errors.New(canary+" = \x1b[2J"),
+			orders := log.With("connector", "orders", "secret", canary)
+			orders.WithGroup("g").Warn("m "+canary, "a", 1, "error", errors.New(canary+" = \x1b[2J"),
 				slog.Group("h", "b", ""))
 			_, _, _ = levels.Set(Root, "DEBUG")
 			log.Debug("two\nlines\x00", "list", []string{canary})
 			lines, last, lost, err := recent.Page(RecentQuery{After: -1, Limit: 10})
 			require.NoError(t, err)
 			if len(lines) != 2 || last != 2 || lost || strings.Count(out.String(), "\n") != 2 {
-				t.Fatalf("found %+v, last %d, lost %t\n%s", lines, last, lost, &out)
+				t.Fatalf("expected 2 lines, found %+v, last %d, lost %t\n%s", lines, last, lost, &out)
 			}
-			ours := loggerOf(module + "internal/logging.TestRecentLines")
+			ownLogger := loggerOf(module + "internal/logging.TestRecentLines")
 			for i, want := range []Line{
-				{1, lines[0].Time, "WARN", ours, "orders",
-					`m * connector=orders secret=* g.a=1 g.error="* = \x1b[2J" g.h.b=""`},
-				{2, lines[1].Time, "DEBUG", ours, "", "two lines\ufffd list=[*]"},
+				{
+					Number: 1, Time: lines[0].Time, Level: "WARN", Logger: ownLogger, Connector: "orders",
+					Text: `m * connector=orders secret=* g.a=1 g.error="* = \x1b[2J" g.h.b=""`,
+				},
+				{
+					Number: 2, Time: lines[1].Time, Level: "DEBUG", Logger: ownLogger,
+					Text: "two lines\ufffd list=[*]",
+				},
 			} {
 				assert.Equal(t, want, lines[i])
 			}
@@ -70,54 +75,54 @@ func TestRecentPages(t *testing.T) {
 		recent.add(l)
 	}
 	const end = recentLines + 5
-	for text, c := range map[string]struct {
-		q           RecentQuery
-		first       int64
-		n           int64
-		last        int64
-		lost        bool
-		step        int64
-		wrongLevels bool
+	for name, c := range map[string]struct {
+		q            RecentQuery
+		first        int64 // number of the first line of the page
+		n            int64 // lines of the page
+		last         int64
+		lost         bool
+		step         int64 // between the numbers of two lines
+		isLevelError bool
 	}{
-		"the last":        {q: RecentQuery{After: -1, Limit: 2}, first: end - 1, n: 2, last: end, step: 1},
-		"behind":          {q: RecentQuery{After: 100, Limit: 3}, first: 101, n: 3, last: 103, step: 1},
-		"lost":            {q: RecentQuery{After: 4, Limit: 1}, first: 6, n: 1, last: 6, lost: true, step: 1},
-		"just not lost":   {q: RecentQuery{After: 5, Limit: 1}, first: 6, n: 1, last: 6, step: 1},
-		"from the first":  {q: RecentQuery{After: 0, Limit: 1}, first: 6, n: 1, last: 6, lost: true, step: 1},
-		"behind the last": {q: RecentQuery{After: end, Limit: 1}, last: end},
-		"after a restart": {q: RecentQuery{After: end + 10, Limit: 1}, last: end},
-		"level":           {q: RecentQuery{After: 5, Limit: 2, Level: "warn"}, first: 7, n: 2, last: 9, step: 2},
+		"the last":            {q: RecentQuery{After: -1, Limit: 2}, first: end - 1, n: 2, last: end, step: 1},
+		"after a line":        {q: RecentQuery{After: 100, Limit: 3}, first: 101, n: 3, last: 103, step: 1},
+		"lost":                {q: RecentQuery{After: 4, Limit: 1}, first: 6, n: 1, last: 6, lost: true, step: 1},
+		"nothing lost":        {q: RecentQuery{After: 5, Limit: 1}, first: 6, n: 1, last: 6, step: 1},
+		"from number 0":       {q: RecentQuery{After: 0, Limit: 1}, first: 6, n: 1, last: 6, lost: true, step: 1},
+		"after the last line": {q: RecentQuery{After: end, Limit: 1}, last: end},
+		"after a restart":     {q: RecentQuery{After: end + 10, Limit: 1}, last: end},
+		"level":               {q: RecentQuery{After: 5, Limit: 2, Level: "warn"}, first: 7, n: 2, last: 9, step: 2},
 		"the last errors": {q: RecentQuery{After: -1, Limit: 2, Level: "ERROR"}, first: end - 2, n: 2, last: end,
 			step: 2},
-		"no level":         {q: RecentQuery{After: -1, Limit: 2, Level: "LOUD"}, wrongLevels: true},
-		"logger":           {q: RecentQuery{After: 5, Limit: 2, Logger: "org.a"}, first: 6, n: 2, last: 8, step: 2},
-		"a logger above":   {q: RecentQuery{After: 5, Limit: 2, Logger: "org"}, first: 6, n: 2, last: 7, step: 1},
-		"the root":         {q: RecentQuery{After: 5, Limit: 2, Logger: "ROOT"}, first: 6, n: 2, last: 7, step: 1},
-		"connector":        {q: RecentQuery{After: 5, Limit: 2, Connector: "odd"}, first: 7, n: 2, last: 9, step: 2},
-		"nobody's":         {q: RecentQuery{After: 5, Limit: 2, Connector: "od"}, last: end},
-		"all that is left": {q: RecentQuery{After: end - 1, Limit: 5}, first: end, n: 1, last: end, step: 1},
+		"unknown level":     {q: RecentQuery{After: -1, Limit: 2, Level: "LOUD"}, isLevelError: true},
+		"logger":            {q: RecentQuery{After: 5, Limit: 2, Logger: "org.a"}, first: 6, n: 2, last: 8, step: 2},
+		"a logger above":    {q: RecentQuery{After: 5, Limit: 2, Logger: "org"}, first: 6, n: 2, last: 7, step: 1},
+		"the root":          {q: RecentQuery{After: 5, Limit: 2, Logger: "ROOT"}, first: 6, n: 2, last: 7, step: 1},
+		"connector":         {q: RecentQuery{After: 5, Limit: 2, Connector: "odd"}, first: 7, n: 2, last: 9, step: 2},
+		"unknown connector": {q: RecentQuery{After: 5, Limit: 2, Connector: "od"}, last: end},
+		"below the limit":   {q: RecentQuery{After: end - 1, Limit: 5}, first: end, n: 1, last: end, step: 1},
 	} {
 		lines, last, lost, err := recent.Page(c.q)
-		var wrong ErrLevel
-		if errors.As(err, &wrong) != c.wrongLevels || last != c.last || lost != c.lost || int64(len(lines)) != c.n {
-			t.Errorf("%s: found %d lines, last %d, lost %t, %v", text, len(lines), last, lost, err)
+		var levelErr ErrLevel
+		if errors.As(err, &levelErr) != c.isLevelError || last != c.last || lost != c.lost || int64(len(lines)) != c.n {
+			t.Errorf("%s: expected %+v, found %d lines, last %d, lost %t, %v", name, c, len(lines), last, lost, err)
 			continue
 		}
 		for i, l := range lines {
 			if want := c.first + int64(i)*c.step; l.Number != want {
-				t.Errorf("%s: line %d: expected number %d, found %d", text, i, want, l.Number)
+				t.Errorf("%s: line %d: expected number %d, found %d", name, i, want, l.Number)
 			}
 		}
 	}
 }
 
-// With long lines fewer are remembered, and lines of concurrent goroutines are numbered without gaps.
+// Fewer lines are kept if they are long, and lines of concurrent goroutines are numbered without gaps.
 func TestRecentIsBounded(t *testing.T) {
 	var recent Recent
 	log := WithRecent(New(slog.NewTextHandler(io.Discard, nil), slog.LevelInfo), &recent)
-	var all sync.WaitGroup
+	var loops sync.WaitGroup
 	for range 4 {
-		all.Go(func() {
+		loops.Go(func() {
 			for i := range 400 {
 				log.Info(fmt.Sprint(i), "long", strings.Repeat("ä", 2500))
 				if i%100 == 0 {
@@ -126,7 +131,7 @@ func TestRecentIsBounded(t *testing.T) {
 			}
 		})
 	}
-	all.Wait()
+	loops.Wait()
 	recent.mu.Lock()
 	defer recent.mu.Unlock()
 	sum := 0
@@ -137,6 +142,7 @@ func TestRecentIsBounded(t *testing.T) {
 		}
 	}
 	if sum != recent.bytes || sum > recentBytes || sum < recentBytes/2 || recent.last != 1600 {
-		t.Errorf("found %d lines of %d bytes, counted %d", len(recent.lines), sum, recent.bytes)
+		t.Errorf("expected 1600 lines and about %d bytes, found number %d, %d lines of %d bytes, counted %d",
+			recentBytes, recent.last, len(recent.lines), sum, recent.bytes)
 	}
 }

@@ -18,8 +18,8 @@ func (v valuer) LogValue() slog.Value { return slog.StringValue(v.text) }
 func TestLogLinesAreRedacted(t *testing.T) {
 	const canary = "c4n4ry"
 	var b bytes.Buffer
-	strike := func(text string) string { return strings.ReplaceAll(text, canary, "-") }
-	log := logging.Redacted(logging.New(slog.NewJSONHandler(&b, nil), slog.LevelInfo), strike)
+	redact := func(text string) string { return strings.ReplaceAll(text, canary, "-") }
+	log := logging.Redacted(logging.New(slog.NewJSONHandler(&b, nil), slog.LevelInfo), redact)
 	log.Debug("is not shown")
 	log.With("with", canary).WithGroup("g").With("in", []string{canary}).Info("m "+canary, "a", canary,
 		"error", errors.New("e "+canary), "list", []string{canary}, "map", map[string]string{canary: canary},
@@ -27,9 +27,9 @@ func TestLogLinesAreRedacted(t *testing.T) {
 	if line := b.String(); strings.Count(line, canary) != 1 || !strings.Contains(line, `"topic":"to c4n4ry"`) ||
 		!strings.Contains(line, `"msg":"m -","with":"-"`) || !strings.Contains(line, `"number":3`) ||
 		!strings.Contains(line, `"error":"e -"`) || strings.Count(line, "\n") != 1 {
-		t.Errorf("found %s", line)
+		t.Errorf("expected one redacted line with the published topic, found %s", line)
 	}
 	if levels, same := logging.LevelsOf(log); same != log || levels.All()[logging.Root].Level != "INFO" {
-		t.Errorf("found other levels: %v", levels.All())
+		t.Errorf("expected the same logger with root at INFO, found %v", levels.All())
 	}
 }

@@ -13,8 +13,8 @@ const clientID = "culvert"
 
 // clientCounts has the counters of franz-go's kprom (see [kafka.Metrics]) by role and metric.
 type clientCounts struct {
-	counted map[string]float64
-	rate    func(name string, value float64) float64
+	values map[string]float64
+	rate   func(name string, value float64) float64 // growth of a value per second
 }
 
 // countClients returns nil if gathering fails: kprom's own metrics then report that in the same response.
@@ -26,7 +26,7 @@ func countClients(g prometheus.Gatherer, rate func(string, float64) float64) *cl
 	c := &clientCounts{map[string]float64{}, rate}
 	for _, f := range families {
 		for _, m := range f.Metric {
-			c.counted[roleOf(m)+" "+f.GetName()] += m.GetCounter().GetValue() +
+			c.values[roleOf(m)+" "+f.GetName()] += m.GetCounter().GetValue() +
 				float64(m.GetHistogram().GetSampleCount())
 		}
 	}
@@ -34,13 +34,14 @@ func countClients(g prometheus.Gatherer, rate func(string, float64) float64) *cl
 }
 
 func (c *clientCounts) count(role, name string) float64 {
-	return c.counted[role+" culvert_kafka_"+name]
+	return c.values[role+" culvert_kafka_"+name]
 }
 
 func (c *clientCounts) connections(role string) float64 {
 	return c.count(role, "connects_total") - c.count(role, "disconnects_total")
 }
 
+// clientRole returns the metrics that the clients of each role have.
 func clientRole(role, name string) []metric[*clientCounts] {
 	suffix := " all " + role + " clients."
 	return []metric[*clientCounts]{
@@ -84,6 +85,7 @@ var clientMetrics = newMetrics("kafka_", []string{"client_id"}, slices.Concat(cl
 			math.NaN()),
 	})...)
 
+// roleOf returns the label role, or "".
 func roleOf(m *dto.Metric) string {
 	for _, l := range m.Label {
 		if l.GetName() == "role" {

@@ -23,14 +23,14 @@ type metric[T any] struct {
 	help   string
 	kind   prometheus.ValueType
 	labels []string
-	// values calls value for each sample with the values of labels.
-	values func(subject T, value func(v float64, labels ...string))
-	desc   *prometheus.Desc
+	// values calls emit for each sample, with the values of labels.
+	values func(subject T, emit func(value float64, labels ...string))
+	desc   *prometheus.Desc // set by newMetrics
 }
 
 func gauge[T any](name, help string, value func(T) float64) metric[T] {
 	return metric[T]{name: name, help: help, kind: prometheus.GaugeValue,
-		values: func(of T, send func(float64, ...string)) { send(value(of)) }}
+		values: func(subject T, emit func(float64, ...string)) { emit(value(subject)) }}
 }
 
 func counter[T any](name, help string, value func(T) float64) metric[T] {
@@ -44,15 +44,16 @@ func constant[T any](name, help string, value float64) metric[T] {
 }
 
 func labelled[T any](kind prometheus.ValueType, name, help string, labels []string,
-	values func(subject T, value func(v float64, labels ...string))) metric[T] {
+	values func(subject T, emit func(value float64, labels ...string))) metric[T] {
 	return metric[T]{name: name, help: help, kind: kind, labels: labels, values: values}
 }
 
+// outcomes is a counter with the label outcome.
 func outcomes[T any](name, help string, counts func(T) map[string]int64) metric[T] {
 	return labelled(prometheus.CounterValue, name, help, []string{"outcome"},
-		func(of T, value func(float64, ...string)) {
-			for outcome, n := range counts(of) {
-				value(float64(n), outcome)
+		func(subject T, emit func(float64, ...string)) {
+			for outcome, n := range counts(subject) {
+				emit(float64(n), outcome)
 			}
 		})
 }
@@ -60,6 +61,7 @@ func outcomes[T any](name, help string, counts func(T) map[string]int64) metric[
 // metricTable lists the metrics of subjects of type T, all with the same labels first.
 type metricTable[T any] []metric[T]
 
+// newMetrics sets the descriptions of rows, and returns them as a table. labels come before the labels of each row.
 func newMetrics[T any](prefix string, labels []string, rows ...metric[T]) metricTable[T] {
 	for i := range rows {
 		m := &rows[i]
@@ -68,11 +70,12 @@ func newMetrics[T any](prefix string, labels []string, rows ...metric[T]) metric
 	return rows
 }
 
-func (t metricTable[T]) collect(to chan<- prometheus.Metric, of T, labels ...string) {
+// collect sends the samples of a subject to a channel.
+func (t metricTable[T]) collect(to chan<- prometheus.Metric, subject T, labels ...string) {
 	for i := range t {
 		m := &t[i]
-		m.values(of, func(v float64, more ...string) {
-			to <- prometheus.MustNewConstMetric(m.desc, m.kind, v, append(labels[:len(labels):len(labels)], more...)...)
+		m.values(subject, func(value float64, extra ...string) {
+			to <- prometheus.MustNewConstMetric(m.desc, m.kind, value, slices.Concat(labels, extra)...)
 		})
 	}
 }
@@ -102,7 +105,8 @@ func label(name string) string {
 	return strconv.Quote(name)
 }
 
-// Sources provides the values of a worker's metrics. A nil part is not open yet.
+// Sources provides the values of a worker's metrics. Nil means that the part is not open yet; Clients and Redact are
+// required.
 type Sources struct {
 	Plugins    *plugin.Manager
 	Tracer     *tracing.Tracer
@@ -121,7 +125,7 @@ type Reloads interface {
 	Readable() bool
 }
 
-// Metrics gathers the metrics of one worker. Zero is ready for use.
+// Metrics gathers the metrics of one worker, and remembers counters between scrapes. The zero value is ready for use.
 type Metrics struct{ rates rates }
 
 // Gatherer returns a gatherer of the metrics that GET /metrics shows.
@@ -164,14 +168,13 @@ var notificationMetrics = newMetrics("culvert_", nil, outcomes("notifications_to
 
 var reloadMetrics = newMetrics("culvert_", nil,
 	outcomes("reloads_total", "Reloads of the connector folder by outcome: applied, refused (at least one "+
-		"connector's change), unchanged (requested, but nothing was new).",
-		Reloads.Outcomes),
+		"connector's change), unchanged (requested, but nothing was new).", Reloads.Outcomes),
 	labelled(prometheus.GaugeValue, "connector_config_refused",
 		"1 for each connector whose configuration in the folder is refused: its previous configuration keeps "+
 			"running, or it is FAILED.", []string{"connector"},
-		func(r Reloads, value func(float64, ...string)) {
+		func(r Reloads, emit func(float64, ...string)) {
 			for _, name := range r.Rejected() {
-				value(1, label(name))
+				emit(1, label(name))
 			}
 		}),
 	gauge("config_folder_readable", "1 while the folder of connectors can be read, else 0.",
@@ -184,7 +187,8 @@ func boolValue(b bool) float64 {
 	return 0
 }
 
-// redactingGatherer removes secrets from labels, except from names that a connector publishes.
+// redactingGatherer removes secrets and control characters from labels. Names that a connector publishes are not
+// secret.
 type redactingGatherer struct {
 	prometheus.Gatherer
 	redact func(string) string

@@ -43,9 +43,9 @@ var versionMetrics = newMetrics("culvert_plugin_", versionLabels,
 	counter("instances_recycled_total", "Instances that were replaced because of their age or size.",
 		func(m *plugin.Metrics) float64 { return float64(m.Recycled) }),
 	labelled(prometheus.CounterValue, "aborted_calls_total", "Calls that exceeded a limit, by the limit's setting.",
-		[]string{"limit"}, func(m *plugin.Metrics, value func(float64, ...string)) {
+		[]string{"limit"}, func(m *plugin.Metrics, emit func(float64, ...string)) {
 			for _, limit := range plugin.CallLimits() {
-				value(float64(m.Aborted[limit]), limit)
+				emit(float64(m.Aborted[limit]), limit)
 			}
 		}))
 
@@ -54,7 +54,7 @@ var fileMetrics = newMetrics("culvert_plugin_", versionLabels,
 	labelled(prometheus.GaugeValue, "info", "A version of a "+
 		"plugin: active (new connectors get it), retired (only old ones run it), or refused.",
 		[]string{"file", "state"},
-		func(i *plugin.Info, value func(float64, ...string)) { value(1, label(i.Path), i.State()) }))
+		func(i *plugin.Info, emit func(float64, ...string)) { emit(1, label(i.Path), i.State()) }))
 
 type pluginCollector struct {
 	unchecked
@@ -80,16 +80,17 @@ func (p pluginCollector) Collect(to chan<- prometheus.Metric) {
 			sums[v] = &plugin.Metrics{Aborted: map[string]int64{}}
 		}
 		if state == "refused" && sums[v].Calls > 0 {
-			continue // rolled back, and run by somebody still
+			continue // rolled back, and still run by a connector: another entry has its calls
 		}
-		add(sums[v], &info.Metrics)
+		addMetrics(sums[v], &info.Metrics)
 	}
 	for v, m := range sums {
 		versionMetrics.collect(to, m, v.plugin, v.version, v.hash)
 	}
 }
 
-func add(sum, m *plugin.Metrics) {
+// addMetrics adds m to sum.
+func addMetrics(sum, m *plugin.Metrics) {
 	sum.Calls += m.Calls
 	sum.Seconds += m.Seconds
 	sum.LongestSeconds = max(sum.LongestSeconds, m.LongestSeconds)

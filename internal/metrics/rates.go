@@ -8,8 +8,8 @@ import (
 // rates computes how fast counters grow, from samples of successive scrapes.
 type rates struct {
 	mu sync.Mutex
-	// previous has the samples of the previous scrape. The second sample of a pair replaces the first, older one, once
-	// it is rateWindow old.
+	// previous and samples have the samples of the previous and of the current scrape. The second sample of a pair
+	// replaces the first, older one, once it is rateWindow old.
 	previous map[rateKey][2]sample
 	samples  map[rateKey][2]sample
 }
@@ -26,18 +26,18 @@ type sample struct {
 	value float64
 }
 
-// rateWindow is the minimum age of the compared sample, once there is one.
+// rateWindow is the minimum age of the older sample, unless the counter is younger.
 const rateWindow = time.Minute
 
-// lock starts a scrape, which excludes others until unlock. Counters that the previous scrape did not have are
-// forgotten.
-func (r *rates) lock() {
+// beginScrape locks r until endScrape. Counters that the previous scrape did not read are forgotten.
+func (r *rates) beginScrape() {
 	r.mu.Lock()
 	r.previous = r.samples
 	r.samples = map[rateKey][2]sample{}
 }
 
-func (r *rates) unlock() { r.mu.Unlock() }
+// endScrape unlocks r.
+func (r *rates) endScrape() { r.mu.Unlock() }
 
 // rate returns the growth per second since the older sample. A counter that fell was reset; its rate is zero.
 func (r *rates) rate(key rateKey, now time.Time, value float64) (rate float64) {

@@ -15,9 +15,8 @@ import (
 	"github.com/culvert-project/culvert/internal/transport"
 )
 
-// taskCollector collects the metrics of the worker, its connectors and tasks. Those of Kafka Connect have the names and
-// labels of Prometheus' JMX exporter, on which dashboards rely; Culvert's own begin with culvert_. The tables below
-// have one entry per metric; Collect takes a snapshot and evaluates them.
+// taskCollector collects the metrics of the worker, its connectors and tasks. Kafka Connect's metrics have the names
+// and labels of Prometheus' JMX exporter, on which dashboards rely; Culvert's own begin with culvert_.
 type taskCollector struct {
 	unchecked
 	connectors func() []connect.Metrics
@@ -30,10 +29,10 @@ type taskCollector struct {
 // Collect implements [prometheus.Collector].
 func (t taskCollector) Collect(to chan<- prometheus.Metric) {
 	worker := workerCounts{group: t.group()}
-	worker.started, worker.startedTasks = t.startups()
+	worker.connectorStartups, worker.taskStartups = t.startups()
 	scrapedAt := time.Now()
-	t.rates.lock()
-	defer t.rates.unlock()
+	t.rates.beginScrape()
+	defer t.rates.endScrape()
 	for _, c := range t.connectors() {
 		if !c.OwnsConnector && len(c.Tasks) == 0 {
 			continue // another worker of the group runs it
@@ -62,10 +61,11 @@ func (t taskCollector) Collect(to chan<- prometheus.Metric) {
 	}
 }
 
-func (t taskCollector) collectTask(to chan<- prometheus.Metric, now time.Time, connector, kind string,
+// collectTask sends the metrics of a task to a channel. kind is source or sink.
+func (t taskCollector) collectTask(to chan<- prometheus.Metric, scrapedAt time.Time, connector, kind string,
 	metrics connect.TaskMetrics) {
-	sample := taskSample{metrics, now, func(name string, value float64) float64 {
-		return t.rates.rate(rateKey{name, connector, metrics.Task}, now, value)
+	sample := taskSample{metrics, scrapedAt, func(name string, value float64) float64 {
+		return t.rates.rate(rateKey{name, connector, metrics.Task}, scrapedAt, value)
 	}}
 	number := strconv.Itoa(metrics.Task)
 	taskMetrics.collect(to, sample, connector, number)
@@ -78,15 +78,14 @@ func (t taskCollector) collectTask(to chan<- prometheus.Metric, now time.Time, c
 }
 
 type workerCounts struct {
-	connectors   []connect.Metrics // that run here, or of which a task does
-	tasks        int
-	started      connect.Startups
-	startedTasks connect.Startups
-	group        cluster.Rebalances
+	connectors        []connect.Metrics // of which this worker runs the connector or a task
+	tasks             int
+	connectorStartups connect.Startups
+	taskStartups      connect.Startups
+	group             cluster.Rebalances
 }
 
-// connectorCount counts the connectors of the worker. In a group that excludes connectors of other workers of which it
-// only runs tasks.
+// connectorCount counts the connectors that the worker runs itself, without those of which it only runs tasks.
 func connectorCount(w workerCounts) (n float64) {
 	for _, c := range w.connectors {
 		if c.OwnsConnector {
@@ -101,8 +100,8 @@ func taskCount(w workerCounts) float64 { return float64(w.tasks) }
 var processStart = time.Now()
 
 var workerMetrics = newMetrics("kafka_connect_", nil, slices.Concat(
-	startups("connector", func(w workerCounts) connect.Startups { return w.started }),
-	startups("task", func(w workerCounts) connect.Startups { return w.startedTasks }), []metric[workerCounts]{
+	startups("connector", func(w workerCounts) connect.Startups { return w.connectorStartups }),
+	startups("task", func(w workerCounts) connect.Startups { return w.taskStartups }), []metric[workerCounts]{
 		gauge("worker_connector_count", "Connectors of this worker.", connectorCount),
 		gauge("worker_task_count", "Tasks of this worker.", taskCount),
 		labelled(prometheus.GaugeValue, "app_info",
@@ -133,6 +132,7 @@ var workerMetrics = newMetrics("kafka_connect_", nil, slices.Concat(
 			}),
 	})...)
 
+// startups returns the metrics about the starts of connectors or tasks.
 func startups(subject string, counts func(workerCounts) connect.Startups) []metric[workerCounts] {
 	name := "worker_" + subject + "_startup_"
 	help := "Starts of a " + subject
@@ -163,8 +163,7 @@ var connectorMetrics = newMetrics("kafka_connect_", []string{"connector"}, appen
 	gauge("worker_connector_total_task_count", "Tasks of a connector.",
 		func(c connectorCounts) float64 { return float64(len(c.Tasks)) }),
 	connectorText("connector_info", "A connector: its state, type, class and version.",
-		[]string{"status", "connector_type", "connector_class", "connector_version"},
-		func(c connectorCounts) []string {
+		[]string{"status", "connector_type", "connector_class", "connector_version"}, func(c connectorCounts) []string {
 			return []string{strings.ToLower(string(c.ConnectState)), c.Type, label(c.Class), label(c.Version)}
 		}),
 	// Strimzi's dashboards join each of these with the state of a task by one label.
@@ -182,10 +181,10 @@ func connectorText(name, help string, labels []string, texts func(connectorCount
 }
 
 func tasksByState() (metrics []metric[connectorCounts]) {
-	for _, s := range taskStates {
-		metrics = append(metrics, gauge("worker_connector_"+strings.ToLower(string(s))+"_task_count",
-			"Tasks of a connector "+
-				"that are "+string(s)+".", func(c connectorCounts) float64 { return float64(c.states[s]) }))
+	for _, state := range taskStates {
+		metrics = append(metrics, gauge("worker_connector_"+strings.ToLower(string(state))+"_task_count",
+			"Tasks of a connector that are "+string(state)+".",
+			func(c connectorCounts) float64 { return float64(c.states[state]) }))
 	}
 	return metrics
 }
@@ -215,10 +214,11 @@ var httpMetrics = newMetrics("culvert_http_", []string{"connector"},
 // taskSample is a task at the time of a scrape.
 type taskSample struct {
 	connect.TaskMetrics
-	now  time.Time
-	rate func(name string, value float64) float64
+	scrapedAt time.Time
+	rate      func(name string, value float64) float64 // growth of a value per second
 }
 
+// integer adapts a function that returns an integer.
 func integer(get func(*taskSample) int64) func(taskSample) float64 {
 	return func(t taskSample) float64 { return float64(get(&t)) }
 }
@@ -244,10 +244,10 @@ func averageAndMax(prefix, suffix, help string, value func(*task.MetricsSnapshot
 }
 
 // since is a gauge of the seconds since a time; it is absent while the time is zero.
-func since(name, help string, at func(*taskSample) time.Time) metric[taskSample] {
+func since(name, help string, startOf func(*taskSample) time.Time) metric[taskSample] {
 	return labelled(prometheus.GaugeValue, name, help, nil, func(t taskSample, emit func(float64, ...string)) {
-		if start := at(&t); !start.IsZero() {
-			emit(max(t.now.Sub(start), 0).Seconds())
+		if start := startOf(&t); !start.IsZero() {
+			emit(max(t.scrapedAt.Sub(start), 0).Seconds())
 		}
 	})
 }
@@ -330,8 +330,7 @@ var sourceMetrics = newMetrics("", taskLabels, slices.Concat(
 	averageAndMax("source_task_transaction_size", "", "Records of a transaction.",
 		func(m *task.MetricsSnapshot) task.Summary { return m.Transactions }), []metric[taskSample]{
 		gauge("kafka_connect_source_task_transaction_size_min",
-			"Records of a transaction. "+lastMinute,
-			func(t taskSample) float64 { return t.Counters.Transactions.Min }),
+			"Records of a transaction. "+lastMinute, func(t taskSample) float64 { return t.Counters.Transactions.Min }),
 		gauge("kafka_connect_source_task_source_record_active_count",
 			"Rows that a source has read and that are not acknowledged yet.", integer(rowsActive)),
 		counter("culvert_source_pages_total", "Pages that a source has read.",
@@ -382,8 +381,7 @@ var sinkMetrics = newMetrics("", taskLabels, slices.Concat(
 			"Always 0: the task waits for late commits and skips none.", 0),
 		counter("culvert_sink_rows_total", "Records of a sink that its service has accepted.", integer(rows)),
 		counter("culvert_sink_refused_total",
-			"Records of a sink that were rejected and skipped (errors.tolerance=all).",
-			integer(rowsSkipped)),
+			"Records of a sink that were rejected and skipped (errors.tolerance=all).", integer(rowsSkipped)),
 		counter("culvert_sink_warnings_total",
 			"Warnings that a sink's plugin has logged about responses, such as SAP messages in a successful one.",
 			integer(func(t *taskSample) int64 { return t.Warnings })),

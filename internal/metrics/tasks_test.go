@@ -15,26 +15,26 @@ import (
 	"github.com/culvert-project/culvert/internal/transport"
 )
 
-// gathered returns the metrics of a standalone worker as NAME LABELS VALUE.
-func gathered(t *testing.T, list ...connect.Metrics) map[string]float64 {
+// gatherFigures returns the values of a standalone worker's metrics by NAME LABELS.
+func gatherFigures(t *testing.T, connectors ...connect.Metrics) map[string]float64 {
 	t.Helper()
-	return gatheredIn(t, (*cluster.Worker)(nil).Rebalances(), list...)
+	return gatherInGroup(t, (*cluster.Worker)(nil).Rebalances(), connectors...)
 }
 
-// gatheredIn returns the metrics of a worker in a group.
-func gatheredIn(t *testing.T, group cluster.Rebalances, list ...connect.Metrics) map[string]float64 {
+// gatherInGroup is [gatherFigures] of a worker in a group.
+func gatherInGroup(t *testing.T, group cluster.Rebalances, connectors ...connect.Metrics) map[string]float64 {
 	t.Helper()
 	r := prometheus.NewPedanticRegistry()
-	started := func() (connectors, tasks connect.Startups) {
+	startups := func() (connectors, tasks connect.Startups) {
 		return connect.Startups{Succeeded: 3, Failed: 1, LastMinute: task.OutcomeRatios{Succeeded: 0.75, Failed: 0.25}},
 			connect.Startups{Succeeded: 6, LastMinute: task.OutcomeRatios{Succeeded: 1}}
 	}
-	r.MustRegister(taskCollector{connectors: func() []connect.Metrics { return list }, startups: started,
-		group:   func() cluster.Rebalances { return group },
-		clients: prometheus.NewRegistry(), rates: &rates{}})
+	r.MustRegister(taskCollector{connectors: func() []connect.Metrics { return connectors },
+		startups: startups, group: func() cluster.Rebalances { return group }, clients: prometheus.NewRegistry(),
+		rates: &rates{}})
 	families, err := r.Gather()
 	require.NoError(t, err)
-	all := map[string]float64{}
+	figures := map[string]float64{}
 	for _, f := range families {
 		for _, m := range f.Metric {
 			var labels []string
@@ -45,10 +45,10 @@ func gatheredIn(t *testing.T, group cluster.Rebalances, list ...connect.Metrics)
 			if m.Counter != nil {
 				value = m.GetCounter().GetValue()
 			}
-			all[strings.Join(append([]string{f.GetName()}, labels...), " ")] = value
+			figures[strings.Join(append([]string{f.GetName()}, labels...), " ")] = value
 		}
 	}
-	return all
+	return figures
 }
 
 // exampleMetrics returns the metrics of a source with a running and a failed task, and of a paused sink.
@@ -80,8 +80,8 @@ func exampleMetrics() []connect.Metrics {
 	}
 }
 
-// exampleFigures are the values for [exampleMetrics].
-var exampleFigures = map[string]float64{
+// wantFigures are the values for [exampleMetrics].
+var wantFigures = map[string]float64{
 	"kafka_connect_worker_connector_count":                         2,
 	"kafka_connect_worker_task_count":                              3,
 	"kafka_connect_worker_connector_total_task_count orders":       2,
@@ -141,9 +141,10 @@ var exampleFigures = map[string]float64{
 	"kafka_connect_worker_rebalance_rebalancing":                             0,
 }
 
+// Tasks have the metrics of their kind of connector, with the values of the example.
 func TestTaskMetrics(t *testing.T) {
-	figures := gathered(t, exampleMetrics()...)
-	for figure, want := range exampleFigures {
+	figures := gatherFigures(t, exampleMetrics()...)
+	for figure, want := range wantFigures {
 		if value, ok := figures[figure]; !ok || value != want {
 			t.Errorf("%s: expected %v, found %v (%t)", figure, want, value, ok)
 		}
@@ -152,14 +153,14 @@ func TestTaskMetrics(t *testing.T) {
 		isOfOtherKind := (strings.Contains(figure, "sink_task") && strings.Contains(figure, "orders")) ||
 			(strings.Contains(figure, "source_") && strings.Contains(figure, "copies"))
 		if isOfOtherKind {
-			t.Errorf("expected no %s", figure)
+			t.Errorf("expected no figure %s for the other kind of connector", figure)
 		}
 	}
 }
 
 // A failed or paused task has no work left that more workers could do.
 func TestTasksThatCannotWorkAreNotCaughtUp(t *testing.T) {
-	figures := gathered(t, exampleMetrics()...)
+	figures := gatherFigures(t, exampleMetrics()...)
 	for _, task := range []string{"orders 1", "copies 0"} { // one has failed, one is paused
 		if _, ok := figures["culvert_task_caught_up "+task]; ok {
 			t.Errorf("%s: expected no figure", task)
@@ -169,7 +170,7 @@ func TestTasksThatCannotWorkAreNotCaughtUp(t *testing.T) {
 
 // The age of data has a figure once a task was caught up, or was notified.
 func TestAgeOfDataIsMeasured(t *testing.T) {
-	figures := gathered(t, exampleMetrics()...)
+	figures := gatherFigures(t, exampleMetrics()...)
 	for _, figure := range []string{"culvert_source_delta_age_seconds", "culvert_source_notified_seconds"} {
 		if age := figures[figure+" orders 0"]; age < 3600 || age > 7200 {
 			t.Errorf("%s: expected an age of an hour, found %v", figure, age)
@@ -180,13 +181,13 @@ func TestAgeOfDataIsMeasured(t *testing.T) {
 	}
 }
 
-// What is not known has no figure: a proof of a load that has not ended, and a lag that nothing measures.
+// Unknown values have no figure: the proof of a load that has not ended, and a lag that nothing measures.
 func TestUnknownFiguresAreMissing(t *testing.T) {
-	figures := gathered(t, exampleMetrics()...)
+	figures := gatherFigures(t, exampleMetrics()...)
 	if _, ok := figures["culvert_feed_load_complete orders B 0"]; ok {
 		t.Error("expected no proof of a feed whose load has not ended")
 	}
-	figures = gathered(t, connect.Metrics{Name: "copies", Type: "sink",
+	figures = gatherFigures(t, connect.Metrics{Name: "copies", Type: "sink",
 		Tasks: []connect.TaskMetrics{{Progress: &connect.Progress{}}}})
 	for _, name := range []string{"culvert_sink_lag_records", "kafka_connect_sink_task_sink_record_lag_max"} {
 		_, ok := figures[name+" copies 0"]
@@ -196,13 +197,21 @@ func TestUnknownFiguresAreMissing(t *testing.T) {
 
 // A worker of a group counts its own tasks, and the group's rebalances.
 func TestMetricsOfWorkerInGroup(t *testing.T) {
-	connectors := []connect.Metrics{{Name: "planned", Type: "source", ConnectState: connect.Running, OwnsConnector: true},
+	connectors := []connect.Metrics{
+		{Name: "planned", Type: "source", ConnectState: connect.Running, OwnsConnector: true},
 		{Name: "task", Type: "source", ConnectState: connect.Unassigned,
 			Tasks: []connect.TaskMetrics{{Task: 3, ConnectState: connect.Running, Progress: new(connect.Progress)}}},
-		{Name: "others", Type: "source", ConnectState: connect.Unassigned}}
-	all := gatheredIn(t, cluster.Rebalances{Completed: 7, InProgress: true, Duration: task.Summary{Avg: 20, Max: 30},
+		{Name: "others", Type: "source", ConnectState: connect.Unassigned},
+	}
+	figures := gatherInGroup(t, cluster.Rebalances{
+		Completed:  7,
+		InProgress: true,
+		Duration:   task.Summary{Avg: 20, Max: 30},
 		SinceLast:  5,
-		Generation: 9, Leader: "http://a:1", Protocol: "p"}, connectors...)
+		Generation: 9,
+		Leader:     "http://a:1",
+		Protocol:   "p",
+	}, connectors...)
 	for figure, want := range map[string]float64{
 		"kafka_connect_worker_connector_count":                        1,
 		"kafka_connect_coordinator_assigned_connectors":               1,
@@ -216,11 +225,11 @@ func TestMetricsOfWorkerInGroup(t *testing.T) {
 		"kafka_connect_worker_rebalance_epoch":                        9,
 		"kafka_connect_worker_rebalance_leader_name p http://a:1":     1,
 	} {
-		if found, ok := all[figure]; !ok || found != want {
-			t.Errorf("%s: expected %v, found %v (%t)", figure, want, found, ok)
+		if value, ok := figures[figure]; !ok || value != want {
+			t.Errorf("%s: expected %v, found %v (%t)", figure, want, value, ok)
 		}
 	}
-	if _, ok := all["kafka_connect_worker_connector_total_task_count others"]; ok {
+	if _, ok := figures["kafka_connect_worker_connector_total_task_count others"]; ok {
 		t.Error("expected no figures of a connector that others run")
 	}
 }
@@ -233,43 +242,46 @@ func TestNumberOfTasksWithMetricsIsBounded(t *testing.T) {
 			Progress: new(connect.Progress)})
 	}
 	withMetrics := 0
-	all := gathered(t, many)
-	for figure := range all {
+	figures := gatherFigures(t, many)
+	for figure := range figures {
 		if strings.HasPrefix(figure, "culvert_source_rows_total ") {
 			withMetrics++
 		}
 	}
 	if withMetrics != connect.MaxTasksWithMetrics ||
-		all["kafka_connect_worker_task_count"] != connect.MaxTasksWithMetrics+5 {
-		t.Errorf("found %d, counted %v", withMetrics, all["kafka_connect_worker_task_count"])
+		figures["kafka_connect_worker_task_count"] != connect.MaxTasksWithMetrics+5 {
+		t.Errorf("expected %d tasks with metrics and 5 more, found %d and a count of %v", connect.MaxTasksWithMetrics,
+			withMetrics, figures["kafka_connect_worker_task_count"])
 	}
 }
 
+// A rate compares with a sample that is a minute old, if there is one, and is zero after a reset. The samples of a
+// counter that is not read any more are deleted.
 func TestRates(t *testing.T) {
 	var r rates
 	key := rateKey{connector: "a"}
-	began := time.Unix(1_000_000, 0)
+	start := time.Unix(1_000_000, 0)
 	for _, c := range []struct {
 		after time.Duration
 		value float64
 		want  float64
 	}{
-		{0, 100, 0},                       // nothing to compare with
-		{10 * time.Second, 200, 10},       //
-		{70 * time.Second, 800, 10},       // 700 rows in 70 s
-		{80 * time.Second, 800, 600 / 70}, // since the second sample
-		{90 * time.Second, 5, 0},          // restarted
-		{100 * time.Second, 25, 2},
+		{after: 0, value: 100, want: 0}, // nothing to compare with
+		{after: 10 * time.Second, value: 200, want: 10},
+		{after: 70 * time.Second, value: 800, want: 10},       // 700 rows in 70 s
+		{after: 80 * time.Second, value: 800, want: 600 / 70}, // since the second sample
+		{after: 90 * time.Second, value: 5, want: 0},          // reset
+		{after: 100 * time.Second, value: 25, want: 2},
 	} {
-		r.lock()
-		found := r.rate(key, began.Add(c.after), c.value)
-		r.unlock()
-		if found < c.want-1 || found > c.want+1 {
-			t.Errorf("after %v: expected about %v, found %v", c.after, c.want, found)
+		r.beginScrape()
+		rate := r.rate(key, start.Add(c.after), c.value)
+		r.endScrape()
+		if rate < c.want-1 || rate > c.want+1 {
+			t.Errorf("after %v: expected a rate of about %v, found %v", c.after, c.want, rate)
 		}
 	}
-	r.lock()
-	r.unlock()
+	r.beginScrape()
+	r.endScrape()
 	if len(r.samples) != 0 {
 		t.Errorf("expected the removed task's samples to be deleted, found %v", r.samples)
 	}

@@ -36,13 +36,13 @@ func Apply(herder *connect.Herder, name string, state connect.TargetState) error
 	return herder.Resume(name)
 }
 
-// Store keeps the target states of a worker without a group. A state and its connector change together.
+// Store keeps the target states of a worker without a group. A lock covers a state and its connector.
 type Store struct {
 	mu     sync.Mutex
 	states *config.TargetStates
 }
 
-// NewStore returns a store for a worker. states is nil in a run that ends by itself: all connectors run.
+// NewStore returns a store for a worker. Nil states mean that all connectors run and their states cannot be changed.
 func NewStore(states *config.TargetStates) *Store { return &Store{states: states} }
 
 // Get returns the target state of a connector.
@@ -66,7 +66,7 @@ func (s *Store) Set(herder *connect.Herder, name string, state connect.TargetSta
 	return Apply(herder, name, state)
 }
 
-// Remove removes a connector with its target state.
+// Remove removes a connector, then its target state.
 func (s *Store) Remove(herder *connect.Herder, name string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

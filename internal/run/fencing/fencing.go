@@ -23,9 +23,10 @@ type Fencer struct {
 	Log    *slog.Logger
 }
 
-// Fence fences a connector's earlier producers, which the configuration producers belongs to, and stores the new
-// counts.
-func (f Fencer) Fence(ctx context.Context, producers kafka.Config, connector string, now config.FencingCounts) error {
+// Fence fences a connector's earlier producers, for which producers is the client configuration, and stores the new
+// counts. The field At of counts is ignored.
+func (f Fencer) Fence(ctx context.Context, producers kafka.Config, connector string,
+	counts config.FencingCounts) error {
 	admin, err := kafka.NewAdmin(f.Worker)
 	if err != nil {
 		return err
@@ -38,15 +39,16 @@ func (f Fencer) Fence(ctx context.Context, producers kafka.Config, connector str
 	if err != nil {
 		return err
 	}
-	highest := now.Max(stored)
+	highest := counts.Max(stored)
 	ids := kafka.TransactionalIDs(f.Group, connector, highest.Tasks, highest.Producers)
 	if err := kafka.Fence(ctx, producers, ids); err != nil {
 		return err
 	}
-	if now.At = stored.At; stored == now {
+	counts.At = stored.At
+	if stored == counts {
 		return nil
 	}
-	return f.store(ctx, connector, now)
+	return f.store(ctx, connector, counts)
 }
 
 func (f Fencer) storedCounts(ctx context.Context, connector string) (c config.FencingCounts, err error) {
@@ -74,11 +76,11 @@ func (f Fencer) storedCounts(ctx context.Context, connector string) (c config.Fe
 }
 
 func (f Fencer) store(ctx context.Context, connector string, c config.FencingCounts) error {
-	k := f.Worker
-	k.Producer.Acks = -1
-	k.Producer.Idempotent = true
-	k.Producer.Linger = 0
-	producer, err := kafka.NewProducer(k, "connector-fencing")
+	clients := f.Worker
+	clients.Producer.Acks = -1 // all in-sync replicas
+	clients.Producer.Idempotent = true
+	clients.Producer.Linger = 0
+	producer, err := kafka.NewProducer(clients, "connector-fencing")
 	if err != nil {
 		return err
 	}

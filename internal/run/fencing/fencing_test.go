@@ -15,7 +15,8 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
 )
 
-func records(t *testing.T, k kafka.Config, topic string) (lines []string) {
+// readRecords returns the records of a topic as KEY VALUE.
+func readRecords(t *testing.T, k kafka.Config, topic string) (lines []string) {
 	t.Helper()
 	reader, err := kafka.NewReader(k)
 	require.NoError(t, err)
@@ -43,17 +44,17 @@ func TestFencerStoresCounts(t *testing.T) {
 		r := &kgo.Record{Topic: "connect-configs", Key: []byte("tasks-fencing-orders"), Value: []byte(value)}
 		require.NoError(t, client.ProduceSync(t.Context(), r).FirstErr())
 	}
-	before, err := f.storedCounts(t.Context(), "orders")
+	stored, err := f.storedCounts(t.Context(), "orders")
 	require.NoError(t, err)
-	assert.Equal(t, config.FencingCounts{Tasks: 3, Producers: 4, At: before.At}, before)
+	assert.Equal(t, config.FencingCounts{Tasks: 3, Producers: 4, At: stored.At}, stored)
 	assert.Equal(t, 4, strings.Count(journal.String(), "is skipped"))
-	now := config.FencingCounts{Tasks: 2, Producers: 1}
+	counts := config.FencingCounts{Tasks: 2, Producers: 1}
 	for range 2 { // the second time there is nothing to store
-		require.NoError(t, f.Fence(t.Context(), k, "orders", now))
+		require.NoError(t, f.Fence(t.Context(), k, "orders", counts))
 	}
-	all := records(t, k, "connect-configs")
+	lines := readRecords(t, k, "connect-configs")
 	assert.Equal(t, []string{`tasks-fencing-orders {"task-count":2}`,
-		`culvert-fencing-orders {"producer-count":1,"task-count":2}`}, all[len(all)-2:])
+		`culvert-fencing-orders {"producer-count":1,"task-count":2}`}, lines[len(lines)-2:])
 }
 
 // The leader of a new config topic may not know the topic yet.

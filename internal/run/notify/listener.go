@@ -62,7 +62,7 @@ type Handler func(ctx context.Context, n wit.Notification) error
 // ErrBusy means that the sender must send the notification again.
 var ErrBusy = errors.New("the notification cannot be accepted now")
 
-// Hub has the listeners of a worker. The zero value is ready. It is safe for concurrent use.
+// Hub has the listeners of a worker. The zero value is ready for use, and safe for concurrent use.
 type Hub struct {
 	Logger *slog.Logger
 
@@ -139,14 +139,15 @@ func (h *Hub) Register(path string, s Settings, handle Handler) (port int, close
 			reasons = append(reasons, err.Error())
 			continue
 		}
-		existing := h.serve(l, port, &s)
-		_ = existing.add(path, added) // the first path cannot conflict
-		return existing.port, h.closer(existing, path), nil
+		server := h.serve(l, port, &s)
+		_ = server.add(path, added) // the first path cannot conflict
+		return server.port, h.closer(server, path), nil
 	}
 	return 0, nil, fmt.Errorf("expected a free port for notifications among %v, found none: %s", s.Ports,
 		strings.Join(reasons, "; "))
 }
 
+// closer returns a function that unregisters a path, and closes the server of the last one. Repeated calls do nothing.
 func (h *Hub) closer(s *server, path string) func() {
 	var once sync.Once
 	return func() {
@@ -170,25 +171,32 @@ func (h *Hub) log() *slog.Logger {
 	return h.Logger
 }
 
+// serve adds a server and serves l in the background until the server is closed.
 func (h *Hub) serve(l net.Listener, port int, s *Settings) *server {
-	started := &server{hub: h, port: port, address: s.Address, identity: s.Identity,
+	added := &server{hub: h, port: port, address: s.Address, identity: s.Identity,
 		slots: make(chan struct{}, maxConcurrent), paths: map[string]*endpoint{}}
-	started.http = &http.Server{Handler: http.HandlerFunc(started.serveHTTP), ReadHeaderTimeout: readTimeout,
-		ReadTimeout:  readTimeout,
-		WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaders, TLSConfig: s.TLS,
-		ErrorLog: slog.NewLogLogger(h.log().Handler(), slog.LevelDebug)}
+	added.http = &http.Server{
+		Handler:           http.HandlerFunc(added.serveHTTP),
+		ReadHeaderTimeout: readTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaders,
+		TLSConfig:         s.TLS,
+		ErrorLog:          slog.NewLogLogger(h.log().Handler(), slog.LevelDebug),
+	}
 	if s.TLS != nil {
 		l = tls.NewListener(l, s.TLS)
 	}
-	h.servers = append(h.servers, started)
+	h.servers = append(h.servers, added)
 	h.log().Info("listening for notifications", "address", l.Addr().String(), "tls", s.TLS != nil)
 	go func() {
 		defer guard.Recover(h.log(), "the listener for notifications", nil)
-		if err := started.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		if err := added.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			h.log().Error("the listener for notifications has ended", "port", port, "error", err)
 		}
 	}()
-	return started
+	return added
 }
 
 func (s *server) add(path string, endpoint *endpoint) error {
@@ -208,13 +216,14 @@ func (s *server) remove(path string) (remaining int) {
 	return len(s.paths)
 }
 
+// find returns the endpoint for a URL, nil if none is registered.
 func (s *server) find(address *url.URL) *endpoint {
 	first, _, _ := strings.Cut(strings.TrimPrefix(address.EscapedPath(), "/"), "/")
 	first, _ = url.PathUnescape(first) // was parsed before
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if d := s.paths[address.Path]; d != nil {
-		return d
+	if exact := s.paths[address.Path]; exact != nil {
+		return exact
 	}
 	return s.paths["/"+first+"/"]
 }
@@ -246,12 +255,12 @@ func (s *server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	body, release, err := s.hub.bodies.Read(http.MaxBytesReader(w, r.Body, maxBody), maxTotalBodies)
 	defer release()
-	tooMuch := new(http.MaxBytesError)
+	tooLarge := new(http.MaxBytesError)
 	switch {
 	case errors.Is(err, inbound.ErrFull):
 		inbound.AnswerEarly(w, r, func() { s.retryLater(w, r, endpoint) })
 		return
-	case errors.As(err, &tooMuch):
+	case errors.As(err, &tooLarge):
 		s.reject(w, r, endpoint, outcomeTooLarge, http.StatusRequestEntityTooLarge,
 			fmt.Sprintf("expected at most %d bytes", maxBody))
 		return
@@ -265,7 +274,7 @@ func (s *server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *server) handle(w http.ResponseWriter, r *http.Request, endpoint *endpoint, body []byte) {
 	ctx, cancel := context.WithTimeout(r.Context(), handleTimeout)
 	defer cancel()
-	err := endpoint.handle(ctx, notificationOf(r, body))
+	err := endpoint.handle(ctx, newNotification(r, body))
 	pluginErr := new(wit.Error)
 	switch {
 	case err == nil:
@@ -285,7 +294,8 @@ func (s *server) handle(w http.ResponseWriter, r *http.Request, endpoint *endpoi
 	}
 }
 
-func notificationOf(r *http.Request, body []byte) wit.Notification {
+// newNotification omits the headers that may contain credentials.
+func newNotification(r *http.Request, body []byte) wit.Notification {
 	n := wit.Notification{Method: r.Method, Target: r.URL.RequestURI(), Body: body, Headers: []wit.Header{}}
 	for name, values := range r.Header {
 		switch name {
@@ -299,25 +309,26 @@ func notificationOf(r *http.Request, body []byte) wit.Notification {
 	return n
 }
 
-// isAuthorized takes the same time for all wrong credentials.
+// isAuthorized compares user and password in constant time.
 func (e *endpoint) isAuthorized(r *http.Request) bool {
 	if e.settings.User == "" {
 		return true
 	}
 	user, password, _ := r.BasicAuth()
-	same := func(a, b string) int {
-		x := sha256.Sum256([]byte(a))
-		y := sha256.Sum256([]byte(b))
-		return subtle.ConstantTimeCompare(x[:], y[:])
+	compare := func(a, b string) int {
+		digestA := sha256.Sum256([]byte(a))
+		digestB := sha256.Sum256([]byte(b))
+		return subtle.ConstantTimeCompare(digestA[:], digestB[:])
 	}
-	return same(user, e.settings.User)&same(password, e.settings.Password) == 1
+	return compare(user, e.settings.User)&compare(password, e.settings.Password) == 1
 }
 
-func (s *server) retryLater(w http.ResponseWriter, r *http.Request, d *endpoint) {
+func (s *server) retryLater(w http.ResponseWriter, r *http.Request, endpoint *endpoint) {
 	w.Header().Set("Retry-After", "10")
-	s.reject(w, r, d, outcomeBusy, http.StatusServiceUnavailable, "send it again")
+	s.reject(w, r, endpoint, outcomeBusy, http.StatusServiceUnavailable, "send it again")
 }
 
+// reject counts, logs and sends a response. endpoint is nil if the path is unknown or was not looked up.
 func (s *server) reject(w http.ResponseWriter, r *http.Request, endpoint *endpoint, outcome, status int, cause string) {
 	s.hub.counts[outcome].Add(1)
 	if s.shouldLog(endpoint, outcome) {
@@ -331,6 +342,7 @@ func (s *server) reject(w http.ResponseWriter, r *http.Request, endpoint *endpoi
 	_, _ = io.WriteString(w, cause)
 }
 
+// shouldLog limits log lines to one for each endpoint and outcome in logInterval. endpoint may be nil.
 func (s *server) shouldLog(endpoint *endpoint, outcome int) bool {
 	if endpoint == nil {
 		endpoint = &s.unknown

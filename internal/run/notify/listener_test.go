@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -19,94 +20,109 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-func ports(t *testing.T, n int) (list []int) {
+// freePorts returns ports on which nothing listens.
+func freePorts(t *testing.T, n int) (numbers []int) {
 	t.Helper()
 	for range n {
 		l := porttest.Listen(t)
 		defer l.Close()
-		list = append(list, l.Addr().(*net.TCPAddr).Port)
+		numbers = append(numbers, l.Addr().(*net.TCPAddr).Port)
 	}
-	return list
+	return numbers
 }
 
+// post sends a notification and returns the status.
 func post(t *testing.T, port int, path, user, password, body string) int {
 	t.Helper()
-	q, err := http.NewRequest("POST", "http://127.0.0.1:"+strconv.Itoa(port)+path, strings.NewReader(body))
+	request, err := http.NewRequest("POST", "http://127.0.0.1:"+strconv.Itoa(port)+path, strings.NewReader(body))
 	require.NoError(t, err)
 	if user != "" {
-		q.SetBasicAuth(user, password)
+		request.SetBasicAuth(user, password)
 	}
-	answer, err := http.DefaultClient.Do(q)
+	response, err := http.DefaultClient.Do(request)
 	require.NoError(t, err)
-	answer.Body.Close()
-	return answer.StatusCode
+	response.Body.Close()
+	return response.StatusCode
 }
 
-func registered(t *testing.T, user, path string, handle Handler) (*Hub, int) {
+// register registers a handler for a path of a new hub, on the port that it returns, until the test ends.
+func register(t *testing.T, user, path string, handle Handler) (*Hub, int) {
 	t.Helper()
 	h := &Hub{}
-	port, leave, err := h.Register(path, settings(t, user), handle)
+	port, unregister, err := h.Register(path, settings(t, user), handle)
 	require.NoError(t, err)
-	t.Cleanup(leave)
+	t.Cleanup(unregister)
 	return h, port
 }
 
 func settings(t *testing.T, user string) Settings {
 	t.Helper()
-	return Settings{Ports: ports(t, 1), Address: "127.0.0.1", User: user, Password: "secret"}
+	return Settings{Ports: freePorts(t, 1), Address: "127.0.0.1", User: user, Password: "secret"}
 }
 
-func answers(err error) Handler {
+func respondWith(err error) Handler {
 	return func(context.Context, wit.Notification) error { return err }
 }
 
 // Connectors with the same settings share a port; others use the next free one. The last connector closes it.
 func TestPorts(t *testing.T) {
 	h := &Hub{}
-	three := ports(t, 3)
-	taken, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(three[0])))
+	ports := freePorts(t, 3)
+	occupied, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[0])))
 	require.NoError(t, err)
-	defer taken.Close()
-	s := Settings{Ports: three, Address: "127.0.0.1"}
-	first, leave, err := h.Register("/a/X", s, answers(nil))
-	if err != nil || first != three[1] {
-		t.Fatalf("expected port %d, found %d, %v", three[1], first, err)
+	defer occupied.Close()
+	s := Settings{Ports: ports, Address: "127.0.0.1"}
+	first, unregisterFirst, err := h.Register("/a/X", s, respondWith(nil))
+	if err != nil || first != ports[1] {
+		t.Fatalf("expected port %d, found %d, %v", ports[1], first, err)
 	}
-	second, leaveToo, err := h.Register("/b%20c/X", s, answers(nil))
+	second, unregisterSecond, err := h.Register("/b%20c/X", s, respondWith(nil))
 	if err != nil || second != first {
 		t.Errorf("expected port %d again, found %d, %v", first, second, err)
 	}
-	if _, _, err := h.Register("/a/X", s, answers(nil)); err == nil {
-		t.Error("one path was registered twice")
+	if _, _, err := h.Register("/a/X", s, respondWith(nil)); err == nil {
+		t.Error("expected an error for a path that is registered twice")
 	}
 	other := s
 	other.Identity = "a store"
-	third, leaveThird, err := h.Register("/a/X", other, answers(nil))
-	if err != nil || third != three[2] {
-		t.Errorf("expected port %d for another store, found %d, %v", three[2], third, err)
+	third, unregisterThird, err := h.Register("/a/X", other, respondWith(nil))
+	if err != nil || third != ports[2] {
+		t.Errorf("expected port %d for another store, found %d, %v", ports[2], third, err)
 	}
 	other.Identity = "a third store"
-	_, _, err = h.Register("/a/X", other, answers(nil))
-	runtest.Fails(t, err, strconv.Itoa(three[0]))
+	_, _, err = h.Register("/a/X", other, respondWith(nil))
+	runtest.Fails(t, err, strconv.Itoa(ports[0]))
 	assert.Equal(t, http.StatusNoContent, post(t, first, "/b%20c/X", "", "", "x"))
-	leave()
-	leave()
-	assert.Equal(t, http.StatusNotFound, post(t, first, "/a/X", "", "", "x"), "a sender that has left")
-	leaveToo()
-	leaveThird()
+	unregisterFirst()
+	unregisterFirst() // does nothing
+	assert.Equal(t, http.StatusNotFound, post(t, first, "/a/X", "", "", "x"), "an unregistered path")
+	unregisterSecond()
+	unregisterThird()
 	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(first)))
 	require.NoError(t, err) // the port is free again
 	l.Close()
 }
 
+// A path that ends with a slash includes all unregistered paths below it.
 func TestPathsBelow(t *testing.T) {
-	h, port := registered(t, "", "/a%2Fb/", answers(nil))
+	h, port := register(t, "", "/a%2Fb/", respondWith(nil))
 	s := Settings{Ports: []int{port}, Address: "127.0.0.1"}
-	_, leave, err := h.Register("/a%2Fb/own", s, answers(ErrBusy))
+	_, unregister, err := h.Register("/a%2Fb/own", s, respondWith(ErrBusy))
 	require.NoError(t, err)
-	defer leave()
-	for path, status := range map[string]int{"/a%2Fb/": 204, "/a%2fb/x": 204, "/a%2Fb/x/y?z=1": 204, "/%61%2Fb/x": 204,
-		"/a%2Fb": 204, "/a%2Fb/own": 503, "/a/b/x": 404, "/a/b/own": 503, "/": 404, "//": 404, "/x": 404} {
+	defer unregister()
+	for path, status := range map[string]int{
+		"/a%2Fb/":        204,
+		"/a%2fb/x":       204,
+		"/a%2Fb/x/y?z=1": 204,
+		"/%61%2Fb/x":     204,
+		"/a%2Fb":         204,
+		"/a%2Fb/own":     503,
+		"/a/b/x":         404,
+		"/a/b/own":       503,
+		"/":              404,
+		"//":             404,
+		"/x":             404,
+	} {
 		assert.Equal(t, status, post(t, port, path, "", "", "x"), path)
 	}
 }
@@ -120,35 +136,37 @@ func TestAnswers(t *testing.T) {
 		status  int
 		outcome string
 	}{
-		"/taken":   {nil, 204, "taken"},
-		"/garbage": {&wit.Error{Kind: wit.ErrorData, Message: "no entry"}, 400, "garbage"},
-		"/other":   {&wit.Error{Kind: wit.ErrorNotFound}, 404, "misdirected"},
-		"/refused": {&wit.Error{Kind: wit.ErrorUnauthorized}, 401, "unauthorized"},
-		"/later":   {ErrBusy, 503, "busy"},
-		"/broken":  {errors.New("broken"), 500, "failed"},
+		"/taken":   {status: 204, outcome: "taken"},
+		"/garbage": {err: &wit.Error{Kind: wit.ErrorData, Message: "no entry"}, status: 400, outcome: "garbage"},
+		"/other":   {err: &wit.Error{Kind: wit.ErrorNotFound}, status: 404, outcome: "misdirected"},
+		"/refused": {err: &wit.Error{Kind: wit.ErrorUnauthorized}, status: 401, outcome: "unauthorized"},
+		"/later":   {err: ErrBusy, status: 503, outcome: "busy"},
+		"/broken":  {err: errors.New("broken"), status: 500, outcome: "failed"},
 	} {
-		port, leave, err := h.Register(path, s, answers(c.err))
+		port, unregister, err := h.Register(path, s, respondWith(c.err))
 		require.NoError(t, err)
-		before := h.Counts()[c.outcome]
+		count := h.Counts()[c.outcome]
 		assert.Equal(t, c.status, post(t, port, path, "sap", "secret", "x"), path)
-		assert.Equal(t, before+1, h.Counts()[c.outcome], path)
-		for _, wrong := range [][2]string{{"", ""}, {"sap", "wrong"}, {"other", "secret"}} {
-			assert.Equal(t, 401, post(t, port, path, wrong[0], wrong[1], "x"), wrong)
+		assert.Equal(t, count+1, h.Counts()[c.outcome], path)
+		for _, user := range []*url.Userinfo{{}, url.UserPassword("sap", "wrong"),
+			url.UserPassword("other", "secret")} {
+			password, _ := user.Password()
+			assert.Equal(t, 401, post(t, port, path, user.Username(), password, "x"), user)
 		}
-		leave()
+		unregister()
 	}
 	panics := func(context.Context, wit.Notification) error { panic("a mistake") }
-	_, port := registered(t, "sap", "/panics", panics)
+	_, port := register(t, "sap", "/panics", panics)
 	assert.Equal(t, 500, post(t, port, "/panics", "sap", "secret", "x"))
 }
 
 // A handler sees no credentials, and the number of waiting senders is bounded.
 func TestBounds(t *testing.T) {
 	received := make(chan wit.Notification, maxConcurrent)
-	goOn := make(chan struct{})
-	_, port := registered(t, "sap", "/held", func(_ context.Context, n wit.Notification) error {
+	release := make(chan struct{})
+	_, port := register(t, "sap", "/held", func(_ context.Context, n wit.Notification) error {
 		received <- n
-		<-goOn
+		<-release
 		return nil
 	})
 	done := make(chan int, maxConcurrent)
@@ -159,31 +177,28 @@ func TestBounds(t *testing.T) {
 		n := <-received
 		for _, header := range n.Headers {
 			if header.Name == "Authorization" {
-				t.Error("the handler received the password")
+				t.Error("expected no password for the handler")
 			}
 		}
 		if n.Target != "/held?x=1" || string(n.Body) != "body" || n.Method != "POST" {
-			t.Errorf("found %+v", n)
+			t.Errorf("expected POST /held?x=1 with a body, found %+v", n)
 		}
 	}
 	assert.Equal(t, 503, post(t, port, "/held", "sap", "secret", "x"), "a request without free space")
-	close(goOn)
+	close(release)
 	for range maxConcurrent {
 		assert.Equal(t, 204, <-done, "a waiting request")
 	}
 }
 
+// A body or headers that are too large get their status, and do not reach the handler.
 func TestLargeNotifications(t *testing.T) {
 	received := 0
-	_, port := registered(t, "", "/large", func(context.Context, wit.Notification) error { received++; return nil })
-	if status := post(t, port, "/large", "", "", strings.Repeat("x",
-		maxBody+1)); status != http.StatusRequestEntityTooLarge {
-		t.Errorf("a body that is too large: found %d", status)
-	}
-	if status := post(t, port, "/large", "u", strings.Repeat("x", maxHeaders+8192),
-		"x"); status != http.StatusRequestHeaderFieldsTooLarge {
-		t.Errorf("headers that are too large: found %d", status)
-	}
+	_, port := register(t, "", "/large", func(context.Context, wit.Notification) error { received++; return nil })
+	status := post(t, port, "/large", "", "", strings.Repeat("x", maxBody+1))
+	assert.Equal(t, http.StatusRequestEntityTooLarge, status, "a body that is too large")
+	status = post(t, port, "/large", "u", strings.Repeat("x", maxHeaders+8192), "x")
+	assert.Equal(t, http.StatusRequestHeaderFieldsTooLarge, status, "headers that are too large")
 	assert.Equal(t, http.StatusNoContent, post(t, port, "/large", "", "", strings.Repeat("x", maxBody)))
 	assert.Equal(t, 1, received, "notifications")
 }
@@ -191,12 +206,12 @@ func TestLargeNotifications(t *testing.T) {
 // The total size of all bodies is limited, including those of waiting senders. Announced bytes that were not sent do
 // not count.
 func TestBodiesTogetherAreBounded(t *testing.T) {
-	var under atomic.Int64
+	var bytesHandled atomic.Int64
 	received := make(chan int64, maxConcurrent)
-	goOn := make(chan struct{})
-	h, port := registered(t, "", "/held", func(_ context.Context, n wit.Notification) error {
-		received <- under.Add(int64(len(n.Body)))
-		<-goOn
+	release := make(chan struct{})
+	h, port := register(t, "", "/held", func(_ context.Context, n wit.Notification) error {
+		received <- bytesHandled.Add(int64(len(n.Body)))
+		<-release
 		return nil
 	})
 	for range 100 {
@@ -213,24 +228,24 @@ func TestBodiesTogetherAreBounded(t *testing.T) {
 		go func() { done <- post(t, port, "/held", "", "", body) }()
 	}
 	assert.Equal(t, maxBody, <-received, "bytes of the first body")
-	again := 0
-	for again < senders-maxTotalBodies/maxBody { // the remaining senders use all of the space, or less
+	busyCount := 0
+	for busyCount < senders-maxTotalBodies/maxBody { // the remaining senders use all of the space, or less
 		select {
 		case status := <-done:
 			assert.Equal(t, http.StatusServiceUnavailable, status, "beyond the limit")
-			again++
+			busyCount++
 		case <-time.After(30 * time.Second):
-			t.Fatalf("expected 503 beyond %d bytes, found %d bytes in memory", maxTotalBodies, under.Load())
+			t.Fatalf("expected 503 beyond %d bytes, found %d bytes in memory", maxTotalBodies, bytesHandled.Load())
 		}
 	}
-	if held := under.Load(); held > maxTotalBodies {
-		t.Errorf("expected bodies of at most %d bytes together, found %d", maxTotalBodies, held)
+	if size := bytesHandled.Load(); size > maxTotalBodies {
+		t.Errorf("expected bodies of at most %d bytes together, found %d", maxTotalBodies, size)
 	}
-	if held := h.bodies.InUse(); held > maxTotalBodies {
-		t.Errorf("expected at most %d bytes in memory, found %d", maxTotalBodies, held)
+	if size := h.bodies.InUse(); size > maxTotalBodies {
+		t.Errorf("expected at most %d bytes in memory, found %d", maxTotalBodies, size)
 	}
-	close(goOn)
-	for range senders - again {
+	close(release)
+	for range senders - busyCount {
 		if status := <-done; status != http.StatusNoContent && status != http.StatusServiceUnavailable {
 			t.Errorf("expected 204 or 503, found %d", status)
 		}

@@ -15,9 +15,9 @@ import (
 )
 
 // Bubble runs a subtest in a synctest bubble, whose time is virtual.
-func Bubble(t *testing.T, name string, f func(*testing.T)) {
+func Bubble(t *testing.T, name string, run func(*testing.T)) {
 	t.Helper()
-	t.Run(name, func(t *testing.T) { synctest.Test(t, f) })
+	t.Run(name, func(t *testing.T) { synctest.Test(t, run) })
 }
 
 // Fails checks that an error contains all parts.
@@ -29,23 +29,23 @@ func Fails(t *testing.T, err error, parts ...string) {
 	assert.Contains(t, err.Error(), parts...)
 }
 
-// Start runs a task until it ends or is stopped. stop returns its error.
+// Start runs a task in the background. stop cancels it, waits for its end, and returns its error.
 func Start(t *testing.T, run func(context.Context) error) (stop func() error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- run(ctx) }()
+	result := make(chan error, 1)
+	go func() { result <- run(ctx) }()
 	return func() error {
 		cancel()
-		return <-ended
+		return <-result
 	}
 }
 
-// Seeds runs a test in a bubble for each of several seeds of random numbers.
-func Seeds(t *testing.T, seeds, stream int, f func(t *testing.T, seed uint64, r *rand.Rand)) {
+// Seeds runs a test in a bubble for each of the seeds 0 to seeds-1, with random numbers from the seed and stream.
+func Seeds(t *testing.T, seeds, stream int, run func(t *testing.T, seed uint64, r *rand.Rand)) {
 	t.Helper()
 	for seed := range uint64(seeds) {
-		synctest.Test(t, func(t *testing.T) { f(t, seed, rand.New(rand.NewPCG(seed, uint64(stream)))) })
+		synctest.Test(t, func(t *testing.T) { run(t, seed, rand.New(rand.NewPCG(seed, uint64(stream)))) })
 	}
 }
 
@@ -55,7 +55,7 @@ func Pass(d time.Duration) {
 	synctest.Wait()
 }
 
-// Code is a version of a plugin with one instance.
+// Code is a [task.PluginVersion] with one instance, for fakes.
 type Code[C any] struct {
 	Instance C
 	Name     string
@@ -78,7 +78,7 @@ func (c *Code[C]) Release(C) {}
 // Version returns the name.
 func (c *Code[C]) Version() string { return c.Name }
 
-// Versions are the current version of a task and its candidate.
+// Versions holds the current version of a task's plugin and its candidate.
 type Versions[C any] struct {
 	mu        sync.Mutex
 	current   task.PluginVersion[C]
@@ -88,7 +88,7 @@ type Versions[C any] struct {
 	OnShouldRetry func() bool
 }
 
-// NewVersions returns versions with a current one.
+// NewVersions returns Versions whose current version is c.
 func NewVersions[C any](c task.PluginVersion[C]) *Versions[C] { return &Versions[C]{current: c} }
 
 // SetCandidate sets the candidate.
@@ -123,7 +123,8 @@ func (v *Versions[C]) Candidate() task.PluginVersion[C] {
 func (v *Versions[C]) Promote(task.PluginVersion[C]) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.current, v.candidate = v.candidate, nil
+	v.current = v.candidate
+	v.candidate = nil
 }
 
 // Reject removes the candidate.

@@ -508,9 +508,9 @@ func TestChecksNeedNoPause(t *testing.T) {
 // learner records in its context each response that it has settled.
 type learner struct {
 	checker
-	encoded []string // the contexts that encode received
-	calls   int
-	overlap bool // whether calls of HandleResponse were concurrent
+	contexts []string // the contexts that encode received
+	calls    int
+	overlap  bool // whether calls of HandleResponse were concurrent
 }
 
 func (l *learner) Encode(ctx context.Context, context []byte, b *record.Batch, recordIDs record.RecordIDs,

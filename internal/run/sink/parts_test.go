@@ -104,7 +104,7 @@ func TestReplayOfParts(t *testing.T) {
 			w := &writer{}
 			deadLetters := &deadLetterLog{}
 			x := newWorld(w)
-			x.o.NewChain = times(c.rows)
+			x.o.NewChain = repeatRows(c.rows)
 			x.o.TolerateAll = true
 			x.o.DeadLetters = deadLetters
 			x.o.InFlight = 1

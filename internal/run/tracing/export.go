@@ -22,9 +22,10 @@ import (
 )
 
 const (
-	maxResponseBytes                = 64 << 10
-	firstRetryDelay, lastRetryDelay = time.Second, 8 * time.Second
-	maxQueued                       = 2048
+	maxResponseBytes = 64 << 10
+	firstRetryDelay  = time.Second
+	maxRetryDelay    = 8 * time.Second
+	maxQueued        = 2048 // spans
 )
 
 // endpointTransport sends the exporter's requests to the configured endpoint with its user, password and query, which
@@ -48,13 +49,14 @@ func (e *endpointTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	for name, values := range e.headers {
 		r.Header[name] = values
 	}
-	answer, err := e.next.RoundTrip(r)
+	response, err := e.next.RoundTrip(r)
 	if err != nil && !e.closing.Load() {
 		err = noResponseError{err}
 	}
-	return answer, err
+	return response, err
 }
 
+// noResponseError wraps the error of a request that got no response.
 type noResponseError struct{ error }
 
 // Temporary makes the OTLP exporter retry.
@@ -67,39 +69,40 @@ func newExporter(o Options, log *slog.Logger) (*exporter, error) {
 	if err != nil {
 		return nil, err
 	}
-	to, err := url.Parse(o.Endpoint)
+	endpoint, err := url.Parse(o.Endpoint)
 	if err != nil {
 		return nil, errors.New("the endpoint is not a URL")
 	}
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.TLSClientConfig = tlsConfig
-	p := &endpointTransport{url: to, headers: o.Headers, next: t}
-	client := otlptracehttp.NewClient(otlptracehttp.WithEndpoint(to.Host), otlptracehttp.WithURLPath(to.Path),
+	transport := &endpointTransport{url: endpoint, headers: o.Headers, next: t}
+	client := otlptracehttp.NewClient(otlptracehttp.WithEndpoint(endpoint.Host),
+		otlptracehttp.WithURLPath(endpoint.Path),
 		otlptracehttp.WithInsecure(), // unused: the transport has its own URL
 		otlptracehttp.WithCompression(otlptracehttp.GzipCompression), otlptracehttp.WithTimeout(o.Timeout),
 		otlptracehttp.WithMaxResponseSize(maxResponseBytes),
 		// Overrides OTEL_EXPORTER_OTLP_HEADERS, which may be for another collector.
 		otlptracehttp.WithHeaders(nil), otlptracehttp.WithEncoding(otlptracehttp.EncodingProtobuf),
 		otlptracehttp.WithRetry(otlptracehttp.RetryConfig{Enabled: true, InitialInterval: firstRetryDelay,
-			MaxInterval: lastRetryDelay, MaxElapsedTime: o.Timeout}),
-		otlptracehttp.WithHTTPClient(&http.Client{Transport: p, Timeout: o.Timeout,
+			MaxInterval: maxRetryDelay, MaxElapsedTime: o.Timeout}),
+		otlptracehttp.WithHTTPClient(&http.Client{Transport: transport, Timeout: o.Timeout,
 			// Headers may be secret, and a redirect may lead to another host.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}))
-	e := &exporter{SpanExporter: otlptrace.NewUnstarted(client), transport: p, log: log,
-		endpoint: to.Scheme + "://" + to.Host + to.Path}
+	e := &exporter{SpanExporter: otlptrace.NewUnstarted(client), transport: transport, log: log,
+		endpoint: endpoint.Scheme + "://" + endpoint.Host + endpoint.Path}
 	for _, values := range o.Headers {
 		e.secrets.Add(values...)
 	}
-	if password, ok := to.User.Password(); ok {
+	if password, ok := endpoint.User.Password(); ok {
 		e.secrets.Add(password)
 	}
-	for _, values := range to.Query() {
+	for _, values := range endpoint.Query() {
 		e.secrets.Add(values...)
 	}
 	return e, nil
 }
 
-// exporter counts the spans and logs once when the collector becomes unavailable and when it is back.
+// exporter counts spans. It logs once when the collector becomes unavailable, and once when it is available again.
 type exporter struct {
 	sdk.SpanExporter
 	transport *endpointTransport
@@ -112,12 +115,13 @@ type exporter struct {
 
 	mu            sync.Mutex
 	collector     away.Partner
-	lostWhileAway int64 // spans since it is away
+	lostWhileAway int64 // spans lost in the current outage
 }
 
+// boundedProcessor drops and counts spans while the queue is full.
 type boundedProcessor struct {
 	sdk.SpanProcessor
-	e *exporter
+	exporter *exporter
 }
 
 func newBoundedProcessor(e *exporter, timeout time.Duration) boundedProcessor {
@@ -130,24 +134,24 @@ func (b boundedProcessor) OnEnd(s sdk.ReadOnlySpan) {
 	if !s.SpanContext().IsSampled() {
 		return
 	}
-	if b.e.queued.Add(1) > maxQueued {
-		b.e.queued.Add(-1)
-		b.e.lost.Add(1)
+	if b.exporter.queued.Add(1) > maxQueued {
+		b.exporter.queued.Add(-1)
+		b.exporter.lost.Add(1)
 		return
 	}
 	b.SpanProcessor.OnEnd(s)
 }
 
-// ExportSpans logs one line for each outage, not for each batch, and returns no error.
+// ExportSpans sends spans. It logs one line for each outage instead of returning errors.
 func (e *exporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) error {
 	e.queued.Add(-int64(len(spans)))
-	began := time.Now()
+	start := time.Now()
 	err := e.SpanExporter.ExportSpans(ctx, spans)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	lost := int64(0)
 	if err != nil {
-		lost = max(0, min(rejected(err), int64(len(spans))))
+		lost = max(0, min(rejectedSpans(err), int64(len(spans))))
 		if lost == 0 { // a partial success that only warns
 			err = nil
 		}
@@ -156,17 +160,18 @@ func (e *exporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) er
 	e.exported.Add(int64(len(spans)) - lost)
 	e.lostWhileAway += lost
 	if err != nil {
-		e.collector.Lost(e.log, began, "", "tracing: spans cannot be sent, and those until they can be are lost",
+		e.collector.Lost(e.log, start, "", "tracing: spans cannot be sent, and those until they can be are lost",
 			"endpoint", e.endpoint, "error", shown.Line(e.secrets.Redact(err.Error())))
 		return nil
 	}
-	e.collector.Back(e.log, began, "tracing: spans are sent again", "endpoint", e.endpoint, "lost", e.lostWhileAway)
+	e.collector.Back(e.log, start, "tracing: spans are sent again", "endpoint", e.endpoint, "lost", e.lostWhileAway)
 	e.lostWhileAway = 0
 	return nil
 }
 
-// rejected returns how many spans an error rejects: the number at the end of a partial success, otherwise all.
-func rejected(err error) (n int64) {
+// rejectedSpans returns how many spans an error rejects: the number at the end of a partial success, otherwise more
+// than any batch has.
+func rejectedSpans(err error) (n int64) {
 	message := err.Error()
 	if i := strings.LastIndexByte(message, '('); i >= 0 && strings.Contains(message, "OTLP partial success") {
 		if _, err := fmt.Sscanf(message[i:], "(%d spans rejected)", &n); err == nil {

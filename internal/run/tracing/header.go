@@ -19,12 +19,12 @@ const (
 // maxState bounds the tracestate in bytes, of which the specification requires at least 512.
 const maxState = 4096
 
-const maxLinks = 128
+const maxLinks = 128 // of a batch
 
 // headerCarrier is a propagation.TextMapCarrier for the two headers.
 type headerCarrier struct{ parent, state string }
 
-// Get returns a header's value, "" for other headers.
+// Get implements [propagation.TextMapCarrier].
 func (c *headerCarrier) Get(key string) string {
 	switch key {
 	case parentHeader:
@@ -35,7 +35,7 @@ func (c *headerCarrier) Get(key string) string {
 	return ""
 }
 
-// Set sets a header and ignores others.
+// Set implements [propagation.TextMapCarrier]. It ignores other headers.
 func (c *headerCarrier) Set(key, value string) {
 	switch key {
 	case parentHeader:
@@ -45,11 +45,11 @@ func (c *headerCarrier) Set(key, value string) {
 	}
 }
 
+// Keys implements [propagation.TextMapCarrier].
 func (c *headerCarrier) Keys() []string { return []string{parentHeader, stateHeader} }
 
-// Header returns the trace context header for records of the span, with an empty Key for none. It also propagates that
-// a span is not sampled, so that consumers create no spans. It has no tracestate, because the worker starts its own
-// traces.
+// Header returns the trace context header for records of the span; its Key is empty if s is nil. A span that is not
+// sampled has a header too, so that consumers create no spans. The worker starts its own traces, without a tracestate.
 func (s *Span) Header() kgo.RecordHeader {
 	if s == nil {
 		return kgo.RecordHeader{}
@@ -85,9 +85,9 @@ func (l *links) add(r *kgo.Record) {
 		l.seen = map[string]bool{}
 	}
 	l.seen[c.parent] = true
-	from := trace.SpanContextFromContext(propagation.TraceContext{}.Extract(context.Background(), &c))
-	if from.IsValid() {
-		l.links = append(l.links, trace.Link{SpanContext: from})
+	spanContext := trace.SpanContextFromContext(propagation.TraceContext{}.Extract(context.Background(), &c))
+	if spanContext.IsValid() {
+		l.links = append(l.links, trace.Link{SpanContext: spanContext})
 	}
 }
 

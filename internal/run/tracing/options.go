@@ -25,10 +25,9 @@ type Options struct {
 	Certificate string
 	Timeout     time.Duration // of an export, including retries
 	// Service is the service name of the spans. Empty means the name in OTEL_RESOURCE_ATTRIBUTES, or culvert.
-	Service string
-	// Sampler is one of [samplers], Argument its ratio.
-	Sampler    string
-	SamplerArg string
+	Service    string
+	Sampler    string              // one of [samplers], empty means parentbased_always_on
+	SamplerArg string              // the ratio of traceidratio and parentbased_traceidratio, empty means 1
 	Redact     func(string) string // removes secrets from texts; nil removes nothing
 }
 
@@ -38,7 +37,7 @@ var samplers = []string{"always_on", "always_off", "traceidratio", "parentbased_
 
 const tracesPath = "v1/traces"
 
-// TracesEndpoint returns the URL for traces from OTEL_EXPORTER_OTLP_ENDPOINT.
+// TracesEndpoint returns the URL for traces below base, the value of OTEL_EXPORTER_OTLP_ENDPOINT.
 func TracesEndpoint(base string) (string, error) {
 	u, err := CheckEndpoint(base)
 	if err != nil {
@@ -48,8 +47,8 @@ func TracesEndpoint(base string) (string, error) {
 	return endpoint.JoinPath(tracesPath).String(), nil
 }
 
-// CheckEndpoint checks OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, which is used unchanged. The error does not quote it,
-// because it may contain a password.
+// CheckEndpoint checks the value of OTEL_EXPORTER_OTLP_TRACES_ENDPOINT and returns it unchanged. The error does not
+// quote it, because it may contain a password.
 func CheckEndpoint(endpoint string) (string, error) {
 	u, err := url.Parse(endpoint)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
@@ -80,14 +79,14 @@ func ParseHeaders(list string) (http.Header, error) {
 
 func (o Options) sampler() (sdk.Sampler, error) {
 	ratio := func() (sdk.Sampler, error) {
-		share := 1.0
+		fraction := 1.0
 		if o.SamplerArg != "" {
 			var err error
-			if share, err = strconv.ParseFloat(o.SamplerArg, 64); err != nil || !(share >= 0 && share <= 1) {
+			if fraction, err = strconv.ParseFloat(o.SamplerArg, 64); err != nil || !(fraction >= 0 && fraction <= 1) {
 				return nil, fmt.Errorf("expected a ratio from 0 to 1, found %q", o.SamplerArg)
 			}
 		}
-		return sdk.TraceIDRatioBased(share), nil
+		return sdk.TraceIDRatioBased(fraction), nil
 	}
 	switch o.Sampler {
 	case "always_on":

@@ -124,17 +124,17 @@ func (s *Span) StartChild(name string, kind Kind) *Span {
 	return s.tracer.start(s.ctx, name, trace.WithSpanKind(kind))
 }
 
-// AddPastChild adds a child that has ended. work is its busy time between from and to.
+// AddPastChild adds a child that has ended, unless from is zero. work is its busy time between from and to.
 func (s *Span) AddPastChild(name string, from, to time.Time, work time.Duration) {
 	if s == nil || from.IsZero() {
 		return
 	}
-	_, part := s.tracer.tracer.Start(s.ctx, name, trace.WithTimestamp(from),
+	_, child := s.tracer.tracer.Start(s.ctx, name, trace.WithTimestamp(from),
 		trace.WithAttributes(attribute.Float64("culvert.work_ms", float64(work)/float64(time.Millisecond))))
-	part.End(trace.WithTimestamp(to))
+	child.End(trace.WithTimestamp(to))
 }
 
-// SetTask sets the connector and the task.
+// SetTask sets the attributes for the connector and the task.
 func (s *Span) SetTask(connector string, task int) {
 	s.SetString("culvert.connector", connector)
 	s.SetInt("culvert.task", int64(task))
@@ -145,10 +145,10 @@ func (s *Span) StartRequest(name string, r *wit.Request) *Span {
 	if s == nil {
 		return nil
 	}
-	part := s.StartChild(name, Client)
-	part.SetRedacted("http.request.method", r.Method)
-	part.SetRedacted("culvert.request.target", transport.LoggedTarget(r.Target))
-	return part
+	child := s.StartChild(name, Client)
+	child.SetRedacted("http.request.method", r.Method)
+	child.SetRedacted("culvert.request.target", transport.LoggedTarget(r.Target))
+	return child
 }
 
 // SetStatus sets the status of a response. As in OpenTelemetry's conventions for clients, 400 and above are errors.
@@ -176,7 +176,7 @@ func (s *Span) SetRedacted(key, value string) {
 	}
 }
 
-// SetInt sets a number.
+// SetInt sets a numeric attribute.
 func (s *Span) SetInt(key string, value int64) {
 	if s != nil {
 		s.span.SetAttributes(attribute.Int64(key, value))

@@ -8,7 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,7 +23,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-func opened(t *testing.T, endpoint string, change func(*Options)) (*Tracer, *logtest.Journal) {
+func openTracer(t *testing.T, endpoint string, change func(*Options)) (*Tracer, *logtest.Journal) {
 	t.Helper()
 	log := &logtest.Journal{}
 	o := Options{Endpoint: endpoint, Timeout: time.Minute, Service: "feeds"}
@@ -48,39 +48,47 @@ func sendPage(t *testing.T, tracer *Tracer) {
 	flush(t, tracer)
 }
 
-// sent checks the numbers of accepted and lost spans.
-func sent(t *testing.T, tracer *Tracer, taken, lost int64) {
+// checkSent checks the numbers of accepted and lost spans.
+func checkSent(t *testing.T, tracer *Tracer, exported, lost int64) {
 	t.Helper()
-	if foundTaken, foundLost := tracer.Sent(); foundTaken != taken || foundLost != lost {
-		t.Errorf("expected %d spans to be taken and %d to be lost, found %d and %d", taken, lost, foundTaken, foundLost)
+	if gotExported, gotLost := tracer.Sent(); gotExported != exported || gotLost != lost {
+		t.Errorf("expected %d exported and %d lost spans, found %d and %d", exported, lost, gotExported, gotLost)
 	}
 }
 
-// partial returns a collector's response that rejects some spans.
-func partial(refused uint64, why string) []byte {
-	inner := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), refused)
-	inner = protowire.AppendString(protowire.AppendTag(inner, 2, protowire.BytesType), why)
+// partialSuccess returns a collector's response that rejects some spans.
+func partialSuccess(rejected uint64, message string) []byte {
+	inner := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), rejected)
+	inner = protowire.AppendString(protowire.AppendTag(inner, 2, protowire.BytesType), message)
 	return protowire.AppendBytes(protowire.AppendTag(nil, 1, protowire.BytesType), inner)
 }
 
-// The name of the service is that of the settings, else that of OTEL_RESOURCE_ATTRIBUTES, else culvert.
+// The service name comes from the settings, else from OTEL_RESOURCE_ATTRIBUTES, else it is culvert.
 func TestServiceName(t *testing.T) {
-	for _, c := range []struct{ given, attributes, want string }{
-		{"", "", "culvert"}, {"", "service.name=orders,team=x", "orders"}, {"feeds", "service.name=orders", "feeds"},
+	for _, c := range []struct {
+		setting    string
+		attributes string
+		want       string
+	}{
+		{want: "culvert"},
+		{attributes: "service.name=orders,team=x", want: "orders"},
+		{setting: "feeds", attributes: "service.name=orders", want: "feeds"},
 	} {
 		t.Setenv("OTEL_RESOURCE_ATTRIBUTES", c.attributes)
 		r := tracetest.Start(t)
-		tracer, _ := opened(t, r.URL+"/v1/traces", func(o *Options) { o.Service = c.given })
+		tracer, _ := openTracer(t, r.URL+"/v1/traces", func(o *Options) { o.Service = c.setting })
 		sendPage(t, tracer)
 		if spans := r.Spans("page"); len(spans) != 1 || spans[0].Service != c.want {
-			t.Errorf("%+v: found %+v", c, spans)
+			t.Errorf("%+v: expected one span of this service, found %+v", c, spans)
 		}
 	}
 }
 
+// Spans arrive with their attributes, parents and errors; secrets are removed.
 func TestSpansArrive(t *testing.T) {
 	r := tracetest.Start(t)
-	tracer, log := opened(t, r.URL+"/v1/traces", func(o *Options) { o.Headers = http.Header{"X-Token": {"geheim"}} })
+	tracer,
+		log := openTracer(t, r.URL+"/v1/traces", func(o *Options) { o.Headers = http.Header{"X-Token": {"geheim"}} })
 	page := tracer.Start("page", Internal)
 	page.SetTask("orders", 1)
 	fetch := page.StartRequest("fetch", &wit.Request{Method: "GET", Target: "/x/Orders?$top=5&key=geheim"})
@@ -95,53 +103,54 @@ func TestSpansArrive(t *testing.T) {
 	paths, headers := r.Requests()
 	if !slices.Equal(paths, []string{"POST /v1/traces"}) || headers[0].Get("X-Token") != "geheim" ||
 		headers[0].Get("Content-Type") != "application/x-protobuf" {
-		t.Errorf("found requests %q with %v", paths, headers)
+		t.Errorf("expected one POST of protobuf to /v1/traces with the token, found %q with %v", paths, headers)
 	}
-	of := map[string]tracetest.Span{}
+	spans := map[string]tracetest.Span{}
 	for _, s := range r.Spans("") {
-		of[s.Name] = s
+		spans[s.Name] = s
 	}
-	p := of["page"]
-	if len(of) != 3 || p.Parent != "" || of["fetch"].Parent != p.ID || of["decode"].Parent != p.ID ||
-		of["decode"].Trace != p.Trace || p.Service != "feeds" {
-		t.Errorf("found %+v", of)
+	pageSpan := spans["page"]
+	if len(spans) != 3 || pageSpan.Parent != "" || spans["fetch"].Parent != pageSpan.ID ||
+		spans["decode"].Parent != pageSpan.ID || spans["decode"].Trace != pageSpan.Trace ||
+		pageSpan.Service != "feeds" {
+		t.Errorf("expected a page with the children fetch and decode, found %+v", spans)
 	}
-	if p.Texts["culvert.connector"] != "orders" || p.Numbers["culvert.task"] != 1 || !p.Failed {
-		t.Errorf("found %+v", p)
+	if pageSpan.Texts["culvert.connector"] != "orders" || pageSpan.Numbers["culvert.task"] != 1 || !pageSpan.Failed {
+		t.Errorf("expected a failed page of task 1 of orders, found %+v", pageSpan)
 	}
-	if n := len([]rune(p.Texts["culvert.feed"])); n < maxText || n > maxText+50 {
+	if n := len([]rune(pageSpan.Texts["culvert.feed"])); n < maxText || n > maxText+50 {
 		t.Errorf("expected about %d characters of a long text, found %d", maxText, n)
 	}
-	f := of["fetch"]
-	if f.Texts["culvert.request.target"] != "/x/Orders?$top=5&key=[hidden]" || !f.Failed ||
-		f.Numbers["http.response.status_code"] != 503 {
-		t.Errorf("found %+v", f)
+	fetchSpan := spans["fetch"]
+	if fetchSpan.Texts["culvert.request.target"] != "/x/Orders?$top=5&key=[hidden]" || !fetchSpan.Failed ||
+		fetchSpan.Numbers["http.response.status_code"] != 503 {
+		t.Errorf("expected a failed fetch with status 503 and a redacted target, found %+v", fetchSpan)
 	}
-	sent(t, tracer, 3, 0)
+	checkSent(t, tracer, 3, 0)
 	assert.Equal(t, 0, strings.Count(log.String(), "\n"), "lines in the log")
 }
 
 // A collector that rejects spans is logged once, and once more when it accepts spans again.
 func TestUnreachableCollectorIsLoggedOnce(t *testing.T) {
 	r := tracetest.Start(t)
-	var away sync.Map
-	away.Store("away", true)
+	var isAway atomic.Bool
+	isAway.Store(true)
 	r.Answer = func(w http.ResponseWriter, _ *http.Request) {
-		if is, _ := away.Load("away"); is == true {
+		if isAway.Load() {
 			w.WriteHeader(401)
 		}
 	}
-	tracer, log := opened(t, r.URL+"/?token=geheim", nil)
+	tracer, log := openTracer(t, r.URL+"/?token=geheim", nil)
 	for range 5 {
 		sendPage(t, tracer)
 	}
 	assert.Equal(t, 1, strings.Count(log.String(), "cannot be sent"), "one line for 5 failed requests")
-	away.Store("away", false)
+	isAway.Store(false)
 	sendPage(t, tracer)
 	sendPage(t, tracer)
 	assert.Equal(t, 1, strings.Count(log.String(), "spans are sent again"), log)
 	assert.Equal(t, 1, strings.Count(log.String(), "lost=5"), log)
-	sent(t, tracer, 2, 5)
+	checkSent(t, tracer, 2, 5)
 	assert.Equal(t, 0, strings.Count(log.String(), "geheim"), "the endpoint's secret")
 }
 
@@ -155,9 +164,9 @@ func TestSpansAreResent(t *testing.T) {
 		w.Header().Set("Retry-After", "0")
 		w.WriteHeader(<-statuses)
 	}
-	tracer, _ := opened(t, r.URL, nil)
+	tracer, _ := openTracer(t, r.URL, nil)
 	sendPage(t, tracer)
-	sent(t, tracer, 1, 0)
+	checkSent(t, tracer, 1, 0)
 	if paths, _ := r.Requests(); len(paths) != 2 {
 		t.Errorf("expected 2 requests, found %q", paths)
 	}
@@ -168,14 +177,14 @@ func TestPartialSuccess(t *testing.T) {
 	r := tracetest.Start(t)
 	r.Answer = func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/x-protobuf")
-		w.Write(partial(2, "too\nold"))
+		w.Write(partialSuccess(2, "too\nold"))
 	}
-	tracer, log := opened(t, r.URL, nil)
+	tracer, log := openTracer(t, r.URL, nil)
 	for range 3 {
 		tracer.Start("page", Internal).End(nil)
 	}
 	flush(t, tracer)
-	sent(t, tracer, 1, 2)
+	checkSent(t, tracer, 1, 2)
 	assert.Equal(t, 1, strings.Count(log.String(), "OTLP partial success: too old (2 spans rejected)"), "found")
 }
 
@@ -184,9 +193,9 @@ func TestCollectorResponsesAreRedacted(t *testing.T) {
 	r := tracetest.Start(t)
 	r.Answer = func(w http.ResponseWriter, q *http.Request) {
 		w.Header().Set("Content-Type", "application/x-protobuf")
-		w.Write(partial(1, "no quota for "+q.Header.Get("Authorization")))
+		w.Write(partialSuccess(1, "no quota for "+q.Header.Get("Authorization")))
 	}
-	tracer, log := opened(t, r.URL, func(o *Options) {
+	tracer, log := openTracer(t, r.URL, func(o *Options) {
 		o.Headers = http.Header{"Authorization": {"Api-Key gehe/im+42"}}
 	})
 	sendPage(t, tracer)
@@ -201,53 +210,53 @@ func TestCollectorResponsesAreBounded(t *testing.T) {
 	r.Answer = func(w http.ResponseWriter, q *http.Request) {
 		n := 0
 		for q.Context().Err() == nil {
-			found, err := w.Write(make([]byte, 64<<10))
-			n += found
+			count, err := w.Write(make([]byte, 64<<10))
+			n += count
 			if err != nil {
 				break
 			}
 		}
 		written <- n
 	}
-	tracer, _ := opened(t, r.URL, nil)
+	tracer, _ := openTracer(t, r.URL, nil)
 	sendPage(t, tracer)
 	if n := <-written; n > 64<<20 {
 		t.Errorf("expected only the bytes that fit into sockets, found %d bytes", n)
 	}
-	sent(t, tracer, 0, 1)
+	checkSent(t, tracer, 0, 1)
 }
 
 // If a collector accepts connections and does not respond, spans end without waiting for it; spans that find the queue
 // full are lost and counted.
 func TestSilentCollector(t *testing.T) {
 	r := tracetest.Start(t)
-	over := make(chan struct{})
-	r.Answer = func(http.ResponseWriter, *http.Request) { <-over }
-	tracer, _ := opened(t, r.URL, nil)
+	release := make(chan struct{})
+	r.Answer = func(http.ResponseWriter, *http.Request) { <-release }
+	tracer, _ := openTracer(t, r.URL, nil)
 	const spans, batch = 3000, 512 // one batch may be in progress
 	for range spans {
 		tracer.Start("page", Internal).End(nil)
 	}
-	taken, lost := tracer.Sent()
-	close(over)
-	if taken != 0 || lost < spans-maxQueued-batch || lost > spans-maxQueued {
-		t.Errorf("expected about %d lost spans and no accepted ones, found %d and %d", spans-maxQueued, lost, taken)
+	exported, lost := tracer.Sent()
+	close(release)
+	if exported != 0 || lost < spans-maxQueued-batch || lost > spans-maxQueued {
+		t.Errorf("expected about %d lost spans and no accepted ones, found %d and %d", spans-maxQueued, lost, exported)
 	}
 	flush(t, tracer)
-	sent(t, tracer, spans-lost, lost)
+	checkSent(t, tracer, spans-lost, lost)
 }
 
-// A stop does not wait for a collector that accepts connections and does not respond.
+// Close does not wait for a collector that accepts connections and does not respond.
 func TestCloseIsBounded(t *testing.T) {
 	r := tracetest.Start(t)
-	asked := make(chan struct{})
-	over := make(chan struct{})
+	requested := make(chan struct{})
+	release := make(chan struct{})
 	r.Answer = func(http.ResponseWriter, *http.Request) {
-		asked <- struct{}{}
-		<-over
+		requested <- struct{}{}
+		<-release
 	}
-	defer close(over)
-	tracer, _ := opened(t, r.URL, func(o *Options) { o.Timeout = time.Hour })
+	defer close(release)
+	tracer, _ := openTracer(t, r.URL, func(o *Options) { o.Timeout = time.Hour })
 	tracer.Start("page", Internal).End(nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	closed := make(chan struct{})
@@ -255,7 +264,7 @@ func TestCloseIsBounded(t *testing.T) {
 		tracer.Close(ctx)
 		close(closed)
 	}()
-	<-asked
+	<-requested
 	cancel()
 	<-closed
 }
@@ -268,14 +277,14 @@ func TestDisabledTracingCostsNothing(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() {
 		s := tracer.Start("page", Internal)
 		s.SetTask("c", 1)
-		part := s.StartRequest("fetch", request)
-		part.SetStatus(200)
-		part.End(failure)
+		child := s.StartRequest("fetch", request)
+		child.SetStatus(200)
+		child.End(failure)
 		s.StartChild("transform", Internal).End(nil)
 		s.AddPastChild("decode", time.Time{}, time.Time{}, 0)
 		s.SetInt("n", 1)
 		if h := s.Header(); h.Key != "" {
-			t.Error("a header without a span")
+			t.Errorf("expected no header without a span, found %q", h.Key)
 		}
 		s.End(nil)
 	}); n != 0 {
@@ -283,18 +292,26 @@ func TestDisabledTracingCostsNothing(t *testing.T) {
 	}
 }
 
+// A batch links to the distinct valid trace contexts of its records.
 func TestBatchLinksToItsRecords(t *testing.T) {
 	r := tracetest.Start(t)
-	tracer, _ := opened(t, r.URL, nil)
+	tracer, _ := openTracer(t, r.URL, nil)
 	page := tracer.Start("page", Internal)
 	h := page.Header()
 	other := kgo.RecordHeader{Key: "traceparent",
 		Value: []byte("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")}
-	of := func(headers ...kgo.RecordHeader) *kgo.Record { return &kgo.Record{Headers: headers} }
-	records := []*kgo.Record{of(h), of(h), of(), of(kgo.RecordHeader{Key: "traceparent", Value: []byte("00-zz")}),
-		of(h, other), of(kgo.RecordHeader{Key: "traceparent", Value: bytes.Repeat([]byte("0"), 1<<20)})}
-	for n := range 1000 { // hostile ones
-		records = append(records, of(kgo.RecordHeader{Key: "traceparent", Value: []byte{byte(n), byte(n >> 8)}}))
+	recordWith := func(headers ...kgo.RecordHeader) *kgo.Record { return &kgo.Record{Headers: headers} }
+	records := []*kgo.Record{
+		recordWith(h),
+		recordWith(h),
+		recordWith(),
+		recordWith(kgo.RecordHeader{Key: "traceparent", Value: []byte("00-zz")}),
+		recordWith(h, other),
+		recordWith(kgo.RecordHeader{Key: "traceparent", Value: bytes.Repeat([]byte("0"), 1<<20)}),
+	}
+	for n := range 1000 { // invalid headers
+		records = append(records, recordWith(kgo.RecordHeader{Key: "traceparent",
+			Value: []byte{byte(n), byte(n >> 8)}}))
 	}
 	tracer.StartBatch(time.Now(), slices.Values(records)).End(nil)
 	page.End(nil)
@@ -305,10 +322,11 @@ func TestBatchLinksToItsRecords(t *testing.T) {
 	}
 }
 
+// Headers are parsed and decoded; errors quote no value.
 func TestParseHeaders(t *testing.T) {
 	for _, c := range []struct {
-		text string
-		want http.Header
+		list string
+		want http.Header // nil means an error
 	}{
 		{"", http.Header{}},
 		{"Authorization=Bearer%20abc, x=1=2,", http.Header{"Authorization": {"Bearer abc"}, "X": {"1=2"}}},
@@ -317,39 +335,49 @@ func TestParseHeaders(t *testing.T) {
 		{"a=geheim%0d%0ab", nil},
 		{"a=geheim%", nil},
 	} {
-		got, err := ParseHeaders(c.text)
+		got, err := ParseHeaders(c.list)
 		if diff := cmp.Diff(c.want, got); diff != "" || (err == nil) != (c.want != nil) {
-			t.Errorf("%q: %v\n%s", c.text, err, diff)
+			t.Errorf("%q: error %v, headers (-want +got):\n%s", c.list, err, diff)
 		}
 		if err != nil && strings.Contains(err.Error(), "geheim") {
-			t.Errorf("%q: found the value in %v", c.text, err)
+			t.Errorf("%q: expected an error without the value, found %v", c.list, err)
 		}
 	}
 }
 
+// The path v1/traces is added to the endpoint for all signals; other URLs than of HTTP are errors.
 func TestEndpoint(t *testing.T) {
-	for base, want := range map[string]string{"http://c:4318": "http://c:4318/v1/traces",
-		"https://c/otlp/?a=b": "https://c/otlp/v1/traces?a=b", "c:4317": "", "grpc://c": "", "http://": ""} {
+	for base, want := range map[string]string{
+		"http://c:4318":       "http://c:4318/v1/traces",
+		"https://c/otlp/?a=b": "https://c/otlp/v1/traces?a=b",
+		"c:4317":              "", // an error
+		"grpc://c":            "",
+		"http://":             "",
+	} {
 		if got, err := TracesEndpoint(base); got != want || (err == nil) != (want != "") {
 			t.Errorf("%s: expected %q, found %q, %v", base, want, got, err)
 		}
 	}
 }
 
+// All samplers are accepted, invalid ones rejected, and always_off sends no spans.
 func TestSamplers(t *testing.T) {
 	for _, name := range samplers {
 		if err := (Options{Sampler: name, SamplerArg: "0.5"}).CheckSampler(); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	for _, o := range []Options{{Sampler: "jaeger_remote"}, {Sampler: "traceidratio", SamplerArg: "2"},
-		{Sampler: "parentbased_traceidratio", SamplerArg: "NaN"}} {
+	for _, o := range []Options{
+		{Sampler: "jaeger_remote"},
+		{Sampler: "traceidratio", SamplerArg: "2"},
+		{Sampler: "parentbased_traceidratio", SamplerArg: "NaN"},
+	} {
 		if o.CheckSampler() == nil {
 			t.Errorf("%+v: expected an error", o)
 		}
 	}
 	r := tracetest.Start(t)
-	tracer, _ := opened(t, r.URL, func(o *Options) { o.Sampler = "always_off" })
+	tracer, _ := openTracer(t, r.URL, func(o *Options) { o.Sampler = "always_off" })
 	page := tracer.Start("page", Internal)
 	if h := page.Header(); !strings.HasSuffix(string(h.Value), "-00") {
 		t.Errorf("expected a header with an unset sampled flag, found %q", h.Value)
