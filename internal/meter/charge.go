@@ -10,14 +10,13 @@ const (
 )
 
 type bodyWriter struct {
-	m   *rewriter
-	out []byte
-	// Indices of locals that are added to the function: the fuel, the size of a copy, and the iterations of small loops
-	// that are paid for. Each of these iterations costs weight.
+	module *rewriter
+	out    []byte
+	// Indices of the locals that are added to the function.
 	fuelLocal    uint32
-	sizeLocal    uint32
-	prepaidLocal uint32
-	weight       uint64
+	sizeLocal    uint32 // the size of a copy
+	prepaidLocal uint32 // the paid iterations of small loops
+	weight       uint64 // the price of such an iteration in units of fuel
 }
 
 func (w *bodyWriter) op(op byte, index uint32) { w.out = wasm.AppendU32(append(w.out, op), index) }
@@ -26,7 +25,7 @@ func (w *bodyWriter) i32(n int64)              { w.out = wasm.AppendSigned(appen
 func (w *bodyWriter) i64(n int64)              { w.out = wasm.AppendSigned(append(w.out, opI64Const), n) }
 
 func (w *bodyWriter) charge(n uint64) {
-	w.op(opGlobalGet, w.m.fuel())
+	w.op(opGlobalGet, w.module.fuelIndex())
 	w.i64(int64(n))
 	w.spend()
 }
@@ -48,7 +47,7 @@ func (w *bodyWriter) chargeAhead() {
 }
 
 func (w *bodyWriter) chargeSize(local, shift uint32) {
-	w.op(opGlobalGet, w.m.fuel())
+	w.op(opGlobalGet, w.module.fuelIndex())
 	w.op(opLocalGet, local)
 	w.ops(opI64ExtendU)
 	w.i64(int64(shift))
@@ -56,60 +55,60 @@ func (w *bodyWriter) chargeSize(local, shift uint32) {
 	w.spend()
 }
 
-// spend subtracts the price on the stack from the fuel. The local saves a second read of the global; tick is in the
-// else branch because engines lay out the first branch as the likely one (3 % of decoding).
+// spend subtracts the price on the stack from the fuel. The local saves a second read of the global; the call of tick
+// is in the else branch because engines lay out the first branch as the likely one (3 % of decoding).
 func (w *bodyWriter) spend() {
 	w.ops(opI64Sub)
 	w.op(opLocalTee, w.fuelLocal)
-	w.op(opGlobalSet, w.m.fuel())
+	w.op(opGlobalSet, w.module.fuelIndex())
 	w.op(opLocalGet, w.fuelLocal)
 	w.i64(-1)
 	w.ops(opI64GtS, opIf, emptyBlock, opElse)
-	w.op(opCall, w.m.tick())
-	w.op(opGlobalSet, w.m.fuel())
+	w.op(opCall, w.module.tickIndex())
+	w.op(opGlobalSet, w.module.fuelIndex())
 	w.ops(opEnd)
 }
 
-func (w *bodyWriter) edit(e *edit, loops []loop) {
+func (w *bodyWriter) applyEdit(e *edit, loops []loop) {
 	switch e.kind {
 	case editCall:
-		w.op(opCall, w.m.newIndex(e.index))
+		w.op(opCall, w.module.newIndex(e.index))
 	case editRef:
-		w.op(opRefFunc, w.m.newIndex(e.index))
+		w.op(opRefFunc, w.module.newIndex(e.index))
 	case editLoopHead:
 		if l := &loops[e.loop]; l.small {
 			w.chargeAhead()
-			w.m.report.Loops++
+			w.module.report.Loops++
 		} else if l.targeted {
 			w.charge(l.price/instructionsPerUnit + 1)
-			w.m.report.Loops++
+			w.module.report.Loops++
 		}
 	case editCopy:
-		w.bulk(e, w.m.copier())
+		w.replaceBulk(e, w.module.copyIndex())
 	case editFill:
-		w.bulk(e, w.m.filler())
+		w.replaceBulk(e, w.module.fillIndex())
 	case editSized:
 		w.op(opLocalTee, w.sizeLocal)
 		w.chargeSize(w.sizeLocal, e.index)
-		w.ops(w.m.Data[e.at:e.to]...)
-		w.m.report.Copies++
+		w.ops(w.module.Data[e.from:e.to]...)
+		w.module.report.Copies++
 	}
 }
 
-func (w *bodyWriter) bulk(e *edit, function uint32) {
+func (w *bodyWriter) replaceBulk(e *edit, function uint32) {
 	w.op(opLocalTee, w.sizeLocal)
 	w.op(opLocalGet, w.sizeLocal)
 	w.i32(bulkFree)
 	w.ops(opI32GtU, opIf)
-	w.out = wasm.AppendSigned(w.out, int64(w.m.bulkType()))
+	w.out = wasm.AppendSigned(w.out, int64(w.module.bulkType()))
 	w.op(opCall, function)
 	w.ops(opElse)
-	w.ops(w.m.Data[e.at:e.to]...)
+	w.ops(w.module.Data[e.from:e.to]...)
 	w.ops(opEnd)
-	w.m.report.Copies++
+	w.module.report.Copies++
 }
 
-// Locals of the functions that copy and fill: three parameters, then two of their own.
+// Locals of the functions that copy and fill; the first three are parameters.
 const (
 	localTo = iota
 	localFrom
@@ -118,9 +117,9 @@ const (
 	localFuel
 )
 
-func (r *rewriter) function(out []byte) (writer bodyWriter, sizeAt int) {
+func (r *rewriter) beginFunction(out []byte) (writer bodyWriter, sizeAt int) {
 	sizeAt = len(out)
-	return bodyWriter{m: r, out: append(out, 0, 0, 0, 0, 0, 2, 1, 0x7f, 1, 0x7e), fuelLocal: localFuel}, sizeAt
+	return bodyWriter{module: r, out: append(out, 0, 0, 0, 0, 0, 2, 1, 0x7f, 1, 0x7e), fuelLocal: localFuel}, sizeAt
 }
 
 // pushOutOfBounds pushes whether an area of localSize bytes exceeds the memory.
@@ -133,7 +132,7 @@ func (w *bodyWriter) pushOutOfBounds(local uint32) {
 	w.ops(opI64Shl, opI64GtU)
 }
 
-func (w *bodyWriter) nextPiece() {
+func (w *bodyWriter) startPiece() {
 	w.i32(pieceBytes)
 	w.op(opLocalGet, localSize)
 	w.i32(pieceBytes)
@@ -150,14 +149,14 @@ func (w *bodyWriter) advance(local uint32, op byte) {
 	w.op(opLocalSet, local)
 }
 
-func (w *bodyWriter) repeatWhileLeft() {
+func (w *bodyWriter) repeatWhileRemaining() {
 	w.op(opLocalGet, localSize)
 	w.op(opBrIf, 0)
 	w.ops(opEnd)
 }
 
-// uncut runs the original instruction if the condition on the stack is true: it traps as before.
-func (w *bodyWriter) uncut(instruction ...byte) {
+// runOriginalIf executes the original instruction, which traps, if the condition on the stack is true.
+func (w *bodyWriter) runOriginalIf(instruction ...byte) {
 	w.ops(opIf, emptyBlock)
 	w.op(opLocalGet, localTo)
 	w.op(opLocalGet, localFrom)
@@ -168,15 +167,15 @@ func (w *bodyWriter) uncut(instruction ...byte) {
 
 // copyFunction copies backwards if the target is after the source, so that overlapping pieces are correct.
 func (r *rewriter) copyFunction(out []byte) []byte {
-	writer, sizeAt := r.function(out)
+	writer, sizeAt := r.beginFunction(out)
 	writer.pushOutOfBounds(localTo)
 	writer.pushOutOfBounds(localFrom)
 	writer.ops(opI32Or)
-	writer.uncut(opMisc, miscCopy, 0, 0)
+	writer.runOriginalIf(opMisc, miscCopy, 0, 0)
 	writer.op(opLocalGet, localTo)
 	writer.op(opLocalGet, localFrom)
 	writer.ops(opI32LeU, opIf, emptyBlock, opLoop, emptyBlock)
-	writer.nextPiece()
+	writer.startPiece()
 	writer.op(opLocalGet, localTo)
 	writer.op(opLocalGet, localFrom)
 	writer.op(opLocalGet, localPiece)
@@ -184,9 +183,9 @@ func (r *rewriter) copyFunction(out []byte) []byte {
 	writer.advance(localTo, opI32Add)
 	writer.advance(localFrom, opI32Add)
 	writer.advance(localSize, opI32Sub)
-	writer.repeatWhileLeft()
+	writer.repeatWhileRemaining()
 	writer.ops(opElse, opLoop, emptyBlock)
-	writer.nextPiece()
+	writer.startPiece()
 	writer.advance(localSize, opI32Sub)
 	for _, local := range []uint32{localTo, localFrom} {
 		writer.op(opLocalGet, local)
@@ -195,24 +194,24 @@ func (r *rewriter) copyFunction(out []byte) []byte {
 	}
 	writer.op(opLocalGet, localPiece)
 	writer.ops(opMisc, miscCopy, 0, 0)
-	writer.repeatWhileLeft()
+	writer.repeatWhileRemaining()
 	writer.ops(opEnd, opEnd)
 	return setLength(writer.out, sizeAt)
 }
 
 func (r *rewriter) fillFunction(out []byte) []byte {
-	writer, sizeAt := r.function(out)
+	writer, sizeAt := r.beginFunction(out)
 	writer.pushOutOfBounds(localTo)
-	writer.uncut(opMisc, miscFill, 0)
+	writer.runOriginalIf(opMisc, miscFill, 0)
 	writer.ops(opLoop, emptyBlock)
-	writer.nextPiece()
+	writer.startPiece()
 	writer.op(opLocalGet, localTo)
 	writer.op(opLocalGet, localFrom)
 	writer.op(opLocalGet, localPiece)
 	writer.ops(opMisc, miscFill, 0)
 	writer.advance(localTo, opI32Add)
 	writer.advance(localSize, opI32Sub)
-	writer.repeatWhileLeft()
+	writer.repeatWhileRemaining()
 	writer.ops(opEnd)
 	return setLength(writer.out, sizeAt)
 }

@@ -9,7 +9,7 @@ const (
 	priceTable          = 256
 	priceGrow           = 256
 	leafPrice           = 64
-	instructionsPerUnit = 16 // the worth of a unit of fuel
+	instructionsPerUnit = 16 // of fuel
 )
 
 // body is a function's body and what [bodyReader] found in it.
@@ -26,32 +26,27 @@ type body struct {
 	firstLoop   int
 	firstEdit   int
 	openingLoop int32 // the loop with which the body begins, 0 for none
-	// calls: the body has a call. bulk: it has a bulk operation that is charged by its size.
-	calls bool
-	bulk  bool
-	leaf  bool // callers pay for the function
+	hasCall     bool
+	hasBulk     bool // it has a bulk operation that is charged by its size
+	leaf        bool // callers pay for the function
 }
 
 // loop is a loop, or a whole body. Its price is charged at its head.
 type loop struct {
-	at       int
 	parent   int32
 	targeted bool // a branch jumps back to it
-	// calls: its body, without inner loops, has a call. small, known after all bodies are read, means that several
-	// iterations are charged in advance.
-	calls bool
-	small bool
-	price uint64
+	hasCall  bool // its body, without inner loops, has a call
+	small    bool // several iterations are charged in advance; set by smallLoops
+	price    uint64
 }
 
-// edit replaces the bytes from at to to of a body.
+// edit replaces the bytes of a module between two offsets.
 type edit struct {
-	at   int
-	to   int
-	kind editKind
-	// loop pays for a call. index is the index of a function, or the shift from a size to units of fuel.
-	loop  int32
-	index uint32
+	from  int
+	to    int
+	kind  editKind
+	loop  int32  // the loop of editLoopHead, or the loop that pays for a call
+	index uint32 // the index of a function, or the shift from a size to units of fuel
 }
 
 type editKind byte
@@ -65,7 +60,7 @@ const (
 	editSized // charged in advance by its size
 )
 
-func (r *rewriter) code(n int) {
+func (r *rewriter) readCode(n int) {
 	r.bodies = make([]body, 0, n)
 	for i := range n {
 		r.checkContext(r.At)
@@ -74,24 +69,24 @@ func (r *rewriter) code(n int) {
 		end := r.End
 		r.End = r.At + size
 		b := body{from: r.At, to: r.End, firstLoop: len(r.loops), firstEdit: len(r.edits)}
-		r.locals(&b, r.params[r.types[i]])
+		r.readLocals(&b, r.params[r.types[i]])
 		b.code = r.At
-		r.loops = append(r.loops, loop{at: r.At})
-		r.instructions(&b)
+		r.loops = append(r.loops, loop{})
+		r.readInstructions(&b)
 		r.bodies = append(r.bodies, b)
 		r.End = end
 	}
 }
 
-func (r *rewriter) inCode() bool { return r.bodies != nil && len(r.bodies) < len(r.types) }
+func (r *rewriter) isInCode() bool { return r.bodies != nil && len(r.bodies) < len(r.types) }
 
-func (r *rewriter) locals(b *body, params uint32) {
+func (r *rewriter) readLocals(b *body, params uint32) {
 	b.groups = r.Count()
 	b.localsAt = r.At
 	count := uint64(params)
 	for range b.groups {
 		count += uint64(r.U32())
-		r.valueType()
+		r.readValueType()
 	}
 	r.checkFunctionLimit(int(min(count, 1<<40)), r.options.Limits.Locals, "locals of function %d")
 	b.locals = uint32(count)
@@ -102,36 +97,36 @@ type bodyReader struct {
 	*rewriter
 	body      *body
 	bodyLoops []loop
-	// current is the innermost loop. price is the sum for the instructions since its head or an inner loop's end.
-	current int32
-	price   uint64
-	labels  int // of br_table
-	stats   functionStats
-	opening bool // no instruction so far can have jumped or called
+	// currentLoop is the innermost loop. price is the sum for the instructions since its head or an inner loop's end.
+	currentLoop int32
+	price       uint64
+	labels      int // of br_table
+	stats       functionStats
+	opening     bool // no instruction so far can have jumped or called
 	// smallConstant means that the previous instruction pushed a constant up to bulkFree: a copy of that size is free.
 	smallConstant bool
 }
 
-func (r *rewriter) instructions(b *body) {
+func (r *rewriter) readInstructions(b *body) {
 	results := r.results[r.types[len(r.bodies)]]
 	r.blocks = append(r.blocks[:0], openBlock{loop: -1, results: int(results)})
 	reader := bodyReader{rewriter: r, body: b, bodyLoops: r.loops[b.firstLoop:], opening: true,
 		stats: functionStats{results: results}}
 	for len(r.blocks) > 0 {
-		reader.instruction()
+		reader.readInstruction()
 	}
 	if r.At != r.End {
-		r.Malformed("the body of function %d continues after its end", r.current())
+		r.Malformed("the body of function %d continues after its end", r.currentFunction())
 	}
 	r.addEffort(b, &reader.stats, reader.bodyLoops)
 	reader.bodyLoops[0].price += reader.price
 	r.loops = append(r.loops[:b.firstLoop], reader.bodyLoops...)
 }
 
-func (r *bodyReader) instruction() {
+func (r *bodyReader) readInstruction() {
 	start := r.At
 	op := r.Byte()
-	afterSmall := r.smallConstant
+	isAfterSmall := r.smallConstant
 	r.smallConstant = false
 	// Nearly half of all instructions read a local whose index has one byte.
 	if op == opLocalGet && r.At < r.End && uint32(r.Data[r.At]) < min(r.body.locals, 0x80) {
@@ -143,15 +138,15 @@ func (r *bodyReader) instruction() {
 	r.stats.apply(op)
 	var price uint64
 	if kind := kinds[op]; kind >= kindBlock && kind <= kindCallIndirect {
-		price = r.control(kind, op, start)
+		price = r.readControl(kind, op, start)
 	} else {
-		price = r.operation(kind, op, start, afterSmall)
+		price = r.readOperation(kind, op, start, isAfterSmall)
 	}
 	r.price += price
 }
 
 // control reads an instruction that changes the flow of control, and returns its price.
-func (r *bodyReader) control(kind instructionKind, op byte, start int) (price uint64) {
+func (r *bodyReader) readControl(kind instructionKind, op byte, start int) (price uint64) {
 	if kind == kindBlock {
 		return r.openBlock(op)
 	}
@@ -161,29 +156,29 @@ func (r *bodyReader) control(kind instructionKind, op byte, start int) (price ui
 		r.closeBlock(op)
 		return 0
 	case kindBranch:
-		r.branch()
-		r.stats.jump(1)
+		r.readBranch()
+		r.stats.addJump(1)
 		r.stats.branches++
 	case kindBranchTable:
 		count := r.Count() + 1
 		r.labels += count
 		r.checkFunctionLimit(r.labels, r.options.Limits.Targets, "labels in br_table of function %d")
 		for range count {
-			r.branch()
+			r.readBranch()
 		}
-		r.stats.table(count)
+		r.stats.addTable(count)
 		return priceLoad
 	case kindCall:
-		r.body.calls = true
-		r.bodyLoops[r.current].calls = true
+		r.body.hasCall = true
+		r.bodyLoops[r.currentLoop].hasCall = true
 		function := r.Index(r.functions, "function")
-		r.edits = append(r.edits, edit{at: start, to: r.At, kind: editCall, loop: r.current, index: function})
-		r.stats.call(r.rewriter, r.typeOf(function))
+		r.edits = append(r.edits, edit{from: start, to: r.At, kind: editCall, loop: r.currentLoop, index: function})
+		r.stats.addCall(r.rewriter, r.typeOf(function))
 		return priceCall
 	case kindCallIndirect:
-		r.body.calls = true
-		r.bodyLoops[r.current].calls = true
-		r.stats.call(r.rewriter, r.Index(len(r.params), "type"))
+		r.body.hasCall = true
+		r.bodyLoops[r.currentLoop].hasCall = true
+		r.stats.addCall(r.rewriter, r.Index(len(r.params), "type"))
 		r.Index(r.tables, "table")
 		return priceIndirect
 	}
@@ -191,8 +186,8 @@ func (r *bodyReader) control(kind instructionKind, op byte, start int) (price ui
 }
 
 func (r *bodyReader) openBlock(op byte) (price uint64) {
-	params, results := r.blockType()
-	r.stats.block(params, results)
+	params, results := r.readBlockType()
+	r.stats.addBlock(params, results)
 	block := openBlock{loop: -1, height: max(0, r.stats.height-int(params)), params: int(params), results: int(results)}
 	switch op {
 	case opLoop:
@@ -212,19 +207,19 @@ func (r *bodyReader) openLoop() (index int32) {
 	r.stats.depth++
 	r.stats.deepest = max(r.stats.deepest, r.stats.depth)
 	index = int32(len(r.bodyLoops))
-	r.bodyLoops = append(r.bodyLoops, loop{at: r.At, parent: r.current})
+	r.bodyLoops = append(r.bodyLoops, loop{parent: r.currentLoop})
 	r.payCurrent()
 	if r.opening {
 		r.body.openingLoop = index
 		r.opening = false
 	}
-	r.edits = append(r.edits, edit{at: r.At, to: r.At, kind: editLoopHead, loop: index})
-	r.current = index
+	r.edits = append(r.edits, edit{from: r.At, to: r.At, kind: editLoopHead, loop: index})
+	r.currentLoop = index
 	return index
 }
 
 func (r *bodyReader) payCurrent() {
-	r.bodyLoops[r.current].price += r.price
+	r.bodyLoops[r.currentLoop].price += r.price
 	r.price = 0
 }
 
@@ -239,13 +234,13 @@ func (r *bodyReader) closeBlock(op byte) {
 	r.stats.height = top.height + top.results
 	if top.loop >= 0 {
 		r.payCurrent()
-		r.current = r.bodyLoops[top.loop].parent
+		r.currentLoop = r.bodyLoops[top.loop].parent
 		r.stats.depth--
 	}
 }
 
 // branch reads a label and marks the loop that it jumps back to.
-func (r *bodyReader) branch() {
+func (r *bodyReader) readBranch() {
 	depth := r.Index(len(r.blocks), "label")
 	if n := r.blocks[len(r.blocks)-1-int(depth)].loop; n >= 0 {
 		r.bodyLoops[n].targeted = true
@@ -253,23 +248,23 @@ func (r *bodyReader) branch() {
 }
 
 // operation reads any other instruction, and returns its price.
-func (r *bodyReader) operation(kind instructionKind, op byte, start int, afterSmall bool) (price uint64) {
+func (r *bodyReader) readOperation(kind instructionKind, op byte, start int, isAfterSmall bool) (price uint64) {
 	switch kind {
 	case kindPlain: // has no operands and the default price
 	case kindSlow:
 		return priceLoad
 	case kindLoad:
-		r.memoryArgument()
+		r.readMemoryArgument()
 		return priceLoad
 	case kindStore:
-		r.memoryArgument()
+		r.readMemoryArgument()
 	case kindLocal:
 		r.Index(int(r.body.locals), "local")
 	case kindGlobal:
 		r.Index(r.globals, "global")
 		return priceLoad
 	case kindConstI32:
-		r.constI32()
+		r.readConstI32()
 	case kindConstI64:
 		r.Skip(10)
 	case kindConstF32:
@@ -278,26 +273,26 @@ func (r *bodyReader) operation(kind instructionKind, op byte, start int, afterSm
 		r.Bytes(8)
 	case kindSelect:
 		for range r.Count() {
-			r.valueType()
+			r.readValueType()
 		}
 	case kindTable:
 		r.Index(r.tables, "table")
 		return priceLoad
 	case kindMemory:
-		r.memoryZero()
+		r.readMemoryIndex()
 		if op == opMemoryGrow {
 			return priceGrow
 		}
 	case kindRefNull:
-		r.reference()
+		r.readReference()
 	case kindRefFunc:
 		function := r.Index(r.functions, "function")
-		r.edits = append(r.edits, edit{at: start, to: r.At, kind: editRef, index: function})
+		r.edits = append(r.edits, edit{from: start, to: r.At, kind: editRef, index: function})
 	case kindMisc:
-		return r.miscellaneous(start, afterSmall)
+		return r.readMiscellaneous(start, isAfterSmall)
 	default:
 		r.At = start
-		if name := refused[kind]; name != "" {
+		if name := unsupportedKinds[kind]; name != "" {
 			r.refuse(name)
 		}
 		r.Malformed("unknown instruction %#x", op)
@@ -305,21 +300,21 @@ func (r *bodyReader) operation(kind instructionKind, op byte, start int, afterSm
 	return 1
 }
 
-func (r *rewriter) memoryArgument() {
+func (r *rewriter) readMemoryArgument() {
 	if r.U32() >= 32 {
 		r.Malformed("alignment")
 	}
 	r.Skip(5)
 }
 
-func (r *rewriter) memoryZero() {
+func (r *rewriter) readMemoryIndex() {
 	if r.Byte() != 0 {
 		r.refuse("several memories")
 	}
 }
 
 // constI32 reads a constant. Its encoding is signed LEB128, seven bits a byte.
-func (r *bodyReader) constI32() {
+func (r *bodyReader) readConstI32() {
 	start := r.At
 	r.Skip(5)
 	switch r.At - start {
@@ -330,7 +325,7 @@ func (r *bodyReader) constI32() {
 	}
 }
 
-func (r *rewriter) blockType() (params, results uint32) {
+func (r *rewriter) readBlockType() (params, results uint32) {
 	switch t := r.Signed(33); {
 	case t >= 0:
 		if t >= int64(len(r.params)) {
@@ -348,15 +343,15 @@ func (r *rewriter) blockType() (params, results uint32) {
 	return 0, 1
 }
 
-// chargeBySize has the instruction charged by its size, shifted by so many bits, before it runs.
+// chargeBySize records an instruction that is charged by its size before it runs.
 func (r *bodyReader) chargeBySize(start int, shift uint32) {
-	r.body.bulk = true
+	r.body.hasBulk = true
 	r.stats.bulk++
-	r.edits = append(r.edits, edit{at: start, to: r.At, kind: editSized, index: shift})
+	r.edits = append(r.edits, edit{from: start, to: r.At, kind: editSized, index: shift})
 }
 
 // miscellaneous reads an instruction with the prefix 0xfc, and returns its price.
-func (r *bodyReader) miscellaneous(start int, afterSmall bool) (price uint64) {
+func (r *bodyReader) readMiscellaneous(start int, isAfterSmall bool) (price uint64) {
 	op := r.U32()
 	r.stats.height = max(0, r.stats.height+miscStackEffect(op))
 	switch op {
@@ -364,20 +359,20 @@ func (r *bodyReader) miscellaneous(start int, afterSmall bool) (price uint64) {
 		return 1
 	case 8: // memory.init
 		r.U32()
-		r.memoryZero()
+		r.readMemoryIndex()
 		r.chargeBySize(start, bytesPerUnit)
 		return priceBulk
 	case 9, 13: // data.drop, elem.drop
 		r.U32()
 		return priceBulk
 	case miscCopy:
-		r.memoryZero()
-		r.memoryZero()
-		r.bulk(start, editCopy, afterSmall)
+		r.readMemoryIndex()
+		r.readMemoryIndex()
+		r.recordBulk(start, editCopy, isAfterSmall)
 		return priceBulk
 	case miscFill:
-		r.memoryZero()
-		r.bulk(start, editFill, afterSmall)
+		r.readMemoryIndex()
+		r.recordBulk(start, editFill, isAfterSmall)
 		return priceBulk
 	case 12, 14: // table.init, table.copy
 		if op == 12 {
@@ -401,13 +396,13 @@ func (r *bodyReader) miscellaneous(start int, afterSmall bool) (price uint64) {
 	return 0
 }
 
-// bulk records a memory.copy or memory.fill, unless its size is a constant that is free.
-func (r *bodyReader) bulk(start int, kind editKind, afterSmall bool) {
-	if afterSmall {
+// recordBulk records a memory.copy or memory.fill, unless its size is a constant that is free.
+func (r *bodyReader) recordBulk(start int, kind editKind, isAfterSmall bool) {
+	if isAfterSmall {
 		return
 	}
-	r.body.bulk = true
+	r.body.hasBulk = true
 	r.usesBulk = true
 	r.stats.bulk++
-	r.edits = append(r.edits, edit{at: start, to: r.At, kind: kind})
+	r.edits = append(r.edits, edit{from: start, to: r.At, kind: kind})
 }

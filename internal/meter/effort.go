@@ -27,7 +27,7 @@ type openBlock struct {
 	results int
 }
 
-// functionStats counts what decides the compile cost of a function.
+// functionStats counts the properties of a function that determine its compile cost.
 type functionStats struct {
 	branches int
 	loops    int
@@ -36,7 +36,7 @@ type functionStats struct {
 	// targets counts labels of tables; targetsInLoops counts each of them once for each enclosing loop.
 	targets        int
 	targetsInLoops int
-	// depth is the number of enclosing loops, deepest its maximum
+	// depth is the number of enclosing loops, deepest its maximum.
 	depth   int
 	deepest int
 	// height is the stack's height, heldValues the sum of heights at all branches.
@@ -48,36 +48,37 @@ type functionStats struct {
 // apply changes the height as an opcode does without its immediates. In unreachable code the height is unknown.
 func (s *functionStats) apply(op byte) { s.height = max(0, s.height+int(stackEffects[op])) }
 
-func (s *functionStats) block(params, results uint32) {
+func (s *functionStats) addBlock(params, results uint32) {
 	s.branches++
 	s.values += int(params + results)
 	s.results = max(s.results, params, results)
 	s.heldValues += s.height
 }
 
-func (s *functionStats) jump(n int) {
+func (s *functionStats) addJump(n int) {
 	s.values += n * int(s.results)
 	s.heldValues += s.height
 }
 
-func (s *functionStats) call(m *rewriter, t uint32) {
-	s.values += 8 + int(m.params[t]+m.results[t])
-	s.pop(int(m.params[t]))
-	s.height += int(m.results[t])
+func (s *functionStats) addCall(r *rewriter, callType uint32) {
+	s.values += 8 + int(r.params[callType]+r.results[callType])
+	s.pop(int(r.params[callType]))
+	s.height += int(r.results[callType])
 }
 
-func (s *functionStats) table(n int) {
+func (s *functionStats) addTable(n int) {
 	s.targets += n
 	s.targetsInLoops += n * s.depth
-	s.jump(n)
+	s.addJump(n)
 }
 
 func (s *functionStats) pop(n int) { s.height = max(0, s.height-n) }
 
-var stackEffects = func() (t [256]int8) {
-	set := func(by int8, from, to int) {
-		for i := from; i <= to; i++ {
-			t[i] = by
+// stackEffects has the changes of the stack's height by opcode, without the effects of immediates.
+var stackEffects = func() (table [256]int8) {
+	set := func(effect int8, from, to int) {
+		for op := from; op <= to; op++ {
+			table[op] = effect
 		}
 	}
 	set(-1, 0x46, 0x4f) // comparisons of two
@@ -88,11 +89,11 @@ var stackEffects = func() (t [256]int8) {
 	set(-1, 0xa0, 0xa6)
 	set(-2, 0x36, 0x3e) // stores
 	set(1, 0x41, 0x44)  // constants
-	for op, by := range map[int]int8{0x1a: -1, 0x1b: -2, 0x1c: -2, 0x20: 1, 0x21: -1, 0x23: 1, 0x24: -1, 0x26: -2,
+	for op, effect := range map[int]int8{0x1a: -1, 0x1b: -2, 0x1c: -2, 0x20: 1, 0x21: -1, 0x23: 1, 0x24: -1, 0x26: -2,
 		0x3f: 1, 0xd0: 1, 0xd2: 1, 0x04: -1, 0x0d: -1, 0x0e: -1, 0x11: -1} {
-		t[op] = by
+		table[op] = effect
 	}
-	return t
+	return table
 }()
 
 func miscStackEffect(op uint32) int {
@@ -119,16 +120,16 @@ func (r *rewriter) typeOf(f uint32) uint32 {
 func (s *functionStats) effort(b *body, loops []loop) int {
 	locals := int(b.locals) + int(s.results)
 	blocks := weightBranch*s.branches + weightLoop*s.loops + weightBulk*s.bulk
-	chargedInside := make([]bool, len(loops))
+	chargedInside := make([]bool, len(loops)) // whether the loop has a charged loop or a call in it
 	for n := len(loops) - 1; n > 0; n-- {
 		l := &loops[n]
 		switch {
-		case l.targeted && !l.calls && !chargedInside[n] && l.price <= smallPrice:
+		case l.targeted && !l.hasCall && !chargedInside[n] && l.price <= smallPrice:
 			blocks += weightChargeAhead
 		case l.targeted:
 			blocks += weightCharge
 		}
-		chargedInside[l.parent] = chargedInside[l.parent] || l.targeted || l.calls
+		chargedInside[l.parent] = chargedInside[l.parent] || l.targeted || l.hasCall
 	}
 	return blocks*blocks/blocksShare + s.targets*tableTarget + s.targetsInLoops/targetShare +
 		locals*(s.branches+s.loops) + s.heldValues/heldShare +
@@ -142,7 +143,7 @@ func (r *rewriter) addEffort(b *body, s *functionStats, loops []loop) {
 	r.report.MaxEffort = max(r.report.MaxEffort, effort)
 	if limit := r.options.Limits.Effort; effort > limit {
 		panic(abort{&LimitError{fmt.Sprintf("effort of compiling function %d in microseconds (%d branches, %d loops, "+
-			"%d deep, %d locals)", r.current(), s.branches, s.loops, s.deepest, b.locals), effort, limit}})
+			"%d deep, %d locals)", r.currentFunction(), s.branches, s.loops, s.deepest, b.locals), effort, limit}})
 	}
 	r.checkLimit(r.effort, r.options.Limits.TotalEffort, "effort of compiling all functions in microseconds")
 	r.checkFunctionLimit(s.values, r.options.Limits.Values, "values passed by calls, blocks and jumps of function %d")

@@ -25,15 +25,15 @@ type shape struct {
 	body   func(n int) []byte
 }
 
-// each repeats code for all numbers below n.
-func each(n int, code func(i int) []byte) (all []byte) {
+// concatEach concatenates the code for each number below n.
+func concatEach(n int, code func(i int) []byte) (sequence []byte) {
 	for i := range n {
-		all = append(all, code(i)...)
+		sequence = append(sequence, code(i)...)
 	}
-	return all
+	return sequence
 }
 
-// shapes returns shapes that were found by experiment.
+// shapes returns shapes that were found by experiment, by name.
 func shapes() map[string]shape {
 	repeat := bytes.Repeat
 	load := []byte{0x41, 0, 0x28, 2, 0}
@@ -41,52 +41,55 @@ func shapes() map[string]shape {
 	loop := []byte{0x03, 0x40}
 	end := []byte{0x0b}
 	drop := []byte{0x1a}
-	branch := func(label int) []byte { return cat(load, []byte{0x0d}, leb(label)) }
-	condition := cat(load, []byte{0x04, 0x40})
-	turn := cat(loop, branch(0), end)
+	branch := func(label int) []byte { return concat(load, []byte{0x0d}, leb(label)) }
+	openIf := concat(load, []byte{0x04, 0x40})
+	emptyLoop := concat(loop, branch(0), end)
 	table := func(labels int) []byte {
-		return cat(load, []byte{0x0e}, leb(labels-1), each(labels, leb))
+		return concat(load, []byte{0x0e}, leb(labels-1), concatEach(labels, leb))
 	}
-	held := func(n int, code []byte) []byte {
-		return cat(repeat(load, n), code, repeat([]byte{0x6a}, n-1), drop)
+	overStack := func(n int, code []byte) []byte {
+		return concat(repeat(load, n), code, repeat([]byte{0x6a}, n-1), drop)
 	}
-	set := func(local int) []byte { return cat(load, []byte{0x21}, leb(local)) }
-	used := func(params int) []byte {
-		sum := each(params, func(i int) []byte { return cat([]byte{0x20}, leb(i), []byte{0x6a}) })
-		return cat([]byte{0x41, 0, 0x41, 0}, sum, []byte{0x36, 2, 0})
+	setLocal := func(local int) []byte { return concat(load, []byte{0x21}, leb(local)) }
+	useLocals := func(params int) []byte {
+		sum := concatEach(params, func(i int) []byte { return concat([]byte{0x20}, leb(i), []byte{0x6a}) })
+		return concat([]byte{0x41, 0, 0x41, 0}, sum, []byte{0x36, 2, 0})
 	}
 	tables := func(open []byte) func(int) []byte {
 		return func(n int) []byte {
-			return cat(repeat(open, n), repeat(cat(condition, table(n), end), 20_000/n), repeat(end, n))
+			return concat(repeat(open, n), repeat(concat(openIf, table(n), end), 20_000/n), repeat(end, n))
 		}
 	}
 	return map[string]shape{
-		"loops after each other": {0, func(n int) []byte { return repeat(turn, n) }},
-		"loops in each other": {0, func(n int) []byte {
-			return cat(repeat(loop, n), repeat(cat(branch(0), end), n))
+		"loops after each other": {body: func(n int) []byte { return repeat(emptyLoop, n) }},
+		"loops in each other": {body: func(n int) []byte {
+			return concat(repeat(loop, n), repeat(concat(branch(0), end), n))
 		}},
-		"jumps to the outermost loop": {0, func(n int) []byte {
-			return cat(repeat(loop, n), each(n, func(i int) []byte { return cat(branch(n-1-i), end) }))
+		"jumps to the outermost loop": {body: func(n int) []byte {
+			return concat(repeat(loop, n), concatEach(n, func(i int) []byte { return concat(branch(n-1-i), end) }))
 		}},
-		"jumps to the outermost block": {0, func(n int) []byte {
-			return cat(each(n, func(i int) []byte { return cat(block, branch(i)) }), repeat(end, n))
+		"jumps to the outermost block": {body: func(n int) []byte {
+			return concat(concatEach(n, func(i int) []byte { return concat(block, branch(i)) }), repeat(end, n))
 		}},
-		"returns":                 {0, func(n int) []byte { return repeat(cat(condition, []byte{0x0f, 0x0b}), n) }},
-		"tables of loops":         {0, tables(loop)},
-		"tables of blocks":        {0, tables(block)},
-		"a deep stack over loops": {0, func(n int) []byte { return held(n, repeat(turn, n)) }},
-		"a deep stack over deep ones": {0, func(n int) []byte {
-			return held(n, cat(repeat(loop, n), repeat(cat(branch(0), end), n)))
+		"returns":                 {body: func(n int) []byte { return repeat(concat(openIf, []byte{0x0f, 0x0b}), n) }},
+		"tables of loops":         {body: tables(loop)},
+		"tables of blocks":        {body: tables(block)},
+		"a deep stack over loops": {body: func(n int) []byte { return overStack(n, repeat(emptyLoop, n)) }},
+		"a deep stack over deep ones": {body: func(n int) []byte {
+			return overStack(n, concat(repeat(loop, n), repeat(concat(branch(0), end), n)))
 		}},
-		"copies": {0, func(n int) []byte {
-			return repeat(cat(load, load, load, []byte{0xfc, 0x0a, 0, 0}), n)
+		"copies": {body: func(n int) []byte {
+			return repeat(concat(load, load, load, []byte{0xfc, 0x0a, 0, 0}), n)
 		}},
-		"locals over branches": {1000, func(n int) []byte {
-			return cat(each(n, func(i int) []byte { return cat(condition, set(i%1000), end) }), used(1000))
+		"locals over branches": {params: 1000, body: func(n int) []byte {
+			return concat(concatEach(n, func(i int) []byte { return concat(openIf, setLocal(i%1000), end) }),
+				useLocals(1000))
 		}},
-		"locals through loops": {1000, func(n int) []byte {
-			return cat(repeat(loop, n), each(n, func(i int) []byte { return cat(set(i%1000), branch(0), end) }),
-				used(1000))
+		"locals through loops": {params: 1000, body: func(n int) []byte {
+			return concat(repeat(loop, n), concatEach(n, func(i int) []byte {
+				return concat(setLocal(i%1000), branch(0),
+					end)
+			}), useLocals(1000))
 		}},
 	}
 }
@@ -103,7 +106,7 @@ func compile(t *testing.T, module []byte) time.Duration {
 	ctx := context.Background()
 	r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigCompiler())
 	defer r.Close(ctx)
-	ticking(t, r, new(int), new(int64))
+	addTick(t, r, new(int), new(int64))
 	start := processorTime(t)
 	_, err := r.CompileModule(ctx, module)
 	require.NoError(t, err)
@@ -135,7 +138,7 @@ func TestEffort(t *testing.T) {
 				}
 			}
 			elapsed := compile(t, out)
-			t.Logf("%d of them in %d bytes: estimated %v, took %v", n, report.BytesIn,
+			t.Logf("size %d in %d bytes: estimated %v, took %v", n, report.BytesIn,
 				time.Duration(report.MaxEffort)*time.Microsecond, elapsed)
 			if elapsed > factor*time.Duration(report.MaxEffort)*time.Microsecond {
 				t.Errorf("expected at most %d times the estimated %d µs, found %v", factor, report.MaxEffort, elapsed)
@@ -144,17 +147,15 @@ func TestEffort(t *testing.T) {
 			for n *= 2; ; n *= 2 {
 				_, report, err := meter.Rewrite(context.Background(), s.module(n), meter.Options{})
 				if exceeded := new(meter.LimitError); errors.As(err, &exceeded) {
-					if text := err.Error(); !strings.HasPrefix(text,
-						"effort of compiling function 0 in microseconds") &&
-						!strings.HasPrefix(text, "blocks in each other in function 0") {
-						t.Errorf("expected the effort to be rejected, found %v", err)
+					if !strings.HasPrefix(err.Error(), "effort of compiling function 0 in microseconds") &&
+						!strings.HasPrefix(err.Error(), "blocks in each other in function 0") {
+						t.Errorf("expected an error about the effort or nesting, found %v", err)
 					}
 					break
 				}
 				if err != nil || report.MaxEffort > 4_000_000 {
 					t.Fatalf("%d: expected the effort to be rejected, found an effort of %d and %v", n,
-						report.MaxEffort,
-						err)
+						report.MaxEffort, err)
 				}
 			}
 		})
@@ -164,28 +165,29 @@ func TestEffort(t *testing.T) {
 // Values on the stack at branches count like locals; other values do not.
 func TestStackEffort(t *testing.T) {
 	effort := func(code ...[]byte) int {
-		_, report, err := meter.Rewrite(context.Background(), one(bytes.Join(code, nil)...), meter.Options{})
+		_, report, err := meter.Rewrite(context.Background(), moduleWithBody(bytes.Join(code, nil)...), meter.Options{})
 		require.NoError(t, err)
 		return report.Effort
 	}
 	values := func(n int) []byte { return bytes.Repeat([]byte{0x41, 0}, n) }
 	drops := func(n int) []byte { return bytes.Repeat([]byte{0x1a}, n) }
 	branches := bytes.Repeat([]byte{0x41, 0, 0x04, 0x40, 0x0b}, 100)
-	alone := effort(branches)
-	if over := effort(values(1000), branches, drops(1000)); over < alone+100*1000/5 {
-		t.Errorf("expected 1000 values over 100 branches to count, found %d and %d alone", over, alone)
+	withoutValues := effort(branches)
+	withValues := effort(values(1000), branches, drops(1000))
+	if withValues < withoutValues+100*1000/5 {
+		t.Errorf("expected 1000 values over 100 branches to count, found %d, and %d without", withValues, withoutValues)
 	}
-	assert.Equal(t, alone, effort(values(1000), drops(1000), branches), "effort of popped values")
+	assert.Equal(t, withoutValues, effort(values(1000), drops(1000), branches), "effort of popped values")
 	for name, code := range map[string][]byte{
 		"stores":      bytes.Repeat([]byte{0x41, 0, 0x41, 0, 0x36, 2, 0}, 1000),
-		"sums":        cat(bytes.Repeat([]byte{0x41, 0, 0x41, 0, 0x6a, 0x1a}, 1000)),
+		"sums":        concat(bytes.Repeat([]byte{0x41, 0, 0x41, 0, 0x6a, 0x1a}, 1000)),
 		"locals":      bytes.Repeat([]byte{0x20, 0, 0x22, 1, 0x21, 2}, 1000),
 		"comparisons": bytes.Repeat([]byte{0x41, 0, 0x45, 0x41, 0, 0x46, 0x1a}, 1000),
 		"selects":     bytes.Repeat([]byte{0x41, 0, 0x41, 0, 0x41, 0, 0x1b, 0x1a}, 1000),
-		"wide ones":   bytes.Repeat([]byte{0x42, 0, 0x42, 0, 0x7c, 0x50, 0x1a, 0x43, 0, 0, 0, 0, 0x8b, 0x1a}, 1000),
+		"64 bits":     bytes.Repeat([]byte{0x42, 0, 0x42, 0, 0x7c, 0x50, 0x1a, 0x43, 0, 0, 0, 0, 0x8b, 0x1a}, 1000),
 		"conversions": bytes.Repeat(binary.AppendUvarint([]byte{0x41, 0, 0xac, 0xa7}, 0x1a), 1000),
 	} {
-		assert.Equal(t, alone, effort(code, branches), name, "values left on the stack")
+		assert.Equal(t, withoutValues, effort(code, branches), name, "expected no values on the stack")
 	}
 }
 

@@ -10,7 +10,7 @@ const (
 	// bulkFree is the size up to which a copy is not charged by size; longer ones are split into pieceBytes.
 	bulkFree   = 1024
 	pieceBytes = 256 << 10
-	// paidAhead iterations of a small loop are paid in advance; smallPrice is its maximum price.
+	// paidAhead iterations of a small loop are paid in advance. smallPrice is its maximum price in instructions.
 	paidAhead  = 8
 	smallPrice = 64
 )
@@ -33,7 +33,7 @@ func (r *rewriter) emit() []byte {
 		s := &r.sections[i]
 		for s.ID != wasm.Custom && len(pending) > 0 && sectionOrder[pending[0]] <= sectionOrder[s.ID] {
 			if pending[0] != s.ID {
-				out = r.extended(out, &section{Section: wasm.Section{ID: pending[0]}}, added[pending[0]])
+				out = r.appendSection(out, &section{Section: wasm.Section{ID: pending[0]}}, added[pending[0]])
 			}
 			pending = pending[1:]
 		}
@@ -41,18 +41,18 @@ func (r *rewriter) emit() []byte {
 			out = r.emitCode(out, s)
 			continue
 		}
-		out = r.extended(out, s, added[s.ID])
+		out = r.appendSection(out, s, added[s.ID])
 	}
 	return out
 }
 
-func (r *rewriter) extended(out []byte, s *section, more [][]byte) []byte {
+func (r *rewriter) appendSection(out []byte, s *section, added [][]byte) []byte {
 	out = append(out, s.ID)
 	if s.rewritten {
 		return wasm.AppendSized(out, s.items)
 	}
-	content := append(wasm.AppendU32(make([]byte, 0, len(s.items)+64), uint32(s.count+len(more))), s.items...)
-	for _, item := range more {
+	content := append(wasm.AppendU32(make([]byte, 0, len(s.items)+64), uint32(s.count+len(added))), s.items...)
+	for _, item := range added {
 		content = append(content, item...)
 	}
 	return wasm.AppendSized(out, content)
@@ -72,7 +72,7 @@ func (r *rewriter) emitCode(out []byte, s *section) []byte {
 	r.checkedAt = len(out)
 	for i := range r.bodies {
 		r.checkContext(len(out))
-		out = r.body(out, i)
+		out = r.emitBody(out, i)
 	}
 	if r.usesBulk {
 		out = r.copyFunction(out)
@@ -102,7 +102,7 @@ func (r *rewriter) loopsAndEdits(i int) ([]loop, []edit) {
 	return loops, edits
 }
 
-// isLeaf reports whether callers pay for a function. It merges the price of loops that are never jumped to.
+// isLeaf reports whether callers pay for a function. It also adds the prices of loops without jumps to their parents.
 func (r *rewriter) isLeaf(i int) bool {
 	loops, _ := r.loopsAndEdits(i)
 	targeted := false
@@ -114,10 +114,10 @@ func (r *rewriter) isLeaf(i int) bool {
 			loops[n].price = 0
 		}
 	}
-	return !targeted && !r.bodies[i].calls && loops[0].price <= leafPrice
+	return !targeted && !r.bodies[i].hasCall && loops[0].price <= leafPrice
 }
 
-// priceCalls adds the price of calls to their loops and returns the price at the entry.
+// priceCalls adds the price of calls to their loops, and returns the price of the entry in units of fuel.
 func (r *rewriter) priceCalls(i int, loops []loop, edits []edit) (entry uint64) {
 	for n := range edits {
 		if e := &edits[n]; e.kind == editCall {
@@ -136,20 +136,21 @@ func (r *rewriter) priceCalls(i int, loops []loop, edits []edit) (entry uint64) 
 	if b.leaf {
 		return 0
 	}
-	if o := b.openingLoop; o > 0 && loops[o].targeted && loops[0].price <= max(256, loops[o].price) {
-		loops[o].price += loops[0].price
+	if n := b.openingLoop; n > 0 && loops[n].targeted && loops[0].price <= max(256, loops[n].price) {
+		loops[n].price += loops[0].price
 		return 0
 	}
 	return loops[0].price/instructionsPerUnit + 1
 }
 
-// smallLoops finds the loops that are charged in advance, and the highest price of one.
+// smallLoops marks the loops that are charged in advance, and returns the highest price of one in units of fuel. It
+// overwrites hasCall of loops with loops inside.
 func smallLoops(loops []loop) (weight uint64) {
 	for n := len(loops) - 1; n > 0; n-- {
 		l := &loops[n]
-		l.small = l.targeted && !l.calls && l.price <= smallPrice
-		if l.targeted || l.calls {
-			loops[l.parent].calls = true
+		l.small = l.targeted && !l.hasCall && l.price <= smallPrice
+		if l.targeted || l.hasCall {
+			loops[l.parent].hasCall = true
 		}
 		if l.small {
 			weight = max(weight, l.price/instructionsPerUnit+1)
@@ -158,30 +159,30 @@ func smallLoops(loops []loop) (weight uint64) {
 	return weight
 }
 
-func (r *rewriter) body(out []byte, i int) []byte {
+func (r *rewriter) emitBody(out []byte, i int) []byte {
 	b := &r.bodies[i]
 	loops, edits := r.loopsAndEdits(i)
 	entry := r.priceCalls(i, loops, edits)
 	weight := smallLoops(loops)
 	sizeAt := len(out)
 	out = append(out, 0, 0, 0, 0, 0)
-	charged := entry > 0 || b.bulk
+	usesFuel := entry > 0 || b.hasBulk
 	for n := range loops {
-		charged = charged || loops[n].targeted
+		usesFuel = usesFuel || loops[n].targeted
 	}
-	out = wasm.AppendU32(out, uint32(b.groups+btoi(charged)+btoi(b.bulk)+btoi(weight > 0)))
+	out = wasm.AppendU32(out, uint32(b.groups+btoi(usesFuel)+btoi(b.hasBulk)+btoi(weight > 0)))
 	out = append(out, r.Data[b.localsAt:b.code]...)
-	if charged {
+	if usesFuel {
 		out = append(out, 1, 0x7e)
 	}
-	if b.bulk {
+	if b.hasBulk {
 		out = append(out, 1, 0x7f)
 	}
 	if weight > 0 {
 		out = append(out, 1, 0x7f)
 	}
-	writer := bodyWriter{m: r, out: out, fuelLocal: b.locals, sizeLocal: b.locals + 1, prepaidLocal: b.locals + 1 +
-		uint32(btoi(b.bulk)), weight: weight}
+	writer := bodyWriter{module: r, out: out, fuelLocal: b.locals, sizeLocal: b.locals + 1,
+		prepaidLocal: b.locals + 1 + uint32(btoi(b.hasBulk)), weight: weight}
 	if entry > 0 {
 		writer.charge(entry)
 		r.report.Entries++
@@ -189,13 +190,12 @@ func (r *rewriter) body(out []byte, i int) []byte {
 	pos := b.code
 	for n := range edits {
 		e := &edits[n]
-		writer.out = append(writer.out, r.Data[pos:e.at]...)
+		writer.out = append(writer.out, r.Data[pos:e.from]...)
 		pos = e.to
-		writer.edit(e, loops)
+		writer.applyEdit(e, loops)
 	}
 	writer.out = append(writer.out, r.Data[pos:b.to]...)
-	out = writer.out
-	return setLength(out, sizeAt)
+	return setLength(writer.out, sizeAt)
 }
 
 // setLength replaces the five bytes at sizeAt by the length of what follows, in as few bytes as possible.

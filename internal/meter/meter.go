@@ -10,8 +10,9 @@ import (
 )
 
 const (
-	Module, Name  = "culvert:meter", "tick" // the imported function
-	DefaultBudget = 200_000                 // about 0.2 ms of plain work, and a few ms of the slowest instructions
+	Module        = "culvert:meter"
+	Name          = "tick"  // a function of Module, which metered modules import
+	DefaultBudget = 200_000 // about 0.2 ms of plain work, and a few ms of the slowest instructions
 )
 
 // Options of [Rewrite]. Zero fields have their default.
@@ -47,22 +48,26 @@ type Limits struct {
 }
 
 // Defaults returns the defaults of [Limits].
-func Defaults() Limits { return Limits{}.filled() }
+func Defaults() Limits { return Limits{}.withDefaults() }
 
-func (l Limits) filled() Limits {
-	for _, f := range []struct {
-		field *int
-		or    int
-	}{{&l.ModuleBytes, 64 << 20}, {&l.FunctionBytes, 1 << 20}, {&l.Functions, 100_000}, {&l.Types, 2_000},
-		{&l.Locals, 50_000}, {&l.Nesting, 20_000}, {&l.Targets, 65_536}, {&l.Effort, 4_000_000},
-		{&l.TotalEffort, 20_000_000}, {&l.Values, 500_000}, {&l.Items, 100_000}, {&l.Segments, 100_000},
-		{&l.TableElements, 1 << 20}} {
-		*f.field = cmp.Or(*f.field, f.or)
-	}
+func (l Limits) withDefaults() Limits {
+	l.ModuleBytes = cmp.Or(l.ModuleBytes, 64<<20)
+	l.FunctionBytes = cmp.Or(l.FunctionBytes, 1<<20)
+	l.Functions = cmp.Or(l.Functions, 100_000)
+	l.Types = cmp.Or(l.Types, 2_000)
+	l.Locals = cmp.Or(l.Locals, 50_000)
+	l.Nesting = cmp.Or(l.Nesting, 20_000)
+	l.Targets = cmp.Or(l.Targets, 65_536)
+	l.Effort = cmp.Or(l.Effort, 4_000_000)
+	l.TotalEffort = cmp.Or(l.TotalEffort, 20_000_000)
+	l.Values = cmp.Or(l.Values, 500_000)
+	l.Items = cmp.Or(l.Items, 100_000)
+	l.Segments = cmp.Or(l.Segments, 100_000)
+	l.TableElements = cmp.Or(l.TableElements, 1<<20)
 	return l
 }
 
-// Report describes a module and what [Instrument] added to it.
+// Report describes a module and what [Rewrite] added to it.
 type Report struct {
 	BytesIn   int
 	BytesOut  int
@@ -84,13 +89,14 @@ type UnsupportedError struct {
 }
 
 func (u *UnsupportedError) Error() string {
-	where := ""
+	location := ""
 	if u.Function >= 0 {
-		where = fmt.Sprintf(" (in function %d)", u.Function)
+		location = fmt.Sprintf(" (in function %d)", u.Function)
 	}
-	return fmt.Sprintf("uses %s at byte %d%s, which cannot be metered", u.Feature, u.Offset, where)
+	return fmt.Sprintf("uses %s at byte %d%s, which cannot be metered", u.Feature, u.Offset, location)
 }
 
+// abort is the panic value with which parsing ends; [Rewrite] returns its error.
 type abort struct{ err error }
 
 // LimitError is the error of a module beyond a limit.
@@ -107,7 +113,7 @@ func (e *LimitError) Error() string {
 // Rewrite returns the metered form of a core module. It does not change original, and returns a copy of a module
 // without code. The error is an [*UnsupportedError], a [*LimitError], a [*wasm.MalformedError] or the context's cause.
 func Rewrite(ctx context.Context, original []byte, options Options) (out []byte, report Report, err error) {
-	options = Options{Budget: cmp.Or(options.Budget, DefaultBudget), Limits: options.Limits.filled()}
+	options = Options{Budget: cmp.Or(options.Budget, DefaultBudget), Limits: options.Limits.withDefaults()}
 	report.BytesIn = len(original)
 	if len(original) > options.Limits.ModuleBytes {
 		return nil, report, &LimitError{"the module in bytes", len(original), options.Limits.ModuleBytes}
@@ -120,8 +126,8 @@ func Rewrite(ctx context.Context, original []byte, options Options) (out []byte,
 			out = nil
 			err = r
 		case abort:
-			if refusal, ok := r.err.(*UnsupportedError); ok && module.inCode() {
-				refusal.Function = module.current()
+			if unsupported, ok := r.err.(*UnsupportedError); ok && module.isInCode() {
+				unsupported.Function = module.currentFunction()
 			}
 			out = nil
 			err = r.err

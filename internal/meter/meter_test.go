@@ -22,8 +22,8 @@ import (
 
 const i32 = guesttest.I32
 
-// one returns a module with one function f (i32 i32 i32) -> () with that body.
-func one(body ...byte) []byte {
+// moduleWithBody returns a module with one function f (i32 i32 i32) -> () with a body.
+func moduleWithBody(body ...byte) []byte {
 	m := guesttest.Module{MemoryPages: 40, Exports: []guesttest.Function{{Name: "f", Params: []byte{i32, i32, i32},
 		Body: append([]byte{0x01}, body...)}}}
 	return m.Bytes()
@@ -31,11 +31,13 @@ func one(body ...byte) []byte {
 
 var magic = []byte("\x00asm\x01\x00\x00\x00")
 
-// section returns a section with its length.
-func section(id byte, content ...[]byte) []byte { return cat([]byte{id}, vec(cat(content...))) }
+// section returns a section with its ID and length.
+func section(id byte, content ...[]byte) []byte {
+	return concat([]byte{id}, withLength(concat(content...)))
+}
 
-// with appends sections, each beginning with its id, to a module.
-func with(sections ...[]byte) []byte {
+// moduleOf returns a module of sections, each beginning with its ID but without a length.
+func moduleOf(sections ...[]byte) []byte {
 	out := bytes.Clone(magic)
 	for _, s := range sections {
 		out = append(out, section(s[0], s[1:])...)
@@ -43,61 +45,69 @@ func with(sections ...[]byte) []byte {
 	return out
 }
 
+// Unsupported features, indices of what the meter adds, and malformed modules are rejected with an error that names
+// them.
 func TestRefusals(t *testing.T) {
-	unit := []byte{1, 1, 0x60, 0, 0}
+	emptyType := []byte{1, 1, 0x60, 0, 0}
 	for name, c := range map[string]struct {
 		module  []byte
-		feature string
-		want    string
+		feature string // of an UnsupportedError
+		want    string // a part of another error
 	}{
-		"vectors":             {one(0xfd, 0x0c), "SIMD", ""},
-		"vector parameter":    {with([]byte{1, 1, 0x60, 1, 0x7b, 0}), "SIMD", ""},
-		"vector block":        {one(0x02, 0x7b, 0x0b), "SIMD", ""},
-		"atomics":             {one(0xfe, 0x10, 2, 0), "threads", ""},
-		"shared memory":       {with([]byte{5, 1, 3, 1, 2}), "threads", ""},
-		"tail call":           {one(0x12, 0), "tail calls", ""},
-		"indirect tail call":  {one(0x13, 0, 0), "tail calls", ""},
-		"throw":               {one(0x08, 0), "exceptions", ""},
-		"try":                 {one(0x1f, 0x40, 0, 0x0b), "exceptions", ""},
-		"tags":                {with([]byte{13, 0}), "exceptions", ""},
-		"call of a reference": {one(0x14, 0), "typed references", ""},
-		"typed reference":     {with([]byte{1, 1, 0x60, 1, 0x64, 0, 0}), "typed references", ""},
-		"struct":              {with([]byte{1, 1, 0x5f, 0}), "types of garbage collection", ""},
-		"memory of 64 bits":   {with([]byte{5, 1, 4, 1}), "memories of 64 bits", ""},
-		"two memories":        {with([]byte{5, 2, 0, 1, 0, 1}), "several memories", ""},
-		"another memory":      {one(0x3f, 1, 0x1a), "several memories", ""},
-		"fuel read":           {one(0x23, 0, 0x1a), "", "global 0: there are 0"},
-		"fuel written":        {one(0x42, 0, 0x24, 0), "", "global 0: there are 0"},
-		"fuel exported":       {with([]byte{7, 1, 1, 'x', 3, 0}), "", "global 0: there are 0"},
-		"fuel as an offset": {with([]byte{5, 1, 0, 1}, []byte{11, 1, 0, 0x23, 0, 0x0b, 0}), "",
-			"global 0: there are 0"},
-		"tick called":         {one(0x10, 1), "", "function 1: there are 1"},
-		"tick called, padded": {one(0x10, 0x81, 0x80, 0x80, 0x80, 0x00), "", "function 1: there are 1"},
-		"tick referred to":    {one(0xd2, 1, 0x1a), "", "function 1: there are 1"},
-		"tick in a table": {with(unit, []byte{3, 1, 0}, []byte{4, 1, 0x70, 0, 1}, []byte{9, 1, 0, 0x41, 0, 0x0b,
-			1, 1}), "", "function 1: there are 1"},
-		"tick in an expression": {with(unit, []byte{3, 1, 0}, []byte{9, 1, 5, 0x70, 1, 0xd2, 1, 0x0b}), "",
-			"function 1: there are 1"},
-		"tick exported":     {with(unit, []byte{3, 1, 0}, []byte{7, 1, 1, 'x', 0, 1}), "", "function 1: there are 1"},
-		"tick as the start": {with(unit, []byte{3, 1, 0}, []byte{8, 1}), "", "function 1: there are 1"},
-		"tick imported": {with(unit, append([]byte{2, 1, 13}, "culvert:meter\x04tick\x00\x00"...)), "",
-			`imports from "culvert:meter", which is the meter's`},
-		"tick's type":            {one(0x41, 0, 0x11, 1, 0), "", "type 1: there are 1"},
-		"tick's type of a block": {one(0x02, 1, 0x0b), "", "type 1: there are 1"},
-		"the meter's local":      {one(0x20, 3, 0x1a), "", "local 3: there are 3"},
-		"label":                  {one(0x0c, 1), "", "label 1: there are 1"},
-		"code after the end":     {one(0x0b, 0x01), "", "continues after its end"},
-		"locals": {with(unit, []byte{3, 1, 0}, []byte{10, 1, 8, 1, 0xff, 0xff, 0xff, 0xff, 0x0f, 0x7f,
-			0x0b}), "", "locals of function 0: found 4294967295, at most 50000"},
-		"table": {with([]byte{4, 1, 0x70, 0, 0x80, 0x80, 0x80, 0x01}), "", "elements of all tables: found 2097152"},
-		"tables in all": {with([]byte{4, 2, 0x70, 0, 0x80, 0x80, 0x30, 0x70, 0, 0x80, 0x80, 0x30}), "",
-			"elements of all tables: found 1572864"},
-		"claimed functions":     {with([]byte{3, 0xff, 0xff, 0xff, 0xff, 0x0f}), "", "4294967295 elements in 0 bytes"},
-		"long number":           {one(0x20, 0x80, 0x80, 0x80, 0x80, 0x80, 0), "", "a number of more than five bytes"},
-		"number beyond 32 bits": {one(0x10, 0x80, 0x80, 0x80, 0x80, 0x10), "", "beyond 32 bits"},
-		"order":                 {with([]byte{3, 0}, []byte{1, 0}), "", "section 1 is out of order"},
-		"twice":                 {with([]byte{1, 0}, []byte{1, 0}), "", "section 1 is out of order"},
-		"bodies missing":        {with(unit, []byte{3, 1, 0}), "", "1 functions, 0 bodies"},
+		"vectors":             {module: moduleWithBody(0xfd, 0x0c), feature: "SIMD"},
+		"vector parameter":    {module: moduleOf([]byte{1, 1, 0x60, 1, 0x7b, 0}), feature: "SIMD"},
+		"vector block":        {module: moduleWithBody(0x02, 0x7b, 0x0b), feature: "SIMD"},
+		"atomics":             {module: moduleWithBody(0xfe, 0x10, 2, 0), feature: "threads"},
+		"shared memory":       {module: moduleOf([]byte{5, 1, 3, 1, 2}), feature: "threads"},
+		"tail call":           {module: moduleWithBody(0x12, 0), feature: "tail calls"},
+		"indirect tail call":  {module: moduleWithBody(0x13, 0, 0), feature: "tail calls"},
+		"throw":               {module: moduleWithBody(0x08, 0), feature: "exceptions"},
+		"try":                 {module: moduleWithBody(0x1f, 0x40, 0, 0x0b), feature: "exceptions"},
+		"tags":                {module: moduleOf([]byte{13, 0}), feature: "exceptions"},
+		"call of a reference": {module: moduleWithBody(0x14, 0), feature: "typed references"},
+		"typed reference":     {module: moduleOf([]byte{1, 1, 0x60, 1, 0x64, 0, 0}), feature: "typed references"},
+		"struct":              {module: moduleOf([]byte{1, 1, 0x5f, 0}), feature: "types of garbage collection"},
+		"memory of 64 bits":   {module: moduleOf([]byte{5, 1, 4, 1}), feature: "memories of 64 bits"},
+		"two memories":        {module: moduleOf([]byte{5, 2, 0, 1, 0, 1}), feature: "several memories"},
+		"another memory":      {module: moduleWithBody(0x3f, 1, 0x1a), feature: "several memories"},
+		"fuel read":           {module: moduleWithBody(0x23, 0, 0x1a), want: "global 0: there are 0"},
+		"fuel written":        {module: moduleWithBody(0x42, 0, 0x24, 0), want: "global 0: there are 0"},
+		"fuel exported":       {module: moduleOf([]byte{7, 1, 1, 'x', 3, 0}), want: "global 0: there are 0"},
+		"fuel as an offset": {module: moduleOf([]byte{5, 1, 0, 1}, []byte{11, 1, 0, 0x23, 0, 0x0b, 0}),
+			want: "global 0: there are 0"},
+		"tick called": {module: moduleWithBody(0x10, 1), want: "function 1: there are 1"},
+		"tick called, padded": {module: moduleWithBody(0x10, 0x81, 0x80, 0x80, 0x80, 0x00),
+			want: "function 1: there are 1"},
+		"tick referred to": {module: moduleWithBody(0xd2, 1, 0x1a), want: "function 1: there are 1"},
+		"tick in a table": {module: moduleOf(emptyType, []byte{3, 1, 0}, []byte{4, 1, 0x70, 0, 1},
+			[]byte{9, 1, 0, 0x41, 0, 0x0b, 1, 1}), want: "function 1: there are 1"},
+		"tick in an expression": {module: moduleOf(emptyType, []byte{3, 1, 0}, []byte{9, 1, 5, 0x70, 1, 0xd2, 1, 0x0b}),
+			want: "function 1: there are 1"},
+		"tick exported": {module: moduleOf(emptyType, []byte{3, 1, 0}, []byte{7, 1, 1, 'x', 0, 1}),
+			want: "function 1: there are 1"},
+		"tick as the start": {module: moduleOf(emptyType, []byte{3, 1, 0}, []byte{8, 1}),
+			want: "function 1: there are 1"},
+		"tick imported": {module: moduleOf(emptyType, append([]byte{2, 1, 13}, "culvert:meter\x04tick\x00\x00"...)),
+			want: `imports from "culvert:meter", which is the meter's`},
+		"tick's type":            {module: moduleWithBody(0x41, 0, 0x11, 1, 0), want: "type 1: there are 1"},
+		"tick's type of a block": {module: moduleWithBody(0x02, 1, 0x0b), want: "type 1: there are 1"},
+		"the meter's local":      {module: moduleWithBody(0x20, 3, 0x1a), want: "local 3: there are 3"},
+		"label":                  {module: moduleWithBody(0x0c, 1), want: "label 1: there are 1"},
+		"code after the end":     {module: moduleWithBody(0x0b, 0x01), want: "continues after its end"},
+		"locals": {module: moduleOf(emptyType, []byte{3, 1, 0}, []byte{10, 1, 8, 1, 0xff, 0xff, 0xff, 0xff, 0x0f, 0x7f,
+			0x0b}), want: "locals of function 0: found 4294967295, at most 50000"},
+		"table": {module: moduleOf([]byte{4, 1, 0x70, 0, 0x80, 0x80, 0x80, 0x01}),
+			want: "elements of all tables: found 2097152"},
+		"tables in all": {module: moduleOf([]byte{4, 2, 0x70, 0, 0x80, 0x80, 0x30, 0x70, 0, 0x80, 0x80, 0x30}),
+			want: "elements of all tables: found 1572864"},
+		"claimed functions": {module: moduleOf([]byte{3, 0xff, 0xff, 0xff, 0xff, 0x0f}),
+			want: "4294967295 elements in 0 bytes"},
+		"long number": {module: moduleWithBody(0x20, 0x80, 0x80, 0x80, 0x80, 0x80, 0),
+			want: "a number of more than five bytes"},
+		"number beyond 32 bits": {module: moduleWithBody(0x10, 0x80, 0x80, 0x80, 0x80, 0x10), want: "beyond 32 bits"},
+		"order":                 {module: moduleOf([]byte{3, 0}, []byte{1, 0}), want: "section 1 is out of order"},
+		"twice":                 {module: moduleOf([]byte{1, 0}, []byte{1, 0}), want: "section 1 is out of order"},
+		"bodies missing":        {module: moduleOf(emptyType, []byte{3, 1, 0}), want: "1 functions, 0 bodies"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, _, err := meter.Rewrite(context.Background(), c.module, meter.Options{})
@@ -113,10 +123,11 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// Each limit rejects a module that exceeds it.
 func TestLimits(t *testing.T) {
-	module := append(one(0x02, 0x40, 0x20, 0, 0x0e, 1, 0, 0, 0x0b), 11, 7, 2, 1, 1, 0, 1, 1, 0)
+	module := append(moduleWithBody(0x02, 0x40, 0x20, 0, 0x0e, 1, 0, 0, 0x0b), 11, 7, 2, 1, 1, 0, 1, 1, 0)
 	size := len(module) - 1
-	for want, l := range map[string]meter.Limits{
+	for want, limits := range map[string]meter.Limits{
 		"the module in bytes: found":                                                              {ModuleBytes: size},
 		"the body of function 0 in bytes: found":                                                  {FunctionBytes: 3},
 		"locals of function 0: found 3, at most 2 are allowed":                                    {Locals: 2},
@@ -128,7 +139,7 @@ func TestLimits(t *testing.T) {
 		"values passed by calls, blocks and jumps of function 0: found 3, at most 2 are allowed":  {Values: 2},
 		"imports, globals or exports: found 2":                                                    {Items: 1},
 	} {
-		_, _, err := meter.Rewrite(context.Background(), module, meter.Options{Limits: l})
+		_, _, err := meter.Rewrite(context.Background(), module, meter.Options{Limits: limits})
 		var exceeded *meter.LimitError
 		if want = strings.Replace(want, "found 2", "found", 1); !errors.As(err, &exceeded) ||
 			!strings.Contains(err.Error(), want) {
@@ -141,27 +152,26 @@ func TestLimits(t *testing.T) {
 // branches; many branches, blocks and calls that pass many values; many tables; many elements.
 func TestModulesThatExpandAreRejected(t *testing.T) {
 	const n = 1000
-	// a type with a thousand parameters
-	many := cat([]byte{0x60}, leb(n), bytes.Repeat([]byte{i32}, n), []byte{0})
+	wideType := concat([]byte{0x60}, leb(n), bytes.Repeat([]byte{i32}, n), []byte{0}) // has a thousand parameters
 	module := func(function []byte, sections ...[]byte) []byte {
-		return cat(magic, section(1, []byte{1}, many), section(3, []byte{1, 0}), cat(sections...),
-			section(10, []byte{1}, vec(cat([]byte{0}, function, []byte{0x0b}))))
+		return concat(magic, section(1, []byte{1}, wideType), section(3, []byte{1, 0}), concat(sections...),
+			section(10, []byte{1}, withLength(concat([]byte{0}, function, []byte{0x0b}))))
 	}
 	numbers := bytes.Repeat([]byte{0x41, 0}, n)
-	blocks := cat([]byte{0}, bytes.Repeat([]byte{0x02, 0x40, 0x0b}, 100), []byte{0x0b})
+	blocks := concat([]byte{0}, bytes.Repeat([]byte{0x02, 0x40, 0x0b}, 100), []byte{0x0b})
 	for want, m := range map[string][]byte{
 		"effort of compiling function 0": module(bytes.Repeat([]byte{0x20, 0, 0x04, 0x40, 0x41, 1, 0x21, 1, 0x0b},
 			8*n)),
-		"effort of compiling all functions": cat(magic, section(1, []byte{1}, many),
-			section(3, leb(n), make([]byte, n)), section(10, leb(n), bytes.Repeat(vec(blocks), n))),
-		"values passed by calls": module(bytes.Repeat(cat(numbers, []byte{0x10, 0}), 500)),
-		"values passed by calls, ": module(cat(bytes.Repeat(cat(numbers, []byte{0x02, 0}), 300),
+		"effort of compiling all functions": concat(magic, section(1, []byte{1}, wideType),
+			section(3, leb(n), make([]byte, n)), section(10, leb(n), bytes.Repeat(withLength(blocks), n))),
+		"values passed by calls": module(bytes.Repeat(concat(numbers, []byte{0x10, 0}), 500)),
+		"values passed by calls, ": module(concat(bytes.Repeat(concat(numbers, []byte{0x02, 0}), 300),
 			bytes.Repeat([]byte{0x0d, 0}, 300), bytes.Repeat([]byte{0x0b}, 300))),
 		"elements of all tables":   module(nil, section(4, []byte{2, 0x70, 0}, leb(1<<20), []byte{0x70, 0, 1})),
 		"elements of all segments": module(nil, section(9, []byte{1, 1, 0}, leb(1<<20+1), make([]byte, 1<<20+1))),
 		"imports, globals or exports": module(nil, section(6, leb(100_001), bytes.Repeat([]byte{i32, 0, 0x41, 0, 0x0b},
 			100_001))),
-		"parameters or results of a": cat(magic, section(1, []byte{1, 0x60}, leb(n+1), make([]byte, n+2))),
+		"parameters or results of a": concat(magic, section(1, []byte{1, 0x60}, leb(n+1), make([]byte, n+2))),
 	} {
 		var limits meter.Limits
 		if strings.HasPrefix(want, "values") {
@@ -174,27 +184,29 @@ func TestModulesThatExpandAreRejected(t *testing.T) {
 			t.Errorf("%d bytes: expected %q, found %v", len(m), want, err)
 		}
 	}
-	types := cat(magic, section(1, leb(2001), bytes.Repeat([]byte{0x60, 0, 0}, 2001)), section(3, []byte{1, 0}))
+	types := concat(magic, section(1, leb(2001), bytes.Repeat([]byte{0x60, 0, 0}, 2001)), section(3, []byte{1, 0}))
 	if _, _, err := meter.Rewrite(context.Background(), types, meter.Options{}); err == nil ||
 		err.Error() != "types of functions: found 2001, at most 2000 are allowed" {
-		t.Error(err)
+		t.Errorf("expected an error for 2001 types, found %v", err)
 	}
 	// Tables share one limit.
-	two := section(4, []byte{2, 0x70, 0, 1, 0x70, 0, 1})
-	out, _, err := meter.Rewrite(context.Background(), module(nil, two), meter.Options{})
+	twoTables := section(4, []byte{2, 0x70, 0, 1, 0x70, 0, 1})
+	out, _, err := meter.Rewrite(context.Background(), module(nil, twoTables), meter.Options{})
 	if half := append([]byte{0x70, 1, 1}, leb(1<<19)...); err != nil || bytes.Count(out, half) != 2 {
 		t.Errorf("expected two tables of at most %d elements, found %v %x", 1<<19, err, out)
 	}
 }
 
+// leb encodes a number as LEB128.
 func leb(n int) []byte { return binary.AppendUvarint(nil, uint64(n)) }
 
-func cat(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
+func concat(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
 
-func vec(b []byte) []byte { return append(leb(len(b)), b...) }
+// withLength returns a vector: its length, then its bytes.
+func withLength(b []byte) []byte { return append(leb(len(b)), b...) }
 
-// ticking adds the meter's tick, which counts and grants the budget, to a runtime.
-func ticking(t testing.TB, r wazero.Runtime, ticks *int, budget *int64) {
+// addTick adds the meter's tick, which counts and grants the budget, to a runtime.
+func addTick(t testing.TB, r wazero.Runtime, ticks *int, budget *int64) {
 	t.Helper()
 	_, err := r.NewHostModuleBuilder(meter.Module).NewFunctionBuilder().WithGoModuleFunction(
 		api.GoModuleFunc(func(_ context.Context, _ api.Module, stack []uint64) {
@@ -204,14 +216,15 @@ func ticking(t testing.TB, r wazero.Runtime, ticks *int, budget *int64) {
 	require.NoError(t, err)
 }
 
-// run instantiates a module metered and plain, with a tick that counts.
-func run(t testing.TB, module []byte, o meter.Options) (plain, metered api.Module, ticks *int) {
+// instantiateBoth instantiates a module plain and metered, and checks that rewriting is deterministic. ticks counts the
+// calls of tick.
+func instantiateBoth(t testing.TB, module []byte, o meter.Options) (plain, metered api.Module, ticks *int) {
 	t.Helper()
 	ctx := context.Background()
 	rewritten, _, err := meter.Rewrite(context.Background(), module, o)
 	require.NoError(t, err)
-	again, _, _ := meter.Rewrite(context.Background(), module, o)
-	if !bytes.Equal(rewritten, again) {
+	repeated, _, _ := meter.Rewrite(context.Background(), module, o)
+	if !bytes.Equal(rewritten, repeated) {
 		t.Error("expected the same bytes for the same module")
 	}
 	ticks = new(int)
@@ -221,15 +234,15 @@ func run(t testing.TB, module []byte, o meter.Options) (plain, metered api.Modul
 	if budget == 0 {
 		budget = meter.DefaultBudget
 	}
-	ticking(t, r, ticks, &budget)
+	addTick(t, r, ticks, &budget)
 	env := r.NewHostModuleBuilder("env").NewFunctionBuilder().WithFunc(func() {}).Export("nothing")
 	_, err = env.Instantiate(ctx)
 	require.NoError(t, err)
 	for _, m := range []*struct {
-		to   *api.Module
-		code []byte
+		instance *api.Module
+		code     []byte
 	}{{&plain, module}, {&metered, rewritten}} {
-		*m.to, err = r.InstantiateWithConfig(ctx, m.code, wazero.NewModuleConfig().WithName(""))
+		*m.instance, err = r.InstantiateWithConfig(ctx, m.code, wazero.NewModuleConfig().WithName(""))
 		require.NoError(t, err)
 	}
 	return plain, metered, ticks
@@ -241,7 +254,8 @@ func TestCopies(t *testing.T) {
 	operands := []byte{0x20, 0, 0x20, 1, 0x20, 2}
 	const memory = 40 * 65536
 	for name, code := range map[string][]byte{"copy": {0xfc, 0x0a, 0, 0}, "fill": {0xfc, 0x0b, 0}} {
-		plain, metered, ticks := run(t, one(append(operands, code...)...), meter.Options{Budget: 2000})
+		plain, metered, ticks := instantiateBoth(t, moduleWithBody(append(operands, code...)...),
+			meter.Options{Budget: 2000})
 		for n := range 400 {
 			size := random.Uint32N(2048)
 			if n%2 == 0 {
@@ -255,24 +269,23 @@ func TestCopies(t *testing.T) {
 			if n%7 == 0 {
 				size = -random.Uint32N(100)
 			}
-			seed := byte(n)
 			var errs [2]error
 			for i, m := range []api.Module{plain, metered} {
-				mem, _ := m.Memory().Read(0, memory)
-				for at := 0; at < memory; at += 61 {
-					mem[at] = seed ^ byte(at>>3)
+				content, _ := m.Memory().Read(0, memory)
+				for pos := 0; pos < memory; pos += 61 {
+					content[pos] = byte(n) ^ byte(pos>>3)
 				}
 				_, errs[i] = m.ExportedFunction("f").Call(t.Context(), uint64(to), uint64(from), uint64(size))
 			}
-			one, _ := plain.Memory().Read(0, memory)
-			two, _ := metered.Memory().Read(0, memory)
-			if first(errs[0]) != first(errs[1]) || !bytes.Equal(one, two) {
-				t.Fatalf("%s %#x %#x %#x: %v, %v, same memory: %v", name, to, from, size, errs[0], errs[1],
-					bytes.Equal(one, two))
+			plainMemory, _ := plain.Memory().Read(0, memory)
+			meteredMemory, _ := metered.Memory().Read(0, memory)
+			if firstLine(errs[0]) != firstLine(errs[1]) || !bytes.Equal(plainMemory, meteredMemory) {
+				t.Fatalf("%s to %#x from %#x size %#x: plain: %v, metered: %v, same memory: %t", name, to, from, size,
+					errs[0], errs[1], bytes.Equal(plainMemory, meteredMemory))
 			}
 		}
 		if *ticks < 100 {
-			t.Errorf("%s: expected ticks, found %d", name, *ticks)
+			t.Errorf("%s: expected at least 100 ticks, found %d", name, *ticks)
 		}
 	}
 }
@@ -280,63 +293,76 @@ func TestCopies(t *testing.T) {
 // Loops that jump back, bodies and calls consume fuel by their price; code that cannot run for long does not.
 func TestCharges(t *testing.T) {
 	// while --p0: code
-	turns := func(code ...byte) []byte {
+	whileLoop := func(code ...byte) []byte {
 		return bytes.Join([][]byte{{0x03, 0x40}, code, {0x20, 0, 0x41, 1, 0x6b, 0x22, 0, 0x0d, 0, 0x0b}}, nil)
 	}
 	// while --p0: nop * n
-	counting := func(n int) []byte {
-		return one(turns(bytes.Repeat([]byte{0x01, 0x41, 0, 0x1a}, n)...)...)
+	nopLoop := func(n int) []byte {
+		return moduleWithBody(whileLoop(bytes.Repeat([]byte{0x01, 0x41, 0, 0x1a}, n)...)...)
 	}
-	function := func(code ...byte) []byte { return vec(cat([]byte{0}, code, []byte{0x0b})) }
-	// the same in a module with two tables of 8,000 and a segment of elements
+	function := func(code ...byte) []byte { return withLength(concat([]byte{0}, code, []byte{0x0b})) }
+	// whileLoop in a module with two tables of 8,000 and a segment of elements
 	tables := func(code ...byte) []byte {
-		return with([]byte{1, 1, 0x60, 3, i32, i32, i32, 0}, []byte{3, 1, 0},
+		return moduleOf([]byte{1, 1, 0x60, 3, i32, i32, i32, 0}, []byte{3, 1, 0},
 			[]byte{4, 2, 0x70, 0, 0xc0, 0x3e, 0x70, 0, 0xc0, 0x3e}, []byte{7, 1, 1, 'f', 0, 0},
-			cat([]byte{9, 1, 1, 0, 20}, make([]byte, 20)), cat([]byte{10, 1}, function(turns(code...)...)))
+			concat([]byte{9, 1, 1, 0, 20}, make([]byte, 20)), concat([]byte{10, 1}, function(whileLoop(code...)...)))
 	}
-	// a call through a table of a function without loops and calls
+	// a loop that calls a function through a table
 	indirect := func(leaf ...byte) []byte {
-		return with([]byte{1, 2, 0x60, 3, i32, i32, i32, 0, 0x60, 0, 0}, []byte{3, 2, 0, 1}, []byte{4, 1, 0x70, 0, 1},
-			[]byte{5, 1, 0, 1}, []byte{7, 1, 1, 'f', 0, 0}, []byte{9, 1, 0, 0x41, 0, 0x0b, 1, 1},
-			cat([]byte{10, 2}, function(turns(0x41, 0, 0x11, 1, 0)...), function(leaf...)))
+		return moduleOf([]byte{1, 2, 0x60, 3, i32, i32, i32, 0, 0x60, 0, 0}, []byte{3, 2, 0, 1},
+			[]byte{4, 1, 0x70, 0, 1}, []byte{5, 1, 0, 1}, []byte{7, 1, 1, 'f', 0, 0},
+			[]byte{9, 1, 0, 0x41, 0, 0x0b, 1, 1}, concat([]byte{10, 2}, function(whileLoop(0x41, 0, 0x11, 1, 0)...),
+				function(leaf...)))
 	}
-	// of an imported function
-	imported := with([]byte{1, 2, 0x60, 3, i32, i32, i32, 0, 0x60, 0, 0}, []byte("\x02\x01\x03env\x07nothing\x00\x01"),
-		[]byte{3, 1, 0}, []byte{7, 1, 1, 'f', 0, 1}, cat([]byte{10, 1}, function(turns(0x10, 0)...)))
+	// a loop that calls an imported function
+	imported := moduleOf([]byte{1, 2, 0x60, 3, i32, i32, i32, 0, 0x60, 0, 0},
+		[]byte("\x02\x01\x03env\x07nothing\x00\x01"), []byte{3, 1, 0}, []byte{7, 1, 1, 'f', 0, 1},
+		concat([]byte{10, 1}, function(whileLoop(0x10, 0)...)))
 	for _, c := range []struct {
 		name   string
 		module []byte
 		rounds int
-		from   int
-		upTo   int
+		min    int // ticks
+		max    int // ticks
 	}{
-		{"small leaf through a table", indirect(0x01), 10_000, 49, 50},
-		{"large leaf through a table", indirect(0x41, 0, 0x40, 0, 0x1a), 1000, 21, 23},
-		{"import", imported, 10_000, 19, 20},
-		{"fill of 1,000 bytes", one(turns(0x41, 0, 0x41, 0, 0x41, 0xe8, 0x07, 0xfc, 0x0b, 0)...), 1000, 2, 3},
-		{"fill of 8,000 bytes", one(turns(0x41, 0, 0x41, 0, 0x41, 0xc0, 0x3e, 0xfc, 0x0b, 0)...), 1000, 125, 130},
-		{"copy of 8,000 bytes", one(turns(0x41, 0, 0x41, 0, 0x41, 0xc0, 0x3e, 0xfc, 0x0a, 0, 0)...), 1000, 125, 130},
-		{"table.fill", tables(0x41, 0, 0xd0, 0x70, 0x41, 0xc0, 0x3e, 0xfc, 0x11, 0), 100, 100, 104},
-		{"table.grow", tables(0xd0, 0x70, 0x41, 0xc0, 0x3e, 0xfc, 0x0f, 0, 0x1a), 100, 100, 104},
-		{"table.copy", tables(0x41, 0, 0x41, 0, 0x41, 0xc0, 0x3e, 0xfc, 0x0e, 0, 1), 100, 100, 104},
-		{"table.init", tables(0x41, 0, 0x41, 0, 0x41, 20, 0xfc, 0x0c, 0, 0), 1000, 18, 24},
-		{"memory.grow by nothing", one(turns(0x41, 0, 0x40, 0, 0x1a)...), 1000, 16, 19},
-		{"short loop", counting(0), 100_000, 99, 101},
-		{"long body", counting(800), 10_000, 1400, 1511},
-		{"loop that is none", one(0x03, 0x40, 0x01, 0x0b), 100_000, 0, 0},
-		{"small loop, three turns", one(bytes.Join([][]byte{{0x03, 0x40, 0x41, 3, 0x21, 1, 0x03, 0x40},
-			bytes.Repeat([]byte{0x01, 0x41, 0, 0x1a}, 10), {0x20, 1, 0x41, 1, 0x6b, 0x22, 1, 0x0d, 0, 0x0b, 0x20, 0,
-				0x41, 1, 0x6b, 0x22, 0, 0x0d, 0, 0x0b}}, nil)...), 10_000, 97, 103},
-		{"recursion", one(0x20, 0, 0x04, 0x40, 0x20, 0, 0x41, 1, 0x6b, 0x20, 0, 0x20, 0, 0x10, 0, 0x0b), 10_000, 9, 11},
+		{name: "small leaf through a table", module: indirect(0x01), rounds: 10_000, min: 49, max: 50},
+		{name: "large leaf through a table", module: indirect(0x41, 0, 0x40, 0, 0x1a), rounds: 1000, min: 21, max: 23},
+		{name: "import", module: imported, rounds: 10_000, min: 19, max: 20},
+		{name: "fill of 1,000 bytes", module: moduleWithBody(whileLoop(0x41, 0, 0x41, 0, 0x41, 0xe8, 0x07, 0xfc, 0x0b,
+			0)...), rounds: 1000, min: 2, max: 3},
+		{name: "fill of 8,000 bytes", module: moduleWithBody(whileLoop(0x41, 0, 0x41, 0, 0x41, 0xc0, 0x3e, 0xfc, 0x0b,
+			0)...), rounds: 1000, min: 125, max: 130},
+		{name: "copy of 8,000 bytes", module: moduleWithBody(whileLoop(0x41, 0, 0x41, 0, 0x41, 0xc0, 0x3e, 0xfc, 0x0a,
+			0, 0)...), rounds: 1000, min: 125, max: 130},
+		{name: "table.fill", module: tables(0x41, 0, 0xd0, 0x70, 0x41, 0xc0, 0x3e, 0xfc, 0x11, 0), rounds: 100,
+			min: 100, max: 104},
+		{name: "table.grow", module: tables(0xd0, 0x70, 0x41, 0xc0, 0x3e, 0xfc, 0x0f, 0, 0x1a), rounds: 100, min: 100,
+			max: 104},
+		{name: "table.copy", module: tables(0x41, 0, 0x41, 0, 0x41, 0xc0, 0x3e, 0xfc, 0x0e, 0, 1), rounds: 100,
+			min: 100, max: 104},
+		{name: "table.init", module: tables(0x41, 0, 0x41, 0, 0x41, 20, 0xfc, 0x0c, 0, 0), rounds: 1000, min: 18,
+			max: 24},
+		{name: "memory.grow by zero pages", module: moduleWithBody(whileLoop(0x41, 0, 0x40, 0, 0x1a)...), rounds: 1000,
+			min: 16, max: 19},
+		{name: "short loop", module: nopLoop(0), rounds: 100_000, min: 99, max: 101},
+		{name: "long body", module: nopLoop(800), rounds: 10_000, min: 1400, max: 1511},
+		{name: "loop without a jump back", module: moduleWithBody(0x03, 0x40, 0x01, 0x0b), rounds: 100_000, min: 0,
+			max: 0},
+		{name: "small loop of three iterations", module: moduleWithBody(bytes.Join([][]byte{{0x03, 0x40, 0x41, 3, 0x21,
+			1, 0x03, 0x40}, bytes.Repeat([]byte{0x01, 0x41, 0, 0x1a}, 10),
+			{0x20, 1, 0x41, 1, 0x6b, 0x22, 1, 0x0d, 0, 0x0b, 0x20, 0,
+				0x41, 1, 0x6b, 0x22, 0, 0x0d, 0, 0x0b}}, nil)...), rounds: 10_000, min: 97, max: 103},
+		{name: "recursion", module: moduleWithBody(0x20, 0, 0x04, 0x40, 0x20, 0, 0x41, 1, 0x6b, 0x20, 0, 0x20, 0, 0x10,
+			0, 0x0b), rounds: 10_000, min: 9, max: 11},
 	} {
-		plain, metered, ticks := run(t, c.module, meter.Options{Budget: 1000})
+		plain, metered, ticks := instantiateBoth(t, c.module, meter.Options{Budget: 1000})
 		for _, m := range []api.Module{plain, metered} {
 			if _, err := m.ExportedFunction("f").Call(t.Context(), uint64(c.rounds), 0, 0); err != nil {
 				t.Fatal(c.name, err)
 			}
 		}
-		if *ticks < c.from || *ticks > c.upTo {
-			t.Errorf("%s: expected %d to %d ticks, found %d", c.name, c.from, c.upTo, *ticks)
+		if *ticks < c.min || *ticks > c.max {
+			t.Errorf("%s: expected %d to %d ticks, found %d", c.name, c.min, c.max, *ticks)
 		}
 	}
 }
@@ -344,19 +370,19 @@ func TestCharges(t *testing.T) {
 // Padded numbers, as LLVM writes them, are read, and names move with their functions.
 func TestPaddedNumbersAndNames(t *testing.T) {
 	names := []byte("\x04name\x00\x02\x01m\x01\x06\x01\x00\x03abc\x02\x06\x01\x00\x01\x00\x01x\x07\x03\x01\x00\x00")
-	module := with([]byte{1, 1, 0x60, 0, 0}, []byte{3, 1, 0}, []byte{10, 1, 8, 0, 0x10, 0x80, 0x80, 0x80, 0x80, 0x00,
-		0x0b}, append([]byte{0}, names...))
+	module := moduleOf([]byte{1, 1, 0x60, 0, 0}, []byte{3, 1, 0},
+		[]byte{10, 1, 8, 0, 0x10, 0x80, 0x80, 0x80, 0x80, 0x00, 0x0b}, append([]byte{0}, names...))
 	out, report, err := meter.Rewrite(context.Background(), module, meter.Options{})
 	require.NoError(t, err)
-	if want := "\x04name\x00\x02\x01m\x01\x06\x01\x01\x03abc\x02\x06\x01\x01\x01\x00\x01x"; !bytes.Contains(out,
-		[]byte(want)) {
+	want := "\x04name\x00\x02\x01m\x01\x06\x01\x01\x03abc\x02\x06\x01\x01\x01\x00\x01x"
+	if !bytes.Contains(out, []byte(want)) {
 		t.Errorf("expected the names %q in %q", want, out)
 	}
 	if !bytes.Contains(out, []byte{0x10, 1, 0x0b}) {
 		t.Errorf("expected a call of function 1 in % x", out)
 	}
 	if report.Functions != 1 || report.Entries != 1 || report.BytesOut != len(out) || report.BytesIn != len(module) {
-		t.Errorf("%+v", report)
+		t.Errorf("expected one function with a charged entry and the sizes of both modules, found %+v", report)
 	}
 }
 
@@ -367,22 +393,22 @@ func TestCustomSections(t *testing.T) {
 			"metadata.code.branch_hint": "4", "producers": "kept"}}
 	out, report, err := meter.Rewrite(context.Background(), m.Bytes(), meter.Options{})
 	require.NoError(t, err)
-	if len(report.Dropped) != 4 || !bytes.Contains(out, []byte("producerskept")) || bytes.Contains(out,
-		[]byte("debug")) {
-		t.Errorf("%+v", report)
+	if len(report.Dropped) != 4 || !bytes.Contains(out, []byte("producerskept")) ||
+		bytes.Contains(out, []byte("debug")) {
+		t.Errorf("expected 4 dropped sections and a copy of the producers, found %+v", report)
 	}
 }
 
 // countdown is a context that is canceled after a number of checks.
 type countdown struct {
 	context.Context
-	left  int
-	count int
+	allowed int
+	checks  int
 }
 
 func (c *countdown) Err() error {
-	c.count++
-	if c.count > c.left {
+	c.checks++
+	if c.checks > c.allowed {
 		return context.Canceled
 	}
 	return nil
@@ -391,39 +417,40 @@ func (c *countdown) Err() error {
 // Rewriting checks its context at least once per 128 KiB that it reads or writes, and ends with it.
 func TestRewriteChecksContext(t *testing.T) {
 	const size = 2 << 20
-	of := func(id byte, count int, items ...[]byte) []byte {
-		return cat(magic, section(id, leb(count), cat(items...)))
+	moduleOfItems := func(id byte, count int, items ...[]byte) []byte {
+		return concat(magic, section(id, leb(count), concat(items...)))
 	}
-	thousand := cat(leb(1000), make([]byte, 1000))
+	thousand := concat(leb(1000), make([]byte, 1000))
 	functions := guesttest.Module{MemoryPages: -1}
 	for n := range 100 {
 		functions.Exports = append(functions.Exports, guesttest.Function{Name: fmt.Sprint("f", n),
 			Body: bytes.Repeat([]byte{0x01}, size/100)})
 	}
-	entries := cat(leb(2000), bytes.Repeat(cat([]byte{0}, thousand), 2000))
+	entries := concat(leb(2000), bytes.Repeat(concat([]byte{0}, thousand), 2000))
 	for name, module := range map[string][]byte{
-		"names":     cat(magic, section(0, []byte("\x04name\x01"), vec(entries))),
+		"names":     concat(magic, section(0, []byte("\x04name\x01"), withLength(entries))),
 		"bodies":    functions.Bytes(),
-		"exports":   of(7, 2000, bytes.Repeat(cat(thousand, []byte{2, 0}), 2000)),
-		"imports":   of(2, 2000, bytes.Repeat(cat(thousand, []byte{0, 3, 0x7f, 0}), 2000)),
-		"constants": of(6, 1, []byte{0x7f, 0}, bytes.Repeat([]byte{0x41, 0}, size/2), []byte{0x0b}),
-		"elements":  of(9, 1, []byte{0x05, 0x70}, leb(size/3), bytes.Repeat([]byte{0xd0, 0x70, 0x0b}, size/3)),
-		"segments":  of(11, 2000, bytes.Repeat(cat([]byte{1}, thousand), 2000)),
+		"exports":   moduleOfItems(7, 2000, bytes.Repeat(concat(thousand, []byte{2, 0}), 2000)),
+		"imports":   moduleOfItems(2, 2000, bytes.Repeat(concat(thousand, []byte{0, 3, 0x7f, 0}), 2000)),
+		"constants": moduleOfItems(6, 1, []byte{0x7f, 0}, bytes.Repeat([]byte{0x41, 0}, size/2), []byte{0x0b}),
+		"elements": moduleOfItems(9, 1, []byte{0x05, 0x70}, leb(size/3),
+			bytes.Repeat([]byte{0xd0, 0x70, 0x0b}, size/3)),
+		"segments": moduleOfItems(11, 2000, bytes.Repeat(concat([]byte{1}, thousand), 2000)),
 	} {
 		t.Run(name, func(t *testing.T) {
-			whole := &countdown{Context: context.Background(), left: 1 << 30}
-			_, _, err := meter.Rewrite(whole, module, meter.Options{})
+			unlimited := &countdown{Context: context.Background(), allowed: 1 << 30}
+			_, _, err := meter.Rewrite(unlimited, module, meter.Options{})
 			require.NoError(t, err)
-			if least := len(module) / (128 << 10); whole.count < least {
-				t.Errorf("expected at least %d checks of the context within %d bytes, found %d", least, len(module),
-					whole.count)
+			if want := len(module) / (128 << 10); unlimited.checks < want {
+				t.Errorf("expected at least %d checks of the context within %d bytes, found %d", want, len(module),
+					unlimited.checks)
 			}
-			for _, left := range []int{0, whole.count / 2, whole.count - 1} {
-				ctx := &countdown{Context: context.Background(), left: left}
+			for _, allowed := range []int{0, unlimited.checks / 2, unlimited.checks - 1} {
+				ctx := &countdown{Context: context.Background(), allowed: allowed}
 				out, _, err := meter.Rewrite(ctx, module, meter.Options{})
-				// The last check is for the cause.
-				if !errors.Is(err, context.Canceled) || out != nil || ctx.count != left+2 {
-					t.Errorf("expected to end at check %d, found %v at %d", left+1, err, ctx.count)
+				// One more check is for the cause.
+				if !errors.Is(err, context.Canceled) || out != nil || ctx.checks != allowed+2 {
+					t.Errorf("expected to end at check %d, found %v at %d", allowed+1, err, ctx.checks)
 				}
 			}
 		})
@@ -432,13 +459,13 @@ func TestRewriteChecksContext(t *testing.T) {
 
 // FuzzRewrite checks that no input panics, and that the engine accepts the metered form of each module that it accepts.
 func FuzzRewrite(f *testing.F) {
-	f.Add(one())
-	f.Add(one(0x03, 0x40, 0x0c, 0, 0x0b))
-	f.Add(one(0x20, 0, 0x20, 1, 0x20, 2, 0xfc, 0x0a, 0, 0))
-	f.Add(one(0x20, 0, 0x04, 0x40, 0x20, 0, 0x20, 0, 0x20, 0, 0x10, 0, 0x05, 0x0b))
-	f.Add(one(0x02, 0x40, 0x20, 0, 0x0e, 1, 0, 0, 0x0b))
-	f.Add(one(0xd2, 0, 0x1a, 0x41, 0x80, 0x10, 0x40, 0, 0x1a))
-	f.Add(with([]byte{1, 1, 0x60, 0, 0}, []byte{3, 1, 0}, []byte{4, 1, 0x70, 0, 1}, []byte{6, 1, 0x7f, 0, 0x41, 0,
+	f.Add(moduleWithBody())
+	f.Add(moduleWithBody(0x03, 0x40, 0x0c, 0, 0x0b))
+	f.Add(moduleWithBody(0x20, 0, 0x20, 1, 0x20, 2, 0xfc, 0x0a, 0, 0))
+	f.Add(moduleWithBody(0x20, 0, 0x04, 0x40, 0x20, 0, 0x20, 0, 0x20, 0, 0x10, 0, 0x05, 0x0b))
+	f.Add(moduleWithBody(0x02, 0x40, 0x20, 0, 0x0e, 1, 0, 0, 0x0b))
+	f.Add(moduleWithBody(0xd2, 0, 0x1a, 0x41, 0x80, 0x10, 0x40, 0, 0x1a))
+	f.Add(moduleOf([]byte{1, 1, 0x60, 0, 0}, []byte{3, 1, 0}, []byte{4, 1, 0x70, 0, 1}, []byte{6, 1, 0x7f, 0, 0x41, 0,
 		0x0b}, []byte{8, 0},
 		[]byte{9, 1, 0, 0x41, 0, 0x0b, 1, 0}, []byte{10, 1, 2, 0, 0x0b}, []byte("\x00\x04name\x01\x04\x01\x00\x01a")))
 	files, _ := filepath.Glob(filepath.Join(specFolder(f), "*.0.wasm"))
@@ -458,10 +485,10 @@ func FuzzRewrite(f *testing.F) {
 		// Only modules that the rewriter accepts are passed to the engine, which trusts what a module declares.
 		r := wazero.NewRuntimeWithConfig(ctx, config)
 		defer r.Close(ctx)
-		_, before := r.CompileModule(ctx, module)
-		_, after := r.CompileModule(ctx, out)
-		if (before == nil) != (after == nil) {
-			t.Errorf("plain: %v, metered: %v, % x", before, after, module)
+		_, plainErr := r.CompileModule(ctx, module)
+		_, meteredErr := r.CompileModule(ctx, out)
+		if (plainErr == nil) != (meteredErr == nil) {
+			t.Errorf("plain: %v, metered: %v, % x", plainErr, meteredErr, module)
 		}
 	})
 }

@@ -38,12 +38,14 @@ type indexSpaces struct {
 	tables      int
 }
 
+// sums are compared with the limits of the whole module.
 type sums struct {
 	effort          int // the compile cost, see [Limits.Effort]
 	tableElements   int
 	segmentElements int
 }
 
+// codeSection holds what was read of the code section.
 type codeSection struct {
 	bodies   []body
 	loops    []loop
@@ -81,19 +83,19 @@ func (r *rewriter) parse() {
 		r.Malformed("expected a core module of version 1")
 	}
 	last := 0
-	for next := range wasm.Sections(r.Data) {
-		r.At = next.From
-		r.End = next.To
-		if int(next.ID) >= len(sectionOrder) {
-			r.Malformed("unknown section %d", next.ID)
+	for header := range wasm.Sections(r.Data) {
+		r.At = header.From
+		r.End = header.To
+		if int(header.ID) >= len(sectionOrder) {
+			r.Malformed("unknown section %d", header.ID)
 		}
-		if next.ID != wasm.Custom {
-			if sectionOrder[next.ID] <= last {
-				r.Malformed("section %d is out of order", next.ID)
+		if header.ID != wasm.Custom {
+			if sectionOrder[header.ID] <= last {
+				r.Malformed("section %d is out of order", header.ID)
 			}
-			last = sectionOrder[next.ID]
+			last = sectionOrder[header.ID]
 		}
-		s := section{Section: next}
+		s := section{Section: header}
 		keep := r.readSection(&s)
 		if r.At != s.To {
 			r.Malformed("section %d: %d bytes are left over", s.ID, s.To-r.At)
@@ -111,7 +113,7 @@ func (r *rewriter) parse() {
 func (r *rewriter) readSection(s *section) (keep bool) {
 	switch s.ID {
 	case wasm.Custom:
-		return r.custom(s)
+		return r.readCustom(s)
 	case wasm.Start:
 		s.items = wasm.AppendU32(nil, r.newIndex(r.Index(r.functions, "function")))
 		s.rewritten = true
@@ -153,12 +155,12 @@ func (r *rewriter) readItems(s *section) {
 	case wasm.Types:
 		for range s.count {
 			r.checkContext(r.At)
-			r.functionType()
+			r.readFunctionType()
 		}
 	case wasm.Imports:
 		for range s.count {
 			r.checkContext(r.At)
-			r.importItem()
+			r.readImport()
 		}
 	case wasm.Functions:
 		for range s.count {
@@ -167,32 +169,32 @@ func (r *rewriter) readItems(s *section) {
 		r.functions += s.count
 	case wasm.Tables:
 		r.tables += s.count
-		s.items = r.tableItems(s.count)
+		s.items = r.rewriteTables(s.count)
 		s.rewritten = true
 	case wasm.Memories:
 		if s.count > 1 {
 			r.refuse("several memories")
 		}
 		for range s.count {
-			r.memory()
+			r.readMemory()
 		}
 	case wasm.Globals:
-		s.items = r.globalItems(s.count)
+		s.items = r.rewriteGlobals(s.count)
 	case wasm.Exports:
-		s.items = r.exportItems(s.count)
+		s.items = r.rewriteExports(s.count)
 		s.rewritten = true
 	case wasm.Elements:
-		s.items = r.elementItems(s.count)
+		s.items = r.rewriteElements(s.count)
 		s.rewritten = true
 	case wasm.Code:
 		if s.count != len(r.types) {
 			r.Malformed("%d functions, %d bodies", len(r.types), s.count)
 		}
-		r.code(s.count)
+		r.readCode(s.count)
 	case wasm.Data:
 		for range s.count {
 			r.checkContext(r.At)
-			r.segment()
+			r.readSegment()
 		}
 	}
 }
@@ -206,14 +208,14 @@ func (r *rewriter) newIndex(f uint32) uint32 {
 }
 
 // Indices of fuel, tick and the appended functions in the rewritten module; appended types follow the original's.
-func (r *rewriter) fuel() uint32     { return uint32(r.globals) }
-func (r *rewriter) tick() uint32     { return uint32(r.imports) }
-func (r *rewriter) copier() uint32   { return uint32(r.functions) + 1 }
-func (r *rewriter) filler() uint32   { return uint32(r.functions) + 2 }
-func (r *rewriter) tickType() uint32 { return uint32(len(r.params)) }
-func (r *rewriter) bulkType() uint32 { return uint32(len(r.params)) + 1 }
+func (r *rewriter) fuelIndex() uint32 { return uint32(r.globals) }
+func (r *rewriter) tickIndex() uint32 { return uint32(r.imports) }
+func (r *rewriter) copyIndex() uint32 { return uint32(r.functions) + 1 }
+func (r *rewriter) fillIndex() uint32 { return uint32(r.functions) + 2 }
+func (r *rewriter) tickType() uint32  { return uint32(len(r.params)) }
+func (r *rewriter) bulkType() uint32  { return uint32(len(r.params)) + 1 }
 
-func (r *rewriter) functionType() {
+func (r *rewriter) readFunctionType() {
 	switch form := r.Byte(); form {
 	case 0x60: // a function
 	case 0x4e, 0x4f, 0x50, 0x5e, 0x5f:
@@ -225,7 +227,7 @@ func (r *rewriter) functionType() {
 		n := r.Count()
 		r.checkLimit(n, typeValuesLimit, "parameters or results of a type")
 		for range n {
-			r.valueType()
+			r.readValueType()
 		}
 		*counts = append(*counts, uint32(n))
 	}
@@ -241,13 +243,13 @@ func (r *rewriter) checkLimit(n, limit int, subject string) {
 
 func (r *rewriter) checkFunctionLimit(n, limit int, subject string) {
 	if n > limit {
-		panic(abort{&LimitError{fmt.Sprintf(subject, r.current()), n, limit}})
+		panic(abort{&LimitError{fmt.Sprintf(subject, r.currentFunction()), n, limit}})
 	}
 }
 
-func (r *rewriter) current() int { return r.imports + len(r.bodies) }
+func (r *rewriter) currentFunction() int { return r.imports + len(r.bodies) }
 
-func (r *rewriter) valueType() byte {
+func (r *rewriter) readValueType() byte {
 	t := r.Byte()
 	switch t {
 	case 0x7f, 0x7e, 0x7d, 0x7c, 0x70, 0x6f: // numbers, funcref and externref
@@ -263,7 +265,7 @@ func (r *rewriter) valueType() byte {
 	return t
 }
 
-func (r *rewriter) importItem() {
+func (r *rewriter) readImport() {
 	if module := r.Name(); module == Module {
 		r.Malformed("imports from %q, which is the meter's", module)
 	}
@@ -274,13 +276,13 @@ func (r *rewriter) importItem() {
 		r.imports++
 		r.functions++
 	case 1:
-		r.reference()
-		r.limits(true)
+		r.readReference()
+		r.readLimits(true)
 		r.tables++
 	case 2:
-		r.memory()
+		r.readMemory()
 	case 3:
-		r.valueType()
+		r.readValueType()
 		r.Byte()
 		r.globals++
 	case 4:
@@ -290,7 +292,7 @@ func (r *rewriter) importItem() {
 	}
 }
 
-func (r *rewriter) reference() byte {
+func (r *rewriter) readReference() byte {
 	t := r.Byte()
 	switch t {
 	case 0x70, 0x6f: // funcref and externref
@@ -302,7 +304,8 @@ func (r *rewriter) reference() byte {
 	return t
 }
 
-func (r *rewriter) limits(table bool) (low uint32, high *uint32) {
+// readLimits reads limits; high is nil if there is no maximum. isTable adds the minimum to the elements of all tables.
+func (r *rewriter) readLimits(isTable bool) (low uint32, high *uint32) {
 	flags := r.Byte()
 	switch {
 	case flags&2 != 0 && flags < 8:
@@ -317,49 +320,49 @@ func (r *rewriter) limits(table bool) (low uint32, high *uint32) {
 		n := r.U32()
 		high = &n
 	}
-	if table {
+	if isTable {
 		r.tableElements += int(low)
 		r.checkLimit(r.tableElements, r.options.Limits.TableElements, "elements of all tables")
 	}
 	return low, high
 }
 
-func (r *rewriter) memory() { r.limits(false) }
+func (r *rewriter) readMemory() { r.readLimits(false) }
 
-// tableItems rewrites tables so that all together cannot grow far past the limit.
-func (r *rewriter) tableItems(count int) []byte {
+// rewriteTables bounds tables so that all together cannot grow far past the limit.
+func (r *rewriter) rewriteTables(count int) []byte {
 	out := wasm.AppendU32(nil, uint32(count))
 	for range count {
 		if r.At < r.End && r.Data[r.At] == 0x40 {
 			r.refuse("typed references")
 		}
-		out = append(out, r.reference())
-		low, high := r.limits(true)
-		most := max(low, uint32(r.options.Limits.TableElements/count))
-		if high != nil && *high < most {
-			most = *high
+		out = append(out, r.readReference())
+		low, high := r.readLimits(true)
+		bound := max(low, uint32(r.options.Limits.TableElements/count))
+		if high != nil && *high < bound {
+			bound = *high
 		}
-		out = wasm.AppendU32(wasm.AppendU32(append(out, 1), low), most)
+		out = wasm.AppendU32(wasm.AppendU32(append(out, 1), low), bound)
 	}
 	return out
 }
 
-func (r *rewriter) globalItems(count int) (out []byte) {
+func (r *rewriter) rewriteGlobals(count int) (out []byte) {
 	imported := r.globals
 	for i := range count {
 		// An initial value may name earlier globals.
 		r.globals = imported + i
 		start := r.At
-		r.valueType()
+		r.readValueType()
 		r.Byte()
 		out = append(out, r.Data[start:r.At]...)
-		out = r.constant(out)
+		out = r.rewriteConstant(out)
 	}
 	r.globals = imported + count
 	return out
 }
 
-func (r *rewriter) constant(out []byte) []byte {
+func (r *rewriter) rewriteConstant(out []byte) []byte {
 	for {
 		r.checkContext(r.At)
 		start := r.At
@@ -377,7 +380,7 @@ func (r *rewriter) constant(out []byte) []byte {
 		case 0x23:
 			r.Index(r.globals, "global")
 		case 0xd0:
-			r.reference()
+			r.readReference()
 		case opRefFunc:
 			out = wasm.AppendU32(append(out, op), r.newIndex(r.Index(r.functions, "function")))
 			continue
@@ -395,7 +398,7 @@ func (r *rewriter) constant(out []byte) []byte {
 	}
 }
 
-func (r *rewriter) exportItems(n int) []byte {
+func (r *rewriter) rewriteExports(n int) []byte {
 	out := wasm.AppendU32(nil, uint32(n))
 	for range n {
 		r.checkContext(r.At)
@@ -418,9 +421,9 @@ func (r *rewriter) exportItems(n int) []byte {
 	return out
 }
 
-// elementItems rewrites element segments. Flags: bit 0 is off for an active segment; bit 1 is on if it names its table
-// or, with bit 0, is declared only; bit 2 is on if it contains expressions.
-func (r *rewriter) elementItems(n int) []byte {
+// rewriteElements rewrites element segments. Flags: bit 0 is off for an active segment; bit 1 is on if it names its
+// table or, with bit 0, is declared only; bit 2 is on if it contains expressions.
+func (r *rewriter) rewriteElements(n int) []byte {
 	out := wasm.AppendU32(nil, uint32(n))
 	for range n {
 		flags := r.U32()
@@ -432,11 +435,11 @@ func (r *rewriter) elementItems(n int) []byte {
 			if flags&2 != 0 {
 				out = wasm.AppendU32(out, r.U32())
 			}
-			out = r.constant(out)
+			out = r.rewriteConstant(out)
 		}
 		if flags&3 != 0 {
 			if flags&4 != 0 {
-				out = append(out, r.reference())
+				out = append(out, r.readReference())
 			} else {
 				out = append(out, r.Byte())
 			}
@@ -448,7 +451,7 @@ func (r *rewriter) elementItems(n int) []byte {
 		for range elements {
 			r.checkContext(r.At)
 			if flags&4 != 0 {
-				out = r.constant(out)
+				out = r.rewriteConstant(out)
 			} else {
 				out = wasm.AppendU32(out, r.newIndex(r.Index(r.functions, "function")))
 			}
@@ -457,7 +460,7 @@ func (r *rewriter) elementItems(n int) []byte {
 	return out
 }
 
-func (r *rewriter) segment() {
+func (r *rewriter) readSegment() {
 	flags := r.U32()
 	if flags > 2 {
 		r.Malformed("unknown flags of a data segment %d", flags)
@@ -466,21 +469,21 @@ func (r *rewriter) segment() {
 		r.refuse("several memories")
 	}
 	if flags != 1 {
-		r.constant(nil)
+		r.rewriteConstant(nil)
 	}
 	r.Bytes(r.Count())
 }
 
-// custom keeps custom sections that do not name functions by index. It drops empty ones too: wazero 1.12 fails with EOF
-// if such a section ends the module.
-func (r *rewriter) custom(s *section) bool {
+// readCustom keeps custom sections that do not name functions by index. It drops empty ones too: wazero 1.12 fails with
+// EOF if such a section ends the module.
+func (r *rewriter) readCustom(s *section) bool {
 	name := r.Name()
 	if !utf8.ValidString(name) {
 		r.Malformed("the name of a custom section is not UTF-8")
 	}
 	switch {
 	case name == "name":
-		s.items = r.names()
+		s.items = r.rewriteNames()
 		s.rewritten = true
 		return true
 	case r.At == r.End, strings.HasPrefix(name, ".debug_"), strings.HasPrefix(name, "reloc."),
@@ -495,8 +498,8 @@ func (r *rewriter) custom(s *section) bool {
 	return true
 }
 
-// names rewrites a name section and keeps the names of the module (0), of functions (1) and of locals (2).
-func (r *rewriter) names() []byte {
+// rewriteNames rewrites a name section and keeps the names of the module (0), of functions (1) and of locals (2).
+func (r *rewriter) rewriteNames() []byte {
 	out := wasm.AppendSized(nil, []byte("name"))
 	for r.At < r.End {
 		id := r.Byte()

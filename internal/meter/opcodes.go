@@ -53,11 +53,11 @@ const (
 	kindConstI64
 	kindConstF32
 	kindConstF64
-	kindBlock // block, loop and if; kindEnd is else and end
-	kindEnd
-	kindBranch // br and br_if; kindExit is return and unreachable
+	kindBlock  // block, loop and if
+	kindEnd    // else and end
+	kindBranch // br and br_if
 	kindBranchTable
-	kindExit
+	kindExit // return and unreachable
 	kindCall
 	kindCallIndirect
 	kindSelect
@@ -75,8 +75,14 @@ const (
 	kindTypedReference
 )
 
-var refused = map[instructionKind]string{kindVector: "SIMD", kindThread: "threads", kindTailCall: "tail calls",
-	kindException: "exceptions", kindTypedReference: "typed references"}
+// unsupportedKinds has the names of features for [UnsupportedError].
+var unsupportedKinds = map[instructionKind]string{
+	kindVector:         "SIMD",
+	kindThread:         "threads",
+	kindTailCall:       "tail calls",
+	kindException:      "exceptions",
+	kindTypedReference: "typed references",
+}
 
 var kinds = func() (table [256]instructionKind) {
 	set := func(kind instructionKind, from, to int) {

@@ -59,7 +59,7 @@ func compareModules(t *testing.T, in io.Reader, n int) {
 			}
 		}
 	})
-	d.judge(t, n)
+	d.checkCoverage(t, n)
 }
 
 // differential runs modules plain and metered, and compares the results.
@@ -78,8 +78,8 @@ type differential struct {
 	ends map[string]int
 }
 
-// judge fails the test if the comparison was not meaningful.
-func (d *differential) judge(t *testing.T, n int) {
+// checkCoverage fails the test if the comparison was not meaningful.
+func (d *differential) checkCoverage(t *testing.T, n int) {
 	t.Helper()
 	t.Logf("%d modules, %d calls, %d ticks; %d invalid for the engine, %d refused, %d beyond limits; charged: %+v; "+
 		"ends: %v", d.modules, d.calls, d.ticks, d.invalid, d.refused, d.exceeded, d.report, d.ends)
@@ -90,21 +90,21 @@ func (d *differential) judge(t *testing.T, n int) {
 	}
 }
 
-// run compares modules with half of the machine's processors or more.
+// run compares modules in two workers until the test has failed.
 func (d *differential) run(t *testing.T, modules func(yield func([]byte) bool)) {
 	d.ends = map[string]int{}
-	type numbered struct {
+	type numberedModule struct {
 		n    int
 		code []byte
 	}
-	work := make(chan numbered)
-	var wait sync.WaitGroup
+	queue := make(chan numberedModule)
+	var workers sync.WaitGroup
 	for range 2 {
-		w := newPair(t, d)
-		wait.Go(func() {
-			defer w.close()
-			for m := range work {
-				if err := w.compare(m.n, m.code); err != nil {
+		p := newPair(t, d)
+		workers.Go(func() {
+			defer p.close()
+			for m := range queue {
+				if err := p.compare(m.n, m.code); err != nil {
 					t.Errorf("module %d: %v\n% x", m.n, err, m.code[:min(len(m.code), 4000)])
 				}
 			}
@@ -112,17 +112,17 @@ func (d *differential) run(t *testing.T, modules func(yield func([]byte) bool)) 
 	}
 	n := 0
 	for code := range modules {
-		work <- numbered{n, code}
+		queue <- numberedModule{n, code}
 		n++
 		if t.Failed() {
 			break
 		}
 	}
-	close(work)
-	wait.Wait()
+	close(queue)
+	workers.Wait()
 }
 
-// pair is a runtime in which modules are next to their metered forms.
+// pair is a runtime for modules and their metered forms.
 type pair struct {
 	d       *differential
 	runtime wazero.Runtime
@@ -134,10 +134,10 @@ type pair struct {
 const pairPages = 64
 
 func newPair(t *testing.T, d *differential) *pair {
-	w := &pair{d: d, runtime: wazero.NewRuntimeWithConfig(context.Background(),
+	p := &pair{d: d, runtime: wazero.NewRuntimeWithConfig(context.Background(),
 		wazero.NewRuntimeConfig().WithMemoryLimitPages(pairPages))}
-	ticking(t, w.runtime, &w.ticks, &w.budget)
-	return w
+	addTick(t, p.runtime, &p.ticks, &p.budget)
+	return p
 }
 
 func (p *pair) close() {
@@ -147,9 +147,9 @@ func (p *pair) close() {
 	p.d.mu.Unlock()
 }
 
-func (p *pair) note(f func(*differential)) {
+func (p *pair) update(change func(*differential)) {
 	p.d.mu.Lock()
-	f(p.d)
+	change(p.d)
 	p.d.mu.Unlock()
 }
 
@@ -157,9 +157,9 @@ func (p *pair) note(f func(*differential)) {
 func (p *pair) compare(n int, code []byte) error {
 	ctx := context.Background()
 	p.budget = []int64{1, 500}[n%2]
-	one, before := p.runtime.CompileModule(ctx, code)
+	plain, plainErr := p.runtime.CompileModule(ctx, code)
 	rewritten, report, err := meter.Rewrite(context.Background(), code, meter.Options{Budget: p.budget})
-	p.note(func(d *differential) {
+	p.update(func(d *differential) {
 		d.modules++
 		for sum, n := range map[*int]int{&d.report.BytesIn: report.BytesIn, &d.report.BytesOut: report.BytesOut,
 			&d.report.Functions: report.Functions, &d.report.Leaves: report.Leaves,
@@ -169,60 +169,64 @@ func (p *pair) compare(n int, code []byte) error {
 	})
 	switch {
 	case errors.As(err, new(*meter.UnsupportedError)):
-		p.note(func(d *differential) { d.refused++ })
+		p.update(func(d *differential) { d.refused++ })
 		return nil
 	case errors.As(err, new(*meter.LimitError)):
-		p.note(func(d *differential) { d.exceeded++ })
+		p.update(func(d *differential) { d.exceeded++ })
 		return nil
 	}
-	var two wazero.CompiledModule
-	after := err
+	var metered wazero.CompiledModule
+	meteredErr := err
 	if err == nil {
-		two, after = p.runtime.CompileModule(ctx, rewritten)
+		metered, meteredErr = p.runtime.CompileModule(ctx, rewritten)
 	}
-	if (before == nil) != (after == nil) {
-		return fmt.Errorf("plain: %v, metered: %v", before, after)
+	if (plainErr == nil) != (meteredErr == nil) {
+		return fmt.Errorf("plain: %v, metered: %v", plainErr, meteredErr)
 	}
-	if before != nil {
-		p.note(func(d *differential) { d.invalid++ })
+	if plainErr != nil {
+		p.update(func(d *differential) { d.invalid++ })
 		return nil
 	}
-	defer one.Close(ctx)
-	defer two.Close(ctx)
-	a, errA := p.runtime.InstantiateModule(ctx, one, wazero.NewModuleConfig().WithName("").WithStartFunctions())
-	b, errB := p.runtime.InstantiateModule(ctx, two, wazero.NewModuleConfig().WithName("").WithStartFunctions())
+	defer plain.Close(ctx)
+	defer metered.Close(ctx)
+	a, errA := p.runtime.InstantiateModule(ctx, plain, wazero.NewModuleConfig().WithName("").WithStartFunctions())
+	b, errB := p.runtime.InstantiateModule(ctx, metered, wazero.NewModuleConfig().WithName("").WithStartFunctions())
 	if a != nil {
 		defer a.Close(ctx)
 	}
 	if b != nil {
 		defer b.Close(ctx)
 	}
-	if first(errA) != first(errB) {
+	if firstLine(errA) != firstLine(errB) {
 		return fmt.Errorf("start: plain: %v, metered: %v", errA, errB)
 	}
 	if errA != nil {
-		p.ended("start: " + first(errA))
+		p.countEnd("start: " + firstLine(errA))
 		return nil
 	}
-	return p.both(n, one, a, b)
+	return p.compareExports(n, plain, a, b)
 }
 
-func (p *pair) ended(how string) {
-	if !strings.HasPrefix(how, "wasm error: ") && how != "result" {
-		how, _, _ = strings.Cut(how, ":")
+// countEnd counts a call by how it ended: `result`, or the first line of its error.
+func (p *pair) countEnd(end string) {
+	if !strings.HasPrefix(end, "wasm error: ") && end != "result" {
+		end, _, _ = strings.Cut(end, ":")
 	}
-	p.note(func(d *differential) { d.ends[how]++; d.calls++ })
+	p.update(func(d *differential) {
+		d.ends[end]++
+		d.calls++
+	})
 }
 
-// noise is the initial memory: with zeros, a wrong copy would not be noticed.
+// noise is the initial memory, because a wrong copy of zeros would not be noticed.
 var noise = sync.OnceValue(func() []byte {
-	b := make([]byte, pairPages<<16)
-	_, _ = rand.NewChaCha8([32]byte{}).Read(b)
-	return b
+	content := make([]byte, pairPages<<16)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(content)
+	return content
 })
 
-// both calls the exports of two instances, and compares their memories.
-func (p *pair) both(n int, code wazero.CompiledModule, a, b api.Module) error {
+// compareExports calls the exports of two instances, and compares their memories.
+func (p *pair) compareExports(n int, code wazero.CompiledModule, a, b api.Module) error {
 	ctx := context.Background()
 	random := rand.New(rand.NewPCG(11, uint64(n)))
 	for name := range code.ExportedMemories() {
@@ -239,24 +243,24 @@ func (p *pair) both(n int, code wazero.CompiledModule, a, b api.Module) error {
 			}
 			gotA, errA := a.ExportedFunction(name).Call(ctx, args...)
 			gotB, errB := b.ExportedFunction(name).Call(ctx, args...)
-			if first(errA) != first(errB) {
+			if firstLine(errA) != firstLine(errB) {
 				return fmt.Errorf("%s(%x): plain: %v, metered: %v", name, args, errA, errB)
 			}
 			if errA != nil {
-				p.ended(first(errA))
+				p.countEnd(firstLine(errA))
 				continue
 			}
-			p.ended("result")
-			if !same(exported[name].ResultTypes(), gotA, gotB) {
+			p.countEnd("result")
+			if !equalResults(exported[name].ResultTypes(), gotA, gotB) {
 				return fmt.Errorf("%s(%x): plain: %x, metered: %x", name, args, gotA, gotB)
 			}
 		}
 	}
 	for name := range code.ExportedMemories() {
-		left, _ := a.ExportedMemory(name).Read(0, a.ExportedMemory(name).Size())
-		right, _ := b.ExportedMemory(name).Read(0, b.ExportedMemory(name).Size())
-		if !bytes.Equal(left, right) {
-			return fmt.Errorf("memory %s of %d and %d bytes differs", name, len(left), len(right))
+		memoryA, _ := a.ExportedMemory(name).Read(0, a.ExportedMemory(name).Size())
+		memoryB, _ := b.ExportedMemory(name).Read(0, b.ExportedMemory(name).Size())
+		if !bytes.Equal(memoryA, memoryB) {
+			return fmt.Errorf("memory %s of %d and %d bytes differs", name, len(memoryA), len(memoryB))
 		}
 	}
 	return nil

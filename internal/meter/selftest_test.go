@@ -22,7 +22,7 @@ func TestMeteredGoGuestIsEqual(t *testing.T) {
 	wasi_snapshot_preview1.MustInstantiate(ctx, r)
 	budget := int64(0)
 	ticks := 0
-	ticking(t, r, &ticks, &budget)
+	addTick(t, r, &ticks, &budget)
 	compile := func(code []byte, err error) wazero.CompiledModule {
 		require.NoError(t, err)
 		c, err := r.CompileModule(ctx, code)
@@ -32,7 +32,7 @@ func TestMeteredGoGuestIsEqual(t *testing.T) {
 	metered, _, err := meter.Rewrite(context.Background(), module, meter.Options{})
 	plain := compile(module, nil)
 	rewritten := compile(metered, err)
-	results := func(c wazero.CompiledModule) (all []uint64, failed []string) {
+	runSeeds := func(c wazero.CompiledModule) (results []uint64, errs []string) {
 		var m api.Module
 		for seed := range uint64(16) {
 			if m == nil {
@@ -46,14 +46,14 @@ func TestMeteredGoGuestIsEqual(t *testing.T) {
 				m = nil
 				got = []uint64{0}
 			}
-			all = append(all, got[0])
-			failed = append(failed, first(err))
+			results = append(results, got[0])
+			errs = append(errs, firstLine(err))
 		}
-		return all, failed
+		return results, errs
 	}
-	want, wantErrors := results(plain)
+	want, wantErrors := runSeeds(plain)
 	for _, budget = range []int64{meter.DefaultBudget, 0} {
-		got, gotErrors := results(rewritten)
+		got, gotErrors := runSeeds(rewritten)
 		for seed := range want {
 			if got[seed] != want[seed] || gotErrors[seed] != wantErrors[seed] ||
 				(wantErrors[seed] != "") != (seed%7 == 0) {
@@ -63,6 +63,6 @@ func TestMeteredGoGuestIsEqual(t *testing.T) {
 		}
 	}
 	if ticks < 10_000 {
-		t.Errorf("expected ticks, found %d", ticks)
+		t.Errorf("expected at least 10000 ticks, found %d", ticks)
 	}
 }

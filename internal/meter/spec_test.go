@@ -28,24 +28,24 @@ func specFolder(t testing.TB) string {
 	return filepath.Join(strings.TrimSpace(string(out)), "internal", "integration_test", "spectest", "v2", "testdata")
 }
 
-// world is a runtime with the imports of the tests and the meter's tick.
-type world struct {
+// engine is a runtime with the imports of the tests and the meter's tick.
+type engine struct {
 	runtime wazero.Runtime
 	ticks   int
 	budget  int64
-	// last is the module that calls without a module name are sent to.
+	// last is the module that calls without a module name use.
 	last api.Module
 }
 
-// unmetered is the budget of a world without metering.
+// unmetered is the budget of an engine without metering.
 const unmetered = -1
 
-func newWorld(t *testing.T, spectest []byte, budget int64) *world {
+func newEngine(t *testing.T, spectest []byte, budget int64) *engine {
 	t.Helper()
 	ctx := t.Context()
-	w := &world{runtime: wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithMemoryLimitPages(2048)),
+	w := &engine{runtime: wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithMemoryLimitPages(2048)),
 		budget: budget}
-	ticking(t, w.runtime, &w.ticks, &w.budget)
+	addTick(t, w.runtime, &w.ticks, &w.budget)
 	_, err := w.runtime.InstantiateWithConfig(ctx, spectest, wazero.NewModuleConfig().WithName("spectest"))
 	require.NoError(t, err)
 	return w
@@ -71,7 +71,8 @@ type value struct {
 	Value any
 }
 
-func (v value) bits() (uint64, bool) {
+// bits returns the value as an argument of a call; ok is false for values without a number, such as NaN patterns.
+func (v value) bits() (bits uint64, ok bool) {
 	s, ok := v.Value.(string)
 	if !ok {
 		return 0, false
@@ -94,8 +95,8 @@ func (v value) bits() (uint64, bool) {
 
 var startIndex = regexp.MustCompile(`start function\[\d+\].* failed`)
 
-// first returns the first line of an error; the lines after it contain offsets, which differ.
-func first(err error) string {
+// firstLine returns the first line of an error; the lines after it contain offsets, which differ.
+func firstLine(err error) string {
 	if err == nil {
 		return ""
 	}
@@ -107,24 +108,30 @@ func first(err error) string {
 // whose budgets are the default and 1, and compares the results of every call. Metering keeps invalid modules invalid
 // and valid ones valid.
 func TestSpecification(t *testing.T) {
-	var all score
+	var total score
 	dir := specFolder(t)
 	spectest, err := os.ReadFile(filepath.Join(dir, "..", "..", "testdata", "spectest.wasm"))
 	require.NoError(t, err)
 	scripts, _ := fs.Glob(os.DirFS(dir), "*.json")
 	for _, script := range scripts {
 		if !strings.HasPrefix(script, "simd_") {
-			all.run(t, dir, script, spectest)
+			total.run(t, dir, script, spectest)
 		}
 	}
-	t.Logf("%+v", all)
-	if all.scripts < 80 || all.calls < 40_000 || all.ticks < 1000 {
-		t.Errorf("expected at least 80 scripts, 40000 calls and 1000 ticks, found %+v", all)
+	t.Logf("%+v", total)
+	if total.scripts < 80 || total.calls < 40_000 || total.ticks < 1000 {
+		t.Errorf("expected at least 80 scripts, 40000 calls and 1000 ticks, found %+v", total)
 	}
 }
 
 // score counts the compared items. refused counts modules that the meter does not support.
-type score struct{ scripts, calls, modules, refused, ticks int }
+type score struct {
+	scripts int
+	calls   int
+	modules int
+	refused int
+	ticks   int
+}
 
 func (s *score) run(t *testing.T, dir, script string, spectest []byte) {
 	t.Helper()
@@ -133,31 +140,31 @@ func (s *score) run(t *testing.T, dir, script string, spectest []byte) {
 	var file struct{ Commands []command }
 	require.NoError(t, json.Unmarshal(raw, &file))
 	s.scripts++
-	plain := newWorld(t, spectest, unmetered)
-	metered := []*world{newWorld(t, spectest, 1), newWorld(t, spectest, meter.DefaultBudget)}
+	plain := newEngine(t, spectest, unmetered)
+	metered := []*engine{newEngine(t, spectest, 1), newEngine(t, spectest, meter.DefaultBudget)}
 	for _, w := range append(metered, plain) {
 		defer w.runtime.Close(t.Context())
 	}
 	for _, c := range file.Commands {
-		where := fmt.Sprintf("%s:%d", script, c.Line)
+		location := fmt.Sprintf("%s:%d", script, c.Line)
 		switch c.Type {
 		case "module", "assert_invalid", "assert_malformed", "assert_unlinkable", "assert_uninstantiable":
 			if strings.HasSuffix(c.Filename, ".wasm") {
 				module, err := os.ReadFile(filepath.Join(dir, c.Filename))
 				require.NoError(t, err)
-				s.load(t, where, plain, metered, &c, module)
+				s.load(t, location, plain, metered, &c, module)
 			}
 		case "action", "assert_return", "assert_trap":
 			if c.Action.Type == "invoke" {
-				s.call(t, where, plain, metered, &c)
+				s.call(t, location, plain, metered, &c)
 			}
 		}
 	}
 	s.ticks += metered[0].ticks + metered[1].ticks
 }
 
-// load loads a module into all worlds, and compares the errors.
-func (s *score) load(t *testing.T, where string, plain *world, metered []*world, c *command, module []byte) {
+// load loads a module into all engines, and compares the errors.
+func (s *score) load(t *testing.T, location string, plain *engine, metered []*engine, c *command, module []byte) {
 	t.Helper()
 	s.modules++
 	rewritten := make([][]byte, len(metered))
@@ -174,21 +181,23 @@ func (s *score) load(t *testing.T, where string, plain *world, metered []*world,
 			return
 		}
 	}
-	before, failed := plain.load(t, c, module)
+	plainInvalid, plainFailed := plain.load(t, c, module)
 	for n, w := range metered {
-		after := errs[n]
-		failedToo := error(nil)
-		if after == nil {
-			after, failedToo = w.load(t, c, rewritten[n])
+		invalid := errs[n]
+		failed := error(nil)
+		if invalid == nil {
+			invalid, failed = w.load(t, c, rewritten[n])
 		}
-		if (before == nil) != (after == nil) || first(failed) != first(failedToo) {
-			t.Errorf("%s: %s: plain: %v %v, metered: %v %v", where, c.Filename, before, failed, after, failedToo)
+		if (plainInvalid == nil) != (invalid == nil) || firstLine(plainFailed) != firstLine(failed) {
+			t.Errorf("%s: %s: plain: %v %v, metered: %v %v", location, c.Filename, plainInvalid, plainFailed, invalid,
+				failed)
 		}
 	}
 }
 
-// load compiles a module, and instantiates it unless the script expects it to be invalid.
-func (w *world) load(t *testing.T, c *command, module []byte) (invalid, failed error) {
+// load compiles a module, and instantiates it unless the script expects it to be invalid. It returns the error of each
+// step.
+func (w *engine) load(t *testing.T, c *command, module []byte) (invalid, failed error) {
 	if _, err := w.runtime.CompileModule(t.Context(), module); err != nil || c.Type == "assert_invalid" ||
 		c.Type == "assert_malformed" {
 		return err, nil
@@ -200,15 +209,15 @@ func (w *world) load(t *testing.T, c *command, module []byte) (invalid, failed e
 	return nil, failed
 }
 
-func (w *world) find(name string) api.Module {
+func (w *engine) find(name string) api.Module {
 	if name == "" {
 		return w.last
 	}
 	return w.runtime.Module(name)
 }
 
-// call makes a call in all worlds, and compares the results.
-func (s *score) call(t *testing.T, where string, plain *world, metered []*world, c *command) {
+// call makes a call in all engines, and compares the results.
+func (s *score) call(t *testing.T, location string, plain *engine, metered []*engine, c *command) {
 	t.Helper()
 	args := make([]uint64, 0, len(c.Action.Args))
 	for _, a := range c.Action.Args {
@@ -218,31 +227,31 @@ func (s *score) call(t *testing.T, where string, plain *world, metered []*world,
 		}
 		args = append(args, n)
 	}
-	one := plain.find(c.Action.Module)
-	if one == nil || one.ExportedFunction(c.Action.Field) == nil {
+	plainModule := plain.find(c.Action.Module)
+	if plainModule == nil || plainModule.ExportedFunction(c.Action.Field) == nil {
 		return
 	}
-	got, err := one.ExportedFunction(c.Action.Field).Call(t.Context(), args...)
+	want, wantErr := plainModule.ExportedFunction(c.Action.Field).Call(t.Context(), args...)
 	for _, w := range metered {
-		two := w.find(c.Action.Module)
-		if two == nil {
-			t.Errorf("%s: expected the metered module, found none", where)
+		meteredModule := w.find(c.Action.Module)
+		if meteredModule == nil {
+			t.Errorf("%s: expected the metered module, found none", location)
 			continue
 		}
-		gotTwo, errTwo := two.ExportedFunction(c.Action.Field).Call(t.Context(), args...)
-		types := one.ExportedFunction(c.Action.Field).Definition().ResultTypes()
+		got, err := meteredModule.ExportedFunction(c.Action.Field).Call(t.Context(), args...)
+		types := plainModule.ExportedFunction(c.Action.Field).Definition().ResultTypes()
 		s.calls++
-		if first(err) != first(errTwo) || !same(types, got, gotTwo) {
-			t.Errorf("%s: %s: plain: %#x, %v, metered: %#x, %v", where, c.Action.Field, got, err, gotTwo, errTwo)
+		if firstLine(wantErr) != firstLine(err) || !equalResults(types, want, got) {
+			t.Errorf("%s: %s: plain: %#x, %v, metered: %#x, %v", location, c.Action.Field, want, wantErr, got, err)
 		}
 	}
 }
 
-// same compares results, which a trap does not have; references only by whether they are null.
-func same(types []api.ValueType, a, b []uint64) bool {
+// equalResults compares results. References are equal if both or neither are null, because their values differ.
+func equalResults(types []api.ValueType, a, b []uint64) bool {
 	for i := range a {
-		reference := types[i] == api.ValueTypeExternref || types[i] == 0x70
-		if (!reference && a[i] != b[i]) || (reference && (a[i] == 0) != (b[i] == 0)) {
+		isReference := types[i] == api.ValueTypeExternref || types[i] == 0x70
+		if (!isReference && a[i] != b[i]) || (isReference && (a[i] == 0) != (b[i] == 0)) {
 			return false
 		}
 	}

@@ -207,7 +207,7 @@ func (w *brokerWork) copyRecords(b *testing.B, in string, chain *Chain) float64 
 			case text = <-buffers:
 			default:
 			}
-			if text, err = w.convert(ctx, read, batch, chain, out, records, text[:0]); err != nil {
+			if text, err = w.convert(ctx, polled, batch, chain, out, records, text[:0]); err != nil {
 				b.Fatal(err)
 			}
 		}

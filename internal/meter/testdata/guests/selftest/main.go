@@ -33,11 +33,11 @@ func run(seed uint32) uint64 {
 		keys = append(keys, k)
 	}
 	sort.Slice(keys, func(a, b int) bool {
-		return words[keys[a]] < words[keys[b]] || words[keys[a]] == words[keys[b]] && keys[a] < keys[b]
+		return words[keys[a]] < words[keys[b]] || (words[keys[a]] == words[keys[b]] && keys[a] < keys[b])
 	})
 	text, _ := json.Marshal(map[string]any{"keys": keys, "words": words, "f": float64(next()) / 3})
-	var back map[string]any
-	fmt.Fprint(h, string(text), json.Unmarshal(text, &back), len(back))
+	var decoded map[string]any
+	fmt.Fprint(h, string(text), json.Unmarshal(text, &decoded), len(decoded))
 	results := make(chan int)
 	var wait sync.WaitGroup
 	for n := range 20 {
@@ -53,7 +53,7 @@ func run(seed uint32) uint64 {
 		sum += r
 	}
 	runtime.GC()
-	fmt.Fprint(h, sum, recovered(func() { _ = keys[len(keys)+int(next()%3)] }), recovered(func() { panic(sum) }))
+	fmt.Fprint(h, sum, recoverText(func() { _ = keys[len(keys)+int(next()%3)] }), recoverText(func() { panic(sum) }))
 	big := make([]byte, 1<<20+next()%1000)
 	copy(big[len(big)/3:], text)
 	copy(big, big[len(big)/4:])
@@ -64,7 +64,8 @@ func run(seed uint32) uint64 {
 	return h.Sum64()
 }
 
-func recovered(f func()) (text string) {
+// recoverText returns the text of the panic of f.
+func recoverText(f func()) (text string) {
 	defer func() { text = fmt.Sprint(recover()) }()
 	f()
 	return "nothing"
