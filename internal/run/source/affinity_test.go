@@ -33,9 +33,9 @@ func TestLogNamesSessionOfLostLink(t *testing.T) {
 	for _, sessionLost := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
 			var out logtest.Journal
-			w := newWorld(&reader{exact: true}, []string{"a=1"}, []string{"b=2"})
+			w := newWorld(&reader{repeatsExactly: true}, []string{"a=1"}, []string{"b=2"})
 			hasRejected := false
-			w.service.answer = func(page int, body string) (uint16, string, bool) {
+			w.service.respond = func(page int, body string) (uint16, string, bool) {
 				if page == 1 && !hasRejected {
 					hasRejected = true
 					return 400, "END 0 true\n", false
@@ -44,7 +44,7 @@ func TestLogNamesSessionOfLostLink(t *testing.T) {
 			}
 			w.o.Client = sessionLosingClient{w.service, sessionLost}
 			w.o.Logger = out.Logger(slog.LevelWarn)
-			w.ok(t)
+			w.mustRun(t)
 			warning := "whose token may belong to an earlier session"
 			assert.Equal(t, sessionLost, strings.Contains(out.String(), warning), out.String())
 		})

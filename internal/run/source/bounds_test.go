@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -51,28 +52,34 @@ func newTestStage(t *testing.T, registry *record.Registry, o Options,
 	if s.header, err = f.task.o.NewHeaderConverter(); err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
+	var consumer sync.WaitGroup
+	consumer.Go(func() {
 		for c := range f.pipeline.converted {
 			onChunk(c)
 			f.pipeline.free <- c
 		}
-	}()
-	return s, func() { close(f.pipeline.converted); <-ended }
+	})
+	return s, func() {
+		close(f.pipeline.converted)
+		consumer.Wait()
+	}
 }
 
 // Small rows whose large schema is in each record are emitted in chunks of limited size, all of them and in order.
 func TestOutputOfAChunkIsBounded(t *testing.T) {
-	const rows, docBytes = 200, 900_000
+	const (
+		rows     = 200
+		docBytes = 900_000
+	)
 	registry := record.NewRegistry()
 	schema, err := registry.Intern([]wit.SchemaNode{{Kind: wit.Struct, Doc: wit.Ptr(strings.Repeat("d", docBytes)),
 		Fields: []wit.Field{{Name: "n", Node: 1}}}, {Kind: wit.Int16}})
 	require.NoError(t, err)
-	var totalBytes, nextRow int
+	totalBytes := 0
+	nextRow := 0
 	check := func(c *chunk) {
 		if cap(c.converted) > 2*(maxChunkOutput+1<<20) {
-			t.Errorf("a chunk contains %d bytes", cap(c.converted))
+			t.Errorf("expected at most %d bytes in a chunk, found %d", 2*(maxChunkOutput+1<<20), cap(c.converted))
 		}
 		b := c.produced.(*reusedBatch)
 		for _, r := range b.records[:b.n] {
@@ -137,8 +144,10 @@ func TestTooLargeRowFails(t *testing.T) {
 		t.Errorf("expected two of three rows, found %d, %v", c.produced.Len(), err)
 	}
 	// Headers count, too, whatever their number.
-	for name, headers := range map[string][]connectdata.Header{"one": {{Name: "h", Encoding: wit.Raw,
-		Value: make([]byte, 2<<20)}}, "many": make([]connectdata.Header, 10_000)} {
+	for name, headers := range map[string][]connectdata.Header{
+		"one":  {{Name: "h", Encoding: wit.Raw, Value: make([]byte, 2<<20)}},
+		"many": make([]connectdata.Header, 10_000),
+	} {
 		for i := range headers {
 			headers[i].Encoding = wit.Raw
 			if name == "many" {
@@ -164,12 +173,13 @@ func TestFeedPartitionsAreDistinct(t *testing.T) {
 	feeds := make([]wit.Feed, 10_000)
 	for i := range feeds {
 		feeds[i] = wit.Feed{Name: strconv.Itoa(i),
-			Partition: []wit.OffsetEntry{wit.StringEntry("service", strings.Repeat("s",
-				1000)), wit.IntegerEntry("n", int64(i))}}
+			Partition: []wit.OffsetEntry{
+				wit.StringEntry("service", strings.Repeat("s", 1000)),
+				wit.IntegerEntry("n", int64(i)),
+			}}
 	}
-	if err := checkFeeds(feeds); err != nil || ctx.Err() != nil {
-		t.Error(err, ctx.Err())
-	}
+	require.NoError(t, checkFeeds(feeds))
+	require.NoError(t, ctx.Err())
 	// The order of fields does not distinguish them, like in the offset topic.
 	last := &feeds[len(feeds)-1]
 	last.Partition = []wit.OffsetEntry{wit.IntegerEntry("n", 5), wit.StringEntry("service", strings.Repeat("s", 1000))}
@@ -261,7 +271,7 @@ func TestNoAllocationForARow(t *testing.T) {
 	}
 	processChunk()
 	if batch.n != targetRows || string(batch.records[3].Value) != `{"Id":3,"Name":"name 3"}` {
-		t.Fatalf("%d records, %s", batch.n, batch.records[3].Value)
+		t.Fatalf("expected %d records, found %d with the fourth value %s", targetRows, batch.n, batch.records[3].Value)
 	}
 	// A chunk may need some allocations, but a row none. The values are boxed above, so connectdata.Append needs none.
 	if allocations := testing.AllocsPerRun(20, processChunk); allocations > 5 {

@@ -59,15 +59,15 @@ func (b *sentBatch) changedRecord() string {
 	for i := range b.records {
 		got := &b.records[i]
 		want := &b.want[i]
-		same := got.Topic == want.Topic && bytes.Equal(got.Key, want.Key) && bytes.Equal(got.Value, want.Value) &&
+		isEqual := got.Topic == want.Topic && bytes.Equal(got.Key, want.Key) && bytes.Equal(got.Value, want.Value) &&
 			len(got.Headers) == len(want.Headers)
 		for h := range got.Headers {
-			same = same && got.Headers[h].Key == want.Headers[h].Key && bytes.Equal(got.Headers[h].Value,
-				want.Headers[h].Value)
+			isEqual = isEqual && got.Headers[h].Key == want.Headers[h].Key &&
+				bytes.Equal(got.Headers[h].Value, want.Headers[h].Value)
 		}
-		if !same {
-			return fmt.Sprintf("record %d: %.60q=%.60q, produced as %.60q=%.60q", i, got.Key, got.Value, want.Key,
-				want.Value)
+		if !isEqual {
+			return fmt.Sprintf("record %d: expected %.60q=%.60q, found %.60q=%.60q", i, want.Key, want.Value, got.Key,
+				got.Value)
 		}
 	}
 	return ""
@@ -85,7 +85,7 @@ func (s *slowOutput) Produce(_ context.Context, batch Batch, upTo kafka.Offset, 
 		}
 		b.want = append(b.want, want)
 		if wantValue := content(string(r.Key), s.size); string(r.Value) != wantValue {
-			s.t.Errorf("produced %s=%.60s, expected %.60s", r.Key, r.Value, wantValue)
+			s.t.Errorf("record %s: expected %.60s, found %.60s", r.Key, wantValue, r.Value)
 		}
 	}
 	s.queue <- func() {
@@ -111,9 +111,9 @@ func (s *slowOutput) write(b *sentBatch) error {
 	defer s.broker.mu.Unlock()
 	if *s.failures > 0 && s.random.IntN(12) == 0 {
 		*s.failures--
-		s.broker.refuse = "x" // fails this batch and all later ones
+		s.broker.rejectedText = "x" // fails this batch and all later ones
 	}
-	if s.broker.refuse != "" {
+	if s.broker.rejectedText != "" {
 		s.neverAcknowledged.mu.Lock()
 		defer s.neverAcknowledged.mu.Unlock()
 		s.neverAcknowledged.batches = append(s.neverAcknowledged.batches, b)
@@ -176,6 +176,7 @@ func TestSharedMemoryIsNotReusedBeforeTheAcknowledgement(t *testing.T) {
 	}
 }
 
+// shareMemory runs random feeds with shared buffers, each of them until its task ends without an error.
 func shareMemory(t *testing.T, seed uint64) {
 	const feeds = 14
 	buffers := NewBuffers(memory.DefaultChunks)
@@ -207,12 +208,12 @@ func shareMemory(t *testing.T, seed uint64) {
 			}
 			pages = append(pages, lines)
 		}
-		w := newWorld(&reader{exact: random.IntN(2) == 0, acks: random.IntN(3) == 0}, pages...)
+		w := newWorld(&reader{repeatsExactly: random.IntN(2) == 0, acknowledges: random.IntN(3) == 0}, pages...)
 		worlds[n] = w
 		w.o.Buffers = buffers
-		w.broker.coin = random
-		w.broker.flushes = false
-		w.o.NewConverters = converting(asIs{}, enlargingConverter{enlargedSize})
+		w.broker.random = random
+		w.broker.storesAtOnce = false
+		w.o.NewConverters = converterFactory(copyingConverter{}, enlargingConverter{enlargedSize})
 		if random.IntN(2) == 0 {
 			w.o.NewChain = func(context.Context) (Chain, error) { return appendingChain{}, nil }
 		}
@@ -222,7 +223,7 @@ func shareMemory(t *testing.T, seed uint64) {
 		breakCount := random.IntN(4)
 		failures := random.IntN(4)
 		taskRandom := rand.New(rand.NewPCG(seed, uint64(100+n))) // used by one goroutine
-		w.service.answer = func(_ int, body string) (uint16, string, bool) {
+		w.service.respond = func(_ int, body string) (uint16, string, bool) {
 			if breakCount > 0 && taskRandom.IntN(3) == 0 {
 				breakCount--
 				return 200, body[:taskRandom.IntN(len(body))], true
@@ -234,8 +235,8 @@ func shareMemory(t *testing.T, seed uint64) {
 				size: valueSize, failures: &failures, queue: make(chan func(), 1000),
 				neverAcknowledged: neverAcknowledged}
 			producers.Go(func() {
-				for f := range p.queue {
-					f()
+				for acknowledge := range p.queue {
+					acknowledge()
 				}
 			})
 			return p, nil
@@ -253,14 +254,14 @@ func shareMemory(t *testing.T, seed uint64) {
 					return
 				}
 				w.broker.mu.Lock()
-				isRefused := w.broker.refuse != ""
-				w.broker.refuse = ""
+				isRefused := w.broker.rejectedText != ""
+				w.broker.rejectedText = ""
 				w.broker.mu.Unlock()
 				if err != nil && !isRefused && !strings.Contains(err.Error(), "broke off") {
 					t.Error(err)
 				}
 			}
-			t.Error("the feed did not end")
+			t.Error("expected the feed to end within 20 runs")
 		})
 	}
 	tasks.Wait()
@@ -279,7 +280,7 @@ func shareMemory(t *testing.T, seed uint64) {
 			key, value, _ := strings.Cut(line, "=")
 			hasKey[key] = true
 			if !strings.HasPrefix(key, fmt.Sprintf("feed%d/", n)) || !strings.HasPrefix(value, key+".") {
-				t.Errorf("feed %d: the record %.60s", n, line)
+				t.Errorf("feed %d: expected a record of this feed, found %.60s", n, line)
 			}
 		}
 		for _, page := range w.service.pages {
@@ -305,7 +306,7 @@ func TestPanicReleasesSharedChunk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{}, rows("a", 500))
 		w.o.Buffers = NewBuffers(memory.DefaultChunks)
-		w.o.NewConverters = converting(asIs{}, enlargingConverter{12_000})
+		w.o.NewConverters = converterFactory(copyingConverter{}, enlargingConverter{12_000})
 		w.o.NewOutput = func(name string) (Output, error) {
 			p, err := w.broker.output(name)
 			return panickingProducer{p}, err
@@ -314,7 +315,7 @@ func TestPanicReleasesSharedChunk(t *testing.T) {
 			t.Error("expected the panic, found nothing")
 		}
 		if b := w.o.Buffers; b.inUse != 0 || len(b.sharedTokens) != 0 || len(b.free) != 0 {
-			t.Errorf("%d chunks are in progress, %d are shared, %d are cached", b.inUse, len(b.sharedTokens),
+			t.Errorf("expected no chunks, found %d in use, %d shared, %d cached", b.inUse, len(b.sharedTokens),
 				len(b.free))
 		}
 	})

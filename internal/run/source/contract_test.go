@@ -19,7 +19,7 @@ import (
 // Linked requests are sent concurrently, and their responses are decoded in the order of the requests.
 func TestFollowedRequestsAreConcurrent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(&reader{exact: true}, []string{"a=1", ">/one", ">/two", ">/three"})
+		w := newWorld(&reader{repeatsExactly: true}, []string{"a=1", ">/one", ">/two", ">/three"})
 		w.service.bodies = map[string][]string{"/one": {"+a=1"}, "/two": {"+a=2"}, "/three": {"+a=3"}}
 		var requests sync.WaitGroup
 		requests.Add(3)
@@ -29,7 +29,7 @@ func TestFollowedRequestsAreConcurrent(t *testing.T) {
 				requests.Wait() // no response before all requests are sent
 			}
 		}
-		w.ok(t)
+		w.mustRun(t)
 		assert.Equal(t, []string{"topic0/a=1", "topic0/a=1", "topic0/a=2", "topic0/a=3"}, w.broker.records())
 	})
 }
@@ -37,11 +37,11 @@ func TestFollowedRequestsAreConcurrent(t *testing.T) {
 // busyClient has no room for the request /two when that is sent for the first time.
 type busyClient struct {
 	*service
-	wasRefused atomic.Bool
+	hasRejected atomic.Bool
 }
 
 func (c *busyClient) Do(ctx context.Context, r *wit.Request) (*transport.Answer, error) {
-	if r.Tag == "/two" && c.wasRefused.CompareAndSwap(false, true) {
+	if r.Tag == "/two" && c.hasRejected.CompareAndSwap(false, true) {
 		return nil, transport.ErrNoRoom
 	}
 	return c.service.Do(ctx, r)
@@ -50,14 +50,14 @@ func (c *busyClient) Do(ctx context.Context, r *wit.Request) (*transport.Answer,
 // A linked request that cannot be sent early for want of a free slot is sent at its turn.
 func TestFollowedRequestWithoutFreeSlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(&reader{exact: true}, []string{"a=1", ">/one", ">/two"})
+		w := newWorld(&reader{repeatsExactly: true}, []string{"a=1", ">/one", ">/two"})
 		w.service.bodies = map[string][]string{"/one": {"+a=1"}, "/two": {"+a=2"}}
 		c := &busyClient{service: w.service}
 		w.o.Client = c
-		w.ok(t)
+		w.mustRun(t)
 		if diff := cmp.Diff([]string{"topic0/a=1", "topic0/a=1", "topic0/a=2"}, w.broker.records()); diff != "" ||
-			!c.wasRefused.Load() {
-			t.Error(diff)
+			!c.hasRejected.Load() {
+			t.Errorf("expected a rejected request (%t), records (-want +got):\n%s", c.hasRejected.Load(), diff)
 		}
 	})
 }
@@ -66,18 +66,18 @@ func TestFollowedRequestWithoutFreeSlot(t *testing.T) {
 func TestToleratedStatuses(t *testing.T) {
 	for _, c := range []struct {
 		tolerated []uint16
-		want      string // the error; empty means none
+		wantErr   string // empty means none
 	}{
-		{[]uint16{410, 404}, ""},
-		{[]uint16{410}, "GET /page/0, after row 1: linked request /gone: answered 404"},
-		{nil, "linked request /gone: answered 404"},
+		{tolerated: []uint16{410, 404}},
+		{tolerated: []uint16{410}, wantErr: "GET /page/0, after row 1: linked request /gone: answered 404"},
+		{wantErr: "linked request /gone: answered 404"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			r := &reader{exact: true, toleratedStatuses: c.tolerated}
+			r := &reader{repeatsExactly: true, toleratedStatuses: c.tolerated}
 			w := newWorld(r, []string{"a=1", ">/there", ">/gone", "b=2"})
 			w.service.bodies = map[string][]string{"/there": {"+a=1.1"}}
 			_, err := w.run(t)
-			assert.ErrorOrNone(t, err, c.want, "tolerated", c.tolerated)
+			assert.ErrorOrNone(t, err, c.wantErr, "tolerated", c.tolerated)
 			if err == nil {
 				assert.Equal(t, map[string]uint16{"": 200, "/there": 200, "/gone": 404}, r.statuses)
 			}
@@ -94,8 +94,9 @@ func TestDiffers(t *testing.T) {
 		"set=S client=100 filter=a;topic=T": nil,
 		"set=S client=100 filter=a;topic=U": {"topic"},
 	} {
-		w := &wit.Feed{Fingerprint: "set=S client=100 filter=a", Topic: "T"}
-		assert.Equal(t, want, FingerprintDiff([]wit.OffsetEntry{wit.StringEntry(fieldFingerprint, stored)}, w), stored)
+		feed := &wit.Feed{Fingerprint: "set=S client=100 filter=a", Topic: "T"}
+		assert.Equal(t, want, FingerprintDiff([]wit.OffsetEntry{wit.StringEntry(fieldFingerprint, stored)}, feed),
+			stored)
 	}
 	assert.Equal(t, nil, FingerprintDiff([]wit.OffsetEntry{wit.IntegerEntry("page", 1)}, &wit.Feed{Fingerprint: "a"}),
 		"an offset without a fingerprint")
@@ -107,14 +108,17 @@ func TestChangedFingerprint(t *testing.T) {
 	// At a start.
 	for policy, want := range map[wit.MismatchPolicy]struct {
 		requests []string
-		err      string
+		err      string // empty means none
 	}{
-		wit.MismatchFail:   {[]string{"/open"}, `belongs to something else (stored "client=100", now "client=200")`},
-		wit.MismatchReload: {[]string{"/open", "/page/0", "/page/1"}, ""},
-		wit.MismatchKeep:   {[]string{"/open", "/page/1"}, ""},
+		wit.MismatchFail: {
+			requests: []string{"/open"},
+			err:      `belongs to something else (stored "client=100", now "client=200")`,
+		},
+		wit.MismatchReload: {requests: []string{"/open", "/page/0", "/page/1"}},
+		wit.MismatchKeep:   {requests: []string{"/open", "/page/1"}},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(&reader{exact: true, fingerprint: "client=200", changed: policy}, []string{"a=1"},
+			w := newWorld(&reader{repeatsExactly: true, fingerprint: "client=200", onMismatch: policy}, []string{"a=1"},
 				[]string{"b=2"})
 			w.broker.offsets["feed=0"] = offset
 			_, err := w.run(t)
@@ -122,7 +126,7 @@ func TestChangedFingerprint(t *testing.T) {
 			assert.Equal(t, want.requests, w.service.requests, policy)
 			if stored := describeOffset(w.broker.offsets["feed=0"]); err == nil &&
 				stored != "page=2 total=2 fingerprint=client=200" {
-				t.Errorf("%d: stored %s", policy, stored)
+				t.Errorf("%d: expected the offset of the end with the new fingerprint, found %s", policy, stored)
 			}
 		})
 	}
@@ -133,16 +137,16 @@ func TestChangedFingerprint(t *testing.T) {
 		wit.MismatchKeep:   {"/open", "/page/0", "/page/1", "/open", "/page/1"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			r := &reader{exact: true, fingerprint: "metadata=1", changed: policy, staleOnce: true}
+			r := &reader{repeatsExactly: true, fingerprint: "metadata=1", onMismatch: policy, staleOnce: true}
 			w := newWorld(r, []string{"a=1"}, []string{"b=2", "!stale"})
 			w.service.onRequest = func(request *wit.Request) {
 				if request.Target == "/page/1" {
 					r.fingerprint = "metadata=2"
 				}
 			}
-			w.ok(t)
+			w.mustRun(t)
 			assert.Equal(t, want, w.service.requests, policy, "reopened")
-			assert.Equal(t, "page=2 total=2 fingerprint=metadata=2", w.stored(), policy,
+			assert.Equal(t, "page=2 total=2 fingerprint=metadata=2", w.storedOffset(), policy,
 				"offset stored after reopening")
 		})
 	}
@@ -153,7 +157,7 @@ func TestChangedFingerprint(t *testing.T) {
 func TestSnapshotAfterLoad(t *testing.T) {
 	for _, readsLater := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
-			r := &reader{exact: true, snapshotsLast: readsLater}
+			r := &reader{repeatsExactly: true, snapshotsLast: readsLater}
 			w := newWorld(r, []string{"a=1"}, []string{"b=2"})
 			w.service.bodies = map[string][]string{"/snapshot": {"x=1"}}
 			task := NewTask(w.o)
@@ -161,14 +165,14 @@ func TestSnapshotAfterLoad(t *testing.T) {
 			if !readsLater {
 				requestedAt = "/page/1" // the last page, after which the plugin is idle
 			}
-			w.snapshotAt(t, task, requestedAt)
+			w.requestSnapshotAt(t, task, requestedAt)
 			require.NoError(t, task.Run(t.Context()))
 			want := []string{"topic0/a=1", "topic0/b=2", "topic0/x=1"}
 			if !readsLater {
 				want = want[:2]
 			}
 			assert.Equal(t, want, w.broker.records()[:len(want)])
-			snapshotEnded(t, task, readsLater)
+			checkSnapshotEnded(t, task, readsLater)
 		})
 	}
 }
@@ -176,18 +180,18 @@ func TestSnapshotAfterLoad(t *testing.T) {
 // A snapshot is read between two pages without changing the feed's offset, and the next page follows it.
 func TestSnapshotBetweenPages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := &reader{exact: true}
+		r := &reader{repeatsExactly: true}
 		w := newWorld(r, []string{"a=1"}, []string{"b=2"})
 		w.service.bodies = map[string][]string{"/snapshot": {"x=1"}}
 		task := NewTask(w.o)
-		w.snapshotAt(t, task, "/page/0")
+		w.requestSnapshotAt(t, task, "/page/0")
 		require.NoError(t, task.Run(t.Context()))
 		assert.Equal(t, []string{"start", "snapshot now", "more"}, r.causes)
 		assert.Equal(t, []string{"topic0/a=1", "topic0/x=1", "topic0/b=2"}, w.broker.records())
-		assert.Equal(t, "page=2 total=2 fingerprint=", w.stored())
+		assert.Equal(t, "page=2 total=2 fingerprint=", w.storedOffset())
 		if err := task.Snapshot("none", "now"); !errors.Is(err, ErrNoFeed) {
-			t.Errorf("a missing feed: %v", err)
+			t.Errorf("expected %v, found %v", ErrNoFeed, err)
 		}
-		snapshotEnded(t, task, true)
+		checkSnapshotEnded(t, task, true)
 	})
 }

@@ -35,14 +35,14 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// stack consists of the real components except the worker: guest, HTTP, converters, broker, offsets.
+// stack consists of the real components around a task: guest, HTTP, converters, broker, offsets.
 type stack struct {
 	service *northwind.Service
 	kafka   kafka.Config
 	place   workplace
 }
 
-// workplace contains what a worker needs to run.
+// workplace contains the addresses and settings for a task.
 type workplace struct {
 	// Plugins and Cache are folders; Broker and Service are addresses.
 	Plugins  string
@@ -54,7 +54,7 @@ type workplace struct {
 	idle time.Duration
 	// listen replaces a worker's listener, and the task runs until ctx ends. If nil, there is no listener, and the task
 	// ends when all is read.
-	listen func(feed string, take notify.Handler) (string, func(), error)
+	listen func(feed string, handle notify.Handler) (string, func(), error)
 }
 
 func newStack(t *testing.T, o northwind.Options, settings ...string) *stack {
@@ -72,12 +72,12 @@ func newStack(t *testing.T, o northwind.Options, settings ...string) *stack {
 	return x
 }
 
-// worker runs a task to its end as a worker would, and returns it.
-func (w workplace) worker(ctx context.Context) (*Task, error) {
+// runTask runs a task to its end as a worker would, and returns it.
+func (w workplace) runTask(ctx context.Context) (*Task, error) {
 	registry := record.NewRegistry()
-	quiet := slog.New(slog.DiscardHandler)
+	log := slog.New(slog.DiscardHandler)
 	manager, err := plugin.New(ctx, plugin.Options{Folders: []string{w.Plugins}, Registry: registry, CacheDir: w.Cache,
-		Logger: quiet, Idle: w.idle})
+		Logger: log, Idle: w.idle})
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +110,7 @@ func (w workplace) worker(ctx context.Context) (*Task, error) {
 	defer client.Close()
 	task := NewTask(Options{Connector: "c", Component: binding.Component().Name, Settings: settings,
 		Versions: VersionsOf(binding), Client: client, Registry: registry, Once: w.listen == nil,
-		Telemetry: Telemetry{Logger: quiet}, Offsets: Offsets{StoredOffset: StoredIn(offsets, "c")},
+		Telemetry: Telemetry{Logger: log}, Offsets: Offsets{StoredOffset: StoredIn(offsets, "c")},
 		Stages: Stages{Listen: w.listen, NewConverters: func() (key, value convert.Converter, err error) {
 			if key, err = convert.New(convert.ClassJSON, map[string]string{"schemas.enable": "false"},
 				convert.Options{IsKey: true, Schemas: registry}); err == nil {
@@ -135,21 +135,24 @@ func (w workplace) worker(ctx context.Context) (*Task, error) {
 func (w workplace) client() (*transport.Client, []wit.Setting, error) {
 	host, port, _ := net.SplitHostPort(w.Service)
 	number, _ := strconv.Atoi(port)
-	list := []wit.Setting{{Name: "sap.odata.host.protocol", Value: "http"}, {Name: "sap.odata.host.address",
-		Value: host}, {Name: "sap.odata.host.port", Value: port}}
+	settings := []wit.Setting{
+		{Name: "sap.odata.host.protocol", Value: "http"},
+		{Name: "sap.odata.host.address", Value: host},
+		{Name: "sap.odata.host.port", Value: port},
+	}
 	for _, s := range w.Settings {
 		name, value, _ := strings.Cut(s, "=")
 		if !strings.HasPrefix(name, "sap.odata.") {
 			name = "sap.odata#00." + name
 		}
-		list = append(list, wit.Setting{Name: name, Value: value})
+		settings = append(settings, wit.Setting{Name: name, Value: value})
 	}
 	times := 20
 	client, err := transport.New(transport.Config{
 		Service: transport.Service{Scheme: "http", Address: host, Port: number},
 		Retry:   transport.Retry{Max: &times, MinBackoff: time.Millisecond, MaxBackoff: time.Millisecond},
 	})
-	return client, list, err
+	return client, settings, err
 }
 
 // class is the short name of the source's class.
@@ -157,7 +160,7 @@ const class = "ODataSource"
 
 func (st *stack) run(t *testing.T) *Task {
 	t.Helper()
-	task, err := st.place.worker(t.Context())
+	task, err := st.place.runTask(t.Context())
 	require.NoError(t, err)
 	return task
 }
@@ -171,7 +174,7 @@ func (st *stack) keys(t *testing.T, topic string) map[string]int {
 	keys := map[string]int{}
 	_, err = reader.Read(t.Context(), topic, kafka.ReadOptions{}, func(r *kgo.Record) error {
 		if !json.Valid(r.Value) {
-			t.Errorf("not a document: %.80s", r.Value)
+			t.Errorf("expected a JSON document, found %.80s", r.Value)
 		}
 		keys[string(r.Key)]++
 		return nil
@@ -180,8 +183,8 @@ func (st *stack) keys(t *testing.T, topic string) map[string]int {
 	return keys
 }
 
-// sets returns the settings for reading an entity set into the topic t, and more settings.
-func sets(set string, more ...string) []string {
+// entitySetSettings returns the settings for reading an entity set into the topic t, and more settings.
+func entitySetSettings(set string, more ...string) []string {
 	return append([]string{"service=" + strings.TrimSuffix(northwind.NorthwindPath, "/"), "entityset=" + set,
 		"topic=t"}, more...)
 }
@@ -189,28 +192,29 @@ func sets(set string, more ...string) []string {
 // An entity that is missing without a delete notification is read twice, also if the plugin's instance that read it
 // first was closed in between.
 func TestDeletedEntitiesAreReadTwice(t *testing.T) {
-	x := newStack(t, northwind.Options{Rows: 30, Subscriptions: true}, append(sets("Products", "exec-period=-1",
-		"subscription.enable=1", "sap.odata.subscription.dest=CULVERT", "sap.odata.subscription.ports=8301",
-		"sap.odata.notification.confirm.seconds=1"), "service="+northwind.SAPPath)...)
+	x := newStack(t, northwind.Options{Rows: 30, Subscriptions: true},
+		append(entitySetSettings("Products", "exec-period=-1", "subscription.enable=1",
+			"sap.odata.subscription.dest=CULVERT", "sap.odata.subscription.ports=8301",
+			"sap.odata.notification.confirm.seconds=1"), "service="+northwind.SAPPath)...)
 	x.place.idle = 20 * time.Millisecond
-	taken := make(chan notify.Handler, 1)
-	x.place.listen = func(_ string, take notify.Handler) (string, func(), error) {
-		taken <- take
+	handlers := make(chan notify.Handler, 1)
+	x.place.listen = func(_ string, handle notify.Handler) (string, func(), error) {
+		handlers <- handle
 		return "/c/Products", func() {}, nil
 	}
 	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
+	result := make(chan error, 1)
 	go func() {
-		_, err := x.place.worker(ctx)
-		ended <- err
+		_, err := x.place.runTask(ctx)
+		result <- err
 	}()
-	var take notify.Handler
+	var handle notify.Handler
 	select {
-	case take = <-taken:
-	case err := <-ended:
+	case handle = <-handlers:
+	case err := <-result:
 		t.Fatal(err)
 	}
-	reads := func(id int) (n int) {
+	countReads := func(id int) (n int) {
 		for _, q := range x.service.Ledger().Requests {
 			if strings.Contains(q.Path, fmt.Sprintf("/Products(%d)", id)) {
 				n++
@@ -218,21 +222,21 @@ func TestDeletedEntitiesAreReadTwice(t *testing.T) {
 		}
 		return n
 	}
-	tell := func(id int) {
+	notify := func(id int) {
 		t.Helper()
-		err := take(ctx, wit.Notification{Method: "POST", Target: "/c/Products", Body: fmt.Appendf(nil,
+		err := handle(ctx, wit.Notification{Method: "POST", Target: "/c/Products", Body: fmt.Appendf(nil,
 			`{"d":{"ID":"%d","collection":"Products","changeType":"updated","__metadata":{"type":"X.Notification",`+
 				`"links":{}},"via":{"__deferred":{"uri":"Products(%[1]d)"}}}}`, id)})
 		require.NoError(t, err)
-		for deadline := time.Now().Add(2 * time.Minute); reads(id) < 2; time.Sleep(10 * time.Millisecond) {
+		for deadline := time.Now().Add(2 * time.Minute); countReads(id) < 2; time.Sleep(10 * time.Millisecond) {
 			if time.Now().After(deadline) {
-				t.Fatalf("the entity %d was read %d times, expected 2", id, reads(id))
+				t.Fatalf("expected 2 reads of the entity %d, found %d", id, countReads(id))
 			}
 		}
 	}
-	tell(1001)
-	tell(1002) // a third read of 1001 would precede the second read of 1002
-	assert.Equal(t, 2, reads(1001), "reads of the entity 1001")
+	notify(1001)
+	notify(1002) // a third read of 1001 would precede the second read of 1002
+	assert.Equal(t, 2, countReads(1001), "reads of the entity 1001")
 	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		keys := x.keys(t, "t")
 		first := keys[`{"ProductID":1001}`]
@@ -245,31 +249,40 @@ func TestDeletedEntitiesAreReadTwice(t *testing.T) {
 		break
 	}
 	stop()
-	require.NoError(t, <-ended)
+	require.NoError(t, <-result)
 }
 
 // Pages break off in every way, and the response is different the next time: no row is missing.
 func TestPagesThatBreakOffInTransit(t *testing.T) {
-	for end, differences := range map[string][]string{"reset": {"", "reorder", "all"}, "length": {"reorder"},
-		"truncate": {"reorder"}} {
+	for end, differences := range map[string][]string{
+		"reset":    {"", "reorder", "all"},
+		"length":   {"reorder"},
+		"truncate": {"reorder"},
+	} {
 		for _, differ := range differences {
 			t.Run(end+" "+differ, func(t *testing.T) {
-				x := newStack(t, northwind.Options{Rows: 3000, Switches: northwind.Switches{PageSize: 1500,
-					Differ: differ,
-					Match:  "/Orders", Break: end, BreakAfter: 400_000, BreakCount: 3}}, sets("Orders")...)
+				x := newStack(t, northwind.Options{Rows: 3000, Switches: northwind.Switches{
+					PageSize:   1500,
+					Differ:     differ,
+					Match:      "/Orders",
+					Break:      end,
+					BreakAfter: 400_000,
+					BreakCount: 3,
+				}}, entitySetSettings("Orders")...)
 				task := x.run(t)
 				keys := x.keys(t, "t")
-				born := x.service.Ledger().Born
+				addedRows := x.service.Ledger().Born
 				if differ != "all" && len(keys) != 3000 {
-					t.Fatalf("%d keys", len(keys))
+					t.Fatalf("expected 3000 keys, found %d", len(keys))
 				}
 				x.service.Each("Orders", func(key string, _ map[string]string) {
-					if keys[`{"OrderID":`+strings.Trim(key, "()")+`}`] == 0 && !slices.Contains(born, "Orders"+key) {
-						t.Errorf("%s is missing", key)
+					if keys[`{"OrderID":`+strings.Trim(key, "()")+`}`] == 0 &&
+						!slices.Contains(addedRows, "Orders"+key) {
+						t.Errorf("expected a record of %s, found none", key)
 					}
 				})
 				if p := task.Progress(); p.Errors == 0 {
-					t.Errorf("expected interrupted pages: %+v", p)
+					t.Errorf("expected interrupted pages, found %+v", p)
 				} else {
 					t.Logf("%+v", p)
 				}
@@ -278,14 +291,14 @@ func TestPagesThatBreakOffInTransit(t *testing.T) {
 	}
 }
 
-// A page is never in memory as a whole: the heap, with the records of the test's broker, stays smaller than the page.
+// A page is never in memory as a whole: the heap, with the records of the test's broker, remains smaller than the page.
 func TestOneLongPage(t *testing.T) {
 	const rows = 240_000
 	// Memory in use is close to the memory needed.
 	defer debug.SetGCPercent(debug.SetGCPercent(20))
 	// The first run compiles the guest, which needs memory of its own.
-	newStack(t, northwind.Options{Rows: 1}, sets("Orders")...).run(t)
-	x := newStack(t, northwind.Options{Rows: rows}, sets("Orders", "page.size=1000000")...)
+	newStack(t, northwind.Options{Rows: 1}, entitySetSettings("Orders")...).run(t)
+	x := newStack(t, northwind.Options{Rows: rows}, entitySetSettings("Orders", "page.size=1000000")...)
 	var maxBytes atomic.Uint64
 	done := make(chan struct{})
 	var sampler sync.WaitGroup
@@ -310,7 +323,7 @@ func TestOneLongPage(t *testing.T) {
 	sampler.Wait()
 	p := task.Progress()
 	if p.Written != rows || p.Pages != 2 { // the second request checks whether the page's count is the set's
-		t.Fatalf("%+v", p)
+		t.Fatalf("expected %d rows in 2 pages, found %+v", rows, p)
 	}
 	t.Logf("%d bytes, %v, %.0f rows/s, heap at most %d MiB (service and broker included), stages %+v", p.Bytes, elapsed,
 		rows/elapsed.Seconds(), maxBytes.Load()>>20, p.Flow.Stages)
@@ -323,17 +336,19 @@ func TestOneLongPage(t *testing.T) {
 // If a service responds with something other than rows, the task fails with a message that contains the response and
 // its URL; no row counts as read.
 func TestResponsesWithoutRows(t *testing.T) {
-	x := newStack(t, northwind.Options{Rows: 10}, sets("Orders")...)
+	x := newStack(t, northwind.Options{Rows: 10}, entitySetSettings("Orders")...)
 	for _, c := range []struct {
 		switches string
 		want     []string
 	}{
-		{"status=401 status-body=html", []string{"401"}},
-		{"status=403 status-body=xml status-code=SY/530 status-message=no_authority", []string{"403", "no authority",
-			"SY/530"}},
-		{"status=404 status-body=empty", []string{"404"}},
-		{"status=500 status-body=json status-message=short_dump", []string{"500", "short dump"}},
-		{"logon-page=1000", []string{"HTML", "logon"}},
+		{switches: "status=401 status-body=html", want: []string{"401"}},
+		{
+			switches: "status=403 status-body=xml status-code=SY/530 status-message=no_authority",
+			want:     []string{"403", "no authority", "SY/530"},
+		},
+		{switches: "status=404 status-body=empty", want: []string{"404"}},
+		{switches: "status=500 status-body=json status-message=short_dump", want: []string{"500", "short dump"}},
+		{switches: "logon-page=1000", want: []string{"HTML", "logon"}},
 	} {
 		t.Run(c.switches, func(t *testing.T) {
 			set := func(name, value string) { require.NoError(t, x.service.Set(name, value)) }
@@ -353,26 +368,27 @@ func TestResponsesWithoutRows(t *testing.T) {
 				set("status-code", "")
 				set("status-message", "")
 			}()
-			_, err := x.place.worker(t.Context())
+			_, err := x.place.runTask(t.Context())
 			runtest.Fails(t, err, append(c.want, "feed Orders: ", "GET ")...)
 			if len(err.Error()) > 1500 {
-				t.Errorf("an error of %d bytes", len(err.Error()))
+				t.Errorf("expected an error of at most 1500 bytes, found %d", len(err.Error()))
 			}
 		})
 	}
 	// After a 500 with a document the plugin repeats the request without options. It may have stored that in an offset,
 	// but none that covers rows.
-	if rows, inside := x.covered(t); rows != 0 || inside {
-		t.Errorf("an offset that covers %d rows was stored", rows)
+	if rows, isMidPage := x.coveredRows(t); rows != 0 || isMidPage {
+		t.Errorf("expected no offset that covers rows, found one of %d rows", rows)
 	}
 	x.run(t) // without faults, everything arrives
 	assert.Equal(t, 10, len(x.keys(t, "t")), "keys")
 }
 
+// A next link to another host fails, and the error names the setting that allows it.
 func TestNextLinkToAnotherHost(t *testing.T) {
 	x := newStack(t, northwind.Options{Rows: 10, Switches: northwind.Switches{PageSize: 4,
-		SelfHost: "http://elsewhere.example:8000"}}, sets("Orders")...)
-	_, err := x.place.worker(t.Context())
+		SelfHost: "http://elsewhere.example:8000"}}, entitySetSettings("Orders")...)
+	_, err := x.place.runTask(t.Context())
 	runtest.Fails(t, err, "elsewhere.example", "sap.odata.link.hosts")
 }
 
@@ -383,8 +399,8 @@ func (st *stack) store(t *testing.T) *offset.Store {
 	return s
 }
 
-// covered returns the number of rows before the stored offset, and whether the offset is inside a page.
-func (st *stack) covered(t *testing.T) (int, bool) {
+// coveredRows returns the number of rows before the stored offset, and whether the offset is inside a page.
+func (st *stack) coveredRows(t *testing.T) (rows int, isMidPage bool) {
 	t.Helper()
 	s := st.store(t)
 	defer s.Close()
@@ -395,11 +411,11 @@ func (st *stack) covered(t *testing.T) (int, bool) {
 	}
 	p, _, _, err := parsePosition(entries[0].Offset)
 	require.NoError(t, err)
-	seen, _ := wit.Lookup(p.fields, "seen")
+	pageStart, _ := wit.Lookup(p.fields, "seen")
 	if !p.midPage {
-		return int(*seen.Integer), false
+		return int(*pageStart.Integer), false
 	}
-	return int(*seen.Integer) + int(p.row) + 1, true
+	return int(*pageStart.Integer) + int(p.row) + 1, true
 }
 
 // VersionsOf returns the versions of a binding for a task.

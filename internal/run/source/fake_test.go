@@ -35,24 +35,25 @@ import (
 // `?text` a row that cannot be decoded, `>path` a linked request, `!kind` an error of the plugin, and the last line is
 // `END next more`: the number of the next page, and whether it follows at once.
 
-// service is a model of a service: pages by number, and its faults.
+// service is a fake service with pages by number, and with faults.
 type service struct {
 	mu       sync.Mutex
 	pages    [][]string // lines without END
 	bodies   map[string][]string
 	requests []string
-	// answer may change the response; nil leaves it unchanged.
-	answer func(page int, body string) (status uint16, answer string, cut bool)
-	// lose is the number of requests that must not be sent twice and get no response.
-	lose int
+	// respond, if not nil, may change the response. cut means that the connection breaks after the body.
+	respond func(page int, body string) (status uint16, changed string, cut bool)
+	// lostResponses is the number of unrepeatable requests that get no response.
+	lostResponses int
 	// onRequest is called before each response.
 	onRequest func(r *wit.Request)
 	retry     transport.Retry
-	more      bool // END contains more for the last page, too
+	// alwaysMore means that END announces more after the last page, too.
+	alwaysMore bool
 }
 
-// later makes the trigger "late" return these lines from now on.
-func (s *service) later(lines ...string) {
+// setLate sets the lines that the trigger "late" returns from now on.
+func (s *service) setLate(lines ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.bodies = map[string][]string{"/late": lines}
@@ -68,23 +69,23 @@ func (s *service) Retry() transport.Retry { return s.retry }
 func (s *service) Away() bool { return false }
 
 func (s *service) Fetch(ctx context.Context, n wit.RequestBatch) ([]wit.Response, error) {
-	out := []wit.Response{}
+	responses := []wit.Response{}
 	for i := range n.Requests {
-		a, err := s.Do(ctx, &n.Requests[i])
+		answer, err := s.Do(ctx, &n.Requests[i])
 		if err != nil {
 			return nil, err
 		}
-		a.Response.Body, _ = io.ReadAll(a.Body)
-		out = append(out, a.Response)
+		answer.Response.Body, _ = io.ReadAll(answer.Body)
+		responses = append(responses, answer.Response)
 	}
-	return out, nil
+	return responses, nil
 }
 
 func (s *service) Do(ctx context.Context, r *wit.Request) (*transport.Answer, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	for asked := false; !asked || !transport.SendCheckHolds(ctx); asked = true {
+	for isChecked := false; !isChecked || !transport.SendCheckHolds(ctx); isChecked = true {
 		if err := transport.CheckSend(ctx); err != nil {
 			return nil, err
 		}
@@ -95,8 +96,8 @@ func (s *service) Do(ctx context.Context, r *wit.Request) (*transport.Answer, er
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.requests = append(s.requests, r.Target)
-	if s.lose > 0 && !r.Repeatable && r.Target != "/open" {
-		s.lose--
+	if s.lostResponses > 0 && !r.Repeatable && r.Target != "/open" {
+		s.lostResponses--
 		return nil, &transport.NoResponseError{Method: r.Method, Target: r.Target, Cause: io.ErrUnexpectedEOF}
 	}
 	status := uint16(200)
@@ -105,32 +106,33 @@ func (s *service) Do(ctx context.Context, r *wit.Request) (*transport.Answer, er
 	if lines, ok := s.bodies[r.Target]; ok {
 		body = strings.Join(lines, "\n") + "\n"
 	} else if n, err := strconv.Atoi(strings.TrimPrefix(r.Target, "/page/")); err == nil && n < len(s.pages) {
-		b := strings.Builder{}
+		page := strings.Builder{}
 		for _, line := range s.pages[n] {
-			b.WriteString(line + "\n")
+			page.WriteString(line + "\n")
 		}
-		fmt.Fprintf(&b, "END %d %v\n", n+1, s.more || n+1 < len(s.pages))
-		body = b.String()
-		if s.answer != nil {
-			status, body, cut = s.answer(n, body)
+		fmt.Fprintf(&page, "END %d %v\n", n+1, s.alwaysMore || n+1 < len(s.pages))
+		body = page.String()
+		if s.respond != nil {
+			status, body, cut = s.respond(n, body)
 		}
 	} else if err == nil && n == len(s.pages) {
 		body = fmt.Sprintf("END %d false\n", n)
 	} else if r.Target != "/open" {
 		status = 404
 	}
-	a := &transport.Answer{Response: wit.Response{Tag: r.Tag, Status: status, Target: r.Target}}
-	a.Body = io.NopCloser(&bodyOf{ctx, strings.NewReader(body), cut})
-	return a, nil
+	answer := &transport.Answer{Response: wit.Response{Tag: r.Tag, Status: status, Target: r.Target}}
+	answer.Body = io.NopCloser(&responseBody{ctx, strings.NewReader(body), cut})
+	return answer, nil
 }
 
-type bodyOf struct {
+// responseBody is a body that ends with a transient error if it is cut, and with its context.
+type responseBody struct {
 	ctx  context.Context
 	text *strings.Reader
 	cut  bool
 }
 
-func (b *bodyOf) Read(p []byte) (int, error) {
+func (b *responseBody) Read(p []byte) (int, error) {
 	if b.ctx.Err() != nil {
 		return 0, context.Cause(b.ctx)
 	}
@@ -146,54 +148,53 @@ type reader struct {
 	version     string
 	feeds       int
 	fingerprint string
-	// snapshotsLast makes it read snapshots after everything else.
+	// snapshotsLast means that it reads snapshots after everything else.
 	snapshotsLast     bool
-	exact             bool
-	once              bool // its requests must not be sent twice
-	acks              bool
+	repeatsExactly    bool
+	unrepeatable      bool // its requests must not be sent twice
+	acknowledges      bool
 	linkedBody        []byte // of linked requests
 	pollMs            uint32
-	pollsMs           []uint32 // of feeds, before pollMs; zero means none
-	polls             bool     // also with a period of 0
-	counts            bool     // each page has a different offset
-	counted           int64
-	refuses           string // offsets that check-offset rejects
-	opens             int
-	staleOnce         bool
-	lostPages         int  // responses to "!given up" that fail with a PageLostError
-	wakes             bool // pages without their own position
-	changed           wit.MismatchPolicy
+	pollsMs           []uint32 // of feeds, instead of pollMs; zero means pollMs
+	alwaysPolls       bool     // also with a period of 0
+	uniqueOffsets     bool     // the offset contains offsetCount, so that each page has a different one
+	offsetCount       int64
+	rejectedOffset    string // a part of the offsets that CheckOffset rejects; empty means none
+	opens             int    // calls of OpenSource that succeeded
+	staleOnce         bool   // the next "!stale" fails
+	lostPages         int    // responses to "!given up" that fail with a PageLostError
+	noPosition        bool   // pages have no position of their own
+	onMismatch        wit.MismatchPolicy
 	toleratedStatuses []uint16          // of linked requests
 	statuses          map[string]uint16 // of responses by their tags
 	subscribes        bool
-	holds             bool
-	stores            bool // at a start it reads a page without a position first
+	answerWhenStored  bool
+	hasStartPage      bool // at a start it reads a page without a position first
 	topic             string
-	silent            bool     // has no progress
-	asked             []string // the offsets whose progress was asked for
-	// second is the page that begins to read the set again; zero means none. Then the keys are compared from page 100
-	// on. resumeOffset is where the plugin continues then.
-	second       int
-	resumeOffset *[]wit.OffsetEntry
-	// snapshotHasOffset gives snapshots an offset.
+	noProgress        bool
+	progressOffsets   []string // arguments of Progress
+	// secondLoadPage is the page from which the set is read again; zero means none. Then the keys are compared from
+	// page 100 on, and the plugin continues at resumeOffset.
+	secondLoadPage int
+	resumeOffset   *[]wit.OffsetEntry
+	// snapshotHasOffset means that snapshots have an offset.
 	snapshotHasOffset bool
-	keyOffsets        []string // the offsets whose use of keys was asked for
-	unknown           []string // the unknown keys of a comparison
-	comparisonCount   int      // counts comparisons that have ended
-	// The fields from causes to makes are guarded by recordMu.
+	keyOffsets        []string // arguments of Keys
+	unknownKeys       []string // arguments of Compared
+	comparisonCount   int      // calls of Compared
+	// The fields from causes to subscriptionMissing are guarded by recordMu.
 	causes []string
 	// subscribed contains the addresses of the subscriptions, subscription their outcome.
-	subscribed   []string
-	subscription string
-	// makes reports that the subscription is missing and must be created.
-	makes bool
+	subscribed          []string
+	subscription        string
+	subscriptionMissing bool // it must be created
 
 	page *readerPage
 	// unsolicited contains the responses without a request.
 	unsolicited []wit.Response
-	// trapCount counts traps, after which there is a new instance.
+	// trapCount counts traps, after which a new instance is used.
 	trapCount int
-	// ignoresSkipRow makes it ignore requests to skip a row.
+	// ignoresSkipRow means that it ignores requests to skip a row.
 	ignoresSkipRow bool
 }
 
@@ -208,56 +209,63 @@ func (r *reader) record(cause string) {
 	r.causes = append(r.causes, cause)
 }
 
-// seen returns the causes since the last call of forget, and the addresses of the subscriptions.
-func (r *reader) seen() (causes, subscribed []string) {
+// recorded returns the causes since the last call of reset, and the addresses of the subscriptions.
+func (r *reader) recorded() (causes, subscribed []string) {
 	recordMu.Lock()
 	defer recordMu.Unlock()
 	return slices.Clone(r.causes), slices.Clone(r.subscribed)
 }
 
-// forget clears the causes, and sets the outcome of later subscriptions.
-func (r *reader) forget(subscription string) {
+// reset clears the causes, and sets the outcome of later subscriptions.
+func (r *reader) reset(subscription string) {
 	recordMu.Lock()
 	defer recordMu.Unlock()
 	r.causes = nil
 	r.subscription = subscription
 }
 
+// readerPage is the state of an open page.
 type readerPage struct {
-	number int
-	rest   map[string][]byte
-	origin int
-	leave  bool
+	number    int               // -1 if the response is not of a page
+	remaining map[string][]byte // bytes after the last complete line, by tag
+	rowIndex  int               // of the last row
+	skipRow   bool              // the next row is reported as an error
 }
 
 func (r *reader) OpenSource(_ context.Context, component string, settings []wit.Setting, state []byte,
 	answers []wit.Response) (wit.SourceOpenResult, error) {
 	if len(answers) == 0 {
-		return wit.SourceOpenResult{Pending: &wit.RequestBatch{Requests: []wit.Request{{Method: "GET",
-			Target: "/open"}},
-			State: []byte("asked")}}, nil
+		return wit.SourceOpenResult{Pending: &wit.RequestBatch{
+			Requests: []wit.Request{{Method: "GET", Target: "/open"}},
+			State:    []byte("asked"),
+		}}, nil
 	}
 	if string(state) != "asked" {
-		return wit.SourceOpenResult{}, errors.New("the state did not come back")
+		return wit.SourceOpenResult{}, errors.New("expected the state of the first call")
 	}
 	r.opens++
-	o := wit.SourceOpened{Context: []byte(r.version)}
+	opened := wit.SourceOpened{Context: []byte(r.version)}
 	for i := range r.feeds {
 		f := wit.Feed{Name: fmt.Sprint("feed", i), Partition: []wit.OffsetEntry{wit.IntegerEntry("feed", int64(i))},
-			Topic: fmt.Sprint("topic", i), Fingerprint: r.fingerprint, OnMismatch: r.changed}
+			Topic: fmt.Sprint("topic", i), Fingerprint: r.fingerprint, OnMismatch: r.onMismatch}
 		f.Subscribes = r.subscribes
 		if r.topic != "" {
 			f.Topic = r.topic
 		}
-		if r.pollMs > 0 || r.polls {
+		if r.pollMs > 0 || r.alwaysPolls {
 			f.PollEveryMs = &r.pollMs
 		}
 		if i < len(r.pollsMs) && r.pollsMs[i] > 0 {
 			f.PollEveryMs = &r.pollsMs[i]
 		}
-		o.Feeds = append(o.Feeds, f)
+		opened.Feeds = append(opened.Feeds, f)
 	}
-	return wit.SourceOpenResult{Ready: &o}, nil
+	return wit.SourceOpenResult{Ready: &opened}, nil
+}
+
+// fetchOf returns the action of a repeatable request without a position.
+func fetchOf(target string) wit.NextAction {
+	return wit.NextAction{Fetch: &wit.Fetch{Request: wit.Request{Method: "GET", Target: target, Repeatable: true}}}
 }
 
 func (r *reader) Next(_ context.Context, context []byte, feed uint32, offset []wit.OffsetEntry, cause wit.PollReason,
@@ -272,33 +280,28 @@ func (r *reader) Next(_ context.Context, context []byte, feed uint32, offset []w
 	total, _ := wit.Lookup(offset, "total")
 	if cause.Trigger != nil {
 		r.record("wake " + *cause.Trigger)
-		return wit.NextAction{Fetch: &wit.Fetch{Request: wit.Request{Method: "GET", Target: "/" + *cause.Trigger,
-				Repeatable: true}}},
-			nil
+		return fetchOf("/" + *cause.Trigger), nil
 	}
-	ended := total.Integer != nil && n >= int(*total.Integer)
-	if r.stores && cause.Start != nil {
+	isEnd := total.Integer != nil && n >= int(*total.Integer)
+	if r.hasStartPage && cause.Start != nil {
 		r.record("store")
-		return wit.NextAction{Fetch: &wit.Fetch{Request: wit.Request{Method: "GET", Target: "/store",
-			Repeatable: true}}}, nil
+		return fetchOf("/store"), nil
 	}
-	if r.snapshotsLast && cause.Snapshot != nil && ended {
+	if r.snapshotsLast && cause.Snapshot != nil && isEnd {
 		r.record("snapshot " + *cause.Snapshot)
-		return wit.NextAction{Fetch: &wit.Fetch{Request: wit.Request{Method: "GET", Target: "/snapshot",
-				Repeatable: true}}},
-			nil
+		return fetchOf("/snapshot"), nil
 	}
-	if (ended && cause.Poll == nil) || (r.snapshotsLast && cause.Snapshot != nil) {
+	if (isEnd && cause.Poll == nil) || (r.snapshotsLast && cause.Snapshot != nil) {
 		return wit.NextAction{Idle: wit.Set}, nil
 	}
 	switch {
 	case cause.Snapshot != nil:
 		r.record("snapshot " + *cause.Snapshot)
-		fetch := wit.Fetch{Request: wit.Request{Method: "GET", Target: "/snapshot", Repeatable: true}}
+		action := fetchOf("/snapshot")
 		if r.snapshotHasOffset {
-			fetch.Position = &offset
+			action.Fetch.Position = &offset
 		}
-		return wit.NextAction{Fetch: &fetch}, nil
+		return action, nil
 	case cause.More != nil:
 		r.record("more")
 	case cause.Poll != nil:
@@ -307,12 +310,13 @@ func (r *reader) Next(_ context.Context, context []byte, feed uint32, offset []w
 		r.record("start")
 	}
 	position := []wit.OffsetEntry{wit.IntegerEntry("page", int64(n))}
-	f := wit.Fetch{Request: wit.Request{Method: "GET", Target: fmt.Sprint("/page/", n), Repeatable: !r.once},
-		Position: &position, RepeatsExactly: r.exact, Acknowledges: r.acks}
-	if r.wakes {
-		f.Position = nil
+	fetch := wit.Fetch{Request: wit.Request{Method: "GET", Target: fmt.Sprint("/page/", n),
+		Repeatable: !r.unrepeatable},
+		Position: &position, RepeatsExactly: r.repeatsExactly, Acknowledges: r.acknowledges}
+	if r.noPosition {
+		fetch.Position = nil
 	}
-	return wit.NextAction{Fetch: &f}, nil
+	return wit.NextAction{Fetch: &fetch}, nil
 }
 
 func (r *reader) Begin(_ context.Context, _ []byte, _ uint32, position *[]wit.OffsetEntry,
@@ -330,14 +334,14 @@ func (r *reader) Begin(_ context.Context, _ []byte, _ uint32, position *[]wit.Of
 	if err != nil {
 		n = -1
 	}
-	r.page = &readerPage{number: n, rest: map[string][]byte{}, origin: -1}
+	r.page = &readerPage{number: n, remaining: map[string][]byte{}, rowIndex: -1}
 	return 7, nil
 }
 
 func (r *reader) Abandon(context.Context, uint32) error { r.page = nil; return nil }
 
 func (r *reader) CheckOffset(_ context.Context, _, offset []wit.OffsetEntry) error {
-	if r.refuses != "" && strings.Contains(describeOffset(offset), r.refuses) {
+	if r.rejectedOffset != "" && strings.Contains(describeOffset(offset), r.rejectedOffset) {
 		return &wit.Error{Kind: wit.ErrorIncompatible, Message: "unknown offset"}
 	}
 	return nil
@@ -345,13 +349,13 @@ func (r *reader) CheckOffset(_ context.Context, _, offset []wit.OffsetEntry) err
 
 // Progress reads the fields of the offsets that Decode returns: a load has ended at its total.
 func (r *reader) Progress(_ context.Context, _ []byte, _ uint32, offset []wit.OffsetEntry) (*wit.LoadProgress, error) {
-	r.asked = append(r.asked, describeOffset(offset))
+	r.progressOffsets = append(r.progressOffsets, describeOffset(offset))
 	page, ok := wit.Lookup(offset, "page")
-	if !ok || r.silent {
+	if !ok || r.noProgress {
 		return nil, nil
 	}
 	progress := &wit.LoadProgress{Read: uint64(*page.Integer)}
-	if total, ended := wit.Lookup(offset, "total"); ended {
+	if total, ok := wit.Lookup(offset, "total"); ok {
 		progress.Total = wit.Ptr(uint64(*total.Integer))
 		progress.Complete = wit.Ptr("key")
 	}
@@ -365,9 +369,9 @@ func (r *reader) Keys(_ context.Context, _ []byte, _ uint32, offset []wit.Offset
 		page = int(*v.Integer)
 	}
 	switch {
-	case page < r.second:
+	case page < r.secondLoadPage:
 		return wit.KeysUse{Remembered: wit.Set}, nil
-	case r.second > 0 && page == r.second:
+	case r.secondLoadPage > 0 && page == r.secondLoadPage:
 		return wit.KeysUse{Compared: &[]wit.OffsetEntry{wit.IntegerEntry("page", 100)}}, nil
 	}
 	return wit.KeysUse{Ignored: wit.Set}, nil
@@ -377,7 +381,7 @@ func (r *reader) Compared(_ context.Context, _ []byte, _ uint32, offset []wit.Of
 	unknown [][]byte) (*[]wit.OffsetEntry, error) {
 	r.comparisonCount++
 	for _, key := range unknown {
-		r.unknown = append(r.unknown, string(key))
+		r.unknownKeys = append(r.unknownKeys, string(key))
 	}
 	return r.resumeOffset, nil
 }
@@ -386,7 +390,7 @@ func (r *reader) HandleNotification(_ context.Context, _ []byte, n wit.Notificat
 	if n.Target == "" {
 		return nil, &wit.Error{Kind: wit.ErrorData, Message: "garbage"}
 	}
-	return []wit.Trigger{{Token: n.Target, Ident: string(n.Body), AnswerWhenStored: r.holds}}, nil
+	return []wit.Trigger{{Token: n.Target, Ident: string(n.Body), AnswerWhenStored: r.answerWhenStored}}, nil
 }
 
 func (r *reader) Subscribe(_ context.Context, _ []byte, _ uint32, address string, state []byte,
@@ -395,11 +399,11 @@ func (r *reader) Subscribe(_ context.Context, _ []byte, _ uint32, address string
 	defer recordMu.Unlock()
 	if state == nil {
 		method := "GET"
-		if r.makes {
+		if r.subscriptionMissing {
 			method = "POST"
 		}
-		open := wit.Request{Method: method, Target: "/open"}
-		return wit.CallResult{Pending: &wit.RequestBatch{Requests: []wit.Request{open}, State: []byte("looked")}}, nil
+		request := wit.Request{Method: method, Target: "/open"}
+		return wit.CallResult{Pending: &wit.RequestBatch{Requests: []wit.Request{request}, State: []byte("asked")}}, nil
 	}
 	r.subscribed = append(r.subscribed, address)
 	return wit.CallResult{Done: wit.Ptr(r.subscription)}, nil
@@ -412,66 +416,65 @@ func (r *reader) Decode(_ context.Context, page uint32, tag string, status uint1
 	}
 	switch tag {
 	case wit.TagSkipRow:
-		r.page.leave = !r.ignoresSkipRow
+		r.page.skipRow = !r.ignoresSkipRow
 		return p, nil
 	case wit.TagComplete:
 		return p, nil
 	}
-	b := append(r.page.rest[tag], piece...)
+	buffered := append(r.page.remaining[tag], piece...)
 	if r.statuses == nil {
 		r.statuses = map[string]uint16{}
 	}
 	r.statuses[tag] = status
-	ended := tag != "" || r.page.number < 0
+	isEnd := tag != "" || r.page.number < 0
 	for {
-		line, rest, ok := bytes.Cut(b, []byte("\n"))
+		line, remaining, ok := bytes.Cut(buffered, []byte("\n"))
 		if !ok {
 			break
 		}
-		b = rest
+		buffered = remaining
 		switch text := string(line); {
-		case text == "":
+		case text == "": // an empty line has no meaning
 		case strings.HasPrefix(text, "LATER "): // the trigger is repeated after that many milliseconds
 			fmt.Sscanf(text, "LATER %d", &p.WaitMs)
-			ended = true
+			isEnd = true
 			p.More = true
 		case strings.HasPrefix(text, "END "):
 			next := 0
 			more := false
 			fmt.Sscanf(text, "END %d %t", &next, &more)
-			ended = true
-			at := []wit.OffsetEntry{wit.IntegerEntry("page", int64(next))}
-			if r.counts {
-				r.counted++
-				at = append(at, wit.IntegerEntry("counted", r.counted))
+			isEnd = true
+			nextOffset := []wit.OffsetEntry{wit.IntegerEntry("page", int64(next))}
+			if r.uniqueOffsets {
+				r.offsetCount++
+				nextOffset = append(nextOffset, wit.IntegerEntry("counted", r.offsetCount))
 			}
 			if !more {
-				at = append(at, wit.IntegerEntry("total", int64(next)))
+				nextOffset = append(nextOffset, wit.IntegerEntry("total", int64(next)))
 			}
-			p.Next = &at
+			p.Next = &nextOffset
 			p.More = more
-			if r.wakes {
+			if r.noPosition {
 				p.Next = nil
 				p.More = false
 			}
-		case text[0] == '>' && !r.page.leave:
+		case text[0] == '>' && !r.page.skipRow:
 			p.Linked = append(p.Linked, wit.LinkedRequest{Request: wit.Request{Tag: text[1:], Method: "GET",
-				Target:     text[1:],
-				Repeatable: true, Body: r.linkedBody}, Tolerate: r.toleratedStatuses})
+				Target: text[1:], Repeatable: true, Body: r.linkedBody}, Tolerate: r.toleratedStatuses})
 		case text[0] == '?':
-			r.page.origin++
-			p.Errors = append(p.Errors, wit.RowError{RowIndex: uint32(r.page.origin), ErrorClass: "x",
+			r.page.rowIndex++
+			p.Errors = append(p.Errors, wit.RowError{RowIndex: uint32(r.page.rowIndex), ErrorClass: "x",
 				Error: wit.Error{Kind: wit.ErrorData, Message: text[1:]}})
 		case text == "!given up" && r.lostPages > 0:
 			r.lostPages--
 			return p, &plugin.PageLostError{Plugin: "fake", Version: r.version, Cause: errors.New("another page's")}
-		case text == "!given up": // given up often enough
-		case r.page.leave:
-			r.page.leave = false
-			r.page.origin++
+		case text == "!given up": // lostPages responses have failed
+		case r.page.skipRow:
+			r.page.skipRow = false
+			r.page.rowIndex++
 			start := len(into.Data)
 			into.Data = append(into.Data, text...)
-			p.Errors = append(p.Errors, wit.RowError{RowIndex: uint32(r.page.origin),
+			p.Errors = append(p.Errors, wit.RowError{RowIndex: uint32(r.page.rowIndex),
 				Error: wit.Error{Kind: wit.ErrorData}, RawStart: uint32(start), RawSize: uint32(len(text))})
 		case text == "!trap":
 			r.page = nil
@@ -492,22 +495,23 @@ func (r *reader) Decode(_ context.Context, page uint32, tag string, status uint1
 			if text[0] == '+' {
 				text = text[1:]
 			} else {
-				r.page.origin++
+				r.page.rowIndex++
 			}
 			key, value, _ := strings.Cut(text, "=")
-			row := wit.Row{RowIndex: uint32(r.page.origin), Partition: -1, Offset: -1, Timestamp: -1}
+			row := wit.Row{RowIndex: uint32(r.page.rowIndex), Partition: -1, Offset: -1, Timestamp: -1}
 			row.Key = appendDatum(into, key)
 			row.Value = appendDatum(into, value)
 			into.Rows = append(into.Rows, row)
 		}
 	}
-	r.page.rest[tag] = slices.Clone(b)
-	if last && (!ended || len(b) > 0) {
+	r.page.remaining[tag] = slices.Clone(buffered)
+	if last && (!isEnd || len(buffered) > 0) {
 		return p, &wit.Error{Kind: wit.ErrorData, Message: "the page has no end"}
 	}
 	return p, nil
 }
 
+// appendDatum appends s to the data of a batch.
 func appendDatum(b *record.Batch, s string) wit.ValueSlice {
 	d := wit.ValueSlice{Encoding: wit.WithSchema, Schema: 1, Start: uint32(len(b.Data)), Size: uint32(len(s))}
 	b.Data = append(b.Data, s...)
@@ -517,21 +521,21 @@ func appendDatum(b *record.Batch, s string) wit.ValueSlice {
 // fakeCode is a version of the plugin with one instance, which one page at a time may use.
 type fakeCode struct {
 	reader *reader
-	out    sync.Mutex
+	inUse  sync.Mutex // held from Acquire to Release
 	closed atomic.Bool
 }
 
 func (c *fakeCode) Acquire(ctx context.Context) (Reader, error) {
-	c.out.Lock()
+	c.inUse.Lock()
 	if c.closed.Load() {
-		c.out.Unlock()
+		c.inUse.Unlock()
 		return nil, plugin.ErrClosed
 	}
 	return c.reader, nil
 }
 func (c *fakeCode) AcquireFresh(ctx context.Context) (Reader, error) { return c.Acquire(ctx) }
 
-func (c *fakeCode) Release(Reader)  { c.out.Unlock() }
+func (c *fakeCode) Release(Reader)  { c.inUse.Unlock() }
 func (c *fakeCode) Version() string { return c.reader.version }
 
 // errKilled is the error of every call after the worker was killed.
@@ -543,28 +547,28 @@ type broker struct {
 	log     []string // topic/key=value
 	offsets map[string][]wit.OffsetEntry
 	pending map[string][]wit.OffsetEntry
-	// events counts events; at the event number `kill` everything ends.
-	events int
-	kill   int
+	// eventCount counts events. The worker is killed at the event number killAt; zero means never.
+	eventCount int
+	killAt     int
 	// killAfter, if not zero, kills the worker after that many more stored offsets.
-	killAfter int
-	flushes   bool // every acknowledged offset is stored at once, otherwise at random
-	coin      *rand.Rand
-	refuse    string // a record with this text fails
-	slow      chan struct{}
-	stores    []string
-	prompt    []string      // offsets that were to be stored as soon as acknowledged
-	storing   time.Duration // how long Flush takes
+	killAfter     int
+	storesAtOnce  bool          // every acknowledged offset is stored at once, otherwise at random
+	random        *rand.Rand    // nil means that Acknowledged stores no offset unless storesAtOnce
+	rejectedText  string        // a record with this text fails; empty means none
+	ackGate       chan struct{} // if not nil, each batch waits for a value
+	storedOffsets []string
+	promptOffsets []string      // offsets that had to be stored when they were acknowledged
+	flushDelay    time.Duration // how long Flush takes
 }
 
 func newBroker() *broker {
-	return &broker{offsets: map[string][]wit.OffsetEntry{}, pending: map[string][]wit.OffsetEntry{}, flushes: true}
+	return &broker{offsets: map[string][]wit.OffsetEntry{}, pending: map[string][]wit.OffsetEntry{}, storesAtOnce: true}
 }
 
-// alive counts an event, and reports false from the kill on.
-func (b *broker) alive() bool {
-	b.events++
-	return b.kill == 0 || b.events < b.kill
+// countEvent counts an event, and reports whether the worker still runs.
+func (b *broker) countEvent() (isAlive bool) {
+	b.eventCount++
+	return b.killAt == 0 || b.eventCount < b.killAt
 }
 
 func (b *broker) Get(_ context.Context, partition []wit.OffsetEntry) ([]wit.OffsetEntry, error) {
@@ -577,32 +581,33 @@ func (b *broker) Acknowledged(partition, offset []wit.OffsetEntry) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.pending[describeOffset(partition)] = offset
-	if b.flushes || (b.coin != nil && b.coin.IntN(3) == 0) {
+	if b.storesAtOnce || (b.random != nil && b.random.IntN(3) == 0) {
 		b.flush()
 	}
 }
 
+// flush stores the pending offsets. b.mu must be held.
 func (b *broker) flush() error {
-	if !b.alive() {
+	if !b.countEvent() {
 		return errKilled
 	}
 	if len(b.pending) == 0 {
 		return nil
 	}
-	for k, v := range b.pending {
-		b.offsets[k] = v
-		b.stores = append(b.stores, describeOffset(v))
+	for partition, offset := range b.pending {
+		b.offsets[partition] = offset
+		b.storedOffsets = append(b.storedOffsets, describeOffset(offset))
 	}
 	clear(b.pending)
 	b.killAfter--
 	if b.killAfter == 0 {
-		b.kill = b.events
+		b.killAt = b.eventCount
 	}
 	return nil
 }
 
 func (b *broker) Flush(ctx context.Context) error {
-	if b.storing > 0 && pause.For(ctx, b.storing) != nil {
+	if b.flushDelay > 0 && pause.For(ctx, b.flushDelay) != nil {
 		return context.Cause(ctx)
 	}
 	b.mu.Lock()
@@ -621,16 +626,17 @@ func (f *fakeBatch) Len() int                         { return len(f.records) }
 
 // fakeProducer acknowledges in order, from its own goroutine.
 type fakeProducer struct {
-	b     *broker
-	queue chan func()
-	done  sync.WaitGroup
+	broker *broker
+	queue  chan func()
+	done   sync.WaitGroup
 }
 
+// output implements [Stages.NewOutput].
 func (b *broker) output(string) (Output, error) {
-	p := &fakeProducer{b: b, queue: make(chan func(), 1000)}
+	p := &fakeProducer{broker: b, queue: make(chan func(), 1000)}
 	p.done.Go(func() {
-		for f := range p.queue {
-			f()
+		for acknowledge := range p.queue {
+			acknowledge()
 		}
 	})
 	return p, nil
@@ -645,39 +651,39 @@ func (p *fakeProducer) Produce(_ context.Context, batch Batch, upTo kafka.Offset
 		if batch.Len() > 0 {
 			time.Sleep(time.Millisecond) // acknowledgements are processed before more is written
 		}
-		if p.b.slow != nil {
-			<-p.b.slow
+		if p.broker.ackGate != nil {
+			<-p.broker.ackGate
 		}
-		p.b.mu.Lock()
-		var failed error
+		p.broker.mu.Lock()
+		var err error
 		n := 0
 		for _, r := range batch.(*fakeBatch).records {
-			if !p.b.alive() {
-				failed = errKilled
+			if !p.broker.countEvent() {
+				err = errKilled
 				break
 			}
 			line := fmt.Sprintf("%s/%s=%s", r.Topic, r.Key, r.Value)
-			if p.b.refuse != "" && strings.Contains(line, p.b.refuse) {
-				failed = errors.New("refused by the broker")
+			if p.broker.rejectedText != "" && strings.Contains(line, p.broker.rejectedText) {
+				err = errors.New("refused by the broker")
 				break
 			}
-			p.b.log = append(p.b.log, line)
+			p.broker.log = append(p.broker.log, line)
 			n++
 		}
-		if failed == nil && !p.b.alive() {
-			failed = errKilled // written, but the response is lost
+		if err == nil && !p.broker.countEvent() {
+			err = errKilled // written, but the response is lost
 		}
-		p.b.mu.Unlock()
-		if failed == nil && upTo.Partition != nil {
-			p.b.Acknowledged(upTo.Partition, upTo.Position)
+		p.broker.mu.Unlock()
+		if err == nil && upTo.Partition != nil {
+			p.broker.Acknowledged(upTo.Partition, upTo.Position)
 			if upTo.Prompt {
-				p.b.mu.Lock()
-				p.b.prompt = append(p.b.prompt, describeOffset(upTo.Position))
-				p.b.flush()
-				p.b.mu.Unlock()
+				p.broker.mu.Lock()
+				p.broker.promptOffsets = append(p.broker.promptOffsets, describeOffset(upTo.Position))
+				p.broker.flush()
+				p.broker.mu.Unlock()
 			}
 		}
-		done(n, failed)
+		done(n, err)
 	}
 }
 
@@ -686,7 +692,7 @@ func (p *fakeProducer) OnFailure(func(error))           {}
 func (p *fakeProducer) Begin(context.Context) error     { return nil }
 func (p *fakeProducer) Commit(context.Context) error    { return nil }
 func (p *fakeProducer) Abort(context.Context) error     { return nil }
-func (p *fakeProducer) Flush(ctx context.Context) error { return p.b.Flush(ctx) }
+func (p *fakeProducer) Flush(ctx context.Context) error { return p.broker.Flush(ctx) }
 func (p *fakeProducer) Close(context.Context) error {
 	close(p.queue)
 	p.done.Wait()
@@ -699,32 +705,33 @@ func (b *broker) records() []string {
 	return slices.Clone(b.log)
 }
 
-// asIs is a converter that copies bytes. Values that begin with refuse cannot be converted.
-type asIs struct{ refuse string }
+// copyingConverter copies bytes. Values that begin with reject cannot be converted; an empty one rejects none.
+type copyingConverter struct{ reject string }
 
-func (a asIs) Encode(_ context.Context, dst []byte, _ int, _ string, b *record.Batch,
+func (c copyingConverter) Encode(_ context.Context, dst []byte, _ int, _ string, b *record.Batch,
 	d wit.ValueSlice) ([]byte, bool, error) {
-	if a.refuse != "" && bytes.HasPrefix(b.Bytes(d), []byte(a.refuse)) {
+	if c.reject != "" && bytes.HasPrefix(b.Bytes(d), []byte(c.reject)) {
 		return dst, false, errors.New("cannot be converted")
 	}
 	return append(dst, b.Bytes(d)...), d.Encoding == wit.Absent, nil
 }
-func (a asIs) Decode(_ context.Context, _ string, b []byte, into *record.Batch) (wit.ValueSlice, error) {
-	if a.refuse != "" && bytes.HasPrefix(b, []byte(a.refuse)) {
+func (c copyingConverter) Decode(_ context.Context, _ string, b []byte, into *record.Batch) (wit.ValueSlice, error) {
+	if c.reject != "" && bytes.HasPrefix(b, []byte(c.reject)) {
 		return wit.ValueSlice{}, errors.New("cannot be read")
 	}
 	return appendDatum(into, string(b)), nil
 }
 
-// world contains the parts of a task.
+// world contains a task and the fakes around it.
 type world struct {
 	service  *service
 	versions *runtest.Versions[Reader]
 	broker   *broker
 	o        Options
-	task     *Task
+	task     *Task // set by tests that need it while it runs
 }
 
+// newWorld returns a world whose task reads everything once. The service has the pages.
 func newWorld(r *reader, pages ...[]string) *world {
 	if r.feeds == 0 {
 		r.feeds = 1
@@ -733,7 +740,8 @@ func newWorld(r *reader, pages ...[]string) *world {
 		versions: runtest.NewVersions[Reader](&fakeCode{reader: r})}
 	w.o = Options{Connector: "c", Component: "C", Versions: w.versions, Client: w.service,
 		Registry: record.NewRegistry(), Once: true, Offsets: Offsets{StoredOffset: w.broker.Get},
-		Stages:    Stages{NewOutput: w.broker.output, NewConverters: converting(asIs{}, asIs{})},
+		Stages: Stages{NewOutput: w.broker.output, NewConverters: converterFactory(copyingConverter{},
+			copyingConverter{})},
 		Telemetry: Telemetry{Logger: slog.New(slog.DiscardHandler)}}
 	return w
 }
@@ -741,21 +749,22 @@ func newWorld(r *reader, pages ...[]string) *world {
 // offer makes a version the candidate of the task, which uses it if it is compatible.
 func (w *world) offer(r *reader) { w.versions.SetCandidate(&fakeCode{reader: r}) }
 
-func converting(key, value convert.Converter) func() (convert.Converter, convert.Converter, error) {
+// converterFactory returns a [Stages.NewConverters] for two converters.
+func converterFactory(key, value convert.Converter) func() (convert.Converter, convert.Converter, error) {
 	return func() (convert.Converter, convert.Converter, error) { return key, value, nil }
 }
 
-// deadLetters returns a topic `dead` whose dead letters are passed to note.
-func deadLetters(note func(FailedRow)) *DeadLetters {
-	return &DeadLetters{Topic: "dead", NewConverters: converting(asIs{}, asIs{}),
+// newDeadLetters returns a topic `dead` whose dead letters are passed to onLetter.
+func newDeadLetters(onLetter func(FailedRow)) *DeadLetters {
+	return &DeadLetters{Topic: "dead", NewConverters: converterFactory(copyingConverter{}, copyingConverter{}),
 		Headers: func(l FailedRow) []kgo.RecordHeader {
-			note(l)
+			onLetter(l)
 			return nil
 		}}
 }
 
-// received returns the records in Kafka: the dead letters, and all others.
-func (w *world) received() (dead, others []string) {
+// splitRecords returns the records in Kafka: the dead letters, and all others.
+func (w *world) splitRecords() (dead, others []string) {
 	for _, record := range w.broker.records() {
 		if strings.HasPrefix(record, "dead/") {
 			dead = append(dead, record)
@@ -766,73 +775,76 @@ func (w *world) received() (dead, others []string) {
 	return dead, others
 }
 
-// stored returns the offset of the first feed.
-func (w *world) stored() string {
+// storedOffset describes the stored offset of the first feed.
+func (w *world) storedOffset() string {
 	w.broker.mu.Lock()
 	defer w.broker.mu.Unlock()
 	return describeOffset(w.broker.offsets["feed=0"])
 }
 
-// snapshotAt requests a snapshot once, while such a request is sent.
-func (w *world) snapshotAt(t *testing.T, task *Task, target string) {
-	asked := false
+// requestSnapshotAt requests a snapshot during the first request with the target.
+func (w *world) requestSnapshotAt(t *testing.T, task *Task, target string) {
+	isRequested := false
 	w.service.onRequest = func(q *wit.Request) {
-		if q.Target == target && !asked {
-			asked = true
+		if q.Target == target && !isRequested {
+			isRequested = true
 			assert.NoError(t, task.Snapshot("feed0", "now"))
 		}
 	}
 }
 
-// snapshotEnded fails the test if a snapshot of the first feed still waits, or was started against expectation.
-func snapshotEnded(t *testing.T, task *Task, started bool) {
+// checkSnapshotEnded checks that no snapshot of the first feed waits, and whether one was started.
+func checkSnapshotEnded(t *testing.T, task *Task, wantStarted bool) {
 	t.Helper()
 	s := task.Progress().Feeds[0]
-	if s.Snapshots != 0 || s.LastSnapshot.Snapshot != "now" || s.LastSnapshot.Started != started {
-		t.Errorf("expected a snapshot, started: %v, found %+v", started, s)
+	if s.Snapshots != 0 || s.LastSnapshot.Snapshot != "now" || s.LastSnapshot.Started != wantStarted {
+		t.Errorf("expected an ended snapshot, started %t, found %+v", wantStarted, s)
 	}
 }
 
-// lettersLeft returns dead letters of one topic; look may reject their delivery.
-func lettersLeft(left []task.DeadLetter, look func(context.Context, UnreadableReason) error) Replay {
+// replayOf returns a replay of the dead letters of one topic. check, if not nil, may prevent their delivery.
+func replayOf(remaining []task.DeadLetter, check func(context.Context, UnreadableReason) error) Replay {
 	return Replay{Partition: []wit.OffsetEntry{wit.StringEntry("topic", "dlq")}, Next: func(ctx context.Context,
 		unreadable UnreadableReason) (letters []task.DeadLetter, after []wit.OffsetEntry, err error) {
-		if look != nil {
-			if err := look(ctx, unreadable); err != nil {
+		if check != nil {
+			if err := check(ctx, unreadable); err != nil {
 				return nil, nil, err
 			}
 		}
-		letters, left = left, nil
+		letters = remaining
+		remaining = nil
 		return letters, []wit.OffsetEntry{wit.IntegerEntry("next", 5)}, nil
 	}}
 }
 
+// run runs a new task to its end.
 func (w *world) run(t *testing.T) (*Task, error) {
 	t.Helper()
 	task := NewTask(w.o)
 	return task, task.Run(t.Context())
 }
 
-func (w *world) ok(t *testing.T) *Task {
+// mustRun runs a task, which must not fail.
+func (w *world) mustRun(t *testing.T) *Task {
 	t.Helper()
 	task, err := w.run(t)
 	require.NoError(t, err)
 	return task
 }
 
-// fails runs a task and checks that its error contains these parts.
-func (w *world) fails(t *testing.T, parts ...string) *Task {
+// mustFail runs a task and checks that its error contains these parts.
+func (w *world) mustFail(t *testing.T, parts ...string) *Task {
 	t.Helper()
 	task, err := w.run(t)
 	runtest.Fails(t, err, parts...)
 	return task
 }
 
-// rows returns lines of n rows whose keys have a prefix.
+// rows returns lines of n rows, whose keys are the prefix and a number.
 func rows(prefix string, n int) []string {
-	out := make([]string, n)
-	for i := range out {
-		out[i] = fmt.Sprintf("%s%d=v%d", prefix, i, i)
+	lines := make([]string, n)
+	for i := range lines {
+		lines[i] = fmt.Sprintf("%s%d=v%d", prefix, i, i)
 	}
-	return out
+	return lines
 }

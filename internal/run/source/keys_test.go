@@ -20,7 +20,7 @@ import (
 // again in one page. The pages of the comparison have keys only. After it, a page has the row that was missed.
 func loadWithComparison(pages ...[]string) (w *world, r *reader) {
 	resumeOffset := []wit.OffsetEntry{wit.IntegerEntry("page", 200)}
-	r = &reader{version: "1", second: 2, resumeOffset: &resumeOffset}
+	r = &reader{version: "1", secondLoadPage: 2, resumeOffset: &resumeOffset}
 	w = newWorld(r, rows("a", 3), rows("b", 3), firstLoad())
 	w.service.bodies = map[string][]string{"/page/200": {"missed=row", "END 201 false"}}
 	for i, page := range pages {
@@ -44,29 +44,32 @@ func keysOf(lines ...string) []string {
 // After a first load, its keys are read again. If all keys of the load are found, only missed rows are delivered.
 // Otherwise the rows are read and delivered again.
 func TestKeysAreCompared(t *testing.T) {
-	found := keysOf(firstLoad()...)
+	loadedKeys := keysOf(firstLoad()...)
 	for name, c := range map[string]struct {
 		pages   [][]string
 		setup   func(r *reader)
 		unknown []string
 		reason  string // why the rows are delivered again; empty means that they are not
 	}{
-		"all found":           {pages: [][]string{found[:4], found[4:]}},
-		"found twice":         {pages: [][]string{found, found[2:]}},
-		"unknown keys":        {pages: [][]string{found, {"x2=", "x1=", "x2="}}, unknown: []string{"x1", "x2"}},
-		"all unknown keys":    {pages: [][]string{found, keysOf(rows("x", 1000)...)}, unknown: make([]string, 1000)},
-		"a missing key":       {pages: [][]string{found[1:], {"x1="}}, reason: "1 rows of the load were deleted"},
-		"other keys":          {pages: [][]string{{}, {}}, reason: "6 rows of the load were deleted"},
-		"too many unknown":    {pages: [][]string{found, keysOf(rows("x", 1001)...)}, reason: "more than 1000 keys"},
-		"large unknown keys":  {pages: [][]string{found, {strings.Repeat("x", 1<<20+1)}}, reason: "or 1048576 bytes"},
-		"undecodable row":     {pages: [][]string{found, {"?not a number"}}, reason: "not a number"},
-		"error of the plugin": {pages: [][]string{found, {"!broken"}}, reason: "broken"},
-		"trap":                {pages: [][]string{found, {"!trap"}}, reason: "unreachable"},
-		"lost instance": {pages: [][]string{found, {"!given up"}}, setup: func(r *reader) { r.lostPages = 1 },
+		"all found":    {pages: [][]string{loadedKeys[:4], loadedKeys[4:]}},
+		"found twice":  {pages: [][]string{loadedKeys, loadedKeys[2:]}},
+		"unknown keys": {pages: [][]string{loadedKeys, {"x2=", "x1=", "x2="}}, unknown: []string{"x1", "x2"}},
+		"all unknown keys": {pages: [][]string{loadedKeys, keysOf(rows("x", 1000)...)},
+			unknown: make([]string, 1000)},
+		"a missing key": {pages: [][]string{loadedKeys[1:], {"x1="}}, reason: "1 rows of the load were deleted"},
+		"other keys":    {pages: [][]string{{}, {}}, reason: "6 rows of the load were deleted"},
+		"too many unknown": {pages: [][]string{loadedKeys, keysOf(rows("x", 1001)...)},
+			reason: "more than 1000 keys"},
+		"large unknown keys": {pages: [][]string{loadedKeys, {strings.Repeat("x", 1<<20+1)}},
+			reason: "or 1048576 bytes"},
+		"undecodable row":     {pages: [][]string{loadedKeys, {"?not a number"}}, reason: "not a number"},
+		"error of the plugin": {pages: [][]string{loadedKeys, {"!broken"}}, reason: "broken"},
+		"trap":                {pages: [][]string{loadedKeys, {"!trap"}}, reason: "unreachable"},
+		"lost instance": {pages: [][]string{loadedKeys, {"!given up"}}, setup: func(r *reader) { r.lostPages = 1 },
 			reason: "another page's"},
-		"rejected": {pages: [][]string{found},
+		"rejected": {pages: [][]string{loadedKeys},
 			setup: func(r *reader) { r.resumeOffset = nil }, reason: "nothing proves"},
-		"name of the host": {pages: [][]string{found}, setup: func(r *reader) {
+		"name of the host": {pages: [][]string{loadedKeys}, setup: func(r *reader) {
 			r.resumeOffset = &[]wit.OffsetEntry{wit.IntegerEntry("record", 1)}
 		}, reason: "is the host's name"},
 	} {
@@ -82,30 +85,34 @@ func TestKeysAreCompared(t *testing.T) {
 			} else {
 				want = append(want, firstLoad()...)
 			}
-			log := w.logged(t)
-			if diff := compareLines(topic(want), w.broker.records()); diff != "" {
+			log := w.runLogged(t)
+			if diff := compareLines(recordsOf(want), w.broker.records()); diff != "" {
 				t.Error(diff)
 			}
 			assert.Equal(t, c.reason == "", strings.Contains(log, "no row is delivered again"), log)
 			assert.Equal(t, c.reason != "", strings.Contains(log, "level=INFO") && strings.Contains(log, c.reason) &&
 				strings.Contains(log, "cannot be compared"), log)
 			if c.reason == "" {
-				assert.Equal(t, len(c.unknown), len(r.unknown), "unknown keys")
-				assert.Equal(t, "page=201 total=201 fingerprint=", w.stored(), "stored")
+				assert.Equal(t, len(c.unknown), len(r.unknownKeys), "unknown keys")
+				assert.Equal(t, "page=201 total=201 fingerprint=", w.storedOffset(), "stored")
 			}
 			if len(c.unknown) == 2 {
-				assert.Equal(t, c.unknown, r.unknown, "unknown keys")
+				assert.Equal(t, c.unknown, r.unknownKeys, "unknown keys")
 			}
 			if pause := time.Since(start); c.reason == "" && pause >= minPause {
 				t.Errorf("expected no pauses between pages with rows, found %v", pause)
 			}
-			if slices.ContainsFunc(w.broker.stores, func(s string) bool { return strings.HasPrefix(s, "page=10") }) {
-				t.Errorf("expected no offset of the comparison to be stored, found %q", w.broker.stores)
+			if slices.ContainsFunc(w.broker.storedOffsets, func(s string) bool {
+				return strings.HasPrefix(s,
+					"page=10")
+			}) {
+				t.Errorf("expected no offset of the comparison to be stored, found %q", w.broker.storedOffsets)
 			}
 		})
 	}
 }
 
+// compareLines describes a difference, or returns "".
 func compareLines(want, got []string) string {
 	if slices.Equal(want, got) {
 		return ""
@@ -113,17 +120,17 @@ func compareLines(want, got []string) string {
 	return fmt.Sprintf("expected %d lines, found %d: %.2000q", len(want), len(got), got)
 }
 
-// From the beginning of a load on, the plugin is called for the use of keys, until it ignores them.
+// From the beginning of a load on, Keys is called, until the plugin ignores keys.
 func TestKeysAreAskedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, r := loadWithComparison(keysOf(firstLoad()...))
-		w.ok(t)
+		w.mustRun(t)
 		assert.Equal(t, []string{"", "page=1", "page=2"}, r.keyOffsets, "a load that is compared")
 		r.keyOffsets = nil
-		w.ok(t)
+		w.mustRun(t)
 		assert.Equal(t, 0, len(r.keyOffsets), "after the load")
 		other := &reader{}
-		newWorld(other, rows("a", 3), rows("b", 3)).ok(t)
+		newWorld(other, rows("a", 3), rows("b", 3)).mustRun(t)
 		assert.Equal(t, []string{""}, other.keyOffsets, "a load that is not compared")
 	})
 }
@@ -133,19 +140,18 @@ func TestComparisonIsRetried(t *testing.T) {
 	for name, failures := range map[string]int{"once": 1, "as often as allowed": 3, "too often": 4} {
 		runtest.Bubble(t, name, func(t *testing.T) {
 			w, _ := loadWithComparison(keysOf(firstLoad()...))
-			page := w.service.bodies["/page/100"]
+			lines := w.service.bodies["/page/100"]
 			w.service.onRequest = func(request *wit.Request) {
 				if request.Target == "/page/100" {
-					w.service.bodies[request.Target] = page
+					w.service.bodies[request.Target] = lines
 					failures--
 					if failures >= 0 {
-						delete(w.service.bodies, request.Target)
 						w.service.bodies[request.Target] = []string{"!transient"}
 					}
 				}
 			}
-			isCompared := failures < 4
-			log := w.logged(t)
+			isCompared := failures < 4 // before onRequest changes it
+			log := w.runLogged(t)
 			assert.Equal(t, isCompared, strings.Contains(log, "no row is delivered again"), log)
 			assert.Equal(t, !isCompared, len(w.broker.records()) == 12, "records")
 		})
@@ -154,39 +160,39 @@ func TestComparisonIsRetried(t *testing.T) {
 
 // After a kill during the comparison, another run reads the rows again, as does another version of the plugin.
 func TestComparisonIsInterrupted(t *testing.T) {
-	deliveredTwice := topic(slices.Concat(firstLoad(), firstLoad()))
+	deliveredTwice := recordsOf(slices.Concat(firstLoad(), firstLoad()))
 	runtest.Bubble(t, "kill", func(t *testing.T) {
-		found := keysOf(firstLoad()...)
-		w, r := loadWithComparison(found[:3], found[3:])
+		loadedKeys := keysOf(firstLoad()...)
+		w, r := loadWithComparison(loadedKeys[:3], loadedKeys[3:])
 		w.service.onRequest = func(request *wit.Request) {
 			if request.Target == "/page/101" {
 				runtest.Pass(time.Second) // all is acknowledged
 				w.broker.mu.Lock()
-				w.broker.kill = 1
+				w.broker.killAt = 1
 				w.broker.mu.Unlock()
 			}
 		}
-		w.logged(t)
-		assert.Equal(t, "page=2 fingerprint=;topic=topic0", w.stored(), "stored")
+		w.runLogged(t)
+		assert.Equal(t, "page=2 fingerprint=;topic=topic0", w.storedOffset(), "stored")
 		w.service.onRequest = nil
 		r.keyOffsets = nil
-		w.ok(t)
+		w.mustRun(t)
 		assert.Equal(t, deliveredTwice, w.broker.records())
-		assert.Equal(t, 0, len(r.keyOffsets), "questions for keys after a restart")
+		assert.Equal(t, 0, len(r.keyOffsets), "calls of Keys after a restart")
 	})
 	runtest.Bubble(t, "version", func(t *testing.T) {
-		found := keysOf(firstLoad()...)
-		w, _ := loadWithComparison(found[:3], found[3:])
-		next := &reader{version: "2", feeds: 1, second: 2}
+		loadedKeys := keysOf(firstLoad()...)
+		w, _ := loadWithComparison(loadedKeys[:3], loadedKeys[3:])
+		next := &reader{version: "2", feeds: 1, secondLoadPage: 2}
 		w.service.onRequest = func(request *wit.Request) {
 			if request.Target == "/page/100" {
 				w.offer(next)
 			}
 		}
-		log := w.logged(t)
+		log := w.runLogged(t)
 		assert.Equal(t, deliveredTwice, w.broker.records(), log)
 		assert.Equal(t, true, strings.Contains(log, "another version"), log)
-		assert.Equal(t, 0, len(next.keyOffsets), "questions for keys")
+		assert.Equal(t, 0, len(next.keyOffsets), "calls of Keys")
 	})
 	runtest.Bubble(t, "stop", func(t *testing.T) {
 		w, _ := loadWithComparison(keysOf(firstLoad()...))
@@ -197,7 +203,7 @@ func TestComparisonIsInterrupted(t *testing.T) {
 			}
 		}
 		require.NoError(t, NewTask(w.o).Run(ctx))
-		assert.Equal(t, "page=2 fingerprint=;topic=topic0", w.stored(), "stored")
+		assert.Equal(t, "page=2 fingerprint=;topic=topic0", w.storedOffset(), "stored")
 	})
 }
 
@@ -205,15 +211,15 @@ func TestComparisonIsInterrupted(t *testing.T) {
 func TestRowsBetweenPagesOfTheComparison(t *testing.T) {
 	for name, hasOffset := range map[string]bool{"without an offset": false, "with an offset": true} {
 		runtest.Bubble(t, name, func(t *testing.T) {
-			found := keysOf(firstLoad()...)
-			w, r := loadWithComparison(found[:3], found[3:])
+			loadedKeys := keysOf(firstLoad()...)
+			w, r := loadWithComparison(loadedKeys[:3], loadedKeys[3:])
 			r.snapshotHasOffset = hasOffset
 			w.service.bodies["/snapshot"] = []string{"now=row", "END 2 true"}
 			if !hasOffset {
 				w.service.bodies["/snapshot"] = []string{"now=row"}
 			}
 			task := NewTask(w.o)
-			w.snapshotAt(t, task, "/page/100")
+			w.requestSnapshotAt(t, task, "/page/100")
 			require.NoError(t, task.Run(t.Context()))
 			want := append(firstLoad(), "now=row")
 			if hasOffset {
@@ -221,7 +227,7 @@ func TestRowsBetweenPagesOfTheComparison(t *testing.T) {
 			} else {
 				want = append(want, "missed=row")
 			}
-			assert.Equal(t, topic(want), w.broker.records())
+			assert.Equal(t, recordsOf(want), w.broker.records())
 		})
 	}
 }
@@ -238,10 +244,13 @@ func TestKeysOfAbortedPages(t *testing.T) {
 			w, r := loadWithComparison(keysOf(slices.Clone(large)...), keysOf(rows("b", 3)...))
 			w.service.pages[0] = large
 			if transactional {
-				w.o.NewOutput = func(string) (Output, error) { return &transactions{t: t, b: w.broker}, nil }
+				w.o.NewOutput = func(string) (Output, error) {
+					return &transactionalOutput{t: t, broker: w.broker},
+						nil
+				}
 			}
 			hasBroken := false
-			w.service.answer = func(page int, body string) (uint16, string, bool) {
+			w.service.respond = func(page int, body string) (uint16, string, bool) {
 				if page > 0 {
 					return 200, body, false
 				}
@@ -252,12 +261,12 @@ func TestKeysOfAbortedPages(t *testing.T) {
 				_, body, _ = strings.Cut(body, "\n") // without the row a0
 				return 200, body, false
 			}
-			log := w.logged(t)
+			log := w.runLogged(t)
 			assert.Equal(t, 1, r.comparisonCount, log)
 			if transactional {
-				assert.Equal(t, []string{"a0"}, r.unknown, "missed")
+				assert.Equal(t, []string{"a0"}, r.unknownKeys, "missed")
 			} else {
-				assert.Equal(t, 0, len(r.unknown), "missed")
+				assert.Equal(t, 0, len(r.unknownKeys), "missed")
 			}
 		})
 	}

@@ -25,33 +25,34 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// endpoint is a listener of one path, for feeds of a task.
+// endpoint is a fake listener with one path.
 type endpoint struct {
-	take   notify.Handler
-	closed bool
+	handle   notify.Handler
+	isClosed bool
 }
 
-func (e *endpoint) listen(_ string, take notify.Handler) (string, func(), error) {
-	e.take = take
-	return "/c/feed0", func() { e.closed = true }, nil
+func (e *endpoint) listen(_ string, handle notify.Handler) (string, func(), error) {
+	e.handle = handle
+	return "/c/feed0", func() { e.isClosed = true }, nil
 }
 
 // send passes a notification to the feed, which must accept it.
 func (e *endpoint) send(t *testing.T, target, ident string) {
 	t.Helper()
-	require.NoError(t, e.take(t.Context(), wit.Notification{Target: target, Body: []byte(ident)}))
+	require.NoError(t, e.handle(t.Context(), wit.Notification{Target: target, Body: []byte(ident)}))
 }
 
-// mustWake passes a trigger to a feed, which must accept it.
-func mustWake(t *testing.T, f *feed, token string) {
+// mustEnqueue passes a trigger to a feed, which must accept it.
+func mustEnqueue(t *testing.T, f *feed, token string) {
 	t.Helper()
 	_, err := f.enqueue(&wit.Trigger{Token: token})
 	require.NoError(t, err)
 }
 
-// notified runs a task that is subscribed and has read its first load, and calls do with it. prepare, if not nil, is
-// called before the start.
-func notified(t *testing.T, r *reader, prepare func(*world), do func(t *testing.T, w *world, e *endpoint)) {
+// runSubscribed runs a task that is subscribed, and calls test after its first load. prepare, if not nil, is called
+// before the start.
+func runSubscribed(t *testing.T, r *reader, prepare func(*world),
+	test func(t *testing.T, w *world, e *endpoint)) {
 	synctest.Test(t, func(t *testing.T) {
 		r.subscribes = true
 		w := newWorld(r, rows("a", 3))
@@ -64,13 +65,13 @@ func notified(t *testing.T, r *reader, prepare func(*world), do func(t *testing.
 		w.task = NewTask(w.o)
 		stop := runtest.Start(t, w.task.Run)
 		runtest.Pass(10 * time.Second) // the load has ended
-		if _, subscribed := r.seen(); !slices.Equal(subscribed, []string{"/c/feed0"}) || e.take == nil {
-			t.Fatalf("subscribed with %q", subscribed)
+		if _, subscribed := r.recorded(); !slices.Equal(subscribed, []string{"/c/feed0"}) || e.handle == nil {
+			t.Fatalf("expected one subscription with the address of the listener, found %q", subscribed)
 		}
-		do(t, w, e)
+		test(t, w, e)
 		require.NoError(t, stop())
-		if !e.closed {
-			t.Error("the path was not released")
+		if !e.isClosed {
+			t.Error("expected the path to be released")
 		}
 	})
 }
@@ -81,10 +82,10 @@ func TestNotificationsOfOneTokenBecomeOneTrigger(t *testing.T) {
 	f := emptyFeed(&Task{}, nil)
 	for range 2 {
 		for range 1000 {
-			mustWake(t, f, "x")
+			mustEnqueue(t, f, "x")
 		}
-		if token, found := f.nextTrigger(); token != "x" || !found || f.hasDueTrigger() {
-			t.Errorf("expected one trigger x, found %q (%t), and another one waiting: %t", token, found,
+		if token, ok := f.nextTrigger(); token != "x" || !ok || f.hasDueTrigger() {
+			t.Errorf("expected one trigger x, found %q (%t), and another one waiting: %t", token, ok,
 				f.hasDueTrigger())
 		}
 	}
@@ -93,22 +94,21 @@ func TestNotificationsOfOneTokenBecomeOneTrigger(t *testing.T) {
 // Each notification is served before anything that is scheduled. A served one is accepted again later, and garbage is
 // the sender's fault.
 func TestNotifications(t *testing.T) {
-	r := &reader{exact: true}
-	notified(t, r, nil, func(t *testing.T, w *world, e *endpoint) {
+	r := &reader{repeatsExactly: true}
+	runSubscribed(t, r, nil, func(t *testing.T, w *world, e *endpoint) {
 		r.causes = nil
 		p := w.task.Progress()
 		if f := p.Feeds[0]; f.Subscribed == nil || f.LastNotified != nil || !p.LastNotified.Equal(*f.Subscribed) {
-			t.Errorf("no notification; subscribed at %s, last notification at %s and at %s of all feeds", f.Subscribed,
-				f.LastNotified,
-				p.LastNotified)
+			t.Errorf("expected a subscription without notifications, found %s, notified at %s, all feeds at %s",
+				f.Subscribed, f.LastNotified, p.LastNotified)
 		}
 		e.send(t, "x", "")
 		synctest.Wait()
 		assert.Equal(t, []string{"wake x"}, r.causes)
 		p = w.task.Progress()
-		if at := p.Feeds[0].LastNotified; at == nil || !at.Equal(time.UnixMilli(time.Now().UnixMilli())) ||
-			!p.LastNotified.Equal(*at) {
-			t.Errorf("last notification at %s and at %s of all feeds, now %s", at, p.LastNotified, time.Now())
+		if last := p.Feeds[0].LastNotified; last == nil || !last.Equal(time.UnixMilli(time.Now().UnixMilli())) ||
+			!p.LastNotified.Equal(*last) {
+			t.Errorf("expected a notification at %s, found %s, all feeds at %s", time.Now(), last, p.LastNotified)
 		}
 		time.Sleep(time.Second) // the offset is stored, too
 		r.causes = nil
@@ -116,30 +116,30 @@ func TestNotifications(t *testing.T) {
 			e.send(t, "y", "1")
 			runtest.Pass(time.Second)
 		}
-		assert.Equal(t, []string{"wake y"}, r.causes, "a notification that comes three times")
+		assert.Equal(t, []string{"wake y"}, r.causes, "a notification that is received three times")
 		var pluginErr *wit.Error
-		if err := e.take(t.Context(), wit.Notification{}); !errors.As(err, &pluginErr) ||
+		if err := e.handle(t.Context(), wit.Notification{}); !errors.As(err, &pluginErr) ||
 			pluginErr.Kind != wit.ErrorData {
 			t.Errorf("expected a data error, found %v", err)
 		}
 	})
 }
 
-// A sender that waits gets its response when the rows are in Kafka, and one that arrives during the stop is told to
-// send again.
+// A waiting sender gets its response when the rows are in Kafka; during a stop it gets an error, so that it sends
+// again.
 func TestWaitingSenders(t *testing.T) {
-	r := &reader{exact: true, holds: true}
-	notified(t, r, nil, func(t *testing.T, w *world, e *endpoint) {
-		before := len(w.broker.records())
+	r := &reader{repeatsExactly: true, answerWhenStored: true}
+	runSubscribed(t, r, nil, func(t *testing.T, w *world, e *endpoint) {
+		loaded := len(w.broker.records())
 		for i := range 5 {
 			e.send(t, "page/0", strconv.Itoa(i))
-			if found := len(w.broker.records()); found != before+3*(i+1) {
-				t.Fatalf("the sender got its response with %d records in Kafka, expected %d", found, before+3*(i+1))
+			if written := len(w.broker.records()); written != loaded+3*(i+1) {
+				t.Fatalf("expected %d records in Kafka at the sender's response, found %d", loaded+3*(i+1), written)
 			}
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		err := e.take(ctx, wit.Notification{Target: "page/0", Body: []byte("9")})
+		err := e.handle(ctx, wit.Notification{Target: "page/0", Body: []byte("9")})
 		if !errors.Is(err, notify.ErrBusy) && !errors.Is(err, context.Canceled) {
 			t.Errorf("expected an error for a sender whose rows are not in Kafka, found %v", err)
 		}
@@ -148,36 +148,36 @@ func TestWaitingSenders(t *testing.T) {
 
 // The subscription is checked periodically; if it was recreated, the changes since then are requested.
 func TestSubscriptionsAreRenewed(t *testing.T) {
-	r := &reader{exact: true, subscription: "1"}
-	notified(t, r, nil, func(t *testing.T, w *world, e *endpoint) {
-		r.forget("1")
+	r := &reader{repeatsExactly: true, subscription: "1"}
+	runSubscribed(t, r, nil, func(t *testing.T, w *world, e *endpoint) {
+		r.reset("1")
 		runtest.Pass(subscriptionInterval + time.Second)
-		if causes, subscribed := r.seen(); len(subscribed) != 2 || len(causes) > 0 {
-			t.Errorf("subscribed %d times, triggered by %q", len(subscribed), causes)
+		if causes, subscribed := r.recorded(); len(subscribed) != 2 || len(causes) > 0 {
+			t.Errorf("expected a second subscription and no read, found %d and %q", len(subscribed), causes)
 		}
-		r.forget("2")
+		r.reset("2")
 		runtest.Pass(subscriptionInterval)
-		if causes, subscribed := r.seen(); len(subscribed) != 3 || !slices.Equal(causes, []string{"wake "}) {
-			t.Errorf("subscribed %d times, triggered by %q", len(subscribed), causes)
+		if causes, subscribed := r.recorded(); len(subscribed) != 3 || !slices.Equal(causes, []string{"wake "}) {
+			t.Errorf("expected a third subscription and one read, found %d and %q", len(subscribed), causes)
 		}
 	})
 }
 
-// subscribedRun runs a task that listens until its feed is idle, or its offset cannot be stored, and returns the causes
-// for which the feed was read.
-func subscribedRun(t *testing.T, w *world, r *reader, subscription string, makes bool) (causes []string, err error) {
+// runUntilIdle runs a task that listens until its feed is idle, or its offset cannot be stored, and returns the causes
+// for which the feed was read. The task finds the subscription in the service, or creates it if isMissing.
+func runUntilIdle(t *testing.T, w *world, r *reader, subscription string, isMissing bool) (causes []string, err error) {
 	t.Helper()
 	e := &endpoint{}
 	w.o.Once = false
 	w.o.Listen = e.listen
 	r.causes = nil
 	r.subscribed = nil
-	r.makes = makes
+	r.subscriptionMissing = isMissing
 	r.subscription = subscription
 	w.task = NewTask(w.o)
 	stop := runtest.Start(t, w.task.Run)
 	runtest.Pass(10 * time.Second)
-	causes, subscribed := r.seen()
+	causes, subscribed := r.recorded()
 	assert.Equal(t, 1, len(subscribed), "subscribed")
 	return causes, stop()
 }
@@ -186,30 +186,30 @@ func subscribedRun(t *testing.T, w *world, r *reader, subscription string, makes
 // then are requested at the next start; if it exists, or is created at the first start, they are not.
 func TestSubscriptionsDeletedBeforeTheStart(t *testing.T) {
 	for name, c := range map[string]struct {
-		ranBefore bool // the stored offset is from an earlier run
-		stored    bool // the stored offset has the subscription
-		creates   bool // the second run creates the subscription
-		requested bool // the second run requests the changes since the first one
+		hasOffset    bool // an earlier run has stored an offset
+		isStored     bool // the stored offset has the subscription
+		isMissing    bool // the last run must create the subscription
+		readsChanges bool // the last run requests the changes since the earlier one
 	}{
-		"created at the first start":        {creates: true},
-		"exists":                            {ranBefore: true, stored: true},
-		"deleted":                           {ranBefore: true, stored: true, creates: true, requested: true},
-		"exists, missing in the offset":     {ranBefore: true, requested: true},
+		"created at the first start":        {isMissing: true},
+		"exists":                            {hasOffset: true, isStored: true},
+		"deleted":                           {hasOffset: true, isStored: true, isMissing: true, readsChanges: true},
+		"exists, missing in the offset":     {hasOffset: true, readsChanges: true},
 		"exists already at the first start": {},
 	} {
 		runtest.Bubble(t, name, func(t *testing.T) {
-			r := &reader{exact: true, subscribes: true}
+			r := &reader{repeatsExactly: true, subscribes: true}
 			w := newWorld(r, rows("a", 3))
-			if c.ranBefore && c.stored {
-				if _, err := subscribedRun(t, w, r, "1", false); err != nil {
-					t.Fatal(err)
-				}
-			} else if c.ranBefore {
-				w.ok(t)
+			if c.hasOffset && c.isStored {
+				_, err := runUntilIdle(t, w, r, "1", false)
+				require.NoError(t, err)
+			} else if c.hasOffset {
+				w.mustRun(t)
 			}
-			causes, err := subscribedRun(t, w, r, "1", c.creates)
-			if slices.Contains(causes, "wake ") != c.requested || err != nil {
-				t.Errorf("the feed was read for the causes %q: %v", causes, err)
+			causes, err := runUntilIdle(t, w, r, "1", c.isMissing)
+			if slices.Contains(causes, "wake ") != c.readsChanges || err != nil {
+				t.Errorf("expected a read of the changes: %t, found the causes %q and the error %v", c.readsChanges,
+					causes, err)
 			}
 		})
 	}
@@ -219,27 +219,28 @@ func TestSubscriptionsDeletedBeforeTheStart(t *testing.T) {
 // subscription that it has created itself.
 func TestLostSubscriptionAndAKill(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := &reader{exact: true, subscribes: true}
+		r := &reader{repeatsExactly: true, subscribes: true}
 		w := newWorld(r, rows("a", 3))
 		for i, c := range []struct {
 			subscription string
-			makes        bool
+			isMissing    bool
 			kill         bool
-			asked        bool
+			readsChanges bool
 		}{
-			{subscription: "1", makes: true},
+			{subscription: "1", isMissing: true},
 			{subscription: "1"},
-			{subscription: "2", makes: true, kill: true, asked: true},
-			{subscription: "2", asked: true},
+			{subscription: "2", isMissing: true, kill: true, readsChanges: true},
+			{subscription: "2", readsChanges: true},
 			{subscription: "2"},
 		} {
-			w.broker.kill = 0
+			w.broker.killAt = 0
 			if c.kill {
-				w.broker.kill = w.broker.events + 1
+				w.broker.killAt = w.broker.eventCount + 1
 			}
-			causes, err := subscribedRun(t, w, r, c.subscription, c.makes)
-			if slices.Contains(causes, "wake ") != c.asked || (err != nil) != c.kill {
-				t.Errorf("start %d: the feed was read for the causes %q: %v", i, causes, err)
+			causes, err := runUntilIdle(t, w, r, c.subscription, c.isMissing)
+			if slices.Contains(causes, "wake ") != c.readsChanges || (err != nil) != c.kill {
+				t.Errorf("start %d: expected a read of the changes: %t, found the causes %q and the error %v", i,
+					c.readsChanges, causes, err)
 			}
 		}
 	})
@@ -255,35 +256,35 @@ func TestRestartedFeedServesWaitingNotifications(t *testing.T) {
 	if token, _ := old.nextTrigger(); token != "x" || err != nil {
 		t.Fatal(token, err)
 	}
-	mustWake(t, old, "y")
-	again := emptyFeed(&Task{}, nil)
-	again.notifications.subscriptionDigest = "1"
-	again.position = position{fields: []wit.OffsetEntry{wit.IntegerEntry("page", 1)}}
-	again.moveStateFrom(old)
-	mustWake(t, old, "z") // from a sender that found the old feed just before
+	mustEnqueue(t, old, "y")
+	restarted := emptyFeed(&Task{}, nil)
+	restarted.notifications.subscriptionDigest = "1"
+	restarted.position = position{fields: []wit.OffsetEntry{wit.IntegerEntry("page", 1)}}
+	restarted.moveStateFrom(old)
+	mustEnqueue(t, old, "z") // from a sender that found the old feed just before
 	var tokens []string
-	for again.hasDueTrigger() {
-		token, _ := again.nextTrigger()
-		again.markReading()
+	for restarted.hasDueTrigger() {
+		token, _ := restarted.nextTrigger()
+		restarted.markReading()
 		tokens = append(tokens, token)
 	}
 	if want := []string{"x", "y", "", "z"}; !slices.Equal(tokens, want) ||
-		again.notifications.subscriptionDigest != "2" {
-		t.Errorf("served %q with the subscription %q, expected %q", tokens, again.notifications.subscriptionDigest,
+		restarted.notifications.subscriptionDigest != "2" {
+		t.Errorf("served %q with the subscription %q, expected %q", tokens, restarted.notifications.subscriptionDigest,
 			want)
 	}
 	select {
 	case <-served:
-		t.Error("the sender of x got a response without a read")
-	default:
+		t.Error("expected no response for the sender of x before its read")
+	default: // the sender still waits
 	}
 }
 
 // A snapshot of several pages is read between a trigger and its turn: the trigger is still served, because a snapshot
 // does not report deleted entities.
 func TestSnapshotDoesNotReplaceTrigger(t *testing.T) {
-	r := &reader{exact: true, snapshotsLast: true}
-	interrupted := func(w *world) {
+	r := &reader{repeatsExactly: true, snapshotsLast: true}
+	prepare := func(w *world) {
 		w.service.bodies = map[string][]string{"/x": {"x=1"}, "/y": {"y=1"}, "/snapshot": {"s=1", "END 0 true"}}
 		w.service.onRequest = func(q *wit.Request) {
 			if q.Target != "/x" {
@@ -295,7 +296,7 @@ func TestSnapshotDoesNotReplaceTrigger(t *testing.T) {
 			}
 		}
 	}
-	notified(t, r, interrupted, func(t *testing.T, _ *world, e *endpoint) {
+	runSubscribed(t, r, prepare, func(t *testing.T, _ *world, e *endpoint) {
 		e.send(t, "x", "")
 		runtest.Pass(10 * time.Second)
 		assert.Equal(t, []string{"start", "wake x", "snapshot now", "more", "wake y"}, r.causes)
@@ -307,13 +308,13 @@ func TestSnapshotDoesNotReplaceTrigger(t *testing.T) {
 func TestSnapshotDoesNotReplaceStart(t *testing.T) {
 	for name, snapshot := range map[string][]string{"of one page": {"s=1"}, "of several": {"s=1", "END 1 true"}} {
 		runtest.Bubble(t, name, func(t *testing.T) {
-			r := &reader{exact: true, snapshotsLast: true}
+			r := &reader{repeatsExactly: true, snapshotsLast: true}
 			w := newWorld(r, rows("a", 3))
 			w.service.bodies = map[string][]string{"/store": {"gone="}, "/snapshot": snapshot}
-			w.ok(t)
-			r.stores = true
+			w.mustRun(t)
+			r.hasStartPage = true
 			r.causes = nil
-			before := len(w.broker.records())
+			loaded := len(w.broker.records())
 			task := NewTask(w.o)
 			output := w.o.NewOutput
 			task.o.NewOutput = func(feed string) (Output, error) {
@@ -321,12 +322,12 @@ func TestSnapshotDoesNotReplaceStart(t *testing.T) {
 				return output(feed)
 			}
 			require.NoError(t, task.Run(t.Context()))
-			causes, _ := r.seen()
+			causes, _ := r.recorded()
 			if len(causes) < 2 || causes[0] != "store" || causes[1] != "snapshot now" {
-				t.Errorf("the feed was read for the causes %q", causes)
+				t.Errorf("expected a read of the start page, then of the snapshot, found the causes %q", causes)
 			}
-			assert.Equal(t, []string{"topic0/gone=", "topic0/s=1"}, w.broker.records()[before:])
-			snapshotEnded(t, task, true)
+			assert.Equal(t, []string{"topic0/gone=", "topic0/s=1"}, w.broker.records()[loaded:])
+			checkSnapshotEnded(t, task, true)
 		})
 	}
 }
@@ -336,28 +337,30 @@ func TestSnapshotDoesNotReplaceStart(t *testing.T) {
 func TestSnapshotBeforeDeferredReads(t *testing.T) {
 	for name, snapshot := range map[string][]string{"of one page": {"s=1"}, "of several": {"s=1", "END 0 true"}} {
 		t.Run(name, func(t *testing.T) {
-			skipped := digestOf("2")
-			covers := map[string]bool{} // by request
-			interrupted := func(w *world) {
+			newDigest := digestOf("2")
+			isCovered := map[string]bool{} // whether the subscription is the new one, by request
+			prepare := func(w *world) {
 				w.service.bodies = map[string][]string{"/x": {"x=1"}, "/": {"y=1"}, "/snapshot": snapshot}
 				w.service.onRequest = func(q *wit.Request) {
 					f := w.task.findFeed("feed0")
 					if f == nil {
 						return // being opened
 					}
-					if covers[q.Target] = f.notifications.subscriptionDigest == skipped; q.Target != "/x" {
+					isCovered[q.Target] = f.notifications.subscriptionDigest == newDigest
+					if q.Target != "/x" {
 						return
 					}
 					assert.NoError(t, w.task.Snapshot("feed0", "now"))
-					f.onSubscribed(skipped, true)
+					f.onSubscribed(newDigest, true)
 				}
 			}
-			r := &reader{exact: true, snapshotsLast: true}
-			notified(t, r, interrupted, func(t *testing.T, _ *world, e *endpoint) {
+			r := &reader{repeatsExactly: true, snapshotsLast: true}
+			runSubscribed(t, r, prepare, func(t *testing.T, _ *world, e *endpoint) {
 				e.send(t, "x", "")
 				runtest.Pass(10 * time.Second)
-				if _, ok := covers["/snapshot"]; !ok || covers["/snapshot"] || covers["/page/0"] || !covers["/"] {
-					t.Errorf("the missed changes count as read with %v", covers)
+				if _, ok := isCovered["/snapshot"]; !ok || isCovered["/snapshot"] || isCovered["/page/0"] ||
+					!isCovered["/"] {
+					t.Errorf("expected only the read of the changes to cover them, found %v", isCovered)
 				}
 			})
 		})
@@ -366,127 +369,128 @@ func TestSnapshotBeforeDeferredReads(t *testing.T) {
 
 // The number of waiting notifications is limited, by their tokens and by their idents.
 func TestWaitingNotificationsAreBounded(t *testing.T) {
-	for name, one := range map[string]func(i int) *wit.Trigger{
+	for name, newTrigger := range map[string]func(i int) *wit.Trigger{
 		"tokens": func(i int) *wit.Trigger { return &wit.Trigger{Token: strconv.Itoa(i)} },
 		"idents": func(i int) *wit.Trigger { return &wit.Trigger{Token: "delta", Ident: strconv.Itoa(i)} },
 	} {
 		f := emptyFeed(&Task{}, nil)
 		for i := range maxTriggers {
-			if _, err := f.enqueue(one(i)); err != nil {
+			if _, err := f.enqueue(newTrigger(i)); err != nil {
 				t.Fatalf("%s: number %d: %v", name, i, err)
 			}
 		}
-		if _, err := f.enqueue(one(maxTriggers)); !errors.Is(err, notify.ErrBusy) {
+		if _, err := f.enqueue(newTrigger(maxTriggers)); !errors.Is(err, notify.ErrBusy) {
 			t.Errorf("%s: expected the next sender to be told to send again, found %v", name, err)
 		}
-		if _, err := f.enqueue(one(0)); err != nil {
-			t.Errorf("%s: a waiting notification was sent again: %v", name, err)
+		if _, err := f.enqueue(newTrigger(0)); err != nil {
+			t.Errorf("%s: expected a waiting notification to be accepted again, found %v", name, err)
 		}
 	}
 }
 
-// A trigger that the plugin wants to repeat is repeated after that time, or with the next notification with the same
-// token; its sender does not wait for it.
+// A trigger is repeated after the time that the plugin returns, or with the next notification with the same token; its
+// sender does not wait for it.
 func TestRepeatedTriggers(t *testing.T) {
-	r := &reader{exact: true, holds: true}
-	notified(t, r, nil, func(t *testing.T, w *world, e *endpoint) {
-		before := len(w.broker.records())
-		triggers := func(after time.Duration, causes ...string) {
+	r := &reader{repeatsExactly: true, answerWhenStored: true}
+	runSubscribed(t, r, nil, func(t *testing.T, w *world, e *endpoint) {
+		loaded := len(w.broker.records())
+		checkAfter := func(pause time.Duration, want ...string) {
 			t.Helper()
-			runtest.Pass(after)
-			found, _ := r.seen()
-			if written := len(w.broker.records()) - before; !slices.Equal(found, causes) || written != len(causes) {
-				t.Errorf("expected %q and a record of each, found %q and %d", causes, found, written)
+			runtest.Pass(pause)
+			causes, _ := r.recorded()
+			if written := len(w.broker.records()) - loaded; !slices.Equal(causes, want) || written != len(want) {
+				t.Errorf("expected %q and a record of each, found %q and %d", want, causes, written)
 			}
 		}
-		r.forget("")
-		w.service.later("gone", "LATER 10000")
+		r.reset("")
+		w.service.setLate("gone", "LATER 10000")
 		e.send(t, "late", "1")
-		triggers(9*time.Second, "wake late")
-		w.service.later("there")
-		triggers(3*time.Second, "wake late", "wake late")
-		triggers(time.Hour, "wake late", "wake late")
-		w.service.later("gone", "LATER 36000000") // reduced to a minute
+		checkAfter(9*time.Second, "wake late")
+		w.service.setLate("there")
+		checkAfter(3*time.Second, "wake late", "wake late")
+		checkAfter(time.Hour, "wake late", "wake late")
+		w.service.setLate("gone", "LATER 36000000") // reduced to a minute
 		e.send(t, "late", "2")
-		w.service.later("there")
-		triggers(maxRepeatDelay+2*time.Second, slices.Repeat([]string{"wake late"}, 4)...)
-		w.service.later("gone", "LATER 30000")
+		w.service.setLate("there")
+		checkAfter(maxRepeatDelay+2*time.Second, slices.Repeat([]string{"wake late"}, 4)...)
+		w.service.setLate("gone", "LATER 30000")
 		e.send(t, "late", "3")
-		w.service.later("there")
+		w.service.setLate("there")
 		e.send(t, "late", "4") // served at once, and not repeated
-		triggers(time.Second, slices.Repeat([]string{"wake late"}, 6)...)
-		triggers(time.Hour, slices.Repeat([]string{"wake late"}, 6)...)
-		w.service.later("gone", "LATER 10000") // whatever the plugin returns the second time
+		checkAfter(time.Second, slices.Repeat([]string{"wake late"}, 6)...)
+		checkAfter(time.Hour, slices.Repeat([]string{"wake late"}, 6)...)
+		w.service.setLate("gone", "LATER 10000") // whatever the plugin returns the second time
 		e.send(t, "late", "5")
-		triggers(time.Hour, slices.Repeat([]string{"wake late"}, 8)...)
+		checkAfter(time.Hour, slices.Repeat([]string{"wake late"}, 8)...)
 		e.send(t, "late", "6")
-		triggers(5*time.Second, slices.Repeat([]string{"wake late"}, 9)...)
+		checkAfter(5*time.Second, slices.Repeat([]string{"wake late"}, 9)...)
 		e.send(t, "late", "7") // replaces the postponed trigger, and is postponed again
-		triggers(time.Second, slices.Repeat([]string{"wake late"}, 10)...)
-		triggers(time.Hour, slices.Repeat([]string{"wake late"}, 11)...)
+		checkAfter(time.Second, slices.Repeat([]string{"wake late"}, 10)...)
+		checkAfter(time.Hour, slices.Repeat([]string{"wake late"}, 11)...)
 	})
 }
 
-// postponing is an output whose pages are committed together, a minute after the first one or on request.
-type postponing struct {
-	transactions
-	// refuses, if not nil, makes the next commit that contains this record fail.
-	refuses *atomic.Pointer[string]
-	due     *time.Timer
+// delayedCommitOutput is an output whose pages are committed together, a minute after the first one or on request.
+type delayedCommitOutput struct {
+	transactionalOutput
+	rejected *atomic.Pointer[string] // not nil: the next commit that contains this text fails
+	timer    *time.Timer             // not nil while a commit is due
 }
 
-func (p *postponing) Commit(ctx context.Context) error {
-	if p.open = false; p.due == nil {
-		p.due = time.AfterFunc(time.Minute, func() {
+func (p *delayedCommitOutput) Commit(ctx context.Context) error {
+	p.isOpen = false
+	if p.timer == nil {
+		p.timer = time.AfterFunc(time.Minute, func() {
 			if err := p.end(ctx); err != nil {
-				p.failed(err)
+				p.onFailure(err)
 			}
 		})
 	}
 	return nil
 }
 
-func (p *postponing) Flush(ctx context.Context) error { return p.end(ctx) }
+func (p *delayedCommitOutput) Flush(ctx context.Context) error { return p.end(ctx) }
 
-func (p *postponing) end(ctx context.Context) error {
-	if p.due == nil {
+func (p *delayedCommitOutput) end(ctx context.Context) error {
+	if p.timer == nil {
 		return nil
 	}
-	p.due.Stop()
-	p.due = nil
-	p.open = true
-	if text := p.refuses.Load(); text != nil && strings.Contains(strings.Join(p.lines, " "), *text) {
-		p.refuses.Store(nil)
-		_ = p.transactions.Abort(ctx)
+	p.timer.Stop()
+	p.timer = nil
+	p.isOpen = true
+	if text := p.rejected.Load(); text != nil && strings.Contains(strings.Join(p.lines, " "), *text) {
+		p.rejected.Store(nil)
+		_ = p.transactionalOutput.Abort(ctx)
 		return &kafka.TransactionAbortedError{Cause: kerr.InvalidTxnState}
 	}
-	return p.transactions.Commit(ctx)
+	return p.transactionalOutput.Commit(ctx)
 }
 
 // With exactly-once, the second response about an entity is also read again when its commit fails.
 func TestSecondResponseIsReadAgainAfterFailedCommit(t *testing.T) {
-	r := &reader{exact: true, holds: true}
-	var refuses atomic.Pointer[string]
-	postponed := func(w *world) {
+	r := &reader{repeatsExactly: true, answerWhenStored: true}
+	var rejected atomic.Pointer[string]
+	prepare := func(w *world) {
 		w.o.NewOutput = func(string) (Output, error) {
-			return &postponing{transactions: transactions{t: t, b: w.broker}, refuses: &refuses}, nil
+			return &delayedCommitOutput{transactionalOutput: transactionalOutput{t: t, broker: w.broker},
+				rejected: &rejected}, nil
 		}
 	}
-	notified(t, r, postponed, func(t *testing.T, w *world, e *endpoint) {
-		w.service.later("late=gone", "LATER 10000")
+	runSubscribed(t, r, prepare, func(t *testing.T, w *world, e *endpoint) {
+		w.service.setLate("late=gone", "LATER 10000")
 		e.send(t, "late", "1")
-		w.service.later("late=there")
-		refuses.Store(new("there"))
+		w.service.setLate("late=there")
+		rejected.Store(new("there"))
 		runtest.Pass(10 * time.Minute)
-		var found []string
+		var lines []string
 		for _, line := range w.broker.records() {
 			if strings.Contains(line, "late") {
-				found = append(found, line)
+				lines = append(lines, line)
 			}
 		}
-		if want := []string{"topic0/late=gone", "topic0/late=there"}; refuses.Load() != nil ||
-			!slices.Equal(found, want) {
-			t.Errorf("expected a failed commit, and %q in Kafka, found %q", want, found)
+		if want := []string{"topic0/late=gone", "topic0/late=there"}; rejected.Load() != nil ||
+			!slices.Equal(lines, want) {
+			t.Errorf("expected a failed commit, and %q in Kafka, found %q", want, lines)
 		}
 	})
 }
@@ -499,7 +503,7 @@ func TestRepeatedTriggersAreBounded(t *testing.T) {
 		f.log = slog.New(slog.NewTextHandler(&log, nil))
 		serve := func(token string) {
 			t.Helper()
-			mustWake(t, f, token)
+			mustEnqueue(t, f, token)
 			for f.hasDueTrigger() {
 				f.nextTrigger()
 				f.scheduleRepeat(10 * time.Second)
@@ -512,7 +516,7 @@ func TestRepeatedTriggersAreBounded(t *testing.T) {
 		assert.Equal(t, maxRepeats, len(f.notifications.pending.list), "triggers to repeat")
 		assert.Equal(t, 1, strings.Count(log.String(), "level=WARN"), "log lines about more triggers to repeat")
 		for i := range maxTriggers {
-			mustWake(t, f, strconv.Itoa(i))
+			mustEnqueue(t, f, strconv.Itoa(i))
 		}
 		if _, err := f.enqueue(&wit.Trigger{Token: "one more"}); !errors.Is(err, notify.ErrBusy) {
 			t.Errorf("expected the next sender to be told to send again, found %v", err)
@@ -532,17 +536,17 @@ func TestPendingTriggersAreFound(t *testing.T) {
 			q := &f.notifications.pending
 			switch random.IntN(6) {
 			case 0, 1, 2:
-				mustWake(t, f, strconv.Itoa(random.IntN(50)))
+				mustEnqueue(t, f, strconv.Itoa(random.IntN(50)))
 			case 3, 4:
 				first := slices.IndexFunc(q.list, (*trigger).due)
 				var expected *trigger
 				if first >= 0 {
 					expected = q.list[first]
 				}
-				if _, found := f.nextTrigger(); found != (expected != nil) ||
-					(found && f.notifications.processing[len(f.notifications.processing)-1] != expected) {
+				if _, ok := f.nextTrigger(); ok != (expected != nil) ||
+					(ok && f.notifications.processing[len(f.notifications.processing)-1] != expected) {
 					t.Fatalf("step %d: expected %v to be served", step, expected)
-				} else if found {
+				} else if ok {
 					served++
 					if random.IntN(2) == 0 {
 						f.scheduleRepeat(time.Minute)
@@ -554,21 +558,21 @@ func TestPendingTriggersAreFound(t *testing.T) {
 				f.ack()
 				time.Sleep(time.Duration(random.IntN(20)) * time.Second)
 			}
-			again := 0
+			repeated := 0
 			last := map[string]*trigger{}
-			for _, w := range q.list {
-				if last[w.token] = w; w.repeated {
-					again++
+			for _, waiting := range q.list {
+				last[waiting.token] = waiting
+				if waiting.repeated {
+					repeated++
 				}
 			}
-			if again != q.repeated || !maps.Equal(last, q.byToken) {
-				t.Fatalf("step %d: expected %d repeated triggers and %v, found %d and %v", step, again, last,
-					q.repeated,
-					q.byToken)
+			if repeated != q.repeated || !maps.Equal(last, q.byToken) {
+				t.Fatalf("step %d: expected %d repeated triggers and %v, found %d and %v", step, repeated,
+					last, q.repeated, q.byToken)
 			}
 		}
 		if served < 1000 {
-			t.Errorf("served only %d", served)
+			t.Errorf("expected at least 1000 served triggers, found %d", served)
 		}
 	})
 }

@@ -20,8 +20,8 @@ import (
 // A plugin that requests repeatedly without progress is paced by the host, whatever periods, more or followed requests
 // it returns.
 func TestPluginsWithoutProgressArePaced(t *testing.T) {
-	again := func(answer string) func(int, string) (uint16, string, bool) {
-		return func(int, string) (uint16, string, bool) { return 200, answer, false }
+	always := func(body string) func(int, string) (uint16, string, bool) {
+		return func(int, string) (uint16, string, bool) { return 200, body, false }
 	}
 	row := 0
 	linked := make([]string, 5000)
@@ -29,36 +29,60 @@ func TestPluginsWithoutProgressArePaced(t *testing.T) {
 		linked[i] = ">/inner"
 	}
 	for _, c := range []struct {
-		name   string
-		reader *reader
-		pages  []string
-		answer func(int, string) (uint16, string, bool)
-		// most is the maximum number of requests per minute
-		most int
+		name        string
+		reader      *reader
+		page        []string
+		respond     func(int, string) (uint16, string, bool)
+		maxRequests int // per minute
 	}{
-		{"polls with a period of 0", &reader{polls: true}, []string{"a=1"}, nil, 70},
-		{"polls with a period of 1 ms", &reader{polls: true, pollMs: 1}, []string{"a=1"}, nil, 70},
-		{"polls with a period of 0 that bring rows", &reader{polls: true}, []string{"a=1"}, again("a=1\nEND 0 false\n"),
-			610},
-		{"more without rows", &reader{}, nil, again("END 0 true\n"), 70},
-		{"more without rows, another offset each time", &reader{counts: true}, nil, again("END 0 true\n"), 610},
-		{"more with rows, the offset stands", &reader{}, nil, func(int, string) (uint16, string, bool) {
-			row++
-			return 200, fmt.Sprintf("a=%d\nEND 0 true\n", row), false
-		}, 70},
-		{"followed without rows", &reader{}, linked, nil, 330},
+		{
+			name:        "polls with a period of 0",
+			reader:      &reader{alwaysPolls: true},
+			page:        []string{"a=1"},
+			maxRequests: 70,
+		},
+		{
+			name:        "polls with a period of 1 ms",
+			reader:      &reader{alwaysPolls: true, pollMs: 1},
+			page:        []string{"a=1"},
+			maxRequests: 70,
+		},
+		{
+			name:        "polls with a period of 0 that return rows",
+			reader:      &reader{alwaysPolls: true},
+			page:        []string{"a=1"},
+			respond:     always("a=1\nEND 0 false\n"),
+			maxRequests: 610,
+		},
+		{name: "more without rows", reader: &reader{}, respond: always("END 0 true\n"), maxRequests: 70},
+		{
+			name:        "more without rows, another offset each time",
+			reader:      &reader{uniqueOffsets: true},
+			respond:     always("END 0 true\n"),
+			maxRequests: 610,
+		},
+		{
+			name:   "more with rows, the same offset",
+			reader: &reader{},
+			respond: func(int, string) (uint16, string, bool) {
+				row++
+				return 200, fmt.Sprintf("a=%d\nEND 0 true\n", row), false
+			},
+			maxRequests: 70,
+		},
+		{name: "linked requests without rows", reader: &reader{}, page: linked, maxRequests: 330},
 	} {
 		runtest.Bubble(t, c.name, func(t *testing.T) {
-			c.reader.exact = true
-			w := newWorld(c.reader, c.pages)
-			w.service.answer = c.answer
+			c.reader.repeatsExactly = true
+			w := newWorld(c.reader, c.page)
+			w.service.respond = c.respond
 			w.o.Once = false
 			w.service.bodies = map[string][]string{"/inner": {}}
 			stop := runtest.Start(t, NewTask(w.o).Run)
 			runtest.Pass(time.Minute)
 			require.NoError(t, stop())
-			if n := len(w.service.requests); n < 10 || n > c.most {
-				t.Errorf("expected at most %d requests per minute, found %d", c.most, n)
+			if n := len(w.service.requests); n < 10 || n > c.maxRequests {
+				t.Errorf("expected 10 to %d requests per minute, found %d", c.maxRequests, n)
 			}
 		})
 	}
@@ -68,16 +92,16 @@ func TestPluginsWithoutProgressArePaced(t *testing.T) {
 func TestEmptyPagesThatAdvanceArePacedBriefly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const pages = 1000
-		w := newWorld(&reader{exact: true, counts: true}, nil)
+		w := newWorld(&reader{repeatsExactly: true, uniqueOffsets: true}, nil)
 		requests := 0
-		w.service.answer = func(int, string) (uint16, string, bool) {
+		w.service.respond = func(int, string) (uint16, string, bool) {
 			requests++
 			return 200, fmt.Sprintf("END 0 %t\n", requests < pages), false
 		}
-		began := time.Now()
-		w.ok(t)
+		start := time.Now()
+		w.mustRun(t)
 		assert.Equal(t, pages, requests, "pages")
-		if elapsed := time.Since(began); elapsed > 100*time.Second {
+		if elapsed := time.Since(start); elapsed > 100*time.Second {
 			t.Errorf("expected at most 100 s for %d pages, found %v", pages, elapsed)
 		}
 	})
@@ -85,26 +109,26 @@ func TestEmptyPagesThatAdvanceArePacedBriefly(t *testing.T) {
 
 // A page may follow a limited number of requests, at once or nested in each other.
 func TestFollowedRequestsAreBounded(t *testing.T) {
-	fails := func(t *testing.T, w *world, linked map[string][]string) {
+	checkFails := func(t *testing.T, w *world, linked map[string][]string) {
 		t.Helper()
 		w.service.bodies = linked
-		w.fails(t, "expected at most 100000 linked requests in a page")
+		w.mustFail(t, "expected at most 100000 linked requests in a page")
 		if n := len(w.service.requests); n > maxLinked+2 { // with /open and the page
 			t.Errorf("expected at most %d requests, found %d", maxLinked+2, n)
 		}
 	}
 	runtest.Bubble(t, "in the page", func(t *testing.T) {
-		w := newWorld(&reader{exact: true}, slices.Repeat([]string{">/inner"}, maxLinked+1))
-		fails(t, w, map[string][]string{"/inner": {}})
+		w := newWorld(&reader{repeatsExactly: true}, slices.Repeat([]string{">/inner"}, maxLinked+1))
+		checkFails(t, w, map[string][]string{"/inner": {}})
 	})
 	runtest.Bubble(t, "in each other", func(t *testing.T) {
-		w := newWorld(&reader{exact: true}, []string{">/0"})
+		w := newWorld(&reader{repeatsExactly: true}, []string{">/0"})
 		w.service.bodies = map[string][]string{}
 		for depth := range 2 * maxNesting { // each requests the next one within its body
 			w.service.bodies[fmt.Sprint("/", depth)] = []string{fmt.Sprint(">/", depth+1),
 				strings.Repeat("\n", 2*pieceSize)}
 		}
-		w.fails(t, "linked responses nest more than 16 deep")
+		w.mustFail(t, "linked responses nest more than 16 deep")
 		if n := len(w.service.requests); n > maxNesting+2 {
 			t.Errorf("expected to end at a depth of %d, found the end after %d requests", maxNesting, n)
 		}
@@ -115,30 +139,33 @@ func TestFollowedRequestsAreBounded(t *testing.T) {
 			linked[fmt.Sprint("/", depth)] = slices.Repeat([]string{fmt.Sprint(">/", depth+1)}, 10)
 		}
 		linked["/5"] = []string{}
-		fails(t, newWorld(&reader{exact: true}, slices.Repeat([]string{">/0"}, 10)), linked)
+		checkFails(t, newWorld(&reader{repeatsExactly: true}, slices.Repeat([]string{">/0"}, 10)), linked)
 	})
 }
 
 // The total size of waiting followed requests is limited; requests that were followed do not count.
 func TestBytesOfFollowedRequestsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const each, levels = 1 << 20, 100
-		w := newWorld(&reader{exact: true, linkedBody: make([]byte, each)}, []string{">/0"})
+		const (
+			bodySize = 1 << 20
+			levels   = 100
+		)
+		w := newWorld(&reader{repeatsExactly: true, linkedBody: make([]byte, bodySize)}, []string{">/0"})
 		w.service.bodies = map[string][]string{"/end": nil}
 		for n := range levels { // each requests the next one at its end, and another one that waits
 			w.service.bodies[fmt.Sprint("/", n)] = []string{fmt.Sprint(">/", n+1), ">/end"}
 		}
-		w.fails(t, "bytes of linked requests that wait")
-		if n := len(w.service.requests); n > 2*(maxPendingBytes/each+2) {
+		w.mustFail(t, "bytes of linked requests that wait")
+		if n := len(w.service.requests); n > 2*(maxPendingBytes/bodySize+2) {
 			t.Errorf("expected to end at %d bytes, found the end after %d requests", maxPendingBytes, n)
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(&reader{exact: true, linkedBody: make([]byte, maxPendingBytes/10)},
+		w := newWorld(&reader{repeatsExactly: true, linkedBody: make([]byte, maxPendingBytes/10)},
 			slices.Concat(slices.Repeat([]string{">/inner"}, 9), []string{strings.Repeat("\n", 2*pieceSize)},
 				slices.Repeat([]string{">/inner"}, 9)))
 		w.service.bodies = map[string][]string{"/inner": {"inner=1"}}
-		w.ok(t)
+		w.mustRun(t)
 	})
 }
 
@@ -147,21 +174,21 @@ func TestBytesOfFollowedRequestsAreBounded(t *testing.T) {
 func TestSuccessiveResponsesDoNotNest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const last = 300
-		w := newWorld(&reader{exact: true}, []string{"first=0", ">/0", "last=0"})
+		w := newWorld(&reader{repeatsExactly: true}, []string{"first=0", ">/0", "last=0"})
 		w.service.bodies = map[string][]string{fmt.Sprint("/", last): {"inner=end"}}
 		for n := range last {
 			w.service.bodies[fmt.Sprint("/", n)] = []string{fmt.Sprintf("inner=%d", n), fmt.Sprint(">/", n+1),
 				">/between"}
 		}
 		w.service.bodies["/between"] = nil
-		w.ok(t)
-		var asked []string
+		w.mustRun(t)
+		var linked []string
 		for _, target := range w.service.requests {
 			if strings.HasPrefix(target, "/") && target != "/open" && !strings.HasPrefix(target, "/page/") {
-				asked = append(asked, target)
+				linked = append(linked, target)
 			}
 		}
-		assert.Equal(t, 2*last+1, len(asked), "requests for single entities")
+		assert.Equal(t, 2*last+1, len(linked), "linked requests")
 		assert.Equal(t, last+3, len(w.broker.records()), "records")
 	})
 }
@@ -173,15 +200,15 @@ func TestProgressIsNotPaced(t *testing.T) {
 		for i := range pages {
 			pages[i] = []string{fmt.Sprint("a", i, "=1")}
 		}
-		w := newWorld(&reader{exact: true}, pages...)
+		w := newWorld(&reader{repeatsExactly: true}, pages...)
 		start := time.Now()
-		w.ok(t)
+		w.mustRun(t)
 		if elapsed := time.Since(start); elapsed > 5*time.Second {
-			t.Errorf("500 pages took %v", elapsed)
+			t.Errorf("expected at most 5 s for 500 pages, found %v", elapsed)
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(&reader{exact: true, pollMs: 5000}, []string{"a=1"})
+		w := newWorld(&reader{repeatsExactly: true, pollMs: 5000}, []string{"a=1"})
 		w.o.Once = false
 		stop := runtest.Start(t, NewTask(w.o).Run)
 		runtest.Pass(101 * time.Second)
@@ -192,41 +219,45 @@ func TestProgressIsNotPaced(t *testing.T) {
 	})
 }
 
-// apart is a version with independent readers.
-type apart struct{ *fakeCode }
+// independentReaders is a version with a new reader for each page.
+type independentReaders struct{ *fakeCode }
 
-func (a apart) Acquire(context.Context) (Reader, error)      { return &reader{feeds: a.reader.feeds}, nil }
-func (a apart) AcquireFresh(context.Context) (Reader, error) { return a.Acquire(context.Background()) }
-func (a apart) Release(Reader)                               {}
+func (a independentReaders) Acquire(context.Context) (Reader, error) {
+	return &reader{feeds: a.reader.feeds}, nil
+}
+func (a independentReaders) AcquireFresh(context.Context) (Reader, error) {
+	return a.Acquire(context.Background())
+}
+func (a independentReaders) Release(Reader) {}
 
 // A service that responds slowly delays no other feed: others use the page's slot in the meantime.
 func TestSlowResponseDelaysNoOtherFeed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{feeds: 2}, rows("a", 3))
-		w.o.Versions = runtest.NewVersions[Reader](apart{w.versions.Current().(*fakeCode)})
+		w.o.Versions = runtest.NewVersions[Reader](independentReaders{w.versions.Current().(*fakeCode)})
 		w.o.ConcurrentPages = 1
-		var asked atomic.Int64
-		others := make(chan struct{})
+		var requests atomic.Int64
+		otherRequest := make(chan struct{})
 		w.service.onRequest = func(r *wit.Request) {
 			if r.Target != "/page/0" {
 				return
 			}
-			switch asked.Add(1) {
+			switch requests.Add(1) {
 			case 1:
-				<-others // the first response starts after the other feed's request
+				<-otherRequest // the first response starts after the other feed's request
 			case 2:
-				close(others)
+				close(otherRequest)
 			}
 		}
-		w.ok(t)
+		w.mustRun(t)
 		assert.Equal(t, 6, len(w.broker.log), "3 rows of each feed")
 	})
 }
 
-// A plugin that returns more, and reads the same rows again from the same offset, fails with
-// the second page. Rows that differ only in their values are different rows.
+// A plugin that returns more, and reads the same rows again from the same offset, fails with the second page. Rows that
+// differ only in their values are different rows.
 func TestRepeatedPageFails(t *testing.T) {
-	answers := func(bodies []string) func(int, string) (uint16, string, bool) {
+	respondInTurn := func(bodies []string) func(int, string) (uint16, string, bool) {
 		n := 0
 		return func(int, string) (uint16, string, bool) {
 			n++
@@ -251,20 +282,23 @@ func TestRepeatedPageFails(t *testing.T) {
 			bodies: []string{"=1\nEND 0 true\n", "=2\nEND 0 true\n"},
 		},
 		{name: "other rows", reader: &reader{}, bodies: []string{"a=1\nEND 0 true\n", "b=1\nEND 0 true\n"}},
-		{name: "another offset", reader: &reader{counts: true}, bodies: []string{"a=1\nEND 0 true\n"}},
+		{name: "another offset", reader: &reader{uniqueOffsets: true}, bodies: []string{"a=1\nEND 0 true\n"}},
 		{name: "no rows", reader: &reader{}, bodies: []string{"END 0 true\n"}},
-		{name: "nothing more", reader: &reader{polls: true}, bodies: []string{"a=1\nEND 0 false\n"}},
+		{name: "nothing more", reader: &reader{alwaysPolls: true}, bodies: []string{"a=1\nEND 0 false\n"}},
 	} {
-		for _, exactly := range []bool{false, true} {
-			runtest.Bubble(t, fmt.Sprint(c.name, ", exactly-once ", exactly), func(t *testing.T) {
-				c.reader.exact = true
+		for _, exactlyOnce := range []bool{false, true} {
+			runtest.Bubble(t, fmt.Sprint(c.name, ", exactly-once ", exactlyOnce), func(t *testing.T) {
+				c.reader.repeatsExactly = true
 				w := newWorld(c.reader, nil)
-				w.service.answer = answers(c.bodies)
+				w.service.respond = respondInTurn(c.bodies)
 				w.o.Once = false
 				w.o.TolerateAll = true
 				w.service.pages = [][]string{{}}
-				if exactly {
-					w.o.NewOutput = func(string) (Output, error) { return &transactions{t: t, b: w.broker}, nil }
+				if exactlyOnce {
+					w.o.NewOutput = func(string) (Output, error) {
+						return &transactionalOutput{t: t, broker: w.broker},
+							nil
+					}
 				}
 				stop := runtest.Start(t, NewTask(w.o).Run)
 				runtest.Pass(time.Minute)
@@ -273,7 +307,7 @@ func TestRepeatedPageFails(t *testing.T) {
 					t.Fatalf("expected an error: %v, found %v", c.fails, err)
 				}
 				if n := len(w.service.requests); (c.fails && n != 3) || (!c.fails && n < 10) { // with /open
-					t.Errorf("%d requests", n)
+					t.Errorf("expected 3 requests if the task fails, else more than 10, found %d", n)
 				}
 			})
 		}
@@ -286,25 +320,25 @@ func TestAcknowledgementNeedsMembership(t *testing.T) {
 	for name, c := range map[string]struct {
 		acknowledges bool
 		away         time.Duration // how long the worker is no member of the group
-		fails        string
+		wantErr      string
 	}{
 		"nothing is acknowledged": {away: time.Hour},
 		"the worker is a member":  {acknowledges: true},
-		"it is one again":         {acknowledges: true, away: 2500 * time.Millisecond},
-		"it is none":              {acknowledges: true, away: time.Hour, fails: "tried 4 times: feed feed0"},
+		"the worker is one again": {acknowledges: true, away: 2500 * time.Millisecond},
+		"the worker is no member": {acknowledges: true, away: time.Hour, wantErr: "tried 4 times: feed feed0"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(&reader{exact: true, acks: c.acknowledges}, rows("a", 3), rows("b", 3))
-			began := time.Now()
-			asked := 0
+			w := newWorld(&reader{repeatsExactly: true, acknowledges: c.acknowledges}, rows("a", 3), rows("b", 3))
+			start := time.Now()
+			checks := 0
 			w.o.CheckLease = func(ctx context.Context) error {
 				if ctx.Err() == nil {
-					asked++
+					checks++
 				}
 				if len(w.broker.pending) > 0 {
 					t.Errorf("%s: expected offsets to be stored before, found %v", name, w.broker.pending)
 				}
-				if time.Since(began) < c.away {
+				if time.Since(start) < c.away {
 					return errors.New("no coordinator")
 				}
 				return nil
@@ -312,18 +346,17 @@ func TestAcknowledgementNeedsMembership(t *testing.T) {
 			err := NewTask(w.o).Run(t.Context())
 			sent := slices.DeleteFunc(slices.Clone(w.service.requests), func(r string) bool { return r == "/open" })
 			switch {
-			case name == "it is none":
-				if err == nil || !strings.Contains(err.Error(), "no coordinator") ||
-					!strings.Contains(err.Error(), "GET /page/0 is not sent") || len(sent) > 0 || asked != 4 {
-					t.Errorf("%s: checked %d times, sent %v: %v", name, asked, sent, err)
-				}
+			case c.wantErr != "":
+				runtest.Fails(t, err, c.wantErr, "no coordinator", "GET /page/0 is not sent")
+				assert.Equal(t, 0, len(sent), "requests", sent)
+				assert.Equal(t, 4, checks, name)
 				return
 			case c.acknowledges && c.away > 0:
-				assert.Equal(t, 5, asked, name) // three times for the first page
+				assert.Equal(t, 5, checks, name) // three times for the first page
 			case c.acknowledges:
-				assert.Equal(t, 2, asked, name)
+				assert.Equal(t, 2, checks, name)
 			default:
-				assert.Equal(t, 0, asked, name)
+				assert.Equal(t, 0, checks, name)
 			}
 			require.NoError(t, err)
 			assert.Equal(t, []string{"/page/0", "/page/1"}, sent, name)
@@ -335,17 +368,17 @@ func TestAcknowledgementNeedsMembership(t *testing.T) {
 // group does not delay a stop of the task.
 func TestMembershipIsConfirmedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(&reader{acks: true}, rows("a", 3))
-		asked := 0
-		looked := 0
+		w := newWorld(&reader{acknowledges: true}, rows("a", 3))
+		checks := 0
+		checksAfterStop := 0
 		w.o.Once = false
 		w.o.CheckLease = func(ctx context.Context) error {
 			if ctx.Err() != nil {
-				looked++
+				checksAfterStop++
 				return errors.New("it was too long ago")
 			}
-			asked++
-			if asked == 3 {
+			checks++
+			if checks == 3 {
 				<-ctx.Done()
 				return ctx.Err()
 			}
@@ -355,6 +388,6 @@ func TestMembershipIsConfirmedAgain(t *testing.T) {
 		time.Sleep(time.Second) // virtual time
 		require.NoError(t, stop())
 		assert.Equal(t, []string{"/open"}, w.service.requests)
-		assert.Equal(t, []int{3, 2}, []int{asked, looked}, "membership checks before and after the stop")
+		assert.Equal(t, []int{3, 2}, []int{checks, checksAfterStop}, "membership checks before and after the stop")
 	})
 }

@@ -12,10 +12,10 @@ import (
 	"github.com/culvert-project/culvert/internal/run/task"
 )
 
-// poisoned returns a page of several pieces with rows that make the plugin trap, and the records of the other rows.
-func poisoned(at ...int) (lines, records []string) {
+// trappingPage returns a page of several pieces with rows that make the plugin trap, and the records of the other rows.
+func trappingPage(trapping ...int) (lines, records []string) {
 	for i := range 12_000 {
-		if slices.Contains(at, i) {
+		if slices.Contains(trapping, i) {
 			lines = append(lines, "!trap")
 			continue
 		}
@@ -28,72 +28,73 @@ func poisoned(at ...int) (lines, records []string) {
 // A row that makes the plugin trap is found, and skipped if that is tolerated, with its document as a dead letter; the
 // others are delivered (P32).
 func TestTrappingRowsAreFound(t *testing.T) {
-	for _, exact := range []bool{true, false} {
+	for _, repeatsExactly := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
-			lines, records := poisoned(0, 5000, 5001, 11_999)
-			r := &reader{exact: exact}
+			lines, records := trappingPage(0, 5000, 5001, 11_999)
+			r := &reader{repeatsExactly: repeatsExactly}
 			w := newWorld(r, lines, rows("next", 3))
-			records = append(records, topic(rows("next", 3))...)
+			records = append(records, recordsOf(rows("next", 3))...)
 			w.o.Tolerance = task.Tolerance{TolerateAll: true}
 			var letters []string
-			w.o.DeadLetters = deadLetters(func(l FailedRow) {
+			w.o.DeadLetters = newDeadLetters(func(l FailedRow) {
 				letters = append(letters, fmt.Sprintf("%s %d %s", l.Stage, l.Row, l.Err))
 			})
-			w.ok(t)
-			dead, triggers := w.received()
-			if !exact { // the page was read several times
-				slices.Sort(triggers)
-				triggers = slices.Compact(triggers)
+			w.mustRun(t)
+			dead, delivered := w.splitRecords()
+			if !repeatsExactly { // the page was read several times
+				slices.Sort(delivered)
+				delivered = slices.Compact(delivered)
 				slices.Sort(records)
 			}
 			slices.Sort(letters) // a dead letter without a later row may be repeated
 			letters = slices.Compact(letters)
-			assert.Equal(t, records, triggers, "exact", exact)
+			assert.Equal(t, records, delivered, "exact", repeatsExactly)
 			if !slices.Contains(dead, "dead/=!trap") || r.trapCount != 12 {
-				t.Errorf("exact %t: dead letters %q, the plugin trapped %d times", exact, dead, r.trapCount)
+				t.Errorf("exact %t: expected the dead letter !trap and 12 traps, found %q and %d", repeatsExactly, dead,
+					r.trapCount)
 			}
 			var want []string
 			for _, row := range []int{0, 11_999, 5000, 5001} { // in the order of texts
 				want = append(want, fmt.Sprintf("decode %d the plugin breaks on this row: plugin fake : decode: "+
 					"unreachable", row))
 			}
-			assert.Equal(t, want, letters, "exact", exact)
+			assert.Equal(t, want, letters, "exact", repeatsExactly)
 		})
 	}
 }
 
 // A row whose followed responses make the plugin trap, however deep, is found and skipped like others.
 func TestTrappingNestedRowsAreFound(t *testing.T) {
-	for _, exact := range []bool{true, false} {
+	for _, repeatsExactly := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
-			lines, records := poisoned()
+			lines, records := trappingPage()
 			lines[3] = ">deep"
 			lines[9000] = ">deeper"
 			records = slices.Concat(records[:3], records[4:9000], records[9001:])
-			r := &reader{exact: exact}
+			r := &reader{repeatsExactly: repeatsExactly}
 			w := newWorld(r, lines)
 			w.service.bodies = map[string][]string{"deep": {"!trap"}, "deeper": {">inner"}, "inner": {"!trap"}}
 			w.o.Tolerance = task.Tolerance{TolerateAll: true}
 			var letters []string
-			w.o.DeadLetters = deadLetters(func(l FailedRow) {
+			w.o.DeadLetters = newDeadLetters(func(l FailedRow) {
 				letters = append(letters, fmt.Sprintf("%s %s", l.Stage, l.Err))
 			})
-			w.ok(t)
-			dead, triggers := w.received()
+			w.mustRun(t)
+			dead, delivered := w.splitRecords()
 			slices.Sort(records)
-			slices.Sort(triggers)
+			slices.Sort(delivered)
 			// The page is read again: the reader does not number what it has followed.
-			triggers = slices.Compact(triggers)
-			assert.Equal(t, records, triggers, "exact", exact)
+			delivered = slices.Compact(delivered)
+			assert.Equal(t, records, delivered, "exact", repeatsExactly)
 			for _, row := range []string{"dead/=>deep", "dead/=>deeper"} {
 				if !slices.Contains(dead, row) {
-					t.Errorf("exact %t: expected the dead letter %q, found %q", exact, row, dead)
+					t.Errorf("exact %t: expected the dead letter %q, found %q", repeatsExactly, row, dead)
 				}
 			}
 			if len(letters) == 0 || slices.ContainsFunc(letters, func(l string) bool {
 				return l != "decode the plugin breaks on this row: plugin fake : decode: unreachable"
 			}) {
-				t.Errorf("exact %t: dead letters contain %q", exact, letters)
+				t.Errorf("exact %t: expected dead letters with the trap, found %q", repeatsExactly, letters)
 			}
 		})
 	}
@@ -102,9 +103,9 @@ func TestTrappingNestedRowsAreFound(t *testing.T) {
 // If no row may be skipped, the task fails and names the row, and earlier rows are delivered.
 func TestTrappingRowIsNamed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		lines, records := poisoned(9000)
-		w := newWorld(&reader{exact: true}, lines)
-		w.fails(t, "row 9000: the plugin breaks on this row: plugin fake : decode: unreachable")
+		lines, records := trappingPage(9000)
+		w := newWorld(&reader{repeatsExactly: true}, lines)
+		w.mustFail(t, "row 9000: the plugin breaks on this row: plugin fake : decode: unreachable")
 		assert.Equal(t, records[:9000], w.broker.records())
 	})
 }
@@ -112,28 +113,36 @@ func TestTrappingRowIsNamed(t *testing.T) {
 // A plugin that always traps, and a page that differs each time, fail the task.
 func TestTrappingPagesFailTheTask(t *testing.T) {
 	for name, c := range map[string]struct {
-		change func(w *world)
-		most   int
+		change   func(w *world)
+		maxTraps int
 	}{
-		"on every row": {func(w *world) { w.service.pages[0] = slices.Repeat([]string{"!trap"}, 100) },
-			maxSearches + 1},
-		"always": {func(w *world) { w.service.pages[0] = []string{"a=1", "!trap"} }, 10},
-		"other pages": {func(w *world) {
-			n := 0
-			w.service.answer = func(_ int, body string) (uint16, string, bool) {
-				n++
-				return 200, strings.Repeat(fmt.Sprintf("x%d=1\n", n), 100) + "!trap\n" + body, false
-			}
-		}, 4*(maxPageChanges+1) + 1},
+		"on every row": {
+			change:   func(w *world) { w.service.pages[0] = slices.Repeat([]string{"!trap"}, 100) },
+			maxTraps: maxSearches + 1,
+		},
+		"always": {
+			change:   func(w *world) { w.service.pages[0] = []string{"a=1", "!trap"} },
+			maxTraps: 10,
+		},
+		"other pages": {
+			change: func(w *world) {
+				n := 0
+				w.service.respond = func(_ int, body string) (uint16, string, bool) {
+					n++
+					return 200, strings.Repeat(fmt.Sprintf("x%d=1\n", n), 100) + "!trap\n" + body, false
+				}
+			},
+			maxTraps: 4*(maxPageChanges+1) + 1,
+		},
 	} {
 		runtest.Bubble(t, name, func(t *testing.T) {
 			r := &reader{ignoresSkipRow: name == "always"}
 			w := newWorld(r, rows("a", 3))
 			w.o.Tolerance = task.Tolerance{TolerateAll: true}
 			c.change(w)
-			w.fails(t, "unreachable")
-			if r.trapCount > c.most {
-				t.Errorf("the plugin trapped %d times", r.trapCount)
+			w.mustFail(t, "unreachable")
+			if r.trapCount > c.maxTraps {
+				t.Errorf("expected at most %d traps, found %d", c.maxTraps, r.trapCount)
 			}
 		})
 	}
@@ -143,24 +152,30 @@ func TestTrappingPagesFailTheTask(t *testing.T) {
 // response. The rows are found, whether their position is unchanged or moves by some bytes.
 func TestPoisonRowsBetweenChangingTimes(t *testing.T) {
 	for name, c := range map[string]struct {
-		time   func(n int) string
-		breaks int
+		time     func(n int) string // of the response n
+		maxTraps int
 	}{
-		"of one length":      {func(n int) string { return fmt.Sprintf("%03d", n) }, 3 * 2},
-		"of several lengths": {func(n int) string { return strings.Repeat("x", 1+n%3) }, 3*2 + 4*maxPageChanges},
+		"of one length": {
+			time:     func(n int) string { return fmt.Sprintf("%03d", n) },
+			maxTraps: 3 * 2,
+		},
+		"of several lengths": {
+			time:     func(n int) string { return strings.Repeat("x", 1+n%3) },
+			maxTraps: 3*2 + 4*maxPageChanges,
+		},
 	} {
-		for _, exact := range []bool{true, false} {
-			runtest.Bubble(t, fmt.Sprint(name, exact), func(t *testing.T) {
-				lines, records := poisoned(5000, 9000)
-				r := &reader{exact: exact}
+		for _, repeatsExactly := range []bool{true, false} {
+			runtest.Bubble(t, fmt.Sprint(name, repeatsExactly), func(t *testing.T) {
+				lines, records := trappingPage(5000, 9000)
+				r := &reader{repeatsExactly: repeatsExactly}
 				w := newWorld(r, lines)
 				w.o.Tolerance = task.Tolerance{TolerateAll: true}
 				n := 0
-				w.service.answer = func(_ int, body string) (uint16, string, bool) {
+				w.service.respond = func(_ int, body string) (uint16, string, bool) {
 					n++
 					return 200, strings.Replace(body, "=0", "="+c.time(n), 1), false
 				}
-				w.ok(t)
+				w.mustRun(t)
 				keys := func(records []string) (keys []string) {
 					for _, record := range records {
 						key, _, _ := strings.Cut(record, "=")
@@ -169,13 +184,13 @@ func TestPoisonRowsBetweenChangingTimes(t *testing.T) {
 					slices.Sort(keys)
 					return keys
 				}
-				triggers := keys(w.broker.records())
-				if !exact {
-					triggers = slices.Compact(triggers)
+				delivered := keys(w.broker.records())
+				if !repeatsExactly {
+					delivered = slices.Compact(delivered)
 				}
-				assert.Equal(t, keys(records), triggers)
-				if r.trapCount > c.breaks {
-					t.Errorf("expected at most %d traps, found %d", c.breaks, r.trapCount)
+				assert.Equal(t, keys(records), delivered)
+				if r.trapCount > c.maxTraps {
+					t.Errorf("expected at most %d traps, found %d", c.maxTraps, r.trapCount)
 				}
 			})
 		}
@@ -191,7 +206,7 @@ func TestSearchEndsAfterLastByte(t *testing.T) {
 			n++
 		}
 		if n > 6 {
-			t.Errorf("a page of %d bytes was requested %d times", size, n)
+			t.Errorf("expected at most 6 requests of a page of %d bytes, found %d", size, n)
 		}
 	}
 }
@@ -210,8 +225,8 @@ func TestTrapBeforeFirstByteIsNoRowFault(t *testing.T) {
 // Tags that the host itself uses are rejected from plugins.
 func TestReservedTagsAreRejected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(&reader{exact: true}, []string{"a=1", ">culvert:skip-row"})
+		w := newWorld(&reader{repeatsExactly: true}, []string{"a=1", ">culvert:skip-row"})
 		w.service.bodies = map[string][]string{"culvert:skip-row": rows("b", 1)}
-		w.fails(t, `linked request with the tag "culvert:skip-row"`)
+		w.mustFail(t, `linked request with the tag "culvert:skip-row"`)
 	})
 }

@@ -20,44 +20,45 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// The plugin receives its feed's stored offset with a document of a dead letter, without the
-// host's own entries; dead letters of a feed without an offset are replayed as well.
+// The plugin receives its feed's stored offset with a document of a dead letter, without the host's own entries; dead
+// letters of a feed without an offset are replayed as well.
 func TestReplayPassesTheOffset(t *testing.T) {
 	for name, c := range map[string]struct {
 		stored []wit.OffsetEntry
 		want   []wit.Header
 	}{
-		"no offset": {nil, nil},
-		"an offset": {[]wit.OffsetEntry{wit.StringEntry("guids", "l"), wit.IntegerEntry("seen", 3),
-			wit.StringEntry("url", "/a"),
-			wit.StringEntry(fieldFingerprint, "of the feed")},
-			[]wit.Header{{Name: "culvert-offset-guids", Value: "l"}, {Name: "culvert-offset-url", Value: "/a"}}},
+		"no offset": {},
+		"an offset": {
+			stored: []wit.OffsetEntry{wit.StringEntry("guids", "l"), wit.IntegerEntry("seen", 3),
+				wit.StringEntry("url", "/a"), wit.StringEntry(fieldFingerprint, "of the feed")},
+			want: []wit.Header{{Name: "culvert-offset-guids", Value: "l"}, {Name: "culvert-offset-url", Value: "/a"}},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := &reader{version: "1"}
 			w := newWorld(r)
-			var asked []wit.OffsetEntry
+			var readPartition []wit.OffsetEntry
 			w.o.StoredOffset = func(_ context.Context, partition []wit.OffsetEntry) ([]wit.OffsetEntry, error) {
-				asked = partition
+				readPartition = partition
 				return c.stored, nil
 			}
-			w.o.DeadLetters = deadLetters(func(FailedRow) {})
+			w.o.DeadLetters = newDeadLetters(func(FailedRow) {})
 			letter := task.DeadLetter{Feed: "feed0", IsDocument: true, Record: &kgo.Record{Topic: "topic0",
 				Value: []byte("k=v\n"), Timestamp: time.UnixMilli(7)}}
-			require.NoError(t, NewTask(w.o).Replay(t.Context(), lettersLeft([]task.DeadLetter{letter}, nil)))
+			require.NoError(t, NewTask(w.o).Replay(t.Context(), replayOf([]task.DeadLetter{letter}, nil)))
 			assert.Equal(t, 1, len(w.broker.records()), "records")
 			if len(r.unsolicited) != 1 || !slices.Equal(r.unsolicited[0].Headers, c.want) ||
 				r.unsolicited[0].ReceivedAt != 7 {
 				t.Errorf("expected one document with %v, found %+v", c.want, r.unsolicited)
 			}
-			if want := []wit.OffsetEntry{wit.IntegerEntry("feed", 0)}; !sameFields(asked, want) {
-				t.Errorf("expected the offset of %v to be read, found %v", want, asked)
+			if want := []wit.OffsetEntry{wit.IntegerEntry("feed", 0)}; !sameFields(readPartition, want) {
+				t.Errorf("expected the offset of %v to be read, found %v", want, readPartition)
 			}
 		})
 	}
 }
 
-// A dead letter that cannot be read is put back and does not prevent the delivery of the others, whatever its fault; a
+// A dead letter that cannot be read becomes a dead letter again, and does not prevent the delivery of the others. A
 // fault of the service or of the plugin as a whole ends the replay before anything is sent.
 func TestReplayOfUnreadableDeadLetters(t *testing.T) {
 	row := func(key string) task.DeadLetter {
@@ -68,69 +69,75 @@ func TestReplayOfUnreadableDeadLetters(t *testing.T) {
 			Value: []byte(text + "\n")}}
 	}
 	for name, c := range map[string]struct {
-		bad task.DeadLetter
-		// ends: the replay ends with this fault; back: the dead letter is put back with it.
-		ends string
-		back string
-		// links contains the documents that others nest; missing ones do not exist.
+		letter    task.DeadLetter
+		replayErr string // the replay ends with this error; empty means none
+		letterErr string // the new dead letter has this error; empty means that there is none
+		// links contains the documents that others link; the service does not have others.
 		links  map[string][]string
 		plugin reader
 	}{
-		"trap": {document("!trap"), "", "the plugin breaks on this row: plugin fake 1: decode: unreachable", nil,
-			reader{}},
-		"fault":             {document("!no such thing"), "", "no such thing", nil, reader{}},
-		"stale":             {document("!always stale"), "", "unknown property", nil, reader{}},
-		"link that is gone": {document(">/gone"), "", "/gone: answered 404", nil, reader{}},
-		"row":               {row("unreadable"), "", "cannot be read", nil, reader{}},
-		"trap in a link": {document(">/link"), "", "the plugin breaks on this row: plugin fake 1: decode: unreachable",
-			map[string][]string{"/link": {"!trap"}}, reader{}},
-		"broken by another page": {document("!given up"), "", "", nil, reader{lostPages: 2}},
-		"of no feed": {task.DeadLetter{Feed: "gone", IsDocument: true, Record: &kgo.Record{Topic: "topic0"}},
-			`of feed "gone"`, "",
-			nil, reader{}},
+		"trap": {
+			letter:    document("!trap"),
+			letterErr: "the plugin breaks on this row: plugin fake 1: decode: unreachable",
+		},
+		"fault":             {letter: document("!no such thing"), letterErr: "no such thing"},
+		"stale":             {letter: document("!always stale"), letterErr: "unknown property"},
+		"link that is gone": {letter: document(">/gone"), letterErr: "/gone: answered 404"},
+		"row":               {letter: row("unreadable"), letterErr: "cannot be read"},
+		"trap in a link": {
+			letter:    document(">/link"),
+			letterErr: "the plugin breaks on this row: plugin fake 1: decode: unreachable",
+			links:     map[string][]string{"/link": {"!trap"}},
+		},
+		"broken by another page": {letter: document("!given up"), plugin: reader{lostPages: 2}},
+		"of no feed": {
+			letter:    task.DeadLetter{Feed: "gone", IsDocument: true, Record: &kgo.Record{Topic: "topic0"}},
+			replayErr: `of feed "gone"`,
+		},
 	} {
 		runtest.Bubble(t, name, func(t *testing.T) {
 			r := &c.plugin
 			r.version = "1"
 			w := newWorld(r)
 			w.service.bodies = c.links
-			var back []string
-			w.o.DeadLetters = deadLetters(func(l FailedRow) {
-				back = append(back, fmt.Sprintf("%d times: %v", l.Replays, l.Err))
+			var failures []string
+			w.o.DeadLetters = newDeadLetters(func(l FailedRow) {
+				failures = append(failures, fmt.Sprintf("%d times: %v", l.Replays, l.Err))
 			})
-			w.o.DeadLetters.NewConverters = converting(asIs{refuse: "unreadable"}, asIs{})
+			w.o.DeadLetters.NewConverters = converterFactory(copyingConverter{reject: "unreadable"}, copyingConverter{})
 			w.o.TolerateAll = true
-			left := []task.DeadLetter{row("a"), document("b=v"), c.bad, document("c=v"), row("d")}
+			letters := []task.DeadLetter{row("a"), document("b=v"), c.letter, document("c=v"), row("d")}
 			task := NewTask(w.o)
-			err := task.Replay(t.Context(), lettersLeft(left,
+			err := task.Replay(t.Context(), replayOf(letters,
 				func(ctx context.Context, unreadable UnreadableReason) error {
-					for i := range left {
-						if left[i].IsDocument {
-							if reason, err := unreadable(ctx, &left[i]); err != nil || reason != "" {
+					for i := range letters {
+						if letters[i].IsDocument {
+							if reason, err := unreadable(ctx, &letters[i]); err != nil || reason != "" {
 								return errors.Join(err, errors.New("letters "+reason))
 							}
 						}
 					}
 					return nil
 				}))
-			dead, rows := w.received()
-			if c.ends != "" {
-				runtest.Fails(t, err, c.ends)
-				assert.Equal(t, 0, len(rows)+len(dead), c.ends, "records", rows, dead)
+			dead, delivered := w.splitRecords()
+			if c.replayErr != "" {
+				runtest.Fails(t, err, c.replayErr)
+				assert.Equal(t, 0, len(delivered)+len(dead), "records", delivered, dead)
 				return
 			}
 			require.NoError(t, err)
-			assert.Equal(t, topic([]string{"a=v", "b=v", "c=v", "d=v"}), rows)
-			if c.back == "" {
-				if len(dead)+len(back) > 0 {
-					t.Errorf("put back: %q %q", dead, back)
+			assert.Equal(t, recordsOf([]string{"a=v", "b=v", "c=v", "d=v"}), delivered)
+			if c.letterErr == "" {
+				if len(dead)+len(failures) > 0 {
+					t.Errorf("expected no dead letters, found %q with %q", dead, failures)
 				}
 				return
 			}
-			assert.Equal(t, []string{"dead/" + string(c.bad.Record.Key) + "=" + string(c.bad.Record.Value)}, dead)
-			if len(back) != 1 || !strings.HasPrefix(back[0], "1 times: ") || !strings.Contains(back[0], c.back) ||
-				task.Progress().Skipped != 1 {
-				t.Errorf("expected %q to be said once, found %q, %d", c.back, back, task.Progress().Skipped)
+			assert.Equal(t, []string{"dead/" + string(c.letter.Record.Key) + "=" + string(c.letter.Record.Value)}, dead)
+			if len(failures) != 1 || !strings.HasPrefix(failures[0], "1 times: ") ||
+				!strings.Contains(failures[0], c.letterErr) || task.Progress().Skipped != 1 {
+				t.Errorf("expected one dead letter with %q, found %q, %d skipped", c.letterErr, failures,
+					task.Progress().Skipped)
 			}
 			assert.Equal(t, "next=5 fingerprint=", describeOffset(w.broker.offsets["topic=dlq"]), "stored")
 		})
@@ -151,15 +158,15 @@ func TestReplayReportsDeliveredLetters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{version: "1"})
 		w.o.TolerateAll = true
-		w.o.DeadLetters = deadLetters(func(FailedRow) {})
-		w.o.NewConverters = converting(asIs{}, asIs{refuse: "bad"})
+		w.o.DeadLetters = newDeadLetters(func(FailedRow) {})
+		w.o.NewConverters = converterFactory(copyingConverter{}, copyingConverter{reject: "bad"})
 		w.o.NewChain = func(context.Context) (Chain, error) { return &dropper{}, nil }
 		var letters []task.DeadLetter
 		for i, value := range []string{"v", "drop", "bad", "drop|w"} {
 			letters = append(letters, task.DeadLetter{Replays: 1, Position: fmt.Sprint("0@", i),
 				Record: &kgo.Record{Topic: "topic0", Key: []byte("k"), Value: []byte(value)}})
 		}
-		replay := lettersLeft(letters, nil)
+		replay := replayOf(letters, nil)
 		var delivered []string
 		replay.Delivered = func(position string) { delivered = append(delivered, position) }
 		require.NoError(t, NewTask(w.o).Replay(t.Context(), replay))
@@ -170,16 +177,16 @@ func TestReplayReportsDeliveredLetters(t *testing.T) {
 // splitter creates a row for each word of a value, with the original row's number.
 type splitter struct{ input []wit.Row }
 
-func (s *splitter) Input(at uint32) wit.Row { return s.input[at] }
+func (s *splitter) Input(index uint32) wit.Row { return s.input[index] }
 
 func (s *splitter) Apply(_ context.Context, b *record.Batch) ([]wit.RowError, error) {
 	s.input = slices.Clone(b.Rows)
 	b.Rows = b.Rows[:0]
 	for _, r := range s.input {
 		for word := range strings.SplitSeq(string(b.Bytes(r.Value)), "|") {
-			part := r
-			part.Value = appendDatum(b, word)
-			b.Rows = append(b.Rows, part)
+			row := r
+			row.Value = appendDatum(b, word)
+			b.Rows = append(b.Rows, row)
 		}
 	}
 	return nil, nil
@@ -189,65 +196,71 @@ func (s *splitter) Apply(_ context.Context, b *record.Batch) ([]wit.RowError, er
 // the remaining records, and a replay delivers only these.
 func TestRejectedPartsBecomeDeadLetter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const number = 5 // of the row in its page; two rows before it have the same
+		const number = 5 // of the row in its page; the row before it is the second one of its number
 		page := append(rows("a", number), "+b=v", "k=x|bad y|z|bad w", "l=v")
-		w := newWorld(&reader{exact: true}, page)
+		w := newWorld(&reader{repeatsExactly: true}, page)
 		w.o.TolerateAll = true
-		w.o.NewConverters = converting(asIs{}, asIs{"bad"})
+		w.o.NewConverters = converterFactory(copyingConverter{}, copyingConverter{reject: "bad"})
 		w.o.NewChain = func(context.Context) (Chain, error) { return &splitter{}, nil }
-		var said []FailedRow
-		w.o.DeadLetters = deadLetters(func(l FailedRow) { said = append(said, l) })
-		run := w.ok(t)
-		all := w.broker.records()
-		assert.Equal(t, number+1+2+1+1, len(all), "records")
-		of := func(key string) (found []string) {
-			for _, r := range all {
-				if _, record, _ := strings.Cut(r, "/"); strings.HasPrefix(record, key+"=") {
-					found = append(found, r)
-				}
+		var failed []FailedRow
+		w.o.DeadLetters = newDeadLetters(func(l FailedRow) { failed = append(failed, l) })
+		finished := w.mustRun(t)
+		records := w.broker.records()
+		assert.Equal(t, number+1+2+1+1, len(records), "records")
+		var rowRecords []string
+		for _, r := range records {
+			if _, record, _ := strings.Cut(r, "/"); strings.HasPrefix(record, "k=") {
+				rowRecords = append(rowRecords, r)
 			}
-			return found
 		}
 		want := []string{"dead/k=x|bad y|z|bad w", "topic0/k=x", "topic0/k=z"}
-		assert.Equal(t, want, slices.Sorted(slices.Values(of("k"))))
-		if len(said) != 1 || said[0].Row != number || said[0].Rows.String() != "2,4 of 4" ||
-			said[0].Stage != task.StageValueConverter || run.Progress().Skipped != 2 {
-			t.Fatalf("found %+v", said)
+		assert.Equal(t, want, slices.Sorted(slices.Values(rowRecords)))
+		if len(failed) != 1 || failed[0].Row != number || failed[0].Rows.String() != "2,4 of 4" ||
+			failed[0].Stage != task.StageValueConverter || finished.Progress().Skipped != 2 {
+			t.Fatalf("expected one dead letter of the records 2 and 4 of row %d, found %+v", number, failed)
 		}
 
-		// In replays, one of them is rejected once more, then none.
-		letter := task.DeadLetter{Rows: said[0].Rows, Replays: 1, Record: &kgo.Record{Topic: "topic0", Partition: 3,
+		// Replays deliver only the remaining records.
+		letter := task.DeadLetter{Rows: failed[0].Rows, Replays: 1, Record: &kgo.Record{Topic: "topic0", Partition: 3,
 			Offset: number, Key: []byte("k"), Value: []byte("x|bad y|z|bad w"), Timestamp: time.UnixMilli(7)}}
-		replayed := func(refuses string, l task.DeadLetter) []string {
+		replay := func(rejected string, l task.DeadLetter) []string {
 			w.broker = newBroker()
 			w.o.StoredOffset = w.broker.Get
 			w.o.NewOutput = w.broker.output
-			w.o.NewConverters = converting(asIs{}, asIs{refuses})
-			said = nil
-			require.NoError(t, NewTask(w.o).Replay(t.Context(), lettersLeft([]task.DeadLetter{l}, nil)))
+			w.o.NewConverters = converterFactory(copyingConverter{}, copyingConverter{reject: rejected})
+			failed = nil
+			require.NoError(t, NewTask(w.o).Replay(t.Context(), replayOf([]task.DeadLetter{l}, nil)))
 			return slices.Sorted(slices.Values(w.broker.records()))
 		}
 		for name, c := range map[string]struct {
-			refuses string
-			value   string
-			want    []string
-			said    string
+			rejected string
+			value    string
+			want     []string // records
+			wantRows string   // of dead letters
 		}{
-			"none is refused": {"", "x|bad y|z|bad w", []string{"topic0/k=bad w", "topic0/k=bad y"}, "[]"},
-			"one is refused": {"bad w", "x|bad y|z|bad w", []string{"dead/k=x|bad y|z|bad w", "topic0/k=bad y"},
-				"[4 of 4]"},
-			"other rows are made": {"", "x|y", []string{"dead/k=x|y"}, "[2,4 of 4]"},
+			"no record is rejected": {
+				value:    "x|bad y|z|bad w",
+				want:     []string{"topic0/k=bad w", "topic0/k=bad y"},
+				wantRows: "[]",
+			},
+			"one record is rejected": {
+				rejected: "bad w",
+				value:    "x|bad y|z|bad w",
+				want:     []string{"dead/k=x|bad y|z|bad w", "topic0/k=bad y"},
+				wantRows: "[4 of 4]",
+			},
+			"another number of records": {value: "x|y", want: []string{"dead/k=x|y"}, wantRows: "[2,4 of 4]"},
 		} {
 			l := letter
 			l.Record.Value = []byte(c.value)
-			assert.Equal(t, c.want, replayed(c.refuses, l), name)
-			var parts []string
-			for _, l := range said {
-				parts = append(parts, l.Rows.String())
+			assert.Equal(t, c.want, replay(c.rejected, l), name)
+			var rows []string
+			for _, l := range failed {
+				rows = append(rows, l.Rows.String())
 				assert.Equal(t, 3, l.Partition, name)
 				assert.Equal(t, 7, l.Timestamp, name)
 			}
-			assert.Equal(t, c.said, fmt.Sprint(parts), name)
+			assert.Equal(t, c.wantRows, fmt.Sprint(rows), name)
 		}
 	})
 }

@@ -29,17 +29,17 @@ func TestResume(t *testing.T) {
 		l := newScenario(r)
 		for range r.IntN(5) {
 			if r.IntN(2) == 0 {
-				l.killed(t, 1+r.IntN(6000), 0)
+				l.runKilled(t, 1+r.IntN(6000), 0)
 			} else {
-				l.killed(t, 0, 1+r.IntN(5))
+				l.runKilled(t, 0, 1+r.IntN(5))
 			}
-			if l.lies {
-				l.change()
+			if l.unreliable {
+				l.changePages()
 			}
 		}
 		l.finish(t)
 		if t.Failed() {
-			t.Fatalf("seed %d: exact %v, unreliable %v, %d feeds", seed, l.exact, l.lies, l.feeds)
+			t.Fatalf("seed %d: exact %v, unreliable %v, %d feeds", seed, l.repeatsExactly, l.unreliable, l.feeds)
 		}
 	})
 }
@@ -48,7 +48,7 @@ func TestResume(t *testing.T) {
 // is read once, however often a page of the load is requested again.
 func TestExtraPageDuringALoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := &reader{exact: true}
+		r := &reader{repeatsExactly: true}
 		page := rows("a", 3000)
 		for i := range page {
 			page[i] += strings.Repeat("x", 200) // so that it has several chunks
@@ -58,34 +58,34 @@ func TestExtraPageDuringALoad(t *testing.T) {
 		if _, err := w.run(t); !errors.Is(err, errKilled) {
 			t.Fatal(err)
 		}
-		before := w.broker.stores[len(w.broker.stores)-1]
-		if !strings.Contains(before, fieldRecord+"=") {
-			t.Fatalf("expected an offset in the page, found %s", before)
+		offsetBefore := w.broker.storedOffsets[len(w.broker.storedOffsets)-1]
+		if !strings.Contains(offsetBefore, fieldRecord+"=") {
+			t.Fatalf("expected an offset in the page, found %s", offsetBefore)
 		}
 		clear(w.broker.pending)
 		written := len(w.broker.records())
 		fieldsBefore, _ := w.broker.Get(t.Context(), []wit.OffsetEntry{wit.IntegerEntry("feed", 0)})
-		r.stores = true
-		w.broker.kill = 0
-		w.broker.stores = nil
+		r.hasStartPage = true
+		w.broker.killAt = 0
+		w.broker.storedOffsets = nil
 		w.service.bodies = map[string][]string{"/store": {"s=1", "LATER 0"}}
-		broken := 0
-		w.service.answer = func(_ int, body string) (uint16, string, bool) {
-			broken++
-			if broken < 4 {
-				return 200, body[:200_000*broken], true
+		responses := 0
+		w.service.respond = func(_ int, body string) (uint16, string, bool) {
+			responses++
+			if responses < 4 {
+				return 200, body[:200_000*responses], true
 			}
 			return 200, body, false
 		}
-		task := w.ok(t)
-		assert.Equal(t, before, w.broker.stores[0], "stored after the page in addition to the load")
-		if causes, _ := r.seen(); strings.Count(strings.Join(causes, " "), "store") != 1 {
-			t.Errorf("the feed was read for the causes %q", causes)
+		task := w.mustRun(t)
+		assert.Equal(t, offsetBefore, w.broker.storedOffsets[0], "stored after the page in addition to the load")
+		if causes, _ := r.recorded(); strings.Count(strings.Join(causes, " "), "store") != 1 {
+			t.Errorf("expected one read of the start page, found the causes %q", causes)
 		}
 		p, _, _, err := parsePosition(fieldsBefore)
 		require.NoError(t, err)
-		left := len(page) - int(p.row) - 1
-		assert.Equal(t, left+1, len(w.broker.records())-written, "records after the restart")
+		remaining := len(page) - int(p.row) - 1
+		assert.Equal(t, remaining+1, len(w.broker.records())-written, "records after the restart")
 		assert.Equal(t, 0, task.Progress().Repeated, "repeated")
 	})
 }
@@ -93,30 +93,33 @@ func TestExtraPageDuringALoad(t *testing.T) {
 // If the topic is changed during a load, each topic would get a part of the rows: the feed handles it like a changed
 // fingerprint. Between two loads the topic may be changed.
 func TestTopicChangedDuringALoad(t *testing.T) {
-	a := rows("a", 3)
-	b := rows("b", 3)
+	first := rows("a", 3)
+	second := rows("b", 3)
 	for name, c := range map[string]struct {
-		changed   wit.MismatchPolicy
-		killAfter int // offsets stored before that, of which the first is the beginning
-		stores    bool
-		want      []string // records of the new topic
-		message   string
+		onMismatch wit.MismatchPolicy
+		killAfter  int      // stored offsets before the first kill, of which the first is the beginning
+		startPage  bool     // a start with a start page precedes the change
+		want       []string // records of the new topic
+		message    string
 	}{
-		"fail":   {changed: wit.MismatchFail, killAfter: 2, message: `stored "topic=topic0", now "topic=other"`},
-		"reload": {changed: wit.MismatchReload, killAfter: 2, want: slices.Concat(a, b)},
-		"keep":   {changed: wit.MismatchKeep, killAfter: 2, want: b},
+		"fail":   {onMismatch: wit.MismatchFail, killAfter: 2, message: `stored "topic=topic0", now "topic=other"`},
+		"reload": {onMismatch: wit.MismatchReload, killAfter: 2, want: slices.Concat(first, second)},
+		"keep":   {onMismatch: wit.MismatchKeep, killAfter: 2, want: second},
 		"fail, after a page in addition to the load": {
-			changed: wit.MismatchFail, killAfter: 2, stores: true, message: `stored "topic=topic0", now "topic=other"`,
+			onMismatch: wit.MismatchFail,
+			killAfter:  2,
+			startPage:  true,
+			message:    `stored "topic=topic0", now "topic=other"`,
 		},
-		"between two": {changed: wit.MismatchFail, killAfter: 3},
+		"between two loads": {onMismatch: wit.MismatchFail, killAfter: 3},
 	} {
 		runtest.Bubble(t, name, func(t *testing.T) {
-			r := &reader{exact: true, fingerprint: "set=x", changed: c.changed}
-			w := newWorld(r, a, b)
+			r := &reader{repeatsExactly: true, fingerprint: "set=x", onMismatch: c.onMismatch}
+			w := newWorld(r, first, second)
 			w.service.bodies = map[string][]string{"/store": {"LATER 0"}}
-			restart := func(kill int) error {
-				w.broker.kill = 0
-				w.broker.killAfter = kill
+			restart := func(killAfter int) error {
+				w.broker.killAt = 0
+				w.broker.killAfter = killAfter
 				_, err := w.run(t)
 				clear(w.broker.pending)
 				return err
@@ -124,15 +127,15 @@ func TestTopicChangedDuringALoad(t *testing.T) {
 			if err := restart(c.killAfter); err != nil && !errors.Is(err, errKilled) {
 				t.Fatal(err)
 			}
-			if c.stores {
-				r.stores = true
+			if c.startPage {
+				r.hasStartPage = true
 				if err := restart(1); !errors.Is(err, errKilled) {
 					t.Fatal(err)
 				}
 			}
 			earlier := len(w.broker.records())
 			r.topic = "other"
-			r.stores = false
+			r.hasStartPage = false
 			assert.ErrorOrNone(t, restart(0), c.message)
 			var want []string
 			for _, line := range c.want {
@@ -148,26 +151,25 @@ func TestTopicChangedDuringALoad(t *testing.T) {
 	}
 }
 
-// scenario is a feed's history over several workers.
+// scenario is the history of feeds over several workers.
 type scenario struct {
-	r       *rand.Rand
-	exact   bool
-	lies    bool
-	feeds   int
-	pages   [][]string
-	deleted map[string]bool
-	w       *world
-	// order is the index of each row, by its line.
-	order map[string]int
-	// ends contains the number of rows up to and including each numbered row, by page; firsts the number before each
-	// page.
-	ends   [][]int
-	firsts []int
+	r              *rand.Rand
+	repeatsExactly bool
+	unreliable     bool // responses differ each time
+	feeds          int
+	pages          [][]string
+	deleted        map[string]bool
+	w              *world
+	// order is the number of each row, from 1 on, by its line.
+	order  map[string]int
+	ends   [][]int // the number of rows up to and including each row index, by page
+	firsts []int   // the number of rows before each page
 }
 
 func newScenario(r *rand.Rand) *scenario {
-	l := &scenario{r: r, exact: r.IntN(3) > 0, lies: r.IntN(2) == 0, feeds: 1 + r.IntN(2), deleted: map[string]bool{},
-		order: map[string]int{}}
+	l := &scenario{r: r, repeatsExactly: r.IntN(3) > 0, unreliable: r.IntN(2) == 0, feeds: 1 + r.IntN(2),
+		deleted: map[string]bool{},
+		order:   map[string]int{}}
 	for p := range 1 + r.IntN(4) {
 		var lines []string
 		for i := range r.IntN(3000) {
@@ -179,11 +181,11 @@ func newScenario(r *rand.Rand) *scenario {
 		}
 		l.pages = append(l.pages, lines)
 	}
-	l.index()
-	l.w = newWorld(&reader{exact: l.exact, feeds: l.feeds, fingerprint: "f"}, l.pages...)
-	l.w.broker.flushes = false
-	l.w.broker.coin = rand.New(rand.NewPCG(r.Uint64(), 2))
-	l.w.service.answer = func(_ int, body string) (uint16, string, bool) {
+	l.indexRows()
+	l.w = newWorld(&reader{repeatsExactly: l.repeatsExactly, feeds: l.feeds, fingerprint: "f"}, l.pages...)
+	l.w.broker.storesAtOnce = false
+	l.w.broker.random = rand.New(rand.NewPCG(r.Uint64(), 2))
+	l.w.service.respond = func(_ int, body string) (uint16, string, bool) {
 		if l.r.IntN(4) == 0 {
 			return 200, body[:l.r.IntN(len(body))], true
 		}
@@ -194,53 +196,56 @@ func newScenario(r *rand.Rand) *scenario {
 	return l
 }
 
-func (s *scenario) index() {
+// indexRows computes order, ends and firsts.
+func (s *scenario) indexRows() {
 	n := 0
 	for _, page := range s.pages {
 		s.firsts = append(s.firsts, n)
-		isLast := []int{}
+		ends := []int{}
 		for _, line := range page {
 			n++
 			if line[0] == '+' {
-				isLast[len(isLast)-1] = n
+				ends[len(ends)-1] = n
 			} else {
-				isLast = append(isLast, n)
+				ends = append(ends, n)
 			}
 			s.order[strings.TrimPrefix(line, "+")] = n
 		}
-		s.ends = append(s.ends, isLast)
+		s.ends = append(s.ends, ends)
 	}
 }
 
-// killed runs a worker until an event or a number of stored offsets; after that its calls have no effect.
-func (s *scenario) killed(t *testing.T, events, stores int) {
+// runKilled runs a worker until an event or a number of stored offsets, zero for no limit. After that its calls have no
+// effect.
+func (s *scenario) runKilled(t *testing.T, events, stores int) {
 	b := s.w.broker
 	b.mu.Lock()
-	b.events = 0
-	b.kill = events
+	b.eventCount = 0
+	b.killAt = events
 	b.killAfter = stores
 	b.mu.Unlock()
-	stored := s.stored()
-	before := len(b.records())
+	stored := s.countStored()
+	written := len(b.records())
 	_, err := s.w.run(t)
 	if err != nil && !errors.Is(err, errKilled) {
 		t.Errorf("expected to be killed, found %v", err)
 	}
 	b.mu.Lock()
 	clear(b.pending)
-	b.kill = 0
+	b.killAt = 0
 	b.killAfter = 0
 	b.mu.Unlock()
-	s.check(t, stored, before)
+	s.check(t, stored, written)
 }
 
+// finish runs a worker to its end, and checks that no row is missing.
 func (s *scenario) finish(t *testing.T) {
-	stored := s.stored()
-	before := len(s.w.broker.records())
+	stored := s.countStored()
+	written := len(s.w.broker.records())
 	if _, err := s.w.run(t); err != nil {
 		t.Error(err)
 	}
-	s.check(t, stored, before)
+	s.check(t, stored, written)
 	got := map[string]bool{}
 	for _, record := range s.w.broker.records() {
 		got[record] = true
@@ -255,14 +260,13 @@ func (s *scenario) finish(t *testing.T) {
 	}
 }
 
-// stored returns how many rows of each feed precede the stored offsets; with an unreliable service the number is
-// unknown.
-func (s *scenario) stored() []int {
-	out := make([]int, s.feeds)
-	if s.lies {
-		return out
+// countStored returns how many rows of each feed precede the stored offsets, zeros with an unreliable service.
+func (s *scenario) countStored() []int {
+	counts := make([]int, s.feeds)
+	if s.unreliable {
+		return counts
 	}
-	for feed := range out {
+	for feed := range counts {
 		fields, _ := s.w.broker.Get(context.Background(), []wit.OffsetEntry{wit.IntegerEntry("feed", int64(feed))})
 		p, _, _, err := parsePosition(fields)
 		if err != nil || len(p.fields) == 0 {
@@ -272,23 +276,23 @@ func (s *scenario) stored() []int {
 		page := int(*n.Integer)
 		switch {
 		case page == len(s.pages):
-			out[feed] = len(s.order)
+			counts[feed] = len(s.order)
 		case p.midPage:
-			out[feed] = s.ends[page][p.row]
+			counts[feed] = s.ends[page][p.row]
 		default:
-			out[feed] = s.firsts[page]
+			counts[feed] = s.firsts[page]
 		}
 	}
-	return out
+	return counts
 }
 
-// check checks the records of one worker: if pages repeat exactly, it wrote none that precede the offsets stored at its
-// start.
-func (s *scenario) check(t *testing.T, stored []int, before int) {
-	if !s.exact || s.lies {
+// check checks the records after the first written ones: if pages repeat exactly, none of them precedes the offsets
+// stored at the worker's start.
+func (s *scenario) check(t *testing.T, stored []int, written int) {
+	if !s.repeatsExactly || s.unreliable {
 		return
 	}
-	for _, record := range s.w.broker.records()[before:] {
+	for _, record := range s.w.broker.records()[written:] {
 		topic, line, _ := strings.Cut(record, "/")
 		feed := int(topic[len("topic")] - '0')
 		if s.order[line] <= stored[feed] {
@@ -298,8 +302,8 @@ func (s *scenario) check(t *testing.T, stored []int, before int) {
 	}
 }
 
-// change makes the service respond differently the next time: rows deleted, moved, added.
-func (s *scenario) change() {
+// changePages deletes, moves and adds rows of the service.
+func (s *scenario) changePages() {
 	s.w.service.mu.Lock()
 	defer s.w.service.mu.Unlock()
 	for p := range s.pages {
@@ -330,29 +334,32 @@ func (s *scenario) change() {
 // If a page breaks off until the task fails, or the task is stopped within it, the stored offset is after everything in
 // Kafka: the next start repeats no row.
 func TestNoRowTwiceAfterAFailureWithinAPage(t *testing.T) {
-	several := rows("a", 2000)
-	for i := range several {
+	sharedIndex := rows("a", 2000)
+	for i := range sharedIndex {
 		if i%3 > 0 {
-			several[i] = "+" + several[i]
+			sharedIndex[i] = "+" + sharedIndex[i]
 		}
 	}
 	long := rows("a", 6)
 	for i := range long {
 		long[i] += strings.Repeat("x", 2*targetBytes)
 	}
-	for name, page := range map[string][]string{"rows": rows("a", 2000), "several of a number": several,
-		"rows longer than a chunk": long} {
+	for name, page := range map[string][]string{
+		"rows":                     rows("a", 2000),
+		"several rows of an index": sharedIndex,
+		"rows longer than a chunk": long,
+	} {
 		size := len(strings.Join(page, "\n"))
 		for cut := size / 7; cut < size; cut += size / 7 {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(&reader{exact: true}, page)
-				w.service.answer = func(_ int, body string) (uint16, string, bool) { return 200, body[:cut], true }
+				w := newWorld(&reader{repeatsExactly: true}, page)
+				w.service.respond = func(_ int, body string) (uint16, string, bool) { return 200, body[:cut], true }
 				if _, err := w.run(t); err == nil {
 					t.Error("expected the task to fail")
 				}
-				w.service.answer = nil
-				task := w.ok(t)
-				if diff := cmp.Diff(topic(page), w.broker.records()); diff != "" {
+				w.service.respond = nil
+				task := w.mustRun(t)
+				if diff := cmp.Diff(recordsOf(page), w.broker.records()); diff != "" {
 					t.Errorf("%s, cut after %d bytes of %d:\n%.300s", name, cut, size, diff)
 				}
 				assert.Equal(t, 0, task.Progress().Repeated, name, "pages were delivered again")

@@ -17,27 +17,27 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// swap replaces the current version, whose code is closed then.
-func (w *world) swap(r *reader) {
+// replaceVersion replaces the current version, and closes its code.
+func (w *world) replaceVersion(r *reader) {
 	old := w.versions.Current().(*fakeCode)
 	w.offer(r)
 	w.versions.Promote(nil)
 	old.closed.Store(true)
 }
 
-// refusingOne is an output of which one commit fails, counted from 1.
-type refusingOne struct {
-	transactions
-	commits *int
-	refused int
+// refusingOne is an output of which one commit fails.
+type rejectOneOutput struct {
+	transactionalOutput
+	commits *int // counts commits of all outputs
+	failing int  // the number of the commit that fails, from 1 on
 }
 
-func (o *refusingOne) Commit(ctx context.Context) error {
+func (o *rejectOneOutput) Commit(ctx context.Context) error {
 	*o.commits++
-	if *o.commits != o.refused {
-		return o.transactions.Commit(ctx)
+	if *o.commits != o.failing {
+		return o.transactionalOutput.Commit(ctx)
 	}
-	_ = o.transactions.Abort(ctx)
+	_ = o.transactionalOutput.Abort(ctx)
 	return &kafka.TransactionAbortedError{Cause: kerr.NotCoordinator}
 }
 
@@ -45,49 +45,53 @@ func (o *refusingOne) Commit(ctx context.Context) error {
 // is closed.
 func TestStartsOverWhileAnotherFeedSwaps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(&reader{version: "1", exact: true, feeds: 2}, rows("a", 3), rows("b", 3), rows("c", 3))
+		w := newWorld(&reader{version: "1", repeatsExactly: true, feeds: 2}, rows("a", 3), rows("b", 3), rows("c", 3))
 		commits := 0
 		w.o.NewOutput = func(name string) (Output, error) {
 			if name == "feed1" {
-				return &transactions{t: t, b: w.broker}, nil
+				return &transactionalOutput{t: t, broker: w.broker}, nil
 			}
-			return &refusingOne{transactions{t: t, b: w.broker}, &commits, 2}, nil
+			return &rejectOneOutput{
+				transactionalOutput: transactionalOutput{t: t, broker: w.broker},
+				commits:             &commits,
+				failing:             2,
+			}, nil
 		}
-		renewed := 0
+		preparations := 0
 		w.o.PrepareOffsets = func(context.Context, int) error {
-			renewed++
-			if renewed == 2 {
-				w.swap(&reader{version: "2", exact: true, feeds: 2})
+			preparations++
+			if preparations == 2 {
+				w.replaceVersion(&reader{version: "2", repeatsExactly: true, feeds: 2})
 			}
 			return nil
 		}
-		task := w.ok(t)
+		task := w.mustRun(t)
 		lines := slices.Concat(rows("a", 3), rows("b", 3), rows("c", 3))
-		want := topic(lines)
+		want := recordsOf(lines)
 		for _, line := range lines {
 			want = append(want, "topic1/"+line)
 		}
 		slices.Sort(want)
 		assert.Equal(t, want, slices.Sorted(slices.Values(w.broker.records())))
 		assert.Equal(t, "2", task.Progress().Version, "version")
-		assert.Equal(t, 2, renewed, "renewals")
+		assert.Equal(t, 2, preparations, "calls of PrepareOffsets")
 	})
 }
 
 // A feed whose version must be reopened continues with another version that has replaced it.
 func TestStaleVersionIsReplaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(&reader{version: "1", exact: true, staleOnce: true},
+		w := newWorld(&reader{version: "1", repeatsExactly: true, staleOnce: true},
 			slices.Concat(rows("a", 3), []string{"!stale"}, rows("b", 3)))
-		swapped := false
+		isReplaced := false
 		w.service.onRequest = func(r *wit.Request) {
-			if r.Target == "/page/0" && !swapped {
-				swapped = true
-				w.swap(&reader{version: "2", exact: true, feeds: 1})
+			if r.Target == "/page/0" && !isReplaced {
+				isReplaced = true
+				w.replaceVersion(&reader{version: "2", repeatsExactly: true, feeds: 1})
 			}
 		}
-		task := w.ok(t)
-		assert.Equal(t, topic(slices.Concat(rows("a", 3), rows("b", 3))), w.broker.records())
+		task := w.mustRun(t)
+		assert.Equal(t, recordsOf(slices.Concat(rows("a", 3), rows("b", 3))), w.broker.records())
 		assert.Equal(t, "2", task.Progress().Version)
 	})
 }
@@ -95,24 +99,24 @@ func TestStaleVersionIsReplaced(t *testing.T) {
 // If the commit fails while its feed is idle, the page is read again at once, not with the next page.
 func TestFailureBetweenPages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(&reader{exact: true}, rows("a", 3))
+		w := newWorld(&reader{repeatsExactly: true}, rows("a", 3))
 		w.o.Once = false
-		var last *transactions
+		var last *transactionalOutput
 		w.o.NewOutput = func(string) (Output, error) {
-			last = &transactions{t: t, b: w.broker}
+			last = &transactionalOutput{t: t, broker: w.broker}
 			return last, nil
 		}
 		stop := runtest.Start(t, NewTask(w.o).Run)
 		runtest.Pass(time.Minute)
 		w.broker.mu.Lock()
-		triggers := w.broker.log
+		written := w.broker.log
 		w.broker.log = nil
 		w.broker.offsets = map[string][]wit.OffsetEntry{}
 		w.broker.mu.Unlock()
-		last.failed(&kafka.TransactionAbortedError{Cause: errors.New("connection refused")})
+		last.onFailure(&kafka.TransactionAbortedError{Cause: errors.New("connection refused")})
 		runtest.Pass(time.Minute)
-		assert.Equal(t, triggers, w.broker.records(), "records after the loss")
-		assert.Equal(t, 3, len(triggers), "records")
+		assert.Equal(t, written, w.broker.records(), "records after the loss")
+		assert.Equal(t, 3, len(written), "records")
 		require.NoError(t, stop())
 	})
 }
@@ -121,18 +125,22 @@ func TestFailureBetweenPages(t *testing.T) {
 // start.
 func TestUncommittedSnapshotIsRepeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := &reader{exact: true}
+		r := &reader{repeatsExactly: true}
 		w := newWorld(r, rows("a", 3), rows("b", 3), rows("c", 3))
 		w.service.bodies = map[string][]string{"/snapshot": rows("s", 2)}
 		commits := 0
 		w.o.NewOutput = func(string) (Output, error) {
-			return &refusingOne{transactions{t: t, b: w.broker}, &commits, 2}, nil
+			return &rejectOneOutput{
+				transactionalOutput: transactionalOutput{t: t, broker: w.broker},
+				commits:             &commits,
+				failing:             2,
+			}, nil
 		}
 		task := NewTask(w.o)
-		w.snapshotAt(t, task, "/page/0")
+		w.requestSnapshotAt(t, task, "/page/0")
 		require.NoError(t, task.Run(t.Context()))
-		want := topic(slices.Concat(rows("a", 3), rows("b", 3), rows("s", 2), rows("c", 3)))
+		want := recordsOf(slices.Concat(rows("a", 3), rows("b", 3), rows("s", 2), rows("c", 3)))
 		assert.Equal(t, want, w.broker.records())
-		snapshotEnded(t, task, true)
+		checkSnapshotEnded(t, task, true)
 	})
 }
