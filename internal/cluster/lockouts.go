@@ -60,8 +60,7 @@ func NewLockouts(store *lockouts.Store, state configtopic.ClusterState,
 	return l
 }
 
-// readAnnotation decodes an annotation, at most annotationsTTL old, unless it is missing or damaged. The caller holds
-// l.mu.
+// readAnnotation decodes an annotation, at most annotationsTTL old, unless it is missing or damaged. l.mu must be held.
 func (l *Lockouts) readAnnotation(name string, into any) {
 	if time.Since(l.readAt) > annotationsTTL {
 		l.annotations = l.state.Annotations(lockoutPrefix)

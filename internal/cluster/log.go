@@ -40,8 +40,7 @@ type Log struct {
 	anyWriter *kgo.Client // writes the records that any worker may write
 	dialer    *security.Dialer
 
-	// writeLock is held for a leader's write. It guards output and transactions, which is nil while no producer is
-	// open.
+	// writeLock is held for a leader's write. It guards output and transactions, nil while no producer is open.
 	writeLock    guard.CtxMutex
 	transactions *kafka.Transactions
 	output       *kafka.TransactionalOutput
@@ -54,8 +53,7 @@ type Log struct {
 	queue    []*leaderWrite
 }
 
-// OpenLog creates the topic if it is missing, and checks the topic and the worker's rights, including those of a
-// leader. It reads nothing yet.
+// OpenLog creates the topic if it is missing, and checks the topic and the worker's rights. It reads nothing yet.
 func OpenLog(ctx context.Context, options LogOptions) (log *Log, err error) {
 	options.Topic.Partitions = 1
 	config := options.Kafka

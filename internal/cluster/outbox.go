@@ -5,7 +5,6 @@ import (
 	"slices"
 )
 
-// statusWrite is a record to write to the status topic.
 type statusWrite struct {
 	value    []byte // the record's value. Nil means a tombstone.
 	status   Status // the decoded value. It is zero for tombstones and topics.
@@ -20,7 +19,6 @@ func (w *statusWrite) isSuperseded(current Status) bool {
 	return w.status.isSuperseded(current) && (w.safe || (w.tried && current != w.previous))
 }
 
-// outbox holds the writes that the topic has not accepted yet.
 type outbox struct {
 	waiting  map[statusKey]statusWrite
 	inFlight map[statusKey]statusWrite

@@ -8,8 +8,7 @@ import (
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
-// Overview implements [rest.Cluster]: it returns the leader's view of the group. ok is false if this worker does not
-// lead.
+// Overview implements [rest.Cluster]: the leader's view of the group. ok is false if this worker is not the leader.
 func (w *Worker) Overview() (overview rest.Group, ok bool) {
 	leader := w.leader
 	leader.mu.Lock()

@@ -43,8 +43,7 @@ func KeyOf(name string) Key {
 	return Key(binary.BigEndian.Uint64(sum[:]))
 }
 
-// ResourceIndexes is a bitmap of a connector's resources: index 0 is the connector (Kafka Connect's task -1), n+1 is
-// task n.
+// ResourceIndexes is a bitmap of a connector's resources: index 0 is the connector, n+1 is task n.
 type ResourceIndexes []byte
 
 // Has reports whether the bitmap contains an index.
@@ -116,7 +115,7 @@ type Assignment struct {
 	Leader    string `json:"-"` // the leader's member ID
 	LeaderURL string `json:"-"` // the address of the leader's REST API
 	// Offset is the offset of the config topic at which the leader planned. A member that cannot read up to it releases
-	// everything until it can.
+	// everything.
 	Offset int64         `json:"-"`
 	Delay  time.Duration `json:"-"` // the time until the leader plans again; zero means with the next change
 	// RejoinAfterRevoke asks a member that has to release resources to rejoin when it has: other members wait for them.

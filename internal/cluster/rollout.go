@@ -295,7 +295,6 @@ func (w *Worker) pinnedVersions() map[string]rest.GroupPin {
 	return pins
 }
 
-// pinPlugins makes this worker use the pinned versions.
 func (w *Worker) pinPlugins() {
 	pins := map[string]plugin.PinnedVersion{}
 	for name, p := range w.pinnedVersions() {
@@ -304,8 +303,7 @@ func (w *Worker) pinPlugins() {
 	w.options.Plugins.Pin(pins)
 }
 
-// addOffer adds this worker's plugins, classes and folder digest to its metadata. It reports whether they have changed
-// since the last call.
+// addOffer adds this worker's plugins, classes and folder digest to its metadata. It reports whether they have changed.
 func (w *Worker) addOffer(metadata *Metadata) (changed bool) {
 	for _, o := range w.options.Plugins.Versions() {
 		o.Hash = shortHash(o.Hash)

@@ -29,8 +29,7 @@ type Status struct {
 	Extension string
 }
 
-// isSuperseded reports whether a "safe" write of Kafka Connect must not replace another status
-// (KafkaStatusBackingStore).
+// isSuperseded reports whether a "safe" write of Kafka Connect must not replace another status.
 func (s Status) isSuperseded(other Status) bool {
 	return other != Status{} && other.WorkerID != s.WorkerID && other.Generation > s.Generation
 }

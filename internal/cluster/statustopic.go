@@ -26,16 +26,14 @@ const (
 	writtenPollInterval   = 5 * time.Millisecond
 )
 
-// ParseStatusTopic reads status.storage.… from properties. Default: connect-status with 5 partitions, as in Kafka
-// Connect.
+// ParseStatusTopic reads status.storage.… from properties. Default: connect-status with 5 partitions.
 func ParseStatusTopic(properties map[string]string) (kafka.InternalTopic, setting.Problems) {
 	return kafka.ParseInternalTopic(properties, "status.storage.",
 		kafka.InternalTopic{Name: "connect-status", Partitions: 5})
 }
 
 // StatusTopic reads the status topic and writes to it. It owns a goroutine and its clients until Close. While the
-// brokers are unavailable a newer value of a key replaces an older one, so memory is bounded and only intermediate
-// states are lost.
+// brokers are unavailable a newer value of a key replaces an older one, so memory is bounded.
 type StatusTopic struct {
 	Statuses
 
@@ -108,8 +106,7 @@ func (t *StatusTopic) Await(ctx context.Context) error {
 // Put publishes a status of this worker. Its trace is public: the caller has redacted it ([config.Worker.Redact]).
 func (t *StatusTopic) Put(s Status) { t.put(statusWrite{value: s.encode(), status: s}) }
 
-// PutSafe is [StatusTopic.Put] unless another worker has written in a newer generation, as the leader does for lost
-// workers.
+// PutSafe is [StatusTopic.Put] unless another worker has written in a newer generation.
 func (t *StatusTopic) PutSafe(s Status) { t.put(statusWrite{value: s.encode(), status: s, safe: true}) }
 
 func (t *StatusTopic) put(w statusWrite) {
@@ -197,8 +194,7 @@ func (t *StatusTopic) hasRead(connector string, written *kafka.Positions) bool {
 	return true
 }
 
-// Close writes what waits until ctx ends, then ends the goroutine and the clients. It returns an error for unwritten
-// statuses.
+// Close writes what waits until ctx ends, then ends the goroutine and the clients. An error means unwritten statuses.
 func (t *StatusTopic) Close(ctx context.Context) (err error) {
 	for pending := t.pending(); pending > 0 && err == nil; pending = t.pending() {
 		if err = pause.For(ctx, writtenPollInterval); err != nil {
@@ -259,8 +255,7 @@ func (t *StatusTopic) onProduced(k statusKey, r *kgo.Record, err error) {
 	t.send(k)
 }
 
-// follow reads the topic until Close. After a failed write or read it reads up to the end before anything is sent
-// again.
+// follow reads the topic until Close. After a failed write or read it reads up to the end before it sends again.
 func (t *StatusTopic) follow() {
 	defer close(t.done)
 	defer guard.Vital("the reading of statuses")
@@ -296,7 +291,6 @@ func (t *StatusTopic) follow() {
 	}
 }
 
-// setFollowing starts or ends the sending of writes.
 func (t *StatusTopic) setFollowing(following bool, interrupt context.CancelFunc) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -305,7 +299,6 @@ func (t *StatusTopic) setFollowing(following bool, interrupt context.CancelFunc)
 	t.send(t.outbox.keys()...)
 }
 
-// readFrom reads from positions on and advances them.
 func (t *StatusTopic) readFrom(ctx context.Context, positions *kafka.Positions, options kafka.ReadOptions) error {
 	options.From = *positions
 	options.Uncommitted = true

@@ -45,8 +45,7 @@ func claimTopic(ctx context.Context, group string, topic groupTopic) error {
 	return topic.CheckGroup()
 }
 
-// ownsTopic claims the config topic for the group and reports whether the group owns it. It blocks for writeTimeout at
-// most.
+// ownsTopic claims the config topic for the group and reports whether the group owns it. It blocks up to writeTimeout.
 func (l *leader) ownsTopic(ctx context.Context) bool {
 	claimCtx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
@@ -119,8 +118,7 @@ type memberProber struct {
 	running    sync.WaitGroup
 }
 
-// update starts probes for a new generation of this leader, and cancels earlier ones. The caller holds the leader's
-// lock.
+// update starts probes for a new generation of this leader, and cancels earlier ones. The leader's lock must be held.
 func (p *memberProber) update(ctx context.Context) {
 	l := p.leader
 	if l.generation == p.generation {
@@ -214,8 +212,7 @@ func (w *Worker) readsSameTopic(m Metadata) bool {
 	return m.Topic == "" || m.Topic == w.options.Group.Topic
 }
 
-// checkTopic fails if a member of the group reads another config topic. If the coordinator is away, the leader finds
-// out.
+// checkTopic fails if a member of the group reads another config topic. It passes if the coordinator is away.
 func (w *Worker) checkTopic(ctx context.Context) error {
 	g, err := w.options.Log.admin.Group(ctx, w.options.Group.Group)
 	if err != nil {

@@ -33,8 +33,7 @@ type WorkerOptions struct {
 	URL            string        // the address of this worker's REST API for other workers
 	WorkerID       string        // host:port of URL
 	RebalanceDelay time.Duration // scheduled.rebalance.max.delay.ms
-	// SyncTimeout is worker.sync.timeout.ms: the wait for the config topic, of the leader up to its members and vice
-	// versa.
+	// SyncTimeout is worker.sync.timeout.ms: the leader and its members wait for each other's config offsets.
 	SyncTimeout time.Duration
 	Topics
 	Herder       Herder
@@ -60,8 +59,7 @@ type Topics struct {
 // Worker makes its herder run what the group's leader has assigned, publishes statuses, and leads the group if elected.
 //
 // Invariants: the herder runs at most the last assignment, as the config topic has it now, and what has not ended yet
-// of earlier ones. The metadata of the next join contain all of that. After Lost nothing is assigned until the next
-// generation.
+// of earlier ones. The metadata of the next join contain all of that. After Lost nothing is assigned.
 type Worker struct {
 	options   WorkerOptions
 	group     atomic.Pointer[Group] // nil before the worker has joined
@@ -232,8 +230,8 @@ func (w *Worker) name() string {
 	return w.options.URL
 }
 
-// owned returns all that this worker runs or must run. The assignment is read before the herder, so that a resource
-// that starts in between is not missed.
+// owned returns all that this worker runs or must run. It reads the assignment first, so that a resource that starts in
+// between is not missed.
 func (w *Worker) owned() []ResourceSet {
 	resources := map[versionKey]*ResourceIndexes{}
 	add := func(k versionKey, index int) {
@@ -302,8 +300,7 @@ func (w *Worker) onLost(err error) {
 	w.notify.Ring()
 }
 
-// reconcile applies the assignment. It returns true if the worker must rejoin because other workers wait for what it
-// released.
+// reconcile applies the assignment. The worker must rejoin if other workers wait for released resources.
 func (w *Worker) reconcile() (mustRejoin bool) {
 	w.mu.Lock()
 	assignment := w.assignment

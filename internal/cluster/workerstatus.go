@@ -37,7 +37,6 @@ func (w *Worker) StatusChanged(connector string) {
 	w.notify.Ring()
 }
 
-// publishStatuses publishes the changed statuses of the connectors that were marked as changed.
 func (w *Worker) publishStatuses() {
 	w.mu.Lock()
 	dirty := w.dirty

@@ -26,8 +26,7 @@ type Folder struct {
 
 	mu     sync.Mutex
 	digest string
-	// conflicting lists the workers whose folders differ from this leader's. "" means none, or that this worker is not
-	// the leader.
+	// conflicting lists the workers whose folders differ from this leader's. "" also means no leader.
 	conflicting string
 }
 
@@ -55,8 +54,8 @@ func (f *Folder) publishedDigest() string {
 	return f.digest
 }
 
-// apply writes the connectors of the folder to the config topic if this worker is the leader and the folders agree.
-// Otherwise a later scan tries again.
+// apply writes the connectors of the folder to the config topic if this worker leads and the folders agree. Otherwise a
+// later scan tries again.
 func (f *Folder) apply(ctx context.Context, s config.Snapshot) {
 	f.files.LogGlobalProblems(s.Problems)
 	group, isLeader := f.worker.Overview()
@@ -93,8 +92,7 @@ func (f *Folder) apply(ctx context.Context, s config.Snapshot) {
 	}
 }
 
-// publishDigest publishes the digest, logs a new conflict, and reports whether this worker is the leader and may apply
-// its folder.
+// publishDigest publishes the digest, logs a new conflict, and reports whether this worker may apply its folder.
 func (f *Folder) publishDigest(s config.Snapshot, group rest.Group, isLeader bool) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -191,7 +191,6 @@ func (g groupHerder) remoteConnector(local *connect.ComponentStatus, name string
 	return component
 }
 
-// remoteStatus converts a status from the status topic.
 func (g groupHerder) remoteStatus(stored *cluster.Status) connect.ComponentStatus {
 	var extension struct{ Restarts string }
 	_ = json.Unmarshal([]byte(stored.Extension), &extension) // empty if Kafka Connect wrote it

@@ -112,8 +112,7 @@ func (w *Worker) Store() *configtopic.Store { return w.store }
 // Refresh waits until the current end of the config topic was read.
 func (w *Worker) Refresh(ctx context.Context) error { return w.log.Refresh(ctx) }
 
-// AwaitStatuses waits until this worker has read back everything that it has written about a connector's status and
-// topics.
+// AwaitStatuses waits until this worker has read back what it has written about a connector's status and topics.
 func (w *Worker) AwaitStatuses(ctx context.Context, connector string) error {
 	return w.status.AwaitWritten(ctx, connector)
 }
@@ -121,7 +120,6 @@ func (w *Worker) AwaitStatuses(ctx context.Context, connector string) error {
 // LeadEmptyGroup makes this worker the leader of a group without members, to write to the config topic.
 func (w *Worker) LeadEmptyGroup(ctx context.Context) error { return w.log.LeadEmptyGroup(ctx) }
 
-// addHandler registers the handler of a call, for this worker and for others.
 func (w *Worker) addHandler(call string, handler rest.Call) {
 	w.handlers[call] = handler
 	w.session.Handle(call, func(ctx context.Context, connector string, body []byte) (any, error) {
@@ -263,7 +261,6 @@ func (w *Worker) handleChange(change configtopic.Change) {
 	}
 }
 
-// setSigningKey passes the session key of the config topic to the session.
 func (w *Worker) setSigningKey() {
 	if key, ok := w.store.SessionKey(); ok {
 		if err := w.session.SetKey(key.Key); err != nil {
@@ -342,8 +339,7 @@ func (w *Worker) divideLimits(origins map[cluster.Key]limits.Division) {
 	w.destinations.Divide(func(origin string) limits.Division { return origins[cluster.KeyOf(origin)] })
 }
 
-// callWorker calls a worker and decodes its response into result, unless that is nil. receiver is its URL, "" for this
-// worker.
+// callWorker calls a worker and decodes its response into result. receiver is its URL, "" for this worker.
 func (w *Worker) callWorker(ctx context.Context, receiver, call, connector string, body, result any) error {
 	request, err := json.Marshal(body)
 	if err != nil {
@@ -451,7 +447,6 @@ func (w *Worker) RecordTopic(connector, topic string, task int) {
 
 const fenceCall = "PUT /connectors/{name}/fence"
 
-// fenceAsLeader handles fenceCall.
 func (w *Worker) fenceAsLeader(ctx context.Context, connector string, body []byte) (any, error) {
 	var request fenceRequest
 	if err := json.Unmarshal(body, &request); err != nil {

@@ -232,7 +232,6 @@ func (l *Levels) All() map[string]Level {
 	return levelByLogger
 }
 
-// knownNames returns the names of all loggers and of configured ones, sorted.
 func (l *Levels) knownNames() []string {
 	names := append(Loggers(), Root)
 	for name := range l.configured {
@@ -304,8 +303,8 @@ type ErrLevel struct{ Level string }
 
 func (e ErrLevel) Error() string { return "invalid log level '" + e.Level + "'." }
 
-// Set sets the level of a logger and all below it, and returns the names whose level differs now. isUsed reports
-// whether any line can belong to them.
+// Set sets the level of a logger and all below it, and returns the changed names. isUsed reports whether any line can
+// belong to them.
 func (l *Levels) Set(name, level string) (changedNames []string, isUsed bool, err error) {
 	parsed, err := parseLevel(level)
 	if err != nil {

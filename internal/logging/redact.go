@@ -15,7 +15,6 @@ func Redacted(log *slog.Logger, redact func(string) string) *slog.Logger {
 	return slog.New(redactingHandler{log.Handler(), redact})
 }
 
-// redactingHandler redacts messages and attributes with text.
 type redactingHandler struct {
 	slog.Handler
 	redact func(string) string

@@ -145,7 +145,7 @@ func (r *bodyReader) readInstruction() {
 	r.price += price
 }
 
-// control reads an instruction that changes the flow of control, and returns its price.
+// readControl reads an instruction that changes the flow of control, and returns its price.
 func (r *bodyReader) readControl(kind instructionKind, op byte, start int) (price uint64) {
 	if kind == kindBlock {
 		return r.openBlock(op)
@@ -239,7 +239,7 @@ func (r *bodyReader) closeBlock(op byte) {
 	}
 }
 
-// branch reads a label and marks the loop that it jumps back to.
+// readBranch reads a label and marks the loop that it jumps back to.
 func (r *bodyReader) readBranch() {
 	depth := r.Index(len(r.blocks), "label")
 	if n := r.blocks[len(r.blocks)-1-int(depth)].loop; n >= 0 {
@@ -247,7 +247,7 @@ func (r *bodyReader) readBranch() {
 	}
 }
 
-// operation reads any other instruction, and returns its price.
+// readOperation reads any other instruction, and returns its price.
 func (r *bodyReader) readOperation(kind instructionKind, op byte, start int, isAfterSmall bool) (price uint64) {
 	switch kind {
 	case kindPlain: // has no operands and the default price
@@ -313,7 +313,7 @@ func (r *rewriter) readMemoryIndex() {
 	}
 }
 
-// constI32 reads a constant. Its encoding is signed LEB128, seven bits a byte.
+// readConstI32 reads a constant. Its encoding is signed LEB128, seven bits a byte.
 func (r *bodyReader) readConstI32() {
 	start := r.At
 	r.Skip(5)
@@ -350,7 +350,7 @@ func (r *bodyReader) chargeBySize(start int, shift uint32) {
 	r.edits = append(r.edits, edit{from: start, to: r.At, kind: editSized, index: shift})
 }
 
-// miscellaneous reads an instruction with the prefix 0xfc, and returns its price.
+// readMiscellaneous reads an instruction with the prefix 0xfc, and returns its price.
 func (r *bodyReader) readMiscellaneous(start int, isAfterSmall bool) (price uint64) {
 	op := r.U32()
 	r.stats.height = max(0, r.stats.height+miscStackEffect(op))

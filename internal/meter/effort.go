@@ -27,7 +27,6 @@ type openBlock struct {
 	results int
 }
 
-// functionStats counts the properties of a function that determine its compile cost.
 type functionStats struct {
 	branches int
 	loops    int
@@ -74,7 +73,6 @@ func (s *functionStats) addTable(n int) {
 
 func (s *functionStats) pop(n int) { s.height = max(0, s.height-n) }
 
-// stackEffects has the changes of the stack's height by opcode, without the effects of immediates.
 var stackEffects = func() (table [256]int8) {
 	set := func(effect int8, from, to int) {
 		for op := from; op <= to; op++ {

@@ -38,14 +38,12 @@ type indexSpaces struct {
 	tables      int
 }
 
-// sums are compared with the limits of the whole module.
 type sums struct {
 	effort          int // the compile cost, see [Limits.Effort]
 	tableElements   int
 	segmentElements int
 }
 
-// codeSection holds what was read of the code section.
 type codeSection struct {
 	bodies   []body
 	loops    []loop

@@ -75,7 +75,6 @@ const (
 	kindTypedReference
 )
 
-// unsupportedKinds has the names of features for [UnsupportedError].
 var unsupportedKinds = map[instructionKind]string{
 	kindVector:         "SIMD",
 	kindThread:         "threads",

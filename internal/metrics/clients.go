@@ -41,7 +41,6 @@ func (c *clientCounts) connections(role string) float64 {
 	return c.count(role, "connects_total") - c.count(role, "disconnects_total")
 }
 
-// clientRole returns the metrics that the clients of each role have.
 func clientRole(role, name string) []metric[*clientCounts] {
 	suffix := " all " + role + " clients."
 	return []metric[*clientCounts]{
@@ -85,7 +84,6 @@ var clientMetrics = newMetrics("kafka_", []string{"client_id"}, slices.Concat(cl
 			math.NaN()),
 	})...)
 
-// roleOf returns the label role, or "".
 func roleOf(m *dto.Metric) string {
 	for _, l := range m.Label {
 		if l.GetName() == "role" {

@@ -48,7 +48,6 @@ func labelled[T any](kind prometheus.ValueType, name, help string, labels []stri
 	return metric[T]{name: name, help: help, kind: kind, labels: labels, values: values}
 }
 
-// outcomes is a counter with the label outcome.
 func outcomes[T any](name, help string, counts func(T) map[string]int64) metric[T] {
 	return labelled(prometheus.CounterValue, name, help, []string{"outcome"},
 		func(subject T, emit func(float64, ...string)) {
@@ -70,7 +69,6 @@ func newMetrics[T any](prefix string, labels []string, rows ...metric[T]) metric
 	return rows
 }
 
-// collect sends the samples of a subject to a channel.
 func (t metricTable[T]) collect(to chan<- prometheus.Metric, subject T, labels ...string) {
 	for i := range t {
 		m := &t[i]
@@ -105,8 +103,7 @@ func label(name string) string {
 	return strconv.Quote(name)
 }
 
-// Sources provides the values of a worker's metrics. Nil means that the part is not open yet; Clients and Redact are
-// required.
+// Sources provides the values of a worker's metrics. Nil means not open yet; Clients and Redact are required.
 type Sources struct {
 	Plugins    *plugin.Manager
 	Tracer     *tracing.Tracer
@@ -187,8 +184,6 @@ func boolValue(b bool) float64 {
 	return 0
 }
 
-// redactingGatherer removes secrets and control characters from labels. Names that a connector publishes are not
-// secret.
 type redactingGatherer struct {
 	prometheus.Gatherer
 	redact func(string) string

@@ -89,7 +89,6 @@ func (p pluginCollector) Collect(to chan<- prometheus.Metric) {
 	}
 }
 
-// addMetrics adds m to sum.
 func addMetrics(sum, m *plugin.Metrics) {
 	sum.Calls += m.Calls
 	sum.Seconds += m.Seconds

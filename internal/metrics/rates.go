@@ -36,7 +36,6 @@ func (r *rates) beginScrape() {
 	r.samples = map[rateKey][2]sample{}
 }
 
-// endScrape unlocks r.
 func (r *rates) endScrape() { r.mu.Unlock() }
 
 // rate returns the growth per second since the older sample. A counter that fell was reset; its rate is zero.

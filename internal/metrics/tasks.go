@@ -61,7 +61,6 @@ func (t taskCollector) Collect(to chan<- prometheus.Metric) {
 	}
 }
 
-// collectTask sends the metrics of a task to a channel. kind is source or sink.
 func (t taskCollector) collectTask(to chan<- prometheus.Metric, scrapedAt time.Time, connector, kind string,
 	metrics connect.TaskMetrics) {
 	sample := taskSample{metrics, scrapedAt, func(name string, value float64) float64 {
@@ -132,7 +131,6 @@ var workerMetrics = newMetrics("kafka_connect_", nil, slices.Concat(
 			}),
 	})...)
 
-// startups returns the metrics about the starts of connectors or tasks.
 func startups(subject string, counts func(workerCounts) connect.Startups) []metric[workerCounts] {
 	name := "worker_" + subject + "_startup_"
 	help := "Starts of a " + subject
@@ -218,7 +216,6 @@ type taskSample struct {
 	rate      func(name string, value float64) float64 // growth of a value per second
 }
 
-// integer adapts a function that returns an integer.
 func integer(get func(*taskSample) int64) func(taskSample) float64 {
 	return func(t taskSample) float64 { return float64(get(&t)) }
 }

@@ -11,12 +11,12 @@ import (
 	"github.com/culvert-project/culvert/internal/config"
 )
 
-// FolderAnnotation begins the keys of annotations of connectors that a folder has created, which contain the file's
-// name. REST has created all others.
+// FolderAnnotation begins the keys of annotations of connectors that a folder has created. The values contain the
+// file's name.
 const FolderAnnotation = string(KindAnnotation) + "folder-"
 
-// folderAnnotation returns the record that marks a connector as created by a file of the folder. An empty file deletes
-// the annotation.
+// folderAnnotation returns the record that marks a connector as created by a file. An empty file deletes the
+// annotation.
 func folderAnnotation(connector, file string) Record {
 	r := Record{Key: FolderAnnotation + connector}
 	if file != "" {
@@ -82,8 +82,7 @@ func ChangeRecords(change config.Change, topic config.Snapshot,
 	return records
 }
 
-// FolderDigest returns a hash of a folder's connectors, whatever their files are called, by which workers compare
-// folders.
+// FolderDigest returns a hash of a folder's connectors without their file names, by which workers compare folders.
 func FolderDigest(connectors []*config.Connector) string {
 	contents := map[string]any{}
 	for _, c := range connectors {

@@ -208,14 +208,12 @@ func decodeSessionKey(members map[string]json.RawMessage) (k SessionKey, err err
 }
 
 const (
-	// Bounds, so that a damaged record does not fence millions of producers: tasks of a connector, and producers of a
-	// task, four times as many as a task has.
+	// Bounds of tasks and producers, so that a damaged record does not fence millions of producers.
 	maxFencedTasks     = 10_000
 	maxFencedProducers = 16
 )
 
-// FencedConnector returns the connector of a record with fencing counts, of Kafka Connect or Culvert. ok is false for
-// other records.
+// FencedConnector returns the connector of a record with fencing counts. ok is false for other records.
 func (r Record) FencedConnector() (connector string, ok bool) {
 	if kind, name := r.Kind(); kind == KindFencing {
 		return name, true
@@ -282,8 +280,7 @@ func TaskRecord(connector string, task int, settings map[string]string) Record {
 	return newRecord(KindTask, connector+"-"+strconv.Itoa(task), object{"properties": settings})
 }
 
-// CommitRecord makes the task settings before it take effect. It has no plan, as Kafka Connect writes it; see
-// [TaskPlanRecords].
+// CommitRecord makes the task settings before it take effect. It has no plan, see [TaskPlanRecords].
 func CommitRecord(connector string, tasks int) Record {
 	return newRecord(KindCommit, connector, object{"tasks": tasks})
 }

@@ -20,8 +20,7 @@ type RestartRequest struct {
 	OnlyFailed   bool // restart only failed ones of the connector and, with IncludeTasks, its tasks
 }
 
-// Change is what a record has changed or requests, with the name after the kind in its key. KindUnknown means no
-// change.
+// Change is a change or request, with the name after the kind in the record's key. KindUnknown means no change.
 type Change struct {
 	Kind    Kind
 	Name    string
@@ -269,8 +268,7 @@ func (s *State) ConfigOffsetFor(name string, settings map[string]string) (offset
 	return c.offset, maps.Equal(stored, settings)
 }
 
-// TaskConfigs returns the task configs of a connector, nil if they are not planned or incomplete. They must not be
-// changed.
+// TaskConfigs returns the task configs of a connector, nil if not planned or incomplete. They must not be changed.
 func (s *State) TaskConfigs(name string) *config.TaskConfigs {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -27,8 +27,7 @@ type ClusterState interface {
 	Fencing(connector string) config.FencingCounts
 	// Annotations returns annotations whose keys have a prefix, by the rest of the key: immutable JSON objects.
 	Annotations(prefix string) map[string]json.RawMessage
-	// Write returns the last offset once this worker has read the records. With a [Record.LeaderOnly] all are written
-	// or none.
+	// Write returns the last offset once this worker has read the records. With a [Record.LeaderOnly] it is atomic.
 	Write(ctx context.Context, records ...Record) (last int64, err error)
 }
 
@@ -165,8 +164,7 @@ func (s *Store) Ready() bool {
 	return s.caughtUp
 }
 
-// Snapshot implements [config.Store]. It resolves references, which may block, for example on a file of a hanging
-// drive. ok is false before CaughtUp.
+// Snapshot implements [config.Store]. It resolves references, which may block. ok is false before CaughtUp.
 func (s *Store) Snapshot() (config.Snapshot, bool) { return s.snapshot(!forWatch) }
 
 // forWatch makes a snapshot consume the request of a refresh.

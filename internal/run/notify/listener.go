@@ -29,8 +29,7 @@ const (
 	maxTotalBodies = 32 << 20
 	maxConcurrent  = 256
 	maxHeaders     = 64 << 10
-	// readTimeout bounds reading a request, writeTimeout the response. Senders wait up to handleTimeout for rows and
-	// must retry then.
+	// readTimeout bounds reading a request, writeTimeout the response. Senders wait up to handleTimeout.
 	readTimeout   = 30 * time.Second
 	handleTimeout = 60 * time.Second
 	writeTimeout  = readTimeout + handleTimeout + 10*time.Second

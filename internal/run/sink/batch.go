@@ -93,7 +93,6 @@ type rowState struct {
 	inDoubt    *inDoubt
 }
 
-// failureCount counts failed attempts of a row.
 type failureCount struct {
 	attempts int
 	since    time.Time // the time of the first one
@@ -110,8 +109,7 @@ type delivery struct {
 	// be durable before it is sent. announcedSeq is 0 unless it is a non-repeatable delivery that was announced.
 	awaitedSeq   int
 	announcedSeq int
-	// releaseSlot lets another delivery be sent while rows of this one wait. It is called once at most, when the
-	// outcome of the request is known.
+	// releaseSlot lets another delivery be sent while rows of this one wait. It is called once at most.
 	releaseSlot func()
 	uncheckable *inDoubt // a placeholder for a row in doubt that cannot be checked
 }

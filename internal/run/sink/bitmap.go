@@ -42,8 +42,8 @@ func (m metadata) stateRanges(next int64) []stateRange {
 	return states
 }
 
-// encodeBitmap returns the metadata with a bitmap for the adjacent offsets that make it shortest, empty if it is no
-// shorter than lists.
+// encodeBitmap returns the metadata with a bitmap for the adjacent offsets that make it shortest, "" if lists are as
+// short.
 func (m metadata) encodeBitmap(next int64) string {
 	ranges := m.stateRanges(next)
 	from, to, lastOffset := bestBitmap(ranges)
@@ -107,7 +107,6 @@ func bestBitmap(ranges []stateRange) (from, to int, lastOffset int64) {
 	return from, to, lastOffset
 }
 
-// list returns the list of the ranges in a state, nil for stateOpen.
 func (m *metadata) list(state byte) *[]offsetRange {
 	switch state {
 	case stateSettled:

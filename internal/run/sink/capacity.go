@@ -29,8 +29,7 @@ type capacity struct {
 }
 
 // fits reports whether the metadata of a partition have room for any outcome of so many more rows up to maxOffset: as a
-// bitmap, or as lists, where each row adds at most one offset and separator. useReserve permits to use
-// reservedForFirst.
+// bitmap, or as lists, where each row adds at most one offset and separator. useReserve permits reservedForFirst.
 func (c *capacity) fits(partition *partition, rows int, maxOffset int64, useReserve bool) bool {
 	limit := c.limit - reservedForNames
 	if !useReserve {

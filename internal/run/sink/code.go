@@ -56,8 +56,8 @@ type Client interface {
 	Away() bool
 }
 
-// Chain runs the transforms: *transform.Chain. It replaces the rows of a batch and appends data. Row indexes are
-// positions in the call.
+// Chain runs the transforms: *transform.Chain. It replaces rows and appends data. Row indexes are positions in the
+// call.
 type Chain interface {
 	Apply(ctx context.Context, b *record.Batch) ([]wit.RowError, error)
 }

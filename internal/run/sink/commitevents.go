@@ -22,8 +22,7 @@ func (commitStarted) apply(l *ledger) effects {
 	return out
 }
 
-// addToCommit adds the partition's offset to a commit. lastCommit keeps the previous text until the metadata of the new
-// offset are requested.
+// addToCommit adds the partition's offset to a commit. lastCommit keeps the previous text until metadataRequested.
 func (p *partition) addToCommit(out kafka.Offsets) {
 	next := kgo.EpochOffset{Epoch: -1, Offset: p.committed}
 	switch {

@@ -35,16 +35,14 @@ func (o *openedVersion) updateContext(context []byte) {
 // them if possible. Nil means that the keys cannot be compared with those of other batches.
 func (a *activeBatch) keyContext() *pluginContext { return cmp.Or(a.encodedWith, a.sameKeysWith) }
 
-// hasKeysOf reports whether the rows get the ordering keys of the deliveries with a context. No batch has keys of a nil
-// context.
+// hasKeysOf reports whether the rows get the ordering keys of the deliveries with a context, false for nil.
 func (a *activeBatch) hasKeysOf(context *pluginContext) bool {
 	return context != nil && (context == a.encodedWith || context == a.sameKeysWith)
 }
 
-// setContexts sets encodedWith and sameKeysWith of an encoded batch. If another context than the queue's has
-// encoded it, it has the queue's lanes only if both contexts give each row the same ordering key: a plugin that has
-// learned something may hash differently. With equal keys, the batch need not wait until the queue is empty, which a
-// slow response delays.
+// setContexts sets encodedWith and sameKeysWith of an encoded batch. If another context than the queue's has encoded
+// it, it has the queue's lanes only if both contexts give each row the same ordering key: a plugin that has learned
+// something may hash differently. With equal keys, the batch need not wait for an empty queue.
 func (a *activeBatch) setContexts(deliveries []delivery, queueContext *pluginContext) {
 	encodedWith := a.task.plugin.Opened().currentContext()
 	lanes := slices.DeleteFunc(slices.Clone(deliveries), func(d delivery) bool { return d.uncheckable != nil })
@@ -61,8 +59,8 @@ func (a *activeBatch) setContexts(deliveries []delivery, queueContext *pluginCon
 	}
 }
 
-// encodesSameKeys encodes the rows of deliveries with another context and reports whether their ordering keys are the
-// same.
+// encodesSameKeys encodes the rows of deliveries with another context and reports whether their ordering keys are
+// equal.
 func (a *activeBatch) encodesSameKeys(context *pluginContext, deliveries []delivery) bool {
 	var rows []uint32
 	var keys []uint32

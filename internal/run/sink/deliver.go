@@ -22,8 +22,7 @@ func (a *activeBatch) completesPartial(items []*item) bool {
 	return a.task.run.requestCtx.Err() == nil && a.task.tracker.checkAny(items, (*item).partiallyWritten)
 }
 
-// inDoubtUnchecked returns the error of a row in doubt that the delivery would write without a check, nil if there is
-// none.
+// inDoubtUnchecked returns the error of a row in doubt that the delivery would write without a check, or nil.
 func (a *activeBatch) inDoubtUnchecked(delivery *delivery) error {
 	if delivery.uncheckable != nil {
 		return delivery.uncheckable.failure
@@ -173,8 +172,7 @@ func (u *unsentError) Error() string {
 
 func (u *unsentError) Unwrap() error { return u.cause }
 
-// awaitOwnership waits until it is certain that this task owns the records: after a long pause of the worker another
-// one may write them at the same time.
+// awaitOwnership waits until this task certainly owns the records: after a long pause of the worker another one may.
 func (a *activeBatch) awaitOwnership(items []*item) error {
 	for logged := false; ; {
 		err := a.task.run.consumer.CheckMembership(a.task.run.requestCtx)
@@ -241,8 +239,7 @@ func (a *activeBatch) storeIntent(delivery *delivery, items []*item) (owned bool
 	}
 }
 
-// announce uses up the decisions to send the rows again, and returns the sequence number that must be durable before
-// the delivery is sent.
+// announce uses up the decisions to send the rows again, and returns the sequence number that must be durable first.
 func (a *activeBatch) announce(d *delivery) int {
 	items := a.items(d)
 	for _, i := range items {

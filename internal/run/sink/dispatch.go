@@ -179,8 +179,7 @@ func (d *dispatcher) firstIn(s batchState) *activeBatch {
 	return nil
 }
 
-// stop drops the batches that are not queued. finished means that nothing is in flight any more; err is then the
-// task's error.
+// stop drops the batches that are not queued. finished means that nothing is in flight; err is then the task's error.
 func (d *dispatcher) stop() (finished bool, err error) {
 	for _, active := range slices.Clone(d.active) {
 		if active.state == batchEncoded || active.state == batchWaiting {
@@ -212,8 +211,7 @@ func (d *dispatcher) fits(active *activeBatch) bool {
 func (d *dispatcher) currentContext() *pluginContext { return d.task.plugin.Opened().currentContext() }
 
 // updateQueueContext sets the queue's context to the current one if all queued deliveries have keys of that, and
-// returns it: the next batch must have its ordering keys. It is nil if nothing is queued, or if the queued keys are of
-// several contexts.
+// returns it: the next batch must have its ordering keys. It is nil if the queued keys have no common context.
 func (d *dispatcher) updateQueueContext() *pluginContext {
 	if d.isIdle() {
 		return nil

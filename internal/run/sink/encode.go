@@ -121,7 +121,6 @@ func (a *activeBatch) encodeWith(out *outcome, opened *openedVersion, rows []uin
 	return a.toDeliveries(out, rows, encoded)
 }
 
-// subset returns rows as the input of an encode call.
 func (a *activeBatch) subset(rows []uint32) (*record.Batch, record.RecordIDs) {
 	part := a.batch.rows.Subset(rows)
 	recordIDs := record.RecordIDs{Topics: a.batch.recordIDs.Topics, IDs: make([]wit.RecordID, len(rows))}
@@ -213,8 +212,7 @@ func (a *activeBatch) bisect(out *outcome, opened *openedVersion, rows []uint32,
 	return deliveries, nil
 }
 
-// toDeliveries returns the deliveries of the rows that the plugin has made requests of, and settles or rejects the
-// others.
+// toDeliveries returns the deliveries of the rows with requests, and settles or rejects the others.
 func (a *activeBatch) toDeliveries(out *outcome, rows []uint32, encoded encodeResult) ([]delivery, error) {
 	t := a.task
 	deliveries := make([]delivery, 0, len(encoded.Ready))

@@ -10,7 +10,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// recordError is the failure of a record. It ends the task.
 type recordError struct {
 	item        *item
 	moreRecords int // counts the further records of its delivery
@@ -27,8 +26,7 @@ func (e *recordError) Error() string {
 	return fmt.Sprintf("%s%s: %s: %v", e.item, more, e.stage, e.err)
 }
 
-// Unwrap returns the reason why a record in doubt could not be checked. The original error is hidden: it must not
-// decide whether a restart may help.
+// Unwrap returns the reason why a record in doubt could not be checked. The original error is hidden.
 func (e *recordError) Unwrap() error {
 	if _, ok := e.err.(*uncheckedError); e.inDoubt && !ok &&
 		(errors.As(e.err, new(*wit.Error)) || errors.As(e.err, new(*transport.NoResponseError))) {
@@ -37,7 +35,6 @@ func (e *recordError) Unwrap() error {
 	return e.err
 }
 
-// uncheckedError is the error of a record in doubt that was not checked.
 type uncheckedError struct {
 	cause  error // of the doubt
 	reason error // why it was not checked; decides about a restart

@@ -32,7 +32,6 @@ func (i *item) String() string {
 		shortKey(i.record.Key))
 }
 
-// leadingItem matches an error that begins with an [item].
 var leadingItem = regexp.MustCompile(`^(topic \S+, partition \d+, offset \d+, key "(?:[^"\\]|\\.)*"(?: and \d+ more)?): (.+)$`)
 
 // ReasonFirst returns the line of an error with the reason before the record that it begins with, for narrow columns.
@@ -77,7 +76,6 @@ type FailedRecord struct {
 	ReplayedFrom string
 }
 
-// rejection collects the rows of a record that cannot be written.
 type rejection struct {
 	failure FailedRecord // of the first rejected row
 	parts   []uint32     // the rejected rows, by their place in the record

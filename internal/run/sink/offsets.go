@@ -100,7 +100,6 @@ func searchRanges(ranges []offsetRange, offset int64) int {
 	return n
 }
 
-// rangesFrom copies the part of sorted ranges from an offset on.
 func rangesFrom(ranges []offsetRange, next int64) []offsetRange {
 	out := slices.Clone(ranges[searchRanges(ranges, next):])
 	if len(out) > 0 {

@@ -62,7 +62,6 @@ type Limits struct {
 	Memory         *memory.Share // for the rows of all sink tasks; nil means no limit
 }
 
-// memoryLimits bound the rows of a task, in bytes.
 type memoryLimits struct {
 	batch     int // records of a batch
 	converted int // rows of a batch
@@ -79,8 +78,7 @@ func (l *Limits) memoryLimits() memoryLimits {
 // ErrorHandling decides about records and requests that fail.
 type ErrorHandling struct {
 	task.Tolerance
-	// Retry is for transforms, encodings and deliveries that fail transiently; the latter two are also repeated as
-	// often as the client's settings allow.
+	// Retry is for transforms, encodings and deliveries that fail transiently, besides the client's own retries.
 	Retry       task.RetryPolicy
 	DeadLetters DeadLetters // receives skipped records before they are settled; nil only logs them
 	// Send and Skip name records in doubt that an operator has checked, as TOPIC-PARTITION@OFFSET or

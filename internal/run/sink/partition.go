@@ -20,8 +20,8 @@ type partition struct {
 	nextOffset   int64 // follows the last record that was read
 	maxStarted   int64 // the last offset of a started delivery, -1 for none
 	commitState
-	// inherited are the offsets after maxStarted whose state an earlier task has stored, in order. toCheck are those in
-	// doubt that were not checked yet.
+	// inherited are the offsets after maxStarted whose state an earlier task has stored. toCheck are those still in
+	// doubt.
 	inherited []stateRange
 	toCheck   map[int64]bool
 }
@@ -63,7 +63,6 @@ func (p *partition) inheritedSettled(offset int64) bool {
 	return false
 }
 
-// advance removes settled items up to the first unsettled one.
 func (p *partition) advance() {
 	n := 0
 	for ; n < len(p.items) && !p.items[n].unsettled(); n++ {

@@ -160,7 +160,6 @@ func (q *queue) pop(l *lane) {
 	}
 }
 
-// discard removes a ready lane with its deliveries.
 func (q *queue) discard(l *lane) {
 	q.pop(l)
 	q.forget(l)

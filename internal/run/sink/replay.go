@@ -21,11 +21,9 @@ type Replay struct {
 	// Store saves whether each record of Letters is settled, and whether it would be in doubt if the replay ended now.
 	// Non-repeatable requests are sent after that.
 	Store func(ctx context.Context, settled, inDoubt []bool) error
-	// CheckOnly sends only the checks of letters in doubt. Rows that a check has not found are rejected with
-	// [ErrNotWritten].
+	// CheckOnly sends only the checks of letters in doubt. Rows not found are rejected with [ErrNotWritten].
 	CheckOnly bool
-	// Written, if not nil, is called with the record of each row that the service has accepted. Several goroutines call
-	// it.
+	// Written, if not nil, is called with the record of each accepted row, concurrently.
 	Written func(*kgo.Record)
 	// DryRun sends nothing and settles every row for which the plugin has made a request.
 	DryRun bool

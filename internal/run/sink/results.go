@@ -107,8 +107,7 @@ func (h *resultHandler) handleRow(row uint32, result wit.RowResult) {
 }
 
 // handleNoResponse handles a row whose request must not be repeated and got no response. It may have been written:
-// sending it again could create a second entity (RATIONALE.md P19). So it is checked, whatever the plugin returned.
-// rejection may be nil.
+// sending it again could create a second entity (RATIONALE.md P19). So it is checked. rejection may be nil.
 func (h *resultHandler) handleNoResponse(row uint32, rejection *wit.Error) {
 	if h.rowStates[row].inDoubt != nil {
 		reason := &wit.Error{Kind: wit.ErrorTransient, Message: h.noResponse.Error()}
@@ -192,8 +191,8 @@ func (h *resultHandler) wait(retryAfter time.Duration) error {
 }
 
 // handleRejected decides about a row that the service has rejected. retry sends it again; an error fails the task;
-// otherwise the row gets a dead letter or is in doubt. The order of the cases matters: first whether it may have been
-// written, then whether a retry can help.
+// otherwise the row gets a dead letter or is in doubt. The order of the cases matters: whether it may have been written
+// comes first.
 func (a *activeBatch) handleRejected(out *outcome, delivery *delivery, row uint32, pluginErr *wit.Error,
 	status uint16) (retry bool, err error) {
 	t := a.task
@@ -241,8 +240,7 @@ func (d *delivery) isRetriable(f *wit.Error, status uint16, retry transport.Retr
 }
 
 // shouldReencode decides about a row to write again. The plugin vouches that it was not written, whatever the status.
-// After the last attempt a transient error fails the task; another one, such as a lock (RATIONALE.md P17), rejects the
-// row.
+// After the last attempt a transient error fails the task; others (RATIONALE.md P17) reject the row.
 func (a *activeBatch) shouldReencode(out *outcome, row uint32, r *wit.Retry) (bool, error) {
 	t := a.task
 	item := a.batch.items[row]

@@ -22,7 +22,6 @@ func (a *activeBatch) reportWritten(row uint32) {
 	}
 }
 
-// settleNonRepeatableRow settles a row that a non-repeatable request has written.
 func (a *activeBatch) settleNonRepeatableRow(out *outcome, row uint32) {
 	settled := a.task.tracker.apply(rowsSettled{items: a.batch.items[row : row+1], written: true})
 	out.forDLQ = append(out.forDLQ, settled.items...)

@@ -74,7 +74,6 @@ func (t *Task) Run(ctx context.Context) (err error) {
 	return t.finish(ctx, err)
 }
 
-// finish commits for the last time and returns the error of the run.
 func (t *Task) finish(ctx context.Context, err error) error {
 	t.skips.Close()
 	finalCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), max(t.o.StopTimeout/4, time.Second))

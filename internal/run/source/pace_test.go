@@ -325,7 +325,7 @@ func TestAcknowledgementNeedsMembership(t *testing.T) {
 		"nothing is acknowledged": {away: time.Hour},
 		"the worker is a member":  {acknowledges: true},
 		"the worker is one again": {acknowledges: true, away: 2500 * time.Millisecond},
-		"the worker is no member": {acknowledges: true, away: time.Hour, wantErr: "tried 4 times: feed feed0"},
+		"the worker is no member": {acknowledges: true, away: time.Hour, wantErr: "feed feed0: tried 4 times"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(&reader{repeatsExactly: true, acknowledges: c.acknowledges}, rows("a", 3), rows("b", 3))

@@ -28,8 +28,8 @@ const (
 	maxQueued        = 2048 // spans
 )
 
-// endpointTransport sends the exporter's requests to the configured endpoint with its user, password and query, which
-// the exporter drops, and with the headers.
+// endpointTransport sends the exporter's requests to the configured endpoint with its user, password, query and
+// headers.
 type endpointTransport struct {
 	url     *url.URL
 	headers http.Header
@@ -169,8 +169,7 @@ func (e *exporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) er
 	return nil
 }
 
-// rejectedSpans returns how many spans an error rejects: the number at the end of a partial success, otherwise more
-// than any batch has.
+// rejectedSpans returns how many spans an error rejects: the number in a partial success, otherwise 1<<62.
 func rejectedSpans(err error) (n int64) {
 	message := err.Error()
 	if i := strings.LastIndexByte(message, '('); i >= 0 && strings.Contains(message, "OTLP partial success") {

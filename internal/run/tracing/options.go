@@ -57,8 +57,7 @@ func CheckEndpoint(endpoint string) (string, error) {
 	return endpoint, nil
 }
 
-// ParseHeaders parses OTEL_EXPORTER_OTLP_HEADERS: NAME=VALUE pairs with %XX escapes in values. The error quotes no
-// value.
+// ParseHeaders parses OTEL_EXPORTER_OTLP_HEADERS: NAME=VALUE pairs with %XX escapes. The error quotes no value.
 func ParseHeaders(list string) (http.Header, error) {
 	headers := http.Header{}
 	for n, part := range strings.Split(list, ",") {

@@ -48,13 +48,11 @@ type Options struct {
 	Logger *slog.Logger
 	// BatchRows limits the rows of one plugin call. Default 500.
 	BatchRows int
-	// Isolated is set for a chain that belongs to no task: it keeps its plugin versions, and its calls do not count for
-	// a version on trial.
+	// Isolated is set for a chain that belongs to no task: it keeps its plugin versions, and does not try new ones.
 	Isolated bool
 }
 
-// maxGrowth bounds the bytes that one group's plugin calls may add to a batch, each of which
-// `plugin.NAME.limits.result.bytes` bounds.
+// maxGrowth bounds the bytes that one group's plugin calls may add to a batch.
 const maxGrowth = 256 << 20
 
 // rowBytes is about the memory of a row, without its data.
@@ -236,7 +234,6 @@ func (c *Chain) hasFailed(r wit.Row) bool {
 // Input returns an input row of the last call, valid until the next Apply; its bytes are still in the batch.
 func (c *Chain) Input(origin uint32) wit.Row { return c.input[origin] }
 
-// run applies a group to a batch, in pieces of at most limit rows.
 func (c *Chain) run(ctx context.Context, group *group, b *record.Batch) error {
 	if group.condition == nil && len(b.Rows) <= c.limit {
 		return c.applyGroup(ctx, group, b)
@@ -294,7 +291,7 @@ func (c *Chain) applyGroup(ctx context.Context, group *group, b *record.Batch) e
 	return group.chain.withPlugin(err)
 }
 
-// applyConditional tests a predicate of another plugin, applies the stage to the matching rows and merges all rows in
+// applyConditional tests a predicate of another plugin, applies the stage to matching rows and merges all rows in
 // order.
 func (c *Chain) applyConditional(ctx context.Context, group *group, b *record.Batch) error {
 	matches, rowErrs, err := c.testRows(ctx, group, b)

@@ -76,8 +76,7 @@ func prepare(ctx context.Context, pool *plugin.Pool, bound []boundStage) (prepar
 	return prepared, err
 }
 
-// upgrade switches to a newer version if it can prepare the same stages. Otherwise the plugin's status contains the
-// reason.
+// upgrade switches to a newer version if that can prepare the same stages. Else the plugin's status has the reason.
 func (p *preparedStages) upgrade(ctx context.Context) {
 	if p.isolated {
 		return
@@ -98,8 +97,8 @@ func (p *preparedStages) upgrade(ctx context.Context) {
 	}
 }
 
-// retry reports whether to repeat a failed call because a version on trial has failed. It switches to the version that
-// replaces that one.
+// retry reports whether to repeat a call because a version on trial has failed, and switches to the version that
+// replaces it.
 func (p *preparedStages) retry(ctx context.Context, err error) bool {
 	if err == nil || p.isolated || ctx.Err() != nil || !p.binding.ShouldRetry(err) {
 		return false
