@@ -45,7 +45,6 @@ type Lockouts struct {
 	pending     []outcomeReport // outcomes to report
 }
 
-// outcomeReport is the outcome of a turn that the leader must receive.
 type outcomeReport struct {
 	secret  lockouts.Secret
 	turn    string
@@ -103,7 +102,6 @@ func (l *Lockouts) call(ctx context.Context, secret lockouts.Secret,
 	return answer, hasKey, err
 }
 
-// Lookup implements [lockouts.Group].
 func (l *Lockouts) Lookup(secret lockouts.Secret) (f lockouts.Finding) {
 	member := l.memberID()
 	l.mu.Lock()

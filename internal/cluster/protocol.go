@@ -114,8 +114,7 @@ type Metadata struct {
 type Assignment struct {
 	Leader    string `json:"-"` // the leader's member ID
 	LeaderURL string `json:"-"` // the address of the leader's REST API
-	// Offset is the offset of the config topic at which the leader planned. A member that cannot read up to it releases
-	// everything.
+	// Offset is the offset of the config topic at which the leader planned. A member that cannot read it releases all.
 	Offset int64         `json:"-"`
 	Delay  time.Duration `json:"-"` // the time until the leader plans again; zero means with the next change
 	// RejoinAfterRevoke asks a member that has to release resources to rejoin when it has: other members wait for them.

@@ -18,8 +18,7 @@ import (
 
 const pinPrefix = string(configtopic.KindAnnotation) + "plugin-"
 
-// maxPassed bounds the versions that a pin passes over.
-const maxPassed = 32
+const maxPassed = 32 // bounds the versions that a pin passes over
 
 // rolloutLock is held while pins are read and written. chosenAt has the offsets of operators' choices by plugin.
 type rolloutLock struct {

@@ -52,8 +52,7 @@ func (w *Worker) WhenStopped(ctx context.Context, name string, action func() err
 	}
 }
 
-// ownerOf asks the other members, and returns an error that names one that has tasks of a connector, or for which that
-// is not known. Nil means that none has.
+// ownerOf returns an error that names a member that has, or may have, tasks of a connector. Nil means that none has.
 func (l *leader) ownerOf(ctx context.Context, name string) error {
 	l.mu.Lock()
 	members := l.members

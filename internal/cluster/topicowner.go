@@ -16,8 +16,7 @@ import (
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
-// groupRecordLimit is about the default of message.max.bytes.
-const groupRecordLimit = 1_000_000
+const groupRecordLimit = 1_000_000 // about the default of message.max.bytes
 
 // groupProblems are the problems that the leader has found in its last plan and since. REST shows them.
 type groupProblems struct {
@@ -107,8 +106,7 @@ func (l *leader) recordProblems(members []Member, recordBytes int, readErr error
 	l.logNewProblems(previous, problems)
 }
 
-// probeTimeout includes that a member may have to read the session key first.
-const probeTimeout = 10 * time.Second
+const probeTimeout = 10 * time.Second // includes that a member may have to read the session key first
 
 // memberProber checks for each generation whether the members can be reached at the URLs that they advertise.
 type memberProber struct {

@@ -59,7 +59,7 @@ type Topics struct {
 // Worker makes its herder run what the group's leader has assigned, publishes statuses, and leads the group if elected.
 //
 // Invariants: the herder runs at most the last assignment, as the config topic has it now, and what has not ended yet
-// of earlier ones. The metadata of the next join contain all of that. After Lost nothing is assigned.
+// of earlier ones. The next join sends all of that as metadata. After Lost nothing is assigned until a new generation.
 type Worker struct {
 	options   WorkerOptions
 	group     atomic.Pointer[Group] // nil before the worker has joined
@@ -83,7 +83,6 @@ type Worker struct {
 	lastAssigned map[string]string // by connector: a text that identifies what the herder was last assigned
 }
 
-// membership is what this worker has sent to its group and received from it.
 type membership struct {
 	lastJoined []ResourceSet // what the last JoinGroup reported as owned, so what the leader knows
 	generation int32         // of assignment
@@ -230,8 +229,7 @@ func (w *Worker) name() string {
 	return w.options.URL
 }
 
-// owned returns all that this worker runs or must run. It reads the assignment first, so that a resource that starts in
-// between is not missed.
+// owned returns all that this worker runs or must run. It reads the assignment first, to miss no resource that starts.
 func (w *Worker) owned() []ResourceSet {
 	resources := map[versionKey]*ResourceIndexes{}
 	add := func(k versionKey, index int) {

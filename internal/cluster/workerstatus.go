@@ -10,8 +10,7 @@ import (
 
 const republishInterval = time.Second
 
-// republish writes statuses again that others have overwritten. It also marks all connectors as changed, because
-// plugin versions change without an event.
+// republish rewrites statuses that others have overwritten, and marks all connectors: plugin versions change silently.
 func (w *Worker) republish() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -54,8 +54,7 @@ func (f *Folder) publishedDigest() string {
 	return f.digest
 }
 
-// apply writes the connectors of the folder to the config topic if this worker leads and the folders agree. Otherwise a
-// later scan tries again.
+// apply writes the connectors of the folder to the config topic if this worker leads and the folders agree.
 func (f *Folder) apply(ctx context.Context, s config.Snapshot) {
 	f.files.LogGlobalProblems(s.Problems)
 	group, isLeader := f.worker.Overview()

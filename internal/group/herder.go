@@ -25,7 +25,6 @@ type groupHerder struct {
 	group *Worker
 }
 
-// Info implements [rest.Herder].
 func (g groupHerder) Info(name string) (connect.Info, error) {
 	info, err := g.Herder.Info(name)
 	if err != nil {
@@ -39,7 +38,6 @@ func (g groupHerder) Info(name string) (connect.Info, error) {
 	return info, err
 }
 
-// Tasks implements [rest.Herder].
 func (g groupHerder) Tasks(name string) ([]connect.TaskInfo, error) {
 	if _, err := g.Herder.Info(name); err != nil {
 		return nil, err
@@ -84,7 +82,6 @@ func (g groupHerder) Status(name string) (connect.Status, error) {
 	return status, nil
 }
 
-// Topics implements [rest.Herder].
 func (g groupHerder) Topics(name string) ([]string, error) {
 	if _, err := g.Herder.Topics(name); err != nil {
 		return nil, err
@@ -92,7 +89,6 @@ func (g groupHerder) Topics(name string) ([]string, error) {
 	return g.group.status.Topics(name), nil
 }
 
-// ResetTopics implements [rest.Herder].
 func (g groupHerder) ResetTopics(name string) error {
 	err := g.Herder.ResetTopics(name)
 	if err == nil {
@@ -106,7 +102,6 @@ func (g groupHerder) AlterOffsets(ctx context.Context, name string, entries []of
 	return g.whenStopped(ctx, name, func() error { return g.Herder.AlterOffsets(ctx, name, entries) })
 }
 
-// ResetOffsets implements [rest.Herder].
 func (g groupHerder) ResetOffsets(ctx context.Context, name string) error {
 	return g.whenStopped(ctx, name, func() error { return g.Herder.ResetOffsets(ctx, name) })
 }

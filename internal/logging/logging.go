@@ -81,8 +81,7 @@ type configuredLevel struct {
 
 // Level is the level of a logger, as REST returns it.
 type Level struct {
-	// Level is Kafka Connect's name: ERROR, WARN, INFO, DEBUG, TRACE, OFF, …
-	Level string `json:"level"`
+	Level string `json:"level"` // Kafka Connect's name: ERROR, WARN, INFO, DEBUG, TRACE, OFF, …
 	// Modified is when the level was set, in Unix milliseconds. Nil means never.
 	Modified *int64 `json:"last_modified"`
 }
@@ -146,12 +145,10 @@ func (h handler) Handle(ctx context.Context, r slog.Record) error {
 	return h.Handler.Handle(ctx, r)
 }
 
-// WithAttrs implements [slog.Handler].
 func (h handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return handler{h.Handler.WithAttrs(attrs), h.levels}
 }
 
-// WithGroup implements [slog.Handler].
 func (h handler) WithGroup(name string) slog.Handler {
 	return handler{h.Handler.WithGroup(name), h.levels}
 }
@@ -303,8 +300,7 @@ type ErrLevel struct{ Level string }
 
 func (e ErrLevel) Error() string { return "invalid log level '" + e.Level + "'." }
 
-// Set sets the level of a logger and all below it, and returns the changed names. isUsed reports whether any line can
-// belong to them.
+// Set sets the level of a logger and all below it. isUsed reports whether any line can belong to them.
 func (l *Levels) Set(name, level string) (changedNames []string, isUsed bool, err error) {
 	parsed, err := parseLevel(level)
 	if err != nil {

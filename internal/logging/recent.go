@@ -107,7 +107,6 @@ func WithRecent(log *slog.Logger, recent *Recent) *slog.Logger {
 	return slog.New(handler{recentHandler{Handler: h.Handler, recent: recent, levels: h.levels}, h.levels})
 }
 
-// recentHandler adds lines to recent. It keeps the attributes of the logger as text.
 type recentHandler struct {
 	slog.Handler
 	recent    *Recent
@@ -134,7 +133,6 @@ func (h recentHandler) Handle(ctx context.Context, r slog.Record) error {
 	return h.Handler.Handle(ctx, r)
 }
 
-// WithAttrs implements [slog.Handler].
 func (h recentHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	h.Handler = h.Handler.WithAttrs(attrs)
 	for _, a := range attrs {
@@ -143,7 +141,6 @@ func (h recentHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return h
 }
 
-// WithGroup implements [slog.Handler].
 func (h recentHandler) WithGroup(name string) slog.Handler {
 	h.Handler = h.Handler.WithGroup(name)
 	h.group += name + "."

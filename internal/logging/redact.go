@@ -33,12 +33,10 @@ func (h redactingHandler) Handle(ctx context.Context, r slog.Record) error {
 	return h.Handler.Handle(ctx, line)
 }
 
-// WithAttrs implements [slog.Handler].
 func (h redactingHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return redactingHandler{h.Handler.WithAttrs(h.attrs(attrs)), h.redact}
 }
 
-// WithGroup implements [slog.Handler].
 func (h redactingHandler) WithGroup(name string) slog.Handler {
 	return redactingHandler{h.Handler.WithGroup(name), h.redact}
 }

@@ -12,7 +12,6 @@ const (
 	instructionsPerUnit = 16 // of fuel
 )
 
-// body is a function's body and what [bodyReader] found in it.
 type body struct {
 	// from, code and to are offsets in the module: of the locals' declarations, of the instructions, and of the end.
 	from int
@@ -396,7 +395,6 @@ func (r *bodyReader) readMiscellaneous(start int, isAfterSmall bool) (price uint
 	return 0
 }
 
-// recordBulk records a memory.copy or memory.fill, unless its size is a constant that is free.
 func (r *bodyReader) recordBulk(start int, kind editKind, isAfterSmall bool) {
 	if isAfterSmall {
 		return

@@ -3,8 +3,7 @@ package meter
 import "fmt"
 
 // Compile cost in microseconds on a core of some 3 GHz, fitted to wazero 1.12 with the shapes of TestEffort. Engines
-// number blocks and search them for each join, merge the values of each local at every branch, and at loop heads once
-// more for each enclosing loop.
+// number blocks and search them for each join, merge the values of each local at every branch, and at loop heads again.
 const (
 	// Weights of branches, loops and added code among the blocks, whose square counts.
 	weightBranch      = 4
@@ -20,9 +19,8 @@ const (
 )
 
 type openBlock struct {
-	loop int32 // the block's loop, -1 for none
-	// height is the stack's height at the block's start, without parameters.
-	height  int
+	loop    int32 // the block's loop, -1 for none
+	height  int   // of the stack at the block's start, without parameters
 	params  int
 	results int
 }

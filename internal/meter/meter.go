@@ -17,8 +17,7 @@ const (
 
 // Options of [Rewrite]. Zero fields have their default.
 type Options struct {
-	// Budget is the fuel at the start, in units of sixteen instructions. Default [DefaultBudget].
-	Budget int64
+	Budget int64 // fuel at the start, in units of sixteen instructions; default [DefaultBudget]
 	Limits Limits
 }
 
@@ -36,8 +35,7 @@ type Limits struct {
 	// loops. Without it some KiB can take minutes and gigabytes. Default 4,000,000; Go guests need at most 160,000.
 	Effort      int
 	TotalEffort int // the sum. Default 20,000,000; Go guests of 5 MB need 2,500,000.
-	// Values bounds parameters and results of all calls, blocks and jumps of a function, plus eight per call; a type
-	// may have 1,000 of each. Default 500,000.
+	// Values bounds the values of all calls, blocks and jumps of a function, plus eight per call. Default 500,000.
 	Values int
 	Items  int // imports, globals and exports, each. Default 100,000.
 	// Segments bounds data and element segments, each: engines need some hundred bytes per segment. Default 100,000.

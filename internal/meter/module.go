@@ -472,8 +472,7 @@ func (r *rewriter) readSegment() {
 	r.Bytes(r.Count())
 }
 
-// readCustom keeps custom sections that do not name functions by index. It drops empty ones too: wazero 1.12 fails with
-// EOF if such a section ends the module.
+// readCustom keeps custom sections that name no functions. It drops empty ones: wazero 1.12 fails if one is the last.
 func (r *rewriter) readCustom(s *section) bool {
 	name := r.Name()
 	if !utf8.ValidString(name) {

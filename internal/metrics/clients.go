@@ -8,8 +8,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 )
 
-// clientID is the label of all client metrics, which are sums over all clients of a role.
-const clientID = "culvert"
+const clientID = "culvert" // the label of all client metrics, which are sums over all clients of a role
 
 // clientCounts has the counters of franz-go's kprom (see [kafka.Metrics]) by role and metric.
 type clientCounts struct {
@@ -33,9 +32,7 @@ func countClients(g prometheus.Gatherer, rate func(string, float64) float64) *cl
 	return c
 }
 
-func (c *clientCounts) count(role, name string) float64 {
-	return c.values[role+" culvert_kafka_"+name]
-}
+func (c *clientCounts) count(role, name string) float64 { return c.values[role+" culvert_kafka_"+name] }
 
 func (c *clientCounts) connections(role string) float64 {
 	return c.count(role, "connects_total") - c.count(role, "disconnects_total")
@@ -53,8 +50,7 @@ func clientRole(role, name string) []metric[*clientCounts] {
 	}
 }
 
-// workerRole is the role whose clients stand in for the group client of a Kafka Connect worker.
-const workerRole = "admin"
+const workerRole = "admin" // the role whose clients stand in for the group client of a Kafka Connect worker
 
 func clientRate(name, help string, value func(*clientCounts) float64) metric[*clientCounts] {
 	return gauge("connect_client_"+name, help, func(c *clientCounts) float64 { return c.rate(name, value(c)) })

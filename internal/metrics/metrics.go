@@ -81,7 +81,6 @@ func (t metricTable[T]) collect(to chan<- prometheus.Metric, subject T, labels .
 // unchecked is embedded by collectors without a fixed set of metrics.
 type unchecked struct{}
 
-// Describe implements [prometheus.Collector].
 func (unchecked) Describe(chan<- *prometheus.Desc) {}
 
 type tableCollector[T any] struct {
@@ -90,7 +89,6 @@ type tableCollector[T any] struct {
 	subject T
 }
 
-// Collect implements [prometheus.Collector].
 func (t tableCollector[T]) Collect(to chan<- prometheus.Metric) { t.table.collect(to, t.subject) }
 
 // label returns a name as one line: names with invalid UTF-8 or control characters are quoted.
@@ -191,7 +189,6 @@ type redactingGatherer struct {
 
 var publishedLabels = []string{"connector", "feed", "topic"}
 
-// Gather implements [prometheus.Gatherer].
 func (r redactingGatherer) Gather() ([]*dto.MetricFamily, error) {
 	families, err := r.Gatherer.Gather()
 	for _, f := range families {

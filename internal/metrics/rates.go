@@ -8,8 +8,7 @@ import (
 // rates computes how fast counters grow, from samples of successive scrapes.
 type rates struct {
 	mu sync.Mutex
-	// previous and samples have the samples of the previous and of the current scrape. The second sample of a pair
-	// replaces the first, older one, once it is rateWindow old.
+	// The samples of the previous and of the current scrape; the second of a pair is the newer one.
 	previous map[rateKey][2]sample
 	samples  map[rateKey][2]sample
 }
@@ -26,8 +25,7 @@ type sample struct {
 	value float64
 }
 
-// rateWindow is the minimum age of the older sample, unless the counter is younger.
-const rateWindow = time.Minute
+const rateWindow = time.Minute // the minimum age of the older sample, unless the counter is younger
 
 // beginScrape locks r until endScrape. Counters that the previous scrape did not read are forgotten.
 func (r *rates) beginScrape() {

@@ -26,7 +26,6 @@ type taskCollector struct {
 	rates      *rates
 }
 
-// Collect implements [prometheus.Collector].
 func (t taskCollector) Collect(to chan<- prometheus.Metric) {
 	worker := workerCounts{group: t.group()}
 	worker.connectorStartups, worker.taskStartups = t.startups()
@@ -153,7 +152,6 @@ type connectorCounts struct {
 	states map[connect.State]int
 }
 
-// taskStates are the states of Kafka Connect by which tasks are counted.
 var taskStates = []connect.State{connect.Running, connect.Paused, connect.Failed, connect.Unassigned,
 	connect.Restarting, "DESTROYED"}
 
@@ -209,7 +207,6 @@ var httpMetrics = newMetrics("culvert_http_", []string{"connector"},
 	counter("received_bytes_total", "Bytes of response bodies, as compressed on the wire.",
 		func(n *transport.Counters) float64 { return float64(n.BytesReceived) }))
 
-// taskSample is a task at the time of a scrape.
 type taskSample struct {
 	connect.TaskMetrics
 	scrapedAt time.Time
@@ -220,7 +217,6 @@ func integer(get func(*taskSample) int64) func(taskSample) float64 {
 	return func(t taskSample) float64 { return float64(get(&t)) }
 }
 
-// withRate returns a counter NAME_total and its rate NAME_rate.
 func withRate(name, help string, value func(*taskSample) int64) []metric[taskSample] {
 	name = "kafka_connect_" + name
 	return []metric[taskSample]{counter(name+"_total", help, integer(value)),
@@ -313,8 +309,7 @@ var taskMetrics = newMetrics("", taskLabels, slices.Concat([]metric[taskSample]{
 )...)
 
 // sourceMetrics has the age of the delta token instead of a lag, which services do not report: the time since a
-// response was the last of its changes. The time since the last notification reveals a subscription that does not work,
-// even if the service still lists it.
+// response was the last of its changes. The time since the last notification reveals a subscription that does not work.
 var sourceMetrics = newMetrics("", taskLabels, slices.Concat(
 	withRate("source_task_source_record_poll", "Rows that a source has read, acknowledged by Kafka or not.", rowsRead),
 	withRate("source_task_source_record_write", "Rows of a source that Kafka has acknowledged.", rows),

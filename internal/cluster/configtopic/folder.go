@@ -11,12 +11,10 @@ import (
 	"github.com/culvert-project/culvert/internal/config"
 )
 
-// FolderAnnotation begins the keys of annotations of connectors that a folder has created. The values contain the
-// file's name.
+// FolderAnnotation begins the keys of annotations of connectors from a folder. The values contain the file's name.
 const FolderAnnotation = string(KindAnnotation) + "folder-"
 
-// folderAnnotation returns the record that marks a connector as created by a file. An empty file deletes the
-// annotation.
+// folderAnnotation returns the record that marks a connector as created by a file. An empty file deletes it.
 func folderAnnotation(connector, file string) Record {
 	r := Record{Key: FolderAnnotation + connector}
 	if file != "" {

@@ -71,8 +71,7 @@ func RejoinRecord(generation int32) Record {
 	return Record{Key: rejoinKey, Value: fmt.Appendf(nil, `{"generation":%d}`, generation)}
 }
 
-// maxTopicValue is the largest size of a value in bytes: twice what brokers accept by default.
-const maxTopicValue = 2 << 20
+const maxTopicValue = 2 << 20 // the largest size of a value in bytes: twice what brokers accept by default
 
 // document returns a value's members, nil for a deletion. Of repeated ones the last counts. Errors quote no secrets.
 func (r Record) document() (map[string]json.RawMessage, error) {

@@ -66,8 +66,7 @@ func NewState() *State {
 		annotations: map[string]json.RawMessage{}, groups: map[string]int64{}}
 }
 
-// Apply applies the next record. A damaged one is an error and changes nothing
-// (KafkaConfigBackingStore.ConsumeCallback).
+// Apply applies the next record. A damaged one is an error and changes nothing.
 func (s *State) Apply(r Record) (change Change, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -304,7 +303,6 @@ func (s *State) Fencing(connector string) config.FencingCounts {
 	return counts
 }
 
-// Annotations implements [ClusterState].
 func (s *State) Annotations(prefix string) map[string]json.RawMessage {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -71,8 +71,7 @@ func NewStore(topic string, w *config.Worker, changed func(Change), log *slog.Lo
 // SetWriter sets the writer. It must be called before the first write.
 func (s *Store) SetWriter(writer RecordWriter) { s.writer = writer }
 
-// loggedSkips is the number of damaged records that are logged.
-const loggedSkips = 10
+const loggedSkips = 10 // the number of damaged records that are logged
 
 // Apply applies the next record, and after CaughtUp calls changed with what it has changed. A damaged record is logged
 // and skipped. Records must be applied in order, from one goroutine.
@@ -157,7 +156,6 @@ func (s *Store) Refresh() {
 	s.notify.Ring()
 }
 
-// Ready implements [config.Store].
 func (s *Store) Ready() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -167,8 +165,7 @@ func (s *Store) Ready() bool {
 // Snapshot implements [config.Store]. It resolves references, which may block. ok is false before CaughtUp.
 func (s *Store) Snapshot() (config.Snapshot, bool) { return s.snapshot(!forWatch) }
 
-// forWatch makes a snapshot consume the request of a refresh.
-const forWatch = true
+const forWatch = true // makes a snapshot consume the request of a refresh
 
 // snapshot resolves references without the lock: a hanging drive must not block the topic.
 func (s *Store) snapshot(consumeRefresh bool) (snapshot config.Snapshot, ok bool) {

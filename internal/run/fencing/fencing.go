@@ -23,8 +23,7 @@ type Fencer struct {
 	Log    *slog.Logger
 }
 
-// Fence fences a connector's earlier producers, for which producers is the client configuration, and stores the new
-// counts. The field At of counts is ignored.
+// Fence fences a connector's earlier producers, whose client configuration is producers, and stores counts except At.
 func (f Fencer) Fence(ctx context.Context, producers kafka.Config, connector string,
 	counts config.FencingCounts) error {
 	admin, err := kafka.NewAdmin(f.Worker)

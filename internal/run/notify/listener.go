@@ -293,7 +293,6 @@ func (s *server) handle(w http.ResponseWriter, r *http.Request, endpoint *endpoi
 	}
 }
 
-// newNotification omits the headers that may contain credentials.
 func newNotification(r *http.Request, body []byte) wit.Notification {
 	n := wit.Notification{Method: r.Method, Target: r.URL.RequestURI(), Body: body, Headers: []wit.Header{}}
 	for name, values := range r.Header {

@@ -21,13 +21,11 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-const maxBatchBytes = 8 << 20
-
-// maxConvertedBytes bounds the rows of a batch, about: one row may have 64 MiB if defaults replace missing fields.
-const maxConvertedBytes = 32 << 20
-
-// quietPeriod is how long no record must arrive before a finishing task checks whether it has caught up.
-const quietPeriod = 200 * time.Millisecond
+const (
+	maxBatchBytes     = 8 << 20
+	maxConvertedBytes = 32 << 20               // bounds the rows of a batch, about: one row may have 64 MiB
+	quietPeriod       = 200 * time.Millisecond // without records, before a finishing task checks whether it has caught up
+)
 
 // batchReader polls records and makes batches of rows of them, with converters and transforms. It belongs to one
 // goroutine, which is at most two batches ahead of the deliveries.

@@ -42,8 +42,7 @@ func (m metadata) stateRanges(next int64) []stateRange {
 	return states
 }
 
-// encodeBitmap returns the metadata with a bitmap for the adjacent offsets that make it shortest, "" if lists are as
-// short.
+// encodeBitmap returns the metadata with a bitmap for the adjacent offsets that make it shortest, or "".
 func (m metadata) encodeBitmap(next int64) string {
 	ranges := m.stateRanges(next)
 	from, to, lastOffset := bestBitmap(ranges)

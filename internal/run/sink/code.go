@@ -56,8 +56,7 @@ type Client interface {
 	Away() bool
 }
 
-// Chain runs the transforms: *transform.Chain. It replaces rows and appends data. Row indexes are positions in the
-// call.
+// Chain runs the transforms: *transform.Chain. It replaces rows and appends data. Row indexes are of the call.
 type Chain interface {
 	Apply(ctx context.Context, b *record.Batch) ([]wit.RowError, error)
 }

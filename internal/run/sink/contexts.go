@@ -59,8 +59,7 @@ func (a *activeBatch) setContexts(deliveries []delivery, queueContext *pluginCon
 	}
 }
 
-// encodesSameKeys encodes the rows of deliveries with another context and reports whether their ordering keys are
-// equal.
+// encodesSameKeys encodes the rows of deliveries with a context and reports whether their ordering keys are equal.
 func (a *activeBatch) encodesSameKeys(context *pluginContext, deliveries []delivery) bool {
 	var rows []uint32
 	var keys []uint32

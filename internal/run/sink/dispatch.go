@@ -37,8 +37,7 @@ type dispatcher struct {
 	active     []*activeBatch
 	batchEnded bool // whether a batch has ended since the last commit
 	// failure ends the task without waiting for earlier records. firstFailure is the first record in read order that
-	// cannot be written and must not be skipped. inDoubtErr ends the task when all inherited records in doubt were
-	// checked.
+	// cannot be written and must not be skipped. inDoubtErr ends the task after the checks of records in doubt.
 	failure      error
 	firstFailure *failedRow
 	inDoubtErr   error
@@ -94,8 +93,7 @@ func (d *dispatcher) run(batches <-chan *batch) error {
 	}
 }
 
-// inDoubtGrace is the wait for more records that a killed run may have sent.
-const inDoubtGrace = 5 * time.Second
+const inDoubtGrace = 5 * time.Second // the wait for more records that a killed run may have sent
 
 var errDone = errors.New("done")
 
@@ -211,7 +209,7 @@ func (d *dispatcher) fits(active *activeBatch) bool {
 func (d *dispatcher) currentContext() *pluginContext { return d.task.plugin.Opened().currentContext() }
 
 // updateQueueContext sets the queue's context to the current one if all queued deliveries have keys of that, and
-// returns it: the next batch must have its ordering keys. It is nil if the queued keys have no common context.
+// returns it: the next batch must have its keys. Nil means that the queued keys have no common context.
 func (d *dispatcher) updateQueueContext() *pluginContext {
 	if d.isIdle() {
 		return nil
@@ -374,7 +372,6 @@ func (d *dispatcher) encode(active *activeBatch) {
 	}()
 }
 
-// merge adds what an encoding or a delivery has found out.
 func (d *dispatcher) merge(out *outcome) {
 	if f := out.firstFailure; f != nil && (d.firstFailure == nil || d.firstFailure.readBefore(f.active, f.row)) {
 		d.firstFailure = f

@@ -103,8 +103,7 @@ func (a *activeBatch) uncheckable(row uint32, reason error) delivery {
 	return delivery{active: a, rows: []uint32{row}, uncheckable: a.rowStates[row].inDoubt.withReason(reason)}
 }
 
-// abandonChecks leaves rows in doubt without a check. It returns the error of this run's rows that takes precedence;
-// those of an earlier run are added to out.
+// abandonChecks leaves rows in doubt. It returns the first error of this run's rows, and adds earlier runs' to out.
 func (a *activeBatch) abandonChecks(out *outcome, rows []uint32) (failure error) {
 	for _, row := range rows {
 		if d := a.rowStates[row].inDoubt; d.inherited {

@@ -28,18 +28,15 @@ type inDoubtPartition struct {
 	hasUsedDecisions bool          // a decision about one of the records was used up once
 }
 
-// emptyInDoubt is never modified.
-var emptyInDoubt = &inDoubtPartition{}
+var emptyInDoubt = &inDoubtPartition{} // never modified
 
 type inDoubtRecord struct {
 	cause error
 	// used counts the decisions to send it again that were used up; resending means that one is being carried out.
-	used      int
-	resending bool
-	// resendCounted means that used includes the decision that is being carried out.
-	resendCounted bool
-	// resolved means that it is not in doubt now; used counts if it comes into doubt again.
-	resolved bool
+	used          int
+	resending     bool
+	resendCounted bool // used includes the decision that is being carried out
+	resolved      bool // not in doubt now; used counts if it comes into doubt again
 }
 
 // The caller of partition, record, forget and isRelocated holds mu.

@@ -82,8 +82,7 @@ type rejection struct {
 	whole   bool         // the record was rejected before there were rows
 }
 
-// wholeRecord is the part of a record that was rejected before there were rows.
-const wholeRecord = -1
+const wholeRecord = -1 // the part of a record that was rejected before there were rows
 
 // failedRecord returns the dead letter of a rejected record. replayed is the one that it was replayed from, or zero.
 func (i *item) failedRecord(replayed task.DeadLetter) FailedRecord {

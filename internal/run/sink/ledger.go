@@ -39,8 +39,7 @@ func (l *ledger) apply(e event) effects { return e.apply(l) }
 
 func (l *ledger) isDurable(seq int) bool { return seq <= l.durableSeq }
 
-// event is something that happened to a task's records or partitions. The events are in recordevents.go,
-// deliveryevents.go, commitevents.go and, for assignments, here.
+// event changes records or partitions. More are in recordevents.go, deliveryevents.go and commitevents.go.
 type event interface{ apply(l *ledger) effects }
 
 // effects are the consequences of an event; the event's type documents which fields it sets.

@@ -39,8 +39,7 @@ const (
 	reachName = "reach"
 )
 
-// listOnlyLength is the length of lists up to which a bitmap is not tried.
-const listOnlyLength = 64
+const listOnlyLength = 64 // the length of lists up to which a bitmap is not tried
 
 func (m metadata) encode(next int64) (text string) {
 	if lists := m.listsLength(next); lists > listOnlyLength {

@@ -20,8 +20,7 @@ type partition struct {
 	nextOffset   int64 // follows the last record that was read
 	maxStarted   int64 // the last offset of a started delivery, -1 for none
 	commitState
-	// inherited are the offsets after maxStarted whose state an earlier task has stored. toCheck are those still in
-	// doubt.
+	// inherited are offsets after maxStarted whose state an earlier task has stored. toCheck are still in doubt.
 	inherited []stateRange
 	toCheck   map[int64]bool
 }
@@ -117,7 +116,6 @@ const (
 	sentOnly settledSet = false
 )
 
-// appendSettled appends the settled offsets from next on.
 func (p *partition) appendSettled(ranges []offsetRange, next int64, set settledSet) []offsetRange {
 	adjacent := false // no unsettled record is between the last range and the next settled offset
 	lastRead := next - 1

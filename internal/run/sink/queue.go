@@ -37,7 +37,6 @@ func (l *lane) readBefore(other *lane) bool {
 
 func (d *delivery) partition() *partition { return d.active.batch.items[d.rows[0]].partition }
 
-// portion returns the portion of the batch that contains the rows, see [capacity.portions].
 func (d *delivery) portion() int { return d.active.rowStates[d.rows[0]].portion }
 
 func newQueue() *queue {
@@ -81,7 +80,6 @@ func (q *queue) add(deliveries []delivery) {
 	}
 }
 
-// push makes a lane ready; pop reverts that.
 func (q *queue) push(l *lane) {
 	p := l.deliveries[0].partition()
 	if q.ready[p] == nil {

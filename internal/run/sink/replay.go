@@ -15,9 +15,8 @@ import (
 // Replay writes dead letters again, without a consumer group.
 type Replay struct {
 	// Letters are sorted by topic, partition and offset of their records, one for each record.
-	Letters []task.DeadLetter
-	// Membership excludes other replays of the same records.
-	Membership Membership
+	Letters    []task.DeadLetter
+	Membership Membership // excludes other replays of the same records
 	// Store saves whether each record of Letters is settled, and whether it would be in doubt if the replay ended now.
 	// Non-repeatable requests are sent after that.
 	Store func(ctx context.Context, settled, inDoubt []bool) error
@@ -25,15 +24,13 @@ type Replay struct {
 	CheckOnly bool
 	// Written, if not nil, is called with the record of each accepted row, concurrently.
 	Written func(*kgo.Record)
-	// DryRun sends nothing and settles every row for which the plugin has made a request.
-	DryRun bool
+	DryRun  bool // sends nothing and settles every row for which the plugin has made a request
 }
 
 // ErrNotWritten is the rejection of a row that a check has not found.
 var ErrNotWritten = errors.New("the service does not have it")
 
-// Membership is the membership in a group that only one process can be in. It permits sending records without owning
-// their partitions in the connector's group.
+// Membership is in a group of only one process. It permits sending records without owning their partitions.
 type Membership interface {
 	// CheckMembership returns nil if no other process can be the member.
 	CheckMembership(context.Context) error

@@ -76,8 +76,7 @@ func (t *Task) readPriorProgress(tp topicPartition, next int64,
 	return priorProgress{metadata: meta}, nil
 }
 
-// metadataMismatch returns why the metadata cannot describe this log, "" if they do. It happens when a topic was
-// created again, was copied, or has lost records.
+// metadataMismatch returns why the metadata describe another log (created again, copied, with lost records), or "".
 func metadataMismatch(meta metadata, next int64, stored kafka.CommitMetadata) (reason string) {
 	if _, read := meta.lastOffsets(next); stored.Mismatch == "" && stored.Text != "" && read >= stored.End {
 		return fmt.Sprintf("they contain offset %d, but the partition ends at %d: it has lost records, or is a copy",

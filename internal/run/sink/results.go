@@ -191,8 +191,7 @@ func (h *resultHandler) wait(retryAfter time.Duration) error {
 }
 
 // handleRejected decides about a row that the service has rejected. retry sends it again; an error fails the task;
-// otherwise the row gets a dead letter or is in doubt. The order of the cases matters: whether it may have been written
-// comes first.
+// otherwise the row gets a dead letter or is in doubt. The order of the cases matters.
 func (a *activeBatch) handleRejected(out *outcome, delivery *delivery, row uint32, pluginErr *wit.Error,
 	status uint16) (retry bool, err error) {
 	t := a.task

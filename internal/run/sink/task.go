@@ -28,15 +28,13 @@ type Task struct {
 	committing    sync.Mutex // a commit never overtakes another
 	commitFailing bool       // the last commit failed; under committing
 
-	send  decisions
-	skip  decisions
-	skips *task.SkipLog
-	// broken receives an error from a callback of the group, which ends the task.
-	broken chan error
+	send   decisions
+	skip   decisions
+	skips  *task.SkipLog
+	broken chan error // receives an error from a callback of the group, which ends the task
 
-	plugin *task.Plugin[Writer, *openedVersion]
-	// knownChanged has one element while knowledge of the plugin waits to be stored.
-	knownChanged chan struct{}
+	plugin       *task.Plugin[Writer, *openedVersion]
+	knownChanged chan struct{} // has one element while knowledge of the plugin waits to be stored
 }
 
 type runContext struct {
@@ -52,7 +50,6 @@ type runContext struct {
 
 func (r *runContext) isEnding() bool { return r.startCtx.Err() != nil }
 
-// openedVersion is a version of the plugin that this task has opened.
 type openedVersion struct {
 	code   Code
 	topics []string

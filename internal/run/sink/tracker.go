@@ -78,7 +78,6 @@ func (o *offsetTracker) unsettled() int { return o.sum(func(p *partition) int { 
 
 func (o *offsetTracker) bytes() int { return o.sum(func(p *partition) int { return p.bytes }) }
 
-// checksPending reports whether inherited records in doubt are still to be checked.
 func (o *offsetTracker) checksPending() bool {
 	return o.sum(func(p *partition) int { return len(p.toCheck) }) > 0
 }

@@ -13,8 +13,7 @@ import (
 // UnmatchedTopics detects a wrong topic in a setting: it compares the topics that records have after the transforms
 // with those that the plugin accepts, and logs mismatches. The tasks of a connector share it.
 type UnmatchedTopics struct {
-	// Settings has the setting that names a topic, by topic.
-	Settings map[string]string
+	Settings map[string]string // the setting that names a topic, by topic
 	// InputTopics are the subscribed topics if they alone determine the topics after the transforms, otherwise none.
 	InputTopics []string
 

@@ -28,8 +28,7 @@ const (
 	maxQueued        = 2048 // spans
 )
 
-// endpointTransport sends the exporter's requests to the configured endpoint with its user, password, query and
-// headers.
+// endpointTransport sends requests to the configured endpoint with its user, password, query and headers.
 type endpointTransport struct {
 	url     *url.URL
 	headers http.Header
@@ -37,7 +36,6 @@ type endpointTransport struct {
 	closing atomic.Bool // disables retries
 }
 
-// RoundTrip implements [http.RoundTripper].
 func (e *endpointTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
 	r.URL = e.url
@@ -129,7 +127,6 @@ func newBoundedProcessor(e *exporter, timeout time.Duration) boundedProcessor {
 		sdk.WithMaxQueueSize(maxQueued)), e}
 }
 
-// OnEnd implements [sdk.SpanProcessor].
 func (b boundedProcessor) OnEnd(s sdk.ReadOnlySpan) {
 	if !s.SpanContext().IsSampled() {
 		return

@@ -16,15 +16,12 @@ const (
 	stateHeader  = "tracestate"
 )
 
-// maxState bounds the tracestate in bytes, of which the specification requires at least 512.
-const maxState = 4096
+const maxState = 4096 // bounds the tracestate in bytes, of which the specification requires at least 512
 
 const maxLinks = 128 // of a batch
 
-// headerCarrier is a propagation.TextMapCarrier for the two headers.
 type headerCarrier struct{ parent, state string }
 
-// Get implements [propagation.TextMapCarrier].
 func (c *headerCarrier) Get(key string) string {
 	switch key {
 	case parentHeader:
@@ -45,7 +42,6 @@ func (c *headerCarrier) Set(key, value string) {
 	}
 }
 
-// Keys implements [propagation.TextMapCarrier].
 func (c *headerCarrier) Keys() []string { return []string{parentHeader, stateHeader} }
 
 // Header returns the trace context header for records of the span; its Key is empty if s is nil. A span that is not

@@ -18,9 +18,8 @@ import (
 
 // Options configure a [Tracer].
 type Options struct {
-	Endpoint string // receives the spans
-	// Headers are added to each request. They may be secret.
-	Headers http.Header
+	Endpoint string      // receives the spans
+	Headers  http.Header // added to each request; they may be secret
 	// Certificate is a PEM file of certificate authorities. Empty means the system's authorities.
 	Certificate string
 	Timeout     time.Duration // of an export, including retries
@@ -47,8 +46,7 @@ func TracesEndpoint(base string) (string, error) {
 	return endpoint.JoinPath(tracesPath).String(), nil
 }
 
-// CheckEndpoint checks the value of OTEL_EXPORTER_OTLP_TRACES_ENDPOINT and returns it unchanged. The error does not
-// quote it, because it may contain a password.
+// CheckEndpoint checks and returns OTEL_EXPORTER_OTLP_TRACES_ENDPOINT. Errors do not quote it: it may have a password.
 func CheckEndpoint(endpoint string) (string, error) {
 	u, err := url.Parse(endpoint)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {

@@ -21,12 +21,11 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-const instrumentationScope = "github.com/culvert-project/culvert"
-
-const defaultService = "culvert"
-
-// maxText bounds a text attribute in characters: an error may quote a response.
-const maxText = 1024
+const (
+	instrumentationScope = "github.com/culvert-project/culvert"
+	defaultService       = "culvert"
+	maxText              = 1024 // characters of a text attribute: an error may quote a response
+)
 
 // Tracer creates spans, and owns the goroutine that sends them, until Close. It is safe for concurrent use.
 type Tracer struct {

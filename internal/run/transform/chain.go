@@ -19,16 +19,14 @@ import (
 
 // Stage is a configured transform.
 type Stage struct {
-	// Alias is the name in `transforms.<alias>.type`.
-	Alias string
+	Alias string // the name in `transforms.<alias>.type`
 	// Class and Version select the component; an empty version is the newest.
 	Class   string
 	Version string
 	// Settings returns the settings below `transforms.<alias>.` that a version of the plugin may see.
 	Settings  func(plugin.Info) []wit.Setting
 	Predicate *Predicate
-	// Negate inverts the predicate.
-	Negate bool
+	Negate    bool // inverts the predicate
 }
 
 // Predicate decides which rows a stage receives.
@@ -44,19 +42,16 @@ type Options struct {
 	Manager   *plugin.Manager
 	Connector string
 	Stages    []Stage
-	// Logger logs each row that traps a plugin. Default slog.Default().
-	Logger *slog.Logger
-	// BatchRows limits the rows of one plugin call. Default 500.
-	BatchRows int
+	Logger    *slog.Logger // for each row that traps a plugin; nil means slog.Default()
+	BatchRows int          // the maximum of rows of one plugin call; zero means 500
 	// Isolated is set for a chain that belongs to no task: it keeps its plugin versions, and does not try new ones.
 	Isolated bool
 }
 
-// maxGrowth bounds the bytes that one group's plugin calls may add to a batch.
-const maxGrowth = 256 << 20
-
-// rowBytes is about the memory of a row, without its data.
-const rowBytes = 80
+const (
+	maxGrowth = 256 << 20 // bytes that one group's plugin calls may add to a batch
+	rowBytes  = 80        // about the memory of a row, without its data
+)
 
 // Chain applies the transforms of one task, each by its plugin. It belongs to one goroutine.
 type Chain struct {
@@ -224,7 +219,6 @@ func (c *Chain) Apply(ctx context.Context, b *record.Batch) ([]wit.RowError, err
 	return c.rowErrs, nil
 }
 
-// hasFailed reports whether a result of the same input row has failed.
 func (c *Chain) hasFailed(r wit.Row) bool {
 	_, ok := slices.BinarySearchFunc(c.rowErrs, r.RowIndex,
 		func(f wit.RowError, origin uint32) int { return cmp.Compare(f.RowIndex, origin) })
@@ -291,8 +285,7 @@ func (c *Chain) applyGroup(ctx context.Context, group *group, b *record.Batch) e
 	return group.chain.withPlugin(err)
 }
 
-// applyConditional tests a predicate of another plugin, applies the stage to matching rows and merges all rows in
-// order.
+// applyConditional tests a predicate of another plugin, applies the stage to matching rows and merges all rows.
 func (c *Chain) applyConditional(ctx context.Context, group *group, b *record.Batch) error {
 	matches, rowErrs, err := c.testRows(ctx, group, b)
 	if err != nil {

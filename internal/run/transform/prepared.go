@@ -27,8 +27,7 @@ func (p *preparedStages) prepare(ctx context.Context) error {
 
 // Error is an error of stages with their plugin, which may be another one than the connector's.
 type Error struct {
-	// Plugin is the name and the version of the plugin.
-	Plugin string
+	Plugin string // the name and the version of the plugin
 	Err    error
 }
 
@@ -97,8 +96,7 @@ func (p *preparedStages) upgrade(ctx context.Context) {
 	}
 }
 
-// retry reports whether to repeat a call because a version on trial has failed, and switches to the version that
-// replaces it.
+// retry reports whether to repeat a call because a version on trial has failed, and then switches from it.
 func (p *preparedStages) retry(ctx context.Context, err error) bool {
 	if err == nil || p.isolated || ctx.Err() != nil || !p.binding.ShouldRetry(err) {
 		return false
