@@ -102,6 +102,7 @@ func (l *Lockouts) call(ctx context.Context, secret lockouts.Secret,
 	return answer, hasKey, err
 }
 
+// Lookup implements [lockouts.Group].
 func (l *Lockouts) Lookup(secret lockouts.Secret) (f lockouts.Finding) {
 	member := l.memberID()
 	l.mu.Lock()

@@ -62,8 +62,7 @@ const responseDelay = 20 * time.Millisecond
 
 func newLogonCluster(t *testing.T, workers int, password string) (*logonCluster, []*logonWorker) {
 	t.Helper()
-	o := &logonCluster{t: t, annotations: map[string]json.RawMessage{}, members: map[string]bool{},
-		password: password}
+	o := &logonCluster{t: t, annotations: map[string]json.RawMessage{}, members: map[string]bool{}, password: password}
 	for i := range workers {
 		o.startWorker(i, filepath.Join(t.TempDir(), "logons"))
 	}
@@ -182,8 +181,8 @@ func (l *logonWorker) logOn(ctx context.Context, secret string) (status int, err
 }
 
 // logOnAll sends several requests from each worker at once and counts the results. Locked requests were not sent.
-func logOnAll(ctx context.Context, workers []*logonWorker, requestsEach int, secret string) (accepted, rejected, locked,
-	other int) {
+func logOnAll(ctx context.Context, workers []*logonWorker, requestsEach int,
+	secret string) (accepted, rejected, locked, other int) {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	for _, d := range workers {

@@ -164,19 +164,23 @@ func isRetriable(err error) bool {
 	return errors.As(err, new(*url.Error)) || errors.Is(err, rest.ErrNoKey) || isTransient(err)
 }
 
+// Membership implements [rest.Cluster].
 func (w *Worker) Membership() rest.Membership {
 	leader, isLeader, isKnown := w.Leader()
 	return rest.Membership{URL: w.URL(), Leader: leader, IsLeader: isLeader, LeaderKnown: isKnown, Pending: w.Pending(),
 		Blocked: AsRESTError(w.store.CheckGroup())}
 }
 
+// Drain implements [rest.Cluster].
 func (w *Worker) Drain(ctx context.Context) error { return AsRESTError(w.Worker.Drain(ctx)) }
 
+// Publish implements [rest.Cluster].
 func (w *Worker) Publish(ctx context.Context, r configtopic.Record) error {
 	_, err := w.store.Write(ctx, r)
 	return AsRESTError(err)
 }
 
+// Choose implements [rest.Cluster].
 func (w *Worker) Choose(ctx context.Context, name, hash string) error {
 	return AsRESTError(w.Worker.Choose(ctx, name, hash))
 }
@@ -433,6 +437,7 @@ func (w *Worker) Fence(ctx context.Context, connector string, version int64, cou
 	})
 }
 
+// RecordTopic implements [connect.Group].
 func (w *Worker) RecordTopic(connector, topic string, task int) {
 	if w.tracksTopics {
 		w.status.RecordTopic(connector, topic, task)

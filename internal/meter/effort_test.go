@@ -87,8 +87,7 @@ func shapes() map[string]shape {
 		}},
 		"locals through loops": {params: 1000, body: func(n int) []byte {
 			return concat(repeat(loop, n), concatEach(n, func(i int) []byte {
-				return concat(setLocal(i%1000), branch(0),
-					end)
+				return concat(setLocal(i%1000), branch(0), end)
 			}), useLocals(1000))
 		}},
 	}

@@ -197,23 +197,23 @@ func (s *score) load(t *testing.T, location string, plain *engine, metered []*en
 
 // load compiles a module, and instantiates it unless the script expects it to be invalid. It returns the error of each
 // step.
-func (w *engine) load(t *testing.T, c *command, module []byte) (invalid, failed error) {
-	if _, err := w.runtime.CompileModule(t.Context(), module); err != nil || c.Type == "assert_invalid" ||
+func (e *engine) load(t *testing.T, c *command, module []byte) (invalid, failed error) {
+	if _, err := e.runtime.CompileModule(t.Context(), module); err != nil || c.Type == "assert_invalid" ||
 		c.Type == "assert_malformed" {
 		return err, nil
 	}
-	m, failed := w.runtime.InstantiateWithConfig(t.Context(), module, wazero.NewModuleConfig().WithName(c.Name))
+	m, failed := e.runtime.InstantiateWithConfig(t.Context(), module, wazero.NewModuleConfig().WithName(c.Name))
 	if c.Type == "module" {
-		w.last = m
+		e.last = m
 	}
 	return nil, failed
 }
 
-func (w *engine) find(name string) api.Module {
+func (e *engine) find(name string) api.Module {
 	if name == "" {
-		return w.last
+		return e.last
 	}
-	return w.runtime.Module(name)
+	return e.runtime.Module(name)
 }
 
 // call makes a call in all engines, and compares the results.

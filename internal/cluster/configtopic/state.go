@@ -303,6 +303,7 @@ func (s *State) Fencing(connector string) config.FencingCounts {
 	return counts
 }
 
+// Annotations implements [ClusterState].
 func (s *State) Annotations(prefix string) map[string]json.RawMessage {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -156,6 +156,7 @@ func (s *Store) Refresh() {
 	s.notify.Ring()
 }
 
+// Ready implements [config.Store].
 func (s *Store) Ready() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -628,13 +628,13 @@ type idRecorder struct {
 	ids []string
 }
 
-func (n *idRecorder) Encode(ctx context.Context, context []byte, b *record.Batch, recordIDs record.RecordIDs,
+func (r *idRecorder) Encode(ctx context.Context, context []byte, b *record.Batch, recordIDs record.RecordIDs,
 	hints []wit.Hint) (wit.EncodeResult, error) {
 	for i, id := range recordIDs.IDs {
-		n.ids = append(n.ids, fmt.Sprintf("%s:%s-%d@%d/%d of %d", b.Bytes(b.Rows[i].Key), recordIDs.Topics[id.Topic],
+		r.ids = append(r.ids, fmt.Sprintf("%s:%s-%d@%d/%d of %d", b.Bytes(b.Rows[i].Key), recordIDs.Topics[id.Topic],
 			id.Partition, id.Offset, id.Part, b.Rows[i].Timestamp))
 	}
-	return n.writer.Encode(ctx, context, b, recordIDs, hints)
+	return r.writer.Encode(ctx, context, b, recordIDs, hints)
 }
 
 // Rows keep the ID of the record that was read, whatever transforms change in topics, numbers and timestamps, also when

@@ -103,8 +103,7 @@ func TestKeysAreCompared(t *testing.T) {
 				t.Errorf("expected no pauses between pages with rows, found %v", pause)
 			}
 			if slices.ContainsFunc(w.broker.storedOffsets, func(s string) bool {
-				return strings.HasPrefix(s,
-					"page=10")
+				return strings.HasPrefix(s, "page=10")
 			}) {
 				t.Errorf("expected no offset of the comparison to be stored, found %q", w.broker.storedOffsets)
 			}
@@ -245,8 +244,7 @@ func TestKeysOfAbortedPages(t *testing.T) {
 			w.service.pages[0] = large
 			if transactional {
 				w.o.NewOutput = func(string) (Output, error) {
-					return &transactionalOutput{t: t, broker: w.broker},
-						nil
+					return &transactionalOutput{t: t, broker: w.broker}, nil
 				}
 			}
 			hasBroken := false

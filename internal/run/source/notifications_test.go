@@ -51,8 +51,7 @@ func mustEnqueue(t *testing.T, f *feed, token string) {
 
 // runSubscribed runs a task that is subscribed, and calls test after its first load. prepare, if not nil, is called
 // before the start.
-func runSubscribed(t *testing.T, r *reader, prepare func(*world),
-	test func(t *testing.T, w *world, e *endpoint)) {
+func runSubscribed(t *testing.T, r *reader, prepare func(*world), test func(t *testing.T, w *world, e *endpoint)) {
 	synctest.Test(t, func(t *testing.T) {
 		r.subscribes = true
 		w := newWorld(r, rows("a", 3))
@@ -85,8 +84,7 @@ func TestNotificationsOfOneTokenBecomeOneTrigger(t *testing.T) {
 			mustEnqueue(t, f, "x")
 		}
 		if token, ok := f.nextTrigger(); token != "x" || !ok || f.hasDueTrigger() {
-			t.Errorf("expected one trigger x, found %q (%t), and another one waiting: %t", token, ok,
-				f.hasDueTrigger())
+			t.Errorf("expected one trigger x, found %q (%t), and another one waiting: %t", token, ok, f.hasDueTrigger())
 		}
 	}
 }
@@ -437,33 +435,33 @@ type delayedCommitOutput struct {
 	timer    *time.Timer             // not nil while a commit is due
 }
 
-func (p *delayedCommitOutput) Commit(ctx context.Context) error {
-	p.isOpen = false
-	if p.timer == nil {
-		p.timer = time.AfterFunc(time.Minute, func() {
-			if err := p.end(ctx); err != nil {
-				p.onFailure(err)
+func (d *delayedCommitOutput) Commit(ctx context.Context) error {
+	d.isOpen = false
+	if d.timer == nil {
+		d.timer = time.AfterFunc(time.Minute, func() {
+			if err := d.end(ctx); err != nil {
+				d.onFailure(err)
 			}
 		})
 	}
 	return nil
 }
 
-func (p *delayedCommitOutput) Flush(ctx context.Context) error { return p.end(ctx) }
+func (d *delayedCommitOutput) Flush(ctx context.Context) error { return d.end(ctx) }
 
-func (p *delayedCommitOutput) end(ctx context.Context) error {
-	if p.timer == nil {
+func (d *delayedCommitOutput) end(ctx context.Context) error {
+	if d.timer == nil {
 		return nil
 	}
-	p.timer.Stop()
-	p.timer = nil
-	p.isOpen = true
-	if text := p.rejected.Load(); text != nil && strings.Contains(strings.Join(p.lines, " "), *text) {
-		p.rejected.Store(nil)
-		_ = p.transactionalOutput.Abort(ctx)
+	d.timer.Stop()
+	d.timer = nil
+	d.isOpen = true
+	if text := d.rejected.Load(); text != nil && strings.Contains(strings.Join(d.lines, " "), *text) {
+		d.rejected.Store(nil)
+		_ = d.transactionalOutput.Abort(ctx)
 		return &kafka.TransactionAbortedError{Cause: kerr.InvalidTxnState}
 	}
-	return p.transactionalOutput.Commit(ctx)
+	return d.transactionalOutput.Commit(ctx)
 }
 
 // With exactly-once, the second response about an entity is also read again when its commit fails.

@@ -222,13 +222,13 @@ func TestProgressIsNotPaced(t *testing.T) {
 // independentReaders is a version with a new reader for each page.
 type independentReaders struct{ *fakeCode }
 
-func (a independentReaders) Acquire(context.Context) (Reader, error) {
-	return &reader{feeds: a.reader.feeds}, nil
+func (i independentReaders) Acquire(context.Context) (Reader, error) {
+	return &reader{feeds: i.reader.feeds}, nil
 }
-func (a independentReaders) AcquireFresh(context.Context) (Reader, error) {
-	return a.Acquire(context.Background())
+func (i independentReaders) AcquireFresh(context.Context) (Reader, error) {
+	return i.Acquire(context.Background())
 }
-func (a independentReaders) Release(Reader) {}
+func (i independentReaders) Release(Reader) {}
 
 // A service that responds slowly delays no other feed: others use the page's slot in the meantime.
 func TestSlowResponseDelaysNoOtherFeed(t *testing.T) {
@@ -296,8 +296,7 @@ func TestRepeatedPageFails(t *testing.T) {
 				w.service.pages = [][]string{{}}
 				if exactlyOnce {
 					w.o.NewOutput = func(string) (Output, error) {
-						return &transactionalOutput{t: t, broker: w.broker},
-							nil
+						return &transactionalOutput{t: t, broker: w.broker}, nil
 					}
 				}
 				stop := runtest.Start(t, NewTask(w.o).Run)

@@ -599,8 +599,8 @@ func TestRequestsThatMustNotBeSentTwice(t *testing.T) {
 // brokenConverter panics in every call.
 type brokenConverter struct{ copyingConverter }
 
-func (brokenConverter) Encode(context.Context, []byte, int, string, *record.Batch, wit.ValueSlice) ([]byte, bool,
-	error) {
+func (brokenConverter) Encode(context.Context, []byte, int, string, *record.Batch,
+	wit.ValueSlice) ([]byte, bool, error) {
 	panic("a mistake in a converter")
 }
 

@@ -200,8 +200,7 @@ func TestErrorsNameRowAndStage(t *testing.T) {
 	filter := onlyIf(Stage{Alias: "f", Class: "Filter"}, "TopicNameMatches", "pattern", "even")
 	conditional := insert("i", "1")
 	conditional.Predicate = &Predicate{Alias: "p", Class: "test.Odd"}
-	offset := onlyIf(newStage("o", "InsertField$Value", "partition.field", "p!"), "TopicNameMatches", "pattern",
-		"none")
+	offset := onlyIf(newStage("o", "InsertField$Value", "partition.field", "p!"), "TopicNameMatches", "pattern", "none")
 	for _, limit := range []int{1, 4, 500} {
 		b := newNumberedBatch(t, reg, 20)
 		inputs := append([]wit.Row(nil), b.Rows...)
