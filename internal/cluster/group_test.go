@@ -277,7 +277,7 @@ func TestGroupLifecycle(t *testing.T) {
 	})
 }
 
-// RejoinNow does nothing if the member has called Rejoin in that generation.
+// A call of RejoinNow does nothing if the member has called Rejoin in that generation.
 func TestGroupRejoinNowAfterRejoin(t *testing.T) {
 	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
 		a, b, c := threeMembers(t, n)

@@ -92,6 +92,6 @@ func TestLeaderIsIndependentOfMemberOrder(t *testing.T) {
 	odd := JoinedMember{ID: "odd"}
 	want, _, _ := l.decodeMembers([]JoinedMember{a, b})
 	assert.Equal(t, 2, len(want), "members")
-	found, _, _ := l.decodeMembers([]JoinedMember{b, odd, a})
-	assert.Equal(t, want, found, "members in another order")
+	got, _, _ := l.decodeMembers([]JoinedMember{b, odd, a})
+	assert.Equal(t, want, got, "members in another order")
 }

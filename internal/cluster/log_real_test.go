@@ -223,9 +223,9 @@ func checkSameAsREST(t *testing.T, base string, f *follower) {
 	connectREST(t, base, "GET", "/connectors", "", http.StatusOK, &names)
 	slices.Sort(names)
 	now, _ := f.store.Snapshot()
-	var found []string
+	var got []string
 	for _, c := range now.Connectors {
-		found = append(found, c.Name)
+		got = append(got, c.Name)
 		var settings map[string]string
 		connectREST(t, base, "GET", "/connectors/"+c.Name+"/config", "", http.StatusOK, &settings)
 		assert.Equal(t, settings, c.Raw(), c.Name)
@@ -236,7 +236,7 @@ func checkSameAsREST(t *testing.T, base string, f *follower) {
 			assert.Equal(t, task.Config, now.Tasks[c.Name].Settings[n], c.Name)
 		}
 	}
-	assert.Equal(t, names, found)
+	assert.Equal(t, names, got)
 }
 
 // After Kafka's own cleaner has compacted small segments, and a leader has died within a transaction, a new reader has
@@ -303,11 +303,11 @@ func TestRealLogCompacted(t *testing.T) {
 		return n < written/3 && state.Snapshot().Incomplete["b"]
 	}, func() string { return fmt.Sprintf("%d of %d records are left: %v", n, written, state.Snapshot()) })
 	late := openFollower(t, broker)
-	found, _ := late.store.Snapshot()
-	assert.Equal(t, want.ConfigOffsets, found.ConfigOffsets)
+	got, _ := late.store.Snapshot()
+	assert.Equal(t, want.ConfigOffsets, got.ConfigOffsets)
 	assert.Equal(t, map[string]string{"a": "29", "b": "29"}, late.values())
-	assert.Equal(t, map[string]config.TaskConfigs{"a": want.Tasks["a"]}, found.Tasks)
-	assert.Equal(t, map[string]bool{"b": true}, found.Incomplete)
+	assert.Equal(t, map[string]config.TaskConfigs{"a": want.Tasks["a"]}, got.Tasks)
+	assert.Equal(t, map[string]bool{"b": true}, got.Incomplete)
 	t.Logf("%d of %d records remain", n, written)
 	start := time.Now()
 	require.NoError(t, second.put(ctx, "e", "1"))

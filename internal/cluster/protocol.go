@@ -23,8 +23,7 @@ import (
 
 // Metadata and assignments begin in Kafka Connect's format version 2 (IncrementalCooperativeConnectProtocol), so that
 // its tools find URL, config offset and leader; Java's lists are empty. Our section follows, which Java ignores: a byte
-// for its format, and compressed JSON (RFC 1951) with hashes and bitmaps, because all of a group is one record of
-// __consumer_offsets.
+// for its format, and compressed JSON (RFC 1951), because all of a group is one record of __consumer_offsets.
 const (
 	javaVersion   = 2
 	sectionFormat = 0xC2
@@ -80,8 +79,7 @@ func (r *ResourceIndexes) Add(index int) {
 	(*r)[index/8] |= 1 << (index % 8)
 }
 
-// ResourceSet are resources of one version of a connector. Version is that of its task configs, see
-// [config.TaskConfigs]; zero means that no tasks are planned.
+// ResourceSet are resources of one version of a connector. Version is of its [config.TaskConfigs], zero means no tasks.
 type ResourceSet struct {
 	Connector Key             `json:"c"`
 	Version   int64           `json:"v,omitempty"`

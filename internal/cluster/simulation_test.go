@@ -620,20 +620,20 @@ func (si *simulation) unsettled() string {
 
 // configProblem compares the config topic with what was written.
 func (si *simulation) configProblem(s config.Snapshot) string {
-	found := map[string]string{}
+	got := map[string]string{}
 	for _, c := range s.Connectors {
-		found[c.Name] = c.Text("counter.tasks")
+		got[c.Name] = c.Text("counter.tasks")
 	}
 	for name := range si.inDoubt { // written or not
-		if tasks, ok := found[name]; ok {
+		if tasks, ok := got[name]; ok {
 			si.want[name] = tasks
 		} else {
 			delete(si.want, name)
 		}
 		delete(si.inDoubt, name)
 	}
-	if !maps.Equal(found, si.want) {
-		return fmt.Sprintf("the config topic: expected connectors %v, found %v", si.want, found)
+	if !maps.Equal(got, si.want) {
+		return fmt.Sprintf("the config topic: expected connectors %v, found %v", si.want, got)
 	}
 	return ""
 }

@@ -145,7 +145,7 @@ func TestStatusTopicIsShared(t *testing.T) {
 	})
 }
 
-// AwaitWritten does not wait for records that were written to the topic before it was created again.
+// A call of AwaitWritten does not wait for records that were written before the topic was created again.
 func TestStatusesOfADeletedTopicAreNotAwaited(t *testing.T) {
 	topic := StatusTopic{log: slog.New(slog.DiscardHandler), outbox: newOutbox(),
 		written: kafka.Positions{0: 90, 1: 5}, read: kafka.Positions{0: 100, 1: 4}}

@@ -203,8 +203,8 @@ func TestTasksOfAFailedConnector(t *testing.T) {
 			Tasks:     []connect.TaskStatus{{ID: 0}, {ID: 1, State: state, Trace: "old reason"}}}}
 		w := NewWorker(WorkerOptions{Herder: herder, Logger: slog.New(slog.DiscardHandler)})
 		statuses := w.statuses("c", herder.owned, 1)
-		if found := fmt.Sprint(statuses[1].State, ": ", statuses[1].Trace); found != want || len(statuses) != 1 {
-			t.Errorf("%s: expected %s of task 1 alone, found %s of %d", state, want, found, len(statuses))
+		if got := fmt.Sprint(statuses[1].State, ": ", statuses[1].Trace); got != want || len(statuses) != 1 {
+			t.Errorf("%s: expected %s of task 1 alone, found %s of %d", state, want, got, len(statuses))
 		}
 	}
 }

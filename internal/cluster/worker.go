@@ -33,8 +33,7 @@ type WorkerOptions struct {
 	URL            string        // the address of this worker's REST API for other workers
 	WorkerID       string        // host:port of URL
 	RebalanceDelay time.Duration // scheduled.rebalance.max.delay.ms
-	// SyncTimeout is worker.sync.timeout.ms: the leader and its members wait for each other's config offsets.
-	SyncTimeout time.Duration
+	SyncTimeout    time.Duration // worker.sync.timeout.ms: the leader and members wait for each other's config offsets
 	Topics
 	Herder       Herder
 	Plugins      *plugin.Manager

@@ -24,10 +24,9 @@ type Folder struct {
 	worker *Worker
 	files  *reload.Reloader // of the files; it shares its lock with REST
 
-	mu     sync.Mutex
-	digest string
-	// conflicting lists the workers whose folders differ from this leader's. "" also means no leader.
-	conflicting string
+	mu          sync.Mutex
+	digest      string
+	conflicting string // the workers whose folders differ from this leader's; "" also means no leader
 }
 
 // OpenFolder opens the folder of the worker with the options for a reloader of its files.

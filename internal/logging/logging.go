@@ -81,9 +81,8 @@ type configuredLevel struct {
 
 // Level is the level of a logger, as REST returns it.
 type Level struct {
-	Level string `json:"level"` // Kafka Connect's name: ERROR, WARN, INFO, DEBUG, TRACE, OFF, …
-	// Modified is when the level was set, in Unix milliseconds. Nil means never.
-	Modified *int64 `json:"last_modified"`
+	Level    string `json:"level"`         // Kafka Connect's name: ERROR, WARN, INFO, DEBUG, TRACE, OFF, …
+	Modified *int64 `json:"last_modified"` // when the level was set, in Unix milliseconds; nil means never
 }
 
 // New returns a logger that passes lines of at least level to a handler, which must accept [Lowest].

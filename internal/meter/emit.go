@@ -143,8 +143,7 @@ func (r *rewriter) priceCalls(i int, loops []loop, edits []edit) (entry uint64) 
 	return loops[0].price/instructionsPerUnit + 1
 }
 
-// smallLoops marks the loops that are charged in advance, and returns the highest price of one in units of fuel. It
-// overwrites hasCall of loops with loops inside.
+// smallLoops marks loops that are charged in advance, overwrites hasCall of outer loops, and returns the highest price.
 func smallLoops(loops []loop) (weight uint64) {
 	for n := len(loops) - 1; n > 0; n-- {
 		l := &loops[n]

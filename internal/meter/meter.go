@@ -40,8 +40,7 @@ type Limits struct {
 	Items  int // imports, globals and exports, each. Default 100,000.
 	// Segments bounds data and element segments, each: engines need some hundred bytes per segment. Default 100,000.
 	Segments int
-	// TableElements bounds the initial elements of all tables, and of all segments; it is divided among the tables as
-	// their maximum. Default 1,048,576.
+	// TableElements bounds the initial elements of tables and of segments, and the tables' maxima. Default 1,048,576.
 	TableElements int
 }
 

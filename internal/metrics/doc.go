@@ -3,7 +3,5 @@
 //
 // A [metricTable] lists the metrics of one kind of subject (a task, a connector, a plugin version, the worker) with
 // their help and values. [Metrics.Gatherer] registers a collector for each table; a scrape reads the values.
-//
-// Invariants: a label's value contains no secret and no control character. Counters restart with their subject, as
-// Prometheus expects.
+// Invariants: a label's value contains no secret and no control character. Counters restart with their subject.
 package metrics

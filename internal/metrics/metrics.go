@@ -115,8 +115,7 @@ type Sources struct {
 // Reloads counts the reloads of the folder of connectors.
 type Reloads interface {
 	Outcomes() map[string]int64
-	// Rejected returns the connectors whose configuration in the folder is rejected.
-	Rejected() []string
+	Rejected() []string // the connectors whose configuration in the folder is rejected
 	Readable() bool
 }
 

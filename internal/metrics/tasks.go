@@ -308,8 +308,8 @@ var taskMetrics = newMetrics("", taskLabels, slices.Concat([]metric[taskSample]{
 		func(m *task.MetricsSnapshot) task.Summary { return m.BatchSize }),
 )...)
 
-// sourceMetrics has the age of the delta token instead of a lag, which services do not report: the time since a
-// response was the last of its changes. The time since the last notification reveals a subscription that does not work.
+// sourceMetrics has the age of the delta token instead of a lag, which services do not report. The time since the last
+// notification reveals a subscription that does not work.
 var sourceMetrics = newMetrics("", taskLabels, slices.Concat(
 	withRate("source_task_source_record_poll", "Rows that a source has read, acknowledged by Kafka or not.", rowsRead),
 	withRate("source_task_source_record_write", "Rows of a source that Kafka has acknowledged.", rows),

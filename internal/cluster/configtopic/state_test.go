@@ -413,20 +413,20 @@ func TestCompactionKeepsTaskConfigsConsistent(t *testing.T) {
 		}
 		s, errs := applyAll(remaining)
 		assert.Equal(t, map[string]string{}, errs, seed)
-		found := s.Snapshot()
-		assert.Equal(t, want.ConfigOffsets, found.ConfigOffsets, seed)
-		assert.Equal(t, want.Targets, found.Targets, seed)
-		assert.Equal(t, want.Offset, found.Offset, seed)
+		got := s.Snapshot()
+		assert.Equal(t, want.ConfigOffsets, got.ConfigOffsets, seed)
+		assert.Equal(t, want.Targets, got.Targets, seed)
+		assert.Equal(t, want.Offset, got.Offset, seed)
 		for name := range want.ConfigOffsets {
 			if !reflect.DeepEqual(full.connectors[name].settings, s.connectors[name].settings) {
 				t.Errorf("seed %d: %s: expected %v, found %v", seed, name, full.connectors[name].settings,
 					s.connectors[name].settings)
 			}
-			if found.Incomplete[name] {
+			if got.Incomplete[name] {
 				incomplete++
 			}
 		}
-		for name, tasks := range found.Tasks {
+		for name, tasks := range got.Tasks {
 			if !reflect.DeepEqual(want.Tasks[name], tasks) {
 				t.Errorf("seed %d: %s: expected tasks %v or none, found %v", seed, name, want.Tasks[name], tasks)
 			}

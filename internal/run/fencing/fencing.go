@@ -1,6 +1,5 @@
 // Package fencing fences the transactional producers of a source's earlier tasks, wherever they run, before new tasks
-// start. The number of producers is stored in the config topic: tasks-fencing-CONNECTOR as in Kafka Connect (KIP-618),
-// and culvert-fencing-CONNECTOR.
+// start. Their number is in the config topic: tasks-fencing-CONNECTOR (KIP-618) and culvert-fencing-CONNECTOR.
 package fencing
 
 import (

@@ -54,12 +54,11 @@ type activeBatch struct {
 	batch  *batch
 	number int // counts the task's batches in read order
 	// rowStates has one element for each row. A row belongs to one lane, so that one goroutine at a time uses it.
-	rowStates []rowState
-	rows      []uint32 // to be encoded, first or again
-	state     batchState
-	encoded   []delivery // the deliveries, until the batch is queued
-	// encodedWith is the context that has encoded all deliveries, nil if several contexts have.
-	encodedWith *pluginContext
+	rowStates   []rowState
+	rows        []uint32 // to be encoded, first or again
+	state       batchState
+	encoded     []delivery     // the deliveries, until the batch is queued
+	encodedWith *pluginContext // the context that has encoded all deliveries, nil if several have
 	// sameKeysWith is the queue's context if the rows get the ordering keys of the deliveries with that, too. Nil if
 	// they do not, if the queue is empty, or if it is encodedWith.
 	sameKeysWith *pluginContext
@@ -109,9 +108,8 @@ type delivery struct {
 	// be durable before it is sent. announcedSeq is 0 unless it is a non-repeatable delivery that was announced.
 	awaitedSeq   int
 	announcedSeq int
-	// releaseSlot lets another delivery be sent while rows of this one wait. It is called once at most.
-	releaseSlot func()
-	uncheckable *inDoubt // a placeholder for a row in doubt that cannot be checked
+	releaseSlot  func()   // lets another delivery be sent while rows of this one wait; called at most once
+	uncheckable  *inDoubt // a placeholder for a row in doubt that cannot be checked
 }
 
 func bytesOf(deliveries []delivery) (n int64) {
@@ -133,12 +131,9 @@ func (a *activeBatch) items(d *delivery) []*item {
 
 // outcome collects what reading, encoding or delivering rows has found out, until the dispatcher merges it.
 type outcome struct {
-	// forDLQ are records whose remaining rows are all rejected; each gets one dead letter.
-	forDLQ []*item
-	// firstFailure is the first record in read order that cannot be written and must not be skipped.
-	firstFailure *failedRow
-	// inDoubtErr is an inherited record in doubt that cannot be checked. It ends the task after the other checks.
-	inDoubtErr error
+	forDLQ       []*item    // records whose remaining rows are all rejected; each gets one dead letter
+	firstFailure *failedRow // the first one in read order that cannot be written or skipped
+	inDoubtErr   error      // of an inherited record; ends the task after the other checks
 }
 
 func (o *outcome) addInDoubt(err error) {

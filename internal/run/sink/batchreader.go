@@ -23,8 +23,8 @@ import (
 
 const (
 	maxBatchBytes     = 8 << 20
-	maxConvertedBytes = 32 << 20               // bounds the rows of a batch, about: one row may have 64 MiB
-	quietPeriod       = 200 * time.Millisecond // without records, before a finishing task checks whether it has caught up
+	maxConvertedBytes = 32 << 20               // of the rows of a batch, about: one row may have 64 MiB
+	quietPeriod       = 200 * time.Millisecond // without records, before a finishing task checks its lag
 )
 
 // batchReader polls records and makes batches of rows of them, with converters and transforms. It belongs to one

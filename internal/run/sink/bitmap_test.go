@@ -61,11 +61,11 @@ func TestBitmapMetadata(t *testing.T) {
 			}
 		}
 		text := n.encode(next)
-		found, err := parseMetadata(next, text)
-		if err != nil || found.meaning() != n.meaning() || len(text) > len(n.encodeLists(next)) ||
+		got, err := parseMetadata(next, text)
+		if err != nil || got.meaning() != n.meaning() || len(text) > len(n.encodeLists(next)) ||
 			n.listsLength(next) != len(n.encodeLists(next)) {
 			t.Fatalf("round %d: %.300q, %v; expected %.300s, found %.300s", round, text, err, n.meaning(),
-				found.meaning())
+				got.meaning())
 		}
 		rangeCount := len(n.settled) + len(n.inFlight) + len(n.inDoubt)
 		if round%2 == 1 && rangeCount > 100 && !strings.Contains(text, bitmapName+"=") {
@@ -79,8 +79,8 @@ func TestBitmapMetadata(t *testing.T) {
 	}
 	if text := compacted.encode(0); len(text) > 310 {
 		t.Errorf("expected the dense form, of at most 310 bytes, found %d bytes: %.300s", len(text), text)
-	} else if found, err := parseMetadata(0, text); err != nil || found.meaning() != compacted.meaning() {
-		t.Errorf("expected %s, found %s, %v", compacted.meaning(), found.meaning(), err)
+	} else if got, err := parseMetadata(0, text); err != nil || got.meaning() != compacted.meaning() {
+		t.Errorf("expected %s, found %s, %v", compacted.meaning(), got.meaning(), err)
 	}
 	for metadata, want := range map[string]string{"near=0:BI-": "uncertain=7-8 sent=4,6 settled=0",
 		"near=7:_ settled=1": "uncertain=7-9 settled=1", "near=0:": ""} {
@@ -122,11 +122,11 @@ func TestListMetadataAreContinued(t *testing.T) {
 			t.Fatalf("expected metadata of 3000 to %d bytes, found %d", kafka.MaxCommitText, n)
 		}
 		x.mustRun(t)
-		found := writeCounts(t, x)
+		got := writeCounts(t, x)
 		for line := range want {
-			assert.Equal(t, 1, found[line], line)
+			assert.Equal(t, 1, got[line], line)
 		}
-		assert.Equal(t, len(want), len(found), "records")
+		assert.Equal(t, len(want), len(got), "records")
 		assert.Equal(t, 3000, x.committed("t", 0), "committed")
 	})
 }

@@ -21,8 +21,7 @@ type Writer interface {
 		hints []wit.Hint) (wit.EncodeResult, error)
 	HandleResponse(ctx context.Context, context []byte, memo []byte, rows []uint32,
 		response wit.Response) (wit.ResponseResult, error)
-	// Warnings returns how many warnings and errors the last call has logged.
-	Warnings() int
+	Warnings() int // how many warnings and errors the last call has logged
 }
 
 // Code is one version of a plugin for one connector; Versions are those that the connector runs or could run.

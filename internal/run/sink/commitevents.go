@@ -90,8 +90,7 @@ func (c commitFailed) apply(l *ledger) (out effects) {
 
 // metadataRequested: a commit needs the metadata of an offset. Effects: text, and ok. If the text gets too long,
 // records that were settled without a request are left out. ok is false if an earlier assignment passed this offset to
-// the commit, or the partition was reset since: the current state may not match the offset, and records would be
-// written twice or skipped.
+// the commit, or the partition was reset since: the current state may not match the offset.
 type metadataRequested struct {
 	tp      topicPartition
 	next    int64

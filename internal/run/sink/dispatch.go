@@ -25,24 +25,22 @@ const maxActiveBytes = maxBatchBytes + maxConvertedBytes
 // encoded or waits for its place in the queue, and it precedes these. After a failure nothing new starts, and run
 // returns the error of the record that was read first.
 type dispatcher struct {
-	task     *Task
-	queue    *queue
-	events   chan func() // the follow-up functions of finished deliveries and encodings
-	inFlight int         // running deliveries
-	waiting  int         // deliveries of inFlight whose rows wait to be sent again
-	// announced lanes wait, in sending order, for one commit that stores their non-repeatable deliveries.
-	announced  []*lane
-	next       *batch // the batch that was received last and has not started
+	task       *Task
+	queue      *queue
+	events     chan func() // the follow-up functions of finished deliveries and encodings
+	inFlight   int         // running deliveries
+	waiting    int         // deliveries of inFlight whose rows wait to be sent again
+	announced  []*lane     // wait, in sending order, for a commit that stores their non-repeatable deliveries
+	next       *batch      // the batch that was received last and has not started
 	closed     bool
 	active     []*activeBatch
 	batchEnded bool // whether a batch has ended since the last commit
 	// failure ends the task without waiting for earlier records. firstFailure is the first record in read order that
 	// cannot be written and must not be skipped. inDoubtErr ends the task after the checks of records in doubt.
-	failure      error
-	firstFailure *failedRow
-	inDoubtErr   error
-	// firstUncheckable is the first inherited record in doubt without a check. After it, only checks are sent.
-	firstUncheckable *failedRow
+	failure          error
+	firstFailure     *failedRow
+	inDoubtErr       error
+	firstUncheckable *failedRow // the first inherited record in doubt without a check; then only checks are sent
 }
 
 func newDispatcher(t *Task) *dispatcher {

@@ -162,8 +162,7 @@ func requestsCheck(hint string) bool {
 	return word == wit.HintUncertain
 }
 
-// handleCheckRetry handles a check that the plugin answers with a retry. Without an error and without the hint
-// `uncertain`, the row was not written: it is encoded again.
+// handleCheckRetry handles the retry of a check. Without error and hint, the row was not written and is encoded again.
 func (a *activeBatch) handleCheckRetry(out *outcome, row uint32, r *wit.Retry) (retry bool, err error) {
 	if r.Error != nil {
 		return a.handleInconclusiveCheck(out, row, r.Error, true)

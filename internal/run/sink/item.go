@@ -72,8 +72,7 @@ func shortKey(key []byte) []byte {
 type FailedRecord struct {
 	Record *kgo.Record
 	task.Failure
-	// ReplayedFrom is the dead letter that the record was replayed from, empty if it came from its topic.
-	ReplayedFrom string
+	ReplayedFrom string // the dead letter of a replayed record, else empty
 }
 
 type rejection struct {

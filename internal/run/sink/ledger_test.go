@@ -208,12 +208,12 @@ func (m *modelLedger) read() {
 			}
 		}
 	}
-	var found []int64
+	var got []int64
 	for _, i := range m.l.apply(e).items {
-		found = append(found, i.offset)
+		got = append(got, i.offset)
 		m.items = append(m.items, i)
 	}
-	if diff := cmp.Diff(want, found); diff != "" {
+	if diff := cmp.Diff(want, got); diff != "" {
 		m.t.Fatalf("records to be written: (-expected +found)\n%s", diff)
 	}
 }

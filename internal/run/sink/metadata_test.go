@@ -29,8 +29,8 @@ func TestMetadataIsReadAsWritten(t *testing.T) {
 	} {
 		text := n.encode(100)
 		assert.Equal(t, want, text)
-		found, err := parseMetadata(100, text)
-		if diff := cmp.Diff(n, found, cmp.AllowUnexported(metadata{}, offsetRange{}),
+		got, err := parseMetadata(100, text)
+		if diff := cmp.Diff(n, got, cmp.AllowUnexported(metadata{}, offsetRange{}),
 			cmpopts.EquateEmpty()); diff != "" || err != nil {
 			t.Errorf("%q: %v\n%s", text, err, diff)
 		}

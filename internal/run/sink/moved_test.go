@@ -196,27 +196,27 @@ func TestDecisionsAboutAnotherLog(t *testing.T) {
 		name    string
 		send    string
 		skip    string
-		found   kafka.CommitMetadata
+		fetched kafka.CommitMetadata
 		applies bool // the decision is not about another log
 	}{
-		{name: "skipped, translated", skip: "t-0@3", found: copiedMetadata},
-		{name: "sent, translated", send: "t-0@3-4", found: copiedMetadata},
+		{name: "skipped, translated", skip: "t-0@3", fetched: copiedMetadata},
+		{name: "sent, translated", send: "t-0@3-4", fetched: copiedMetadata},
 		{
 			name: "another topic", skip: "t-0@1",
-			found: kafka.CommitMetadata{WrittenFor: 1, Mismatch: "copied", End: 5},
+			fetched: kafka.CommitMetadata{WrittenFor: 1, Mismatch: "copied", End: 5},
 		},
-		{name: "a record to come", skip: "t-0@900", found: copiedMetadata},
-		{name: "truncated or a copy", skip: "t-0@2", found: kafka.CommitMetadata{WrittenFor: 1, End: 3}},
-		{name: "truncated", skip: "t-0@3", found: truncatedMetadata},
-		{name: "truncated after the record", skip: "t-0@2", found: truncatedMetadata, applies: true},
-		{name: "before the committed offset", skip: "t-0@0", found: copiedMetadata, applies: true},
-		{name: "another partition", skip: "t-1@3", found: copiedMetadata, applies: true},
+		{name: "a record to come", skip: "t-0@900", fetched: copiedMetadata},
+		{name: "truncated or a copy", skip: "t-0@2", fetched: kafka.CommitMetadata{WrittenFor: 1, End: 3}},
+		{name: "truncated", skip: "t-0@3", fetched: truncatedMetadata},
+		{name: "truncated after the record", skip: "t-0@2", fetched: truncatedMetadata, applies: true},
+		{name: "before the committed offset", skip: "t-0@0", fetched: copiedMetadata, applies: true},
+		{name: "another partition", skip: "t-1@3", fetched: copiedMetadata, applies: true},
 	} {
 		runtest.Bubble(t, c.name, func(t *testing.T) {
 			x := newCopied(&checker{}, 5, func(n int) bool { return n < 1 })
 			x.o.Send = []string{c.send}
 			x.o.Skip = []string{c.skip}
-			x.commitAt(next, "settled=1-2", c.found)
+			x.commitAt(next, "settled=1-2", c.fetched)
 			if c.applies {
 				x.mustRun(t)
 				return
@@ -232,7 +232,7 @@ func TestDecisionsAboutAnotherLog(t *testing.T) {
 			x.o.Skip = nil
 			x.o.InDoubt = nil
 			x.o.Revoked = nil
-			x.commitAt(next, "settled=1-2", c.found)
+			x.commitAt(next, "settled=1-2", c.fetched)
 			x.mustRun(t)
 			assert.Equal(t, 5, len(x.written), "rows")
 		})
@@ -450,8 +450,8 @@ func TestOffsetRangeSets(t *testing.T) {
 				want = append(want, offsetRange{offset, offset})
 			}
 		}
-		if found := rangesFrom(ranges, next); !slices.Equal(mergeRanges(want), found) {
-			t.Fatalf("from %d on: expected %v, found %v", next, mergeRanges(want), found)
+		if got := rangesFrom(ranges, next); !slices.Equal(mergeRanges(want), got) {
+			t.Fatalf("from %d on: expected %v, found %v", next, mergeRanges(want), got)
 		}
 	}
 }

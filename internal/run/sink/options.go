@@ -25,9 +25,8 @@ type Options struct {
 	Versions  Versions
 	Client    Client
 	Registry  *record.Registry
-	Once      bool // makes [Task.Finish] unnecessary; requires CaughtUp
-	// CaughtUp reports whether everything up to the end offsets at its first call is committed.
-	CaughtUp func(ctx context.Context) (bool, error)
+	Once      bool                                    // makes [Task.Finish] unnecessary; requires CaughtUp
+	CaughtUp  func(ctx context.Context) (bool, error) // whether all up to the first call's end offsets is committed
 	Stages
 	Limits
 	ErrorHandling

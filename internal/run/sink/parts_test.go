@@ -123,9 +123,9 @@ func TestReplayOfParts(t *testing.T) {
 				t.Fatalf("%s: %v, settled %v", name, err, settled)
 			}
 			assert.Equal(t, c.requests, len(x.service.bodies()), name, "requests")
-			if found := fmt.Sprint(deadLetters.lines); !strings.Contains(found, c.deadLetters) ||
-				(c.requests == 0 && !strings.HasSuffix(found, "parts 2,4 of 4]")) {
-				t.Errorf("%s: expected %s, found %s", name, c.deadLetters, found)
+			if got := fmt.Sprint(deadLetters.lines); !strings.Contains(got, c.deadLetters) ||
+				(c.requests == 0 && !strings.HasSuffix(got, "parts 2,4 of 4]")) {
+				t.Errorf("%s: expected %s, found %s", name, c.deadLetters, got)
 			}
 			var parts []uint32
 			for _, id := range w.recordIDs {

@@ -10,11 +10,10 @@ import (
 // queue holds the deliveries to send. Deliveries with the same ordering key form a lane and are sent one after another;
 // among lanes, the one whose rows were read first is next. It belongs to the dispatcher's goroutine.
 type queue struct {
-	lanes map[uint32]*lane // the non-empty lanes by ordering key
-	// ready has the lanes without a delivery in flight, by the partition of their next row.
-	ready   map[*partition]*laneHeap
-	blocked map[*partition]bool // the partitions that wait until a delivery has ended
-	context *pluginContext      // the context of all ordering keys; nil if they are from several
+	lanes   map[uint32]*lane         // the non-empty lanes by ordering key
+	ready   map[*partition]*laneHeap // lanes without a delivery in flight, by the partition of their next row
+	blocked map[*partition]bool      // the partitions that wait until a delivery has ended
+	context *pluginContext           // the context of all ordering keys; nil if they are from several
 	// settledSeq is, by lane, the sequence number that must be durable before its next delivery is sent, because it
 	// covers what the lane has settled. minSeq is the same for all lanes, from earlier contexts.
 	settledSeq map[uint32]int

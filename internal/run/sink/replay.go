@@ -19,12 +19,10 @@ type Replay struct {
 	Membership Membership // excludes other replays of the same records
 	// Store saves whether each record of Letters is settled, and whether it would be in doubt if the replay ended now.
 	// Non-repeatable requests are sent after that.
-	Store func(ctx context.Context, settled, inDoubt []bool) error
-	// CheckOnly sends only the checks of letters in doubt. Rows not found are rejected with [ErrNotWritten].
-	CheckOnly bool
-	// Written, if not nil, is called with the record of each accepted row, concurrently.
-	Written func(*kgo.Record)
-	DryRun  bool // sends nothing and settles every row for which the plugin has made a request
+	Store     func(ctx context.Context, settled, inDoubt []bool) error
+	CheckOnly bool              // sends only checks of letters in doubt, and rejects missing rows with [ErrNotWritten]
+	Written   func(*kgo.Record) // if not nil, called with the record of each accepted row, concurrently
+	DryRun    bool              // sends nothing and settles every row for which the plugin has made a request
 }
 
 // ErrNotWritten is the rejection of a row that a check has not found.

@@ -51,10 +51,8 @@ func (t *Task) restorePartition(topic string, partition int32, next int64, store
 // priorProgress is what is known of the records after a partition's committed offset.
 type priorProgress struct {
 	metadata
-	// uncommitted are the offsets that this process has settled and that no commit contains.
-	uncommitted []offsetRange
-	// writtenHere means that this process wrote the metadata, so that it knows the outcome of the requests in them.
-	writtenHere bool
+	uncommitted []offsetRange // settled by this process, in no commit
+	writtenHere bool          // this process wrote the metadata, and knows the outcome of the requests in them
 }
 
 func (t *Task) readPriorProgress(tp topicPartition, next int64,
@@ -87,8 +85,8 @@ func metadataMismatch(meta metadata, next int64, stored kafka.CommitMetadata) (r
 
 // maxWritten returns the last offset that may have been written according to mismatching metadata. The offset of a
 // record in a copied topic is at most its original one, by an unknown distance. So all present records of a copy may
-// have been written, and as many future ones as follow the offset of the metadata. If the log is the same but shorter,
-// no new record was written.
+// have been written, and as many future ones as follow the metadata's offset. If only the log is shorter, no new record
+// was written.
 func (p priorProgress) maxWritten(next int64, stored kafka.CommitMetadata) int64 {
 	if next > stored.End {
 		return next - 1
@@ -106,8 +104,7 @@ func (p priorProgress) maxWritten(next int64, stored kafka.CommitMetadata) int64
 	return last
 }
 
-// mismatchedMetadata returns what remains valid of metadata that do not describe this log: nothing in them counts as
-// written, and the records up to last are in doubt.
+// mismatchedMetadata returns metadata of another log with nothing written and the records up to last in doubt.
 func (t *Task) mismatchedMetadata(tp topicPartition, next, last int64, meta metadata, stored kafka.CommitMetadata,
 	reason string) (metadata, error) {
 	t.log.Warn("the metadata of the group's offset is not about this log: nothing in it counts as written, and "+

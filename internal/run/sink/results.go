@@ -26,9 +26,8 @@ type resultHandler struct {
 	minWait    time.Duration
 	backoff    bool
 	noProgress int
-	// isBusy means that the service does not accept a row now, for a reason that may concern other rows.
-	isBusy  bool
-	failure error // the one that takes precedence
+	isBusy     bool  // the service does not accept a row now, for a reason that may concern others
+	failure    error // the one that takes precedence
 }
 
 // handleResults applies all results before it returns the first failure: what is written stays settled, and what is in

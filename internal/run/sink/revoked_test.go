@@ -353,7 +353,7 @@ func TestTransactionMarkersAreCommitted(t *testing.T) {
 	})
 }
 
-// control returns the attributes of a transaction marker, which only a fetch sets.
+// markerAttrs returns the attributes of a transaction marker, which only a fetch sets.
 func markerAttrs(t *testing.T) kgo.RecordAttrs {
 	t.Helper()
 	marker := kmsg.NewRecord()

@@ -51,10 +51,9 @@ type runContext struct {
 func (r *runContext) isEnding() bool { return r.startCtx.Err() != nil }
 
 type openedVersion struct {
-	code   Code
-	topics []string
-	// responseLock serializes handle-response calls: each needs the context that the previous one returned.
-	responseLock guard.CtxMutex
+	code         Code
+	topics       []string
+	responseLock guard.CtxMutex // serializes handle-response calls: each needs the previous one's context
 
 	mu      sync.Mutex
 	context *pluginContext // the current one
@@ -62,8 +61,7 @@ type openedVersion struct {
 
 // Progress is what a task has done since it started. Counts are of rows unless they name something else.
 type Progress struct {
-	// Read counts records.
-	Read        int64
+	Read        int64 // records
 	Written     int64
 	Ignored     int64
 	Batches     int64

@@ -20,7 +20,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// transactions is an output whose records and offsets are written to the broker when a page is committed, all or none.
+// transactionalOutput is an output that writes all records and offsets of a page to the broker on Commit, or none.
 type transactionalOutput struct {
 	t         *testing.T
 	broker    *broker
@@ -128,7 +128,7 @@ func TestPagesAsTransactions(t *testing.T) {
 	})
 }
 
-// refusing is an output with a number of failing commits.
+// rejectingOutput is an output with a number of failing commits.
 type rejectingOutput struct {
 	transactionalOutput
 	remaining *int // failures

@@ -38,7 +38,7 @@ func TestNextPoll(t *testing.T) {
 	}
 }
 
-// OnIdle is called once for each time in which all feeds wait for long, and not while one of them waits for less.
+// While all feeds wait for long, OnIdle is called once, and not while one of them waits for less.
 func TestIdleTask(t *testing.T) {
 	const often, seldom = 4_999, 60_000
 	for name, c := range map[string]struct {

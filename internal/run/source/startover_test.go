@@ -25,7 +25,7 @@ func (w *world) replaceVersion(r *reader) {
 	old.closed.Store(true)
 }
 
-// refusingOne is an output of which one commit fails.
+// rejectOneOutput is an output of which one commit fails.
 type rejectOneOutput struct {
 	transactionalOutput
 	commits *int // counts commits of all outputs

@@ -24,7 +24,7 @@ import (
 const (
 	maxResponseBytes = 64 << 10
 	firstRetryDelay  = time.Second
-	maxRetryDelay    = 8 * time.Second
+	lastRetryDelay   = 8 * time.Second
 	maxQueued        = 2048 // spans
 )
 
@@ -82,7 +82,7 @@ func newExporter(o Options, log *slog.Logger) (*exporter, error) {
 		// Overrides OTEL_EXPORTER_OTLP_HEADERS, which may be for another collector.
 		otlptracehttp.WithHeaders(nil), otlptracehttp.WithEncoding(otlptracehttp.EncodingProtobuf),
 		otlptracehttp.WithRetry(otlptracehttp.RetryConfig{Enabled: true, InitialInterval: firstRetryDelay,
-			MaxInterval: maxRetryDelay, MaxElapsedTime: o.Timeout}),
+			MaxInterval: lastRetryDelay, MaxElapsedTime: o.Timeout}),
 		otlptracehttp.WithHTTPClient(&http.Client{Transport: transport, Timeout: o.Timeout,
 			// Headers may be secret, and a redirect may lead to another host.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}))

@@ -18,10 +18,9 @@ import (
 
 // Options configure a [Tracer].
 type Options struct {
-	Endpoint string      // receives the spans
-	Headers  http.Header // added to each request; they may be secret
-	// Certificate is a PEM file of certificate authorities. Empty means the system's authorities.
-	Certificate string
+	Endpoint    string        // receives the spans
+	Headers     http.Header   // added to each request; they may be secret
+	Certificate string        // PEM file of certificate authorities; empty means the system's
 	Timeout     time.Duration // of an export, including retries
 	// Service is the service name of the spans. Empty means the name in OTEL_RESOURCE_ATTRIBUTES, or culvert.
 	Service    string

@@ -1,8 +1,7 @@
 // Package tracing creates OpenTelemetry spans for pages and batches and their stages, never for single rows, and sends
 // them to a collector by OTLP over HTTP.
-//
-// A nil [Tracer] is off: Start returns a nil [Span], whose methods do nothing and allocate nothing. Only [Tracer.Close]
-// waits for the collector.
+// A nil [Tracer] is off: Start returns a nil [Span], whose methods do nothing. Only [Tracer.Close] waits for the
+// collector.
 package tracing
 
 import (

@@ -1,6 +1,5 @@
 // Package transform runs the transforms of a connector on batches. Adjacent stages of one version of one plugin are
-// called as one chain, which the plugin can fuse. A predicate of another plugin is tested first, and only matching rows
-// go to the transform.
+// called as one chain, which the plugin can fuse. A predicate of another plugin is tested first.
 package transform
 
 import (

@@ -282,8 +282,8 @@ func replaceControls(text string) string {
 
 // oneLine returns an error of Kafka in the form of ours: a value with control characters is quoted, others are blanks.
 func oneLine(why string) string {
-	value, setting, found := strings.Cut(strings.TrimPrefix(why, "Invalid value "), " for configuration ")
-	if found && strings.ContainsFunc(value, unicode.IsControl) {
+	value, setting, ok := strings.Cut(strings.TrimPrefix(why, "Invalid value "), " for configuration ")
+	if ok && strings.ContainsFunc(value, unicode.IsControl) {
 		why = "Invalid value " + strconv.Quote(value) + " for configuration " + setting
 	}
 	return replaceControls(why)

@@ -22,11 +22,11 @@ func moduleOfTheGuide(t *testing.T) []byte {
 	text := read(t, "../../../cmd/culvert/guides/plugins.md")
 	dir := t.TempDir()
 	for file, block := range map[string]string{"go.mod": "(?s)```\n(module .*?)```", "main.go": "(?s)```go\n(.*?)```"} {
-		found := regexp.MustCompile(block).FindStringSubmatch(text)
-		if found == nil {
+		got := regexp.MustCompile(block).FindStringSubmatch(text)
+		if got == nil {
 			t.Fatalf("expected %s in the guide", file)
 		}
-		require.NoError(t, os.WriteFile(filepath.Join(dir, file), []byte(found[1]), 0o644))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, file), []byte(got[1]), 0o644))
 	}
 	command := regexp.MustCompile(`(?m)^GOOS=wasip1 GOARCH=wasm (go build .* -o (\S+) \.)$`).FindStringSubmatch(text)
 	if command == nil {
