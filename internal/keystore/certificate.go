@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// Certificate returns the key and certificate chain of the alias, or the only usable ones: the key can be decrypted,
-// matches its certificate, and that is valid now. Of several, those that are not for TLS clients are ignored.
+// Certificate returns the key and certificate chain of the alias or, without one, the only usable ones: the key can be
+// decrypted and belongs to its certificate, which is valid now. Of several, only those for TLS clients count.
 func (s *Store) Certificate() (tls.Certificate, error) {
 	candidates, err := s.candidates()
 	if err != nil {
@@ -38,15 +38,14 @@ func (s *Store) Certificate() (tls.Certificate, error) {
 	if len(usable) == 1 {
 		return usable[0], nil
 	}
-	clients := slices.DeleteFunc(slices.Clone(usable), func(c tls.Certificate) bool { return !isForClients(c.Leaf) })
-	if len(clients) == 1 {
-		return clients[0], nil
+	forClients := slices.DeleteFunc(slices.Clone(usable), func(c tls.Certificate) bool { return !isForClients(c.Leaf) })
+	if len(forClients) == 1 {
+		return forClients[0], nil
 	}
 	return tls.Certificate{}, s.names.errorf(FieldAlias, nil, "is not set, but several keys of %s are usable: %s",
 		s.description, quoted(aliases))
 }
 
-// candidates returns the entries that Certificate may use.
 func (s *Store) candidates() ([]entry, error) {
 	if alias := s.location.Alias; alias != "" {
 		e, err := s.find(alias)
@@ -89,7 +88,7 @@ func (s *Store) find(alias string) (entry, error) {
 	return s.entries[i], nil
 }
 
-// findInner finds an entry of a DKS domain without its store's name, as Java does, if it is unique.
+// findInner returns the index of the only entry with this alias in a store of a DKS domain, as Java does, or -1.
 func (s *Store) findInner(alias string) int {
 	index := -1
 	for i, e := range s.entries {
@@ -103,6 +102,7 @@ func (s *Store) findInner(alias string) int {
 	return index
 }
 
+// aliasOf returns the alias of the key with a certificate, or "".
 func (s *Store) aliasOf(leaf *x509.Certificate) string {
 	for _, e := range s.entries {
 		if e.kind == keyEntry && len(e.chain) > 0 && e.chain[0].Equal(leaf) {
@@ -145,11 +145,11 @@ func (s *Store) pair(entry entry) (tls.Certificate, error) {
 			"entry %q of %s is a private key without a certificate", entry.alias, s.description)
 	}
 	leaf := entry.chain[0]
-	if !matches(key, leaf) {
+	if !isKeyOf(key, leaf) {
 		return tls.Certificate{}, s.names.errorf(FieldLocation, nil,
 			"the key of entry %q of %s does not match its certificate %s", entry.alias, s.description, leaf.Subject)
 	}
-	if err := s.validNow(entry.alias, leaf); err != nil {
+	if err := s.checkValidity(entry.alias, leaf); err != nil {
 		return tls.Certificate{}, err
 	}
 	c := tls.Certificate{PrivateKey: key, Leaf: leaf}
@@ -168,7 +168,7 @@ func (s *Store) wrongKeyPassword(alias string, err error) error {
 	return s.names.errorf(FieldKeyPassword, err, "wrong password for the key of entry %q of %s", alias, s.description)
 }
 
-func (s *Store) validNow(alias string, leaf *x509.Certificate) error {
+func (s *Store) checkValidity(alias string, leaf *x509.Certificate) error {
 	now := time.Now()
 	switch {
 	case now.After(leaf.NotAfter):
@@ -184,8 +184,7 @@ func (s *Store) validNow(alias string, leaf *x509.Certificate) error {
 
 func formatTime(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
 
-// matches reports whether a private key belongs to a certificate.
-func matches(key crypto.PrivateKey, leaf *x509.Certificate) bool {
+func isKeyOf(key crypto.PrivateKey, leaf *x509.Certificate) bool {
 	signer, ok := key.(crypto.Signer)
 	if !ok {
 		return false
@@ -194,16 +193,14 @@ func matches(key crypto.PrivateKey, leaf *x509.Certificate) bool {
 	return ok && public.Equal(leaf.PublicKey)
 }
 
-// isForClients reports whether a TLS client may use a certificate.
 func isForClients(c *x509.Certificate) bool {
 	if len(c.ExtKeyUsage) == 0 && len(c.UnknownExtKeyUsage) == 0 {
 		return true
 	}
-	return slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageClientAuth) || slices.Contains(c.ExtKeyUsage,
-		x509.ExtKeyUsageAny)
+	return slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageClientAuth) ||
+		slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageAny)
 }
 
-// parseKey reads an unencrypted PKCS#8 key.
 func parseKey(der []byte) (crypto.PrivateKey, error) {
 	key, err := x509.ParsePKCS8PrivateKey(der)
 	if err != nil {

@@ -48,11 +48,10 @@ func (o *Options) logger() *slog.Logger {
 // ClientTLS returns a client's configuration, to be completed by [ForHost]. Stores are read now and reloaded at a
 // handshake after their files have changed; if that fails, the old content stays in use. Errors are of type [*Error].
 //
-// With a trust store InsecureSkipVerify is set and VerifyConnection verifies instead, since only that can reload a
-// file: replacing it disables verification.
+// With a trust store InsecureSkipVerify is set, and VerifyConnection, which can reload a file, must not be replaced.
 func ClientTLS(options Options) (*tls.Config, error) {
 	config := &tls.Config{}
-	if err := options.versions(config); err != nil {
+	if err := options.setVersions(config); err != nil {
 		return nil, err
 	}
 	if options.Key != nil {
@@ -65,8 +64,8 @@ func ClientTLS(options Options) (*tls.Config, error) {
 	var trust *watched[trustAnchors]
 	if options.Trust != nil {
 		var err error
-		if trust, err = openWatched(options.Context, *options.Trust, options.trustNames(), options.logger(),
-			readAnchors); err != nil {
+		trust, err = openWatched(options.Context, *options.Trust, options.trustNames(), options.logger(), readAnchors)
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -84,8 +83,8 @@ func ClientTLS(options Options) (*tls.Config, error) {
 	return config, nil
 }
 
-// versions sets the range of protocols for Java's name of one (RATIONALE.md P29).
-func (o *Options) versions(config *tls.Config) error {
+// setVersions sets the range of versions for Java's name of a protocol (RATIONALE.md P29).
+func (o *Options) setVersions(config *tls.Config) error {
 	fault := func(format string, args ...any) error {
 		return o.tlsNames().errorf(FieldProtocol, nil, format, args...)
 	}
@@ -129,7 +128,6 @@ func secureSuites() (ids []uint16) {
 	return ids
 }
 
-// trustAnchors is the content of a trust store.
 type trustAnchors struct {
 	pool        *x509.CertPool
 	count       int
@@ -137,7 +135,7 @@ type trustAnchors struct {
 }
 
 func readAnchors(s *Store) (trustAnchors, error) {
-	trusted, err := s.trusted()
+	trusted, err := s.trustedCertificates()
 	if err != nil {
 		return trustAnchors{}, err
 	}
@@ -166,7 +164,7 @@ func (o *Options) verify(state tls.ConnectionState, trust *watched[trustAnchors]
 		}
 	}
 	leaf := state.PeerCertificates[0]
-	byCommonName := !o.SkipHostCheck && o.AllowCommonName && isCommonName(leaf, state.ServerName)
+	byCommonName := !o.SkipHostCheck && o.AllowCommonName && hasCommonName(leaf, state.ServerName)
 	if byCommonName {
 		options.DNSName = ""
 	}
@@ -177,13 +175,12 @@ func (o *Options) verify(state tls.ConnectionState, trust *watched[trustAnchors]
 	if err == nil {
 		return nil
 	}
-	return o.unverified(&tls.CertificateVerificationError{UnverifiedCertificates: state.PeerCertificates, Err: err},
-		anchors)
+	failure := &tls.CertificateVerificationError{UnverifiedCertificates: state.PeerCertificates, Err: err}
+	return o.unverifiedError(failure, anchors)
 }
 
-// isCommonName reports whether a certificate without subject alternative names has the host as its common name, which
-// may begin with *. but is no IP address.
-func isCommonName(c *x509.Certificate, host string) bool {
+// hasCommonName reports whether the host is the common name, or matches its wildcard, of a certificate without SANs.
+func hasCommonName(c *x509.Certificate, host string) bool {
 	for _, extension := range c.Extensions {
 		if extension.Id.Equal(subjectAlternativeName) {
 			return false
@@ -198,13 +195,12 @@ func isCommonName(c *x509.Certificate, host string) bool {
 	return name == host && net.ParseIP(host) == nil
 }
 
-// verifyCommonName checks the name constraints of a verified chain for the common name and the host, which differ if
-// the name is a wildcard. Verify applies constraints to subject alternative names only, so both are checked as such, as
-// openssl does (NAME_CONSTRAINTS_check_CN).
+// verifyCommonName checks the common name and the host, which differ for wildcards, by the name constraints of any
+// verified chain. Verify checks only SANs, so both become SANs, as in openssl (NAME_CONSTRAINTS_check_CN).
 func verifyCommonName(leaf *x509.Certificate, host string, chains [][]*x509.Certificate) (err error) {
-	named := *leaf
-	named.DNSNames = []string{strings.ToLower(leaf.Subject.CommonName), strings.TrimSuffix(host, ".")}
-	named.Extensions = append(slices.Clip(leaf.Extensions), pkix.Extension{Id: subjectAlternativeName})
+	withNames := *leaf
+	withNames.DNSNames = []string{strings.ToLower(leaf.Subject.CommonName), strings.TrimSuffix(host, ".")}
+	withNames.Extensions = append(slices.Clip(leaf.Extensions), pkix.Extension{Id: subjectAlternativeName})
 	for _, chain := range chains {
 		last := len(chain) - 1
 		options := x509.VerifyOptions{Roots: x509.NewCertPool(), Intermediates: x509.NewCertPool()}
@@ -212,7 +208,7 @@ func verifyCommonName(leaf *x509.Certificate, host string, chains [][]*x509.Cert
 		for _, c := range chain[min(1, last):last] {
 			options.Intermediates.AddCert(c)
 		}
-		if _, err = named.Verify(options); err == nil {
+		if _, err = withNames.Verify(options); err == nil {
 			return nil
 		}
 	}
@@ -221,8 +217,7 @@ func verifyCommonName(leaf *x509.Certificate, host string, chains [][]*x509.Cert
 
 var subjectAlternativeName = asn1.ObjectIdentifier{2, 5, 29, 17}
 
-// ForHost returns a copy of config for a host, a name or IP address. Unlike ServerName it also works for IP
-// addresses, which crypto/tls does not pass to VerifyConnection.
+// ForHost returns a copy of config for a host name or, unlike ServerName, also an IP address.
 func ForHost(config *tls.Config, host string) *tls.Config {
 	config = config.Clone()
 	config.ServerName = host

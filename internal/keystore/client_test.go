@@ -24,8 +24,8 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// server responds with the client's name.
-func server(t testing.TB, config *tls.Config) *httptest.Server {
+// startServer starts a server that responds with the client's name.
+func startServer(t testing.TB, config *tls.Config) *httptest.Server {
 	t.Helper()
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name := "nobody"
@@ -63,7 +63,7 @@ func ask(t testing.TB, s *httptest.Server, config *tls.Config, host string) (str
 	return string(body), err
 }
 
-func client(t testing.TB, o Options) *tls.Config {
+func clientConfig(t testing.TB, o Options) *tls.Config {
 	t.Helper()
 	config, err := ClientTLS(o)
 	require.NoError(t, err)
@@ -78,30 +78,30 @@ func fromPEM(text ...[]byte) *Location {
 	return l
 }
 
-// issuedServer is a server whose certificate a CA has issued.
-func issuedServer(t testing.TB, ca *certtest.Issued, config *tls.Config) *httptest.Server {
+// startIssuedServer starts a server whose certificate a CA has issued.
+func startIssuedServer(t testing.TB, ca *certtest.Issued, config *tls.Config) *httptest.Server {
 	t.Helper()
 	config.Certificates = []tls.Certificate{certtest.Issue(t, "server", ca, nil).TLS()}
-	return server(t, config)
+	return startServer(t, config)
 }
 
 // Servers accept each sample with a key, and each sample trust store verifies them.
 func TestMutualTLS(t *testing.T) {
-	own, err := mustOpen(t, at(t, "client.jks", Location{})).Certificate()
+	own, err := mustOpen(t, sampleAt(t, "client.jks", Location{})).Certificate()
 	require.NoError(t, err)
 	clients := x509.NewCertPool()
 	for name, l := range clientStores {
-		c, err := mustOpen(t, at(t, name, l)).Certificate()
+		c, err := mustOpen(t, sampleAt(t, name, l)).Certificate()
 		require.NoError(t, err)
 		clients.AddCert(c.Leaf)
 	}
-	s := server(t, &tls.Config{Certificates: []tls.Certificate{own}, ClientAuth: tls.RequireAndVerifyClientCert,
+	s := startServer(t, &tls.Config{Certificates: []tls.Certificate{own}, ClientAuth: tls.RequireAndVerifyClientCert,
 		ClientCAs: clients})
 	for key, keyAt := range clientStores {
 		for trust, trustAt := range trustStores {
-			k := at(t, key, keyAt)
-			r := at(t, trust, trustAt)
-			got, err := ask(t, s, client(t, Options{Key: &k, Trust: &r}), "localhost")
+			k := sampleAt(t, key, keyAt)
+			r := sampleAt(t, trust, trustAt)
+			got, err := ask(t, s, clientConfig(t, Options{Key: &k, Trust: &r}), "localhost")
 			if err != nil || got != ownerOf(key) {
 				t.Errorf("%s with %s: found the client name %q, %v", key, trust, got, err)
 			}
@@ -156,7 +156,7 @@ func TestProtocols(t *testing.T) {
 			if v < tls.VersionTLS12 {
 				suites = []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA}
 			}
-			s := issuedServer(t, ca, &tls.Config{MinVersion: v, MaxVersion: v, CipherSuites: suites})
+			s := startIssuedServer(t, ca, &tls.Config{MinVersion: v, MaxVersion: v, CipherSuites: suites})
 			_, err := ask(t, s, config, "localhost")
 			if fits := v >= c.min && v <= c.max; fits != (err == nil) {
 				t.Errorf("%q, legacy %v, server with %s: %v", c.protocol, c.legacy, tls.VersionName(v), err)
@@ -172,15 +172,15 @@ func TestExplain(t *testing.T) {
 	t.Setenv("JAVA_HOME", "")
 	ca := certtest.Issue(t, "ca", nil, nil)
 	stranger := certtest.Issue(t, "stranger", nil, nil)
-	late := func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }
-	early := func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) }
+	isExpired := func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }
+	notYetValid := func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) }
 	clientOnly := func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }
-	oldCA := certtest.Issue(t, "old ca", nil, late)
-	good := certtest.Issue(t, "server", ca, nil)
-	trusting := Options{Trust: fromPEM(ca.PEM())}
+	oldCA := certtest.Issue(t, "old ca", nil, isExpired)
+	validServer := certtest.Issue(t, "server", ca, nil)
+	trustCA := Options{Trust: fromPEM(ca.PEM())}
 	me := fromPEM(certtest.Issue(t, "me", ca, nil).KeyPEM(t))
-	refuses := func([][]byte, [][]*x509.Certificate) error { return errors.New("no") }
-	unnamed := func(c *x509.Certificate) {
+	rejectAll := func([][]byte, [][]*x509.Certificate) error { return errors.New("no") }
+	withoutHosts := func(c *x509.Certificate) {
 		c.DNSNames = nil
 		c.IPAddresses = nil
 	}
@@ -192,50 +192,144 @@ func TestExplain(t *testing.T) {
 		setting string
 		texts   []string
 	}{
-		"fits":            {good, &tls.Config{ClientAuth: tls.RequestClientCert}, trusting, "localhost", "", nil},
-		"fits by address": {good, &tls.Config{}, trusting, "127.0.0.1", "", nil},
-		"other host": {good, &tls.Config{}, trusting, "sap.example", "host-check",
-			[]string{"CN=server", "is for localhost, 127.0.0.1", "not for sap.example"}},
-		"other address": {good, &tls.Config{}, trusting, "10.0.0.1", "host-check", []string{"not for 10.0.0.1"}},
-		"any host": {good, &tls.Config{}, Options{Trust: fromPEM(ca.PEM()), SkipHostCheck: true}, "sap.example",
-			"", nil},
-		"any host, system": {good, &tls.Config{}, Options{SkipHostCheck: true}, "sap.example", "truststore.location",
-			[]string{"issued by CN=ca", "operating system"}},
-		"any host, issuer": {good, &tls.Config{}, Options{Trust: fromPEM(stranger.PEM()), SkipHostCheck: true},
-			"sap.example", "truststore.location", []string{"issued by CN=ca"}},
-		"issuer": {good, &tls.Config{}, Options{Trust: fromPEM(stranger.PEM())}, "localhost",
-			"truststore.location", []string{"CN=server is issued by CN=ca",
-				"not among the 1 trusted certificates of the PEM text"}},
-		"issuer, system": {good, &tls.Config{}, Options{}, "localhost", "truststore.location",
-			[]string{"issued by CN=ca", "operating system", "truststore.password"}},
-		"expired": {certtest.Issue(t, "server", ca, late), &tls.Config{}, trusting,
-			"localhost", "truststore.location", []string{"CN=server has expired on", "renewed on the server"}},
-		"not yet": {certtest.Issue(t, "server", ca, early), &tls.Config{}, trusting,
-			"localhost", "truststore.location", []string{"not valid before", "clock"}},
-		"expired CA": {certtest.Issue(t, "server", oldCA, nil), &tls.Config{}, Options{Trust: fromPEM(oldCA.PEM())},
-			"localhost",
-			"truststore.location",
-			[]string{"CN=old ca", "has expired", "add its successor to the trust store"}},
-		"wrong use": {certtest.Issue(t, "server", ca, clientOnly), &tls.Config{}, trusting, "localhost",
-			"truststore.location", []string{"cannot be verified", "usage"}},
-		"no certificate": {good, &tls.Config{ClientAuth: tls.RequireAnyClientCert}, trusting,
-			"localhost", "keystore.location", []string{"is not set", "the server requires a certificate"}},
-		"no certificate 2": {good, &tls.Config{ClientAuth: tls.RequireAnyClientCert, MaxVersion: tls.VersionTLS12},
-			trusting, "localhost", "keystore.location", []string{"is not set"}},
-		"refused client": {good, &tls.Config{ClientAuth: tls.RequireAnyClientCert, VerifyPeerCertificate: refuses},
-			Options{Trust: fromPEM(ca.PEM()), Key: me}, "localhost", "keystore.location",
-			[]string{"the server rejected the certificate"}},
-		"no subject alternative name": {certtest.Issue(t, "localhost", ca, unnamed), &tls.Config{}, trusting,
-			"localhost",
-			"host-check", []string{"CN=localhost is for no host"}},
-		"unknown client": {good, &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: stranger.Pool()},
-			Options{Trust: fromPEM(ca.PEM()), Key: me, Logger: slog.New(slog.DiscardHandler)}, "localhost",
-			"keystore.location", []string{"certificates of other issuers"}},
+		"fits": {
+			server:  validServer,
+			config:  &tls.Config{ClientAuth: tls.RequestClientCert},
+			options: trustCA,
+			host:    "localhost",
+		},
+		"fits by address": {server: validServer, config: &tls.Config{}, options: trustCA, host: "127.0.0.1"},
+		"other host": {
+			server:  validServer,
+			config:  &tls.Config{},
+			options: trustCA,
+			host:    "sap.example",
+			setting: "host-check",
+			texts:   []string{"CN=server", "is for localhost, 127.0.0.1", "not for sap.example"},
+		},
+		"other address": {
+			server:  validServer,
+			config:  &tls.Config{},
+			options: trustCA,
+			host:    "10.0.0.1",
+			setting: "host-check",
+			texts:   []string{"not for 10.0.0.1"},
+		},
+		"any host": {
+			server:  validServer,
+			config:  &tls.Config{},
+			options: Options{Trust: fromPEM(ca.PEM()), SkipHostCheck: true},
+			host:    "sap.example",
+		},
+		"any host, system": {
+			server:  validServer,
+			config:  &tls.Config{},
+			options: Options{SkipHostCheck: true},
+			host:    "sap.example",
+			setting: "truststore.location",
+			texts:   []string{"issued by CN=ca", "operating system"},
+		},
+		"any host, issuer": {
+			server:  validServer,
+			config:  &tls.Config{},
+			options: Options{Trust: fromPEM(stranger.PEM()), SkipHostCheck: true},
+			host:    "sap.example",
+			setting: "truststore.location",
+			texts:   []string{"issued by CN=ca"},
+		},
+		"issuer": {
+			server:  validServer,
+			config:  &tls.Config{},
+			options: Options{Trust: fromPEM(stranger.PEM())},
+			host:    "localhost",
+			setting: "truststore.location",
+			texts:   []string{"CN=server is issued by CN=ca", "not among the 1 trusted certificates of the PEM text"},
+		},
+		"issuer, system": {
+			server:  validServer,
+			config:  &tls.Config{},
+			options: Options{},
+			host:    "localhost",
+			setting: "truststore.location",
+			texts:   []string{"issued by CN=ca", "operating system", "truststore.password"},
+		},
+		"expired": {
+			server:  certtest.Issue(t, "server", ca, isExpired),
+			config:  &tls.Config{},
+			options: trustCA,
+			host:    "localhost",
+			setting: "truststore.location",
+			texts:   []string{"CN=server has expired on", "renewed on the server"},
+		},
+		"not yet": {
+			server:  certtest.Issue(t, "server", ca, notYetValid),
+			config:  &tls.Config{},
+			options: trustCA,
+			host:    "localhost",
+			setting: "truststore.location",
+			texts:   []string{"not valid before", "clock"},
+		},
+		"expired CA": {
+			server:  certtest.Issue(t, "server", oldCA, nil),
+			config:  &tls.Config{},
+			options: Options{Trust: fromPEM(oldCA.PEM())},
+			host:    "localhost",
+			setting: "truststore.location",
+			texts:   []string{"CN=old ca", "has expired", "add its successor to the trust store"},
+		},
+		"wrong use": {
+			server:  certtest.Issue(t, "server", ca, clientOnly),
+			config:  &tls.Config{},
+			options: trustCA,
+			host:    "localhost",
+			setting: "truststore.location",
+			texts:   []string{"cannot be verified", "usage"},
+		},
+		"no certificate": {
+			server:  validServer,
+			config:  &tls.Config{ClientAuth: tls.RequireAnyClientCert},
+			options: trustCA,
+			host:    "localhost",
+			setting: "keystore.location",
+			texts:   []string{"is not set", "the server requires a certificate"},
+		},
+		"no certificate 2": {
+			server:  validServer,
+			config:  &tls.Config{ClientAuth: tls.RequireAnyClientCert, MaxVersion: tls.VersionTLS12},
+			options: trustCA,
+			host:    "localhost",
+			setting: "keystore.location",
+			texts:   []string{"is not set"},
+		},
+		"refused client": {
+			server:  validServer,
+			config:  &tls.Config{ClientAuth: tls.RequireAnyClientCert, VerifyPeerCertificate: rejectAll},
+			options: Options{Trust: fromPEM(ca.PEM()), Key: me},
+			host:    "localhost",
+			setting: "keystore.location",
+			texts:   []string{"the server rejected the certificate"},
+		},
+		"no subject alternative name": {
+			server:  certtest.Issue(t, "localhost", ca, withoutHosts),
+			config:  &tls.Config{},
+			options: trustCA,
+			host:    "localhost",
+			setting: "host-check",
+			texts:   []string{"CN=localhost is for no host"},
+		},
+		"unknown client": {
+			server:  validServer,
+			config:  &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: stranger.Pool()},
+			options: Options{Trust: fromPEM(ca.PEM()), Key: me, Logger: slog.New(slog.DiscardHandler)},
+			host:    "localhost",
+			setting: "keystore.location",
+			texts:   []string{"certificates of other issuers"},
+		},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			c.config.Certificates = []tls.Certificate{c.server.TLS()}
-			got, err := ask(t, server(t, c.config), client(t, c.options), c.host)
+			got, err := ask(t, startServer(t, c.config), clientConfig(t, c.options), c.host)
 			if c.setting == "" {
 				assert.NoError(t, err)
 				assert.Equal(t, "nobody", got, "a trust store alone presents no certificate")
@@ -249,14 +343,14 @@ func TestExplain(t *testing.T) {
 // Without a trust store the error names Java's.
 func TestExplainJava(t *testing.T) {
 	ca := certtest.Issue(t, "ca", nil, nil)
-	s := issuedServer(t, ca, &tls.Config{})
+	s := startIssuedServer(t, ca, &tls.Config{})
 	for _, lib := range []string{"lib", "jre/lib"} {
 		home := t.TempDir()
 		t.Setenv("JAVA_HOME", home)
 		cacerts := filepath.Join(home, lib, "security", "cacerts")
 		require.NoError(t, os.MkdirAll(filepath.Dir(cacerts), 0o700))
-		put(t, cacerts, []byte("x"))
-		_, err := ask(t, s, client(t, Options{}), "localhost")
+		replaceFile(t, cacerts, []byte("x"))
+		_, err := ask(t, s, clientConfig(t, Options{}), "localhost")
 		expectFault(t, Explain(err, Options{}), "truststore.location", cacerts,
 			"set truststore.location to it and truststore.password to its password")
 	}
@@ -265,20 +359,20 @@ func TestExplainJava(t *testing.T) {
 func TestExplainServerWithoutTLS(t *testing.T) {
 	plain := httptest.NewServer(http.NotFoundHandler())
 	defer plain.Close()
-	conn, err := tls.Dial("tcp", plain.Listener.Addr().String(), client(t, Options{SkipHostCheck: true}))
+	conn, err := tls.Dial("tcp", plain.Listener.Addr().String(), clientConfig(t, Options{SkipHostCheck: true}))
 	if err == nil {
 		conn.Close()
 	}
 	expectFault(t, Explain(err, Options{}), "protocol", "does not use TLS on this port", `"HTTP/"`)
-	_, err = ask(t, plain, client(t, Options{SkipHostCheck: true}), "localhost")
+	_, err = ask(t, plain, clientConfig(t, Options{SkipHostCheck: true}), "localhost")
 	expectFault(t, Explain(err, Options{}), "protocol", "uses plain HTTP on this port")
 }
 
 // A configuration without a host rejects the server.
 func TestNoHost(t *testing.T) {
 	ca := certtest.Issue(t, "ca", nil, nil)
-	s := issuedServer(t, ca, &tls.Config{})
-	conn, err := tls.Dial("tcp", s.Listener.Addr().String(), client(t, Options{Trust: fromPEM(ca.PEM())}))
+	s := startIssuedServer(t, ca, &tls.Config{})
+	conn, err := tls.Dial("tcp", s.Listener.Addr().String(), clientConfig(t, Options{Trust: fromPEM(ca.PEM())}))
 	if err == nil {
 		conn.Close()
 	}
@@ -294,13 +388,13 @@ func TestReload(t *testing.T) {
 	folder := t.TempDir()
 	key := filepath.Join(folder, "key.pem")
 	trust := filepath.Join(folder, "trust.pem")
-	put(t, key, certtest.Issue(t, "before", oldCA, nil).KeyPEM(t))
-	put(t, trust, oldCA.PEM())
+	replaceFile(t, key, certtest.Issue(t, "before", oldCA, nil).KeyPEM(t))
+	replaceFile(t, trust, oldCA.PEM())
 	var logs logtest.Journal
-	config := client(t, Options{Key: &Location{Path: key}, Trust: &Location{Path: trust},
+	config := clientConfig(t, Options{Key: &Location{Path: key}, Trust: &Location{Path: trust},
 		Logger: logs.Logger(slog.LevelDebug)})
-	before := issuedServer(t, oldCA, &tls.Config{ClientAuth: tls.RequestClientCert})
-	after := issuedServer(t, newCA, &tls.Config{ClientAuth: tls.RequestClientCert})
+	before := startIssuedServer(t, oldCA, &tls.Config{ClientAuth: tls.RequestClientCert})
+	after := startIssuedServer(t, newCA, &tls.Config{ClientAuth: tls.RequestClientCert})
 	expect := func(s *httptest.Server, want string) {
 		t.Helper()
 		if got, err := ask(t, s, config, "127.0.0.1"); err != nil || got != want {
@@ -308,16 +402,16 @@ func TestReload(t *testing.T) {
 		}
 	}
 	expect(before, "before")
-	put(t, key, []byte("-----BEGIN half a file"))
-	put(t, trust, []byte("-----BEGIN half a file"))
+	replaceFile(t, key, []byte("-----BEGIN half a file"))
+	replaceFile(t, trust, []byte("-----BEGIN half a file"))
 	for range 3 {
 		expect(before, "before")
 	}
 	if got := strings.Count(logs.String(), "level=ERROR"); got != 2 {
 		t.Errorf("%d errors logged, expected one for each file", got)
 	}
-	put(t, key, certtest.Issue(t, "after", newCA, nil).KeyPEM(t))
-	put(t, trust, newCA.PEM())
+	replaceFile(t, key, certtest.Issue(t, "after", newCA, nil).KeyPEM(t))
+	replaceFile(t, trust, newCA.PEM())
 	expect(after, "after")
 	if _, err := ask(t, before, config, "localhost"); err == nil {
 		t.Error("expected a removed CA not to be trusted")
@@ -330,31 +424,30 @@ func TestReload(t *testing.T) {
 // The stores of a DKS domain are reloaded, too.
 func TestReloadDomain(t *testing.T) {
 	folder := t.TempDir()
-	put(t, filepath.Join(folder, "a.dks"), []byte(`domain d { keystore k keystoreURI="`+folder+`/k.pem"; };`))
-	put(t, filepath.Join(folder, "k.pem"), certtest.Issue(t, "before", nil, nil).KeyPEM(t))
-	config := client(t, Options{Key: &Location{Path: folder + "/a.dks#d"}, Logger: slog.New(slog.DiscardHandler)})
-	name := func() string {
+	replaceFile(t, filepath.Join(folder, "a.dks"), []byte(`domain d { keystore k keystoreURI="`+folder+`/k.pem"; };`))
+	replaceFile(t, filepath.Join(folder, "k.pem"), certtest.Issue(t, "before", nil, nil).KeyPEM(t))
+	config := clientConfig(t, Options{Key: &Location{Path: folder + "/a.dks#d"}, Logger: slog.New(slog.DiscardHandler)})
+	clientName := func() string {
 		c, err := config.GetClientCertificate(&tls.CertificateRequestInfo{Version: tls.VersionTLS13,
 			SignatureSchemes: []tls.SignatureScheme{tls.ECDSAWithP256AndSHA256}})
 		require.NoError(t, err)
 		return c.Leaf.Subject.CommonName
 	}
-	got := []string{name()}
-	put(t, filepath.Join(folder, "k.pem"), certtest.Issue(t, "after", nil, nil).KeyPEM(t))
-	got = append(got, name())
-	put(t, filepath.Join(folder, "l.pem"), certtest.Issue(t, "elsewhere", nil, nil).KeyPEM(t))
-	put(t, filepath.Join(folder, "a.dks"), []byte(`domain d { keystore k keystoreURI="`+folder+`/l.pem"; };`))
-	got = append(got, name())
-	put(t, filepath.Join(folder, "l.pem"), certtest.Issue(t, "again", nil, nil).KeyPEM(t))
-	if got = append(got, name()); strings.Join(got, " ") != "before after elsewhere again" {
-		t.Error(got)
-	}
+	names := []string{clientName()}
+	replaceFile(t, filepath.Join(folder, "k.pem"), certtest.Issue(t, "after", nil, nil).KeyPEM(t))
+	names = append(names, clientName())
+	replaceFile(t, filepath.Join(folder, "l.pem"), certtest.Issue(t, "elsewhere", nil, nil).KeyPEM(t))
+	replaceFile(t, filepath.Join(folder, "a.dks"), []byte(`domain d { keystore k keystoreURI="`+folder+`/l.pem"; };`))
+	names = append(names, clientName())
+	replaceFile(t, filepath.Join(folder, "l.pem"), certtest.Issue(t, "again", nil, nil).KeyPEM(t))
+	names = append(names, clientName())
+	assert.Equal(t, []string{"before", "after", "elsewhere", "again"}, names)
 }
 
 // A certificate that has expired is not sent, and the error says so.
 func TestExpiryWhileRunning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		config := client(t, Options{Key: fromPEM(certtest.Issue(t, "me", nil, nil).KeyPEM(t))})
+		config := clientConfig(t, Options{Key: fromPEM(certtest.Issue(t, "me", nil, nil).KeyPEM(t))})
 		request := &tls.CertificateRequestInfo{Version: tls.VersionTLS13,
 			SignatureSchemes: []tls.SignatureScheme{tls.ECDSAWithP256AndSHA256}}
 		if _, err := config.GetClientCertificate(request); err != nil {
@@ -366,48 +459,49 @@ func TestExpiryWhileRunning(t *testing.T) {
 	})
 }
 
-// A server accepts client certificates of its trust store only, if it has one.
+// A server with a trust store requires client certificates of its authorities.
 func TestServerAsksForCertificates(t *testing.T) {
 	ca := certtest.Issue(t, "ca", nil, nil)
 	other := certtest.Issue(t, "another ca", nil, nil)
 	own := certtest.Issue(t, "server", ca, nil)
 	trust := filepath.Join(t.TempDir(), "trust.pem")
-	put(t, trust, ca.PEM())
+	replaceFile(t, trust, ca.PEM())
 	o := Options{Key: fromPEM(own.KeyPEM(t)), Trust: &Location{Path: trust, Type: "pem"}}
 	config, err := ServerTLS(o, tls.RequireAndVerifyClientCert)
 	require.NoError(t, err)
-	s := server(t, config)
-	as := func(i *certtest.Issued) string {
+	s := startServer(t, config)
+	requestAs := func(i *certtest.Issued) string {
 		o := Options{Trust: fromPEM(ca.PEM())}
 		if i != nil {
 			o.Key = fromPEM(i.KeyPEM(t))
 		}
-		name, err := ask(t, s, client(t, o), "localhost")
+		name, err := ask(t, s, clientConfig(t, o), "localhost")
 		if err != nil {
 			return "refused"
 		}
 		return name
 	}
-	servers := func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }
+	forServers := func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }
 	for _, c := range []struct {
-		name string
-		who  *certtest.Issued
-		want string
+		name        string
+		certificate *certtest.Issued
+		want        string // the client's name, or "refused"
 	}{
-		{"nobody", nil, "refused"}, {"one of the ca", certtest.Issue(t, "one", ca, nil), "one"},
-		{"a stranger", certtest.Issue(t, "stranger", other, nil), "refused"},
-		{"one who made it himself", certtest.Issue(t, "self", nil, nil), "refused"},
-		{"a server", certtest.Issue(t, "a server", ca, servers), "refused"},
+		{name: "no certificate", want: "refused"},
+		{name: "of the ca", certificate: certtest.Issue(t, "one", ca, nil), want: "one"},
+		{name: "of another ca", certificate: certtest.Issue(t, "stranger", other, nil), want: "refused"},
+		{name: "self-signed", certificate: certtest.Issue(t, "self", nil, nil), want: "refused"},
+		{name: "for servers", certificate: certtest.Issue(t, "a server", ca, forServers), want: "refused"},
 	} {
-		if found := as(c.who); found != c.want {
+		if found := requestAs(c.certificate); found != c.want {
 			t.Errorf("%s: expected %s, found %s", c.name, c.want, found)
 		}
 	}
 	open, err := ServerTLS(Options{Key: fromPEM(own.KeyPEM(t))}, tls.NoClientCert)
 	require.NoError(t, err)
-	s = server(t, open)
-	if found := as(nil); found != "nobody" {
-		t.Errorf("without a trust store: %s", found)
+	s = startServer(t, open)
+	if found := requestAs(nil); found != "nobody" {
+		t.Errorf("without a trust store: expected nobody, found %s", found)
 	}
 	o.Trust.Path += ".missing"
 	if _, err := ServerTLS(o, tls.RequireAndVerifyClientCert); err == nil {

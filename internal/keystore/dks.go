@@ -16,18 +16,20 @@ import (
 //	    ...
 //	};
 //
-// Properties of the domain are defaults for its stores and have Java's meaning, except keystoreProviderName, which is
-// ignored.
+// Properties of the domain are defaults for its stores, with Java's meaning. keystoreProviderName is ignored.
 
-// dksProperties has the names of the properties by their names in lower case, because their case is ignored.
+// dksProperties has Java's names of the properties by their names in lower case, because their case is ignored.
 var dksProperties = map[string]string{
-	"keystoretype": "keystoreType", "keystoreuri": "keystoreURI", "keystoreprovidername": "keystoreProviderName",
-	"keystorepasswordenv": "keystorePasswordEnv", "entrynameseparator": "entryNameSeparator",
+	"keystoretype":         "keystoreType",
+	"keystoreuri":          "keystoreURI",
+	"keystoreprovidername": "keystoreProviderName",
+	"keystorepasswordenv":  "keystorePasswordEnv",
+	"entrynameseparator":   "entryNameSeparator",
 }
 
 const (
-	maxDKSStores = 100
-	dksSeparator = " "
+	maxDKSStores     = 100
+	defaultSeparator = " "
 )
 
 type dksDomain struct {
@@ -86,34 +88,33 @@ func (s *Store) readDKS(content []byte, name string) error {
 	return nil
 }
 
-// addDKSStore adds the entries of one store, with its name as a prefix.
 func (s *Store) addDKSStore(domain string, listed dksStore) error {
 	inner := &Store{names: s.names, location: s.location, budget: s.budget}
-	where := fmt.Sprintf("keystore %s of domain %s in %s", listed.name, domain, s.description)
+	context := fmt.Sprintf("keystore %s of domain %s in %s", listed.name, domain, s.description)
 	if env, ok := listed.properties["keystorepasswordenv"]; ok {
 		if inner.location.Password = os.Getenv(env); inner.location.Password == "" {
 			return s.names.errorf(FieldLocation, nil,
-				"%s reads its password from the environment variable %s (keystorePasswordEnv), which is not set", where,
-				env)
+				"%s reads its password from the environment variable %s (keystorePasswordEnv), which is not set",
+				context, env)
 		}
 	}
 	path, err := dksPath(listed.properties["keystoreuri"])
 	if err != nil {
-		return s.names.errorf(FieldLocation, err, "%s: keystoreURI: %v", where, err)
+		return s.names.errorf(FieldLocation, err, "%s: keystoreURI: %v", context, err)
 	}
-	want := kind("")
+	wantKind := kind("")
 	if t := listed.properties["keystoretype"]; t != "" {
-		if want, err = parseKind(strings.ToLower(t)); err == nil && want == kindDKS {
+		if wantKind, err = parseKind(strings.ToLower(t)); err == nil && wantKind == kindDKS {
 			err = errors.New("a DKS store cannot contain another one")
 		}
 		if err != nil {
-			return s.names.errorf(FieldLocation, err, "%s: keystoreType: %v", where, err)
+			return s.names.errorf(FieldLocation, err, "%s: keystoreType: %v", context, err)
 		}
 	}
-	if err := inner.readDomainStore(path, want); err != nil {
-		return withDKSContext(err, where)
+	if err := inner.readDomainStore(path, wantKind); err != nil {
+		return withDKSContext(err, context)
 	}
-	separator := dksSeparator
+	separator := defaultSeparator
 	if p, ok := listed.properties["entrynameseparator"]; ok {
 		separator = p
 	}
@@ -126,8 +127,8 @@ func (s *Store) addDKSStore(domain string, listed dksStore) error {
 	return nil
 }
 
-func (s *Store) readDomainStore(path string, want kind) error {
-	if want == kindPKCS11 {
+func (s *Store) readDomainStore(path string, wantKind kind) error {
+	if wantKind == kindPKCS11 {
 		return s.readPKCS11(path, s.location.Password)
 	}
 	content, err := ReadFile(path)
@@ -138,12 +139,12 @@ func (s *Store) readDomainStore(path string, want kind) error {
 	if detected, _ := detectKind(content); detected == kindDKS {
 		return s.names.errorf(FieldLocation, nil, "%s is a DKS file, which a DKS store cannot contain", path)
 	}
-	return s.readContent(path, "", content, want)
+	return s.readContent(path, "", content, wantKind)
 }
 
-func withDKSContext(err error, where string) error {
+func withDKSContext(err error, context string) error {
 	if f, ok := errors.AsType[*Error](err); ok {
-		return &Error{Setting: f.Setting, Text: f.Text + " (" + where + ")", Err: err}
+		return &Error{Setting: f.Setting, Text: f.Text + " (" + context + ")", Err: err}
 	}
 	return err
 }

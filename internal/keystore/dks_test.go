@@ -14,7 +14,7 @@ import (
 
 func TestParseDKS(t *testing.T) {
 	t.Setenv("JAVA_HOME", "/java")
-	here, err := os.Getwd()
+	currentFolder, err := os.Getwd()
 	require.NoError(t, err)
 	cases := map[string]struct {
 		text string
@@ -22,10 +22,14 @@ func TestParseDKS(t *testing.T) {
 	}{
 		"defaults of the domain": {
 			`domain d keystoreType="JKS" entryNameSeparator="/" { keystore a keystoreURI="x"; keystore b keystoreURI='y' keystoreTYPE="PKCS12"; };`,
-			[]dksDomain{{"d", map[string]string{"keystoretype": "JKS", "entrynameseparator": "/"}, []dksStore{
-				{"a", map[string]string{"keystoretype": "JKS", "entrynameseparator": "/", "keystoreuri": "x"}},
-				{"b", map[string]string{"keystoretype": "PKCS12", "entrynameseparator": "/", "keystoreuri": "y"}},
-			}}},
+			[]dksDomain{{
+				name:       "d",
+				properties: map[string]string{"keystoretype": "JKS", "entrynameseparator": "/"},
+				stores: []dksStore{
+					{"a", map[string]string{"keystoretype": "JKS", "entrynameseparator": "/", "keystoreuri": "x"}},
+					{"b", map[string]string{"keystoretype": "PKCS12", "entrynameseparator": "/", "keystoreuri": "y"}},
+				},
+			}},
 		},
 		"comments, several domains, no last semicolon": {
 			"/* a */ DOMAIN a { // b\n keystore k keystoreURI=\"http://x//y\" ; } ; domain " +
@@ -37,9 +41,14 @@ func TestParseDKS(t *testing.T) {
 		},
 		"system properties and escapes": {
 			`domain d { keystore k keystoreURI="file:///${user.dir}${/}a\"b\101\\\n" keystorePasswordEnv="${java.home}"; };`,
-			[]dksDomain{{"d", map[string]string{},
-				[]dksStore{{"k", map[string]string{"keystoreuri": "file:///" + here + "/a\"bA\\\n",
-					"keystorepasswordenv": "/java"}}}}},
+			[]dksDomain{{
+				name:       "d",
+				properties: map[string]string{},
+				stores: []dksStore{{"k", map[string]string{
+					"keystoreuri":         "file:///" + currentFolder + "/a\"bA\\\n",
+					"keystorepasswordenv": "/java",
+				}}},
+			}},
 		},
 	}
 	if runtime.GOOS == "windows" {
@@ -70,16 +79,17 @@ func TestRejectedDKS(t *testing.T) {
 		`domain d { keystore k keystoreURI="${x"; };`:  "${x has no closing brace",
 		`domain d { keystore k; keystore k; };`:        "a second keystore k",
 		`grant { permission java.security.All; };`:     `found "grant", expected "domain"`,
-		"domain d {" + many(101) + "};":                "more than 100 keystores",
+		"domain d {" + manyStores(101) + "};":          "more than 100 keystores",
 	}
 	for text, want := range cases {
 		if _, err := parseDKS(text); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%.60s: %v, expected %q", text, err, want)
+			t.Errorf("%.60s: expected an error with %q, found %v", text, want, err)
 		}
 	}
 }
 
-func many(n int) string {
+// manyStores returns the text of n key stores with different names.
+func manyStores(n int) string {
 	var b strings.Builder
 	for i := range n {
 		b.WriteString("keystore k" + string(rune('a'+i%26)) + strings.Repeat("x", i/26) + ";")
@@ -90,7 +100,7 @@ func many(n int) string {
 // Passwords, prefixes and errors of the stores of a domain.
 func TestDomain(t *testing.T) {
 	folder := t.TempDir()
-	more := filepath.Join(samples, "more")
+	storeFolder := filepath.Join(samples, "more")
 	t.Setenv("KEYSTORE_TEST_PASSWORD", greek)
 	cases := map[string]struct {
 		text    string
@@ -99,44 +109,83 @@ func TestDomain(t *testing.T) {
 		setting string
 		texts   []string
 	}{
-		"a password of its own": {`keystore g keystoreURI="DIR/greek.jks" keystorePasswordEnv="KEYSTORE_TEST_PASSWORD"; keystore t keystoreURI="DIR/trust.jks";`, "", "first", "", nil},
-		"by prefixed alias": {`keystore a keystoreURI="DIR/several.jks"; keystore b keystoreURI="DIR/chain.jks";`,
-			"a second", "second", "", nil},
-		"by alias alone": {`keystore a keystoreURI="DIR/several.jks"; keystore b keystoreURI="DIR/chain.jks";`,
-			"second", "second", "", nil},
-		"an alias of two": {`keystore a keystoreURI="DIR/several.jks"; keystore b keystoreURI="DIR/chain.jks";`,
-			"first", "", "alias", []string{`no entry "first"`, `"a first" (key)`, `"b first" (key)`}},
-		"a URI": {`keystore a keystoreURI="file://DIR/chain%2Ejks";`, "", "first", "", nil},
-		"no such variable": {`keystore a keystoreURI="DIR/chain.jks" keystorePasswordEnv="KEYSTORE_TEST_NONE";`,
-			"", "", "location", []string{"KEYSTORE_TEST_NONE", "not set", "keystore a of domain d"}},
-		"wrong password": {`keystore a keystoreURI="DIR/chain.jks" keystorePasswordEnv="KEYSTORE_TEST_PASSWORD";`, "",
-			"", "password", []string{"wrong password", "keystore a of domain d"}},
-		"no file": {`keystore a keystoreURI="DIR/none.jks";`, "", "", "location", []string{"no such file",
-			"keystore a of domain d"}},
-		"no URI": {`keystore a keystoreType="JKS";`, "", "", "location",
-			[]string{"keystoreURI: is not set"}},
-		"another machine": {`keystore a keystoreURI="file://host/x.jks";`, "", "", "location",
-			[]string{"is not a local file"}},
-		"relative URI": {`keystore a keystoreURI="file:x.jks";`, "", "", "location",
-			[]string{"is not a local file"}},
-		"wrong type": {`keystore a keystoreType="JCEKS" keystoreURI="DIR/chain.jks";`, "", "", "type",
-			[]string{"jceks, but", "JKS file"}},
-		"unknown type": {`keystore a keystoreType="BKS" keystoreURI="DIR/chain.jks";`, "", "", "location",
-			[]string{"keystoreType", "unknown type"}},
-		"itself": {`keystore a keystoreURI="TMP/d.dks";`, "", "", "location",
-			[]string{"cannot contain"}},
-		"itself by type": {`keystore a keystoreType="DKS" keystoreURI="TMP/d.dks";`, "", "", "location",
-			[]string{"cannot contain"}},
+		"a password of its own": {
+			text:  `keystore g keystoreURI="DIR/greek.jks" keystorePasswordEnv="KEYSTORE_TEST_PASSWORD"; keystore t keystoreURI="DIR/trust.jks";`,
+			owner: "first",
+		},
+		"by prefixed alias": {
+			text:  `keystore a keystoreURI="DIR/several.jks"; keystore b keystoreURI="DIR/chain.jks";`,
+			alias: "a second",
+			owner: "second",
+		},
+		"by alias alone": {
+			text:  `keystore a keystoreURI="DIR/several.jks"; keystore b keystoreURI="DIR/chain.jks";`,
+			alias: "second",
+			owner: "second",
+		},
+		"an alias of two": {
+			text:    `keystore a keystoreURI="DIR/several.jks"; keystore b keystoreURI="DIR/chain.jks";`,
+			alias:   "first",
+			setting: "alias",
+			texts:   []string{`no entry "first"`, `"a first" (key)`, `"b first" (key)`},
+		},
+		"a URI": {text: `keystore a keystoreURI="file://DIR/chain%2Ejks";`, owner: "first"},
+		"no such variable": {
+			text:    `keystore a keystoreURI="DIR/chain.jks" keystorePasswordEnv="KEYSTORE_TEST_NONE";`,
+			setting: "location",
+			texts:   []string{"KEYSTORE_TEST_NONE", "not set", "keystore a of domain d"},
+		},
+		"wrong password": {
+			text:    `keystore a keystoreURI="DIR/chain.jks" keystorePasswordEnv="KEYSTORE_TEST_PASSWORD";`,
+			setting: "password",
+			texts:   []string{"wrong password", "keystore a of domain d"},
+		},
+		"no file": {
+			text:    `keystore a keystoreURI="DIR/none.jks";`,
+			setting: "location",
+			texts:   []string{"no such file", "keystore a of domain d"},
+		},
+		"no URI": {
+			text:    `keystore a keystoreType="JKS";`,
+			setting: "location",
+			texts:   []string{"keystoreURI: is not set"},
+		},
+		"another machine": {
+			text:    `keystore a keystoreURI="file://host/x.jks";`,
+			setting: "location",
+			texts:   []string{"is not a local file"},
+		},
+		"relative URI": {
+			text:    `keystore a keystoreURI="file:x.jks";`,
+			setting: "location",
+			texts:   []string{"is not a local file"},
+		},
+		"wrong type": {
+			text:    `keystore a keystoreType="JCEKS" keystoreURI="DIR/chain.jks";`,
+			setting: "type",
+			texts:   []string{"jceks, but", "JKS file"},
+		},
+		"unknown type": {
+			text:    `keystore a keystoreType="BKS" keystoreURI="DIR/chain.jks";`,
+			setting: "location",
+			texts:   []string{"keystoreType", "unknown type"},
+		},
+		"itself": {text: `keystore a keystoreURI="TMP/d.dks";`, setting: "location", texts: []string{"cannot contain"}},
+		"itself by type": {
+			text:    `keystore a keystoreType="DKS" keystoreURI="TMP/d.dks";`,
+			setting: "location",
+			texts:   []string{"cannot contain"},
+		},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			put(t, filepath.Join(folder, "d.dks"), []byte("domain d {"+strings.NewReplacer("DIR", more, "TMP",
-				folder).Replace(c.text)+"};"))
+			text := strings.NewReplacer("DIR", storeFolder, "TMP", folder).Replace(c.text)
+			replaceFile(t, filepath.Join(folder, "d.dks"), []byte("domain d {"+text+"};"))
 			s, err := Open(Location{Path: filepath.Join(folder, "d.dks"), Password: "changeit", Alias: c.alias})
 			if err == nil {
 				certificate, cerr := s.Certificate()
 				if err = cerr; err == nil && certificate.Leaf.Subject.CommonName != c.owner {
-					t.Errorf("certificate of %s, expected %s", certificate.Leaf.Subject, c.owner)
+					t.Errorf("expected the certificate of %s, found %s", c.owner, certificate.Leaf.Subject)
 				}
 			}
 			if c.setting != "" {
@@ -146,7 +195,7 @@ func TestDomain(t *testing.T) {
 			}
 		})
 	}
-	put(t, filepath.Join(folder, "d.dks"), []byte(`domain d { keystore t keystoreURI="`+more+`/trust.jks"; };`))
+	replaceFile(t, filepath.Join(folder, "d.dks"), []byte(`domain d { keystore t keystoreURI="`+storeFolder+`/trust.jks"; };`))
 	_, err := Open(Location{Path: filepath.Join(folder, "d.dks")})
 	expectFault(t, err, "password", "is not set")
 }

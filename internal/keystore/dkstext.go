@@ -11,7 +11,6 @@ import (
 	"text/scanner"
 )
 
-// dksParser parses the text of a DKS file; token is the next token.
 type dksParser struct {
 	scanner scanner.Scanner
 	token   dksToken
@@ -20,8 +19,8 @@ type dksParser struct {
 func parseDKS(text string) ([]dksDomain, error) {
 	p := newDKSParser(text)
 	var domains []dksDomain
-	for p.token.text != "" || p.token.quoted {
-		d, err := p.domain()
+	for p.token.text != "" || p.token.isQuoted {
+		d, err := p.parseDomain()
 		if err != nil {
 			return nil, fmt.Errorf("line %d: %w", p.token.line, err)
 		}
@@ -33,55 +32,56 @@ func parseDKS(text string) ([]dksDomain, error) {
 	return domains, nil
 }
 
-func (p *dksParser) is(word string) bool {
-	return !p.token.quoted && strings.EqualFold(p.token.text, word)
+// nextIs reports whether the next token is this unquoted word; case is ignored.
+func (p *dksParser) nextIs(word string) bool {
+	return !p.token.isQuoted && strings.EqualFold(p.token.text, word)
 }
 
 func (p *dksParser) expect(word string) error {
-	if !p.is(word) {
+	if !p.nextIs(word) {
 		return fmt.Errorf("found %s, expected %q", p.token, word)
 	}
 	p.advance()
 	return nil
 }
 
-func (p *dksParser) name(element string) (string, error) {
+func (p *dksParser) parseName(element string) (string, error) {
 	name := p.token.text
-	if name == "" || (!p.token.quoted && strings.ContainsAny(name, "{};=")) {
+	if name == "" || (!p.token.isQuoted && strings.ContainsAny(name, "{};=")) {
 		return "", fmt.Errorf("found %s, expected the name of a %s", p.token, element)
 	}
 	p.advance()
 	return name, nil
 }
 
-func (p *dksParser) domain() (dksDomain, error) {
+func (p *dksParser) parseDomain() (dksDomain, error) {
 	var domain dksDomain
 	err := p.expect("domain")
 	if err != nil {
 		return domain, err
 	}
-	if domain.name, err = p.name("domain"); err != nil {
+	if domain.name, err = p.parseName("domain"); err != nil {
 		return domain, err
 	}
-	if domain.properties, err = p.properties("{", nil); err != nil {
+	if domain.properties, err = p.parseProperties("{", nil); err != nil {
 		return domain, err
 	}
 	seen := map[string]bool{}
-	for !p.is("}") {
-		k, err := p.store(domain.properties)
+	for !p.nextIs("}") {
+		store, err := p.parseStore(domain.properties)
 		if err != nil {
 			return domain, err
 		}
-		if seen[k.name] {
-			return domain, fmt.Errorf("a second keystore %s in domain %s", k.name, domain.name)
+		if seen[store.name] {
+			return domain, fmt.Errorf("a second keystore %s in domain %s", store.name, domain.name)
 		}
-		seen[k.name] = true
-		if domain.stores = append(domain.stores, k); len(domain.stores) > maxDKSStores {
+		seen[store.name] = true
+		if domain.stores = append(domain.stores, store); len(domain.stores) > maxDKSStores {
 			return domain, fmt.Errorf("more than %d keystores in domain %s", maxDKSStores, domain.name)
 		}
 	}
 	p.advance()
-	if p.is(";") {
+	if p.nextIs(";") {
 		p.advance()
 	}
 	if len(domain.stores) == 0 {
@@ -90,28 +90,28 @@ func (p *dksParser) domain() (dksDomain, error) {
 	return domain, nil
 }
 
-func (p *dksParser) store(defaults map[string]string) (dksStore, error) {
-	var k dksStore
+func (p *dksParser) parseStore(defaults map[string]string) (dksStore, error) {
+	var store dksStore
 	err := p.expect("keystore")
 	if err != nil {
-		return k, err
+		return store, err
 	}
-	if k.name, err = p.name("keystore"); err != nil {
-		return k, err
+	if store.name, err = p.parseName("keystore"); err != nil {
+		return store, err
 	}
-	k.properties, err = p.properties(";", defaults)
-	return k, err
+	store.properties, err = p.parseProperties(";", defaults)
+	return store, err
 }
 
-// properties reads properties up to end and adds defaults.
-func (p *dksParser) properties(end string, defaults map[string]string) (map[string]string, error) {
+// parseProperties reads properties up to and including end, and returns them merged into the defaults.
+func (p *dksParser) parseProperties(end string, defaults map[string]string) (map[string]string, error) {
 	merged := maps.Clone(defaults)
 	if merged == nil {
 		merged = map[string]string{}
 	}
-	for !p.is(end) {
+	for !p.nextIs(end) {
 		name := strings.ToLower(p.token.text)
-		if p.token.quoted || dksProperties[name] == "" {
+		if p.token.isQuoted || dksProperties[name] == "" {
 			return nil, fmt.Errorf("found %s, expected a property (keystoreType, keystoreURI, keystoreProviderName, "+
 				"keystorePasswordEnv, entryNameSeparator) or %q", p.token, end)
 		}
@@ -119,7 +119,7 @@ func (p *dksParser) properties(end string, defaults map[string]string) (map[stri
 		if err := p.expect("="); err != nil {
 			return nil, err
 		}
-		if !p.token.quoted {
+		if !p.token.isQuoted {
 			return nil, fmt.Errorf("found %s, expected the value of %s in quotes", p.token, dksProperties[name])
 		}
 		value, err := expand(p.token.text)
@@ -183,22 +183,21 @@ func systemProperty(name string) (string, error) {
 		"java.io.tmpdir, file.separator, path.separator or /", name)
 }
 
-// dksToken is a word, one of "{};=", or a quoted text. Both fields are empty at the end.
+// dksToken is a word, one of "{};=", or a quoted text. At the end of the file text is "" and not quoted.
 type dksToken struct {
-	text   string
-	quoted bool
-	line   int
+	text     string
+	isQuoted bool
+	line     int
 }
 
 func (t dksToken) String() string {
-	if t.text == "" && !t.quoted {
+	if t.text == "" && !t.isQuoted {
 		return "the end of the file"
 	}
 	return fmt.Sprintf("%q", t.text)
 }
 
-// newDKSParser splits the text like Java's StreamTokenizer: comments of both forms, words, and texts in either quotes
-// with escapes, which end at the line's end at the latest.
+// newDKSParser splits text like Java's StreamTokenizer: comments, words, and quoted texts, which end with the line.
 func newDKSParser(text string) *dksParser {
 	p := &dksParser{}
 	s := p.scanner.Init(strings.NewReader(text))
@@ -207,7 +206,7 @@ func newDKSParser(text string) *dksParser {
 	s.IsIdentRune = func(r rune, i int) bool {
 		return r > ' ' && !strings.ContainsRune("{};=\"'", r) && (i > 0 || r != '/')
 	}
-	s.Error = func(*scanner.Scanner, string) {} // reports texts in quotes that are invalid in Go only
+	s.Error = func(*scanner.Scanner, string) {} // texts in quotes may be invalid in Go
 	p.advance()
 	return p
 }
@@ -216,15 +215,14 @@ func (p *dksParser) advance() {
 	kind := p.scanner.Scan()
 	p.token = dksToken{text: p.scanner.TokenText(), line: p.scanner.Position.Line}
 	if kind == scanner.String || kind == scanner.Char {
-		p.token.text = unquoted(p.token.text)
-		p.token.quoted = true
+		p.token.text = unquote(p.token.text)
+		p.token.isQuoted = true
 	}
 }
 
 var dksEscapes = map[byte]byte{'n': '\n', 't': '\t', 'r': '\r', 'f': '\f', 'b': '\b', 'v': '\v', 'a': 7}
 
-// unquoted returns the content of a quoted text.
-func unquoted(raw string) string {
+func unquote(raw string) string {
 	content, _, hasNewline := strings.Cut(raw[1:], "\n")
 	if !hasNewline {
 		content = strings.TrimSuffix(content, raw[:1])

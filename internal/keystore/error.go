@@ -45,7 +45,6 @@ const (
 	FieldHostCheck = "host-check"
 )
 
-// settingNames maps the fields of a store to the user's settings.
 type settingNames struct {
 	store string // "keystore", "truststore", or "" for Open
 	name  func(string) string

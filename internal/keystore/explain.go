@@ -13,22 +13,21 @@ import (
 	"time"
 )
 
-// Explain converts the error of a handshake or request to an [*Error] that names the setting to correct, if known.
-// The configuration must be [ClientTLS]'s of o.
+// Explain converts the error of a configuration of [ClientTLS] to an [*Error] that names the setting, if known.
 func Explain(err error, o Options) error {
 	if err == nil || isError[*Error](err) {
 		return err
 	}
 	if ClassOf(err) == NotTLS {
-		return o.notTLS(err)
+		return o.notTLSError(err)
 	}
-	if unverified, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return o.unverified(unverified, trustAnchors{})
+	if verification, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return o.unverifiedError(verification, trustAnchors{})
 	}
-	return o.refused(err)
+	return o.explainAlert(err)
 }
 
-func (o *Options) notTLS(err error) error {
+func (o *Options) notTLSError(err error) error {
 	if record, ok := errors.AsType[tls.RecordHeaderError](err); ok {
 		return o.tlsNames().errorf(FieldProtocol, err,
 			"the server does not use TLS on this port, it responded with %q: check the port and whether "+
@@ -38,36 +37,34 @@ func (o *Options) notTLS(err error) error {
 		"the server uses plain HTTP on this port: check the port, or use http")
 }
 
-// unverified explains why a server's certificate is rejected.
-func (o *Options) unverified(err *tls.CertificateVerificationError, anchors trustAnchors) error {
+// unverifiedError explains why a server's certificate is rejected. Empty anchors mean that they are unknown.
+func (o *Options) unverifiedError(err *tls.CertificateVerificationError, anchors trustAnchors) error {
 	leaf := err.UnverifiedCertificates[0]
 	host, _ := errors.AsType[x509.HostnameError](err)
 	invalid, _ := errors.AsType[x509.CertificateInvalidError](err)
 	switch class := ClassOf(err); {
-	case class == OtherHost && o.HasRisks && isCommonName(leaf, host.Host):
+	case class == OtherHost && o.HasRisks && hasCommonName(leaf, host.Host):
 		return o.tlsNames().errorf(FieldAllowCommonName, err,
-			"the server's certificate %s has its host as the common name "+
-				"only, which RFC 9525 forbids, since authorities need not check it: renew the certificate, or set "+
-				"this "+
-				"to 1", leaf.Subject)
+			"the server's certificate %s has its host as the common name only, which RFC 9525 forbids, since "+
+				"authorities need not check it: renew the certificate, or set this to 1", leaf.Subject)
 	case class == OtherHost:
 		return o.tlsNames().errorf(FieldHostCheck, err,
 			"the server's certificate %s is for %s, not for %s: use one of these names, or renew "+
 				"the server's certificate", leaf.Subject, hostsOf(leaf), host.Host)
 	case class == InvalidCertificate && invalid.Reason == x509.Expired:
-		return o.expired(err, invalid)
+		return o.expiredError(err, invalid)
 	case class == InvalidCertificate:
 		return o.trustNames().errorf(FieldLocation, err, "the server's certificate %s cannot be verified: %v",
 			leaf.Subject, invalid)
 	case class == UnknownAuthority:
-		return o.unknownIssuer(err, anchors)
+		return o.unknownIssuerError(err, anchors)
 	}
 	return o.trustNames().errorf(FieldLocation, err, "the server's certificate %s cannot be verified: %v", leaf.Subject,
 		err.Err)
 }
 
-// expired distinguishes the server's certificate from one in the trust store.
-func (o *Options) expired(err *tls.CertificateVerificationError, invalid x509.CertificateInvalidError) error {
+// expiredError distinguishes the server's certificate from one in the trust store.
+func (o *Options) expiredError(err *tls.CertificateVerificationError, invalid x509.CertificateInvalidError) error {
 	c := invalid.Cert
 	leaf := err.UnverifiedCertificates[0]
 	state := "has expired on " + formatTime(c.NotAfter)
@@ -75,7 +72,7 @@ func (o *Options) expired(err *tls.CertificateVerificationError, invalid x509.Ce
 		state = "is not valid before " + formatTime(c.NotBefore) + " (is this machine's clock right?)"
 	}
 	for i, sent := range err.UnverifiedCertificates {
-		if root := i > 0 && bytes.Equal(c.RawIssuer, c.RawSubject); sent.Equal(c) && !root {
+		if isRoot := i > 0 && bytes.Equal(c.RawIssuer, c.RawSubject); sent.Equal(c) && !isRoot {
 			return o.trustNames().errorf(FieldLocation, err,
 				"the server's certificate %s %s: it must be renewed on the server", c.Subject, state)
 		}
@@ -85,8 +82,8 @@ func (o *Options) expired(err *tls.CertificateVerificationError, invalid x509.Ce
 		leaf.Subject, state)
 }
 
-// unknownIssuer names the trust store, or without one Java's as a candidate.
-func (o *Options) unknownIssuer(err *tls.CertificateVerificationError, a trustAnchors) error {
+// unknownIssuerError names the trust store, or without one Java's as a candidate.
+func (o *Options) unknownIssuerError(err *tls.CertificateVerificationError, a trustAnchors) error {
 	last := err.UnverifiedCertificates[len(err.UnverifiedCertificates)-1]
 	message := fmt.Sprintf("the server's certificate %s is issued by %s, which is ",
 		err.UnverifiedCertificates[0].Subject, last.Issuer)
@@ -109,7 +106,6 @@ func (o *Options) unknownIssuer(err *tls.CertificateVerificationError, a trustAn
 	return o.trustNames().errorf(FieldLocation, err, "%s", message)
 }
 
-// javaTrustStore returns the trust store of JAVA_HOME, or "".
 func javaTrustStore() string {
 	home := os.Getenv("JAVA_HOME")
 	if home == "" {
@@ -136,31 +132,35 @@ func hostsOf(c *x509.Certificate) string {
 	return strings.Join(hosts, ", ")
 }
 
-// refusals maps alerts about a client certificate to explanations; crypto/tls has no types for them.
-var refusals = []struct{ alert, text string }{
-	{"certificate required", "the server accepts only certificates of other issuers, so none was sent; the log " +
-		"lists them"},
-	{"bad certificate", "the server rejected the certificate"},
-	{"unknown certificate authority", "the server does not trust the certificate's issuer: have it " +
-		"added there (at SAP: STRUST)"},
-	{"expired certificate", "according to the server the certificate has expired"},
-	{"revoked certificate", "according to the server the certificate is revoked"},
-	{"unsupported certificate", "the server does not support certificates of this kind"},
-	{"unknown certificate", "the server did not accept the certificate"},
-	{"access denied", "the server accepted the certificate but denies access to its owner"},
+// alertTexts explains alerts about a client certificate by their first words; crypto/tls has no types for them.
+var alertTexts = []struct{ alert, text string }{
+	{
+		alert: "certificate required",
+		text:  "the server accepts only certificates of other issuers, so none was sent; the log lists them",
+	},
+	{alert: "bad certificate", text: "the server rejected the certificate"},
+	{
+		alert: "unknown certificate authority",
+		text:  "the server does not trust the certificate's issuer: have it added there (at SAP: STRUST)",
+	},
+	{alert: "expired certificate", text: "according to the server the certificate has expired"},
+	{alert: "revoked certificate", text: "according to the server the certificate is revoked"},
+	{alert: "unsupported certificate", text: "the server does not support certificates of this kind"},
+	{alert: "unknown certificate", text: "the server did not accept the certificate"},
+	{alert: "access denied", text: "the server accepted the certificate but denies access to its owner"},
 }
 
-// refused explains an alert of the server.
-func (o *Options) refused(err error) error {
+// explainAlert explains an alert of the server, or a request for renegotiation. It returns other errors unchanged.
+func (o *Options) explainAlert(err error) error {
 	message := err.Error()
 	if o.HasRisks && IsRenegotiation(err) {
 		return o.tlsNames().errorf(FieldAllowRenegotiation, err, "the server requested TLS renegotiation on the "+
 			"connection, as for a client's certificate, which is a risk (RFC 9325) and not allowed: "+
 			"configure the server to request it in the first handshake, or set this to 1")
 	}
-	_, alert, remote := strings.Cut(message, "remote error: tls: ")
-	for _, r := range refusals {
-		if remote && strings.HasPrefix(alert, r.alert) {
+	_, alert, isRemote := strings.Cut(message, "remote error: tls: ")
+	for _, r := range alertTexts {
+		if isRemote && strings.HasPrefix(alert, r.alert) {
 			if o.Key == nil {
 				return o.keyNames().errorf(FieldLocation, err, "is not set, but the server requires a certificate (%s)",
 					r.alert)
@@ -168,13 +168,13 @@ func (o *Options) refused(err error) error {
 			return o.keyNames().errorf(FieldLocation, err, "%s (%s)", r.text, r.alert)
 		}
 	}
-	if (remote && strings.HasPrefix(alert, "protocol version")) || strings.Contains(message,
-		"tls: server selected unsupported protocol version") {
+	if (isRemote && strings.HasPrefix(alert, "protocol version")) ||
+		strings.Contains(message, "tls: server selected unsupported protocol version") {
 		return o.tlsNames().errorf(FieldProtocol, err,
-			"the server does not support the configured TLS versions (%s): %s", cmp.Or(o.Protocol,
-				"TLS: 1.2 and 1.3"), tlsPart(message))
+			"the server does not support the configured TLS versions (%s): %s",
+			cmp.Or(o.Protocol, "TLS: 1.2 and 1.3"), tlsPart(message))
 	}
-	if remote && strings.HasPrefix(alert, "handshake failure") {
+	if isRemote && strings.HasPrefix(alert, "handshake failure") {
 		risk := ""
 		if o.HasRisks && !o.AllowRSAKeyExchange {
 			risk = "; or it only supports RSA key exchange, which has no forward secrecy: " +
@@ -197,7 +197,6 @@ func IsRenegotiation(err error) bool {
 	return err != nil && strings.Contains(err.Error(), "local error: tls: no renegotiation")
 }
 
-// tlsPart returns the part of an error's text that crypto/tls wrote.
 func tlsPart(text string) string {
 	if i := strings.LastIndex(text, "tls: "); i >= 0 {
 		return text[i:]

@@ -18,11 +18,11 @@ func TestPipesAndDevicesAreNotOpened(t *testing.T) {
 	require.NoError(t, syscall.Mkfifo(pipe, 0o600))
 	for _, path := range []string{pipe, "/dev/zero", t.TempDir()} {
 		if _, err := keystore.ReadFile(path); err == nil || !strings.Contains(err.Error(), "is not a file") {
-			t.Errorf("%s: %v", path, err)
+			t.Errorf("%s: expected an error that it is not a file, found %v", path, err)
 		}
 		if _, err := keystore.Open(keystore.Location{Path: path, Password: "secret"}); err == nil ||
 			!strings.Contains(err.Error(), "is not a file") {
-			t.Errorf("%s: %v", path, err)
+			t.Errorf("%s: expected an error that it is not a file, found %v", path, err)
 		}
 	}
 }

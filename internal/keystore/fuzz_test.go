@@ -22,8 +22,8 @@ import (
 // maxGrowth bounds the memory for reading n hostile bytes.
 func maxGrowth(n int) uint64 { return uint64(200*n) + 8<<20 }
 
-// bounded fails if f uses more memory than n bytes justify, or takes too long.
-func bounded(t *testing.T, n int, f func()) {
+// checkBounded fails if f uses more memory than n bytes justify, or takes too long.
+func checkBounded(t *testing.T, n int, f func()) {
 	t.Helper()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -31,19 +31,17 @@ func bounded(t *testing.T, n int, f func()) {
 	f()
 	runtime.ReadMemStats(&after)
 	if grown := after.TotalAlloc - before.TotalAlloc; grown > maxGrowth(n) {
-		t.Errorf("%d bytes allocated for a file of %d", grown, n)
+		t.Errorf("expected at most %d allocated bytes for a file of %d, found %d", maxGrowth(n), n, grown)
 	}
 	if elapsed := time.Since(start); elapsed > 5*time.Minute {
-		t.Errorf("%v for a file of %d bytes", elapsed, n)
+		t.Errorf("expected at most 5 min for a file of %d bytes, found %v", n, elapsed)
 	}
 }
 
-// use reads a store and all its entries. Errors must be of type *Error.
-func use(t *testing.T, read func(*Store) error) {
+// checkReading reads a store and all its entries. Errors must be of type *Error.
+func checkReading(t *testing.T, read func(*Store) error) {
 	t.Helper()
-	// a low limit, so that a fuzzer does not spend its time on hashing
-	s := &Store{location: Location{Password: "changeit"}, description: "the file",
-		budget: &kdfBudget{context.Background(), 30_000}}
+	s := &Store{location: Location{Password: "changeit"}, description: "the file", budget: smallBudget()}
 	err := read(s)
 	if err == nil {
 		if _, err = s.Certificate(); err == nil {
@@ -52,12 +50,15 @@ func use(t *testing.T, read func(*Store) error) {
 	}
 	var f *Error
 	if err != nil && !errors.As(err, &f) {
-		t.Errorf("%T: %v, expected an *Error", err, err)
+		t.Errorf("expected an *Error, found %T: %v", err, err)
 	}
 }
 
-// seed adds the sample stores with an ending.
-func seed(f *testing.F, endings ...string) {
+// smallBudget has a low limit, so that a fuzzer does not spend its time on hashing.
+func smallBudget() *kdfBudget { return &kdfBudget{ctx: context.Background(), remaining: 30_000} }
+
+// addSamples adds the sample stores with an ending.
+func addSamples(f *testing.F, endings ...string) {
 	for _, folder := range []string{samples, filepath.Join(samples, "more")} {
 		for _, ending := range endings {
 			files, err := filepath.Glob(filepath.Join(folder, "*"+ending))
@@ -73,12 +74,12 @@ func seed(f *testing.F, endings ...string) {
 
 // FuzzJKS adds a valid digest, so that the entries are read.
 func FuzzJKS(f *testing.F) {
-	seed(f, ".jks", ".jceks")
+	addSamples(f, ".jks", ".jceks")
 	f.Fuzz(func(t *testing.T, content []byte) {
-		use(t, func(s *Store) error { return s.readJKS(content) })
+		checkReading(t, func(s *Store) error { return s.readJKS(content) })
 		if len(content) > 20 {
 			signed := content[:len(content)-20]
-			use(t, func(s *Store) error {
+			checkReading(t, func(s *Store) error {
 				return s.readJKS(append(signed[:len(signed):len(signed)], jksDigest(signed, "changeit")...))
 			})
 		}
@@ -97,7 +98,7 @@ func FuzzJavaObject(f *testing.F) {
 		o := &javaObject{javaReader: r}
 		r.u32("header")
 		if r.err == nil {
-			o.content()
+			o.skipValue()
 		}
 		if !bytes.HasSuffix(content, r.remaining) || (o.depth != 0 && r.err == nil) ||
 			o.objects > maxJavaObjects+maxJavaDepth || len(o.handles) > len(content) {
@@ -108,9 +109,9 @@ func FuzzJavaObject(f *testing.F) {
 }
 
 func FuzzPKCS12(f *testing.F) {
-	seed(f, ".p12", ".pkcs12")
+	addSamples(f, ".p12", ".pkcs12")
 	f.Fuzz(func(t *testing.T, content []byte) {
-		use(t, func(s *Store) error { return s.readPKCS12(content) })
+		checkReading(t, func(s *Store) error { return s.readPKCS12(content) })
 	})
 }
 
@@ -127,17 +128,17 @@ func FuzzSafes(f *testing.F) {
 		}
 		require.NoError(f, unmarshal(p.AuthSafe.Content.Bytes, &signed))
 		f.Add(signed)
-		w := newKDFBudget(context.Background())
+		budget := newKDFBudget(context.Background())
 		var safes []contentInfo
 		require.NoError(f, unmarshal(signed, &safes))
 		for _, safe := range safes {
-			plain, err := openSafe(safe, "changeit", w)
+			plain, err := openSafe(safe, "changeit", budget)
 			require.NoError(f, err)
 			f.Add(plain)
 		}
 	}
 	f.Fuzz(func(t *testing.T, der []byte) {
-		use(t, func(s *Store) error {
+		checkReading(t, func(s *Store) error {
 			bags, err := openSafes(der, "changeit", s.budget)
 			if err != nil {
 				if bags, err = appendBags(nil, der); err != nil {
@@ -151,9 +152,9 @@ func FuzzSafes(f *testing.F) {
 }
 
 func FuzzPEM(f *testing.F) {
-	seed(f, ".pem")
+	addSamples(f, ".pem")
 	f.Fuzz(func(t *testing.T, content []byte) {
-		use(t, func(s *Store) error { return s.readPEM(content, FieldLocation) })
+		checkReading(t, func(s *Store) error { return s.readPEM(content, FieldLocation) })
 	})
 }
 
@@ -176,9 +177,9 @@ func FuzzDecrypt(f *testing.F) {
 		if err := unmarshal(algorithm, &a); err != nil {
 			return
 		}
-		if plain, err := decrypt(a, data, "changeit", &kdfBudget{context.Background(), 30_000}); err == nil &&
-			len(plain) >= len(data) {
-			t.Errorf("%d bytes of %d", len(plain), len(data))
+		plain, err := decrypt(a, data, "changeit", smallBudget())
+		if err == nil && len(plain) >= len(data) {
+			t.Errorf("expected fewer than %d decrypted bytes, found %d", len(data), len(plain))
 		}
 	})
 }
@@ -198,7 +199,7 @@ func FuzzDKS(f *testing.F) {
 		}
 		for _, d := range domains {
 			if d.name == "" || len(d.stores) == 0 || len(d.stores) > maxDKSStores {
-				t.Errorf("domain %q with %d stores", d.name, len(d.stores))
+				t.Errorf("expected a name and 1 to %d stores, found %q with %d", maxDKSStores, d.name, len(d.stores))
 			}
 		}
 	})
@@ -206,11 +207,11 @@ func FuzzDKS(f *testing.F) {
 
 // Any content is classified, and only as a kind that can be read.
 func FuzzFound(f *testing.F) {
-	seed(f, ".jks", ".p12", ".pem", ".dks")
+	addSamples(f, ".jks", ".p12", ".pem", ".dks")
 	f.Add([]byte("library = /x.so\n"))
 	f.Fuzz(func(t *testing.T, content []byte) {
 		if k, what := detectKind(content); (k == "") == (what == "") {
-			t.Errorf("%q and %q", k, what)
+			t.Errorf("expected either a kind or a description, found %q and %q", k, what)
 		}
 		parseSunPKCS11(content)
 	})
@@ -250,18 +251,20 @@ func TestHostileLengths(t *testing.T) {
 	}
 	for name, content := range cases {
 		t.Run(name, func(t *testing.T) {
-			bounded(t, len(content), func() {
-				err := (&Store{description: "it", location: Location{Password: "x"},
-					budget: newKDFBudget(t.Context())}).readJKS(
-					content)
-				expectFault(t, err, "location", "cannot be read")
+			checkBounded(t, len(content), func() {
+				s := &Store{
+					description: "the file",
+					location:    Location{Password: "x"},
+					budget:      newKDFBudget(t.Context()),
+				}
+				expectFault(t, s.readJKS(content), "location", "cannot be read")
 			})
 		})
 	}
 }
 
-// salted are the parameters of PBKDF2 and of PKCS12's key derivation.
-type salted struct {
+// saltedParameters are the parameters of PBKDF2 and of PKCS12's key derivation.
+type saltedParameters struct {
 	Salt       []byte
 	Iterations int
 }
@@ -279,53 +282,53 @@ func TestExcessiveKeyDerivation(t *testing.T) {
 		Block    int
 		Parallel int
 	}
-	sealed := func(kdf asn1.ObjectIdentifier, parameters any) pkix.AlgorithmIdentifier {
+	pbes2With := func(kdf asn1.ObjectIdentifier, parameters any) pkix.AlgorithmIdentifier {
 		aes := pkix.AlgorithmIdentifier{Algorithm: asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 1, 42},
 			Parameters: marshal(make([]byte, 16))}
 		return pkix.AlgorithmIdentifier{Algorithm: oidPBES2,
 			Parameters: marshal(struct{ KDF, Scheme pkix.AlgorithmIdentifier }{
 				pkix.AlgorithmIdentifier{Algorithm: kdf, Parameters: marshal(parameters)}, aes})}
 	}
-	old := asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 12, 1, 3}
+	oidTripleDES := asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 12, 1, 3}
 	cases := map[string]pkix.AlgorithmIdentifier{
-		"PBKDF2":             sealed(oidPBKDF2, salted{[]byte("salt"), 1 << 40}),
-		"PBKDF2, negative":   sealed(oidPBKDF2, salted{[]byte("salt"), -1}),
-		"PBKDF2, none":       sealed(oidPBKDF2, salted{[]byte("salt"), 0}),
-		"PKCS12":             {Algorithm: old, Parameters: marshal(salted{[]byte("salt"), 1 << 31})},
-		"PKCS12, none":       {Algorithm: old, Parameters: marshal(salted{[]byte("salt"), 0})},
-		"PKCS12, salt":       {Algorithm: old, Parameters: marshal(salted{make([]byte, 1<<20), 1})},
-		"scrypt, cost":       sealed(oidScrypt, scryptCost{[]byte("salt"), 1 << 40, 8, 1}),
-		"scrypt, block":      sealed(oidScrypt, scryptCost{[]byte("salt"), 1 << 14, 1 << 40, 1}),
-		"scrypt, parallel":   sealed(oidScrypt, scryptCost{[]byte("salt"), 1 << 14, 8, 1 << 40}),
-		"scrypt, none":       sealed(oidScrypt, scryptCost{[]byte("salt"), 0, 0, 0}),
-		"scrypt, no power 2": sealed(oidScrypt, scryptCost{[]byte("salt"), 1000, 8, 1}),
+		"PBKDF2":             pbes2With(oidPBKDF2, saltedParameters{[]byte("salt"), 1 << 40}),
+		"PBKDF2, negative":   pbes2With(oidPBKDF2, saltedParameters{[]byte("salt"), -1}),
+		"PBKDF2, none":       pbes2With(oidPBKDF2, saltedParameters{[]byte("salt"), 0}),
+		"PKCS12":             {Algorithm: oidTripleDES, Parameters: marshal(saltedParameters{[]byte("salt"), 1 << 31})},
+		"PKCS12, none":       {Algorithm: oidTripleDES, Parameters: marshal(saltedParameters{[]byte("salt"), 0})},
+		"PKCS12, salt":       {Algorithm: oidTripleDES, Parameters: marshal(saltedParameters{make([]byte, 1<<20), 1})},
+		"scrypt, cost":       pbes2With(oidScrypt, scryptCost{[]byte("salt"), 1 << 40, 8, 1}),
+		"scrypt, block":      pbes2With(oidScrypt, scryptCost{[]byte("salt"), 1 << 14, 1 << 40, 1}),
+		"scrypt, parallel":   pbes2With(oidScrypt, scryptCost{[]byte("salt"), 1 << 14, 8, 1 << 40}),
+		"scrypt, none":       pbes2With(oidScrypt, scryptCost{[]byte("salt"), 0, 0, 0}),
+		"scrypt, no power 2": pbes2With(oidScrypt, scryptCost{[]byte("salt"), 1000, 8, 1}),
 	}
 	for name, algorithm := range cases {
-		bounded(t, 0, func() {
+		checkBounded(t, 0, func() {
 			if _, err := decrypt(algorithm, make([]byte, 16), "x", newKDFBudget(t.Context())); err == nil ||
 				errors.Is(err, errPassword) {
-				t.Errorf("%s: %v", name, err)
+				t.Errorf("%s: expected an error other than a wrong password, found %v", name, err)
 			}
 		})
 	}
-	w := newKDFBudget(t.Context())
-	dear := sealed(oidPBKDF2, salted{[]byte("salt"), maxTotalIterations / 10})
+	budget := newKDFBudget(t.Context())
+	expensive := pbes2With(oidPBKDF2, saltedParameters{[]byte("salt"), maxTotalIterations / 10})
 	var err error
 	for range 11 {
-		w.remaining -= maxTotalIterations / 10 // the cost of a derivation, without the time
-		if w.remaining <= 0 {
-			_, err = decrypt(dear, make([]byte, 16), "x", w)
+		budget.remaining -= maxTotalIterations / 10 // the cost of a derivation, without the time
+		if budget.remaining <= 0 {
+			_, err = decrypt(expensive, make([]byte, 16), "x", budget)
 		}
 	}
 	if err == nil || !strings.Contains(err.Error(), "in one file") {
-		t.Errorf("%v, expected the file's work to be used up", err)
+		t.Errorf("expected the file's budget to be used up, found %v", err)
 	}
 }
 
 // Files are read up to the limit only.
 func TestHugeFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "huge.jks")
-	put(t, path, []byte("\xfe\xed\xfe\xed"))
+	replaceFile(t, path, []byte("\xfe\xed\xfe\xed"))
 	require.NoError(t, os.Truncate(path, 1<<30))
 	_, err := Open(Location{Path: path, Password: "x"})
 	expectFault(t, err, "location", "more than 16 MiB")
@@ -339,7 +342,7 @@ func TestDamagedStores(t *testing.T) {
 		"more/trust-greek.jceks", "secret.jceks", "more/client.pem"} {
 		content, err := os.ReadFile(sample(file))
 		require.NoError(t, err)
-		bounded(t, 100*len(content), func() {
+		checkBounded(t, 100*len(content), func() {
 			for range 50 {
 				damaged := bytes.Clone(content)
 				if random.IntN(3) == 0 {
@@ -347,11 +350,12 @@ func TestDamagedStores(t *testing.T) {
 				} else {
 					damaged[random.IntN(len(damaged))] ^= 1 << random.IntN(8)
 				}
-				if is, _ := detectKind(content); (is == kindJKS || is == kindJCEKS) && len(damaged) > 20 {
+				detected, _ := detectKind(content)
+				if (detected == kindJKS || detected == kindJCEKS) && len(damaged) > 20 {
 					signed := damaged[: len(damaged)-20 : len(damaged)-20]
 					damaged = append(signed, jksDigest(signed, "changeit")...)
 				}
-				use(t, func(s *Store) error { return s.readContent("x", "", damaged, "") })
+				checkReading(t, func(s *Store) error { return s.readContent("x", "", damaged, "") })
 			}
 		})
 	}

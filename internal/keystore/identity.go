@@ -9,21 +9,19 @@ import (
 	"sync"
 )
 
-// identity selects the client certificate for a server.
 type identity struct {
 	*watched[tls.Certificate]
 	log *slog.Logger
 
-	mu     sync.Mutex // guards the fields below
-	warned string     // the last logged reason not to send it
+	mu         sync.Mutex // guards the fields below
+	lastReason string     // of the last logged warning
 }
 
-// choose returns the certificate; like Java, none if the server lists issuers that do not match, since it may be
-// optional.
+// choose returns the certificate or, as Java does, an empty one if the server lists other issuers.
 func (i *identity) choose(request *tls.CertificateRequestInfo) (*tls.Certificate, error) {
 	c := i.get()
 	s := i.latest()
-	if err := s.validNow(s.aliasOf(c.Leaf), c.Leaf); err != nil {
+	if err := s.checkValidity(s.aliasOf(c.Leaf), c.Leaf); err != nil {
 		return nil, err
 	}
 	if err := request.SupportsCertificate(&c); err != nil {
@@ -40,14 +38,14 @@ func (i *identity) warn(text string, args ...any) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	reason, _ := args[len(args)-1].(string)
-	if reason == i.warned {
+	if reason == i.lastReason {
 		return
 	}
-	i.warned = reason
+	i.lastReason = reason
 	i.log.Warn(text, args...)
 }
 
-// subjects formats the first names of issuers.
+// subjects formats the first of the DER names of issuers.
 func subjects(raw [][]byte) string {
 	const maxNames = 5
 	var texts []string

@@ -5,9 +5,8 @@ import (
 	"fmt"
 )
 
-// A secret key in a JCEKS file is a serialized javax.crypto.SealedObject (com.sun.crypto.provider.JceKeyStore) without
-// a length: to skip it, its fields, strings and byte arrays, are scanned ("Java Object Serialization Specification",
-// chapter 6). No object is created.
+// A secret key in a JCEKS file is a serialized javax.crypto.SealedObject without a length: to skip it, its fields,
+// strings and byte arrays, are scanned ("Java Object Serialization Specification", chapter 6). No object is created.
 
 const (
 	tcNull         = 0x70
@@ -36,15 +35,14 @@ type javaObject struct {
 	*javaReader
 	handles []*javaClass
 	depth   int // of the objects around the current one
-	objects int // counts all objects and classes
+	objects int // the number of objects and classes so far
 }
 
-// skipJavaObject skips one object.
 func skipJavaObject(r *javaReader) {
 	if magic := r.u32("header of a secret key"); r.err == nil && magic != 0xaced0005 {
 		r.err = fmt.Errorf("a secret key begins with %08x, expected aced0005 (a serialized Java object)", magic)
 	}
-	(&javaObject{javaReader: r}).content()
+	(&javaObject{javaReader: r}).skipValue()
 }
 
 func (o *javaObject) fail(text string) {
@@ -53,7 +51,7 @@ func (o *javaObject) fail(text string) {
 	}
 }
 
-// enter counts a nested object or class and reports false after an error.
+// enter counts a nested object or class. It returns false after an error; else the caller decreases depth at the end.
 func (o *javaObject) enter() bool {
 	o.depth++
 	o.objects++
@@ -63,8 +61,8 @@ func (o *javaObject) enter() bool {
 	return o.err == nil
 }
 
-// content skips one value.
-func (o *javaObject) content() {
+// skipValue skips null, a reference, an object, a string or an array.
+func (o *javaObject) skipValue() {
 	if !o.enter() {
 		return
 	}
@@ -74,16 +72,16 @@ func (o *javaObject) content() {
 	case tcReference:
 		o.next(4, "reference")
 	case tcObject:
-		class := o.class()
+		class := o.readClass()
 		o.handles = append(o.handles, nil)
 		for i := 0; i < class.fields && o.err == nil; i++ {
-			o.content()
+			o.skipValue()
 		}
 	case tcString:
 		o.handles = append(o.handles, nil)
 		o.utf("string")
 	case tcArray:
-		if class := o.class(); class.name != "[B" {
+		if class := o.readClass(); class.name != "[B" {
 			o.fail(fmt.Sprintf("an array of type %q, expected bytes", class.name))
 		}
 		o.handles = append(o.handles, nil)
@@ -93,8 +91,8 @@ func (o *javaObject) content() {
 	}
 }
 
-// class reads a class description, a reference to one, or null.
-func (o *javaObject) class() javaClass {
+// readClass reads a class description, a reference to one, or null.
+func (o *javaObject) readClass() javaClass {
 	switch tag := o.u8("class of a Java object"); tag {
 	case tcNull: // no class, such as the superclass of a root class
 	case tcReference:
@@ -104,15 +102,14 @@ func (o *javaObject) class() javaClass {
 		}
 		o.fail("a reference to something that is not a class")
 	case tcClassDesc:
-		return o.description()
+		return o.readDescription()
 	default:
 		o.fail(fmt.Sprintf("found tag %02x, expected a class", tag))
 	}
 	return javaClass{}
 }
 
-// description reads a class and its superclasses.
-func (o *javaObject) description() javaClass {
+func (o *javaObject) readDescription() javaClass {
 	if !o.enter() {
 		return javaClass{}
 	}
@@ -128,12 +125,12 @@ func (o *javaObject) description() javaClass {
 			o.fail(fmt.Sprintf("a field of type %q", rune(t)))
 		}
 		o.utf("field name")
-		o.content() // the name of its type
+		o.skipValue() // the name of its type
 		c.fields++
 	}
 	if end := o.u8("end of a class"); end != tcEndBlockData {
 		o.fail(fmt.Sprintf("found tag %02x, expected the end of a class", end))
 	}
-	c.fields += o.class().fields
+	c.fields += o.readClass().fields
 	return *c
 }

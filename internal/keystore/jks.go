@@ -28,15 +28,15 @@ var (
 	oidJCEKSKey = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 42, 2, 19, 1} // PBEWithMD5AndDES3CBC
 )
 
-// javaReader reads big-endian values. After the first error, err is set and values are zero.
+// javaReader reads big-endian values; their names are for errors. After the first error, values are zero.
 type javaReader struct {
 	remaining []byte
 	err       error
 }
 
-func (r *javaReader) next(n int, what string) []byte {
+func (r *javaReader) next(n int, element string) []byte {
 	if r.err == nil && (n < 0 || n > len(r.remaining)) {
-		r.err = fmt.Errorf("%s of %d bytes, but %d bytes remain", what, n, len(r.remaining))
+		r.err = fmt.Errorf("%s of %d bytes, but %d bytes remain", element, n, len(r.remaining))
 	}
 	if r.err != nil {
 		return nil
@@ -46,29 +46,29 @@ func (r *javaReader) next(n int, what string) []byte {
 	return value
 }
 
-func (r *javaReader) u8(what string) int {
-	if b := r.next(1, what); b != nil {
+func (r *javaReader) u8(element string) int {
+	if b := r.next(1, element); b != nil {
 		return int(b[0])
 	}
 	return 0
 }
 
-func (r *javaReader) u16(what string) int {
-	if b := r.next(2, what); b != nil {
+func (r *javaReader) u16(element string) int {
+	if b := r.next(2, element); b != nil {
 		return int(binary.BigEndian.Uint16(b))
 	}
 	return 0
 }
 
-func (r *javaReader) u32(what string) int {
-	if b := r.next(4, what); b != nil {
+func (r *javaReader) u32(element string) int {
+	if b := r.next(4, element); b != nil {
 		return int(binary.BigEndian.Uint32(b))
 	}
 	return 0
 }
 
-func (r *javaReader) utf(what string) string {
-	return strings.ToValidUTF8(string(r.next(r.u16(what), what)), "?")
+func (r *javaReader) utf(element string) string {
+	return strings.ToValidUTF8(string(r.next(r.u16(element), element)), "?")
 }
 
 func (s *Store) readJKS(content []byte) error {
@@ -97,7 +97,7 @@ func (s *Store) readJKS(content []byte) error {
 	return nil
 }
 
-// jksDigest is the last field of a file: a hash of the password and the bytes before.
+// jksDigest returns the last field of a file: a hash of the password and the bytes before.
 func jksDigest(signed []byte, password string) []byte {
 	h := sha1.New()
 	h.Write(utf16BE(password))
@@ -116,14 +116,14 @@ func (s *Store) readJKSEntry(r *javaReader, version int, magic []byte) entry {
 		result.kind = keyEntry
 		protected := r.next(r.u32("key"), "key")
 		for n := r.u32("number of certificates"); n > 0 && r.err == nil; n-- {
-			result.add(r.certificate(version))
+			result.addCertificate(r.readCertificate(version))
 		}
 		password := s.keyPassword()
 		result.recover = sync.OnceValues(func() (crypto.PrivateKey, error) {
 			return recoverJKS(protected, password, s.budget)
 		})
 	case tag == jksCertificate:
-		result.add(r.certificate(version))
+		result.addCertificate(r.readCertificate(version))
 	case tag == jksSecretKey && bytes.Equal(magic, []byte{0xce, 0xce, 0xce, 0xce}):
 		result.kind = secretEntry
 		skipJavaObject(r)
@@ -133,8 +133,8 @@ func (s *Store) readJKSEntry(r *javaReader, version int, magic []byte) entry {
 	return result
 }
 
-// certificate reads a certificate; its type precedes it since version 2.
-func (r *javaReader) certificate(version int) (*x509.Certificate, error) {
+// readCertificate reads a certificate; its type precedes it since version 2.
+func (r *javaReader) readCertificate(version int) (*x509.Certificate, error) {
 	name := "X.509"
 	if version == 2 {
 		name = r.utf("type of a certificate")
@@ -149,8 +149,8 @@ func (r *javaReader) certificate(version int) (*x509.Certificate, error) {
 	return x509.ParseCertificate(der)
 }
 
-// add appends to the chain. An unreadable certificate invalidates the entry, not the store.
-func (e *entry) add(c *x509.Certificate, err error) {
+// addCertificate appends to the chain. An unreadable certificate invalidates the entry, not the store.
+func (e *entry) addCertificate(c *x509.Certificate, err error) {
 	if err != nil {
 		e.certErr = errors.Join(e.certErr, err)
 		return
@@ -159,7 +159,7 @@ func (e *entry) add(c *x509.Certificate, err error) {
 }
 
 // recoverJKS decrypts a key by JKS's own cipher or, in JCEKS, a password-based one.
-func recoverJKS(protected []byte, password string, w *kdfBudget) (crypto.PrivateKey, error) {
+func recoverJKS(protected []byte, password string, budget *kdfBudget) (crypto.PrivateKey, error) {
 	var info struct {
 		Algorithm pkix.AlgorithmIdentifier
 		Data      []byte
@@ -168,7 +168,7 @@ func recoverJKS(protected []byte, password string, w *kdfBudget) (crypto.Private
 		return nil, err
 	}
 	if !info.Algorithm.Algorithm.Equal(oidJKSKey) {
-		return openPKCS8(protected, password, w)
+		return openPKCS8(protected, password, budget)
 	}
 	der, err := unprotectJKS(info.Data, password)
 	if err != nil {
@@ -178,24 +178,24 @@ func recoverJKS(protected []byte, password string, w *kdfBudget) (crypto.Private
 }
 
 // unprotectJKS decrypts Sun's KeyProtector: salt, key XOR a chain of hashes of the password, hash.
-func unprotectJKS(data []byte, password string) ([]byte, error) {
-	if len(data) < 2*sha1.Size {
-		return nil, fmt.Errorf("%d bytes, expected a salt and a check of %d bytes each", len(data), sha1.Size)
+func unprotectJKS(rest []byte, password string) ([]byte, error) {
+	if len(rest) < 2*sha1.Size {
+		return nil, fmt.Errorf("%d bytes, expected a salt and a check of %d bytes each", len(rest), sha1.Size)
 	}
-	salt := data[:sha1.Size]
-	data = data[sha1.Size:]
-	plain := bytes.Clone(data[:len(data)-sha1.Size])
-	check := data[len(data)-sha1.Size:]
-	pass := utf16BE(password)
+	salt := rest[:sha1.Size]
+	rest = rest[sha1.Size:]
+	plain := bytes.Clone(rest[:len(rest)-sha1.Size])
+	check := rest[len(rest)-sha1.Size:]
+	passwordBytes := utf16BE(password)
 	stream := salt
 	for i := range plain {
 		if i%sha1.Size == 0 {
-			sum := sha1.Sum(append(pass[:len(pass):len(pass)], stream...))
+			sum := sha1.Sum(append(passwordBytes[:len(passwordBytes):len(passwordBytes)], stream...))
 			stream = sum[:]
 		}
 		plain[i] ^= stream[i%sha1.Size]
 	}
-	sum := sha1.Sum(append(pass[:len(pass):len(pass)], plain...))
+	sum := sha1.Sum(append(passwordBytes[:len(passwordBytes):len(passwordBytes)], plain...))
 	if subtle.ConstantTimeCompare(sum[:], check) != 1 {
 		return nil, errPassword
 	}

@@ -16,14 +16,14 @@ import (
 // The key of a store is selected by the settings, or the error says why there is none.
 func TestKeySelection(t *testing.T) {
 	ca := certtest.Issue(t, "ca", nil, nil)
-	late := func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }
-	early := func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) }
+	isExpired := func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }
+	notYetValid := func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) }
 	forServers := func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }
 	forAll := func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageAny} }
 	a := certtest.Issue(t, "a", ca, nil)
 	b := certtest.Issue(t, "b", ca, forAll)
-	expired := certtest.Issue(t, "expired", ca, late)
-	notYet := certtest.Issue(t, "not yet", ca, early)
+	expired := certtest.Issue(t, "expired", ca, isExpired)
+	notYet := certtest.Issue(t, "not yet", ca, notYetValid)
 	forServer := certtest.Issue(t, "server", ca, forServers)
 	keyOnly := bytes.TrimSuffix(a.KeyPEM(t), a.PEM())
 	cases := map[string]struct {
@@ -33,27 +33,53 @@ func TestKeySelection(t *testing.T) {
 		setting string
 		texts   []string
 	}{
-		"one":                       {[][]byte{a.KeyPEM(t)}, "", "a", "", nil},
-		"one for servers":           {[][]byte{forServer.KeyPEM(t)}, "", "server", "", nil},
-		"one of two has expired":    {[][]byte{expired.KeyPEM(t), a.KeyPEM(t)}, "", "a", "", nil},
-		"one of two is for servers": {[][]byte{forServer.KeyPEM(t), b.KeyPEM(t)}, "", "b", "", nil},
-		"two": {[][]byte{a.KeyPEM(t), b.KeyPEM(t)}, "", "", "alias", []string{"several keys",
-			`"1", "2"`}},
-		"two and an alias": {[][]byte{a.KeyPEM(t), b.KeyPEM(t)}, "2", "b", "", nil},
-		"an alias of an expired one": {[][]byte{a.KeyPEM(t), expired.KeyPEM(t)}, "2", "", "location",
-			[]string{"CN=expired", `entry "2"`, "expired on"}},
-		"expired": {[][]byte{expired.KeyPEM(t)}, "", "", "location", []string{"CN=expired",
-			"expired on " + formatTime(expired.Cert.NotAfter)}},
-		"not yet valid": {[][]byte{notYet.KeyPEM(t)}, "", "", "location", []string{"CN=not yet",
-			"not valid before", "clock"}},
-		"expired and not yet": {[][]byte{expired.KeyPEM(t), notYet.KeyPEM(t)}, "", "", "location",
-			[]string{"no key of", "expired on", "not valid before"}},
-		"key without certificate": {[][]byte{keyOnly}, "", "", "location", []string{"without a certificate"}},
-		"certificate of another key": {[][]byte{keyOnly, b.PEM()}, "", "", "location",
-			[]string{"without a certificate"}},
-		"certificates without a key": {[][]byte{a.PEM()}, "", "", "location", []string{"no private key",
-			`"1" (trusted certificate)`}},
-		"certificate before its chain": {[][]byte{ca.PEM(), keyOnly, a.PEM()}, "", "a", "", nil},
+		"one":                       {text: [][]byte{a.KeyPEM(t)}, owner: "a"},
+		"one for servers":           {text: [][]byte{forServer.KeyPEM(t)}, owner: "server"},
+		"one of two has expired":    {text: [][]byte{expired.KeyPEM(t), a.KeyPEM(t)}, owner: "a"},
+		"one of two is for servers": {text: [][]byte{forServer.KeyPEM(t), b.KeyPEM(t)}, owner: "b"},
+		"two": {
+			text:    [][]byte{a.KeyPEM(t), b.KeyPEM(t)},
+			setting: "alias",
+			texts:   []string{"several keys", `"1", "2"`},
+		},
+		"two and an alias": {text: [][]byte{a.KeyPEM(t), b.KeyPEM(t)}, alias: "2", owner: "b"},
+		"an alias of an expired one": {
+			text:    [][]byte{a.KeyPEM(t), expired.KeyPEM(t)},
+			alias:   "2",
+			setting: "location",
+			texts:   []string{"CN=expired", `entry "2"`, "expired on"},
+		},
+		"expired": {
+			text:    [][]byte{expired.KeyPEM(t)},
+			setting: "location",
+			texts:   []string{"CN=expired", "expired on " + formatTime(expired.Cert.NotAfter)},
+		},
+		"not yet valid": {
+			text:    [][]byte{notYet.KeyPEM(t)},
+			setting: "location",
+			texts:   []string{"CN=not yet", "not valid before", "clock"},
+		},
+		"expired and not yet": {
+			text:    [][]byte{expired.KeyPEM(t), notYet.KeyPEM(t)},
+			setting: "location",
+			texts:   []string{"no key of", "expired on", "not valid before"},
+		},
+		"key without certificate": {
+			text:    [][]byte{keyOnly},
+			setting: "location",
+			texts:   []string{"without a certificate"},
+		},
+		"certificate of another key": {
+			text:    [][]byte{keyOnly, b.PEM()},
+			setting: "location",
+			texts:   []string{"without a certificate"},
+		},
+		"certificates without a key": {
+			text:    [][]byte{a.PEM()},
+			setting: "location",
+			texts:   []string{"no private key", `"1" (trusted certificate)`},
+		},
+		"certificate before its chain": {text: [][]byte{ca.PEM(), keyOnly, a.PEM()}, owner: "a"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -64,7 +90,8 @@ func TestKeySelection(t *testing.T) {
 			case err != nil:
 				t.Error(err)
 			case got.Leaf.Subject.CommonName != c.owner || len(got.Certificate) != 2:
-				t.Errorf("%s with a chain of %d, expected %s with 2", got.Leaf.Subject, len(got.Certificate), c.owner)
+				t.Errorf("expected %s with a chain of 2, found %s with %d", c.owner, got.Leaf.Subject,
+					len(got.Certificate))
 			}
 		})
 	}
@@ -98,7 +125,7 @@ func TestFilesOfOtherFormats(t *testing.T) {
 	require.NoError(t, err)
 	for want, content := range map[string][]byte{"a single certificate (DER)": a.Cert.Raw, "a single key (DER)": der} {
 		path := filepath.Join(t.TempDir(), "store")
-		put(t, path, content)
+		replaceFile(t, path, content)
 		_, err := Open(Location{Path: path, Password: "x"})
 		expectFault(t, err, "location", want)
 	}

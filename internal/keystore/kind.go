@@ -56,10 +56,10 @@ func detectKind(content []byte) (kind, string) {
 	case bytes.Contains(content, []byte("-----BEGIN ")):
 		return kindPEM, ""
 	case utf8.Valid(content):
-		if newDKSParser(string(content)).is("domain") {
+		if newDKSParser(string(content)).nextIs("domain") {
 			return kindDKS, ""
 		}
-		if isSunPKCS11(content) {
+		if t, err := parseSunPKCS11(content); err == nil && t.module != "" {
 			return kindPKCS11, ""
 		}
 		return "", "a text file without keys and certificates"
@@ -67,8 +67,7 @@ func detectKind(content []byte) (kind, string) {
 	return "", fmt.Sprintf("a file that begins with % x", content[:min(4, len(content))])
 }
 
-// accepts reports whether a store declared as k may be of another kind. As in Java (keystore.type.compat), jks and
-// pkcs12 accept each other.
-func (k kind) accepts(other kind) bool {
+// isCompatible reports whether a store declared as k may be of another kind: jks and pkcs12 may, as in Java.
+func (k kind) isCompatible(other kind) bool {
 	return k == other || (k == kindJKS && other == kindPKCS12) || (k == kindPKCS12 && other == kindJKS)
 }

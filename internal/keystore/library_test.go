@@ -20,8 +20,12 @@ func TestAgainstPKCS12Library(t *testing.T) {
 	ca := certtest.Issue(t, "ca", nil, nil)
 	a := certtest.Issue(t, "a", ca, nil)
 	random := mathrand.New(mathrand.NewPCG(1, 2))
-	encoders := map[string]*pkcs12.Encoder{"RC2": pkcs12.LegacyRC2, "DES": pkcs12.LegacyDES, "2023": pkcs12.Modern2023,
-		"2026": pkcs12.Modern2026}
+	encoders := map[string]*pkcs12.Encoder{
+		"RC2":  pkcs12.LegacyRC2,
+		"DES":  pkcs12.LegacyDES,
+		"2023": pkcs12.Modern2023,
+		"2026": pkcs12.Modern2026,
+	}
 	for name, encoder := range encoders {
 		for range 20 {
 			letters := []rune("abcXYZ019 \u00e4\u00f6\u03ba\u043f\u20ac\u4e2d")
@@ -33,10 +37,11 @@ func TestAgainstPKCS12Library(t *testing.T) {
 				string(password))
 			require.NoError(t, err)
 			path := filepath.Join(t.TempDir(), "a.p12")
-			put(t, path, der)
+			replaceFile(t, path, der)
 			c, err := mustOpen(t, Location{Path: path, Password: string(password)}).Certificate()
-			if err != nil || !matches(c.PrivateKey, a.Cert) || len(c.Certificate) != 2 {
-				t.Errorf("%s, password %q: found a chain of %d, %v", name, string(password), len(c.Certificate), err)
+			if err != nil || !isKeyOf(c.PrivateKey, a.Cert) || len(c.Certificate) != 2 {
+				t.Errorf("%s, password %q: expected the key with a chain of 2, found a chain of %d, %v", name,
+					string(password), len(c.Certificate), err)
 			}
 			_, err = Open(Location{Path: path, Password: string(password) + "x"})
 			expectFault(t, err, "password", "wrong password")
@@ -44,10 +49,10 @@ func TestAgainstPKCS12Library(t *testing.T) {
 		der, err := encoder.EncodeTrustStore([]*x509.Certificate{ca.Cert, a.Cert}, "changeit")
 		require.NoError(t, err)
 		path := filepath.Join(t.TempDir(), "trust.p12")
-		put(t, path, der)
-		trusted, err := mustOpen(t, Location{Path: path, Password: "changeit"}).trusted()
+		replaceFile(t, path, der)
+		trusted, err := mustOpen(t, Location{Path: path, Password: "changeit"}).trustedCertificates()
 		if err != nil || len(trusted) != 2 {
-			t.Errorf("%s: %d trusted, %v; expected 2", name, len(trusted), err)
+			t.Errorf("%s: expected 2 trusted certificates, found %d, %v", name, len(trusted), err)
 		}
 	}
 }
@@ -55,14 +60,15 @@ func TestAgainstPKCS12Library(t *testing.T) {
 // The vectors of RFC 2268, section 5, with full-length keys.
 func TestRC2(t *testing.T) {
 	for _, v := range []struct{ key, plain, sealed string }{
-		{"ffffffffffffffff", "ffffffffffffffff", "278b27e42e2f0d49"},
-		{"3000000000000000", "1000000000000001", "30649edf9be7d2c2"},
-		{"88bca90e90875a7f0f79c384627bafb2", "0000000000000000", "2269552ab0f85ca6"},
+		{key: "ffffffffffffffff", plain: "ffffffffffffffff", sealed: "278b27e42e2f0d49"},
+		{key: "3000000000000000", plain: "1000000000000001", sealed: "30649edf9be7d2c2"},
+		{key: "88bca90e90875a7f0f79c384627bafb2", plain: "0000000000000000", sealed: "2269552ab0f85ca6"},
 	} {
 		key, _ := hex.DecodeString(v.key)
 		plain, _ := hex.DecodeString(v.plain)
 		sealed := make([]byte, 8)
-		c := newRC2(key)
+		c, err := newRC2(key)
+		require.NoError(t, err)
 		c.Encrypt(sealed, plain)
 		if hex.EncodeToString(sealed) != v.sealed {
 			t.Errorf("%s encrypts %s to %x, expected %s", v.key, v.plain, sealed, v.sealed)
@@ -78,7 +84,8 @@ func TestRC2(t *testing.T) {
 	for range 1000 {
 		rand.Read(key)
 		rand.Read(plain)
-		c := newRC2(key)
+		c, err := newRC2(key)
+		require.NoError(t, err)
 		c.Encrypt(back, plain)
 		c.Decrypt(back, back)
 		if !bytes.Equal(back, plain) {

@@ -17,7 +17,8 @@ type generatedStore struct {
 	Location
 }
 
-func (g generatedStore) in(folder string) *Location {
+// locationIn returns the location of the store in a folder.
+func (g generatedStore) locationIn(folder string) *Location {
 	l := g.Location
 	l.Path = filepath.Join(folder, g.file)
 	if l.Password == "" {
@@ -26,7 +27,7 @@ func (g generatedStore) in(folder string) *Location {
 	return &l
 }
 
-var madeStores = []generatedStore{
+var generatedStores = []generatedStore{
 	{file: "chain.jks", owner: "first"},
 	{file: "chain.jceks", owner: "first"},
 	{file: "chain.p12", owner: "first"},
@@ -84,23 +85,24 @@ func openGeneratedStores(t *testing.T, folder string) {
 	server := mustOpen(t, Location{Path: filepath.Join(folder, "several.p12"), Password: "changeit", Alias: "second"})
 	second, err := server.Certificate()
 	require.NoError(t, err)
-	for _, m := range madeStores {
+	for _, m := range generatedStores {
 		t.Run(m.file+" "+m.Alias, func(t *testing.T) {
-			s := mustOpen(t, *m.in(folder))
+			s := mustOpen(t, *m.locationIn(folder))
 			if m.owner == "" {
 				expectTrust(t, s, second.Leaf)
 				return
 			}
 			c, err := s.Certificate()
 			require.NoError(t, err)
-			if c.Leaf.Subject.CommonName != m.owner || !matches(c.PrivateKey, c.Leaf) || len(c.Certificate) != 2 {
-				t.Errorf("certificate %s with a chain of %d, expected CN=%s and 2", c.Leaf.Subject, len(c.Certificate),
-					m.owner)
+			if c.Leaf.Subject.CommonName != m.owner || !isKeyOf(c.PrivateKey, c.Leaf) || len(c.Certificate) != 2 {
+				t.Errorf("expected the certificate CN=%s with a chain of 2, found %s with %d", m.owner, c.Leaf.Subject,
+					len(c.Certificate))
 			}
 		})
 	}
 }
 
+// expectTrust checks that a store trusts the issuer of a server's certificate.
 func expectTrust(t *testing.T, s *Store, leaf *x509.Certificate) {
 	t.Helper()
 	roots, err := s.Roots()

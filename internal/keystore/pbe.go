@@ -38,7 +38,9 @@ type kdfBudget struct {
 	remaining int
 }
 
-func newKDFBudget(ctx context.Context) *kdfBudget { return &kdfBudget{ctx, maxTotalIterations} }
+func newKDFBudget(ctx context.Context) *kdfBudget {
+	return &kdfBudget{ctx: ctx, remaining: maxTotalIterations}
+}
 
 func (k *kdfBudget) spend(iterations int) error {
 	if err := k.ctx.Err(); err != nil {
@@ -62,17 +64,17 @@ var (
 type hashKind struct {
 	oid   asn1.ObjectIdentifier
 	make  func() hash.Hash
-	block int // bytes; "v" of RFC 7292, appendix B
+	block int // bytes, for digests only; "v" of RFC 7292, appendix B
 }
 
 // digests are the hashes of a PKCS12 file's MAC, prfs the hashes of PBKDF2.
 var (
 	digests = []hashKind{
-		{asn1.ObjectIdentifier{1, 3, 14, 3, 2, 26}, sha1.New, 64},
-		{asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 4}, sha256.New224, 64},
-		{asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 1}, sha256.New, 64},
-		{asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 2}, sha512.New384, 128},
-		{asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 3}, sha512.New, 128},
+		{oid: asn1.ObjectIdentifier{1, 3, 14, 3, 2, 26}, make: sha1.New, block: 64},
+		{oid: asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 4}, make: sha256.New224, block: 64},
+		{oid: asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 1}, make: sha256.New, block: 64},
+		{oid: asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 2}, make: sha512.New384, block: 128},
+		{oid: asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 3}, make: sha512.New, block: 128},
 	}
 	prfs = []hashKind{
 		{oid: asn1.ObjectIdentifier{1, 2, 840, 113549, 2, 7}, make: sha1.New},
@@ -83,8 +85,8 @@ var (
 	}
 )
 
-func findHash(in []hashKind, oid asn1.ObjectIdentifier) (hashKind, error) {
-	for _, h := range in {
+func findHash(hashes []hashKind, oid asn1.ObjectIdentifier) (hashKind, error) {
+	for _, h := range hashes {
 		if h.oid.Equal(oid) {
 			return h, nil
 		}
@@ -92,18 +94,17 @@ func findHash(in []hashKind, oid asn1.ObjectIdentifier) (hashKind, error) {
 	return hashKind{}, fmt.Errorf("the hash %s is not supported", oid)
 }
 
-// decrypt decrypts password-based encryption of PKCS#5 or PKCS#12.
-func decrypt(algorithm pkix.AlgorithmIdentifier, data []byte, password string, w *kdfBudget) ([]byte, error) {
+func decrypt(algorithm pkix.AlgorithmIdentifier, data []byte, password string, budget *kdfBudget) ([]byte, error) {
 	var block cipher.Block
 	var iv []byte
 	var err error
 	switch oid := algorithm.Algorithm; {
 	case oid.Equal(oidPBES2):
-		block, iv, err = pbes2(algorithm.Parameters.FullBytes, password, w)
+		block, iv, err = pbes2(algorithm.Parameters.FullBytes, password, budget)
 	case oid.Equal(oidJCEKSKey):
-		block, iv, err = pbeMD5DES3(algorithm.Parameters.FullBytes, password, w)
+		block, iv, err = pbeMD5DES3(algorithm.Parameters.FullBytes, password, budget)
 	default:
-		block, iv, err = pbes1(algorithm, password, w)
+		block, iv, err = pbes1(algorithm, password, budget)
 	}
 	if err != nil {
 		return nil, err
@@ -129,19 +130,22 @@ var pbes1Ciphers = map[int]struct {
 	keyLen int
 	make   func(key []byte) (cipher.Block, error)
 }{
-	3: {24, des.NewTripleDESCipher},
-	4: {16, func(key []byte) (cipher.Block, error) { return des.NewTripleDESCipher(append(key[:16:16], key[:8]...)) }},
-	5: {16, func(key []byte) (cipher.Block, error) { return newRC2(key), nil }},
-	6: {5, func(key []byte) (cipher.Block, error) { return newRC2(key), nil }},
+	3: {keyLen: 24, make: des.NewTripleDESCipher},
+	4: {keyLen: 16, make: func(key []byte) (cipher.Block, error) {
+		return des.NewTripleDESCipher(append(key[:16:16], key[:8]...))
+	}},
+	5: {keyLen: 16, make: newRC2},
+	6: {keyLen: 5, make: newRC2},
 }
 
-func pbes1(algorithm pkix.AlgorithmIdentifier, password string, w *kdfBudget) (cipher.Block, []byte, error) {
+func pbes1(algorithm pkix.AlgorithmIdentifier, password string, budget *kdfBudget) (cipher.Block, []byte, error) {
+	const ivBytes = 8
 	oid := algorithm.Algorithm
 	prefix := asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 12, 1}
 	if len(oid) != len(prefix)+1 || !oid[:len(prefix)].Equal(prefix) {
 		return nil, nil, fmt.Errorf("the cipher %s is not supported", oid)
 	}
-	kind, ok := pbes1Ciphers[oid[len(prefix)]]
+	scheme, ok := pbes1Ciphers[oid[len(prefix)]]
 	if !ok {
 		return nil, nil, fmt.Errorf("the cipher %s (RC4) is not supported", oid)
 	}
@@ -149,15 +153,15 @@ func pbes1(algorithm pkix.AlgorithmIdentifier, password string, w *kdfBudget) (c
 	if err := unmarshal(algorithm.Parameters.FullBytes, &p); err != nil {
 		return nil, nil, err
 	}
-	key, err := pkcs12KDF(digests[0], p.Salt, password, p.Iterations, 1, kind.keyLen, w)
+	key, err := pkcs12KDF(digests[0], p.Salt, password, p.Iterations, diversifierKey, scheme.keyLen, budget)
 	if err != nil {
 		return nil, nil, err
 	}
-	iv, err := pkcs12KDF(digests[0], p.Salt, password, p.Iterations, 2, 8, w)
+	iv, err := pkcs12KDF(digests[0], p.Salt, password, p.Iterations, diversifierIV, ivBytes, budget)
 	if err != nil {
 		return nil, nil, err
 	}
-	block, err := kind.make(key)
+	block, err := scheme.make(key)
 	return block, iv, err
 }
 
@@ -166,9 +170,8 @@ type saltAndIterations struct {
 	Iterations int
 }
 
-// pbeMD5DES3 is PBEWithMD5AndTripleDES of com.sun.crypto.provider.PBES1Core, for keys in JCEKS: the iterated hashes
-// of password and each half of the salt are key and initialization vector.
-func pbeMD5DES3(parameters []byte, password string, w *kdfBudget) (cipher.Block, []byte, error) {
+// pbeMD5DES3 is PBEWithMD5AndTripleDES: iterated hashes of password and each half of the salt are key and vector.
+func pbeMD5DES3(parameters []byte, password string, budget *kdfBudget) (cipher.Block, []byte, error) {
 	var parsed saltAndIterations
 	if err := unmarshal(parameters, &parsed); err != nil {
 		return nil, nil, err
@@ -176,7 +179,7 @@ func pbeMD5DES3(parameters []byte, password string, w *kdfBudget) (cipher.Block,
 	if len(parsed.Salt) != 8 {
 		return nil, nil, fmt.Errorf("a salt of %d bytes, expected 8", len(parsed.Salt))
 	}
-	if err := w.spend(parsed.Iterations); err != nil {
+	if err := budget.spend(parsed.Iterations); err != nil {
 		return nil, nil, err
 	}
 	if bytes.Equal(parsed.Salt[:4], parsed.Salt[4:]) {
@@ -195,20 +198,27 @@ func pbeMD5DES3(parameters []byte, password string, w *kdfBudget) (cipher.Block,
 	return block, derived[24:], err
 }
 
-// pkcs12KDF is the key derivation of RFC 7292, appendix B.2; id is its diversifier.
+// Diversifiers of pkcs12KDF (RFC 7292, appendix B.3).
+const (
+	diversifierKey = 1
+	diversifierIV  = 2
+	diversifierMAC = 3
+)
+
+// pkcs12KDF is the key derivation of RFC 7292, appendix B.2.
 func pkcs12KDF(h hashKind, salt []byte, password string, iterations int, id byte, size int,
-	w *kdfBudget) ([]byte, error) {
-	pass := append(utf16BE(password), 0, 0)
-	if len(salt) > 1<<10 || len(pass) > 1<<12 {
+	budget *kdfBudget) ([]byte, error) {
+	passwordBytes := append(utf16BE(password), 0, 0)
+	if len(salt) > 1<<10 || len(passwordBytes) > 1<<12 {
 		return nil, errors.New("the salt or password is too long")
 	}
 	digest := h.make()
 	diversifier := bytes.Repeat([]byte{id}, h.block)
-	input := append(fillBlocks(salt, h.block), fillBlocks(pass, h.block)...)
+	input := append(fillBlocks(salt, h.block), fillBlocks(passwordBytes, h.block)...)
 	modulus := new(big.Int).Lsh(big.NewInt(1), uint(h.block)*8)
 	var out []byte
 	for {
-		if err := w.spend(iterations); err != nil {
+		if err := budget.spend(iterations); err != nil {
 			return nil, err
 		}
 		digest.Reset()
@@ -241,7 +251,7 @@ func fillBlocks(b []byte, n int) []byte {
 	return bytes.Repeat(b, (size+len(b)-1)/len(b))[:size]
 }
 
-func pbes2(parameters []byte, password string, w *kdfBudget) (cipher.Block, []byte, error) {
+func pbes2(parameters []byte, password string, budget *kdfBudget) (cipher.Block, []byte, error) {
 	var parsed struct{ KDF, Scheme pkix.AlgorithmIdentifier }
 	if err := unmarshal(parameters, &parsed); err != nil {
 		return nil, nil, err
@@ -254,14 +264,14 @@ func pbes2(parameters []byte, password string, w *kdfBudget) (cipher.Block, []by
 	aesCBC := map[int]int{2: 16, 22: 24, 42: 32}
 	switch prefix := (asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 1}); {
 	case len(oid) == 9 && oid[:8].Equal(prefix) && aesCBC[oid[8]] != 0:
-		key, err := deriveKey(parsed.KDF, password, aesCBC[oid[8]], w)
+		key, err := deriveKey(parsed.KDF, password, aesCBC[oid[8]], budget)
 		if err != nil {
 			return nil, nil, err
 		}
 		block, err := aes.NewCipher(key)
 		return block, iv, err
 	case oid.Equal(asn1.ObjectIdentifier{1, 2, 840, 113549, 3, 7}):
-		key, err := deriveKey(parsed.KDF, password, 24, w)
+		key, err := deriveKey(parsed.KDF, password, 24, budget)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -271,11 +281,10 @@ func pbes2(parameters []byte, password string, w *kdfBudget) (cipher.Block, []by
 	return nil, nil, fmt.Errorf("the cipher %s is not supported", oid)
 }
 
-// deriveKey derives a key of size bytes by PBKDF2 or scrypt.
-func deriveKey(kdf pkix.AlgorithmIdentifier, password string, size int, w *kdfBudget) ([]byte, error) {
+func deriveKey(kdf pkix.AlgorithmIdentifier, password string, size int, budget *kdfBudget) ([]byte, error) {
 	switch {
 	case kdf.Algorithm.Equal(oidPBKDF2):
-		return derivePBKDF2(kdf.Parameters.FullBytes, password, size, w)
+		return derivePBKDF2(kdf.Parameters.FullBytes, password, size, budget)
 	case kdf.Algorithm.Equal(oidScrypt):
 		var parsed struct {
 			Salt     []byte
@@ -292,7 +301,7 @@ func deriveKey(kdf pkix.AlgorithmIdentifier, password string, size int, w *kdfBu
 			return nil, fmt.Errorf("scrypt with N=%d, r=%d, p=%d requires more than %d MiB", parsed.Cost, parsed.Block,
 				parsed.Parallel, maxScrypt>>20)
 		}
-		if err := w.spend(2 * parsed.Cost * parsed.Block * parsed.Parallel); err != nil {
+		if err := budget.spend(2 * parsed.Cost * parsed.Block * parsed.Parallel); err != nil {
 			return nil, err
 		}
 		return scrypt.Key([]byte(password), parsed.Salt, parsed.Cost, parsed.Block, parsed.Parallel, size)
@@ -308,7 +317,7 @@ type pbkdf2Parameters struct {
 }
 
 // derivePBKDF2 derives a key; size 0 means the length in the parameters.
-func derivePBKDF2(parameters []byte, password string, size int, w *kdfBudget) ([]byte, error) {
+func derivePBKDF2(parameters []byte, password string, size int, budget *kdfBudget) ([]byte, error) {
 	var parsed pbkdf2Parameters
 	if err := unmarshal(parameters, &parsed); err != nil {
 		return nil, err
@@ -327,7 +336,7 @@ func derivePBKDF2(parameters []byte, password string, size int, w *kdfBudget) ([
 		}
 	}
 	for derived := 0; derived < size; derived += prf.make().Size() {
-		if err := w.spend(parsed.Iterations); err != nil {
+		if err := budget.spend(parsed.Iterations); err != nil {
 			return nil, err
 		}
 	}
@@ -344,8 +353,8 @@ func utf16BE(s string) []byte {
 }
 
 // unmarshal reads one DER value; trailing bytes are an error.
-func unmarshal(der []byte, into any) error {
-	trailing, err := asn1.Unmarshal(der, into)
+func unmarshal(der []byte, target any) error {
+	trailing, err := asn1.Unmarshal(der, target)
 	if err != nil {
 		return err
 	}

@@ -24,15 +24,18 @@ func (s *Store) readPEM(text []byte, field string) error {
 		switch block.Type {
 		case "CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE":
 			e := entry{alias: strconv.Itoa(len(certs) + 1)}
-			e.add(pemCertificate(block))
+			e.addCertificate(pemCertificate(block))
 			certs = append(certs, e)
 		case "PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY", "ENCRYPTED PRIVATE KEY":
 			key, err := s.pemKey(block)
 			if err != nil {
 				return err
 			}
-			keys = append(keys, entry{alias: strconv.Itoa(len(keys) + 1), kind: keyEntry,
-				recover: func() (crypto.PrivateKey, error) { return key, nil }})
+			keys = append(keys, entry{
+				alias:   strconv.Itoa(len(keys) + 1),
+				kind:    keyEntry,
+				recover: func() (crypto.PrivateKey, error) { return key, nil },
+			})
 		}
 	}
 	if len(keys)+len(certs) == 0 {
@@ -44,21 +47,21 @@ func (s *Store) readPEM(text []byte, field string) error {
 	return nil
 }
 
-// pemChains assigns certificates to keys.
+// pemChains sets the chains of keys, and returns them.
 func pemChains(keys, certs []entry) []entry {
 	owner := make([]int, len(certs)) // 1 + index of the key; 0 means none
 	for i, k := range keys {
 		key, _ := k.recover()
-		certIndex := slices.IndexFunc(certs, func(c entry) bool { return len(c.chain) > 0 && matches(key, c.chain[0]) })
+		certIndex := slices.IndexFunc(certs, func(c entry) bool { return len(c.chain) > 0 && isKeyOf(key, c.chain[0]) })
 		if certIndex >= 0 {
 			owner[certIndex] = i + 1
 		}
 	}
-	for certIndex, o := range owner {
-		if o == 0 {
+	for certIndex, keyNumber := range owner {
+		if keyNumber == 0 {
 			continue
 		}
-		k := &keys[o-1]
+		k := &keys[keyNumber-1]
 		k.chain = certs[certIndex].chain[:1:1]
 		for next := certIndex + 1; next < len(certs) && owner[next] == 0; next++ {
 			k.chain = append(k.chain, certs[next].chain...)
@@ -85,18 +88,18 @@ func pemCertificate(block *pem.Block) (*x509.Certificate, error) {
 func (s *Store) pemKey(block *pem.Block) (crypto.PrivateKey, error) {
 	password := s.keyPassword()
 	der := block.Bytes
-	encrypted := block.Type == "ENCRYPTED PRIVATE KEY"
+	isEncrypted := block.Type == "ENCRYPTED PRIVATE KEY"
 	//lint:ignore SA1019 old files of OpenSSL are still in use
-	opensslEncrypted := x509.IsEncryptedPEMBlock(block)
-	if (encrypted || opensslEncrypted) && password == "" {
+	isOpenSSLEncrypted := x509.IsEncryptedPEMBlock(block)
+	if (isEncrypted || isOpenSSLEncrypted) && password == "" {
 		return nil, s.names.errorf(FieldKeyPassword, nil, "is not set, but the key in %s is encrypted", s.description)
 	}
 	var key crypto.PrivateKey
 	var err error
 	switch {
-	case encrypted:
+	case isEncrypted:
 		key, err = openPKCS8(der, password, s.budget)
-	case opensslEncrypted:
+	case isOpenSSLEncrypted:
 		//lint:ignore SA1019 as above
 		if der, err = x509.DecryptPEMBlock(block, []byte(password)); err == nil {
 			key, err = plainKey(block.Type, der)
@@ -116,7 +119,7 @@ func (s *Store) pemKey(block *pem.Block) (crypto.PrivateKey, error) {
 	return key, nil
 }
 
-func openPKCS8(der []byte, password string, w *kdfBudget) (crypto.PrivateKey, error) {
+func openPKCS8(der []byte, password string, budget *kdfBudget) (crypto.PrivateKey, error) {
 	var info struct {
 		Algorithm pkix.AlgorithmIdentifier
 		Data      []byte
@@ -124,7 +127,7 @@ func openPKCS8(der []byte, password string, w *kdfBudget) (crypto.PrivateKey, er
 	if err := unmarshal(der, &info); err != nil {
 		return nil, err
 	}
-	plain, err := decrypt(info.Algorithm, info.Data, password, w)
+	plain, err := decrypt(info.Algorithm, info.Data, password, budget)
 	if err != nil {
 		return nil, err
 	}

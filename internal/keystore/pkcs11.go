@@ -17,8 +17,7 @@ import (
 	"github.com/miekg/pkcs11"
 )
 
-// openTokens are the tokens in use. Since a module has one login per process, stores of a token share a session. The
-// lock is held during inspect, which may finalize the module, and openSlot.
+// openTokens are the tokens in use: a module has one login per process. It is locked during inspect and openSlot.
 var openTokens = struct {
 	sync.Mutex
 	bySlot map[tokenSlot]openToken
@@ -35,10 +34,10 @@ type openToken struct {
 }
 
 type tokenCert struct {
-	label   string
-	id      []byte
-	der     []byte
-	trusted bool // CKA_TRUSTED
+	label     string
+	id        []byte
+	der       []byte
+	isTrusted bool // CKA_TRUSTED
 }
 
 // readPKCS11 reads the keys and certificates of a token. Private keys stay on the token, which signs.
@@ -163,8 +162,8 @@ func tokenCerts(module *pkcs11.Ctx, slot uint) ([]tokenCert, error) {
 		return nil, err
 	}
 	defer module.CloseSession(session)
-	err = module.FindObjectsInit(session, []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_CLASS,
-		pkcs11.CKO_CERTIFICATE)})
+	template := []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_CLASS, pkcs11.CKO_CERTIFICATE)}
+	err = module.FindObjectsInit(session, template)
 	if err != nil {
 		return nil, err
 	}
@@ -179,18 +178,20 @@ func tokenCerts(module *pkcs11.Ctx, slot uint) ([]tokenCert, error) {
 	var certs []tokenCert
 	for _, h := range handles {
 		var c tokenCert
-		a, err := module.GetAttributeValue(session, h, []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_LABEL, nil),
+		a, err := module.GetAttributeValue(session, h, []*pkcs11.Attribute{
+			pkcs11.NewAttribute(pkcs11.CKA_LABEL, nil),
 			pkcs11.NewAttribute(pkcs11.CKA_ID, nil),
-			pkcs11.NewAttribute(pkcs11.CKA_VALUE, nil)})
+			pkcs11.NewAttribute(pkcs11.CKA_VALUE, nil),
+		})
 		if err != nil {
 			continue // not X.509
 		}
 		c.label = string(a[0].Value)
 		c.id = a[1].Value
 		c.der = a[2].Value
-		if a, err := module.GetAttributeValue(session, h, []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_TRUSTED,
-			nil)}); err == nil {
-			c.trusted = len(a[0].Value) == 1 && a[0].Value[0] != 0
+		query := []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_TRUSTED, nil)}
+		if a, err := module.GetAttributeValue(session, h, query); err == nil {
+			c.isTrusted = len(a[0].Value) == 1 && a[0].Value[0] != 0
 		}
 		certs = append(certs, c)
 	}
@@ -234,11 +235,11 @@ func (s *Store) addToken(context *crypto11.Context, certs []tokenCert) error {
 		}
 		s.entries = append(s.entries, e)
 	}
-	hasTrusted := slices.ContainsFunc(certs, func(c tokenCert) bool { return c.trusted })
+	hasTrusted := slices.ContainsFunc(certs, func(c tokenCert) bool { return c.isTrusted })
 	for _, c := range certs {
-		if c.trusted || (!hasTrusted && len(pairs) == 0) {
+		if c.isTrusted || (!hasTrusted && len(pairs) == 0) {
 			e := entry{alias: c.label, kind: trustedEntry}
-			e.add(x509.ParseCertificate(c.der))
+			e.addCertificate(x509.ParseCertificate(c.der))
 			s.entries = append(s.entries, e)
 		}
 	}

@@ -18,8 +18,7 @@ import (
 )
 
 // PKCS12 (RFC 7292). Not used: go-pkcs12, which returns no aliases and rejects several keys, secret keys, trusted
-// certificates without Java's attribute (openssl pkcs12 -export -nokeys), stores without a MAC, SHA-384, and triple DES
-// in PBES2. Tests compare both.
+// certificates without Java's attribute, stores without a MAC, SHA-384, and triple DES in PBES2. Tests compare both.
 
 var (
 	oidData          = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 1}
@@ -69,11 +68,11 @@ type encryptedSafe struct {
 
 // bag is a SafeBag with the attributes that are used here.
 type bag struct {
-	oid     asn1.ObjectIdentifier
-	value   []byte
-	name    string
-	keyID   []byte
-	trusted bool // Java's attribute
+	oid       asn1.ObjectIdentifier
+	value     []byte
+	name      string
+	keyID     []byte
+	isTrusted bool // Java's attribute
 }
 
 func (s *Store) readPKCS12(content []byte) error {
@@ -130,19 +129,19 @@ func (s *Store) notPKCS12(content []byte, err error) error {
 }
 
 // check verifies the MAC, which is optional (Java's keystore.pkcs12.macAlgorithm=NONE).
-func (m pfxMac) check(signed []byte, password string, w *kdfBudget) error {
+func (m pfxMac) check(signed []byte, password string, budget *kdfBudget) error {
 	algorithm := m.Digest.Algorithm
 	if len(algorithm.Algorithm) == 0 {
 		return nil
 	}
 	if algorithm.Algorithm.Equal(oidPBMAC1) {
-		return m.checkPBMAC1(signed, password, w)
+		return m.checkPBMAC1(signed, password, budget)
 	}
 	h, err := findHash(digests, algorithm.Algorithm)
 	if err != nil {
 		return err
 	}
-	key, err := pkcs12KDF(h, m.Salt, password, m.Iterations, 3, h.make().Size(), w)
+	key, err := pkcs12KDF(h, m.Salt, password, m.Iterations, diversifierMAC, h.make().Size(), budget)
 	if err != nil {
 		return err
 	}
@@ -150,7 +149,7 @@ func (m pfxMac) check(signed []byte, password string, w *kdfBudget) error {
 }
 
 // checkPBMAC1 verifies the MAC of RFC 9579, which openssl 3.4 and Java 26 write.
-func (m pfxMac) checkPBMAC1(signed []byte, password string, w *kdfBudget) error {
+func (m pfxMac) checkPBMAC1(signed []byte, password string, budget *kdfBudget) error {
 	var p struct{ KDF, MAC pkix.AlgorithmIdentifier }
 	if err := unmarshal(m.Digest.Algorithm.Parameters.FullBytes, &p); err != nil {
 		return err
@@ -162,7 +161,8 @@ func (m pfxMac) checkPBMAC1(signed []byte, password string, w *kdfBudget) error 
 	if err != nil {
 		return err
 	}
-	key, err := derivePBKDF2(p.KDF.Parameters.FullBytes, password, 0, w)
+	const sizeOfParameters = 0
+	key, err := derivePBKDF2(p.KDF.Parameters.FullBytes, password, sizeOfParameters, budget)
 	if err != nil {
 		return err
 	}
@@ -178,15 +178,14 @@ func compareMAC(h hashKind, key, signed, want []byte) error {
 	return nil
 }
 
-// openSafes decrypts the safes and returns their bags.
-func openSafes(signed []byte, password string, w *kdfBudget) ([]bag, error) {
+func openSafes(signed []byte, password string, budget *kdfBudget) ([]bag, error) {
 	var safes []contentInfo
 	if err := unmarshal(signed, &safes); err != nil {
 		return nil, err
 	}
 	var bags []bag
 	for _, safe := range safes {
-		plain, err := openSafe(safe, password, w)
+		plain, err := openSafe(safe, password, budget)
 		if err != nil {
 			return nil, err
 		}
@@ -197,7 +196,7 @@ func openSafes(signed []byte, password string, w *kdfBudget) ([]bag, error) {
 	return bags, nil
 }
 
-func openSafe(safe contentInfo, password string, w *kdfBudget) ([]byte, error) {
+func openSafe(safe contentInfo, password string, budget *kdfBudget) ([]byte, error) {
 	switch {
 	case safe.Type.Equal(oidData):
 		var plain []byte
@@ -208,7 +207,7 @@ func openSafe(safe contentInfo, password string, w *kdfBudget) ([]byte, error) {
 		if err := unmarshal(safe.Content.Bytes, &e); err != nil {
 			return nil, err
 		}
-		return decrypt(e.Info.Algorithm, e.Info.Data, password, w)
+		return decrypt(e.Info.Algorithm, e.Info.Data, password, budget)
 	}
 	return nil, fmt.Errorf("found a safe of type %s, expected data or password-encrypted data", safe.Type)
 }
@@ -228,15 +227,15 @@ func appendBags(bags []bag, der []byte) ([]bag, error) {
 	for _, r := range raw {
 		b := bag{oid: r.ID, value: r.Value.Bytes}
 		for _, a := range r.Attributes {
-			b.attribute(a.ID, a.Values.Bytes)
+			b.setAttribute(a.ID, a.Values.Bytes)
 		}
 		bags = append(bags, b)
 	}
 	return bags, nil
 }
 
-// attribute stores a known attribute; an invalid one is ignored.
-func (b *bag) attribute(id asn1.ObjectIdentifier, values []byte) {
+// setAttribute stores a known attribute; an invalid one is ignored.
+func (b *bag) setAttribute(id asn1.ObjectIdentifier, values []byte) {
 	switch {
 	case id.Equal(oidFriendlyName):
 		var v asn1.RawValue
@@ -253,7 +252,7 @@ func (b *bag) attribute(id asn1.ObjectIdentifier, values []byte) {
 			b.keyID = keyID
 		}
 	case id.Equal(oidJavaTrusted):
-		b.trusted = true
+		b.isTrusted = true
 	}
 }
 
@@ -271,8 +270,7 @@ func (b *bag) certificate() (*x509.Certificate, error) {
 	return x509.ParseCertificate(c.Data)
 }
 
-// addBags adds keys with their chains, secret keys and trusted certificates: those with Java's attribute, or all in a
-// file without keys and attributes.
+// addBags adds keys, secret keys and trusted certificates: with Java's attribute, else all in a file without keys.
 func (s *Store) addBags(bags []bag) {
 	var certs []bagCert
 	hasKey := false
@@ -283,9 +281,9 @@ func (s *Store) addBags(bags []bag) {
 		}
 		hasKey = hasKey || b.oid.Equal(oidKeyBag) || b.oid.Equal(oidShroudedBag)
 	}
-	hasTrusted := slices.ContainsFunc(certs, func(c bagCert) bool { return c.trusted })
+	hasTrusted := slices.ContainsFunc(certs, func(c bagCert) bool { return c.isTrusted })
 	unnamed := 0
-	name := func(b bag) string {
+	aliasOf := func(b bag) string {
 		if b.name != "" {
 			return b.name
 		}
@@ -295,15 +293,15 @@ func (s *Store) addBags(bags []bag) {
 	for _, b := range bags {
 		switch {
 		case b.oid.Equal(oidSecretBag):
-			s.entries = append(s.entries, entry{alias: name(b), kind: secretEntry})
+			s.entries = append(s.entries, entry{alias: aliasOf(b), kind: secretEntry})
 		case b.oid.Equal(oidKeyBag), b.oid.Equal(oidShroudedBag):
-			s.entries = append(s.entries, s.keyOfBag(b, certs, name))
+			s.entries = append(s.entries, s.keyOfBag(b, certs, aliasOf))
 		}
 	}
 	for _, c := range certs {
-		if c.trusted || (!hasTrusted && !hasKey) {
-			e := entry{alias: name(c.bag), kind: trustedEntry}
-			e.add(c.cert, c.err)
+		if c.isTrusted || (!hasTrusted && !hasKey) {
+			e := entry{alias: aliasOf(c.bag), kind: trustedEntry}
+			e.addCertificate(c.cert, c.err)
 			s.entries = append(s.entries, e)
 		}
 	}
@@ -316,25 +314,24 @@ type bagCert struct {
 }
 
 // keyOfBag assigns a certificate to a key: by the local key id as Java and openssl do, else by the public key.
-func (s *Store) keyOfBag(b bag, certs []bagCert, name func(bag) string) entry {
+func (s *Store) keyOfBag(b bag, certs []bagCert, aliasOf func(bag) string) entry {
 	password := s.keyPassword()
-	result := entry{kind: keyEntry, recover: sync.OnceValues(func() (crypto.PrivateKey, error) {
-		return b.key(password, s.budget)
-	})}
+	recoverKey := func() (crypto.PrivateKey, error) { return b.key(password, s.budget) }
+	result := entry{kind: keyEntry, recover: sync.OnceValues(recoverKey)}
 	certIndex := slices.IndexFunc(certs, func(c bagCert) bool {
-		return len(b.keyID) > 0 && bytes.Equal(c.keyID, b.keyID) && !c.trusted
+		return len(b.keyID) > 0 && bytes.Equal(c.keyID, b.keyID) && !c.isTrusted
 	})
 	if certIndex < 0 && len(certs) > 0 {
 		if key, err := result.recover(); err == nil {
-			certIndex = slices.IndexFunc(certs, func(c bagCert) bool { return c.cert != nil && matches(key, c.cert) })
+			certIndex = slices.IndexFunc(certs, func(c bagCert) bool { return c.cert != nil && isKeyOf(key, c.cert) })
 		}
 	}
 	if b.name == "" && certIndex >= 0 {
 		b.name = certs[certIndex].name
 	}
-	result.alias = name(b)
+	result.alias = aliasOf(b)
 	if certIndex >= 0 {
-		result.add(certs[certIndex].cert, certs[certIndex].err)
+		result.addCertificate(certs[certIndex].cert, certs[certIndex].err)
 		result.chain = chainOf(result.chain, parsedCertificates(certs))
 	}
 	return result
@@ -350,7 +347,7 @@ func parsedCertificates(certs []bagCert) []*x509.Certificate {
 	return parsed
 }
 
-// chainOf appends issuers to a chain as far as they are in all.
+// chainOf appends the issuers to a chain, up to a root or an unknown issuer.
 func chainOf(chain, issuers []*x509.Certificate) []*x509.Certificate {
 	for len(chain) > 0 && len(chain) < 10 {
 		last := chain[len(chain)-1]
@@ -368,9 +365,9 @@ func chainOf(chain, issuers []*x509.Certificate) []*x509.Certificate {
 	return chain
 }
 
-func (b *bag) key(password string, w *kdfBudget) (crypto.PrivateKey, error) {
+func (b *bag) key(password string, budget *kdfBudget) (crypto.PrivateKey, error) {
 	if b.oid.Equal(oidKeyBag) {
 		return parseKey(b.value)
 	}
-	return openPKCS8(b.value, password, w)
+	return openPKCS8(b.value, password, budget)
 }

@@ -6,12 +6,11 @@ import (
 	"math/bits"
 )
 
-// rc2 is the cipher of RFC 2268, which Java up to version 8 and "openssl pkcs12 -legacy" use for certificates. PKCS12
-// libraries do not export theirs.
+// rc2 is the cipher of RFC 2268, for certificates of Java 8 and "openssl pkcs12 -legacy". No library exports one.
 type rc2 struct{ key [64]uint16 }
 
-// newRC2 expands a key of at most 16 bytes, all of which are effective.
-func newRC2(key []byte) cipher.Block {
+// newRC2 expands a key of at most 16 bytes, all of which are effective. The error is always nil.
+func newRC2(key []byte) (cipher.Block, error) {
 	var buffer [128]byte
 	n := copy(buffer[:], key)
 	for i := n; i < len(buffer); i++ {
@@ -25,16 +24,13 @@ func newRC2(key []byte) cipher.Block {
 	for i := range c.key {
 		c.key[i] = binary.LittleEndian.Uint16(buffer[2*i:])
 	}
-	return c
+	return c, nil
 }
 
-// BlockSize implements [cipher.Block].
 func (*rc2) BlockSize() int { return 8 }
 
-// rc2Shift are the rotations of the four words in a mixing round.
 var rc2Shift = [4]int{1, 2, 3, 5}
 
-// Encrypt implements [cipher.Block] for one block.
 func (r *rc2) Encrypt(dst, src []byte) {
 	w := rc2Load(src)
 	for round, k := 0, 0; round < 16; round++ {
@@ -52,7 +48,6 @@ func (r *rc2) Encrypt(dst, src []byte) {
 	rc2Save(dst, w)
 }
 
-// Decrypt implements [cipher.Block] for one block.
 func (r *rc2) Decrypt(dst, src []byte) {
 	w := rc2Load(src)
 	for round, k := 15, 63; round >= 0; round-- {

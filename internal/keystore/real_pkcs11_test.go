@@ -25,19 +25,20 @@ import (
 
 // Keys in a token of SoftHSM authenticate, and the certificates in another token are trusted.
 func TestRealPKCS11(t *testing.T) {
-	module := softHSM(t, "keys", "roots")
+	module := startSoftHSM(t, "keys", "roots")
 	ca := certtest.Issue(t, "ca", nil, nil)
 	fillKeys(t, module, ca)
 	keys := Location{Type: "pkcs11", Path: module + "#keys", Password: "1234"}
 	roots := Location{Type: "PKCS11", Path: module + "#roots", Password: "5678"}
 
-	s := server(t, &tls.Config{Certificates: []tls.Certificate{certtest.Issue(t, "server", ca, nil).TLS()},
+	s := startServer(t, &tls.Config{Certificates: []tls.Certificate{certtest.Issue(t, "server", ca, nil).TLS()},
 		ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: ca.Pool()})
 	for _, alias := range []string{"rsa", "ec"} {
 		for _, protocol := range []string{"TLSv1.2", "TLSv1.3"} {
-			named := keys
-			named.Alias = alias
-			got, err := ask(t, s, client(t, Options{Key: &named, Trust: &roots, Protocol: protocol}), "127.0.0.1")
+			location := keys
+			location.Alias = alias
+			config := clientConfig(t, Options{Key: &location, Trust: &roots, Protocol: protocol})
+			got, err := ask(t, s, config, "127.0.0.1")
 			if err != nil || got != alias {
 				t.Errorf("%s with %s: found the client name %q, %v", alias, protocol, got, err)
 			}
@@ -60,7 +61,7 @@ func TestRealPKCS11(t *testing.T) {
 	}
 	for text, l := range refused {
 		if _, err := Open(l); err == nil || !strings.Contains(err.Error(), text) {
-			t.Errorf("%v, expected %q", err, text)
+			t.Errorf("expected an error with %q, found %v", text, err)
 		}
 	}
 	found := 0 // the module determines the order of slots
@@ -81,14 +82,14 @@ func TestRealPKCS11(t *testing.T) {
 
 // A wrong PIN is rejected. The test has its own token, in which nobody has logged in before.
 func TestRealPKCS11WrongPIN(t *testing.T) {
-	module := softHSM(t, "pin", "other")
+	module := startSoftHSM(t, "pin", "other")
 	_, err := Open(Location{Type: "pkcs11", Path: module + "#pin", Password: "9999"})
 	expectFault(t, err, "password", "wrong PIN")
 }
 
-// softHSM starts with two empty tokens, PINs 1234 and 5678, and returns the module. It is a copy: a process loads a
-// file once, and this copy knows only the tokens of this test.
-func softHSM(t *testing.T, first, second string) string {
+// startSoftHSM starts with two empty tokens, PINs 1234 and 5678, and returns the module. It is a copy: a process loads
+// a file once, and this copy knows only the tokens of this test.
+func startSoftHSM(t *testing.T, first, second string) string {
 	t.Helper()
 	out, err := exec.Command("../../testdata/peers/softhsm/fetch.sh").Output()
 	if err != nil {
@@ -99,13 +100,13 @@ func softHSM(t *testing.T, first, second string) string {
 	}
 	home := strings.TrimSpace(string(out))
 	folder := t.TempDir()
-	put(t, filepath.Join(folder, "softhsm2.conf"),
+	replaceFile(t, filepath.Join(folder, "softhsm2.conf"),
 		[]byte("directories.tokendir = "+folder+"\nobjectstore.backend = file\nlog.level = ERROR\n"))
 	t.Setenv("SOFTHSM2_CONF", filepath.Join(folder, "softhsm2.conf"))
 	code, err := os.ReadFile(filepath.Join(home, "lib", "libsofthsm2.so"))
 	require.NoError(t, err)
 	module := filepath.Join(folder, "libsofthsm2.so")
-	put(t, module, code)
+	replaceFile(t, module, code)
 	for pin, label := range map[string]string{"1234": first, "5678": second} {
 		init := exec.Command(filepath.Join(home, "lib", "softhsm2-util"), "--module", module, "--init-token", "--free",
 			"--label", label, "--pin", pin, "--so-pin", "00000000")
@@ -120,7 +121,7 @@ func softHSM(t *testing.T, first, second string) string {
 func sunConfig(t *testing.T, module, line string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "pkcs11.cfg")
-	put(t, path, []byte("name = SoftHSM\nlibrary = "+module+"\n"+line+"\n"))
+	replaceFile(t, path, []byte("name = SoftHSM\nlibrary = "+module+"\n"+line+"\n"))
 	return path
 }
 
@@ -154,9 +155,13 @@ func openForWriting(t *testing.T, module, label, pin string) *crypto11.Context {
 
 func certify(t *testing.T, name string, key crypto.PublicKey, ca *certtest.Issued) *x509.Certificate {
 	t.Helper()
-	c := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
-		NotBefore: time.Now().Add(-time.Hour),
-		NotAfter:  time.Now().Add(time.Hour), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
+	c := &x509.Certificate{
+		SerialNumber: big.NewInt(time.Now().UnixNano()),
+		Subject:      pkix.Name{CommonName: name},
+		NotBefore:    time.Now().Add(-time.Hour),
+		NotAfter:     time.Now().Add(time.Hour),
+		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
 	der, err := x509.CreateCertificate(rand.Reader, c, ca.Cert, key, ca.Key)
 	require.NoError(t, err)
 	parsed, err := x509.ParseCertificate(der)

@@ -22,20 +22,20 @@ import (
 // The stores that the installed keytool and openssl write can be opened.
 func TestRealStores(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "stores")
-	run(t, "", filepath.Join(samples, "make-stores.sh"), folder)
+	runTool(t, "", filepath.Join(samples, "make-stores.sh"), folder)
 	openGeneratedStores(t, folder)
 }
 
 // The trust store of the installed Java opens with its usual password.
 func TestRealJavaTrust(t *testing.T) {
-	home := strings.TrimSpace(string(run(t, "", "sh", "-c",
+	home := strings.TrimSpace(string(runTool(t, "", "sh", "-c",
 		`java -XshowSettings:properties -version 2>&1 | sed -n 's/.*java.home = //p'`)))
 	s := mustOpen(t, Location{Path: filepath.Join(home, "lib", "security", "cacerts"), Password: "changeit"})
-	trusted, err := s.trusted()
+	trusted, err := s.trustedCertificates()
 	require.NoError(t, err)
 	const minTrusted = 50 // any real distribution has more
 	if len(trusted) < minTrusted {
-		t.Errorf("%d trusted certificates, expected at least %d; of %d entries", len(trusted), minTrusted,
+		t.Errorf("expected at least %d trusted certificates, found %d of %d entries", minTrusted, len(trusted),
 			len(s.entries))
 	}
 }
@@ -80,15 +80,15 @@ var domains = map[string]string{
 // Java finds the same entries as this package in a domain, with the same aliases and kinds.
 func TestRealDomains(t *testing.T) {
 	folder := t.TempDir()
-	put(t, filepath.Join(folder, "Domain.java"), []byte(dksSource))
-	run(t, folder, "javac", "Domain.java")
+	replaceFile(t, filepath.Join(folder, "Domain.java"), []byte(dksSource))
+	runTool(t, folder, "javac", "Domain.java")
 	stores := filepath.Join(samples, "more")
 	t.Chdir(stores) // "user.dir" names the current folder
 	t.Setenv("DOMAIN_PASSWORD", "changeit")
 	for name, text := range domains {
 		path := filepath.Join(folder, "domain.dks")
-		put(t, path, []byte(strings.ReplaceAll(text, "DIR", stores)))
-		want := strings.TrimSpace(string(run(t, stores, "java", "-cp", folder, "-XX:TieredStopAtLevel=1", "Domain",
+		replaceFile(t, path, []byte(strings.ReplaceAll(text, "DIR", stores)))
+		want := strings.TrimSpace(string(runTool(t, stores, "java", "-cp", folder, "-XX:TieredStopAtLevel=1", "Domain",
 			"file://"+path+"#d", "a", "b")))
 		s, err := Open(Location{Path: path + "#d", Type: "dks", Password: "changeit"})
 		if err != nil {
@@ -106,9 +106,9 @@ func TestRealDomains(t *testing.T) {
 	}
 }
 
-// run runs a tool in a folder and returns its standard output. The tool must be installed; java and javac of JAVA_HOME
-// have precedence. An empty folder means the current one.
-func run(t *testing.T, folder, tool string, args ...string) []byte {
+// runTool runs a tool in a folder and returns its standard output. The tool must be installed; java and javac of
+// JAVA_HOME have precedence. An empty folder means the current one.
+func runTool(t *testing.T, folder, tool string, args ...string) []byte {
 	t.Helper()
 	if home := os.Getenv("JAVA_HOME"); home != "" && strings.HasPrefix(tool, "java") {
 		tool = filepath.Join(home, "bin", tool)
@@ -148,12 +148,12 @@ func TestRealRisks(t *testing.T) {
 	} {
 		t.Run(setting, func(t *testing.T) {
 			o := Options{Trust: fromPEM(ca.PEM()), HasRisks: true}
-			err := exchangeLine(t, keyFile, c.cipher, c.command, client(t, o))
+			err := exchangeLine(t, keyFile, c.cipher, c.command, clientConfig(t, o))
 			if explained := Explain(err, o); explained == nil || !strings.Contains(explained.Error(), setting) {
 				t.Errorf("expected an error that names %s, found %v", setting, explained)
 			}
 			c.allow(&o)
-			require.NoError(t, exchangeLine(t, keyFile, c.cipher, c.command, client(t, o)))
+			require.NoError(t, exchangeLine(t, keyFile, c.cipher, c.command, clientConfig(t, o)))
 		})
 	}
 }

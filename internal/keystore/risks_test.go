@@ -13,7 +13,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// rsaServer is a certificate with an RSA key.
+// rsaServer issues a server's certificate with an RSA key.
 func rsaServer(t *testing.T, ca *certtest.Issued) *certtest.Issued {
 	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -29,38 +29,42 @@ func rsaServer(t *testing.T, ca *certtest.Issued) *certtest.Issued {
 // RSA key exchange requires a setting, which the error names.
 func TestRSAKeyExchange(t *testing.T) {
 	ca := certtest.Issue(t, "CA", nil, nil)
-	s := server(t, &tls.Config{Certificates: []tls.Certificate{rsaServer(t, ca).TLS()}, MaxVersion: tls.VersionTLS12,
-		CipherSuites: []uint16{tls.TLS_RSA_WITH_AES_128_GCM_SHA256}})
+	s := startServer(t, &tls.Config{
+		Certificates: []tls.Certificate{rsaServer(t, ca).TLS()},
+		MaxVersion:   tls.VersionTLS12,
+		CipherSuites: []uint16{tls.TLS_RSA_WITH_AES_128_GCM_SHA256},
+	})
 	o := Options{Trust: fromPEM(ca.PEM()), HasRisks: true}
-	_, err := ask(t, s, client(t, o), "localhost")
+	_, err := ask(t, s, clientConfig(t, o), "localhost")
 	expectFault(t, Explain(err, o), "keystore.location", "allow-rsa-key-exchange=1")
 	o.AllowRSAKeyExchange = true
-	_, err = ask(t, s, client(t, o), "localhost")
+	_, err = ask(t, s, clientConfig(t, o), "localhost")
 	assert.NoError(t, err)
-	_, err = ask(t, issuedServer(t, ca, &tls.Config{}), client(t, o), "localhost") // others are unaffected
+	_, err = ask(t, startIssuedServer(t, ca, &tls.Config{}), clientConfig(t, o), "localhost") // others are unaffected
 	assert.NoError(t, err)
 }
 
-// constrained is a chain of authorities with name constraints, and a certificate without subject alternative names.
-type constrained struct {
+// constrainedChain is a chain of authorities with name constraints, and a certificate without subject alternative
+// names.
+type constrainedChain struct {
 	root         []string // permitted domains
 	intermediate []string // permitted domains; nil means no intermediate authority
 	excluded     []string // domains that the root excludes
 	name         string   // the common name
 	host         string
-	accepts      bool
+	isAccepted   bool
 }
 
-var constrainedChains = map[string]constrained{
-	"no constraint": {name: "erp.sap.example", host: "erp.sap.example", accepts: true},
+var constrainedChains = map[string]constrainedChain{
+	"no constraint": {name: "erp.sap.example", host: "erp.sap.example", isAccepted: true},
 	"a permitted domain": {
-		root: []string{"sap.example"}, name: "erp.sap.example", host: "erp.sap.example", accepts: true,
+		root: []string{"sap.example"}, name: "erp.sap.example", host: "erp.sap.example", isAccepted: true,
 	},
 	"the permitted name": {
-		root: []string{"erp.sap.example"}, name: "erp.sap.example", host: "erp.sap.example", accepts: true,
+		root: []string{"erp.sap.example"}, name: "erp.sap.example", host: "erp.sap.example", isAccepted: true,
 	},
 	"capitals": {
-		root: []string{"sap.example"}, name: "ERP.SAP.example", host: "erp.sap.example", accepts: true,
+		root: []string{"sap.example"}, name: "ERP.SAP.example", host: "erp.sap.example", isAccepted: true,
 	},
 	"another domain":    {root: []string{"sap.example"}, name: "bank.example", host: "bank.example"},
 	"an end of a label": {root: []string{"sap.example"}, name: "notsap.example", host: "notsap.example"},
@@ -68,10 +72,10 @@ var constrainedChains = map[string]constrained{
 		excluded: []string{"bank.example"}, name: "a.bank.example", host: "a.bank.example",
 	},
 	"next to an excluded domain": {
-		excluded: []string{"bank.example"}, name: "a.sap.example", host: "a.sap.example", accepts: true,
+		excluded: []string{"bank.example"}, name: "a.sap.example", host: "a.sap.example", isAccepted: true,
 	},
 	"permitted by an intermediate": {
-		intermediate: []string{"sap.example"}, name: "erp.sap.example", host: "erp.sap.example", accepts: true,
+		intermediate: []string{"sap.example"}, name: "erp.sap.example", host: "erp.sap.example", isAccepted: true,
 	},
 	"not by an intermediate": {intermediate: []string{"sap.example"}, name: "bank.example", host: "bank.example"},
 	"not by the root": {
@@ -80,12 +84,12 @@ var constrainedChains = map[string]constrained{
 	},
 	"by both": {
 		root: []string{"sap.example"}, intermediate: []string{"erp.sap.example"},
-		name: "erp.sap.example", host: "erp.sap.example", accepts: true,
+		name: "erp.sap.example", host: "erp.sap.example", isAccepted: true,
 	},
 }
 
 // issue returns the root and the certificate of a chain.
-func (c *constrained) issue(t *testing.T) (root, leaf *certtest.Issued) {
+func (c *constrainedChain) issue(t *testing.T) (root, leaf *certtest.Issued) {
 	t.Helper()
 	authority := func(name string, ca *certtest.Issued, permitted, excluded []string) *certtest.Issued {
 		return certtest.Issue(t, name, ca, func(a *x509.Certificate) {
@@ -114,18 +118,29 @@ func (c *constrained) issue(t *testing.T) (root, leaf *certtest.Issued) {
 // A host in the common name obeys the name constraints of all authorities, as one in a subject alternative name does.
 func TestCommonNameObeysNameConstraints(t *testing.T) {
 	cases := maps.Clone(constrainedChains)
-	cases["a wildcard"] = constrained{[]string{"sap.example"}, nil, nil, "*.sap.example", "a.sap.example", true}
-	cases["a wildcard elsewhere"] = constrained{[]string{"sap.example"}, nil, nil, "*.bank.example",
-		"a.bank.example", false}
-	cases["a wildcard, but not this host"] = constrained{nil, nil, []string{"a.sap.example"}, "*.sap.example",
-		"a.sap.example", false}
+	cases["a wildcard"] = constrainedChain{
+		root:       []string{"sap.example"},
+		name:       "*.sap.example",
+		host:       "a.sap.example",
+		isAccepted: true,
+	}
+	cases["a wildcard elsewhere"] = constrainedChain{
+		root: []string{"sap.example"},
+		name: "*.bank.example",
+		host: "a.bank.example",
+	}
+	cases["a wildcard, but not this host"] = constrainedChain{
+		excluded: []string{"a.sap.example"},
+		name:     "*.sap.example",
+		host:     "a.sap.example",
+	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			root, leaf := c.issue(t)
-			s := server(t, &tls.Config{Certificates: []tls.Certificate{leaf.TLS()}})
+			s := startServer(t, &tls.Config{Certificates: []tls.Certificate{leaf.TLS()}})
 			o := Options{Trust: fromPEM(root.PEM()), HasRisks: true, AllowCommonName: true}
-			_, err := ask(t, s, client(t, o), c.host)
-			if c.accepts {
+			_, err := ask(t, s, clientConfig(t, o), c.host)
+			if c.isAccepted {
 				assert.NoError(t, err)
 				return
 			}
@@ -138,47 +153,90 @@ func TestCommonNameObeysNameConstraints(t *testing.T) {
 func TestCommonName(t *testing.T) {
 	ca := certtest.Issue(t, "CA", nil, nil)
 	stranger := certtest.Issue(t, "CA", nil, nil)
-	unnamed := func(c *x509.Certificate) {
+	withoutHosts := func(c *x509.Certificate) {
 		c.DNSNames = nil
 		c.IPAddresses = nil
 	}
-	named := func(c *x509.Certificate) {
+	withOtherHost := func(c *x509.Certificate) {
 		c.DNSNames = []string{"other.example"}
 		c.IPAddresses = nil
 	}
-	for what, c := range map[string]struct {
-		name   string
-		change func(*x509.Certificate)
-		trust  *certtest.Issued
-		host   string
-		wants  string // the setting in the error, "" if the certificate is accepted
+	for name, c := range map[string]struct {
+		commonName string
+		change     func(*x509.Certificate)
+		trust      *certtest.Issued
+		host       string
+		setting    string // the setting in the error, "" if the certificate is accepted
 	}{
-		"its host":             {"localhost", unnamed, ca, "localhost", ""},
-		"in capitals":          {"LocalHost", unnamed, ca, "localhost", ""},
-		"a label for any":      {"*.sap.example", unnamed, ca, "a.sap.example", ""},
-		"another host":         {"localhost", unnamed, ca, "a.sap.example", "host-check"},
-		"two labels for one":   {"*.sap.example", unnamed, ca, "a.b.sap.example", "host-check"},
-		"no label for one":     {"*.sap.example", unnamed, ca, "sap.example", "host-check"},
-		"all of a top domain":  {"*.example", unnamed, ca, "a.example", "host-check"},
-		"an address":           {"127.0.0.1", unnamed, ca, "127.0.0.1", "host-check"},
-		"other names beside":   {"localhost", named, ca, "localhost", "host-check"},
-		"an unknown authority": {"localhost", unnamed, stranger, "localhost", "truststore.location"},
+		"its host":        {commonName: "localhost", change: withoutHosts, trust: ca, host: "localhost"},
+		"in capitals":     {commonName: "LocalHost", change: withoutHosts, trust: ca, host: "localhost"},
+		"a label for any": {commonName: "*.sap.example", change: withoutHosts, trust: ca, host: "a.sap.example"},
+		"another host": {
+			commonName: "localhost",
+			change:     withoutHosts,
+			trust:      ca,
+			host:       "a.sap.example",
+			setting:    "host-check",
+		},
+		"two labels for one": {
+			commonName: "*.sap.example",
+			change:     withoutHosts,
+			trust:      ca,
+			host:       "a.b.sap.example",
+			setting:    "host-check",
+		},
+		"no label for one": {
+			commonName: "*.sap.example",
+			change:     withoutHosts,
+			trust:      ca,
+			host:       "sap.example",
+			setting:    "host-check",
+		},
+		"all of a top domain": {
+			commonName: "*.example",
+			change:     withoutHosts,
+			trust:      ca,
+			host:       "a.example",
+			setting:    "host-check",
+		},
+		"an address": {
+			commonName: "127.0.0.1",
+			change:     withoutHosts,
+			trust:      ca,
+			host:       "127.0.0.1",
+			setting:    "host-check",
+		},
+		"other names beside": {
+			commonName: "localhost",
+			change:     withOtherHost,
+			trust:      ca,
+			host:       "localhost",
+			setting:    "host-check",
+		},
+		"an unknown authority": {
+			commonName: "localhost",
+			change:     withoutHosts,
+			trust:      stranger,
+			host:       "localhost",
+			setting:    "truststore.location",
+		},
 	} {
-		t.Run(what, func(t *testing.T) {
-			s := server(t, &tls.Config{Certificates: []tls.Certificate{certtest.Issue(t, c.name, ca, c.change).TLS()}})
+		t.Run(name, func(t *testing.T) {
+			certificate := certtest.Issue(t, c.commonName, ca, c.change).TLS()
+			s := startServer(t, &tls.Config{Certificates: []tls.Certificate{certificate}})
 			o := Options{Trust: fromPEM(c.trust.PEM()), HasRisks: true}
-			_, err := ask(t, s, client(t, o), c.host)
-			if c.wants != "host-check" { // the host is checked first
+			_, err := ask(t, s, clientConfig(t, o), c.host)
+			if c.setting != "host-check" { // the host is checked first
 				expectFault(t, Explain(err, o), "allow-common-name", "common name only")
 			} else {
-				expectFault(t, Explain(err, o), c.wants)
+				expectFault(t, Explain(err, o), c.setting)
 			}
 			o.AllowCommonName = true
-			_, err = ask(t, s, client(t, o), c.host)
-			if c.wants == "" {
+			_, err = ask(t, s, clientConfig(t, o), c.host)
+			if c.setting == "" {
 				assert.NoError(t, err)
 			} else {
-				expectFault(t, Explain(err, o), c.wants)
+				expectFault(t, Explain(err, o), c.setting)
 			}
 		})
 	}

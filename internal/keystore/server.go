@@ -2,12 +2,11 @@ package keystore
 
 import "crypto/tls"
 
-// ServerTLS returns a server's configuration with o.Key, which is required and reloaded when its files change. Client
-// certificates, if clients requests them, must be issued by an authority in o.Trust, or by the system's. Errors are
-// of type [*Error].
-func ServerTLS(options Options, clients tls.ClientAuthType) (*tls.Config, error) {
-	config := &tls.Config{ClientAuth: clients}
-	if err := options.versions(config); err != nil {
+// ServerTLS returns a server's configuration with options.Key, which is required and reloaded when it changes. Client
+// certificates, if requested, must be issued by an authority in options.Trust, or by the system's.
+func ServerTLS(options Options, clientAuth tls.ClientAuthType) (*tls.Config, error) {
+	config := &tls.Config{ClientAuth: clientAuth}
+	if err := options.setVersions(config); err != nil {
 		return nil, err
 	}
 	w, err := openWatched(options.Context, *options.Key, options.keyNames(), options.logger(), (*Store).Certificate)
@@ -18,7 +17,7 @@ func ServerTLS(options Options, clients tls.ClientAuthType) (*tls.Config, error)
 		c := w.get()
 		return &c, nil
 	}
-	if clients == tls.NoClientCert || options.Trust == nil {
+	if clientAuth == tls.NoClientCert || options.Trust == nil {
 		return config, nil
 	}
 	trust, err := openWatched(options.Context, *options.Trust, options.trustNames(), options.logger(), readAnchors)

@@ -49,9 +49,7 @@ const (
 	secretEntry
 )
 
-func (k entryKind) String() string {
-	return [...]string{"trusted certificate", "key", "secret key"}[k]
-}
+func (k entryKind) String() string { return [...]string{"trusted certificate", "key", "secret key"}[k] }
 
 // entry is an entry of a store. The chain of a key begins with its own certificate.
 type entry struct {
@@ -113,11 +111,11 @@ func (s *Store) readFile(want kind) error {
 
 // readContent reads a file's content, which must be of the kind want, if set.
 func (s *Store) readContent(path, domain string, content []byte, want kind) error {
-	detected, what := detectKind(content)
+	detected, found := detectKind(content)
 	if detected == "" {
-		return s.names.errorf(FieldLocation, nil, "%s is %s, expected %s", path, what, orAny(want))
+		return s.names.errorf(FieldLocation, nil, "%s is %s, expected %s", path, found, nounOrAny(want))
 	}
-	if want != "" && !want.accepts(detected) {
+	if want != "" && !want.isCompatible(detected) {
 		return s.names.errorf(FieldType, nil, "%s, but %s is a %s", want, path, nounOf(detected))
 	}
 	s.description = nounOf(detected) + " " + path
@@ -138,7 +136,7 @@ func (s *Store) readContent(path, domain string, content []byte, want kind) erro
 	return s.readPEM(content, FieldLocation)
 }
 
-func orAny(want kind) string {
+func nounOrAny(want kind) string {
 	if want == "" {
 		return "a key store (JKS, JCEKS, PKCS12, DKS) or PEM"
 	}
@@ -147,8 +145,7 @@ func orAny(want kind) string {
 
 func nounOf(k kind) string { return strings.ToUpper(string(k)) + " file" }
 
-// ReadFile reads a key store, key, token or another file of secrets of at most 16 MiB. It does not open devices and
-// pipes.
+// ReadFile reads a key store or another file of secrets of at most 16 MiB. It does not open devices and pipes.
 func ReadFile(path string) ([]byte, error) {
 	f, _, err := wholefile.Open(path)
 	if isError[*wholefile.NotRegularError](err) {
@@ -165,9 +162,9 @@ func ReadFile(path string) ([]byte, error) {
 	return content, err
 }
 
-// Roots returns a pool of the trusted certificates, see [Store.trusted]. An empty pool is an error.
+// Roots returns a pool of [Store.trustedCertificates]. An empty pool is an error.
 func (s *Store) Roots() (*x509.CertPool, error) {
-	trusted, err := s.trusted()
+	trusted, err := s.trustedCertificates()
 	if err != nil {
 		return nil, err
 	}
@@ -178,16 +175,15 @@ func (s *Store) Roots() (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// trusted returns trusted certificates and, like Java, the certificates of keys. Unreadable ones are an error only if
-// there is no other, since stores may contain certificates that violate the standard.
-func (s *Store) trusted() ([]*x509.Certificate, error) {
+// trustedCertificates returns trusted certificates and, like Java, those of keys. It fails if none is readable.
+func (s *Store) trustedCertificates() ([]*x509.Certificate, error) {
 	var trusted []*x509.Certificate
-	var broken []string
-	seen := map[string]bool{} // a certificate may have an entry of its own and belong to a key
+	var unreadable []string
+	seen := map[string]bool{} // by DER: a certificate may have an entry of its own and belong to a key
 	for _, e := range s.entries {
 		switch {
 		case e.certErr != nil:
-			broken = append(broken, fmt.Sprintf("%q cannot be read (%v)", e.alias, e.certErr))
+			unreadable = append(unreadable, fmt.Sprintf("%q cannot be read (%v)", e.alias, e.certErr))
 		case e.kind != secretEntry && len(e.chain) > 0 && !seen[string(e.chain[0].Raw)]:
 			seen[string(e.chain[0].Raw)] = true
 			trusted = append(trusted, e.chain[0])
@@ -197,13 +193,13 @@ func (s *Store) trusted() ([]*x509.Certificate, error) {
 		return trusted, nil
 	}
 	detail := "it holds " + s.contents()
-	if broken != nil {
-		detail += "; " + strings.Join(broken, ", ")
+	if unreadable != nil {
+		detail += "; " + strings.Join(unreadable, ", ")
 	}
 	return nil, s.names.errorf(FieldLocation, nil, "%s holds no trusted certificate; %s", s.description, detail)
 }
 
-// contents describes the first entries.
+// contents lists the first entries for messages.
 func (s *Store) contents() string {
 	if len(s.entries) == 0 {
 		return "nothing"
@@ -227,7 +223,6 @@ func quoted(names []string) string {
 	return strings.Join(texts, ", ")
 }
 
-// keyPassword returns the password of keys, by default the store's.
 func (s *Store) keyPassword() string {
 	if s.location.KeyPassword != "" {
 		return s.location.KeyPassword

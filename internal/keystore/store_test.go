@@ -44,8 +44,9 @@ var trustStores = map[string]Location{
 	"domain.dks#sample": {Type: "dks"},
 }
 
-// at completes a location of a sample. The domain names its stores by ${user.dir}.
-func at(t testing.TB, name string, l Location) Location {
+// sampleAt completes a location of a sample. For the domain it changes the current folder, since the domain names its
+// stores by ${user.dir}.
+func sampleAt(t testing.TB, name string, l Location) Location {
 	t.Helper()
 	l.Path = sample(name)
 	if strings.HasPrefix(name, "domain.dks") {
@@ -57,21 +58,27 @@ func at(t testing.TB, name string, l Location) Location {
 	return l
 }
 
-// The type must match the content, but jks and pkcs12 accept each other.
+// The type must match the content, but jks and pkcs12 may be configured for each other.
 func TestTypeAndContent(t *testing.T) {
-	files := map[kind]string{kindJKS: "client.jks", kindJCEKS: "client.jceks", kindPKCS12: "client.p12",
-		kindPEM: "client.crt.pem", kindDKS: "domain.dks"}
+	sampleOf := map[kind]string{
+		kindJKS:    "client.jks",
+		kindJCEKS:  "client.jceks",
+		kindPKCS12: "client.p12",
+		kindPEM:    "client.crt.pem",
+		kindDKS:    "domain.dks",
+	}
 	for _, configured := range []kind{kindJKS, kindJCEKS, kindPKCS12, kindPEM, kindDKS} {
-		for is, file := range files {
-			_, err := Open(at(t, file, Location{Type: string(configured), Password: "changeit"}))
-			_, errUpper := Open(at(t, file, Location{Type: strings.ToUpper(string(configured)), Password: "changeit"}))
-			fits := configured == is || (configured == kindJKS && is == kindPKCS12) || (configured == kindPKCS12 &&
-				is == kindJKS)
+		for actual, file := range sampleOf {
+			upper := strings.ToUpper(string(configured))
+			_, err := Open(sampleAt(t, file, Location{Type: string(configured), Password: "changeit"}))
+			_, errUpper := Open(sampleAt(t, file, Location{Type: upper, Password: "changeit"}))
+			isCompatible := configured == actual || (configured == kindJKS && actual == kindPKCS12) ||
+				(configured == kindPKCS12 && actual == kindJKS)
 			switch {
-			case fits && (err != nil || errUpper != nil):
-				t.Errorf("%s as %s: %v, %v", file, configured, err, errUpper)
-			case !fits:
-				expectFault(t, err, "type", string(configured)+", but ", strings.ToUpper(string(is))+" file")
+			case isCompatible && (err != nil || errUpper != nil):
+				t.Errorf("%s as %s: expected no error, found %v, in upper case %v", file, configured, err, errUpper)
+			case !isCompatible:
+				expectFault(t, err, "type", string(configured)+", but ", strings.ToUpper(string(actual))+" file")
 			}
 		}
 	}
@@ -84,7 +91,7 @@ var berInDER = "\x30\x81\xdc\x02\x01\x03\x30\x81\xd6\x06\x09\x2a\x86\x48\x86\xf7
 func TestRejectedStores(t *testing.T) {
 	folder := t.TempDir()
 	write := func(name, content string) string {
-		put(t, filepath.Join(folder, name), []byte(content))
+		replaceFile(t, filepath.Join(folder, name), []byte(content))
 		return filepath.Join(folder, name)
 	}
 	jks, err := os.ReadFile(sample("client.jks"))
@@ -94,43 +101,117 @@ func TestRejectedStores(t *testing.T) {
 		setting  string
 		text     []string
 	}{
-		"no path":  {Location{Password: "x"}, "location", []string{"not set"}},
-		"no file":  {Location{Path: folder + "/no", Password: "x"}, "location", []string{"no such file"}},
-		"a folder": {Location{Path: folder, Password: "x"}, "location", []string{"not a file"}},
-		"empty":    {Location{Path: write("empty", ""), Password: "x"}, "location", []string{"an empty file"}},
-		"text": {Location{Path: write("text", "hello"), Password: "x"}, "location",
-			[]string{"a text file without keys"}},
-		"bytes": {Location{Path: write("bytes", "\x00\x01\xff\xfe5"), Password: "x"}, "location",
-			[]string{"begins with 00 01 ff fe"}},
-		"mixed case": {Location{Path: sample("client.jks"), Type: "Jks", Password: "x"}, "type",
-			[]string{"case-sensitive", "use jks"}},
-		"ending as type": {Location{Path: sample("client.p12"), Type: "p12", Password: "x"}, "type",
-			[]string{`unknown type "p12"`, "are pkcs12"}},
-		"unknown type": {Location{Path: sample("client.p12"), Type: "bks", Password: "x"}, "type",
-			[]string{`unknown type "bks"`}},
-		"no password, jks":   {Location{Path: sample("client.jks")}, "password", []string{"not set"}},
-		"no password, jceks": {Location{Path: sample("trust.jceks")}, "password", []string{"not set"}},
-		"no password, p12":   {Location{Path: sample("trust.p12")}, "password", []string{"not set"}},
-		"wrong password, jks": {Location{Path: sample("client.jks"), Password: "x"}, "password",
-			[]string{"wrong password", "client.jks"}},
-		"wrong password, jceks": {Location{Path: sample("client.jceks"), Password: "x"}, "password",
-			[]string{"wrong password", "client.jceks"}},
-		"wrong password, p12": {Location{Path: sample("client.p12"), Password: "x"}, "password",
-			[]string{"wrong password", "client.p12"}},
-		"wrong password, legacy": {Location{Path: sample("client-legacy.p12"), Password: "x"}, "password",
-			[]string{"wrong password"}},
-		"cut off": {Location{Path: write("cut", string(jks[:500])), Password: "changeit"}, "location",
-			[]string{"entry 1 of 1", "bytes remain"}},
-		"pkcs11": {Location{Path: "/usr/lib/none.so", Type: "pkcs11", Password: "x"}, "type",
-			[]string{"-tags pkcs11", "_pkcs11.tar.gz", "--build-arg TAGS=pkcs11"}},
-		"PEM of another type":  {Location{PEM: []byte("x"), Type: "jks"}, "type", []string{"use pem"}},
-		"PEM without anything": {Location{PEM: []byte("x")}, "pem", []string{"contains no key and no certificate"}},
-		"BER": {Location{Path: write("ber.p12", "\x30\x80\x02\x01\x03\x30\x80\x06\x09"),
-			Password: "x"}, "location", []string{"BER", "expected DER", "keytool -importkeystore"}},
-		"BER, in DER": {Location{Path: write("ber2.p12", berInDER), Password: "x"}, "location",
-			[]string{"BER", "expected DER"}},
-		"domain": {Location{Path: sample("domain.dks") + "#other", Password: "x", Type: "dks"},
-			"location", []string{`no domain "other"`, `"sample"`}},
+		"no path": {location: Location{Password: "x"}, setting: "location", text: []string{"not set"}},
+		"no file": {
+			location: Location{Path: folder + "/no", Password: "x"},
+			setting:  "location",
+			text:     []string{"no such file"},
+		},
+		"a folder": {
+			location: Location{Path: folder, Password: "x"},
+			setting:  "location",
+			text:     []string{"not a file"},
+		},
+		"empty": {
+			location: Location{Path: write("empty", ""), Password: "x"},
+			setting:  "location",
+			text:     []string{"an empty file"},
+		},
+		"text": {
+			location: Location{Path: write("text", "hello"), Password: "x"},
+			setting:  "location",
+			text:     []string{"a text file without keys"},
+		},
+		"bytes": {
+			location: Location{Path: write("bytes", "\x00\x01\xff\xfe5"), Password: "x"},
+			setting:  "location",
+			text:     []string{"begins with 00 01 ff fe"},
+		},
+		"mixed case": {
+			location: Location{Path: sample("client.jks"), Type: "Jks", Password: "x"},
+			setting:  "type",
+			text:     []string{"case-sensitive", "use jks"},
+		},
+		"ending as type": {
+			location: Location{Path: sample("client.p12"), Type: "p12", Password: "x"},
+			setting:  "type",
+			text:     []string{`unknown type "p12"`, "are pkcs12"},
+		},
+		"unknown type": {
+			location: Location{Path: sample("client.p12"), Type: "bks", Password: "x"},
+			setting:  "type",
+			text:     []string{`unknown type "bks"`},
+		},
+		"no password, jks": {
+			location: Location{Path: sample("client.jks")},
+			setting:  "password",
+			text:     []string{"not set"},
+		},
+		"no password, jceks": {
+			location: Location{Path: sample("trust.jceks")},
+			setting:  "password",
+			text:     []string{"not set"},
+		},
+		"no password, p12": {
+			location: Location{Path: sample("trust.p12")},
+			setting:  "password",
+			text:     []string{"not set"},
+		},
+		"wrong password, jks": {
+			location: Location{Path: sample("client.jks"), Password: "x"},
+			setting:  "password",
+			text:     []string{"wrong password", "client.jks"},
+		},
+		"wrong password, jceks": {
+			location: Location{Path: sample("client.jceks"), Password: "x"},
+			setting:  "password",
+			text:     []string{"wrong password", "client.jceks"},
+		},
+		"wrong password, p12": {
+			location: Location{Path: sample("client.p12"), Password: "x"},
+			setting:  "password",
+			text:     []string{"wrong password", "client.p12"},
+		},
+		"wrong password, legacy": {
+			location: Location{Path: sample("client-legacy.p12"), Password: "x"},
+			setting:  "password",
+			text:     []string{"wrong password"},
+		},
+		"cut off": {
+			location: Location{Path: write("cut", string(jks[:500])), Password: "changeit"},
+			setting:  "location",
+			text:     []string{"entry 1 of 1", "bytes remain"},
+		},
+		"pkcs11": {
+			location: Location{Path: "/usr/lib/none.so", Type: "pkcs11", Password: "x"},
+			setting:  "type",
+			text:     []string{"-tags pkcs11", "_pkcs11.tar.gz", "--build-arg TAGS=pkcs11"},
+		},
+		"PEM of another type": {
+			location: Location{PEM: []byte("x"), Type: "jks"},
+			setting:  "type",
+			text:     []string{"use pem"},
+		},
+		"PEM without anything": {
+			location: Location{PEM: []byte("x")},
+			setting:  "pem",
+			text:     []string{"contains no key and no certificate"},
+		},
+		"BER": {
+			location: Location{Path: write("ber.p12", "\x30\x80\x02\x01\x03\x30\x80\x06\x09"), Password: "x"},
+			setting:  "location",
+			text:     []string{"BER", "expected DER", "keytool -importkeystore"},
+		},
+		"BER, in DER": {
+			location: Location{Path: write("ber2.p12", berInDER), Password: "x"},
+			setting:  "location",
+			text:     []string{"BER", "expected DER"},
+		},
+		"domain": {
+			location: Location{Path: sample("domain.dks") + "#other", Password: "x", Type: "dks"},
+			setting:  "location",
+			text:     []string{`no domain "other"`, `"sample"`},
+		},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -151,42 +232,88 @@ func TestRejectedKeys(t *testing.T) {
 		setting  string
 		text     []string
 	}{
-		"wrong key password, not given": {"keypass.jks", Location{}, "key-password", []string{"is not set", `"other"`,
-			"password is not the password of the key"}},
-		"wrong key password, jks": {"keypass.jks", Location{KeyPassword: "x"}, "key-password",
-			[]string{"wrong password", `"other"`}},
-		"wrong key password, jceks": {"client.jceks", Location{KeyPassword: "x"}, "key-password",
-			[]string{"wrong password", `"client"`}},
-		"wrong key password, p12": {"client.p12", Location{KeyPassword: "x"}, "key-password",
-			[]string{"wrong password", `"client"`}},
-		"wrong key password, legacy": {"client-legacy.p12", Location{KeyPassword: "x"}, "key-password",
-			[]string{"wrong password", `"client"`}},
-		"secret key, jceks": {"secret.jceks", Location{}, "location", []string{"no private key",
-			`"sec" (secret key)`}},
-		"secret key, p12": {"secret.p12", Location{}, "location", []string{"no private key",
-			`"sec" (secret key)`}},
-		"trust store": {"trust.jks", Location{}, "location", []string{"no private key",
-			`"root" (trusted certificate)`}},
-		"secret key by alias": {"secret.p12", Location{Alias: "sec"}, "alias",
-			[]string{`"sec"`, "is a secret key"}},
-		"no such alias": {"client.jks", Location{Alias: "nobody"}, "alias",
-			[]string{`no entry "nobody"`, `"client" (key)`}},
-		"trusted by alias": {"trust.p12", Location{Alias: "ROOT"}, "alias", []string{"is a trusted certificate"}},
+		"wrong key password, not given": {
+			store:    "keypass.jks",
+			location: Location{},
+			setting:  "key-password",
+			text: []string{"is not set", `"other"`,
+				"password is not the password of the key"},
+		},
+		"wrong key password, jks": {
+			store:    "keypass.jks",
+			location: Location{KeyPassword: "x"},
+			setting:  "key-password",
+			text:     []string{"wrong password", `"other"`},
+		},
+		"wrong key password, jceks": {
+			store:    "client.jceks",
+			location: Location{KeyPassword: "x"},
+			setting:  "key-password",
+			text:     []string{"wrong password", `"client"`},
+		},
+		"wrong key password, p12": {
+			store:    "client.p12",
+			location: Location{KeyPassword: "x"},
+			setting:  "key-password",
+			text:     []string{"wrong password", `"client"`},
+		},
+		"wrong key password, legacy": {
+			store:    "client-legacy.p12",
+			location: Location{KeyPassword: "x"},
+			setting:  "key-password",
+			text:     []string{"wrong password", `"client"`},
+		},
+		"secret key, jceks": {
+			store:    "secret.jceks",
+			location: Location{},
+			setting:  "location",
+			text:     []string{"no private key", `"sec" (secret key)`},
+		},
+		"secret key, p12": {
+			store:    "secret.p12",
+			location: Location{},
+			setting:  "location",
+			text:     []string{"no private key", `"sec" (secret key)`},
+		},
+		"trust store": {
+			store:    "trust.jks",
+			location: Location{},
+			setting:  "location",
+			text:     []string{"no private key", `"root" (trusted certificate)`},
+		},
+		"secret key by alias": {
+			store:    "secret.p12",
+			location: Location{Alias: "sec"},
+			setting:  "alias",
+			text:     []string{`"sec"`, "is a secret key"},
+		},
+		"no such alias": {
+			store:    "client.jks",
+			location: Location{Alias: "nobody"},
+			setting:  "alias",
+			text:     []string{`no entry "nobody"`, `"client" (key)`},
+		},
+		"trusted by alias": {
+			store:    "trust.p12",
+			location: Location{Alias: "ROOT"},
+			setting:  "alias",
+			text:     []string{"is a trusted certificate"},
+		},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			_, err := mustOpen(t, at(t, c.store, c.location)).Certificate()
+			_, err := mustOpen(t, sampleAt(t, c.store, c.location)).Certificate()
 			expectFault(t, err, c.setting, c.text...)
 		})
 	}
 	for _, name := range []string{"secret.jceks", "secret.p12"} {
-		_, err := mustOpen(t, at(t, name, Location{})).Roots()
+		_, err := mustOpen(t, sampleAt(t, name, Location{})).Roots()
 		expectFault(t, err, "location", "no trusted certificate", `"sec" (secret key)`)
 	}
 }
 
-// put replaces a file by renaming.
-func put(t testing.TB, path string, parts ...[]byte) {
+// replaceFile writes a file with the parts as its content by renaming, so that it is a new file.
+func replaceFile(t testing.TB, path string, parts ...[]byte) {
 	t.Helper()
 	next := filepath.Join(filepath.Dir(path), "next")
 	require.NoError(t, os.WriteFile(next, bytes.Join(parts, nil), 0o600))
@@ -205,15 +332,15 @@ func expectFault(t testing.TB, err error, setting string, texts ...string) {
 	t.Helper()
 	var f *Error
 	if !errors.As(err, &f) {
-		t.Errorf("%v, expected an error that names %s", err, setting)
+		t.Errorf("expected an error that names %s, found %v", setting, err)
 		return
 	}
 	if f.Setting != setting {
-		t.Errorf("%q names the setting %s, expected %s", f, f.Setting, setting)
+		t.Errorf("expected the setting %s, found %s in %q", setting, f.Setting, f)
 	}
 	for _, text := range texts {
 		if !strings.Contains(f.Text, text) {
-			t.Errorf("found %q, expected %q in it", f, text)
+			t.Errorf("expected %q in the error, found %q", text, f)
 		}
 	}
 }

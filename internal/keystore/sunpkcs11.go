@@ -8,7 +8,6 @@ import (
 	"strings"
 )
 
-// token identifies a token of a PKCS#11 module.
 type token struct {
 	module string
 	//lint:ignore U1000 read where the build has the tag pkcs11
@@ -17,13 +16,7 @@ type token struct {
 	index *int // in the list of slots
 }
 
-// isSunPKCS11 reports whether a text looks like a configuration of Java's SunPKCS11 provider.
-func isSunPKCS11(content []byte) bool {
-	t, err := parseSunPKCS11(content)
-	return err == nil && t.module != ""
-}
-
-// parseSunPKCS11 reads library, slot and slotListIndex, and ignores other lines.
+// parseSunPKCS11 reads library, slot and slotListIndex of Java's SunPKCS11 provider, and ignores other lines.
 func parseSunPKCS11(content []byte) (token, error) {
 	var t token
 	lines := bufio.NewScanner(bytes.NewReader(content))

@@ -21,15 +21,14 @@ type watched[T any] struct {
 	lastSeen []os.FileInfo // of store.files, before they were read
 }
 
-// openWatched reads a store for the first time.
-func openWatched[T any](ctx context.Context, l Location, n settingNames, log *slog.Logger,
+func openWatched[T any](ctx context.Context, location Location, names settingNames, log *slog.Logger,
 	read func(*Store) (T, error)) (*watched[T], error) {
 	if ctx == nil {
 		ctx = context.Background()
 	}
-	w := &watched[T]{location: l, names: n, log: log, read: read}
-	if l.PEM == nil {
-		path, _ := splitDomain(l.Path)
+	w := &watched[T]{location: location, names: names, log: log, read: read}
+	if location.PEM == nil {
+		path, _ := splitDomain(location.Path)
 		w.lastSeen = statFiles([]string{path})
 	}
 	s, current, err := w.open(ctx)
@@ -56,7 +55,7 @@ func (w *watched[T]) open(ctx context.Context) (*Store, T, error) {
 	return s, current, err
 }
 
-// get returns the newest usable content.
+// get returns the newest usable content, after rereading changed files.
 func (w *watched[T]) get() T {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -80,7 +79,7 @@ func (w *watched[T]) get() T {
 	return w.current
 }
 
-// statFiles returns nil for missing files.
+// statFiles returns one element for each file, nil if it is missing.
 func statFiles(files []string) []os.FileInfo {
 	var infos []os.FileInfo
 	for _, f := range files {
