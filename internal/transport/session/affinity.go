@@ -14,13 +14,11 @@ type Affinity struct {
 	Resumed    bool
 	session    *Session
 	generation int
-	// cookies are those that identify the session, see [jar.sessionCookies]. A cookie that changed from one page to the
-	// next identifies nothing and has the value "".
+	// cookies identify the session, see [jar.sessionCookies]. One that changed between two pages has the value "".
 	cookies map[string]string
 }
 
-// Keep makes a session of a generation that of the read, after a response. Services without session cookies have
-// nothing that a token could belong to.
+// Keep binds the read to the session and generation that served a page. One without session cookies unbinds it.
 func (a *Affinity) Keep(session *Session, generation int) {
 	previous := *a
 	a.Forget()
@@ -68,8 +66,7 @@ func (a *Affinity) isReplaced() bool {
 	return false
 }
 
-// turn is a read that waits for its session. granted, with a buffer of one, receives true if the session was acquired
-// for it, and false if it must choose again.
+// turn is a read that waits for its session. granted (buffered) receives true with the session, false to choose again.
 type turn struct {
 	session *Session
 	granted chan bool
@@ -79,24 +76,23 @@ type turn struct {
 // other requests use it. Those have a session and never wait for another one, and the read has none yet, so there is no
 // deadlock. If the session has ended, or for the first page, it prefers one that no other read uses.
 //
-// Other requests get an idle session, a new one, or at the limit (zero means none) the one with the fewest users. The
-// error is the cause of ctx.
+// Other requests get an idle or new session, or at the limit (zero: none) the least used. The error is ctx's cause.
 func (p *Pool) Acquire(ctx context.Context, limit int, affinity *Affinity) (*Session, error) {
 	for {
-		acquired, waiting := p.acquireOrQueue(limit, affinity)
-		if waiting == nil {
+		acquired, t := p.acquireOrQueue(limit, affinity)
+		if t == nil {
 			return acquired, nil
 		}
 		endWait := pause.MarkWait(ctx)
 		select {
-		case granted := <-waiting.granted:
+		case granted := <-t.granted:
 			endWait()
 			if granted {
-				return waiting.session, nil
+				return t.session, nil
 			}
 		case <-ctx.Done():
 			endWait()
-			p.cancel(waiting)
+			p.cancel(t)
 			return nil, context.Cause(ctx)
 		}
 	}
@@ -105,29 +101,29 @@ func (p *Pool) Acquire(ctx context.Context, limit int, affinity *Affinity) (*Ses
 func (p *Pool) acquireOrQueue(limit int, affinity *Affinity) (*Session, *turn) {
 	p.store.mu.Lock()
 	defer p.store.mu.Unlock()
-	if affinity == nil || p.single {
-		return p.take(p.choose(limit, false)), nil
+	if affinity == nil || p.isSingle {
+		return p.use(p.choose(limit, false)), nil
 	}
-	kept := affinity.session
-	if kept == nil || !slices.Contains(p.all, kept) {
-		return p.take(p.choose(limit, true)), nil
+	preferred := affinity.session
+	if preferred == nil || !slices.Contains(p.sessions, preferred) {
+		return p.use(p.choose(limit, true)), nil
 	}
-	if kept.users == 0 {
-		return p.take(kept), nil
+	if preferred.users == 0 {
+		return p.use(preferred), nil
 	}
-	waiting := &turn{session: kept, granted: make(chan bool, 1)}
-	kept.turns = append(kept.turns, waiting)
-	return nil, waiting
+	t := &turn{session: preferred, granted: make(chan bool, 1)}
+	preferred.turns = append(preferred.turns, t)
+	return nil, t
 }
 
 // cancel ends a wait for a session, which may have been granted already.
-func (p *Pool) cancel(waiting *turn) {
+func (p *Pool) cancel(t *turn) {
 	p.store.mu.Lock()
-	session := waiting.session
-	session.turns = slices.DeleteFunc(session.turns, func(other *turn) bool { return other == waiting })
+	session := t.session
+	session.turns = slices.DeleteFunc(session.turns, func(other *turn) bool { return other == t })
 	p.store.mu.Unlock()
 	select {
-	case granted := <-waiting.granted:
+	case granted := <-t.granted:
 		if granted {
 			p.Release(session)
 			p.Done(session)
@@ -136,10 +132,9 @@ func (p *Pool) cancel(waiting *turn) {
 	}
 }
 
-// grant passes a session without users to the read that waits for it longest. It reports false if none does. Store.mu
-// is held.
+// grant passes an unused session to the read that waits for it longest, or returns false. Store.mu is held.
 func (p *Pool) grant(session *Session) bool {
-	if p.single {
+	if p.isSingle {
 		session.endTurns()
 	}
 	if len(session.turns) == 0 {
@@ -155,8 +150,8 @@ func (p *Pool) grant(session *Session) bool {
 
 // endTurns makes the reads that wait for the session choose another one. Store.mu is held.
 func (s *Session) endTurns() {
-	for _, waiting := range s.turns {
-		waiting.granted <- false
+	for _, t := range s.turns {
+		t.granted <- false
 	}
 	s.turns = nil
 }

@@ -13,9 +13,8 @@ import (
 	"github.com/culvert-project/culvert/internal/guard"
 )
 
-// jar holds the cookies of one origin, set by any response. Unlike a browser's it ignores Domain and sends Secure
-// cookies over http too: a session that is not sent back would stay open in the SAP system (RATIONALE.md P11). Values
-// are not decoded. Safe for concurrent use.
+// jar holds the cookies of one origin. Unlike a browser's it ignores Domain and sends Secure cookies over http too, so
+// that no session stays open in the SAP system (RATIONALE.md P11). Safe for concurrent use.
 type jar struct {
 	mu         guard.Mutex
 	cookies    []cookie
@@ -49,11 +48,11 @@ type cookie struct {
 	value   string
 	path    string
 	expires time.Time // zero means with the session
-	// accepted reports whether the service has accepted a request since it set this value.
+	// accepted means that the service has accepted a request since it set this value.
 	accepted bool
 }
 
-// update ignores responses to requests of an older generation, which may belong to another session.
+// update sets a response's cookies; accepted marks all cookies. It ignores responses of an older generation.
 func (j *jar) update(h http.Header, path string, now time.Time, generation int, accepted bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -74,6 +73,7 @@ func (j *jar) setCookies(h http.Header, path string, now time.Time) {
 	}
 }
 
+// set replaces the cookie with the same name and path. One that has expired only removes it.
 func (j *jar) set(c cookie, now time.Time) {
 	j.cookies = slices.DeleteFunc(j.cookies, func(o cookie) bool {
 		isSame := o.name == c.name && o.path == c.path
@@ -105,7 +105,7 @@ func readCookie(line, path string, now time.Time) (cookie, bool) {
 			}
 		case "max-age":
 			n, err := strconv.ParseInt(v, 10, 64)
-			if err == nil || errors.Is(err, strconv.ErrRange) { // then n is the nearest int64
+			if err == nil || errors.Is(err, strconv.ErrRange) { // out of range, n is the nearest int64
 				c.expires = now.Add(time.Duration(min(max(n, 0), maxAge)) * time.Second)
 				hasMaxAge = true
 			}
@@ -118,9 +118,14 @@ func readCookie(line, path string, now time.Time) (cookie, bool) {
 	return c, true
 }
 
-// cookieDateFormats are those of RFC 6265, Netscape (SAP's ICF and Java's servers), and RFC 9110, 5.6.7.
-var cookieDateFormats = []string{"Mon, 2 Jan 2006 15:04:05 MST", "Mon, 2-Jan-2006 15:04:05 MST",
-	"Mon, 2-Jan-06 15:04:05 MST", "Monday, 2-Jan-06 15:04:05 MST", time.ANSIC}
+// cookieDateFormats are the formats of RFC 6265, Netscape (SAP's ICF and Java's servers), and RFC 9110, 5.6.7.
+var cookieDateFormats = []string{
+	"Mon, 2 Jan 2006 15:04:05 MST",
+	"Mon, 2-Jan-2006 15:04:05 MST",
+	"Mon, 2-Jan-06 15:04:05 MST",
+	"Monday, 2-Jan-06 15:04:05 MST",
+	time.ANSIC,
+}
 
 func cookieDate(text string) (t time.Time, ok bool) {
 	for _, layout := range cookieDateFormats {
@@ -139,7 +144,7 @@ func defaultPath(path string) string {
 	return "/"
 }
 
-// header sorts longer paths first (RFC 6265).
+// header returns the unexpired cookies for a path, longer paths of cookies first (RFC 6265).
 func (j *jar) header(path string, now time.Time) (c Cookies) {
 	path, _, _ = strings.Cut(path, "?")
 	j.mu.Lock()
@@ -183,8 +188,7 @@ func (j *jar) sessionCookies() map[string]string {
 	return values
 }
 
-// restart begins a new generation, in one step so that no request finds an empty jar and opens another session. It
-// reports false if generation is not the current one.
+// restart begins a new generation without an empty jar in between. It returns false if generation is not current.
 func (j *jar) restart(generation int, h http.Header, path string, now time.Time) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -203,19 +207,18 @@ func (j *jar) currentGeneration() int {
 	return j.generation
 }
 
-func (j *jar) empty() bool {
+func (j *jar) isEmpty() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return len(j.cookies) == 0
 }
 
-// isSession reports whether the service identifies a session by the cookie. Assumption: this is each cookie without
-// expiry other than sap-usercontext.
+// isSession reports whether the cookie identifies a session. Assumption: all without expiry but sap-usercontext do.
 func (c cookie) isSession() bool {
 	return c.expires.IsZero() && !strings.EqualFold(c.name, UserContext)
 }
 
-func (j *jar) opened() bool {
+func (j *jar) hasSession() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return slices.ContainsFunc(j.cookies, cookie.isSession)

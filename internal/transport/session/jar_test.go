@@ -16,35 +16,82 @@ func TestJar(t *testing.T) {
 		later   time.Duration
 		want    string
 	}{
-		"as they came, secure ones too": {[]string{"a=\"1=2%\"; secure; HttpOnly; Domain=other", "b=2"}, "/svc/x", 0,
-			"a=\"1=2%\"; b=2"},
-		"the later value": {[]string{"a=1", "a=2"}, "/svc/x", 0, "a=2"},
-		"by path, longer first": {[]string{"a=1; path=/", "a=2; path=/svc", "c=3; path=/other"}, "/svc/x?y", 0,
-			"a=2; a=1"},
-		"no path of half a name": {[]string{"a=1; path=/sv"}, "/svc", 0, ""},
-		"deleted by Max-Age":     {[]string{"a=1", "a=; Max-Age=0"}, "/svc/x", 0, ""},
-		"deleted by Expires": {[]string{"a=1", "a=; expires=Thu, 01-Jan-1970 00:00:00 GMT"}, "/svc/x", 0,
-			""},
-		"run out": {[]string{"a=1; max-age=10", "b=2; max-age=100"}, "/svc/x", time.Minute,
-			"b=2"},
-		"Max-Age before Expires": {[]string{"a=1; max-age=100; expires=Thu, 01 Jan 1970 00:00:00 GMT"},
-			"/svc/x", time.Minute, "a=1"},
-		"Max-Age of a thousand years": {[]string{"a=1; max-age=31536000000"}, "/svc/x", 399 * 24 * time.Hour, "a=1"},
-		"Max-Age of 400 days at most": {[]string{"a=1; max-age=31536000000"}, "/svc/x", 400 * 24 * time.Hour, ""},
-		"Max-Age beyond all numbers":  {[]string{"a=1; max-age=" + strings.Repeat("9", 30)}, "/svc/x", 0, "a=1"},
-		"Max-Age below all numbers":   {[]string{"a=1", "a=1; max-age=-" + strings.Repeat("9", 30)}, "/svc/x", 0, ""},
-		"deleted by a weekday in full": {[]string{"a=1", "a=; Expires=Sunday, 06-Nov-94 08:49:37 GMT"}, "/svc/x", 0,
-			""},
-		"deleted by two digits of a year": {[]string{"a=1", "a=; Expires=Sun, 06-Nov-94 08:49:37 GMT"}, "/svc/x", 0,
-			""},
-		"a weekday in full, to come": {[]string{"a=1; Expires=Monday, 01-Jan-24 00:01:00 GMT"}, "/svc/x",
-			time.Minute - 1, "a=1"},
-		"a weekday in full, run out": {[]string{"a=1; Expires=Monday, 01-Jan-24 00:01:00 GMT"}, "/svc/x", time.Minute,
-			""},
-		"deleted by a date of C":         {[]string{"a=1", "a=; Expires=Sun Nov  6 08:49:37 1994"}, "/svc/x", 0, ""},
-		"no date counts as none":         {[]string{"a=1; Expires=Sun, 31-Feb-94 08:49:37 GMT"}, "/svc/x", 0, "a=1"},
-		"nothing that is not a cookie":   {[]string{"a", "=b", "x y=1", ""}, "/svc/x", 0, ""},
-		"without a path: its own folder": {[]string{"a=1"}, "/other", 0, ""},
+		"as they came, secure ones too": {
+			cookies: []string{"a=\"1=2%\"; secure; HttpOnly; Domain=other", "b=2"},
+			path:    "/svc/x",
+			want:    "a=\"1=2%\"; b=2",
+		},
+		"the later value": {cookies: []string{"a=1", "a=2"}, path: "/svc/x", want: "a=2"},
+		"by path, longer first": {
+			cookies: []string{"a=1; path=/", "a=2; path=/svc", "c=3; path=/other"},
+			path:    "/svc/x?y",
+			want:    "a=2; a=1",
+		},
+		"no path of half a name": {cookies: []string{"a=1; path=/sv"}, path: "/svc"},
+		"deleted by Max-Age":     {cookies: []string{"a=1", "a=; Max-Age=0"}, path: "/svc/x"},
+		"deleted by Expires": {
+			cookies: []string{"a=1", "a=; expires=Thu, 01-Jan-1970 00:00:00 GMT"},
+			path:    "/svc/x",
+		},
+		"run out": {
+			cookies: []string{"a=1; max-age=10", "b=2; max-age=100"},
+			path:    "/svc/x",
+			later:   time.Minute,
+			want:    "b=2",
+		},
+		"Max-Age before Expires": {
+			cookies: []string{"a=1; max-age=100; expires=Thu, 01 Jan 1970 00:00:00 GMT"},
+			path:    "/svc/x",
+			later:   time.Minute,
+			want:    "a=1",
+		},
+		"Max-Age of a thousand years": {
+			cookies: []string{"a=1; max-age=31536000000"},
+			path:    "/svc/x",
+			later:   399 * 24 * time.Hour,
+			want:    "a=1",
+		},
+		"Max-Age of 400 days at most": {
+			cookies: []string{"a=1; max-age=31536000000"},
+			path:    "/svc/x",
+			later:   400 * 24 * time.Hour,
+		},
+		"Max-Age beyond all numbers": {
+			cookies: []string{"a=1; max-age=" + strings.Repeat("9", 30)},
+			path:    "/svc/x",
+			want:    "a=1",
+		},
+		"Max-Age below all numbers": {
+			cookies: []string{"a=1", "a=1; max-age=-" + strings.Repeat("9", 30)},
+			path:    "/svc/x",
+		},
+		"deleted by a weekday in full": {
+			cookies: []string{"a=1", "a=; Expires=Sunday, 06-Nov-94 08:49:37 GMT"},
+			path:    "/svc/x",
+		},
+		"deleted by two digits of a year": {
+			cookies: []string{"a=1", "a=; Expires=Sun, 06-Nov-94 08:49:37 GMT"},
+			path:    "/svc/x",
+		},
+		"a weekday in full, to come": {
+			cookies: []string{"a=1; Expires=Monday, 01-Jan-24 00:01:00 GMT"},
+			path:    "/svc/x",
+			later:   time.Minute - 1,
+			want:    "a=1",
+		},
+		"a weekday in full, run out": {
+			cookies: []string{"a=1; Expires=Monday, 01-Jan-24 00:01:00 GMT"},
+			path:    "/svc/x",
+			later:   time.Minute,
+		},
+		"deleted by a date of C": {cookies: []string{"a=1", "a=; Expires=Sun Nov  6 08:49:37 1994"}, path: "/svc/x"},
+		"no date counts as none": {
+			cookies: []string{"a=1; Expires=Sun, 31-Feb-94 08:49:37 GMT"},
+			path:    "/svc/x",
+			want:    "a=1",
+		},
+		"nothing that is not a cookie":   {cookies: []string{"a", "=b", "x y=1", ""}, path: "/svc/x"},
+		"without a path: its own folder": {cookies: []string{"a=1"}, path: "/other"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var j jar
@@ -56,7 +103,7 @@ func TestJar(t *testing.T) {
 	}
 }
 
-// The number of cookies is bounded, the newest are kept, and the time is linear.
+// The number of cookies and their size are bounded, and the newest are kept.
 func TestCookiesAreBounded(t *testing.T) {
 	now := time.Now()
 	j := &jar{}
@@ -85,13 +132,13 @@ func TestNewSessionIsStoredAtomically(t *testing.T) {
 		defer close(done)
 		for n := range 10_000 {
 			if !j.restart(n, h, "/", time.Now()) {
-				t.Errorf("expected session %d to end", n)
+				t.Errorf("expected generation %d to be the current one", n)
 			}
 		}
 	}()
 	for {
-		if header := j.header("/", time.Now()).Header; header != "SID=1" || j.empty() {
-			t.Fatalf("found %q", header)
+		if header := j.header("/", time.Now()).Header; header != "SID=1" || j.isEmpty() {
+			t.Fatalf("expected the cookie SID=1, found %q", header)
 		}
 		select {
 		case <-done:

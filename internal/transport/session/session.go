@@ -21,9 +21,9 @@ type Session struct {
 	open int
 	// turns holds the reads that wait for the session, first come first.
 	turns []*turn
-	// ended reports whether [Pool.Replace] has removed the session.
-	ended   bool
-	created time.Time
+	// hasEnded means that [Pool.Replace] has removed the session.
+	hasEnded bool
+	created  time.Time
 	// earlyEnds is the result of EarlyEnds.
 	earlyEnds int
 }
@@ -33,9 +33,8 @@ const earlyEndAge = time.Minute
 
 func newSession() *Session { return &Session{tokens: newTokens(), created: time.Now()} }
 
-// EarlyEnds returns how many sessions in a row before this one, each in place of the former, ended within
-// [earlyEndAge]. A service that restarts ends each of them once; one that allows a user one session does it again and
-// again.
+// EarlyEnds returns how many predecessors in a row ended within [earlyEndAge]. A service that restarts ends each
+// session once; one that allows a user one session does it again and again.
 func (s *Session) EarlyEnds() int { return s.earlyEnds }
 
 // Cookies holds the Cookie header of a request, and what it proves.
@@ -52,17 +51,15 @@ type Cookies struct {
 // Cookies returns the cookies for a path.
 func (s *Session) Cookies(path string) Cookies { return s.jar.header(path, time.Now()) }
 
-// Update stores the cookies of a response to a request of a generation. accepted reports that the service accepted the
-// request.
+// Update stores the cookies of a response to a request of a generation, which the service accepted or not.
 func (s *Session) Update(h http.Header, path string, generation int, accepted bool) {
 	s.jar.update(h, path, time.Now(), generation, accepted)
 }
 
 // Opened reports whether the service has opened the session: there is a cookie that identifies it.
-func (s *Session) Opened() bool { return s.jar.opened() }
+func (s *Session) Opened() bool { return s.jar.hasSession() }
 
-// Restart begins a new generation with the cookies of the response that ended the session, unless another request
-// did. It waits for no request.
+// Restart begins a new generation with a response's cookies, unless another request did. It does not wait.
 func (s *Session) Restart(generation int, h http.Header, path string) {
 	s.jar.restart(generation, h, path, time.Now())
 }
@@ -82,18 +79,18 @@ type Token struct {
 
 func newTokens() tokens { return tokens{lock: guard.NewCtxMutex(), byPath: map[string]*Token{}} }
 
-// Token returns the CSRF token of a path, fetching it if needed. answered must be called after the response: the
-// first request with a new token is sent alone, since services then change the session id.
-func (s *Session) Token(ctx context.Context, from string,
+// Token returns the CSRF token of a path, fetching it if needed; for the path "" an empty one. answered must be called
+// after the response: the first request with a new token is sent alone, since services then change the session id.
+func (s *Session) Token(ctx context.Context, path string,
 	fetch func() (*Token, error)) (token *Token, answered func(), err error) {
 	t := &s.tokens
-	if from == "" {
+	if path == "" {
 		return &Token{}, func() {}, nil
 	}
 	if err := t.lock.Lock(ctx); err != nil {
 		return nil, nil, err
 	}
-	if token, ok := t.byPath[from]; ok && token.Generation == s.jar.currentGeneration() {
+	if token, ok := t.byPath[path]; ok && token.Generation == s.jar.currentGeneration() {
 		t.lock.Unlock()
 		return token, func() {}, nil
 	}
@@ -101,6 +98,6 @@ func (s *Session) Token(ctx context.Context, from string,
 		t.lock.Unlock()
 		return nil, nil, err
 	}
-	t.byPath[from] = token
+	t.byPath[path] = token
 	return token, t.lock.Unlock, nil
 }

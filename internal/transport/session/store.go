@@ -12,7 +12,7 @@ import (
 type Store struct {
 	mu         guard.Mutex
 	byIdentity map[[sha256.Size]byte]*Pool
-	// ending counts removed sessions that may still be open at the service.
+	// ending counts removed sessions that may still be open at the service, by identity.
 	ending map[[sha256.Size]byte]int
 }
 
@@ -24,14 +24,14 @@ func New() *Store {
 // Pool holds the sessions of one identity, shared by clients (RATIONALE.md P11). Within the limit a request owns a
 // session until its response begins. Store.mu guards it.
 type Pool struct {
-	store     *Store
-	key       [sha256.Size]byte
-	clients   int
-	all       []*Session
-	idle      []*Session
-	stateless bool
-	// single limits the pool to its first session: the service ends a user's other sessions.
-	single bool
+	store       *Store
+	key         [sha256.Size]byte
+	clients     int
+	sessions    []*Session
+	idle        []*Session
+	isStateless bool
+	// isSingle limits the pool to its first session: the service ends a user's other sessions.
+	isSingle bool
 }
 
 // Join adds a client to the pool of an identity. The client calls [Pool.Leave] once.
@@ -48,7 +48,7 @@ func (st *Store) Join(identity string) *Pool {
 	return p
 }
 
-// Leave returns the sessions of the last client, to be logged off.
+// Leave removes a client. The last one gets the sessions to log off and report to [Pool.Ended], others nil.
 func (p *Pool) Leave() []*Session {
 	p.store.mu.Lock()
 	defer p.store.mu.Unlock()
@@ -59,42 +59,42 @@ func (p *Pool) Leave() []*Session {
 	if p.store.byIdentity[p.key] == p {
 		delete(p.store.byIdentity, p.key)
 	}
-	p.store.ending[p.key] += len(p.all)
-	return p.all
+	p.store.ending[p.key] += len(p.sessions)
+	return p.sessions
 }
 
-// choose returns the session for a request. isRead reports that it is the first of a read, which leaves the sessions of
-// other reads alone if that takes no more sessions than requests. Store.mu is held.
+// choose returns the session for a request, a new one if needed. isRead means that the request is the first of a read,
+// which uses no session of another read, unless there would be more sessions than requests. Store.mu is held.
 func (p *Pool) choose(limit int, isRead bool) *Session {
-	mayAdd := limit == 0 || len(p.all)+p.store.ending[p.key] < limit || len(p.all) == 0
+	mayAdd := limit == 0 || len(p.sessions)+p.store.ending[p.key] < limit || len(p.sessions) == 0
 	unclaimed := slices.DeleteFunc(slices.Clone(p.idle), func(idle *Session) bool { return idle.reads.Load() > 0 })
 	switch {
-	case p.single && len(p.all) > 0:
-		return p.all[0]
+	case p.isSingle && len(p.sessions) > 0:
+		return p.sessions[0]
 	case len(unclaimed) > 0:
 		return unclaimed[len(unclaimed)-1]
-	case len(p.idle) > 0 && !(isRead && mayAdd && len(p.all) <= p.openRequests()):
+	case len(p.idle) > 0 && !(isRead && mayAdd && len(p.sessions) <= p.openRequests()):
 		return p.idle[len(p.idle)-1]
 	case mayAdd:
 		session := newSession()
-		p.all = append(p.all, session)
+		p.sessions = append(p.sessions, session)
 		return session
 	}
-	return slices.MinFunc(p.all, func(a, b *Session) int {
+	return slices.MinFunc(p.sessions, func(a, b *Session) int {
 		return cmp.Or(cmp.Compare(len(a.turns), len(b.turns)), cmp.Compare(a.users, b.users))
 	})
 }
 
 // openRequests returns the number of requests whose response has not been read yet. Store.mu is held.
 func (p *Pool) openRequests() (n int) {
-	for _, session := range p.all {
+	for _, session := range p.sessions {
 		n += session.open
 	}
 	return n
 }
 
-// take makes a request the user of a session. Store.mu is held.
-func (p *Pool) take(session *Session) *Session {
+// use makes a request the user of a session, and returns it. Store.mu is held.
+func (p *Pool) use(session *Session) *Session {
 	p.idle = slices.DeleteFunc(p.idle, func(idle *Session) bool { return idle == session })
 	session.users++
 	session.open++
@@ -107,7 +107,7 @@ func (p *Pool) Release(s *Session) {
 	p.store.mu.Lock()
 	defer p.store.mu.Unlock()
 	s.users--
-	if s.users == 0 && !s.ended && !p.grant(s) {
+	if s.users == 0 && !s.hasEnded && !p.grant(s) {
 		p.idle = append(p.idle, s)
 	}
 }
@@ -117,10 +117,10 @@ func (p *Pool) Release(s *Session) {
 func (p *Pool) Replace(ended *Session) (fresh *Session) {
 	p.store.mu.Lock()
 	defer p.store.mu.Unlock()
-	if ended.ended {
+	if ended.hasEnded {
 		return nil
 	}
-	ended.ended = true
+	ended.hasEnded = true
 	ended.endTurns()
 	ended.users--
 	ended.open--
@@ -130,8 +130,8 @@ func (p *Pool) Replace(ended *Session) (fresh *Session) {
 	if fresh.created.Sub(ended.created) < earlyEndAge {
 		fresh.earlyEnds = ended.earlyEnds + 1
 	}
-	if i := slices.Index(p.all, ended); i >= 0 { // unless the pool's last client has left
-		p.all[i] = fresh
+	if i := slices.Index(p.sessions, ended); i >= 0 { // unless the pool's last client has left
+		p.sessions[i] = fresh
 	}
 	return fresh
 }
@@ -140,18 +140,17 @@ func (p *Pool) Replace(ended *Session) (fresh *Session) {
 func (p *Pool) HasEnded(session *Session) bool {
 	p.store.mu.Lock()
 	defer p.store.mu.Unlock()
-	return session.ended
+	return session.hasEnded
 }
 
-// UseSingle limits the pool to one session from now on. Others end when they are released. It reports false if the pool
-// has one session only.
-func (p *Pool) UseSingle() (changed bool) {
+// UseSingle limits the pool to one session. Others end when they are released. False means that nothing changed.
+func (p *Pool) UseSingle() (hasChanged bool) {
 	p.store.mu.Lock()
 	defer p.store.mu.Unlock()
-	if p.single || len(p.all) < 2 {
+	if p.isSingle || len(p.sessions) < 2 {
 		return false
 	}
-	p.single = true
+	p.isSingle = true
 	return true
 }
 
@@ -159,7 +158,7 @@ func (p *Pool) UseSingle() (changed bool) {
 func (p *Pool) IsSingle() bool {
 	p.store.mu.Lock()
 	defer p.store.mu.Unlock()
-	return p.single
+	return p.isSingle
 }
 
 // IsAlone reports whether the pool is limited to one session, and no request uses another session than the given one.
@@ -167,10 +166,10 @@ func (p *Pool) IsAlone(session *Session) bool {
 	p.store.mu.Lock()
 	defer p.store.mu.Unlock()
 	isOtherUsed := func(other *Session) bool { return other != session && other.users > 0 }
-	return p.single && !slices.ContainsFunc(p.all, isOtherUsed)
+	return p.isSingle && !slices.ContainsFunc(p.sessions, isOtherUsed)
 }
 
-// Done records that a response was read or dropped, after Release. Then the session may be trimmed.
+// Done records, after Release, that a response was read or dropped. Without open responses the session may be trimmed.
 func (p *Pool) Done(s *Session) {
 	p.store.mu.Lock()
 	defer p.store.mu.Unlock()
@@ -181,26 +180,25 @@ func (p *Pool) Done(s *Session) {
 func (p *Pool) Limit(limit int) int {
 	p.store.mu.Lock()
 	defer p.store.mu.Unlock()
-	if p.single {
+	if p.isSingle {
 		return 1
 	}
 	return limit
 }
 
-// Trim removes idle sessions beyond limit, to be logged off and passed to [Pool.Ended], but none whose response is
-// read.
+// Trim removes idle sessions beyond limit without open responses, to be logged off and reported to [Pool.Ended].
 func (p *Pool) Trim(limit int) (over []*Session) {
 	p.store.mu.Lock()
 	defer p.store.mu.Unlock()
 	isOver := func(s *Session) bool { return slices.Contains(over, s) }
 	for _, s := range p.idle {
-		isKept := p.single && limit > 0 && s == p.all[0]
-		if len(p.all)-len(over) > limit && s.open == 0 && !isKept {
+		isKept := p.isSingle && limit > 0 && s == p.sessions[0]
+		if len(p.sessions)-len(over) > limit && s.open == 0 && !isKept {
 			over = append(over, s)
 		}
 	}
 	p.idle = slices.DeleteFunc(p.idle, isOver)
-	p.all = slices.DeleteFunc(p.all, isOver)
+	p.sessions = slices.DeleteFunc(p.sessions, isOver)
 	p.store.ending[p.key] += len(over)
 	return over
 }
@@ -221,8 +219,8 @@ func (st *Store) MaxInUse() (most int) {
 	for _, n := range st.ending {
 		most = max(most, n)
 	}
-	for key, s := range st.byIdentity {
-		most = max(most, len(s.all)+st.ending[key])
+	for key, pool := range st.byIdentity {
+		most = max(most, len(pool.sessions)+st.ending[key])
 	}
 	return most
 }
@@ -237,12 +235,12 @@ func (p *Pool) Observe(s *Session, status int) {
 	}
 	p.store.mu.Lock()
 	defer p.store.mu.Unlock()
-	p.stateless = s.jar.empty()
+	p.isStateless = s.jar.isEmpty()
 }
 
 // IsOpening reports whether a request in a session logs on: it has no cookies, and the service seems to use them.
 func (p *Pool) IsOpening(s *Session) bool {
 	p.store.mu.Lock()
 	defer p.store.mu.Unlock()
-	return !p.stateless && s.jar.empty()
+	return !p.isStateless && s.jar.isEmpty()
 }
