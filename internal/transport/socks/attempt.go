@@ -12,7 +12,7 @@ import (
 type attempt struct {
 	*dialCall
 	location string
-	step     Step // the current one, which began at began
+	step     Step // the current one
 	began    time.Time
 }
 
@@ -23,7 +23,7 @@ const (
 	versionOfJWT = 0x01
 )
 
-// tokenError is an error of [Dialer.Token], which may be temporary; that of an invalid token never is.
+// tokenError is an error of [Dialer.Token], which may be temporary, unlike the error for an invalid token.
 type tokenError struct{ error }
 
 func (t *tokenError) Unwrap() error { return t.error }
@@ -40,10 +40,10 @@ func (d *dialCall) attempt(ctx context.Context, location string) (net.Conn, erro
 	if err != nil {
 		return nil, a.endStep(err)
 	}
-	timed, cancel := context.WithTimeout(ctx, limit)
+	timedCtx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	conn, err := a.open(timed, token)
-	if err != nil && timed.Err() != nil && ctx.Err() == nil {
+	conn, err := a.open(timedCtx, token)
+	if err != nil && timedCtx.Err() != nil && ctx.Err() == nil {
 		err = fmt.Errorf("expected an answer within %v: %w", limit, err)
 	}
 	return conn, a.endStep(err)
@@ -72,7 +72,7 @@ func (a *attempt) endStep(err error) error {
 
 func (a *attempt) token(ctx context.Context) (string, error) {
 	a.beginStep(StepToken)
-	token, err := a.Token(ctx, a.refused)
+	token, err := a.Token(ctx, a.refusedToken)
 	if err != nil {
 		return "", &tokenError{err}
 	}
@@ -110,8 +110,7 @@ func (a *attempt) handshakeWithContext(ctx context.Context, conn net.Conn, token
 	return err
 }
 
-// handshake passes the three steps of the protocol. It records in dialCall.refused if the proxy may have rejected the
-// token, so that the next attempt requests another one.
+// handshake passes the three steps. It sets refusedToken if the token may be rejected: then another one is requested.
 func (a *attempt) handshake(conn net.Conn, token string) error {
 	if err := a.greet(conn); err != nil {
 		return err
@@ -122,7 +121,6 @@ func (a *attempt) handshake(conn net.Conn, token string) error {
 	return a.connect(conn, token)
 }
 
-// greet offers SAP's method as the only one.
 func (a *attempt) greet(conn net.Conn) error {
 	a.beginStep(StepGreeting)
 	if _, err := conn.Write([]byte{version5, 1, methodJWT}); err != nil {
@@ -142,7 +140,7 @@ func (a *attempt) authenticate(conn net.Conn, token string) error {
 	}
 	status, err := a.readStatus(conn, versionOfJWT)
 	if err == nil && status != 0 {
-		a.dialCall.refused = token
+		a.refusedToken = token
 		err = a.refusedError(status)
 	}
 	return err
@@ -159,9 +157,9 @@ func (a *attempt) connect(conn net.Conn, token string) error {
 	if err != nil {
 		return err
 	}
-	a.dialCall.refused = ""
+	a.refusedToken = ""
 	if reply == ConnectionRefused {
-		a.dialCall.refused = token
+		a.refusedToken = token
 	}
 	if reply != Success {
 		return a.refusedError(reply)

@@ -16,7 +16,7 @@ import (
 type dialCall struct {
 	*Dialer
 	endpoint
-	refused string // the token that the proxy rejected in the last attempt, or ""
+	refusedToken string // the token that the proxy rejected in the last attempt, or ""
 }
 
 // Pauses between rounds over the locations.
@@ -32,42 +32,42 @@ func (d *dialCall) run(ctx context.Context) (net.Conn, error) {
 	}
 	began := time.Now()
 	backoff := pause.Backoff{First: firstPause, Longest: longPause}
-	var last error
+	var lastErr error
 	for attempts := 0; ; {
 		for _, location := range locations {
 			conn, err := d.attemptWithFreshToken(ctx, location)
 			attempts++
 			if err == nil {
-				if _, was := d.unreachable.LoadAndDelete(d.address); was || attempts > 1 {
+				if _, wasUnreachable := d.unreachable.LoadAndDelete(d.address); wasUnreachable || attempts > 1 {
 					d.log(ctx, slog.LevelInfo, "tunnel opened", "location", location, "attempts", attempts, "after",
 						time.Since(began))
 				}
 				return conn, nil
 			}
 			if ctx.Err() != nil {
-				return nil, d.contextError(ctx, last, err)
+				return nil, d.contextError(ctx, lastErr, err)
 			}
 			if !isTransient(err) {
 				return nil, fmt.Errorf("no tunnel to %s: %w", d.address, err)
 			}
-			last = err
+			lastErr = err
 		}
 		remaining := d.Outage - time.Since(began)
 		if remaining <= 0 && attempts == 1 {
-			return nil, fmt.Errorf("no tunnel to %s: %w", d.address, last)
+			return nil, fmt.Errorf("no tunnel to %s: %w", d.address, lastErr)
 		}
 		if remaining <= 0 {
 			return nil, fmt.Errorf("no tunnel to %s after %d attempts in %v: %w", d.address, attempts,
-				time.Since(began).Round(time.Millisecond), last)
+				time.Since(began).Round(time.Millisecond), lastErr)
 		}
 		level := slog.LevelWarn
 		if _, isKnown := d.unreachable.LoadOrStore(d.address, true); isKnown {
 			level = slog.LevelDebug
 		}
 		d.log(ctx, level, "tunnel could not be opened; retrying", "attempts", attempts, "left",
-			remaining.Round(time.Millisecond), "error", last)
+			remaining.Round(time.Millisecond), "error", lastErr)
 		if pause.For(ctx, min(remaining, jitter(backoff.Next()))) != nil {
-			return nil, d.contextError(ctx, last, contextCause(ctx))
+			return nil, d.contextError(ctx, lastErr, contextCause(ctx))
 		}
 	}
 }
@@ -80,28 +80,30 @@ func (d *dialCall) attemptWithFreshToken(ctx context.Context, location string) (
 		d.log(ctx, slog.LevelDebug, "the proxy rejected the token; fetching a new one", "step", string(refused.Step),
 			"code", refused.Code)
 		conn, err = d.attempt(ctx, location)
-		var token *tokenError
-		if errors.As(err, &token) {
+		var tokenErr *tokenError
+		if errors.As(err, &tokenErr) {
 			err = fmt.Errorf("%w; it was requested because the previous token was rejected: %w", err, refused)
 		}
 	}
 	return conn, err
 }
 
+// isTransient reports whether a retry may help: also for an unknown error, but not for a host name that is unknown.
 func isTransient(err error) bool {
-	var token *tokenError
-	if errors.As(err, &token) {
-		var known interface{ Temporary() bool }
-		return errors.As(token.error, &known) && known.Temporary()
+	var tokenErr *tokenError
+	if errors.As(err, &tokenErr) {
+		var temporary interface{ Temporary() bool }
+		return errors.As(tokenErr.error, &temporary) && temporary.Temporary()
 	}
-	var known interface{ Permanent() bool }
-	if errors.As(err, &known) {
-		return !known.Permanent()
+	var permanent interface{ Permanent() bool }
+	if errors.As(err, &permanent) {
+		return !permanent.Permanent()
 	}
-	var name *net.DNSError
-	return !errors.As(err, &name) || !name.IsNotFound
+	var dnsErr *net.DNSError
+	return !errors.As(err, &dnsErr) || !dnsErr.IsNotFound
 }
 
+// contextError returns the error of a call that ctx ended, with the error of its previous attempt, if any.
 func (d *dialCall) contextError(ctx context.Context, previous, err error) error {
 	if !errors.Is(err, ctx.Err()) {
 		err = fmt.Errorf("%w: %w", contextCause(ctx), err)
@@ -112,7 +114,7 @@ func (d *dialCall) contextError(ctx context.Context, previous, err error) error 
 	return fmt.Errorf("no tunnel to %s: %w; before that: %w", d.address, err, previous)
 }
 
-// contextCause returns the cause of ctx together with ctx.Err.
+// contextCause returns the cause of ctx, wrapped with ctx.Err.
 func contextCause(ctx context.Context) error {
 	if cause := context.Cause(ctx); cause != ctx.Err() {
 		return fmt.Errorf("%w (%w)", cause, ctx.Err())

@@ -30,8 +30,8 @@ type Dialer struct {
 	Attempt time.Duration // bounds one attempt; default 30 s
 	// Forward dials the proxy. Nil means TCP with [keepAlive].
 	Forward proxy.ContextDialer
-	Logger  *slog.Logger
-	// Logger and Trace are optional; Trace receives each step of each attempt, in the goroutine of DialContext.
+	Logger  *slog.Logger // optional
+	// Trace receives each step of each attempt, in the goroutine of DialContext; optional.
 	Trace func(Event)
 
 	// unreachable holds the targets of the last failed attempts: an outage is logged once.
@@ -47,7 +47,7 @@ type Event struct {
 	Err      error // nil means success
 }
 
-// keepAlive configures probes, since intermediaries close idle tunnels and the proxy sends no probes.
+// keepAlive is needed since intermediaries close idle tunnels and the proxy sends no probes.
 func keepAlive() net.KeepAliveConfig {
 	return net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 15 * time.Second, Count: 4}
 }

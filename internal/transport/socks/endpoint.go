@@ -9,7 +9,6 @@ import (
 	"strconv"
 )
 
-// endpoint is a target with the CONNECT request for it.
 type endpoint struct {
 	address string
 	request []byte
@@ -42,7 +41,7 @@ func parseEndpoint(network, address string) (endpoint, error) {
 	default:
 		request = append(append(request, 0x03, byte(len(host))), host...)
 	}
-	return endpoint{address, binary.BigEndian.AppendUint16(request, uint16(port))}, nil
+	return endpoint{address: address, request: binary.BigEndian.AppendUint16(request, uint16(port))}, nil
 }
 
 // logonRequest encodes method 0x80: the token as it is, the location id in padded base64.
@@ -62,8 +61,11 @@ const maxLocation = 189
 // Validate returns an error, an *[Unusable], if fields are missing or invalid. It sends nothing.
 func (d *Dialer) Validate() error {
 	if host, port, err := net.SplitHostPort(d.Address); err != nil || host == "" || port == "" {
-		return &Unusable{What: "address of the Connectivity proxy", Expected: "host:port", Found: fmt.Sprintf("%q",
-			d.Address)}
+		return &Unusable{
+			What:     "address of the Connectivity proxy",
+			Expected: "host:port",
+			Found:    fmt.Sprintf("%q", d.Address),
+		}
 	}
 	if d.Token == nil {
 		return &Unusable{What: "token for the Connectivity proxy", Expected: "a function that fetches one",
@@ -71,8 +73,11 @@ func (d *Dialer) Validate() error {
 	}
 	for _, location := range d.Locations {
 		if len(location) > maxLocation {
-			return &Unusable{What: "location id", Expected: fmt.Sprintf("at most %d bytes", maxLocation),
-				Found: fmt.Sprintf("%d bytes that begin with %q", len(location), location[:16])}
+			return &Unusable{
+				What:     "location id",
+				Expected: fmt.Sprintf("at most %d bytes", maxLocation),
+				Found:    fmt.Sprintf("%d bytes that begin with %q", len(location), location[:16]),
+			}
 		}
 	}
 	return nil

@@ -11,10 +11,17 @@ import (
 // Any reply to CONNECT is read to its end and not beyond, with the same result in any fragmentation.
 func FuzzConnected(f *testing.F) {
 	for _, s := range []string{
-		"\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00rest", "\x05\x00\x00\x03\x02ab\x00\x01rest",
-		"\x05\x00\x00\x03\x00\x00\x01", "\x05\x00\x00\x04aaaabbbbccccdddd\x00\x01rest",
-		"\x05\x02\x00\x01\x00\x00\x00\x00\x00\x00", "\x05\x02", "\x05\x00\x00\x02", "\x05\x03\x00\x09", "HTTP/1.1 400",
-		"\x04\x5a", "",
+		"\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00rest",
+		"\x05\x00\x00\x03\x02ab\x00\x01rest",
+		"\x05\x00\x00\x03\x00\x00\x01",
+		"\x05\x00\x00\x04aaaabbbbccccdddd\x00\x01rest",
+		"\x05\x02\x00\x01\x00\x00\x00\x00\x00\x00",
+		"\x05\x02",
+		"\x05\x00\x00\x02",
+		"\x05\x03\x00\x09",
+		"HTTP/1.1 400",
+		"\x04\x5a",
+		"",
 	} {
 		f.Add([]byte(s))
 	}
@@ -23,37 +30,37 @@ func FuzzConnected(f *testing.F) {
 		whole := bytes.NewReader(data)
 		reply, err := a.readConnectReply(whole)
 		pieces := bytes.NewReader(data)
-		again, errAgain := a.readConnectReply(iotest.OneByteReader(pieces))
-		if reply != again || (err == nil) != (errAgain == nil) || whole.Len() != pieces.Len() {
-			t.Fatalf("in one piece: %02x, %v, %d left; in many: %02x, %v, %d left", reply, err, whole.Len(), again,
-				errAgain, pieces.Len())
+		replyInPieces, errInPieces := a.readConnectReply(iotest.OneByteReader(pieces))
+		if reply != replyInPieces || (err == nil) != (errInPieces == nil) || whole.Len() != pieces.Len() {
+			t.Fatalf("in one piece: %02x, %v, %d left; in many: %02x, %v, %d left", reply, err, whole.Len(),
+				replyInPieces, errInPieces, pieces.Len())
 		}
 		used := len(data) - whole.Len()
 		switch {
 		case err == nil && reply == Success:
-			if want := length(data); used != want {
+			if want := replyLength(data); used != want {
 				t.Fatalf("found %d read bytes, expected a reply of %d: % x", used, want, data)
 			}
 		case err == nil:
 			if len(data) < 2 || data[0] != 5 || data[1] != reply {
-				t.Fatalf("REP %02x of % x", reply, data)
+				t.Fatalf("found REP %02x, expected the second byte of % x", reply, data)
 			}
 		case errors.Is(err, io.ErrUnexpectedEOF):
-			if whole.Len() != 0 || length(data) <= len(data) {
+			if whole.Len() != 0 || replyLength(data) <= len(data) {
 				t.Fatalf("expected an error for an incomplete reply: % x", data)
 			}
 		default:
 			var unexpected *Unexpected
 			if !errors.As(err, &unexpected) || used > 4 {
-				t.Fatalf("%v after %d bytes of % x", err, used, data)
+				t.Fatalf("expected *Unexpected after at most 4 bytes, found %v after %d bytes of % x", err, used, data)
 			}
 		}
 	})
 }
 
-// length returns the length of a reply by its first bytes (RFC 1928): more than len(data) if it is incomplete, 0 if it
-// is invalid.
-func length(data []byte) int {
+// replyLength returns the length of a reply by its first bytes (RFC 1928): more than len(data) if it is incomplete, 0
+// if it is invalid.
+func replyLength(data []byte) int {
 	if len(data) == 0 {
 		return 1
 	}
@@ -77,7 +84,7 @@ func length(data []byte) int {
 	return 0
 }
 
-// Replies to greeting and logon are read to their end in the same way.
+// Replies to greeting and logon are read to their end and not beyond.
 func FuzzAnswer(f *testing.F) {
 	f.Add([]byte("\x05\x80rest"), byte(5))
 	f.Add([]byte("\x01\x00"), byte(1))
@@ -86,9 +93,9 @@ func FuzzAnswer(f *testing.F) {
 		a := &attempt{dialCall: &dialCall{Dialer: &Dialer{}}, step: StepGreeting}
 		r := bytes.NewReader(data)
 		code, err := a.readStatus(iotest.OneByteReader(r), version)
-		good := len(data) >= 2 && data[0] == version
-		if good != (err == nil) || (good && (code != data[1] || r.Len() != len(data)-2)) {
-			t.Fatalf("% x: %02x, %v, %d left", data, code, err, r.Len())
+		isComplete := len(data) >= 2 && data[0] == version
+		if isComplete != (err == nil) || (isComplete && (code != data[1] || r.Len() != len(data)-2)) {
+			t.Fatalf("% x, version %02x: found code %02x, %v, %d bytes left", data, version, code, err, r.Len())
 		}
 	})
 }

@@ -19,17 +19,17 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/socks"
 )
 
-// piped is the simulated proxy over pipes, for synctest. It must be created in the bubble.
-type piped struct{ *connectivitytest.Server }
+// pipedProxy is the simulated proxy over pipes, for synctest. It must be created in the bubble.
+type pipedProxy struct{ *connectivitytest.Server }
 
-func (p piped) DialContext(context.Context, string, string) (net.Conn, error) {
+func (p pipedProxy) DialContext(context.Context, string, string) (net.Conn, error) {
 	client, server := net.Pipe()
 	go p.ServeSOCKS5(server)
 	return client, nil
 }
 
-// newPiped has systems that echo.
-func newPiped(t *testing.T) (piped, *socks.Dialer) {
+// newPipedProxy returns a proxy that exposes kafka.virtual:9092, which echoes, and a dialer through it.
+func newPipedProxy(t *testing.T) (pipedProxy, *socks.Dialer) {
 	s := connectivitytest.NewUnstartedServer()
 	s.Map("kafka.virtual:9092", "broker:9092")
 	s.Dial = func(context.Context, string, string) (net.Conn, error) {
@@ -42,7 +42,7 @@ func newPiped(t *testing.T) (piped, *socks.Dialer) {
 	}
 	t.Cleanup(s.Close)
 	token := s.Issue(s.Connectivity)
-	return piped{s}, &socks.Dialer{Address: "proxy.example:20004", Forward: piped{s},
+	return pipedProxy{s}, &socks.Dialer{Address: "proxy.example:20004", Forward: pipedProxy{s},
 		Token: func(_ context.Context, refused string) (string, error) {
 			if refused == token {
 				token = s.Issue(s.Connectivity)
@@ -51,7 +51,7 @@ func newPiped(t *testing.T) (piped, *socks.Dialer) {
 		}}
 }
 
-func echoes(t *testing.T, conn net.Conn) {
+func checkEcho(t *testing.T, conn net.Conn) {
 	t.Helper()
 	conn.SetDeadline(time.Now().Add(time.Minute))
 	_, err := conn.Write([]byte("abc"))
@@ -63,23 +63,29 @@ func echoes(t *testing.T, conn net.Conn) {
 	conn.SetDeadline(time.Time{})
 }
 
-// Dialing waits out temporary replies (REP 03 and others) for 60 s, and dropped tunnels.
+// After a dropped tunnel, dialing is retried as long as replies are temporary (REP 03 and others), here for 60 s.
 func TestOutage(t *testing.T) {
-	for _, code := range []byte{socks.NetworkUnreachable, socks.HostUnreachable, socks.Failure, socks.TTLExpired,
-		0x77} {
+	const undocumented = 0x77
+	for _, code := range []byte{
+		socks.NetworkUnreachable,
+		socks.HostUnreachable,
+		socks.Failure,
+		socks.TTLExpired,
+		undocumented,
+	} {
 		synctest.Test(t, func(t *testing.T) {
-			double, d := newPiped(t)
+			proxyServer, d := newPipedProxy(t)
 			d.Outage = 5 * time.Minute
 			first, err := d.DialContext(t.Context(), "tcp", "kafka.virtual:9092")
 			require.NoError(t, err)
-			echoes(t, first)
-			assert.Equal(t, 1, double.DropTunnels(), "tunnels")
+			checkEcho(t, first)
+			assert.Equal(t, 1, proxyServer.DropTunnels(), "tunnels")
 			if _, err := io.ReadAll(first); err != nil && !errors.Is(err, io.ErrClosedPipe) {
 				t.Fatalf("expected the end of the tunnel, found %v", err)
 			}
-			double.ExpireTokens() // and the token has expired by then, too
-			clear := double.Answer(code, 0)
-			time.AfterFunc(time.Minute, clear)
+			proxyServer.ExpireTokens() // and the token has expired by then, too
+			clearFault := proxyServer.Answer(code, 0)
+			time.AfterFunc(time.Minute, clearFault)
 			began := time.Now()
 			second, err := d.DialContext(t.Context(), "tcp", "kafka.virtual:9092")
 			if err != nil {
@@ -88,9 +94,10 @@ func TestOutage(t *testing.T) {
 			if elapsed := time.Since(began); elapsed < time.Minute || elapsed > time.Minute+20*time.Second {
 				t.Errorf("REP %02x: expected a tunnel soon after a minute, found it after %v", code, elapsed)
 			}
-			echoes(t, second)
+			checkEcho(t, second)
 			second.Close()
-			if n := double.Count(func(e connectivitytest.Entry) bool { return e.Code == int(code) }); n < 6 || n > 40 {
+			hasCode := func(e connectivitytest.Entry) bool { return e.Code == int(code) }
+			if n := proxyServer.Count(hasCode); n < 6 || n > 40 {
 				t.Errorf("expected a reasonable number of attempts in a minute, found %d", n)
 			}
 		})
@@ -99,8 +106,8 @@ func TestOutage(t *testing.T) {
 
 func TestOutageEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		double, d := newPiped(t)
-		double.Detach("")
+		proxyServer, d := newPipedProxy(t)
+		proxyServer.Detach("")
 		d.Outage = 5 * time.Minute
 		began := time.Now()
 		_, err := d.DialContext(t.Context(), "tcp", "kafka.virtual:9092")
@@ -117,15 +124,15 @@ func TestOutageEnds(t *testing.T) {
 // A permanent error ends the retries of a temporary one.
 func TestForbiddenEndsOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		double, d := newPiped(t)
+		proxyServer, d := newPipedProxy(t)
 		d.Outage = time.Hour
-		clear := double.Answer(socks.NetworkUnreachable, 0)
-		time.AfterFunc(10*time.Second, func() { double.Unmap("kafka.virtual:9092"); clear() })
+		clearFault := proxyServer.Answer(socks.NetworkUnreachable, 0)
+		time.AfterFunc(10*time.Second, func() { proxyServer.Unmap("kafka.virtual:9092"); clearFault() })
 		began := time.Now()
 		_, err := d.DialContext(t.Context(), "tcp", "kafka.virtual:9092")
 		var refused *socks.Refused
-		if !errors.As(err, &refused) || !refused.Permanent() || !strings.Contains(err.Error(),
-			"add kafka.virtual:9092") {
+		if !errors.As(err, &refused) || !refused.Permanent() ||
+			!strings.Contains(err.Error(), "add kafka.virtual:9092") {
 			t.Fatalf("expected REP 02, found %v", err)
 		}
 		if elapsed := time.Since(began); elapsed > 30*time.Second {
@@ -136,33 +143,33 @@ func TestForbiddenEndsOutage(t *testing.T) {
 
 func TestLocations(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		double, d := newPiped(t)
+		proxyServer, d := newPipedProxy(t)
 		d.Locations = []string{"first", "", "third"}
 		d.Outage = time.Minute
-		double.Attach("third")
-		asked := func() (locations []string) {
-			for _, e := range double.Ledger() {
-				locations = append(locations, e.Location)
+		proxyServer.Attach("third")
+		locations := func() (found []string) {
+			for _, e := range proxyServer.Ledger() {
+				found = append(found, e.Location)
 			}
-			return locations
+			return found
 		}
 		dial := func(want ...string) {
 			t.Helper()
-			before := len(asked())
+			earlier := len(locations())
 			conn, err := d.DialContext(t.Context(), "tcp", "kafka.virtual:9092")
 			require.NoError(t, err)
 			conn.Close()
-			assert.Equal(t, want, asked()[before:])
+			assert.Equal(t, want, locations()[earlier:])
 		}
 		began := time.Now()
 		dial("first", "")
-		double.Detach("")
+		proxyServer.Detach("")
 		dial("first", "", "third")
 		assert.Equal(t, time.Duration(0), time.Since(began), "pause before the next location")
-		double.Attach("first")
+		proxyServer.Attach("first")
 		dial("first")
-		double.Detach("first")
-		double.Inject(connectivitytest.Fault{At: connectivitytest.Connect, Code: socks.HostUnreachable,
+		proxyServer.Detach("first")
+		proxyServer.Inject(connectivitytest.Fault{At: connectivitytest.Connect, Code: socks.HostUnreachable,
 			Location: "third", Times: 1})
 		dial("first", "", "third", "first", "", "third")
 		if time.Since(began) == 0 {
@@ -178,22 +185,27 @@ func TestStall(t *testing.T) {
 		bytes int
 		step  string
 	}{
-		{connectivitytest.Accept, 0, "greeting"}, {connectivitytest.Greeting, 0,
-			"greeting"}, {connectivitytest.Greeting, 1, "greeting"},
-		{connectivitytest.Logon, 0, "authentication"}, {connectivitytest.Logon, 1, "authentication"},
-		{connectivitytest.Connect, 0, "connect"}, {connectivitytest.Connect, 2, "connect"}, {connectivitytest.Connect,
-			4, "connect"}, {connectivitytest.Connect, 9, "connect"},
+		{at: connectivitytest.Accept, bytes: 0, step: "greeting"},
+		{at: connectivitytest.Greeting, bytes: 0, step: "greeting"},
+		{at: connectivitytest.Greeting, bytes: 1, step: "greeting"},
+		{at: connectivitytest.Logon, bytes: 0, step: "authentication"},
+		{at: connectivitytest.Logon, bytes: 1, step: "authentication"},
+		{at: connectivitytest.Connect, bytes: 0, step: "connect"},
+		{at: connectivitytest.Connect, bytes: 2, step: "connect"},
+		{at: connectivitytest.Connect, bytes: 4, step: "connect"},
+		{at: connectivitytest.Connect, bytes: 9, step: "connect"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			double, d := newPiped(t)
+			proxyServer, d := newPipedProxy(t)
 			d.Attempt = 20 * time.Second
-			clear := double.Stall(c.at, c.bytes)
+			clearFault := proxyServer.Stall(c.at, c.bytes)
 
 			began := time.Now()
 			_, err := d.DialContext(t.Context(), "tcp", "kafka.virtual:9092")
-			if elapsed := time.Since(began); err == nil || elapsed != d.Attempt || !strings.Contains(err.Error(),
-				", "+c.step+": ") || !errors.Is(err, os.ErrDeadlineExceeded) {
-				t.Errorf("%s, %d bytes: after %v found %v", c.at, c.bytes, elapsed, err)
+			if elapsed := time.Since(began); err == nil || elapsed != d.Attempt ||
+				!strings.Contains(err.Error(), ", "+c.step+": ") || !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("%s, %d bytes: expected the deadline in step %s after %v, found %v after %v", c.at, c.bytes,
+					c.step, d.Attempt, err, elapsed)
 			}
 
 			reason := errors.New("the task is being stopped")
@@ -204,15 +216,16 @@ func TestStall(t *testing.T) {
 			_, err = d.DialContext(ctx, "tcp", "kafka.virtual:9092")
 			if elapsed := time.Since(began); !errors.Is(err, reason) || !errors.Is(err, context.Canceled) ||
 				elapsed != 7*time.Second {
-				t.Errorf("%s, %d bytes: after %v found %v", c.at, c.bytes, elapsed, err)
+				t.Errorf("%s, %d bytes: expected the context's cause after 7 s, found %v after %v", c.at, c.bytes, err,
+					elapsed)
 			}
 
-			time.AfterFunc(50*time.Second, clear)
+			time.AfterFunc(50*time.Second, clearFault)
 			conn, err := d.DialContext(t.Context(), "tcp", "kafka.virtual:9092")
 			if err != nil {
 				t.Fatalf("%s, %d bytes: expected a tunnel when the stall is over: %v", c.at, c.bytes, err)
 			}
-			echoes(t, conn)
+			checkEcho(t, conn)
 			conn.Close()
 		})
 	}
@@ -221,8 +234,8 @@ func TestStall(t *testing.T) {
 // If the context ends between rounds, the error contains the last failure.
 func TestContextEndsBetweenRounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		double, d := newPiped(t)
-		double.Detach("")
+		proxyServer, d := newPipedProxy(t)
+		proxyServer.Detach("")
 		d.Outage = time.Hour
 		ctx, cancel := context.WithTimeout(t.Context(), 33*time.Second)
 		defer cancel()
@@ -237,7 +250,7 @@ func TestContextEndsBetweenRounds(t *testing.T) {
 
 func TestUnreachableProxy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		double, d := newPiped(t)
+		proxyServer, d := newPipedProxy(t)
 		calls := 0
 		d.Outage = time.Minute
 		d.Forward = dialFunc(func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -245,17 +258,21 @@ func TestUnreachableProxy(t *testing.T) {
 			if calls < 4 {
 				return nil, &net.OpError{Op: "dial", Err: errors.New("connection refused")}
 			}
-			return double.DialContext(ctx, network, address)
+			return proxyServer.DialContext(ctx, network, address)
 		})
 		conn, err := d.DialContext(t.Context(), "tcp", "kafka.virtual:9092")
 		require.NoError(t, err)
 		conn.Close()
 
-		unknown := &net.DNSError{Err: "no such host", Name: "proxy.example", IsNotFound: true}
+		unknownHost := &net.DNSError{Err: "no such host", Name: "proxy.example", IsNotFound: true}
 		calls = 0
-		d.Forward = dialFunc(func(context.Context, string, string) (net.Conn, error) { calls++; return nil, unknown })
-		if _, err := d.DialContext(t.Context(), "tcp", "kafka.virtual:9092"); !errors.Is(err, unknown) || calls != 1 {
-			t.Fatalf("expected a name that is unknown to be an error at once, found %v after %d calls", err, calls)
+		d.Forward = dialFunc(func(context.Context, string, string) (net.Conn, error) {
+			calls++
+			return nil, unknownHost
+		})
+		_, err = d.DialContext(t.Context(), "tcp", "kafka.virtual:9092")
+		if !errors.Is(err, unknownHost) || calls != 1 {
+			t.Fatalf("expected the error of an unknown host after 1 call, found %v after %d calls", err, calls)
 		}
 	})
 }
@@ -270,34 +287,34 @@ var _ proxy.ContextDialer = dialFunc(nil)
 
 // A tunnel that is complete when ctx ends is not returned, since it has a deadline in the past.
 func TestContextEndsAfterLastByte(t *testing.T) {
-	p := play(talk{{greeting, taken}, {plainLogon, logonOK}, {exampleConnect, connected}})
-	ctx, cancel := context.WithCancel(bounded(t))
-	var made *ending
-	d := dialer(dialFunc(func(ctx context.Context, network, address string) (net.Conn, error) {
+	p := play(talk{{greeting, methodAccepted}, {plainLogon, logonOK}, {exampleConnect, connected}})
+	ctx, cancel := context.WithCancel(boundedContext(t))
+	var counted *countedConn
+	d := newDialer(dialFunc(func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := p.DialContext(ctx, network, address)
-		made = &ending{Conn: conn, left: len(taken) + len(logonOK) + len(connected), end: cancel}
-		return made, err
+		counted = &countedConn{Conn: conn, left: len(methodAccepted) + len(logonOK) + len(connected), end: cancel}
+		return counted, err
 	}))
 	conn, err := d.DialContext(ctx, "tcp", "kafka-broker-0:9093")
 	if conn != nil || !errors.Is(err, context.Canceled) {
 		t.Fatalf("expected an error, found %v, %v", conn, err)
 	}
-	if _, err := made.Read(make([]byte, 1)); !errors.Is(err, io.ErrClosedPipe) {
+	if _, err := counted.Read(make([]byte, 1)); !errors.Is(err, io.ErrClosedPipe) {
 		t.Fatalf("expected a closed connection, found %v", err)
 	}
 }
 
-// ending calls end after a number of read bytes.
-type ending struct {
+// countedConn calls end after left read bytes.
+type countedConn struct {
 	net.Conn
 	left int
 	end  func()
 }
 
-func (e *ending) Read(b []byte) (int, error) {
-	n, err := e.Conn.Read(b)
-	if e.left -= n; e.left == 0 {
-		e.end()
+func (c *countedConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if c.left -= n; c.left == 0 {
+		c.end()
 	}
 	return n, err
 }

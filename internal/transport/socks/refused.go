@@ -40,8 +40,7 @@ func (r *Refused) Authentication() bool {
 	return r.Step == StepAuthentication || (r.Step == StepConnect && r.Code == ConnectionRefused)
 }
 
-// Permanent reports whether a setting here or in the Cloud Connector must change. A rejected token is permanent,
-// since a fresh one was tried.
+// Permanent reports whether a setting must change. A rejected token is permanent, since a fresh one was tried.
 func (r *Refused) Permanent() bool {
 	if r.Step != StepConnect {
 		return true
@@ -86,8 +85,7 @@ func (r *Refused) reason() string {
 		text = "the Cloud Connector (" + r.location() +
 			") cannot open a connection to the system behind the virtual host"
 	case ConnectionRefused:
-		text = "the token was rejected: it must be issued for the connectivity service's binding, in this " +
-			"subaccount"
+		text = "the token was rejected: it must be issued for the connectivity service's binding, in this subaccount"
 	case TTLExpired:
 		text = "TTL expired"
 	case CommandUnsupported:
@@ -107,7 +105,7 @@ func (u *Unusable) Error() string {
 	return fmt.Sprintf("%s: expected %s, found %s", u.What, u.Expected, u.Found)
 }
 
-// Permanent is true: a setting must change.
+// Permanent returns true: a setting must change.
 func (*Unusable) Permanent() bool { return true }
 
 // Unexpected is the error of a reply that is not SOCKS5.
@@ -124,5 +122,5 @@ func (u *Unexpected) Error() string {
 		"(onpremise_socks5_proxy_port)?", u.Proxy, u.Step, u.Expected, u.Found)
 }
 
-// Permanent is true: the address must be corrected.
+// Permanent returns true: the address must be corrected.
 func (*Unexpected) Permanent() bool { return true }

@@ -13,16 +13,16 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/socks"
 )
 
-func refusal(reply byte) talk {
-	return talk{{greeting, taken}, {plainLogon, logonOK}, {exampleConnect, "\x05" + string(rune(reply)) +
-		"\x00\x01\x00\x00\x00\x00\x00\x00"}}
+func refusedTalk(reply byte) talk {
+	answer := "\x05" + string(rune(reply)) + "\x00\x01\x00\x00\x00\x00\x00\x00"
+	return talk{{greeting, methodAccepted}, {plainLogon, logonOK}, {exampleConnect, answer}}
 }
 
 // SAP's table of REP codes, and which are permanent (P26).
 func TestReplies(t *testing.T) {
 	for reply := 1; reply <= 9; reply++ {
 		want := map[int]struct {
-			attempts  int // of one round, of which there is one here
+			attempts  int
 			permanent bool
 			message   string
 		}{
@@ -45,26 +45,26 @@ func TestReplies(t *testing.T) {
 		t.Run(fmt.Sprintf("REP %02x", reply), func(t *testing.T) {
 			var talks []talk
 			for range want.attempts {
-				rejection := refusal(byte(reply))
+				rejection := refusedTalk(byte(reply))
 				rejection[1].expect = exampleLogon
 				talks = append(talks, rejection)
 			}
 			p := play(talks...)
-			_, err := dialer(p, "DE-Berlin").DialContext(bounded(t), "tcp", "kafka-broker-0:9093")
+			_, err := newDialer(p, "DE-Berlin").DialContext(boundedContext(t), "tcp", "kafka-broker-0:9093")
 			var refused *socks.Refused
 			if !errors.As(err, &refused) {
 				t.Fatalf("expected a refusal, found %v", err)
 			}
 			if refused.Target != "kafka-broker-0:9093" || refused.Location != "DE-Berlin" ||
 				refused.Code != byte(reply) || refused.Step != socks.StepConnect {
-				t.Errorf("found %+v", refused)
+				t.Errorf("expected the refusal of the connection with the target and location, found %+v", refused)
 			}
 			if refused.Permanent() != want.permanent || !strings.Contains(err.Error(), want.message) ||
 				!strings.Contains(err.Error(), "kafka-broker-0:9093") {
 				t.Errorf("permanent %v, expected %v: %v", refused.Permanent(), want.permanent, err)
 			}
 			if len(p.talks) > 0 {
-				t.Errorf("%d attempts fewer than expected", len(p.talks))
+				t.Errorf("expected %d attempts, found %d", want.attempts, want.attempts-len(p.talks))
 			}
 		})
 	}
@@ -74,8 +74,8 @@ func TestReplies(t *testing.T) {
 func TestTruncatedRejection(t *testing.T) {
 	for _, reply := range []string{"\x05\x02", "\x05\x02\x00", "\x05\x02\x00\x01\x00", "\x05\x02\x00\x07",
 		"\x05\x02\x00\x03\x20abc"} {
-		p := &closing{play(talk{{greeting, taken}, {plainLogon, logonOK}, {exampleConnect, reply}})}
-		_, err := dialer(p).DialContext(bounded(t), "tcp", "kafka-broker-0:9093")
+		p := &closingProxy{play(talk{{greeting, methodAccepted}, {plainLogon, logonOK}, {exampleConnect, reply}})}
+		_, err := newDialer(p).DialContext(boundedContext(t), "tcp", "kafka-broker-0:9093")
 		var refused *socks.Refused
 		if !errors.As(err, &refused) || refused.Code != socks.Forbidden {
 			t.Errorf("% x: expected REP 02, found %v", reply, err)
@@ -85,23 +85,23 @@ func TestTruncatedRejection(t *testing.T) {
 
 func TestRejectedMethod(t *testing.T) {
 	for _, method := range []byte{0xff, 0x00, 0x02} {
-		_, err := dialer(play(talk{{greeting, "\x05" + string([]byte{method})}})).DialContext(bounded(t), "tcp",
-			"kafka-broker-0:9093")
+		p := play(talk{{greeting, "\x05" + string([]byte{method})}})
+		_, err := newDialer(p).DialContext(boundedContext(t), "tcp", "kafka-broker-0:9093")
 		var refused *socks.Refused
 		if !errors.As(err, &refused) || !refused.Permanent() || refused.Step != socks.StepGreeting ||
 			!strings.Contains(err.Error(), "onpremise_socks5_proxy_port") {
-			t.Errorf("method %02x: found %v", method, err)
+			t.Errorf("method %02x: expected a permanent error with the port's name, found %v", method, err)
 		}
 	}
 }
 
-// renewing returns secret-1, secret-2, ... and records rejected ones.
-type renewing struct {
-	n       int
+// renewedTokens returns the tokens eyJsecret1, eyJsecret2, ... and records the rejected ones.
+type renewedTokens struct {
+	n       int // number of the current token
 	refused []string
 }
 
-func (r *renewing) token(_ context.Context, refused string) (string, error) {
+func (r *renewedTokens) token(_ context.Context, refused string) (string, error) {
 	if refused != "" || r.n == 0 {
 		r.n++
 		r.refused = append(r.refused, refused)
@@ -109,39 +109,45 @@ func (r *renewing) token(_ context.Context, refused string) (string, error) {
 	return fmt.Sprintf("eyJsecret%d", r.n), nil
 }
 
-func logonOf(n int) string { return fmt.Sprintf("\x01\x00\x00\x00\x0aeyJsecret%d\x00", n) }
+func logonWithToken(n int) string { return fmt.Sprintf("\x01\x00\x00\x00\x0aeyJsecret%d\x00", n) }
 
 func TestRejectedToken(t *testing.T) {
-	byStatus := func(n int, status byte) talk {
-		return talk{{greeting, taken}, {logonOf(n), "\x01" + string([]byte{status})}}
+	rejectedByStatus := func(n int, status byte) talk {
+		return talk{{greeting, methodAccepted}, {logonWithToken(n), "\x01" + string([]byte{status})}}
 	}
-	byReply := func(n int) talk {
-		return talk{{greeting, taken}, {logonOf(n), logonOK}, {exampleConnect,
-			"\x05\x05\x00\x01\x00\x00\x00\x00\x00\x00"}}
+	rejectedByReply := func(n int) talk {
+		answer := "\x05\x05\x00\x01\x00\x00\x00\x00\x00\x00"
+		return talk{{greeting, methodAccepted}, {logonWithToken(n), logonOK}, {exampleConnect, answer}}
 	}
-	good := func(n int) talk { return talk{{greeting, taken}, {logonOf(n), logonOK}, {exampleConnect, connected}} }
+	accepted := func(n int) talk {
+		return talk{{greeting, methodAccepted}, {logonWithToken(n), logonOK}, {exampleConnect, connected}}
+	}
 	for _, c := range []struct {
-		name  string
-		talks []talk
-		ok    bool
-		step  socks.Step
+		name       string
+		talks      []talk
+		isAccepted bool
+		step       socks.Step
 	}{
-		{name: "status, once", talks: []talk{byStatus(1, 0x01), good(2)}, ok: true},
-		{name: "status ff, once", talks: []talk{byStatus(1, 0xff), good(2)}, ok: true},
-		{name: "REP 05, once", talks: []talk{byReply(1), good(2)}, ok: true},
-		{name: "status, twice", talks: []talk{byStatus(1, 0x02), byStatus(2, 0x02)}, step: socks.StepAuthentication},
-		{name: "REP 05, twice", talks: []talk{byReply(1), byReply(2)}, step: socks.StepConnect},
-		{name: "one of each", talks: []talk{byStatus(1, 0x03), byReply(2)}, step: socks.StepConnect},
+		{name: "status, once", talks: []talk{rejectedByStatus(1, 0x01), accepted(2)}, isAccepted: true},
+		{name: "status ff, once", talks: []talk{rejectedByStatus(1, 0xff), accepted(2)}, isAccepted: true},
+		{name: "REP 05, once", talks: []talk{rejectedByReply(1), accepted(2)}, isAccepted: true},
+		{
+			name:  "status, twice",
+			talks: []talk{rejectedByStatus(1, 0x02), rejectedByStatus(2, 0x02)},
+			step:  socks.StepAuthentication,
+		},
+		{name: "REP 05, twice", talks: []talk{rejectedByReply(1), rejectedByReply(2)}, step: socks.StepConnect},
+		{name: "one of each", talks: []talk{rejectedByStatus(1, 0x03), rejectedByReply(2)}, step: socks.StepConnect},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var logged strings.Builder
-			tokens := &renewing{}
+			tokens := &renewedTokens{}
 			p := play(c.talks...)
 			d := &socks.Dialer{Address: "proxy.example:20004", Token: tokens.token, Forward: p, Outage: time.Hour,
 				Logger: slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug}))}
-			conn, err := d.DialContext(bounded(t), "tcp", "kafka-broker-0:9093")
-			if (err == nil) != c.ok {
-				t.Fatalf("found %v; the proxy heard %q", err, <-p.received)
+			conn, err := d.DialContext(boundedContext(t), "tcp", "kafka-broker-0:9093")
+			if (err == nil) != c.isAccepted {
+				t.Fatalf("expected success: %t, found %v; the proxy received %q", c.isAccepted, err, <-p.received)
 			}
 			if err == nil {
 				conn.Close()
@@ -149,7 +155,7 @@ func TestRejectedToken(t *testing.T) {
 				var refused *socks.Refused
 				if !errors.As(err, &refused) || !refused.Permanent() || !refused.Authentication() ||
 					refused.Step != c.step {
-					t.Errorf("found %v", err)
+					t.Errorf("expected a rejected token in step %s, found %v", c.step, err)
 				}
 			}
 			if tokens.n != 2 || tokens.refused[1] != "eyJsecret1" {
@@ -163,38 +169,38 @@ func TestRejectedToken(t *testing.T) {
 }
 
 func TestTokenError(t *testing.T) {
-	down := errors.New("the token service says no")
-	d := dialer(play())
+	tokenErr := errors.New("the token service says no")
+	d := newDialer(play())
 	calls := 0
 	d.Outage = time.Hour
-	d.Token = func(context.Context, string) (string, error) { calls++; return "", down }
-	_, err := d.DialContext(bounded(t), "tcp", "kafka-broker-0:9093")
-	if !errors.Is(err, down) || calls != 1 || !strings.Contains(err.Error(), "token for the Connectivity proxy") {
-		t.Fatalf("after %d calls: %v", calls, err)
+	d.Token = func(context.Context, string) (string, error) { calls++; return "", tokenErr }
+	_, err := d.DialContext(boundedContext(t), "tcp", "kafka-broker-0:9093")
+	if !errors.Is(err, tokenErr) || calls != 1 || !strings.Contains(err.Error(), "token for the Connectivity proxy") {
+		t.Fatalf("expected the token's error after 1 call, found %v after %d calls", err, calls)
 	}
 	synctest.Test(t, func(t *testing.T) {
-		p := play(talk{{greeting, taken}, {plainLogon, logonOK}, {exampleConnect, connected}})
-		d := dialer(p)
+		p := play(talk{{greeting, methodAccepted}, {plainLogon, logonOK}, {exampleConnect, connected}})
+		d := newDialer(p)
 		calls := 0
 		d.Outage = time.Minute
 		d.Token = func(context.Context, string) (string, error) {
 			calls++
 			if calls < 4 {
-				return "", passing{}
+				return "", temporaryError{}
 			}
 			return "eyJh.eyJz.c2ln", nil
 		}
 		conn, err := d.DialContext(t.Context(), "tcp", "kafka-broker-0:9093")
 		if err != nil || calls != 4 {
-			t.Fatalf("after %d calls: %v", calls, err)
+			t.Fatalf("expected a tunnel after 4 calls, found %v after %d calls", err, calls)
 		}
 		conn.Close()
 	})
 }
 
-// passing is a temporary error.
-type passing struct{}
+// temporaryError is an error of the token service that a retry may fix.
+type temporaryError struct{}
 
-func (passing) Error() string { return "the token service is down" }
+func (temporaryError) Error() string { return "the token service is down" }
 
-func (passing) Temporary() bool { return true }
+func (temporaryError) Temporary() bool { return true }

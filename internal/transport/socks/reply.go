@@ -5,8 +5,7 @@ import (
 	"io"
 )
 
-// Replies of the proxy. Reads never go beyond the known length of a reply: the bytes after the last one belong to the
-// tunnel.
+// Reads never go beyond the known length of a reply: the bytes after the last one belong to the tunnel.
 
 // readStatus reads the two bytes of the replies to the greeting and to the logon, and returns the second one.
 func (a *attempt) readStatus(r io.Reader, version byte) (byte, error) {
@@ -27,15 +26,16 @@ func (a *attempt) readStatus(r io.Reader, version byte) (byte, error) {
 func (a *attempt) readConnectReply(r io.Reader) (byte, error) {
 	var b [4 + 1 + 255 + 2]byte
 	n := 0
-	read := func(more int) error {
-		got, err := io.ReadFull(r, b[n:n+more])
+	read := func(count int) error {
+		want := n + count
+		got, err := io.ReadFull(r, b[n:want])
 		n += got
-		return truncatedError(err, n, n-got+more)
+		return truncatedError(err, n, want)
 	}
 	if err := read(1); err != nil {
 		return 0, err
 	}
-	if b[0] != 0x05 {
+	if b[0] != version5 {
 		return 0, a.unexpected("an answer that begins with 05", b[0])
 	}
 	if err := read(3); err != nil {
@@ -80,6 +80,7 @@ func (a *attempt) unexpected(expected string, found byte) error {
 	return &Unexpected{Proxy: a.Address, Target: a.endpoint.address, Step: a.step, Expected: expected, Found: s}
 }
 
+// truncatedError describes the end of the connection, or another error, in a reply; nil stays nil.
 func truncatedError(err error, got, want int) error {
 	switch err {
 	case nil:
