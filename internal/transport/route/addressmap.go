@@ -7,9 +7,8 @@ import (
 	"strings"
 )
 
-// ParseAddressMap reads `advertised:port=virtual:port, ...`: brokers' advertised addresses and the Cloud Connector's
-// virtual ones. Both sides may have port ranges of equal length, as in
-// `kafka.corp:9092-9094=kafka.virtual:19092-19094`.
+// ParseAddressMap reads `advertised:port=virtual:port, ...`: brokers' addresses and the Cloud Connector's. Ports may be
+// ranges of equal length: `kafka.corp:9092-9094=kafka.virtual:19092-19094`.
 func ParseAddressMap(text string) (map[string]string, error) {
 	mapping := map[string]string{}
 	for entry := range strings.SplitSeq(text, ",") {
@@ -20,21 +19,21 @@ func ParseAddressMap(text string) (map[string]string, error) {
 		if !ok {
 			return nil, fmt.Errorf("expected advertised:port=virtual:port, found %q", entry)
 		}
-		from, err := parseRange(advertised)
+		advertisedPorts, err := parseRange(advertised)
 		if err != nil {
 			return nil, fmt.Errorf("%w in %q", err, entry)
 		}
-		to, err := parseRange(virtual)
+		virtualPorts, err := parseRange(virtual)
 		if err != nil {
 			return nil, fmt.Errorf("%w in %q", err, entry)
 		}
-		if from.last-from.first != to.last-to.first {
+		if advertisedPorts.last-advertisedPorts.first != virtualPorts.last-virtualPorts.first {
 			return nil, fmt.Errorf("expected the same number of ports on both sides, found %d and %d in %q",
-				from.last-from.first+1, to.last-to.first+1, entry)
+				advertisedPorts.last-advertisedPorts.first+1, virtualPorts.last-virtualPorts.first+1, entry)
 		}
-		for i := range from.last - from.first + 1 {
-			key := strings.ToLower(from.address(i))
-			value := to.address(i)
+		for i := range advertisedPorts.last - advertisedPorts.first + 1 {
+			key := strings.ToLower(advertisedPorts.address(i))
+			value := virtualPorts.address(i)
 			if other, ok := mapping[key]; ok && other != value {
 				return nil, fmt.Errorf("expected one address for %s, found %s and %s", key, other, value)
 			}
@@ -44,6 +43,7 @@ func ParseAddressMap(text string) (map[string]string, error) {
 	return mapping, nil
 }
 
+// ports are the addresses of a host from its first to its last port.
 type ports struct {
 	host  string
 	first int
@@ -57,8 +57,8 @@ func parseRange(text string) (ports, error) {
 	if err != nil || host == "" {
 		return ports{}, fmt.Errorf("expected host:port, found %q", strings.TrimSpace(text))
 	}
-	low, high, ranged := strings.Cut(port, "-")
-	if !ranged {
+	low, high, isRange := strings.Cut(port, "-")
+	if !isRange {
 		high = low
 	}
 	first, err := parsePort(low)
@@ -72,5 +72,5 @@ func parseRange(text string) (ports, error) {
 	if last < first {
 		return ports{}, fmt.Errorf("expected a range of ports, found %q", port)
 	}
-	return ports{host, int(first), int(last)}, nil
+	return ports{host: host, first: int(first), last: int(last)}, nil
 }

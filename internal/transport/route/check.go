@@ -73,20 +73,29 @@ var (
 	ordinarySettings     = append([]string{NameAddress}, loginSettings...)
 )
 
-// rejectSet rejects settings that would be ignored.
-func (s *Settings) rejectSet(why string, names ...string) error {
+// rejectSet rejects settings that would be ignored, for a reason.
+func (s *Settings) rejectSet(reason string, names ...string) error {
 	name := s.firstSet(names)
 	if name == "" {
 		return nil
 	}
-	return s.errorf(name, "found a value, %s", why)
+	return s.errorf(name, "found a value, %s", reason)
 }
 
+// firstSet returns the first of these settings that has a value, or "".
 func (s *Settings) firstSet(names []string) string {
-	values := map[string]string{NameAddress: s.Address, NameUser: s.User, NamePassword: s.Password,
-		NameTokenURL: s.Token.TokenURL, NameTokenClientID: s.Token.ClientID, NameTokenSecret: s.Token.Secret,
-		NameTokenCertificate: s.Token.Certificate + s.TokenCertificateFile, NameTokenKey: s.Token.Key +
-			s.TokenKeyFile, NameServiceKey: s.ServiceKey, NameLocationID: strings.Join(s.Locations, "")}
+	values := map[string]string{
+		NameAddress:          s.Address,
+		NameUser:             s.User,
+		NamePassword:         s.Password,
+		NameTokenURL:         s.Token.TokenURL,
+		NameTokenClientID:    s.Token.ClientID,
+		NameTokenSecret:      s.Token.Secret,
+		NameTokenCertificate: s.Token.Certificate + s.TokenCertificateFile,
+		NameTokenKey:         s.Token.Key + s.TokenKeyFile,
+		NameServiceKey:       s.ServiceKey,
+		NameLocationID:       strings.Join(s.Locations, ""),
+	}
 	for _, name := range names {
 		if values[name] != "" {
 			return name
@@ -123,19 +132,20 @@ func parsePort(text string) (uint16, error) {
 
 func (s *Settings) checkAddressMap() (map[string]string, error) {
 	mapping := make(map[string]string, len(s.AddressMap))
-	for from, to := range s.AddressMap {
-		for _, address := range []string{from, to} {
+	for advertised, virtual := range s.AddressMap {
+		for _, address := range []string{advertised, virtual} {
 			if err := s.checkAddress(NameAddressMap, address); err != nil {
 				return nil, err
 			}
 		}
-		host, _, _ := net.SplitHostPort(to)
+		host, _, _ := net.SplitHostPort(virtual)
 		if strings.HasPrefix(s.Type, Connectivity) {
 			if ip, err := netip.ParseAddr(host); err == nil && !ip.Is4() {
-				return nil, s.errorf(NameAddressMap, "expected virtual hosts by name or IPv4 address, found %q", to)
+				return nil, s.errorf(NameAddressMap, "expected virtual hosts by name or IPv4 address, found %q",
+					virtual)
 			}
 		}
-		mapping[strings.ToLower(from)] = to
+		mapping[strings.ToLower(advertised)] = virtual
 	}
 	return mapping, nil
 }
@@ -184,14 +194,14 @@ func (s *Settings) binding() (*btp.Connectivity, error) {
 	return s.requireConnectivity(services, "VCAP_SERVICES")
 }
 
-func (s *Settings) requireConnectivity(services btp.Services, from string) (*btp.Connectivity, error) {
+func (s *Settings) requireConnectivity(services btp.Services, source string) (*btp.Connectivity, error) {
 	if s.Logger != nil {
 		for _, warning := range services.Warnings {
 			s.Logger.Warn(warning)
 		}
 	}
 	if services.Connectivity == nil {
-		return nil, s.errorf(NameType, "%s needs a binding of the connectivity service; %s has none", s.Type, from)
+		return nil, s.errorf(NameType, "%s needs a binding of the connectivity service; %s has none", s.Type, source)
 	}
 	return services.Connectivity, nil
 }
@@ -220,7 +230,10 @@ func (s *Settings) credentials(binding *btp.Connectivity) (btp.Credentials, erro
 		short string
 		file  string
 		text  *string
-	}{{NameTokenCertificate, s.TokenCertificateFile, &c.Certificate}, {NameTokenKey, s.TokenKeyFile, &c.Key}} {
+	}{
+		{short: NameTokenCertificate, file: s.TokenCertificateFile, text: &c.Certificate},
+		{short: NameTokenKey, file: s.TokenKeyFile, text: &c.Key},
+	} {
 		if f.file == "" {
 			continue
 		}
@@ -233,8 +246,14 @@ func (s *Settings) credentials(binding *btp.Connectivity) (btp.Credentials, erro
 	return c, nil
 }
 
-var tokenNames = map[string]string{"token-url": NameTokenURL, "client-id": NameTokenClientID,
-	"client-secret": NameTokenSecret, "certificate": NameTokenCertificate, "key": NameTokenKey}
+// tokenNames maps the token client's names of fields to short names of settings.
+var tokenNames = map[string]string{
+	"token-url":     NameTokenURL,
+	"client-id":     NameTokenClientID,
+	"client-secret": NameTokenSecret,
+	"certificate":   NameTokenCertificate,
+	"key":           NameTokenKey,
+}
 
 func (s *Settings) tokenOptions() btp.TokenOptions {
 	o := s.TokenOptions

@@ -48,10 +48,9 @@ func (n *NotHTTP) Error() string {
 	return fmt.Sprintf("%s %s: expected an HTTP proxy's answer to CONNECT, found %s", n.Setting, n.Proxy, n.Found)
 }
 
-// Permanent is true: the address must be corrected.
+// Permanent returns true: the address must be corrected.
 func (*NotHTTP) Permanent() bool { return true }
 
-// DialContext implements [proxy.ContextDialer]: it opens a tunnel by CONNECT.
 func (c *connectDialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	s := c.settings
 	conn, err := s.Forward.DialContext(ctx, network, s.Address)
@@ -74,7 +73,7 @@ func (c *connectDialer) connect(conn net.Conn, address string) error {
 	settings := c.settings
 	request := "CONNECT " + address + " HTTP/1.1\r\nHost: " + address + "\r\n"
 	if settings.User != "" {
-		request += "Proxy-Authorization: " + basic(settings.User, settings.Password) + "\r\n"
+		request += "Proxy-Authorization: " + basicAuth(settings.User, settings.Password) + "\r\n"
 	}
 	if _, err := io.WriteString(conn, request+"\r\n"); err != nil {
 		return fmt.Errorf("HTTP proxy %s, CONNECT %s: %w", settings.Address, address, err)
@@ -104,31 +103,34 @@ const maxHead = 64 << 10
 
 // readHead reads the response head byte by byte, since the bytes after its empty line belong to the tunnel.
 func (c *connectDialer) readHead(conn net.Conn) (*http.Response, error) {
-	settings := c.settings
 	var head []byte
-	var one [1]byte
+	var nextByte [1]byte
 	for !bytes.HasSuffix(head, []byte("\r\n\r\n")) && !bytes.HasSuffix(head, []byte("\n\n")) {
-		if _, err := io.ReadFull(conn, one[:]); err != nil {
+		if _, err := io.ReadFull(conn, nextByte[:]); err != nil {
 			return nil, fmt.Errorf("HTTP proxy %s closed the connection after %d bytes of its answer to CONNECT: %w",
-				settings.Address, len(head), err)
+				c.settings.Address, len(head), err)
 		}
-		head = append(head, one[0])
+		head = append(head, nextByte[0])
 		if begin := "HTTP/"; len(head) <= len(begin) && string(head) != begin[:len(head)] {
-			return nil, &NotHTTP{settings.Address, fmt.Sprintf("bytes % x", head), settings.name(NameAddress)}
+			return nil, c.notHTTP(fmt.Sprintf("bytes % x", head))
 		}
 		if len(head) > maxHead {
-			return nil, &NotHTTP{settings.Address, fmt.Sprintf("a header of more than %d bytes", maxHead),
-				settings.name(NameAddress)}
+			return nil, c.notHTTP(fmt.Sprintf("a header of more than %d bytes", maxHead))
 		}
 	}
-	response, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(head)),
-		&http.Request{Method: http.MethodConnect})
+	request := &http.Request{Method: http.MethodConnect}
+	response, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(head)), request)
 	if err != nil {
-		return nil, &NotHTTP{settings.Address, err.Error(), settings.name(NameAddress)}
+		return nil, c.notHTTP(err.Error())
 	}
 	return response, nil
 }
 
+func (c *connectDialer) notHTTP(found string) error {
+	return &NotHTTP{Proxy: c.settings.Address, Found: found, Setting: c.settings.name(NameAddress)}
+}
+
+// reason returns the reason phrase of a status line, with spaces for control characters.
 func reason(status string) string {
 	_, phrase, _ := strings.Cut(status, " ")
 	if len(phrase) > 200 {
@@ -142,6 +144,6 @@ func reason(status string) string {
 	}, phrase)
 }
 
-func basic(user, password string) string {
+func basicAuth(user, password string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
 }

@@ -9,10 +9,17 @@ import (
 	"testing"
 )
 
-// A parsed map has addresses on both sides, and is the same after formatting.
+// A parsed map has addresses on both sides, and the same number of entries after formatting.
 func FuzzParseAddressMap(f *testing.F) {
-	for _, s := range []string{"", "a:1=b:2", "a:1-3=b:4-6, c:1=d:1,", "[::1]:1=b:1", "a:1=b:1=c:1", "A:1=a:1,a:1=a:1",
-		"a:1-300=b:1-300"} {
+	for _, s := range []string{
+		"",
+		"a:1=b:2",
+		"a:1-3=b:4-6, c:1=d:1,",
+		"[::1]:1=b:1",
+		"a:1=b:1=c:1",
+		"A:1=a:1,a:1=a:1",
+		"a:1-300=b:1-300",
+	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -21,43 +28,49 @@ func FuzzParseAddressMap(f *testing.F) {
 			return
 		}
 		var entries []string
-		for from, to := range mapping {
-			for _, address := range []string{from, to} {
+		for advertised, virtual := range mapping {
+			for _, address := range []string{advertised, virtual} {
 				host, port, err := net.SplitHostPort(address)
 				if err != nil || host == "" {
-					t.Fatalf("%q: %q, %v", text, address, err)
+					t.Fatalf("%q: expected host:port, found %q, %v", text, address, err)
 				}
 				if _, err := parsePort(port); err != nil {
-					t.Fatalf("%q: %v", text, err)
+					t.Fatalf("%q: expected a port, found %q, %v", text, port, err)
 				}
 			}
-			entries = append(entries, from+"="+to)
+			entries = append(entries, advertised+"="+virtual)
 		}
-		again, err := ParseAddressMap(strings.Join(entries, ","))
-		if err != nil || len(again) != len(mapping) {
-			t.Fatalf("%q: found %d entries, then %d, %v", text, len(mapping), len(again), err)
+		reparsed, err := ParseAddressMap(strings.Join(entries, ","))
+		if err != nil || len(reparsed) != len(mapping) {
+			t.Fatalf("%q: expected %d entries again, found %d, %v", text, len(mapping), len(reparsed), err)
 		}
 	})
 }
 
-// stream is a connection that reads from a text.
-type stream struct {
+// textConn is a connection that reads from a text.
+type textConn struct {
 	net.Conn
 	*bytes.Reader
 }
 
-func (s stream) Read(b []byte) (int, error) { return s.Reader.Read(b) }
+func (c textConn) Read(b []byte) (int, error) { return c.Reader.Read(b) }
 
 // The head of a response to CONNECT ends with its empty line, and no byte after it is read.
 func FuzzHead(f *testing.F) {
-	for _, s := range []string{"HTTP/1.1 200 OK\r\n\r\nrest", "HTTP/1.0 407 No\nA: b\n\nrest",
-		"HTTP/1.1 200 OK\r\nA: b\r\n", "SSH-2.0", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", ""} {
+	for _, s := range []string{
+		"HTTP/1.1 200 OK\r\n\r\nrest",
+		"HTTP/1.0 407 No\nA: b\n\nrest",
+		"HTTP/1.1 200 OK\r\nA: b\r\n",
+		"SSH-2.0",
+		"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc",
+		"",
+	} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c := &connectDialer{settings: &Settings{Address: "proxy:1"}}
 		r := bytes.NewReader(data)
-		response, err := c.readHead(stream{Reader: r})
+		response, err := c.readHead(textConn{Reader: r})
 		used := data[:len(data)-r.Len()]
 		if response != nil {
 			if !bytes.HasSuffix(used, []byte("\n\r\n")) && !bytes.HasSuffix(used, []byte("\n\n")) {
@@ -65,9 +78,9 @@ func FuzzHead(f *testing.F) {
 			}
 			return
 		}
-		var known *NotHTTP
-		if !errors.As(err, &known) && !errors.Is(err, io.EOF) {
-			t.Fatalf("%q: %v", data, err)
+		var notHTTP *NotHTTP
+		if !errors.As(err, &notHTTP) && !errors.Is(err, io.EOF) {
+			t.Fatalf("%q: expected *NotHTTP or the end of the input, found %v", data, err)
 		}
 		if errors.Is(err, io.EOF) && r.Len() > 0 {
 			t.Fatalf("%q: expected no end before the empty line", data)

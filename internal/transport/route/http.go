@@ -19,12 +19,12 @@ type HTTPProxy struct {
 	// proxyFor returns the proxy for a URL, or nil.
 	proxyFor func(*url.URL) (*url.URL, error)
 
-	mu       sync.Mutex
-	refused  string // the last rejected token
-	location int    // index of the current location
+	mu           sync.Mutex
+	refusedToken string // the last one
+	location     int    // index of the current location
 }
 
-// HTTPProxy returns nil if HTTP requests use connections of [Route.DialContext] only.
+// HTTPProxy returns the proxy of HTTP requests, or nil if they use connections of [Route.DialContext] only.
 func (r *Route) HTTPProxy() *HTTPProxy { return r.http }
 
 func (r *Route) newHTTPProxy() *HTTPProxy {
@@ -41,8 +41,12 @@ func (r *Route) newHTTPProxy() *HTTPProxy {
 		if settings.User != "" {
 			proxy.User = url.UserPassword(settings.User, settings.Password)
 		}
-		proxyFor := (&httpproxy.Config{HTTPProxy: proxy.String(), HTTPSProxy: proxy.String(),
-			NoProxy: environment.NoProxy}).ProxyFunc()
+		config := &httpproxy.Config{
+			HTTPProxy:  proxy.String(),
+			HTTPSProxy: proxy.String(),
+			NoProxy:    environment.NoProxy,
+		}
+		proxyFor := config.ProxyFunc()
 		return &HTTPProxy{route: r, proxyFor: func(u *url.URL) (*url.URL, error) {
 			if !loopback.Is(u.Hostname()) {
 				return proxyFor(u)
@@ -60,10 +64,9 @@ func (r *Route) newHTTPProxy() *HTTPProxy {
 }
 
 // URL returns the proxy for a request, or nil; it is a http.Transport.Proxy.
-func (h *HTTPProxy) URL(r *http.Request) (*url.URL, error) { return h.proxyFor(r.URL) }
+func (h *HTTPProxy) URL(request *http.Request) (*url.URL, error) { return h.proxyFor(request.URL) }
 
-// Headers returns the secret headers that SAP Connectivity's proxy requires, with a token other than refused; nil for
-// other proxies.
+// Headers returns the secret headers for SAP Connectivity's proxy, with a token other than refused, or nil.
 func (h *HTTPProxy) Headers(ctx context.Context, refused string) (http.Header, error) {
 	if h.route.proxyType != ConnectivityHTTP {
 		return nil, nil
@@ -89,9 +92,8 @@ func (h *HTTPProxy) currentLocation() string {
 	return h.route.settings.Locations[h.location]
 }
 
-// RoundTripper sets DialContext and Proxy of a transport and returns the RoundTripper for requests. For SAP
-// Connectivity's HTTP proxy it adds headers, retries once with a fresh token after 407, and uses the next location id
-// after a 503, which the caller must retry.
+// RoundTripper sets DialContext and Proxy of t. For SAP Connectivity's HTTP proxy it adds headers, retries once with a
+// fresh token after 407, and uses the next location id after a 503, which the caller must retry.
 func (r *Route) RoundTripper(t *http.Transport) http.RoundTripper {
 	if r.http == nil {
 		t.DialContext = r.DialContext
@@ -103,19 +105,17 @@ func (r *Route) RoundTripper(t *http.Transport) http.RoundTripper {
 	if r.proxyType != ConnectivityHTTP && len(r.addressMap) == 0 {
 		return t
 	}
-	return &roundTripper{r.http, t}
+	return &roundTripper{HTTPProxy: r.http, transport: t}
 }
 
-// roundTripper maps addresses and adds the headers of SAP Connectivity's HTTP proxy.
 type roundTripper struct {
 	*HTTPProxy
 	transport *http.Transport
 }
 
-// CloseIdleConnections is what [http.Client.CloseIdleConnections] calls.
+// CloseIdleConnections is called by [http.Client.CloseIdleConnections].
 func (t *roundTripper) CloseIdleConnections() { t.transport.CloseIdleConnections() }
 
-// RoundTrip implements [http.RoundTripper], see [Route.RoundTripper].
 func (t *roundTripper) RoundTrip(request *http.Request) (*http.Response, error) {
 	mapped, err := t.mapRequest(request)
 	if err != nil {
@@ -126,10 +126,10 @@ func (t *roundTripper) RoundTrip(request *http.Request) (*http.Response, error) 
 		return t.transport.RoundTrip(mapped)
 	}
 	t.mu.Lock()
-	refused := t.refused
+	refused := t.refusedToken
 	location := t.location
 	t.mu.Unlock()
-	for fresh := false; ; fresh = true {
+	for isRetry := false; ; isRetry = true {
 		response, token, err := t.try(mapped, refused)
 		if err != nil {
 			return nil, err
@@ -140,9 +140,9 @@ func (t *roundTripper) RoundTrip(request *http.Request) (*http.Response, error) 
 		case http.StatusProxyAuthRequired:
 			refused = token
 			t.mu.Lock()
-			t.refused = token
+			t.refusedToken = token
 			t.mu.Unlock()
-			if repeated, ok := rewind(mapped); ok && !fresh {
+			if repeated, ok := rewind(mapped); ok && !isRetry {
 				response.Body.Close()
 				mapped = repeated
 				continue
@@ -152,6 +152,7 @@ func (t *roundTripper) RoundTrip(request *http.Request) (*http.Response, error) 
 	}
 }
 
+// nextLocation moves on from a location, unless another request has.
 func (t *roundTripper) nextLocation(used int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -160,6 +161,7 @@ func (t *roundTripper) nextLocation(used int) {
 	}
 }
 
+// try also returns the token that it sent.
 func (t *roundTripper) try(request *http.Request, refused string) (*http.Response, string, error) {
 	headers, err := t.Headers(request.Context(), refused)
 	if err != nil {
@@ -186,8 +188,8 @@ func (t *roundTripper) mapRequest(request *http.Request) (*http.Request, error) 
 	if request.URL.Port() == "" {
 		address += map[string]string{"http": ":80", "https": ":443"}[request.URL.Scheme]
 	}
-	to := t.route.MapAddress(address)
-	if to == address {
+	mappedAddress := t.route.MapAddress(address)
+	if mappedAddress == address {
 		return request, nil
 	}
 	if request.URL.Scheme != "http" {
@@ -195,12 +197,13 @@ func (t *roundTripper) mapRequest(request *http.Request) (*http.Request, error) 
 			"it contains %s, but https addresses cannot be mapped with a proxy of type %s", address, settings.Type)
 	}
 	clone := request.Clone(request.Context())
-	// an absolute form is written from Host
-	clone.URL.Host = to
-	clone.Host = to
+	// In the absolute form the host comes from Host.
+	clone.URL.Host = mappedAddress
+	clone.Host = mappedAddress
 	return clone, nil
 }
 
+// rewind returns the request with a body that can be sent again, or false if there is none.
 func rewind(request *http.Request) (*http.Request, bool) {
 	if request.Body == nil || request.Body == http.NoBody {
 		return request, true

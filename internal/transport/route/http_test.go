@@ -18,18 +18,22 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/route"
 )
 
-// behind starts a subaccount with a system behind a Cloud Connector, and returns a route through the HTTP port.
-func behind(t *testing.T, change func(*route.Settings)) (*connectivitytest.Server, http.RoundTripper) {
+// openBehindConnector starts a subaccount with a system behind a Cloud Connector, and returns a route through the HTTP
+// port with changed settings.
+func openBehindConnector(t *testing.T, change func(*route.Settings)) (*connectivitytest.Server, http.RoundTripper) {
 	t.Helper()
-	s := double(t)
+	s := startSubaccount(t)
 	system := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		text, _ := io.ReadAll(r.Body)
 		fmt.Fprintf(w, "%s %s host=%s body=%s auth=%s", r.Method, r.URL, r.Host, text, r.Header.Get("Authorization"))
 	}))
 	t.Cleanup(system.Close)
 	s.Map("erp.virtual:80", strings.TrimPrefix(system.URL, "http://"))
-	settings := route.Settings{Type: route.ConnectivityHTTP, TokenSource: route.TokenSource{VCAP: s.VCAP(0)},
-		Name: named}
+	settings := route.Settings{
+		Type:        route.ConnectivityHTTP,
+		TokenSource: route.TokenSource{VCAP: s.VCAP(0)},
+		Name:        settingName,
+	}
 	change(&settings)
 	r := routeOf(t, settings)
 	assert.Equal(t, s.HTTP, r.Address())
@@ -40,36 +44,33 @@ func behind(t *testing.T, change func(*route.Settings)) (*connectivitytest.Serve
 
 func send(t *testing.T, roundTripper http.RoundTripper, method, address string, body io.Reader) (int, string) {
 	t.Helper()
-	request, err := http.NewRequestWithContext(bounded(t), method, address, body)
+	request, err := http.NewRequestWithContext(boundedContext(t), method, address, body)
 	require.NoError(t, err)
 	request.SetBasicAuth("me", "password")
-	before := request.Header.Clone()
+	headerBefore := request.Header.Clone()
 	response, err := roundTripper.RoundTrip(request)
 	require.NoError(t, err)
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)
 	require.NoError(t, err)
-	if diff := cmp.Diff(before, request.Header); diff != "" {
+	if diff := cmp.Diff(headerBefore, request.Header); diff != "" {
 		t.Errorf("expected the caller's request to be unchanged, found %s", diff)
 	}
 	return response.StatusCode, string(text)
 }
 
 func TestConnectivityHTTP(t *testing.T) {
-	s, roundTripper := behind(t, func(settings *route.Settings) {
+	s, roundTripper := openBehindConnector(t, func(settings *route.Settings) {
 		settings.Locations = []string{"EU 1"}
 		settings.AddressMap = map[string]string{"erp.corp:80": "erp.virtual:80"}
 	})
 	s.Attach("EU 1")
-	const answer = "host=erp.virtual body= auth=Basic bWU6cGFzc3dvcmQ="
-	if status, text := send(t, roundTripper, "GET", "http://erp.virtual/sap?x=1", nil); status != 200 ||
-		text != "GET /sap?x=1 "+answer {
-		t.Errorf("found %d %s", status, text)
-	}
-	if status, text := send(t, roundTripper, "GET", "http://erp.corp/sap", nil); status != 200 ||
-		text != "GET /sap host=erp.virtual:80 body= auth=Basic bWU6cGFzc3dvcmQ=" {
-		t.Errorf("by the map: found %d %s", status, text)
-	}
+	status, text := send(t, roundTripper, "GET", "http://erp.virtual/sap?x=1", nil)
+	assert.Equal(t, 200, status, "status by the virtual address")
+	assert.Equal(t, "GET /sap?x=1 host=erp.virtual body= auth=Basic bWU6cGFzc3dvcmQ=", text)
+	status, text = send(t, roundTripper, "GET", "http://erp.corp/sap", nil)
+	assert.Equal(t, 200, status, "status by the mapped address")
+	assert.Equal(t, "GET /sap host=erp.virtual:80 body= auth=Basic bWU6cGFzc3dvcmQ=", text)
 	for _, e := range s.Ledger() {
 		if e.Port == "http" && e.Location != "EU 1" {
 			t.Errorf("expected the location id in plain text, found %+v", e)
@@ -78,42 +79,44 @@ func TestConnectivityHTTP(t *testing.T) {
 	s.ExpireTokens()
 	if status, text := send(t, roundTripper, "POST", "http://erp.virtual/sap",
 		strings.NewReader("entity")); status != 200 || !strings.Contains(text, "body=entity") {
-		t.Errorf("after the token expired: found %d %s", status, text)
+		t.Errorf("after the token expired: expected status 200 and the entity, found %d %s", status, text)
 	}
 	assert.Equal(t, 2, s.TokenCount(s.Connectivity), "tokens")
-	// with a body that cannot be read again the caller gets an error, and the next request has another token
+	// With a body that cannot be read again the caller gets the error, and the next request has another token.
 	s.ExpireTokens()
 	if status, _ := send(t, roundTripper, "POST", "http://erp.virtual/sap",
 		io.MultiReader(strings.NewReader("entity"))); status != 407 {
-		t.Errorf("expected the proxy's response, found %d", status)
+		t.Errorf("expected the proxy's status 407, found %d", status)
 	}
 	if status, _ := send(t, roundTripper, "POST", "http://erp.virtual/sap",
 		io.MultiReader(strings.NewReader("entity"))); status != 200 {
-		t.Errorf("expected another token, found %d", status)
+		t.Errorf("expected status 200 with another token, found %d", status)
 	}
 	request, _ := http.NewRequest("GET", "https://erp.virtual/", nil)
 	if _, err := roundTripper.RoundTrip(request); err == nil || !strings.Contains(err.Error(), "kafka.proxy.type") ||
 		!strings.Contains(err.Error(), "sap-connectivity-socks5") {
-		t.Errorf("https: found %v", err)
+		t.Errorf("https: expected an error that names the setting and the SOCKS5 type, found %v", err)
 	}
 }
 
 func TestConnectivityHTTPLocations(t *testing.T) {
-	s, roundTripper := behind(t, func(settings *route.Settings) { settings.Locations = []string{"EU", "", "US"} })
+	s, roundTripper := openBehindConnector(t, func(settings *route.Settings) {
+		settings.Locations = []string{"EU", "", "US"}
+	})
 	s.Detach("")
 	s.Attach("US")
-	var got []int
+	var statuses []int
 	for range 4 {
 		status, _ := send(t, roundTripper, "GET", "http://erp.virtual/", nil)
-		got = append(got, status)
+		statuses = append(statuses, status)
 	}
 	s.Detach("US")
 	s.Attach("EU")
 	for range 3 {
 		status, _ := send(t, roundTripper, "GET", "http://erp.virtual/", nil)
-		got = append(got, status)
+		statuses = append(statuses, status)
 	}
-	assert.Equal(t, []int{503, 503, 200, 200, 503, 200, 200}, got)
+	assert.Equal(t, []int{503, 503, 200, 200, 503, 200, 200}, statuses)
 }
 
 // A late 503 does not revert the location that other requests have selected.
@@ -130,43 +133,46 @@ func TestConnectivityHTTPLateLocation(t *testing.T) {
 		}
 		w.WriteHeader(http.StatusServiceUnavailable)
 	})
-	_, roundTripper := behind(t, func(settings *route.Settings) {
+	_, roundTripper := openBehindConnector(t, func(settings *route.Settings) {
 		settings.Locations = []string{"first", "second", "third"}
 		settings.Forward = dialFunc(func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, network, strings.TrimPrefix(proxy.URL, "http://"))
 		})
 	})
-	late := make(chan int)
+	lateStatus := make(chan int)
 	go func() {
-		defer close(late)
+		defer close(lateStatus)
 		status, _ := send(t, roundTripper, "GET", "http://erp.virtual/late", nil)
-		late <- status
+		lateStatus <- status
 	}()
 	<-arrived
-	var got []int
+	var statuses []int
 	for range 2 {
 		status, _ := send(t, roundTripper, "GET", "http://erp.virtual/", nil)
-		got = append(got, status)
+		statuses = append(statuses, status)
 	}
 	close(release)
-	got = append(got, <-late)
+	statuses = append(statuses, <-lateStatus)
 	status, _ := send(t, roundTripper, "GET", "http://erp.virtual/", nil)
-	assert.Equal(t, []int{503, 503, 503, 200}, append(got, status))
+	assert.Equal(t, []int{503, 503, 503, 200}, append(statuses, status))
 }
 
 func TestConnectivityHTTPRejectsConnections(t *testing.T) {
-	s := double(t)
-	r := routeOf(t, route.Settings{Type: route.ConnectivityHTTP, TokenSource: route.TokenSource{VCAP: s.VCAP(0)},
-		Name: named})
-	if _, err := r.DialContext(bounded(t), "tcp", "kafka:9092"); err == nil || !strings.Contains(err.Error(),
-		"kafka.proxy.type") {
-		t.Errorf("found %v", err)
+	s := startSubaccount(t)
+	r := routeOf(t, route.Settings{
+		Type:        route.ConnectivityHTTP,
+		TokenSource: route.TokenSource{VCAP: s.VCAP(0)},
+		Name:        settingName,
+	})
+	_, err := r.DialContext(boundedContext(t), "tcp", "kafka:9092")
+	if err == nil || !strings.Contains(err.Error(), "kafka.proxy.type") {
+		t.Errorf("expected an error that names the setting, found %v", err)
 	}
 }
 
 // Requests through the SOCKS5 port use the given transport, also with https.
 func TestTransportUsesSOCKS(t *testing.T) {
-	s := double(t)
+	s := startSubaccount(t)
 	secure := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, r.Host)
 	}))
@@ -177,6 +183,6 @@ func TestTransportUsesSOCKS(t *testing.T) {
 	defer transport.CloseIdleConnections()
 	if status, text := send(t, r.RoundTripper(transport), "GET", "https://example.com:44300/", nil); status != 200 ||
 		text != "example.com:44300" {
-		t.Errorf("found %d %s", status, text)
+		t.Errorf("expected status 200 and the host, found %d %s", status, text)
 	}
 }

@@ -38,7 +38,7 @@ func TestLoopback(t *testing.T) {
 	} {
 		target, err := url.Parse(c.url)
 		require.NoError(t, err)
-		find := func(s route.Settings) bool {
+		usesProxy := func(s route.Settings) bool {
 			t.Helper()
 			r := routeOf(t, s)
 			proxy, err := r.HTTPProxy().URL(&http.Request{URL: target})
@@ -48,13 +48,16 @@ func TestLoopback(t *testing.T) {
 			}
 			return proxy != nil
 		}
-		if by := find(route.Settings{Type: route.HTTP, Address: "proxy:8080",
-			Environment: &httpproxy.Config{NoProxy: c.noProxy}}); by != c.byProxy {
-			t.Errorf("%s, NO_PROXY=%s: by proxy %v, expected %v", c.url, c.noProxy, by, c.byProxy)
+		configured := route.Settings{
+			Type:        route.HTTP,
+			Address:     "proxy:8080",
+			Environment: &httpproxy.Config{NoProxy: c.noProxy},
 		}
-		if target.Hostname() != "sap.example" &&
-			find(route.Settings{Environment: &httpproxy.Config{HTTPProxy: "http://proxy:8080",
-				HTTPSProxy: "http://proxy:8080"}}) {
+		if byProxy := usesProxy(configured); byProxy != c.byProxy {
+			t.Errorf("%s, NO_PROXY=%s: by proxy %v, expected %v", c.url, c.noProxy, byProxy, c.byProxy)
+		}
+		environment := &httpproxy.Config{HTTPProxy: "http://proxy:8080", HTTPSProxy: "http://proxy:8080"}
+		if target.Hostname() != "sap.example" && usesProxy(route.Settings{Environment: environment}) {
 			t.Errorf("%s: expected no proxy of the environment", c.url)
 		}
 	}

@@ -6,8 +6,7 @@ import (
 	"strings"
 )
 
-// isExcluded reports whether NO_PROXY contains the loopback host of a URL: by name, address, network or *. Package
-// httpproxy cannot tell, since it excludes all loopback hosts.
+// isExcluded reports whether NO_PROXY contains a URL's loopback host; package httpproxy excludes all of them.
 func isExcluded(u *url.URL, noProxy string) bool {
 	host := strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
 	ip, _ := netip.ParseAddr(host)
@@ -26,11 +25,11 @@ func isExcluded(u *url.URL, noProxy string) bool {
 		}
 		name := strings.Trim(entry, "[]")
 		other, err := netip.ParseAddr(name)
-		if split := (&url.URL{Host: entry}); err != nil && split.Port() != "" {
-			if split.Port() != port {
+		if hostPort := (&url.URL{Host: entry}); err != nil && hostPort.Port() != "" {
+			if hostPort.Port() != port {
 				continue
 			}
-			name = split.Hostname()
+			name = hostPort.Hostname()
 			other, err = netip.ParseAddr(name)
 		}
 		if entry == "*" || (name == host && name != "") || (err == nil && other.Unmap() == ip) {

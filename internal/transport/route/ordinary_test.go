@@ -24,8 +24,9 @@ import (
 
 func tlsConfig(s *connectivitytest.Server) *tls.Config { return &tls.Config{RootCAs: s.Roots()} }
 
-// plainSOCKS is a SOCKS5 proxy with one user, or none, that resolves one name.
-func plainSOCKS(t *testing.T, user, password, name, real string) string {
+// startSOCKS starts a SOCKS5 proxy with one user, or none if user is "". It connects one target, to systemAddress, and
+// refuses others. It returns its address.
+func startSOCKS(t *testing.T, user, password, target, systemAddress string) string {
 	return porttest.Serve(t, func(conn net.Conn) {
 		read := func(n int) []byte { b := make([]byte, n); io.ReadFull(conn, b); return b }
 		methods := read(int(read(2)[1]))
@@ -51,11 +52,11 @@ func plainSOCKS(t *testing.T, user, password, name, real string) string {
 			return
 		}
 		host := string(read(int(read(1)[0])))
-		if got := fmt.Sprintf("%s:%d", host, binary.BigEndian.Uint16(read(2))); got != name {
+		if got := fmt.Sprintf("%s:%d", host, binary.BigEndian.Uint16(read(2))); got != target {
 			conn.Write([]byte{5, 2, 0, 1, 0, 0, 0, 0, 0, 0})
 			return
 		}
-		system, err := net.Dial("tcp", real)
+		system, err := net.Dial("tcp", systemAddress)
 		if err != nil {
 			return
 		}
@@ -68,16 +69,19 @@ func plainSOCKS(t *testing.T, user, password, name, real string) string {
 
 func TestSOCKS5(t *testing.T) {
 	for _, user := range []string{"", "me"} {
-		settings := route.Settings{Type: route.SOCKS5, User: user,
-			AddressMap: map[string]string{"broker.corp:9092": "kafka.corp:9092"}}
+		settings := route.Settings{
+			Type:       route.SOCKS5,
+			User:       user,
+			AddressMap: map[string]string{"broker.corp:9092": "kafka.corp:9092"},
+		}
 		if user != "" {
 			settings.Password = "secret"
 		}
-		settings.Address = plainSOCKS(t, user, "secret", "kafka.corp:9092", echo(t))
+		settings.Address = startSOCKS(t, user, "secret", "kafka.corp:9092", startEcho(t))
 		r := routeOf(t, settings)
-		echoes(t, r, "kafka.corp:9092")
-		echoes(t, r, "broker.corp:9092")
-		if _, err := r.DialContext(bounded(t), "tcp", "other:1"); err == nil {
+		checkEcho(t, r, "kafka.corp:9092")
+		checkEcho(t, r, "broker.corp:9092")
+		if _, err := r.DialContext(boundedContext(t), "tcp", "other:1"); err == nil {
 			t.Error("expected a refusal")
 		}
 		if user == "" {
@@ -86,22 +90,23 @@ func TestSOCKS5(t *testing.T) {
 		settings.Password = "another"
 		r = routeOf(t, settings)
 		var refused *route.LogonRefused
-		if _, err := r.DialContext(bounded(t), "tcp", "kafka.corp:9092"); !errors.As(err, &refused) ||
-			!refused.Permanent() ||
-			!strings.Contains(err.Error(), "(see user, password)") || strings.Contains(err.Error(), "another") {
-			t.Errorf("expected a refusal that stays, without the password in it, found %v", err)
+		if _, err := r.DialContext(boundedContext(t), "tcp", "kafka.corp:9092"); !errors.As(err, &refused) ||
+			!refused.Permanent() || !strings.Contains(err.Error(), "(see user, password)") ||
+			strings.Contains(err.Error(), "another") {
+			t.Errorf("expected a permanent refusal without the password in it, found %v", err)
 		}
 		settings.User = ""
 		settings.Password = ""
 		r = routeOf(t, settings)
-		if _, err := r.DialContext(bounded(t), "tcp", "kafka.corp:9092"); !errors.As(err, &refused) ||
+		if _, err := r.DialContext(boundedContext(t), "tcp", "kafka.corp:9092"); !errors.As(err, &refused) ||
 			!strings.Contains(err.Error(), "no acceptable authentication methods") {
-			t.Errorf("expected a refusal that stays, found %v", err)
+			t.Errorf("expected a refusal of the method, found %v", err)
 		}
 	}
 }
 
-// connectProxy responds to CONNECT with a text, and after success greets in the same packet, then echoes.
+// connectProxy starts a proxy that sends the answer to CONNECT, in writes of piece bytes (zero means one write), and
+// then echoes. It returns its address.
 func connectProxy(t *testing.T, answer string, piece int, received chan<- *http.Request) string {
 	return porttest.Serve(t, func(conn net.Conn) {
 		r := bufio.NewReader(conn)
@@ -133,14 +138,14 @@ func TestHTTPConnect(t *testing.T) {
 		permanent bool
 		message   string
 	}{
-		{name: "yes", answer: "HTTP/1.1 200 Connection established\r\n\r\n"},
-		{name: "yes, of 1.0", answer: "HTTP/1.0 200 OK\r\nProxy-Agent: x\r\n\r\n"},
-		{name: "yes, with a length that means nothing", answer: "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"},
-		{name: "yes, in chunks that mean nothing", answer: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"},
+		{name: "200", answer: "HTTP/1.1 200 Connection established\r\n\r\n"},
+		{name: "200, HTTP 1.0", answer: "HTTP/1.0 200 OK\r\nProxy-Agent: x\r\n\r\n"},
+		{name: "200, with a length that is ignored", answer: "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"},
+		{name: "200, with chunks that are ignored", answer: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"},
 		{name: "204", answer: "HTTP/1.1 204 \r\n\r\n"},
 		{name: "an interim answer first", answer: "HTTP/1.1 102 Processing\r\nX: 1\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"},
 		{
-			name: "401, as Tinyproxy has it", answer: "HTTP/1.1 401 Unauthorized\r\n\r\n", permanent: true,
+			name: "401, as Tinyproxy sends it", answer: "HTTP/1.1 401 Unauthorized\r\n\r\n", permanent: true,
 			message: "401 Unauthorized (see kafka.proxy.user, kafka.proxy.password)",
 		},
 		{
@@ -164,27 +169,28 @@ func TestHTTPConnect(t *testing.T) {
 				continue
 			}
 			t.Run(c.name, func(t *testing.T) {
-				good := c.message == ""
+				isAccepted := c.message == ""
 				answer := c.answer
-				if good {
+				if isAccepted {
 					answer += "greeting"
 				}
 				received := make(chan *http.Request, 1)
 				r := routeOf(t, route.Settings{Type: route.HTTP, Address: connectProxy(t, answer, piece, received),
-					User: "me", Password: "secret:x", Name: named})
-				conn, err := r.DialContext(bounded(t), "tcp", "kafka.corp:9092")
+					User: "me", Password: "secret:x", Name: settingName})
+				conn, err := r.DialContext(boundedContext(t), "tcp", "kafka.corp:9092")
 				request := <-received
 				if request.Method != "CONNECT" || request.Host != "kafka.corp:9092" ||
 					request.RequestURI != "kafka.corp:9092" ||
 					request.Header.Get("Proxy-Authorization") != "Basic "+base64.StdEncoding.EncodeToString(
 						[]byte("me:secret:x")) {
-					t.Errorf("found %s %s %s %v", request.Method, request.RequestURI, request.Host, request.Header)
+					t.Errorf("expected CONNECT of the target with a password, found %s %s %s %v", request.Method,
+						request.RequestURI, request.Host, request.Header)
 				}
-				if !good {
+				if !isAccepted {
 					var permanent interface{ Permanent() bool }
 					if !errors.As(err, &permanent) || permanent.Permanent() != c.permanent ||
 						!strings.Contains(err.Error(), c.message) || strings.Contains(err.Error(), "secret") {
-						t.Fatalf("found %v", err)
+						t.Fatalf("expected %q, permanent: %t, found %v", c.message, c.permanent, err)
 					}
 					return
 				}
@@ -201,22 +207,22 @@ func TestHTTPConnect(t *testing.T) {
 	}
 }
 
-// A proxy that does not respond, or stops, times out.
+// A proxy that stops in its answer ends the attempt after Settings.Attempt, or with the caller's context.
 func TestSilentProxies(t *testing.T) {
-	for kind, said := range map[string]string{route.HTTP: "HTTP/1.1 200 O", route.SOCKS5: "\x05"} {
-		address := porttest.Serve(t, func(c net.Conn) { io.WriteString(c, said); io.Copy(io.Discard, c) })
+	for kind, reply := range map[string]string{route.HTTP: "HTTP/1.1 200 O", route.SOCKS5: "\x05"} {
+		address := porttest.Serve(t, func(c net.Conn) { io.WriteString(c, reply); io.Copy(io.Discard, c) })
 		r := routeOf(t, route.Settings{Type: kind, Address: address, Attempt: 50 * time.Millisecond})
-		caller := bounded(t)
-		if conn, err := r.DialContext(caller, "tcp", "kafka:9092"); err == nil {
+		ctx := boundedContext(t)
+		if conn, err := r.DialContext(ctx, "tcp", "kafka:9092"); err == nil {
 			conn.Close()
 			t.Errorf("%s: expected an error", kind)
-		} else if caller.Err() != nil {
+		} else if ctx.Err() != nil {
 			t.Errorf("%s: expected the attempt's end, found the caller's: %v", kind, err)
 		}
 		r = routeOf(t, route.Settings{Type: kind, Address: address})
-		ctx, cancel := context.WithCancel(t.Context())
+		canceledCtx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(50*time.Millisecond, cancel)
-		if _, err := r.DialContext(ctx, "tcp", "kafka:9092"); !errors.Is(err, context.Canceled) {
+		if _, err := r.DialContext(canceledCtx, "tcp", "kafka:9092"); !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: expected the caller's end, found %v", kind, err)
 		}
 	}

@@ -53,7 +53,8 @@ func New(settings Settings) (*Route, error) {
 	case SOCKS5:
 		err = r.useSOCKS5()
 	case HTTP:
-		err = r.useHTTP()
+		r.address = settings.Address
+		r.dialer = &connectDialer{settings: &r.settings}
 	default:
 		err = r.useConnectivity()
 	}
@@ -72,8 +73,8 @@ func (r *Route) Address() string { return r.address }
 
 // MapAddress applies the address map.
 func (r *Route) MapAddress(address string) string {
-	if to, ok := r.addressMap[strings.ToLower(address)]; ok {
-		return to
+	if mapped, ok := r.addressMap[strings.ToLower(address)]; ok {
+		return mapped
 	}
 	return address
 }
@@ -89,26 +90,25 @@ func (r *Route) Token(ctx context.Context, refused string) (string, error) {
 // ConnectivityAPI returns the binding that lists connected Cloud Connectors, or nil.
 func (r *Route) ConnectivityAPI() *btp.ConnectivityAPI { return r.api }
 
-// DialContext maps the address and connects through the proxy. Errors that a retry cannot fix have a method
-// `Permanent() bool` that returns true.
+// DialContext maps the address and connects through the proxy. Permanent errors have a method `Permanent() bool`.
 func (r *Route) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	if r.dialer == nil {
 		return nil, r.settings.errorf(NameType, "%s supports HTTP requests only: expected %s for connections",
 			r.proxyType, ConnectivitySOCKS5)
 	}
-	timed := ctx
+	timedCtx := ctx
 	if r.proxyType != Connectivity { // whose dialer bounds each of several attempts itself
 		var cancel context.CancelFunc
-		timed, cancel = context.WithTimeout(ctx, r.settings.Attempt)
+		timedCtx, cancel = context.WithTimeout(ctx, r.settings.Attempt)
 		defer cancel()
 	}
-	to := r.MapAddress(address)
-	conn, err := r.dialer.DialContext(timed, network, to)
+	mapped := r.MapAddress(address)
+	conn, err := r.dialer.DialContext(timedCtx, network, mapped)
 	if err != nil && ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
 		err = fmt.Errorf("%w: %w", ctx.Err(), err)
 	}
-	if err != nil && to != address {
-		return nil, fmt.Errorf("%s (mapped to %s): %w", address, to, err)
+	if err != nil && mapped != address {
+		return nil, fmt.Errorf("%s (mapped to %s): %w", address, mapped, err)
 	}
 	return conn, err
 }
@@ -123,7 +123,7 @@ func (r *Route) useSOCKS5() error {
 	if err != nil {
 		return r.settings.errorf(NameAddress, "%w", err)
 	}
-	r.dialer = &socksDialer{d.(proxy.ContextDialer), &r.settings}
+	r.dialer = &socksDialer{ContextDialer: d.(proxy.ContextDialer), settings: &r.settings}
 	return nil
 }
 
@@ -150,10 +150,9 @@ func (l *LogonRefused) Error() string {
 	return fmt.Sprintf("SOCKS5 proxy %s: %s (see %s)", l.Proxy, l.Reason, l.Setting)
 }
 
-// Permanent is true: user or password must be corrected.
+// Permanent returns true: user or password must be corrected.
 func (*LogonRefused) Permanent() bool { return true }
 
-// DialContext implements [proxy.ContextDialer].
 func (d *socksDialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	conn, err := d.ContextDialer.DialContext(ctx, network, address)
 	if op, ok := errors.AsType[*net.OpError](err); ok && strings.HasPrefix(op.Op, "socks") && op.Err != nil {
@@ -161,7 +160,8 @@ func (d *socksDialer) DialContext(ctx context.Context, network, address string) 
 		for _, reason := range []string{passwordRefused, "no acceptable authentication methods"} {
 			if op.Err.Error() == reason {
 				s := d.settings
-				return nil, &LogonRefused{s.Address, reason, s.name(NameUser) + ", " + s.name(NamePassword)}
+				setting := s.name(NameUser) + ", " + s.name(NamePassword)
+				return nil, &LogonRefused{Proxy: s.Address, Reason: reason, Setting: setting}
 			}
 		}
 	}
@@ -170,15 +170,8 @@ func (d *socksDialer) DialContext(ctx context.Context, network, address string) 
 
 type forwardDialer struct{ proxy.ContextDialer }
 
-// Dial implements [proxy.Dialer].
 func (f forwardDialer) Dial(network, address string) (net.Conn, error) {
 	return f.DialContext(context.Background(), network, address)
-}
-
-func (r *Route) useHTTP() error {
-	r.address = r.settings.Address
-	r.dialer = &connectDialer{settings: &r.settings}
-	return nil
 }
 
 func (r *Route) useConnectivity() error {
@@ -198,15 +191,22 @@ func (r *Route) useConnectivity() error {
 		r.api = binding.API
 	}
 	if r.tokens, err = btp.NewTokens(credentials, settings.tokenOptions()); err != nil {
-		wrong := &Misconfigured{text: "token service: " + err.Error(), err: err}
+		misconfigured := &Misconfigured{text: "token service: " + err.Error(), err: err}
 		if failure, ok := errors.AsType[*btp.Failure](err); ok {
-			wrong.Setting = failure.Setting
+			misconfigured.Setting = failure.Setting
 		}
-		return wrong
+		return misconfigured
 	}
-	d := &socks.Dialer{Address: r.address, Token: r.tokens.Token, Locations: settings.Locations,
-		Outage: settings.outage(), Attempt: settings.Attempt,
-		Forward: settings.Forward, Logger: settings.Logger, Trace: settings.Trace}
+	d := &socks.Dialer{
+		Address:   r.address,
+		Token:     r.tokens.Token,
+		Locations: settings.Locations,
+		Outage:    settings.outage(),
+		Attempt:   settings.Attempt,
+		Forward:   settings.Forward,
+		Logger:    settings.Logger,
+		Trace:     settings.Trace,
+	}
 	if err := d.Validate(); err != nil {
 		return settings.errorf(NameLocationID, "%w", err)
 	}

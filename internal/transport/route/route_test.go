@@ -25,7 +25,7 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/socks"
 )
 
-func bounded(t *testing.T) context.Context {
+func boundedContext(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
@@ -38,8 +38,8 @@ func serve(t *testing.T, handler http.HandlerFunc) *httptest.Server {
 	return server
 }
 
-// double starts a simulated subaccount of BTP.
-func double(t *testing.T) *connectivitytest.Server {
+// startSubaccount starts a simulated subaccount of BTP.
+func startSubaccount(t *testing.T) *connectivitytest.Server {
 	s := connectivitytest.NewServer()
 	t.Cleanup(s.Close)
 	return s
@@ -52,12 +52,13 @@ func routeOf(t *testing.T, s route.Settings) *route.Route {
 	return r
 }
 
-func echo(t *testing.T) string { return porttest.Serve(t, func(c net.Conn) { io.Copy(c, c) }) }
+// startEcho starts a server that echoes, and returns its address.
+func startEcho(t *testing.T) string { return porttest.Serve(t, func(c net.Conn) { io.Copy(c, c) }) }
 
-// echoes dials an address and checks that it echoes.
-func echoes(t *testing.T, r *route.Route, address string) net.Conn {
+// checkEcho dials an address and checks that it echoes.
+func checkEcho(t *testing.T, r *route.Route, address string) net.Conn {
 	t.Helper()
-	conn, err := r.DialContext(bounded(t), "tcp", address)
+	conn, err := r.DialContext(boundedContext(t), "tcp", address)
 	require.NoError(t, err)
 	t.Cleanup(func() { conn.Close() })
 	conn.SetDeadline(time.Now().Add(5 * time.Minute))
@@ -71,9 +72,10 @@ func echoes(t *testing.T, r *route.Route, address string) net.Conn {
 	return conn
 }
 
-func named(short string) string { return "kafka.proxy." + strings.ReplaceAll(short, "-", ".") }
+// settingName returns the name of a setting for users.
+func settingName(short string) string { return "kafka.proxy." + strings.ReplaceAll(short, "-", ".") }
 
-func file(t *testing.T, text string) string {
+func writeFile(t *testing.T, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
@@ -81,32 +83,32 @@ func file(t *testing.T, text string) string {
 }
 
 func TestDirectRoute(t *testing.T) {
-	address := echo(t)
+	address := startEcho(t)
 	for _, kind := range []string{route.Unset, route.None} {
 		r := routeOf(t, route.Settings{Type: kind, AddressMap: map[string]string{"kafka.Corp:9092": address}})
-		echoes(t, r, address)
-		echoes(t, r, "Kafka.corp:9092")
+		checkEcho(t, r, address)
+		checkEcho(t, r, "Kafka.corp:9092")
 		assert.Equal(t, "", r.Address(), "proxy")
 	}
 }
 
 // The settings of SAP Connectivity may come from each of these sources.
 func TestConnectivity(t *testing.T) {
-	s := double(t)
-	s.Map("kafka.virtual:9092", echo(t))
-	trusting := btp.TokenOptions{}
-	trusting.TLS = tlsConfig(s)
+	s := startSubaccount(t)
+	s.Map("kafka.virtual:9092", startEcho(t))
+	trustedTLS := btp.TokenOptions{}
+	trustedTLS.TLS = tlsConfig(s)
 	certificate, key := s.Certificate(s.Connectivity)
 	for name, settings := range map[string]route.Settings{
 		"VCAP_SERVICES":                   {TokenSource: route.TokenSource{VCAP: s.VCAP(0)}},
 		"VCAP_SERVICES, deprecated names": {TokenSource: route.TokenSource{VCAP: s.VCAP(connectivitytest.Deprecated)}},
 		"VCAP_SERVICES, X.509": {TokenSource: route.TokenSource{VCAP: s.VCAP(connectivitytest.X509),
-			TokenOptions: trusting}},
-		"service key": {TokenSource: route.TokenSource{ServiceKey: file(t, s.ServiceKey(0)),
+			TokenOptions: trustedTLS}},
+		"service key": {TokenSource: route.TokenSource{ServiceKey: writeFile(t, s.ServiceKey(0)),
 			VCAP: "none of this is read"}},
 		"service key, wrapped, X.509": {
-			TokenSource: route.TokenSource{ServiceKey: file(t,
-				s.ServiceKey(connectivitytest.X509|connectivitytest.Wrapped)), TokenOptions: trusting},
+			TokenSource: route.TokenSource{ServiceKey: writeFile(t,
+				s.ServiceKey(connectivitytest.X509|connectivitytest.Wrapped)), TokenOptions: trustedTLS},
 		},
 		"settings": {
 			Address: s.SOCKS5,
@@ -115,9 +117,12 @@ func TestConnectivity(t *testing.T) {
 		},
 		"settings, files": {
 			Address: s.SOCKS5,
-			TokenSource: route.TokenSource{Token: btp.Credentials{TokenURL: s.TLSURL,
-				ClientID: s.Connectivity.ID}, TokenCertificateFile: file(t, certificate), TokenKeyFile: file(t, key),
-				TokenOptions: trusting},
+			TokenSource: route.TokenSource{
+				Token:                btp.Credentials{TokenURL: s.TLSURL, ClientID: s.Connectivity.ID},
+				TokenCertificateFile: writeFile(t, certificate),
+				TokenKeyFile:         writeFile(t, key),
+				TokenOptions:         trustedTLS,
+			},
 		},
 		"token from settings, proxy by VCAP": {
 			TokenSource: route.TokenSource{VCAP: s.VCAP(0), Token: btp.Credentials{TokenURL: s.URL,
@@ -128,7 +133,7 @@ func TestConnectivity(t *testing.T) {
 			Address:     s.SOCKS5,
 		},
 		"proxy from settings, token by a key": {
-			TokenSource: route.TokenSource{ServiceKey: file(t, strings.ReplaceAll(s.ServiceKey(0),
+			TokenSource: route.TokenSource{ServiceKey: writeFile(t, strings.ReplaceAll(s.ServiceKey(0),
 				"onpremise_socks5_proxy_port", "x"))},
 			Address: s.SOCKS5,
 		},
@@ -136,11 +141,12 @@ func TestConnectivity(t *testing.T) {
 		for _, kind := range []string{route.Connectivity, route.ConnectivitySOCKS5} {
 			t.Run(name, func(t *testing.T) {
 				settings.Type = kind
-				settings.Name = named
+				settings.Name = settingName
 				r := routeOf(t, settings)
-				echoes(t, r, "kafka.virtual:9092")
+				checkEcho(t, r, "kafka.virtual:9092")
 				if r.Address() != s.SOCKS5 || r.Type() != route.Connectivity {
-					t.Errorf("found %s, %s", r.Type(), r.Address())
+					t.Errorf("expected type %s and the proxy %s, found %s, %s", route.Connectivity, s.SOCKS5, r.Type(),
+						r.Address())
 				}
 				assert.Equal(t, r.ConnectivityAPI() != nil, strings.Contains(name, "VCAP"),
 					"the list of Cloud Connectors")
@@ -150,17 +156,17 @@ func TestConnectivity(t *testing.T) {
 }
 
 func TestAddressMap(t *testing.T) {
-	s := double(t)
-	s.Map("Kafka.virtual:19093", echo(t))
+	s := startSubaccount(t)
+	s.Map("Kafka.virtual:19093", startEcho(t))
 	mapping, err := route.ParseAddressMap("broker.corp:9092-9094=Kafka.virtual:19092-19094")
 	require.NoError(t, err)
 	r := routeOf(t, route.Settings{Type: route.Connectivity, TokenSource: route.TokenSource{VCAP: s.VCAP(0)},
 		AddressMap: mapping, Outage: -1})
-	echoes(t, r, "Broker.corp:9093")
+	checkEcho(t, r, "Broker.corp:9093")
 	if e := s.Ledger(); e[len(e)-1].Target != "Kafka.virtual:19093" {
 		t.Errorf("expected the virtual host as it was written, found %+v", e[len(e)-1])
 	}
-	_, err = r.DialContext(bounded(t), "tcp", "broker.corp:9094")
+	_, err = r.DialContext(boundedContext(t), "tcp", "broker.corp:9094")
 	var refused *socks.Refused
 	if !errors.As(err, &refused) || !refused.Permanent() || refused.Target != "Kafka.virtual:19094" ||
 		!strings.Contains(err.Error(), "broker.corp:9094 (mapped to") {
@@ -209,50 +215,50 @@ func TestParseAddressMap(t *testing.T) {
 
 // No failure logs or returns a secret or token.
 func TestSecretsAreNotLogged(t *testing.T) {
-	s := double(t)
-	s.Map("kafka.virtual:9092", echo(t))
-	var said strings.Builder
-	with := func(outage time.Duration) *route.Route {
+	s := startSubaccount(t)
+	s.Map("kafka.virtual:9092", startEcho(t))
+	var output strings.Builder
+	routeWithOutage := func(outage time.Duration) *route.Route {
 		r, err := route.New(route.Settings{
 			Type:        route.Connectivity,
 			TokenSource: route.TokenSource{VCAP: s.VCAP(0)},
 			Outage:      outage,
-			Logger:      slog.New(slog.NewTextHandler(&said, &slog.HandlerOptions{Level: slog.LevelDebug - 10})),
+			Logger:      slog.New(slog.NewTextHandler(&output, &slog.HandlerOptions{Level: slog.LevelDebug - 10})),
 		})
 		require.NoError(t, err)
 		return r
 	}
-	r := with(5 * time.Minute)
-	first, err := r.Token(bounded(t), "")
+	r := routeWithOutage(5 * time.Minute)
+	first, err := r.Token(boundedContext(t), "")
 	require.NoError(t, err)
-	echoes(t, r, "kafka.virtual:9092")
+	checkEcho(t, r, "kafka.virtual:9092")
 	s.ExpireTokens()
-	echoes(t, r, "kafka.virtual:9092")
-	second, err := r.Token(bounded(t), "")
+	checkEcho(t, r, "kafka.virtual:9092")
+	second, err := r.Token(boundedContext(t), "")
 	require.NoError(t, err)
-	r = with(300 * time.Millisecond)
+	r = routeWithOutage(300 * time.Millisecond)
 	for _, rep := range []byte{1, 2, 3, 4, 5, 6, 7, 8} {
-		clear := s.Answer(rep, 0)
-		_, err := r.DialContext(bounded(t), "tcp", "kafka.virtual:9092")
-		said.WriteString(err.Error())
-		clear()
+		clearFault := s.Answer(rep, 0)
+		_, err := r.DialContext(boundedContext(t), "tcp", "kafka.virtual:9092")
+		output.WriteString(err.Error())
+		clearFault()
 	}
 	s.ExpireTokens()
 	s.TokenServiceDown(401)
-	_, err = r.DialContext(bounded(t), "tcp", "kafka.virtual:9092")
+	_, err = r.DialContext(boundedContext(t), "tcp", "kafka.virtual:9092")
 	if err == nil {
 		t.Fatal("expected an error")
 	}
-	said.WriteString(err.Error())
+	output.WriteString(err.Error())
 	if first == second {
 		t.Fatal("expected another token after expiry")
 	}
 	for _, secret := range []string{first, second, s.Connectivity.Secret, "eyJ"} {
-		if strings.Contains(said.String(), secret) {
-			t.Fatalf("expected no %q in the log, found\n%s", secret, said.String())
+		if strings.Contains(output.String(), secret) {
+			t.Fatalf("expected no %q in the log, found\n%s", secret, output.String())
 		}
 	}
-	if !strings.Contains(said.String(), "tunnel could not be opened") {
-		t.Fatalf("expected a log, found\n%s", said.String())
+	if !strings.Contains(output.String(), "tunnel could not be opened") {
+		t.Fatalf("expected a log, found\n%s", output.String())
 	}
 }

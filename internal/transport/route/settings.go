@@ -55,7 +55,7 @@ const DefaultOutage = 5 * time.Minute
 // Settings configure the route through one proxy.
 type Settings struct {
 	Type string
-	// Allow lists the supported types. Nil means all.
+	// Allow lists the supported types. Nil means all types.
 	Allow []string
 	// Address is the proxy's host:port. For SAP Connectivity it defaults to the binding's.
 	Address string
@@ -68,8 +68,7 @@ type Settings struct {
 	AddressMap map[string]string
 	TokenSource
 
-	// Outage is how long dialing waits for a Cloud Connector. Zero means DefaultOutage, negative one attempt per
-	// location.
+	// Outage is how long dialing waits for a Cloud Connector; zero means DefaultOutage, negative does not wait.
 	Outage time.Duration
 	// Attempt bounds one attempt. Zero means 30 s.
 	Attempt time.Duration
@@ -80,8 +79,8 @@ type Settings struct {
 
 	// Name maps short names to the user's settings. Nil means unchanged.
 	Name   func(short string) string
-	Logger *slog.Logger
-	// Logger and Trace are optional; Trace receives the steps through SAP Connectivity's proxy.
+	Logger *slog.Logger // optional
+	// Trace receives the steps through SAP Connectivity's proxy; optional.
 	Trace func(socks.Event)
 }
 
@@ -108,8 +107,13 @@ func SettingsOf(text, name func(short string) string, vcap string, vcapErr error
 		Address:  text(NameAddress),
 		User:     text(NameUser),
 		Password: text(NamePassword),
-		TokenSource: TokenSource{TokenCertificateFile: text(NameTokenCertificate), TokenKeyFile: text(NameTokenKey),
-			ServiceKey: text(NameServiceKey), VCAP: vcap, VCAPErr: vcapErr},
+		TokenSource: TokenSource{
+			TokenCertificateFile: text(NameTokenCertificate),
+			TokenKeyFile:         text(NameTokenKey),
+			ServiceKey:           text(NameServiceKey),
+			VCAP:                 vcap,
+			VCAPErr:              vcapErr,
+		},
 		Name: name,
 	}
 	settings.Token.TokenURL = text(NameTokenURL)
@@ -133,17 +137,21 @@ type Logon struct {
 	Setting  string // the short name of the secret's setting
 }
 
-// Logon returns the secret that the settings contain. It is empty without one: secrets of a binding, of the environment
-// and of the files of a certificate are the worker's.
+// Logon returns the secret that the settings contain, or none: secrets of bindings and files are the worker's.
 func (s *Settings) Logon() Logon {
 	switch s.Type {
 	case SOCKS5, HTTP:
 		if s.User != "" {
-			return Logon{s.Address, s.User, s.Password, NamePassword}
+			return Logon{Endpoint: s.Address, User: s.User, Secret: s.Password, Setting: NamePassword}
 		}
 	case Connectivity, ConnectivitySOCKS5, ConnectivityHTTP:
 		if s.Token.Secret != "" {
-			return Logon{s.Token.TokenURL, s.Token.ClientID, s.Token.Secret, NameTokenSecret}
+			return Logon{
+				Endpoint: s.Token.TokenURL,
+				User:     s.Token.ClientID,
+				Secret:   s.Token.Secret,
+				Setting:  NameTokenSecret,
+			}
 		}
 	}
 	return Logon{}
@@ -162,7 +170,7 @@ func (m *Misconfigured) Error() string { return m.text }
 // Unwrap returns the error without the setting's name.
 func (m *Misconfigured) Unwrap() error { return m.err }
 
-// Permanent is true: a retry does not help.
+// Permanent returns true: a retry does not help.
 func (m *Misconfigured) Permanent() bool { return true }
 
 func (s *Settings) name(short string) string {
