@@ -29,15 +29,13 @@ const (
 // file stores refusals: a line with a salt, then lines with a time (ms) and a digest, which are appended so that
 // processes can share it. Without a path it is in memory. Guarded by Store.mu.
 type file struct {
-	path     string
-	lastRead fs.FileInfo // as of the last read
-	salt     []byte
-	// refused is the file's content, by digest. unwritten are refusals that cannot be written, by slow hash.
-	refused   map[string]time.Time
-	unwritten map[[sha256.Size]byte]time.Time
-	foreign   bool
-	// ownerErr is set if another user owns the file, who could remove refusals. It is only read then, as is a foreign
-	// one.
+	path      string
+	lastRead  fs.FileInfo // as of the last read
+	salt      []byte
+	refusals  map[string]time.Time            // the file's content, by digest
+	unwritten map[[sha256.Size]byte]time.Time // refusals that cannot be written, by slow hash
+	isForeign bool                            // another process owns the file; it is only read
+	// ownerErr is set if another user owns the file, who could remove refusals. It is then only read.
 	ownerErr error
 }
 
@@ -55,6 +53,7 @@ func openFile(folder string) (*file, error) {
 	return f, nil
 }
 
+// create creates the file with a new salt, unless it exists.
 func (f *file) create() error {
 	if _, err := os.Lstat(f.path); err == nil {
 		return nil
@@ -68,6 +67,7 @@ func (f *file) create() error {
 	return err
 }
 
+// read reads the file if it has changed. A missing file has no refusals.
 func (f *file) read() error {
 	if f.path == "" {
 		return nil
@@ -77,7 +77,7 @@ func (f *file) read() error {
 	case errors.Is(err, os.ErrNotExist):
 		f.lastRead = nil
 		f.salt = nil
-		f.refused = nil
+		f.refusals = nil
 		f.ownerErr = nil
 		return nil
 	case err != nil:
@@ -86,26 +86,27 @@ func (f *file) read() error {
 		info.ModTime().Equal(f.lastRead.ModTime()):
 		return nil
 	}
-	if f.ownerErr = checkOwner(info); f.ownerErr != nil {
+	f.ownerErr = checkOwner(info)
+	if f.ownerErr != nil {
 		f.ownerErr = fmt.Errorf("%s: %w", f.path, f.ownerErr)
 	}
 	content, err := wholefile.Read(f.path, maxFile)
 	if err != nil {
 		return err
 	}
-	first, lines, _ := strings.Cut(string(content), "\n")
-	salt, err := hex.DecodeString(strings.TrimPrefix(first, "salt "))
+	saltLine, lines, _ := strings.Cut(string(content), "\n")
+	salt, err := hex.DecodeString(strings.TrimPrefix(saltLine, "salt "))
 	if err != nil || len(salt) != sha256.Size {
 		return fmt.Errorf("%s: expected a salt in the first line, found something else: delete the file if no logon "+
 			"is refused at present", f.path)
 	}
 	f.lastRead = info
 	f.salt = salt
-	f.refused = map[string]time.Time{}
+	f.refusals = map[string]time.Time{}
 	for line := range strings.Lines(lines) {
 		since, digest, _ := strings.Cut(strings.TrimSpace(line), " ")
 		if ms, err := strconv.ParseInt(since, 10, 64); err == nil && digest != "" {
-			f.refused[digest] = time.UnixMilli(ms)
+			f.refusals[digest] = time.UnixMilli(ms)
 		}
 	}
 	return nil
@@ -118,18 +119,19 @@ func (f *file) digest(s Secret) string {
 	return hex.EncodeToString(mac.Sum(nil)[:16])
 }
 
-// find ignores errors of foreign files, whose last content counts.
+// find returns when a secret was refused, or zero. Of files with errors the last content counts.
 func (f *file) find(s Secret) (at time.Time, err error) {
 	err = f.read()
-	if f.foreign || f.ownerErr != nil {
+	if f.isForeign || f.ownerErr != nil {
 		err = nil
 	}
-	if len(f.refused) == 0 && len(f.unwritten) == 0 {
+	if len(f.refusals) == 0 && len(f.unwritten) == 0 {
 		return time.Time{}, err
 	}
-	return cmp.Or(f.refused[f.digest(s)], f.unwritten[s.Hash()]), err
+	return cmp.Or(f.refusals[f.digest(s)], f.unwritten[s.Hash()]), err
 }
 
+// add adds a refusal, which stays in memory if it cannot be written.
 func (f *file) add(s Secret, at time.Time) error {
 	err := f.append(s, at)
 	if err != nil || f.path == "" {
@@ -151,8 +153,8 @@ func (f *file) append(secret Secret, at time.Time) error {
 	if err := f.read(); err != nil {
 		return err
 	}
-	if len(f.refused) >= maxRefusals {
-		times := slices.SortedFunc(maps.Values(f.refused), time.Time.Compare)
+	if len(f.refusals) >= maxRefusals {
+		times := slices.SortedFunc(maps.Values(f.refusals), time.Time.Compare)
 		if _, err := f.forget(times[len(times)/2]); err != nil {
 			return err
 		}
@@ -166,37 +168,38 @@ func (f *file) append(secret Secret, at time.Time) error {
 		err = checkOwner(info)
 	}
 	if err == nil {
-		// Starts with a line break, since an earlier write may have been interrupted.
+		// The line break is for an earlier write that may have been interrupted.
 		_, err = fmt.Fprintf(out, "\n%d %s\n", at.UnixMilli(), f.digest(secret))
 	}
 	if err = errors.Join(err, out.Sync(), out.Close()); err == nil {
-		f.refused[f.digest(secret)] = at
+		f.refusals[f.digest(secret)] = at
 	}
 	return err
 }
 
-func (f *file) forget(until time.Time) (forgotten int, err error) {
+// forget removes refusals up to a time, or all if it is zero, and returns their number.
+func (f *file) forget(until time.Time) (n int, err error) {
 	if err := f.read(); err != nil {
 		return 0, err
 	}
-	total := len(f.refused) + len(f.unwritten)
-	written := len(f.refused)
+	total := len(f.refusals) + len(f.unwritten)
+	written := len(f.refusals)
 	isForgotten := func(at time.Time) bool { return until.IsZero() || !at.After(until) }
 	maps.DeleteFunc(f.unwritten, func(_ [sha256.Size]byte, at time.Time) bool { return isForgotten(at) })
-	maps.DeleteFunc(f.refused, func(_ string, at time.Time) bool { return isForgotten(at) })
-	forgotten = total - len(f.refused) - len(f.unwritten)
+	maps.DeleteFunc(f.refusals, func(_ string, at time.Time) bool { return isForgotten(at) })
+	n = total - len(f.refusals) - len(f.unwritten)
 	switch {
-	case len(f.refused) == written:
-		return forgotten, nil
-	case len(f.refused) == 0:
-		return forgotten, os.Remove(f.path)
-	case f.foreign: // only its owner rewrites it
-		return forgotten, nil
+	case len(f.refusals) == written:
+		return n, nil
+	case len(f.refusals) == 0:
+		return n, os.Remove(f.path)
+	case f.isForeign: // only its owner rewrites it
+		return n, nil
 	}
 	var text strings.Builder
 	fmt.Fprintf(&text, "salt %x\n", f.salt)
-	for digest, since := range f.refused {
+	for digest, since := range f.refusals {
 		fmt.Fprintf(&text, "%d %s\n", since.UnixMilli(), digest)
 	}
-	return forgotten, wholefile.Write(f.path, []byte(text.String()))
+	return n, wholefile.Write(f.path, []byte(text.String()))
 }

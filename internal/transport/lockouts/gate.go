@@ -25,7 +25,7 @@ type Identity struct{ Origin, Client, User, Secret string }
 // ProxyOrigin begins the origin of a proxy's user.
 const ProxyOrigin = "proxy "
 
-// place ignores the case of users, as SAP systems do.
+// place identifies the user at the origin. It ignores the case of users, as SAP systems do.
 func (id Identity) place() string {
 	return id.Origin + "\x00" + id.Client + "\x00" + strings.ToUpper(id.User) + "\x00"
 }
@@ -44,9 +44,9 @@ type Secret struct {
 
 const hashRounds = 100_000
 
-func (id Identity) hidden() Secret {
+func (id Identity) toSecret() Secret {
 	place := id.place()
-	return Secret{place, sync.OnceValue(func() [sha256.Size]byte {
+	return Secret{Place: place, Hash: sync.OnceValue(func() [sha256.Size]byte {
 		hash, err := pbkdf2.Key(sha256.New, id.Secret, []byte("Culvert, a secret at "+place), hashRounds, sha256.Size)
 		if err != nil {
 			panic(err) // only for key lengths that FIPS forbids
@@ -64,11 +64,11 @@ type Gate struct {
 	exclusive guard.CtxMutex // held while logging on; all secrets of the user share it
 
 	mu             guard.Mutex
-	accepted       time.Time // when the secret was accepted last; zero after a refusal
+	acceptedAt     time.Time // when the secret was accepted last; zero after a refusal
 	lookups        lookups   // of the secret's refusals
 	redirectedAway bool      // since the secret was accepted
 	inFlight       int       // requests without a response yet
-	leading        bool      // one of them was sent before others to test the secret
+	hasLeader      bool      // one of them was sent before others to test the secret
 	recheck        *Recheck  // nil unless sessions have ended
 	proxyHint      string
 }
@@ -85,7 +85,7 @@ func (l *LockedOut) Error() string { return l.Why }
 
 func (l *LockedOut) Unwrap() error { return &wit.Error{Kind: wit.ErrorUnauthorized, Message: l.Why} }
 
-// Refusal says who was refused, where, since when, and what to do; "" if the secret may be sent.
+// Refusal describes who was refused, where, since when, and what to do; "" if the secret may be sent.
 func (g *Gate) Refusal() string {
 	if g == nil {
 		return ""
@@ -93,7 +93,7 @@ func (g *Gate) Refusal() string {
 	g.mu.Lock()
 	mark := g.lookups.begin()
 	g.mu.Unlock()
-	since, err := g.store.refused(g.secret)
+	since, err := g.store.refusedSince(g.secret)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if since.IsZero() && err == nil {
@@ -128,14 +128,13 @@ func (g *Gate) Refusal() string {
 }
 
 func (g *Gate) lockedOut() error {
-	if why := g.Refusal(); why != "" {
-		return &LockedOut{why}
+	if refusal := g.Refusal(); refusal != "" {
+		return &LockedOut{Why: refusal}
 	}
 	return nil
 }
 
-// checkRequest is lockedOut for a request, which needs no look-up in the files just after the secret was accepted, see
-// [lookups]. The group's refusals are in memory.
+// checkRequest is lockedOut without a look-up in the files just after the secret was accepted, see [lookups].
 func (g *Gate) checkRequest() error {
 	g.mu.Lock()
 	canOmit := g.lookups.canOmit(time.Now())
@@ -166,9 +165,9 @@ const (
 	recentPeriod = time.Hour
 )
 
-// Acquire waits until the secret may be sent. opening reports whether the request logs on. done must be called with
+// Acquire waits until the secret may be sent. isOpening reports whether the request logs on. done must be called with
 // the response's status, 0 for none, or [Unsent]. A nil gate admits everything.
-func (g *Gate) Acquire(ctx context.Context, opening func() bool) (done func(status int), err error) {
+func (g *Gate) Acquire(ctx context.Context, isOpening func() bool) (done func(status int), err error) {
 	if g == nil {
 		return func(int) {}, nil
 	}
@@ -179,13 +178,13 @@ func (g *Gate) Acquire(ctx context.Context, opening func() bool) (done func(stat
 		if err := g.waitForRecheck(ctx); err != nil {
 			return nil, err
 		}
-		if !opening() && g.mayJoin() {
-			return g.send(nil), nil
+		if !isOpening() && g.mayJoin() {
+			return g.begin(nil), nil
 		}
 		if err := g.exclusive.Lock(ctx); err != nil {
 			return nil, err
 		}
-		if g.rechecking() == nil {
+		if g.currentRecheck() == nil {
 			break
 		}
 		g.exclusive.Unlock()
@@ -194,24 +193,24 @@ func (g *Gate) Acquire(ctx context.Context, opening func() bool) (done func(stat
 		g.exclusive.Unlock()
 		return nil, err
 	}
-	if !opening() && g.mayJoin() { // the request that held the lock has logged on
+	if !isOpening() && g.mayJoin() { // the request that held the lock has logged on
 		g.exclusive.Unlock()
-		return g.send(nil), nil
+		return g.begin(nil), nil
 	}
-	isTrusted, recent := g.trust()
+	isTrusted, isRecent := g.trustState()
 	end := func(Outcome) {}
-	if !recent {
+	if !isRecent {
 		if end, err = g.acquireTurn(ctx, false); err != nil {
 			g.exclusive.Unlock()
 			return nil, err
 		}
 	}
-	leads := recent && !opening()
+	isLeader := isRecent && !isOpening()
 	var once sync.Once
 	release := func(o Outcome) {
 		once.Do(func() {
-			if leads {
-				g.setLeading(false)
+			if isLeader {
+				g.setHasLeader(false)
 			}
 			end(o)
 			g.exclusive.Unlock()
@@ -220,15 +219,18 @@ func (g *Gate) Acquire(ctx context.Context, opening func() bool) (done func(stat
 	maxWait := openingWait
 	switch {
 	case !isTrusted && g.routeWait == 0:
-		return g.send(release), nil
+		return g.begin(release), nil
 	case !isTrusted:
 		maxWait = g.routeWait
-	case leads:
+	case isLeader:
 		maxWait = leaderWait
-		g.setLeading(true)
+		g.setHasLeader(true)
 	}
 	timer := releaseAfter(maxWait, release)
-	return g.send(func(o Outcome) { timer.Stop(); release(o) }), nil
+	return g.begin(func(o Outcome) {
+		timer.Stop()
+		release(o)
+	}), nil
 }
 
 // releaseAfter lets others log on if there is no response within a time. The caller stops the timer.
@@ -237,8 +239,7 @@ func releaseAfter(wait time.Duration, release func(Outcome)) *time.Timer {
 	return time.AfterFunc(wait, admitOthers)
 }
 
-// acquireTurn waits until no other process or worker of the group logs on with the secret. end must be called with the
-// outcome.
+// acquireTurn waits until no other process or worker logs on with the secret. Call end with the outcome.
 func (g *Gate) acquireTurn(ctx context.Context, sessionEnded bool) (end func(Outcome), err error) {
 	if end, err = g.store.acquire(ctx, g, sessionEnded); err != nil {
 		return nil, err
@@ -250,12 +251,13 @@ func (g *Gate) acquireTurn(ctx context.Context, sessionEnded bool) (end func(Out
 	return end, nil
 }
 
-func (g *Gate) send(after func(Outcome)) (done func(status int)) {
+// begin counts a request in flight. done records the outcome and then calls after, which may be nil.
+func (g *Gate) begin(after func(Outcome)) (done func(status int)) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.inFlight++
 	return func(status int) {
-		o := outcome(status)
+		o := outcomeOf(status)
 		g.record(o)
 		if after != nil {
 			after(o)
@@ -269,11 +271,11 @@ func (g *Gate) record(o Outcome) {
 	g.inFlight--
 	switch o {
 	case Accepted:
-		g.accepted = time.Now()
+		g.acceptedAt = time.Now()
 		g.redirectedAway = false
-		g.lookups.accept(g.accepted)
+		g.lookups.accept(g.acceptedAt)
 	case Rejected:
-		g.accepted = time.Time{}
+		g.acceptedAt = time.Time{}
 		g.redirectedAway = false
 		g.refuse()
 	}
@@ -285,66 +287,67 @@ func (g *Gate) refuse() {
 	g.store.refuse(g.secret)
 }
 
-// ObserveRefusal records that the secret was refused, whatever the request for which it was sent receives: net/http
-// continues to dial a proxy when that request has ended, or uses another connection. A request that begins before the
-// refusal sends the secret again. A nil gate observes nothing.
+// ObserveRefusal records that the secret was refused, whatever its request receives: net/http may still dial a proxy
+// when the request has ended. A request that begins before sends the secret again. A nil gate does nothing.
 func (g *Gate) ObserveRefusal() {
 	if g == nil {
 		return
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.accepted = time.Time{}
+	g.acceptedAt = time.Time{}
 	g.refuse()
 }
 
 // Observe records that a secret was accepted that was sent together with the secret of another gate. A refusal is
 // attributed to the other gate. A nil gate observes nothing.
 func (g *Gate) Observe(status int) {
-	if g == nil || outcome(status) != Accepted {
+	if g == nil || outcomeOf(status) != Accepted {
 		return
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.accepted = time.Now()
+	g.acceptedAt = time.Now()
 }
 
-// notAuthoritative are statuses below 500 that may come from proxies, rate limits or a check of the path.
-var notAuthoritative = []int{http.StatusProxyAuthRequired, http.StatusRequestTimeout, http.StatusTooManyRequests,
+// inconclusiveStatuses are statuses below 500 that may come from proxies, rate limits or a check of the path.
+var inconclusiveStatuses = []int{http.StatusProxyAuthRequired, http.StatusRequestTimeout, http.StatusTooManyRequests,
 	http.StatusNotFound, http.StatusForbidden}
 
-func outcome(status int) Outcome {
+func outcomeOf(status int) Outcome {
 	switch {
 	case status == http.StatusUnauthorized:
 		return Rejected
-	case status <= 0, status >= 500, slices.Contains(notAuthoritative, status),
+	case status <= 0, status >= 500, slices.Contains(inconclusiveStatuses, status),
 		status/100 == 3 && status != http.StatusNotModified:
 		return Inconclusive
 	}
 	return Accepted
 }
 
+// mayJoin reports whether a request in an open session may be sent next to others.
 func (g *Gate) mayJoin() bool {
 	if g.store.isTriedElsewhere(g.secret) {
 		return false
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	ago := time.Since(g.accepted)
-	return ago < leaderAfter || (ago < trustPeriod && g.inFlight > 0 && !g.leading)
+	elapsed := time.Since(g.acceptedAt)
+	return elapsed < leaderAfter || (elapsed < trustPeriod && g.inFlight > 0 && !g.hasLeader)
 }
 
-func (g *Gate) trust() (isTrusted, recent bool) {
+// trustState reports whether the secret counts as right, and whether it was accepted within [trustPeriod].
+func (g *Gate) trustState() (isTrusted, isRecent bool) {
 	isTried := g.store.isTriedElsewhere(g.secret)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return !g.accepted.IsZero(), time.Since(g.accepted) < trustPeriod && !isTried
+	return !g.acceptedAt.IsZero(), time.Since(g.acceptedAt) < trustPeriod && !isTried
 }
 
-func (g *Gate) setLeading(leading bool) {
+func (g *Gate) setHasLeader(hasLeader bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.leading = leading
+	g.hasLeader = hasLeader
 }
 
 // RedirectedAway records a redirect to another server. It reports whether the secret was accepted in the hour before.
@@ -354,7 +357,7 @@ func (g *Gate) RedirectedAway() bool {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.redirectedAway = g.redirectedAway || (!g.accepted.IsZero() && time.Since(g.accepted) < recentPeriod)
+	g.redirectedAway = g.redirectedAway || (!g.acceptedAt.IsZero() && time.Since(g.acceptedAt) < recentPeriod)
 	return g.redirectedAway
 }
 

@@ -12,8 +12,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/wholefile"
 )
 
-// legacyFolder is where older versions stored refusals: a salt, and per refused secret an empty file whose name is a
-// hash with legacySuffix.
+// legacyFolder holds older versions' refusals: a salt, and files whose name is a secret's hash with legacySuffix.
 const legacyFolder, legacySuffix = "logons", ".refused"
 
 func hasLegacyRefusals(folder string) bool {
@@ -21,7 +20,7 @@ func hasLegacyRefusals(folder string) bool {
 	return slices.ContainsFunc(entries, func(e os.DirEntry) bool { return strings.HasSuffix(e.Name(), legacySuffix) })
 }
 
-// importLegacy copies a refusal of an older version, unless resumed since; l.mu is held.
+// importLegacy copies a refusal of an older version, unless an operator has resumed since; st.mu is held.
 func (st *Store) importLegacy(id Identity, secret Secret) {
 	for _, folder := range st.legacyFolders {
 		salt, err := wholefile.Read(filepath.Join(folder, "salt"), sha256.Size)

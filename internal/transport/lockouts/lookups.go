@@ -27,10 +27,8 @@ func (l *lookups) begin() (mark uint64) {
 	return l.rejections
 }
 
-// foundNone ends a look-up that found no refusal.
 func (l *lookups) foundNone(mark uint64) { l.checked = max(l.checked, mark) }
 
-// accept records that the service accepted the secret.
 func (l *lookups) accept(now time.Time) {
 	if l.omitUntil.IsZero() && l.checked == l.rejections {
 		l.omitUntil = now.Add(lookupPeriod)

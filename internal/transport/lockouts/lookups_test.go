@@ -25,7 +25,7 @@ func TestRefusalIsLookedUpOneSecondAfterAcceptance(t *testing.T) {
 					require.NoError(t, err)
 					time.Sleep(100 * time.Millisecond)
 				}
-				other.refuse(alice.hidden())
+				other.refuse(alice.toSecret())
 				time.Sleep(time.Second - time.Duration(answers)*100*time.Millisecond - 1)
 				if _, err := try(t, running, alice, 200); err != nil {
 					t.Errorf("expected no look-up before the second has passed, found %v", err)
@@ -46,7 +46,7 @@ func TestRefusalIsLookedUpUnlessAccepted(t *testing.T) {
 		other := open(t, folder)
 		_, err := try(t, running, alice, status)
 		require.NoError(t, err)
-		other.refuse(alice.hidden())
+		other.refuse(alice.toSecret())
 		_, err = try(t, running, alice, 200)
 		wantRefusal(t, err)
 	}
@@ -57,10 +57,10 @@ func TestRefusalIsLookedUpUnlessAccepted(t *testing.T) {
 func TestRefusalIsLookedUpAtOnceAfter401(t *testing.T) {
 	l := open(t, t.TempDir())
 	try(t, l, alice, 200)
-	late, err := l.Gate(alice).Acquire(t.Context(), never)
+	lateDone, err := l.Gate(alice).Acquire(t.Context(), never)
 	require.NoError(t, err)
 	try(t, l, alice, 401)
-	late(200)
+	lateDone(200)
 	_, err = try(t, l, alice, 200)
 	wantRefusal(t, err)
 }
@@ -71,7 +71,7 @@ func TestRecheckLooksRefusalUp(t *testing.T) {
 	running := open(t, folder)
 	other := open(t, folder)
 	r := sessionEnds(t, running)
-	other.refuse(alice.hidden())
+	other.refuse(alice.toSecret())
 	_, err := r.Acquire(t.Context())
 	wantRefusal(t, err)
 }
@@ -91,7 +91,7 @@ func TestResumedSecretIsNotLookedUpAgain(t *testing.T) {
 	assert.Equal(t, true, sent)
 }
 
-// A look-up that began before a 401 and found nothing says nothing about that refusal.
+// A look-up that began before a 401 and found nothing does not allow a request to omit the next look-up.
 func TestLookupDuring401(t *testing.T) {
 	var l lookups
 	now := time.Now()

@@ -34,7 +34,7 @@ func TestLockoutFileOfAnotherUser(t *testing.T) {
 		_, err = try(t, l, bob, 200)
 		wantRefusal(t, err)
 		if err := l.Writable(); err == nil || !strings.Contains(err.Error(), "found one of user 65534") {
-			t.Errorf("found %v", err)
+			t.Errorf("expected an error about the owner, found %v", err)
 		}
 	}
 }

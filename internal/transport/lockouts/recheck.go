@@ -6,21 +6,19 @@ import (
 	"time"
 )
 
-// Recheck blocks the other requests of a secret after a 401 in an open session, until one request has logged on: the
-// session may have ended, or the secret may have changed. It ends with the first logon of a request whose session
-// ended, after openingWait, or when all of these requests are cancelled.
+// Recheck blocks other requests of a secret after a 401 in an open session, until one request has logged on: the
+// session or the secret may be old. It ends with that logon, after openingWait, or when no request waits.
 type Recheck struct {
-	gate *Gate
-	over chan struct{} // closed at the end
+	gate  *Gate
+	ended chan struct{} // closed at the end
 
-	// pending counts the requests that have not logged on yet; isOver is set at the end. Gate.mu guards them.
-	pending int
-	isOver  bool
+	// Guarded by Gate.mu:
+	pending int  // requests that have not logged on yet
+	isOver  bool // set at the end
 }
 
-// BeginRecheck records that the answer to a request was 401 in a session that the service had opened and used. The
-// caller must call [Recheck.Acquire], and has not called done yet. It joins a recheck that has begun. A nil gate
-// returns a nil Recheck.
+// BeginRecheck records a 401 in a session that the service had opened and used, or joins a recheck. The caller then
+// calls [Recheck.Acquire], and has not called done yet. A nil gate returns nil.
 func (g *Gate) BeginRecheck() *Recheck {
 	if g == nil {
 		return nil
@@ -29,22 +27,23 @@ func (g *Gate) BeginRecheck() *Recheck {
 	defer g.mu.Unlock()
 	g.lookups.reject()
 	if g.recheck == nil {
-		g.recheck = &Recheck{gate: g, over: make(chan struct{})}
+		g.recheck = &Recheck{gate: g, ended: make(chan struct{})}
 	}
 	g.recheck.pending++
 	return g.recheck
 }
 
-func (g *Gate) rechecking() *Recheck {
+// currentRecheck returns nil if there is none.
+func (g *Gate) currentRecheck() *Recheck {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.recheck
 }
 
 func (g *Gate) waitForRecheck(ctx context.Context) error {
-	for r := g.rechecking(); r != nil; r = g.rechecking() {
+	for r := g.currentRecheck(); r != nil; r = g.currentRecheck() {
 		select {
-		case <-r.over:
+		case <-r.ended:
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -52,8 +51,7 @@ func (g *Gate) waitForRecheck(ctx context.Context) error {
 	return g.checkRequest()
 }
 
-// end ends the recheck. If the outcome is inconclusive, the secret counts as accepted trustPeriod ago, so that the next
-// request is sent alone.
+// end ends the recheck. After an inconclusive outcome the next request is sent alone, as after trustPeriod.
 func (r *Recheck) end(o Outcome) {
 	g := r.gate
 	g.mu.Lock()
@@ -61,12 +59,12 @@ func (r *Recheck) end(o Outcome) {
 	if r.isOver {
 		return
 	}
-	if o == Inconclusive && !g.accepted.IsZero() {
-		g.accepted = time.Now().Add(-trustPeriod)
+	if o == Inconclusive && !g.acceptedAt.IsZero() {
+		g.acceptedAt = time.Now().Add(-trustPeriod)
 	}
 	r.isOver = true
 	g.recheck = nil
-	close(r.over)
+	close(r.ended)
 }
 
 // leave removes a request that was cancelled before it logged on. The last one ends the recheck.
@@ -80,9 +78,8 @@ func (r *Recheck) leave() {
 	}
 }
 
-// Acquire waits for the turn of a request to log on without a session. The caller must not hold a lock that another
-// request holds while it waits for the gate. done must be called with the status of the answer that decides about the
-// secret, or [Unsent]; further calls have no effect. A nil Recheck admits everything.
+// Acquire waits for a request's turn to log on without a session. The caller must not hold a lock that others hold
+// while they wait for the gate. done must be called with the deciding status or [Unsent]. Nil admits everything.
 func (r *Recheck) Acquire(ctx context.Context) (done func(status int), err error) {
 	if r == nil {
 		return func(int) {}, nil
@@ -94,8 +91,7 @@ func (r *Recheck) Acquire(ctx context.Context) (done func(status int), err error
 	return done, err
 }
 
-// acquireLogon acquires the gate for [Recheck.Acquire]. If another request has ended the recheck, the logon is an
-// ordinary one. If another recheck has begun since then, the logon ends that one.
+// acquireLogon acquires the gate for [Recheck.Acquire], as an ordinary logon if the recheck has ended.
 func (g *Gate) acquireLogon(ctx context.Context) (done func(status int), err error) {
 	if err := g.lockedOut(); err != nil {
 		return nil, err
@@ -107,9 +103,9 @@ func (g *Gate) acquireLogon(ctx context.Context) (done func(status int), err err
 		g.exclusive.Unlock()
 		return nil, err
 	}
-	current := g.rechecking()
+	current := g.currentRecheck()
 	end := func(Outcome) {}
-	if _, recent := g.trust(); current != nil || !recent {
+	if _, isRecent := g.trustState(); current != nil || !isRecent {
 		if end, err = g.acquireTurn(ctx, current != nil); err != nil {
 			g.exclusive.Unlock()
 			return nil, err
@@ -126,10 +122,10 @@ func (g *Gate) acquireLogon(ctx context.Context) (done func(status int), err err
 		})
 	}
 	timer := releaseAfter(openingWait, release)
-	answered := g.send(func(o Outcome) {
+	finish := g.begin(func(o Outcome) {
 		timer.Stop()
 		release(o)
 	})
-	var answer sync.Once
-	return func(status int) { answer.Do(func() { answered(status) }) }, nil
+	var finishOnce sync.Once
+	return func(status int) { finishOnce.Do(func() { finish(status) }) }, nil
 }

@@ -52,8 +52,8 @@ func TestOthersWaitForRecheck(t *testing.T) {
 				go c.recheck(t, r)
 				synctest.Wait()
 				began := time.Now()
-				for _, opening := range []func() bool{never, always} {
-					done, err := l.Gate(alice).Acquire(t.Context(), opening)
+				for _, isOpening := range []func() bool{never, always} {
+					done, err := l.Gate(alice).Acquire(t.Context(), isOpening)
 					assert.Equal(t, c.wait, time.Since(began), "waited")
 					if c.isRefused {
 						wantRefusal(t, err, "ALICE")
@@ -88,7 +88,7 @@ func logOnWith(delay time.Duration, status int) func(t *testing.T, r *Recheck) {
 // after another; if it was refused, they do not. A late request ends the recheck that has begun by then.
 func TestOneLogonEndsRecheck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for _, right := range []bool{true, false} {
+		for _, isRight := range []bool{true, false} {
 			l := New()
 			first := sessionEnds(t, l)
 			var joined []*Recheck
@@ -98,23 +98,23 @@ func TestOneLogonEndsRecheck(t *testing.T) {
 			}
 			done, err := first.Acquire(t.Context())
 			require.NoError(t, err)
-			if !right {
+			if !isRight {
 				done(401)
 				for _, r := range joined {
 					_, err := r.Acquire(t.Context())
 					wantRefusal(t, err, "ALICE")
 				}
-				assert.Equal(t, true, l.Gate(alice).rechecking() == nil)
+				assert.Equal(t, true, l.Gate(alice).currentRecheck() == nil)
 				continue
 			}
 			done(200)
 			next := l.Gate(alice).BeginRecheck()
 			assert.Equal(t, false, next == first)
-			late, err := joined[0].Acquire(t.Context()) // ends the next recheck, too
+			lateDone, err := joined[0].Acquire(t.Context()) // ends the next recheck, too
 			require.NoError(t, err)
-			assert.Equal(t, true, l.Gate(alice).rechecking() == next)
-			late(200)
-			assert.Equal(t, true, l.Gate(alice).rechecking() == nil)
+			assert.Equal(t, true, l.Gate(alice).currentRecheck() == next)
+			lateDone(200)
+			assert.Equal(t, true, l.Gate(alice).currentRecheck() == nil)
 			for _, r := range append(joined[1:], next) {
 				done, err := r.Acquire(t.Context())
 				require.NoError(t, err)

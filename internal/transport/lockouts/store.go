@@ -35,24 +35,24 @@ func New() *Store {
 	return &Store{files: []*file{{}}, gates: map[[sha256.Size]byte]*Gate{}, locks: map[string]guard.CtxMutex{}}
 }
 
-// Open returns a store that saves refusals in folder own and also reads those of others. Processes with the same
-// folder locks make first logons to an origin one after another.
-func Open(locks, own string, others ...string) (*Store, error) {
-	ownFile, err := openFile(own)
+// Open returns a store that saves refusals in ownFolder and also reads the refusals in others. Processes with the same
+// lockFolder make first logons to an origin one after another.
+func Open(lockFolder, ownFolder string, others ...string) (*Store, error) {
+	ownFile, err := openFile(ownFolder)
 	if err != nil {
-		return nil, fmt.Errorf("refused logons cannot be stored in %s: %w", own, err)
+		return nil, fmt.Errorf("refused logons cannot be stored in %s: %w", ownFolder, err)
 	}
 	store := New()
-	store.lockFolder = locks
+	store.lockFolder = lockFolder
 	store.files = []*file{ownFile}
-	for _, folder := range append([]string{own}, others...) {
+	for _, folder := range append([]string{ownFolder}, others...) {
 		if legacy := filepath.Join(folder, legacyFolder); hasLegacyRefusals(legacy) {
 			store.legacyFolders = append(store.legacyFolders, legacy)
 		}
 	}
 	for _, folder := range others {
 		if path := filepath.Join(folder, fileName); path != ownFile.path {
-			store.files = append(store.files, &file{path: path, foreign: true})
+			store.files = append(store.files, &file{path: path, isForeign: true})
 		}
 	}
 	return store, nil
@@ -116,9 +116,8 @@ func (st *Store) LogTo(log *slog.Logger) {
 // Gate returns the gate of a secret for a service, nil if there is no secret.
 func (st *Store) Gate(id Identity) *Gate { return st.gate(id, 0) }
 
-// RouteGate returns the gate of a secret that the route to a service sends, for example a proxy's password. A request
-// acquires it while it holds the service's gate. maxWait, above zero, bounds the wait for an answer to an unknown
-// secret: the route may answer only when the service does, hours later.
+// RouteGate returns the gate of a secret of the route, for example a proxy's password, acquired after the service's.
+// maxWait, above zero, bounds the wait for an unknown secret: the answer may come hours later.
 func (st *Store) RouteGate(id Identity, maxWait time.Duration) *Gate { return st.gate(id, maxWait) }
 
 func (st *Store) gate(id Identity, routeWait time.Duration) *Gate {
@@ -136,17 +135,16 @@ func (st *Store) gate(id Identity, routeWait time.Duration) *Gate {
 		exclusive = guard.NewCtxMutex()
 		st.locks[id.place()] = exclusive
 	}
-	g := &Gate{Identity: id, secret: id.hidden(), store: st, exclusive: exclusive, routeWait: routeWait}
+	g := &Gate{Identity: id, secret: id.toSecret(), store: st, exclusive: exclusive, routeWait: routeWait}
 	g.Secret = ""
 	st.gates[key] = g
 	st.importLegacy(id, g.secret)
 	return g
 }
 
-// Status reports whether a secret was accepted since the start, and whether it is not sent because it was refused or
-// the refusals cannot be read. It creates no gate.
-func (st *Store) Status(id Identity) (accepted, isRefused bool) {
-	s := id.hidden()
+// Status reports whether a secret was accepted since the start, and whether it is locked out. It creates no gate.
+func (st *Store) Status(id Identity) (wasAccepted, isRefused bool) {
+	s := id.toSecret()
 	st.mu.Lock()
 	g := st.gates[id.key()]
 	if g == nil {
@@ -155,19 +153,19 @@ func (st *Store) Status(id Identity) (accepted, isRefused bool) {
 	st.mu.Unlock()
 	if g != nil { // without the lock, because the gate takes it under Gate.mu
 		s = g.secret
-		accepted, _ = g.trust()
+		wasAccepted, _ = g.trustState()
 	}
-	since, err := st.refused(s)
-	return accepted, !since.IsZero() || err != nil
+	since, err := st.refusedSince(s)
+	return wasAccepted, !since.IsZero() || err != nil
 }
 
-// refused returns since when a secret is refused, or zero. The group's first known resume clears older refusals,
-// later ones all, since clocks differ.
-func (st *Store) refused(secret Secret) (time.Time, error) {
-	var inGroup, resumed time.Time
+// refusedSince returns the time since which a secret is refused, or zero. The group's first known resume clears older
+// refusals, later ones all, since clocks differ.
+func (st *Store) refusedSince(secret Secret) (time.Time, error) {
+	var refusedInGroup, resumed time.Time
 	if st.group != nil {
 		finding := st.group.Lookup(secret)
-		inGroup = finding.Refused
+		refusedInGroup = finding.Refused
 		resumed = finding.Resumed
 	}
 	secret.Hash() // slow: not under the lock
@@ -181,19 +179,19 @@ func (st *Store) refused(secret Secret) (time.Time, error) {
 		st.resumedAt = resumed
 		_, _ = st.forget(until)
 	}
-	var unread error
+	var readErr error
 	for _, f := range st.files {
 		since, err := f.find(secret)
 		if !since.IsZero() {
 			return since, nil
 		}
-		unread = errors.Join(unread, err)
+		readErr = errors.Join(readErr, err)
 	}
-	if inGroup.IsZero() || resumed.Before(st.resumedAt) { // outdated by a resume
-		return time.Time{}, unread
+	if refusedInGroup.IsZero() || resumed.Before(st.resumedAt) { // outdated by a resume
+		return time.Time{}, readErr
 	}
-	st.save(secret, inGroup) // for commands that run next to this worker
-	return inGroup, nil
+	st.save(secret, refusedInGroup) // for commands that run next to this worker
+	return refusedInGroup, nil
 }
 
 func (st *Store) refuse(s Secret) {
@@ -206,6 +204,7 @@ func (st *Store) refuse(s Secret) {
 	}
 }
 
+// save stores a refusal, unless one is stored; st.mu is held.
 func (st *Store) save(s Secret, at time.Time) {
 	if since, _ := st.files[0].find(s); !since.IsZero() {
 		return
@@ -217,7 +216,7 @@ func (st *Store) save(s Secret, at time.Time) {
 	}
 }
 
-// forget removes refusals up to a time, or all; l.mu is held.
+// forget removes refusals up to a time, or all if it is zero, and returns their number; st.mu is held.
 func (st *Store) forget(until time.Time) (forgotten int, err error) {
 	if until.IsZero() {
 		for _, folder := range st.legacyFolders {
@@ -227,16 +226,16 @@ func (st *Store) forget(until time.Time) (forgotten int, err error) {
 	}
 	for _, f := range st.files {
 		n, forgetErr := f.forget(until)
-		forgotten = forgotten + n
+		forgotten += n
 		err = errors.Join(err, forgetErr)
 	}
 	return forgotten, err
 }
 
-// Resume clears all refusals, in a group of all workers, after operators have unlocked a user.
+// Resume clears all refusals, in a group of all workers, after operators have unlocked a user. It returns their number.
 func (st *Store) Resume(ctx context.Context) (int, error) {
 	forgottenInGroup := 0
-	err := error(nil)
+	var err error
 	if st.group != nil {
 		forgottenInGroup, err = st.group.Resume(ctx)
 	}
@@ -251,6 +250,7 @@ func (st *Store) isTriedElsewhere(secret Secret) bool {
 	return st.group != nil && st.group.Lookup(secret).IsTried
 }
 
+// acquire waits until no other process or worker logs on with the gate's secret. Call end with the outcome.
 func (st *Store) acquire(ctx context.Context, g *Gate, sessionEnded bool) (end func(Outcome), err error) {
 	secret := g.secret
 	unlock := func() {}
@@ -302,7 +302,7 @@ func (st *Store) acquireInGroup(ctx context.Context, secret Secret, sessionEnded
 			st.save(secret, refusedAt)
 		}
 		st.mu.Unlock()
-		if since, err := st.refused(secret); err != nil || !since.IsZero() {
+		if since, err := st.refusedSince(secret); err != nil || !since.IsZero() {
 			return attempt, nil // the caller checks for refusals itself
 		}
 	}
@@ -326,7 +326,7 @@ func (st *Store) List() (list []Lockout, others int) {
 	}
 	st.mu.Unlock()
 	for _, g := range gates {
-		if since, _ := st.refused(g.secret); !since.IsZero() {
+		if since, _ := st.refusedSince(g.secret); !since.IsZero() {
 			list = append(list, Lockout{Origin: g.Origin, Client: g.Client, User: g.User, Since: since,
 				Text: g.Refusal()})
 		}
@@ -339,11 +339,11 @@ func (st *Store) List() (list []Lockout, others int) {
 	defer st.mu.Unlock()
 	for _, f := range st.files {
 		_ = f.read()
-		others += len(f.refused)
+		others += len(f.refusals)
 	}
 	for _, g := range gates {
 		for _, f := range st.files {
-			if len(f.refused) > 0 && !f.refused[f.digest(g.secret)].IsZero() {
+			if len(f.refusals) > 0 && !f.refusals[f.digest(g.secret)].IsZero() {
 				others--
 			}
 		}

@@ -22,7 +22,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-var alice = Identity{"http://sap.example:8000", "100", "ALICE", "Secr3t"}
+var alice = Identity{Origin: "http://sap.example:8000", Client: "100", User: "ALICE", Secret: "Secr3t"}
 
 // always and never report whether a request opens a session.
 func always() bool { return true }
@@ -68,9 +68,12 @@ func wantRefusal(t *testing.T, err error, texts ...string) {
 func TestRejectedSecretIsLockedOut(t *testing.T) {
 	data := t.TempDir()
 	user := t.TempDir()
-	for what, c := range map[string]struct{ own, other string }{"worker": {data, user}, "command": {user, data}} {
+	for owner, c := range map[string]struct{ own, other string }{
+		"worker":  {own: data, other: user},
+		"command": {own: user, other: data},
+	} {
 		if sent, err := try(t, open(t, c.own, c.other), alice, 401); !sent {
-			t.Fatal(err)
+			t.Fatalf("%s: expected the secret to be sent, found %v", owner, err)
 		}
 		expectNothingReadable(t, filepath.Join(c.own, fileName))
 		running := open(t, c.other, c.own) // in another process
@@ -79,24 +82,25 @@ func TestRejectedSecretIsLockedOut(t *testing.T) {
 			wantRefusal(t, err, "http://sap.example:8000", `"ALICE"`, "client 100", "was refused (401) at 20",
 				"correct user or password", "culvert run --resume-logons")
 			if strings.Contains(err.Error(), alice.Secret) {
-				t.Errorf("%s: expected no secret in the error, found %v", what, err)
+				t.Errorf("%s: expected no secret in the error, found %v", owner, err)
 			}
 		}
 		l := open(t, c.own, c.other)
-		for what, change := range map[string]func(*Identity){
-			"secret": func(id *Identity) { id.Secret = "other" }, "user": func(id *Identity) { id.User = "BOB" },
+		for part, change := range map[string]func(*Identity){
+			"secret": func(id *Identity) { id.Secret = "other" },
+			"user":   func(id *Identity) { id.User = "BOB" },
 			"client": func(id *Identity) { id.Client = "200" },
 			"origin": func(id *Identity) { id.Origin = "https://sap.example" },
 		} {
 			other := alice
 			change(&other)
 			if sent, err := try(t, l, other, 200); !sent {
-				t.Errorf("expected another %s to be tried, found %v", what, err)
+				t.Errorf("expected another %s to be tried, found %v", part, err)
 			}
 		}
-		spelt := alice
-		spelt.User = "alice"
-		_, err := try(t, l, spelt, 200)
+		otherSpelling := alice
+		otherSpelling.User = "alice"
+		_, err := try(t, l, otherSpelling, 200)
 		wantRefusal(t, err, "alice")
 		list, others := l.List()
 		assert.Equal(t, 1, len(list))
@@ -110,7 +114,7 @@ func TestRejectedSecretIsLockedOut(t *testing.T) {
 		assert.Equal(t, 1, n, "forgotten")
 		for _, l := range []*Store{l, running, open(t, c.own)} {
 			if sent, err := try(t, l, alice, 200); !sent {
-				t.Errorf("%s: after resuming: %v", what, err)
+				t.Errorf("%s: after resuming: expected the secret to be sent, found %v", owner, err)
 			}
 		}
 	}
@@ -144,8 +148,8 @@ func TestLockoutWithoutFile(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, os.RemoveAll(folder))
 	done(401)
-	if logged := log.String(); !strings.Contains(logged, "cannot be stored") || strings.Contains(logged, alice.Secret) {
-		t.Errorf("expected the refusal without the secret, found %q", logged)
+	if output := log.String(); !strings.Contains(output, "cannot be stored") || strings.Contains(output, alice.Secret) {
+		t.Errorf("expected the refusal without the secret, found %q", output)
 	}
 	require.NoError(t, os.Mkdir(folder, 0o700)) // with another salt from now on
 	other := alice
@@ -202,7 +206,7 @@ func TestLockoutFileIsBounded(t *testing.T) {
 func TestFirstLogonsAreSequential(t *testing.T) {
 	folder := t.TempDir()
 	processes := []*Store{open(t, folder), open(t, folder)}
-	var sent, under, most atomic.Int64
+	var sent, inFlight, peak atomic.Int64
 	var wg sync.WaitGroup
 	for i := range 40 {
 		wg.Go(func() {
@@ -212,14 +216,14 @@ func TestFirstLogonsAreSequential(t *testing.T) {
 				return
 			}
 			sent.Add(1)
-			most.Store(max(most.Load(), under.Add(1)))
-			under.Add(-1)
+			peak.Store(max(peak.Load(), inFlight.Add(1)))
+			inFlight.Add(-1)
 			done(401)
 		})
 	}
 	wg.Wait()
-	if sent.Load() != 1 || most.Load() != 1 {
-		t.Errorf("expected the secret to be sent once, found %d times, %d at a time", sent.Load(), most.Load())
+	if sent.Load() != 1 || peak.Load() != 1 {
+		t.Errorf("expected the secret to be sent once, found %d times, %d at a time", sent.Load(), peak.Load())
 	}
 }
 
@@ -283,7 +287,7 @@ func TestLogonsOfUserAreSequential(t *testing.T) {
 	bob := alice
 	other.Secret = "another"
 	bob.User = "BOB"
-	first, err := l.Gate(alice).Acquire(t.Context(), always)
+	firstDone, err := l.Gate(alice).Acquire(t.Context(), always)
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errors.New("enough"))
@@ -291,14 +295,14 @@ func TestLogonsOfUserAreSequential(t *testing.T) {
 		t.Errorf("expected the second secret to wait for the first, found %v", err)
 	}
 	if sent, err := try(t, l, bob, 200); !sent {
-		t.Errorf("another user: %v", err)
+		t.Errorf("another user: expected the secret to be sent, found %v", err)
 	}
-	first(503)
+	firstDone(503)
 	if sent, err := try(t, l, other, 200); !sent {
-		t.Errorf("after the first: %v", err)
+		t.Errorf("after the first: expected the secret to be sent, found %v", err)
 	}
 	// A request with an accepted secret does not wait, unless it opens a session.
-	holding, err := l.Gate(alice).Acquire(t.Context(), always)
+	holderDone, err := l.Gate(alice).Acquire(t.Context(), always)
 	require.NoError(t, err)
 	done, err := l.Gate(other).Acquire(ctx, never)
 	if err != nil {
@@ -308,38 +312,35 @@ func TestLogonsOfUserAreSequential(t *testing.T) {
 	if _, err := l.Gate(other).Acquire(ctx, always); err == nil {
 		t.Error("expected the opening of a session to wait")
 	}
-	holding(0)
+	holderDone(0)
 }
 
 func TestLockoutsRequireUsableFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
-	if _, err := Open("", filepath.Join(file, "data")); err == nil || !strings.Contains(err.Error(),
-		"refused logons cannot be stored in") {
-		t.Errorf("found %v", err)
-	}
+	_, err := Open("", filepath.Join(file, "data"))
+	assert.Error(t, err, "refused logons cannot be stored in")
 	folder := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(folder, fileName), []byte("short"), 0o600))
-	if _, err := Open("", folder); err == nil || !strings.Contains(err.Error(), "expected a salt") {
-		t.Errorf("found %v", err)
-	}
+	_, err = Open("", folder)
+	assert.Error(t, err, "expected a salt")
 }
 
 // Statuses that do not prove a check of the secret leave it unknown: the next request is sent alone (P10).
 func TestInconclusiveStatuses(t *testing.T) {
-	for status, known := range map[int]bool{200: true, 304: true, 400: true, 403: false, 404: false,
+	for status, isProof := range map[int]bool{200: true, 304: true, 400: true, 403: false, 404: false,
 		407: false, 408: false, 429: false, 502: false, 503: false, 302: false, 0: false, Unsent: false} {
 		l := New()
 		if sent, err := try(t, l, alice, status); !sent {
-			t.Fatal(err)
+			t.Fatalf("%d: expected the secret to be sent, found %v", status, err)
 		}
 		done, err := l.Gate(alice).Acquire(t.Context(), never)
 		require.NoError(t, err)
 		ctx, cancel := context.WithCancelCause(t.Context())
 		cancel(errors.New("alone"))
 		_, err = l.Gate(alice).Acquire(ctx, never)
-		if admitted := err == nil; admitted != known {
-			t.Errorf("%d: expected the next ones to go side by side: %v, found %v", status, known, err)
+		if isAdmitted := err == nil; isAdmitted != isProof {
+			t.Errorf("%d: expected the next requests to be sent concurrently: %v, found %v", status, isProof, err)
 		}
 		done(0)
 	}
@@ -361,37 +362,37 @@ func (g *fixedGroup) Lookup(Secret) Finding {
 func TestLockoutsOfGroup(t *testing.T) {
 	folder := t.TempDir()
 	try(t, open(t, folder), alice, 401)
-	wants := func(l *Store, refused bool, when string) {
+	expectRefused := func(l *Store, want bool, about string) {
 		t.Helper()
 		_, isRefused := l.Status(alice)
-		assert.Equal(t, refused, isRefused, when)
+		assert.Equal(t, want, isRefused, about)
 	}
 	early := &fixedGroup{resumed: time.UnixMilli(0)}
 	l := open(t, folder)
 	l.JoinGroup(early)
-	wants(l, true, "before any resume")
+	expectRefused(l, true, "before any resume")
 	early.resumed = time.Now().Add(-time.Hour) // by the leader's clock
-	wants(l, false, "after a resume")
+	expectRefused(l, false, "after a resume")
 	early.refused = time.Now()
-	wants(l, true, "refused in the group")
-	wants(open(t, folder), true, "beside the worker")
+	expectRefused(l, true, "refused in the group")
+	expectRefused(open(t, folder), true, "in a command next to the worker")
 
 	late := open(t, folder)
 	late.JoinGroup(&fixedGroup{resumed: time.Now().Add(time.Second)})
-	wants(late, false, "resumed while it was away")
-	wants(open(t, folder), false, "beside it")
+	expectRefused(late, false, "resumed while it was away")
+	expectRefused(open(t, folder), false, "in a command next to it")
 }
 
 // A resume also removes lockouts with a time in the future.
 func TestResumeRemovesFutureLockouts(t *testing.T) {
-	for what, group := range map[string]*fixedGroup{"alone": nil, "group": {resumed: time.UnixMilli(0)}} {
+	for about, group := range map[string]*fixedGroup{"alone": nil, "group": {resumed: time.UnixMilli(0)}} {
 		l := open(t, t.TempDir())
 		if group != nil {
 			l.JoinGroup(group)
 		}
 		l.Status(alice)
 		l.mu.Lock()
-		l.save(alice.hidden(), time.Now().Add(time.Hour))
+		l.save(alice.toSecret(), time.Now().Add(time.Hour))
 		l.mu.Unlock()
 		if group != nil {
 			group.resumed = time.Now()
@@ -399,7 +400,7 @@ func TestResumeRemovesFutureLockouts(t *testing.T) {
 			t.Error(err)
 		}
 		_, refused := l.Status(alice)
-		assert.Equal(t, false, refused, what)
+		assert.Equal(t, false, refused, about)
 	}
 }
 
@@ -441,13 +442,13 @@ func TestDamagedLockoutFile(t *testing.T) {
 func TestLockoutsOfOlderVersions(t *testing.T) {
 	folder := t.TempDir()
 	user := t.TempDir()
-	former := filepath.Join(user, "logons")
-	require.NoError(t, os.Mkdir(former, 0o700))
+	legacyDir := filepath.Join(user, "logons")
+	require.NoError(t, os.Mkdir(legacyDir, 0o700))
 	salt := []byte("0123456789abcdef0123456789abcdef")
-	require.NoError(t, os.WriteFile(filepath.Join(former, "salt"), salt, 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(legacyDir, "salt"), salt, 0o600))
 	hash, err := pbkdf2.Key(sha256.New, "http://sap.example:8000\x00100\x00ALICE\x00Secr3t", salt, 100_000, 16)
 	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(filepath.Join(former, hex.EncodeToString(hash)+".refused"), nil, 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(legacyDir, hex.EncodeToString(hash)+".refused"), nil, 0o600))
 
 	l := open(t, folder, user)
 	_, refused := l.Status(alice)
@@ -457,11 +458,11 @@ func TestLockoutsOfOlderVersions(t *testing.T) {
 	other := alice
 	other.Secret = "another"
 	if sent, err := try(t, l, other, 200); !sent {
-		t.Error(err)
+		t.Errorf("expected another secret to be sent, found %v", err)
 	}
 	_, err = l.Resume(t.Context())
 	require.NoError(t, err)
 	if sent, err := try(t, open(t, folder, user), alice, 200); !sent {
-		t.Error(err)
+		t.Errorf("expected the secret to be sent after a resume, found %v", err)
 	}
 }
