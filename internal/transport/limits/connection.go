@@ -17,7 +17,7 @@ func (c *Client) Dial(ctx context.Context, dial func(context.Context) (net.Conn,
 	return c.dialCounted(ctx, dial)
 }
 
-// DialExtra dials on behalf of an open answer, without waiting: that would be for itself.
+// DialExtra dials on behalf of an open answer, without waiting: it might wait for that answer's own slot.
 func (c *Client) DialExtra(ctx context.Context, dial func(context.Context) (net.Conn, error)) (net.Conn, error) {
 	c.limiter.mu.Lock()
 	c.limiter.connections.inUse++
@@ -31,7 +31,7 @@ func (c *Client) dialCounted(ctx context.Context, dial func(context.Context) (ne
 		c.limiter.release(&c.limiter.connections)
 		return nil, err
 	}
-	return &countedConn{Conn: conn, closed: sync.OnceFunc(func() { c.limiter.release(&c.limiter.connections) })}, nil
+	return &countedConn{Conn: conn, onClose: sync.OnceFunc(func() { c.limiter.release(&c.limiter.connections) })}, nil
 }
 
 func (c *Client) acquireConn(ctx context.Context) error {
@@ -54,10 +54,10 @@ func (c *Client) acquireConn(ctx context.Context) error {
 
 type countedConn struct {
 	net.Conn
-	closed func()
+	onClose func()
 }
 
 func (c *countedConn) Close() error {
-	defer c.closed()
+	defer c.onClose()
 	return c.Conn.Close()
 }

@@ -35,14 +35,13 @@ type Limits struct {
 type Limiter struct {
 	origin string
 
-	mu       guard.Mutex
-	clients  map[*Client]struct{}
-	division Division // of one worker without a group
-	// strictest are the limits of all clients, limits this worker's part of them; set by restrict.
-	strictest Limits
-	limits    Limits
-	sessions  int   // per user; zero means no limit
-	granted   int64 // admitted requests
+	mu        guard.Mutex
+	clients   map[*Client]struct{}
+	division  Division // of one worker without a group
+	strictest Limits   // of all clients; set by restrict
+	limits    Limits   // this worker's part of strictest; set by restrict
+	sessions  int      // per user; zero means no limit
+	granted   int64    // admitted requests
 
 	requests    semaphore
 	connections semaphore
@@ -58,7 +57,7 @@ type semaphore struct {
 	waiting []*waiter
 }
 
-// grant admits waiters, next of which is chosen by next. Limit zero means none.
+// grant admits waiters while the limit allows; next returns the index of the next one. Limit zero means no limit.
 func (s *semaphore) grant(limit int, next func([]*waiter) int) {
 	for len(s.waiting) > 0 && (s.inUse < limit || limit == 0) {
 		index := next(s.waiting)
@@ -70,17 +69,22 @@ func (s *semaphore) grant(limit int, next func([]*waiter) int) {
 
 // New returns the limiter of an origin without clients, for one worker.
 func New(origin string) *Limiter {
-	return &Limiter{origin: origin, clients: map[*Client]struct{}{}, division: Division{Workers: 1},
-		pacing: guard.NewCtxMutex(), rate: rate.NewLimiter(rate.Inf, 1), changed: make(chan struct{})}
+	return &Limiter{
+		origin:   origin,
+		clients:  map[*Client]struct{}{},
+		division: Division{Workers: 1},
+		pacing:   guard.NewCtxMutex(),
+		rate:     rate.NewLimiter(rate.Inf, 1),
+		changed:  make(chan struct{}),
+	}
 }
 
 // Client is a client of an origin, between [Limiter.Join] and [Client.Leave].
 type Client struct {
 	limiter *Limiter
-	// endIdle closes idle connections; trim ends unused sessions beyond a number, without waiting.
 	log     *slog.Logger
-	endIdle func()
-	trim    func(sessions int)
+	endIdle func()             // closes idle connections
+	trim    func(sessions int) // ends unused sessions beyond this number, without waiting
 
 	// Guarded by Limiter.mu. lastGranted is the value of granted at the client's last request.
 	limits         Limits
@@ -88,7 +92,7 @@ type Client struct {
 	waits          map[*waiter]struct{}
 	loggedWindow   time.Time // the window that was logged
 	delayedAt      time.Time // the last wait for the rate
-	longWaitLogged time.Time // the last log of a long wait
+	longWaitLogged time.Time // when a long wait was last logged
 }
 
 type waiter struct {
@@ -112,9 +116,8 @@ func (l *Limiter) Join(limits Limits, log *slog.Logger, endIdle func(), trim fun
 	return c
 }
 
-// Leave removes the client, whose limits do not apply any more, and admits waiting requests of others. It reports
-// whether this was the last client. Requests in flight still call Release.
-func (c *Client) Leave() (last bool) {
+// Leave removes the client and admits others. Requests in flight still call Release. isLast means no client is left.
+func (c *Client) Leave() (isLast bool) {
 	l := c.limiter
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -147,7 +150,8 @@ func (l *Limiter) restrict() {
 	strictest.Concurrent = Least(strictest.Concurrent, strictest.Connections)
 	l.limits = strictest.perWorker(l.division.Workers)
 	l.strictest = strictest
-	if l.sessions = l.limits.Connections; l.division.Workers != 1 {
+	l.sessions = l.limits.Connections
+	if l.division.Workers != 1 {
 		l.sessions = cmp.Or(l.sessions, l.limits.Concurrent) // sessions of a larger part may remain
 	}
 	l.setRate(l.limits.PerSecond)
@@ -156,8 +160,7 @@ func (l *Limiter) restrict() {
 	}
 }
 
-// perWorker returns the part of one of several workers, at least one request. Zero workers means a worker without
-// tasks, which only plans and validates.
+// perWorker returns one worker's part, at least one request. Zero workers means one that only plans and validates.
 func (l Limits) perWorker(workers int) Limits {
 	concurrent := max(l.Concurrent, 1)
 	if workers <= 0 {
@@ -178,8 +181,7 @@ type Division struct {
 	PerSecond float64 `json:"p,omitempty"`
 }
 
-// Divide sets the part of this worker, admits requests that it allows, and calls trim of all clients under the lock if
-// the worker is one of a group. It does not block.
+// Divide sets the worker's part, admits requests, and calls trim of all clients under the lock if it is one of a group.
 func (l *Limiter) Divide(division Division) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -192,12 +194,12 @@ func (l *Limiter) Divide(division Division) {
 	if division.Workers == 1 {
 		return
 	}
-	kept := l.sessions
+	maxSessions := l.sessions
 	if division.Workers == 0 { // sessions of revoked tasks or of planning
-		kept = 0
+		maxSessions = 0
 	}
 	for c := range l.clients {
-		c.trim(kept)
+		c.trim(maxSessions)
 	}
 }
 
@@ -213,7 +215,7 @@ func quotaNote(isPart bool) string {
 	return ""
 }
 
-// Least returns the stricter limit. Zero means none.
+// Least returns the stricter limit. Zero means no limit.
 func Least[N int | float64](a, b N) N {
 	if a == 0 || (b != 0 && b < a) {
 		return b
@@ -256,7 +258,8 @@ func (c *Client) TryAcquire(ctx context.Context) error {
 	return nil
 }
 
-func (c *Client) wait(ctx context.Context, w *waiter, from *semaphore) error {
+// wait waits until w is admitted by s. If ctx ends first, it removes w, or passes the slot on.
+func (c *Client) wait(ctx context.Context, w *waiter, s *semaphore) error {
 	select {
 	case <-w.ready:
 		return nil
@@ -272,10 +275,10 @@ func (c *Client) wait(ctx context.Context, w *waiter, from *semaphore) error {
 	}
 	c.limiter.mu.Lock()
 	defer c.limiter.mu.Unlock()
-	if index := slices.Index(from.waiting, w); index >= 0 {
-		from.waiting = slices.Delete(from.waiting, index, index+1)
+	if index := slices.Index(s.waiting, w); index >= 0 {
+		s.waiting = slices.Delete(s.waiting, index, index+1)
 	} else {
-		from.inUse--
+		s.inUse--
 		c.limiter.grant()
 	}
 	return context.Cause(ctx)
@@ -299,9 +302,9 @@ func (l *Limiter) grant() {
 // Release ends a request.
 func (c *Client) Release() { c.limiter.release(&c.limiter.requests) }
 
-func (l *Limiter) release(to *semaphore) {
+func (l *Limiter) release(s *semaphore) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	to.inUse--
+	s.inUse--
 	l.grant()
 }

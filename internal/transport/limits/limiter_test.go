@@ -17,8 +17,8 @@ import (
 
 const origin = "https://sap.example"
 
-func join(l *Limiter, own Limits) *Client {
-	return l.Join(own, slog.New(slog.DiscardHandler), func() {}, func(int) {})
+func join(l *Limiter, limits Limits) *Client {
+	return l.Join(limits, slog.New(slog.DiscardHandler), func() {}, func(int) {})
 }
 
 func TestShareOfLimits(t *testing.T) {
@@ -28,38 +28,67 @@ func TestShareOfLimits(t *testing.T) {
 		want     Limits
 		sessions int
 	}{
-		"alone":               {[]Limits{{Concurrent: 4}}, 1, Limits{Concurrent: 4}, 0},
-		"two workers":         {[]Limits{{Concurrent: 4}}, 2, Limits{Concurrent: 2}, 2},
-		"three, rounded down": {[]Limits{{Concurrent: 4}}, 3, Limits{Concurrent: 1}, 1},
-		"more than requests":  {[]Limits{{Concurrent: 4, PerSecond: 9}}, 9, Limits{Concurrent: 1, PerSecond: 1}, 1},
-		"the strictest client": {[]Limits{{Concurrent: 9, PerSecond: 1}, {Concurrent: 2, PerSecond: 7}}, 2,
-			Limits{Concurrent: 1, PerSecond: 0.5}, 1},
-		"connections, too": {[]Limits{{Concurrent: 4, Connections: 10}}, 3, Limits{Concurrent: 1, Connections: 3}, 3},
-		"fewer connections than requests": {[]Limits{{Concurrent: 9, Connections: 2}}, 2,
-			Limits{Concurrent: 1, Connections: 1}, 1},
-		"no tasks": {[]Limits{{Concurrent: 4, Connections: 8, PerSecond: 10}}, 0,
-			Limits{Concurrent: 1, Connections: 2, PerSecond: 2.5}, 2},
-		"nobody is there": {nil, 2, Limits{}, 0},
+		"alone":       {clients: []Limits{{Concurrent: 4}}, workers: 1, want: Limits{Concurrent: 4}},
+		"two workers": {clients: []Limits{{Concurrent: 4}}, workers: 2, want: Limits{Concurrent: 2}, sessions: 2},
+		"three, rounded down": {
+			clients:  []Limits{{Concurrent: 4}},
+			workers:  3,
+			want:     Limits{Concurrent: 1},
+			sessions: 1,
+		},
+		"more than requests": {
+			clients:  []Limits{{Concurrent: 4, PerSecond: 9}},
+			workers:  9,
+			want:     Limits{Concurrent: 1, PerSecond: 1},
+			sessions: 1,
+		},
+		"the strictest client": {
+			clients:  []Limits{{Concurrent: 9, PerSecond: 1}, {Concurrent: 2, PerSecond: 7}},
+			workers:  2,
+			want:     Limits{Concurrent: 1, PerSecond: 0.5},
+			sessions: 1,
+		},
+		"connections, too": {
+			clients:  []Limits{{Concurrent: 4, Connections: 10}},
+			workers:  3,
+			want:     Limits{Concurrent: 1, Connections: 3},
+			sessions: 3,
+		},
+		"fewer connections than requests": {
+			clients:  []Limits{{Concurrent: 9, Connections: 2}},
+			workers:  2,
+			want:     Limits{Concurrent: 1, Connections: 1},
+			sessions: 1,
+		},
+		"no tasks": {
+			clients:  []Limits{{Concurrent: 4, Connections: 8, PerSecond: 10}},
+			want:     Limits{Concurrent: 1, Connections: 2, PerSecond: 2.5},
+			sessions: 2,
+		},
+		"no clients": {workers: 2, want: Limits{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			before := New(origin)
-			after := New(origin)
-			before.Divide(Division{Workers: c.workers})
-			for _, own := range c.clients {
-				join(before, own)
-				join(after, own)
+			dividedFirst := New(origin)
+			dividedLater := New(origin)
+			dividedFirst.Divide(Division{Workers: c.workers})
+			for _, limits := range c.clients {
+				join(dividedFirst, limits)
+				join(dividedLater, limits)
 			}
-			alone := after.limits
-			sessions := after.sessions
-			after.Divide(Division{Workers: c.workers})
-			for when, l := range map[string]*Limiter{"before clients": before, "after clients": after} {
-				assert.Equal(t, c.want, l.limits, when)
-				assert.Equal(t, c.sessions, l.sessions, when)
+			undivided := dividedLater.limits
+			sessions := dividedLater.sessions
+			dividedLater.Divide(Division{Workers: c.workers})
+			for about, l := range map[string]*Limiter{
+				"divided before clients": dividedFirst,
+				"divided after clients":  dividedLater,
+			} {
+				assert.Equal(t, c.want, l.limits, about)
+				assert.Equal(t, c.sessions, l.sessions, about)
 			}
-			after.Divide(Division{Workers: 1})
-			assert.Equal(t, alone, after.limits, "alone again")
-			assert.Equal(t, sessions, after.sessions, "alone again")
+			dividedLater.Divide(Division{Workers: 1})
+			assert.Equal(t, undivided, dividedLater.limits, "alone again")
+			assert.Equal(t, sessions, dividedLater.sessions, "alone again")
 		})
 	}
 }
@@ -69,87 +98,89 @@ func TestSharesDoNotExceedLimits(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(26, 16))
 	for range 10_000 {
-		all := Limits{Concurrent: 1 + r.IntN(20), Connections: r.IntN(30), PerSecond: float64(r.IntN(3)) * 2.5}
-		all.Concurrent = Least(all.Concurrent, all.Connections)
-		workers := 1 + r.IntN(all.Concurrent)
-		part := all.perWorker(workers)
-		if part.Concurrent < 1 || (all.Connections > 0 && part.Connections < part.Concurrent) {
-			t.Fatalf("%+v of %d: expected a request, and a connection for each, found %+v", all, workers, part)
+		total := Limits{Concurrent: 1 + r.IntN(20), Connections: r.IntN(30), PerSecond: float64(r.IntN(3)) * 2.5}
+		total.Concurrent = Least(total.Concurrent, total.Connections)
+		workers := 1 + r.IntN(total.Concurrent)
+		part := total.perWorker(workers)
+		if part.Concurrent < 1 || (total.Connections > 0 && part.Connections < part.Concurrent) {
+			t.Fatalf("%+v of %d: expected a request, and a connection for each, found %+v", total, workers, part)
 		}
-		if part.Concurrent*workers > all.Concurrent || part.Connections*workers > all.Connections ||
-			part.PerSecond*float64(workers) > all.PerSecond+1e-9 {
-			t.Fatalf("%+v of %d: found %+v", all, workers, part)
+		if part.Concurrent*workers > total.Concurrent || part.Connections*workers > total.Connections ||
+			part.PerSecond*float64(workers) > total.PerSecond+1e-9 {
+			t.Fatalf("%+v of %d: expected parts that do not exceed it together, found %+v", total, workers, part)
 		}
 	}
 }
 
-// asking sends requests that a test ends one by one.
-type asking struct {
-	t   *testing.T
-	now atomic.Int64
-	end chan bool // ends one request in flight
-	all sync.WaitGroup
+// load sends requests that a test ends one by one.
+type load struct {
+	t        *testing.T
+	inFlight atomic.Int64
+	release  chan bool // ends one request in flight
+	running  sync.WaitGroup
 }
 
-func (a *asking) begin(n int, c *Client) {
+// begin begins n requests.
+func (l *load) begin(n int, c *Client) {
 	for range n {
-		a.all.Go(func() {
-			if err := c.Acquire(a.t.Context()); err != nil {
-				a.t.Error(err)
+		l.running.Go(func() {
+			if err := c.Acquire(l.t.Context()); err != nil {
+				l.t.Error(err)
 				return
 			}
-			a.now.Add(1)
-			<-a.end
-			a.now.Add(-1)
+			l.inFlight.Add(1)
+			<-l.release
+			l.inFlight.Add(-1)
 			c.Release()
 		})
 	}
 }
 
-// wants compares the number of requests in flight.
-func (a *asking) wants(want int64, when string) {
-	a.t.Helper()
+// expect compares the number of requests in flight once all goroutines are blocked.
+func (l *load) expect(want int64, about string) {
+	l.t.Helper()
 	synctest.Wait()
-	assert.Equal(a.t, want, a.now.Load(), when)
+	assert.Equal(l.t, want, l.inFlight.Load(), about)
 }
 
-func (a *asking) ends(n int) {
+// end ends n requests in flight.
+func (l *load) end(n int) {
 	for range n {
-		a.end <- true
+		l.release <- true
 	}
 }
 
 func TestDivisionWhileRequestsRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New(origin)
-		one := join(l, Limits{Concurrent: 4})
-		two := join(l, Limits{Concurrent: 6})
-		a := &asking{t: t, end: make(chan bool)}
-		a.begin(10, one)
-		a.begin(10, two)
-		a.wants(4, "alone")
+		first := join(l, Limits{Concurrent: 4})
+		second := join(l, Limits{Concurrent: 6})
+		a := &load{t: t, release: make(chan bool)}
+		a.begin(10, first)
+		a.begin(10, second)
+		a.expect(4, "alone")
 		l.Divide(Division{Workers: 2})
-		a.wants(4, "what runs goes on")
-		a.ends(2)
-		a.wants(2, "nothing is let through before there is less than the part")
-		a.ends(1)
-		a.wants(2, "one goes, one comes")
+		a.expect(4, "requests in flight continue")
+		a.end(2)
+		a.expect(2, "no request is admitted before fewer than the part are in flight")
+		a.end(1)
+		a.expect(2, "one has ended, one was admitted")
 		l.Divide(Division{Workers: 1})
-		a.wants(4, "a larger part counts at once")
+		a.expect(4, "a larger part counts at once")
 		l.Divide(Division{Workers: 0})
-		a.ends(3)
-		a.wants(1, "without tasks")
+		a.end(3)
+		a.expect(1, "without tasks")
 		l.Divide(Division{Workers: 1})
-		a.wants(4, "alone again")
-		two.Leave()
+		a.expect(4, "alone again")
+		second.Leave()
 		l.Divide(Division{Workers: 4})
-		one.Leave()
-		a.ends(3)
-		a.wants(1, "also where clients have left")
-		a.ends(20 - 3 - 3 - 3)
-		a.wants(0, "all are through")
-		a.all.Wait()
-		assert.Equal(t, 0, one.Usage().Requests.Used)
+		first.Leave()
+		a.end(3)
+		a.expect(1, "also after the clients have left")
+		a.end(20 - 3 - 3 - 3)
+		a.expect(0, "all have ended")
+		a.running.Wait()
+		assert.Equal(t, 0, first.Usage().Requests.Used)
 	})
 }
 
@@ -157,7 +188,7 @@ func TestWaitingForShare(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New(origin)
 		c := join(l, Limits{Concurrent: 2, PerSecond: 1})
-		a := &asking{t: t, end: make(chan bool)}
+		a := &load{t: t, release: make(chan bool)}
 		a.begin(4, c)
 		time.Sleep(longWait + time.Second)
 		const waits = "waiting for other requests to https://sap.example: limit "
@@ -167,8 +198,8 @@ func TestWaitingForShare(t *testing.T) {
 		l.Divide(Division{Workers: 1})
 		assert.Equal(t, waits+"2 at a time", c.Waiting())
 		assert.ErrorOrNone(t, c.TryAcquire(t.Context()), ErrNoRoom.Error())
-		a.ends(4)
-		a.all.Wait()
+		a.end(4)
+		a.running.Wait()
 		assert.Equal(t, "", c.Waiting())
 
 		for range 2 {
@@ -178,8 +209,7 @@ func TestWaitingForShare(t *testing.T) {
 			go c.WaitToSend(ctx)
 			synctest.Wait()
 			assert.Equal(t, "waiting for the limit of 0.5 requests per second to https://sap.example, this worker's "+
-				"part of the "+
-				"cluster's limit", c.Waiting())
+				"part of the cluster's limit", c.Waiting())
 			cancel()
 			synctest.Wait()
 			time.Sleep(time.Minute)
@@ -193,7 +223,7 @@ func TestShareOfRate(t *testing.T) {
 		c := join(l, Limits{Concurrent: 100, PerSecond: 10})
 		began := time.Now()
 		var mu sync.Mutex
-		var at []time.Duration
+		var sendTimes []time.Duration
 		var wg sync.WaitGroup
 		for range 12 {
 			wg.Go(func() {
@@ -202,7 +232,7 @@ func TestShareOfRate(t *testing.T) {
 				}
 				mu.Lock()
 				defer mu.Unlock()
-				at = append(at, time.Since(began).Round(100*time.Microsecond))
+				sendTimes = append(sendTimes, time.Since(began).Round(100*time.Microsecond))
 			})
 		}
 		sleep := func(until time.Duration) { time.Sleep(until - time.Since(began)) }
@@ -217,7 +247,7 @@ func TestShareOfRate(t *testing.T) {
 		for _, ms := range []float64{0, 100, 200, 750, 1750, 2750, 3625, 4105, 4205, 4305, 4405, 4505} {
 			want = append(want, time.Duration(ms*float64(time.Millisecond)))
 		}
-		assert.Equal(t, want, at)
+		assert.Equal(t, want, sendTimes)
 	})
 }
 
@@ -245,15 +275,15 @@ func TestDivisionDuringMaintenanceWindow(t *testing.T) {
 		l := New(origin)
 		c := join(l, Limits{Concurrent: 4, Windows: windows})
 		began := time.Now()
-		a := &asking{t: t, end: make(chan bool)}
+		a := &load{t: t, release: make(chan bool)}
 		a.begin(2, c)
-		a.wants(0, "nothing in a window")
+		a.expect(0, "nothing in a window")
 		l.Divide(Division{Workers: 4})
-		a.wants(0, "nor in a group")
+		a.expect(0, "nor in a group")
 		time.Sleep(2*time.Hour - time.Since(began))
-		a.wants(1, "after it")
-		a.ends(2)
-		a.all.Wait()
+		a.expect(1, "after it")
+		a.end(2)
+		a.running.Wait()
 	})
 }
 
@@ -264,8 +294,8 @@ func TestConnectionsOfShare(t *testing.T) {
 		c := join(l, Limits{Concurrent: 2, Connections: 4})
 		dial := func() net.Conn {
 			conn, err := c.Dial(t.Context(), func(context.Context) (net.Conn, error) {
-				near, _ := net.Pipe()
-				return near, nil
+				conn, _ := net.Pipe()
+				return conn, nil
 			})
 			assert.NoError(t, err)
 			return conn
@@ -275,15 +305,18 @@ func TestConnectionsOfShare(t *testing.T) {
 			open = append(open, dial())
 		}
 		l.Divide(Division{Workers: 2})
-		var made atomic.Bool
-		go func() { dial(); made.Store(true) }()
+		var isDialed atomic.Bool
+		go func() {
+			dial()
+			isDialed.Store(true)
+		}()
 		open[0].Close()
 		open[1].Close()
 		synctest.Wait()
-		assert.Equal(t, false, made.Load(), "two of two are open")
+		assert.Equal(t, false, isDialed.Load(), "two of two are open")
 		open[2].Close()
 		synctest.Wait()
-		assert.Equal(t, true, made.Load(), "one of two is open")
+		assert.Equal(t, true, isDialed.Load(), "one of two is open")
 	})
 }
 
@@ -292,29 +325,35 @@ func TestUsage(t *testing.T) {
 		windows, err := ParseWindows("0 0 2 * * ?/1h UTC; 0 0 2 * * ?/1h UTC")
 		require.NoError(t, err)
 		l := New(origin)
-		one := join(l, Limits{Concurrent: 2, Connections: 3, PerSecond: 50})
-		two := join(l, Limits{Concurrent: 4, Windows: windows})
-		a := &asking{t: t, end: make(chan bool)}
-		a.begin(3, one)
-		a.begin(1, two)
-		a.wants(2, "as many as may")
+		first := join(l, Limits{Concurrent: 2, Connections: 3, PerSecond: 50})
+		second := join(l, Limits{Concurrent: 4, Windows: windows})
+		a := &load{t: t, release: make(chan bool)}
+		a.begin(3, first)
+		a.begin(1, second)
+		a.expect(2, "as many as the limit allows")
 		began := time.Now()
 		time.Sleep(longWait + time.Second)
-		why := "waiting for other requests to " + origin + ": limit 2 at a time"
-		want := Usage{Origin: origin, Requests: Count{2, 2, 2}, Connections: Count{Limit: 3},
-			Sessions: Count{Limit: 3}, PerSecond: 50,
-			Waiting: []string{why}, Windows: []string{"0 0 2 * * ?/1h UTC"}}
-		assert.Equal(t, want, one.Usage())
-		assert.Equal(t, want, two.Usage(), "it is the origin's")
-		assert.Equal(t, Wait{Reasons: []string{why}, Since: began}, one.Waits())
-		a.ends(4)
-		a.all.Wait()
-		end := one.RecordRetryAfter()
-		waits := one.Waits()
+		reason := "waiting for other requests to " + origin + ": limit 2 at a time"
+		want := Usage{
+			Origin:      origin,
+			Requests:    Count{Used: 2, Limit: 2, Waiting: 2},
+			Connections: Count{Limit: 3},
+			Sessions:    Count{Limit: 3},
+			PerSecond:   50,
+			Waiting:     []string{reason},
+			Windows:     []string{"0 0 2 * * ?/1h UTC"},
+		}
+		assert.Equal(t, want, first.Usage())
+		assert.Equal(t, want, second.Usage(), "it is the origin's")
+		assert.Equal(t, Wait{Reasons: []string{reason}, Since: began}, first.Waits())
+		a.end(4)
+		a.running.Wait()
+		end := first.RecordRetryAfter()
+		waits := first.Waits()
 		assert.Equal(t, true, waits.ByService && waits.Since.Equal(time.Now()), "the service has requested a pause")
 		end()
-		assert.Equal(t, Wait{}, one.Waits())
+		assert.Equal(t, Wait{}, first.Waits())
 		time.Sleep(time.Until(began.Truncate(24 * time.Hour).Add(2*time.Hour + time.Minute)))
-		assert.Equal(t, 3*time.Hour, one.Usage().Until.Sub(began.Truncate(24*time.Hour)), "a window is open")
+		assert.Equal(t, 3*time.Hour, first.Usage().Until.Sub(began.Truncate(24*time.Hour)), "a window is open")
 	})
 }

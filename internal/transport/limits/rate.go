@@ -9,6 +9,7 @@ import (
 	"golang.org/x/time/rate"
 )
 
+// setRate changes the rate, and wakes the request that waits for it. Zero means no limit. l.mu is held.
 func (l *Limiter) setRate(perSecond float64) {
 	limit := rate.Limit(perSecond)
 	if perSecond == 0 {
@@ -21,8 +22,7 @@ func (l *Limiter) setRate(perSecond float64) {
 	}
 }
 
-// WaitToSend blocks until the request may be sent: no maintenance window is open, and the rate allows one more request.
-// The caller has called Acquire.
+// WaitToSend blocks during maintenance windows, and until the rate allows one more request. Call it after Acquire.
 func (c *Client) WaitToSend(ctx context.Context) error {
 	for {
 		if err := c.waitForWindow(ctx); err != nil {
@@ -41,9 +41,9 @@ func (c *Client) pace(ctx context.Context) error {
 	}
 	if !l.pacing.TryLock() {
 		l.mu.Lock()
-		why := l.rateWait()
+		reason := l.rateWait()
 		l.mu.Unlock()
-		defer c.recordWait(c.rateWaiter(why))()
+		defer c.recordWait(c.rateWaiter(reason))()
 		defer pause.MarkLimitWait(ctx)()
 		if err := l.pacing.Lock(ctx); err != nil {
 			return err
@@ -53,15 +53,15 @@ func (c *Client) pace(ctx context.Context) error {
 	for {
 		l.mu.Lock()
 		slot := l.rate.Reserve()
-		why := l.rateWait()
+		reason := l.rateWait()
 		changed := l.changed
 		l.mu.Unlock()
 		delay := slot.Delay()
 		if delay == 0 {
 			return nil
 		}
-		timely, err := c.waitFor(ctx, delay, c.rateWaiter(why), changed)
-		if timely {
+		hasElapsed, err := c.waitFor(ctx, delay, c.rateWaiter(reason), changed)
+		if hasElapsed {
 			return nil
 		}
 		slot.Cancel()
@@ -71,7 +71,9 @@ func (c *Client) pace(ctx context.Context) error {
 	}
 }
 
-func (c *Client) rateWaiter(why string) *waiter { return &waiter{client: c, reason: why, byRate: true} }
+func (c *Client) rateWaiter(reason string) *waiter {
+	return &waiter{client: c, reason: reason, byRate: true}
+}
 
 func (l *Limiter) rateWait() string {
 	return fmt.Sprintf("waiting for the limit of %v requests per second to %s%s", l.limits.PerSecond, l.origin,
@@ -92,16 +94,16 @@ func (c *Client) waitForWindow(ctx context.Context) error {
 		if until.IsZero() {
 			return nil
 		}
-		why := fmt.Sprintf("maintenance window: no requests to %s until %s", c.limiter.origin,
+		reason := fmt.Sprintf("maintenance window: no requests to %s until %s", c.limiter.origin,
 			until.Format("2006-01-02 15:04:05 MST"))
 		c.limiter.mu.Lock()
 		isLogged := c.loggedWindow.Equal(until)
 		c.loggedWindow = until
 		c.limiter.mu.Unlock()
 		if !isLogged {
-			c.log.Info(why)
+			c.log.Info(reason)
 		}
-		if _, err := c.waitFor(ctx, time.Until(until), &waiter{client: c, reason: why}, nil); err != nil {
+		if _, err := c.waitFor(ctx, time.Until(until), &waiter{client: c, reason: reason}, nil); err != nil {
 			return err
 		}
 	}

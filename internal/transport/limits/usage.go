@@ -11,7 +11,7 @@ type Usage struct {
 	Origin      string `json:"origin"`
 	Requests    Count  `json:"requests"`
 	Connections Count  `json:"connections"`
-	// Sessions are those of the user with most of them; the caller sets Used.
+	// Sessions counts the sessions of the user with most sessions; the caller sets Used.
 	Sessions  Count     `json:"sessions"`
 	PerSecond float64   `json:"requests_per_second,omitempty"`
 	Waiting   []string  `json:"waiting,omitempty"`
@@ -19,7 +19,7 @@ type Usage struct {
 	Until     time.Time `json:"maintenance_until,omitzero"`
 }
 
-// Count is a number in use, its limit (zero means none) and the number of waiters.
+// Count is a number in use, its limit (zero means no limit) and the number of waiters.
 type Count struct {
 	Used    int `json:"used"`
 	Limit   int `json:"limit"`
@@ -43,10 +43,17 @@ func (c *Client) Usage() Usage {
 	l := c.limiter
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	count := func(n *semaphore, limit int) Count { return Count{n.inUse, limit, len(n.waiting)} }
-	u := Usage{Origin: l.origin, Requests: count(&l.requests, l.limits.Concurrent),
+	count := func(s *semaphore, limit int) Count {
+		return Count{Used: s.inUse, Limit: limit, Waiting: len(s.waiting)}
+	}
+	u := Usage{
+		Origin:      l.origin,
+		Requests:    count(&l.requests, l.limits.Concurrent),
 		Connections: count(&l.connections, l.limits.Connections),
-		Sessions:    Count{Limit: l.sessions}, PerSecond: l.limits.PerSecond, Until: until.UTC()}
+		Sessions:    Count{Limit: l.sessions},
+		PerSecond:   l.limits.PerSecond,
+		Until:       until.UTC(),
+	}
 	for client := range l.clients {
 		u.Waiting = append(u.Waiting, client.waitsNow(longWait).Reasons...)
 	}

@@ -55,8 +55,7 @@ type Wait struct {
 // rateNoteTime is how long a wait for the rate is reported: with 3 requests per second each wait is short.
 const rateNoteTime = 10 * time.Second
 
-// Waits describes the waits of the client's requests that are longer than 5 seconds, and those that a service or a
-// setting causes.
+// Waits describes waits of the client of more than 5 seconds, and those that a service or a setting causes.
 func (c *Client) Waits() Wait {
 	c.limiter.mu.Lock()
 	defer c.limiter.mu.Unlock()
@@ -70,7 +69,7 @@ func (c *Client) AllWaits() Wait {
 	return c.waitsNow(0)
 }
 
-// waitsNow describes the waits that are longer than a time, and those whose reason is told at once.
+// waitsNow describes waits that are longer than a time or reported at once. The caller holds the limiter's mu.
 func (c *Client) waitsNow(longerThan time.Duration) (wait Wait) {
 	wait.ByRate = true
 	if time.Since(c.delayedAt) < rateNoteTime {
@@ -99,33 +98,34 @@ func (c *Client) Waiting() string { return strings.Join(c.Waits().Reasons, "; ")
 // logEvery is the minimum interval between a client's messages about long waits.
 const logEvery = 5 * time.Minute
 
+// logLong logs a wait that was long, unless another one was logged shortly before.
 func (c *Client) logLong(w *waiter) {
 	now := time.Now()
 	if now.Sub(w.since) <= longWait {
 		return
 	}
 	c.limiter.mu.Lock()
-	due := now.Sub(c.longWaitLogged) >= logEvery
-	if due {
+	isDue := now.Sub(c.longWaitLogged) >= logEvery
+	if isDue {
 		c.longWaitLogged = now
 	}
 	c.limiter.mu.Unlock()
-	if due {
+	if isDue {
 		c.log.Info("a request had to wait", "for", now.Sub(w.since).Round(time.Second), "why", w.reason)
 	}
 }
 
-// waitFor waits for d; timely is false if sooner was closed first.
-func (c *Client) waitFor(ctx context.Context, d time.Duration, why *waiter,
-	sooner <-chan struct{}) (timely bool, err error) {
-	defer c.recordWait(why)()
+// waitFor waits for d; hasElapsed is false if interrupt was closed first.
+func (c *Client) waitFor(ctx context.Context, d time.Duration, w *waiter,
+	interrupt <-chan struct{}) (hasElapsed bool, err error) {
+	defer c.recordWait(w)()
 	defer pause.MarkLimitWait(ctx)()
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 		return true, nil
-	case <-sooner:
+	case <-interrupt:
 		return false, nil
 	case <-ctx.Done():
 		return false, context.Cause(ctx)

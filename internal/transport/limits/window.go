@@ -18,8 +18,7 @@ type Window struct {
 // maxWindow excludes durations that are mistakes.
 const maxWindow = 7 * 24 * time.Hour
 
-// ParseWindows reads windows separated by semicolons, each `START/DURATION ZONE`: a Quartz cron expression, a Go
-// duration and a time zone, by default UTC. `0 0 22 ? * SAT/4h Europe/Berlin` is Saturday 22:00 to Sunday 2:00.
+// ParseWindows reads windows separated by semicolons: `0 0 22 ? * SAT/4h Europe/Berlin` is Saturday 22:00 to 2:00.
 func ParseWindows(text string) ([]Window, error) {
 	var windows []Window
 	for _, window := range strings.Split(text, ";") {

@@ -9,47 +9,57 @@ import (
 )
 
 func TestWindows(t *testing.T) {
-	at := func(text string) time.Time {
+	parse := func(text string) time.Time {
 		t.Helper()
-		when, err := time.Parse(time.RFC3339, text)
+		instant, err := time.Parse(time.RFC3339, text)
 		require.NoError(t, err)
-		return when
+		return instant
 	}
-	for _, c := range []struct{ windows, now, until string }{
+	for _, c := range []struct {
+		windows string
+		now     string
+		until   string // the end of the open window; "" means that none is open
+	}{
 		// in winter, one hour ahead of UTC
-		{"0 0 22 ? * SAT/4h Europe/Berlin", "2026-11-21T21:30:00Z", "2026-11-22T01:00:00Z"},
-		{"0 0 22 ? * SAT/4h Europe/Berlin", "2026-11-21T20:59:59Z", ""},
-		{"0 0 22 ? * SAT/4h Europe/Berlin", "2026-11-21T21:00:00Z", "2026-11-22T01:00:00Z"},
-		{"0 0 22 ? * SAT/4h Europe/Berlin", "2026-11-22T00:59:59Z", "2026-11-22T01:00:00Z"},
-		{"0 0 22 ? * SAT/4h Europe/Berlin", "2026-11-22T01:00:00Z", ""},
-		{"0 0 22 ? * SAT/4h Europe/Berlin", "2026-07-18T20:00:00Z", "2026-07-19T00:00:00Z"}, // summer
-		{"0 0 22 ? * SAT/4h", "2026-11-21T22:00:00Z", "2026-11-22T02:00:00Z"},
-		{"0 30 1 1 * ?/90m UTC", "2026-12-01T02:59:00Z", "2026-12-01T03:00:00Z"},
-		{"0 30 1 1 * ?/90m UTC", "2026-12-02T02:00:00Z", ""},
-		{"0 0/10 * * * ?/15m UTC", "2026-12-02T02:00:00Z", "2026-12-02T02:15:00Z"},
-		{"* * * * * ?/168h UTC", "2026-12-02T02:00:00.5Z", "2026-12-09T02:00:00Z"},
-		{" 0 0 1 * * ?/1h UTC ; 0 0 1 * * ?/2h UTC;", "2026-12-02T01:30:00Z", "2026-12-02T03:00:00Z"},
-		{"0 0 1 1 1 ? 2020/1h UTC", "2026-12-02T01:30:00Z", ""}, // closed forever
+		{windows: "0 0 22 ? * SAT/4h Europe/Berlin", now: "2026-11-21T21:30:00Z", until: "2026-11-22T01:00:00Z"},
+		{windows: "0 0 22 ? * SAT/4h Europe/Berlin", now: "2026-11-21T20:59:59Z"},
+		{windows: "0 0 22 ? * SAT/4h Europe/Berlin", now: "2026-11-21T21:00:00Z", until: "2026-11-22T01:00:00Z"},
+		{windows: "0 0 22 ? * SAT/4h Europe/Berlin", now: "2026-11-22T00:59:59Z", until: "2026-11-22T01:00:00Z"},
+		{windows: "0 0 22 ? * SAT/4h Europe/Berlin", now: "2026-11-22T01:00:00Z"},
+		// in summer, two hours ahead of UTC
+		{windows: "0 0 22 ? * SAT/4h Europe/Berlin", now: "2026-07-18T20:00:00Z", until: "2026-07-19T00:00:00Z"},
+		{windows: "0 0 22 ? * SAT/4h", now: "2026-11-21T22:00:00Z", until: "2026-11-22T02:00:00Z"},
+		{windows: "0 30 1 1 * ?/90m UTC", now: "2026-12-01T02:59:00Z", until: "2026-12-01T03:00:00Z"},
+		{windows: "0 30 1 1 * ?/90m UTC", now: "2026-12-02T02:00:00Z"},
+		{windows: "0 0/10 * * * ?/15m UTC", now: "2026-12-02T02:00:00Z", until: "2026-12-02T02:15:00Z"},
+		{windows: "* * * * * ?/168h UTC", now: "2026-12-02T02:00:00.5Z", until: "2026-12-09T02:00:00Z"},
+		{
+			windows: " 0 0 1 * * ?/1h UTC ; 0 0 1 * * ?/2h UTC;",
+			now:     "2026-12-02T01:30:00Z",
+			until:   "2026-12-02T03:00:00Z",
+		},
+		{windows: "0 0 1 1 1 ? 2020/1h UTC", now: "2026-12-02T01:30:00Z"}, // closed forever
 		// Further syntax of Quartz: wrapping ranges, names in any case, steps without a start.
-		{"0 0 22 ? * SAT-SUN/4h UTC", "2026-11-21T22:30:00Z", "2026-11-22T02:00:00Z"}, // Saturday
-		{"0 0 22 ? * SAT-SUN/4h UTC", "2026-11-22T22:30:00Z", "2026-11-23T02:00:00Z"}, // Sunday
-		{"0 0 22 ? * SAT-SUN/4h UTC", "2026-11-23T22:30:00Z", ""},                     // Monday
-		{"0 0 22 ? * fri-mon/4h UTC", "2026-11-23T22:30:00Z", "2026-11-24T02:00:00Z"},
-		{"0 0 22 ? * FRI-MON/4h UTC", "2026-11-24T22:30:00Z", ""},
-		{"0 0 22 ? * 7-1/4h UTC", "2026-11-22T22:30:00Z", "2026-11-23T02:00:00Z"},
-		{"0 0 22 ? * WED,SAT-SUN/4h UTC", "2026-11-25T22:30:00Z", "2026-11-26T02:00:00Z"},
-		{"0 0 22-2 ? * */30m UTC", "2026-11-24T01:10:00Z", "2026-11-24T01:30:00Z"},
-		{"0 0 22-2 ? * */30m UTC", "2026-11-24T03:10:00Z", ""},
-		{"0 0 22-2/2 ? * */30m UTC", "2026-11-24T00:10:00Z", "2026-11-24T00:30:00Z"},
-		{"0 0 22-2/2 ? * */30m UTC", "2026-11-24T01:10:00Z", ""},
-		{"0 0 1 1 NOV-FEB ?/1h UTC", "2026-01-01T01:10:00Z", "2026-01-01T02:00:00Z"},
-		{"0 0 1 1 nov-feb ?/1h UTC", "2026-03-01T01:10:00Z", ""},
-		{"0 /15 3 ? * */5m UTC", "2026-11-24T03:17:00Z", "2026-11-24T03:20:00Z"},
-		{"0 0 22 ? * 6L/4h UTC", "2026-11-27T22:30:00Z", "2026-11-28T02:00:00Z"}, // the last Friday
-		{"0 0 22 ? * FRI#3/4h UTC", "2026-11-20T22:30:00Z", "2026-11-21T02:00:00Z"},
-		{"0 0 22 L * ?/4h UTC", "2026-11-30T22:30:00Z", "2026-12-01T02:00:00Z"},
-		{"0 0 22 L-1 * ?/4h UTC", "2026-11-29T22:30:00Z", "2026-11-30T02:00:00Z"},
-		{"", "2026-12-02T01:30:00Z", ""},
+		{windows: "0 0 22 ? * SAT-SUN/4h UTC", now: "2026-11-21T22:30:00Z", until: "2026-11-22T02:00:00Z"}, // Saturday
+		{windows: "0 0 22 ? * SAT-SUN/4h UTC", now: "2026-11-22T22:30:00Z", until: "2026-11-23T02:00:00Z"}, // Sunday
+		{windows: "0 0 22 ? * SAT-SUN/4h UTC", now: "2026-11-23T22:30:00Z"},                                // Monday
+		{windows: "0 0 22 ? * fri-mon/4h UTC", now: "2026-11-23T22:30:00Z", until: "2026-11-24T02:00:00Z"},
+		{windows: "0 0 22 ? * FRI-MON/4h UTC", now: "2026-11-24T22:30:00Z"},
+		{windows: "0 0 22 ? * 7-1/4h UTC", now: "2026-11-22T22:30:00Z", until: "2026-11-23T02:00:00Z"},
+		{windows: "0 0 22 ? * WED,SAT-SUN/4h UTC", now: "2026-11-25T22:30:00Z", until: "2026-11-26T02:00:00Z"},
+		{windows: "0 0 22-2 ? * */30m UTC", now: "2026-11-24T01:10:00Z", until: "2026-11-24T01:30:00Z"},
+		{windows: "0 0 22-2 ? * */30m UTC", now: "2026-11-24T03:10:00Z"},
+		{windows: "0 0 22-2/2 ? * */30m UTC", now: "2026-11-24T00:10:00Z", until: "2026-11-24T00:30:00Z"},
+		{windows: "0 0 22-2/2 ? * */30m UTC", now: "2026-11-24T01:10:00Z"},
+		{windows: "0 0 1 1 NOV-FEB ?/1h UTC", now: "2026-01-01T01:10:00Z", until: "2026-01-01T02:00:00Z"},
+		{windows: "0 0 1 1 nov-feb ?/1h UTC", now: "2026-03-01T01:10:00Z"},
+		{windows: "0 /15 3 ? * */5m UTC", now: "2026-11-24T03:17:00Z", until: "2026-11-24T03:20:00Z"},
+		// the last Friday
+		{windows: "0 0 22 ? * 6L/4h UTC", now: "2026-11-27T22:30:00Z", until: "2026-11-28T02:00:00Z"},
+		{windows: "0 0 22 ? * FRI#3/4h UTC", now: "2026-11-20T22:30:00Z", until: "2026-11-21T02:00:00Z"},
+		{windows: "0 0 22 L * ?/4h UTC", now: "2026-11-30T22:30:00Z", until: "2026-12-01T02:00:00Z"},
+		{windows: "0 0 22 L-1 * ?/4h UTC", now: "2026-11-29T22:30:00Z", until: "2026-11-30T02:00:00Z"},
+		{windows: "", now: "2026-12-02T01:30:00Z"},
 	} {
 		windows, err := ParseWindows(c.windows)
 		if err != nil {
@@ -57,7 +67,7 @@ func TestWindows(t *testing.T) {
 			continue
 		}
 		found := ""
-		if until := openUntil(windows, at(c.now)); !until.IsZero() {
+		if until := openUntil(windows, parse(c.now)); !until.IsZero() {
 			found = until.UTC().Format(time.RFC3339)
 		}
 		assert.Equal(t, c.until, found, c.windows, c.now)
