@@ -32,7 +32,7 @@ func TestRealArticle(t *testing.T) {
 	s.MapAt("DE-Berlin", "kafka.cloud:9092", echo(t, "hello "))
 	s.Map("10.9.8.7:9092", echo(t, "hello "))
 	s.Map("dead.cloud:9092", "127.0.0.1:1")
-	good := s.Issue(s.Connectivity)
+	validToken := s.Issue(s.Connectivity)
 	host, port, _ := net.SplitHostPort(s.SOCKS5)
 	run := func(token, target, location string) string {
 		t.Helper()
@@ -43,23 +43,46 @@ func TestRealArticle(t *testing.T) {
 			"client.js"), host, port, name, number, location)
 		client.Env = append(os.Environ(), "JWT="+token)
 		client.Stdin = strings.NewReader("is anybody there?")
-		var said bytes.Buffer
-		client.Stderr = &said
+		var stderr bytes.Buffer
+		client.Stderr = &stderr
 		out, err := client.Output()
 		if code := client.ProcessState.ExitCode(); err != nil && code != 1 {
-			t.Fatalf("%s: %v\n%s", target, err, &said)
+			t.Fatalf("%s: %v\n%s", target, err, &stderr)
 		}
 		return string(out)
 	}
 	for _, fragment := range []bool{false, true} {
 		s.Fragment(fragment)
-		for _, c := range []struct{ name, token, target, location, want string }{
-			{"by name and location id", good, "kafka.cloud:9092", "DE-Berlin", "hello is anybody there?"},
-			{"by address, without location id", good, "10.9.8.7:9092", "", "hello is anybody there?"},
-			{"not exposed", good, "other.cloud:9092", "", "EACCES"},
-			{"no Cloud Connector", good, "kafka.cloud:9092", "US", "ENETUNREACH"},
-			{"nobody there", good, "dead.cloud:9092", "", "EHOSTUNREACH"},
-			{"token of another client", s.Issue(s.XSUAA), "10.9.8.7:9092", "", "EAUTHFAILED"},
+		for _, c := range []struct {
+			name     string
+			token    string
+			target   string
+			location string
+			want     string
+		}{
+			{
+				name:     "by name and location id",
+				token:    validToken,
+				target:   "kafka.cloud:9092",
+				location: "DE-Berlin",
+				want:     "hello is anybody there?",
+			},
+			{
+				name:   "by address, without location id",
+				token:  validToken,
+				target: "10.9.8.7:9092",
+				want:   "hello is anybody there?",
+			},
+			{name: "not exposed", token: validToken, target: "other.cloud:9092", want: "EACCES"},
+			{
+				name:     "no Cloud Connector",
+				token:    validToken,
+				target:   "kafka.cloud:9092",
+				location: "US",
+				want:     "ENETUNREACH",
+			},
+			{name: "nobody there", token: validToken, target: "dead.cloud:9092", want: "EHOSTUNREACH"},
+			{name: "token of another client", token: s.Issue(s.XSUAA), target: "10.9.8.7:9092", want: "EAUTHFAILED"},
 		} {
 			assert.Equal(t, c.want, run(c.token, c.target, c.location), c.name, "in pieces", fragment)
 		}

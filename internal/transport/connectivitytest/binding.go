@@ -25,7 +25,7 @@ func (s *Server) VCAP(shape Shape) string {
 		return map[string]any{"label": label, "plan": plan, "name": name, "instance_name": name,
 			"tags": []string{label}, "credentials": credentials}
 	}
-	return text(map[string]any{
+	return marshal(map[string]any{
 		"connectivity": []any{
 			service("connectivity", "lite", "my-connectivity", s.connectivity(shape)),
 			service("connectivity", "api_access", "my-connectivity-api", s.api(shape)),
@@ -45,26 +45,29 @@ func (s *Server) VCAP(shape Shape) string {
 // ServiceKey returns a service key of the connectivity service.
 func (s *Server) ServiceKey(shape Shape) string {
 	if shape&Wrapped != 0 {
-		return text(map[string]any{"credentials": s.connectivity(shape)})
+		return marshal(map[string]any{"credentials": s.connectivity(shape)})
 	}
-	return text(s.connectivity(shape))
+	return marshal(s.connectivity(shape))
 }
 
 // DestinationKey returns a service key of the destination service.
 func (s *Server) DestinationKey(shape Shape) string {
-	return text(s.addTokenService(shape, s.Destination, map[string]any{"uri": s.base(shape)}))
+	return marshal(s.addTokenService(shape, s.Destination, map[string]any{"uri": s.base(shape)}))
 }
 
 func (s *Server) connectivity(shape Shape) map[string]any {
 	host, port, _ := net.SplitHostPort(s.SOCKS5)
 	_, httpPort, _ := net.SplitHostPort(s.HTTP)
 	fields := map[string]any{
-		"onpremise_proxy_host": host, "onpremise_socks5_proxy_port": port, "onpremise_proxy_rfc_port": "20001",
-		"onpremise_proxy_ldap_port": "20001",
-		"xsappname":                 "clone1!b123|connectivity!b17", "tenantmode": "dedicated",
-		"instance_id":               "culvert-connectivity",
-		"token_service_domain":      "authentication.example.com",
-		"token_service_url_pattern": "https://{tenant}.authentication.example.com/oauth/token",
+		"onpremise_proxy_host":        host,
+		"onpremise_socks5_proxy_port": port,
+		"onpremise_proxy_rfc_port":    "20001",
+		"onpremise_proxy_ldap_port":   "20001",
+		"xsappname":                   "clone1!b123|connectivity!b17",
+		"tenantmode":                  "dedicated",
+		"instance_id":                 "culvert-connectivity",
+		"token_service_domain":        "authentication.example.com",
+		"token_service_url_pattern":   "https://{tenant}.authentication.example.com/oauth/token",
 	}
 	if shape&Deprecated != 0 {
 		fields["onpremise_proxy_port"] = httpPort
@@ -109,7 +112,7 @@ func (s *Server) addTokenService(shape Shape, c Client, fields map[string]any) m
 	return fields
 }
 
-func text(v any) string {
+func marshal(v any) string {
 	b, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
 		panic("connectivitytest: " + err.Error())

@@ -20,8 +20,8 @@ type Fault struct {
 	At Step
 	// Code is the reply's second byte: method, status or REP. Zero means unchanged.
 	Code byte
-	// Close and Stall send Bytes of the reply, then close the connection, or send nothing until the fault is cleared,
-	// or client or server close.
+	// Close and Stall send Bytes of the reply. Then Close closes the connection, and Stall sends nothing until the
+	// fault is cleared, or client or server close.
 	Close bool
 	Stall bool
 	Bytes int
@@ -84,12 +84,12 @@ func (s *Server) RefuseByReply(on bool) { s.set(func() { s.refuseByReply = on })
 // DropTunnels closes all connections through the SOCKS5 port and returns their number.
 func (s *Server) DropTunnels() int { return s.drop(func(*tunnel) bool { return true }) }
 
-func (s *Server) drop(which func(*tunnel) bool) int {
+func (s *Server) drop(matches func(*tunnel) bool) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := 0
 	for t := range s.tunnels {
-		if which(t) {
+		if matches(t) {
 			t.client.Close()
 			t.system.Close()
 			delete(s.tunnels, t) // now, not when its end is noticed: Tunnels must not count it
@@ -121,28 +121,28 @@ func (s *Server) fault(at Step, target, location string) *Fault {
 	return nil
 }
 
-// answer writes a reply, or what a fault makes of it. ok is false if the connection must end.
-func (s *Server) answer(conn net.Conn, at Step, target, location string, answer []byte) (code byte, ok bool) {
+// answer writes a reply, changed by a fault of the step, if any. ok is false if the connection must end.
+func (s *Server) answer(conn net.Conn, at Step, target, location string, reply []byte) (code byte, ok bool) {
 	f := s.fault(at, target, location)
 	if f == nil {
-		return codeOf(answer), s.write(conn, answer)
+		return codeOf(reply), s.write(conn, reply)
 	}
-	if f.Code != 0 && len(answer) > 1 {
-		answer = append([]byte{answer[0], f.Code}, answer[2:]...)
+	if f.Code != 0 && len(reply) > 1 {
+		reply = append([]byte{reply[0], f.Code}, reply[2:]...)
 	}
 	if !f.Close && !f.Stall {
-		return codeOf(answer), s.write(conn, answer)
+		return codeOf(reply), s.write(conn, reply)
 	}
-	s.write(conn, answer[:min(f.Bytes, len(answer))])
+	s.write(conn, reply[:min(f.Bytes, len(reply))])
 	if f.Stall {
 		s.stall(conn, f)
 	}
-	return codeOf(answer), false
+	return codeOf(reply), false
 }
 
-func codeOf(answer []byte) byte {
-	if len(answer) > 1 {
-		return answer[1]
+func codeOf(reply []byte) byte {
+	if len(reply) > 1 {
+		return reply[1]
 	}
 	return 0
 }
@@ -168,16 +168,16 @@ func (s *Server) stall(conn net.Conn, f *Fault) {
 	<-closed
 }
 
-func (s *Server) write(conn net.Conn, answer []byte) bool {
+func (s *Server) write(conn net.Conn, reply []byte) bool {
 	s.mu.Lock()
 	fragment := s.fragment
 	s.mu.Unlock()
 	if !fragment {
-		_, err := conn.Write(answer)
+		_, err := conn.Write(reply)
 		return err == nil
 	}
-	for i := range answer {
-		if _, err := conn.Write(answer[i : i+1]); err != nil {
+	for i := range reply {
+		if _, err := conn.Write(reply[i : i+1]); err != nil {
 			return false
 		}
 	}

@@ -41,10 +41,10 @@ func (s *Server) serveProxy(w http.ResponseWriter, r *http.Request) {
 		entry.Target = r.RequestURI
 	}
 	scheme, token, _ := strings.Cut(r.Header.Get(proxyAuthorization), " ")
-	valid := false
+	isValid := false
 	if token != "" {
-		entry.Token, valid = s.check(token, s.Connectivity)
-		valid = valid && strings.EqualFold(scheme, "Bearer")
+		entry.Token, isValid = s.check(token, s.Connectivity)
+		isValid = isValid && strings.EqualFold(scheme, "Bearer")
 	}
 	update := s.addEntry(entry)
 	defer update(func(e *Entry) { e.Ended = time.Now() })
@@ -64,7 +64,7 @@ func (s *Server) serveProxy(w http.ResponseWriter, r *http.Request) {
 		fail(http.StatusMethodNotAllowed, "only http and absolute form")
 	case r.URL.Scheme != "http" || r.URL.Host == "":
 		fail(http.StatusBadRequest, "expected the absolute form of a request")
-	case !valid:
+	case !isValid:
 		fail(http.StatusProxyAuthRequired, "Proxy-Authorization is missing, invalid or expired")
 	default:
 		s.forward(response, r, location, fail)
@@ -76,15 +76,14 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, location string
 	if r.URL.Port() == "" {
 		virtual = net.JoinHostPort(r.URL.Hostname(), "80")
 	}
-	// attached: there is a Cloud Connector with the location id; exposed: it has the virtual host.
-	system, attached, exposed := s.lookUp(location, virtual)
-	if !attached {
+	system, isAttached, isExposed := s.lookUp(location, virtual)
+	if !isAttached {
 		// assumption: the text
 		fail(http.StatusServiceUnavailable,
 			"There is no SAP Cloud Connector (SCC) connected to your subaccount matching the requested tunnel")
 		return
 	}
-	if !exposed {
+	if !isExposed {
 		fail(http.StatusForbidden, "Access denied to "+virtual) // assumption: 403, as for paths
 		return
 	}
@@ -119,9 +118,12 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, location string
 // systemTransport connects a Cloud Connector with systems, whose certificates it does not check.
 func (s *Server) systemTransport() *http.Transport {
 	return &http.Transport{
-		DialContext:     func(ctx context.Context, _, address string) (net.Conn, error) { return s.dial(ctx, address) },
-		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true,
-		DisableCompression: true, Proxy: nil,
+		DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
+			return s.dial(ctx, address)
+		},
+		TLSClientConfig:    &tls.Config{InsecureSkipVerify: true},
+		DisableKeepAlives:  true,
+		DisableCompression: true,
 	}
 }
 

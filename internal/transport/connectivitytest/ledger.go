@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Entry is a request.
+// Entry is a request in the ledger.
 type Entry struct {
 	Time time.Time
 	// Port is socks5, http, token, destination or info.
@@ -44,15 +44,15 @@ func (s *Server) Ledger() []Entry {
 }
 
 // Count returns the number of matching entries.
-func (s *Server) Count(fits func(Entry) bool) int {
+func (s *Server) Count(matches func(Entry) bool) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.count(fits)
+	return s.count(matches)
 }
 
-func (s *Server) count(fits func(Entry) bool) (n int) {
+func (s *Server) count(matches func(Entry) bool) (n int) {
 	for _, e := range s.entries {
-		if fits(e) {
+		if matches(e) {
 			n++
 		}
 	}
@@ -60,7 +60,7 @@ func (s *Server) count(fits func(Entry) bool) (n int) {
 }
 
 // Wait returns when at least n entries match, or with the error of ctx.
-func (s *Server) Wait(ctx context.Context, n int, fits func(Entry) bool) error {
+func (s *Server) Wait(ctx context.Context, n int, matches func(Entry) bool) error {
 	stop := context.AfterFunc(ctx, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -69,7 +69,7 @@ func (s *Server) Wait(ctx context.Context, n int, fits func(Entry) bool) error {
 	defer stop()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for s.count(fits) < n {
+	for s.count(matches) < n {
 		if err := ctx.Err(); err != nil {
 			return err
 		}

@@ -34,8 +34,8 @@ type Server struct {
 	// Dial connects to systems behind the Cloud Connectors. Nil means net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
-	mu      sync.Mutex // guards what the embedded structs hold
-	changed *sync.Cond // signals changes of it
+	mu      sync.Mutex // guards the embedded structs
+	changed *sync.Cond // signals changes of the embedded structs
 	subaccount
 	faultState
 	ledger
@@ -51,11 +51,11 @@ type subaccount struct {
 	issuer       issuer
 }
 
-// faultState is what the SOCKS5 port does wrong.
+// faultState holds the faults of the SOCKS5 port.
 type faultState struct {
 	faults        []*Fault
-	fragment      bool
-	refuseByReply bool
+	fragment      bool // see Fragment
+	refuseByReply bool // see RefuseByReply
 }
 
 // ledger holds requests and, if record is set, the bytes of tunnels.
@@ -65,7 +65,7 @@ type ledger struct {
 	recorded []byte
 }
 
-// connections are what Close ends.
+// connections holds everything that Close ends.
 type connections struct {
 	tunnels    map[*tunnel]struct{}
 	conns      map[net.Conn]struct{}
@@ -90,10 +90,10 @@ func NewServer() *Server {
 // NewUnstartedServer does not listen yet; ServeSOCKS5 accepts connections, such as pipes.
 func NewUnstartedServer() *Server {
 	s := &Server{
-		Connectivity: Client{"sb-clone1!b123|connectivity!b17", "connectivity-secret+/="},
-		API:          Client{"sb-api1!b123|connectivity!b17", "api-secret"},
-		Destination:  Client{"sb-clone2!b123|destination-xsappname!b9", "destination-secret"},
-		XSUAA:        Client{"sb-culvert!t123", "xsuaa-secret"},
+		Connectivity: Client{ID: "sb-clone1!b123|connectivity!b17", Secret: "connectivity-secret+/="},
+		API:          Client{ID: "sb-api1!b123|connectivity!b17", Secret: "api-secret"},
+		Destination:  Client{ID: "sb-clone2!b123|destination-xsappname!b9", Secret: "destination-secret"},
+		XSUAA:        Client{ID: "sb-culvert!t123", Secret: "xsuaa-secret"},
 		subaccount: subaccount{locations: map[string]bool{"": true}, virtualHosts: map[string]string{},
 			destinations: map[string]string{}},
 		connections: connections{tunnels: map[*tunnel]struct{}{}, conns: map[net.Conn]struct{}{},
@@ -212,16 +212,17 @@ func (s *Server) set(change func()) {
 	s.changed.Broadcast()
 }
 
-// lookUp returns the real address of a virtual one.
-func (s *Server) lookUp(location, virtual string) (real string, attached, exposed bool) {
+// lookUp returns the real address of a virtual one. isAttached reports whether there is a Cloud Connector with the
+// location id, isExposed whether it has the virtual host.
+func (s *Server) lookUp(location, virtual string) (real string, isAttached, isExposed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	virtual = strings.ToLower(virtual)
-	real, exposed = s.virtualHosts[location+"\x00"+virtual]
-	if !exposed {
-		real, exposed = s.virtualHosts["*\x00"+virtual]
+	real, isExposed = s.virtualHosts[location+"\x00"+virtual]
+	if !isExposed {
+		real, isExposed = s.virtualHosts["*\x00"+virtual]
 	}
-	return real, s.locations[location], exposed
+	return real, s.locations[location], isExposed
 }
 
 func (s *Server) dial(ctx context.Context, address string) (net.Conn, error) {

@@ -36,8 +36,9 @@ func (s *Server) SetDestination(name, answer string) {
 	})
 }
 
-// bearer records the request and checks its token. If it is invalid, the response has been sent.
-func (s *Server) bearer(w http.ResponseWriter, r *http.Request, port string, c Client) (setStatus func(int), ok bool) {
+// checkBearer records the request and checks its token. If the token is invalid, it sends the response and returns !ok.
+func (s *Server) checkBearer(w http.ResponseWriter, r *http.Request, port string,
+	c Client) (setStatus func(int), ok bool) {
 	entry := Entry{Port: port, Client: r.RemoteAddr, Target: r.URL.Path, Header: headerNames(r), ID: c.ID}
 	token, isBearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if isBearer {
@@ -54,14 +55,14 @@ func (s *Server) bearer(w http.ResponseWriter, r *http.Request, port string, c C
 }
 
 func (s *Server) serveDestination(w http.ResponseWriter, r *http.Request) {
-	setStatus, ok := s.bearer(w, r, "destination", s.Destination)
+	setStatus, ok := s.checkBearer(w, r, "destination", s.Destination)
 	if !ok {
 		return
 	}
 	s.mu.Lock()
-	answer, exists := s.destinations[r.PathValue("name")]
+	answer, ok := s.destinations[r.PathValue("name")]
 	s.mu.Unlock()
-	if !exists {
+	if !ok {
 		setStatus(http.StatusNotFound)
 		writeJSON(w, http.StatusNotFound,
 			map[string]string{"ErrorMessage": "Configuration with the specified name was not found"})
@@ -75,7 +76,7 @@ func (s *Server) serveDestination(w http.ResponseWriter, r *http.Request) {
 // serveInfo lists the connected Cloud Connectors. As in SAP's sample, all attributes are strings, and exposed_systems
 // is JSON in a string.
 func (s *Server) serveInfo(w http.ResponseWriter, r *http.Request) {
-	setStatus, ok := s.bearer(w, r, "info", s.API)
+	setStatus, ok := s.checkBearer(w, r, "info", s.API)
 	if !ok {
 		return
 	}

@@ -44,11 +44,11 @@ func (s *Server) ServeSOCKS5(conn net.Conn) {
 // socksSession serves a connection. It reads invalid messages too, as far as their length is known.
 type socksSession struct {
 	*Server
-	conn     net.Conn
-	change   func(func(*Entry))
-	location string
-	target   string
-	refused  bool // the token was rejected, to be reported by CONNECT
+	conn      net.Conn
+	change    func(func(*Entry))
+	location  string
+	target    string
+	isRefused bool // the token was rejected, which the reply to CONNECT must report
 }
 
 func (s *socksSession) run() {
@@ -122,7 +122,7 @@ func (s *socksSession) logon() bool {
 		return false
 	}
 	location, err := base64.StdEncoding.Strict().DecodeString(string(encoded))
-	id, valid := s.check(string(token), s.Connectivity)
+	id, isValid := s.check(string(token), s.Connectivity)
 	s.location = string(location)
 	s.change(func(e *Entry) {
 		e.Step = Logon
@@ -138,9 +138,9 @@ func (s *socksSession) logon() bool {
 	switch {
 	case err != nil:
 		status = 0x01
-	case !valid && byReply:
-		s.refused = true
-	case !valid:
+	case !isValid && byReply:
+		s.isRefused = true
+	case !isValid:
 		status = 0x01
 	}
 	code, ok := s.reply(Logon, []byte{0x01, status})
@@ -156,14 +156,14 @@ func (s *socksSession) connect() {
 		s.reply(Connect, connectReply(request.reply))
 		return
 	}
-	real, attached, exposed := s.lookUp(s.location, s.target)
+	real, isAttached, isExposed := s.lookUp(s.location, s.target)
 	reply := byte(0)
 	switch {
-	case s.refused:
+	case s.isRefused:
 		reply = 0x05
-	case !attached:
+	case !isAttached:
 		reply = 0x03
-	case !exposed:
+	case !isExposed:
 		reply = 0x02
 	}
 	if f := s.peek(); reply == 0 && f != nil && f.Code != 0 {
@@ -267,14 +267,15 @@ func connectReply(reply byte) []byte { return []byte{0x05, reply, 0x00, 0x01, 0,
 // relay copies between client and system until both have closed.
 func (s *socksSession) relay(system net.Conn) {
 	answer := connectReply(0x00)
-	t := &tunnel{s.location, s.conn, system}
-	attached := false
+	t := &tunnel{location: s.location, client: s.conn, system: system}
+	isAttached := false
 	s.set(func() { // Detach may have closed the tunnels in the meantime
-		if attached = s.locations[s.location]; attached {
+		isAttached = s.locations[s.location]
+		if isAttached {
 			s.tunnels[t] = struct{}{}
 		}
 	})
-	if !attached {
+	if !isAttached {
 		s.reply(Connect, connectReply(0x03))
 		return
 	}
@@ -283,13 +284,13 @@ func (s *socksSession) relay(system net.Conn) {
 		return
 	}
 	var sent, received int64
-	ended := make(chan struct{})
+	done := make(chan struct{})
 	s.goroutines.Go(func() {
-		defer close(ended)
+		defer close(done)
 		sent = s.copyOneWay(system, s.conn)
 	})
 	received = s.copyOneWay(s.conn, system)
-	<-ended
+	<-done
 	s.change(func(e *Entry) {
 		e.Sent = sent
 		e.Received = received
@@ -297,21 +298,21 @@ func (s *socksSession) relay(system net.Conn) {
 }
 
 // copyOneWay copies until the end and closes the other side for writing.
-func (s *socksSession) copyOneWay(to, from net.Conn) int64 {
+func (s *socksSession) copyOneWay(target, source net.Conn) int64 {
 	s.mu.Lock()
 	record := s.record
 	s.mu.Unlock()
 	var n int64
 	var err error
 	if record {
-		n, err = io.Copy(io.MultiWriter(recorder{s.Server}, to), from)
+		n, err = io.Copy(io.MultiWriter(recorder{s.Server}, target), source)
 	} else {
-		n, err = io.Copy(to, from) // by the kernel between TCP connections
+		n, err = io.Copy(target, source) // by the kernel between TCP connections
 	}
-	half, ok := to.(interface{ CloseWrite() error })
+	half, ok := target.(interface{ CloseWrite() error })
 	if err != nil || !ok || half.CloseWrite() != nil {
-		to.Close()
-		from.Close()
+		target.Close()
+		source.Close()
 	}
 	return n
 }

@@ -15,11 +15,11 @@ const defaultLifetime = time.Hour
 // issuer issues and recognizes tokens. Guarded by Server.mu.
 type issuer struct {
 	lifetime time.Duration
-	down     int // the status of all responses, or 0
-	known    map[string]*issued
+	down     int // the status of all responses; -1 closes connections; 0 means that the service works
+	tokens   map[string]*issuedToken
 }
 
-type issued struct {
+type issuedToken struct {
 	id      string
 	client  string
 	expires time.Time
@@ -31,7 +31,7 @@ func (s *Server) Lifetime(lifetime time.Duration) { s.set(func() { s.issuer.life
 // ExpireTokens expires all tokens. Tunnels stay open: assumption.
 func (s *Server) ExpireTokens() {
 	s.set(func() {
-		for _, t := range s.issuer.known {
+		for _, t := range s.issuer.tokens {
 			t.expires = time.Time{}
 		}
 	})
@@ -67,15 +67,21 @@ func (s *Server) issue(c Client) (token, id string) {
 	rand.Read(signature)
 	token = segment(map[string]any{"alg": "RS256", "kid": "default-jwt-key", "typ": "JWT"}) + "." +
 		segment(map[string]any{
-			"jti": id, "client_id": c.ID, "cid": c.ID, "azp": c.ID, "aud": []string{"uaa",
-				c.ID}, "grant_type": "client_credentials",
-			"iat": now.Unix(), "exp": now.Add(s.issuer.lifetime).Unix(), "zid": "culvert-zone",
-			"scope": []string{"uaa.resource"},
+			"jti":        id,
+			"client_id":  c.ID,
+			"cid":        c.ID,
+			"azp":        c.ID,
+			"aud":        []string{"uaa", c.ID},
+			"grant_type": "client_credentials",
+			"iat":        now.Unix(),
+			"exp":        now.Add(s.issuer.lifetime).Unix(),
+			"zid":        "culvert-zone",
+			"scope":      []string{"uaa.resource"},
 		}) + "." + base64.RawURLEncoding.EncodeToString(signature)
-	if s.issuer.known == nil {
-		s.issuer.known = map[string]*issued{}
+	if s.issuer.tokens == nil {
+		s.issuer.tokens = map[string]*issuedToken{}
 	}
-	s.issuer.known[token] = &issued{id, c.ID, now.Add(s.issuer.lifetime)}
+	s.issuer.tokens[token] = &issuedToken{id: id, client: c.ID, expires: now.Add(s.issuer.lifetime)}
 	return token, id
 }
 
@@ -83,14 +89,14 @@ func (s *Server) issue(c Client) (token, id string) {
 func (s *Server) check(text string, c Client) (id string, valid bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t, ok := s.issuer.known[text]
+	t, ok := s.issuer.tokens[text]
 	if !ok {
 		return "?", false
 	}
 	return t.id, t.client == c.ID && time.Now().Before(t.expires)
 }
 
-// serveToken is POST /oauth/token with client credentials: by form, basic authentication or client certificate.
+// serveToken handles POST /oauth/token with client credentials: by form, basic authentication or client certificate.
 func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 	entry := Entry{Port: "token", Client: r.RemoteAddr, Target: r.URL.Path, Header: headerNames(r), Code: http.StatusOK}
 	s.mu.Lock()
@@ -140,8 +146,8 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 
 // authenticate returns the client of a request.
 func (s *Server) authenticate(r *http.Request) (Client, bool) {
-	id, secret, basic := r.BasicAuth()
-	if basic {
+	id, secret, isBasic := r.BasicAuth()
+	if isBasic {
 		// RFC 6749, 2.3.1: both are form-encoded. Assumption: XSUAA accepts both forms.
 		if decoded, err := url.QueryUnescape(id); err == nil && s.client(id) == nil {
 			id = decoded
@@ -155,13 +161,13 @@ func (s *Server) authenticate(r *http.Request) (Client, bool) {
 		return Client{ID: id}, false
 	}
 	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 && secret == "" {
-		return *c, s.authority.issued(r.TLS.PeerCertificates[0], c.ID)
+		return *c, s.authority.hasIssued(r.TLS.PeerCertificates[0], c.ID)
 	}
 	if secret == c.Secret {
 		return *c, true
 	}
 	decoded, err := url.QueryUnescape(secret)
-	return *c, basic && err == nil && decoded == c.Secret
+	return *c, isBasic && err == nil && decoded == c.Secret
 }
 
 func (s *Server) client(id string) *Client {
