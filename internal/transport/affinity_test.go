@@ -16,30 +16,29 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// cursors is a service whose tokens belong to the session that issued them, like those of SAP SuccessFactors with
+// cursorService is a service whose tokens belong to the session that issued them, like those of SAP SuccessFactors with
 // paging=snapshot.
-type cursors struct {
+type cursorService struct {
 	mu       sync.Mutex
-	opened   int
-	sessions map[string]bool // open ones
-	issued   map[string]int  // the next page, by session and read
+	opened   int             // sessions so far
+	sessions map[string]bool // open sessions
+	nextPage map[string]int  // by session and read
 	rejected int             // pages with a token of another session
 	delay    time.Duration
 	// reopens means that the service opens a new session in place of one that has ended.
 	reopens bool
-	// counts means that each response sets another value of a second cookie, as some load balancers do.
-	counts bool
-	// answers is the number of responses.
-	answers int
+	// changesCookie means that each response sets another value of a second cookie, as some load balancers do.
+	changesCookie bool
+	responses     int
 }
 
-func newCursors(delay time.Duration) *cursors {
-	return &cursors{delay: delay, sessions: map[string]bool{}, issued: map[string]int{}}
+func newCursorService(delay time.Duration) *cursorService {
+	return &cursorService{delay: delay, sessions: map[string]bool{}, nextPage: map[string]int{}}
 }
 
 // ServeHTTP responds to /NAME/PAGE, where page 0 issues the first token, and with 401 in a session that has ended,
 // unless the service reopens it.
-func (cu *cursors) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (cu *cursorService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	time.Sleep(cu.delay)
 	cu.mu.Lock()
 	defer cu.mu.Unlock()
@@ -47,9 +46,9 @@ func (cu *cursors) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if c, err := r.Cookie("SID"); err == nil {
 		id = c.Value
 	}
-	cu.answers++
-	if cu.counts {
-		http.SetCookie(w, &http.Cookie{Name: "BALANCER", Value: fmt.Sprint(cu.answers), Path: "/"})
+	cu.responses++
+	if cu.changesCookie {
+		http.SetCookie(w, &http.Cookie{Name: "BALANCER", Value: fmt.Sprint(cu.responses), Path: "/"})
 	}
 	switch {
 	case id == "", cu.reopens && !cu.sessions[id]:
@@ -65,16 +64,16 @@ func (cu *cursors) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var page int
 	fmt.Sscan(strings.ReplaceAll(r.URL.Path, "/", " "), &name, &page)
 	key := id + " " + name
-	if page > 0 && cu.issued[key] != page {
+	if page > 0 && cu.nextPage[key] != page {
 		cu.rejected++
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	}
-	cu.issued[key] = page + 1
+	cu.nextPage[key] = page + 1
 }
 
 // send reads one page of a read.
-func (cu *cursors) send(ctx context.Context, t *testing.T, c *Client, affinity *Affinity, target string) *Answer {
+func (cu *cursorService) send(ctx context.Context, t *testing.T, c *Client, affinity *Affinity, target string) *Answer {
 	t.Helper()
 	answer, err := c.Do(WithAffinity(ctx, affinity), get(target))
 	require.NoError(t, err)
@@ -86,10 +85,13 @@ func (cu *cursors) send(ctx context.Context, t *testing.T, c *Client, affinity *
 func TestPagesOfReadUseOneSession(t *testing.T) {
 	for _, reads := range []int{1, 2, 4, 10} {
 		t.Run(fmt.Sprint(reads, " reads"), func(t *testing.T) {
-			s := newCursors(10 * time.Millisecond)
-			four := func(c *Config) { sessioned(c); c.Limits = limits.Limits{Concurrent: 4, Connections: 4} }
-			service(t, s.ServeHTTP, four, func(t *testing.T, c *Client) {
-				together(reads+2, func(i int) {
+			s := newCursorService(10 * time.Millisecond)
+			change := func(c *Config) {
+				enableSessions(c)
+				c.Limits = limits.Limits{Concurrent: 4, Connections: 4}
+			}
+			service(t, s.ServeHTTP, change, func(t *testing.T, c *Client) {
+				runConcurrently(reads+2, func(i int) {
 					affinity := &Affinity{}
 					for page := range 25 {
 						if i >= reads {
@@ -109,28 +111,29 @@ func TestPagesOfReadUseOneSession(t *testing.T) {
 	}
 }
 
-// If the session has ended, the next page is sent in another one, and the answer that rejects its token says so. A
-// token that is rejected in its session is not lost with it.
+// If the session has ended, the next page is sent in another one, and the answer that rejects its token reports
+// SessionLost. A token that is rejected in its own session does not.
 func TestLostSessionOfRead(t *testing.T) {
 	for name, k := range map[string]struct {
 		ends    bool
 		reopens bool
-		counts  bool
-		// others means that another request meets the end of the session first.
-		others bool
+		// changesCookie is that of cursorService.
+		changesCookie bool
+		// isFoundByOther means that another request is the first in the session that has ended.
+		isFoundByOther bool
 	}{
 		"lasts":                            {},
-		"lasts, with a counting cookie":    {counts: true},
+		"lasts, with a counting cookie":    {changesCookie: true},
 		"ends":                             {ends: true},
 		"is replaced":                      {ends: true, reopens: true},
-		"is replaced in another request":   {ends: true, reopens: true, others: true},
-		"is replaced, with another cookie": {ends: true, reopens: true, counts: true},
+		"is replaced in another request":   {ends: true, reopens: true, isFoundByOther: true},
+		"is replaced, with another cookie": {ends: true, reopens: true, changesCookie: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newCursors(0)
+			s := newCursorService(0)
 			s.reopens = k.reopens
-			s.counts = k.counts
-			service(t, s.ServeHTTP, sessioned, func(t *testing.T, c *Client) {
+			s.changesCookie = k.changesCookie
+			service(t, s.ServeHTTP, enableSessions, func(t *testing.T, c *Client) {
 				affinity := &Affinity{}
 				s.send(t.Context(), t, c, affinity, "/read/0")
 				s.send(t.Context(), t, c, affinity, "/read/1")
@@ -139,10 +142,10 @@ func TestLostSessionOfRead(t *testing.T) {
 					clear(s.sessions)
 					third = "/read/2"
 				}
-				if k.others {
+				if k.isFoundByOther {
 					wantStatus(t, c, get("/other/0"), 200)
 				}
-				for range 2 { // the answer to a repetition says so, too
+				for range 2 { // the answer to a repetition reports it, too
 					answer := s.send(t.Context(), t, c, affinity, third)
 					assert.Equal(t, uint16(400), answer.Status)
 					assert.Equal(t, k.ends, answer.SessionLost, "lost")
@@ -160,10 +163,14 @@ func TestPageWaitsForItsSession(t *testing.T) {
 	for name, k := range map[string]struct {
 		cancels bool
 		ends    bool
-	}{"until it is free": {}, "until the context ends": {cancels: true}, "until the session ends": {ends: true}} {
+	}{
+		"until it is free":       {},
+		"until the context ends": {cancels: true},
+		"until the session ends": {ends: true},
+	} {
 		t.Run(name, func(t *testing.T) {
-			s := newCursors(0)
-			service(t, s.ServeHTTP, sessioned, func(t *testing.T, c *Client) {
+			s := newCursorService(0)
+			service(t, s.ServeHTTP, enableSessions, func(t *testing.T, c *Client) {
 				affinity := &Affinity{}
 				s.send(t.Context(), t, c, affinity, "/read/0")
 				s.delay = time.Minute
@@ -184,12 +191,19 @@ func TestPageWaitsForItsSession(t *testing.T) {
 				began := time.Now()
 				answer, err := c.Do(WithAffinity(ctx, affinity), get("/read/1"))
 				assert.Equal(t, k.cancels, err != nil, "error", err)
+				wantStatusCode := uint16(200)
+				if k.ends {
+					wantStatusCode = 400
+				}
 				if err == nil {
-					assert.Equal(t, map[bool]uint16{false: 200, true: 400}[k.ends], answer.Status)
+					assert.Equal(t, wantStatusCode, answer.Status)
 					answer.discard()
 				}
-				waited := map[bool]time.Duration{false: time.Minute, true: time.Second}[k.cancels]
-				assert.Equal(t, waited, time.Since(began), "waited")
+				wantWait := time.Minute
+				if k.cancels {
+					wantWait = time.Second
+				}
+				assert.Equal(t, wantWait, time.Since(began), "waited")
 				wg.Wait()
 				wantStatus(t, c, &wit.Request{Method: "GET", Target: "/other/0", Repeatable: true}, 200)
 			})

@@ -10,8 +10,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// isSessionEnd reports whether the request's session had ended before. Assumption: ICF's 400 says so in English, in
-// the status line or the page; the exact text is not documented.
+// isSessionEnd reports that the session had ended. Assumption: ICF's 400 says so in English in its status or page.
 func (a *Answer) isSessionEnd() bool {
 	if a.Status != http.StatusBadRequest || !a.inSession {
 		return false
@@ -49,18 +48,16 @@ type Answer struct {
 	// SessionLost reports that a request of a read was not accepted, and that the session of the page before has ended,
 	// or was opened by an earlier run and is unknown, see [WithAffinity].
 	SessionLost  bool
-	reason       string
-	token        string
+	reason       string   // of the status line
+	token        string   // the value of X-Csrf-Token
 	secrets      []string // of the request, hidden in messages
-	inSession    bool
-	sessionEnded bool
-	generation   int
-
-	tokenRefused bool
+	inSession    bool     // the request had cookies of a session
+	sessionEnded bool     // see isSessionEnd
+	generation   int      // of the session
+	tokenRefused bool     // the service refused the request's CSRF token
 }
 
-// isConnectorMissing reports whether SAP Connectivity's proxy found no Cloud Connector, so that the request was not
-// forwarded. Assumption: services do not mention it in a 503.
+// isConnectorMissing reports a missing Cloud Connector. Assumption: services do not mention it in a 503.
 func (a *Answer) isConnectorMissing() bool {
 	return strings.Contains(a.peek(1<<10), "no SAP Cloud Connector")
 }
@@ -70,10 +67,11 @@ func (a *Answer) discard() {
 	a.Body.Close()
 }
 
+// peek returns up to n bytes of the body, and replaces Body by one that returns them again.
 func (a *Answer) peek(n int64) string {
 	head, err := io.ReadAll(io.LimitReader(a.Body, n))
-	remaining := a.Body
-	a.Body = peekedBody{io.MultiReader(bytes.NewReader(head), resumedReader{err, remaining}), remaining}
+	unread := a.Body
+	a.Body = peekedBody{io.MultiReader(bytes.NewReader(head), resumedReader{err: err, unread: unread}), unread}
 	return toUTF8(string(head))
 }
 
@@ -82,16 +80,17 @@ type peekedBody struct {
 	io.Closer
 }
 
+// resumedReader returns err, or reads on without one.
 type resumedReader struct {
-	err  error
-	rest io.Reader
+	err    error
+	unread io.Reader
 }
 
 func (r resumedReader) Read(p []byte) (int, error) {
 	if r.err != nil {
 		return 0, r.err
 	}
-	return r.rest.Read(p)
+	return r.unread.Read(p)
 }
 
 // excerpt returns the redacted beginning of the body for a message, and discards the rest.
@@ -110,8 +109,7 @@ func (a *Answer) excerpt() string {
 	return strings.Join(strings.Fields(redact(excerpt, a.secrets)), " ")
 }
 
-// NoResponseError is the error of a request that must not be repeated, may have been processed, and has no readable
-// answer.
+// NoResponseError is the error of a request without a readable answer that must not be repeated.
 type NoResponseError struct {
 	Method string
 	Target string

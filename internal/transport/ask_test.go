@@ -7,40 +7,53 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/wit"
 )
 
-type answering struct{ requests int }
+// countingFetcher counts requests and returns an empty response for each.
+type countingFetcher struct{ requests int }
 
-func (a *answering) Fetch(_ context.Context, n wit.RequestBatch) ([]wit.Response, error) {
-	a.requests += len(n.Requests)
-	return make([]wit.Response, len(n.Requests)), nil
+func (f *countingFetcher) Fetch(_ context.Context, batch wit.RequestBatch) ([]wit.Response, error) {
+	f.requests += len(batch.Requests)
+	return make([]wit.Response, len(batch.Requests)), nil
 }
 
 // Rounds without a new request are paced and bounded. Other rounds are not paced.
 func TestRoundsWithoutProgressArePaced(t *testing.T) {
 	for name, c := range map[string]struct {
-		need  func(n int) []wit.Request
-		paced bool
+		requests func(round int) []wit.Request
+		isPaced  bool
 	}{
-		"the same": {need: func(int) []wit.Request { return []wit.Request{*get("/a")} }, paced: true},
-		"none":     {need: func(int) []wit.Request { return nil }, paced: true},
-		"in turns": {need: func(n int) []wit.Request { return []wit.Request{*get(fmt.Sprint("/", n%2))} }, paced: true},
-		"others":   {need: func(n int) []wit.Request { return []wit.Request{*get(fmt.Sprint("/", n))} }},
+		"the same": {
+			requests: func(int) []wit.Request { return []wit.Request{*get("/a")} },
+			isPaced:  true,
+		},
+		"none": {
+			requests: func(int) []wit.Request { return nil },
+			isPaced:  true,
+		},
+		"in turns": {
+			requests: func(round int) []wit.Request { return []wit.Request{*get(fmt.Sprint("/", round%2))} },
+			isPaced:  true,
+		},
+		"others": {
+			requests: func(round int) []wit.Request { return []wit.Request{*get(fmt.Sprint("/", round))} },
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				a := &answering{}
-				n := 0
+				f := &countingFetcher{}
+				rounds := 0
 				start := time.Now()
-				err := CallWithFetch(t.Context(), a, func([]byte, []wit.Response) (*wit.RequestBatch, error) {
-					n++
-					return &wit.RequestBatch{State: []byte{byte(n)}, Requests: c.need(n)}, nil
+				err := CallWithFetch(t.Context(), f, func([]byte, []wit.Response) (*wit.RequestBatch, error) {
+					rounds++
+					return &wit.RequestBatch{State: []byte{byte(rounds)}, Requests: c.requests(rounds)}, nil
 				})
 				wantFault(t, err, wit.ErrorInternal, "after 20 rounds")
-				if elapsed := time.Since(start); c.paced != (elapsed > 20*time.Second) || elapsed > time.Minute ||
-					n != maxRounds+1 {
-					t.Errorf("found %d rounds in %v", n, elapsed)
+				assert.Equal(t, maxRounds+1, rounds, "rounds")
+				if elapsed := time.Since(start); c.isPaced != (elapsed > 20*time.Second) || elapsed > time.Minute {
+					t.Errorf("expected more than 20 s: %v, and at most a minute, found %v", c.isPaced, elapsed)
 				}
 			})
 		})
@@ -49,27 +62,26 @@ func TestRoundsWithoutProgressArePaced(t *testing.T) {
 
 // A plugin may request 10,000 documents in all its rounds; more are not sent.
 func TestRequestsOfNeedsAreBounded(t *testing.T) {
-	for _, each := range []int{maxRequests / 2, maxRequests + 1, 1_000_000} {
-		a := &answering{}
-		n := 0
-		err := CallWithFetch(t.Context(), a, func([]byte, []wit.Response) (*wit.RequestBatch, error) {
-			n++
-			if n > 2 {
+	for _, perRound := range []int{maxRequests / 2, maxRequests + 1, 1_000_000} {
+		f := &countingFetcher{}
+		rounds := 0
+		err := CallWithFetch(t.Context(), f, func([]byte, []wit.Response) (*wit.RequestBatch, error) {
+			rounds++
+			if rounds > 2 {
 				return nil, nil
 			}
-			requests := make([]wit.Request, each)
+			requests := make([]wit.Request, perRound)
 			for i := range requests {
-				requests[i] = *get(fmt.Sprint("/", n, "/", i))
+				requests[i] = *get(fmt.Sprint("/", rounds, "/", i))
 			}
 			return &wit.RequestBatch{Requests: requests}, nil
 		})
-		if each > maxRequests {
-			wantFault(t, err, wit.ErrorInternal, fmt.Sprint("at most 10000 requests of the plugin, found ", each))
-		} else if err != nil {
-			t.Error(err)
+		if perRound > maxRequests {
+			wantFault(t, err, wit.ErrorInternal, fmt.Sprint("at most 10000 requests of the plugin, found ", perRound))
+			assert.Equal(t, 0, f.requests, "requests beyond the limit")
+			continue
 		}
-		if want := 2 * each; a.requests != want && (each <= maxRequests || a.requests != 0) {
-			t.Errorf("found %d requests, expected %d", a.requests, want)
-		}
+		assert.NoError(t, err)
+		assert.Equal(t, 2*perRound, f.requests, "requests")
 	}
 }

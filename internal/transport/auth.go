@@ -14,13 +14,11 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// authentication adds credentials to requests.
 type authentication struct {
-	// fixed is a constant Authorization header; header is the name of the token's, if known.
-	fixed    string
-	tokens   Authorizer
+	fixed    string     // a constant Authorization header, or ""
+	tokens   Authorizer // nil without tokens
 	identity Identity
-	header   string
+	header   string   // the name of the header with the token, if known
 	headers  Identity // of secret headers next to identity; a 401 is attributed to identity
 }
 
@@ -33,7 +31,7 @@ func headerIdentity(headers map[string]string) (id Identity) {
 	return id
 }
 
-// authorize sets the credentials. value is the token, if any, which can be renewed.
+// authorize sets the credentials in h. value is the token, "" without one; a token that was refused is renewed.
 func (a *authentication) authorize(ctx context.Context, h http.Header, refused string) (value string, err error) {
 	if a.fixed != "" {
 		h.Set("Authorization", a.fixed)
@@ -71,7 +69,6 @@ func tokenError(ctx context.Context, err error) (converted error, refused bool) 
 	return errorf(wit.ErrorConfig, "%v", err), false
 }
 
-// tokenHeader puts tokens into a header.
 type tokenHeader struct {
 	tokens *btp.Tokens
 	name   string

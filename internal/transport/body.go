@@ -19,17 +19,17 @@ import (
 // body reads an answer's body: it times out, decompresses, and detects truncation.
 type body struct {
 	inner           io.ReadCloser
-	gzipReader      *gzip.Reader
-	gzipped         bool
+	gzipReader      *gzip.Reader // created with the first read
+	isGzipped       bool
 	unknownEncoding string // an unsupported encoding, or ""
 	timeout         *readTimeout
-	parent          context.Context
-	request         string
-	received        *atomic.Int64
-	read            int64
-	err             error
-	release         func() // ends the request
-	onBroken        func(error)
+	parent          context.Context // of the caller, without the timeout
+	request         string          // for messages
+	received        *atomic.Int64   // counts bytes on the wire
+	read            int64           // decoded bytes
+	err             error           // of all further reads
+	release         func()          // ends the request
+	onBroken        func(error)     // called if the body ends early
 }
 
 // decode prepares decompression and removes headers that become invalid. An unsupported encoding fails in Read only:
@@ -38,7 +38,7 @@ func (b *body) decode(h http.Header) {
 	switch encoding := strings.ToLower(strings.TrimSpace(h.Get("Content-Encoding"))); encoding {
 	case "", "identity": // nothing to decode
 	case "gzip", "x-gzip":
-		b.gzipped = true
+		b.isGzipped = true
 		h.Del("Content-Encoding")
 		h.Del("Content-Length")
 	default:
@@ -50,9 +50,9 @@ func (b *body) Read(p []byte) (int, error) {
 	if b.err != nil {
 		return 0, b.err
 	}
-	b.timeout.reading()
+	b.timeout.start()
 	n, err := b.readDecoded(p)
-	b.timeout.waiting()
+	b.timeout.stop()
 	b.read += int64(n)
 	if err != nil {
 		b.err = b.classifyEnd(err)
@@ -63,7 +63,7 @@ func (b *body) Read(p []byte) (int, error) {
 }
 
 func (b *body) readDecoded(p []byte) (int, error) {
-	if !b.gzipped {
+	if !b.isGzipped {
 		n, err := (*wireBody)(b).Read(p)
 		if n > 0 && b.unknownEncoding != "" {
 			return 0, errorf(wit.ErrorData, "%s: expected a body with Content-Encoding gzip or identity, found %q",
@@ -74,8 +74,7 @@ func (b *body) readDecoded(p []byte) (int, error) {
 	if b.gzipReader == nil {
 		var err error
 		if b.gzipReader, err = gzip.NewReader((*wireBody)(b)); err != nil {
-			// io.EOF: an empty body
-			return 0, err
+			return 0, err // io.EOF for an empty body
 		}
 	}
 	return b.gzipReader.Read(p)
@@ -97,13 +96,13 @@ func (b *body) classifyEnd(err error) error {
 	if errors.Is(err, gzip.ErrHeader) {
 		return errorf(wit.ErrorData, "%s: the response ended early, after %d bytes: %v", b.request, b.read, err)
 	}
-	broken := errorf(wit.ErrorTransient, "%s: the response ended early, after %d bytes: %v", b.request, b.read, err)
-	b.onBroken(broken)
-	return broken
+	brokenErr := errorf(wit.ErrorTransient, "%s: the response ended early, after %d bytes: %v", b.request, b.read, err)
+	b.onBroken(brokenErr)
+	return brokenErr
 }
 
 func (b *body) Close() error {
-	b.timeout.waiting()
+	b.timeout.stop()
 	err := b.inner.Close()
 	b.timeout.cancel(nil)
 	b.release()
@@ -121,16 +120,15 @@ func (w *wireBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// readTimeout cancels an exchange that received nothing for too long, by a timer. net/http calls it from other
-// goroutines, even after the answer.
+// readTimeout cancels an exchange that received nothing for too long. net/http calls it from other goroutines.
 type readTimeout struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	timer  *time.Timer
 
-	mu       sync.Mutex
-	limit    time.Duration
-	answered bool
+	mu          sync.Mutex
+	limit       time.Duration
+	isAnswering bool // the answer has begun
 }
 
 func newReadTimeout(ctx context.Context, limit time.Duration) *readTimeout {
@@ -145,25 +143,27 @@ func newReadTimeout(ctx context.Context, limit time.Duration) *readTimeout {
 	return t
 }
 
-func (t *readTimeout) sending() {
+// restart starts the timer again when a part of the request was sent. After beginAnswer it does nothing.
+func (t *readTimeout) restart() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.answered {
+	if !t.isAnswering {
 		t.timer.Reset(t.limit)
 	}
 }
 
-func (t *readTimeout) answerBegan(limit time.Duration) {
+// beginAnswer stops the timer and sets the limit for reads of the body.
+func (t *readTimeout) beginAnswer(limit time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.answered = true
+	t.isAnswering = true
 	t.limit = limit
 	t.timer.Stop()
 }
 
-func (t *readTimeout) reading() { t.timer.Reset(t.limit) }
+func (t *readTimeout) start() { t.timer.Reset(t.limit) }
 
-func (t *readTimeout) waiting() { t.timer.Stop() }
+func (t *readTimeout) stop() { t.timer.Stop() }
 
 // uploadBody is a request's body; each read restarts the read timeout.
 type uploadBody struct {
@@ -174,14 +174,12 @@ type uploadBody struct {
 
 func (u *uploadBody) Read(p []byte) (int, error) {
 	n, err := u.Reader.Read(p)
-	u.timeout.sending()
+	u.timeout.restart()
 	u.sent.Add(int64(n))
 	return n, err
 }
 
 // WriteTo hides bytes.Reader's method, which would write the whole body without restarting the timeout.
-func (u *uploadBody) WriteTo(w io.Writer) (int64, error) {
-	return io.Copy(w, struct{ io.Reader }{u})
-}
+func (u *uploadBody) WriteTo(w io.Writer) (int64, error) { return io.Copy(w, struct{ io.Reader }{u}) }
 
 func (u *uploadBody) Close() error { return nil }

@@ -14,13 +14,20 @@ import (
 func TestHeadersContainingSecretsByChance(t *testing.T) {
 	const session = "SID%ANON%abcdefgh"
 	sent := map[string]string{
-		"ETag": `W/"20240101"`, "Content-Type": "multipart/mixed; boundary=B2024", "Content-ID": "2024",
+		"ETag":               `W/"20240101"`,
+		"Content-Type":       "multipart/mixed; boundary=B2024",
+		"Content-ID":         "2024",
 		"Retry-After":        "2024",
-		"Preference-Applied": "return=2024", "DataServiceVersion": "2024", "X-Note": "2024 of " + session,
-		"Location": "http://sap.example:8000/Es('EUROPE-1')?sap-language=EN&sap-client=100&s=" + session + "&p=2024",
+		"Preference-Applied": "return=2024",
+		"DataServiceVersion": "2024",
+		"X-Note":             "2024 of " + session,
+		"Location": "http://sap.example:8000/Es('EUROPE-1')?sap-language=EN&sap-client=100&s=" + session +
+			"&p=2024",
 	}
-	want := map[string]string{"X-Note": "[hidden] of [hidden]",
-		"Location": "http://sap.example:8000/Es('EUROPE-1')?sap-language=EN&sap-client=100&s=[hidden]&p=[hidden]"}
+	redacted := map[string]string{
+		"X-Note":   "[hidden] of [hidden]",
+		"Location": "http://sap.example:8000/Es('EUROPE-1')?sap-language=EN&sap-client=100&s=[hidden]&p=[hidden]",
+	}
 	service(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Add("Set-Cookie", "sap-usercontext=sap-language=EN&sap-client=100; path=/")
 		w.Header().Add("Set-Cookie", "SAP_SESSIONID_X_100="+session+"; path=/")
@@ -43,11 +50,11 @@ func TestHeadersContainingSecretsByChance(t *testing.T) {
 				found[http.CanonicalHeaderKey(h.Name)] = h.Value
 			}
 		}
-		for name, value := range sent {
-			if other, ok := want[name]; ok {
-				value = other
+		for name, want := range sent {
+			if value, ok := redacted[name]; ok {
+				want = value
 			}
-			assert.Equal(t, value, found[http.CanonicalHeaderKey(name)], name)
+			assert.Equal(t, want, found[http.CanonicalHeaderKey(name)], name)
 		}
 	})
 }

@@ -14,17 +14,17 @@ import (
 
 const samples = "../../testdata/samples/keystores/"
 
-// byName returns a tap's URL with the host name of the sample certificate.
-func byName(p *porttest.Tap) string {
+// tapURL returns a tap's URL with the host name of the sample certificate.
+func tapURL(p *porttest.Tap) string {
 	return "https://" + strings.Replace(p.At, "127.0.0.1", "localhost", 1)
 }
 
-// secured is a service with the sample certificate.
-func secured(t *testing.T, handler http.Handler) *httptest.Server {
+// serveTLS starts a service with the sample certificate. The caller must close it.
+func serveTLS(t *testing.T, handler http.Handler) *httptest.Server {
 	t.Helper()
-	own := keystoretest.Certificate(t, keystore.Location{Path: samples + "client.jks", Password: "changeit"})
+	certificate := keystoretest.Certificate(t, keystore.Location{Path: samples + "client.jks", Password: "changeit"})
 	server := httptest.NewUnstartedServer(handler)
-	server.TLS = &tls.Config{Certificates: []tls.Certificate{own}}
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}}
 	server.StartTLS()
 	return server
 }
@@ -32,13 +32,13 @@ func secured(t *testing.T, handler http.Handler) *httptest.Server {
 // With TLS, no secret or token is sent in clear text or logged.
 func TestNoSecretIsSentInClearText(t *testing.T) {
 	tokens := &issuer{}
-	endpoint := secured(t, tokens)
-	tapped := porttest.NewTap(t, endpoint.Listener.Addr().String())
-	server := secured(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	endpoint := serveTLS(t, tokens)
+	tokenTap := porttest.NewTap(t, endpoint.Listener.Addr().String())
+	server := serveTLS(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		http.SetCookie(w, &http.Cookie{Name: "SAP_SESSIONID", Value: "s3ssion"})
 		w.Header().Set("X-CSRF-Token", "c5rf")
 	}))
-	way := porttest.NewTap(t, server.Listener.Addr().String())
+	serviceTap := porttest.NewTap(t, server.Listener.Addr().String())
 	defer endpoint.Close()
 	defer server.Close()
 	trust := []string{"tls.truststore.location=" + samples + "trust.jks", "tls.truststore.password=changeit"}
@@ -46,9 +46,9 @@ func TestNoSecretIsSentInClearText(t *testing.T) {
 	for _, roles := range [][]string{
 		{"http.user=me", "http.password=p4ssword"},
 		{"http.auth=header", "http.header.APIKey=4pikey"},
-		oauth2Roles(byName(tapped) + "/token"),
+		oauth2Roles(tapURL(tokenTap) + "/token"),
 	} {
-		c := clientOf(t, rolesOf(t, byName(way), append(roles, trust...)...),
+		c := clientOf(t, rolesOf(t, tapURL(serviceTap), append(roles, trust...)...),
 			Environment{Shared: Shared{Logger: log.logger()}})
 		r := withToken(post("/Orders"), "/")
 		for range 2 {
@@ -57,9 +57,9 @@ func TestNoSecretIsSentInClearText(t *testing.T) {
 		c.Close()
 	}
 	secrets := []string{"p4ssword", "bWU6", "4pikey", "c1ient-secret", "aWQ6", "t0ken-", "s3ssion", "c5rf", "changeit"}
-	for _, p := range []*porttest.Tap{way, tapped} {
+	for _, p := range []*porttest.Tap{serviceTap, tokenTap} {
 		if seen := p.Seen(); len(seen) < 2000 {
-			t.Errorf("expected 2000 bytes or more on the way, found %d", len(seen))
+			t.Errorf("expected 2000 bytes or more through the tap, found %d", len(seen))
 		}
 		for _, secret := range append(secrets, "Authorization", "POST ") {
 			if strings.Contains(p.Seen(), secret) {

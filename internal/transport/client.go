@@ -15,7 +15,7 @@ type Client struct {
 	target      atomic.Pointer[destination]
 	changeLock  sync.Mutex
 	refreshLock guard.CtxMutex // held during Config.Refresh
-	closed      sync.Once
+	closing     sync.Once
 	counter     counters
 }
 
@@ -29,8 +29,7 @@ type Counters struct {
 	NoTokens      int64
 	// Answers are counted by the first digit of their status; index 0 counts requests without one.
 	Answers [6]int64
-	// Waited is the total time from sending to the response's header, or to the error. Latency counts the answers by
-	// this time, see [history.LatencyBucket].
+	// Waited is the time from sending to the response's header, or to the error. Latency counts answers by it.
 	Waited  time.Duration
 	Latency [history.LatencyBuckets]int64
 }
@@ -69,10 +68,9 @@ func New(c Config) (*Client, error) {
 	return client, nil
 }
 
-// setConfig replaces the configuration, except for requests in flight. If user or service differ, the session ends.
-// On errors nothing changes.
-func (c *Client) setConfig(to Config) error {
-	d, err := newDestination(to)
+// setConfig replaces the configuration, except for requests in flight. After an error nothing has changed.
+func (c *Client) setConfig(config Config) error {
+	d, err := newDestination(config)
 	if err != nil {
 		return err
 	}
@@ -92,11 +90,6 @@ func (c *Client) Refresh(ctx context.Context) error {
 
 func (c *Client) current(ctx context.Context) (*destination, error) { return c.refresh(ctx, false) }
 
-// currentAfterRefusal also checks for a new secret.
-func (c *Client) currentAfterRefusal(ctx context.Context) (*destination, error) {
-	return c.refresh(ctx, true)
-}
-
 func (c *Client) refresh(ctx context.Context, secretRefused bool) (*destination, error) {
 	if d := c.target.Load(); d.config.Refresh == nil {
 		return d, nil
@@ -106,9 +99,9 @@ func (c *Client) refresh(ctx context.Context, secretRefused bool) (*destination,
 		return nil, err
 	}
 	defer c.refreshLock.Unlock()
-	changed, err := c.target.Load().config.Refresh(ctx, secretRefused)
-	if err == nil && changed != nil {
-		err = c.setConfig(*changed)
+	config, err := c.target.Load().config.Refresh(ctx, secretRefused)
+	if err == nil && config != nil {
+		err = c.setConfig(*config)
 	}
 	if err != nil {
 		err, _ = tokenError(ctx, err)
@@ -123,7 +116,7 @@ func (c *Client) Origin() string { return c.target.Load().origin.String() }
 // Retry returns the retry policy.
 func (c *Client) Retry() Retry { return c.target.Load().config.Retry }
 
-// Counters returns the totals since New. They are not of one instant.
+// Counters returns the totals since New. They are read one after the other.
 func (c *Client) Counters() Counters {
 	n := &c.counter
 	counters := Counters{Requests: n.requests.Load(), Repeated: n.repeated.Load(), BytesSent: n.sent.Load(),
@@ -138,10 +131,9 @@ func (c *Client) Counters() Counters {
 	return counters
 }
 
-// Close ends idle connections, and within 2 s the sessions that no other client uses. Answers that are being read
-// continue.
+// Close ends idle connections, and within 2 s the sessions of no other client. Reads of answers continue.
 func (c *Client) Close() {
-	c.closed.Do(func() {
+	c.closing.Do(func() {
 		d := c.target.Load()
 		d.deregister()
 		d.closeIdle()

@@ -30,68 +30,75 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// wires is a network in memory, for synctest.
-type wires struct {
-	conns  chan net.Conn
-	once   sync.Once
-	closed chan struct{}
-	dials  atomic.Int64
-	// current and peak count open connections.
-	current atomic.Int64
-	peak    atomic.Int64
+// memoryNetwork is a network in memory, for synctest. It is the listener of its only server.
+type memoryNetwork struct {
+	conns   chan net.Conn
+	closing sync.Once
+	closed  chan struct{}
+	dials   atomic.Int64
+	open    atomic.Int64 // connections
+	peak    atomic.Int64 // the highest number of open connections
 }
 
-func (w *wires) Accept() (net.Conn, error) {
+func (m *memoryNetwork) Accept() (net.Conn, error) {
 	select {
-	case c := <-w.conns:
+	case c := <-m.conns:
 		return c, nil
-	case <-w.closed:
+	case <-m.closed:
 		return nil, net.ErrClosed
 	}
 }
-func (w *wires) Close() error   { w.once.Do(func() { close(w.closed) }); return nil }
-func (w *wires) Addr() net.Addr { return &net.TCPAddr{} }
-func (w *wires) dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	w.dials.Add(1)
-	near, far := net.Pipe()
+
+func (m *memoryNetwork) Close() error {
+	m.closing.Do(func() { close(m.closed) })
+	return nil
+}
+
+func (m *memoryNetwork) Addr() net.Addr { return &net.TCPAddr{} }
+
+func (m *memoryNetwork) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	m.dials.Add(1)
+	clientConn, serverConn := net.Pipe()
 	select {
-	case w.conns <- far:
-		w.peak.Store(max(w.peak.Load(), w.current.Add(1)))
-		return &wire{near, sync.OnceFunc(func() { w.current.Add(-1) })}, nil
+	case m.conns <- serverConn:
+		m.peak.Store(max(m.peak.Load(), m.open.Add(1)))
+		return &countedConn{Conn: clientConn, onClose: sync.OnceFunc(func() { m.open.Add(-1) })}, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
-	case <-w.closed:
+	case <-m.closed:
 		return nil, errors.New("connection refused")
 	}
 }
 
-// wire is a counted connection.
-type wire struct {
+// countedConn calls onClose when it is closed.
+type countedConn struct {
 	net.Conn
-	closed func()
+	onClose func()
 }
 
-func (w *wire) Close() error {
-	w.closed()
-	return w.Conn.Close()
+func (c *countedConn) Close() error {
+	c.onClose()
+	return c.Conn.Close()
 }
 
-// service runs a test against a handler, in a bubble of synctest.
+// service runs a test with a client of a handler, in a bubble of synctest. change, if not nil, changes the
+// configuration.
 func service(t *testing.T, handler http.HandlerFunc, change func(*Config), test func(t *testing.T, c *Client)) {
 	t.Helper()
-	wired(t, handler, change, func(t *testing.T, c *Client, _ *wires) { test(t, c) })
+	serviceWithNetwork(t, handler, change, func(t *testing.T, c *Client, _ *memoryNetwork) { test(t, c) })
 }
 
-// wired is service for tests that inspect the connections.
-func wired(t *testing.T, handler http.HandlerFunc, change func(*Config), test func(t *testing.T, c *Client, w *wires)) {
+// serviceWithNetwork is service for tests that inspect the connections.
+func serviceWithNetwork(t *testing.T, handler http.HandlerFunc, change func(*Config),
+	test func(t *testing.T, c *Client, m *memoryNetwork)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := &wires{conns: make(chan net.Conn), closed: make(chan struct{})}
+		m := &memoryNetwork{conns: make(chan net.Conn), closed: make(chan struct{})}
 		server := &http.Server{Handler: handler, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
-		go server.Serve(w)
+		go server.Serve(m)
 		config := Config{
 			Service: Service{Scheme: "http", Address: "sap.example", Port: 8000},
-			Dial:    w.dial,
+			Dial:    m.dial,
 			Shared:  Shared{Lockouts: lockouts.New(), Destinations: NewOriginRegistry()},
 		}
 		if change != nil {
@@ -99,31 +106,31 @@ func wired(t *testing.T, handler http.HandlerFunc, change func(*Config), test fu
 		}
 		c, err := New(config)
 		require.NoError(t, err)
-		test(t, c, w)
+		test(t, c, m)
 		c.Close()
 		server.Close()
 		synctest.Wait()
 	})
 }
 
-// retries sets the maximum number of retries.
-func retries(n int) func(*Config) { return func(c *Config) { c.Retry.Max = &n } }
+// setRetries sets the maximum number of retries.
+func setRetries(n int) func(*Config) { return func(c *Config) { c.Retry.Max = &n } }
 
-// loggedOn sets a user and a password.
-func loggedOn(c *Config) {
+// setUser sets a user and a password.
+func setUser(c *Config) {
 	c.User = "u"
 	c.Password = "p"
 }
 
-// client100 sets SAP client 100.
-func client100(c *Config) { c.Headers = map[string]string{"sap-client": "100"} }
+// setClient100 sets the SAP client 100.
+func setClient100(c *Config) { c.Headers = map[string]string{"sap-client": "100"} }
 
 func get(target string) *wit.Request {
 	return &wit.Request{Method: "GET", Target: target, Repeatable: true}
 }
 
-// once is a GET that is not repeatable.
-func once(target string) *wit.Request {
+// getOnce is a GET that is not repeatable.
+func getOnce(target string) *wit.Request {
 	r := get(target)
 	r.Repeatable = false
 	return r
@@ -139,15 +146,15 @@ func withToken(r *wit.Request, from string) *wit.Request {
 	return r
 }
 
-// serve is a server that runs until the test ends.
+// serve starts a server that runs until the test ends.
 func serve(t *testing.T, handler http.HandlerFunc) *httptest.Server {
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
 	return server
 }
 
-// together runs a function n times concurrently.
-func together(n int, f func(i int)) {
+// runConcurrently runs a function n times concurrently.
+func runConcurrently(n int, f func(i int)) {
 	var wg sync.WaitGroup
 	for i := range n {
 		wg.Go(func() { f(i) })
@@ -155,7 +162,8 @@ func together(n int, f func(i int)) {
 	wg.Wait()
 }
 
-func text(t *testing.T, c *Client, r *wit.Request) (uint16, string, error) {
+// readText returns the status and the body of the answer.
+func readText(t *testing.T, c *Client, r *wit.Request) (uint16, string, error) {
 	t.Helper()
 	a, err := c.Do(context.Background(), r)
 	if err != nil {
@@ -166,6 +174,7 @@ func text(t *testing.T, c *Client, r *wit.Request) (uint16, string, error) {
 	return a.Status, string(b), err
 }
 
+// wantFault expects a fault of a kind that contains all of these parts.
 func wantFault(t *testing.T, err error, kind wit.ErrorKind, parts ...string) {
 	t.Helper()
 	var f *wit.Error
@@ -182,24 +191,24 @@ func wantFault(t *testing.T, err error, kind wit.ErrorKind, parts ...string) {
 // wantStatus expects a status.
 func wantStatus(t *testing.T, c *Client, r *wit.Request, want uint16) {
 	t.Helper()
-	if status, _, err := text(t, c, r); status != want || err != nil {
+	if status, _, err := readText(t, c, r); status != want || err != nil {
 		t.Errorf("%s %s: expected %d, found %d, %v", r.Method, r.Target, want, status, err)
 	}
 }
 
-// wantFaultOf expects an error.
+// wantFaultOf expects a request to fail with such a fault.
 func wantFaultOf(t *testing.T, c *Client, r *wit.Request, kind wit.ErrorKind, parts ...string) error {
 	t.Helper()
-	_, _, err := text(t, c, r)
+	_, _, err := readText(t, c, r)
 	wantFault(t, err, kind, parts...)
 	return err
 }
 
 func TestHeadersOfPluginAndHost(t *testing.T) {
-	var seen http.Header
+	var header http.Header
 	var host, line string
 	service(t, func(w http.ResponseWriter, r *http.Request) {
-		seen = r.Header.Clone()
+		header = r.Header.Clone()
 		host = r.Host
 		line = r.RequestURI
 		w.Header()["X-Note"] = []string{"Gr\xfc\xdfe", "ü"}
@@ -212,10 +221,8 @@ func TestHeadersOfPluginAndHost(t *testing.T) {
 	}, func(t *testing.T, c *Client) {
 		r := get("http://SAP.example:8000/a%2Fb/c(x='ü y')?$filter=a%20eq%20'b'&x=|#f")
 		for _, name := range []string{"Authorization", "cookie", "Host", "Proxy-Authorization",
-			"SAP-Connectivity-SCC-Location_ID",
-			"x-csrf-token", "Content-Length", "Transfer-Encoding", "Connection", "SAP-Client", "Sap-Language",
-			"sap-user",
-			"SAP-Password", "X-Own"} {
+			"SAP-Connectivity-SCC-Location_ID", "x-csrf-token", "Content-Length", "Transfer-Encoding", "Connection",
+			"SAP-Client", "Sap-Language", "sap-user", "SAP-Password", "X-Own"} {
 			r.Headers = append(r.Headers, wit.Header{Name: name, Value: "7"})
 		}
 		a, err := c.Do(t.Context(), r)
@@ -224,9 +231,9 @@ func TestHeadersOfPluginAndHost(t *testing.T) {
 		a.Body.Close()
 		want := http.Header{"Authorization": {"Basic dTpwOnE="}, "X-Own": {"7"}, "Sap-Client": {"100"},
 			"User-Agent": {"culvert"}, "Accept-Encoding": {"gzip"}}
-		assert.Equal(t, want, seen)
+		assert.Equal(t, want, header)
 		if host != "sap.example:8000" || line != "/a%2Fb/c(x='%C3%BC%20y')?$filter=a%20eq%20'b'&x=|" {
-			t.Errorf("found host %q, line %q", host, line)
+			t.Errorf("expected the service's host and the target without fragment, found host %q, line %q", host, line)
 		}
 		notes := []string{}
 		for _, h := range a.Headers {
@@ -242,8 +249,8 @@ func TestHeadersOfPluginAndHost(t *testing.T) {
 }
 
 func TestInvalidRequestsAreNotSent(t *testing.T) {
-	wired(t, func(http.ResponseWriter, *http.Request) { t.Error("sent") }, nil, func(t *testing.T, c *Client,
-		w *wires) {
+	handler := func(http.ResponseWriter, *http.Request) { t.Error("expected no request") }
+	serviceWithNetwork(t, handler, nil, func(t *testing.T, c *Client, w *memoryNetwork) {
 		for want, r := range map[string]*wit.Request{
 			"own host only":              get("http://other.example:8000/"),
 			"origin http://sap.example:": get("https://sap.example:8000/"),
@@ -264,14 +271,18 @@ func TestInvalidRequestsAreNotSent(t *testing.T) {
 
 func TestLoopbackNamesAreOneOrigin(t *testing.T) {
 	o := endpoint{"http", "localhost", 8000}
-	for target, want := range map[string]string{"http://127.0.0.1:8000/a?b": "/a?b", "http://[::1]:8000": "/",
-		"http://localhost:8000?x": "/?x", "//127.0.0.1:8000/y": "/y"} {
+	for target, want := range map[string]string{
+		"http://127.0.0.1:8000/a?b": "/a?b",
+		"http://[::1]:8000":         "/",
+		"http://localhost:8000?x":   "/?x",
+		"//127.0.0.1:8000/y":        "/y",
+	} {
 		if got, err := o.resolve(target, ""); err != nil || got != want {
 			t.Errorf("%s: expected %s, found %s, %v", target, want, got, err)
 		}
 	}
 	if got, err := (endpoint{"https", "h", 443}).resolve("https://H/x", ""); err != nil || got != "/x" {
-		t.Error(got, err)
+		t.Errorf("expected /x, found %s, %v", got, err)
 	}
 }
 
@@ -293,8 +304,7 @@ func TestConfigIsChecked(t *testing.T) {
 		wantFault(t, err, wit.ErrorConfig, want)
 	}
 	for _, address := range []string{"erp", "erp.example.com", "1.2.3.4", "::1", "[::1]", "2001:db8::7",
-		"[2001:DB8::7]",
-		"fe80::1%eth0", "::ffff:1.2.3.4"} {
+		"[2001:DB8::7]", "fe80::1%eth0", "::ffff:1.2.3.4"} {
 		c, err := New(Config{Service: Service{Address: address}})
 		if err != nil {
 			t.Errorf("%s: %v", address, err)
@@ -304,43 +314,53 @@ func TestConfigIsChecked(t *testing.T) {
 	}
 }
 
+// roleMap implements [Roles] with settings that have the names of their roles.
 type roleMap map[string]string
 
 func (m roleMap) Text(role string) string { return m[role] }
 func (m roleMap) Prefix(prefix string) map[string]string {
-	out := map[string]string{}
-	for k, v := range m {
-		if rest, ok := strings.CutPrefix(k, prefix); ok {
-			out[rest] = v
+	values := map[string]string{}
+	for role, value := range m {
+		if name, ok := strings.CutPrefix(role, prefix); ok {
+			values[name] = value
 		}
 	}
-	return out
+	return values
 }
 
 func (m roleMap) Setting(role string) string { return role }
 func (m roleMap) IsSet(role string) bool     { _, ok := m[role]; return ok }
 
 func TestConfigOfRoles(t *testing.T) {
-	max := 0
+	maxRetries := 0
 	want := Config{
 		Service:        Service{Scheme: "https", Address: "a", Port: 1},
 		Credentials:    Credentials{User: "u", Password: "p", Headers: map[string]string{"sap-client": "1"}},
 		ConnectTimeout: time.Second,
 		ReadTimeout:    2 * time.Second,
-		Retry: Retry{Codes: []string{"503", "SY/530"}, Max: &max, MinBackoff: 3 * time.Second,
+		Retry: Retry{Codes: []string{"503", "SY/530"}, Max: &maxRetries, MinBackoff: 3 * time.Second,
 			MaxBackoff: 4 * time.Second},
 	}
-	got, err := ConfigOf(roleMap{"http.scheme": "HTTPS", "http.address": "a", "http.port": "1", "http.user": "u",
-		"http.password":          "p",
-		"http.header.sap-client": "1", "http.connect-timeout-ms": "1000", "http.read-timeout-ms": "2000",
-		"retry.codes": "503, SY/530",
-		"retry.max":   "0", "retry.min-backoff-ms": "3000", "retry.max-backoff-ms": "4000"}, Environment{})
+	got, err := ConfigOf(roleMap{
+		"http.scheme":             "HTTPS",
+		"http.address":            "a",
+		"http.port":               "1",
+		"http.user":               "u",
+		"http.password":           "p",
+		"http.header.sap-client":  "1",
+		"http.connect-timeout-ms": "1000",
+		"http.read-timeout-ms":    "2000",
+		"retry.codes":             "503, SY/530",
+		"retry.max":               "0",
+		"retry.min-backoff-ms":    "3000",
+		"retry.max-backoff-ms":    "4000",
+	}, Environment{})
 	got.Route = Route{}
 	got.explain = nil
 	got.Logger = nil
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Config{}, TLSOptions{}, Route{})); diff != "" ||
 		err != nil {
-		t.Error(diff, err)
+		t.Errorf("configuration, %v (-want +got):\n%s", err, diff)
 	}
 	for role, c := range map[string]struct{ value, want string }{
 		"http.port":                {"x", "Not a number of type INT"},
@@ -387,43 +407,67 @@ func TestRetriesByCode(t *testing.T) {
 	for name, c := range map[string]struct {
 		statuses []int
 		request  *wit.Request
-		max      int
+		max      int // retries
 		status   uint16
 		requests int
 	}{
-		"until it answers":               {[]int{503, 429, 502, 504, 408, 200}, get("/"), 10, 200, 6},
-		"no more than asked for":         {[]int{503, 503, 503, 200}, get("/"), 2, 503, 3},
-		"not 500":                        {[]int{500, 200}, get("/"), 10, 500, 1},
-		"POST on 429":                    {[]int{429, 201}, post("/"), 10, 201, 2},
-		"POST not on 408":                {[]int{408, 201}, post("/"), 10, 408, 1},
-		"once on 429":                    {[]int{429, 200}, once("/"), 10, 429, 1},
-		"once on 503":                    {[]int{503, 200}, once("/"), 10, 503, 1},
-		"POST not on 500":                {[]int{500, 201}, post("/"), 10, 500, 1},
-		"POST not on 502":                {[]int{502, 201}, post("/"), 10, 502, 1},
-		"POST not on 503":                {[]int{503, 201}, post("/"), 10, 503, 1},
-		"POST not on 504":                {[]int{504, 201}, post("/"), 10, 504, 1},
-		"POST not on 520":                {[]int{520, 201}, post("/"), 10, 520, 1},
-		"POST not on 304":                {[]int{304, 201}, post("/"), 10, 304, 1},
-		"POST not on 302 to nowhere":     {[]int{302, 201}, post("/"), 10, 302, 1},
-		"never 401, and it stays so":     {[]int{401, 200}, get("/"), 10, 401, 1},
-		"304 is an answer of its own":    {[]int{304}, get("/"), 10, 304, 1},
-		"redirect without a place to go": {[]int{302}, get("/"), 10, 302, 1},
+		"until it answers": {
+			statuses: []int{503, 429, 502, 504, 408, 200},
+			request:  get("/"),
+			max:      10,
+			status:   200,
+			requests: 6,
+		},
+		"no more than asked for": {
+			statuses: []int{503, 503, 503, 200},
+			request:  get("/"),
+			max:      2,
+			status:   503,
+			requests: 3,
+		},
+		"not 500":         {statuses: []int{500, 200}, request: get("/"), max: 10, status: 500, requests: 1},
+		"POST on 429":     {statuses: []int{429, 201}, request: post("/"), max: 10, status: 201, requests: 2},
+		"POST not on 408": {statuses: []int{408, 201}, request: post("/"), max: 10, status: 408, requests: 1},
+		"once on 429":     {statuses: []int{429, 200}, request: getOnce("/"), max: 10, status: 429, requests: 1},
+		"once on 503":     {statuses: []int{503, 200}, request: getOnce("/"), max: 10, status: 503, requests: 1},
+		"POST not on 500": {statuses: []int{500, 201}, request: post("/"), max: 10, status: 500, requests: 1},
+		"POST not on 502": {statuses: []int{502, 201}, request: post("/"), max: 10, status: 502, requests: 1},
+		"POST not on 503": {statuses: []int{503, 201}, request: post("/"), max: 10, status: 503, requests: 1},
+		"POST not on 504": {statuses: []int{504, 201}, request: post("/"), max: 10, status: 504, requests: 1},
+		"POST not on 520": {statuses: []int{520, 201}, request: post("/"), max: 10, status: 520, requests: 1},
+		"POST not on 304": {statuses: []int{304, 201}, request: post("/"), max: 10, status: 304, requests: 1},
+		"POST not on 302 to nowhere": {
+			statuses: []int{302, 201},
+			request:  post("/"),
+			max:      10,
+			status:   302,
+			requests: 1,
+		},
+		"401 is not repeated": {
+			statuses: []int{401, 200}, request: get("/"), max: 10, status: 401, requests: 1,
+		},
+		"304 is an answer of its own":    {statuses: []int{304}, request: get("/"), max: 10, status: 304, requests: 1},
+		"redirect without a place to go": {statuses: []int{302}, request: get("/"), max: 10, status: 302, requests: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			requests := 0
 			service(t, func(w http.ResponseWriter, r *http.Request) {
 				w.WriteHeader(c.statuses[requests])
 				requests++
-			}, func(config *Config) { retries(c.max)(config); config.User = "u" }, func(t *testing.T, client *Client) {
+			}, func(config *Config) {
+				setRetries(c.max)(config)
+				config.User = "u"
+			}, func(t *testing.T, client *Client) {
 				start := time.Now()
-				status, _, err := text(t, client, c.request)
+				status, _, err := readText(t, client, c.request)
 				if err != nil || status != c.status || requests != c.requests {
-					t.Fatalf("status %d, %d requests, %v", status, requests, err)
+					t.Fatalf("expected status %d after %d requests, found %d after %d, %v", c.status, c.requests,
+						status, requests, err)
 				}
 				waited := time.Since(start)
-				if least, most := time.Duration(requests-1)*time.Second,
-					time.Duration(requests-1)*10*time.Second; waited < least || waited > most {
-					t.Errorf("waited %v, expected %v to %v", waited, least, most)
+				minWait := time.Duration(requests-1) * time.Second
+				if maxWait := 10 * minWait; waited < minWait || waited > maxWait {
+					t.Errorf("expected to wait %v to %v, waited %v", minWait, maxWait, waited)
 				}
 				n := client.Counters()
 				answered := int64(0)
@@ -432,7 +476,7 @@ func TestRetriesByCode(t *testing.T) {
 				}
 				if n.Requests != int64(requests) || n.Repeated != int64(requests-1) || answered != int64(requests) ||
 					n.Answers[status/100] == 0 {
-					t.Errorf("%+v", n)
+					t.Errorf("expected %d requests and answers, all but one repeated, found %+v", requests, n)
 				}
 			})
 		})
@@ -455,7 +499,7 @@ func TestRetryAfter(t *testing.T) {
 		start := time.Now()
 		wantStatus(t, c, get("/"), 200)
 		if waited := time.Since(start); waited < 179*time.Second || waited > 181*time.Second {
-			t.Errorf("waited %v", waited)
+			t.Errorf("expected to wait for 3 minutes, waited %v", waited)
 		}
 	})
 }
@@ -470,17 +514,28 @@ func TestConnectionErrors(t *testing.T) {
 		status   uint16
 		requests int
 	}{
-		"a repeatable request is sent again": {get("/"), 200, 2},
-		"a repeatable POST is sent again": {&wit.Request{Method: "POST", Target: "/", Body: []byte("x"),
-			Repeatable: true}, 200, 2},
-		"a POST is not":                                  {post("/"), 0, 1},
-		"a GET that starts a job is not":                 {&wit.Request{Method: "GET", Target: "/"}, 0, 1},
-		"a DELETE is not, unless its plugin says it can": {&wit.Request{Method: "DELETE", Target: "/"}, 0, 1},
-		"a PUT without body is not":                      {&wit.Request{Method: "PUT", Target: "/"}, 0, 1},
-		"a GET with a body is not when it must not be": {&wit.Request{Method: "GET", Target: "/", Body: []byte("x")},
-			0, 1},
-		"a DELETE that is repeatable, without body, goes": {&wit.Request{Method: "DELETE", Target: "/",
-			Repeatable: true}, 200, 2},
+		"a repeatable request is sent again": {request: get("/"), status: 200, requests: 2},
+		"a repeatable POST is sent again": {
+			request:  &wit.Request{Method: "POST", Target: "/", Body: []byte("x"), Repeatable: true},
+			status:   200,
+			requests: 2,
+		},
+		"a POST is not":                  {request: post("/"), requests: 1},
+		"a GET that starts a job is not": {request: &wit.Request{Method: "GET", Target: "/"}, requests: 1},
+		"a DELETE is not, unless its plugin says it can": {
+			request:  &wit.Request{Method: "DELETE", Target: "/"},
+			requests: 1,
+		},
+		"a PUT without body is not": {request: &wit.Request{Method: "PUT", Target: "/"}, requests: 1},
+		"a GET with a body is not when it must not be": {
+			request:  &wit.Request{Method: "GET", Target: "/", Body: []byte("x")},
+			requests: 1,
+		},
+		"a DELETE that is repeatable, without body, goes": {
+			request:  &wit.Request{Method: "DELETE", Target: "/", Repeatable: true},
+			status:   200,
+			requests: 2,
+		},
 	} {
 		// net/http treats a reused connection differently.
 		for _, warm := range []bool{false, true} {
@@ -496,12 +551,13 @@ func TestConnectionErrors(t *testing.T) {
 					}
 				}, nil, func(t *testing.T, client *Client) {
 					if warm {
-						text(t, client, get("/warm"))
+						readText(t, client, get("/warm"))
 					}
-					status, _, err := text(t, client, c.request)
+					status, _, err := readText(t, client, c.request)
 					_, lost := errors.AsType[*NoResponseError](err)
 					if status != c.status || requests != c.requests || (c.status == 0) != lost {
-						t.Fatalf("status %d, %d requests, %v", status, requests, err)
+						t.Fatalf("expected status %d after %d requests, found %d after %d, %v", c.status, c.requests,
+							status, requests, err)
 					}
 				})
 			})
@@ -510,7 +566,7 @@ func TestConnectionErrors(t *testing.T) {
 }
 
 func TestNoConnection(t *testing.T) {
-	wired(t, nil, retries(3), func(t *testing.T, c *Client, w *wires) {
+	serviceWithNetwork(t, nil, setRetries(3), func(t *testing.T, c *Client, w *memoryNetwork) {
 		w.Close()
 		for _, r := range []*wit.Request{get("/x"), post("/x")} {
 			w.dials.Store(0)
@@ -523,9 +579,12 @@ func TestNoConnection(t *testing.T) {
 
 func TestConnectTimeout(t *testing.T) {
 	service(t, nil, func(c *Config) {
-		retries(0)(c)
+		setRetries(0)(c)
 		c.ConnectTimeout = 3 * time.Second
-		c.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) { <-ctx.Done(); return nil, ctx.Err() }
+		c.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
 	}, func(t *testing.T, c *Client) {
 		start := time.Now()
 		wantFaultOf(t, c, get("/"), wit.ErrorTransient, "no connection after 3s")
@@ -545,18 +604,18 @@ func TestIncompleteBodies(t *testing.T) {
 	z := gzip.NewWriter(&packed)
 	io.WriteString(z, strings.Repeat("hello ", 1000))
 	z.Close()
-	half := packed.String()[:packed.Len()-5]
+	cut := packed.String()[:packed.Len()-5]
 	for name, c := range map[string]struct {
-		handler http.HandlerFunc
-		body    string
-		broken  bool
+		handler      http.HandlerFunc
+		body         string
+		isIncomplete bool
 	}{
 		"shorter than its Content-Length": {
-			handler: raw("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"), body: "abc", broken: true,
+			handler: raw("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"), body: "abc", isIncomplete: true,
 		},
 		"a chunk is missing": {
 			handler: raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"), body: "abc",
-			broken: true,
+			isIncomplete: true,
 		},
 		"gzip": {
 			handler: raw("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: " + strconv.Itoa(packed.Len()) +
@@ -565,17 +624,17 @@ func TestIncompleteBodies(t *testing.T) {
 		},
 		"gzip cut": {
 			handler: raw("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: " +
-				strconv.Itoa(len(half)) + "\r\n\r\n" + half),
-			broken: true,
+				strconv.Itoa(len(cut)) + "\r\n\r\n" + cut),
+			isIncomplete: true,
 		},
 		"gzip of nothing": {handler: raw("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 0\r\n\r\n")},
 		"whole":           {handler: raw("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc"), body: "abc"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			service(t, c.handler, retries(0), func(t *testing.T, client *Client) {
-				_, body, err := text(t, client, get("/page"))
-				if (err != nil) != c.broken || !strings.HasPrefix(body, c.body) {
-					t.Fatalf("%q, %v", body, err)
+			service(t, c.handler, setRetries(0), func(t *testing.T, client *Client) {
+				_, body, err := readText(t, client, get("/page"))
+				if (err != nil) != c.isIncomplete || !strings.HasPrefix(body, c.body) {
+					t.Fatalf("expected %q, an error: %v, found %q, %v", c.body, c.isIncomplete, body, err)
 				}
 				if err != nil {
 					wantFault(t, err, wit.ErrorTransient, "GET /page: the response ended early, after",
@@ -601,12 +660,13 @@ func TestFetchRetriesIncompleteResponses(t *testing.T) {
 		answers, err := c.Fetch(t.Context(), wit.RequestBatch{Requests: []wit.Request{*get("/a"), *get("/missing")}})
 		if err != nil || len(answers) != 2 || string(answers[0].Body) != "abcdef" || answers[1].Status != 404 ||
 			requests != 4 {
-			t.Fatal(answers, err, requests)
+			t.Fatalf("expected the whole body and status 404 after 4 requests, found %v, %v after %d", answers, err,
+				requests)
 		}
 		requests = 0
 		_, err = c.Exchange(t.Context(), post("/a"))
 		if _, lost := errors.AsType[*NoResponseError](err); !lost || requests != 1 {
-			t.Fatal(err, requests)
+			t.Fatalf("expected a POST not to be repeated, found %v after %d requests", err, requests)
 		}
 	})
 }
@@ -614,12 +674,12 @@ func TestFetchRetriesIncompleteResponses(t *testing.T) {
 // gateway issues tokens and sessions like SAP: the session id changes with the first response after the token.
 type gateway struct {
 	mu      sync.Mutex
-	session int
-	tokens  int
-	fetches []string
-	answer  func(g *gateway, w http.ResponseWriter, r *http.Request) bool
+	session int                                                           // ID of the current session
+	tokens  int                                                           // issued so far
+	fetches []string                                                      // requests for tokens
+	answer  func(g *gateway, w http.ResponseWriter, r *http.Request) bool // may respond instead, and then returns true
 	writes  int
-	refused int
+	refused int // requests with another token or session
 }
 
 func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -651,44 +711,44 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(201)
 }
 
-func write() *wit.Request { return withToken(post("/svc/Orders"), "/svc/") }
+func writeRequest() *wit.Request { return withToken(post("/svc/Orders"), "/svc/") }
 
 func TestTokens(t *testing.T) {
 	for name, c := range map[string]struct {
 		answer  func(g *gateway, w http.ResponseWriter, r *http.Request) bool
 		fetches []string
 	}{
-		"by HEAD": {nil, []string{"HEAD /svc/"}},
-		"by GET where HEAD gives none": {func(_ *gateway, w http.ResponseWriter, r *http.Request) bool {
+		"by HEAD": {fetches: []string{"HEAD /svc/"}},
+		"by GET where HEAD gives none": {answer: func(_ *gateway, w http.ResponseWriter, r *http.Request) bool {
 			if r.Method == "HEAD" {
 				w.WriteHeader(405)
 			}
 			return r.Method == "HEAD"
-		}, []string{"GET /svc/"}},
-		"by GET where HEAD fails": {func(_ *gateway, w http.ResponseWriter, r *http.Request) bool {
+		}, fetches: []string{"GET /svc/"}},
+		"by GET where HEAD fails": {answer: func(_ *gateway, w http.ResponseWriter, r *http.Request) bool {
 			if r.Method == "HEAD" {
 				w.WriteHeader(503)
 			}
 			return r.Method == "HEAD"
-		}, []string{"GET /svc/"}},
-		"by the other form of the path": {func(_ *gateway, w http.ResponseWriter, r *http.Request) bool {
+		}, fetches: []string{"GET /svc/"}},
+		"by the other form of the path": {answer: func(_ *gateway, w http.ResponseWriter, r *http.Request) bool {
 			if r.URL.Path == "/svc/" {
 				w.WriteHeader(404)
 			}
 			return r.URL.Path == "/svc/"
-		}, []string{"GET /svc"}},
-		"services without tokens": {func(_ *gateway, w http.ResponseWriter, r *http.Request) bool {
+		}, fetches: []string{"GET /svc"}},
+		"services without tokens": {answer: func(_ *gateway, w http.ResponseWriter, r *http.Request) bool {
 			if r.Header.Get("X-Csrf-Token") == "" {
 				w.WriteHeader(201)
 			}
 			return true
-		}, nil},
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := &gateway{answer: c.answer}
 			service(t, g.ServeHTTP, nil, func(t *testing.T, client *Client) {
 				for range 3 {
-					wantStatus(t, client, write(), 201)
+					wantStatus(t, client, writeRequest(), 201)
 				}
 				assert.Equal(t, c.fetches, g.fetches)
 				assert.Equal(t, 0, g.refused)
@@ -702,7 +762,7 @@ func TestTokens(t *testing.T) {
 func TestRejectingResponseOpensSession(t *testing.T) {
 	var mu sync.Mutex
 	sessions := map[string]string{} // token by session
-	begun := 0
+	opened := 0
 	refused := 0
 	writes := 0
 	handler := func(w http.ResponseWriter, r *http.Request) {
@@ -712,9 +772,9 @@ func TestRejectingResponseOpensSession(t *testing.T) {
 		if cookie, err := r.Cookie("SAP_SESSIONID"); err == nil && sessions[cookie.Value] != "" {
 			token = sessions[cookie.Value]
 		} else {
-			begun++
-			id := strconv.Itoa(begun)
-			token = fmt.Sprintf("t%d", begun)
+			opened++
+			id := strconv.Itoa(opened)
+			token = fmt.Sprintf("t%d", opened)
 			sessions[id] = token
 			http.SetCookie(w, &http.Cookie{Name: "SAP_SESSIONID", Value: id, Path: "/"})
 		}
@@ -734,10 +794,10 @@ func TestRejectingResponseOpensSession(t *testing.T) {
 		}
 	}
 	service(t, handler, nil, func(t *testing.T, c *Client) {
-		together(8, func(int) {
+		runConcurrently(8, func(int) {
 			for range 50 {
-				if status, _, err := text(t, c, write()); status != 201 || err != nil {
-					t.Error(status, err)
+				if status, _, err := readText(t, c, writeRequest()); status != 201 || err != nil {
+					t.Errorf("expected status 201, found %d, %v", status, err)
 					return
 				}
 			}
@@ -751,13 +811,13 @@ func TestRejectingResponseOpensSession(t *testing.T) {
 func TestTokenFetchCarriesClientAndLanguage(t *testing.T) {
 	service(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("sap-client") != "100" || r.Header.Get("sap-language") != "DE" {
-			t.Errorf("%s %s: %v", r.Method, r.RequestURI, r.Header)
+			t.Errorf("%s %s: expected client and language, found %v", r.Method, r.RequestURI, r.Header)
 		}
 		w.Header().Set("x-csrf-token", "t")
 	}, func(c *Config) {
 		c.Headers = map[string]string{"sap-client": "100", "sap-language": "DE"}
 	}, func(t *testing.T, c *Client) {
-		text(t, c, write())
+		readText(t, c, writeRequest())
 		assert.Equal(t, int64(2), c.Counters().Requests, "requests")
 	})
 }
@@ -768,41 +828,43 @@ func TestResponsesOfAnotherClient(t *testing.T) {
 	for name, k := range map[string]struct {
 		settings func(*Config)
 		cookie   string
-		other    bool
+		isOther  bool // the response is of another client
 	}{
 		"alone": {
-			settings: client100, cookie: "sap-usercontext=sap-client=200; path=/", other: true,
+			settings: setClient100, cookie: "sap-usercontext=sap-client=200; path=/", isOther: true,
 		},
-		"the right one": {settings: client100, cookie: "sap-usercontext=sap-client=100; path=/"},
+		"the right one": {settings: setClient100, cookie: "sap-usercontext=sap-client=100; path=/"},
 		"behind the language": {
-			settings: client100, cookie: "sap-usercontext=sap-language=EN&sap-client=200; path=/", other: true,
+			settings: setClient100, cookie: "sap-usercontext=sap-language=EN&sap-client=200; path=/", isOther: true,
 		},
 		"the right one, before another": {
-			settings: client100, cookie: "sap-usercontext=sap-client=100&sap-language=EN",
+			settings: setClient100, cookie: "sap-usercontext=sap-client=100&sap-language=EN",
 		},
 		"before the language": {
-			settings: client100, cookie: "sap-usercontext=sap-client=200&sap-language=EN", other: true,
+			settings: setClient100, cookie: "sap-usercontext=sap-client=200&sap-language=EN", isOther: true,
 		},
 		"escaped": {
-			settings: client100, cookie: "sap-usercontext=sap-language%3DEN%26sap-client%3D200", other: true,
+			settings: setClient100, cookie: "sap-usercontext=sap-language%3DEN%26sap-client%3D200", isOther: true,
 		},
 		"the right one, escaped": {
-			settings: client100, cookie: "sap-usercontext=sap-language%3dEN%26sap-client%3d100",
+			settings: setClient100, cookie: "sap-usercontext=sap-language%3dEN%26sap-client%3d100",
 		},
 		"in quotes": {
-			settings: client100, cookie: `SAP-UserContext="sap-client=200"; Path=/`, other: true,
+			settings: setClient100, cookie: `SAP-UserContext="sap-client=200"; Path=/`, isOther: true,
 		},
-		"the right one, in quotes": {settings: client100, cookie: `sap-usercontext="sap-client=100"`},
+		"the right one, in quotes": {settings: setClient100, cookie: `sap-usercontext="sap-client=100"`},
 		"beside a user": {
-			settings: client100, cookie: "sap-usercontext=sap-user=ME&sap-client=200", other: true,
+			settings: setClient100, cookie: "sap-usercontext=sap-user=ME&sap-client=200", isOther: true,
 		},
-		"in capitals":                    {settings: client100, cookie: "sap-usercontext=SAP-CLIENT=200", other: true},
-		"none":                           {settings: client100, cookie: "sap-usercontext=sap-language=EN"},
-		"an empty one":                   {settings: client100, cookie: "sap-usercontext=sap-client="},
-		"of a name that only ends alike": {settings: client100, cookie: "sap-usercontext=my-sap-client=200"},
-		"another cookie":                 {settings: client100, cookie: "context=sap-client=200"},
+		"in capitals": {
+			settings: setClient100, cookie: "sap-usercontext=SAP-CLIENT=200", isOther: true,
+		},
+		"none":                           {settings: setClient100, cookie: "sap-usercontext=sap-language=EN"},
+		"an empty one":                   {settings: setClient100, cookie: "sap-usercontext=sap-client="},
+		"of a name that only ends alike": {settings: setClient100, cookie: "sap-usercontext=my-sap-client=200"},
+		"another cookie":                 {settings: setClient100, cookie: "context=sap-client=200"},
 		"of a destination": {
-			settings: byDestination, cookie: "sap-usercontext=sap-client=200; path=/", other: true,
+			settings: byDestination, cookie: "sap-usercontext=sap-client=200; path=/", isOther: true,
 		},
 		"of a destination, the right one": {
 			settings: byDestination, cookie: "sap-usercontext=sap-language=EN&sap-client=100; path=/",
@@ -817,8 +879,8 @@ func TestResponsesOfAnotherClient(t *testing.T) {
 			service(t, func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("Set-Cookie", k.cookie)
 			}, k.settings, func(t *testing.T, c *Client) {
-				status, _, err := text(t, c, get("/"))
-				if k.other {
+				status, _, err := readText(t, c, get("/"))
+				if k.isOther {
 					wantFault(t, err, wit.ErrorConfig, "client 100", "client 200")
 				} else if status != 200 || err != nil {
 					t.Errorf("expected the response to be accepted, found %d %v", status, err)
@@ -842,7 +904,7 @@ func TestRejectedSecretIsSentOnce(t *testing.T) {
 		c.User = "u"
 		c.Password = "wrong"
 	}, func(t *testing.T, c *Client) {
-		with := func(password string) *Client {
+		clientWith := func(password string) *Client {
 			return clientNextTo(t, c, func(c *Config) {
 				c.Password = password
 				c.Destinations = nil
@@ -850,10 +912,10 @@ func TestRejectedSecretIsSentOnce(t *testing.T) {
 		}
 		clients := []*Client{c}
 		for range 19 {
-			clients = append(clients, with("wrong"))
+			clients = append(clients, clientWith("wrong"))
 		}
 		faults := make([]error, len(clients))
-		together(len(clients), func(i int) { _, _, faults[i] = text(t, clients[i], get("/")) })
+		runConcurrently(len(clients), func(i int) { _, _, faults[i] = readText(t, clients[i], get("/")) })
 		refused := 0
 		for _, err := range faults {
 			if err != nil {
@@ -864,7 +926,7 @@ func TestRejectedSecretIsSentOnce(t *testing.T) {
 		if requests != 1 || refused != 19 {
 			t.Errorf("expected 1 request with the wrong password and 19 rejected, found %d and %d", requests, refused)
 		}
-		wantStatus(t, with("right"), get("/"), 200)
+		wantStatus(t, clientWith("right"), get("/"), 200)
 	})
 }
 
@@ -887,13 +949,13 @@ func TestRedirects(t *testing.T) {
 	}, nil, func(t *testing.T, c *Client) {
 		a, err := c.Do(t.Context(), get("/here"))
 		if err != nil || a.Status != 200 || line != "/there?x=%20" || a.Target != line {
-			t.Error(a, err, line)
+			t.Errorf("expected the answer of the target, found %v, %v, line %s", a, err, line)
 		}
 		a.Body.Close()
 		err = wantFaultOf(t, c, get("/away"), wit.ErrorUnauthorized, "GET /away: status 302",
 			"https://logon.example/saml", "logon page", "communication user")
 		if strings.Contains(err.Error(), "secret") {
-			t.Error(err)
+			t.Errorf("expected no query of the redirect, found %v", err)
 		}
 		wantFaultOf(t, c, post("/here"), wit.ErrorUnauthorized, "POST /here: status 302")
 		wantFaultOf(t, c, get("/loop"), wit.ErrorData, "redirected more than 10 times")
@@ -903,47 +965,47 @@ func TestRedirects(t *testing.T) {
 // A redirect to another server means a rejected logon, unless the secret is known to be right: then the service is
 // unavailable, maybe for hours.
 func TestRedirectOfUnavailableService(t *testing.T) {
-	var away atomic.Bool
+	var isAway atomic.Bool
 	requests := 0
 	service(t, func(w http.ResponseWriter, r *http.Request) {
 		requests++
-		if away.Load() {
+		if isAway.Load() {
 			w.Header().Set("Location", "https://sorry.example/maintenance?id=secret")
 			w.WriteHeader(302)
 		}
-	}, loggedOn, func(t *testing.T, c *Client) {
-		away.Store(true)
+	}, setUser, func(t *testing.T, c *Client) {
+		isAway.Store(true)
 		wantFaultOf(t, c, get("/"), wit.ErrorUnauthorized, "logon page")
 		// A redirect does not prove that the secret is right.
 		wantFaultOf(t, c, get("/"), wit.ErrorUnauthorized, "logon page")
-		away.Store(false)
+		isAway.Store(false)
 		wantStatus(t, c, get("/"), 200)
-		away.Store(true)
+		isAway.Store(true)
 		for range 2 {
-			before := requests
+			requestsBefore := requests
 			err := wantFaultOf(t, c, get("/"), wit.ErrorTransient, "status 302", "https://sorry.example/maintenance",
 				"unavailable")
-			assert.Equal(t, before+1, requests, "times that the secret was sent")
+			assert.Equal(t, requestsBefore+1, requests, "times that the secret was sent")
 			if strings.Contains(err.Error(), "secret") {
-				t.Error(err)
+				t.Errorf("expected no query of the redirect, found %v", err)
 			}
 			time.Sleep(3 * time.Hour)
 		}
-		before := requests
-		_, _, err := text(t, c, post("/"))
-		if lost, is := errors.AsType[*NoResponseError](err); !is || lost.Status != 302 || requests != before+1 {
-			t.Errorf("expected one request that may have been acted on, found %d and %v", requests-before, err)
+		requestsBefore := requests
+		_, _, err := readText(t, c, post("/"))
+		if lost, ok := errors.AsType[*NoResponseError](err); !ok || lost.Status != 302 || requests != requestsBefore+1 {
+			t.Errorf("expected one request that may have been acted on, found %d and %v", requests-requestsBefore, err)
 		}
-		away.Store(false)
+		isAway.Store(false)
 		wantStatus(t, c, get("/"), 200)
 		time.Sleep(2 * recentPeriod)
-		away.Store(true)
+		isAway.Store(true)
 		wantFaultOf(t, c, get("/"), wit.ErrorUnauthorized, "logon page")
 	})
 }
 
 func TestCanceledRequests(t *testing.T) {
-	why := errors.New("the task stops")
+	cause := errors.New("the task stops")
 	service(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/slow" {
 			time.Sleep(time.Minute)
@@ -951,15 +1013,15 @@ func TestCanceledRequests(t *testing.T) {
 		w.WriteHeader(503)
 	}, nil, func(t *testing.T, c *Client) {
 		ctx, cancel := context.WithCancelCause(t.Context())
-		time.AfterFunc(100*time.Millisecond, func() { cancel(why) })
-		if _, err := c.Do(ctx, get("/")); !errors.Is(err, why) {
-			t.Error(err)
+		time.AfterFunc(100*time.Millisecond, func() { cancel(cause) })
+		if _, err := c.Do(ctx, get("/")); !errors.Is(err, cause) {
+			t.Errorf("expected the context's cause, found %v", err)
 		}
 		ctx, cancel = context.WithCancelCause(t.Context())
-		time.AfterFunc(time.Second, func() { cancel(why) })
+		time.AfterFunc(time.Second, func() { cancel(cause) })
 		_, err := c.Do(ctx, post("/slow"))
-		if _, lost := errors.AsType[*NoResponseError](err); !lost || !errors.Is(err, why) {
-			t.Error(err)
+		if _, ok := errors.AsType[*NoResponseError](err); !ok || !errors.Is(err, cause) {
+			t.Errorf("expected a NoResponseError with the context's cause, found %v", err)
 		}
 		time.Sleep(time.Minute)
 	})

@@ -105,7 +105,7 @@ func (c *Config) Explain(err error) error {
 }
 
 func (c *Config) origin() (endpoint, error) {
-	origin := endpoint{c.Scheme, withoutBrackets(c.Address), c.Port}
+	origin := endpoint{scheme: c.Scheme, host: withoutBrackets(c.Address), port: c.Port}
 	if origin.scheme == "" {
 		origin.scheme = "https"
 	}
@@ -131,8 +131,7 @@ func (c *Config) origin() (endpoint, error) {
 	return origin, nil
 }
 
-// Login exchanges user and password for a token, which requests send in a header. The zero value of a field means its
-// default.
+// Login exchanges user and password for a token, which requests send in a header. Zero fields mean defaults.
 type Login struct {
 	// Target is a path on the service's origin, or a URL. Credentials.SecretQuery, Headers and the TLS values of a BTP
 	// destination apply to the service's origin only.
@@ -192,10 +191,10 @@ type Authorizer interface {
 	Authorize(ctx context.Context, refused string) (name, value string, err error)
 }
 
-// Identity is who logs on. The secret is only compared, to recognize refusals.
+// Identity identifies the user or client that logs on. The secret is only compared, to recognize refusals.
 type Identity struct{ User, Secret string }
 
-// Environment is what the interpretation of settings depends on. The zero value is empty.
+// Environment holds inputs other than settings from which a configuration is created. The zero value is empty.
 type Environment struct {
 	Shared
 	// Context cancels opening key stores, whose key derivation may take seconds. Nil means no cancellation.

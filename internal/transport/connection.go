@@ -3,7 +3,6 @@ package transport
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -14,7 +13,7 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/lockouts"
 )
 
-// transport supports HTTP/1.1 only: HTTP/2 does not tell whether a request may have arrived.
+// transport returns the transport and the route's round tripper. HTTP/2 hides whether a request may have arrived.
 func (c *Config) transport(origin endpoint, routeGate *lockouts.Gate) (*http.Transport, http.RoundTripper) {
 	observe := func(err error) error {
 		if c.Route.statusOfError(err) == http.StatusUnauthorized {
@@ -22,22 +21,27 @@ func (c *Config) transport(origin endpoint, routeGate *lockouts.Gate) (*http.Tra
 		}
 		return err
 	}
-	secure := c.ServerTLS()
-	if secure != nil {
-		secure = keystore.ForHost(secure, origin.host)
+	tlsConfig := c.ServerTLS()
+	if tlsConfig != nil {
+		tlsConfig = keystore.ForHost(tlsConfig, origin.host)
 	}
 	transport := &http.Transport{
-		DialContext: c.Dial, TLSClientConfig: secure, TLSHandshakeTimeout: c.ConnectTimeout,
+		DialContext:         c.Dial,
+		TLSClientConfig:     tlsConfig,
+		TLSHandshakeTimeout: c.ConnectTimeout,
 		// Bodies are decoded in body.go, which detects truncation.
 		DisableCompression: true,
 		// Close idle connections before the server does, which could lose a POST.
-		IdleConnTimeout: 2 * time.Second, MaxIdleConnsPerHost: 16,
+		IdleConnTimeout:     2 * time.Second,
+		MaxIdleConnsPerHost: 16,
 		// Per connection; large bodies of requests bypass the write buffer.
-		ReadBufferSize: 64 << 10, WriteBufferSize: 4 << 10,
-		ExpectContinueTimeout: time.Second, MaxResponseHeaderBytes: 1 << 20,
-		TLSNextProto: nil, ForceAttemptHTTP2: false, Protocols: http1(),
-		OnProxyConnectResponse: func(_ context.Context, proxy *url.URL, _ *http.Request, answer *http.Response) error {
-			return observe(c.checkConnect(proxy, answer))
+		ReadBufferSize:         64 << 10,
+		WriteBufferSize:        4 << 10,
+		ExpectContinueTimeout:  time.Second,
+		MaxResponseHeaderBytes: 1 << 20,
+		Protocols:              http1(),
+		OnProxyConnectResponse: func(_ context.Context, proxy *url.URL, _ *http.Request, r *http.Response) error {
+			return observe(c.checkConnect(proxy, r))
 		},
 	}
 	var route http.RoundTripper = transport
@@ -63,8 +67,7 @@ func (c *Config) usesTLSProxy(transport *http.Transport, o endpoint) bool {
 	return err == nil && proxy != nil && proxy.Scheme == "https"
 }
 
-// dialTLSProxy dials a proxy with TLS. net/http would use the server's TLS configuration for it, but TrustAll and the
-// client's key apply to the server only.
+// dialTLSProxy dials a proxy with TLS, unlike net/http without the server's TrustAll and the client's key.
 func (c *Config) dialTLSProxy(transport *http.Transport) dial {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := transport.DialContext(ctx, network, address)
@@ -85,15 +88,15 @@ func (c *Config) dialTLSProxy(transport *http.Transport) dial {
 		ctx, cancel := context.WithTimeoutCause(ctx, c.ConnectTimeout, fmt.Errorf("no TLS with the proxy %s after %v",
 			address, c.ConnectTimeout))
 		defer cancel()
-		secure := tls.Client(conn, keystore.ForHost(config, host))
-		if err := secure.HandshakeContext(ctx); err != nil {
+		tlsConn := tls.Client(conn, keystore.ForHost(config, host))
+		if err := tlsConn.HandshakeContext(ctx); err != nil {
 			conn.Close()
 			if ctx.Err() != nil {
 				err = context.Cause(ctx)
 			}
 			return nil, fmt.Errorf("TLS with the proxy %s: %w", address, err)
 		}
-		return secure, nil
+		return tlsConn, nil
 	}
 }
 
@@ -107,7 +110,7 @@ type dial = func(ctx context.Context, network, address string) (net.Conn, error)
 
 func (c *Config) withDialTimeout(dial dial) dial {
 	limit := c.ConnectTimeout + c.Route.Outage
-	waits := c.Route.Outage > 0
+	awaitsConnector := c.Route.Outage > 0
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no connection after %v", limit))
 		defer cancel()
@@ -116,8 +119,8 @@ func (c *Config) withDialTimeout(dial dial) dial {
 		if err != nil && ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
-		if err != nil && waits && time.Since(began) >= c.Route.Outage {
-			err = &outageError{err}
+		if err != nil && awaitsConnector && time.Since(began) >= c.Route.Outage {
+			err = &outageError{cause: err}
 		}
 		return conn, err
 	}
@@ -134,13 +137,13 @@ func (o *outageError) Unwrap() error { return o.cause }
 type proxyError struct {
 	proxy  string
 	status int
-	text   string
-	hint   string
+	text   string // the status and its reason
+	hint   string // which settings have the credentials
 }
 
 func (p *proxyError) Error() string {
 	message := fmt.Sprintf("the proxy %s answered %s", p.proxy, p.text)
-	if p.refused() {
+	if p.isLogonRefused() {
 		message += ": it requires a user and a password, or rejected them" + p.hint
 	}
 	return message
@@ -148,22 +151,17 @@ func (p *proxyError) Error() string {
 
 // Permanent reports whether a retry cannot help.
 func (p *proxyError) Permanent() bool {
-	return p.refused() || p.status == http.StatusForbidden || p.status == http.StatusMethodNotAllowed
+	return p.isLogonRefused() || p.status == http.StatusForbidden || p.status == http.StatusMethodNotAllowed
 }
 
-// refused accepts 401 too: only the proxy answers CONNECT, and Tinyproxy sends 401 for a wrong password.
-func (p *proxyError) refused() bool {
+// isLogonRefused includes 401: only the proxy answers CONNECT, and Tinyproxy sends 401 for a wrong password.
+func (p *proxyError) isLogonRefused() bool {
 	return p.status == http.StatusProxyAuthRequired || p.status == http.StatusUnauthorized
 }
 
-func (c *Config) checkConnect(proxy *url.URL, answer *http.Response) error {
-	if answer.StatusCode == http.StatusOK {
+func (c *Config) checkConnect(proxy *url.URL, r *http.Response) error {
+	if r.StatusCode == http.StatusOK {
 		return nil
 	}
-	return &proxyError{proxy.Host, answer.StatusCode, answer.Status, c.Route.credentialsHint()}
-}
-
-func isPermanent(err error) bool {
-	var known interface{ Permanent() bool }
-	return errors.As(err, &known) && known.Permanent()
+	return &proxyError{proxy: proxy.Host, status: r.StatusCode, text: r.Status, hint: c.Route.credentialsHint()}
 }

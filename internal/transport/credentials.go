@@ -23,7 +23,7 @@ func authenticationOf(c *Config) (auth authentication, err error) {
 	case "", AuthBasic:
 		if c.User != "" {
 			auth.fixed = "Basic " + base64.StdEncoding.EncodeToString([]byte(c.User+":"+c.Password))
-			auth.identity = Identity{c.User, c.Password}
+			auth.identity = Identity{User: c.User, Secret: c.Password}
 		} else {
 			auth.identity = headerIdentity(c.Headers)
 		}
@@ -160,8 +160,8 @@ func readOAuth(c *Config, roles Roles, environment Environment) error {
 		}
 		return f
 	}
-	c.Authorizer = &tokenHeader{tokens, "Authorization", "Bearer " + tokenPlaceholder}
-	c.Identity = Identity{credentials.ClientID, credentials.Secret}
+	c.Authorizer = &tokenHeader{tokens: tokens, name: "Authorization", value: "Bearer " + tokenPlaceholder}
+	c.Identity = Identity{User: credentials.ClientID, Secret: credentials.Secret}
 	return nil
 }
 

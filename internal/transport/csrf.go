@@ -12,10 +12,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// refusedToken renews a CSRF token: an accepted one was lost with its session. This does not count as a retry, since
-// the service has not processed the request; concurrent requests may lose several sessions in a row. A service that
-// refuses fresh tokens may end a user's other sessions, so the last attempts share one session.
-func (r *retryLoop) refusedToken(_ context.Context, t *attempt) (decision, error) {
+// handleRefusedToken renews a CSRF token, an accepted one without counting a retry: sessions may be lost in a row. A
+// service that refuses fresh tokens may end a user's other sessions, so the last attempts share one session.
+func (r *retryLoop) handleRefusedToken(_ context.Context, t *attempt) (decision, error) {
 	if !t.answer.tokenRefused || r.exchange.tokenFrom == "" {
 		return notApplicable, nil
 	}
@@ -68,18 +67,17 @@ func (c *Client) tryOnce(ctx context.Context, t *attempt, e *exchange) {
 // sessionExpiredError is the error of a request that was answered 401 in a session that had ended.
 type sessionExpiredError struct {
 	recheck *lockouts.Recheck
-	fresh   *session.Session // replaces the session that ended, and is acquired
+	session *session.Session // replaces the session that ended, and is acquired
 }
 
 func (s *sessionExpiredError) Error() string { return "the session has expired" }
 
-// tryInSession makes an attempt in the session of the permit.
 func (c *Client) tryInSession(ctx context.Context, t *attempt, e *exchange) {
-	var answered func()
-	t.token, answered, t.err = t.permit.session.Token(ctx, e.tokenFrom,
+	var release func()
+	t.token, release, t.err = t.permit.session.Token(ctx, e.tokenFrom,
 		func() (*session.Token, error) { return c.fetchToken(ctx, t.permit, e) })
 	if t.err == nil {
-		defer answered()
+		defer release()
 		c.sendWithToken(ctx, t, e)
 	}
 }
@@ -88,10 +86,10 @@ func (c *Client) tryInSession(ctx context.Context, t *attempt, e *exchange) {
 // the session: another request may hold its lock and wait for this logon.
 func (c *Client) retryInNewSession(ctx context.Context, t *attempt, e *exchange, expired *sessionExpiredError) {
 	p := t.permit
-	p.session = expired.fresh
-	waited := p.destination.limits.RecordLogonWait()
+	p.session = expired.session
+	endWait := p.destination.limits.RecordLogonWait()
 	done, err := expired.recheck.Acquire(ctx)
-	waited()
+	endWait()
 	t.err = err
 	if err != nil {
 		return
@@ -121,8 +119,8 @@ func (c *Client) sendWithToken(ctx context.Context, t *attempt, e *exchange) {
 // tokenRefusals are SAP's texts in a 403 that refuses a CSRF token, in lower case (SAP Note 3048103).
 var tokenRefusals = []string{"csrf token validation failed", "csrf token required", "csrf token expired"}
 
-// refusesToken uses SAP's text if a proxy has removed the header.
-func (a *Answer) refusesToken(h http.Header, used *session.Token) bool {
+// refusesToken reports whether an answer refuses the CSRF token that was sent, by SAP's text without the header.
+func (a *Answer) refusesToken(h http.Header, sent *session.Token) bool {
 	if a.Status != http.StatusForbidden {
 		return false
 	}
@@ -130,27 +128,29 @@ func (a *Answer) refusesToken(h http.Header, used *session.Token) bool {
 		return true
 	}
 	head := ""
-	if used.Value != "" {
+	if sent.Value != "" {
 		head = strings.ToLower(a.peek(1 << 10))
 	}
 	return slices.ContainsFunc(tokenRefusals, func(text string) bool { return strings.Contains(head, text) })
 }
 
-// fetchToken requests a CSRF token by HEAD, GET, and GET with or without a trailing slash, as SAP's SDKs do. SAP
-// SuccessFactors responds to HEAD without a token (openui5 issue 3445).
+// fetchToken requests a CSRF token by HEAD, GET, and GET with or without a trailing slash, as SAP's SDKs do.
 func (c *Client) fetchToken(ctx context.Context, p *permit, tokenFor *exchange) (*session.Token, error) {
 	from := tokenFor.tokenFrom
 	path, query, _ := strings.Cut(from, "?")
-	other := path + "/"
+	otherForm := path + "/"
 	if strings.HasSuffix(path, "/") {
-		other = strings.TrimSuffix(path, "/")
+		otherForm = strings.TrimSuffix(path, "/")
 	}
 	if query != "" {
-		other += "?" + query
+		otherForm += "?" + query
 	}
 	generation := 0
-	for _, try := range []struct{ method, line string }{{http.MethodHead, from}, {http.MethodGet, from},
-		{http.MethodGet, other}} {
+	for _, try := range []struct{ method, line string }{
+		{http.MethodHead, from},
+		{http.MethodGet, from},
+		{http.MethodGet, otherForm},
+	} {
 		if try.line == "" {
 			continue
 		}

@@ -15,48 +15,49 @@ import (
 func TestExpiredCSRFToken(t *testing.T) {
 	g := &gateway{}
 	service(t, g.ServeHTTP, nil, func(t *testing.T, c *Client) {
-		text(t, c, write())
+		readText(t, c, writeRequest())
 		g.tokens = 50
 		g.session = 50
-		wantStatus(t, c, write(), 201)
-		assert.Equal(t, []int{1, 2}, []int{g.refused, len(g.fetches)})
+		wantStatus(t, c, writeRequest(), 201)
+		assert.Equal(t, 1, g.refused, "refused tokens")
+		assert.Equal(t, 2, len(g.fetches), "requests for tokens")
 	})
 }
 
 // A proxy may remove the header from a rejection. SAP's text is enough.
 func TestExpiredCSRFTokenIsRecognizedByText(t *testing.T) {
 	g := &gateway{answer: func(g *gateway, w http.ResponseWriter, r *http.Request) bool {
-		refused := r.Method == "POST" && r.Header.Get("X-Csrf-Token") != fmt.Sprintf("t%d", g.tokens)
-		if refused { // a proxy has removed the header
+		isRefused := r.Method == "POST" && r.Header.Get("X-Csrf-Token") != fmt.Sprintf("t%d", g.tokens)
+		if isRefused { // a proxy has removed the header
 			g.refused++
 			w.WriteHeader(403)
 			io.WriteString(w, "CSRF token validation failed")
 		}
-		return refused
+		return isRefused
 	}}
 	service(t, g.ServeHTTP, nil, func(t *testing.T, c *Client) {
-		text(t, c, write())
+		readText(t, c, writeRequest())
 		g.tokens = 50
-		wantStatus(t, c, write(), 201)
+		wantStatus(t, c, writeRequest(), 201)
 		assert.Equal(t, 1, g.refused)
 	})
 }
 
-// While others are served, a token may expire a second time in a row.
+// While requests of others are answered, a token may expire a second time in a row.
 func TestCSRFTokenMayExpireTwiceInARow(t *testing.T) {
-	times := 0
+	sessionEnds := 0
 	g := &gateway{}
 	g.answer = func(g *gateway, w http.ResponseWriter, r *http.Request) bool {
-		if r.URL.RawQuery == "x=1" && times < 2 { // each time another request has ended the session
-			times++
-			g.tokens = g.tokens + 10
-			g.session = g.session + 10
+		if r.URL.RawQuery == "x=1" && sessionEnds < 2 { // each time another request has ended the session
+			sessionEnds++
+			g.tokens += 10
+			g.session += 10
 		}
 		return false
 	}
-	service(t, g.ServeHTTP, retries(0), func(t *testing.T, c *Client) {
-		text(t, c, write())
-		w := write()
+	service(t, g.ServeHTTP, setRetries(0), func(t *testing.T, c *Client) {
+		readText(t, c, writeRequest())
+		w := writeRequest()
 		w.Target += "?x=1"
 		wantStatus(t, c, w, 201)
 		assert.Equal(t, 2, g.refused)
@@ -72,7 +73,7 @@ func TestCSRFTokenIsNotFetchedForever(t *testing.T) {
 		return r.Method == "POST"
 	}}
 	service(t, g.ServeHTTP, nil, func(t *testing.T, c *Client) {
-		wantFaultOf(t, c, write(), wit.ErrorForbidden, "status 403", "the maximum number of connections = 1")
+		wantFaultOf(t, c, writeRequest(), wit.ErrorForbidden, "status 403", "the maximum number of connections = 1")
 		assert.Equal(t, 3, len(g.fetches))
 	})
 }
@@ -93,7 +94,7 @@ func TestCSRFTokenIsNotFetchedForeverInSharedSession(t *testing.T) {
 		default:
 			w.Header().Set("X-Csrf-Token", "t")
 		}
-	}, retries(0), func(t *testing.T, c *Client) {
+	}, setRetries(0), func(t *testing.T, c *Client) {
 		release = make(chan struct{}) // in the bubble
 		var others sync.WaitGroup
 		for range 2 { // in sessions that are in use until the end
@@ -101,7 +102,7 @@ func TestCSRFTokenIsNotFetchedForeverInSharedSession(t *testing.T) {
 		}
 		synctest.Wait()
 		c.target.Load().sessions.UseSingle()
-		status, body, err := text(t, c, write())
+		status, body, err := readText(t, c, writeRequest())
 		if status != 403 || body != "refused" || err != nil {
 			t.Errorf("expected the service's answer, found %d, %q, %v", status, body, err)
 		}
@@ -121,11 +122,11 @@ func TestSharedCSRFTokenIsFetchedOnce(t *testing.T) {
 		}
 		return false
 	}}
-	single := func(c *Config) { c.Limits.Connections = 1 }
-	service(t, g.ServeHTTP, single, func(t *testing.T, c *Client) {
-		text(t, c, write())
+	setOneConnection := func(c *Config) { c.Limits.Connections = 1 }
+	service(t, g.ServeHTTP, setOneConnection, func(t *testing.T, c *Client) {
+		readText(t, c, writeRequest())
 		g.tokens = 50
-		together(8, func(int) { wantStatus(t, c, write(), 201) })
+		runConcurrently(8, func(int) { wantStatus(t, c, writeRequest(), 201) })
 		assert.Equal(t, 2, len(g.fetches))
 	})
 }

@@ -13,8 +13,7 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/session"
 )
 
-// destination is a validated, immutable [Config] with the state that requests need. When settings change, the client
-// gets a new one.
+// destination is a validated, immutable [Config] with the state of requests. Changed settings get a new one.
 type destination struct {
 	config       Config // with defaults
 	origin       endpoint
@@ -44,7 +43,6 @@ func (d *destination) identity(client string) lockouts.Identity {
 		Secret: d.auth.identity.Secret}
 }
 
-// headerIdentity is the identity of secret headers next to the logon.
 func (d *destination) headerIdentity() lockouts.Identity {
 	return lockouts.Identity{Origin: d.address(), Secret: d.auth.headers.Secret}
 }
@@ -58,7 +56,7 @@ func (d *destination) address() string {
 	return address
 }
 
-// forTarget returns a further origin, or d, which rejects others.
+// forTarget returns the further origin of a target, or d, which rejects targets of other origins.
 func (d *destination) forTarget(target string) *destination {
 	if len(d.furtherOrigins) == 0 {
 		return d
@@ -82,6 +80,7 @@ func (d *destination) forTarget(target string) *destination {
 	return d
 }
 
+// destinationFor returns d, or the further origin of an exchange, which may have been removed from the settings.
 func (d *destination) destinationFor(e *exchange) (*destination, error) {
 	if e.otherOrigin == "" {
 		return d, nil
@@ -93,19 +92,20 @@ func (d *destination) destinationFor(e *exchange) (*destination, error) {
 		"%s was removed while a request to it was in progress", e.otherOrigin)
 }
 
+// closeIdle closes idle connections, now or once no response is arriving.
 func (d *destination) closeIdle() {
 	d.responses.mu.Lock()
 	defer d.responses.mu.Unlock()
-	d.responses.closeWanted = true
+	d.responses.mustCloseIdle = true
 	d.responses.closeIdleIfDue(d.transport)
 }
 
 func (d *destination) roundTrip(r *http.Request) (*http.Response, error) {
 	response := &arrivingResponse{}
-	defer func() { d.responses.ended(response, d.transport) }()
+	defer func() { d.responses.end(response, d.transport) }()
 	return d.roundTripper.RoundTrip(r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{
 		// A route may repeat the request after a response, which requests a connection again.
-		GetConn:              func(string) { d.responses.restarted(response, d.transport) },
-		GotFirstResponseByte: func() { d.responses.started(response) },
+		GetConn:              func(string) { d.responses.restart(response, d.transport) },
+		GotFirstResponseByte: func() { d.responses.begin(response) },
 	})))
 }

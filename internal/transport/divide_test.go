@@ -27,7 +27,7 @@ func divisionAmong(workers int) func(string) limits.Division {
 // divisionOfOne is the division of a group with a single worker, for every origin.
 func divisionOfOne(string) limits.Division { return limits.Division{Workers: 1} }
 
-// Client.Limits returns what all workers may send together, and Divide asks by the same name of the origin.
+// Client.Limits returns the limits of all workers together, and Divide passes the same name of the origin.
 func TestDemand(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -128,7 +128,7 @@ func TestFurtherOriginsGetOneRequestAtATime(t *testing.T) {
 	}, func(t *testing.T, c *Client) {
 		c.target.Load().config.Destinations.Divide(divisionAmong(1))
 		began := time.Now()
-		together(3, func(int) { wantStatus(t, c, get("http://files.example:8000/"), 200) })
+		runConcurrently(3, func(int) { wantStatus(t, c, get("http://files.example:8000/"), 200) })
 		assert.Equal(t, 3*time.Second, time.Since(began))
 		assert.Equal(t, time.Second, sendAll(t, 4, c), "the service itself")
 	})
@@ -137,7 +137,7 @@ func TestFurtherOriginsGetOneRequestAtATime(t *testing.T) {
 // A smaller share ends surplus sessions: idle ones at once, others after their responses.
 func TestSmallerShareEndsSessions(t *testing.T) {
 	s := &slowHost{}
-	service(t, s.ServeHTTP, sessioned, func(t *testing.T, c *Client) {
+	service(t, s.ServeHTTP, enableSessions, func(t *testing.T, c *Client) {
 		// The handler may use only channels that were made within the bubble of the test.
 		s.bodies = make(chan bool)
 		s.logoffs = make(chan bool)
@@ -263,10 +263,10 @@ func checkSurplusSessionsEnd(t *testing.T, s *slowHost) {
 	s.checkSessions(t, 2, 2, "the two idle sessions ended")
 
 	// One of the two open responses ends, and so does its session. Another request waits for the last one.
-	waiting := make(chan error)
+	requestResult := make(chan error)
 	go func() {
-		_, _, err := text(t, s.client, get("/"))
-		waiting <- err
+		_, _, err := readText(t, s.client, get("/"))
+		requestResult <- err
 	}()
 	s.bodies <- true
 	drain(answers[0])
@@ -275,7 +275,7 @@ func checkSurplusSessionsEnd(t *testing.T, s *slowHost) {
 	s.checkSessions(t, 1, 1, "the session of the first response ended")
 	s.bodies <- true
 	drain(answers[1])
-	require.NoError(t, <-waiting)
+	require.NoError(t, <-requestResult)
 	s.checkSessions(t, 1, 1, "one session remains, for all requests")
 }
 

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"fmt"
 	"maps"
 	"net/url"
 	"slices"
@@ -86,8 +87,8 @@ func hasParameter(query, name string) bool {
 	return false
 }
 
-// resolve converts a target to a request line's path and query, byte for byte, since links of a service must be sent
-// back verbatim; only invalid bytes are percent-encoded. base resolves relative redirects; "" rejects relative targets.
+// resolve returns a target's path and query, byte for byte, since links of a service must be sent back verbatim; only
+// invalid bytes are percent-encoded. base resolves relative redirects; "" rejects relative targets.
 func (e endpoint) resolve(target, base string) (string, error) {
 	if strings.ContainsAny(target, "\r\n\x00") {
 		return "", errorf(wit.ErrorData, "target of a request: expected no line break, found %q", printable(target))
@@ -130,7 +131,6 @@ func (e endpoint) resolve(target, base string) (string, error) {
 		e, redactUser(printable(target)))
 }
 
-// schemeOf returns the scheme of a URL in lower case, "" for a path.
 func schemeOf(target string) string {
 	scheme, _, ok := strings.Cut(target, ":")
 	if !ok || strings.ContainsAny(scheme, "/?") {
@@ -139,7 +139,6 @@ func schemeOf(target string) string {
 	return strings.ToLower(scheme)
 }
 
-// cutAuthority splits a URL: authority includes the scheme.
 func cutAuthority(target string) (authority, line string) {
 	start := strings.Index(target, "://") + len("://")
 	if i := strings.IndexAny(target[start:], "/?"); i >= 0 {
@@ -156,9 +155,7 @@ func requestLine(target string) string {
 	var b strings.Builder
 	for i := 0; i < len(target); i++ {
 		if c := target[i]; c <= ' ' || c >= 0x7f {
-			b.WriteByte('%')
-			b.WriteByte("0123456789ABCDEF"[c>>4])
-			b.WriteByte("0123456789ABCDEF"[c&15])
+			fmt.Fprintf(&b, "%%%02X", c)
 		} else {
 			b.WriteByte(c)
 		}
@@ -166,8 +163,7 @@ func requestLine(target string) string {
 	return b.String()
 }
 
-// urlOf returns a URL that sends a request line unchanged. absolute adds the origin for HTTP proxies; net/http then
-// encodes the path.
+// urlOf returns a URL that sends a request line unchanged. absolute adds the origin, for HTTP proxies.
 func (e endpoint) urlOf(line string, absolute bool) *url.URL {
 	path, query, hasQuery := strings.Cut(line, "?")
 	u := &url.URL{Scheme: e.scheme, Host: e.authority(), RawQuery: query, ForceQuery: hasQuery && query == ""}

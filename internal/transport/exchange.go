@@ -2,7 +2,6 @@ package transport
 
 import (
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/culvert-project/culvert/wit"
@@ -21,13 +20,11 @@ type exchange struct {
 	refusedToken     string    // OAuth 2.0 token that the service refused, or ""
 	tokenFor         *exchange // the exchange that needs the CSRF token requested by this one, else nil
 	sapClient        string    // SAP client that the request names, or ""
-	// otherOrigin is a further origin. Empty means the service's own.
-	otherOrigin string
+	otherOrigin      string    // a further origin; "" means the service's own
 }
 
 func (e *exchange) target() string { return e.otherOrigin + e.line }
 
-// sendsCredentials reports whether the exchange sends the secret of a destination.
 func (e *exchange) sendsCredentials(d *destination) bool {
 	return e.otherOrigin == "" || d.auth.identity != (Identity{})
 }
@@ -94,9 +91,4 @@ func (e *exchange) unusable(status int, cause error) error {
 		return cause
 	}
 	return &NoResponseError{Method: e.method, Target: e.printableTarget(), Status: status, Cause: cause}
-}
-
-func withoutQuery(location string) string {
-	base, _, _ := strings.Cut(location, "?")
-	return base
 }

@@ -127,12 +127,12 @@ func TestExpiredSessionIsRenewed(t *testing.T) {
 			requests: []string{"GET true", "GET false"},
 		},
 		"write with a token": {
-			request:  write,
-			first:    write(),
+			request:  writeRequest,
+			first:    writeRequest(),
 			requests: []string{"POST true", "HEAD false", "POST true"},
 		},
 		"first write, whose token is fetched": {
-			request:    write,
+			request:    writeRequest,
 			first:      get("/svc/Orders"),
 			hasNoToken: true,
 			requests:   []string{"HEAD true", "HEAD false", "POST true"},
@@ -151,7 +151,7 @@ func TestExpiredSessionIsRenewed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &expiringService{password: "p"}
-			service(t, s.ServeHTTP, sessioned, func(t *testing.T, c *Client) {
+			service(t, s.ServeHTTP, enableSessions, func(t *testing.T, c *Client) {
 				wantStatus(t, c, k.first, 200)
 				for range 3 {
 					s.expire("p")
@@ -171,23 +171,26 @@ func TestExpiredSessionIsRenewed(t *testing.T) {
 	}
 }
 
-// If the sessions of many concurrent requests expire at once, all requests succeed. If the
-// password was changed in the meantime, the old one is sent once more.
+// If the sessions of many concurrent requests expire at once, all requests succeed. If the password was changed in the
+// meantime, the old one is sent once more.
 func TestManySessionsExpireAtOnce(t *testing.T) {
 	const concurrent = 16
 	for name, request := range map[string]func() *wit.Request{
 		"reads":   func() *wit.Request { return get("/svc/Orders") },
-		"writes":  write,
+		"writes":  writeRequest,
 		"batches": batchRequest,
 	} {
 		for _, isRight := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s, right %t", name, isRight), func(t *testing.T) {
 				s := &expiringService{password: "p", delay: 50 * time.Millisecond}
-				wide := func(c *Config) { sessioned(c); c.Limits.Concurrent = concurrent }
-				service(t, s.ServeHTTP, wide, func(t *testing.T, c *Client) {
+				change := func(c *Config) {
+					enableSessions(c)
+					c.Limits.Concurrent = concurrent
+				}
+				service(t, s.ServeHTTP, change, func(t *testing.T, c *Client) {
 					clients := []*Client{c, clientNextTo(t, c, nil), clientNextTo(t, c, nil)}
-					together(concurrent, func(int) { wantStatus(t, c, request(), 200) })
-					together(concurrent, func(int) { wantStatus(t, c, request(), 200) })
+					runConcurrently(concurrent, func(int) { wantStatus(t, c, request(), 200) })
+					runConcurrently(concurrent, func(int) { wantStatus(t, c, request(), 200) })
 					assert.Equal(t, concurrent, len(s.sessions))
 					password := "p"
 					if !isRight {
@@ -195,10 +198,11 @@ func TestManySessionsExpireAtOnce(t *testing.T) {
 					}
 					s.expire(password)
 					began := time.Now()
-					together(4*concurrent, func(i int) {
-						status, _, err := text(t, clients[i%len(clients)], request())
+					runConcurrently(4*concurrent, func(i int) {
+						status, _, err := readText(t, clients[i%len(clients)], request())
 						if (isRight && (status != 200 || err != nil)) || (!isRight && !isUnauthorized(status, err)) {
-							t.Errorf("found status %d, %v", status, err)
+							t.Errorf("password right: %v: expected an answer only then, found status %d, %v", isRight,
+								status, err)
 						}
 					})
 					if elapsed := time.Since(began); elapsed > openingWait {
@@ -229,13 +233,13 @@ func TestSessionsThatDoNotCount(t *testing.T) {
 		status   int // of the answer that sets the cookie
 		requests int // number of requests, two of them by the test
 	}{
-		"no cookie":                      {"", 200, 2},
-		"cookie of SAP's user context":   {"sap-usercontext=sap-client=100", 200, 2},
-		"cookie with a lifetime":         {"lb=1; Max-Age=3600", 200, 2},
-		"cookie for another path":        {"SID=1; Path=/other", 200, 2},
-		"cookie of a rejecting answer":   {"SID=1; Path=/", 404, 2},
-		"cookie of a redirecting answer": {"SID=1; Path=/", 302, 2},
-		"session of an accepted request": {"SID=1; Path=/", 200, 3},
+		"no cookie":                      {status: 200, requests: 2},
+		"cookie of SAP's user context":   {cookie: "sap-usercontext=sap-client=100", status: 200, requests: 2},
+		"cookie with a lifetime":         {cookie: "lb=1; Max-Age=3600", status: 200, requests: 2},
+		"cookie for another path":        {cookie: "SID=1; Path=/other", status: 200, requests: 2},
+		"cookie of a rejecting answer":   {cookie: "SID=1; Path=/", status: 404, requests: 2},
+		"cookie of a redirecting answer": {cookie: "SID=1; Path=/", status: 302, requests: 2},
+		"session of an accepted request": {cookie: "SID=1; Path=/", status: 200, requests: 3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			requests := 0
@@ -250,7 +254,7 @@ func TestSessionsThatDoNotCount(t *testing.T) {
 					w.Header().Set("Set-Cookie", k.cookie)
 				}
 				w.WriteHeader(k.status)
-			}, sessioned, func(t *testing.T, c *Client) {
+			}, enableSessions, func(t *testing.T, c *Client) {
 				wantStatus(t, c, get("/svc/"), uint16(k.status))
 				wantStatus(t, c, get("/svc/"), 401)
 				assert.Equal(t, k.requests, requests)
@@ -263,11 +267,11 @@ func TestSessionsThatDoNotCount(t *testing.T) {
 // A 401 to a write in the new session is a refusal of the secret, although the request for its token was accepted.
 func TestRefusedWriteInNewSessionIsFinal(t *testing.T) {
 	s := &expiringService{password: "p"}
-	service(t, s.ServeHTTP, sessioned, func(t *testing.T, c *Client) {
+	service(t, s.ServeHTTP, enableSessions, func(t *testing.T, c *Client) {
 		wantStatus(t, c, get("/svc/"), 200)
 		s.expire("p")
 		s.refusesWrites = true
-		wantStatus(t, c, write(), 401)
+		wantStatus(t, c, writeRequest(), 401)
 		assert.Equal(t, []string{"HEAD true", "HEAD false", "POST true"}, s.requests)
 		wantFaultOf(t, c, get("/svc/"), wit.ErrorUnauthorized, "was refused (401)")
 	})
@@ -278,38 +282,39 @@ func TestRefusedWriteInNewSessionIsFinal(t *testing.T) {
 // is in progress.
 func TestRenewalNeedsNoLockOfWaitingRequests(t *testing.T) {
 	s := &expiringService{password: "p", delay: 10 * time.Millisecond}
-	narrow := func(c *Config) {
-		sessioned(c)
+	setLimits := func(c *Config) {
+		enableSessions(c)
 		c.Limits = limits.Limits{Concurrent: 8, Connections: 8}
 	}
-	service(t, s.ServeHTTP, narrow, func(t *testing.T, c *Client) {
-		together(2, func(int) { wantStatus(t, c, get("/svc/Orders"), 200) })
+	service(t, s.ServeHTTP, setLimits, func(t *testing.T, c *Client) {
+		runConcurrently(2, func(int) { wantStatus(t, c, get("/svc/Orders"), 200) })
 		c.target.Load().sessions.UseSingle()
 		for i := range 20 {
 			// Open the only session, and let it expire.
-			together(8, func(int) { wantStatus(t, c, write(), 200) })
+			runConcurrently(8, func(int) { wantStatus(t, c, writeRequest(), 200) })
 			s.expire("p")
 			s.logonDelay = time.Second
 
 			// A client with other headers, and thus another session, begins a logon.
-			other := clientNextTo(t, c, func(c *Config) { c.Headers = map[string]string{"sap-language": fmt.Sprint(i)} })
+			headers := map[string]string{"sap-language": fmt.Sprint(i)}
+			other := clientNextTo(t, c, func(c *Config) { c.Headers = headers })
 			began := time.Now()
-			opening := make(chan struct{})
+			otherDone := make(chan struct{})
 			go func() {
-				defer close(opening)
+				defer close(otherDone)
 				wantStatus(t, other, get("/svc/Orders"), 200)
 			}()
 			synctest.Wait()
 
 			// Ten reads, and thirty writes with three new tokens.
-			together(40, func(i int) {
+			runConcurrently(40, func(i int) {
 				r := withToken(post("/svc/Orders"), fmt.Sprintf("/svc/%d/", i%3))
 				if isRead := i%4 == 0; isRead {
 					r = get("/svc/Orders")
 				}
 				wantStatus(t, c, r, 200)
 			})
-			<-opening
+			<-otherDone
 			if elapsed := time.Since(began); elapsed >= openingWait {
 				t.Errorf("expected no request to wait for openingWait, found %v", elapsed)
 			}
@@ -327,9 +332,9 @@ func TestOthersWaitForRenewal(t *testing.T) {
 	for _, isRight := range []bool{true, false} {
 		t.Run(fmt.Sprintf("right %t", isRight), func(t *testing.T) {
 			s := &expiringService{password: "p", delay: 10 * time.Millisecond}
-			service(t, s.ServeHTTP, sessioned, func(t *testing.T, c *Client) {
-				together(4, func(int) { wantStatus(t, c, write(), 200) })
-				together(4, func(int) { wantStatus(t, c, write(), 200) })
+			service(t, s.ServeHTTP, enableSessions, func(t *testing.T, c *Client) {
+				runConcurrently(4, func(int) { wantStatus(t, c, writeRequest(), 200) })
+				runConcurrently(4, func(int) { wantStatus(t, c, writeRequest(), 200) })
 
 				// One of four sessions expires.
 				for id := range s.sessions {
@@ -342,10 +347,10 @@ func TestOthersWaitForRenewal(t *testing.T) {
 				}
 				s.requests = nil
 				var wg sync.WaitGroup
-				var failed atomic.Int64
+				var failures atomic.Int64
 				send := func() {
-					if status, _, _ := text(t, c, get("/svc/Orders")); status != 200 {
-						failed.Add(1)
+					if status, _, _ := readText(t, c, get("/svc/Orders")); status != 200 {
+						failures.Add(1)
 					}
 				}
 				// One of these requests finds that its session has expired, and logs on.
@@ -363,11 +368,11 @@ func TestOthersWaitForRenewal(t *testing.T) {
 				s.mu.Unlock()
 				wg.Wait()
 				if isRight {
-					assert.Equal(t, []int{0, 0}, []int{int(failed.Load()), s.wrong}, "failures, wrong passwords")
+					assert.Equal(t, []int{0, 0}, []int{int(failures.Load()), s.wrong}, "failures, wrong passwords")
 					return
 				}
 				// The logon fails, and the eight requests that wait for it.
-				assert.Equal(t, []int{9, 1}, []int{int(failed.Load()), s.wrong}, "failures, wrong passwords")
+				assert.Equal(t, []int{9, 1}, []int{int(failures.Load()), s.wrong}, "failures, wrong passwords")
 			})
 		})
 	}
@@ -377,14 +382,17 @@ func TestOthersWaitForRenewal(t *testing.T) {
 // at most openingWait.
 func TestRenewalThatTakesLong(t *testing.T) {
 	s := &expiringService{password: "p"}
-	longTimeout := func(c *Config) { sessioned(c); c.ReadTimeout = 2 * time.Hour }
+	longTimeout := func(c *Config) {
+		enableSessions(c)
+		c.ReadTimeout = 2 * time.Hour
+	}
 	service(t, s.ServeHTTP, longTimeout, func(t *testing.T, c *Client) {
-		together(2, func(int) { wantStatus(t, c, get("/svc/"), 200) })
+		runConcurrently(2, func(int) { wantStatus(t, c, get("/svc/"), 200) })
 		s.expire("p")
 		s.logonDelay = time.Hour
-		slow := make(chan struct{})
+		slowDone := make(chan struct{})
 		go func() {
-			defer close(slow)
+			defer close(slowDone)
 			wantStatus(t, c, get("/svc/"), 200)
 		}()
 		time.Sleep(time.Second)
@@ -392,11 +400,11 @@ func TestRenewalThatTakesLong(t *testing.T) {
 		s.logonDelay = 0
 		s.mu.Unlock()
 		began := time.Now()
-		together(3, func(int) { wantStatus(t, c, get("/svc/"), 200) })
+		runConcurrently(3, func(int) { wantStatus(t, c, get("/svc/"), 200) })
 		if elapsed := time.Since(began); elapsed < openingWait-2*time.Second || elapsed > openingWait {
 			t.Errorf("expected to wait for about %v, found %v", openingWait, elapsed)
 		}
-		<-slow
+		<-slowDone
 		assert.Equal(t, "", c.Refusal())
 	})
 }
@@ -404,8 +412,8 @@ func TestRenewalThatTakesLong(t *testing.T) {
 // If the request that logs on again is cancelled, others continue.
 func TestRenewalWithoutAnswer(t *testing.T) {
 	s := &expiringService{password: "p", delay: time.Second}
-	service(t, s.ServeHTTP, sessioned, func(t *testing.T, c *Client) {
-		together(2, func(int) { wantStatus(t, c, get("/svc/"), 200) })
+	service(t, s.ServeHTTP, enableSessions, func(t *testing.T, c *Client) {
+		runConcurrently(2, func(int) { wantStatus(t, c, get("/svc/"), 200) })
 		s.expire("p")
 		ctx, cancel := context.WithCancel(t.Context())
 		go func() {
@@ -419,7 +427,7 @@ func TestRenewalWithoutAnswer(t *testing.T) {
 		cancel()
 		synctest.Wait()
 		began := time.Now()
-		together(4, func(int) { wantStatus(t, c, get("/svc/"), 200) })
+		runConcurrently(4, func(int) { wantStatus(t, c, get("/svc/"), 200) })
 		if elapsed := time.Since(began); elapsed >= openingWait {
 			t.Errorf("expected no wait for openingWait, found %v", elapsed)
 		}
@@ -435,24 +443,24 @@ func TestServiceWithOneSession(t *testing.T) {
 		maxSessions int
 		warnings    int
 	}{
-		"refused tokens":    {0, 60, 1},
-		"session not found": {400, 60, 1},
-		"401":               {401, 60, 1},
+		"refused tokens":    {maxSessions: 60, warnings: 1},
+		"session not found": {expired: 400, maxSessions: 60, warnings: 1},
+		"401":               {expired: 401, maxSessions: 60, warnings: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &singleSessionService{expired: k.expired}
 			var log logtest.Journal
-			wide := func(c *Config) {
-				sessioned(c)
+			change := func(c *Config) {
+				enableSessions(c)
 				c.Logger = log.Logger(slog.LevelWarn)
 				c.Limits.Concurrent = 8
 				c.names.connections = "sap.odata.max.connections"
 			}
-			service(t, s.ServeHTTP, wide, func(t *testing.T, c *Client) {
-				together(8, func(int) {
+			service(t, s.ServeHTTP, change, func(t *testing.T, c *Client) {
+				runConcurrently(8, func(int) {
 					for range 100 {
-						if status, _, err := text(t, c, write()); status != 200 || err != nil {
-							t.Errorf("found %d, %v", status, err)
+						if status, _, err := readText(t, c, writeRequest()); status != 200 || err != nil {
+							t.Errorf("expected status 200, found %d, %v", status, err)
 							return
 						}
 					}
@@ -482,13 +490,13 @@ func TestSessionsThatEndEarly(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &expiringService{password: "p", delay: 10 * time.Millisecond}
-			service(t, s.ServeHTTP, sessioned, func(t *testing.T, c *Client) {
+			service(t, s.ServeHTTP, enableSessions, func(t *testing.T, c *Client) {
 				send := func(int) { wantStatus(t, c, get("/svc/Orders"), 200) }
-				together(2, send)
+				runConcurrently(2, send)
 				for range k.ends {
 					time.Sleep(k.age)
 					s.expire("p")
-					together(2, send)
+					runConcurrently(2, send)
 				}
 				assert.Equal(t, k.limitsToOne, c.target.Load().sessions.IsSingle(), "limited to one session")
 			})

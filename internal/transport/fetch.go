@@ -54,10 +54,11 @@ func (c *Client) exchangeWhole(ctx context.Context, r *wit.Request, limit int) (
 			return answer.Response, nil
 		}
 		status := int(answer.Status)
-		if !r.Repeatable && wit.IsRejection(answer.Status) {
+		switch {
+		case !r.Repeatable && wit.IsRejection(answer.Status):
 			return wit.Response{}, errorf(wit.ErrorData, "%s %s: the response with status %d cannot be read: %v",
 				r.Method, answer.Target, status, err)
-		} else if !r.Repeatable {
+		case !r.Repeatable:
 			return wit.Response{}, &NoResponseError{Method: r.Method, Target: answer.Target, Status: status, Cause: err}
 		}
 		f, ok := errors.AsType[*wit.Error](err)
@@ -79,8 +80,7 @@ func tooLarge(r *wit.Request, limit int) error {
 	}
 	return errorf(wit.ErrorData, "%s %s: expected at most %d MiB in all documents that the connector requests "+
 		"together, found more: the documents before this one have %.1f MiB; configure fewer services for this "+
-		"connector", r.Method, PrintableTarget(r.Target), maxBodies>>20,
-		float64(maxBodies-limit)/(1<<20))
+		"connector", r.Method, PrintableTarget(r.Target), maxBodies>>20, float64(maxBodies-limit)/(1<<20))
 }
 
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
@@ -107,8 +107,7 @@ type Fetcher interface {
 // maxRounds bounds how often a function may return requests before its result, maxRequests their total number.
 const maxRounds, maxRequests = 20, 10_000
 
-// PauseIdle waits before a plugin that made no progress in n calls is called again: 100 ms, doubling up to 2 s; at
-// least atLeast.
+// PauseIdle waits before a plugin without progress in n calls is called again: 100 ms to 2 s, or atLeast.
 func PauseIdle(ctx context.Context, n int, atLeast time.Duration) error {
 	if n > 0 {
 		atLeast = max(atLeast, min(100*time.Millisecond<<min(n-1, 10), 2*time.Second))
@@ -116,8 +115,7 @@ func PauseIdle(ctx context.Context, n int, atLeast time.Duration) error {
 	return pause.For(ctx, atLeast)
 }
 
-// pluginCall calls a function of a plugin with the state of its last call and the answers to its requests. It returns
-// further requests, or nil once the function has its result.
+// pluginCall calls a function of a plugin with its state and answers. Without requests the function has its result.
 type pluginCall = func(state []byte, answers []wit.Response) (*wit.RequestBatch, error)
 
 // CallWithFetch calls a plugin's function until it needs no more documents: at most 20 rounds, 10,000 requests and 64
@@ -133,9 +131,10 @@ func CallWithFetch(ctx context.Context, fetcher Fetcher, call pluginCall) error 
 		if err != nil || batch == nil {
 			return err
 		}
-		if requests += len(batch.Requests); requests > maxRequests {
-			return errorf(wit.ErrorInternal, "expected at most %d requests of the plugin, found %d",
-				maxRequests, requests)
+		requests += len(batch.Requests)
+		if requests > maxRequests {
+			return errorf(wit.ErrorInternal, "expected at most %d requests of the plugin, found %d", maxRequests,
+				requests)
 		}
 		idleRounds++
 		if addNew(seen, batch.Requests) {

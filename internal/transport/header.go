@@ -11,11 +11,11 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// hostHeaders are set by the host only: those of plugins are ignored.
+// hostHeaders are set by the host only. A plugin's values are ignored.
 var hostHeaders = map[string]bool{"Authorization": true, "Cookie": true, "Host": true, "X-Csrf-Token": true,
 	"Content-Length": true, "Transfer-Encoding": true, "Connection": true}
 
-// settingsHeaders, by which SAP systems log on, are set by settings only: those of plugins are ignored.
+// settingsHeaders, by which SAP systems log on, are set by settings only. A plugin's values are ignored.
 var settingsHeaders = []string{"Sap-Client", "Sap-Language", "Sap-User", "Sap-Password"}
 
 var hostHeaderPrefixes = []string{"Proxy-", "Sap-Connectivity-"}
@@ -92,8 +92,7 @@ func isToken(s string) bool {
 	return s != ""
 }
 
-// answerHeaders returns headers for plugins: names in lower case, values in UTF-8 (invalid ones are read as
-// ISO-8859-1), without cookies, tokens and secrets of the request.
+// answerHeaders returns headers for plugins: lower case, UTF-8, without cookies, tokens and secrets.
 func answerHeaders(h http.Header, secrets []string, addressSecrets func() []string) []wit.Header {
 	headers := make([]wit.Header, 0, len(h))
 	for _, name := range slices.Sorted(maps.Keys(h)) {
@@ -118,8 +117,8 @@ var secretHeaders = map[string]bool{"Set-Cookie": true, "Set-Cookie2": true, "Co
 	"Authentication-Info": true, "X-Csrf-Token": true}
 
 // verbatimHeaders, such as an ETag, are useless when redacted, and contain a secret only by chance.
-var verbatimHeaders = []string{"Etag", "Content-Type", "Content-Id", "Retry-After", "Preference-Applied", "Dataserviceversion",
-	"Repeatabilityresult", "Last-Modified"}
+var verbatimHeaders = []string{"Etag", "Content-Type", "Content-Id", "Retry-After", "Preference-Applied",
+	"Dataserviceversion", "Repeatabilityresult", "Last-Modified"}
 
 // addressHeaders locate entities. They may repeat credentials, but short cookie values match them by chance.
 var addressHeaders = []string{"Location", "Content-Location"}

@@ -74,16 +74,16 @@ func TestConcurrentRequestsAreBounded(t *testing.T) {
 	for _, c := range []struct {
 		first  limits.Limits
 		second limits.Limits
-		peak   int64
+		peak   int64 // expected requests at a time; 4 by default
 	}{
-		{limits.Limits{}, limits.Limits{}, 4},
-		{limits.Limits{Concurrent: 7}, limits.Limits{Concurrent: 9}, 7},
-		{limits.Limits{Concurrent: 9}, limits.Limits{Concurrent: 3}, 3},
-		{limits.Limits{Concurrent: 9}, limits.Limits{Concurrent: 9, Connections: 2}, 2},
+		{peak: 4},
+		{first: limits.Limits{Concurrent: 7}, second: limits.Limits{Concurrent: 9}, peak: 7},
+		{first: limits.Limits{Concurrent: 9}, second: limits.Limits{Concurrent: 3}, peak: 3},
+		{first: limits.Limits{Concurrent: 9}, second: limits.Limits{Concurrent: 9, Connections: 2}, peak: 2},
 	} {
 		server := &traffic{duration: time.Second}
 		configure := func(config *Config) { config.Limits = c.first }
-		wired(t, server.ServeHTTP, configure, func(t *testing.T, first *Client, w *wires) {
+		serviceWithNetwork(t, server.ServeHTTP, configure, func(t *testing.T, first *Client, w *memoryNetwork) {
 			second := clientNextTo(t, first, func(config *Config) { config.Limits = c.second })
 			elapsed := sendAll(t, 10, first, second)
 			rounds := (20 + c.peak - 1) / c.peak // of 20 requests, rounded up
@@ -113,7 +113,7 @@ func TestClientsTakeTurns(t *testing.T) {
 		time.Sleep(5500 * time.Millisecond)
 		if why := busy.Waiting(); !strings.Contains(why,
 			"waiting for other requests to http://sap.example:8000: limit 1 at a time") {
-			t.Errorf("found %q", why)
+			t.Errorf("expected to wait for other requests, found %q", why)
 		}
 		assert.Equal(t, 1500*time.Millisecond, sendAll(t, 1, occasional),
 			"the rest of the current request, and its own")
@@ -130,14 +130,18 @@ func TestClientsTakeTurns(t *testing.T) {
 // A request that waits for a slot ends with its context, and takes no slot.
 func TestWaitingEndsWithItsContext(t *testing.T) {
 	server := &traffic{duration: time.Minute}
-	service(t, server.ServeHTTP, func(c *Config) { c.Limits.Concurrent = 1; c.ReadTimeout = time.Hour },
+	change := func(c *Config) {
+		c.Limits.Concurrent = 1
+		c.ReadTimeout = time.Hour
+	}
+	service(t, server.ServeHTTP, change,
 		func(t *testing.T, c *Client) {
-			go text(t, c, get("/"))
+			go readText(t, c, get("/"))
 			synctest.Wait()
 			ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, fmt.Errorf("enough"))
 			defer cancel()
 			if _, err := c.Do(ctx, get("/")); err == nil || err.Error() != "enough" {
-				t.Errorf("found %v", err)
+				t.Errorf("expected the context's cause, found %v", err)
 			}
 			// The first request has 59 s left, this one lasts 60 s, and the cancelled one takes no time.
 			if elapsed := sendAll(t, 1, c); elapsed != 119*time.Second {
@@ -151,7 +155,11 @@ func TestMaintenanceWindow(t *testing.T) {
 	windows, err := limits.ParseWindows("0 0 1 * * ?/2h UTC") // synctest begins at midnight
 	require.NoError(t, err)
 	server := &traffic{duration: time.Second}
-	service(t, server.ServeHTTP, func(c *Config) { c.Limits.Windows = windows; c.ReadTimeout = time.Hour },
+	change := func(c *Config) {
+		c.Limits.Windows = windows
+		c.ReadTimeout = time.Hour
+	}
+	service(t, server.ServeHTTP, change,
 		func(t *testing.T, c *Client) {
 			other := clientNextTo(t, c, func(c *Config) { c.Limits = limits.Limits{} })
 			sendAll(t, 1, c)
@@ -165,7 +173,7 @@ func TestMaintenanceWindow(t *testing.T) {
 			for _, c := range []*Client{c, other} {
 				if why := c.Waiting(); why != "maintenance window: no requests to http://sap.example:8000 until "+
 					"2000-01-01 03:00:00 UTC" {
-					t.Errorf("found %q", why)
+					t.Errorf("expected to wait for the end of the window, found %q", why)
 				}
 			}
 			<-done
@@ -186,8 +194,8 @@ func TestRequestsThatMustNotWait(t *testing.T) {
 			<-release
 		}
 	}
-	twoSlots := func(config *Config) { config.Limits.Concurrent = 2 }
-	service(t, handler, twoSlots, func(t *testing.T, c *Client) {
+	setTwoSlots := func(config *Config) { config.Limits.Concurrent = 2 }
+	service(t, handler, setTwoSlots, func(t *testing.T, c *Client) {
 		open := func(ctx context.Context) *Answer {
 			t.Helper()
 			a, err := c.Do(ctx, &wit.Request{Method: "GET", Target: "/open", Repeatable: true})
@@ -195,9 +203,9 @@ func TestRequestsThatMustNotWait(t *testing.T) {
 			return a
 		}
 		first := open(t.Context())
-		withoutWaiting := WithoutWaiting(WithParent(t.Context()))
-		second := open(withoutWaiting)
-		_, err := c.Do(withoutWaiting, &wit.Request{Method: "GET", Target: "/", Repeatable: true})
+		noWaitCtx := WithoutWaiting(WithParent(t.Context()))
+		second := open(noWaitCtx)
+		_, err := c.Do(noWaitCtx, &wit.Request{Method: "GET", Target: "/", Repeatable: true})
 		if !errors.Is(err, ErrNoRoom) {
 			t.Errorf("expected no room for a third request, found %v", err)
 		}
@@ -210,7 +218,7 @@ func TestRequestsThatMustNotWait(t *testing.T) {
 			a.Body.Close()
 		}
 
-		a := open(withoutWaiting) // takes a slot that is free again
+		a := open(noWaitCtx) // takes a slot that is free again
 		a.Body.Close()
 	})
 }

@@ -28,13 +28,18 @@ const (
 
 func readLogin(c *Config, roles Roles) error {
 	setting := func(name string) string { return strings.TrimSpace(roles.Text(name)) }
-	c.Login = &Login{Target: setting(role.LoginTarget), Method: setting(role.LoginMethod),
-		Body: setting(role.LoginBody), TokenPath: setting(role.LoginTokenPath),
-		LifetimePath: setting(role.LoginLifetimePath), Header: setting(role.LoginHeader), setting: roles.Setting}
+	c.Login = &Login{
+		Target:       setting(role.LoginTarget),
+		Method:       setting(role.LoginMethod),
+		Body:         setting(role.LoginBody),
+		TokenPath:    setting(role.LoginTokenPath),
+		LifetimePath: setting(role.LoginLifetimePath),
+		Header:       setting(role.LoginHeader),
+		setting:      roles.Setting,
+	}
 	return c.Login.validate(c)
 }
 
-// rejectLoginSettings returns an error if a login is configured, but another authentication is selected.
 func rejectLoginSettings(c *Config, roles Roles) error {
 	for _, name := range []string{role.LoginTarget, role.LoginMethod, role.LoginBody, role.LoginTokenPath,
 		role.LoginLifetimePath, role.LoginHeader} {
@@ -83,8 +88,8 @@ func (l *Login) validate(c *Config) error {
 		return l.errorf(role.LoginBody, "expected a body as {\"user\":\"{user}\",\"password\":\"{password}\"} or "+
 			"user={user}&password={password}, found nothing")
 	case !strings.Contains(l.Body, passwordPlaceholder):
-		return l.errorf(role.LoginBody, "expected the placeholder %s, found none "+
-			"(the value is not shown)", passwordPlaceholder)
+		return l.errorf(role.LoginBody, "expected the placeholder %s, found none (the value is not shown)",
+			passwordPlaceholder)
 	}
 	if l.contentType() == "" {
 		return l.errorf(role.LoginBody, "expected JSON, with %s and %s in quotes, or a form as "+
@@ -189,7 +194,8 @@ func splitMemberPath(path string) []string {
 
 // identity includes the login's settings: a refused password may be right at another URL.
 func (l *Login) identity(c *Config) Identity {
-	return Identity{c.User, fmt.Sprintf("%q %q %q %q %q", c.Password, l.Target, l.method(), l.Body, l.TokenPath)}
+	secret := fmt.Sprintf("%q %q %q %q %q", c.Password, l.Target, l.method(), l.Body, l.TokenPath)
+	return Identity{User: c.User, Secret: secret}
 }
 
 // addLogin sets Authorizer, Identity and the route's tokenURL for authentication by c.Login.
@@ -231,7 +237,8 @@ func (c *Config) addLogin(origin endpoint) error {
 	c.Route.tokenURL = request.URL
 	request.Secrets = c.loginSecrets(request.Body)
 	name, value, _ := login.header()
-	c.Authorizer = &tokenHeader{btp.NewLogin(request, options), http.CanonicalHeaderKey(name), value}
+	tokens := btp.NewLogin(request, options)
+	c.Authorizer = &tokenHeader{tokens: tokens, name: http.CanonicalHeaderKey(name), value: value}
 	c.Identity = login.identity(c)
 	return nil
 }

@@ -29,46 +29,86 @@ func TestLoginIsChecked(t *testing.T) {
 	}
 	for name, k := range map[string]struct {
 		changes []string // of the valid settings
-		want    string   // start of the error; "" means that there is none
+		want    string   // start of the error; "" means no error
 	}{
-		"valid":                     {nil, ""},
-		"path as in JSONPath":       {[]string{"http.login.token-path=$.a.b"}, ""},
-		"form":                      {[]string{"http.login.body=u={user}&p={password}"}, ""},
-		"URL":                       {[]string{"http.login.target=https://login.example.com/x"}, ""},
-		"login settings with basic": {[]string{"http.auth=basic"}, "http.login.target: expected http.auth = login"},
-		"no target": {[]string{"http.auth=login", "http.login.target="},
-			"http.login.target: expected the path"},
-		"target with a password": {[]string{"http.login.target=https://me:pw-not-shown@example.com/"},
-			"http.login.target: expected a path"},
-		"method":      {[]string{"http.login.method=GET"}, "http.login.method: expected POST, PUT or PATCH"},
-		"no user":     {[]string{"http.user="}, "http.user: expected a user"},
-		"no password": {[]string{"http.password="}, "http.password: expected a password"},
-		"no body":     {[]string{"http.login.body="}, "http.login.body: expected a body"},
-		"body without a password": {[]string{`http.login.body={"p":"pw-not-shown"}`},
-			"http.login.body: expected the placeholder {password}"},
-		"JSON without quotes": {[]string{`http.login.body={"u":{user},"p":{password}}`},
-			"http.login.body: expected JSON"},
-		"neither JSON nor a form": {[]string{`http.login.body=<u>{user}</u><p>{password}</p>`},
-			"http.login.body: expected JSON"},
-		"no token":               {[]string{"http.login.token-path=a..b"}, "http.login.token-path: expected the path"},
-		"lifetime":               {[]string{"http.login.lifetime-path=."}, "http.login.lifetime-path: expected the path"},
-		"header without a token": {[]string{"http.login.header=X-Token: none"}, "http.login.header: expected a header"},
-		"header of the host's own": {[]string{"http.login.header=Cookie: {token}"},
-			"http.login.header: expected a header"},
-		"header of another setting": {[]string{"http.login.header=X-Token: {token}", "http.header.x-token=1"},
-			"http.login.header: X-Token is also set"},
-		"SAP's client in the query": {[]string{"http.query.sap-client=100"},
-			"http.query.sap-client: sap-client cannot be set here"},
-		"origin with a path": {[]string{"http.origins=https://a.example/x"},
-			"http.origins: Invalid value https://a.example/x for configuration http.origins: expected an origin"},
-		"origin with a star": {[]string{"http.origins=https://*.example"},
-			"http.origins: Invalid value https://*.example for configuration http.origins: expected an origin"},
-		"no origin between commas": {[]string{"http.origins=https://a,,https://b"},
-			"http.origins: Invalid value  for configuration http.origins: expected origins separated by commas"},
-		"credentials without TLS": {[]string{"http.scheme=https", "http.origins=http://a.example with credentials"},
-			"http.origins: Invalid value http://a.example with credentials for configuration http.origins: " +
-				"expected https"},
-		"credentials in any case": {[]string{"http.origins=http://a.example WITH Credentials, https://b:8443"}, ""},
+		"valid":               {},
+		"path as in JSONPath": {changes: []string{"http.login.token-path=$.a.b"}},
+		"form":                {changes: []string{"http.login.body=u={user}&p={password}"}},
+		"URL":                 {changes: []string{"http.login.target=https://login.example.com/x"}},
+		"login settings with basic": {
+			changes: []string{"http.auth=basic"},
+			want:    "http.login.target: expected http.auth = login",
+		},
+		"no target": {
+			changes: []string{"http.auth=login", "http.login.target="},
+			want:    "http.login.target: expected the path",
+		},
+		"target with a password": {
+			changes: []string{"http.login.target=https://me:pw-not-shown@example.com/"},
+			want:    "http.login.target: expected a path",
+		},
+		"method": {
+			changes: []string{"http.login.method=GET"},
+			want:    "http.login.method: expected POST, PUT or PATCH",
+		},
+		"no user":     {changes: []string{"http.user="}, want: "http.user: expected a user"},
+		"no password": {changes: []string{"http.password="}, want: "http.password: expected a password"},
+		"no body":     {changes: []string{"http.login.body="}, want: "http.login.body: expected a body"},
+		"body without a password": {
+			changes: []string{`http.login.body={"p":"pw-not-shown"}`},
+			want:    "http.login.body: expected the placeholder {password}",
+		},
+		"JSON without quotes": {
+			changes: []string{`http.login.body={"u":{user},"p":{password}}`},
+			want:    "http.login.body: expected JSON",
+		},
+		"neither JSON nor a form": {
+			changes: []string{`http.login.body=<u>{user}</u><p>{password}</p>`},
+			want:    "http.login.body: expected JSON",
+		},
+		"no token": {changes: []string{"http.login.token-path=a..b"}, want: "http.login.token-path: expected the path"},
+		"lifetime": {
+			changes: []string{"http.login.lifetime-path=."},
+			want:    "http.login.lifetime-path: expected the path",
+		},
+		"header without a token": {
+			changes: []string{"http.login.header=X-Token: none"},
+			want:    "http.login.header: expected a header",
+		},
+		"header of the host's own": {
+			changes: []string{"http.login.header=Cookie: {token}"},
+			want:    "http.login.header: expected a header",
+		},
+		"header of another setting": {
+			changes: []string{"http.login.header=X-Token: {token}", "http.header.x-token=1"},
+			want:    "http.login.header: X-Token is also set",
+		},
+		"SAP's client in the query": {
+			changes: []string{"http.query.sap-client=100"},
+			want:    "http.query.sap-client: sap-client cannot be set here",
+		},
+		"origin with a path": {
+			changes: []string{"http.origins=https://a.example/x"},
+			want: "http.origins: Invalid value https://a.example/x for configuration http.origins: " +
+				"expected an origin",
+		},
+		"origin with a star": {
+			changes: []string{"http.origins=https://*.example"},
+			want:    "http.origins: Invalid value https://*.example for configuration http.origins: expected an origin",
+		},
+		"no origin between commas": {
+			changes: []string{"http.origins=https://a,,https://b"},
+			want: "http.origins: Invalid value  for configuration http.origins: " +
+				"expected origins separated by commas",
+		},
+		"credentials without TLS": {
+			changes: []string{"http.scheme=https", "http.origins=http://a.example with credentials"},
+			want: "http.origins: Invalid value http://a.example with credentials for configuration http.origins: " +
+				"expected https",
+		},
+		"credentials in any case": {
+			changes: []string{"http.origins=http://a.example WITH Credentials, https://b:8443"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, err := ConfigOf(rolesOf(t, "http://127.0.0.1:1", append(valid, k.changes...)...), Environment{})
@@ -115,7 +155,7 @@ func TestLoginBody(t *testing.T) {
 // A login on the service's origin has the configured headers and query. A redirect does not send the secret elsewhere.
 func TestLoginUsesSettingsOfRequests(t *testing.T) {
 	var redirect atomic.Bool
-	elsewhere := serve(t, func(http.ResponseWriter, *http.Request) {
+	otherServer := serve(t, func(http.ResponseWriter, *http.Request) {
 		t.Error("expected no password at another origin")
 	})
 	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -124,7 +164,7 @@ func TestLoginUsesSettingsOfRequests(t *testing.T) {
 		case r.URL.Query().Get("key") != "k&1" || r.Header.Get("Sap-Client") != "100":
 			t.Errorf("expected key and client, found %s %v", r.URL, r.Header)
 		case r.URL.Path == "/in" && redirect.Load():
-			http.Redirect(w, r, elsewhere.URL, http.StatusTemporaryRedirect)
+			http.Redirect(w, r, otherServer.URL, http.StatusTemporaryRedirect)
 		case r.URL.Path == "/in" && string(body) == "p=x":
 			fmt.Fprint(w, `{"t":"token"}`)
 		case r.Header.Get("Authorization") != "Bearer token":
@@ -193,7 +233,7 @@ func TestRequestsToConfiguredOrigins(t *testing.T) {
 			user, _, _ := r.BasicAuth()
 			if (user == "u") != hasCredentials || (r.Header.Get("X-Key") == "k") != hasCredentials ||
 				(r.URL.Query().Get("key") == "q") != hasCredentials || r.URL.Query().Get("sig") != "abc" {
-				t.Errorf("%q: found %v %s", entry, r.Header, r.URL)
+				t.Errorf("%q: expected credentials: %v, found %v %s", entry, hasCredentials, r.Header, r.URL)
 			}
 		})
 		_, host, _ := strings.Cut(files.URL, "://")
@@ -204,7 +244,8 @@ func TestRequestsToConfiguredOrigins(t *testing.T) {
 		isRejected := entry == ""
 		if (err != nil) != isRejected || (requests == 0) != isRejected ||
 			(err != nil && strings.Contains(err.Error(), "sig=abc")) {
-			t.Errorf("%q: found %d requests, %v", entry, requests, err)
+			t.Errorf("%q: expected a rejection without the query: %v, found %d requests, %v", entry, isRejected,
+				requests, err)
 		}
 	}
 }
@@ -264,9 +305,9 @@ func FuzzReadOrigin(f *testing.F) {
 			return
 		}
 		c := Config{Service: Service{Scheme: o.Scheme, Address: o.Address, Port: o.Port}}
-		accepted, err := c.origin()
-		if err == nil && (accepted.host == "" || strings.ContainsAny(accepted.String()[len("http://"):], " @?#")) {
-			t.Errorf("%q: found %s", text, accepted)
+		origin, err := c.origin()
+		if err == nil && (origin.host == "" || strings.ContainsAny(origin.String()[len("http://"):], " @?#")) {
+			t.Errorf("%q: found %s", text, origin)
 		}
 	})
 }

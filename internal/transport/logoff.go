@@ -65,13 +65,13 @@ func (d *destination) logoffOne(ctx context.Context, cookies string) error {
 	}
 	r := (&http.Request{Method: http.MethodGet, URL: d.urlOf(d.logoffLine()), Host: d.origin.authority(), Header: h,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}).WithContext(ctx)
-	answer, err := d.roundTrip(r)
+	response, err := d.roundTrip(r)
 	if err != nil {
 		return err
 	}
-	d.config.Logger.Debug("session logged off", "origin", d.origin.String(), "status", answer.StatusCode)
-	answer.Body.Close()
-	if answer.StatusCode == http.StatusForbidden { // 404 comes from services other than SAP's
+	d.config.Logger.Debug("session logged off", "origin", d.origin.String(), "status", response.StatusCode)
+	response.Body.Close()
+	if response.StatusCode == http.StatusForbidden { // services other than SAP's respond with 404
 		return fmt.Errorf("%s returned 403: activate it in transaction SICF", d.config.LogoffPath)
 	}
 	return nil

@@ -17,8 +17,13 @@ func TestLogoffHeaders(t *testing.T) {
 		auth string
 		want map[string]string
 	}{
-		{AuthBasic, map[string]string{"Sap-Client": "100", "Sap-Language": "EN", "Apikey": "k3y", "Authorization": ""}},
-		{AuthHeader, map[string]string{"Sap-Client": "100", "Sap-Language": "EN", "Apikey": "", "Authorization": ""}},
+		{
+			auth: AuthBasic,
+			want: map[string]string{"Sap-Client": "100", "Sap-Language": "EN", "Apikey": "k3y", "Authorization": ""},
+		}, {
+			auth: AuthHeader,
+			want: map[string]string{"Sap-Client": "100", "Sap-Language": "EN", "Apikey": "", "Authorization": ""},
+		},
 	} {
 		headers := map[string]string{}
 		service(t, func(w http.ResponseWriter, r *http.Request) {
@@ -30,7 +35,7 @@ func TestLogoffHeaders(t *testing.T) {
 				headers[name] = r.Header.Get(name)
 			}
 		}, func(c *Config) {
-			sessioned(c)
+			enableSessions(c)
 			c.Auth = k.auth
 			c.Headers = map[string]string{"sap-client": "100", "sap-language": "EN", "APIKey": "k3y"}
 		}, func(t *testing.T, c *Client) { sendAll(t, 1, c) })
@@ -61,7 +66,7 @@ func TestLogoffQuery(t *testing.T) {
 			}
 			queries = append(queries, r.URL.RawQuery)
 		}, func(c *Config) {
-			sessioned(c)
+			enableSessions(c)
 			roles := roleMap{"http.client-in": k.clientIn, "http.logoff-path": k.path}
 			config, err := ConfigOf(roles, Environment{})
 			require.NoError(t, err)
@@ -83,11 +88,13 @@ func TestRejectedLogoffIsLogged(t *testing.T) {
 				return
 			}
 			w.Header().Add("Set-Cookie", "SID=1; Path=/")
-		}, func(c *Config) { sessioned(c); c.Logger = slog.New(slog.NewTextHandler(&log, nil)) },
-			func(t *testing.T, c *Client) { sendAll(t, 1, c) })
+		}, func(c *Config) {
+			enableSessions(c)
+			c.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		}, func(t *testing.T, c *Client) { sendAll(t, 1, c) })
 		const warning = "/logoff returned 403: activate it in transaction SICF"
 		if strings.Contains(log.String(), warning) != isLogged {
-			t.Errorf("%d: found\n%s", status, &log)
+			t.Errorf("status %d: expected a warning: %v, found\n%s", status, isLogged, &log)
 		}
 	}
 }

@@ -10,8 +10,7 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/role"
 )
 
-// Logon identifies the secrets of a configuration: for the service, in headers next to that, and for the route.
-// Printing it reveals none.
+// Logon identifies the secrets for the service, in headers next to it, and for the route. It prints none.
 type Logon struct {
 	secrets  []logonSecret
 	origin   string
@@ -42,10 +41,9 @@ func LogonOf(c Config) (Logon, error) {
 		role: role.Proxy + d.config.Route.Settings.Logon().Setting}
 	secrets := []logonSecret{serviceSecret, headerSecret, routeSecret}
 	secrets = slices.DeleteFunc(secrets, func(s logonSecret) bool { return !s.id.Needed() })
-	return Logon{secrets, d.address(), d.config.Lockouts}, nil
+	return Logon{secrets: secrets, origin: d.address(), lockouts: d.config.Lockouts}, nil
 }
 
-// secretHeaderRole returns the role of the first secret header, "" without one.
 func secretHeaderRole(headers map[string]string) string {
 	for _, name := range slices.Sorted(maps.Keys(headers)) {
 		if !slices.Contains(publicHeaders, strings.ToLower(name)) {
@@ -62,8 +60,8 @@ func (l Logon) Accepted() bool {
 	return len(l.secrets) > 0 && !isUntried && !isRefused
 }
 
-// Untried returns the role of the first secret that was not accepted before, "" for the secret of the service. ok is
-// false if all were accepted, or if [Logon.Refused] finds one, because then no secret is sent.
+// Untried returns the role of the first secret that was not accepted before, "" for the service's; !ok if there is
+// none.
 func (l Logon) Untried() (role string, ok bool) {
 	if _, ok := l.Refused(); ok {
 		return "", false
@@ -76,8 +74,7 @@ func (l Logon) Untried() (role string, ok bool) {
 	return "", false
 }
 
-// Refused returns the role of the first secret that is not sent because it was refused, "" for the secret of the
-// service. ok is false if there is none.
+// Refused returns the role of the first secret that was refused, "" for the service's. ok is false if there is none.
 func (l Logon) Refused() (role string, ok bool) {
 	for _, s := range l.secrets {
 		if s.isObserved {
@@ -92,12 +89,12 @@ func (l Logon) Refused() (role string, ok bool) {
 
 func (l Logon) String() string { return l.origin }
 
-// LogValue implements [slog.LogValuer].
 func (l Logon) LogValue() slog.Value { return slog.StringValue(l.String()) }
 
 // gateFor returns the gate of an SAP client; "" means the configured or default one.
 func (d *destination) gateFor(client string) *lockouts.Gate {
-	if client = normalizeClient(client); client == normalizeClient(d.sapClient) || client == "" {
+	client = normalizeClient(client)
+	if client == normalizeClient(d.sapClient) || client == "" {
 		return d.gate
 	}
 	d.mu.Lock()
@@ -124,7 +121,7 @@ func (d *destination) gates() []*lockouts.Gate {
 	return gates
 }
 
-// Refusal says who was refused where and since when, and what to do; "" if the current secret was not refused.
+// Refusal describes who was refused where and since when, and what to do; "" if the current secret was not refused.
 func (c *Client) Refusal() string {
 	for _, g := range c.target.Load().gates() {
 		if refusal := g.Refusal(); refusal != "" {

@@ -15,6 +15,7 @@ type maskingReader struct {
 	err     error    // of inner, returned after out
 }
 
+// mask returns a reader of body that hides the texts. It closes body.
 func mask(body io.ReadCloser, texts []string) io.ReadCloser {
 	if len(texts) == 0 {
 		return body
@@ -44,16 +45,16 @@ func (m *maskingReader) Read(p []byte) (int, error) {
 
 // redactPending moves bytes from pending to out, except an end that may be the beginning of a text.
 func (m *maskingReader) redactPending() {
-	complete := len(m.pending)
+	end := len(m.pending)
 	if m.err == nil {
-		complete -= len(m.texts[0]) - 1
+		end -= len(m.texts[0]) - 1
 	}
 	next := make([]int, len(m.texts)) // the next position of each text, from position on
 	position := 0
 	for i := range next {
 		next[i] = indexFrom(m.pending, m.texts[i], 0)
 	}
-	for position < complete {
+	for position < end {
 		first := -1
 		for i, text := range m.texts {
 			if next[i] >= 0 && next[i] < position {
@@ -63,9 +64,9 @@ func (m *maskingReader) redactPending() {
 				first = i
 			}
 		}
-		if first < 0 || next[first] >= complete {
-			m.out = append(m.out, m.pending[position:complete]...)
-			position = complete
+		if first < 0 || next[first] >= end {
+			m.out = append(m.out, m.pending[position:end]...)
+			position = end
 			break
 		}
 		m.out = append(append(m.out, m.pending[position:next[first]]...), hidden...)

@@ -8,8 +8,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// settingNames are the user's names of settings, or "". destination is the setting of a BTP destination that supplies
-// the values.
+// settingNames are the user's names of settings, or "". destination is the BTP destination's setting.
 type settingNames struct {
 	scheme      string
 	address     string
@@ -45,7 +44,6 @@ func (n settingNames) errorf(setting, description, format string, args ...any) *
 	return f
 }
 
-// connectionsAdvice returns the advice to configure one session.
 func (n settingNames) connectionsAdvice() string {
 	return "set " + cmp.Or(n.connections, "the maximum number of connections") + " = 1 to start with one session, " +
 		"and give other programs and workers another user"

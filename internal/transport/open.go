@@ -2,7 +2,6 @@ package transport
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net"
 	"strings"
@@ -109,7 +108,6 @@ func (c *Config) setDefaults() {
 	}
 }
 
-// lowerHeaders returns the configured headers that have a value, with names in lower case.
 func lowerHeaders(configured map[string]string) (map[string]string, error) {
 	headers := make(map[string]string, len(configured))
 	for name, value := range configured {
@@ -137,10 +135,6 @@ func (d *destination) deregister() {
 	d.sessions.Ended(len(unused))
 	d.config.Destinations.leave(d)
 	d.closeFurtherOrigins()
-}
-
-func (d *destination) sessionKey() string {
-	return fmt.Sprintf("%q %q", d.auth.identity, d.config.Headers) // maps print in order of keys
 }
 
 // useLimiter joins the limiter of the origin, which counts the connections of the transport from now on.

@@ -43,22 +43,23 @@ func readOrigin(text string) (origin Origin, err error) {
 		return origin, fmt.Errorf("expected an origin, optionally followed by %q, found %q after it", withCredentials,
 			redactUser(option))
 	}
-	parsed, err := url.Parse(words[0])
+	originURL, err := url.Parse(words[0])
 	switch {
 	case err != nil:
 		return origin, fmt.Errorf("expected an origin as https://host or https://host:8443, found %q",
 			redactUser(words[0]))
-	case parsed.User != nil:
+	case originURL.User != nil:
 		return origin, fmt.Errorf("expected an origin without user and password in it, found %q: credentials "+
 			"have their own settings", redactUser(words[0]))
-	case parsed.Scheme != "http" && parsed.Scheme != "https", parsed.Hostname() == "", parsed.Path != "" &&
-		parsed.Path != "/", parsed.RawQuery != "", parsed.Fragment != "", strings.Contains(parsed.Host, "*"):
+	case originURL.Scheme != "http" && originURL.Scheme != "https", originURL.Hostname() == "",
+		originURL.Path != "" && originURL.Path != "/", originURL.RawQuery != "", originURL.Fragment != "",
+		strings.Contains(originURL.Host, "*"):
 		return origin, fmt.Errorf("expected an origin as https://host or https://host:8443, without "+
 			"path and query, found %q", printable(words[0]))
 	}
-	origin.Scheme = parsed.Scheme
-	origin.Address = parsed.Hostname()
-	if port := parsed.Port(); port != "" {
+	origin.Scheme = originURL.Scheme
+	origin.Address = originURL.Hostname()
+	if port := originURL.Port(); port != "" {
 		if _, err := fmt.Sscanf(port, "%d", &origin.Port); err != nil || origin.Port < 1 || origin.Port > 65535 {
 			return origin, fmt.Errorf("%s: expected a port from 1 to 65535, found %q", origin.Address, port)
 		}

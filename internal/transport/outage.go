@@ -3,7 +3,8 @@ package transport
 import "time"
 
 func (d *destination) logOutage(sent time.Time, text string, e *exchange, args ...any) {
-	d.partner.Lost(d.config.Logger, sent, "", text, append([]any{"request", d.loggedRequest(e)}, args...)...)
+	request := e.method + " " + e.otherOrigin + redact(printable(e.line), d.secrets(nil))
+	d.partner.Lost(d.config.Logger, sent, "", text, append([]any{"request", request}, args...)...)
 }
 
 const (
@@ -13,12 +14,8 @@ const (
 	noConnectorText = "no Cloud Connector is connected, or the service is unavailable; waiting"
 )
 
-func (d *destination) logRecovery(sent time.Time) {
-	d.partner.Back(d.config.Logger, sent, "the service responds again", "origin", d.origin.String())
-}
-
 // Away reports whether the service does not respond, which has been logged.
 func (c *Client) Away() bool { return !c.AwaySince().IsZero() }
 
-// AwaySince returns since when the service has not responded. Zero means that it does, as far as known.
+// AwaySince returns the time since which the service has not responded. Zero means that no outage is known.
 func (c *Client) AwaySince() time.Time { return c.target.Load().partner.Since() }

@@ -11,15 +11,24 @@ import (
 // An outage is logged once at WARN, whatever the number and errors of requests, and once at its end.
 func TestOutageIsLoggedOnce(t *testing.T) {
 	outages := map[string]struct {
-		requests int // at the same time
+		requests int // concurrent requests
 		answer   func(w http.ResponseWriter)
 	}{
-		"no answer": {4, func(http.ResponseWriter) { panic(http.ErrAbortHandler) }},
-		"503":       {4, func(w http.ResponseWriter) { w.WriteHeader(http.StatusServiceUnavailable) }},
-		"half a body": {1, func(w http.ResponseWriter) { // another status would count as a response
-			w.Header().Set("Content-Length", "100")
-			io.WriteString(w, "half")
-		}},
+		"no answer": {
+			requests: 4,
+			answer:   func(http.ResponseWriter) { panic(http.ErrAbortHandler) },
+		},
+		"503": {
+			requests: 4,
+			answer:   func(w http.ResponseWriter) { w.WriteHeader(http.StatusServiceUnavailable) },
+		},
+		"half a body": {
+			requests: 1, // each response has the status 200, which would end the outage of another request
+			answer: func(w http.ResponseWriter) {
+				w.Header().Set("Content-Length", "100")
+				io.WriteString(w, "half")
+			},
+		},
 	}
 	for name, outage := range outages {
 		t.Run(name, func(t *testing.T) {
@@ -38,7 +47,7 @@ func TestOutageIsLoggedOnce(t *testing.T) {
 			c := clientOf(t, rolesOf(t, server.URL, "retry.max=3", "retry.min-backoff-ms=1", "retry.max-backoff-ms=2"),
 				Environment{Shared: Shared{Logger: log.logger()}})
 			send := func() error {
-				_, _, err := text(t, c, get("/x"))
+				_, _, err := readText(t, c, get("/x"))
 				return err
 			}
 
@@ -46,7 +55,7 @@ func TestOutageIsLoggedOnce(t *testing.T) {
 				t.Fatalf("expected a response, found %v", err)
 			}
 			isAway.Store(true)
-			together(outage.requests, func(int) { send() })
+			runConcurrently(outage.requests, func(int) { send() })
 			if !c.Away() || failures.Load() < int64(outage.requests) {
 				t.Errorf("expected the client to report the outage after %d failed requests", failures.Load())
 			}

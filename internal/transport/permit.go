@@ -27,14 +27,12 @@ type permit struct {
 // admissionKey is the key of a bool: true means that a request has a parent, false that it must not wait.
 type admissionKey struct{}
 
-// WithParent returns a context for requests on behalf of an open answer, whose slot they share: otherwise open
-// answers could take all slots and wait for each other.
+// WithParent returns a context for requests on behalf of an open answer, whose slot they share to avoid a deadlock.
 func WithParent(ctx context.Context) context.Context {
 	return context.WithValue(ctx, admissionKey{}, true)
 }
 
-// WithoutWaiting returns a context whose requests fail with [ErrNoRoom] instead of waiting for the origin's limits.
-// It overrides [WithParent].
+// WithoutWaiting makes requests fail with [ErrNoRoom] instead of waiting for limits. It overrides [WithParent].
 func WithoutWaiting(ctx context.Context) context.Context {
 	return context.WithValue(ctx, admissionKey{}, false)
 }
@@ -42,11 +40,6 @@ func WithoutWaiting(ctx context.Context) context.Context {
 func hasParent(ctx context.Context) bool {
 	isNested, _ := ctx.Value(admissionKey{}).(bool)
 	return isNested
-}
-
-func mustNotWait(ctx context.Context) bool {
-	isNested, ok := ctx.Value(admissionKey{}).(bool)
-	return ok && !isNested
 }
 
 // Affinity holds the session of a read, see [WithAffinity].
@@ -84,7 +77,7 @@ func (c *Client) acquire(ctx context.Context, parent *permit, service *destinati
 	releaseSlot := func() {}
 	if !hasParent(ctx) {
 		acquireSlot := destination.limits.Acquire
-		if mustNotWait(ctx) {
+		if _, ok := ctx.Value(admissionKey{}).(bool); ok { // of WithoutWaiting
 			acquireSlot = destination.limits.TryAcquire
 		}
 		if err := acquireSlot(ctx); err != nil {
@@ -110,20 +103,19 @@ func (c *Client) acquire(ctx context.Context, parent *permit, service *destinati
 	return p, nil
 }
 
-// useSingleSession makes this worker continue with one session, since the service seems to end a user's others. It
-// reports false if the worker has only one already.
-func (p *permit) useSingleSession() (changed bool) {
+// useSingleSession makes this worker continue with one session, or returns false if it does already.
+func (p *permit) useSingleSession() (isSwitched bool) {
 	d := p.destination
-	if changed = d.sessions.UseSingle(); changed {
+	isSwitched = d.sessions.UseSingle()
+	if isSwitched {
 		d.config.Logger.Warn("the service ended sessions that it had just opened: it seems to allow one session for a "+
 			"user, so this worker continues with one until no connector uses the service; "+
 			d.config.names.connectionsAdvice(), "origin", d.origin.String())
 	}
-	return changed
+	return isSwitched
 }
 
-// mayBeEndedByOthers reports whether another session may have ended this one although the worker continues with one: a
-// request that began before may use another.
+// mayBeEndedByOthers reports whether requests that began before the single session may have ended it.
 func (p *permit) mayBeEndedByOthers() bool { return p.destination.sessions.IsSingle() && !p.isAlone }
 
 // logOn waits until the secret may be sent. done must be called with the status of the answer.
@@ -135,7 +127,8 @@ func (p *permit) logOn(ctx context.Context, gate *lockouts.Gate, e *exchange) (d
 	case e.tokenFor == nil:
 		return p.logon, nil
 	}
-	return func(status int) { // the answer to the request that needs the token decides, unless this one is refused
+	// The answer to the request that needs the token decides, unless this one is refused.
+	return func(status int) {
 		if status == http.StatusUnauthorized {
 			p.logon(status)
 		}

@@ -15,8 +15,8 @@ import (
 // each other.
 func TestConnectionDuringOpenResponse(t *testing.T) {
 	page := strings.Repeat("x", 1<<20) // more than the buffers of a connection hold
-	wired(t, func(w http.ResponseWriter, r *http.Request) { w.Write([]byte(page)) },
-		func(c *Config) { c.Limits.Connections = 1 }, func(t *testing.T, c *Client, w *wires) {
+	serviceWithNetwork(t, func(w http.ResponseWriter, r *http.Request) { w.Write([]byte(page)) },
+		func(c *Config) { c.Limits.Connections = 1 }, func(t *testing.T, c *Client, w *memoryNetwork) {
 			parent, err := c.Do(t.Context(), get("/page"))
 			require.NoError(t, err)
 			defer parent.Body.Close()

@@ -8,8 +8,7 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// printable redacts a request line for logs: of the query it keeps parameter names, and the values of protocol
-// options such as $filter, client and language. Others may be API keys or tokens.
+// printable redacts a request line for logs: it keeps names, and values of protocol options such as $filter.
 func printable(line string) string {
 	path, query, hasQuery := strings.Cut(line, "?")
 	if end := strings.LastIndexByte(path, '@'); end >= 0 && strings.Contains(path[:end], "//") {
@@ -30,8 +29,7 @@ func printable(line string) string {
 	return path + "?" + strings.Join(options, "&")
 }
 
-// PrintableTarget returns a plugin's target for a message: without user, password, and query values of absolute URLs,
-// which may be secrets.
+// PrintableTarget returns a target for messages: without user, password, and query values of absolute URLs.
 func PrintableTarget(target string) string {
 	if strings.HasPrefix(target, "//") || (strings.Contains(target, "://") && !strings.HasPrefix(target, "/")) {
 		return redactUser(printable(target))

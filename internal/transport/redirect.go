@@ -3,13 +3,14 @@ package transport
 import (
 	"context"
 	"net/http"
+	"strings"
 
 	"github.com/culvert-project/culvert/wit"
 )
 
-// redirect follows a redirect. One to another origin ends the exchange even if the service is only unavailable: the
-// secret must not be sent repeatedly without knowing whether it is right.
-func (r *retryLoop) redirect(ctx context.Context, t *attempt) (decision, error) {
+// handleRedirect follows a redirect. One to another origin ends the exchange even if the service is only unavailable:
+// the secret must not be sent repeatedly without knowing whether it is right.
+func (r *retryLoop) handleRedirect(ctx context.Context, t *attempt) (decision, error) {
 	status := t.status()
 	location := t.header.Get("Location")
 	if !isRedirect(status) || location == "" {
@@ -17,7 +18,8 @@ func (r *retryLoop) redirect(ctx context.Context, t *attempt) (decision, error) 
 	}
 	t.answer.discard()
 	next, err := t.permit.redirectedExchange(r.exchange, status, location, r.permit == nil)
-	switch r.redirects++; {
+	r.redirects++
+	switch {
 	case err != nil:
 		return final, r.exchange.unusable(status, err)
 	case r.redirects > maxRedirects:
@@ -31,9 +33,8 @@ func isRedirect(status int) bool {
 	return status >= 300 && status < 400 && status != http.StatusNotModified
 }
 
-// redirectedExchange returns the exchange for a redirect. A redirect to another origin, probably a logon page, counts
-// as a refusal, unless the secret is known to be right. The service may redirect to a configured further origin if
-// toOtherOrigin is set, but not vice versa, since it receives credentials.
+// redirectedExchange returns the exchange for a redirect. One to another origin, probably a logon page, counts as a
+// refusal, unless the secret is known to be right, or toOtherOrigin allows a configured further origin.
 func (p *permit) redirectedExchange(e *exchange, status int, location string, toOtherOrigin bool) (*exchange, error) {
 	d := p.destination
 	next := *e
@@ -44,9 +45,10 @@ func (p *permit) redirectedExchange(e *exchange, status int, location string, to
 	}
 	line, err := d.origin.resolve(location, e.line)
 	if err != nil || (e.method != http.MethodGet && e.method != http.MethodHead) {
+		address, _, _ := strings.Cut(printable(location), "?")
 		f := errorf(wit.ErrorUnauthorized,
 			"%s: status %d with a redirect to %s, which is not followed (only GET and only to %s). ",
-			e.name(), status, withoutQuery(printable(location)), d.origin)
+			e.name(), status, address, d.origin)
 		if err != nil && p.destination.gateFor(e.sapClient).RedirectedAway() {
 			f.Kind = wit.ErrorTransient
 			f.Message += "The service accepted this user before: it seems to be unavailable, and another " +

@@ -19,7 +19,7 @@ import (
 // refusingService is a service without sessions that answers some of its requests with 401.
 type refusingService struct {
 	mu       sync.Mutex
-	first    int // requests after this number are refused, see refuse
+	first    int // the first and the last request to refuse, see refuse
 	last     int
 	requests int // number of requests since refuse
 	refusals int
@@ -74,14 +74,14 @@ func TestRejectedRequestStopsConcurrentRequests(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &refusingService{}
-			service(t, s.ServeHTTP, sessioned, func(t *testing.T, c *Client) {
+			service(t, s.ServeHTTP, enableSessions, func(t *testing.T, c *Client) {
 				for range 3 {
 					wantStatus(t, c, request, 200)
 				}
 				time.Sleep(50 * time.Minute)
 				s.refuse(1, 1)
-				together(8, func(int) {
-					if status, _, err := text(t, c, request); !isUnauthorized(status, err) {
+				runConcurrently(8, func(int) {
+					if status, _, err := readText(t, c, request); !isUnauthorized(status, err) {
 						t.Errorf("expected a refusal, found %d, %v", status, err)
 					}
 				})
@@ -90,10 +90,10 @@ func TestRejectedRequestStopsConcurrentRequests(t *testing.T) {
 				time.Sleep(24 * time.Hour)
 				assert.Equal(t, 1, s.requests, "requests by the next day")
 
-				forgotten, err := c.target.Load().config.Lockouts.Resume(t.Context())
+				refusals, err := c.target.Load().config.Lockouts.Resume(t.Context())
 				require.NoError(t, err)
-				assert.Equal(t, 1, forgotten, "forgotten refusals")
-				together(8, func(int) { wantStatus(t, c, request, 200) })
+				assert.Equal(t, 1, refusals, "refusals that Resume has forgotten")
+				runConcurrently(8, func(int) { wantStatus(t, c, request, 200) })
 				assert.Equal(t, 1, s.refusalCount(), "refusals")
 			})
 		})
@@ -117,16 +117,19 @@ func TestAcceptedReadsDoNotProveWrites(t *testing.T) {
 				writes++
 				w.WriteHeader(401)
 			}
-		}, func(c *Config) { sessioned(c); c.Limits.Concurrent = concurrent }, func(t *testing.T, c *Client) {
-			text(t, c, get("/Orders"))
+		}, func(c *Config) {
+			enableSessions(c)
+			c.Limits.Concurrent = concurrent
+		}, func(t *testing.T, c *Client) {
+			readText(t, c, get("/Orders"))
 			for range 3 {
-				together(3*concurrent, func(i int) {
+				runConcurrently(3*concurrent, func(i int) {
 					target := []string{"/OrdersA", "/OrdersB"}[i%2]
 					r := &wit.Request{Method: "POST", Target: target, TokenPath: wit.Ptr("/")}
-					if status, _, err := text(t, c, r); !isUnauthorized(status, err) {
+					if status, _, err := readText(t, c, r); !isUnauthorized(status, err) {
 						t.Errorf("expected a refusal, found status %d, %v", status, err)
 					}
-					text(t, c, get("/Orders")) // is accepted
+					readText(t, c, get("/Orders")) // is accepted
 				})
 				time.Sleep(time.Minute)
 			}
@@ -157,7 +160,7 @@ func TestNotFoundDoesNotProveLogon(t *testing.T) {
 		c.Password = "wrong"
 	}, func(t *testing.T, c *Client) {
 		for _, target := range []string{"/nothing", "/a", "/nothing", "/a"} {
-			text(t, c, get(target))
+			readText(t, c, get(target))
 			time.Sleep(time.Minute)
 		}
 		if refusals != 1 || c.Refusal() == "" {

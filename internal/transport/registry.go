@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -13,7 +14,7 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/role"
 )
 
-// OriginRegistry holds what clients of an origin share: limits, sessions and reachability. Safe for concurrent use.
+// OriginRegistry holds the limits, sessions and reachability that clients of an origin share. Safe for concurrent use.
 type OriginRegistry struct {
 	mu      guard.Mutex
 	origins map[string]*originState             // by destination.address
@@ -34,46 +35,43 @@ var (
 // NewOriginRegistry returns an empty registry, which divides no limits.
 func NewOriginRegistry() *OriginRegistry { return &OriginRegistry{origins: map[string]*originState{}} }
 
-// join gives a destination what it shares with other clients of its origin.
+// join sets the state that a destination shares with other clients of its origin.
 func (r *OriginRegistry) join(d *destination) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := r.origins[d.address()]
 	if s == nil {
-		s = &originState{limits.New(d.address()), session.New(), &away.Partner{}}
+		s = &originState{limiter: limits.New(d.address()), sessions: session.New(), partner: &away.Partner{}}
 		if r.divide != nil {
 			s.limiter.Divide(r.divide(d.address()))
 		}
 		r.origins[d.address()] = s
 	}
-	d.sessions = s.sessions.Join(d.sessionKey())
+	d.sessions = s.sessions.Join(fmt.Sprintf("%q %q", d.auth.identity, d.config.Headers)) // maps print in order of keys
 	d.partner = s.partner
 	d.useLimiter(s.limiter)
 }
 
-// Divide splits limits among the workers of a group (RATIONALE.md P16). divided returns this worker's part for an
-// origin of [Client.Limits], with zero workers if it has no tasks of the origin. It is also called for later origins,
-// and must not block or call the registry. Without Divide the worker has the whole limits.
-func (r *OriginRegistry) Divide(divided func(origin string) limits.Division) {
+// Divide splits limits among the workers of a group (RATIONALE.md P16). divide returns this worker's part for an
+// origin, with zero workers if it has no tasks there. It must not block or call the registry.
+func (r *OriginRegistry) Divide(divide func(origin string) limits.Division) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.divide = divided
+	r.divide = divide
 	for origin, s := range r.origins {
-		s.limiter.Divide(divided(origin))
+		s.limiter.Divide(divide(origin))
 	}
 }
 
-// Limits returns the concurrent requests and requests per second (zero means no limit) that all workers of a group
-// may send together. origin is the key of shared limits. Further origins are not divided: each worker sends one
-// request at a time to them.
+// Limits returns the concurrent requests and requests per second (zero means no limit) of all workers of a group for
+// the origin, the key of shared limits. To further origins each worker sends one request at a time.
 func (c *Client) Limits() (origin string, requests int, perSecond float64) {
 	d := c.target.Load()
-	configured := d.config.Limits
-	requests = configured.Concurrent
-	if configured.Connections > 0 {
-		requests = min(requests, configured.Connections)
+	requests = d.config.Limits.Concurrent
+	if connections := d.config.Limits.Connections; connections > 0 {
+		requests = min(requests, connections)
 	}
-	return d.address(), requests, configured.PerSecond
+	return d.address(), requests, d.config.Limits.PerSecond
 }
 
 // leave ends what join began. The last client of an origin removes its state.
@@ -88,7 +86,7 @@ func (r *OriginRegistry) leave(d *destination) {
 
 var defaultConcurrent = defaultNumber(role.MaxConcurrent)
 
-// Waiting says why requests wait for limits; "" if none has waited for long.
+// Waiting returns why requests wait for limits; "" if none has waited for long.
 func (c *Client) Waiting() string { return c.target.Load().limits.Waiting() }
 
 // Waits returns why requests wait for limits or a Retry-After.

@@ -5,20 +5,20 @@ import (
 	"sync"
 )
 
-// responseTracker delays closing idle connections while responses arrive. net/http counts a connection as idle
-// shortly before it returns a response without a body; closing it then loses the response. IdleConnTimeout covers
-// connections that are never closed here.
+// responseTracker delays closing idle connections while responses arrive: net/http counts a connection as idle before
+// it returns a response without a body, which closing it would lose. IdleConnTimeout closes the others.
 type responseTracker struct {
 	// mu is held while connections are closed, which with TLS may take longer than guard.Mutex allows.
-	mu          sync.Mutex
-	arriving    int
-	closeWanted bool // idle connections are to be closed
+	mu            sync.Mutex
+	arriving      int  // responses
+	mustCloseIdle bool // idle connections must be closed once no response arrives
 }
 
 // arrivingResponse is the state of one response. Both are false before its first byte.
 type arrivingResponse struct{ isArriving, hasEnded bool }
 
-func (r *responseTracker) started(response *arrivingResponse) {
+// begin is called with the first byte of a response.
+func (r *responseTracker) begin(response *arrivingResponse) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !response.isArriving && !response.hasEnded { // the request may have been canceled
@@ -27,11 +27,12 @@ func (r *responseTracker) started(response *arrivingResponse) {
 	}
 }
 
-func (r *responseTracker) ended(response *arrivingResponse, transport *http.Transport) {
+func (r *responseTracker) end(response *arrivingResponse, transport *http.Transport) {
 	r.finish(response, true, transport)
 }
 
-func (r *responseTracker) restarted(response *arrivingResponse, transport *http.Transport) {
+// restart is called if the request is sent again after its response has begun.
+func (r *responseTracker) restart(response *arrivingResponse, transport *http.Transport) {
 	r.finish(response, false, transport)
 }
 
@@ -47,8 +48,8 @@ func (r *responseTracker) finish(response *arrivingResponse, hasEnded bool, tran
 }
 
 func (r *responseTracker) closeIdleIfDue(transport *http.Transport) {
-	if r.closeWanted && r.arriving == 0 {
-		r.closeWanted = false
+	if r.mustCloseIdle && r.arriving == 0 {
+		r.mustCloseIdle = false
 		transport.CloseIdleConnections()
 	}
 }

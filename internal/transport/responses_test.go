@@ -26,22 +26,22 @@ func TestConnectionsCloseAfterTheirResponses(t *testing.T) {
 		name      string
 		closeIdle func(t *testing.T, c, other *Client) // closes idle connections of c
 	}{
-		{"another client wants a connection", func(t *testing.T, _, other *Client) {
+		{name: "another client wants a connection", closeIdle: func(t *testing.T, _, other *Client) {
 			wantStatus(t, other, get("/"), 200)
 		}},
-		{"a setting changes", func(t *testing.T, c, _ *Client) {
+		{name: "a setting changes", closeIdle: func(t *testing.T, c, _ *Client) {
 			if err := c.setConfig(c.target.Load().config); err != nil {
 				t.Error(err)
 			}
 		}},
-		{"the client is closed", func(_ *testing.T, c, _ *Client) { c.Close() }},
+		{name: "the client is closed", closeIdle: func(_ *testing.T, c, _ *Client) { c.Close() }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			wired(t, handler, func(config *Config) { config.Limits = limits.Limits{Connections: 2} },
-				func(t *testing.T, client *Client, w *wires) {
+			serviceWithNetwork(t, handler, func(config *Config) { config.Limits = limits.Limits{Connections: 2} },
+				func(t *testing.T, client *Client, w *memoryNetwork) {
 					other := clientNextTo(t, client, nil)
 					sendAll(t, 2, client) // the client has both connections now
-					assert.Equal(t, int64(2), w.current.Load(), "connections")
+					assert.Equal(t, int64(2), w.open.Load(), "connections")
 					idleEvents := 0
 					var wg sync.WaitGroup
 					ctx := httptrace.WithClientTrace(context.Background(),
@@ -60,7 +60,7 @@ func TestConnectionsCloseAfterTheirResponses(t *testing.T) {
 					assert.Equal(t, 1, idleEvents, "times that the connection was idle")
 					other.Close()
 					time.Sleep(time.Millisecond)
-					assert.Equal(t, int64(0), w.current.Load(), "connections")
+					assert.Equal(t, int64(0), w.open.Load(), "connections")
 					if n := w.peak.Load(); n > 2 {
 						t.Errorf("expected at most 2 connections, found %d", n)
 					}

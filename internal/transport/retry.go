@@ -13,8 +13,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Retry is a retry policy. The zero value means the defaults of the roles RetryCodes, RetryMax, RetryMinBackoffMS and
-// RetryMaxBackoffMS.
+// Retry is a retry policy. Zero fields mean the defaults of their roles.
 type Retry struct {
 	// Codes are HTTP statuses, for repeatable requests, and error codes of the service. Empty but not nil means none.
 	Codes      []string
@@ -30,7 +29,7 @@ var (
 	defaultMaxBackoff = defaultMilliseconds(role.RetryMaxBackoffMS)
 )
 
-const maxWait = time.Hour // for atLeast of [Retry.Wait]
+const maxWait = time.Hour // bounds atLeast of [Retry.Wait]
 
 func (r Retry) withDefaults() Retry {
 	if r.Codes == nil {
@@ -53,8 +52,7 @@ func (r Retry) Times() int { return *r.withDefaults().Max }
 // Names reports whether Codes contains an HTTP status or a code of the service.
 func (r Retry) Names(code string) bool { return slices.Contains(r.withDefaults().Codes, code) }
 
-// NamesMessage reports whether Codes contains a code from an error document. HTTP statuses there are ignored:
-// services repeat the answer's status.
+// NamesMessage reports whether Codes has an error document's code. Statuses are ignored: they repeat the answer's.
 func (r Retry) NamesMessage(code string) bool {
 	if n, err := strconv.Atoi(code); err == nil && n >= 100 && n < 600 {
 		return false

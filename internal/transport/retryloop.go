@@ -20,9 +20,8 @@ import (
 // refused or a redirect leads to another origin; config for certificates; data for invalid requests.
 //
 // A request that is not repeatable is repeated only if the service cannot have processed it: nothing was written to a
-// connection, there was no Cloud Connector, SAP Gateway refused the CSRF token, the secret was refused (401: "has not
-// been applied", RFC 9110, 15.5.2), the session had ended, or a request other than GET got 429 (see [wit.IsRejection]).
-// Retry.Codes does not apply to it.
+// connection, there was no Cloud Connector, SAP Gateway refused the CSRF token, the secret was refused (401), the
+// session had ended, or a request other than GET got 429 (see [wit.IsRejection]). Retry.Codes does not apply to it.
 func (c *Client) Do(ctx context.Context, r *wit.Request) (a *Answer, err error) {
 	// After a panic the request may have been sent.
 	defer guard.Recover(c.target.Load().config.Logger, "a "+r.Method+" request to the service", nil,
@@ -44,8 +43,7 @@ func (c *Client) Do(ctx context.Context, r *wit.Request) (a *Answer, err error) 
 	return (&retryLoop{client: c, exchange: e, service: d}).run(ctx)
 }
 
-// retryLoop repeats an exchange until its answer is final. After each attempt it applies rules in order; the first
-// applicable one decides. Each rule counts its repetitions.
+// retryLoop repeats an exchange until its answer is final: the first rule that applies decides after each attempt.
 type retryLoop struct {
 	client   *Client
 	exchange *exchange
@@ -54,17 +52,16 @@ type retryLoop struct {
 	// service is the destination for the next attempt. Nil means the current one.
 	service *destination
 
-	retries       int                // after no answer, or a retriable one
-	redirects     int                // followed redirects
-	tokenRenewals int                // refused CSRF tokens
-	freshRefusals int                // refused CSRF tokens that were never accepted
-	secretChanges int                // secrets changed during the exchange
-	proxyRenewed  bool               // a new token was sent to the proxy
-	outageSince   time.Time          // since when there is no Cloud Connector
-	endedSessions []*session.Session // each is restarted once
+	retries             int                // after no answer, or a retriable one
+	redirects           int                // followed redirects
+	tokenRenewals       int                // refused CSRF tokens
+	freshRefusals       int                // refused CSRF tokens that were never accepted
+	secretChanges       int                // secrets changed during the exchange
+	isProxyTokenRenewed bool               // a new token was sent to the proxy
+	outageSince         time.Time          // since when there is no Cloud Connector
+	endedSessions       []*session.Session // each is restarted once
 }
 
-// attempt is an answer or an error.
 type attempt struct {
 	permit *permit
 	answer *Answer
@@ -74,12 +71,11 @@ type attempt struct {
 	sent   time.Time
 }
 
-// keepAffinity makes the session of an accepted request that of its read. If the request was not accepted, and the
-// read's session has ended, Answer.SessionLost reports it.
+// keepAffinity binds an accepted request's session to its read, or sets SessionLost if the read's session has ended.
 func (a *attempt) keepAffinity(affinity *Affinity) {
 	switch {
 	case affinity == nil || a.answer == nil:
-		return // of no read, or without an answer
+		return // the request belongs to no read, or has no answer
 	case a.status() < http.StatusBadRequest:
 		affinity.Keep(a.permit.session, a.answer.generation)
 	default:
@@ -97,11 +93,18 @@ const (
 	final
 )
 
-// rules are applied in this order, which matters: those from endOutage on expect an answer.
+// rules are applied in this order, which matters: from handleOutageEnd on they expect an answer.
 var rules = []func(*retryLoop, context.Context, *attempt) (decision, error){
-	(*retryLoop).notProcessed, (*retryLoop).changedSecret, (*retryLoop).noResponse, (*retryLoop).endOutage,
-	(*retryLoop).refusedToken, (*retryLoop).endedSession, (*retryLoop).redirect, (*retryLoop).refusedByProxy,
-	(*retryLoop).missingConnector, (*retryLoop).retryStatus,
+	(*retryLoop).handleNotProcessed,
+	(*retryLoop).handleChangedSecret,
+	(*retryLoop).handleNoResponse,
+	(*retryLoop).handleOutageEnd,
+	(*retryLoop).handleRefusedToken,
+	(*retryLoop).handleEndedSession,
+	(*retryLoop).handleRedirect,
+	(*retryLoop).handleProxyRefusal,
+	(*retryLoop).handleMissingConnector,
+	(*retryLoop).handleStatus,
 }
 
 const (
@@ -151,9 +154,9 @@ func (r *retryLoop) decide(ctx context.Context, t *attempt) (decision, error) {
 	return final, nil
 }
 
-// notProcessed repeats attempts that were not processed: the send check expired, the session of the request or of its
-// CSRF token ended, or the token was refused and another one may exist.
-func (r *retryLoop) notProcessed(_ context.Context, t *attempt) (decision, error) {
+// handleNotProcessed repeats attempts that were not processed: the send check expired, the session of the request or of
+// its CSRF token ended, or the token was refused and another one may exist.
+func (r *retryLoop) handleNotProcessed(_ context.Context, t *attempt) (decision, error) {
 	// If another exchange shares the permit, the request that needs the token is repeated instead. No count is needed:
 	// before each repetition another request has logged on.
 	if errors.Is(t.err, errSessionEnded) && r.permit == nil {
@@ -165,11 +168,11 @@ func (r *retryLoop) notProcessed(_ context.Context, t *attempt) (decision, error
 	return notApplicable, nil
 }
 
-// changedSecret tries again if the secret was refused and the settings contain another one by now.
-func (r *retryLoop) changedSecret(ctx context.Context, t *attempt) (decision, error) {
-	refused := wasRefused(t.answer, t.err) && r.exchange.sendsCredentials(t.permit.destination)
+// handleChangedSecret tries again if the secret was refused and the settings contain another one by now.
+func (r *retryLoop) handleChangedSecret(ctx context.Context, t *attempt) (decision, error) {
+	isRefused := wasRefused(t.answer, t.err) && r.exchange.sendsCredentials(t.permit.destination)
 	mayRetry := r.permit == nil && r.secretChanges < maxSecrets
-	if !refused || !mayRetry || !r.client.hasOtherSettings(ctx, t.permit.service) {
+	if !isRefused || !mayRetry || !r.client.hasOtherSettings(ctx, t.permit.service) {
 		return notApplicable, nil
 	}
 	r.secretChanges++
@@ -179,28 +182,27 @@ func (r *retryLoop) changedSecret(ctx context.Context, t *attempt) (decision, er
 	return retry, nil
 }
 
-// noResponse repeats an attempt without an answer if the service cannot have processed the request, or may process it
-// twice.
-func (r *retryLoop) noResponse(ctx context.Context, t *attempt) (decision, error) {
+// handleNoResponse repeats an attempt without an answer if the service may process the request again.
+func (r *retryLoop) handleNoResponse(ctx context.Context, t *attempt) (decision, error) {
 	if t.err == nil {
 		return notApplicable, nil
 	}
-	failed, ok := errors.AsType[*sendError](t.err)
+	sendErr, ok := errors.AsType[*sendError](t.err)
 	if !ok {
 		return final, t.err
 	}
 	destination := t.permit.destination
 	e := r.exchange
-	if failed.sent && !e.repeatable {
-		return final, &NoResponseError{Method: e.method, Target: e.printableTarget(), Cause: failed.cause}
+	if sendErr.mayHaveArrived && !e.repeatable {
+		return final, &NoResponseError{Method: e.method, Target: e.printableTarget(), Cause: sendErr.cause}
 	}
-	cause := fmt.Sprintf("%v%s", failed.cause, destination.settingsHint(failed.cause))
+	cause := fmt.Sprintf("%v%s", sendErr.cause, destination.settingsHint(sendErr.cause))
 	if destination.config.Retry.Times() > 0 {
 		destination.logOutage(t.sent, noResponseText, e, "cause", cause, "retry", r.retries+1)
 	} else {
 		destination.logOutage(t.sent, notRetriedText, e, "cause", cause)
 	}
-	if _, outage := errors.AsType[*outageError](failed.cause); outage || r.retries >= destination.config.Retry.Times() {
+	if _, ok := errors.AsType[*outageError](sendErr.cause); ok || r.retries >= destination.config.Retry.Times() {
 		f := errorf(wit.ErrorTransient, "%s %s at %s: %s", e.method, e.printableLine(), destination.origin, cause)
 		if r.retries > 0 {
 			f.Message += fmt.Sprintf(" (sent %d times)", r.retries+1)
@@ -210,11 +212,10 @@ func (r *retryLoop) noResponse(ctx context.Context, t *attempt) (decision, error
 	return r.repeat(ctx, destination, 0)
 }
 
-// endOutage records that the service responds.
-func (r *retryLoop) endOutage(_ context.Context, t *attempt) (decision, error) {
+func (r *retryLoop) handleOutageEnd(_ context.Context, t *attempt) (decision, error) {
 	if d := t.permit.destination; t.status() != http.StatusServiceUnavailable &&
 		!d.config.Retry.Names(strconv.Itoa(t.status())) {
-		d.logRecovery(t.sent)
+		d.partner.Back(d.config.Logger, t.sent, "the service responds again", "origin", d.origin.String())
 	}
 	return notApplicable, nil
 }
@@ -228,9 +229,9 @@ func (r *retryLoop) repeat(ctx context.Context, d *destination, atLeast time.Dur
 	return retry, nil
 }
 
-// endedSession repeats an attempt in a restarted session, once per session. If that session ended as well, other
+// handleEndedSession repeats an attempt in a restarted session, once per session. If that session ended as well, other
 // sessions may have ended it, so the last attempts share one session.
-func (r *retryLoop) endedSession(_ context.Context, t *attempt) (decision, error) {
+func (r *retryLoop) handleEndedSession(_ context.Context, t *attempt) (decision, error) {
 	if !t.answer.sessionEnded {
 		return notApplicable, nil
 	}
@@ -248,26 +249,26 @@ func (r *retryLoop) endedSession(_ context.Context, t *attempt) (decision, error
 	return retry, nil
 }
 
-// refusedByProxy sends a new token once to a proxy that accepts tokens.
-func (r *retryLoop) refusedByProxy(_ context.Context, t *attempt) (decision, error) {
+// handleProxyRefusal sends a new token once to a proxy that accepts tokens.
+func (r *retryLoop) handleProxyRefusal(_ context.Context, t *attempt) (decision, error) {
 	d := t.permit.destination
 	switch {
 	case t.status() != http.StatusProxyAuthRequired:
 		return notApplicable, nil
-	case r.proxyRenewed || d.config.Route.Outage <= 0:
+	case r.isProxyTokenRenewed || d.config.Route.Outage <= 0:
 		return final, errorf(wit.ErrorConfig, "%s: the proxy rejected the credentials (407)%s: %s", d.origin,
 			d.config.Route.credentialsHint(), t.answer.excerpt())
 	}
-	r.proxyRenewed = true
+	r.isProxyTokenRenewed = true
 	t.answer.discard()
 	return retry, nil
 }
 
-// missingConnector waits for a Cloud Connector, or for the service behind it.
-func (r *retryLoop) missingConnector(ctx context.Context, t *attempt) (decision, error) {
+// handleMissingConnector waits for a Cloud Connector, or for the service behind it.
+func (r *retryLoop) handleMissingConnector(ctx context.Context, t *attempt) (decision, error) {
 	d := t.permit.destination
-	unavailable := t.status() == http.StatusServiceUnavailable
-	if !unavailable || (!r.exchange.repeatable && !t.answer.isConnectorMissing()) ||
+	isUnavailable := t.status() == http.StatusServiceUnavailable
+	if !isUnavailable || (!r.exchange.repeatable && !t.answer.isConnectorMissing()) ||
 		!d.waitsForConnector(&r.outageSince) {
 		return notApplicable, nil
 	}
@@ -280,8 +281,8 @@ func (r *retryLoop) missingConnector(ctx context.Context, t *attempt) (decision,
 	return retry, nil
 }
 
-// retryStatus repeats an attempt whose status is configured as retriable.
-func (r *retryLoop) retryStatus(ctx context.Context, t *attempt) (decision, error) {
+// handleStatus repeats an attempt whose status is configured as retriable.
+func (r *retryLoop) handleStatus(ctx context.Context, t *attempt) (decision, error) {
 	destination := t.permit.destination
 	if !r.exchange.isRetriable(destination.config.Retry, t.status()) || r.retries >= destination.config.Retry.Times() ||
 		!r.outageSince.IsZero() {
@@ -296,7 +297,6 @@ func (r *retryLoop) retryStatus(ctx context.Context, t *attempt) (decision, erro
 	return r.repeat(ctx, destination, atLeast)
 }
 
-// wasRefused reports whether the service refused the secret, now or before.
 func wasRefused(a *Answer, err error) bool {
 	if err == nil {
 		return a.Status == http.StatusUnauthorized
@@ -308,7 +308,8 @@ func wasRefused(a *Answer, err error) bool {
 
 // hasOtherSettings refreshes the settings and reports whether they changed, secrets of the route included.
 func (c *Client) hasOtherSettings(ctx context.Context, refused *destination) bool {
-	d, err := c.currentAfterRefusal(ctx)
+	const secretRefused = true
+	d, err := c.refresh(ctx, secretRefused)
 	return err == nil && d != refused
 }
 
@@ -324,8 +325,7 @@ func (d *destination) waitsForConnector(since *time.Time) bool {
 	return time.Since(*since) < d.config.Route.Outage
 }
 
-// isRetriable reports whether a status requests another attempt. For requests that are not repeatable only 429 does,
-// except for GET, which may start an operation.
+// isRetriable reports whether a status asks for another attempt; if not repeatable, only 429 except for GET.
 func (e *exchange) isRetriable(retry Retry, status int) bool {
 	if !e.repeatable {
 		if e.method == http.MethodGet || e.method == http.MethodHead {

@@ -73,9 +73,9 @@ func (r *roleReader) text(name string) string {
 		return s
 	}
 	spec.Name = r.roles.Setting(name)
-	if why := (setting.Check{}).Value(&spec, s); why != "" {
+	if problem := (setting.Check{}).Value(&spec, s); problem != "" {
 		if r.err == nil {
-			r.err = settingError(r.roles, name, "%s", why)
+			r.err = settingError(r.roles, name, "%s", problem)
 		}
 		return ""
 	}
@@ -110,8 +110,8 @@ func settingError(roles Roles, role, format string, args ...any) *wit.Error {
 	return f
 }
 
-func invalidValue(roles Roles, role, value string, why error) *wit.Error {
-	return settingError(roles, role, "%s", setting.Invalid(roles.Setting(role), value, why.Error()))
+func invalidValue(roles Roles, role, value string, problem error) *wit.Error {
+	return settingError(roles, role, "%s", setting.Invalid(roles.Setting(role), value, problem.Error()))
 }
 
 func splitCodes(text string) []string {

@@ -15,8 +15,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// setTokenRoute makes requests to a token service use the same HTTP or SOCKS5 proxy. With a proxy of SAP Connectivity
-// they use that of the environment: no token service is behind a Cloud Connector.
+// setTokenRoute sends token requests through the same proxy, or with SAP Connectivity through the environment's.
 func (r *Route) setTokenRoute(o *btp.TokenOptions) {
 	if r.resolved == nil {
 		return
@@ -60,12 +59,10 @@ func (r *Route) isForTokensOnly(o endpoint) bool {
 	return r.Settings.Type == route.HTTP && r.proxyOf(o) == nil && r.proxyOfTokens() != nil
 }
 
-// checksOnConnect reports whether the route has checked its secret once a connection exists. A proxy that receives
-// requests in absolute form checks each of them instead.
+// checksOnConnect reports whether a connection proves the route's secret: absolute-form proxies check each request.
 func (r *Route) checksOnConnect() bool { return !r.AbsoluteForm || r.Settings.Type != route.HTTP }
 
-// maxLogonWait returns how long other requests wait for the first answer to the route's secret. net/http waits a minute
-// for the answer to CONNECT.
+// maxLogonWait is how long others wait for the first answer to the route's secret: net/http waits a minute.
 func (r *Route) maxLogonWait() time.Duration {
 	const onConnect, withAnswer = 75 * time.Second, 10 * time.Second
 	if r.checksOnConnect() {
@@ -92,15 +89,14 @@ func (r *Route) statusOfError(err error) int {
 	connect, isConnect := errors.AsType[*proxyError](err)
 	socks, isSOCKS := errors.AsType[*route.LogonRefused](err)
 	token, isToken := errors.AsType[*btp.Failure](err) // of SAP Connectivity
-	if (isConnect && connect.refused()) || (isSOCKS && socks.Rejected()) ||
+	if (isConnect && connect.isLogonRefused()) || (isSOCKS && socks.Rejected()) ||
 		(isToken && token.Kind == btp.Unauthorized) {
 		return http.StatusUnauthorized
 	}
 	return 0
 }
 
-// statusOfTokenError returns the status for the gate of the route's secret if no token for the service could be
-// requested. Such requests are sent through HTTP and SOCKS5 proxies only.
+// statusOfTokenError returns the status for the route's gate if no token could be requested through its proxy.
 func (r *Route) statusOfTokenError(err error) int {
 	failure, ok := errors.AsType[*btp.Failure](err)
 	if ok && failure.Kind == btp.Unauthorized { // the service's
@@ -189,12 +185,10 @@ func (r *Route) usesAbsoluteForm(o endpoint) bool {
 	return proxy != nil && o.scheme == "http" && strings.HasPrefix(proxy.Scheme, "http")
 }
 
-// proxyOf returns the HTTP proxy for an origin, or nil.
 func (r *Route) proxyOf(o endpoint) *url.URL {
 	return r.proxyFor(&url.URL{Scheme: o.scheme, Host: o.authority()})
 }
 
-// proxyOfTokens returns the HTTP proxy for requests for tokens, or nil.
 func (r *Route) proxyOfTokens() *url.URL {
 	if r.tokenURL == nil {
 		return nil

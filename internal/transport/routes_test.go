@@ -178,10 +178,10 @@ func TestOAuth2(t *testing.T) {
 	check := func(r *wit.Request, wantStatus uint16, wantRequests, wantTokens int) {
 		t.Helper()
 		requests = 0
-		status, _, err := text(t, c, r)
+		status, _, err := readText(t, c, r)
 		if err != nil || status != wantStatus || requests != wantRequests || tokens.issued != wantTokens {
-			t.Errorf("status %d (%v) after %d requests and %d tokens, expected %d, %d, %d", status, err, requests,
-				tokens.issued, wantStatus, wantRequests, wantTokens)
+			t.Errorf("expected status %d after %d requests and %d tokens, found %d (%v), %d, %d", wantStatus,
+				wantRequests, wantTokens, status, err, requests, tokens.issued)
 		}
 	}
 	check(get("/"), 200, 1, 1)
@@ -206,7 +206,7 @@ func TestOAuth2(t *testing.T) {
 	}
 	if n := len(tokens.forms) - earlier; n != 1 || tokens.forms[earlier].Get("client_id") != "id" ||
 		tokens.basic[earlier] != ":" {
-		t.Errorf("found %d token requests, the first one with %v; expected one, with the secret in the body", n,
+		t.Errorf("expected one request for a token, with the secret in the body, found %d, the first one with %v", n,
 			tokens.forms[earlier])
 	}
 	log.wantNone(t, "c1ient-secret", "wr0ng-secret", "t0ken-")
@@ -217,29 +217,33 @@ func TestCredentialsStayAtTheOrigin(t *testing.T) {
 	tokens := &issuer{}
 	endpoint := serve(t, tokens.ServeHTTP)
 	foreignRequests := 0
-	elsewhere := serve(t, func(http.ResponseWriter, *http.Request) { foreignRequests++ })
+	otherServer := serve(t, func(http.ResponseWriter, *http.Request) { foreignRequests++ })
 	var header http.Header
 	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		header = r.Header
-		http.Redirect(w, r, elsewhere.URL+"/x", http.StatusFound)
+		http.Redirect(w, r, otherServer.URL+"/x", http.StatusFound)
 	})
 	for name, c := range map[string]struct {
 		roles  []string
 		header string
 		want   string
 	}{
-		"basic":  {[]string{"http.user=u", "http.password=p"}, "Authorization", "Basic dTpw"}, // u:p
-		"oauth2": {oauth2Roles(endpoint.URL), "Authorization", "Bearer t0ken-1"},
-		"header": {[]string{"http.auth=header", "http.header.APIKey=k3y"}, "Apikey", "k3y"},
-		"authorization": {[]string{"http.auth=header", "http.header.Authorization=Custom x"}, "Authorization",
-			"Custom x"},
-		"none": {[]string{"http.auth=none", "http.user=u", "http.password=p"}, "Authorization", ""},
+		"basic": {roles: []string{"http.user=u", "http.password=p"}, header: "Authorization", want: "Basic dTpw"},
+		// u:p
+		"oauth2": {roles: oauth2Roles(endpoint.URL), header: "Authorization", want: "Bearer t0ken-1"},
+		"header": {roles: []string{"http.auth=header", "http.header.APIKey=k3y"}, header: "Apikey", want: "k3y"},
+		"authorization": {
+			roles:  []string{"http.auth=header", "http.header.Authorization=Custom x"},
+			header: "Authorization",
+			want:   "Custom x",
+		},
+		"none": {roles: []string{"http.auth=none", "http.user=u", "http.password=p"}, header: "Authorization"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			client := clientOf(t, rolesOf(t, server.URL, c.roles...), Environment{})
 			wantFaultOf(t, client, get("/"), wit.ErrorUnauthorized, "which is not followed")
 			assert.Equal(t, c.want, header.Get(c.header), c.header)
-			wantFaultOf(t, client, get(elsewhere.URL+"/x"), wit.ErrorData, "expected the origin")
+			wantFaultOf(t, client, get(otherServer.URL+"/x"), wit.ErrorData, "expected the origin")
 		})
 	}
 	assert.Equal(t, 0, foreignRequests, "requests to another server")
@@ -348,16 +352,16 @@ func TestCorporateProxy(t *testing.T) {
 			config.TLS = secure.Client().Transport.(*http.Transport).TLSClientConfig
 		}
 		client := newClient(t, config)
-		status, _, err := text(t, client, get(target))
+		status, _, err := readText(t, client, get(target))
 		if c.problem == "" && (err != nil || status != 200 || len(paths) != 1 || paths[0] != target) {
-			t.Errorf("%s: status %d, %v, paths %q", c.url, status, err, paths)
+			t.Errorf("%s: expected status 200 and the path %s, found %d, %v, %q", c.url, target, status, err, paths)
 		}
 		if c.problem != "" {
 			wantFault(t, err, wit.ErrorConfig, c.problem, roles.Setting("http.proxy.user"),
 				roles.Setting("http.proxy.password"))
 		}
 		if len(p.lines) != 1 || p.lines[0] != c.line {
-			t.Errorf("%s: the proxy saw %q, expected %q", c.url, p.lines, c.line)
+			t.Errorf("%s: expected the request %q at the proxy, found %q", c.url, c.line, p.lines)
 		}
 		for _, h := range p.headers {
 			if strings.HasPrefix(c.url, "https") && strings.HasPrefix(h, "Authorization") {
@@ -382,10 +386,20 @@ func TestWrongProxyPasswordIsSentOnce(t *testing.T) {
 		upstream *httptest.Server // the server that the proxy calls
 		roles    []string
 	}{
-		{"absolute form", "http://sap.example:8000", plain, nil},
-		{"tunnel", "https://example.com:44300", secure, nil},
-		{"token by absolute form", "http://sap.example:8000", issuer, oauth2Roles("http://idp.example/token")},
-		{"token by tunnel", "http://sap.example:8000", issuer, oauth2Roles("https://idp.example/token")},
+		{name: "absolute form", url: "http://sap.example:8000", upstream: plain},
+		{name: "tunnel", url: "https://example.com:44300", upstream: secure},
+		{
+			name:     "token by absolute form",
+			url:      "http://sap.example:8000",
+			upstream: issuer,
+			roles:    oauth2Roles("http://idp.example/token"),
+		},
+		{
+			name:     "token by tunnel",
+			url:      "http://sap.example:8000",
+			upstream: issuer,
+			roles:    oauth2Roles("https://idp.example/token"),
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := &corporateProxy{upstream: c.upstream.Listener.Addr().String()}
@@ -400,7 +414,7 @@ func TestWrongProxyPasswordIsSentOnce(t *testing.T) {
 				return newClient(t, config)
 			}
 			wrong := client("wr0ng", c.url)
-			if _, _, err := text(t, wrong, get("/x")); err == nil {
+			if _, _, err := readText(t, wrong, get("/x")); err == nil {
 				t.Error("expected an error of the proxy, found none")
 			}
 			otherHost := strings.Replace(c.url, "example", "eexample", 1)
@@ -413,9 +427,9 @@ func TestWrongProxyPasswordIsSentOnce(t *testing.T) {
 				t.Errorf("expected a refusal by the proxy, found %q", refusal)
 			}
 			if c.name != "token by tunnel" { // its token service has no trusted certificate
-				status, _, err := text(t, client("pr0xy", c.url), get("/x"))
+				status, _, err := readText(t, client("pr0xy", c.url), get("/x"))
 				if err != nil || status != http.StatusOK {
-					t.Errorf("with the right password: status %d, %v", status, err)
+					t.Errorf("with the right password: expected status 200, found %d, %v", status, err)
 				}
 			}
 		})
@@ -462,11 +476,11 @@ func TestProxyPasswordOfTokensOnly(t *testing.T) {
 		logon, err := LogonOf(config)
 		require.NoError(t, err)
 		c := newClient(t, config)
-		_, _, firstErr := text(t, c, get("/x"))
-		_, _, secondErr := text(t, c, get("/x"))
+		_, _, firstErr := readText(t, c, get("/x"))
+		_, _, secondErr := readText(t, c, get("/x"))
 		assert.Equal(t, []string{"POST http://idp.example/token"}, p.lines, "requests to the proxy")
 		if isWrong := password == "wr0ng"; isWrong != (firstErr != nil) || isWrong != (secondErr != nil) {
-			t.Errorf("%s: found %v and %v", password, firstErr, secondErr)
+			t.Errorf("%s: expected errors: %v, found %v and %v", password, isWrong, firstErr, secondErr)
 		}
 		if role, ok := logon.Untried(); ok {
 			t.Errorf("%s: expected no untried secret, found %q", password, role)
@@ -526,7 +540,8 @@ func TestProxyResponseTakenForService(t *testing.T) {
 	wantFaultOf(t, c, get("/x"), wit.ErrorUnauthorized, `user "u"`, "by the service or by the proxy (see ",
 		roles.Setting("http.proxy.user"), roles.Setting("http.proxy.password"), "--resume-logons")
 	if refusal := c.Refusal(); !strings.Contains(refusal, roles.Setting("http.proxy.password")) || requests != 1 {
-		t.Errorf("found %d requests and the refusal %q", requests, refusal)
+		t.Errorf("expected one request and a refusal that names the proxy's password, found %d and %q", requests,
+			refusal)
 	}
 }
 
@@ -535,9 +550,9 @@ func TestTokensThroughCorporateProxy(t *testing.T) {
 	p := &corporateProxy{upstream: serve(t, (&issuer{}).withService()).Listener.Addr().String()}
 	c := clientOf(t, rolesOf(t, "http://sap.example:8000", proxyRoles(serve(t, p.ServeHTTP), "pr0xy",
 		oauth2Roles("http://idp.example/token")...)...), Environment{})
-	if status, _, err := text(t, c, get("/x")); err != nil || status != 200 || len(p.lines) != 2 ||
+	if status, _, err := readText(t, c, get("/x")); err != nil || status != 200 || len(p.lines) != 2 ||
 		p.lines[0] != "POST http://idp.example/token" {
-		t.Errorf("status %d, %v, the proxy saw %q", status, err, p.lines)
+		t.Errorf("expected status 200 and a request for a token at the proxy, found %d, %v, %q", status, err, p.lines)
 	}
 }
 
@@ -559,12 +574,13 @@ func TestProxyOfTheEnvironment(t *testing.T) {
 	} {
 		config, err := ConfigOf(rolesOf(t, c.url, append(c.roles, "http.port=")...), Environment{})
 		if err != nil || config.Route.AbsoluteForm != c.usesProxy {
-			t.Errorf("%s %v: by proxy %v, %v; expected %v", c.url, c.roles, config.Route.AbsoluteForm, err, c.usesProxy)
+			t.Errorf("%s %v: expected a proxy: %v, found %v, %v", c.url, c.roles, c.usesProxy,
+				config.Route.AbsoluteForm, err)
 		}
 	}
 	c := clientOf(t, rolesOf(t, "http://outside.example:80"), Environment{})
-	if status, _, err := text(t, c, get("/x")); err != nil || status != 200 || len(p.lines) != 1 {
-		t.Errorf("status %d, %v, the proxy saw %q", status, err, p.lines)
+	if status, _, err := readText(t, c, get("/x")); err != nil || status != 200 || len(p.lines) != 1 {
+		t.Errorf("expected status 200 and one request at the proxy, found %d, %v, %q", status, err, p.lines)
 	}
 }
 
@@ -603,9 +619,9 @@ func TestConnectivityHTTP(t *testing.T) {
 	// check sends r and checks the number of tokens so far.
 	check := func(r *wit.Request, tokens int) {
 		t.Helper()
-		if status, body, err := text(t, c, r); err != nil || status != 200 || a.TokenCount(a.Connectivity) != tokens {
-			t.Errorf("status %d %s, %v, %d tokens; expected %d", status, body, err, a.TokenCount(a.Connectivity),
-				tokens)
+		status, body, err := readText(t, c, r)
+		if n := a.TokenCount(a.Connectivity); err != nil || status != 200 || n != tokens {
+			t.Errorf("expected status 200 and %d tokens, found %d %s, %v, %d", tokens, status, body, err, n)
 		}
 	}
 	check(get("/x"), 1)
@@ -619,7 +635,10 @@ func TestConnectivityHTTP(t *testing.T) {
 	a.Detach("DE-Berlin")
 	done := make(chan error, 2)
 	for range 2 {
-		go func() { _, _, err := text(t, c, get("/away")); done <- err }()
+		go func() {
+			_, _, err := readText(t, c, get("/away"))
+			done <- err
+		}()
 	}
 	require.NoError(t, a.Wait(t.Context(), 6, func(e connectivitytest.Entry) bool {
 		return e.Port == "http" && e.Code == http.StatusServiceUnavailable
@@ -644,15 +663,15 @@ func TestConnectivityOutageEnds(t *testing.T) {
 		c := clientOf(t, rolesOf(t, "http://s4.virtual:8000", "http.proxy.type="+kind, "http.proxy.outage-ms=1500"),
 			Environment{VCAP: a.VCAP(0)})
 		began := time.Now()
-		status, _, err := text(t, c, get("/x"))
+		status, _, err := readText(t, c, get("/x"))
 		if kind == "sap-connectivity-http" && (err != nil || status != 503) {
-			t.Errorf("%s: status %d, %v", kind, status, err)
+			t.Errorf("%s: expected status 503, found %d, %v", kind, status, err)
 		}
 		if kind != "sap-connectivity-http" {
 			wantFault(t, err, wit.ErrorTransient, "no Cloud Connector is connected")
 		}
 		if elapsed := time.Since(began); elapsed < 1500*time.Millisecond {
-			t.Errorf("%s: found a failure after %v", kind, elapsed)
+			t.Errorf("%s: expected a failure after 1.5 s, found %v", kind, elapsed)
 		}
 	}
 }
@@ -671,10 +690,10 @@ func TestConnectivitySOCKS5(t *testing.T) {
 	stopAnswers := a.Answer(3, 2) // the next two connections get reply 3, network unreachable
 	defer stopAnswers()
 	c.Close()
-	if status, _, err := text(t, c, post("/x")); err != nil || status != 200 || requests != 2 {
-		t.Errorf("status %d, %v after an outage", status, err)
+	if status, _, err := readText(t, c, post("/x")); err != nil || status != 200 || requests != 2 {
+		t.Errorf("after an outage: expected status 200 and two requests, found %d, %v, %d", status, err, requests)
 	}
-	_, _, err := text(t, clientFor("http://other.virtual:1"), post("/x")) // does not wait for an hour
+	_, _, err := readText(t, clientFor("http://other.virtual:1"), post("/x")) // does not wait for an hour
 	wantFault(t, err, wit.ErrorConfig, "other.virtual:1", "does not expose this virtual host and port")
 }
 
@@ -736,8 +755,8 @@ func TestChangedSecretIsUsedByAllRequests(t *testing.T) {
 	}
 	next.Refresh = config.Refresh
 	c := newClient(t, config)
-	together(20, func(int) { wantStatus(t, c, post("/"), 200) })
+	runConcurrently(20, func(int) { wantStatus(t, c, post("/"), 200) })
 	if sent["old"] != 1 || sent["new"] != 20 {
-		t.Errorf("sent %v, expected the old secret once and the new one 20 times", sent)
+		t.Errorf("expected the old secret once and the new one 20 times, found %v", sent)
 	}
 }

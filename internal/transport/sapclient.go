@@ -122,8 +122,8 @@ func clientInBrackets(segment string) (client string, ok bool) {
 		segment = decoded
 	}
 	_, inner, ok := strings.Cut(segment, "(")
-	inner, closed := strings.CutSuffix(inner, ")")
-	if !ok || !closed || len(inner) > 1<<10 {
+	inner, isClosed := strings.CutSuffix(inner, ")")
+	if !ok || !isClosed || len(inner) > 1<<10 {
 		return "", false
 	}
 	decoded, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(inner, "="))
@@ -177,8 +177,8 @@ func (d *destination) checkClient(h http.Header) error {
 	if d.sapClient == "" {
 		return nil
 	}
-	for _, context := range session.UserContexts(h) {
-		for name, client := range parameters(unescapeTwice(strings.Trim(context, "\" "))) {
+	for _, userContext := range session.UserContexts(h) {
+		for name, client := range parameters(unescapeTwice(strings.Trim(userContext, "\" "))) {
 			if name == sapClient && client != "" && !sameClient(client, d.sapClient) {
 				return errorf(wit.ErrorConfig, "%s: expected answers of client %s, found %s of client %s", d.origin,
 					d.sapClient, session.UserContext, client)

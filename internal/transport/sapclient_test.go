@@ -28,48 +28,66 @@ func TestClientsAndUsersOfRequests(t *testing.T) {
 		request    *wit.Request
 		problem    string // part of the error; "" means that the request is sent
 	}{
-		{"100", get("/a?sap-client=100&$top=1"), ""},
-		{"100", get("/a?$top=1&SAP-Client=100"), ""},
-		{"100", get("/a?sap%2Dclient=%3100"), ""},
-		{"100", get("/a?x=sap-client"), ""},
-		{"100", get("/a?$filter=Name%20eq%20'sap-user'"), ""},
-		{"100", get("/a('sap-client')/b(1)?$skiptoken=sap-client%3D999"), ""},
-		{"100", get("/sap(" + encode("l=en&c=100") + ")/x"), ""},
-		{"1", get("/a?sap-client=001"), ""},
-		{"", get("/a?sap-client=999"), ""},
-		{"", get("/a?sap-client=999&sap-client=999"), ""},
-		{"", get("/a?sap-language=DE"), ""},
-		{"100", withBody(form, "x=1&sap-client=100"), ""},
-		{"100", withBody("application/json", `{"sap-user":"x"}`), ""},
-		{"100", get("/a?sap-client=999"), "expected SAP client 100"},
-		{"100", get("/a?sap-client="), "expected SAP client 100"},
-		{"100", get("/a?SAP-CLIENT=999"), "expected SAP client 100"},
-		{"100", get("/a?%73ap%2dclient=999"), "expected SAP client 100"},
-		{"100", get("/a?%2573ap-client=999"), "expected SAP client 100"},
-		{"100", get("/a?+sap-client=999"), "expected SAP client 100"},
-		{"100", get("/a?sap-client=100&sap-client=999"), "expected SAP client 100"},
-		{"100", get("/a?x=1;sap-client=999"), "expected SAP client 100"},
-		{"100", get("/a;sap-client=999/b?x=1"), "expected SAP client 100"},
-		{"100", get("/sap(" + encode("c=999&l=en") + ")/x"), "expected SAP client 100"},
-		{"100", get("/sap%28" + url.PathEscape(strings.TrimRight(encode("c=999"), "=")) + "%29/x"),
-			"expected SAP client 100"},
-		{"100", get("http://sap.example:8000/a?sap-client=999"), "expected SAP client 100"},
-		{"100", withTokenPath("/a?sap-client=999"), "token-from of a request: expected SAP client 100"},
-		{"100", withBody(form, "sap-client=999"), "form of a request: expected SAP client 100"},
-		{"", get("/a?sap-client=100&sap-client=999"), "expected one SAP client"},
-		{"", get("/a?sap-client=1000"), "at most three digits"},
-		{"", get("/a?sap-client=x"), "at most three digits"},
-		{"100", get("/a?sap-user=DDIC"), "found sap-user"},
-		{"", get("/a?sap-user=DDIC"), "found sap-user"},
-		{"", get("/a?Sap-Password=x"), "found sap-password"},
-		{"", get("/a?sap-passwor%64=x"), "found sap-password"},
-		{"", get("/a?sap-user"), "found sap-user"},
-		{"", get("/a;sap-user=DDIC?x=1"), "found sap-user"},
-		{"", withTokenPath("/a?sap-user=DDIC"), "found sap-user"},
-		{"", withBody(form, "a=b&sap-user=DDIC"), "found sap-user"},
-		{"", withBody("Application/X-WWW-Form-Urlencoded", "sap-password=x"), "found sap-password"},
-		{"", withBody("multipart/form-data; boundary=b", "--b\r\nContent-Disposition: form-data; "+
-			"name=\"SAP-User\"\r\n\r\nDDIC\r\n--b--"), "found sap-user"},
+		{configured: "100", request: get("/a?sap-client=100&$top=1")},
+		{configured: "100", request: get("/a?$top=1&SAP-Client=100")},
+		{configured: "100", request: get("/a?sap%2Dclient=%3100")},
+		{configured: "100", request: get("/a?x=sap-client")},
+		{configured: "100", request: get("/a?$filter=Name%20eq%20'sap-user'")},
+		{configured: "100", request: get("/a('sap-client')/b(1)?$skiptoken=sap-client%3D999")},
+		{configured: "100", request: get("/sap(" + encode("l=en&c=100") + ")/x")},
+		{configured: "1", request: get("/a?sap-client=001")},
+		{request: get("/a?sap-client=999")},
+		{request: get("/a?sap-client=999&sap-client=999")},
+		{request: get("/a?sap-language=DE")},
+		{configured: "100", request: withBody(form, "x=1&sap-client=100")},
+		{configured: "100", request: withBody("application/json", `{"sap-user":"x"}`)},
+		{configured: "100", request: get("/a?sap-client=999"), problem: "expected SAP client 100"},
+		{configured: "100", request: get("/a?sap-client="), problem: "expected SAP client 100"},
+		{configured: "100", request: get("/a?SAP-CLIENT=999"), problem: "expected SAP client 100"},
+		{configured: "100", request: get("/a?%73ap%2dclient=999"), problem: "expected SAP client 100"},
+		{configured: "100", request: get("/a?%2573ap-client=999"), problem: "expected SAP client 100"},
+		{configured: "100", request: get("/a?+sap-client=999"), problem: "expected SAP client 100"},
+		{configured: "100", request: get("/a?sap-client=100&sap-client=999"), problem: "expected SAP client 100"},
+		{configured: "100", request: get("/a?x=1;sap-client=999"), problem: "expected SAP client 100"},
+		{configured: "100", request: get("/a;sap-client=999/b?x=1"), problem: "expected SAP client 100"},
+		{configured: "100", request: get("/sap(" + encode("c=999&l=en") + ")/x"), problem: "expected SAP client 100"},
+		{
+			configured: "100",
+			request:    get("/sap%28" + url.PathEscape(strings.TrimRight(encode("c=999"), "=")) + "%29/x"),
+			problem:    "expected SAP client 100",
+		},
+		{
+			configured: "100",
+			request:    get("http://sap.example:8000/a?sap-client=999"),
+			problem:    "expected SAP client 100",
+		},
+		{
+			configured: "100",
+			request:    withTokenPath("/a?sap-client=999"),
+			problem:    "token-from of a request: expected SAP client 100",
+		},
+		{
+			configured: "100",
+			request:    withBody(form, "sap-client=999"),
+			problem:    "form of a request: expected SAP client 100",
+		},
+		{request: get("/a?sap-client=100&sap-client=999"), problem: "expected one SAP client"},
+		{request: get("/a?sap-client=1000"), problem: "at most three digits"},
+		{request: get("/a?sap-client=x"), problem: "at most three digits"},
+		{configured: "100", request: get("/a?sap-user=DDIC"), problem: "found sap-user"},
+		{request: get("/a?sap-user=DDIC"), problem: "found sap-user"},
+		{request: get("/a?Sap-Password=x"), problem: "found sap-password"},
+		{request: get("/a?sap-passwor%64=x"), problem: "found sap-password"},
+		{request: get("/a?sap-user"), problem: "found sap-user"},
+		{request: get("/a;sap-user=DDIC?x=1"), problem: "found sap-user"},
+		{request: withTokenPath("/a?sap-user=DDIC"), problem: "found sap-user"},
+		{request: withBody(form, "a=b&sap-user=DDIC"), problem: "found sap-user"},
+		{request: withBody("Application/X-WWW-Form-Urlencoded", "sap-password=x"), problem: "found sap-password"},
+		{
+			request: withBody("multipart/form-data; boundary=b", "--b\r\nContent-Disposition: form-data; "+
+				"name=\"SAP-User\"\r\n\r\nDDIC\r\n--b--"),
+			problem: "found sap-user",
+		},
 	} {
 		sent := 0
 		service(t, func(http.ResponseWriter, *http.Request) { sent++ }, func(k *Config) {
@@ -77,7 +95,7 @@ func TestClientsAndUsersOfRequests(t *testing.T) {
 			k.Password = "p"
 			k.Headers = map[string]string{"sap-client": c.configured}
 		}, func(t *testing.T, client *Client) {
-			_, _, err := text(t, client, c.request)
+			_, _, err := readText(t, client, c.request)
 			switch {
 			case c.problem == "" && (err != nil || sent == 0):
 				t.Errorf("client %q, %s %s: expected it to be sent, found %v", c.configured, c.request.Target,
@@ -97,7 +115,7 @@ func TestRedirectToAnotherClient(t *testing.T) {
 			assert.Equal(t, "/a", r.URL.Path, "followed to", r.RequestURI)
 			w.Header().Set("Location", location)
 			w.WriteHeader(http.StatusFound)
-		}, client100, func(t *testing.T, c *Client) {
+		}, setClient100, func(t *testing.T, c *Client) {
 			wantFaultOf(t, c, get("/a"), wit.ErrorData, "redirect of a request")
 		})
 	}
@@ -114,7 +132,7 @@ func TestLockoutOfOneClient(t *testing.T) {
 			w.WriteHeader(http.StatusUnauthorized)
 		}
 	}
-	service(t, handler, func(c *Config) { loggedOn(c); c.Lockouts = store }, func(t *testing.T, c *Client) {
+	service(t, handler, func(c *Config) { setUser(c); c.Lockouts = store }, func(t *testing.T, c *Client) {
 		wantStatus(t, c, get("/?sap-client=999"), 401)
 		wantFaultOf(t, c, get("/?sap-client=999"), wit.ErrorUnauthorized, "client 999", "is not sent again")
 		if refusal := c.Refusal(); !strings.Contains(refusal, "client 999") {
@@ -143,7 +161,7 @@ func TestMethodsOfPlugins(t *testing.T) {
 	}, nil, func(t *testing.T, c *Client) {
 		// Methods of requests
 		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "MERGE", "DELETE"} {
-			if _, _, err := text(t, c, &wit.Request{Method: method, Target: "/"}); err != nil {
+			if _, _, err := readText(t, c, &wit.Request{Method: method, Target: "/"}); err != nil {
 				t.Errorf("%s: %v", method, err)
 			}
 		}
@@ -159,7 +177,7 @@ func TestMethodsOfPlugins(t *testing.T) {
 			withHeader("POST", "x-http-method-override", "DELETE"),
 			withHeader("GET", "X-Method", "TRACE"), // has no meaning
 		} {
-			if _, _, err := text(t, c, r); err != nil {
+			if _, _, err := readText(t, c, r); err != nil {
 				t.Errorf("%v: %v", r.Headers, err)
 			}
 		}

@@ -54,7 +54,6 @@ func (d *destination) secretsOf(sent http.Header, minCookie int) []string {
 	})
 }
 
-// withSecrets adds the secret parameters to a request line.
 func (d *destination) withSecrets(line string) string {
 	if len(d.config.SecretQuery) == 0 {
 		return line
@@ -75,7 +74,10 @@ func (d *destination) withoutSecrets(line string) string {
 	var kept []string
 	for pair := range strings.SplitSeq(query, "&") {
 		name, _, _ := strings.Cut(pair, "=")
-		if _, ok := d.config.SecretQuery[unescapeOnce(name)]; !ok {
+		if plain, err := url.QueryUnescape(name); err == nil {
+			name = plain
+		}
+		if _, ok := d.config.SecretQuery[name]; !ok {
 			kept = append(kept, pair)
 		}
 	}
@@ -85,13 +87,7 @@ func (d *destination) withoutSecrets(line string) string {
 	return path + "?" + strings.Join(kept, "&")
 }
 
-func unescapeOnce(name string) string {
-	if plain, err := url.QueryUnescape(name); err == nil {
-		return plain
-	}
-	return name
-}
-
+// secretPairs returns the secret parameters as NAME=VALUE, in all encodings.
 func (d *destination) secretPairs() (pairs []string) {
 	for name, value := range d.config.SecretQuery {
 		for _, n := range []string{name, url.QueryEscape(name)} {
@@ -106,8 +102,7 @@ func (d *destination) secretPairs() (pairs []string) {
 
 const longSecret = 8 // minimum length of secrets that are hidden in bodies
 
-// hiddenTexts returns what is redacted in a body: secret parameters, and in error responses all secrets. In other
-// bodies equal texts may be data.
+// hiddenTexts returns what is redacted in a body: secret parameters, and all secrets in error responses.
 func (d *destination) hiddenTexts(status int, secrets []string) []string {
 	texts := d.secretPairs()
 	if status < 400 {

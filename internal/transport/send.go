@@ -52,11 +52,11 @@ func (c *Client) send(ctx context.Context, permit *permit, exchange *exchange,
 	h, token, err := destination.headers(ctx, exchange)
 	if err != nil {
 		logon.report(destination.config.Route.statusOfTokenError(err))
-		converted, refused := tokenError(ctx, err)
-		if refused {
+		err, isRefused := tokenError(ctx, err)
+		if isRefused {
 			status = http.StatusUnauthorized
 		}
-		return nil, nil, converted
+		return nil, nil, err
 	}
 	if destination.config.Route.isForTokensOnly(destination.origin) {
 		logon.report(http.StatusOK)
@@ -67,24 +67,24 @@ func (c *Client) send(ctx context.Context, permit *permit, exchange *exchange,
 		return nil, nil, errOldToken
 	}
 	status = 0
-	answer, err := t.roundTrip()
+	response, err := t.roundTrip()
 	if err != nil {
 		if errors.Is(err, errSendCheckExpired) {
 			status = lockouts.Unsent
 		}
 		return nil, nil, err
 	}
-	logon.report(destination.config.Route.statusOfAnswer(answer.StatusCode))
-	if exchange.recordRefusal(answer.StatusCode, token) {
-		t.drop(answer, nil)
+	logon.report(destination.config.Route.statusOfAnswer(response.StatusCode))
+	if exchange.recordRefusal(response.StatusCode, token) {
+		t.drop(response, nil)
 		return nil, nil, errRefusedToken
 	}
-	if answer.StatusCode == http.StatusUnauthorized && t.cookies.Proven && permit.logon == nil {
-		t.drop(answer, nil)
+	if response.StatusCode == http.StatusUnauthorized && t.cookies.Proven && permit.logon == nil {
+		t.drop(response, nil)
 		return nil, nil, permit.endSession(gate)
 	}
-	status = answer.StatusCode
-	return t.accept(answer)
+	status = response.StatusCode
+	return t.accept(response)
 }
 
 // routeLogon is the turn of one attempt at the gate of the route's secret.
@@ -99,21 +99,19 @@ func (d *destination) logOnToRoute(ctx context.Context) (*routeLogon, error) {
 	return &routeLogon{done: done}, err
 }
 
-// report ends the turn with a status, once it is known whether the route accepted its secret. Further calls have no
-// effect.
+// report ends the turn with a status once the route has accepted or refused its secret. Further calls do nothing.
 func (l *routeLogon) report(status int) { l.once.Do(func() { l.done(status) }) }
 
-// endSession replaces the session after a 401 in it and returns the error of the attempt. The caller has not ended its
-// logon at the gate yet.
+// endSession replaces the session after a 401 in it and returns the attempt's error. The logon has not ended yet.
 func (p *permit) endSession(gate *lockouts.Gate) error {
-	fresh := p.destination.sessions.Replace(p.session)
-	if fresh == nil {
+	newSession := p.destination.sessions.Replace(p.session)
+	if newSession == nil {
 		return errSessionEnded
 	}
-	if fresh.EarlyEnds() >= maxFreshRefusals {
+	if newSession.EarlyEnds() >= maxFreshRefusals {
 		p.useSingleSession()
 	}
-	return &sessionExpiredError{gate.BeginRecheck(), fresh}
+	return &sessionExpiredError{recheck: gate.BeginRecheck(), session: newSession}
 }
 
 // transmission is one attempt, from the complete request to the end of the answer's body.
@@ -130,6 +128,7 @@ type transmission struct {
 	logon          *routeLogon
 }
 
+// prepare returns the transmission of an exchange with the session's cookies, which it adds to h.
 func (c *Client) prepare(ctx context.Context, permit *permit, exchange *exchange, h http.Header, csrf string,
 	logon *routeLogon) *transmission {
 	t := &transmission{client: c, permit: permit, exchange: exchange, parent: ctx, logon: logon,
@@ -144,8 +143,11 @@ func (c *Client) prepare(ctx context.Context, permit *permit, exchange *exchange
 				i.Conn.Close() // otherwise net/http would still send
 			}
 		},
-		WroteHeaders: func() { t.mayHaveArrived.Store(true); t.timeout.sending() },
-		WroteRequest: func(httptrace.WroteRequestInfo) { t.timeout.sending() },
+		WroteHeaders: func() {
+			t.mayHaveArrived.Store(true)
+			t.timeout.restart()
+		},
+		WroteRequest: func(httptrace.WroteRequestInfo) { t.timeout.restart() },
 	}
 	t.cookies = permit.session.Cookies(exchange.line)
 	if t.cookies.Header != "" {
@@ -177,7 +179,8 @@ func (t *transmission) setBody() {
 		if exchange.repeatable || (exchange.method != http.MethodGet && exchange.method != http.MethodHead) {
 			r.GetBody = body
 		}
-	case exchange.repeatable: // without a body net/http repeats it
+	case exchange.repeatable:
+		// Without a body net/http repeats it.
 	case exchange.method == http.MethodGet || exchange.method == http.MethodHead:
 		// A body that cannot be read twice prevents net/http from repeating the request.
 		r.Body = io.NopCloser(bytes.NewReader(nil))
@@ -192,8 +195,8 @@ func (t *transmission) roundTrip() (*http.Response, error) {
 	counter := &t.client.counter
 	counter.requests.Add(1)
 	t.began = time.Now()
-	answer, err := d.roundTrip(t.request)
-	t.timeout.answerBegan(d.config.ReadTimeout)
+	response, err := d.roundTrip(t.request)
+	t.timeout.beginAnswer(d.config.ReadTimeout)
 	if err != nil {
 		counter.countAnswer(0, time.Since(t.began))
 		t.logon.report(d.config.Route.statusOfError(err))
@@ -202,63 +205,69 @@ func (t *transmission) roundTrip() (*http.Response, error) {
 		t.log(0, 0, err)
 		return nil, err
 	}
-	counter.countAnswer(answer.StatusCode, time.Since(t.began))
-	return answer, nil
+	counter.countAnswer(response.StatusCode, time.Since(t.began))
+	return response, nil
 }
 
 func (t *transmission) log(status int, bytes int64, err error) {
 	t.permit.destination.logExchange(t.exchange, t.request.Header, status, bytes, t.began, err)
 }
 
-func (t *transmission) drop(answer *http.Response, err error) {
-	t.log(answer.StatusCode, 0, err)
-	answer.Body.Close()
+// drop closes a response that is not returned to the caller.
+func (t *transmission) drop(response *http.Response, err error) {
+	t.log(response.StatusCode, 0, err)
+	response.Body.Close()
 	t.timeout.cancel(nil)
 }
 
 // accept updates the session and returns the answer without the request's secrets, and the header as received.
-func (t *transmission) accept(answer *http.Response) (*Answer, http.Header, error) {
+func (t *transmission) accept(response *http.Response) (*Answer, http.Header, error) {
 	destination := t.permit.destination
 	e := t.exchange
-	status := answer.StatusCode
+	status := response.StatusCode
 	sent := t.request.Header
-	t.permit.session.Update(answer.Header, e.line, t.cookies.Generation, status < 400 && !isRedirect(status))
+	t.permit.session.Update(response.Header, e.line, t.cookies.Generation, status < 400 && !isRedirect(status))
 	destination.sessions.Observe(t.permit.session, status)
-	if err := destination.checkClient(answer.Header); err != nil {
-		t.drop(answer, err)
+	if err := destination.checkClient(response.Header); err != nil {
+		t.drop(response, err)
 		return nil, nil, e.unusable(status, err)
 	}
-	a := &Answer{Response: wit.Response{Tag: e.tag, Status: uint16(status), Target: e.target(),
-		ReceivedAt: time.Now().UnixMilli()}, reason: answer.Status, inSession: sent["Cookie"] != nil,
+	a := &Answer{
+		Response: wit.Response{Tag: e.tag, Status: uint16(status), Target: e.target(),
+			ReceivedAt: time.Now().UnixMilli()},
+		reason:     response.Status,
+		inSession:  sent["Cookie"] != nil,
 		generation: t.cookies.Generation,
-		secrets:    destination.secrets(sent), token: answer.Header.Get("X-Csrf-Token")}
-	body := t.body(answer) // before the headers: it removes Content-Encoding
+		secrets:    destination.secrets(sent),
+		token:      response.Header.Get("X-Csrf-Token"),
+	}
+	body := t.body(response) // before the headers: it removes Content-Encoding
 	addressSecrets := func() []string { return destination.secretsOf(sent, shortestSession) }
-	a.Headers = answerHeaders(answer.Header, a.secrets, addressSecrets)
+	a.Headers = answerHeaders(response.Header, a.secrets, addressSecrets)
 	a.Body = mask(body, destination.hiddenTexts(status, a.secrets))
-	return a, answer.Header, nil
+	return a, response.Header, nil
 }
 
-func (t *transmission) body(answer *http.Response) *body {
+func (t *transmission) body(response *http.Response) *body {
 	exchange := t.exchange
-	b := &body{inner: answer.Body, timeout: t.timeout, parent: t.parent, request: exchange.name(),
+	b := &body{inner: response.Body, timeout: t.timeout, parent: t.parent, request: exchange.name(),
 		received: &t.client.counter.received}
 	b.release = sync.OnceFunc(func() {
 		readErr := b.err
 		if errors.Is(readErr, io.EOF) {
 			readErr = nil
 		}
-		t.log(answer.StatusCode, b.read, readErr)
+		t.log(response.StatusCode, b.read, readErr)
 		t.permit.release()
 	})
 	b.onBroken = func(err error) { t.permit.destination.logOutage(time.Now(), noResponseText, exchange, "cause", err) }
 	if exchange.method != http.MethodHead {
-		b.decode(answer.Header)
+		b.decode(response.Header)
 	}
 	return b
 }
 
-// recordRefusal stores the first token that the service refuses, and reports whether this is it: a new one is tried.
+// recordRefusal stores the first token that the service refuses, and reports whether it has: then a new one is tried.
 func (e *exchange) recordRefusal(status int, token string) bool {
 	if status != http.StatusUnauthorized || token == "" || e.refusedToken != "" {
 		return false

@@ -12,11 +12,10 @@ type sendCheck struct {
 	holds func() bool
 }
 
-// WithSendCheck returns a context whose requests call check before each attempt, before they occupy a slot of the
-// origin's limits; its error ends the request. Immediately before sending, holds reports without waiting whether the
-// result is still valid; if not, check is called again.
+// WithSendCheck returns a context whose requests call check before each attempt and before they occupy a slot. holds
+// reports without waiting, just before sending, whether the result is still valid; else check is called again.
 func WithSendCheck(ctx context.Context, check func() error, holds func() bool) context.Context {
-	return context.WithValue(ctx, sendCheckKey{}, sendCheck{check, holds})
+	return context.WithValue(ctx, sendCheckKey{}, sendCheck{check: check, holds: holds})
 }
 
 // CheckSend calls the context's check, if any.

@@ -35,8 +35,8 @@ func TestSendCheckHoldsNoSlot(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := &gateway{}
-			oneSlot := func(c *Config) { c.Limits.Concurrent = 1 }
-			service(t, g.ServeHTTP, oneSlot, func(t *testing.T, sink *Client) {
+			setOneSlot := func(c *Config) { c.Limits.Concurrent = 1 }
+			service(t, g.ServeHTTP, setOneSlot, func(t *testing.T, sink *Client) {
 				other := clientNextTo(t, sink, nil)
 				checks := 0
 				validations := 0
@@ -54,21 +54,22 @@ func TestSendCheckHoldsNoSlot(t *testing.T) {
 				}
 				ctx := WithSendCheck(t.Context(), check, holds)
 				done := make(chan error)
-				go func() { done <- send(ctx, sink, write()) }()
+				go func() { done <- send(ctx, sink, writeRequest()) }()
 
 				// While the last check waits at the gate, another client's request gets the only slot.
 				synctest.Wait()
 				otherCtx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
-				if err := send(otherCtx, other, write()); err != nil {
+				if err := send(otherCtx, other, writeRequest()); err != nil {
 					t.Errorf("expected another client's request to be sent, found %v", err)
 				}
 				if g.writes > 1 || checks != c.expired+1 {
-					t.Errorf("found %d checks, %d writes", checks, g.writes)
+					t.Errorf("expected %d checks and at most one write, found %d, %d", c.expired+1, checks, g.writes)
 				}
 				close(gate)
 				if err := <-done; err != nil || g.writes != 2 || checks != c.expired+1 || validations != c.expired+1 {
-					t.Errorf("%v: found %d checks, %d validations, %d writes", err, checks, validations, g.writes)
+					t.Errorf("expected two writes after %d checks and validations, found %d, %d, %d, %v", c.expired+1,
+						g.writes, checks, validations, err)
 				}
 			})
 		})
@@ -82,11 +83,11 @@ func TestSendCheckIsValidatedAfterWaits(t *testing.T) {
 	require.NoError(t, err)
 	for name, limit := range map[string]limits.Limits{"window": {Windows: windows}, "rate": {PerSecond: 0.001}} {
 		g := &gateway{}
-		wait := func(c *Config) {
+		setLimits := func(c *Config) {
 			c.Limits = limit
 			c.ReadTimeout = time.Hour
 		}
-		service(t, g.ServeHTTP, wait, func(t *testing.T, c *Client) {
+		service(t, g.ServeHTTP, setLimits, func(t *testing.T, c *Client) {
 			if name == "rate" {
 				require.NoError(t, send(t.Context(), c, &wit.Request{Method: "GET", Target: "/"}))
 			}
@@ -101,10 +102,11 @@ func TestSendCheckIsValidatedAfterWaits(t *testing.T) {
 				return len(validations) > 1
 			}
 			ctx := WithSendCheck(t.Context(), check, holds)
-			require.NoError(t, send(ctx, c, write()))
+			require.NoError(t, send(ctx, c, writeRequest()))
 			if g.writes != 1 || len(checks) != 2 || checks[0] != 0 || len(validations) != 2 ||
 				validations[0] < 15*time.Minute || checks[1] != validations[0] {
-				t.Errorf("%s: found %d writes, checks at %v, validations at %v", name, g.writes, checks, validations)
+				t.Errorf("%s: expected one write after a second check, found %d writes, checks at %v, validations "+
+					"at %v", name, g.writes, checks, validations)
 			}
 		})
 	}
@@ -147,10 +149,10 @@ func TestSendCheckRejectsRequest(t *testing.T) {
 	service(t, g.ServeHTTP, func(c *Config) { c.Limits.Concurrent = 1 }, func(t *testing.T, c *Client) {
 		errRejected := errors.New("rejected by the check")
 		ctx := WithSendCheck(t.Context(), func() error { return errRejected }, func() bool { return true })
-		if err := send(ctx, c, write()); !errors.Is(err, errRejected) {
+		if err := send(ctx, c, writeRequest()); !errors.Is(err, errRejected) {
 			t.Errorf("expected the error of the check, found %v", err)
 		}
-		require.NoError(t, send(t.Context(), c, write())) // the only slot is free
+		require.NoError(t, send(t.Context(), c, writeRequest())) // the only slot is free
 		assert.Equal(t, 1, g.writes)
 	})
 }

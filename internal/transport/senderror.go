@@ -19,41 +19,42 @@ import (
 
 // sendError is the error of a request without an answer.
 type sendError struct {
-	sent  bool // a part of the request may have arrived
-	cause error
+	mayHaveArrived bool // a part of the request
+	cause          error
 }
 
 func (s *sendError) Error() string { return s.cause.Error() }
 
-// explainFailure returns the error of a request without an answer. sent means that a part may have arrived. The error
-// is a *sendError if another attempt may help, or if the request may have been processed and must not be repeated.
-func (d *destination) explainFailure(ctx context.Context, timeout *readTimeout, exchange *exchange, sent bool,
+// explainFailure returns the error of a request without an answer, of which a part may have arrived. The error is a
+// *sendError if another attempt may help, or if the request may have been processed and must not be repeated.
+func (d *destination) explainFailure(ctx context.Context, timeout *readTimeout, exchange *exchange, mayHaveArrived bool,
 	err error) error {
 	if cause := context.Cause(timeout.ctx); errors.Is(cause, errSendCheckExpired) {
 		return cause
 	}
 	if ctx.Err() != nil {
-		if sent && !exchange.repeatable {
-			return &sendError{sent, context.Cause(ctx)}
+		if mayHaveArrived && !exchange.repeatable {
+			return &sendError{mayHaveArrived: true, cause: context.Cause(ctx)}
 		}
 		return context.Cause(ctx)
 	}
 	if f := d.tlsError(err); f != nil {
-		if sent && !exchange.repeatable && keystore.IsRenegotiation(err) {
-			return &sendError{sent, f} // the server may have processed it
+		if mayHaveArrived && !exchange.repeatable && keystore.IsRenegotiation(err) {
+			return &sendError{mayHaveArrived: true, cause: f} // the server may have processed it
 		}
 		return f
 	}
-	if isPermanent(err) && !sent {
+	var permanent interface{ Permanent() bool }
+	if errors.As(err, &permanent) && permanent.Permanent() && !mayHaveArrived {
 		return errorf(wit.ErrorConfig, "%s: %v", d.origin, err)
 	}
-	if f := d.tokenServiceError(err); f != nil && !sent {
+	if f := d.tokenServiceError(err); f != nil && !mayHaveArrived {
 		return f
 	}
 	if cause := context.Cause(timeout.ctx); cause != nil {
 		err = cause
 	}
-	return &sendError{sent, err}
+	return &sendError{mayHaveArrived: mayHaveArrived, cause: err}
 }
 
 // tokenServiceError returns the error of a route's token service that lasts until a setting changes, else nil.
@@ -90,11 +91,10 @@ func (d *destination) tlsError(err error) error {
 	return nil
 }
 
-// settingsHint names the settings to check, in brackets, if there was no service or no TLS at the address; "" if a
-// proxy may be the cause.
+// settingsHint names the settings to check, in brackets, if the address seems wrong; "" if a proxy may be the cause.
 func (d *destination) settingsHint(err error) string {
-	n := d.config.names
-	settings := []string{n.address, n.port}
+	names := d.config.names
+	settings := []string{names.address, names.port}
 	hint := "see "
 	opError, _ := errors.AsType[*net.OpError](err)
 	_, isUnknownHost := errors.AsType[*net.DNSError](err)
@@ -103,15 +103,15 @@ func (d *destination) settingsHint(err error) string {
 		d.config.Route.resolved.Type()):
 		return ""
 	case isNotTLS(err):
-		settings = []string{n.scheme, n.port}
+		settings = []string{names.scheme, names.port}
 		hint = "this port does not use TLS: see "
 	case isUnknownHost:
-		settings = []string{n.address}
+		settings = []string{names.address}
 	case opError == nil || opError.Op != "dial":
 		return ""
 	}
-	if n.destination != "" {
-		settings = []string{n.destination}
+	if names.destination != "" {
+		settings = []string{names.destination}
 	}
 	settings = slices.DeleteFunc(settings, func(name string) bool { return name == "" })
 	if len(settings) == 0 {

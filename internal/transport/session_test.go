@@ -65,8 +65,8 @@ func (h *host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// sessioned configures a user whose sessions are logged off.
-func sessioned(c *Config) {
+// enableSessions configures a user whose sessions are logged off.
+func enableSessions(c *Config) {
 	c.User = "u"
 	c.Password = "p"
 	c.LogoffPath = "/logoff"
@@ -79,17 +79,24 @@ func TestSessionsAreBoundedAndLoggedOff(t *testing.T) {
 		maxSessions int
 		requests    int
 	}{
-		"default, four at a time":    {limits.Limits{}, 4, 100},
-		"eight at a time":            {limits.Limits{Concurrent: 8}, 8, 200},
-		"eight with two connections": {limits.Limits{Concurrent: 8, Connections: 2}, 2, 40},
-		"one at a time":              {limits.Limits{Concurrent: 1}, 1, 10},
+		"default, four at a time": {limits: limits.Limits{}, maxSessions: 4, requests: 100},
+		"eight at a time":         {limits: limits.Limits{Concurrent: 8}, maxSessions: 8, requests: 200},
+		"eight with two connections": {
+			limits:      limits.Limits{Concurrent: 8, Connections: 2},
+			maxSessions: 2,
+			requests:    40,
+		},
+		"one at a time": {limits: limits.Limits{Concurrent: 1}, maxSessions: 1, requests: 10},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &host{delay: time.Millisecond}
-			limit := func(c *Config) { sessioned(c); c.Limits = k.limits }
-			service(t, s.ServeHTTP, limit, func(t *testing.T, c *Client) {
+			change := func(c *Config) {
+				enableSessions(c)
+				c.Limits = k.limits
+			}
+			service(t, s.ServeHTTP, change, func(t *testing.T, c *Client) {
 				other := clientNextTo(t, c, nil)
-				together(k.requests, func(i int) {
+				runConcurrently(k.requests, func(i int) {
 					r := get("/")
 					isWrite := i%2 == 1
 					if isWrite {
@@ -119,7 +126,7 @@ func TestSessionsAreBoundedAndLoggedOff(t *testing.T) {
 // Close does not wait for a service that does not answer log-offs.
 func TestLogoffIsBounded(t *testing.T) {
 	s := &host{hangsLogoffs: true}
-	service(t, s.ServeHTTP, sessioned, func(t *testing.T, c *Client) {
+	service(t, s.ServeHTTP, enableSessions, func(t *testing.T, c *Client) {
 		sendAll(t, 4, c)
 		began := time.Now()
 		c.Close()
@@ -143,7 +150,7 @@ func TestNoLogoffWithoutSession(t *testing.T) {
 				if cookie != "" {
 					w.Header().Set("Set-Cookie", cookie)
 				}
-			}, sessioned, func(t *testing.T, c *Client) {
+			}, enableSessions, func(t *testing.T, c *Client) {
 				sendAll(t, 1, c)
 				c.Close()
 				assert.Equal(t, []string{"/"}, paths)
@@ -155,7 +162,7 @@ func TestNoLogoffWithoutSession(t *testing.T) {
 // Sessions continue when the settings are read again, and end when the password changes.
 func TestChangedSecretEndsSessions(t *testing.T) {
 	s := &host{}
-	service(t, s.ServeHTTP, sessioned, func(t *testing.T, c *Client) {
+	service(t, s.ServeHTTP, enableSessions, func(t *testing.T, c *Client) {
 		sendAll(t, 1, c)
 		config := c.target.Load().config
 		require.NoError(t, c.setConfig(config))
@@ -175,7 +182,7 @@ func TestChangedSecretEndsSessions(t *testing.T) {
 // A session that a rejecting response opens is used.
 func TestSessionOfRejectingResponseIsUsed(t *testing.T) {
 	s := &host{}
-	service(t, s.ServeHTTP, sessioned, func(t *testing.T, c *Client) {
+	service(t, s.ServeHTTP, enableSessions, func(t *testing.T, c *Client) {
 		r := withToken(post("/"), "/")
 		for range 3 {
 			wantStatus(t, c, r, 200)
@@ -192,7 +199,7 @@ func TestSessionTimedOut(t *testing.T) {
 	const inXML = `<error xmlns="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"><code>ZS/001</code>` +
 		`<message xml:lang="en">Training session not found</message></error>`
 	const always = 9 // more than the number of attempts
-	const once, repeated = "GET POST", "GET POST GET POST"
+	const oneAttempt, twoAttempts = "GET POST", "GET POST GET POST"
 	for name, k := range map[string]struct {
 		contentType string
 		body        string
@@ -200,17 +207,57 @@ func TestSessionTimedOut(t *testing.T) {
 		methods     string // of the requests: GET for the token, and POST
 		status      uint16 // of the final answer
 	}{
-		"HTML, first request":  {"text/html", "<h1>400 Session timed out</h1>", 1, repeated, 200},
-		"HTML, all requests":   {"text/html", "<h1>400 Session timed out</h1>", always, repeated, 400},
-		"without content type": {"", "400 Session not found", 1, repeated, 200},
-		"XHTML": {"application/xhtml+xml", "<?xml version='1.0'?><html>Session not found</html>", 1,
-			repeated, 200},
-		"another error": {"text/html", "<h1>400 Bad Request</h1>" + strings.Repeat("x", 10_000), always, once,
-			400},
-		"error document":      {"application/json;charset=utf-8", inJSON, always, once, 400},
-		"JSON as HTML":        {"text/html", inJSON, always, once, 400},
-		"error document, XML": {"application/atom+xml", inXML, always, once, 400},
-		"XML as HTML":         {"text/html", `<?xml version="1.0"?>` + inXML, always, once, 400},
+		"HTML, first request": {
+			contentType: "text/html",
+			body:        "<h1>400 Session timed out</h1>",
+			errors:      1,
+			methods:     twoAttempts,
+			status:      200,
+		},
+		"HTML, all requests": {
+			contentType: "text/html",
+			body:        "<h1>400 Session timed out</h1>",
+			errors:      always,
+			methods:     twoAttempts,
+			status:      400,
+		},
+		"without content type": {body: "400 Session not found", errors: 1, methods: twoAttempts, status: 200},
+		"XHTML": {
+			contentType: "application/xhtml+xml",
+			body:        "<?xml version='1.0'?><html>Session not found</html>",
+			errors:      1,
+			methods:     twoAttempts,
+			status:      200,
+		},
+		"another error": {
+			contentType: "text/html",
+			body:        "<h1>400 Bad Request</h1>" + strings.Repeat("x", 10_000),
+			errors:      always,
+			methods:     oneAttempt,
+			status:      400,
+		},
+		"error document": {
+			contentType: "application/json;charset=utf-8",
+			body:        inJSON,
+			errors:      always,
+			methods:     oneAttempt,
+			status:      400,
+		},
+		"JSON as HTML": {contentType: "text/html", body: inJSON, errors: always, methods: oneAttempt, status: 400},
+		"error document, XML": {
+			contentType: "application/atom+xml",
+			body:        inXML,
+			errors:      always,
+			methods:     oneAttempt,
+			status:      400,
+		},
+		"XML as HTML": {
+			contentType: "text/html",
+			body:        `<?xml version="1.0"?>` + inXML,
+			errors:      always,
+			methods:     oneAttempt,
+			status:      400,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var methods []string
@@ -233,9 +280,9 @@ func TestSessionTimedOut(t *testing.T) {
 				}
 			}, nil, func(t *testing.T, c *Client) {
 				r := withToken(post("/"), "/")
-				status, body, err := text(t, c, r)
+				status, body, err := readText(t, c, r)
 				if err != nil || status != k.status || (status == 400 && body != k.body) {
-					t.Errorf("found %d %.50q %v", status, body, err)
+					t.Errorf("expected status %d, found %d %.50q %v", k.status, status, body, err)
 				}
 				assert.Equal(t, k.methods, strings.Join(methods, " "))
 			})
@@ -259,7 +306,10 @@ func TestRequestsWaitForSlowLogons(t *testing.T) {
 					time.Sleep(time.Hour)
 				}
 				s.ServeHTTP(w, r)
-			}, func(c *Config) { sessioned(c); c.ReadTimeout = 2 * time.Hour }, func(t *testing.T, c *Client) {
+			}, func(c *Config) {
+				enableSessions(c)
+				c.ReadTimeout = 2 * time.Hour
+			}, func(t *testing.T, c *Client) {
 				if k.isRelogon {
 					done, err := c.target.Load().gate.Acquire(t.Context(), func() bool { return false })
 					require.NoError(t, err)
@@ -267,7 +317,7 @@ func TestRequestsWaitForSlowLogons(t *testing.T) {
 				}
 				slow := make(chan error)
 				go func() {
-					_, _, err := text(t, c, get("/slow"))
+					_, _, err := readText(t, c, get("/slow"))
 					slow <- err
 				}()
 				synctest.Wait()

@@ -11,27 +11,34 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/role"
 )
 
-// ConfigOf reads a configuration from roles. It opens key stores and sends nothing. Errors are *wit.Error of kind
-// config.
+// ConfigOf reads a configuration from roles and opens key stores. Errors are *wit.Error of kind config.
 func ConfigOf(roles Roles, environment Environment) (Config, error) {
 	if environment.Logger == nil {
 		environment.Logger = slog.New(slog.DiscardHandler)
 	}
 	r := roleReader{roles: roles}
 	c := Config{
-		Service: Service{Scheme: strings.ToLower(roles.Text(role.Scheme)),
-			Address: withoutBrackets(roles.Text(role.Address)), Port: r.number(role.Port)},
-		Credentials: Credentials{User: roles.Text(role.User), Password: roles.Text(role.Password),
-			Headers: roles.Prefix(role.Header)},
+		Service: Service{
+			Scheme:  strings.ToLower(roles.Text(role.Scheme)),
+			Address: withoutBrackets(roles.Text(role.Address)),
+			Port:    r.number(role.Port),
+		},
+		Credentials: Credentials{
+			User:     roles.Text(role.User),
+			Password: roles.Text(role.Password),
+			Headers:  roles.Prefix(role.Header),
+		},
 		ConnectTimeout: r.milliseconds(role.ConnectTimeoutMS),
 		ReadTimeout:    r.milliseconds(role.ReadTimeoutMS),
-		Retry: Retry{MinBackoff: r.milliseconds(role.RetryMinBackoffMS),
-			MaxBackoff: r.milliseconds(role.RetryMaxBackoffMS)},
+		Retry: Retry{
+			MinBackoff: r.milliseconds(role.RetryMinBackoffMS),
+			MaxBackoff: r.milliseconds(role.RetryMaxBackoffMS),
+		},
 		Shared: environment.Shared,
 		names:  settingNamesOf(roles),
 	}
-	if c.Retry.Codes = splitCodes(roles.Text(role.RetryCodes)); len(c.Retry.Codes) == 0 &&
-		!roles.IsSet(role.RetryCodes) {
+	c.Retry.Codes = splitCodes(roles.Text(role.RetryCodes))
+	if len(c.Retry.Codes) == 0 && !roles.IsSet(role.RetryCodes) {
 		c.Retry.Codes = nil // default: the plugin does not declare the role
 	}
 	if roles.Text(role.RetryMax) != "" {
@@ -67,7 +74,8 @@ func readLimits(c *Config, roles Roles, _ Environment) (err error) {
 	if c.Limits.Windows, err = limits.ParseWindows(roles.Text(role.MaintenanceWindows)); err != nil {
 		return invalidValue(roles, role.MaintenanceWindows, roles.Text(role.MaintenanceWindows), err)
 	}
-	if c.LogoffPath = strings.TrimSpace(roles.Text(role.LogoffPath)); c.LogoffPath == "" {
+	c.LogoffPath = strings.TrimSpace(roles.Text(role.LogoffPath))
+	if c.LogoffPath == "" {
 		return nil
 	}
 	if !strings.HasPrefix(c.LogoffPath, "/") || strings.ContainsAny(c.LogoffPath, "\r\n\x00# ") {
@@ -76,7 +84,6 @@ func readLimits(c *Config, roles Roles, _ Environment) (err error) {
 	return nil
 }
 
-// readSecretQuery reads the secret parameters that each request gets.
 func readSecretQuery(c *Config, roles Roles, _ Environment) error {
 	secrets := roles.Prefix(role.Query)
 	if len(secrets) == 0 {
@@ -92,5 +99,5 @@ func readSecretQuery(c *Config, roles Roles, _ Environment) error {
 	return nil
 }
 
-// sapParameters are those by which SAP systems log on: refusals are stored per client and user.
+// sapParameters are the parameters by which SAP systems log on. Refusals are stored per client and user.
 var sapParameters = []string{sapClient, "sap-language", sapUser, sapPassword}

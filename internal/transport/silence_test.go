@@ -14,15 +14,15 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// shortTimeout configures a client that waits 30 s for bytes, and repeats no request.
-func shortTimeout(c *Config) {
-	retries(0)(c)
+// setShortTimeout configures a client that waits 30 s for bytes, and repeats no request.
+func setShortTimeout(c *Config) {
+	setRetries(0)(c)
 	c.ReadTimeout = 30 * time.Second
 }
 
 // A request fails once nothing was received for the read timeout.
 func TestServerThatStaysSilentIsGivenUp(t *testing.T) {
-	service(t, func(w http.ResponseWriter, r *http.Request) { time.Sleep(40 * time.Second) }, shortTimeout,
+	service(t, func(w http.ResponseWriter, r *http.Request) { time.Sleep(40 * time.Second) }, setShortTimeout,
 		func(t *testing.T, c *Client) {
 			began := time.Now()
 			wantFaultOf(t, c, get("/"), wit.ErrorTransient, "nothing was received for 30s")
@@ -33,7 +33,7 @@ func TestServerThatStaysSilentIsGivenUp(t *testing.T) {
 
 // A request may have a longer timeout of its own for the first byte.
 func TestPatientRequestWaitsForFirstByte(t *testing.T) {
-	service(t, func(w http.ResponseWriter, r *http.Request) { time.Sleep(time.Hour) }, shortTimeout,
+	service(t, func(w http.ResponseWriter, r *http.Request) { time.Sleep(time.Hour) }, setShortTimeout,
 		func(t *testing.T, c *Client) {
 			r := get("/")
 			r.FirstByteTimeoutMs = wit.Ptr(uint32(7_200_000))
@@ -49,8 +49,8 @@ func TestLongResponseThatKeepsComingIsRead(t *testing.T) {
 			http.NewResponseController(w).Flush()
 			time.Sleep(29 * time.Second)
 		}
-	}, shortTimeout, func(t *testing.T, c *Client) {
-		if _, body, err := text(t, c, get("/")); body != "xxxxxxxxxx" || err != nil {
+	}, setShortTimeout, func(t *testing.T, c *Client) {
+		if _, body, err := readText(t, c, get("/")); body != "xxxxxxxxxx" || err != nil {
 			t.Errorf("expected ten bytes, found %q, %v", body, err)
 		}
 	})
@@ -62,8 +62,8 @@ func TestServerThatFallsSilentInABodyIsGivenUp(t *testing.T) {
 		io.WriteString(w, "abc")
 		http.NewResponseController(w).Flush()
 		time.Sleep(time.Minute)
-	}, shortTimeout, func(t *testing.T, c *Client) {
-		_, body, err := text(t, c, get("/page"))
+	}, setShortTimeout, func(t *testing.T, c *Client) {
+		_, body, err := readText(t, c, get("/page"))
 		wantFault(t, err, wit.ErrorTransient,
 			"GET /page: the response ended early, after 3 bytes: nothing was received for 30s")
 		assert.Equal(t, "abc", body)
@@ -77,7 +77,7 @@ func TestSlowReaderIsNotSilence(t *testing.T) {
 		io.WriteString(w, "abc")
 		http.NewResponseController(w).Flush()
 		io.WriteString(w, "def")
-	}, shortTimeout, func(t *testing.T, c *Client) {
+	}, setShortTimeout, func(t *testing.T, c *Client) {
 		a, err := c.Do(t.Context(), get("/"))
 		require.NoError(t, err)
 		time.Sleep(time.Hour)
@@ -88,7 +88,7 @@ func TestSlowReaderIsNotSilence(t *testing.T) {
 	})
 }
 
-// The timeout begins again whenever the service takes a part of the upload.
+// The timeout begins again whenever the service reads a part of the upload.
 func TestSlowUploadIsNotSilence(t *testing.T) {
 	service(t, func(w http.ResponseWriter, r *http.Request) {
 		for part := make([]byte, 100_000); ; {
@@ -97,7 +97,7 @@ func TestSlowUploadIsNotSilence(t *testing.T) {
 				return
 			}
 		}
-	}, shortTimeout, func(t *testing.T, c *Client) {
+	}, setShortTimeout, func(t *testing.T, c *Client) {
 		r := post("/")
 		r.Body = bytes.Repeat([]byte("x"), 2_000_000)
 		wantStatus(t, c, r, 200)
@@ -105,11 +105,11 @@ func TestSlowUploadIsNotSilence(t *testing.T) {
 	})
 }
 
-// The error of an unanswered request that must not be repeated says that it may have arrived.
+// The error of an unanswered request that must not be repeated reports that it may have arrived.
 func TestUnansweredPOSTMayHaveArrived(t *testing.T) {
-	service(t, func(w http.ResponseWriter, r *http.Request) { time.Sleep(40 * time.Second) }, shortTimeout,
+	service(t, func(w http.ResponseWriter, r *http.Request) { time.Sleep(40 * time.Second) }, setShortTimeout,
 		func(t *testing.T, c *Client) {
-			_, _, err := text(t, c, post("/orders"))
+			_, _, err := readText(t, c, post("/orders"))
 			_, isNoResponse := errors.AsType[*NoResponseError](err)
 			const want = "POST /orders may have arrived, but there was no response: nothing was received for 30s"
 			if !isNoResponse || !strings.Contains(err.Error(), want) {

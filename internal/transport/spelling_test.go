@@ -13,7 +13,11 @@ import (
 // All spellings of a host are one origin, and all spellings of a user are one user: a wrong password is sent once.
 func TestHostInAnySpelling(t *testing.T) {
 	requests := 0
-	service(t, func(w http.ResponseWriter, r *http.Request) { requests++; w.WriteHeader(401) }, sessioned,
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		requests++
+		w.WriteHeader(401)
+	}
+	service(t, handler, enableSessions,
 		func(t *testing.T, c *Client) {
 			otherHostCase := clientNextTo(t, c, func(c *Config) { c.Address = "SAP.Example" })
 			wantStatus(t, c, get("/"), 401)
@@ -31,7 +35,7 @@ func TestAddressInBrackets(t *testing.T) {
 		require.NoError(t, err)
 		o, err := c.origin()
 		if err != nil || c.Address != "::1" || !strings.HasPrefix(o.String(), "http://[::1]:8000") {
-			t.Errorf("%q: found %q, %s, %v", address, c.Address, o, err)
+			t.Errorf("%q: expected ::1 and brackets in the origin, found %q, %s, %v", address, c.Address, o, err)
 		}
 	}
 }

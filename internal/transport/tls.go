@@ -18,30 +18,37 @@ import (
 // readTLS reads the TLS settings and opens the stores, so that errors are found early.
 func readTLS(c *Config, roles Roles, environment Environment) error {
 	r := roleReader{roles: roles}
-	configured := keystore.Options{Key: storeLocation(roles, role.TLSKeyStore),
-		Trust: storeLocation(roles, role.TLSTrustStore), Protocol: roles.Text(role.TLSProtocol),
-		AllowLegacy: r.flag(role.TLSAllowLegacy), AllowRSAKeyExchange: r.flag(role.TLSAllowRSAKeyExchange),
-		AllowRenegotiation: r.flag(role.TLSAllowRenegotiation), AllowCommonName: r.flag(role.TLSAllowCommonName),
-		HasRisks: true, Logger: environment.Logger,
-		Name: func(field string) string { return tlsSetting(roles, field) }}
+	settingsOptions := keystore.Options{
+		Key:                 storeLocation(roles, role.TLSKeyStore),
+		Trust:               storeLocation(roles, role.TLSTrustStore),
+		Protocol:            roles.Text(role.TLSProtocol),
+		AllowLegacy:         r.flag(role.TLSAllowLegacy),
+		AllowRSAKeyExchange: r.flag(role.TLSAllowRSAKeyExchange),
+		AllowRenegotiation:  r.flag(role.TLSAllowRenegotiation),
+		AllowCommonName:     r.flag(role.TLSAllowCommonName),
+		HasRisks:            true,
+		Logger:              environment.Logger,
+		Name:                func(field string) string { return tlsSetting(roles, field) },
+	}
 	if r.err != nil {
 		return r.err
 	}
-	options := configured
+	options := settingsOptions
 	c.explain = func(err error) error { return keystore.Explain(err, options) }
-	options.Key = cmp.Or(options.Key, deliveredStore(environment.Key))
-	options.Trust = cmp.Or(options.Trust, deliveredStore(environment.Trust))
+	options.Key = cmp.Or(options.Key, destinationStore(environment.Key))
+	options.Trust = cmp.Or(options.Trust, destinationStore(environment.Trust))
 	var err error
-	if c.settingsTLS, err = newTLS(environment.Context, configured); err != nil {
+	if c.settingsTLS, err = newTLS(environment.Context, settingsOptions); err != nil {
 		return err
 	}
 	c.TLS = c.settingsTLS
-	if options.Key != configured.Key || options.Trust != configured.Trust {
+	if options.Key != settingsOptions.Key || options.Trust != settingsOptions.Trust {
 		if c.TLS, err = newTLS(environment.Context, options); err != nil {
 			return err
 		}
 	}
-	if c.TrustAll = environment.TrustAll && options.Trust == nil; c.TrustAll {
+	c.TrustAll = environment.TrustAll && options.Trust == nil
+	if c.TrustAll {
 		environment.Logger.Warn("the destination has TrustAll: the server's certificate is not verified")
 	}
 	if options.Key != nil {
@@ -52,8 +59,7 @@ func readTLS(c *Config, roles Roles, environment Environment) error {
 	return nil
 }
 
-// tlsSetting returns the setting of one of package keystore's fields. The host check cannot be disabled: a wrong host
-// is corrected in the setting of the address.
+// tlsSetting returns the setting of a field of package keystore: the address for the host check, which is always on.
 func tlsSetting(roles Roles, field string) string {
 	switch {
 	case field != keystore.FieldHostCheck:
@@ -64,6 +70,7 @@ func tlsSetting(roles Roles, field string) string {
 	return roles.Setting(role.Address)
 }
 
+// newTLS returns nil if the options have only default values.
 func newTLS(ctx context.Context, o keystore.Options) (*tls.Config, error) {
 	if o.Key == nil && o.Trust == nil && o.Protocol == "" && !o.AllowLegacy && !o.AllowRSAKeyExchange &&
 		!o.AllowRenegotiation && !o.AllowCommonName {
@@ -102,7 +109,8 @@ func storeLocation(roles Roles, prefix string) *keystore.Location {
 	return l
 }
 
-func deliveredStore(s *btp.Store) *keystore.Location {
+// destinationStore returns the location of a store of a BTP destination, nil for none.
+func destinationStore(s *btp.Store) *keystore.Location {
 	if s == nil {
 		return nil
 	}
@@ -128,8 +136,8 @@ func certificateIdentity(config *tls.Config) (Identity, error) {
 	if err != nil || len(certificate.Certificate) == 0 {
 		return Identity{}, err
 	}
-	sum := sha256.Sum256(certificate.Certificate[0])
-	return Identity{Secret: hex.EncodeToString(sum[:])}, nil
+	digest := sha256.Sum256(certificate.Certificate[0])
+	return Identity{Secret: hex.EncodeToString(digest[:])}, nil
 }
 
 var allSchemes = []tls.SignatureScheme{tls.PKCS1WithSHA256, tls.PSSWithSHA256, tls.ECDSAWithP256AndSHA256,

@@ -21,7 +21,3 @@ func (d *destination) logExchange(e *exchange, sent http.Header, status int, byt
 	}
 	log.Debug("request", attributes...)
 }
-
-func (d *destination) loggedRequest(e *exchange) string {
-	return e.method + " " + e.otherOrigin + redact(printable(e.line), d.secrets(nil))
-}

@@ -13,7 +13,7 @@ func TestPrintedRequestLine(t *testing.T) {
 	d := &destination{config: Config{Credentials: Credentials{
 		Password: "hunter2 two",
 		Headers:  map[string]string{"apikey": "k3y+1", "sap-client": "1000"},
-		Identity: Identity{"u", "hunter2 two"},
+		Identity: Identity{User: "u", Secret: "hunter2 two"},
 	}}}
 	for line, want := range map[string]string{
 		"/a/b": "/a/b",
@@ -43,16 +43,19 @@ func TestWarningsContainNoKeys(t *testing.T) {
 		}
 		w.Header().Set("Location", "https://guest:pass@other.example/x?ticket=1")
 		w.WriteHeader(302)
-	}, func(c *Config) { sessioned(c); c.Logger = log.logger() }, func(t *testing.T, c *Client) {
-		_, _, err := text(t, c, get("/a?key=k3y&$top=1"))
+	}, func(c *Config) {
+		enableSessions(c)
+		c.Logger = log.logger()
+	}, func(t *testing.T, c *Client) {
+		_, _, err := readText(t, c, get("/a?key=k3y&$top=1"))
 		if err == nil || strings.Contains(err.Error(), "guest") || strings.Contains(err.Error(), "pass@") ||
 			!strings.Contains(err.Error(), "other.example/x") {
 			t.Errorf("expected the redirect without its user, found %v", err)
 		}
 	})
-	if logged := log.String(); strings.Count(logged, "retrying until") != 1 || strings.Contains(logged, "k3y") ||
-		!strings.Contains(logged, "$top=1") {
-		t.Errorf("expected one warning without the key, found\n%s", logged)
+	if output := log.String(); strings.Count(output, "retrying until") != 1 || strings.Contains(output, "k3y") ||
+		!strings.Contains(output, "$top=1") {
+		t.Errorf("expected one warning without the key, found\n%s", output)
 	}
 }
 

@@ -69,17 +69,19 @@ func TestTrustAllDoesNotApplyToProxies(t *testing.T) {
 	})
 	proxyURL := strings.Replace(proxy.URL, "https://", "https://me:pr0xy@", 1)
 	environment := &httpproxy.Config{HTTPProxy: proxyURL, HTTPSProxy: proxyURL}
-	client := func(t *testing.T, c Config) *Client {
+	// clientWith returns a client of c that uses the proxy.
+	clientWith := func(t *testing.T, c Config) *Client {
 		t.Helper()
 		r, err := route.New(route.Settings{Environment: environment})
 		require.NoError(t, err)
-		c.Route, c.Lockouts = Route{RoundTripper: r.RoundTripper}, lockouts.New()
+		c.Route = Route{RoundTripper: r.RoundTripper}
+		c.Lockouts = lockouts.New()
 		return newClient(t, c)
 	}
 	for _, scheme := range []string{"https", "http"} {
-		c := client(t, Config{Service: Service{Scheme: scheme, Address: "sap.example"},
+		c := clientWith(t, Config{Service: Service{Scheme: scheme, Address: "sap.example"},
 			TLSOptions: TLSOptions{TrustAll: true}})
-		_, _, err := text(t, c, get("/"))
+		_, _, err := readText(t, c, get("/"))
 		if err == nil || len(authorizations) > 0 {
 			t.Errorf("%s: expected the proxy's certificate to be checked, found %v; the proxy got %q", scheme, err,
 				authorizations)
@@ -88,9 +90,9 @@ func TestTrustAllDoesNotApplyToProxies(t *testing.T) {
 
 	// A proxy that the connector's own trust store verifies is used, by its own name.
 	pool := proxy.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
-	c := client(t, Config{Service: Service{Scheme: "https", Address: "sap.example"},
+	c := clientWith(t, Config{Service: Service{Scheme: "https", Address: "sap.example"},
 		TLSOptions: TLSOptions{settingsTLS: &tls.Config{RootCAs: pool}, TrustAll: true}})
-	_, _, err := text(t, c, get("/"))
+	_, _, err := readText(t, c, get("/"))
 	u, _ := url.Parse(proxyURL)
 	password, _ := u.User.Password()
 	want := "Basic " + base64.StdEncoding.EncodeToString([]byte(u.User.Username()+":"+password))

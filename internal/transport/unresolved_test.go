@@ -25,9 +25,9 @@ func TestUnknownProxyNameIsRetried(t *testing.T) {
 				return dial(ctx, network, address)
 			}
 		}, func(t *testing.T, c *Client) {
-			_, _, err := text(t, c, get("/"))
+			_, _, err := readText(t, c, get("/"))
 			if hasWaited := dialTime > 0; (err != nil) != hasWaited || (hasWaited && dials != 1) {
-				t.Errorf("%s: found %d dials, %v", name, dials, err)
+				t.Errorf("%s: expected an error after one dial: %v, found %d dials, %v", name, hasWaited, dials, err)
 			}
 		})
 	}

@@ -26,53 +26,77 @@ func TestUnusableResponses(t *testing.T) {
 			io.WriteString(w, body)
 		}
 	}
+	respondTooMuch := func(status int) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(status)
+			writeTooMuch(w)
+		}
+	}
 	for name, c := range map[string]struct {
 		handler http.HandlerFunc
-		// status is that of the *NoResponseError. Zero means that the error is none, or that there is no error.
-		status int
-		// text is a part of the error. "" means that there is no error.
-		text string
+		status  int    // of the *NoResponseError; zero means another error, or no error
+		text    string // a part of the error; "" means no error
 	}{
-		"unknown encoding": {respond(201, "x", "Content-Encoding", "br"), 201,
-			`found "br"`},
-		"unknown encoding, no body": {respond(201, "", "Content-Encoding", "br"), 0, ""},
-		"unknown encoding, 502": {respond(502, "x", "Content-Encoding", "zstd"), 502,
-			`found "zstd"`},
-		"unknown encoding, 400": {respond(400, "x", "Content-Encoding", "br"), 0,
-			"the response with status 400 cannot be read"},
-		"invalid gzip": {respond(201, "plain text", "Content-Encoding", "gzip"), 201,
-			"ended early, after 0 bytes: gzip: invalid header"},
-		"shorter than Content-Length": {respond(201, "abc", "Content-Length", "10"), 201, "ended early, after 3 bytes"},
-		"redirect to another origin": {respond(302, "", "Location", "http://elsewhere/"), 302,
-			"with a redirect to http://elsewhere/"},
-		"redirect to the service": {respond(303, "", "Location", "/here"), 303, "with a redirect to /here"},
-		"another SAP client": {respond(201, "{}", "Set-Cookie", "sap-usercontext=sap-client=200"), 201,
-			"expected answers of client 100"},
-		"another SAP client, 403": {respond(403, "{}", "Set-Cookie", "sap-usercontext=sap-client=200"), 0,
-			"expected answers of client 100"},
-		"too large": {func(w http.ResponseWriter, _ *http.Request) {
-			w.WriteHeader(201)
-			writeTooMuch(w)
-		}, 201, "expected at most 64 MiB"},
-		"too large, 409": {func(w http.ResponseWriter, _ *http.Request) {
-			w.WriteHeader(409)
-			writeTooMuch(w)
-		}, 0, "the response with status 409"},
-		"usable":       {respond(201, "{}"), 0, ""},
-		"server error": {respond(599, "?"), 0, ""},
+		"unknown encoding":          {handler: respond(201, "x", "Content-Encoding", "br"), status: 201, text: `found "br"`},
+		"unknown encoding, no body": {handler: respond(201, "", "Content-Encoding", "br")},
+		"unknown encoding, 502": {
+			handler: respond(502, "x", "Content-Encoding", "zstd"),
+			status:  502,
+			text:    `found "zstd"`,
+		},
+		"unknown encoding, 400": {
+			handler: respond(400, "x", "Content-Encoding", "br"),
+			text:    "the response with status 400 cannot be read",
+		},
+		"invalid gzip": {
+			handler: respond(201, "plain text", "Content-Encoding", "gzip"),
+			status:  201,
+			text:    "ended early, after 0 bytes: gzip: invalid header",
+		},
+		"shorter than Content-Length": {
+			handler: respond(201, "abc", "Content-Length", "10"),
+			status:  201,
+			text:    "ended early, after 3 bytes",
+		},
+		"redirect to another origin": {
+			handler: respond(302, "", "Location", "http://elsewhere/"),
+			status:  302,
+			text:    "with a redirect to http://elsewhere/",
+		},
+		"redirect to the service": {
+			handler: respond(303, "", "Location", "/here"),
+			status:  303,
+			text:    "with a redirect to /here",
+		},
+		"another SAP client": {
+			handler: respond(201, "{}", "Set-Cookie", "sap-usercontext=sap-client=200"),
+			status:  201,
+			text:    "expected answers of client 100",
+		},
+		"another SAP client, 403": {
+			handler: respond(403, "{}", "Set-Cookie", "sap-usercontext=sap-client=200"),
+			text:    "expected answers of client 100",
+		},
+		"too large":      {handler: respondTooMuch(201), status: 201, text: "expected at most 64 MiB"},
+		"too large, 409": {handler: respondTooMuch(409), text: "the response with status 409"},
+		"usable":         {handler: respond(201, "{}")},
+		"server error":   {handler: respond(599, "?")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			requests := 0
-			counted := func(w http.ResponseWriter, r *http.Request) { requests++; c.handler(w, r) }
-			service(t, counted, func(c *Config) { c.Headers = map[string]string{"sap-client": "100"} },
+			handler := func(w http.ResponseWriter, r *http.Request) {
+				requests++
+				c.handler(w, r)
+			}
+			service(t, handler, func(c *Config) { c.Headers = map[string]string{"sap-client": "100"} },
 				func(t *testing.T, client *Client) {
 					_, err := client.Exchange(t.Context(), post("/orders"))
-					var lost *NoResponseError
-					isUnknown := errors.As(err, &lost)
+					var noResponse *NoResponseError
+					isUnknown := errors.As(err, &noResponse)
 					if isUnknown != (c.status != 0) {
 						t.Errorf("expected status %d, found %v", c.status, err)
 					}
-					if isUnknown && (lost.Status != c.status || !strings.Contains(err.Error(), "POST /orders")) {
+					if isUnknown && (noResponse.Status != c.status || !strings.Contains(err.Error(), "POST /orders")) {
 						t.Errorf("expected status %d of POST /orders, found %v", c.status, err)
 					}
 					if (err != nil) != (c.text != "") || (err != nil && !strings.Contains(err.Error(), c.text)) {
@@ -105,12 +129,15 @@ func TestTotalSizeOfDocumentsIsBounded(t *testing.T) {
 		get := func(path string) wit.Request { return wit.Request{Method: "GET", Target: path} }
 		for _, k := range []struct {
 			paths []string
-			text  string // part of the error; "" means that there is no error
+			text  string // part of the error; "" means no error
 		}{
-			{[]string{"/all"}, "GET /all: expected at most 64 MiB in a response, found more"},
-			{[]string{"/a", "/b"}, "GET /b: expected at most 64 MiB in all documents that the connector requests " +
-				"together, found more: the documents before this one have 32.0 MiB"},
-			{[]string{"/a"}, ""},
+			{paths: []string{"/all"}, text: "GET /all: expected at most 64 MiB in a response, found more"},
+			{
+				paths: []string{"/a", "/b"},
+				text: "GET /b: expected at most 64 MiB in all documents that the connector requests " +
+					"together, found more: the documents before this one have 32.0 MiB",
+			},
+			{paths: []string{"/a"}},
 		} {
 			var batch wit.RequestBatch
 			for _, path := range k.paths {
@@ -136,7 +163,7 @@ func TestRetryStatusWithUnknownEncoding(t *testing.T) {
 		}
 	}, nil, func(t *testing.T, c *Client) {
 		if a, err := c.Exchange(t.Context(), post("/")); err != nil || a.Status != 200 || requests != 2 {
-			t.Errorf("found %d after %d requests, %v", a.Status, requests, err)
+			t.Errorf("expected status 200 after two requests, found %d after %d, %v", a.Status, requests, err)
 		}
 	})
 }
