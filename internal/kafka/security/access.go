@@ -22,13 +22,12 @@ import (
 
 type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
-var direct dialFunc = socks.Direct().DialContext
+var dialDirect dialFunc = socks.Direct().DialContext
 
-// Access is how one kind of client connects: directly or through a proxy, with or without TLS and SASL. Nil means plain
-// TCP.
+// Access connects one kind of client: directly or through a proxy, with or without TLS and SASL. Nil means plain TCP.
 type Access struct {
 	dial           dialFunc
-	proxied        bool
+	isProxied      bool
 	maxProxyOutage time.Duration // the longest outage behind the proxy
 	connectTimeout time.Duration // for a connection with its handshakes
 	tls            *tls.Config   // nil means no TLS
@@ -56,7 +55,7 @@ func (a *Access) TLS() (config *tls.Config, explain func(error) error) {
 
 // Options configure an [Access].
 type Options struct {
-	Properties map[string]Value // Value are security properties by Kafka's names without a prefix.
+	Properties map[string]Value // Properties are security properties by Kafka's names without a prefix.
 	Bootstrap  []string
 	Timeout    time.Duration // Timeout bounds a connection with its handshakes. Zero means 10 s, through a proxy 30 s.
 	Proxy      *Proxy        // Proxy may be nil.
@@ -66,10 +65,10 @@ type Options struct {
 // New creates an access and returns warnings. It opens stores and sends nothing. ctx cancels it.
 func New(ctx context.Context, options Options) (a *Access, warnings setting.Problems, err error) {
 	values := settings{ctx: ctx, properties: options.Properties, live: options.Live}
-	a = &Access{dial: direct, connectTimeout: 10 * time.Second, settingName: values.fullName, live: options.Live}
+	a = &Access{dial: dialDirect, connectTimeout: 10 * time.Second, settingName: values.fullName, live: options.Live}
 	if options.Proxy != nil {
 		a.dial = options.Proxy.dial
-		a.proxied = true
+		a.isProxied = true
 		a.maxProxyOutage = options.Proxy.maxOutage
 		a.connectTimeout = 30 * time.Second
 	}
@@ -96,7 +95,7 @@ func New(ctx context.Context, options Options) (a *Access, warnings setting.Prob
 	return a, values.warnings(protocol, options.Bootstrap), nil
 }
 
-// mechanism reads credentials again for every logon, so that changed secrets take effect.
+// mechanism returns the SASL mechanism. It reads credentials for every logon, so that changed secrets take effect.
 func (s settings) mechanism() (sasl.Mechanism, error) {
 	name := s.text("sasl.mechanism")
 	if name == "" {
@@ -144,10 +143,10 @@ func (s settings) warnings(protocol string, bootstrap []string) (warnings settin
 		}
 	}
 	mechanism := strings.ToUpper(s.text("sasl.mechanism"))
-	if far := remoteHost(bootstrap); withSASL && !withTLS && far != "" && (mechanism == "PLAIN" ||
-		mechanism == "OAUTHBEARER") {
+	isReadable := withSASL && !withTLS && (mechanism == "PLAIN" || mechanism == "OAUTHBEARER")
+	if remote := firstRemote(bootstrap); isReadable && remote != "" {
 		warn("security.protocol", "SASL_PLAINTEXT with %s sends the password or token to %s in clear text: use "+
-			"SASL_SSL", mechanism, far)
+			"SASL_SSL", mechanism, remote)
 	}
 	if withTLS && s.has("ssl.endpoint.identification.algorithm") &&
 		s.text("ssl.endpoint.identification.algorithm") == "" {
@@ -164,7 +163,8 @@ func (s settings) warnings(protocol string, bootstrap []string) (warnings settin
 	return warnings
 }
 
-func remoteHost(bootstrap []string) string {
+// firstRemote returns the first server that is not on this machine, "" for none.
+func firstRemote(bootstrap []string) string {
 	for _, server := range bootstrap {
 		host, _, err := net.SplitHostPort(server)
 		if err != nil {

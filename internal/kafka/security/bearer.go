@@ -31,6 +31,7 @@ const (
 	fileRetriever     = oauthHandlers + "FileJwtRetriever"
 )
 
+// bearer returns the mechanism OAUTHBEARER. It checks the login module now and before each logon.
 func (s settings) bearer() (sasl.Mechanism, error) {
 	source, err := s.tokenSource()
 	if err != nil {
@@ -51,7 +52,7 @@ func (s settings) bearer() (sasl.Mechanism, error) {
 		return oauth.Auth{Token: token, Extensions: extensions(m)}, nil
 	})
 	if service, ok := source.(*tokenService); ok {
-		return renewingMechanism{mechanism, service}, nil
+		return renewingMechanism{Mechanism: mechanism, tokenService: service}, nil
 	}
 	return mechanism, nil
 }
@@ -69,8 +70,9 @@ type tokenSource interface {
 }
 
 func (s settings) tokenSource() (tokenSource, error) {
-	const endpoint, handler, retriever = "sasl.oauthbearer.token.endpoint.url", "sasl.login.callback.handler.class",
-		"sasl.oauthbearer.jwt.retriever.class"
+	const endpoint = "sasl.oauthbearer.token.endpoint.url"
+	const handler = "sasl.login.callback.handler.class"
+	const retriever = "sasl.oauthbearer.jwt.retriever.class"
 	switch s.text(handler) {
 	case unsecuredHandler:
 		return unsecuredTokens{s}, nil
@@ -101,7 +103,6 @@ func (s settings) tokenSource() (tokenSource, error) {
 
 var extensionName = regexp.MustCompile(`^[A-Za-z]+$`)
 
-// extensions returns the SASL extensions (RFC 7628).
 func extensions(m jaasModule) map[string]string {
 	extensions := map[string]string{}
 	for option, value := range m.options {
@@ -112,12 +113,12 @@ func extensions(m jaasModule) map[string]string {
 	return extensions
 }
 
-func (s settings) bearerModule(known *setting.Table) (jaasModule, error) {
+func (s settings) bearerModule(options *setting.Table) (jaasModule, error) {
 	module, err := s.jaas(oauthModule)
 	if err != nil {
 		return module, err
 	}
-	if err := s.checkOptions(module, known); err != nil {
+	if err := s.checkOptions(module, options); err != nil {
 		return module, err
 	}
 	for name, value := range extensions(module) {
@@ -130,7 +131,6 @@ func (s settings) bearerModule(known *setting.Table) (jaasModule, error) {
 	return module, nil
 }
 
-// fileTokens reads a token that another process renews.
 type fileTokens struct {
 	settings
 	path string
@@ -151,20 +151,21 @@ func (f fileTokens) token(context.Context, jaasModule) (string, error) {
 	return token, nil
 }
 
+// tokenService requests tokens by client credentials.
 type tokenService struct {
 	settings
-	mu          sync.Mutex
-	tokenClient oauthClient
-	tokens      *btp.Tokens
-	lastUsed    string // the token of the last logon
-	rejected    string // a token that a broker rejected
+	mu            sync.Mutex
+	tokenClient   oauthClient // for which tokens was created
+	tokens        *btp.Tokens
+	lastToken     string // of the last logon
+	rejectedToken string // by a broker
 }
 
 // LogonRejected records that a broker rejected the token; the next logon uses another one.
 func (t *tokenService) LogonRejected() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.rejected = t.lastUsed
+	t.rejectedToken = t.lastToken
 }
 
 type oauthClient struct{ id, secret, scope string }
@@ -174,10 +175,9 @@ var (
 		option("scope", wit.KindString),
 		option("ssl.{name}", wit.KindString), option("extension_{name}", wit.KindString))
 	unsecuredOptions = setting.NewTable(option(unsecured+"StringClaim_{name}", wit.KindString),
-		option(unsecured+"NumberClaim_{name}", wit.KindDouble),
-		option(unsecured+"ListClaim_{name}", wit.KindString), option(unsecured+"LifetimeSeconds", wit.KindDouble),
-		option(unsecured+"PrincipalClaimName", wit.KindString), option(unsecured+"ScopeClaimName", wit.KindString),
-		option("extension_{name}", wit.KindString))
+		option(unsecured+"NumberClaim_{name}", wit.KindDouble), option(unsecured+"ListClaim_{name}", wit.KindString),
+		option(unsecured+"LifetimeSeconds", wit.KindDouble), option(unsecured+"PrincipalClaimName", wit.KindString),
+		option(unsecured+"ScopeClaimName", wit.KindString), option("extension_{name}", wit.KindString))
 )
 
 func (t *tokenService) check() (jaasModule, error) {
@@ -189,15 +189,16 @@ func (t *tokenService) check() (jaasModule, error) {
 	return m, err
 }
 
-// client prefers the properties of Kafka 4.1 to the login module's options.
+// client returns the credentials. It prefers the properties of Kafka 4.1 to the login module's options.
 func (t *tokenService) client(m jaasModule) oauthClient {
 	return oauthClient{
-		cmp.Or(t.current("sasl.oauthbearer.client.credentials.client.id"), m.options["clientId"]),
-		cmp.Or(t.current("sasl.oauthbearer.client.credentials.client.secret"), m.options["clientSecret"]),
-		cmp.Or(t.text("sasl.oauthbearer.scope"), m.options["scope"]),
+		id:     cmp.Or(t.current("sasl.oauthbearer.client.credentials.client.id"), m.options["clientId"]),
+		secret: cmp.Or(t.current("sasl.oauthbearer.client.credentials.client.secret"), m.options["clientSecret"]),
+		scope:  cmp.Or(t.text("sasl.oauthbearer.scope"), m.options["scope"]),
 	}
 }
 
+// tokensFor returns the tokens for the current credentials. It replaces the former ones after a change.
 func (t *tokenService) tokensFor(m jaasModule) (*btp.Tokens, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -209,11 +210,22 @@ func (t *tokenService) tokensFor(m jaasModule) (*btp.Tokens, error) {
 	if err != nil {
 		return nil, err
 	}
-	tokens, err := btp.NewTokens(btp.Credentials{TokenURL: t.text("sasl.oauthbearer.token.endpoint.url"),
-		ClientID: client.id, Secret: client.secret},
-		btp.TokenOptions{Verbatim: true, InHeader: true, Scope: client.scope, TLS: trust, Name: t.tokenSetting,
-			Logger: t.live.logger(), ConnectTimeout: t.milliseconds("sasl.login.connect.timeout.ms"),
-			ReadTimeout: t.milliseconds("sasl.login.read.timeout.ms"), RetryPeriod: 10 * time.Second})
+	credentials := btp.Credentials{
+		TokenURL: t.text("sasl.oauthbearer.token.endpoint.url"),
+		ClientID: client.id,
+		Secret:   client.secret,
+	}
+	tokens, err := btp.NewTokens(credentials, btp.TokenOptions{
+		Verbatim:       true,
+		InHeader:       true,
+		Scope:          client.scope,
+		TLS:            trust,
+		Name:           t.tokenSetting,
+		Logger:         t.live.logger(),
+		ConnectTimeout: t.milliseconds("sasl.login.connect.timeout.ms"),
+		ReadTimeout:    t.milliseconds("sasl.login.read.timeout.ms"),
+		RetryPeriod:    10 * time.Second,
+	})
 	if err != nil {
 		return nil, t.credentialError("sasl.jaas.config", "%v", err)
 	}
@@ -234,7 +246,7 @@ func (t *tokenService) tokenSetting(field string) string {
 	return field
 }
 
-// tlsConfig uses the login module's own ssl.* options, as in Kafka, else the system's roots.
+// tlsConfig returns the configuration of the module's own ssl.* options; nil means the system's roots.
 func (t *tokenService) tlsConfig(m jaasModule) (*tls.Config, error) {
 	options := map[string]string{}
 	for option, value := range m.options {
@@ -246,8 +258,8 @@ func (t *tokenService) tlsConfig(m jaasModule) (*tls.Config, error) {
 		return nil, nil
 	}
 	prefix := t.fullName("sasl.jaas.config") + ": "
-	config, err := serviceTLS(t.ctx, options, prefix, t.live, func(option, why string) error {
-		return t.credentialError("sasl.jaas.config", "option %s of the login module: %s", option, why)
+	config, err := serviceTLS(t.ctx, options, prefix, t.live, func(option, problem string) error {
+		return t.credentialError("sasl.jaas.config", "option %s of the login module: %s", option, problem)
 	})
 	if err != nil {
 		return nil, err
@@ -265,10 +277,10 @@ func (t *tokenService) token(ctx context.Context, m jaasModule) (string, error) 
 		return "", err
 	}
 	t.mu.Lock()
-	rejected := t.rejected
+	rejectedToken := t.rejectedToken
 	t.mu.Unlock()
-	token, err := tokens.Token(ctx, rejected)
-	if err != nil && rejected != "" {
+	token, err := tokens.Token(ctx, rejectedToken)
+	if err != nil && rejectedToken != "" {
 		// There is no other token; the broker may have failed to verify it.
 		token, err = tokens.Token(ctx, "")
 	}
@@ -277,14 +289,14 @@ func (t *tokenService) token(ctx context.Context, m jaasModule) (string, error) 
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.lastUsed = token
+	t.lastToken = token
 	return token, nil
 }
 
 // unsecuredTokens are unsigned: the default of Kafka's OAUTHBEARER, for development.
 type unsecuredTokens struct{ settings }
 
-const unsecured = "unsecuredLogin"
+const unsecured = "unsecuredLogin" // begins the names of options
 
 func (u unsecuredTokens) check() (jaasModule, error) {
 	m, err := u.bearerModule(unsecuredOptions)
@@ -313,8 +325,8 @@ func (u unsecuredTokens) token(_ context.Context, module jaasModule) (string, er
 		case "ListClaim": // the first character separates the items
 			list := []string{}
 			if value != "" {
-				first := []rune(value)[0]
-				list = strings.Split(strings.TrimPrefix(value, string(first)), string(first))
+				separator := string([]rune(value)[0])
+				list = strings.Split(strings.TrimPrefix(value, separator), separator)
 			}
 			claims[name] = list
 		}

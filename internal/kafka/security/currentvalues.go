@@ -7,20 +7,19 @@ import (
 	"github.com/culvert-project/culvert/internal/guard"
 )
 
-// CurrentValues has what changes after a configuration was created: its secrets and its logger. It is safe for
-// concurrent use.
+// CurrentValues holds the values that may change later: secrets and the logger. Safe for concurrent use.
 type CurrentValues struct {
 	parent *CurrentValues // of the original configuration; nil for none
 
 	mu      guard.Mutex
-	current func(name string) (string, bool)
+	current func(name string) (string, bool) // see Follow; nil before it is called
 	log     *slog.Logger
 }
 
 // Derive returns the values of a derived configuration, which fall back to c. c may be nil.
 func (c *CurrentValues) Derive() *CurrentValues { return &CurrentValues{parent: c} }
 
-// Follow sets a function that returns the current value of a property by its whole name.
+// Follow sets a function that returns the current value of a property by its full name; !ok means unchanged.
 func (c *CurrentValues) Follow(current func(name string) (string, bool)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -52,28 +51,27 @@ func (c *CurrentValues) logTo(log *slog.Logger) {
 }
 
 func (c *CurrentValues) logger() *slog.Logger {
-	return slog.New(lazyHandler{c, func(h slog.Handler) slog.Handler { return h }})
+	return slog.New(lazyHandler{values: c, wrap: func(h slog.Handler) slog.Handler { return h }})
 }
 
 // lazyHandler logs to the logger that is set when a line is written.
 type lazyHandler struct {
 	values *CurrentValues
-	with   func(slog.Handler) slog.Handler
+	wrap   func(slog.Handler) slog.Handler // adds attributes and groups
 }
 
 func (h lazyHandler) handler() slog.Handler {
-	for l := h.values; l != nil; l = l.parent {
-		l.mu.Lock()
-		log := l.log
-		l.mu.Unlock()
+	for values := h.values; values != nil; values = values.parent {
+		values.mu.Lock()
+		log := values.log
+		values.mu.Unlock()
 		if log != nil {
-			return h.with(log.Handler())
+			return h.wrap(log.Handler())
 		}
 	}
 	return slog.DiscardHandler
 }
 
-// Enabled implements [slog.Handler].
 func (h lazyHandler) Enabled(ctx context.Context, l slog.Level) bool {
 	return h.handler().Enabled(ctx, l)
 }
@@ -83,9 +81,11 @@ func (h lazyHandler) Handle(ctx context.Context, r slog.Record) error {
 }
 
 func (h lazyHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return lazyHandler{h.values, func(to slog.Handler) slog.Handler { return h.with(to).WithAttrs(attrs) }}
+	wrap := func(inner slog.Handler) slog.Handler { return h.wrap(inner).WithAttrs(attrs) }
+	return lazyHandler{values: h.values, wrap: wrap}
 }
 
 func (h lazyHandler) WithGroup(name string) slog.Handler {
-	return lazyHandler{h.values, func(to slog.Handler) slog.Handler { return h.with(to).WithGroup(name) }}
+	wrap := func(inner slog.Handler) slog.Handler { return h.wrap(inner).WithGroup(name) }
+	return lazyHandler{values: h.values, wrap: wrap}
 }

@@ -30,23 +30,22 @@ func (d *Denied) Error() string {
 	return "broker " + d.Broker + ": " + d.text
 }
 
-// Permanent is true.
+// Permanent returns true.
 func (d *Denied) Permanent() bool { return true }
 
-// transientDialError has its cause as text only: the client would mistake the end of our timeout for its caller's.
-func transientDialError(network string, err error, slow bool) error {
-	return &net.OpError{Op: "dial", Net: network, Err: &dialError{err.Error(), slow}}
+// transientDialError returns an error that the client retries. Its cause is text: our timeout is not the caller's.
+func transientDialError(network string, err error, isTimeout bool) error {
+	return &net.OpError{Op: "dial", Net: network, Err: &dialError{text: err.Error(), isTimeout: isTimeout}}
 }
 
-// dialError is the cause of [transientDialError].
 type dialError struct {
-	text    string
-	timeout bool
+	text      string
+	isTimeout bool
 }
 
 func (d *dialError) Error() string   { return d.text }
-func (d *dialError) Timeout() bool   { return d.timeout }
-func (d *dialError) Temporary() bool { return d.timeout }
+func (d *dialError) Timeout() bool   { return d.isTimeout }
+func (d *dialError) Temporary() bool { return d.isTimeout }
 
 func isDisconnect(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) ||
@@ -58,11 +57,9 @@ func isNetworkError(err error) bool {
 	return errors.As(err, &op) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// IsUnreachable reports whether a request failed because no broker could be reached, or a connection ended. It is false
-// if brokers reject the client.
+// IsUnreachable reports whether no broker could be reached, or a connection ended, without a rejection.
 func IsUnreachable(err error) bool {
-	denied := (*Denied)(nil)
-	return !errors.As(err, &denied) && (isDisconnect(err) || isNetworkError(err))
+	return !errors.As(err, new(*Denied)) && (isDisconnect(err) || isNetworkError(err))
 }
 
 // IsTransient reports whether an error is of the network, or a retriable one of Kafka.
@@ -72,7 +69,7 @@ func IsTransient(err error) bool {
 
 // isPermanent reports whether only changed settings or secrets resolve an error.
 func isPermanent(err error) bool {
-	var lasting interface{ Permanent() bool }
-	var token *btp.Failure
-	return (errors.As(err, &lasting) && lasting.Permanent()) || (errors.As(err, &token) && !token.Temporary())
+	var permanent interface{ Permanent() bool }
+	var tokenErr *btp.Failure
+	return (errors.As(err, &permanent) && permanent.Permanent()) || (errors.As(err, &tokenErr) && !tokenErr.Temporary())
 }

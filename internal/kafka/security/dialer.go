@@ -17,8 +17,7 @@ import (
 	"github.com/culvert-project/culvert/internal/keystore"
 )
 
-// Dialer dials for one client. It separates transient failures, which the client retries, from permanent ones, which
-// it reports once and returns to every dial for a while.
+// Dialer dials for one client. The client retries transient failures; permanent ones are returned to all dials.
 type Dialer struct {
 	access  *Access
 	log     *slog.Logger
@@ -34,22 +33,21 @@ type Dialer struct {
 	denial      denial
 }
 
-// logonState has the failures since the last accepted logon.
+// logonState counts the failures since the last accepted logon.
 type logonState struct {
-	accepted     bool      // brokers have accepted the client
+	wasAccepted  bool      // brokers have accepted the client
 	failingSince time.Time // zero while logons succeed
-	failures     int       // since then
+	failures     int       // since failingSince
 }
 
 // proxyOutage is an ongoing outage behind the proxy; since is zero while connections succeed.
 type proxyOutage struct{ since, lastFailure time.Time }
 
 type probeState struct {
-	running bool
-	endedAt time.Time
+	isRunning bool
+	endedAt   time.Time
 }
 
-// denial is a permanent failure.
 type denial struct {
 	current *Denied         // nil means none
 	until   time.Time       // the time of the next try
@@ -73,12 +71,14 @@ const (
 	tlsSilence = 2 * time.Second
 )
 
-// NewDialer creates the dialer of one client, which closes it through its hooks. outages are those of the cluster, or
-// nil.
+// NewDialer creates the dialer of one client, which closes it through its hooks. outages may be nil.
 func NewDialer(access *Access, outages *Outages, log *slog.Logger) *Dialer {
 	if access == nil {
-		access = &Access{dial: direct, connectTimeout: 10 * time.Second,
-			settingName: func(name string) string { return name }}
+		access = &Access{
+			dial:           dialDirect,
+			connectTimeout: 10 * time.Second,
+			settingName:    func(name string) string { return name },
+		}
 	}
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -97,19 +97,20 @@ func NewDialer(access *Access, outages *Outages, log *slog.Logger) *Dialer {
 
 // Opts returns the client's options for its connections.
 func (d *Dialer) Opts() []kgo.Opt {
-	opts := []kgo.Opt{kgo.Dialer(d.dial), dialerOption{kgo.WithHooks(d), d}}
+	opts := []kgo.Opt{kgo.Dialer(d.dial), dialerOption{Opt: kgo.WithHooks(d), dialer: d}}
 	if d.access.sasl != nil {
 		opts = append(opts, kgo.SASL(d.access.sasl))
 	}
 	return opts
 }
 
+// dialerOption is an option by which [DialerOf] finds the dialer.
 type dialerOption struct {
 	kgo.Opt
 	dialer *Dialer
 }
 
-// DialerOf returns the last dialer in options.
+// DialerOf returns the last dialer in options, nil for none.
 func DialerOf(opts []kgo.Opt) (d *Dialer) {
 	for _, o := range opts {
 		if option, ok := o.(dialerOption); ok {
@@ -129,11 +130,11 @@ func (d *Dialer) Explain(err error) error {
 	return err
 }
 
-// OnDenied sets a function that is called with the first permanent failure.
-func (d *Dialer) OnDenied(f func(error)) {
+// OnDenied sets a function that is called once, with the next permanent failure.
+func (d *Dialer) OnDenied(notify func(error)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.onDenied = f
+	d.onDenied = notify
 }
 
 // Outages returns the outages of the client's cluster.
@@ -143,28 +144,28 @@ func (d *Dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 	if err := d.activeDenial(); err != nil {
 		return nil, err
 	}
-	timed, cancel := context.WithTimeout(ctx, d.access.connectTimeout)
+	timedCtx, cancel := context.WithTimeout(ctx, d.access.connectTimeout)
 	defer cancel()
 	d.mu.Lock()
-	undenied := d.denial.ctx
+	denialCtx := d.denial.ctx
 	d.mu.Unlock()
-	defer context.AfterFunc(undenied, cancel)()
-	conn, err := d.access.dial(timed, network, address)
+	defer context.AfterFunc(denialCtx, cancel)()
+	conn, err := d.access.dial(timedCtx, network, address)
 	if err != nil {
-		return nil, d.handleDialError(ctx, timed, network, address, err)
+		return nil, d.handleDialError(ctx, timedCtx, network, address, err)
 	}
 	d.markReachable()
 	if d.access.tls == nil {
 		return conn, nil
 	}
-	secure := d.access.startTLS(conn, address)
-	silent := time.AfterFunc(tlsSilence, func() { d.probePlain(address) })
-	defer silent.Stop()
-	if err := secure.HandshakeContext(timed); err != nil {
+	tlsConn := d.access.startTLS(conn, address)
+	silenceTimer := time.AfterFunc(tlsSilence, func() { d.probePlain(address) })
+	defer silenceTimer.Stop()
+	if err := tlsConn.HandshakeContext(timedCtx); err != nil {
 		conn.Close()
 		return nil, d.handleHandshakeError(ctx, network, address, err)
 	}
-	return secure, nil
+	return tlsConn, nil
 }
 
 func (d *Dialer) probePlain(address string) {
@@ -188,7 +189,8 @@ func (d *Dialer) markReachable() {
 	d.proxyOutage.since = time.Time{}
 }
 
-func (d *Dialer) handleDialError(ctx, timed context.Context, network, address string, err error) error {
+// handleDialError returns the error of a failed dial: a denial, or one that the client retries.
+func (d *Dialer) handleDialError(ctx, timedCtx context.Context, network, address string, err error) error {
 	if denied := d.activeDenial(); denied != nil {
 		return denied
 	}
@@ -197,7 +199,7 @@ func (d *Dialer) handleDialError(ctx, timed context.Context, network, address st
 		return fmt.Errorf("%w: %w", err, ctx.Err())
 	case isPermanent(err):
 		return d.deny(&Denied{Broker: address, Cause: err, text: err.Error()})
-	case !d.access.proxied:
+	case !d.access.isProxied:
 		return err
 	}
 	if d.access.maxProxyOutage > 0 {
@@ -207,13 +209,13 @@ func (d *Dialer) handleDialError(ctx, timed context.Context, network, address st
 					time.Since(since).Round(time.Second), proxyPrefix, err)})
 		}
 	}
-	return transientDialError(network, err, timed.Err() != nil)
+	return transientDialError(network, err, timedCtx.Err() != nil)
 }
 
-// idleGap is the time after which a failed dial does not continue an outage, since no connection was requested.
+// idleGap is the time after which a failed dial begins a new outage: no connection was requested in between.
 const idleGap = time.Minute
 
-// proxyOutageSince is when the present outage began.
+// proxyOutageSince records a failed dial through the proxy and returns when the outage began.
 func (d *Dialer) proxyOutageSince() time.Time {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -241,9 +243,9 @@ func (d *Dialer) handleHandshakeError(ctx context.Context, network, address stri
 
 // explainTLS returns a TLS failure with the setting that fixes it, "" if none does.
 func explainTLS(err error, o keystore.Options) string {
-	var named *keystore.Error
-	if explained := keystore.Explain(err, o); errors.As(explained, &named) {
-		return explained.Error()
+	explanation := keystore.Explain(err, o)
+	if errors.As(explanation, new(*keystore.Error)) {
+		return explanation.Error()
 	}
 	return ""
 }
@@ -256,7 +258,7 @@ func (d *Dialer) handleTLSError(network, address string, err error) error {
 	return d.denyIfRepeated(network, &Denied{Broker: address, Cause: err, text: "TLS: " + explanation}, err)
 }
 
-// denyIfRepeated denies clients that were never accepted, others after repeated failures.
+// denyIfRepeated counts a failure. It denies clients that were never accepted at once, others when it is repeated.
 func (d *Dialer) denyIfRepeated(network string, denied *Denied, err error) error {
 	d.mu.Lock()
 	if d.logons.failingSince.IsZero() {
@@ -264,7 +266,7 @@ func (d *Dialer) denyIfRepeated(network string, denied *Denied, err error) error
 	}
 	d.logons.failures++
 	times := d.logons.failures
-	isPermanent := !d.logons.accepted || (times >= denyAfterTries && time.Since(d.logons.failingSince) >= denyAfter)
+	isPermanent := !d.logons.wasAccepted || (times >= denyAfterTries && time.Since(d.logons.failingSince) >= denyAfter)
 	d.mu.Unlock()
 	if isPermanent {
 		return d.deny(denied)
@@ -273,22 +275,22 @@ func (d *Dialer) denyIfRepeated(network string, denied *Denied, err error) error
 	return transientDialError(network, err, false)
 }
 
-// deny stores a permanent failure, logs a new one, and cancels waiting dials.
+// deny stores a permanent failure, logs a new one, cancels waiting dials, and calls the function of OnDenied.
 func (d *Dialer) deny(denied *Denied) error {
 	d.mu.Lock()
-	first := d.denial.current == nil || !time.Now().Before(d.denial.until)
+	isNew := d.denial.current == nil || !time.Now().Before(d.denial.until)
 	d.denial.current = denied
 	d.denial.until = time.Now().Add(denialTime)
 	d.denial.end()
 	d.denial.ctx, d.denial.end = context.WithCancel(d.ctx)
-	watch := d.onDenied
+	notify := d.onDenied
 	d.onDenied = nil
 	d.mu.Unlock()
-	if first {
+	if isNew {
 		d.log.Error("kafka: " + denied.Error())
 	}
-	if watch != nil {
-		watch(denied)
+	if notify != nil {
+		notify(denied)
 	}
 	return denied
 }
@@ -302,7 +304,7 @@ func (d *Dialer) OnBrokerConnect(broker kgo.BrokerMetadata, elapsed time.Duratio
 	if errors.Is(err, kgo.ErrClientClosed) || errors.Is(err, context.Canceled) || d.ctx.Err() != nil {
 		return
 	}
-	if denied := (*Denied)(nil); !errors.As(err, &denied) && (IsTransient(err) || isDisconnect(err)) {
+	if !errors.As(err, new(*Denied)) && (IsTransient(err) || isDisconnect(err)) {
 		d.outages.recordFailure(d.log, broker, elapsed, err)
 	}
 	if conn == nil {
@@ -334,14 +336,13 @@ func (d *Dialer) OnBrokerConnect(broker kgo.BrokerMetadata, elapsed time.Duratio
 	}
 }
 
-// handleDisconnect handles connections that the broker closes early: it is stopping, its listener has another
-// security.protocol, or it rejects a password silently.
+// handleDisconnect handles early ends of connections: a stopping broker, another protocol, or a silent rejection.
 func (d *Dialer) handleDisconnect(address string, err error) {
-	var versions *kgo.ErrFirstReadEOF
 	if d.access.tls == nil {
 		d.probeTLS(address)
 	}
-	if d.access.sasl != nil && !errors.As(err, &versions) {
+	// ErrFirstReadEOF means that the request for API versions got no response: the logon had not begun.
+	if d.access.sasl != nil && !errors.As(err, new(*kgo.ErrFirstReadEOF)) {
 		d.handleLogonDisconnect(address, err)
 	}
 }
@@ -367,36 +368,35 @@ func (d *Dialer) handleLogonDisconnect(address string, err error) {
 		d.logons.failingSince = time.Now()
 	}
 	d.logons.failures++
-	isPermanent := !d.logons.accepted && d.logons.failures >= denyAfterTries &&
+	isPermanent := !d.logons.wasAccepted && d.logons.failures >= denyAfterTries &&
 		time.Since(d.logons.failingSince) >= denyDisconnectedAfter
 	d.mu.Unlock()
 	if isPermanent {
 		d.deny(&Denied{Broker: address, Cause: err,
 			text: fmt.Sprintf("it closes the connection during logon: the user and password, or token, of %s may be "+
-				"wrong, or %s may be another one",
-				d.access.settingName("sasl.jaas.config"), d.access.settingName("sasl.mechanism"))})
+				"wrong, or %s may be another one", d.access.settingName("sasl.jaas.config"),
+				d.access.settingName("sasl.mechanism"))})
 	}
 }
 
-// startProbe asks a broker in the background for another protocol and calls denyIfRepeated if it has it. One probe runs
-// at a time.
+// startProbe tests in the background for another protocol, to deny the client, unless a probe runs or just ran.
 func (d *Dialer) startProbe(address string, hasOther func(context.Context, string) bool, format, property string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.probe.running || time.Since(d.probe.endedAt) < probeInterval || d.ctx.Err() != nil {
+	if d.probe.isRunning || time.Since(d.probe.endedAt) < probeInterval || d.ctx.Err() != nil {
 		return
 	}
-	d.probe.running = true
+	d.probe.isRunning = true
 	go func() {
 		defer guard.Recover(nil, "the probe of a broker that does not respond", nil)
 		ctx, cancel := context.WithTimeout(d.ctx, probeTimeout)
 		defer cancel()
-		confirmed := hasOther(ctx, address)
+		hasProtocol := hasOther(ctx, address)
 		d.mu.Lock()
-		d.probe.running = false
+		d.probe.isRunning = false
 		d.probe.endedAt = time.Now()
 		d.mu.Unlock()
-		if confirmed {
+		if hasProtocol {
 			denied := &Denied{Broker: address, text: fmt.Sprintf(format, d.access.settingName(property))}
 			d.denyIfRepeated("tcp", denied, denied)
 		}
@@ -412,23 +412,22 @@ func (d *Dialer) offeredMechanisms(address string) string {
 	return ""
 }
 
-// Keys of requests before anything else.
+// Keys of the requests that precede all others on a connection.
 const (
 	keySASLHandshake    = 17
 	keyAPIVersions      = 18
 	keySASLAuthenticate = 36
 )
 
-// OnBrokerRead is called by the client with every response: the first one after the handshakes means that the logon
-// was accepted.
+// OnBrokerRead is called with every response: the first one after the handshakes means that the logon was accepted.
 func (d *Dialer) OnBrokerRead(broker kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, err error) {
 	switch {
 	case key == keySASLHandshake || key == keyAPIVersions || key == keySASLAuthenticate:
 		// part of the logon, which is not accepted yet
 	case err == nil:
 		d.mu.Lock()
-		// One broker that is away does not block the others.
-		d.logons = logonState{accepted: true}
+		// The response of one broker shows that access is not denied, even if another broker is unreachable.
+		d.logons = logonState{wasAccepted: true}
 		d.proxyOutage.since = time.Time{}
 		d.denial.current = nil
 		d.mu.Unlock()

@@ -19,19 +19,18 @@ import (
 func TestDialerToleratesRejections(t *testing.T) {
 	broker := kgo.BrokerMetadata{NodeID: 1, Host: "broker", Port: 9092}
 	cases := []struct {
-		name     string
-		err      error
-		accepted bool
-		// waits are the intervals between rejections. denied applies to the last rejection alone.
-		waits []time.Duration
+		name        string
+		err         error
+		wasAccepted bool
+		waits       []time.Duration // intervals between rejections, the last of which must cause a denial
 	}{
 		{name: "password refused, never let in", err: kerr.SaslAuthenticationFailed},
 		{
-			name: "password refused", err: kerr.SaslAuthenticationFailed, accepted: true,
+			name: "password refused", err: kerr.SaslAuthenticationFailed, wasAccepted: true,
 			waits: []time.Duration{time.Second, 3 * time.Second, 2 * time.Second},
 		},
 		{
-			name: "mechanism refused", err: kerr.UnsupportedSaslMechanism, accepted: true,
+			name: "mechanism refused", err: kerr.UnsupportedSaslMechanism, wasAccepted: true,
 			waits: []time.Duration{6 * time.Second, 0},
 		},
 		{name: "no SASL on this port", err: kerr.IllegalSaslState},
@@ -47,31 +46,34 @@ func TestDialerToleratesRejections(t *testing.T) {
 				refuseAll := func(context.Context, string, string) (net.Conn, error) {
 					return nil, errors.New("nobody")
 				}
-				g := NewDialer(&Access{dial: refuseAll, connectTimeout: time.Second,
-					sasl:        plain.Auth{User: "u", Pass: "p"}.AsMechanism(),
-					settingName: func(name string) string { return name }}, nil, nil)
-				defer g.cancel()
+				d := NewDialer(&Access{
+					dial:           refuseAll,
+					connectTimeout: time.Second,
+					sasl:           plain.Auth{User: "u", Pass: "p"}.AsMechanism(),
+					settingName:    func(name string) string { return name },
+				}, nil, nil)
+				defer d.cancel()
 				var denials []error
-				g.OnDenied(func(err error) { denials = append(denials, err) })
-				conn, other := net.Pipe()
+				d.OnDenied(func(err error) { denials = append(denials, err) })
+				conn, peer := net.Pipe()
 				defer conn.Close()
-				defer other.Close()
-				if c.accepted {
-					g.OnBrokerRead(broker, 3, 100, 0, 0, nil)
+				defer peer.Close()
+				if c.wasAccepted {
+					d.OnBrokerRead(broker, 3, 100, 0, 0, nil)
 				}
-				g.OnBrokerConnect(broker, 0, conn, c.err)
+				d.OnBrokerConnect(broker, 0, conn, c.err)
 				for _, wait := range c.waits {
 					if len(denials) > 0 {
 						t.Fatalf("expected a later denial, found %v", denials)
 					}
 					time.Sleep(wait)
-					g.OnBrokerConnect(broker, 0, conn, c.err)
+					d.OnBrokerConnect(broker, 0, conn, c.err)
 				}
-				if len(denials) != 1 || g.activeDenial() == nil {
+				if len(denials) != 1 || d.activeDenial() == nil {
 					t.Fatalf("expected to be denied once, found %v", denials)
 				}
 				time.Sleep(denialTime)
-				if err := g.activeDenial(); err != nil {
+				if err := d.activeDenial(); err != nil {
 					t.Errorf("expected another try after %v, found %v", denialTime, err)
 				}
 			})
@@ -79,17 +81,17 @@ func TestDialerToleratesRejections(t *testing.T) {
 	}
 	t.Run("let in between", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			g := NewDialer(nil, nil, nil)
-			defer g.cancel()
-			conn, other := net.Pipe()
+			d := NewDialer(nil, nil, nil)
+			defer d.cancel()
+			conn, peer := net.Pipe()
 			defer conn.Close()
-			defer other.Close()
+			defer peer.Close()
 			for range 10 {
-				g.OnBrokerRead(broker, 3, 100, 0, 0, nil)
-				g.OnBrokerConnect(broker, 0, conn, kerr.SaslAuthenticationFailed)
+				d.OnBrokerRead(broker, 3, 100, 0, 0, nil)
+				d.OnBrokerConnect(broker, 0, conn, kerr.SaslAuthenticationFailed)
 				time.Sleep(3 * time.Second)
 			}
-			if err := g.activeDenial(); err != nil {
+			if err := d.activeDenial(); err != nil {
 				t.Errorf("expected no denial by brokers that gave access before, found %v", err)
 			}
 		})

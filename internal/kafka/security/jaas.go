@@ -9,7 +9,6 @@ import (
 	"unicode/utf8"
 )
 
-// jaasModule is the login module of a sasl.jaas.config.
 type jaasModule struct {
 	class   string
 	flag    string
@@ -22,8 +21,7 @@ func (m jaasModule) String() string { return m.class }
 // GoString is String, so that %#v shows no password either.
 func (m jaasModule) GoString() string { return m.class }
 
-// parseJAAS parses a sasl.jaas.config as Kafka does, with the tokens of Java's StreamTokenizer: CLASS FLAG NAME=VALUE
-// …; Errors never quote the text, which has the password.
+// parseJAAS parses a sasl.jaas.config like Java's StreamTokenizer. Errors never quote it: it has the password.
 func parseJAAS(text string) (jaasModule, error) {
 	t := &jaasScanner{text: text}
 	module := jaasModule{options: map[string]string{}}
@@ -44,12 +42,11 @@ func parseJAAS(text string) (jaasModule, error) {
 	if err := t.readOptions(module.options); err != nil {
 		return module, err
 	}
-	if more, err := t.next(); err != nil {
-		return module, err
-	} else if more.kind != jaasEnd {
-		return module, fmt.Errorf("expected one login module, found more after the semicolon (character %d)", more.at)
+	token, err := t.next()
+	if err == nil && token.kind != jaasEnd {
+		err = fmt.Errorf("expected one login module, found more after the semicolon (character %d)", token.char)
 	}
-	return module, nil
+	return module, err
 }
 
 // LoginOptions returns the option values of a login module; !ok means that the text is no sasl.jaas.config.
@@ -73,21 +70,21 @@ func (j *jaasScanner) readOptions(options map[string]string) error {
 			return errors.New("expected a semicolon at the end, found none")
 		case name.kind != jaasWord:
 			return fmt.Errorf("expected NAME=VALUE or a semicolon at character %d, found something else (a value "+
-				"with special characters must be quoted)", name.at)
+				"with special characters must be quoted)", name.char)
 		}
 		equals, err := j.next()
 		if err != nil {
 			return err
 		}
 		if !equals.is('=') {
-			return fmt.Errorf("expected NAME=VALUE, found no = after the word at character %d", name.at)
+			return fmt.Errorf("expected NAME=VALUE, found no = after the word at character %d", name.char)
 		}
 		value, err := j.next()
 		if err != nil {
 			return err
 		}
 		if value.kind != jaasWord {
-			return fmt.Errorf("expected a value of %s in quotes at character %d", name.text, value.at)
+			return fmt.Errorf("expected a value of %s in quotes at character %d", name.text, value.char)
 		}
 		options[name.text] = value.text
 	}
@@ -97,7 +94,7 @@ type jaasKind int
 
 const (
 	jaasWord   jaasKind = iota // quoted or not
-	jaasNumber                 // not a value for Kafka
+	jaasNumber                 // unquoted; Kafka accepts none as a value
 	jaasSign
 	jaasEnd
 )
@@ -106,7 +103,7 @@ type jaasToken struct {
 	kind jaasKind
 	text string
 	sign rune
-	at   int // counts characters from 1
+	char int // the position in characters, from 1
 }
 
 func (t jaasToken) is(sign rune) bool { return t.kind == jaasSign && t.sign == sign }
@@ -115,20 +112,22 @@ func (t jaasToken) is(sign rune) bool { return t.kind == jaasSign && t.sign == s
 type jaasScanner struct {
 	text string
 	pos  int // in bytes
-	at   int // in characters
+	char int // in characters
 }
 
-func (j *jaasScanner) word(what string) (string, error) {
+// word reads a word; expected describes it in the error for another token.
+func (j *jaasScanner) word(expected string) (string, error) {
 	token, err := j.next()
 	if err != nil {
 		return "", err
 	}
 	if token.kind != jaasWord {
-		return "", fmt.Errorf("expected %s at character %d", what, token.at)
+		return "", fmt.Errorf("expected %s at character %d", expected, token.char)
 	}
 	return token.text, nil
 }
 
+// peek returns -1 at the end of the text.
 func (j *jaasScanner) peek() (r rune, size int) {
 	if j.pos == len(j.text) {
 		return -1, 0
@@ -140,7 +139,7 @@ func (j *jaasScanner) read() rune {
 	r, size := j.peek()
 	j.pos += size
 	if size > 0 {
-		j.at++
+		j.char++
 	}
 	return r
 }
@@ -148,10 +147,10 @@ func (j *jaasScanner) read() rune {
 func (j *jaasScanner) next() (jaasToken, error) {
 	for {
 		r, _ := j.peek()
-		start := j.at + 1
+		start := j.char + 1
 		switch {
 		case r < 0:
-			return jaasToken{kind: jaasEnd, at: start}, nil
+			return jaasToken{kind: jaasEnd, char: start}, nil
 		case r <= ' ':
 			j.read()
 		case r == '/':
@@ -160,13 +159,13 @@ func (j *jaasScanner) next() (jaasToken, error) {
 			}
 		case r == '"' || r == '\'':
 			s, err := j.scanQuoted()
-			return jaasToken{kind: jaasWord, text: s, at: start}, err
+			return jaasToken{kind: jaasWord, text: s, char: start}, err
 		case isDigit(r):
 			return j.scanNumber(start), nil
 		case isLetter(r):
-			return jaasToken{kind: jaasWord, text: j.scanWord(), at: start}, nil
+			return jaasToken{kind: jaasWord, text: j.scanWord(), char: start}, nil
 		default:
-			return jaasToken{kind: jaasSign, sign: j.read(), at: start}, nil
+			return jaasToken{kind: jaasSign, sign: j.read(), char: start}, nil
 		}
 	}
 }
@@ -189,24 +188,24 @@ func (j *jaasScanner) scanWord() string {
 
 // scanNumber skips digits, which are no value to Kafka; a - or . without a digit is a sign.
 func (j *jaasScanner) scanNumber(start int) jaasToken {
-	digits := false
+	hasDigit := false
 	first, _ := j.peek()
 	for n := 0; ; n++ {
 		r, _ := j.peek()
 		if (r == '-' && n > 0) || !isDigit(r) {
 			break
 		}
-		digits = digits || (r >= '0' && r <= '9')
+		hasDigit = hasDigit || (r >= '0' && r <= '9')
 		j.read()
 	}
-	if !digits {
-		return jaasToken{kind: jaasSign, sign: first, at: start}
+	if !hasDigit {
+		return jaasToken{kind: jaasSign, sign: first, char: start}
 	}
-	return jaasToken{kind: jaasNumber, at: start}
+	return jaasToken{kind: jaasNumber, char: start}
 }
 
 func (j *jaasScanner) skipComment() error {
-	start := j.at + 1
+	start := j.char + 1
 	j.read()
 	if r, _ := j.peek(); r != '*' {
 		for r, _ := j.peek(); r >= 0 && r != '\n' && r != '\r'; r, _ = j.peek() {
@@ -215,21 +214,21 @@ func (j *jaasScanner) skipComment() error {
 		return nil
 	}
 	j.read()
-	for last := rune(0); ; {
+	for previous := rune(0); ; {
 		switch r := j.read(); {
 		case r < 0:
 			return fmt.Errorf("expected the end of the comment that begins at character %d, found none", start)
-		case r == '/' && last == '*':
+		case r == '/' && previous == '*':
 			return nil
 		default:
-			last = r
+			previous = r
 		}
 	}
 }
 
 // scanQuoted reads up to the same quote. Java silently ends it at the line's end; here that is an error.
 func (j *jaasScanner) scanQuoted() (string, error) {
-	start := j.at + 1
+	start := j.char + 1
 	quote := j.read()
 	var text strings.Builder
 	for {

@@ -18,27 +18,60 @@ func TestParseJAAS(t *testing.T) {
 		text    string
 		options map[string]string
 	}{
-		{"usual", class + ` required username="alice" password="alice-secret";`, map[string]string{"username": "alice",
-			"password": "alice-secret"}},
-		{"no options", class + ` required;`, map[string]string{}},
-		{"lines", class + " required\n\tusername=\"a\"\r\n  password=\"b\" ;\n", map[string]string{"username": "a",
-			"password": "b"}},
-		{"bare values", class + ` REQUIRED username=alice-1 tokenauth=true;`, map[string]string{"username": "alice-1",
-			"tokenauth": "true"}},
-		{"single quotes", class + ` optional password='a"b';`, map[string]string{"password": `a"b`}},
-		{"escapes", class + ` requisite password="a\"b\\c\'d\;e\tf\101\0601\7x\400";`,
-			map[string]string{"password": "a\"b\\c'd;e\tfA01\ax 0"}},
-		{"blanks around =", class + ` sufficient username = "a" ;`, map[string]string{"username": "a"}},
-		{"quoted name", class + ` required "user name"="a";`, map[string]string{"user name": "a"}},
-		{"comments", "/* who */ " + class + " required // why\nusername=\"a//b/*c\" / rest of the line\n;",
-			map[string]string{"username": "a//b/*c"}},
-		{"semicolon and equals in quotes", class + ` required password="a;b=c;";`,
-			map[string]string{"password": "a;b=c;"}},
-		{"letters beyond ASCII", class + ` required username=Jörg password="pässwörd€";`,
-			map[string]string{"username": "Jörg", "password": "pässwörd€"}},
-		{"twice: the last counts", class + ` required username="a" username="b";`, map[string]string{"username": "b"}},
-		{"empty value", class + ` required password="";`, map[string]string{"password": ""}},
-		{"dollar and digits", class + ` required a$_1.b="x";`, map[string]string{"a$_1.b": "x"}},
+		{
+			name:    "usual",
+			text:    class + ` required username="alice" password="alice-secret";`,
+			options: map[string]string{"username": "alice", "password": "alice-secret"},
+		},
+		{name: "no options", text: class + ` required;`, options: map[string]string{}},
+		{
+			name:    "lines",
+			text:    class + " required\n\tusername=\"a\"\r\n  password=\"b\" ;\n",
+			options: map[string]string{"username": "a", "password": "b"},
+		},
+		{
+			name:    "bare values",
+			text:    class + ` REQUIRED username=alice-1 tokenauth=true;`,
+			options: map[string]string{"username": "alice-1", "tokenauth": "true"},
+		},
+		{
+			name:    "single quotes",
+			text:    class + ` optional password='a"b';`,
+			options: map[string]string{"password": `a"b`},
+		},
+		{
+			name:    "escapes",
+			text:    class + ` requisite password="a\"b\\c\'d\;e\tf\101\0601\7x\400";`,
+			options: map[string]string{"password": "a\"b\\c'd;e\tfA01\ax 0"},
+		},
+		{
+			name:    "blanks around =",
+			text:    class + ` sufficient username = "a" ;`,
+			options: map[string]string{"username": "a"},
+		},
+		{name: "quoted name", text: class + ` required "user name"="a";`, options: map[string]string{"user name": "a"}},
+		{
+			name:    "comments",
+			text:    "/* who */ " + class + " required // why\nusername=\"a//b/*c\" / rest of the line\n;",
+			options: map[string]string{"username": "a//b/*c"},
+		},
+		{
+			name:    "semicolon and equals in quotes",
+			text:    class + ` required password="a;b=c;";`,
+			options: map[string]string{"password": "a;b=c;"},
+		},
+		{
+			name:    "letters beyond ASCII",
+			text:    class + ` required username=Jörg password="pässwörd€";`,
+			options: map[string]string{"username": "Jörg", "password": "pässwörd€"},
+		},
+		{
+			name:    "twice: the last counts",
+			text:    class + ` required username="a" username="b";`,
+			options: map[string]string{"username": "b"},
+		},
+		{name: "empty value", text: class + ` required password="";`, options: map[string]string{"password": ""}},
+		{name: "dollar and digits", text: class + ` required a$_1.b="x";`, options: map[string]string{"a$_1.b": "x"}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -54,23 +87,26 @@ func TestParseJAAS(t *testing.T) {
 func TestParseJAASRejects(t *testing.T) {
 	const class = "org.apache.kafka.common.security.plain.PlainLoginModule"
 	cases := []struct{ text, expect string }{
-		{"", "class of a login module at character 1"},
-		{"   // nothing", "class of a login module"},
-		{class, "control flag"},
-		{class + ` username="hush"`, "control flag"},
-		{class + ` requires password="hush";`, "control flag"},
-		{class + ` required username="a" password="hush"`, "semicolon at the end"},
-		{class + ` required password=;`, "a value of password in quotes"},
-		{class + ` required password`, "no ="},
-		{class + ` required password "hush";`, "no ="},
-		{class + ` required password=1234;`, "a value of password in quotes"},
-		{class + ` required password=hush#1;`, "special characters"},
-		{class + ` required password="hush;`, "end of the quotes"},
-		{class + " required password=\"hu\nsh\";", "end of the quotes"},
-		{class + ` required password="hush"; ` + class + ` required password="hush";`, "one login module"},
-		{class + ` required; hush`, "one login module"},
-		{class + ` required /* hush`, "end of the comment"},
-		{`"" "hush" ;`, "control flag"},
+		{expect: "class of a login module at character 1"},
+		{text: "   // nothing", expect: "class of a login module"},
+		{text: class, expect: "control flag"},
+		{text: class + ` username="hush"`, expect: "control flag"},
+		{text: class + ` requires password="hush";`, expect: "control flag"},
+		{text: class + ` required username="a" password="hush"`, expect: "semicolon at the end"},
+		{text: class + ` required password=;`, expect: "a value of password in quotes"},
+		{text: class + ` required password`, expect: "no ="},
+		{text: class + ` required password "hush";`, expect: "no ="},
+		{text: class + ` required password=1234;`, expect: "a value of password in quotes"},
+		{text: class + ` required password=hush#1;`, expect: "special characters"},
+		{text: class + ` required password="hush;`, expect: "end of the quotes"},
+		{text: class + " required password=\"hu\nsh\";", expect: "end of the quotes"},
+		{
+			text:   class + ` required password="hush"; ` + class + ` required password="hush";`,
+			expect: "one login module",
+		},
+		{text: class + ` required; hush`, expect: "one login module"},
+		{text: class + ` required /* hush`, expect: "end of the comment"},
+		{text: `"" "hush" ;`, expect: "control flag"},
 	}
 	for _, c := range cases {
 		t.Run(c.text, func(t *testing.T) {

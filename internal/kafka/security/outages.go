@@ -11,10 +11,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Outages logs once when a broker of a cluster becomes unreachable and once when it is back, for all clients. It is
-// safe for concurrent use.
+// Outages logs once when a broker becomes unreachable and once when it is back. Safe for concurrent use.
 type Outages struct {
-	ongoing    atomic.Bool // byBroker is not empty; read with every response
+	isOngoing  atomic.Bool // byBroker is not empty; read with every response
 	mu         sync.Mutex
 	byBroker   map[int32]*outage   // unreachable brokers by node ID
 	lastSeen   map[int32]time.Time // when a broker was connected, or responded during an outage, by node ID
@@ -30,8 +29,7 @@ type outage struct {
 // settleTime is how long a state is kept: failures and responses of slow clients may be older.
 const settleTime = 2 * time.Second
 
-// silentTime is how long a broker counts as reachable that has not responded since the outage of another one: clients
-// then ask other brokers for metadata, unless these were removed from the cluster.
+// silentTime is how long a broker without a response counts as reachable: clients ask other brokers meanwhile.
 const silentTime = 30 * time.Second
 
 // anyBroker stands for bootstrap.servers, used while the client knows no brokers.
@@ -41,31 +39,32 @@ func addressOf(b kgo.BrokerMetadata) string {
 	return net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port)))
 }
 
-// recordFailure records that a broker cannot be reached; the try took elapsed.
+// recordFailure records that a broker could not be reached by a try that lasted for elapsed. It logs a new outage.
 func (o *Outages) recordFailure(log *slog.Logger, b kgo.BrokerMetadata, elapsed time.Duration, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	number := max(b.NodeID, anyBroker)
+	node := max(b.NodeID, anyBroker)
 	if began := time.Now().Add(-elapsed); began.Before(o.lastEnd.Add(settleTime)) {
 		return // if it is unreachable again, a later try shows it
 	}
-	if o.byBroker[number] != nil || (number == anyBroker && len(o.byBroker) > 0) {
+	if o.byBroker[node] != nil || (node == anyBroker && len(o.byBroker) > 0) {
 		return
 	}
 	if o.byBroker == nil {
 		o.byBroker = map[int32]*outage{}
 	}
-	o.ongoing.Store(true)
+	o.isOngoing.Store(true)
 	// The outage of bootstrap.servers was logged; now its broker is known.
 	if bootstrap := o.byBroker[anyBroker]; bootstrap != nil {
 		delete(o.byBroker, anyBroker)
-		o.byBroker[number] = bootstrap
+		o.byBroker[node] = bootstrap
 		return
 	}
-	o.byBroker[number] = &outage{addressOf(b), time.Now()}
+	o.byBroker[node] = &outage{address: addressOf(b), since: time.Now()}
 	log.Warn("kafka: a broker is unreachable; reconnecting until it is back", "broker", addressOf(b), "error", err)
 }
 
+// recordResponse records that a broker has responded. It logs the end of an outage.
 func (o *Outages) recordResponse(log *slog.Logger, b kgo.BrokerMetadata) {
 	if !o.hasOutage() {
 		return
@@ -73,29 +72,29 @@ func (o *Outages) recordResponse(log *slog.Logger, b kgo.BrokerMetadata) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	now := time.Now()
-	o.setSeen(b)
-	for _, number := range []int32{b.NodeID, anyBroker} { // one reachable broker ends the outage of bootstrap.servers
-		ended := o.byBroker[number]
-		if ended == nil || now.Sub(ended.since) < settleTime {
+	o.updateLastSeen(b)
+	for _, node := range []int32{b.NodeID, anyBroker} { // one reachable broker ends the outage of bootstrap.servers
+		current := o.byBroker[node]
+		if current == nil || now.Sub(current.since) < settleTime {
 			continue
 		}
-		delete(o.byBroker, number)
+		delete(o.byBroker, node)
 		o.lastEnd = now
-		o.lastOutage = *ended
-		log.Info("kafka: a broker is reachable again", "broker", ended.address,
-			"after", now.Sub(ended.since).Round(time.Millisecond))
+		o.lastOutage = *current
+		log.Info("kafka: a broker is reachable again", "broker", current.address,
+			"after", now.Sub(current.since).Round(time.Millisecond))
 	}
-	o.ongoing.Store(len(o.byBroker) > 0)
+	o.isOngoing.Store(len(o.byBroker) > 0)
 }
 
 func (o *Outages) recordConnect(b kgo.BrokerMetadata) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.setSeen(b)
+	o.updateLastSeen(b)
 }
 
-// setSeen is called while mu is held. An address of bootstrap.servers is one of the brokers.
-func (o *Outages) setSeen(b kgo.BrokerMetadata) {
+// updateLastSeen ignores addresses of bootstrap.servers, each of which is also one of the brokers. The caller holds mu.
+func (o *Outages) updateLastSeen(b kgo.BrokerMetadata) {
 	if o.lastSeen == nil {
 		o.lastSeen = map[int32]time.Time{}
 	}
@@ -104,7 +103,7 @@ func (o *Outages) setSeen(b kgo.BrokerMetadata) {
 	}
 }
 
-// Unreachable returns since when no broker of the cluster can be reached, zero if one can, as far as known.
+// Unreachable returns since when no broker of the cluster can be reached. Zero means that one may be reachable.
 func (o *Outages) Unreachable() (since time.Time) {
 	if !o.hasOutage() {
 		return since
@@ -119,15 +118,15 @@ func (o *Outages) Unreachable() (since time.Time) {
 			since = broker.since
 		}
 	}
-	for number, seen := range o.lastSeen {
-		if o.byBroker[number] == nil && (seen.After(since) || time.Since(since) < silentTime) {
+	for node, lastSeen := range o.lastSeen {
+		if o.byBroker[node] == nil && (lastSeen.After(since) || time.Since(since) < silentTime) {
 			return time.Time{}
 		}
 	}
 	return since
 }
 
-func (o *Outages) hasOutage() bool { return o.ongoing.Load() }
+func (o *Outages) hasOutage() bool { return o.isOngoing.Load() }
 
 // Recent reports whether a broker is, or was within a minute, unreachable.
 func (o *Outages) Recent() bool {
@@ -136,11 +135,11 @@ func (o *Outages) Recent() bool {
 	return len(o.byBroker) > 0 || time.Since(o.lastEnd) < time.Minute
 }
 
-// Since returns the broker with the longest outage since begin and its duration, "" for none.
+// Since returns the broker with the longest outage since begin, and the duration of that; "" means no outage.
 func (o *Outages) Since(begin time.Time) (address string, lasted time.Duration) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	within := func(a outage, until time.Time) {
+	compare := func(a outage, until time.Time) {
 		if a.since.Before(begin) {
 			a.since = begin
 		}
@@ -150,10 +149,10 @@ func (o *Outages) Since(begin time.Time) (address string, lasted time.Duration) 
 		}
 	}
 	if o.lastEnd.After(begin) {
-		within(o.lastOutage, o.lastEnd)
+		compare(o.lastOutage, o.lastEnd)
 	}
 	for _, a := range o.byBroker {
-		within(*a, time.Now())
+		compare(*a, time.Now())
 	}
 	return address, lasted
 }

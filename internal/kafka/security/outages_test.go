@@ -18,13 +18,13 @@ var (
 	brokerTwo  = kgo.BrokerMetadata{NodeID: 2, Host: "b2", Port: 9092}
 )
 
-// An outageWorld records what clients experience with brokers.
+// outageWorld records failures and responses of brokers.
 type outageWorld struct {
 	*Outages
 	log *slog.Logger
 }
 
-// lose records a request that failed after the time.
+// lose records a request that failed after elapsed.
 func (w outageWorld) lose(b kgo.BrokerMetadata, elapsed time.Duration) {
 	w.recordFailure(w.log, b, elapsed, errors.New("connection refused"))
 }
@@ -32,17 +32,17 @@ func (w outageWorld) lose(b kgo.BrokerMetadata, elapsed time.Duration) {
 // reach records a response of the broker.
 func (w outageWorld) reach(b kgo.BrokerMetadata) { w.recordResponse(w.log, b) }
 
-// An outageCase is what clients experience, and what is logged about it.
+// outageCase is a sequence of failures and responses.
 type outageCase struct {
 	name   string
 	events func(outageWorld)
-	want   string
+	want   string // expected in the log, see loggedOutages
 }
 
 // An outage is logged once, and its end once, in whatever order late clients report theirs.
 func TestOutageIsLoggedOnce(t *testing.T) {
 	checkOutages(t, []outageCase{
-		{"many clients, many tries", func(w outageWorld) {
+		{name: "many clients, many tries", events: func(w outageWorld) {
 			for range 100 {
 				w.lose(brokerOne, time.Millisecond)
 				time.Sleep(100 * time.Millisecond)
@@ -50,24 +50,24 @@ func TestOutageIsLoggedOnce(t *testing.T) {
 			for range 10 {
 				w.reach(brokerOne)
 			}
-		}, "away b1, back b1"},
-		{"first by bootstrap.servers, then by its number", func(w outageWorld) {
+		}, want: "away b1, back b1"},
+		{name: "first by bootstrap.servers, then by its number", events: func(w outageWorld) {
 			w.lose(seedBroker, 0)
 			w.lose(brokerOne, 0)
 			w.lose(seedBroker, 0)
 			time.Sleep(time.Minute)
 			w.reach(brokerOne)
 			w.reach(seedBroker)
-		}, "away localhost, back localhost"},
-		{"an answer from before the loss that is read after it", func(w outageWorld) {
+		}, want: "away localhost, back localhost"},
+		{name: "an answer from before the loss that is read after it", events: func(w outageWorld) {
 			w.lose(brokerOne, 0)
 			time.Sleep(time.Second)
 			w.reach(brokerOne)
 			w.lose(brokerOne, 0)
 			time.Sleep(time.Minute)
 			w.reach(brokerOne)
-		}, "away b1, back b1"},
-		{"a try from before the return that fails after it", func(w outageWorld) {
+		}, want: "away b1, back b1"},
+		{name: "a try from before the return that fails after it", events: func(w outageWorld) {
 			w.lose(brokerOne, 0)
 			time.Sleep(10 * time.Second)
 			w.reach(brokerOne)
@@ -75,22 +75,22 @@ func TestOutageIsLoggedOnce(t *testing.T) {
 			time.Sleep(4 * time.Second)
 			w.lose(brokerOne, 5*time.Second)
 			w.reach(brokerOne)
-		}, "away b1, back b1"},
+		}, want: "away b1, back b1"},
 	})
 }
 
 // Each outage of each broker is logged.
 func TestEachOutageIsLogged(t *testing.T) {
 	checkOutages(t, []outageCase{
-		{"twice", func(w outageWorld) {
+		{name: "twice", events: func(w outageWorld) {
 			for range 2 {
 				w.lose(brokerOne, 0)
 				time.Sleep(10 * time.Second)
 				w.reach(brokerOne)
 				time.Sleep(10 * time.Second)
 			}
-		}, "away b1, back b1, away b1, back b1"},
-		{"away again at once", func(w outageWorld) {
+		}, want: "away b1, back b1, away b1, back b1"},
+		{name: "away again at once", events: func(w outageWorld) {
 			w.lose(brokerOne, 0)
 			time.Sleep(10 * time.Second)
 			w.reach(brokerOne)
@@ -98,8 +98,8 @@ func TestEachOutageIsLogged(t *testing.T) {
 				time.Sleep(time.Second)
 				w.lose(brokerOne, time.Millisecond)
 			}
-		}, "away b1, back b1, away b1"},
-		{"two brokers", func(w outageWorld) {
+		}, want: "away b1, back b1, away b1"},
+		{name: "two brokers", events: func(w outageWorld) {
 			w.lose(brokerOne, 0)
 			w.lose(brokerTwo, 0)
 			time.Sleep(10 * time.Second)
@@ -107,8 +107,8 @@ func TestEachOutageIsLogged(t *testing.T) {
 			time.Sleep(10 * time.Second)
 			w.reach(brokerTwo)
 			w.reach(brokerOne)
-		}, "away b1, away b2, back b2, back b1"},
-		{"one of two answers", func(w outageWorld) {
+		}, want: "away b1, away b2, back b2, back b1"},
+		{name: "one of two answers", events: func(w outageWorld) {
 			w.lose(brokerOne, 0)
 			for range 100 {
 				time.Sleep(time.Second)
@@ -116,7 +116,7 @@ func TestEachOutageIsLogged(t *testing.T) {
 				w.lose(brokerOne, 0)
 			}
 			w.lose(brokerTwo, 0)
-		}, "away b1, away b2"},
+		}, want: "away b1, away b2"},
 	})
 }
 
@@ -154,50 +154,51 @@ func loggedOutages(log string) string {
 func TestUnreachableCluster(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := slog.New(slog.DiscardHandler)
-		refused := errors.New("connection refused")
-		one := kgo.BrokerMetadata{NodeID: 1}
-		two := kgo.BrokerMetadata{NodeID: 2}
+		errRefused := errors.New("connection refused")
+		firstBroker := kgo.BrokerMetadata{NodeID: 1}
+		secondBroker := kgo.BrokerMetadata{NodeID: 2}
 		var o Outages
 		o.recordConnect(kgo.BrokerMetadata{NodeID: -1}) // a seed, with which each client begins
-		o.recordConnect(one)
-		o.recordConnect(two)
+		o.recordConnect(firstBroker)
+		o.recordConnect(secondBroker)
 		time.Sleep(time.Minute)
-		o.recordFailure(log, one, 0, refused)
+		o.recordFailure(log, firstBroker, 0, errRefused)
 		if since := o.Unreachable(); !since.IsZero() {
 			t.Errorf("expected that the other broker counts, found unreachable since %v", since)
 		}
 		time.Sleep(time.Second)
-		o.recordFailure(log, two, 0, refused)
+		o.recordFailure(log, secondBroker, 0, errRefused)
 		if since := o.Unreachable(); !since.Equal(time.Now()) {
 			t.Errorf("expected unreachable since the outage of the last broker, found %v", since)
 		}
 		time.Sleep(time.Minute)
-		o.recordResponse(log, one)
+		o.recordResponse(log, firstBroker)
 		if since := o.Unreachable(); !since.IsZero() {
 			t.Errorf("expected reachable, found unreachable since %v", since)
 		}
-		var fewer Outages // two was removed from the cluster
+		var shrinking Outages // of a cluster from which the second broker is removed
 		for _, isRemoved := range []bool{false, true} {
-			fewer.recordConnect(one)
-			fewer.recordConnect(two)
+			shrinking.recordConnect(firstBroker)
+			shrinking.recordConnect(secondBroker)
 			time.Sleep(time.Minute)
-			fewer.recordFailure(log, one, 0, refused)
+			shrinking.recordFailure(log, firstBroker, 0, errRefused)
 			began := time.Now()
-			if since := fewer.Unreachable(); !since.IsZero() {
+			if since := shrinking.Unreachable(); !since.IsZero() {
 				t.Errorf("expected that the other broker counts at first, found unreachable since %v", since)
 			}
 			time.Sleep(time.Second)
 			if !isRemoved {
-				fewer.recordResponse(log, two)
+				shrinking.recordResponse(log, secondBroker)
 			}
 			time.Sleep(time.Minute)
-			if since := fewer.Unreachable(); since.Equal(began) != isRemoved || since.IsZero() == isRemoved {
-				t.Errorf("removed %v: found unreachable since %v", isRemoved, since)
+			if since := shrinking.Unreachable(); since.Equal(began) != isRemoved || since.IsZero() == isRemoved {
+				t.Errorf("second broker removed: %v, expected unreachable: %v, found unreachable since %v", isRemoved,
+					isRemoved, since)
 			}
-			fewer.recordResponse(log, one)
+			shrinking.recordResponse(log, firstBroker)
 		}
 		var unknown Outages
-		unknown.recordFailure(log, kgo.BrokerMetadata{NodeID: -5}, 0, refused)
+		unknown.recordFailure(log, kgo.BrokerMetadata{NodeID: -5}, 0, errRefused)
 		if unknown.Unreachable().IsZero() {
 			t.Error("expected that bootstrap.servers without an answer are unreachable")
 		}

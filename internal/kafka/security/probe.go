@@ -39,7 +39,7 @@ func (a *Access) speaksPlainKafka(ctx context.Context, address string) bool {
 // twice: kfake has mechanisms without requiring them, and a killed broker closes connections.
 func (a *Access) requiresSASL(ctx context.Context, address string) bool {
 	for range 2 {
-		if has, _ := a.mechanisms(ctx, address); !has || !a.closesOnMetadata(ctx, address) {
+		if hasSASL, _ := a.mechanisms(ctx, address); !hasSASL || !a.closesOnMetadata(ctx, address) {
 			return false
 		}
 	}
@@ -54,24 +54,24 @@ func (a *Access) closesOnMetadata(ctx context.Context, address string) bool {
 	}
 	defer conn.Close()
 	request := kmsg.NewPtrMetadataRequest()
-	// no topics; nil means all
 	request.Version = 4
-	request.Topics = []kmsg.MetadataRequestTopic{}
+	request.Topics = []kmsg.MetadataRequestTopic{} // no topics; nil would request all
 	_, err = exchange[*kmsg.MetadataResponse](ctx, conn, request)
 	return err != nil && isDisconnect(err)
 }
 
+// open connects with TLS, if configured, but without SASL.
 func (a *Access) open(ctx context.Context, address string) (net.Conn, error) {
 	conn, err := a.dial(ctx, "tcp", address)
 	if err != nil || a.tls == nil {
 		return conn, err
 	}
-	secure := a.startTLS(conn, address)
-	if err := secure.HandshakeContext(ctx); err != nil {
+	tlsConn := a.startTLS(conn, address)
+	if err := tlsConn.HandshakeContext(ctx); err != nil {
 		conn.Close()
 		return nil, err
 	}
-	return secure, nil
+	return tlsConn, nil
 }
 
 func (a *Access) startTLS(conn net.Conn, address string) *tls.Conn {
@@ -82,8 +82,8 @@ func (a *Access) startTLS(conn net.Conn, address string) *tls.Conn {
 	return tls.Client(conn, keystore.ForHost(a.tls, host))
 }
 
-// mechanisms requests an unknown mechanism: brokers respond with their list.
-func (a *Access) mechanisms(ctx context.Context, address string) (offered bool, names []string) {
+// mechanisms returns the SASL mechanisms of a broker: it responds with them to the request for an unknown one.
+func (a *Access) mechanisms(ctx context.Context, address string) (hasSASL bool, names []string) {
 	conn, err := a.open(ctx, address)
 	if err != nil {
 		return false, nil
@@ -99,6 +99,7 @@ func (a *Access) mechanisms(ctx context.Context, address string) (offered bool, 
 	return len(response.SupportedMechanisms) > 0, response.SupportedMechanisms
 }
 
+// exchange sends a request and returns the response. It ends with ctx.
 func exchange[R kmsg.Response](ctx context.Context, conn net.Conn, request kmsg.Request) (R, error) {
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()

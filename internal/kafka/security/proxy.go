@@ -19,9 +19,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Proxy connects a Kafka client to its brokers through the proxy of the kafka.proxy.* properties. Its connections are
-// plain TCP; the client adds TLS to the broker on top. If the proxy rejects the credentials, and they have changed
-// since the route was created (in their files, or as values of config providers), a new route replaces it.
+// Proxy connects a client to brokers through the proxy of the kafka.proxy.* properties; TLS to brokers is the client's.
+// If the proxy rejects credentials that have changed since the route was created, a new route replaces it.
 type Proxy struct {
 	maxOutage time.Duration // after which tasks fail; zero means never
 	current   *CurrentValues
@@ -41,15 +40,14 @@ func (p *Proxy) dial(ctx context.Context, network, address string) (net.Conn, er
 	if err == nil || !isPermanent(err) {
 		return conn, err
 	}
-	renewed := p.renewRoute(r)
-	if renewed == nil {
+	newRoute := p.renewRoute(r)
+	if newRoute == nil {
 		return nil, err
 	}
-	return renewed.DialContext(ctx, network, address)
+	return newRoute.DialContext(ctx, network, address)
 }
 
-// renewRoute returns the route that replaces old, because another dial has replaced it or because secrets have changed.
-// It returns nil if no secret has changed, or if the changed ones are invalid.
+// renewRoute returns the route that replaces old, or nil if no secret has changed or the changed ones are invalid.
 func (p *Proxy) renewRoute(old *route.Route) *route.Route {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -70,18 +68,19 @@ func (p *Proxy) renewRoute(old *route.Route) *route.Route {
 	settings, _, err := RouteSettings(properties)
 	if err == nil {
 		settings.Logger = logger
-		var renewed *route.Route
-		if renewed, err = route.New(settings); err == nil {
+		var newRoute *route.Route
+		if newRoute, err = route.New(settings); err == nil {
 			p.secretsDigest = digest
-			p.route = renewed
-			return renewed
+			p.route = newRoute
+			return newRoute
 		}
 	}
 	logger.Warn("kafka: the proxy's settings have changed and cannot be used", "error", err)
 	return nil
 }
 
-func digestOfSecrets(properties map[string]string) (digest [sha256.Size]byte) {
+// digestOfSecrets covers the values and the content of files from which a route gets its secrets.
+func digestOfSecrets(properties map[string]string) [sha256.Size]byte {
 	hash := sha256.New()
 	for _, name := range []string{route.NameUser, route.NamePassword, route.NameTokenClientID, route.NameTokenSecret} {
 		fmt.Fprintf(hash, "%q", properties[proxyProperty(name)])
@@ -97,12 +96,19 @@ const proxyPrefix = "kafka.proxy."
 
 // proxyNames maps the route's names of settings to properties without their prefix.
 var proxyNames = map[string]string{
-	route.NameType: "type", route.NameAddress: "address", route.NameUser: "user", route.NamePassword: "password",
-	route.NameLocationID: "location.id", route.NameAddressMap: "address.map",
-	route.NameTokenURL: "token.url", route.NameTokenClientID: "token.client.id",
+	route.NameType:             "type",
+	route.NameAddress:          "address",
+	route.NameUser:             "user",
+	route.NamePassword:         "password",
+	route.NameLocationID:       "location.id",
+	route.NameAddressMap:       "address.map",
+	route.NameTokenURL:         "token.url",
+	route.NameTokenClientID:    "token.client.id",
 	route.NameTokenSecret:      "token.client.secret",
-	route.NameTokenCertificate: "token.certificate.location", route.NameTokenKey: "token.key.location",
-	route.NameServiceKey: "service.key", route.NameOutage: "outage.ms",
+	route.NameTokenCertificate: "token.certificate.location",
+	route.NameTokenKey:         "token.key.location",
+	route.NameServiceKey:       "service.key",
+	route.NameOutage:           "outage.ms",
 }
 
 func proxyProperty(name string) string { return proxyPrefix + proxyNames[name] }
@@ -129,16 +135,15 @@ func parseOutage(text string) (time.Duration, error) {
 	}
 	spec := setting.Define(proxyProperty(route.NameOutage), wit.KindLong, wit.Low, nil, "", setting.AtLeast(0),
 		setting.AtMost(math.MaxInt64/int64(time.Millisecond)))
-	if why := (setting.Check{}).Value(&spec, text); why != "" {
-		return 0, setting.Problem{Setting: spec.Name, Code: setting.CodeInvalid, Text: why}
+	if problem := (setting.Check{}).Value(&spec, text); problem != "" {
+		return 0, setting.Problem{Setting: spec.Name, Code: setting.CodeInvalid, Text: problem}
 	}
 	ms, _ := setting.ParseInt(spec.Kind, text)
 	// Zero is "no limit" in Proxy, so a configured 0 becomes the shortest limit.
 	return max(time.Duration(ms)*time.Millisecond, 1), nil
 }
 
-// NewProxy creates the proxy of the kafka.proxy.* properties. It returns nil if they need none. Errors in properties
-// are [setting.Problem].
+// NewProxy creates the proxy of the kafka.proxy.* properties, nil if they need none. Errors are [setting.Problem].
 func NewProxy(properties map[string]string, bootstrap []string, current *CurrentValues) (*Proxy, error) {
 	settings, maxOutage, err := RouteSettings(properties)
 	if err != nil {
@@ -153,11 +158,11 @@ func NewProxy(properties map[string]string, bootstrap []string, current *Current
 	if err != nil {
 		return nil, err
 	}
-	if direct := r.Type() == route.Unset || r.Type() == route.None; direct {
+	if isDirect := r.Type() == route.Unset || r.Type() == route.None; isDirect {
 		if len(settings.AddressMap) == 0 {
 			return nil, nil
 		}
-		maxOutage = 0 // no limit: these would be outages of brokers, not of a proxy
+		maxOutage = 0 // no limit: without a proxy these are outages of brokers
 	} else if len(bootstrap) > 0 && IsEmbedded(bootstrap[0]) {
 		return nil, setting.Problem{Setting: proxyPrefix + "type", Code: setting.CodeInvalid,
 			Text: setting.Invalid(proxyPrefix+"type", r.Type(),

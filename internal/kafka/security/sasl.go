@@ -21,13 +21,14 @@ type credentialError struct{ problem error }
 func (e *credentialError) Error() string { return e.problem.Error() }
 func (e *credentialError) Unwrap() error { return e.problem }
 
-// Permanent is true.
+// Permanent returns true.
 func (e *credentialError) Permanent() bool { return true }
 
 func (s settings) credentialError(name, format string, args ...any) error {
-	return &credentialError{s.problem(name, format, args...)}
+	return &credentialError{problem: s.problem(name, format, args...)}
 }
 
+// jaas returns the current login module, which must be of a class.
 func (s settings) jaas(class string) (jaasModule, error) {
 	m, err := parseJAAS(s.current("sasl.jaas.config"))
 	switch {
@@ -63,8 +64,11 @@ func (s settings) user(class string) (saslUser, error) {
 	if err := s.checkOptions(module, options); err != nil {
 		return saslUser{}, err
 	}
-	return saslUser{module.options["username"], module.options["password"],
-		strings.EqualFold(module.options["tokenauth"], "true")}, nil
+	return saslUser{
+		name:     module.options["username"],
+		password: module.options["password"],
+		isToken:  strings.EqualFold(module.options["tokenauth"], "true"),
+	}, nil
 }
 
 var (
@@ -78,15 +82,15 @@ func option(name string, kind wit.SettingKind) wit.ConfigKey {
 }
 
 // checkOptions rejects unknown options and invalid values without quoting them.
-func (s settings) checkOptions(m jaasModule, known *setting.Table) error {
+func (s settings) checkOptions(m jaasModule, options *setting.Table) error {
 	for _, name := range slices.Sorted(maps.Keys(m.options)) {
-		spec, ok := known.Find(name)
-		why := setting.Unknown(known.Nearest(name))
+		spec, ok := options.Find(name)
+		problem := setting.Unknown(options.Nearest(name))
 		if ok {
-			why = setting.Check{Secret: true}.Value(&spec, m.options[name])
+			problem = setting.Check{Secret: true}.Value(&spec, m.options[name])
 		}
-		if why != "" {
-			return s.credentialError("sasl.jaas.config", "option %s of the login module: %s", name, why)
+		if problem != "" {
+			return s.credentialError("sasl.jaas.config", "option %s of the login module: %s", name, problem)
 		}
 	}
 	return nil

@@ -31,8 +31,8 @@ type property struct {
 	defaultValue string
 	doc          string
 	check        func(value string) error // check returns why a value is wrong beyond kind and rules; may be nil.
-	unsupported  string
-	noEffect     bool
+	unsupported  string                   // why the property is rejected; "" if it is supported
+	noEffect     bool                     // the property is accepted without an effect
 }
 
 func (p *property) spec(name string) wit.ConfigKey {
@@ -85,31 +85,32 @@ var properties = []property{
 
 	supported("ssl.protocol", wit.KindString, "TLS versions by the name of a Java context: TLS, TLSv1.2, TLSv1.3."),
 	unsupported("ssl.provider", noProviders),
-	supported("ssl.enabled.protocols", wit.KindList, "TLS versions: TLSv1.2, TLSv1.3.").withCheck(tlsVersions),
+	supported("ssl.enabled.protocols", wit.KindList, "TLS versions: TLSv1.2, TLSv1.3.").withCheck(checkTLSVersions),
 	supported("ssl.cipher.suites", wit.KindList,
-		"Cipher suites of TLS 1.2 by their standard names.").withCheck(knownSuites),
+		"Cipher suites of TLS 1.2 by their standard names.").withCheck(checkSuites),
 	supported("ssl.keystore.type", wit.KindString, storeTypeDoc),
 	supported("ssl.keystore.location", wit.KindString, "File with the client's key and certificate."),
 	supported("ssl.keystore.password", wit.KindPassword, "Password of that file."),
 	supported("ssl.key.password", wit.KindPassword, "Password of the key in that file; default: the file's password."),
-	supported("ssl.keystore.key", wit.KindPassword, "The client's key as PEM text.").withCheck(pemText("PRIVATE KEY")),
+	supported("ssl.keystore.key", wit.KindPassword,
+		"The client's key as PEM text.").withCheck(checkPEMText("PRIVATE KEY")),
 	supported("ssl.keystore.certificate.chain", wit.KindPassword,
-		"The client's certificate and its issuers as PEM text.").withCheck(pemText("CERTIFICATE")),
+		"The client's certificate and its issuers as PEM text.").withCheck(checkPEMText("CERTIFICATE")),
 	supported("ssl.truststore.type", wit.KindString, storeTypeDoc),
 	supported("ssl.truststore.location", wit.KindString,
 		"File with the trusted certificates of brokers; default: the system's."),
 	supported("ssl.truststore.password", wit.KindPassword, "Password of that file."),
 	supported("ssl.truststore.certificates", wit.KindPassword,
-		"The same as PEM text.").withCheck(pemText("CERTIFICATE")),
+		"The same as PEM text.").withCheck(checkPEMText("CERTIFICATE")),
 	supported("ssl.endpoint.identification.algorithm", wit.KindString,
-		"Empty: host names in certificates are not checked.").withCheck(hostNames),
+		"Empty: host names in certificates are not checked.").withCheck(checkHostNames),
 	unsupported("ssl.engine.factory.class", noJavaClasses+"; ssl.keystore.* and ssl.truststore.* take JKS, PKCS12 and "+
 		"PEM"),
 	noEffect("ssl.keymanager.algorithm"),
 	noEffect("ssl.trustmanager.algorithm"),
 	noEffect("ssl.secure.random.implementation"),
 
-	supported("sasl.mechanism", wit.KindString, mechanisms+".").withCheck(knownMechanism),
+	supported("sasl.mechanism", wit.KindString, mechanisms+".").withCheck(checkMechanism),
 	supported("sasl.jaas.config", wit.KindPassword, "JAAS login module with user and password."),
 	supported("sasl.login.callback.handler.class", wit.KindClass, "Source of OAUTHBEARER tokens."),
 	unsupported("sasl.client.callback.handler.class", noJavaClasses),
@@ -172,25 +173,24 @@ var byName = func() map[string]*property {
 // Property is a security property of Kafka without a prefix.
 type Property struct {
 	Name        string
-	NoEffect    bool   // NoEffect: it has no effect.
-	Unsupported string // Unsupported says why it is not supported; "" otherwise.
+	NoEffect    bool   // NoEffect reports that the property is accepted without an effect.
+	Unsupported string // Unsupported is why the property is rejected; "" if it is supported.
 }
 
-// Properties returns all supported properties in the order of the reference.
-func Properties() (known []Property) {
+// Properties returns all known properties in the order of the reference.
+func Properties() (list []Property) {
 	for _, p := range properties {
-		known = append(known, Property{p.name, p.noEffect, p.unsupported})
+		list = append(list, Property{Name: p.name, NoEffect: p.noEffect, Unsupported: p.unsupported})
 	}
-	return known
+	return list
 }
 
-// Settings returns the declarations of properties with an effect, for any prefix. [Check] and [New] check their
-// values further.
+// Settings declares the properties with an effect, for any prefix. [Check] and [New] check their values.
 func Settings() []wit.ConfigKey {
 	var specs []wit.ConfigKey
 	for i := range properties {
-		if s := &properties[i]; s.unsupported == "" && !s.noEffect {
-			specs = append(specs, s.spec(s.name))
+		if p := &properties[i]; p.unsupported == "" && !p.noEffect {
+			specs = append(specs, p.spec(p.name))
 		}
 	}
 	return specs
@@ -204,9 +204,8 @@ func IsSecurityProperty(name string) bool {
 	return strings.HasPrefix(name, "ssl.") || strings.HasPrefix(name, "sasl.") || strings.HasPrefix(name, "security.")
 }
 
-// Check reports whether a property without prefix has an effect, with a warning if not, or a [setting.Problem]. A
-// warning without a text is none.
-func Check(name string, value Value) (effective bool, warning setting.Problem, err error) {
+// Check reports whether a property without a prefix has an effect, with a warning if not, or a [setting.Problem].
+func Check(name string, value Value) (hasEffect bool, warning setting.Problem, err error) {
 	rule, ok := byName[name]
 	problem := setting.Problem{Setting: value.Name, Code: setting.CodeUnsupported}
 	if name == "sasl.mechanism" && strings.EqualFold(value.Value, "GSSAPI") {
@@ -215,7 +214,7 @@ func Check(name string, value Value) (effective bool, warning setting.Problem, e
 	}
 	switch {
 	case !ok:
-		return false, setting.Problem{Setting: value.Name, Code: setting.CodeUnknown, Text: unknown(name),
+		return false, setting.Problem{Setting: value.Name, Code: setting.CodeUnknown, Text: unknownText(name),
 			Warning: true}, nil
 	case rule.unsupported != "" && value.Value == "":
 		return false, warning, nil
@@ -226,13 +225,13 @@ func Check(name string, value Value) (effective bool, warning setting.Problem, e
 		return false, setting.Problem{Setting: value.Name, Code: setting.CodeNoEffect, Text: "has no effect here",
 			Warning: true}, nil
 	}
-	if why := rule.problem(value.Name, value.Value); why != "" {
-		return false, warning, setting.Problem{Setting: value.Name, Code: setting.CodeInvalid, Text: why}
+	if text := rule.problem(value.Name, value.Value); text != "" {
+		return false, warning, setting.Problem{Setting: value.Name, Code: setting.CodeInvalid, Text: text}
 	}
 	return true, warning, nil
 }
 
-func unknown(name string) string {
+func unknownText(name string) string {
 	var t setting.Table
 	for _, name := range slices.Sorted(maps.Keys(byName)) {
 		t.Declare(wit.ConfigKey{Name: name})
@@ -240,10 +239,11 @@ func unknown(name string) string {
 	return setting.Unknown(t.Nearest(name))
 }
 
+// settings reads the security properties of one kind of client.
 type settings struct {
 	ctx        context.Context
 	properties map[string]Value
-	prefix     string // prefix is for names of missing properties; empty, since common properties apply too.
+	prefix     string // prefix precedes the names of missing properties in errors.
 	live       *CurrentValues
 }
 
@@ -252,20 +252,21 @@ func (s settings) text(name string) string { return s.properties[name].Value }
 // has reports whether a property is set, even to "".
 func (s settings) has(name string) bool { _, ok := s.properties[name]; return ok }
 
+// fullName returns the name of a property as the user specified it.
 func (s settings) fullName(name string) string {
-	if g, ok := s.properties[name]; ok {
-		return g.Name
+	if value, ok := s.properties[name]; ok {
+		return value.Name
 	}
 	return s.prefix + name
 }
 
 // current returns the current value, which may come from a changed file.
 func (s settings) current(name string) string {
-	g := s.properties[name]
-	if value, ok := s.live.value(g.Name); ok {
+	original := s.properties[name]
+	if value, ok := s.live.value(original.Name); ok {
 		return strings.TrimSpace(value)
 	}
-	return g.Value
+	return original.Value
 }
 
 func (s settings) problem(name, format string, args ...any) error {

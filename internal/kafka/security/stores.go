@@ -12,6 +12,7 @@ import (
 	"github.com/culvert-project/culvert/internal/keystore"
 )
 
+// storeFields maps package keystore's names of settings to properties, if they are not `ssl.` and the name.
 var storeFields = map[string]string{
 	"keystore." + keystore.FieldKeyPassword: "ssl.key.password",
 	"keystore." + keystore.FieldPEM:         "ssl.keystore.key",
@@ -21,8 +22,11 @@ var storeFields = map[string]string{
 	keystore.FieldHostCheck:                 "ssl.endpoint.identification.algorithm",
 }
 
-var storeTexts = map[string]string{"ssl.keystore.location": "ssl.keystore.key",
-	"ssl.truststore.location": "ssl.truststore.certificates"}
+// storeTexts maps properties of files to the properties of PEM text that replace them.
+var storeTexts = map[string]string{
+	"ssl.keystore.location":   "ssl.keystore.key",
+	"ssl.truststore.location": "ssl.truststore.certificates",
+}
 
 // stores applies Kafka's rules for keys and certificates: PEM texts and files exclude each other.
 func (s settings) stores() (keystore.Options, error) {
@@ -77,7 +81,7 @@ func (s settings) keyLocation() (*keystore.Location, error) {
 		return nil, s.problem("ssl.keystore.certificate.chain",
 			"expected the certificate of ssl.keystore.key, found nothing")
 	}
-	if err := s.isPEM("ssl.keystore.type"); err != nil {
+	if err := s.checkPEMType("ssl.keystore.type"); err != nil {
 		return nil, err
 	}
 	location.PEM = []byte(pemLines(key) + "\n" + pemLines(chain) + "\n")
@@ -98,7 +102,7 @@ func (s settings) trustLocation() (*keystore.Location, error) {
 	case path != "":
 		return nil, s.problem("ssl.truststore.location", "expected nothing in addition to ssl.truststore.certificates")
 	}
-	if err := s.isPEM("ssl.truststore.type"); err != nil {
+	if err := s.checkPEMType("ssl.truststore.type"); err != nil {
 		return nil, err
 	}
 	location.PEM = []byte(pemLines(certificates) + "\n")
@@ -106,8 +110,8 @@ func (s settings) trustLocation() (*keystore.Location, error) {
 	return location, nil
 }
 
-// isPEM: as in Kafka, texts must be PEM, and a type must say so.
-func (s settings) isPEM(name string) error {
+// checkPEMType returns an error if the type of a store is another one than PEM. As in Kafka, texts must be PEM.
+func (s settings) checkPEMType(name string) error {
 	if t := s.text(name); t != "" && !strings.EqualFold(t, "PEM") {
 		return s.problem(name, "expected PEM, since key and certificates are in settings, found %q", t)
 	}
@@ -132,12 +136,11 @@ func (s settings) tls(o keystore.Options) (*tls.Config, error) {
 	return config, nil
 }
 
-// ClientTLS returns the TLS configuration of `ssl.*` properties for one host that is not a broker, such as a schema
-// registry. prefix precedes their names in errors. ctx cancels reading of key stores.
-func ClientTLS(ctx context.Context, given map[string]string, prefix string,
+// ClientTLS returns the TLS configuration of `ssl.*` properties for a host that is not a broker. prefix is for errors.
+func ClientTLS(ctx context.Context, properties map[string]string, prefix string,
 	log *slog.Logger) (func(host string) *tls.Config, error) {
-	config, err := serviceTLS(ctx, given, prefix, &CurrentValues{log: log}, func(name, why string) error {
-		return fmt.Errorf("%s%s: %s", prefix, name, why)
+	config, err := serviceTLS(ctx, properties, prefix, &CurrentValues{log: log}, func(name, problem string) error {
+		return fmt.Errorf("%s%s: %s", prefix, name, problem)
 	})
 	if err != nil {
 		return nil, err
@@ -145,20 +148,20 @@ func ClientTLS(ctx context.Context, given map[string]string, prefix string,
 	return func(host string) *tls.Config { return keystore.ForHost(config, host) }, nil
 }
 
-// serviceTLS is ClientTLS with errors made by wrong.
-func serviceTLS(ctx context.Context, given map[string]string, prefix string, live *CurrentValues,
-	wrong func(name, why string) error) (*tls.Config, error) {
+// serviceTLS is ClientTLS with the errors that newError returns.
+func serviceTLS(ctx context.Context, properties map[string]string, prefix string, live *CurrentValues,
+	newError func(name, problem string) error) (*tls.Config, error) {
 	values := settings{ctx: ctx, properties: map[string]Value{}, live: live, prefix: prefix}
-	for _, name := range slices.Sorted(maps.Keys(given)) {
-		value := given[name]
+	for _, name := range slices.Sorted(maps.Keys(properties)) {
+		value := properties[name]
 		switch rule, ok := byName[name]; {
 		case !ok:
-			return nil, wrong(name, unknown(name))
+			return nil, newError(name, unknownText(name))
 		case rule.unsupported != "":
-			return nil, wrong(name, "not built: "+rule.unsupported)
+			return nil, newError(name, "not built: "+rule.unsupported)
 		case !rule.noEffect:
-			if why := rule.problem(prefix+name, value); why != "" {
-				return nil, wrong(name, why)
+			if problem := rule.problem(prefix+name, value); problem != "" {
+				return nil, newError(name, problem)
 			}
 		}
 		values.properties[name] = Value{Name: prefix + name, Value: value}

@@ -74,7 +74,8 @@ func hasTLS13(list string) bool {
 	})
 }
 
-func pemText(kind string) func(value string) error {
+// checkPEMText returns a check for PEM text with blocks of a kind, or an empty text.
+func checkPEMText(kind string) func(value string) error {
 	return func(v string) error {
 		if v == "" || (strings.Contains(v, "-----BEGIN") && strings.Contains(v, kind)) {
 			return nil
@@ -98,8 +99,8 @@ var pemBlock = regexp.MustCompile(`(-----BEGIN [^-]+-----)([^-]*)(-----END [^-]+
 
 const mechanisms = "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER"
 
-// knownMechanism is case-sensitive, as in Kafka.
-func knownMechanism(v string) error {
+// checkMechanism is case-sensitive, as in Kafka.
+func checkMechanism(v string) error {
 	mechanisms := []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"}
 	if !slices.Contains(mechanisms, v) {
 		return errors.New("String must be one of: " + strings.Join(mechanisms, ", "))
@@ -107,17 +108,17 @@ func knownMechanism(v string) error {
 	return nil
 }
 
-func tlsVersions(v string) error {
+func checkTLSVersions(v string) error {
 	_, _, err := enabledProtocols(v)
 	return err
 }
 
-func knownSuites(v string) error {
+func checkSuites(v string) error {
 	_, _, err := suites(v)
 	return err
 }
 
-func hostNames(v string) error {
+func checkHostNames(v string) error {
 	if v != "" && !strings.EqualFold(v, "https") {
 		return errors.New("expected https, or nothing")
 	}
