@@ -43,26 +43,25 @@ type Options struct {
 	// Listen is HOST:PORT; "" is 127.0.0.1 with the first free port from 9092 to 9191. Port 0 is any free one, an
 	// empty host all interfaces.
 	Listen string
-	// Advertised is the host or HOST:PORT for clients. Default: the listener's, or the machine's name for all
-	// interfaces.
+	// Advertised is the host or HOST:PORT for clients. Default: the listener's, or the machine's name.
 	Advertised string
 	Hidden     bool         // Hidden keeps the address out of broker.json.
 	Logger     *slog.Logger // Logger may be nil.
 }
 
 // Broker is an in-process Kafka broker of one node, which owns its goroutines until Close. Acknowledged records survive
-// kill -9; transactions do not, so it cannot promise exactly-once. Nothing is compacted or expires, whatever a topic's
-// configuration says: both would lose data after a kill.
+// kill -9, transactions do not. Nothing is compacted or expires: both would lose data after a kill.
 type Broker struct {
 	addr       string
 	dir        string
-	Cluster    *kfake.Cluster // Cluster is for tests that make the broker misbehave.
+	Cluster    *kfake.Cluster // Cluster is for tests in which the broker misbehaves.
 	heartbeats *heartbeats
 	lock       *lock.Lock
-	announced  bool
+	// isAnnounced reports that broker.json has the address.
+	isAnnounced bool
 
-	close sync.Once
-	err   error
+	closing sync.Once
+	err     error // of the first Close
 }
 
 // Open locks the folder, reads its data and listens. Reading needs memory for a whole partition after a kill -9.
@@ -75,22 +74,22 @@ func Open(options Options) (*Broker, error) {
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		return nil, fmt.Errorf("embedded broker: %w", err)
 	}
-	locked, err := lockFolder(options.Dir)
+	folderLock, err := lockFolder(options.Dir)
 	if err != nil {
 		return nil, err
 	}
 	started := time.Now()
 	b, err := start(options, data, log)
 	if err != nil {
-		locked.Release()
+		folderLock.Release()
 		return nil, err
 	}
-	b.lock = locked
+	b.lock = folderLock
 	debug.FreeOSMemory()
-	if b.announced {
-		if err := writeAnnouncement(options.Dir, announcement{Address: b.addr, PID: os.Getpid(),
-			Started: started.UTC()}); err != nil {
-			b.announced = false
+	if b.isAnnounced {
+		err := writeAnnouncement(options.Dir, announcement{Address: b.addr, PID: os.Getpid(), Started: started.UTC()})
+		if err != nil {
+			b.isAnnounced = false
 			b.Close()
 			return nil, err
 		}
@@ -100,6 +99,7 @@ func Open(options Options) (*Broker, error) {
 	return b, nil
 }
 
+// start opens the data and listens. The caller has locked the folder.
 func start(options Options, data string, log *slog.Logger) (*Broker, error) {
 	// kfake opens what it finds in the folder, and would wait forever for a pipe.
 	if err := wholefile.CheckRegular(data); err != nil {
@@ -109,13 +109,13 @@ func start(options Options, data string, log *slog.Logger) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	waiting := &waitingMembers{byConn: map[*memberConn]*waitingMember{}}
+	members := &waitingMembers{byConn: map[*memberConn]*waitingMember{}}
 	cluster, err := kfake.NewCluster(
 		kfake.NumBrokers(1),
 		kfake.DataDir(data),
 		kfake.SyncWrites(),
-		kfake.ClusterID(newClusterID()), // for a new folder; an old one has an ID
-		kfake.ListenFn(func(string, string) (net.Listener, error) { return memberListener{listener, waiting}, nil }),
+		kfake.ClusterID(newClusterID()), // for a new folder; an existing one keeps its ID
+		kfake.ListenFn(func(string, string) (net.Listener, error) { return memberListener{listener, members}, nil }),
 		kfake.DefaultNumPartitions(1),
 		kfake.AllowAutoTopicCreation(),
 		kfake.MaxVersions(javaCompatibleVersions()),
@@ -127,13 +127,13 @@ func start(options Options, data string, log *slog.Logger) (*Broker, error) {
 		return nil, fmt.Errorf("embedded broker: opening %s: %w", data, err)
 	}
 	persistAutoCreatedTopics(cluster)
-	heartbeats, err := startHeartbeats(waiting, cluster, listener.localAddr(), log)
+	heartbeats, err := startHeartbeats(members, cluster, listener.localAddr(), log)
 	if err != nil {
 		cluster.Close()
 		return nil, fmt.Errorf("embedded broker: %w", err)
 	}
 	return &Broker{addr: listener.Addr().String(), dir: options.Dir, Cluster: cluster, heartbeats: heartbeats,
-		announced: !options.Hidden}, nil
+		isAnnounced: !options.Hidden}, nil
 }
 
 // Addr returns the host:port for clients.
@@ -141,8 +141,8 @@ func (b *Broker) Addr() string { return b.addr }
 
 // Close ends the broker, removes its announcement and unlocks the folder. Further calls return the same error.
 func (b *Broker) Close() error {
-	b.close.Do(func() {
-		if b.announced {
+	b.closing.Do(func() {
+		if b.isAnnounced {
 			b.err = os.Remove(filepath.Join(b.dir, announcementFile))
 		}
 		b.heartbeats.close()
@@ -160,8 +160,7 @@ var neverDeleteConfigs = map[string]string{
 	"offsets.retention.minutes": "52596000",
 }
 
-// javaCompatibleVersions limits two requests that fail in Java's admin client: createTopics ("id should be positive")
-// and describeTopics (NullPointerException).
+// javaCompatibleVersions limits createTopics and describeTopics, which otherwise fail in Java's admin client.
 func javaCompatibleVersions() *kversion.Versions {
 	v := kversion.Stable() // not Tip: without its features Java's transactions fail
 	v.SetMaxKeyVersion(int16(kmsg.CreateTopics), 4)
@@ -175,8 +174,7 @@ func newClusterID() string {
 	return ClusterPrefix + base64.RawURLEncoding.EncodeToString(random[:])
 }
 
-// persistAutoCreatedTopics creates the topics of metadata requests by the API that stores them; kfake itself would keep
-// them in memory only.
+// persistAutoCreatedTopics creates topics of metadata requests by the API that stores them; kfake would not.
 func persistAutoCreatedTopics(cluster *kfake.Cluster) {
 	// kfake keeps state per connection that a control function saw, so the function is renewed periodically.
 	const renewAfter = 1000
@@ -205,14 +203,14 @@ type brokerLogger struct{ log *slog.Logger }
 
 // Logf implements [kfake.Logger]. Messages below WARN are logged at DEBUG.
 func (l brokerLogger) Logf(level kfake.LogLevel, format string, args ...any) {
-	to := slog.LevelDebug
+	logLevel := slog.LevelDebug
 	switch level {
 	case kfake.LogLevelError:
-		to = slog.LevelError
+		logLevel = slog.LevelError
 	case kfake.LogLevelWarn:
-		to = slog.LevelWarn
+		logLevel = slog.LevelWarn
 	}
-	if ctx := context.Background(); l.log.Enabled(ctx, to) {
-		l.log.Log(ctx, to, "embedded broker: "+strings.TrimSpace(fmt.Sprintf(format, args...)))
+	if ctx := context.Background(); l.log.Enabled(ctx, logLevel) {
+		l.log.Log(ctx, logLevel, "embedded broker: "+strings.TrimSpace(fmt.Sprintf(format, args...)))
 	}
 }

@@ -28,10 +28,10 @@ func TestMain(m *testing.M) {
 
 func openTestBroker(t *testing.T, dir string) *Broker {
 	t.Helper()
-	return openWith(t, Options{Dir: dir, Listen: "127.0.0.1:0"})
+	return openBroker(t, Options{Dir: dir, Listen: "127.0.0.1:0"})
 }
 
-func openWith(t *testing.T, o Options) *Broker {
+func openBroker(t *testing.T, o Options) *Broker {
 	t.Helper()
 	b, err := Open(o)
 	require.NoError(t, err)
@@ -43,15 +43,15 @@ func TestBrokerKeepsDataOverRestart(t *testing.T) {
 	dir := t.TempDir()
 	b := openTestBroker(t, dir)
 	kafkatest.Put(t, b.Addr(), "orders", "one", "two")
-	before := folderClusterID(dir)
+	idBefore := folderClusterID(dir)
 	require.NoError(t, b.Close())
 	b = openTestBroker(t, dir)
 	kafkatest.Put(t, b.Addr(), "orders", "three")
 	if got := fmt.Sprint(kafkatest.Values(t, b.Addr(), "orders")); got != "[one two three]" {
-		t.Errorf("unexpected values after a restart: %s", got)
+		t.Errorf("expected the values one, two and three after a restart, found %s", got)
 	}
-	if after := folderClusterID(dir); after != before || !strings.HasPrefix(after, ClusterPrefix) {
-		t.Errorf("expected the same cluster ID, found %q and then %q", before, after)
+	if id := folderClusterID(dir); id != idBefore || !strings.HasPrefix(id, ClusterPrefix) {
+		t.Errorf("expected the same cluster ID, found %q and then %q", idBefore, id)
 	}
 }
 
@@ -68,15 +68,19 @@ func TestBrokerKeepsDataOverKill(t *testing.T) {
 		t.Error("expected a killed broker to be reported as not running")
 	}
 	if _, err := os.Stat(filepath.Join(dir, announcementFile)); err != nil {
-		t.Errorf("the killed broker's address should have stayed after: %v", err)
+		t.Errorf("expected the killed broker's %s to stay, found %v", announcementFile, err)
 	}
 	addr, done, err := Attach(kafkatest.Context(t), dir, nil)
 	require.NoError(t, err)
 	defer done()
-	for topic, want := range map[string]string{"round-0": "[a b]", "round-1": "[a b]", "round-2": "[a b]",
-		"all": "[0 1 2]"} {
+	for topic, want := range map[string]string{
+		"round-0": "[a b]",
+		"round-1": "[a b]",
+		"round-2": "[a b]",
+		"all":     "[0 1 2]",
+	} {
 		if got := fmt.Sprint(kafkatest.Values(t, addr, topic)); got != want {
-			t.Errorf("%s: %s, expected %s", topic, got, want)
+			t.Errorf("%s: expected the values %s, found %s", topic, want, got)
 		}
 	}
 }
@@ -101,46 +105,46 @@ func TestBrokerAnnouncesItself(t *testing.T) {
 	b := openTestBroker(t, dir)
 	kafkatest.Put(t, b.Addr(), "orders", "one")
 	if addr, running := Find(ctx, dir); !running || addr != b.Addr() {
-		t.Errorf("FindBroker: found %q %v, expected %q", addr, running, b.Addr())
+		t.Errorf("Find: expected %q, found %q, %v", b.Addr(), addr, running)
 	}
 	addr, done, err := Attach(ctx, dir, nil)
 	if err != nil || addr != b.Addr() {
-		t.Errorf("attach to a running broker: found %q %v, expected %q", addr, err, b.Addr())
+		t.Errorf("attach to a running broker: expected %q, found %q, %v", b.Addr(), addr, err)
 	}
 	assert.NoError(t, done())
 	b.Close()
 	if _, err := os.Stat(filepath.Join(dir, announcementFile)); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("broker.json after close: %v", err)
+		t.Errorf("expected no broker.json after Close, found %v", err)
 	}
 	addr, done, err = Attach(ctx, dir, nil)
 	require.NoError(t, err)
 	if got := fmt.Sprint(kafkatest.Values(t, addr, "orders")); got != "[one]" {
-		t.Errorf("attached to the folder: %s", got)
+		t.Errorf("attach to the folder: expected the value one, found %s", got)
 	}
 	assert.NoError(t, done())
 }
 
 // A killed broker's address may belong to the broker of another folder by now.
 func TestFindBrokerDistinguishesFolders(t *testing.T) {
-	mine := t.TempDir()
-	other := t.TempDir()
-	b := openTestBroker(t, mine)
+	dir := t.TempDir()
+	otherDir := t.TempDir()
+	b := openTestBroker(t, dir)
 	b.Close()
-	b = openTestBroker(t, other)
-	require.NoError(t, writeAnnouncement(mine, announcement{Address: b.Addr(), PID: 1}))
-	if addr, running := Find(kafkatest.Context(t), mine); running {
+	b = openTestBroker(t, otherDir)
+	require.NoError(t, writeAnnouncement(dir, announcement{Address: b.Addr(), PID: 1}))
+	if addr, running := Find(kafkatest.Context(t), dir); running {
 		t.Errorf("expected the broker at %s to belong to another folder", addr)
 	}
 }
 
 func TestBrokerListens(t *testing.T) {
-	b1 := openWith(t, Options{Dir: t.TempDir()})
-	b2 := openWith(t, Options{Dir: t.TempDir()})
+	b1 := openBroker(t, Options{Dir: t.TempDir()})
+	b2 := openBroker(t, Options{Dir: t.TempDir()})
 	p1 := portOf(t, b1.Addr())
 	p2 := portOf(t, b2.Addr())
 	// Other tests on this machine may use some of the ports.
 	if p1 < firstPort || p1 > lastPort || p2 < firstPort || p2 > lastPort || p1 == p2 {
-		t.Errorf("default ports: %d and %d; expected two from %d to %d", p1, p2, firstPort, lastPort)
+		t.Errorf("default ports: expected two from %d to %d, found %d and %d", firstPort, lastPort, p1, p2)
 	}
 	_, err := Open(Options{Dir: t.TempDir(), Listen: b1.Addr()})
 	if err == nil || !strings.Contains(err.Error(), b1.Addr()) {
@@ -152,10 +156,10 @@ func TestBrokerListens(t *testing.T) {
 }
 
 func TestBrokerAdvertises(t *testing.T) {
-	b := openWith(t, Options{Dir: t.TempDir(), Listen: ":0", Advertised: "localhost"})
+	b := openBroker(t, Options{Dir: t.TempDir(), Listen: ":0", Advertised: "localhost"})
 	host, _, _ := net.SplitHostPort(b.Addr())
 	if host != "localhost" {
-		t.Errorf("unexpected advertised address %s", b.Addr())
+		t.Errorf("expected the advertised host localhost, found %s", b.Addr())
 	}
 	kafkatest.Put(t, b.Addr(), "orders", "one")
 	client := kafkatest.Client(t, kgo.SeedBrokers(b.Addr()))
@@ -163,7 +167,7 @@ func TestBrokerAdvertises(t *testing.T) {
 	response, err := request.RequestWith(kafkatest.Context(t), client)
 	require.NoError(t, err)
 	if got := fmt.Sprintf("%s:%d", response.Brokers[0].Host, response.Brokers[0].Port); got != b.Addr() {
-		t.Errorf("metadata: %s, expected %s", got, b.Addr())
+		t.Errorf("metadata: expected the address %s, found %s", b.Addr(), got)
 	}
 }
 
@@ -203,7 +207,7 @@ func TestBrokerNeverCleans(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	got := brokerConfig(t, b.Addr(), "log.cleaner.backoff.ms", "log.retention.ms")
 	if got["log.cleaner.backoff.ms"] != "3155760000000" || got["log.retention.ms"] != "-1" {
-		t.Errorf("unexpected broker configuration: %v", got)
+		t.Errorf("expected the longest backoff of the cleaner and no retention, found %v", got)
 	}
 }
 
@@ -221,7 +225,7 @@ func TestBrokerRespondsToManyMetadataRequests(t *testing.T) {
 		response, err := request.RequestWith(kafkatest.Context(t), client)
 		require.NoError(t, err)
 		if got := response.Topics[0]; got.ErrorCode != 0 || len(got.Partitions) != 1 {
-			t.Fatalf("request %d: error %d, %d partitions", i, got.ErrorCode, len(got.Partitions))
+			t.Fatalf("request %d: expected one partition, found %d, error %d", i, len(got.Partitions), got.ErrorCode)
 		}
 	}
 }
@@ -230,10 +234,10 @@ func TestBrokerRespondsToManyMetadataRequests(t *testing.T) {
 func brokerConfig(t *testing.T, addr string, names ...string) map[string]string {
 	t.Helper()
 	admin := kadm.NewClient(kafkatest.Client(t, kgo.SeedBrokers(addr)))
-	described, err := admin.DescribeBrokerConfigs(kafkatest.Context(t), 0)
+	resources, err := admin.DescribeBrokerConfigs(kafkatest.Context(t), 0)
 	require.NoError(t, err)
 	result := map[string]string{}
-	for _, resource := range described {
+	for _, resource := range resources {
 		for _, c := range resource.Configs {
 			if slices.Contains(names, c.Key) && c.Value != nil {
 				result[c.Key] = *c.Value

@@ -19,6 +19,7 @@ import (
 
 const announcementFile = "broker.json"
 
+// announcement is the content of broker.json, by which commands find a running broker.
 type announcement struct {
 	Address string    `json:"address"`
 	PID     int       `json:"pid"`
@@ -38,8 +39,8 @@ func writeAnnouncement(dir string, a announcement) error {
 
 const folderFileBytes = 64 << 10
 
-func readAnnouncement(dir string) (announcement, bool) {
-	var a announcement
+// readAnnouncement returns !ok without a readable announcement.
+func readAnnouncement(dir string) (a announcement, ok bool) {
 	content, err := wholefile.Read(filepath.Join(dir, announcementFile), folderFileBytes)
 	if err != nil || json.Unmarshal(content, &a) != nil || a.Address == "" {
 		return announcement{}, false
@@ -47,30 +48,29 @@ func readAnnouncement(dir string) (announcement, bool) {
 	return a, true
 }
 
-// Find returns the address of the broker that runs on a folder, and verifies that it is this folder's.
+// Find returns the address of the broker that runs on a folder, after checking that it has the folder's cluster ID.
 func Find(ctx context.Context, dir string) (addr string, running bool) {
-	announced, ok := readAnnouncement(dir)
-	expected := folderClusterID(dir)
-	if !ok || expected == "" {
+	a, ok := readAnnouncement(dir)
+	wantID := folderClusterID(dir)
+	if !ok || wantID == "" {
 		return "", false
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	client, err := kgo.NewClient(kgo.SeedBrokers(announced.Address), kgo.RequestRetries(0),
+	client, err := kgo.NewClient(kgo.SeedBrokers(a.Address), kgo.RequestRetries(0),
 		kgo.DialTimeout(time.Second), kgo.DisableClientMetrics())
 	if err != nil {
 		return "", false
 	}
 	defer client.Close()
 	id, err := ClusterID(ctx, client)
-	if err != nil || id != expected {
+	if err != nil || id != wantID {
 		return "", false
 	}
-	return announced.Address, true
+	return a.Address, true
 }
 
-// Attach connects to the broker that runs on the folder, or opens the folder until done is called. It waits at most
-// 10 s while another process opens or closes it. A folder without data is an error.
+// Attach returns the address of the broker that runs on a folder with data, or opens one there until done is called.
 func Attach(ctx context.Context, dir string, log *slog.Logger) (addr string, done func() error, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -94,6 +94,7 @@ func Attach(ctx context.Context, dir string, log *slog.Logger) (addr string, don
 	}
 }
 
+// folderClusterID returns "" for a folder without data.
 func folderClusterID(dir string) string {
 	var meta struct {
 		ClusterID string `json:"cluster_id"`
@@ -108,7 +109,7 @@ func folderClusterID(dir string) string {
 // ClusterID returns the ID of the cluster of a client, "" if its brokers have none.
 func ClusterID(ctx context.Context, client *kgo.Client) (string, error) {
 	request := kmsg.NewPtrMetadataRequest()
-	request.Topics = []kmsg.MetadataRequestTopic{} // none; nil would be all
+	request.Topics = []kmsg.MetadataRequestTopic{} // no topics; nil would request all
 	response, err := request.RequestWith(ctx, client)
 	if err != nil {
 		return "", fmt.Errorf("cluster id: %w", err)

@@ -28,7 +28,6 @@ func listen(address, advertised string) (*advertisedListener, error) {
 	return advertise(l, host, advertised)
 }
 
-// listenNextFree opens the first free port of a range.
 func listenNextFree(first, last int, advertised string) (*advertisedListener, error) {
 	var lastErr error
 	for port := first; port <= last; port++ {
@@ -47,7 +46,7 @@ func listenNextFree(first, last int, advertised string) (*advertisedListener, er
 		"bootstrap.servers=embedded:PORT chooses another one", first, last, lastErr)
 }
 
-// isListening detects other processes: some systems let us bind a narrower address next to a wildcard.
+// isListening reports whether another process listens: some systems allow us to bind next to its wildcard.
 func isListening(addr string) bool {
 	conn, err := net.DialTimeout("tcp", addr, time.Second)
 	if err != nil {
@@ -69,16 +68,18 @@ func isWildcard(host string) bool {
 	return host == "" || (ip != nil && ip.IsUnspecified())
 }
 
+// advertise returns a listener with the advertised address, by default with host. It closes listener on errors.
 func advertise(listener net.Listener, host, advertised string) (*advertisedListener, error) {
-	bound := listener.Addr().(*net.TCPAddr).Port
+	listeningPort := listener.Addr().(*net.TCPAddr).Port
 	advertisedHost := advertised
-	port := strconv.Itoa(bound)
+	port := strconv.Itoa(listeningPort)
 	if h, p, err := net.SplitHostPort(advertised); err == nil {
 		advertisedHost = h
 		port = p
 	}
 	switch {
-	case advertisedHost != "": // the option has it
+	case advertisedHost != "":
+		// The caller specifies it.
 	case isWildcard(host):
 		name, err := os.Hostname()
 		if err != nil {

@@ -24,11 +24,11 @@ import (
 
 const maxRequest = 100 << 20
 
-// Heartbeats for waiting members: a third of the shortest session timeout (group.min.session.timeout.ms), and how
-// many after a connection was closed; the first of them may precede the join.
 const (
+	// waitingHeartbeat is the interval for waiting members: a third of group.min.session.timeout.ms.
 	waitingHeartbeat = 2 * time.Second
-	lastHeartbeats   = 2
+	// lastHeartbeats are sent after a connection was closed; the first of them may precede the join.
+	lastHeartbeats = 2
 )
 
 // waitingMembers are group members that wait for a JoinGroup or SyncGroup response. They cannot send heartbeats, so
@@ -52,8 +52,8 @@ type waitingMember struct {
 	id          string
 	instance    *string // group.instance.id; its first join has no ID
 	correlation uint32  // of the request
-	closed      bool    // the connection is closed
-	heartbeats  int     // sent since then
+	isClosed    bool    // the connection is closed
+	heartbeats  int     // sent since the connection was closed
 }
 
 func (w *waitingMembers) add(conn *memberConn, m *waitingMember) {
@@ -74,7 +74,7 @@ func (w *waitingMembers) markClosed(conn *memberConn) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if m := w.byConn[conn]; m != nil {
-		m.closed = true
+		m.isClosed = true
 	}
 }
 
@@ -88,11 +88,12 @@ func (w *waitingMembers) snapshot() map[*memberConn]waitingMember {
 	return members
 }
 
+// countHeartbeat counts a heartbeat after a closed connection, and forgets the member after the last one.
 func (w *waitingMembers) countHeartbeat(conn *memberConn, sentFor waitingMember) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	m := w.byConn[conn]
-	if m == nil || m.correlation != sentFor.correlation || !sentFor.closed {
+	if m == nil || m.correlation != sentFor.correlation || !sentFor.isClosed {
 		return
 	}
 	m.heartbeats++
@@ -108,19 +109,20 @@ type heartbeats struct {
 	done    chan struct{}
 }
 
-func startHeartbeats(waiting *waitingMembers, cluster *kfake.Cluster, listening string, log *slog.Logger,
-) (*heartbeats, error) {
+// startHeartbeats sends heartbeats for the waiting members until close is called.
+func startHeartbeats(waiting *waitingMembers, cluster *kfake.Cluster, brokerAddr string,
+	log *slog.Logger) (*heartbeats, error) {
 	dial := func(ctx context.Context, network, _ string) (net.Conn, error) {
 		var d net.Dialer
-		return d.DialContext(ctx, network, listening)
+		return d.DialContext(ctx, network, brokerAddr)
 	}
-	client, err := kgo.NewClient(kgo.SeedBrokers(listening), kgo.Dialer(dial), kgo.RequestRetries(0),
+	client, err := kgo.NewClient(kgo.SeedBrokers(brokerAddr), kgo.Dialer(dial), kgo.RequestRetries(0),
 		kgo.DisableClientMetrics())
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	h := &heartbeats{cluster, client, cancel, make(chan struct{})}
+	h := &heartbeats{cluster: cluster, client: client, cancel: cancel, done: make(chan struct{})}
 	go func() {
 		defer close(h.done)
 		defer guard.Recover(log, "heartbeats for members that wait", nil)
@@ -135,14 +137,14 @@ func startHeartbeats(waiting *waitingMembers, cluster *kfake.Cluster, listening 
 	return h, nil
 }
 
-// close must be called before the cluster is closed, which does not respond afterwards.
+// close waits until no more heartbeats are sent. Call it before the cluster, which then does not respond, is closed.
 func (h *heartbeats) close() {
 	h.cancel()
 	<-h.done
 	h.client.Close()
 }
 
-// send returns false if the generation has changed in the meantime.
+// send sends a heartbeat for a member. It returns false if the generation has changed in the meantime.
 func (h *heartbeats) send(ctx context.Context, m waitingMember) bool {
 	group := h.cluster.GroupInfo(m.group)
 	if group == nil {
@@ -175,9 +177,8 @@ func (l memberListener) Accept() (net.Conn, error) {
 	return &memberConn{Conn: conn, waiting: l.waiting}, nil
 }
 
-// memberConn reads whole requests to find waiting members and to protect kfake, which would allocate whatever a
-// length announces and panic on unknown APIs. A request is a length in four bytes and that many bytes
-// (https://kafka.apache.org/protocol#protocol_common).
+// memberConn reads whole requests (a length in four bytes and that many bytes) to find waiting members, and to protect
+// kfake, which would allocate whatever a length announces and panic on unknown APIs.
 type memberConn struct {
 	net.Conn
 	waiting *waitingMembers
@@ -196,7 +197,7 @@ func (c *memberConn) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// readRequest grows its buffer only with the received bytes.
+// readRequest reads a request. Its buffer grows only with the received bytes.
 func (c *memberConn) readRequest() error {
 	var request bytes.Buffer
 	if _, err := io.CopyN(&request, c.Conn, 4); err != nil {
@@ -233,37 +234,37 @@ func (c *memberConn) Close() error {
 	return c.Conn.Close()
 }
 
+// mayWait reports whether the response to a request may have to wait for other members.
 func mayWait(request []byte) bool {
 	key := kmsg.Key(binary.BigEndian.Uint16(request))
 	return key == kmsg.JoinGroup || key == kmsg.SyncGroup
 }
 
-// waitingMemberOf returns the member that waits for the response to a request, or nil. A header has key, version,
-// correlation ID, client ID and, in newer versions, tags.
-func waitingMemberOf(request []byte) *waitingMember {
-	if !mayWait(request) {
+// waitingMemberOf returns the member that waits for a response, or nil. The client ID precedes optional tags.
+func waitingMemberOf(body []byte) *waitingMember {
+	if !mayWait(body) {
 		return nil
 	}
-	r := kbin.Reader{Src: request}
-	parsed := kmsg.RequestForKey(r.Int16())
-	parsed.SetVersion(r.Int16())
+	r := kbin.Reader{Src: body}
+	request := kmsg.RequestForKey(r.Int16())
+	request.SetVersion(r.Int16())
 	member := &waitingMember{correlation: r.Uint32()}
 	r.NullableString()
-	if parsed.IsFlexible() {
+	if request.IsFlexible() {
 		kmsg.SkipTags(&r)
 	}
-	if !r.Ok() || parsed.ReadFrom(r.Src) != nil {
+	if !r.Ok() || request.ReadFrom(r.Src) != nil {
 		return nil // kfake ends the connection
 	}
-	switch parsed := parsed.(type) {
+	switch request := request.(type) {
 	case *kmsg.JoinGroupRequest:
-		member.group = parsed.Group
-		member.id = parsed.MemberID
-		member.instance = parsed.InstanceID
+		member.group = request.Group
+		member.id = request.MemberID
+		member.instance = request.InstanceID
 	case *kmsg.SyncGroupRequest:
-		member.group = parsed.Group
-		member.id = parsed.MemberID
-		member.instance = parsed.InstanceID
+		member.group = request.Group
+		member.id = request.MemberID
+		member.instance = request.InstanceID
 	}
 	return member
 }

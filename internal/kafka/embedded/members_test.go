@@ -81,18 +81,18 @@ func (m *member) join(t *testing.T) error {
 	}
 }
 
-// startJoin starts a join and returns when the broker has received it. Its result arrives on the channel.
+// startJoin starts a join and returns when the broker has received it. The channel receives its result.
 func (m *member) startJoin(t *testing.T, b *Broker) <-chan error {
 	t.Helper()
-	before := len(b.Cluster.GroupInfo(m.group).Members)
-	again := m.id != ""
-	answer := make(chan error, 1)
-	go func() { answer <- m.join(t) }()
+	membersBefore := len(b.Cluster.GroupInfo(m.group).Members)
+	isMember := m.id != ""
+	result := make(chan error, 1)
+	go func() { result <- m.join(t) }()
 	_, err := b.Cluster.WaitGroupInfo(kafkatest.Context(t), m.group, func(g *kfake.GroupInfo) bool {
-		return g.State == "PreparingRebalance" && (again || len(g.Members) > before)
+		return g.State == "PreparingRebalance" && (isMember || len(g.Members) > membersBefore)
 	})
 	require.NoError(t, err)
-	return answer
+	return result
 }
 
 func (m *member) sync(t *testing.T) error {
@@ -123,13 +123,13 @@ func (m *member) heartbeat(t *testing.T) error {
 	return kerr.ErrorForCode(response.ErrorCode)
 }
 
-// join joins the last member of a group, which completes the joins that wait for it.
+// join joins the last member of a group, which completes the joins that wait for it, and expects their success.
 func join(t *testing.T, last *member, waiting ...<-chan error) {
 	t.Helper()
 	require.NoError(t, last.join(t))
-	for _, answer := range waiting {
+	for _, result := range waiting {
 		select {
-		case err := <-answer:
+		case err := <-result:
 			require.NoError(t, err)
 		case <-time.After(testSession):
 			t.Fatal("expected the waiting join to end when the last member had joined")
@@ -199,8 +199,8 @@ func TestKilledMembersLeave(t *testing.T) {
 	cancel() // also ends the clients' waits
 }
 
-// If the leader of a group is killed before it has distributed an assignment, the members that wait for it are told to
-// join again within its session timeout. kfake alone removes some of them without a response.
+// If the leader of a group is killed before it has distributed an assignment, the members that wait for it receive
+// REBALANCE_IN_PROGRESS within its session timeout. kfake alone removes some of them without a response.
 func TestLeaderIsKilledBeforeItSyncs(t *testing.T) {
 	t.Parallel()
 	b := openTestBroker(t, t.TempDir())
@@ -217,16 +217,16 @@ func TestLeaderIsKilledBeforeItSyncs(t *testing.T) {
 	join(t, leader, joins...)
 	leader.kill()
 	for _, m := range others {
-		answer := make(chan error, 1)
-		go func() { answer <- m.sync(t) }()
-		syncs = append(syncs, answer)
+		result := make(chan error, 1)
+		go func() { result <- m.sync(t) }()
+		syncs = append(syncs, result)
 	}
 	late := time.After(testRebalance / 3)
-	for i, answer := range syncs {
+	for i, result := range syncs {
 		select {
-		case err := <-answer:
+		case err := <-result:
 			if err != kerr.RebalanceInProgress {
-				t.Errorf("member %d: %v", i, err)
+				t.Errorf("member %d: expected %v, found %v", i, kerr.RebalanceInProgress, err)
 			}
 		case <-late:
 			t.Fatalf("expected member %d of %d not to wait for the assignment of the killed leader", i, len(others))
@@ -240,9 +240,9 @@ func TestSlowMembersStay(t *testing.T) {
 	t.Parallel()
 	b := openTestBroker(t, t.TempDir())
 	type pair struct {
-		slow   *member
-		other  *member
-		answer <-chan error
+		slow       *member
+		other      *member
+		joinResult <-chan error
 	}
 	pairs := map[string]*pair{}
 	for group, test := range map[string]struct{ rejoins, reconnects bool }{
@@ -263,16 +263,16 @@ func TestSlowMembersStay(t *testing.T) {
 			syncAll(t, slow)
 		}
 
-		answer := other.startJoin(t, b)
+		joinResult := other.startJoin(t, b)
 		if test.reconnects {
 			other.kill()
-			if err := <-answer; err == nil {
+			if err := <-joinResult; err == nil {
 				t.Fatal("expected no response on a closed connection")
 			}
 			other.connect(t)
-			answer = other.startJoin(t, b)
+			joinResult = other.startJoin(t, b)
 		}
-		pairs[group] = &pair{slow, other, answer}
+		pairs[group] = &pair{slow: slow, other: other, joinResult: joinResult}
 	}
 
 	late := time.After(2 * testSession)
@@ -283,7 +283,8 @@ func TestSlowMembersStay(t *testing.T) {
 		case <-tick.C:
 			for group, p := range pairs {
 				if err := p.slow.heartbeat(t); err != kerr.RebalanceInProgress {
-					t.Fatalf("%s: a heartbeat of the slow member: %v", group, err)
+					t.Fatalf("%s: a heartbeat of the slow member: expected %v, found %v", group,
+						kerr.RebalanceInProgress, err)
 				}
 			}
 		case <-late:
@@ -291,15 +292,15 @@ func TestSlowMembersStay(t *testing.T) {
 		}
 	}
 	for group, p := range pairs {
-		if len(p.answer) > 0 {
-			t.Errorf("%s: expected the join to wait, found %v", group, <-p.answer)
+		if len(p.joinResult) > 0 {
+			t.Errorf("%s: expected the join to wait, found %v", group, <-p.joinResult)
 			continue
 		}
 		if n := len(b.Cluster.GroupInfo(group).Members); n != 2 {
 			t.Errorf("%s: expected the slow and the waiting member to stay, found %d members", group, n)
 			continue
 		}
-		join(t, p.slow, p.answer)
+		join(t, p.slow, p.joinResult)
 		if p.slow.generation != p.other.generation {
 			t.Errorf("%s: expected one generation, found %d and %d", group, p.slow.generation, p.other.generation)
 		}
@@ -311,54 +312,58 @@ func TestPendingRequestsAreRecognized(t *testing.T) {
 	instance := "instance"
 	join := kmsg.JoinGroupRequest{Group: "group", MemberID: "id", InstanceID: &instance}
 	sync := kmsg.SyncGroupRequest{Group: "group", MemberID: "id", InstanceID: &instance}
-	for request, since := range map[kmsg.Request]int16{&join: 5, &sync: 3} { // first versions with the instance ID
+	// firstVersion is the first one with the instance ID.
+	for request, firstVersion := range map[kmsg.Request]int16{&join: 5, &sync: 3} {
 		for version := range request.MaxVersion() + 1 {
-			for _, piece := range []int{1, 3, 5, 1000} {
+			for _, pieceBytes := range []int{1, 3, 5, 1000} {
 				request.SetVersion(version)
 				other := kmsg.NewPtrMetadataRequest()
 				format := kmsg.NewRequestFormatter(kmsg.FormatterClientID("client"))
 				first := format.AppendRequest(nil, other, 6)
-				whole := append(slices.Clone(first), format.AppendRequest(nil, request, 7)...)
+				stream := append(slices.Clone(first), format.AppendRequest(nil, request, 7)...)
 				waiting := &waitingMembers{byConn: map[*memberConn]*waitingMember{}}
-				conn := &memberConn{Conn: &inPieces{rest: whole, piece: piece}, waiting: waiting}
+				conn := &memberConn{Conn: &pieceConn{unread: stream, pieceBytes: pieceBytes}, waiting: waiting}
 				_, err := io.ReadFull(conn, make([]byte, len(first)))
 				require.NoError(t, err)
 				if len(waiting.snapshot()) > 0 {
 					t.Fatal("expected no waiting member before its request was read")
 				}
-				rest, err := io.ReadAll(conn)
+				remaining, err := io.ReadAll(conn)
 				require.NoError(t, err)
-				assert.Equal(t, whole[len(first):], rest)
+				assert.Equal(t, stream[len(first):], remaining)
 				m := waiting.snapshot()[conn]
-				named := m.instance != nil && *m.instance == instance
-				if m.group != "group" || m.id != "id" || m.correlation != 7 || named != (version >= since) {
-					t.Errorf("%T of version %d in pieces of %d: unexpected state %+v", request, version, piece, m)
+				hasInstance := m.instance != nil && *m.instance == instance
+				wantInstance := version >= firstVersion
+				if m.group != "group" || m.id != "id" || m.correlation != 7 || hasInstance != wantInstance {
+					t.Errorf("%T of version %d in pieces of %d bytes: expected a waiting member with ID, group, "+
+						"correlation 7 and instance %v, found %+v", request, version, pieceBytes, wantInstance, m)
 				}
-				for correlation, left := range []int{6: 1, 7: 0} {
-					conn.Write(binary.BigEndian.AppendUint32(make([]byte, 4), uint32(correlation)))
-					if n := len(waiting.snapshot()); correlation >= 6 && n != left {
-						t.Errorf("expected no waiting members, found %d after response %d", n, correlation)
-					}
+				respond := func(correlation uint32) {
+					conn.Write(binary.BigEndian.AppendUint32(make([]byte, 4), correlation))
 				}
+				respond(6)
+				assert.Equal(t, 1, len(waiting.snapshot()), "waiting members after the response to the other request")
+				respond(7)
+				assert.Equal(t, 0, len(waiting.snapshot()), "waiting members after their response")
 			}
 		}
 	}
 }
 
-// inPieces returns this many bytes per read and discards writes.
-type inPieces struct {
+// pieceConn returns at most pieceBytes per read and discards writes.
+type pieceConn struct {
 	net.Conn
-	rest  []byte
-	piece int
+	unread     []byte
+	pieceBytes int
 }
 
-func (i *inPieces) Read(p []byte) (int, error) {
-	if len(i.rest) == 0 {
+func (c *pieceConn) Read(p []byte) (int, error) {
+	if len(c.unread) == 0 {
 		return 0, io.EOF
 	}
-	n := copy(p[:min(len(p), i.piece)], i.rest)
-	i.rest = i.rest[n:]
+	n := copy(p[:min(len(p), c.pieceBytes)], c.unread)
+	c.unread = c.unread[n:]
 	return n, nil
 }
 
-func (*inPieces) Write(p []byte) (int, error) { return len(p), nil }
+func (*pieceConn) Write(p []byte) (int, error) { return len(p), nil }

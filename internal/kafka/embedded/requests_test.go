@@ -21,38 +21,38 @@ func TestJunkTakesNoMemory(t *testing.T) {
 	b, err := Open(Options{Dir: t.TempDir(), Listen: "127.0.0.1:0"})
 	require.NoError(t, err)
 	defer b.Close()
-	sized := func(length uint32, rest string) string {
-		return string(binary.BigEndian.AppendUint32(nil, length)) + rest
+	withLength := func(length uint32, body string) string {
+		return string(binary.BigEndian.AppendUint32(nil, length)) + body
 	}
-	for name, sent := range map[string]string{
+	for name, data := range map[string]string{
 		"HTTP":                   "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", // 1.2 GB
 		"TLS":                    "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-		"nothing":                sized(0, ""),
-		"one byte":               sized(1, "x"),
-		"beyond the bound":       sized(maxRequest+1, "\x00\x12\x00\x00"),
-		"most of it is missing":  sized(maxRequest, "\x00\x12\x00\x00\x00\x00\x00\x01"),
-		"an API that is none":    sized(10, "\x70\x00\x00\x00\x00\x00\x00\x01\xff\xff"),
-		"a negative API":         sized(10, "\xff\xff\x00\x00\x00\x00\x00\x01\xff\xff"),
-		"a version that is none": sized(10, "\x00\x12\x70\x00\x00\x00\x00\x01\xff\xff"),
-		"a negative version":     sized(10, "\x00\x12\xff\xff\x00\x00\x00\x01\xff\xff"),
-		"a head that is cut":     sized(4, "\x00\x12\x00\x00"),
-		"a request that is cut":  sized(11, "\x00\x03\x00\x00\x00\x00\x00\x01\xff\xff\x00"),
-		"a list of 2 billion":    sized(14, "\x00\x03\x00\x00\x00\x00\x00\x01\xff\xff\x7f\xff\xff\xff"),
+		"nothing":                withLength(0, ""),
+		"one byte":               withLength(1, "x"),
+		"beyond the bound":       withLength(maxRequest+1, "\x00\x12\x00\x00"),
+		"most of it is missing":  withLength(maxRequest, "\x00\x12\x00\x00\x00\x00\x00\x01"),
+		"an API that is none":    withLength(10, "\x70\x00\x00\x00\x00\x00\x00\x01\xff\xff"),
+		"a negative API":         withLength(10, "\xff\xff\x00\x00\x00\x00\x00\x01\xff\xff"),
+		"a version that is none": withLength(10, "\x00\x12\x70\x00\x00\x00\x00\x01\xff\xff"),
+		"a negative version":     withLength(10, "\x00\x12\xff\xff\x00\x00\x00\x01\xff\xff"),
+		"a head that is cut":     withLength(4, "\x00\x12\x00\x00"),
+		"a request that is cut":  withLength(11, "\x00\x03\x00\x00\x00\x00\x00\x01\xff\xff\x00"),
+		"a list of 2 billion":    withLength(14, "\x00\x03\x00\x00\x00\x00\x00\x01\xff\xff\x7f\xff\xff\xff"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			runtime.GC()
-			var before, after runtime.MemStats
-			runtime.ReadMemStats(&before)
+			var statsBefore, statsAfter runtime.MemStats
+			runtime.ReadMemStats(&statsBefore)
 			c, err := net.Dial("tcp", b.Addr())
 			require.NoError(t, err)
 			defer c.Close()
-			_, err = io.WriteString(c, sent)
+			_, err = io.WriteString(c, data)
 			require.NoError(t, err)
 			_ = c.(*net.TCPConn).CloseWrite() // the broker may have closed it
 			_, _ = io.ReadAll(c)              // until the broker closes it
-			runtime.ReadMemStats(&after)
-			if used := after.TotalAlloc - before.TotalAlloc; used > 16<<20 {
-				t.Errorf("expected at most 16 MB of memory, found %d", used>>20)
+			runtime.ReadMemStats(&statsAfter)
+			if allocated := statsAfter.TotalAlloc - statsBefore.TotalAlloc; allocated > 16<<20 {
+				t.Errorf("expected at most 16 MB of memory, found %d", allocated>>20)
 			}
 		})
 	}
