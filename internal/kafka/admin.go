@@ -93,11 +93,10 @@ func CheckTopic(name string) error {
 	return nil
 }
 
-// coordinatorTimeout is how long a group or transaction coordinator may be unavailable: a new cluster creates its
-// topic first.
+// coordinatorTimeout is how long a coordinator may be unavailable: a new cluster creates its topic first.
 const coordinatorTimeout = 30 * time.Second
 
-// EnsureTopics creates missing topics, waits for their leaders, and returns the names of created ones.
+// EnsureTopics creates missing topics, waits for all leaders, and returns the created names, also with an error.
 func (a *Admin) EnsureTopics(ctx context.Context, topics ...Topic) (created []string, err error) {
 	names := make([]string, len(topics))
 	for i, t := range topics {
@@ -134,6 +133,7 @@ func (a *Admin) EnsureTopics(ctx context.Context, topics ...Topic) (created []st
 	return created, a.awaitLeaders(ctx, names)
 }
 
+// create creates a topic; isNew is false if it exists. It retries for [coordinatorTimeout] while brokers are fenced.
 func (a *Admin) create(ctx context.Context, t Topic) (isNew bool, err error) {
 	partitions := t.Partitions
 	replication := t.Replication
@@ -148,9 +148,9 @@ func (a *Admin) create(ctx context.Context, t Topic) (isNew bool, err error) {
 		configs[k] = &v
 	}
 	response, err := a.admin.CreateTopic(ctx, partitions, replication, configs, t.Name)
-	until := time.Now().Add(coordinatorTimeout)
+	deadline := time.Now().Add(coordinatorTimeout)
 	backoff := pause.Backoff{First: 100 * time.Millisecond, Longest: time.Second}
-	for isBrokersFenced(err, response) && time.Now().Before(until) {
+	for areBrokersFenced(err, response) && time.Now().Before(deadline) {
 		if err := backoff.Wait(ctx); err != nil {
 			return false, fmt.Errorf("create topic %s: %w: %s", t.Name, err, response.ErrMessage)
 		}
@@ -170,9 +170,8 @@ func (a *Admin) create(ctx context.Context, t Topic) (isNew bool, err error) {
 	return true, nil
 }
 
-// isBrokersFenced reports whether brokers are stopping or starting, which only the message shows: the code is that of a
-// too high replication factor.
-func isBrokersFenced(err error, response kadm.CreateTopicResponse) bool {
+// areBrokersFenced reports whether brokers stop or start. Only the message shows it: the code has another cause, too.
+func areBrokersFenced(err error, response kadm.CreateTopicResponse) bool {
 	return errors.Is(err, kerr.InvalidReplicationFactor) && strings.Contains(response.ErrMessage, "currently fenced")
 }
 
@@ -191,17 +190,18 @@ func (a *Admin) awaitLeaders(ctx context.Context, names []string) error {
 		if err != nil {
 			return fmt.Errorf("topics %s: metadata: %w", strings.Join(names, ", "), err)
 		}
-		waiting := leaderless(metadata, names)
-		if waiting == "" {
+		leaderless := firstLeaderless(metadata, names)
+		if leaderless == "" {
 			return nil
 		}
 		if backoff.Wait(ctx) != nil {
-			return fmt.Errorf("topic %s has partitions without a leader", waiting)
+			return fmt.Errorf("topic %s has partitions without a leader", leaderless)
 		}
 	}
 }
 
-func leaderless(metadata *kmsg.MetadataResponse, names []string) string {
+// firstLeaderless returns the first of the names whose topic has no leader in each partition, "" if all have.
+func firstLeaderless(metadata *kmsg.MetadataResponse, names []string) string {
 	ready := map[string]bool{}
 	for _, t := range metadata.Topics {
 		if t.Topic == nil {
@@ -245,9 +245,9 @@ func ParseInternalTopic(properties map[string]string, prefix string,
 			err = CheckTopic(value)
 			t.Name = value
 		case "partitions":
-			t.Partitions, err = count[int32](value, math.MaxInt32)
+			t.Partitions, err = parseCount[int32](value, math.MaxInt32)
 		case "replication.factor":
-			t.Replication, err = count[int16](value, math.MaxInt16)
+			t.Replication, err = parseCount[int16](value, math.MaxInt16)
 		case "cleanup.policy": // nothing to do: EnsureInternalTopic sets it
 		default:
 			if t.Configs == nil {
@@ -263,7 +263,7 @@ func ParseInternalTopic(properties map[string]string, prefix string,
 	return t, problems
 }
 
-func count[T int16 | int32](value string, highest int64) (T, error) {
+func parseCount[T int16 | int32](value string, highest int64) (T, error) {
 	n, ok := setting.ParseInt(wit.KindLong, value)
 	if !ok || n > highest || (n < 1 && n != -1) {
 		return 0, fmt.Errorf("expected a number from 1 to %d, or -1 for the broker's default", highest)
@@ -271,11 +271,11 @@ func count[T int16 | int32](value string, highest int64) (T, error) {
 	return T(n), nil
 }
 
-// EnsureInternalTopic creates an internal topic, compacted as in Kafka Connect, and rejects an existing one that is not
-// compacted: old offsets would expire. On the embedded broker, which loses data by compaction, it has one partition and
-// infinite retention instead.
+// EnsureInternalTopic creates an internal topic, compacted as in Kafka Connect, and rejects one that is not: old
+// offsets would expire. The embedded broker loses data by compaction, so there it has one partition and infinite
+// retention.
 func (a *Admin) EnsureInternalTopic(ctx context.Context, t InternalTopic) error {
-	embedded, err := a.Embedded(ctx)
+	isEmbedded, err := a.Embedded(ctx)
 	if err != nil {
 		return fmt.Errorf("%s: %w", t.Setting, err)
 	}
@@ -283,7 +283,7 @@ func (a *Admin) EnsureInternalTopic(ctx context.Context, t InternalTopic) error 
 	for k, v := range t.Configs {
 		topic.Configs[k] = v
 	}
-	if embedded {
+	if isEmbedded {
 		topic.Partitions = 1
 		topic.Replication = 1
 		topic.Configs["cleanup.policy"] = "delete"
@@ -298,7 +298,7 @@ func (a *Admin) EnsureInternalTopic(ctx context.Context, t InternalTopic) error 
 	if err != nil {
 		return fmt.Errorf("%s: %w", t.Setting, err)
 	}
-	if len(created) > 0 || embedded {
+	if len(created) > 0 || isEmbedded {
 		return nil
 	}
 	return a.checkCompacted(ctx, t)
@@ -306,21 +306,20 @@ func (a *Admin) EnsureInternalTopic(ctx context.Context, t InternalTopic) error 
 
 // CheckInternalTopic checks an existing internal topic like [Admin.EnsureInternalTopic] and [CheckInternalTopic].
 func (a *Admin) CheckInternalTopic(ctx context.Context, t InternalTopic) error {
-	embedded, err := a.Embedded(ctx)
+	isEmbedded, err := a.Embedded(ctx)
 	if err == nil {
 		err = a.dialer.Explain(CheckInternalTopic(ctx, a.client, t))
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", t.Setting, err)
 	}
-	if embedded {
+	if isEmbedded {
 		return nil
 	}
 	return a.checkCompacted(ctx, t)
 }
 
-// CheckInternalTopic returns an error if a client cannot use an internal topic: a wrong number of partitions, or no
-// right to READ or WRITE.
+// CheckInternalTopic checks that a client may READ and WRITE an internal topic, and its number of partitions.
 func CheckInternalTopic(ctx context.Context, client *kgo.Client, t InternalTopic) error {
 	request := kmsg.NewPtrMetadataRequest()
 	topic := kmsg.NewMetadataRequestTopic()
@@ -334,17 +333,17 @@ func CheckInternalTopic(ctx context.Context, client *kgo.Client, t InternalTopic
 	if len(metadata.Topics) != 1 {
 		return fmt.Errorf("metadata of topic %s: expected one topic, found %d", t.Name, len(metadata.Topics))
 	}
-	described := metadata.Topics[0]
-	if err := kerr.ErrorForCode(described.ErrorCode); err != nil {
+	description := metadata.Topics[0]
+	if err := kerr.ErrorForCode(description.ErrorCode); err != nil {
 		return fmt.Errorf("topic %s: %w", t.Name, WithMissingRight(err, "DESCRIBE", "Topic "+t.Name))
 	}
-	if n := len(described.Partitions); t.Partitions == 1 && n != 1 {
+	if n := len(description.Partitions); t.Partitions == 1 && n != 1 {
 		return fmt.Errorf("Topic '%s' supplied via the '%s' property is required to have a single partition in order "+
 			"to guarantee consistency of connector configurations, but found %d partitions.", t.Name, t.Setting, n)
 	}
 	for _, right := range []kmsg.ACLOperation{kmsg.ACLOperationRead, kmsg.ACLOperationWrite} {
 		// Brokers before Kafka 2.3 do not report rights (KIP-430).
-		if may := described.AuthorizedOperations; may != math.MinInt32 && may&(1<<right) == 0 {
+		if granted := description.AuthorizedOperations; granted != math.MinInt32 && granted&(1<<right) == 0 {
 			return WithMissingRight(kerr.TopicAuthorizationFailed, right.String(), "Topic "+t.Name)
 		}
 	}
@@ -380,11 +379,11 @@ func (a *Admin) checkCompacted(ctx context.Context, t InternalTopic) error {
 }
 
 func (a *Admin) topicConfig(ctx context.Context, topic, name string) (string, error) {
-	described, err := a.admin.DescribeTopicConfigs(ctx, topic)
+	descriptions, err := a.admin.DescribeTopicConfigs(ctx, topic)
 	if err != nil {
 		return "", a.dialer.Explain(err)
 	}
-	resource, err := described.On(topic, nil)
+	resource, err := descriptions.On(topic, nil)
 	if err == nil {
 		err = resource.Err
 	}
@@ -399,10 +398,10 @@ func (a *Admin) topicConfig(ctx context.Context, topic, name string) (string, er
 	return "", errors.New("the broker did not return it")
 }
 
-// EndOffsets returns the last stable offsets of topics, or with uncommitted their end offsets.
+// EndOffsets returns the last stable offsets of topics. If uncommitted is set, it returns their high watermarks.
 func (a *Admin) EndOffsets(ctx context.Context, uncommitted bool, topics ...string) (map[string]Positions, error) {
 	if len(topics) == 0 {
-		return map[string]Positions{}, nil // which kadm would read as all topics
+		return map[string]Positions{}, nil // without names kadm lists all topics
 	}
 	list := a.admin.ListCommittedOffsets
 	if uncommitted {
@@ -427,19 +426,19 @@ type Range struct {
 	TopicID string
 }
 
-// Ranges returns the offsets of topics. Missing topics have none; topics that cannot be read now are left out.
+// Ranges returns the offsets of topics: a zero Range for a missing topic, none for one that cannot be read now.
 func (a *Admin) Ranges(ctx context.Context, topics ...string) map[string]Range {
 	ranges := map[string]Range{}
 	if len(topics) == 0 {
 		return ranges
 	}
-	// failed topics are missing, failed partitions have their own error
+	// These errors are ignored: failed topics are missing from the results, and failed partitions have their own error.
 	starts, _ := a.admin.ListStartOffsets(ctx, topics...)
 	ends, _ := a.admin.ListCommittedOffsets(ctx, topics...)
 	ids, _ := topicIDs(ctx, a.client, topics)
 	for topic, partitions := range ends {
 		id, ok := ids[topic]
-		readable := Range{Positions{}, Positions{}, formatTopicID(id)}
+		readable := Range{From: Positions{}, To: Positions{}, TopicID: formatTopicID(id)}
 		var err error
 		for partition, end := range partitions {
 			start, ok := starts.Lookup(topic, partition)
@@ -460,17 +459,16 @@ func (a *Admin) Ranges(ctx context.Context, topics ...string) map[string]Range {
 	return ranges
 }
 
-// Committed returns the committed offsets of a group by topic, empty for an unknown group. It waits up to
-// [coordinatorTimeout] for the group's coordinator.
+// Committed returns a group's committed offsets, if any, and waits up to [coordinatorTimeout] for its coordinator.
 func (a *Admin) Committed(ctx context.Context, group string) (map[string]Positions, error) {
-	waiting, cancel := context.WithTimeout(ctx, coordinatorTimeout)
+	waitCtx, cancel := context.WithTimeout(ctx, coordinatorTimeout)
 	defer cancel()
 	offsets, err := a.admin.FetchOffsets(ctx, group)
 	for err != nil {
 		if errors.Is(err, kerr.GroupIDNotFound) {
 			return map[string]Positions{}, nil // the embedded broker's response for a group without commits
 		}
-		if !kerr.IsRetriable(err) || pause.For(waiting, 100*time.Millisecond) != nil {
+		if !kerr.IsRetriable(err) || pause.For(waitCtx, 100*time.Millisecond) != nil {
 			return nil, fmt.Errorf("offsets of group %s: %w", group,
 				WithMissingRight(a.dialer.Explain(err), "DESCRIBE", "Group "+group))
 		}
@@ -559,8 +557,7 @@ type sharedAdmin struct {
 	users int
 }
 
-// SharedAdmin is [NewAdmin] with a client that is shared by all administrators with the same key whose configurations
-// have the same origin. The last Close ends the client.
+// SharedAdmin is [NewAdmin] with a client that administrators with the same key and origin share until the last Close.
 func (c Config) SharedAdmin(key, clientID string) (*Admin, error) {
 	if c.Admin.ClientID == "" {
 		c.Admin.ClientID = clientID
@@ -571,30 +568,30 @@ func (c Config) SharedAdmin(key, clientID string) (*Admin, error) {
 	root := c.shared
 	root.opening.Lock()
 	defer root.opening.Unlock()
-	client := root.admins[key]
-	if client == nil {
+	shared := root.admins[key]
+	if shared == nil {
 		admin, err := NewAdmin(c)
 		if err != nil {
 			return nil, err
 		}
-		client = &sharedAdmin{Admin: admin}
+		shared = &sharedAdmin{Admin: admin}
 		if root.admins == nil {
 			root.admins = map[string]*sharedAdmin{}
 		}
-		root.admins[key] = client
+		root.admins[key] = shared
 	}
-	client.users++
-	handle := *client.Admin
+	shared.users++
+	handle := *shared.Admin
 	handle.release = sync.OnceFunc(func() {
 		root.opening.Lock()
-		client.users--
-		last := client.users == 0
-		if last {
+		shared.users--
+		isLast := shared.users == 0
+		if isLast {
 			delete(root.admins, key)
 		}
 		root.opening.Unlock()
-		if last {
-			client.Close()
+		if isLast {
+			shared.Close()
 		}
 	})
 	return &handle, nil

@@ -31,19 +31,19 @@ func TestEnsureTopics(t *testing.T) {
 	ctx := kafkatest.Context(t)
 	created, err := a.EnsureTopics(ctx, Topic{Name: "orders"}, Topic{Name: "wide", Partitions: 3})
 	if err != nil || fmt.Sprint(created) != "[orders wide]" {
-		t.Fatalf("created %v, %v", created, err)
+		t.Fatalf("expected to create orders and wide, created %v, %v", created, err)
 	}
 	created, err = a.EnsureTopics(ctx, Topic{Name: "orders", Partitions: 9}, Topic{Name: "new"})
 	if err != nil || fmt.Sprint(created) != "[new]" {
-		t.Fatalf("created %v, %v", created, err)
+		t.Fatalf("expected to create only new, created %v, %v", created, err)
 	}
 	ends, err := a.EndOffsets(ctx, false, "orders", "wide")
 	if err != nil || len(ends["orders"]) != 1 || len(ends["wide"]) != 3 {
-		t.Errorf("end offsets: %v, %v", ends, err)
+		t.Errorf("expected end offsets of 1 partition of orders and 3 of wide, found %v, %v", ends, err)
 	}
 	topics, err := a.Topics(ctx)
 	if err != nil || !slices.Equal(topics, []string{"new", "orders", "wide"}) {
-		t.Errorf("topics: %v, %v", topics, err)
+		t.Errorf("expected the topics new, orders and wide, found %v, %v", topics, err)
 	}
 	if _, err := a.EnsureTopics(ctx, Topic{Name: "too/odd"}); err == nil || !strings.Contains(err.Error(), "too/odd") {
 		t.Errorf("an invalid name: expected an error that names it, got %v", err)
@@ -59,19 +59,20 @@ func TestEnsureTopicsWaitsForBrokers(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	a := openTestAdmin(t, b.Addr())
 	ctx := kafkatest.Context(t)
-	b.Cluster.ControlKey(int16(kmsg.CreateTopics), func(r kmsg.Request) (kmsg.Response, error, bool) { // once
-		asked := r.(*kmsg.CreateTopicsRequest)
-		answer := asked.ResponseKind().(*kmsg.CreateTopicsResponse)
+	// The function is called once: it handles the request and does not call KeepControl.
+	b.Cluster.ControlKey(int16(kmsg.CreateTopics), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		request := r.(*kmsg.CreateTopicsRequest)
+		response := request.ResponseKind().(*kmsg.CreateTopicsResponse)
 		topic := kmsg.NewCreateTopicsResponseTopic()
-		topic.Topic = asked.Topics[0].Topic
+		topic.Topic = request.Topics[0].Topic
 		topic.ErrorCode = kerr.InvalidReplicationFactor.Code
 		topic.ErrorMessage = kmsg.StringPtr("Unable to replicate the partition 1 time(s): All brokers are currently " +
 			"fenced, or have all their log directories cordoned.")
-		answer.Topics = append(answer.Topics, topic)
-		return answer, nil, true
+		response.Topics = append(response.Topics, topic)
+		return response, nil, true
 	})
 	if created, err := a.EnsureTopics(ctx, Topic{Name: "orders"}); err != nil || fmt.Sprint(created) != "[orders]" {
-		t.Errorf("created %v, %v", created, err)
+		t.Errorf("expected the topic orders to be created after a retry, created %v, %v", created, err)
 	}
 }
 
@@ -81,7 +82,7 @@ func TestEnsureInternalOnEmbeddedBroker(t *testing.T) {
 	a := openTestAdmin(t, b.Addr())
 	ctx := kafkatest.Context(t)
 	if embedded, err := a.Embedded(ctx); err != nil || !embedded {
-		t.Fatalf("embedded: %v, %v", embedded, err)
+		t.Fatalf("expected an embedded broker, got %v, %v", embedded, err)
 	}
 	topic := InternalTopic{Name: "connect-offsets", Setting: "offset.storage.topic", Partitions: 25}
 	for range 2 {
@@ -89,14 +90,14 @@ func TestEnsureInternalOnEmbeddedBroker(t *testing.T) {
 	}
 	ends, err := a.EndOffsets(ctx, false, topic.Name)
 	if err != nil || len(ends[topic.Name]) != 1 {
-		t.Errorf("partitions: %v, %v", ends, err)
+		t.Errorf("expected one partition, found %v, %v", ends, err)
 	}
 	info := b.Cluster.TopicInfo(topic.Name)
 	if p := info.Configs["cleanup.policy"]; p == nil || *p != "delete" {
-		t.Errorf("cleanup.policy: %v", p)
+		t.Errorf("expected the cleanup.policy delete, found %v", p)
 	}
 	if r := info.Configs["retention.ms"]; r == nil || *r != "-1" {
-		t.Errorf("retention.ms: %v", r)
+		t.Errorf("expected the retention.ms -1, found %v", r)
 	}
 }
 
@@ -107,18 +108,19 @@ func TestInternalTopicsAreCompacted(t *testing.T) {
 	a := openTestAdmin(t, strings.Join(cluster.ListenAddrs(), ","))
 	ctx := kafkatest.Context(t)
 	if embedded, err := a.Embedded(ctx); err != nil || embedded {
-		t.Fatalf("embedded: %v, %v", embedded, err)
+		t.Fatalf("expected no embedded broker, got %v, %v", embedded, err)
 	}
-	made := InternalTopic{Name: "connect-offsets", Setting: "offset.storage.topic", Partitions: 7,
+	topic := InternalTopic{Name: "connect-offsets", Setting: "offset.storage.topic", Partitions: 7,
 		Configs: map[string]string{"segment.bytes": "1048576"}}
 	for range 2 {
-		require.NoError(t, a.EnsureInternalTopic(ctx, made))
+		require.NoError(t, a.EnsureInternalTopic(ctx, topic))
 	}
-	info := cluster.TopicInfo(made.Name)
-	ends, err := a.EndOffsets(ctx, false, made.Name)
-	if err != nil || len(ends[made.Name]) != 7 || *info.Configs["cleanup.policy"] != "compact" ||
+	info := cluster.TopicInfo(topic.Name)
+	ends, err := a.EndOffsets(ctx, false, topic.Name)
+	if err != nil || len(ends[topic.Name]) != 7 || *info.Configs["cleanup.policy"] != "compact" ||
 		*info.Configs["segment.bytes"] != "1048576" {
-		t.Errorf("found %v with %v, %v", ends, info.Configs, err)
+		t.Errorf("expected 7 compacted partitions with the topic's segment.bytes, found %v with %v, %v", ends,
+			info.Configs, err)
 	}
 	for name, policy := range map[string]string{"by-hand": "compact", "deleted": "delete", "both": "compact,delete"} {
 		_, err := a.EnsureTopics(ctx, Topic{Name: name, Configs: map[string]string{"cleanup.policy": policy}})
@@ -130,12 +132,12 @@ func TestInternalTopicsAreCompacted(t *testing.T) {
 		}
 		if err == nil || !strings.Contains(err.Error(), "offset.storage.topic: topic "+name+
 			" must have cleanup.policy=compact") {
-			t.Errorf("%s: found %v", policy, err)
+			t.Errorf("cleanup.policy %s: expected an error that requires compact, found %v", policy, err)
 		}
 	}
 	err = a.EnsureInternalTopic(ctx, InternalTopic{Name: "wide", Setting: "config.storage.topic", Replication: 3})
 	if err == nil || !strings.Contains(err.Error(), "config.storage.topic: ") || cluster.TopicInfo("wide") != nil {
-		t.Errorf("more replicas than brokers: found %v", err)
+		t.Errorf("more replicas than brokers: expected an error that names the setting, and no topic, found %v", err)
 	}
 }
 
@@ -147,8 +149,8 @@ func TestOffsetsWaitForLeaders(t *testing.T) {
 	kafkatest.Put(t, b.Addr(), "orders", "one", "two")
 	config := testConfig(b.Addr())
 	ctx := kafkatest.Context(t)
-	config.Extra = append(config.Extra, kgo.RequestRetries(0)) // its retries end sooner than leaders may be missing
-	for name, ask := range map[string]func(*Admin) (Positions, error){
+	config.Extra = append(config.Extra, kgo.RequestRetries(0)) // the client's retries would hide those of the Admin
+	for name, list := range map[string]func(*Admin) (Positions, error){
 		"start": func(a *Admin) (Positions, error) { return a.StartOffsets(ctx, "orders") },
 		"end": func(a *Admin) (Positions, error) {
 			ends, err := a.EndOffsets(ctx, true, "orders")
@@ -160,18 +162,18 @@ func TestOffsetsWaitForLeaders(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			const times = 3
-			asked := kafkatest.Reject(b.Cluster, kmsg.ListOffsets, times, kerr.NotLeaderForPartition)
+			const rejections = 3
+			requests := kafkatest.Reject(b.Cluster, kmsg.ListOffsets, rejections, kerr.NotLeaderForPartition)
 			a, err := NewAdmin(config)
 			require.NoError(t, err)
 			defer a.Close()
-			found, err := ask(a)
-			if n := asked.Load(); err != nil || len(found) != 1 || n <= times {
-				t.Errorf("expected the offset of a partition after %d rejections, found %v, %v after %d", times, found,
-					err, n-1)
+			found, err := list(a)
+			if n := requests.Load(); err != nil || len(found) != 1 || n <= rejections {
+				t.Errorf("expected the offset of a partition after %d rejections, found %v, %v after %d", rejections,
+					found, err, n-1)
 			}
 			kafkatest.Reject(b.Cluster, kmsg.ListOffsets, 1, kerr.TopicAuthorizationFailed)
-			if _, err := ask(a); !errors.Is(err, kerr.TopicAuthorizationFailed) {
+			if _, err := list(a); !errors.Is(err, kerr.TopicAuthorizationFailed) {
 				t.Errorf("expected a permanent rejection to be an error at once, found %v", err)
 			}
 		})
@@ -186,15 +188,18 @@ func TestRangesWithoutStarts(t *testing.T) {
 	a := openTestAdmin(t, b.Addr())
 	ranges := a.Ranges(kafkatest.Context(t), "letters", "missing")
 	assert.Equal(t, 22, len(ranges["letters"].TopicID))
-	assert.Equal(t, map[string]Range{"letters": {Positions{0: 0}, Positions{0: 2}, ranges["letters"].TopicID},
-		"missing": {}}, ranges)
+	assert.Equal(t, map[string]Range{
+		"letters": {From: Positions{0: 0}, To: Positions{0: 2}, TopicID: ranges["letters"].TopicID},
+		"missing": {},
+	}, ranges)
 	kafkatest.RejectIf(b.Cluster, kmsg.ListOffsets, nil, func(r kmsg.Request) bool {
 		topics := r.(*kmsg.ListOffsetsRequest).Topics
-		starts := len(topics) > 0 && topics[0].Partitions[0].Timestamp == -2
-		if starts {
+		const logStart = -2 // the timestamp that stands for the first offset
+		isStart := len(topics) > 0 && topics[0].Partitions[0].Timestamp == logStart
+		if isStart {
 			topics[0].Partitions = nil
 		}
-		return starts
+		return isStart
 	})
 	assert.Equal(t, map[string]Range{}, a.Ranges(kafkatest.Context(t), "letters"))
 }
@@ -215,9 +220,9 @@ func TestCommittedWaitsForTheCoordinator(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	a := openTestAdmin(t, b.Addr())
 	ctx := kafkatest.Context(t)
-	asked := kafkatest.Reject(b.Cluster, kmsg.OffsetFetch, 3, kerr.CoordinatorNotAvailable)
+	requests := kafkatest.Reject(b.Cluster, kmsg.OffsetFetch, 3, kerr.CoordinatorNotAvailable)
 	committed, err := a.Committed(ctx, "connect-new")
-	if n := asked.Load(); err != nil || len(committed) != 0 || n < 4 {
+	if n := requests.Load(); err != nil || len(committed) != 0 || n < 4 {
 		t.Errorf("expected no offsets after the coordinator rejected 3 requests, found %v, %v after %d", committed,
 			err, n)
 	}

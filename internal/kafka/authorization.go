@@ -13,18 +13,17 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// WithMissingRight adds the missing right to an authorization error; other errors are returned unchanged. right is an
-// ACL operation, resource a type and name, such as `Topic orders`.
+// WithMissingRight adds the missing right, such as READ, and resource, such as `Topic orders`, to an ACL error.
 func WithMissingRight(err error, right, resource string) error {
-	explained := (*wit.Error)(nil)
+	var explanation *wit.Error
 	switch {
-	case err == nil || errors.As(err, &explained):
+	case err == nil || errors.As(err, &explanation):
 		return err
 	case errors.Is(err, kerr.ClusterAuthorizationFailed):
 		right = "IDEMPOTENT_WRITE"
 		resource = "Cluster, or WRITE on a resource Topic"
 	case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.GroupAuthorizationFailed):
-		// right and resource are what is missing
+		// the missing right is the one that the caller named
 	default:
 		return err
 	}
@@ -33,10 +32,10 @@ func WithMissingRight(err error, right, resource string) error {
 			resource}, err)
 }
 
-// CheckRights calls found for each topic, with an error if the producing or consuming client lacks a right or DESCRIBE.
-// note lists its rights, or says that they are unknown.
+// CheckRights calls report for each topic, with an error if the producing or consuming client lacks DESCRIBE or right.
+// Without an error, rights lists the client's rights or explains why they are unknown.
 func CheckRights(ctx context.Context, c Config, right kmsg.ACLOperation, topics []string,
-	found func(topic, note string, err error)) error {
+	report func(topic, rights string, err error)) error {
 	c.Admin = c.Producer.withDefaults(c.ClientConfig)
 	if right == kmsg.ACLOperationRead {
 		c.Admin = c.Consumer.withDefaults(c.ClientConfig)
@@ -53,11 +52,11 @@ func CheckRights(ctx context.Context, c Config, right kmsg.ACLOperation, topics 
 		t.Topic = kmsg.StringPtr(topic)
 		request.Topics = append(request.Topics, t)
 	}
-	answer, err := request.RequestWith(ctx, admin.client)
+	response, err := request.RequestWith(ctx, admin.client)
 	if err != nil {
 		return admin.dialer.Explain(err)
 	}
-	for _, t := range answer.Topics {
+	for _, t := range response.Topics {
 		if t.Topic == nil {
 			continue
 		}
@@ -66,15 +65,15 @@ func CheckRights(ctx context.Context, c Config, right kmsg.ACLOperation, topics 
 		granted := kadm.DecodeACLOperations(t.AuthorizedOperations)
 		switch {
 		case errors.Is(err, kerr.UnknownTopicOrPartition):
-			found(name, "the topic does not exist: the brokers or the worker create it, or you must", nil)
+			report(name, "the topic does not exist: the brokers or the worker create it, or you must", nil)
 		case err != nil:
-			found(name, "", WithMissingRight(err, "DESCRIBE", "Topic "+name))
+			report(name, "", WithMissingRight(err, "DESCRIBE", "Topic "+name))
 		case len(granted) == 0:
-			found(name, "the brokers do not report the user's rights", nil)
+			report(name, "the brokers do not report the user's rights", nil)
 		case !slices.Contains(granted, right):
-			found(name, "", WithMissingRight(kerr.TopicAuthorizationFailed, right.String(), "Topic "+name))
+			report(name, "", WithMissingRight(kerr.TopicAuthorizationFailed, right.String(), "Topic "+name))
 		default:
-			found(name, "DESCRIBE, "+right.String(), nil)
+			report(name, "DESCRIBE, "+right.String(), nil)
 		}
 	}
 	return nil

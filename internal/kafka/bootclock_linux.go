@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// bootClock is the time since boot, sleep included.
+// bootClock returns the time since boot, sleep included.
 func bootClock() time.Duration {
 	var t unix.Timespec
 	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &t) // fails only for unknown clocks; Linux has had this one since 2.6.39

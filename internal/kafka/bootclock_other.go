@@ -4,5 +4,5 @@ package kafka
 
 import "time"
 
-// bootClock is the wall clock: set forward, it makes a session end early.
+// bootClock returns the time of the wall clock. If that is set forward, a session ends early.
 func bootClock() time.Duration { return time.Duration(time.Now().UnixNano()) }

@@ -46,7 +46,7 @@ func (c Config) opts(client ClientConfig) []kgo.Opt {
 	return opts
 }
 
-// outages returns nil if clients of the configuration share nothing.
+// outages returns the known outages of the client's cluster, nil if clients of the configuration share nothing.
 func (c Config) outages(client ClientConfig) *security.Outages {
 	if c.shared == nil {
 		return nil
@@ -54,8 +54,7 @@ func (c Config) outages(client ClientConfig) *security.Outages {
 	return &c.shared.cluster(client.Bootstrap).outages
 }
 
-// Unreachable returns since when no broker of the producers' cluster can be reached, or with consumes of the
-// consumers' cluster; zero if one can, as far as known.
+// Unreachable returns since when the producers' (or consumers') cluster is unreachable; zero means no outage.
 func (c Config) Unreachable(consumes bool) time.Time {
 	client := c.Producer.withDefaults(c.ClientConfig)
 	if consumes {
@@ -67,6 +66,7 @@ func (c Config) Unreachable(consumes bool) time.Time {
 	return time.Time{}
 }
 
+// metadataMinAge is [kgo.MetadataMinAge] with an age that does not exceed MetadataMaxAge.
 func (c ClientConfig) metadataMinAge(age time.Duration) kgo.Opt {
 	if c.MetadataMaxAge > 0 {
 		age = min(age, c.MetadataMaxAge)
@@ -155,22 +155,22 @@ func (c Config) AdminOpts(extra ...kgo.Opt) []kgo.Opt {
 	return append(append(opts, extra...), c.Extra...)
 }
 
-// explainTooLarge names the limit to raise in the error of a batch that is too large when decompressed.
+// explainTooLarge names the limit to raise in the error of a batch that is too large when decompressed; other errors
+// are returned unchanged. offset is the batch's offset, unless the error contains it.
 func (c ConsumerConfig) explainTooLarge(err error, offset int64) error {
 	skipHint := ""
-	large := (*kgo.ErrDecompressTooLarge)(nil)
+	var tooLarge *kgo.ErrDecompressTooLarge
 	switch {
-	case errors.As(err, &large):
-		offset = large.Offset
-		skipHint = fmt.Sprintf(" To continue without the batch, start at offset %d", large.NextOffset)
+	case errors.As(err, &tooLarge):
+		offset = tooLarge.Offset
+		skipHint = fmt.Sprintf(" To continue without the batch, start at offset %d", tooLarge.NextOffset)
 	case !errors.Is(err, zstd.ErrWindowSizeExceeded):
 		return err
 	}
 	return fmt.Errorf("%w (%w)", &wit.Error{Kind: wit.ErrorConfig,
 		Message: fmt.Sprintf("the batch at offset %d is larger than %d bytes (%s) after decompression. If you trust "+
 			"its producer, raise the limit: consumer.%[3]s for a worker, consumer.override.%[3]s for a connector.%s",
-			offset,
-			c.DecompressedBytes, decompressedBytes, skipHint)}, err)
+			offset, c.DecompressedBytes, decompressedBytes, skipHint)}, err)
 }
 
 func partitionBytes(s ConsumerConfig, partitions int) int32 {
@@ -190,8 +190,13 @@ const minRequestBytes = 4 << 20
 
 func withOverhead(bytes int32) int32 { return min(bytes, math.MaxInt32-(1<<20)) + 1<<20 }
 
-var codecs = map[string]kgo.CompressionCodec{"none": kgo.NoCompression(), "gzip": kgo.GzipCompression(),
-	"snappy": kgo.SnappyCompression(), "lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression()}
+var codecs = map[string]kgo.CompressionCodec{
+	"none":   kgo.NoCompression(),
+	"gzip":   kgo.GzipCompression(),
+	"snappy": kgo.SnappyCompression(),
+	"lz4":    kgo.Lz4Compression(),
+	"zstd":   kgo.ZstdCompression(),
+}
 
 func newClient(opts []kgo.Opt) (*kgo.Client, *security.Dialer, error) {
 	client, err := kgo.NewClient(opts...)
@@ -201,8 +206,7 @@ func newClient(opts []kgo.Opt) (*kgo.Client, *security.Dialer, error) {
 	return client, security.DialerOf(opts), nil
 }
 
-// clientLogger logs what franz-go logs. Transient failures get level debug: every client repeats them, while
-// [security.Outages] logs them once.
+// clientLogger logs what franz-go logs, transient failures at DEBUG, since [security.Outages] logs them once.
 type clientLogger struct{ log *slog.Logger }
 
 // Level implements [kgo.Logger]. Messages of level info are logged at DEBUG.
@@ -219,7 +223,6 @@ func (l clientLogger) Level() kgo.LogLevel {
 	return kgo.LogLevelNone
 }
 
-// Log implements [kgo.Logger].
 func (l clientLogger) Log(level kgo.LogLevel, msg string, keyvals ...any) {
 	logLevel := slog.LevelDebug
 	switch {
@@ -248,19 +251,18 @@ func (c Config) SASL() sasl.Mechanism { return c.Admin.withDefaults(c.ClientConf
 
 // CheckReachable returns nil if a bootstrap broker accepts connections, a [*security.Denied] if retrying is useless.
 func (c Config) CheckReachable(ctx context.Context) error {
-	var all []error
+	var errs []error
 	for _, address := range c.Admin.withDefaults(c.ClientConfig).Bootstrap {
 		conn, err := c.Dial(ctx, "tcp", address)
 		if err == nil {
 			return conn.Close()
 		}
-		all = append(all, err)
+		errs = append(errs, err)
 	}
-	return errors.Join(all...)
+	return errors.Join(errs...)
 }
 
-// TLS returns the administrator's TLS configuration, nil for none. explain adds the setting that fixes a failed
-// handshake.
+// TLS returns the administrator's TLS configuration or nil. explain adds the setting that fixes a failed handshake.
 func (c Config) TLS() (config *tls.Config, explain func(error) error) {
 	return c.Admin.withDefaults(c.ClientConfig).access.TLS()
 }

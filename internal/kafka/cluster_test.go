@@ -20,25 +20,27 @@ import (
 // restartableListener is a listener that can be closed, with all of its connections, and opened again on the same port:
 // a restarted broker, as its clients see it.
 type restartableListener struct {
-	at         string // the port's real address
+	realAddr   string // the port's address
 	advertised net.Addr
 
 	mu       sync.Mutex
-	open     *sync.Cond
+	reopened *sync.Cond   // also signaled by Close
 	listener net.Listener // nil while closed
-	inside   map[net.Conn]bool
-	over     bool
+	conns    map[net.Conn]bool
+	isEnded  bool // by Close: it cannot be opened again
 }
 
-func newDoor(t *testing.T, advertised string) *restartableListener {
+// newRestartableListener listens on a free port. advertised is the address that clients see, "" means the real one.
+func newRestartableListener(t *testing.T, advertised string) *restartableListener {
 	t.Helper()
 	l := porttest.Listen(t)
-	d := &restartableListener{at: l.Addr().String(), advertised: l.Addr(), listener: l, inside: map[net.Conn]bool{}}
+	r := &restartableListener{realAddr: l.Addr().String(), advertised: l.Addr(), listener: l,
+		conns: map[net.Conn]bool{}}
 	if advertised != "" {
-		d.advertised = hostPort(advertised)
+		r.advertised = hostPort(advertised)
 	}
-	d.open = sync.NewCond(&d.mu)
-	return d
+	r.reopened = sync.NewCond(&r.mu)
+	return r
 }
 
 func (r *restartableListener) Addr() net.Addr { return r.advertised }
@@ -52,13 +54,13 @@ func (h hostPort) String() string { return string(h) }
 func (r *restartableListener) Accept() (net.Conn, error) {
 	for {
 		r.mu.Lock()
-		for r.listener == nil && !r.over {
-			r.open.Wait()
+		for r.listener == nil && !r.isEnded {
+			r.reopened.Wait()
 		}
 		l := r.listener
-		over := r.over
+		isEnded := r.isEnded
 		r.mu.Unlock()
-		if over {
+		if isEnded {
 			return nil, net.ErrClosed
 		}
 		conn, err := l.Accept()
@@ -71,7 +73,7 @@ func (r *restartableListener) Accept() (net.Conn, error) {
 			continue
 		}
 		r.mu.Lock()
-		r.inside[conn] = true
+		r.conns[conn] = true
 		r.mu.Unlock()
 		return trackedConn{conn, r}, nil
 	}
@@ -80,13 +82,13 @@ func (r *restartableListener) Accept() (net.Conn, error) {
 // trackedConn is a connection that unregisters itself at its listener when it ends.
 type trackedConn struct {
 	net.Conn
-	door *restartableListener
+	listener *restartableListener
 }
 
 func (t trackedConn) Close() error {
-	t.door.mu.Lock()
-	delete(t.door.inside, t.Conn)
-	t.door.mu.Unlock()
+	t.listener.mu.Lock()
+	delete(t.listener.conns, t.Conn)
+	t.listener.mu.Unlock()
 	return t.Conn.Close()
 }
 
@@ -98,60 +100,60 @@ func (r *restartableListener) shut() (n int) {
 		r.listener.Close()
 		r.listener = nil
 	}
-	for conn := range r.inside {
+	for conn := range r.conns {
 		if conn.Close() == nil {
 			n++
 		}
 	}
-	clear(r.inside)
+	clear(r.conns)
 	return n
 }
 
-// busiest waits for a listener with connections, and returns the one with the most.
-func busiest(ctx context.Context, doors []*restartableListener) (busiest *restartableListener) {
+// busiestListener waits for a listener with connections, and returns the one with the most.
+func busiestListener(ctx context.Context, listeners []*restartableListener) (busiest *restartableListener) {
 	for most := 0; ctx.Err() == nil; pause.For(ctx, time.Millisecond) {
-		for _, d := range doors {
-			d.mu.Lock()
-			if n := len(d.inside); n > most {
-				busiest = d
+		for _, l := range listeners {
+			l.mu.Lock()
+			if n := len(l.conns); n > most {
+				busiest = l
 				most = n
 			}
-			d.mu.Unlock()
+			l.mu.Unlock()
 		}
 		if busiest != nil {
 			return busiest
 		}
 	}
-	return doors[0]
+	return listeners[0]
 }
 
 func (r *restartableListener) reopen(t *testing.T) {
 	t.Helper()
-	l, err := net.Listen("tcp", r.at)
+	l, err := net.Listen("tcp", r.realAddr)
 	require.NoError(t, err)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.listener = l
-	r.open.Broadcast()
+	r.reopened.Broadcast()
 }
 
 func (r *restartableListener) Close() error {
 	r.shut()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.over = true
-	r.open.Broadcast()
+	r.isEnded = true
+	r.reopened.Broadcast()
 	return nil
 }
 
 // openCluster starts a cluster with a broker behind each listener.
-func openCluster(t *testing.T, doors []*restartableListener, opts ...kfake.Opt) *kfake.Cluster {
+func openCluster(t *testing.T, listeners []*restartableListener, opts ...kfake.Opt) *kfake.Cluster {
 	t.Helper()
 	next := 0
-	opts = append([]kfake.Opt{kfake.NumBrokers(len(doors)), kfake.DefaultNumPartitions(3),
+	opts = append([]kfake.Opt{kfake.NumBrokers(len(listeners)), kfake.DefaultNumPartitions(3),
 		kfake.ListenFn(func(string, string) (net.Listener, error) {
 			next++
-			return doors[next-1], nil
+			return listeners[next-1], nil
 		})}, opts...)
 	return kafkatest.Cluster(t, opts...)
 }
@@ -160,8 +162,8 @@ func openCluster(t *testing.T, doors []*restartableListener, opts ...kfake.Opt) 
 // resolve.
 type remote struct {
 	*connectivitytest.Server
-	cluster *kfake.Cluster
-	doors   []*restartableListener
+	cluster   *kfake.Cluster
+	listeners []*restartableListener
 }
 
 func openRemote(t *testing.T, opts ...kfake.Opt) *remote {
@@ -170,15 +172,15 @@ func openRemote(t *testing.T, opts ...kfake.Opt) *remote {
 	t.Cleanup(r.Server.Close)
 	for i := range 3 {
 		advertised := fmt.Sprintf("broker-%d.corp.invalid:9092", i)
-		d := newDoor(t, advertised)
-		r.doors = append(r.doors, d)
-		r.Map(fmt.Sprintf("kafka.virtual:%d", 19092+i), d.at)
+		l := newRestartableListener(t, advertised)
+		r.listeners = append(r.listeners, l)
+		r.Map(fmt.Sprintf("kafka.virtual:%d", 19092+i), l.realAddr)
 	}
-	r.cluster = openCluster(t, r.doors, opts...)
+	r.cluster = openCluster(t, r.listeners, opts...)
 	return r
 }
 
-// properties returns the settings of a worker that reaches the cluster; more are of the form NAME=VALUE.
+// properties returns the settings of a worker that reaches the cluster, and more of the form NAME=VALUE.
 func (r *remote) properties(t *testing.T, more ...string) map[string]string {
 	t.Helper()
 	return with(map[string]string{
@@ -192,8 +194,8 @@ func (r *remote) properties(t *testing.T, more ...string) map[string]string {
 	}, more...)
 }
 
-// unbound returns the properties without those that a service binding provides.
-func (r *remote) unbound(t *testing.T, more ...string) map[string]string {
+// propertiesWithoutBinding returns the properties without those that a service binding provides.
+func (r *remote) propertiesWithoutBinding(t *testing.T, more ...string) map[string]string {
 	t.Helper()
 	p := r.properties(t, more...)
 	for _, name := range []string{"address", "token.url", "token.client.id", "token.client.secret"} {
@@ -202,7 +204,8 @@ func (r *remote) unbound(t *testing.T, more ...string) map[string]string {
 	return p
 }
 
-func parsed(t *testing.T, properties map[string]string) Config {
+// parseConfig returns the configuration of a worker with these properties.
+func parseConfig(t *testing.T, properties map[string]string) Config {
 	t.Helper()
 	c, _, err := Parse(t.Context(), properties)
 	require.NoError(t, err)

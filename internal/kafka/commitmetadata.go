@@ -41,6 +41,7 @@ func formatTopicID(id kadm.TopicID) string {
 	return base64.RawURLEncoding.EncodeToString(id[:])
 }
 
+// decodeMetadata decodes metadata stored with the offset next of a topic; those of other programs have no text.
 func decodeMetadata(next int64, topic kadm.TopicID, stored string) (metadata CommitMetadata) {
 	metadata.WrittenFor = next
 	if legacy, ok := strings.CutPrefix(stored, legacyPrefix); ok {
@@ -61,10 +62,10 @@ func decodeMetadata(next int64, topic kadm.TopicID, stored string) (metadata Com
 		return metadata
 	}
 	canVerify := id != "" && topic != (kadm.TopicID{})
-	switch same := id == base64.RawURLEncoding.EncodeToString(topic[:]); {
+	switch isSame := id == base64.RawURLEncoding.EncodeToString(topic[:]); {
 	case metadata.WrittenFor != next:
 		metadata.Mismatch = fmt.Sprintf("they were written for the offset %d", metadata.WrittenFor)
-	case canVerify && !same:
+	case canVerify && !isSame:
 		metadata.Mismatch = "they were written for another topic of this name: the topic was created again or copied"
 	default:
 		metadata.Verified = canVerify
@@ -74,14 +75,12 @@ func decodeMetadata(next int64, topic kadm.TopicID, stored string) (metadata Com
 
 const metadataSetting = "offset.metadata.max.bytes"
 
-// ErrCommitMetadata is the error of a commit whose metadata the broker rejects. Without them rows could be written
-// twice.
+// ErrCommitMetadata means that the broker rejects a commit's metadata. Without them rows could be written twice.
 var ErrCommitMetadata = errors.New("the metadata that prevent duplicate writes cannot be stored with the offsets of " +
 	"a sink")
 
-// commitWithMetadata commits offsets with metadata. The first commit is padded to the maximum length to find the
-// brokers' limit early; if it is rejected, half the length is tried. Partitions with longer metadata are left out and
-// named in the error.
+// commitWithMetadata commits offsets with metadata. The first commit is padded to find the brokers' limit early; if it
+// is rejected, half the length is tried. Partitions with longer metadata are named in the error.
 func (c *Consumer) commitWithMetadata(ctx context.Context, offsets Offsets) error {
 	if c.options.Metadata == nil {
 		return ignoreNothingToCommit(c.commitOnce(ctx, offsets, nil))
@@ -90,7 +89,7 @@ func (c *Consumer) commitWithMetadata(ctx context.Context, offsets Offsets) erro
 		c.mu.Lock()
 		longest := c.metadata.limit - metadataIdentity
 		probing := !c.metadata.confirmed
-		topics := c.metadata.topics
+		topicIDs := c.metadata.topics
 		c.mu.Unlock()
 		var tooLong error
 		err := c.commitOnce(ctx, offsets, func(topic string, partition *kmsg.OffsetCommitRequestTopicPartition) bool {
@@ -104,10 +103,10 @@ func (c *Consumer) commitWithMetadata(ctx context.Context, offsets Offsets) erro
 					ErrCommitMetadata, topic, partition.Partition, longest, len(metadata), metadataSetting)
 				return false
 			}
-			metadata = encodeMetadata(partition.Offset, topics[topic], metadata)
-			most := longest + metadataIdentity + len(metadataPrefix)
+			metadata = encodeMetadata(partition.Offset, topicIDs[topic], metadata)
+			maxLength := longest + metadataIdentity + len(metadataPrefix)
 			if probing {
-				metadata = metadata + strings.Repeat(" ", most-len(metadata))
+				metadata += strings.Repeat(" ", maxLength-len(metadata))
 				probing = false
 			}
 			partition.Metadata = &metadata
@@ -121,8 +120,8 @@ func (c *Consumer) commitWithMetadata(ctx context.Context, offsets Offsets) erro
 		}
 		c.mu.Lock()
 		c.metadata.confirmed = err == nil
-		least := c.metadata.limit <= minCommitMetadata
-		if err != nil && !least {
+		isLowest := c.metadata.limit <= minCommitMetadata
+		if err != nil && !isLowest {
 			c.metadata.limit /= 2
 		}
 		longest = c.metadata.limit - metadataIdentity
@@ -130,7 +129,7 @@ func (c *Consumer) commitWithMetadata(ctx context.Context, offsets Offsets) erro
 		switch {
 		case err == nil:
 			return tooLong
-		case least:
+		case isLowest:
 			return fmt.Errorf("%w: expected brokers that accept %d bytes of metadata, found a lower limit (%s, by "+
 				"default 4096): %w", ErrCommitMetadata, minCommitMetadata+len(metadataPrefix), metadataSetting, err)
 		}
@@ -149,33 +148,34 @@ func ignoreNothingToCommit(err error) error {
 	return err
 }
 
+// readMetadata reads the committed offsets and metadata of partitions, and passes them to [Rebalances.Committed].
 func (c *Consumer) readMetadata(ctx context.Context, client *kgo.Client, partitions map[string][]int32) error {
-	failed := func(err error) error {
+	wrap := func(err error) error {
 		return fmt.Errorf("read the offset metadata of group %s: %w", c.options.Group, err)
 	}
 	names := slices.Collect(maps.Keys(partitions))
 	stored, err := c.storedOffsets(ctx, client, names)
 	if err != nil {
-		return failed(err)
+		return wrap(err)
 	}
-	topics, err := topicIDs(ctx, client, names)
+	ids, err := topicIDs(ctx, client, names)
 	if err != nil {
-		return failed(err)
+		return wrap(err)
 	}
 	c.mu.Lock()
-	topicIDs := maps.Clone(c.metadata.topics) // a commit may be reading it
-	if topicIDs == nil {
-		topicIDs = map[string]kadm.TopicID{}
+	merged := maps.Clone(c.metadata.topics) // a commit may be reading it
+	if merged == nil {
+		merged = map[string]kadm.TopicID{}
 	}
-	maps.Copy(topicIDs, topics)
-	c.metadata.topics = topicIDs
+	maps.Copy(merged, ids)
+	c.metadata.topics = merged
 	c.mu.Unlock()
 	decoded := map[string]map[int32]CommitMetadata{}
 	withText := Offsets{}
 	for topic, list := range partitions {
 		for _, p := range list {
 			offset, _ := stored.Lookup(topic, p)
-			m := decodeMetadata(offset.At, topics[topic], offset.Metadata)
+			m := decodeMetadata(offset.At, ids[topic], offset.Metadata)
 			setAt(decoded, topic, p, m)
 			if offset.At >= 0 && (m.Text != "" || m.Mismatch != "") {
 				setAt(withText, topic, p, kgo.EpochOffset{})
@@ -186,7 +186,7 @@ func (c *Consumer) readMetadata(ctx context.Context, client *kgo.Client, partiti
 	if len(withText) > 0 {
 		list := limitTo(withText, kadm.NewClient(client).ListEndOffsets)
 		if ends, err = offsetsOf(ctx, list, slices.Collect(maps.Keys(withText))...); err != nil {
-			return failed(err)
+			return wrap(err)
 		}
 	}
 	for topic, list := range partitions {
@@ -203,7 +203,7 @@ func (c *Consumer) readMetadata(ctx context.Context, client *kgo.Client, partiti
 	return nil
 }
 
-// topicIDs returns the IDs of topics. Topics with an error have none; the error names them.
+// topicIDs returns the IDs of topics. Topics that the brokers report with an error are left out and named in the error.
 func topicIDs(ctx context.Context, client *kgo.Client, names []string) (map[string]kadm.TopicID, error) {
 	request := kmsg.NewPtrMetadataRequest()
 	for _, name := range names {
@@ -211,19 +211,20 @@ func topicIDs(ctx context.Context, client *kgo.Client, names []string) (map[stri
 		topic.Topic = kmsg.StringPtr(name)
 		request.Topics = append(request.Topics, topic)
 	}
-	answer, err := request.RequestWith(ctx, client)
+	response, err := request.RequestWith(ctx, client)
 	if err != nil {
 		return nil, err
 	}
 	ids := map[string]kadm.TopicID{}
-	for _, t := range answer.Topics {
-		if t.Topic != nil {
-			if failure := kerr.ErrorForCode(t.ErrorCode); failure != nil {
-				err = errors.Join(err, fmt.Errorf("ID of topic %s: %w", *t.Topic, failure))
-				continue
-			}
-			ids[*t.Topic] = t.TopicID
+	for _, t := range response.Topics {
+		if t.Topic == nil {
+			continue
 		}
+		if failure := kerr.ErrorForCode(t.ErrorCode); failure != nil {
+			err = errors.Join(err, fmt.Errorf("ID of topic %s: %w", *t.Topic, failure))
+			continue
+		}
+		ids[*t.Topic] = t.TopicID
 	}
 	return ids, err
 }

@@ -20,11 +20,11 @@ import (
 
 // limitMetadata limits the metadata that a broker stores with an offset, like offset.metadata.max.bytes. It rejects the
 // whole request, which is what matters here; Kafka rejects the partition.
-func limitMetadata(b *embedded.Broker, limit int) {
+func limitMetadata(b *embedded.Broker, limitBytes int) {
 	kafkatest.RejectIf(b.Cluster, kmsg.OffsetCommit, kerr.OffsetMetadataTooLarge, func(r kmsg.Request) bool {
 		for _, topic := range r.(*kmsg.OffsetCommitRequest).Topics {
 			for _, p := range topic.Partitions {
-				if p.Metadata != nil && len(*p.Metadata) > limit {
+				if p.Metadata != nil && len(*p.Metadata) > limitBytes {
 					return true
 				}
 			}
@@ -37,14 +37,18 @@ func limitMetadata(b *embedded.Broker, limit int) {
 func TestRejectedMetadataIsDetected(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		// 0 means too little
-		limit   int
-		longest int
-	}{{4096, MaxCommitText}, {MaxCommitMetadata + len(metadataPrefix), MaxCommitText},
-		{MaxCommitMetadata + len(metadataPrefix) - 1, MaxCommitMetadata/2 - metadataIdentity}, {1000,
-			875 - metadataIdentity},
-		{minCommitMetadata + len(metadataPrefix), minCommitMetadata - metadataIdentity},
-		{minCommitMetadata + len(metadataPrefix) - 1, 0}, {100, 0}, {0, 0}} {
+		limit   int // of the broker, in bytes
+		longest int // text that the consumer accepts, in bytes; 0 means that the broker's limit is too low
+	}{
+		{limit: 4096, longest: MaxCommitText},
+		{limit: MaxCommitMetadata + len(metadataPrefix), longest: MaxCommitText},
+		{limit: MaxCommitMetadata + len(metadataPrefix) - 1, longest: MaxCommitMetadata/2 - metadataIdentity},
+		{limit: 1000, longest: 875 - metadataIdentity},
+		{limit: minCommitMetadata + len(metadataPrefix), longest: minCommitMetadata - metadataIdentity},
+		{limit: minCommitMetadata + len(metadataPrefix) - 1},
+		{limit: 100},
+		{limit: 0},
+	} {
 		b := openTestBroker(t, t.TempDir())
 		kafkatest.Put(t, b.Addr(), "orders", "1", "2")
 		limitMetadata(b, c.limit)
@@ -64,14 +68,14 @@ func TestRejectedMetadataIsDetected(t *testing.T) {
 				t.Errorf("%d bytes: expected a fault that names %s, found %v", c.limit, metadataSetting, err)
 			}
 		} else if err != nil || reported != c.longest {
-			t.Errorf("%d bytes: expected an error about %d bytes, found %d, %v", c.limit, c.longest, reported, err)
+			t.Errorf("%d bytes: expected the reported limit %d, found %d, %v", c.limit, c.longest, reported, err)
 		}
 		if c.longest > 0 {
 			// If the metadata is too long, the offset is not stored either.
 			metadata = strings.Repeat("x", c.longest+1)
 			settled["orders"][0] = kgo.EpochOffset{Epoch: -1, Offset: 1}
-			if err := s.Commit(kafkatest.Context(t), settled); !errors.Is(err,
-				ErrCommitMetadata) || !strings.Contains(err.Error(), "orders, partition 0") {
+			err := s.Commit(kafkatest.Context(t), settled)
+			if !errors.Is(err, ErrCommitMetadata) || !strings.Contains(err.Error(), "orders, partition 0") {
 				t.Errorf("%d bytes: expected a fault that names the partition, found %v", c.limit, err)
 			}
 			for _, metadata = range []string{strings.Repeat("y", c.longest), "sent=7"} {
@@ -82,16 +86,16 @@ func TestRejectedMetadataIsDetected(t *testing.T) {
 		}
 		s.Close()
 
-		again := openTestConsumer(t, b.Addr(), o)
-		wanted := CommitMetadata{Text: "sent=7", Verified: true, WrittenFor: 1, End: 2}
+		reopened := openTestConsumer(t, b.Addr(), o)
+		want := CommitMetadata{Text: "sent=7", Verified: true, WrittenFor: 1, End: 2}
 		records := 1
 		if c.longest == 0 { // nothing was committed: everything is read again
-			wanted = CommitMetadata{}
+			want = CommitMetadata{}
 			records = 2
 		}
-		pollValues(t, again, records, Offsets{})
-		if stored != wanted {
-			t.Errorf("%d bytes: expected the metadata %+v, found %+v", c.limit, wanted, stored)
+		pollValues(t, reopened, records, Offsets{})
+		if stored != want {
+			t.Errorf("%d bytes: expected the metadata %+v, found %+v", c.limit, want, stored)
 		}
 	}
 }
@@ -102,19 +106,19 @@ func TestRejectedMetadataIsDetected(t *testing.T) {
 func TestMetadataIdentifiesTopicAndOffset(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	kafkatest.Put(t, b.Addr(), "orders", "1", "2", "3", "4")
-	fresh := func() *kadm.Client { return kadm.NewClient(kafkatest.Client(t, kgo.SeedBrokers(b.Addr()))) }
-	admin := fresh()
+	newAdmin := func() *kadm.Client { return kadm.NewClient(kafkatest.Client(t, kgo.SeedBrokers(b.Addr()))) }
+	admin := newAdmin()
 	var stored CommitMetadata
 	o := ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}, Rebalances: Rebalances{
 		Metadata:  func(string, int32, int64) (string, bool) { return "settled=1", true },
 		Committed: func(_ string, _ int32, _ int64, m CommitMetadata) { stored = m }}}
-	reads := func(records int) {
+	readRecords := func(records int) {
 		t.Helper()
 		s := openTestConsumer(t, b.Addr(), o)
 		pollValues(t, s, records, Offsets{})
 		s.Close()
 	}
-	set := func(at int64, metadata string) {
+	commit := func(at int64, metadata string) {
 		t.Helper()
 		offsets := kadm.Offsets{}
 		offsets.Add(kadm.Offset{Topic: "orders", At: at, LeaderEpoch: -1, Metadata: metadata})
@@ -126,25 +130,25 @@ func TestMetadataIdentifiesTopicAndOffset(t *testing.T) {
 	settled["orders"][0] = kgo.EpochOffset{Epoch: -1, Offset: 2}
 	require.NoError(t, s.Commit(kafkatest.Context(t), settled))
 	s.Close()
-	reads(2)
+	readRecords(2)
 	assert.Equal(t, CommitMetadata{Text: "settled=1", Verified: true, WrittenFor: 2, End: 4}, stored)
 
-	all, err := admin.FetchOffsets(kafkatest.Context(t), "connect-test")
+	committed, err := admin.FetchOffsets(kafkatest.Context(t), "connect-test")
 	require.NoError(t, err)
-	found, _ := all.Lookup("orders", 0)
+	found, _ := committed.Lookup("orders", 0)
 	if _, ok := strings.CutPrefix(found.Metadata, legacyPrefix); ok {
 		t.Errorf("expected earlier versions to ignore %q", found.Metadata)
 	}
 	identity, _, _ := strings.Cut(found.Metadata, " ")
 	anonymous, _, _ := strings.Cut(identity, ":")
 	other := encodeMetadata(1, kadm.TopicID{1}, "settled=1")
-	const elsewhere, again = "they were written for the offset 2",
+	const otherOffset, otherTopic = "they were written for the offset 2",
 		"they were written for another topic of this name: the topic was created again or copied"
 	for metadata, want := range map[string]CommitMetadata{
-		found.Metadata:         {Text: "settled=1", Mismatch: elsewhere, WrittenFor: 2, End: 4},
-		identity:               {Mismatch: elsewhere, WrittenFor: 2, End: 4},
-		anonymous + ": sent=0": {Text: "sent=0", Mismatch: elsewhere, WrittenFor: 2, End: 4},
-		other:                  {Text: "settled=1", Mismatch: again, WrittenFor: 1, End: 4},
+		found.Metadata:         {Text: "settled=1", Mismatch: otherOffset, WrittenFor: 2, End: 4},
+		identity:               {Mismatch: otherOffset, WrittenFor: 2, End: 4},
+		anonymous + ": sent=0": {Text: "sent=0", Mismatch: otherOffset, WrittenFor: 2, End: 4},
+		other:                  {Text: "settled=1", Mismatch: otherTopic, WrittenFor: 1, End: 4},
 		"culvert@1: settled=1": {Text: "settled=1", WrittenFor: 1, End: 4},
 		"culvert:settled=1":    {Text: "settled=1", WrittenFor: 1, End: 4},
 		"culvert@x:y settled=1": {Text: "settled=1", WrittenFor: 1, End: 4,
@@ -155,18 +159,18 @@ func TestMetadataIdentifiesTopicAndOffset(t *testing.T) {
 		"culvert@-5: settled=1": {Text: "settled=1", WrittenFor: 1, End: 4,
 			Mismatch: `it is unreadable for which offset they were written: "-5:"`},
 	} {
-		set(1, metadata)
-		reads(3)
+		commit(1, metadata)
+		readRecords(3)
 		assert.Equal(t, want, stored, metadata)
 	}
 	// The topic is created again with as many records, and the group's offsets are restored.
 	deleted, err := admin.DeleteTopics(kafkatest.Context(t), "orders")
 	require.NoError(t, cmp.Or(err, deleted.Error()))
 	kafkatest.Put(t, b.Addr(), "orders", "5", "6", "7")
-	admin = fresh() // the other client knows the ID of the former topic
-	set(2, found.Metadata)
-	reads(1)
-	assert.Equal(t, CommitMetadata{Text: "settled=1", Mismatch: again, WrittenFor: 2, End: 3}, stored)
+	admin = newAdmin() // the other client knows the ID of the former topic
+	commit(2, found.Metadata)
+	readRecords(1)
+	assert.Equal(t, CommitMetadata{Text: "settled=1", Mismatch: otherTopic, WrittenFor: 2, End: 3}, stored)
 }
 
 // A topic whose metadata the broker rejects has no ID in the response. That is an error, and the request is retried, so
@@ -180,16 +184,16 @@ func TestRejectedTopicMetadataIsRetried(t *testing.T) {
 	offsets := kadm.Offsets{}
 	offsets.Add(kadm.Offset{Topic: "orders", At: 1, LeaderEpoch: -1, Metadata: encodeMetadata(1, kadm.TopicID{1}, "")})
 	require.NoError(t, admin.CommitAllOffsets(kafkatest.Context(t), "connect-test", offsets))
-	var read atomic.Bool // the consumer has read the group's offsets and requests IDs
-	var refused atomic.Int32
+	var offsetsFetched atomic.Bool // the consumer's next request of metadata is for the topic's ID
+	var rejections atomic.Int32
 	b.Cluster.ControlKey(int16(kmsg.OffsetFetch), func(kmsg.Request) (kmsg.Response, error, bool) {
 		b.Cluster.KeepControl()
-		read.Store(true)
+		offsetsFetched.Store(true)
 		return nil, nil, false
 	})
 	kafkatest.RejectIf(b.Cluster, kmsg.Metadata, kerr.UnknownTopicOrPartition, func(r kmsg.Request) bool {
 		topics := r.(*kmsg.MetadataRequest).Topics
-		return read.Load() && len(topics) == 1 && topics[0].Topic != nil && refused.Add(1) <= 1
+		return offsetsFetched.Load() && len(topics) == 1 && topics[0].Topic != nil && rejections.Add(1) <= 1
 	})
 	var stored []CommitMetadata
 	s := openTestConsumer(t, b.Addr(), ConsumerOptions{Group: "connect-test", Topics: []string{"orders"},
@@ -197,8 +201,8 @@ func TestRejectedTopicMetadataIsRetried(t *testing.T) {
 			Committed: func(_ string, _ int32, _ int64, m CommitMetadata) { stored = append(stored, m) }}})
 	pollValues(t, s, 1, Offsets{})
 	s.Close()
-	if refused.Load() == 0 || len(stored) != 1 || stored[0].Mismatch == "" {
-		t.Errorf("expected metadata of another topic, found %+v after %d rejections", stored, refused.Load())
+	if rejections.Load() == 0 || len(stored) != 1 || stored[0].Mismatch == "" {
+		t.Errorf("expected metadata of another topic, found %+v after %d rejections", stored, rejections.Load())
 	}
 }
 
@@ -207,16 +211,16 @@ func TestRejectedTopicMetadataIsRetried(t *testing.T) {
 func TestCommitSkipsEndedAssignment(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	kafkatest.Put(t, b.Addr(), "orders", "1", "2")
-	old := false
-	dropped := false
+	hasEnded := false
+	isRevoked := false
 	stored := int64(-2)
 	var s *Consumer
 	o := ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}, Rebalances: Rebalances{
 		Metadata: func(string, int32, int64) (string, bool) {
-			if dropped {
+			if isRevoked {
 				t.Error("expected no request for a revoked partition")
 			}
-			return "sent=7", !old
+			return "sent=7", !hasEnded
 		},
 		Committed: func(_ string, _ int32, next int64, _ CommitMetadata) { stored = next }}}
 	s = openTestConsumer(t, b.Addr(), o)
@@ -224,20 +228,20 @@ func TestCommitSkipsEndedAssignment(t *testing.T) {
 	pollValues(t, s, 2, settled)
 	require.NoError(t, s.Commit(kafkatest.Context(t), settled))
 	settled["orders"][0] = kgo.EpochOffset{Epoch: -1, Offset: 1}
-	old = true
+	hasEnded = true
 	assert.NoError(t, s.Commit(kafkatest.Context(t), settled))
-	old = false
-	dropped = true
+	hasEnded = false
+	isRevoked = true
 	s.drop(s.client, map[string][]int32{"orders": {0}})
 	if err := s.commit(kafkatest.Context(t), settled); err != nil { // like a commit that waited
 		t.Error(err)
 	}
 	s.Close()
-	again := openTestConsumer(t, b.Addr(), o)
-	dropped = false
+	reopened := openTestConsumer(t, b.Addr(), o)
+	isRevoked = false
 	kafkatest.Put(t, b.Addr(), "orders", "3")
-	pollValues(t, again, 1, Offsets{})
-	again.Close()
+	pollValues(t, reopened, 1, Offsets{})
+	reopened.Close()
 	if stored != 2 {
 		t.Errorf("expected the offset 2 to stay, found %d", stored)
 	}

@@ -23,7 +23,7 @@ type Config struct {
 	Extra   []kgo.Opt
 	Logger  *slog.Logger
 	Metrics *Metrics
-	Memory  *memory.Share // Memory is what the consumers of a worker share. Nil means no limit.
+	Memory  *memory.Share // Memory is shared by the consumers of a worker. Nil means no limit.
 
 	currentValues *security.CurrentValues
 	shared        *sharedClients
@@ -44,8 +44,7 @@ func (c Config) SetCurrentValues(current func(name string) (value string, ok boo
 	}
 }
 
-// ClientConfig holds what producers, consumers and administrators have in common. An empty field of theirs means the
-// value of [Config.ClientConfig].
+// ClientConfig holds settings of all kinds of clients. Empty fields get the value of [Config.ClientConfig].
 type ClientConfig struct {
 	// Bootstrap holds HOST:PORT of brokers, or "embedded" or "embedded:PORT", see [EmbeddedListen].
 	Bootstrap      []string
@@ -63,8 +62,8 @@ type ClientConfig struct {
 }
 
 func (c ClientConfig) withDefaults(base ClientConfig) ClientConfig {
-	otherCluster := len(c.Bootstrap) > 0
-	if len(c.Bootstrap) == 0 {
+	hasOwnCluster := len(c.Bootstrap) > 0
+	if !hasOwnCluster {
 		c.Bootstrap = base.Bootstrap
 	}
 	c.ClientID = cmp.Or(c.ClientID, base.ClientID)
@@ -73,7 +72,7 @@ func (c ClientConfig) withDefaults(base ClientConfig) ClientConfig {
 	c.ConnectTimeout = cmp.Or(c.ConnectTimeout, base.ConnectTimeout)
 	c.IdleTimeout = cmp.Or(c.IdleTimeout, base.IdleTimeout)
 	c.access = cmp.Or(c.access, base.access)
-	if otherCluster {
+	if hasOwnCluster {
 		return c // credentials must not be sent to another cluster
 	}
 	merged := maps.Clone(base.Security)
@@ -97,8 +96,7 @@ type ProducerConfig struct {
 	Retries         int // Retries of a record. Negative (default) means no limit, as in Kafka Connect.
 	InFlight        int // InFlight bounds concurrent requests per broker without idempotence. Default 1.
 	BufferBytes     int // BufferBytes bounds unacknowledged data; producing blocks above it. Default 32 MiB.
-	// MaxRequestBytes bounds records and batches, uncompressed. Default 1,000,012, Kafka's max.message.bytes less
-	// overhead.
+	// MaxRequestBytes bounds records and batches, uncompressed. Default 1,000,012: max.message.bytes less overhead.
 	MaxRequestBytes    int32
 	TransactionTimeout time.Duration
 }
@@ -113,7 +111,7 @@ type ConsumerConfig struct {
 	// ReadUncommitted includes records of open and aborted transactions. Default false; Kafka's default is true.
 	ReadUncommitted bool
 	FetchBytes      int32 // FetchBytes bounds a fetch. Zero means up to 16 MiB, within the memory of the consumer.
-	// PartitionBytes bounds the part of one partition. Zero means 8 MiB for up to 4 partitions, 1 MiB for more.
+	// PartitionBytes bounds a fetch's part of one partition. Zero means 8 MiB for up to 4 partitions, 1 MiB for more.
 	PartitionBytes    int32
 	DecompressedBytes int32 // DecompressedBytes bounds a decompressed batch. Default 128 MiB.
 	FetchMinBytes     int32 // The broker waits for FetchMinBytes up to FetchMaxWait. Defaults 1 byte, 500 ms.

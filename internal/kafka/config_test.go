@@ -64,18 +64,24 @@ func TestParse(t *testing.T) {
 
 func TestParseRejects(t *testing.T) {
 	cases := []struct{ name, value, expect string }{
-		{"bootstrap.servers", "", "Missing required configuration"},
-		{"bootstrap.servers", "localhost",
-			`Invalid value localhost for configuration bootstrap.servers: expected HOST:PORT`},
-		{"bootstrap.servers", "localhost:99999", `"localhost:99999"`},
-		{"compression.type", "brotli", "lz4"},
-		{"producer.acks", "2", "all"},
-		{"producer.linger.ms", "soon", "Invalid value soon for configuration producer.linger.ms: " +
-			"Not a number of type INT"},
-		{"producer.enable.idempotence", "maybe", "true or false"},
-		{"consumer.auto.offset.reset", "first", "earliest"},
-		{"consumer.max.poll.records", "0", "Value must be at least 1"},
-		{"ssl.truststore.location", "/nowhere/x.jks", "cannot be read: "},
+		{name: "bootstrap.servers", expect: "Missing required configuration"},
+		{
+			name:   "bootstrap.servers",
+			value:  "localhost",
+			expect: `Invalid value localhost for configuration bootstrap.servers: expected HOST:PORT`,
+		},
+		{name: "bootstrap.servers", value: "localhost:99999", expect: `"localhost:99999"`},
+		{name: "compression.type", value: "brotli", expect: "lz4"},
+		{name: "producer.acks", value: "2", expect: "all"},
+		{
+			name:   "producer.linger.ms",
+			value:  "soon",
+			expect: "Invalid value soon for configuration producer.linger.ms: Not a number of type INT",
+		},
+		{name: "producer.enable.idempotence", value: "maybe", expect: "true or false"},
+		{name: "consumer.auto.offset.reset", value: "first", expect: "earliest"},
+		{name: "consumer.max.poll.records", value: "0", expect: "Value must be at least 1"},
+		{name: "ssl.truststore.location", value: "/nowhere/x.jks", expect: "cannot be read: "},
 	}
 	for _, c := range cases {
 		t.Run(c.name+"="+c.value, func(t *testing.T) {
@@ -105,7 +111,7 @@ func TestOverride(t *testing.T) {
 		t.Fatal(warnings, err)
 	}
 	if got.Producer.Compression != "lz4" || got.Consumer.Group != "mine" || got.Producer.Linger != 5*time.Millisecond {
-		t.Errorf("unexpected overrides: %+v %+v", got.Producer, got.Consumer)
+		t.Errorf("expected the overrides of compression and group only, found %+v %+v", got.Producer, got.Consumer)
 	}
 	if worker.Producer.Compression != "none" {
 		t.Error("expected the worker's configuration not to change")
@@ -126,14 +132,16 @@ func TestClientSettingsAreIndependent(t *testing.T) {
 		id     string
 		opts   []kgo.Opt
 	}{
-		{"producer", "p:9092", "all", c.ProducerOpts()}, {"consumer", "a:9092", "c", c.ConsumerOpts()},
-		{"admin", "x:9092", "admin", c.AdminOpts()},
+		{name: "producer", broker: "p:9092", id: "all", opts: c.ProducerOpts()},
+		{name: "consumer", broker: "a:9092", id: "c", opts: c.ConsumerOpts()},
+		{name: "admin", broker: "x:9092", id: "admin", opts: c.AdminOpts()},
 	} {
 		client := kafkatest.Client(t, side.opts...)
 		brokers := client.OptValue(kgo.SeedBrokers).([]string)
 		id := client.OptValue(kgo.ClientID).(string)
 		if len(brokers) != 1 || brokers[0] != side.broker || id != side.id {
-			t.Errorf("%s: %v %s", side.name, brokers, id)
+			t.Errorf("%s: expected the broker %s and the client ID %s, found %v and %s", side.name, side.broker,
+				side.id, brokers, id)
 		}
 	}
 }
@@ -143,19 +151,20 @@ func TestEmbeddedListen(t *testing.T) {
 		servers  string
 		listen   string
 		embedded bool
-		wrong    bool
+		invalid  bool
 	}{
 		{servers: "embedded", embedded: true},
 		{servers: "embedded:9095", listen: "127.0.0.1:9095", embedded: true},
-		{servers: "embedded:x", embedded: true, wrong: true},
-		{servers: "embedded,a:9092", embedded: true, wrong: true},
+		{servers: "embedded:x", embedded: true, invalid: true},
+		{servers: "embedded,a:9092", embedded: true, invalid: true},
 		{servers: "a:9092"},
 		{servers: "embedded.example.com:9092"},
 	}
 	for _, c := range cases {
 		listen, embedded, err := EmbeddedListen(strings.Split(c.servers, ","))
-		if listen != c.listen || embedded != c.embedded || (err != nil) != c.wrong {
-			t.Errorf("%s: %q %v %v", c.servers, listen, embedded, err)
+		if listen != c.listen || embedded != c.embedded || (err != nil) != c.invalid {
+			t.Errorf("%s: expected %q, embedded %v, an error %v, found %q, %v, %v", c.servers, c.listen, c.embedded,
+				c.invalid, listen, embedded, err)
 		}
 	}
 }

@@ -26,9 +26,14 @@ import (
 func NewConsumer(config Config, options ConsumerOptions) (*Consumer, error) {
 	options.Group = cmp.Or(config.Consumer.Group, options.Group)
 	config.Consumer.ClientID = cmp.Or(config.Consumer.ClientID, options.ClientID)
-	c := &Consumer{config: config, options: options, metadata: metadataState{limit: MaxCommitMetadata},
+	c := &Consumer{
+		config:   config,
+		options:  options,
+		metadata: metadataState{limit: MaxCommitMetadata},
 		session: NewSession(options.Group, config.Consumer.Instance, config.Consumer.SessionTimeout,
-			config.Consumer.MaxPollInterval), ready: make(chan struct{})}
+			config.Consumer.MaxPollInterval),
+		ready: make(chan struct{}),
+	}
 	topics, err := options.topicOpts()
 	if err != nil {
 		return nil, err
@@ -77,9 +82,9 @@ func (c *Consumer) groupOpts() []kgo.Opt {
 		kgo.RebalanceTimeout(consumer.MaxPollInterval),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // see handleOutOfRange
 		kgo.KeepControlRecords(),
-		kgo.OnPartitionsAssigned(c.assigned),
-		kgo.OnPartitionsRevoked(c.revoked),
-		kgo.OnPartitionsLost(c.lost),
+		kgo.OnPartitionsAssigned(c.onAssigned),
+		kgo.OnPartitionsRevoked(c.onRevoked),
+		kgo.OnPartitionsLost(c.onLost),
 		kgo.AdjustFetchOffsetsFn(c.checkStart),
 		kgo.WithHooks(c.session, c.memory, newFetchPace(consumer.FetchMaxWait)),
 		kgo.WithDecompressor(c.memory),
@@ -90,8 +95,7 @@ func (c *Consumer) groupOpts() []kgo.Opt {
 	return opts
 }
 
-// subscription returns the function that subscribes to topics which are not in the client's options: all topics if the
-// consumer joins later, and those of an expression that only Java's syntax has.
+// subscription returns a function that subscribes to the topics that are not in the client's options.
 func (c *Consumer) subscription(joinsLater bool) (subscribe func(), err error) {
 	switch {
 	case c.options.Regex != "" && (joinsLater || !c.options.isGoCompatible()):
@@ -129,8 +133,7 @@ func (o ConsumerOptions) topicOpts() ([]kgo.Opt, error) {
 	return nil, errors.New("expected either topics or topics.regex")
 }
 
-// plainRegex matches expressions with the same meaning in Java and Go for topic names, which are ASCII: no nested
-// classes, flags or lookaround.
+// plainRegex matches expressions that mean the same in Java and Go for topic names, which are ASCII.
 var plainRegex = regexp.MustCompile(`^(?:[A-Za-z0-9_.|*+-]|\?|\((?:\?:)?|\)|\\[.dw-]|\[\^?[A-Za-z0-9_.-]+\])*$`)
 
 func (o ConsumerOptions) isGoCompatible() bool {
@@ -141,18 +144,19 @@ func (o ConsumerOptions) isGoCompatible() bool {
 
 const regexTimeout = time.Second
 
+// followRegex subscribes to the topics that match, also to those created later, until the consumer is closed.
 func (c *Consumer) followRegex(expression pattern.Pattern) error {
 	expression = expression.WithTimeout(regexTimeout)
 	topics := map[string]bool{}
 	wait := time.Second
 	for c.ctx.Err() == nil {
 		request := kmsg.NewPtrMetadataRequest()
-		if answer, err := request.RequestWith(c.ctx, c.client); err == nil {
+		if response, err := request.RequestWith(c.ctx, c.client); err == nil {
 			wait = time.Second
-			if answer.ThrottleMillis == 0 && c.config.Consumer.MetadataMaxAge > 0 {
+			if response.ThrottleMillis == 0 && c.config.Consumer.MetadataMaxAge > 0 {
 				wait = c.config.Consumer.MetadataMaxAge
 			}
-			if err := c.addMatching(expression, topics, answer); err != nil {
+			if err := c.addMatching(expression, topics, response); err != nil {
 				return err
 			}
 		}
@@ -163,6 +167,7 @@ func (c *Consumer) followRegex(expression pattern.Pattern) error {
 	return nil
 }
 
+// addMatching subscribes to the matching topics of metadata that are not in topics, and adds them to topics.
 func (c *Consumer) addMatching(expression pattern.Pattern, topics map[string]bool,
 	metadata *kmsg.MetadataResponse) error {
 	var added []string
@@ -191,7 +196,7 @@ func (c *Consumer) balancers() []kgo.GroupBalancer {
 		result = append(result, assignors[name].balancer())
 	}
 	if len(result) == 0 {
-		// Without a second one: an eager assignor would stop all tasks in every rebalance.
+		// An eager assignor as an alternative would stop all tasks in every rebalance.
 		result = append(result, kgo.CooperativeStickyBalancer())
 	}
 	if c.options.exclusive {
@@ -209,18 +214,18 @@ func (c *Consumer) balancers() []kgo.GroupBalancer {
 // Transaction markers are included (Attrs.IsControl) and must be settled like records without rows: if a marker's
 // offset were committed as the next one, nobody could tell later whether expired records were missed.
 func (c *Consumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
-	polling, cancel := context.WithCancel(ctx)
+	pollCtx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(c.ctx, cancel)()
 	if c.subscribe != nil {
-		if err := c.joinGroup(polling); err != nil {
+		if err := c.joinGroup(pollCtx); err != nil {
 			return nil, cmp.Or(c.pollError(), ctx.Err(), err)
 		}
 	}
 	c.resize(c.client)
-	fetches := c.fetch(polling)
-	if failed := c.pollError(); failed != nil {
-		return nil, failed
+	fetches := c.fetch(pollCtx)
+	if err := c.pollError(); err != nil {
+		return nil, err
 	}
 	clear(c.records)
 	c.records = c.records[:0]
@@ -235,37 +240,37 @@ func (c *Consumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 	if len(c.records) > 0 {
 		return c.records, nil // other errors of this fetch are transient or repeated by the next one
 	}
-	if failed := c.pollError(); failed != nil {
-		return nil, failed
+	if err := c.pollError(); err != nil {
+		return nil, err
 	}
 	var failure error
 	hasWaited := false
 	fetches.EachError(func(topic string, partition int32, err error) {
 		if errors.Is(err, errAwaitTurn) {
 			if !hasWaited {
-				c.awaitTurn(polling, topic, partition)
+				c.awaitTurn(pollCtx, topic, partition)
 			}
 			hasWaited = true
 			return
 		}
-		failure = cmp.Or(failure, c.handleFetchError(polling, topic, partition, err))
+		failure = cmp.Or(failure, c.handleFetchError(pollCtx, topic, partition, err))
 	})
 	return nil, cmp.Or(failure, ctx.Err())
 }
 
-// handleFetchError returns an error that must end the task. The empty topic stands for the group as a whole.
+// handleFetchError handles an error of a fetch. It returns an error if the task must end. No topic means the group.
 func (c *Consumer) handleFetchError(ctx context.Context, topic string, partition int32, err error) error {
-	lost := (*kgo.ErrDataLoss)(nil)
+	var dataLoss *kgo.ErrDataLoss
 	switch {
 	case errors.Is(err, errFetchedEnough):
 		return nil // the next fetch requests it again
 	case errors.Is(err, kerr.OffsetOutOfRange):
 		return c.handleOutOfRange(ctx, topic, partition)
-	case errors.As(err, &lost):
+	case errors.As(err, &dataLoss):
 		c.config.log().Warn("kafka: the broker has lost records", "group", c.options.Group, "topic", topic,
 			"partition", partition, "error", err)
 		return nil
-	case isRejoinableSession(err):
+	case errors.As(err, new(*kgo.ErrGroupSession)) && IsRejoinable(err):
 		if !c.dialer.Outages().Recent() { // else the outage was logged
 			c.config.log().Warn("kafka: the group membership has ended; the consumer rejoins", "group", c.options.Group,
 				"error", err)
@@ -282,9 +287,8 @@ func (c *Consumer) handleFetchError(ctx context.Context, topic string, partition
 		WithMissingRight(c.config.Consumer.explainTooLarge(err, next), "READ", "Topic "+topic))
 }
 
-// Commit commits next offsets and waits for the response. It skips partitions that the consumer does not own any more.
-// [ErrRebalanced] means that another member has the partitions, or may have them. It may be called concurrently with
-// Poll.
+// Commit commits next offsets and waits for the response. It skips partitions that are not owned any more, which other
+// members may have after [ErrRebalanced]. It may be called concurrently with Poll.
 func (c *Consumer) Commit(ctx context.Context, offsets Offsets) error {
 	owned := Offsets{}
 	for topic, partitions := range offsets {
@@ -297,6 +301,7 @@ func (c *Consumer) Commit(ctx context.Context, offsets Offsets) error {
 	return c.commit(ctx, owned)
 }
 
+// commit is [Consumer.Commit] for partitions that the consumer is known to own.
 func (c *Consumer) commit(ctx context.Context, offsets Offsets) error {
 	if len(offsets) == 0 {
 		return nil
@@ -322,9 +327,9 @@ func (c *Consumer) Close() {
 	c.memory.close()
 }
 
-// assigned is called by the client with new partitions before it fetches them. It blocks the client's group session
+// onAssigned is called by the client with new partitions before it fetches them. It blocks the client's group session
 // while it reads offsets and metadata, and while it commits starts, each for at most max.poll.interval.ms.
-func (c *Consumer) assigned(ctx context.Context, client *kgo.Client, partitions map[string][]int32) {
+func (c *Consumer) onAssigned(ctx context.Context, client *kgo.Client, partitions map[string][]int32) {
 	<-c.ready
 	if c.options.Assigned != nil && len(partitions) > 0 {
 		c.options.Assigned(partitions) // before they count as owned: commits of an earlier assignment must be skipped
@@ -363,9 +368,9 @@ func (c *Consumer) retryWhileUnreachable(ctx context.Context, request func(conte
 	}
 }
 
-// revoked is called by the client before other members get the partitions. It blocks the rebalance until the task has
+// onRevoked is called by the client before other members get the partitions. It blocks the rebalance until the task has
 // settled its records, commits their offsets, and drops the partitions.
-func (c *Consumer) revoked(ctx context.Context, client *kgo.Client, partitions map[string][]int32) {
+func (c *Consumer) onRevoked(ctx context.Context, client *kgo.Client, partitions map[string][]int32) {
 	<-c.ready
 	if len(partitions) == 0 {
 		return
@@ -384,9 +389,8 @@ func (c *Consumer) revoked(ctx context.Context, client *kgo.Client, partitions m
 	c.drop(client, partitions)
 }
 
-// lost is called by the client with partitions that other members may own already, so nothing is committed. It ends a
-// stale assignment, see [membership].
-func (c *Consumer) lost(_ context.Context, client *kgo.Client, partitions map[string][]int32) {
+// onLost is called with partitions that other members may own already: nothing is committed, a stale assignment ends.
+func (c *Consumer) onLost(_ context.Context, client *kgo.Client, partitions map[string][]int32) {
 	<-c.ready
 	c.membership.clearStale()
 	c.loseOwned(client, partitions)
@@ -430,7 +434,7 @@ func (c *Consumer) resize(client *kgo.Client) {
 
 // awaitTurn waits for the turn to read a large batch, see [fetchMemory.awaitTurn], and logs a long wait once.
 func (c *Consumer) awaitTurn(ctx context.Context, topic string, partition int32) {
-	if c.memory.isLongWait() {
+	if c.memory.observeWait() {
 		c.config.log().Warn("kafka: a batch above 4 MiB when decompressed waits for another one: a worker reads one "+
 			"such batch at a time. Smaller batches of the producer avoid this; more memory does not",
 			"group", c.options.Group, "topic", topic, "partition", partition, "limit", largeBatchBytes)

@@ -66,7 +66,7 @@ func TestConsumerResumesAtCommittedOffset(t *testing.T) {
 	settled := Offsets{}
 	expectValues(t, s, settled, "1", "2", "3")
 	if !s.membership.owns("orders", 0) || s.membership.owns("orders", 1) || s.membership.owns("other", 0) {
-		t.Errorf("unexpected partitions: %v", owned(s, "orders"))
+		t.Errorf("expected to own partition 0 of orders only, found %v", ownedPartitions(s, "orders"))
 	}
 	settled["orders"][0] = kgo.EpochOffset{Epoch: -1, Offset: 2}
 	require.NoError(t, s.Commit(kafkatest.Context(t), settled))
@@ -93,8 +93,11 @@ func TestConsumerRegexMatchesWholeNames(t *testing.T) {
 	kafkatest.Put(t, b.Addr(), "orders-two", "yes, too")
 	s.client.ForceMetadataRefresh()
 	expectValues(t, s, Offsets{}, "yes, too")
-	for _, o := range []ConsumerOptions{{Group: "g"}, {Group: "g", Topics: []string{"a"}, Regex: "a"},
-		{Group: "g", Regex: "("}} {
+	for _, o := range []ConsumerOptions{
+		{Group: "g"},
+		{Group: "g", Topics: []string{"a"}, Regex: "a"},
+		{Group: "g", Regex: "("},
+	} {
 		if s, err := NewConsumer(testConfig(b.Addr()), o); err == nil {
 			s.Close()
 			t.Errorf("%+v: expected an error", o)
@@ -115,12 +118,17 @@ func TestConsumerRegexIsJava(t *testing.T) {
 	expectValues(t, s, Offsets{}, "yes")
 	kafkatest.Put(t, b.Addr(), "orders-later", "yes, too")
 	expectValues(t, s, Offsets{}, "yes, too")
-	for text, want := range map[string]bool{`a.*|b\d`: true, `[a-z]+`: true, `[a-z&&[b]]`: false, `(?i)a`: false,
-		`a{,3}`: false,
-		`a++`:   false, `[[a]]`: false, `x(y|z)?`: true} {
-		if got := (ConsumerOptions{Regex: text}).isGoCompatible(); got != want {
-			t.Errorf("%s: expected %v", text, want)
-		}
+	for regex, isGoCompatible := range map[string]bool{
+		`a.*|b\d`:    true,
+		`[a-z]+`:     true,
+		`x(y|z)?`:    true,
+		`[a-z&&[b]]`: false,
+		`(?i)a`:      false,
+		`a{,3}`:      false,
+		`a++`:        false,
+		`[[a]]`:      false,
+	} {
+		assert.Equal(t, isGoCompatible, (ConsumerOptions{Regex: regex}).isGoCompatible(), regex)
 	}
 }
 
@@ -144,11 +152,11 @@ func TestConsumerCommitsRevokedPartitions(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		revoked <- partitions
-		half := Offsets{"wide": {}}
+		firstHalf := Offsets{"wide": {}} // 5 of 10 records
 		for _, p := range partitions["wide"] {
-			half["wide"][p] = kgo.EpochOffset{Epoch: -1, Offset: settled["wide"][p].Offset - 5}
+			firstHalf["wide"][p] = kgo.EpochOffset{Epoch: -1, Offset: settled["wide"][p].Offset - 5}
 		}
-		return half
+		return firstHalf
 	}
 	first := openTestConsumer(t, b.Addr(), o)
 	mu.Lock()
@@ -165,21 +173,21 @@ func TestConsumerCommitsRevokedPartitions(t *testing.T) {
 		}
 	}()
 	got := pollValues(t, second, 10, Offsets{})
-	dropped := <-revoked
-	if len(dropped["wide"]) != 2 {
-		t.Fatalf("unexpected revoked partitions: %v", dropped)
+	moved := <-revoked
+	if len(moved["wide"]) != 2 {
+		t.Fatalf("expected 2 of 4 partitions to be revoked, found %v", moved)
 	}
 	var want []string
 	for i := 20; i < 40; i++ {
-		if slices.Contains(dropped["wide"], int32(i%4)) {
+		if slices.Contains(moved["wide"], int32(i%4)) {
 			want = append(want, fmt.Sprintf("%02d", i))
 		}
 	}
 	assert.Equal(t, want, got, "the second member")
-	for _, p := range dropped["wide"] {
+	for _, p := range moved["wide"] {
 		if first.membership.owns("wide", p) || !second.membership.owns("wide", p) {
-			t.Errorf("partition %d: first %v, second %v", p, first.membership.owns("wide", p),
-				second.membership.owns("wide", p))
+			t.Errorf("partition %d: expected the second member to own it, found first %v, second %v", p,
+				first.membership.owns("wide", p), second.membership.owns("wide", p))
 		}
 	}
 }
@@ -191,7 +199,7 @@ func TestAssignmentDuringConsumerCreation(t *testing.T) {
 		require.NoError(t, err)
 		s := &Consumer{config: testConfig("127.0.0.1:1"), options: ConsumerOptions{Group: "g"},
 			memory: &fetchMemory{expansion: 1}, ready: make(chan struct{})}
-		go s.assigned(t.Context(), client, map[string][]int32{"orders": {0}})
+		go s.onAssigned(t.Context(), client, map[string][]int32{"orders": {0}})
 		synctest.Wait()
 		if s.membership.owns("orders", 0) {
 			t.Error("expected no assignment before the consumer exists")
@@ -199,7 +207,7 @@ func TestAssignmentDuringConsumerCreation(t *testing.T) {
 		close(s.ready)
 		synctest.Wait()
 		if !s.membership.owns("orders", 0) {
-			t.Errorf("expected the partition, found %v", owned(s, "orders"))
+			t.Errorf("expected the partition, found %v", ownedPartitions(s, "orders"))
 		}
 		client.Close()
 	})
@@ -212,12 +220,11 @@ func TestEndlessRegexFailsPoll(t *testing.T) {
 	require.NoError(t, err)
 	name := strings.Repeat("a", 60)
 	s := &Consumer{options: ConsumerOptions{Regex: regex}}
-	known := map[string]bool{}
-	err = s.addMatching(p.WithTimeout(time.Millisecond), known,
-		&kmsg.MetadataResponse{Topics: []kmsg.MetadataResponseTopic{
-			{Topic: &name}}})
-	if err == nil || !strings.Contains(err.Error(), `against the topic "`+name+`" timed out`) || len(known) > 0 {
-		t.Errorf("expected an error that names the topic, found %v, %v", err, known)
+	matched := map[string]bool{}
+	metadata := &kmsg.MetadataResponse{Topics: []kmsg.MetadataResponseTopic{{Topic: &name}}}
+	err = s.addMatching(p.WithTimeout(time.Millisecond), matched, metadata)
+	if err == nil || !strings.Contains(err.Error(), `against the topic "`+name+`" timed out`) || len(matched) > 0 {
+		t.Errorf("expected an error that names the topic, found %v, %v", err, matched)
 	}
 }
 
@@ -229,10 +236,10 @@ func TestUnknownMemberRejoins(t *testing.T) {
 		t.Run(code.Message, func(t *testing.T) {
 			b := openTestBroker(t, t.TempDir())
 			kafkatest.Put(t, b.Addr(), "orders", "one")
-			asked := kafkatest.Reject(b.Cluster, kmsg.SyncGroup, 2, code)
+			requests := kafkatest.Reject(b.Cluster, kmsg.SyncGroup, 2, code)
 			s := openTestConsumer(t, b.Addr(), ConsumerOptions{Group: "connect-orders", Topics: []string{"orders"}})
 			pollValues(t, s, 1, Offsets{})
-			if n := asked.Load(); n < 3 {
+			if n := requests.Load(); n < 3 {
 				t.Errorf("expected SyncGroup to be rejected twice, found %d requests", n)
 			}
 		})
@@ -263,45 +270,45 @@ func TestMemberRemovedWhileItJoins(t *testing.T) {
 	client := kafkatest.Client(t, kgo.SeedBrokers(b.Addr()))
 	admin := kadm.NewClient(client)
 	joining := make(chan struct{})
-	joins := make(chan struct{})
-	first := true
+	memberRemoved := make(chan struct{})
+	isFirstJoin := true
 	b.Cluster.ControlKey(int16(kmsg.JoinGroup), func(kmsg.Request) (kmsg.Response, error, bool) {
-		if first {
-			first = false
+		if isFirstJoin {
+			isFirstJoin = false
 			close(joining)
-			b.Cluster.SleepControl(func() { <-joins })
+			b.Cluster.SleepControl(func() { <-memberRemoved })
 		}
 		return nil, nil, false
 	})
 	kafkatest.Reject(b.Cluster, kmsg.Heartbeat, 1, kerr.RebalanceInProgress)
 	<-joining
-	leaves := kmsg.NewPtrLeaveGroupRequest()
-	leaves.Group = "connect-orders"
-	leaves.Members = []kmsg.LeaveGroupRequestMember{kmsg.NewLeaveGroupRequestMember()}
-	leaves.Members[0].MemberID, _ = s.client.GroupMetadata()
-	_, err := leaves.RequestWith(kafkatest.Context(t), client)
+	leave := kmsg.NewPtrLeaveGroupRequest()
+	leave.Group = "connect-orders"
+	leave.Members = []kmsg.LeaveGroupRequestMember{kmsg.NewLeaveGroupRequestMember()}
+	leave.Members[0].MemberID, _ = s.client.GroupMetadata()
+	_, err := leave.RequestWith(kafkatest.Context(t), client)
 	require.NoError(t, err)
-	others := kadm.Offsets{}
-	others.AddOffset("orders", 0, 4, -1)
-	require.NoError(t, admin.CommitAllOffsets(kafkatest.Context(t), "connect-orders", others))
-	ctx := &watchedContext{Context: kafkatest.Context(t), waits: make(chan struct{})}
-	waiting := make(chan error)
-	go func() { waiting <- s.Commit(ctx, settled) }()
-	<-ctx.waits
-	close(joins)
+	otherCommit := kadm.Offsets{}
+	otherCommit.AddOffset("orders", 0, 4, -1)
+	require.NoError(t, admin.CommitAllOffsets(kafkatest.Context(t), "connect-orders", otherCommit))
+	ctx := &watchedContext{Context: kafkatest.Context(t), waitBegan: make(chan struct{})}
+	commitResult := make(chan error)
+	go func() { commitResult <- s.Commit(ctx, settled) }()
+	<-ctx.waitBegan
+	close(memberRemoved)
 
-	<-waiting
+	<-commitResult // may be an error or not
 	stored, err := admin.FetchOffsets(kafkatest.Context(t), "connect-orders")
 	require.NoError(t, err)
-	if at, _ := stored.Lookup("orders", 0); at.At != 4 {
-		t.Fatalf("expected the other member's offset 4 to stay, found %d", at.At)
+	if offset, _ := stored.Lookup("orders", 0); offset.At != 4 {
+		t.Fatalf("expected the other member's offset 4 to stay, found %d", offset.At)
 	}
 	expectValues(t, s, settled, "4")
 	if next := <-committed; next != 4 {
 		t.Errorf("expected to continue after the other member's offset 4, found %d", next)
 	}
-	all := "map[orders:[0]]"
-	assert.Equal(t, []string{"assigned " + all, "lost " + all, "assigned " + all}, calls)
+	partitions := "map[orders:[0]]"
+	assert.Equal(t, []string{"assigned " + partitions, "lost " + partitions, "assigned " + partitions}, calls)
 }
 
 // A member whose group changes from a cooperative protocol to an eager one loses its partitions: it would keep them
@@ -314,30 +321,32 @@ func TestGroupBecomesEager(t *testing.T) {
 	config.Consumer.HeartbeatInterval = 100 * time.Millisecond
 	config.Consumer.Assignors = []string{"cooperative-sticky", "range"}
 	calls := make(chan string, 9)
+	rebalances := Rebalances{
+		Assigned: func(p map[string][]int32) { calls <- fmt.Sprint("assigned ", len(p["orders"])) },
+		Lost:     func(p map[string][]int32) { calls <- fmt.Sprint("lost ", len(p["orders"])) },
+		Revoked: func(_ context.Context, p map[string][]int32) Offsets {
+			calls <- fmt.Sprint("revoked ", len(p["orders"]))
+			return nil
+		},
+	}
 	first := openConsumer(t, config, ConsumerOptions{Group: "connect-orders", Topics: []string{"orders"},
-		Rebalances: Rebalances{
-			Assigned: func(p map[string][]int32) { calls <- fmt.Sprint("assigned ", len(p["orders"])) },
-			Lost:     func(p map[string][]int32) { calls <- fmt.Sprint("lost ", len(p["orders"])) },
-			Revoked: func(_ context.Context, p map[string][]int32) Offsets {
-				calls <- fmt.Sprint("revoked ", len(p["orders"]))
-				return nil
-			}}})
+		Rebalances: rebalances})
 	assert.Equal(t, "assigned 2", <-calls)
 	config.Consumer.Assignors = []string{"range"}
 	openConsumer(t, config, ConsumerOptions{Group: "connect-orders", Topics: []string{"orders"}})
 	assert.Equal(t, "lost 2", <-calls)
 	assert.Equal(t, "assigned 1", <-calls)
-	assert.Equal(t, 1, len(owned(first, "orders")))
+	assert.Equal(t, 1, len(ownedPartitions(first, "orders")))
 }
 
-// watchedContext is a context that closes waits when a caller starts to wait for its end.
+// watchedContext is a context that reports when a caller starts to wait for its end.
 type watchedContext struct {
 	context.Context
-	once  sync.Once
-	waits chan struct{} // closed by the first call of Done
+	closing   sync.Once
+	waitBegan chan struct{} // closed by the first call of Done
 }
 
 func (w *watchedContext) Done() <-chan struct{} {
-	w.once.Do(func() { close(w.waits) })
+	w.closing.Do(func() { close(w.waitBegan) })
 	return w.Context.Done()
 }

@@ -108,10 +108,10 @@ func TestShortWaitsAreNotPaced(t *testing.T) {
 	const maxWait = 10 * time.Millisecond
 	pace := newFetchPace(maxWait)
 	for range quickResponses + 1 {
-		assert.Equal(t, false, pace.isTooOften(1, maxWait), "a response that was waited for")
+		assert.Equal(t, false, pace.countResponse(1, maxWait), "a response that was waited for")
 	}
 	for range quickResponses {
-		assert.Equal(t, false, pace.isTooOften(1, time.Millisecond), "the first quick ones")
+		assert.Equal(t, false, pace.countResponse(1, time.Millisecond), "the first quick ones")
 	}
-	assert.Equal(t, true, pace.isTooOften(1, time.Millisecond), "the next one")
+	assert.Equal(t, true, pace.countResponse(1, time.Millisecond), "the next one")
 }

@@ -29,7 +29,7 @@ func (j *journal) logger() *slog.Logger { return j.Logger(slog.LevelDebug - 4) }
 // deniedHost is the name of the broker that may deny access.
 const deniedHost = "broker.test.invalid"
 
-// An accessCase is a broker with options, and a client's properties.
+// accessCase is a broker's options and a client's properties.
 type accessCase struct {
 	name       string
 	opts       []kfake.Opt
@@ -44,51 +44,105 @@ func TestDenied(t *testing.T) {
 	other := certtest.Issue(t, "authority", nil, nil)
 	chain, key := clientOf(t, a)
 	secure := serverOf(t, a, deniedHost)
+	otherHost := serverOf(t, a, "somebody.else.invalid")
 	mutual := serverOf(t, a, deniedHost)
 	mutual.ClientAuth = tls.RequireAndVerifyClientCert
 	mutual.ClientCAs = a.Pool()
 	sasl := []kfake.Opt{kfake.EnableSASL(), kfake.Superuser("PLAIN", "alice", "hush-hush"),
 		kfake.Superuser("SCRAM-SHA-256", "alice", "hush-hush")}
 	trust := "ssl.truststore.certificates=" + string(a.PEM())
-	logon := func(mechanism, jaas string) []string {
-		return []string{"sasl.mechanism=" + mechanism, "sasl.jaas.config=" + jaas}
+	trustOther := "ssl.truststore.certificates=" + string(other.PEM())
+	const anyHost = "ssl.endpoint.identification.algorithm="
+	logon := func(protocol, mechanism, jaas string) []string {
+		return []string{"sasl.mechanism=" + mechanism, "sasl.jaas.config=" + jaas, "security.protocol=" + protocol}
 	}
 	for _, c := range []accessCase{
-		{"plain", nil, nil, ""},
-		{"plain client, TLS broker", []kfake.Opt{kfake.TLS(secure)}, nil,
-			"the broker speaks TLS: set security.protocol to SSL"},
-		{"TLS client, plain broker", nil, []string{"security.protocol=SSL", trust},
-			"the broker speaks plain Kafka: set security.protocol to PLAINTEXT"},
-		{"TLS", []kfake.Opt{kfake.TLS(secure)}, []string{"security.protocol=SSL", trust}, ""},
-		{"unknown authority", []kfake.Opt{kfake.TLS(secure)}, []string{"security.protocol=SSL",
-			"ssl.truststore.certificates=" + string(other.PEM())}, "TLS: ssl.truststore.certificates"},
-		{"other host", []kfake.Opt{kfake.TLS(serverOf(t, a, "somebody.else.invalid"))},
-			[]string{"security.protocol=SSL", trust}, "somebody.else.invalid"},
-		{"other host, no check", []kfake.Opt{kfake.TLS(serverOf(t, a, "somebody.else.invalid"))},
-			[]string{"security.protocol=SSL", trust, "ssl.endpoint.identification.algorithm="}, ""},
-		{"unknown authority, no check of hosts", []kfake.Opt{kfake.TLS(secure)}, []string{"security.protocol=SSL",
-			"ssl.truststore.certificates=" + string(other.PEM()), "ssl.endpoint.identification.algorithm="}, "TLS: "},
-		{"no client certificate", []kfake.Opt{kfake.TLS(mutual)}, []string{"security.protocol=SSL", trust},
-			"certificate"},
-		{"client certificate", []kfake.Opt{kfake.TLS(mutual)}, []string{"security.protocol=SSL", trust,
-			"ssl.keystore.key=" + key, "ssl.keystore.certificate.chain=" + chain}, ""},
-		{"SASL is missing", sasl, nil, "but the broker requires it: set security.protocol to SASL_SSL"},
-		{"SASL is missing inside TLS", append(sasl, kfake.TLS(secure)), []string{"security.protocol=SSL", trust},
-			"but the broker requires it: set security.protocol to SASL_SSL"},
-		{"nobody wants SASL", nil, append(logon("PLAIN", plainLogon), "security.protocol=SASL_PLAINTEXT"),
-			"it closes the connection during logon"},
-		{"PLAIN", sasl, append(logon("PLAIN", plainLogon), "security.protocol=SASL_PLAINTEXT"), ""},
-		{"wrong password, hung up", sasl, append(logon("PLAIN", strings.Replace(plainLogon, "hush-hush", "quiet", 1)),
-			"security.protocol=SASL_PLAINTEXT"), "token, of sasl.jaas.config may be wrong"},
-		{"wrong password of SCRAM", sasl, append(logon("SCRAM-SHA-256", strings.Replace(scramLogon, "hush-hush",
-			"quiet", 1)), "security.protocol=SASL_PLAINTEXT"), "sasl.jaas.config"},
-		{"other mechanism", sasl, append(logon("OAUTHBEARER",
-			oauthModule+` required unsecuredLoginStringClaim_sub="alice";`), "security.protocol=SASL_PLAINTEXT"),
-			"does not offer the mechanism of sasl.mechanism, only PLAIN, SCRAM-SHA-256"},
-		{"SASL without TLS, TLS broker", append(sasl, kfake.TLS(secure)), append(logon("PLAIN", plainLogon),
-			"security.protocol=SASL_PLAINTEXT"), "the broker speaks TLS: set security.protocol"},
-		{"SASL and TLS", append(sasl, kfake.TLS(secure)), append(logon("SCRAM-SHA-256", scramLogon),
-			"security.protocol=SASL_SSL", trust), ""},
+		{
+			name: "plain",
+		}, {
+			name:   "plain client, TLS broker",
+			opts:   []kfake.Opt{kfake.TLS(secure)},
+			denial: "the broker speaks TLS: set security.protocol to SSL",
+		}, {
+			name:       "TLS client, plain broker",
+			properties: []string{"security.protocol=SSL", trust},
+			denial:     "the broker speaks plain Kafka: set security.protocol to PLAINTEXT",
+		}, {
+			name:       "TLS",
+			opts:       []kfake.Opt{kfake.TLS(secure)},
+			properties: []string{"security.protocol=SSL", trust},
+		}, {
+			name:       "unknown authority",
+			opts:       []kfake.Opt{kfake.TLS(secure)},
+			properties: []string{"security.protocol=SSL", trustOther},
+			denial:     "TLS: ssl.truststore.certificates",
+		}, {
+			name:       "other host",
+			opts:       []kfake.Opt{kfake.TLS(otherHost)},
+			properties: []string{"security.protocol=SSL", trust},
+			denial:     "somebody.else.invalid",
+		}, {
+			name:       "other host, no check",
+			opts:       []kfake.Opt{kfake.TLS(otherHost)},
+			properties: []string{"security.protocol=SSL", trust, anyHost},
+		}, {
+			name:       "unknown authority, no check of hosts",
+			opts:       []kfake.Opt{kfake.TLS(secure)},
+			properties: []string{"security.protocol=SSL", trustOther, anyHost},
+			denial:     "TLS: ",
+		}, {
+			name:       "no client certificate",
+			opts:       []kfake.Opt{kfake.TLS(mutual)},
+			properties: []string{"security.protocol=SSL", trust},
+			denial:     "certificate",
+		}, {
+			name: "client certificate",
+			opts: []kfake.Opt{kfake.TLS(mutual)},
+			properties: []string{"security.protocol=SSL", trust, "ssl.keystore.key=" + key,
+				"ssl.keystore.certificate.chain=" + chain},
+		}, {
+			name:   "SASL is missing",
+			opts:   sasl,
+			denial: "but the broker requires it: set security.protocol to SASL_SSL",
+		}, {
+			name:       "SASL is missing inside TLS",
+			opts:       append(sasl, kfake.TLS(secure)),
+			properties: []string{"security.protocol=SSL", trust},
+			denial:     "but the broker requires it: set security.protocol to SASL_SSL",
+		}, {
+			name:       "nobody wants SASL",
+			properties: logon("SASL_PLAINTEXT", "PLAIN", plainLogon),
+			denial:     "it closes the connection during logon",
+		}, {
+			name:       "PLAIN",
+			opts:       sasl,
+			properties: logon("SASL_PLAINTEXT", "PLAIN", plainLogon),
+		}, {
+			name:       "wrong password, hung up",
+			opts:       sasl,
+			properties: logon("SASL_PLAINTEXT", "PLAIN", strings.Replace(plainLogon, "hush-hush", "quiet", 1)),
+			denial:     "token, of sasl.jaas.config may be wrong",
+		}, {
+			name:       "wrong password of SCRAM",
+			opts:       sasl,
+			properties: logon("SASL_PLAINTEXT", "SCRAM-SHA-256", strings.Replace(scramLogon, "hush-hush", "quiet", 1)),
+			denial:     "sasl.jaas.config",
+		}, {
+			name: "other mechanism",
+			opts: sasl,
+			properties: logon("SASL_PLAINTEXT", "OAUTHBEARER",
+				oauthModule+` required unsecuredLoginStringClaim_sub="alice";`),
+			denial: "does not offer the mechanism of sasl.mechanism, only PLAIN, SCRAM-SHA-256",
+		}, {
+			name:       "SASL without TLS, TLS broker",
+			opts:       append(sasl, kfake.TLS(secure)),
+			properties: logon("SASL_PLAINTEXT", "PLAIN", plainLogon),
+			denial:     "the broker speaks TLS: set security.protocol",
+		}, {
+			name:       "SASL and TLS",
+			opts:       append(sasl, kfake.TLS(secure)),
+			properties: append(logon("SASL_SSL", "SCRAM-SHA-256", scramLogon), trust),
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -98,17 +152,21 @@ func TestDenied(t *testing.T) {
 }
 
 func checkAccess(t *testing.T, c accessCase) {
-	d := newDoor(t, deniedHost+":9092")
+	d := newRestartableListener(t, deniedHost+":9092")
 	openCluster(t, []*restartableListener{d}, c.opts...)
-	config := parsed(t, with(map[string]string{"bootstrap.servers": deniedHost + ":9092",
-		"kafka.proxy.address.map": deniedHost + ":9092=" + d.at}, c.properties...))
+	config := parseConfig(t, with(map[string]string{"bootstrap.servers": deniedHost + ":9092",
+		"kafka.proxy.address.map": deniedHost + ":9092=" + d.realAddr}, c.properties...))
 	var log journal
 	config.Logger = log.logger()
 	began := time.Now()
 	for _, client := range []struct {
 		name string
 		use  func(*testing.T, Config) error
-	}{{"reader", readOnce}, {"producer", produceOne}, {"consumer", pollOnce}} {
+	}{
+		{"reader", readOnce},
+		{"producer", produceOne},
+		{"consumer", pollOnce},
+	} {
 		if c.denial != "" && time.Since(began) > time.Second {
 			break // one client is enough for denials that take time
 		}
@@ -173,16 +231,18 @@ func readOnce(t *testing.T, c Config) error {
 // response.
 func TestStoppedBrokerIsNoDenial(t *testing.T) {
 	t.Parallel()
-	d := newDoor(t, "")
+	d := newRestartableListener(t, "")
 	openCluster(t, []*restartableListener{d}, kfake.SeedTopics(1, "t"))
-	to := porttest.Serve(t, func(net.Conn) {}) // accepts connections and closes them
+	stoppedBroker := porttest.Serve(t, func(net.Conn) {}) // accepts connections and closes them
 	a := certtest.Issue(t, "authority", nil, nil)
-	for name, more := range map[string]map[string]string{"plain": {}, "TLS": {"security.protocol": "SSL",
-		"ssl.truststore.certificates": string(a.PEM())}} {
+	for name, properties := range map[string]map[string]string{
+		"plain": {},
+		"TLS":   {"security.protocol": "SSL", "ssl.truststore.certificates": string(a.PEM())},
+	} {
 		t.Run(name, func(t *testing.T) {
-			more["bootstrap.servers"] = d.at
-			more["kafka.proxy.address.map"] = d.at + "=" + to
-			c := parsed(t, more)
+			properties["bootstrap.servers"] = d.realAddr
+			properties["kafka.proxy.address.map"] = d.realAddr + "=" + stoppedBroker
+			c := parseConfig(t, properties)
 			admin, err := NewAdmin(c)
 			require.NoError(t, err)
 			defer admin.Close()
@@ -197,17 +257,18 @@ func TestRestartedBrokerRequiresNoSASL(t *testing.T) {
 	t.Parallel()
 	b := openTestBroker(t, t.TempDir())
 	makeTopics(t, b.Addr(), Topic{Name: "orders"})
-	var asked atomic.Int32
+	var requests atomic.Int32
 	b.Cluster.ControlKey(int16(kmsg.Metadata), func(r kmsg.Request) (kmsg.Response, error, bool) {
 		b.Cluster.KeepControl()
-		if (r.GetVersion() == 4 && asked.Add(1) > 1) || asked.Load() > 1 { // version 4 is the request of the check
+		// Version 4 is the request of the check.
+		if (r.GetVersion() == 4 && requests.Add(1) > 1) || requests.Load() > 1 {
 			return nil, nil, false
 		}
 		return nil, errors.New("killed"), true
 	})
 	p := openTestProducer(t, testConfig(b.Addr()))
-	if err := <-deliver(kafkatest.Context(t), p, "orders", "1"); err != nil || asked.Load() != 2 {
+	if err := <-deliver(kafkatest.Context(t), p, "orders", "1"); err != nil || requests.Load() != 2 {
 		t.Errorf("expected the record to arrive after 2 metadata requests of the check, found %d requests and error %v",
-			asked.Load(), err)
+			requests.Load(), err)
 	}
 }

@@ -24,15 +24,15 @@ var compressions = map[string]struct {
 	codec    kgo.CompressionCodecType
 	compress func(t *testing.T, plain []byte) []byte
 }{
-	"gzip":           {kgo.CodecGzip, compressedBy(kgo.GzipCompression())},
-	"snappy":         {kgo.CodecSnappy, compressedBy(kgo.SnappyCompression())},
-	"snappy, xerial": {kgo.CodecSnappy, xerial},
-	"lz4":            {kgo.CodecLz4, compressedBy(kgo.Lz4Compression())},
-	"zstd":           {kgo.CodecZstd, compressedBy(kgo.ZstdCompression())},
-	"zstd, streamed": {kgo.CodecZstd, streamed},
+	"gzip":           {kgo.CodecGzip, compressWith(kgo.GzipCompression())},
+	"snappy":         {kgo.CodecSnappy, compressWith(kgo.SnappyCompression())},
+	"snappy, xerial": {kgo.CodecSnappy, compressXerial},
+	"lz4":            {kgo.CodecLz4, compressWith(kgo.Lz4Compression())},
+	"zstd":           {kgo.CodecZstd, compressWith(kgo.ZstdCompression())},
+	"zstd, streamed": {kgo.CodecZstd, compressStream},
 }
 
-func compressedBy(codec kgo.CompressionCodec) func(*testing.T, []byte) []byte {
+func compressWith(codec kgo.CompressionCodec) func(*testing.T, []byte) []byte {
 	return func(t *testing.T, plain []byte) []byte {
 		compressor, err := kgo.DefaultCompressor(codec)
 		require.NoError(t, err)
@@ -42,8 +42,8 @@ func compressedBy(codec kgo.CompressionCodec) func(*testing.T, []byte) []byte {
 	}
 }
 
-// xerial frames blocks of snappy as Java's producers do.
-func xerial(_ *testing.T, plain []byte) []byte {
+// compressXerial compresses and frames blocks of snappy as Java's producers do.
+func compressXerial(_ *testing.T, plain []byte) []byte {
 	framed := []byte{130, 83, 78, 65, 80, 80, 89, 0, 0, 0, 0, 1, 0, 0, 0, 1}
 	for block := range slices.Chunk(plain, 32<<10) {
 		compressed := s2.EncodeSnappy(nil, block)
@@ -52,8 +52,8 @@ func xerial(_ *testing.T, plain []byte) []byte {
 	return framed
 }
 
-// streamed compresses without a content size in the frame.
-func streamed(t *testing.T, plain []byte) []byte {
+// compressStream compresses without a content size in the frame.
+func compressStream(t *testing.T, plain []byte) []byte {
 	var out bytes.Buffer
 	w, err := zstd.NewWriter(&out, zstd.WithWindowSize(256<<10))
 	require.NoError(t, err)
@@ -65,8 +65,8 @@ func streamed(t *testing.T, plain []byte) []byte {
 	return out.Bytes()
 }
 
-// zeros returns a record of this total size.
-func zeros(t *testing.T, size int) []byte {
+// zeroRecord returns an encoded record of zeros with this total size in bytes.
+func zeroRecord(t *testing.T, size int) []byte {
 	t.Helper()
 	for value := size; value > 0; value-- {
 		head, tail := kafkatest.ZeroRecord(value)
@@ -81,10 +81,10 @@ func zeros(t *testing.T, size int) []byte {
 // recordReaders contains all ways to read records from Kafka. Each returns after its first record.
 var recordReaders = map[string]func(t *testing.T, c Config, topic string) error{
 	"reader": func(t *testing.T, c Config, topic string) error {
-		return firstRead(t, c, topic, ReadOptions{})
+		return readFirst(t, c, topic, ReadOptions{})
 	},
 	"reader that follows": func(t *testing.T, c Config, topic string) error {
-		return firstRead(t, c, topic, ReadOptions{Follow: true})
+		return readFirst(t, c, topic, ReadOptions{Follow: true})
 	},
 	"consumer": func(t *testing.T, c Config, topic string) error {
 		s, err := NewConsumer(c, ConsumerOptions{Group: "connect-" + topic, Topics: []string{topic}})
@@ -95,7 +95,7 @@ var recordReaders = map[string]func(t *testing.T, c Config, topic string) error{
 	},
 }
 
-func firstRead(t *testing.T, c Config, topic string, o ReadOptions) error {
+func readFirst(t *testing.T, c Config, topic string, o ReadOptions) error {
 	r, err := NewReader(c)
 	require.NoError(t, err)
 	defer r.Close()
@@ -115,26 +115,26 @@ func TestExpansionIsBounded(t *testing.T) {
 	c, _, err := c.Override(kafkatest.Context(t), map[string]string{
 		"consumer.override.fetch.max.decompressed.bytes": fmt.Sprint(limit)})
 	require.NoError(t, err)
-	for name, by := range compressions {
-		for what, size := range map[string]int{"within": limit, "beyond": limit + 1, "far beyond": bomb} {
-			topic := strings.NewReplacer(" ", "-", ",", "").Replace(name + "-" + what)
+	for name, compression := range compressions {
+		for extent, size := range map[string]int{"within": limit, "beyond": limit + 1, "far beyond": bomb} {
+			topic := strings.NewReplacer(" ", "-", ",", "").Replace(name + "-" + extent)
 			makeTopics(t, b.Addr(), Topic{Name: topic})
-			kafkatest.PutBatch(t, b.Addr(), topic, 0, by.codec, by.compress(t, zeros(t, size)))
-			for way, read := range recordReaders {
-				t.Run(name+"/"+what+"/"+way, func(t *testing.T) {
+			kafkatest.PutBatch(t, b.Addr(), topic, 0, compression.codec, compression.compress(t, zeroRecord(t, size)))
+			for readerName, read := range recordReaders {
+				t.Run(name+"/"+extent+"/"+readerName, func(t *testing.T) {
 					runtime.GC()
-					var before, after runtime.MemStats
-					runtime.ReadMemStats(&before)
+					var statsBefore, statsAfter runtime.MemStats
+					runtime.ReadMemStats(&statsBefore)
 					err := read(t, c, topic)
-					runtime.ReadMemStats(&after)
-					if what == "within" {
+					runtime.ReadMemStats(&statsAfter)
+					if extent == "within" {
 						require.NoError(t, err)
 						return
 					}
 					expectTexts(t, err, topic, "partition 0", "offset 0", "fetch.max.decompressed.bytes",
 						fmt.Sprint(limit))
-					if elapsed := after.TotalAlloc - before.TotalAlloc; elapsed > bomb {
-						t.Errorf("expected at most %d bytes of memory, found %d", bomb, elapsed)
+					if allocated := statsAfter.TotalAlloc - statsBefore.TotalAlloc; allocated > bomb {
+						t.Errorf("expected at most %d bytes of memory, found %d", bomb, allocated)
 					}
 				})
 			}
@@ -167,8 +167,9 @@ func TestExpansionEndsConsumerOfSeveral(t *testing.T) {
 	makeTopics(t, b.Addr(), Topic{Name: "orders", Partitions: 2})
 	c := testConfig(b.Addr())
 	c.Consumer.DecompressedBytes = limit
-	kafkatest.PutBatch(t, b.Addr(), "orders", 0, kgo.CodecGzip, compressions["gzip"].compress(t, zeros(t, 2<<10)))
-	kafkatest.PutBatch(t, b.Addr(), "orders", 1, kgo.CodecGzip, compressions["gzip"].compress(t, zeros(t, limit+1)))
+	compress := compressions["gzip"].compress
+	kafkatest.PutBatch(t, b.Addr(), "orders", 0, kgo.CodecGzip, compress(t, zeroRecord(t, 2<<10)))
+	kafkatest.PutBatch(t, b.Addr(), "orders", 1, kgo.CodecGzip, compress(t, zeroRecord(t, limit+1)))
 	s := openConsumer(t, c, ordersSink)
 	ctx, cancel := context.WithCancel(kafkatest.Context(t))
 	defer cancel()
@@ -191,15 +192,15 @@ func TestExpansionByWindow(t *testing.T) {
 	var out bytes.Buffer
 	w, err := zstd.NewWriter(&out, zstd.WithWindowSize(4<<20))
 	require.NoError(t, err)
-	for piece := range slices.Chunk(zeros(t, 100<<10), 10<<10) {
+	for piece := range slices.Chunk(zeroRecord(t, 100<<10), 10<<10) {
 		_, err := w.Write(piece)
 		require.NoError(t, err)
 		require.NoError(t, w.Flush()) // otherwise the encoder knows the length and writes it
 	}
 	require.NoError(t, w.Close())
 	kafkatest.PutBatch(t, b.Addr(), "orders", 0, kgo.CodecZstd, out.Bytes())
-	for way, read := range recordReaders {
-		t.Run(way, func(t *testing.T) {
+	for readerName, read := range recordReaders {
+		t.Run(readerName, func(t *testing.T) {
 			c := testConfig(b.Addr())
 			c.Consumer.DecompressedBytes = 4 << 20
 			require.NoError(t, read(t, c, "orders"))

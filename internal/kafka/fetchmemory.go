@@ -29,12 +29,12 @@ const (
 	// largeBatchBytes is the decompressed size above which one batch at a time is read in a worker. Producers' batches
 	// have 1 MiB at most by default. It includes the window of zstd, 2 MiB by default.
 	largeBatchBytes = 4 << 20
-	// turnTime bounds the time that a consumer with a large batch lets others wait. Reading a batch again costs less
-	// than a second.
+	// turnTime bounds how long a large batch lets others wait. Reading a batch again costs less than a second.
 	turnTime = 5 * time.Second
 	// turnPause is how long a poll waits for the turn, and thus the time between two fetches of the batch that waits.
 	turnPause = 500 * time.Millisecond
-	longWait  = time.Second
+	// longWait is the time after which a wait for the turn is logged.
+	longWait = time.Second
 )
 
 var (
@@ -62,9 +62,9 @@ type fetchMemory struct {
 	large  kgo.Decompressor // for larger batches, up to fetch.max.decompressed.bytes; nil if these are rejected
 
 	mu          sync.Mutex
-	fetched     int64   // bytes since the last poll, and bytes that this left in the client
-	expansion   float64 // of recent batches when decompressed, at least 1
-	recordBytes int64   // of the records of the last batch, on average
+	fetched     int64   // bytes that the client held at the last poll, and has fetched since
+	expansion   float64 // size of recent batches after decompression, divided by that before; at least 1
+	recordBytes int64   // average size of the records of the last batch
 	turn        turnState
 	tooLarge    bool // a batch was larger than fetch.max.decompressed.bytes
 	closed      bool
@@ -74,16 +74,15 @@ type fetchMemory struct {
 	discard func(tooLarge bool)
 }
 
-// turnState is what a consumer knows of the worker's turn for large batches. The consumer holds the turn, waits for it,
-// or neither. fetchMemory.mu guards it.
+// turnState is a consumer's state in the worker's turns for large batches. fetchMemory.mu guards it.
 type turnState struct {
 	isHeld  bool
 	wasHeld bool        // when the current poll began
 	expiry  *time.Timer // calls expire while the turn is held; nil before the first turn
-	ended   time.Time   // when this consumer ended its turn, until the one that wanted it has taken it
+	ended   time.Time   // when this consumer ended its turn; zero once no other consumer is waiting for it
 
 	waitBegan  time.Time // when another consumer's turn was first waited for; zero without a wait
-	isReported bool      // isLongWait has reported the wait
+	isReported bool      // observeWait has returned true
 }
 
 // newFetchMemory returns the memory of a consumer. The caller must close it.
@@ -145,11 +144,12 @@ func (f *fetchMemory) part() int64 {
 	return max(min(f.share.Part(), defaultFetchedBytes), int64(f.config.FetchBytes))
 }
 
+// decompressLarge decompresses a batch in the worker's turn, or returns errAwaitTurn without waiting for it.
 func (f *fetchMemory) decompressLarge(src []byte, codec kgo.CompressionCodecType) ([]byte, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	// A second large batch of this consumer waits, too.
-	if f.closed || f.turn.isHeld || f.letsOthers() || !f.share.TryTurn() {
+	if f.closed || f.turn.isHeld || f.mustYield() || !f.share.TryTurn() {
 		return nil, errAwaitTurn
 	}
 	data, err := f.large.Decompress(src, codec)
@@ -167,9 +167,9 @@ func (f *fetchMemory) decompressLarge(src []byte, codec kgo.CompressionCodecType
 	return data, nil
 }
 
-// letsOthers reports whether this consumer, which had the turn, leaves it to another one that wants it. The other one
-// may be closed or busy, so it is waited for up to turnTime. The caller holds mu.
-func (f *fetchMemory) letsOthers() bool {
+// mustYield reports whether this consumer, which had the turn, must leave it to another one that wants it. It forgets
+// its turn if nobody wants it, or after turnTime: the other one may be closed or busy. The caller holds mu.
+func (f *fetchMemory) mustYield() bool {
 	if !f.turn.ended.IsZero() && (!f.share.IsTurnWanted() || time.Since(f.turn.ended) > turnTime) {
 		f.turn.ended = time.Time{}
 	}
@@ -209,7 +209,6 @@ func (f *fetchMemory) observeExpansion(expansion float64) {
 	f.expansion = max(expansion, 1)
 }
 
-// OnFetchBatchRead implements [kgo.HookFetchBatchRead].
 func (f *fetchMemory) OnFetchBatchRead(_ kgo.BrokerMetadata, _ string, _ int32, batch kgo.FetchBatchMetrics) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -222,15 +221,14 @@ func (f *fetchMemory) OnFetchBatchRead(_ kgo.BrokerMetadata, _ string, _ int32, 
 	}
 }
 
-// beforePoll counts what the client holds. It returns how many records to poll, about a quarter of the consumer's part:
-// the others stay in the client, which fetches more only after the last one.
+// beforePoll counts what the client holds and returns how many records to poll, about a quarter of the part.
 func (f *fetchMemory) beforePoll(client *kgo.Client) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.turn.wasHeld = f.turn.isHeld
 	f.fetched = client.BufferedFetchBytes()
-	fitting := f.part() / 4 / max(f.recordBytes, 1)
-	return int(min(max(fitting, 1), int64(f.config.MaxPollRecords)))
+	fittingRecords := f.part() / 4 / max(f.recordBytes, 1)
+	return int(min(max(fittingRecords, 1), int64(f.config.MaxPollRecords)))
 }
 
 // afterPoll makes records of a large batch independent of it: one that is written late would keep all of it in memory.
@@ -253,6 +251,7 @@ func (f *fetchMemory) afterPoll(client *kgo.Client, records []*kgo.Record) {
 	}
 }
 
+// endTurn ends the turn of this consumer. The caller holds mu.
 func (f *fetchMemory) endTurn() {
 	f.share.EndTurn()
 	f.turn.isHeld = false
@@ -282,27 +281,27 @@ func (f *fetchMemory) awaitTurn(ctx context.Context, client *kgo.Client) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, turnPause)
 	defer cancel()
-	for ctx.Err() == nil && client.BufferedFetchRecords() == 0 && !f.isTurnFree(ctx) {
+	for ctx.Err() == nil && client.BufferedFetchRecords() == 0 && !f.pollTurn(ctx) {
+		// pollTurn waits.
 	}
 }
 
-// isTurnFree waits up to 20 ms for the turn and reports whether this consumer may take it.
-func (f *fetchMemory) isTurnFree(ctx context.Context) bool {
+// pollTurn waits up to 20 ms for the turn and reports whether this consumer may take it.
+func (f *fetchMemory) pollTurn(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
 	defer cancel()
 	f.mu.Lock()
-	letsOthers := f.letsOthers()
+	mustYield := f.mustYield()
 	f.mu.Unlock()
-	if letsOthers {
+	if mustYield {
 		<-ctx.Done()
 		return false
 	}
 	return f.share.AwaitTurn(ctx) == nil
 }
 
-// isLongWait is called before each wait. It reports once that a batch has waited for longWait for the batch of another
-// consumer.
-func (f *fetchMemory) isLongWait() bool {
+// observeWait is called before each wait. It returns true once for a batch that has waited for longWait.
+func (f *fetchMemory) observeWait() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.turn.isHeld {
@@ -325,8 +324,8 @@ func (f *fetchMemory) limits(partitions, brokers int) (total, partition int32) {
 	defer f.mu.Unlock()
 	total = f.config.FetchBytes
 	if total == 0 {
-		fitting := float64(f.part()) / f.expansion / float64(max(brokers, 1))
-		total = int32(min(max(fitting, minFetchBytes), defaultFetchBytes))
+		fittingBytes := float64(f.part()) / f.expansion / float64(max(brokers, 1))
+		total = int32(min(max(fittingBytes, minFetchBytes), defaultFetchBytes))
 	}
 	return total, min(total, partitionBytes(f.config, partitions))
 }
@@ -345,8 +344,7 @@ func (f *fetchMemory) close() {
 	f.leave()
 }
 
-// exactBuffers is a pool for [boundedDecompressor]. Its buffers have the decompressed size of a batch, up to a limit:
-// buffers that grow need three times as much.
+// exactBuffers is a pool of buffers with a batch's decompressed size, up to a limit: growing ones need triple memory.
 type exactBuffers struct{ limit int64 }
 
 // GetDecompressBytes returns a buffer for a batch, or nil if the decompressor has to find the size.
@@ -380,14 +378,12 @@ func (b exactBuffers) GetDecompressBytes(src []byte, codec kgo.CompressionCodecT
 // PutDecompressBytes implements [kgo.PoolDecompressBytes]. No buffer is used again.
 func (exactBuffers) PutDecompressBytes([]byte) {}
 
-// responseMemory is a decompressor for one response. It rejects all batches after the one that exceeds a limit in
-// bytes.
+// responseMemory is a decompressor for one response. It rejects all batches after the one that exceeds its limit.
 type responseMemory struct {
 	decompressor kgo.Decompressor
-	remaining    int64
+	remaining    int64 // bytes up to the limit
 }
 
-// Decompress implements [kgo.Decompressor].
 func (m *responseMemory) Decompress(src []byte, codec kgo.CompressionCodecType) ([]byte, error) {
 	if m.remaining <= 0 {
 		return nil, errFetchedEnough // the reader requests it again

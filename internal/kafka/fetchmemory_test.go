@@ -55,11 +55,16 @@ func (c compressibleTopic) fill(t *testing.T, addr string) {
 // A consumer decompresses at most its part of the memory and one batch more, however large a fetch is when
 // decompressed, and delivers each record once and in order. Each poll returns about a quarter of the part.
 func TestFetchesStayWithinTheMemory(t *testing.T) {
-	for name, codec := range map[string]kgo.CompressionCodec{"gzip": kgo.GzipCompression(),
-		"snappy": kgo.SnappyCompression(), "lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression()} {
+	for name, codec := range map[string]kgo.CompressionCodec{
+		"gzip":   kgo.GzipCompression(),
+		"snappy": kgo.SnappyCompression(),
+		"lz4":    kgo.Lz4Compression(),
+		"zstd":   kgo.ZstdCompression(),
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			const limit, part = 128 << 20, 128 << 20 / 16
+			const limit = 128 << 20 // of the worker's memory, in bytes
+			const part = limit / 16 // of the consumer
 			b := openTestBroker(t, t.TempDir())
 			topic := compressibleTopic{name: "orders", codec: codec, partitions: 2, batches: 40, records: 20,
 				recordBytes: 50_000}
@@ -84,8 +89,8 @@ func TestFetchesStayWithinTheMemory(t *testing.T) {
 					t.Fatalf("expected about %d bytes of a poll, found %d", part/4, bytes)
 				}
 				// At the beginning of a poll a response may be on its way, which counts from the next one.
-				if held := s.client.BufferedFetchBytes(); held > 2*(part+1<<20) {
-					t.Fatalf("expected at most %d bytes in the client, found %d", 2*(part+1<<20), held)
+				if buffered := s.client.BufferedFetchBytes(); buffered > 2*(part+1<<20) {
+					t.Fatalf("expected at most %d bytes in the client, found %d", 2*(part+1<<20), buffered)
 				}
 			}
 			total, _ := s.memory.limits(2, 1)
@@ -99,8 +104,11 @@ func TestFetchesStayWithinTheMemory(t *testing.T) {
 // Batches above the size of a large one are read one at a time by the consumers of a worker: the second consumer gets
 // its records when those of the first were polled, and none is lost.
 func TestLargeBatchesAreReadInTurn(t *testing.T) {
-	for name, codec := range map[string]kgo.CompressionCodec{"gzip": kgo.GzipCompression(),
-		"lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression()} {
+	for name, codec := range map[string]kgo.CompressionCodec{
+		"gzip": kgo.GzipCompression(),
+		"lz4":  kgo.Lz4Compression(),
+		"zstd": kgo.ZstdCompression(),
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := openTestBroker(t, t.TempDir())
@@ -119,8 +127,8 @@ func TestLargeBatchesAreReadInTurn(t *testing.T) {
 			require.NoError(t, err)
 			second := openConsumer(t, c, ConsumerOptions{Group: "second", Topics: []string{"orders"}})
 			for range 3 {
-				waiting, cancel := shortContext(t)
-				got, err := second.Poll(waiting)
+				shortCtx, cancel := shortContext(t)
+				got, err := second.Poll(shortCtx)
 				cancel()
 				if len(got) > 0 || (err != nil && !errors.Is(err, context.DeadlineExceeded)) {
 					t.Fatalf("expected nothing before the turn, found %d records, %v", len(got), err)
@@ -139,14 +147,14 @@ func TestLargeBatchesAreReadInTurn(t *testing.T) {
 				}
 				assert.Equal(t, 400, count, "records")
 			}
-			both := make(chan struct{})
+			secondRead := make(chan struct{})
 			go func() {
-				defer close(both)
+				defer close(secondRead)
 				read(second, 0)
 			}()
 			read(first, len(records))
-			first.Close() // gives the turn back
-			<-both
+			first.Close() // ends its turn
+			<-secondRead
 		})
 	}
 }
@@ -169,10 +177,10 @@ func TestStalledConsumerLetsOthersRead(t *testing.T) {
 	c.Consumer.MaxPollRecords = 10
 	read := func(s *Consumer, topic string, offset, end int64) {
 		t.Helper()
-		polling, cancel := context.WithTimeout(ctx, 5*time.Second)
+		pollCtx, cancel := context.WithTimeout(ctx, 5*time.Second)
 		defer cancel()
 		for offset < end {
-			records, err := s.Poll(polling)
+			records, err := s.Poll(pollCtx)
 			require.NoError(t, err)
 			for _, r := range records {
 				assert.Equal(t, topic, r.Topic, "the topic")
@@ -202,7 +210,7 @@ func TestTurnExpires(t *testing.T) {
 	share := memory.New(128 << 20).Fetched()
 	f, err := newFetchMemory(share, Defaults().Consumer)
 	require.NoError(t, err)
-	large := compressions["gzip"].compress(t, zeros(t, largeBatchBytes+1))
+	large := compressions["gzip"].compress(t, zeroRecord(t, largeBatchBytes+1))
 	synctest.Test(t, func(t *testing.T) {
 		discards := 0
 		sleep := func(d time.Duration) {
@@ -214,23 +222,23 @@ func TestTurnExpires(t *testing.T) {
 		require.NoError(t, err)
 		sleep(2*turnTime + time.Second)
 		assert.Equal(t, 0, discards, "discards without another consumer")
-		assert.Equal(t, false, share.TryTurn(), "another consumer")
+		assert.Equal(t, false, share.TryTurn(), "another consumer gets the turn")
 		sleep(turnTime)
 		assert.Equal(t, 1, discards, "discards for another consumer")
 		_, err = f.Decompress(large, kgo.CodecGzip)
-		assert.Equal(t, true, errors.Is(err, errFetchedEnough), "before the next poll")
+		assert.Equal(t, true, errors.Is(err, errFetchedEnough), "nothing is decompressed before the next poll")
 		f.fetched = 0
 		_, err = f.Decompress(large, kgo.CodecGzip)
-		assert.Equal(t, true, errors.Is(err, errAwaitTurn), "before the other consumer")
-		assert.Equal(t, true, share.TryTurn(), "the other consumer")
+		assert.Equal(t, true, errors.Is(err, errAwaitTurn), "the other consumer gets the turn first")
+		assert.Equal(t, true, share.TryTurn(), "the other consumer gets the turn")
 		share.EndTurn()
 		_, err = f.Decompress(large, kgo.CodecGzip)
 		require.NoError(t, err)
-		assert.Equal(t, false, share.TryTurn(), "another consumer that is gone then")
+		assert.Equal(t, false, share.TryTurn(), "another consumer, which asks only once, gets the turn")
 		sleep(turnTime + time.Second)
 		f.fetched = 0
 		_, err = f.Decompress(large, kgo.CodecGzip)
-		assert.Equal(t, true, errors.Is(err, errAwaitTurn), "before the consumer that is gone")
+		assert.Equal(t, true, errors.Is(err, errAwaitTurn), "the turn is kept for the other consumer up to turnTime")
 		sleep(turnTime)
 		_, err = f.Decompress(large, kgo.CodecGzip)
 		require.NoError(t, err)
@@ -248,13 +256,13 @@ func TestDiscardedReportFailsConsumer(t *testing.T) {
 	c.Consumer.DecompressedBytes = largeBatchBytes + 1
 	s := openConsumer(t, c, ordersSink)
 	compress := compressions["gzip"].compress
-	_, err := s.memory.Decompress(compress(t, zeros(t, largeBatchBytes+2)), kgo.CodecGzip)
-	assert.Equal(t, true, errors.Is(err, kgo.ErrMaxDecompress), "a batch that is too large")
-	_, err = s.memory.Decompress(compress(t, zeros(t, largeBatchBytes+1)), kgo.CodecGzip)
+	_, err := s.memory.Decompress(compress(t, zeroRecord(t, largeBatchBytes+2)), kgo.CodecGzip)
+	assert.Equal(t, true, errors.Is(err, kgo.ErrMaxDecompress), "a batch that is too large is rejected")
+	_, err = s.memory.Decompress(compress(t, zeroRecord(t, largeBatchBytes+1)), kgo.CodecGzip)
 	require.NoError(t, err)
-	assert.Equal(t, false, c.Memory.TryTurn(), "another consumer")
+	assert.Equal(t, false, c.Memory.TryTurn(), "another consumer gets the turn")
 	s.memory.expire()
-	assert.Equal(t, true, c.Memory.TryTurn(), "another consumer, after the turn")
+	assert.Equal(t, true, c.Memory.TryTurn(), "another consumer gets the turn, after the turn has expired")
 	_, err = s.Poll(kafkatest.Context(t))
 	expectTexts(t, err, "group connect-test", "fetch.max.decompressed.bytes")
 }
@@ -265,20 +273,20 @@ func TestClosedConsumerEndsItsTurn(t *testing.T) {
 	f, err := newFetchMemory(share, Defaults().Consumer)
 	require.NoError(t, err)
 	compress := compressions["zstd"].compress
-	_, err = f.Decompress(compress(t, zeros(t, largeBatchBytes)), kgo.CodecZstd)
+	_, err = f.Decompress(compress(t, zeroRecord(t, largeBatchBytes)), kgo.CodecZstd)
 	require.NoError(t, err)
-	assert.Equal(t, false, f.turn.isHeld, "a batch that is not large")
-	_, err = f.Decompress(compress(t, zeros(t, largeBatchBytes+1)), kgo.CodecZstd)
+	assert.Equal(t, false, f.turn.isHeld, "the turn is held for a batch that is not large")
+	_, err = f.Decompress(compress(t, zeroRecord(t, largeBatchBytes+1)), kgo.CodecZstd)
 	require.NoError(t, err)
-	assert.Equal(t, true, f.turn.isHeld, "a large batch")
-	_, err = f.Decompress(compress(t, zeros(t, largeBatchBytes+1)), kgo.CodecZstd)
-	assert.Equal(t, true, errors.Is(err, errFetchedEnough), "after the part is used")
+	assert.Equal(t, true, f.turn.isHeld, "the turn is held for a large batch")
+	_, err = f.Decompress(compress(t, zeroRecord(t, largeBatchBytes+1)), kgo.CodecZstd)
+	assert.Equal(t, true, errors.Is(err, errFetchedEnough), "nothing is decompressed once the part is used")
 	f.fetched = 0
-	_, err = f.Decompress(compress(t, zeros(t, largeBatchBytes+1)), kgo.CodecZstd)
-	assert.Equal(t, true, errors.Is(err, errAwaitTurn), "a second large batch")
-	assert.Equal(t, false, share.TryTurn(), "another consumer")
+	_, err = f.Decompress(compress(t, zeroRecord(t, largeBatchBytes+1)), kgo.CodecZstd)
+	assert.Equal(t, true, errors.Is(err, errAwaitTurn), "a second large batch waits for the turn")
+	assert.Equal(t, false, share.TryTurn(), "another consumer gets the turn")
 	f.close()
-	assert.Equal(t, true, share.TryTurn(), "another consumer, after the end")
+	assert.Equal(t, true, share.TryTurn(), "another consumer gets the turn, after the end")
 }
 
 // A second close does not remove another user of the share.
@@ -309,19 +317,20 @@ func TestConfiguredFetchHasPrecedence(t *testing.T) {
 
 // A fetch requests what fits when decompressed, divided among the brokers, within its limits.
 func TestFetchFollowsExpansion(t *testing.T) {
+	const part = 8 << 20 // of the only consumer, in bytes: a sixteenth of the worker's memory
 	for _, c := range []struct {
 		name      string
 		expansion float64
 		brokers   int
 		want      int32
 	}{
-		{"uncompressed", 1, 1, 8 << 20},
-		{"ten times", 10, 1, (8 << 20) / 10},
-		{"ten times, three brokers", 10, 3, (8 << 20) / 30},
-		{"no broker yet", 1, 0, 8 << 20},
-		{"a million times", 1e6, 1, minFetchBytes},
+		{name: "uncompressed", expansion: 1, brokers: 1, want: part},
+		{name: "ten times", expansion: 10, brokers: 1, want: part / 10},
+		{name: "ten times, three brokers", expansion: 10, brokers: 3, want: part / 30},
+		{name: "no broker yet", expansion: 1, brokers: 0, want: part},
+		{name: "a million times", expansion: 1e6, brokers: 1, want: minFetchBytes},
 	} {
-		f, err := newFetchMemory(memory.New(128<<20).Fetched(), Defaults().Consumer)
+		f, err := newFetchMemory(memory.New(16*part).Fetched(), Defaults().Consumer)
 		require.NoError(t, err)
 		f.observeExpansion(c.expansion)
 		total, _ := f.limits(1, c.brokers)
@@ -396,8 +405,8 @@ func TestTurnWithoutRecordsEnds(t *testing.T) {
 	f, err := newFetchMemory(share, Defaults().Consumer)
 	require.NoError(t, err)
 	client := kafkatest.Client(t)
-	_, err = f.Decompress(compressions["zstd"].compress(t, zeros(t, largeBatchBytes+1)), kgo.CodecZstd)
+	_, err = f.Decompress(compressions["zstd"].compress(t, zeroRecord(t, largeBatchBytes+1)), kgo.CodecZstd)
 	require.NoError(t, err)
 	f.awaitTurn(t.Context(), client)
-	assert.Equal(t, true, share.TryTurn(), "another consumer")
+	assert.Equal(t, true, share.TryTurn(), "another consumer gets the turn")
 }

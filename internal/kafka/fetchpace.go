@@ -16,9 +16,8 @@ const (
 )
 
 // fetchPace delays fetches that brokers answer at once and without records. A broker does so while a partition of the
-// fetch fails, for example one of a deleted topic, and the client sends the next fetch at once, unless all partitions
-// of the response have failed. Brokers that return other partitions, too, such as the embedded one, would receive
-// hundreds of fetches a second. Each broker has a connection for fetches only, which waits in a hook.
+// fetch fails, such as one of a deleted topic; clients then send hundreds of fetches a second if the response has other
+// partitions. Each broker has a connection for fetches only, which waits in a hook.
 type fetchPace struct {
 	// threshold is less than the time that a broker waits for records. A broker does not wait if a partition fails.
 	threshold time.Duration
@@ -27,20 +26,18 @@ type fetchPace struct {
 	quick map[int32]int // quick responses in a row, by broker
 }
 
-// newFetchPace returns the pace of a client whose fetches wait for records up to maxWait.
 func newFetchPace(maxWait time.Duration) *fetchPace {
 	return &fetchPace{threshold: min(quickResponse, maxWait/2), quick: map[int32]int{}}
 }
 
-// OnBrokerRead implements [kgo.HookBrokerRead].
 func (f *fetchPace) OnBrokerRead(broker kgo.BrokerMetadata, key int16, _ int, readWait, _ time.Duration, err error) {
-	if key == int16(kmsg.Fetch) && err == nil && f.isTooOften(broker.NodeID, readWait) {
+	if key == int16(kmsg.Fetch) && err == nil && f.countResponse(broker.NodeID, readWait) {
 		time.Sleep(quickPause)
 	}
 }
 
-// isTooOften counts a response to a fetch and reports whether the next fetch must be delayed.
-func (f *fetchPace) isTooOften(broker int32, readWait time.Duration) bool {
+// countResponse counts a response to a fetch and reports whether the next fetch must be delayed.
+func (f *fetchPace) countResponse(broker int32, readWait time.Duration) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if readWait >= f.threshold {
@@ -51,7 +48,6 @@ func (f *fetchPace) isTooOften(broker int32, readWait time.Duration) bool {
 	return f.quick[broker] > quickResponses
 }
 
-// OnFetchBatchRead implements [kgo.HookFetchBatchRead].
 func (f *fetchPace) OnFetchBatchRead(broker kgo.BrokerMetadata, _ string, _ int32, _ kgo.FetchBatchMetrics) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

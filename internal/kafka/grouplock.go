@@ -25,20 +25,18 @@ const (
 	lockTimeout           = 15 * time.Second
 )
 
-// GroupLock is a lock between processes: the lock of a group is held by the member that has its only assigned
-// partition.
+// GroupLock is a lock between processes, held by the member of a group that has its only assigned partition.
 //
-// Invariants: a lost lock stays lost, although the client rejoins. Canceling the context of [AcquireGroupLock] does not
-// release the lock; Close does.
+// Invariants: a lost lock stays lost, although the client rejoins. Close releases it, not the end of a context.
 type GroupLock struct {
 	*Consumer
-	lostCtx  context.Context
-	ctx      context.Context
+	lostCtx  context.Context // ends when the lock is lost or released
+	ctx      context.Context // ends with lostCtx, or earlier with the caller's context
 	markLost context.CancelCauseFunc
 }
 
-// AcquireGroupLock acquires the lock by joining a group. All clients must use the same existing topic. It waits until a
-// killed client is removed; then it returns [ErrLocked].
+// AcquireGroupLock acquires the lock by joining a group. All clients must use the same existing topic. It waits up to
+// lockTimeout, so that a killed client is removed before; then it returns [ErrLocked].
 func AcquireGroupLock(ctx context.Context, config Config, group, topic string) (*GroupLock, error) {
 	lostCtx, markLost := context.WithCancelCause(context.WithoutCancel(ctx))
 	lockCtx, cancel := context.WithCancelCause(ctx)
@@ -57,14 +55,16 @@ func AcquireGroupLock(ctx context.Context, config Config, group, topic string) (
 	consumer.MaxPollInterval = lockSessionTimeout
 	consumer.HeartbeatInterval = lockHeartbeatInterval
 	var err error
+	rebalances := Rebalances{
+		Assigned: func(map[string][]int32) { setAcquired() }, // after a loss the client rejoins until Close
+		Revoked: func(context.Context, map[string][]int32) Offsets {
+			l.markLost(errLockLost)
+			return nil
+		},
+		Lost: func(map[string][]int32) { l.markLost(errLockLost) },
+	}
 	l.Consumer, err = NewConsumer(config, ConsumerOptions{Group: group, Topics: []string{topic}, exclusive: true,
-		Rebalances: Rebalances{
-			Assigned: func(map[string][]int32) { setAcquired() }, // after a loss the client rejoins until Close
-			Revoked: func(context.Context, map[string][]int32) Offsets {
-				l.markLost(errLockLost)
-				return nil
-			},
-			Lost: func(map[string][]int32) { l.markLost(errLockLost) }}})
+		Rebalances: rebalances})
 	if err != nil {
 		l.markLost(err)
 		return nil, err

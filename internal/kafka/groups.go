@@ -27,19 +27,19 @@ type Member struct {
 	Metadata []byte
 }
 
-// Group describes a group; an unknown one has no state, or Dead.
+// Group describes a group. An unknown group has the state "" or Dead.
 func (a *Admin) Group(ctx context.Context, group string) (result Group, err error) {
 	request := kmsg.NewPtrDescribeGroupsRequest()
 	request.Groups = []string{group}
-	answer, err := request.RequestWith(ctx, a.client)
-	var described kmsg.DescribeGroupsResponseGroup
+	response, err := request.RequestWith(ctx, a.client)
+	var description kmsg.DescribeGroupsResponseGroup
 	switch {
 	case err != nil: // handled below
-	case len(answer.Groups) != 1:
-		err = fmt.Errorf("expected one group in the answer, found %d", len(answer.Groups))
+	case len(response.Groups) != 1:
+		err = fmt.Errorf("expected one group in the answer, found %d", len(response.Groups))
 	default:
-		described = answer.Groups[0]
-		err = kerr.ErrorForCode(described.ErrorCode)
+		description = response.Groups[0]
+		err = kerr.ErrorForCode(description.ErrorCode)
 	}
 	if errors.Is(err, kerr.GroupIDNotFound) {
 		return result, nil
@@ -48,8 +48,8 @@ func (a *Admin) Group(ctx context.Context, group string) (result Group, err erro
 		return result, fmt.Errorf("members of group %s: %w", group,
 			WithMissingRight(a.dialer.Explain(err), "DESCRIBE", "Group "+group))
 	}
-	result = Group{State: described.State, Type: described.ProtocolType, Protocol: described.Protocol}
-	for _, m := range described.Members {
+	result = Group{State: description.State, Type: description.ProtocolType, Protocol: description.Protocol}
+	for _, m := range description.Members {
 		member := Member{ClientID: m.ClientID, Host: m.ClientHost, Metadata: m.ProtocolMetadata}
 		var worker kmsg.ConnectMemberMetadata
 		if result.Type == "connect" && worker.ReadFrom(m.ProtocolMetadata) == nil {

@@ -68,8 +68,8 @@ func openConsumer(t *testing.T, c Config, o ConsumerOptions) *Consumer {
 // ordersSink are the options of a sink of the topic orders.
 var ordersSink = ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}}
 
-// owned returns the partitions of a topic that a member has.
-func owned(s *Consumer, topic string) []int32 {
+// ownedPartitions returns the partitions of a topic that a member owns.
+func ownedPartitions(s *Consumer, topic string) []int32 {
 	s.membership.mu.Lock()
 	defer s.membership.mu.Unlock()
 	return slices.Sorted(maps.Keys(s.membership.owned[topic]))
@@ -81,23 +81,23 @@ func mark(o Offsets, r *kgo.Record) {
 }
 
 // expectFault expects a fault of a kind whose text contains all of these texts.
-func expectFault(t *testing.T, what string, err error, kind wit.ErrorKind, texts ...string) {
+func expectFault(t *testing.T, about string, err error, kind wit.ErrorKind, texts ...string) {
 	t.Helper()
-	fault := (*wit.Error)(nil)
-	if !errors.As(err, &fault) || fault.Kind != kind || !holdsAll(err.Error(), texts) {
-		t.Errorf("%s: expected a fault of kind %v that contains %q, found %v", what, kind, texts, err)
+	var fault *wit.Error
+	if !errors.As(err, &fault) || fault.Kind != kind || !containsAll(err.Error(), texts) {
+		t.Errorf("%s: expected a fault of kind %v that contains %q, found %v", about, kind, texts, err)
 	}
 }
 
-func holdsAll(text string, parts []string) bool {
+func containsAll(text string, parts []string) bool {
 	return !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(text, part) })
 }
 
 // expectDenied expects that brokers deny access to a client, with a message that contains all of these texts.
-func expectDenied(t *testing.T, what string, err error, texts ...string) {
+func expectDenied(t *testing.T, about string, err error, texts ...string) {
 	t.Helper()
-	if !errors.As(err, new(*security.Denied)) || !holdsAll(err.Error(), texts) {
-		t.Errorf("%s: expected to be denied with %q, found %v", what, texts, err)
+	if !errors.As(err, new(*security.Denied)) || !containsAll(err.Error(), texts) {
+		t.Errorf("%s: expected to be denied with %q, found %v", about, texts, err)
 	}
 }
 
@@ -109,15 +109,15 @@ func expectTransient(t *testing.T, err error) {
 	}
 }
 
-// with returns the properties with more of the form NAME=VALUE.
+// with returns a copy of the properties with more of the form NAME=VALUE.
 func with(properties map[string]string, lines ...string) map[string]string {
-	all := map[string]string{}
-	maps.Copy(all, properties)
+	merged := map[string]string{}
+	maps.Copy(merged, properties)
 	for _, line := range lines {
 		name, value, _ := strings.Cut(line, "=")
-		all[name] = value
+		merged[name] = value
 	}
-	return all
+	return merged
 }
 
 // produce sends the values in one batch.

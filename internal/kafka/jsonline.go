@@ -13,8 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// AppendLine appends a record as one line of JSON without newline: topic, partition, offset, timestamp in ms, key,
-// value, headers; keys and values as [AppendDatum] writes them.
+// AppendLine appends a record as a line of JSON without newline; key and values as [AppendDatum] writes them.
 func AppendLine(line []byte, r *kgo.Record) []byte {
 	line = append(line, `{"topic":`...)
 	line = appendText(line, r.Topic)
@@ -42,8 +41,7 @@ func AppendLine(line []byte, r *kgo.Record) []byte {
 	return append(line, `]}`...)
 }
 
-// AppendDatum appends a key or value. JSON stays JSON (compacted), other UTF-8 becomes a string, other bytes
-// {"base64":"…"}.
+// AppendDatum appends a key or value: JSON compacted, other UTF-8 as a string, other bytes as {"base64":"…"}.
 func AppendDatum(line, datum []byte) []byte {
 	switch {
 	case datum == nil:
@@ -54,7 +52,7 @@ func AppendDatum(line, datum []byte) []byte {
 		return append(line, `"}`...)
 	case json.Valid(datum):
 		compact := bytes.NewBuffer(line)
-		json.Compact(compact, datum) // valid: no error
+		json.Compact(compact, datum) // returns no error for valid JSON
 		return compact.Bytes()
 	}
 	return appendText(line, string(datum))
@@ -63,8 +61,8 @@ func AppendDatum(line, datum []byte) []byte {
 // ParseLine returns the record of a line of [AppendLine] for a topic, with the line's key, value, headers and, if any,
 // timestamp. A string becomes its text, unless AppendDatum would print that text without quotes.
 func ParseLine(topic string, line []byte) (*kgo.Record, error) {
-	var parsed struct {
-		// of the record that was printed
+	var fields struct {
+		// Topic, Partition and Offset of the printed record are ignored.
 		Topic     json.RawMessage
 		Partition json.RawMessage
 		Offset    json.RawMessage
@@ -78,42 +76,41 @@ func ParseLine(topic string, line []byte) (*kgo.Record, error) {
 	}
 	d := json.NewDecoder(bytes.NewReader(line))
 	d.DisallowUnknownFields()
-	err := d.Decode(&parsed)
+	err := d.Decode(&fields)
 	switch {
 	case err == nil && len(bytes.TrimSpace(line[d.InputOffset():])) > 0:
 		err = errors.New("something follows the object")
-	case err == nil && parsed.Value == nil:
+	case err == nil && fields.Value == nil:
 		return nil, errors.New("expected a value, or null")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("expected a record as culvert consume prints it: %w", err)
 	}
-	r := &kgo.Record{Topic: topic, Key: parseDatum(parsed.Key), Value: parseDatum(parsed.Value)}
-	if parsed.Timestamp != nil {
-		r.Timestamp = time.UnixMilli(*parsed.Timestamp)
+	r := &kgo.Record{Topic: topic, Key: parseDatum(fields.Key), Value: parseDatum(fields.Value)}
+	if fields.Timestamp != nil {
+		r.Timestamp = time.UnixMilli(*fields.Timestamp)
 	}
-	for _, h := range parsed.Headers {
+	for _, h := range fields.Headers {
 		r.Headers = append(r.Headers, kgo.RecordHeader{Key: h.Key, Value: parseDatum(h.Value)})
 	}
 	return r, nil
 }
 
-// parseDatum reverses [AppendDatum].
-func parseDatum(printed json.RawMessage) []byte {
+func parseDatum(datum json.RawMessage) []byte {
 	var text string
-	var encoded map[string]any
+	var object map[string]any
 	switch {
-	case len(printed) == 0, string(printed) == "null":
+	case len(datum) == 0, string(datum) == "null":
 		return nil
-	case printed[0] == '"' && json.Unmarshal(printed, &text) == nil && !json.Valid([]byte(text)):
+	case datum[0] == '"' && json.Unmarshal(datum, &text) == nil && !json.Valid([]byte(text)):
 		return []byte(text)
-	case printed[0] == '{' && json.Unmarshal(printed, &encoded) == nil && len(encoded) == 1:
-		text, _ = encoded["base64"].(string)
+	case datum[0] == '{' && json.Unmarshal(datum, &object) == nil && len(object) == 1:
+		text, _ = object["base64"].(string)
 		if data, err := base64.StdEncoding.DecodeString(text); err == nil && text != "" {
 			return data
 		}
 	}
-	return printed
+	return datum
 }
 
 func appendText(line []byte, s string) []byte {

@@ -17,9 +17,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// smallTopic starts a broker whose topic rows accepts batches of 2,000 bytes, and counts rejected batches. With
+// openSmallTopic starts a broker whose topic rows accepts batches of 2,000 bytes, and counts rejected batches. With
 // reportsLimit the broker returns the topic's limit.
-func smallTopic(t *testing.T, partitions int32, reportsLimit bool) (c Config, refused *atomic.Int64) {
+func openSmallTopic(t *testing.T, partitions int32, reportsLimit bool) (c Config, rejections *atomic.Int64) {
 	t.Helper()
 	b := openTestBroker(t, t.TempDir())
 	makeTopics(t, b.Addr(), Topic{Name: "rows", Partitions: partitions,
@@ -27,11 +27,11 @@ func smallTopic(t *testing.T, partitions int32, reportsLimit bool) (c Config, re
 	if !reportsLimit {
 		kafkatest.Reject(b.Cluster, kmsg.DescribeConfigs, kafkatest.Unlimited, kerr.TopicAuthorizationFailed)
 	}
-	c = shareable(t, b.Addr())
+	c = shareableConfig(t, b.Addr())
 	c.Producer.Linger = time.Minute // only Flush sends
-	refused = &atomic.Int64{}
-	c.Extra = append(c.Extra, kgo.WithLogger(rejectionCounter{refused}))
-	return c, refused
+	rejections = &atomic.Int64{}
+	c.Extra = append(c.Extra, kgo.WithLogger(rejectionCounter{rejections}))
+	return c, rejections
 }
 
 // rejectionCounter counts the client's messages about batches that are too large.
@@ -47,26 +47,26 @@ func (r rejectionCounter) Log(_ kgo.LogLevel, _ string, values ...any) {
 	}
 }
 
-// valuesOf returns the values of a topic's partitions, with read_committed.
-func valuesOf(t *testing.T, c Config, topic string) (of map[int32][]string, n int) {
+// valuesOf returns the committed values of a topic by partition, and their number.
+func valuesOf(t *testing.T, c Config, topic string) (values map[int32][]string, n int) {
 	t.Helper()
 	r, err := NewReader(c)
 	require.NoError(t, err)
 	defer r.Close()
-	of = map[int32][]string{}
+	values = map[int32][]string{}
 	if _, err := r.Read(kafkatest.Context(t), topic, ReadOptions{}, func(r *kgo.Record) error {
-		of[r.Partition] = append(of[r.Partition], string(r.Value[:min(6, len(r.Value))]))
+		values[r.Partition] = append(values[r.Partition], string(r.Value[:min(6, len(r.Value))]))
 		n++
 		return nil
 	}); err != nil {
 		t.Fatal(err)
 	}
-	return of, n
+	return values, n
 }
 
 const rowsOfTest = 1000
 
-// fill adds numbered rows to a batch, of some 100 bytes each except for one of 1,500.
+// fill adds n numbered rows to a batch, of some 100 bytes each except for one of 1,500.
 func fill(b Records, n int) {
 	for i := range n {
 		r := b.Add()
@@ -81,11 +81,11 @@ func fill(b Records, n int) {
 }
 
 // outputs contains a producer and a transaction of a configuration, by name. Each sends rows and returns the result.
-var outputs = map[string]func(t *testing.T, c Config, add func(Records)) error{
-	"idempotent": func(t *testing.T, c Config, add func(Records)) error {
+var outputs = map[string]func(t *testing.T, c Config, addRow func(Records)) error{
+	"idempotent": func(t *testing.T, c Config, addRow func(Records)) error {
 		p := openTestProducer(t, c)
 		b := p.NewBatch()
-		add(b)
+		addRow(b)
 		done := make(chan error, 1)
 		p.Produce(t.Context(), b, func(_ int, err error) { done <- err })
 		err := p.Flush(kafkatest.Context(t))
@@ -94,13 +94,13 @@ var outputs = map[string]func(t *testing.T, c Config, add func(Records)) error{
 		}
 		return err
 	},
-	"transactional": func(t *testing.T, c Config, add func(Records)) error {
-		o := newTransacting(t, c, "g-c-0").Output()
+	"transactional": func(t *testing.T, c Config, addRow func(Records)) error {
+		o := openTestTransactions(t, c, "g-c-0").Output()
 		require.NoError(t, o.Begin(t.Context()))
 		b := o.NewBatch()
-		add(b)
+		addRow(b)
 		done := make(chan error, 1)
-		o.Produce(t.Context(), b, at(1), func(_ int, err error) { done <- err })
+		o.Produce(t.Context(), b, offsetAt(1), func(_ int, err error) { done <- err })
 		err := o.Commit(kafkatest.Context(t))
 		return errors.Join(<-done, err, o.Close(kafkatest.Context(t)))
 	},
@@ -117,17 +117,17 @@ func TestTopicOfSmallBatches(t *testing.T) {
 		"max.message.bytes": {reportsLimit: true, maxRequest: 1_000_012},
 		"max.request.size":  {maxRequest: 1_800},
 	} {
-		for by, send := range outputs {
-			t.Run(name+"/"+by, func(t *testing.T) {
-				config, refused := smallTopic(t, 3, c.reportsLimit)
+		for outputName, send := range outputs {
+			t.Run(name+"/"+outputName, func(t *testing.T) {
+				config, rejections := openSmallTopic(t, 3, c.reportsLimit)
 				config.Producer.MaxRequestBytes = c.maxRequest
 				require.NoError(t, config.LoadTopicLimits(t.Context(), openTestAdmin(t, config.Bootstrap[0]), "rows"))
 				require.NoError(t, send(t, config, func(b Records) { fill(b, rowsOfTest) }))
-				assert.Equal(t, int64(0), refused.Load(), "refused batches")
-				of, n := valuesOf(t, config, "rows")
-				for partition, values := range of {
-					if !slices.IsSorted(values) || len(slices.Compact(slices.Clone(values))) != len(values) {
-						t.Errorf("expected partition %d to be in order", partition)
+				assert.Equal(t, int64(0), rejections.Load(), "refused batches")
+				values, n := valuesOf(t, config, "rows")
+				for partition, rows := range values {
+					if !slices.IsSorted(rows) || len(slices.Compact(slices.Clone(rows))) != len(rows) {
+						t.Errorf("expected each row of partition %d once and in order, found %q", partition, rows)
 					}
 				}
 				assert.Equal(t, rowsOfTest, n, "records")
@@ -141,34 +141,35 @@ func TestTopicOfSmallBatches(t *testing.T) {
 func TestBatchTooLargeForItsTopic(t *testing.T) {
 	for name, c := range map[string]struct {
 		reportsLimit bool
-		add          func(Records)
+		fill         func(Records)
 	}{
-		"a record that the client refuses": {reportsLimit: true, add: func(b Records) { add(b, make([]byte, 5000)) }},
-		"a record that brokers refuse":     {add: func(b Records) { add(b, make([]byte, 5000)) }},
-		"many records":                     {add: func(b Records) { fill(b, 100) }},
+		"a record that the client refuses": {reportsLimit: true, fill: addLargeRow},
+		"a record that brokers refuse":     {fill: addLargeRow},
+		"many records":                     {fill: func(b Records) { fill(b, 100) }},
 	} {
-		for by, send := range outputs {
-			t.Run(name+"/"+by, func(t *testing.T) {
-				config, _ := smallTopic(t, 1, c.reportsLimit)
+		for outputName, send := range outputs {
+			t.Run(name+"/"+outputName, func(t *testing.T) {
+				config, _ := openSmallTopic(t, 1, c.reportsLimit)
 				require.NoError(t, config.LoadTopicLimits(t.Context(), openTestAdmin(t, config.Bootstrap[0]), "rows"))
-				err := send(t, config, c.add)
+				err := send(t, config, c.fill)
 				if !errors.Is(err, kerr.MessageTooLarge) || errors.As(err, new(*TransactionAbortedError)) {
-					t.Errorf("expected MESSAGE_TOO_LARGE for good, found %v", err)
+					t.Errorf("expected MESSAGE_TOO_LARGE, which no restart repairs, found %v", err)
 				}
 				for _, want := range []string{"topic rows", "uncompressed_bytes=",
 					"producer.override.max.request.size"} {
 					assert.Error(t, err, want)
 				}
-				if of, n := valuesOf(t, config, "rows"); n > 0 {
-					t.Errorf("expected no record, found %d: %v", n, of)
+				if values, n := valuesOf(t, config, "rows"); n > 0 {
+					t.Errorf("expected no record, found %d: %v", n, values)
 				}
 			})
 		}
 	}
 }
 
-func add(b Records, value []byte) {
+// addLargeRow adds a row that is larger than the topic's limit for batches.
+func addLargeRow(b Records) {
 	r := b.Add()
 	r.Topic = "rows"
-	r.Value = value
+	r.Value = make([]byte, 5000)
 }

@@ -51,16 +51,14 @@ type Rebalances struct {
 // CommitMetadata is the text that was committed with an offset. The zero value means none.
 type CommitMetadata struct {
 	Text string
-	// Mismatch is why the text belongs to another offset or topic, "" if it does not: tools such as MirrorMaker copy
-	// offsets, and topics are created again.
+	// Mismatch is why the text belongs to another offset or topic, or "": offsets are copied, topics created again.
 	Mismatch   string
 	Verified   bool // Verified reports that offset and topic ID match.
 	WrittenFor int64
 	End        int64 // End is the partition's end offset, set with Text or Mismatch.
 }
 
-// Consumer reads for one sink task as a group member. It commits with Commit only. It owns the client's goroutines
-// until Close; heartbeats continue between polls.
+// Consumer reads for one sink task as a group member. Only Commit commits. Heartbeats continue between polls.
 type Consumer struct {
 	config  Config
 	options ConsumerOptions
@@ -105,8 +103,7 @@ func (c *Consumer) pollError() error {
 	return c.failure
 }
 
-// CheckMembership returns nil if no other member can own this member's partitions. If the session has timed out, such
-// as after a pause of the process, it sends a heartbeat.
+// CheckMembership returns nil if no other member can own the partitions. After a timeout it sends a heartbeat.
 func (c *Consumer) CheckMembership(ctx context.Context) error {
 	if c.session.IsValid() {
 		return nil
@@ -119,9 +116,8 @@ func (c *Consumer) IsSessionValid() bool { return c.session.IsValid() }
 
 var errNothingToCommit = errors.New("nothing to commit")
 
-// commitOnce sends one commit and returns the first error of a partition, or errNothingToCommit. It skips partitions
-// that are not owned when the request is sent: after a rebalance it would overwrite offsets of the new owner. prepare
-// may set metadata and returns false to skip a partition.
+// commitOnce sends one commit and returns the first error, or errNothingToCommit. It skips partitions that are not
+// owned when it is sent, or for which prepare, which may set metadata, returns false.
 func (c *Consumer) commitOnce(ctx context.Context, offsets Offsets,
 	prepare func(topic string, p *kmsg.OffsetCommitRequestTopicPartition) bool) (failure error) {
 	ctx = kgo.PreCommitFnContext(ctx, func(r *kmsg.OffsetCommitRequest) error {

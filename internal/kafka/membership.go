@@ -13,8 +13,7 @@ import (
 // membership holds the partitions of a consumer. It is safe for concurrent use.
 //
 // Invariants: all owned partitions were assigned to the ID in member. When the client joins with another ID, or keeps
-// partitions while the group changes to an eager protocol, nothing is owned until the client has dropped its
-// assignment.
+// partitions while the group becomes eager, nothing is owned until the client has dropped its assignment.
 type membership struct {
 	mu     sync.Mutex
 	owned  map[string]map[int32]bool
@@ -78,8 +77,7 @@ func (m *membership) join(member string) (lost map[string][]int32, stale bool) {
 	return lost, m.stale
 }
 
-// downgrade is called if the group uses an eager protocol, whose members join without partitions. It marks the owned
-// partitions as stale and returns them; the caller must drop them.
+// downgrade is called for an eager protocol. It marks the owned partitions as stale, for the caller to drop.
 func (m *membership) downgrade() (lost map[string][]int32) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -113,21 +111,19 @@ func (m *membership) clearStale() bool {
 	return stale
 }
 
-// memberBalancer makes the client drop its assignment if the group removed the member while it was rejoining, or
-// changed to an eager protocol. kgo 1.22 keeps the partitions until it has joined: a commit that waited for the join
-// would reset offsets that other members have committed since.
+// memberBalancer makes the client drop its assignment if the group removed the rejoining member, or became eager. kgo
+// 1.22 keeps it until it has joined: a commit that waited for the join would reset offsets of other members.
 type memberBalancer struct {
 	kgo.GroupBalancer
 	consumer *Consumer
 }
 
-// JoinGroupMetadata implements [kgo.GroupBalancer]. Only the client calls it, before each JoinGroup and with no lock of
-// the consumer held.
+// JoinGroupMetadata is called by the client only, before each JoinGroup and without a lock of the consumer.
 //
 // It blocks until NewConsumer has set all fields. If the coordinator has given the client another member ID, it hands
 // the owned partitions over to the group first: it calls Rebalances.Lost, which may block, and drops the partitions and
 // their records. It does not commit. It returns the metadata of a member that owns nothing and has no generation, until
-// lost or ParseSyncAssignment resets the stale assignment.
+// onLost or ParseSyncAssignment resets the stale assignment.
 func (b memberBalancer) JoinGroupMetadata(topics []string, owned map[string][]int32, generation int32) []byte {
 	c := b.consumer
 	<-c.ready
@@ -141,10 +137,9 @@ func (b memberBalancer) JoinGroupMetadata(topics []string, owned map[string][]in
 	return b.GroupBalancer.JoinGroupMetadata(topics, owned, generation)
 }
 
-// ParseSyncAssignment implements [kgo.GroupBalancer]. Only the client calls it, with the response to SyncGroup. If the
-// group has changed to an eager protocol, it first calls Rebalances.Lost, which may block, and drops all partitions. If
-// the client has a stale assignment, it resets that mark and returns an error, which makes the client drop its
-// assignment and rejoin, so that it reads all committed offsets again.
+// ParseSyncAssignment is called by the client only, with the response to SyncGroup. If the group has become eager, it
+// first calls Rebalances.Lost, which may block, and drops all partitions. If the client has a stale assignment, it
+// resets that mark and returns an error, so that the client drops the assignment, rejoins, and reads offsets again.
 func (b memberBalancer) ParseSyncAssignment(assignment []byte) (map[string][]int32, error) {
 	c := b.consumer
 	if !b.IsCooperative() {

@@ -8,8 +8,7 @@ import (
 	"github.com/twmb/franz-go/plugin/kprom"
 )
 
-// Metrics are Prometheus metrics of a worker's clients by role and broker. There are no labels for clients and
-// topics, since connectors have as many clients as tasks.
+// Metrics are Prometheus metrics of a worker's clients by role and broker, not by client and topic: there are many.
 type Metrics struct {
 	*prometheus.Registry
 	producers kgo.Opt
@@ -34,6 +33,7 @@ func NewMetrics() *Metrics {
 	return metrics
 }
 
+// appendTo appends the hooks of a role to the options; a nil m has none.
 func (m *Metrics) appendTo(opts []kgo.Opt, role func(*Metrics) kgo.Opt) []kgo.Opt {
 	if m == nil {
 		return opts
@@ -41,8 +41,7 @@ func (m *Metrics) appendTo(opts []kgo.Opt, role func(*Metrics) kgo.Opt) []kgo.Op
 	return append(opts, role(m))
 }
 
-// sharedHooks are the hooks of all clients of a role. kprom would register its collectors again for each new client,
-// and remove them with each closed one.
+// sharedHooks are the hooks of all clients of a role: kprom would register and remove its collectors per client.
 type sharedHooks struct{ *kprom.Metrics }
 
 func (sharedHooks) OnNewClient(*kgo.Client)    {}
@@ -51,12 +50,11 @@ func (sharedHooks) OnClientClosed(*kgo.Client) {}
 // withoutBuffers skips the metrics of buffers, which need one client; the others are shared by all clients of a role.
 type withoutBuffers struct{ prometheus.Registerer }
 
-// MustRegister implements [prometheus.Registerer].
-func (w withoutBuffers) MustRegister(all ...prometheus.Collector) {
-	for _, c := range all {
-		described := make(chan *prometheus.Desc, 1) // each collector of kprom has one
-		c.Describe(described)
-		if !strings.Contains((<-described).String(), "_buffered_") {
+func (w withoutBuffers) MustRegister(collectors ...prometheus.Collector) {
+	for _, c := range collectors {
+		descriptions := make(chan *prometheus.Desc, 1) // each collector of kprom has one
+		c.Describe(descriptions)
+		if !strings.Contains((<-descriptions).String(), "_buffered_") {
 			w.Registerer.MustRegister(c)
 		}
 	}

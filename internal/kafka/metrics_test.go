@@ -16,7 +16,7 @@ func TestClientMetricsAreSummed(t *testing.T) {
 	c := Defaults()
 	c.Bootstrap = []string{openTestBroker(t, t.TempDir()).Addr()}
 	c.Metrics = NewMetrics()
-	counted := func() (records float64, series int) {
+	count := func() (records float64, series int) {
 		families, err := c.Metrics.Gather()
 		require.NoError(t, err)
 		for _, f := range families {
@@ -37,7 +37,7 @@ func TestClientMetricsAreSummed(t *testing.T) {
 		}
 		return records, series
 	}
-	var first int
+	var firstSeries int
 	for n := range 3 {
 		client, _, err := newClient(c.ProducerOpts(kgo.ClientID(strings.Repeat("c", n+1)),
 			kgo.AllowAutoTopicCreation()))
@@ -46,19 +46,19 @@ func TestClientMetricsAreSummed(t *testing.T) {
 		require.NoError(t, client.ProduceSync(t.Context(), &kgo.Record{Topic: topic, Value: []byte("v")},
 			&kgo.Record{Topic: topic, Value: []byte("w")}).FirstErr())
 		client.Close()
-		records, series := counted()
+		records, series := count()
 		for end := time.Now().Add(2 * time.Minute); records < float64(2*(n+1)) && time.Now().Before(end); {
 			time.Sleep(10 * time.Millisecond) // the client counts after the acknowledgement
-			records, series = counted()
+			records, series = count()
 		}
 		if records != float64(2*(n+1)) {
 			t.Errorf("expected %d records, counted %v", 2*(n+1), records)
 		}
-		if first == 0 {
-			first = series
+		if n == 0 {
+			firstSeries = series
 		}
-		if series < first || series >= 2*first { // disconnects may be counted late, but are few
-			t.Errorf("expected about %d figures, found %d", first, series)
+		if series < firstSeries || series >= 2*firstSeries { // disconnects may be counted late, but are few
+			t.Errorf("expected about %d series as with the first client, found %d", firstSeries, series)
 		}
 	}
 }

@@ -21,12 +21,12 @@ import (
 // A timedOutCase is what a broker knows about a transaction that has timed out.
 type timedOutCase struct {
 	fenced bool     // the broker rejects the producer
-	states []string // that it returns for the transactional ID then, one after another; the last one stays
-	epochs int16    // by which its epoch is higher than the producer's
+	states []string // states that the broker then returns for the transactional ID, in this order; the last one stays
+	epochs int16    // the broker's epoch minus the producer's
 
-	startsOver bool
-	message    string // a part of the error
-	lines      int    // how often the log reports the wait for brokers
+	startsOver bool   // expected: the feed may start over
+	message    string // expected in the error
+	lines      int    // expected lines of the log about the wait for brokers
 }
 
 var timedOutCases = map[string]timedOutCase{
@@ -63,9 +63,9 @@ func checkTimedOut(t *testing.T, c timedOutCase) {
 	var log logtest.Journal
 	config.Logger = log.Logger(slog.LevelWarn)
 	if c.fenced && c.states == nil {
-		withoutDescribing(b)
+		hideDescribeTransactions(b)
 	}
-	o := newTransacting(t, config, "g-c-0").Output()
+	o := openTestTransactions(t, config, "g-c-0").Output()
 	require.NoError(t, sendPage(t, o, "late", 1))
 	o.mu.Lock()
 	producer, epoch, err := o.current.ProducerID(t.Context())
@@ -78,8 +78,7 @@ func checkTimedOut(t *testing.T, c timedOutCase) {
 	}
 	describeAs(b, c.states, producer, epoch+c.epochs)
 	err = o.Commit(t.Context())
-	aborted := (*TransactionAbortedError)(nil)
-	if !IsTransactionTimeout(err) || errors.As(err, &aborted) != c.startsOver {
+	if !IsTransactionTimeout(err) || errors.As(err, new(*TransactionAbortedError)) != c.startsOver {
 		t.Errorf("expected to start over %t, found %v", c.startsOver, err)
 	}
 	if n := strings.Count(log.String(), "when the brokers report the outcome"); n != c.lines {
@@ -87,15 +86,15 @@ func checkTimedOut(t *testing.T, c timedOutCase) {
 	}
 	if !c.startsOver {
 		if !strings.Contains(err.Error(), "was unreachable for") || !strings.Contains(err.Error(), c.message) {
-			t.Error(err)
+			t.Errorf("expected an error about the outage with %q, found %v", c.message, err)
 		}
 		if err := o.Flush(t.Context()); err == nil {
 			t.Error("expected Flush to fail too, or the feed would start over and wait for the producer")
 		}
 		return
 	}
-	again := o.transactions.Output()
-	require.NoError(t, errors.Join(sendPage(t, again, "again", 1), again.Commit(t.Context())))
+	restarted := o.transactions.Output()
+	require.NoError(t, errors.Join(sendPage(t, restarted, "again", 1), restarted.Commit(t.Context())))
 	expectCommitted(t, config, "again", "1")
 }
 
@@ -103,7 +102,7 @@ func checkTimedOut(t *testing.T, c timedOutCase) {
 func describeAs(b *embedded.Broker, states []string, producer int64, epoch int16) {
 	b.Cluster.ControlKey(int16(kmsg.DescribeTransactions), func(r kmsg.Request) (kmsg.Response, error, bool) {
 		b.Cluster.KeepControl()
-		answer := r.ResponseKind().(*kmsg.DescribeTransactionsResponse)
+		response := r.ResponseKind().(*kmsg.DescribeTransactionsResponse)
 		if slices.Contains(states, "refused") {
 			kafkatest.Reject(b.Cluster, kmsg.InitProducerID, kafkatest.Unlimited,
 				kerr.TransactionalIDAuthorizationFailed)
@@ -119,25 +118,25 @@ func describeAs(b *embedded.Broker, states []string, producer int64, epoch int16
 		if len(states) > 1 {
 			states = states[1:]
 		}
-		answer.TransactionStates = append(answer.TransactionStates, state)
-		return answer, nil, true
+		response.TransactionStates = append(response.TransactionStates, state)
+		return response, nil, true
 	})
 }
 
-// withoutDescribing makes a broker respond like Apache Kafka before 3.0, which has no DescribeTransactions.
-func withoutDescribing(b *embedded.Broker) {
+// hideDescribeTransactions makes a broker respond like Apache Kafka before 3.0, which has no DescribeTransactions.
+func hideDescribeTransactions(b *embedded.Broker) {
 	b.Cluster.ControlKey(int16(kmsg.ApiVersions), func(r kmsg.Request) (kmsg.Response, error, bool) {
 		b.Cluster.KeepControl()
-		answer := r.ResponseKind().(*kmsg.ApiVersionsResponse)
-		kversion.Stable().EachMaxKeyVersion(func(key, most int16) {
+		response := r.ResponseKind().(*kmsg.ApiVersionsResponse)
+		kversion.Stable().EachMaxKeyVersion(func(key, maxVersion int16) {
 			if key == int16(kmsg.DescribeTransactions) {
 				return
 			}
-			one := kmsg.NewApiVersionsResponseApiKey()
-			one.ApiKey = key
-			one.MaxVersion = most
-			answer.ApiKeys = append(answer.ApiKeys, one)
+			apiKey := kmsg.NewApiVersionsResponseApiKey()
+			apiKey.ApiKey = key
+			apiKey.MaxVersion = maxVersion
+			response.ApiKeys = append(response.ApiKeys, apiKey)
 		})
-		return answer, nil, true
+		return response, nil, true
 	})
 }

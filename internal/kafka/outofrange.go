@@ -11,9 +11,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// handleOutOfRange handles a next offset that is not in the log: its records have expired, or the log was truncated.
-// With auto.offset.reset it logs an error and resets the offset, after expired records always to the oldest one;
-// without, it returns an error. It does nothing if the offset is in the log by now, or the partition is not owned.
+// handleOutOfRange handles a next offset whose records have expired or were truncated, unless it is in the log by now.
+// With auto.offset.reset it logs an error and resets the offset, if expired to the oldest; else it returns an error.
 func (c *Consumer) handleOutOfRange(ctx context.Context, topic string, partition int32) error {
 	if !c.membership.owns(topic, partition) {
 		return nil // kgo fetches lost partitions until it has rejoined
@@ -51,8 +50,8 @@ func (c *Consumer) handleOutOfRange(ctx context.Context, topic string, partition
 	switch c.config.Consumer.Reset {
 	case "earliest", "latest":
 		c.config.log().Error("kafka: records of a sink's topic are missing; it continues as auto.offset.reset "+
-			"specifies",
-			"group", c.options.Group, "topic", topic, "partition", partition, "missing", missing, "goes_on_at", resetTo)
+			"specifies", "group", c.options.Group, "topic", topic, "partition", partition, "missing", missing,
+			"goes_on_at", resetTo)
 	default:
 		return &wit.Error{Kind: wit.ErrorConfig,
 			Message: fmt.Sprintf("group %s, topic %s, partition %d: %s. To continue without them, set "+
@@ -67,8 +66,8 @@ func (c *Consumer) handleOutOfRange(ctx context.Context, topic string, partition
 // It commits where to continue and returns an error: with `latest` a restarted task would skip newer records.
 func (c *Consumer) resetUncommitted(ctx context.Context, topic string, partition int32, start, end int64) error {
 	resetTo := start
-	missing := fmt.Sprintf(
-		"the records before offset %d have expired or were deleted, and may not have been read", start)
+	missing := fmt.Sprintf("the records before offset %d have expired or were deleted, and may not have been read",
+		start)
 	if start == 0 { // nothing has expired, so the offset is after the end
 		missing = fmt.Sprintf("the partition now ends at %d: it has lost records, or the topic was deleted and "+
 			"created again", end)
@@ -86,8 +85,7 @@ func (c *Consumer) resetUncommitted(ctx context.Context, topic string, partition
 	}
 	return &wit.Error{Kind: wit.ErrorData, Message: fmt.Sprintf("group %s, topic %s, partition %d: nothing was "+
 		"committed, and %s. Offset %d is committed now: restart the task to continue there", c.options.Group, topic,
-		partition,
-		missing, resetTo)}
+		partition, missing, resetTo)}
 }
 
 // position returns the next offset of a partition after its last polled record, or as committed. !ok means neither.

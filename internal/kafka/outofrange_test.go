@@ -23,9 +23,9 @@ func expire(t *testing.T, addr, topic string, before int64) {
 	offsets := kadm.Offsets{}
 	offsets.AddOffset(topic, 0, before, -1)
 	admin := kadm.NewClient(kafkatest.Client(t, kgo.SeedBrokers(addr)))
-	deleted, err := admin.DeleteRecords(kafkatest.Context(t), offsets)
+	response, err := admin.DeleteRecords(kafkatest.Context(t), offsets)
 	if err == nil {
-		err = deleted.Error()
+		err = response.Error()
 	}
 	require.NoError(t, err)
 }
@@ -52,18 +52,19 @@ func TestExpiredRecordsAreReported(t *testing.T) {
 				kafkatest.Put(t, b.Addr(), "orders", "1", "2")
 				config := testConfig(b.Addr())
 				log := &journal{}
-				config.Consumer.Reset, config.Logger = c.reset, log.logger()
+				config.Consumer.Reset = c.reset
+				config.Logger = log.logger()
 				a := openTestAdmin(t, b.Addr())
 				ctx := kafkatest.Context(t)
-				begin := int64(0)
+				committed := int64(0)
 				if when == "before" {
-					begin = 2
+					committed = 2
 				}
-				require.NoError(t, a.CommitOffsets(ctx, "connect-test", map[string]Positions{"orders": {0: begin}}))
+				require.NoError(t, a.CommitOffsets(ctx, "connect-test", map[string]Positions{"orders": {0: committed}}))
 				var s *Consumer
 				release := make(chan struct{})
-				let := sync.OnceFunc(func() { close(release) })
-				t.Cleanup(let)
+				releaseFetches := sync.OnceFunc(func() { close(release) })
+				t.Cleanup(releaseFetches)
 				if when == "meanwhile" {
 					s = openConsumer(t, config, ordersSink)
 					expectValues(t, s, Offsets{}, "1", "2")
@@ -78,7 +79,7 @@ func TestExpiredRecordsAreReported(t *testing.T) {
 				if s == nil {
 					s = openConsumer(t, config, ordersSink)
 				}
-				let()
+				releaseFetches()
 				if !c.fails {
 					expectValues(t, s, Offsets{}, c.remaining...)
 					text := log.String()
@@ -100,29 +101,29 @@ func TestExpiredRecordsAreReported(t *testing.T) {
 	}
 }
 
-// holdFetches makes a broker hold fetches until release is closed. The returned channel is closed when one is held. The
-// client sends one fetch at a time, so the previous one has ended by then.
-func holdFetches(b *embedded.Broker, release chan struct{}) (one chan struct{}) {
-	one = make(chan struct{})
-	var once sync.Once
+// holdFetches makes a broker hold fetches until release is closed. The returned channel is closed when the first one is
+// held. The client sends one fetch at a time, so the previous one has ended by then.
+func holdFetches(b *embedded.Broker, release chan struct{}) (held chan struct{}) {
+	held = make(chan struct{})
+	closeHeld := sync.OnceFunc(func() { close(held) })
 	b.Cluster.ControlKey(int16(kmsg.Fetch), func(kmsg.Request) (kmsg.Response, error, bool) {
-		once.Do(func() { close(one) })
+		closeHeld()
 		b.Cluster.SleepControl(func() { <-release })
 		return nil, nil, false
 	})
-	return one
+	return held
 }
 
 // If the offset of a group is after the end of its partition, the group has read records that no longer exist.
 func TestOffsetAfterEnd(t *testing.T) {
 	cases := []struct {
-		reset string
-		fault string
-		rest  []string
+		reset  string
+		fault  string
+		values []string // that the sink reads without a fault
 	}{
-		{"", "the next offset is 9, but the partition ends at 2", nil},
-		{"earliest", "", []string{"1", "2", "3"}},
-		{"latest", "", []string{"3"}},
+		{reset: "", fault: "the next offset is 9, but the partition ends at 2"},
+		{reset: "earliest", values: []string{"1", "2", "3"}},
+		{reset: "latest", values: []string{"3"}},
 	}
 	for _, c := range cases {
 		t.Run(c.reset, func(t *testing.T) {
@@ -131,7 +132,8 @@ func TestOffsetAfterEnd(t *testing.T) {
 			kafkatest.Put(t, b.Addr(), "orders", "1", "2")
 			config := testConfig(b.Addr())
 			log := &journal{}
-			config.Consumer.Reset, config.Logger = c.reset, log.logger()
+			config.Consumer.Reset = c.reset
+			config.Logger = log.logger()
 			a := openTestAdmin(t, b.Addr())
 			ctx := kafkatest.Context(t)
 			require.NoError(t, a.CommitOffsets(ctx, "connect-test", map[string]Positions{"orders": {0: 9}}))
@@ -142,7 +144,7 @@ func TestOffsetAfterEnd(t *testing.T) {
 					require.NoError(t, err)
 				}
 				kafkatest.Put(t, b.Addr(), "orders", "3")
-				expectValues(t, s, Offsets{}, c.rest...)
+				expectValues(t, s, Offsets{}, c.values...)
 				return
 			}
 			var err error
@@ -175,7 +177,7 @@ func TestExpiredRecordsOfOnePartition(t *testing.T) {
 		_, err = s.Poll(ctx)
 	}
 	if !strings.Contains(err.Error(), "from offset 1 to 2 have expired") {
-		t.Error(err)
+		t.Errorf("expected an error about the offsets 1 to 2, found %v", err)
 	}
 }
 
@@ -183,7 +185,7 @@ func TestExpiredRecordsOfOnePartition(t *testing.T) {
 // after a sink's offset, it continues.
 func TestExpiredMarkersAreNoRecords(t *testing.T) {
 	c, _ := transactionsBroker(t)
-	o := newTransacting(t, c, "g-c-0").Output()
+	o := openTestTransactions(t, c, "g-c-0").Output()
 	for n, value := range []string{"settled", "aborted"} {
 		require.NoError(t, sendPage(t, o, value, int64(n)))
 		end := o.Commit
@@ -213,7 +215,7 @@ func TestExpiredMarkersAreNoRecords(t *testing.T) {
 		}
 	}
 	if !slices.Equal(got, []string{"settled"}) {
-		t.Fatalf("found %q", got)
+		t.Fatalf("expected only the settled record, found %q", got)
 	}
 	require.NoError(t, s.Commit(ctx, settled))
 	s.Close()
@@ -233,24 +235,25 @@ func TestExpiredBeforeTheFirstCommit(t *testing.T) {
 			ctx := kafkatest.Context(t)
 			makeTopics(t, b.Addr(), Topic{Name: "orders", Partitions: 1})
 			config := testConfig(b.Addr())
-			begun := make(chan struct{})
+			startRequested := make(chan struct{})
 			log := &journal{}
-			config.Consumer.Reset, config.Logger = reset, log.logger()
+			config.Consumer.Reset = reset
+			config.Logger = log.logger()
 			// The broker processes requests one by one: a write after the request for the start comes later.
-			var once sync.Once
+			closeRequested := sync.OnceFunc(func() { close(startRequested) })
 			b.Cluster.ControlKey(int16(kmsg.ListOffsets), func(kmsg.Request) (kmsg.Response, error, bool) {
-				once.Do(func() { close(begun) })
+				closeRequested()
 				return nil, nil, false
 			})
 			s := openConsumer(t, config, ordersSink)
 			s.client.PauseFetchPartitions(map[string][]int32{"orders": {0}})
-			type polled struct {
+			type pollResult struct {
 				values []string
 				err    error
 			}
-			ended := make(chan polled, 1)
+			results := make(chan pollResult, 1)
 			go func() {
-				var p polled
+				var p pollResult
 				for p.err == nil && len(p.values) == 0 {
 					var records []*kgo.Record
 					records, p.err = s.Poll(ctx)
@@ -258,25 +261,25 @@ func TestExpiredBeforeTheFirstCommit(t *testing.T) {
 						p.values = append(p.values, string(r.Value))
 					}
 				}
-				ended <- p
+				results <- p
 			}()
 			select {
-			case <-begun:
-			case p := <-ended:
-				t.Fatal(p)
+			case <-startRequested:
+			case p := <-results:
+				t.Fatalf("expected Poll to wait for records, found %v", p)
 			}
 			kafkatest.Put(t, b.Addr(), "orders", "1", "2", "3", "4")
 			expire(t, b.Addr(), "orders", 2)
 			s.client.ResumeFetchPartitions(map[string][]int32{"orders": {0}})
-			end := <-ended
+			result := <-results
 			if reset != "" {
-				if !slices.Equal(end.values, []string{"3", "4"}) || end.err != nil ||
+				if !slices.Equal(result.values, []string{"3", "4"}) || result.err != nil ||
 					!strings.Contains(log.String(), "the records from offset 0 to 1 have expired") {
-					t.Errorf("expected 3, 4 and an error in the log, found %v\n%s", end, log)
+					t.Errorf("expected 3, 4 and an error in the log, found %v\n%s", result, log)
 				}
 				return
 			}
-			expectFault(t, "unread", end.err, wit.ErrorData, "the records before offset 2 have expired",
+			expectFault(t, "unread", result.err, wit.ErrorData, "the records before offset 2 have expired",
 				"restart the task")
 			s.Close()
 			expectValues(t, openConsumer(t, config, ordersSink), Offsets{}, "3", "4") // after the restart
@@ -300,11 +303,11 @@ func TestOutOfRangeOfAnotherMember(t *testing.T) {
 		t.Errorf("expected no error for a partition of another member, found %v", err)
 	}
 	if err := s.resetUncommitted(ctx, "orders", 0, 4, 4); err != nil {
-		t.Errorf("expected no error for a partition that went to another member meanwhile, found %v", err)
+		t.Errorf("expected no error for a partition that another member owns by now, found %v", err)
 	}
 	stored, err := kadm.NewClient(s.client).FetchOffsets(ctx, "connect-orders")
 	require.NoError(t, err)
-	if at, some := stored.Lookup("orders", 0); some {
-		t.Errorf("expected no offset, found %d", at.At)
+	if offset, ok := stored.Lookup("orders", 0); ok {
+		t.Errorf("expected no offset, found %d", offset.At)
 	}
 }

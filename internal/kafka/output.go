@@ -15,12 +15,11 @@ type Records interface {
 	Len() int
 }
 
-// Offset is the source offset of a feed; the zero value is none.
+// Offset is the source offset of a feed. The zero value means no offset.
 type Offset struct {
 	Partition []wit.OffsetEntry
 	Position  []wit.OffsetEntry
-	// Prompt stores the offset as soon as it is acknowledged, instead of periodically.
-	Prompt bool
+	Prompt    bool // Prompt requests that the offset be stored once it is acknowledged, not only periodically.
 }
 
 // OffsetStore stores acknowledged offsets periodically (*offset.Writer).
@@ -32,11 +31,10 @@ type OffsetStore interface {
 	// Flush stores acknowledged offsets.
 	Flush(ctx context.Context) error
 	// OnFailure adds a function that is called when offsets cannot be stored any more.
-	OnFailure(failed func(error))
+	OnFailure(notify func(error))
 }
 
-// TransactionAbortedError is the error of a feed that has continued after uncommitted pages. Restart it from the offset
-// in Kafka: a commit without response may have succeeded.
+// TransactionAbortedError ends a feed that continued after uncommitted pages. Restart it from the offset in Kafka.
 type TransactionAbortedError struct {
 	Cause     error
 	Committed bool // an earlier page of the output was committed
@@ -54,14 +52,14 @@ type Output struct {
 	offsets  OffsetStore
 }
 
-// NewOutput takes ownership of the producer; the caller closes the offsets afterwards.
+// NewOutput returns an output that closes the producer. The caller closes the offsets after the output.
 func NewOutput(p *Producer, o OffsetStore) *Output { return &Output{p, o} }
 
 // NewBatch returns an empty batch for [Output.Produce].
 func (o *Output) NewBatch() Records { return o.producer.NewBatch() }
 
 // OnFailure adds a function that is called when offsets cannot be stored any more.
-func (o *Output) OnFailure(failed func(error)) { o.offsets.OnFailure(failed) }
+func (o *Output) OnFailure(notify func(error)) { o.offsets.OnFailure(notify) }
 
 // AtLeastOnce reports whether records of an interrupted page stay, so that the page can be continued.
 func (o *Output) AtLeastOnce() bool { return true }

@@ -14,9 +14,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Parse reads Kafka client properties of a worker and ignores others. Warnings name settings without effect, and
-// unknown ones after producer., consumer. or admin. The error wraps a [setting.Problem]. ctx cancels reading of key
-// stores.
+// Parse reads a worker's Kafka client properties. Warnings name settings without effect, and unknown ones with a
+// prefix. The error wraps a [setting.Problem]. ctx cancels reading of key stores.
 func Parse(ctx context.Context, properties map[string]string) (Config, setting.Problems, error) {
 	config := Defaults()
 	config.currentValues = &security.CurrentValues{}
@@ -34,12 +33,11 @@ func Parse(ctx context.Context, properties map[string]string) (Config, setting.P
 	if config.Proxy, err = security.NewProxy(properties, config.Bootstrap, config.currentValues); err != nil {
 		return Config{}, warnings, err
 	}
-	notes, err := config.buildAccess(ctx)
-	return config, append(warnings, notes...), err
+	accessWarnings, err := config.buildAccess(ctx)
+	return config, append(warnings, accessWarnings...), err
 }
 
-// Override returns c with a connector's producer.override.*, consumer.override.* and admin.override.* properties. ctx
-// cancels reading of key stores.
+// Override returns c with a connector's *.override.* properties. ctx cancels reading of key stores.
 func (c Config) Override(ctx context.Context, properties map[string]string) (Config, setting.Problems, error) {
 	warnings, err := c.apply(properties, map[string]clientKind{
 		"producer.override.": kindProducer, "consumer.override.": kindConsumer, "admin.override.": kindAdmin,
@@ -49,8 +47,8 @@ func (c Config) Override(ctx context.Context, properties map[string]string) (Con
 	if err != nil || !overridesAccess(properties) {
 		return c, warnings, err
 	}
-	notes, err := c.buildAccess(ctx)
-	return c, append(warnings, notes...), err
+	accessWarnings, err := c.buildAccess(ctx)
+	return c, append(warnings, accessWarnings...), err
 }
 
 var overridePrefixes = []string{"producer.override.", "consumer.override.", "admin.override."}
@@ -77,7 +75,7 @@ func (c *Config) apply(properties map[string]string,
 		}
 		short := name[len(prefix):]
 		value := setting.Trim(properties[name])
-		declared, ok := settings[kind][short]
+		declaration, ok := settings[kind][short]
 		switch {
 		case security.IsSecurityProperty(short):
 			warning, err := c.applySecurity(kind, short, security.Value{Name: name, Value: value})
@@ -87,8 +85,8 @@ func (c *Config) apply(properties map[string]string,
 			if warning.Text != "" {
 				warnings = append(warnings, warning)
 			}
-		case ok && declared.set != nil:
-			hint, err := declared.apply(c, name, value)
+		case ok && declaration.set != nil:
+			hint, err := declaration.apply(c, name, value)
 			if err != nil {
 				return warnings, err
 			}
@@ -97,7 +95,8 @@ func (c *Config) apply(properties map[string]string,
 			}
 		case ok:
 			warnings = append(warnings, warning(name, setting.CodeNoEffect, "has no effect here"))
-		case name == "admin.listeners": // a REST setting, not one of admin clients
+		case name == "admin.listeners":
+			// It is a setting of the REST API, not of admin clients.
 		case prefix != "":
 			warnings = append(warnings, warning(name, setting.CodeUnknown,
 				unknownPropertyText(short, maps.Keys(settings[kind]))))
@@ -112,8 +111,8 @@ func warning(name string, code setting.Code, text string) setting.Problem {
 
 func (c *Config) applySecurity(kind clientKind, name string,
 	value security.Value) (warning setting.Problem, err error) {
-	effective, warning, err := security.Check(name, value)
-	if !effective {
+	hasEffect, warning, err := security.Check(name, value)
+	if !hasEffect {
 		return warning, err
 	}
 	client := c.client(kind)
@@ -125,6 +124,7 @@ func (c *Config) applySecurity(kind clientKind, name string,
 	return warning, nil
 }
 
+// client returns the configuration of a kind of client, which the caller may change.
 func (c *Config) client(kind clientKind) *ClientConfig {
 	switch kind {
 	case kindProducer:
@@ -137,6 +137,7 @@ func (c *Config) client(kind clientKind) *ClientConfig {
 	return &c.ClientConfig
 }
 
+// buildAccess sets the access of each kind of client. Kinds with equal properties share it.
 func (c *Config) buildAccess(ctx context.Context) (warnings setting.Problems, err error) {
 	if c.currentValues == nil {
 		c.currentValues = &security.CurrentValues{}
@@ -144,17 +145,17 @@ func (c *Config) buildAccess(ctx context.Context) (warnings setting.Problems, er
 	for _, kind := range []clientKind{kindCommon, kindProducer, kindConsumer, kindAdmin} {
 		client := c.client(kind)
 		merged := client.withDefaults(c.ClientConfig)
-		if same := c.sameAccess(kind, merged); same != nil {
-			client.access = same.access
+		if equal := c.sameAccess(kind, merged); equal != nil {
+			client.access = equal.access
 			continue
 		}
-		access, notes, err := security.New(ctx, security.Options{Properties: merged.Security,
+		access, kindWarnings, err := security.New(ctx, security.Options{Properties: merged.Security,
 			Bootstrap: merged.Bootstrap, Timeout: merged.ConnectTimeout, Proxy: c.Proxy, Live: c.currentValues})
 		if err != nil {
 			return warnings, err
 		}
 		client.access = access
-		for _, w := range notes {
+		for _, w := range kindWarnings {
 			if !slices.Contains(warnings, w) {
 				warnings = append(warnings, w)
 			}
@@ -175,8 +176,7 @@ func (c *Config) sameAccess(kind clientKind, merged ClientConfig) *ClientConfig 
 	return nil
 }
 
-// EmbeddedListen reports whether bootstrap.servers is the embedded broker, and its address; "" means the default of
-// [embedded.Options].
+// EmbeddedListen reports whether bootstrap.servers is the embedded broker, and its address; "" means the default.
 func EmbeddedListen(bootstrap []string) (listen string, embedded bool, err error) {
 	if len(bootstrap) == 0 || !security.IsEmbedded(bootstrap[0]) {
 		return "", false, nil
@@ -199,13 +199,13 @@ func EmbeddedListen(bootstrap []string) (listen string, embedded bool, err error
 }
 
 func longestPrefix(name string, prefixes map[string]clientKind) (string, clientKind) {
-	best := ""
+	longest := ""
 	kind := kindNone
-	for prefix, s := range prefixes {
-		if strings.HasPrefix(name, prefix) && (kind == kindNone || len(prefix) > len(best)) {
-			best = prefix
-			kind = s
+	for prefix, prefixKind := range prefixes {
+		if strings.HasPrefix(name, prefix) && (kind == kindNone || len(prefix) > len(longest)) {
+			longest = prefix
+			kind = prefixKind
 		}
 	}
-	return best, kind
+	return longest, kind
 }

@@ -16,8 +16,8 @@ const (
 // Overrides is a policy: which client properties connectors may override. The zero value allows none.
 type Overrides struct {
 	policy string
-	all    bool
-	names  []string
+	all    bool     // every property is allowed
+	names  []string // allowed properties, without a prefix
 }
 
 // OverridePolicy parses a policy by Kafka Connect's name or class; "" is All. allowlist belongs to Allowlist.
@@ -40,8 +40,7 @@ func OverridePolicy(name, allowlist string) (Overrides, error) {
 	return overrides, nil
 }
 
-// Check returns an error for a connector's setting that overrides a client property against the policy. It accepts all
-// other settings.
+// Check returns an error for a connector's setting that overrides a client property against the policy.
 func (o Overrides) Check(setting string) error {
 	for _, prefix := range overridePrefixes {
 		short, ok := strings.CutPrefix(setting, prefix)

@@ -8,19 +8,25 @@ import (
 // The nine cases in which Kafka Connect's own tests query its policies apply to the settings of the producer, the
 // consumer and the administrator alike.
 func TestOverridePolicies(t *testing.T) {
-	for _, c := range []struct{ name, policy, allowlist, setting, refusal string }{
-		{"none, a setting", "None", "", "max.poll.records", "allows none"},
-		{"none, a principal", "None", "", "sasl.jaas.config", "allows none"},
-		{"none, no override", "None", "", "", ""},
-		{"principal, a setting", "Principal", "", "batch.size",
-			"allows security.protocol, sasl.mechanism, sasl.jaas.config"},
-		{"principal, a principal", "Principal", "", "sasl.jaas.config", ""},
-		{"all", "All", "", "batch.size", ""},
-		{"the default", "", "", "batch.size", ""},
-		{"allowlist, what it names", "Allowlist", "batch.size, acks", "acks", ""},
-		{"allowlist, something else",
-			"org.apache.kafka.connect.connector.policy.AllowlistConnectorClientConfigOverridePolicy", "batch.size,acks",
-			"linger.ms", "allows batch.size, acks"},
+	for _, c := range []struct {
+		name      string
+		policy    string
+		allowlist string
+		setting   string // without the prefix for overrides; "" means a setting that is no override
+		refusal   string // a part of the error; "" means that the setting is allowed
+	}{
+		{name: "none, a setting", policy: "None", setting: "max.poll.records", refusal: "allows none"},
+		{name: "none, a principal", policy: "None", setting: "sasl.jaas.config", refusal: "allows none"},
+		{name: "none, no override", policy: "None"},
+		{name: "principal, a setting", policy: "Principal", setting: "batch.size",
+			refusal: "allows security.protocol, sasl.mechanism, sasl.jaas.config"},
+		{name: "principal, a principal", policy: "Principal", setting: "sasl.jaas.config"},
+		{name: "all", policy: "All", setting: "batch.size"},
+		{name: "the default", policy: "", setting: "batch.size"},
+		{name: "allowlist, a setting in it", policy: "Allowlist", allowlist: "batch.size, acks", setting: "acks"},
+		{name: "allowlist, another setting", allowlist: "batch.size,acks", setting: "linger.ms",
+			policy:  "org.apache.kafka.connect.connector.policy.AllowlistConnectorClientConfigOverridePolicy",
+			refusal: "allows batch.size, acks"},
 	} {
 		o, err := OverridePolicy(c.policy, c.allowlist)
 		if err != nil {
@@ -29,7 +35,7 @@ func TestOverridePolicies(t *testing.T) {
 		for _, client := range []string{"producer", "consumer", "admin"} {
 			setting := client + ".override." + c.setting
 			if c.setting == "" {
-				setting = client + ".name" // without a prefix for overrides
+				setting = client + ".name"
 			}
 			err := o.Check(setting)
 			if (err == nil) != (c.refusal == "") || (err != nil && !strings.Contains(err.Error(), c.refusal)) {

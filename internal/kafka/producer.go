@@ -15,8 +15,7 @@ import (
 // Producer writes the records of one feed, idempotent and acknowledged by all in-sync replicas unless configured
 // otherwise. Its client may be shared, see [Config.SharedProducer].
 //
-// Batches are reported in order. Once a record has failed, its batch and all later ones fail, so that no offset after
-// a lost record is stored.
+// Batches are reported in order. After a failed record its batch and all later ones fail: no later offset is stored.
 type Producer struct {
 	client    *sharedClient
 	limit     int // of unreported batches, in bytes
@@ -26,7 +25,7 @@ type Producer struct {
 	bytes        int           // of the queue
 	spaceFreed   chan struct{} // closed when bytes has shrunk; nil if nobody waits
 	queue        []*Batch      // produced and not yet reported, oldest first
-	reporting    bool          // a goroutine is calling done functions
+	isReporting  bool          // a goroutine is calling done functions
 	flushWaiters []chan struct{}
 	failure      error
 }
@@ -41,8 +40,7 @@ func NewProducer(c Config, clientID string) (*Producer, error) {
 	return p, nil
 }
 
-// deny makes this and all further batches fail with err, unless the producer has failed before, and ends the waits for
-// buffer space.
+// deny makes this and all further batches fail with err, unless the producer has failed, and ends waits for space.
 func (p *Producer) deny(err error) {
 	p.mu.Lock()
 	if p.failure == nil {
@@ -55,10 +53,9 @@ func (p *Producer) deny(err error) {
 	p.mu.Unlock()
 }
 
-const slab = 512
+const slabRecords = 512 // that a batch allocates at a time
 
-// Batch is acknowledged as a whole. The caller owns the bytes of its records and must not change them until done is
-// called.
+// Batch is acknowledged as a whole. The caller must not change the bytes of its records until done is called.
 type Batch struct {
 	producer *Producer
 	slabs    [][]kgo.Record
@@ -69,17 +66,17 @@ type Batch struct {
 	// promise is the method value of onResponse: one allocation for the batch, none for a record.
 	promise  func(*kgo.Record, error)
 	done     func(n int, err error)
-	pending  atomic.Int64
-	acked    atomic.Int64
-	failed   atomic.Pointer[error]
-	complete bool // under the producer's lock
+	pending  atomic.Int64          // responses, and 1 while Produce sends
+	acks     atomic.Int64          // acknowledged records
+	failure  atomic.Pointer[error] // the first error
+	complete bool                  // nothing is pending; guarded by the producer's mu
 }
 
-var batches sync.Pool
+var batchPool sync.Pool
 
 // NewBatch returns an empty batch. It belongs to the caller until [Producer.Produce].
 func (p *Producer) NewBatch() *Batch {
-	b, _ := batches.Get().(*Batch)
+	b, _ := batchPool.Get().(*Batch)
 	if b == nil {
 		b = &Batch{}
 		b.promise = b.onResponse
@@ -88,13 +85,12 @@ func (p *Producer) NewBatch() *Batch {
 	return b
 }
 
-// Add appends a record to be filled in: Topic is required; Partition is -1 (by key); a zero Timestamp means now. Key
-// and Value may be nil.
+// Add appends a record to fill in: Topic is required; Partition -1 means by key; a zero Timestamp means now.
 func (b *Batch) Add() *kgo.Record {
-	if b.records == len(b.slabs)*slab {
-		b.slabs = append(b.slabs, make([]kgo.Record, slab))
+	if b.records == len(b.slabs)*slabRecords {
+		b.slabs = append(b.slabs, make([]kgo.Record, slabRecords))
 	}
-	r := b.at(b.records)
+	r := b.record(b.records)
 	b.records++
 	*r = kgo.Record{Partition: -1}
 	return r
@@ -103,7 +99,7 @@ func (b *Batch) Add() *kgo.Record {
 // Headers returns n headers to be filled in for a record of the batch. They are valid until done is called.
 func (b *Batch) Headers(n int) []kgo.RecordHeader {
 	if len(b.headers)+n > cap(b.headers) {
-		b.headers = make([]kgo.RecordHeader, 0, max(slab, n)) // records keep their part of the old array
+		b.headers = make([]kgo.RecordHeader, 0, max(slabRecords, n)) // records keep their part of the old array
 	}
 	start := len(b.headers)
 	b.headers = b.headers[:start+n]
@@ -112,12 +108,12 @@ func (b *Batch) Headers(n int) []kgo.RecordHeader {
 
 // EachTopic calls visit with the topic of each run of records.
 func (b *Batch) EachTopic(visit func(topic string)) {
-	last := ""
+	previous := ""
 	remaining := b.records
 	for _, slab := range b.slabs {
 		for i := range slab[:min(len(slab), remaining)] {
-			if topic := slab[i].Topic; topic != last {
-				last = topic
+			if topic := slab[i].Topic; topic != previous {
+				previous = topic
 				visit(topic)
 			}
 		}
@@ -127,12 +123,11 @@ func (b *Batch) EachTopic(visit func(topic string)) {
 
 func (b *Batch) Len() int { return b.records }
 
-func (b *Batch) at(i int) *kgo.Record { return &b.slabs[i/slab][i%slab] }
+func (b *Batch) record(i int) *kgo.Record { return &b.slabs[i/slabRecords][i%slabRecords] }
 
 // Produce sends a batch. It waits while more than buffer.memory bytes are unacknowledged (a larger batch is sent
-// alone); if ctx ends the wait, nothing of the batch is sent. done is called with the number of acknowledged records
-// and the first error, and the batch is recycled. done must neither block nor call Flush. An empty batch is reported
-// when all earlier ones are.
+// alone); if ctx ends the wait, nothing is sent. done is called, in order of batches, with the number of acknowledged
+// records and the first error; then the batch is recycled. done must neither block nor call Flush.
 func (p *Producer) Produce(ctx context.Context, b *Batch, done func(n int, err error)) {
 	b.done = done
 	b.pending.Store(int64(b.records) + 1)
@@ -145,11 +140,11 @@ func (p *Producer) Produce(ctx context.Context, b *Batch, done func(n int, err e
 func (p *Producer) send(b *Batch) {
 	client := p.currentClient()
 	for i := range b.records {
-		if b.failed.Load() != nil {
+		if b.failure.Load() != nil {
 			b.release(int64(b.records - i)) // records that are not sent
 			return
 		}
-		r := b.at(i)
+		r := b.record(i)
 		r.Context = p.client.ctx
 		client.Produce(p.client.ctx, r, b.promise)
 	}
@@ -166,7 +161,7 @@ func (b *Batch) measure() {
 	const recordOverhead = 64 // estimated bytes of a record besides its content
 	b.bytes = 0
 	for i := range b.records {
-		r := b.at(i)
+		r := b.record(i)
 		b.bytes += recordOverhead + len(r.Key) + len(r.Value)
 		for j := range r.Headers {
 			b.bytes += len(r.Headers[j].Key) + len(r.Headers[j].Value)
@@ -174,8 +169,7 @@ func (b *Batch) measure() {
 	}
 }
 
-// enqueue adds a batch to the queue of unreported ones. It blocks until the batch fits in the buffer. If ctx ends, or
-// the producer has failed, the batch is queued as failed.
+// enqueue adds a batch to the unreported ones. It blocks until the batch fits in the buffer, or queues it as failed.
 func (p *Producer) enqueue(ctx context.Context, b *Batch) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -205,7 +199,7 @@ func (p *Producer) enqueue(ctx context.Context, b *Batch) {
 func (b *Batch) onResponse(r *kgo.Record, err error) {
 	switch {
 	case err == nil:
-		b.acked.Add(1)
+		b.acks.Add(1)
 	case errors.Is(err, kerr.MessageTooLarge):
 		// The client caches a topic's limit; the next client reads it again.
 		b.producer.client.retire()
@@ -230,7 +224,7 @@ func withClockHint(r *kgo.Record, err error) error {
 		r.Timestamp.UTC().Format(time.RFC3339), time.Now().UTC().Format(time.RFC3339))
 }
 
-func (b *Batch) fail(err error) { b.failed.CompareAndSwap(nil, &err) }
+func (b *Batch) fail(err error) { b.failure.CompareAndSwap(nil, &err) }
 
 // release subtracts n pending responses. With the last one it reports the batch, after which b may be recycled.
 func (b *Batch) release(n int64) {
@@ -240,16 +234,15 @@ func (b *Batch) release(n int64) {
 	}
 }
 
-// report marks a batch as complete and calls the done functions of the oldest complete batches, in order and without
-// holding mu. Only one goroutine at a time does so.
+// report marks a batch as complete and calls done of the oldest complete batches, in order, without mu.
 func (p *Producer) report(settled *Batch) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	settled.complete = true
-	if p.reporting {
+	if p.isReporting {
 		return // the goroutine that reports now includes it
 	}
-	p.reporting = true
+	p.isReporting = true
 	for len(p.queue) > 0 && p.queue[0].complete {
 		b := p.queue[0]
 		p.queue = p.queue[1:]
@@ -258,20 +251,20 @@ func (p *Producer) report(settled *Batch) {
 			close(p.spaceFreed)
 			p.spaceFreed = nil
 		}
-		if failed := b.failed.Load(); failed != nil && p.failure == nil {
-			p.failure = *failed
+		if err := b.failure.Load(); err != nil && p.failure == nil {
+			p.failure = *err
 		}
 		failure := p.failure
 		done := b.done
-		acked := int(b.acked.Load())
+		acks := int(b.acks.Load())
 		p.mu.Unlock()
 		if done != nil {
-			done(acked, failure)
+			done(acks, failure)
 		}
 		p.mu.Lock()
 		p.recycle(b)
 	}
-	p.reporting = false
+	p.isReporting = false
 	if len(p.queue) == 0 {
 		p.queue = nil
 		for _, w := range p.flushWaiters {
@@ -281,42 +274,43 @@ func (p *Producer) report(settled *Batch) {
 	}
 }
 
+// recycle empties a batch and puts it into the pool. It keeps at most maxSlabs, so that one large batch does not stay.
 func (p *Producer) recycle(b *Batch) {
-	const slabs = 32
+	const maxSlabs = 32
 	for i := range b.records {
-		*b.at(i) = kgo.Record{} // releases the caller's bytes
+		*b.record(i) = kgo.Record{} // releases the caller's bytes
 	}
-	if len(b.slabs) > slabs {
-		b.slabs = b.slabs[:slabs:slabs]
+	if len(b.slabs) > maxSlabs {
+		b.slabs = b.slabs[:maxSlabs:maxSlabs]
 	}
 	clear(b.headers)
 	b.headers = b.headers[:0]
 	b.records = 0
 	b.done = nil
 	b.complete = false
-	b.acked.Store(0)
-	b.failed.Store(nil)
-	batches.Put(b)
+	b.acks.Store(0)
+	b.failure.Store(nil)
+	batchPool.Put(b)
 }
 
 // Flush waits until every batch is reported, and returns the producer's first failure or the context's error.
 func (p *Producer) Flush(ctx context.Context) error {
 	// The client's Flush stops lingering, but would also wait for records of other feeds.
-	sending, sent := context.WithCancel(ctx)
-	defer sent()
+	flushCtx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	if client := p.currentClient(); client != nil {
-		go func() { _ = client.Flush(sending) }()
+		go func() { _ = client.Flush(flushCtx) }()
 	}
 	p.mu.Lock()
-	if len(p.queue) == 0 && !p.reporting {
+	if len(p.queue) == 0 && !p.isReporting {
 		defer p.mu.Unlock()
 		return p.failure
 	}
-	settled := make(chan struct{})
-	p.flushWaiters = append(p.flushWaiters, settled)
+	reported := make(chan struct{})
+	p.flushWaiters = append(p.flushWaiters, reported)
 	p.mu.Unlock()
 	select {
-	case <-settled:
+	case <-reported:
 		return p.Err()
 	case <-ctx.Done():
 		return fmt.Errorf("flush: %w", ctx.Err())
@@ -337,15 +331,13 @@ func (p *Producer) Close(ctx context.Context) error {
 	return err
 }
 
-// partitioner keeps a record's partition (0 or higher), else it does what Kafka's producer does: murmur2 of the key,
-// or evenly filled batches.
+// partitioner keeps a record's partition, if it is not negative. Else it hashes the key or fills batches evenly.
 type partitioner struct{ byKey kgo.Partitioner }
 
 func newPartitioner() kgo.Partitioner {
 	return partitioner{kgo.UniformBytesPartitioner(64<<10, true, true, nil)}
 }
 
-// ForTopic implements [kgo.Partitioner].
 func (p partitioner) ForTopic(topic string) kgo.TopicPartitioner {
 	return &topicPartitioner{p.byKey.ForTopic(topic).(kgo.TopicBackupPartitioner)}
 }

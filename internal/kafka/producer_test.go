@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -33,15 +32,16 @@ func openTestProducer(t *testing.T, c Config) *Producer {
 
 // reports collects the results of done functions in order.
 type reports struct {
-	mu  sync.Mutex
-	all []string
+	mu    sync.Mutex
+	lines []string
 }
 
-func (r *reports) take(name string) func(int, error) {
+// done returns a done function that adds the line `NAME ACKNOWLEDGED FAILED`.
+func (r *reports) done(name string) func(int, error) {
 	return func(n int, err error) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		r.all = append(r.all, fmt.Sprintf("%s %d %v", name, n, err != nil))
+		r.lines = append(r.lines, fmt.Sprintf("%s %d %v", name, n, err != nil))
 	}
 }
 
@@ -72,33 +72,34 @@ func TestProduceReportsInOrder(t *testing.T) {
 			sent++
 		}
 		if batch.Len() != n {
-			t.Fatalf("length %d, expected %d", batch.Len(), n)
+			t.Fatalf("expected a batch of %d records, found %d", n, batch.Len())
 		}
 		want = append(want, fmt.Sprintf("%d %d false", i, n))
-		p.Produce(ctx, batch, got.take(fmt.Sprint(i)))
+		p.Produce(ctx, batch, got.done(fmt.Sprint(i)))
 	}
 	require.NoError(t, p.Flush(ctx))
-	assert.Equal(t, want, got.all, "reports")
+	assert.Equal(t, want, got.lines, "reports")
 
 	seen := map[string]bool{}
 	_, err := openTestReader(t, b.Addr()).Read(ctx, "wide", ReadOptions{}, func(r *kgo.Record) error {
 		var n int
 		if _, err := fmt.Sscan(string(r.Key), &n); err != nil || string(r.Value) != fmt.Sprint("value ", n) ||
 			seen[string(r.Key)] {
-			t.Errorf("record %q: unexpected value %q (duplicate: %v)", r.Key, r.Value, seen[string(r.Key)])
+			t.Errorf("record %q: expected its number as the value, once, found %q (duplicate: %v)", r.Key, r.Value,
+				seen[string(r.Key)])
 		}
 		seen[string(r.Key)] = true
 		if n%2 == 0 && r.Partition != int32(n%3) {
-			t.Errorf("record %d: unexpected partition %d", n, r.Partition)
+			t.Errorf("record %d: expected partition %d, found %d", n, n%3, r.Partition)
 		}
 		if (n%5 == 0) != (len(r.Headers) == 2) || (n%5 == 0 && (string(r.Headers[0].Value) != string(r.Key) ||
 			r.Headers[1].Key != "twice")) {
-			t.Errorf("record %d: unexpected headers %v", n, r.Headers)
+			t.Errorf("record %d: expected two headers only in every fifth record, found %v", n, r.Headers)
 		}
 		return nil
 	})
 	if err != nil || len(seen) != sent {
-		t.Errorf("%d of %d records, %v", len(seen), sent, err)
+		t.Errorf("expected %d records, found %d, %v", sent, len(seen), err)
 	}
 }
 
@@ -107,17 +108,20 @@ func TestProducePartitionsAsKafkaDoes(t *testing.T) {
 	const partitions = 1000
 	p := newPartitioner().ForTopic("any")
 	for key, hash := range map[string]int32{
-		"21": -973932308, "foobar": -790332482, "a-little-bit-long-string": -985981536,
-		"a-little-bit-longer-string": -1486304829, "lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8": -58897971,
+		"21":                         -973932308,
+		"foobar":                     -790332482,
+		"a-little-bit-long-string":   -985981536,
+		"a-little-bit-longer-string": -1486304829,
+		"lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8": -58897971,
 		"abc": 479470107,
 	} {
 		r := &kgo.Record{Key: []byte(key), Partition: -1}
 		if got, want := p.Partition(r, partitions), int(hash&0x7fffffff)%partitions; got != want {
-			t.Errorf("%q: %d, expected %d", key, got, want)
+			t.Errorf("%q: expected partition %d, found %d", key, want, got)
 		}
 		r.Partition = 7
 		if got := p.Partition(r, partitions); got != 7 || !p.RequiresConsistency(r) {
-			t.Errorf("%q: expected partition 7, found %d", key, got)
+			t.Errorf("%q: expected partition 7 as set in the record, found %d", key, got)
 		}
 	}
 }
@@ -131,7 +135,7 @@ func TestNothingIsAcknowledgedAfterAFailure(t *testing.T) {
 	config.Producer.MaxRequestBytes = 10_000
 	p := openTestProducer(t, config)
 	var got reports
-	send := func(name string, values ...[]byte) { produce(ctx, p, "orders", got.take(name), values...) }
+	send := func(name string, values ...[]byte) { produce(ctx, p, "orders", got.done(name), values...) }
 	send("good", []byte("1"), []byte("22"), []byte("333"))
 	require.NoError(t, p.Flush(ctx))
 	send("bad", make([]byte, 50_000))
@@ -144,9 +148,9 @@ func TestNothingIsAcknowledgedAfterAFailure(t *testing.T) {
 	if p.Flush(ctx) == nil || p.Err() == nil {
 		t.Error("expected the failure to be reported again")
 	}
-	if len(got.all) != 4 || got.all[0] != "good 3 false" || got.all[1] != "bad 0 true" || !strings.HasSuffix(got.all[2],
-		"true") || got.all[3] != "later 0 true" {
-		t.Errorf("unexpected reports: %v", got.all)
+	if len(got.lines) != 4 || got.lines[0] != "good 3 false" || got.lines[1] != "bad 0 true" ||
+		!strings.HasSuffix(got.lines[2], "true") || got.lines[3] != "later 0 true" {
+		t.Errorf("expected all batches but the first to fail, found %v", got.lines)
 	}
 }
 
@@ -158,12 +162,10 @@ func TestProduceOutlivesItsContext(t *testing.T) {
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(kafkatest.Context(t))
 	var got reports
-	produce(ctx, p, "orders", got.take("one"), nil)
+	produce(ctx, p, "orders", got.done("one"), nil)
 	cancel()
 	require.NoError(t, p.Close(kafkatest.Context(t)))
-	if !slices.Equal(got.all, []string{"one 1 false"}) {
-		t.Errorf("unexpected reports: %v", got.all)
-	}
+	assert.Equal(t, []string{"one 1 false"}, got.lines, "reports")
 }
 
 // Producing waits for acknowledgements when the buffer is full, until the context ends.
@@ -173,30 +175,30 @@ func TestProduceWaitsWhileBufferIsFull(t *testing.T) {
 	config := testConfig(b.Addr())
 	config.Producer.BufferBytes = 10_000
 	p := openTestProducer(t, config)
-	hold := make(chan struct{})
+	release := make(chan struct{})
 	held := make(chan struct{})
 	b.Cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
 		close(held)
-		<-hold
+		<-release
 		return nil, nil, false
 	})
 	var got reports
 	// A record larger than the buffer is sent alone.
-	produce(kafkatest.Context(t), p, "orders", got.take("first"), make([]byte, 20_000))
+	produce(kafkatest.Context(t), p, "orders", got.done("first"), make([]byte, 20_000))
 	<-held
 	ctx, cancel := shortContext(t)
 	defer cancel()
-	produce(ctx, p, "orders", got.take("no room"), make([]byte, 10))
+	produce(ctx, p, "orders", got.done("no room"), make([]byte, 10))
 	if ctx.Err() == nil {
 		t.Error("expected producing to wait")
 	}
-	close(hold)
+	close(release)
 	if err := p.Flush(kafkatest.Context(t)); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("flush: %v", err)
+		t.Errorf("expected Flush to return the error of the batch without room, found %v", err)
 	}
-	assert.Equal(t, []string{"first 1 false", "no room 0 true"}, got.all, "reports")
+	assert.Equal(t, []string{"first 1 false", "no room 0 true"}, got.lines, "reports")
 	if got := len(kafkatest.Values(t, b.Addr(), "orders")); got != 1 {
-		t.Errorf("%d records were stored, expected 1", got)
+		t.Errorf("expected 1 stored record, found %d", got)
 	}
 }
 
@@ -220,13 +222,13 @@ func TestCloseFailsAfterTimeout(t *testing.T) {
 	produce(kafkatest.Context(t), p, "orders", nil, nil)
 	require.NoError(t, p.Flush(kafkatest.Context(t)))
 	b.Close()
-	failed := deliver(kafkatest.Context(t), p, "orders", "cold")
+	result := deliver(kafkatest.Context(t), p, "orders", "cold")
 	ctx, cancel := shortContext(t)
 	defer cancel()
 	if err := p.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("close: %v", err)
+		t.Errorf("expected Close to end with its context, found %v", err)
 	}
-	if err := <-failed; err == nil {
+	if err := <-result; err == nil {
 		t.Error("expected no acknowledgement of a record that no broker received")
 	}
 }
@@ -240,7 +242,7 @@ func TestProduceOutlivesItsBroker(t *testing.T) {
 	makeTopics(t, addr, Topic{Name: "orders"})
 	p := openTestProducer(t, testConfig(addr))
 	var mu sync.Mutex
-	acked := 0
+	acknowledged := 0
 	const batches, records = 60, 50
 	for i := range batches {
 		if i%20 == 10 {
@@ -256,18 +258,18 @@ func TestProduceOutlivesItsBroker(t *testing.T) {
 		p.Produce(ctx, b, func(n int, err error) {
 			mu.Lock()
 			defer mu.Unlock()
-			acked += n
+			acknowledged += n
 		})
 	}
-	if err := p.Flush(ctx); err != nil || acked != batches*records {
-		t.Errorf("%d of %d acknowledged, %v", acked, batches*records, err)
+	if err := p.Flush(ctx); err != nil || acknowledged != batches*records {
+		t.Errorf("expected %d acknowledged records, found %d, %v", batches*records, acknowledged, err)
 	}
 	seen := map[string]bool{}
 	for _, v := range kafkatest.Values(t, addr, "orders") {
 		seen[v] = true
 	}
 	if len(seen) != batches*records {
-		t.Errorf("unexpected number of records: found %d of %d", len(seen), batches*records)
+		t.Errorf("expected %d different records, found %d", batches*records, len(seen))
 	}
 }
 
@@ -295,6 +297,6 @@ func TestProduceAllocations(t *testing.T) {
 	perRecord := perBatch / n
 	t.Logf("%.3f allocations per record", perRecord)
 	if perRecord > 0.2 {
-		t.Errorf("expected fewer allocations, found %.2f per record", perRecord)
+		t.Errorf("expected at most 0.2 allocations per record, found %.2f", perRecord)
 	}
 }

@@ -29,14 +29,14 @@ type load struct {
 	records int
 	steps   []step // in order
 
-	produced atomic.Int64 // acknowledged
-	consumed atomic.Int64 // different ones
+	acknowledged atomic.Int64 // records
+	received     atomic.Int64 // different records
 }
 
-// step is an action that runs when the consumer has received this many records, before it polls for more.
+// step is an action that runs when the consumer has received this number of records, before it polls for more.
 type step struct {
-	seen int
-	do   func()
+	received int
+	action   func()
 }
 
 // produce sends all records, 500 per batch, and waits until they are acknowledged.
@@ -45,7 +45,7 @@ func (l *load) produce(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
-	failed := make(chan error, 1)
+	failures := make(chan error, 1)
 	for n := 0; n < l.records; {
 		batch := p.NewBatch()
 		for range min(500, l.records-n) {
@@ -57,16 +57,16 @@ func (l *load) produce(ctx context.Context, c Config) error {
 			n++
 		}
 		p.Produce(ctx, batch, func(n int, err error) {
-			l.produced.Add(int64(n))
+			l.acknowledged.Add(int64(n))
 			if err != nil {
 				select {
-				case failed <- err:
+				case failures <- err:
 				default:
 				}
 			}
 		})
 		// The producer is ahead of the consumer by a bounded number, so that an event halfway affects both.
-		for l.produced.Load() > l.consumed.Load()+5_000 && ctx.Err() == nil {
+		for l.acknowledged.Load() > l.received.Load()+5_000 && ctx.Err() == nil {
 			if pause.For(ctx, time.Millisecond) != nil {
 				break
 			}
@@ -74,8 +74,8 @@ func (l *load) produce(ctx context.Context, c Config) error {
 	}
 	err = p.Close(ctx)
 	select {
-	case first := <-failed:
-		return first
+	case failure := <-failures:
+		return failure
 	default:
 		return err
 	}
@@ -88,11 +88,11 @@ func (l *load) consume(ctx context.Context, c Config) error {
 		return err
 	}
 	defer s.Close()
-	type place struct {
+	type position struct {
 		partition int32
 		offset    int64
 	}
-	seen := make(map[uint64]place, l.records)
+	seen := make(map[uint64]position, l.records)
 	settled := Offsets{}
 	commits := 0
 	for polls := 0; len(seen) < l.records; polls++ {
@@ -102,18 +102,18 @@ func (l *load) consume(ctx context.Context, c Config) error {
 		}
 		for _, r := range records {
 			n := binary.BigEndian.Uint64(r.Value)
-			at := place{r.Partition, r.Offset}
-			if before, ok := seen[n]; ok && before != at {
-				return fmt.Errorf("record %d is in the topic twice, at %v and %v", n, before, at)
+			current := position{r.Partition, r.Offset}
+			if previous, ok := seen[n]; ok && previous != current {
+				return fmt.Errorf("record %d is in the topic twice, at %v and %v", n, previous, current)
 			}
-			seen[n] = at
+			seen[n] = current
 			mark(settled, r)
 		}
-		for len(l.steps) > 0 && len(seen) >= l.steps[0].seen {
-			l.steps[0].do()
+		for len(l.steps) > 0 && len(seen) >= l.steps[0].received {
+			l.steps[0].action()
 			l.steps = l.steps[1:]
 		}
-		l.consumed.Store(int64(len(seen)))
+		l.received.Store(int64(len(seen)))
 		if polls%20 == 0 {
 			if s.Commit(ctx, settled) == nil { // otherwise it is retried with the next batch
 				commits++
@@ -131,16 +131,16 @@ func (l *load) consume(ctx context.Context, c Config) error {
 func (l *load) run(t *testing.T, ctx context.Context, c Config) {
 	t.Helper()
 	var group sync.WaitGroup
-	var produced, consumed error
-	group.Go(func() { produced = l.produce(ctx, c) })
-	group.Go(func() { consumed = l.consume(ctx, c) })
+	var produceErr, consumeErr error
+	group.Go(func() { produceErr = l.produce(ctx, c) })
+	group.Go(func() { consumeErr = l.consume(ctx, c) })
 	group.Wait()
-	if produced != nil || consumed != nil {
-		t.Fatalf("producer: %v; consumer: %v", produced, consumed)
+	if produceErr != nil || consumeErr != nil {
+		t.Fatalf("producer: %v; consumer: %v", produceErr, consumeErr)
 	}
-	if l.produced.Load() != int64(l.records) || l.consumed.Load() != int64(l.records) {
-		t.Errorf("expected %d records, %d are acknowledged, %d arrived", l.records, l.produced.Load(),
-			l.consumed.Load())
+	if l.acknowledged.Load() != int64(l.records) || l.received.Load() != int64(l.records) {
+		t.Errorf("expected %d records, %d are acknowledged, %d arrived", l.records, l.acknowledged.Load(),
+			l.received.Load())
 	}
 }
 
@@ -154,16 +154,16 @@ func TestThroughCloudConnector(t *testing.T) {
 		kfake.Superuser("SCRAM-SHA-256", "alice", "hush-hush"), kfake.SeedTopics(6, "load"))
 	r.Fragment(true) // every response of the proxy in single bytes
 	var log journal
-	c := parsed(t, r.properties(t, "security.protocol=SASL_SSL", "sasl.mechanism=SCRAM-SHA-256",
+	c := parseConfig(t, r.properties(t, "security.protocol=SASL_SSL", "sasl.mechanism=SCRAM-SHA-256",
 		"sasl.jaas.config="+scramLogon, "ssl.truststore.certificates="+string(a.PEM())))
 	c.Logger = log.logger()
 	ctx := longContext(t)
 
 	var group sync.WaitGroup
 	l := &load{topic: "load", records: 60_000, steps: []step{
-		{10_000, func() { expireTokens(t, r) }},
-		{20_000, func() { restartBroker(ctx, t, r, &group) }},
-		{30_000, func() { detachConnector(ctx, r, &group) }},
+		{received: 10_000, action: func() { expireTokens(t, r) }},
+		{received: 20_000, action: func() { restartBroker(ctx, t, r, &group) }},
+		{received: 30_000, action: func() { detachConnector(ctx, r, &group) }},
 	}}
 	l.run(t, ctx, c)
 	group.Wait()
@@ -210,12 +210,13 @@ func expireTokens(t *testing.T, r *remote) {
 
 // restartBroker closes the busiest broker, and opens it again in the group once a client has found it unreachable.
 func restartBroker(ctx context.Context, t *testing.T, r *remote, group *sync.WaitGroup) {
-	broker := busiest(ctx, r.doors) // some lead no partition
+	broker := busiestListener(ctx, r.listeners) // some lead no partition
 	if broker.shut() == 0 {
 		t.Error("expected a connection of the broker to end")
 	}
 	group.Go(func() {
 		for unreachableBrokers(r) == 0 && pause.For(ctx, 100*time.Millisecond) == nil {
+			// No client has tried the broker so far.
 		}
 		broker.reopen(t)
 	})
@@ -228,6 +229,7 @@ func detachConnector(ctx context.Context, r *remote, group *sync.WaitGroup) {
 	group.Go(func() {
 		pause.For(ctx, 2*time.Second)
 		for missingConnectors(r) < 3 && pause.For(ctx, 100*time.Millisecond) == nil {
+			// The clients have sent fewer than three requests so far.
 		}
 		r.Attach("")
 	})
@@ -258,11 +260,14 @@ func TestForbiddenHostFailsAtOnce(t *testing.T) {
 	for i := range 3 {
 		r.Unmap(fmt.Sprintf("kafka.virtual:%d", 19092+i))
 	}
-	c := parsed(t, r.properties(t, "kafka.proxy.outage.ms=3600000")) // no test waits for it
-	for what, use := range map[string]func(*testing.T, Config) error{"producer": produceOne, "consumer": pollOnce,
-		"reader":  readOnce,
-		"command": func(_ *testing.T, c Config) error { return c.CheckReachable(longContext(t)) }} {
-		expectDenied(t, what, use(t, c), "add kafka.virtual:1909")
+	c := parseConfig(t, r.properties(t, "kafka.proxy.outage.ms=3600000")) // no test waits for it
+	for client, use := range map[string]func(*testing.T, Config) error{
+		"producer": produceOne,
+		"consumer": pollOnce,
+		"reader":   readOnce,
+		"command":  func(_ *testing.T, c Config) error { return c.CheckReachable(longContext(t)) },
+	} {
+		expectDenied(t, client, use(t, c), "add kafka.virtual:1909")
 	}
 }
 
@@ -273,14 +278,14 @@ func TestTokenServiceOfTheProxy(t *testing.T) {
 	t.Run("token service down", func(t *testing.T) {
 		r.TokenServiceDown(http.StatusServiceUnavailable)
 		defer r.TokenServiceDown(0)
-		admin, err := NewAdmin(parsed(t, r.properties(t, "kafka.proxy.outage.ms=60000")))
+		admin, err := NewAdmin(parseConfig(t, r.properties(t, "kafka.proxy.outage.ms=60000")))
 		require.NoError(t, err)
 		defer admin.Close()
 		_, err = admin.ClusterID(limitedContext(t, 2*time.Second))
 		expectTransient(t, err)
 	})
 	t.Run("wrong secret", func(t *testing.T) {
-		err := produceOne(t, parsed(t, r.properties(t, "kafka.proxy.token.client.secret=hush-hush")))
+		err := produceOne(t, parseConfig(t, r.properties(t, "kafka.proxy.token.client.secret=hush-hush")))
 		expectDenied(t, "secret", err, "kafka.proxy.token.client.")
 		if strings.Contains(fmt.Sprint(err), "hush-hush") {
 			t.Errorf("found the secret in %v", err)
@@ -292,31 +297,37 @@ func TestTokenServiceOfTheProxy(t *testing.T) {
 func TestProxySecretRotation(t *testing.T) {
 	r := openRemote(t, kfake.SeedTopics(1, "t"))
 	key := filepath.Join(t.TempDir(), "key.json")
-	put := func(text string) {
+	writeKey := func(text string) {
 		t.Helper()
 		require.NoError(t, os.WriteFile(key, []byte(text), 0o600))
 	}
-	good := r.ServiceKey(0)
-	put(strings.Replace(good, `"clientsecret": "`, `"clientsecret": "old-`, 1))
-	now := "old-secret"
+	validKey := r.ServiceKey(0)
+	writeKey(strings.Replace(validKey, `"clientsecret": "`, `"clientsecret": "old-`, 1))
+	secret := "old-secret"
 	for _, c := range []struct {
 		name       string
 		properties map[string]string
-		mend       func()
+		correct    func()
 	}{
-		{"service key", r.unbound(t, "kafka.proxy.service.key="+key), func() { put(good) }},
-		{"secret", r.properties(t, "kafka.proxy.token.client.secret=old-secret"),
-			func() { now = r.Connectivity.Secret }},
+		{
+			name:       "service key",
+			properties: r.propertiesWithoutBinding(t, "kafka.proxy.service.key="+key),
+			correct:    func() { writeKey(validKey) },
+		}, {
+			name:       "secret",
+			properties: r.properties(t, "kafka.proxy.token.client.secret=old-secret"),
+			correct:    func() { secret = r.Connectivity.Secret },
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			config := parsed(t, c.properties)
+			config := parseConfig(t, c.properties)
 			config.SetCurrentValues(func(name string) (string, bool) {
-				return now, name == "kafka.proxy.token.client.secret"
+				return secret, name == "kafka.proxy.token.client.secret"
 			})
 			if err := config.CheckReachable(longContext(t)); err == nil {
 				t.Fatal("expected the old secret to be rejected")
 			}
-			c.mend()
+			c.correct()
 			assert.NoError(t, config.CheckReachable(longContext(t)))
 		})
 	}
@@ -333,11 +344,15 @@ func TestNoSecretInTrafficOrLog(t *testing.T) {
 		logon     string
 		secrets   []string
 	}{
-		{"PLAIN", "PLAIN", plainLogon, []string{"hush-hush"}},
-		{"SCRAM", "SCRAM-SHA-256", scramLogon, []string{"hush-hush", "n=alice"}},
-		{"OAUTHBEARER", "OAUTHBEARER",
-			oauthModule + ` required unsecuredLoginStringClaim_sub="alice" unsecuredLoginStringClaim_s="hush-hush";`,
-			[]string{"hush-hush", token}},
+		{name: "PLAIN", mechanism: "PLAIN", logon: plainLogon, secrets: []string{"hush-hush"}},
+		{name: "SCRAM", mechanism: "SCRAM-SHA-256", logon: scramLogon, secrets: []string{"hush-hush", "n=alice"}},
+		{
+			name:      "OAUTHBEARER",
+			mechanism: "OAUTHBEARER",
+			logon: oauthModule +
+				` required unsecuredLoginStringClaim_sub="alice" unsecuredLoginStringClaim_s="hush-hush";`,
+			secrets: []string{"hush-hush", token},
+		},
 	} {
 		for _, protocol := range []string{"SASL_SSL", "SASL_PLAINTEXT"} {
 			t.Run(c.name+" "+protocol, func(t *testing.T) {
@@ -347,22 +362,22 @@ func TestNoSecretInTrafficOrLog(t *testing.T) {
 				if protocol == "SASL_SSL" {
 					opts = append(opts, kfake.TLS(serverOf(t, a)))
 				}
-				d := newDoor(t, "127.0.0.1:1")
+				d := newRestartableListener(t, "127.0.0.1:1")
 				openCluster(t, []*restartableListener{d}, opts...)
-				wire := porttest.NewTap(t, d.at)
+				wire := porttest.NewTap(t, d.realAddr)
 				var log journal
-				config := parsed(t, map[string]string{"bootstrap.servers": "127.0.0.1:1",
+				config := parseConfig(t, map[string]string{"bootstrap.servers": "127.0.0.1:1",
 					"kafka.proxy.address.map": "127.0.0.1:1=" + wire.At, "security.protocol": protocol,
 					"sasl.mechanism": c.mechanism, "sasl.jaas.config": c.logon,
 					"ssl.truststore.certificates": string(a.PEM())})
 				config.Logger = log.logger()
 				err := produceOne(t, config)
-				if (err != nil) != (c.mechanism == "OAUTHBEARER") { // which this broker does not support
-					t.Fatal(err)
+				if (err != nil) != (c.mechanism == "OAUTHBEARER") {
+					t.Fatalf("expected an error only of OAUTHBEARER, which the broker does not support, found %v", err)
 				}
-				clear := false
+				isReadable := false
 				for _, secret := range c.secrets {
-					clear = clear || strings.Contains(wire.Seen(), secret)
+					isReadable = isReadable || strings.Contains(wire.Seen(), secret)
 					if strings.Contains(log.String(), secret) {
 						t.Errorf("expected no secret in the log, found %.10s…", secret)
 					}
@@ -370,8 +385,8 @@ func TestNoSecretInTrafficOrLog(t *testing.T) {
 				if len(wire.Seen()) < 100 {
 					t.Fatal("expected traffic")
 				}
-				if expected := protocol == "SASL_PLAINTEXT" && c.mechanism != "OAUTHBEARER"; clear != expected {
-					t.Errorf("secrets in clear: expected %v, found %v", expected, clear)
+				if expected := protocol == "SASL_PLAINTEXT" && c.mechanism != "OAUTHBEARER"; isReadable != expected {
+					t.Errorf("secrets in the traffic: expected %v, found %v", expected, isReadable)
 				}
 			})
 		}

@@ -29,6 +29,7 @@ var ErrStop = errors.New("stop reading")
 // Positions holds offsets of the next record by partition.
 type Positions map[int32]int64
 
+// setAt sets the value of a partition, and creates the topic's map if it is missing.
 func setAt[P ~map[int32]V, V any](m map[string]P, topic string, partition int32, value V) {
 	if m[topic] == nil {
 		m[topic] = P{}
@@ -36,8 +37,7 @@ func setAt[P ~map[int32]V, V any](m map[string]P, topic string, partition int32,
 	m[topic][partition] = value
 }
 
-// Reader reads a range of offsets of a topic without a group. Unlike a consumer it knows the offsets of control records
-// and aborted transactions, so a read also ends if the end offset is in such a gap.
+// Reader reads a range of offsets of a topic without a group, also if the end is at control or aborted records.
 type Reader struct {
 	config Config
 	client *kgo.Client
@@ -47,12 +47,12 @@ type Reader struct {
 
 // NewReader opens a reader. The caller must close it.
 func NewReader(c Config) (*Reader, error) {
-	client, dialer, err := newClient(c.ConsumerOpts(c.Consumer.withDefaults(c.ClientConfig).metadataMinAge(
-		50 * time.Millisecond)))
+	client := c.Consumer.withDefaults(c.ClientConfig)
+	kafkaClient, dialer, err := newClient(c.ConsumerOpts(client.metadataMinAge(50 * time.Millisecond)))
 	if err != nil {
 		return nil, err
 	}
-	return &Reader{c, client, dialer, kadm.NewClient(client)}, nil
+	return &Reader{config: c, client: kafkaClient, dialer: dialer, admin: kadm.NewClient(kafkaClient)}, nil
 }
 
 func (r *Reader) Close() { r.client.Close() }
@@ -65,18 +65,17 @@ type ReadOptions struct {
 	Resumed     bool // Resumed makes it an error if a partition ends before From, which is from an earlier read.
 	Follow      bool // Follow continues with new records until the context ends, but not with new partitions.
 	Uncommitted bool // Uncommitted includes records of open and aborted transactions.
-	// Expected retries an unknown topic for 30 s, like Kafka Connect's KafkaBasedLog: brokers learn of a new topic
-	// late.
+	// Expected retries an unknown topic for 30 s, like KafkaBasedLog: brokers learn of a new topic late.
 	Expected bool
 	Parallel bool // Parallel reads partitions concurrently; callbacks are still serialized. Not with [ErrStop].
 }
 
 const parallelPartitions = 4
 
-// Read calls each with every record, in order within a partition, by default one partition after the other. Records may
-// be kept. It returns the reached offsets, also with an error. A canceled context while following is no error.
+// Read calls visit with every record, in order within a partition, by default one partition after the other. Records
+// may be kept. It returns the reached offsets, also with an error. A canceled context while following is no error.
 func (r *Reader) Read(ctx context.Context, topic string, options ReadOptions,
-	each func(*kgo.Record) error) (Positions, error) {
+	visit func(*kgo.Record) error) (Positions, error) {
 	from, to, err := r.bounds(ctx, topic, options)
 	for tries := 0; options.Expected && errors.Is(err, ErrUnknownTopic) && tries < leaderTries; tries++ {
 		if err := pause.For(ctx, 100*time.Millisecond); err != nil {
@@ -87,26 +86,27 @@ func (r *Reader) Read(ctx context.Context, topic string, options ReadOptions,
 	if err != nil {
 		return nil, r.dialer.Explain(err)
 	}
-	err = r.readAll(ctx, topic, from, to, options, each)
+	err = r.readAll(ctx, topic, from, to, options, visit)
 	switch {
 	case errors.Is(err, ErrStop):
 		return from, nil
 	case err == nil && options.Follow:
-		err = r.follow(ctx, topic, from, options.Uncommitted, each)
+		err = r.follow(ctx, topic, from, options.Uncommitted, visit)
 	}
 	return from, err
 }
 
+// readAll reads all partitions up to their end offsets, and sets from to the reached offsets.
 func (r *Reader) readAll(ctx context.Context, topic string, from, to Positions, options ReadOptions,
-	each func(*kgo.Record) error) error {
+	visit func(*kgo.Record) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	run := topicRead{reader: r, topic: topic, from: from, to: to, uncommitted: options.Uncommitted, each: each,
+	read := topicRead{reader: r, topic: topic, from: from, to: to, uncommitted: options.Uncommitted, visit: visit,
 		partitions: make(chan int32, len(to))}
 	for _, partition := range slices.Sorted(maps.Keys(to)) {
-		run.partitions <- partition
+		read.partitions <- partition
 	}
-	close(run.partitions)
+	close(read.partitions)
 	count := 1
 	if options.Parallel {
 		count = min(parallelPartitions, len(to))
@@ -114,17 +114,17 @@ func (r *Reader) readAll(ctx context.Context, topic string, from, to Positions, 
 	var readers sync.WaitGroup
 	for range count {
 		readers.Go(func() {
-			err := guard.Do(r.config.Logger, "reading a topic", func() error { return run.readPartitions(ctx) })
-			run.mu.Lock()
-			defer run.mu.Unlock()
-			if err != nil && run.failure == nil { // later errors of other readers follow from the cancellation
-				run.failure = err
+			err := guard.Do(r.config.Logger, "reading a topic", func() error { return read.readPartitions(ctx) })
+			read.mu.Lock()
+			defer read.mu.Unlock()
+			if err != nil && read.failure == nil { // later errors of other readers follow from the cancellation
+				read.failure = err
 				cancel()
 			}
 		})
 	}
 	readers.Wait()
-	return run.failure
+	return read.failure
 }
 
 // topicRead is one read of a topic by several goroutines, which take the next partition from a channel.
@@ -135,8 +135,8 @@ type topicRead struct {
 	uncommitted bool
 	partitions  chan int32
 
-	mu      sync.Mutex // guards the fields below and calls of each
-	each    func(*kgo.Record) error
+	mu      sync.Mutex // guards the fields below and calls of visit
+	visit   func(*kgo.Record) error
 	from    Positions
 	failure error
 }
@@ -164,10 +164,10 @@ func (t *topicRead) readPartitions(ctx context.Context) error {
 func (t *topicRead) deliver(record *kgo.Record) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.each(record)
+	return t.visit(record)
 }
 
-// TopicID returns [Range.TopicID] of a topic.
+// TopicID returns the [Range.TopicID] of a topic.
 func (r *Reader) TopicID(ctx context.Context, topic string) (string, error) {
 	ids, err := topicIDs(ctx, r.client, []string{topic})
 	if errors.Is(err, kerr.UnknownTopicOrPartition) {
@@ -176,8 +176,7 @@ func (r *Reader) TopicID(ctx context.Context, topic string) (string, error) {
 	return formatTopicID(ids[topic]), r.dialer.Explain(err)
 }
 
-// IsEmpty reports whether a range has no readable record: markers and aborted records keep a consumer's offset below
-// the end although it has caught up.
+// IsEmpty reports whether a range has no readable record: markers and aborted records count in a consumer's lag.
 func (r *Reader) IsEmpty(ctx context.Context, topic string, from, to Positions) (bool, error) {
 	empty := true
 	_, err := r.Read(ctx, topic, ReadOptions{From: from, To: to}, func(*kgo.Record) error {
@@ -198,39 +197,39 @@ func (r *Reader) AwaitCommitted(ctx context.Context, topic string) error {
 		if err != nil {
 			return r.dialer.Explain(err)
 		}
-		open := int32(-1)
+		openPartition := int32(-1)
 		for partition, end := range written[topic] {
 			if ends[topic][partition] < end {
-				open = partition
+				openPartition = partition
 			}
 		}
-		if open < 0 {
+		if openPartition < 0 {
 			return nil
 		}
 		if err := pause.For(ctx, 20*time.Millisecond); err != nil {
 			return fmt.Errorf("topic %s, partition %d: a transaction is open, and records after it cannot be read "+
-				"yet: %w", topic, open, err)
+				"yet: %w", topic, openPartition, err)
 		}
 	}
 }
 
 // NearestTopic returns the broker's topic with the most similar name, "" if none is similar.
 func (r *Reader) NearestTopic(ctx context.Context, name string) string {
-	topics, _ := r.admin.ListTopics(ctx) // without an answer no name is similar
+	topics, _ := r.admin.ListTopics(ctx) // with an error there are no names
 	return setting.NearestName(name, slices.DeleteFunc(topics.Names(), func(topic string) bool {
-		return topics[topic].Err != nil // the client lists topics that it has asked for in vain
+		return topics[topic].Err != nil // the client also lists missing topics that were requested before
 	}))
 }
 
-// OffsetsForTime returns, by partition, the offset of the first record with this time or a later one, or the end
-// offset.
-func (r *Reader) OffsetsForTime(ctx context.Context, topic string, at time.Time) (Positions, error) {
+// OffsetsForTime returns, by partition, the offset of the first record at or after a time, or the end offset.
+func (r *Reader) OffsetsForTime(ctx context.Context, topic string, start time.Time) (Positions, error) {
 	positions, err := offsetsOf(ctx, func(ctx context.Context, topics ...string) (kadm.ListedOffsets, error) {
-		return r.admin.ListOffsetsAfterMilli(ctx, at.UnixMilli(), topics...)
+		return r.admin.ListOffsetsAfterMilli(ctx, start.UnixMilli(), topics...)
 	}, topic)
 	return positions[topic], r.dialer.Explain(err)
 }
 
+// bounds returns the offsets of the first record to read of each partition, and of the first record not to read.
 func (r *Reader) bounds(ctx context.Context, topic string, options ReadOptions) (from, to Positions, err error) {
 	starts, err := offsetsOf(ctx, r.admin.ListStartOffsets, topic)
 	if err != nil {
@@ -273,19 +272,21 @@ func (r *Reader) bounds(ctx context.Context, topic string, options ReadOptions) 
 // ErrTruncated is the error of a resumed read whose topic ends before its start.
 var ErrTruncated = errors.New("it has lost records, or was deleted and created again")
 
+// checkShrunk returns [ErrTruncated] if a partition ends before from. It requests the high watermark only for
+// partitions that seem to: the last stable offset, which ends may hold, can be before from while a transaction is open.
 func (r *Reader) checkShrunk(ctx context.Context, topic string, from, ends Positions) error {
-	var logs map[string]Positions
+	var logEnds map[string]Positions
 	for _, partition := range slices.Sorted(maps.Keys(from)) {
 		if end, ok := ends[partition]; ok && from[partition] <= end {
 			continue
 		}
-		if logs == nil {
+		if logEnds == nil {
 			var err error
-			if logs, err = offsetsOf(ctx, r.admin.ListEndOffsets, topic); err != nil {
+			if logEnds, err = offsetsOf(ctx, r.admin.ListEndOffsets, topic); err != nil {
 				return err
 			}
 		}
-		if end := logs[topic][partition]; from[partition] > end {
+		if end := logEnds[topic][partition]; from[partition] > end {
 			return fmt.Errorf("topic %s, partition %d ends at offset %d, but was read up to %d before: %w", topic,
 				partition, end, from[partition], ErrTruncated)
 		}
@@ -331,8 +332,9 @@ func toPositions(offsets kadm.ListedOffsets, err error) (map[string]Positions, e
 	return result, nil
 }
 
+// readPartition calls visit with the records of a partition from its position up to end, and moves the position.
 func (r *Reader) readPartition(ctx context.Context, topic string, partition int32, positions Positions, end int64,
-	uncommitted bool, each func(*kgo.Record) error) error {
+	uncommitted bool, visit func(*kgo.Record) error) error {
 	if positions[partition] >= end {
 		return nil
 	}
@@ -375,7 +377,7 @@ func (r *Reader) readPartition(ctx context.Context, topic string, partition int3
 			if record.Offset >= end {
 				break
 			}
-			if err := each(record); err != nil {
+			if err := visit(record); err != nil {
 				if errors.Is(err, ErrStop) {
 					positions[partition] = record.Offset + 1
 				}
@@ -383,37 +385,37 @@ func (r *Reader) readPartition(ctx context.Context, topic string, partition int3
 			}
 			positions[partition] = record.Offset + 1
 		}
-		if positions[partition], err = stalls.next(positions[partition], end, result); err != nil {
+		if positions[partition], err = stalls.advance(positions[partition], end, result); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// stallDetector counts successive responses that do not advance the read of a partition.
 type stallDetector struct {
-	// empties counts responses without a batch although the broker could read up to the end, stuck those whose batches
-	// end before the offset.
-	empties int
-	stuck   int
+	empty int // responses without a batch, although the broker could read up to the end
+	stale int // responses whose batches end before the requested offset
 }
 
-func (s *stallDetector) next(at, end int64, got fetchResult) (next int64, err error) {
-	next = max(at, min(got.next, end))
-	if next > at || len(got.records) > 0 || !got.hasBatches {
-		s.stuck = 0
+// advance returns the offset after a response: end if the rest was compacted away, an error if old batches repeat.
+func (s *stallDetector) advance(offset, end int64, result fetchResult) (next int64, err error) {
+	const maxEmpty, maxStale = 2, 3 // a throttling broker may return one empty response
+	next = max(offset, min(result.next, end))
+	if next > offset || len(result.records) > 0 || !result.hasBatches {
+		s.stale = 0
 	} else {
-		s.stuck++
-		if s.stuck == 3 {
+		s.stale++
+		if s.stale == maxStale {
 			return next, errors.New("the broker returns batches that end before the requested offset")
 		}
 	}
-	if got.hasBatches || got.readable < end {
-		s.empties = 0
+	if result.hasBatches || result.readable < end {
+		s.empty = 0
 		return next, nil
 	}
-	// The remaining records were compacted away, but one empty response may also come from a throttling broker.
-	s.empties++
-	if s.empties == 2 {
+	s.empty++
+	if s.empty == maxEmpty {
 		return end, nil
 	}
 	return next, nil
@@ -424,19 +426,18 @@ const leaderTries = 300
 
 var errNoResponse = errors.New("the leader does not respond")
 
-// isLeaderChange includes missing responses: metadata name a killed broker for some seconds.
+// isLeaderChange reports whether a new leader may succeed, as for missing responses: metadata name killed brokers.
 func isLeaderChange(err error) bool {
-	unanswered := (*kadm.ShardErrors)(nil)
-	denied := (*security.Denied)(nil)
 	switch {
 	case kerr.IsRetriable(err):
 		return true
-	case errors.As(err, &denied), errors.Is(err, kgo.ErrClientClosed):
+	case errors.As(err, new(*security.Denied)), errors.Is(err, kgo.ErrClientClosed):
 		return false
 	}
-	return errors.Is(err, errNoResponse) || errors.As(err, &unanswered)
+	return errors.Is(err, errNoResponse) || errors.As(err, new(*kadm.ShardErrors))
 }
 
+// partitionLeader is the broker that leads a partition, and the topic's metadata. The zero value means unknown.
 type partitionLeader struct {
 	topic *kadm.TopicDetail
 	node  int32
@@ -465,11 +466,10 @@ func (r *Reader) leader(ctx context.Context, topic string, partition int32) (par
 	}
 }
 
-// fetchResult is the response for one partition. readable is the end offset up to which the broker returns records.
 type fetchResult struct {
 	records    []*kgo.Record
-	next       int64
-	readable   int64
+	next       int64 // the offset after the batches of the response
+	readable   int64 // the end offset up to which the broker returns records
 	hasBatches bool
 }
 
@@ -496,11 +496,11 @@ func (r *Reader) fetch(ctx context.Context, leader partitionLeader, partition in
 	t.Partitions = append(t.Partitions, p)
 	request.Topics = append(request.Topics, t)
 
-	answer, err := r.client.Broker(int(leader.node)).Request(ctx, request)
+	result, err := r.client.Broker(int(leader.node)).Request(ctx, request)
 	if err != nil {
 		return fetchResult{}, fmt.Errorf("%w: %w", errNoResponse, err)
 	}
-	response := answer.(*kmsg.FetchResponse)
+	response := result.(*kmsg.FetchResponse)
 	if err := kerr.ErrorForCode(response.ErrorCode); err != nil {
 		return fetchResult{}, err
 	}
@@ -508,26 +508,29 @@ func (r *Reader) fetch(ctx context.Context, leader partitionLeader, partition in
 		return fetchResult{}, fmt.Errorf("expected one partition in the broker's response, found %d topics",
 			len(response.Topics))
 	}
-	raw := &response.Topics[0].Partitions[0]
-	decompressor := &responseMemory{r.client.OptValue(kgo.WithDecompressor).(kgo.Decompressor),
-		min(r.config.Memory.Part(), defaultFetchedBytes)}
-	processed, next := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
+	decompressor := &responseMemory{
+		decompressor: r.client.OptValue(kgo.WithDecompressor).(kgo.Decompressor),
+		remaining:    min(r.config.Memory.Part(), defaultFetchedBytes),
+	}
+	decoded, next := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
 		Offset: offset, IsolationLevel: level, Topic: leader.topic.Topic, Partition: partition,
-	}, raw, decompressor, nil)
+	}, &response.Topics[0].Partitions[0], decompressor, nil)
 	// Without records the client keeps this error although aborted batches were passed.
-	isPartial := next > offset && errors.Is(processed.Err, errFetchedEnough)
-	if processed.Err != nil && !isPartial {
-		return fetchResult{}, r.config.Consumer.explainTooLarge(processed.Err, offset)
+	isPartial := next > offset && errors.Is(decoded.Err, errFetchedEnough)
+	if decoded.Err != nil && !isPartial {
+		return fetchResult{}, r.config.Consumer.explainTooLarge(decoded.Err, offset)
 	}
-	readable := processed.LastStableOffset
+	readable := decoded.LastStableOffset
 	if uncommitted || readable < 0 {
-		readable = processed.HighWatermark
+		readable = decoded.HighWatermark
 	}
-	return fetchResult{processed.Records, next, readable, len(raw.RecordBatches) > 0}, nil
+	hasBatches := len(response.Topics[0].Partitions[0].RecordBatches) > 0
+	return fetchResult{records: decoded.Records, next: next, readable: readable, hasBatches: hasBatches}, nil
 }
 
+// follow calls visit with new records and moves positions, until ctx ends, visit fails, or access is denied.
 func (r *Reader) follow(ctx context.Context, topic string, positions Positions, uncommitted bool,
-	each func(*kgo.Record) error) error {
+	visit func(*kgo.Record) error) error {
 	offsets := map[int32]kgo.Offset{}
 	for partition, offset := range positions {
 		offsets[partition] = kgo.NewOffset().At(offset)
@@ -540,20 +543,20 @@ func (r *Reader) follow(ctx context.Context, topic string, positions Positions, 
 		return err
 	}
 	defer client.Close()
-	polling, end := context.WithCancelCause(ctx)
-	defer end(nil)
-	dialer.OnDenied(end)
+	pollCtx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	dialer.OnDenied(stop)
 	for {
-		fetches := client.PollFetches(polling)
+		fetches := client.PollFetches(pollCtx)
 		if ctx.Err() != nil {
 			return nil
 		}
-		if polling.Err() != nil {
-			return fmt.Errorf("follow %s: %w", topic, context.Cause(polling))
+		if pollCtx.Err() != nil {
+			return fmt.Errorf("follow %s: %w", topic, context.Cause(pollCtx))
 		}
 		for records := fetches.RecordIter(); !records.Done(); {
 			record := records.Next()
-			if err := each(record); err != nil {
+			if err := visit(record); err != nil {
 				if errors.Is(err, ErrStop) {
 					return nil
 				}
@@ -562,7 +565,7 @@ func (r *Reader) follow(ctx context.Context, topic string, positions Positions, 
 			positions[record.Partition] = record.Offset + 1
 		}
 		for _, e := range fetches.Errors() {
-			if lost := (*kgo.ErrDataLoss)(nil); !errors.As(e.Err, &lost) {
+			if !errors.As(e.Err, new(*kgo.ErrDataLoss)) {
 				return fmt.Errorf("follow %s, partition %d: %w", e.Topic, e.Partition,
 					WithMissingRight(config.Consumer.explainTooLarge(e.Err, positions[e.Partition]), "READ",
 						"Topic "+topic))

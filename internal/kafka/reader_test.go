@@ -30,15 +30,16 @@ func openTestReader(t *testing.T, addr string) *Reader {
 	return r
 }
 
+// readAll returns the records as `PARTITION/OFFSET VALUE`, and the reached offsets.
 func readAll(t *testing.T, r *Reader, topic string, o ReadOptions) ([]string, Positions) {
 	t.Helper()
 	got := []string{}
-	at, err := r.Read(kafkatest.Context(t), topic, o, func(r *kgo.Record) error {
+	positions, err := r.Read(kafkatest.Context(t), topic, o, func(r *kgo.Record) error {
 		got = append(got, fmt.Sprintf("%d/%d %s", r.Partition, r.Offset, r.Value))
 		return nil
 	})
 	require.NoError(t, err)
-	return got, at
+	return got, positions
 }
 
 func TestReadPartitionByPartition(t *testing.T) {
@@ -50,12 +51,12 @@ func TestReadPartitionByPartition(t *testing.T) {
 		require.NoError(t, client.ProduceSync(kafkatest.Context(t), r).FirstErr())
 	}
 	r := openTestReader(t, b.Addr())
-	got, at := readAll(t, r, "wide", ReadOptions{})
+	got, positions := readAll(t, r, "wide", ReadOptions{})
 	assert.Equal(t, []string{"0/0 0", "0/1 3", "1/0 1", "1/1 4", "2/0 2", "2/1 5"}, got, "all")
-	assert.Equal(t, Positions{0: 2, 1: 2, 2: 2}, at, "positions")
-	got, at = readAll(t, r, "wide", ReadOptions{From: Positions{1: 1}, To: Positions{0: 1, 1: 99}})
+	assert.Equal(t, Positions{0: 2, 1: 2, 2: 2}, positions, "positions")
+	got, positions = readAll(t, r, "wide", ReadOptions{From: Positions{1: 1}, To: Positions{0: 1, 1: 99}})
 	assert.Equal(t, []string{"0/0 0", "1/1 4"}, got, "bounded")
-	assert.Equal(t, Positions{0: 1, 1: 2}, at, "bounded: positions")
+	assert.Equal(t, Positions{0: 1, 1: 2}, positions, "bounded: positions")
 	if _, err := r.Read(kafkatest.Context(t), "wide", ReadOptions{To: Positions{7: 1}}, nil); err == nil {
 		t.Error("expected an error for a missing partition")
 	}
@@ -75,24 +76,24 @@ func TestReadEndsEarly(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	kafkatest.Put(t, b.Addr(), "orders", "one", "two", "three")
 	r := openTestReader(t, b.Addr())
-	at, err := r.Read(kafkatest.Context(t), "orders", ReadOptions{}, func(r *kgo.Record) error {
+	positions, err := r.Read(kafkatest.Context(t), "orders", ReadOptions{}, func(r *kgo.Record) error {
 		if string(r.Value) == "two" {
 			return ErrStop
 		}
 		return nil
 	})
-	if err != nil || at[0] != 2 {
-		t.Errorf("stopped at two: at %d, %v", at[0], err)
+	if err != nil || positions[0] != 2 {
+		t.Errorf("stopped at two: expected offset 2 and no error, found %d, %v", positions[0], err)
 	}
-	broken := errors.New("broken")
-	at, err = r.Read(kafkatest.Context(t), "orders", ReadOptions{}, func(r *kgo.Record) error {
+	errBroken := errors.New("broken")
+	positions, err = r.Read(kafkatest.Context(t), "orders", ReadOptions{}, func(r *kgo.Record) error {
 		if string(r.Value) == "two" {
-			return broken
+			return errBroken
 		}
 		return nil
 	})
-	if !errors.Is(err, broken) || at[0] != 1 {
-		t.Errorf("failed at two: at %d, %v", at[0], err)
+	if !errors.Is(err, errBroken) || positions[0] != 1 {
+		t.Errorf("failed at two: expected offset 1 and the callback's error, found %d, %v", positions[0], err)
 	}
 }
 
@@ -101,7 +102,7 @@ func TestReadEndsEarly(t *testing.T) {
 func TestReadEndsInsideTransactions(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	ctx := kafkatest.Context(t)
-	transaction := func(id string) *kgo.Client {
+	begin := func(id string) *kgo.Client {
 		client := kafkatest.Client(t, testConfig(b.Addr()).ProducerOpts(kgo.TransactionalID(id),
 			kgo.AllowAutoTopicCreation())...)
 		require.NoError(t, client.BeginTransaction())
@@ -111,39 +112,39 @@ func TestReadEndsInsideTransactions(t *testing.T) {
 		r := &kgo.Record{Topic: "orders", Value: []byte(value), Partition: -1}
 		require.NoError(t, client.ProduceSync(ctx, r).FirstErr())
 	}
-	end := func(client *kgo.Client, how kgo.TransactionEndTry) {
-		require.NoError(t, client.EndTransaction(ctx, how))
+	end := func(client *kgo.Client, outcome kgo.TransactionEndTry) {
+		require.NoError(t, client.EndTransaction(ctx, outcome))
 	}
 	r := openTestReader(t, b.Addr())
-	check := func(when string, want []string, position int64) {
+	check := func(about string, want []string, position int64) {
 		t.Helper()
-		got, at := readAll(t, r, "orders", ReadOptions{})
-		if diff := cmp.Diff(want, got); diff != "" || at[0] != position {
-			t.Errorf("%s: at %d, expected %d (-want +got):\n%s", when, at[0], position, diff)
+		got, positions := readAll(t, r, "orders", ReadOptions{})
+		if diff := cmp.Diff(want, got); diff != "" || positions[0] != position {
+			t.Errorf("%s: expected to end at %d, found %d (-want +got):\n%s", about, position, positions[0], diff)
 		}
 	}
 
-	first := transaction("first")
+	first := begin("first")
 	write(first, "seen") // 0, marker 1
 	end(first, kgo.TryCommit)
 	check("commit marker at the end", []string{"0/0 seen"}, 2)
 
-	aborted := transaction("aborted")
-	open := transaction("open")
+	aborted := begin("aborted")
+	open := begin("open")
 	write(aborted, "lost") // 2
 	write(open, "open")    // 3
 	end(aborted, kgo.TryAbort)
 	check("aborted before an open one", []string{"0/0 seen"}, 3)
 
-	caughtUp := func(from, to int64, want bool) {
+	checkEmpty := func(from, to int64, want bool) {
 		t.Helper()
 		if got, err := r.IsEmpty(ctx, "orders", Positions{0: from}, Positions{0: to}); err != nil || got != want {
-			t.Errorf("nothing from %d to %d: %v, %v", from, to, got, err)
+			t.Errorf("nothing from %d to %d: expected %v, found %v, %v", from, to, want, got, err)
 		}
 	}
-	caughtUp(0, 3, false)
-	caughtUp(1, 3, true)
-	caughtUp(3, 3, true)
+	checkEmpty(0, 3, false)
+	checkEmpty(1, 3, true)
+	checkEmpty(3, 3, true)
 
 	end(open, kgo.TryAbort)
 	check("nothing but aborted at the end", []string{"0/0 seen"}, 6)
@@ -171,15 +172,15 @@ func TestReadFollows(t *testing.T) {
 		done <- err
 	}()
 	if v := <-got; v != "one" {
-		t.Errorf("unexpected first values: %q", v)
+		t.Errorf("expected the value one, found %q", v)
 	}
 	kafkatest.Put(t, b.Addr(), "orders", "two")
 	if v := <-got; v != "two" {
-		t.Errorf("unexpected later values: %q", v)
+		t.Errorf("expected the value two, found %q", v)
 	}
 	stop()
 	if err := <-done; err != nil {
-		t.Errorf("end of following: %v", err)
+		t.Errorf("expected no error after the context has ended, found %v", err)
 	}
 }
 
@@ -198,10 +199,12 @@ func TestReadLargeValues(t *testing.T) {
 	require.NoError(t, err)
 	defer r.Close()
 	n := 0
-	if _, err := r.Read(kafkatest.Context(t), "orders", ReadOptions{},
-		func(*kgo.Record) error { n++; return nil }); err != nil ||
-		n != len(values) {
-		t.Errorf("%d of %d records, %v", n, len(values), err)
+	_, err = r.Read(kafkatest.Context(t), "orders", ReadOptions{}, func(*kgo.Record) error {
+		n++
+		return nil
+	})
+	if err != nil || n != len(values) {
+		t.Errorf("expected %d records, found %d, %v", len(values), n, err)
 	}
 }
 
@@ -230,14 +233,14 @@ func TestReadFindsNewLeader(t *testing.T) {
 			addr := c.ListenAddrs()[0]
 			alive := brokerAt(t, 0, addr)
 			kafkatest.Put(t, addr, "orders", "x")
-			fetched := kafkatest.Reject(c, kmsg.Fetch, fetches, kerr.NotLeaderForPartition)
-			var named atomic.Int32
+			rejections := kafkatest.Reject(c, kmsg.Fetch, fetches, kerr.NotLeaderForPartition)
+			var responses atomic.Int32
 			c.ControlKey(int16(kmsg.Metadata), func(r kmsg.Request) (kmsg.Response, error, bool) {
 				c.KeepControl()
-				if fetched.Load() < fetches || named.Add(1) > 3 {
+				if rejections.Load() < fetches || responses.Add(1) > 3 {
 					return nil, nil, false
 				}
-				return ledBy(c, r.(*kmsg.MetadataRequest), alive, dead), nil, true
+				return responseWithLeader(c, r.(*kmsg.MetadataRequest), alive, dead), nil, true
 			})
 			config := testConfig(addr)
 			config.Consumer.MetadataMaxAge = 10 * time.Millisecond // otherwise it keeps the known leader
@@ -246,7 +249,7 @@ func TestReadFindsNewLeader(t *testing.T) {
 			defer r.Close()
 			got, _ := readAll(t, r, "orders", ReadOptions{})
 			assert.Equal(t, []string{"0/0 x"}, got)
-			if n := named.Load(); n < 3 {
+			if n := responses.Load(); n < 3 {
 				t.Errorf("expected metadata to name the dead leader 3 times, found %d", n)
 			}
 		})
@@ -256,21 +259,23 @@ func TestReadFindsNewLeader(t *testing.T) {
 // brokerAt returns a broker as metadata contain it.
 func brokerAt(t *testing.T, node int32, addr string) kmsg.MetadataResponseBroker {
 	t.Helper()
-	at, err := net.ResolveTCPAddr("tcp", addr)
+	tcpAddr, err := net.ResolveTCPAddr("tcp", addr)
 	assert.NoError(t, err)
 	b := kmsg.NewMetadataResponseBroker()
 	b.NodeID = node
-	b.Host = at.IP.String()
-	b.Port = int32(at.Port)
+	b.Host = tcpAddr.IP.String()
+	b.Port = int32(tcpAddr.Port)
 	return b
 }
 
-// ledBy returns a metadata response of the cluster's only broker in which another broker leads the topic orders.
-func ledBy(c *kfake.Cluster, asked *kmsg.MetadataRequest, alive, leader kmsg.MetadataResponseBroker) kmsg.Response {
-	answer := asked.ResponseKind().(*kmsg.MetadataResponse)
-	answer.Default()
-	answer.Brokers = append(answer.Brokers, alive, leader)
-	answer.ControllerID = alive.NodeID
+// responseWithLeader returns a metadata response of the cluster's only broker in which another broker leads the topic
+// orders.
+func responseWithLeader(c *kfake.Cluster, request *kmsg.MetadataRequest,
+	alive, leader kmsg.MetadataResponseBroker) kmsg.Response {
+	response := request.ResponseKind().(*kmsg.MetadataResponse)
+	response.Default()
+	response.Brokers = append(response.Brokers, alive, leader)
+	response.ControllerID = alive.NodeID
 	topic := kmsg.NewMetadataResponseTopic()
 	topic.Topic = kmsg.StringPtr("orders")
 	topic.TopicID = c.TopicInfo("orders").TopicID
@@ -280,42 +285,58 @@ func ledBy(c *kfake.Cluster, asked *kmsg.MetadataRequest, alive, leader kmsg.Met
 	partition.Replicas = []int32{leader.NodeID}
 	partition.ISR = []int32{leader.NodeID}
 	topic.Partitions = append(topic.Partitions, partition)
-	answer.Topics = append(answer.Topics, topic)
-	return answer
+	response.Topics = append(response.Topics, topic)
+	return response
 }
 
 // A reader continues after the records of a response, takes two empty responses for the end, and accepts no third
 // response that has batches but no record from its offset on.
 func TestReadStopsAfterEmptyResponses(t *testing.T) {
 	type step struct {
-		got       fetchResult
-		at        int64
-		next      int64
-		isRefused bool
+		result fetchResult
+		offset int64 // requested
+		next   int64 // expected
+		fails  bool
 	}
-	some := []*kgo.Record{{}}
+	records := []*kgo.Record{{}}
+	const end = 9
 	for name, steps := range map[string][]step{
-		"records":              {{got: fetchResult{records: some, next: 5, readable: 9, hasBatches: true}, at: 5, next: 5}},
-		"after compacted ones": {{got: fetchResult{next: 7, readable: 9, hasBatches: true}, at: 5, next: 7}},
-		"beyond the end":       {{got: fetchResult{next: 12, readable: 12, hasBatches: true}, at: 5, next: 9}},
-		"nothing, twice": {{got: fetchResult{readable: 9}, at: 5, next: 5},
-			{got: fetchResult{readable: 9}, at: 5, next: 9}},
-		"nothing, then something": {{got: fetchResult{readable: 9}, at: 5, next: 5},
-			{got: fetchResult{records: some, next: 6, readable: 9, hasBatches: true}, at: 6, next: 6},
-			{got: fetchResult{readable: 9}, at: 6, next: 6}},
-		"open transactions": {{got: fetchResult{readable: 5}, at: 5, next: 5},
-			{got: fetchResult{readable: 5}, at: 5, next: 5},
-			{got: fetchResult{readable: 5}, at: 5, next: 5}},
-		"batches with nothing": {{got: fetchResult{next: 5, readable: 9, hasBatches: true}, at: 5, next: 5},
-			{got: fetchResult{next: 5, readable: 9, hasBatches: true}, at: 5, next: 5},
-			{got: fetchResult{next: 5, readable: 9, hasBatches: true}, at: 5, next: 5, isRefused: true}},
+		"records": {
+			{result: fetchResult{records: records, next: 5, readable: 9, hasBatches: true}, offset: 5, next: 5},
+		},
+		"after compacted records": {
+			{result: fetchResult{next: 7, readable: 9, hasBatches: true}, offset: 5, next: 7},
+		},
+		"beyond the end": {
+			{result: fetchResult{next: 12, readable: 12, hasBatches: true}, offset: 5, next: end},
+		},
+		"nothing, twice": {
+			{result: fetchResult{readable: 9}, offset: 5, next: 5},
+			{result: fetchResult{readable: 9}, offset: 5, next: end},
+		},
+		"nothing, then a record": {
+			{result: fetchResult{readable: 9}, offset: 5, next: 5},
+			{result: fetchResult{records: records, next: 6, readable: 9, hasBatches: true}, offset: 6, next: 6},
+			{result: fetchResult{readable: 9}, offset: 6, next: 6},
+		},
+		"open transactions": {
+			{result: fetchResult{readable: 5}, offset: 5, next: 5},
+			{result: fetchResult{readable: 5}, offset: 5, next: 5},
+			{result: fetchResult{readable: 5}, offset: 5, next: 5},
+		},
+		"batches without records": {
+			{result: fetchResult{next: 5, readable: 9, hasBatches: true}, offset: 5, next: 5},
+			{result: fetchResult{next: 5, readable: 9, hasBatches: true}, offset: 5, next: 5},
+			{result: fetchResult{next: 5, readable: 9, hasBatches: true}, offset: 5, next: 5, fails: true},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var s stallDetector
-			for i, one := range steps {
-				next, err := s.next(one.at, 9, one.got)
-				if next != one.next || (err != nil) != one.isRefused {
-					t.Errorf("response %d: expected offset %d, found %d, %v", i, one.next, next, err)
+			for i, step := range steps {
+				next, err := s.advance(step.offset, end, step.result)
+				if next != step.next || (err != nil) != step.fails {
+					t.Errorf("response %d: expected offset %d, an error: %v, found %d, %v", i, step.next, step.fails,
+						next, err)
 				}
 			}
 		})
@@ -340,17 +361,17 @@ func TestReadWithoutProgress(t *testing.T) {
 	require.NoError(t, client.ProduceSync(kafkatest.Context(t), records...).FirstErr())
 	b.Cluster.ControlKey(int16(kmsg.Fetch), func(r kmsg.Request) (kmsg.Response, error, bool) {
 		b.Cluster.KeepControl()
-		answer := kafkatest.Response(r, nil).(*kmsg.FetchResponse)
-		partition := &answer.Topics[0].Partitions[0]
+		response := kafkatest.Response(r, nil).(*kmsg.FetchResponse)
+		partition := &response.Topics[0].Partitions[0]
 		partition.RecordBatches = batchWithoutRecords(0)
 		partition.LastStableOffset = 2
 		partition.HighWatermark = 2
-		return answer, nil, true
+		return response, nil, true
 	})
-	at, err := openTestReader(t, b.Addr()).Read(kafkatest.Context(t), "broken", ReadOptions{},
+	positions, err := openTestReader(t, b.Addr()).Read(kafkatest.Context(t), "broken", ReadOptions{},
 		func(*kgo.Record) error { return nil })
 	if err == nil || !strings.Contains(err.Error(),
 		"read broken, partition 0 at offset 1: the broker returns batches that end before the requested offset") {
-		t.Errorf("expected an error that names the offset, found %v at %v", err, at)
+		t.Errorf("expected an error that names the offset, found %v at %v", err, positions)
 	}
 }

@@ -32,10 +32,9 @@ type realBroker struct {
 	*connectivitytest.Server
 	dir    string
 	stores string
-	// ports
-	plain  string
-	sasl   string
-	mutual string
+	plain  string // the port without TLS
+	sasl   string // the port with SASL and TLS
+	mutual string // the port that requires client certificates
 	env    []string
 }
 
@@ -66,32 +65,32 @@ connections.max.reauth.ms=4000
 // PEM files.
 func (b *realBroker) makeStores(t *testing.T) {
 	t.Helper()
-	kt := func(args ...string) {
+	keytool := func(args ...string) {
 		c := exec.Command("keytool", append(args, "-storepass", "changeit")...)
 		c.Dir = b.stores
 		if out, err := c.CombinedOutput(); err != nil {
 			t.Fatalf("keytool %s: %v\n%s", strings.Join(args, " "), err, out)
 		}
 	}
-	kt("-genkeypair", "-keystore", "ca.p12", "-alias", "ca", "-keyalg", "EC", "-groupname", "secp256r1", "-dname",
+	keytool("-genkeypair", "-keystore", "ca.p12", "-alias", "ca", "-keyalg", "EC", "-groupname", "secp256r1", "-dname",
 		"CN=real-ca", "-ext", "bc:c", "-ext", "ku=keyCertSign,cRLSign")
-	kt("-exportcert", "-keystore", "ca.p12", "-alias", "ca", "-rfc", "-file", "ca.pem")
+	keytool("-exportcert", "-keystore", "ca.p12", "-alias", "ca", "-rfc", "-file", "ca.pem")
 	for _, trust := range []string{"trust.p12", "trust.jks"} {
-		kt("-importcert", "-noprompt", "-keystore", trust, "-storetype",
+		keytool("-importcert", "-noprompt", "-keystore", trust, "-storetype",
 			strings.ToUpper(strings.Replace(filepath.Ext(trust)[1:], "p12", "pkcs12", 1)), "-alias", "ca", "-file",
 			"ca.pem")
 	}
 	for name, extensions := range map[string]string{"server": "san=dns:kafka.virtual", "client": "eku=clientAuth"} {
 		store := name + ".p12"
-		kt("-genkeypair", "-keystore", store, "-alias", name, "-keyalg", "EC", "-groupname", "secp256r1", "-dname",
+		keytool("-genkeypair", "-keystore", store, "-alias", name, "-keyalg", "EC", "-groupname", "secp256r1", "-dname",
 			"CN="+name)
-		kt("-certreq", "-keystore", store, "-alias", name, "-file", name+".csr")
-		kt("-gencert", "-keystore", "ca.p12", "-alias", "ca", "-infile", name+".csr", "-outfile", name+".crt", "-rfc",
-			"-ext", extensions)
-		kt("-importcert", "-noprompt", "-keystore", store, "-alias", "ca", "-file", "ca.pem")
-		kt("-importcert", "-noprompt", "-keystore", store, "-alias", name, "-file", name+".crt")
+		keytool("-certreq", "-keystore", store, "-alias", name, "-file", name+".csr")
+		keytool("-gencert", "-keystore", "ca.p12", "-alias", "ca", "-infile", name+".csr", "-outfile", name+".crt",
+			"-rfc", "-ext", extensions)
+		keytool("-importcert", "-noprompt", "-keystore", store, "-alias", "ca", "-file", "ca.pem")
+		keytool("-importcert", "-noprompt", "-keystore", store, "-alias", name, "-file", name+".crt")
 	}
-	kt("-importkeystore", "-srckeystore", "client.p12", "-srcstorepass", "changeit", "-destkeystore", "client.jks",
+	keytool("-importkeystore", "-srckeystore", "client.p12", "-srcstorepass", "changeit", "-destkeystore", "client.jks",
 		"-deststoretype", "JKS")
 	certificate := keystoretest.Certificate(t, keystore.Location{Path: filepath.Join(b.stores, "client.p12"),
 		Password: "changeit"})
@@ -133,25 +132,25 @@ func (b *realBroker) start(t *testing.T) (stop func()) {
 	require.NoError(t, err)
 	require.NoError(t, c.Start())
 	ready := make(chan bool, 1)
-	ended := make(chan struct{})
+	exited := make(chan struct{})
 	go func() {
-		defer close(ended)
+		defer close(exited)
 		lines := bufio.NewReader(stdout)
 		line, _ := lines.ReadString('\n')
 		ready <- strings.TrimSpace(line) == "READY"
 		io.Copy(io.Discard, lines)
 		c.Wait()
 	}()
-	stopped := false
+	isStopped := false
 	stop = func() {
-		if stopped {
+		if isStopped {
 			return
 		}
-		stopped = true
+		isStopped = true
 		stdin.Close()
 		c.Process.Signal(syscall.SIGTERM)
 		select {
-		case <-ended:
+		case <-exited:
 		case <-time.After(5 * time.Minute):
 			c.Process.Kill()
 			t.Error("expected the broker to exit within 5 min of SIGTERM")
@@ -161,7 +160,7 @@ func (b *realBroker) start(t *testing.T) (stop func()) {
 	select {
 	case ok := <-ready:
 		if !ok {
-			<-ended
+			<-exited
 			t.Fatalf("the broker did not start:\n%s", stderr.String())
 		}
 	case <-time.After(30 * time.Minute): // the first start downloads Kafka
@@ -170,13 +169,15 @@ func (b *realBroker) start(t *testing.T) (stop func()) {
 	return stop
 }
 
-// properties returns the settings of a worker that reaches the broker through the Cloud Connector; more are of the form
-// NAME=VALUE.
+// properties returns the settings of a worker that reaches a port of the broker through the Cloud Connector, and more
+// of the form NAME=VALUE.
 func (b *realBroker) properties(port string, more ...string) map[string]string {
 	return with(map[string]string{
-		"bootstrap.servers": "kafka.virtual:" + port, "kafka.proxy.type": "sap-connectivity",
-		"kafka.proxy.address":   b.SOCKS5,
-		"kafka.proxy.token.url": b.URL, "kafka.proxy.token.client.id": b.Connectivity.ID,
+		"bootstrap.servers":               "kafka.virtual:" + port,
+		"kafka.proxy.type":                "sap-connectivity",
+		"kafka.proxy.address":             b.SOCKS5,
+		"kafka.proxy.token.url":           b.URL,
+		"kafka.proxy.token.client.id":     b.Connectivity.ID,
 		"kafka.proxy.token.client.secret": b.Connectivity.Secret,
 	}, more...)
 }
@@ -202,46 +203,97 @@ func TestRealSecurity(t *testing.T) {
 			"ssl.keystore.password="+password)
 	}
 	const user = `username="user" password="user-secret"`
+	const wrongPassword = `username="user" password="hush-hush"`
+	const saslPort, mutualPort = "9094", "9095" // as the Cloud Connector exposes them
 	for _, c := range []realLogon{
-		{"PLAIN, PKCS12", "9094", logon("PLAIN", plainModule, user, trust("p12")...), ""},
-		{"SCRAM-SHA-256, JKS", "9094", logon("SCRAM-SHA-256", scramModule, user, trust("jks")...), ""},
-		{"SCRAM-SHA-512, PEM", "9094", logon("SCRAM-SHA-512", scramModule, user, trust("pem")...), ""},
-		{"OAUTHBEARER", "9094", logon("OAUTHBEARER", oauthModule, `unsecuredLoginStringClaim_sub="alice"`,
-			trust("pem")...), ""},
-		{"client certificate, PKCS12", "9095", mutual("p12", "changeit", trust("p12")...), ""},
-		{"client certificate, JKS", "9095", mutual("jks", "changeit", trust("jks")...), ""},
-		{"client certificate, PEM", "9095", mutual("pem", "", trust("pem")...), ""},
-		{"wrong password", "9094", logon("PLAIN", plainModule, `username="user" password="hush-hush"`, trust("p12")...),
-			"token, of sasl.jaas.config"},
-		{"wrong password of SCRAM", "9094", logon("SCRAM-SHA-512", scramModule, `username="user" password="hush-hush"`,
-			trust("p12")...), "token, of sasl.jaas.config"},
-		{"no SASL", "9094", append(trust("p12"), "security.protocol=SSL"),
-			"but the broker requires it: set security.protocol to SASL_SSL"},
-		{"no TLS", "9094", []string{"security.protocol=SASL_PLAINTEXT", "sasl.mechanism=PLAIN",
-			"sasl.jaas.config=" + plainModule + " required " + user + ";"}, "the broker speaks TLS"},
-		{"nothing at all", "9094", nil, "the broker speaks TLS"},
-		{"no client certificate", "9095", append(trust("p12"), "security.protocol=SSL"), "certificate"},
-		{"unknown authority", "9094", logon("PLAIN", plainModule, user), "ssl.truststore.location"},
-		{"SASL where there is none", "9095", logon("PLAIN", plainModule, user, append(trust("p12"),
-			"ssl.keystore.location="+b.stores+"/client.p12", "ssl.keystore.password=changeit")...),
-			"it accepts no SASL on this port"},
+		{
+			name:       "PLAIN, PKCS12",
+			port:       saslPort,
+			properties: logon("PLAIN", plainModule, user, trust("p12")...),
+		}, {
+			name:       "SCRAM-SHA-256, JKS",
+			port:       saslPort,
+			properties: logon("SCRAM-SHA-256", scramModule, user, trust("jks")...),
+		}, {
+			name:       "SCRAM-SHA-512, PEM",
+			port:       saslPort,
+			properties: logon("SCRAM-SHA-512", scramModule, user, trust("pem")...),
+		}, {
+			name:       "OAUTHBEARER",
+			port:       saslPort,
+			properties: logon("OAUTHBEARER", oauthModule, `unsecuredLoginStringClaim_sub="alice"`, trust("pem")...),
+		}, {
+			name:       "client certificate, PKCS12",
+			port:       mutualPort,
+			properties: mutual("p12", "changeit", trust("p12")...),
+		}, {
+			name:       "client certificate, JKS",
+			port:       mutualPort,
+			properties: mutual("jks", "changeit", trust("jks")...),
+		}, {
+			name:       "client certificate, PEM",
+			port:       mutualPort,
+			properties: mutual("pem", "", trust("pem")...),
+		}, {
+			name:       "wrong password",
+			port:       saslPort,
+			properties: logon("PLAIN", plainModule, wrongPassword, trust("p12")...),
+			denial:     "token, of sasl.jaas.config",
+		}, {
+			name:       "wrong password of SCRAM",
+			port:       saslPort,
+			properties: logon("SCRAM-SHA-512", scramModule, wrongPassword, trust("p12")...),
+			denial:     "token, of sasl.jaas.config",
+		}, {
+			name:       "no SASL",
+			port:       saslPort,
+			properties: append(trust("p12"), "security.protocol=SSL"),
+			denial:     "but the broker requires it: set security.protocol to SASL_SSL",
+		}, {
+			name: "no TLS",
+			port: saslPort,
+			properties: []string{"security.protocol=SASL_PLAINTEXT", "sasl.mechanism=PLAIN",
+				"sasl.jaas.config=" + plainModule + " required " + user + ";"},
+			denial: "the broker speaks TLS",
+		}, {
+			name:   "nothing at all",
+			port:   saslPort,
+			denial: "the broker speaks TLS",
+		}, {
+			name:       "no client certificate",
+			port:       mutualPort,
+			properties: append(trust("p12"), "security.protocol=SSL"),
+			denial:     "certificate",
+		}, {
+			name:       "unknown authority",
+			port:       saslPort,
+			properties: logon("PLAIN", plainModule, user),
+			denial:     "ssl.truststore.location",
+		}, {
+			name: "SASL where there is none",
+			port: mutualPort,
+			properties: logon("PLAIN", plainModule, user, append(trust("p12"),
+				"ssl.keystore.location="+b.stores+"/client.p12", "ssl.keystore.password=changeit")...),
+			denial: "it accepts no SASL on this port",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) { checkRealLogon(t, b, c) })
 	}
 	t.Run("TLS client, plain broker", func(t *testing.T) {
-		config := parsed(t, map[string]string{"bootstrap.servers": "127.0.0.1:" + b.plain, "security.protocol": "SSL"})
+		properties := map[string]string{"bootstrap.servers": "127.0.0.1:" + b.plain, "security.protocol": "SSL"}
+		config := parseConfig(t, properties)
 		if err := produceOne(t, config); err == nil || !strings.Contains(err.Error(), "the broker speaks plain Kafka") {
 			t.Errorf("expected an error about plain Kafka, found %v", err)
 		}
 	})
 	t.Run("30,000 records", func(t *testing.T) {
-		config := parsed(t, b.properties("9094", logon("SCRAM-SHA-512", scramModule, user, trust("jks")...)...))
+		config := parseConfig(t, b.properties("9094", logon("SCRAM-SHA-512", scramModule, user, trust("jks")...)...))
 		checkLoadOutlivesRestart(t, b, config, stop)
 	})
 	t.Logf("with the broker up: %v", time.Since(began).Round(time.Second))
 }
 
-// A realLogon is a client's properties at a port of the broker.
+// realLogon is a client's properties at a port of the broker.
 type realLogon struct {
 	name       string
 	port       string
@@ -250,7 +302,7 @@ type realLogon struct {
 }
 
 func checkRealLogon(t *testing.T, b *realBroker, c realLogon) {
-	config := parsed(t, b.properties(c.port, c.properties...))
+	config := parseConfig(t, b.properties(c.port, c.properties...))
 	var log journal
 	config.Logger = log.logger()
 	err := produceOne(t, config)
@@ -282,12 +334,12 @@ func checkLoadOutlivesRestart(t *testing.T, b *realBroker, config Config, stop f
 	require.NoError(t, err)
 	restarted := make(chan func(), 1)
 	l := &load{topic: "load", records: 30_000, steps: []step{
-		{8_000, func() {
+		{received: 8_000, action: func() {
 			b.Lifetime(2 * time.Second)
 			b.ExpireTokens()
 			b.DropTunnels()
 		}},
-		{16_000, func() {
+		{received: 16_000, action: func() {
 			stop()
 			restarted <- b.start(t)
 		}},

@@ -5,9 +5,8 @@ import (
 	"strings"
 )
 
-// ReservedTopics holds topics that connectors must not write to: Kafka's own (the zero value), and those of workers. A
-// forged offset there would make a connector skip rows. Check each topic before its first record, dead letters
-// included.
+// ReservedTopics holds topics that connectors must not write to, Kafka's internal ones in the zero value: a forged
+// offset would make a connector skip rows. Check each topic, also of dead letters, before its first record.
 type ReservedTopics struct {
 	uses map[string]string // by the name in lower case
 }
@@ -32,15 +31,14 @@ func (r *ReservedTopics) Add(topic, use string) {
 	}
 }
 
-// Check returns an error for a reserved topic. It ignores case, since a broker on a case-insensitive file system maps
-// both names to one folder.
+// Check returns an error for a reserved topic. It ignores case, as brokers on some file systems do.
 func (r *ReservedTopics) Check(topic string) error {
 	name := strings.ToLower(topic)
-	use, reserved := r.uses[name]
-	if !reserved {
-		use, reserved = kafkaTopics[name]
+	use, isReserved := r.uses[name]
+	if !isReserved {
+		use, isReserved = kafkaTopics[name]
 	}
-	if !reserved {
+	if !isReserved {
 		return nil
 	}
 	return fmt.Errorf("topic %s contains %s, so connectors must not write to it: the record would be trusted. Set "+

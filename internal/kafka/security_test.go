@@ -15,7 +15,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// serverOf returns a certificate for these hosts and 127.0.0.1.
+// serverOf returns a TLS configuration with a server certificate for these hosts and 127.0.0.1.
 func serverOf(t *testing.T, ca *certtest.Issued, hosts ...string) *tls.Config {
 	t.Helper()
 	broker := certtest.Issue(t, "broker", ca, func(c *x509.Certificate) {
@@ -25,7 +25,7 @@ func serverOf(t *testing.T, ca *certtest.Issued, hosts ...string) *tls.Config {
 	return &tls.Config{Certificates: []tls.Certificate{broker.TLS()}}
 }
 
-// clientOf returns a certificate and its key as PEM texts.
+// clientOf returns a client certificate and its key as PEM texts.
 func clientOf(t *testing.T, ca *certtest.Issued) (chain, key string) {
 	t.Helper()
 	client := certtest.Issue(t, "client", ca, func(c *x509.Certificate) {
@@ -57,59 +57,65 @@ func firstLine(s string) string {
 func TestSecurityByClientKind(t *testing.T) {
 	a := certtest.Issue(t, "authority", nil, nil)
 	worker, _, err := Parse(t.Context(), map[string]string{
-		"bootstrap.servers": "kafka:9092", "security.protocol": "SASL_SSL", "sasl.mechanism": "PLAIN",
+		"bootstrap.servers":           "kafka:9092",
+		"security.protocol":           "SASL_SSL",
+		"sasl.mechanism":              "PLAIN",
 		"sasl.jaas.config":            plainLogon,
 		"ssl.truststore.certificates": string(a.PEM()),
-		"consumer.sasl.mechanism":     "SCRAM-SHA-512", "consumer.sasl.jaas.config": scramLogon,
-		"admin.bootstrap.servers": "elsewhere:9092",
+		"consumer.sasl.mechanism":     "SCRAM-SHA-512",
+		"consumer.sasl.jaas.config":   scramLogon,
+		"admin.bootstrap.servers":     "elsewhere:9092",
 	})
 	require.NoError(t, err)
 	mechanism := func(c ClientConfig) string {
-		secure, _ := c.access.TLS()
+		tlsConfig, _ := c.access.TLS()
 		logon := c.access.SASL()
 		switch {
-		case logon == nil && secure == nil:
+		case logon == nil && tlsConfig == nil:
 			return "PLAINTEXT"
-		case secure == nil:
+		case tlsConfig == nil:
 			return logon.Name()
 		case logon == nil:
 			return "TLS"
 		}
 		return "TLS " + logon.Name()
 	}
-	sides := func(c Config) []string {
+	mechanisms := func(c Config) []string {
 		return []string{mechanism(c.Producer.ClientConfig), mechanism(c.Consumer.ClientConfig), mechanism(c.Admin)}
 	}
-	assert.Equal(t, []string{"TLS PLAIN", "TLS SCRAM-SHA-512", "PLAINTEXT"}, sides(worker), "worker")
+	assert.Equal(t, []string{"TLS PLAIN", "TLS SCRAM-SHA-512", "PLAINTEXT"}, mechanisms(worker), "worker")
 	connector, _, err := worker.Override(t.Context(), map[string]string{
-		"producer.override.sasl.mechanism": "SCRAM-SHA-256", "producer.override.sasl.jaas.config": scramLogon,
+		"producer.override.sasl.mechanism":    "SCRAM-SHA-256",
+		"producer.override.sasl.jaas.config":  scramLogon,
 		"consumer.override.security.protocol": "SSL",
-		"admin.override.bootstrap.servers":    "kafka:9092", "admin.override.security.protocol": "SASL_PLAINTEXT",
-		"admin.override.sasl.mechanism": "PLAIN", "admin.override.sasl.jaas.config": plainLogon,
+		"admin.override.bootstrap.servers":    "kafka:9092",
+		"admin.override.security.protocol":    "SASL_PLAINTEXT",
+		"admin.override.sasl.mechanism":       "PLAIN",
+		"admin.override.sasl.jaas.config":     plainLogon,
 	})
 	require.NoError(t, err)
-	assert.Equal(t, []string{"TLS SCRAM-SHA-256", "TLS", "PLAIN"}, sides(connector), "connector")
-	if diff := cmp.Diff([]string{"TLS PLAIN", "TLS SCRAM-SHA-512", "PLAINTEXT"}, sides(worker)); diff != "" {
+	assert.Equal(t, []string{"TLS SCRAM-SHA-256", "TLS", "PLAIN"}, mechanisms(connector), "connector")
+	if diff := cmp.Diff([]string{"TLS PLAIN", "TLS SCRAM-SHA-512", "PLAINTEXT"}, mechanisms(worker)); diff != "" {
 		t.Errorf("expected the worker's configuration not to change (-want +got):\n%s", diff)
 	}
 	_, _, err = worker.Override(t.Context(), map[string]string{"producer.override.sasl.jaas.config": scramLogon})
 	if err == nil || !strings.HasPrefix(err.Error(), "producer.override.sasl.jaas.config: expected "+plainModule+
 		" for sasl.mechanism PLAIN") {
-		t.Errorf("expected the names as specified, found %v", err)
+		t.Errorf("expected an error with the connector's name of the setting, found %v", err)
 	}
 }
 
 // Reading a key store is bounded work, and stops when its caller's context ends.
 func TestKeyStoreReadStopsWithContext(t *testing.T) {
-	ended, end := context.WithCancel(t.Context())
-	end()
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
 	for _, store := range []string{"client.p12", "client.jceks"} {
 		properties := map[string]string{"bootstrap.servers": "a:1", "security.protocol": "SSL",
 			"ssl.keystore.location": "../../testdata/samples/keystores/" + store, "ssl.keystore.password": "changeit"}
 		if _, _, err := Parse(t.Context(), properties); err != nil {
 			t.Errorf("%s: %v", store, err)
 		}
-		if _, _, err := Parse(ended, properties); !errors.Is(err, context.Canceled) {
+		if _, _, err := Parse(canceled, properties); !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: expected the read to stop, found %v", store, err)
 		}
 	}

@@ -15,15 +15,13 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka/security"
 )
 
-// verdict is the effect of a property: no problem, a warning, or an error.
-type verdict struct{ wrong, warns string }
-
-// A securityCase is a property next to others, and its effect.
+// securityCase is a property next to others, and its effect.
 type securityCase struct {
-	name   string
-	value  string
-	others map[string]string
-	verdict
+	name      string
+	value     string
+	others    map[string]string
+	wantError string // a part of the error; "" means none
+	warning   string // a part of the warning; "" means none
 }
 
 // Every security property of Kafka's clients has a case, or is known to have no effect.
@@ -45,8 +43,8 @@ func TestSecuritySettings(t *testing.T) {
 		}
 		_, warnings, err := Parse(t.Context(), map[string]string{"bootstrap.servers": "a:1", p.Name: "x"})
 		isRejected := err != nil
-		warnsAlone := cmp.Equal(warningTexts(warnings), []string{p.Name + ": has no effect here"})
-		if isRejected != (p.Unsupported != "") || (p.NoEffect && !warnsAlone) {
+		isOnlyWarning := cmp.Equal(warningTexts(warnings), []string{p.Name + ": has no effect here"})
+		if isRejected != (p.Unsupported != "") || (p.NoEffect && !isOnlyWarning) {
 			t.Errorf("%s: expected a rejection, or a warning that it has no effect, found %v, %v", p.Name, warnings,
 				err)
 		}
@@ -55,30 +53,34 @@ func TestSecuritySettings(t *testing.T) {
 
 func checkSecurity(t *testing.T, c clientCertificate, test securityCase) {
 	properties := with(test.others, test.name+"="+test.value, "bootstrap.servers=kafka.example.com:9092")
-	parsed, warnings, err := Parse(t.Context(), properties)
+	config, warnings, err := Parse(t.Context(), properties)
 	text := strings.Join(warningTexts(warnings), "\n")
 	switch {
-	case test.wrong == "" && err != nil:
+	case test.wantError == "" && err != nil:
 		t.Errorf("expected no error, found %v", err)
-	case test.wrong != "" && (err == nil || !strings.Contains(err.Error(), test.wrong)):
-		t.Errorf("expected an error that contains %q, found %v", test.wrong, err)
-	case test.warns == "" && test.wrong == "" && text != "":
+	case test.wantError != "" && (err == nil || !strings.Contains(err.Error(), test.wantError)):
+		t.Errorf("expected an error that contains %q, found %v", test.wantError, err)
+	case test.warning == "" && test.wantError == "" && text != "":
 		t.Errorf("expected no warning, found %s", text)
-	case !strings.Contains(text, test.warns), test.warns != "" && !strings.Contains(text, test.name+": "):
-		t.Errorf("expected a warning about %s that contains %q, found %q", test.name, test.warns, text)
+	case !strings.Contains(text, test.warning), test.warning != "" && !strings.Contains(text, test.name+": "):
+		t.Errorf("expected a warning about %s that contains %q, found %q", test.name, test.warning, text)
 	}
-	shown := fmt.Sprint(err) + text + fmt.Sprintf("%v %+v %#v", parsed.Security, parsed, parsed.Producer.Security)
-	if strings.Contains(shown, "hush-hush") || strings.Contains(shown, c.key[40:80]) {
-		t.Errorf("expected no secret, found one in %s", shown)
+	output := fmt.Sprint(err) + text + fmt.Sprintf("%v %+v %#v", config.Security, config, config.Producer.Security)
+	if strings.Contains(output, "hush-hush") || strings.Contains(output, c.key[40:80]) {
+		t.Errorf("expected no secret, found one in %s", output)
 	}
 }
 
 // keystores is the folder of sample stores.
 const keystores = "../../testdata/samples/keystores/"
 
-// A clientCertificate is a client's certificate and key, and the authority that issued it, as PEM texts. store is a
-// file with both.
-type clientCertificate struct{ authority, chain, key, store string }
+// clientCertificate is a client's certificate and key, and the authority that issued it, as PEM texts.
+type clientCertificate struct {
+	authority string
+	chain     string
+	key       string
+	store     string // the path of a file with chain and key
+}
 
 func newClientCertificate(t *testing.T) clientCertificate {
 	t.Helper()
@@ -89,7 +91,7 @@ func newClientCertificate(t *testing.T) clientCertificate {
 	return clientCertificate{authority: string(a.PEM()), chain: chain, key: key, store: store}
 }
 
-// tlsWith returns properties of TLS and the given ones.
+// tlsWith returns the properties of TLS, and others of the form NAME=VALUE.
 func tlsWith(properties ...string) map[string]string {
 	return with(map[string]string{"security.protocol": "SSL"}, properties...)
 }
@@ -107,44 +109,74 @@ func tokenLogon() map[string]string {
 
 func protocolCases() []securityCase {
 	return []securityCase{
-		{"security.protocol", "PLAINTEXT", nil, verdict{}},
-		{"security.protocol", "ssl", nil, verdict{}},
-		{"security.protocol", "TLS", nil, verdict{wrong: "Invalid value TLS for configuration security.protocol: " +
-			"String must be one of: PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL"}},
-		{"security.protocol", "SASL_PLAINTEXT", saslWith("PLAIN", plainLogon),
-			verdict{warns: "sends the password or token to kafka.example.com:9092 in clear"}},
-		{"security.protocol", "SASL_PLAINTEXT", saslWith("SCRAM-SHA-256", scramLogon), verdict{}},
-		{"security.protocol", "SASL_SSL", nil, verdict{wrong: "sasl.mechanism: expected PLAIN"}},
-		{"security.providers", "x", nil, verdict{wrong: "not built: there are no Java security providers"}},
-		{"security.providers", "", nil, verdict{}},
+		{name: "security.protocol", value: "PLAINTEXT"},
+		{name: "security.protocol", value: "ssl"},
+		{
+			name:  "security.protocol",
+			value: "TLS",
+			wantError: "Invalid value TLS for configuration security.protocol: " +
+				"String must be one of: PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL",
+		},
+		{
+			name:    "security.protocol",
+			value:   "SASL_PLAINTEXT",
+			others:  saslWith("PLAIN", plainLogon),
+			warning: "sends the password or token to kafka.example.com:9092 in clear",
+		},
+		{name: "security.protocol", value: "SASL_PLAINTEXT", others: saslWith("SCRAM-SHA-256", scramLogon)},
+		{name: "security.protocol", value: "SASL_SSL", wantError: "sasl.mechanism: expected PLAIN"},
+		{name: "security.providers", value: "x", wantError: "not built: there are no Java security providers"},
+		{name: "security.providers", value: ""},
 	}
 }
 
 func tlsCases() []securityCase {
 	tlsOn := tlsWith()
 	return []securityCase{
-		{"ssl.protocol", "TLSv1.2", tlsOn, verdict{}},
-		{"ssl.protocol", "SSLv3", tlsOn, verdict{wrong: "SSLv3"}},
-		{"ssl.protocol", "TLSv1.3", nil, verdict{warns: "has no effect: security.protocol is PLAINTEXT"}},
-		{"ssl.provider", "SunJSSE", tlsOn, verdict{wrong: "not built"}},
-		{"ssl.enabled.protocols", "TLSv1.3,TLSv1.2", tlsOn, verdict{}},
-		{"ssl.enabled.protocols", "TLSv1.1", tlsOn, verdict{wrong: "TLSv1.1 is insecure"}},
-		{"ssl.enabled.protocols", "TLSv9", tlsOn, verdict{wrong: `found "TLSv9"`}},
-		{"ssl.cipher.suites", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", tlsOn,
-			verdict{}},
-		{"ssl.cipher.suites", "TLS_AES_128_GCM_SHA256", tlsOn, verdict{warns: "suites of TLS 1.3 cannot be selected"}},
-		{"ssl.cipher.suites", "TLS_RSA_WITH_3DES_EDE_CBC_SHA", tlsOn, verdict{warns: "is insecure"}},
-		{"ssl.cipher.suites", "TLS_DHE_RSA_WITH_AES_128_GCM_SHA256", tlsOn, verdict{wrong: "is not built"}},
-		{"ssl.endpoint.identification.algorithm", "https", tlsOn, verdict{}},
-		{"ssl.endpoint.identification.algorithm", "", tlsOn, verdict{warns: "is accepted for any host"}},
-		{"ssl.endpoint.identification.algorithm", "none", tlsOn,
-			verdict{wrong: "Invalid value none for configuration ssl.endpoint.identification.algorithm: " +
-				"expected https, or nothing"}},
-		{"ssl.engine.factory.class", "a.B", tlsOn, verdict{wrong: "Java classes cannot be run"}},
-		{"ssl.keymanager.algorithm", "PKIX", tlsOn, verdict{warns: "has no effect here"}},
-		{"ssl.trustmanager.algorithm", "PKIX", tlsOn, verdict{warns: "has no effect here"}},
-		{"ssl.secure.random.implementation", "x", tlsOn, verdict{warns: "has no effect here"}},
-		{"ssl.keystor.location", "x", tlsOn, verdict{warns: "the nearest known one is ssl.keystore.location"}},
+		{name: "ssl.protocol", value: "TLSv1.2", others: tlsOn},
+		{name: "ssl.protocol", value: "SSLv3", others: tlsOn, wantError: "SSLv3"},
+		{name: "ssl.protocol", value: "TLSv1.3", warning: "has no effect: security.protocol is PLAINTEXT"},
+		{name: "ssl.provider", value: "SunJSSE", others: tlsOn, wantError: "not built"},
+		{name: "ssl.enabled.protocols", value: "TLSv1.3,TLSv1.2", others: tlsOn},
+		{name: "ssl.enabled.protocols", value: "TLSv1.1", others: tlsOn, wantError: "TLSv1.1 is insecure"},
+		{name: "ssl.enabled.protocols", value: "TLSv9", others: tlsOn, wantError: `found "TLSv9"`},
+		{
+			name:   "ssl.cipher.suites",
+			value:  "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+			others: tlsOn,
+		},
+		{
+			name:    "ssl.cipher.suites",
+			value:   "TLS_AES_128_GCM_SHA256",
+			others:  tlsOn,
+			warning: "suites of TLS 1.3 cannot be selected",
+		},
+		{name: "ssl.cipher.suites", value: "TLS_RSA_WITH_3DES_EDE_CBC_SHA", others: tlsOn, warning: "is insecure"},
+		{
+			name:      "ssl.cipher.suites",
+			value:     "TLS_DHE_RSA_WITH_AES_128_GCM_SHA256",
+			others:    tlsOn,
+			wantError: "is not built",
+		},
+		{name: "ssl.endpoint.identification.algorithm", value: "https", others: tlsOn},
+		{name: "ssl.endpoint.identification.algorithm", value: "", others: tlsOn, warning: "is accepted for any host"},
+		{
+			name:   "ssl.endpoint.identification.algorithm",
+			value:  "none",
+			others: tlsOn,
+			wantError: "Invalid value none for configuration ssl.endpoint.identification.algorithm: " +
+				"expected https, or nothing",
+		},
+		{name: "ssl.engine.factory.class", value: "a.B", others: tlsOn, wantError: "Java classes cannot be run"},
+		{name: "ssl.keymanager.algorithm", value: "PKIX", others: tlsOn, warning: "has no effect here"},
+		{name: "ssl.trustmanager.algorithm", value: "PKIX", others: tlsOn, warning: "has no effect here"},
+		{name: "ssl.secure.random.implementation", value: "x", others: tlsOn, warning: "has no effect here"},
+		{
+			name:    "ssl.keystor.location",
+			value:   "x",
+			others:  tlsOn,
+			warning: "the nearest known one is ssl.keystore.location",
+		},
 	}
 }
 
@@ -154,25 +186,38 @@ func keystoreCases(c clientCertificate) []securityCase {
 	keyAt := func(file string) map[string]string { return with(keyPassword, "ssl.keystore.location="+keystores+file) }
 	keyText := tlsWith("ssl.keystore.key="+c.key, "ssl.keystore.certificate.chain="+c.chain)
 	return []securityCase{
-		{"ssl.keystore.location", keystores + "client.jks", keyPassword, verdict{}},
-		{"ssl.keystore.location", keystores + "client.p12", keyPassword, verdict{}},
-		{"ssl.keystore.location", c.store, with(tlsOn, "ssl.keystore.type=PEM"), verdict{}},
-		{"ssl.keystore.location", "/nowhere/x.jks", keyPassword, verdict{wrong: "/nowhere/x.jks"}},
-		{"ssl.keystore.location", c.store, keyText, verdict{wrong: "expected nothing in addition to ssl.keystore.key"}},
-		{"ssl.keystore.password", "hush-hush", keyAt("client.jks"), verdict{wrong: "password"}},
-		{"ssl.keystore.type", "JKS", keyAt("client.jks"), verdict{}},
-		{"ssl.keystore.type", "PKCS12", keyAt("client.p12"), verdict{}},
-		{"ssl.keystore.type", "BKS", keyAt("client.p12"), verdict{wrong: "BKS"}},
-		{"ssl.keystore.type", "JKS", keyText, verdict{wrong: "expected PEM"}},
-		{"ssl.key.password", "changeit2", keyAt("keypass.jks"), verdict{}},
-		{"ssl.key.password", "hush-hush", keyAt("keypass.jks"), verdict{wrong: "password"}},
-		{"ssl.keystore.key", c.key, keyText, verdict{}},
-		{"ssl.keystore.key", strings.ReplaceAll(c.key, "\n", " "), with(tlsOn, "ssl.keystore.certificate.chain="+
-			strings.ReplaceAll(c.chain, "\n", " ")), verdict{}},
-		{"ssl.keystore.key", c.key, tlsOn, verdict{wrong: "ssl.keystore.certificate.chain: expected"}},
-		{"ssl.keystore.key", "hush-hush", tlsOn, verdict{wrong: "expected PEM text"}},
-		{"ssl.keystore.certificate.chain", c.chain, tlsOn, verdict{wrong: "ssl.keystore.key: expected"}},
-		{"ssl.keystore.certificate.chain", "x", tlsOn, verdict{wrong: "-----BEGIN CERTIFICATE-----"}},
+		{name: "ssl.keystore.location", value: keystores + "client.jks", others: keyPassword},
+		{name: "ssl.keystore.location", value: keystores + "client.p12", others: keyPassword},
+		{name: "ssl.keystore.location", value: c.store, others: with(tlsOn, "ssl.keystore.type=PEM")},
+		{name: "ssl.keystore.location", value: "/nowhere/x.jks", others: keyPassword, wantError: "/nowhere/x.jks"},
+		{
+			name:      "ssl.keystore.location",
+			value:     c.store,
+			others:    keyText,
+			wantError: "expected nothing in addition to ssl.keystore.key",
+		},
+		{name: "ssl.keystore.password", value: "hush-hush", others: keyAt("client.jks"), wantError: "password"},
+		{name: "ssl.keystore.type", value: "JKS", others: keyAt("client.jks")},
+		{name: "ssl.keystore.type", value: "PKCS12", others: keyAt("client.p12")},
+		{name: "ssl.keystore.type", value: "BKS", others: keyAt("client.p12"), wantError: "BKS"},
+		{name: "ssl.keystore.type", value: "JKS", others: keyText, wantError: "expected PEM"},
+		{name: "ssl.key.password", value: "changeit2", others: keyAt("keypass.jks")},
+		{name: "ssl.key.password", value: "hush-hush", others: keyAt("keypass.jks"), wantError: "password"},
+		{name: "ssl.keystore.key", value: c.key, others: keyText},
+		{
+			name:   "ssl.keystore.key",
+			value:  strings.ReplaceAll(c.key, "\n", " "),
+			others: with(tlsOn, "ssl.keystore.certificate.chain="+strings.ReplaceAll(c.chain, "\n", " ")),
+		},
+		{name: "ssl.keystore.key", value: c.key, others: tlsOn, wantError: "ssl.keystore.certificate.chain: expected"},
+		{name: "ssl.keystore.key", value: "hush-hush", others: tlsOn, wantError: "expected PEM text"},
+		{
+			name:      "ssl.keystore.certificate.chain",
+			value:     c.chain,
+			others:    tlsOn,
+			wantError: "ssl.keystore.key: expected",
+		},
+		{name: "ssl.keystore.certificate.chain", value: "x", others: tlsOn, wantError: "-----BEGIN CERTIFICATE-----"},
 	}
 }
 
@@ -182,86 +227,181 @@ func truststoreCases(c clientCertificate) []securityCase {
 	trustAt := with(trustPassword, "ssl.truststore.location="+keystores+"trust.p12")
 	trustText := tlsWith("ssl.truststore.certificates=" + c.authority)
 	return []securityCase{
-		{"ssl.truststore.location", keystores + "trust.jks", trustPassword, verdict{}},
-		{"ssl.truststore.location", keystores + "trust.p12", trustPassword, verdict{}},
-		{"ssl.truststore.location", "x", trustText,
-			verdict{wrong: "expected nothing in addition to ssl.truststore.certificates"}},
-		{"ssl.truststore.location", keystores + "trust.jks", nil, verdict{warns: "has no effect"}},
-		{"ssl.truststore.password", "hush-hush", trustAt, verdict{wrong: "password"}},
-		{"ssl.truststore.type", "PKCS12", trustAt, verdict{}},
-		{"ssl.truststore.type", "PKCS12", trustText, verdict{wrong: "expected PEM"}},
-		{"ssl.truststore.certificates", c.authority, tlsOn, verdict{}},
-		{"ssl.truststore.certificates", "-----BEGIN CERTIFICATE----- AAAA -----END CERTIFICATE-----", tlsOn,
-			verdict{wrong: "ssl.truststore.certificates"}},
+		{name: "ssl.truststore.location", value: keystores + "trust.jks", others: trustPassword},
+		{name: "ssl.truststore.location", value: keystores + "trust.p12", others: trustPassword},
+		{
+			name:      "ssl.truststore.location",
+			value:     "x",
+			others:    trustText,
+			wantError: "expected nothing in addition to ssl.truststore.certificates",
+		},
+		{name: "ssl.truststore.location", value: keystores + "trust.jks", warning: "has no effect"},
+		{name: "ssl.truststore.password", value: "hush-hush", others: trustAt, wantError: "password"},
+		{name: "ssl.truststore.type", value: "PKCS12", others: trustAt},
+		{name: "ssl.truststore.type", value: "PKCS12", others: trustText, wantError: "expected PEM"},
+		{name: "ssl.truststore.certificates", value: c.authority, others: tlsOn},
+		{
+			name:      "ssl.truststore.certificates",
+			value:     "-----BEGIN CERTIFICATE----- AAAA -----END CERTIFICATE-----",
+			others:    tlsOn,
+			wantError: "ssl.truststore.certificates",
+		},
 	}
 }
 
 func saslCases() []securityCase {
 	tokens := tokenLogon()
 	return []securityCase{
-		{"sasl.mechanism", "PLAIN", saslWith("", plainLogon), verdict{}},
-		{"sasl.mechanism", "SCRAM-SHA-256", saslWith("", scramLogon), verdict{}},
-		{"sasl.mechanism", "SCRAM-SHA-512", saslWith("", scramLogon), verdict{}},
-		{"sasl.mechanism", "SCRAM-SHA-512", saslWith("", plainLogon), verdict{wrong: "expected " + scramModule}},
-		{"sasl.mechanism", "GSSAPI", saslWith("", plainLogon), verdict{wrong: "GSSAPI (Kerberos) is not built"}},
-		{"sasl.mechanism", "SCRAM-SHA-1", saslWith("", scramLogon),
-			verdict{wrong: "Invalid value SCRAM-SHA-1 for configuration sasl.mechanism: " +
-				"String must be one of: PLAIN, SCRAM-SHA-256"}},
-		{"sasl.mechanism", "PLAIN", nil, verdict{warns: "has no effect: security.protocol is PLAINTEXT"}},
-		{"sasl.jaas.config", plainLogon, saslWith("PLAIN", ""), verdict{}},
-		{"sasl.jaas.config", plainModule + ` required username="alice";`, saslWith("PLAIN", ""),
-			verdict{wrong: `expected password="…"`}},
-		{"sasl.jaas.config", plainModule + ` required username="alice" passwort="hush-hush" password="x";`,
-			saslWith("PLAIN", ""), verdict{wrong: "option passwort of the login module: unknown setting; the " +
-				"nearest known one is password"}},
-		{"sasl.jaas.config", scramModule + ` required username="alice" password="x" tokenauth="perhaps";`,
-			saslWith("SCRAM-SHA-256", ""), verdict{wrong: "option tokenauth of the login module: Invalid value " +
-				"[hidden] for configuration tokenauth: Expected value to be either true or false"}},
-		{"sasl.jaas.config", plainModule + ` required username="alice" password="hush-hush"`, saslWith("PLAIN", ""),
-			verdict{wrong: "semicolon"}},
-		{"sasl.jaas.config", "com.sun.security.auth.module.Krb5LoginModule required;", saslWith("PLAIN", ""),
-			verdict{wrong: "expected " + plainModule}},
-		{"sasl.jaas.config", scramModule + ` required username="alice" password="hush-hush" tokenauth="true";`,
-			saslWith("SCRAM-SHA-256", ""), verdict{}},
-		{"sasl.jaas.config", oauthModule + ` required unsecuredLoginStringClaim_sub="alice";`,
-			saslWith("OAUTHBEARER", ""),
-			verdict{}},
-		{"sasl.jaas.config", oauthModule + ` required;`, saslWith("OAUTHBEARER", ""),
-			verdict{wrong: "unsecuredLoginStringClaim_sub"}},
-		{"sasl.jaas.config", oauthModule + ` required clientId="id";`, tokens, verdict{wrong: "clientSecret"}},
-		{"sasl.jaas.config", oauthModule + ` required clientId="id" clientSecret="hush-hush" extension_auth="x";`,
-			tokens, verdict{wrong: "extension_auth"}},
-		{"sasl.jaas.config", oauthModule +
-			` required clientId="id" clientSecret="hush-hush" ssl.truststore.location="` + keystores +
-			`trust.p12" ssl.truststore.password="changeit";`, tokens, verdict{}},
-		{"sasl.jaas.config", oauthModule +
-			` required clientId="id" clientSecret="hush-hush" ssl.truststore.location="/nowhere";`,
-			tokens, verdict{wrong: "/nowhere"}},
+		{name: "sasl.mechanism", value: "PLAIN", others: saslWith("", plainLogon)},
+		{name: "sasl.mechanism", value: "SCRAM-SHA-256", others: saslWith("", scramLogon)},
+		{name: "sasl.mechanism", value: "SCRAM-SHA-512", others: saslWith("", scramLogon)},
+		{
+			name:      "sasl.mechanism",
+			value:     "SCRAM-SHA-512",
+			others:    saslWith("", plainLogon),
+			wantError: "expected " + scramModule,
+		},
+		{
+			name:      "sasl.mechanism",
+			value:     "GSSAPI",
+			others:    saslWith("", plainLogon),
+			wantError: "GSSAPI (Kerberos) is not built",
+		},
+		{
+			name:   "sasl.mechanism",
+			value:  "SCRAM-SHA-1",
+			others: saslWith("", scramLogon),
+			wantError: "Invalid value SCRAM-SHA-1 for configuration sasl.mechanism: " +
+				"String must be one of: PLAIN, SCRAM-SHA-256",
+		},
+		{name: "sasl.mechanism", value: "PLAIN", warning: "has no effect: security.protocol is PLAINTEXT"},
+		{name: "sasl.jaas.config", value: plainLogon, others: saslWith("PLAIN", "")},
+		{
+			name:      "sasl.jaas.config",
+			value:     plainModule + ` required username="alice";`,
+			others:    saslWith("PLAIN", ""),
+			wantError: `expected password="…"`,
+		},
+		{
+			name:      "sasl.jaas.config",
+			value:     plainModule + ` required username="alice" passwort="hush-hush" password="x";`,
+			others:    saslWith("PLAIN", ""),
+			wantError: "option passwort of the login module: unknown setting; the nearest known one is password",
+		},
+		{
+			name:   "sasl.jaas.config",
+			value:  scramModule + ` required username="alice" password="x" tokenauth="perhaps";`,
+			others: saslWith("SCRAM-SHA-256", ""),
+			wantError: "option tokenauth of the login module: Invalid value " +
+				"[hidden] for configuration tokenauth: Expected value to be either true or false",
+		},
+		{
+			name:      "sasl.jaas.config",
+			value:     plainModule + ` required username="alice" password="hush-hush"`,
+			others:    saslWith("PLAIN", ""),
+			wantError: "semicolon",
+		},
+		{
+			name:      "sasl.jaas.config",
+			value:     "com.sun.security.auth.module.Krb5LoginModule required;",
+			others:    saslWith("PLAIN", ""),
+			wantError: "expected " + plainModule,
+		},
+		{
+			name:   "sasl.jaas.config",
+			value:  scramModule + ` required username="alice" password="hush-hush" tokenauth="true";`,
+			others: saslWith("SCRAM-SHA-256", ""),
+		},
+		{
+			name:   "sasl.jaas.config",
+			value:  oauthModule + ` required unsecuredLoginStringClaim_sub="alice";`,
+			others: saslWith("OAUTHBEARER", ""),
+		},
+		{
+			name:      "sasl.jaas.config",
+			value:     oauthModule + ` required;`,
+			others:    saslWith("OAUTHBEARER", ""),
+			wantError: "unsecuredLoginStringClaim_sub",
+		},
+		{
+			name:      "sasl.jaas.config",
+			value:     oauthModule + ` required clientId="id";`,
+			others:    tokens,
+			wantError: "clientSecret",
+		},
+		{
+			name:      "sasl.jaas.config",
+			value:     oauthModule + ` required clientId="id" clientSecret="hush-hush" extension_auth="x";`,
+			others:    tokens,
+			wantError: "extension_auth",
+		},
+		{
+			name: "sasl.jaas.config",
+			value: oauthModule +
+				` required clientId="id" clientSecret="hush-hush" ssl.truststore.location="` + keystores +
+				`trust.p12" ssl.truststore.password="changeit";`,
+			others: tokens,
+		},
+		{
+			name:      "sasl.jaas.config",
+			value:     oauthModule + ` required clientId="id" clientSecret="hush-hush" ssl.truststore.location="/nowhere";`,
+			others:    tokens,
+			wantError: "/nowhere",
+		},
 	}
 }
 
 func tokenCases() []securityCase {
 	tokens := tokenLogon()
 	return []securityCase{
-		{"sasl.client.callback.handler.class", "a.B", saslWith("PLAIN", plainLogon),
-			verdict{wrong: "Java classes cannot be run"}},
-		{"sasl.login.callback.handler.class", tokenHandler, tokens, verdict{}},
-		{"sasl.login.callback.handler.class", oauthHandlers + "secured.OAuthBearerLoginCallbackHandler", tokens,
-			verdict{}},
-		{"sasl.login.callback.handler.class", "a.B", tokens, verdict{wrong: "expected " + tokenHandler}},
-		{"sasl.login.callback.handler.class", "a.B", saslWith("PLAIN", plainLogon),
-			verdict{wrong: "not built for PLAIN"}},
-		{"sasl.login.class", "a.B", saslWith("PLAIN", plainLogon), verdict{wrong: "not built"}},
-		{"sasl.login.connect.timeout.ms", "1000", tokens, verdict{}},
-		{"sasl.login.read.timeout.ms", "soon", tokens, verdict{wrong: "Not a number of type INT"}},
-		{"sasl.oauthbearer.token.endpoint.url", "https://t.example.com/token", tokens, verdict{}},
-		{"sasl.oauthbearer.token.endpoint.url", "file:///tmp/token", tokens, verdict{}},
-		{"sasl.oauthbearer.token.endpoint.url", "ftp://x", tokens, verdict{wrong: "URL of a token service"}},
-		{"sasl.oauthbearer.scope", "a b", tokens, verdict{}},
-		{"sasl.oauthbearer.client.credentials.client.id", "other", tokens, verdict{}},
-		{"sasl.oauthbearer.client.credentials.client.secret", "hush-hush", tokens, verdict{}},
-		{"sasl.oauthbearer.jwt.retriever.class", oauthHandlers + "ClientCredentialsJwtRetriever", tokens, verdict{}},
-		{"sasl.oauthbearer.jwt.retriever.class", oauthHandlers + "JwtBearerJwtRetriever", tokens,
-			verdict{wrong: "not built"}},
+		{
+			name:      "sasl.client.callback.handler.class",
+			value:     "a.B",
+			others:    saslWith("PLAIN", plainLogon),
+			wantError: "Java classes cannot be run",
+		},
+		{name: "sasl.login.callback.handler.class", value: tokenHandler, others: tokens},
+		{
+			name:   "sasl.login.callback.handler.class",
+			value:  oauthHandlers + "secured.OAuthBearerLoginCallbackHandler",
+			others: tokens,
+		},
+		{
+			name:      "sasl.login.callback.handler.class",
+			value:     "a.B",
+			others:    tokens,
+			wantError: "expected " + tokenHandler,
+		},
+		{
+			name:      "sasl.login.callback.handler.class",
+			value:     "a.B",
+			others:    saslWith("PLAIN", plainLogon),
+			wantError: "not built for PLAIN",
+		},
+		{name: "sasl.login.class", value: "a.B", others: saslWith("PLAIN", plainLogon), wantError: "not built"},
+		{name: "sasl.login.connect.timeout.ms", value: "1000", others: tokens},
+		{name: "sasl.login.read.timeout.ms", value: "soon", others: tokens, wantError: "Not a number of type INT"},
+		{name: "sasl.oauthbearer.token.endpoint.url", value: "https://t.example.com/token", others: tokens},
+		{name: "sasl.oauthbearer.token.endpoint.url", value: "file:///tmp/token", others: tokens},
+		{
+			name:      "sasl.oauthbearer.token.endpoint.url",
+			value:     "ftp://x",
+			others:    tokens,
+			wantError: "URL of a token service",
+		},
+		{name: "sasl.oauthbearer.scope", value: "a b", others: tokens},
+		{name: "sasl.oauthbearer.client.credentials.client.id", value: "other", others: tokens},
+		{name: "sasl.oauthbearer.client.credentials.client.secret", value: "hush-hush", others: tokens},
+		{
+			name:   "sasl.oauthbearer.jwt.retriever.class",
+			value:  oauthHandlers + "ClientCredentialsJwtRetriever",
+			others: tokens,
+		},
+		{
+			name:      "sasl.oauthbearer.jwt.retriever.class",
+			value:     oauthHandlers + "JwtBearerJwtRetriever",
+			others:    tokens,
+			wantError: "not built",
+		},
 	}
 }

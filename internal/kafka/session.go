@@ -21,37 +21,36 @@ import (
 type Session struct {
 	group     string
 	instance  *string
-	timeout   time.Duration
-	rebalance time.Duration
+	timeout   time.Duration // session.timeout.ms
+	rebalance time.Duration // rebalance.timeout.ms
 	now       func() bootTime
 
 	requests guard.CtxMutex // requests serializes our own heartbeats. probing is set while one is in progress.
 	probing  atomic.Bool
 
 	mu sync.Mutex
-	// confirmedAt is the start of the last answered request, from which the coordinator counts the session at the
-	// earliest. Nil means none since the membership has ended.
+	// confirmedAt is the start of the last answered request. Nil means none since the membership has ended.
 	confirmedAt *bootTime
-	stableAt    bootTime // stableAt is the same for responses outside a rebalance.
-	syncedAt    bootTime
+	stableAt    bootTime // stableAt is the start of the last request that was answered outside a rebalance.
+	syncedAt    bootTime // syncedAt is the start of the last answered SyncGroup.
 }
 
 // bootTime is a time on two clocks: Go's, which stops while Linux sleeps (clock_gettime(2)), and one that does not.
 type bootTime struct {
-	at   time.Time
-	boot time.Duration
+	monotonic time.Time
+	boot      time.Duration
 }
 
 var now = func() bootTime { return bootTime{time.Now(), bootClock()} }
 
+// since returns the longer of the durations on the two clocks.
 func (b bootTime) since(earlier bootTime) time.Duration {
-	return max(b.at.Sub(earlier.at), b.boot-earlier.boot)
+	return max(b.monotonic.Sub(earlier.monotonic), b.boot-earlier.boot)
 }
 
-func (b bootTime) minus(d time.Duration) bootTime { return bootTime{b.at.Add(-d), b.boot - d} }
+func (b bootTime) minus(d time.Duration) bootTime { return bootTime{b.monotonic.Add(-d), b.boot - d} }
 
-// NewSession creates the session of a member with session.timeout.ms, rebalance.timeout.ms and group.instance.id (""
-// for none).
+// NewSession creates the session of a member. instance is its group.instance.id, "" for none.
 func NewSession(group, instance string, timeout, rebalance time.Duration) *Session {
 	s := &Session{group: group, timeout: timeout, rebalance: rebalance, now: now, requests: guard.NewCtxMutex()}
 	if instance != "" {
@@ -121,9 +120,8 @@ func (s *Session) Remaining(limit time.Duration) time.Duration {
 	return limit - s.now().since(*s.confirmedAt)
 }
 
-// Confirm returns nil if the member belongs to its group, by a response that is at most maxAge old or by a heartbeat,
-// which concurrent callers share. While the client joins a new generation, the coordinator may respond
-// ILLEGAL_GENERATION to a valid member.
+// Confirm returns nil if the member belongs to its group, by a response that is at most maxAge old or by a shared
+// heartbeat. While the client joins, the coordinator may respond ILLEGAL_GENERATION to a valid member.
 func (s *Session) Confirm(ctx context.Context, client *kgo.Client, maxAge time.Duration) error {
 	calledAt := s.now()
 	if err := s.requests.Lock(ctx); err != nil {
@@ -133,14 +131,14 @@ func (s *Session) Confirm(ctx context.Context, client *kgo.Client, maxAge time.D
 		s.requests.Unlock()
 		return nil
 	}
-	answered := make(chan error, 1)
+	result := make(chan error, 1)
 	go func() {
 		err := guard.Do(nil, "a heartbeat of group "+s.group, func() error { return s.heartbeat(ctx, client) })
 		s.requests.Unlock()
-		answered <- err
+		result <- err
 	}()
 	select {
-	case err := <-answered:
+	case err := <-result:
 		return err
 	case <-ctx.Done():
 		return ctx.Err()
@@ -155,10 +153,10 @@ func (s *Session) heartbeat(ctx context.Context, client *kgo.Client) error {
 	request.InstanceID = s.instance
 	request.MemberID, request.Generation = client.GroupMetadata()
 	s.probing.Store(true)
-	answer, err := request.RequestWith(ctx, client)
+	response, err := request.RequestWith(ctx, client)
 	s.probing.Store(false)
 	if err == nil {
-		err = kerr.ErrorForCode(answer.ErrorCode)
+		err = kerr.ErrorForCode(response.ErrorCode)
 	}
 	switch {
 	case err == nil:
@@ -177,14 +175,8 @@ func (s *Session) heartbeat(ctx context.Context, client *kgo.Client) error {
 	return fmt.Errorf("heartbeat of group %s: %w", s.group, err)
 }
 
-func isRejoinableSession(err error) bool {
-	var session *kgo.ErrGroupSession
-	return errors.As(err, &session) && IsRejoinable(err)
-}
-
-// IsRejoinable reports whether rejoining resolves an error of JoinGroup, SyncGroup or Heartbeat: no broker was
-// reachable, or the coordinator forgot the member or generation. Kafka's consumer rejoins for the same ones
-// (AbstractCoordinator, KIP-62).
+// IsRejoinable reports whether rejoining resolves an error of JoinGroup, SyncGroup or Heartbeat, as Kafka's consumer
+// does (KIP-62): no broker was reachable, or the coordinator forgot the member.
 func IsRejoinable(err error) bool { return security.IsTransient(err) || isUnknownMember(err) }
 
 func isUnknownMember(err error) bool {

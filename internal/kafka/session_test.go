@@ -14,20 +14,20 @@ import (
 
 // clock is a time that a test sets.
 type clock struct {
-	mu sync.Mutex
-	at bootTime
+	mu      sync.Mutex
+	reading bootTime
 }
 
 func (c *clock) now() bootTime {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.at
+	return c.reading
 }
 
-func (c *clock) goOn(by time.Duration) {
+func (c *clock) advance(by time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.at = c.at.minus(-by)
+	c.reading = c.reading.minus(-by)
 }
 
 // Within its session a member sends no request. After a session has expired only the coordinator's response counts: not
@@ -41,52 +41,54 @@ func TestExpiredSessionNeedsCoordinator(t *testing.T) {
 	config.Consumer.HeartbeatInterval = 4 * time.Minute
 	config.Consumer.MaxPollInterval = 16 * time.Minute
 	config.Consumer.Assignors = []string{"range"} // which has no early heartbeat
-	c := &clock{at: now()}
-	real := now
+	c := &clock{reading: now()}
+	realNow := now
 	now = c.now // the client calls it from its first request on, in its own goroutines
 	s := openConsumer(t, config, ConsumerOptions{Group: "connect-zombie", Topics: []string{"orders"}})
-	now = real
+	now = realNow
 	pollValues(t, s, 1, Offsets{})
 
 	var mu sync.Mutex
-	asked := 0
-	code := (*kerr.Error)(nil)
+	requests := 0
+	var code *kerr.Error
 	b.Cluster.ControlKey(int16(kmsg.Heartbeat), func(r kmsg.Request) (kmsg.Response, error, bool) {
 		b.Cluster.KeepControl()
 		mu.Lock()
 		defer mu.Unlock()
-		asked++
+		requests++
 		return kafkatest.Response(r, code), nil, true
 	})
-	expect := func(what string, answer *kerr.Error, times int, want error) {
+	// expect checks the membership while the coordinator responds with a code, or without an error if it is nil.
+	expect := func(about string, response *kerr.Error, wantRequests int, want error) {
 		t.Helper()
 		mu.Lock()
-		asked = 0
-		code = answer
+		requests = 0
+		code = response
 		mu.Unlock()
 		err := s.CheckMembership(kafkatest.Context(t))
 		mu.Lock()
 		defer mu.Unlock()
-		if !errors.Is(err, want) || asked != times {
-			t.Errorf("%s: %d requests, %v", what, asked, err)
+		if !errors.Is(err, want) || requests != wantRequests {
+			t.Errorf("%s: expected %d requests and the error %v, found %d, %v", about, wantRequests, want, requests,
+				err)
 		}
 	}
 	expect("at first", nil, 1, nil)
 	expect("within the session", kerr.UnknownMemberID, 0, nil)
-	c.goOn(config.Consumer.SessionTimeout - 1)
+	c.advance(config.Consumer.SessionTimeout - 1)
 	expect("at its end", kerr.UnknownMemberID, 0, nil)
-	c.goOn(1)
+	c.advance(1)
 	s.session.OnBrokerE2E(kgo.BrokerMetadata{}, int16(kmsg.Heartbeat), kgo.BrokerE2E{}) // with unknown contents
 	expect("after it", kerr.UnknownMemberID, 1, kerr.UnknownMemberID)
 	expect("once more", kerr.FencedInstanceID, 1, kerr.FencedInstanceID)
 	expect("while the group rebalances", kerr.RebalanceInProgress, 1, nil)
-	c.goOn(config.Consumer.SessionTimeout - 1)
+	c.advance(config.Consumer.SessionTimeout - 1)
 	s.session.OnBrokerE2E(kgo.BrokerMetadata{}, int16(kmsg.Heartbeat), kgo.BrokerE2E{ReadErr: errors.New("cut")})
 	expect("a heartbeat that was cut", nil, 0, nil)
 	s.session.OnBrokerE2E(kgo.BrokerMetadata{}, int16(kmsg.Heartbeat), kgo.BrokerE2E{})
-	c.goOn(config.Consumer.SessionTimeout - 1)
+	c.advance(config.Consumer.SessionTimeout - 1)
 	expect("after a heartbeat that was answered in time", nil, 0, nil)
-	c.goOn(2 * time.Minute)
+	c.advance(2 * time.Minute)
 	expect("when it was to join for longer than it may", kerr.RebalanceInProgress, 1, kerr.RebalanceInProgress)
 	expect("once it has joined", nil, 1, nil)
 }
@@ -118,9 +120,9 @@ func TestSessionOnBothClocks(t *testing.T) {
 			t.Errorf("%s: expected no session before the join", name)
 		}
 		s.Joined()
-		clock = bootTime{start.at.Add(c.monotonic), start.boot + c.boot}
+		clock = bootTime{start.monotonic.Add(c.monotonic), start.boot + c.boot}
 		if s.IsValid() != c.isValid {
-			t.Errorf("%s: expected a valid session: %v", name, c.isValid)
+			t.Errorf("%s: expected a valid session: %v, found %v", name, c.isValid, s.IsValid())
 		}
 		s.Ended()
 		clock = start

@@ -29,9 +29,8 @@ const (
 type property struct {
 	kind  wit.SettingKind
 	rules []wit.Rule
-	// set applies a value that passed kind and rules. It may return a note for the user, or why the value is invalid.
-	// Nil means that the property is known but has no effect.
-	set func(c *Config, value string) (note, problem string)
+	// set applies a valid value and may return a hint or a problem. Nil means that the property has no effect.
+	set func(c *Config, value string) (hint, problem string)
 }
 
 var ignoredProperty = property{}
@@ -66,9 +65,9 @@ var settings = map[clientKind]map[string]property{
 			"value.serializer", "interceptor.classes", "metric.reporters"}),
 	kindConsumer: clientProperties(func(c *Config) *ClientConfig { return &c.Consumer.ClientConfig },
 		map[string]property{
-			"client.rack":       text(func(c *Config) *string { return &c.Consumer.Rack }),
-			"group.id":          text(func(c *Config) *string { return &c.Consumer.Group }),
-			"group.instance.id": text(func(c *Config) *string { return &c.Consumer.Instance }),
+			"client.rack":       textual(func(c *Config) *string { return &c.Consumer.Rack }),
+			"group.id":          textual(func(c *Config) *string { return &c.Consumer.Group }),
+			"group.instance.id": textual(func(c *Config) *string { return &c.Consumer.Instance }),
 			"auto.offset.reset": oneOf(func(c *Config) *string { return &c.Consumer.Reset },
 				"earliest", "latest", "none"),
 			"isolation.level": isolationLevel(),
@@ -95,18 +94,20 @@ var settings = map[clientKind]map[string]property{
 var ignoredConnection = []string{"retry.backoff.ms", "reconnect.backoff.ms", "reconnect.backoff.max.ms",
 	"send.buffer.bytes", "receive.buffer.bytes"}
 
-func clientProperties(at func(*Config) *ClientConfig, additional map[string]property,
+func clientProperties(client func(*Config) *ClientConfig, additional map[string]property,
 	ignored ...[]string) map[string]property {
 	properties := map[string]property{
-		"bootstrap.servers":   list(func(c *Config) *[]string { return &at(c).Bootstrap }, bootstrapServer),
-		"client.id":           text(func(c *Config) *string { return &at(c).ClientID }),
-		"metadata.max.age.ms": millis(func(c *Config) *time.Duration { return &at(c).MetadataMaxAge }, 1),
-		"request.timeout.ms":  millis(func(c *Config) *time.Duration { return &at(c).RequestTimeout }, 1),
+		"bootstrap.servers":   list(func(c *Config) *[]string { return &client(c).Bootstrap }, bootstrapServer),
+		"client.id":           textual(func(c *Config) *string { return &client(c).ClientID }),
+		"metadata.max.age.ms": millis(func(c *Config) *time.Duration { return &client(c).MetadataMaxAge }, 1),
+		"request.timeout.ms":  millis(func(c *Config) *time.Duration { return &client(c).RequestTimeout }, 1),
 
 		"socket.connection.setup.timeout.max.ms": ignoredProperty,
 	}
-	properties[connectTimeout] = millis(func(c *Config) *time.Duration { return &at(c).ConnectTimeout }, 1)
-	properties["connections.max.idle.ms"] = idleTimeout(func(c *Config) *time.Duration { return &at(c).IdleTimeout })
+	properties[connectTimeout] = millis(func(c *Config) *time.Duration { return &client(c).ConnectTimeout }, 1)
+	properties["connections.max.idle.ms"] = idleTimeout(func(c *Config) *time.Duration {
+		return &client(c).IdleTimeout
+	})
 	maps.Copy(properties, additional)
 	for _, names := range ignored {
 		for _, name := range names {
@@ -116,30 +117,30 @@ func clientProperties(at func(*Config) *ClientConfig, additional map[string]prop
 	return properties
 }
 
-func text(at func(*Config) *string) property {
-	return property{set: func(c *Config, v string) (note, problem string) {
-		*at(c) = v
+func textual(field func(*Config) *string) property {
+	return property{set: func(c *Config, v string) (hint, problem string) {
+		*field(c) = v
 		return "", ""
 	}}
 }
 
-func oneOf(at func(*Config) *string, allowed ...string) property {
+func oneOf(field func(*Config) *string, allowed ...string) property {
 	p := property{rules: []wit.Rule{setting.Allowed(allowed...)}}
-	p.set = func(c *Config, v string) (note, problem string) {
-		*at(c), _ = setting.Canonical(&wit.ConfigKey{Rules: p.rules}, v)
+	p.set = func(c *Config, v string) (hint, problem string) {
+		*field(c), _ = setting.Canonical(&wit.ConfigKey{Rules: p.rules}, v)
 		return "", ""
 	}
 	return p
 }
 
-func boolean(at func(*Config) *bool) property {
-	return property{kind: wit.KindBoolean, set: func(c *Config, v string) (note, problem string) {
-		*at(c), _ = setting.ParseBool(v)
+func boolean(field func(*Config) *bool) property {
+	return property{kind: wit.KindBoolean, set: func(c *Config, v string) (hint, problem string) {
+		*field(c), _ = setting.ParseBool(v)
 		return "", ""
 	}}
 }
 
-func number(lowest, highest int64, set func(c *Config, n int64) (note string)) property {
+func number(lowest, highest int64, set func(c *Config, n int64) (hint string)) property {
 	result := property{kind: wit.KindLong, rules: []wit.Rule{setting.AtLeast(lowest)}}
 	switch highest {
 	case math.MaxInt32:
@@ -148,56 +149,56 @@ func number(lowest, highest int64, set func(c *Config, n int64) (note string)) p
 	default:
 		result.rules = append(result.rules, setting.AtMost(highest))
 	}
-	result.set = func(c *Config, v string) (note, problem string) {
+	result.set = func(c *Config, v string) (hint, problem string) {
 		n, _ := setting.ParseInt(result.kind, v)
 		return set(c, n), ""
 	}
 	return result
 }
 
-func integer[T int | int32](at func(*Config) *T, lowest, highest int64) property {
+func integer[T int | int32](field func(*Config) *T, lowest, highest int64) property {
 	return number(lowest, highest, func(c *Config, n int64) string {
-		*at(c) = T(n)
+		*field(c) = T(n)
 		return ""
 	})
 }
 
-func millis(at func(*Config) *time.Duration, lowest int64) property {
+func millis(field func(*Config) *time.Duration, lowest int64) property {
 	return number(lowest, maxMillis, func(c *Config, n int64) string {
-		*at(c) = time.Duration(n) * time.Millisecond
+		*field(c) = time.Duration(n) * time.Millisecond
 		return ""
 	})
 }
 
-func idleTimeout(at func(*Config) *time.Duration) property {
+func idleTimeout(field func(*Config) *time.Duration) property {
 	const shortest, longest = 100 * time.Millisecond, 15 * time.Minute
 	return number(-1, math.MaxInt64/int64(time.Millisecond), func(c *Config, n int64) string {
 		requested := time.Duration(n) * time.Millisecond
-		*at(c) = min(max(requested, shortest), longest)
+		*field(c) = min(max(requested, shortest), longest)
 		if n < 0 || requested > longest {
-			*at(c) = longest
+			*field(c) = longest
 			return "limited to 15 minutes"
 		}
 		return ""
 	})
 }
 
-func list(field func(*Config) *[]string, item func(string) (parsed, why string)) property {
-	return property{kind: wit.KindList, set: func(config *Config, v string) (note, problem string) {
-		var list []string
+func list(field func(*Config) *[]string, parse func(string) (item, problem string)) property {
+	return property{kind: wit.KindList, set: func(config *Config, v string) (hint, problem string) {
+		var items []string
 		for _, s := range nonEmptyItems(v) {
-			parsed, problem := item(s)
+			item, problem := parse(s)
 			if problem != "" {
 				return "", problem
 			}
-			list = append(list, parsed)
+			items = append(items, item)
 		}
-		*field(config) = list
+		*field(config) = items
 		return "", ""
 	}}
 }
 
-func bootstrapServer(server string) (parsed, problem string) {
+func bootstrapServer(server string) (address, problem string) {
 	if security.IsEmbedded(server) {
 		return server, ""
 	}
@@ -218,7 +219,7 @@ func compressionType() property {
 // acks does not support 0: offsets are stored only after acknowledged records.
 func acks() property {
 	p := property{rules: []wit.Rule{setting.Allowed("all", "-1", "0", "1")}}
-	p.set = func(c *Config, v string) (note, problem string) {
+	p.set = func(c *Config, v string) (hint, problem string) {
 		c.Producer.Acks = -1
 		switch v {
 		case "0":
@@ -255,7 +256,7 @@ func retries() property {
 
 func isolationLevel() property {
 	p := property{rules: []wit.Rule{setting.Allowed("read_committed", "read_uncommitted")}}
-	p.set = func(c *Config, v string) (note, problem string) {
+	p.set = func(c *Config, v string) (hint, problem string) {
 		c.Consumer.ReadUncommitted = strings.EqualFold(v, "read_uncommitted")
 		return "", ""
 	}
@@ -272,7 +273,7 @@ var assignors = map[string]struct {
 	"sticky":             {"StickyAssignor", kgo.StickyBalancer},
 }
 
-func assignor(v string) (parsed, problem string) {
+func assignor(v string) (name, problem string) {
 	class := v[strings.LastIndexByte(v, '.')+1:]
 	for name, a := range assignors {
 		if class == name || class == a.class {
@@ -283,10 +284,11 @@ func assignor(v string) (parsed, problem string) {
 		"RoundRobinAssignor, found %q", v)
 }
 
+// apply checks a value and sets it in c. hint is a warning for the user, "" means none.
 func (p property) apply(c *Config, name, value string) (hint string, err error) {
 	spec := wit.ConfigKey{Name: name, Kind: p.kind, Rules: p.rules}
-	if why := (setting.Check{}).Value(&spec, value); why != "" {
-		return "", setting.Problem{Setting: name, Code: setting.CodeInvalid, Text: why}
+	if problem := (setting.Check{}).Value(&spec, value); problem != "" {
+		return "", setting.Problem{Setting: name, Code: setting.CodeInvalid, Text: problem}
 	}
 	hint, problem := p.set(c, value)
 	if problem != "" {
@@ -300,10 +302,10 @@ func nonEmptyItems(list string) []string {
 	return slices.DeleteFunc(setting.ParseList(list), func(item string) bool { return item == "" })
 }
 
-func unknownPropertyText(name string, known iter.Seq[string]) string {
+func unknownPropertyText(name string, names iter.Seq[string]) string {
 	var t setting.Table
-	for _, k := range slices.Sorted(known) {
-		t.Declare(wit.ConfigKey{Name: k})
+	for _, property := range slices.Sorted(names) {
+		t.Declare(wit.ConfigKey{Name: property})
 	}
 	return setting.Unknown(t.Nearest(name))
 }
@@ -317,14 +319,18 @@ type ClientProperty struct {
 	Unsupported string   // why the property is rejected, or ""
 }
 
-// ClientProperties returns all supported properties by name. Workers use them as they are or after `producer.`,
-// `consumer.` or `admin.`, connectors after `producer.override.` and so on.
+// ClientProperties returns all supported properties by name. Workers and connectors add prefixes.
 func ClientProperties() []ClientProperty {
 	byName := map[string]*ClientProperty{}
 	for _, client := range []struct {
 		kind clientKind
 		name string
-	}{{kindCommon, "common"}, {kindProducer, "producer"}, {kindConsumer, "consumer"}, {kindAdmin, "admin"}} {
+	}{
+		{kindCommon, "common"},
+		{kindProducer, "producer"},
+		{kindConsumer, "consumer"},
+		{kindAdmin, "admin"},
+	} {
 		for name, p := range settings[client.kind] {
 			merged := byName[name]
 			if merged == nil {

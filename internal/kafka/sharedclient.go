@@ -17,7 +17,7 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka/security"
 )
 
-// sharedClient is a producing client with the producers that use it. The last one to leave closes it.
+// sharedClient is a producing client with the producers that use it. It is closed with the last one.
 type sharedClient struct {
 	// Client is nil for transactions, see [Transactions].
 	*kgo.Client
@@ -25,11 +25,11 @@ type sharedClient struct {
 	ctx             context.Context
 	cancel          context.CancelFunc
 	maxRequestBytes int32
-	onEnd           func()
+	onEnd           func() // removes the client from the shared ones; nil if it is not shared
 
-	mu     sync.Mutex
-	users  map[*Producer]struct{}
-	closed bool
+	mu        sync.Mutex
+	users     map[*Producer]struct{}
+	isRetired bool // no further producer may use it
 }
 
 func newSharedClient(c Config, clientID string) (*sharedClient, error) {
@@ -49,8 +49,7 @@ func newSharedClient(c Config, clientID string) (*sharedClient, error) {
 	return s, nil
 }
 
-// SharedProducer is [NewProducer] with a client that is shared by all producers with the same key whose
-// configurations have the same origin. The last Close ends the client.
+// SharedProducer is [NewProducer] with a client that producers of the same key and origin share until the last Close.
 func (c Config) SharedProducer(key, clientID string) (*Producer, error) {
 	if c.shared == nil {
 		return NewProducer(c, clientID)
@@ -82,24 +81,26 @@ func (c Config) SharedProducer(key, clientID string) (*Producer, error) {
 	return p, nil
 }
 
-func (s *sharedClient) newProducer(limit int) (p *Producer, ok bool) {
-	p = &Producer{client: s, limit: limit}
+// newProducer adds a producer that buffers up to this number of bytes, unless the client is retired.
+func (s *sharedClient) newProducer(limitBytes int) (p *Producer, ok bool) {
+	p = &Producer{client: s, limit: limitBytes}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
+	if s.isRetired {
 		return nil, false
 	}
 	s.users[p] = struct{}{}
 	return p, true
 }
 
+// remove removes a producer. With the last one it cancels all records and closes the client.
 func (s *sharedClient) remove(p *Producer) {
 	s.mu.Lock()
 	delete(s.users, p)
-	last := len(s.users) == 0
-	s.closed = s.closed || last
+	isLast := len(s.users) == 0
+	s.isRetired = s.isRetired || isLast
 	s.mu.Unlock()
-	if last {
+	if isLast {
 		s.unregister()
 		s.cancel()
 		if s.Client != nil {
@@ -111,10 +112,10 @@ func (s *sharedClient) remove(p *Producer) {
 // retire makes later producers open another client, because this one may have failed for good.
 func (s *sharedClient) retire() {
 	s.mu.Lock()
-	closed := s.closed
-	s.closed = true
+	wasRetired := s.isRetired
+	s.isRetired = true
 	s.mu.Unlock()
-	if !closed {
+	if !wasRetired {
 		s.unregister()
 	}
 }
@@ -125,9 +126,10 @@ func (s *sharedClient) unregister() {
 	}
 }
 
+// deny makes all producers fail, cancels their records, and closes the client.
 func (s *sharedClient) deny(err error) {
 	s.mu.Lock()
-	s.closed = true
+	s.isRetired = true
 	users := slices.Collect(maps.Keys(s.users))
 	s.mu.Unlock()
 	s.unregister()
@@ -138,8 +140,7 @@ func (s *sharedClient) deny(err error) {
 	go s.Close() // concurrently: Close waits for the callback that calls deny
 }
 
-// batchLimit bounds batches by max.request.size and, if [Config.LoadTopicLimits] has read it, the topic's
-// max.message.bytes. A client asks once per topic.
+// batchLimit bounds batches by max.request.size and max.message.bytes. A client calls it once per topic.
 func (c Config) batchLimit() kgo.Opt {
 	return kgo.ProducerBatchMaxBytesFn(func(topic string) int32 {
 		limit := min(c.Producer.MaxRequestBytes, batchBytesLimit)
@@ -157,9 +158,8 @@ func (c Config) topicLimits() *sync.Map {
 	return &c.shared.cluster(c.Producer.withDefaults(c.ClientConfig).Bootstrap).topicLimits
 }
 
-// LoadTopicLimits reads max.message.bytes of a topic to bound batches, unless they are compressed: the limit is for
-// compressed bytes. Without the right DESCRIBE_CONFIGS only max.request.size applies. It fails if brokers are
-// unreachable.
+// LoadTopicLimits reads max.message.bytes of a topic to bound batches, unless they are compressed. Without the right
+// DESCRIBE_CONFIGS only max.request.size applies. It fails if brokers are unreachable.
 func (c Config) LoadTopicLimits(ctx context.Context, a *Admin, topic string) error {
 	if c.Producer.Compression != "" && c.Producer.Compression != "none" {
 		return nil
@@ -185,18 +185,19 @@ func (a *Admin) maxMessageBytes(ctx context.Context, topic string) (int32, error
 	return int32(n), err
 }
 
-// sharedClients are shared by all configurations with the same origin. opening is held while one is opened or closed.
+// sharedClients are shared by all configurations with the same origin.
 type sharedClients struct {
-	mu        guard.Mutex
+	mu        guard.Mutex // guards clusters
 	clusters  map[string]*cluster
-	opening   guard.Mutex
+	opening   guard.Mutex // guards the fields below, and is held while a client is opened
 	producers map[string]*sharedClient
 	admins    map[string]*sharedAdmin
 }
 
+// cluster is the state that all clients of the same brokers share.
 type cluster struct {
 	outages     security.Outages
-	topicLimits sync.Map
+	topicLimits sync.Map // max.message.bytes (int32) by topic
 }
 
 func (s *sharedClients) cluster(bootstrap []string) *cluster {

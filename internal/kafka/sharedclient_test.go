@@ -16,8 +16,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// countingBroker starts a broker that counts its connections.
-func countingBroker(t *testing.T) (address string, connections *atomic.Int64) {
+// startCountingBroker starts a broker that counts its connections.
+func startCountingBroker(t *testing.T) (address string, connections *atomic.Int64) {
 	t.Helper()
 	connections = new(atomic.Int64)
 	c := kafkatest.Cluster(t, kfake.NumBrokers(1), kfake.ListenFn(func(network, address string) (net.Listener, error) {
@@ -40,15 +40,16 @@ func (l *countingListener) Accept() (net.Conn, error) {
 	return c, err
 }
 
-func shareable(t *testing.T, address string) Config {
+// shareableConfig returns a configuration whose clients can be shared.
+func shareableConfig(t *testing.T, address string) Config {
 	t.Helper()
 	c, _, err := Parse(t.Context(), map[string]string{"bootstrap.servers": address})
 	require.NoError(t, err)
 	return c
 }
 
-// sharedProducer opens a producer that shares its client.
-func sharedProducer(t *testing.T, c Config) *Producer {
+// openSharedProducer opens a producer that shares its client.
+func openSharedProducer(t *testing.T, c Config) *Producer {
 	t.Helper()
 	p, err := c.SharedProducer("", "connector-producer")
 	require.NoError(t, err)
@@ -58,46 +59,46 @@ func sharedProducer(t *testing.T, c Config) *Producer {
 // Producers with equal settings share one client, those with other settings do not. The last one closes it, and later
 // producers get another.
 func TestProducersShareAClient(t *testing.T) {
-	address, connections := countingBroker(t)
+	address, connections := startCountingBroker(t)
 	ctx := kafkatest.Context(t)
 	makeTopics(t, address, Topic{Name: "orders"})
-	before := connections.Load()
-	c := shareable(t, address)
-	of := func(key string, n int) (all []*Producer) {
+	connectionsBefore := connections.Load()
+	c := shareableConfig(t, address)
+	openProducers := func(key string, n int) (producers []*Producer) {
 		for range n {
-			own, _, err := c.Override(t.Context(), nil) // as for each connector
+			connectorConfig, _, err := c.Override(t.Context(), nil)
 			require.NoError(t, err)
-			p, err := own.SharedProducer(key, "connector-producer")
+			p, err := connectorConfig.SharedProducer(key, "connector-producer")
 			require.NoError(t, err)
-			all = append(all, p)
+			producers = append(producers, p)
 		}
-		return all
+		return producers
 	}
-	all := of("", 50)
-	for _, p := range all {
+	producers := openProducers("", 50)
+	for _, p := range producers {
 		require.NoError(t, <-deliver(ctx, p, "orders", "one"))
 	}
-	one := connections.Load() - before
-	if one > 5 {
-		t.Errorf("expected the connections of one client for 50 producers with equal settings, found %d", one)
+	opened := connections.Load() - connectionsBefore
+	if opened > 5 {
+		t.Errorf("expected the connections of one client for 50 producers with equal settings, found %d", opened)
 	}
-	other := of("other", 1)[0]
+	other := openProducers("other", 1)[0]
 	require.NoError(t, <-deliver(ctx, other, "orders", "one"))
-	if other.client == all[0].client {
+	if other.client == producers[0].client {
 		t.Error("expected another client for other settings")
 	}
-	for i, p := range all {
+	for i, p := range producers {
 		require.NoError(t, p.Close(ctx))
-		if i+1 < len(all) && p.client.ctx.Err() != nil {
+		if i+1 < len(producers) && p.client.ctx.Err() != nil {
 			t.Fatalf("expected the client to last for all users, ended with user %d of 50", i+1)
 		}
 	}
-	if all[0].client.ctx.Err() == nil {
+	if producers[0].client.ctx.Err() == nil {
 		t.Error("expected the client to end with its users")
 	}
-	again := of("", 1)[0]
-	assert.NoError(t, <-deliver(ctx, again, "orders", "one"))
-	for _, p := range []*Producer{again, other} {
+	reopened := openProducers("", 1)[0]
+	assert.NoError(t, <-deliver(ctx, reopened, "orders", "one"))
+	for _, p := range []*Producer{reopened, other} {
 		_ = p.Close(ctx)
 	}
 	if n := len(c.shared.producers); n != 0 {
@@ -108,42 +109,42 @@ func TestProducersShareAClient(t *testing.T) {
 // A failure of one feed fails no other feed of the client, even if their records go to the same partition. A feed that
 // is closed before its records are acknowledged withdraws no records of others.
 func TestSharedProducersFailAlone(t *testing.T) {
-	address, _ := countingBroker(t)
+	address, _ := startCountingBroker(t)
 	ctx := kafkatest.Context(t)
 	makeTopics(t, address, Topic{Name: "orders"})
-	c := shareable(t, address)
+	c := shareableConfig(t, address)
 	c.Producer.MaxRequestBytes = 10_000
-	open := func() *Producer { return sharedProducer(t, c) }
-	bad := open()
-	good := open()
-	var failed atomic.Pointer[error]
-	produce(ctx, bad, "orders", func(_ int, err error) { failed.Store(&err) }, make([]byte, 50_000))
-	assert.NoError(t, <-deliver(ctx, good, "orders", "one"), "the other feed's failure")
-	if err := bad.Flush(ctx); !errors.Is(err, kerr.MessageTooLarge) || failed.Load() == nil {
-		t.Error("the feed's own:", err)
+	open := func() *Producer { return openSharedProducer(t, c) }
+	failing := open()
+	healthy := open()
+	var failure atomic.Pointer[error]
+	produce(ctx, failing, "orders", func(_ int, err error) { failure.Store(&err) }, make([]byte, 50_000))
+	assert.NoError(t, <-deliver(ctx, healthy, "orders", "one"), "the other feed's failure")
+	if err := failing.Flush(ctx); !errors.Is(err, kerr.MessageTooLarge) || failure.Load() == nil {
+		t.Errorf("expected MESSAGE_TOO_LARGE of Flush, and a failed batch, found %v", err)
 	}
-	_ = bad.Close(ctx)
-	assert.NoError(t, good.Close(ctx))
+	_ = failing.Close(ctx)
+	assert.NoError(t, healthy.Close(ctx))
 
 	// The client keeps the former limit of a topic: a producer opened after a batch that was too large gets another
 	// client.
-	hasty := open()
-	good = open()
-	assert.Equal(t, false, hasty.client == bad.client)
-	assert.Equal(t, true, hasty.client == good.client)
-	ended, cancel := context.WithCancel(ctx)
+	closedEarly := open()
+	healthy = open()
+	assert.Equal(t, false, closedEarly.client == failing.client)
+	assert.Equal(t, true, closedEarly.client == healthy.client)
+	canceled, cancel := context.WithCancel(ctx)
 	cancel()
 	var results []<-chan error
 	for n := range 100 {
-		for _, p := range []*Producer{hasty, good} {
+		for _, p := range []*Producer{closedEarly, healthy} {
 			results = append(results, deliver(ctx, p, "orders", fmt.Sprint(n)))
 		}
 	}
-	_ = hasty.Close(ended)
+	_ = closedEarly.Close(canceled)
 	for _, result := range results {
 		require.NoError(t, <-result)
 	}
-	assert.NoError(t, good.Close(ctx))
+	assert.NoError(t, healthy.Close(ctx))
 }
 
 // A client that received no producer ID from a broker fails for good. A restarted feed gets another client, even if an
@@ -153,21 +154,21 @@ func TestProducersDoNotJoinAClientThatFailed(t *testing.T) {
 	ctx := kafkatest.Context(t)
 	makeTopics(t, b.Addr(), Topic{Name: "orders"})
 	kafkatest.Reject(b.Cluster, kmsg.InitProducerID, 1, kerr.ClusterAuthorizationFailed)
-	c := shareable(t, b.Addr())
-	open := func() *Producer { return sharedProducer(t, c) }
+	c := shareableConfig(t, b.Addr())
+	open := func() *Producer { return openSharedProducer(t, c) }
 	idle := open()
 	failing := open()
 	if err := <-deliver(ctx, failing, "orders", "one"); !errors.Is(err, kerr.ClusterAuthorizationFailed) {
-		t.Fatal(err)
+		t.Fatalf("expected CLUSTER_AUTHORIZATION_FAILED, found %v", err)
 	}
 	_ = failing.Close(ctx)
-	again := open()
+	restarted := open()
 	other := open()
-	assert.NoError(t, <-deliver(ctx, again, "orders", "one"), "started again, and it fails again")
-	if other.client != again.client {
+	assert.NoError(t, <-deliver(ctx, restarted, "orders", "one"), "started again, and it fails again")
+	if other.client != restarted.client {
 		t.Error("expected restarted producers to share a client")
 	}
-	for _, p := range []*Producer{idle, again, other} {
+	for _, p := range []*Producer{idle, restarted, other} {
 		_ = p.Close(ctx)
 	}
 	if idle.client.ctx.Err() == nil || len(c.shared.producers) != 0 {
@@ -178,51 +179,51 @@ func TestProducersDoNotJoinAClientThatFailed(t *testing.T) {
 // Administrators with equal settings share one client, those with other settings do not. The last one closes it,
 // closing twice counts once, and later administrators get another.
 func TestAdministratorsShareAClient(t *testing.T) {
-	address, connections := countingBroker(t)
+	address, connections := startCountingBroker(t)
 	ctx := kafkatest.Context(t)
-	c := shareable(t, address)
-	of := func(key string) *Admin {
-		own, _, err := c.Override(t.Context(), nil) // as for each connector
+	c := shareableConfig(t, address)
+	openAdmin := func(key string) *Admin {
+		connectorConfig, _, err := c.Override(t.Context(), nil)
 		require.NoError(t, err)
-		a, err := own.SharedAdmin(key, "connector-adminclient")
+		a, err := connectorConfig.SharedAdmin(key, "connector-adminclient")
 		require.NoError(t, err)
 		return a
 	}
-	ask := func(a *Admin) {
+	sendRequest := func(a *Admin) {
 		t.Helper()
 		_, err := a.EnsureTopics(ctx, Topic{Name: "orders"})
 		require.NoError(t, err)
 	}
-	var all []*Admin
+	var admins []*Admin
 	for range 50 {
-		all = append(all, of(""))
+		admins = append(admins, openAdmin(""))
 	}
-	for _, a := range all {
-		ask(a)
+	for _, a := range admins {
+		sendRequest(a)
 	}
 	if n := connections.Load(); n > 5 {
 		t.Errorf("expected the connections of one client for 50 administrators with equal settings, found %d", n)
 	}
-	other := of("other")
-	ask(other)
-	if other.client == all[0].client {
+	other := openAdmin("other")
+	sendRequest(other)
+	if other.client == admins[0].client {
 		t.Error("expected another client for other settings")
 	}
-	for _, a := range all[1:] {
+	for _, a := range admins[1:] {
 		a.Close()
 		a.Close()
 	}
-	ask(all[0])
-	all[0].Close()
+	sendRequest(admins[0])
+	admins[0].Close()
 	if len(c.shared.admins) != 1 {
 		t.Errorf("expected the client of the other one alone, found %d", len(c.shared.admins))
 	}
-	again := of("")
-	ask(again)
-	if again.client == all[0].client {
+	reopened := openAdmin("")
+	sendRequest(reopened)
+	if reopened.client == admins[0].client {
 		t.Error("expected a closed client not to be used again")
 	}
-	again.Close()
+	reopened.Close()
 	other.Close()
 	if n := len(c.shared.admins); n != 0 {
 		t.Errorf("expected no remaining clients, found %d", n)

@@ -20,16 +20,16 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
 )
 
-// flaky makes a broker drop connections and reject batches for a while, before or after the write, in an order that the
-// seed determines.
-func flaky(b *embedded.Broker, seed uint64, times int) {
-	pick := rand.New(rand.NewPCG(seed, 0))
+// injectFailures makes a broker drop connections and reject batches for a while, before or after the write, in an order
+// that the seed determines.
+func injectFailures(b *embedded.Broker, seed uint64, times int) {
+	random := rand.New(rand.NewPCG(seed, 0))
 	b.Cluster.ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
 		b.Cluster.KeepControl()
 		if times == 0 {
 			return nil, nil, false
 		}
-		switch pick.IntN(4) {
+		switch random.IntN(4) {
 		case 0:
 			times--
 			return nil, errors.New("the connection is dropped"), true
@@ -48,7 +48,8 @@ type bufferPool struct {
 	free [][]byte
 }
 
-func (p *bufferPool) take() (b []byte) {
+// get returns an empty buffer.
+func (p *bufferPool) get() (b []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if n := len(p.free); n > 0 {
@@ -58,7 +59,8 @@ func (p *bufferPool) take() (b []byte) {
 	return b[:0]
 }
 
-func (p *bufferPool) give(b []byte) {
+// put overwrites a buffer and returns it to the pool.
+func (p *bufferPool) put(b []byte) {
 	for i := range b {
 		b[i] = '#' // a record still being sent would contain this
 	}
@@ -73,11 +75,11 @@ func (p *bufferPool) give(b []byte) {
 func TestSharedProducersReuseAcknowledgedBuffers(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(2) {
-		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { shareClient(t, seed) })
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { checkSharedClient(t, seed) })
 	}
 }
 
-func shareClient(t *testing.T, seed uint64) {
+func checkSharedClient(t *testing.T, seed uint64) {
 	const producers, batches = 6, 60
 	b := openTestBroker(t, t.TempDir())
 	ctx := kafkatest.Context(t)
@@ -85,18 +87,19 @@ func shareClient(t *testing.T, seed uint64) {
 	for _, name := range topics {
 		makeTopics(t, b.Addr(), Topic{Name: name, Partitions: 2})
 	}
-	c := shareable(t, b.Addr())
+	c := shareableConfig(t, b.Addr())
 	c.Producer.MaxRequestBytes = 20_000
 	c.Producer.BufferBytes = 100_000
-	flaky(b, seed, 8)
-	memory := &bufferPool{}
+	injectFailures(b, seed, 8)
+	buffers := &bufferPool{}
 	var mu sync.Mutex
 	acknowledged := map[string]bool{}
-	var kept [][2][]byte // unacknowledged buffers, and their original contents
-	var all, reported sync.WaitGroup
+	type failedBuffer struct{ data, original []byte }
+	var failedBuffers []failedBuffer
+	var running, unreported sync.WaitGroup // producers, batches
 	for n := range producers {
-		all.Go(func() {
-			pick := rand.New(rand.NewPCG(seed, uint64(n)+1))
+		running.Go(func() {
+			random := rand.New(rand.NewPCG(seed, uint64(n)+1))
 			open := func() *Producer {
 				p, err := c.SharedProducer("", "connector-producer")
 				assert.NoError(t, err)
@@ -104,62 +107,61 @@ func shareClient(t *testing.T, seed uint64) {
 			}
 			p := open()
 			failed := make(chan struct{}, batches)
-			for number := range batches {
+			for batchNumber := range batches {
 				batch := p.NewBatch()
-				data := memory.take()
-				count := 1 + pick.IntN(20)
+				data := buffers.get()
+				count := 1 + random.IntN(20)
 				keys := []string{}
-				type place struct{ key, value, end int }
-				var places []place
+				type span struct{ key, value, end int } // where the key and the value of a record begin, and its end
+				var spans []span
 				for row := range count {
-					key := fmt.Sprintf("%d/%d/%d", n, number, row)
+					key := fmt.Sprintf("%d/%d/%d", n, batchNumber, row)
 					keys = append(keys, key)
-					at := place{key: len(data)}
+					record := span{key: len(data)}
 					data = append(data, key...)
-					at.value = len(data)
-					data = append(data, strings.Repeat(key+".", 1+pick.IntN(60))...)
-					at.end = len(data)
-					places = append(places, at)
+					record.value = len(data)
+					data = append(data, strings.Repeat(key+".", 1+random.IntN(60))...)
+					record.end = len(data)
+					spans = append(spans, record)
 				}
-				for i, at := range places {
+				for i, record := range spans {
 					r := batch.Add()
 					r.Topic = topics[i%2]
-					r.Key = data[at.key:at.value:at.value]
-					r.Value = data[at.value:at.end:at.end]
+					r.Key = data[record.key:record.value:record.value]
+					r.Value = data[record.value:record.end:record.end]
 					if i%5 == 0 {
 						r.Headers = batch.Headers(1)
 						r.Headers[0] = kgo.RecordHeader{Key: "key", Value: r.Key}
 					}
 				}
-				if pick.IntN(25) == 0 { // a batch that no broker accepts
+				if random.IntN(25) == 0 { // a batch that no broker accepts
 					r := batch.Add()
 					r.Topic = topics[0]
 					r.Value = make([]byte, 50_000)
 				}
-				// of this producer
-				was := bytes.Clone(data)
-				down := failed
-				reported.Add(1)
+				original := bytes.Clone(data)
+				failures := failed // of this producer: another one may replace it
+				unreported.Add(1)
 				p.Produce(ctx, batch, func(_ int, err error) {
-					defer reported.Done()
+					defer unreported.Done()
 					mu.Lock()
 					defer mu.Unlock()
 					if err != nil {
-						kept = append(kept, [2][]byte{data, was})
-						down <- struct{}{}
+						failedBuffers = append(failedBuffers, failedBuffer{data, original})
+						failures <- struct{}{}
 						return
 					}
 					for _, key := range keys {
 						acknowledged[key] = true
 					}
-					memory.give(data)
+					buffers.put(data)
 				})
 				select {
 				case <-failed:
 					// Like a failed feed: another one replaces it without waiting for records in flight.
-					ended, cancel := context.WithCancel(ctx)
+					canceled, cancel := context.WithCancel(ctx)
 					cancel()
-					_ = p.Close(ended)
+					_ = p.Close(canceled)
 					p = open()
 					failed = make(chan struct{}, batches)
 				default:
@@ -168,26 +170,26 @@ func shareClient(t *testing.T, seed uint64) {
 			_ = p.Close(ctx)
 		})
 	}
-	all.Wait()
-	reported.Wait() // including producers closed earlier
+	running.Wait()
+	unreported.Wait() // also batches of producers that were closed early
 	if ctx.Err() != nil {
-		t.Fatal("expected the end in time")
+		t.Fatal("expected all producers to end in time")
 	}
-	for _, k := range kept {
-		if !bytes.Equal(k[0], k[1]) {
-			t.Errorf("expected an unacknowledged buffer not to change, found %.60q", k[0])
+	for _, b := range failedBuffers {
+		if !bytes.Equal(b.data, b.original) {
+			t.Errorf("expected an unacknowledged buffer not to change, found %.60q", b.data)
 		}
 	}
-	if len(kept) == 0 || len(acknowledged) < 1000 {
+	if len(failedBuffers) == 0 || len(acknowledged) < 1000 {
 		t.Errorf("expected failed and acknowledged records, found %d failed batches, %d acknowledged records",
-			len(kept), len(acknowledged))
+			len(failedBuffers), len(acknowledged))
 	}
 	arrived := map[string]bool{}
 	for _, topic := range topics {
 		for _, value := range kafkatest.Values(t, b.Addr(), topic) {
 			key, _, _ := strings.Cut(value, ".")
 			if strings.Trim(strings.ReplaceAll(value, key+".", ""), "") != "" || strings.Count(key, "/") != 2 {
-				t.Fatalf("topic %s: unexpected value %.100q", topic, value)
+				t.Fatalf("topic %s: expected a value that repeats its key, found %.100q", topic, value)
 			}
 			arrived[key] = true
 		}

@@ -32,8 +32,8 @@ import (
 type startState struct {
 	partitionCounts map[string]int       // the partitions of the topics when this member joined
 	committedAtJoin kadm.OffsetResponses // committed offsets of the group when this member joined
-	pending         Offsets              // starts that cannot be committed until the member rejoins, because of err
-	err             error
+	pending         Offsets              // starts that cannot be committed until the member rejoins
+	err             error                // why pending could not be committed; nil if nothing is pending
 }
 
 // topicRetryDelays are for brokers that just started and do not know a topic yet.
@@ -61,6 +61,7 @@ func (c *Consumer) joinGroup(ctx context.Context) error {
 	return nil
 }
 
+// countPartitions counts the partitions of the topics; zero if unknown. It retries while brokers are unreachable.
 func (c *Consumer) countPartitions(ctx context.Context) error {
 	request := kmsg.NewPtrMetadataRequest()
 	for _, name := range c.options.Topics {
@@ -76,25 +77,27 @@ func (c *Consumer) countPartitions(ctx context.Context) error {
 		case err != nil:
 			return err
 		}
-		missing := false
+		isMissing := false
 		for _, topic := range response.Topics {
 			switch {
-			case topic.Topic == nil: // never: the request has names
+			case topic.Topic == nil:
+				// This does not happen: the request has names.
 			case topic.ErrorCode == 0:
 				c.recordPartitions(*topic.Topic, len(topic.Partitions))
 			case topic.ErrorCode == kerr.UnknownTopicOrPartition.Code && tries == len(topicRetryDelays):
 				c.recordPartitions(*topic.Topic, 0)
 			case topic.ErrorCode == kerr.UnknownTopicOrPartition.Code:
-				missing = true
+				isMissing = true
 			}
 		}
-		if !missing || pause.For(ctx, topicRetryDelays[tries]) != nil {
+		if !isMissing || pause.For(ctx, topicRetryDelays[tries]) != nil {
 			return nil
 		}
 		tries++
 	}
 }
 
+// recordPartitions records the number of partitions of a topic. The first number stays.
 func (c *Consumer) recordPartitions(topic string, partitions int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -106,6 +109,7 @@ func (c *Consumer) recordPartitions(topic string, partitions int) {
 	}
 }
 
+// isAdded reports whether a partition was added after this member joined.
 func (c *Consumer) isAdded(topic string, partition int32) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -120,27 +124,27 @@ func (c *Consumer) hasRead(topic string) bool {
 	return len(c.starts.committedAtJoin[topic]) > 0
 }
 
-// takePendingStarts hands over the pending starts, and with them the error of checkStart. It returns partitions with
-// those that are pending and still owned, and the starts known for them. The caller must call commitStarts with both.
-func (c *Consumer) takePendingStarts(partitions map[string][]int32) (all map[string][]int32, known Offsets) {
+// takePendingStarts returns and clears the pending starts, and clears the error of checkStart. unstarted are the given
+// partitions and the owned ones with a pending start. The caller must call commitStarts with both results.
+func (c *Consumer) takePendingStarts(partitions map[string][]int32) (unstarted map[string][]int32, pending Offsets) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	all = map[string][]int32{}
-	known = Offsets{}
+	unstarted = map[string][]int32{}
+	pending = Offsets{}
 	for topic, list := range partitions {
-		all[topic] = slices.Clone(list)
+		unstarted[topic] = slices.Clone(list)
 	}
 	for topic, list := range c.starts.pending {
-		known[topic] = maps.Clone(list)
+		pending[topic] = maps.Clone(list)
 		for p := range list {
-			if c.membership.owns(topic, p) && !slices.Contains(all[topic], p) {
-				all[topic] = append(all[topic], p)
+			if c.membership.owns(topic, p) && !slices.Contains(unstarted[topic], p) {
+				unstarted[topic] = append(unstarted[topic], p)
 			}
 		}
 	}
 	c.starts.pending = nil
 	c.starts.err = nil
-	return all, known
+	return unstarted, pending
 }
 
 // checkStart stops the client from reading partitions whose start is not committed yet. It returns the coordinator's
@@ -152,10 +156,10 @@ func (c *Consumer) checkStart(_ context.Context,
 	return offsets, c.starts.err
 }
 
-// commitStarts commits the start of partitions without a committed offset, by auto.offset.reset. known holds starts
-// that could not be committed before and is updated: otherwise `latest` would skip records written since.
+// commitStarts commits the start of partitions without a committed offset, by auto.offset.reset. Starts that could not
+// be committed are kept in pending, which it extends: otherwise `latest` would skip records written since.
 func (c *Consumer) commitStarts(ctx context.Context, client *kgo.Client, partitions map[string][]int32,
-	known Offsets) error {
+	pending Offsets) error {
 	stored, err := c.storedOffsets(ctx, client, slices.Collect(maps.Keys(partitions)))
 	if err != nil {
 		return fmt.Errorf("read the offsets of group %s: %w", c.options.Group, err)
@@ -171,7 +175,7 @@ func (c *Consumer) commitStarts(ctx context.Context, client *kgo.Client, partiti
 	if len(starts) == 0 {
 		return nil
 	}
-	if err := c.findStarts(ctx, kadm.NewClient(client), starts, known); err != nil {
+	if err := c.findStarts(ctx, kadm.NewClient(client), starts, pending); err != nil {
 		return err
 	}
 	err = ignoreNothingToCommit(c.commitOnce(ctx, starts, nil))
@@ -188,15 +192,16 @@ func (c *Consumer) commitStarts(ctx context.Context, client *kgo.Client, partiti
 	return nil
 }
 
-func (c *Consumer) findStarts(ctx context.Context, admin *kadm.Client, starts, known Offsets) error {
-	latest := c.config.Consumer.Reset == "latest"
+// findStarts sets the offsets in starts, and adds them to pending.
+func (c *Consumer) findStarts(ctx context.Context, admin *kadm.Client, starts, pending Offsets) error {
+	isLatest := c.config.Consumer.Reset == "latest"
 	topics := slices.Collect(maps.Keys(starts))
 	oldest, err := offsetsOf(ctx, limitTo(starts, admin.ListStartOffsets), topics...)
 	if err != nil {
 		return err
 	}
 	newest := oldest
-	if latest {
+	if isLatest {
 		list := admin.ListCommittedOffsets // records of open transactions are still to be read
 		if c.config.Consumer.ReadUncommitted {
 			list = admin.ListEndOffsets
@@ -210,18 +215,18 @@ func (c *Consumer) findStarts(ctx context.Context, admin *kadm.Client, starts, k
 		for partition := range list {
 			first := oldest[topic][partition]
 			start := newest[topic][partition]
-			if latest && c.isAdded(topic, partition) {
+			if isLatest && c.isAdded(topic, partition) {
 				start = first
 				c.config.log().Info("kafka: a partition was added after this consumer joined its group; it is read "+
 					"from its beginning, also with auto.offset.reset=latest",
 					"group", c.options.Group, "topic", topic, "partition", partition, "offset", start)
 			}
-			if pending, ok := known[topic][partition]; ok {
+			if earlier, ok := pending[topic][partition]; ok {
 				// The bounds are for records that expired and topics that were created again since.
-				start = min(max(pending.Offset, first), newest[topic][partition])
+				start = min(max(earlier.Offset, first), newest[topic][partition])
 			}
 			list[partition] = kgo.EpochOffset{Epoch: -1, Offset: start}
-			setAt(known, topic, partition, list[partition])
+			setAt(pending, topic, partition, list[partition])
 			if start > first && c.hasRead(topic) {
 				skipped = append(skipped, fmt.Sprintf("%s-%d: %d to %d", topic, partition, first, start-1))
 			}
@@ -232,42 +237,39 @@ func (c *Consumer) findStarts(ctx context.Context, admin *kadm.Client, starts, k
 		c.config.log().Warn("kafka: partitions without a committed offset begin at their end, because "+
 			"auto.offset.reset is latest: these records are skipped, as in Kafka Connect. The partitions were added, "+
 			"or their offsets removed, while no task was running. To write the records, stop the connector and alter "+
-			"its offsets",
-			"group", c.options.Group, "skipped", strings.Join(skipped, ", "))
+			"its offsets", "group", c.options.Group, "skipped", strings.Join(skipped, ", "))
 	}
 	return nil
 }
 
-// listOffsets is the type of the methods of [kadm.Client] that list offsets of topics.
 type listOffsets = func(context.Context, ...string) (kadm.ListedOffsets, error)
 
-// limitTo limits an offset listing to some partitions. kadm requests all partitions of a topic, and one of another
-// member without a leader must not fail the others.
+// limitTo limits a listing to some partitions, since those of other members may have no leader.
 func limitTo(partitions Offsets, list listOffsets) listOffsets {
 	return func(ctx context.Context, topics ...string) (kadm.ListedOffsets, error) {
-		listed, err := list(ctx, topics...)
-		limited := kadm.ListedOffsets{}
-		complete := true
+		offsets, err := list(ctx, topics...)
+		result := kadm.ListedOffsets{}
+		isComplete := true
 		for topic, list := range partitions {
-			limited[topic] = map[int32]kadm.ListedOffset{}
+			result[topic] = map[int32]kadm.ListedOffset{}
 			for partition := range list {
-				offset, ok := listed.Lookup(topic, partition)
+				offset, ok := offsets.Lookup(topic, partition)
 				if !ok {
-					offset, ok = listed.Lookup(topic, -1) // the topic as a whole
+					offset, ok = offsets.Lookup(topic, -1) // the topic as a whole
 				}
 				if !ok && err == nil { // it exists, since it was assigned
 					offset = kadm.ListedOffset{Topic: topic, Partition: partition, Err: kerr.LeaderNotAvailable}
 					ok = true
 				}
-				complete = complete && ok
+				isComplete = isComplete && ok
 				if ok {
-					limited[topic][partition] = offset
+					result[topic][partition] = offset
 				}
 			}
 		}
-		if complete { // the error is of other partitions
+		if isComplete { // the error is of other partitions
 			err = nil
 		}
-		return limited, err
+		return result, err
 	}
 }

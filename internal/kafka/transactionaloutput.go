@@ -17,15 +17,12 @@ import (
 
 // IsTransactionTimeout reports whether a transaction timed out because a broker was unreachable for at least half of
 // the time. If it is aborted, the feed can restart ([TransactionAbortedError]) once brokers are back.
-func IsTransactionTimeout(err error) bool {
-	timedOut := (*timedOutError)(nil)
-	return errors.As(err, &timedOut)
-}
+func IsTransactionTimeout(err error) bool { return errors.As(err, new(*timedOutError)) }
 
 type timedOutError struct{ err *wit.Error }
 
-func (o *timedOutError) Error() string { return o.err.Error() }
-func (o *timedOutError) Unwrap() error { return o.err }
+func (t *timedOutError) Error() string { return t.err.Error() }
+func (t *timedOutError) Unwrap() error { return t.err }
 
 // IsRejected reports whether the brokers reject the producer for good, other than by a timeout of its transaction.
 func (t *TransactionAbortedError) IsRejected() bool {
@@ -38,14 +35,14 @@ type TransactionalOutput struct {
 	transactions *Transactions
 	producer     *Producer
 
-	mu        sync.Mutex
-	current   *transactional
-	startedAt time.Time
-	offset    Offset // of the last batch
-	records   int
-	stored    Offset
-	committed bool
-	failed    error
+	mu           sync.Mutex
+	current      *transactionalProducer // of the open page; nil between pages
+	startedAt    time.Time              // of the page
+	offset       Offset                 // of the page's last batch
+	records      int                    // of the page
+	stored       Offset                 // of the last committed page
+	hasCommitted bool                   // a page was committed
+	failure      error                  // the producer of a page has become unusable
 }
 
 // Output opens an output that shares the producers of t with the other outputs. The caller must close it.
@@ -57,8 +54,8 @@ func (t *Transactions) Output() *TransactionalOutput {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.outputs[o] = struct{}{}
-	if t.denied != nil {
-		p.deny(t.denied)
+	if t.denial != nil {
+		p.deny(t.denial)
 	}
 	return o
 }
@@ -66,20 +63,19 @@ func (t *Transactions) Output() *TransactionalOutput {
 // NewBatch returns an empty batch for [TransactionalOutput.Produce].
 func (o *TransactionalOutput) NewBatch() Records { return o.producer.NewBatch() }
 
-// AtLeastOnce is false: records of an aborted page are not read.
+// AtLeastOnce returns false: consumers do not read records of an aborted page.
 func (o *TransactionalOutput) AtLeastOnce() bool { return false }
 
 // OnFailure does nothing: Commit returns the failures of offsets.
 func (o *TransactionalOutput) OnFailure(func(error)) {}
 
-// Begin takes a free producer and begins its transaction. It blocks until another output has ended a page, if all
-// producers are in use. It does nothing if a page has begun, and fails for good once the producer of a page has become
-// unusable.
+// Begin takes a free producer, waiting until another output ends a page, and begins its transaction. It does nothing if
+// a page has begun, and fails for good once a page's producer has become unusable.
 func (o *TransactionalOutput) Begin(ctx context.Context) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.failed != nil {
-		return o.failed
+	if o.failure != nil {
+		return o.failure
 	}
 	if o.current == nil {
 		producer, err := o.transactions.acquire(ctx)
@@ -127,9 +123,8 @@ func (o *TransactionalOutput) isOverdue(startedAt time.Time) bool {
 	return time.Since(startedAt) >= o.transactions.config.Producer.TransactionTimeout
 }
 
-// timeoutError returns a transient error if a broker was unreachable in the meantime. An outage of at least half of the
-// time was the cause.
-func (o *TransactionalOutput) timeoutError(producer *transactional, startedAt time.Time) error {
+// timeoutError returns a transient error if an outage of at least half of the time was the cause.
+func (o *TransactionalOutput) timeoutError(producer *transactionalProducer, startedAt time.Time) error {
 	limit := o.transactions.config.Producer.TransactionTimeout
 	message := fmt.Sprintf("the page's transaction exceeded transaction.timeout.ms (%d) and is aborted: ",
 		limit.Milliseconds())
@@ -146,25 +141,26 @@ func (o *TransactionalOutput) timeoutError(producer *transactional, startedAt ti
 		pageSize}
 }
 
-func (o *TransactionalOutput) explain(producer *transactional, startedAt time.Time, err error) error {
+// explain adds the setting or the outage that causes an error of the page's producer.
+func (o *TransactionalOutput) explain(producer *transactionalProducer, startedAt time.Time, err error) error {
 	if isFenced(err) && o.isOverdue(startedAt) {
 		return fmt.Errorf("%w (%w)", o.timeoutError(producer, startedAt), err)
 	}
 	return transactionError(o.transactions.config, producer.id, err)
 }
 
-// Commit waits until all records are acknowledged, and commits them with the last offset. It ends the page and returns
-// the producer, unless ctx ends first or the producer has become unusable. After an error the records are aborted;
-// [*TransactionAbortedError] means that the feed may restart. Without a page it returns the failure of an earlier one.
+// Commit waits until all records are acknowledged, commits them with the last offset, and ends the page, unless ctx
+// ends first. After an error they are aborted; [*TransactionAbortedError] means that the feed may restart.
 func (o *TransactionalOutput) Commit(ctx context.Context) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.current == nil {
-		return o.failed
+		return o.failure
 	}
 	return o.commit(ctx)
 }
 
+// commit is Commit of an open page. The caller holds mu.
 func (o *TransactionalOutput) commit(ctx context.Context) error {
 	producer := o.current
 	startedAt := o.startedAt
@@ -172,12 +168,12 @@ func (o *TransactionalOutput) commit(ctx context.Context) error {
 	if o.records == 0 && (upTo.Partition == nil || reflect.DeepEqual(upTo, o.stored)) {
 		return o.abort(ctx, producer) // there is nothing to commit
 	}
-	committing := time.Now()
+	commitBegan := time.Now()
 	records := o.records
-	stored, acknowledged := o.produceOffset(ctx, producer)
+	stored, awaitResponse := o.produceOffset(ctx, producer)
 	err := o.producer.Flush(ctx)
-	offsetErr := acknowledged()
-	if err == nil { // awaited in any case: a transaction must not end before its records
+	offsetErr := awaitResponse() // also after an error: a transaction must not end before its records
+	if err == nil {
 		err = offsetErr
 	}
 	if err == nil && o.isOverdue(startedAt) {
@@ -186,44 +182,44 @@ func (o *TransactionalOutput) commit(ctx context.Context) error {
 	if err == nil {
 		err = producer.EndTransaction(ctx, kgo.TryCommit)
 	}
-	o.transactions.OnCommit(committing, records, err)
+	o.transactions.OnCommit(commitBegan, records, err)
 	if err == nil {
 		if stored != nil {
 			o.transactions.offsets.Committed(upTo, stored)
 			o.stored = upTo
 		}
-		o.committed = true
+		o.hasCommitted = true
 		o.release()
 		return nil
 	}
 	err = o.explain(producer, startedAt, err)
-	aborted := o.abort(ctx, producer)
-	if IsTransactionTimeout(err) && IsTransactionTimeout(aborted) {
-		return aborted // which also has the reason why the producer cannot be reopened
+	abortErr := o.abort(ctx, producer)
+	if IsTransactionTimeout(err) && IsTransactionTimeout(abortErr) {
+		return abortErr // it also contains why the producer cannot be reopened
 	}
-	explained := (*wit.Error)(nil)
-	isPermanent := errors.As(err, &explained) || o.producer.Err() != nil
-	if aborted != nil || (isPermanent && !IsTransactionTimeout(err)) {
+	isPermanent := errors.As(err, new(*wit.Error)) || o.producer.Err() != nil
+	if abortErr != nil || (isPermanent && !IsTransactionTimeout(err)) {
 		return err
 	}
-	return &TransactionAbortedError{err, o.committed} // the stored offset shows whether it was committed after all
+	// The stored offset shows whether the page was committed after all.
+	return &TransactionAbortedError{Cause: err, Committed: o.hasCommitted}
 }
 
-// produceOffset sends the record of the offset, nil if there is none. acknowledged waits for its response.
+// produceOffset sends the page's offset; r is nil without one. awaitResponse waits for the acknowledgement.
 func (o *TransactionalOutput) produceOffset(ctx context.Context,
-	producer *transactional) (r *kgo.Record, acknowledged func() error) {
+	producer *transactionalProducer) (r *kgo.Record, awaitResponse func() error) {
 	if o.offset.Partition == nil {
 		return nil, func() error { return nil }
 	}
 	r = o.transactions.offsets.Record(o.offset)
 	r.Context = context.WithoutCancel(ctx)
-	answer := make(chan error, 1)
-	producer.Produce(r.Context, r, func(_ *kgo.Record, err error) { answer <- err })
+	response := make(chan error, 1)
+	producer.Produce(r.Context, r, func(_ *kgo.Record, err error) { response <- err })
 	return r, func() error {
 		if err := producer.Client.Flush(ctx); err != nil {
 			return fmt.Errorf("store the offset: %w", err)
 		}
-		if err := <-answer; err != nil {
+		if err := <-response; err != nil {
 			return fmt.Errorf("store the offset in topic %s: %w", r.Topic,
 				WithMissingRight(err, "WRITE", "Topic "+r.Topic))
 		}
@@ -231,8 +227,8 @@ func (o *TransactionalOutput) produceOffset(ctx context.Context,
 	}
 }
 
-// abort ends the transaction, and repeats that until ctx ends or the producer is unusable.
-func (o *TransactionalOutput) abort(ctx context.Context, producer *transactional) error {
+// abort aborts the transaction and ends the page. It retries until ctx ends or the producer is unusable.
+func (o *TransactionalOutput) abort(ctx context.Context, producer *transactionalProducer) error {
 	logged := map[bool]bool{} // by whether the brokers are aborting the transaction themselves
 	for {
 		err := producer.EndTransaction(ctx, kgo.TryAbort)
@@ -243,16 +239,17 @@ func (o *TransactionalOutput) abort(ctx context.Context, producer *transactional
 			o.release()
 			return nil
 		}
-		unusable := isFatal(err)
-		if unusable && IsTransactionTimeout(o.explain(producer, o.startedAt, err)) {
+		isUnusable := isFatal(err)
+		if isUnusable && IsTransactionTimeout(o.explain(producer, o.startedAt, err)) {
 			reopenErr := o.transactions.reopen(ctx, producer)
 			if reopenErr == nil {
 				o.release()
 				return nil
 			}
-			unusable = isReopenFatal(reopenErr)
-			if aborting := errors.Is(reopenErr, errAborting); !unusable && !logged[aborting] {
-				logged[aborting] = true
+			isUnusable = isFatal(reopenErr) || errors.Is(reopenErr, errFenced) ||
+				errors.As(reopenErr, new(*security.Denied)) || isUnknownRequest(reopenErr)
+			if isAborting := errors.Is(reopenErr, errAborting); !isUnusable && !logged[isAborting] {
+				logged[isAborting] = true
 				o.transactions.config.log().Warn(
 					"kafka: a transaction timed out while a broker was unreachable; its producer is reopened when "+
 						"the brokers report the outcome",
@@ -260,11 +257,11 @@ func (o *TransactionalOutput) abort(ctx context.Context, producer *transactional
 			}
 			err = errors.Join(err, reopenErr)
 		}
-		if unusable {
+		if isUnusable {
 			startedAt := o.startedAt
-			o.clearCurrent() // without release: nobody may use the producer again
-			o.failed = o.explain(producer, startedAt, err)
-			return o.failed
+			o.clearCurrent() // without release: no output may use the producer again
+			o.failure = o.explain(producer, startedAt, err)
+			return o.failure
 		}
 		if pause.For(ctx, 100*time.Millisecond) != nil {
 			return o.explain(producer, o.startedAt, err)
@@ -272,19 +269,14 @@ func (o *TransactionalOutput) abort(ctx context.Context, producer *transactional
 	}
 }
 
-func isReopenFatal(err error) bool {
-	denied := (*security.Denied)(nil)
-	return isFatal(err) || errors.Is(err, errFenced) || errors.As(err, &denied) || isUnknownRequest(err)
-}
-
-// release ends the page and hands its producer over to the next Begin of any output. mu is held.
+// release ends the page and passes its producer to the next Begin of any output. The caller holds mu.
 func (o *TransactionalOutput) release() {
-	m := o.current
+	producer := o.current
 	o.clearCurrent()
-	o.transactions.free <- m
+	o.transactions.free <- producer
 }
 
-// clearCurrent resets the state of the page. mu is held.
+// clearCurrent resets the state of the page. The caller holds mu.
 func (o *TransactionalOutput) clearCurrent() {
 	o.current = nil
 	o.records = 0
@@ -292,21 +284,21 @@ func (o *TransactionalOutput) clearCurrent() {
 	o.producer.txnClient.Store(nil)
 }
 
-// Write commits records in their own transaction and sets their offsets. It uses topic, key and value of a record.
+// Write commits records in their own transaction and overwrites them with the results: partition and offset.
 func (o *TransactionalOutput) Write(ctx context.Context, records ...*kgo.Record) error {
 	if err := o.Begin(ctx); err != nil {
 		return err
 	}
 	batch := o.NewBatch()
-	sent := make([]*kgo.Record, len(records))
+	copies := make([]*kgo.Record, len(records))
 	for i, r := range records {
-		sent[i] = batch.Add()
-		sent[i].Topic = r.Topic
-		sent[i].Key = r.Key
-		sent[i].Value = r.Value
+		copies[i] = batch.Add()
+		copies[i].Topic = r.Topic
+		copies[i].Key = r.Key
+		copies[i].Value = r.Value
 	}
 	o.Produce(ctx, batch, Offset{}, func(int, error) { // before the batch is recycled
-		for i, r := range sent {
+		for i, r := range copies {
 			*records[i] = *r
 		}
 	})
@@ -318,12 +310,12 @@ func (o *TransactionalOutput) Abort(ctx context.Context) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.current == nil {
-		return o.failed
+		return o.failure
 	}
 	err := o.producer.Flush(ctx)
-	aborted := o.abort(ctx, o.current)
+	abortErr := o.abort(ctx, o.current)
 	if err == nil {
-		err = aborted
+		err = abortErr
 	}
 	return err
 }
@@ -333,14 +325,13 @@ func (o *TransactionalOutput) Flush(ctx context.Context) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.current == nil {
-		return o.failed
+		return o.failure
 	}
 	_ = o.producer.Flush(ctx) // errors were reported with their batches
 	return o.abort(ctx, o.current)
 }
 
-// Close aborts an unfinished page and removes the output from its [Transactions], which stay open. If ctx ends before,
-// the producer of the page is lost to the other outputs.
+// Close aborts an unfinished page and removes the output. If ctx ends, the page's producer is lost to others.
 func (o *TransactionalOutput) Close(ctx context.Context) error {
 	err := o.Flush(ctx)
 	o.mu.Lock()

@@ -21,8 +21,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// TransactionalID returns `<group.id>-<connector>-<task>`, as in Kafka Connect; further producers of a task append a
-// number from 1.
+// TransactionalID returns `<group.id>-<connector>-<task>`, as Kafka Connect does; further producers append a number.
 func TransactionalID(group, connector string, task, producer int) string {
 	id := fmt.Sprintf("%s-%s-%d", group, connector, task)
 	if producer > 0 {
@@ -31,7 +30,7 @@ func TransactionalID(group, connector string, task, producer int) string {
 	return id
 }
 
-// TransactionalIDs returns the IDs of a connector whose tasks have so many producers each; zero means one.
+// TransactionalIDs returns the IDs of a connector's tasks with this number of producers each; zero means one.
 func TransactionalIDs(group, connector string, tasks, producers int) []string {
 	var ids []string
 	for task := range tasks {
@@ -42,8 +41,7 @@ func TransactionalIDs(group, connector string, tasks, producers int) []string {
 	return ids
 }
 
-// Fence aborts open transactions of other producers with these IDs and fences them. It uses the credentials of c's
-// producers.
+// Fence aborts open transactions of other producers with these IDs and fences them, as c's producers' user.
 func Fence(ctx context.Context, c Config, ids []string) error {
 	client, dialer, err := newClient(c.ProducerOpts())
 	if err != nil {
@@ -58,6 +56,7 @@ func Fence(ctx context.Context, c Config, ids []string) error {
 	return nil
 }
 
+// fence fences the producers of one ID. It waits until the coordinator has ended their transactions.
 func fence(ctx context.Context, client *kgo.Client, c Config, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, coordinatorTimeout) // per ID: there may be tens of thousands
 	defer cancel()
@@ -83,7 +82,8 @@ func fence(ctx context.Context, client *kgo.Client, c Config, id string) error {
 
 // FencedTransactionalID returns the ID of a producer that another one has fenced, "" for other errors.
 func FencedTransactionalID(err error) (id string) {
-	if fenced := (*fencedError)(nil); errors.As(err, &fenced) {
+	var fenced *fencedError
+	if errors.As(err, &fenced) {
 		return fenced.id
 	}
 	return ""
@@ -99,11 +99,10 @@ func (f *fencedError) Unwrap() error { return f.err }
 
 // transactionError explains errors that a setting, a right or another worker causes.
 func transactionError(config Config, id string, err error) error {
-	denied := (*security.Denied)(nil)
 	explanation := ""
 	kind := wit.ErrorConfig
 	switch {
-	case err == nil || errors.As(err, &denied):
+	case err == nil || errors.As(err, new(*security.Denied)):
 		return err
 	case errors.Is(err, kerr.TransactionalIDAuthorizationFailed):
 		explanation = "the brokers deny this user access to it: expected the rights DESCRIBE and WRITE on the " +
@@ -132,7 +131,7 @@ func transactionError(config Config, id string, err error) error {
 	}
 	result := &wit.Error{Kind: kind, Message: fmt.Sprintf("transactional id %s: %s (%v)", id, explanation, err)}
 	if isFenced(err) {
-		return &fencedError{result, id}
+		return &fencedError{err: result, id: id}
 	}
 	return result
 }
@@ -155,34 +154,33 @@ type OffsetRecords interface {
 	Committed(o Offset, r *kgo.Record)
 }
 
-// Transactions are the transactional producers of one source task; a page of a feed uses one exclusively. It owns their
-// clients until Close.
+// Transactions are the producers of one source task; a page uses one exclusively. It owns their clients until Close.
 type Transactions struct {
 	// OnCommit is called after each attempt to commit. Set it before the first output is opened.
 	OnCommit func(began time.Time, records int, err error)
 
-	config  Config
-	offsets OffsetRecords
-	free    chan *transactional // producers that no page uses
-	all     []*transactional
+	config    Config
+	offsets   OffsetRecords
+	free      chan *transactionalProducer // producers that no page uses
+	producers []*transactionalProducer
 
 	mu      sync.Mutex
 	outputs map[*TransactionalOutput]struct{}
-	denied  error
+	denial  error // the brokers have denied access to the producers
 }
 
-// transactional is a transactional producer. One page at a time uses it, see [TransactionalOutput].
-type transactional struct {
+// transactionalProducer is used by one page at a time, see [TransactionalOutput].
+type transactionalProducer struct {
 	*kgo.Client
-	id           string
-	outageSince  func(begin time.Time) (broker string, lasted time.Duration)
-	acknowledged *ackRecorder
+	id          string
+	outageSince func(begin time.Time) (broker string, outage time.Duration) // see [security.Outages.Since]
+	acks        *ackRecorder
 }
 
 // ackRecorder records which producers and epochs have written the acknowledged records of a transaction.
 type ackRecorder struct {
-	mu  sync.Mutex
-	all map[writer]struct{}
+	mu      sync.Mutex
+	writers map[writer]struct{}
 }
 
 // writer is a topic and the producer that wrote to it. A new epoch aborts the records of the earlier one.
@@ -192,27 +190,25 @@ type writer struct {
 	epoch int16
 }
 
-// OnProduceRecordUnbuffered implements [kgo.HookProduceRecordUnbuffered].
 func (a *ackRecorder) OnProduceRecordUnbuffered(r *kgo.Record, err error) {
 	if err != nil {
 		return
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.all[writer{r.Topic, r.ProducerID, r.ProducerEpoch}] = struct{}{}
+	a.writers[writer{topic: r.Topic, id: r.ProducerID, epoch: r.ProducerEpoch}] = struct{}{}
 }
 
-// BeginTransaction is [kgo.Client.BeginTransaction]. It forgets the acknowledgements of the transaction before, so the
-// caller must have ended that one.
-func (t *transactional) BeginTransaction() error {
-	t.acknowledged.mu.Lock()
-	clear(t.acknowledged.all)
-	t.acknowledged.mu.Unlock()
+// BeginTransaction also forgets the acknowledgements of the last transaction, which the caller must have ended.
+func (t *transactionalProducer) BeginTransaction() error {
+	t.acks.mu.Lock()
+	clear(t.acks.writers)
+	t.acks.mu.Unlock()
 	return t.Client.BeginTransaction()
 }
 
-// EndTransaction is [kgo.Client.EndTransaction] with two checks. Only the output that has taken the producer calls it,
-// after BeginTransaction and when all records are acknowledged or have failed. It blocks until the client knows all
+// EndTransaction is [kgo.Client.EndTransaction] with two checks. Only the output that uses the producer calls it, after
+// BeginTransaction and when all records are acknowledged or have failed. It blocks until the client knows all
 // written partitions and the coordinator has responded, or ctx ends. The next transaction may begin only after it has
 // returned nil; after an error the transaction may be open, so the caller repeats it with TryAbort.
 //
@@ -222,10 +218,10 @@ func (t *transactional) BeginTransaction() error {
 //
 // If brokers reject a batch for a partition whose log begins after all that was acknowledged, kgo sends it with the
 // next epoch (handleReqRespBatch): earlier records are lost.
-func (t *transactional) EndTransaction(ctx context.Context, how kgo.TransactionEndTry) error {
-	t.acknowledged.mu.Lock()
-	writers := slices.Collect(maps.Keys(t.acknowledged.all))
-	t.acknowledged.mu.Unlock()
+func (t *transactionalProducer) EndTransaction(ctx context.Context, outcome kgo.TransactionEndTry) error {
+	t.acks.mu.Lock()
+	writers := slices.Collect(maps.Keys(t.acks.writers))
+	t.acks.mu.Unlock()
 	for slices.ContainsFunc(writers, func(w writer) bool {
 		leader, _, _ := t.PartitionLeader(w.topic, 0)
 		return leader == -1
@@ -234,14 +230,14 @@ func (t *transactional) EndTransaction(ctx context.Context, how kgo.TransactionE
 			return fmt.Errorf("the client does not know the partitions of all written topics yet: %w", err)
 		}
 	}
-	if how == kgo.TryCommit {
-		id, epoch, err := t.ProducerID(ctx) // of a failed producer kgo returns the reason
+	if outcome == kgo.TryCommit {
+		id, epoch, err := t.ProducerID(ctx) // for a failed producer kgo.EndTransaction returns the reason
 		if err == nil && slices.ContainsFunc(writers, func(w writer) bool { return w.id != id || w.epoch != epoch }) {
 			return fmt.Errorf("expected all records of the transaction by producer %d with epoch %d, found others: "+
 				"brokers have aborted those", id, epoch)
 		}
 	}
-	return t.Client.EndTransaction(ctx, how)
+	return t.Client.EndTransaction(ctx, outcome)
 }
 
 // OpenTransactions opens a producer for each ID, which fences earlier ones. Read what those have committed afterwards.
@@ -252,50 +248,54 @@ func OpenTransactions(ctx context.Context, c Config, clientID string, ids []stri
 	}
 	c.Producer.Acks = -1
 	c.Producer.Idempotent = true
-	t := &Transactions{OnCommit: func(time.Time, int, error) {}, config: c, offsets: offsets,
-		free: make(chan *transactional, len(ids)), outputs: map[*TransactionalOutput]struct{}{}}
+	t := &Transactions{
+		OnCommit: func(time.Time, int, error) {},
+		config:   c,
+		offsets:  offsets,
+		free:     make(chan *transactionalProducer, len(ids)),
+		outputs:  map[*TransactionalOutput]struct{}{},
+	}
 	for _, id := range ids {
-		member, err := t.open(ctx, id)
+		producer, err := t.open(ctx, id)
 		if err != nil {
 			t.Close()
 			return nil, transactionError(t.config, id, err)
 		}
-		t.all = append(t.all, member)
-		t.free <- member
+		t.producers = append(t.producers, producer)
+		t.free <- producer
 	}
 	return t, nil
 }
 
-func (t *Transactions) open(ctx context.Context, id string) (*transactional, error) {
-	acks := &ackRecorder{all: map[writer]struct{}{}}
+func (t *Transactions) open(ctx context.Context, id string) (*transactionalProducer, error) {
+	acks := &ackRecorder{writers: map[writer]struct{}{}}
 	client, dialer, err := newClient(t.config.ProducerOpts(kgo.TransactionalID(id), kgo.WithHooks(acks),
 		kgo.MaxBufferedRecords(math.MaxInt), kgo.MaxBufferedBytes(math.MaxInt)))
 	if err != nil {
 		return nil, err
 	}
-	m := &transactional{client, id, dialer.Outages().Since, acks}
-	waiting, cancel := context.WithTimeout(ctx, coordinatorTimeout)
+	producer := &transactionalProducer{Client: client, id: id, outageSince: dialer.Outages().Since, acks: acks}
+	openCtx, cancel := context.WithTimeout(ctx, coordinatorTimeout)
 	defer cancel()
-	if err := m.open(waiting); err != nil {
+	if err := producer.open(openCtx); err != nil {
 		client.Close()
 		return nil, dialer.Explain(err)
 	}
 	dialer.OnDenied(t.deny)
-	return m, nil
+	return producer, nil
 }
 
 var errFenced = errors.New("another producer has fenced this one")
 
-// expiredEpochs is by how much the coordinator raises the epoch when it aborts a timed out transaction (measured with
-// Apache Kafka 4.3.1). Another producer raises it once more.
+// expiredEpochs is by how much aborting a timed out transaction raises the epoch (measured with Apache Kafka 4.3.1).
 const expiredEpochs = 1
 
 // reopen opens a producer again after the brokers aborted its timed out transaction, and replaces *expired, whose
-// client it closes. The output that has taken the producer may call it. A fenced producer gets the same
-// error, but then the coordinator's state shows another producer or a higher epoch.
-func (t *Transactions) reopen(ctx context.Context, expired *transactional) error {
+// client it closes. Only the producer's output may call it. errFenced means that another producer or a higher epoch
+// exists, errAborting that reopen may be retried.
+func (t *Transactions) reopen(ctx context.Context, expired *transactionalProducer) error {
 	producer, epoch, _ := expired.ProducerID(ctx) // known although it has failed
-	described, err := kadm.NewClient(expired.Client).DescribeTransactions(ctx, expired.id)
+	transactions, err := kadm.NewClient(expired.Client).DescribeTransactions(ctx, expired.id)
 	if err != nil {
 		if isUnknownRequest(err) {
 			err = fmt.Errorf("the brokers cannot report whether another producer has fenced this one (expected Apache "+
@@ -303,7 +303,7 @@ func (t *Transactions) reopen(ctx context.Context, expired *transactional) error
 		}
 		return err
 	}
-	transaction, ok := described[expired.id]
+	transaction, ok := transactions[expired.id]
 	switch {
 	case !ok:
 		return fmt.Errorf("the coordinator does not describe the transactional id: %w", errFenced)
@@ -318,19 +318,19 @@ func (t *Transactions) reopen(ctx context.Context, expired *transactional) error
 		return fmt.Errorf("producer %d of epoch %d is now %d of epoch %d, %s: %w", producer, epoch,
 			transaction.ProducerID, transaction.ProducerEpoch, transaction.State, errFenced)
 	}
-	fresh, err := t.open(ctx, expired.id)
+	reopened, err := t.open(ctx, expired.id)
 	if err != nil {
 		return err
 	}
 	expired.Close()
-	*expired = *fresh
+	*expired = *reopened
 	return nil
 }
 
 var errAborting = errors.New("the brokers are about to abort the transaction")
 
 // open waits until the coordinator has assigned a producer ID, which fences earlier producers of the transactional ID.
-func (t *transactional) open(ctx context.Context) error {
+func (t *transactionalProducer) open(ctx context.Context) error {
 	for {
 		id, _, err := t.ProducerID(ctx)
 		switch {
@@ -348,22 +348,22 @@ func (t *transactional) open(ctx context.Context) error {
 }
 
 func isFatal(err error) bool {
-	broker := (*kerr.Error)(nil)
-	return errors.As(err, &broker) && !broker.Retriable && !errors.Is(err, kerr.ConcurrentTransactions) &&
+	var brokerErr *kerr.Error
+	return errors.As(err, &brokerErr) && !brokerErr.Retriable && !errors.Is(err, kerr.ConcurrentTransactions) &&
 		!errors.Is(err, kerr.UnknownServerError)
 }
 
 // Close closes the producers; open transactions are aborted by the next producer or by timeout.
 func (t *Transactions) Close() {
-	for _, m := range t.all {
-		m.Client.Close()
+	for _, producer := range t.producers {
+		producer.Client.Close()
 	}
 }
 
-// deny makes the producers of all outputs fail, and those of later ones.
+// deny makes the producers of all outputs fail, also of later outputs.
 func (t *Transactions) deny(err error) {
 	t.mu.Lock()
-	t.denied = err
+	t.denial = err
 	outputs := slices.Collect(maps.Keys(t.outputs))
 	t.mu.Unlock()
 	for _, o := range outputs {
@@ -372,10 +372,10 @@ func (t *Transactions) deny(err error) {
 }
 
 // acquire takes a free producer, or waits for one. The caller returns it to t.free.
-func (t *Transactions) acquire(ctx context.Context) (*transactional, error) {
+func (t *Transactions) acquire(ctx context.Context) (*transactionalProducer, error) {
 	select {
-	case m := <-t.free:
-		return m, nil
+	case producer := <-t.free:
+		return producer, nil
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}

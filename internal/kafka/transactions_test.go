@@ -42,30 +42,30 @@ func (r *offsetRecords) Committed(o Offset, _ *kgo.Record) {
 	r.committed = append(r.committed, *o.Position[0].Value.Integer)
 }
 
-func at(n int64) Offset {
+func offsetAt(n int64) Offset {
 	return Offset{Partition: []wit.OffsetEntry{wit.StringEntry("feed", "a")},
 		Position: []wit.OffsetEntry{wit.IntegerEntry("at", n)}}
 }
 
-// newTransacting returns the transactions of a worker's task.
-func newTransacting(t *testing.T, c Config, ids ...string) *Transactions {
+// openTestTransactions opens a producer for each ID.
+func openTestTransactions(t *testing.T, c Config, ids ...string) *Transactions {
 	t.Helper()
-	all, err := OpenTransactions(t.Context(), c, "test", ids, &offsetRecords{})
+	transactions, err := OpenTransactions(t.Context(), c, "test", ids, &offsetRecords{})
 	require.NoError(t, err)
-	t.Cleanup(all.Close)
-	return all
+	t.Cleanup(transactions.Close)
+	return transactions
 }
 
-// sendPage sends a page of one record with its offset, and ends it.
-func sendPage(t *testing.T, o *TransactionalOutput, value string, n int64) (sent error) {
+// sendPage begins a page and sends one record with its offset. It returns the result of the record.
+func sendPage(t *testing.T, o *TransactionalOutput, value string, n int64) error {
 	t.Helper()
 	require.NoError(t, o.Begin(t.Context()))
 	done := make(chan error, 1)
-	produceRow(t, o, "rows", value, at(n), done)
+	produceRow(t, o, "rows", value, offsetAt(n), done)
 	return <-done
 }
 
-// produceRow sends a batch of one record.
+// produceRow sends a batch of one record, whose result it sends to done.
 func produceRow(t *testing.T, o *TransactionalOutput, topic, value string, upTo Offset, done chan<- error) {
 	t.Helper()
 	b := o.NewBatch()
@@ -118,7 +118,7 @@ func transactionsBroker(t *testing.T) (Config, *embedded.Broker) {
 // A page and its offset become visible together or not at all.
 func TestPagesAreCommittedWithTheirOffsets(t *testing.T) {
 	c, _ := transactionsBroker(t)
-	o := newTransacting(t, c, "g-c-0").Output()
+	o := openTestTransactions(t, c, "g-c-0").Output()
 	for n, value := range []string{"a", "broken", "b", "left"} {
 		require.NoError(t, sendPage(t, o, value, int64(n)))
 		end := o.Commit
@@ -142,25 +142,25 @@ func TestTransactionalIDs(t *testing.T) {
 
 // A producer that was fenced while a page was open commits nothing of it, and its fault names the ID.
 func TestFencedProducersCommitNothing(t *testing.T) {
-	for _, by := range []string{"fence", "open"} {
-		t.Run(by, func(t *testing.T) {
+	for _, action := range []string{"fence", "open"} {
+		t.Run(action, func(t *testing.T) {
 			c, _ := transactionsBroker(t)
-			o := newTransacting(t, c, "g-c-0").Output()
+			o := openTestTransactions(t, c, "g-c-0").Output()
 			require.NoError(t, sendPage(t, o, "zombie", 1))
-			if by == "fence" {
+			if action == "fence" {
 				require.NoError(t, Fence(t.Context(), c, []string{"g-c-0", "g-c-1"}))
 			} else {
-				owner := newTransacting(t, c, "g-c-0").Output()
+				owner := openTestTransactions(t, c, "g-c-0").Output()
 				require.NoError(t, sendPage(t, owner, "owner", 2))
 				require.NoError(t, owner.Commit(t.Context()))
 			}
 			err := o.Commit(t.Context())
-			expectFault(t, by, err, wit.ErrorConfig, "g-c-0", "group.id")
+			expectFault(t, action, err, wit.ErrorConfig, "g-c-0", "group.id")
 			if id := FencedTransactionalID(err); id != "g-c-0" {
 				t.Errorf("expected the error to contain the transactional ID g-c-0, found %q", id)
 			}
 			if got := committedValues(t, c, "rows"); strings.Contains(got, "zombie") {
-				t.Errorf("found %s", got)
+				t.Errorf("expected no record of the fenced producer, found %s", got)
 			}
 		})
 	}
@@ -184,7 +184,7 @@ func TestFenceManyIDs(t *testing.T) {
 		began := time.Now()
 		require.NoError(t, Fence(t.Context(), c, TransactionalIDs("g", "c", 10, 10)))
 		if elapsed := time.Since(began); elapsed < 100*time.Second {
-			t.Errorf("expected a second for each, found %v", elapsed)
+			t.Errorf("expected a second for each of 100 IDs, found %v", elapsed)
 		}
 	})
 }
@@ -193,7 +193,7 @@ func TestFenceManyIDs(t *testing.T) {
 func TestPageTimeoutNamesSetting(t *testing.T) {
 	c, _ := transactionsBroker(t)
 	c.Producer.TransactionTimeout = 100 * time.Millisecond
-	o := newTransacting(t, c, "g-c-0").Output()
+	o := openTestTransactions(t, c, "g-c-0").Output()
 	// On a busy machine the record alone may exceed it.
 	err := sendPage(t, o, "slow", 1)
 	for !o.isOverdue(o.startedAt) {
@@ -202,10 +202,8 @@ func TestPageTimeoutNamesSetting(t *testing.T) {
 	if err == nil {
 		err = o.Commit(t.Context())
 	}
-	if err == nil || !strings.Contains(err.Error(), "page.size") || !strings.Contains(err.Error(),
-		"transaction.timeout.ms") {
-		t.Errorf("expected a fault that names page.size, found %v", err)
-	}
+	assert.Error(t, err, "page.size")
+	assert.Error(t, err, "transaction.timeout.ms")
 	expectRowsCommitted(t, c, "")
 }
 
@@ -214,43 +212,80 @@ func TestPageTimeoutNamesSetting(t *testing.T) {
 func TestTransactionTimeoutDuringOutage(t *testing.T) {
 	broker := kgo.BrokerMetadata{NodeID: 1, Host: "b1", Port: 9092}
 	for _, c := range []struct {
-		// of the transaction
-		before time.Duration
-		away   time.Duration
-		after  time.Duration
-		kind   wit.ErrorKind
-		want   string
-		not    string
+		name     string
+		before   time.Duration // from the start of the transaction to the outage; negative if the outage began first
+		outage   time.Duration
+		after    time.Duration // from the end of the outage to the error; zero if the outage lasts
+		kind     wit.ErrorKind
+		want     string
+		unwanted string
 	}{
-		{70 * time.Second, 0, 0, wit.ErrorConfig, "set a smaller page.size", "b1"},
-		{time.Second, time.Minute, time.Second, wit.ErrorTransient, "broker b1:9092 was unreachable for 1m0s of it",
-			"page.size"},
-		{time.Second, time.Minute, 0, wit.ErrorTransient, "broker b1:9092 was unreachable for 1m0s of it", "page.size"},
-		{50 * time.Second, 5 * time.Second, 10 * time.Second, wit.ErrorTransient,
-			"b1:9092 was unreachable for 5s of it; if this happens again without an outage, set a smaller page.size",
-			"?"},
-		{-time.Hour, 50 * time.Minute, 70 * time.Second, wit.ErrorConfig, "set a smaller page.size", "b1"},
-		{-time.Hour, time.Hour + 70*time.Second, 0, wit.ErrorTransient, "unreachable for 1m10s of it", "page.size"},
+		{
+			name:     "no outage",
+			before:   70 * time.Second,
+			kind:     wit.ErrorConfig,
+			want:     "set a smaller page.size",
+			unwanted: "b1",
+		}, {
+			name:     "long outage",
+			before:   time.Second,
+			outage:   time.Minute,
+			after:    time.Second,
+			kind:     wit.ErrorTransient,
+			want:     "broker b1:9092 was unreachable for 1m0s of it",
+			unwanted: "page.size",
+		}, {
+			name:     "long outage that lasts",
+			before:   time.Second,
+			outage:   time.Minute,
+			kind:     wit.ErrorTransient,
+			want:     "broker b1:9092 was unreachable for 1m0s of it",
+			unwanted: "page.size",
+		}, {
+			name:   "short outage",
+			before: 50 * time.Second,
+			outage: 5 * time.Second,
+			after:  10 * time.Second,
+			kind:   wit.ErrorTransient,
+			want: "b1:9092 was unreachable for 5s of it; if this happens again without an outage, set a smaller " +
+				"page.size",
+			unwanted: "?",
+		}, {
+			name:     "outage before the transaction",
+			before:   -time.Hour,
+			outage:   50 * time.Minute,
+			after:    70 * time.Second,
+			kind:     wit.ErrorConfig,
+			want:     "set a smaller page.size",
+			unwanted: "b1",
+		}, {
+			name:     "outage that began before the transaction and lasts",
+			before:   -time.Hour,
+			outage:   time.Hour + 70*time.Second,
+			kind:     wit.ErrorTransient,
+			want:     "unreachable for 1m10s of it",
+			unwanted: "page.size",
+		},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			client := security.NewDialer(nil, nil, nil)
 			defer client.OnClientClosed(nil)
-			m := &transactional{id: "g-c-0", outageSince: client.Outages().Since}
+			producer := &transactionalProducer{id: "g-c-0", outageSince: client.Outages().Since}
 			o := &TransactionalOutput{transactions: &Transactions{config: Defaults()}}
 			began := time.Now().Add(max(0, -c.before))
 			time.Sleep(max(0, c.before))
-			if c.away > 0 {
+			if c.outage > 0 {
 				client.OnBrokerConnect(broker, 0, nil, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED})
-				time.Sleep(c.away)
+				time.Sleep(c.outage)
 				if c.after > 0 {
 					client.OnBrokerRead(broker, int16(kmsg.Metadata), 100, 0, 0, nil)
 				}
 			}
 			time.Sleep(time.Until(began.Add(time.Minute)) + c.after) // not before the transaction timeout
-			err := o.explain(m, began, kerr.InvalidProducerEpoch)
-			expectFault(t, fmt.Sprint(c), err, c.kind, c.want)
-			if strings.Contains(fmt.Sprint(err), c.not) {
-				t.Errorf("%v: expected an error without %q, found %v", c, c.not, err)
+			err := o.explain(producer, began, kerr.InvalidProducerEpoch)
+			expectFault(t, c.name, err, c.kind, c.want)
+			if strings.Contains(fmt.Sprint(err), c.unwanted) {
+				t.Errorf("%s: expected an error without %q, found %v", c.name, c.unwanted, err)
 			}
 		})
 	}
@@ -284,34 +319,35 @@ func TestRejectedCommitEndsProducer(t *testing.T) {
 	kafkatest.Put(t, b.Addr(), "rows", "before")
 	kafkatest.Put(t, b.Addr(), "offsets", "0")
 	c := testConfig(b.Addr())
-	o := newTransacting(t, c, "g-c-0").Output()
+	o := openTestTransactions(t, c, "g-c-0").Output()
 	require.NoError(t, sendPage(t, o, "refused", 1))
 	kafkatest.Reject(b.Cluster, kmsg.EndTxn, 1, kerr.InvalidTxnState)
 	err := o.Commit(t.Context())
-	if rewound := (*TransactionAbortedError)(nil); !errors.Is(err, kerr.InvalidTxnState) || errors.As(err, &rewound) {
+	if !errors.Is(err, kerr.InvalidTxnState) || errors.As(err, new(*TransactionAbortedError)) {
 		t.Errorf("expected the error of the brokers, found %v", err)
 	}
-	again := newTransacting(t, c, "g-c-0").Output()
-	require.NoError(t, errors.Join(sendPage(t, again, "again", 1), again.Commit(t.Context())))
+	next := openTestTransactions(t, c, "g-c-0").Output()
+	require.NoError(t, errors.Join(sendPage(t, next, "again", 1), next.Commit(t.Context())))
 	expectRowsCommitted(t, c, "before again")
 }
 
-// holdNewTopics makes the client of c send records to a topic that is new to it, and delays the partitions of that
-// topic until letGo: kgo chooses the partition of a record "last", which no broker receives, in between.
-func holdNewTopics(c *Config) (held <-chan struct{}, letGo func()) {
-	holds := make(chan struct{})
-	free := make(chan struct{})
+// holdNewTopics makes a client of c hold the partitions of a topic that is new to it after it has sent the topic's
+// first records, until release is called: kgo chooses the partition of a record "last", which no broker receives, in
+// between. held is closed when the client has sent the records.
+func holdNewTopics(c *Config) (held <-chan struct{}, release func()) {
+	reached := make(chan struct{})
+	released := make(chan struct{})
 	partitionOf := func(r *kgo.Record, _ int) int {
 		if string(r.Value) != "last" {
 			return 0
 		}
-		close(holds)
-		<-free
+		close(reached)
+		<-released
 		return -1
 	}
 	partitioner := func(string) func(*kgo.Record, int) int { return partitionOf }
 	c.Extra = append(c.Extra, kgo.RecordPartitioner(kgo.BasicConsistentPartitioner(partitioner)))
-	return holds, sync.OnceFunc(func() { close(free) })
+	return reached, sync.OnceFunc(func() { close(released) })
 }
 
 // A transaction does not end before the client knows its partitions. Otherwise the client would abort it and report a
@@ -320,52 +356,56 @@ func TestTransactionEndWaitsForPartitions(t *testing.T) {
 	for _, brokers := range []struct {
 		name     string
 		versions *kversion.Versions
-	}{{"Kafka 4.3", kversion.V4_3_0()}, {"Kafka 3.9", kversion.V3_9_0()}} {
+	}{
+		{"Kafka 4.3", kversion.V4_3_0()},
+		{"Kafka 3.9", kversion.V3_9_0()},
+	} {
 		for name, end := range map[string]func(*TransactionalOutput, context.Context) error{
-			"commit": (*TransactionalOutput).Commit, "abort": (*TransactionalOutput).Abort,
+			"commit": (*TransactionalOutput).Commit,
+			"abort":  (*TransactionalOutput).Abort,
 		} {
 			t.Run(brokers.name+"/"+name, func(t *testing.T) {
 				t.Parallel()
 				cluster := kafkatest.Cluster(t, kfake.NumBrokers(1), kfake.SeedTopics(1, "rows"),
 					kfake.MaxVersions(brokers.versions))
-				plain := testConfig(strings.Join(cluster.ListenAddrs(), ","))
-				c := plain
-				held, letGo := holdNewTopics(&c)
-				defer letGo()
-				o := newTransacting(t, c, "g-c-0").Output()
+				readerConfig := testConfig(strings.Join(cluster.ListenAddrs(), ","))
+				c := readerConfig
+				held, release := holdNewTopics(&c)
+				defer release()
+				o := openTestTransactions(t, c, "g-c-0").Output()
 				require.NoError(t, o.Begin(t.Context()))
-				both := make(chan struct{}) // both records are in the client before it knows the topic
+				areBuffered := make(chan struct{}) // both records are in the client before it knows the topic
 				cluster.ControlKey(int16(kmsg.Metadata), func(kmsg.Request) (kmsg.Response, error, bool) {
-					<-both
+					<-areBuffered
 					return nil, nil, false
 				})
-				sent := make(chan error, 1)
-				produceRow(t, o, "rows", "first", Offset{}, sent)
+				results := make(chan error, 1)
+				produceRow(t, o, "rows", "first", Offset{}, results)
 				o.current.Produce(t.Context(), &kgo.Record{Topic: "rows", Value: []byte("last")}, nil)
-				close(both)
-				require.NoError(t, <-sent)
+				close(areBuffered)
+				require.NoError(t, <-results)
 				<-held
-				ended := make(chan error, 1)
-				go func() { ended <- end(o, kafkatest.Context(t)) }()
-				short, cancel := shortContext(t)
+				endResult := make(chan error, 1)
+				go func() { endResult <- end(o, kafkatest.Context(t)) }()
+				shortCtx, cancel := shortContext(t)
 				defer cancel()
 				select {
-				case err := <-ended:
+				case err := <-endResult:
 					t.Errorf("expected the transaction not to end, found %v", err)
-					letGo()
-				case <-short.Done():
-					letGo()
-					require.NoError(t, <-ended)
+					release()
+				case <-shortCtx.Done():
+					release()
+					require.NoError(t, <-endResult)
 				}
 				want := "second"
 				if name == "commit" {
-					expectRowsCommitted(t, plain, "first")
+					expectRowsCommitted(t, readerConfig, "first")
 					want = "first second"
 				}
 				require.NoError(t, o.Begin(t.Context()))
-				produceRow(t, o, "rows", "second", Offset{}, sent)
-				require.NoError(t, errors.Join(<-sent, o.Commit(t.Context())))
-				expectRowsCommitted(t, plain, want)
+				produceRow(t, o, "rows", "second", Offset{}, results)
+				require.NoError(t, errors.Join(<-results, o.Commit(t.Context())))
+				expectRowsCommitted(t, readerConfig, want)
 			})
 		}
 	}
@@ -376,28 +416,28 @@ func TestTransactionRestartsOnNewEpoch(t *testing.T) {
 	t.Parallel()
 	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1), kfake.SeedTopics(1, "rows", "others"))
 	c := testConfig(strings.Join(cluster.ListenAddrs(), ","))
-	o := newTransacting(t, c, "g-c-0").Output()
-	transact := func(second func()) error {
+	o := openTestTransactions(t, c, "g-c-0").Output()
+	transact := func(interrupt func()) error {
 		t.Helper()
 		require.NoError(t, o.Begin(t.Context()))
-		sent := make(chan error, 2)
-		produceRow(t, o, "others", "a", Offset{}, sent)
-		require.NoError(t, <-sent)
-		second()
-		produceRow(t, o, "rows", "a", Offset{}, sent)
-		require.NoError(t, <-sent)
+		results := make(chan error, 2)
+		produceRow(t, o, "others", "a", Offset{}, results)
+		require.NoError(t, <-results)
+		interrupt()
+		produceRow(t, o, "rows", "a", Offset{}, results)
+		require.NoError(t, <-results)
 		return o.Commit(t.Context())
 	}
 	require.NoError(t, transact(func() {}))
 	err := transact(func() {
 		cluster.ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
-			answer := kafkatest.Response(r, kerr.InvalidProducerEpoch).(*kmsg.ProduceResponse)
-			answer.Topics[0].Partitions[0].LogStartOffset = 1000
-			return answer, nil, true
+			response := kafkatest.Response(r, kerr.InvalidProducerEpoch).(*kmsg.ProduceResponse)
+			response.Topics[0].Partitions[0].LogStartOffset = 1000
+			return response, nil, true
 		})
 	})
 	assert.Error(t, err, "expected all records of the transaction by producer")
-	if rewound := (*TransactionAbortedError)(nil); !errors.As(err, &rewound) {
+	if !errors.As(err, new(*TransactionAbortedError)) {
 		t.Errorf("expected the feed to start over, found %v", err)
 	}
 	require.NoError(t, transact(func() {}))
@@ -409,8 +449,8 @@ func TestBrokersWithoutTransactions(t *testing.T) {
 	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
 	kafkatest.Reject(cluster, kmsg.InitProducerID, kafkatest.Unlimited, kerr.UnsupportedVersion)
 	c := testConfig(strings.Join(cluster.ListenAddrs(), ","))
-	_, opened := OpenTransactions(t.Context(), c, "test", []string{"g-c-0"}, &offsetRecords{})
-	for name, err := range map[string]error{"fence": Fence(t.Context(), c, []string{"g-c-0"}), "open": opened} {
-		expectFault(t, name, err, wit.ErrorConfig, "exactly.once.source.support=disabled")
-	}
+	_, err := OpenTransactions(t.Context(), c, "test", []string{"g-c-0"}, &offsetRecords{})
+	expectFault(t, "open", err, wit.ErrorConfig, "exactly.once.source.support=disabled")
+	err = Fence(t.Context(), c, []string{"g-c-0"})
+	expectFault(t, "fence", err, wit.ErrorConfig, "exactly.once.source.support=disabled")
 }

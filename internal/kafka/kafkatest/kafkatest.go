@@ -28,69 +28,72 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// Reject makes a cluster reject the first requests of a kind. It returns the number of requests so far.
-func Reject(cluster *kfake.Cluster, kind kmsg.Key, times int32, with *kerr.Error) (requests *atomic.Int32) {
+// Reject makes a cluster reject the first requests of a kind with a code. It returns the number of requests so far,
+// also of those that were not rejected.
+func Reject(cluster *kfake.Cluster, kind kmsg.Key, times int32, code *kerr.Error) (requests *atomic.Int32) {
 	requests = &atomic.Int32{}
-	RejectIf(cluster, kind, with, func(kmsg.Request) bool { return requests.Add(1) <= times })
+	RejectIf(cluster, kind, code, func(kmsg.Request) bool { return requests.Add(1) <= times })
 	return requests
 }
 
 // Unlimited is a number of requests that no test reaches.
 const Unlimited = math.MaxInt32
 
-// RejectIf makes a cluster reject the requests of a kind that a function selects.
-func RejectIf(cluster *kfake.Cluster, kind kmsg.Key, with *kerr.Error, chosen func(kmsg.Request) bool) {
+// RejectIf makes a cluster reject the requests of a kind for which mustReject returns true. That may change the
+// request.
+func RejectIf(cluster *kfake.Cluster, kind kmsg.Key, code *kerr.Error, mustReject func(kmsg.Request) bool) {
 	cluster.ControlKey(int16(kind), func(r kmsg.Request) (kmsg.Response, error, bool) {
 		cluster.KeepControl()
-		if !chosen(r) {
+		if !mustReject(r) {
 			return nil, nil, false
 		}
-		return Response(r, with), nil, true
+		return Response(r, code), nil, true
 	})
 }
 
-// Response returns a response with an error (nil for none) for each partition, topic, group or resource of a request,
+// Response returns a response with a code (nil for success) for each partition, topic, group or resource of a request,
 // or else for the request itself.
-func Response(r kmsg.Request, with *kerr.Error) kmsg.Response {
-	code := int16(0)
-	if with != nil {
-		code = with.Code
+func Response(r kmsg.Request, code *kerr.Error) kmsg.Response {
+	number := int16(0)
+	if code != nil {
+		number = code.Code
 	}
-	answer := r.ResponseKind()
-	addParts(reflect.ValueOf(r).Elem(), reflect.ValueOf(answer).Elem(), code)
-	return answer
+	response := r.ResponseKind()
+	addParts(reflect.ValueOf(r).Elem(), reflect.ValueOf(response).Elem(), number)
+	return response
 }
 
-// addParts adds a part to a response for each part of a request of the same name, and sets the code of the innermost
-// parts that have one. It reports whether there were any.
-func addParts(request, answer reflect.Value, code int16) (coded bool) {
+// addParts adds a part to a response for each part of a request in a field of the same name, and sets the code of the
+// innermost parts that have one. It reports whether it has set a code.
+func addParts(request, response reflect.Value, code int16) (isSet bool) {
 	for i := range request.NumField() {
-		from := request.Field(i)
-		to := answer.FieldByName(request.Type().Field(i).Name)
-		if !to.IsValid() || !isParts(from) || !isParts(to) {
+		requestParts := request.Field(i)
+		responseParts := response.FieldByName(request.Type().Field(i).Name)
+		if !responseParts.IsValid() || !isParts(requestParts) || !isParts(responseParts) {
 			continue
 		}
-		for n := range from.Len() {
-			part := reflect.New(to.Type().Elem())
+		for n := range requestParts.Len() {
+			part := reflect.New(responseParts.Type().Elem())
 			part.Interface().(interface{ Default() }).Default()
 			for _, name := range []string{"Topic", "TopicID", "Partition", "Group", "ResourceType", "ResourceName"} {
-				of := from.Index(n).FieldByName(name)
-				in := part.Elem().FieldByName(name)
-				if of.IsValid() && in.IsValid() {
-					in.Set(of)
+				source := requestParts.Index(n).FieldByName(name)
+				target := part.Elem().FieldByName(name)
+				if source.IsValid() && target.IsValid() {
+					target.Set(source)
 				}
 			}
-			coded = addParts(from.Index(n), part.Elem(), code) || coded
-			to.Set(reflect.Append(to, part.Elem()))
+			isSet = addParts(requestParts.Index(n), part.Elem(), code) || isSet
+			responseParts.Set(reflect.Append(responseParts, part.Elem()))
 		}
 	}
-	if topLevel := answer.FieldByName("ErrorCode"); !coded && topLevel.IsValid() {
+	if topLevel := response.FieldByName("ErrorCode"); !isSet && topLevel.IsValid() {
 		topLevel.SetInt(int64(code))
 		return true
 	}
-	return coded
+	return isSet
 }
 
+// isParts reports whether a field is a list of structs, such as topics or partitions.
 func isParts(v reflect.Value) bool {
 	return v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Struct
 }
@@ -183,7 +186,7 @@ func Put(t *testing.T, addr, topic string, values ...string) {
 	}
 }
 
-// Values returns the content of a topic, partition by partition.
+// Values returns the values of a topic's records, partition by partition.
 func Values(t *testing.T, addr, topic string) (got []string) {
 	t.Helper()
 	client := Client(t, kgo.SeedBrokers(addr), kgo.ConsumeTopics(topic),
@@ -235,15 +238,16 @@ func PutBatch(t *testing.T, addr, topic string, partition int32, codec kgo.Compr
 	part := kmsg.NewProduceRequestTopicPartition()
 	part.Partition = partition
 	part.Records = batch
-	of := kmsg.NewProduceRequestTopic()
-	of.Topic = topic
-	of.TopicID = metadata.Topics[topic].ID
-	of.Partitions = append(of.Partitions, part)
-	request.Topics = append(request.Topics, of)
-	answer, err := client.Broker(int(metadata.Topics[topic].Partitions[partition].Leader)).Request(Context(t), request)
+	requestTopic := kmsg.NewProduceRequestTopic()
+	requestTopic.Topic = topic
+	requestTopic.TopicID = metadata.Topics[topic].ID
+	requestTopic.Partitions = append(requestTopic.Partitions, part)
+	request.Topics = append(request.Topics, requestTopic)
+	leader := metadata.Topics[topic].Partitions[partition].Leader
+	response, err := client.Broker(int(leader)).Request(Context(t), request)
 	require.NoError(t, err)
-	got := answer.(*kmsg.ProduceResponse).Topics[0].Partitions[0]
-	if err := kerr.ErrorForCode(got.ErrorCode); err != nil {
+	code := response.(*kmsg.ProduceResponse).Topics[0].Partitions[0].ErrorCode
+	if err := kerr.ErrorForCode(code); err != nil {
 		t.Fatalf("produce a batch to %s: %v", topic, err)
 	}
 }

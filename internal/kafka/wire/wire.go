@@ -17,8 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl"
 )
 
-// ConnectionClosedError is the error of a request if the broker closes the connection instead of responding: it has
-// another security protocol, or rejected the logon.
+// ConnectionClosedError means that the broker closes the connection: another security protocol, or a rejected logon.
 type ConnectionClosedError struct {
 	Key   int16 // of the request
 	cause error
@@ -35,7 +34,7 @@ const maxResponseBytes = 1 << 20
 // Conn is a connection to a broker for one request at a time. It has no timeout; the caller sets deadlines.
 type Conn struct {
 	net.Conn
-	Responses   *bufio.Reader // Responses is what the broker sends; bytes after an answer stay in it.
+	Responses   *bufio.Reader // Responses reads the broker's responses; bytes after a response stay in it.
 	correlation int32
 }
 
@@ -64,9 +63,9 @@ func (c *Conn) RoundTrip(request kmsg.Request) ([]byte, error) {
 }
 
 func asConnectionClosed(request kmsg.Request, err error) error {
-	var broken net.Error
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || (errors.As(err, &broken) && !broken.Timeout()) {
-		return &ConnectionClosedError{request.Key(), err}
+	var netErr net.Error
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || (errors.As(err, &netErr) && !netErr.Timeout()) {
+		return &ConnectionClosedError{Key: request.Key(), cause: err}
 	}
 	return err
 }
@@ -104,13 +103,13 @@ func (c *Conn) Brokers() ([]Broker, error) {
 	request := kmsg.NewPtrMetadataRequest()
 	request.Version = 4
 	request.Topics = []kmsg.MetadataRequestTopic{}
-	answer, err := Exchange[*kmsg.MetadataResponse](c.RoundTrip, request)
+	response, err := Exchange[*kmsg.MetadataResponse](c.RoundTrip, request)
 	if err != nil {
 		return nil, err
 	}
-	brokers := make([]Broker, 0, len(answer.Brokers))
-	for _, b := range answer.Brokers {
-		brokers = append(brokers, Broker{b.NodeID, b.Host, b.Port})
+	brokers := make([]Broker, 0, len(response.Brokers))
+	for _, b := range response.Brokers {
+		brokers = append(brokers, Broker{ID: b.NodeID, Host: b.Host, Port: b.Port})
 	}
 	return brokers, nil
 }
@@ -125,19 +124,18 @@ func Exchange[R kmsg.Response](send func(kmsg.Request) ([]byte, error), request 
 	return response, response.ReadFrom(body)
 }
 
-// Authenticate logs on with SASL (KIP-152). host is the broker's name for mechanisms that need it; send is like
-// [Conn.RoundTrip]. lifetime is how long the logon is valid; zero means no limit.
+// Authenticate logs on with SASL (KIP-152). host is for mechanisms that need it. A zero lifetime has no limit.
 func Authenticate(ctx context.Context, host string, mechanism sasl.Mechanism,
 	send func(kmsg.Request) ([]byte, error)) (lifetime time.Duration, err error) {
 	handshake := kmsg.NewPtrSASLHandshakeRequest()
 	handshake.Mechanism = mechanism.Name()
 	handshake.Version = 1
-	offered, err := Exchange[*kmsg.SASLHandshakeResponse](send, handshake)
+	offer, err := Exchange[*kmsg.SASLHandshakeResponse](send, handshake)
 	if err != nil {
 		return 0, err
 	}
-	if err := kerr.ErrorForCode(offered.ErrorCode); err != nil {
-		return 0, fmt.Errorf("%w; the broker offers %q", err, offered.SupportedMechanisms)
+	if err := kerr.ErrorForCode(offer.ErrorCode); err != nil {
+		return 0, fmt.Errorf("%w; the broker offers %q", err, offer.SupportedMechanisms)
 	}
 	session, message, err := mechanism.Authenticate(ctx, host)
 	if err != nil {
@@ -151,29 +149,29 @@ func Authenticate(ctx context.Context, host string, mechanism sasl.Mechanism,
 		request := kmsg.NewPtrSASLAuthenticateRequest()
 		request.Version = 1
 		request.SASLAuthBytes = message
-		answer, err := Exchange[*kmsg.SASLAuthenticateResponse](send, request)
+		response, err := Exchange[*kmsg.SASLAuthenticateResponse](send, request)
 		if err != nil {
 			return 0, err
 		}
-		if err := kerr.ErrorForCode(answer.ErrorCode); err != nil {
-			if answer.ErrorMessage != nil {
-				err = fmt.Errorf("%w: %s", err, *answer.ErrorMessage)
+		if err := kerr.ErrorForCode(response.ErrorCode); err != nil {
+			if response.ErrorMessage != nil {
+				err = fmt.Errorf("%w: %s", err, *response.ErrorMessage)
 			}
 			reportRejection(mechanism)
 			return 0, err
 		}
-		lifetime = time.Duration(answer.SessionLifetimeMillis) * time.Millisecond
+		lifetime = time.Duration(response.SessionLifetimeMillis) * time.Millisecond
 		if done {
 			return lifetime, nil
 		}
-		if done, message, err = session.Challenge(answer.SASLAuthBytes); err != nil {
+		if done, message, err = session.Challenge(response.SASLAuthBytes); err != nil {
 			reportRejection(mechanism)
 			return 0, err
 		}
 	}
 }
 
-// reportRejection tells a mechanism that its credentials were rejected, so that it can use another token next time.
+// reportRejection informs a mechanism that its credentials were rejected, so that it can use another token next time.
 func reportRejection(mechanism sasl.Mechanism) {
 	if m, ok := mechanism.(interface{ LogonRejected() }); ok {
 		m.LogonRejected()
