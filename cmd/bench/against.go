@@ -16,9 +16,9 @@ type candidate struct{ culvert, data string }
 
 // candidates returns the binary to measure, and the one to compare it with, if any.
 func (b *bench) candidates() []candidate {
-	sides := []candidate{{b.culvert, "worker"}}
+	sides := []candidate{{culvert: b.culvert, data: "worker"}}
 	if b.against != "" {
-		sides = append(sides, candidate{b.against, "against"})
+		sides = append(sides, candidate{culvert: b.against, data: "against"})
 	}
 	return sides
 }
@@ -64,13 +64,14 @@ func (b *bench) interleave(cases int, run func(round, i int, side candidate) (us
 				m.cpu[sideIndex] = append(m.cpu[sideIndex], u.cpu.Seconds())
 				m.wall[sideIndex] = append(m.wall[sideIndex], u.wall.Seconds())
 				m.peak[sideIndex] = append(m.peak[sideIndex], u.peak)
+				if sideIndex > 0 {
+					continue
+				}
 				if m.stages == nil {
 					m.stages = make([][]float64, len(u.stages))
 				}
 				for s, elapsed := range u.stages {
-					if sideIndex == 0 {
-						m.stages[s] = append(m.stages[s], elapsed)
-					}
+					m.stages[s] = append(m.stages[s], elapsed)
 				}
 			}
 		}
@@ -78,7 +79,7 @@ func (b *bench) interleave(cases int, run func(round, i int, side candidate) (us
 	return measurements, nil
 }
 
-// compare runs a benchmark of this tree and of another one in turns.
+// compare runs a benchmark of this tree and of in.tree in turns, and prints its values and their ratios.
 func (b benchmark) compare(ctx context.Context, in *bench) error {
 	trees := [2]string{".", in.tree}
 	var binaries [2]string
@@ -131,17 +132,17 @@ type figure struct {
 }
 
 // figures parses the output of `go test -bench`: a name, a count, and pairs of a value and its unit.
-func figures(out []byte, unit string) (found []figure) {
+func figures(out []byte, unit string) (values []figure) {
 	for line := range bytes.Lines(out) {
 		fields := strings.Fields(string(line))
 		if len(fields) < 4 || !strings.HasPrefix(fields[0], "Benchmark") {
 			continue
 		}
 		for n := 2; n+1 < len(fields); n += 2 {
-			if value, err := strconv.ParseFloat(fields[n], 64); err == nil && fields[n+1] == unit {
-				found = append(found, figure{fields[0], value})
+			if number, err := strconv.ParseFloat(fields[n], 64); err == nil && fields[n+1] == unit {
+				values = append(values, figure{name: fields[0], value: number})
 			}
 		}
 	}
-	return found
+	return values
 }

@@ -20,17 +20,19 @@ import (
 )
 
 const (
-	viewers       = 10
+	viewers = 10
+	// consolePeriod is the time over which the processor time of the worker is measured.
 	consolePeriod = 20 * time.Second
-	// firstPages is the number of distinct first pages whose cost is measured.
+	// firstPages is the number of responses over which the cost of a page is averaged.
 	firstPages = 40
 )
 
-// console measures the CPU of a worker with 1,000 connectors for the first page of the console and for its viewers. A
-// tenth of the connectors reads every 20 seconds, 2 % fail, 5 % are paused.
-func console(ctx context.Context, b *bench) error {
-	connectors := b.scaled(1000)
-	service, broker, err := b.peers(ctx, 100, 100)
+// measureConsole measures the CPU of a worker with 1,000 connectors for the first page of the console and for its
+// viewers. A tenth of the connectors reads every 20 seconds, 2 % fail, 5 % are paused.
+func measureConsole(ctx context.Context, b *bench) error {
+	const rows, pageSize = 100, 100
+	connectors := b.scale(1000)
+	service, broker, err := b.startPeers(ctx, rows, pageSize)
 	if err != nil {
 		return err
 	}
@@ -66,7 +68,7 @@ func (b *bench) startLarge(ctx context.Context, side candidate, connectors int, 
 	if err != nil {
 		return nil, err
 	}
-	worker, template, err := b.configuration("console", broker.address, service.port(), set{"Categories", "json", 0})
+	worker, template, err := b.writeConfiguration("console", broker.address, service.port(), smallSet)
 	if err != nil {
 		return nil, err
 	}
@@ -77,17 +79,17 @@ func (b *bench) startLarge(ctx context.Context, side candidate, connectors int, 
 	args := []string{"run", "--data", data, "--set", "listeners=http://" + address, worker}
 	for n := range connectors {
 		name := fmt.Sprintf("s4-sales-orders-%04d", n)
-		period := 3600
+		periodSeconds := 3600
 		entitySet := "Categories"
 		switch {
 		case n%10 == 1:
-			period = 20
+			periodSeconds = 20
 		case n%50 == 2:
 			entitySet = "Missing"
 		}
 		properties := strings.NewReplacer("name=console", "name="+name, "entityset=Categories", "entityset="+entitySet,
 			"topic=console", fmt.Sprintf("topic=s4.sales-orders.%d", n%50)).Replace(string(settings))
-		properties += fmt.Sprintf("sap.odata#00.exec-period=%d\n", period)
+		properties += fmt.Sprintf("sap.odata#00.exec-period=%d\n", periodSeconds)
 		file := filepath.Join(b.dir, name+".properties")
 		if err := os.WriteFile(file, []byte(properties), 0o644); err != nil {
 			return nil, err
@@ -103,51 +105,51 @@ func (w *largeWorker) measure(ctx context.Context, b *bench, connectors int) err
 	if err := w.settle(ctx, b, connectors); err != nil {
 		return err
 	}
-	list, _, err := w.cost(ctx, b, "/culvert/connectors?limit=100")
+	list, _, err := w.measureCost(ctx, b, "/culvert/connectors?limit=100")
 	if err != nil {
 		return err
 	}
-	page, size, err := w.cost(ctx, b, "/console/")
+	page, size, err := w.measureCost(ctx, b, "/console/")
 	if err != nil {
 		return err
 	}
 	fmt.Printf("%d connectors, %.0f MiB resident; CPU of GET /culvert/connectors?limit=100: %.1f ms; of the first "+
 		"page of the console, not cached: %.1f ms (aim 100), %.1f kB compressed (aim 60)\n", connectors,
 		status(w.Process.Pid, "status", "VmRSS"), list, page, size)
-	var alone, viewed, differences []float64
-	var seen traffic
+	var percentsWithout, percentsWith, differences []float64
+	var responses traffic
 	for range b.rounds {
-		without, err := w.percent(ctx, b)
+		without, err := w.measurePercent(ctx, b)
 		if err != nil {
 			return err
 		}
-		watching, end := context.WithCancel(ctx)
-		stopped := w.watch(watching, &seen)
-		err = b.wait(ctx, consolePeriod/10) // the pages themselves are not measured
-		seen.reset()
+		viewersCtx, cancel := context.WithCancel(ctx)
+		waitForViewers := w.startViewers(viewersCtx, &responses)
+		err = b.wait(ctx, consolePeriod/10) // the first pages of the viewers are not measured
+		responses.reset()
 		var with float64
 		if err == nil {
-			with, err = w.percent(ctx, b)
+			with, err = w.measurePercent(ctx, b)
 		}
-		end()
-		stopped()
+		cancel()
+		waitForViewers()
 		if err != nil {
 			return err
 		}
-		alone = append(alone, without)
-		viewed = append(viewed, with)
+		percentsWithout = append(percentsWithout, without)
+		percentsWith = append(percentsWith, with)
 		differences = append(differences, with-without)
 	}
 	fmt.Printf("%d viewers of the overview: %.1f %% of a core, without them %.1f %%, difference %.1f (aim 5), medians "+
-		"of %d rounds of %v each\n", viewers, median(viewed), median(alone), median(differences), b.rounds,
-		consolePeriod)
+		"of %d rounds of %v each\n", viewers, median(percentsWith), median(percentsWithout), median(differences),
+		b.rounds, consolePeriod)
 	fmt.Printf("%d polls of the last round had %.1f kB on average, at most %.1f kB: %d changed rows, %d whole lists\n",
-		seen.polls, float64(seen.bytes)/1000/float64(max(seen.polls, 1)), float64(seen.maximum)/1000, seen.rows,
-		seen.lists)
-	return seen.err
+		responses.polls, float64(responses.bytes)/1000/float64(max(responses.polls, 1)),
+		float64(responses.maxBytes)/1000, responses.rows, responses.lists)
+	return responses.err
 }
 
-// settle waits until every connector has had its first load, and pauses some.
+// settle waits until every connector has finished its first load, and pauses some.
 func (w *largeWorker) settle(ctx context.Context, b *bench, connectors int) error {
 	for end := time.Now().Add(10 * time.Minute); ; {
 		var list struct {
@@ -183,12 +185,12 @@ func (w *largeWorker) settle(ctx context.Context, b *bench, connectors int) erro
 	return b.wait(ctx, consolePeriod)
 }
 
-// percent returns the processor time of the worker during a period.
-func (w *largeWorker) percent(ctx context.Context, b *bench) (float64, error) {
-	from := w.cpu()
+// measurePercent waits for consolePeriod and returns the worker's processor time in it, in percent of a core.
+func (w *largeWorker) measurePercent(ctx context.Context, b *bench) (float64, error) {
+	cpuBefore := w.cpu()
 	started := time.Now()
 	err := b.wait(ctx, consolePeriod)
-	return 100 * (w.cpu() - from).Seconds() / time.Since(started).Seconds(), err
+	return 100 * (w.cpu() - cpuBefore).Seconds() / time.Since(started).Seconds(), err
 }
 
 // cpu returns the processor time of the worker so far, in steps of a hundredth of a second.
@@ -203,13 +205,14 @@ func (w *largeWorker) cpu() time.Duration {
 	return time.Duration(user+system) * 10 * time.Millisecond
 }
 
-// cost requests a page again and again, and returns the CPU and the compressed size of one response.
-func (w *largeWorker) cost(ctx context.Context, b *bench, path string) (milliseconds, kilobytes float64, err error) {
-	background, err := w.percent(ctx, b)
+// measureCost requests a page firstPages times, and returns the CPU and the compressed size of one response.
+func (w *largeWorker) measureCost(ctx context.Context, b *bench, path string,
+) (milliseconds, kilobytes float64, err error) {
+	backgroundPercent, err := w.measurePercent(ctx, b)
 	if err != nil {
 		return 0, 0, err
 	}
-	from := w.cpu()
+	cpuBefore := w.cpu()
 	started := time.Now()
 	for range firstPages {
 		body, size, err := w.get(ctx, path)
@@ -218,8 +221,8 @@ func (w *largeWorker) cost(ctx context.Context, b *bench, path string) (millisec
 		}
 		kilobytes = float64(size) / 1000
 	}
-	cost := (w.cpu() - from).Seconds() - background/100*time.Since(started).Seconds()
-	return 1000 * cost / firstPages, kilobytes, nil
+	seconds := (w.cpu() - cpuBefore).Seconds() - backgroundPercent/100*time.Since(started).Seconds()
+	return 1000 * seconds / firstPages, kilobytes, nil
 }
 
 // get returns a response and its compressed size.
@@ -249,33 +252,32 @@ func (w *largeWorker) get(ctx context.Context, path string) (body []byte, size i
 	return body, len(compressed), err
 }
 
-// traffic is what all viewers receive.
+// traffic counts the responses to all viewers.
 type traffic struct {
 	mu sync.Mutex
-	received
-	err error
+	trafficCounts
+	err error // the last error of a viewer
 }
 
-type received struct {
-	polls int
-	// bytes are compressed, of all polls, and maximum of one.
-	bytes   int
-	maximum int
-	// rows of the list were sent because they changed, lists because more than rows did.
-	rows  int
-	lists int
+type trafficCounts struct {
+	polls    int
+	bytes    int // compressed, of all polls
+	maxBytes int // compressed, of the largest response to a poll
+	rows     int // changed rows of the list
+	lists    int // responses with the whole list
 }
 
 func (t *traffic) reset() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.received = received{}
+	t.trafficCounts = trafficCounts{}
 }
 
 var fragmentMark = regexp.MustCompile(`data-fragment="(\w+)" data-version="([^"]*)"`)
 
-// watch starts viewers, who open the overview within a second and then poll as the script of the console does.
-func (w *largeWorker) watch(ctx context.Context, seen *traffic) (wait func()) {
+// startViewers starts viewers, which open the overview within a second and then poll as the script of the console does,
+// until ctx ends. wait waits until all have ended.
+func (w *largeWorker) startViewers(ctx context.Context, responses *traffic) (wait func()) {
 	var group sync.WaitGroup
 	for n := range viewers {
 		group.Go(func() {
@@ -284,11 +286,11 @@ func (w *largeWorker) watch(ctx context.Context, seen *traffic) (wait func()) {
 			for ctx.Err() == nil {
 				time.Sleep(delay)
 				delay = time.Second
-				err := w.poll(ctx, versions, seen)
+				err := w.poll(ctx, versions, responses)
 				if err != nil && ctx.Err() == nil {
-					seen.mu.Lock()
-					seen.err = err
-					seen.mu.Unlock()
+					responses.mu.Lock()
+					responses.err = err
+					responses.mu.Unlock()
 				}
 			}
 		})
@@ -296,8 +298,9 @@ func (w *largeWorker) watch(ctx context.Context, seen *traffic) (wait func()) {
 	return group.Wait
 }
 
-// poll reads the page if no versions are known, and else what has changed since these.
-func (w *largeWorker) poll(ctx context.Context, versions map[string]string, seen *traffic) error {
+// poll requests the page if versions is empty, otherwise the fragments of the page that have changed since. It updates
+// versions, the version of each fragment by its name.
+func (w *largeWorker) poll(ctx context.Context, versions map[string]string, responses *traffic) error {
 	if len(versions) == 0 {
 		page, _, err := w.get(ctx, "/console/")
 		for _, mark := range fragmentMark.FindAllSubmatch(page, -1) {
@@ -305,12 +308,12 @@ func (w *largeWorker) poll(ctx context.Context, versions map[string]string, seen
 		}
 		return err
 	}
-	var known []string
+	var versionParameters []string
 	for name, version := range versions {
-		known = append(known, name+"."+version)
+		versionParameters = append(versionParameters, name+"."+version)
 	}
-	slices.Sort(known)
-	body, size, err := w.get(ctx, "/console/?fragments="+url.QueryEscape(strings.Join(known, ",")))
+	slices.Sort(versionParameters)
+	body, size, err := w.get(ctx, "/console/?fragments="+url.QueryEscape(strings.Join(versionParameters, ",")))
 	if err != nil {
 		return err
 	}
@@ -322,14 +325,14 @@ func (w *largeWorker) poll(ctx context.Context, versions map[string]string, seen
 	if err := json.Unmarshal(body, &fragments); err != nil {
 		return err
 	}
-	seen.mu.Lock()
-	defer seen.mu.Unlock()
-	seen.polls++
-	seen.bytes += size
-	seen.maximum = max(seen.maximum, size)
-	seen.rows += len(fragments["list"].Rows)
+	responses.mu.Lock()
+	defer responses.mu.Unlock()
+	responses.polls++
+	responses.bytes += size
+	responses.maxBytes = max(responses.maxBytes, size)
+	responses.rows += len(fragments["list"].Rows)
 	if fragments["list"].HTML != "" {
-		seen.lists++
+		responses.lists++
 	}
 	for name, fragment := range fragments {
 		versions[name] = fragment.Version

@@ -17,44 +17,43 @@ import (
 )
 
 const (
-	feedRows, feedPage = 2000, 500
-	detailRows         = feedRows * 5 / 2
+	feedRows   = 2000
+	feedPage   = 500
+	detailRows = feedRows * 5 / 2
 	// idleTime is the wait after the last record before the memory of the idle worker is measured.
 	idleTime = time.Minute
 )
 
-// feedCase is a worker with many feeds: each connector has its own origin and reads so many sets.
+// feedCase is a worker with many feeds. Each connector has an origin of its own.
 type feedCase struct {
-	connectors int
-	sets       int
-	// the aims, MiB
-	reading  float64
-	finished float64
+	connectors  int
+	sets        int     // of each connector
+	readingAim  float64 // MiB
+	finishedAim float64 // MiB
 }
 
-// feeds measures the memory of a worker with many feeds: the peak, and when it is idle again.
-func feeds(ctx context.Context, b *bench) error {
-	service, err := b.demo(ctx, "--rows", fmt.Sprint(feedRows), "--page-size", fmt.Sprint(feedPage))
+// measureFeeds measures the memory of a worker with many feeds: the peak, and when it is idle again.
+func measureFeeds(ctx context.Context, b *bench) error {
+	service, err := b.startDemo(ctx, "--rows", fmt.Sprint(feedRows), "--page-size", fmt.Sprint(feedPage))
 	if err != nil {
 		return err
 	}
 	defer service.stop()
-	feedCase := feedCase{connectors: 50, sets: 2, reading: 250, finished: 80}
+	feedCase := feedCase{connectors: 50, sets: 2, readingAim: 250, finishedAim: 80}
 	if b.brief {
 		feedCase.connectors = 2
 	}
 	fmt.Printf("%d connectors, each at an origin of its own and with %d sets, of %d and %d rows in pages of %d, JSON; "+
 		"memory of the worker, MiB, every 0.1 s, pages that instances share counted once\n", feedCase.connectors,
-		feedCase.sets,
-		feedRows, detailRows, feedPage)
+		feedCase.sets, feedRows, detailRows, feedPage)
 	for _, side := range b.candidates() {
-		memory, err := b.read(ctx, service, side, feedCase)
+		memory, err := b.runFeeds(ctx, service, side, feedCase)
 		if err != nil {
 			return fmt.Errorf("%s: %w", side.culvert, err)
 		}
 		fmt.Printf("%s: at most %.0f (aim %.0f), %v after the last row %.0f (aim %.0f), of which %.0f are private; "+
-			"%.1f s CPU, %.1f s\n", side.culvert, memory.most, feedCase.reading, idleTime, memory.finished,
-			feedCase.finished, memory.private, memory.cpu.Seconds(), memory.wall.Seconds())
+			"%.1f s CPU, %.1f s\n", side.culvert, memory.reading, feedCase.readingAim, idleTime, memory.finished,
+			feedCase.finishedAim, memory.private, memory.cpu.Seconds(), memory.wall.Seconds())
 		if failures := feedCase.exceededAims(memory); b.strict && len(failures) > 0 && side.culvert == b.culvert {
 			return errors.New(strings.Join(failures, "; "))
 		}
@@ -65,27 +64,26 @@ func feeds(ctx context.Context, b *bench) error {
 // tolerance is the accepted ratio of memory to its aim: values differ by a tenth between runs.
 const tolerance = 1.15
 
-// exceededAims returns the aims that were missed by more than tolerance.
-func (f feedCase) exceededAims(h feedMemory) (failures []string) {
-	if h.most > tolerance*f.reading {
-		failures = append(failures, fmt.Sprintf("at most %.0f MiB, aim %.0f", h.most, f.reading))
+// exceededAims returns a message for each aim that was missed by more than tolerance.
+func (f feedCase) exceededAims(m feedMemory) (failures []string) {
+	if m.reading > tolerance*f.readingAim {
+		failures = append(failures, fmt.Sprintf("at most %.0f MiB, aim %.0f", m.reading, f.readingAim))
 	}
-	if h.finished > tolerance*f.finished {
-		failures = append(failures, fmt.Sprintf("finished %.0f MiB, aim %.0f", h.finished, f.finished))
+	if m.finished > tolerance*f.finishedAim {
+		failures = append(failures, fmt.Sprintf("finished %.0f MiB, aim %.0f", m.finished, f.finishedAim))
 	}
 	return failures
 }
 
-// feedMemory is the memory in MiB.
+// feedMemory is the memory of a worker in MiB.
 type feedMemory struct {
 	usage
-	// most is the maximum while reading.
-	most float64
-	// finished is the memory idleTime after the last row, and private the part of it that no file of the program backs.
-	finished float64
-	private  float64
+	reading  float64 // the maximum while reading
+	finished float64 // idleTime after the last row
+	private  float64 // the part of finished that no file of the program backs
 }
 
+// warm compiles the plugins into the cache in a data folder.
 func (b *bench) warm(ctx context.Context, side candidate, data string) error {
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		return err
@@ -97,9 +95,10 @@ func (b *bench) warm(ctx context.Context, side candidate, data string) error {
 	return c.wait()
 }
 
-// read runs a worker until all rows have arrived and idleTime has passed.
-func (b *bench) read(ctx context.Context, service *process, side candidate, m feedCase) (memory feedMemory, err error) {
-	broker, err := b.broker(ctx, "broker-feeds-"+side.data)
+// runFeeds runs a worker until all rows have arrived and idleTime has passed.
+func (b *bench) runFeeds(ctx context.Context, service *process, side candidate, f feedCase,
+) (memory feedMemory, err error) {
+	broker, err := b.startBroker(ctx, "broker-feeds-"+side.data)
 	if err != nil {
 		return memory, err
 	}
@@ -113,7 +112,7 @@ func (b *bench) read(ctx context.Context, service *process, side candidate, m fe
 		return memory, err
 	}
 	args := []string{"run", "--data", data, "--set", "listeners=http://127.0.0.1:0"}
-	worker, _, err := b.configuration("feeds", broker.address, "0", set{"Orders", "json", 0})
+	worker, _, err := b.writeConfiguration("feeds", broker.address, "0", orders)
 	if err != nil {
 		return memory, err
 	}
@@ -121,7 +120,7 @@ func (b *bench) read(ctx context.Context, service *process, side candidate, m fe
 	topics := map[string]int64{}
 	var origins sync.WaitGroup
 	defer origins.Wait()
-	for n := range m.connectors {
+	for n := range f.connectors {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			return memory, err
@@ -129,21 +128,20 @@ func (b *bench) read(ctx context.Context, service *process, side candidate, m fe
 		defer l.Close()
 		origins.Go(func() { forward(l, service.address) })
 		file := filepath.Join(dir, fmt.Sprintf("c%02d.properties", n))
-		if err := os.WriteFile(file, []byte(m.connector(n, l.Addr().String(), topics)), 0o644); err != nil {
+		if err := os.WriteFile(file, []byte(f.addConnector(n, l.Addr().String(), topics)), 0o644); err != nil {
 			return memory, err
 		}
 		args = append(args, file)
 	}
-	// The worker must end before the origins, which wait for their connections.
 	started := time.Now()
 	culvert, err := startProgram(ctx, side.culvert, args...)
 	if err != nil {
 		return memory, err
 	}
-	defer culvert.stop()
-	most := watchMemory(culvert.Process.Pid)
+	defer culvert.stop() // before the origins, which wait for their connections
+	stopWatching := watchMemory(culvert.Process.Pid)
 	err = awaitRecords(ctx, broker.address, topics)
-	memory.most = most()
+	memory.reading = stopWatching()
 	if err != nil {
 		return memory, fmt.Errorf("%w: %.2000s", err, culvert.log.String())
 	}
@@ -152,15 +150,15 @@ func (b *bench) read(ctx context.Context, service *process, side candidate, m fe
 		return memory, err
 	}
 	memory.finished = memoryOf(culvert.Process.Pid)
-	memory.private = status(culvert.Process.Pid, "smaps_rollup", "Private_Dirty")
+	memory.private = procMiB(culvert.Process.Pid, "smaps_rollup", "Private_Dirty")
 	_ = culvert.stop()
 	memory.usage = culvert.usage()
 	memory.wall = wall
 	return memory, nil
 }
 
-// connector returns the file of a connector and adds its topics with their expected rows.
-func (f feedCase) connector(n int, origin string, topics map[string]int64) string {
+// addConnector returns the file of a connector and adds to topics its topics with their expected rows.
+func (f feedCase) addConnector(n int, origin string, topics map[string]int64) string {
 	host, port, _ := net.SplitHostPort(origin)
 	var text strings.Builder
 	fmt.Fprintf(&text, `name=c%02d
@@ -190,10 +188,10 @@ sap.odata#%03[1]d.format=json
 	return text.String()
 }
 
-// watchMemory samples the memory of a process until the returned function is called, which returns the maximum.
+// watchMemory samples the memory of a process until stop is called, which returns the maximum.
 func watchMemory(pid int) (stop func() float64) {
 	end := make(chan struct{})
-	most := make(chan float64, 1)
+	result := make(chan float64, 1)
 	go func() {
 		tick := time.NewTicker(100 * time.Millisecond)
 		defer tick.Stop()
@@ -203,21 +201,22 @@ func watchMemory(pid int) (stop func() float64) {
 			select {
 			case <-tick.C:
 			case <-end:
-				most <- peak
+				result <- peak
 				return
 			}
 		}
 	}()
-	return func() float64 { close(end); return <-most }
+	return func() float64 { close(end); return <-result }
 }
 
 // memoryOf returns the memory of a process in MiB; pages mapped more than once count once.
 func memoryOf(pid int) float64 {
-	return status(pid, "status", "RssAnon") + status(pid, "status", "RssFile") +
-		status(pid, "smaps_rollup", "Pss_Shmem")
+	return procMiB(pid, "status", "RssAnon") + procMiB(pid, "status", "RssFile") +
+		procMiB(pid, "smaps_rollup", "Pss_Shmem")
 }
 
-// forward serves the same service at another origin until the listener is closed.
+// forward copies bytes between each connection to the listener and a connection to an address, until the listener is
+// closed. It does not wait for open connections.
 func forward(l net.Listener, to string) {
 	for {
 		from, err := l.Accept()

@@ -11,26 +11,30 @@ import (
 
 const longPage = 1000
 
-// longLoad is a set of so many pages, whose next links contain the last key (key) or a count of rows (offset).
+// longLoad is a set of so many pages.
 type longLoad struct {
 	pages int
-	links string
+	links string // next links contain the last key (key) or a count of rows (offset)
 }
 
-// rows returns how many rows are delivered.
 func (l longLoad) rows() int { return l.pages * longPage }
 
-// long measures feeds of many pages in delta mode: the worker's memory must not grow with them. The keys of sets whose
-// next links count rows are read a second time.
-func long(ctx context.Context, b *bench) error {
-	broker, err := b.broker(ctx, "broker-long")
+// measureLong measures feeds of many pages in delta mode: the worker's memory must not grow with them. The keys of sets
+// whose next links count rows are read a second time.
+func measureLong(ctx context.Context, b *bench) error {
+	broker, err := b.startBroker(ctx, "broker-long")
 	if err != nil {
 		return err
 	}
 	defer broker.stop()
-	loads := []longLoad{{1, "key"}, {b.scaled(100), "key"}, {b.scaled(100), "offset"}, {b.scaled(1000), "key"}}
+	loads := []longLoad{
+		{pages: 1, links: "key"},
+		{pages: b.scale(100), links: "key"},
+		{pages: b.scale(100), links: "offset"},
+		{pages: b.scale(1000), links: "key"},
+	}
 	measurements, err := b.interleave(len(loads), func(round, i int, side candidate) (usage, error) {
-		return b.longOnce(ctx, side, fmt.Sprintf("long-%d-%d-%s", i, round+1, side.data), broker.address, loads[i])
+		return b.runLong(ctx, side, fmt.Sprintf("long-%d-%d-%s", i, round+1, side.data), broker.address, loads[i])
 	})
 	if err != nil {
 		return err
@@ -49,14 +53,14 @@ func long(ctx context.Context, b *bench) error {
 	return nil
 }
 
-func (b *bench) longOnce(ctx context.Context, side candidate, name, broker string, load longLoad) (u usage, err error) {
-	service, err := b.demo(ctx, "--rows", strconv.Itoa(load.pages*longPage), "--page-size", strconv.Itoa(longPage),
+func (b *bench) runLong(ctx context.Context, side candidate, name, broker string, load longLoad) (u usage, err error) {
+	service, err := b.startDemo(ctx, "--rows", strconv.Itoa(load.pages*longPage), "--page-size", strconv.Itoa(longPage),
 		"--switch", "delta=links", "--switch", "skiptoken="+load.links)
 	if err != nil {
 		return u, err
 	}
 	defer service.stop()
-	worker, connector, err := b.configuration(name, broker, service.port(), set{"Orders", "json", 0})
+	worker, connector, err := b.writeConfiguration(name, broker, service.port(), orders)
 	if err != nil {
 		return u, err
 	}
@@ -69,7 +73,7 @@ func (b *bench) longOnce(ctx context.Context, side candidate, name, broker strin
 	if err := os.WriteFile(connector, settings, 0o644); err != nil {
 		return u, err
 	}
-	u, log, err := b.worker(ctx, side, worker, connector)
+	u, log, err := b.runWorker(ctx, side, worker, connector)
 	if want := " rows=" + strconv.Itoa(load.rows()) + " "; err == nil && !strings.Contains(log, want) {
 		err = fmt.Errorf("expected %s, found %s", want, log)
 	}

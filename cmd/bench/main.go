@@ -1,13 +1,13 @@
-// Bench prints the project's figures, each with what it is compared with, both sides in one run. CPU time where the
-// two sides are programs of their own; nothing here passes or fails: machines are shared and noisy.
+// Bench prints the project's figures. If a figure is compared with another one, both are measured in one run. Nothing
+// passes or fails, because machines are shared and noisy, except the section feeds with --strict.
 //
 //	make bench                              everything
 //	go run ./cmd/bench --culvert bin/culvert pipeline start memory
 //	go run ./cmd/bench --culvert bin/culvert --brief
 //	go run ./cmd/bench --culvert bin/culvert --against FILE --against-tree DIR decode transform pipeline start memory
 //
-// The last one measures two commits in turns, of one a binary and the working tree that it was built from, and gives
-// the ratios: of processor time, of memory where that is measured, and of sinks of the time that passes, too.
+// The last example measures two commits in turns and prints the ratios of processor time, of memory if that is
+// measured, and of elapsed time for sinks. FILE is the binary of the other commit, DIR its working tree.
 package main
 
 import (
@@ -26,38 +26,55 @@ import (
 	"time"
 )
 
-var decoding = benchmark{"./plugins/odata/decode/bench", "BenchmarkPages", `Pages of rows, decoded in the sandbox, in CPU time. ratio is how many times as long encoding/xml's Token loop (Atom) or
-encoding/json into a map (JSON) takes for the same bytes, natively; times-regular is what irregular rows take beside regular ones. Each row of Odd takes another branch of the decoder.`,
-	1, "", []string{"guest-ns/row", "ratio", "times-regular"}}
+var decodeBenchmark = benchmark{
+	folder: "./plugins/odata/decode/bench",
+	name:   "BenchmarkPages",
+	about: "Pages of rows, decoded in the sandbox, in CPU time. ratio is how many times as long encoding/xml's Token " +
+		"loop (Atom) or\nencoding/json into a map (JSON) takes for the same bytes, natively; times-regular is what " +
+		"irregular rows take beside regular ones. Each row of Odd takes another branch of the decoder.",
+	count: 1,
+	units: []string{"guest-ns/row", "ratio", "times-regular"},
+}
 
-var stock = benchmark{"./plugins/odata/decode/bench", "BenchmarkStock", "The same pages in a guest without assembly " +
-	"(without the build tag kernels), in turns: times-kernel is what the kernels' Go takes, compiled by stock Go, " +
-	"of the time of their assembly. The assembler is to go once all are at most 1.5.", 1, "40x",
-	[]string{"times-kernel"}}
+var stockGoBenchmark = benchmark{
+	folder: "./plugins/odata/decode/bench",
+	name:   "BenchmarkStock",
+	about: "The same pages in a guest without assembly (without the build tag kernels), in turns: times-kernel is " +
+		"what the kernels' Go takes, compiled by stock Go, of the time of their assembly. The assembler is to go " +
+		"once all are at most 1.5.",
+	count: 1,
+	time:  "40x",
+	units: []string{"times-kernel"},
+}
 
-var transforming = benchmark{"./internal/run/transform", "BenchmarkChains",
-	"Chains of transforms on a record of 10 fields, the crossing included; make bench-peers has Kafka's own classes " +
-		"beside them.", 3, "", []string{"cpu-ns/record"}}
+var transformBenchmark = benchmark{
+	folder: "./internal/run/transform",
+	name:   "BenchmarkChains",
+	about: "Chains of transforms on a record of 10 fields, the crossing included; make bench-peers has Kafka's own " +
+		"classes beside them.",
+	count: 3,
+	units: []string{"cpu-ns/record"},
+}
 
 // sections are the available measurements in printed order.
 var sections = []struct {
 	name string
 	run  func(context.Context, *bench) error
 }{
-	{"decode", func(ctx context.Context, b *bench) error {
-		if err := decoding.run(ctx, b); err != nil {
+	{name: "decode", run: func(ctx context.Context, b *bench) error {
+		if err := decodeBenchmark.run(ctx, b); err != nil {
 			return err
 		}
-		return stock.run(ctx, b)
+		return stockGoBenchmark.run(ctx, b)
 	}},
-	{"transform", transforming.run},
-	{"pipeline", pipeline},
-	{"sink", sink},
-	{"start", start},
-	{"memory", memory},
-	{"feeds", feeds},
-	{"long", long},
-	{"console", console},
+	{name: "transform", run: transformBenchmark.run},
+	{name: "pipeline", run: measurePipeline},
+	{name: "sink", run: measureSink},
+	{name: "start", run: measureStart},
+	{name: "memory", run: measureMemory},
+	{name: "feeds", run: measureFeeds},
+	{name: "long", run: measureLong},
+	{name: "console", run: measureConsole},
 }
 
 func main() {
@@ -76,7 +93,7 @@ func main() {
 	page := flag.String("page", "", "a page, such as BENCHMARKS.md, whose figures are replaced by what is printed")
 	flag.Parse()
 	if b.brief {
-		b.rows = b.scaled(b.rows)
+		b.rows = b.scale(b.rows)
 		b.rounds = 1
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -88,47 +105,43 @@ func main() {
 }
 
 type bench struct {
-	culvert string
-	// against is a binary to compare workers with, tree a working tree to compare benchmarks with; "" for none.
-	against string
-	tree    string
+	culvert string // the binary to measure
+	against string // a binary to compare workers with; "" means none
+	tree    string // a working tree to compare benchmarks with; "" means none
 	rows    int
 	rounds  int
-	// strict makes missed aims of the section feeds an error.
-	strict bool
-	// brief runs a hundredth of everything, without waiting.
-	brief bool
-	// dir has the files of a run; service is the demo service's binary.
-	dir     string
-	service string
+	strict  bool   // missed aims of the section feeds are an error
+	brief   bool   // run a hundredth of everything, without waiting
+	dir     string // the files of a run
+	service string // the demo service's binary
 }
 
 // runIntoPage runs sections and writes their output into a page, unless page is "".
-func (b *bench) runIntoPage(ctx context.Context, page string, wanted []string) error {
+func (b *bench) runIntoPage(ctx context.Context, page string, sectionNames []string) error {
 	if page == "" {
-		return b.run(ctx, wanted)
+		return b.run(ctx, sectionNames)
 	}
 	finish, err := copyOutput(page)
 	if err != nil {
 		return err
 	}
-	if err := b.run(ctx, wanted); err != nil {
+	if err := b.run(ctx, sectionNames); err != nil {
 		return err
 	}
 	return finish()
 }
 
-func (b *bench) run(ctx context.Context, wanted []string) (err error) {
+func (b *bench) run(ctx context.Context, sectionNames []string) (err error) {
 	if b.dir, err = os.MkdirTemp("", "culvert-bench"); err != nil {
 		return err
 	}
 	defer os.RemoveAll(b.dir)
 	b.service = filepath.Join(b.dir, "demo-service")
-	if err := tool(ctx, "go", "build", "-o", b.service, "./examples/demo-service"); err != nil {
+	if err := runTool(ctx, "go", "build", "-o", b.service, "./examples/demo-service"); err != nil {
 		return err
 	}
 	for _, s := range sections {
-		if len(wanted) > 0 && !slices.Contains(wanted, s.name) {
+		if len(sectionNames) > 0 && !slices.Contains(sectionNames, s.name) {
 			continue
 		}
 		fmt.Printf("\n== %s\n", s.name)
@@ -139,18 +152,17 @@ func (b *bench) run(ctx context.Context, wanted []string) (err error) {
 	return nil
 }
 
-// benchmark is a Go benchmark, or several by a pattern, with an introduction to its figures, the number of runs, and
-// the duration or rounds ("" means Go's default). The medians of units are printed; two trees are compared by the first
-// unit.
+// benchmark is a Go benchmark.
 type benchmark struct {
 	folder string
 	name   string
-	about  string
-	count  int
-	time   string
-	units  []string
+	about  string   // printed above the figures
+	count  int      // runs
+	time   string   // -benchtime of a run; "" means Go's default
+	units  []string // whose medians are printed; two trees are compared by the first one
 }
 
+// run prints the medians of a benchmark, or with --against-tree the comparison of two trees.
 func (b benchmark) run(ctx context.Context, in *bench) error {
 	if in.tree != "" {
 		return b.compare(ctx, in)
@@ -191,28 +203,28 @@ func (b benchmark) run(ctx context.Context, in *bench) error {
 	return nil
 }
 
-// scaled reduces a number for a brief run.
-func (b *bench) scaled(many int) int {
+// scale returns n, or a hundredth of it in a brief run.
+func (b *bench) scale(n int) int {
 	if b.brief {
-		return max(many/100, 2)
+		return max(n/100, 2)
 	}
-	return many
+	return n
 }
 
-// wait waits until a worker is idle.
-func (b *bench) wait(ctx context.Context, wait time.Duration) error {
+// wait waits for a time, in a brief run for a second.
+func (b *bench) wait(ctx context.Context, d time.Duration) error {
 	if b.brief {
-		wait = time.Second
+		d = time.Second
 	}
 	select {
-	case <-time.After(wait):
+	case <-time.After(d):
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-func tool(ctx context.Context, name string, args ...string) error {
+func runTool(ctx context.Context, name string, args ...string) error {
 	c := exec.CommandContext(ctx, name, args...)
 	c.Stdout = os.Stdout
 	c.Stderr = os.Stderr
@@ -222,8 +234,7 @@ func tool(ctx context.Context, name string, args ...string) error {
 	return nil
 }
 
-func median(v []float64) float64 {
-	s := slices.Clone(v)
-	slices.Sort(s)
-	return s[len(s)/2]
+func median(values []float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[len(sorted)/2]
 }

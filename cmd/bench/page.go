@@ -12,8 +12,8 @@ import (
 // Marks around the figures in the page.
 const pageBegin, pageEnd = "<!-- begin: make bench -->\n", "<!-- end: make bench -->"
 
-// copyOutput copies standard output. The returned function ends that and replaces the figures between the marks of the
-// page.
+// copyOutput replaces [os.Stdout] by a pipe whose content is also collected. finish restores it and writes the
+// collected text between the marks of the page.
 func copyOutput(path string) (finish func() error, err error) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -37,9 +37,9 @@ func copyOutput(path string) (finish func() error, err error) {
 		if err != nil {
 			return err
 		}
-		head, remaining, begins := strings.Cut(string(page), pageBegin)
-		_, tail, ends := strings.Cut(remaining, pageEnd)
-		if !begins || !ends {
+		head, remaining, hasBegin := strings.Cut(string(page), pageBegin)
+		_, tail, hasEnd := strings.Cut(remaining, pageEnd)
+		if !hasBegin || !hasEnd {
 			return fmt.Errorf("%s: expected the marks %q and %q", path, pageBegin, pageEnd)
 		}
 		figures := fmt.Sprintf("%s, %s/%s, %d processors.\n\n```\n$ bench %s\n\n%s\n```\n\n", runtime.Version(),

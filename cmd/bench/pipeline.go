@@ -20,13 +20,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// process is a program that prints its address when it is ready.
+// process is a running program that has printed its address.
 type process struct {
 	cmd     *exec.Cmd
 	address string
 }
 
-// spawn starts a program and waits for the first line with an address.
+// spawn starts a program and waits until it prints a line with an address.
 func spawn(ctx context.Context, name string, args ...string) (*process, error) {
 	c := exec.CommandContext(ctx, name, args...)
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
@@ -48,7 +48,7 @@ func spawn(ctx context.Context, name string, args ...string) (*process, error) {
 					for lines.Scan() {
 					}
 				}()
-				return &process{c, address}, nil
+				return &process{cmd: c, address: address}, nil
 			}
 		}
 	}
@@ -61,6 +61,8 @@ func isAddress(s string) bool {
 	_, portErr := strconv.Atoi(port)
 	return err == nil && portErr == nil
 }
+
+func (p *process) port() string { _, port, _ := net.SplitHostPort(p.address); return port }
 
 func (p *process) stop() {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
@@ -102,10 +104,8 @@ func (p *program) usage() usage {
 		peak: float64(p.ProcessState.SysUsage().(*syscall.Rusage).Maxrss) / 1024}
 }
 
-func (p *process) port() string { _, port, _ := net.SplitHostPort(p.address); return port }
-
-// status reads a field in MiB from a file in /proc/PID, such as VmRSS of status.
-func status(pid int, file, field string) float64 {
+// procMiB reads a field in MiB from a file in /proc/PID, such as VmRSS of status. It returns 0 if it cannot be read.
+func procMiB(pid int, file, field string) float64 {
 	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, file))
 	if err != nil {
 		return 0
@@ -131,8 +131,8 @@ var threeTransforms = []string{
 	"transforms.c.type=org.apache.kafka.connect.transforms.RegexRouter\ntransforms.c.regex=(.*)\ntransforms.c.replacement=sap.$1",
 }
 
-// configuration writes the files of a worker and a connector.
-func (b *bench) configuration(name, broker, servicePort string, s set) (worker, connector string, err error) {
+// writeConfiguration writes the files of a worker and a connector, and returns their paths.
+func (b *bench) writeConfiguration(name, broker, servicePort string, s set) (worker, connector string, err error) {
 	worker = filepath.Join(b.dir, name+"-worker.properties")
 	connector = filepath.Join(b.dir, name+".properties")
 	err = os.WriteFile(worker, []byte("bootstrap.servers="+broker+`
@@ -165,19 +165,18 @@ sap.odata.page.size=2000000
 	return worker, connector, os.WriteFile(connector, []byte(settings), 0o644)
 }
 
-// usage is what a run of the worker used.
+// usage has the resources that a run of the worker used.
 type usage struct {
-	cpu  time.Duration
-	wall time.Duration
-	peak float64 // MiB
-	// stages has the busy times of stageNames in seconds.
-	stages []float64
+	cpu    time.Duration
+	wall   time.Duration
+	peak   float64   // MiB
+	stages []float64 // busy seconds, in the order of stageNames or sinkStages
 }
 
 // stageNames are the stages in the last log line of a source task.
 var stageNames = []string{"fetch", "decode", "transform", "convert", "produce"}
 
-func stagesOf(log string, names []string) (stages []float64, err error) {
+func parseStages(log string, names []string) (stages []float64, err error) {
 	for _, name := range names {
 		_, remaining, ok := strings.Cut(log, " at_work."+name+"=")
 		if !ok {
@@ -192,21 +191,23 @@ func stagesOf(log string, names []string) (stages []float64, err error) {
 	return stages, nil
 }
 
-func (b *bench) once(ctx context.Context, side candidate, name, broker, servicePort string,
+// runSet runs a candidate until it has read a set.
+func (b *bench) runSet(ctx context.Context, side candidate, name, broker, servicePort string,
 	s set) (u usage, err error) {
-	worker, connector, err := b.configuration(name, broker, servicePort, s)
+	worker, connector, err := b.writeConfiguration(name, broker, servicePort, s)
 	if err != nil {
 		return u, err
 	}
-	u, log, err := b.worker(ctx, side, worker, connector)
+	u, log, err := b.runWorker(ctx, side, worker, connector)
 	if err == nil {
-		u.stages, err = stagesOf(log, stageNames)
+		u.stages, err = parseStages(log, stageNames)
 	}
 	return u, err
 }
 
-// worker runs a candidate until its connector is done.
-func (b *bench) worker(ctx context.Context, side candidate, worker, connector string) (u usage, log string, err error) {
+// runWorker runs a candidate until its connector is done.
+func (b *bench) runWorker(ctx context.Context, side candidate, worker, connector string,
+) (u usage, log string, err error) {
 	started := time.Now()
 	data := filepath.Join(b.dir, side.data)
 	c, err := startProgram(ctx, side.culvert, "run", "--once", "--data", data, worker, connector)
@@ -221,38 +222,50 @@ func (b *bench) worker(ctx context.Context, side candidate, worker, connector st
 	return u, c.log.String(), nil
 }
 
-func (b *bench) demo(ctx context.Context, args ...string) (*process, error) {
+func (b *bench) startDemo(ctx context.Context, args ...string) (*process, error) {
 	return spawn(ctx, b.service, append(args, "--listen", "127.0.0.1:0", "--user", "demo", "--password", "secret")...)
 }
 
-// peers starts the demo service and a separate broker.
-func (b *bench) peers(ctx context.Context, rows, pageSize int) (service, broker *process, err error) {
-	service, err = b.demo(ctx, "--rows", strconv.Itoa(rows), "--page-size", strconv.Itoa(pageSize))
+// startPeers starts the demo service and a separate broker.
+func (b *bench) startPeers(ctx context.Context, rows, pageSize int) (service, broker *process, err error) {
+	service, err = b.startDemo(ctx, "--rows", strconv.Itoa(rows), "--page-size", strconv.Itoa(pageSize))
 	if err != nil {
 		return nil, nil, err
 	}
-	broker, err = b.broker(ctx, fmt.Sprintf("broker-%d-%d", rows, pageSize))
+	broker, err = b.startBroker(ctx, fmt.Sprintf("broker-%d-%d", rows, pageSize))
 	if err != nil {
 		service.stop()
 	}
 	return service, broker, err
 }
 
-func (b *bench) broker(ctx context.Context, folder string) (*process, error) {
+func (b *bench) startBroker(ctx context.Context, folder string) (*process, error) {
 	return spawn(ctx, b.culvert, "broker", "--listen", "127.0.0.1:0", "--data", filepath.Join(b.dir, folder))
 }
 
-// pipelineCases are the sets to read. The first one, with few rows, measures start and stop.
-var pipelineCases = []set{{"Categories", "json", 0}, {"Orders", "json", 0}, {"Orders", "json", 3},
-	{"Orders", "atom", 0}, {"Orders", "atom", 3}}
+// Sets without transforms: one with few rows, and one with as many as the demo service is started with.
+var (
+	smallSet = set{name: "Categories", format: "json"}
+	orders   = set{name: "Orders", format: "json"}
+)
 
-// warming uses all plugins of the cases, to compile them.
-var warming = set{"Categories", "json", 3}
+// pipelineCases are the sets to read. The first one measures start and stop.
+var pipelineCases = []set{
+	smallSet,
+	orders,
+	{name: "Orders", format: "json", transforms: 3},
+	{name: "Orders", format: "atom"},
+	{name: "Orders", format: "atom", transforms: 3},
+}
 
-// pipeline measures service → sandbox → transforms → JSON → broker, all but the worker in processes of their own. The
-// run with few rows is subtracted, except in ratios.
-func pipeline(ctx context.Context, b *bench) error {
-	service, broker, err := b.peers(ctx, b.rows, 5000)
+// warmingSet uses all plugins of the cases, to compile them.
+var warmingSet = set{name: "Categories", format: "json", transforms: 3}
+
+// measurePipeline measures service → sandbox → transforms → JSON → broker, all but the worker in processes of their
+// own. The run with few rows is subtracted, except in ratios.
+func measurePipeline(ctx context.Context, b *bench) error {
+	const pageSize = 5000
+	service, broker, err := b.startPeers(ctx, b.rows, pageSize)
 	if err != nil {
 		return err
 	}
@@ -261,9 +274,9 @@ func pipeline(ctx context.Context, b *bench) error {
 	measurements, err := b.interleave(len(pipelineCases), func(round, i int, side candidate) (usage, error) {
 		s := pipelineCases[i]
 		if round < 0 {
-			s = warming
+			s = warmingSet
 		}
-		return b.once(ctx, side, fmt.Sprintf("p%d-%d-%s", i, round+1, side.data), broker.address, service.port(), s)
+		return b.runSet(ctx, side, fmt.Sprintf("p%d-%d-%s", i, round+1, side.data), broker.address, service.port(), s)
 	})
 	if err != nil {
 		return err
@@ -279,15 +292,15 @@ func pipeline(ctx context.Context, b *bench) error {
 		}
 		return nil
 	}
-	start := measurements[0]
-	fmt.Printf("start and stop, %.2f s CPU, are taken off\n", median(start.cpu[0]))
+	baseline := measurements[0]
+	fmt.Printf("start and stop, %.2f s CPU, are taken off\n", median(baseline.cpu[0]))
 	fmt.Println("format  transforms   µs CPU/row   rows/s/core   rows/s wall   peak MiB")
 	for i, s := range pipelineCases[1:] {
 		m := measurements[i+1]
-		c := median(m.cpu[0]) - median(start.cpu[0])
-		w := median(m.wall[0]) - median(start.wall[0])
-		fmt.Printf("%-6s  %10d  %11.2f  %12.0f  %12.0f  %9.0f\n", s.format, s.transforms, c/float64(b.rows)*1e6,
-			float64(b.rows)/c, float64(b.rows)/w, median(m.peak[0]))
+		cpu := median(m.cpu[0]) - median(baseline.cpu[0])
+		wall := median(m.wall[0]) - median(baseline.wall[0])
+		fmt.Printf("%-6s  %10d  %11.2f  %12.0f  %12.0f  %9.0f\n", s.format, s.transforms, cpu/float64(b.rows)*1e6,
+			float64(b.rows)/cpu, float64(b.rows)/wall, median(m.peak[0]))
 	}
 	fmt.Println("\nwhat each stage was at work, µs by the clock a row, and its share; they run side by side, so the " +
 		"slowest decides. fetch is the wait for the service's bytes.")
@@ -306,10 +319,11 @@ func pipeline(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// start measures the time from the start of the program to the first record at a consumer, with an empty data folder
-// and with compiled plugins.
-func start(ctx context.Context, b *bench) error {
-	service, broker, err := b.peers(ctx, 830, 100)
+// measureStart measures the time from the start of the program to the first record at a consumer, with an empty data
+// folder and with compiled plugins.
+func measureStart(ctx context.Context, b *bench) error {
+	const rows, pageSize = 830, 100
+	service, broker, err := b.startPeers(ctx, rows, pageSize)
 	if err != nil {
 		return err
 	}
@@ -321,7 +335,7 @@ func start(ctx context.Context, b *bench) error {
 		if i == 0 && round >= 0 {
 			data = filepath.Join(b.dir, fmt.Sprintf("start-empty-%d-%s", round, side.data))
 		}
-		return b.firstRecord(ctx, side.culvert, fmt.Sprintf("s%d-%d-%s", round+1, i, side.data), broker.address,
+		return b.measureFirstRecord(ctx, side.culvert, fmt.Sprintf("s%d-%d-%s", round+1, i, side.data), broker.address,
 			service.port(), data)
 	})
 	if err != nil {
@@ -338,9 +352,10 @@ func start(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// firstRecord runs a worker to its end and measures the time to the first record.
-func (b *bench) firstRecord(ctx context.Context, culvert, name, broker, servicePort, data string) (u usage, err error) {
-	worker, connector, err := b.configuration(name, broker, servicePort, set{"Orders", "json", 0})
+// measureFirstRecord runs a worker to its end and measures the time to the first record.
+func (b *bench) measureFirstRecord(ctx context.Context, culvert, name, broker, servicePort, data string,
+) (u usage, err error) {
+	worker, connector, err := b.writeConfiguration(name, broker, servicePort, orders)
 	if err != nil {
 		return u, err
 	}
@@ -351,23 +366,23 @@ func (b *bench) firstRecord(ctx context.Context, culvert, name, broker, serviceP
 		return u, err
 	}
 	defer client.Close()
-	wait, cancel := context.WithTimeout(ctx, 3*time.Minute)
+	waitCtx, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
-	if err := client.Ping(wait); err != nil {
+	if err := client.Ping(waitCtx); err != nil {
 		return u, err
 	}
-	// the first poll creates the topic, so that the consumer waits when the worker starts
-	settle, done := context.WithTimeout(wait, 500*time.Millisecond)
-	client.PollFetches(settle)
-	done()
+	// The first poll creates the topic, so that the consumer waits when the worker starts.
+	pollCtx, cancelPoll := context.WithTimeout(waitCtx, 500*time.Millisecond)
+	client.PollFetches(pollCtx)
+	cancelPoll()
 	started := time.Now()
 	c, err := startProgram(ctx, culvert, "run", "--once", "--data", data, worker, connector)
 	if err != nil {
 		return u, err
 	}
 	var elapsed time.Duration
-	for elapsed == 0 && wait.Err() == nil {
-		if client.PollFetches(wait).NumRecords() > 0 {
+	for elapsed == 0 && waitCtx.Err() == nil {
+		if client.PollFetches(waitCtx).NumRecords() > 0 {
 			elapsed = time.Since(started)
 		}
 	}
@@ -382,24 +397,25 @@ func (b *bench) firstRecord(ctx context.Context, culvert, name, broker, serviceP
 	return u, nil
 }
 
-// memory measures the memory of an idle worker, and the peak for pages of growing size.
-func memory(ctx context.Context, b *bench) error {
+// measureMemory measures the memory of an idle worker, and the peak for pages of growing size.
+func measureMemory(ctx context.Context, b *bench) error {
 	sides := b.candidates()
 	for _, side := range sides {
-		if err := b.idle(ctx, side); err != nil {
+		if err := b.printIdleMemory(ctx, side); err != nil {
 			return err
 		}
 	}
 	fmt.Println("one page of n rows, peak resident memory of the worker:")
-	for i, rows := range []int{1, b.scaled(10_000), b.scaled(100_000), b.scaled(1_000_000)} {
-		service, broker, err := b.peers(ctx, rows, 0)
+	for i, rows := range []int{1, b.scale(10_000), b.scale(100_000), b.scale(1_000_000)} {
+		const unpaged = 0
+		service, broker, err := b.startPeers(ctx, rows, unpaged)
 		if err != nil {
 			return err
 		}
-		var found [2]usage
+		var usages [2]usage
 		for n, side := range sides {
-			if found[n], err = b.once(ctx, side, fmt.Sprintf("m%d-%d", rows, n), broker.address, service.port(),
-				set{"Orders", "json", 3}); err != nil {
+			if usages[n], err = b.runSet(ctx, side, fmt.Sprintf("m%d-%d", rows, n), broker.address, service.port(),
+				set{name: "Orders", format: "json", transforms: 3}); err != nil {
 				break
 			}
 		}
@@ -411,24 +427,24 @@ func memory(ctx context.Context, b *bench) error {
 		if i == 0 {
 			continue // it fills the compile cache
 		}
-		fmt.Printf("%9d rows  %6.0f MiB  %6.1f s CPU", rows, found[0].peak, found[0].cpu.Seconds())
+		fmt.Printf("%9d rows  %6.0f MiB  %6.1f s CPU", rows, usages[0].peak, usages[0].cpu.Seconds())
 		if len(sides) == 2 {
-			fmt.Printf("   against %6.0f MiB  %6.1f s", found[1].peak, found[1].cpu.Seconds())
+			fmt.Printf("   against %6.0f MiB  %6.1f s", usages[1].peak, usages[1].cpu.Seconds())
 		}
 		fmt.Println()
 	}
 	return nil
 }
 
-// idle measures a worker without connectors twice: the first run fills the compile cache.
-func (b *bench) idle(ctx context.Context, side candidate) error {
-	broker, err := b.broker(ctx, "broker-idle-"+side.data)
+// printIdleMemory measures a worker without connectors twice: the first run fills the compile cache.
+func (b *bench) printIdleMemory(ctx context.Context, side candidate) error {
+	broker, err := b.startBroker(ctx, "broker-idle-"+side.data)
 	if err != nil {
 		return err
 	}
 	defer broker.stop()
 	for _, cache := range []string{"cold", "warm"} {
-		resident, private, err := b.idleMemory(ctx, side, broker.address)
+		resident, private, err := b.measureIdleMemory(ctx, side, broker.address)
 		if err != nil {
 			return err
 		}
@@ -445,16 +461,17 @@ const (
 	settleTime = 10 * time.Second
 )
 
-// idleMemory measures a worker some time after it has loaded the built-in plugins, in MiB: private memory is what no
-// file of the program backs.
-func (b *bench) idleMemory(ctx context.Context, side candidate, broker string) (resident, private float64, err error) {
+// measureIdleMemory measures a worker some time after it has loaded the built-in plugins, in MiB: private memory is
+// what no file of the program backs.
+func (b *bench) measureIdleMemory(ctx context.Context, side candidate, broker string,
+) (resident, private float64, err error) {
 	address, err := freeAddress()
 	if err != nil {
 		return 0, 0, err
 	}
 	worker := filepath.Join(b.dir, "idle.properties")
-	if err := os.WriteFile(worker, []byte("bootstrap.servers="+broker+"\nlisteners=http://"+address+"\n"),
-		0o644); err != nil {
+	settings := "bootstrap.servers=" + broker + "\nlisteners=http://" + address + "\n"
+	if err := os.WriteFile(worker, []byte(settings), 0o644); err != nil {
 		return 0, 0, err
 	}
 	c, err := startProgram(ctx, side.culvert, "run", "--data", filepath.Join(b.dir, "idle-"+side.data), worker)
@@ -474,7 +491,7 @@ func (b *bench) idleMemory(ctx context.Context, side candidate, broker string) (
 		return 0, 0, fmt.Errorf("the worker did not load its %d plugins in 5 minutes", builtInPlugins)
 	}
 	err = b.wait(ctx, settleTime)
-	return status(c.Process.Pid, "status", "VmRSS"), status(c.Process.Pid, "smaps_rollup", "Private_Dirty"), err
+	return procMiB(c.Process.Pid, "status", "VmRSS"), procMiB(c.Process.Pid, "smaps_rollup", "Private_Dirty"), err
 }
 
 // freeAddress returns an address to listen on.

@@ -24,19 +24,20 @@ import (
 const (
 	copiesTopic = "copies"
 	slowCity    = "Slowtown"
-	// One in slowEvery requests, or one of fewer, contains an order that is delayed by slowDelay.
+	// slowEvery is the number of requests of which one has an order that the proxy delays. A case with fewer requests
+	// has one such order.
 	slowEvery = 1000
 	slowDelay = 2 * time.Second
-	// slowKey is the suffix of cases with delayed orders.
-	slowKey = ", a slow key in 1,000"
+	// slowSuffix is the end of the names of cases with delayed orders.
+	slowSuffix = ", a slow key in 1,000"
 )
 
-// sinkCase is a measurement of the sink: rows, batch size, and whether some responses are delayed.
+// sinkCase is a measurement of the sink.
 type sinkCase struct {
-	name  string
-	rows  int
-	batch int
-	slow  bool
+	name    string
+	rows    int
+	batch   int  // rows of a request
+	hasSlow bool // some orders are delayed
 	// withoutJournal allows inserts to be repeated, so that nothing is stored before them.
 	withoutJournal bool
 }
@@ -45,17 +46,23 @@ type sinkCase struct {
 func (b *bench) sinkCases() []sinkCase {
 	few := max(b.rows/10, 1)
 	many := max(b.rows/2, 1)
-	return []sinkCase{{"one row", 1, 1, false, false}, {"a POST each", few, 1, false, false},
-		{"a POST each" + slowKey, few, 1, true, false}, {"a POST each, no note of it", few, 1, false, true},
-		{"batches of 100", many, 100, false, false}, {"batches of 100" + slowKey, many, 100, true, false},
-		{"batches of 100, no note of them", many, 100, false, true}, {"batches of 1,000", many, 1000, false, false},
-		{"batches of 1,000" + slowKey, many, 1000, true, false}}
+	return []sinkCase{
+		{name: "one row", rows: 1, batch: 1},
+		{name: "a POST each", rows: few, batch: 1},
+		{name: "a POST each" + slowSuffix, rows: few, batch: 1, hasSlow: true},
+		{name: "a POST each, no note of it", rows: few, batch: 1, withoutJournal: true},
+		{name: "batches of 100", rows: many, batch: 100},
+		{name: "batches of 100" + slowSuffix, rows: many, batch: 100, hasSlow: true},
+		{name: "batches of 100, no note of them", rows: many, batch: 100, withoutJournal: true},
+		{name: "batches of 1,000", rows: many, batch: 1000},
+		{name: "batches of 1,000" + slowSuffix, rows: many, batch: 1000, hasSlow: true},
+	}
 }
 
 func (b *bench) fillTopic(ctx context.Context, broker string, c sinkCase) error {
-	return produceAll(ctx, broker, topicOf(c), c.rows, func(n int) string {
+	return produceAll(ctx, broker, topicName(c), c.rows, func(n int) string {
 		city := "Köln"
-		if every := min(slowEvery*c.batch, c.rows); c.slow && n%every == every/2 {
+		if every := min(slowEvery*c.batch, c.rows); c.hasSlow && n%every == every/2 {
 			city = slowCity
 		}
 		return fmt.Sprintf(`{"OrderID":%d,"CustomerID":"ALFKI","EmployeeID":%d,"ShipVia":%d,"Freight":"%d.25","ShipName":"Vins et alcools Chevalier","ShipCity":%q,"ShipPostalCode":"%05d","ShipCountry":"Germany","OrderDate":"2024-01-02T03:04:05"}`,
@@ -63,22 +70,23 @@ func (b *bench) fillTopic(ctx context.Context, broker string, c sinkCase) error 
 	})
 }
 
-func topicOf(c sinkCase) string {
-	if c.slow {
+func topicName(c sinkCase) string {
+	if c.hasSlow {
 		return fmt.Sprintf("%s-%d-slow-%d", copiesTopic, c.rows, c.batch)
 	}
 	return fmt.Sprintf("%s-%d", copiesTopic, c.rows)
 }
 
-// delayingProxy passes requests on, and delays those with a slow order.
-func delayingProxy(service string) (*http.Server, string, error) {
-	to := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: service})
-	to.Transport = &http.Transport{MaxIdleConnsPerHost: 64}
+// startDelayingProxy starts a proxy that forwards requests to a service, and delays requests with a slow order. The
+// caller closes the server.
+func startDelayingProxy(service string) (server *http.Server, address string, err error) {
+	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: service})
+	proxy.Transport = &http.Transport{MaxIdleConnsPerHost: 64}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, "", err
 	}
-	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server = &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			return
@@ -87,20 +95,20 @@ func delayingProxy(service string) (*http.Server, string, error) {
 		if bytes.Contains(body, []byte(slowCity)) {
 			time.Sleep(slowDelay)
 		}
-		to.ServeHTTP(w, r)
+		proxy.ServeHTTP(w, r)
 	})}
 	go func() { _ = server.Serve(listener) }()
 	return server, listener.Addr().String(), nil
 }
 
-// runSinkCase runs a candidate until a topic was written to a new service.
+// runSinkCase runs a candidate until it has written a topic to a new service.
 func (b *bench) runSinkCase(ctx context.Context, side candidate, name, broker string, c sinkCase) (u usage, err error) {
-	service, err := b.demo(ctx, "--rows", "1")
+	service, err := b.startDemo(ctx, "--rows", "1")
 	if err != nil {
 		return u, err
 	}
 	defer service.stop()
-	server, address, err := delayingProxy(service.address)
+	server, address, err := startDelayingProxy(service.address)
 	if err != nil {
 		return u, err
 	}
@@ -118,7 +126,7 @@ func (b *bench) runSinkCase(ctx context.Context, side candidate, name, broker st
 	}
 	if err := os.WriteFile(connector, []byte(`name=`+name+`
 connector.class=ODataSink
-topics=`+topicOf(c)+`
+topics=`+topicName(c)+`
 sap.odata.host.address=127.0.0.1
 sap.odata.host.port=`+port+`
 sap.odata.host.protocol=http
@@ -131,13 +139,13 @@ sap.odata.max.batch.size=`+strconv.Itoa(c.batch)+`
 sap.odata.flush.trigger.size=`+strconv.Itoa(max(500, 8*c.batch))+`
 sap.odata#00.service=/sap/opu/odata/sap/NORTHWIND_SRV
 sap.odata#00.entityset=OrderCopies
-sap.odata#00.topic=`+topicOf(c)+`
+sap.odata#00.topic=`+topicName(c)+`
 `), 0o644); err != nil {
 		return u, err
 	}
-	u, log, err := b.worker(ctx, side, worker, connector)
+	u, log, err := b.runWorker(ctx, side, worker, connector)
 	if err == nil {
-		u.stages, err = stagesOf(log, sinkStages)
+		u.stages, err = parseStages(log, sinkStages)
 	}
 	return u, err
 }
@@ -145,9 +153,9 @@ sap.odata#00.topic=`+topicOf(c)+`
 // sinkStages are the stages in the last log line of a sink task.
 var sinkStages = []string{"convert", "transform", "encode", "send", "settle"}
 
-// sink measures topic → sandbox → service, and the sandbox alone.
-func sink(ctx context.Context, b *bench) error {
-	broker, err := b.broker(ctx, "broker-sink")
+// measureSink measures topic → sandbox → service, and the sandbox alone.
+func measureSink(ctx context.Context, b *bench) error {
+	broker, err := b.startBroker(ctx, "broker-sink")
 	if err != nil {
 		return err
 	}
@@ -155,22 +163,27 @@ func sink(ctx context.Context, b *bench) error {
 	if err := b.runSinkCases(ctx, broker); err != nil {
 		return err
 	}
-	return encoding.run(ctx, b)
+	return encodeBenchmark.run(ctx, b)
 }
 
-var encoding = benchmark{"./plugins/odata/sink", "BenchmarkBatchInSandbox",
-	"A batch of 1,000 orders of ten fields, encoded and settled in the sandbox: processor time a row. Aim: 10,000 ns.",
-	3, "", []string{"ns/row", "encode-ns/row", "settle-ns/row"}}
+var encodeBenchmark = benchmark{
+	folder: "./plugins/odata/sink",
+	name:   "BenchmarkBatchInSandbox",
+	about: "A batch of 1,000 orders of ten fields, encoded and settled in the sandbox: processor time a row. " +
+		"Aim: 10,000 ns.",
+	count: 3,
+	units: []string{"ns/row", "encode-ns/row", "settle-ns/row"},
+}
 
-// runSinkCases measures the sink of one candidate, or of two in turns.
+// runSinkCases measures the sink of one candidate, or of two in turns, and prints the results.
 func (b *bench) runSinkCases(ctx context.Context, broker *process) error {
 	cases := b.sinkCases()
-	filled := map[string]bool{}
+	isFilled := map[string]bool{} // by topic
 	for _, c := range cases {
-		if filled[topicOf(c)] {
+		if isFilled[topicName(c)] {
 			continue
 		}
-		filled[topicOf(c)] = true
+		isFilled[topicName(c)] = true
 		if err := b.fillTopic(ctx, broker.address, c); err != nil {
 			return err
 		}
@@ -197,7 +210,7 @@ func (b *bench) runSinkCases(ctx context.Context, broker *process) error {
 					fmt.Printf("  %s %.2f s", name, median(measurements[i].stages[s]))
 				}
 			}
-			if plain, ok := strings.CutSuffix(c.name, slowKey); ok {
+			if plain, ok := strings.CutSuffix(c.name, slowSuffix); ok {
 				plainIndex := slices.IndexFunc(cases, func(o sinkCase) bool { return o.name == plain })
 				if plainIndex >= 0 {
 					fmt.Printf("\n  elapsed beside none slow: %s",

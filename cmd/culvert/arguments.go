@@ -17,8 +17,8 @@ func finish(c *cobra.Command) {
 	if c.Args == nil {
 		c.Args = argumentsOf(c.Use)
 	}
-	for _, below := range c.Commands() {
-		finish(below)
+	for _, subcommand := range c.Commands() {
+		finish(subcommand)
 	}
 }
 
@@ -31,9 +31,9 @@ func argumentsOf(usage string) cobra.PositionalArgs {
 		names = names[:i] // a flag with its value
 	}
 	maxCount := len(names)
-	repeated := strings.HasSuffix(required, "…")
+	isRepeated := strings.HasSuffix(required, "…")
 	switch {
-	case repeated, strings.Contains(optional, "…"):
+	case isRepeated, strings.Contains(optional, "…"):
 		maxCount = -1
 	case optional != "" && !strings.HasPrefix(optional, "-"):
 		maxCount++
@@ -44,7 +44,7 @@ func argumentsOf(usage string) cobra.PositionalArgs {
 		}
 		for i, arg := range args {
 			// A shell passes "" for a variable that is not set.
-			if arg == "" && (i < len(names) || repeated) {
+			if arg == "" && (i < len(names) || isRepeated) {
 				name := names[min(i, len(names)-1)]
 				return fmt.Errorf("expected %s, found an empty one", strings.TrimSuffix(name, "…"))
 			}

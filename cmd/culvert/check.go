@@ -60,7 +60,7 @@ func meteredText(c *plugin.CheckResult) string {
 	if c.Metered.BytesOut == 0 {
 		return ""
 	}
-	return fmt.Sprintf("\n(it can be metered: %s)", growth(c))
+	return fmt.Sprintf("\n(it can be metered: %s)", sizeText(c))
 }
 
 func showChecked(w io.Writer, file string, c *plugin.CheckResult) error {
@@ -70,19 +70,22 @@ func showChecked(w io.Writer, file string, c *plugin.CheckResult) error {
 	}
 	fmt.Fprintf(w, "%s: %s: %s %s, contract %s\n\n", file, verdict, inLine(c.Info.Name), inLine(c.Info.Version),
 		c.Info.Contract)
-	rows := [][]string{{"interfaces", strings.Join(c.Info.Interfaces, ", ")}, {"hash", shortHash(c.Info.Hash)},
+	rows := [][]string{
+		{"interfaces", strings.Join(c.Info.Interfaces, ", ")},
+		{"hash", shortHash(c.Info.Hash)},
 		{"memory", fmt.Sprintf("%d bytes at the start, at most %d", c.MemoryBytes, c.Limits.MemoryBytes)},
-		{"size", growth(c)}}
+		{"size", sizeText(c)},
+	}
 	if dropped := c.Metered.Dropped; len(dropped) > 0 {
 		rows = append(rows, []string{"left out", strings.Join(dropped, ", ")})
 	}
-	rows = append(rows, []string{"calls",
-		fmt.Sprintf("%d tried without settings, within %v; an error is a valid answer", len(c.Calls),
-			plugin.CheckTime)}, nil)
+	calls := fmt.Sprintf("%d tried without settings, within %v; an error is a valid answer", len(c.Calls),
+		plugin.CheckTime)
+	rows = append(rows, []string{"calls", calls}, nil)
 	for _, call := range c.Calls {
 		rows = append(rows, []string{inLine(call.Function + " " + call.Subject), inLine(call.Answer)})
 	}
-	if err := columns(w, "", rows); err != nil {
+	if err := printColumns(w, "", rows); err != nil {
 		return err
 	}
 	return showFindings(w, c.Findings)
@@ -92,7 +95,10 @@ func showFindings(w io.Writer, findings []plugin.Finding) (err error) {
 	for _, kind := range []struct {
 		title   string
 		refused bool
-	}{{"breaks the contract", true}, {"advice", false}} {
+	}{
+		{title: "breaks the contract", refused: true},
+		{title: "advice", refused: false},
+	} {
 		title := "\n" + kind.title + "\n"
 		for _, f := range findings {
 			if f.Refused == kind.refused {
@@ -104,8 +110,8 @@ func showFindings(w io.Writer, findings []plugin.Finding) (err error) {
 	return err
 }
 
-// growth formats a module's size before and after metering was added.
-func growth(c *plugin.CheckResult) string {
+// sizeText formats a module's size before and after metering was added.
+func sizeText(c *plugin.CheckResult) string {
 	original := c.Info.Size
 	metered := c.Metered.BytesOut
 	return fmt.Sprintf("%d bytes, metered %d (%+.1f %%)", original, metered, 100*(float64(metered)/float64(original)-1))

@@ -36,7 +36,7 @@ func newGroupCommand(c *cobra.Command, do func(c *cobra.Command, config host.Con
 		if config.Files.Worker == "" {
 			return asUsageError(fmt.Errorf("%s: expected the file of a worker, found a connector's", args[0]))
 		}
-		config.Compiling = compiling(c.ErrOrStderr())
+		config.Compiling = compilingReporter(c.ErrOrStderr())
 		return asSetupError(asFailure(do(c, config)))
 	}
 	in.flags(c, "warn")
@@ -54,23 +54,27 @@ reference guide/cluster. Exit code: 0 a start would take over everything, 1 the 
 		Example: `  culvert cluster check worker.properties
   culvert cluster check worker.properties --json`,
 	}, func(c *cobra.Command, in host.Config) error {
-		t, err := takeover.Check(c.Context(), in)
+		preview, err := takeover.Check(c.Context(), in)
 		if err != nil {
 			return err
 		}
-		err = o.print(c.OutOrStdout(), map[string]any{"connectors": append([]takeover.Connector{}, t.Connectors...),
-			"problems": append(config.Problems{}, t.Problems...)}, func(out io.Writer) error {
+		document := map[string]any{
+			"connectors": append([]takeover.Connector{}, preview.Connectors...),
+			"problems":   append(config.Problems{}, preview.Problems...),
+		}
+		err = o.print(c.OutOrStdout(), document, func(out io.Writer) error {
 			var rows [][]string
-			for _, k := range t.Connectors {
-				rows = append(rows, []string{inLine(k.Name), inLine(k.Class), k.State, strconv.Itoa(k.Tasks),
-					strconv.Itoa(k.Offsets)})
+			for _, connector := range preview.Connectors {
+				rows = append(rows, []string{inLine(connector.Name), inLine(connector.Class), connector.State,
+					strconv.Itoa(connector.Tasks), strconv.Itoa(connector.Offsets)})
 			}
-			return errors.Join(columns(out, "NAME CLASS STATE TASKS OFFSETS", rows), printProblems(out, t.Problems))
+			return errors.Join(printColumns(out, "NAME CLASS STATE TASKS OFFSETS", rows),
+				printProblems(out, preview.Problems))
 		})
-		if err != nil || t.Problems.Err() == nil {
+		if err != nil || preview.Problems.Err() == nil {
 			return err
 		}
-		return errors.New(countProblems(t.Problems))
+		return errors.New(countProblems(preview.Problems))
 	})
 	o.flag(c, "as JSON")
 	return c
@@ -86,26 +90,26 @@ configurations are removed from the topic. See culvert reference guide/cluster. 
 or not completely.`,
 		Example: "  culvert cluster release worker.properties",
 	}, func(c *cobra.Command, config host.Config) error {
-		done, err := takeover.Release(c.Context(), config)
+		release, err := takeover.Release(c.Context(), config)
 		if err != nil {
 			return err
 		}
 		out := c.OutOrStdout()
-		fmt.Fprintf(out, "group %s: its leader is fenced\n", inLine(done.Group))
-		for _, name := range slices.Sorted(maps.Keys(done.Fenced)) {
-			fmt.Fprintf(out, "%s: %s fenced\n", inLine(name), number(done.Fenced[name], "transactional id"))
+		fmt.Fprintf(out, "group %s: its leader is fenced\n", inLine(release.Group))
+		for _, name := range slices.Sorted(maps.Keys(release.Fenced)) {
+			fmt.Fprintf(out, "%s: %s fenced\n", inLine(name), number(release.Fenced[name], "transactional id"))
 		}
-		if err := printProblems(out, done.Problems); err != nil {
+		if err := printProblems(out, release.Problems); err != nil {
 			return err
 		}
-		if done.Problems.Err() != nil {
-			return errors.New(countProblems(done.Problems))
+		if release.Problems.Err() != nil {
+			return errors.New(countProblems(release.Problems))
 		}
-		for _, name := range slices.Sorted(maps.Keys(done.Tasks)) {
-			fmt.Fprintf(out, "%s: %s removed from topic %s\n", inLine(name), number(done.Tasks[name], "task"),
-				done.Topic)
+		for _, name := range slices.Sorted(maps.Keys(release.Tasks)) {
+			fmt.Fprintf(out, "%s: %s removed from topic %s\n", inLine(name), number(release.Tasks[name], "task"),
+				release.Topic)
 		}
-		fmt.Fprintf(out, "topic %s: free for the next group that starts\n", done.Topic)
+		fmt.Fprintf(out, "topic %s: free for the next group that starts\n", release.Topic)
 		return nil
 	})
 }

@@ -5,10 +5,10 @@ import (
 	"io"
 	"log"
 	"log/slog"
-	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -24,8 +24,8 @@ import (
 
 // A wrong command line exits with 2 before anything is sent, an unreachable worker with 1. stderr has one line.
 func TestInvalidCommandLines(t *testing.T) {
-	var asked atomic.Int64
-	server := e2etest.Serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
+	var requests atomic.Int64
+	server := e2etest.Serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { requests.Add(1) }))
 	p := e2etest.NewPlace(t)
 	for _, c := range invalidCommandLines(p, server) {
 		args := strings.Fields(strings.ReplaceAll(c.line, "URL", "--url http://"+server))
@@ -39,7 +39,7 @@ func TestInvalidCommandLines(t *testing.T) {
 				stderr)
 		}
 	}
-	if n := asked.Load(); n > 0 {
+	if n := requests.Load(); n > 0 {
 		t.Errorf("expected nothing to be sent, found %d requests", n)
 	}
 }
@@ -56,7 +56,7 @@ func invalidCommandLines(p *e2etest.Place, server string) []invalidCommandLine {
 	closed := porttest.Address(p.T)
 	_, port, _ := net.SplitHostPort(closed)
 	file := p.File("c.properties", "name=c", "connector.class=ODataSource")
-	away := "expected a running worker at http://" + closed + ": dial tcp "
+	noWorker := "expected a running worker at http://" + closed + ": dial tcp "
 	const noURL = `--url: expected http://HOST:PORT, found "ftp://x:1"`
 	return []invalidCommandLine{
 		{"nonsense", 2, `unknown command "nonsense"`},
@@ -88,9 +88,9 @@ func invalidCommandLines(p *e2etest.Place, server string) []invalidCommandLine {
 		{"offsets show c --url ftp://x:1", 2, noURL},
 		{"connectors list --url admin:geheim@host:8083", 2, "--url: expected http://HOST:PORT"},
 		{"run --set a=b --set rest.password:geheim " + file, 2, "--set number 2: expected name=value, found no ="},
-		{"connectors list --url http://" + closed, 1, away},
-		{"status --url http://" + closed, 1, away},
-		{"offsets show c --url http://" + closed, 1, away},
+		{"connectors list --url http://" + closed, 1, noWorker},
+		{"status --url http://" + closed, 1, noWorker},
+		{"offsets show c --url http://" + closed, 1, noWorker},
 		{"connectors list --url https://" + server, 1, "server gave HTTP response to HTTPS client"},
 		{"connectors list --timeout 0s URL", 2, "--timeout: expected a time such as 30s, found 0s"},
 		{"connectors restart c --task -3 URL", 2, "--task: expected the number of a task, from 0 on, found -3"},
@@ -131,9 +131,9 @@ func invalidCommandLines(p *e2etest.Place, server string) []invalidCommandLine {
 }
 
 func TestVersionCommandAndFlagPrintTheSame(t *testing.T) {
-	_, flag, _ := command(t, "--version")
-	if _, version, _ := command(t, "version"); flag == "" || flag != version {
-		t.Errorf("expected the same version, found %q and %q", flag, version)
+	_, byFlag, _ := command(t, "--version")
+	if _, byCommand, _ := command(t, "version"); byFlag == "" || byFlag != byCommand {
+		t.Errorf("expected the same version, found %q by the flag and %q by the command", byFlag, byCommand)
 	}
 }
 
@@ -174,13 +174,15 @@ func TestCommandsShowWorkerResponses(t *testing.T) {
 		"DELETE /connectors/text/offsets":  "done",
 		"GET /connectors/text/offsets":     "<html>",
 	})
-	drained := map[string]string{"PUT /culvert/drain": "", "GET /culvert/cluster": `{"unplaced":{}}`}
-	placed := workerWith(t, drained)
-	drained = maps.Clone(drained)
-	drained["GET /culvert/cluster"] = `{"unplaced":{"orders":"expected a worker with the plugins of class X"}}`
+	drainedWorker := func(unplaced string) (url string) {
+		return workerWith(t, map[string]string{"PUT /culvert/drain": "",
+			"GET /culvert/cluster": `{"unplaced":{` + unplaced + `}}`})
+	}
+	allPlaced := drainedWorker("")
+	onePlacedNowhere := drainedWorker(`"orders":"expected a worker with the plugins of class X"`)
 	const running = `{"a":{"status":{"name":"a","connector":{"state":"RUNNING"},"tasks":[]}}}`
-	unknown := workerWith(t, map[string]string{"GET /connectors": running, "GET /culvert/connectors": "not now"})
-	away := workerWith(t, map[string]string{"GET /connectors": running,
+	noSummaries := workerWith(t, map[string]string{"GET /connectors": running, "GET /culvert/connectors": "not now"})
+	memberAway := workerWith(t, map[string]string{"GET /connectors": running,
 		"GET /culvert/connectors": `{"connectors":[],"silent":["worker w2: away"]}`})
 	for _, c := range []struct {
 		name string
@@ -193,27 +195,28 @@ func TestCommandsShowWorkerResponses(t *testing.T) {
 		{"a state is for new connectors", []string{"connectors", "apply", connector, "--state", "STOPPED"}, 2,
 			"--state is for a connector that is created, and orders exists"},
 		{"status names what failed", []string{"status"}, 1, "failed: a (see culvert"},
-		{"states that are not known are no success", []string{"status", "--url", unknown}, 1,
+		{"unknown states are a failure", []string{"status", "--url", noSummaries}, 1,
 			"unknown states of connectors: only Kafka Connect's states are shown"},
-		{"a worker is drained", []string{"drain", "--url", placed}, 0, "the worker is drained\n"},
-		{"who drains a worker is told what runs nowhere", []string{"drain", "--url", workerWith(t, drained)}, 0,
+		{"a worker is drained", []string{"drain", "--url", allPlaced}, 0, "the worker is drained\n"},
+		{"drain names connectors that run nowhere", []string{"drain", "--url", onePlacedNowhere}, 0,
 			"orders: no worker runs it, or tasks of it: expected a worker with the plugins of class X"},
-		{"states of some workers are not known", []string{"status", "--url", away}, 1,
+		{"unknown states of one worker are a failure", []string{"status", "--url", memberAway}, 1,
 			"unknown states of connectors: worker w2: away"},
-		{"resumed logons are a number", []string{"connectors", "lockouts", "resume", "--json"}, 0,
+		{"resumed logons are counted", []string{"connectors", "lockouts", "resume", "--json"}, 0,
 			`[{"connector":"1 refused logon","done":"will be retried"}]`},
 		{"a comparison is an object", []string{"connectors", "diff", connector, "--json"}, 1,
 			`{"connector":"orders",`},
 		{"an empty answer to a change", []string{"offsets", "set", "orders", offsets}, 0, "\n"},
 		{"a text as the answer to a change", []string{"offsets", "reset", "text"}, 0, "done\n"},
 		{"offsets are JSON", []string{"offsets", "show", "text"}, 1, "expected JSON, found <html>"},
-		{"files are tested before they are read", []string{"offsets", "set", "orders", "missing.json", connector}, 2,
+		{"wrong use is reported before files are read",
+			[]string{"offsets", "set", "orders", "missing.json", connector}, 2,
 			"expected either --url or files, found both"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			code, stdout, stderr := command(t, append([]string{c.args[0], "--url", url}, c.args[1:]...)...)
 			if output := stdout + stderr; code != c.code || !strings.Contains(output, c.want) ||
-				(c.args[len(c.args)-1] == placed && stderr != "") {
+				(slices.Contains(c.args, allPlaced) && stderr != "") {
 				t.Errorf("expected exit %d and %q, found exit %d and %q", c.code, c.want, code, output)
 			}
 		})
@@ -227,7 +230,7 @@ func TestCommandsShowWorkerResponses(t *testing.T) {
 // status works with a Kafka Connect worker that requires a logon, responds with temporary conflicts, and has none of
 // Culvert's metrics.
 func TestStatusOfKafkaConnectWorker(t *testing.T) {
-	var asked atomic.Int64
+	var requests atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name, password, _ := r.BasicAuth()
 		switch {
@@ -235,9 +238,9 @@ func TestStatusOfKafkaConnectWorker(t *testing.T) {
 			w.WriteHeader(401)
 		case r.URL.Path != "/connectors":
 			w.WriteHeader(404)
-		case r.URL.RawQuery == "expand=motion": // which it does not know
+		case r.URL.RawQuery == "expand=motion": // Kafka Connect ignores this value
 			io.WriteString(w, `{"a":{}}`)
-		case asked.Add(1) == 1:
+		case requests.Add(1) == 1:
 			w.WriteHeader(409)
 			io.WriteString(w, `{"error_code":409,"message":"Cannot complete request momentarily due to no known leader URL"}`)
 		default:
@@ -249,11 +252,11 @@ func TestStatusOfKafkaConnectWorker(t *testing.T) {
 	t.Setenv("CULVERT_REST_PASSWORD", "geheim")
 	code, stdout, stderr := command(t, "status", "--url", server.URL, "--user", "anna")
 	if code != exitFailed || !strings.Contains(stdout, "1, 1 failed") || !strings.Contains(stderr, "failed: a ") {
-		t.Errorf("found exit %d\n%s%s", code, stdout, stderr)
+		t.Errorf("expected exit %d and the failed task of a, found exit %d\n%s%s", exitFailed, code, stdout, stderr)
 	}
 	code, _, stderr = command(t, "status", "--url", server.URL, "--user", "bert")
 	if code != exitFailed || !strings.Contains(stderr, "401") {
-		t.Errorf("with another user: found exit %d\n%s", code, stderr)
+		t.Errorf("with another user: expected exit %d and 401, found exit %d\n%s", exitFailed, code, stderr)
 	}
 }
 
@@ -294,18 +297,18 @@ func TestInitUsesDefaultsForEmptyValues(t *testing.T) {
 			if err := command.ParseFlags(args); err != nil {
 				t.Fatal(err)
 			}
-			i := &initDialog{yes: true, flags: command.Flags()}
-			name := i.answers(t.Context())
+			d := &initDialog{isYes: true, flags: command.Flags()}
+			name := d.answers(t.Context())
 			if c.fault != "" {
-				if i.err == nil || !strings.HasPrefix(i.err.Error(), c.fault) {
-					t.Errorf("expected %q, found %v", c.fault, i.err)
+				if d.err == nil || !strings.HasPrefix(d.err.Error(), c.fault) {
+					t.Errorf("expected %q, found %v", c.fault, d.err)
 				}
 				return
 			}
-			if i.err != nil || name != c.connector {
-				t.Errorf("expected connector %q, found %q and %v", c.connector, name, i.err)
+			if d.err != nil || name != c.connector {
+				t.Errorf("expected connector %q, found %q and %v", c.connector, name, d.err)
 			}
-			for _, e := range i.entries {
+			for _, e := range d.entries {
 				if e.Key == "sap.odata.host.port" && e.Raw != "443" {
 					t.Errorf("expected port 443, found %s", e.Raw)
 				}
@@ -314,7 +317,7 @@ func TestInitUsesDefaultsForEmptyValues(t *testing.T) {
 	}
 }
 
-func TestRender(t *testing.T) {
+func TestPrintDocument(t *testing.T) {
 	for document, want := range map[string]string{
 		`[{"b":"x","a":1},{"b":"longer","a":null}]`: "B       A\nx       1\nlonger  \n",
 		`{"service":"/x","sets":["a","b"],"n":2}`:   "service  /x\nsets     a, b\nn        2\n",
@@ -324,7 +327,7 @@ func TestRender(t *testing.T) {
 		`[1,2]`:                                     "[1,2]\n",
 	} {
 		var b bytes.Buffer
-		if err := render(&b, []byte(document)); err != nil {
+		if err := printDocument(&b, []byte(document)); err != nil {
 			t.Errorf("%s: %v", document, err)
 		}
 		if diff := cmp.Diff(want, b.String()); diff != "" {
@@ -350,7 +353,7 @@ func TestProgress(t *testing.T) {
 	})
 	d.show(later, earlier)
 	d.Write([]byte("log\n"))
-	d.show(later, earlier)
+	d.show(later, earlier) // unchanged, so nothing is printed
 	want := "" +
 		"NAME     TYPE    STATE    TASKS  ROWS  ROWS/S  LAG  REFUSED  LETTERS  COMPLETE\n" +
 		"copies   sink    failed   -      5     -       7    1        -        -\n" +
@@ -359,15 +362,17 @@ func TestProgress(t *testing.T) {
 		"unknown  sink    failed   -      0     -       -    1        -        -\n" +
 		"log\n"
 	if diff := cmp.Diff(want, out.String()); diff != "" {
-		t.Error(diff)
+		t.Errorf("(-want +got)\n%s", diff)
 	}
 }
 
 // A message of net/http becomes a line at level debug, without the bytes of an unsolicited response.
 func TestLibraryLogIsRedirected(t *testing.T) {
-	for level, want := range map[slog.Level]string{slog.LevelInfo: "",
+	for level, want := range map[slog.Level]string{
+		slog.LevelInfo: "",
 		slog.LevelDebug: `level=DEBUG msg="library: ` +
-			`Unsolicited response received on idle HTTP channel starting with \"HTTP/1.1 400 Bad Request"` + "\n"} {
+			`Unsolicited response received on idle HTTP channel starting with \"HTTP/1.1 400 Bad Request"` + "\n",
+	} {
 		var out bytes.Buffer
 		captureLibraryLogs(slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: level})))
 		log.Printf("Unsolicited response received on idle HTTP channel starting with %q; err=%v",
@@ -383,7 +388,7 @@ func TestUnsolicitedResponsesAreNotLogged(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	s := odatatest.New(odatatest.Options{Rows: 5})
 	address := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.Contains(r.URL.Path, "$metadata") { // which would be taken for the next request's response
+		if strings.Contains(r.URL.Path, "$metadata") { // another request follows, which would get the second response
 			s.ServeHTTP(w, r)
 			return
 		}
@@ -415,14 +420,15 @@ func TestUnsolicitedResponsesAreNotLogged(t *testing.T) {
 	e2etest.MustNotContain(t, "stderr", stderr.String(), "session=abc")
 }
 
-type mistakenWriter struct{}
+// panickingWriter panics, as a mistake in a command would.
+type panickingWriter struct{}
 
-func (mistakenWriter) Write([]byte) (int, error) { panic("a mistake in a command") }
+func (panickingWriter) Write([]byte) (int, error) { panic("a mistake in a command") }
 
 // A panic in a command ends it with exit code 1 and prints the stack.
 func TestPanicEndsCommandWithExitCode1(t *testing.T) {
 	var stderr bytes.Buffer
-	if code := execute(t.Context(), []string{"version"}, mistakenWriter{}, &stderr); code != exitFailed {
+	if code := execute(t.Context(), []string{"version"}, panickingWriter{}, &stderr); code != exitFailed {
 		t.Errorf("expected exit %d, found %d", exitFailed, code)
 	}
 	for _, want := range []string{"an internal error of culvert", "a mistake in a command", "commands_test.go"} {

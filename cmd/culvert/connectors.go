@@ -26,29 +26,29 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// expanded is a connector in REST's responses. Only Culvert's workers return Motion and Listed.
-type expanded struct {
-	Info   connect.Info           `json:"info"`
-	Status connect.Status         `json:"status"`
-	Motion *connect.Metrics       `json:"motion,omitempty"`
-	Listed *rest.ConnectorSummary `json:"listed,omitempty"`
+// expandedConnector is a connector in REST's responses. Only Culvert's workers return Metrics and Summary.
+type expandedConnector struct {
+	Info    connect.Info           `json:"info"`
+	Status  connect.Status         `json:"status"`
+	Metrics *connect.Metrics       `json:"motion,omitempty"`
+	Summary *rest.ConnectorSummary `json:"listed,omitempty"`
 }
 
-// expanded returns all connectors by Kafka Connect's route.
-func (r *remote) expanded(ctx context.Context) (connectors map[string]expanded, err error) {
+// expandedConnectors returns all connectors by Kafka Connect's route.
+func (r *remote) expandedConnectors(ctx context.Context) (connectors map[string]expandedConnector, err error) {
 	err = r.get(ctx, "/connectors?expand=info&expand=status", &connectors)
 	return connectors, err
 }
 
-// matching returns the connectors with the state and the search text, and why states of some are unknown. "" matches
-// any.
-func (r *remote) matching(
-	ctx context.Context, state, search string) (connectors map[string]expanded, unknown []string, err error) {
-	if connectors, err = r.expanded(ctx); err != nil {
+// matchingConnectors returns the connectors with the state and the search text, of which "" matches any, and why states
+// of some are unknown.
+func (r *remote) matchingConnectors(
+	ctx context.Context, state, search string) (connectors map[string]expandedConnector, unknown []string, err error) {
+	if connectors, err = r.expandedConnectors(ctx); err != nil {
 		return nil, nil, err
 	}
 	isFiltered := state+search != ""
-	listing, err := r.listing(ctx, state, search)
+	summaries, err := r.summaries(ctx, state, search)
 	switch {
 	case err != nil && isFiltered:
 		return nil, nil, err
@@ -56,23 +56,23 @@ func (r *remote) matching(
 		unknown = append(unknown, "only Kafka Connect's states are shown, which do not include unavailable services: "+
 			err.Error())
 	}
-	for i := range listing.Connectors {
-		l := &listing.Connectors[i]
-		if connector, ok := connectors[l.Name]; ok {
-			connector.Listed = l
-			connectors[l.Name] = connector
+	for i := range summaries.Connectors {
+		summary := &summaries.Connectors[i]
+		if connector, ok := connectors[summary.Name]; ok {
+			connector.Summary = summary
+			connectors[summary.Name] = connector
 		}
 	}
 	if isFiltered {
-		maps.DeleteFunc(connectors, func(_ string, connector expanded) bool { return connector.Listed == nil })
+		maps.DeleteFunc(connectors, func(_ string, c expandedConnector) bool { return c.Summary == nil })
 	}
-	return connectors, append(unknown, listing.Silent...), nil
+	return connectors, append(unknown, summaries.Silent...), nil
 }
 
-// listed returns Culvert's summary of the connector, or one derived from Kafka Connect's status.
-func (e expanded) listed() rest.ConnectorSummary {
-	if e.Listed != nil {
-		return *e.Listed
+// summary returns Culvert's summary of the connector, or one derived from Kafka Connect's status.
+func (e expandedConnector) summary() rest.ConnectorSummary {
+	if e.Summary != nil {
+		return *e.Summary
 	}
 	s := e.Status
 	l := rest.ConnectorSummary{ConnectorState: rest.ConnectorState{Name: s.Name, Type: s.Type, Tasks: len(s.Tasks),
@@ -86,20 +86,20 @@ func (e expanded) listed() rest.ConnectorSummary {
 	return l
 }
 
-// tasks returns the number of tasks of a connector and how many have failed; - for no tasks.
-func tasks(l rest.ConnectorSummary) string {
+// tasksText returns the number of tasks of a connector and how many have failed; - for no tasks.
+func tasksText(summary rest.ConnectorSummary) string {
 	switch {
-	case l.Failed > 0:
-		return fmt.Sprintf("%d, %d failed", l.Tasks, l.Failed)
-	case l.Tasks == 0:
+	case summary.Failed > 0:
+		return fmt.Sprintf("%d, %d failed", summary.Tasks, summary.Failed)
+	case summary.Tasks == 0:
 		return "-"
 	}
-	return strconv.Itoa(l.Tasks)
+	return strconv.Itoa(summary.Tasks)
 }
 
-// passwords returns a function that reports whether a setting of a class is a password. If the worker does not know the
-// class, the name of the setting decides.
-func (r *remote) passwords(ctx context.Context, class string) (func(key string) bool, error) {
+// passwordTest returns a function that reports whether a setting of a class is a password. If the worker does not know
+// the class, the name of the setting decides.
+func (r *remote) passwordTest(ctx context.Context, class string) (func(key string) bool, error) {
 	var definitions []check.Definition
 	err := r.get(ctx, "/connector-plugins/{name}/config", &definitions, class)
 	if err != nil && !isRefused(err, 0) {
@@ -174,15 +174,15 @@ func (r *remote) newShow() *cobra.Command {
 		Use: "show NAME", Short: "Show a connector: configuration, states, and why it has failed",
 		ValidArgsFunction: r.complete,
 		RunE: func(c *cobra.Command, args []string) error {
-			var connector expanded
+			var connector expandedConnector
 			if err := r.get(c.Context(), "/connectors/{name}", &connector.Info, args[0]); err != nil {
 				return err
 			}
-			password, err := r.passwords(c.Context(), connector.Info.Config["connector.class"])
+			isPassword, err := r.passwordTest(c.Context(), connector.Info.Config["connector.class"])
 			if err != nil {
 				return err
 			}
-			connector.Info.Config = config.MaskPasswords(connector.Info.Config, password)
+			connector.Info.Config = config.MaskPasswords(connector.Info.Config, isPassword)
 			if err := r.get(c.Context(), "/connectors/{name}/status", &connector.Status, args[0]); err != nil {
 				return err
 			}
@@ -190,14 +190,14 @@ func (r *remote) newShow() *cobra.Command {
 			err = r.get(c.Context(), "/culvert/connectors/{name}", &figures, args[0])
 			switch {
 			case err == nil:
-				connector.Motion = &figures
+				connector.Metrics = &figures
 			case !isRefused(err, 0): // Kafka Connect has no such resource
 				return err
 			}
-			if listing, err := r.listing(c.Context(), "", args[0]); err == nil {
-				for i, l := range listing.Connectors {
-					if l.Name == args[0] {
-						connector.Listed = &listing.Connectors[i]
+			if summaries, err := r.summaries(c.Context(), "", args[0]); err == nil {
+				for i, summary := range summaries.Connectors {
+					if summary.Name == args[0] {
+						connector.Summary = &summaries.Connectors[i]
 					}
 				}
 			}
@@ -208,9 +208,9 @@ func (r *remote) newShow() *cobra.Command {
 	}
 }
 
-func printConnector(out io.Writer, connector expanded, now time.Time) error {
+func printConnector(out io.Writer, connector expandedConnector, now time.Time) error {
 	var b strings.Builder
-	line := func(state, worker, trace string) {
+	writeState := func(state, worker, trace string) {
 		fmt.Fprintf(&b, "%s on %s\n", shown.Line(state), shown.Line(worker))
 		for _, l := range strings.Split(strings.TrimSpace(shown.Text(trace)), "\n") {
 			if l != "" {
@@ -219,24 +219,24 @@ func printConnector(out io.Writer, connector expanded, now time.Time) error {
 		}
 	}
 	fmt.Fprintf(&b, "%s (%s): ", shown.Line(connector.Info.Name), shown.Line(connector.Info.Type))
-	listed := connector.listed()
-	line(string(listed.State), connector.Status.Connector.WorkerID, connector.Status.Connector.Trace)
-	if listed.Cause != "" && listed.State != connect.ConditionFailed {
-		fmt.Fprintf(&b, "    %s\n", strings.TrimSpace(shown.Line(listed.Cause)+". "+shown.Line(listed.Advice)))
+	summary := connector.summary()
+	writeState(string(summary.State), connector.Status.Connector.WorkerID, connector.Status.Connector.Trace)
+	if summary.Cause != "" && summary.State != connect.ConditionFailed {
+		fmt.Fprintf(&b, "    %s\n", strings.TrimSpace(shown.Line(summary.Cause)+". "+shown.Line(summary.Advice)))
 	}
 	for _, t := range connector.Status.Tasks {
 		fmt.Fprintf(&b, "  task %d: ", t.ID)
-		line(string(t.State), t.WorkerID, t.Trace)
-		if connector.Motion == nil {
+		writeState(string(t.State), t.WorkerID, t.Trace)
+		if connector.Metrics == nil {
 			continue
 		}
-		for _, m := range connector.Motion.Tasks {
+		for _, m := range connector.Metrics.Tasks {
 			switch {
 			case m.Task != t.ID: // the metrics of another task
 			case m.Progress == nil:
 				fmt.Fprintf(&b, "    has no metrics: %s\n", shown.Line(m.Error))
 			default:
-				feedLines(&b, m.Feeds, now)
+				writeFeeds(&b, m.Feeds, now)
 			}
 		}
 	}
@@ -247,8 +247,8 @@ func printConnector(out io.Writer, connector expanded, now time.Time) error {
 	return err
 }
 
-// feedLines prints the progress of the feeds of a task.
-func feedLines(b *strings.Builder, feeds []connect.FeedProgress, now time.Time) {
+// writeFeeds appends the progress of the feeds of a task to b.
+func writeFeeds(b *strings.Builder, feeds []connect.FeedProgress, now time.Time) {
 	ago := func(at time.Time) string { return now.Sub(at).Round(time.Second).String() + " ago" }
 	for _, f := range feeds {
 		fmt.Fprintf(b, "    %s: ", shown.Line(f.Name))
@@ -285,10 +285,10 @@ func feedLines(b *strings.Builder, feeds []connect.FeedProgress, now time.Time) 
 	}
 }
 
-// connectorFile is a connector's configuration in a file, with its initial state, if any.
+// connectorFile is a connector's configuration in a file, with its initial state; "" means that the file has none.
 type connectorFile struct {
-	settings map[string]string
-	state    string
+	settings     map[string]string
+	initialState string
 }
 
 // readConnectorFiles reads files without resolving references.
@@ -315,7 +315,7 @@ func readConnectorFiles(files []string) ([]connectorFile, error) {
 		if settings["name"] = setting.Trim(settings["name"]); settings["name"] == "" {
 			settings["name"] = strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))
 		}
-		configurations = append(configurations, connectorFile{settings, state})
+		configurations = append(configurations, connectorFile{settings: settings, initialState: state})
 	}
 	return configurations, nil
 }
@@ -332,13 +332,13 @@ and which feeds would be read again. Nothing is changed. The printed version is 
 			if err != nil {
 				return err
 			}
-			var found rest.Comparison
+			var comparison rest.Comparison
 			settings := configurations[0].settings
 			request := rest.DiffRequest{Name: settings["name"], Config: settings}
-			if err := r.call(c.Context(), "POST /culvert/diff", request, &found); err != nil {
+			if err := r.call(c.Context(), "POST /culvert/diff", request, &comparison); err != nil {
 				return err
 			}
-			return printPlan(c.OutOrStdout(), found, []rest.Comparison{found}, r.output)
+			return printPlan(c.OutOrStdout(), comparison, []rest.Comparison{comparison}, r.output)
 		},
 	}
 }
@@ -359,14 +359,14 @@ func (r *remote) newApply() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			changing := *r
+			updater := *r
 			if version != "" {
 				if len(configurations) > 1 {
 					return asUsageError(errors.New("--if-version: expected exactly one FILE"))
 				}
-				changing.header = http.Header{"If-Match": {strconv.Quote(version)}}
+				updater.header = http.Header{"If-Match": {strconv.Quote(version)}}
 			}
-			return r.forEach(c, len(configurations), func(i int) (name, did string, err error) {
+			return r.forEach(c, len(configurations), func(i int) (name, message string, err error) {
 				settings := configurations[i].settings
 				name = settings["name"]
 				var current map[string]string
@@ -374,9 +374,9 @@ func (r *remote) newApply() *cobra.Command {
 				switch {
 				case isRefused(err, http.StatusNotFound) && version == "":
 					body := map[string]any{"name": name, "config": settings}
-					initial := cmp.Or(state, strings.ToUpper(strings.TrimSpace(configurations[i].state)))
-					if initial != "" {
-						body["initial_state"] = initial
+					initialState := cmp.Or(state, strings.ToUpper(strings.TrimSpace(configurations[i].initialState)))
+					if initialState != "" {
+						body["initial_state"] = initialState
 					}
 					return name, "is created", r.call(c.Context(), "POST /connectors", body, nil)
 				case err != nil:
@@ -387,7 +387,7 @@ func (r *remote) newApply() *cobra.Command {
 				case version == "" && maps.Equal(current, settings):
 					return name, "needs no change", nil
 				}
-				return name, "is changed", changing.call(c.Context(), "PUT /connectors/{name}/config", settings, nil,
+				return name, "is changed", updater.call(c.Context(), "PUT /connectors/{name}/config", settings, nil,
 					name)
 			})
 		},
@@ -422,26 +422,26 @@ type routeCommand struct {
 	body func(args []string) any
 }
 
-func (r *remote) newRouteCommand(a routeCommand) *cobra.Command {
-	return withRouteHelp(a.route, &cobra.Command{
-		Use: a.use, Example: a.example, ValidArgsFunction: r.complete,
+func (r *remote) newRouteCommand(command routeCommand) *cobra.Command {
+	return withRouteHelp(command.route, &cobra.Command{
+		Use: command.use, Example: command.example, ValidArgsFunction: r.complete,
 		RunE: func(c *cobra.Command, args []string) error {
 			calls := [][]string{args}
-			if strings.HasSuffix(a.use, "…") {
+			if strings.HasSuffix(command.use, "…") {
 				calls = slices.Collect(slices.Chunk(args, 1))
 			}
 			return r.forEach(c, len(calls), func(i int) (string, string, error) {
-				name := a.name
-				did := a.message
+				name := command.name
+				message := command.message
 				args := slices.Clip(calls[i])
 				var body any
-				if a.body != nil {
-					body = a.body(args)
+				if command.body != nil {
+					body = command.body(args)
 				}
 				var answer string
-				err := r.call(c.Context(), a.route, body, &answer, args[:strings.Count(a.route, "{")]...)
-				_, answered := members([]byte(answer))
-				for _, value := range answered {
+				err := r.call(c.Context(), command.route, body, &answer, args[:strings.Count(command.route, "{")]...)
+				_, answerValues := members([]byte(answer))
+				for _, value := range answerValues {
 					args = append(args, cell(value))
 				}
 				if name == "" {
@@ -449,9 +449,9 @@ func (r *remote) newRouteCommand(a routeCommand) *cobra.Command {
 					args = args[1:]
 				}
 				for _, value := range args {
-					did = strings.Replace(did, "%s", inLine(value), 1)
+					message = strings.Replace(message, "%s", inLine(value), 1)
 				}
-				return name, did, err
+				return name, message, err
 			})
 		},
 	})
@@ -465,20 +465,20 @@ func (r *remote) newRestart() *cobra.Command {
 		ValidArgsFunction: r.complete,
 		RunE: func(c *cobra.Command, args []string) error {
 			route := "POST /connectors/{name}/restart?includeTasks=true&onlyFailed=" + strconv.FormatBool(onlyFailed)
-			did := "is restarted"
+			message := "is restarted"
 			switch {
 			case c.Flags().Changed("task") && task < 0:
 				return asUsageError(fmt.Errorf("--task: expected the number of a task, from 0 on, found %d", task))
 			case onlyFailed && task >= 0:
 				return asUsageError(errors.New("expected either --failed or --task, found both"))
 			case onlyFailed:
-				did = "has its failed parts restarted"
+				message = "has its failed parts restarted"
 			case task >= 0:
 				route = "POST /connectors/{name}/tasks/{task}/restart"
-				did = fmt.Sprintf("has restarted task %d", task)
+				message = fmt.Sprintf("has restarted task %d", task)
 			}
 			return r.forEach(c, len(args), func(i int) (string, string, error) {
-				return args[i], did, r.call(c.Context(), route, nil, nil, args[i], strconv.Itoa(task))
+				return args[i], message, r.call(c.Context(), route, nil, nil, args[i], strconv.Itoa(task))
 			})
 		},
 	}
@@ -494,11 +494,11 @@ func (r *remote) newLockouts() *cobra.Command {
 		Example: `  culvert connectors lockouts
   culvert connectors lockouts resume --url http://connect.example.com:8083`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			var found rest.Lockouts
-			if err := r.call(c.Context(), route, nil, &found); err != nil {
+			var lockouts rest.Lockouts
+			if err := r.call(c.Context(), route, nil, &lockouts); err != nil {
 				return err
 			}
-			return r.print(c.OutOrStdout(), found, nil)
+			return r.print(c.OutOrStdout(), lockouts, nil)
 		},
 	})
 	const resume = "PUT /culvert/lockouts/resume"
@@ -526,13 +526,13 @@ type commandResult struct {
 func (r *remote) forEach(c *cobra.Command, n int, do func(i int) (name, message string, err error)) error {
 	results := []commandResult{}
 	failures := 0
-	var last error
+	var lastErr error
 	for i := range n {
 		name, message, err := do(i)
 		result := commandResult{Connector: name, Done: message}
 		if err != nil {
 			failures++
-			last = err
+			lastErr = err
 			result.Error = err.Error()
 			result.Done = ""
 		}
@@ -558,33 +558,34 @@ func (r *remote) forEach(c *cobra.Command, n int, do func(i int) (name, message 
 		return asFailure(fmt.Errorf("%d of %s failed", failures, number(n, "connector")))
 	case failures == 1:
 		var code *exitError
-		if errors.As(last, &code) {
-			return last
+		if errors.As(lastErr, &code) {
+			return lastErr
 		}
-		return asFailure(fmt.Errorf("%s: %w", inLine(results[0].Connector), last))
+		return asFailure(fmt.Errorf("%s: %w", inLine(results[0].Connector), lastErr))
 	}
 	return nil
 }
 
 // complete suggests names of connectors to a shell.
 func (r *remote) complete(c *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	impatient := *r
-	impatient.timeout = 2 * time.Second
+	worker := *r
+	worker.timeout = 2 * time.Second
 	var names []string
-	if err := impatient.once(c.Context(), "GET /connectors", nil, &names); err != nil {
+	if err := worker.callOnce(c.Context(), "GET /connectors", nil, &names); err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
-// listing returns the summaries of matching connectors. "" matches any. It does not wait until the group has a leader.
-func (r *remote) listing(ctx context.Context, state, search string) (list rest.ConnectorList, err error) {
+// summaries returns the summaries of connectors with the state and the search text, of which "" matches any. It does
+// not wait until the group has a leader.
+func (r *remote) summaries(ctx context.Context, state, search string) (list rest.ConnectorList, err error) {
 	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
 	for after := ""; ; after = list.Next {
 		var page rest.ConnectorList
 		query := url.Values{"state": {state}, "search": {search}, "after": {after}, "limit": {"1000"}}
-		if err := r.once(ctx, "GET /culvert/connectors?"+query.Encode(), nil, &page); err != nil {
+		if err := r.callOnce(ctx, "GET /culvert/connectors?"+query.Encode(), nil, &page); err != nil {
 			return list, err
 		}
 		page.Connectors = append(list.Connectors, page.Connectors...)

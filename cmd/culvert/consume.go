@@ -48,13 +48,14 @@ broker that runs on the --data folder, else from that folder, which is then lock
   culvert consume Orders --partition 0 --offset 41 -n 1`,
 		RunE: func(c *cobra.Command, args []string) error {
 			ctx := c.Context()
-			return from.read(ctx, c.ErrOrStderr(), func(w *config.Worker, r *kafka.Reader, log *slog.Logger) error {
+			consume := func(w *config.Worker, r *kafka.Reader, log *slog.Logger) error {
 				schemas, err := newSchemaReader(ctx, o.registry, w, log)
 				if err != nil {
 					return err
 				}
 				return withNearestTopic(ctx, r, args[0], o.print(ctx, r, schemas, args[0], c.OutOrStdout()))
-			})
+			}
+			return from.withReader(ctx, c.ErrOrStderr(), consume)
 		},
 	}
 	from.flags(c)
@@ -64,8 +65,7 @@ broker that runs on the --data folder, else from that folder, which is then lock
 		"`time` of the first record, such as 2026-02-03T04:05:06Z or 2026-02-03, or how long ago, such as 1h30m")
 	c.Flags().Int32Var(&o.partition, "partition", -1, "read only this partition")
 	c.Flags().Int64Var(&o.offset, "offset", 0, "start at this offset of --partition")
-	c.Flags().StringVar(&o.registry, "schema-registry", "",
-		"`URL` of a schema registry; overrides the worker's file")
+	c.Flags().StringVar(&o.registry, "schema-registry", "", "`URL` of a schema registry; overrides the worker's file")
 	c.Flags().BoolVar(&o.values, "values", false, "print only values")
 	c.Flags().BoolVar(&o.pretty, "pretty", false, "indent JSON")
 	c.MarkFlagsMutuallyExclusive("from", "offset")
@@ -73,56 +73,56 @@ broker that runs on the --data folder, else from that folder, which is then lock
 	return c
 }
 
-// consumeOptions selects records of a topic.
+// consumeOptions selects records of a topic and their format.
 type consumeOptions struct {
 	follow    bool
-	count     int64 // zero means all records
-	since     string
-	partition int32 // -1 means all partitions
+	count     int64  // zero means all records
+	since     string // "" means from the first record on
+	partition int32  // -1 means all partitions
 	offset    int64
 	registry  string
 	values    bool // only values
 	pretty    bool // indented
 }
 
-func (o *consumeOptions) options(ctx context.Context, reader *kafka.Reader, topic string) (kafka.ReadOptions, error) {
-	read := kafka.ReadOptions{Follow: o.follow}
+func (o *consumeOptions) readOptions(ctx context.Context, r *kafka.Reader, topic string) (kafka.ReadOptions, error) {
+	options := kafka.ReadOptions{Follow: o.follow}
 	switch {
 	case o.count < 0:
-		return read, asUsageError(fmt.Errorf("--records: expected 0 or more, found %d", o.count))
+		return options, asUsageError(fmt.Errorf("--records: expected 0 or more, found %d", o.count))
 	case o.partition < -1:
-		return read, asUsageError(fmt.Errorf("--partition: expected 0 or more, found %d", o.partition))
+		return options, asUsageError(fmt.Errorf("--partition: expected 0 or more, found %d", o.partition))
 	case o.offset < 0:
-		return read, asUsageError(fmt.Errorf("--offset: expected 0 or more, found %d", o.offset))
+		return options, asUsageError(fmt.Errorf("--offset: expected 0 or more, found %d", o.offset))
 	case o.offset > 0 && o.partition < 0:
-		return read, asUsageError(errors.New("--offset: expected --partition as well"))
+		return options, asUsageError(errors.New("--offset: expected --partition as well"))
 	}
 	if o.since != "" {
 		start, err := parseTime("--from", o.since, time.Now())
 		if err != nil {
-			return read, asUsageError(err)
+			return options, asUsageError(err)
 		}
-		if read.From, err = reader.OffsetsForTime(ctx, topic, start); err != nil {
-			return read, asFailure(err)
+		if options.From, err = r.OffsetsForTime(ctx, topic, start); err != nil {
+			return options, asFailure(err)
 		}
 	}
 	if o.partition >= 0 {
-		read.To = kafka.Positions{o.partition: math.MaxInt64}
+		options.To = kafka.Positions{o.partition: math.MaxInt64}
 	}
 	if o.offset > 0 {
 		// From an offset beyond the end nothing would be read, or with --follow records from another offset. The ends
 		// are the offsets since a time that no record has.
-		ends, err := reader.OffsetsForTime(ctx, topic, time.UnixMilli(math.MaxInt64))
+		ends, err := r.OffsetsForTime(ctx, topic, time.UnixMilli(math.MaxInt64))
 		if end, ok := ends[o.partition]; err == nil && ok && end < o.offset {
 			err = fmt.Errorf("--offset: partition %d of topic %s ends at offset %d, found %d", o.partition, topic, end,
 				o.offset)
 		}
 		if err != nil {
-			return read, asFailure(err)
+			return options, asFailure(err)
 		}
-		read.From = kafka.Positions{o.partition: o.offset}
+		options.From = kafka.Positions{o.partition: o.offset}
 	}
-	return read, nil
+	return options, nil
 }
 
 // parseTime parses a time, or a duration before now.
@@ -139,10 +139,10 @@ func parseTime(flag, text string, now time.Time) (time.Time, error) {
 		"ago, such as 1h30m, found %q", flag, text)
 }
 
-// openBrokers returns the brokers of --bootstrap-servers, else of the worker's file, else of the data folder. The
-// caller calls done.
+// openBrokers returns the brokers of --bootstrap-servers, else of the worker's file, else of the data folder, whose
+// embedded broker it starts unless one runs. The caller calls detach, which stops that broker again.
 func openBrokers(ctx context.Context, data, servers string, w *config.Worker,
-	log *slog.Logger) (brokers kafka.Config, done func(), err error) {
+	log *slog.Logger) (brokers kafka.Config, detach func(), err error) {
 	settings := workerSettings(w)
 	if servers == "" {
 		bootstrap := config.List(settings["bootstrap.servers"])
@@ -154,14 +154,14 @@ func openBrokers(ctx context.Context, data, servers string, w *config.Worker,
 			servers = strings.Join(bootstrap, ",")
 		}
 	}
-	done = func() {}
+	detach = func() {}
 	if servers == "" {
-		address, end, err := embedded.Attach(ctx, data, log)
+		address, stop, err := embedded.Attach(ctx, data, log)
 		if err != nil {
 			return brokers, nil, asFailure(fmt.Errorf("no embedded broker's data to read (--data %s): %w", data, err))
 		}
 		servers = address
-		done = func() { _ = end() } // an error comes too late to matter: all records were read
+		detach = func() { _ = stop() } // an error comes too late to matter: all records were read
 	}
 	settings["bootstrap.servers"] = servers
 	brokers, warnings, err := kafka.Parse(ctx, settings)
@@ -169,21 +169,21 @@ func openBrokers(ctx context.Context, data, servers string, w *config.Worker,
 		log.Warn(w.Setting + ": " + w.Text)
 	}
 	if err != nil {
-		done()
+		detach()
 		return brokers, nil, asUsageError(err)
 	}
 	brokers.Logger = log
 	if err := brokers.CheckReachable(ctx); err != nil { // a client would retry for minutes
-		done()
+		detach()
 		return brokers, nil, asFailure(fmt.Errorf("no broker of bootstrap.servers answers: %w", err))
 	}
-	return brokers, done, nil
+	return brokers, detach, nil
 }
 
 // topicSource has the flags of a command that reads topics, see [openBrokers].
 type topicSource struct{ data, servers, file string }
 
-// topicFlags are the names of [topicSource.flags].
+// topicFlags are the names of the flags that [topicSource.flags] declares.
 var topicFlags = []string{"data", "bootstrap-servers", "properties"}
 
 func (s *topicSource) flags(c *cobra.Command) {
@@ -212,8 +212,9 @@ func withWorkerFile(file string, stderr io.Writer, do func(w *config.Worker, log
 	return secrets.RedactError(do(w, logging.Redacted(log, w.Redact)), w.Redact)
 }
 
-// open calls do with the brokers and the worker of the file, nil without one.
-func (s *topicSource) open(ctx context.Context, stderr io.Writer, do func(*config.Worker, kafka.Config) error) error {
+// withBrokers calls do with the brokers and the worker of the file, nil without one.
+func (s *topicSource) withBrokers(ctx context.Context, stderr io.Writer,
+	do func(*config.Worker, kafka.Config) error) error {
 	return withWorkerFile(s.file, stderr, func(w *config.Worker, log *slog.Logger) error {
 		brokers, detach, err := openBrokers(ctx, s.data, s.servers, w, log)
 		if err != nil {
@@ -224,10 +225,10 @@ func (s *topicSource) open(ctx context.Context, stderr io.Writer, do func(*confi
 	})
 }
 
-// read calls do with a reader of topics and the worker of the file, nil without one.
-func (s *topicSource) read(ctx context.Context, stderr io.Writer,
+// withReader calls do with a reader of topics and the worker of the file, nil without one.
+func (s *topicSource) withReader(ctx context.Context, stderr io.Writer,
 	do func(w *config.Worker, reader *kafka.Reader, log *slog.Logger) error) error {
-	return s.open(ctx, stderr, func(w *config.Worker, brokers kafka.Config) error {
+	return s.withBrokers(ctx, stderr, func(w *config.Worker, brokers kafka.Config) error {
 		reader, err := kafka.NewReader(brokers)
 		if err != nil {
 			return asUsageError(err)
@@ -237,9 +238,9 @@ func (s *topicSource) read(ctx context.Context, stderr io.Writer,
 	})
 }
 
-// line appends a record or its value as a line. The writer of a record must not control the terminal: such characters
-// are escaped in the JSON.
-func (o *consumeOptions) line(line []byte, r *kgo.Record) []byte {
+// appendLine appends a record or its value as a line. The writer of a record must not control the terminal: such
+// characters are escaped in the JSON.
+func (o *consumeOptions) appendLine(line []byte, r *kgo.Record) []byte {
 	if o.values {
 		line = kafka.AppendDatum(line, r.Value)
 	} else {
@@ -250,7 +251,7 @@ func (o *consumeOptions) line(line []byte, r *kgo.Record) []byte {
 
 func (o *consumeOptions) print(ctx context.Context, reader *kafka.Reader, schemas *schemaReader, topic string,
 	stdout io.Writer) error {
-	options, err := o.options(ctx, reader, topic)
+	options, err := o.readOptions(ctx, reader, topic)
 	if err != nil {
 		return err
 	}
@@ -263,7 +264,7 @@ func (o *consumeOptions) print(ctx context.Context, reader *kafka.Reader, schema
 		if err != nil {
 			return err
 		}
-		line = o.line(line[:0], r)
+		line = o.appendLine(line[:0], r)
 		if o.pretty {
 			indented.Reset()
 			if err := json.Indent(&indented, line, "", "  "); err != nil {

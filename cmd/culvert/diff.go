@@ -42,7 +42,7 @@ a file would be refused.`,
 			if err != nil {
 				return err
 			}
-			hostConfig.Compiling = compiling(c.ErrOrStderr())
+			hostConfig.Compiling = compilingReporter(c.ErrOrStderr())
 			var others map[string]bool
 			find := func(listener string) (running []config.RunningConnector, err error) {
 				if baseURL = cmp.Or(baseURL, listener, os.Getenv(environmentURL)); baseURL == "" {
@@ -76,7 +76,7 @@ func runningConnectors(
 	ctx context.Context, baseURL, folder string,
 ) (running []config.RunningConnector, others map[string]bool, err error) {
 	worker := remote{url: baseURL, timeout: time.Minute}
-	connectors, err := worker.expanded(ctx)
+	connectors, err := worker.expandedConnectors(ctx)
 	if err != nil {
 		return nil, nil, err
 	}

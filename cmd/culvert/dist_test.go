@@ -17,8 +17,8 @@ import (
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
-// runLine checks that the program accepts a command line, and returns the folders in it.
-func runLine(t *testing.T, what string, line []string) (configuration, data string) {
+// checkRunLine checks that the program accepts a command line of culvert run, and returns the folders in it.
+func checkRunLine(t *testing.T, place string, line []string) (configuration, data string) {
 	t.Helper()
 	command, flags, err := newRoot(t.Context(), nil).Find(line)
 	if err == nil {
@@ -28,7 +28,7 @@ func runLine(t *testing.T, what string, line []string) (configuration, data stri
 		err = errors.New("it runs no worker")
 	}
 	if err != nil {
-		t.Fatalf("%s: %q: %v", what, line, err)
+		t.Fatalf("%s: %q: %v", place, line, err)
 	}
 	configuration, _ = command.Flags().GetString("config")
 	data, _ = command.Flags().GetString("data")
@@ -55,16 +55,21 @@ func TestServiceUnit(t *testing.T) {
 	if len(line) == 0 || !strings.Contains(readFile(t, "../dist/nfpm.yaml"), "dst: "+line[0]+"\n") {
 		t.Fatalf("ExecStart=%s: expected the program in the packages", unit["ExecStart"])
 	}
-	configuration, data := runLine(t, "ExecStart", line[1:])
+	configuration, data := checkRunLine(t, "ExecStart", line[1:])
 	warm := "-" + line[0] + " plugins warm --config " + configuration + " --data " + data
 	if unit["ExecStartPre"] != warm {
 		t.Errorf("ExecStartPre: expected %q, found %q", warm, unit["ExecStartPre"])
 	}
-	for name, want := range map[string]string{"ConfigurationDirectory": strings.TrimPrefix(configuration, "/etc/"),
-		"StateDirectory": strings.TrimPrefix(data, "/var/lib/"), "DynamicUser": "yes", "ProtectSystem": "strict",
-		"NoNewPrivileges":       "yes",
-		"LimitCORE":             "0", // a core file contains passwords
-		"CapabilityBoundingSet": "", "Environment": "XDG_CACHE_HOME=" + filepath.Dir(data)} {
+	for name, want := range map[string]string{
+		"ConfigurationDirectory": strings.TrimPrefix(configuration, "/etc/"),
+		"StateDirectory":         strings.TrimPrefix(data, "/var/lib/"),
+		"DynamicUser":            "yes",
+		"ProtectSystem":          "strict",
+		"NoNewPrivileges":        "yes",
+		"LimitCORE":              "0", // a core file contains passwords
+		"CapabilityBoundingSet":  "",
+		"Environment":            "XDG_CACHE_HOME=" + filepath.Dir(data),
+	} {
 		if got, ok := unit[name]; !ok || got != want {
 			t.Errorf("%s: expected %q, found %q", name, want, got)
 		}
@@ -76,14 +81,14 @@ func TestServiceUnit(t *testing.T) {
 }
 
 // instruction is a line of a Dockerfile.
-type instruction struct{ name, rest string }
+type instruction struct{ name, arguments string }
 
-func dockerfile(t *testing.T) (list []instruction) {
+func dockerfileInstructions(t *testing.T) (list []instruction) {
 	t.Helper()
 	for line := range strings.Lines(readFile(t, "../dist/Dockerfile")) {
 		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
 			name, arguments, _ := strings.Cut(line, " ")
-			list = append(list, instruction{name, arguments})
+			list = append(list, instruction{name: name, arguments: arguments})
 		}
 	}
 	return list
@@ -96,24 +101,24 @@ func TestDockerfile(t *testing.T) {
 	makefile := readFile(t, "../../Makefile")
 	version := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindStringSubmatch(readFile(t, "../../go.mod"))[1]
 	var user, volume string
-	warmed := false
+	isWarmed := false
 	var command []string
-	created := map[string]bool{}
-	copied := map[string]bool{}
+	isCreated := map[string]bool{}
+	isCopied := map[string]bool{}
 	stages := []string{}
-	for _, i := range dockerfile(t) {
-		words := strings.Fields(i.rest)
+	for _, i := range dockerfileInstructions(t) {
+		words := strings.Fields(i.arguments)
 		switch i.name {
 		case "FROM":
 			stages = append(stages, words[0])
 			user = ""
 		case "COPY":
 			from := slices.DeleteFunc(slices.Clone(words), func(w string) bool { return strings.HasPrefix(w, "--") })
-			copied[from[len(from)-1]] = true
+			isCopied[from[len(from)-1]] = true
 			for _, source := range from[:len(from)-1] {
-				if strings.Contains(i.rest, "--from=build") {
-					if !created[source] {
-						t.Errorf("COPY %s: expected a RUN that creates %s, found none", i.rest, source)
+				if strings.Contains(i.arguments, "--from=build") {
+					if !isCreated[source] {
+						t.Errorf("COPY %s: expected a RUN that creates %s, found none", i.arguments, source)
 					}
 				} else if _, err := os.Stat(filepath.Join("../..", source)); err != nil {
 					t.Error(err)
@@ -122,29 +127,29 @@ func TestDockerfile(t *testing.T) {
 		case "RUN":
 			if words[0] == "make" {
 				if !strings.Contains(makefile, "\n"+words[1]+": ") {
-					t.Errorf("RUN %s: expected a rule of the Makefile", i.rest)
+					t.Errorf("RUN %s: expected a rule of the Makefile", i.arguments)
 				}
-				created["/src/"+words[1]] = true
+				isCreated["/src/"+words[1]] = true
 			}
-			warmed = warmed || strings.HasPrefix(i.rest, "bin/culvert plugins warm "+
+			isWarmed = isWarmed || strings.HasPrefix(i.arguments, "bin/culvert plugins warm "+
 				"--set cache.dir=/made/var/cache/culvert ")
 			if words[0] == "mkdir" {
 				for _, dir := range words[2:] {
-					created[dir] = true
+					isCreated[dir] = true
 				}
 			}
 		case "ENV":
-			if cache, ok := strings.CutPrefix(i.rest, "CULVERT_CACHE_DIR="); ok {
-				warmed = copied[cache] && warmed
+			if cache, ok := strings.CutPrefix(i.arguments, "CULVERT_CACHE_DIR="); ok {
+				isWarmed = isCopied[cache] && isWarmed
 			}
 		case "USER":
-			user = i.rest
+			user = i.arguments
 		case "VOLUME":
-			volume = i.rest
+			volume = i.arguments
 		case "ENTRYPOINT", "CMD":
 			var part []string
-			if err := json.Unmarshal([]byte(i.rest), &part); err != nil {
-				t.Errorf("%s %s: expected a list, since there is no shell: %v", i.name, i.rest, err)
+			if err := json.Unmarshal([]byte(i.arguments), &part); err != nil {
+				t.Errorf("%s %s: expected a list, since there is no shell: %v", i.name, i.arguments, err)
 			}
 			command = append(command, part...)
 		}
@@ -158,14 +163,14 @@ func TestDockerfile(t *testing.T) {
 	if !regexp.MustCompile(`^[1-9]\d*:[1-9]\d*$`).MatchString(user) {
 		t.Errorf("USER: expected numbers, which a cluster can tell from root's, found %q", user)
 	}
-	if !warmed {
+	if !isWarmed {
 		t.Error("expected that plugins are compiled into a folder that is copied and that CULVERT_CACHE_DIR names")
 	}
-	if len(command) == 0 || !copied[command[0]] {
+	if len(command) == 0 || !isCopied[command[0]] {
 		t.Fatalf("ENTRYPOINT: expected %q in the image", command)
 	}
-	if configuration, data := runLine(t, "Dockerfile", command[1:]); data != volume || !copied[data] ||
-		!copied[configuration] {
+	if configuration, data := checkRunLine(t, "Dockerfile", command[1:]); data != volume || !isCopied[data] ||
+		!isCopied[configuration] {
 		t.Errorf("expected the folders %s and %s in the image, and the second as the volume %s", configuration, data,
 			volume)
 	}
@@ -175,7 +180,7 @@ func TestDockerfile(t *testing.T) {
 func TestKubernetesReadme(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
-	files := manifests(t, "culvert.yaml")["ConfigMap culvert"].at(t, "data").(map[string]any)
+	files := manifests(t, "culvert.yaml")["ConfigMap culvert"].value(t, "data").(map[string]any)
 	for name, content := range files {
 		p.File(name, content.(string))
 	}
@@ -192,7 +197,8 @@ func TestKubernetesReadme(t *testing.T) {
 	}
 	if r := p.Run(append(args, "--plugins", e2etest.Plugins(t))...); r.Code != exitDone || r.Stdout != "" ||
 		!strings.Contains(r.Stderr, ": ok: orders") {
-		t.Errorf("culvert %s: exit code %d\n%s%s", check[1], r.Code, r.Stdout, r.Stderr)
+		t.Errorf("culvert %s: expected exit code 0 and no problem, found %d\n%s%s", check[1], r.Code, r.Stdout,
+			r.Stderr)
 	}
 }
 
@@ -204,37 +210,37 @@ func TestPackagedSettings(t *testing.T) {
 	connector := p.File("orders.properties", readFile(t, "../../examples/tour/orders.properties"))
 	if r := p.Run("validate", "--plugins", e2etest.Plugins(t), worker, connector); r.Code != exitDone ||
 		r.Stdout != "" {
-		t.Errorf("exit code %d, expected no warning\n%s%s", r.Code, r.Stdout, r.Stderr)
+		t.Errorf("expected exit code 0 and no warning, found %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
-	for _, named := range regexp.MustCompile(`/usr/share/doc/culvert/(examples\S+\.properties)`).FindAllStringSubmatch(
-		readFile(t, "../dist/worker.properties"), -1) {
-		readFile(t, "../../"+named[1])
+	example := regexp.MustCompile(`/usr/share/doc/culvert/(examples\S+\.properties)`)
+	for _, m := range example.FindAllStringSubmatch(readFile(t, "../dist/worker.properties"), -1) {
+		readFile(t, "../../"+m[1]) // it must exist
 	}
 	if strings.Contains(readFile(t, "../dist/postinstall.sh"), "systemctl start") {
-		t.Error("expected the package to start the service when it is installed")
+		t.Error("expected that the installation of the package does not start the service")
 	}
 }
 
 // object is a Kubernetes object.
 type object map[string]any
 
-// at returns the value at a path of members and list indexes.
-func (o object) at(t *testing.T, path ...any) any {
+// value returns the value at a path of members and list indexes.
+func (o object) value(t *testing.T, path ...any) any {
 	t.Helper()
 	var v any = map[string]any(o)
 	for _, step := range path {
-		var there bool
+		var exists bool
 		switch step := step.(type) {
 		case string:
 			m, _ := v.(map[string]any)
-			v, there = m[step]
+			v, exists = m[step]
 		case int:
 			l, _ := v.([]any)
-			if there = step < len(l); there {
+			if exists = step < len(l); exists {
 				v = l[step]
 			}
 		}
-		if !there {
+		if !exists {
 			t.Fatalf("expected %v, found no %v", path, step)
 		}
 	}
@@ -262,70 +268,73 @@ func manifests(t *testing.T, file string) map[string]object {
 		}
 		e2etest.NoError(t, err)
 		document := object(members)
-		objects[document.at(t, "kind").(string)+" "+document.at(t, "metadata", "name").(string)] = document
+		objects[document.value(t, "kind").(string)+" "+document.value(t, "metadata", "name").(string)] = document
 	}
 }
 
-// workerOf returns the container of a StatefulSet, and checks that its probes use /health and its data folder is a
-// volume.
-func workerOf(t *testing.T, set object) (container object, args []string, mounts map[string]map[string]any) {
+// checkContainer checks that the probes of a StatefulSet's container use /health and that its data folder is a volume.
+// It returns the container with its arguments and its mounts by path.
+func checkContainer(t *testing.T, set object) (container object, args []string, mounts map[string]map[string]any) {
 	t.Helper()
-	container = set.at(t, "spec", "template", "spec", "containers", 0).(map[string]any)
+	container = set.value(t, "spec", "template", "spec", "containers", 0).(map[string]any)
 	for _, name := range []string{"startupProbe", "readinessProbe", "livenessProbe"} {
-		if container.at(t, name, "httpGet", "path") != "/health" ||
-			container.at(t, name, "httpGet", "port") != container.at(t, "ports", 0, "name") {
-			t.Errorf("%s: found %v", name, container.at(t, name))
+		if container.value(t, name, "httpGet", "path") != "/health" ||
+			container.value(t, name, "httpGet", "port") != container.value(t, "ports", 0, "name") {
+			t.Errorf("%s: expected /health at the port of the container, found %v", name, container.value(t, name))
 		}
 	}
 	mounts = map[string]map[string]any{}
-	for _, m := range container.at(t, "volumeMounts").([]any) {
+	for _, m := range container.value(t, "volumeMounts").([]any) {
 		mounts[m.(map[string]any)["mountPath"].(string)] = m.(map[string]any)
 	}
-	args = texts(t, container.at(t, "args"))
-	if _, data := runLine(t, "args", args); mounts[data] == nil || mounts[data]["readOnly"] == true {
+	args = texts(t, container.value(t, "args"))
+	if _, data := checkRunLine(t, "args", args); mounts[data] == nil || mounts[data]["readOnly"] == true {
 		t.Errorf("expected a volume at %s, found %v", data, mounts)
 	}
 	return container, args, mounts
 }
 
-// Flags, folders, volumes, ports and paths in the manifests exist.
+// Flags, folders, volumes, ports and paths in the manifest of one worker exist.
 func TestKubernetes(t *testing.T) {
 	t.Parallel()
 	objects := manifests(t, "culvert.yaml")
 	set := objects["StatefulSet culvert"]
-	container, args, mounts := workerOf(t, set)
-	configuration, data := runLine(t, "args", args)
-	if len(objects) != 4 || set.at(t, "spec", "replicas") != 1 {
+	container, args, mounts := checkContainer(t, set)
+	configuration, data := checkRunLine(t, "args", args)
+	if len(objects) != 4 || set.value(t, "spec", "replicas") != 1 {
 		t.Errorf("expected one replica, since a data folder belongs to one worker, and 4 objects; found %v, %d",
-			set.at(t, "spec", "replicas"), len(objects))
+			set.value(t, "spec", "replicas"), len(objects))
 	}
-	if mounts[data]["name"] != set.at(t, "spec", "volumeClaimTemplates", 0, "metadata", "name") ||
-		mounts[configuration]["name"] != set.at(t, "spec", "template", "spec", "volumes", 0, "name") ||
-		mounts[configuration]["readOnly"] != true ||
-		objects["ConfigMap "+set.at(t, "spec", "template", "spec", "volumes", 0, "configMap",
-			"name").(string)] == nil ||
-		objects["Secret "+set.at(t, "spec", "template", "spec", "volumes", 1, "secret", "secretName").(string)] == nil {
+	pod := object(set.value(t, "spec", "template", "spec").(map[string]any))
+	configMap := pod.value(t, "volumes", 0, "configMap", "name").(string)
+	secret := pod.value(t, "volumes", 1, "secret", "secretName").(string)
+	if objects["ConfigMap "+configMap] == nil || objects["Secret "+secret] == nil {
+		t.Errorf("expected the ConfigMap %s and the Secret %s, found neither or one", configMap, secret)
+	}
+	if mounts[data]["name"] != set.value(t, "spec", "volumeClaimTemplates", 0, "metadata", "name") ||
+		mounts[configuration]["name"] != pod.value(t, "volumes", 0, "name") ||
+		mounts[configuration]["readOnly"] != true {
 		t.Errorf("mounts %v: expected %s to be the claim, and %s the ConfigMap", mounts, data, configuration)
 	}
-	scraped := set.at(t, "spec", "template", "metadata", "annotations", "prometheus.io/path").(string)
+	scraped := set.value(t, "spec", "template", "metadata", "annotations", "prometheus.io/path").(string)
 	for _, path := range []string{"/health", scraped} {
 		if !strings.Contains(readFile(t, "reference/rest.md"), path) {
 			t.Errorf("expected the REST path %q to exist", path)
 		}
 	}
-	service := object(objects["Service culvert"].at(t, "spec", "ports", 0).(map[string]any))
-	if service["targetPort"] != container.at(t, "ports", 0, "name") ||
-		service["port"] != container.at(t, "ports", 0, "containerPort") || service["port"] != 8083 ||
-		!strings.Contains(objects["ConfigMap culvert"].at(t, "data", "worker.properties").(string),
+	service := object(objects["Service culvert"].value(t, "spec", "ports", 0).(map[string]any))
+	if service["targetPort"] != container.value(t, "ports", 0, "name") ||
+		service["port"] != container.value(t, "ports", 0, "containerPort") || service["port"] != 8083 ||
+		!strings.Contains(objects["ConfigMap culvert"].value(t, "data", "worker.properties").(string),
 			"listeners=http://:8083\n") {
 		t.Errorf("expected the Service to lead to port 8083 of the container, found %v, %v", service,
-			container.at(t, "ports"))
+			container.value(t, "ports"))
 	}
-	user := object(set.at(t, "spec", "template", "spec", "securityContext").(map[string]any))
+	user := object(set.value(t, "spec", "template", "spec", "securityContext").(map[string]any))
 	if user["runAsNonRoot"] != true || user["runAsUser"] == 0 || user["fsGroup"] != user["runAsUser"] ||
 		user["fsGroupChangePolicy"] != "OnRootMismatch" ||
-		container.at(t, "securityContext", "readOnlyRootFilesystem") != true ||
-		container.at(t, "resources", "limits", "memory") == "" {
+		container.value(t, "securityContext", "readOnlyRootFilesystem") != true ||
+		container.value(t, "resources", "limits", "memory") == "" {
 		t.Errorf("expected a user that is not root, a read-only file system and a memory limit, found %v, %v", user,
 			container)
 	}
@@ -336,17 +345,17 @@ func TestKubernetesGroupObjectsReferToEachOther(t *testing.T) {
 	t.Parallel()
 	objects := manifests(t, "group.yaml")
 	set := objects["StatefulSet culvert"]
-	peers := set.at(t, "spec", "serviceName").(string)
-	labels := set.at(t, "spec", "template", "metadata", "labels", "app.kubernetes.io/name")
+	peers := set.value(t, "spec", "serviceName").(string)
+	labels := set.value(t, "spec", "template", "metadata", "labels", "app.kubernetes.io/name")
 	for _, service := range []object{objects["Service culvert"], objects["Service "+peers]} {
-		if service.at(t, "spec", "selector", "app.kubernetes.io/name") != labels {
+		if service.value(t, "spec", "selector", "app.kubernetes.io/name") != labels {
 			t.Errorf("expected a Service of the pods, found %v", service)
 		}
 	}
-	if objects["Service "+peers].at(t, "spec", "clusterIP") != "None" ||
-		objects["PodDisruptionBudget culvert"].at(t, "spec", "selector", "matchLabels",
+	if objects["Service "+peers].value(t, "spec", "clusterIP") != "None" ||
+		objects["PodDisruptionBudget culvert"].value(t, "spec", "selector", "matchLabels",
 			"app.kubernetes.io/name") != labels ||
-		objects["PodDisruptionBudget culvert"].at(t, "spec", "maxUnavailable") != 1 {
+		objects["PodDisruptionBudget culvert"].value(t, "spec", "maxUnavailable") != 1 {
 		t.Errorf("expected a Service with a name for each pod, and that one of them is missing at a time")
 	}
 }
@@ -357,14 +366,14 @@ func TestKubernetesGroupIsScaledByTasksWithWork(t *testing.T) {
 	objects := manifests(t, "group.yaml")
 	set := objects["StatefulSet culvert"]
 	scaler := objects["HorizontalPodAutoscaler culvert"]
-	replicas := set.at(t, "spec", "replicas").(int)
-	target := scaler.at(t, "spec", "scaleTargetRef").(map[string]any)
-	if target["kind"] != "StatefulSet" || target["name"] != set.at(t, "metadata", "name") ||
-		scaler.at(t, "spec", "minReplicas") != replicas || scaler.at(t, "spec", "maxReplicas").(int) <= replicas {
+	replicas := set.value(t, "spec", "replicas").(int)
+	target := scaler.value(t, "spec", "scaleTargetRef").(map[string]any)
+	if target["kind"] != "StatefulSet" || target["name"] != set.value(t, "metadata", "name") ||
+		scaler.value(t, "spec", "minReplicas") != replicas || scaler.value(t, "spec", "maxReplicas").(int) <= replicas {
 		t.Errorf("expected the autoscaler to scale the %d workers, found %v", replicas, scaler)
 	}
 	readme := readFile(t, "../../examples/kubernetes/README.md")
-	metric := scaler.at(t, "spec", "metrics", 1, "pods", "metric", "name").(string)
+	metric := scaler.value(t, "spec", "metrics", 1, "pods", "metric", "name").(string)
 	rule := regexp.MustCompile("(?s)seriesQuery: (\\w+).*?metricsQuery: >-(.*?)```").FindStringSubmatch(readme)
 	figures := readFile(t, "reference/metrics.md")
 	if !strings.Contains(readme, "name: {as: "+metric+"}") || rule == nil {
@@ -386,42 +395,43 @@ func TestKubernetesGroupRunsWorkersOfAGroup(t *testing.T) {
 	t.Parallel()
 	objects := manifests(t, "group.yaml")
 	set := objects["StatefulSet culvert"]
-	peers := set.at(t, "spec", "serviceName").(string)
-	container, args, mounts := workerOf(t, set)
+	peers := set.value(t, "spec", "serviceName").(string)
+	container, args, mounts := checkContainer(t, set)
 	file := args[len(args)-1]
 	if mounts[filepath.Dir(file)] == nil {
 		t.Errorf("expected a volume at the folder of %s, found %v", file, mounts)
 	}
-	hook := texts(t, container.at(t, "lifecycle", "preStop", "exec", "command"))
+	hook := texts(t, container.value(t, "lifecycle", "preStop", "exec", "command"))
 	command, flags, err := newRoot(t.Context(), nil).Find(hook[1:])
 	if err == nil {
 		err = command.ParseFlags(flags)
 	}
-	if err != nil || command.Name() != "drain" || !slices.ContainsFunc(dockerfile(t), func(i instruction) bool {
-		return i.name == "ENTRYPOINT" && strings.Contains(i.rest, `"`+hook[0]+`"`)
-	}) {
+	isProgram := func(i instruction) bool {
+		return i.name == "ENTRYPOINT" && strings.Contains(i.arguments, `"`+hook[0]+`"`)
+	}
+	if err != nil || command.Name() != "drain" || !slices.ContainsFunc(dockerfileInstructions(t), isProgram) {
 		t.Errorf("expected culvert drain as preStop, found %q: %v", hook, err)
 	}
 
 	// The worker configuration and the environment result in a worker of a group, without a warning.
-	settings := objects["ConfigMap culvert"].at(t, "data", filepath.Base(file)).(string)
+	settings := objects["ConfigMap culvert"].value(t, "data", filepath.Base(file)).(string)
 	entries, problems := config.Read(file, []byte(settings))
 	environ := []string{}
-	for _, v := range container.at(t, "env").([]any) {
+	for _, v := range container.value(t, "env").([]any) {
 		name := v.(map[string]any)["name"].(string)
 		environ = append(environ, name+"="+strings.ToLower(name))
 	}
-	w, more := config.NewWorker(file, entries, environ, nil)
-	for _, p := range append(problems, more...) {
+	w, workerProblems := config.NewWorker(file, entries, environ, nil)
+	for _, p := range append(problems, workerProblems...) {
 		t.Errorf("%v", p)
 	}
 	if !w.InGroup() || w.Text("group.instance.id") == "" {
 		t.Error("expected a worker of a group with a name of its own")
 	}
-	if set.at(t, "spec", "template", "spec", "enableServiceLinks") != false {
+	if set.value(t, "spec", "template", "spec", "enableServiceLinks") != false {
 		t.Error("expected enableServiceLinks: false, since the worker warns of CULVERT_SERVICE_HOST and the like")
 	}
-	address := container.at(t, "env", 2, "value").(string)
+	address := container.value(t, "env", 2, "value").(string)
 	if w.Text("rest.advertised.host.name") == "" || !strings.HasSuffix(address, "."+peers+".$(POD_NAMESPACE).svc") {
 		t.Errorf("expected the name of the pod by Service %s, found %s", peers, address)
 	}

@@ -44,7 +44,7 @@ contain the error and the connector. Pass TOPIC to read it directly, or --connec
 	return c
 }
 
-// deadLetterFlags select dead letters.
+// deadLetterFlags are the flags that select dead letters.
 type deadLetterFlags struct {
 	filter connect.DeadLetterFilter
 	since  string
@@ -63,32 +63,30 @@ func (l *deadLetterFlags) flags(c *cobra.Command) {
 
 func (l *deadLetterFlags) read(now time.Time) (f connect.DeadLetterFilter, err error) {
 	f = l.filter
-	for _, bound := range []struct {
-		name string
-		text string
-		into *time.Time
-	}{{"--since", l.since, &f.Since}, {"--until", l.until, &f.Until}} {
-		if bound.text == "" {
-			continue
-		}
-		if *bound.into, err = parseTime(bound.name, bound.text, now); err != nil {
+	if l.since != "" {
+		if f.Since, err = parseTime("--since", l.since, now); err != nil {
 			return f, asUsageError(err)
 		}
 	}
-	return f, nil
+	if l.until != "" {
+		f.Until, err = parseTime("--until", l.until, now)
+	}
+	return f, asUsageError(err)
 }
 
-// readDeadLetters reads a topic of dead letters, or a part of it.
+// readDeadLetters calls each with the dead letters of a topic, or of a part of it. If it is unknown which ones are
+// settled, it reports that to stderr and leaves Settled nil.
 func (s *topicSource) readDeadLetters(ctx context.Context, stderr io.Writer, topic string, o kafka.ReadOptions,
 	each func(*connect.DeadLetter) error) error {
-	return s.read(ctx, stderr, func(w *config.Worker, reader *kafka.Reader, _ *slog.Logger) error {
-		states, unknown := connect.ReadReplayStates(ctx, reader, workerSettings(w), topic)
-		if unknown != nil && ctx.Err() == nil {
-			fmt.Fprintln(stderr, "it is unknown which dead letters are settled:", shown.Line(w.Redact(unknown.Error())))
+	return s.withReader(ctx, stderr, func(w *config.Worker, reader *kafka.Reader, _ *slog.Logger) error {
+		states, statesErr := connect.ReadReplayStates(ctx, reader, workerSettings(w), topic)
+		if statesErr != nil && ctx.Err() == nil {
+			fmt.Fprintln(stderr, "it is unknown which dead letters are settled:",
+				shown.Line(w.Redact(statesErr.Error())))
 		}
 		_, err := reader.Read(ctx, topic, o, func(r *kgo.Record) error {
 			l := connect.ParseDeadLetter(r)
-			if unknown == nil {
+			if statesErr == nil {
 				isSettled := states.IsSettled(&l)
 				l.Settled = &isSettled
 			}
@@ -98,6 +96,7 @@ func (s *topicSource) readDeadLetters(ctx context.Context, stderr io.Writer, top
 	})
 }
 
+// settledText returns "?" for nil: it is unknown whether the dead letter is settled.
 func settledText(isSettled *bool) string {
 	switch {
 	case isSettled == nil:
@@ -110,7 +109,7 @@ func settledText(isSettled *bool) string {
 
 func (r *remote) newDLQList() *cobra.Command {
 	var from topicSource
-	var chosen deadLetterFlags
+	var selection deadLetterFlags
 	var show string
 	var o output
 	c := &cobra.Command{
@@ -122,7 +121,7 @@ they are settled (delivered or discarded), as the worker of --properties has sto
 With --connector and no TOPIC, the running worker lists the dead letters of the connector: the newest first, one for
 each original record or row, with the number of attempts.`,
 		RunE: func(c *cobra.Command, args []string) error {
-			filter, err := chosen.read(time.Now())
+			filter, err := selection.read(time.Now())
 			if err != nil {
 				return err
 			}
@@ -155,13 +154,14 @@ each original record or row, with the number of attempts.`,
 			}
 			err = from.readDeadLetters(c.Context(), c.ErrOrStderr(), args[0], kafka.ReadOptions{}, list)
 			if !o.json {
-				err = errors.Join(err, columns(out, "LETTER FAILED CONNECTOR FROM STAGE ATTEMPTS SETTLED ERROR", rows))
+				const titles = "LETTER FAILED CONNECTOR FROM STAGE ATTEMPTS SETTLED ERROR"
+				err = errors.Join(err, printColumns(out, titles, rows))
 			}
 			return errors.Join(err, asFailure(out.Flush()))
 		},
 	}
 	from.flags(c)
-	chosen.flags(c)
+	selection.flags(c)
 	c.Flags().StringVar(&show, "show", connect.ShowOpen,
 		"without TOPIC: open, settled (delivered or discarded) or all dead letters")
 	o.flag(c, "as JSON, a line for each")
@@ -238,13 +238,22 @@ func (r *remote) newDLQShow() *cobra.Command {
 }
 
 func printDeadLetter(out io.Writer, l *connect.DeadLetter) error {
-	rows := [][]string{{"failed", l.FailedAt.UTC().Format(time.RFC3339)}, {"connector", l.Connector},
+	rows := [][]string{
+		{"failed", l.FailedAt.UTC().Format(time.RFC3339)},
+		{"connector", l.Connector},
 		{"from", sourceText(l.Topic, l.Partition, l.Offset)},
-		{"request", l.Request}, {"stage", l.Stage}, {"setting", l.Setting},
-		{"plugin", strings.TrimSpace(l.Plugin + " " + l.Version)}, {"exception", l.Class}, {"cause", l.Message},
-		{"parts", l.Rows.String()}, {"attempts", strconv.Itoa(l.Replays + 1)}, {"settled", settledText(l.Settled)}}
+		{"request", l.Request},
+		{"stage", l.Stage},
+		{"setting", l.Setting},
+		{"plugin", strings.TrimSpace(l.Plugin + " " + l.Version)},
+		{"exception", l.Class},
+		{"cause", l.Message},
+		{"parts", l.Rows.String()},
+		{"attempts", strconv.Itoa(l.Replays + 1)},
+		{"settled", settledText(l.Settled)},
+	}
 	rows = slices.DeleteFunc(rows, func(row []string) bool { return row[1] == "" })
-	if err := columns(out, "", rows); err != nil {
+	if err := printColumns(out, "", rows); err != nil {
 		return err
 	}
 	var line struct {
@@ -267,8 +276,8 @@ func printDeadLetter(out io.Writer, l *connect.DeadLetter) error {
 
 func (r *remote) newDLQReplay() *cobra.Command {
 	var in installation
-	var chosen deadLetterFlags
-	var again, older, dry bool
+	var selection deadLetterFlags
+	var includeReplayed, includeSuperseded, isDryRun bool
 	var letters []string
 	c := &cobra.Command{
 		Use:   "replay [TOPIC worker-file connector-files…]",
@@ -284,7 +293,7 @@ worker at --url replays those of its connector. See culvert reference guide/deli
   culvert dlq replay orders-refused --config /etc/culvert --connector orders --error "expected a number" --since 24h
   culvert dlq replay orders-refused worker.properties orders.properties --letters 0@17,0@18 --dry`,
 		RunE: func(c *cobra.Command, args []string) error {
-			filter, err := chosen.read(time.Now())
+			filter, err := selection.read(time.Now())
 			if err != nil {
 				return err
 			}
@@ -294,7 +303,7 @@ worker at --url replays those of its connector. See culvert reference guide/deli
 			switch {
 			case len(args) == 0 && filter.Connector == "":
 				return errNoTopic
-			case len(args) == 0 && (chosen.since != "" || chosen.until != ""):
+			case len(args) == 0 && (selection.since != "" || selection.until != ""):
 				return asUsageError(errors.New("--since and --until: expected TOPIC and files, because a running " +
 					"worker does not select by time"))
 			case len(args) == 0:
@@ -305,8 +314,9 @@ worker at --url replays those of its connector. See culvert reference guide/deli
 				if r.config != "" && r.url != "" {
 					return asUsageError(errors.New("expected --url or --config, found both"))
 				}
-				return r.replayLetters(c, "/replay", rest.ReplayRequest{Positions: letters, Error: filter.Error,
-					IncludeReplayed: again, IncludeSuperseded: older, DryRun: dry}, filter.Connector)
+				request := rest.ReplayRequest{Positions: letters, Error: filter.Error,
+					IncludeReplayed: includeReplayed, IncludeSuperseded: includeSuperseded, DryRun: isDryRun}
+				return r.replayLetters(c, "/replay", request, filter.Connector)
 			}
 			if err := rejectFlags(c, needsNoTopic, "url", "user", "timeout"); err != nil {
 				return err
@@ -316,42 +326,42 @@ worker at --url replays those of its connector. See culvert reference guide/deli
 			if err != nil {
 				return err
 			}
-			done, err := host.Replay(c.Context(), configuration, connect.ReplayRequest{Topic: args[0], Filter: filter,
-				IncludeReplayed: again, IncludeSuperseded: older, DryRun: dry})
-			delivered := printReplay(c.OutOrStdout(), done, dry)
+			result, err := host.Replay(c.Context(), configuration, connect.ReplayRequest{Topic: args[0], Filter: filter,
+				IncludeReplayed: includeReplayed, IncludeSuperseded: includeSuperseded, DryRun: isDryRun})
+			incomplete := printReplay(c.OutOrStdout(), result, isDryRun)
 			if err != nil {
 				return asSetupError(asFailure(err))
 			}
-			return delivered
+			return incomplete
 		},
 	}
 	in.flags(c, "warn")
 	in.folderFlag(c)
-	chosen.flags(c)
+	selection.flags(c)
 	c.Flags().StringSliceVar(&letters, "letters", nil, "only these, as `PARTITION@OFFSET` separated by commas")
-	c.Flags().BoolVar(&dry, "dry", false, "report what would pass, and send and store nothing")
-	c.Flags().BoolVar(&again, "again", false, "also dead letters that were replayed before")
-	c.Flags().BoolVar(&older, "older", false,
+	c.Flags().BoolVar(&isDryRun, "dry", false, "report what would pass, and send and store nothing")
+	c.Flags().BoolVar(&includeReplayed, "again", false, "also dead letters that were replayed before")
+	c.Flags().BoolVar(&includeSuperseded, "older", false,
 		"also records of a sink that are followed by one with the same key, or that have no key and are followed by "+
 			"any")
 	return c
 }
 
 // printReplay prints the result. The error means that not all dead letters were delivered.
-func printReplay(out io.Writer, done connect.ReplayResult, dry bool) error {
-	if dry {
-		fmt.Fprintf(out, "%d would pass, %d would be refused\n", done.Sent-done.Refused, done.Refused)
+func printReplay(out io.Writer, result connect.ReplayResult, isDryRun bool) error {
+	if isDryRun {
+		fmt.Fprintf(out, "%d would pass, %d would be refused\n", result.Sent-result.Refused, result.Refused)
 	} else {
-		fmt.Fprintf(out, "%d sent: %d delivered, %d refused\n", done.Sent, done.Delivered, done.Refused)
+		fmt.Fprintf(out, "%d sent: %d delivered, %d refused\n", result.Sent, result.Delivered, result.Refused)
 	}
-	for _, r := range done.Rejections {
+	for _, r := range result.Rejections {
 		fmt.Fprintf(out, "%s: %s\n", r.Position, shown.Line(r.Reason))
 	}
-	if done.Letter != "" {
-		fmt.Fprintf(out, "refused again as dead letter %s\n", done.Letter)
+	if result.Letter != "" {
+		fmt.Fprintf(out, "refused again as dead letter %s\n", result.Letter)
 	}
-	err := printKept(out, done.Kept, "not all dead letters were delivered")
-	if done.Refused > 0 {
+	err := printKept(out, result.Kept, "not all dead letters were delivered")
+	if result.Refused > 0 {
 		err = asFailure(errors.New("not all dead letters were delivered"))
 	}
 	return err
@@ -360,9 +370,9 @@ func printReplay(out io.Writer, done connect.ReplayResult, dry bool) error {
 // printKept prints how many dead letters were kept, by reason. It returns an error with the text if one was kept for
 // another reason than that its connector settles it without sending.
 func printKept(out io.Writer, kept map[string]int, text string) (err error) {
-	for _, why := range slices.Sorted(maps.Keys(kept)) {
-		fmt.Fprintf(out, "%d kept: dead letters %s\n", kept[why], shown.Line(why))
-		if why != connect.SettledUnsent {
+	for _, reason := range slices.Sorted(maps.Keys(kept)) {
+		fmt.Fprintf(out, "%d kept: dead letters %s\n", kept[reason], shown.Line(reason))
+		if reason != connect.SettledUnsent {
 			err = asFailure(errors.New(text))
 		}
 	}

@@ -28,17 +28,16 @@ const (
 	needsNoTopic = "expected no TOPIC: only the running worker uses it"
 )
 
-// rejectFlags returns an error about the first of these flags that is set, and would have no effect.
-func rejectFlags(c *cobra.Command, why string, names ...string) error {
+// rejectFlags returns an error with the reason if one of these flags is set, which would have no effect.
+func rejectFlags(c *cobra.Command, reason string, names ...string) error {
 	for _, name := range names {
 		if c.Flags().Changed(name) {
-			return asUsageError(fmt.Errorf("--%s: %s", name, why))
+			return asUsageError(fmt.Errorf("--%s: %s", name, reason))
 		}
 	}
 	return nil
 }
 
-// deadLetterPage returns a page of a connector's dead letters.
 func (r *remote) deadLetterPage(ctx context.Context, connector string,
 	query url.Values) (page rest.DeadLetterList, err error) {
 	err = r.get(ctx, "/culvert/connectors/{name}/deadletters?"+query.Encode(), &page, connector)
@@ -78,7 +77,7 @@ func (r *remote) listLetters(c *cobra.Command, filter connect.DeadLetterFilter, 
 		query.Set("after", page.Next)
 	}
 	if !asJSON {
-		if err := columns(out, "LETTER FAILED FROM STAGE ATTEMPTS SETTLED ERROR", rows); err != nil {
+		if err := printColumns(out, "LETTER FAILED FROM STAGE ATTEMPTS SETTLED ERROR", rows); err != nil {
 			return err
 		}
 	}
@@ -96,17 +95,25 @@ func (r *remote) showLetter(c *cobra.Command, connector, letter string, o output
 	}
 	l := &page.DeadLetters[0]
 	return o.print(c.OutOrStdout(), l, func(out io.Writer) error {
-		rows := [][]string{{"letter", l.Position()}, {"failed", l.Failed}, {"attempts", strconv.Itoa(l.Attempts)},
-			{"settled", settledText(l.Settled)}, {"from", sourceText(l.From.Topic, l.From.Partition, l.From.Offset)},
-			{"request", l.From.Request}, {"stage", l.Stage}, {"exception", l.Class}, {"cause", l.Message}}
+		rows := [][]string{
+			{"letter", l.Position()},
+			{"failed", l.Failed},
+			{"attempts", strconv.Itoa(l.Attempts)},
+			{"settled", settledText(l.Settled)},
+			{"from", sourceText(l.From.Topic, l.From.Partition, l.From.Offset)},
+			{"request", l.From.Request},
+			{"stage", l.Stage},
+			{"exception", l.Class},
+			{"cause", l.Message},
+		}
 		rows = slices.DeleteFunc(rows, func(row []string) bool { return row[1] == "" })
-		if err := columns(out, "", rows); err != nil || l.Record == nil {
+		if err := printColumns(out, "", rows); err != nil || l.Record == nil {
 			return err
 		}
 		for _, part := range []struct {
 			name string
 			text *string
-		}{{"key", l.Record.Key}, {"value", l.Record.Value}} {
+		}{{name: "key", text: l.Record.Key}, {name: "value", text: l.Record.Value}} {
 			content := "null"
 			if part.text != nil {
 				content = shown.Text(*part.text)
@@ -124,26 +131,26 @@ func (r *remote) showLetter(c *cobra.Command, connector, letter string, o output
 // replayLetters sends a request of package rest to replay dead letters and prints the result.
 func (r *remote) replayLetters(c *cobra.Command, route string, body any, names ...string) error {
 	if !c.Flags().Changed("timeout") {
-		r.timeout = 5 * time.Minute // the worker ends a replay before
+		r.timeout = 5 * time.Minute // longer than a worker replays
 	}
-	var done rest.ReplayResult
-	err := r.call(c.Context(), "POST /culvert/connectors/{name}/deadletters"+route, body, &done, names...)
+	var answer rest.ReplayResult
+	err := r.call(c.Context(), "POST /culvert/connectors/{name}/deadletters"+route, body, &answer, names...)
 	if err != nil {
 		return err
 	}
-	result := connect.ReplayResult{Sent: done.Sent, Delivered: done.Delivered, Refused: done.Refused, Kept: done.Kept,
-		Rejections: done.Refusals, Letter: done.Letter}
-	if done.DryRun {
-		result.Sent = done.WouldPass + done.Refused
+	result := connect.ReplayResult{Sent: answer.Sent, Delivered: answer.Delivered, Refused: answer.Refused,
+		Kept: answer.Kept, Rejections: answer.Refusals, Letter: answer.Letter}
+	if answer.DryRun {
+		result.Sent = answer.WouldPass + answer.Refused
 	}
 	if r.json {
-		delivered := printReplay(io.Discard, result, done.DryRun)
-		if err := printJSON(c.OutOrStdout(), done); err != nil {
+		incomplete := printReplay(io.Discard, result, answer.DryRun)
+		if err := printJSON(c.OutOrStdout(), answer); err != nil {
 			return asFailure(err)
 		}
-		return delivered
+		return incomplete
 	}
-	return printReplay(c.OutOrStdout(), result, done.DryRun)
+	return printReplay(c.OutOrStdout(), result, answer.DryRun)
 }
 
 // connectorFlag declares the required --connector of a command that calls a running worker.
@@ -159,7 +166,7 @@ func connectorFlag(c *cobra.Command, name *string) {
 
 func (r *remote) newDLQRetry() *cobra.Command {
 	var connector, value string
-	var older bool
+	var includeSuperseded bool
 	c := &cobra.Command{
 		Use:   "retry PARTITION@OFFSET",
 		Short: "Send one dead letter again, also with another value, through the running worker",
@@ -169,7 +176,7 @@ culvert dlq replay. A record that is refused again is another attempt of the sam
   culvert dlq retry 0@17 --connector orders --value '{"OrderID":17,"Freight":"12.50"}'
   culvert dlq retry 0@17 --connector orders --value - < mended.json`,
 		RunE: func(c *cobra.Command, args []string) error {
-			body := rest.RetryRequest{IncludeSuperseded: older}
+			body := rest.RetryRequest{IncludeSuperseded: includeSuperseded}
 			if c.Flags().Changed("value") {
 				body.Value = &value
 			}
@@ -190,7 +197,7 @@ culvert dlq replay. A record that is refused again is another attempt of the sam
 	connectorFlag(c, &connector)
 	c.Flags().StringVar(&value, "value", "", "send this `TEXT` in place of the record's value; JSON, if that is an "+
 		"object or array; - reads standard input")
-	c.Flags().BoolVar(&older, "older", false, "also if the topic has a later record with the same key")
+	c.Flags().BoolVar(&includeSuperseded, "older", false, "also if the topic has a later record with the same key")
 	return c
 }
 
@@ -201,21 +208,21 @@ func (r *remote) newDLQDiscard() *cobra.Command {
 		Short:   "Settle dead letters without sending them, through the running worker",
 		Example: `  culvert dlq discard 0@17 0@18 --connector orders`,
 		RunE: func(c *cobra.Command, args []string) error {
-			var done rest.DiscardResult
+			var answer rest.DiscardResult
 			err := r.call(c.Context(), "POST /culvert/connectors/{name}/deadletters/discard",
-				rest.DiscardRequest{Letters: args}, &done, connector)
+				rest.DiscardRequest{Letters: args}, &answer, connector)
 			if err != nil {
 				return err
 			}
 			const incomplete = "not all dead letters were discarded"
 			if r.json {
-				if err := printJSON(c.OutOrStdout(), done); err != nil {
+				if err := printJSON(c.OutOrStdout(), answer); err != nil {
 					return asFailure(err)
 				}
-				return printKept(io.Discard, done.Kept, incomplete)
+				return printKept(io.Discard, answer.Kept, incomplete)
 			}
-			fmt.Fprintf(c.OutOrStdout(), "%d discarded\n", done.Discarded)
-			return printKept(c.OutOrStdout(), done.Kept, incomplete)
+			fmt.Fprintf(c.OutOrStdout(), "%d discarded\n", answer.Discarded)
+			return printKept(c.OutOrStdout(), answer.Kept, incomplete)
 		},
 	}
 	connectorFlag(c, &connector)

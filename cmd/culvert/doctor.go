@@ -58,7 +58,7 @@ func diagnose(c *cobra.Command, in *installation, files []string, asJSON bool) e
 		s.Message = w.Redact(s.Message)
 		printStep(c, s, asJSON)
 	})
-	k := kafka.Defaults()
+	brokers := kafka.Defaults()
 	if sorted.Worker == "" {
 		if w, err = in.worker(""); err != nil {
 			return err
@@ -68,10 +68,10 @@ func diagnose(c *cobra.Command, in *installation, files []string, asJSON bool) e
 		if err != nil {
 			return err
 		}
-		if w, k, err = remoteKafka(c.Context(), sorted.Worker, settings, log); err != nil {
+		if w, brokers, err = remoteKafka(c.Context(), sorted.Worker, settings, log); err != nil {
 			return err
 		}
-		if err := diagnoseKafka(c, diagnosis, w, k, log); err != nil {
+		if err := diagnoseKafka(c, diagnosis, w, brokers, log); err != nil {
 			return err
 		}
 	}
@@ -79,34 +79,34 @@ func diagnose(c *cobra.Command, in *installation, files []string, asJSON bool) e
 		if !diagnosis.OK() {
 			break
 		}
-		tool, done, err := openTool(c, in, w, file)
+		tool, closeTool, err := openTool(c, in, w, file)
 		if err != nil {
 			return err
 		}
 		diagnosis.Service(c.Context(), tool)
-		diagnosis.Settings(c.Context(), k, tool)
+		diagnosis.Settings(c.Context(), brokers, tool)
 		if sorted.Worker != "" && diagnosis.OK() {
-			diagnosis.Topics(c.Context(), k, tool)
+			diagnosis.Topics(c.Context(), brokers, tool)
 		}
 		diagnosis.Registries(c.Context(), w, tool)
-		done()
+		closeTool()
 	}
 	if !diagnosis.OK() {
-		return asFailure(errors.New("")) // the step has said it
+		return asFailure(errors.New("")) // the failed step was printed
 	}
 	return nil
 }
 
-func diagnoseKafka(c *cobra.Command, diagnosis *doctor.Diagnosis, w *config.Worker, k kafka.Config,
+func diagnoseKafka(c *cobra.Command, diagnosis *doctor.Diagnosis, w *config.Worker, brokers kafka.Config,
 	log *slog.Logger) error {
-	settings, _, err := security.RouteSettings(w.All())
+	route, _, err := security.RouteSettings(w.All())
 	if err != nil {
 		return asUsageError(err)
 	}
-	settings.Logger = log
-	secure, explain := k.TLS()
-	diagnosis.Kafka(c.Context(), doctor.Kafka{Bootstrap: k.Bootstrap, Route: settings, TLS: secure, Explain: explain,
-		SASL: k.SASL()})
+	route.Logger = log
+	isTLS, explain := brokers.TLS()
+	diagnosis.Kafka(c.Context(), doctor.Kafka{
+		Bootstrap: brokers.Bootstrap, Route: route, TLS: isTLS, Explain: explain, SASL: brokers.SASL()})
 	return nil
 }
 

@@ -6,14 +6,15 @@ import (
 	"reflect"
 )
 
-// built holds the built-in plugins as `make` left them in plugins/: none in a clone that was never built.
+// embeddedPlugins holds the files of the built-in plugins that `make` built into plugins/. A clone that was never built
+// has none.
 //
 //go:embed plugins
-var built embed.FS
+var embeddedPlugins embed.FS
 
-// builtIn is the folder of the built-in plugins.
-func builtIn() fs.FS {
-	dir, err := fs.Sub(built, "plugins")
+// builtInPlugins returns the folder of the built-in plugins.
+func builtInPlugins() fs.FS {
+	dir, err := fs.Sub(embeddedPlugins, "plugins")
 	if err != nil {
 		panic(err) // the name is a constant that exists
 	}
@@ -24,39 +25,37 @@ func builtIn() fs.FS {
 // which are read once at each start; closing it unmaps them.
 type builtInFiles struct{ fs.FS }
 
-// Open opens a file or a folder.
 func (b builtInFiles) Open(name string) (fs.File, error) {
-	opened, err := b.FS.Open(name)
+	file, err := b.FS.Open(name)
 	if err != nil {
 		return nil, err
 	}
-	if info, err := opened.Stat(); err != nil || info.IsDir() {
-		return opened, err
+	if info, err := file.Stat(); err != nil || info.IsDir() {
+		return file, err
 	}
-	return &builtInFile{opened}, nil
+	return &builtInFile{file}, nil
 }
 
-// builtInFile is an open file in the program.
 type builtInFile struct{ fs.File }
 
 // Close closes the file and unmaps its content, which the system maps again if it is read again.
 func (b *builtInFile) Close() error {
-	_, _ = unmap(contentOf(b.File)) // else its pages stay mapped
+	_, _ = unmap(contentOf(b.File)) // after an error its pages stay mapped, which costs only memory
 	return b.File.Close()
 }
 
 // contentOf returns the content of an open file of an [embed.FS] where the program has it, not a copy. It returns "" if
 // package embed has other fields than in Go 1.26.
-func contentOf(opened fs.File) string {
-	file := reflect.ValueOf(opened)
+func contentOf(file fs.File) string {
+	value := reflect.ValueOf(file)
 	for _, field := range []string{"f", "data"} {
-		if file.Kind() != reflect.Pointer || file.Elem().Kind() != reflect.Struct {
+		if value.Kind() != reflect.Pointer || value.Elem().Kind() != reflect.Struct {
 			return ""
 		}
-		file = file.Elem().FieldByName(field)
+		value = value.Elem().FieldByName(field)
 	}
-	if file.Kind() != reflect.String {
+	if value.Kind() != reflect.String {
 		return ""
 	}
-	return file.String()
+	return value.String()
 }

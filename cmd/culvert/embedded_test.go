@@ -7,28 +7,28 @@ import (
 	"testing"
 )
 
-// The content of a built-in file is the same after its pages were unmapped, and package embed has the expected fields:
-// else nothing would be unmapped.
+// The content of a built-in file is the same after its pages were unmapped. Package embed has the fields by which the
+// content is found, without which nothing would be unmapped.
 func TestBuiltInFilesStayReadable(t *testing.T) {
 	const name = "README.md"
-	expected, err := fs.ReadFile(built, "plugins/"+name)
+	expected, err := fs.ReadFile(embeddedPlugins, "plugins/"+name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if content, err := fs.ReadFile(builtIn(), name); err != nil || string(content) != string(expected) {
+		if content, err := fs.ReadFile(builtInPlugins(), name); err != nil || string(content) != string(expected) {
 			t.Errorf("expected %q, found %q, %v", expected, content, err)
 		}
 	}
-	opened, err := built.Open("plugins/" + name)
+	file, err := embeddedPlugins.Open("plugins/" + name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer opened.Close()
-	if content := contentOf(opened); content != string(expected) {
+	defer file.Close()
+	if content := contentOf(file); content != string(expected) {
 		t.Errorf("expected %q, found %q", expected, content)
 	}
-	entries, err := fs.ReadDir(builtIn(), ".")
+	entries, err := fs.ReadDir(builtInPlugins(), ".")
 	if err != nil || len(entries) == 0 {
 		t.Errorf("expected the files of the folder, found %v, %v", entries, err)
 	}
@@ -37,12 +37,12 @@ func TestBuiltInFilesStayReadable(t *testing.T) {
 // Whole pages of a file in the program are removed from memory, and its content stays the same.
 func TestLargeBuiltInFileIsUnmapped(t *testing.T) {
 	const name = "reference/commands.md"
-	opened, err := referencePages.Open(name)
+	file, err := referencePages.Open(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer opened.Close()
-	content := contentOf(opened)
+	defer file.Close()
+	content := contentOf(file)
 	expected := string([]byte(content))
 	pages, err := unmap(content)
 	if errors.Is(err, errors.ErrUnsupported) {

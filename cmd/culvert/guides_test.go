@@ -25,9 +25,9 @@ import (
 )
 
 var (
-	markdownLink = regexp.MustCompile(`\]\(([^()\s]+)\)`)
-	guideNamed   = regexp.MustCompile(`reference guide/([a-z-]+)`)
-	codeBlock    = regexp.MustCompile("(?ms)^```.*?^```")
+	markdownLink   = regexp.MustCompile(`\]\(([^()\s]+)\)`)
+	guideReference = regexp.MustCompile(`reference guide/([a-z-]+)`)
+	codeBlock      = regexp.MustCompile("(?ms)^```.*?^```")
 )
 
 // Links between the pages of the repository lead to an existing file, folder or heading. The README links to each
@@ -51,7 +51,7 @@ func TestReferenceLinks(t *testing.T) {
 	})
 	e2etest.NoError(t, err)
 	links := 0
-	reached := map[string]bool{}
+	isLinked := map[string]bool{}
 	for _, page := range slices.Sorted(maps.Keys(pages)) {
 		for _, m := range markdownLink.FindAllStringSubmatch(pages[page], -1) {
 			if strings.Contains(m[1], "://") {
@@ -59,23 +59,23 @@ func TestReferenceLinks(t *testing.T) {
 			}
 			links++
 			file, anchor, _ := strings.Cut(m[1], "#")
-			to := page
+			target := page
 			if file != "" {
-				to = filepath.Join(filepath.Dir(page), file)
+				target = filepath.Join(filepath.Dir(page), file)
 			}
-			if _, err := os.Stat(to); err != nil {
+			if _, err := os.Stat(target); err != nil {
 				t.Errorf("%s: expected the target of %s to exist, found %v", page, m[1], err)
 				continue
 			}
 			if page == "../../README.md" {
-				reached[to] = true
+				isLinked[target] = true
 			}
-			if anchor != "" && !slices.Contains(anchors(pages[to]), anchor) {
-				t.Errorf("%s: expected the heading of %s, found the headings %v", page, m[1], anchors(pages[to]))
+			if anchor != "" && !slices.Contains(anchors(pages[target]), anchor) {
+				t.Errorf("%s: expected the heading of %s, found the headings %v", page, m[1], anchors(pages[target]))
 			}
 		}
-		for _, m := range guideNamed.FindAllStringSubmatch(pages[page], -1) {
-			if !slices.Contains(referenceNames(), guide+m[1]) {
+		for _, m := range guideReference.FindAllStringSubmatch(pages[page], -1) {
+			if !slices.Contains(referenceNames(), guidePrefix+m[1]) {
 				t.Errorf("%s: expected the guide %s to exist", page, m[1])
 			}
 		}
@@ -85,8 +85,8 @@ func TestReferenceLinks(t *testing.T) {
 		t.Errorf("expected guides and links, found %d guides, %d links: %v", len(guides), links, err)
 	}
 	for _, g := range guides {
-		if to := filepath.Join("../../cmd/culvert", g); !reached[to] {
-			t.Errorf("expected a link to %s in README.md, found none", to)
+		if target := filepath.Join("../../cmd/culvert", g); !isLinked[target] {
+			t.Errorf("expected a link to %s in README.md, found none", target)
 		}
 	}
 }
@@ -155,7 +155,7 @@ func TestGuidesQuoteExistingMessages(t *testing.T) {
 		ast.Inspect(file, func(n ast.Node) bool {
 			switch e := n.(type) {
 			case *ast.BasicLit, *ast.BinaryExpr:
-				program.WriteString(joined(e.(ast.Expr)) + "\n")
+				program.WriteString(literalText(e.(ast.Expr)) + "\n")
 			}
 			return true
 		})
@@ -175,15 +175,15 @@ func TestGuidesQuoteExistingMessages(t *testing.T) {
 	}
 }
 
-// joined returns the text of added string literals, with a mark for each other operand.
-func joined(e ast.Expr) string {
+// literalText returns the text of a string literal or of concatenated ones, with a mark for each other operand.
+func literalText(e ast.Expr) string {
 	switch e := e.(type) {
 	case *ast.BasicLit:
 		if text, err := strconv.Unquote(e.Value); err == nil && e.Kind == token.STRING {
 			return text
 		}
 	case *ast.BinaryExpr:
-		return joined(e.X) + joined(e.Y)
+		return literalText(e.X) + literalText(e.Y)
 	}
 	return "\x00"
 }
@@ -193,26 +193,26 @@ func TestCodeNamesEachDesignRule(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../DESIGN.md")
 	e2etest.NoError(t, err)
-	rules := map[string]bool{} // reports whether the program names the rule
+	isNamed := map[string]bool{} // by rule
 	for _, m := range regexp.MustCompile(`(?m)^\| (P[0-9]+) \|`).FindAllStringSubmatch(string(page), -1) {
-		rules[m[1]] = false
+		isNamed[m[1]] = false
 	}
-	if len(rules) != 32 {
-		t.Errorf("expected 32 rules, found %d", len(rules))
+	if len(isNamed) != 32 {
+		t.Errorf("expected 32 rules, found %d", len(isNamed))
 	}
-	named := regexp.MustCompile(`\bP[0-9]+\b`)
+	ruleName := regexp.MustCompile(`\bP[0-9]+\b`)
 	walkSources(t, func(path, text string) {
 		for line := range strings.Lines(text) {
 			_, comment, _ := strings.Cut(line, "//")
-			for _, rule := range named.FindAllString(comment, -1) {
-				if _, ok := rules[rule]; ok && !strings.HasSuffix(path, "_test.go") {
-					rules[rule] = true
+			for _, rule := range ruleName.FindAllString(comment, -1) {
+				if _, ok := isNamed[rule]; ok && !strings.HasSuffix(path, "_test.go") {
+					isNamed[rule] = true
 				}
 			}
 		}
 	})
-	for rule, isNamed := range rules {
-		if !isNamed {
+	for rule, ok := range isNamed {
+		if !ok {
 			t.Errorf("expected a comment of the program that names %s, found none", rule)
 		}
 	}
@@ -274,7 +274,7 @@ func TestCommandsOfGuides(t *testing.T) {
 	for _, pattern := range []string{"guides/*.md", "../../examples/*/README.md"} {
 		files, err := filepath.Glob(pattern)
 		if err != nil || len(files) < 5 {
-			t.Fatalf("%s: %v %v", pattern, files, err)
+			t.Fatalf("%s: expected at least 5 files, found %v, %v", pattern, files, err)
 		}
 		pages = append(pages, files...)
 	}
@@ -286,20 +286,31 @@ func TestCommandsOfGuides(t *testing.T) {
 		e2etest.NoError(t, err)
 		for _, line := range commandLines(string(content)) {
 			lines++
-			for _, wrong := range wrongIn(string(reference), line) {
-				t.Errorf("%s: culvert %s: %s", page, line, wrong)
+			for _, problem := range unknownWords(string(reference), line) {
+				t.Errorf("%s: culvert %s: %s", page, line, problem)
 			}
 		}
 	}
 	if lines < 60 {
 		t.Errorf("expected the commands of the pages, found %d", lines)
 	}
-	for line, want := range map[string]string{"run --onec orders.properties": "no option --onec",
-		"runn orders.properties": "no command runn", "plugins shew smt": "no command plugins shew",
-		"peek -p FILE --rowz 3": "no option --rowz", "connectors list|shew": "no command connectors shew",
-		"peek -p FILE -n 3": "", "offsets show|set|reset NAME": "", "connectors list --failed": "no option --failed"} {
-		if files := strings.Join(wrongIn(string(reference), line), "; "); files != want {
-			t.Errorf("%s: expected %q, found %q", line, want, files)
+}
+
+func TestUnknownCommandsAndOptionsAreFound(t *testing.T) {
+	reference, err := os.ReadFile("reference/commands.md")
+	e2etest.NoError(t, err)
+	for line, want := range map[string]string{
+		"run --onec orders.properties": "no option --onec",
+		"runn orders.properties":       "no command runn",
+		"plugins shew smt":             "no command plugins shew",
+		"peek -p FILE --rowz 3":        "no option --rowz",
+		"connectors list|shew":         "no command connectors shew",
+		"peek -p FILE -n 3":            "",
+		"offsets show|set|reset NAME":  "",
+		"connectors list --failed":     "no option --failed",
+	} {
+		if problems := strings.Join(unknownWords(string(reference), line), "; "); problems != want {
+			t.Errorf("%s: expected %q, found %q", line, want, problems)
 		}
 	}
 }
@@ -327,38 +338,38 @@ func commandLines(page string) (lines []string) {
 	return lines
 }
 
-// wrongIn returns the commands and options of a line that are missing from the reference page of commands. A word with
-// | means several commands.
-func wrongIn(page, line string) (wrong []string) {
-	words := regexp.MustCompile(`"[^"]*"|[^\s"]+`).FindAllString(strings.NewReplacer("[", " ", "]", " ").Replace(line),
-		-1)
+// unknownWords returns the commands and options of a line that are missing from the reference page of commands. A word
+// with | means several commands.
+func unknownWords(page, line string) (problems []string) {
+	line = strings.NewReplacer("[", " ", "]", " ").Replace(line)
+	words := regexp.MustCompile(`"[^"]*"|[^\s"]+`).FindAllString(line, -1)
 	path := ""
 	options := "| `--help`\n| `--version`\n"
-	arguments := false
+	isArgument := false
 	for _, word := range words {
 		name, _, _ := strings.Cut(word, "=")
 		switch {
 		case strings.HasPrefix(word, "-"):
 			if !regexp.MustCompile("(?m)^\\| `(-., )?" + regexp.QuoteMeta(name) + "[`, ]").MatchString(options) {
-				wrong = append(wrong, "no option "+name)
+				problems = append(problems, "no option "+name)
 			}
 			continue
-		case arguments || (path != "" && !strings.Contains(page, "\n## culvert "+path+" ")):
-			arguments = true
+		case isArgument || (path != "" && !strings.Contains(page, "\n## culvert "+path+" ")):
+			isArgument = true
 			continue
 		}
-		above := path
+		parentPath := path
 		for name := range strings.SplitSeq(word, "|") {
-			path = strings.TrimSpace(above + " " + name)
+			path = strings.TrimSpace(parentPath + " " + name)
 			_, section, ok := strings.Cut(page, "\n## culvert "+path+"\n")
 			if !ok && path != "completion" {
-				return append(wrong, "no command "+path)
+				return append(problems, "no command "+path)
 			}
 			section, _, _ = strings.Cut(section, "\n## ")
 			options += section
 		}
 	}
-	return wrong
+	return problems
 }
 
 // settingName finds names of settings in texts. Names of role settings are found separately.
@@ -468,7 +479,7 @@ func checkAdvisedSettings(t *testing.T, folder string, keys []wit.ConfigKey) (te
 	return texts
 }
 
-// The settings that package keystore may name are a role's, or, for the server's host, another setting.
+// Each setting that package keystore may name in an error is the setting of a role.
 func TestSettingsOfKeystoresAreOfARole(t *testing.T) {
 	t.Parallel()
 	for _, field := range []string{"keystore." + keystore.FieldLocation, "keystore." + keystore.FieldPassword,

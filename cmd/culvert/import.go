@@ -18,8 +18,8 @@ import (
 	"github.com/culvert-project/culvert/internal/shown"
 )
 
-// importedAs is the field of a source's offset with the URL from which it continues.
-const importedAs = "url"
+// urlField is the field of a source's offset with the URL from which it continues.
+const urlField = "url"
 
 // offsetImport has the options of `culvert offsets import`.
 type offsetImport struct {
@@ -27,10 +27,10 @@ type offsetImport struct {
 	servers    string
 	file       string
 	standalone string
-	field      string
-	names      []string
-	yes        bool
-	dry        bool
+	field      string   // "" asks for it
+	names      []string // pairs THEIRS=OURS
+	isYes      bool
+	isDryRun   bool
 }
 
 func newOffsetsImport() *cobra.Command {
@@ -69,8 +69,8 @@ broker in --data. See culvert reference guide/init-connector.`
 	f.StringVarP(&i.file, "properties", "p", "", "`file` of the worker, for the connection to the topic's brokers")
 	f.StringVar(&i.field, "field", "", "`NAME` of the field with the URL from which to continue")
 	f.StringArrayVar(&i.names, "partition", nil, "field of the partitions and its name in Culvert, as `THEIRS=OURS`")
-	f.BoolVar(&i.yes, "yes", false, "ask nothing")
-	f.BoolVar(&i.dry, "dry-run", false, "show what would be set, and change nothing")
+	f.BoolVar(&i.isYes, "yes", false, "ask nothing")
+	f.BoolVar(&i.isDryRun, "dry-run", false, "show what would be set, and change nothing")
 	return c
 }
 
@@ -82,11 +82,11 @@ func (i *offsetImport) read(ctx context.Context, data, connector string, w *conf
 		from = i.standalone
 		stored, err = connect.ReadStandaloneOffsets(i.standalone, connector, log)
 	} else {
-		brokers, done, openErr := openBrokers(ctx, data, i.servers, w, log)
+		brokers, detach, openErr := openBrokers(ctx, data, i.servers, w, log)
 		if openErr != nil {
 			return nil, openErr
 		}
-		defer done()
+		defer detach()
 		stored, err = connect.ReadTopicOffsets(ctx, brokers, i.topic, connector, log)
 	}
 	if err != nil {
@@ -111,7 +111,7 @@ func (i *offsetImport) decide(stored []connect.StoredOffset, in io.Reader, out i
 	}
 	body = []byte(`{"offsets":[`)
 	for n, s := range stored {
-		encoded, err := s.RESTBody(i.field, importedAs, names)
+		encoded, err := s.RESTBody(i.field, urlField, names)
 		if err != nil {
 			return nil, asFailure(err)
 		}
@@ -123,9 +123,9 @@ func (i *offsetImport) decide(stored []connect.StoredOffset, in io.Reader, out i
 	body = append(body, "]}"...)
 	fmt.Fprintf(out, "To be set, from the field %s:\n%s\n", shown.Text(i.field), shown.Text(string(body)))
 	switch {
-	case i.dry:
+	case i.isDryRun:
 		return nil, nil
-	case i.yes:
+	case i.isYes:
 		return body, nil
 	}
 	fmt.Fprint(out, "Set it (yes or no)? ")
@@ -139,7 +139,7 @@ func (i *offsetImport) decide(stored []connect.StoredOffset, in io.Reader, out i
 	return body, nil
 }
 
-// partitionNames parses --partition: Culvert's field names by the other connector's.
+// partitionNames parses --partition. The map has Culvert's name of a field by the other connector's name.
 func (i *offsetImport) partitionNames() (map[string]string, error) {
 	names := map[string]string{}
 	for _, pair := range i.names {
@@ -152,7 +152,7 @@ func (i *offsetImport) partitionNames() (map[string]string, error) {
 	return names, nil
 }
 
-// chooseField prints the offsets and sets i.field, which must have a URL in all of them, unless --field has set it.
+// chooseField prints the offsets. Unless --field has set i.field, it sets it to a field with a URL in all of them.
 func (i *offsetImport) chooseField(stored []connect.StoredOffset, answers *bufio.Reader, out io.Writer) (err error) {
 	var fields []string
 	for n, s := range stored {
@@ -169,7 +169,7 @@ func (i *offsetImport) chooseField(stored []connect.StoredOffset, answers *bufio
 		return asFailure(errors.New("no field has a URL in all offsets: name one with --field"))
 	case len(fields) == 1:
 		i.field = fields[0]
-	case i.yes || i.dry:
+	case i.isYes || i.isDryRun:
 		return asFailure(fmt.Errorf("several fields have a URL (%s): name the one from which to continue with --field",
 			fieldNames))
 	default:
@@ -179,7 +179,7 @@ func (i *offsetImport) chooseField(stored []connect.StoredOffset, answers *bufio
 	return asFailure(err)
 }
 
-// answer reads a line without the spaces around it; the end of the input instead of a line is an error.
+// answer reads a line and trims it. The end of the input instead of a line is an error.
 func answer(in *bufio.Reader) (string, error) {
 	line, err := in.ReadString('\n')
 	if err != nil && strings.TrimSpace(line) == "" {

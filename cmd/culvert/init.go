@@ -31,7 +31,7 @@ const maxOffered = 40
 
 func newInit() *cobra.Command {
 	var in installation
-	i := &initDialog{}
+	d := &initDialog{}
 	c := &cobra.Command{
 		Use:   "init [-o FILE]",
 		Short: "Write the file of a source connector, by questions and suggestions of the service",
@@ -42,40 +42,39 @@ file is written only if a check with the service succeeds, and never over anothe
 password, or the password itself with --password-in-file. Exit code: 0 written, 1 a check failed, 2 wrong use.`,
 		Example: `  culvert init -o orders.properties
   SAP_PASSWORD=secret culvert init --yes --host sap.example.com --user me --service /sap/opu/odata/sap/MY_SRV --entity-set MySet`,
-		RunE: func(c *cobra.Command, _ []string) error { return i.run(c, &in) },
+		RunE: func(c *cobra.Command, _ []string) error { return d.run(c, &in) },
 	}
 	in.flags(c, "error")
 	f := c.Flags()
 	f.String("name", "", "`name` of the connector (default: the first entity set's)")
-	f.StringVarP(&i.file, "output", "o", "", "`file` to write, - for stdout (default: NAME.properties)")
+	f.StringVarP(&d.file, "output", "o", "", "`file` to write, - for stdout (default: NAME.properties)")
 	f.String("protocol", "https", "http or https")
 	f.String("host", "", "`name` or address of the service's host")
 	f.Int("port", 0, "its `port` (default: the protocol's)")
 	f.String("user", "", "`user`; none for services without a logon")
 	f.String("password", "${env:SAP_PASSWORD}",
 		"`reference` to the password: ${env:NAME}, ${file:PATH:KEY} or ${dir:PATH:KEY}")
-	f.BoolVar(&i.clear, "password-in-file", false, "write the password itself into the file")
+	f.BoolVar(&d.passwordInFile, "password-in-file", false, "write the password itself into the file")
 	f.String("client", "", "SAP `client`, three digits (default: the system's)")
 	f.String("service", "", "`path` of the service")
 	f.StringSlice("entity-set", nil, "`names` of entity sets, each read into a topic")
 	f.StringSlice("select", nil, "`properties` to read of the first entity set (default: all)")
-	f.BoolVarP(&i.yes, "yes", "y", false, "ask nothing")
-	i.flags = f
+	f.BoolVarP(&d.isYes, "yes", "y", false, "ask nothing")
+	d.flags = f
 	return c
 }
 
 // initDialog asks for the settings of a new connector.
 type initDialog struct {
-	file    string
-	yes     bool
-	clear   bool // write the password itself into the file
-	flags   *pflag.FlagSet
-	checker *check.Checker
-	lines   *bufio.Scanner
-	out     io.Writer
-	entries []config.Entry // the settings so far
-	// err ends the dialog.
-	err error
+	file           string // "" means NAME.properties, - stdout
+	isYes          bool   // ask nothing
+	passwordInFile bool   // write the password itself into the file
+	flags          *pflag.FlagSet
+	checker        *check.Checker
+	answerLines    *bufio.Scanner
+	out            io.Writer
+	entries        []config.Entry // the settings so far
+	err            error          // ends the dialog
 }
 
 func (i *initDialog) run(c *cobra.Command, in *installation) error {
@@ -87,18 +86,18 @@ func (i *initDialog) run(c *cobra.Command, in *installation) error {
 	if err != nil {
 		return err
 	}
-	m, err := openPlugins(c, in, true)
+	plugins, err := openPlugins(c, in, builtInPlugins())
 	if err != nil {
 		return err
 	}
-	defer m.Close()
+	defer plugins.Close()
 	lockouts, err := setup.OpenLockouts(in.data)
 	if err != nil {
 		return asUsageError(err)
 	}
-	i.lines = bufio.NewScanner(c.InOrStdin())
+	i.answerLines = bufio.NewScanner(c.InOrStdin())
 	i.out = shown.Writer{To: c.ErrOrStderr()}
-	i.checker = &check.Checker{Worker: w, Plugins: m, Kafka: kafka.Defaults(), Embedded: true,
+	i.checker = &check.Checker{Worker: w, Plugins: plugins, Kafka: kafka.Defaults(), Embedded: true,
 		Registry: record.NewRegistry(), Lockouts: lockouts, Logger: log, Wait: check.OnlineTimeout, Logon: true}
 	name := i.answers(c.Context())
 	if i.err != nil {
@@ -138,8 +137,9 @@ func (i *initDialog) answers(ctx context.Context) (name string) {
 		}
 		i.set(prefix+"entityset", set)
 		i.setting(ctx, prefix+"topic", "", strings.Map(topicLetter, set), "Topic of "+set)
-		i.setting(ctx, prefix+"select", flag, noAnswer, "Properties of "+set+" with commas between them, empty for all",
-			i.recommended(ctx, flag, prefix+"select")...)
+		properties := i.recommended(ctx, flag, prefix+"select")
+		i.setting(ctx, prefix+"select", flag, emptyDefault,
+			"Properties of "+set+" with commas between them, empty for all", properties...)
 		i.peek(ctx, path, set)
 		if n == 0 {
 			name = strings.ToLower(strings.Map(topicLetter, set))
@@ -152,49 +152,50 @@ func (i *initDialog) answers(ctx context.Context) (name string) {
 	return name
 }
 
-// noAnswer is the default of a question that may stay without an answer.
-const noAnswer = " "
+// emptyDefault is the default of a question that needs no answer. [initDialog.setting] trims it to "".
+const emptyDefault = " "
 
-// asks reports whether a question is asked, rather than answered by a flag or --yes.
-func (i *initDialog) asks(flag string) bool {
+// isAsked reports whether the user is asked a question, rather than that a flag or --yes answers it.
+func (i *initDialog) isAsked(flag string) bool {
 	_, isSet := i.flagValue(flag)
-	return !isSet && !i.yes && i.err == nil
+	return !isSet && !i.isYes && i.err == nil
 }
 
-// setting sets the answer to a question, until the setting has no errors. Without a default an answer is required.
-func (i *initDialog) setting(ctx context.Context, name, flag, standard, question string, offered ...string) string {
+// setting asks a question until its answer is a value of the setting without errors, adds the setting to entries, and
+// returns the value. If defaultValue is "", an answer is required.
+func (i *initDialog) setting(ctx context.Context, name, flag, defaultValue, question string, offered ...string) string {
 	for {
 		var value string
-		if standard == "" {
+		if defaultValue == "" {
 			value = i.requiredAnswer(flag, question, offered...)
 		} else {
-			value = strings.TrimSpace(i.answer(flag, strings.TrimSpace(standard), question, offered...))
+			value = strings.TrimSpace(i.answer(flag, strings.TrimSpace(defaultValue), question, offered...))
 		}
 		count := len(i.entries)
 		i.set(name, value)
-		if !i.asks(flag) || !i.isWrong(ctx, func(setting string) bool { return setting == name }) {
+		if !i.isAsked(flag) || !i.printErrors(ctx, func(setting string) bool { return setting == name }) {
 			return value
 		}
 		i.entries = i.entries[:count]
 	}
 }
 
-// isWrong prints the errors of some of the settings so far, and reports whether there are any.
-func (i *initDialog) isWrong(ctx context.Context, concerns func(setting string) bool) (wrong bool) {
+// printErrors prints the errors of the selected settings so far, and reports whether there are any.
+func (i *initDialog) printErrors(ctx context.Context, isSelected func(setting string) bool) (hasErrors bool) {
 	v, _, err := i.validate(ctx)
 	if err != nil {
 		return false // the last check returns it
 	}
 	for _, c := range v.Configs {
-		if !concerns(c.Value.Name) {
+		if !isSelected(c.Value.Name) {
 			continue
 		}
 		for _, problem := range c.Value.Errors {
 			fmt.Fprintln(i.out, problem)
-			wrong = true
+			hasErrors = true
 		}
 	}
-	return wrong
+	return hasErrors
 }
 
 // logon asks for user, password and client until the service accepts them, and returns the services that it suggests.
@@ -203,7 +204,7 @@ func (i *initDialog) logon(ctx context.Context, service string) (services []stri
 		count := len(i.entries)
 		if user := i.answer("user", "", "User"); user != "" {
 			password := i.answer("password", i.flags.Lookup("password").DefValue, "Reference to the password")
-			if i.err == nil && !strings.HasPrefix(password, "${") && !i.clear {
+			if i.err == nil && !strings.HasPrefix(password, "${") && !i.passwordInFile {
 				i.err = asUsageError(errors.New("--password: expected a reference such as ${env:SAP_PASSWORD}, found " +
 					"something else; --password-in-file writes the password itself into the file"))
 			}
@@ -212,7 +213,7 @@ func (i *initDialog) logon(ctx context.Context, service string) (services []stri
 		}
 		i.set("sap.odata.sap.client", i.answer("client", "", "SAP client, empty for the system's"))
 		services = i.recommended(ctx, "service", service)
-		if (!i.asks("user") && !i.asks("password")) || !i.isWrong(ctx, func(setting string) bool {
+		if (!i.isAsked("user") && !i.isAsked("password")) || !i.printErrors(ctx, func(setting string) bool {
 			return strings.HasPrefix(setting, "sap.odata.user.") || setting == "sap.odata.sap.client"
 		}) {
 			return services
@@ -226,7 +227,7 @@ func (i *initDialog) sets(ctx context.Context, path string) []string {
 	offered := i.recommended(ctx, "entity-set", "sap.odata#00.entityset")
 	for {
 		sets := config.List(i.requiredAnswer("entity-set", "Entity sets, with commas between them", offered...))
-		if i.err != nil || !i.asks("entity-set") {
+		if i.err != nil || !i.isAsked("entity-set") {
 			return sets
 		}
 		entries := slices.Clone(i.entries)
@@ -238,9 +239,9 @@ func (i *initDialog) sets(ctx context.Context, path string) []string {
 			i.set(prefix+"entityset", set)
 			i.set(prefix+"topic", strings.Map(topicLetter, set))
 		}
-		wrong := i.isWrong(ctx, func(setting string) bool { return strings.HasSuffix(setting, ".entityset") })
+		hasErrors := i.printErrors(ctx, func(setting string) bool { return strings.HasSuffix(setting, ".entityset") })
 		i.entries = entries
-		if !wrong {
+		if !hasErrors {
 			return sets
 		}
 	}
@@ -251,7 +252,7 @@ const peekedRows = "3"
 
 // peek shows the first rows of a set as the settings so far read them.
 func (i *initDialog) peek(ctx context.Context, path, set string) {
-	if i.yes || i.err != nil {
+	if i.isYes || i.err != nil {
 		return
 	}
 	connector, problems := config.NewConnector("the answers", slices.Clone(i.entries), i.checker.Worker.Providers)
@@ -268,12 +269,12 @@ func (i *initDialog) peek(ctx context.Context, path, set string) {
 	tool.DisableRetries()
 	document, err := tool.Document(ctx, "peek", []wit.Setting{{Name: "s", Value: path}, {Name: "e", Value: set},
 		{Name: "n", Value: peekedRows}})
-	var peeked struct{ Rows []json.RawMessage }
+	var answer struct{ Rows []json.RawMessage }
 	if err == nil {
-		err = json.Unmarshal([]byte(document), &peeked)
+		err = json.Unmarshal([]byte(document), &answer)
 	}
 	if err == nil {
-		err = table(i.out, peeked.Rows)
+		err = printTable(i.out, answer.Rows)
 	}
 	if err != nil {
 		fmt.Fprintln(i.out, "No rows:", err)
@@ -293,45 +294,46 @@ func (i *initDialog) flagValue(flag string) (string, bool) {
 }
 
 // answer returns the value of a flag, else the answer to a question. An empty answer means the default, a number one of
-// the offered values. With --yes every answer is the default.
-func (i *initDialog) answer(flag, standard, question string, offered ...string) string {
+// the offered values. With --yes every answer is the default. The end of the input sets i.err.
+func (i *initDialog) answer(flag, defaultValue, question string, offered ...string) string {
 	if value, isSet := i.flagValue(flag); isSet {
 		return value
 	}
-	if i.yes || i.err != nil {
-		return standard
+	if i.isYes || i.err != nil {
+		return defaultValue
 	}
-	for n, value := range offered[:min(len(offered), maxOffered)] {
+	listed := offered[:min(len(offered), maxOffered)]
+	for n, value := range listed {
 		fmt.Fprintf(i.out, "%4d  %s\n", n+1, value)
 	}
 	if len(offered) > maxOffered {
 		fmt.Fprintf(i.out, "      and %d more\n", len(offered)-maxOffered)
 	}
-	fmt.Fprintf(i.out, "%s [%s]: ", question, standard)
-	if !i.lines.Scan() {
-		if i.err = asFailure(i.lines.Err()); i.err == nil {
+	fmt.Fprintf(i.out, "%s [%s]: ", question, defaultValue)
+	if !i.answerLines.Scan() {
+		if i.err = asFailure(i.answerLines.Err()); i.err == nil {
 			i.err = asUsageError(fmt.Errorf("%s: expected an answer, found the end of the input", question))
 		}
 		return ""
 	}
 	var values []string
-	for _, value := range config.List(i.lines.Text()) {
-		if n, err := strconv.Atoi(value); err == nil && n >= 1 && n <= min(len(offered), maxOffered) {
-			value = offered[n-1]
+	for _, value := range config.List(i.answerLines.Text()) {
+		if n, err := strconv.Atoi(value); err == nil && n >= 1 && n <= len(listed) {
+			value = listed[n-1]
 		}
 		values = append(values, value)
 	}
-	return cmp.Or(strings.Join(values, ","), standard)
+	return cmp.Or(strings.Join(values, ","), defaultValue)
 }
 
-// requiredAnswer returns the answer to a question that must have one.
+// requiredAnswer asks a question until its answer is not empty. An empty value of the flag, or --yes, sets i.err.
 func (i *initDialog) requiredAnswer(flag, question string, offered ...string) string {
 	for {
 		value := i.answer(flag, "", question, offered...)
 		switch {
 		case i.err != nil || strings.Trim(value, " ,") != "":
 			return value
-		case !i.asks(flag):
+		case !i.isAsked(flag):
 			i.err = asUsageError(fmt.Errorf("--%s is required", flag))
 			return value
 		}
@@ -366,9 +368,10 @@ func (i *initDialog) validate(ctx context.Context) (*check.Validation, config.Pr
 	return v, problems, err
 }
 
-// recommended returns the service's values for a setting. If the service cannot be queried it prints why.
+// recommended returns the service's values for a setting, nil if it is not asked. If the service cannot be queried, it
+// prints why.
 func (i *initDialog) recommended(ctx context.Context, flag, name string) []string {
-	if _, isSet := i.flagValue(flag); isSet || i.yes || i.err != nil {
+	if _, isSet := i.flagValue(flag); isSet || i.isYes || i.err != nil {
 		return nil
 	}
 	v, problems, err := i.validate(ctx)
@@ -391,7 +394,7 @@ func (i *initDialog) recommended(ctx context.Context, flag, name string) []strin
 	return values
 }
 
-// check returns the errors of the settings.
+// check returns the errors of the settings, except those with unresolved references, which it prints.
 func (i *initDialog) check(ctx context.Context) error {
 	v, problems, err := i.validate(ctx)
 	if err != nil {
@@ -415,7 +418,7 @@ func (i *initDialog) check(ctx context.Context) error {
 	return nil
 }
 
-// write writes the file, which must not exist.
+// write writes the file, which must not exist, or to stdout.
 func (i *initDialog) write(stdout io.Writer, name string) error {
 	c, _ := config.NewConnector("the answers", slices.Clone(i.entries), i.checker.Worker.Providers)
 	var b bytes.Buffer

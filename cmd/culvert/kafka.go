@@ -19,7 +19,7 @@ func remoteKafka(ctx context.Context, file string, settings map[string]string,
 	if w, err = loadWorker(file, settings); err != nil {
 		return nil, k, err
 	}
-	redact := w.Redact // of this w, also when an error returns nil
+	redact := w.Redact // an error return sets w to nil
 	defer func() { err = secrets.RedactError(err, redact) }()
 	log = logging.Redacted(log, redact)
 	k, warnings, err := kafka.Parse(ctx, w.All())
@@ -29,8 +29,8 @@ func remoteKafka(ctx context.Context, file string, settings map[string]string,
 	for _, w := range warnings {
 		log.Warn(w.Setting+": "+w.Text, "file", file)
 	}
-	_, embedded, err := kafka.EmbeddedListen(k.Bootstrap)
-	if err == nil && embedded {
+	_, isEmbedded, err := kafka.EmbeddedListen(k.Bootstrap)
+	if err == nil && isEmbedded {
 		err = errors.New("bootstrap.servers: expected HOST:PORT of brokers, found embedded")
 	}
 	if err != nil {

@@ -77,11 +77,11 @@ func asUsageError(err error) error {
 	return &exitError{exitWrong, err}
 }
 
-// execute runs a command line and returns its exit code. Errors without one are wrong use, found by cobra.
+// execute runs a command line and returns its exit code. An error without an exit code is cobra's: wrong use.
 func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	ours := slog.New(slog.NewTextHandler(stderr, nil))
-	captureLibraryLogs(ours)
-	err := guard.Do(ours, "culvert", func() error {
+	logger := slog.New(slog.NewTextHandler(stderr, nil))
+	captureLibraryLogs(logger)
+	err := guard.Do(logger, "culvert", func() error {
 		root := newRoot(ctx, args)
 		root.SetArgs(args)
 		root.SetOut(stdout)
@@ -106,17 +106,17 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 // captureLibraryLogs logs lines of libraries, mainly net/http, at level debug.
 func captureLibraryLogs(to *slog.Logger) {
-	slog.SetDefault(to) // which also sets the output that is set next
+	slog.SetDefault(to) // before SetOutput, since it sets the output of package log too
 	log.SetFlags(0)
-	log.SetOutput(libraryLines{to})
+	log.SetOutput(libraryLogWriter{to})
 }
 
-// libraryLines are lines of the standard logger. net/http logs unexpected responses with their cookies, so nothing
+// libraryLogWriter receives the lines of package log. net/http logs unexpected responses with their cookies, so nothing
 // after a quoted line break is shown.
-type libraryLines struct{ to *slog.Logger }
+type libraryLogWriter struct{ to *slog.Logger }
 
 // Write logs the first line of p.
-func (l libraryLines) Write(p []byte) (int, error) {
+func (l libraryLogWriter) Write(p []byte) (int, error) {
 	line, _, _ := strings.Cut(strings.TrimSpace(string(p)), "\n")
 	line, _, _ = strings.Cut(line, `\r`)
 	line, _, _ = strings.Cut(line, `\n`)

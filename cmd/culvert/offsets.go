@@ -20,6 +20,7 @@ import (
 // offsetsTime exceeds the time limit of a worker for the call.
 const offsetsTime = 100 * time.Second
 
+// maxMessage bounds the characters of a response that is shown because it has no message.
 const maxMessage = 1000
 
 func newOffsets() *cobra.Command {
@@ -113,8 +114,8 @@ func newOffsetsCommand(use, short, method string, read func(c *cobra.Command, ar
 	return c
 }
 
-// offsetsFiles returns the configuration of a command's files, an empty one with --url, whose default without files it
-// sets. It rejects wrong use before the command reads anything; only a dry run works without both.
+// offsetsFiles returns the configuration of a command's files, an empty one with --url. With neither it sets address to
+// the value of CULVERT_URL. It rejects wrong use before the command reads anything; only a dry run needs neither.
 func (in *installation) offsetsFiles(c *cobra.Command, address *string, args []string) (config host.Config, err error) {
 	hasFiles := in.folder != "" || len(args) > 0
 	from := "--url"

@@ -22,7 +22,7 @@ func (o *output) flag(c *cobra.Command, about string) {
 	c.Flags().BoolVar(&o.json, "json", false, about)
 }
 
-// print prints a result as JSON, or else by writeText. A nil writeText means [render].
+// print prints a result as JSON, or else by writeText. A nil writeText means [printDocument].
 func (o output) print(out io.Writer, result any, writeText func(io.Writer) error) error {
 	if o.json {
 		return asFailure(printJSON(out, result))
@@ -32,18 +32,19 @@ func (o output) print(out io.Writer, result any, writeText func(io.Writer) error
 	}
 	document, err := json.Marshal(result)
 	if err == nil {
-		err = render(out, document)
+		err = printDocument(out, document)
 	}
 	return asFailure(err)
 }
 
-// escaped makes a command print texts of plugins and services with terminal escapes made visible, see [shown.Writer].
-func escaped(c *cobra.Command) {
+// escapeOutput replaces the outputs of a command by writers that show terminal escapes of plugins and services as text,
+// see [shown.Writer].
+func escapeOutput(c *cobra.Command) {
 	c.SetOut(shown.Writer{To: c.OutOrStdout()})
 	c.SetErr(shown.Writer{To: c.ErrOrStderr()})
 }
 
-// printJSON prints a value as JSON, with terminal escapes made visible.
+// printJSON prints a value as JSON on one line, with terminal escapes shown as text.
 func printJSON(w io.Writer, v any) error {
 	document, err := json.Marshal(v)
 	if err != nil {
@@ -59,9 +60,9 @@ const cellCharacters = 200
 // inLine returns a text cut to fit into one line of a table.
 func inLine(s string) string { return shown.LineUpTo(s, cellCharacters) }
 
-// columns writes rows below their titles, which blanks separate; "" means no titles. Cells are written as
-// [shown.Line] has them.
-func columns(out io.Writer, titles string, rows [][]string) error {
+// printColumns prints rows below their titles, which blanks separate; "" means no titles. Cells are formatted by
+// [shown.Line].
+func printColumns(out io.Writer, titles string, rows [][]string) error {
 	t := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	if titles != "" {
 		fmt.Fprintln(t, strings.Join(strings.Fields(titles), "\t"))
@@ -78,11 +79,11 @@ func columns(out io.Writer, titles string, rows [][]string) error {
 	return t.Flush()
 }
 
-// render shows a JSON document: an array of objects as a table, an object as lines, anything else as it is. Members
-// that hold such arrays come last, below their names.
-func render(out io.Writer, document []byte) error {
+// printDocument prints a JSON document: an array of objects as a table, an object as lines, anything else as it is.
+// Members with arrays of objects come last, below their names.
+func printDocument(out io.Writer, document []byte) error {
 	if rows := objects(document); rows != nil {
-		return table(out, rows)
+		return printTable(out, rows)
 	}
 	names, values := members(document)
 	if names == nil {
@@ -95,13 +96,13 @@ func render(out io.Writer, document []byte) error {
 			lines = append(lines, []string{inLine(name), cell(values[name])})
 		}
 	}
-	if err := columns(out, "", lines); err != nil {
+	if err := printColumns(out, "", lines); err != nil {
 		return err
 	}
 	for _, name := range names {
 		if rows := objects(values[name]); rows != nil {
 			fmt.Fprintf(out, "%s:\n", inLine(name))
-			if err := table(out, rows); err != nil {
+			if err := printTable(out, rows); err != nil {
 				return err
 			}
 		}
@@ -140,8 +141,8 @@ func members(document []byte) (names []string, values map[string]json.RawMessage
 	return names, values
 }
 
-// table shows objects with a column for each member that any of them has.
-func table(out io.Writer, objects []json.RawMessage) error {
+// printTable prints objects with a column for each member that any of them has.
+func printTable(out io.Writer, objects []json.RawMessage) error {
 	var titles []string
 	objectValues := make([]map[string]json.RawMessage, len(objects))
 	for i, object := range objects {
@@ -164,7 +165,7 @@ func table(out io.Writer, objects []json.RawMessage) error {
 		}
 		rows = append(rows, row)
 	}
-	return columns(out, "", rows)
+	return printColumns(out, "", rows)
 }
 
 // cell returns a value as text: a string without its quotes, nothing for null.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -26,7 +27,7 @@ func newPlugins() *cobra.Command {
 	c := &cobra.Command{
 		Use:              "plugins",
 		Short:            "Show plugins, and choose the versions that a worker runs",
-		PersistentPreRun: func(c *cobra.Command, _ []string) { escaped(c) },
+		PersistentPreRun: func(c *cobra.Command, _ []string) { escapeOutput(c) },
 	}
 	c.AddCommand(newPluginsList(), newPluginsShow(), newPluginsCheck(), newPluginsWarm())
 	for _, a := range []routeCommand{
@@ -45,20 +46,19 @@ func newPlugins() *cobra.Command {
 	return c
 }
 
-// openPlugins opens the plugins of the folders, and with embedded the built-in ones.
-func openPlugins(c *cobra.Command, in *installation, embedded bool) (*plugin.Manager, error) {
+// openPlugins opens the plugins of the folders, and those of builtIn unless it is nil.
+func openPlugins(c *cobra.Command, in *installation, builtIn fs.FS) (*plugin.Manager, error) {
 	o, w, err := pluginConfig(c, in, "")
 	if err != nil {
 		return nil, err
 	}
-	if embedded {
-		o.Embedded = builtIn()
-	}
+	o.Embedded = builtIn
 	m, err := setup.OpenPlugins(c.Context(), o, w, record.NewRegistry())
 	return m, asUsageError(err)
 }
 
-// pluginConfig returns a configuration for commands that use only plugins. Nothing is logged without --log-level.
+// pluginConfig returns a configuration for commands that use only plugins, without the built-in ones. Nothing is logged
+// without --log-level.
 func pluginConfig(c *cobra.Command, in *installation, file string) (host.Config, *config.Worker, error) {
 	o, err := in.config(config.Files{}, c.ErrOrStderr())
 	if err != nil {
@@ -67,7 +67,7 @@ func pluginConfig(c *cobra.Command, in *installation, file string) (host.Config,
 	if !c.Flags().Changed("log-level") {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	o.Compiling = compiling(c.ErrOrStderr())
+	o.Compiling = compilingReporter(c.ErrOrStderr())
 	o.Embedded = nil
 	w, err := in.worker(file)
 	return o, w, err
@@ -81,7 +81,7 @@ func newPluginsList() *cobra.Command {
 		Short:   "List plugins: built-in ones, those of CULVERT_PLUGIN_PATH and of --plugins",
 		Example: "  culvert plugins list\n  culvert plugins list --plugins ./plugins --json",
 		RunE: func(c *cobra.Command, _ []string) error {
-			m, err := openPlugins(c, &in, true)
+			m, err := openPlugins(c, &in, builtInPlugins())
 			if err != nil {
 				return err
 			}
@@ -119,7 +119,7 @@ compiled again.`,
 			if err != nil {
 				return err
 			}
-			o.Compiling = compiling(c.ErrOrStderr())
+			o.Compiling = compilingReporter(c.ErrOrStderr())
 			m, err := setup.OpenPlugins(c.Context(), o, w, record.NewRegistry())
 			if err != nil {
 				return asUsageError(err)
@@ -143,8 +143,8 @@ func newPluginsShow() *cobra.Command {
 			"  culvert plugins show AvroConverter",
 		RunE: func(c *cobra.Command, args []string) error {
 			if d, err := convert.Find(args[0], false); err == nil {
-				return o.print(c.OutOrStdout(), converterForm{d.Class, "converter", d.Documentation,
-					newSettingForms(d.UserSettings())}, nil)
+				return o.print(c.OutOrStdout(), converterForm{Class: d.Class, Kind: "converter",
+					Documentation: d.Documentation, Settings: newSettingForms(d.UserSettings())}, nil)
 			}
 			modules, err := modulesOf(c, &in, args[0])
 			if err != nil {
@@ -165,7 +165,7 @@ func modulesOf(c *cobra.Command, in *installation, name string) ([]plugin.Info, 
 	if info, err := os.Stat(name); err == nil && !info.IsDir() {
 		return moduleOfFile(c, in, name)
 	}
-	m, err := openPlugins(c, in, true)
+	m, err := openPlugins(c, in, builtInPlugins())
 	if err != nil {
 		return nil, err
 	}
@@ -175,17 +175,17 @@ func modulesOf(c *cobra.Command, in *installation, name string) ([]plugin.Info, 
 		names = append(names, module.Name)
 		return module.Name != name
 	})
-	if near := setting.NearestName(name, names); len(modules) == 0 && near != "" {
-		return nil, asFailure(fmt.Errorf("no file and no plugin is named %q; the nearest one is %s", name,
-			inLine(near)))
+	if len(modules) > 0 {
+		return modules, nil
 	}
-	if len(modules) == 0 {
-		return nil, asFailure(fmt.Errorf("no file and no plugin is named %q; see culvert plugins list", name))
+	hint := "see culvert plugins list"
+	if nearest := setting.NearestName(name, names); nearest != "" {
+		hint = "the nearest one is " + inLine(nearest)
 	}
-	return modules, nil
+	return nil, asFailure(fmt.Errorf("no file and no plugin is named %q; %s", name, hint))
 }
 
-// moduleOfFile loads one file by a temporary folder without other files.
+// moduleOfFile loads one file: it copies the file into a temporary folder of its own.
 func moduleOfFile(c *cobra.Command, in *installation, file string) ([]plugin.Info, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -200,9 +200,9 @@ func moduleOfFile(c *cobra.Command, in *installation, file string) ([]plugin.Inf
 	if err := os.WriteFile(copied, data, 0o600); err != nil {
 		return nil, asFailure(err)
 	}
-	alone := *in
-	alone.plugins = dir
-	m, err := openPlugins(c, &alone, false)
+	inCopy := *in
+	inCopy.plugins = dir
+	m, err := openPlugins(c, &inCopy, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -210,8 +210,8 @@ func moduleOfFile(c *cobra.Command, in *installation, file string) ([]plugin.Inf
 	modules := slices.DeleteFunc(m.Modules(), func(module plugin.Info) bool { return module.Path != copied })
 	for i := range modules {
 		modules[i].Path = file
-		if why := modules[i].Err; why != nil {
-			modules[i].Err = errors.New(strings.ReplaceAll(why.Error(), copied, file))
+		if loadErr := modules[i].Err; loadErr != nil {
+			modules[i].Err = errors.New(strings.ReplaceAll(loadErr.Error(), copied, file))
 		}
 	}
 	return modules, nil
@@ -233,7 +233,7 @@ func listPlugins(out io.Writer, modules []plugin.Info) error {
 			rows = append(rows, append(row, "-", "-"))
 		}
 	}
-	return columns(out, "NAME VERSION HASH CONTRACT FROM KIND CLASS", rows)
+	return printColumns(out, "NAME VERSION HASH CONTRACT FROM KIND CLASS", rows)
 }
 
 func shortHash(hash string) string { return hash[:min(len(hash), 12)] }
@@ -281,40 +281,41 @@ type (
 	}
 )
 
-// pluginForms returns the forms of plugins for JSON.
+// pluginForms returns a [pluginForm] or [rejectedForm] for each module.
 func pluginForms(modules []plugin.Info) []any {
-	list := []any{}
+	forms := []any{}
 	for i := range modules {
 		if m := &modules[i]; m.Err != nil {
-			list = append(list, rejectedForm{m.Hash, m.Path, m.Err.Error()})
+			forms = append(forms, rejectedForm{Hash: m.Hash, From: m.Path, Refused: m.Err.Error()})
 		} else {
-			list = append(list, newPluginForm(m))
+			forms = append(forms, newPluginForm(m))
 		}
 	}
-	return list
+	return forms
 }
 
 // newPluginForm returns the form of a plugin that is not refused.
 func newPluginForm(m *plugin.Info) pluginForm {
-	p := pluginForm{pluginSummary: pluginSummary{m.Name, m.Version, m.Hash, m.Contract, m.Path, m.Documentation,
-		m.Interfaces}}
+	form := pluginForm{pluginSummary: pluginSummary{Name: m.Name, Version: m.Version, Hash: m.Hash,
+		Contract: m.Contract, From: m.Path, Documentation: m.Documentation, Interfaces: m.Interfaces}}
 	for _, c := range m.Components {
-		p.Components = append(p.Components, componentForm{c.Name, c.Kind.String(), c.Aliases, c.Documentation,
-			newSettingForms(c.Settings)})
+		form.Components = append(form.Components, componentForm{Class: c.Name, Kind: c.Kind.String(),
+			Aliases: c.Aliases, Documentation: c.Documentation, Settings: newSettingForms(c.Settings)})
 	}
-	return p
+	return form
 }
 
 func newSettingForms(specs []wit.ConfigKey) []settingForm {
 	kinds := []string{"text", "password", "short", "int", "long", "double", "boolean", "list", "class"}
-	list := []settingForm{}
+	forms := []settingForm{}
 	for _, s := range specs {
-		list = append(list, settingForm{s.Name, kinds[s.Kind], s.DefaultValue, s.Role(), s.Documentation})
+		forms = append(forms, settingForm{Name: s.Name, Kind: kinds[s.Kind], Default: s.DefaultValue, Role: s.Role(),
+			Documentation: s.Documentation})
 	}
-	return list
+	return forms
 }
 
-// showPlugins prints plugins, each with its components and their settings.
+// showPlugins prints plugins, each with its components and their settings. A refused plugin is an error.
 func showPlugins(out io.Writer, modules []plugin.Info) error {
 	for i := range modules {
 		if modules[i].Err != nil {

@@ -81,33 +81,37 @@ func TestPluginsListHasPluginsWithoutComponents(t *testing.T) {
 		t.Errorf("expected a row for the plugin without components, found\n%s%s", stdout, stderr)
 	}
 	_, stdout, stderr = command(t, "plugins", "list", "--plugins", dir, "--json")
-	var listed []map[string]any
-	if err := json.Unmarshal([]byte(stdout), &listed); err != nil {
+	var plugins []map[string]any
+	if err := json.Unmarshal([]byte(stdout), &plugins); err != nil {
 		t.Fatalf("%v in %s%s", err, stdout, stderr)
 	}
-	problems := map[string][]string{}
-	for _, p := range listed {
+	membersByFile := map[string][]string{}
+	for _, p := range plugins {
 		name := filepath.Base(p["from"].(string))
 		if strings.HasPrefix(name, "embedded:") {
 			continue // built into the program by make
 		}
 		for member := range p {
-			problems[name] = append(problems[name], member)
+			membersByFile[name] = append(membersByFile[name], member)
 		}
-		slices.Sort(problems[name])
+		slices.Sort(membersByFile[name])
 		components, _ := p["components"].([]any)
 		for _, c := range components {
 			for member := range c.(map[string]any) {
-				problems[name] = append(problems[name], "component."+member)
+				membersByFile[name] = append(membersByFile[name], "component."+member)
 			}
 		}
-		slices.Sort(problems[name])
+		slices.Sort(membersByFile[name])
 	}
 	members := []string{"components", "contract", "documentation", "from", "hash", "interfaces", "name", "version"}
-	want := map[string][]string{"broken.wasm": {"from", "hash", "refused"}, "empty.wasm": members,
-		"one.wasm": slices.Sorted(slices.Values(append([]string{"component.aliases", "component.class",
-			"component.documentation", "component.kind", "component.settings"}, members...)))}
-	if diff := cmp.Diff(want, problems); diff != "" {
+	componentMembers := []string{"component.aliases", "component.class", "component.documentation", "component.kind",
+		"component.settings"}
+	want := map[string][]string{
+		"broken.wasm": {"from", "hash", "refused"},
+		"empty.wasm":  members,
+		"one.wasm":    slices.Concat(componentMembers, members), // sorted
+	}
+	if diff := cmp.Diff(want, membersByFile); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 }
@@ -118,26 +122,26 @@ const hostile = "\x1b[2J\x1b]0;title\x07\u009b31m\u202egro\u200b.evil\ntime=2026
 	"level=INFO msg=\"all is well\""
 
 // expectSafeText fails if a terminal would interpret the text, or if it looks like a log line of the worker.
-func expectSafeText(t *testing.T, what, output string) {
+func expectSafeText(t *testing.T, name, output string) {
 	t.Helper()
 	for _, r := range output {
 		if r != '\n' && r != '\t' && (unicode.IsControl(r) || unicode.Is(unicode.Cf, r)) {
-			t.Errorf("%s: found %q in\n%q", what, r, output)
+			t.Errorf("%s: found %q in\n%q", name, r, output)
 			return
 		}
 	}
 	if strings.Contains("\n"+output, "\ntime=2026-01-01") {
-		t.Errorf("%s: found a hostile line in\n%s", what, output)
+		t.Errorf("%s: found a hostile line in\n%s", name, output)
 	}
 	for line := range strings.Lines(output) {
 		if len(line) > 20_000 {
-			t.Errorf("%s: found a line of %d bytes", what, len(line))
+			t.Errorf("%s: found a line of %d bytes", name, len(line))
 		}
 	}
 }
 
-// talker creates a plugin with long hostile text in every field.
-func talker(t *testing.T, p *e2etest.Place) (folder, connector string) {
+// writeTalker writes a plugin with long hostile text in every field, and the file of a connector that uses it.
+func writeTalker(t *testing.T, p *e2etest.Place) (folder, connector string) {
 	t.Helper()
 	folder = p.Subfolder("talker")
 	long := hostile + strings.Repeat("long ", 10_000)
@@ -168,7 +172,7 @@ func talker(t *testing.T, p *e2etest.Place) (folder, connector string) {
 func TestPluginTextIsPrintedSafely(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
-	folder, connector := talker(t, p)
+	folder, connector := writeTalker(t, p)
 	file := filepath.Join(folder, "talker.wasm")
 	for _, args := range [][]string{
 		{"plugins", "list", "--plugins", folder},
@@ -188,7 +192,8 @@ func TestPluginTextIsPrintedSafely(t *testing.T) {
 		expectSafeText(t, strings.Join(args, " ")+", stdout", r.Stdout)
 		expectSafeText(t, strings.Join(args, " ")+", stderr", r.Stderr)
 		if args[0] == "talk" && (r.Code != 0 || !strings.Contains(r.Stdout, "evil")) {
-			t.Errorf("%q: exit %d\n%s%s", args, r.Code, r.Stdout, r.Stderr)
+			t.Errorf("%q: expected exit 0 and evil in the output, found exit %d\n%s%s", args, r.Code, r.Stdout,
+				r.Stderr)
 		}
 	}
 	// JSON keeps the text unchanged.
@@ -203,11 +208,11 @@ func TestPluginTextIsPrintedSafely(t *testing.T) {
 	var list []struct{ Name string }
 	if err := json.Unmarshal([]byte(r.Stdout), &list); err != nil || len(list) != 1 ||
 		list[0].Name != "talker"+hostile {
-		t.Errorf("%v in %.2000s", err, r.Stdout)
+		t.Errorf("expected one plugin with the hostile name, found %v, %.2000s", err, r.Stdout)
 	}
 	// `plugins check` warns about the documentation.
 	if r := p.Run("plugins", "check", file); !strings.Contains(r.Stdout, "documentation contains control characters") {
-		t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+		t.Errorf("expected the warning, found exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
 }
 
@@ -234,13 +239,13 @@ func TestReservedCommandsMatchCommandLine(t *testing.T) {
 	root := newRoot(t.Context(), nil)
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
-	ofPlugins := []string{"ping", "doctor"} // which plugins declare and culvert runs
+	pluginCommands := []string{"ping", "doctor"} // which plugins declare and culvert runs
 	for _, c := range builtInTools() {
-		ofPlugins = append(ofPlugins, c.Name())
+		pluginCommands = append(pluginCommands, c.Name())
 	}
 	var names []string
 	for _, c := range root.Commands() {
-		if !slices.Contains(ofPlugins, c.Name()) {
+		if !slices.Contains(pluginCommands, c.Name()) {
 			names = append(names, c.Name())
 		}
 	}

@@ -31,8 +31,8 @@ var offsetLabels = []struct {
 	{field: "fingerprint", label: "belongs to"},
 }
 
-// phases are the words for the field phase of an entity set with change tracking.
-var phases = map[string]string{
+// phaseLabels are the printed words for values of the field phase of an entity set with change tracking.
+var phaseLabels = map[string]string{
 	"load":    "first load, with change tracking",
 	"second":  "reading the entity set a second time",
 	"hidden":  "reading rows that the first load missed",
@@ -44,8 +44,8 @@ var phases = map[string]string{
 	"wait":    "waiting for the first extraction of the ODP service",
 }
 
-// proofWords are the words for values of the field complete.
-var proofWords = map[string]string{
+// proofLabels are the printed words for values of the field complete.
+var proofLabels = map[string]string{
 	"key":      "order of the keys",
 	"count":    "the service's count",
 	"delta":    "delta link",
@@ -94,10 +94,10 @@ func (s storedOffset) print(out io.Writer) error {
 		return err
 	}
 	var rows [][]string
-	used := []string{}
+	printed := []string{}
 	if partition["entityset"] != nil && len(fields) > 0 {
-		rows = append(rows, []string{"  state", stateOf(offset)})
-		used = append(used, "phase", "rest", "done", "beginning")
+		rows = append(rows, []string{"  state", stateText(offset)})
+		printed = append(printed, "phase", "rest", "done", "beginning")
 	}
 	for _, l := range offsetLabels {
 		if value := offset[l.field]; value != nil {
@@ -105,36 +105,36 @@ func (s storedOffset) print(out io.Writer) error {
 			if ms, err := strconv.ParseInt(formatted, 10, 64); l.isTime && err == nil {
 				formatted = time.UnixMilli(ms).UTC().Format("2006-01-02 15:04:05 UTC")
 			}
-			if words, ok := proofWords[formatted]; ok && l.field == "complete" {
-				formatted = words
+			if label, ok := proofLabels[formatted]; ok && l.field == "complete" {
+				formatted = label
 			}
 			rows = append(rows, []string{"  " + l.label, formatted})
-			used = append(used, l.field)
+			printed = append(printed, l.field)
 		}
 	}
 	var others []string
 	for _, name := range fields {
-		if !slices.Contains(used, name) {
+		if !slices.Contains(printed, name) {
 			others = append(others, name+"="+cell(offset[name]))
 		}
 	}
 	if len(others) > 0 {
 		rows = append(rows, []string{"  other fields", strings.Join(others, ", ")})
 	}
-	return columns(out, "", rows)
+	return printColumns(out, "", rows)
 }
 
-// stateOf returns in words how far the OData source has read an entity set.
-func stateOf(offset map[string]json.RawMessage) string {
+// stateText describes how far the OData source has read an entity set.
+func stateText(offset map[string]json.RawMessage) string {
 	isSet := func(name string) bool { return string(offset[name]) == "true" }
 	phase := cell(offset["phase"])
-	switch words, ok := phases[phase]; {
+	switch label, ok := phaseLabels[phase]; {
 	case offset["beginning"] != nil:
 		return "first load; its first rows may have been delivered"
 	case phase == "changes" && isSet("rest"):
 		return "all changes were read; the request asks for the next ones"
 	case ok:
-		return words
+		return label
 	case phase != "":
 		return phase
 	case isSet("done") && cell(offset["complete"]) == "unproven":

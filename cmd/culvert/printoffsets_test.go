@@ -8,8 +8,14 @@ import (
 
 const storedSet = `{"service":"/s","entityset":"Orders"}`
 
-// printedOffsets has stored offsets and what culvert offsets show prints of them, apart from the number of spaces.
-var printedOffsets = []struct{ name, partition, offset, want string }{
+// printedOffsets has stored offsets and the text that culvert offsets show prints for them, apart from the number of
+// spaces.
+var printedOffsets = []struct {
+	name      string
+	partition string
+	offset    string
+	want      string
+}{
 	{"sink", `{"kafka_partition":0,"kafka_topic":"Orders"}`, `{"kafka_offset":7}`,
 		"topic Orders, partition 0: the next record is the one with offset 7\n"},
 	{"complete load", storedSet, `{"url":"/s/Orders?$skiptoken=9","seen":9,"count":10,"sorts":true,"done":true,` +
@@ -81,12 +87,13 @@ func TestOffsetsShowPrintsLabels(t *testing.T) {
 	for _, c := range printedOffsets {
 		var out strings.Builder
 		answer := `{"offsets":[{"partition":` + c.partition + `,"offset":` + c.offset + `}]}`
-		err := printOffsets(&out, []byte(answer), false)
+		const asJSON = true
+		err := printOffsets(&out, []byte(answer), !asJSON)
 		if err != nil || singleSpaced(out.String()) != singleSpaced(c.want) {
 			t.Errorf("%s: expected\n%s, found %v\n%s", c.name, c.want, err, out.String())
 		}
 		out.Reset()
-		if err := printOffsets(&out, []byte(answer), true); err != nil || !json.Valid([]byte(out.String())) {
+		if err := printOffsets(&out, []byte(answer), asJSON); err != nil || !json.Valid([]byte(out.String())) {
 			t.Errorf("%s: expected JSON, found %v\n%s", c.name, err, out.String())
 		}
 	}
@@ -95,9 +102,10 @@ func TestOffsetsShowPrintsLabels(t *testing.T) {
 func TestOffsetsShowReportsThatNoneAreStored(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
-	if err := printOffsets(&out, []byte(`{"offsets":[]}`), false); err != nil ||
-		out.String() != "no offsets are stored\n" {
-		t.Errorf("found %v, %q", err, out.String())
+	const asJSON = false
+	err := printOffsets(&out, []byte(`{"offsets":[]}`), asJSON)
+	if err != nil || out.String() != "no offsets are stored\n" {
+		t.Errorf("expected the line that no offsets are stored, found %v, %q", err, out.String())
 	}
 }
 

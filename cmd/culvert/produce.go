@@ -32,8 +32,8 @@ const (
 type recordLines struct {
 	topic     string
 	separator string // between a key and a value; "" means no keys
-	asJSON    bool
-	create    bool
+	asJSON    bool   // each line is a record as culvert consume prints it
+	create    bool   // create a missing topic
 }
 
 func newProduce() *cobra.Command {
@@ -52,7 +52,7 @@ a line is wrong or a record was refused; earlier records may have been written.`
   culvert produce Orders --create --json < records.jsonl`,
 		RunE: func(c *cobra.Command, args []string) error {
 			lines.topic = args[0]
-			return to.open(c.Context(), c.ErrOrStderr(), func(_ *config.Worker, brokers kafka.Config) error {
+			return to.withBrokers(c.Context(), c.ErrOrStderr(), func(_ *config.Worker, brokers kafka.Config) error {
 				if err := lines.prepareTopic(c.Context(), brokers); err != nil {
 					return err
 				}
@@ -109,22 +109,22 @@ func (l *recordLines) send(ctx context.Context, brokers kafka.Config, in io.Read
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, producer.Close(ctx)) }()
-	lines, ended := readLines(ctx, in)
+	lines, readErr := readLines(ctx, in)
 	batch := producer.NewBatch()
 	size := 0
-	more := true
-	for number := 1; more && err == nil; number++ {
+	hasMore := true
+	for lineNumber := 1; hasMore && err == nil; lineNumber++ {
 		var line []byte
 		select {
-		case line, more = <-lines:
+		case line, hasMore = <-lines:
 		case <-ctx.Done():
-			more = false
+			hasMore = false
 		}
-		if more {
+		if hasMore {
 			err = l.add(batch, line)
 			size += len(line)
 			if err != nil {
-				err = fmt.Errorf("line %d: %w", number, err)
+				err = fmt.Errorf("line %d: %w", lineNumber, err)
 			} else if len(lines) > 0 && batch.Len() < maxProducedBatch && size < maxProducedBytes {
 				continue
 			}
@@ -138,16 +138,16 @@ func (l *recordLines) send(ctx context.Context, brokers kafka.Config, in io.Read
 		size = 0
 	}
 	if err == nil && ctx.Err() == nil {
-		err = <-ended
+		err = <-readErr
 	}
 	return sent, err
 }
 
-// readLines sends the lines of a text without their ends, then closes lines and sends the error of the reader, nil at
-// the end of the text.
-func readLines(ctx context.Context, in io.Reader) (lines chan []byte, ended chan error) {
+// readLines starts a goroutine that sends the lines of in without line breaks, then closes lines and sends to readErr
+// the error of in, nil at its end. If ctx ends, it stops without closing lines.
+func readLines(ctx context.Context, in io.Reader) (lines chan []byte, readErr chan error) {
 	lines = make(chan []byte, maxWaitingLines)
-	ended = make(chan error, 1)
+	readErr = make(chan error, 1)
 	input := bufio.NewScanner(in)
 	input.Buffer(nil, maxLine)
 	go func() {
@@ -164,12 +164,12 @@ func readLines(ctx context.Context, in io.Reader) (lines chan []byte, ended chan
 		if errors.Is(err, bufio.ErrTooLong) {
 			err = fmt.Errorf("expected lines of at most %d MiB, found a longer one", maxLine>>20)
 		}
-		ended <- err
+		readErr <- err
 	}()
-	return lines, ended
+	return lines, readErr
 }
 
-// add adds the record of a line to a batch. Lines between JSON may be empty.
+// add adds the record of a line to a batch. With asJSON empty lines are skipped.
 func (l *recordLines) add(batch *kafka.Batch, line []byte) error {
 	if l.asJSON && len(bytes.TrimSpace(line)) == 0 {
 		return nil

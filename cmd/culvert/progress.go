@@ -14,15 +14,15 @@ import (
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
-// display prints the state of the connectors every two seconds if it has changed. Other output to the same place must
-// be written through it.
+// display prints the state of the connectors every [displayInterval] if it has changed. Other output to the same place
+// must be written through it.
 type display struct {
 	mu      sync.Mutex
 	out     io.Writer
-	printed []byte
+	printed []byte // the last state
 }
 
-const displayEvery = 2 * time.Second
+const displayInterval = 2 * time.Second
 
 func isTerminal(out io.Writer) bool {
 	f, ok := out.(*os.File)
@@ -33,14 +33,15 @@ func isTerminal(out io.Writer) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// compiling reports plugins that are being compiled; on a terminal immediately.
-func compiling(out io.Writer) func(elapsed time.Duration) {
-	terminal := isTerminal(out)
+// compilingReporter returns a function that prints that plugins are being compiled: with 0 that compiling starts, only
+// on a terminal, with another time that it took so long.
+func compilingReporter(out io.Writer) func(elapsed time.Duration) {
+	onTerminal := isTerminal(out)
 	return func(elapsed time.Duration) {
 		switch {
-		case elapsed == 0 && terminal:
+		case elapsed == 0 && onTerminal:
 			fmt.Fprint(out, plugin.CompilingText(0)+" …")
-		case elapsed > 0 && terminal:
+		case elapsed > 0 && onTerminal:
 			fmt.Fprint(out, "\r\x1b[K"+plugin.CompilingText(elapsed)+"\n")
 		case elapsed > 0:
 			fmt.Fprintln(out, plugin.CompilingText(elapsed))
@@ -55,8 +56,9 @@ func (d *display) Write(p []byte) (int, error) {
 	return d.out.Write(p)
 }
 
-// follow prints progress until the returned function is called, which prints it a last time.
-func (d *display) follow(progress func() []connect.Progress) func() {
+// follow starts a goroutine that prints progress until the returned function is called, which prints it a last time and
+// waits for the goroutine.
+func (d *display) follow(progress func() []connect.Progress) (stopAndWait func()) {
 	stop := make(chan struct{})
 	done := make(chan struct{})
 	previous := progressSnapshot(time.Now(), nil)
@@ -68,7 +70,7 @@ func (d *display) follow(progress func() []connect.Progress) func() {
 	go func() {
 		defer close(done)
 		defer guard.Recover(nil, "showing progress", nil)
-		ticker := time.NewTicker(displayEvery)
+		ticker := time.NewTicker(displayInterval)
 		defer ticker.Stop()
 		for {
 			select {
@@ -93,17 +95,17 @@ func (d *display) show(current, previous statusSnapshot) {
 	d.printed = b.Bytes()
 }
 
-// progressSnapshot is what a command's own connectors are doing.
+// progressSnapshot converts the progress of a command's own connectors to a snapshot.
 func progressSnapshot(at time.Time, progress []connect.Progress) statusSnapshot {
-	l := statusSnapshot{at: at, connectors: map[string]expanded{}}
+	snapshot := statusSnapshot{at: at, connectors: map[string]expandedConnector{}}
 	for _, p := range progress {
-		listed := rest.ConnectorSummary{Activity: connect.Activity{Refused: &p.Failed},
+		summary := rest.ConnectorSummary{Activity: connect.Activity{Refused: &p.Failed},
 			ConnectorState: rest.ConnectorState{Name: p.Connector, Type: p.Type, State: p.State}}
 		if p.IsLagKnown {
-			listed.Lag = &p.Lag
+			summary.Lag = &p.Lag
 		}
-		l.connectors[p.Connector] = expanded{Status: connect.Status{Type: p.Type}, Listed: &listed,
-			Motion: &connect.Metrics{Type: p.Type, Tasks: []connect.TaskMetrics{{Progress: &p}}}}
+		snapshot.connectors[p.Connector] = expandedConnector{Status: connect.Status{Type: p.Type}, Summary: &summary,
+			Metrics: &connect.Metrics{Type: p.Type, Tasks: []connect.TaskMetrics{{Progress: &p}}}}
 	}
-	return l
+	return snapshot
 }

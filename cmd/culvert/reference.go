@@ -18,11 +18,11 @@ import (
 //go:embed reference/*.md guides/*.md
 var referencePages embed.FS
 
-// guide is the prefix of the names of guides.
-const guide = "guide/"
+// guidePrefix is the prefix of the names of guides.
+const guidePrefix = "guide/"
 
 func readReference(name string) ([]byte, error) {
-	if guideName, ok := strings.CutPrefix(name, guide); ok {
+	if guideName, ok := strings.CutPrefix(name, guidePrefix); ok {
 		return referencePages.ReadFile(path.Join("guides", guideName+".md"))
 	}
 	return referencePages.ReadFile(path.Join("reference", name+".md"))
@@ -42,9 +42,8 @@ func newReference() *cobra.Command {
 			}
 			page, err := readReference(args[0])
 			if err != nil {
-				return asUsageError(fmt.Errorf(
-					"there is no page %q: the nearest one is %s (culvert reference lists all)",
-					inLine(args[0]), nearestPage(args[0])))
+				const format = "there is no page %q: the nearest one is %s (culvert reference lists all)"
+				return asUsageError(fmt.Errorf(format, inLine(args[0]), nearestPage(args[0])))
 			}
 			_, err = c.OutOrStdout().Write(page)
 			return asFailure(err)
@@ -55,21 +54,23 @@ func newReference() *cobra.Command {
 
 // referenceNames returns the sorted names of the guides, then of the pages.
 func referenceNames() (names []string) {
-	for _, in := range []struct{ folder, prefix string }{{"guides", guide}, {"reference", ""}} {
-		entries, _ := referencePages.ReadDir(in.folder) // the folder is embedded
-		for _, e := range entries {
-			names = append(names, in.prefix+strings.TrimSuffix(e.Name(), ".md"))
-		}
+	guides, _ := referencePages.ReadDir("guides") // the folder is embedded
+	for _, e := range guides {
+		names = append(names, guidePrefix+strings.TrimSuffix(e.Name(), ".md"))
+	}
+	pages, _ := referencePages.ReadDir("reference") // the folder is embedded
+	for _, e := range pages {
+		names = append(names, strings.TrimSuffix(e.Name(), ".md"))
 	}
 	return names
 }
 
 // nearestPage returns the page with the most similar name.
 func nearestPage(text string) string {
-	bare := func(name string) string { return strings.ToLower(strings.TrimPrefix(name, guide)) }
+	trimmed := func(name string) string { return strings.ToLower(strings.TrimPrefix(name, guidePrefix)) }
 	distance := func(name string) int {
-		n := 2 * setting.Distance(bare(name), bare(text))
-		if strings.HasPrefix(name, guide) != strings.HasPrefix(text, guide) {
+		n := 2 * setting.Distance(trimmed(name), trimmed(text))
+		if strings.HasPrefix(name, guidePrefix) != strings.HasPrefix(text, guidePrefix) {
 			n++ // if a guide and a page of settings have one name, prefer the one of the same kind
 		}
 		return n
@@ -87,5 +88,5 @@ func listReference(c *cobra.Command) error {
 		title, _, _ := strings.Cut(strings.TrimPrefix(string(page), "# "), "\n")
 		rows = append(rows, []string{name, title})
 	}
-	return columns(c.OutOrStdout(), "", rows)
+	return printColumns(c.OutOrStdout(), "", rows)
 }

@@ -30,17 +30,20 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-var update = flag.Bool("update", false, "write the pages of the reference anew")
+var update = flag.Bool("update", false, "write the pages of the reference again")
 
 // The reference pages match the declarations, and every declaration is documented.
 func TestReference(t *testing.T) {
 	t.Parallel()
 	pages := map[string]string{
-		"worker": worker(t), "kafka-clients": clients(), "commands": commands(t), "rest": routes(t),
-		"metrics": metrics(t),
+		"worker":        workerPage(t),
+		"kafka-clients": clientsPage(),
+		"commands":      commandsPage(t),
+		"rest":          routesPage(t),
+		"metrics":       metricsPage(t),
 	}
-	maps.Copy(pages, pluginComponents(t))
-	maps.Copy(pages, converters(t))
+	maps.Copy(pages, pluginPages(t))
+	maps.Copy(pages, converterPages(t))
 	for name, want := range pages {
 		file := filepath.Join("reference", name+".md")
 		if *update {
@@ -48,14 +51,13 @@ func TestReference(t *testing.T) {
 		}
 		if got, err := os.ReadFile(file); err != nil || string(got) != want {
 			t.Errorf("%s differs from the declarations (%v): go test ./cmd/culvert -run TestReference -update "+
-				"writes it",
-				file, err)
+				"writes it", file, err)
 		}
 	}
 	// TestTableOfBounds in package host writes the page of bounds from the host's constants.
 	files, err := filepath.Glob("reference/*.md")
 	if err != nil || len(files) != len(pages)+1 || !slices.Contains(files, filepath.Join("reference", "bounds.md")) {
-		t.Errorf("%d pages, files %v: %v", len(pages), files, err)
+		t.Errorf("expected %d pages and bounds.md, found %v, %v", len(pages), files, err)
 	}
 }
 
@@ -67,7 +69,8 @@ func TestReferenceCommand(t *testing.T) {
 	want, err := os.ReadFile("reference/source.md")
 	e2etest.NoError(t, err)
 	if got := p.Run("reference", "source"); got.Code != exitDone || got.Stdout != string(want) {
-		t.Errorf("exit code %d, %d bytes, expected %d", got.Code, len(got.Stdout), len(want))
+		t.Errorf("expected the %d bytes of the page, found exit code %d, %d bytes", len(want), got.Code,
+			len(got.Stdout))
 	}
 	for _, name := range referenceNames() {
 		if !strings.Contains(list.Stdout, name+" ") {
@@ -78,7 +81,8 @@ func TestReferenceCommand(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := p.Run("reference", "guide/source"); got.Code != exitDone || got.Stdout != string(want) {
-		t.Errorf("exit code %d, %d bytes, expected %d", got.Code, len(got.Stdout), len(want))
+		t.Errorf("expected the %d bytes of the guide, found exit code %d, %d bytes", len(want), got.Code,
+			len(got.Stdout))
 	}
 	if got := p.Run("reference", "sauce"); got.Code != exitWrong || !strings.Contains(got.Stderr,
 		`"sauce": the nearest one is source (`) {
@@ -86,8 +90,8 @@ func TestReferenceCommand(t *testing.T) {
 	}
 }
 
-// cells writes a row of a table.
-func cells(b *strings.Builder, values ...string) {
+// writeRow writes a row of a table.
+func writeRow(b *strings.Builder, values ...string) {
 	for i, v := range values {
 		values[i] = strings.ReplaceAll(strings.Join(strings.Fields(v), " "), "|", `\|`)
 	}
@@ -101,36 +105,36 @@ func code(text string) string {
 	return "`" + text + "`"
 }
 
-// settings writes a table of declarations.
-func settings(b *strings.Builder, prefix string, specs []wit.ConfigKey) {
-	cells(b, "setting", "value", "default", "meaning")
-	cells(b, "---", "---", "---", "---")
+// writeSettings writes a table of declarations.
+func writeSettings(b *strings.Builder, prefix string, specs []wit.ConfigKey) {
+	writeRow(b, "setting", "value", "default", "meaning")
+	writeRow(b, "---", "---", "---", "---")
 	for _, s := range specs {
 		value := ""
 		if s.DefaultValue != nil {
 			value = *s.DefaultValue
 		}
-		cells(b, code(prefix+s.Name), check.DescribeKind(&s), code(value), s.Documentation)
+		writeRow(b, code(prefix+s.Name), check.DescribeKind(&s), code(value), s.Documentation)
 	}
 }
 
-func worker(t *testing.T) string {
+func workerPage(t *testing.T) string {
 	var b strings.Builder
 	b.WriteString("# Settings of a worker\n\nThey are set in a worker's file, by `--set`, or in the environment, " +
 		"see the [guide](../guides/worker.md)\n" +
 		"to workers. The settings of its Kafka clients are on the page [kafka-clients](kafka-clients.md).\n\n")
 	specs := config.WorkerSettings()
-	settings(&b, "", specs)
-	documented(t, "worker", specs)
+	writeSettings(&b, "", specs)
+	checkDocumented(t, "worker", specs)
 	b.WriteString("\n## Limits of plugins\n\nFor each plugin, by its name, and for all of its versions.\n\n")
-	settings(&b, "plugin.NAME.limits.", plugin.LimitSettings())
+	writeSettings(&b, "plugin.NAME.limits.", plugin.LimitSettings())
 	b.WriteString("\n## What plugins see and replace\n\n")
-	settings(&b, "plugin.NAME.", []wit.ConfigKey{plugin.RevealSetting, plugin.ReplaceSetting})
+	writeSettings(&b, "plugin.NAME.", []wit.ConfigKey{plugin.RevealSetting, plugin.ReplaceSetting})
 	return b.String()
 }
 
-// documented fails for settings without documentation.
-func documented(t *testing.T, where string, specs []wit.ConfigKey) {
+// checkDocumented fails for settings without documentation.
+func checkDocumented(t *testing.T, where string, specs []wit.ConfigKey) {
 	for _, s := range specs {
 		if s.Documentation == "" {
 			t.Errorf("%s: expected documentation of %s, found none", where, s.Name)
@@ -138,7 +142,7 @@ func documented(t *testing.T, where string, specs []wit.ConfigKey) {
 	}
 }
 
-func clients() string {
+func clientsPage() string {
 	var b strings.Builder
 	b.WriteString("# Properties of Kafka's clients\n\nAs in Kafka Connect they are set in a worker's file, for all " +
 		"its clients or with the prefix `producer.`, `consumer.`\n" +
@@ -147,8 +151,8 @@ func clients() string {
 		"Their meaning and defaults are Kafka's. Properties without effect are accepted, with a note in the log: the " +
 		"client\n" +
 		"does automatically what they are for.\n\n")
-	cells(&b, "property", "clients", "effect")
-	cells(&b, "---", "---", "---")
+	writeRow(&b, "property", "clients", "effect")
+	writeRow(&b, "---", "---", "---")
 	for _, p := range kafka.ClientProperties() {
 		effect := "as in Kafka"
 		switch {
@@ -160,12 +164,12 @@ func clients() string {
 			effect = "not in Kafka: the most bytes that one compressed batch may have without compression, " +
 				"`134217728` by default"
 		}
-		cells(&b, code(p.Name), strings.Join(p.Clients, ", "), effect)
+		writeRow(&b, code(p.Name), strings.Join(p.Clients, ", "), effect)
 	}
 	return b.String()
 }
 
-func commands(t *testing.T) string {
+func commandsPage(t *testing.T) string {
 	var b strings.Builder
 	b.WriteString("# Commands\n\nThe commands at the end of this page, such as `culvert ping`, are from the built-in " +
 		"OData plugins.\n" +
@@ -209,8 +213,8 @@ func describeCommand(b *strings.Builder, c *cobra.Command, path string) {
 		return
 	}
 	b.WriteString("\n")
-	cells(b, "flag", "default", "meaning")
-	cells(b, "---", "---", "---")
+	writeRow(b, "flag", "default", "meaning")
+	writeRow(b, "---", "---", "---")
 	flags.VisitAll(func(f *pflag.Flag) {
 		if f.Hidden || f.Name == "help" {
 			return
@@ -224,7 +228,7 @@ func describeCommand(b *strings.Builder, c *cobra.Command, path string) {
 		if f.Shorthand != "" {
 			short = "-" + f.Shorthand + ", "
 		}
-		cells(b, code(strings.TrimSpace(short+"--"+f.Name+" "+name)), code(value), usage)
+		writeRow(b, code(strings.TrimSpace(short+"--"+f.Name+" "+name)), code(value), usage)
 	})
 }
 
@@ -241,66 +245,66 @@ func commandsOfPlugin(t *testing.T) (commands []*cobra.Command) {
 	if err := b.Current().Do(t.Context(), func(i *plugin.Instance) error {
 		declared, err := i.Commands(t.Context())
 		for _, c := range declared {
-			commands = append(commands, toolCommand(nil, c))
+			commands = append(commands, newToolCommand(nil, c))
 		}
 		return err
 	}); err != nil || len(commands) < 5 {
-		t.Fatalf("%d commands, %v", len(commands), err)
+		t.Fatalf("expected at least 5 commands, found %d, %v", len(commands), err)
 	}
 	return commands
 }
 
-func routes(t *testing.T) string {
+func routesPage(t *testing.T) string {
 	var b strings.Builder
 	b.WriteString("# REST\n\nKafka Connect's REST API, with its codes and bodies, and Culvert's own routes " +
 		"below `/culvert/`.\n\n")
-	cells(&b, "request", "meaning")
-	cells(&b, "---", "---")
+	writeRow(&b, "request", "meaning")
+	writeRow(&b, "---", "---")
 	for _, r := range rest.Routes() {
 		if r.Summary == "" {
 			t.Errorf("REST: expected a description of %s %s, found none", r.Method, r.Path)
 		}
-		cells(&b, code(r.Method+" "+r.Path), r.Summary)
+		writeRow(&b, code(r.Method+" "+r.Path), r.Summary)
 	}
 	return b.String()
 }
 
-// metrics returns the page of a worker's metrics.
-func metrics(t *testing.T) string {
+// metricsPage returns the page of a worker's metrics.
+func metricsPage(t *testing.T) string {
 	var b strings.Builder
-	var first time.Time
+	var firstScrape time.Time
 	e2etest.Scraped(t, func(body string) bool {
 		b.Reset()
 		b.WriteString("# Metrics\n\n`GET /metrics` returns them in the Prometheus format, " +
 			"together with metrics of the process " +
 			"(`process_…`)\nand of Go (`go_…`), which depend on the system and the Go version.\n\n")
-		cells(&b, "metric", "type", "labels", "meaning")
-		cells(&b, "---", "---", "---", "---")
-		b.WriteString(tableOf(body))
-		b.WriteString(clientsMetrics())
-		b.WriteString(kafkasMetrics(t, body))
+		writeRow(&b, "metric", "type", "labels", "meaning")
+		writeRow(&b, "---", "---", "---", "---")
+		b.WriteString(metricsTable(body))
+		b.WriteString(clientMetricsTable())
+		b.WriteString(connectMetricsTable(t, body))
 		checkDashboardMetrics(t, body)
 		// Some metrics appear later than others, on a slow machine much later.
-		if first.IsZero() {
-			first = time.Now()
+		if firstScrape.IsZero() {
+			firstScrape = time.Now()
 		}
 		page, err := os.ReadFile(filepath.Join("reference", "metrics.md"))
-		return *update || (err == nil && string(page) == b.String()) || time.Since(first) > time.Minute
+		return *update || (err == nil && string(page) == b.String()) || time.Since(firstScrape) > time.Minute
 	})
 	return b.String()
 }
 
-// figureDescribed matches Prometheus' description of a metric.
-var figureDescribed = regexp.MustCompile(`fqName: "([^"]+)", help: "([^"]+)"`)
+// metricDescription matches Prometheus' description of a metric.
+var metricDescription = regexp.MustCompile(`fqName: "([^"]+)", help: "([^"]+)"`)
 
-// clientsMetrics returns the table of the Kafka clients' metrics.
-func clientsMetrics() string {
+// clientMetricsTable returns the table of the Kafka clients' metrics.
+func clientMetricsTable() string {
 	descriptions := make(chan *prometheus.Desc, 1000)
 	kafka.NewMetrics().Describe(descriptions)
 	close(descriptions)
 	help := map[string]string{}
 	for d := range descriptions {
-		if m := figureDescribed.FindStringSubmatch(d.String()); m != nil {
+		if m := metricDescription.FindStringSubmatch(d.String()); m != nil {
 			help[m[1]] = m[2]
 		}
 	}
@@ -309,88 +313,87 @@ func clientsMetrics() string {
 		"time " +
 		"series for each\nrole (producer, consumer, admin) and broker (`role`, `node_id`), however many connectors " +
 		"run. A series\nappears with its first event.\n\n")
-	cells(&b, "metric", "meaning")
-	cells(&b, "---", "---")
+	writeRow(&b, "metric", "meaning")
+	writeRow(&b, "---", "---")
 	for _, name := range slices.Sorted(maps.Keys(help)) {
-		cells(&b, "`"+name+"`", help[name])
+		writeRow(&b, "`"+name+"`", help[name])
 	}
 	return b.String()
 }
 
-// kafkasMetrics returns the table of Kafka Connect's metrics, each with Culvert's equivalent or the reason why it has
-// none. A metric with neither is reported as missing.
-func kafkasMetrics(t *testing.T, ours string) string {
+// connectMetricsTable returns the table of Kafka Connect's metrics, each with Culvert's equivalent in a scrape or the
+// reason why it has none. A metric with neither or with both fails the test.
+func connectMetricsTable(t *testing.T, scrape string) string {
 	list, err := os.ReadFile("../../testdata/connect-metrics.txt")
 	e2etest.NoError(t, err)
 	var b strings.Builder
 	b.WriteString("\n## Kafka Connect's names\n\nThe JMX metrics of a Kafka Connect worker and their names in " +
 		"/metrics, which " +
 		"Prometheus' JMX exporter\ncreates.\n\n")
-	cells(&b, "Kafka Connect", "Culvert", "reason if missing")
-	cells(&b, "---", "---", "---")
+	writeRow(&b, "Kafka Connect", "Culvert", "reason if missing")
+	writeRow(&b, "---", "---", "---")
 	for line := range strings.Lines(string(list)) {
 		line = strings.TrimSpace(line)
 		if strings.HasPrefix(line, "#") {
 			continue
 		}
-		line, why, _ := strings.Cut(line, " - ")
-		line, other, _ := strings.Cut(line, " = ")
+		line, reason, _ := strings.Cut(line, " - ")
+		line, culvertName, _ := strings.Cut(line, " = ")
 		group, attribute, _ := strings.Cut(line, " ")
 		name := strings.TrimSuffix(strings.TrimPrefix(group, "connect-"), "-metrics") + "_" + attribute
-		name = cmp.Or(other, "kafka_connect_"+strings.ReplaceAll(name, "-", "_"))
-		switch isServed := strings.Contains(ours, "\n"+name+"{") || strings.Contains(ours, "\n"+name+" "); {
-		case isServed == (why != ""):
+		name = cmp.Or(culvertName, "kafka_connect_"+strings.ReplaceAll(name, "-", "_"))
+		switch isServed := strings.Contains(scrape, "\n"+name+"{") || strings.Contains(scrape, "\n"+name+" "); {
+		case isServed == (reason != ""):
 			t.Errorf("%s %s: expected %s in /metrics, or the reason why not: found %t, reason %q", group, attribute,
-				name,
-				isServed, why)
+				name, isServed, reason)
 		case isServed:
 			name = "`" + name + "`"
 		default:
 			name = ""
 		}
-		cells(&b, "`"+group+"` "+attribute, name, why)
+		writeRow(&b, "`"+group+"` "+attribute, name, reason)
 	}
 	return b.String()
 }
 
-// checkDashboardMetrics checks that the worker has the metrics and labels that Strimzi's dashboards for Kafka Connect
+// checkDashboardMetrics checks that a scrape has the metrics and labels that Strimzi's dashboards for Kafka Connect
 // query. For Confluent's dashboards see examples/monitoring_test.go.
-func checkDashboardMetrics(t *testing.T, ours string) {
+func checkDashboardMetrics(t *testing.T, scrape string) {
 	list, err := os.ReadFile("../../testdata/dashboards.txt")
 	e2etest.NoError(t, err)
 	for line := range strings.Lines(string(list)) {
-		line, why, _ := strings.Cut(strings.TrimSpace(line), " - ")
+		line, reason, _ := strings.Cut(strings.TrimSpace(line), " - ")
 		words := strings.Fields(line)
 		if !strings.HasPrefix(line, "strimzi ") {
 			continue
 		}
 		isServed := false
-		for series := range strings.Lines(ours) {
+		for series := range strings.Lines(scrape) {
 			suffix, ok := strings.CutPrefix(series, words[1])
 			isServed = isServed || (ok && strings.HasPrefix(suffix, "{") == (len(suffix) > 0 && suffix[0] != ' ') &&
 				!slices.ContainsFunc(words[2:], func(label string) bool {
 					return !regexp.MustCompile(`[{,]` + label + `="[^"]`).MatchString(suffix)
 				}))
 		}
-		if isServed == (why != "") {
+		if isServed == (reason != "") {
 			t.Errorf("%s: expected a series with these labels in /metrics, or the reason why not: found %t, reason %q",
-				line, isServed, why)
+				line, isServed, reason)
 		}
 	}
 }
 
-// tableOf returns the table of a scrape's descriptions.
-func tableOf(scrape string) string {
+// metricsTable returns the table of a scrape's descriptions.
+func metricsTable(scrape string) string {
 	help := map[string]string{}
 	labels := map[string]string{}
 	var lines []string
 	for line := range strings.Lines(scrape) {
 		line = strings.TrimSpace(line)
-		_, named, _ := strings.Cut(line, " ")
-		_, named, _ = strings.Cut(named, " ")
+		_, metric, _ := strings.Cut(line, " ")
+		_, metric, _ = strings.Cut(metric, " ")
 		switch {
-		case strings.HasPrefix(named, "go_"), strings.HasPrefix(named, "process_"),
-			strings.HasPrefix(named, "culvert_kafka_"): // which are there when there is something to count
+		case strings.HasPrefix(metric, "go_"), strings.HasPrefix(metric, "process_"),
+			strings.HasPrefix(metric, "culvert_kafka_"): // they appear with their first event
 		case strings.HasPrefix(line, "# HELP "):
 			name, description, _ := strings.Cut(line[len("# HELP "):], " ")
 			help[name] = description
@@ -414,13 +417,13 @@ func tableOf(scrape string) string {
 	var b strings.Builder
 	for _, line := range lines {
 		name, kind, _ := strings.Cut(line, " ")
-		cells(&b, code(name), kind, labels[name], help[name])
+		writeRow(&b, code(name), kind, labels[name], help[name])
 	}
 	return b.String()
 }
 
-// converters returns the pages of converters, named after their classes without the package.
-func converters(t *testing.T) map[string]string {
+// converterPages returns the pages of converters, named after their classes without the package.
+func converterPages(t *testing.T) map[string]string {
 	pages := map[string]string{}
 	for _, d := range convert.Declarations() {
 		name := d.Class[strings.LastIndexByte(d.Class, '.')+1:]
@@ -429,8 +432,8 @@ func converters(t *testing.T) map[string]string {
 			d.Class, name, d.Documentation)
 		if declared := d.UserSettings(); len(declared) > 0 {
 			b.WriteString("Settings have the prefix `key.converter.` or `value.converter.`.\n\n")
-			settings(&b, "", declared)
-			documented(t, name, declared)
+			writeSettings(&b, "", declared)
+			checkDocumented(t, name, declared)
 		} else {
 			b.WriteString("It has no settings.\n")
 		}
@@ -439,9 +442,8 @@ func converters(t *testing.T) map[string]string {
 	return pages
 }
 
-// pluginComponents returns the pages of the built-in plugins: source, sink, and one page for all transforms and
-// predicates.
-func pluginComponents(t *testing.T) map[string]string {
+// pluginPages returns the pages of the built-in plugins: source, sink, and one page for all transforms and predicates.
+func pluginPages(t *testing.T) map[string]string {
 	dir := e2etest.Plugins(t, "odata-sink", "smt")
 	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{dir}, CacheDir: guesttest.Code(t),
 		Registry: record.NewRegistry()})
@@ -456,7 +458,7 @@ func pluginComponents(t *testing.T) map[string]string {
 			t.Fatal(module.Err)
 		}
 		for _, c := range module.Components {
-			documented(t, c.Name, c.Settings)
+			checkDocumented(t, c.Name, c.Settings)
 			switch c.Kind {
 			case wit.ComponentSource, wit.ComponentSink:
 				checkPositions(t, slices.Concat(config.CommonSettings(c.Kind), c.Settings))
@@ -464,15 +466,15 @@ func pluginComponents(t *testing.T) map[string]string {
 				fmt.Fprintf(&b, "# Settings of the OData %s\n\n`connector.class=%s`, or %s.\n%s\n\n", c.Kind, c.Name,
 					code(strings.Join(c.Aliases, "`, `")), c.Documentation)
 				b.WriteString("## Settings of all " + c.Kind.String() + "s\n\n")
-				settings(&b, "", config.CommonSettings(c.Kind))
+				writeSettings(&b, "", config.CommonSettings(c.Kind))
 				b.WriteString("\n## Settings of the OData " + c.Kind.String() + "\n\n")
-				settings(&b, "", c.Settings)
+				writeSettings(&b, "", c.Settings)
 				pages[c.Kind.String()] = b.String()
 			default:
 				fmt.Fprintf(&transforms, "\n## %s\n\n%s\n", c.Name, c.Documentation)
 				if len(c.Settings) > 0 {
 					transforms.WriteString("\n")
-					settings(&transforms, "", c.Settings)
+					writeSettings(&transforms, "", c.Settings)
 				}
 			}
 		}
@@ -488,20 +490,20 @@ func pluginComponents(t *testing.T) map[string]string {
 // gives topics, topics.regex and tasks.max one position.
 func checkPositions(t *testing.T, specs []wit.ConfigKey) {
 	t.Helper()
-	taken := map[string]string{}
+	settingAt := map[string]string{}
 	for _, spec := range specs {
-		at := ""
+		position := ""
 		for _, r := range spec.Rules {
 			if r.Order != nil && *r.Order > 0 && setting.GroupOf(&spec) != "" {
-				at = fmt.Sprint(setting.GroupOf(&spec), *r.Order)
+				position = fmt.Sprint(setting.GroupOf(&spec), *r.Order)
 			}
 		}
-		if at == "" {
+		if position == "" {
 			t.Errorf("%s: expected a group and an order in it", spec.Name)
 		}
-		if other := taken[at]; other != "" && !strings.HasPrefix(spec.Name, "topics") {
-			t.Errorf("%s: expected a place of its own, found that of %s", spec.Name, other)
+		if other := settingAt[position]; other != "" && !strings.HasPrefix(spec.Name, "topics") {
+			t.Errorf("%s: expected a position of its own, found the one of %s", spec.Name, other)
 		}
-		taken[at] = spec.Name
+		settingAt[position] = spec.Name
 	}
 }

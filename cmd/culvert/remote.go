@@ -65,7 +65,7 @@ func isRefused(err error, status int) bool {
 	return errors.As(err, &refused) && (status == 0 || refused.Status == status)
 }
 
-// conflictPause is between retries of a response that is temporary: the worker starts, or rebalances.
+// conflictPause is the pause before a retry after a temporary refusal: the worker starts, or rebalances.
 const conflictPause = 500 * time.Millisecond
 
 // get sends a GET request, see [remote.call].
@@ -73,13 +73,13 @@ func (r *remote) get(ctx context.Context, path string, into any, names ...string
 	return r.call(ctx, "GET "+path, nil, into, names...)
 }
 
-// call sends a request to a route of package rest, with names for the braces in it, and decodes the response into a
-// value, or copies it to a *string. Temporary refusals are retried until the timeout.
+// call sends a request to a route of package rest, with names for the braces in it, and decodes the response into into,
+// or copies it if that is a *string. Temporary refusals are retried until the timeout.
 func (r *remote) call(ctx context.Context, route string, body, into any, names ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
 	for {
-		err := r.once(ctx, route, body, into, names...)
+		err := r.callOnce(ctx, route, body, into, names...)
 		if (!isRefused(err, http.StatusConflict) && !isRefused(err, http.StatusServiceUnavailable)) ||
 			!isTemporary(err.Error()) {
 			return err
@@ -96,7 +96,7 @@ func isTemporary(text string) bool {
 	return strings.Contains(text, "momentarily") || strings.Contains(text, "rebalance")
 }
 
-// find determines url and transport, by --url, --config or the environment, if url is not set yet.
+// find returns the worker's URL. If url is not set yet, it sets url and transport by --config or the environment.
 func (r *remote) find() (base *url.URL, err error) {
 	from := "--url"
 	if r.url == "" && r.config != "" {
@@ -111,7 +111,7 @@ func (r *remote) find() (base *url.URL, err error) {
 	return workerURL(from, r.url)
 }
 
-// findConfigured finds the worker that runs with the file of --config.
+// findConfigured sets url and transport by the worker's file of --config.
 func (r *remote) findConfigured() error {
 	file := r.config
 	if info, err := os.Stat(file); err == nil && info.IsDir() {
@@ -141,8 +141,8 @@ func (r *remote) findConfigured() error {
 	return nil
 }
 
-// once is call without retries. Errors have an exit code.
-func (r *remote) once(ctx context.Context, route string, body, into any, names ...string) error {
+// callOnce is [remote.call] without retries. Errors have an exit code.
+func (r *remote) callOnce(ctx context.Context, route string, body, into any, names ...string) error {
 	base, err := r.find()
 	if err != nil {
 		return err
@@ -150,7 +150,7 @@ func (r *remote) once(ctx context.Context, route string, body, into any, names .
 	if r.timeout <= 0 {
 		return asUsageError(fmt.Errorf("--timeout: expected a time such as 30s, found %v", r.timeout))
 	}
-	worker := rest.Client{URL: r.url, Header: r.header, Transport: logon{r, base}, MaxBytes: maxAnswer}
+	worker := rest.Client{URL: r.url, Header: r.header, Transport: logonTransport{r, base}, MaxBytes: maxAnswer}
 	_, err = worker.Call(ctx, route, nil, body, into, names...)
 	if refused := (*rest.Refusal)(nil); errors.As(err, &refused) {
 		password, _ := base.User.Password()
@@ -159,14 +159,14 @@ func (r *remote) once(ctx context.Context, route string, body, into any, names .
 	return asFailure(err)
 }
 
-// logon is a transport that adds the user and password of the command line.
-type logon struct {
+// logonTransport adds the user of the command line and its password to requests.
+type logonTransport struct {
 	*remote
 	base *url.URL
 }
 
 // RoundTrip follows redirections without sending them the password.
-func (l logon) RoundTrip(request *http.Request) (*http.Response, error) {
+func (l logonTransport) RoundTrip(request *http.Request) (*http.Response, error) {
 	if l.user != "" {
 		request.SetBasicAuth(l.user, restPassword())
 	}
@@ -177,16 +177,14 @@ func (l logon) RoundTrip(request *http.Request) (*http.Response, error) {
 	return answer, err
 }
 
-// restPassword returns the password of --user.
 func restPassword() string { return os.Getenv("CULVERT_REST_PASSWORD") }
 
-// redactPasswords removes passwords from a worker's text.
 func redactPasswords(text string, passwords ...string) string {
-	var known secrets.Redactor
+	var redactor secrets.Redactor
 	for _, password := range passwords {
-		known.Add(password)
+		redactor.Add(password)
 	}
-	return known.Redact(text)
+	return redactor.Redact(text)
 }
 
 // workerURL parses a URL from a flag or variable.
@@ -194,7 +192,7 @@ func workerURL(from, text string) (*url.URL, error) {
 	base, err := url.Parse(text)
 	if err != nil || base.Host == "" || (base.Scheme != "http" && base.Scheme != "https") {
 		problem := from + ": expected http://HOST:PORT"
-		if !strings.Contains(text, "@") { // else it contains a password
+		if !strings.Contains(text, "@") { // with @ it may contain a password
 			problem += fmt.Sprintf(", found %q", shown.Line(text))
 		}
 		return nil, asUsageError(errors.New(problem))

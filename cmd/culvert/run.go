@@ -53,28 +53,30 @@ const (
 	logJSON        = "json"
 )
 
+// logger returns a logger as the flags declare it, which also receives the log of libraries.
 func (in *installation) logger(stderr io.Writer) (*slog.Logger, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(in.logLevel)); err != nil {
 		return nil, asUsageError(fmt.Errorf("--log-level: expected debug, info, warn or error, found %q", in.logLevel))
 	}
-	var lines slog.Handler
+	var handler slog.Handler
 	switch in.logFormat {
 	case logText:
-		lines = slog.NewTextHandler(stderr, logging.HandlerOptions())
+		handler = slog.NewTextHandler(stderr, logging.HandlerOptions())
 	case logLocatedText:
-		lines = slog.NewTextHandler(stderr, logging.LocatedHandlerOptions())
+		handler = slog.NewTextHandler(stderr, logging.LocatedHandlerOptions())
 	case logJSON:
-		lines = slog.NewJSONHandler(shown.Writer{To: stderr}, logging.LocatedHandlerOptions())
+		handler = slog.NewJSONHandler(shown.Writer{To: stderr}, logging.LocatedHandlerOptions())
 	default:
 		return nil, asUsageError(fmt.Errorf("--log-format: expected text, text+location or json, found %q",
 			in.logFormat))
 	}
-	log := logging.New(lines, level)
+	log := logging.New(handler, level)
 	captureLibraryLogs(log)
 	return log, nil
 }
 
+// settings parses --set.
 func (in *installation) settings() (map[string]string, error) {
 	settings := map[string]string{}
 	for i, s := range in.set {
@@ -114,7 +116,7 @@ func (in *installation) config(files config.Files, stderr io.Writer) (host.Confi
 	if err != nil {
 		return host.Config{}, err
 	}
-	c := host.Config{Files: files, Data: in.data, Embedded: builtIn(), Environ: os.Environ(), Settings: settings,
+	c := host.Config{Files: files, Data: in.data, Embedded: builtInPlugins(), Environ: os.Environ(), Settings: settings,
 		Logger: log}
 	if in.plugins != "" {
 		c.Plugins = []string{in.plugins}
@@ -152,7 +154,8 @@ func (in *installation) folderFlag(c *cobra.Command) {
 	c.Flags().StringVar(&in.folder, "config", "", "`folder` with the worker's file and the connectors'")
 }
 
-// asSetupError sets the exit code of wrong use for errors before anything ran.
+// asSetupError sets the exit code of wrong use for a [host.SetupError], which occurs before anything runs. Other errors
+// are returned unchanged.
 func asSetupError(err error) error {
 	var setup *host.SetupError
 	if errors.As(err, &setup) {
@@ -163,7 +166,7 @@ func asSetupError(err error) error {
 
 func newRun() *cobra.Command {
 	var in installation
-	var once, progress, resume bool
+	var once, showProgress, resumeLogons bool
 	var timeout time.Duration
 	c := &cobra.Command{
 		Use:   "run [--config DIR | worker-file connector-files…]",
@@ -192,7 +195,7 @@ A password that a service has refused is not sent again until it is changed, or 
 				return err
 			}
 			hostConfig.Once = once
-			hostConfig.ResumeLogons = resume
+			hostConfig.ResumeLogons = resumeLogons
 			ctx := c.Context()
 			if c.Flags().Changed("timeout") {
 				switch {
@@ -205,7 +208,7 @@ A password that a service has refused is not sent again until it is changed, or 
 				ctx, cancel = context.WithTimeout(ctx, timeout)
 				defer cancel()
 			}
-			err = run(ctx, &in, hostConfig, progress, c.ErrOrStderr())
+			err = run(ctx, &in, hostConfig, showProgress, c.ErrOrStderr())
 			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 				err = asFailure(errors.Join(err, fmt.Errorf("not done within %v: offsets are stored, and the next run "+
 					"continues", timeout)))
@@ -217,17 +220,18 @@ A password that a service has refused is not sent again until it is changed, or 
 	in.folderFlag(c)
 	c.Flags().BoolVar(&once, "once", false, "stop when all existing data was delivered")
 	c.Flags().DurationVar(&timeout, "timeout", 0, "`time` after which a run with --once fails if it is not done")
-	c.Flags().BoolVar(&progress, "progress", false, "show what each connector is doing")
-	c.Flags().BoolVar(&resume, "resume-logons", false,
+	c.Flags().BoolVar(&showProgress, "progress", false, "show what each connector is doing")
+	c.Flags().BoolVar(&resumeLogons, "resume-logons", false,
 		"retry passwords that a service has refused, after its user was unlocked")
 	return c
 }
 
-func run(ctx context.Context, in *installation, hostConfig host.Config, progress bool, stderr io.Writer) (err error) {
-	var live *display
-	if progress {
-		live = &display{out: stderr}
-		if hostConfig.Logger, err = in.logger(live); err != nil {
+func run(ctx context.Context, in *installation, hostConfig host.Config, showProgress bool, stderr io.Writer,
+) (err error) {
+	var progressDisplay *display
+	if showProgress {
+		progressDisplay = &display{out: stderr}
+		if hostConfig.Logger, err = in.logger(progressDisplay); err != nil {
 			return err
 		}
 	}
@@ -244,8 +248,8 @@ func run(ctx context.Context, in *installation, hostConfig host.Config, progress
 		return asUsageError(err)
 	}
 	defer h.Close()
-	if live != nil {
-		defer live.follow(h.Progress)()
+	if progressDisplay != nil {
+		defer progressDisplay.follow(h.Progress)()
 	}
 	if hangUps != nil {
 		defer onHangUp(hangUps, h.Reload, hostConfig.Logger)()
@@ -254,6 +258,7 @@ func run(ctx context.Context, in *installation, hostConfig host.Config, progress
 	return asSetupError(asFailure(err))
 }
 
+// onHangUp starts a goroutine that calls reload for each signal until stop is called.
 func onHangUp(signals chan os.Signal, reload func(), log *slog.Logger) (stop func()) {
 	done := make(chan struct{})
 	go func() {

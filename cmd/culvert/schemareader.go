@@ -27,8 +27,8 @@ const maxShownBytes = 256 << 20
 // not safe for concurrent use.
 type schemaReader struct {
 	log   *slog.Logger
-	key   []convert.Converter // that may have written the keys; empty without a registry
-	value []convert.Converter // that may have written the values; empty without a registry
+	key   []convert.Converter // tried in this order for keys; empty without a registry
+	value []convert.Converter // tried in this order for values; empty without a registry
 	json  convert.Converter
 	batch record.Batch
 }
@@ -38,41 +38,45 @@ type schemaReader struct {
 func newSchemaReader(ctx context.Context, url string, w *config.Worker, log *slog.Logger) (r *schemaReader, err error) {
 	schemas := record.NewRegistry().ForConnector("consume")
 	r = &schemaReader{log: log, batch: record.Batch{Registry: schemas}}
-	use := convert.Options{Schemas: schemas, ReadOnly: true,
+	options := convert.Options{Schemas: schemas, ReadOnly: true,
 		OpenRegistry: func(s registry.Settings) (*registry.Client, error) {
 			return components.OpenRegistry(ctx, s, log)
 		}}
-	if r.json, err = convert.New(config.JSONConverter, map[string]string{"schemas.enable": "false",
-		"decimal.format": "NUMERIC", "replace.null.with.default": "false"}, use); err != nil {
+	jsonSettings := map[string]string{
+		"schemas.enable":            "false",
+		"decimal.format":            "NUMERIC",
+		"replace.null.with.default": "false",
+	}
+	if r.json, err = convert.New(config.JSONConverter, jsonSettings, options); err != nil {
 		return nil, err
 	}
-	if r.value, err = registryConverters(w, "value.converter.", url, use); err != nil {
+	if r.value, err = registryConverters(w, "value.converter.", url, options); err != nil {
 		return nil, err
 	}
-	use.IsKey = true
-	r.key, err = registryConverters(w, "key.converter.", url, use)
+	options.IsKey = true
+	r.key, err = registryConverters(w, "key.converter.", url, options)
 	return r, err
 }
 
-// registryConverters returns converters of both formats with the settings below a prefix.
+// registryConverters returns converters of both formats with the settings below a prefix, nil without a registry.
 func registryConverters(w *config.Worker, prefix, url string,
-	use convert.Options) (list []convert.Converter, err error) {
+	options convert.Options) (list []convert.Converter, err error) {
 	settings := map[string]string{}
-	named := prefix + registryURL
+	urlSetting := prefix + registryURL
 	if w != nil {
 		settings = w.Prefixed(prefix)
 	}
 	if url != "" {
 		settings[registryURL] = url
-		named = "--schema-registry"
+		urlSetting = "--schema-registry"
 	}
 	if settings[registryURL] == "" {
 		return nil, nil
 	}
 	for _, class := range []string{"AvroConverter", "JsonSchemaConverter"} {
-		c, err := convert.New(class, settings, use)
+		c, err := convert.New(class, settings, options)
 		if err != nil {
-			return nil, asUsageError(fmt.Errorf("%s: %w", named, err))
+			return nil, asUsageError(fmt.Errorf("%s: %w", urlSetting, err))
 		}
 		list = append(list, c)
 	}
@@ -87,7 +91,10 @@ func (r *schemaReader) convert(ctx context.Context, source *kgo.Record) (*kgo.Re
 		name       string
 		data       *[]byte
 		converters []convert.Converter
-	}{{"key", &result.Key, r.key}, {"value", &result.Value, r.value}} {
+	}{
+		{name: "key", data: &result.Key, converters: r.key},
+		{name: "value", data: &result.Value, converters: r.value},
+	} {
 		schemaHeader := header(source, convert.SchemaHeader(part.name == "key"))
 		converted, err := r.toJSON(ctx, source.Topic, part.converters, *part.data, schemaHeader)
 		switch {
@@ -113,14 +120,14 @@ func (r *schemaReader) toJSON(ctx context.Context, topic string, converters []co
 	for _, c := range converters {
 		r.batch.Reset()
 		decode := c.Decode
-		if byHeader, ok := c.(convert.HeaderDecoder); ok && header != nil {
+		if headerDecoder, ok := c.(convert.HeaderDecoder); ok && header != nil {
 			decode = func(ctx context.Context, topic string, data []byte, b *record.Batch) (wit.ValueSlice, error) {
-				return byHeader.DecodeBy(ctx, topic, header, data, b)
+				return headerDecoder.DecodeBy(ctx, topic, header, data, b)
 			}
 		}
-		d, err := decode(ctx, topic, data, &r.batch)
+		decoded, err := decode(ctx, topic, data, &r.batch)
 		if err == nil {
-			encoded, isNull, err := r.json.Encode(ctx, nil, maxShownBytes, topic, &r.batch, d)
+			encoded, isNull, err := r.json.Encode(ctx, nil, maxShownBytes, topic, &r.batch, decoded)
 			if isNull {
 				encoded = []byte("null")
 			}

@@ -17,8 +17,8 @@ import (
 	"github.com/culvert-project/culvert/internal/shown"
 )
 
-// watchEvery is the pause between updates of --watch.
-const watchEvery = 2 * time.Second
+// watchInterval is the time between updates of --watch.
+const watchInterval = 2 * time.Second
 
 func newStatus() *cobra.Command {
 	r := &remote{}
@@ -53,10 +53,10 @@ failed, a service does not answer, records were refused since the tasks were cre
 // statusSnapshot is the state of a worker's connectors at one time.
 type statusSnapshot struct {
 	at         time.Time
-	connectors map[string]expanded // by name
+	connectors map[string]expandedConnector // by name
 	// notes are about the whole worker: its group, and why there are no metrics.
 	notes []string
-	// unknown has the reasons for unknown states.
+	// unknown has the reasons why states of connectors are unknown.
 	unknown []string
 }
 
@@ -64,12 +64,12 @@ type statusSnapshot struct {
 func (ss statusSnapshot) problem() error {
 	names := map[connect.Condition][]string{}
 	for _, name := range slices.Sorted(maps.Keys(ss.connectors)) {
-		s := ss.connectors[name].listed()
-		state := s.State
+		summary := ss.connectors[name].summary()
+		state := summary.State
 		switch {
-		case s.Failed > 0 && s.State != connect.ConditionAway:
+		case summary.Failed > 0 && state != connect.ConditionAway:
 			state = connect.ConditionFailed
-		case s.Refused != nil && *s.Refused > 0 && state.Urgency() > connect.ConditionRefusing.Urgency():
+		case summary.Refused != nil && *summary.Refused > 0 && state.Urgency() > connect.ConditionRefusing.Urgency():
 			state = connect.ConditionRefusing
 		}
 		names[state] = append(names[state], inLine(name))
@@ -94,37 +94,37 @@ func (ss statusSnapshot) problem() error {
 
 // snapshot requests the connectors with the state and the search text. "" matches any.
 func (r *remote) snapshot(ctx context.Context, state, search string) (statusSnapshot, error) {
-	connectors, notes, err := r.matching(ctx, state, search)
+	connectors, unknown, err := r.matchingConnectors(ctx, state, search)
 	if err != nil {
 		return statusSnapshot{}, err
 	}
-	l := statusSnapshot{at: time.Now(), connectors: connectors, notes: notes, unknown: slices.Clone(notes)}
+	ss := statusSnapshot{at: time.Now(), connectors: connectors, notes: unknown, unknown: slices.Clone(unknown)}
 	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
-	var moving map[string]expanded
-	if err := r.once(ctx, "GET /connectors?expand=motion", nil, &moving); err != nil {
-		l.notes = append(l.notes, "No metrics: "+err.Error())
+	var withMetrics map[string]expandedConnector
+	if err := r.callOnce(ctx, "GET /connectors?expand=motion", nil, &withMetrics); err != nil {
+		ss.notes = append(ss.notes, "No metrics: "+err.Error())
 	}
 	for name, connector := range connectors {
-		connector.Motion = moving[name].Motion
+		connector.Metrics = withMetrics[name].Metrics
 		connectors[name] = connector
 	}
 	var group rest.Group
-	if err := r.once(ctx, "GET /culvert/cluster", nil, &group); err == nil && group.Group != "" {
-		l.notes = append(l.notes, fmt.Sprintf("Group %s, generation %d: %s, led by %s", group.Group, group.Generation,
+	if err := r.callOnce(ctx, "GET /culvert/cluster", nil, &group); err == nil && group.Group != "" {
+		ss.notes = append(ss.notes, fmt.Sprintf("Group %s, generation %d: %s, led by %s", group.Group, group.Generation,
 			number(len(group.Members), "worker"), group.Leader))
-		l.notes = append(l.notes, group.Problems...)
+		ss.notes = append(ss.notes, group.Problems...)
 	}
-	return l, nil
+	return ss, nil
 }
 
 // rows returns the rows of all tasks, nil if they are unknown; unknown is the reason, "" without metrics or tasks.
-func (e expanded) rows() (rows *float64, unknown string) {
-	if e.Motion == nil || len(e.Motion.Tasks) == 0 {
+func (e expandedConnector) rows() (rows *float64, unknown string) {
+	if e.Metrics == nil || len(e.Metrics.Tasks) == 0 {
 		return nil, ""
 	}
 	var sum float64
-	for _, t := range e.Motion.Tasks {
+	for _, t := range e.Metrics.Tasks {
 		if t.Progress == nil {
 			return nil, fmt.Sprintf("task %d has no metrics: %s", t.Task, t.Error)
 		}
@@ -133,13 +133,13 @@ func (e expanded) rows() (rows *float64, unknown string) {
 	return &sum, ""
 }
 
-// complete returns by feed what proves that its last load is complete, "-" without a proof.
-func (e expanded) complete() map[string]string {
+// proofs returns by feed the proof that its last load is complete, "-" if there is none.
+func (e expandedConnector) proofs() map[string]string {
 	proofs := map[string]string{}
-	if e.Motion == nil {
+	if e.Metrics == nil {
 		return proofs
 	}
-	for _, t := range e.Motion.Tasks {
+	for _, t := range e.Metrics.Tasks {
 		if t.Progress == nil {
 			continue
 		}
@@ -165,7 +165,7 @@ type connectorState struct {
 	Lag       *int64     `json:"lag,omitempty"`
 	Refused   *int64     `json:"refused,omitempty"`
 	Letters   *int64     `json:"letters_open,omitempty"`
-	// Complete is what proves the last load of each feed, see [connect.FeedProgress]. Load is a load under way.
+	// Complete has the proof of the last load of each feed, see [connect.FeedProgress]. Load is a load under way.
 	Complete map[string]string `json:"complete,omitempty"`
 	Load     *connect.Load     `json:"load,omitempty"`
 	Note     string            `json:"note,omitempty"`
@@ -202,20 +202,20 @@ func (ss statusSnapshot) states(earlier *statusSnapshot) []connectorState {
 	states := []connectorState{}
 	for _, name := range slices.Sorted(maps.Keys(ss.connectors)) {
 		s := ss.connectors[name].Status
-		listed := ss.connectors[name].listed()
-		state := connectorState{Connector: name, Type: s.Type, State: string(listed.State), Tasks: []string{},
-			Errors: statusErrors(s), Letters: listed.LettersOpen, Since: listed.Since, Action: listed.Action,
-			Complete: ss.connectors[name].complete()}
-		if ss.connectors[name].Listed != nil {
-			state.Refused = listed.Refused
-			state.Load = listed.Load
-			state.Note = listed.Note
+		summary := ss.connectors[name].summary()
+		state := connectorState{Connector: name, Type: s.Type, State: string(summary.State), Tasks: []string{},
+			Errors: statusErrors(s), Letters: summary.LettersOpen, Since: summary.Since, Action: summary.Action,
+			Complete: ss.connectors[name].proofs()}
+		if ss.connectors[name].Summary != nil {
+			state.Refused = summary.Refused
+			state.Load = summary.Load
+			state.Note = summary.Note
 		}
 		if s.Type == "sink" {
-			state.Lag = listed.Lag
+			state.Lag = summary.Lag
 		}
-		if listed.Cause != "" { // in the words of the console; culvert connectors show has all errors
-			state.Errors = []string{strings.TrimSpace(listed.Cause + ". " + listed.Advice)}
+		if summary.Cause != "" { // in the words of the console; culvert connectors show has all errors
+			state.Errors = []string{strings.TrimSpace(summary.Cause + ". " + summary.Advice)}
 		}
 		for _, t := range s.Tasks {
 			state.Tasks = append(state.Tasks, string(t.State))
@@ -237,16 +237,17 @@ func (ss statusSnapshot) states(earlier *statusSnapshot) []connectorState {
 }
 
 // print prints a snapshot, with rates since the previous one, if any.
-func (ss statusSnapshot) print(out io.Writer, earlier *statusSnapshot, o output) error {
+func (ss statusSnapshot) print(out io.Writer, earlier *statusSnapshot, format output) error {
 	states := ss.states(earlier)
-	return o.print(out, states, func(out io.Writer) error {
+	return format.print(out, states, func(out io.Writer) error {
 		var rows [][]string
 		for _, s := range states {
-			rows = append(rows, []string{s.Connector, s.Type, s.State, tasks(ss.connectors[s.Connector].listed()),
-				figure(s.Rows), figure(s.Rate), figure(s.Lag), figure(s.Refused), figure(s.Letters),
+			rows = append(rows, []string{s.Connector, s.Type, s.State, tasksText(ss.connectors[s.Connector].summary()),
+				numberText(s.Rows), numberText(s.Rate), numberText(s.Lag), numberText(s.Refused), numberText(s.Letters),
 				s.completeness()})
 		}
-		if err := columns(out, "NAME TYPE STATE TASKS ROWS ROWS/S LAG REFUSED LETTERS COMPLETE", rows); err != nil {
+		const titles = "NAME TYPE STATE TASKS ROWS ROWS/S LAG REFUSED LETTERS COMPLETE"
+		if err := printColumns(out, titles, rows); err != nil {
 			return err
 		}
 		var lines []string
@@ -266,20 +267,20 @@ func (ss statusSnapshot) print(out io.Writer, earlier *statusSnapshot, o output)
 	})
 }
 
-// completeness is the part of a load that has been read, else the different proofs of feeds.
+// completeness returns the part of a load that has been read, else the different proofs of feeds, - without any.
 func (s *connectorState) completeness() string {
 	if s.Load != nil && s.Load.Total != nil && *s.Load.Total > 0 {
 		return fmt.Sprintf("%d%%", min(100*s.Load.Read / *s.Load.Total, 100))
 	}
-	names := slices.Compact(slices.Sorted(maps.Values(s.Complete)))
-	if len(names) == 0 {
+	proofs := slices.Compact(slices.Sorted(maps.Values(s.Complete)))
+	if len(proofs) == 0 {
 		return "-"
 	}
-	return shown.Line(strings.Join(names, ","))
+	return shown.Line(strings.Join(proofs, ","))
 }
 
-// figure formats a number, - if it is unknown.
-func figure[N int64 | float64](n *N) string {
+// numberText formats a number, - if it is nil: unknown.
+func numberText[N int64 | float64](n *N) string {
 	if n == nil {
 		return "-"
 	}
@@ -289,21 +290,21 @@ func figure[N int64 | float64](n *N) string {
 // watch prints snapshots until ctx ends, on a terminal each over the previous one. It continues if the worker does not
 // respond.
 func (r *remote) watch(ctx context.Context, out io.Writer) error {
-	terminal := isTerminal(out)
+	onTerminal := isTerminal(out)
 	var previous *statusSnapshot
-	ticker := time.NewTicker(watchEvery)
+	ticker := time.NewTicker(watchInterval)
 	defer ticker.Stop()
 	for {
 		snapshot, err := r.snapshot(ctx, "", "")
-		var code *exitError
+		var exit *exitError
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case errors.As(err, &code) && code.code == exitWrong:
+		case errors.As(err, &exit) && exit.code == exitWrong:
 			return err
 		}
 		var b strings.Builder
-		if terminal {
+		if onTerminal {
 			b.WriteString("\x1b[H\x1b[2J")
 		}
 		if err != nil {
@@ -314,7 +315,7 @@ func (r *remote) watch(ctx context.Context, out io.Writer) error {
 			}
 			previous = &snapshot
 		}
-		if !terminal && !r.json {
+		if !onTerminal && !r.json {
 			b.WriteByte('\n')
 		}
 		if _, err := io.WriteString(out, b.String()); err != nil {

@@ -38,7 +38,7 @@ use. See culvert reference guide/transforms.`,
 				return err
 			}
 			defer func() { err = secrets.RedactError(err, w.Redact) }()
-			o.Embedded = builtIn()
+			o.Embedded = builtInPlugins()
 			o.Logger = logging.Redacted(o.Logger, w.Redact)
 			registry := record.NewRegistry()
 			m, err := setup.OpenPlugins(c.Context(), o, w, registry)
@@ -53,8 +53,8 @@ use. See culvert reference guide/transforms.`,
 			}
 			err = printTests(c, results)
 			if junit != "" {
-				if unwritten := chaintest.WriteJUnit(junit, results); unwritten != nil {
-					err = asFailure(errors.Join(err, fmt.Errorf("--junit: %w", unwritten)))
+				if writeErr := chaintest.WriteJUnit(junit, results); writeErr != nil {
+					err = asFailure(errors.Join(err, fmt.Errorf("--junit: %w", writeErr)))
 				}
 			}
 			return err
@@ -66,22 +66,21 @@ use. See culvert reference guide/transforms.`,
 	return c
 }
 
-// printTests prints results. The error means that tests failed.
+// printTests prints the failures of each file, or the number of its tests if all passed. Results of one file follow
+// each other. The error means that tests failed.
 func printTests(c *cobra.Command, results []chaintest.Result) error {
 	out := c.OutOrStdout()
-	failed := 0
+	failures := 0
 	for i := 0; i < len(results); {
 		file := results[i].File
-		tests := 0
-		passed := true
+		first := i
+		failuresBefore := failures
 		for ; i < len(results) && results[i].File == file; i++ {
 			r := &results[i]
-			tests++
 			if len(r.Failures) == 0 {
 				continue
 			}
-			failed++
-			passed = false
+			failures++
 			if r.Name != "" {
 				fmt.Fprintf(out, "FAIL %s:%d: %s\n", inLine(r.File), r.Line, inLine(r.Name))
 			} else {
@@ -91,12 +90,12 @@ func printTests(c *cobra.Command, results []chaintest.Result) error {
 				fmt.Fprintln(out, "  "+strings.ReplaceAll(shown.Text(f.String()), "\n", "\n  "))
 			}
 		}
-		if passed {
-			fmt.Fprintf(out, "ok   %s: %s\n", inLine(file), number(tests, "test"))
+		if failures == failuresBefore {
+			fmt.Fprintf(out, "ok   %s: %s\n", inLine(file), number(i-first, "test"))
 		}
 	}
-	if failed > 0 {
-		return asFailure(fmt.Errorf("%s failed", number(failed, "test")))
+	if failures > 0 {
+		return asFailure(fmt.Errorf("%s failed", number(failures, "test")))
 	}
 	return nil
 }

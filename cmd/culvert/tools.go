@@ -25,6 +25,7 @@ import (
 // A plugin may add commands, which use a connector's settings and destination: `culvert COMMAND -p FILE …`. The
 // commands and their options are known only after the plugin of FILE was called.
 
+// Groups of commands in the help: Culvert's own commands, and the commands of plugins.
 const (
 	ownGroup  = "own"
 	toolGroup = "plugin"
@@ -66,9 +67,9 @@ func newUnknownCommand(root *cobra.Command, name string) *cobra.Command {
 		Args:               cobra.ArbitraryArgs,
 		RunE: func(*cobra.Command, []string) error {
 			const file = "ommands of plugins, such as peek, need a connector's file: culvert %s -p FILE"
-			if meant := root.SuggestionsFor(name); len(meant) > 0 {
+			if suggestions := root.SuggestionsFor(name); len(suggestions) > 0 {
 				return asUsageError(fmt.Errorf("unknown command %q: did you mean %s? C"+file, name,
-					strings.Join(meant, " or "), inLine(name)))
+					strings.Join(suggestions, " or "), inLine(name)))
 			}
 			return asUsageError(fmt.Errorf("unknown command %q: c"+file, name, inLine(name)))
 		},
@@ -103,7 +104,7 @@ func builtInTools() (list []*cobra.Command) {
 	for _, section := range strings.Split(string(page), "\n## culvert ")[1:] {
 		name, body, _ := strings.Cut(section, "\n\n")
 		if strings.Contains(body, "\nculvert "+name+" -p FILE [flags]\n") {
-			list = append(list, withoutFile(name, body))
+			list = append(list, newHelpOnlyCommand(name, body))
 		}
 	}
 	return list
@@ -112,8 +113,8 @@ func builtInTools() (list []*cobra.Command) {
 // optionRow matches an option in the reference: -s, --service string, its default, its meaning.
 var optionRow = regexp.MustCompile("(?m)^\\| `(?:-(.), )?--([^ `]+)(?: ([^`]+))?` \\| (?:`([^`]*)`)? *\\| (.*) \\|$")
 
-// withoutFile returns a command with the help of a section of the reference. It cannot run without -p.
-func withoutFile(name, section string) *cobra.Command {
+// newHelpOnlyCommand returns a command with the help of a section of the reference, which only asks for -p FILE.
+func newHelpOnlyCommand(name, section string) *cobra.Command {
 	about, _, _ := strings.Cut(section, "\n")
 	c := &cobra.Command{
 		Use:     name + " -p FILE [flags]",
@@ -156,12 +157,12 @@ func runTool(parent *cobra.Command, name string, args []string) error {
 	// Parse the flags that are needed to load the plugin.
 	var in installation
 	var file string
-	early := &cobra.Command{Use: name}
-	in.flags(early, "warn")
-	early.Flags().StringVarP(&file, "properties", "p", "", "`file` of the connector")
-	early.Flags().ParseErrorsWhitelist.UnknownFlags = true
-	early.Flags().BoolP("help", "h", false, "")
-	if err := early.Flags().Parse(args); err != nil {
+	flags := &cobra.Command{Use: name}
+	in.flags(flags, "warn")
+	flags.Flags().StringVarP(&file, "properties", "p", "", "`file` of the connector")
+	flags.Flags().ParseErrorsWhitelist.UnknownFlags = true
+	flags.Flags().BoolP("help", "h", false, "")
+	if err := flags.Flags().Parse(args); err != nil {
 		return asUsageError(err)
 	}
 	w, err := in.worker("")
@@ -178,24 +179,24 @@ func runTool(parent *cobra.Command, name string, args []string) error {
 	if err != nil {
 		return asFailure(err)
 	}
-	i := slices.IndexFunc(commands, func(c wit.Command) bool { return c.Name == name })
-	if i < 0 {
+	index := slices.IndexFunc(commands, func(c wit.Command) bool { return c.Name == name })
+	if index < 0 {
 		var names []string
 		for _, c := range commands {
 			names = append(names, inLine(c.Name))
 		}
 		return asUsageError(fmt.Errorf("no command %q: the plugin of %s has %s", name, file, strings.Join(names, ", ")))
 	}
-	command := toolCommand(tool, commands[i])
+	command := newToolCommand(tool, commands[index])
 	command.SetArgs(args)
 	command.SetOut(parent.OutOrStdout())
 	command.SetErr(parent.ErrOrStderr())
 	return command.ExecuteContext(parent.Context())
 }
 
-// openTool opens the plugin of a connector's file, with the config providers of a worker. The caller calls the returned
-// function to close it.
-func openTool(c *cobra.Command, in *installation, w *config.Worker, file string) (*check.Tool, func(), error) {
+// openTool opens the plugin of a connector's file, with the config providers of a worker. The caller calls closeTool.
+func openTool(c *cobra.Command, in *installation, w *config.Worker, file string,
+) (tool *check.Tool, closeTool func(), err error) {
 	log, err := in.logger(c.ErrOrStderr())
 	if err != nil {
 		return nil, nil, err
@@ -204,25 +205,25 @@ func openTool(c *cobra.Command, in *installation, w *config.Worker, file string)
 	if err = cmp.Or(err, problems.Err()); err != nil {
 		return nil, nil, asUsageError(err)
 	}
-	m, err := openPlugins(c, in, true)
+	plugins, err := openPlugins(c, in, builtInPlugins())
 	if err != nil {
 		return nil, nil, err
 	}
 	lockouts, err := setup.OpenLockouts(in.data)
 	if err != nil {
-		m.Close()
+		plugins.Close()
 		return nil, nil, asUsageError(err)
 	}
-	tool, err := check.OpenTool(c.Context(), m, w, connector, lockouts, log)
+	tool, err = check.OpenTool(c.Context(), plugins, w, connector, lockouts, log)
 	if err != nil {
-		m.Close()
+		plugins.Close()
 		return nil, nil, asUsageError(err)
 	}
-	return tool, func() { tool.Close(); m.Close() }, nil
+	return tool, func() { tool.Close(); plugins.Close() }, nil
 }
 
-// toolCommand returns the command with the options that the plugin declares.
-func toolCommand(tool *check.Tool, command wit.Command) *cobra.Command {
+// newToolCommand returns the command with the options that the plugin declares.
+func newToolCommand(tool *check.Tool, command wit.Command) *cobra.Command {
 	var in installation
 	var o output
 	var format string
@@ -256,7 +257,7 @@ func toolCommand(tool *check.Tool, command wit.Command) *cobra.Command {
 		if err != nil {
 			return asUsageError(errors.New(inLine(err.Error())))
 		}
-		reply, err := runPatiently(c, tool, command.Name, options, wait)
+		reply, err := runRetrying(c, tool, command.Name, options, wait)
 		if err != nil {
 			return asFailure(err)
 		}
@@ -307,21 +308,21 @@ func declareOption(c *cobra.Command, o *wit.ConfigKey) {
 	c.Flags().Lookup(long).DefValue = inLine(c.Flags().Lookup(long).DefValue)
 }
 
-// runPatiently runs a command of a plugin again while the service is away, for a time.
-func runPatiently(c *cobra.Command, tool *check.Tool, command string, options []wit.Setting,
+// runRetrying runs a command of a plugin, and again while the service is away, until wait has elapsed.
+func runRetrying(c *cobra.Command, tool *check.Tool, command string, options []wit.Setting,
 	wait time.Duration) (reply wit.CommandResult, err error) {
-	const between = time.Second
+	const retryPause = time.Second
 	end := time.Now().Add(wait)
 	for tries := 0; ; tries++ {
 		reply, err = tool.Run(c.Context(), command, options)
 		failure, ok := errors.AsType[*wit.Error](err)
-		if !ok || failure.Kind != wit.ErrorTransient || time.Until(end) < between {
+		if !ok || failure.Kind != wit.ErrorTransient || time.Until(end) < retryPause {
 			return reply, err
 		}
 		if tries == 0 {
 			fmt.Fprintf(shown.Writer{To: c.ErrOrStderr()}, "%v; retrying for %v\n", err, wait)
 		}
-		if stopped := pause.For(c.Context(), between); stopped != nil {
+		if stopped := pause.For(c.Context(), retryPause); stopped != nil {
 			return reply, err
 		}
 	}
@@ -342,7 +343,7 @@ func printToolResult(ctx context.Context, reply wit.CommandResult, command strin
 	if o.json {
 		_, err = out.Write(append(shown.JSON(document), '\n'))
 	} else {
-		err = render(out, document)
+		err = printDocument(out, document)
 	}
 	return asFailure(err)
 }

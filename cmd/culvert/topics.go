@@ -20,7 +20,7 @@ import (
 type listedTopic struct {
 	Topic      string `json:"topic"`
 	Partitions int    `json:"partitions"`
-	// Records counts by offsets. Nil means that the topic's brokers do not answer.
+	// Records is computed from offsets. Nil means that the topic's brokers do not answer.
 	Records *int64 `json:"records"`
 }
 
@@ -35,7 +35,7 @@ end offset minus the first offset, so it includes compacted records and transact
 culvert consume.`,
 		Example: "  culvert topics\n  culvert topics -p worker.properties --json",
 		RunE: func(c *cobra.Command, _ []string) error {
-			return from.open(c.Context(), c.ErrOrStderr(), func(_ *config.Worker, brokers kafka.Config) error {
+			return from.withBrokers(c.Context(), c.ErrOrStderr(), func(_ *config.Worker, brokers kafka.Config) error {
 				list, err := listTopics(c.Context(), brokers)
 				if err != nil {
 					return asFailure(err)
@@ -49,7 +49,7 @@ culvert consume.`,
 						}
 						rows = append(rows, []string{t.Topic, strconv.Itoa(t.Partitions), records})
 					}
-					return columns(out, "TOPIC PARTITIONS RECORDS", rows)
+					return printColumns(out, "TOPIC PARTITIONS RECORDS", rows)
 				})
 			})
 		},

@@ -51,8 +51,7 @@ ports uses the cluster with the rights of the file: keep to 127.0.0.1.`,
 				Dial: func(ctx context.Context, address string) (net.Conn, error) {
 					return k.Dial(ctx, "tcp", address)
 				},
-				// A proxy's own patience ends before.
-				DialTimeout: time.Minute,
+				DialTimeout: time.Minute, // longer than a proxy waits for a broker
 				Announce: func(line string) {
 					address, target, _ := strings.Cut(line, " ")
 					fmt.Fprintln(c.OutOrStdout(), address, w.Redact(target))

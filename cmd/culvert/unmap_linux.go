@@ -7,8 +7,7 @@ import (
 )
 
 // unmap removes the pages that contain nothing but content from this process's memory, and returns their number.
-// Content must be part of the program's file and constant: when a page is read again, the system maps it again from the
-// file.
+// content must be part of the program's file and constant: the system maps a page from the file when it is read again.
 func unmap(content string) (pages int, err error) {
 	pageBytes := uintptr(os.Getpagesize())
 	start := uintptr(unsafe.Pointer(unsafe.StringData(content)))

@@ -32,7 +32,7 @@ run --config. Each problem is one line, FILE:LINE: SETTING: text. Exit code: 0 n
   culvert validate --without-secrets /etc/culvert   # in CI
   culvert validate /etc/culvert --json`,
 		RunE: func(c *cobra.Command, args []string) error {
-			files, empty, err := sortFiles(args)
+			files, emptyFolders, err := sortFiles(args)
 			if err != nil {
 				return asUsageError(err)
 			}
@@ -40,20 +40,20 @@ run --config. Each problem is one line, FILE:LINE: SETTING: text. Exit code: 0 n
 			if err != nil {
 				return err
 			}
-			hostConfig.Compiling = compiling(c.ErrOrStderr())
-			var found configcheck.Report
+			hostConfig.Compiling = compilingReporter(c.ErrOrStderr())
+			var report configcheck.Report
 			switch {
 			case online:
-				found, err = configcheck.Online(c.Context(), hostConfig, wait)
+				report, err = configcheck.Online(c.Context(), hostConfig, wait)
 			case withoutSecrets:
-				found, err = configcheck.WithoutSecrets(c.Context(), hostConfig)
+				report, err = configcheck.WithoutSecrets(c.Context(), hostConfig)
 			default:
-				found, err = configcheck.Check(c.Context(), hostConfig)
+				report, err = configcheck.Check(c.Context(), hostConfig)
 			}
 			if err != nil {
 				return asUsageError(err)
 			}
-			return printReport(c, found, empty, o)
+			return printReport(c, report, emptyFolders, o)
 		},
 	}
 	in.flags(c, "warn")
@@ -70,8 +70,8 @@ run --config. Each problem is one line, FILE:LINE: SETTING: text. Exit code: 0 n
 
 // printReport prints the problems of a check, and the valid connectors if there are none. The error means that there
 // are problems.
-func printReport(c *cobra.Command, found configcheck.Report, empty config.Problems, o output) error {
-	problems := append(append(config.Problems{}, found.Problems...), empty...)
+func printReport(c *cobra.Command, report configcheck.Report, emptyFolders config.Problems, o output) error {
+	problems := append(append(config.Problems{}, report.Problems...), emptyFolders...)
 	err := o.print(c.OutOrStdout(), problems, func(out io.Writer) error {
 		return printProblems(out, problems)
 	})
@@ -81,7 +81,7 @@ func printReport(c *cobra.Command, found configcheck.Report, empty config.Proble
 	if problems.Err() != nil {
 		return asFailure(fmt.Errorf("%s", countProblems(problems)))
 	}
-	for _, connector := range found.Valid {
+	for _, connector := range report.Valid {
 		if _, err := fmt.Fprintf(c.ErrOrStderr(), "%s: ok: %s\n", shown.Line(connector.File),
 			shown.Line(connector.Name)); err != nil {
 			return asFailure(err)
@@ -90,37 +90,37 @@ func printReport(c *cobra.Command, found configcheck.Report, empty config.Proble
 	return nil
 }
 
-// sortFiles separates the worker's file from the connectors'. empty has problems for folders without connectors: an
-// error without any file, since such a folder is likely a mistake.
-func sortFiles(args []string) (files config.Files, empty config.Problems, err error) {
+// sortFiles separates the worker's file from the connectors'. emptyFolders has a problem for each folder without
+// connectors: a warning if it has a worker's file, otherwise an error, since such a folder is likely a mistake.
+func sortFiles(args []string) (files config.Files, emptyFolders config.Problems, err error) {
 	for _, arg := range args {
 		info, err := os.Stat(arg)
 		if err != nil {
 			return files, nil, err
 		}
-		var found config.Files
+		var argFiles config.Files
 		if info.IsDir() {
-			if found, err = config.ListFolder(arg); len(found.Connectors) == 0 {
-				empty = append(empty, config.Problem{File: arg, Warning: found.Worker != "",
+			if argFiles, err = config.ListFolder(arg); len(argFiles.Connectors) == 0 {
+				emptyFolders = append(emptyFolders, config.Problem{File: arg, Warning: argFiles.Worker != "",
 					Text: "no connector file found: expected files with the endings .properties, .json, .yaml or .yml"})
 			}
 		} else {
-			found, err = config.ParseArguments([]string{arg})
+			argFiles, err = config.ParseArguments([]string{arg})
 		}
 		if err != nil {
 			return files, nil, err
 		}
-		if found.Worker != "" && files.Worker != "" {
+		if argFiles.Worker != "" && files.Worker != "" {
 			// Only a connector without a class looks like a second worker.
-			found.Connectors = append(found.Connectors, found.Worker)
-			found.Worker = ""
+			argFiles.Connectors = append(argFiles.Connectors, argFiles.Worker)
+			argFiles.Worker = ""
 		}
-		if found.Worker != "" {
-			files.Worker = found.Worker
+		if argFiles.Worker != "" {
+			files.Worker = argFiles.Worker
 		}
-		files.Connectors = append(files.Connectors, found.Connectors...)
+		files.Connectors = append(files.Connectors, argFiles.Connectors...)
 	}
-	return files, empty, nil
+	return files, emptyFolders, nil
 }
 
 func printProblems(out io.Writer, problems config.Problems) error {
@@ -133,7 +133,8 @@ func printProblems(out io.Writer, problems config.Problems) error {
 }
 
 func countProblems(problems config.Problems) string {
-	var errors, warnings int
+	errors := 0
+	warnings := 0
 	for _, p := range problems {
 		if p.Warning {
 			warnings++

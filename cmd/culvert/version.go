@@ -26,8 +26,8 @@ func newVersion() *cobra.Command {
 func printVersion(c *cobra.Command, o output) error {
 	v, commit := buildinfo.Version()
 	contract := wit.Package + "@" + wit.Version
-	return o.print(c.OutOrStdout(), map[string]string{"version": v, "commit": commit, "contract": contract,
-		"go": runtime.Version()}, func(out io.Writer) error {
+	document := map[string]string{"version": v, "commit": commit, "contract": contract, "go": runtime.Version()}
+	return o.print(c.OutOrStdout(), document, func(out io.Writer) error {
 		_, err := fmt.Fprintf(out, "culvert %s (%s), contract %s, %s\n", v, commit, contract, runtime.Version())
 		return err
 	})

@@ -3,11 +3,14 @@
 package dist
 
 import (
+	"bytes"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/require"
 )
 
 // systemd accepts the unit. The test replaces the path of the program, which is not installed here.
@@ -17,12 +20,13 @@ func TestRealUnit(t *testing.T) {
 		t.Fatal("this test needs systemd-analyze, which is not installed: it comes with systemd")
 	}
 	text, err := os.ReadFile("culvert.service")
-	ok(t, err)
+	require.NoError(t, err)
 	unit := filepath.Join(t.TempDir(), "culvert.service")
-	ok(t, os.WriteFile(unit, []byte(strings.ReplaceAll(string(text), "/usr/bin/culvert", "/bin/sh")), 0o644))
+	text = bytes.ReplaceAll(text, []byte("/usr/bin/culvert"), []byte("/bin/sh"))
+	require.NoError(t, os.WriteFile(unit, text, 0o644))
 	out, err := exec.Command(tool, "verify", unit).CombinedOutput()
 	if err != nil || len(out) > 0 {
-		t.Errorf("%v\n%s", err, out)
+		t.Errorf("systemd-analyze verify: expected no complaint, found %v\n%s", err, out)
 	}
 }
 
@@ -31,7 +35,7 @@ func TestRealPackages(t *testing.T) {
 	work := t.TempDir()
 	program := filepath.Join(work, "culvert")
 	file := filepath.Join(work, "culvert.deb")
-	ok(t, os.WriteFile(program, []byte("a program"), 0o755))
+	require.NoError(t, os.WriteFile(program, []byte("a program"), 0o755))
 	c := exec.Command("go", "tool", "-modfile=cmd/dist/tools.mod", "nfpm", "package", "--config", "cmd/dist/nfpm.yaml",
 		"--packager", "deb", "--target", file)
 	c.Dir = "../.."
@@ -46,7 +50,7 @@ func TestRealPackages(t *testing.T) {
 	}
 	version, err := exec.Command(debian, "--field", file, "Version").Output()
 	if err != nil || string(version) != "1.2.3+4.gabc\n" {
-		t.Errorf("version %q, %v", version, err)
+		t.Errorf("expected version 1.2.3+4.gabc, found %q, %v", version, err)
 	}
 	previous := ""
 	for _, version := range commitVersions(t) {
@@ -58,7 +62,7 @@ func TestRealPackages(t *testing.T) {
 		previous = version
 	}
 	contents, err := exec.Command(debian, "--contents", file).Output()
-	ok(t, err)
+	require.NoError(t, err)
 	want := wantedEntries()
 	for _, example := range wantedExamples {
 		want[examplesFolder+"/"+example] = packageEntry{mode: 0o644}
@@ -70,7 +74,7 @@ func TestRealPackages(t *testing.T) {
 		name := "/" + strings.Trim(strings.TrimPrefix(fields[5], "."), "/")
 		isWritable := mode[5] == 'w' || mode[8] == 'w' // by the group or by others
 		if owner != "root/root" || strings.ContainsAny(mode, "sStT") || isWritable {
-			t.Errorf("%s is %s of %s", name, mode, owner)
+			t.Errorf("%s: expected root/root and no write access for others, found %s of %s", name, mode, owner)
 		}
 		if entry, ok := want[name]; ok && mode[1:] != entry.mode.String()[1:] {
 			t.Errorf("%s: expected the mode %v, found %s", name, entry.mode, mode)
@@ -82,6 +86,6 @@ func TestRealPackages(t *testing.T) {
 	}
 	configFiles, err := exec.Command(debian, "--info", file, "conffiles").Output()
 	if err != nil || string(configFiles) != "/etc/culvert/worker.properties\n" {
-		t.Errorf("configuration %q, %v", configFiles, err)
+		t.Errorf("expected the configuration file of the worker, found %q, %v", configFiles, err)
 	}
 }

@@ -11,6 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/culvert-project/culvert/internal/base/require"
 )
 
 // The version of a package is made from git's description. A later commit sorts higher by the rules of rpm, whatever
@@ -19,7 +21,7 @@ func TestPackageVersions(t *testing.T) {
 	versions := commitVersions(t)
 	for i := 1; i < len(versions); i++ {
 		if compareRPM(versions[i-1], versions[i]) >= 0 {
-			t.Errorf("rpm takes %s for newer than %s", versions[i-1], versions[i])
+			t.Errorf("rpm: expected %s to be older than %s, found that it is not", versions[i-1], versions[i])
 		}
 	}
 	for i, want := range map[int]string{
@@ -41,7 +43,7 @@ func commitVersions(t *testing.T) (versions []string) {
 	t.Helper()
 	dir := t.TempDir()
 	script, err := filepath.Abs("make.sh")
-	ok(t, err)
+	require.NoError(t, err)
 	run := func(name string, args ...string) string {
 		t.Helper()
 		c := exec.Command(name, args...)
@@ -70,7 +72,7 @@ func commitVersions(t *testing.T) (versions []string) {
 }
 
 // cutNumber returns the number at the beginning of a text, 0 if there is none, and the text after its digits.
-func cutNumber(s string) (n int, rest string) {
+func cutNumber(s string) (n int, tail string) {
 	for s != "" && s[0] >= '0' && s[0] <= '9' {
 		n = 10*n + int(s[0]-'0')
 		s = s[1:]
@@ -91,21 +93,24 @@ func compareRPM(a, b string) int {
 		y := segment.FindString(b)
 		a = a[len(x):]
 		b = b[len(y):]
-		m, restX := cutNumber(x)
-		n, restY := cutNumber(y)
-		isNumberX := x != "" && restX == ""
-		isNumberY := y != "" && restY == ""
+		numberX, tailX := cutNumber(x)
+		numberY, tailY := cutNumber(y)
+		isNumberX := x != "" && tailX == ""
+		isNumberY := y != "" && tailY == ""
 		switch {
-		case x == "~" || y == "~":
-			if x != y {
-				return map[bool]int{true: -1, false: 1}[x == "~"]
-			}
+		case x == "~" && y == "~": // equal so far
+		case x == "~":
+			return -1
+		case y == "~":
+			return 1
 		case x == "" || y == "":
 			return len(x) - len(y)
-		case isNumberX != isNumberY:
-			return map[bool]int{true: 1, false: -1}[isNumberX]
-		case isNumberX && m != n:
-			return m - n
+		case isNumberX && !isNumberY:
+			return 1
+		case !isNumberX && isNumberY:
+			return -1
+		case isNumberX && numberX != numberY:
+			return numberX - numberY
 		case !isNumberX && x != y:
 			return strings.Compare(x, y)
 		}
@@ -125,8 +130,12 @@ func wantedEntries() map[string]packageEntry {
 		"/etc/culvert":                   {mode: 0o750},
 		"/etc/culvert/worker.properties": {mode: 0o640, isConfig: true},
 	}
-	for _, name := range []string{"/usr/lib/systemd/system/culvert.service", "/usr/lib/sysusers.d/culvert.conf",
-		"/usr/share/doc/culvert/LICENSE", "/usr/share/doc/culvert/THIRD-PARTY.txt"} {
+	for _, name := range []string{
+		"/usr/lib/systemd/system/culvert.service",
+		"/usr/lib/sysusers.d/culvert.conf",
+		"/usr/share/doc/culvert/LICENSE",
+		"/usr/share/doc/culvert/THIRD-PARTY.txt",
+	} {
 		files[name] = packageEntry{mode: 0o644}
 	}
 	return files
@@ -142,7 +151,7 @@ const examplesFolder = "/usr/share/doc/culvert/examples"
 // licences. The modes allow no other user to write, and no setuid. All entries belong to root, which is nfpm's default.
 func TestPackagesHold(t *testing.T) {
 	text, err := os.ReadFile("nfpm.yaml")
-	ok(t, err)
+	require.NoError(t, err)
 	var config struct {
 		Contents []struct {
 			Dst  string
@@ -154,7 +163,7 @@ func TestPackagesHold(t *testing.T) {
 			} `yaml:"file_info"`
 		}
 	}
-	ok(t, yaml.Unmarshal(text, &config))
+	require.NoError(t, yaml.Unmarshal(text, &config))
 	found := map[string]packageEntry{}
 	trees := []string{}
 	for _, c := range config.Contents {
@@ -168,10 +177,10 @@ func TestPackagesHold(t *testing.T) {
 		found[c.Dst] = packageEntry{mode: c.Info.Mode, isConfig: c.Type == "config|noreplace"}
 	}
 	if d := cmp.Diff(wantedEntries(), found, cmp.AllowUnexported(packageEntry{})); d != "" {
-		t.Error(d)
+		t.Errorf("other entries than expected (-want +got):\n%s", d)
 	}
 	if !slices.Equal(trees, []string{examplesFolder}) {
-		t.Errorf("expected the examples, found %q", trees)
+		t.Errorf("expected the folder %q, found %q", examplesFolder, trees)
 	}
 }
 
@@ -179,7 +188,7 @@ func TestPackagesHold(t *testing.T) {
 // the two exists. So the group of the files has another name, which is the same in all files.
 func TestGroupOfTheUnit(t *testing.T) {
 	unit, err := os.ReadFile("culvert.service")
-	ok(t, err)
+	require.NoError(t, err)
 	values := map[string]string{"User": "culvert"} // by default the unit's name
 	for line := range strings.Lines(string(unit)) {
 		if name, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok {
@@ -190,7 +199,7 @@ func TestGroupOfTheUnit(t *testing.T) {
 		t.Fatal("expected a service with DynamicUser")
 	}
 	sysusers, err := os.ReadFile("sysusers.conf")
-	ok(t, err)
+	require.NoError(t, err)
 	var groups []string
 	for line := range strings.Lines(string(sysusers)) {
 		if words := strings.Fields(line); len(words) > 1 && !strings.HasPrefix(words[0], "#") {
@@ -198,27 +207,19 @@ func TestGroupOfTheUnit(t *testing.T) {
 		}
 	}
 	if len(groups) != 1 || groups[0] != values["SupplementaryGroups"] {
-		t.Errorf("found groups %q for a service in %s", groups, values["SupplementaryGroups"])
+		t.Errorf("expected the group %q of the service, found %q", values["SupplementaryGroups"], groups)
 	}
 	for _, reserved := range []string{"culvert", values["User"], values["Group"]} {
 		if slices.Contains(groups, reserved) {
-			t.Errorf("%s is the name of the user that systemd makes", reserved)
+			t.Errorf("expected another group than %q, which systemd creates", reserved)
 		}
 	}
 	script, err := os.ReadFile("postinstall.sh")
-	ok(t, err)
+	require.NoError(t, err)
 	for _, command := range []string{"getent group ", "groupadd --system ", "chgrp -R "} {
-		_, rest, _ := strings.Cut(string(script), command)
-		if words := strings.Fields(rest); len(words) == 0 || !slices.Contains(groups, words[0]) {
-			t.Errorf("%sis of another group: %.30q", command, rest)
+		_, argument, _ := strings.Cut(string(script), command)
+		if words := strings.Fields(argument); len(words) == 0 || !slices.Contains(groups, words[0]) {
+			t.Errorf("%s: expected one of the groups %q, found %.30q", command, groups, argument)
 		}
-	}
-}
-
-// ok ends the test if a step that prepares or reads something failed.
-func ok(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
 	}
 }

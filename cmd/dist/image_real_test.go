@@ -17,6 +17,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/internal/base/require"
 )
 
 // image has the fields of the documents of an OCI layout that the test reads: the index, manifests and the image
@@ -58,15 +60,15 @@ func TestRealImage(t *testing.T) {
 		path = filepath.Join(layout, "blobs", "sha256", strings.TrimPrefix(digest, "sha256:"))
 		if document != nil {
 			text, err := os.ReadFile(path)
-			ok(t, err)
-			ok(t, json.Unmarshal(text, document))
+			require.NoError(t, err)
+			require.NoError(t, json.Unmarshal(text, document))
 		}
 		return path
 	}
 	var index, platforms image
 	text, err := os.ReadFile(filepath.Join(layout, "index.json"))
-	ok(t, err)
-	ok(t, json.Unmarshal(text, &index))
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(text, &index))
 	readBlob(index.Manifests[0].Digest, &platforms)
 	var architectures []string
 	for _, m := range platforms.Manifests {
@@ -119,8 +121,8 @@ func runImage(t *testing.T, bundle string, config image) {
 					"options": []string{"uid=65532", "gid=65532", "mode=700"}}},
 			"linux": map[string]any{"namespaces": []any{map[string]any{"type": "pid"}, map[string]any{"type": "mount"},
 				map[string]any{"type": "ipc"}, map[string]any{"type": "uts"}, map[string]any{"type": "network"}}}})
-		ok(t, err)
-		ok(t, os.WriteFile(filepath.Join(bundle, "config.json"), spec, 0o600))
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(filepath.Join(bundle, "config.json"), spec, 0o600))
 		run := exec.Command("timeout", "300", filepath.Join(lib, "runc"), "--root", filepath.Join(bundle, "state"), "run",
 			"--bundle", bundle, fmt.Sprintf("culvert-test-%d-%d", os.Getpid(), n))
 		run.Env = append(os.Environ(), "LD_LIBRARY_PATH="+lib)
@@ -134,7 +136,7 @@ func runImage(t *testing.T, bundle string, config image) {
 func digests(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	files := map[string]string{}
-	ok(t, filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
+	require.NoError(t, filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
@@ -149,27 +151,27 @@ func digests(t *testing.T, dir string) map[string]string {
 func unpack(t *testing.T, layer, dir string) map[string]int {
 	t.Helper()
 	f, err := os.Open(layer)
-	ok(t, err)
+	require.NoError(t, err)
 	defer f.Close()
 	archive, err := gzip.NewReader(f)
-	ok(t, err)
+	require.NoError(t, err)
 	owners := map[string]int{}
-	ok(t, os.MkdirAll(dir, 0o755))
+	require.NoError(t, os.MkdirAll(dir, 0o755))
 	for r := tar.NewReader(archive); ; {
 		h, err := r.Next()
 		if errors.Is(err, io.EOF) {
 			return owners
 		}
-		ok(t, err)
+		require.NoError(t, err)
 		owners[h.Name] = h.Uid
 		path := filepath.Join(dir, filepath.Clean("/"+h.Name))
 		if h.Typeflag == tar.TypeDir {
-			ok(t, os.MkdirAll(path, 0o755))
+			require.NoError(t, os.MkdirAll(path, 0o755))
 			continue
 		}
 		file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, h.FileInfo().Mode())
-		ok(t, err)
+		require.NoError(t, err)
 		_, err = io.Copy(file, r)
-		ok(t, errors.Join(err, file.Close()))
+		require.NoError(t, errors.Join(err, file.Close()))
 	}
 }

@@ -1,5 +1,5 @@
-// Mad is a source and a sink all of whose values are well formed and of no sense, in the way that its setting `mode` says. A new one is a
-// line in modes or sinkModes, and one in the test.
+// Mad is a source and a sink that return well-formed values without sense. The setting `mode` chooses them. A new mode
+// needs a line in modes or sinkModes, and one in the test.
 package main
 
 import (
@@ -13,7 +13,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// madness is what a mode does; nil: what a sane source does.
+// madness has the functions of a mode. Nil means that the mode does what a sane source does.
 type madness struct {
 	opened  func() *wit.SourceOpened
 	request func() wit.Request
@@ -76,7 +76,7 @@ var modes = map[string]madness{
 	}},
 }
 
-// valueOf is a madness of one row with a value under a schema.
+// valueOf returns a mode whose pages have one row, with a value and its schema.
 func valueOf(value func() []byte, nodes ...wit.SchemaNode) madness {
 	return madness{page: func() wit.DecodeResult {
 		p := rowsOf(own+1, value(), 1)
@@ -105,7 +105,8 @@ func init() {
 
 func main() {}
 
-// feedOf opens with a feed whose values have a schema, which is made only then: each instance of the guest makes the tables of modes.
+// feedOf returns a function that opens one feed whose values have a schema. The schema is created only then, because
+// each instance of the guest creates the table of modes.
 func feedOf(nodes func() []wit.SchemaNode) func() *wit.SourceOpened {
 	return func() *wit.SourceOpened {
 		s := &wit.Schema{ID: own, Nodes: nodes()}
@@ -114,7 +115,7 @@ func feedOf(nodes func() []wit.SchemaNode) func() *wit.SourceOpened {
 	}
 }
 
-// doubling is nodes each of which has the next one twice.
+// doubling returns n nodes, each with two fields of the next one.
 func doubling(n int) []wit.SchemaNode {
 	nodes := make([]wit.SchemaNode, n)
 	for i := range nodes {
@@ -135,7 +136,7 @@ func chain(n int) []wit.SchemaNode {
 	return nodes
 }
 
-// fields are n of a structure, with names of a length.
+// fields returns a structure of n fields with names of a length.
 func fields(n, length int) []wit.SchemaNode {
 	nodes := []wit.SchemaNode{{Kind: wit.Struct}}
 	for i := range n {
@@ -145,14 +146,14 @@ func fields(n, length int) []wit.SchemaNode {
 	return nodes
 }
 
-// named is a schema like no other so far.
+// named returns a schema that differs from all others so far.
 func named(size int) []wit.SchemaNode {
 	nodes := fields(size, 1000)
 	nodes[0].Name = wit.Ptr(fmt.Sprint("n", schemas))
 	return nodes
 }
 
-// rowsOf are n rows of the same value.
+// rowsOf returns n rows of the same value.
 func rowsOf(schema uint32, value []byte, n int) wit.DecodeResult {
 	p := wit.DecodeResult{Schemas: []wit.Schema{{ID: own, Nodes: text()}}, Data: value, Next: &[]wit.OffsetEntry{}}
 	for range n {
@@ -184,7 +185,7 @@ func (mad) Plan(_ string, settings []wit.Setting, _ uint32) (wit.PlanResult, err
 	return wit.PlanResult{Tasks: [][]wit.Setting{settings}, ExactlyOnce: wit.Support{Unsupported: wit.Ptr("it is mad")}}, nil
 }
 
-// modeOf is the mode that settings say; what else they say is told to everybody.
+// modeOf returns the mode in the settings, and logs all of them.
 func modeOf(settings []wit.Setting) (mode string) {
 	sdk.Log(wit.LevelInfo, fmt.Sprint("mad was given ", settings))
 	for _, s := range settings {
@@ -222,7 +223,7 @@ func (mad) Next(context []byte, _ uint32, offset []wit.OffsetEntry, _ wit.PollRe
 	return wit.NextAction{Fetch: &wit.Fetch{Request: request, Position: &offset}}, nil
 }
 
-// mode of the page that is open.
+// mode is the mode of the open page.
 var mode string
 
 func (mad) Begin(context []byte, _ uint32, _ *[]wit.OffsetEntry, _ wit.Response) (uint32, error) {

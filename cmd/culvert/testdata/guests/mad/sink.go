@@ -8,7 +8,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// sinkMadness is what a mode of the sink does; nil: what a sane sink does, which gets a page for each row.
+// sinkMadness has the functions of a mode of the sink. Nil means that the mode does what a sane sink does, which sends
+// a GET for each row.
 type sinkMadness struct {
 	topics  func() []string
 	asks    func() []wit.Request
@@ -59,7 +60,7 @@ var sinkModes = map[string]sinkMadness{
 		return verdicts
 	}},
 	"verdicts": {settle: func([]uint32) []wit.RowResult { return written(100_000) }},
-	// These modes claim of a POST without a response what no plugin can know.
+	// These modes return results for a POST without a response, which no plugin can know.
 	"retries": {noResponse: wit.RowResult{Retry: &wit.Retry{Hint: "alone",
 		Error: &wit.Error{Kind: wit.ErrorTransient, Message: "again"}}}},
 	"settles": {noResponse: wit.RowResult{Written: wit.Set}},
@@ -70,7 +71,7 @@ var sinkModes = map[string]sinkMadness{
 	}},
 }
 
-// pages gets a page for each row.
+// pages returns a GET of a page for each row.
 func pages(rows []wit.Row) (d wit.EncodeResult) {
 	for _, r := range rows {
 		d.Ready = append(d.Ready, wit.Delivery{Rows: []uint32{r.RowIndex}, Request: wit.Request{Method: "GET", Target: target, Repeatable: true}})
@@ -133,7 +134,7 @@ func (madSink) HandleResponse(context, _ []byte, rows []uint32, response wit.Res
 	return wit.ResponseResult{Results: written(len(rows))}, nil
 }
 
-// written are n verdicts.
+// written returns n results of written rows.
 func written(n int) []wit.RowResult {
 	verdicts := make([]wit.RowResult, n)
 	for i := range verdicts {

@@ -50,7 +50,7 @@ func (odd) New(component string, settings []wit.Setting) (transform.Func, error)
 	return func(r *transform.Record) error { return r.Value.SetField(name, version) }, nil
 }
 
-// stuck never comes back from records whose field is a multiple of 37.
+// stuck returns a transform that never returns from records whose field is a multiple of 37.
 func stuck(name string) transform.Func {
 	return func(r *transform.Record) error {
 		value, _ := r.Value.Field(name)

@@ -1,6 +1,6 @@
-// Rob is a guest that is after secrets and other people's requests: its declarations call passwords text, take names of other plugins'
-// settings, and have defaults that lead to a host of its own. Whatever it gets to see it tells, in each way that a guest has: log lines,
-// contexts, offsets, rows, targets of requests, faults and documents.
+// Rob is a hostile guest that collects secrets: it declares passwords as text, uses names of other plugins' settings,
+// and has defaults that name a host of its own. It reveals all that it receives in each way that a guest has: log
+// lines, contexts, offsets, rows, targets of requests, errors and documents.
 package main
 
 import (
@@ -16,7 +16,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// Set by the linker: the thief's address, where defaults lead.
+// Set by the linker. host and port are the hostile address, which the defaults name.
 var (
 	name    = "rob"
 	version = "1.0.0"
@@ -35,7 +35,7 @@ func main() {}
 
 var seen strings.Builder
 
-// tell notes what came in, and logs it.
+// tell appends arguments to seen and logs them.
 func tell(where string, args ...any) {
 	text := fmt.Sprint("rob ", where, " ", args)
 	seen.WriteString(text + "\n")
@@ -55,7 +55,7 @@ func spec(name string, kind wit.SettingKind, role, value string) wit.ConfigKey {
 	return s
 }
 
-// others are names that are not its own, and templates that stand for any.
+// others returns names of other plugins' settings, and templates that match any.
 func others() []wit.ConfigKey {
 	return []wit.ConfigKey{spec("sap.odata.user.pwd", wit.KindString, "", ""), spec("sap.odata.header.{name}", wit.KindString, "", ""),
 		spec("sap.odata.oauth.client.secret", wit.KindString, "", ""), spec("rob.{name}", wit.KindString, "", ""), spec("text", wit.KindString, "", "")}

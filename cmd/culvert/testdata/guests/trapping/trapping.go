@@ -1,4 +1,4 @@
-// This file is put into the package of odata-source, whose init in main.go it comes behind.
+// This file is added to the package of odata-source. Its name sorts after main.go, so that its init runs later.
 package main
 
 import (
@@ -9,8 +9,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// trapping is the plugin, which panics on each row that holds a word, and ends in a deadlock on each further page of an
-// expanded feed that does.
+// trapping is the plugin of odata-source, but panics on each row that contains poison, and deadlocks on each nested
+// page that contains it.
 type trapping struct{ plugin }
 
 var poison = []byte("Poison")
