@@ -164,7 +164,7 @@ func writeTalker(t *testing.T, p *e2etest.Place) (folder, connector string) {
 	// Marshal escapes only what JSON requires. A plugin need not escape anything.
 	raw := strings.NewReplacer(`\u009b`, "\u009b", `\u202e`, "\u202e", `\u200b`, "\u200b").Replace(string(document))
 	m.Answer(wit.InterfaceTools, "Run", wit.CommandResult{Document: &raw})
-	e2etest.Put(t, folder, "talker.wasm", m.Bytes())
+	e2etest.WriteFile(t, folder, "talker.wasm", m.Bytes())
 	return folder, p.File("talker.properties", "name=talker", "connector.class=Talker", "talk.host=127.0.0.1",
 		"talk.port=1", "talk.scheme=http")
 }

@@ -273,7 +273,7 @@ func routesPage(t *testing.T) string {
 func metricsPage(t *testing.T) string {
 	var b strings.Builder
 	var firstScrape time.Time
-	e2etest.Scraped(t, func(body string) bool {
+	e2etest.WorkerMetrics(t, func(body string) bool {
 		b.Reset()
 		b.WriteString("# Metrics\n\n`GET /metrics` returns them in the Prometheus format, " +
 			"together with metrics of the process " +

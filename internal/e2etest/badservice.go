@@ -17,20 +17,20 @@ import (
 // Password is in the settings of every connector here and must appear nowhere else.
 const Password = "hunter2-is-secret"
 
-// WithoutPassword fails if the password, plain or encoded, appears in what the program printed.
-func WithoutPassword(t *testing.T, said ...string) {
+// CheckNoPassword fails if [Password], plain or in base64 as in a Basic header, appears in outputs of the program.
+func CheckNoPassword(t *testing.T, outputs ...string) {
 	t.Helper()
-	for _, text := range said {
+	for _, output := range outputs {
 		for _, secret := range []string{Password, "aHVudGVyMi1pcy1zZWNyZXQ", "Omh1bnRlcjItaXMtc2VjcmV0"} {
-			if strings.Contains(text, secret) {
-				t.Errorf("the password stands in what the program said:\n%s", text)
+			if strings.Contains(output, secret) {
+				t.Errorf("expected no password, found %q in\n%s", secret, output)
 			}
 		}
 	}
 }
 
-// Instead adds settings; they replace those of the same name.
-func Instead(lines []string, settings ...string) []string {
+// WithSettings returns lines with more settings, which replace settings of the same name.
+func WithSettings(lines []string, settings ...string) []string {
 	for _, s := range settings {
 		name, _, _ := strings.Cut(s, "=")
 		lines = slices.DeleteFunc(slices.Clone(lines), func(line string) bool {
@@ -40,9 +40,9 @@ func Instead(lines []string, settings ...string) []string {
 	return append(lines, settings...)
 }
 
-// Topic returns the values of a topic by key, and the keys in the order of their first records; nil if the topic does
-// not exist.
-func (p *Place) Topic(name string) (values map[string]any, keys []string) {
+// TopicValues returns the values of a topic by key, and the keys in the order of their first records; nil if the topic
+// does not exist.
+func (p *Place) TopicValues(name string) (values map[string]any, keys []string) {
 	p.T.Helper()
 	r := p.Run("consume", name, "--data", p.Data)
 	if r.Code != 0 && !strings.Contains(r.Stderr, name) {
@@ -63,8 +63,8 @@ func (p *Place) Topic(name string) (values map[string]any, keys []string) {
 	return values, keys
 }
 
-// Forged replaces a text in the responses to requests for Orders.
-func Forged(inner http.Handler, old, new string) http.Handler {
+// ForgeOrders returns a handler that replaces the first occurrence of a text in each response of inner for Orders.
+func ForgeOrders(inner http.Handler, old, new string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !strings.Contains(r.URL.Path, "/Orders") {
 			inner.ServeHTTP(w, r)
@@ -79,19 +79,19 @@ func Forged(inner http.Handler, old, new string) http.Handler {
 	})
 }
 
-// Folder returns a copy of the folder with the repository's plugins, to which a test can add files.
-func Folder(t *testing.T, more ...string) string {
+// CopyPlugins returns a copy of the folder with the repository's plugins, to which a test can add files.
+func CopyPlugins(t *testing.T, more ...string) string {
 	t.Helper()
-	from := Plugins(t, more...)
+	source := Plugins(t, more...)
 	dir := t.TempDir()
 	for _, name := range append([]string{"odata-source"}, more...) {
-		NoError(t, os.Link(filepath.Join(from, name+".wasm"), filepath.Join(dir, name+".wasm")))
+		NoError(t, os.Link(filepath.Join(source, name+".wasm"), filepath.Join(dir, name+".wasm")))
 	}
 	return dir
 }
 
-// Put writes a file into a folder and returns its path.
-func Put(t *testing.T, dir, name string, data []byte) string {
+// WriteFile writes a file into a folder and returns its path.
+func WriteFile(t *testing.T, dir, name string, data []byte) string {
 	t.Helper()
 	path := filepath.Join(dir, name)
 	NoError(t, os.WriteFile(path, data, 0o600))

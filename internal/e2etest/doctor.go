@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// Steps returns the names of the steps that `culvert doctor` prints, without ports.
-func Steps(t *testing.T, r Result) (names []string) {
+// DoctorSteps returns the names of the steps that `culvert doctor` prints, without ports.
+func DoctorSteps(t *testing.T, r Result) (names []string) {
 	t.Helper()
 	ports := regexp.MustCompile(`127\.0\.0\.1:\d+`)
 	for line := range strings.Lines(r.Stdout) {
@@ -20,7 +20,7 @@ func Steps(t *testing.T, r Result) (names []string) {
 			Ms      *int64
 		}
 		if err := json.Unmarshal([]byte(line), &s); err != nil || s.Ms == nil {
-			t.Fatalf("%v in %s", err, line)
+			t.Fatalf("expected a step as JSON, found %v in %s", err, line)
 		}
 		name := ports.ReplaceAllString(s.Step, "HOST")
 		if !s.OK {

@@ -11,35 +11,35 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// Broker starts an embedded broker in a process of its own.
-func (p *Place) Broker() (servers string) {
+// StartBroker starts an embedded broker in a process of its own and returns its address.
+func (p *Place) StartBroker() (servers string) {
 	p.T.Helper()
-	_, servers = p.StartBroker()
+	_, servers = p.StartBrokerCommand()
 	return servers
 }
 
-// StartBroker is Broker for a broker that the test may stop.
-func (p *Place) StartBroker() (c *Command, servers string) {
+// StartBrokerCommand is [Place.StartBroker] for a broker that the test may stop.
+func (p *Place) StartBrokerCommand() (c *Command, servers string) {
 	p.T.Helper()
-	c = p.BrokerAt(p.Data, "127.0.0.1:0")
+	c = p.StartBrokerAt(p.Data, "127.0.0.1:0")
 	return c, strings.TrimSpace(c.Stdout.String())
 }
 
-// BrokerAt is StartBroker with a data folder and a listener.
-func (p *Place) BrokerAt(data, listen string) *Command {
+// StartBrokerAt is [Place.StartBrokerCommand] with a data folder and a listener.
+func (p *Place) StartBrokerAt(data, listen string) *Command {
 	p.T.Helper()
 	c := p.StartFor(4*time.Hour, "broker", "--data", data, "--listen", listen)
 	c.Eventually("an address", func() bool { return strings.Contains(c.Stdout.String(), "\n") })
 	return c
 }
 
-// Rounds returns how often a test kills a worker.
-func Rounds() int { return OneOf(20, 4) }
+// Rounds returns the number of times that a test kills a worker.
+func Rounds() int { return LongOrShort(20, 4) }
 
-// Writer writes to a service directly, past a handler that delays responses.
+// Writer writes to a service directly, not through the handlers in front of it.
 type Writer struct{ S *odatatest.Service }
 
-// Send reports whether the service applied the write: a product with order details cannot be deleted.
+// Send sends a write and reports whether the service applied it: a product with order details cannot be deleted.
 func (w Writer) Send(method, path string, body any) bool {
 	raw, _ := json.Marshal(body)
 	q := httptest.NewRequest(method, odatatest.SAPPath+path, bytes.NewReader(raw))

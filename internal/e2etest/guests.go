@@ -16,24 +16,25 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// Gate lets one request for a set through per turn; the next one waits.
+// Gate is a handler whose requests for an entity set each consume a turn, and wait for one if there is none.
 type Gate struct {
 	Inner   http.Handler
 	Set     string
-	Turns   chan struct{}
-	Waiting atomic.Int32
+	Turns   chan struct{} // has an element for each request that may pass
+	Waiting atomic.Int32  // requests that wait
 }
 
-// Gated starts a demo service behind a gate, whose requests for a set wait for turns.
-func Gated(t *testing.T, o odatatest.Options, set string, turns int) (*Gate, *odatatest.Service, string) {
+// StartGated starts a demo service behind a gate, and returns both and the address. turns is the largest number of
+// turns; there are none at the start.
+func StartGated(t *testing.T, o odatatest.Options, set string, turns int) (*Gate, *odatatest.Service, string) {
 	t.Helper()
 	s := odatatest.New(o)
 	g := &Gate{Inner: s, Set: set, Turns: make(chan struct{}, turns)}
 	return g, s, Serve(t, g)
 }
 
-// Held reports whether a request waits and no turn is left.
-func (g *Gate) Held() bool { return g.Waiting.Load() == 1 && len(g.Turns) == 0 }
+// IsHolding reports whether a request waits and no turn is left.
+func (g *Gate) IsHolding() bool { return g.Waiting.Load() == 1 && len(g.Turns) == 0 }
 
 func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if strings.Contains(r.URL.Path, g.Set) {
@@ -47,25 +48,25 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.Inner.ServeHTTP(w, r)
 }
 
-// Let allows n more requests. It blocks if the channel of turns is full.
-func (g *Gate) Let(n int) {
+// Allow allows n more requests. It blocks if the channel of turns is full.
+func (g *Gate) Allow(n int) {
 	for range n {
 		g.Turns <- struct{}{}
 	}
 }
 
-// Replace replaces a file by a rename, as careful operators do.
-func Replace(t *testing.T, dir, name string, data []byte) {
+// ReplaceFile replaces a file by a rename, as careful operators do.
+func ReplaceFile(t *testing.T, dir, name string, data []byte) {
 	t.Helper()
-	NoError(t, os.Rename(Put(t, dir, name+".new", data), filepath.Join(dir, name)))
+	NoError(t, os.Rename(WriteFile(t, dir, name+".new", data), filepath.Join(dir, name)))
 }
 
-// Orders checks that a topic has the demo service's orders, each once and in order, except for the missing ones.
-func (p *Place) Orders(rows int, missing func(id int) bool) {
+// CheckOrders checks that a topic has the demo service's orders, each once and in order, except for the missing ones.
+func (p *Place) CheckOrders(rows int, isMissing func(id int) bool) {
 	p.T.Helper()
 	want := 10248
 	for _, r := range p.Records("Orders") {
-		for missing(want) {
+		for isMissing(want) {
 			want++
 		}
 		value := r["value"].(map[string]any)["payload"].(map[string]any)
@@ -74,7 +75,7 @@ func (p *Place) Orders(rows int, missing func(id int) bool) {
 		}
 		want++
 	}
-	for missing(want) {
+	for isMissing(want) {
 		want++
 	}
 	if want != 10248+rows {
@@ -82,7 +83,7 @@ func (p *Place) Orders(rows int, missing func(id int) bool) {
 	}
 }
 
-// Scrape reads a worker's metrics like Prometheus.
+// Scrape reads a worker's metrics like Prometheus: values by series with labels.
 func Scrape(t *testing.T, address string) map[string]float64 {
 	t.Helper()
 	r, err := http.Get("http://" + address + "/metrics")
@@ -93,31 +94,31 @@ func Scrape(t *testing.T, address string) map[string]float64 {
 		"text/plain; version=0.0.4") {
 		t.Fatalf("expected Prometheus' text, found %d %s %v: %.300s", r.StatusCode, kind, err, body)
 	}
-	figures := map[string]float64{}
+	values := map[string]float64{}
 	for line := range strings.Lines(string(body)) {
 		pos := strings.LastIndexByte(line, ' ')
 		if line[0] != '#' {
-			if figures[line[:pos]], err = strconv.ParseFloat(strings.TrimSpace(line[pos+1:]), 64); err != nil {
+			if values[line[:pos]], err = strconv.ParseFloat(strings.TrimSpace(line[pos+1:]), 64); err != nil {
 				t.Fatalf("%q: %v", line, err)
 			}
 		}
 	}
-	return figures
+	return values
 }
 
-// stopsWithin is the time that a worker may need to end after SIGTERM whatever its plugins do: 5 s, ten times as long
-// on slow machines. Waits in the tests last an hour.
-const stopsWithin = 50 * time.Second
+// stopLimit is the time that a worker may need to end after SIGTERM whatever its plugins do: 5 s, ten times as long on
+// slow machines. Waits in the tests last an hour.
+const stopLimit = 50 * time.Second
 
 // maxMemory is the maximum memory of a worker next to hostile plugins.
 const maxMemory = 1 << 30
 
-// HighWater returns the maximum memory of the program so far; zero if the system does not report it.
-func (c *Command) HighWater() int64 { return c.memory("VmHWM") }
+// PeakMemory returns the maximum memory of the program so far; zero if the system does not report it.
+func (c *Command) PeakMemory() int64 { return c.memory("VmHWM") }
 
-// HeldMemory returns the memory of the program without pages of files, which the system can drop; zero if the system
-// does not report it.
-func (c *Command) HeldMemory() int64 { return c.memory("RssAnon") }
+// AnonymousMemory returns the memory of the program without pages of files, which the system can drop; zero if the
+// system does not report it.
+func (c *Command) AnonymousMemory() int64 { return c.memory("RssAnon") }
 
 func (c *Command) memory(field string) int64 {
 	status, _ := os.ReadFile(filepath.Join("/proc", strconv.Itoa(c.Process.Process.Pid), "status"))
@@ -130,11 +131,11 @@ func (c *Command) memory(field string) int64 {
 	return 0
 }
 
-// WithinMemory checks that the program never had more resident memory than a number of bytes, and logs its peak. Only
-// Linux reports it.
-func (c *Command) WithinMemory(limit int64) {
+// CheckPeakMemory checks that the program never had more resident memory than a number of bytes, and logs its peak.
+// Only Linux reports it.
+func (c *Command) CheckPeakMemory(limit int64) {
 	c.t.Helper()
-	peak := c.HighWater()
+	peak := c.PeakMemory()
 	if peak == 0 {
 		c.t.Fatal("expected VmHWM in the status of the process")
 	}
@@ -144,24 +145,24 @@ func (c *Command) WithinMemory(limit int64) {
 	}
 }
 
-// crowded returns the factor by which a busy machine may be slower: twice the load of each processor.
-func crowded() float64 {
+// slowdown returns the factor by which a busy machine may be slower: twice the load of each processor, at least 1.
+func slowdown() float64 {
 	content, _ := os.ReadFile("/proc/loadavg")
 	first, _, _ := strings.Cut(string(content), " ")
 	load, _ := strconv.ParseFloat(first, 64)
 	return max(1, 2*load/float64(runtime.NumCPU()))
 }
 
-// Ends stops a worker and checks the time that took and its maximum memory.
-func (c *Command) Ends() Result {
+// StopInTime stops a worker, and checks the time until it ended and its maximum memory.
+func (c *Command) StopInTime() Result {
 	c.t.Helper()
-	memory := c.HighWater()
+	memory := c.PeakMemory()
 	start := time.Now()
-	most := time.Duration(float64(stopsWithin) * crowded())
+	limit := time.Duration(float64(stopLimit) * slowdown())
 	c.Signal(syscall.SIGTERM)
 	r := c.Wait()
-	if elapsed := time.Since(start); elapsed > most {
-		c.t.Errorf("expected an end within %v of SIGTERM, found %v", most, elapsed)
+	if elapsed := time.Since(start); elapsed > limit {
+		c.t.Errorf("expected an end within %v of SIGTERM, found %v", limit, elapsed)
 	}
 	if memory > maxMemory {
 		c.t.Errorf("expected at most %d MB of memory, found %d", maxMemory>>20, memory>>20)

@@ -60,7 +60,7 @@ func (a *author) Send(method, path string, body any) *http.Response {
 	return answer
 }
 
-// Change creates one product, changes one and deletes one.
+// Change creates one product, changes one and deletes one. Each n selects others.
 func (a *author) Change(n int) {
 	a.t.Helper()
 	a.Send("POST", "Products", map[string]any{"ProductID": 1_000_000 + n, "ProductName": fmt.Sprint("New ", n),
@@ -69,8 +69,9 @@ func (a *author) Change(n int) {
 	a.Send("DELETE", fmt.Sprintf("Products(%d)", 2+2*n), nil)
 }
 
-// Equals waits until a topic, folded by key, equals the service.
-func (c *Command) Equals(p *Place, s *odatatest.Service, topic, when string) {
+// AwaitEqual waits until the names in a topic of Products, folded by key, equal the names in the service. when is for
+// the message of a failure.
+func (c *Command) AwaitEqual(p *Place, s *odatatest.Service, topic, when string) {
 	c.t.Helper()
 	c.Eventually(topic+" that equals the service, "+when, func() bool {
 		if r := p.Run("consume", topic, "--data", p.Data); r.Code != 0 {
@@ -80,7 +81,7 @@ func (c *Command) Equals(p *Place, s *odatatest.Service, topic, when string) {
 		s.Each("Products", func(_ string, fields map[string]string) {
 			want[fields["ProductID"]] = fields["ProductName"]
 		})
-		names := Folded(p, topic)
+		names := FoldByKey(p, topic)
 		if len(names) != len(want) {
 			return false
 		}
@@ -93,19 +94,19 @@ func (c *Command) Equals(p *Place, s *odatatest.Service, topic, when string) {
 	})
 }
 
-// Soaking reports whether the long forms of tests run.
-func Soaking() bool { return os.Getenv("CULVERT_SOAK") != "" }
+// IsSoak reports whether the long forms of tests run.
+func IsSoak() bool { return os.Getenv("CULVERT_SOAK") != "" }
 
-// OneOf returns long if the long forms run, else short.
-func OneOf[T any](long, short T) T {
-	if Soaking() {
+// LongOrShort returns long if the long forms run, else short.
+func LongOrShort[T any](long, short T) T {
+	if IsSoak() {
 		return long
 	}
 	return short
 }
 
-// Notified returns the settings of a connector that receives notifications of changes of Products at a port.
-func Notified(name, address, port string, more ...string) []string {
+// NotificationSource returns the settings of a connector that receives notifications of changes of Products at a port.
+func NotificationSource(name, address, port string, more ...string) []string {
 	return append(append(Source(name, address), "sap.odata#00.service="+odatatest.SAPPath,
 		"sap.odata#00.entityset=Products", "sap.odata#00.topic="+name,
 		"sap.odata#00.exec-period=-1", "sap.odata#00.subscription.enable=1", "sap.odata.subscription.ports="+port,
@@ -113,41 +114,42 @@ func Notified(name, address, port string, more ...string) []string {
 		"sap.odata.subscription.url=http://127.0.0.1:"+port), more...)
 }
 
-// Subscribing returns a place with a broker of its own, and a port for notifications.
-func Subscribing(t *testing.T) (p *Place, worker, port string) {
+// NewPlaceForNotifications returns a place with a broker of its own, and a port for notifications.
+func NewPlaceForNotifications(t *testing.T) (p *Place, worker, port string) {
 	p = NewPlace(t)
-	p.Broker()
+	p.StartBroker()
 	worker = p.File("worker.properties", "bootstrap.servers=embedded", "listeners=", "offset.flush.interval.ms=20",
 		"key.converter.schemas.enable=false", "value.converter.schemas.enable=false")
 	_, port, _ = net.SplitHostPort(porttest.Address(t))
 	return p, worker, port
 }
 
-// Edit makes so many random changes, or as many as there is time for.
+// Edit sends at least so many random changes of products, and goes on until a time. Authors with different seeds create
+// different products.
 func (a *author) Edit(seed uint64, changes int, until time.Time) {
 	a.t.Helper()
 	r := rand.New(rand.NewPCG(seed, 2))
-	mine := []int{}
+	products := []int{}
 	for n := 0; n < changes || time.Now().Before(until); n++ {
-		if n >= changes { // those who listen in full mode take a while for each
+		if n >= changes { // connectors in full mode need time for each change
 			<-time.After(200 * time.Millisecond)
 		}
 		switch i := r.IntN(4); {
-		case i == 0 || len(mine) == 0:
+		case i == 0 || len(products) == 0:
 			id := int(seed)*1_000_000 + n
-			mine = append(mine, id)
+			products = append(products, id)
 			a.Send("POST", "Products", map[string]any{"ProductID": id, "ProductName": fmt.Sprint("New ", id),
 				"Discontinued": false})
 		case i == 1:
-			last := len(mine) - 1
-			a.Send("DELETE", fmt.Sprintf("Products(%d)", mine[last]), nil)
-			mine = mine[:last]
+			last := len(products) - 1
+			a.Send("DELETE", fmt.Sprintf("Products(%d)", products[last]), nil)
+			products = products[:last]
 		case i == 2:
-			a.Send("MERGE", fmt.Sprintf("Products(%d)", mine[r.IntN(len(mine))]),
+			a.Send("MERGE", fmt.Sprintf("Products(%d)", products[r.IntN(len(products))]),
 				map[string]any{"ProductName": fmt.Sprint("Mine ", seed, " ", n)})
-		default: // what all writers change
-			a.Send("MERGE", fmt.Sprintf("Products(%d)", 1+r.IntN(70)), map[string]any{"ProductName": fmt.Sprint("Ours ",
-				seed, " ", n)})
+		default: // a product that all authors change
+			a.Send("MERGE", fmt.Sprintf("Products(%d)", 1+r.IntN(70)),
+				map[string]any{"ProductName": fmt.Sprint("Ours ", seed, " ", n)})
 		}
 	}
 }

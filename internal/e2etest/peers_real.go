@@ -24,19 +24,19 @@ import (
 	"github.com/culvert-project/culvert/internal/porttest"
 )
 
-// Timeouts of a peer: the first start downloads packages and may compile one.
+// Limits of the waits for a peer. The first start downloads packages and may compile one.
 const (
-	PeerStarts = 30 * time.Minute
-	PeerEnds   = 5 * time.Minute
-	ToolEnds   = 15 * time.Minute
+	PeerStartLimit = 30 * time.Minute
+	PeerEndLimit   = 5 * time.Minute
+	ToolLimit      = 15 * time.Minute
 )
 
 // Peer is a running start script of testdata/peers. It ends with the test, and if this process is killed, because its
 // input ends.
 type Peer struct {
-	Dir    string // where its logs are
+	Dir    string // has its logs
 	Stderr Buffer
-	Stop   func() // in good order, and waits
+	Stop   func() // ends it gracefully and waits for its end
 }
 
 // StartPeer starts a script of testdata/peers and waits until it is ready.
@@ -68,9 +68,9 @@ func StartPeer(t *testing.T, script, dir string, env []string, args ...string) *
 		c.Process.Signal(syscall.SIGTERM)
 		select {
 		case <-ended:
-		case <-time.After(PeerEnds):
+		case <-time.After(PeerEndLimit):
 			c.Process.Kill()
-			t.Errorf("%s did not end within %v of SIGTERM", script, PeerEnds)
+			t.Errorf("%s did not end within %v of SIGTERM", script, PeerEndLimit)
 		}
 	})
 	t.Cleanup(p.Stop)
@@ -80,8 +80,8 @@ func StartPeer(t *testing.T, script, dir string, env []string, args ...string) *
 			<-ended
 			t.Fatalf("%s did not start:\n%s", script, p.Stderr.String())
 		}
-	case <-time.After(PeerStarts):
-		t.Fatalf("%s did not start within %v:\n%s", script, PeerStarts, p.Stderr.String())
+	case <-time.After(PeerStartLimit):
+		t.Fatalf("%s did not start within %v:\n%s", script, PeerStartLimit, p.Stderr.String())
 	}
 	return p
 }
@@ -94,22 +94,22 @@ func FreePort(t *testing.T) string {
 	return port
 }
 
-// KafkaTool runs one of Kafka's own command line tools, by its name in testdata/peers/kafka/tool.sh, and returns its
+// RunKafkaTool runs one of Kafka's own command line tools, by its name in testdata/peers/kafka/tool.sh, and returns its
 // output.
-func KafkaTool(t *testing.T, args ...string) string {
+func RunKafkaTool(t *testing.T, args ...string) string {
 	t.Helper()
-	return KafkaToolReading(t, "", args...)
+	return RunKafkaToolWithInput(t, "", args...)
 }
 
-// KafkaToolReading is KafkaTool with input.
-func KafkaToolReading(t *testing.T, input string, args ...string) string {
+// RunKafkaToolWithInput is [RunKafkaTool] with a text as standard input.
+func RunKafkaToolWithInput(t *testing.T, input string, args ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), ToolEnds)
+	ctx, cancel := context.WithTimeout(context.Background(), ToolLimit)
 	defer cancel()
 	var stdout, stderr bytes.Buffer
 	c := exec.CommandContext(ctx, filepath.Join(Bench.Root, "testdata/peers/kafka/tool.sh"), args...)
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
-	c.WaitDelay = PeerEnds
+	c.WaitDelay = PeerEndLimit
 	c.Stdin = strings.NewReader(input)
 	c.Stdout = &stdout
 	c.Stderr = &stderr
@@ -119,16 +119,16 @@ func KafkaToolReading(t *testing.T, input string, args ...string) string {
 	return stdout.String()
 }
 
-// PortsInARow returns the first of n consecutive ports on which nobody listens.
-func PortsInARow(t *testing.T, n int) int {
+// ConsecutivePorts returns the first of n consecutive ports on which nobody listens.
+func ConsecutivePorts(t *testing.T, n int) int {
 	t.Helper()
 	for range 50 {
 		port, _ := strconv.Atoi(FreePort(t))
-		taken := false
+		allFree := true
 		for i := range n {
-			taken = taken || port+i > 65535 || !free(port+i)
+			allFree = allFree && port+i <= 65535 && isFree(port+i)
 		}
-		if !taken {
+		if allFree {
 			return port
 		}
 	}
@@ -136,7 +136,7 @@ func PortsInARow(t *testing.T, n int) int {
 	return 0
 }
 
-func free(port int) bool {
+func isFree(port int) bool {
 	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	if err != nil {
 		return false
@@ -145,8 +145,8 @@ func free(port int) bool {
 	return true
 }
 
-// Kafka starts a broker of Apache Kafka that ends with the test, and returns its address.
-func Kafka(t *testing.T) (servers string) {
+// StartKafka starts a broker of Apache Kafka that ends with the test, and returns its address.
+func StartKafka(t *testing.T) (servers string) {
 	t.Helper()
 	port := FreePort(t)
 	controller := FreePort(t)
@@ -160,7 +160,7 @@ type ExactPeer struct {
 	T       *testing.T
 	Dir     string
 	Servers string
-	Start   func() // again, too
+	Start   func() // starts the broker, also again
 }
 
 // Pid returns the process ID of the broker.
@@ -179,13 +179,13 @@ func (e *ExactPeer) Signal(s syscall.Signal) {
 	NoError(e.T, syscall.Kill(e.Pid(), s))
 }
 
-// Asked waits until a condition holds that an admin client checks.
-func (e *ExactPeer) Asked(what string, holds func(ctx context.Context, c *kadm.Client) (bool, error)) {
+// AwaitAdmin waits until a condition holds that an admin client checks. what names it in the message of a failure.
+func (e *ExactPeer) AwaitAdmin(what string, holds func(ctx context.Context, c *kadm.Client) (bool, error)) {
 	e.T.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(e.Servers, ",")...))
 	NoError(e.T, err)
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), ComesAbout)
+	ctx, cancel := context.WithTimeout(context.Background(), WaitLimit)
 	defer cancel()
 	admin := kadm.NewClient(client)
 	for {
@@ -201,11 +201,12 @@ func (e *ExactPeer) Asked(what string, holds func(ctx context.Context, c *kadm.C
 	}
 }
 
-// Open waits until transactions are open, or until none is: brokers abort those that have timed out.
-func (e *ExactPeer) Open(some bool) {
+// AwaitTransactions waits until a transaction is open, or if open is false until none is: brokers abort transactions
+// that have timed out.
+func (e *ExactPeer) AwaitTransactions(open bool) {
 	e.T.Helper()
-	e.Asked("transactions that begin or end", func(ctx context.Context, c *kadm.Client) (bool, error) {
+	e.AwaitAdmin("transactions that begin or end", func(ctx context.Context, c *kadm.Client) (bool, error) {
 		transactions, err := c.ListTransactions(ctx, nil, []string{"Ongoing", "PrepareAbort", "PrepareEpochFence"})
-		return len(transactions.TransactionalIDs()) > 0 == some, err
+		return len(transactions.TransactionalIDs()) > 0 == open, err
 	})
 }

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// Plain writes the file of a worker without REST whose converters write no schemas.
-func (p *Place) Plain(servers string, settings ...string) (file string) {
+// WritePlainWorker writes the file of a worker without REST whose converters write no schemas.
+func (p *Place) WritePlainWorker(servers string, settings ...string) (file string) {
 	p.T.Helper()
 	return p.File("worker.properties", PlainWorker(servers, settings...)...)
 }
@@ -21,12 +21,12 @@ func PlainWorker(servers string, settings ...string) []string {
 		"value.converter.schemas.enable=false"}, settings...)
 }
 
-// Shows returns the part of the canary c4n4ry.s3cret-x0x that a text contains, plain or encoded, or "".
-func Shows(text string) string {
-	const piece = "c4n4ry.s3cret"
+// FindCanary returns the part of the canary c4n4ry.s3cret-x0x that a text contains, plain or encoded, or "".
+func FindCanary(text string) string {
+	const canary = "c4n4ry.s3cret"
 	text = strings.ToLower(text)
-	for _, form := range []string{piece, hex.EncodeToString([]byte(piece)), "C4N4RY", "s3cret-x0x",
-		base64.RawStdEncoding.EncodeToString([]byte(piece))[:16]} {
+	for _, form := range []string{canary, hex.EncodeToString([]byte(canary)), "C4N4RY", "s3cret-x0x",
+		base64.RawStdEncoding.EncodeToString([]byte(canary))[:16]} {
 		if strings.Contains(text, strings.ToLower(form)) {
 			return form
 		}
@@ -34,8 +34,9 @@ func Shows(text string) string {
 	return ""
 }
 
-// Nowhere fails the test if a secret is in the output, or in a file of the data folder, which has the guest's offsets.
-func (p *Place) Nowhere(secret, printed string) {
+// CheckSecretAbsent fails the test if a secret is in the output, or in a file of the data folder, which has the guest's
+// offsets.
+func (p *Place) CheckSecretAbsent(secret, printed string) {
 	p.T.Helper()
 	for _, s := range []string{secret, url.QueryEscape(secret), url.PathEscape(secret)} {
 		if i := strings.Index(printed, s); i >= 0 {
@@ -46,7 +47,7 @@ func (p *Place) Nowhere(secret, printed string) {
 				return nil
 			}
 			if content, err := os.ReadFile(path); err == nil && strings.Contains(string(content), s) {
-				p.T.Errorf("a secret stands in %s", path)
+				p.T.Errorf("expected no secret in %s, found %s", path, s)
 			}
 			return nil
 		})

@@ -34,25 +34,25 @@ import (
 // again.
 var Bench struct{ Root, Dir, Binary, plugins string }
 
-// parallel is the number of tests of a package that run at a time, whatever the number of cores: they mostly wait for
-// their workers.
-const parallel = 4
+// parallelTests is the number of tests of a package that run at a time, whatever the number of cores: they mostly wait
+// for their workers.
+const parallelTests = 4
 
 // Main builds the program and runs the tests of a package: each package's TestMain calls it.
 func Main(m *testing.M) {
-	code, err := prepare(m)
+	code, err := run(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 	}
 	os.Exit(code)
 }
 
-func prepare(m *testing.M) (code int, err error) {
+func run(m *testing.M) (code int, err error) {
 	flag.Parse()
 	isSet := false
 	flag.Visit(func(f *flag.Flag) { isSet = isSet || f.Name == "test.parallel" })
 	if !isSet {
-		if err := flag.Set("test.parallel", strconv.Itoa(parallel)); err != nil {
+		if err := flag.Set("test.parallel", strconv.Itoa(parallelTests)); err != nil {
 			return 1, err
 		}
 	}
@@ -79,7 +79,7 @@ func Build(binary, version string, replace map[string]string) error {
 		return err
 	}
 	defer unlock()
-	overlay, err := withoutPlugins(replace)
+	overlay, err := writeOverlay(replace)
 	if err != nil {
 		return err
 	}
@@ -104,15 +104,15 @@ func lockBench() (unlock func(), err error) {
 	return func() { file.Close() }, nil
 }
 
-// withoutPlugins writes an overlay with more files, in which the folder of built-in plugins is that of a fresh clone:
-// tests name the folder of their plugins, and those that `make` built must not be found twice.
-func withoutPlugins(more map[string]string) (file string, err error) {
+// writeOverlay writes an overlay with replaced files, in which the program has no built-in plugins, as in a fresh
+// clone: tests name the folder of their plugins, and must not find them twice.
+func writeOverlay(replaced map[string]string) (file string, err error) {
 	plugins, err := filepath.Glob(filepath.Join(Bench.Root, "cmd", "culvert", "plugins", "*.wasm"))
 	if err != nil {
 		return "", err
 	}
 	replace := map[string]string{}
-	maps.Copy(replace, more)
+	maps.Copy(replace, replaced)
 	for _, name := range plugins {
 		replace[name] = ""
 	}
@@ -142,17 +142,17 @@ func Plugins(t *testing.T, more ...string) string {
 	if _, err := os.Stat(dir); err == nil {
 		return dir
 	}
-	making, err := os.MkdirTemp(Bench.Dir, "making-")
+	unfinished, err := os.MkdirTemp(Bench.Dir, "making-")
 	NoError(t, err)
 	for i, name := range names {
-		Put(t, making, name+".wasm", modules[i])
+		WriteFile(t, unfinished, name+".wasm", modules[i])
 	}
-	list := exec.Command(Bench.Binary, "plugins", "list", "--plugins", making)
+	list := exec.Command(Bench.Binary, "plugins", "list", "--plugins", unfinished)
 	list.Env = append(os.Environ(), "XDG_CACHE_HOME="+filepath.Join(Bench.Dir, "cache"))
 	if out, err := list.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %v\n%s", list, err, out)
 	}
-	NoError(t, os.Rename(making, dir))
+	NoError(t, os.Rename(unfinished, dir))
 	return dir
 }
 
@@ -162,20 +162,20 @@ type Place struct {
 	Dir     string
 	Data    string
 	Binary  string   // the program
-	Environ []string // of commands, next to the test's own
-	Stdin   string   // of commands
+	Environ []string // variables of commands in addition to the test's own
+	Stdin   string   // standard input of commands
 }
 
-// depend lets the test cache depend on the sources of the program and of plugins, which other commands read: `go test`
-// records only the files that are opened during tests.
-var depend = sync.OnceValue(func() error {
+// dependOnSources lets the test cache depend on the sources of the program and of plugins, which other commands read:
+// `go test` records only the files that are opened during tests.
+var dependOnSources = sync.OnceValue(func() error {
 	return guesttest.Depend("cmd", "host", "plugins", "sdk", "wit", "examples", "internal", "testdata")
 })
 
 // NewPlace returns a folder that is removed after the test.
 func NewPlace(t *testing.T) *Place {
 	t.Helper()
-	NoError(t, depend())
+	NoError(t, dependOnSources())
 	p := &Place{T: t, Dir: t.TempDir(), Binary: Bench.Binary}
 	p.Data = filepath.Join(p.Dir, "data")
 	guesttest.ShareCode(t, p.Data)
@@ -184,7 +184,7 @@ func NewPlace(t *testing.T) *Place {
 	return p
 }
 
-// Refusals returns the lines about rejected logons, from the user's file and from all data folders of the place.
+// Refusals returns the stored lines about rejected logons: of the user's file and of all data folders of the place.
 func (p *Place) Refusals() (refusals []string) {
 	p.T.Helper()
 	files, err := filepath.Glob(filepath.Join(p.Dir, "*", "refused-logons"))
@@ -219,8 +219,8 @@ type Result struct {
 	command string
 }
 
-// Exits checks the exit code.
-func (r Result) Exits(code int) Result {
+// WantCode checks the exit code.
+func (r Result) WantCode(code int) Result {
 	r.t.Helper()
 	if r.Code != code {
 		r.t.Errorf("culvert %s: expected exit %d, found %d\n%s%s", r.command, code, r.Code, r.Stdout, r.Stderr)
@@ -228,36 +228,36 @@ func (r Result) Exits(code int) Result {
 	return r
 }
 
-// Prints checks that stdout contains texts.
-func (r Result) Prints(texts ...string) Result {
+// WantStdout checks that stdout contains texts.
+func (r Result) WantStdout(texts ...string) Result {
 	r.t.Helper()
 	Contains(r.t, "culvert "+r.command+": stdout", r.Stdout, texts...)
 	return r
 }
 
-// Says checks that stderr contains texts.
-func (r Result) Says(texts ...string) Result {
+// WantStderr checks that stderr contains texts.
+func (r Result) WantStderr(texts ...string) Result {
 	r.t.Helper()
 	Contains(r.t, "culvert "+r.command+": stderr", r.Stderr, texts...)
 	return r
 }
 
-// Reports checks that stdout or stderr contains texts.
-func (r Result) Reports(texts ...string) Result {
+// WantOutput checks that stdout or stderr contains texts.
+func (r Result) WantOutput(texts ...string) Result {
 	r.t.Helper()
 	Contains(r.t, "culvert "+r.command, r.Stdout+r.Stderr, texts...)
 	return r
 }
 
-// Omits checks that neither stdout nor stderr contains texts.
-func (r Result) Omits(texts ...string) Result {
+// WantNo checks that neither stdout nor stderr contains texts.
+func (r Result) WantNo(texts ...string) Result {
 	r.t.Helper()
 	MustNotContain(r.t, "culvert "+r.command, r.Stdout+r.Stderr, texts...)
 	return r
 }
 
-// PrintsNothing checks that stdout is empty.
-func (r Result) PrintsNothing() Result {
+// WantNoStdout checks that stdout is empty.
+func (r Result) WantNoStdout() Result {
 	r.t.Helper()
 	if r.Stdout != "" {
 		r.t.Errorf("culvert %s: expected nothing on stdout, found %s", r.command, r.Stdout)
@@ -265,8 +265,8 @@ func (r Result) PrintsNothing() Result {
 	return r
 }
 
-// SaysTimes checks how often stderr contains a text.
-func (r Result) SaysTimes(n int, text string) Result {
+// WantStderrTimes checks how often stderr contains a text.
+func (r Result) WantStderrTimes(n int, text string) Result {
 	r.t.Helper()
 	if count := strings.Count(r.Stderr, text); count != n {
 		r.t.Errorf("culvert %s: expected %q %d times, found it %d times\n%s", r.command, text, n, count, r.Stderr)
@@ -274,8 +274,8 @@ func (r Result) SaysTimes(n int, text string) Result {
 	return r
 }
 
-// LastLineBegins checks the start of the last line of stderr.
-func (r Result) LastLineBegins(prefix string) Result {
+// WantLastLinePrefix checks the start of the last line of stderr.
+func (r Result) WantLastLinePrefix(prefix string) Result {
 	r.t.Helper()
 	if !strings.HasPrefix(r.LastLine(), prefix) {
 		r.t.Errorf("culvert %s: expected a last line with %q, found\n%s", r.command, prefix, r.Stderr)
@@ -283,15 +283,15 @@ func (r Result) LastLineBegins(prefix string) Result {
 	return r
 }
 
-// LastLineHas checks that the last line of stderr contains texts.
-func (r Result) LastLineHas(texts ...string) Result {
+// WantLastLine checks that the last line of stderr contains texts.
+func (r Result) WantLastLine(texts ...string) Result {
 	r.t.Helper()
 	Contains(r.t, "culvert "+r.command+": the last line", r.LastLine(), texts...)
 	return r
 }
 
-// Fails checks that the exit code is not 0.
-func (r Result) Fails() Result {
+// WantFailure checks that the exit code is not 0.
+func (r Result) WantFailure() Result {
 	r.t.Helper()
 	if r.Code == 0 {
 		r.t.Errorf("culvert %s: expected it to fail\n%s%s", r.command, r.Stdout, r.Stderr)
@@ -299,22 +299,22 @@ func (r Result) Fails() Result {
 	return r
 }
 
-// Contains checks that a text contains all the others; what names it.
-func Contains(t *testing.T, what, in string, texts ...string) {
+// Contains checks that a text contains all substrings. name is the name of the text in messages.
+func Contains(t *testing.T, name, text string, substrings ...string) {
 	t.Helper()
-	for _, substring := range texts {
-		if !strings.Contains(in, substring) {
-			t.Errorf("%s: expected %q, found\n%s", what, substring, in)
+	for _, substring := range substrings {
+		if !strings.Contains(text, substring) {
+			t.Errorf("%s: expected %q, found\n%s", name, substring, text)
 		}
 	}
 }
 
-// MustNotContain checks that a text contains none of the others; what names it.
-func MustNotContain(t *testing.T, what, in string, texts ...string) {
+// MustNotContain checks that a text contains none of the substrings. name is the name of the text in messages.
+func MustNotContain(t *testing.T, name, text string, substrings ...string) {
 	t.Helper()
-	for _, substring := range texts {
-		if strings.Contains(in, substring) {
-			t.Errorf("%s: expected no %q, found\n%s", what, substring, in)
+	for _, substring := range substrings {
+		if strings.Contains(text, substring) {
+			t.Errorf("%s: expected no %q, found\n%s", name, substring, text)
 		}
 	}
 }
@@ -325,10 +325,10 @@ func (r Result) LastLine() string {
 	return lines[len(lines)-1]
 }
 
-// Limit bounds every command of the tests, ComesAbout each wait for a condition. Both allow for slow machines.
+// Limit bounds every command of the tests, WaitLimit each wait for a condition. Both allow for slow machines.
 const (
-	Limit      = 10 * time.Minute
-	ComesAbout = 5 * time.Minute
+	Limit     = 10 * time.Minute
+	WaitLimit = 5 * time.Minute
 )
 
 // Run runs the program until it ends.
@@ -338,37 +338,37 @@ func (p *Place) Run(args ...string) Result {
 	return c.Wait()
 }
 
-// MustRun is Run for a program that must exit with 0.
+// MustRun is [Place.Run] for a program that must exit with 0.
 func (p *Place) MustRun(args ...string) Result {
 	p.T.Helper()
 	return p.Start(args...).MustEnd()
 }
 
-// Once runs connectors once with the built-in source and more arguments.
-func (p *Place) Once(args ...string) Result {
+// RunOnce runs connectors once with the built-in source and more arguments.
+func (p *Place) RunOnce(args ...string) Result {
 	p.T.Helper()
-	return p.OnceWith(Plugins(p.T), args...)
+	return p.RunOnceWith(Plugins(p.T), args...)
 }
 
-// MustOnce is Once for a run that must exit with 0.
-func (p *Place) MustOnce(args ...string) Result {
+// MustRunOnce is [Place.RunOnce] for a run that must exit with 0.
+func (p *Place) MustRunOnce(args ...string) Result {
 	p.T.Helper()
-	return p.MustOnceWith(Plugins(p.T), args...)
+	return p.MustRunOnceWith(Plugins(p.T), args...)
 }
 
-// OnceWith is Once with a folder of plugins.
-func (p *Place) OnceWith(plugins string, args ...string) Result {
+// RunOnceWith is [Place.RunOnce] with a folder of plugins.
+func (p *Place) RunOnceWith(plugins string, args ...string) Result {
 	p.T.Helper()
 	return p.StartOnce(plugins, args...).Wait()
 }
 
-// MustOnceWith is OnceWith for a run that must exit with 0.
-func (p *Place) MustOnceWith(plugins string, args ...string) Result {
+// MustRunOnceWith is [Place.RunOnceWith] for a run that must exit with 0.
+func (p *Place) MustRunOnceWith(plugins string, args ...string) Result {
 	p.T.Helper()
 	return p.StartOnce(plugins, args...).MustEnd()
 }
 
-// StartOnce is OnceWith that does not wait for the end.
+// StartOnce is [Place.RunOnceWith], but does not wait for the end.
 func (p *Place) StartOnce(plugins string, args ...string) *Command {
 	p.T.Helper()
 	return p.Start(append([]string{"run", "--once", "--plugins", plugins, "--data", p.Data}, args...)...)
@@ -382,11 +382,11 @@ func NoError(t *testing.T, err error) {
 	}
 }
 
-// Equal fails the test if two values differ; what names them.
-func Equal(t *testing.T, what string, want, found any) {
+// Equal fails the test if two values differ. name is their name in messages.
+func Equal(t *testing.T, name string, want, got any) {
 	t.Helper()
-	if diff := cmp.Diff(want, found); diff != "" {
-		t.Errorf("%s (-expected +found)\n%s", what, diff)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("%s (-want +got)\n%s", name, diff)
 	}
 }
 
@@ -405,12 +405,12 @@ func (p *Place) Start(args ...string) *Command {
 	return p.StartFor(Limit, args...)
 }
 
-// StartFor is Start for a program that outlives the limit.
+// StartFor is [Place.Start] with another limit.
 func (p *Place) StartFor(limit time.Duration, args ...string) *Command {
 	p.T.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	if args[0] == "run" {
-		args = append([]string{"run"}, append(patient(), args[1:]...)...)
+		args = append([]string{"run"}, append(longCallLimits(), args[1:]...)...)
 	}
 	p.shareCode(args)
 	c := &Command{t: p.T, cancel: cancel, Process: exec.CommandContext(ctx, p.Binary, args...)}
@@ -424,9 +424,8 @@ func (p *Place) StartFor(limit time.Duration, args ...string) *Command {
 	p.T.Cleanup(func() {
 		c.Process.Process.Kill()
 		cancel()
-		said := c.Stderr.String()
-		if p.T.Failed() {
-			p.T.Logf("culvert %s ended with:\n%s", strings.Join(args, " "), said[max(0, len(said)-16<<10):])
+		if stderr := c.Stderr.String(); p.T.Failed() {
+			p.T.Logf("culvert %s ended with:\n%s", strings.Join(args, " "), stderr[max(0, len(stderr)-16<<10):])
 		}
 	})
 	return c
@@ -446,9 +445,9 @@ func (p *Place) shareCode(args []string) {
 	guesttest.ShareCode(p.T, data)
 }
 
-// patient returns options that give each call of the repository's plugins more time than by default, for machines that
-// do not schedule a process for a second. A test's own options follow them.
-func patient() (options []string) {
+// longCallLimits returns options that allow each call of the repository's plugins more time than by default, for
+// machines that do not schedule a process for a second. A test's own options follow them.
+func longCallLimits() (options []string) {
 	for _, name := range []string{"odata-source", "odata-sink", "smt"} {
 		options = append(options, "--set", "plugin."+name+".limits.call.ms=60000")
 	}
@@ -513,7 +512,7 @@ func (c *Command) Signal(s syscall.Signal) {
 // Eventually polls until done returns true, or fails with the output of the command.
 func (c *Command) Eventually(what string, done func() bool) {
 	c.t.Helper()
-	deadline := time.NewTimer(ComesAbout)
+	deadline := time.NewTimer(WaitLimit)
 	defer deadline.Stop()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -526,8 +525,8 @@ func (c *Command) Eventually(what string, done func() bool) {
 	}
 }
 
-// Awaits waits until stderr contains a text, and returns the rest of its line.
-func (c *Command) Awaits(text string) string {
+// AwaitStderr waits until stderr contains a text, and returns the part of its line after the text.
+func (c *Command) AwaitStderr(text string) string {
 	c.t.Helper()
 	c.Eventually("stderr with "+text, func() bool { return strings.Contains(c.Stderr.String(), text) })
 	_, after, _ := strings.Cut(c.Stderr.String(), text)
@@ -535,8 +534,8 @@ func (c *Command) Awaits(text string) string {
 	return line
 }
 
-// Arrives waits until a topic has at least so many records: the service returns rows before they arrive.
-func (c *Command) Arrives(p *Place, topic string, rows int) {
+// AwaitRecords waits until a topic has at least so many records: the service returns rows before they arrive.
+func (c *Command) AwaitRecords(p *Place, topic string, rows int) {
 	c.t.Helper()
 	c.Eventually(fmt.Sprintf("%d records in %s", rows, topic), func() bool {
 		r := p.Run("consume", topic, "--data", p.Data) // fails before there is a topic
@@ -544,11 +543,11 @@ func (c *Command) Arrives(p *Place, topic string, rows int) {
 	})
 }
 
-// Silent is a setting that accepts a silent service for as long as a test delays its responses.
-const Silent = "sap.odata.connection.read.timeout.ms=3600000"
+// NoReadTimeout is a setting that accepts a silent service for as long as a test delays its responses.
+const NoReadTimeout = "sap.odata.connection.read.timeout.ms=3600000"
 
-// Demo starts the demo service until the test ends, and returns it with its address as host:port.
-func Demo(t *testing.T, o odatatest.Options) (s *odatatest.Service, address string) {
+// StartDemo starts the demo service until the test ends, and returns it with its address as host:port.
+func StartDemo(t *testing.T, o odatatest.Options) (s *odatatest.Service, address string) {
 	t.Helper()
 	s = odatatest.New(o)
 	server, err := s.Start("127.0.0.1:0")
@@ -561,7 +560,7 @@ func Demo(t *testing.T, o odatatest.Options) (s *odatatest.Service, address stri
 func NewPlaceWithDemo(t *testing.T, o odatatest.Options) (p *Place, s *odatatest.Service, address string) {
 	t.Helper()
 	p = NewPlace(t)
-	s, address = Demo(t, o)
+	s, address = StartDemo(t, o)
 	return p, s, address
 }
 
@@ -573,9 +572,9 @@ func Serve(t *testing.T, handler http.Handler) (address string) {
 	return strings.TrimPrefix(server.URL, "http://")
 }
 
-// AsMe adds settings that let a connector log on as user me with [Password], and more settings.
-func AsMe(lines []string, settings ...string) []string {
-	return Instead(Instead(lines, "sap.odata.user.name=me", "sap.odata.user.pwd="+Password), settings...)
+// WithLogon adds settings that let a connector log on as user me with [Password], and more settings.
+func WithLogon(lines []string, settings ...string) []string {
+	return WithSettings(WithSettings(lines, "sap.odata.user.name=me", "sap.odata.user.pwd="+Password), settings...)
 }
 
 // RefuseWrites lets a service answer 400 to the next n writes.
@@ -601,7 +600,7 @@ func Source(name, address string, sets ...string) []string {
 	return lines
 }
 
-// Get sends a request to REST and decodes the response.
+// Get sends a request to REST, decodes the response into a value and returns the status, 0 if there is no response.
 func Get(t *testing.T, url string, into any) int {
 	t.Helper()
 	r, err := http.Get(url)
@@ -619,19 +618,20 @@ func Get(t *testing.T, url string, into any) int {
 // Records reads a topic with `culvert consume`.
 func (p *Place) Records(topic string) []map[string]any {
 	p.T.Helper()
-	return p.consumed((*json.Decoder).Decode, topic, "--data", p.Data)
+	return p.consume((*json.Decoder).Decode, topic, "--data", p.Data)
 }
 
-// Documents is Records with numbers as they are written, from the broker that the arguments name.
-func (p *Place) Documents(topic string, where ...string) []map[string]any {
+// Documents is [Place.Records] with numbers as they are written, from the broker that arguments of culvert consume
+// name.
+func (p *Place) Documents(topic string, args ...string) []map[string]any {
 	p.T.Helper()
-	return p.consumed(func(d *json.Decoder, v any) error {
+	return p.consume(func(d *json.Decoder, v any) error {
 		d.UseNumber()
 		return d.Decode(v)
-	}, append([]string{topic}, where...)...)
+	}, append([]string{topic}, args...)...)
 }
 
-func (p *Place) consumed(decode func(*json.Decoder, any) error, args ...string) (records []map[string]any) {
+func (p *Place) consume(decode func(*json.Decoder, any) error, args ...string) (records []map[string]any) {
 	p.T.Helper()
 	r := p.MustRun(append([]string{"consume"}, args...)...)
 	for d := json.NewDecoder(strings.NewReader(r.Stdout)); d.More(); {
@@ -642,8 +642,8 @@ func (p *Place) consumed(decode func(*json.Decoder, any) error, args ...string) 
 	return records
 }
 
-// Holds checks the number of records in a topic.
-func (p *Place) Holds(topic string, rows int) {
+// CheckRecordCount checks the number of records in a topic.
+func (p *Place) CheckRecordCount(topic string, rows int) {
 	p.T.Helper()
 	if n := len(p.Records(topic)); n != rows {
 		p.T.Errorf("expected %d records in %s, found %d", rows, topic, n)

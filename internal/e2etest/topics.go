@@ -41,15 +41,15 @@ func ReadTopic(t *testing.T, broker, topic string, n int) []*kgo.Record {
 	return records
 }
 
-// Tracked returns the settings of a connector that reads changes of Products by delta links of SAP Gateway or ODP.
-func Tracked(name, address, path, set string, more ...string) []string {
+// DeltaSource returns the settings of a connector that reads changes of Products by delta links of SAP Gateway or ODP.
+func DeltaSource(name, address, path, set string, more ...string) []string {
 	lines := Source(name, address)
 	return append(append(lines, "sap.odata#00.service="+path, "sap.odata#00.entityset="+set, "sap.odata#00.topic="+name,
 		"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=1"), more...)
 }
 
-// Folded returns a topic of Products folded by key: the names by number, without deleted ones.
-func Folded(p *Place, topic string) map[string]string {
+// FoldByKey reads a topic of Products and returns the last name of each product by its number, without deleted ones.
+func FoldByKey(p *Place, topic string) map[string]string {
 	names := map[string]string{}
 	for _, r := range p.Records(topic) {
 		key := fmt.Sprintf("%.0f", r["key"].(map[string]any)["ProductID"])
@@ -63,9 +63,9 @@ func Folded(p *Place, topic string) map[string]string {
 	return names
 }
 
-// SinkOf returns the settings of a connector that writes topics into sets of the demo service: topic, set, topic, set,
+// Sink returns the settings of a connector that writes topics into sets of the demo service: topic, set, topic, set,
 // …
-func SinkOf(name, address string, pairs ...string) []string {
+func Sink(name, address string, pairs ...string) []string {
 	host, port, _ := strings.Cut(address, ":")
 	lines := []string{"name=" + name, "connector.class=ODataSink", "sap.odata.host.protocol=http",
 		"sap.odata.host.address=" + host, "sap.odata.host.port=" + port, "sap.odata.max.retries=0"}
@@ -95,8 +95,9 @@ func Produce(t *testing.T, broker string, records ...*kgo.Record) {
 	NoError(t, client.ProduceSync(context.Background(), records...).FirstErr())
 }
 
-// Texts starts a service with one set of texts up to so many bytes.
-func Texts(t *testing.T, most int, posts *atomic.Int32) (address string) {
+// StartTextService starts a service with one set of texts. It rejects requests of more than maxBytes, and counts all
+// POSTs in posts.
+func StartTextService(t *testing.T, maxBytes int, posts *atomic.Int32) (address string) {
 	return Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("DataServiceVersion", "2.0")
 		switch {
@@ -107,7 +108,7 @@ func Texts(t *testing.T, most int, posts *atomic.Int32) (address string) {
 					`<EntityContainer Name="C"><EntitySet Name="Texts" EntityType="S.Text"/></EntityContainer></Schema></edmx:DataServices></edmx:Edmx>`)
 		case r.Method == http.MethodPost:
 			posts.Add(1)
-			if n, err := io.Copy(io.Discard, r.Body); err != nil || int(n) > most {
+			if n, err := io.Copy(io.Discard, r.Body); err != nil || int(n) > maxBytes {
 				w.Header().Set("Content-Type", "application/json")
 				w.WriteHeader(http.StatusBadRequest)
 				fmt.Fprint(w, `{"error":{"code":"X/1","message":{"lang":"en","value":"too long"}}}`)
@@ -118,47 +119,47 @@ func Texts(t *testing.T, most int, posts *atomic.Int32) (address string) {
 	}))
 }
 
-// ThroughAvro copies an entity set through an Avro topic and returns the log. The converters use the registry at asked,
-// with more settings.
-func ThroughAvro(t *testing.T, url, asked string, more ...string) string {
+// CopyThroughAvro copies an entity set through an Avro topic and returns the log. The converters use the registry at
+// asked, with more settings.
+func CopyThroughAvro(t *testing.T, url, registryURLs string, more ...string) string {
 	t.Helper()
 	const rows = 60
-	broker := Embedded(t)
+	broker := StartEmbeddedBroker(t)
 	p, s, address := NewPlaceWithDemo(t, odatatest.Options{Rows: rows, PageSize: 25,
 		Switches: odatatest.Switches{CSRF: true}})
-	worker := AvroWorker(broker.Addr(), asked)
+	worker := AvroWorker(broker.Addr(), registryURLs)
 	for _, setting := range more {
 		worker = append(worker, "key.converter."+setting, "value.converter."+setting)
 	}
 	r := p.MustRun("run", "--once", "--plugins", Plugins(t, "odata-sink"), "--data", p.Data,
 		p.File("worker.properties", worker...), p.File("from.properties", Source("from", address, "Orders")...),
-		p.File("back.properties", SinkOf("back", address, "Orders", "OrderCopies")...))
+		p.File("back.properties", Sink("back", address, "Orders", "OrderCopies")...))
 	if diff := cmp.Diff(Entities(s, "Orders"), Entities(s, "OrderCopies")); diff != "" {
-		t.Errorf("what was read and what was written differ\n%s", diff)
+		t.Errorf("OrderCopies differ from Orders (-want +got)\n%s", diff)
 	}
 	registry, err := sr.NewClient(sr.URLs(url))
 	NoError(t, err)
-	registered, err := registry.SchemaByVersion(t.Context(), "Orders-value", 1)
+	stored, err := registry.SchemaByVersion(t.Context(), "Orders-value", 1)
 	NoError(t, err)
-	schema, err := avro.Parse(registered.Schema.Schema)
+	schema, err := avro.Parse(stored.Schema.Schema)
 	NoError(t, err)
 	client, err := kgo.NewClient(kgo.SeedBrokers(broker.Addr()), kgo.ConsumeTopics("Orders"),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	NoError(t, err)
 	defer client.Close()
-	seen := map[any]bool{}
-	for len(seen) < rows {
+	isSeen := map[any]bool{}
+	for len(isSeen) < rows {
 		fetches := client.PollFetches(t.Context())
 		NoError(t, fetches.Err())
 		fetches.EachRecord(func(record *kgo.Record) {
 			var row map[string]any
-			if id := binary.BigEndian.Uint32(record.Value[1:]); record.Value[0] != 0 || int(id) != registered.ID {
-				t.Fatalf("expected id %d in front, found %x", registered.ID, record.Value[:5])
+			if id := binary.BigEndian.Uint32(record.Value[1:]); record.Value[0] != 0 || int(id) != stored.ID {
+				t.Fatalf("expected id %d in front, found %x", stored.ID, record.Value[:5])
 			}
 			if remaining, err := schema.Decode(record.Value[5:], &row); err != nil || len(remaining) > 0 {
 				t.Fatalf("%x: %v, %d bytes left", record.Value, err, len(remaining))
 			}
-			seen[row["OrderID"]] = true
+			isSeen[row["OrderID"]] = true
 		})
 	}
 	return r.Stderr

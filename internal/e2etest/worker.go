@@ -19,92 +19,92 @@ import (
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
-// Followed is a worker that watches a folder.
-type Followed struct {
+// Worker is a running worker with the URL of its REST API.
+type Worker struct {
 	*Place
 	*Command
-	Url string
+	URL string
 }
 
-// Follows starts a worker on a folder with more lines in its own file.
-func (p *Place) Follows(folder string, lines ...string) *Followed {
+// StartWorker starts a worker on a folder with more lines in its own file.
+func (p *Place) StartWorker(folder string, lines ...string) *Worker {
 	p.T.Helper()
-	return p.FollowsWith(Plugins(p.T), folder, lines...)
+	return p.StartWorkerWith(Plugins(p.T), folder, lines...)
 }
 
-// FollowsWith is Follows with a folder of plugins.
-func (p *Place) FollowsWith(plugins, folder string, lines ...string) *Followed {
+// StartWorkerWith is [Place.StartWorker] with a folder of plugins.
+func (p *Place) StartWorkerWith(plugins, folder string, lines ...string) *Worker {
 	p.T.Helper()
 	address := porttest.Address(p.T)
 	p.File(folder+"/worker.properties", append([]string{"bootstrap.servers=embedded", "listeners=http://" + address,
 		"task.shutdown.graceful.timeout.ms=60000"}, lines...)...)
-	return p.Serves(address, "--plugins", plugins, "--data", p.Data, "--config", folder)
+	return p.StartWorkerAt(address, "--plugins", plugins, "--data", p.Data, "--config", folder)
 }
 
-// Starts starts a worker whose REST API listens at an address, and does not wait for it.
-func (p *Place) Starts(address string, args ...string) *Followed {
+// StartWorkerNoWait starts a worker whose REST API listens at an address, and does not wait for it.
+func (p *Place) StartWorkerNoWait(address string, args ...string) *Worker {
 	p.T.Helper()
 	c := p.StartFor(10*time.Minute, append([]string{"run"}, args...)...)
-	return &Followed{Place: p, Command: c, Url: "http://" + address}
+	return &Worker{Place: p, Command: c, URL: "http://" + address}
 }
 
-// Serves starts a worker whose REST API listens at an address, and waits for it.
-func (p *Place) Serves(address string, args ...string) *Followed {
+// StartWorkerAt starts a worker whose REST API listens at an address, and waits for it.
+func (p *Place) StartWorkerAt(address string, args ...string) *Worker {
 	p.T.Helper()
-	f := p.Starts(address, args...)
-	f.Eventually("REST", func() bool {
-		r, err := http.Get(f.Url + "/health")
+	w := p.StartWorkerNoWait(address, args...)
+	w.Eventually("REST", func() bool {
+		r, err := http.Get(w.URL + "/health")
 		if err != nil {
 			return false
 		}
 		r.Body.Close()
 		return r.StatusCode == 200
 	})
-	return f
+	return w
 }
 
-// Replaced writes a file under another name and renames it.
-func (f *Followed) Replaced(name string, lines ...string) {
-	f.Place.T.Helper()
-	path := f.File(filepath.Join(filepath.Dir(name), "."+filepath.Base(name)), lines...)
-	NoError(f.Place.T, os.Rename(path, filepath.Join(f.Dir, name)))
+// ReplaceFile writes a file under another name and renames it.
+func (w *Worker) ReplaceFile(name string, lines ...string) {
+	w.Place.T.Helper()
+	path := w.File(filepath.Join(filepath.Dir(name), "."+filepath.Base(name)), lines...)
+	NoError(w.Place.T, os.Rename(path, filepath.Join(w.Dir, name)))
 }
 
-// AwaitDeleted deletes a file of the folder. It does not wait for the worker.
-func (f *Followed) AwaitDeleted(name string) {
-	f.Place.T.Helper()
-	NoError(f.Place.T, os.Remove(filepath.Join(f.Dir, name)))
+// DeleteFile deletes a file of the folder. It does not wait for the worker.
+func (w *Worker) DeleteFile(name string) {
+	w.Place.T.Helper()
+	NoError(w.Place.T, os.Remove(filepath.Join(w.Dir, name)))
 }
 
-// Names returns the names of the worker's connectors.
-func (f *Followed) Names() (names []string) {
-	f.Place.T.Helper()
-	Get(f.Place.T, f.Url+"/connectors", &names)
+// ConnectorNames returns the names of the worker's connectors.
+func (w *Worker) ConnectorNames() (names []string) {
+	w.Place.T.Helper()
+	Get(w.Place.T, w.URL+"/connectors", &names)
 	return names
 }
 
-// Await waits for a status of a connector.
-func (f *Followed) Await(name, what string, is func(connect.Status) bool) {
-	f.Place.T.Helper()
-	f.Eventually(name+" "+what, func() bool {
+// Await waits until the status of a connector satisfies holds. what describes that in the message of a failure.
+func (w *Worker) Await(name, what string, holds func(connect.Status) bool) {
+	w.Place.T.Helper()
+	w.Eventually(name+" "+what, func() bool {
 		var s connect.Status
-		return Get(f.Place.T, f.Url+"/connectors/"+name+"/status", &s) == 200 && is(s)
+		return Get(w.Place.T, w.URL+"/connectors/"+name+"/status", &s) == 200 && holds(s)
 	})
 }
 
 // AwaitStarts waits until a connector has been started n times.
-func (f *Followed) AwaitStarts(name string, n int) {
-	f.Place.T.Helper()
-	f.Eventually(fmt.Sprintf("%d lives of %s", n, name), func() bool { return f.Started(name) == n })
+func (w *Worker) AwaitStarts(name string, n int) {
+	w.Place.T.Helper()
+	w.Eventually(fmt.Sprintf("%d lives of %s", n, name), func() bool { return w.StartCount(name) == n })
 }
 
-// Started returns how often a connector has been started.
-func (f *Followed) Started(name string) int {
-	return strings.Count(f.Stderr.String(), `msg="connector started" connector=`+name+" ")
+// StartCount returns how often a connector has been started.
+func (w *Worker) StartCount(name string) int {
+	return strings.Count(w.Stderr.String(), `msg="connector started" connector=`+name+" ")
 }
 
-// Runs reports whether a connector and at least one task run, without a rejected configuration.
-func Runs(s connect.Status) bool {
+// IsRunning reports whether a connector and at least one task run, without a rejected configuration.
+func IsRunning(s connect.Status) bool {
 	return s.Connector.State == connect.Running && s.Connector.ConfigError == "" && len(s.Tasks) > 0 &&
 		!slices.ContainsFunc(s.Tasks, func(t connect.TaskStatus) bool { return t.State != connect.Running })
 }
@@ -119,106 +119,107 @@ func TaskOf(t *testing.T, address, connector string) connect.TaskStatus {
 	return s.Tasks[0]
 }
 
-// Reload returns REST's report on reloads.
-func (f *Followed) Reload() (r rest.Reload) {
-	f.Place.T.Helper()
-	Get(f.Place.T, f.Url+"/culvert/reload", &r)
+// ReloadReport returns REST's report on reloads.
+func (w *Worker) ReloadReport() (r rest.Reload) {
+	w.Place.T.Helper()
+	Get(w.Place.T, w.URL+"/culvert/reload", &r)
 	return r
 }
 
 // Metrics returns all metrics as text.
-func (f *Followed) Metrics() string {
-	f.Place.T.Helper()
-	r, err := http.Get(f.Url + "/metrics")
-	NoError(f.Place.T, err)
+func (w *Worker) Metrics() string {
+	w.Place.T.Helper()
+	r, err := http.Get(w.URL + "/metrics")
+	NoError(w.Place.T, err)
 	defer r.Body.Close()
 	body, _ := io.ReadAll(r.Body)
 	return string(body)
 }
 
 // Call sends a request to REST, with a JSON body unless it is empty.
-func (f *Followed) Call(method, path, body string) (status int, answer string) {
-	f.Place.T.Helper()
-	r, err := http.NewRequest(method, f.Url+path, strings.NewReader(body))
-	NoError(f.Place.T, err)
+func (w *Worker) Call(method, path, body string) (status int, answer string) {
+	w.Place.T.Helper()
+	r, err := http.NewRequest(method, w.URL+path, strings.NewReader(body))
+	NoError(w.Place.T, err)
 	if body != "" {
 		r.Header.Set("Content-Type", "application/json")
 	}
 	a, err := http.DefaultClient.Do(r)
-	NoError(f.Place.T, err)
+	NoError(w.Place.T, err)
 	defer a.Body.Close()
 	content, err := io.ReadAll(a.Body)
-	NoError(f.Place.T, err)
+	NoError(w.Place.T, err)
 	return a.StatusCode, string(content)
 }
 
-// Must is Call with checks of the status and of texts in the response.
-func (f *Followed) Must(want int, method, path, body string, texts ...string) string {
-	f.Place.T.Helper()
-	status, answer := f.Call(method, path, body)
+// MustCall is Call with checks of the status and of texts in the response.
+func (w *Worker) MustCall(want int, method, path, body string, texts ...string) string {
+	w.Place.T.Helper()
+	status, answer := w.Call(method, path, body)
 	if status != want {
-		f.Place.T.Fatalf("%s %s: expected %d, found %d %s", method, path, want, status, answer)
+		w.Place.T.Fatalf("%s %s: expected %d, found %d %s", method, path, want, status, answer)
 	}
-	Contains(f.Place.T, method+" "+path, answer, texts...)
+	Contains(w.Place.T, method+" "+path, answer, texts...)
 	return answer
 }
 
-// Answers is Must with a check of the whole response.
-func (f *Followed) Answers(want int, method, path, body, response string) {
-	f.Place.T.Helper()
-	if answer := f.Must(want, method, path, body); answer != response {
-		f.Place.T.Errorf("%s %s: expected %s, found %s", method, path, response, answer)
+// MustAnswer is [Worker.MustCall] with a check of the whole response.
+func (w *Worker) MustAnswer(want int, method, path, body, response string) {
+	w.Place.T.Helper()
+	if answer := w.MustCall(want, method, path, body); answer != response {
+		w.Place.T.Errorf("%s %s: expected %s, found %s", method, path, response, answer)
 	}
 }
 
-// Until repeats a request until the response has a status and contains texts.
-func (f *Followed) Until(want int, method, path, body string, texts ...string) {
-	f.Place.T.Helper()
-	f.Eventually(fmt.Sprintf("%d %q of %s %s", want, texts, method, path), func() bool {
-		status, answer := f.Call(method, path, body)
+// AwaitCall repeats a request until the response has a status and contains texts.
+func (w *Worker) AwaitCall(want int, method, path, body string, texts ...string) {
+	w.Place.T.Helper()
+	w.Eventually(fmt.Sprintf("%d %q of %s %s", want, texts, method, path), func() bool {
+		status, answer := w.Call(method, path, body)
 		isMissing := func(text string) bool { return !strings.Contains(answer, text) }
 		return status == want && !slices.ContainsFunc(texts, isMissing)
 	})
 }
 
-// Makes creates a connector from lines by REST.
-func (f *Followed) Makes(lines ...string) {
-	f.Place.T.Helper()
-	settings := Configuration(lines)
-	f.Must(201, "POST", "/connectors", AsJSON(f.Place.T, map[string]any{"name": settings["name"], "config": settings}))
+// Create creates a connector from lines by REST.
+func (w *Worker) Create(lines ...string) {
+	w.Place.T.Helper()
+	settings := SettingsOf(lines)
+	w.MustCall(201, "POST", "/connectors", AsJSON(w.Place.T, map[string]any{"name": settings["name"],
+		"config": settings}))
 }
 
-// Changes waits until REST accepts changes, which the worker rejects while it starts.
-func (f *Followed) Changes() {
-	f.Place.T.Helper()
-	f.Until(404, "DELETE", "/connectors/none", "")
+// AwaitChangeable waits until REST accepts changes, which the worker rejects while it starts.
+func (w *Worker) AwaitChangeable() {
+	w.Place.T.Helper()
+	w.AwaitCall(404, "DELETE", "/connectors/none", "")
 }
 
 // Steer pauses, resumes or stops a connector, and waits for it and its tasks.
-func (f *Followed) Steer(name, to string) {
-	f.Place.T.Helper()
+func (w *Worker) Steer(name, to string) {
+	w.Place.T.Helper()
 	status := 202
-	is := Runs
+	holds := IsRunning
 	switch to {
 	case "pause":
-		is = func(s connect.Status) bool { return Is(connect.Paused, len(s.Tasks))(s) }
+		holds = func(s connect.Status) bool { return HasState(connect.Paused, len(s.Tasks))(s) }
 	case "stop":
 		status = 204
-		is = Is(connect.Stopped, 0)
+		holds = HasState(connect.Stopped, 0)
 	}
-	f.Must(status, "PUT", "/connectors/"+name+"/"+to, "")
-	f.Await(name, "after "+to, is)
+	w.MustCall(status, "PUT", "/connectors/"+name+"/"+to, "")
+	w.Await(name, "after "+to, holds)
 }
 
-// Shown returns a connector's configuration from REST.
-func (f *Followed) Shown(name string) (settings map[string]string) {
-	f.Place.T.Helper()
-	Get(f.Place.T, f.Url+"/connectors/"+name+"/config", &settings)
+// Config returns a connector's configuration from REST.
+func (w *Worker) Config(name string) (settings map[string]string) {
+	w.Place.T.Helper()
+	Get(w.Place.T, w.URL+"/connectors/"+name+"/config", &settings)
 	return settings
 }
 
-// Is returns a condition for [Followed.Await]: connector and exactly so many tasks have a state.
-func Is(state connect.State, tasks int) func(connect.Status) bool {
+// HasState returns a condition for [Worker.Await]: connector and exactly so many tasks have a state.
+func HasState(state connect.State, tasks int) func(connect.Status) bool {
 	return func(s connect.Status) bool {
 		for _, t := range s.Tasks {
 			if t.State != state {
@@ -229,8 +230,8 @@ func Is(state connect.State, tasks int) func(connect.Status) bool {
 	}
 }
 
-// Configuration returns lines as REST expects them.
-func Configuration(lines []string) map[string]string {
+// SettingsOf returns lines as REST expects them.
+func SettingsOf(lines []string) map[string]string {
 	settings := map[string]string{}
 	for _, line := range lines {
 		key, value, _ := strings.Cut(line, "=")
@@ -239,8 +240,8 @@ func Configuration(lines []string) map[string]string {
 	return settings
 }
 
-// As decodes a response.
-func As[T any](t *testing.T, answer string) (v T) {
+// Decode decodes a response.
+func Decode[T any](t *testing.T, answer string) (v T) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(answer), &v); err != nil {
 		t.Fatalf("%v in %s", err, answer)
@@ -248,58 +249,58 @@ func As[T any](t *testing.T, answer string) (v T) {
 	return v
 }
 
-// Checked validates a configuration by REST.
-func (f *Followed) Checked(settings map[string]string) (check.Validation, map[string]check.Validated) {
-	f.Place.T.Helper()
-	return f.CheckedBy("", settings)
+// Validate validates a configuration by REST.
+func (w *Worker) Validate(settings map[string]string) (check.Validation, map[string]check.Validated) {
+	w.Place.T.Helper()
+	return w.ValidateWith("", settings)
 }
 
-// CheckedBy is Checked with a query.
-func (f *Followed) CheckedBy(query string, settings map[string]string) (check.Validation, map[string]check.Validated) {
-	f.Place.T.Helper()
+// ValidateWith is [Worker.Validate] with a query.
+func (w *Worker) ValidateWith(query string, settings map[string]string) (check.Validation, map[string]check.Validated) {
+	w.Place.T.Helper()
 	body, err := json.Marshal(settings)
-	NoError(f.Place.T, err)
+	NoError(w.Place.T, err)
 	var v check.Validation
 	class := "ODataSource"
 	if settings["connector.class"] == "ODataSink" {
 		class = "ODataSink"
 	}
-	answer := f.Must(200, "PUT", "/connector-plugins/"+class+"/config/validate"+query, string(body))
-	NoError(f.Place.T, json.Unmarshal([]byte(answer), &v))
-	by := map[string]check.Validated{}
+	answer := w.MustCall(200, "PUT", "/connector-plugins/"+class+"/config/validate"+query, string(body))
+	NoError(w.Place.T, json.Unmarshal([]byte(answer), &v))
+	byName := map[string]check.Validated{}
 	for _, c := range v.Configs {
-		by[c.Value.Name] = c
+		byName[c.Value.Name] = c
 	}
-	return v, by
+	return v, byName
 }
 
-// CheckedInTime is Checked, repeated until the service has answered all queries within [check.OnlineTimeout], which a
+// ValidateInTime is Checked, repeated until the service has answered all queries within [check.OnlineTimeout], which a
 // busy machine may miss.
-func (f *Followed) CheckedInTime(settings map[string]string,
-	answered func(map[string]check.Validated) bool) (check.Validation, map[string]check.Validated) {
-	f.Place.T.Helper()
+func (w *Worker) ValidateInTime(settings map[string]string,
+	isAnswered func(map[string]check.Validated) bool) (check.Validation, map[string]check.Validated) {
+	w.Place.T.Helper()
 	var v check.Validation
-	var by map[string]check.Validated
-	f.Eventually("answers of the service", func() bool {
-		v, by = f.Checked(settings)
-		return answered(by)
+	var byName map[string]check.Validated
+	w.Eventually("answers of the service", func() bool {
+		v, byName = w.Validate(settings)
+		return isAnswered(byName)
 	})
-	return v, by
+	return v, byName
 }
 
-// Ready waits until the worker accepts validations, which it rejects while it starts.
-func (f *Followed) Ready() {
-	f.Place.T.Helper()
-	f.Eventually("REST", func() bool {
-		status, _ := f.Call("PUT", "/connector-plugins/ODataSource/config/validate",
+// AwaitReady waits until the worker accepts validations, which it rejects while it starts.
+func (w *Worker) AwaitReady() {
+	w.Place.T.Helper()
+	w.Eventually("REST", func() bool {
+		status, _ := w.Call("PUT", "/connector-plugins/ODataSource/config/validate",
 			`{"connector.class": "ODataSource"}`)
 		return status == 200
 	})
 }
 
 // Rows returns the rows of a source that Kafka has acknowledged.
-func (f *Followed) Rows(connector string) int {
-	for line := range strings.Lines(f.Metrics()) {
+func (w *Worker) Rows(connector string) int {
+	for line := range strings.Lines(w.Metrics()) {
 		if value, ok := strings.CutPrefix(line, fmt.Sprintf("culvert_source_rows_total{connector=%q,task=\"0\"} ",
 			connector)); ok {
 			n, _ := strconv.Atoi(strings.TrimSpace(value))

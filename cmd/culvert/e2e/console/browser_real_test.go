@@ -21,8 +21,8 @@ import (
 )
 
 // host returns the worker's host and port.
-func host(f *e2etest.Followed) string {
-	u, _ := url.Parse(f.Url)
+func host(f *e2etest.Worker) string {
+	u, _ := url.Parse(f.URL)
 	return u.Host
 }
 
@@ -37,11 +37,11 @@ func TestRealWorldInABrowser(t *testing.T) {
 
 // Every page passes the rules of axe-core, light and dark, wide and narrow; nothing overflows a narrow window, the
 // browser logs no error, and a page with equal data looks equal after many updates.
-func pagesInABrowser(t *testing.T, f *e2etest.Followed, b *Browser) {
-	sample := e2etest.As[struct{ ID string }](t, f.Must(202, "POST", "/culvert/connectors/orders/samples",
+func pagesInABrowser(t *testing.T, f *e2etest.Worker, b *Browser) {
+	sample := e2etest.Decode[struct{ ID string }](t, f.MustCall(202, "POST", "/culvert/connectors/orders/samples",
 		`{"rows":3}`))
-	f.Must(202, "POST", "/culvert/connectors/orders/feeds/Orders/snapshot", "")
-	f.Until(200, "GET", "/culvert/connectors/orders/samples/"+sample.ID, "", `"done"`)
+	f.MustCall(202, "POST", "/culvert/connectors/orders/feeds/Orders/snapshot", "")
+	f.AwaitCall(200, "GET", "/culvert/connectors/orders/samples/"+sample.ID, "", `"done"`)
 	tab := b.Open(nil)
 	for i, page := range append([]string{"records?name=orders&sample=" + sample.ID}, pages...) {
 		for _, theme := range []string{"light", "dark"} {
@@ -51,7 +51,7 @@ func pagesInABrowser(t *testing.T, f *e2etest.Followed, b *Browser) {
 				}
 				tab.Media("prefers-color-scheme", theme)
 				tab.Size(wide, 800)
-				tab.Go(f.Url + "/console/" + page)
+				tab.Go(f.URL + "/console/" + page)
 				what := fmt.Sprintf("%s, %s, %d", page, theme, wide)
 				tab.Accessible(what)
 				if over := Eval[int](tab, "document.documentElement.scrollWidth - innerWidth"); over > 0 {
@@ -79,7 +79,7 @@ func pagesInABrowser(t *testing.T, f *e2etest.Followed, b *Browser) {
 	// While the connector is paused, only the page itself changes.
 	f.Steer("orders", "stop")
 	f.Steer("back", "stop")
-	tab.Go(f.Url + "/console/plugins")
+	tab.Go(f.URL + "/console/plugins")
 	first := tab.Shot("equal-1")
 	asked := len(tab.Requests())
 	// A tab that becomes visible again polls at once.
@@ -88,7 +88,7 @@ func pagesInABrowser(t *testing.T, f *e2etest.Followed, b *Browser) {
 	if second := tab.Shot("equal-2"); !bytes.Equal(first, second) {
 		t.Errorf("the page does not look as it did, after %d questions", len(tab.Requests())-asked)
 	}
-	tab.Go(f.Url + "/console/plugins")
+	tab.Go(f.URL + "/console/plugins")
 	if third := tab.Shot("equal-3"); !bytes.Equal(first, third) {
 		t.Error("the page does not look as it did when it is loaded again")
 	}
@@ -121,10 +121,10 @@ func TestRealFromNothingByKeyboard(t *testing.T) {
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 40, User: "me", Password: "s3cret-typed",
 		Switches: odatatest.Switches{Catalogue: 3}})
 	hostname, port, _ := net.SplitHostPort(strings.TrimPrefix(address, "http://"))
-	f := p.Follows("conf")
-	f.Changes()
+	f := p.StartWorker("conf")
+	f.AwaitChangeable()
 	tab := keyboardForm{NewBrowser(t).Open(nil)}
-	tab.Go(f.Url + "/console/")
+	tab.Go(f.URL + "/console/")
 	tab.Has("There are no connectors yet")
 	tab.Reach(`a.button[href="form"]`)
 	tab.Press(kb.Enter)
@@ -179,10 +179,10 @@ func TestRealFromNothingByKeyboard(t *testing.T) {
 	tab.Press(kb.Enter)
 	tab.Until("the connector's page",
 		`location.pathname.endsWith("/console/connector") && location.search === "?name=orders"`)
-	f.Await("orders", "runs", e2etest.Runs)
-	f.Awaits("extraction finished: 40 rows")
+	f.Await("orders", "runs", e2etest.IsRunning)
+	f.AwaitStderr("extraction finished: 40 rows")
 	tab.Until("its rows", `document.getElementById("fragment-tasks").innerText.includes("40")`)
-	if got := f.Shown("orders"); got["sap.odata.user.pwd"] != "s3cret-typed" || got["sap.odata#00.topic"] != "sold" {
+	if got := f.Config("orders"); got["sap.odata.user.pwd"] != "s3cret-typed" || got["sap.odata#00.topic"] != "sold" {
 		t.Errorf("found %v", got)
 	}
 	e2etest.MustNotContain(t, "the log", f.Stderr.String(), "s3cret-typed")
@@ -229,15 +229,15 @@ func optionsOf(setting string) string {
 
 // A failure shows within two seconds with its cause, is fixed where it is named, and its dead letters are tried and
 // replayed.
-func failureMended(t *testing.T, f *e2etest.Followed, b *Browser) {
+func failureMended(t *testing.T, f *e2etest.Worker, b *Browser) {
 	tab := b.Open(nil)
-	tab.Go(f.Url + "/console/?search=orders")
+	tab.Go(f.URL + "/console/?search=orders")
 	tab.Has("idle")
 	// The failure comes from outside: a file was replaced.
-	tab.Go(f.Url + "/console/?state=failed")
+	tab.Go(f.URL + "/console/?state=failed")
 	content, err := os.ReadFile(filepath.Join(f.Dir, "conf/bad.properties"))
 	e2etest.NoError(t, err)
-	f.Replaced("conf/bad.properties", strings.Split(strings.ReplaceAll(string(content), "Customers", "NoSuchSet"),
+	f.ReplaceFile("conf/bad.properties", strings.Split(strings.ReplaceAll(string(content), "Customers", "NoSuchSet"),
 		"\n")...)
 	began := tab.Until("the new cause", `document.body.innerText.includes("NoSuchSet")`)
 	t.Logf("the new cause shows %v after the page was opened", began)
@@ -257,13 +257,13 @@ func failureMended(t *testing.T, f *e2etest.Followed, b *Browser) {
 	tab.Reach(`button[value="review"]`)
 	tab.Press(kb.Enter)
 	tab.Has("The tasks stop and are created again", "NoSuchSet", "Products", "You can download the edited text")
-	f.Replaced("conf/bad.properties", strings.Split(strings.ReplaceAll(string(content), "Customers", "Products"),
+	f.ReplaceFile("conf/bad.properties", strings.Split(strings.ReplaceAll(string(content), "Customers", "Products"),
 		"\n")...)
-	f.Await("bad", "runs", e2etest.Runs)
-	tab.Go(f.Url + "/console/connector?name=bad")
+	f.Await("bad", "runs", e2etest.IsRunning)
+	tab.Go(f.URL + "/console/connector?name=bad")
 	tab.Has("Time by stage, last minute")
 	// Dead letters are tried without sending, and sent.
-	tab.Go(f.Url + "/console/letters?name=back")
+	tab.Go(f.URL + "/console/letters?name=back")
 	tab.Has("0@0")
 	tab.Click(`.pick input[name="letter"]`)
 	tab.Do(chromedp.Click(chromedp.CSS(`button[name="dry"]`)))

@@ -22,12 +22,12 @@ func write(tab *Tab, lines ...string) {
 }
 
 // sampled requests a sample, lets the connector read again, and waits for rows.
-func sampled(f *e2etest.Followed, tab *Tab, name string, rows int) {
-	tab.Go(f.Url + "/console/records?name=" + name)
+func sampled(f *e2etest.Worker, tab *Tab, name string, rows int) {
+	tab.Go(f.URL + "/console/records?name=" + name)
 	tab.Type("#rows-asked", fmt.Sprint(rows))
 	tab.Click(`form:has(#rows-asked) button`)
 	tab.Has("0 of")
-	f.Must(202, "POST", "/culvert/connectors/"+name+"/feeds/Orders/snapshot", "")
+	f.MustCall(202, "POST", "/culvert/connectors/"+name+"/feeds/Orders/snapshot", "")
 	tab.Until("rows", fmt.Sprintf(`document.querySelectorAll("section.row").length === %d`, rows))
 }
 
@@ -36,12 +36,12 @@ func sampled(f *e2etest.Followed, tab *Tab, name string, rows int) {
 func TestRealChain(t *testing.T) {
 	t.Parallel()
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 5})
-	plugins := e2etest.Folder(t, "smt")
-	e2etest.Put(t, plugins, "odd.wasm", guesttest.Bytes(t, "../../testdata/guests/odd"))
-	f := p.FollowsWith(plugins, "conf", "plugin.odd.limits.call.ms=150")
-	f.Makes(append(e2etest.Source("orders", address, "Orders"), "transforms=in", "transforms.in.type="+insert,
+	plugins := e2etest.CopyPlugins(t, "smt")
+	e2etest.WriteFile(t, plugins, "odd.wasm", guesttest.Bytes(t, "../../testdata/guests/odd"))
+	f := p.StartWorkerWith(plugins, "conf", "plugin.odd.limits.call.ms=150")
+	f.Create(append(e2etest.Source("orders", address, "Orders"), "transforms=in", "transforms.in.type="+insert,
 		"transforms.in.static.field=Origin", "transforms.in.static.value=here")...)
-	f.Awaits("extraction finished: 5 rows")
+	f.AwaitStderr("extraction finished: 5 rows")
 	tab := NewBrowser(t).Open(nil)
 	folder := t.TempDir()
 	tab.Downloads(folder)
@@ -56,7 +56,7 @@ func TestRealChain(t *testing.T) {
 	write(tab, chain...)
 	tab.Click(`#chain button[value="chain"]:not([formaction])`)
 	tab.Has(`Origin: "there"`, `CustomerID: changed ""`)
-	if got := f.Shown("orders"); got["transforms"] != "in" {
+	if got := f.Config("orders"); got["transforms"] != "in" {
 		t.Errorf("trying a chain has changed the configuration: %v", got)
 	}
 	tab.Accessible("records with another chain")
@@ -64,17 +64,17 @@ func TestRealChain(t *testing.T) {
 	tab.Click(`#chain button[value="test"]`)
 	file := filepath.Join(folder, "orders_test.yaml")
 	f.Eventually("the file", func() bool { _, err := os.Stat(file); return err == nil })
-	p.MustRun("test", "--plugins", plugins, "--data", p.Data, file).Prints("orders_test.yaml")
+	p.MustRun("test", "--plugins", plugins, "--data", p.Data, file).WantStdout("orders_test.yaml")
 	content, err := os.ReadFile(file)
 	e2etest.NoError(t, err)
 	p.Run("test", "--plugins", plugins, "--data", p.Data, p.File("wrong_test.yaml", strings.Replace(string(content),
-		"value: there", "value: elsewhere", 1))).Exits(1)
+		"value: there", "value: elsewhere", 1))).WantCode(1)
 	tab.Click(`#chain button[formaction="form"]`)
 	tab.Until("the chain in the text", says("transforms.mask.fields=CustomerID"))
 	reviewed(tab, "transforms.mask.type", "there")
 	tab.Click(`button[value="apply"]`)
 	tab.Until("the connector's page", left)
-	f.Await("orders", "runs", e2etest.Runs)
+	f.Await("orders", "runs", e2etest.IsRunning)
 	sampled(f, tab, "orders", 3)
 	tab.Has(`Origin: "there"`, `CustomerID: changed ""`)
 	// The transform never returns from order 10249, the second one. That is reported next to the row after the time of
@@ -89,6 +89,6 @@ func TestRealChain(t *testing.T) {
 			t.Errorf("row %d: %s", row, tab.Text())
 		}
 	}
-	f.Await("orders", "runs", e2etest.Runs)
+	f.Await("orders", "runs", e2etest.IsRunning)
 	tab.Quiet(host(f))
 }

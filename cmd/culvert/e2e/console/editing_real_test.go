@@ -24,21 +24,21 @@ const left = `location.pathname.endsWith("/console/connector")`
 
 func TestRealEditing(t *testing.T) {
 	t.Parallel()
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 5})
-	f := e2etest.NewPlace(t).Follows("conf")
+	_, address := e2etest.StartDemo(t, odatatest.Options{Rows: 5})
+	f := e2etest.NewPlace(t).StartWorker("conf")
 	b := NewBrowser(t)
-	f.Makes(e2etest.Source("orders", address, "Orders")...)
-	f.Awaits("extraction finished: 5 rows")
+	f.Create(e2etest.Source("orders", address, "Orders")...)
+	f.AwaitStderr("extraction finished: 5 rows")
 	twoPeopleEdit(t, f, b)
 	withoutScript(t, f, b)
 }
 
 // Two people edit one connector: the second one is told, keeps the typed text, and sees the new differences.
-func twoPeopleEdit(t *testing.T, f *e2etest.Followed, b *Browser) {
+func twoPeopleEdit(t *testing.T, f *e2etest.Worker, b *Browser) {
 	anna := b.Open(nil)
 	bert := b.Open(nil)
 	for _, tab := range []*Tab{anna, bert} {
-		tab.Go(f.Url + "/console/form?name=orders#step-sets")
+		tab.Go(f.URL + "/console/form?name=orders#step-sets")
 	}
 	anna.Type(topic, "annas")
 	bert.Type(set, "Products")
@@ -48,7 +48,7 @@ func twoPeopleEdit(t *testing.T, f *e2etest.Followed, b *Browser) {
 	anna.Until("the connector's page", left)
 	bert.Click(`button[value="apply"]`)
 	bert.Has("Nothing was stored")
-	if got := f.Shown("orders"); got["sap.odata#00.topic"] != "annas" || got["sap.odata#00.entityset"] != "Orders" {
+	if got := f.Config("orders"); got["sap.odata#00.topic"] != "annas" || got["sap.odata#00.entityset"] != "Orders" {
 		t.Errorf("found %v", got)
 	}
 	bert.Until("what was typed", fmt.Sprintf("document.querySelector(%q).value === 'Products' && ", set)+
@@ -57,7 +57,7 @@ func twoPeopleEdit(t *testing.T, f *e2etest.Followed, b *Browser) {
 	bert.Has("was changed after this page was opened")
 	bert.Click(`button[value="apply"]`)
 	bert.Until("the connector's page", left)
-	if got := f.Shown("orders"); got["sap.odata#00.topic"] != "Orders" || got["sap.odata#00.entityset"] != "Products" {
+	if got := f.Config("orders"); got["sap.odata#00.topic"] != "Orders" || got["sap.odata#00.entityset"] != "Products" {
 		t.Errorf("found %v", got)
 	}
 	anna.Quiet(host(f))
@@ -66,18 +66,18 @@ func twoPeopleEdit(t *testing.T, f *e2etest.Followed, b *Browser) {
 
 // Without scripts, pages are readable, a selection of connectors is controlled, and a configuration is created,
 // reviewed and applied.
-func withoutScript(t *testing.T, f *e2etest.Followed, b *Browser) {
+func withoutScript(t *testing.T, f *e2etest.Worker, b *Browser) {
 	tab := b.Open(nil)
 	tab.NoScript()
-	tab.Go(f.Url + "/console/")
+	tab.Go(f.URL + "/console/")
 	tab.Has("orders")
 	tab.Click(`.pick input[value="orders"]`)
 	tab.Click(`button[value="pause"]`)
 	tab.Has("is being paused", "Back")
-	f.Await("orders", "is paused", e2etest.Is(connect.Paused, 1))
+	f.Await("orders", "is paused", e2etest.HasState(connect.Paused, 1))
 	tab.Click(`main > p a.button`)
 	tab.Has("paused")
-	tab.Go(f.Url + "/console/form?name=orders#step-sets")
+	tab.Go(f.URL + "/console/form?name=orders#step-sets")
 	tab.Type(topic, "sold")
 	tab.Click(`.steps a[href="#step-service"]`)
 	tab.Type(`[name="f.sap.odata.user.name"]`, "me")
@@ -92,7 +92,7 @@ func withoutScript(t *testing.T, f *e2etest.Followed, b *Browser) {
 	tab.Click(`.steps a[href="#step-review"]`)
 	tab.Click(`button[value="apply"]`)
 	tab.Until("the connector's page", left)
-	if got := f.Shown("orders"); got["sap.odata#00.topic"] != "sold" || got["sap.odata.user.pwd"] != "typed-once" {
+	if got := f.Config("orders"); got["sap.odata#00.topic"] != "sold" || got["sap.odata.user.pwd"] != "typed-once" {
 		t.Errorf("found %v", got)
 	}
 	for _, r := range tab.Requests() {

@@ -65,8 +65,8 @@ func TestRealForgedRequests(t *testing.T) {
 	t.Parallel()
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 5})
 	p.File("conf/orders.properties", e2etest.Source("orders", address, "Orders")...)
-	f := p.Follows("conf", "rest.allowed.hosts=console.test")
-	f.Awaits("extraction finished: 5 rows")
+	f := p.StartWorker("conf", "rest.allowed.hosts=console.test")
+	f.AwaitStderr("extraction finished: 5 rows")
 	_, port, err := net.SplitHostPort(host(f))
 	e2etest.NoError(t, err)
 	evil := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

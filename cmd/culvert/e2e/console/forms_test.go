@@ -19,8 +19,8 @@ import (
 func TestFormsTakeNoMoreRoomThanBodies(t *testing.T) {
 	t.Parallel()
 	const formBytes, most = 4 << 20, 700 << 20
-	f := e2etest.NewPlace(t).Follows("conf")
-	address := strings.TrimPrefix(f.Url, "http://")
+	f := e2etest.NewPlace(t).StartWorker("conf")
+	address := strings.TrimPrefix(f.URL, "http://")
 	const half, held = 500, 16
 	refused := make(chan string, half)
 	var open []net.Conn
@@ -55,7 +55,7 @@ func TestFormsTakeNoMoreRoomThanBodies(t *testing.T) {
 	statuses := make(chan int, 30)
 	for range cap(statuses) {
 		forms.Go(func() {
-			answer, err := http.Post(f.Url+"/console/form", "application/x-www-form-urlencoded",
+			answer, err := http.Post(f.URL+"/console/form", "application/x-www-form-urlencoded",
 				strings.NewReader(form))
 			if err != nil {
 				t.Error(err)
@@ -75,10 +75,10 @@ func TestFormsTakeNoMoreRoomThanBodies(t *testing.T) {
 	if counts[http.StatusServiceUnavailable] == 0 || counts[http.StatusServiceUnavailable] == 30 {
 		t.Errorf("expected some forms to be answered and others to be sent again, found %v", counts)
 	}
-	if a, page := post(t, f.Url+"/console/form", url.Values{"text": {"a=b"}}, nil); a.StatusCode != http.StatusOK {
+	if a, page := post(t, f.URL+"/console/form", url.Values{"text": {"a=b"}}, nil); a.StatusCode != http.StatusOK {
 		t.Errorf("expected a form that comes later to be answered, found %d %.500s", a.StatusCode, page)
 	}
-	if peak := f.HighWater(); peak > most {
+	if peak := f.PeakMemory(); peak > most {
 		t.Errorf("expected at most %d MB of memory, found %d", most>>20, peak>>20)
 	} else {
 		t.Logf("%d MB of memory, statuses %v", peak>>20, counts)

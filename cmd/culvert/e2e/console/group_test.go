@@ -13,9 +13,9 @@ import (
 )
 
 // pair starts two workers of one group, which wait so many milliseconds for a lost worker.
-func pair(p *e2etest.Place, delay int) (first, second *e2etest.Followed) {
-	servers := p.Broker()
-	workers := []*e2etest.Followed{}
+func pair(p *e2etest.Place, delay int) (first, second *e2etest.Worker) {
+	servers := p.StartBroker()
+	workers := []*e2etest.Worker{}
 	for n := range 2 {
 		address := porttest.Address(p.T)
 		file := p.File(fmt.Sprintf("worker%d.properties", n), "bootstrap.servers="+servers, "group.id=workers",
@@ -23,7 +23,7 @@ func pair(p *e2etest.Place, delay int) (first, second *e2etest.Followed) {
 			"config.storage.replication.factor=1", "status.storage.replication.factor=1",
 			"offset.storage.replication.factor=1", "scheduled.rebalance.max.delay.ms="+fmt.Sprint(delay),
 			"listeners=http://"+address)
-		workers = append(workers, p.Serves(address, "--plugins", e2etest.Plugins(p.T, "odata-sink"), "--data",
+		workers = append(workers, p.StartWorkerAt(address, "--plugins", e2etest.Plugins(p.T, "odata-sink"), "--data",
 			p.Subfolder(fmt.Sprintf("data%d", n)), file))
 	}
 	return workers[0], workers[1]
@@ -35,27 +35,27 @@ func TestConsoleOfAGroup(t *testing.T) {
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 60, PageSize: 10})
 	first, second := pair(p, 1000)
 	for _, name := range []string{"one", "two"} {
-		config := e2etest.Configuration(append(e2etest.Source(name, address, "Orders"), "sap.odata#00.topic="+name,
+		config := e2etest.SettingsOf(append(e2etest.Source(name, address, "Orders"), "sap.odata#00.topic="+name,
 			"sap.odata#00.query.change=keep", // the topic may change while a load is in progress
 			"sap.odata.user.pwd="+inSetting, "sap.odata.user.name=me", "sap.odata#00.exec-period=1"))
-		first.Changes()
-		first.Must(201, "POST", "/connectors", e2etest.AsJSON(t, map[string]any{"name": name, "config": config}))
+		first.AwaitChangeable()
+		first.MustCall(201, "POST", "/connectors", e2etest.AsJSON(t, map[string]any{"name": name, "config": config}))
 	}
-	for _, w := range []*e2etest.Followed{first, second} {
-		w.Await("one", "runs", e2etest.Runs)
-		w.Await("two", "runs", e2etest.Runs)
-		checkPagesShowConnectorsOfTheGroup(t, w, address, strings.TrimPrefix(first.Url, "http://"),
-			strings.TrimPrefix(second.Url, "http://"))
+	for _, w := range []*e2etest.Worker{first, second} {
+		w.Await("one", "runs", e2etest.IsRunning)
+		w.Await("two", "runs", e2etest.IsRunning)
+		checkPagesShowConnectorsOfTheGroup(t, w, address, strings.TrimPrefix(first.URL, "http://"),
+			strings.TrimPrefix(second.URL, "http://"))
 	}
 	// A sample comes from the worker that runs the task, whichever worker is asked.
-	for _, w := range []*e2etest.Followed{first, second} {
+	for _, w := range []*e2etest.Worker{first, second} {
 		for _, name := range []string{"one", "two"} {
-			a, html := post(t, w.Url+"/console/records", url.Values{"step": {"sample"}, "name": {name}, "rows": {"2"}},
+			a, html := post(t, w.URL+"/console/records", url.Values{"step": {"sample"}, "name": {name}, "rows": {"2"}},
 				nil)
 			if a.StatusCode != 303 {
 				t.Fatalf("%d %s", a.StatusCode, html)
 			}
-			page := w.Url + "/console/" + a.Header.Get("Location")
+			page := w.URL + "/console/" + a.Header.Get("Location")
 			w.Eventually("two rows of "+name, func() bool {
 				_, html := get(t, page, nil)
 				return strings.Contains(html, "Row 1: Orders")
@@ -63,45 +63,45 @@ func TestConsoleOfAGroup(t *testing.T) {
 		}
 	}
 	checkNewerChangeIsNotOverwritten(t, first, second)
-	for _, w := range []*e2etest.Followed{first, second} {
-		if a, html := post(t, w.Url+"/console/act", url.Values{"do": {"pause"}, "name": {"one", "two"}},
+	for _, w := range []*e2etest.Worker{first, second} {
+		if a, html := post(t, w.URL+"/console/act", url.Values{"do": {"pause"}, "name": {"one", "two"}},
 			nil); a.StatusCode != 200 || strings.Contains(html, "✕") {
 			t.Errorf("%d %s", a.StatusCode, html)
 		}
 		for _, name := range []string{"one", "two"} {
 			w.Await(name, "is paused", func(s connect.Status) bool { return s.Connector.State == connect.Paused })
 		}
-		post(t, w.Url+"/console/act", url.Values{"do": {"resume"}, "name": {"one", "two"}}, nil)
-		w.Await("one", "runs", e2etest.Runs)
-		w.Await("two", "runs", e2etest.Runs)
+		post(t, w.URL+"/console/act", url.Values{"do": {"resume"}, "name": {"one", "two"}}, nil)
+		w.Await("one", "runs", e2etest.IsRunning)
+		w.Await("two", "runs", e2etest.IsRunning)
 	}
 }
 
 // checkNewerChangeIsNotOverwritten checks that each worker can change a configuration, but not over a change made on
 // the other one.
-func checkNewerChangeIsNotOverwritten(t *testing.T, first, second *e2etest.Followed) {
+func checkNewerChangeIsNotOverwritten(t *testing.T, first, second *e2etest.Worker) {
 	t.Helper()
 	mine, _ := toApply(t, first, "one", "mine")
 	yours, _ := toApply(t, second, "one", "yours")
 	if v := mine.Get("version"); v == "" || v != yours.Get("version") {
 		t.Fatalf("versions %q and %q", v, yours.Get("version"))
 	}
-	if a, html := post(t, second.Url+"/console/form", yours, nil); a.StatusCode != 303 {
+	if a, html := post(t, second.URL+"/console/form", yours, nil); a.StatusCode != 303 {
 		t.Fatalf("%d %s", a.StatusCode, html)
 	}
-	if a, html := post(t, first.Url+"/console/form", mine, nil); a.StatusCode != 200 ||
+	if a, html := post(t, first.URL+"/console/form", mine, nil); a.StatusCode != 200 ||
 		!strings.Contains(html, "Nothing was stored") {
 		t.Errorf("%d %s", a.StatusCode, html)
 	}
 	first.Eventually("the change everywhere", func() bool {
-		return first.Shown("one")["sap.odata#00.topic"] == "yours" &&
-			second.Shown("one")["sap.odata#00.topic"] == "yours"
+		return first.Config("one")["sap.odata#00.topic"] == "yours" &&
+			second.Config("one")["sap.odata#00.topic"] == "yours"
 	})
 }
 
 // checkPagesShowConnectorsOfTheGroup checks the pages of a worker's console, which show the connectors one and two of a
 // group of workers at addresses, and no password.
-func checkPagesShowConnectorsOfTheGroup(t *testing.T, w *e2etest.Followed, service string, workers ...string) {
+func checkPagesShowConnectorsOfTheGroup(t *testing.T, w *e2etest.Worker, service string, workers ...string) {
 	t.Helper()
 	for page, texts := range map[string][]string{
 		"":                              {`href="connector?name=one"`, `href="connector?name=two"`},
@@ -114,7 +114,7 @@ func checkPagesShowConnectorsOfTheGroup(t *testing.T, w *e2etest.Followed, servi
 		"log?connector=one&level=DEBUG": {"The last lines of worker"},
 	} {
 		w.Eventually("the console's page "+page, func() bool {
-			_, html := get(t, w.Url+"/console/"+page, nil)
+			_, html := get(t, w.URL+"/console/"+page, nil)
 			for _, want := range texts {
 				if !strings.Contains(html, want) {
 					return false

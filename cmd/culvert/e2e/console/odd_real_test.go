@@ -30,7 +30,7 @@ func TestRealOddTexts(t *testing.T) {
 	t.Parallel()
 	long := harm + strings.Repeat("wide", 2500)
 	p := e2etest.NewPlace(t)
-	dir := e2etest.Folder(t)
+	dir := e2etest.CopyPlugins(t)
 	s := odatatest.New(odatatest.Options{Rows: 3})
 	address := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !strings.Contains(r.URL.Path, "/Customers") {
@@ -44,21 +44,21 @@ func TestRealOddTexts(t *testing.T) {
 	}))
 	typed := harm
 	group := "Group " + harm
-	e2etest.Put(t, dir, "odd.wasm", guesttest.Static(wit.Description{Name: "odd", Version: "1.0.0",
+	e2etest.WriteFile(t, dir, "odd.wasm", guesttest.Static(wit.Description{Name: "odd", Version: "1.0.0",
 		Components: []wit.Component{{Name: "org.example.Odd", Kind: wit.ComponentSource, Documentation: long,
 			Settings: []wit.ConfigKey{{Name: "odd.one", Documentation: long, DefaultValue: &typed,
 				Rules: []wit.Rule{{Group: &group}}}}}}}, "",
 		wit.InterfaceSource))
-	e2etest.Put(t, dir, "worse.wasm", guesttest.Static(wit.Description{Name: harm, Version: long,
+	e2etest.WriteFile(t, dir, "worse.wasm", guesttest.Static(wit.Description{Name: harm, Version: long,
 		Components: []wit.Component{{Name: long, Kind: wit.ComponentSource}}}, "", wit.InterfaceSource))
-	f := p.FollowsWith(dir, "conf")
-	f.Changes()
+	f := p.StartWorkerWith(dir, "conf")
+	f.AwaitChangeable()
 	// Names have no control characters, and one with a slash has no page, like in Kafka Connect.
 	name := strings.NewReplacer("\x1b", "", "\u0007", "", "/", "").Replace(harm) + "<u>"
 	wide := strings.Repeat("wide", 2500)
 	for _, connector := range []struct{ name, set string }{{name, "Orders"}, {wide, "Customers"}} {
 		body, err := json.Marshal(map[string]any{"name": connector.name,
-			"config": e2etest.Configuration(e2etest.Source(connector.name, address, connector.set))})
+			"config": e2etest.SettingsOf(e2etest.Source(connector.name, address, connector.set))})
 		e2etest.NoError(t, err)
 		if status, answer := f.Call("POST", "/connectors", string(body)); status != 201 {
 			t.Fatalf("%q: %d %s", connector.name, status, answer)
@@ -68,13 +68,13 @@ func TestRealOddTexts(t *testing.T) {
 	tab.Size(320, 800)
 	query := url.Values{"name": {name}}.Encode()
 	failed := url.Values{"name": {wide}}.Encode()
-	tab.Go(f.Url + "/console/?state=failed")
+	tab.Go(f.URL + "/console/?state=failed")
 	tab.Has("failed", "wide")
 	for _, page := range []string{"", "?state=failed", "?search=" + url.QueryEscape(long), "connector?" + query,
 		"connector?" + failed, "connector?name=" + url.QueryEscape(long), "form?" + query, "form?" + failed,
 		"form?class=org.example.Odd", "form", "records?" + query, "letters?" + query, "letters",
 		"offsets?" + query, "plugins", "workers", "origins", "log"} {
-		tab.Go(f.Url + "/console/" + page)
+		tab.Go(f.URL + "/console/" + page)
 		what := page[:min(len(page), 40)]
 		tab.Until(what, `document.querySelector("main h1")?.innerText.length > 0`)
 		tab.Accessible(what)
@@ -83,7 +83,8 @@ func TestRealOddTexts(t *testing.T) {
 				.filter(e => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest(".wide, pre, .steps"))
 				.slice(0, 3).map(e => e.outerHTML.slice(0, 200)).join("\n")`))
 		}
-		if Eval[bool](tab, `window.alerted !== undefined || Boolean(document.querySelector("main img, main script, main u"))`) {
+		if Eval[bool](tab,
+			`window.alerted !== undefined || Boolean(document.querySelector("main img, main script, main u"))`) {
 			t.Errorf("%s: the page has elements of others", what)
 		}
 		if shown := tab.Text(); strings.ContainsAny(shown, "\u202e\u2066\x1b\u0007") {
@@ -104,25 +105,25 @@ func TestRealOddTexts(t *testing.T) {
 func TestRealLargeRecords(t *testing.T) {
 	t.Parallel()
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 1})
-	servers := p.Broker()
-	client := e2etest.Client(t, servers, kgo.ProducerBatchMaxBytes(32<<20), kgo.BrokerMaxWriteBytes(64<<20))
+	servers := p.StartBroker()
+	client := e2etest.NewClient(t, servers, kgo.ProducerBatchMaxBytes(32<<20), kgo.BrokerMaxWriteBytes(64<<20))
 	_, err := kadm.NewClient(client).CreateTopic(t.Context(), 1, 1, map[string]*string{
 		"max.message.bytes": kadm.StringPtr("33554432")}, "large")
 	e2etest.NoError(t, err)
 	for name, converter := range map[string]string{"json": "org.apache.kafka.connect.json.JsonConverter",
 		"text": "org.apache.kafka.connect.storage.StringConverter"} {
-		p.File("conf/"+name+".properties", append(e2etest.SinkOf(name, address, "large", "OrderCopies"),
+		p.File("conf/"+name+".properties", append(e2etest.Sink(name, address, "large", "OrderCopies"),
 			"value.converter="+converter, "value.converter.schemas.enable=false", "errors.tolerance=all",
 			"consumer.override.max.partition.fetch.bytes=33554432", "consumer.override.fetch.max.bytes=67108864")...)
 	}
-	f := p.FollowsWith(e2etest.Plugins(t, "odata-sink"), "conf")
-	f.Changes()
+	f := p.StartWorkerWith(e2etest.Plugins(t, "odata-sink"), "conf")
+	f.AwaitChangeable()
 	tab := NewBrowser(t).Open(nil)
 	ids := map[string]string{}
 	for _, name := range []string{"json", "text"} {
-		f.Await(name, "runs", e2etest.Runs)
-		ids[name] = e2etest.As[struct{ ID string }](t, f.Must(202, "POST", "/culvert/connectors/"+name+"/samples",
-			`{"rows":100}`)).ID
+		f.Await(name, "runs", e2etest.IsRunning)
+		ids[name] = e2etest.Decode[struct{ ID string }](t, f.MustCall(202, "POST",
+			"/culvert/connectors/"+name+"/samples", `{"rows":100}`)).ID
 	}
 	values := []string{`{"big":"` + strings.Repeat("B<&'", 5<<20) + `"}`,
 		strings.Repeat(`{"d":`, 1000) + "1" + strings.Repeat("}", 1000), "\xff\xfe{\"no\": \"text\"}\x80"}
@@ -136,14 +137,14 @@ func TestRealLargeRecords(t *testing.T) {
 	}
 	for name, rows := range map[string]int{"json": 98, "text": 100} {
 		f.Eventually("rows", func() bool {
-			return strings.Count(f.Must(200, "GET", "/culvert/connectors/"+name+"/samples/"+ids[name], ""),
+			return strings.Count(f.MustCall(200, "GET", "/culvert/connectors/"+name+"/samples/"+ids[name], ""),
 				`"came"`) >= rows
 		})
 		began := time.Now()
-		tab.Go(f.Url + "/console/records?name=" + name + "&sample=" + ids[name])
+		tab.Go(f.URL + "/console/records?name=" + name + "&sample=" + ids[name])
 		tab.Until("rows", "document.querySelectorAll('section.row').length >= "+fmt.Sprint(rows))
 		elapsed := time.Since(began)
-		_, html := get(t, f.Url+"/console/records?name="+name+"&sample="+ids[name], nil)
+		_, html := get(t, f.URL+"/console/records?name="+name+"&sample="+ids[name], nil)
 		t.Logf("%s: %d bytes, %v", name, len(html), elapsed)
 		if len(html) > 2<<20 || elapsed > 10*time.Second {
 			t.Errorf("%s: the page has %d bytes, and was there after %v", name, len(html), elapsed)

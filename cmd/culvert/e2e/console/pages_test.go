@@ -28,10 +28,10 @@ const (
 
 // world starts a worker with a running source, a failed one, a rejected one, and a sink with dead letters, and waits
 // until it shows all of this.
-func world(t *testing.T) *e2etest.Followed {
+func world(t *testing.T) *e2etest.Worker {
 	t.Helper()
 	p := e2etest.NewPlace(t)
-	servers := p.Broker()
+	servers := p.StartBroker()
 	s := odatatest.New(odatatest.Options{Rows: 30, PageSize: 10})
 	address := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.Contains(r.URL.Path, "/Customers") { // it repeats what it was sent, as some gateways do
@@ -45,7 +45,7 @@ func world(t *testing.T) *e2etest.Followed {
 	}))
 	secret := p.File("secrets.properties", "pw="+inFile)
 	with := func(name, set, password string) []string {
-		return e2etest.Instead(e2etest.Source(name, address, set), "sap.odata.user.name=me",
+		return e2etest.WithSettings(e2etest.Source(name, address, set), "sap.odata.user.name=me",
 			"sap.odata.user.pwd="+password)
 	}
 	p.File("conf/orders.properties", append([]string{"# what the company sells"},
@@ -54,19 +54,19 @@ func world(t *testing.T) *e2etest.Followed {
 			"transforms.mask.fields=CustomerID")...)...)
 	p.File("conf/bad.properties", with("bad", "Customers", inSetting)...)
 	p.File("conf/refused.properties", append(with("refused", "Orders", inSetting), "sap.odata.no.such=1")...)
-	p.File("conf/back.properties", append(e2etest.SinkOf("back", address, "letters", "OrderCopies"),
+	p.File("conf/back.properties", append(e2etest.Sink("back", address, "letters", "OrderCopies"),
 		"sap.odata.user.name=me", "sap.odata.user.pwd="+inSetting, "errors.tolerance=all",
 		"errors.deadletterqueue.topic.name=dead", "errors.deadletterqueue.topic.replication.factor=1",
 		"errors.deadletterqueue.context.headers.enable=true")...)
-	f := p.FollowsWith(e2etest.Plugins(t, "odata-sink", "smt"), "conf")
-	f.Awaits("extraction finished: 30 rows")
-	e2etest.MakeTopics(t, e2etest.Client(t, servers), "letters")
+	f := p.StartWorkerWith(e2etest.Plugins(t, "odata-sink", "smt"), "conf")
+	f.AwaitStderr("extraction finished: 30 rows")
+	e2etest.CreateTopics(t, e2etest.NewClient(t, servers), "letters")
 	e2etest.Produce(t, servers, &kgo.Record{Topic: "letters", Value: []byte(`{"not": "an order"}`)})
 	f.Await("bad", "has failed", func(s connect.Status) bool {
 		return len(s.Tasks) == 1 && s.Tasks[0].State == connect.Failed
 	})
-	f.Await("back", "runs", e2etest.Runs)
-	f.Changes()
+	f.Await("back", "runs", e2etest.IsRunning)
+	f.AwaitChangeable()
 	return f
 }
 
@@ -114,13 +114,13 @@ func TestConsoleOfAWorker(t *testing.T) {
 
 // pagesOfAWorker checks that every page is well-formed, as a page and as fragments, and shows no secret, and that a
 // browser is redirected from / to the console.
-func pagesOfAWorker(t *testing.T, f *e2etest.Followed) {
-	a, _ := get(t, f.Url+"/", http.Header{"Accept": {"text/html,application/xhtml+xml,*/*;q=0.8"}})
+func pagesOfAWorker(t *testing.T, f *e2etest.Worker) {
+	a, _ := get(t, f.URL+"/", http.Header{"Accept": {"text/html,application/xhtml+xml,*/*;q=0.8"}})
 	if a.StatusCode != 303 || a.Header.Get("Location") != "./console/" {
 		t.Errorf("expected / to redirect to the console, found %d %v", a.StatusCode, a.Header)
 	}
 	for _, page := range pages {
-		address := f.Url + "/console/" + page
+		address := f.URL + "/console/" + page
 		a, html := get(t, address, nil)
 		if a.StatusCode != 200 {
 			t.Errorf("%s: status %d\n%s", page, a.StatusCode, html)
@@ -157,7 +157,7 @@ func pagesOfAWorker(t *testing.T, f *e2etest.Followed) {
 		"origins":               {"127.0.0.1"},
 		"log?connector=bad":     {"404"},
 	} {
-		_, html := get(t, f.Url+"/console/"+page, nil)
+		_, html := get(t, f.URL+"/console/"+page, nil)
 		for _, want := range texts {
 			if !strings.Contains(html, want) {
 				t.Errorf("%s: expected %q in\n%s", page, want, html)
@@ -169,51 +169,51 @@ func pagesOfAWorker(t *testing.T, f *e2etest.Followed) {
 // console.enable=false switches the console off.
 func TestWithoutConsole(t *testing.T) {
 	t.Parallel()
-	f := e2etest.NewPlace(t).Follows("conf", "console.enable=false")
-	if a, html := get(t, f.Url+"/console/", nil); a.StatusCode != 404 {
+	f := e2etest.NewPlace(t).StartWorker("conf", "console.enable=false")
+	if a, html := get(t, f.URL+"/console/", nil); a.StatusCode != 404 {
 		t.Errorf("expected 404, found %d %s", a.StatusCode, html)
 	}
 }
 
 // buttonsAreRoutes checks that buttons do the same as REST: the same log line, the same rejection.
-func buttonsAreRoutes(t *testing.T, f *e2etest.Followed) {
-	act := f.Url + "/console/act"
+func buttonsAreRoutes(t *testing.T, f *e2etest.Worker) {
+	act := f.URL + "/console/act"
 	a, html := post(t, act, url.Values{"do": {"pause"}, "name": {"orders", "none"}, "back": {"./"}}, nil)
 	if a.StatusCode != 200 || !strings.Contains(html, "1 of 2 failed") ||
 		!strings.Contains(html, "Unknown connector none") {
 		t.Errorf("%d %s", a.StatusCode, html)
 	}
 	f.Await("orders", "is paused", func(s connect.Status) bool { return s.Connector.State == connect.Paused })
-	f.Awaits(`msg="changed by REST" request="PUT /connectors/orders/pause" by=127.0.0.1 status=202`)
+	f.AwaitStderr(`msg="changed by REST" request="PUT /connectors/orders/pause" by=127.0.0.1 status=202`)
 	if strings.Contains(f.Stderr.String(), "/console/") {
 		t.Errorf("the log has the page:\n%s", f.Stderr.String())
 	}
 	post(t, act, url.Values{"do": {"resume"}, "name": {"orders"}}, nil)
-	f.Await("orders", "runs", e2etest.Runs)
+	f.Await("orders", "runs", e2etest.IsRunning)
 	// The configuration of a file is offered for download; one from REST keeps a password that was never sent.
 	_, review := toApply(t, f, "bad", "elsewhere")
 	e2etest.Contains(t, "the review", review, "The tasks stop and are created again", "conf/bad.properties",
 		"You can download the edited text")
-	settings := f.Shown("bad")
+	settings := f.Config("bad")
 	settings["name"] = "edited"
 	settings["sap.odata#00.topic"] = "edited"
-	f.Must(201, "POST", "/connectors", e2etest.AsJSON(t, map[string]any{"name": "edited", "config": settings}))
+	f.MustCall(201, "POST", "/connectors", e2etest.AsJSON(t, map[string]any{"name": "edited", "config": settings}))
 	for name, canDelete := range map[string]bool{"edited": true, "bad": false} {
-		_, page := get(t, f.Url+"/console/connector?name="+name, nil)
+		_, page := get(t, f.URL+"/console/connector?name="+name, nil)
 		if strings.Contains(page, "dialog-delete") != canDelete {
 			t.Errorf("connector %s: expected a button that deletes it: %t", name, canDelete)
 		}
 	}
 	typed, review := toApply(t, f, "edited", "elsewhere")
 	e2etest.Contains(t, "the review", review, "The tasks stop and are created again", "elsewhere")
-	if a, html = post(t, f.Url+"/console/form", typed, nil); a.StatusCode != 303 {
+	if a, html = post(t, f.URL+"/console/form", typed, nil); a.StatusCode != 303 {
 		t.Fatalf("apply: %d %s", a.StatusCode, html)
 	}
-	if got := f.Shown("edited"); got["sap.odata#00.topic"] != "elsewhere" || got["sap.odata.user.pwd"] != inSetting {
+	if got := f.Config("edited"); got["sap.odata#00.topic"] != "elsewhere" || got["sap.odata.user.pwd"] != inSetting {
 		t.Errorf("found %v", got)
 	}
-	if a, html = post(t, f.Url+"/console/form", typed, nil); a.StatusCode != 200 ||
-		!strings.Contains(html, "Nothing was stored") || f.Shown("edited")["sap.odata#00.topic"] != "elsewhere" {
+	if a, html = post(t, f.URL+"/console/form", typed, nil); a.StatusCode != 200 ||
+		!strings.Contains(html, "Nothing was stored") || f.Config("edited")["sap.odata#00.topic"] != "elsewhere" {
 		t.Errorf("a second one onto the version of before: %d %s", a.StatusCode, html)
 	}
 }
@@ -224,8 +224,8 @@ func TestFormSendsNoHalfTypedPassword(t *testing.T) {
 	t.Parallel()
 	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{User: "me", Password: "geheim",
 		Switches: odatatest.Switches{LockAfter: 3}})
-	f := p.Follows("conf")
-	f.Ready()
+	f := p.StartWorker("conf")
+	f.AwaitReady()
 	host, port, _ := net.SplitHostPort(address)
 	text := "name=new\nconnector.class=ODataSource\nsap.odata.host.protocol=http\nsap.odata.host.address=" + host +
 		"\nsap.odata.host.port=" + port + "\nsap.odata.user.name=me\nsap.odata.user.pwd=[hidden]\n"
@@ -235,7 +235,7 @@ func TestFormSendsNoHalfTypedPassword(t *testing.T) {
 		t.Helper()
 		typed.Set("step", name)
 		typed.Set("f.sap.odata.user.pwd", password)
-		a, page := post(t, f.Url+"/console/form", typed, nil)
+		a, page := post(t, f.URL+"/console/form", typed, nil)
 		if a.StatusCode != 200 {
 			t.Fatalf("%s: status %d\n%s", name, a.StatusCode, page)
 		}
@@ -260,13 +260,13 @@ func TestFormSendsNoHalfTypedPassword(t *testing.T) {
 }
 
 // toApply returns the form that changes a connector's topic, after the review.
-func toApply(t *testing.T, f *e2etest.Followed, name, topic string) (typed url.Values, review string) {
+func toApply(t *testing.T, f *e2etest.Worker, name, topic string) (typed url.Values, review string) {
 	t.Helper()
-	_, form := get(t, f.Url+"/console/form?name="+name, nil)
+	_, form := get(t, f.URL+"/console/form?name="+name, nil)
 	base := between(form, `name="base" id="base" value="`, `"`)
 	typed = url.Values{"name": {name}, "version": {between(form, `name="version" id="version" value="`, `"`)},
 		"base": {base}, "text": {base}, "f.sap.odata#00.topic": {topic}, "step": {"review"}}
-	_, review = post(t, f.Url+"/console/form", typed, nil)
+	_, review = post(t, f.URL+"/console/form", typed, nil)
 	typed.Set("reviewed", between(review, `name="reviewed" value="`, `"`))
 	typed.Set("step", "apply")
 	return typed, review

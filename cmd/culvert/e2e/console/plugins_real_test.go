@@ -47,19 +47,19 @@ func shopPlugin(version, role string) []byte {
 func TestRealVersionsOfPlugins(t *testing.T) {
 	t.Parallel()
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 5})
-	dir := e2etest.Folder(t)
-	e2etest.Put(t, dir, "shop.wasm", shopPlugin("1.0.0", "http.address"))
+	dir := e2etest.CopyPlugins(t)
+	e2etest.WriteFile(t, dir, "shop.wasm", shopPlugin("1.0.0", "http.address"))
 	p.File("conf/orders.properties", append(e2etest.Source("orders", address, "Orders"),
 		"sap.odata#00.exec-period=1")...)
 	users, header := addUser(t, p)
 	listen := porttest.Address(t)
 	p.File("conf/worker.properties", "bootstrap.servers=embedded", "listeners=http://"+listen, users)
-	w := p.Serves(listen, "--plugins", dir, "--data", p.Data, "--config", "conf", "--set",
+	w := p.StartWorkerAt(listen, "--plugins", dir, "--data", p.Data, "--config", "conf", "--set",
 		"plugin.odata-source.limits.call.ms=1000")
-	w.Awaits("extraction finished: 5 rows")
+	w.AwaitStderr("extraction finished: 5 rows")
 
 	tab := NewBrowser(t).Open(header)
-	tab.Go(w.Url + "/console/plugins")
+	tab.Go(w.URL + "/console/plugins")
 	findRow := func(plugin, version string) string {
 		return fmt.Sprintf(`[...document.querySelectorAll("tbody tr")].find(r => r.querySelector("th").innerText === %q &&
 			r.cells[1].innerText === %q)`, plugin, version)
@@ -77,14 +77,14 @@ func TestRealVersionsOfPlugins(t *testing.T) {
 
 	// A new file is used at once. The buttons switch back and forth.
 	awaitState("odata-source", "0.1.0", "active")
-	e2etest.Replace(t, dir, "odata-source.wasm", guesttest.Bytes(t, "../../../../plugins/odata-source",
+	e2etest.ReplaceFile(t, dir, "odata-source.wasm", guesttest.Bytes(t, "../../../../plugins/odata-source",
 		"main.version=0.2.0"))
 	awaitState("odata-source", "0.2.0", "active")
-	w.Awaits("plugin=odata-source from=0.1.0 to=0.2.0")
+	w.AwaitStderr("plugin=odata-source from=0.1.0 to=0.2.0")
 	press("Previous version of odata-source")
 	tab.Has("will use the previous version")
 	awaitState("odata-source", "0.1.0", "active, chosen")
-	w.Awaits("plugin=odata-source from=0.2.0 to=0.1.0")
+	w.AwaitStderr("plugin=odata-source from=0.2.0 to=0.1.0")
 	press("Use this version: odata-source 0.2.0")
 	awaitState("odata-source", "0.2.0", "active, chosen")
 	w.Eventually("the newer version once more", func() bool {
@@ -93,10 +93,10 @@ func TestRealVersionsOfPlugins(t *testing.T) {
 
 	// A version whose calls never return is replaced by the previous version, and the page has the reason.
 	plugin := guesttest.Bytes(t, "../../../../plugins/odata-source", "main.version=0.3.0")
-	e2etest.Replace(t, dir, "odata-source.wasm", guesttest.Looping(t, plugin,
+	e2etest.ReplaceFile(t, dir, "odata-source.wasm", guesttest.Looping(t, plugin,
 		wit.ExportName(wit.InterfaceSource, "decode")))
-	w.Awaits("plugin=odata-source from=0.2.0 to=0.3.0")
-	w.Awaits("plugin=odata-source from=0.3.0 to=0.2.0")
+	w.AwaitStderr("plugin=odata-source from=0.2.0 to=0.3.0")
+	w.AwaitStderr("plugin=odata-source from=0.3.0 to=0.2.0")
 	awaitState("odata-source", "0.3.0", "3 calls broke soon after it was activated")
 	awaitState("odata-source", "0.2.0", "active")
 
@@ -107,7 +107,7 @@ func TestRealVersionsOfPlugins(t *testing.T) {
 		.querySelector(".problem")?.innerText.length > 10`)
 
 	// A file that gives another role to a setting of the plugin
-	e2etest.Put(t, dir, "other.wasm", shopPlugin("2.0.0", "http.proxy.address"))
+	e2etest.WriteFile(t, dir, "other.wasm", shopPlugin("2.0.0", "http.proxy.address"))
 	tab.Has("other.wasm", "gives the role http.proxy.address to the setting shop.to")
 	awaitState("shop", "1.0.0", "active")
 	tab.Quiet(host(w))

@@ -46,11 +46,11 @@ func withSets(service http.Handler, count int) http.Handler {
 func TestRealSearchOfManySets(t *testing.T) {
 	t.Parallel()
 	address := e2etest.Serve(t, withSets(odatatest.New(odatatest.Options{Rows: 5}), 400))
-	f := e2etest.NewPlace(t).Follows("conf")
-	f.Makes(e2etest.Source("orders", address, "Orders")...)
-	f.Awaits("extraction finished: 5 rows")
+	f := e2etest.NewPlace(t).StartWorker("conf")
+	f.Create(e2etest.Source("orders", address, "Orders")...)
+	f.AwaitStderr("extraction finished: 5 rows")
 	tab := NewBrowser(t).Open(nil)
-	tab.Go(f.Url + "/console/form?name=orders#step-sets")
+	tab.Go(f.URL + "/console/form?name=orders#step-sets")
 	const proposals = `[...document.querySelector('` + set + `').list.options].map(o => o.value)`
 	tab.Until("all sets", proposals+".filter(v => v.startsWith('Set')).length === 400")
 	tab.Until("one of the last sets", "("+proposals+").filter(v => v.includes('t399')).length === 1")

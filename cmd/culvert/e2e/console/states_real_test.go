@@ -20,25 +20,25 @@ func TestRealWorkerOfTwoKilled(t *testing.T) {
 	t.Parallel()
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 5})
 	first, second := pair(p, 60_000)
-	first.Changes()
+	first.AwaitChangeable()
 	for _, name := range []string{"one", "two"} {
-		config := e2etest.Configuration(append(e2etest.Source(name, address, "Orders"), "sap.odata#00.exec-period=1"))
-		first.Must(201, "POST", "/connectors", e2etest.AsJSON(t, map[string]any{"name": name, "config": config}))
+		config := e2etest.SettingsOf(append(e2etest.Source(name, address, "Orders"), "sap.odata#00.exec-period=1"))
+		first.MustCall(201, "POST", "/connectors", e2etest.AsJSON(t, map[string]any{"name": name, "config": config}))
 	}
 	killed := second
-	host := strings.TrimPrefix(second.Url, "http://")
+	host := strings.TrimPrefix(second.URL, "http://")
 	var name string
 	first.Eventually("each worker to run one of them", func() bool {
 		name = ""
 		for _, connector := range []string{"one", "two"} {
-			if e2etest.TaskOf(t, strings.TrimPrefix(first.Url, "http://"), connector).WorkerID == host {
+			if e2etest.TaskOf(t, strings.TrimPrefix(first.URL, "http://"), connector).WorkerID == host {
 				name += connector
 			}
 		}
 		return name == "one" || name == "two"
 	})
 	tab := NewBrowser(t).Open(nil)
-	tab.Go(first.Url + "/console/")
+	tab.Go(first.URL + "/console/")
 	state := fmt.Sprintf(`[...document.querySelectorAll("#rows tr")].find(
 		r => r.innerText.includes(%q)).querySelector(".pill").innerText`, name)
 	tab.Until("a state", `["idle", "running"].includes(`+state+`)`)
@@ -49,26 +49,26 @@ func TestRealWorkerOfTwoKilled(t *testing.T) {
 	if waited > 15*time.Second {
 		t.Errorf("expected the state within 15 s, found it after %v", waited)
 	}
-	tab.Go(first.Url + "/console/connector?name=" + name)
+	tab.Go(first.URL + "/console/connector?name=" + name)
 	tab.Has("unknown")
-	tab.Go(first.Url + "/console/workers")
+	tab.Go(first.URL + "/console/workers")
 	tab.Has("no answer")
 }
 
 // states starts a worker with connectors in many states.
-func states(t *testing.T) *e2etest.Followed {
+func states(t *testing.T) *e2etest.Worker {
 	t.Helper()
 	f := world(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 600, PageSize: 2})
+	_, address := e2etest.StartDemo(t, odatatest.Options{Rows: 600, PageSize: 2})
 	with := func(name string, more ...string) {
-		f.Makes(append(e2etest.Source(name, address, "Orders"), more...)...)
+		f.Create(append(e2etest.Source(name, address, "Orders"), more...)...)
 	}
 	with("limited", "sap.odata.requests.per.second=1")
 	for name, to := range map[string]string{"paused": "pause", "stopped": "stop"} {
 		with(name)
 		f.Steer(name, to)
 	}
-	f.Makes(append(e2etest.Source("away", porttest.Address(t), "Orders"), "sap.odata.max.retries=100000")...)
+	f.Create(append(e2etest.Source("away", porttest.Address(t), "Orders"), "sap.odata.max.retries=100000")...)
 	return f
 }
 
@@ -82,7 +82,7 @@ func TestRealColumnsOfFilters(t *testing.T) {
 	t.Parallel()
 	f := states(t)
 	tab := NewBrowser(t).Open(nil)
-	tab.Go(f.Url + "/console/")
+	tab.Go(f.URL + "/console/")
 	tab.Until("a load", listed+`.limited === "loading"`)
 	tab.Until("a service that is away", listed+`.away === "away"`)
 	if gutter := Eval[string](tab, "getComputedStyle(document.documentElement).scrollbarGutter"); gutter != "stable" {
@@ -95,12 +95,12 @@ func TestRealColumnsOfFilters(t *testing.T) {
 	)
 	for _, wide := range []int64{1440, 1000} {
 		tab.Size(wide, 800)
-		tab.Go(f.Url + "/console/")
+		tab.Go(f.URL + "/console/")
 		wantColumns := Eval[string](tab, columns)
 		wantBox := Eval[string](tab, box)
 		empty := 0
 		for _, condition := range connect.Conditions {
-			tab.Go(f.Url + "/console/?state=" + string(condition))
+			tab.Go(f.URL + "/console/?state=" + string(condition))
 			if Eval[bool](tab, `Boolean(document.querySelector("main .card.empty"))`) {
 				empty++
 			} else if widths := Eval[string](tab, columns); widths != wantColumns {
@@ -128,11 +128,11 @@ type watched struct {
 func TestRealWatchEqualsConsole(t *testing.T) {
 	t.Parallel()
 	f := states(t)
-	command := f.Start("status", "--watch", "--json", "--url", f.Url)
+	command := f.Start("status", "--watch", "--json", "--url", f.URL)
 	tab := NewBrowser(t).Open(nil)
 	names := []string{"away", "back", "bad", "limited", "orders", "paused", "refused", "stopped"}
 	shown := func(name string) watched {
-		tab.Go(f.Url + "/console/connector?name=" + name)
+		tab.Go(f.URL + "/console/connector?name=" + name)
 		tab.Until("the connector "+name,
 			`document.querySelector(".top .pill") && document.querySelector("#fragment-state")`)
 		return Eval[watched](tab, `({state: document.querySelector(".top .pill").innerText,

@@ -91,15 +91,15 @@ func TestRealServiceThatIsSilent(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	s := &silent{inner: odatatest.New(odatatest.Options{Rows: 5})}
 	address := e2etest.Serve(t, s)
-	f := p.Follows("conf")
-	f.Makes(e2etest.Source("orders", address, "Orders")...)
-	f.Awaits("extraction finished: 5 rows")
+	f := p.StartWorker("conf")
+	f.Create(e2etest.Source("orders", address, "Orders")...)
+	f.AwaitStderr("extraction finished: 5 rows")
 	f.Steer("orders", "pause")
 	let := s.hold()
 	defer let()
 	tab := NewBrowser(t).Open(nil)
 	began := time.Now()
-	tab.Go(f.Url + "/console/form?name=orders#step-sets")
+	tab.Go(f.URL + "/console/form?name=orders#step-sets")
 	opened := time.Since(began)
 	const typed = "sold-in-many-places"
 	tab.Type(topic, "")
@@ -141,7 +141,7 @@ func TestRealServiceThatIsSilent(t *testing.T) {
 	let()
 	tab.Click(`button[value="apply"]`)
 	tab.Until("the connector's page", `location.pathname.endsWith("/console/connector")`)
-	if got := f.Shown("orders"); got["sap.odata#00.topic"] != "again-"+typed ||
+	if got := f.Config("orders"); got["sap.odata#00.topic"] != "again-"+typed ||
 		got["sap.odata#00.entityset"] != "Products" {
 		t.Errorf("found %v", got)
 	}
@@ -149,7 +149,7 @@ func TestRealServiceThatIsSilent(t *testing.T) {
 }
 
 // Eight tabs of one browser load and follow changes; a hidden one requests nothing until it is visible.
-func eightTabs(t *testing.T, f *e2etest.Followed, b *Browser) {
+func eightTabs(t *testing.T, f *e2etest.Worker, b *Browser) {
 	// The text of each page after loading, and after the connector was paused.
 	shows := []struct{ page, at, then string }{
 		{"", "orders", "paused"}, {"connector?name=orders", "Time by stage, last minute", "paused"},
@@ -159,7 +159,7 @@ func eightTabs(t *testing.T, f *e2etest.Followed, b *Browser) {
 	var tabs []*Tab
 	for _, shown := range shows {
 		tab := b.Open(nil)
-		tab.Go(f.Url + "/console/" + shown.page)
+		tab.Go(f.URL + "/console/" + shown.page)
 		tab.Has(shown.at)
 		tabs = append(tabs, tab)
 	}
@@ -202,16 +202,16 @@ func eightTabs(t *testing.T, f *e2etest.Followed, b *Browser) {
 func TestRealWorkerKilled(t *testing.T) {
 	t.Parallel()
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 5})
-	f := p.Follows("conf")
-	f.Makes(append(e2etest.Source("orders", address, "Orders"), "sap.odata.user.name=me",
+	f := p.StartWorker("conf")
+	f.Create(append(e2etest.Source("orders", address, "Orders"), "sap.odata.user.name=me",
 		"sap.odata.user.pwd=before")...)
-	f.Awaits("extraction finished: 5 rows")
+	f.AwaitStderr("extraction finished: 5 rows")
 	b := NewBrowser(t)
 	list := b.Open(nil)
 	form := b.Open(nil)
-	list.Go(f.Url + "/console/")
+	list.Go(f.URL + "/console/")
 	list.Has("orders")
-	form.Go(f.Url + "/console/form?name=orders#step-sets")
+	form.Go(f.URL + "/console/form?name=orders#step-sets")
 	form.Type(topic, "elsewhere")
 	form.Click(`.steps a[href="#step-service"]`)
 	form.Type(password, "typed-before-the-end")
@@ -234,18 +234,18 @@ func TestRealWorkerKilled(t *testing.T) {
 		t.Errorf("the password is %q", got)
 	}
 	list.Has("orders") // what was known is still shown
-	g := p.Serves(host(f), "--plugins", e2etest.Plugins(t), "--data", p.Data, "--config", "conf")
+	g := p.StartWorkerAt(host(f), "--plugins", e2etest.Plugins(t), "--data", p.Data, "--config", "conf")
 	again := list.Until("the line to go", `!document.getElementById("link").checkVisibility()`)
 	form.Until("the line to go", `!document.getElementById("link").checkVisibility() && `+calm)
 	t.Logf("shown %v after the kill, gone %v after the start", noticed, again)
-	g.Await("orders", "runs", e2etest.Runs)
-	g.Changes()
+	g.Await("orders", "runs", e2etest.IsRunning)
+	g.AwaitChangeable()
 	form.Until("text in step", says("sap.odata#00.entityset=Products")+" && "+says("sap.odata#00.topic=elsewhere"))
 	form.Click(`button[value="review"]`)
 	form.Has("Effect of this change", "elsewhere", "Products")
 	form.Click(`button[value="apply"]`)
 	form.Until("the connector's page", `location.pathname.endsWith("/console/connector")`)
-	if got := g.Shown("orders"); got["sap.odata#00.topic"] != "elsewhere" ||
+	if got := g.Config("orders"); got["sap.odata#00.topic"] != "elsewhere" ||
 		got["sap.odata#00.entityset"] != "Products" ||
 		got["sap.odata.user.pwd"] != "typed-before-the-end" {
 		t.Errorf("found %v", got)

@@ -129,7 +129,7 @@ func (b *Browser) Open(headers map[string]string) *Tab {
 // Do performs actions.
 func (tab *Tab) Do(steps ...chromedp.Action[chromedp.Void]) {
 	tab.b.t.Helper()
-	ctx, cancel := context.WithTimeout(tab.ctx, e2etest.ComesAbout)
+	ctx, cancel := context.WithTimeout(tab.ctx, e2etest.WaitLimit)
 	defer cancel()
 	if err := chromedp.Do(ctx, steps...); err != nil {
 		tab.b.t.Fatalf("%v\n%s", err, tab.Text())
@@ -145,7 +145,7 @@ func (tab *Tab) Go(at string) {
 // Eval returns the value of an expression in the page.
 func Eval[T any](tab *Tab, expression string) T {
 	tab.b.t.Helper()
-	ctx, cancel := context.WithTimeout(tab.ctx, e2etest.ComesAbout)
+	ctx, cancel := context.WithTimeout(tab.ctx, e2etest.WaitLimit)
 	defer cancel()
 	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
 	if err != nil {
@@ -154,7 +154,7 @@ func Eval[T any](tab *Tab, expression string) T {
 	return v
 }
 
-// Until waits until an expression is true in the page, e2etest.ComesAbout at most, and returns the waiting time.
+// Until waits until an expression is true in the page, e2etest.WaitLimit at most, and returns the waiting time.
 func (tab *Tab) Until(what, expression string) time.Duration {
 	tab.b.t.Helper()
 	began := time.Now()
@@ -164,9 +164,9 @@ func (tab *Tab) Until(what, expression string) time.Duration {
 		if yes, err := chromedp.Run(tab.ctx, is); err == nil && yes {
 			break
 		}
-		if time.Since(began) > e2etest.ComesAbout {
+		if time.Since(began) > e2etest.WaitLimit {
 			tab.Shot("failed")
-			tab.b.t.Fatalf("expected %s within %v, found\n%s\nconsole %q", what, e2etest.ComesAbout, tab.Text(),
+			tab.b.t.Fatalf("expected %s within %v, found\n%s\nconsole %q", what, e2etest.WaitLimit, tab.Text(),
 				tab.Console())
 		}
 		time.Sleep(20 * time.Millisecond)
@@ -281,7 +281,7 @@ func (tab *Tab) Accessible(what string) {
 // Shot returns a screenshot. If CULVERT_SHOTS is set, it is also stored in that folder as NAME.png.
 func (tab *Tab) Shot(name string) []byte {
 	tab.b.t.Helper()
-	ctx, cancel := context.WithTimeout(tab.ctx, e2etest.ComesAbout)
+	ctx, cancel := context.WithTimeout(tab.ctx, e2etest.WaitLimit)
 	defer cancel()
 	picture, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
 	e2etest.NoError(tab.b.t, err)

@@ -18,7 +18,7 @@ func TestBrokerAwayIsSaid(t *testing.T) {
 	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 20})
 	data := t.TempDir()
 	at := porttest.Address(t)
-	startBroker := func() *e2etest.Command { return p.BrokerAt(data, at) }
+	startBroker := func() *e2etest.Command { return p.StartBrokerAt(data, at) }
 	broker := startBroker()
 	worker := p.File("worker.properties", "bootstrap.servers="+strings.Replace(at, "127.0.0.1", "localhost", 1),
 		"listeners=",
@@ -30,13 +30,13 @@ func TestBrokerAwayIsSaid(t *testing.T) {
 	}
 	connectors = append(connectors, p.File("details.properties",
 		e2etest.Source("details", address, "Order_Details")...),
-		p.File("back.properties", e2etest.SinkOf("back", address, "Order_Details", "Order_DetailCopies")...))
+		p.File("back.properties", e2etest.Sink("back", address, "Order_Details", "Order_DetailCopies")...))
 	c := p.Start(append([]string{"run", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data, worker},
 		connectors...)...)
 	c.Eventually("rows at the other end",
 		func() bool { return s.Count("Order_DetailCopies") == s.Count("Order_Details") })
 	broker.Kill()
-	c.Awaits("kafka: a broker is unreachable")
+	c.AwaitStderr("kafka: a broker is unreachable")
 	l, err := net.Listen("tcp", at)
 	e2etest.NoError(t, err)
 	for range 5 { // some clients try to connect
@@ -46,8 +46,8 @@ func TestBrokerAwayIsSaid(t *testing.T) {
 	}
 	l.Close()
 	startBroker()
-	c.Awaits("kafka: a broker is reachable again")
+	c.AwaitStderr("kafka: a broker is reachable again")
 	sent := s.Ledger().Rows
 	c.Eventually("rows again", func() bool { return s.Ledger().Rows > sent+100 })
-	c.Stop().Exits(0)
+	c.Stop().WantCode(0)
 }

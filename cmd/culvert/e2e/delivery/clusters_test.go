@@ -18,13 +18,13 @@ func TestClientsOfAnotherCluster(t *testing.T) {
 	t.Parallel()
 	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 60, PageSize: 25,
 		Switches: odatatest.Switches{CSRF: true, RotateSession: "both"}})
-	here := e2etest.Embedded(t).Addr()
-	elsewhere := e2etest.Embedded(t).Addr()
+	here := e2etest.StartEmbeddedBroker(t).Addr()
+	elsewhere := e2etest.StartEmbeddedBroker(t).Addr()
 	worker := p.File("worker.properties", "bootstrap.servers="+here, "listeners=")
 	from := p.File("there.properties", append(e2etest.Source("there", address, "Orders"),
 		"producer.override.bootstrap.servers="+elsewhere,
 		"admin.override.bootstrap.servers="+elsewhere, "topic.creation.default.partitions=3")...)
-	to := p.File("back.properties", append(e2etest.SinkOf("back", address, "Orders", "OrderCopies"),
+	to := p.File("back.properties", append(e2etest.Sink("back", address, "Orders", "OrderCopies"),
 		"consumer.override.bootstrap.servers="+elsewhere)...)
 	for round := range 2 {
 		p.MustRun("run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data, worker, from, to)
@@ -32,10 +32,10 @@ func TestClientsOfAnotherCluster(t *testing.T) {
 			t.Errorf("round %d: what was read and what was written differ\n%s", round, diff)
 		}
 	}
-	if got := e2etest.EndsOn(t, elsewhere, "Orders"); len(got) != 3 {
+	if got := e2etest.EndOffsets(t, elsewhere, "Orders"); len(got) != 3 {
 		t.Errorf("expected 3 partitions on the connector's cluster, found %v", got)
 	}
-	if got := e2etest.EndsOn(t, here, "Orders"); got != nil {
+	if got := e2etest.EndOffsets(t, here, "Orders"); got != nil {
 		t.Errorf("expected no such topic on the worker's cluster, found %v", got)
 	}
 }
@@ -46,7 +46,7 @@ func TestClientsOfAnotherCluster(t *testing.T) {
 func TestRowsNeverGoToTopicsOfTheWorker(t *testing.T) {
 	t.Parallel()
 	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 60, PageSize: 20})
-	broker := e2etest.Embedded(t).Addr()
+	broker := e2etest.StartEmbeddedBroker(t).Addr()
 	_, port, _ := strings.Cut(broker, ":")
 	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=", "config.storage.topic=my-configs",
 		"status.storage.topic=my-states", "offset.storage.topic=my-offsets")
@@ -63,9 +63,9 @@ func TestRowsNeverGoToTopicsOfTheWorker(t *testing.T) {
 			"transforms.route.regex=.*", "transforms.route.replacement="+target)...))
 	}
 	r := p.Run(append([]string{"run", "--once", "--plugins", e2etest.Plugins(t, "smt"), "--data", p.Data}, files...)...)
-	r.Exits(1)
+	r.WantCode(1)
 	for name, target := range targets {
-		r.Says(fmt.Sprintf("connector %s, task 0: failed: ", name), "topic "+target+" contains ")
+		r.WantStderr(fmt.Sprintf("connector %s, task 0: failed: ", name), "topic "+target+" contains ")
 	}
 	offsets := p.Run("consume", "my-offsets", "--bootstrap-servers", broker)
 	for line := range strings.Lines(offsets.Stdout) {
@@ -77,14 +77,14 @@ func TestRowsNeverGoToTopicsOfTheWorker(t *testing.T) {
 	}
 	for _, topic := range []string{"__consumer_offsets", "__transaction_state", "my-configs", "my-states",
 		"My-Offsets"} {
-		p.Run("consume", topic, "--bootstrap-servers", broker).PrintsNothing()
+		p.Run("consume", topic, "--bootstrap-servers", broker).WantNoStdout()
 	}
 	rows := p.Run("consume", "Order_Details", "--bootstrap-servers", broker)
 	if got := strings.Count(rows.Stdout, "\n"); got != s.Count("Order_Details") {
 		t.Errorf("expected the honest connector's %d rows, found %d", s.Count("Order_Details"), got)
 	}
 	lines := e2etest.Source("orders", address, "Orders")
-	internalTopic := p.File("orders.properties", e2etest.Instead(lines, "sap.odata#00.topic=my-offsets")...)
-	p.Run("validate", "--plugins", e2etest.Plugins(t), "--data", p.Data, worker, internalTopic).Exits(1).
+	internalTopic := p.File("orders.properties", e2etest.WithSettings(lines, "sap.odata#00.topic=my-offsets")...)
+	p.Run("validate", "--plugins", e2etest.Plugins(t), "--data", p.Data, worker, internalTopic).WantCode(1).
 		Reports(fmt.Sprintf("%s:%d: sap.odata#00.topic: topic my-offsets contains ", internalTopic, len(lines)))
 }

@@ -28,7 +28,7 @@ func (g *Group) drain(n int) e2etest.Result {
 func (g *Group) drains(connectors, tasks int) {
 	t := g.T
 	t.Helper()
-	g.drain(0).Exits(0).Prints("the worker is drained")
+	g.drain(0).WantCode(0).WantStdout("the worker is drained")
 	for _, by := range []int{0, 1, 2} { // it answers, and has nothing
 		leaving := func(m rest.GroupMember) bool {
 			return m.WorkerID == g.ids[0] && m.Leaving && m.Connectors+m.Tasks == 0
@@ -38,13 +38,14 @@ func (g *Group) drains(connectors, tasks int) {
 		}
 	}
 	g.Spreads(connectors, tasks, 1, 2)
-	g.drain(0).Exits(0) // once more
+	g.drain(0).WantCode(0) // once more
 	g.workers[0].MustStop()
 	g.Spreads(connectors, tasks, 1, 2)
-	g.drain(1).Exits(0)
+	g.drain(1).WantCode(0)
 	g.Spreads(connectors, tasks, 2)
-	g.drain(2).Exits(1).Says("expected another worker of the group to take over the connectors and tasks of this " +
-		"one, found none")
+	g.drain(2).WantCode(1).
+		WantStderr("expected another worker of the group to take over the connectors and tasks of this " +
+			"one, found none")
 	g.Spreads(connectors, tasks, 2)
 	g.Join(0)
 	g.Spreads(connectors, tasks, 0, 2)
@@ -53,7 +54,7 @@ func (g *Group) drains(connectors, tasks int) {
 	for _, n := range []int{0, 2} { // of two that are drained at once, at least one goes on
 		go func() {
 			status := 0
-			r, err := http.NewRequest("PUT", g.workers[n].Url+"/culvert/drain", nil)
+			r, err := http.NewRequest("PUT", g.workers[n].URL+"/culvert/drain", nil)
 			if err == nil {
 				if a, err := http.DefaultClient.Do(r); err == nil {
 					a.Body.Close()
@@ -99,7 +100,7 @@ func TestStaticWorkersOfAGroup(t *testing.T) { onEmbedded(t, StaticWorkersOfAGro
 // before or does not return within its session.
 func StaticWorkersOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 	const connectors, tasks = 4, 8
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 60, PageSize: 25})
+	_, address := e2etest.StartDemo(t, odatatest.Options{Rows: 60, PageSize: 25})
 	g := NewGroup(t, p, servers, 3, "group.instance.id=pod-%d", "session.timeout.ms=120000")
 	g.posted(address, connectors)
 	g.Spreads(connectors, tasks, 0, 1, 2)
@@ -145,7 +146,7 @@ func StaticWorkersOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 			return len(o.Members) == 3 && slices.ContainsFunc(o.Members, isKnown)
 		})
 	}
-	g.drain(1).Exits(0)
+	g.drain(1).WantCode(0)
 	g.Spreads(connectors, tasks, 0, 2)
 	g.workers[1].MustStop()
 	g.workers[0].Eventually("the group has two members", func() bool { return len(g.overview(0).Members) == 2 })

@@ -43,7 +43,7 @@ func TestRealExactlyOnce(t *testing.T) {
 		e := NewExactly(t, k.Servers, e2etest.NewPlace(t), "killed", rounds)
 		e.Run(rounds, syscall.SIGKILL)
 		// Kafka's own consumer finds the same number.
-		seen := e2etest.KafkaTool(t, "consume", "--bootstrap-server", k.Servers, "--topic", "killed",
+		seen := e2etest.RunKafkaTool(t, "consume", "--bootstrap-server", k.Servers, "--topic", "killed",
 			"--from-beginning",
 			"--isolation-level", "read_committed", "--max-messages", fmt.Sprint(len(e.Rows)+1), "--timeout-ms", "30000")
 		if n := strings.Count(seen, "\n"); n != len(e.Rows) {
@@ -81,9 +81,9 @@ func TestRealExactlyOnce(t *testing.T) {
 	t.Run("PageTooLong", func(t *testing.T) {
 		e := NewExactly(t, k.Servers, e2etest.NewPlace(t), "long", 4)
 		w := e.Opens(k, withinFirst)
-		k.Open(false)
+		k.AwaitTransactions(false)
 		close(e.Held.GoOn)
-		w.Awaits("set a smaller page.size")
+		w.AwaitStderr("set a smaller page.size")
 		w.Kill()
 		e.Finish("page that outlasts its transaction")
 	})
@@ -100,7 +100,7 @@ func (e *Exactly) Opens(k *e2etest.ExactPeer, after int) *e2etest.Command {
 	e.Held.Arm(after)
 	w := e.Start(runUntilStopped, e.Files("producer.override.transaction.timeout.ms=10000")[0])
 	e.Waits(w)
-	k.Open(true)
+	k.AwaitTransactions(true)
 	return w
 }
 
@@ -142,7 +142,7 @@ func (e *Exactly) Zombie() {
 	})
 	first.Signal(syscall.SIGCONT)
 	e.ResumeAndStop(second)
-	first.Awaits("another producer uses it")
+	first.AwaitStderr("another producer uses it")
 	first.Signal(syscall.SIGKILL)
 	first.Wait()
 	e.Finish("worker paused while another one took over")

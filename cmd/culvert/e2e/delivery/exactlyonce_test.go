@@ -46,7 +46,7 @@ func TestSoakExactlyOnceKilled(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
 	rounds := ExactRounds(6)
-	NewExactly(t, p.Broker(), p, "killed", rounds).Run(rounds, syscall.SIGKILL, syscall.SIGTERM, syscall.SIGKILL)
+	NewExactly(t, p.StartBroker(), p, "killed", rounds).Run(rounds, syscall.SIGKILL, syscall.SIGTERM, syscall.SIGKILL)
 }
 
 func NewExactly(t *testing.T, servers string, p *e2etest.Place, name string, rounds int) *Exactly {
@@ -73,11 +73,12 @@ func (e *Exactly) Files(more ...string) []string {
 func (e *Exactly) settings(more ...string) (loads, changes []string) {
 	loads = append(e2etest.Source(e.Name, e.Address), "sap.odata#00.service="+odatatest.NorthwindPath,
 		"sap.odata#00.entityset=Order_Details", "sap.odata#00.topic="+e.Name, "exactly.once.support=required",
-		e2etest.Silent)
-	changes = e2etest.Tracked(e.changes(), e.Address, odatatest.ODPPath, "FactsOfProducts",
+		e2etest.NoReadTimeout)
+	changes = e2etest.DeltaSource(e.changes(), e.Address, odatatest.ODPPath, "FactsOfProducts",
 		"exactly.once.support=required",
-		e2etest.Silent)
-	return e2etest.Instead(append(loads, more...), e.Lines...), e2etest.Instead(append(changes, more...), e.Lines...)
+		e2etest.NoReadTimeout)
+	return e2etest.WithSettings(append(loads, more...), e.Lines...), e2etest.WithSettings(append(changes, more...),
+		e.Lines...)
 }
 
 // changes returns the name of the connector of changes, which is also its topic.
@@ -317,7 +318,7 @@ func (e *Exactly) Waits(w *e2etest.Command) {
 	e.t.Helper()
 	select {
 	case <-e.Held.Held:
-	case <-time.After(e2etest.ComesAbout):
+	case <-time.After(e2etest.WaitLimit):
 		e.t.Fatalf("nothing was read; stderr:\n%s", w.Stderr.String())
 	}
 }

@@ -33,7 +33,7 @@ func TestExactlyOnceThatCannotBe(t *testing.T) {
 	} {
 		worker := p.File("worker.properties", append([]string{"bootstrap.servers=127.0.0.1:1"}, c.worker...)...)
 		p.Run("validate", "--plugins", e2etest.Plugins(t), worker, p.File("reads.properties", c.lines...)).
-			Exits(1).Prints(c.want)
+			Exits(1).WantStdout(c.want)
 	}
 }
 
@@ -56,8 +56,8 @@ func TestConnectorThatCannotFence(t *testing.T) {
 		answer.ErrorCode = kerr.TransactionalIDAuthorizationFailed.Code
 		return answer, nil, true
 	})
-	foreign := e2etest.Client(t, servers, kgo.TransactionalID("g-reads-0"))
-	e2etest.MakeTopics(t, foreign, "theirs")
+	foreign := e2etest.NewClient(t, servers, kgo.TransactionalID("g-reads-0"))
+	e2etest.CreateTopics(t, foreign, "theirs")
 	e2etest.NoError(t, foreign.BeginTransaction())
 	e2etest.NoError(t, foreign.ProduceSync(t.Context(), &kgo.Record{Topic: "theirs", Value: []byte("x")}).FirstErr())
 	files := []string{p.File("worker.properties", "bootstrap.servers="+servers, "listeners=", "group.id=g",
@@ -67,9 +67,9 @@ func TestConnectorThatCannotFence(t *testing.T) {
 		return p.Run(append([]string{"run", "--once", "--plugins", e2etest.Plugins(t), "--data", p.Data}, files...)...)
 	}
 	forbidden.Store(true)
-	run().Exits(1).Says("transactional id g-reads-0", "DESCRIBE and WRITE on the resource TransactionalId")
+	run().WantCode(1).WantStderr("transactional id g-reads-0", "DESCRIBE and WRITE on the resource TransactionalId")
 	forbidden.Store(false)
-	run().Exits(0)
+	run().WantCode(0)
 	e2etest.ReadTopic(t, servers, "Orders", 5)
 	if err := foreign.EndTransaction(t.Context(), kgo.TryCommit); err == nil {
 		t.Error("expected the foreign producer to be fenced")
@@ -81,7 +81,7 @@ func TestConnectorThatCannotFence(t *testing.T) {
 func TestTasksThatComeAndGoUnderExactlyOnce(t *testing.T) {
 	t.Parallel()
 	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 5})
-	servers := p.Broker()
+	servers := p.StartBroker()
 	worker := p.File("worker.properties", "bootstrap.servers="+servers, "listeners=", "group.id=tasks",
 		"exactly.once.source.support=enabled")
 	sets := []string{"Products", "Customers", "Categories"}
@@ -108,7 +108,7 @@ func TestTasksThatComeAndGoUnderExactlyOnce(t *testing.T) {
 			}
 		}
 		file := p.File("reads.properties", append(lines, fmt.Sprint("tasks.max=", tasks))...)
-		p.MustOnce(worker, file)
+		p.MustRunOnce(worker, file)
 		for _, set := range sets {
 			r := p.Run("consume", set, "--bootstrap-servers", servers)
 			if count := strings.Count(r.Stdout, "\n"); count != rows[set] {

@@ -25,7 +25,7 @@ type Group struct {
 	*e2etest.Place
 	servers string
 	plugins []string // folders by worker; nil: one that all have
-	workers []*e2etest.Followed
+	workers []*e2etest.Worker
 	ids     []string // host:port of each
 	// folders gives each worker a folder of connectors of its own, confN. lines are added to each worker's file and
 	// replace lines of the same name; %d is the worker's number.
@@ -64,7 +64,7 @@ func (g *Group) Join(n int, more ...string) {
 	// The worker has its own data folder, as on its own machine.
 	machine := *g.Place
 	machine.Dir = g.Machine(n)
-	g.workers[n] = machine.Serves(g.ids[n], append(g.arguments(n), more...)...)
+	g.workers[n] = machine.StartWorkerAt(g.ids[n], append(g.arguments(n), more...)...)
 }
 
 // arguments returns the command line of a worker.
@@ -103,7 +103,7 @@ func (g *Group) Configured(n int) (file string) {
 		"offset.flush.interval.ms=500", "listeners=http://" + g.ids[n],
 		"value.converter.schemas.enable=false", "key.converter.schemas.enable=false"}
 	for _, line := range g.lines {
-		lines = e2etest.Instead(lines, strings.ReplaceAll(line, "%d", strconv.Itoa(n)))
+		lines = e2etest.WithSettings(lines, strings.ReplaceAll(line, "%d", strconv.Itoa(n)))
 	}
 	return g.File(name, lines...)
 }
@@ -114,8 +114,8 @@ func (g *Group) posted(address string, connectors int) {
 	for n := range connectors {
 		name := fmt.Sprint("c", n)
 		w := g.workers[n%len(g.workers)]
-		w.Changes()
-		w.Must(201, "POST", "/connectors", e2etest.AsJSON(g.T, map[string]any{"name": name,
+		w.AwaitChangeable()
+		w.MustCall(201, "POST", "/connectors", e2etest.AsJSON(g.T, map[string]any{"name": name,
 			"config": groupSource(address, name)}))
 	}
 }
@@ -199,7 +199,7 @@ func (g *Group) Spreads(connectors, tasks int, over ...int) {
 // groupSource returns the settings of a source with two tasks, each of which reads a set every second into its own
 // topic.
 func groupSource(address, name string) map[string]string {
-	settings := e2etest.Configuration(e2etest.Source(name, address, "Orders", "Products"))
+	settings := e2etest.SettingsOf(e2etest.Source(name, address, "Orders", "Products"))
 	settings["tasks.max"] = "2"
 	for n, set := range []string{"Orders", "Products"} {
 		entry := fmt.Sprintf("sap.odata#%02d.", n)
@@ -219,42 +219,42 @@ func TestWorkersOfAGroup(t *testing.T) {
 func WorkersOfAGroup(t *testing.T, p *e2etest.Place, servers string) *Group {
 	t.Helper()
 	const connectors, tasks = 6, 12
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 60, PageSize: 25})
+	_, address := e2etest.StartDemo(t, odatatest.Options{Rows: 60, PageSize: 25})
 	g := NewGroup(t, p, servers, 3)
 	post := func(n, by, status int, message string) {
 		name := fmt.Sprint("c", n)
-		g.workers[by].Must(status, "POST", "/connectors", e2etest.AsJSON(t, map[string]any{"name": name,
+		g.workers[by].MustCall(status, "POST", "/connectors", e2etest.AsJSON(t, map[string]any{"name": name,
 			"config": groupSource(address, name)}), message)
 	}
 	for n := range connectors {
-		g.workers[n%3].Changes()
+		g.workers[n%3].AwaitChangeable()
 		post(n, n%3, 201, fmt.Sprintf(`"name":"c%d"`, n))
 	}
 	g.Spreads(connectors, tasks, 0, 1, 2)
 	post(0, 1, 409, "Connector c0 already exists")
 
-	g.workers[0].Must(202, "PUT", "/connectors/c1/pause", "")
-	g.workers[1].Await("c1", "is paused", e2etest.Is(connect.Paused, 2))
-	g.workers[1].Must(202, "PUT", "/connectors/c1/resume", "")
-	g.workers[2].Must(204, "PUT", "/connectors/c2/stop", "")
-	g.workers[0].Await("c2", "is stopped", e2etest.Is(connect.Stopped, 0))
-	g.workers[0].Must(202, "PUT", "/connectors/c2/resume", "")
+	g.workers[0].MustCall(202, "PUT", "/connectors/c1/pause", "")
+	g.workers[1].Await("c1", "is paused", e2etest.HasState(connect.Paused, 2))
+	g.workers[1].MustCall(202, "PUT", "/connectors/c1/resume", "")
+	g.workers[2].MustCall(204, "PUT", "/connectors/c2/stop", "")
+	g.workers[0].Await("c2", "is stopped", e2etest.HasState(connect.Stopped, 0))
+	g.workers[0].MustCall(202, "PUT", "/connectors/c2/resume", "")
 	g.Spreads(connectors, tasks, 0, 1, 2)
 
-	g.workers[0].Must(202, "POST", "/connectors/c1/restart?includeTasks=true", "", `"state":"RESTARTING"`)
-	g.workers[1].Must(404, "POST", "/connectors/none/restart?includeTasks=true", "")
+	g.workers[0].MustCall(202, "POST", "/connectors/c1/restart?includeTasks=true", "", `"state":"RESTARTING"`)
+	g.workers[1].MustCall(404, "POST", "/connectors/none/restart?includeTasks=true", "")
 	g.Spreads(connectors, tasks, 0, 1, 2)
-	g.workers[2].Must(204, "PUT", "/admin/loggers/kafka?scope=cluster", `{"level":"ERROR"}`)
+	g.workers[2].MustCall(204, "PUT", "/admin/loggers/kafka?scope=cluster", `{"level":"ERROR"}`)
 	for _, w := range g.workers {
-		w.Until(200, "GET", "/admin/loggers/kafka", "", `"level":"ERROR"`)
+		w.AwaitCall(200, "GET", "/admin/loggers/kafka", "", `"level":"ERROR"`)
 	}
 
 	changed := groupSource(address, "c3")
 	changed["tasks.max"] = "1"
-	g.workers[0].Must(200, "PUT", "/connectors/c3/config", e2etest.AsJSON(t, changed), `"tasks.max":"1"`)
-	g.workers[1].Await("c3", "has one task", e2etest.Is(connect.Running, 1))
-	g.workers[2].Must(204, "DELETE", "/connectors/c4", "")
-	g.workers[1].Until(404, "GET", "/connectors/c4/status", "")
+	g.workers[0].MustCall(200, "PUT", "/connectors/c3/config", e2etest.AsJSON(t, changed), `"tasks.max":"1"`)
+	g.workers[1].Await("c3", "has one task", e2etest.HasState(connect.Running, 1))
+	g.workers[2].MustCall(204, "DELETE", "/connectors/c4", "")
+	g.workers[1].AwaitCall(404, "GET", "/connectors/c4/status", "")
 	g.Spreads(connectors-1, tasks-3, 0, 1, 2)
 
 	began := time.Now()

@@ -21,9 +21,9 @@ import (
 func TestCallsOfAGroup(t *testing.T) {
 	// A worker that does not answer for two questions, 3 s each, stays a member.
 	g := embeddedGroup(t, 3, "inter.worker.key.ttl.ms=1", "session.timeout.ms=20000")
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 60, PageSize: 25})
+	_, address := e2etest.StartDemo(t, odatatest.Options{Rows: 60, PageSize: 25})
 	for _, w := range g.workers {
-		w.Changes()
+		w.AwaitChangeable()
 	}
 	g.claims(address)
 	g.figures(address)
@@ -38,7 +38,7 @@ func (g *Group) claims(address string) {
 	t.Helper()
 	const claim = `both claim \"changes of`
 	follows := func(name string) string {
-		return e2etest.AsJSON(t, map[string]any{"name": name, "config": e2etest.Configuration(e2etest.Tracked(name,
+		return e2etest.AsJSON(t, map[string]any{"name": name, "config": e2etest.SettingsOf(e2etest.DeltaSource(name,
 			address, odatatest.ODPPath, "FactsOfProducts", "sap.odata.delta.takeover=true"))})
 	}
 	answers := make([]string, 3)
@@ -57,19 +57,19 @@ func (g *Group) claims(address string) {
 	if len(refused) != 2 || !is("400 ", claim)(refused[0]) || !is("400 ", claim)(refused[1]) {
 		t.Errorf("expected one of three rivals, found %q", answers)
 	}
-	settings := e2etest.Configuration(e2etest.Tracked("late", address, odatatest.ODPPath, "FactsOfProducts"))
+	settings := e2etest.SettingsOf(e2etest.DeltaSource("late", address, odatatest.ODPPath, "FactsOfProducts"))
 	for n, w := range g.workers {
-		w.Until(200, "PUT", "/connector-plugins/ODataSource/config/validate", e2etest.AsJSON(t, settings), claim)
-		w.Must(400, "PUT", "/connectors/late/config", e2etest.AsJSON(t, settings), claim)
-		g.workers[n].Must(404, "GET", "/connectors/late", "")
+		w.AwaitCall(200, "PUT", "/connector-plugins/ODataSource/config/validate", e2etest.AsJSON(t, settings), claim)
+		w.MustCall(400, "PUT", "/connectors/late/config", e2etest.AsJSON(t, settings), claim)
+		g.workers[n].MustCall(404, "GET", "/connectors/late", "")
 	}
-	g.workers[0].Must(204, "DELETE", fmt.Sprint("/connectors/rival", slices.IndexFunc(answers, is("201 ", ""))), "")
+	g.workers[0].MustCall(204, "DELETE", fmt.Sprint("/connectors/rival", slices.IndexFunc(answers, is("201 ", ""))), "")
 }
 
 // motion returns the metrics of a connector, as one worker reports them.
 func (g *Group) motion(by int, name string) (m connect.Metrics) {
 	g.T.Helper()
-	e2etest.Get(g.T, g.workers[by].Url+"/culvert/connectors/"+name, &m)
+	e2etest.Get(g.T, g.workers[by].URL+"/culvert/connectors/"+name, &m)
 	return m
 }
 
@@ -89,7 +89,7 @@ func (g *Group) figures(address string) {
 		g.workers[0].Eventually("one status of "+name+" at every worker, with its plugin", func() bool {
 			said := map[string]bool{}
 			for _, w := range g.workers {
-				said[w.Must(200, "GET", "/connectors/"+name+"/status", "")] = true
+				said[w.MustCall(200, "GET", "/connectors/"+name+"/status", "")] = true
 			}
 			return len(said) == 1 && strings.Contains(slices.Collect(maps.Keys(said))[0], `"plugin":"`)
 		})
@@ -108,17 +108,17 @@ func (g *Group) figures(address string) {
 	}
 	w := g.workers[(slices.Index(g.ids, g.overview(0).Leader)+1)%3]
 	w.Eventually("all rows in culvert status", func() bool {
-		out := g.Run("status", "--url", w.Url).Stdout
+		out := g.Run("status", "--url", w.URL).Stdout
 		return regexp.MustCompile(`(?m)^c0 +source +idle +2 +137 +- +- +0 +- +[a-z,]+$`).MatchString(out) &&
 			strings.Contains(out, "Group workers, generation ") &&
 			strings.Contains(out, ": 3 workers, led by 127.0.0.1:")
 	})
-	g.Run("connectors", "show", "c0", "--url", w.Url).Exits(0).Prints("\n    Orders: caught up ",
+	g.Run("connectors", "show", "c0", "--url", w.URL).WantCode(0).WantStdout("\n    Orders: caught up ",
 		"\n    Products: caught up ")
-	g.Run("connectors", "list", "--url", w.Url).Exits(0).Prints("c0 ", "c1 ")
-	g.Run("offsets", "show", "c0", "--json", "--url", w.Url).Exits(0).Prints(`"offsets": [`)
+	g.Run("connectors", "list", "--url", w.URL).WantCode(0).WantStdout("c0 ", "c1 ")
+	g.Run("offsets", "show", "c0", "--json", "--url", w.URL).WantCode(0).WantStdout(`"offsets": [`)
 	for by, feed := range []string{"Orders", "Products", "Orders"} {
-		ident := e2etest.As[map[string]string](t, g.workers[by].Must(202, "POST",
+		ident := e2etest.Decode[map[string]string](t, g.workers[by].MustCall(202, "POST",
 			"/culvert/connectors/c0/feeds/"+feed+"/snapshot", ""))["snapshot"]
 		g.workers[by].Eventually("the snapshot", func() bool {
 			m := g.motion(by, "c0")
@@ -131,8 +131,8 @@ func (g *Group) figures(address string) {
 			})
 		})
 	}
-	g.workers[2].Must(404, "POST", "/culvert/connectors/c0/feeds/Nothing/snapshot", "")
-	g.workers[2].Must(404, "GET", "/culvert/connectors/ghost", "")
+	g.workers[2].MustCall(404, "POST", "/culvert/connectors/c0/feeds/Nothing/snapshot", "")
+	g.workers[2].MustCall(404, "GET", "/culvert/connectors/ghost", "")
 }
 
 // offsets changes the offsets of a stopped connector while a worker that has one of its tasks is paused. The change
@@ -142,21 +142,21 @@ func (g *Group) offsets() {
 	t := g.T
 	t.Helper()
 	var group rest.Group
-	e2etest.Get(t, g.workers[0].Url+"/culvert/cluster", &group)
+	e2etest.Get(t, g.workers[0].URL+"/culvert/cluster", &group)
 	leader := slices.Index(g.ids, group.Leader)
 	other := 0
 	task := slices.IndexFunc(g.motion(0, "c0").Tasks, func(task connect.TaskMetrics) bool {
 		other = slices.Index(g.ids, task.WorkerID)
 		return task.WorkerID != group.Leader
 	})
-	g.workers[leader].Must(400, "DELETE", "/connectors/c0/offsets", "", "must be in the STOPPED state")
+	g.workers[leader].MustCall(400, "DELETE", "/connectors/c0/offsets", "", "must be in the STOPPED state")
 	g.workers[other].Signal(syscall.SIGSTOP)
 	m := g.motion(leader, "c0")
 	if m.Tasks[task].Progress != nil || !strings.Contains(m.Tasks[task].Error, g.ids[other]) ||
 		m.Tasks[1-task].Progress == nil {
 		t.Errorf("expected figures of task %d alone, found %+v", 1-task, m)
 	}
-	g.workers[leader].Must(204, "PUT", "/connectors/c0/stop", "")
+	g.workers[leader].MustCall(204, "PUT", "/connectors/c0/stop", "")
 	answered := make(chan string, 1)
 	go func() {
 		status, answer := g.workers[leader].Call("DELETE", "/connectors/c0/offsets", "")
@@ -172,10 +172,10 @@ func (g *Group) offsets() {
 		t.Errorf("expected the offsets to be changed, found %s", answer)
 	}
 	for _, w := range g.workers {
-		w.Until(200, "GET", "/connectors/c0/offsets", "", `{"offsets":[]}`)
+		w.AwaitCall(200, "GET", "/connectors/c0/offsets", "", `{"offsets":[]}`)
 	}
-	g.workers[1-leader/2].Must(202, "PUT", "/connectors/c0/resume", "")
-	g.workers[leader].Await("c0", "runs again", e2etest.Is(connect.Running, 2))
+	g.workers[1-leader/2].MustCall(202, "PUT", "/connectors/c0/resume", "")
+	g.workers[leader].Await("c0", "runs again", e2etest.HasState(connect.Running, 2))
 }
 
 // calls sends requests to a worker that does not lead: for connectors that do not exist, for connectors that start
@@ -184,7 +184,7 @@ func (g *Group) offsets() {
 func (g *Group) calls(address string) {
 	t := g.T
 	t.Helper()
-	failing, failingAddress := e2etest.Demo(t, odatatest.Options{Rows: 60, PageSize: 25})
+	failing, failingAddress := e2etest.StartDemo(t, odatatest.Options{Rows: 60, PageSize: 25})
 	led := slices.Index(g.ids, g.overview(0).Leader)
 	by := (led + 1) % 3
 	w := g.workers[by]
@@ -193,23 +193,23 @@ func (g *Group) calls(address string) {
 		var method, path string
 		_, err := fmt.Sscan(call, &method, &path)
 		e2etest.NoError(t, err)
-		w.Must(404, method, "/connectors/none/"+path, "")
+		w.MustCall(404, method, "/connectors/none/"+path, "")
 	}
-	w.Must(404, "PATCH", "/connectors/none/config", `{"tasks.max":"1"}`)
+	w.MustCall(404, "PATCH", "/connectors/none/config", `{"tasks.max":"1"}`)
 
 	for name, state := range map[string]string{"calm": "PAUSED", "halted": "STOPPED"} {
-		w.Must(201, "POST", "/connectors", e2etest.AsJSON(t, map[string]any{"name": name, "initial_state": state,
+		w.MustCall(201, "POST", "/connectors", e2etest.AsJSON(t, map[string]any{"name": name, "initial_state": state,
 			"config": groupSource(address, name)}))
 	}
-	w.Await("halted", "is stopped", e2etest.Is(connect.Stopped, 0))
-	w.Await("calm", "is paused", e2etest.Is(connect.Paused, 0))
-	w.Must(200, "PATCH", "/connectors/calm/config", `{"tasks.max":"1"}`, `"tasks.max":"1"`)
+	w.Await("halted", "is stopped", e2etest.HasState(connect.Stopped, 0))
+	w.Await("calm", "is paused", e2etest.HasState(connect.Paused, 0))
+	w.MustCall(200, "PATCH", "/connectors/calm/config", `{"tasks.max":"1"}`, `"tasks.max":"1"`)
 	for name, tasks := range map[string]int{"calm": 1, "halted": 2} {
-		w.Must(202, "PUT", "/connectors/"+name+"/resume", "")
-		w.Await(name, "runs", e2etest.Is(connect.Running, tasks))
+		w.MustCall(202, "PUT", "/connectors/"+name+"/resume", "")
+		w.Await(name, "runs", e2etest.HasState(connect.Running, tasks))
 	}
 
-	w.Must(404, "POST", "/connectors/calm/tasks/7/restart", "")
+	w.MustCall(404, "POST", "/connectors/calm/tasks/7/restart", "")
 
 	half := groupSource(failingAddress, "half")
 	half["task.auto.restart"] = "false"
@@ -227,7 +227,7 @@ func (g *Group) calls(address string) {
 	// The leader answers with the states that it has read, and each worker reads the status topic by itself.
 	g.workers[led].Await("half", "has failed in part at the leader", states(connect.Running, connect.Failed))
 	e2etest.NoError(t, failing.Set("status-count", "0"))
-	w.Must(202, "POST", "/connectors/half/restart?includeTasks=true&onlyFailed=true", "", `"state":"RESTARTING"`)
+	w.MustCall(202, "POST", "/connectors/half/restart?includeTasks=true&onlyFailed=true", "", `"state":"RESTARTING"`)
 	w.Await("half", "runs", states(connect.Running, connect.Running))
 	for n, w := range g.workers {
 		if strings.Contains(w.Stderr.String(), `msg="source task ended" connector=half task=0`) {
@@ -237,7 +237,7 @@ func (g *Group) calls(address string) {
 
 	keys := g.keyed("session-key")
 	g.workers[led].MustStop()
-	w.Until(201, "PUT", "/connectors/late/config", e2etest.AsJSON(t, groupSource(address, "late")))
+	w.AwaitCall(201, "PUT", "/connectors/late/config", e2etest.AsJSON(t, groupSource(address, "late")))
 	g.Spreads(6, 11, by, 3-led-by)
 	if n := g.keyed("session-key"); n <= keys {
 		t.Errorf("expected another session key after %d, found %d", keys, n)

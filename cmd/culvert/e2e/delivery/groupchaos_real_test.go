@@ -169,7 +169,7 @@ func startChaos(t *testing.T, brokers *trio, name string, exactlyOnce bool) *cha
 	for n := range topics {
 		topics[n] = name + topics[n]
 	}
-	client := e2etest.Client(t, strings.Split(brokers.Servers, ",")[0])
+	client := e2etest.NewClient(t, strings.Split(brokers.Servers, ",")[0])
 	c.admin = kadm.NewClient(client)
 	c.createTopics(map[string]*string{"cleanup.policy": kadm.StringPtr("compact")}, 1, name+"configs", name+"states",
 		name+"offsets")
@@ -188,13 +188,13 @@ func startChaos(t *testing.T, brokers *trio, name string, exactlyOnce bool) *cha
 		r, proxy := newRelay(t)
 		c.relays = append(c.relays, r)
 		c.proxies = append(c.proxies, proxy)
-		c.plugins = append(c.plugins, e2etest.Folder(t, "odata-sink"))
+		c.plugins = append(c.plugins, e2etest.CopyPlugins(t, "odata-sink"))
 		c.workers, c.ids = append(c.workers, nil), append(c.ids, porttest.Address(t))
 		c.File(filepath.Join(filepath.Base(c.Machine(n)), "sap.properties"), fmt.Sprint("pwd=worker", n))
 		c.startWorker(n)
 	}
 	for _, w := range c.workers {
-		w.Changes()
+		w.AwaitChangeable()
 	}
 	for n, settings := range c.connectors(address) {
 		c.put(n, settings["name"], settings)
@@ -257,15 +257,15 @@ func (c *chaos) connectors(address string) (configs []map[string]string) {
 	name := c.e.Name
 	sets := e2etest.Source(name, address, "Orders", "Order_Details")
 	for n, topic := range []string{"Orders", "Details"} {
-		sets = e2etest.Instead(sets, fmt.Sprintf("sap.odata#%02d.topic=%s%s", n, name, topic),
+		sets = e2etest.WithSettings(sets, fmt.Sprintf("sap.odata#%02d.topic=%s%s", n, name, topic),
 			fmt.Sprintf("sap.odata#%02d.exec-period=1", n))
 	}
 	for _, lines := range [][]string{append(sets, "tasks.max=2"),
-		e2etest.Tracked(c.e.changes(), address, odatatest.ODPPath, "FactsOfProducts"),
-		append(e2etest.SinkOf(name+"numbers", address, name+"numbers", "Inbox"), "tasks.max=2",
+		e2etest.DeltaSource(c.e.changes(), address, odatatest.ODPPath, "FactsOfProducts"),
+		append(e2etest.Sink(name+"numbers", address, name+"numbers", "Inbox"), "tasks.max=2",
 			"sap.odata.operation.mode=insert", "sap.odata.insert.uncertain=check", "sap.odata.check.filter=Topic",
 			"sap.odata.flush.interval.ms=200")} {
-		configs = append(configs, e2etest.Configuration(e2etest.Instead(lines, "sap.odata.user.name=me",
+		configs = append(configs, e2etest.SettingsOf(e2etest.WithSettings(lines, "sap.odata.user.name=me",
 			"sap.odata.max.retries=3",
 			"sap.odata.user.pwd=${file:sap.properties:pwd}")))
 	}
@@ -298,7 +298,7 @@ func (c *chaos) startWorker(n int) {
 func (c *chaos) members(by int) (ids []string) {
 	var group rest.Group
 	client := http.Client{Timeout: time.Second}
-	if response, err := client.Get(c.workers[by].Url + "/culvert/cluster"); err == nil {
+	if response, err := client.Get(c.workers[by].URL + "/culvert/cluster"); err == nil {
 		_ = json.NewDecoder(response.Body).Decode(&group)
 		response.Body.Close()
 	}
@@ -415,7 +415,7 @@ func (c *chaos) killLeaderMidWrite(n int) {
 	answer := c.createExtra(leader)
 	select {
 	case <-trap.caught:
-	case <-time.After(e2etest.ComesAbout):
+	case <-time.After(e2etest.WaitLimit):
 		c.T.Fatal("the leader has ended no transaction")
 	}
 	if state := c.killLeaderDuringCreation(leader, answer, "in mid-write"); state != "no answer, Ongoing" {
@@ -439,12 +439,12 @@ func (c *chaos) findLeader(by int) (n int) {
 // createExtra lets a worker create the connector extra. It returns at once; answer receives the HTTP status or
 // "no answer".
 func (c *chaos) createExtra(n int) (answer <-chan string) {
-	body := e2etest.AsJSON(c.T, e2etest.Configuration(e2etest.Instead(e2etest.Source("extra", "127.0.0.1:1", "Orders"),
-		"tasks.max=1")))
+	body := e2etest.AsJSON(c.T, e2etest.SettingsOf(e2etest.WithSettings(e2etest.Source("extra", "127.0.0.1:1",
+		"Orders"), "tasks.max=1")))
 	answers := make(chan string, 1)
 	go func() {
 		status := "no answer"
-		request, err := http.NewRequest("PUT", c.workers[n].Url+"/connectors/extra/config", strings.NewReader(body))
+		request, err := http.NewRequest("PUT", c.workers[n].URL+"/connectors/extra/config", strings.NewReader(body))
 		if err == nil {
 			request.Header.Set("Content-Type", "application/json")
 			if response, err := http.DefaultClient.Do(request); err == nil {
@@ -462,7 +462,7 @@ func (c *chaos) createExtra(n int) (answer <-chan string) {
 func (c *chaos) killLeaderDuringCreation(leader int, answer <-chan string, when string) (state string) {
 	c.T.Helper()
 	c.killWorker(leader)
-	ctx, cancel := context.WithTimeout(context.Background(), e2etest.ComesAbout)
+	ctx, cancel := context.WithTimeout(context.Background(), e2etest.WaitLimit)
 	defer cancel()
 	id := "connect-cluster-" + c.e.Name
 	transactions, err := c.admin.DescribeTransactions(ctx, id)
@@ -536,7 +536,7 @@ func (c *chaos) rollPlugin(n int) {
 	for worker := range c.workers {
 		if worker == n {
 			c.workers[worker].MustStop()
-			e2etest.Replace(c.T, c.plugins[worker], "odata-source.wasm", plugin)
+			e2etest.ReplaceFile(c.T, c.plugins[worker], "odata-source.wasm", plugin)
 			c.startWorker(worker)
 		} else {
 			c.plug(worker, "odata-source", plugin)
@@ -548,7 +548,7 @@ func (c *chaos) rollPlugin(n int) {
 // changeSettings changes the settings of all connectors.
 func (c *chaos) changeSettings(n int) {
 	for _, name := range []string{c.e.Name, c.e.changes(), c.e.Name + "numbers"} {
-		settings := c.workers[n].Shown(name)
+		settings := c.workers[n].Config(name)
 		settings["errors.log.enable"] = fmt.Sprint(settings["errors.log.enable"] != "true")
 		c.put(c.e.Random.IntN(3), name, settings)
 	}
@@ -558,13 +558,13 @@ func (c *chaos) changeSettings(n int) {
 func (c *chaos) pauseConnectors(n int) {
 	for _, name := range []string{c.e.Name, c.e.changes(), c.e.Name + "numbers"} {
 		c.workers[n].Steer(name, []string{"pause", "stop"}[c.e.Random.IntN(2)])
-		c.workers[(n+1)%3].Must(202, "PUT", "/connectors/"+name+"/resume", "")
+		c.workers[(n+1)%3].MustCall(202, "PUT", "/connectors/"+name+"/resume", "")
 	}
 }
 
 // drainWorker drains a worker, and starts it again.
 func (c *chaos) drainWorker(n int) {
-	c.drain(n).Exits(0)
+	c.drain(n).WantCode(0)
 	c.workers[n].MustStop()
 	c.startWorker(n)
 }
@@ -574,9 +574,9 @@ func (c *chaos) drainWorker(n int) {
 func (c *chaos) setClock(n int) {
 	c.hoursAhead[n] = (c.hoursAhead[n]+2+c.e.Random.IntN(2))%3 - 1
 	c.logStep("the clock of worker %d is %d hours ahead", n, c.hoursAhead[n])
-	e2etest.Replace(c.T, c.Machine(n), "clock", fmt.Append(nil, c.hoursAhead[n]*3600))
+	e2etest.ReplaceFile(c.T, c.Machine(n), "clock", fmt.Append(nil, c.hoursAhead[n]*3600))
 	c.workers[n].Eventually("a clock that was set", func() bool {
-		response, err := http.Get(c.workers[n].Url + "/")
+		response, err := http.Get(c.workers[n].URL + "/")
 		if err != nil {
 			return false
 		}
@@ -594,7 +594,7 @@ func (c *chaos) upgradeProgram(n int) {
 		c.workers[worker].MustStop()
 		c.startWorker(worker)
 		version := strings.TrimPrefix(filepath.Base(c.programs[c.program]), "culvert-")
-		c.workers[worker].Must(200, "GET", "/", "", version)
+		c.workers[worker].MustCall(200, "GET", "/", "", version)
 	}
 }
 

@@ -22,9 +22,9 @@ func (e *Exactly) follows(g *Group) {
 	e.t.Helper()
 	_, changes := e.settings()
 	for _, w := range g.workers {
-		w.Changes()
+		w.AwaitChangeable()
 	}
-	g.put(0, e.changes(), e2etest.Configuration(changes))
+	g.put(0, e.changes(), e2etest.SettingsOf(changes))
 	e.editAfter(func(products func() bool) { g.workers[0].Eventually("the products", products) })
 }
 
@@ -33,13 +33,13 @@ func TestSoakExactlyOnceOfAGroup(t *testing.T) { onEmbedded(t, ExactlyOnceOfAGro
 // ExactlyOnceOfAGroup kills workers of a group within a page of one of their connectors, or shortly after it: the
 // others continue, and a consumer with read_committed finds every row once.
 func ExactlyOnceOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
-	rounds := e2etest.OneOf(10, 1)
+	rounds := e2etest.LongOrShort(10, 1)
 	e := NewExactly(t, servers, p, "exact", rounds+1)
 	g := NewGroup(t, p, servers, 3, "exactly.once.source.support=enabled")
 	e.follows(g)
 	e.Arm()
 	loads, _ := e.settings()
-	g.put(1, e.Name, e2etest.Configuration(append(loads, "sap.odata#00.exec-period=-1")))
+	g.put(1, e.Name, e2etest.SettingsOf(append(loads, "sap.odata#00.exec-period=-1")))
 	for round := range rounds {
 		if round > 0 {
 			e.Arm()
@@ -91,7 +91,7 @@ func SinkOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 		s.ServeHTTP(w, r)
 	})}
 	address := e2etest.Serve(t, held)
-	client := e2etest.Client(t, servers)
+	client := e2etest.NewClient(t, servers)
 	made, err := kadm.NewClient(client).CreateTopics(t.Context(), 4, 1, nil, "orders", "products")
 	e2etest.NoError(t, err)
 	e2etest.NoError(t, made.Error())
@@ -109,17 +109,17 @@ func SinkOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 		"consumer.heartbeat.interval.ms=1000", "consumer.max.poll.interval.ms=20000",
 		"consumer.auto.offset.reset=earliest")
 	for _, w := range g.workers {
-		w.Changes()
+		w.AwaitChangeable()
 	}
 	held.Arm(30_000)
-	g.put(0, "back", e2etest.Configuration(append(e2etest.SinkOf("back", address, "orders", "OrderCopies", "products",
+	g.put(0, "back", e2etest.SettingsOf(append(e2etest.Sink("back", address, "orders", "OrderCopies", "products",
 		"ProductCopies"), "tasks.max=4", "sap.odata.enable.batch=0", "sap.odata.max.in.flight=1",
-		"sap.odata.insert.uncertain=check", e2etest.Silent)))
+		"sap.odata.insert.uncertain=check", e2etest.NoReadTimeout)))
 	writes := func() {
 		t.Helper()
 		select {
 		case <-held.Held:
-		case <-time.After(e2etest.ComesAbout):
+		case <-time.After(e2etest.WaitLimit):
 			t.Fatal("nothing was written")
 		}
 	}
@@ -131,7 +131,7 @@ func SinkOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 		return tasks
 	}
 	g.Spreads(1, 4, 0, 1, 2)
-	g.drain(0).Exits(0)
+	g.drain(0).WantCode(0)
 	held.Arm(1_000)
 	writes()
 	killed := -1
@@ -146,8 +146,8 @@ func SinkOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 	g.workers[survivor].Eventually("all rows", func() bool {
 		return s.Count("OrderCopies") == rows && s.Count("ProductCopies") == rows
 	})
-	g.workers[survivor].Await("back", "runs", e2etest.Is(connect.Running, 4))
-	e2etest.CreatedOnce(t, s.Ledger(), 2*rows)
+	g.workers[survivor].Await("back", "runs", e2etest.HasState(connect.Running, 4))
+	e2etest.CheckCreatedOnce(t, s.Ledger(), 2*rows)
 	admin := kadm.NewClient(client)
 	g.workers[survivor].Eventually("offsets after all records", func() bool {
 		offsets, err := admin.FetchOffsets(t.Context(), "connect-back")

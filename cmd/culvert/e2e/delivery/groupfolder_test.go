@@ -63,13 +63,13 @@ func lines(settings map[string]string) (settingLines []string) {
 func TestFolderOfAGroup(t *testing.T) {
 	t.Parallel()
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 60, PageSize: 25})
-	g := &Group{Place: p, servers: p.Broker(), folders: true, lines: []string{"config.storage.secrets=refuse"}}
+	g := &Group{Place: p, servers: p.StartBroker(), folders: true, lines: []string{"config.storage.secrets=refuse"}}
 	source := groupSource(address, "orders")
 	g.inFolders("orders.properties", lines(source), 0, 1, 2)
 	g.start(3)
 	g.Spreads(1, 2, 0, 1, 2)
 	any := g.workers[1]
-	any.Changes()
+	any.AwaitChangeable()
 	any.Eventually("one digest of three workers", func() bool {
 		workers, digests := g.digests(1)
 		return workers == 3 && len(digests) == 1 && digests[""] == 0
@@ -78,20 +78,20 @@ func TestFolderOfAGroup(t *testing.T) {
 	made := groupSource(address, "made")
 	made["sap.odata.user.name"] = "me"
 	made["sap.odata.user.pwd"] = "in clear text"
-	any.Must(400, "PUT", "/connectors/made/config", e2etest.AsJSON(t, made),
+	any.MustCall(400, "PUT", "/connectors/made/config", e2etest.AsJSON(t, made),
 		"sap.odata.user.pwd: expected a reference to a config provider, since config.storage.secrets=refuse")
 	delete(made, "sap.odata.user.name")
 	delete(made, "sap.odata.user.pwd")
-	any.Must(201, "PUT", "/connectors/made/config", e2etest.AsJSON(t, made))
+	any.MustCall(201, "PUT", "/connectors/made/config", e2etest.AsJSON(t, made))
 
 	// A file changes on one worker only, the leader.
 	led := slices.Index(g.ids, g.overview(1).Leader)
 	source["tasks.max"] = "1"
 	g.inFolders("orders.properties", lines(source), led)
 	any.Eventually("two digests", func() bool { _, digests := g.digests(1); return len(digests) == 2 })
-	any.Until(200, "GET", "/culvert/reload", "", "the folders of other workers differ from the leader's")
+	any.AwaitCall(200, "GET", "/culvert/reload", "", "the folders of other workers differ from the leader's")
 	any.Eventually("a line that names who differs", func() bool {
-		return slices.ContainsFunc(g.workers, func(w *e2etest.Followed) bool {
+		return slices.ContainsFunc(g.workers, func(w *e2etest.Worker) bool {
 			return strings.Contains(w.Stderr.String(),
 				`the folders of other workers differ from the leader's" workers=`)
 		})
@@ -100,42 +100,42 @@ func TestFolderOfAGroup(t *testing.T) {
 		t.Errorf("expected orders as it was, found it written %d times", n)
 	}
 	g.inFolders("orders.properties", lines(source), (led+1)%3, (led+2)%3)
-	any.Await("orders", "has one task", e2etest.Is(connect.Running, 1))
+	any.Await("orders", "has one task", e2etest.HasState(connect.Running, 1))
 	if n := g.written("orders"); n != 2 {
 		t.Errorf("expected that a change is applied once, found orders written %d times", n)
 	}
 	p.MustRun("diff", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--config",
-		filepath.Join(p.Dir, "conf2")).Prints("nothing would change")
+		filepath.Join(p.Dir, "conf2")).WantStdout("nothing would change")
 	checkRejectedFilesBlockNoOther(g, any, address, made)
 	checkFilesAreFollowedWithoutTheLeader(g, source)
 }
 
 // checkRESTKeepsConnectorsOfFolders checks that REST pauses and resumes the connector orders, which comes from folders,
 // and does not change or delete it.
-func checkRESTKeepsConnectorsOfFolders(any *e2etest.Followed, source map[string]string) {
+func checkRESTKeepsConnectorsOfFolders(any *e2etest.Worker, source map[string]string) {
 	const kept = "Connector orders is kept in orders.properties, in the folder of connectors that workers of the " +
 		"group have (--config): change it there"
-	any.Must(409, "PUT", "/connectors/orders/config", e2etest.AsJSON(any.Place.T, source), kept)
-	any.Must(409, "PATCH", "/connectors/orders/config", `{"tasks.max":"1"}`, kept)
-	any.Must(409, "DELETE", "/connectors/orders", "", kept)
-	any.Must(202, "PUT", "/connectors/orders/pause", "")
-	any.Await("orders", "is paused", e2etest.Is(connect.Paused, 2))
-	any.Must(202, "PUT", "/connectors/orders/resume", "")
+	any.MustCall(409, "PUT", "/connectors/orders/config", e2etest.AsJSON(any.Place.T, source), kept)
+	any.MustCall(409, "PATCH", "/connectors/orders/config", `{"tasks.max":"1"}`, kept)
+	any.MustCall(409, "DELETE", "/connectors/orders", "", kept)
+	any.MustCall(202, "PUT", "/connectors/orders/pause", "")
+	any.Await("orders", "is paused", e2etest.HasState(connect.Paused, 2))
+	any.MustCall(202, "PUT", "/connectors/orders/resume", "")
 }
 
 // checkRejectedFilesBlockNoOther checks that a rejected file is reported, and blocks no other. made has the settings of
 // a connector that REST has created.
-func checkRejectedFilesBlockNoOther(g *Group, any *e2etest.Followed, address string, made map[string]string) {
+func checkRejectedFilesBlockNoOther(g *Group, any *e2etest.Worker, address string, made map[string]string) {
 	g.inFolders("made.properties", lines(made), 0, 1, 2)
 	secret := groupSource(address, "secret")
 	secret["sap.odata.user.name"] = "me"
 	secret["sap.odata.user.pwd"] = "${env:HOME}"
 	g.inFolders("secret.properties", lines(secret), 0, 1, 2)
 	g.inFolders("more.properties", lines(groupSource(address, "more")), 0, 1, 2)
-	any.Await("more", "runs", e2etest.Is(connect.Running, 2))
-	any.Until(200, "GET", "/culvert/reload", "", "created by REST in the group has, found made",
+	any.Await("more", "runs", e2etest.HasState(connect.Running, 2))
+	any.AwaitCall(200, "GET", "/culvert/reload", "", "created by REST in the group has, found made",
 		"These lines declare this one", "config.providers=env")
-	any.Must(404, "GET", "/connectors/secret", "")
+	any.MustCall(404, "GET", "/connectors/secret", "")
 }
 
 // checkFilesAreFollowedWithoutTheLeader checks that a connector from the folders is deleted with its file, whoever
@@ -148,35 +148,36 @@ func checkFilesAreFollowedWithoutTheLeader(g *Group, source map[string]string) {
 		e2etest.NoError(g.T, os.Remove(filepath.Join(g.Dir, fmt.Sprintf("conf%d", n), "orders.properties")))
 	}
 	stays := g.workers[(led+1)%3]
-	stays.Until(404, "GET", "/connectors/orders", "")
-	stays.Await("made", "runs", e2etest.Is(connect.Running, 2))
-	stays.Await("more", "runs", e2etest.Is(connect.Running, 2))
+	stays.AwaitCall(404, "GET", "/connectors/orders", "")
+	stays.Await("made", "runs", e2etest.HasState(connect.Running, 2))
+	stays.Await("more", "runs", e2etest.HasState(connect.Running, 2))
 
 	g.folders = false
 	g.Join(led)
 	g.Spreads(2, 4, 0, 1, 2)
 	g.inFolders("orders.properties", lines(source), (led+1)%3, (led+2)%3)
-	g.workers[led].Await("orders", "runs again", e2etest.Is(connect.Running, 1))
+	g.workers[led].Await("orders", "runs again", e2etest.HasState(connect.Running, 1))
 }
 
 // A standalone worker joins a group and brings its connectors, their target states and their offsets.
 func TestAdoptedByAGroup(t *testing.T) {
 	t.Parallel()
 	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 60, PageSize: 25})
-	servers := p.Broker()
-	g := &Group{Place: p, servers: servers, ids: []string{porttest.Address(t)}, workers: make([]*e2etest.Followed, 1)}
+	servers := p.StartBroker()
+	g := &Group{Place: p, servers: servers, ids: []string{porttest.Address(t)}, workers: make([]*e2etest.Worker, 1)}
 	data := g.Subfolder("data0")
 	of := func(more ...string) []string {
 		return append(e2etest.PlainWorker(servers, "offset.storage.topic=offsets", "offset.flush.interval.ms=50",
 			"listeners=http://"+g.ids[0]), more...)
 	}
-	alone := g.Serves(g.ids[0], "--plugins", e2etest.Plugins(t), "--data", data, g.File("alone.properties", of()...))
-	alone.Changes()
-	alone.Must(201, "PUT", "/connectors/feed/config",
-		e2etest.AsJSON(t, e2etest.Configuration(e2etest.Tracked("feed", address, odatatest.SAPPath, "Products"))))
-	alone.Must(201, "PUT", "/connectors/halted/config", e2etest.AsJSON(t, groupSource(address, "halted")))
+	alone := g.StartWorkerAt(g.ids[0], "--plugins", e2etest.Plugins(t), "--data", data, g.File("alone.properties",
+		of()...))
+	alone.AwaitChangeable()
+	alone.MustCall(201, "PUT", "/connectors/feed/config",
+		e2etest.AsJSON(t, e2etest.SettingsOf(e2etest.DeltaSource("feed", address, odatatest.SAPPath, "Products"))))
+	alone.MustCall(201, "PUT", "/connectors/halted/config", e2etest.AsJSON(t, groupSource(address, "halted")))
 	ended := func(topic string) (n int64) {
-		for _, end := range e2etest.EndsOn(t, servers, topic) {
+		for _, end := range e2etest.EndOffsets(t, servers, topic) {
 			n += end
 		}
 		return n
@@ -189,16 +190,18 @@ func TestAdoptedByAGroup(t *testing.T) {
 		args := append([]string{"cluster", "adopt", "--plugins", e2etest.Plugins(t), "--data", data}, more...)
 		return p.Run(append(args, file)...)
 	}
-	adopt(worker).Exits(2).Says("found another worker at work in it")
+	adopt(worker).WantCode(2).WantStderr("found another worker at work in it")
 	alone.MustStop()
 	p.Run("run", "--plugins", e2etest.Plugins(t), "--data", data,
-		worker).Exits(2).Says("found STOPPED halted, feed, halted",
+		worker).WantCode(2).WantStderr("found STOPPED halted, feed, halted",
 		"culvert cluster adopt --data "+data)
-	adopt(g.File("other.properties", of()...)).Exits(2).Says("expected the file of a worker that forms a group")
+	adopt(g.File("other.properties", of()...)).WantCode(2).
+		WantStderr("expected the file of a worker that forms a group")
 	elsewhere := strings.ReplaceAll(Content(t, worker), "offset.storage.topic=offsets", "offset.storage.topic=others")
-	adopt(g.File("elsewhere.properties", elsewhere)).Exits(1).Says("found none of feed, halted", "--start-over")
-	adopt(worker).Exits(0).Prints("feed was moved", "halted was moved")
-	adopt(worker).Exits(0).Prints("no connectors to move")
+	adopt(g.File("elsewhere.properties", elsewhere)).WantCode(1).
+		WantStderr("found none of feed, halted", "--start-over")
+	adopt(worker).WantCode(0).WantStdout("feed was moved", "halted was moved")
+	adopt(worker).WantCode(0).WantStdout("no connectors to move")
 	// The worker is killed before it has moved the file.
 	aside := filepath.Join(data, "connectors.adopted")
 	back := func() {
@@ -208,7 +211,7 @@ func TestAdoptedByAGroup(t *testing.T) {
 		e2etest.NoError(t, os.Remove(aside))
 	}
 	back()
-	adopt(worker).Exits(0).Prints("no connectors to move")
+	adopt(worker).WantCode(0).WantStdout("no connectors to move")
 	back()
 	e2etest.NoError(t, os.Mkdir(aside, 0o700)) // a kill after this folder was made
 	file := filepath.Join(data, "connectors.json")
@@ -218,15 +221,15 @@ func TestAdoptedByAGroup(t *testing.T) {
 		return []byte(content[:pos] + strings.Replace(content[pos:], from, to, 1))
 	}
 	e2etest.NoError(t, os.WriteFile(file, halted(`"2"`, `"1"`), 0o600))
-	adopt(worker).Exits(1).Says("same names and other settings in topic configs, found halted")
+	adopt(worker).WantCode(1).WantStderr("same names and other settings in topic configs, found halted")
 	e2etest.NoError(t, os.WriteFile(file, halted(`"ODataSource"`, `"${env:HOME}"`), 0o600))
-	adopt(worker).Exits(2).Says("config.providers=env")
+	adopt(worker).WantCode(2).WantStderr("config.providers=env")
 	e2etest.NoError(t, os.WriteFile(file, []byte(content), 0o600))
-	adopt(worker).Exits(0).Prints("no connectors to move")
+	adopt(worker).WantCode(0).WantStdout("no connectors to move")
 
 	g.Join(0)
-	g.workers[0].Await("feed", "runs", e2etest.Runs)
-	g.workers[0].Await("halted", "is stopped", e2etest.Is(connect.Stopped, 0))
+	g.workers[0].Await("feed", "runs", e2etest.IsRunning)
+	g.workers[0].Await("halted", "is stopped", e2etest.HasState(connect.Stopped, 0))
 	if !(e2etest.Writer{S: s}).Send("MERGE", "Products(3)", map[string]any{"ProductName": "Changed"}) {
 		t.Fatal("the service refused a change")
 	}
@@ -234,9 +237,9 @@ func TestAdoptedByAGroup(t *testing.T) {
 	if n := ended("feed"); n != rows+1 {
 		t.Errorf("expected one row after those %d of before, found %d", rows, n-rows)
 	}
-	adopt(worker).Exits(2).Says("found another worker at work in it")
+	adopt(worker).WantCode(2).WantStderr("found another worker at work in it")
 	p.Run("cluster", "adopt", "--data", g.Subfolder("empty"),
-		worker).Exits(1).Says("expected no workers in group workers")
+		worker).WantCode(1).WantStderr("expected no workers in group workers")
 }
 
 // Content returns a file as text.

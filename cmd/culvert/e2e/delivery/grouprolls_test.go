@@ -30,15 +30,15 @@ import (
 func TestPluginsOfAGroup(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
-	servers := p.Broker()
+	servers := p.StartBroker()
 	const connectors, tasks = 3, 6
 	old := guesttest.Bytes(t, filepath.Join(e2etest.Bench.Root, "plugins", "odata-source"))
 	newer := guesttest.Bytes(t, filepath.Join(e2etest.Bench.Root, "plugins", "odata-source"), "main.version=0.2.0")
 	bad := guesttest.Static(wit.Description{Name: "odata-source", Version: "0.3.0",
 		Components: components(t, "odata-source")}, "", wit.InterfaceSource)
-	folders := []string{e2etest.Folder(t, "odata-sink"), e2etest.Folder(t, "odata-sink"),
-		e2etest.Folder(t, "odata-sink")}
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 60, PageSize: 25})
+	folders := []string{e2etest.CopyPlugins(t, "odata-sink"), e2etest.CopyPlugins(t, "odata-sink"),
+		e2etest.CopyPlugins(t, "odata-sink")}
+	_, address := e2etest.StartDemo(t, odatatest.Options{Rows: 60, PageSize: 25})
 	g := &Group{Place: p, servers: servers, plugins: folders}
 	g.start(3)
 	g.posted(address, connectors)
@@ -60,10 +60,11 @@ func TestPluginsOfAGroup(t *testing.T) {
 	all := time.Now()
 	g.runs("0.2.0", tasks)
 	t.Logf("all workers have a newer version: all tasks run it after %v", time.Since(all))
-	g.workers[1].Must(204, "PUT", "/culvert/plugins/odata-source/rollback", "")
+	g.workers[1].MustCall(204, "PUT", "/culvert/plugins/odata-source/rollback", "")
 	g.runs("0.1.0", tasks)
-	g.workers[2].Must(404, "PUT", "/culvert/plugins/odata-source/swap", `{"hash":"nothing"}`, "any worker of the group")
-	g.workers[2].Must(204, "PUT", "/culvert/plugins/odata-source/swap", `{"hash":"`+whole(newer)+`"}`)
+	g.workers[2].MustCall(404, "PUT", "/culvert/plugins/odata-source/swap", `{"hash":"nothing"}`,
+		"any worker of the group")
+	g.workers[2].MustCall(204, "PUT", "/culvert/plugins/odata-source/swap", `{"hash":"`+whole(newer)+`"}`)
 	g.runs("0.2.0", tasks)
 
 	for n := range folders {
@@ -74,7 +75,7 @@ func TestPluginsOfAGroup(t *testing.T) {
 		return strings.Count(answer, "runs: 0.3.0: ") == tasks
 	})
 	g.runs("0.2.0", tasks)
-	g.workers[1].Must(204, "PUT", "/culvert/plugins/odata-source/swap", `{"hash":"`+whole(newer)+`"}`)
+	g.workers[1].MustCall(204, "PUT", "/culvert/plugins/odata-source/swap", `{"hash":"`+whole(newer)+`"}`)
 
 	// The kill comes last, because without exactly-once it repeats a page whose offset was not stored.
 	for n := range connectors {
@@ -92,11 +93,11 @@ func TestPluginsOfAGroup(t *testing.T) {
 func (g *Group) rollsSink(address string) {
 	g.T.Helper()
 	newer := guesttest.Bytes(g.T, filepath.Join(e2etest.Bench.Root, "plugins", "odata-sink"), "main.version=0.2.0")
-	client := e2etest.Client(g.T, g.servers)
-	e2etest.MakeTopics(g.T, client, "back")
-	sink := e2etest.Configuration(e2etest.SinkOf("back", address, "back", "OrderCopies"))
+	client := e2etest.NewClient(g.T, g.servers)
+	e2etest.CreateTopics(g.T, client, "back")
+	sink := e2etest.SettingsOf(e2etest.Sink("back", address, "back", "OrderCopies"))
 	// The answer is 409 before worker 0 is a member.
-	g.workers[1].Until(201, "PUT", "/connectors/back/config", e2etest.AsJSON(g.T, sink))
+	g.workers[1].AwaitCall(201, "PUT", "/connectors/back/config", e2etest.AsJSON(g.T, sink))
 	rows := 0
 	until := func(what, version string) {
 		g.T.Helper()
@@ -125,7 +126,7 @@ func (g *Group) rollsSink(address string) {
 // plug puts a version of a plugin into a worker's folder, and waits until the group knows it.
 func (g *Group) plug(n int, name string, data []byte) {
 	g.T.Helper()
-	e2etest.Replace(g.T, g.plugins[n], name+".wasm", data)
+	e2etest.ReplaceFile(g.T, g.plugins[n], name+".wasm", data)
 	g.workers[n].Eventually("the group hears of it", func() bool {
 		group := g.overview(n)
 		member := slices.IndexFunc(group.Members, func(m rest.GroupMember) bool { return m.WorkerID == g.ids[n] })

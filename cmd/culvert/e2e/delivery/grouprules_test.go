@@ -75,10 +75,10 @@ func TestSoakNotificationsOfAGroup(t *testing.T) {
 	g := embeddedGroup(t, 3)
 	p := g.Place
 	for _, w := range g.workers {
-		w.Changes()
+		w.AwaitChangeable()
 	}
-	settings := e2etest.Configuration(e2etest.Notified("delta", address, ports, "sap.odata#00.track-changes=1",
-		e2etest.Silent, "sap.odata.subscription.user=sap", "sap.odata.subscription.password=geheim"))
+	settings := e2etest.SettingsOf(e2etest.NotificationSource("delta", address, ports, "sap.odata#00.track-changes=1",
+		e2etest.NoReadTimeout, "sap.odata.subscription.user=sap", "sap.odata.subscription.password=geheim"))
 	settings["sap.odata.subscription.url"] = "http://" + balancer
 	g.put(0, "delta", settings)
 	g.workers[0].Eventually("a page that is being read", func() bool {
@@ -89,7 +89,7 @@ func TestSoakNotificationsOfAGroup(t *testing.T) {
 			return false
 		}
 	})
-	changes := e2etest.OneOf(10_000, 2_000)
+	changes := e2etest.LongOrShort(10_000, 2_000)
 	began := time.Now()
 	e2etest.NewAuthor(t, address).Edit(1, changes, time.Time{})
 	g.workers[0].Eventually("the end of the queue", s.Pushed)
@@ -99,7 +99,7 @@ func TestSoakNotificationsOfAGroup(t *testing.T) {
 	}
 	t.Logf("%d notifications within %v, answered with %v", l.Notified, time.Since(began), l.NotifyStatuses)
 	close(h.GoOn)
-	g.workers[0].Equals(p, s, "delta", "after the load")
+	g.workers[0].AwaitEqual(p, s, "delta", "after the load")
 	requests := 0
 	for _, r := range s.Ledger().Requests {
 		if strings.Contains(r.Query, "deltatoken") && !strings.Contains(r.Query, "skiptoken") {
@@ -125,7 +125,7 @@ func TestSoakNotificationsOfAGroup(t *testing.T) {
 	g.workers[survivor].Eventually("the end of the queue", s.Pushed)
 	t.Logf("the queue is empty %v after the owner's end, answered with %v", time.Since(began),
 		s.Ledger().NotifyStatuses)
-	g.workers[survivor].Equals(p, s, "delta", "after the owner's end")
+	g.workers[survivor].AwaitEqual(p, s, "delta", "after the owner's end")
 	if l := s.Ledger(); l.Undelivered != 0 || l.Subscribed != 3 {
 		t.Errorf("%d notifications were given up, %d subscriptions made", l.Undelivered, l.Subscribed)
 	}
@@ -137,8 +137,8 @@ func TestSoakNotificationsOfAGroup(t *testing.T) {
 
 // checkPauseClosesListeners checks that no worker listens for notifications of a paused connector, and that the changes
 // after it was resumed arrive.
-func checkPauseClosesListeners(w *e2etest.Followed, s *odatatest.Service, address, ports string) {
-	w.Must(202, "PUT", "/connectors/delta/pause", "")
+func checkPauseClosesListeners(w *e2etest.Worker, s *odatatest.Service, address, ports string) {
+	w.MustCall(202, "PUT", "/connectors/delta/pause", "")
 	for port := range strings.SplitSeq(ports, ",") {
 		w.Eventually("listeners that are closed", func() bool {
 			c, err := net.Dial("tcp", "127.0.0.1:"+port)
@@ -148,9 +148,9 @@ func checkPauseClosesListeners(w *e2etest.Followed, s *odatatest.Service, addres
 			return err != nil
 		})
 	}
-	w.Must(202, "PUT", "/connectors/delta/resume", "")
+	w.MustCall(202, "PUT", "/connectors/delta/resume", "")
 	e2etest.NewAuthor(w.Place.T, address).Change(7)
-	w.Equals(w.Place, s, "delta", "after a pause")
+	w.AwaitEqual(w.Place, s, "delta", "after a pause")
 }
 
 // QueueIsOpen reports whether the demo service keeps a queue of changes of Products.
@@ -168,20 +168,20 @@ func QueueIsOpen(t *testing.T, address string) bool {
 // or after their worker was killed, before and after the group noticed. Some are created again at once. Everything that
 // a deleted connector opened at the service is closed, and what its successor opened stays open.
 func TestSoakDeletedInAGroup(t *testing.T) {
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: 10, Subscriptions: true})
+	s, address := e2etest.StartDemo(t, odatatest.Options{Rows: 10, Subscriptions: true})
 	balancer, ports := Balanced(t, 3)
 	g := embeddedGroup(t, 3, "scheduled.rebalance.max.delay.ms=300000")
 	for _, w := range g.workers {
-		w.Changes()
+		w.AwaitChangeable()
 	}
-	connectors := e2etest.OneOf(50, 9)
+	connectors := e2etest.LongOrShort(50, 9)
 	n := 0
 	live := 3
 	for _, how := range []string{"at once", "pause", "stop", "dead", "killed"} {
 		settings := map[string]map[string]string{}
 		for n := range connectors {
 			name := fmt.Sprint(how[:1], n)
-			settings[name] = e2etest.Configuration(e2etest.Notified(name, address, ports,
+			settings[name] = e2etest.SettingsOf(e2etest.NotificationSource(name, address, ports,
 				"sap.odata#00.track-changes=1", "sap.odata.user.name="+name, "on.delete=terminate"))
 			settings[name]["sap.odata.subscription.url"] = "http://" + balancer
 		}
@@ -191,13 +191,13 @@ func TestSoakDeletedInAGroup(t *testing.T) {
 				g.put(n%live, name, config)
 			}
 			for name := range settings {
-				g.workers[0].Await(name, "runs", e2etest.Runs)
+				g.workers[0].Await(name, "runs", e2etest.IsRunning)
 			}
 			g.workers[0].Eventually("all subscriptions", func() bool { return s.SubscriptionCount() == 3*connectors })
 		}
 		put()
 		queue := "queue-" + how[:1]
-		g.put(0, queue, e2etest.Configuration(e2etest.Tracked(queue, address, odatatest.ODPPath, "FactsOfProducts",
+		g.put(0, queue, e2etest.SettingsOf(e2etest.DeltaSource(queue, address, odatatest.ODPPath, "FactsOfProducts",
 			"sap.odata.delta.takeover=true", "on.delete=terminate")))
 		g.workers[0].Eventually("a queue", func() bool { return QueueIsOpen(t, address) })
 		drop := func(name string) {
@@ -206,7 +206,7 @@ func TestSoakDeletedInAGroup(t *testing.T) {
 				g.workers[n%live].Steer(name, how)
 			}
 			n++
-			g.workers[n%live].Until(204, "DELETE", "/connectors/"+name, "")
+			g.workers[n%live].AwaitCall(204, "DELETE", "/connectors/"+name, "")
 		}
 		if how == "at once" {
 			for name, config := range settings { // whose successors begin while they end
@@ -222,7 +222,7 @@ func TestSoakDeletedInAGroup(t *testing.T) {
 		if how == "killed" { // whose part waits for it
 			g.workers[0].Eventually("a group of one", func() bool {
 				status, answer := g.workers[0].Call("GET", "/culvert/cluster", "")
-				return status == 200 && len(e2etest.As[rest.Group](t, answer).Members) == 1
+				return status == 200 && len(e2etest.Decode[rest.Group](t, answer).Members) == 1
 			})
 		}
 		drop(queue)
@@ -244,17 +244,17 @@ func TestSoakDeletedInAGroup(t *testing.T) {
 // uses it, because failed logons lock users (RATIONALE.md P10). A changed password is used without a restart. A worker
 // without one reports that for its connectors (P25).
 func TestSoakSecretsOfAGroup(t *testing.T) {
-	guarded := e2etest.NewGuarded(odatatest.New(odatatest.Options{Rows: 20}), "")
+	guarded := e2etest.NewPasswordService(odatatest.New(odatatest.Options{Rows: 20}), "")
 	address := e2etest.Serve(t, guarded)
 	g := embeddedGroup(t, 3, "config.providers=file",
 		"config.providers.file.class=org.apache.kafka.common.config.provider.FileConfigProvider")
 	sg := &secretsGroup{Group: g, guarded: guarded, address: address}
 	sg.write("wrong-secret", 0, 1, 2)
 	for _, w := range g.workers {
-		w.Changes()
+		w.AwaitChangeable()
 	}
-	connectors := e2etest.OneOf(20, 6)
-	validations := e2etest.OneOf(100, 12)
+	connectors := e2etest.LongOrShort(20, 6)
+	validations := e2etest.LongOrShort(100, 12)
 	for n := range connectors {
 		g.put(n%3, fmt.Sprint("c", n), sg.settings(fmt.Sprint("c", n)))
 	}
@@ -276,7 +276,7 @@ func TestSoakSecretsOfAGroup(t *testing.T) {
 	})
 	sg.checkOneRefusal("a wrong password")
 	// The operator has unlocked the user; --resume-logons lets the next worker try again.
-	guarded.Take("wrong-secret", "newer-secret")
+	guarded.Accept("wrong-secret", "newer-secret")
 	g.workers[2].MustStop()
 	g.Join(2, "--resume-logons")
 	g.Spreads(connectors, 2*connectors, 0, 1, 2)
@@ -293,7 +293,7 @@ func TestSoakSecretsOfAGroup(t *testing.T) {
 // secretsGroup is a group whose workers read the password for a service from files of their own.
 type secretsGroup struct {
 	*Group
-	guarded *e2etest.Guarded
+	guarded *e2etest.PasswordService
 	address string // of the service
 }
 
@@ -339,12 +339,12 @@ func (g *secretsGroup) checkChangedPasswordNeedsNoRestart(connectors int) {
 	used := 0
 	g.workers[0].Eventually("the newer password alone", func() bool {
 		used++
-		if !g.guarded.Used("newer-secret") {
+		if !g.guarded.IsLastPassword("newer-secret") {
 			used = 0
 		}
 		return used == 100
 	})
-	g.guarded.Take("newer-secret")
+	g.guarded.Accept("newer-secret")
 	g.Spreads(connectors, 2*connectors, 0, 1, 2)
 	g.checkOneRefusal("another password")
 	if n := g.starts(); n != starts {
@@ -356,7 +356,7 @@ func (g *secretsGroup) checkChangedPasswordNeedsNoRestart(connectors int) {
 // REST. The connectors and tasks on that worker fail and name the reference, until the file is back.
 func (g *secretsGroup) checkMissingSecretIsReported(connectors int) {
 	g.T.Helper()
-	leader := e2etest.As[rest.Group](g.T, g.workers[0].Must(200, "GET", "/culvert/cluster", "")).Leader
+	leader := e2etest.Decode[rest.Group](g.T, g.workers[0].MustCall(200, "GET", "/culvert/cluster", "")).Leader
 	without := (slices.Index(g.ids, leader) + 1) % 3
 	e2etest.NoError(g.T, os.Remove(filepath.Join(g.Machine(without), "sap.properties")))
 	const late = 6
@@ -373,7 +373,7 @@ func (g *secretsGroup) checkMissingSecretIsReported(connectors int) {
 		tasksFailed := 0
 		for _, name := range names {
 			var s connect.Status
-			e2etest.Get(g.T, g.workers[0].Url+"/connectors/"+name+"/status", &s)
+			e2etest.Get(g.T, g.workers[0].URL+"/connectors/"+name+"/status", &s)
 			says := func(state connect.State, worker, trace string) bool {
 				return state == connect.Failed && worker == g.ids[without] &&
 					strings.Contains(trace, "${file:sap.properties:pwd}")

@@ -25,9 +25,9 @@ func (g *Group) listed(by int) (list rest.ConnectorList) {
 // seconds ends, also to a worker that still takes the dead one for the leader. It runs again when the worker is back.
 func TestStatesOfAKilledWorker(t *testing.T) {
 	g := embeddedGroup(t, 2, "scheduled.rebalance.max.delay.ms=20000")
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 60, PageSize: 25})
+	_, address := e2etest.StartDemo(t, odatatest.Options{Rows: 60, PageSize: 25})
 	for _, w := range g.workers {
-		w.Changes()
+		w.AwaitChangeable()
 	}
 	for _, name := range []string{"c0", "c1"} {
 		g.put(0, name, groupSource(address, name))
@@ -46,11 +46,11 @@ func TestStatesOfAKilledWorker(t *testing.T) {
 		died := time.Now()
 		g.workers[by].Eventually("unknown states", func() bool { return states(by)[connect.ConditionUnknown] > 0 })
 		t.Logf("round %d: unknown after %v", round, time.Since(died))
-		if r := g.Run("status", "--url", g.workers[by].Url); r.Code != 1 {
+		if r := g.Run("status", "--url", g.workers[by].URL); r.Code != 1 {
 			t.Errorf("round %d: found exit %d of culvert status\n%s%s", round, r.Code, r.Stdout, r.Stderr)
 		}
 		var workers []rest.WorkerInfo
-		e2etest.Get(t, g.workers[by].Url+"/culvert/workers", &workers)
+		e2etest.Get(t, g.workers[by].URL+"/culvert/workers", &workers)
 		isAsked := func(w rest.WorkerInfo) bool { return w.Worker == g.ids[by] && w.Error == "" }
 		if !slices.ContainsFunc(workers, isAsked) {
 			t.Errorf("round %d: found workers %+v", round, workers)

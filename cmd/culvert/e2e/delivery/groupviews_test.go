@@ -14,7 +14,7 @@ import (
 
 // views reads answers of a worker, and collects those that lack a change that the worker has answered before.
 type views struct {
-	*e2etest.Followed
+	*e2etest.Worker
 	reads int      // answers that were read
 	stale []string // answers without the change
 }
@@ -22,7 +22,7 @@ type views struct {
 // change makes a change and expects its status.
 func (v *views) change(want int, method, path, body string) {
 	v.Place.T.Helper()
-	v.Must(want, method, path, body)
+	v.MustCall(want, method, path, body)
 }
 
 // read expects an answer with a status and with texts.
@@ -39,32 +39,32 @@ func (v *views) read(want int, path string, texts ...string) {
 // A change that a worker has answered is in its next answers, also if another worker has made it.
 func TestChangesAreInTheNextAnswers(t *testing.T) {
 	g := embeddedGroup(t, 3)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 60, PageSize: 25})
+	_, address := e2etest.StartDemo(t, odatatest.Options{Rows: 60, PageSize: 25})
 	for _, w := range g.workers {
-		w.Changes()
+		w.AwaitChangeable()
 	}
 	leader := slices.Index(g.ids, g.overview(0).Leader)
 	v := &views{Followed: g.workers[(leader+1)%3]}
 
 	v.change(201, "POST", "/connectors", e2etest.AsJSON(t, map[string]any{"name": "c",
 		"config": groupSource(address, "c")}))
-	v.Await("c", "runs", e2etest.Is(connect.Running, 2))
-	v.Until(200, "GET", "/connectors/c/topics", "", "cOrders", "cProducts")
+	v.Await("c", "runs", e2etest.HasState(connect.Running, 2))
+	v.AwaitCall(200, "GET", "/connectors/c/topics", "", "cOrders", "cProducts")
 	for range 10 {
 		v.change(204, "PUT", "/connectors/c/stop", "")
 		v.read(200, "/connectors/c", `"tasks":[]`)
 		v.read(200, "/connectors/c/tasks", `[]`)
-		v.Await("c", "is stopped", e2etest.Is(connect.Stopped, 0))
+		v.Await("c", "is stopped", e2etest.HasState(connect.Stopped, 0))
 		v.change(202, "PUT", "/connectors/c/topics/reset", "")
 		v.read(200, "/connectors/c/topics", `"topics":[]`)
 		v.change(200, "DELETE", "/connectors/c/offsets", "")
 		v.read(200, "/connectors/c/offsets", `{"offsets":[]}`)
 		v.change(202, "PUT", "/connectors/c/resume", "")
-		v.Await("c", "runs", e2etest.Is(connect.Running, 2))
+		v.Await("c", "runs", e2etest.HasState(connect.Running, 2))
 		v.change(202, "PUT", "/connectors/c/pause", "")
 		v.change(202, "PUT", "/connectors/c/resume", "")
 		v.change(202, "POST", "/connectors/c/restart?includeTasks=true", "")
-		v.Until(200, "GET", "/connectors/c/topics", "", "cOrders", "cProducts")
+		v.AwaitCall(200, "GET", "/connectors/c/topics", "", "cOrders", "cProducts")
 	}
 	for n := range 30 {
 		name := fmt.Sprint("idle", n)

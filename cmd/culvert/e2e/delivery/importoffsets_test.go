@@ -19,8 +19,8 @@ import (
 func TestOffsetsAreImported(t *testing.T) {
 	t.Parallel()
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
-	broker := e2etest.Embedded(t).Addr()
-	e2etest.MakeTopics(t, e2etest.Client(t, broker), "theirs", "several", "damaged")
+	broker := e2etest.StartEmbeddedBroker(t).Addr()
+	e2etest.CreateTopics(t, e2etest.NewClient(t, broker), "theirs", "several", "damaged")
 	base := strings.TrimSuffix(odatatest.NorthwindPath, "/")
 	url := "http://" + address + base + "/Orders?$skip=7"
 	key := `["reads",{"path":"` + base + `","set":"Orders"}]`
@@ -46,7 +46,7 @@ func TestOffsetsAreImported(t *testing.T) {
 	content, err := os.ReadFile(standalone)
 	e2etest.NoError(t, err)
 	file := func(name, from, to string) string {
-		return e2etest.Put(t, p.Dir, name, bytes.Replace(content, []byte(from), []byte(to), 1))
+		return e2etest.WriteFile(t, p.Dir, name, bytes.Replace(content, []byte(from), []byte(to), 1))
 	}
 	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=")
 	reads := p.File("reads.properties", e2etest.Source("reads", address, "Orders")...)
@@ -81,16 +81,16 @@ func TestOffsetsAreImported(t *testing.T) {
 		{[]string{path, file("damaged", `{"next":`, `{"next",`), "--yes"}, 1, `: the offset of {"path":"` + base},
 		{[]string{path, standalone, "--dry-run"}, 0, `/Orders?$skip=7`},
 	} {
-		imports("reads", c.args...).Exits(c.code).Reports(c.want).Omits("Customers")
+		imports("reads", c.args...).WantCode(c.code).WantOutput(c.want).WantNo("Customers")
 	}
-	imports("writes", path, standalone, "--yes").Exits(1).Reports("holds no offsets of connector writes")
-	shows().Omits("$skip") // nothing was set
+	imports("writes", path, standalone, "--yes").WantCode(1).WantOutput("holds no offsets of connector writes")
+	shows().WantNo("$skip") // nothing was set
 	renamed := []string{"--partition", "path=service", "--partition", "set=entityset", "--yes"}
 	for _, from := range [][]string{{topic, "several", "--field", "next"}, {path, standalone}} {
 		p.MustRun(append([]string{"offsets", "reset", "reads"}, files...)...)
-		imports("reads", append(from, renamed...)...).Exits(0)
-		shows().Prints(`"url": "`+base+`/Orders?$skip=7"`, `"entityset": "Orders"`)
+		imports("reads", append(from, renamed...)...).WantCode(0)
+		shows().WantStdout(`"url": "`+base+`/Orders?$skip=7"`, `"entityset": "Orders"`)
 	}
-	p.MustOnce(worker, reads)
+	p.MustRunOnce(worker, reads)
 	e2etest.ReadTopic(t, broker, "Orders", 3)
 }

@@ -19,9 +19,9 @@ import (
 func newAtLeastOnce(t *testing.T, rounds int, settings ...string) (e *Exactly, broker *e2etest.Command) {
 	t.Helper()
 	p := e2etest.NewPlace(t)
-	broker, servers := p.StartBroker()
+	broker, servers := p.StartBrokerCommand()
 	e = NewExactly(t, servers, p, "orders", rounds)
-	e.worker = p.Plain(servers, settings...)
+	e.worker = p.WritePlainWorker(servers, settings...)
 	e.Lines = []string{"exactly.once.support=requested"}
 	return e, broker
 }
@@ -110,7 +110,7 @@ func TestKilledAfterTheFirstLoad(t *testing.T) {
 	t.Parallel()
 	const rows = 25_000
 	p := e2etest.NewPlace(t)
-	_, servers := p.StartBroker()
+	_, servers := p.StartBrokerCommand()
 	var pages atomic.Int64
 	service := odatatest.New(odatatest.Options{Rows: 10_000, PageSize: 250})
 	address := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -121,21 +121,21 @@ func TestKilledAfterTheFirstLoad(t *testing.T) {
 	}))
 	file := p.File("orders.properties", e2etest.Source("orders", address, "Order_Details")...)
 	start := func() *e2etest.Command {
-		return p.Start("run", "--data", p.Data, "--plugins", e2etest.Plugins(t), p.Plain(servers), file)
+		return p.Start("run", "--data", p.Data, "--plugins", e2etest.Plugins(t), p.WritePlainWorker(servers), file)
 	}
 	countRecords := func() int {
 		return strings.Count(p.Run("consume", "Order_Details", "--bootstrap-servers", servers).Stdout, "\n")
 	}
 
 	w := start()
-	w.Awaits("extraction finished")
+	w.AwaitStderr("extraction finished")
 	<-time.After(400 * time.Millisecond) // far less than offset.flush.interval.ms
 	w.Kill()
 	e2etest.Equal(t, "records after the first load", rows, countRecords())
 	firstPages := pages.Load()
 
 	w = start()
-	w.Awaits("this start reads nothing")
+	w.AwaitStderr("this start reads nothing")
 	w.MustStop()
 	e2etest.Equal(t, "pages after the restart", firstPages, pages.Load())
 	e2etest.Equal(t, "records after the restart", rows, countRecords())
@@ -152,6 +152,6 @@ func TestSecondSignalStopsAtOnce(t *testing.T) {
 	w.Eventually("records", func() bool { return len(e.Records(e.Name)) > 0 })
 	broker.Signal(syscall.SIGSTOP)
 	w.Signal(syscall.SIGTERM)
-	w.Awaits("press Ctrl-C again to exit immediately")
-	w.Stop().Exits(130)
+	w.AwaitStderr("press Ctrl-C again to exit immediately")
+	w.Stop().WantCode(130)
 }

@@ -28,7 +28,7 @@ type trio struct {
 
 func startTrio(t *testing.T) *trio {
 	t.Helper()
-	first := e2etest.PortsInARow(t, 6)
+	first := e2etest.ConsecutivePorts(t, 6)
 	c := &trio{ExactPeer: e2etest.ExactPeer{T: t, Dir: t.TempDir()}}
 	c.kill = sync.OnceFunc(func() {
 		for node := range 3 {
@@ -66,7 +66,7 @@ func (t *trio) pid(node int) int {
 func (t *trio) move(topics ...string) {
 	t.T.Helper()
 	leaders := map[string]int32{}
-	t.Asked("other leaders", func(ctx context.Context, admin *kadm.Client) (moved bool, err error) {
+	t.AwaitAdmin("other leaders", func(ctx context.Context, admin *kadm.Client) (moved bool, err error) {
 		metadata, err := admin.Metadata(ctx, topics...)
 		if err := errors.Join(err, metadata.Topics.Error()); err != nil {
 			return false, err
@@ -111,7 +111,7 @@ func (t *trio) move(topics ...string) {
 // coordinator returns the broker that coordinates the transactions of an ID, counted from 0.
 func (t *trio) coordinator(id string) (node int) {
 	t.T.Helper()
-	t.Asked("a coordinator of transactions", func(ctx context.Context, admin *kadm.Client) (bool, error) {
+	t.AwaitAdmin("a coordinator of transactions", func(ctx context.Context, admin *kadm.Client) (bool, error) {
 		coordinators := admin.FindTxnCoordinators(ctx, id)
 		node = int(coordinators[id].NodeID) - 1
 		return node >= 0, coordinators[id].Err
@@ -132,7 +132,7 @@ func (t *trio) restart(w *e2etest.Command, node int, how syscall.Signal, meanwhi
 // whole waits until all replicas of each partition are in sync.
 func (t *trio) whole() {
 	t.T.Helper()
-	t.Asked("copies in step", func(ctx context.Context, admin *kadm.Client) (inStep bool, err error) {
+	t.AwaitAdmin("copies in step", func(ctx context.Context, admin *kadm.Client) (inStep bool, err error) {
 		topics, err := admin.ListTopicsWithInternal(ctx)
 		inStep = err == nil
 		topics.EachPartition(func(p kadm.PartitionDetail) { inStep = inStep && len(p.ISR) == len(p.Replicas) })

@@ -20,21 +20,21 @@ func TestOffsets(t *testing.T) {
 	t.Parallel()
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
 	p.File("conf/reads.properties", e2etest.Source("reads", address, "Orders")...)
-	p.File("conf/writes.properties", e2etest.SinkOf("writes", address, "Orders", "OrderCopies")...)
-	f := p.Follows("conf", "plugin.path="+e2etest.Plugins(t, "odata-sink"), "offset.flush.interval.ms=500")
-	f.Await("reads", "runs", e2etest.Runs)
-	f.Await("writes", "runs", e2etest.Runs)
-	f.Until(200, "GET", "/connectors/writes/offsets", "", `"kafka_offset":10`)
-	f.Until(200, "GET", "/connectors/reads/offsets", "", "entityset")
-	f.Must(200, "GET", "/connectors/writes/topics", "", `"topics":["Orders"]`) // topics that the connector has used
-	f.Must(202, "PUT", "/connectors/writes/topics/reset", "")
-	f.Must(200, "GET", "/connectors/writes/topics", "", `"topics":[]`)
+	p.File("conf/writes.properties", e2etest.Sink("writes", address, "Orders", "OrderCopies")...)
+	f := p.StartWorker("conf", "plugin.path="+e2etest.Plugins(t, "odata-sink"), "offset.flush.interval.ms=500")
+	f.Await("reads", "runs", e2etest.IsRunning)
+	f.Await("writes", "runs", e2etest.IsRunning)
+	f.AwaitCall(200, "GET", "/connectors/writes/offsets", "", `"kafka_offset":10`)
+	f.AwaitCall(200, "GET", "/connectors/reads/offsets", "", "entityset")
+	f.MustCall(200, "GET", "/connectors/writes/topics", "", `"topics":["Orders"]`) // topics that the connector has used
+	f.MustCall(202, "PUT", "/connectors/writes/topics/reset", "")
+	f.MustCall(200, "GET", "/connectors/writes/topics", "", `"topics":[]`)
 	for _, name := range []string{"reads", "writes"} {
 		for _, method := range []string{"PATCH", "DELETE"} {
 			body := map[string]string{"PATCH": `{"offsets":[{"partition":{"a":1},"offset":null}]}`}[method]
-			f.Must(400, method, "/connectors/"+name+"/offsets", body, "must be in the STOPPED state")
+			f.MustCall(400, method, "/connectors/"+name+"/offsets", body, "must be in the STOPPED state")
 		}
-		f.Must(204, "PUT", "/connectors/"+name+"/stop", "") // its tasks still end: what follows waits for that
+		f.MustCall(204, "PUT", "/connectors/"+name+"/stop", "") // its tasks still end: what follows waits for that
 	}
 	checkOffsetsAreChangedByREST(f, address)
 	shows := func(name string, where ...string) string {
@@ -47,9 +47,10 @@ func TestOffsets(t *testing.T) {
 		_ = json.Compact(&compact, []byte(r.Stdout))
 		return compact.String()
 	}
-	e2etest.Contains(t, "offsets", shows("writes", "--url", f.Url), `"kafka_offset":4`)
+	e2etest.Contains(t, "offsets", shows("writes", "--url", f.URL), `"kafka_offset":4`)
 	offline := []string{"--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data, "--config", p.Dir + "/conf"}
-	p.Run(append([]string{"offsets", "show", "writes"}, offline...)...).Exits(2).Says("found another worker at work")
+	p.Run(append([]string{"offsets", "show", "writes"}, offline...)...).WantCode(2).
+		WantStderr("found another worker at work")
 	f.Stop()
 	e2etest.Contains(t, "offsets, offline", shows("writes", offline...), `"kafka_offset":4`)
 	saved := p.File("saved.json", shows("reads", offline...))
@@ -65,16 +66,16 @@ func TestOffsets(t *testing.T) {
 		{[]string{"reset", "nobody"}, 1, "Connector nobody not found"},
 		{[]string{"set", "writes", saved}, 1, "must contain the keys 'kafka_topic'"},
 	} {
-		p.Run(append(append([]string{"offsets"}, c.args...), offline...)...).Exits(c.code).Reports(c.want)
+		p.Run(append(append([]string{"offsets"}, c.args...), offline...)...).WantCode(c.code).WantOutput(c.want)
 	}
 	e2etest.Contains(t, "offsets", shows("reads", offline...), "skip=7")
 	// It continues from there: three of ten rows are read again, and all of them are written to the service once more.
 	p.Run(append([]string{"run", "--once"}, offline...)...)
-	p.Holds("Orders", 13)
+	p.CheckRecordCount("Orders", 13)
 }
 
 // checkOffsetsAreChangedByREST checks which offsets REST accepts for the stopped connectors reads and writes.
-func checkOffsetsAreChangedByREST(f *e2etest.Followed, address string) {
+func checkOffsetsAreChangedByREST(f *e2etest.Worker, address string) {
 	base := strings.TrimSuffix(odatatest.NorthwindPath, "/")
 	partition := fmt.Sprintf(`{"service":%q,"entityset":"Orders"}`, base)
 	set := func(url string) string {
@@ -82,22 +83,22 @@ func checkOffsetsAreChangedByREST(f *e2etest.Followed, address string) {
 	}
 	// The INIT connector's offset is an absolute URL.
 	path := base + "/Orders?$skip=7"
-	f.Must(200, "PATCH", "/connectors/reads/offsets", set("http://"+address+path))
-	f.Must(200, "GET", "/connectors/reads/offsets", "", `"url":"`+path+`"`)
+	f.MustCall(200, "PATCH", "/connectors/reads/offsets", set("http://"+address+path))
+	f.MustCall(200, "GET", "/connectors/reads/offsets", "", `"url":"`+path+`"`)
 	for _, url := range []string{"http://elsewhere.example" + path, "nowhere"} {
-		f.Must(500, "PATCH", "/connectors/reads/offsets", set(url), "the plugin rejects the offset: ")
+		f.MustCall(500, "PATCH", "/connectors/reads/offsets", set(url), "the plugin rejects the offset: ")
 	}
-	f.Must(500, "PATCH", "/connectors/reads/offsets",
+	f.MustCall(500, "PATCH", "/connectors/reads/offsets",
 		`{"offsets":[{"partition":{"entityset":"x"},"offset":{"url":"/"}}]}`)
 
 	place := func(partition, offset string) string {
 		return fmt.Sprintf(`{"offsets":[{"partition":{"kafka_topic":"Orders","kafka_partition":%s},"offset":%s}]}`,
 			partition, offset)
 	}
-	f.Must(200, "PATCH", "/connectors/writes/offsets", place("0", `{"kafka_offset":"4"}`))
-	f.Must(400, "PATCH", "/connectors/writes/offsets", place("0", `{"kafka_offset":11}`))
-	f.Must(500, "PATCH", "/connectors/writes/offsets", place("99", `{"kafka_offset":1}`))
-	f.Must(500, "PATCH", "/connectors/writes/offsets", place("0", `{"kafka_offset":-1}`))
+	f.MustCall(200, "PATCH", "/connectors/writes/offsets", place("0", `{"kafka_offset":"4"}`))
+	f.MustCall(400, "PATCH", "/connectors/writes/offsets", place("0", `{"kafka_offset":11}`))
+	f.MustCall(500, "PATCH", "/connectors/writes/offsets", place("99", `{"kafka_offset":1}`))
+	f.MustCall(500, "PATCH", "/connectors/writes/offsets", place("0", `{"kafka_offset":-1}`))
 }
 
 // Before offsets of a connector with exactly-once are changed, its tasks are fenced: a worker that was paused within a
@@ -105,7 +106,7 @@ func checkOffsetsAreChangedByREST(f *e2etest.Followed, address string) {
 func TestOffsetsAreResetBehindAFence(t *testing.T) {
 	t.Parallel()
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
-	servers := p.Broker()
+	servers := p.StartBroker()
 	base := strings.TrimSuffix(odatatest.NorthwindPath, "/")
 	files := []string{"--plugins", e2etest.Plugins(t), "--data", p.Data, p.File("worker.properties",
 		"bootstrap.servers="+servers, "listeners=", "group.id=paused", "exactly.once.source.support=enabled"),
@@ -118,7 +119,7 @@ func TestOffsetsAreResetBehindAFence(t *testing.T) {
 		want   string
 	}{{[]string{"reset", "reads"}, "[]"}, {[]string{"set", "reads", place}, "$skip=7"}} {
 		p.MustRun(append([]string{"run", "--once"}, files...)...)
-		paused := e2etest.Client(t, servers, kgo.TransactionalID("paused-reads-0"))
+		paused := e2etest.NewClient(t, servers, kgo.TransactionalID("paused-reads-0"))
 		e2etest.NoError(t, paused.BeginTransaction())
 		late := &kgo.Record{Topic: "connect-offsets", Key: []byte(`["reads",{"late":1}]`),
 			Value: []byte(`{"url":"/late"}`)}
@@ -127,6 +128,7 @@ func TestOffsetsAreResetBehindAFence(t *testing.T) {
 		if err := paused.EndTransaction(t.Context(), kgo.TryCommit); err == nil {
 			t.Errorf("%s: expected the task that was paused to be fenced", c.change[0])
 		}
-		p.Run(append([]string{"offsets", "show", "reads", "--json"}, files...)...).Exits(0).Prints(c.want).Omits("late")
+		p.Run(append([]string{"offsets", "show", "reads", "--json"}, files...)...).WantCode(0).WantStdout(c.want).
+			WantNo("late")
 	}
 }

@@ -33,8 +33,8 @@ func TestRunUntilStopped(t *testing.T) {
 		return e2etest.Get(t, "http://"+listen+"/connectors/orders/status", &status) == 200 && len(status.Tasks) == 1 &&
 			status.Tasks[0].State == connect.Running
 	})
-	c.Awaits(fmt.Sprintf("-      %d ", s.Count("Orders"))) // in the table of --progress
-	p.Holds("Orders", s.Count("Orders"))
+	c.AwaitStderr(fmt.Sprintf("-      %d ", s.Count("Orders"))) // in the table of --progress
+	p.CheckRecordCount("Orders", s.Count("Orders"))
 	c.MustStop()
 	if got := p.Records("connect-offsets"); len(got) == 0 {
 		t.Error("expected offsets to be stored at the stop")
@@ -59,20 +59,20 @@ func TestBothWays(t *testing.T) {
 		"transforms.route.replacement=sap.$1",
 		"predicates=orders", "predicates.orders.type=org.apache.kafka.connect.transforms.predicates.TopicNameMatches",
 		"predicates.orders.pattern=Ord.*")...)
-	sink := e2etest.SinkOf("back", address, "sap.Orders", "OrderCopies", "sap.Order_Details", "Order_DetailCopies")
+	sink := e2etest.Sink("back", address, "sap.Orders", "OrderCopies", "sap.Order_Details", "Order_DetailCopies")
 	sink[len(sink)-1] = "topics.regex=(?!audit)sap.Order.*+" // Java has these operators, Go does not
 	back := p.File("back.properties", sink...)
 	for round := range 2 {
 		p.MustRun("run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink", "smt"), "--data", p.Data, there,
-			back).PrintsNothing().Omits("REST listens") // unless listeners is set
+			back).WantNoStdout().WantNo("REST listens") // unless listeners is set
 		for from, to := range map[string]string{"Orders": "OrderCopies", "Order_Details": "Order_DetailCopies"} {
 			if diff := cmp.Diff(e2etest.Entities(s, from), e2etest.Entities(s, to)); diff != "" {
 				t.Errorf("round %d: %s and %s differ\n%s", round, from, to, diff)
 			}
-			p.Holds("sap."+from, s.Count(from))
+			p.CheckRecordCount("sap."+from, s.Count(from))
 		}
 	}
-	e2etest.NoneTwice(t, s.Ledger())
+	e2etest.CheckNoneTwice(t, s.Ledger())
 	products := p.Records("sap.Products")
 	e2etest.Equal(t, "products", s.Count("Products"), len(products))
 	e2etest.Contains(t, "a product", e2etest.AsJSON(t, products[0]["value"]), `"system": "PRD"`)
@@ -84,11 +84,11 @@ func TestFailedConnectorLeavesOthersRunning(t *testing.T) {
 	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
 	good := p.File("good.properties", e2etest.Source("good", address, "Orders")...)
 	bad := p.File("bad.properties", e2etest.Source("bad", porttest.Address(t), "Orders")...)
-	p.Once(bad, good).Exits(1).LastLineBegins("connector bad, task 0: failed: ")
-	p.Holds("Orders", s.Count("Orders"))
+	p.RunOnce(bad, good).WantCode(1).WantLastLinePrefix("connector bad, task 0: failed: ")
+	p.CheckRecordCount("Orders", s.Count("Orders"))
 	worker := p.File("worker.properties", "bootstrap.servers=embedded", "listeners=http://"+address)
 	p.Run("run", "--plugins", e2etest.Plugins(t), "--data", p.Data, worker, good).
-		Exits(2).LastLineBegins(worker + ":2: listeners: REST cannot listen on http://" + address)
+		Exits(2).WantLastLinePrefix(worker + ":2: listeners: REST cannot listen on http://" + address)
 }
 
 // An entity set that is read with AvroConverter and written with it is unchanged. The registry fails the first
@@ -105,6 +105,6 @@ func TestAvro(t *testing.T) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		return true
 	})
-	logged := e2etest.ThroughAvro(t, registry.URL(), registry.URL())
+	logged := e2etest.CopyThroughAvro(t, registry.URL(), registry.URL())
 	e2etest.Contains(t, "the log", logged, "the schema registry does not respond", "the schema registry responds again")
 }

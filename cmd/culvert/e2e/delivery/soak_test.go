@@ -19,32 +19,32 @@ func TestSoakDeletedConnectors(t *testing.T) {
 	t.Parallel()
 	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10, Subscriptions: true})
 	_, port, _ := net.SplitHostPort(porttest.Address(t))
-	f := p.Follows("conf")
+	f := p.StartWorker("conf")
 	open := func() bool { return QueueIsOpen(t, address) }
-	connectors := e2etest.OneOf(50, 4)
+	connectors := e2etest.LongOrShort(50, 4)
 	for _, c := range []struct {
 		onDelete string
 		left     int
 	}{{"terminate", 0}, {"keep", 3 * connectors}} {
 		names := []string{c.onDelete + "-queue"}
-		f.Makes(e2etest.Tracked(names[0], address, odatatest.ODPPath, "FactsOfProducts",
+		f.Create(e2etest.DeltaSource(names[0], address, odatatest.ODPPath, "FactsOfProducts",
 			"sap.odata.delta.takeover=true", "on.delete="+c.onDelete)...)
 		for i := range connectors {
 			name := fmt.Sprint(c.onDelete, i)
-			f.Makes(e2etest.Notified(name, address, port, "sap.odata#00.track-changes=1", "sap.odata.user.name="+name,
-				"on.delete="+c.onDelete)...)
+			f.Create(e2etest.NotificationSource(name, address, port, "sap.odata#00.track-changes=1",
+				"sap.odata.user.name="+name, "on.delete="+c.onDelete)...)
 			names = append(names, name)
 		}
 		for _, name := range names {
-			f.Await(name, "runs", e2etest.Runs)
+			f.Await(name, "runs", e2etest.IsRunning)
 		}
 		f.Eventually("all subscriptions and a queue", func() bool {
 			return s.SubscriptionCount() == 3*connectors && open()
 		})
 		for _, name := range names {
-			f.Must(204, "DELETE", "/connectors/"+name, "")
+			f.MustCall(204, "DELETE", "/connectors/"+name, "")
 		}
-		f.Eventually("connectors that are gone", func() bool { return len(f.Names()) == 0 })
+		f.Eventually("connectors that are gone", func() bool { return len(f.ConnectorNames()) == 0 })
 		f.Eventually(fmt.Sprintf("%d subscriptions", c.left), func() bool {
 			return s.SubscriptionCount() == c.left && open() == (c.left > 0)
 		})
@@ -62,11 +62,12 @@ func TestSoakDeletedConnectors(t *testing.T) {
 // meantime: the extraction continues at the service, and the worker waits for its end.
 func TestSoakFirstByteComesLate(t *testing.T) {
 	t.Parallel()
-	p, worker, _ := e2etest.Subscribing(t)
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: 300,
-		Switches: odatatest.Switches{Job: e2etest.OneOf(90*time.Second, 3*time.Second)}})
-	lines := e2etest.Tracked("late", address, odatatest.ODPPath, "FactsOfProducts",
-		fmt.Sprint("sap.odata.connection.read.timeout.ms=", e2etest.OneOf(30*time.Second, time.Second).Milliseconds()))
+	p, worker, _ := e2etest.NewPlaceForNotifications(t)
+	s, address := e2etest.StartDemo(t, odatatest.Options{Rows: 300,
+		Switches: odatatest.Switches{Job: e2etest.LongOrShort(90*time.Second, 3*time.Second)}})
+	lines := e2etest.DeltaSource("late", address, odatatest.ODPPath, "FactsOfProducts",
+		fmt.Sprint("sap.odata.connection.read.timeout.ms=", e2etest.LongOrShort(30*time.Second,
+			time.Second).Milliseconds()))
 	for i, line := range lines {
 		if strings.HasPrefix(line, "sap.odata.max.retries=") {
 			lines[i] = "sap.odata.max.retries=1000" // other requests may be slow on a busy machine
@@ -78,10 +79,10 @@ func TestSoakFirstByteComesLate(t *testing.T) {
 	}
 	c := run()
 	c.Eventually("a job", func() bool { return s.Ledger().Jobs == 1 })
-	<-time.After(e2etest.OneOf(60*time.Second, 0))
+	<-time.After(e2etest.LongOrShort(60*time.Second, 0))
 	c.Kill()
 	c = run()
-	c.Equals(p, s, "late", "in the end")
+	c.AwaitEqual(p, s, "late", "in the end")
 	c.MustStop()
 	if l := s.Ledger(); l.Jobs != 1 || l.Terminated != 0 {
 		t.Errorf("%d jobs were begun, %d ended", l.Jobs, l.Terminated)

@@ -19,9 +19,9 @@ import (
 func TestTakeover(t *testing.T) {
 	t.Parallel()
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
-	servers := p.Broker()
-	client := e2etest.Client(t, servers)
-	e2etest.MakeTopics(t, client, "configs", "states", "offsets")
+	servers := p.StartBroker()
+	client := e2etest.NewClient(t, servers)
+	e2etest.CreateTopics(t, client, "configs", "states", "offsets")
 	put := func(key string, value any) {
 		t.Helper()
 		r := &kgo.Record{Topic: "configs", Key: []byte(key), Value: []byte(e2etest.AsJSON(t, value))}
@@ -29,7 +29,7 @@ func TestTakeover(t *testing.T) {
 	}
 	type object = map[string]any
 	source := func(name string, settings ...string) object {
-		return object{"properties": e2etest.Configuration(append(e2etest.Source(name, address, "Orders"), settings...))}
+		return object{"properties": e2etest.SettingsOf(append(e2etest.Source(name, address, "Orders"), settings...))}
 	}
 	put("connector-runs", source("runs"))
 	put("connector-paused", source("paused"))
@@ -47,11 +47,11 @@ func TestTakeover(t *testing.T) {
 	cluster := func(code int, args ...string) e2etest.Result {
 		t.Helper()
 		return p.Run(append(append([]string{"cluster"}, args...), append(plugins,
-			worker)...)...).Exits(code).Omits("c4n4ry")
+			worker)...)...).WantCode(code).WantNo("c4n4ry")
 	}
 
-	checked := cluster(1, "check").Prints("configs: connector-foreign: connector.class: no plugin has",
-		"configs: connector-foreign: x.password: warning: a secret in clear text").Reports("1 problem, 1 warning")
+	checked := cluster(1, "check").WantStdout("configs: connector-foreign: connector.class: no plugin has",
+		"configs: connector-foreign: x.password: warning: a secret in clear text").WantOutput("1 problem, 1 warning")
 	if lines := strings.Split(checked.Stdout, "\n"); strings.Join(strings.Fields(lines[0]), " ") != "NAME CLASS STATE "+
 		"TASKS OFFSETS" || strings.Join(strings.Fields(lines[1]), " ") != "foreign com.example.Foreign RUNNING 0 0" {
 		t.Errorf("found %q", lines[:2])
@@ -72,23 +72,24 @@ func TestTakeover(t *testing.T) {
 		shown.Connectors[1].Tasks != 1 || len(shown.Problems) != 2 || shown.Problems[1].Setting != "x.password" {
 		t.Errorf("found %+v", shown)
 	}
-	p.Run("cluster", "check", p.File("orders.properties", e2etest.Source("orders", address, "Orders")...)).Exits(2).
+	p.Run("cluster", "check", p.File("orders.properties", e2etest.Source("orders", address, "Orders")...)).WantCode(2).
 		Reports("expected the file of a worker, found a connector's")
-	p.Run("cluster", "check", p.File("alone.properties", "bootstrap.servers="+servers, "group.id=g")).Exits(2).
+	p.Run("cluster", "check", p.File("alone.properties", "bootstrap.servers="+servers, "group.id=g")).WantCode(2).
 		Reports("expected a worker of a group")
 
-	w := p.Serves(listen, append(plugins, worker)...)
-	w.Await("runs", "runs", e2etest.Runs)
-	w.Await("paused", "is paused", e2etest.Is(connect.Paused, 1))
-	w.Until(200, "GET", "/connectors/foreign/status", "", `"state":"UNASSIGNED"`,
+	w := p.StartWorkerAt(listen, append(plugins, worker)...)
+	w.Await("runs", "runs", e2etest.IsRunning)
+	w.Await("paused", "is paused", e2etest.HasState(connect.Paused, 1))
+	w.AwaitCall(200, "GET", "/connectors/foreign/status", "", `"state":"UNASSIGNED"`,
 		`"trace":"expected a worker with the plugins of class com.example.Foreign (com.example.Foreign of no plugin `+
 			`of the leader), found none among 1"`)
-	w.Must(409, "POST", "/connectors/foreign/restart", "",
+	w.MustCall(409, "POST", "/connectors/foreign/restart", "",
 		"connector foreign is assigned to no worker of the group: expected "+
 			"a worker with the plugins of class com.example.Foreign")
-	cluster(1, "release").Reports("a Culvert worker is live: stop it first, by SIGTERM (", "is over): http://"+listen)
+	cluster(1, "release").
+		WantOutput("a Culvert worker is live: stop it first, by SIGTERM (", "is over): http://"+listen)
 	w.MustStop()
-	cluster(0, "release").Prints("group workers: its leader is fenced", "runs: 1 task removed from topic configs",
+	cluster(0, "release").WantStdout("group workers: its leader is fenced", "runs: 1 task removed from topic configs",
 		"topic configs: free for the next group that starts")
 	if shown := cluster(1, "check", "--json").Stdout; strings.Count(shown, `"tasks":0`) != 3 {
 		t.Errorf("expected no tasks, found %s", shown)

@@ -32,7 +32,7 @@ func TestCommandsFindTheirWorker(t *testing.T) {
 		return strings.Replace(server.URL, "//", "//anna:gehe%2Fim@", 1)
 	}
 	secure := httptest.NewUnstartedServer(answers("configured"))
-	secure.TLS = &tls.Config{Certificates: []tls.Certificate{e2etest.Localhost(t)}}
+	secure.TLS = &tls.Config{Certificates: []tls.Certificate{e2etest.LocalhostCertificate(t)}}
 	secure.StartTLS()
 	t.Cleanup(secure.Close)
 	_, port, _ := strings.Cut(strings.TrimPrefix(secure.URL, "https://"), ":")
@@ -40,21 +40,21 @@ func TestCommandsFindTheirWorker(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	p.Environ = []string{"CULVERT_URL=" + serve("inherited"), "CULVERT_REST_PASSWORD=gehe/im"}
 	lines := []string{"bootstrap.servers=embedded", "listeners=https://localhost:" + port,
-		"listeners.https.ssl.truststore.location=" + filepath.Join(e2etest.Stores(t), "trust.jks"),
+		"listeners.https.ssl.truststore.location=" + filepath.Join(e2etest.KeyStoreFolder(t), "trust.jks"),
 		"listeners.https.ssl.truststore.password=" + e2etest.StorePassword}
 	file := p.File("conf/worker.properties", lines...)
-	p.MustRun("connectors", "list").Prints("inherited")
-	p.MustRun("connectors", "list", "--url", serve("named")).Prints("named")
+	p.MustRun("connectors", "list").WantStdout("inherited")
+	p.MustRun("connectors", "list", "--url", serve("named")).WantStdout("named")
 	for _, path := range []string{file, "conf"} {
-		p.MustRun("connectors", "list", "--config", path, "--user", "anna").Prints("configured")
+		p.MustRun("connectors", "list", "--config", path, "--user", "anna").WantStdout("configured")
 	}
-	p.Run("connectors", "list", "--config", file, "--user", "bert").Exits(1).Says("401")
-	p.Run("status", "--config", file, "--url", "http://x").Exits(2).Says("[config url]")
+	p.Run("connectors", "list", "--config", file, "--user", "bert").WantCode(1).WantStderr("401")
+	p.Run("status", "--config", file, "--url", "http://x").WantCode(2).WantStderr("[config url]")
 	closed := porttest.Address(t)
 	p.Run("drain", "--config", p.File("closed.properties", "bootstrap.servers=h:1", "listeners=http://"+closed)).
-		Exits(1).Says("expected a running worker at http://" + closed)
-	p.Run("status", "--config", p.File("silent.properties", "bootstrap.servers=h:1", "listeners=")).Exits(2).
+		Exits(1).WantStderr("expected a running worker at http://" + closed)
+	p.Run("status", "--config", p.File("silent.properties", "bootstrap.servers=h:1", "listeners=")).WantCode(2).
 		Says("silent.properties: expected listeners, found none")
 	p.Environ[0] = "CULVERT_URL=ftp://x"
-	p.Run("status").Exits(2).Says(`CULVERT_URL: expected http://HOST:PORT, found "ftp://x"`)
+	p.Run("status").WantCode(2).WantStderr(`CULVERT_URL: expected http://HOST:PORT, found "ftp://x"`)
 }

@@ -31,12 +31,12 @@ import (
 func TestCallsOfClients(t *testing.T) {
 	t.Parallel()
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
-	f := p.Follows("conf", "log.level=error")
+	f := p.StartWorker("conf", "log.level=error")
 	checkCallsOfStrimzi(f, address)
 	checkCallsOfAKHQ(f)
 	checkCallsOfUserInterfaces(f, address)
 	// kcctl parses the version as one of Kafka to learn what the worker supports.
-	root := e2etest.As[rest.Root](t, f.Must(200, "GET", "/", ""))
+	root := e2etest.Decode[rest.Root](t, f.MustCall(200, "GET", "/", ""))
 	if !regexp.MustCompile(`^([4-9]|3\.([7-9]|\d\d))\.?\d*`).MatchString(root.Version) || root.Cluster == "" {
 		t.Errorf("expected a version like Kafka's and a cluster, found %+v", root)
 	}
@@ -44,21 +44,22 @@ func TestCallsOfClients(t *testing.T) {
 
 // checkCallsOfStrimzi probes, creates a connector in an initial state, and compares configurations. Statuses are exact,
 // and names have an arrow.
-func checkCallsOfStrimzi(f *e2etest.Followed, address string) {
+func checkCallsOfStrimzi(f *e2etest.Worker, address string) {
 	t := f.Place.T
-	f.Must(200, "GET", "/health", "")
-	f.Must(404, "GET", "/connectors/a-%3Eb/config", "")
+	f.MustCall(200, "GET", "/health", "")
+	f.MustCall(404, "GET", "/connectors/a-%3Eb/config", "")
 	createConnector(f, "a->b", address, "Customers", "running")
-	f.Await("a-%3Eb", "runs", e2etest.Runs)
-	config := e2etest.As[map[string]string](t, f.Must(200, "GET", "/connectors/a-%3Eb/config", ""))
-	f.Must(200, "PUT", "/connectors/a-%3Eb/config", e2etest.AsJSON(t, config))
-	f.Await("a-%3Eb", "runs", e2etest.Runs)
+	f.Await("a-%3Eb", "runs", e2etest.IsRunning)
+	config := e2etest.Decode[map[string]string](t, f.MustCall(200, "GET", "/connectors/a-%3Eb/config", ""))
+	f.MustCall(200, "PUT", "/connectors/a-%3Eb/config", e2etest.AsJSON(t, config))
+	f.Await("a-%3Eb", "runs", e2etest.IsRunning)
 	f.Steer("a-%3Eb", "stop")
-	if answer := f.Must(200, "DELETE", "/connectors/a-%3Eb/offsets", ""); !strings.HasPrefix(answer, `{"message":`) {
+	if answer := f.MustCall(200, "DELETE", "/connectors/a-%3Eb/offsets", ""); !strings.HasPrefix(answer,
+		`{"message":`) {
 		t.Errorf("found %s", answer)
 	}
-	f.Must(204, "PUT", "/admin/loggers/some.logger?scope=cluster", `{"level":"INFO"}`)
-	f.Must(204, "DELETE", "/connectors/a-%3Eb", "")
+	f.MustCall(204, "PUT", "/admin/loggers/some.logger?scope=cluster", `{"level":"INFO"}`)
+	f.MustCall(204, "DELETE", "/connectors/a-%3Eb", "")
 	f.Eventually("it to be gone", func() bool {
 		status, answer := f.Call("GET", "/connectors/a-%3Eb/status", "")
 		var refused struct{ Message string }
@@ -68,16 +69,16 @@ func checkCallsOfStrimzi(f *e2etest.Followed, address string) {
 }
 
 // checkCallsOfAKHQ validates each listed plugin with little more than the class. No definition is null.
-func checkCallsOfAKHQ(f *e2etest.Followed) {
+func checkCallsOfAKHQ(f *e2etest.Worker) {
 	t := f.Place.T
-	for _, plugin := range e2etest.As[[]connect.Plugin](t, f.Must(200, "GET", "/connector-plugins", "")) {
+	for _, plugin := range e2etest.Decode[[]connect.Plugin](t, f.MustCall(200, "GET", "/connector-plugins", "")) {
 		if plugin.Class == "" || plugin.Type == "" || plugin.Version == "" {
 			t.Errorf("found %+v", plugin)
 		}
-		answer := f.Must(200, "PUT", "/connector-plugins/"+plugin.Class+"/config/validate",
+		answer := f.MustCall(200, "PUT", "/connector-plugins/"+plugin.Class+"/config/validate",
 			e2etest.AsJSON(t, map[string]string{"connector.class": plugin.Class, "topics": "getPlugins"}),
 			`"order":1,`, `"order_in_group":1,`)
-		v := e2etest.As[check.Validation](t, answer)
+		v := e2etest.Decode[check.Validation](t, answer)
 		if len(v.Configs) == 0 || strings.Contains(answer, `"definition":null`) {
 			t.Errorf("%s: found %s", plugin.Class, answer)
 		}
@@ -94,7 +95,7 @@ func checkCallsOfAKHQ(f *e2etest.Followed) {
 
 // checkCallsOfUserInterfaces reads info and status like kafbat UI, AKHQ and Redpanda Console. States are of a closed
 // list, and a connector's are scalars.
-func checkCallsOfUserInterfaces(f *e2etest.Followed, address string) {
+func checkCallsOfUserInterfaces(f *e2etest.Worker, address string) {
 	t := f.Place.T
 	createConnector(f, "shown", address, "Products", "PAUSED")
 	f.Steer("shown", "resume")
@@ -108,7 +109,7 @@ func checkCallsOfUserInterfaces(f *e2etest.Followed, address string) {
 			Tasks     []map[string]any
 		}
 	}
-	expanded := e2etest.As[map[string]shown](t, f.Must(200, "GET", "/connectors?expand=info&expand=status", ""))
+	expanded := e2etest.Decode[map[string]shown](t, f.MustCall(200, "GET", "/connectors?expand=info&expand=status", ""))
 	if c := expanded["shown"]; c.Info == nil || c.Status == nil || c.Info.Config["connector.class"] == "" ||
 		c.Info.Type != "source" || c.Status.Connector["state"] != "RUNNING" || len(c.Status.Tasks) != 1 {
 		t.Errorf("found %+v", expanded)
@@ -124,10 +125,10 @@ var definitionPattern = regexp.MustCompile(`^(BOOLEAN|STRING|INT|SHORT|LONG|DOUB
 	`(HIGH|MEDIUM|LOW) (NONE|SHORT|MEDIUM|LONG)$`)
 
 // createConnector creates a source by REST in an initial state.
-func createConnector(f *e2etest.Followed, name, address, set, state string) {
+func createConnector(f *e2etest.Worker, name, address, set, state string) {
 	f.Place.T.Helper()
-	f.Must(201, "POST", "/connectors", e2etest.AsJSON(f.Place.T, map[string]any{"name": name, "initial_state": state,
-		"config": e2etest.Configuration(e2etest.Source(name, address, set))}))
+	f.MustCall(201, "POST", "/connectors", e2etest.AsJSON(f.Place.T, map[string]any{"name": name,
+		"initial_state": state, "config": e2etest.SettingsOf(e2etest.Source(name, address, set))}))
 }
 
 // randomCaller sends random REST requests.
@@ -246,7 +247,7 @@ func (c *randomCaller) call() {
 }
 
 // figureOf reads one metric of the worker.
-func figureOf(f *e2etest.Followed, name string) float64 {
+func figureOf(f *e2etest.Worker, name string) float64 {
 	_, after, _ := strings.Cut(f.Metrics(), "\n"+name+" ")
 	value, _, _ := strings.Cut(after, "\n")
 	n, err := strconv.ParseFloat(value, 64)
@@ -270,17 +271,17 @@ func TestSoakRandomCalls(t *testing.T) {
 	}
 	t.Logf("CULVERT_SEED=%d", seed)
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
-	f := p.Follows("conf", "log.level=error")
-	f.Changes()
+	f := p.StartWorker("conf", "log.level=error")
+	f.AwaitChangeable()
 	const secret = "geheim-4711"
-	config := e2etest.Configuration(append(e2etest.Source("x", address, "Customers"), "sap.odata.user.name=me",
+	config := e2etest.SettingsOf(append(e2etest.Source("x", address, "Customers"), "sap.odata.user.name=me",
 		"sap.odata.user.pwd="+secret))
 	goroutines := figureOf(f, "go_goroutines")
 	heap := figureOf(f, "go_memstats_heap_inuse_bytes")
 	var callers sync.WaitGroup
 	const together = 4
 	for i := range uint64(together) {
-		c := &randomCaller{t: t, address: strings.TrimPrefix(f.Url, "http://"), secret: secret, config: config,
+		c := &randomCaller{t: t, address: strings.TrimPrefix(f.URL, "http://"), secret: secret, config: config,
 			rng: rand.New(rand.NewPCG(seed, i))}
 		callers.Go(func() {
 			for range calls / together {
@@ -289,9 +290,9 @@ func TestSoakRandomCalls(t *testing.T) {
 		})
 	}
 	callers.Wait()
-	f.Until(200, "GET", "/health", "")
-	for _, name := range f.Names() {
-		f.Must(204, "DELETE", "/connectors/"+url.PathEscape(name), "")
+	f.AwaitCall(200, "GET", "/health", "")
+	for _, name := range f.ConnectorNames() {
+		f.MustCall(204, "DELETE", "/connectors/"+url.PathEscape(name), "")
 	}
 	f.Eventually("its goroutines to have ended", func() bool {
 		http.DefaultClient.CloseIdleConnections()
@@ -300,5 +301,5 @@ func TestSoakRandomCalls(t *testing.T) {
 	f.Eventually("its memory to be free again", func() bool {
 		return figureOf(f, "go_memstats_heap_inuse_bytes") < heap+96<<20
 	})
-	f.Stop().Exits(0).Omits("an internal error of culvert", "panic", secret)
+	f.Stop().WantCode(0).WantNo("an internal error of culvert", "panic", secret)
 }

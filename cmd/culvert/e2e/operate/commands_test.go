@@ -33,12 +33,12 @@ func TestValidate(t *testing.T) {
 	t.Parallel()
 	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
 	good := p.File("good.properties", e2etest.Source("good", address, "Orders")...)
-	p.Run("validate", "--plugins", e2etest.Plugins(t), good).Exits(0).PrintsNothing()
+	p.Run("validate", "--plugins", e2etest.Plugins(t), good).WantCode(0).WantNoStdout()
 	bad := p.File("bad.json", `{"name": "bad", "config": {`, `"connector.class": "ODataSource",`,
 		`"sap.odata.host.adress": "x",`,
 		`"sap.odata.host.port": "none", "sap.odata.user.pwd": "hunter2"`, `}}`)
 	worker := p.File("worker.properties", "bootstrap.servers=embedded", "group.id=x", "offset.flush.interval.ms=soon")
-	p.Run("validate", "--plugins", e2etest.Plugins(t), worker, good, bad).Exits(1).Omits("hunter2").Prints(
+	p.Run("validate", "--plugins", e2etest.Plugins(t), worker, good, bad).WantCode(1).WantNo("hunter2").WantStdout(
 		worker+":2: group.id: warning: has no effect",
 		worker+":3: offset.flush.interval.ms: Invalid value soon for configuration offset.flush.interval.ms: "+
 			"Not a number of type LONG",
@@ -47,14 +47,14 @@ func TestValidate(t *testing.T) {
 			"unknown.settings=warn this is a warning\n",
 		bad+":4: sap.odata.host.port: Invalid value none for configuration sap.odata.host.port: "+
 			"Not a number of type INT")
-	p.Run("validate", "--plugins", e2etest.Plugins(t), p.Dir).Exits(1).Prints(bad+":4: ", worker+":3: ")
+	p.Run("validate", "--plugins", e2etest.Plugins(t), p.Dir).WantCode(1).WantStdout(bad+":4: ", worker+":3: ")
 	grouped := p.File("group/worker.properties", "bootstrap.servers=a:1", "group.id=x", "config.storage.topic=c",
 		"status.storage.topic=s", "config.storage.secrets=refuse")
 	refers := p.File("group/good.properties", append(e2etest.Source("good", address, "Orders"),
 		"sap.odata.user.name=${env:PATH}",
 		"sap.odata.user.pwd=hunter2")...)
-	p.Run("validate", "--plugins", e2etest.Plugins(t), refers).Exits(0)
-	p.Run("validate", "--plugins", e2etest.Plugins(t), grouped, refers).Exits(1).Omits("hunter2").Prints(
+	p.Run("validate", "--plugins", e2etest.Plugins(t), refers).WantCode(0)
+	p.Run("validate", "--plugins", e2etest.Plugins(t), grouped, refers).WantCode(1).WantNo("hunter2").WantStdout(
 		"sap.odata.user.name: ", "config.providers=env", "config.storage.secrets=refuse keeps passwords out")
 	var list []map[string]any
 	r := p.Run("validate", "--json", "--plugins", e2etest.Plugins(t), bad)
@@ -81,41 +81,42 @@ func TestPing(t *testing.T) {
 	lines := append(e2etest.Source("x", address, "Orders"), "sap.odata.user.name=u", "sap.odata.user.pwd=right")
 	file := p.File("x.properties", lines...)
 	p.Run("ping", "-p", file, "-s", odatatest.NorthwindPath, "--plugins",
-		e2etest.Plugins(t)).Exits(0).Prints("entitySets")
+		e2etest.Plugins(t)).WantCode(0).WantStdout("entitySets")
 	r := p.Run("ping", "-p", file, "-s", odatatest.NorthwindPath, "--plugins", e2etest.Plugins(t), "--json")
-	e2etest.As[map[string]any](t, r.Stdout)
+	e2etest.Decode[map[string]any](t, r.Stdout)
 	// The folders for compiled plugins are empty, so the command explains the wait.
 	const compiled = "compiling plugins, once: "
 	for _, args := range [][]string{{"ping", "-s", odatatest.NorthwindPath, "-p"}, {"run", "--once"}} {
 		data := filepath.Join(p.Dir, "data-of-"+args[0])
 		e2etest.NoError(t, os.MkdirAll(filepath.Join(data, "plugins.cache"), 0o700))
 		args = append(args, file, "--plugins", e2etest.Plugins(t), "--data", data)
-		r = p.Run(args...).Exits(0).Says(compiled)
+		r = p.Run(args...).WantCode(0).WantStderr(compiled)
 		e2etest.MustNotContain(t, "stdout", r.Stdout, "compiling")
 		if args[0] == "run" {
-			r.Says(`level=INFO msg="` + compiled)
+			r.WantStderr(`level=INFO msg="` + compiled)
 		} else {
-			p.Run(args...).Exits(0).Omits(compiled)
+			p.Run(args...).WantCode(0).WantNo(compiled)
 		}
 	}
 	p.Run("list-entitysets", "-p", file, "-s", odatatest.NorthwindPath, "--plugins", e2etest.Plugins(t)).
-		Exits(0).Prints("Order_Details")
-	p.Run("ping", "-p", file, "--plugins", e2etest.Plugins(t), "--help").Exits(0).Prints("--service")
-	p.Run("nonsense", "-p", file, "--plugins", e2etest.Plugins(t)).Exits(2).Says("ping")
+		Exits(0).WantStdout("Order_Details")
+	p.Run("ping", "-p", file, "--plugins", e2etest.Plugins(t), "--help").WantCode(0).WantStdout("--service")
+	p.Run("nonsense", "-p", file, "--plugins", e2etest.Plugins(t)).WantCode(2).WantStderr("ping")
 	misspelt := p.File("misspelt.properties", append(lines, "sap.odata.host.adress=x")...)
 	p.Run("ping", "-p", misspelt, "-s", odatatest.NorthwindPath, "--plugins", e2etest.Plugins(t)).
-		Exits(2).Says(misspelt + ":12: sap.odata.host.adress: unknown setting")
+		Exits(2).WantStderr(misspelt + ":12: sap.odata.host.adress: unknown setting")
 	// Without a path all services of the connector are asked.
-	p.Run("ping", "-p", file, "--plugins", e2etest.Plugins(t)).Exits(0).Prints("service          /V2/")
+	p.Run("ping", "-p", file, "--plugins", e2etest.Plugins(t)).WantCode(0).WantStdout("service          /V2/")
 	two := p.File("two.properties", append(lines, "sap.odata#01.service="+odatatest.SAPPath,
 		"sap.odata#01.entityset=Orders", "sap.odata#01.topic=more")...)
-	p.Run("ping", "-p", two, "--plugins", e2etest.Plugins(t)).Exits(0).Prints("Northwind.svc  ", "NORTHWIND_SRV  13 ")
+	p.Run("ping", "-p", two, "--plugins", e2etest.Plugins(t)).WantCode(0).
+		WantStdout("Northwind.svc  ", "NORTHWIND_SRV  13 ")
 	// Commands do not retry, and do not say so: a closed port is reported at once.
-	closed := p.File("closed.properties", e2etest.Instead(e2etest.Source("orders", porttest.Address(t), "Orders"),
+	closed := p.File("closed.properties", e2etest.WithSettings(e2etest.Source("orders", porttest.Address(t), "Orders"),
 		"sap.odata.max.retries=10", "sap.odata.min.retry.backoff.ms=3600000",
 		"sap.odata.max.retry.backoff.ms=3600000")...)
 	p.Run("ping", "-p", closed, "-s", odatatest.NorthwindPath, "--plugins", e2etest.Plugins(t)).
-		Exits(1).Says("connection refused").Omits("retrying")
+		Exits(1).WantStderr("connection refused").WantNo("retrying")
 	// With --wait they do: the service responds from the third request on.
 	var asked atomic.Int32
 	demo := odatatest.New(odatatest.Options{Rows: 10})
@@ -127,16 +128,17 @@ func TestPing(t *testing.T) {
 			}
 			demo.ServeHTTP(w, r)
 		})), "Orders")...)
-	p.Run("ping", "-p", late, "--plugins", e2etest.Plugins(t), "--wait", "5m").Exits(0).Prints("entitySets").
-		SaysTimes(1, "HTTP 503").Says("; retrying for 5m0s\n")
+	p.Run("ping", "-p", late, "--plugins", e2etest.Plugins(t), "--wait", "5m").WantCode(0).WantStdout("entitySets").
+		SaysTimes(1, "HTTP 503").WantStderr("; retrying for 5m0s\n")
 	wrong := p.File("wrong.properties", append(lines, "sap.odata.user.pwd=hunter2")...)
-	p.Run("ping", "-p", wrong, "-s", odatatest.NorthwindPath, "--plugins", e2etest.Plugins(t)).Exits(1).Omits("hunter2")
+	p.Run("ping", "-p", wrong, "-s", odatatest.NorthwindPath, "--plugins", e2etest.Plugins(t)).WantCode(1).
+		WantNo("hunter2")
 }
 
 func TestPlugins(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
-	p.Run("plugins", "list", "--plugins", e2etest.Plugins(t)).Exits(0).Prints("odata-source", "0.1.0")
+	p.Run("plugins", "list", "--plugins", e2etest.Plugins(t)).WantCode(0).WantStdout("odata-source", "0.1.0")
 	var list []struct {
 		Name       string
 		From       string
@@ -152,11 +154,12 @@ func TestPlugins(t *testing.T) {
 			t.Errorf("expected a component in each line, found %q", line)
 		}
 	}
-	r.Prints("  transformation  org.apache.kafka.connect.transforms.Cast$Key\n")
-	p.Run("plugins", "show", "odata-source", "--plugins", e2etest.Plugins(t)).Exits(0).Prints("sap.odata.host.address")
-	p.Run("plugins", "check", e2etest.Plugins(t)+"/odata-source.wasm").Exits(0).Prints("accepted")
+	r.WantStdout("  transformation  org.apache.kafka.connect.transforms.Cast$Key\n")
+	p.Run("plugins", "show", "odata-source", "--plugins", e2etest.Plugins(t)).WantCode(0).
+		WantStdout("sap.odata.host.address")
+	p.Run("plugins", "check", e2etest.Plugins(t)+"/odata-source.wasm").WantCode(0).WantStdout("accepted")
 	empty := p.File("empty.wasm")
-	p.Run("plugins", "check", empty).Exits(1).Says(empty).PrintsNothing()
+	p.Run("plugins", "check", empty).WantCode(1).WantStderr(empty).WantNoStdout()
 	// Converters are found by class or by the last part of the class, and their settings are printed.
 	for args, wants := range map[string][]string{
 		"JsonConverter": {"org.apache.kafka.connect.json.JsonConverter", "converter", "decimal.format", "BASE64"},
@@ -164,7 +167,7 @@ func TestPlugins(t *testing.T) {
 			"schema.registry.url", "auto.register.schemas"},
 	} {
 		p.Run(append([]string{"plugins", "show"}, strings.Fields(args)...)...).
-			Exits(0).Prints(wants...).Omits("converter.type")
+			Exits(0).WantStdout(wants...).WantNo("converter.type")
 	}
 }
 
@@ -191,9 +194,9 @@ func TestInit(t *testing.T) {
 		t.Fatalf("%v\n%s", err, content)
 	}
 	p.MustRun("validate", "--plugins", e2etest.Plugins(t), "--data", p.Data, file)
-	p.MustOnce(file)
-	p.Holds("Customers", s.Count("Customers"))
-	p.Holds("Products", s.Count("Products"))
+	p.MustRunOnce(file)
+	p.CheckRecordCount("Customers", s.Count("Customers"))
+	p.CheckRecordCount("Products", s.Count("Products"))
 
 	// A proposal is chosen by its number or written out.
 	c := exec.Command(e2etest.Bench.Binary, append(where, "-o", "asked.properties")...)
@@ -213,7 +216,7 @@ func TestInit(t *testing.T) {
 	p.Stdin = "ftp\nhttp\n" + host + "\nx\n" + port + "\nme\n\n\n\n2\nOrdrs\nOrders\n\nOrderID,Freight\nagain\n"
 	again := p.MustRun("init", "--plugins", e2etest.Plugins(t), "--data", p.Data, "-o", "again.properties")
 	p.Stdin = ""
-	again.Says("found none\n", "Ordrs", "ORDERID  FREIGHT\n10248 ", "\n10250 ")
+	again.WantStderr("found none\n", "Ordrs", "ORDERID  FREIGHT\n10248 ", "\n10250 ")
 	if strings.Contains(again.Stderr, "10251") || strings.Count(again.Stderr, "Protocol [https]: ") != 2 ||
 		strings.Count(again.Stderr, "Port [80]: ") != 2 {
 		t.Errorf("expected three rows, and two questions for protocol and port, found\n%s", again.Stderr)
@@ -232,13 +235,13 @@ func TestInit(t *testing.T) {
 		{2, "--password-in-file", append(flags, "--password", "geheim")},
 		{1, "it is not sent", append(flags, "--password", "${vault:sap:pw}")},
 	} {
-		p.Run(c.args...).Exits(c.code).Says(c.says)
+		p.Run(c.args...).WantCode(c.code).WantStderr(c.says)
 	}
 	if l := s.Ledger(); l.FailedLogons != 0 {
 		t.Errorf("expected no other password to be shown, found refused logons %v", l.FailedLogonsOf)
 	}
 	p.Run(append(flags, "--password", "geheim", "--password-in-file", "-o", "-")...).
-		Exits(0).Prints("sap.odata.user.pwd=geheim\n")
+		Exits(0).WantStdout("sap.odata.user.pwd=geheim\n")
 }
 
 // Avro and JSON Schema records are printed as JSON with the registry of the worker's file or of the command. Without a
@@ -247,11 +250,11 @@ func TestConsumeRegistered(t *testing.T) {
 	t.Parallel()
 	registry := srfake.New()
 	t.Cleanup(registry.Close)
-	broker := e2etest.Embedded(t)
+	broker := e2etest.StartEmbeddedBroker(t)
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 3})
 	worker := p.File("worker.properties", e2etest.AvroWorker(broker.Addr(), registry.URL())...)
 	files := []string{worker, p.File("avro.properties", e2etest.Source("avro", address, "Orders")...),
-		p.File("schema.properties", append(e2etest.Instead(e2etest.Source("schema", address, "Orders"),
+		p.File("schema.properties", append(e2etest.WithSettings(e2etest.Source("schema", address, "Orders"),
 			"sap.odata#00.topic=Typed"),
 			"value.converter=io.confluent.connect.json.JsonSchemaConverter",
 			"value.converter.schema.registry.url="+registry.URL())...)}
@@ -282,11 +285,11 @@ func TestConsumeRegistered(t *testing.T) {
 			t.Errorf("%s without a registry: exit %d\n%s", topic, r.Code, r.Stdout)
 		}
 	}
-	client := e2etest.Client(t, broker.Addr(), kgo.AllowAutoTopicCreation())
+	client := e2etest.NewClient(t, broker.Addr(), kgo.AllowAutoTopicCreation())
 	for _, value := range []string{"\x00\x00\x00\xff\xffx", "plain"} {
 		e2etest.NoError(t, client.ProduceSync(t.Context(), &kgo.Record{Topic: "odd", Value: []byte(value)}).FirstErr())
 	}
-	p.Run("consume", "odd", "-p", worker).Exits(0).Prints(`"value":{"base64":`, `"plain"`).
+	p.Run("consume", "odd", "-p", worker).WantCode(0).WantStdout(`"value":{"base64":`, `"plain"`).
 		SaysTimes(1, "cannot be decoded with its schema")
 
 	// The text of a record cannot control the terminal, and its JSON is unchanged.
@@ -295,7 +298,7 @@ func TestConsumeRegistered(t *testing.T) {
 	e2etest.NoError(t, client.ProduceSync(t.Context(), &kgo.Record{Topic: "steering", Key: []byte(text),
 		Value:   document,
 		Headers: []kgo.RecordHeader{{Key: text, Value: []byte(text)}}}).FirstErr())
-	r := p.Run("consume", "steering", "-p", worker).Exits(0).Prints("Größe").
+	r := p.Run("consume", "steering", "-p", worker).WantCode(0).WantStdout("Größe").
 		Omits("\u009b", "\u202e", "\U000e0041", "\u007f")
 	var line struct {
 		Key     string
@@ -311,9 +314,9 @@ func TestConsumeRegistered(t *testing.T) {
 // Consuming can start at a time or an offset, be limited to a partition, and end after a number of records.
 func TestConsumeSome(t *testing.T) {
 	t.Parallel()
-	broker := e2etest.Embedded(t)
+	broker := e2etest.StartEmbeddedBroker(t)
 	p := e2etest.NewPlace(t)
-	client := e2etest.Client(t, broker.Addr(), kgo.AllowAutoTopicCreation(),
+	client := e2etest.NewClient(t, broker.Addr(), kgo.AllowAutoTopicCreation(),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	start := time.Date(2026, 2, 3, 0, 0, 0, 0, time.UTC)
 	for i := range 10 {
@@ -348,7 +351,7 @@ func TestConsumeSome(t *testing.T) {
 		"--partition 0 --offset 11":                   "ends at offset 10",
 		"--partition 0 --offset 11 --follow -n 1":     "ends at offset 10",
 		"--schema-registry registry.example.com -n 1": "--schema-registry: "} {
-		consume(args).Fails().Says(want)
+		consume(args).WantFailure().WantStderr(want)
 	}
 }
 
@@ -356,10 +359,10 @@ func TestConsumeSome(t *testing.T) {
 func TestConnectorsCommand(t *testing.T) {
 	t.Parallel()
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
-	f := p.Follows("conf")
+	f := p.StartWorker("conf")
 	culvert := func(code int, want string, args ...string) {
 		t.Helper()
-		p.Run(append(args, "--url", f.Url)...).Exits(code).Reports(want)
+		p.Run(append(args, "--url", f.URL)...).WantCode(code).WantOutput(want)
 	}
 	file := p.File("customers.properties", e2etest.Source("customers", address, "Customers")...)
 	culvert(0, "customers is created", "connectors", "apply", file)
@@ -368,22 +371,24 @@ func TestConnectorsCommand(t *testing.T) {
 			Rows   *float64
 			Errors []string
 		}
-		r := p.Run("status", "--json", "--url", f.Url)
+		r := p.Run("status", "--json", "--url", f.URL)
 		return json.Unmarshal([]byte(r.Stdout), &states) == nil && len(states) == 1 && states[0].Rows != nil &&
 			*states[0].Rows == 91
 	})
 	culvert(0, "customers needs no change", "connectors", "apply", file)
 	file = p.File("customers.properties", append(e2etest.Source("customers", address, "Customers"), "tasks.max=2")...)
 	culvert(0, "customers is changed", "connectors", "apply", file)
-	f.Await("customers", "runs", e2etest.Runs)
+	f.Await("customers", "runs", e2etest.IsRunning)
 	culvert(0, "tasks.max = 2", "connectors", "show", "customers")
 	secret := p.File("secret.properties", append(e2etest.Source("secret", address, "Suppliers"),
 		"sap.odata.user.pwd=geheim")...)
 	culvert(0, "secret is created", "connectors", "apply", secret, "--state", "STOPPED")
 	for _, args := range [][]string{{"show", "secret"}, {"show", "secret", "--json"}} {
-		p.Run(append([]string{"connectors", "--url", f.Url}, args...)...).Exits(0).Omits("geheim").Prints("[hidden]")
+		p.Run(append([]string{"connectors", "--url", f.URL}, args...)...).WantCode(0).WantNo("geheim").
+			WantStdout("[hidden]")
 	}
-	p.Run("connectors", "list", "--json", "--url", f.Url).Exits(0).Omits("geheim").Prints(`"connector":"secret"`)
+	p.Run("connectors", "list", "--json", "--url", f.URL).WantCode(0).WantNo("geheim").
+		WantStdout(`"connector":"secret"`)
 	culvert(0, "secret is deleted", "connectors", "delete", "secret")
 	other := p.File("other.json", `{"name": "other", "config": {"connector.class": "ODataSource",`+
 		`"sap.odata.host.adress": "x"}}`)
@@ -391,7 +396,7 @@ func TestConnectorsCommand(t *testing.T) {
 	second := p.File("second.properties", e2etest.Source("second", address, "Products")...)
 	culvert(0, "second is created", "connectors", "apply", second, "--state", "STOPPED")
 	culvert(0, "second is being resumed", "connectors", "resume", "second")
-	f.Await("second", "runs", e2etest.Runs)
+	f.Await("second", "runs", e2etest.IsRunning)
 	culvert(0, "second has restarted task 0", "connectors", "restart", "second", "--task", "0")
 	culvert(0, "second has its failed parts restarted", "connectors", "restart", "second", "--failed")
 	culvert(0, "second is restarted", "connectors", "restart", "second")
@@ -399,12 +404,12 @@ func TestConnectorsCommand(t *testing.T) {
 	f.Await("second", "is paused", func(s connect.Status) bool { return s.Connector.State == connect.Paused })
 	culvert(0, "paused", "connectors", "list")
 	culvert(0, "second is being stopped", "connectors", "stop", "second")
-	p.Run("connectors", "list", "--url", "nowhere").Exits(2).Says("--url: expected http://HOST:PORT")
+	p.Run("connectors", "list", "--url", "nowhere").WantCode(2).WantStderr("--url: expected http://HOST:PORT")
 	culvert(2, "expected NAME, found nothing", "connectors", "pause")
 
-	p.Run("__complete", "connectors", "show", "--url", f.Url, "").Prints("second\n")
+	p.Run("__complete", "connectors", "show", "--url", f.URL, "").WantStdout("second\n")
 	culvert(0, "second is deleted", "connectors", "delete", "second")
-	p.Run("completion", "bash").Exits(0).Prints("bash completion")
+	p.Run("completion", "bash").WantCode(0).WantStdout("bash completion")
 	f.Stop()
 }
 
@@ -502,7 +507,7 @@ func TestCommandsKeepPasswords(t *testing.T) {
 				call = append(slices.Clone(args), "--url", logon(serverURL))
 			}
 			r := p.Run(call...)
-			r.Omits("gehe/im", "YW5uYTpnZWhlL2ltKzQy")
+			r.WantNo("gehe/im", "YW5uYTpnZWhlL2ltKzQy")
 			if serverURL == repeats.URL && !strings.Contains(r.Stderr, "not with [hidden]") {
 				t.Errorf("culvert %q: expected the answer, found %s", call, r.Stderr)
 			}

@@ -55,7 +55,7 @@ func TestDoctor(t *testing.T) {
 		"entityset " + northwind + "/Products", "catalogue", "settings", "topic Products"}
 
 	r := p.Run("doctor", "-p", worker, "-p", connector, "--json", "--plugins", folder, "--data", p.Data)
-	if d := cmp.Diff(slices.Concat(viaKafka, viaService), e2etest.Steps(t, r)); r.Code != 0 || d != "" {
+	if d := cmp.Diff(slices.Concat(viaKafka, viaService), e2etest.DoctorSteps(t, r)); r.Code != 0 || d != "" {
 		t.Errorf("exit %d\n%s%s\n%s", r.Code, d, r.Stdout, r.Stderr)
 	}
 
@@ -65,15 +65,15 @@ func TestDoctor(t *testing.T) {
 		"sap.odata.host.port="+port, "sap.odata#00.service="+odatatest.NorthwindPath, "sap.odata#00.entityset=Products",
 		"sap.odata#00.topic=T")
 	p.Run("doctor", "-p", writer, "--plugins", folder, "--data", p.Data).
-		Exits(0).Prints("csrf "+northwind, "the service issues CSRF tokens")
+		Exits(0).WantStdout("csrf "+northwind, "the service issues CSRF tokens")
 
 	double.Unmap("kafka.virtual:9092")
-	r = p.Run("doctor", "-p", worker, "-p", connector, "--json", "--plugins", folder, "--data", p.Data).Exits(1)
+	r = p.Run("doctor", "-p", worker, "-p", connector, "--json", "--plugins", folder, "--data", p.Data).WantCode(1)
 	if d := cmp.Diff(append(viaKafka[:5:5], "connect HOST FAIL kafka.proxy.address.map"),
-		e2etest.Steps(t, r)); d != "" {
+		e2etest.DoctorSteps(t, r)); d != "" {
 		t.Error(d)
 	}
-	r = p.Run("doctor", "-p", worker).Exits(1)
+	r = p.Run("doctor", "-p", worker).WantCode(1)
 	last := r.Stdout[strings.LastIndex(strings.TrimSpace(r.Stdout), "\n")+1:]
 	e2etest.Contains(t, "the last line", last, "FAIL", "ms", "kafka.proxy.address.map:", "kafka.virtual:9092",
 		"Access Control")
@@ -102,10 +102,10 @@ func TestDoctorChecksRightsAndTheRegistry(t *testing.T) {
 	worker := p.File("worker.properties", "bootstrap.servers="+c.ListenAddrs()[0], "security.protocol=SASL_PLAINTEXT",
 		"sasl.mechanism=PLAIN", "sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required "+
 			`username="u" password="p";`)
-	_, address := e2etest.Demo(t, odatatest.Options{})
+	_, address := e2etest.StartDemo(t, odatatest.Options{})
 	closed := porttest.Address(t)
 	source := func(topic string, more ...string) []string {
-		return append(e2etest.Instead(e2etest.Source("orders", address, "Products"), "sap.odata#00.topic="+topic),
+		return append(e2etest.WithSettings(e2etest.Source("orders", address, "Products"), "sap.odata#00.topic="+topic),
 			more...)
 	}
 	for name, c := range map[string]struct {
@@ -118,10 +118,10 @@ func TestDoctorChecksRightsAndTheRegistry(t *testing.T) {
 		"may not write": {source("seen"), "topic seen FAIL sap.odata#00.topic",
 			"the right WRITE on the resource Topic"},
 		"may not see": {source("closed"), "topic closed FAIL sap.odata#00.topic", "DESCRIBE"},
-		"may read":    {e2etest.SinkOf("s", address, "read", "OrderCopies"), "topic read", "DESCRIBE, READ"},
-		"may not read": {e2etest.SinkOf("s", address, "seen", "OrderCopies"), "topic seen FAIL topics",
+		"may read":    {e2etest.Sink("s", address, "read", "OrderCopies"), "topic read", "DESCRIBE, READ"},
+		"may not read": {e2etest.Sink("s", address, "seen", "OrderCopies"), "topic seen FAIL topics",
 			"the right READ"},
-		"no dead letters": {append(e2etest.SinkOf("s", address, "read", "OrderCopies"), "errors.tolerance=all",
+		"no dead letters": {append(e2etest.Sink("s", address, "read", "OrderCopies"), "errors.tolerance=all",
 			"errors.deadletterqueue.topic.name=seen"), "topic seen FAIL errors.deadletterqueue.topic.name", "WRITE"},
 		"no registry": {source("written", "value.converter=io.confluent.connect.avro.AvroConverter",
 			"value.converter.schema.registry.url=http://"+closed),
@@ -131,7 +131,7 @@ func TestDoctorChecksRightsAndTheRegistry(t *testing.T) {
 			file := p.File("c.properties", c.lines...)
 			r := p.Run("doctor", "-p", worker, "-p", file, "--json", "--plugins", folder, "--data",
 				e2etest.NewPlace(t).Data)
-			got := e2etest.Steps(t, r)
+			got := e2etest.DoctorSteps(t, r)
 			if last := got[len(got)-1]; last != c.last || !strings.Contains(r.Stdout, c.says) ||
 				(r.Code != 0) != strings.Contains(c.last, "FAIL") {
 				t.Errorf("exit %d, expected %q with %q, found\n%s%s", r.Code, c.last, c.says, r.Stdout, r.Stderr)
@@ -153,7 +153,7 @@ func TestDoctorAsksOnce(t *testing.T) {
 		"sap.odata.proxy.location.id=DE-Berlin", key)
 	for name, lines := range map[string][]string{"busy": e2etest.Source("busy", address, "Products"), "away": away} {
 		p.Run("doctor", "-p", p.File(name+".properties", lines...), "--json", "--plugins", folder, "--data", p.Data).
-			Exits(1).Prints("HTTP 503")
+			Exits(1).WantStdout("HTTP 503")
 	}
 	if n := s.Ledger().Total; n != 1 {
 		t.Errorf("the service was asked %d times: %+v", n, s.Ledger().Requests)
@@ -174,9 +174,9 @@ func TestTunnel(t *testing.T) {
 	if announced == nil {
 		t.Fatalf("stdout:\n%s", c.Stdout.String())
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), e2etest.ComesAbout)
+	ctx, cancel := context.WithTimeout(context.Background(), e2etest.WaitLimit)
 	defer cancel()
-	client := e2etest.Client(t, announced[1], kgo.DefaultProduceTopic("rows"),
+	client := e2etest.NewClient(t, announced[1], kgo.DefaultProduceTopic("rows"),
 		kgo.ConsumeTopics("rows"),
 		kgo.ConsumerGroup("g"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.Dialer(func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -229,7 +229,7 @@ func TestRequestsAtDebug(t *testing.T) {
 	if pages < 3 {
 		t.Errorf("expected 3 pages with their path and bytes, found %d in %q", pages, found)
 	}
-	r.Omits("s3cr3t", "k3y-of", "ZGVtbzpzM2NyM3")
+	r.WantNo("s3cr3t", "k3y-of", "ZGVtbzpzM2NyM3")
 
 	closed := p.File("closed.properties", e2etest.Source("closed", porttest.Address(t), "Orders")...)
 	// In JSON each line is an object with its place in the source.

@@ -33,15 +33,15 @@ func TestLinesKeepTheirLoggers(t *testing.T) {
 					levels = append(levels, "logging.level."+other+"=OFF")
 				}
 			}
-			f := p.FollowsWith(e2etest.Plugins(t, "odata-sink"), "conf", levels...)
-			f.Await("orders", "runs", e2etest.Runs)
+			f := p.StartWorkerWith(e2etest.Plugins(t, "odata-sink"), "conf", levels...)
+			f.Await("orders", "runs", e2etest.IsRunning)
 			f.Steer("orders", "pause")
-			f.Must(202, "PUT", "/connectors/orders/resume", "")
-			p.File("conf/back.properties", e2etest.SinkOf("back", address, "Orders", "OrderCopies")...)
-			f.Await("back", "runs", e2etest.Is(connect.Running, 1))
+			f.MustCall(202, "PUT", "/connectors/orders/resume", "")
+			p.File("conf/back.properties", e2etest.Sink("back", address, "Orders", "OrderCopies")...)
+			f.Await("back", "runs", e2etest.HasState(connect.Running, 1))
 			f.Eventually("rows", func() bool { return len(e2etest.Entities(s, "OrderCopies")) == 5 })
-			f.AwaitDeleted("conf/orders.properties")
-			f.Eventually("the end of orders", func() bool { return len(f.Names()) == 1 })
+			f.DeleteFile("conf/orders.properties")
+			f.Eventually("the end of orders", func() bool { return len(f.ConnectorNames()) == 1 })
 			f.Stop()
 			for of, lines := range loggers {
 				for _, line := range lines {

@@ -33,10 +33,10 @@ func TestMistakesAreSaid(t *testing.T) {
 	file("snippet", good[2:]...)
 	source("policy", "producer.override.linger.ms=5", "admin.override.sasl.mechanism=PLAIN")
 	file("topic", append(append([]string{"name=topic"}, good[1:8]...), "sap.odata#00.topic=a b")...)
-	file("topics", e2etest.SinkOf("topics", address, "a b", "OrderCopies")...)
+	file("topics", e2etest.Sink("topics", address, "a b", "OrderCopies")...)
 	source("letters", "errors.tolerance=all", "errors.deadletterqueue.topic.name=letters")
 	file("sink", append([]string{"connector.class=OtherSink"},
-		e2etest.SinkOf("sink", address, "a", "OrderCopies")[2:]...)...)
+		e2etest.Sink("sink", address, "a", "OrderCopies")[2:]...)...)
 	source("keystore", "sap.odata.keystore.location=/x")
 	source("elsewhere", "transforms=i", "transforms.i.type=InsertField$Value",
 		"transforms.i.static.field=x", "transforms.i.static.value=y", "transforms.i.predicate=p",
@@ -58,15 +58,15 @@ func TestMistakesAreSaid(t *testing.T) {
 		"sink.properties:1: connector.class: no plugin has the source or sink OtherSink; available: ",
 		"keystore.properties:10: sap.odata.keystore.location: cannot be read",
 	}
-	p.Run(append([]string{"validate", "--plugins", dir}, files...)...).Exits(1).Prints(wrong...).Prints(
+	p.Run(append([]string{"validate", "--plugins", dir}, files...)...).WantCode(1).WantStdout(wrong...).WantStdout(
 		"elsewhere.properties:11: transforms.i.type: warning: Kafka Connect accepts a nested class only with its "+
 			"package",
 		"elsewhere.properties:15: transforms.i.negate: warning: is true here, but false in Kafka Connect").
 		Says("12 problems, 3 warnings")
-	p.OnceWith(dir, files...).Exits(2).Says(wrong...)
+	p.RunOnceWith(dir, files...).WantCode(2).WantStderr(wrong...)
 	files[0] = p.File("worker.properties", "bootstrap.servers=embedded")
-	p.OnceWith(dir, append(files, p.File("good.properties",
-		good...))...).Exits(2).Says(wrong[3:5]...).Says(wrong[6:]...)
+	p.RunOnceWith(dir, append(files, p.File("good.properties",
+		good...))...).WantCode(2).WantStderr(wrong[3:5]...).WantStderr(wrong[6:]...)
 	if n := s.Ledger().Total; n != 0 {
 		t.Errorf("expected no request, the service saw %d", n)
 	}
@@ -77,10 +77,11 @@ func TestFoldersWithoutConnectors(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	empty := filepath.Join(p.Dir, "empty")
 	e2etest.NoError(t, os.Mkdir(empty, 0o700))
-	p.Run("validate", "--plugins", e2etest.Plugins(t), empty).Exits(1).Prints(empty + ": no connector file found")
-	p.Once("--config", empty).Exits(0).Says("no connector file found")
-	e2etest.Put(t, empty, "worker.properties", []byte("bootstrap.servers=embedded\n"))
-	p.Run("validate", "--plugins", e2etest.Plugins(t), empty).Exits(0).Prints(empty +
+	p.Run("validate", "--plugins", e2etest.Plugins(t), empty).WantCode(1).
+		WantStdout(empty + ": no connector file found")
+	p.RunOnce("--config", empty).WantCode(0).WantStderr("no connector file found")
+	e2etest.WriteFile(t, empty, "worker.properties", []byte("bootstrap.servers=embedded\n"))
+	p.Run("validate", "--plugins", e2etest.Plugins(t), empty).WantCode(0).WantStdout(empty +
 		": warning: no connector file found")
 }
 
@@ -92,8 +93,8 @@ func TestOnceStoppedBehindAFailure(t *testing.T) {
 	bad := p.File("bad.properties", e2etest.Source("bad", porttest.Address(t), "Orders")...)
 	slow := p.File("slow.properties", e2etest.Source("slow", never, "Orders")...)
 	c := p.Start("run", "--once", "--plugins", e2etest.Plugins(t), "--data", p.Data, bad, slow)
-	c.Awaits("task failed")
-	c.Stop().Exits(1).LastLineBegins("connector bad, task 0: failed: ")
+	c.AwaitStderr("task failed")
+	c.Stop().WantCode(1).WantLastLinePrefix("connector bad, task 0: failed: ")
 }
 
 // A stop is not a failure, whether the task is opening its plugin, reading a page or writing a row.
@@ -105,12 +106,12 @@ func TestOnceStoppedInMidRequest(t *testing.T) {
 	}{"open": {set: "$metadata"}, "page": {set: "/Orders"}, "write": {set: "/OrderCopies", sink: true}} {
 		t.Run(name, func(t *testing.T) {
 			p := e2etest.NewPlace(t)
-			g, _, address := e2etest.Gated(t, odatatest.Options{Rows: 10}, what.set, 0)
+			g, _, address := e2etest.StartGated(t, odatatest.Options{Rows: 10}, what.set, 0)
 			t.Cleanup(func() { close(g.Turns) }) // a server does not notice that who posts is gone
 			files := []string{p.File("orders.properties", e2etest.Source("orders", address, "Orders")...)}
 			if what.sink {
 				files = append(files, p.File("back.properties",
-					append(e2etest.SinkOf("back", address, "Orders", "OrderCopies"), "sap.odata.enable.batch=0")...))
+					append(e2etest.Sink("back", address, "Orders", "OrderCopies"), "sap.odata.enable.batch=0")...))
 			}
 			c := p.Start(append([]string{"run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data",
 				p.Data},
@@ -119,9 +120,9 @@ func TestOnceStoppedInMidRequest(t *testing.T) {
 			r := c.Stop()
 			if what.sink {
 				// The outcome of the write is unknown, so an operator must decide: the run has failed.
-				r.Exits(1).LastLineHas("it may have been written or not")
+				r.WantCode(1).WantLastLine("it may have been written or not")
 			} else {
-				r.Exits(0)
+				r.WantCode(0)
 			}
 		})
 	}
@@ -139,23 +140,24 @@ func TestFaultsNameWhereTheServiceIs(t *testing.T) {
 	}{
 		{"closed", e2etest.Source("closed", closed, "Orders"),
 			"connection refused (see sap.odata.host.address, sap.odata.host.port)"},
-		{"scheme", e2etest.Instead(e2etest.Source("scheme", address, "Orders"), "sap.odata.host.protocol=https"),
+		{"scheme", e2etest.WithSettings(e2etest.Source("scheme", address, "Orders"), "sap.odata.host.protocol=https"),
 			"(this port does not use TLS: see sap.odata.host.protocol, sap.odata.host.port)"},
-		{"name", e2etest.Instead(e2etest.Source("name", address, "Orders"), "sap.odata.host.address=nowhere.invalid"),
+		{"name", e2etest.WithSettings(e2etest.Source("name", address, "Orders"),
+			"sap.odata.host.address=nowhere.invalid"),
 			"(see sap.odata.host.address)"},
 	} {
 		file := p.File(c.name+".properties", c.lines...)
-		ping := p.Run("ping", "-p", file, "-s", odatatest.NorthwindPath, "--plugins", e2etest.Plugins(t)).Exits(1)
+		ping := p.Run("ping", "-p", file, "-s", odatatest.NorthwindPath, "--plugins", e2etest.Plugins(t)).WantCode(1)
 		if strings.Count(ping.LastLine(), c.want) != 1 {
 			t.Errorf("%s: ping: expected %q once, found\n%s", c.name, c.want, ping.Stderr)
 		}
 	}
-	p.Once("closed.properties").Exits(1).LastLineHas("(see sap.odata.host.address, sap.odata.host.port)")
+	p.RunOnce("closed.properties").WantCode(1).WantLastLine("(see sap.odata.host.address, sap.odata.host.port)")
 	p.Run("doctor", "-p", "scheme.properties", "--plugins", e2etest.Plugins(t)).
-		Exits(1).Prints("sap.odata.host.protocol: expected TLS on port ")
-	url := p.File("url.properties", e2etest.Instead(e2etest.Source("url", address, "Orders"),
+		Exits(1).WantStdout("sap.odata.host.protocol: expected TLS on port ")
+	url := p.File("url.properties", e2etest.WithSettings(e2etest.Source("url", address, "Orders"),
 		"sap.odata.host.address=http://localhost")...)
-	p.Run("validate", "--plugins", e2etest.Plugins(t), url).Exits(1).Prints(
+	p.Run("validate", "--plugins", e2etest.Plugins(t), url).WantCode(1).WantStdout(
 		`sap.odata.host.address: expected a host name or IP address, found "http://localhost": scheme, port and path have their own settings`)
 }
 
@@ -165,12 +167,12 @@ func TestOnceWithoutItsTopic(t *testing.T) {
 	t.Parallel()
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
 	first := p.File("first.properties", e2etest.Source("first", address, "Products")...)
-	both := p.File("both.properties", e2etest.SinkOf("both", address, "Prodcts", "OrderCopies", "Products",
+	both := p.File("both.properties", e2etest.Sink("both", address, "Prodcts", "OrderCopies", "Products",
 		"ProductCopies")...)
 	args := []string{"run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data}
-	p.Run(append(args, first, both)...).Exits(0).Says("the topic does not exist")
-	again := p.File("again.properties", e2etest.SinkOf("again", address, "Prodcts", "OrderCopies")...)
-	p.Run(append(args, again)...).Exits(1).LastLineBegins(
+	p.Run(append(args, first, both)...).WantCode(0).WantStderr("the topic does not exist")
+	again := p.File("again.properties", e2etest.Sink("again", address, "Prodcts", "OrderCopies")...)
+	p.Run(append(args, again)...).WantCode(1).WantLastLinePrefix(
 		"connector again, task 0: failed: topics: expected topics that exist, found none with the name Prodcts: ")
 }
 
@@ -180,15 +182,16 @@ func TestValidateOnline(t *testing.T) {
 	t.Parallel()
 	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{User: "me", Password: "geheim"})
 	as := func(lines []string, more ...string) []string {
-		return e2etest.Instead(e2etest.Instead(lines, "sap.odata.user.name=me", "sap.odata.user.pwd=geheim"), more...)
+		return e2etest.WithSettings(e2etest.WithSettings(lines, "sap.odata.user.name=me", "sap.odata.user.pwd=geheim"),
+			more...)
 	}
 	files := []string{
 		p.File("good.properties", as(e2etest.Source("good", address, "Orders"))...),
 		p.File("set.properties", as(e2etest.Source("set", address, "Ordres"))...),
 		p.File("select.properties", as(e2etest.Source("select", address, "Customers"),
 			"sap.odata#00.select=CompanyNam")...),
-		p.File("sink.properties", as(e2etest.SinkOf("sink", address, "Orders", "OrderCopys"))...),
-		p.File("written.properties", as(e2etest.SinkOf("written", address, "Orders2", "OrderCopies"))...),
+		p.File("sink.properties", as(e2etest.Sink("sink", address, "Orders", "OrderCopys"))...),
+		p.File("written.properties", as(e2etest.Sink("written", address, "Orders2", "OrderCopies"))...),
 		p.File("password.properties", as(e2etest.Source("password", address, "Products"),
 			"sap.odata.user.pwd=falsch")...),
 		p.File("offline.properties", as(e2etest.Source("offline", address, "Nowhere"),
@@ -216,7 +219,7 @@ func TestValidateOnline(t *testing.T) {
 			t.Errorf("expected a line with %q", want[i:i+3])
 		}
 	}
-	r.Exits(1).Omits("falsch")
+	r.WantCode(1).WantNo("falsch")
 	if lines := strings.Count(r.Stdout, "\n"); lines != len(want)/3 {
 		t.Errorf("expected %d lines, found %d\n%s", len(want)/3, lines, r.Stdout)
 	}
@@ -242,7 +245,7 @@ func TestValidateOnlineWithoutTheService(t *testing.T) {
 			"--wait",
 			"2m"}, files...)...)
 	}
-	validate(p.File("down.properties", e2etest.Source("down", address, "Orders")...)).Exits(1).Prints(
+	validate(p.File("down.properties", e2etest.Source("down", address, "Orders")...)).WantCode(1).WantStdout(
 		"sap.odata.host.address: ", "not checked with the service: GET "+odatatest.NorthwindPath+"$metadata: ", "503")
 	unused := "http://" + porttest.Address(t)
 	registry := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -256,19 +259,22 @@ func TestValidateOnlineWithoutTheService(t *testing.T) {
 		return p.File(name+".properties", append(e2etest.Source(name, demo, "Orders"), append([]string{
 			"value.converter=io.confluent.connect.avro.AvroConverter"}, more...)...)...)
 	}
-	validate(avro("away", "value.converter.schema.registry.url="+unused)).Exits(1).Prints("away.properties:",
+	validate(avro("away", "value.converter.schema.registry.url="+unused)).WantCode(1).WantStdout("away.properties:",
 		"value.converter.schema.registry.url: not checked with the schema registry: ",
 		strings.TrimPrefix(unused, "http://"))
-	validate(avro("refused", "value.converter.schema.registry.url=http://"+registry)).Exits(1).Prints(
+	validate(avro("refused", "value.converter.schema.registry.url=http://"+registry)).WantCode(1).WantStdout(
 		"value.converter.schema.registry.url: ", "401")
-	validate(avro("good", "value.converter.schema.registry.url=http://anna:pw@"+registry)).Exits(0).Prints().Says(
-		": ok: good")
+	validate(avro("good", "value.converter.schema.registry.url=http://anna:pw@"+registry)).WantCode(0).WantStdout().
+		WantStderr(
+			": ok: good")
 	worker := p.File("worker.properties", "bootstrap.servers=embedded",
 		"value.converter=io.confluent.connect.avro.AvroConverter", "value.converter.schema.registry.url="+unused)
-	validate(worker, p.File("by-worker.properties", e2etest.Source("by-worker", demo, "Orders")...)).Exits(1).Prints(
-		"not checked with the schema registry: ")
-	validate(p.File("gone.properties", e2etest.Source("gone", porttest.Address(t), "Orders")...)).Exits(1).Prints(
-		"sap.odata.host.address: not checked with the service: GET ", "connection refused")
+	validate(worker, p.File("by-worker.properties", e2etest.Source("by-worker", demo, "Orders")...)).WantCode(1).
+		WantStdout(
+			"not checked with the schema registry: ")
+	validate(p.File("gone.properties", e2etest.Source("gone", porttest.Address(t), "Orders")...)).WantCode(1).
+		WantStdout(
+			"sap.odata.host.address: not checked with the service: GET ", "connection refused")
 }
 
 // Two connectors that read one entity set into one topic write each row twice, which is a warning; only one connector
@@ -277,7 +283,7 @@ func TestValidateConnectorsOfOneSet(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
 	source := func(name string, more ...string) string {
-		return p.File(name+".properties", e2etest.Instead(e2etest.Source(name, "sap.example:44300", "Orders"),
+		return p.File(name+".properties", e2etest.WithSettings(e2etest.Source(name, "sap.example:44300", "Orders"),
 			more...)...)
 	}
 	validate := func(files ...string) e2etest.Result {
@@ -288,15 +294,15 @@ func TestValidateConnectorsOfOneSet(t *testing.T) {
 		source("products", "sap.odata#00.entityset=Products", "sap.odata#00.topic=Orders"),
 		source("client", "sap.odata.sap.client=200"), source("moved", "transforms=r", "transforms.r.regex=.*",
 			"transforms.r.type=org.apache.kafka.connect.transforms.RegexRouter", "transforms.r.replacement=moved"))
-	result.Exits(0).Prints("second.properties:", "warning: ", same)
+	result.WantCode(0).WantStdout("second.properties:", "warning: ", same)
 	if strings.Count(result.Stdout, "\n") != 1 {
 		t.Errorf("expected one line, found %s", result.Stdout)
 	}
-	validate(source("user", "sap.odata.user.name=b", "sap.odata.user.pwd=b")).Exits(0).Prints(same)
+	validate(source("user", "sap.odata.user.name=b", "sap.odata.user.pwd=b")).WantCode(0).WantStdout(same)
 	changes := []string{"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=5"}
 	validate(source("delta", changes...), source("delta2", changes...), p.File("none.properties", "name=none",
 		"connector.class=ODataSource", "sap.odata.host.address=sap.example",
-		"sap.odata.host.port=44300")).Exits(1).Prints(
+		"sap.odata.host.port=44300")).WantCode(1).WantStdout(
 		"connectors delta and delta2 both claim", "sap.odata#00.service: No entity set is configured: expected ")
 }
 
@@ -316,23 +322,23 @@ func TestValidateWithoutSecrets(t *testing.T) {
 	worker := p.File("worker.properties", "bootstrap.servers=kafka:9092", "security.protocol=SASL_SSL",
 		"sasl.mechanism=PLAIN", "sasl.jaas.config=${dir:/run/secrets/none:jaas}",
 		"ssl.truststore.location=${env:CULVERT_TEST_NO_SUCH_STORE}", "offset.flush.interval.ms=${env:CULVERT_NONE}")
-	good := p.File("good.properties", e2etest.Instead(e2etest.Source("good", "sap.example.com:443", "Orders"),
+	good := p.File("good.properties", e2etest.WithSettings(e2etest.Source("good", "sap.example.com:443", "Orders"),
 		secrets...)...)
-	bad := p.File("bad.properties", append(e2etest.Instead(e2etest.Source("bad", "sap.example.com:443", "Customers"),
-		secrets...),
+	bad := p.File("bad.properties", append(e2etest.WithSettings(e2etest.Source("bad", "sap.example.com:443",
+		"Customers"), secrets...),
 		"sap.odata#00.selct=Name", "sap.odata.min.retry.backoff.ms=soon")...)
 	args := []string{"validate", "--plugins", e2etest.Plugins(t), "--data", p.Data}
 	if r := p.Run(append(args, worker, good)...); r.Code != 1 || strings.Count(r.Stdout, "not found: ") < 5 {
 		t.Errorf("without the secrets: exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
 	args = append(args, "--without-secrets")
-	p.Run(append(args, worker, good)...).Exits(0).PrintsNothing().Says(": ok: good")
+	p.Run(append(args, worker, good)...).WantCode(0).WantNoStdout().WantStderr(": ok: good")
 	r := p.Run(append(args, worker, good, bad)...)
 	if r.Code != 1 || strings.Count(r.Stdout, "\n") != 2 || !strings.Contains(r.Stdout, "sap.odata#00.selct: ") ||
 		!strings.Contains(r.Stdout, "sap.odata.min.retry.backoff.ms: Invalid value soon") {
 		t.Errorf("what is wrong besides: exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
-	p.Run(append(args, "--online", good)...).Exits(2).Says("online")
+	p.Run(append(args, "--online", good)...).WantCode(2).WantStderr("online")
 }
 
 // With --without-secrets, settings that depend on a reference are not reported: a converter without its password, the
@@ -356,7 +362,7 @@ func TestValidateWithoutWhatBelongsTogether(t *testing.T) {
 		if key == "" {
 			return lines
 		}
-		return e2etest.Instead(lines, key+"=${env:CULVERT_TEST_NONE}")
+		return e2etest.WithSettings(lines, key+"=${env:CULVERT_TEST_NONE}")
 	}
 	for _, c := range []struct{ ofWorker, ofOne, ofTwo string }{
 		{"bootstrap.servers", "", "key.converter.basic.auth.user.info"}, {"kafka.proxy.type", "transforms", ""},

@@ -22,13 +22,13 @@ func TestFlow(t *testing.T) {
 	t.Parallel()
 	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 2000, PageSize: 100})
 	p.File("conf/in.properties", e2etest.Source("in", address, "Orders")...)
-	p.File("conf/out.properties", e2etest.SinkOf("out", address, "Orders", "OrderCopies")...)
-	f := p.FollowsWith(e2etest.Plugins(t, "odata-sink"), "conf")
+	p.File("conf/out.properties", e2etest.Sink("out", address, "Orders", "OrderCopies")...)
+	f := p.StartWorkerWith(e2etest.Plugins(t, "odata-sink"), "conf")
 	f.Eventually("all rows", func() bool { return s.Count("OrderCopies") >= s.Count("Orders") })
 	for name, stages := range map[string]string{"in": "fetch decode transform produce",
 		"out": "consume convert encode send settle"} {
 		var flow rest.Flow
-		if err := json.Unmarshal([]byte(f.Must(200, "GET", "/culvert/connectors/"+name+"/flow", "")),
+		if err := json.Unmarshal([]byte(f.MustCall(200, "GET", "/culvert/connectors/"+name+"/flow", "")),
 			&flow); err != nil {
 			t.Fatal(err)
 		}
@@ -45,7 +45,7 @@ func TestFlow(t *testing.T) {
 			t.Errorf("%s: found %+v", name, flow)
 		}
 	}
-	f.Must(404, "GET", "/culvert/connectors/none/flow", "")
+	f.MustCall(404, "GET", "/culvert/connectors/none/flow", "")
 }
 
 // `culvert status`, `connectors list` and REST's listing agree: on a service that is unreachable, as soon as its client
@@ -53,23 +53,23 @@ func TestFlow(t *testing.T) {
 func TestStatusIsGreenOnlyWhereAllIsWell(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
-	servers := p.Broker()
+	servers := p.StartBroker()
 	demo := odatatest.New(odatatest.Options{Rows: 5})
 	sold := httptest.NewServer(demo)
 	defer sold.Close()
 	kept := e2etest.Serve(t, demo)
-	e2etest.MakeTopics(t, e2etest.Client(t, servers), "orders")
+	e2etest.CreateTopics(t, e2etest.NewClient(t, servers), "orders")
 	p.File("conf/sold.properties", append(e2etest.Source("sold", strings.TrimPrefix(sold.URL, "http://"), "Orders"),
 		"sap.odata#00.exec-period=1", "sap.odata.max.retries=1000000")...)
-	p.File("conf/kept.properties", append(e2etest.SinkOf("kept", kept, "orders", "OrderCopies"), "errors.tolerance=all",
+	p.File("conf/kept.properties", append(e2etest.Sink("kept", kept, "orders", "OrderCopies"), "errors.tolerance=all",
 		"errors.deadletterqueue.topic.name=dead", "errors.deadletterqueue.context.headers.enable=true",
 		"errors.deadletterqueue.topic.replication.factor=1")...)
-	f := p.FollowsWith(e2etest.Plugins(t, "odata-sink"), "conf")
-	f.Await("kept", "runs", e2etest.Runs)
-	f.Awaits("extraction finished: 5 rows")
+	f := p.StartWorkerWith(e2etest.Plugins(t, "odata-sink"), "conf")
+	f.Await("kept", "runs", e2etest.IsRunning)
+	f.AwaitStderr("extraction finished: 5 rows")
 	row := func(args ...string) map[string][]string {
 		by := map[string][]string{}
-		for line := range strings.Lines(p.Run(append(args, "--url", f.Url)...).Stdout) {
+		for line := range strings.Lines(p.Run(append(args, "--url", f.URL)...).Stdout) {
 			if cells := strings.Fields(line); len(cells) > 2 {
 				by[cells[0]] = cells
 			}
@@ -79,9 +79,9 @@ func TestStatusIsGreenOnlyWhereAllIsWell(t *testing.T) {
 	exits := func(code int) (states []map[string]any) {
 		t.Helper()
 		f.Eventually(fmt.Sprint("exit code ", code), func() bool {
-			return p.Run("status", "--url", f.Url).Code == code
+			return p.Run("status", "--url", f.URL).Code == code
 		})
-		r := p.Run("status", "--json", "--url", f.Url)
+		r := p.Run("status", "--json", "--url", f.URL)
 		e2etest.NoError(t, json.Unmarshal([]byte(r.Stdout), &states))
 		return states
 	}
@@ -99,8 +99,8 @@ func TestStatusIsGreenOnlyWhereAllIsWell(t *testing.T) {
 	if states := exits(1); states[0]["refused"] != 2.0 || states[0]["letters_open"] != 2.0 {
 		t.Errorf("found %v", states)
 	}
-	p.Run("status", "--url", f.Url).Exits(1).Says("refusing: kept")
-	p.Run("connectors", "restart", "kept", "--url", f.Url).Exits(0)
+	p.Run("status", "--url", f.URL).WantCode(1).WantStderr("refusing: kept")
+	p.Run("connectors", "restart", "kept", "--url", f.URL).WantCode(0)
 	f.Eventually("a new task", func() bool { return refused(row("status")["kept"]) == "0 2" })
 	exits(0)
 
@@ -114,14 +114,14 @@ func TestStatusIsGreenOnlyWhereAllIsWell(t *testing.T) {
 	if got := row("connectors", "list")["sold"][2]; got != "away" {
 		t.Errorf("connectors list: found %s", got)
 	}
-	p.Run("connectors", "show", "sold", "--url", f.Url).Exits(0).Prints("away")
+	p.Run("connectors", "show", "sold", "--url", f.URL).WantCode(0).WantStdout("away")
 	if states := exits(1); states[1]["state"] != "away" || !strings.Contains(fmt.Sprint(states[1]["errors"]),
 		"does not answer") {
 		t.Errorf("found %v", states)
 	}
-	p.Run("status", "--url", f.Url).Exits(1).Says("away: sold")
+	p.Run("status", "--url", f.URL).WantCode(1).WantStderr("away: sold")
 	var s connect.Status // Kafka Connect's own routes keep its states
-	e2etest.Get(t, f.Url+"/connectors/sold/status", &s)
+	e2etest.Get(t, f.URL+"/connectors/sold/status", &s)
 	if s.Connector.State != connect.Running || s.Tasks[0].State != connect.Running {
 		t.Errorf("expected Kafka Connect's states, found %+v", s)
 	}
@@ -140,7 +140,7 @@ func TestTracesOfBothWays(t *testing.T) {
 		"transforms.t.static.field=Region2", "transforms.t.static.value=x"}
 	in := p.File("in.properties", slices.Concat(e2etest.Source("in", address, "Orders"), logon, transform,
 		[]string{"tracing.headers.enable=true"})...)
-	out := p.File("out.properties", slices.Concat(e2etest.SinkOf("out", address, "Orders", "OrderCopies"), logon,
+	out := p.File("out.properties", slices.Concat(e2etest.Sink("out", address, "Orders", "OrderCopies"), logon,
 		[]string{"transforms=t", "transforms.t.type=org.apache.kafka.connect.transforms.ReplaceField$Value",
 			"transforms.t.exclude=Region2"})...)
 	p.Environ = []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + r.URL, "OTEL_EXPORTER_OTLP_HEADERS=x-token=geheim-4712",

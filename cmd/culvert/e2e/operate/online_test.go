@@ -27,7 +27,7 @@ func sapSource(address, password string, more ...string) map[string]string {
 	settings := map[string]string{"name": "new", "connector.class": "ODataSource", "sap.odata.host.protocol": "http",
 		"sap.odata.host.address": host,
 		"sap.odata.host.port":    port, "sap.odata.user.name": "me", "sap.odata.user.pwd": password}
-	maps.Copy(settings, e2etest.Configuration(more))
+	maps.Copy(settings, e2etest.SettingsOf(more))
 	return settings
 }
 
@@ -37,15 +37,15 @@ func TestValidationAsksTheService(t *testing.T) {
 	t.Parallel()
 	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{User: "me", Password: "geheim",
 		Switches: odatatest.Switches{Catalogue: 10_000}})
-	p.File("conf/known.properties", e2etest.Instead(e2etest.Source("known", address, "Suppliers"),
+	p.File("conf/known.properties", e2etest.WithSettings(e2etest.Source("known", address, "Suppliers"),
 		"sap.odata.user.name=me",
 		"sap.odata.user.pwd=geheim", "sap.odata#00.exec-period=-1")...)
-	f := p.Follows("conf")
-	f.Ready()
+	f := p.StartWorker("conf")
+	f.AwaitReady()
 	f.Eventually("rows", func() bool { return f.Rows("known") == s.Count("Suppliers") })
 
 	root := strings.TrimSuffix(odatatest.SAPPath, "/")
-	v, by := f.CheckedInTime(sapSource(address, "geheim"), func(by map[string]check.Validated) bool {
+	v, by := f.ValidateInTime(sapSource(address, "geheim"), func(by map[string]check.Validated) bool {
 		return len(by["sap.odata#00.service"].Value.RecommendedValues) > 0
 	})
 	if c := by["sap.odata#00.service"]; !c.Value.Visible || !slices.Contains(c.Value.RecommendedValues, root) ||
@@ -53,7 +53,7 @@ func TestValidationAsksTheService(t *testing.T) {
 		t.Errorf("services: %d errors, found %v, %.300v", v.ErrorCount, c.Value.Visible, c.Value.RecommendedValues)
 	}
 	set := []string{"sap.odata#00.service=" + root, "sap.odata#00.entityset=Orders", "sap.odata#00.topic=orders"}
-	v, by = f.CheckedInTime(sapSource(address, "geheim", set...), func(by map[string]check.Validated) bool {
+	v, by = f.ValidateInTime(sapSource(address, "geheim", set...), func(by map[string]check.Validated) bool {
 		return len(by["sap.odata#00.select"].Value.RecommendedValues) > 0
 	})
 	if c := by["sap.odata#00.select"]; v.ErrorCount != 0 || !slices.Contains(c.Value.RecommendedValues, "ShipCity") ||
@@ -61,7 +61,7 @@ func TestValidationAsksTheService(t *testing.T) {
 		by["sap.odata#00.deletes"].Value.Visible || !slices.Contains(v.Groups, "Entity set 01") {
 		t.Errorf("%d errors, found %v", v.ErrorCount, c.Value.RecommendedValues)
 	}
-	v, by = f.Checked(sapSource(address, "geheim", append(set, "sap.odata#00.entityset=Ordres",
+	v, by = f.Validate(sapSource(address, "geheim", append(set, "sap.odata#00.entityset=Ordres",
 		"sap.odata#00.filter#00.property=x",
 		"sap.odata#00.filter#00.option=eq", "sap.odata#00.filter#00.low=1")...))
 	problem := strings.Join(by["sap.odata#00.entityset"].Value.Errors, "")
@@ -70,9 +70,9 @@ func TestValidationAsksTheService(t *testing.T) {
 	}
 
 	// A wrong password is tried once, and the rejection is reported at its setting.
-	f.CheckedBy("?logon=check", sapSource(address, "falsch", set...))
+	f.ValidateWith("?logon=check", sapSource(address, "falsch", set...))
 	for range 4 {
-		v, by = f.Checked(sapSource(address, "falsch", set...))
+		v, by = f.Validate(sapSource(address, "falsch", set...))
 		problem := strings.Join(by["sap.odata.user.pwd"].Value.Errors, "")
 		if v.ErrorCount != 1 || !strings.Contains(problem, "me") || strings.Contains(fmt.Sprint(by), "falsch") {
 			t.Errorf("%d errors, found %q", v.ErrorCount, problem)
@@ -84,14 +84,14 @@ func TestValidationAsksTheService(t *testing.T) {
 
 	// The user of an accepted logon is named if the logon was to be checked.
 	for query, user := range map[string]string{"": "", "?logon=check": "me"} {
-		if v, _ = f.CheckedBy(query, sapSource(address, "geheim", set...)); v.User != user {
+		if v, _ = f.ValidateWith(query, sapSource(address, "geheim", set...)); v.User != user {
 			t.Errorf("%s: expected the user %q, found %q", query, user, v.User)
 		}
 	}
 
 	// Without a password nothing is sent.
 	asked := s.Ledger().Total
-	if v, _ = f.Checked(sapSource(address, "", set...)); v.ErrorCount != 0 || s.Ledger().Total != asked {
+	if v, _ = f.Validate(sapSource(address, "", set...)); v.ErrorCount != 0 || s.Ledger().Total != asked {
 		t.Errorf("%d errors, %d requests after %d", v.ErrorCount, s.Ledger().Total, asked)
 	}
 	f.Stop()
@@ -109,11 +109,11 @@ func TestPeekWithPostedConfiguration(t *testing.T) {
 		}
 		w.WriteHeader(http.StatusNotFound)
 	}))
-	stored := e2etest.Instead(e2etest.Source("stored", address, "Suppliers"), "sap.odata.user.name=me",
+	stored := e2etest.WithSettings(e2etest.Source("stored", address, "Suppliers"), "sap.odata.user.name=me",
 		"sap.odata.user.pwd=geheim")
-	f := p.Follows("conf")
-	f.Makes(stored...)
-	f.Await("stored", "runs", e2etest.Runs)
+	f := p.StartWorker("conf")
+	f.Create(stored...)
+	f.Await("stored", "runs", e2etest.IsRunning)
 	_, port, err := net.SplitHostPort(other)
 	e2etest.NoError(t, err)
 	body := func(set string, settings map[string]string) string {
@@ -121,28 +121,29 @@ func TestPeekWithPostedConfiguration(t *testing.T) {
 			"options": map[string]string{"s": odatatest.SAPPath, "e": set, "n": "3"}})
 	}
 	edited := func(more ...string) map[string]string {
-		settings := e2etest.Configuration(append(slices.Clone(stored), "sap.odata.user.pwd="+config.Mask))
-		maps.Copy(settings, e2etest.Configuration(more))
+		settings := e2etest.SettingsOf(append(slices.Clone(stored), "sap.odata.user.pwd="+config.Mask))
+		maps.Copy(settings, e2etest.SettingsOf(more))
 		return settings
 	}
 	const path = "/culvert/peek"
-	answer := f.Must(200, "POST", path, body("Orders", sapSource(address, "geheim")), `"rows":[{`)
-	if rows := e2etest.As[struct{ Document struct{ Rows []any } }](t, answer).Document.Rows; len(rows) != 3 {
+	answer := f.MustCall(200, "POST", path, body("Orders", sapSource(address, "geheim")), `"rows":[{`)
+	if rows := e2etest.Decode[struct{ Document struct{ Rows []any } }](t, answer).Document.Rows; len(rows) != 3 {
 		t.Errorf("expected 3 rows, found %s", answer)
 	}
-	f.Must(200, "POST", path, body("Orders", edited()), `"rows":[{`)
-	f.Must(400, "POST", path, body("Ordres", sapSource(address, "geheim")), "the nearest name is Orders")
-	f.Must(502, "POST", path, body("Orders", sapSource(other, "geheim")), "404")
-	f.Must(409, "POST", path, body("Orders", sapSource(address, "geheim", "sap.odata.host.port=many")), "Connector new")
+	f.MustCall(200, "POST", path, body("Orders", edited()), `"rows":[{`)
+	f.MustCall(400, "POST", path, body("Ordres", sapSource(address, "geheim")), "the nearest name is Orders")
+	f.MustCall(502, "POST", path, body("Orders", sapSource(other, "geheim")), "404")
+	f.MustCall(409, "POST", path, body("Orders", sapSource(address, "geheim", "sap.odata.host.port=many")),
+		"Connector new")
 	logons.Store(0)
 	for _, settings := range []map[string]string{edited("sap.odata.host.port=" + port),
 		edited("sap.odata.host.port="+port, "sap.odata#00.entityset=Orders")} {
-		f.Must(400, "POST", path, body("Orders", settings), "expected the secret itself")
+		f.MustCall(400, "POST", path, body("Orders", settings), "expected the secret itself")
 	}
 	if n := logons.Load(); n > 0 {
 		t.Errorf("the other service received %d logons", n)
 	}
-	f.Must(400, "POST", path, body("Orders", sapSource(address, config.Mask)), "hidden")
+	f.MustCall(400, "POST", path, body("Orders", sapSource(address, config.Mask)), "hidden")
 	f.Stop()
 }
 
@@ -154,25 +155,26 @@ func TestTypingAPasswordLocksNoUser(t *testing.T) {
 	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{User: "me", Password: "sesame",
 		Switches: odatatest.Switches{LockAfter: 3}})
 	folder := p.Subfolder("secrets")
-	f := p.Follows("conf", "config.providers=file",
+	f := p.StartWorker("conf", "config.providers=file",
 		"config.providers.file.class=org.apache.kafka.common.config.provider.FileConfigProvider",
 		"config.providers.file.param.allowed.paths="+folder)
-	f.Ready()
+	f.AwaitReady()
 	const setting, untried = "sap.odata.user.pwd", "Logon not tried: "
 	set := []string{"sap.odata#00.service=" + strings.TrimSuffix(odatatest.SAPPath, "/"),
 		"sap.odata#00.entityset=Orders",
 		"sap.odata#00.topic=orders"}
 	offline := func(settings map[string]string) {
 		t.Helper()
-		v, by := f.Checked(settings)
+		v, by := f.Validate(settings)
 		errors := by[setting].Value.Errors
 		if v.ErrorCount != 0 || len(errors) != 1 || !strings.Contains(errors[0], untried) ||
 			!strings.Contains(errors[0], "logon=check") || !strings.Contains(errors[0], "${file:") ||
-			len(by["sap.odata#00.select"].Value.RecommendedValues) > 0 || len(by["value.converter"].Value.RecommendedValues) == 0 {
+			len(by["sap.odata#00.select"].Value.RecommendedValues) > 0 ||
+			len(by["value.converter"].Value.RecommendedValues) == 0 {
 			t.Errorf("%v: expected no logon to be tried, found %d errors, %q", settings, v.ErrorCount, errors)
 		}
 	}
-	f.Checked(sapSource(address, "", set...)) // a user was typed, and no password yet
+	f.Validate(sapSource(address, "", set...)) // a user was typed, and no password yet
 	for _, typed := range []string{"s", "ses", "ses", "sesame"} {
 		offline(sapSource(address, typed, set...))
 	}
@@ -181,8 +183,8 @@ func TestTypingAPasswordLocksNoUser(t *testing.T) {
 	// provider is never sent.
 	p.File("secrets/service.properties", "pw=sesame", "half=ses")
 	reference := "${file:" + filepath.Join(folder, "service.properties") + ":pw}"
-	f.Checked(sapSource(address, "x"+reference, set...))
-	v, by := f.CheckedBy("?logon=check", sapSource(address, reference+"${vault:sap:pw}", set...))
+	f.Validate(sapSource(address, "x"+reference, set...))
+	v, by := f.ValidateWith("?logon=check", sapSource(address, reference+"${vault:sap:pw}", set...))
 	if problem := strings.Join(by[setting].Value.Errors, ""); v.ErrorCount != 1 || !strings.Contains(problem,
 		"looks like a reference to an unknown config provider: it is not sent") {
 		t.Errorf("expected the unknown provider to be reported, found %d errors, %q", v.ErrorCount, problem)
@@ -193,7 +195,7 @@ func TestTypingAPasswordLocksNoUser(t *testing.T) {
 
 	// A password that the service has accepted is proven, whoever sends it.
 	for _, secret := range []string{reference, "sesame"} {
-		if v, by := f.CheckedInTime(sapSource(address, secret, set...), func(by map[string]check.Validated) bool {
+		if v, by := f.ValidateInTime(sapSource(address, secret, set...), func(by map[string]check.Validated) bool {
 			return slices.Contains(by["sap.odata#00.select"].Value.RecommendedValues, "ShipCity")
 		}); v.ErrorCount != 0 || len(by[setting].Value.Errors) != 0 {
 			t.Errorf("%s: expected no errors, found %d, %q", secret, v.ErrorCount, by[setting].Value.Errors)
@@ -203,7 +205,7 @@ func TestTypingAPasswordLocksNoUser(t *testing.T) {
 	// A wrong password of another user is rejected at the password and not tried again, whoever sends it.
 	other := append(set, "sap.odata.user.name=you")
 	for _, query := range []string{"?logon=check", "", "?logon=check"} {
-		_, by := f.CheckedBy(query, sapSource(address, "wrong", other...))
+		_, by := f.ValidateWith(query, sapSource(address, "wrong", other...))
 		if c := by[setting]; len(c.Value.Errors) != 1 || len(by["sap.odata.user.name"].Value.Errors) != 0 {
 			t.Errorf("expected the refusal at the password, found %v, %v", c.Value.Errors,
 				by["sap.odata.user.name"].Value.Errors)
@@ -213,11 +215,11 @@ func TestTypingAPasswordLocksNoUser(t *testing.T) {
 	if l := s.Ledger(); l.FailedLogons != 1 || l.FailedLogonsOf["you"] != 1 {
 		t.Errorf("expected one refused logon, found %v", l.FailedLogonsOf)
 	}
-	f.Must(400, "PUT", "/connector-plugins/ODataSource/config/validate?logon=yes",
+	f.MustCall(400, "PUT", "/connector-plugins/ODataSource/config/validate?logon=yes",
 		e2etest.AsJSON(t, sapSource(address, "w", other...)))
 
 	// A connector can be created although its logon was not tried.
-	f.Must(201, "POST", "/connectors", e2etest.AsJSON(t, map[string]any{"name": "new",
+	f.MustCall(201, "POST", "/connectors", e2etest.AsJSON(t, map[string]any{"name": "new",
 		"config": sapSource(address, "sesame", append(set, "sap.odata#00.exec-period=-1")...)}))
 	f.Eventually("rows of the new connector", func() bool { return f.Rows("new") == s.Count("Orders") })
 	f.Stop()
@@ -227,8 +229,8 @@ func TestTypingAPasswordLocksNoUser(t *testing.T) {
 func TestValidationOfASilentService(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
-	f := p.Follows("conf")
-	f.Ready()
+	f := p.StartWorker("conf")
+	f.AwaitReady()
 	var asked atomic.Int64
 	silent := make(chan struct{})
 	silentAddress := e2etest.Serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -243,7 +245,7 @@ func TestValidationOfASilentService(t *testing.T) {
 	set := []string{"sap.odata#00.service=/x", "sap.odata#00.entityset=Orders", "sap.odata#00.topic=orders",
 		"sap.odata.connection.read.timeout.ms=3600000"}
 	for _, address := range []string{silentAddress, porttest.Address(t)} {
-		v, by := f.CheckedBy("?logon=check", sapSource(address, "geheim", set...))
+		v, by := f.ValidateWith("?logon=check", sapSource(address, "geheim", set...))
 		if hint := by["sap.odata#00.service"].Definition.Documentation; v.ErrorCount != 0 || !strings.Contains(hint,
 			"No services are suggested: ") ||
 			!strings.Contains(hint, "504") {
@@ -260,14 +262,14 @@ const properties = "text/x-java-properties"
 
 // texts sends requests about configurations with headers.
 type texts struct {
-	*e2etest.Followed
+	*e2etest.Worker
 	t *testing.T
 }
 
 // ask sends a request with headers; tag is the ETag of the response, which a conditional change needs.
 func (te texts) ask(want int, method, path, body string, headers ...string) (answer, tag string) {
 	te.t.Helper()
-	r, err := http.NewRequest(method, te.Url+path, strings.NewReader(body))
+	r, err := http.NewRequest(method, te.URL+path, strings.NewReader(body))
 	e2etest.NoError(te.t, err)
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
@@ -285,7 +287,8 @@ func (te texts) ask(want int, method, path, body string, headers ...string) (ans
 
 func (te texts) compared(body any, texts ...string) rest.Comparison {
 	te.t.Helper()
-	return e2etest.As[rest.Comparison](te.t, te.Must(200, "POST", "/culvert/diff", e2etest.AsJSON(te.t, body), texts...))
+	return e2etest.Decode[rest.Comparison](te.t, te.MustCall(200, "POST", "/culvert/diff", e2etest.AsJSON(te.t, body),
+		texts...))
 }
 
 // A comparison reports what a change means for a connector's tasks and offsets, and starts nothing. A connector from a
@@ -298,9 +301,9 @@ func TestTextsOfConnectors(t *testing.T) {
 		"# was sap.odata.user.pwd=quiet-quiet",
 		"sap.odata.user.name : u", "sap.odata.user.pwd = hush-hush", "sap.odata#00.track-changes=1",
 		"sap.odata#00.exec-period=3600")...)
-	x := texts{p.Follows("conf", "offset.flush.interval.ms=100"), t}
-	x.Ready()
-	x.Until(200, "GET", "/connectors/orders/offsets", "", "fingerprint")
+	x := texts{p.StartWorker("conf", "offset.flush.interval.ms=100"), t}
+	x.AwaitReady()
+	x.AwaitCall(200, "GET", "/connectors/orders/offsets", "", "fingerprint")
 	const path = "/connectors/orders/config"
 
 	shown, _ := x.ask(200, "GET", path, "", "Accept", properties)
@@ -320,7 +323,7 @@ func TestTextsOfConnectors(t *testing.T) {
 	x.compared(map[string]any{"name": "made", "text": text}, "comments and the order of lines are lost")
 	const made = "/connectors/made/config"
 	x.ask(201, "PUT", made, text, "Content-Type", properties, "If-None-Match", "*")
-	x.Until(200, "GET", "/connectors/made/offsets", "", `"done":true`)
+	x.AwaitCall(200, "GET", "/connectors/made/offsets", "", `"done":true`)
 	// In another topic, nothing or only changes arrive: as the start would log it.
 	x.compared(map[string]any{"name": "made", "text": strings.Replace(text, "topic=Customers", "topic=Other", 1)},
 		`"warnings":["comments`, "this start reads nothing into topic Other: the set was read completely at 20",
@@ -370,7 +373,7 @@ func (te texts) checkComparisonsStartNothing(address, shown string) {
 			t.Errorf("found %+v", d)
 		}
 	}
-	if te.Started("orders") != 1 {
+	if te.StartCount("orders") != 1 {
 		t.Error("expected that a comparison starts nothing")
 	}
 }
@@ -384,7 +387,7 @@ func (te texts) checkMovedSetsAreNamed(address string) {
 		"sap.odata.user.pwd=hush-hush"), "\n") + "\n"
 	te.ask(201, "PUT", "/connectors/pair/config", pair, "Content-Type", properties, "If-None-Match", "*")
 	te.Eventually("both sets to be read", func() bool {
-		return strings.Count(te.Must(200, "GET", "/connectors/pair/offsets", ""), `"done":true`) == 2
+		return strings.Count(te.MustCall(200, "GET", "/connectors/pair/offsets", ""), `"done":true`) == 2
 	})
 	shared := strings.Replace(pair, "topic=Suppliers", "topic=Customers", 1)
 	starts := func(properties string) (sets []string) {
@@ -411,13 +414,13 @@ func (te texts) checkLaterChangeIsRefused() {
 	const made = "/connectors/made/config"
 	shown, version := te.ask(200, "GET", made, "", "Accept", properties)
 	e2etest.MustNotContain(t, "the text", shown, "# mine")
-	settings := te.Shown("made")
+	settings := te.Config("made")
 	settings["sap.odata.max.retries"] = "1"
 	te.ask(200, "PUT", made, e2etest.AsJSON(t, settings), "Content-Type", "application/json", "If-Match", version)
 	late := strings.Replace(shown, "sap.odata.max.retries=0", "sap.odata.max.retries=2", 1)
 	answer, _ := te.ask(412, "PUT", made, late, "Content-Type", properties, "If-Match", version)
 	e2etest.Contains(t, "the answer", answer, "Connector made has changed in the meantime, and nothing was written")
-	if stored := te.Shown("made"); stored["sap.odata.max.retries"] != "1" {
+	if stored := te.Config("made"); stored["sap.odata.max.retries"] != "1" {
 		t.Errorf("found %v", stored)
 	}
 }
@@ -427,13 +430,14 @@ func (te texts) checkLaterChangeIsRefused() {
 func (te texts) checkCommandAppliesAVersion(p *e2etest.Place, text string) {
 	te.t.Helper()
 	mine := p.File("made.properties", strings.TrimSuffix(text, "\n")+"\nsap.odata#00.exec-period=7200")
-	r := p.Run("connectors", "diff", mine, "--url", te.Url).Exits(0).Prints("made: its tasks are created again",
+	r := p.Run("connectors", "diff", mine, "--url", te.URL).WantCode(0).WantStdout("made: its tasks are created again",
 		"  sap.odata#00.exec-period: (not set) -> 7200\n", "version ")
 	_, version, _ := strings.Cut(strings.TrimSpace(r.Stdout), "version ")
-	p.Run("connectors", "apply", mine, "--if-version", "stale", "--url", te.Url).
-		Exits(1).Says("has changed in the meantime")
-	p.Run("connectors", "apply", mine, "--if-version", version, "--url", te.Url).Exits(0).Prints("made is changed")
-	if stored := te.Shown("made"); stored["sap.odata#00.exec-period"] != "7200" {
+	p.Run("connectors", "apply", mine, "--if-version", "stale", "--url", te.URL).
+		Exits(1).WantStderr("has changed in the meantime")
+	p.Run("connectors", "apply", mine, "--if-version", version, "--url", te.URL).WantCode(0).
+		WantStdout("made is changed")
+	if stored := te.Config("made"); stored["sap.odata#00.exec-period"] != "7200" {
 		te.t.Errorf("found %v", stored)
 	}
 }
@@ -445,11 +449,11 @@ func TestComparisonsForReaders(t *testing.T) {
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
 	lines := append(e2etest.Source("orders", address, "Orders"), "sap.odata.user.pwd=hush-hush")
 	p.File("conf/orders.properties", lines...)
-	x := texts{p.Follows("conf", "rest.read.only=true", "rest.config.masked=true"), t}
-	x.Awaits("extraction finished: 10 rows")
-	settings := e2etest.Configuration(lines)
+	x := texts{p.StartWorker("conf", "rest.read.only=true", "rest.config.masked=true"), t}
+	x.AwaitStderr("extraction finished: 10 rows")
+	settings := e2etest.SettingsOf(lines)
 	settings["sap.odata.user.pwd"] = "[hidden]"
-	x.Until(200, "POST", "/culvert/diff", e2etest.AsJSON(t, map[string]any{"name": "orders", "config": settings}),
+	x.AwaitCall(200, "POST", "/culvert/diff", e2etest.AsJSON(t, map[string]any{"name": "orders", "config": settings}),
 		`"effect":"nothing"`)
 	for _, guess := range []string{"hush-hush", "other"} {
 		settings["sap.odata.user.pwd"] = guess
@@ -459,12 +463,12 @@ func TestComparisonsForReaders(t *testing.T) {
 			t.Errorf("%s: found %+v", guess, comparison)
 		}
 	}
-	x.Must(403, "PUT", "/connectors/orders/config", e2etest.AsJSON(t, settings))
-	s, elsewhere := e2etest.Demo(t, odatatest.Options{})
+	x.MustCall(403, "PUT", "/connectors/orders/config", e2etest.AsJSON(t, settings))
+	s, elsewhere := e2etest.StartDemo(t, odatatest.Options{})
 	for _, password := range []string{"[hidden]", "hush-hush"} {
-		settings = e2etest.Configuration(append(e2etest.Source("orders", elsewhere, "Orders"), "sap.odata.user.name=u",
+		settings = e2etest.SettingsOf(append(e2etest.Source("orders", elsewhere, "Orders"), "sap.odata.user.name=u",
 			"sap.odata.user.pwd="+password))
-		x.Must(200, "PUT", "/connector-plugins/ODataSource/config/validate", e2etest.AsJSON(t, settings))
+		x.MustCall(200, "PUT", "/connector-plugins/ODataSource/config/validate", e2etest.AsJSON(t, settings))
 	}
 	if n := s.Ledger().Total; n > 0 {
 		t.Errorf("expected nothing to be sent, found %d requests", n)
@@ -485,19 +489,19 @@ func TestComparisonBlocksNoRequest(t *testing.T) {
 		}
 	}))
 	p.File("conf/orders.properties", e2etest.Source("orders", address, "Orders")...)
-	x := texts{p.Follows("conf"), t}
-	x.Ready()
-	x.Makes(e2etest.Source("other", address, "Customers")...)
-	other := x.Shown("other")
+	x := texts{p.StartWorker("conf"), t}
+	x.AwaitReady()
+	x.Create(e2etest.Source("other", address, "Customers")...)
+	other := x.Config("other")
 	other["sap.odata.max.retries"] = "1"
 	compared := make(chan struct{})
 	go func() {
 		defer close(compared)
-		x.compared(map[string]any{"name": "orders", "config": e2etest.Configuration(append(
+		x.compared(map[string]any{"name": "orders", "config": e2etest.SettingsOf(append(
 			e2etest.Source("orders", silent, "Orders"), "sap.odata#00.query.change=keep"))}) // an offset may be stored
 	}()
 	<-asked
-	x.Must(200, "PUT", "/connectors/other/config", e2etest.AsJSON(t, other))
+	x.MustCall(200, "PUT", "/connectors/other/config", e2etest.AsJSON(t, other))
 	select {
 	case <-compared:
 		t.Error("expected that the change waits for no comparison")

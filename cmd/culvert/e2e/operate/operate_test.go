@@ -23,32 +23,32 @@ import (
 func TestOperate(t *testing.T) {
 	t.Parallel()
 	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 12})
-	dir := e2etest.Folder(t, "odata-sink")
+	dir := e2etest.CopyPlugins(t, "odata-sink")
 	listen := porttest.Address(t)
 	worker := p.File("worker.properties", "bootstrap.servers=embedded", "listeners=http://"+listen)
-	locking, guarded := e2etest.Demo(t, odatatest.Options{Rows: 10, User: "me", Password: e2etest.Password,
+	locking, guarded := e2etest.StartDemo(t, odatatest.Options{Rows: 10, User: "me", Password: e2etest.Password,
 		Switches: odatatest.Switches{LockAfter: 1}})
 	lock(t, guarded)
-	taker, refusing := e2etest.Demo(t, odatatest.Options{Rows: 1,
+	taker, refusing := e2etest.StartDemo(t, odatatest.Options{Rows: 1,
 		Switches: odatatest.Switches{Match: "POST", Status: 400, StatusCount: 1_000_000}})
 	// An error of the service is shown in its own words, with the transaction ID.
 	s.Set("match", "Customers")
 	s.Set("status", "500")
 	s.Set("status-count", "1")
 	orders := p.File("orders.properties",
-		append(e2etest.Instead(e2etest.Source("orders", address, "Orders", "Customers"),
+		append(e2etest.WithSettings(e2etest.Source("orders", address, "Orders", "Customers"),
 			"sap.odata.max.retries=5", "sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=2",
 			"sap.odata.http.codes=503"), "sap.odata#00.exec-period=86400", "sap.odata#01.exec-period=86400")...)
-	back := p.File("back.properties", append(e2etest.SinkOf("back", refusing, "Orders", "OrderCopies"),
+	back := p.File("back.properties", append(e2etest.Sink("back", refusing, "Orders", "OrderCopies"),
 		"errors.tolerance=all", "errors.deadletterqueue.topic.name=refused",
 		"errors.deadletterqueue.context.headers.enable=true")...)
-	neighbour := p.File("beside.properties", e2etest.Instead(e2etest.Source("beside", guarded, "Suppliers"),
+	neighbour := p.File("beside.properties", e2etest.WithSettings(e2etest.Source("beside", guarded, "Suppliers"),
 		"sap.odata.user.name=me", "sap.odata.user.pwd="+e2etest.Password)...)
 	c := p.StartFor(10*time.Minute, "run", "--plugins", dir, "--data", p.Data, worker, orders, back, neighbour)
-	f := &e2etest.Followed{Place: p, Command: c, Url: "http://" + listen}
+	f := &e2etest.Worker{Place: p, Command: c, URL: "http://" + listen}
 	c.Eventually("REST", func() bool {
 		var root rest.Root
-		return e2etest.Get(t, f.Url+"/", &root) == 200 && root.Cluster != ""
+		return e2etest.Get(t, f.URL+"/", &root) == 200 && root.Cluster != ""
 	})
 	checkFeedsAreShown(f)
 	checkSnapshotReadsAllRowsAgain(f)
@@ -60,11 +60,11 @@ func TestOperate(t *testing.T) {
 }
 
 // checkFeedsAreShown checks that feeds have their last request, their last error and the time of the next read.
-func checkFeedsAreShown(f *e2etest.Followed) {
+func checkFeedsAreShown(f *e2etest.Worker) {
 	t := f.Place.T
 	var m connect.Metrics
 	f.Eventually("its feeds", func() bool {
-		return e2etest.Get(t, f.Url+"/culvert/connectors/orders", &m) == 200 && len(m.Tasks) == 1 &&
+		return e2etest.Get(t, f.URL+"/culvert/connectors/orders", &m) == 200 && len(m.Tasks) == 1 &&
 			m.Tasks[0].CaughtUp && len(m.Tasks[0].Feeds) == 2 && m.Tasks[0].Feeds[0].NextRun != nil &&
 			m.Tasks[0].Feeds[1].NextRun != nil
 	})
@@ -83,34 +83,34 @@ func checkFeedsAreShown(f *e2etest.Followed) {
 		}
 	}
 
-	f.Run("connectors", "show", "orders", "--url", f.Url).
-		Exits(0).Prints("\n    Customers: caught up ", "last error ", "\n      GET "+odatatest.NorthwindPath)
+	f.Run("connectors", "show", "orders", "--url", f.URL).
+		Exits(0).WantStdout("\n    Customers: caught up ", "last error ", "\n      GET "+odatatest.NorthwindPath)
 }
 
 // checkSnapshotReadsAllRowsAgain checks that a snapshot of a finished set reads all its rows again.
-func checkSnapshotReadsAllRowsAgain(f *e2etest.Followed) {
+func checkSnapshotReadsAllRowsAgain(f *e2etest.Worker) {
 	t := f.Place.T
-	f.Must(404, "POST", "/culvert/connectors/orders/feeds/Nothing/snapshot", "")
-	f.Must(404, "POST", "/culvert/connectors/ghost/feeds/Orders/snapshot", "")
-	ident := e2etest.As[map[string]string](t, f.Must(202, "POST", "/culvert/connectors/orders/feeds/Customers/snapshot",
-		""))["snapshot"]
+	f.MustCall(404, "POST", "/culvert/connectors/orders/feeds/Nothing/snapshot", "")
+	f.MustCall(404, "POST", "/culvert/connectors/ghost/feeds/Orders/snapshot", "")
+	ident := e2etest.Decode[map[string]string](t, f.MustCall(202, "POST",
+		"/culvert/connectors/orders/feeds/Customers/snapshot", ""))["snapshot"]
 	var m connect.Metrics
 	f.Eventually("the snapshot", func() bool {
-		e2etest.Get(t, f.Url+"/culvert/connectors/orders", &m)
+		e2etest.Get(t, f.URL+"/culvert/connectors/orders", &m)
 		last := m.Tasks[0].Feeds[1].LastSnapshot
 		return last != nil && last.Started && last.Snapshot == ident && m.Tasks[0].Feeds[1].CaughtUp
 	})
-	f.Arrives(f.Place, "Customers", 182)
+	f.AwaitRecords(f.Place, "Customers", 182)
 }
 
 // checkRejectedLogonIsRetried checks that a rejected logon is shown, and is retried on request after the user was
 // unlocked.
-func checkRejectedLogonIsRetried(f *e2etest.Followed, locking *odatatest.Service, guarded string) {
+func checkRejectedLogonIsRetried(f *e2etest.Worker, locking *odatatest.Service, guarded string) {
 	t := f.Place.T
 	f.Await("beside", "fails", func(s connect.Status) bool {
 		return len(s.Tasks) == 1 && s.Tasks[0].State == connect.Failed
 	})
-	lockouts := e2etest.As[rest.Lockouts](t, f.Must(200, "GET", "/culvert/lockouts", ""))
+	lockouts := e2etest.Decode[rest.Lockouts](t, f.MustCall(200, "GET", "/culvert/lockouts", ""))
 	if len(lockouts.Logons) != 1 || lockouts.Others != 0 {
 		t.Fatalf("expected one refused logon, found %+v", lockouts)
 	}
@@ -120,16 +120,16 @@ func checkRejectedLogonIsRetried(f *e2etest.Followed, locking *odatatest.Service
 		t.Errorf("found %+v", l)
 	}
 	locking.Set("unlock-users", "")
-	f.Answers(200, "PUT", "/culvert/lockouts/resume", "", `{"resumed":1}`)
-	f.Await("beside", "runs", e2etest.Runs)
-	f.Answers(200, "GET", "/culvert/lockouts", "", `{"logons":[],"others":0}`)
+	f.MustAnswer(200, "PUT", "/culvert/lockouts/resume", "", `{"resumed":1}`)
+	f.Await("beside", "runs", e2etest.IsRunning)
+	f.MustAnswer(200, "GET", "/culvert/lockouts", "", `{"logons":[],"others":0}`)
 }
 
 // checkSubscriptionsAreEnded checks that a stopped source's subscriptions can be ended.
-func checkSubscriptionsAreEnded(f *e2etest.Followed) {
+func checkSubscriptionsAreEnded(f *e2etest.Worker) {
 	t := f.Place.T
-	f.Must(409, "PUT", "/culvert/connectors/orders/retire", "")
-	f.Must(404, "PUT", "/culvert/connectors/ghost/retire", "")
+	f.MustCall(409, "PUT", "/culvert/connectors/orders/retire", "")
+	f.MustCall(404, "PUT", "/culvert/connectors/ghost/retire", "")
 	f.Steer("orders", "stop")
 	var ended string
 	f.Eventually("the end of its tasks", func() bool {
@@ -157,16 +157,17 @@ func lock(t *testing.T, address string) {
 }
 
 // letters reads the dead letters of a service that has rejected all writes, and replays them.
-func letters(f *e2etest.Followed, s *odatatest.Service) {
+func letters(f *e2etest.Worker, s *odatatest.Service) {
 	t := f.Place.T
 	t.Helper()
-	f.Must(404, "GET", "/culvert/connectors/beside/deadletters", "")
-	f.Must(404, "POST", "/culvert/connectors/ghost/deadletters/replay", "")
-	f.Must(400, "GET", "/culvert/connectors/back/deadletters?show=few", "")
-	f.Must(400, "GET", "/culvert/connectors/back/deadletters?after=x", "")
+	f.MustCall(404, "GET", "/culvert/connectors/beside/deadletters", "")
+	f.MustCall(404, "POST", "/culvert/connectors/ghost/deadletters/replay", "")
+	f.MustCall(400, "GET", "/culvert/connectors/back/deadletters?show=few", "")
+	f.MustCall(400, "GET", "/culvert/connectors/back/deadletters?after=x", "")
 	var list rest.DeadLetterList
 	f.Eventually("dead letters", func() bool {
-		list = e2etest.As[rest.DeadLetterList](t, f.Must(200, "GET", "/culvert/connectors/back/deadletters", ""))
+		list = e2etest.Decode[rest.DeadLetterList](t, f.MustCall(200, "GET", "/culvert/connectors/back/deadletters",
+			""))
 		return len(list.DeadLetters) == 12
 	})
 	if l := list.DeadLetters[0]; list.Topic != "refused" || l.Connector != "back" || l.From.Topic != "Orders" ||
@@ -174,8 +175,8 @@ func letters(f *e2etest.Followed, s *odatatest.Service) {
 		t.Errorf("found %+v of %s", l, list.Topic)
 	}
 	some := func(query string) []rest.DeadLetter {
-		return e2etest.As[rest.DeadLetterList](t, f.Must(200, "GET", "/culvert/connectors/back/deadletters"+query,
-			"")).DeadLetters
+		return e2etest.Decode[rest.DeadLetterList](t, f.MustCall(200, "GET",
+			"/culvert/connectors/back/deadletters"+query, "")).DeadLetters
 	}
 	if l := some("?letter=0@3"); len(l) != 1 || l[0].Offset != 3 || l[0].Record == nil || l[0].Attempts != 1 {
 		t.Errorf("expected one with its record, found %+v", l)
@@ -188,15 +189,15 @@ func letters(f *e2etest.Followed, s *odatatest.Service) {
 	}
 	replay := func(body, want string) {
 		t.Helper()
-		f.Answers(200, "POST", "/culvert/connectors/back/deadletters/replay", body, want)
+		f.MustAnswer(200, "POST", "/culvert/connectors/back/deadletters/replay", body, want)
 	}
 	replay(`{"dry": true}`, `{"sent":0,"delivered":0,"refused":0,"kept":{},"dry":true,"passes":12}`) // nothing is sent
 	s.Set("status-count", "0")
 	replay(`{"error": "no such text"}`, `{"sent":0,"delivered":0,"refused":0,"kept":{}}`)
 	for _, hold := range []string{"pause", "stop"} {
 		f.Call("PUT", "/connectors/back/"+hold, "")
-		f.Must(409, "POST", "/culvert/connectors/back/deadletters/replay", "", "resume it, then replay")
-		f.Must(202, "PUT", "/connectors/back/resume", "")
+		f.MustCall(409, "POST", "/culvert/connectors/back/deadletters/replay", "", "resume it, then replay")
+		f.MustCall(202, "PUT", "/connectors/back/resume", "")
 	}
 	replay("", `{"sent":12,"delivered":12,"refused":0,"kept":{}}`)
 	if n := s.Count("OrderCopies"); n != 12 {
@@ -209,22 +210,22 @@ func letters(f *e2etest.Followed, s *odatatest.Service) {
 }
 
 // versions switches a connector to another version of its plugin, back, and to a version by its hash.
-func versions(f *e2etest.Followed, dir string) {
+func versions(f *e2etest.Worker, dir string) {
 	t := f.Place.T
 	t.Helper()
 	runs := func(version string) {
 		t.Helper()
 		f.Await("orders", "has version "+version, func(s connect.Status) bool {
-			return e2etest.Runs(s) && s.Tasks[0].Version == version
+			return e2etest.IsRunning(s) && s.Tasks[0].Version == version
 		})
 	}
-	e2etest.Replace(t, dir, "odata-source.wasm", guesttest.Bytes(t, "../../../../plugins/odata-source",
+	e2etest.ReplaceFile(t, dir, "odata-source.wasm", guesttest.Bytes(t, "../../../../plugins/odata-source",
 		"main.version=0.2.0"))
 	runs("0.2.0")
-	f.Must(204, "PUT", "/culvert/plugins/odata-source/rollback", "")
+	f.MustCall(204, "PUT", "/culvert/plugins/odata-source/rollback", "")
 	runs("0.1.0")
 	other := ""
-	for _, m := range e2etest.As[[]rest.Module](t, f.Must(200, "GET", "/culvert/plugins", "")) {
+	for _, m := range e2etest.Decode[[]rest.Module](t, f.MustCall(200, "GET", "/culvert/plugins", "")) {
 		if m.Plugin != "odata-source" {
 			continue
 		}
@@ -235,7 +236,7 @@ func versions(f *e2etest.Followed, dir string) {
 			other = m.Hash
 		}
 	}
-	f.Must(204, "PUT", "/culvert/plugins/odata-source/swap", `{"hash": "`+other+`"}`)
+	f.MustCall(204, "PUT", "/culvert/plugins/odata-source/swap", `{"hash": "`+other+`"}`)
 	runs("0.2.0")
 }
 
@@ -254,56 +255,56 @@ func TestOperators(t *testing.T) {
 	}))
 	p.File("conf/orders.properties", e2etest.Source("orders", address, "Orders")...)
 	p.File("conf/bad.properties", e2etest.Source("bad", address, "Customers")...)
-	f := p.Follows("conf")
-	f.Awaits("extraction finished: 10 rows")
-	f.Await("orders", "runs", e2etest.Runs)
+	f := p.StartWorker("conf")
+	f.AwaitStderr("extraction finished: 10 rows")
+	f.Await("orders", "runs", e2etest.IsRunning)
 	f.Await("bad", "has failed", func(s connect.Status) bool {
 		return len(s.Tasks) == 1 && s.Tasks[0].State == connect.Failed
 	})
 	f.Steer("orders", "pause")
-	f.Must(202, "PUT", "/connectors/orders/resume", "")
-	f.Must(404, "PUT", "/connectors/none/pause", "")
-	f.Must(200, "GET", "/connectors/orders/status", "")
-	f.Must(200, "PUT", "/admin/loggers/org.init.ohja", `{"level":"DEBUG"}`)
-	f.Awaits(`request="PUT /admin/loggers/org.init.ohja" by=127.0.0.1 status=200 set_to=DEBUG`)
+	f.MustCall(202, "PUT", "/connectors/orders/resume", "")
+	f.MustCall(404, "PUT", "/connectors/none/pause", "")
+	f.MustCall(200, "GET", "/connectors/orders/status", "")
+	f.MustCall(200, "PUT", "/admin/loggers/org.init.ohja", `{"level":"DEBUG"}`)
+	f.AwaitStderr(`request="PUT /admin/loggers/org.init.ohja" by=127.0.0.1 status=200 set_to=DEBUG`)
 	if log := f.Stderr.String(); strings.Contains(log, "logger=org.init.ohja") {
 		t.Errorf("expected one line of a logger's level\n%s", log)
 	}
 	checkChangesAreLogged(t, f)
 	command := func(want int, line string) e2etest.Result {
 		t.Helper()
-		return p.Run(append(strings.Fields(line), "--url", f.Url)...).Exits(want)
+		return p.Run(append(strings.Fields(line), "--url", f.URL)...).WantCode(want)
 	}
-	command(1, "status").Reports("\nbad: feed Customers: ", "404")
+	command(1, "status").WantOutput("\nbad: feed Customers: ", "404")
 	var states []struct {
 		Rows   *float64
 		Errors []string
 		Since  *time.Time
 		Action *connect.Action
 	}
-	if err := json.Unmarshal([]byte(p.Run("status", "--json", "--url", f.Url).Stdout), &states); err != nil ||
+	if err := json.Unmarshal([]byte(p.Run("status", "--json", "--url", f.URL).Stdout), &states); err != nil ||
 		len(states) != 2 || len(states[0].Errors) != 1 || states[1].Errors != nil || states[0].Since == nil ||
 		states[0].Action == nil {
 		t.Errorf("found %+v %v", states, err)
 	}
-	f.Await("orders", "runs", e2etest.Runs)
-	command(0, "connectors snapshot orders Orders").Reports("orders reads Orders as snapshot ")
+	f.Await("orders", "runs", e2etest.IsRunning)
+	command(0, "connectors snapshot orders Orders").WantOutput("orders reads Orders as snapshot ")
 	f.Eventually("the snapshot to be read", func() bool {
 		var m connect.Metrics
-		return e2etest.Get(t, f.Url+"/culvert/connectors/orders", &m) == 200 && m.Tasks[0].Rows == 10 &&
+		return e2etest.Get(t, f.URL+"/culvert/connectors/orders", &m) == 200 && m.Tasks[0].Rows == 10 &&
 			m.Tasks[0].Feeds[0].LastSnapshot != nil && m.Tasks[0].Feeds[0].LastSnapshot.Started
 	})
-	command(1, "connectors snapshot orders None").Reports("no such feed")
-	command(0, "connectors lockouts").Prints("logons")
+	command(1, "connectors snapshot orders None").WantOutput("no such feed")
+	command(0, "connectors lockouts").WantStdout("logons")
 	command(0, "connectors lockouts resume")
-	lines := f.Must(200, "GET", "/culvert/log?connector=orders&level=INFO", "")
+	lines := f.MustCall(200, "GET", "/culvert/log?connector=orders&level=INFO", "")
 	if !strings.Contains(lines, ": extraction finished: 10 rows") || strings.Contains(lines, "connector=bad") {
 		t.Errorf("expected the lines about orders, found %s", lines)
 	}
-	f.Must(400, "GET", "/culvert/log?level=LOUD", "")
+	f.MustCall(400, "GET", "/culvert/log?level=LOUD", "")
 	command(2, "connectors tool orders peek")
 	var modules []rest.Module
-	e2etest.Get(t, f.Url+"/culvert/plugins", &modules)
+	e2etest.Get(t, f.URL+"/culvert/plugins", &modules)
 	i := slices.IndexFunc(modules, func(m rest.Module) bool {
 		return m.Plugin == "odata-source" && m.State == "active" && len(m.Hash) == 64 && len(m.Classes) > 0
 	})
@@ -317,7 +318,7 @@ func TestOperators(t *testing.T) {
 }
 
 // checkChangesAreLogged checks that each accepted change by REST is logged once with its user, and nothing else is.
-func checkChangesAreLogged(t *testing.T, f *e2etest.Followed) {
+func checkChangesAreLogged(t *testing.T, f *e2etest.Worker) {
 	t.Helper()
 	for request, want := range map[string]int{"PUT /connectors/orders/pause": 1, "PUT /connectors/orders/resume": 1,
 		"PUT /connectors/none/pause": 0, "GET ": 0} {
@@ -334,34 +335,34 @@ func TestNothingToDoIsSaid(t *testing.T) {
 	t.Parallel()
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
 	file := func(topic string) string {
-		return p.File("in.properties", e2etest.Instead(e2etest.Source("in", address, "Orders"),
+		return p.File("in.properties", e2etest.WithSettings(e2etest.Source("in", address, "Orders"),
 			"sap.odata#00.topic="+topic)...)
 	}
 	run := func(topic string) e2etest.Result {
-		return p.Once(file(topic))
+		return p.RunOnce(file(topic))
 	}
 	const line = "this start reads nothing into topic "
-	run("Orders").Exits(0).Omits(line)
-	run("Other").Exits(0).SaysTimes(1, line+"Other: the set was read completely at 20").
+	run("Orders").WantCode(0).WantNo(line)
+	run("Other").WantCode(0).WantStderrTimes(1, line+"Other: the set was read completely at 20").
 		Says("reset the connector's offsets")
 	const changes, sinks = "this start reads nothing but changes into topic delta: the set was read up to 20",
 		`msg="nothing to write: `
 	for n := range 2 { // a set in delta mode, and a sink that leaves out what it reads
-		lines := append(e2etest.SinkOf("out", e2etest.Texts(t, 0, &atomic.Int32{}), "Orders", "Texts"),
+		lines := append(e2etest.Sink("out", e2etest.StartTextService(t, 0, &atomic.Int32{}), "Orders", "Texts"),
 			"errors.tolerance=all")
 		r := p.Run("run", "--once", "--plugins", e2etest.Plugins(t, "odata-source", "odata-sink"), "--data", p.Data,
 			p.File("out.properties", lines...),
-			p.File("delta.properties", e2etest.Tracked("delta", address, odatatest.SAPPath, "Products")...))
+			p.File("delta.properties", e2etest.DeltaSource("delta", address, odatatest.SAPPath, "Products")...))
 		if r.Code != 0 || strings.Count(r.Stderr, changes) != n || strings.Count(r.Stderr, sinks) != n {
 			t.Errorf("start %d: expected %d lines of each, exit %d\n%s", n, n, r.Code, r.Stderr)
 		}
 	}
 	c := p.Start("run", "--plugins", e2etest.Plugins(t, "odata-source", "odata-sink"), "--data", p.Data,
 		p.File("worker.properties", "bootstrap.servers=embedded", "listeners="), filepath.Join(p.Dir, "out.properties"))
-	c.Awaits(sinks) // also where it goes on
-	c.Stop().Exits(0).SaysTimes(1, sinks)
+	c.AwaitStderr(sinks) // also where it goes on
+	c.Stop().WantCode(0).WantStderrTimes(1, sinks)
 	p.Run("validate", "--plugins", e2etest.Plugins(t),
-		file("Other")).Exits(0).PrintsNothing().Says("in.properties: ok: in")
+		file("Other")).WantCode(0).WantNoStdout().WantStderr("in.properties: ok: in")
 }
 
 // Rows of a source and a sink are shown before and after each transform, as in their tasks, and become a test that
@@ -380,22 +381,22 @@ func TestSamples(t *testing.T) {
 		"transforms.route.predicate=other", "predicates.other.type=" + transforms + "predicates.TopicNameMatches",
 		"predicates.other.pattern=elsewhere"}
 	p.File("conf/there.properties", append(e2etest.Source("there", address, "Customers"), chain...)...)
-	p.File("conf/back.properties", append(e2etest.SinkOf("back", address, "Products", "ProductCopies"),
+	p.File("conf/back.properties", append(e2etest.Sink("back", address, "Products", "ProductCopies"),
 		"transforms=drop", "predicates=gone", "transforms.drop.type="+transforms+"Filter",
 		"transforms.drop.predicate=gone",
 		"predicates.gone.type="+transforms+"predicates.RecordIsTombstone")...)
-	f := p.FollowsWith(plugins, "conf")
-	f.Await("there", "runs", e2etest.Runs)
-	f.Changes()
+	f := p.StartWorkerWith(plugins, "conf")
+	f.Await("there", "runs", e2etest.IsRunning)
+	f.AwaitChangeable()
 	f.Steer("there", "stop")
 	const samples = "/culvert/connectors/there/samples"
-	asked := e2etest.As[rest.Sample](t, f.Must(202, "POST", samples, `{"rows":5}`, `"show":"full"`))
-	shape := e2etest.As[rest.Sample](t, f.Must(202, "POST", samples, `{"rows":3,"show":"shape"}`))
-	f.Must(200, "DELETE", "/connectors/there/offsets", "")
+	asked := e2etest.Decode[rest.Sample](t, f.MustCall(202, "POST", samples, `{"rows":5}`, `"show":"full"`))
+	shape := e2etest.Decode[rest.Sample](t, f.MustCall(202, "POST", samples, `{"rows":3,"show":"shape"}`))
+	f.MustCall(200, "DELETE", "/connectors/there/offsets", "")
 	f.Steer("there", "resume")
-	f.Until(200, "GET", samples+"/"+asked.ID, "", `"state":"done"`)
-	answer := f.Must(200, "GET", samples+"/"+asked.ID, "")
-	taken := e2etest.As[rest.Sample](t, answer)
+	f.AwaitCall(200, "GET", samples+"/"+asked.ID, "", `"state":"done"`)
+	answer := f.MustCall(200, "GET", samples+"/"+asked.ID, "")
+	taken := e2etest.Decode[rest.Sample](t, answer)
 	if len(taken.Rows) != 5 || taken.Problem != "" || len(taken.Steps) != 3 {
 		t.Fatalf("found %s", answer)
 	}
@@ -403,34 +404,35 @@ func TestSamples(t *testing.T) {
 		checkSampledRow(t, row)
 	}
 	country := `"Country": "string(`
-	f.Until(200, "GET", samples+"/"+shape.ID, "", `"state":"done"`, strings.ReplaceAll(country, `"`, `\"`))
-	f.Must(403, "GET", samples+"/"+shape.ID+"?as=test", "", "has no values")
-	f.Must(404, "GET", "/culvert/connectors/back/samples/"+asked.ID, "")
+	f.AwaitCall(200, "GET", samples+"/"+shape.ID, "", `"state":"done"`, strings.ReplaceAll(country, `"`, `\"`))
+	f.MustCall(403, "GET", samples+"/"+shape.ID+"?as=test", "", "has no values")
+	f.MustCall(404, "GET", "/culvert/connectors/back/samples/"+asked.ID, "")
 	checkSampleThroughOtherChains(f, samples+"/"+asked.ID+"/chain")
 	// In the generated test a reference stays a reference.
-	test := f.Must(200, "GET", samples+"/"+asked.ID+"?as=test", "", "transforms.route.replacement", "${file:")
+	test := f.MustCall(200, "GET", samples+"/"+asked.ID+"?as=test", "", "transforms.route.replacement", "${file:")
 	file := p.File("there_test.yaml", test)
 	p.MustRun("test", "--plugins", plugins, "--data", p.Data, file)
 	p.Run("test", "--plugins", plugins, "--data", p.Data, p.File("wrong_test.yaml", strings.Replace(test,
-		"static.value: here", "static.value: there", 1))).Exits(1)
+		"static.value: here", "static.value: there", 1))).WantCode(1)
 
-	f.Await("back", "runs", e2etest.Runs)
-	c := e2etest.As[rest.Sample](t, f.Must(202, "POST", "/culvert/connectors/back/samples", `{"rows":2}`))
+	f.Await("back", "runs", e2etest.IsRunning)
+	c := e2etest.Decode[rest.Sample](t, f.MustCall(202, "POST", "/culvert/connectors/back/samples", `{"rows":2}`))
 	p.File("conf/products.properties", e2etest.Source("products", address, "Products")...)
-	f.Until(200, "GET", "/culvert/connectors/back/samples/"+c.ID, "", `"state":"done"`, `"topic":"Products"`,
+	f.AwaitCall(200, "GET", "/culvert/connectors/back/samples/"+c.ID, "", `"state":"done"`, `"topic":"Products"`,
 		`"alias":"drop","class":"`+transforms+`Filter","predicate":"gone"`, `"did":"skipped"`,
 		"ProductName")
-	f.Await("products", "runs", e2etest.Runs)
+	f.Await("products", "runs", e2etest.IsRunning)
 	if s.Count("ProductCopies") == 0 {
 		f.Eventually("copies", func() bool { return s.Count("ProductCopies") > 0 })
 	}
 
 	// Without transforms the rows are unchanged.
 	f.Steer("products", "stop")
-	plain := e2etest.As[rest.Sample](t, f.Must(202, "POST", "/culvert/connectors/products/samples", `{"rows":1}`))
-	f.Must(200, "DELETE", "/connectors/products/offsets", "")
+	plain := e2etest.Decode[rest.Sample](t, f.MustCall(202, "POST", "/culvert/connectors/products/samples",
+		`{"rows":1}`))
+	f.MustCall(200, "DELETE", "/connectors/products/offsets", "")
 	f.Steer("products", "resume")
-	f.Until(200, "GET", "/culvert/connectors/products/samples/"+plain.ID, "", `"state":"done","wanted":1`,
+	f.AwaitCall(200, "GET", "/culvert/connectors/products/samples/"+plain.ID, "", `"state":"done","wanted":1`,
 		`ProductName`, `"steps":[]`)
 
 	stopped := f.Command.Stop()
@@ -438,14 +440,14 @@ func TestSamples(t *testing.T) {
 }
 
 // checkSampleThroughOtherChains puts the rows of a sample through another chain, and through invalid ones.
-func checkSampleThroughOtherChains(f *e2etest.Followed, path string) {
+func checkSampleThroughOtherChains(f *e2etest.Worker, path string) {
 	const transforms = "org.apache.kafka.connect.transforms."
-	f.Must(200, "POST", path,
+	f.MustCall(200, "POST", path,
 		`{"config":{"connector.class":"x","transforms":"up","transforms.up.type":"`+
 			transforms+`HoistField$Value","transforms.up.field":"row"}}`, `\"row\": {`)
-	f.Must(400, "POST", path, `{"config":{"transforms":"up","transforms.up.type":"`+transforms+
+	f.MustCall(400, "POST", path, `{"config":{"transforms":"up","transforms.up.type":"`+transforms+
 		`HoistField$Value"}}`, "transforms.up.field")
-	f.Must(400, "POST", path, `{"config":{"transforms":"up","transforms.up.type":"Nothing"}}`,
+	f.MustCall(400, "POST", path, `{"config":{"transforms":"up","transforms.up.type":"Nothing"}}`,
 		"transforms.up.type")
 }
 
@@ -472,26 +474,26 @@ func TestToolsByREST(t *testing.T) {
 	p.File("conf/there.properties", append(e2etest.Source("there", address, "Customers"), "transforms=in",
 		"transforms.in.type=org.apache.kafka.connect.transforms.InsertField$Value", "transforms.in.static.field=Origin",
 		"transforms.in.static.value=here")...)
-	f := p.FollowsWith(plugins, "conf", "console.records=full")
-	f.Await("there", "runs", e2etest.Runs)
+	f := p.StartWorkerWith(plugins, "conf", "console.records=full")
+	f.Await("there", "runs", e2etest.IsRunning)
 	const path = "/culvert/connectors/there/tools"
-	f.Must(200, "GET", path, "", `{"name":"peek"`, `{"name":"e","type":"string","required":true,`)
+	f.MustCall(200, "GET", path, "", `{"name":"peek"`, `{"name":"e","type":"string","required":true,`)
 	peek := `{"options":{"s":"` + odatatest.NorthwindPath + `","e":"Customers","n":"2"}`
-	f.Must(200, "POST", path+"/peek", peek+"}", `"rows":[{`, `"CustomerID":"`)
-	f.Must(200, "POST", path+"/ping", `{"options":{"s":"`+odatatest.NorthwindPath+`"}}`)
+	f.MustCall(200, "POST", path+"/peek", peek+"}", `"rows":[{`, `"CustomerID":"`)
+	f.MustCall(200, "POST", path+"/ping", `{"options":{"s":"`+odatatest.NorthwindPath+`"}}`)
 	for body, says := range map[string]string{`{"options":{"x":"1"}}`: "option x: peek has no option of this name",
 		`{"options":{"s":"/x"}}`: "is required", `{"options":{"s":"/x","e":"C","n":"many"}}`: "option n"} {
-		f.Must(400, "POST", path+"/peek", body, says)
+		f.MustCall(400, "POST", path+"/peek", body, says)
 	}
 	// Commands that change the service are neither listed nor run.
-	if answer := f.Must(200, "GET", path, ""); strings.Contains(answer, "delete-subscription") ||
+	if answer := f.MustCall(200, "GET", path, ""); strings.Contains(answer, "delete-subscription") ||
 		strings.Contains(answer, "retire") {
 		t.Errorf("expected commands that read, found %s", answer)
 	}
-	f.Must(409, "POST", path+"/delete-subscription",
+	f.MustCall(409, "POST", path+"/delete-subscription",
 		`{"options":{"u":"`+odatatest.NorthwindPath+`/SubscriptionCollection('1')"}}`,
 		"only commands that read", "culvert delete-subscription")
-	f.Must(409, "POST", path+"/retire", "{}", "only commands that read")
-	f.Must(404, "POST", path+"/wander", "{}", "has no command wander")
+	f.MustCall(409, "POST", path+"/retire", "{}", "only commands that read")
+	f.MustCall(404, "POST", path+"/wander", "{}", "has no command wander")
 	f.Stop()
 }

@@ -31,44 +31,44 @@ func TestReferencesThatRESTKeeps(t *testing.T) {
 	pwd := "${file:" + secrets + ":pwd}"
 	p.File("conf/calm.properties", append(e2etest.Source("calm", address, "Products"), "sap.odata.user.name=someone",
 		"sap.odata.user.pwd="+pwd)...)
-	f := p.Follows("conf")
-	f.Await("calm", "runs", e2etest.Runs)
-	shown := f.Shown("calm")
+	f := p.StartWorker("conf")
+	f.Await("calm", "runs", e2etest.IsRunning)
+	shown := f.Config("calm")
 	if shown["sap.odata.user.pwd"] != pwd {
 		t.Fatalf("found %v", shown)
 	}
 	const validate = "/connector-plugins/ODataSource/config/validate"
-	e2etest.MustNotContain(t, "a check", f.Must(200, "PUT", validate, e2etest.AsJSON(t, shown)), "config.providers")
+	e2etest.MustNotContain(t, "a check", f.MustCall(200, "PUT", validate, e2etest.AsJSON(t, shown)), "config.providers")
 	shown["sap.odata.user.name"] = "${file:" + secrets + ":user}"
-	f.Must(200, "PUT", validate, e2etest.AsJSON(t, shown), "config.providers=file")
+	f.MustCall(200, "PUT", validate, e2etest.AsJSON(t, shown), "config.providers=file")
 	f.MustStop()
 
 	// A provider of the worker's file is limited to a folder, also for REST.
 	opened := []string{"config.providers=file", "config.providers.file.class=" +
 		"org.apache.kafka.common.config.provider.FileConfigProvider",
 		"config.providers.file.param.allowed.paths=" + filepath.Dir(secrets)}
-	f = p.Follows("conf", opened...)
-	f.Await("calm", "runs", e2etest.Runs)
-	made := e2etest.Configuration(append(e2etest.Source("made", address, "Customers"), "sap.odata.user.name=someone",
+	f = p.StartWorker("conf", opened...)
+	f.Await("calm", "runs", e2etest.IsRunning)
+	made := e2etest.SettingsOf(append(e2etest.Source("made", address, "Customers"), "sap.odata.user.name=someone",
 		"sap.odata.user.pwd="+pwd))
-	f.Must(201, "PUT", "/connectors/made/config", e2etest.AsJSON(t, made))
-	f.Await("made", "runs", e2etest.Runs)
+	f.MustCall(201, "PUT", "/connectors/made/config", e2etest.AsJSON(t, made))
+	f.Await("made", "runs", e2etest.IsRunning)
 	e2etest.NoError(t, os.Symlink(p.File("other.properties", "pwd=geheim"), filepath.Join(p.Dir, "secrets/link")))
 	made["sap.odata.user.pwd"] = "${file:" + filepath.Join(p.Dir, "secrets/link") + ":pwd}"
-	f.Must(400, "PUT", "/connectors/made/config", e2etest.AsJSON(t, made), "outside allowed.paths")
+	f.MustCall(400, "PUT", "/connectors/made/config", e2etest.AsJSON(t, made), "outside allowed.paths")
 	f.MustStop()
 
 	// Without the declarations, connectors from REST are rejected and those from files are not.
-	f = p.Follows("conf")
-	f.Await("calm", "runs", e2etest.Runs)
+	f = p.StartWorker("conf")
+	f.Await("calm", "runs", e2etest.IsRunning)
 	f.Await("made", "is refused", func(s connect.Status) bool {
 		return s.Connector.State == connect.Failed && strings.Contains(s.Connector.Trace, "config.providers=file")
 	})
-	shown = f.Shown("made")
+	shown = f.Config("made")
 	if shown["sap.odata.user.pwd"] != pwd || len(shown) != len(made) {
 		t.Errorf("found %v", shown)
 	}
-	f.Must(400, "PUT", "/connectors/made/config", e2etest.AsJSON(t, shown))
+	f.MustCall(400, "PUT", "/connectors/made/config", e2etest.AsJSON(t, shown))
 	f.MustStop()
 }
 
@@ -78,32 +78,32 @@ func TestReferencesThatRESTKeeps(t *testing.T) {
 func TestSecretsAreReadAtTheStart(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
-	guarded := e2etest.NewGuarded(odatatest.New(odatatest.Options{Rows: 10}), "first")
+	guarded := e2etest.NewPasswordService(odatatest.New(odatatest.Options{Rows: 10}), "first")
 	address := e2etest.Serve(t, guarded)
 	secrets := p.File("secrets/some.properties", "pwd=first")
-	f := p.Follows("conf", "config.providers=file",
+	f := p.StartWorker("conf", "config.providers=file",
 		"config.providers.file.class=org.apache.kafka.common.config.provider.FileConfigProvider",
 		"config.providers.file.param.allowed.paths="+filepath.Dir(secrets))
-	f.Must(201, "POST", "/connectors", e2etest.AsJSON(t, map[string]any{"name": "reads", "initial_state": "STOPPED",
-		"config": e2etest.Configuration(e2etest.Tracked("reads", address, odatatest.ODPPath, "FactsOfProducts",
+	f.MustCall(201, "POST", "/connectors", e2etest.AsJSON(t, map[string]any{"name": "reads", "initial_state": "STOPPED",
+		"config": e2etest.SettingsOf(e2etest.DeltaSource("reads", address, odatatest.ODPPath, "FactsOfProducts",
 			"sap.odata.user.name=someone", "sap.odata.user.pwd=${file:"+secrets+":pwd}", "on.delete=terminate"))}))
-	f.Await("reads", "is stopped", e2etest.Is(connect.Stopped, 0))
+	f.Await("reads", "is stopped", e2etest.HasState(connect.Stopped, 0))
 	for _, password := range []string{"first", "second"} { // the one that the configuration came with, and another
-		guarded.Take(password)
+		guarded.Accept(password)
 		e2etest.NoError(t, os.Remove(secrets))
-		f.Must(202, "PUT", "/connectors/reads/resume", "")
+		f.MustCall(202, "PUT", "/connectors/reads/resume", "")
 		f.Await("reads", "fails without its secret", func(s connect.Status) bool {
 			return s.Connector.State == connect.Failed && strings.Contains(s.Connector.Trace, ":pwd}")
 		})
 		p.File("secrets/some.properties", "pwd="+password)
-		f.Await("reads", "runs with its "+password+" secret", e2etest.Runs)
-		f.Must(204, "PUT", "/connectors/reads/stop", "")
-		f.Await("reads", "is stopped again", e2etest.Is(connect.Stopped, 0))
+		f.Await("reads", "runs with its "+password+" secret", e2etest.IsRunning)
+		f.MustCall(204, "PUT", "/connectors/reads/stop", "")
+		f.Await("reads", "is stopped again", e2etest.HasState(connect.Stopped, 0))
 	}
 	p.File("secrets/some.properties", "pwd=third")
-	guarded.Take("third")
-	f.Must(204, "DELETE", "/connectors/reads", "")
-	f.Awaits("ended the deleted connector's subscriptions at its service")
+	guarded.Accept("third")
+	f.MustCall(204, "DELETE", "/connectors/reads", "")
+	f.AwaitStderr("ended the deleted connector's subscriptions at its service")
 	f.MustStop()
 	if n := guarded.Refusals("first") + guarded.Refusals("second"); n != 0 {
 		t.Errorf("expected no logon with an old password, found %d", n)
@@ -122,7 +122,7 @@ func TestNothingShowsWhatProvidersGive(t *testing.T) {
 	const secret = "c4n4ry.s3cret-x0x"
 	reference := "${file:" + p.File("secrets/some.properties", "key="+secret) + ":key}"
 	p.Environ = []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + spans.URL}
-	f := p.FollowsWith(e2etest.Plugins(t, "odata-sink", "smt"), "conf", "config.providers=file",
+	f := p.StartWorkerWith(e2etest.Plugins(t, "odata-sink", "smt"), "conf", "config.providers=file",
 		"config.providers.file.class=org.apache.kafka.common.config.provider.FileConfigProvider",
 		"config.providers.file.param.allowed.paths="+filepath.Join(p.Dir, "secrets"))
 	settings := SettingsOfPlugins(f, address)
@@ -136,7 +136,7 @@ func TestNothingShowsWhatProvidersGive(t *testing.T) {
 		_, answer := f.Call("GET", path, "")
 		hasNoSecret(t, "GET "+path, answer)
 	}
-	for line := range strings.Lines(f.Stop().Exits(0).Stderr) {
+	for line := range strings.Lines(f.Stop().WantCode(0).Stderr) {
 		hasNoSecret(t, "the log", line)
 	}
 	checkDeadLettersHaveNoSecret(t, deadLettersOf(p, taken, address, reference), len(taken))
@@ -153,7 +153,7 @@ func TestNothingShowsWhatProvidersGive(t *testing.T) {
 // hasNoSecret checks that a text does not show the canary.
 func hasNoSecret(t *testing.T, what, text string) {
 	t.Helper()
-	if piece := e2etest.Shows(text); piece != "" {
+	if piece := e2etest.FindCanary(text); piece != "" {
 		pos := strings.Index(strings.ToLower(text), strings.ToLower(piece))
 		t.Errorf("%s shows %q: …%.300s", what, piece, text[max(0, pos-150):])
 	}
@@ -161,7 +161,7 @@ func hasNoSecret(t *testing.T, what, text string) {
 
 // probeSettings puts a reference to the secret into each setting in turn, and returns the settings with which a
 // connector was created.
-func probeSettings(f *e2etest.Followed, settings []SettingOfPlugin, reference string) (taken []SettingOfPlugin) {
+func probeSettings(f *e2etest.Worker, settings []SettingOfPlugin, reference string) (taken []SettingOfPlugin) {
 	f.Place.T.Helper()
 	var mu sync.Mutex
 	queue := make(chan SettingOfPlugin)
@@ -188,7 +188,7 @@ func probeSettings(f *e2etest.Followed, settings []SettingOfPlugin, reference st
 
 // probe validates a connector with a setting and, unless others see the value, creates and deletes it. It reports
 // whether the connector was created. No response shows the secret.
-func probe(f *e2etest.Followed, name string, setting SettingOfPlugin, reference string) (created bool) {
+func probe(f *e2etest.Worker, name string, setting SettingOfPlugin, reference string) (created bool) {
 	t := f.Place.T
 	t.Helper()
 	what := setting.Settings["connector.class"] + " " + setting.Key
@@ -207,7 +207,7 @@ func probe(f *e2etest.Followed, name string, setting SettingOfPlugin, reference 
 	}
 	f.Eventually("a state with "+what, func() bool {
 		var s connect.Status
-		return e2etest.Get(t, f.Url+"/connectors/"+name+"/status", &s) == 200 && s.Connector.State != connect.Unassigned
+		return e2etest.Get(t, f.URL+"/connectors/"+name+"/status", &s) == 200 && s.Connector.State != connect.Unassigned
 	})
 	base := "/connectors/" + name
 	for _, path := range []string{base, base + "/status", base + "/tasks", base + "/tasks-config", base + "/offsets",
@@ -215,7 +215,7 @@ func probe(f *e2etest.Followed, name string, setting SettingOfPlugin, reference 
 		_, answer := f.Call("GET", path, "")
 		hasNoSecret(t, "GET "+path+" with "+what, answer)
 	}
-	f.Must(204, "DELETE", "/connectors/"+name, "")
+	f.MustCall(204, "DELETE", "/connectors/"+name, "")
 	return true
 }
 
@@ -267,7 +267,7 @@ func (c *canaried) shows(what, secret string, args ...string) {
 	}
 	r := c.Run(args...)
 	output := r.Stdout + r.Stderr
-	if e2etest.Shows(output) != "" || (secret != "" && strings.Contains(output, secret)) || r.Code < 0 ||
+	if e2etest.FindCanary(output) != "" || (secret != "" && strings.Contains(output, secret)) || r.Code < 0 ||
 		strings.Contains(output, "unknown flag") || strings.Contains(output, "unknown shorthand") {
 		c.T.Errorf("with %s: culvert %s: exit %d: %.600s", what, strings.Join(args, " "), r.Code, output)
 	}
@@ -280,7 +280,7 @@ func (c *canaried) shows(what, secret string, args ...string) {
 func TestPluginCommandsShowNoValueOfProviders(t *testing.T) {
 	t.Parallel()
 	p := newCanaried(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10, User: providedCanary, Password: providedCanary})
+	_, address := e2etest.StartDemo(t, odatatest.Options{Rows: 10, User: providedCanary, Password: providedCanary})
 	_, port, _ := net.SplitHostPort(address)
 	sound := append(e2etest.Source("probe", "localhost:"+port, "Products"), "sap.odata.user.pwd="+providedCanary)
 	for _, key := range []string{"sap.odata.host.address", "sap.odata.user.name", "sap.odata#00.service",
@@ -334,7 +334,7 @@ func TestCommandsShowNoValueOfTheWorkersFile(t *testing.T) {
 			p.shows(c.key, "", "dlq", "replay", "T", w, connector)
 			p.shows(c.key, "", "run", "--once", w, connector)
 			r := p.Run("tunnel", "-p", w, "--listen", "127.0.0.1:0")
-			if output := r.Stdout + r.Stderr; e2etest.Shows(output) != "" {
+			if output := r.Stdout + r.Stderr; e2etest.FindCanary(output) != "" {
 				t.Errorf("with %s: culvert tunnel: exit %d: %s", c.key, r.Code, output)
 			}
 		}
@@ -358,7 +358,7 @@ func TestTestsShowNoValueOfProviders(t *testing.T) {
 			"- name: two", "  refused: something else", "  settings: {transforms.a."+setting+": \"${env:CANARY}\"}")
 		report := filepath.Join(p.Dir, "report.xml")
 		p.shows(class, "", "test", file, "--log-level", "debug", "--junit", report)
-		if written, err := os.ReadFile(report); err != nil || e2etest.Shows(string(written)) != "" {
+		if written, err := os.ReadFile(report); err != nil || e2etest.FindCanary(string(written)) != "" {
 			t.Errorf("with %s: the report: %v\n%s", class, err, written)
 		}
 	}
@@ -370,9 +370,9 @@ func TestTestsShowNoValueOfProviders(t *testing.T) {
 // deadLettersOf runs a connector for each setting so that all rows are rejected, and returns the dead letters.
 func deadLettersOf(p *e2etest.Place, taken []SettingOfPlugin, address, reference string) []*kgo.Record {
 	p.T.Helper()
-	broker := e2etest.Embedded(p.T).Addr()
-	client := e2etest.Client(p.T, broker)
-	e2etest.MakeTopics(p.T, client, "Orders", "refused")
+	broker := e2etest.StartEmbeddedBroker(p.T).Addr()
+	client := e2etest.NewClient(p.T, broker)
+	e2etest.CreateTopics(p.T, client, "Orders", "refused")
 	e2etest.Produce(p.T, broker, &kgo.Record{Topic: "Orders", Value: []byte("no JSON")},
 		&kgo.Record{Topic: "Orders", Value: []byte(`{"ShipName":"no key"}`)},
 		&kgo.Record{Topic: "Orders", Value: []byte(`{"OrderID":1,"ShipName":"refused by the service"}`)})
@@ -399,14 +399,14 @@ func deadLettersOf(p *e2etest.Place, taken []SettingOfPlugin, address, reference
 	r := p.Run(append([]string{"run", "--once", "--plugins", e2etest.Plugins(p.T, "odata-sink", "smt"), "--data",
 		p.Subfolder("letters")}, files...)...)
 	for line := range strings.Lines(r.Stderr) {
-		if e2etest.Shows(line) != "" {
+		if e2etest.FindCanary(line) != "" {
 			p.T.Errorf("the log: %s", line)
 		}
 	}
 	if r.Code == 2 {
 		p.T.Fatalf("exit %d\n%s", r.Code, r.Stderr)
 	}
-	end := e2etest.EndsOn(p.T, broker, "refused")[0]
+	end := e2etest.EndOffsets(p.T, broker, "refused")[0]
 	return e2etest.ReadTopic(p.T, broker, "refused", int(end))
 }
 
@@ -419,11 +419,11 @@ type SettingOfPlugin struct {
 }
 
 // SettingsOfPlugins returns all settings of plugins, converters and connectors.
-func SettingsOfPlugins(f *e2etest.Followed, address string) (settings []SettingOfPlugin) {
+func SettingsOfPlugins(f *e2etest.Worker, address string) (settings []SettingOfPlugin) {
 	f.Place.T.Helper()
 	settingsOf := func(class string) (names []string) {
 		var declared []check.Definition
-		if e2etest.Get(f.Place.T, f.Url+"/connector-plugins/"+url.PathEscape(class)+"/config", &declared) != 200 {
+		if e2etest.Get(f.Place.T, f.URL+"/connector-plugins/"+url.PathEscape(class)+"/config", &declared) != 200 {
 			return nil
 		}
 		for _, d := range declared {
@@ -431,9 +431,9 @@ func SettingsOfPlugins(f *e2etest.Followed, address string) (settings []SettingO
 		}
 		return names
 	}
-	source := func() map[string]string { return e2etest.Configuration(e2etest.Source("probe", address, "Products")) }
+	source := func() map[string]string { return e2etest.SettingsOf(e2etest.Source("probe", address, "Products")) }
 	var plugins []connect.Plugin
-	e2etest.Get(f.Place.T, f.Url+"/connector-plugins?connectorsOnly=false", &plugins)
+	e2etest.Get(f.Place.T, f.URL+"/connector-plugins?connectorsOnly=false", &plugins)
 	for _, plugin := range plugins {
 		for _, name := range settingsOf(plugin.Class) {
 			setting := SettingOfPlugin{Settings: source(), Key: name}
@@ -442,7 +442,7 @@ func SettingsOfPlugins(f *e2etest.Followed, address string) (settings []SettingO
 			case "source":
 				setting.Published = name == "name" || slices.Contains([]string{"topic", "service", "entityset"}, last)
 			case "sink":
-				setting.Settings = e2etest.Configuration(e2etest.SinkOf("probe", address, "Orders", "OrderCopies"))
+				setting.Settings = e2etest.SettingsOf(e2etest.Sink("probe", address, "Orders", "OrderCopies"))
 				setting.Published = name == "name" || slices.Contains([]string{"topic", "topics", "service",
 					"entityset"}, last)
 			case "transformation", "predicate":

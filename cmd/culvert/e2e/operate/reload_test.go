@@ -31,17 +31,17 @@ func TestChangedUserIsComparedWithOffsets(t *testing.T) {
 	lines := append(e2etest.Source("orders", address, "Orders"), "sap.odata#00.track-changes=1",
 		"sap.odata#00.exec-period=3600")
 	p.File("conf/orders.properties", append(lines, "sap.odata.user.name=first")...)
-	x := texts{p.Follows("conf", "offset.flush.interval.ms=100"), t}
-	x.Until(200, "GET", "/connectors/orders/offsets", "", "user=first")
+	x := texts{p.StartWorker("conf", "offset.flush.interval.ms=100"), t}
+	x.AwaitCall(200, "GET", "/connectors/orders/offsets", "", "user=first")
 
 	lines = append(lines, "sap.odata.user.name=second")
-	x.Replaced("conf/orders.properties", lines...)
+	x.ReplaceFile("conf/orders.properties", lines...)
 	x.Await("orders", "names the user", func(s connect.Status) bool {
 		return len(s.Tasks) == 1 && s.Tasks[0].State == connect.Failed && strings.Contains(s.Tasks[0].Trace, "user") &&
 			strings.Contains(s.Tasks[0].Trace, "query.change=keep")
 	})
-	x.Replaced("conf/orders.properties", append(lines, "sap.odata#00.query.change=keep")...)
-	x.Await("orders", "runs", e2etest.Runs)
+	x.ReplaceFile("conf/orders.properties", append(lines, "sap.odata#00.query.change=keep")...)
+	x.Await("orders", "runs", e2etest.IsRunning)
 }
 
 // Connectors start, change and stop with their files. An invalid file changes nothing, and log, status, REST and a
@@ -49,50 +49,51 @@ func TestChangedUserIsComparedWithOffsets(t *testing.T) {
 func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
 	p.File("conf/calm.properties", e2etest.Source("calm", address, "Customers")...)
-	f := p.Follows("conf")
-	f.Await("calm", "runs", e2etest.Runs)
+	f := p.StartWorker("conf")
+	f.Await("calm", "runs", e2etest.IsRunning)
 
 	// A new connector, then another setting for it.
 	lines := e2etest.Source("orders", address, "Orders")
-	f.Replaced("conf/orders.properties", lines...)
-	f.Await("orders", "runs", e2etest.Runs)
-	f.Replaced("conf/orders.properties", append(lines, "transforms=")...)
-	f.Awaits(`msg="reload: settings have changed; the tasks are restarted" connector=orders`)
+	f.ReplaceFile("conf/orders.properties", lines...)
+	f.Await("orders", "runs", e2etest.IsRunning)
+	f.ReplaceFile("conf/orders.properties", append(lines, "transforms=")...)
+	f.AwaitStderr(`msg="reload: settings have changed; the tasks are restarted" connector=orders`)
 	f.AwaitStarts("orders", 2)
-	f.Await("orders", "runs", e2etest.Runs)
+	f.Await("orders", "runs", e2etest.IsRunning)
 
 	// A password changes in running tasks.
-	f.Replaced("conf/orders.properties", append(lines, "transforms=", "sap.odata.user.pwd=other")...)
-	f.Awaits(`msg="reload: settings have changed; the tasks continue with them" connector=orders`)
-	f.Awaits(`msg="changed settings of the service were applied" connector=orders`)
+	f.ReplaceFile("conf/orders.properties", append(lines, "transforms=", "sap.odata.user.pwd=other")...)
+	f.AwaitStderr(`msg="reload: settings have changed; the tasks continue with them" connector=orders`)
+	f.AwaitStderr(`msg="changed settings of the service were applied" connector=orders`)
 	good := append(lines, "transforms=", "sap.odata.user.pwd=other")
 	checkInvalidFilesAreReported(f, good)
-	f.Replaced("conf/new.properties", append(e2etest.Source("new", address, "Products"), "sap.odata.host.adress=x")...)
+	f.ReplaceFile("conf/new.properties", append(e2etest.Source("new", address, "Products"),
+		"sap.odata.host.adress=x")...)
 	f.Await("new", "is FAILED", func(s connect.Status) bool {
 		return s.Connector.State == connect.Failed && strings.Contains(s.Connector.Trace,
 			"conf/new.properties:10: sap.odata.host.adress: unknown setting")
 	})
 
 	// A new name stops one connector and starts another.
-	f.Replaced("conf/orders.properties", append([]string{"name=renamed"}, good[1:]...)...)
-	f.Await("renamed", "runs", e2etest.Runs)
-	f.AwaitDeleted("conf/new.properties")
-	f.Eventually("two connectors", func() bool { return slices.Equal(f.Names(), []string{"calm", "renamed"}) })
-	if n := f.Started("orders"); n != 2 {
+	f.ReplaceFile("conf/orders.properties", append([]string{"name=renamed"}, good[1:]...)...)
+	f.Await("renamed", "runs", e2etest.IsRunning)
+	f.DeleteFile("conf/new.properties")
+	f.Eventually("two connectors", func() bool { return slices.Equal(f.ConnectorNames(), []string{"calm", "renamed"}) })
+	if n := f.StartCount("orders"); n != 2 {
 		t.Errorf("expected orders to have been started twice, found %d times", n)
 	}
-	if n := f.Started("calm"); n != 1 {
+	if n := f.StartCount("calm"); n != 1 {
 		t.Errorf("expected calm to have run undisturbed, found it started %d times", n)
 	}
 	checkFolderMayGoAway(f, "calm", "renamed")
 	// The worker keeps running without connectors, and a restored file continues from its offset.
-	f.AwaitDeleted("conf/orders.properties")
-	f.AwaitDeleted("conf/calm.properties")
-	f.Eventually("no connectors", func() bool { return len(f.Names()) == 0 })
-	f.Replaced("conf/calm.properties", e2etest.Source("calm", address, "Customers")...)
-	f.Await("calm", "runs", e2etest.Runs)
+	f.DeleteFile("conf/orders.properties")
+	f.DeleteFile("conf/calm.properties")
+	f.Eventually("no connectors", func() bool { return len(f.ConnectorNames()) == 0 })
+	f.ReplaceFile("conf/calm.properties", e2etest.Source("calm", address, "Customers")...)
+	f.Await("calm", "runs", e2etest.IsRunning)
 	f.MustStop()
-	p.Holds("Customers", 91)
+	p.CheckRecordCount("Customers", 91)
 	if strings.Contains(f.Stderr.String(), "an internal error of culvert") {
 		t.Errorf("found a mistake:\n%s", f.Stderr.String())
 	}
@@ -100,7 +101,7 @@ func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
 
 // checkInvalidFilesAreReported checks that invalid files of the connector orders are reported everywhere with file and
 // line, and that the connector keeps running. good has the lines of its valid file.
-func checkInvalidFilesAreReported(f *e2etest.Followed, good []string) {
+func checkInvalidFilesAreReported(f *e2etest.Worker, good []string) {
 	t := f.Place.T
 	for bad, content := range map[string][]string{
 		"conf/orders.properties:12: tasks.max: ":    append(good, "tasks.max=many"),
@@ -108,23 +109,23 @@ func checkInvalidFilesAreReported(f *e2etest.Followed, good []string) {
 		"conf/orders.properties:1: name: expected a name that no other connector has": append(
 			[]string{"name=calm"}, good[1:]...),
 	} {
-		f.Replaced("conf/orders.properties", content...)
+		f.ReplaceFile("conf/orders.properties", content...)
 		f.Await("orders", "runs despite "+bad, func(s connect.Status) bool {
 			return s.Connector.State == connect.Running && strings.Contains(s.Connector.ConfigError, bad)
 		})
-		f.Awaits(bad)
+		f.AwaitStderr(bad)
 		f.Eventually("the metric", func() bool {
 			return strings.Contains(f.Metrics(), `culvert_connector_config_refused{connector="orders"} 1`)
 		})
-		r := f.Reload()
+		r := f.ReloadReport()
 		isReported := func(c rest.ReloadedConnector) bool {
 			return c.Name == "orders" && strings.Contains(c.Error, bad)
 		}
 		if !slices.ContainsFunc(r.Connectors, isReported) {
 			t.Errorf("expected %q in REST's answer, found %+v", bad, r)
 		}
-		f.Replaced("conf/orders.properties", good...)
-		f.Await("orders", "runs", e2etest.Runs)
+		f.ReplaceFile("conf/orders.properties", good...)
+		f.Await("orders", "runs", e2etest.IsRunning)
 	}
 	f.Eventually("no metric", func() bool {
 		return !strings.Contains(f.Metrics(), "culvert_connector_config_refused{")
@@ -133,18 +134,18 @@ func checkInvalidFilesAreReported(f *e2etest.Followed, good []string) {
 
 // checkFolderMayGoAway deletes the folder of connectors and creates it again. The connectors keep running. SIGHUP
 // triggers a scan.
-func checkFolderMayGoAway(f *e2etest.Followed, connectors ...string) {
+func checkFolderMayGoAway(f *e2etest.Worker, connectors ...string) {
 	t := f.Place.T
 	dir := filepath.Join(f.Dir, "conf")
 	e2etest.NoError(t, os.Rename(dir, dir+".away"))
-	f.Awaits("the folder of connectors cannot be read; all connectors continue unchanged")
-	if names := f.Names(); !slices.Equal(names, connectors) {
+	f.AwaitStderr("the folder of connectors cannot be read; all connectors continue unchanged")
+	if names := f.ConnectorNames(); !slices.Equal(names, connectors) {
 		t.Errorf("without the folder: expected both to run on, found %q", names)
 	}
 	e2etest.NoError(t, os.Rename(dir+".away", dir))
-	f.Awaits("the folder of connectors can be read again")
+	f.AwaitStderr("the folder of connectors can be read again")
 	f.Signal(syscall.SIGHUP)
-	f.Awaits("the folder of connectors was read again on request")
+	f.AwaitStderr("the folder of connectors was read again on request")
 }
 
 // Errors that only the service knows, such as a misspelt entity set, stop no running connector, whether the change
@@ -152,54 +153,54 @@ func checkFolderMayGoAway(f *e2etest.Followed, connectors ...string) {
 func TestServiceJudgesChangesOfWhatRuns(t *testing.T) {
 	t.Parallel()
 	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{User: "me", Password: "geheim"})
-	lines := e2etest.Instead(e2etest.Source("orders", address, "Orders"), "sap.odata.user.name=me",
+	lines := e2etest.WithSettings(e2etest.Source("orders", address, "Orders"), "sap.odata.user.name=me",
 		"sap.odata.user.pwd=geheim")
 	p.File("conf/orders.properties", lines...)
-	f := p.Follows("conf")
-	f.Await("orders", "runs", e2etest.Runs)
+	f := p.StartWorker("conf")
+	f.Await("orders", "runs", e2etest.IsRunning)
 	f.Eventually("rows", func() bool { return f.Rows("orders") == s.Count("Orders") })
-	made := e2etest.Instead(lines, "name=made", "sap.odata#00.topic=made")
-	f.Makes(made...)
+	made := e2etest.WithSettings(lines, "name=made", "sap.odata#00.topic=made")
+	f.Create(made...)
 	f.Eventually("rows", func() bool { return f.Rows("made") == s.Count("Orders") })
 
 	const wrong = "the nearest name is Orders"
-	f.Replaced("conf/orders.properties", e2etest.Instead(lines, "sap.odata#00.entityset=Ordres")...)
+	f.ReplaceFile("conf/orders.properties", e2etest.WithSettings(lines, "sap.odata#00.entityset=Ordres")...)
 	f.Await("orders", "runs on", func(s connect.Status) bool {
 		return strings.Contains(s.Connector.ConfigError, "sap.odata#00.entityset") &&
 			strings.Contains(s.Connector.ConfigError, wrong) && len(s.Tasks) == 1 && s.Tasks[0].State == connect.Running
 	})
-	f.Awaits("reload: a change was rejected, the previous configuration continues: ")
+	f.AwaitStderr("reload: a change was rejected, the previous configuration continues: ")
 	f.AwaitStarts("orders", 1)
-	f.Replaced("conf/orders.properties", lines...)
+	f.ReplaceFile("conf/orders.properties", lines...)
 	f.Await("orders", "runs without a word", func(s connect.Status) bool {
-		return s.Connector.ConfigError == "" && e2etest.Runs(s)
+		return s.Connector.ConfigError == "" && e2etest.IsRunning(s)
 	})
-	settings := e2etest.Configuration(e2etest.Instead(made, "sap.odata#00.entityset=Ordres"))
-	if answer := f.Must(400, "PUT", "/connectors/made/config", e2etest.AsJSON(t, settings)); !strings.Contains(answer,
-		wrong) {
+	settings := e2etest.SettingsOf(e2etest.WithSettings(made, "sap.odata#00.entityset=Ordres"))
+	if answer := f.MustCall(400, "PUT", "/connectors/made/config", e2etest.AsJSON(t,
+		settings)); !strings.Contains(answer, wrong) {
 		t.Errorf("found %s", answer)
 	}
 	f.AwaitStarts("made", 1)
 
 	// A failed task does not let a wrong set stop the other tasks.
-	half := append(e2etest.Instead(lines, "name=half", "tasks.max=2", "sap.odata#00.topic=half"),
+	half := append(e2etest.WithSettings(lines, "name=half", "tasks.max=2", "sap.odata#00.topic=half"),
 		"sap.odata#01.service="+odatatest.NorthwindPath,
 		"sap.odata#01.entityset=Nope", "sap.odata#01.topic=nope")
-	f.Makes(half...)
+	f.Create(half...)
 	f.Await("half", "runs by half", func(s connect.Status) bool {
 		return len(s.Tasks) == 2 && s.Tasks[0].State == connect.Running && s.Tasks[1].State == connect.Failed
 	})
-	settings = e2etest.Configuration(e2etest.Instead(half, "sap.odata#00.entityset=Ordres"))
-	if answer := f.Must(400, "PUT", "/connectors/half/config", e2etest.AsJSON(t, settings)); !strings.Contains(answer,
-		wrong) {
+	settings = e2etest.SettingsOf(e2etest.WithSettings(half, "sap.odata#00.entityset=Ordres"))
+	if answer := f.MustCall(400, "PUT", "/connectors/half/config", e2etest.AsJSON(t,
+		settings)); !strings.Contains(answer, wrong) {
 		t.Errorf("found %s", answer)
 	}
 
 	// A secret that is not proven is not tried by validation; the tasks try it.
 	ledger := s.Ledger()
-	if answer := f.Must(200, "POST", "/culvert/diff", e2etest.AsJSON(t,
+	if answer := f.MustCall(200, "POST", "/culvert/diff", e2etest.AsJSON(t,
 		map[string]string{"name": "orders", "text": strings.Join(
-			e2etest.Instead(lines, "sap.odata.user.pwd=other", "tasks.max=1"), "\n")})); !strings.Contains(answer,
+			e2etest.WithSettings(lines, "sap.odata.user.pwd=other", "tasks.max=1"), "\n")})); !strings.Contains(answer,
 		"logon not tried") {
 		t.Errorf("found %s", answer)
 	}
@@ -208,12 +209,12 @@ func TestServiceJudgesChangesOfWhatRuns(t *testing.T) {
 	}
 
 	// If the service does not answer, nothing is reported as wrong.
-	settings = e2etest.Configuration(append(made, "transforms="))
+	settings = e2etest.SettingsOf(append(made, "transforms="))
 	s.Set("status", "503")
 	s.Set("status-count", "1000")
-	f.Must(200, "PUT", "/connectors/made/config", e2etest.AsJSON(t, settings))
+	f.MustCall(200, "PUT", "/connectors/made/config", e2etest.AsJSON(t, settings))
 	f.AwaitStarts("made", 2)
-	f.Awaits("not checked with the service: ")
+	f.AwaitStderr("not checked with the service: ")
 	f.Stop()
 }
 
@@ -230,29 +231,29 @@ func TestServiceJudgesChangesOfWhatRunsByNow(t *testing.T) {
 	})
 	lines := map[string][]string{"z": e2etest.Source("z", address, "Orders")}
 	for _, name := range []string{"a", "b", "c"} {
-		lines[name] = append(e2etest.Source(name, e2etest.Serve(t, silent), "Orders"), e2etest.Silent)
+		lines[name] = append(e2etest.Source(name, e2etest.Serve(t, silent), "Orders"), e2etest.NoReadTimeout)
 	}
 	for name, l := range lines {
 		p.File("conf/"+name+".properties", l...)
 	}
-	f := p.Follows("conf")
+	f := p.StartWorker("conf")
 	f.Eventually("tasks that wait for their services", func() bool { return asked.Load() == 3 })
-	made := e2etest.Instead(e2etest.Source("made", address, "Orders"), "sap.odata#00.topic=made")
-	f.Makes(made...)
+	made := e2etest.WithSettings(e2etest.Source("made", address, "Orders"), "sap.odata#00.topic=made")
+	f.Create(made...)
 	for _, name := range []string{"z", "made"} {
 		f.Eventually("rows", func() bool { return f.Rows(name) == s.Count("Orders") })
 	}
 	f.Steer("made", "stop")
 	const wrong = "sap.odata#00.entityset=Ordres"
 	for _, name := range slices.Sorted(maps.Keys(lines)) {
-		p.File("conf/"+name+".properties", e2etest.Instead(lines[name], wrong)...)
+		p.File("conf/"+name+".properties", e2etest.WithSettings(lines[name], wrong)...)
 	}
 	f.Eventually("a reload that asks services", func() bool { return asked.Load() > 3 })
 	answered := make(chan struct{})
 	go func() {
 		defer close(answered)
 		status, answer := f.Call("PUT", "/connectors/made/config",
-			e2etest.AsJSON(t, e2etest.Configuration(e2etest.Instead(made, wrong))))
+			e2etest.AsJSON(t, e2etest.SettingsOf(e2etest.WithSettings(made, wrong))))
 		if status != 400 || !strings.Contains(answer, "the nearest name is Orders") {
 			t.Errorf("expected 400, found %d %s", status, answer)
 		}
@@ -266,7 +267,7 @@ func TestServiceJudgesChangesOfWhatRunsByNow(t *testing.T) {
 	}
 	<-answered
 	f.AwaitStarts("made", 2)
-	f.Awaits("the change was not checked with the service")
+	f.AwaitStderr("the change was not checked with the service")
 	f.Await("z", "runs on", func(s connect.Status) bool {
 		return strings.Contains(s.Connector.ConfigError, "the nearest name is Orders") &&
 			s.Tasks[0].State == connect.Running
@@ -286,7 +287,7 @@ func TestDiff(t *testing.T) {
 			"sap.odata.user.pwd=0ld"),
 			append(e2etest.Source("client", address, "Orders"), "sap.odata.user.name=u", "sap.odata.user.pwd=n3w")},
 		"topic": {e2etest.Source("topic", address, "Products"),
-			e2etest.Instead(e2etest.Source("topic", address, "Products"), "sap.odata#00.topic=Other")},
+			e2etest.WithSettings(e2etest.Source("topic", address, "Products"), "sap.odata#00.topic=Other")},
 		"deleted": {e2etest.Source("deleted", address, "Customers"), nil},
 		"added":   {nil, e2etest.Source("added", address, "Customers")},
 		"bad": {e2etest.Source("bad", address, "Customers"), append(e2etest.Source("bad", address, "Customers"),
@@ -299,20 +300,20 @@ func TestDiff(t *testing.T) {
 			}
 		}
 	}
-	f := p.Follows("conf")
+	f := p.StartWorker("conf")
 	for name, lines := range edits {
 		if lines[0] != nil {
-			f.Await(name, "runs", e2etest.Runs)
+			f.Await(name, "runs", e2etest.IsRunning)
 		}
 	}
 	// A connector from REST is stored in the data folder, so diff does not report it as deleted.
-	f.Makes(e2etest.Source("own", address, "Suppliers")...)
-	f.Await("own", "runs", e2etest.Runs)
+	f.Create(e2etest.Source("own", address, "Suppliers")...)
+	f.Await("own", "runs", e2etest.IsRunning)
 	diff := func(folder string, more ...string) e2etest.Result {
 		t.Helper()
 		return p.Run(append([]string{"diff", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--config", folder,
 			"--url",
-			f.Url}, more...)...)
+			f.URL}, more...)...)
 	}
 	if r := diff("conf"); r.Code != 0 || r.Stdout != "nothing would change\n" {
 		t.Errorf("its own folder: found exit %d, %s%s", r.Code, r.Stdout, r.Stderr)
@@ -331,12 +332,12 @@ topic: its tasks are created again (copy/topic.properties)
 		r.LastLine() != "1 connector would be refused" {
 		t.Errorf("expected exit 1 and\n%s\nfound %d and\n%s\n%s", want, r.Code, r.Stdout, r.Stderr)
 	}
-	diff("copy", "--json").Omits("n3w", "0ld").Prints(
+	diff("copy", "--json").WantNo("n3w", "0ld").WantStdout(
 		`{"connector":"topic","effect":"restart","file":"copy/topic.properties",` +
 			`"settings":["sap.odata#00.topic"],"differences":[{"setting":"sap.odata#00.topic","before":"Products",` +
 			`"after":"Other"}]}`)
 	p.Run("diff", "--plugins", e2etest.Plugins(t), "--config", "copy", "--url", "http://"+porttest.Address(t)).
-		Exits(2).Says("expected a running worker")
+		Exits(2).WantStderr("expected a running worker")
 	if starts := strings.Count(f.Stderr.String(), `msg="connector started"`); starts != 6 {
 		t.Errorf("expected nothing to have been touched, found %d starts", starts)
 	}
@@ -344,7 +345,7 @@ topic: its tasks are created again (copy/topic.properties)
 
 // edited is a connector whose file is edited at random.
 type edited struct {
-	f        *e2etest.Followed
+	f        *e2etest.Worker
 	name     string
 	lines    []string // that are sound
 	file     string   // below the place; "" where there is none
@@ -361,7 +362,7 @@ func (e *edited) sound() {
 		[]string{fmt.Sprintf("tasks.max=%d", 1+e.edits), "sap.odata.max.retries=1"},
 		[]string{fmt.Sprintf("# edited %d times", e.edits), "sap.odata.max.retries=1"})...)
 	e.write(lines)
-	e.settings = e2etest.Configuration(slices.DeleteFunc(lines,
+	e.settings = e2etest.SettingsOf(slices.DeleteFunc(lines,
 		func(l string) bool { return strings.HasPrefix(l, "#") }))
 }
 
@@ -372,7 +373,7 @@ func (e *edited) write(lines []string) {
 	}
 	switch e.rng.IntN(3) {
 	case 0:
-		e.f.Replaced(e.file, lines...)
+		e.f.ReplaceFile(e.file, lines...)
 	case 1:
 		e.f.File(e.file, lines...)
 	default:
@@ -392,7 +393,7 @@ func (e *edited) broken() {
 
 func (e *edited) deleted() {
 	if e.file != "" {
-		e.f.AwaitDeleted(e.file)
+		e.f.DeleteFile(e.file)
 		e.file = ""
 		e.settings = nil
 	}
@@ -412,16 +413,16 @@ func (e *edited) moved() {
 func TestSoakReloadStorm(t *testing.T) {
 	edits := 60
 	interval := 60 * time.Millisecond
-	if e2etest.Soaking() {
+	if e2etest.IsSoak() {
 		edits = 500
 		interval = 120 * time.Millisecond
 	}
 	const count, rows, page = 5, 600, 10
 	p := e2etest.NewPlace(t)
 	// Pages are released during the storm so that all connectors read until its end.
-	g, _, address := e2etest.Gated(t, odatatest.Options{Rows: rows, PageSize: page}, "/Orders", 100*count*rows)
+	g, _, address := e2etest.StartGated(t, odatatest.Options{Rows: rows, PageSize: page}, "/Orders", 100*count*rows)
 	seed := uint64(1)
-	if e2etest.Soaking() {
+	if e2etest.IsSoak() {
 		seed = uint64(time.Now().UnixNano())
 	}
 	t.Logf("seed %d", seed)
@@ -431,18 +432,18 @@ func TestSoakReloadStorm(t *testing.T) {
 		t.Log("connectors take turns for memory")
 		worker = append(worker, "plugins.memory.bytes=1")
 	}
-	f := p.Follows("conf", worker...)
+	f := p.StartWorker("conf", worker...)
 	var connectors []*edited
 	for n := range count {
 		name := fmt.Sprintf("c%d", n)
-		e := &edited{f: f, name: name, lines: e2etest.Instead(e2etest.Source(name, address, "Orders"),
+		e := &edited{f: f, name: name, lines: e2etest.WithSettings(e2etest.Source(name, address, "Orders"),
 			"sap.odata#00.topic="+name), rng: rng}
 		e.lines = slices.DeleteFunc(e.lines, func(l string) bool {
 			return strings.HasPrefix(l, "sap.odata.max.retries=")
 		})
 		e.sound()
 		if n == 0 { // before the others: no page is let through yet, and who takes turns with it would wait for one
-			f.Await(e.name, "runs", e2etest.Runs)
+			f.Await(e.name, "runs", e2etest.IsRunning)
 		}
 		connectors = append(connectors, e)
 	}
@@ -461,9 +462,9 @@ func TestSoakReloadStorm(t *testing.T) {
 		default:
 			e.moved()
 		}
-		g.Let(max(1, count*rows/page/edits))
+		g.Allow(max(1, count*rows/page/edits))
 	}
-	g.Let(count * rows)
+	g.Allow(count * rows)
 	checkStormEndsInTheStateOfItsFiles(f, connectors)
 	f.MustStop()
 	checkStormLosesNothing(p, connectors, rows, g)
@@ -496,7 +497,7 @@ func checkStormLosesNothing(p *e2etest.Place, connectors []*edited, rows int, g 
 
 // checkStormEndsInTheStateOfItsFiles deletes one of five connectors, makes the file of one invalid, and checks that the
 // worker has the state of the files. The first connector, whose file did not change, was not disturbed.
-func checkStormEndsInTheStateOfItsFiles(f *e2etest.Followed, connectors []*edited) {
+func checkStormEndsInTheStateOfItsFiles(f *e2etest.Worker, connectors []*edited) {
 	t := f.Place.T
 	connectors[1].deleted()
 	for _, e := range connectors[2:] {
@@ -506,8 +507,9 @@ func checkStormEndsInTheStateOfItsFiles(f *e2etest.Followed, connectors []*edite
 	for _, e := range connectors[2:] {
 		f.Await(e.name, "runs as its file says", func(s connect.Status) bool {
 			var info connect.Info
-			e2etest.Get(t, f.Url+"/connectors/"+e.name, &info)
-			return e2etest.Runs(s) && fmt.Sprint(info.Config) == fmt.Sprint(e.settings) && s.Connector.File == e.file
+			e2etest.Get(t, f.URL+"/connectors/"+e.name, &info)
+			return e2etest.IsRunning(s) && fmt.Sprint(info.Config) == fmt.Sprint(e.settings) &&
+				s.Connector.File == e.file
 		})
 	}
 	bad.write(append(slices.Clone(bad.lines), "sap.odata.max.retries=often"))
@@ -515,9 +517,9 @@ func checkStormEndsInTheStateOfItsFiles(f *e2etest.Followed, connectors []*edite
 		return s.Connector.State == connect.Running && strings.Contains(s.Connector.ConfigError, bad.file)
 	})
 	f.Eventually("the connectors of the files", func() bool {
-		return slices.Equal(f.Names(), []string{"c0", "c2", "c3", "c4"})
+		return slices.Equal(f.ConnectorNames(), []string{"c0", "c2", "c3", "c4"})
 	})
-	if n := f.Started("c0"); n != 1 {
+	if n := f.StartCount("c0"); n != 1 {
 		t.Errorf("expected the connector whose file was left alone to run undisturbed, found it started %d times", n)
 	}
 	log := f.Stderr.String()

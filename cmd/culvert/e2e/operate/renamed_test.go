@@ -17,12 +17,12 @@ func TestPropertiesUnderOtherNames(t *testing.T) {
 		lines := e2etest.Source(set, address, set)
 		args = append(args, p.File(name, append([]string{"# a comment: with a colon", ""}, lines...)...))
 	}
-	p.MustOnce(args...)
-	p.Holds("Orders", s.Count("Orders"))
-	p.Holds("Products", s.Count("Products"))
-	p.Run("validate", "--plugins", e2etest.Plugins(t), p.File("text.json", "Orders and Products")).Fails().
+	p.MustRunOnce(args...)
+	p.CheckRecordCount("Orders", s.Count("Orders"))
+	p.CheckRecordCount("Products", s.Count("Products"))
+	p.Run("validate", "--plugins", e2etest.Plugins(t), p.File("text.json", "Orders and Products")).WantFailure().
 		Reports("text.json:1: invalid JSON: ")
-	p.Run("validate", "--plugins", e2etest.Plugins(t), p.File("text.yml", "Orders and Products")).Fails().
+	p.Run("validate", "--plugins", e2etest.Plugins(t), p.File("text.yml", "Orders and Products")).WantFailure().
 		Reports("text.yml:1: expected a mapping of settings")
 }
 
@@ -31,23 +31,23 @@ func TestPropertiesUnderOtherNames(t *testing.T) {
 func TestRunOnceWithTimeout(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
-	gate, s, address := e2etest.Gated(t, odatatest.Options{Rows: 40, PageSize: 10}, "Orders", 2)
+	gate, s, address := e2etest.StartGated(t, odatatest.Options{Rows: 40, PageSize: 10}, "Orders", 2)
 	file := p.File("orders.properties", e2etest.Source("orders", address, "Orders")...)
 	plugins := e2etest.Plugins(t)
-	p.Run("run", "--timeout", "1s", "--plugins", plugins, "--data", p.Data, file).Exits(2).
+	p.Run("run", "--timeout", "1s", "--plugins", plugins, "--data", p.Data, file).WantCode(2).
 		Says("--timeout: expected --once as well")
-	p.Run("run", "--once", "--timeout", "-1s", "--plugins", plugins, "--data", p.Data, file).Exits(2).
+	p.Run("run", "--once", "--timeout", "-1s", "--plugins", plugins, "--data", p.Data, file).WantCode(2).
 		Says("--timeout: expected a time such as 30m, found -1s")
-	gate.Let(2)
+	gate.Allow(2)
 	c := p.Start("run", "--once", "--timeout", "15s", "--plugins", plugins, "--data", p.Data, file)
-	c.Eventually("the third page to be requested", gate.Held)
-	c.Wait().Exits(1).LastLineHas("not done within 15s: offsets are stored, and the next run continues")
+	c.Eventually("the third page to be requested", gate.IsHolding)
+	c.Wait().WantCode(1).WantLastLine("not done within 15s: offsets are stored, and the next run continues")
 	if n := len(p.Records("Orders")); n == 0 || n >= s.Count("Orders") {
 		t.Errorf("expected a part of the rows, found %d", n)
 	}
 	close(gate.Turns) // from here on all requests pass
 	p.MustRun("run", "--once", "--timeout", "10m", "--plugins", plugins, "--data", p.Data, file)
-	if values, _ := p.Topic("Orders"); len(values) != s.Count("Orders") {
+	if values, _ := p.TopicValues("Orders"); len(values) != s.Count("Orders") {
 		t.Errorf("expected %d orders, found %d", s.Count("Orders"), len(values))
 	}
 }

@@ -28,47 +28,47 @@ func TestConnectorsAreSteered(t *testing.T) {
 	t.Parallel()
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
 	p.File("conf/calm.properties", e2etest.Source("calm", address, "Customers")...)
-	f := p.Follows("conf")
-	f.Await("calm", "runs", e2etest.Runs)
+	f := p.StartWorker("conf")
+	f.Await("calm", "runs", e2etest.IsRunning)
 	f.Steer("calm", "pause")
-	f.Must(204, "POST", "/connectors/calm/restart", "") // it stays so
+	f.MustCall(204, "POST", "/connectors/calm/restart", "") // it stays so
 	f.Steer("calm", "resume")
 	f.Steer("calm", "stop")
-	f.Must(404, "POST", "/connectors/calm/tasks/0/restart", "") // it has none
+	f.MustCall(404, "POST", "/connectors/calm/tasks/0/restart", "") // it has none
 	f.Steer("calm", "resume")
-	s := e2etest.As[connect.Status](t, f.Must(202, "POST", "/connectors/calm/restart?includeTasks=true", ""))
-	if !e2etest.Is(connect.Restarting, 1)(s) {
+	s := e2etest.Decode[connect.Status](t, f.MustCall(202, "POST", "/connectors/calm/restart?includeTasks=true", ""))
+	if !e2etest.HasState(connect.Restarting, 1)(s) {
 		t.Errorf("expected connector and task to be RESTARTING, found %+v", s)
 	}
 	f.AwaitStarts("calm", 4)
-	f.Await("calm", "runs", e2etest.Runs)
-	f.Must(204, "POST", "/connectors/calm/tasks/0/restart", "")
-	f.Awaits(`msg="the task is restarted on request" connector=calm task=0`)
-	f.Await("calm", "runs", e2etest.Runs)
-	f.Must(404, "PUT", "/connectors/ghost/pause", "")
+	f.Await("calm", "runs", e2etest.IsRunning)
+	f.MustCall(204, "POST", "/connectors/calm/tasks/0/restart", "")
+	f.AwaitStderr(`msg="the task is restarted on request" connector=calm task=0`)
+	f.Await("calm", "runs", e2etest.IsRunning)
+	f.MustCall(404, "PUT", "/connectors/ghost/pause", "")
 	for _, query := range []string{"", "?onlyFailed=false&includeTasks=false", "?onlyFailed=true&includeTasks=true"} {
-		f.Must(404, "POST", "/connectors/ghost/restart"+query, "", "Unknown connector: ghost")
+		f.MustCall(404, "POST", "/connectors/ghost/restart"+query, "", "Unknown connector: ghost")
 	}
 
 	// Validation reports errors, hides passwords, and changes nothing.
-	answer := f.Must(200, "PUT", "/connector-plugins/ODataSource/config/validate",
+	answer := f.MustCall(200, "PUT", "/connector-plugins/ODataSource/config/validate",
 		`{"name": "new", "connector.class": "ODataSource", "tasks.max": 0, "sap.odata.user.pwd": "geheim", "sap.odata.host.adress": "x"}`,
 		"Value must be at least 1", "the nearest known one is sap.odata.host.address")
-	if v := e2etest.As[check.Validation](t, answer); v.ErrorCount < 2 || strings.Contains(answer, "geheim") {
+	if v := e2etest.Decode[check.Validation](t, answer); v.ErrorCount < 2 || strings.Contains(answer, "geheim") {
 		t.Errorf("found %s", answer)
 	}
 	for class, named := range map[string]string{"ODataSink": "ODataSource", "NotThere": "ODataSource",
 		"ODataSource": "NotThere", "OData2SourceConnector": ""} {
-		f.Must(400, "PUT", "/connector-plugins/"+class+"/config/validate", e2etest.AsJSON(t, map[string]string{
+		f.MustCall(400, "PUT", "/connector-plugins/"+class+"/config/validate", e2etest.AsJSON(t, map[string]string{
 			"connector.class": named}))
 	}
-	f.Must(400, "PUT", "/connector-plugins/ODataSource/config/validate",
+	f.MustCall(400, "PUT", "/connector-plugins/ODataSource/config/validate",
 		`{"connector.class": "ODataSource", "sap.odata.user.pwd": "[hidden]"}`)
-	f.Must(500, "PUT", "/connector-plugins/ODataSource/config/validate", `{"topic": "x"}`)
-	f.Must(500, "PUT", "/connector-plugins/NotThere/config/validate", `{"connector.class": "NotThere"}`)
+	f.MustCall(500, "PUT", "/connector-plugins/ODataSource/config/validate", `{"topic": "x"}`)
+	f.MustCall(500, "PUT", "/connector-plugins/NotThere/config/validate", `{"connector.class": "NotThere"}`)
 	f.MustStop()
-	p.MustOnce("--config", filepath.Join(p.Dir, "conf"))
-	p.Holds("Customers", 91)
+	p.MustRunOnce("--config", filepath.Join(p.Dir, "conf"))
+	p.CheckRecordCount("Customers", 91)
 }
 
 // REST creates, changes and deletes connectors, except those with a file; each of their rows arrives once, also after a
@@ -77,29 +77,29 @@ func TestConnectorsAreWritten(t *testing.T) {
 	t.Parallel()
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
 	p.File("conf/calm.properties", e2etest.Source("calm", address, "Products")...)
-	f := p.Follows("conf", "rest.config.masked=true")
-	f.Await("calm", "runs", e2etest.Runs)
-	settings := e2etest.Configuration(append(e2etest.Source("customers", address, "Customers"),
+	f := p.StartWorker("conf", "rest.config.masked=true")
+	f.Await("calm", "runs", e2etest.IsRunning)
+	settings := e2etest.SettingsOf(append(e2etest.Source("customers", address, "Customers"),
 		"sap.odata.user.name=someone",
 		"sap.odata.user.pwd=geheim"))
 	delete(settings, "name")
 	body := e2etest.AsJSON(t, map[string]any{"name": "customers", "config": settings, "initial_state": "PAUSED"})
-	e2etest.MustNotContain(t, "what is made", f.Must(201, "POST", "/connectors", body, `"tasks":[],"type":"source"`),
-		"geheim")
-	f.Must(409, "POST", "/connectors", body)
-	f.Await("customers", "is paused", e2etest.Is(connect.Paused, 0))
+	e2etest.MustNotContain(t, "what is made", f.MustCall(201, "POST", "/connectors", body,
+		`"tasks":[],"type":"source"`), "geheim")
+	f.MustCall(409, "POST", "/connectors", body)
+	f.Await("customers", "is paused", e2etest.HasState(connect.Paused, 0))
 	f.Steer("customers", "resume")
 
 	// A masked configuration can be sent back, and is stored unmasked.
-	shown := f.Shown("customers")
+	shown := f.Config("customers")
 	if shown["sap.odata.user.pwd"] != "[hidden]" || len(shown) != len(settings)+1 {
 		t.Errorf("found %v", shown)
 	}
 	shown["transforms"] = ""
-	f.Must(200, "PUT", "/connectors/customers/config", e2etest.AsJSON(t, shown), `"transforms":""`)
+	f.MustCall(200, "PUT", "/connectors/customers/config", e2etest.AsJSON(t, shown), `"transforms":""`)
 	f.AwaitStarts("customers", 2)
-	f.Await("customers", "runs", e2etest.Runs)
-	changed := f.Must(200, "PATCH", "/connectors/customers/config", `{"transforms": null, "tasks.max": 1}`)
+	f.Await("customers", "runs", e2etest.IsRunning)
+	changed := f.MustCall(200, "PATCH", "/connectors/customers/config", `{"transforms": null, "tasks.max": 1}`)
 	e2etest.MustNotContain(t, "what is changed", changed, "transforms")
 	file := filepath.Join(p.Data, "connectors.json")
 	if data, err := os.ReadFile(file); err != nil || !strings.Contains(string(data), `"geheim"`) {
@@ -107,40 +107,40 @@ func TestConnectorsAreWritten(t *testing.T) {
 	}
 
 	// Like in Kafka Connect, an invalid configuration is reported before a name that exists.
-	f.Must(400, "POST", "/connectors",
+	f.MustCall(400, "POST", "/connectors",
 		`{"name": "customers", "config": {"connector.class": "ODataSource", "tasks.max": "0"}}`)
 
 	// An invalid change changes nothing.
 	content, err := os.ReadFile(file)
 	e2etest.NoError(t, err)
-	f.Must(400, "PATCH", "/connectors/customers/config", `{"tasks.max": "many"}`,
+	f.MustCall(400, "PATCH", "/connectors/customers/config", `{"tasks.max": "many"}`,
 		"contains the following 1 error(s):",
 		"Invalid value many for configuration tasks.max: Not a number of type INT")
-	f.Must(400, "PUT", "/connectors/other/config", e2etest.AsJSON(t, shown))
-	f.Must(400, "PUT", "/connectors/other/config", `{"connector.class": "NotThere"}`)
-	f.Must(404, "PATCH", "/connectors/other/config", `{}`)
-	f.Must(404, "DELETE", "/connectors/other", "")
+	f.MustCall(400, "PUT", "/connectors/other/config", e2etest.AsJSON(t, shown))
+	f.MustCall(400, "PUT", "/connectors/other/config", `{"connector.class": "NotThere"}`)
+	f.MustCall(404, "PATCH", "/connectors/other/config", `{}`)
+	f.MustCall(404, "DELETE", "/connectors/other", "")
 	if after, err := os.ReadFile(file); err != nil || string(after) != string(content) {
 		t.Errorf("expected nothing to have changed, found %s %v", after, err)
 	}
 
 	// A connector with a file is changed in its file.
 	const kept = "conf/calm.properties, in the folder of connectors (--config): change it there"
-	f.Must(409, "PATCH", "/connectors/calm/config", `{"sap.odata.user.name": "x", "sap.odata.user.pwd": "y"}`, kept)
-	f.Must(409, "PUT", "/connectors/calm/config", e2etest.AsJSON(t, f.Shown("calm")), kept)
-	f.Must(409, "DELETE", "/connectors/calm", "", kept)
-	if names := f.Names(); !slices.Equal(names, []string{"calm", "customers"}) {
+	f.MustCall(409, "PATCH", "/connectors/calm/config", `{"sap.odata.user.name": "x", "sap.odata.user.pwd": "y"}`, kept)
+	f.MustCall(409, "PUT", "/connectors/calm/config", e2etest.AsJSON(t, f.Config("calm")), kept)
+	f.MustCall(409, "DELETE", "/connectors/calm", "", kept)
+	if names := f.ConnectorNames(); !slices.Equal(names, []string{"calm", "customers"}) {
 		t.Errorf("found %q", names)
 	}
-	f.Await("customers", "runs", e2etest.Runs)
-	f.Arrives(p, "Customers", 91)
+	f.Await("customers", "runs", e2etest.IsRunning)
+	f.AwaitRecords(p, "Customers", 91)
 	f.Steer("calm", "pause")
-	f.MustStop().Omits("an internal error of culvert")
-	f = p.Follows("conf", "rest.config.masked=true")
-	f.Await("customers", "runs", e2etest.Runs)
-	f.Await("calm", "is paused", e2etest.Is(connect.Paused, 1))
-	f.MustStop().Omits("an internal error of culvert")
-	p.Holds("Customers", 91)
+	f.MustStop().WantNo("an internal error of culvert")
+	f = p.StartWorker("conf", "rest.config.masked=true")
+	f.Await("customers", "runs", e2etest.IsRunning)
+	f.Await("calm", "is paused", e2etest.HasState(connect.Paused, 1))
+	f.MustStop().WantNo("an internal error of culvert")
+	p.CheckRecordCount("Customers", 91)
 }
 
 // Connectors are created, changed and deleted concurrently while files of others change; no other connector is deleted.
@@ -148,14 +148,14 @@ func TestManyWriteAtOnce(t *testing.T) {
 	t.Parallel()
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
 	p.File("conf/calm.properties", e2etest.Source("calm", address, "Products")...)
-	f := p.Follows("conf")
-	f.Await("calm", "runs", e2etest.Runs)
+	f := p.StartWorker("conf")
+	f.Await("calm", "runs", e2etest.IsRunning)
 	const many = 8
 	var writers sync.WaitGroup
 	for i := range many {
 		writers.Go(func() {
 			name := fmt.Sprintf("n%d", i)
-			settings := e2etest.Configuration(e2etest.Source(name, address, "Customers"))
+			settings := e2etest.SettingsOf(e2etest.Source(name, address, "Customers"))
 			// Two connectors may not read the same rows into one topic.
 			settings["sap.odata#00.topic"] = name
 			for _, c := range []struct {
@@ -181,16 +181,16 @@ func TestManyWriteAtOnce(t *testing.T) {
 		})
 	}
 	for i := range many {
-		f.Replaced("conf/calm.properties", append(e2etest.Source("calm", address, "Products"),
+		f.ReplaceFile("conf/calm.properties", append(e2etest.Source("calm", address, "Products"),
 			fmt.Sprintf("tasks.max=%d", i+1))...)
 	}
 	writers.Wait()
 	f.Eventually("half of them", func() bool {
-		return slices.Equal(f.Names(), []string{"calm", "n0", "n2", "n4", "n6"})
+		return slices.Equal(f.ConnectorNames(), []string{"calm", "n0", "n2", "n4", "n6"})
 	})
-	f.Await("n6", "is stopped", e2etest.Is(connect.Stopped, 0))
-	f.Stop().Exits(0).Omits("an internal error of culvert").
-		SaysTimes(many/2, "the connector's file was deleted").SaysTimes(many, "reload: a new connector")
+	f.Await("n6", "is stopped", e2etest.HasState(connect.Stopped, 0))
+	f.Stop().WantCode(0).WantNo("an internal error of culvert").
+		SaysTimes(many/2, "the connector's file was deleted").WantStderrTimes(many, "reload: a new connector")
 }
 
 // If files are named on the command line, connectors from REST are stored in the data folder; paused and stopped
@@ -202,40 +202,40 @@ func TestConnectorsWithoutAFolder(t *testing.T) {
 	worker := p.File("worker.properties", "bootstrap.servers=embedded", "listeners=http://"+listen,
 		"task.shutdown.graceful.timeout.ms=60000")
 	named := p.File("named.properties", e2etest.Source("named", address, "Products")...)
-	begin := func() *e2etest.Followed {
-		return p.Serves(listen, "--plugins", e2etest.Plugins(t), "--data", p.Data, worker, named)
+	begin := func() *e2etest.Worker {
+		return p.StartWorkerAt(listen, "--plugins", e2etest.Plugins(t), "--data", p.Data, worker, named)
 	}
 	made := func(name, set, state string) string {
 		return e2etest.AsJSON(t, map[string]any{"name": name,
-			"config":        e2etest.Configuration(e2etest.Source(name, address, set)),
+			"config":        e2etest.SettingsOf(e2etest.Source(name, address, set)),
 			"initial_state": state})
 	}
 	f := begin()
-	f.Await("named", "runs", e2etest.Runs)
-	f.Until(201, "POST", "/connectors", made("made", "Customers", "RUNNING"))
-	f.Must(201, "POST", "/connectors", made("still", "Suppliers", "STOPPED"))
-	f.Await("made", "runs", e2etest.Runs)
-	f.Arrives(p, "Customers", 91)
+	f.Await("named", "runs", e2etest.IsRunning)
+	f.AwaitCall(201, "POST", "/connectors", made("made", "Customers", "RUNNING"))
+	f.MustCall(201, "POST", "/connectors", made("still", "Suppliers", "STOPPED"))
+	f.Await("made", "runs", e2etest.IsRunning)
+	f.AwaitRecords(p, "Customers", 91)
 	f.Steer("named", "pause")
-	f.Must(409, "PATCH", "/connectors/named/config", `{"tasks.max": "2"}`,
+	f.MustCall(409, "PATCH", "/connectors/named/config", `{"tasks.max": "2"}`,
 		"which was named when the worker was started")
-	f.Must(409, "DELETE", "/connectors/named", "")
-	f.MustStop().Omits("an internal error of culvert")
+	f.MustCall(409, "DELETE", "/connectors/named", "")
+	f.MustStop().WantNo("an internal error of culvert")
 
 	f = begin()
-	f.Await("made", "runs", e2etest.Runs)
-	f.Await("named", "is paused", e2etest.Is(connect.Paused, 1))
-	f.Await("still", "is stopped", e2etest.Is(connect.Stopped, 0))
+	f.Await("made", "runs", e2etest.IsRunning)
+	f.Await("named", "is paused", e2etest.HasState(connect.Paused, 1))
+	f.Await("still", "is stopped", e2etest.HasState(connect.Stopped, 0))
 	f.Steer("named", "resume")
-	f.Until(200, "PATCH", "/connectors/made/config", `{"tasks.max": "1"}`)
-	f.Must(204, "DELETE", "/connectors/still", "")
-	f.Must(204, "DELETE", "/connectors/made", "")
-	f.MustStop().Omits("an internal error of culvert")
+	f.AwaitCall(200, "PATCH", "/connectors/made/config", `{"tasks.max": "1"}`)
+	f.MustCall(204, "DELETE", "/connectors/still", "")
+	f.MustCall(204, "DELETE", "/connectors/made", "")
+	f.MustStop().WantNo("an internal error of culvert")
 	content, err := os.ReadFile(filepath.Join(p.Data, "connectors.json"))
 	if err != nil || !strings.Contains(string(content), `"connectors": {}`) {
 		t.Errorf("expected no connector to be left, found %s %v", content, err)
 	}
-	p.Holds("Customers", 91)
+	p.CheckRecordCount("Customers", 91)
 }
 
 // REST restarts a failed task without the other tasks of its connector.
@@ -251,7 +251,7 @@ func TestTasksAreRestarted(t *testing.T) {
 		}
 		s.ServeHTTP(w, r)
 	}))
-	f := p.Follows("conf")
+	f := p.StartWorker("conf")
 	states := func(products, customers connect.State) func(connect.Status) bool {
 		return func(s connect.Status) bool {
 			return s.Connector.State == connect.Running && len(s.Tasks) == 2 && s.Tasks[0].State == products &&
@@ -259,25 +259,26 @@ func TestTasksAreRestarted(t *testing.T) {
 		}
 	}
 	status.Store(404)
-	f.Makes(append(e2etest.Source("asked", address, "Products", "Customers"), "tasks.max=2")...)
+	f.Create(append(e2etest.Source("asked", address, "Products", "Customers"), "tasks.max=2")...)
 	f.Await("asked", "has failed by half", states(connect.Running, connect.Failed))
-	answer := f.Must(202, "POST", "/connectors/asked/restart?includeTasks=true&onlyFailed=true", "")
-	if !states(connect.Running, connect.Restarting)(e2etest.As[connect.Status](t, answer)) {
+	answer := f.MustCall(202, "POST", "/connectors/asked/restart?includeTasks=true&onlyFailed=true", "")
+	if !states(connect.Running, connect.Restarting)(e2etest.Decode[connect.Status](t, answer)) {
 		t.Errorf("found %s", answer)
 	}
 	f.Await("asked", "has failed again", states(connect.Running, connect.Failed))
 	status.Store(0)
-	f.Must(204, "POST", "/connectors/asked/tasks/1/restart", "")
+	f.MustCall(204, "POST", "/connectors/asked/tasks/1/restart", "")
 	f.Await("asked", "runs", states(connect.Running, connect.Running))
-	f.Must(204, "POST", "/connectors/asked/tasks/0/restart", "")
-	f.Awaits(`msg="the task is restarted on request" connector=asked task=0`)
+	f.MustCall(204, "POST", "/connectors/asked/tasks/0/restart", "")
+	f.AwaitStderr(`msg="the task is restarted on request" connector=asked task=0`)
 	f.Await("asked", "runs", states(connect.Running, connect.Running))
-	f.Must(404, "POST", "/connectors/asked/tasks/2/restart", "")
-	f.Awaits("extraction finished: 91 rows")
+	f.MustCall(404, "POST", "/connectors/asked/tasks/2/restart", "")
+	f.AwaitStderr("extraction finished: 91 rows")
 
-	f.Stop().Exits(0).Omits("an internal error of culvert").SaysTimes(1, `msg="connector started" connector=asked `)
-	p.Holds("Products", 77)
-	p.Holds("Customers", 91)
+	f.Stop().WantCode(0).WantNo("an internal error of culvert").
+		WantStderrTimes(1, `msg="connector started" connector=asked `)
+	p.CheckRecordCount("Products", 77)
+	p.CheckRecordCount("Customers", 91)
 }
 
 // initial_state in a connector's file sets its first target state. A later target state wins, also after a restart of
@@ -287,26 +288,26 @@ func TestInitialStateOfFiles(t *testing.T) {
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
 	file := func(name, set, state string) {
 		p.File("conf/"+name+".json", e2etest.AsJSON(t, map[string]any{"name": name, "initial_state": state,
-			"config": e2etest.Configuration(e2etest.Source(name, address, set))}))
+			"config": e2etest.SettingsOf(e2etest.Source(name, address, set))}))
 	}
 	file("paused", "Customers", "paused")
 	file("stopped", "Suppliers", "STOPPED")
-	f := p.Follows("conf")
-	f.Await("paused", "is paused", e2etest.Is(connect.Paused, 0))
-	f.Await("stopped", "is stopped", e2etest.Is(connect.Stopped, 0))
+	f := p.StartWorker("conf")
+	f.Await("paused", "is paused", e2etest.HasState(connect.Paused, 0))
+	f.Await("stopped", "is stopped", e2etest.HasState(connect.Stopped, 0))
 	f.Steer("paused", "resume")
-	f.Must(202, "POST", "/culvert/reload", "")
-	f.Awaits(`msg="the folder of connectors was read again on request"`)
+	f.MustCall(202, "POST", "/culvert/reload", "")
+	f.AwaitStderr(`msg="the folder of connectors was read again on request"`)
 	f.MustStop()
 
-	f = p.Follows("conf")
-	f.Await("paused", "runs", e2etest.Runs)
-	f.Await("stopped", "is stopped", e2etest.Is(connect.Stopped, 0))
+	f = p.StartWorker("conf")
+	f.Await("paused", "runs", e2etest.IsRunning)
+	f.Await("stopped", "is stopped", e2etest.HasState(connect.Stopped, 0))
 	f.Stop()
 	// Nobody could resume it in a run that ends by itself.
 	file("paused", "Customers", "PAUSED")
-	p.Once("conf/worker.properties", "conf/paused.json").
-		Exits(2).Says("initial_state: expected RUNNING in a run with --once, found PAUSED")
+	p.RunOnce("conf/worker.properties", "conf/paused.json").
+		Exits(2).WantStderr("initial_state: expected RUNNING in a run with --once, found PAUSED")
 }
 
 // A stored secret is sent only where the stored configuration sends it, whatever a client tries: validation, PUT with
@@ -321,19 +322,19 @@ func TestStoredSecretsGoNowhereElse(t *testing.T) {
 	secrets := p.File("secrets.properties", "pwd=behind-a-file")
 	p.Subfolder("conf")
 	stored := map[string][]string{
-		"plain": e2etest.Instead(e2etest.Source("plain", address, "Products"), "sap.odata.user.name=me",
+		"plain": e2etest.WithSettings(e2etest.Source("plain", address, "Products"), "sap.odata.user.name=me",
 			"sap.odata.user.pwd=in-place"),
-		"behind": e2etest.Instead(e2etest.Source("behind", address, "Products"), "sap.odata.user.name=me",
+		"behind": e2etest.WithSettings(e2etest.Source("behind", address, "Products"), "sap.odata.user.name=me",
 			"sap.odata.user.pwd=${file:"+secrets+":pwd}"),
-		"header": e2etest.Instead(e2etest.Source("header", address, "Products"), "sap.odata.auth.type=header",
+		"header": e2etest.WithSettings(e2etest.Source("header", address, "Products"), "sap.odata.auth.type=header",
 			"sap.odata.header.X-Key=in-place"),
 	}
 	p.File("conf/behind.properties", stored["behind"]...)
-	f := p.Follows("conf")
-	f.Makes(stored["plain"]...)
-	f.Makes(stored["header"]...)
+	f := p.StartWorker("conf")
+	f.Create(stored["plain"]...)
+	f.Create(stored["header"]...)
 	for name := range stored {
-		f.Await(name, "runs", e2etest.Runs)
+		f.Await(name, "runs", e2etest.IsRunning)
 	}
 	const password, key = "sap.odata.user.pwd", "sap.odata.header.X-Key"
 	for name, c := range map[string]redirection{
@@ -350,9 +351,9 @@ func TestStoredSecretsGoNowhereElse(t *testing.T) {
 	}
 
 	// Settings that do not change the target need no secret, and a secret that is not masked can be sent anywhere.
-	f.Must(200, "PATCH", "/connectors/plain/config", `{"sap.odata.max.retries": "1", "sap.odata.user.name": "you"}`)
-	f.Must(200, "PATCH", "/connectors/plain/config", e2etest.AsJSON(t, map[string]string{"sap.odata.host.port": port,
-		password: "shown", "sap.odata#00.query.change": "reload"}))
+	f.MustCall(200, "PATCH", "/connectors/plain/config", `{"sap.odata.max.retries": "1", "sap.odata.user.name": "you"}`)
+	f.MustCall(200, "PATCH", "/connectors/plain/config", e2etest.AsJSON(t,
+		map[string]string{"sap.odata.host.port": port, password: "shown", "sap.odata#00.query.change": "reload"}))
 	f.Eventually("the logon that was shown", func() bool { return len(received.all()) > 0 })
 	for _, logon := range received.all() {
 		if logon != "Basic "+base64.StdEncoding.EncodeToString([]byte("you:shown")) {
@@ -370,17 +371,17 @@ type redirection struct {
 }
 
 // checkRefusal checks that validation, PUT and PATCH reject the change of a stored configuration, and name the secret.
-func (r redirection) checkRefusal(t *testing.T, f *e2etest.Followed, stored []string) {
+func (r redirection) checkRefusal(t *testing.T, f *e2etest.Worker, stored []string) {
 	t.Helper()
 	path := "/connectors/" + r.connector + "/config"
-	unchanged := f.Must(200, "GET", path, "")
-	shown := e2etest.Configuration(stored)
+	unchanged := f.MustCall(200, "GET", path, "")
+	shown := e2etest.SettingsOf(stored)
 	maps.Copy(shown, r.set)
 	if !strings.HasPrefix(shown[r.secret], "${") {
 		shown[r.secret] = "[hidden]"
 	}
 	for range 2 {
-		answer := f.Must(200, "PUT", "/connector-plugins/ODataSource/config/validate", e2etest.AsJSON(t, shown))
+		answer := f.MustCall(200, "PUT", "/connector-plugins/ODataSource/config/validate", e2etest.AsJSON(t, shown))
 		if !strings.Contains(answer, "expected the secret itself") {
 			t.Errorf("the check finds nothing wrong: %.500s", answer)
 		}
@@ -391,8 +392,8 @@ func (r redirection) checkRefusal(t *testing.T, f *e2etest.Followed, stored []st
 		status = 409
 		message = "is kept in conf/"
 	}
-	for _, answer := range []string{f.Must(status, "PUT", path, e2etest.AsJSON(t, shown)),
-		f.Must(status, "PATCH", path, e2etest.AsJSON(t, r.set))} {
+	for _, answer := range []string{f.MustCall(status, "PUT", path, e2etest.AsJSON(t, shown)),
+		f.MustCall(status, "PATCH", path, e2etest.AsJSON(t, r.set))} {
 		if !strings.Contains(answer, message) {
 			t.Errorf("expected %s to be asked for, found %s", r.secret, answer)
 		}
@@ -400,7 +401,7 @@ func (r redirection) checkRefusal(t *testing.T, f *e2etest.Followed, stored []st
 			t.Errorf("the answer shows the secret: %s", answer)
 		}
 	}
-	f.Answers(200, "GET", path, "", unchanged)
+	f.MustAnswer(200, "GET", path, "", unchanged)
 }
 
 // logonRecorder is a service that stores the logons that it receives.
@@ -431,15 +432,15 @@ func (l *logonRecorder) all() []string {
 func TestFailedConnectorsStartWhenWrittenAgain(t *testing.T) {
 	t.Parallel()
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
-	f := p.Follows("conf")
-	f.Ready()
+	f := p.StartWorker("conf")
+	f.AwaitReady()
 	for method, same := range map[string]string{"PUT": "", "PATCH": "{}"} {
 		name := strings.ToLower(method)
 		// A missing key store fails the connector; a server that speaks no TLS fails its task.
-		store, err := os.ReadFile(filepath.Join(e2etest.Stores(t), "trust.jks"))
+		store, err := os.ReadFile(filepath.Join(e2etest.KeyStoreFolder(t), "trust.jks"))
 		e2etest.NoError(t, err)
-		file := e2etest.Put(t, p.Dir, name+".jks", store)
-		settings := e2etest.Configuration(e2etest.Instead(e2etest.Source(name, address, "Customers"),
+		file := e2etest.WriteFile(t, p.Dir, name+".jks", store)
+		settings := e2etest.SettingsOf(e2etest.WithSettings(e2etest.Source(name, address, "Customers"),
 			"sap.odata.host.protocol=https",
 			"sap.odata.truststore.location="+file, "sap.odata.truststore.password="+e2etest.StorePassword))
 		settings["sap.odata#00.topic"] = name
@@ -450,13 +451,13 @@ func TestFailedConnectorsStartWhenWrittenAgain(t *testing.T) {
 		in := func(state connect.State) func(connect.Status) bool {
 			return func(s connect.Status) bool { return s.Connector.State == state }
 		}
-		f.Must(201, "PUT", "/connectors/"+name+"/config", body)
+		f.MustCall(201, "PUT", "/connectors/"+name+"/config", body)
 		f.Await(name, "runs", in(connect.Running))
 		e2etest.NoError(t, os.Remove(file))
-		f.Must(204, "POST", "/connectors/"+name+"/restart", "")
+		f.MustCall(204, "POST", "/connectors/"+name+"/restart", "")
 		f.Await(name, "has failed", in(connect.Failed))
-		e2etest.Put(t, p.Dir, name+".jks", store)
-		f.Must(200, method, "/connectors/"+name+"/config", same)
+		e2etest.WriteFile(t, p.Dir, name+".jks", store)
+		f.MustCall(200, method, "/connectors/"+name+"/config", same)
 		f.Await(name, "runs", in(connect.Running))
 	}
 }
@@ -466,9 +467,9 @@ func TestFailedConnectorsStartWhenWrittenAgain(t *testing.T) {
 func TestOddNamesAndSizes(t *testing.T) {
 	t.Parallel()
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 1})
-	f := p.Follows("conf")
-	f.Ready()
-	plain := e2etest.Configuration(e2etest.Source("", address, "Customers"))
+	f := p.StartWorker("conf")
+	f.AwaitReady()
+	plain := e2etest.SettingsOf(e2etest.Source("", address, "Customers"))
 	delete(plain, "name")
 	body := func(name string, more int) string {
 		settings := maps.Clone(plain)
@@ -481,34 +482,34 @@ func TestOddNamesAndSizes(t *testing.T) {
 		return e2etest.AsJSON(t, map[string]any{"name": name, "initial_state": "STOPPED", "config": settings})
 	}
 	for _, name := range []string{"\u00a0a", "a->b", "<&>", "a\u3000", "con", ".hidden"} {
-		answer := f.Must(201, "POST", "/connectors", body(name, 0))
-		if made := e2etest.As[connect.Info](t, answer); made.Name != name || made.Config["name"] != name ||
+		answer := f.MustCall(201, "POST", "/connectors", body(name, 0))
+		if made := e2etest.Decode[connect.Info](t, answer); made.Name != name || made.Config["name"] != name ||
 			made.Type != "source" || !strings.HasPrefix(answer, `{"name":"`+name+`",`) {
 			t.Errorf("%q: found %s", name, answer)
 		}
-		if names := f.Names(); !slices.Equal(names, []string{name}) {
+		if names := f.ConnectorNames(); !slices.Equal(names, []string{name}) {
 			t.Errorf("%q: found %q", name, names)
 		}
-		f.Must(200, "GET", "/connectors/"+url.PathEscape(name)+"/config", "")
-		f.Must(204, "DELETE", "/connectors/"+url.PathEscape(name), "")
+		f.MustCall(200, "GET", "/connectors/"+url.PathEscape(name)+"/config", "")
+		f.MustCall(204, "DELETE", "/connectors/"+url.PathEscape(name), "")
 	}
 	for name, why := range map[string]string{
 		"${env:HOME}": "found a reference to a config provider",
 		"a\u0085b":    "String may not contain control sequences but had the following ASCII chars: 133",
 		"a\u007fb":    "String may not contain control sequences but had the following ASCII chars: 127",
 	} {
-		f.Must(400, "POST", "/connectors", body(name, 0), why)
+		f.MustCall(400, "POST", "/connectors", body(name, 0), why)
 	}
 	many := body("many", config.MaxSettings)
-	f.Must(400, "POST", "/connectors", many, "expected at most 10000 settings, found 100")
-	f.Must(200, "POST", "/culvert/diff", strings.Replace(many, `"initial_state": "STOPPED",`, "", 1),
+	f.MustCall(400, "POST", "/connectors", many, "expected at most 10000 settings, found 100")
+	f.MustCall(200, "POST", "/culvert/diff", strings.Replace(many, `"initial_state": "STOPPED",`, "", 1),
 		`"effect":"refuse"`,
 		"expected at most 10000 settings, found 100")
-	if names := f.Names(); len(names) > 0 {
+	if names := f.ConnectorNames(); len(names) > 0 {
 		t.Errorf("found %q", names)
 	}
-	f.Must(201, "POST", "/connectors", body("many", config.MaxSettings-100))
-	shown := f.Shown("many")
+	f.MustCall(201, "POST", "/connectors", body("many", config.MaxSettings-100))
+	shown := f.Config("many")
 	if want := config.MaxSettings - 100 + len(plain) + 2; len(shown) != want { // name and unknown.settings
 		t.Errorf("expected %d settings, found %d", want, len(shown))
 	}

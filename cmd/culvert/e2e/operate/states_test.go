@@ -17,14 +17,14 @@ func TestStatesOfSources(t *testing.T) {
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 3000, PageSize: 20})
 	p.File("conf/lines.properties", append(e2etest.Source("lines", address, "Orders"),
 		"sap.odata.requests.per.second=5")...)
-	_, other := e2etest.Demo(t, odatatest.Options{Rows: 300})
+	_, other := e2etest.StartDemo(t, odatatest.Options{Rows: 300})
 	p.File("conf/bad.properties", append(e2etest.Source("bad", other, "Products"), "errors.tolerance=all",
 		"transforms=cast", "transforms.cast.type=org.apache.kafka.connect.transforms.Cast$Value",
 		"transforms.cast.spec=ProductName:int32")...)
-	f := p.FollowsWith(e2etest.Plugins(t, "smt"), "conf")
+	f := p.StartWorkerWith(e2etest.Plugins(t, "smt"), "conf")
 	list := func() map[string]rest.ConnectorSummary {
 		var page rest.ConnectorList
-		e2etest.Get(t, f.Url+"/culvert/connectors", &page)
+		e2etest.Get(t, f.URL+"/culvert/connectors", &page)
 		byName := map[string]rest.ConnectorSummary{}
 		for _, c := range page.Connectors {
 			byName[c.Name] = c
@@ -46,10 +46,10 @@ func TestStatesOfSources(t *testing.T) {
 	if bad.Refused == nil || *bad.Refused == 0 || bad.Action == nil || bad.Action.Do != "log" || bad.Lag != nil {
 		t.Errorf("found %+v", bad)
 	}
-	out := p.Run("status", "--url", f.Url).Stdout
+	out := p.Run("status", "--url", f.URL).Stdout
 	if !strings.Contains(out, "refusing") || !strings.Contains(out, "loading") ||
 		!strings.Contains(out, "lines: limited to 5 requests a second") {
 		t.Errorf("found\n%s", out)
 	}
-	p.Run("status", "--url", f.Url).Exits(1).Says("refusing: bad")
+	p.Run("status", "--url", f.URL).WantCode(1).WantStderr("refusing: bad")
 }

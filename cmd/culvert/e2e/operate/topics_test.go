@@ -15,23 +15,24 @@ import (
 func TestTopicsFromTheCommandLine(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
-	broker, servers := p.StartBroker()
+	broker, servers := p.StartBrokerCommand()
 	produce := func(input string, args ...string) e2etest.Result {
 		p.Stdin = input
 		defer func() { p.Stdin = "" }()
 		return p.Run(append([]string{"produce"}, args...)...)
 	}
-	produce("x\n", "Orders", "--data", p.Data).Exits(1).Says("unknown topic: Orders; --create creates it")
-	produce("plain\n7=a=b\nlast", "Orders", "--data", p.Data, "--create", "--key-separator", "=").Exits(1).
+	produce("x\n", "Orders", "--data", p.Data).WantCode(1).WantStderr("unknown topic: Orders; --create creates it")
+	produce("plain\n7=a=b\nlast", "Orders", "--data", p.Data, "--create", "--key-separator", "=").WantCode(1).
 		Says("line 1: expected a key, = and a value, found plain")
-	produce("7=a=b\n8={\"n\": 1}", "Orders", "--bootstrap-servers", servers, "--key-separator", "=").Exits(0).
+	produce("7=a=b\n8={\"n\": 1}", "Orders", "--bootstrap-servers", servers, "--key-separator", "=").WantCode(0).
 		Prints("2 records were sent to Orders\n")
-	produce("x\n", "Ordrs", "--data", p.Data).Exits(1).
+	produce("x\n", "Ordrs", "--data", p.Data).WantCode(1).
 		Says("unknown topic: Ordrs; the nearest one is Orders; --create creates it")
-	p.Run("consume", "order", "--data", p.Data).Exits(1).Says("unknown topic: order; the nearest one is Orders")
-	p.Run("consume", "payments", "--data", p.Data).Exits(1).LastLineHas("unknown topic: payments").Omits("nearest")
+	p.Run("consume", "order", "--data", p.Data).WantCode(1).
+		WantStderr("unknown topic: order; the nearest one is Orders")
+	p.Run("consume", "payments", "--data", p.Data).WantCode(1).WantLastLine("unknown topic: payments").WantNo("nearest")
 
-	p.MustRun("topics", "--data", p.Data).Prints("TOPIC   PARTITIONS  RECORDS\n", "Orders  1           2\n")
+	p.MustRun("topics", "--data", p.Data).WantStdout("TOPIC   PARTITIONS  RECORDS\n", "Orders  1           2\n")
 	var listed []map[string]any
 	e2etest.NoError(t, json.Unmarshal([]byte(p.MustRun("topics", "--json", "--data", p.Data).Stdout), &listed))
 	want := []map[string]any{{"topic": "Orders", "partitions": 1.0, "records": 2.0}}
@@ -43,7 +44,8 @@ func TestTopicsFromTheCommandLine(t *testing.T) {
 	first := p.MustRun("consume", "Orders", "--data", p.Data).Stdout
 	special := `{"key":null,"value":{"base64":"/w=="},"headers":[{"key":"h","value":"\u001b[1m"}],"timestamp":1000}` +
 		"\n\n" + `{"key":{"id":1},"value":null}` + "\n"
-	produce(first+special, "Copies", "--json", "--create", "--data", p.Data).Exits(0).Prints("4 records were sent")
+	produce(first+special, "Copies", "--json", "--create", "--data", p.Data).WantCode(0).
+		WantStdout("4 records were sent")
 	copies := p.MustRun("consume", "Copies", "--data", p.Data).Stdout
 	if !strings.HasPrefix(copies, strings.ReplaceAll(first, `"Orders"`, `"Copies"`)) {
 		t.Errorf("expected the records of\n%s\nfound\n%s", first, copies)
@@ -52,16 +54,16 @@ func TestTopicsFromTheCommandLine(t *testing.T) {
 		`"headers":[{"key":"h","value":"\u001b[1m"}]}`, `"key":{"id":1},"value":null,`)
 	for input, problem := range map[string]string{`[1]`: "line 1: expected a record as culvert consume prints it",
 		`{"value":1,"headrs":[]}`: `unknown field "headrs"`, `{"key":1}`: "line 1: expected a value"} {
-		produce(input, "Copies", "--json", "--data", p.Data).Exits(1).Says(problem).PrintsNothing()
+		produce(input, "Copies", "--json", "--data", p.Data).WantCode(1).WantStderr(problem).WantNoStdout()
 	}
-	p.Run("produce", "Copies", "--json", "--key-separator", ":").Exits(2).Says("key-separator")
+	p.Run("produce", "Copies", "--json", "--key-separator", ":").WantCode(2).WantStderr("key-separator")
 
 	const values = "\"a=b\"\n{\"n\":1}\n"
 	if got := p.MustRun("consume", "Orders", "--values", "--data", p.Data).Stdout; got != values {
 		t.Errorf("expected %s, found %s", values, got)
 	}
-	p.MustRun("consume", "Orders", "--values", "--pretty", "--data", p.Data).Prints("\"a=b\"\n{\n  \"n\": 1\n}\n")
-	p.MustRun("consume", "Orders", "--pretty", "-n", "1", "--data", p.Data).Prints("{\n  \"topic\": \"Orders\",\n")
+	p.MustRun("consume", "Orders", "--values", "--pretty", "--data", p.Data).WantStdout("\"a=b\"\n{\n  \"n\": 1\n}\n")
+	p.MustRun("consume", "Orders", "--pretty", "-n", "1", "--data", p.Data).WantStdout("{\n  \"topic\": \"Orders\",\n")
 }
 
 // An unknown class or plugin is reported with the nearest name.
@@ -77,7 +79,8 @@ func TestUnknownNames(t *testing.T) {
 			"the most similar of 32: org.apache.kafka.connect.transforms.TimestampConverter$Value\n"},
 	} {
 		file := p.File("orders.properties", append(source, c.setting)...)
-		p.Run("validate", "--plugins", plugins, file).Fails().Reports(c.nearest)
+		p.Run("validate", "--plugins", plugins, file).WantFailure().WantOutput(c.nearest)
 	}
-	p.Run("plugins", "show", "odata-sorce", "--plugins", plugins).Exits(1).Says("the nearest one is odata-source")
+	p.Run("plugins", "show", "odata-sorce", "--plugins", plugins).WantCode(1).
+		WantStderr("the nearest one is odata-source")
 }

@@ -21,8 +21,8 @@ import (
 func TestUpstreamValidation(t *testing.T) {
 	t.Parallel()
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 1})
-	f := p.FollowsWith(e2etest.Plugins(t, "odata-sink", "smt"), "conf", "log.level=error")
-	f.Changes()
+	f := p.StartWorkerWith(e2etest.Plugins(t, "odata-sink", "smt"), "conf", "log.level=error")
+	f.AwaitChangeable()
 	for _, c := range upstreamValidations(address) {
 		t.Run(c.name, func(t *testing.T) {
 			settings := maps.Clone(c.base)
@@ -32,9 +32,9 @@ func TestUpstreamValidation(t *testing.T) {
 					delete(settings, key)
 				}
 			}
-			answer := f.Must(200, "PUT", "/connector-plugins/"+settings["connector.class"]+"/config/validate",
+			answer := f.MustCall(200, "PUT", "/connector-plugins/"+settings["connector.class"]+"/config/validate",
 				e2etest.AsJSON(t, settings))
-			v := e2etest.As[check.Validation](t, answer)
+			v := e2etest.Decode[check.Validation](t, answer)
 			var invalid, problems []string
 			for _, setting := range v.Configs {
 				if len(setting.Value.Errors) > 0 {
@@ -62,8 +62,8 @@ type upstreamValidation struct {
 // upstreamValidations returns Kafka's cases for connectors of a service at an address.
 func upstreamValidations(address string) []upstreamValidation {
 	// A topic that a sink's settings name must be among its topics; these cases test other settings.
-	source := e2etest.Configuration(e2etest.Source("source", address, "Customers"))
-	sink := e2etest.Configuration(e2etest.SinkOf("sink", address, "t1", "OrderCopies"))
+	source := e2etest.SettingsOf(e2etest.Source("source", address, "Customers"))
+	sink := e2etest.SettingsOf(e2etest.Sink("sink", address, "t1", "OrderCopies"))
 	const filter, tombstone = "org.apache.kafka.connect.transforms.Filter",
 		"org.apache.kafka.connect.transforms.predicates.RecordIsTombstone"
 	return []upstreamValidation{
@@ -117,11 +117,11 @@ func upstreamValidations(address string) []upstreamValidation {
 func TestUpstreamReferences(t *testing.T) {
 	t.Parallel()
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 1})
-	f := p.Follows("conf", "config.providers=file",
+	f := p.StartWorker("conf", "config.providers=file",
 		"config.providers.file.class=org.apache.kafka.common.config.provider.FileConfigProvider",
 		"config.providers.file.param.allowed.paths="+p.Dir)
-	f.Ready()
-	at := e2etest.Put(t, p.Dir, "values.properties", []byte("text=behind-the-reference\nnumber=-9999\n"))
+	f.AwaitReady()
+	at := e2etest.WriteFile(t, p.Dir, "values.properties", []byte("text=behind-the-reference\nnumber=-9999\n"))
 	to := func(provider, key string) string { return "${" + provider + ":" + at + ":" + key + "}" }
 	for name, c := range map[string]struct {
 		set    map[string]string // "": not there
@@ -142,14 +142,14 @@ func TestUpstreamReferences(t *testing.T) {
 			"name": to("file", "text")}, "", 500, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			settings := e2etest.Configuration(e2etest.Source("source", address, "Customers"))
+			settings := e2etest.SettingsOf(e2etest.Source("source", address, "Customers"))
 			for key, value := range c.set {
 				settings[key] = value
 				if value == "" {
 					delete(settings, key)
 				}
 			}
-			answer := f.Must(c.status, "PUT", "/connector-plugins/ODataSource/config/validate",
+			answer := f.MustCall(c.status, "PUT", "/connector-plugins/ODataSource/config/validate",
 				e2etest.AsJSON(t, settings))
 			_, made := f.Call("PUT", "/connectors/source/config", e2etest.AsJSON(t, settings))
 			for _, response := range []string{answer, made} {
@@ -160,7 +160,7 @@ func TestUpstreamReferences(t *testing.T) {
 			if c.at == "" {
 				return
 			}
-			v := e2etest.As[check.Validation](t, answer)
+			v := e2etest.Decode[check.Validation](t, answer)
 			i := slices.IndexFunc(v.Configs, func(one check.Validated) bool { return one.Value.Name == c.at })
 			if i < 0 {
 				t.Fatalf("%s is not shown: %s", c.at, answer)
@@ -179,53 +179,53 @@ func TestUpstreamReferences(t *testing.T) {
 func TestUpstreamOffsets(t *testing.T) {
 	t.Parallel()
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
-	f := p.FollowsWith(e2etest.Plugins(t, "odata-sink"), "conf")
-	f.Changes()
+	f := p.StartWorkerWith(e2etest.Plugins(t, "odata-sink"), "conf")
+	f.AwaitChangeable()
 	made := func(name, state string, settings map[string]string) {
-		f.Must(201, "POST", "/connectors", e2etest.AsJSON(t, map[string]any{"name": name, "config": settings,
+		f.MustCall(201, "POST", "/connectors", e2etest.AsJSON(t, map[string]any{"name": name, "config": settings,
 			"initial_state": state}))
 	}
-	reads := e2etest.Configuration(append(e2etest.Source("reads", address, "Customers"),
+	reads := e2etest.SettingsOf(append(e2etest.Source("reads", address, "Customers"),
 		"offsets.storage.topic=own-offsets"))
 	made("reads", "STOPPED", reads)
-	f.Await("reads", "is stopped", e2etest.Is(connect.Stopped, 0))
+	f.Await("reads", "is stopped", e2etest.HasState(connect.Stopped, 0))
 	base := strings.TrimSuffix(odatatest.NorthwindPath, "/")
 	from := `{"offsets":[{"partition":{"service":"` + base + `","entityset":"Customers"},"offset":{"url":"` + base +
 		`/Customers?$skip=81"}}]}`
-	f.Must(200, "PATCH", "/connectors/reads/offsets", from)
-	f.Must(200, "GET", "/connectors/reads/offsets", "", "$skip=81")
-	f.Must(202, "PUT", "/connectors/reads/resume", "")
-	f.Until(200, "GET", "/connectors/reads/topics", "", "Customers")
-	f.Arrives(p, "Customers", 10)
+	f.MustCall(200, "PATCH", "/connectors/reads/offsets", from)
+	f.MustCall(200, "GET", "/connectors/reads/offsets", "", "$skip=81")
+	f.MustCall(202, "PUT", "/connectors/reads/resume", "")
+	f.AwaitCall(200, "GET", "/connectors/reads/topics", "", "Customers")
+	f.AwaitRecords(p, "Customers", 10)
 	f.Steer("reads", "stop")
-	f.Must(200, "DELETE", "/connectors/reads/offsets", "")
-	f.Must(200, "DELETE", "/connectors/reads/offsets", "")
-	f.Answers(200, "GET", "/connectors/reads/offsets", "", `{"offsets":[]}`)
+	f.MustCall(200, "DELETE", "/connectors/reads/offsets", "")
+	f.MustCall(200, "DELETE", "/connectors/reads/offsets", "")
+	f.MustAnswer(200, "GET", "/connectors/reads/offsets", "", `{"offsets":[]}`)
 
 	// A sink that never ran starts at the offset that was set.
-	made("early", "STOPPED", e2etest.Configuration(append(e2etest.SinkOf("early", address, "Customers", "OrderCopies"),
+	made("early", "STOPPED", e2etest.SettingsOf(append(e2etest.Sink("early", address, "Customers", "OrderCopies"),
 		"errors.tolerance=all")))
-	f.Await("early", "is stopped", e2etest.Is(connect.Stopped, 0))
-	f.Answers(200, "GET", "/connectors/early/offsets", "", `{"offsets":[]}`)
-	f.Must(200, "PATCH", "/connectors/early/offsets",
+	f.Await("early", "is stopped", e2etest.HasState(connect.Stopped, 0))
+	f.MustAnswer(200, "GET", "/connectors/early/offsets", "", `{"offsets":[]}`)
+	f.MustCall(200, "PATCH", "/connectors/early/offsets",
 		`{"offsets":[{"partition":{"kafka_topic":"Customers","kafka_partition":0},"offset":{"kafka_offset":8}}]}`)
-	f.Must(202, "PUT", "/connectors/early/resume", "")
-	f.Until(200, "GET", "/connectors/early/offsets", "", `"kafka_offset":10`)
+	f.MustCall(202, "PUT", "/connectors/early/resume", "")
+	f.AwaitCall(200, "GET", "/connectors/early/offsets", "", `"kafka_offset":10`)
 	f.Eventually("the two records that were left", func() bool {
 		return strings.Contains(f.Metrics(),
 			`kafka_connect_sink_task_sink_record_read_total{connector="early",task="0"} 2`)
 	})
 	f.Steer("early", "stop")
-	f.Must(200, "DELETE", "/connectors/early/offsets", "")
-	f.Must(204, "DELETE", "/connectors/early", "")
+	f.MustCall(200, "DELETE", "/connectors/early/offsets", "")
+	f.MustCall(204, "DELETE", "/connectors/early", "")
 
-	made("writes", "RUNNING", e2etest.Configuration(append(e2etest.SinkOf("writes", address, "Customers",
+	made("writes", "RUNNING", e2etest.SettingsOf(append(e2etest.Sink("writes", address, "Customers",
 		"OrderCopies"),
 		"consumer.override.group.id=mine", "errors.tolerance=all")))
-	f.Until(200, "GET", "/connectors/writes/offsets", "", `"kafka_offset":10`)
+	f.AwaitCall(200, "GET", "/connectors/writes/offsets", "", `"kafka_offset":10`)
 	f.Steer("writes", "stop")
-	broker := strings.Fields(f.Awaits(`use Apache Kafka in production" address=`))[0]
-	other := e2etest.Client(t, broker, kgo.ConsumerGroup("mine"), kgo.ConsumeTopics("Customers"),
+	broker := strings.Fields(f.AwaitStderr(`use Apache Kafka in production" address=`))[0]
+	other := e2etest.NewClient(t, broker, kgo.ConsumerGroup("mine"), kgo.ConsumeTopics("Customers"),
 		kgo.DisableAutoCommit())
 	offsets := `{"offsets":[{"partition":{"kafka_topic":"Customers","kafka_partition":0},"offset":{"kafka_offset":4}}]}`
 	for method, body := range map[string]string{"PATCH": offsets, "DELETE": ""} {
@@ -235,10 +235,10 @@ func TestUpstreamOffsets(t *testing.T) {
 		})
 	}
 	other.Close()
-	f.Until(200, "PATCH", "/connectors/writes/offsets", offsets)
-	f.Must(200, "GET", "/connectors/writes/offsets", "", `"kafka_offset":4`)
-	f.Must(200, "DELETE", "/connectors/writes/offsets", "")
-	f.Answers(200, "GET", "/connectors/writes/offsets", "", `{"offsets":[]}`)
+	f.AwaitCall(200, "PATCH", "/connectors/writes/offsets", offsets)
+	f.MustCall(200, "GET", "/connectors/writes/offsets", "", `"kafka_offset":4`)
+	f.MustCall(200, "DELETE", "/connectors/writes/offsets", "")
+	f.MustAnswer(200, "GET", "/connectors/writes/offsets", "", `{"offsets":[]}`)
 }
 
 // TestUpstreamOffsetsElsewhere has the cases of connectors whose clients use another cluster than the worker's: their
@@ -246,14 +246,14 @@ func TestUpstreamOffsets(t *testing.T) {
 func TestUpstreamOffsetsElsewhere(t *testing.T) {
 	t.Parallel()
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
-	broker := e2etest.Embedded(t).Addr()
-	f := p.FollowsWith(e2etest.Plugins(t, "odata-sink"), "conf", "offset.flush.interval.ms=200")
-	f.Ready()
+	broker := e2etest.StartEmbeddedBroker(t).Addr()
+	f := p.StartWorkerWith(e2etest.Plugins(t, "odata-sink"), "conf", "offset.flush.interval.ms=200")
+	f.AwaitReady()
 	elsewhere := func(lines []string, clients ...string) string {
 		for _, client := range clients {
 			lines = append(lines, client+".override.bootstrap.servers="+broker)
 		}
-		return e2etest.AsJSON(t, e2etest.Configuration(lines))
+		return e2etest.AsJSON(t, e2etest.SettingsOf(lines))
 	}
 	base := strings.TrimSuffix(odatatest.NorthwindPath, "/")
 	for _, c := range []struct{ name, config, ran, altered, body string }{
@@ -262,14 +262,14 @@ func TestUpstreamOffsetsElsewhere(t *testing.T) {
 			"admin"), `"entityset":"Customers"`, "$skip=4", `{"partition":{"service":"` + base +
 			`","entityset":"Customers"},"offset":{"url":"` +
 			base + `/Customers?$skip=4"}}`},
-		{"writes", elsewhere(append(e2etest.SinkOf("writes", address, "Customers", "OrderCopies"),
+		{"writes", elsewhere(append(e2etest.Sink("writes", address, "Customers", "OrderCopies"),
 			"errors.tolerance=all"),
 			"consumer", "admin"),
 			`"kafka_offset":91`, `"kafka_offset":4`,
 			`{"partition":{"kafka_topic":"Customers","kafka_partition":0},"offset":{"kafka_offset":4}}`},
 	} {
 		path := "/connectors/" + c.name
-		f.Must(201, "PUT", path+"/config", c.config)
+		f.MustCall(201, "PUT", path+"/config", c.config)
 		shows := func(want string) {
 			t.Helper()
 			f.Eventually(c.name+": "+want, func() bool {
@@ -277,16 +277,16 @@ func TestUpstreamOffsetsElsewhere(t *testing.T) {
 				return strings.Contains(answer, want)
 			})
 		}
-		f.Await(c.name, "runs", e2etest.Runs)
+		f.Await(c.name, "runs", e2etest.IsRunning)
 		shows(c.ran)
-		f.Must(204, "PUT", path+"/stop", "")
-		f.Await(c.name, "is stopped", e2etest.Is(connect.Stopped, 0))
-		f.Must(200, "PATCH", path+"/offsets", `{"offsets":[`+c.body+`]}`)
+		f.MustCall(204, "PUT", path+"/stop", "")
+		f.Await(c.name, "is stopped", e2etest.HasState(connect.Stopped, 0))
+		f.MustCall(200, "PATCH", path+"/offsets", `{"offsets":[`+c.body+`]}`)
 		shows(c.altered)
-		f.Must(200, "DELETE", path+"/offsets", "")
+		f.MustCall(200, "DELETE", path+"/offsets", "")
 		shows(`{"offsets":[]}`)
 	}
-	if ends := e2etest.EndsOn(t, broker, "own-offsets"); len(ends) == 0 {
+	if ends := e2etest.EndOffsets(t, broker, "own-offsets"); len(ends) == 0 {
 		t.Error("expected the offsets of the source in a topic of the other cluster, found no such topic")
 	}
 }
@@ -305,31 +305,31 @@ func TestBlockedSinks(t *testing.T) {
 		<-r.Context().Done()
 	}))
 	t.Cleanup(silent.Close)
-	f := p.FollowsWith(e2etest.Plugins(t, "odata-sink"), "conf")
-	f.Ready()
+	f := p.StartWorkerWith(e2etest.Plugins(t, "odata-sink"), "conf")
+	f.AwaitReady()
 	others := func(name string) {
 		t.Helper()
-		settings := e2etest.Configuration(e2etest.Source(name, address, "Customers"))
+		settings := e2etest.SettingsOf(e2etest.Source(name, address, "Customers"))
 		settings["sap.odata#00.topic"] = name
-		f.Must(201, "PUT", "/connectors/"+name+"/config", e2etest.AsJSON(t, settings))
-		f.Await(name, "runs", e2etest.Runs)
-		f.Must(200, "GET", "/health", "")
+		f.MustCall(201, "PUT", "/connectors/"+name+"/config", e2etest.AsJSON(t, settings))
+		f.Await(name, "runs", e2etest.IsRunning)
+		f.MustCall(200, "GET", "/health", "")
 	}
 	others("first")
 	f.Eventually("the topic that it writes", func() bool { // there is none to read before
 		_, answer := f.Call("GET", "/connectors/first/topics", "")
 		return answer == `{"first":{"topics":["first"]}}`
 	})
-	f.Arrives(p, "first", 91)
-	f.Must(201, "PUT", "/connectors/blocked/config", e2etest.AsJSON(t, e2etest.Configuration(e2etest.SinkOf("blocked",
+	f.AwaitRecords(p, "first", 91)
+	f.MustCall(201, "PUT", "/connectors/blocked/config", e2etest.AsJSON(t, e2etest.SettingsOf(e2etest.Sink("blocked",
 		strings.TrimPrefix(silent.URL, "http://"), "first", "OrderCopies"))))
 	<-asked
 	others("started")
-	f.Must(204, "PUT", "/connectors/blocked/stop", "")
+	f.MustCall(204, "PUT", "/connectors/blocked/stop", "")
 	others("stopping")
-	f.Await("blocked", "is stopped", e2etest.Is(connect.Stopped, 0))
-	f.Must(202, "PUT", "/connectors/blocked/resume", "")
+	f.Await("blocked", "is stopped", e2etest.HasState(connect.Stopped, 0))
+	f.MustCall(202, "PUT", "/connectors/blocked/resume", "")
 	<-asked
-	f.Must(204, "DELETE", "/connectors/blocked", "")
+	f.MustCall(204, "DELETE", "/connectors/blocked", "")
 	others("deleted")
 }

@@ -25,14 +25,14 @@ import (
 func TestSecondWorkerOnADataFolder(t *testing.T) {
 	t.Parallel()
 	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
-	broker := e2etest.Embedded(t).Addr()
+	broker := e2etest.StartEmbeddedBroker(t).Addr()
 	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=")
 	first := p.File("first.properties", e2etest.Source("first", address, "Orders")...)
 	second := p.File("second.properties", e2etest.Source("second", address, "Products")...)
 	c := p.Start("run", "--plugins", e2etest.Plugins(t), "--data", p.Data, worker, first)
-	c.Awaits("connector started")
+	c.AwaitStderr("connector started")
 	sent := s.Ledger().Total
-	p.Once(worker, second).Exits(2).Omits("connector started").LastLineHas(
+	p.RunOnce(worker, second).WantCode(2).WantNo("connector started").WantLastLine(
 		fmt.Sprintf("data folder %s: expected no other worker, found another worker at work in it", p.Data),
 		fmt.Sprintf("(process %d)", c.Process.Process.Pid))
 	if s.Ledger().Total < sent {
@@ -43,10 +43,10 @@ func TestSecondWorkerOnADataFolder(t *testing.T) {
 		{"ping", "-p", second, "-s", odatatest.NorthwindPath, "--plugins", e2etest.Plugins(t), "--data", p.Data},
 		{"consume", "connect-offsets", "--data", p.Data, "-p", worker},
 	} {
-		p.Run(args...).Exits(0)
+		p.Run(args...).WantCode(0)
 	}
 	c.Kill()
-	p.Once(worker, second).Exits(0)
+	p.RunOnce(worker, second).WantCode(0)
 }
 
 // If half of a folder's files are invalid, the other connectors run, and log, REST and commands report the invalid
@@ -65,9 +65,9 @@ func TestBadFilesOfAFolderStopTheirOwnConnector(t *testing.T) {
 			status.Tasks[0].State == "RUNNING"
 	})
 	checkBadFilesAreReported(t, c, listen)
-	c.Stop().Exits(0)
-	p.Once("--config", "half").Exits(2).Says("connector misspelt: failed: half/misspelt.properties:10: ")
-	p.Holds("Orders", 10)
+	c.Stop().WantCode(0)
+	p.RunOnce("--config", "half").WantCode(2).WantStderr("connector misspelt: failed: half/misspelt.properties:10: ")
+	p.CheckRecordCount("Orders", 10)
 	for _, set := range []string{"Products", "Categories", "Customers"} {
 		for _, r := range s.Ledger().Requests {
 			if strings.Contains(r.Path, "/"+set) {
@@ -75,17 +75,18 @@ func TestBadFilesOfAFolderStopTheirOwnConnector(t *testing.T) {
 			}
 		}
 	}
-	check := p.Run("validate", "--plugins", e2etest.Plugins(t), "half").Exits(1)
+	check := p.Run("validate", "--plugins", e2etest.Plugins(t), "half").WantCode(1)
 	for _, says := range problemsOfBadFiles {
-		check.Prints(says...)
+		check.WantStdout(says...)
 	}
 	// Like in Kafka's standalone worker, files that are named on the command line all run or none does.
-	p.Once("half/good.properties", "half/misspelt.properties").Exits(2).Says("half/misspelt.properties:10: ")
+	p.RunOnce("half/good.properties", "half/misspelt.properties").WantCode(2).
+		WantStderr("half/misspelt.properties:10: ")
 	// Without a valid file there is nothing to run.
 	p.File("bad/misspelt.properties", append(e2etest.Source("misspelt", address, "Products"),
 		"sap.odata.host.adress=x")...)
 	p.Run("run", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--set", "listeners=", "--config", "bad").
-		Exits(2).Says("bad/misspelt.properties:10: ")
+		Exits(2).WantStderr("bad/misspelt.properties:10: ")
 }
 
 // writeBadFiles writes files into folder half of which none is a connector's.
@@ -98,7 +99,7 @@ func writeBadFiles(p *e2etest.Place, address string) {
 	p.File("half/empty.properties")
 	p.File("half/empty.json", "")
 	p.File("half/state.json", e2etest.AsJSON(p.T, map[string]any{"name": "state", "initial_state": "AWAY",
-		"config": e2etest.Configuration(e2etest.Source("state", address, "Products"))}))
+		"config": e2etest.SettingsOf(e2etest.Source("state", address, "Products"))}))
 	p.File("half/one.properties", e2etest.Source("twin", address, "Categories")...)
 	p.File("half/two.properties", e2etest.Source("twin", address, "Customers")...)
 	p.File("half/secret.properties", append(e2etest.Source("secret", address, "Products"), "sap.odata.user.name=me",
@@ -184,7 +185,7 @@ func TestExamplesOfGuides(t *testing.T) {
 			files = append(files, p.File(name+".properties", connector...))
 			p.Run(append([]string{"validate", "--without-secrets", "--plugins",
 				e2etest.Plugins(t, "odata-sink", "smt")},
-				files...)...).Exits(0).Omits("no effect")
+				files...)...).WantCode(0).WantNo("no effect")
 		}
 	}
 	if examples < 8 {
@@ -217,9 +218,9 @@ func TestLogLevelsOfTheWorkersFile(t *testing.T) {
 	if r.Code != 0 || lines == 0 {
 		t.Errorf("exit %d, %d lines\n%s", r.Code, lines, r.Stderr)
 	}
-	run("2", "logging.level.root=OFF").Exits(0).Omits("level=")
+	run("2", "logging.level.root=OFF").WantCode(0).WantNo("level=")
 	run("3", "logging.level.org.apache.kafka.clients=LOUD").
-		Exits(2).Says("worker.properties:3: logging.level.org.apache.kafka.clients: Invalid value LOUD")
+		Exits(2).WantStderr("worker.properties:3: logging.level.org.apache.kafka.clients: Invalid value LOUD")
 }
 
 // filesBelow returns the regular files below folders; it follows links to folders.
@@ -300,16 +301,16 @@ func TestMemoryOfCompilingIsReturned(t *testing.T) {
 	worker := p.File("worker.properties", "bootstrap.servers=embedded", "listeners=http://127.0.0.1:0")
 	// With "=", because the data folder of --plugins DIR has the code that other tests have compiled.
 	c := p.Start("run", "--plugins="+e2etest.Plugins(t), "--data", filepath.Join(p.Dir, "first"), worker)
-	c.Awaits("plugin loaded")
-	if c.HighWater() < 2*most {
+	c.AwaitStderr("plugin loaded")
+	if c.PeakMemory() < 2*most {
 		if runtime.GOOS != "linux" {
 			t.Skip("this system reports no peak memory")
 		}
-		t.Fatalf("expected compiling to use more than %d MB, found %d", 2*most>>20, c.HighWater()>>20)
+		t.Fatalf("expected compiling to use more than %d MB, found %d", 2*most>>20, c.PeakMemory()>>20)
 	}
 	deadline := time.Now().Add(time.Minute) // the garbage collector alone needs minutes
-	c.Eventually("memory is returned", func() bool { return c.HeldMemory() <= most || time.Now().After(deadline) })
-	if held := c.HeldMemory(); held > most {
+	c.Eventually("memory is returned", func() bool { return c.AnonymousMemory() <= most || time.Now().After(deadline) })
+	if held := c.AnonymousMemory(); held > most {
 		t.Errorf("expected at most %d MB a minute after a first start, found %d", most>>20, held>>20)
 	}
 }

@@ -71,6 +71,6 @@ func TestPluginsCheck(t *testing.T) {
 			"plugin.all.limits.call.ms", 2},
 		{"plugin.all.limits.call.ms", "--set number 1: expected name=value", 2},
 	} {
-		p.Run("plugins", "check", "--set", c.set, all).Exits(c.code).Reports(c.says)
+		p.Run("plugins", "check", "--set", c.set, all).WantCode(c.code).WantOutput(c.says)
 	}
 }

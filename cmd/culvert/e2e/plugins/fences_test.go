@@ -17,36 +17,37 @@ import (
 func TestVersionThatLoopsIsRolledBack(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
-	dir := e2etest.Folder(t)
+	dir := e2etest.CopyPlugins(t)
 	const rows, page = 300, 10
-	g, _, address := e2etest.Gated(t, odatatest.Options{Rows: rows, PageSize: page}, "/Orders", 10*rows)
+	g, _, address := e2etest.StartGated(t, odatatest.Options{Rows: rows, PageSize: page}, "/Orders", 10*rows)
 	listen := porttest.Address(t)
 	c := p.Start("run", "--set", "listeners=http://"+listen, "--set", "plugin.odata-source.limits.call.ms=400",
 		"--plugins", dir, "--data", p.Data, p.File("orders.properties",
-			append(e2etest.Source("orders", address, "Orders"), e2etest.Silent)...))
-	g.Let(1)
-	c.Eventually("the second page", g.Held)
+			append(e2etest.Source("orders", address, "Orders"), e2etest.NoReadTimeout)...))
+	g.Allow(1)
+	c.Eventually("the second page", g.IsHolding)
 	figures := e2etest.Scrape(t, listen)
-	e2etest.Replace(t, dir, "odata-source.wasm", guesttest.Looping(t,
+	e2etest.ReplaceFile(t, dir, "odata-source.wasm", guesttest.Looping(t,
 		guesttest.Bytes(t, "../../../../plugins/odata-source", "main.version=0.2.0"),
 		wit.ExportName(wit.InterfaceSource, "decode")))
-	c.Awaits(`msg="plugin loaded" plugin=odata-source version=0.2.0`)
-	c.Awaits("a newer version of the plugin is open and will replace the current one")
+	c.AwaitStderr(`msg="plugin loaded" plugin=odata-source version=0.2.0`)
+	c.AwaitStderr("a newer version of the plugin is open and will replace the current one")
 	const swap = "plugin=odata-source from=0.1.0 to=0.2.0"
 	isSwapped := func() bool { return strings.Contains(c.Stderr.String(), swap) }
 	for pages := 0; pages < 20 && !isSwapped(); pages++ { // at the end of a page, soon
-		g.Let(1)
-		c.Eventually("the new version, or the next page", func() bool { return isSwapped() || g.Held() })
+		g.Allow(1)
+		c.Eventually("the new version, or the next page", func() bool { return isSwapped() || g.IsHolding() })
 	}
-	c.Awaits(swap)
+	c.AwaitStderr(swap)
 	// A page that traps the new version three times, and the same page by the old version.
-	g.Let(5)
+	g.Allow(5)
 	e2etest.Contains(t, "the reason",
-		c.Awaits(`msg="plugin version rolled back; the previous version takes over" plugin=odata-source version=0.2.0`),
+		c.AwaitStderr(`msg="plugin version rolled back; the previous version takes over" plugin=odata-source `+
+			"version=0.2.0"),
 		"3 calls broke soon after it was activated for connector orders, last decode by call.ms")
-	c.Awaits("plugin=odata-source from=0.2.0 to=0.1.0")
-	g.Let(rows)
-	c.Arrives(p, "Orders", rows)
+	c.AwaitStderr("plugin=odata-source from=0.2.0 to=0.1.0")
+	g.Allow(rows)
+	c.AwaitRecords(p, "Orders", rows)
 
 	task := statusOf(t, listen, "orders").Tasks[0]
 	const want = "odata-source 0.1.0 runs: version 0.2.0 was rolled back: 3 calls broke soon after"
@@ -56,7 +57,7 @@ func TestVersionThatLoopsIsRolledBack(t *testing.T) {
 	}
 	checkFiguresOfARollback(t, figures, e2etest.Scrape(t, listen))
 	c.MustStop()
-	p.Orders(rows, func(int) bool { return false })
+	p.CheckOrders(rows, func(int) bool { return false })
 }
 
 // checkFiguresOfARollback checks the metrics of a plugin from before a version that loops was tried, and from after it.

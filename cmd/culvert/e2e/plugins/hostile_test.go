@@ -115,8 +115,8 @@ func TestHostilePlugins(t *testing.T) {
 	t.Parallel()
 	const rows = 300
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: rows, PageSize: 20})
-	dir := e2etest.Folder(t)
-	e2etest.Put(t, dir, "mad.wasm", guesttest.Bytes(t, "../../testdata/guests/mad"))
+	dir := e2etest.CopyPlugins(t)
+	e2etest.WriteFile(t, dir, "mad.wasm", guesttest.Bytes(t, "../../testdata/guests/mad"))
 	for name, f := range hostileFiles {
 		e2etest.NoError(t, f.put(filepath.Join(dir, name+".wasm")))
 	}
@@ -140,7 +140,7 @@ func TestHostilePlugins(t *testing.T) {
 	}
 	mad("twin", "example.Twin", "sane")
 	c := p.Start(args...)
-	late := time.After(e2etest.ComesAbout) // for all of them together, on a machine that has other things to do
+	late := time.After(e2etest.WaitLimit) // for all of them together, on a machine that has other things to do
 	says := func(about, want string) {
 		t.Helper()
 		for {
@@ -167,7 +167,7 @@ func TestHostilePlugins(t *testing.T) {
 	for name, f := range hostileFiles {
 		says(name+".wasm", f.says)
 	}
-	c.Arrives(p, "Orders", rows)
-	c.Ends().Omits(secret)
-	p.Orders(rows, func(int) bool { return false })
+	c.AwaitRecords(p, "Orders", rows)
+	c.StopInTime().WantNo(secret)
+	p.CheckOrders(rows, func(int) bool { return false })
 }

@@ -52,18 +52,18 @@ func moved(t *testing.T, environ ...string) (results, log string) {
 	for _, format := range []string{"JSON", "ATOM"} { // in any case, in any language
 		for _, schemas := range []string{"TRUE", "FALSE"} {
 			name := format + "-" + schemas
-			args = append(args, p.File(name+".properties", e2etest.Instead(e2etest.Source(name, address, "AllTypes",
-				"Orders"), "sap.odata.format="+format,
-				"sap.odata#00.topic=all-"+name, "sap.odata#01.topic=orders-"+name,
-				"key.converter.schemas.enable="+schemas, "value.converter.schemas.enable="+schemas,
-				"transforms=i", "transforms.i.type=org.apache.kafka.connect.transforms.InsertField$Value",
-				"transforms.i.static.field=İıIi", "transforms.i.static.value=ıIİi")...))
+			args = append(args, p.File(name+".properties",
+				e2etest.WithSettings(e2etest.Source(name, address, "AllTypes", "Orders"), "sap.odata.format="+format,
+					"sap.odata#00.topic=all-"+name, "sap.odata#01.topic=orders-"+name,
+					"key.converter.schemas.enable="+schemas, "value.converter.schemas.enable="+schemas,
+					"transforms=i", "transforms.i.type=org.apache.kafka.connect.transforms.InsertField$Value",
+					"transforms.i.static.field=İıIi", "transforms.i.static.value=ıIİi")...))
 		}
 	}
 	// The way back needs no transform: the set has no such property.
-	args = append(args, p.File("plain.properties", e2etest.Instead(e2etest.Source("plain", address, "AllTypes"),
+	args = append(args, p.File("plain.properties", e2etest.WithSettings(e2etest.Source("plain", address, "AllTypes"),
 		"sap.odata#00.topic=plain")...),
-		p.File("back.properties", e2etest.SinkOf("back", address, "plain", "AllTypesCopies")...))
+		p.File("back.properties", e2etest.Sink("back", address, "plain", "AllTypesCopies")...))
 	r := p.MustRun(append([]string{"run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink", "smt"), "--data",
 		p.Data}, args...)...)
 	originals := instants(t, e2etest.Entities(s, "AllTypes"))
@@ -113,5 +113,5 @@ func zone(t *testing.T, name string) string {
 	defer file.Close()
 	data, err := io.ReadAll(file)
 	e2etest.NoError(t, err)
-	return e2etest.Put(t, t.TempDir(), "zone", data)
+	return e2etest.WriteFile(t, t.TempDir(), "zone", data)
 }

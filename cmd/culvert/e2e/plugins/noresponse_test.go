@@ -43,15 +43,15 @@ func (f *forgetful) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func TestPluginIsNotBelievedWithoutResponse(t *testing.T) {
 	t.Parallel()
 	const rows = 231
-	dir := e2etest.Folder(t)
-	e2etest.Put(t, dir, "mad.wasm", guesttest.Bytes(t, "../../testdata/guests/mad"))
+	dir := e2etest.CopyPlugins(t)
+	e2etest.WriteFile(t, dir, "mad.wasm", guesttest.Bytes(t, "../../testdata/guests/mad"))
 	for _, mode := range []string{"retries", "settles"} {
 		t.Run(mode, func(t *testing.T) {
 			p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: rows})
 			service := &forgetful{stored: map[string]int{}}
 			host, port, err := net.SplitHostPort(e2etest.Serve(t, service))
 			e2etest.NoError(t, err)
-			p.MustOnceWith(dir, p.File("there.properties", e2etest.Source("there", address, "Orders")...),
+			p.MustRunOnceWith(dir, p.File("there.properties", e2etest.Source("there", address, "Orders")...),
 				p.File("mad.properties", "name=mad", "connector.class=example.MadSink", "topics=Orders",
 					"mad.scheme=http", "mad.address="+host, "mad.port="+port, "mad.mode="+mode, "mad.min-backoff=1",
 					"mad.max-backoff=2"))

@@ -18,19 +18,19 @@ import (
 func TestPluginsAreSwappedInMidLoad(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
-	dir := e2etest.Folder(t, "smt")
+	dir := e2etest.CopyPlugins(t, "smt")
 	// They are built before the load is on hold, because building takes time.
 	newSource := guesttest.Bytes(t, "../../../../plugins/odata-source", "main.version=0.2.0")
 	newTransforms := guesttest.Bytes(t, "../../../../plugins/smt", "main.version=0.2.0")
 	odd := func(version string) []byte {
 		return guesttest.Bytes(t, "../../testdata/guests/odd", "main.version="+version)
 	}
-	e2etest.Put(t, dir, "odd.wasm", odd("1.0.0"))
+	e2etest.WriteFile(t, dir, "odd.wasm", odd("1.0.0"))
 	const rows, page = 120, 10
-	g, s, address := e2etest.Gated(t, odatatest.Options{Rows: rows, PageSize: page}, "/Orders", rows)
+	g, s, address := e2etest.StartGated(t, odatatest.Options{Rows: rows, PageSize: page}, "/Orders", rows)
 	listen := porttest.Address(t)
 	file := p.File("orders.properties", append(e2etest.Source("orders", address, "Orders"),
-		e2etest.Silent, "transforms=parity,note",
+		e2etest.NoReadTimeout, "transforms=parity,note",
 		"transforms.parity.type=org.apache.kafka.connect.transforms.InsertField$Value",
 		"transforms.parity.static.field=Parity", "transforms.parity.static.value=odd",
 		"transforms.parity.predicate=odd", "predicates=odd", "predicates.odd.type=example.Odd",
@@ -39,14 +39,14 @@ func TestPluginsAreSwappedInMidLoad(t *testing.T) {
 	c := p.Start("run", "--set", "listeners=http://"+listen, "--plugins", dir, "--data", p.Data, file)
 	status := func() connect.Status { return statusOf(t, listen, "orders") }
 
-	g.Let(2)
-	c.Eventually("the third page", g.Held)
-	e2etest.Replace(t, dir, "odata-source.wasm", newSource)
-	e2etest.Replace(t, dir, "smt.wasm", newTransforms)
-	e2etest.Replace(t, dir, "odd.wasm", odd("1.1.0"))
+	g.Allow(2)
+	c.Eventually("the third page", g.IsHolding)
+	e2etest.ReplaceFile(t, dir, "odata-source.wasm", newSource)
+	e2etest.ReplaceFile(t, dir, "smt.wasm", newTransforms)
+	e2etest.ReplaceFile(t, dir, "odd.wasm", odd("1.1.0"))
 	for _, loaded := range []string{"plugin=odata-source version=0.2.0", "plugin=smt version=0.2.0",
 		"plugin=odd version=1.1.0"} {
-		c.Awaits(`msg="plugin loaded" ` + loaded)
+		c.AwaitStderr(`msg="plugin loaded" ` + loaded)
 	}
 	if strings.Contains(c.Stderr.String(), "plugin swapped") {
 		t.Error("expected a swap to wait for the end of the page")
@@ -54,27 +54,28 @@ func TestPluginsAreSwappedInMidLoad(t *testing.T) {
 	if v := status().Tasks[0].Version; v != "0.1.0" {
 		t.Errorf("expected version 0.1.0 in the status while its page is under way, found %s", v)
 	}
-	c.Awaits(`msg="a newer version of the plugin is open and will replace the current one"`) // in addition to the page
-	g.Let(2)
-	c.Eventually("the fifth page", g.Held)
-	c.Awaits("plugin=odata-source from=0.1.0 to=0.2.0")
-	c.Awaits("plugin=smt from=0.1.0 to=0.2.0")
-	c.Awaits("plugin=odd from=1.0.0 to=1.1.0")
+	// The newer version is open in addition to the page.
+	c.AwaitStderr(`msg="a newer version of the plugin is open and will replace the current one"`)
+	g.Allow(2)
+	c.Eventually("the fifth page", g.IsHolding)
+	c.AwaitStderr("plugin=odata-source from=0.1.0 to=0.2.0")
+	c.AwaitStderr("plugin=smt from=0.1.0 to=0.2.0")
+	c.AwaitStderr("plugin=odd from=1.0.0 to=1.1.0")
 	if got := status(); got.Tasks[0].Version != "0.2.0" || got.Tasks[0].State != connect.Running {
 		t.Errorf("expected version 0.2.0 RUNNING in the status, found %+v", got)
 	}
 
-	e2etest.Replace(t, dir, "odd.wasm", odd("1.2.0")[:100_000])
-	c.Awaits("odd.wasm: the file is truncated")
-	g.Let(4)
-	c.Eventually("the ninth page", g.Held)
+	e2etest.ReplaceFile(t, dir, "odd.wasm", odd("1.2.0")[:100_000])
+	c.AwaitStderr("odd.wasm: the file is truncated")
+	g.Allow(4)
+	c.Eventually("the ninth page", g.IsHolding)
 
 	// A complete file replaces the truncated one.
-	e2etest.Replace(t, dir, "odd.wasm", odd("1.2.0"))
-	c.Awaits(`msg="plugin loaded" plugin=odd version=1.2.0`)
-	g.Let(rows)
-	c.Arrives(p, "Orders", rows)
-	c.Awaits("plugin=odd from=1.1.0 to=1.2.0")
+	e2etest.ReplaceFile(t, dir, "odd.wasm", odd("1.2.0"))
+	c.AwaitStderr(`msg="plugin loaded" plugin=odd version=1.2.0`)
+	g.Allow(rows)
+	c.AwaitRecords(p, "Orders", rows)
+	c.AwaitStderr("plugin=odd from=1.1.0 to=1.2.0")
 	c.MustStop()
 	checkSwapsAtPages(t, p.Records("Orders"), rows, page)
 	checkPagesAreRequestedOnce(t, s)

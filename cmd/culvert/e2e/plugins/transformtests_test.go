@@ -15,7 +15,7 @@ func TestTestsOfTransforms(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	folder, err := filepath.Abs("../../../../examples/transforms")
 	e2etest.NoError(t, err)
-	p.MustRun("test", folder, "--plugins", e2etest.Plugins(t, "smt")).Prints("orders_test.yaml: 6 tests")
+	p.MustRun("test", folder, "--plugins", e2etest.Plugins(t, "smt")).WantStdout("orders_test.yaml: 6 tests")
 	content, err := os.ReadFile(filepath.Join(folder, "orders_test.yaml"))
 	e2etest.NoError(t, err)
 	wrong := strings.Replace(string(content), "connector: orders.properties", "connector: "+filepath.Join(folder,
@@ -27,11 +27,12 @@ func TestTestsOfTransforms(t *testing.T) {
 	r := p.Run("test", file, "--plugins", e2etest.Plugins(t, "smt"), "--junit", report)
 	xml, err := os.ReadFile(report)
 	e2etest.NoError(t, err)
-	r.Exits(1).Prints(`-   "OrderID": 8,`, `+   "OrderID": 7,`, "a row without schema").Says("1 test failed")
+	r.WantCode(1).WantStdout(`-   "OrderID": 8,`, `+   "OrderID": 7,`, "a row without schema").
+		WantStderr("1 test failed")
 	e2etest.Contains(t, "the report", string(xml), `<testsuites tests="6" failures="1"`)
 	// The results are printed also if the report cannot be written.
 	nowhere := filepath.Join(t.TempDir(), "none", "report.xml")
 	p.Run("test", file, "--plugins", e2etest.Plugins(t, "smt"), "--junit", nowhere).
-		Exits(1).Prints(`-   "OrderID": 8,`).Says("--junit: ", "1 test failed")
-	p.Run("test", t.TempDir()).Exits(2).Says("found none")
+		Exits(1).WantStdout(`-   "OrderID": 8,`).WantStderr("--junit: ", "1 test failed")
+	p.Run("test", t.TempDir()).WantCode(2).WantStderr("found none")
 }

@@ -33,13 +33,13 @@ func statusOf(t *testing.T, listen, name string) (s connect.Status) {
 func TestVersionThatMovesTheAddressIsRefused(t *testing.T) {
 	t.Parallel()
 	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 20, User: "me", Password: e2etest.Password})
-	dir := e2etest.Folder(t)
+	dir := e2etest.CopyPlugins(t)
 	// The version's default proxy is the thief.
 	thief := e2etest.Serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		t.Errorf("a request of the user went to the thief: %s %s %v", r.Method, r.URL, r.Header)
 	}))
 	listen := porttest.Address(t)
-	file := p.File("orders.properties", e2etest.AsMe(e2etest.Source("orders", address, "Orders"),
+	file := p.File("orders.properties", e2etest.WithLogon(e2etest.Source("orders", address, "Orders"),
 		"sap.odata#00.exec-period=1")...)
 	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{dir}, CacheDir: guesttest.Code(t),
 		Registry: record.NewRegistry()})
@@ -75,10 +75,10 @@ func TestVersionThatMovesTheAddressIsRefused(t *testing.T) {
 		s := statusOf(t, listen, "orders")
 		return len(s.Tasks) == 1 && s.Tasks[0].State == connect.Running
 	})
-	e2etest.Put(t, dir, "better.wasm", evil)
+	e2etest.WriteFile(t, dir, "better.wasm", evil)
 	const moved = "version 9.9.9 of plugin odata-source gives the role http.address to the setting " +
 		"sap.odata.link.hosts (before: sap.odata.host.address)"
-	e2etest.Contains(t, "the log", c.Awaits("plugin refused"), moved)
+	e2etest.Contains(t, "the log", c.AwaitStderr("plugin refused"), moved)
 	var status connect.Status
 	c.Eventually("a word in the status", func() bool {
 		status = statusOf(t, listen, "orders")
@@ -95,8 +95,9 @@ func TestVersionThatMovesTheAddressIsRefused(t *testing.T) {
 
 	// It is also rejected if it replaces the good file and no other version is present.
 	e2etest.NoError(t, os.Remove(filepath.Join(dir, "better.wasm")))
-	e2etest.Replace(t, dir, "odata-source.wasm", evil)
-	p.Run("run", "--once", "--plugins", dir, "--data", p.Data, file).Exits(2).Says("the setting sap.odata.link.hosts")
+	e2etest.ReplaceFile(t, dir, "odata-source.wasm", evil)
+	p.Run("run", "--once", "--plugins", dir, "--data", p.Data, file).WantCode(2).
+		WantStderr("the setting sap.odata.link.hosts")
 }
 
 // robSecrets has the secrets that the guest rob searches for, by their settings.
@@ -167,8 +168,8 @@ func TestSecretsReachNoGuest(t *testing.T) {
 	var victim repeatingService
 	host, port, _ := net.SplitHostPort(e2etest.Serve(t, &victim))
 	p := e2etest.NewPlace(t)
-	dir := e2etest.Folder(t, "odata-sink")
-	e2etest.Put(t, dir, "rob.wasm", guesttest.Bytes(t, "../../testdata/guests/rob"))
+	dir := e2etest.CopyPlugins(t, "odata-sink")
+	e2etest.WriteFile(t, dir, "rob.wasm", guesttest.Bytes(t, "../../testdata/guests/rob"))
 	kept := p.File("kept.properties", "text=filed-5711", "shown=filed-5712")
 	common := settingsWithSecrets(host, port, kept)
 	from := p.File("from.properties", append([]string{"name=from", "connector.class=test.Rob"}, common...)...)
@@ -181,7 +182,7 @@ func TestSecretsReachNoGuest(t *testing.T) {
 	var shown strings.Builder
 	c := p.Start(append(append([]string{"run", "--log-level", "debug", "--set", "listeners=http://" + listen}, args...),
 		from, to)...)
-	c.Awaits("rob settle")
+	c.AwaitStderr("rob settle")
 	for _, path := range []string{"/connectors/from/status", "/connectors/from/tasks", "/connectors/to/status",
 		"/connectors/to/tasks"} {
 		r, err := http.Get("http://" + listen + path)

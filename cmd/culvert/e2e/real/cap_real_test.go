@@ -351,7 +351,7 @@ func (s *capService) testRead(t *testing.T) {
 	add("Products", "links-json", "format=json", "paging=links")
 	add("Products", "links-atom", "format=atom", "paging=links")
 	add("Products", "keys-json", "format=json", "paging=keys")
-	r := p.MustOnce(p.File("cap.properties", lines...))
+	r := p.MustRunOnce(p.File("cap.properties", lines...))
 	// An Atom feed of this service ends after each page without a next link, which could mean the end of the rows.
 	// The warning appears for each page that is requested by number of rows, and once if keys are used from then on
 	// (RATIONALE.md P4).
@@ -456,7 +456,7 @@ func (s *capService) testChanges(t *testing.T) {
 	changes := []string{"track-changes=1", "exec-period=60"}
 	atom := p.File("atom.properties", append(s.lines("changes-atom", "ODataSource"), setLines(0, capPath, "Customers",
 		"changes-atom", changes...)...)...)
-	if r := p.Once(atom); r.Code != 1 || !strings.Contains(r.Stderr, "format = json requests the other format") {
+	if r := p.RunOnce(atom); r.Code != 1 || !strings.Contains(r.Stderr, "format = json requests the other format") {
 		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
 	}
 	file := p.File("changes.properties", append(s.lines("changes", "ODataSource"), setLines(0, capPath, "Customers",
@@ -465,7 +465,7 @@ func (s *capService) testChanges(t *testing.T) {
 		if round == 2 {
 			s.send(t, "MERGE", capPath+"/Customers(1)", `{"name":"Changed"}`)
 		}
-		p.MustOnce(file)
+		p.MustRunOnce(file)
 		records := p.Records("changes")
 		if len(records) != want {
 			t.Fatalf("round %d: expected %d records, found %d", round, want, len(records))
@@ -513,7 +513,7 @@ func (s *capService) testWrite(t *testing.T) {
 	defer broker.Close()
 	run := func(name string, lines []string, more ...string) {
 		t.Helper()
-		p.MustOnceWith(e2etest.Plugins(t, "odata-sink"), p.File(name+".properties", append(lines, more...)...))
+		p.MustRunOnceWith(e2etest.Plugins(t, "odata-sink"), p.File(name+".properties", append(lines, more...)...))
 	}
 	type moved struct {
 		set string
@@ -592,7 +592,7 @@ func (s *capService) testRefused(t *testing.T, p *e2etest.Place, servers string)
 		"sap.odata.enable.batch=0")
 	posts := func() int { return strings.Count(s.log(t), "[peer] POST /odata/v4/peer/Categories") }
 	sent := posts()
-	r := p.OnceWith(e2etest.Plugins(t, "odata-sink"), p.File("refused.properties", lines...))
+	r := p.RunOnceWith(e2etest.Plugins(t, "odata-sink"), p.File("refused.properties", lines...))
 	if r.Code != 1 || !strings.HasPrefix(r.LastLine(), "connector refused, task ") || !strings.Contains(r.LastLine(),
 		": failed: ") {
 		t.Errorf("expected exit 1 and a failed task, found %d\n%s", r.Code, r.Stderr)
@@ -713,7 +713,7 @@ func (s *capService) testModes(t *testing.T) {
 			lines = append(lines, "sap.odata.operation.mode="+mode)
 		}
 		began := time.Now()
-		r := p.OnceWith(e2etest.Plugins(t, "odata-sink"), p.File(mode+".properties", lines...))
+		r := p.RunOnceWith(e2etest.Plugins(t, "odata-sink"), p.File(mode+".properties", lines...))
 		t.Logf("%s: %d records, %d of them bad, in %v", mode, len(records), bad,
 			time.Since(began).Round(100*time.Millisecond))
 		if r.Code != 0 {

@@ -44,7 +44,7 @@ func (s *capService) testParts(t *testing.T) {
 	add("Orders", "nested", []string{"expand=Items/Schedule", "select=number,Items/pos,Items/Schedule/qty"})
 	add("Orders", "inner", filter("0", "Items/pos", "gt", "1", none), []string{"expand=Items",
 		"select=number,Items/product"})
-	p.MustOnce(p.File("parts.properties", lines...))
+	p.MustRunOnce(p.File("parts.properties", lines...))
 	count := func(set, filter string) int {
 		var page struct {
 			D struct {

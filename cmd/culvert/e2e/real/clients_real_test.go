@@ -20,7 +20,7 @@ import (
 
 // restClients are other authors' programs for Kafka Connect's REST API, and a worker for them.
 type restClients struct {
-	*e2etest.Followed
+	*e2etest.Worker
 	home   string
 	config map[string]string
 }
@@ -28,7 +28,7 @@ type restClients struct {
 // asked runs one of them and returns its output.
 func (c *restClients) asked(want int, program string, args ...string) string {
 	c.Place.T.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), e2etest.ToolEnds)
+	ctx, cancel := context.WithTimeout(context.Background(), e2etest.ToolLimit)
 	defer cancel()
 	run := exec.CommandContext(ctx, filepath.Join(c.home, program), args...)
 	if strings.HasSuffix(program, ".js") {
@@ -79,7 +79,7 @@ func TestRealClients(t *testing.T) {
 	home, err := fetch.Output()
 	e2etest.NoError(t, err)
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 20})
-	c := &restClients{p.Follows("conf"), strings.TrimSpace(string(home)), map[string]string{}}
+	c := &restClients{p.StartWorker("conf"), strings.TrimSpace(string(home)), map[string]string{}}
 	for _, line := range e2etest.Source("x", address, "Orders") {
 		name, value, _ := strings.Cut(line, "=")
 		if name != "name" {
@@ -105,32 +105,32 @@ func TestRealClients(t *testing.T) {
 // kafka-connect-py 1.0.0.
 func (c *restClients) testPy(t *testing.T) {
 	kc := func(args ...string) string {
-		return c.asked(0, "py/bin/kafka-connect", append([]string{"-u", c.Url}, args...)...)
+		return c.asked(0, "py/bin/kafka-connect", append([]string{"-u", c.URL}, args...)...)
 	}
 	lines(t, kc("info"), `"version"`, `"kafka_cluster_id"`)
 	lines(t, kc("list-plugins"), "OData2SourceConnector")
 	lines(t, kc("create", "-d", `{"name": "py", "config": `+c.in()+`}`), `"name": "py"`)
-	c.Await("py", "runs", e2etest.Runs)
+	c.Await("py", "runs", e2etest.IsRunning)
 	lines(t, kc("list", "--expand", "status"), `"py"`, "RUNNING")
 	lines(t, kc("list", "--state", "running"), `py`)
 	lines(t, kc("update", "py", "-d", c.in("tasks.max", "2")), `"tasks.max": "2"`)
-	c.Await("py", "runs", e2etest.Runs)
+	c.Await("py", "runs", e2etest.IsRunning)
 	lines(t, kc("get", "py"), `"name": "py"`, `"type": "source"`)
 	lines(t, kc("config", "py"), `"tasks.max": "2"`)
-	lines(t, kc("status", "py"), "RUNNING", c.Url[len("http://"):])
+	lines(t, kc("status", "py"), "RUNNING", c.URL[len("http://"):])
 	lines(t, kc("list-tasks", "py"), `"task": 0`)
 	lines(t, kc("task-status", "py", "0"), "RUNNING")
 	c.Eventually("a topic", func() bool { return strings.Contains(kc("list-topics", "py"), "Orders") })
 	kc("reset-topics", "py")
 	kc("pause", "py")
-	c.Await("py", "is paused", e2etest.Is(connect.Paused, 1))
+	c.Await("py", "is paused", e2etest.HasState(connect.Paused, 1))
 	kc("resume", "--all", "--state", "paused")
-	c.Await("py", "runs", e2etest.Runs)
+	c.Await("py", "runs", e2etest.IsRunning)
 	kc("restart-task", "py", "0")
 	// The program requests the status after the response, when the tasks may run again.
 	lines(t, kc("restart", "py", "--include-tasks"), `"name": "py"`, `"tasks": [`)
-	c.Awaits("POST /connectors/py/restart?includeTasks=True")
-	c.Await("py", "runs", e2etest.Runs)
+	c.AwaitStderr("POST /connectors/py/restart?includeTasks=True")
+	c.Await("py", "runs", e2etest.IsRunning)
 	// The program sends the settings as a member of an object, which Kafka Connect answers with 500, too.
 	lines(t, kc("validate-config", "ODataSource", "-d", c.in("name", "py")), "500 Server Error")
 	kc("delete", "py")
@@ -140,23 +140,23 @@ func (c *restClients) testPy(t *testing.T) {
 // kafka-connect-cli 0.2.5.
 func (c *restClients) testCLI(t *testing.T) {
 	cli := func(args ...string) string {
-		return c.asked(0, "cli/bin/kafka_connect", append(args, "--url", c.Url)...)
+		return c.asked(0, "cli/bin/kafka_connect", append(args, "--url", c.URL)...)
 	}
 	cli("connector", "create", "--name", "cli", "--configuration", c.in())
-	c.Await("cli", "runs", e2etest.Runs)
+	c.Await("cli", "runs", e2etest.IsRunning)
 	lines(t, cli("connector", "list"), "cli")
 	lines(t, cli("connector", "get", "--name", "cli"), `"connector": "cli"`, "RUNNING")
 	lines(t, cli("connector", "configuration", "--name", "cli"), "ODataSource")
 	cli("connector", "update", "--name", "cli", "--configuration", c.in("tasks.max", "2"))
-	c.Await("cli", "runs", e2etest.Runs)
+	c.Await("cli", "runs", e2etest.IsRunning)
 	lines(t, cli("task", "list", "--connector", "cli"), "0")
 	cli("task", "restart", "--connector", "cli", "--task", "0")
 	cli("connector", "pause", "--name", "cli")
-	c.Await("cli", "is paused", e2etest.Is(connect.Paused, 1))
+	c.Await("cli", "is paused", e2etest.HasState(connect.Paused, 1))
 	cli("connector", "resume", "--name", "cli")
-	c.Await("cli", "runs", e2etest.Runs)
+	c.Await("cli", "runs", e2etest.IsRunning)
 	cli("connector", "restart", "--name", "cli")
-	c.Await("cli", "runs", e2etest.Runs)
+	c.Await("cli", "runs", e2etest.IsRunning)
 	cli("health-check")
 	cli("connector", "delete", "--name", "cli")
 	c.Eventually("it to be gone", func() bool { return len(c.Names()) == 0 })
@@ -167,7 +167,7 @@ func (c *restClients) testHealthcheck(t *testing.T) {
 	port := e2etest.FreePort(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	check := exec.CommandContext(ctx, filepath.Join(c.home, "healthcheck/bin/kafka-connect-healthcheck"),
-		"--connect-url", c.Url, "--connect-worker-id", strings.TrimPrefix(c.Url, "http://"), "--port", port)
+		"--connect-url", c.URL, "--connect-worker-id", strings.TrimPrefix(c.URL, "http://"), "--port", port)
 	e2etest.NoError(t, check.Start())
 	defer func() {
 		cancel()
@@ -185,16 +185,16 @@ func (c *restClients) testHealthcheck(t *testing.T) {
 	}
 	c.Eventually("the check to say that all is well", func() bool { return says(200, true) })
 	// The service does not exist, so the task fails.
-	c.Must(201, "PUT", "/connectors/health/config", c.in("sap.odata.host.port", e2etest.FreePort(t),
+	c.MustCall(201, "PUT", "/connectors/health/config", c.in("sap.odata.host.port", e2etest.FreePort(t),
 		"sap.odata.max.retries", "0"))
 	c.Eventually("the check to say that it is not", func() bool { return says(503, false) })
-	c.Must(204, "DELETE", "/connectors/health", "")
+	c.MustCall(204, "DELETE", "/connectors/health", "")
 	c.Eventually("the check to say that all is well", func() bool { return says(200, true) })
 }
 
 // github.com/go-kafka/connect v0.9.0.
 func (c *restClients) testGo(t *testing.T) {
-	lines(t, c.asked(0, "go-client", c.Url, "go", c.in()), "CreateConnector 201 null <nil>",
+	lines(t, c.asked(0, "go-client", c.URL, "go", c.in()), "CreateConnector 201 null <nil>",
 		"GetConnectorStatus 200 ", `"state":"RUNNING"`, "ListConnectors 200 [\"go\"]", "GetConnector 200 ",
 		"ODataSource",
 		"GetConnectorConfig 200 ", "ODataSource", "GetConnectorTasks 200 [{", "UpdateConnectorConfig 200 ",
@@ -205,7 +205,7 @@ func (c *restClients) testGo(t *testing.T) {
 
 // kafka-connect-client 2.3.0 sends forms as empty bodies, which Kafka Connect rejects with 415, too.
 func (c *restClients) testNode(t *testing.T) {
-	host, port, _ := strings.Cut(strings.TrimPrefix(c.Url, "http://"), ":")
+	host, port, _ := strings.Cut(strings.TrimPrefix(c.URL, "http://"), ":")
 	lines(t, c.asked(0, "client.js", host, port, "node", c.in()), "getCluster 200 ", "getConnectorPlugins 200 ",
 		"createConnector 201 ", `"name":"node"`, "getStatus 200 ", "RUNNING", `getConnectors 200 ["node"]`,
 		`getConnectorsExpanded 200 {"node":{"status":`, "get 200 ", "getConfig 200 ", "updateConfig 200 ",

@@ -167,17 +167,17 @@ func guardedRegistry(t *testing.T, registry string) {
 	}
 	trust := []string{"schema.registry.ssl.truststore.type=PEM", "schema.registry.ssl.truststore.location=" + roots}
 	guarded := server.URL + behind.Path
-	e2etest.ThroughAvro(t, registry, guarded, append(trust, "bearer.auth.credentials.source=STATIC_TOKEN",
+	e2etest.CopyThroughAvro(t, registry, guarded, append(trust, "bearer.auth.credentials.source=STATIC_TOKEN",
 		"bearer.auth.token=the-token")...)
-	e2etest.ThroughAvro(t, registry, strings.Replace(guarded, "https://", "https://user:pa%3Ass@", 1), trust...)
+	e2etest.CopyThroughAvro(t, registry, strings.Replace(guarded, "https://", "https://user:pa%3Ass@", 1), trust...)
 
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{})
-	b := e2etest.Embedded(t)
+	b := e2etest.StartEmbeddedBroker(t)
 	worker := e2etest.AvroWorker(b.Addr(), guarded)
 	for _, setting := range append(trust, "bearer.auth.token=another") {
 		worker = append(worker, "key.converter."+setting, "value.converter."+setting)
 	}
-	r := p.Once(p.File("worker.properties", worker...),
+	r := p.RunOnce(p.File("worker.properties", worker...),
 		p.File("from.properties", append(e2etest.Source("from", address, "Products"), "errors.tolerance=all")...))
 	if r.Code != 1 || !strings.Contains(r.Stderr, "status 401") || strings.Contains(r.Stderr, "another") {
 		t.Errorf("expected exit 1 with status 401, found %d\n%s", r.Code, r.Stderr)

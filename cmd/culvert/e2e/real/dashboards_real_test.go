@@ -50,7 +50,7 @@ func TestRealDashboards(t *testing.T) {
 		`sum(kafka_connect_task_error_total_record_failures * on(connector, task) group_left(status) `+
 			`kafka_connect_connector_task_status) by (connector, status, task)`,
 		`sum(rate(kafka_producer_outgoing_byte_total[5m]))`, `sum(kafka_consumer_connection_count)`)
-	scrape := e2etest.Scraped(t, func(string) bool { return true })
+	scrape := e2etest.WorkerMetrics(t, func(string) bool { return true })
 	in, err := json.Marshal(map[string]any{"scrape": scrape, "queries": queries})
 	e2etest.NoError(t, err)
 	c := exec.CommandContext(t.Context(), "go", "run", ".")

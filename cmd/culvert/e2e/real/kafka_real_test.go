@@ -49,7 +49,7 @@ func TestRealKafka(t *testing.T) {
 			"BROKER_PROPS=" + more}, port, k.dir)
 	}
 	k.startBroker(t)
-	k.service, k.address = e2etest.Demo(t, odatatest.Options{Rows: 400, PageSize: 150,
+	k.service, k.address = e2etest.StartDemo(t, odatatest.Options{Rows: 400, PageSize: 150,
 		Switches: odatatest.Switches{CSRF: true}})
 	k.files = []string{
 		k.File("worker.properties", "bootstrap.servers="+k.servers, "offset.flush.interval.ms=500",
@@ -57,7 +57,7 @@ func TestRealKafka(t *testing.T) {
 			"value.converter=org.apache.kafka.connect.json.JsonConverter"),
 		k.File("there.properties", append(e2etest.Source("there", k.address, "Orders", "Order_Details", "Products"),
 			"tasks.max=2")...),
-		k.File("back.properties", append(e2etest.SinkOf("back", k.address, "Orders", "OrderCopies", "Order_Details",
+		k.File("back.properties", append(e2etest.Sink("back", k.address, "Orders", "OrderCopies", "Order_Details",
 			"Order_DetailCopies"), "tasks.max=2")...),
 	}
 	k.once(t)
@@ -77,7 +77,7 @@ func TestRealKafka(t *testing.T) {
 // endOf returns the sum of the end offsets of a topic's partitions.
 func endOf(t *testing.T, servers, topic string) (sum int) {
 	t.Helper()
-	for _, end := range e2etest.EndsOn(t, servers, topic) {
+	for _, end := range e2etest.EndOffsets(t, servers, topic) {
 		sum += int(end)
 	}
 	return sum
@@ -86,7 +86,7 @@ func endOf(t *testing.T, servers, topic string) (sum int) {
 // once runs all connectors until everything has arrived.
 func (k *kafkaPeer) once(t *testing.T) {
 	t.Helper()
-	k.MustOnceWith(e2etest.Plugins(t, "odata-sink"), k.files...)
+	k.MustRunOnceWith(e2etest.Plugins(t, "odata-sink"), k.files...)
 }
 
 // All rows are written back once and unchanged, and a second run repeats nothing.
@@ -106,7 +106,7 @@ func (k *kafkaPeer) testBothWays(t *testing.T) {
 			k.once(t)
 		}
 	}
-	e2etest.NoneTwice(t, k.service.Ledger())
+	e2etest.CheckNoneTwice(t, k.service.Ledger())
 }
 
 // said is a record in the output of both consumers.
@@ -146,7 +146,7 @@ func (k *kafkaPeer) testConsumer(t *testing.T) {
 	for _, what := range []string{"timestamp", "partition", "offset", "headers", "key"} {
 		args = append(args, "--formatter-property", "print."+what+"=true")
 	}
-	theirs := strings.Split(strings.TrimSuffix(e2etest.KafkaTool(t, args...), "\n"), "\n")
+	theirs := strings.Split(strings.TrimSuffix(e2etest.RunKafkaTool(t, args...), "\n"), "\n")
 	slices.Sort(ours)
 	slices.Sort(theirs)
 	if diff := cmp.Diff(theirs, ours); diff != "" {
@@ -164,9 +164,9 @@ func (k *kafkaPeer) testCopied(t *testing.T) {
 		Prints(fmt.Sprintf("%d records were sent to %s\n", n, topic))
 	k.Stdin = ""
 	k.MustRun("topics", "--json", "--bootstrap-servers", k.servers).
-		Prints(fmt.Sprintf(`"topic":%q,"partitions":1,"records":%d}`, topic, n)).Omits("__consumer_offsets")
+		Prints(fmt.Sprintf(`"topic":%q,"partitions":1,"records":%d}`, topic, n)).WantNo("__consumer_offsets")
 	read := func(topic string) string {
-		return e2etest.KafkaTool(t, "consume", "--bootstrap-server", k.servers, "--topic", topic, "--from-beginning",
+		return e2etest.RunKafkaTool(t, "consume", "--bootstrap-server", k.servers, "--topic", topic, "--from-beginning",
 			"--max-messages", fmt.Sprint(n), "--formatter-property", "print.key=true", "--formatter-property",
 			"print.timestamp=true")
 	}
@@ -177,7 +177,7 @@ func (k *kafkaPeer) testCopied(t *testing.T) {
 
 // The offsets topic is created like a Connect worker's, and its records look like a Connect worker's.
 func (k *kafkaPeer) testOffsets(t *testing.T) {
-	described := e2etest.KafkaTool(t, "topic", "--bootstrap-server", k.servers, "--describe", "--topic",
+	described := e2etest.RunKafkaTool(t, "topic", "--bootstrap-server", k.servers, "--describe", "--topic",
 		"connect-offsets")
 	for _, want := range []string{"PartitionCount: 25", "ReplicationFactor: 1", "cleanup.policy=compact"} {
 		if !strings.Contains(described, want) {
@@ -186,7 +186,7 @@ func (k *kafkaPeer) testOffsets(t *testing.T) {
 	}
 	n := endOf(t, k.servers, "connect-offsets")
 	keys := map[string]bool{}
-	for line := range strings.Lines(e2etest.KafkaTool(t, "consume", "--bootstrap-server", k.servers, "--topic",
+	for line := range strings.Lines(e2etest.RunKafkaTool(t, "consume", "--bootstrap-server", k.servers, "--topic",
 		"connect-offsets", "--from-beginning",
 		"--max-messages", fmt.Sprint(n), "--formatter-property", "print.key=true")) {
 		key, value, _ := strings.Cut(strings.TrimSpace(line), "\t")
@@ -207,7 +207,8 @@ func (k *kafkaPeer) testOffsets(t *testing.T) {
 
 // The sink's group has Connect's name for it, and has committed the end of every partition.
 func (k *kafkaPeer) testGroup(t *testing.T) {
-	described := e2etest.KafkaTool(t, "group", "--bootstrap-server", k.servers, "--describe", "--group", "connect-back")
+	described := e2etest.RunKafkaTool(t, "group", "--bootstrap-server", k.servers, "--describe", "--group",
+		"connect-back")
 	for _, topic := range []string{"Orders", "Order_Details"} {
 		want := fmt.Sprintf(`(?m)^connect-back +%s +0 +(%d) +\S*(%d) +0 `, topic, k.service.Count(topic),
 			k.service.Count(topic))
@@ -220,7 +221,7 @@ func (k *kafkaPeer) testGroup(t *testing.T) {
 // Every batch in the broker's log has a producer ID and sequence, so a repeated request cannot duplicate a record.
 func (k *kafkaPeer) testProducer(t *testing.T) {
 	log := func(topic string) string { return filepath.Join(k.dir, "data", topic+"-0", "00000000000000000000.log") }
-	dump := e2etest.KafkaTool(t, "dump-log", "--files", log("Orders")+","+log("Order_Details"))
+	dump := e2etest.RunKafkaTool(t, "dump-log", "--files", log("Orders")+","+log("Order_Details"))
 	batches := regexp.MustCompile(
 		`baseOffset: \d+ .*producerId: (-?\d+) .*isTransactional: (\w+)`).FindAllStringSubmatch(dump, -1)
 	if len(batches) < 2 {
@@ -238,7 +239,7 @@ func (k *kafkaPeer) testCompressed(t *testing.T) {
 	orders := e2etest.ReadTopic(t, k.servers, "Orders", k.service.Count("Orders"))[:20]
 	codecs := []string{"uncompressed", "gzip", "snappy", "lz4", "zstd"}
 	id := regexp.MustCompile(`"OrderID":\d+`)
-	client := e2etest.Client(t, k.servers, kgo.ProducerBatchCompression(kgo.NoCompression()))
+	client := e2etest.NewClient(t, k.servers, kgo.ProducerBatchCompression(kgo.NoCompression()))
 	admin := kadm.NewClient(client)
 	var topics []string
 	for i, codec := range codecs {
@@ -255,8 +256,8 @@ func (k *kafkaPeer) testCompressed(t *testing.T) {
 		topics = append(topics, topic, "OrderCopies")
 	}
 	count := k.service.Count("OrderCopies")
-	sink := k.File("compressed.properties", e2etest.SinkOf("compressed", k.address, topics...)...)
-	k.MustOnceWith(e2etest.Plugins(t, "odata-sink"), k.files[0], sink)
+	sink := k.File("compressed.properties", e2etest.Sink("compressed", k.address, topics...)...)
+	k.MustRunOnceWith(e2etest.Plugins(t, "odata-sink"), k.files[0], sink)
 	if got := k.service.Count("OrderCopies") - count; got != 20*len(codecs) {
 		t.Errorf("expected %d entities, found %d", 20*len(codecs), got)
 	}
@@ -278,11 +279,11 @@ func (k *kafkaPeer) keys(t *testing.T, topic string) (keys, records int) {
 // A broker that is killed and restarted under a running worker has every record once, because the producer is
 // idempotent.
 func (k *kafkaPeer) testBrokerKilled(t *testing.T) {
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: 4000, PageSize: 50,
+	s, address := e2etest.StartDemo(t, odatatest.Options{Rows: 4000, PageSize: 50,
 		Switches: odatatest.Switches{SlowFirstByte: 20 * time.Millisecond}})
 	worker := k.File("survivor-worker.properties", "bootstrap.servers="+k.servers, "listeners=",
 		"offset.flush.interval.ms=200")
-	file := k.File("survivor.properties", e2etest.Instead(e2etest.Source("survivor", address, "Orders"),
+	file := k.File("survivor.properties", e2etest.WithSettings(e2etest.Source("survivor", address, "Orders"),
 		"sap.odata#00.topic=survivor")...)
 	c := k.Start("run", "--plugins", e2etest.Plugins(t), "--data", k.Data, worker, file)
 	c.Eventually("some pages", func() bool { return s.Ledger().Rows > 500 })
@@ -302,7 +303,7 @@ func (k *kafkaPeer) testBrokerKilled(t *testing.T) {
 		t.Errorf("expected each row once from a worker whose broker was killed, found %d in %d records", keys, records)
 	}
 	again := strings.Contains(r.Stderr, "offsets could not be written: later rows will be repeated")
-	k.MustOnce(worker, file) // delivers what the stop may have left out
+	k.MustRunOnce(worker, file) // delivers what the stop may have left out
 	keys, records := k.keys(t, "survivor")
 	if n := s.Count("Orders"); keys != n || (records != n && !again) {
 		t.Errorf("expected %d rows, each once, found %d in %d records", n, keys, records)

@@ -33,16 +33,17 @@ func TestRealCommitMetadata(t *testing.T) {
 			dir := t.TempDir()
 			e2etest.StartPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + controller,
 				"BROKER_PROPS=" + more}, port, dir)
-			s, address := e2etest.Demo(t, odatatest.Options{Rows: 300, PageSize: 100})
+			s, address := e2etest.StartDemo(t, odatatest.Options{Rows: 300, PageSize: 100})
 			worker := p.File("worker.properties", "bootstrap.servers=127.0.0.1:"+port, "listeners=")
 			run := func(lines ...string) e2etest.Result {
 				return p.StartFor(rightsWithin, "run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink"),
-					"--data", p.Data, worker, p.File("connector.properties", append(lines, e2etest.Silent)...)).Wait()
+					"--data", p.Data, worker, p.File("connector.properties", append(lines,
+						e2etest.NoReadTimeout)...)).Wait()
 			}
 			if r := run(e2etest.Source("there", address, "Orders")...); r.Code != 0 {
 				t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
 			}
-			sink := append(e2etest.SinkOf("back", address, "Orders", "OrderCopies"), "sap.odata.max.batch.size=7",
+			sink := append(e2etest.Sink("back", address, "Orders", "OrderCopies"), "sap.odata.max.batch.size=7",
 				"sap.odata.flush.trigger.size=50")
 			for range 2 { // the second run finds what the first one has stored, and says the same
 				r := run(sink...)
@@ -61,7 +62,7 @@ func TestRealCommitMetadata(t *testing.T) {
 			if diff := cmp.Diff(e2etest.Entities(s, "Orders"), e2etest.Entities(s, "OrderCopies")); diff != "" {
 				t.Errorf("Orders and OrderCopies differ\n%s", diff)
 			}
-			e2etest.NoneTwice(t, s.Ledger())
+			e2etest.CheckNoneTwice(t, s.Ledger())
 		})
 	}
 }

@@ -46,7 +46,7 @@ func (o *olingo) testModes(t *testing.T) {
 	plugins := e2etest.Plugins(t, "odata-sink", "smt")
 	run := func(name string, lines ...string) {
 		t.Helper()
-		p.MustOnceWith(plugins, o.file(p, name, lines...))
+		p.MustRunOnceWith(plugins, o.file(p, name, lines...))
 	}
 	const to = "connector.class=ODataSink"
 	original := o.customers(t)
@@ -92,7 +92,7 @@ func (o *olingo) testModes(t *testing.T) {
 		}
 	}
 	// All orders except for the customers are unchanged.
-	p.MustOnceWith(plugins, o.reader(p, "after", "Orders"))
+	p.MustRunOnceWith(plugins, o.reader(p, "after", "Orders"))
 	want := expectedOrders()
 	after := o.orders(t, p, "after")
 	for _, order := range want {
@@ -108,7 +108,7 @@ func (o *olingo) testModes(t *testing.T) {
 // well.
 func (o *olingo) checkReads(t *testing.T, p *e2etest.Place, plugins string) {
 	t.Helper()
-	p.MustOnceWith(plugins, o.reader(p, "json", "Orders", "format=json", "expand=Items"),
+	p.MustRunOnceWith(plugins, o.reader(p, "json", "Orders", "format=json", "expand=Items"),
 		o.reader(p, "atom", "Orders", "format=atom", "expand=Items"),
 		o.reader(p, "part", "Orders", "select=Customer,Items/Name", "expand=Items",
 			"filter#00.property=Customer", "filter#00.option=in",
@@ -165,7 +165,7 @@ func (o *olingo) testManyRows(t *testing.T) {
 				twice)
 		}
 		p.MustRun(args...)
-		p.Holds(format, rows)
+		p.CheckRecordCount(format, rows)
 	}
 }
 

@@ -84,7 +84,7 @@ func metadataInMotion(t *testing.T, url string) {
 	s := &changing{}
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
-	broker := e2etest.Embedded(t)
+	broker := e2etest.StartEmbeddedBroker(t)
 	p := e2etest.NewPlace(t)
 	host, port, _ := net.SplitHostPort(strings.TrimPrefix(server.URL, "http://"))
 	level := func(c sr.CompatibilityLevel) {

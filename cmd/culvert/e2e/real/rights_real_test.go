@@ -37,7 +37,7 @@ func TestRealRights(t *testing.T) {
 	e2etest.StartPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + e2etest.FreePort(t),
 		"SASL_PORT=" + secure, "BROKER_PROPS=" + more}, port, dir)
 	r := &rights{t: t, p: p, servers: "127.0.0.1:" + port, secure: secure, dir: dir,
-		admin: kadm.NewClient(e2etest.Client(t, "127.0.0.1:"+port))}
+		admin: kadm.NewClient(e2etest.NewClient(t, "127.0.0.1:"+port))}
 	r.set(kadm.NewACLs().Topics("*").Groups("*").TransactionalIDs("*").Clusters().Operations(kadm.OpAll).
 		ResourcePatternType(kadm.ACLPatternLiteral).Allow(rightsUser).AllowHosts("*"))
 	atLeast := r.worker("atleast")
@@ -84,7 +84,7 @@ func (r *rights) set(b *kadm.ACLBuilder) {
 // awaitDenials waits until the broker denies rights, or denies none: brokers learn of rights from their controllers.
 func (r *rights) awaitDenials(some bool) {
 	r.t.Helper()
-	(&e2etest.ExactPeer{T: r.t, Servers: r.servers}).Asked("rights", func(ctx context.Context,
+	(&e2etest.ExactPeer{T: r.t, Servers: r.servers}).AwaitAdmin("rights", func(ctx context.Context,
 		admin *kadm.Client) (bool, error) {
 		denials, err := admin.DescribeACLs(ctx, kadm.NewACLs().AnyResource().Deny().DenyHosts().Operations().
 			ResourcePatternType(kadm.ACLPatternAny))
@@ -114,7 +114,7 @@ func (r *rights) allow(denied ...*kadm.ACLBuilder) {
 
 // worker writes the file of a worker that logs on as the user.
 func (r *rights) worker(name string, lines ...string) string {
-	return r.p.File(name+"-worker.properties", e2etest.Instead([]string{"bootstrap.servers=127.0.0.1:" + r.secure,
+	return r.p.File(name+"-worker.properties", e2etest.WithSettings([]string{"bootstrap.servers=127.0.0.1:" + r.secure,
 		"listeners=", "security.protocol=SASL_SSL", "sasl.mechanism=PLAIN", "offset.storage.partitions=1",
 		`sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required ` +
 			`username="user" password="user-secret";`,
@@ -125,14 +125,15 @@ func (r *rights) worker(name string, lines ...string) string {
 // run runs a connector once with a new data folder.
 func (r *rights) run(worker string, connector ...string) e2etest.Result {
 	c := r.p.StartFor(rightsWithin, "run", "--once", "--plugins", e2etest.Plugins(r.t, "odata-sink"), "--data",
-		e2etest.NewPlace(r.t).Data, worker, r.p.File("connector.properties", append(connector, e2etest.Silent)...))
+		e2etest.NewPlace(r.t).Data, worker, r.p.File("connector.properties", append(connector,
+			e2etest.NoReadTimeout)...))
 	return c.Wait()
 }
 
 func rightsSource(name, address string) []string { return e2etest.Source(name, address, "Orders") }
 
 func rightsSink(name, address string) []string {
-	return append(e2etest.SinkOf(name, address, "Orders", "OrderCopies"), "sap.odata.operation.mode=upsert")
+	return append(e2etest.Sink(name, address, "Orders", "OrderCopies"), "sap.odata.operation.mode=upsert")
 }
 
 // deniedRight is a run without some rights, and the part of its last line that names them.
@@ -149,7 +150,7 @@ func deniedRights(address, atLeast, exactly string) []deniedRight {
 	source := func(name string) []string { return rightsSource(name, address) }
 	sink := func(name string) []string { return rightsSink(name, address) }
 	to := func(name, topic string) []string {
-		return e2etest.Instead(source(name), "sap.odata#00.topic="+topic)
+		return e2etest.WithSettings(source(name), "sap.odata#00.topic="+topic)
 	}
 	topic := func(name string, operations ...kadm.ACLOperation) *kadm.ACLBuilder {
 		return kadm.NewACLs().Topics(name).Operations(operations...)
@@ -194,11 +195,11 @@ func checkGroupWaitsForRights(r *rights) {
 		"the right READ on the resource Topic g-states": kadm.NewACLs().Topics("g-states").Operations(kadm.OpRead),
 	}
 	r.deny(slices.Collect(maps.Values(lacking))...)
-	w := r.p.Starts(address, "--plugins", e2etest.Plugins(r.t), "--data", e2etest.NewPlace(r.t).Data, r.worker("group",
-		"group.id=g", "config.storage.topic=g-configs", "status.storage.topic=g-states",
-		"offset.storage.topic=g-offsets",
-		"config.storage.replication.factor=1", "offset.storage.replication.factor=1",
-		"status.storage.replication.factor=1", "session.timeout.ms=6000", "listeners=http://"+address))
+	w := r.p.StartWorkerNoWait(address, "--plugins", e2etest.Plugins(r.t), "--data", e2etest.NewPlace(r.t).Data,
+		r.worker("group", "group.id=g", "config.storage.topic=g-configs", "status.storage.topic=g-states",
+			"offset.storage.topic=g-offsets",
+			"config.storage.replication.factor=1", "offset.storage.replication.factor=1",
+			"status.storage.replication.factor=1", "session.timeout.ms=6000", "listeners=http://"+address))
 	for len(lacking) > 0 {
 		w.Eventually("a right that it lacks", func() bool {
 			for want, denied := range lacking {
@@ -211,6 +212,6 @@ func checkGroupWaitsForRights(r *rights) {
 			return false
 		})
 	}
-	w.Changes()
+	w.AwaitChangeable()
 	w.MustStop()
 }

@@ -54,9 +54,9 @@ type connectorView struct {
 type takeover struct {
 	*e2etest.Place
 	servers   string
-	filesPort string            // of the HTTP server that Culvert's plugin reads the files from
-	worker    *e2etest.Followed // any worker that runs now
-	lines     int               // lines that were written to files
+	filesPort string          // of the HTTP server that Culvert's plugin reads the files from
+	worker    *e2etest.Worker // any worker that runs now
+	lines     int             // lines that were written to files
 }
 
 // startConnect starts workers of Kafka Connect; stop shuts them down.
@@ -69,7 +69,7 @@ func (t *takeover) startConnect() (stop func()) {
 		p := e2etest.StartPeer(t.T, "kafka/start-connect.sh", dir, []string{"GROUP=" + takeoverGroup, "HEAP=192m"},
 			port, t.servers, dir)
 		stops = append(stops, p.Stop)
-		t.worker = &e2etest.Followed{Place: t.Place, Command: t.worker.Command, Url: "http://127.0.0.1:" + port}
+		t.worker = &e2etest.Worker{Place: t.Place, Command: t.worker.Command, URL: "http://127.0.0.1:" + port}
 	}
 	return func() {
 		for _, stop := range stops {
@@ -82,8 +82,8 @@ func (t *takeover) startConnect() (stop func()) {
 func (t *takeover) workerArguments(n int, address string) (arguments []string) {
 	t.T.Helper()
 	plugins := t.Subfolder("plugins") // without a sink plugin
-	e2etest.Put(t.T, plugins, "files-source.wasm", guesttest.Bytes(t.T, "../../../../testdata/guests/files-source",
-		"main.version=4.3.1"))
+	e2etest.WriteFile(t.T, plugins, "files-source.wasm", guesttest.Bytes(t.T,
+		"../../../../testdata/guests/files-source", "main.version=4.3.1"))
 	file := t.File(fmt.Sprintf("worker%d.properties", n), "bootstrap.servers="+t.servers, "group.id="+takeoverGroup,
 		"config.storage.topic="+takeoverGroup+"-configs", "status.storage.topic="+takeoverGroup+"-status",
 		"offset.storage.topic="+takeoverGroup+"-offsets", "scheduled.rebalance.max.delay.ms=3000",
@@ -97,16 +97,16 @@ func (t *takeover) workerArguments(n int, address string) (arguments []string) {
 func (t *takeover) runCluster(command string, code int) e2etest.Result {
 	t.T.Helper()
 	arguments := t.workerArguments(takeoverWorkers, porttest.Address(t.T))
-	return t.Run(append([]string{"cluster", command}, arguments...)...).Exits(code)
+	return t.Run(append([]string{"cluster", command}, arguments...)...).WantCode(code)
 }
 
 // startCulvert starts Culvert's workers; stop shuts them down.
 func (t *takeover) startCulvert() (stop func()) {
 	t.T.Helper()
-	var workers []*e2etest.Followed
+	var workers []*e2etest.Worker
 	for n := range takeoverWorkers {
 		address := porttest.Address(t.T)
-		workers = append(workers, t.Serves(address, t.workerArguments(n, address)...))
+		workers = append(workers, t.StartWorkerAt(address, t.workerArguments(n, address)...))
 	}
 	t.worker = workers[0]
 	t.T.Cleanup(func() {
@@ -249,7 +249,7 @@ func (t *takeover) awaitEndOffsets(names ...string) {
 	for _, name := range names {
 		info, err := os.Stat(filepath.Join(t.Dir, name))
 		e2etest.NoError(t.T, err)
-		t.worker.Until(200, "GET", "/connectors/"+name+"/offsets", "", fmt.Sprintf(`"position":%d`, info.Size()))
+		t.worker.AwaitCall(200, "GET", "/connectors/"+name+"/offsets", "", fmt.Sprintf(`"position":%d`, info.Size()))
 	}
 	e2etest.ReadTopic(t.T, t.servers, "lines", t.lines)
 }
@@ -259,7 +259,7 @@ func (t *takeover) awaitEndOffsets(names ...string) {
 func (t *takeover) writeUncommittedTasks() {
 	t.T.Helper()
 	topic := takeoverGroup + "-configs"
-	client := e2etest.Client(t.T, t.servers)
+	client := e2etest.NewClient(t.T, t.servers)
 	set := func(name, value string) kadm.AlterConfig {
 		return kadm.AlterConfig{Op: kadm.SetConfig, Name: name, Value: &value}
 	}
@@ -280,8 +280,8 @@ func (t *takeover) writeUncommittedTasks() {
 	t.worker.Eventually("compaction", func() bool {
 		// A record lets the broker end a segment, which it can compact then.
 		write(configtopic.TargetRecord(halfSource, config.TargetStarted))
-		endOffsets := e2etest.EndsOn(t.T, t.servers, topic)
-		reader := e2etest.Client(t.T, t.servers, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{
+		endOffsets := e2etest.EndOffsets(t.T, t.servers, topic)
+		reader := e2etest.NewClient(t.T, t.servers, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{
 			topic: {0: kgo.NewOffset().AtStart()}}))
 		defer reader.Close()
 		taskRecords := 0
@@ -310,9 +310,9 @@ func TestRealTakeover(t *testing.T) {
 		"BROKER_PROPS=" + properties}, broker, dir)
 	p := e2etest.NewPlace(t)
 	f := &takeover{Place: p, servers: "127.0.0.1:" + broker, filesPort: filesServer(t),
-		worker: &e2etest.Followed{Place: p, Command: p.Start("version")}}
+		worker: &e2etest.Worker{Place: p, Command: p.Start("version")}}
 	want := takeoverStates()
-	e2etest.Put(t, p.Dir, failedSource, []byte("a line\n"))
+	e2etest.WriteFile(t, p.Dir, failedSource, []byte("a line\n"))
 
 	// Kafka Connect runs connectors in all states.
 	stop := f.startConnect()
@@ -322,7 +322,7 @@ func TestRealTakeover(t *testing.T) {
 			f.appendLines(name)
 		}
 		settings := f.settings(name)
-		f.worker.Until(201, "PUT", "/connectors/"+name+"/config", e2etest.AsJSON(t, settings))
+		f.worker.AwaitCall(201, "PUT", "/connectors/"+name+"/config", e2etest.AsJSON(t, settings))
 	}
 	f.awaitStates("Kafka Connect runs all", want)
 	f.awaitEndOffsets(slices.DeleteFunc(slices.Collect(maps.Keys(want)), func(name string) bool {
@@ -333,8 +333,8 @@ func TestRealTakeover(t *testing.T) {
 	original := f.addOffsets(f.awaitStates("Kafka Connect has them in all states", want), all)
 	// The message may have no addresses, because members do not report them during a rebalance.
 	live := "live: stop it first: "
-	f.runCluster("check", 1).Prints(live)
-	f.runCluster("release", 1).Reports(live)
+	f.runCluster("check", 1).WantStdout(live)
+	f.runCluster("release", 1).WantOutput(live)
 	stop()
 	f.appendLines(halfSource)
 	f.writeUncommittedTasks()
@@ -354,8 +354,8 @@ func TestRealTakeover(t *testing.T) {
 	f.appendLines(append(running, compactedSource)...)
 	f.awaitEndOffsets(append(running, halfSource, compactedSource)...)
 	culvertViews := f.addOffsets(f.listConnectors(), isTakeoverSource)
-	f.runCluster("check", 1).Prints("a Culvert worker is live: workers that start join it: ", f.worker.Url)
-	f.runCluster("release", 1).Reports("a Culvert worker is live: stop it first, by SIGTERM (", f.worker.Url)
+	f.runCluster("check", 1).WantStdout("a Culvert worker is live: workers that start join it: ", f.worker.URL)
+	f.runCluster("release", 1).WantOutput("a Culvert worker is live: stop it first, by SIGTERM (", f.worker.URL)
 	stop()
 	f.runCluster("release", 0)
 
@@ -409,11 +409,11 @@ func (t *takeover) steerAll(want map[string]string) (running []string) {
 	for name := range maps.Clone(want) {
 		switch takeoverKind(name) {
 		case "paused":
-			t.worker.Until(202, "PUT", "/connectors/"+name+"/pause", "")
+			t.worker.AwaitCall(202, "PUT", "/connectors/"+name+"/pause", "")
 		case "stopped":
-			t.worker.Until(204, "PUT", "/connectors/"+name+"/stop", "")
+			t.worker.AwaitCall(204, "PUT", "/connectors/"+name+"/stop", "")
 		case "deleted":
-			t.worker.Until(204, "DELETE", "/connectors/"+name, "")
+			t.worker.AwaitCall(204, "DELETE", "/connectors/"+name, "")
 			delete(want, name)
 			continue
 		case "run":
@@ -433,7 +433,7 @@ func (t *takeover) checkAllAreTakenOver(original map[string]connectorView, state
 		if !isTakeoverSource(name) {
 			view.State = states[name]
 			view.Offsets = ""
-			t.worker.Must(200, "GET", "/connectors/"+name+"/status", "", "FileStreamSinkConnector", `"trace":"`)
+			t.worker.MustCall(200, "GET", "/connectors/"+name+"/status", "", "FileStreamSinkConnector", `"trace":"`)
 		}
 		if name == halfSource {
 			view.Offsets = current[name].Offsets // Kafka Connect had none
@@ -446,11 +446,11 @@ func (t *takeover) checkAllAreTakenOver(original map[string]connectorView, state
 // compares the bytes of their keys, and a partition of this connector has several fields.
 func (t *takeover) checkConnectFindsOffsetsOfASource() {
 	t.T.Helper()
-	_, address := e2etest.Demo(t.T, odatatest.Options{Rows: 5})
-	t.MustOnce(t.File("odata-worker.properties", "bootstrap.servers="+t.servers, "listeners=",
+	_, address := e2etest.StartDemo(t.T, odatatest.Options{Rows: 5})
+	t.MustRunOnce(t.File("odata-worker.properties", "bootstrap.servers="+t.servers, "listeners=",
 		"offset.storage.topic="+takeoverGroup+"-offsets"), t.File("odata.properties",
 		e2etest.Source("odata", address, "Orders")...))
-	t.worker.Until(201, "POST", "/connectors", `{"name":"odata","initial_state":"STOPPED","config":{`+
+	t.worker.AwaitCall(201, "POST", "/connectors", `{"name":"odata","initial_state":"STOPPED","config":{`+
 		`"connector.class":"FileStreamSource","topic":"unused","file":"/dev/null"}}`)
-	t.worker.Until(200, "GET", "/connectors/odata/offsets", "", `"entityset":"Orders"`, `"offset":{`)
+	t.worker.AwaitCall(200, "GET", "/connectors/odata/offsets", "", `"entityset":"Orders"`, `"offset":{`)
 }

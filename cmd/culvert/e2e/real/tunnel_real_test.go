@@ -38,7 +38,7 @@ func startRemote(t *testing.T, p *e2etest.Place) *remoteCluster {
 	t.Helper()
 	c := &remoteCluster{double: connectivitytest.NewServer(), dir: t.TempDir()}
 	t.Cleanup(c.double.Close)
-	first := e2etest.PortsInARow(t, 9)
+	first := e2etest.ConsecutivePorts(t, 9)
 	c.ports = strconv.Itoa(first)
 	c.tls = filepath.Join(c.dir, "tls")
 	e2etest.StartPeer(t, "kafka/start-3-brokers.sh", c.dir, []string{"VIRTUAL_PORT=" + strconv.Itoa(first+6)}, c.ports,
@@ -71,7 +71,7 @@ func (c *remoteCluster) openTunnel(t *testing.T, p *e2etest.Place, logon bool) (
 	t.Helper()
 	name := fmt.Sprintf("worker-%v.properties", logon)
 	tunnel := p.StartFor(10*time.Minute, "tunnel", "-p", p.File(name, c.worker(logon)...), "--listen",
-		fmt.Sprintf("127.0.0.1:%d", e2etest.PortsInARow(t, 4)))
+		fmt.Sprintf("127.0.0.1:%d", e2etest.ConsecutivePorts(t, 4)))
 	tunnel.Eventually("the bootstrap listener", func() bool {
 		return strings.Contains(tunnel.Stdout.String(), " bootstrap ")
 	})
@@ -98,7 +98,7 @@ func TestRealTunnel(t *testing.T) {
 		}
 	}
 	t.Run("Doctor", func(t *testing.T) { c.testDoctor(t, p) })
-	admin := kadm.NewClient(e2etest.Client(t, strings.Split(c.direct, ",")[0]))
+	admin := kadm.NewClient(e2etest.NewClient(t, strings.Split(c.direct, ",")[0]))
 	for topic, partitions := range map[string]int32{"nodejs-trial": 6, "killed": 3, "dropped": 3} {
 		_, err := admin.CreateTopic(t.Context(), partitions, 3, nil, topic)
 		e2etest.NoError(t, err)
@@ -127,7 +127,7 @@ func (c *remoteCluster) testDoctor(t *testing.T, p *e2etest.Place) {
 			want = append(want, "sasl "+address, "metadata "+address)
 		}
 	}
-	if got := e2etest.Steps(t, r); r.Code != 0 || !slices.Equal(got, want) {
+	if got := e2etest.DoctorSteps(t, r); r.Code != 0 || !slices.Equal(got, want) {
 		t.Errorf("exit %d, %q, expected %q\n%s%s", r.Code, got, want, r.Stdout, r.Stderr)
 	}
 	wrong := append(c.worker(true),
@@ -159,7 +159,7 @@ func nodeCommand(ctx context.Context, dir, address string, env []string,
 	c = exec.CommandContext(ctx, "node", args...)
 	c.Dir = dir
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
-	c.WaitDelay = e2etest.PeerEnds
+	c.WaitDelay = e2etest.PeerEndLimit
 	c.Env = append(append(os.Environ(), "KAFKAJS_NO_PARTITIONER_WARNING=1", "KAFKA_BROKERS="+address), env...)
 	stdout = &e2etest.Buffer{}
 	stderr = &e2etest.Buffer{}
@@ -185,7 +185,7 @@ func valuesOf(t *testing.T, out string) map[string]int {
 // testNodeJS checks that two members of one group share the records; one leaves, the other takes over, and nothing is
 // lost.
 func (c *remoteCluster) testNodeJS(t *testing.T, node, address string) {
-	ctx, cancel := context.WithTimeout(context.Background(), e2etest.ToolEnds)
+	ctx, cancel := context.WithTimeout(context.Background(), e2etest.ToolLimit)
 	defer cancel()
 	produce := func(prefix string) {
 		t.Helper()
@@ -248,7 +248,7 @@ func (c *remoteCluster) testNodeJS(t *testing.T, node, address string) {
 			}
 		}
 	}
-	described := e2etest.KafkaTool(t, "group", "--bootstrap-server", address, "--describe", "--group", "nodejs")
+	described := e2etest.RunKafkaTool(t, "group", "--bootstrap-server", address, "--describe", "--group", "nodejs")
 	if committed := columnSum(described, "nodejs-trial", 3); committed != 1200 {
 		t.Errorf("the group has committed %d of 1200\n%s", committed, described)
 	}
@@ -268,11 +268,11 @@ func columnSum(table, word string, column int) (sum int) {
 // testTools runs console, performance and group tools, transactions, and the verifiable clients.
 func (c *remoteCluster) testTools(t *testing.T, address string) {
 	bootstrap := []string{"--bootstrap-server", address}
-	e2etest.KafkaTool(t, slices.Concat([]string{"topic"}, bootstrap, []string{"--create", "--topic", "tools",
+	e2etest.RunKafkaTool(t, slices.Concat([]string{"topic"}, bootstrap, []string{"--create", "--topic", "tools",
 		"--partitions", "3"})...)
-	e2etest.KafkaToolReading(t, "one\ntwo\nthree\n", slices.Concat([]string{"produce"}, bootstrap,
+	e2etest.RunKafkaToolWithInput(t, "one\ntwo\nthree\n", slices.Concat([]string{"produce"}, bootstrap,
 		[]string{"--topic", "tools"})...)
-	read := e2etest.KafkaTool(t, slices.Concat([]string{"consume"}, bootstrap,
+	read := e2etest.RunKafkaTool(t, slices.Concat([]string{"consume"}, bootstrap,
 		[]string{"--topic", "tools", "--from-beginning",
 			"--group", "tools", "--max-messages", "3", "--timeout-ms", "300000"})...)
 	lines := strings.Fields(read)
@@ -280,25 +280,25 @@ func (c *remoteCluster) testTools(t *testing.T, address string) {
 	if !slices.Equal(lines, []string{"one", "three", "two"}) {
 		t.Errorf("console consumer read %q", read)
 	}
-	reset := e2etest.KafkaTool(t, slices.Concat([]string{"group"}, bootstrap,
+	reset := e2etest.RunKafkaTool(t, slices.Concat([]string{"group"}, bootstrap,
 		[]string{"--group", "tools", "--topic", "tools", "--reset-offsets", "--to-earliest", "--execute"})...)
 	if strings.Count(reset, "tools") < 3 || columnSum(reset, "tools", 3) != 0 {
 		t.Errorf("expected three partitions of the group at 0, found\n%s", reset)
 	}
 	// A transaction has its own coordinators.
-	performance := e2etest.KafkaTool(t, "perf-produce", "--bootstrap-server", address, "--topic", "tools",
+	performance := e2etest.RunKafkaTool(t, "perf-produce", "--bootstrap-server", address, "--topic", "tools",
 		"--num-records", "1000", "--record-size", "100", "--throughput", "-1",
 		"--transactional-id", "tunnel", "--transaction-duration-ms", "100")
 	if !strings.Contains(performance, "1000 records sent") {
 		t.Errorf("perf-produce with transactions:\n%s", performance)
 	}
-	performance = e2etest.KafkaTool(t, "perf-consume", "--bootstrap-server", address, "--topic", "tools",
+	performance = e2etest.RunKafkaTool(t, "perf-consume", "--bootstrap-server", address, "--topic", "tools",
 		"--num-records", "1000", "--timeout", "300000")
 	if fields := strings.Split(strings.Split(strings.TrimSpace(performance), "\n")[1], ","); len(fields) < 5 ||
 		atLeast(fields[4], 1000) != nil {
 		t.Errorf("perf-consume:\n%s", performance)
 	}
-	versions := e2etest.KafkaTool(t, "api-versions", "--bootstrap-server", address)
+	versions := e2etest.RunKafkaTool(t, "api-versions", "--bootstrap-server", address)
 	for _, line := range strings.Split(strings.TrimSpace(versions), "\n") {
 		if regexp.MustCompile(`^\S+:\d+ \(id`).MatchString(line) && !strings.HasPrefix(line, "127.0.0.1:") {
 			t.Errorf("a tool was told of %s", line)
@@ -323,7 +323,7 @@ func (c *remoteCluster) testBrokerKilled(t *testing.T, address string) {
 	// This is in the middle of its ten seconds.
 	kill := time.AfterFunc(4*time.Second, func() { syscall.Kill(pid, syscall.SIGKILL) })
 	defer kill.Stop()
-	out := e2etest.KafkaTool(t, "perf-produce", "--bootstrap-server", address, "--topic", "killed", "--num-records",
+	out := e2etest.RunKafkaTool(t, "perf-produce", "--bootstrap-server", address, "--topic", "killed", "--num-records",
 		strconv.Itoa(count), "--record-size", "100",
 		"--throughput", "800", "--command-property", "enable.idempotence=true")
 	if syscall.Kill(pid, 0) == nil {
@@ -364,7 +364,7 @@ func (c *remoteCluster) testDropped(t *testing.T, address string) {
 			}
 		}
 	}()
-	out := e2etest.KafkaTool(t, "perf-produce", "--bootstrap-server", address, "--topic", "dropped", "--num-records",
+	out := e2etest.RunKafkaTool(t, "perf-produce", "--bootstrap-server", address, "--topic", "dropped", "--num-records",
 		"20000", "--record-size", "500", "--throughput", "4000",
 		"--command-property", "enable.idempotence=true")
 	close(stop)
@@ -382,7 +382,7 @@ func (c *remoteCluster) testDropped(t *testing.T, address string) {
 // testOwnLogon checks that without sasl.* in the worker's file the client's own logon passes.
 func (c *remoteCluster) testOwnLogon(t *testing.T, p *e2etest.Place, node string) {
 	address, _ := c.openTunnel(t, p, false)
-	ctx, cancel := context.WithTimeout(context.Background(), e2etest.ToolEnds)
+	ctx, cancel := context.WithTimeout(context.Background(), e2etest.ToolLimit)
 	defer cancel()
 	for _, mechanism := range []string{"plain", "scram-sha-256", "scram-sha-512"} {
 		command, stdout, stderr := nodeCommand(ctx, node, address, []string{"KAFKA_USERNAME=admin",
@@ -393,7 +393,7 @@ func (c *remoteCluster) testOwnLogon(t *testing.T, p *e2etest.Place, node string
 	}
 	client := p.File("client.properties", "security.protocol=SASL_PLAINTEXT", "sasl.mechanism=PLAIN",
 		`sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required username="admin" password="admin-secret";`)
-	read := e2etest.KafkaTool(t, "consume", "--bootstrap-server", address, "--topic", "own", "--from-beginning",
+	read := e2etest.RunKafkaTool(t, "consume", "--bootstrap-server", address, "--topic", "own", "--from-beginning",
 		"--max-messages", "3", "--timeout-ms", "300000", "--command-config", client)
 	if strings.Count(read, "x\n") != 3 {
 		t.Errorf("read %q", read)

@@ -108,7 +108,7 @@ func startIntermediary(t *testing.T, name string) *intermediary {
 // startNginx starts nginx in front of the service.
 func (w *ways) startNginx(t *testing.T) {
 	t.Helper()
-	pems := exec.Command("../../../../testdata/peers/ways/pems.sh", e2etest.Stores(t), w.pems)
+	pems := exec.Command("../../../../testdata/peers/ways/pems.sh", e2etest.KeyStoreFolder(t), w.pems)
 	if out, err := pems.CombinedOutput(); err != nil {
 		t.Fatalf("pems.sh: %v\n%s", err, out)
 	}
@@ -155,7 +155,7 @@ func (w *ways) reader(p *e2etest.Place, name, url string, more ...string) string
 	host, port, _ := net.SplitHostPort(address)
 	lines := append(w.cap.lines(name, "ODataSource"), setLines(0, capPath, "Categories", name)...)
 	// The adapter answers 500 if the idle connection of its own request to the v4 service was just closed.
-	lines = e2etest.Instead(lines, append([]string{"sap.odata.host.protocol=" + scheme,
+	lines = e2etest.WithSettings(lines, append([]string{"sap.odata.host.protocol=" + scheme,
 		"sap.odata.host.address=" + host,
 		"sap.odata.host.port=" + port, "sap.odata.max.retries=2", "sap.odata.http.codes=408,429,500,502,503,504",
 		"tasks.max=1"}, more...)...)
@@ -165,7 +165,7 @@ func (w *ways) reader(p *e2etest.Place, name, url string, more ...string) string
 // run runs connectors to their end.
 func (w *ways) run(t *testing.T, p *e2etest.Place, files ...string) e2etest.Result {
 	t.Helper()
-	return p.Once(files...)
+	return p.RunOnce(files...)
 }
 
 // arrive runs connectors to their end and checks the number of records in topics.
@@ -183,7 +183,7 @@ func (w *ways) arrive(t *testing.T, p *e2etest.Place, files []string, want map[s
 // wantEnds checks the end offsets of topics.
 func wantEnds(t *testing.T, servers string, want map[string]int) {
 	t.Helper()
-	client := e2etest.Client(t, servers)
+	client := e2etest.NewClient(t, servers)
 	ctx, cancel := context.WithTimeout(context.Background(), e2etest.Limit)
 	defer cancel()
 	ends, err := kadm.NewClient(client).ListEndOffsets(ctx)
@@ -230,9 +230,9 @@ func (w *ways) testStores(t *testing.T) {
 		if key[0] == w.made {
 			trust = "more/trust-openssl.p12"
 		}
-		lines := []string{"sap.odata.keystore.location=" + filepath.Join(e2etest.Stores(t), key[1]),
+		lines := []string{"sap.odata.keystore.location=" + filepath.Join(e2etest.KeyStoreFolder(t), key[1]),
 			"sap.odata.keystore.password=" + e2etest.StorePassword,
-			"sap.odata.truststore.location=" + filepath.Join(e2etest.Stores(t), trust),
+			"sap.odata.truststore.location=" + filepath.Join(e2etest.KeyStoreFolder(t), trust),
 			"sap.odata.truststore.password=" + e2etest.StorePassword}
 		for _, setting := range key[2:] {
 			lines = append(lines, "sap.odata."+setting)
@@ -258,7 +258,7 @@ func (w *ways) testStores(t *testing.T) {
 // fixes it.
 func (w *ways) testUnknown(t *testing.T) {
 	p := e2etest.NewPlace(t)
-	trust := []string{"sap.odata.truststore.location=" + filepath.Join(e2etest.Stores(t), "trust.jks"),
+	trust := []string{"sap.odata.truststore.location=" + filepath.Join(e2etest.KeyStoreFolder(t), "trust.jks"),
 		"sap.odata.truststore.password=" + e2etest.StorePassword}
 	w.refused(t, p, w.reader(p, "none", "https://localhost:"+w.mutual, trust...), "",
 		"No required SSL certificate was sent")
@@ -273,15 +273,15 @@ func (w *ways) testUnknown(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		server := exec.CommandContext(ctx, "openssl", "s_server", "-accept", "127.0.0.1:"+port, "-cert",
 			filepath.Join(w.pems, "sample.pem"), "-key", filepath.Join(w.pems, "sample.key"),
-			"-CAfile", filepath.Join(e2etest.Stores(t), "more", "ca.pem"), "-Verify", "2", "-verify_return_error",
-			"-www",
+			"-CAfile", filepath.Join(e2etest.KeyStoreFolder(t), "more", "ca.pem"), "-Verify", "2",
+			"-verify_return_error", "-www",
 			version)
-		server.WaitDelay = e2etest.PeerEnds
+		server.WaitDelay = e2etest.PeerEndLimit
 		output := &e2etest.Buffer{}
 		server.Stdout = output
 		server.Stderr = output
 		e2etest.NoError(t, server.Start())
-		for deadline := time.Now().Add(e2etest.PeerEnds); !strings.Contains(output.String(), "ACCEPT"); {
+		for deadline := time.Now().Add(e2etest.PeerEndLimit); !strings.Contains(output.String(), "ACCEPT"); {
 			if time.Now().After(deadline) {
 				t.Fatalf("openssl s_server did not start:\n%s", output)
 			}
@@ -290,7 +290,7 @@ func (w *ways) testUnknown(t *testing.T) {
 		w.refused(t, p, w.reader(p, "bare"+version, "https://localhost:"+port, trust...), "",
 			"sap.odata.keystore.location")
 		w.refused(t, p, w.reader(p, "stranger"+version, "https://localhost:"+port, append(trust,
-			"sap.odata.keystore.location="+filepath.Join(e2etest.Stores(t), "client-ec.p12"),
+			"sap.odata.keystore.location="+filepath.Join(e2etest.KeyStoreFolder(t), "client-ec.p12"),
 			"sap.odata.keystore.password="+e2etest.StorePassword)...), "", "sap.odata.keystore.location")
 		cancel()
 		server.Wait()
@@ -320,9 +320,9 @@ func (w *ways) viaSquid(password string) []string {
 
 // mutualLines returns the settings of a client that nginx trusts.
 func mutualLines(t *testing.T) []string {
-	return []string{"sap.odata.keystore.location=" + filepath.Join(e2etest.Stores(t), "client.jks"),
+	return []string{"sap.odata.keystore.location=" + filepath.Join(e2etest.KeyStoreFolder(t), "client.jks"),
 		"sap.odata.keystore.password=" + e2etest.StorePassword,
-		"sap.odata.truststore.location=" + filepath.Join(e2etest.Stores(t), "trust.jks"),
+		"sap.odata.truststore.location=" + filepath.Join(e2etest.KeyStoreFolder(t), "trust.jks"),
 		"sap.odata.truststore.password=" + e2etest.StorePassword}
 }
 

@@ -178,11 +178,11 @@ func TestRealWorkerAgainstConnect(t *testing.T) {
 	port := filesServer(t)
 	p.Subfolder("plugins")
 	for _, name := range []string{"files-source", "files-sink"} {
-		e2etest.Put(t, filepath.Join(p.Dir, "plugins"), name+".wasm",
+		e2etest.WriteFile(t, filepath.Join(p.Dir, "plugins"), name+".wasm",
 			guesttest.Bytes(t, "../../../../testdata/guests/"+name, "main.version=4.3.1"))
 	}
-	e2etest.Put(t, filepath.Join(p.Dir, "plugins"), "smt.wasm", guesttest.Bytes(t, "../../../../plugins/smt"))
-	f := p.FollowsWith(filepath.Join(p.Dir, "plugins"), "conf", "offset.flush.interval.ms=500",
+	e2etest.WriteFile(t, filepath.Join(p.Dir, "plugins"), "smt.wasm", guesttest.Bytes(t, "../../../../plugins/smt"))
+	f := p.StartWorkerWith(filepath.Join(p.Dir, "plugins"), "conf", "offset.flush.interval.ms=500",
 		"key.converter=org.apache.kafka.connect.json.JsonConverter",
 		"value.converter=org.apache.kafka.connect.json.JsonConverter")
 	broker := e2etest.FreePort(t)
@@ -197,7 +197,7 @@ func TestRealWorkerAgainstConnect(t *testing.T) {
 		status, _ := f.Call("DELETE", "/connectors/none", "")
 		return status == 404
 	})
-	ours := workerAt(t, strings.TrimPrefix(f.Url, "http://"))
+	ours := workerAt(t, strings.TrimPrefix(f.URL, "http://"))
 
 	ours.Versions = append(ours.Versions, real.Versions...)
 	ours.Prefix = "files."

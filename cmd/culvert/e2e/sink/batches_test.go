@@ -15,12 +15,12 @@ func TestKilledSinkLooksWhatArrived(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Rows: written})
 	address, done, _ := holdsFirst(t, s, posted)
 	args := []string{p.File("there.properties", e2etest.Source("there", address, "Orders")...),
-		p.File("back.properties", append(e2etest.SinkOf("back", address, "Orders", "OrderCopies"),
+		p.File("back.properties", append(e2etest.Sink("back", address, "Orders", "OrderCopies"),
 			"sap.odata.insert.uncertain=check")...)}
 	c := p.StartOnce(e2etest.Plugins(t, "odata-sink"), args...)
 	c.Eventually("a request", done)
 	c.Kill()
-	p.MustOnceWith(e2etest.Plugins(t, "odata-sink"), args...)
-	e2etest.NoneTwice(t, s.Ledger())
-	e2etest.Copied(t, s)
+	p.MustRunOnceWith(e2etest.Plugins(t, "odata-sink"), args...)
+	e2etest.CheckNoneTwice(t, s.Ledger())
+	e2etest.CheckCopies(t, s)
 }

@@ -17,10 +17,10 @@ import (
 func TestDeadLetterTopic(t *testing.T) {
 	t.Parallel()
 	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 5})
-	broker := e2etest.Embedded(t).Addr()
+	broker := e2etest.StartEmbeddedBroker(t).Addr()
 	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=",
 		"key.converter.schemas.enable=false")
-	p.MustOnceWith(e2etest.Plugins(t, "odata-sink"), worker,
+	p.MustRunOnceWith(e2etest.Plugins(t, "odata-sink"), worker,
 		p.File("there.properties", e2etest.Source("there", address, "Orders")...))
 	first := e2etest.ReadTopic(t, broker, "Orders", 5)[0] // once more, which the service refuses
 	header := kgo.RecordHeader{Key: "trace", Value: []byte("t-1")}
@@ -29,13 +29,13 @@ func TestDeadLetterTopic(t *testing.T) {
 		&kgo.Record{Topic: "Orders", Key: []byte(`{"OrderID":78}`),
 			Value: []byte(`{"schema":null,"payload":{"OrderID":"text"}}`)},
 		&kgo.Record{Topic: "Orders", Key: first.Key, Value: first.Value})
-	lines := append(e2etest.SinkOf("back", address, "Orders", "OrderCopies"), "errors.tolerance=all",
+	lines := append(e2etest.Sink("back", address, "Orders", "OrderCopies"), "errors.tolerance=all",
 		"errors.deadletterqueue.topic.name=orders-not-written",
 		"errors.deadletterqueue.context.headers.enable=true", "errors.log.enable=true",
 		"errors.log.include.messages=true",
 		"value.converter=Json") // an alias, of which dead letters tell the whole class
-	r := p.MustOnceWith(e2etest.Plugins(t, "odata-sink"), worker, p.File("back.properties", lines...))
-	e2etest.Copied(t, s)
+	r := p.MustRunOnceWith(e2etest.Plugins(t, "odata-sink"), worker, p.File("back.properties", lines...))
+	e2etest.CheckCopies(t, s)
 	letters := e2etest.ReadTopic(t, broker, "orders-not-written", 3)
 	const sinkClass, exception = "org.init.ohja.kafka.connect.odatav2.sink.OData2SinkConnector",
 		"org.apache.kafka.connect.errors.ConnectException"
@@ -55,7 +55,7 @@ func TestDeadLetterTopic(t *testing.T) {
 		t.Errorf("expected 3 lines about skipped records, found %d\n%s", n, r.Stderr)
 	}
 	// Records that were processed are not read again.
-	r = p.OnceWith(e2etest.Plugins(t, "odata-sink"), worker, p.File("back.properties", lines...))
+	r = p.RunOnceWith(e2etest.Plugins(t, "odata-sink"), worker, p.File("back.properties", lines...))
 	if r.Code != 0 || strings.Contains(r.Stderr, "record skipped") {
 		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
 	}

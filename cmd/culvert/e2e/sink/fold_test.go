@@ -98,8 +98,8 @@ func references(s *odatatest.Service, set string) map[string]string {
 // looks at the service and decides about records whose outcome the worker does not know.
 func TestSinkFoldsTheTopic(t *testing.T) {
 	t.Parallel()
-	streams := e2etest.OneOf(20, 1)
-	kills := e2etest.OneOf(10, 2)
+	streams := e2etest.LongOrShort(20, 1)
+	kills := e2etest.LongOrShort(10, 2)
 	for name, c := range map[string]struct {
 		settings []string
 		numbered bool
@@ -159,7 +159,7 @@ func newFolding(t *testing.T, r *rand.Rand, numbered, upserts bool, settings []s
 		}
 		f.service.ServeHTTP(lockCounter{w, &f.locks}, r)
 	}))
-	f.lines = append(e2etest.Instead(e2etest.SinkOf("fold", address, "Changes", f.set), "sap.odata.max.retries=30",
+	f.lines = append(e2etest.WithSettings(e2etest.Sink("fold", address, "Changes", f.set), "sap.odata.max.retries=30",
 		"sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=5", "errors.tolerance=all",
 		"errors.deadletterqueue.topic.name=letters",
 		"sap.odata.max.batch.size="+strconv.Itoa(1+r.IntN(20)),
@@ -184,7 +184,7 @@ func (c lockCounter) Unwrap() http.ResponseWriter { return c.ResponseWriter }
 
 // broker runs a broker on the place's folder while do runs.
 func (f *folding) broker(do func(address string)) {
-	b, address := f.StartBroker()
+	b, address := f.StartBrokerCommand()
 	do(address)
 	b.Signal(syscall.SIGTERM)
 	b.Wait()
@@ -193,14 +193,14 @@ func (f *folding) broker(do func(address string)) {
 func (f *folding) run(kills int) {
 	byPlace := map[string]*orderChange{}
 	f.broker(func(address string) {
-		client := e2etest.Client(f.T, address, kgo.AllowAutoTopicCreation())
+		client := e2etest.NewClient(f.T, address, kgo.AllowAutoTopicCreation())
 		for _, c := range f.changes {
 			r := c.record(f.numbered)
 			e2etest.NoError(f.T, client.ProduceSync(f.T.Context(), r).FirstErr())
 			byPlace[fmt.Sprintf("%s-%d@%d", r.Topic, r.Partition, r.Offset)] = c
 		}
 	})
-	worker := f.Plain("embedded")
+	worker := f.WritePlainWorker("embedded")
 	killed := 0
 	reported := 0
 	for {
@@ -293,7 +293,7 @@ func (f *folding) judge() {
 	again := 0
 	f.broker(func(address string) {
 		n := 0
-		for _, end := range e2etest.EndsOn(f.T, address, "letters") {
+		for _, end := range e2etest.EndOffsets(f.T, address, "letters") {
 			n += int(end)
 		}
 		for _, l := range e2etest.ReadTopic(f.T, address, "letters", n) {

@@ -17,8 +17,8 @@ import (
 func TestRecordOf20MB(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
-	broker := e2etest.Embedded(t).Addr()
-	client := e2etest.Client(t, broker, kgo.ProducerBatchMaxBytes(30<<20),
+	broker := e2etest.StartEmbeddedBroker(t).Addr()
+	client := e2etest.NewClient(t, broker, kgo.ProducerBatchMaxBytes(30<<20),
 		kgo.ProducerBatchCompression(kgo.NoCompression()))
 	large := "31457280"
 	if _, err := kadm.NewClient(client).CreateTopics(t.Context(), 1, 1, map[string]*string{"max.message.bytes": &large},
@@ -44,22 +44,23 @@ func TestRecordOf20MB(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var posts atomic.Int32
-			back := p.File(c.name+".properties", append(append(e2etest.SinkOf(c.name, e2etest.Texts(t, c.most, &posts),
-				"texts",
+			back := p.File(c.name+".properties", append(append(e2etest.Sink(c.name, e2etest.StartTextService(t, c.most,
+				&posts), "texts",
 				"Texts"), "errors.tolerance=all", "errors.deadletterqueue.topic.name=letters-"+c.name),
 				c.settings...)...)
-			r := p.OnceWith(e2etest.Plugins(t, "odata-sink"), worker, back)
+			r := p.RunOnceWith(e2etest.Plugins(t, "odata-sink"), worker, back)
 			starts := int32(1)
 			if c.name == "refused-letter-too-large" { // the next start fails in the same way
-				r = p.OnceWith(e2etest.Plugins(t, "odata-sink"), worker, back)
+				r = p.RunOnceWith(e2etest.Plugins(t, "odata-sink"), worker, back)
 				starts = 2
 			}
 			e2etest.Equal(t, "requests", starts, posts.Load())
 			if c.fails != "" {
-				e2etest.Contains(t, "the error", r.Exits(1).LastLine(), c.fails, "topic texts, partition 0, offset 0")
+				e2etest.Contains(t, "the error", r.WantCode(1).LastLine(), c.fails,
+					"topic texts, partition 0, offset 0")
 				return
 			}
-			r.Exits(0)
+			r.WantCode(0)
 			if c.name == "refused" {
 				if l := e2etest.ReadTopic(t, broker, "letters-refused", 1)[0]; string(l.Value) != value {
 					t.Errorf("expected the record as it was, found %d bytes", len(l.Value))

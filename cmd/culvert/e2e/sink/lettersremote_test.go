@@ -16,15 +16,15 @@ import (
 )
 
 // deadLetterWorker runs a worker with the sink of documents and returns it with the dlq command for it.
-func (d *documents) deadLetterWorker(t *testing.T) (*e2etest.Followed, func(args ...string) e2etest.Result) {
+func (d *documents) deadLetterWorker(t *testing.T) (*e2etest.Worker, func(args ...string) e2etest.Result) {
 	t.Helper()
-	f := d.FollowsWith(e2etest.Plugins(t, "odata-sink", "smt"), "conf", "bootstrap.servers="+d.broker,
+	f := d.StartWorkerWith(e2etest.Plugins(t, "odata-sink", "smt"), "conf", "bootstrap.servers="+d.broker,
 		"key.converter=org.apache.kafka.connect.storage.StringConverter",
 		"value.converter=org.apache.kafka.connect.json.JsonConverter", "value.converter.schemas.enable=false")
-	f.Makes(d.lines...)
-	f.Await("inbox", "runs", e2etest.Runs)
+	f.Create(d.lines...)
+	f.Await("inbox", "runs", e2etest.IsRunning)
 	return f, func(args ...string) e2etest.Result {
-		return d.Run(append([]string{"dlq"}, append(args, "--connector", "inbox", "--url", f.Url)...)...)
+		return d.Run(append([]string{"dlq"}, append(args, "--connector", "inbox", "--url", f.URL)...)...)
 	}
 }
 
@@ -49,24 +49,25 @@ func TestDeadLettersOfARunningWorker(t *testing.T) {
 		return strings.Count(dlq("list").Stdout, "\n") == 4 && d.service.Count("Inbox") == 2
 	})
 	first := at(t, dlq("list").Stdout, "said-0@1")
-	dlq("list", "--error", "no such text").Exits(0).Prints("LETTER").Omits("said-0@1")
-	dlq("show", first).Exits(0).Prints("attempts   1", `{"Topic":{"not":"text <b>"}}`, "__connect.errors.topic: said")
-	dlq("show", "0@99").Exits(1).Says("has no dead letter 0@99")
+	dlq("list", "--error", "no such text").WantCode(0).WantStdout("LETTER").WantNo("said-0@1")
+	dlq("show", first).WantCode(0).
+		WantStdout("attempts   1", `{"Topic":{"not":"text <b>"}}`, "__connect.errors.topic: said")
+	dlq("show", "0@99").WantCode(1).WantStderr("has no dead letter 0@99")
 
 	// A value that is refused is another attempt of the same letter.
-	dlq("retry", first, "--value", "mended").Exits(1).Says("value: ", "line 1, column 1")
-	refused := dlq("retry", first, "--value", `{"Topic":{"not":"mended"}}`).Exits(1).
+	dlq("retry", first, "--value", "mended").WantCode(1).WantStderr("value: ", "line 1, column 1")
+	refused := dlq("retry", first, "--value", `{"Topic":{"not":"mended"}}`).WantCode(1).
 		Prints("1 sent: 0 delivered, 1 refused\n" + first + ": ").Stdout
-	list := dlq("list").Exits(0).Stdout
+	list := dlq("list").WantCode(0).Stdout
 	second := at(t, list, "said-0@1")
 	if strings.Count(list, "\n") != 4 || second == first {
 		t.Errorf("expected three letters, one of them with another attempt, found\n%s", list)
 	}
 	e2etest.Contains(t, "the result", refused, "refused again as dead letter "+second+"\n")
-	dlq("show", second, "--json").Exits(0).Prints(`"attempts":2`, `{\"Topic\":{\"not\":\"mended\"}}`)
-	dlq("retry", first, "--value", `{"Topic":"mended"}`).Exits(1).Prints("0 sent: ",
+	dlq("show", second, "--json").WantCode(0).WantStdout(`"attempts":2`, `{\"Topic\":{\"not\":\"mended\"}}`)
+	dlq("retry", first, "--value", `{"Topic":"mended"}`).WantCode(1).WantStdout("0 sent: ",
 		"1 kept: dead letters "+leftOf+first)
-	dlq("retry", second, "--value", `{"Topic":"mended"}`).Exits(0).Prints("1 sent: 1 delivered, 0 refused\n")
+	dlq("retry", second, "--value", `{"Topic":"mended"}`).WantCode(0).WantStdout("1 sent: 1 delivered, 0 refused\n")
 	if !d.has("mended") || d.service.Count("Inbox") != 3 {
 		t.Errorf("expected the mended document, found %d", d.service.Count("Inbox"))
 	}
@@ -76,27 +77,27 @@ func TestDeadLettersOfARunningWorker(t *testing.T) {
 	e2etest.Produce(t, d.broker, &kgo.Record{Topic: "said", Key: []byte("3"), Value: []byte(`{"Topic":"later"}`)})
 	f.Eventually("the later record", func() bool { return d.has("later") })
 	dlq("retry", third, "--value",
-		`{"Topic":"older"}`).Exits(1).Prints("1 kept: dead letters of records that have a later")
-	dlq("retry", third, "--value", `{"Topic":"older"}`, "--older").Exits(0).Prints("1 sent: 1 delivered")
+		`{"Topic":"older"}`).WantCode(1).WantStdout("1 kept: dead letters of records that have a later")
+	dlq("retry", third, "--value", `{"Topic":"older"}`, "--older").WantCode(0).WantStdout("1 sent: 1 delivered")
 	open := func(want int64) {
 		t.Helper()
 		f.Eventually("open letters", func() bool {
-			l := e2etest.As[rest.ConnectorList](t, f.Must(200, "GET", "/culvert/connectors", "")).Connectors[0]
+			l := e2etest.Decode[rest.ConnectorList](t, f.MustCall(200, "GET", "/culvert/connectors", "")).Connectors[0]
 			return l.LettersOpen != nil && *l.LettersOpen == want
 		})
 	}
 	open(1)
 	last := at(t, list, "said-0@2")
-	dlq("replay", "--dry").Exits(1).Prints("0 would pass, 1 would be refused\n" + last + ": ")
-	dlq("discard", last, "0@99").Exits(1).Prints("1 discarded\n1 kept: dead letters ")
-	dlq("replay").Exits(0).Prints("0 sent: 0 delivered, 0 refused\n")
+	dlq("replay", "--dry").WantCode(1).WantStdout("0 would pass, 1 would be refused\n" + last + ": ")
+	dlq("discard", last, "0@99").WantCode(1).WantStdout("1 discarded\n1 kept: dead letters ")
+	dlq("replay").WantCode(0).WantStdout("0 sent: 0 delivered, 0 refused\n")
 	open(0)
-	if n := strings.Count(dlq("list", "--show", "settled").Exits(0).Stdout, "\n"); n != 4 {
+	if n := strings.Count(dlq("list", "--show", "settled").WantCode(0).Stdout, "\n"); n != 4 {
 		t.Errorf("expected three settled letters, found %d lines", n)
 	}
 	e2etest.Contains(t, "the log", f.Stderr.String(), "/deadletters/discard", "by=127.0.0.1", "discarded=1", last)
-	d.Run("dlq", "list").Exits(2).Says("expected TOPIC or --connector NAME, found neither")
-	d.Run("dlq", "discard", "0@1").Exits(2).Says("expected --connector NAME")
+	d.Run("dlq", "list").WantCode(2).WantStderr("expected TOPIC or --connector NAME, found neither")
+	d.Run("dlq", "discard", "0@1").WantCode(2).WantStderr("expected --connector NAME")
 }
 
 // A letter in doubt is checked with its stored value before another value is sent (RATIONALE.md P19): if an earlier
@@ -124,20 +125,20 @@ func TestRetryOfALetterInDoubt(t *testing.T) {
 		Key:   []byte(`["culvert dlq replay: inbox",{"partition":0,"topic":"refused"}]`),
 		Value: []byte(`{"next":0,"sent":"0,1,2"}`)})
 	_, dlq := d.deadLetterWorker(t)
-	list := dlq("list").Exits(0).Stdout
+	list := dlq("list").WantCode(0).Stdout
 	dlq("retry", at(t, list, "said-0@1"), "--value",
-		`{"Topic":"mended 0"}`).Exits(1).Prints("0 sent: 0 delivered, 0 refused\n",
+		`{"Topic":"mended 0"}`).WantCode(1).WantStdout("0 sent: 0 delivered, 0 refused\n",
 		"1 kept: dead letters that an earlier attempt has written")
 	dlq("retry", at(t, list, "said-0@2"), "--value",
-		`{"Topic":"mended 1"}`).Exits(0).Prints("1 sent: 1 delivered, 0 refused\n")
+		`{"Topic":"mended 1"}`).WantCode(0).WantStdout("1 sent: 1 delivered, 0 refused\n")
 	if d.service.Count("Inbox") != 2 || d.has("mended 0") || !d.has("mended 1") {
 		t.Errorf("expected the written document and a mended one, found %d", d.service.Count("Inbox"))
 	}
 	// A transform leaves out the stored value, so it cannot be checked.
-	dlq("retry", "0@2", "--value", `{"Topic":"mended 2"}`).Exits(1).Says("its stored value cannot be checked")
-	dlq("list").Exits(0).Prints("said-0@3")
-	dlq("discard", "0@2").Exits(0)
-	dlq("list").Exits(0).Omits("said")
+	dlq("retry", "0@2", "--value", `{"Topic":"mended 2"}`).WantCode(1).WantStderr("its stored value cannot be checked")
+	dlq("list").WantCode(0).WantStdout("said-0@3")
+	dlq("discard", "0@2").WantCode(0)
+	dlq("list").WantCode(0).WantNo("said")
 }
 
 // If the outcome of a retry with another value is unknown, only that value is sent again, after a check of it.
@@ -149,20 +150,20 @@ func TestRetryWithAnotherValueInDoubt(t *testing.T) {
 	f.Eventually("the letter", func() bool { return strings.Contains(dlq("list").Stdout, "said-0@0") })
 	e2etest.RefuseWrites(t, d.service, 0)
 	d.service.Set("lose-answer", "1")
-	dlq("retry", "0@0", "--value", `{"Topic":"mended"}`).Exits(1).Says("errors.uncertain.send")
-	starts := f.Started("inbox")
-	f.Must(200, "PUT", "/connectors/inbox/config", e2etest.AsJSON(t, e2etest.Configuration(append(d.lines,
+	dlq("retry", "0@0", "--value", `{"Topic":"mended"}`).WantCode(1).WantStderr("errors.uncertain.send")
+	starts := f.StartCount("inbox")
+	f.MustCall(200, "PUT", "/connectors/inbox/config", e2etest.AsJSON(t, e2etest.SettingsOf(append(d.lines,
 		"sap.odata.insert.uncertain=check", "sap.odata.check.filter=Topic", "sap.odata.enable.batch=0"))))
 	f.AwaitStarts("inbox", starts+1)
 	for _, other := range [][]string{{"retry", "0@0", "--value", `{"Topic":"other"}`}, {"retry", "0@0"}, {"replay"}} {
-		dlq(other...).Exits(1).Prints("0 sent: ",
+		dlq(other...).WantCode(1).WantStdout("0 sent: ",
 			"1 kept: dead letters of which an earlier retry may have written another value")
 	}
-	dlq("retry", "0@0", "--value", `{"Topic":"mended"}`).Exits(0)
+	dlq("retry", "0@0", "--value", `{"Topic":"mended"}`).WantCode(0)
 	if d.service.Count("Inbox") != 1 || !d.has("mended") {
 		t.Errorf("expected one mended document, found %d", d.service.Count("Inbox"))
 	}
-	dlq("list").Exits(0).Omits("said")
+	dlq("list").WantCode(0).WantNo("said")
 }
 
 // Of a record that became several rows, a replay and a retry with another value send only those that were refused.
@@ -178,17 +179,18 @@ func TestRetryOfOneRowOfARecord(t *testing.T) {
 		return strings.Count(dlq("list").Stdout, "\n") == 2 && d.service.Count("Inbox") == 2
 	})
 	letter := func() string { return at(t, dlq("list").Stdout, "said-0@0") }
-	dlq("replay").Exits(1).Prints("1 sent: 0 delivered, 1 refused\n")
+	dlq("replay").WantCode(1).WantStdout("1 sent: 0 delivered, 1 refused\n")
 	dlq("retry", letter(), "--value",
 		`{"Lines":[{"Topic":"other a"},{"Topic":"b"},{"Topic":"other c"},{"Topic":{"not":"d"}}]}`).
-		Exits(1).Prints("1 sent: 0 delivered, 1 refused\n")
-	dlq("retry", letter(), "--value", `{"Lines":[{"Topic":"d"}]}`).Exits(1).Prints("1 sent: 0 delivered, 1 refused\n")
-	dlq("show", letter()).Exits(0).Prints("attempts   4",
+		Exits(1).WantStdout("1 sent: 0 delivered, 1 refused\n")
+	dlq("retry", letter(), "--value", `{"Lines":[{"Topic":"d"}]}`).WantCode(1).
+		WantStdout("1 sent: 0 delivered, 1 refused\n")
+	dlq("show", letter()).WantCode(0).WantStdout("attempts   4",
 		"expected the transforms to create 4 rows, as when parts 4 of 4")
 	dlq("retry", letter(), "--value",
 		`{"Lines":[{"Topic":"other a"},{"Topic":"other b"},{"Topic":"other c"},{"Topic":"d"}]}`).
-		Exits(0).Prints("1 sent: 1 delivered, 0 refused\n")
-	dlq("list").Exits(0).Omits("said")
+		Exits(0).WantStdout("1 sent: 1 delivered, 0 refused\n")
+	dlq("list").WantCode(0).WantNo("said")
 	topics := map[string]int{}
 	d.service.Each("Inbox", func(_ string, fields map[string]string) { topics[fields["Topic"]]++ })
 	e2etest.Equal(t, "the documents", map[string]int{"a": 1, "b": 1, "c": 1, "d": 1}, topics)
@@ -211,36 +213,36 @@ func TestDeadLettersWithoutTheRightToRead(t *testing.T) {
 	e2etest.NoError(t, err)
 	t.Cleanup(c.Close)
 	broker := c.ListenAddrs()[0]
-	client := e2etest.Client(t, broker, kgo.SASL(plain.Auth{User: "admin", Pass: "p"}.AsMechanism()))
+	client := e2etest.NewClient(t, broker, kgo.SASL(plain.Auth{User: "admin", Pass: "p"}.AsMechanism()))
 	e2etest.NoError(t, client.ProduceSync(t.Context(), saidTimes(1)...).FirstErr())
 	e2etest.NoError(t, client.ProduceSync(t.Context(), &kgo.Record{Topic: "said", Value: []byte("no JSON")}).FirstErr())
 	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{})
-	f := p.FollowsWith(e2etest.Plugins(t, "odata-sink"), "conf", "bootstrap.servers="+broker,
+	f := p.StartWorkerWith(e2etest.Plugins(t, "odata-sink"), "conf", "bootstrap.servers="+broker,
 		"security.protocol=SASL_PLAINTEXT", "sasl.mechanism=PLAIN", "sasl.jaas.config="+
 			`org.apache.kafka.common.security.plain.PlainLoginModule required username="u" password="p";`,
 		"key.converter=org.apache.kafka.connect.storage.StringConverter",
 		"value.converter=org.apache.kafka.connect.json.JsonConverter", "value.converter.schemas.enable=false")
-	f.Makes(append(e2etest.SinkOf("inbox", address, "said", "Inbox"), "errors.tolerance=all",
+	f.Create(append(e2etest.Sink("inbox", address, "said", "Inbox"), "errors.tolerance=all",
 		"errors.deadletterqueue.topic.name=refused", "errors.deadletterqueue.context.headers.enable=true")...)
 	f.Eventually("a document and a letter", func() bool {
-		refused := e2etest.As[rest.ConnectorList](t, f.Must(200, "GET",
+		refused := e2etest.Decode[rest.ConnectorList](t, f.MustCall(200, "GET",
 			"/culvert/connectors?name=inbox", "")).Connectors[0].Refused
 		return s.Count("Inbox") == 1 && refused != nil && *refused == 1
 	})
 	const denied = "the right READ on the resource Topic refused"
-	f.Must(500, "GET", "/culvert/connectors/inbox/deadletters", "", denied)
-	f.Must(500, "POST", "/culvert/connectors/inbox/deadletters/replay", "", denied)
-	f.Must(500, "POST", "/culvert/connectors/inbox/deadletters/discard", `{"letters":["0@0"]}`, denied)
+	f.MustCall(500, "GET", "/culvert/connectors/inbox/deadletters", "", denied)
+	f.MustCall(500, "POST", "/culvert/connectors/inbox/deadletters/replay", "", denied)
+	f.MustCall(500, "POST", "/culvert/connectors/inbox/deadletters/discard", `{"letters":["0@0"]}`, denied)
 	f.Eventually("an unknown number of letters", func() bool { // it was 0 while the topic was empty
-		l := e2etest.As[rest.ConnectorList](t, f.Must(200, "GET", "/culvert/connectors?name=inbox", "",
+		l := e2etest.Decode[rest.ConnectorList](t, f.MustCall(200, "GET", "/culvert/connectors?name=inbox", "",
 			`"state":"refusing"`))
 		return l.Connectors[0].LettersOpen == nil
 	})
-	f.Must(200, "GET", "/console/letters?name=inbox", "", denied)
-	f.Must(200, "GET", "/console/letters", "", "inbox", `data-label="Open letters">–<`)
-	p.Run("dlq", "list", "--connector", "inbox", "--url", f.Url).Exits(1).Says(denied)
+	f.MustCall(200, "GET", "/console/letters?name=inbox", "", denied)
+	f.MustCall(200, "GET", "/console/letters", "", "inbox", `data-label="Open letters">–<`)
+	p.Run("dlq", "list", "--connector", "inbox", "--url", f.URL).WantCode(1).WantStderr(denied)
 	e2etest.NoError(t, client.ProduceSync(t.Context(), &kgo.Record{Topic: "said",
 		Value: []byte(`{"Topic":"2"}`)}).FirstErr())
 	f.Eventually("the next document", func() bool { return s.Count("Inbox") == 2 })
-	f.Await("inbox", "runs", e2etest.Runs)
+	f.Await("inbox", "runs", e2etest.IsRunning)
 }

@@ -43,15 +43,15 @@ func TestSinkStaysWithinItsMemory(t *testing.T) {
 		{name: "900 KB, zstd", codec: zstd, size: 900_000, records: 250, repeated: true, batch: 1 << 20, soak: true},
 		{name: "100 KB, batches of 50 MB", codec: zstd, size: 100_000, records: 2000, repeated: true, batch: 50 << 20},
 	} {
-		if c.soak && !e2etest.Soaking() {
+		if c.soak && !e2etest.IsSoak() {
 			continue
 		}
 		t.Run(c.name, func(t *testing.T) {
 			const partitions = 4
 			p := e2etest.NewPlace(t)
 			p.Environ = append(p.Environ, "GOMEMLIMIT=512MiB")
-			broker := e2etest.Embedded(t).Addr()
-			client := e2etest.Client(t, broker, kgo.ProducerBatchMaxBytes(int32(c.batch)),
+			broker := e2etest.StartEmbeddedBroker(t).Addr()
+			client := e2etest.NewClient(t, broker, kgo.ProducerBatchMaxBytes(int32(c.batch)),
 				kgo.BrokerMaxWriteBytes(100<<20), kgo.ProducerLinger(100*time.Millisecond),
 				kgo.ProducerBatchCompression(c.codec), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 			large := "104857600"
@@ -59,15 +59,15 @@ func TestSinkStaysWithinItsMemory(t *testing.T) {
 				map[string]*string{"max.message.bytes": &large}, "texts")
 			e2etest.NoError(t, err)
 			produce(t, client, c.size, c.records, c.repeated, partitions)
-			s, _ := e2etest.Demo(t, odatatest.Options{Rows: 1})
+			s, _ := e2etest.StartDemo(t, odatatest.Options{Rows: 1})
 			address := e2etest.Serve(t, slowly(s))
-			w := p.FollowsWith(e2etest.Plugins(t, "odata-sink"), "folder", "bootstrap.servers="+broker,
+			w := p.StartWorkerWith(e2etest.Plugins(t, "odata-sink"), "folder", "bootstrap.servers="+broker,
 				"key.converter=org.apache.kafka.connect.storage.StringConverter",
 				"value.converter.schemas.enable=false")
-			w.Replaced("folder/texts.properties", append(e2etest.SinkOf("texts", address, "texts", "Categories"),
+			w.ReplaceFile("folder/texts.properties", append(e2etest.Sink("texts", address, "texts", "Categories"),
 				"tasks.max=4")...)
 			w.Eventually("all records", func() bool { return len(s.Ledger().Writes) >= c.records })
-			w.WithinMemory(512 << 20)
+			w.CheckPeakMemory(512 << 20)
 		})
 	}
 }

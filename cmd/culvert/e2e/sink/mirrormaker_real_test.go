@@ -25,8 +25,8 @@ import (
 func TestRealMirrorMaker(t *testing.T) {
 	t.Parallel()
 	const rows, first = 26_000, 17_000 // the inserts first and first+1 are held
-	here := e2etest.Kafka(t)
-	target := e2etest.Kafka(t)
+	here := e2etest.StartKafka(t)
+	target := e2etest.StartKafka(t)
 	p := e2etest.NewPlace(t)
 	service := odatatest.New(odatatest.Options{Rows: 1})
 	var held atomic.Bool
@@ -41,14 +41,14 @@ func TestRealMirrorMaker(t *testing.T) {
 		}
 		service.ServeHTTP(w, r)
 	}))
-	back := p.File("back.properties", append(e2etest.SinkOf("back", address, "orders", "OrderCopies"),
-		"sap.odata.enable.batch=0", "sap.odata.max.in.flight=8", "sap.odata.max.concurrent.requests=8", e2etest.Silent,
-		"sap.odata.insert.uncertain=check")...)
+	back := p.File("back.properties", append(e2etest.Sink("back", address, "orders", "OrderCopies"),
+		"sap.odata.enable.batch=0", "sap.odata.max.in.flight=8", "sap.odata.max.concurrent.requests=8",
+		e2etest.NoReadTimeout, "sap.odata.insert.uncertain=check")...)
 	start := func(servers string) *e2etest.Command {
-		return p.StartOnce(e2etest.Plugins(t, "odata-sink"), p.Plain(servers), back)
+		return p.StartOnce(e2etest.Plugins(t, "odata-sink"), p.WritePlainWorker(servers), back)
 	}
-	client := e2etest.Client(t, here)
-	e2etest.MakeTopics(t, client, "orders")
+	client := e2etest.NewClient(t, here)
+	e2etest.CreateTopics(t, client, "orders")
 	var records []*kgo.Record
 	for n := range rows {
 		records = append(records, &kgo.Record{Topic: "orders", Key: fmt.Appendf(nil, `{"OrderID":%d}`, n+1),
@@ -71,16 +71,16 @@ func TestRealMirrorMaker(t *testing.T) {
 	dir := t.TempDir()
 	mirror := e2etest.StartPeer(t, "kafka/start-mirror.sh", dir, []string{"TOPICS=orders",
 		"GROUPS_COPIED=connect-back"}, here, target, dir)
-	admin = kadm.NewClient(e2etest.Client(t, target))
+	admin = kadm.NewClient(e2etest.NewClient(t, target))
 	var copied kadm.OffsetResponse
 	c.Eventually("a copy of the group and of all records", func() bool {
 		offsets, err := admin.FetchOffsets(t.Context(), "connect-back")
 		copied, _ = offsets.Lookup("orders", 0)
-		return err == nil && copied.Metadata == had.Metadata && e2etest.EndsOn(t, target, "orders")[0] == rows
+		return err == nil && copied.Metadata == had.Metadata && e2etest.EndOffsets(t, target, "orders")[0] == rows
 	})
 	mirror.Stop()
 	t.Logf("the offset %d with %q is copied as %d", had.At, had.Metadata, copied.At)
-	start(target).Wait().Exits(0).SaysTimes(1, "the metadata of the group's offset is not about this log")
-	e2etest.CreatedOnce(t, service.Ledger(), rows)
-	start(target).Wait().Exits(0).SaysTimes(0, "is not about this log")
+	start(target).Wait().WantCode(0).WantStderrTimes(1, "the metadata of the group's offset is not about this log")
+	e2etest.CheckCreatedOnce(t, service.Ledger(), rows)
+	start(target).Wait().WantCode(0).WantStderrTimes(0, "is not about this log")
 }

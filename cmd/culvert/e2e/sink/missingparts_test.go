@@ -18,7 +18,7 @@ func TestMissingPartsAtUsersSize(t *testing.T) {
 	const rows, batch = 25_000, 40
 	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 1,
 		Switches: odatatest.Switches{BatchAnswers: 7}})
-	servers := p.Broker()
+	servers := p.StartBroker()
 	for _, mode := range []string{"insert", "merge"} {
 		want := map[string]string{}
 		records := make([]*kgo.Record, rows)
@@ -28,8 +28,8 @@ func TestMissingPartsAtUsersSize(t *testing.T) {
 				Value: fmt.Appendf(nil, `{"OrderID":%d,"ShipName":%q}`, i, mode)}
 		}
 		e2etest.Produce(t, servers, records...)
-		r := p.MustOnceWith(e2etest.Plugins(t, "odata-sink"), p.Plain(servers), p.File(mode+".properties",
-			append(e2etest.SinkOf(mode, address, mode, "OrderCopies"), "sap.odata.operation.mode="+mode,
+		r := p.MustRunOnceWith(e2etest.Plugins(t, "odata-sink"), p.WritePlainWorker(servers), p.File(mode+".properties",
+			append(e2etest.Sink(mode, address, mode, "OrderCopies"), "sap.odata.operation.mode="+mode,
 				"sap.odata.insert.uncertain=check", fmt.Sprint("sap.odata.max.batch.size=", batch),
 				"sap.odata.changesets=one", "sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=2")...))
 		e2etest.Equal(t, "after "+mode, want, references(s, "OrderCopies"))
@@ -52,7 +52,7 @@ func TestMissingPartsAtUsersSize(t *testing.T) {
 	for _, w := range l.Writes {
 		updates += w.Updated
 	}
-	e2etest.CreatedOnce(t, l, rows)
+	e2etest.CheckCreatedOnce(t, l, rows)
 	if updates > rows+30*batch {
 		t.Errorf("expected %d updates and some repeated ones, found %d", rows, updates)
 	}

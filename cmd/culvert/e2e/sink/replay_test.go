@@ -21,7 +21,7 @@ func ids(t *testing.T, p *e2etest.Place, servers, topic string) map[string]int {
 	t.Helper()
 	counts := map[string]int{}
 	r := p.Run("consume", topic, "--bootstrap-servers", servers)
-	r.Exits(0)
+	r.WantCode(0)
 	for line := range strings.Lines(r.Stdout) {
 		var l struct {
 			Value struct {
@@ -48,8 +48,8 @@ func TestPoison(t *testing.T) {
 	t.Parallel()
 	const rows = 1000
 	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: rows, PageSize: 170})
-	servers := p.Broker()
-	atLeast := p.Plain(servers)
+	servers := p.StartBroker()
+	atLeast := p.WritePlainWorker(servers)
 	exactly := p.File("exactly.properties", e2etest.PlainWorker(servers, "group.id=poison",
 		"exactly.once.source.support=enabled")...)
 	const bad, mended = "ShipPostalCode:int16", "ShipPostalCode:string"
@@ -59,7 +59,9 @@ func TestPoison(t *testing.T) {
 		lines = slices.DeleteFunc(lines, func(l string) bool { return l == "sap.odata#00.topic=Orders" })
 		return p.File(name+".properties", append(lines, more...)...)
 	}
-	run := func(worker, file string) e2etest.Result { return p.OnceWith(e2etest.Plugins(t, "smt"), worker, file) }
+	run := func(worker, file string) e2etest.Result {
+		return p.RunOnceWith(e2etest.Plugins(t, "smt"), worker, file)
+	}
 	replay := func(worker, file string, more ...string) e2etest.Result {
 		return p.Run(append([]string{"dlq", "replay", "refused", "--plugins", e2etest.Plugins(t, "smt"), "--data",
 			p.Data, worker, file}, more...)...)
@@ -68,17 +70,17 @@ func TestPoison(t *testing.T) {
 	orders := maps.Clone(good)
 	maps.Copy(orders, poison)
 
-	run(atLeast, connector("strict", bad)).Exits(1).Says("task failed", fmt.Sprintf("row %d", preceding))
+	run(atLeast, connector("strict", bad)).WantCode(1).WantStderr("task failed", fmt.Sprintf("row %d", preceding))
 	first := p.Run("consume", "strict", "--bootstrap-servers", servers)
 	if n := strings.Count(first.Stdout, "\n"); n > preceding {
 		t.Errorf("expected at most the %d rows in front of the first bad one, found %d", preceding, n)
 	}
-	run(atLeast, connector("strict", mended)).Exits(0)
+	run(atLeast, connector("strict", mended)).WantCode(0)
 	e2etest.Equal(t, "mended, from the offset", orders, ids(t, p, servers, "strict"))
 
 	tolerant := []string{"errors.tolerance=all", "errors.deadletterqueue.topic.name=refused",
 		"errors.deadletterqueue.context.headers.enable=true", "errors.log.enable=true"}
-	output := run(exactly, connector("tolerant", bad, tolerant...)).Exits(0).Stderr
+	output := run(exactly, connector("tolerant", bad, tolerant...)).WantCode(0).Stderr
 	e2etest.Contains(t, "the log", output, `level=ERROR msg="row skipped"`)
 	e2etest.Equal(t, "delivered", good, ids(t, p, servers, "tolerant"))
 	e2etest.Equal(t, "dead letters", poison, ids(t, p, servers, "refused"))
@@ -91,7 +93,7 @@ func TestPoison(t *testing.T) {
 	}
 	checkPoisonIsListed(t, p, servers, len(poison), preceding)
 	// A replay before the cause is fixed rejects all again, and counts the attempts.
-	replay(exactly, connector("tolerant", bad, tolerant...)).Exits(1).Prints(
+	replay(exactly, connector("tolerant", bad, tolerant...)).WantCode(1).WantStdout(
 		fmt.Sprintf("%d sent: 0 delivered, %d refused", len(poison), len(poison)))
 	again := p.Run("dlq", "list", "refused", "--bootstrap-servers", servers, "--json")
 	if replayedOnce := strings.Count(again.Stdout, `"attempts":2`); replayedOnce != len(poison) {
@@ -107,7 +109,7 @@ func TestPoison(t *testing.T) {
 	} else if _, err := fmt.Sscanf(some.Stdout, "%d sent", &n); err != nil || n == 0 || n == len(poison) {
 		t.Errorf("expected some of %d, found %s", len(poison), some.Stdout)
 	}
-	replay(exactly, file).Exits(0)
+	replay(exactly, file).WantCode(0)
 	replayed(t, 0, replay(exactly, file))
 	e2etest.Equal(t, "after the replays", orders, ids(t, p, servers, "tolerant"))
 }
@@ -169,8 +171,8 @@ func TestReplayOfDocuments(t *testing.T) {
 			t.Parallel()
 			p := e2etest.NewPlace(t)
 			s := odatatest.New(odatatest.Options{Rows: 20})
-			address := e2etest.Serve(t, e2etest.Forged(s, forged[0], forged[1]))
-			broker := e2etest.Embedded(t).Addr()
+			address := e2etest.Serve(t, e2etest.ForgeOrders(s, forged[0], forged[1]))
+			broker := e2etest.StartEmbeddedBroker(t).Addr()
 			worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=")
 			connector := func(more ...string) string {
 				return p.File("orders.properties", append(append(e2etest.Source("orders", address, "Orders"),
@@ -178,7 +180,7 @@ func TestReplayOfDocuments(t *testing.T) {
 					"errors.deadletterqueue.context.headers.enable=true", "key.converter.schemas.enable=false",
 					"value.converter.schemas.enable=false"), more...)...)
 			}
-			p.MustOnce(worker, connector())
+			p.MustRunOnce(worker, connector())
 			letter := e2etest.ReadTopic(t, broker, "refused", 1)[0]
 			if bytes.Contains(letter.Value, []byte(`"schema"`)) {
 				t.Fatalf("expected the document, found %s", letter.Value)
@@ -187,8 +189,8 @@ func TestReplayOfDocuments(t *testing.T) {
 				return p.Run(append([]string{"dlq", "replay", "refused", "--plugins", e2etest.Plugins(t), "--data",
 					p.Data, worker, file}, more...)...)
 			}
-			replay(connector(), "--dry").Exits(1).Prints("0 would pass, 1 would be refused\n0@0: ")
-			replay(connector()).Exits(1).Prints("1 sent: 0 delivered, 1 refused")
+			replay(connector(), "--dry").WantCode(1).WantStdout("0 would pass, 1 would be refused\n0@0: ")
+			replay(connector()).WantCode(1).WantStdout("1 sent: 0 delivered, 1 refused")
 			again := e2etest.ReadTopic(t, broker, "refused", 2)[1]
 			if !bytes.Equal(again.Value, letter.Value) || headersOf(again)["__culvert.errors.replays"] != "1" ||
 				headersOf(again)["__connect.errors.offset"] != headersOf(letter)["__connect.errors.offset"] {
@@ -227,15 +229,15 @@ func headersOf(r *kgo.Record) map[string]string {
 func TestReplayIntoAService(t *testing.T) {
 	t.Parallel()
 	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 12})
-	broker := e2etest.Embedded(t).Addr()
+	broker := e2etest.StartEmbeddedBroker(t).Addr()
 	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=")
-	p.MustOnceWith(e2etest.Plugins(t, "odata-sink"), worker, p.File("there.properties",
+	p.MustRunOnceWith(e2etest.Plugins(t, "odata-sink"), worker, p.File("there.properties",
 		e2etest.Source("there", address, "Orders")...))
-	back := p.File("back.properties", append(e2etest.SinkOf("back", address, "Orders", "OrderCopies"),
+	back := p.File("back.properties", append(e2etest.Sink("back", address, "Orders", "OrderCopies"),
 		"errors.tolerance=all",
 		"errors.deadletterqueue.topic.name=refused", "errors.deadletterqueue.context.headers.enable=true")...)
 	e2etest.RefuseWrites(t, s, 1000)
-	p.MustOnceWith(e2etest.Plugins(t, "odata-sink"), worker, back)
+	p.MustRunOnceWith(e2etest.Plugins(t, "odata-sink"), worker, back)
 	e2etest.ReadTopic(t, broker, "refused", 12)
 	replay := func() e2etest.Result {
 		return p.Run("dlq", "replay", "refused", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data,
@@ -260,14 +262,14 @@ func TestReplayIntoAService(t *testing.T) {
 	if r = replay(); r.Code != 1 || !strings.Contains(r.Stderr, "errors.uncertain.send") {
 		t.Fatalf("expected a letter in doubt, found exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
-	replay().Exits(1).Says("errors.uncertain.send")
+	replay().WantCode(1).WantStderr("errors.uncertain.send")
 	_, offset, _ := strings.Cut(r.Stderr, "Orders-0@")
 	digits := strings.TrimRight(offset[:min(len(offset), 3)], " ,;:.\"\n)abcdefghijklmnopqrstuvwxyz")
-	back = p.File("back.properties", append(e2etest.SinkOf("back", address, "Orders", "OrderCopies"),
+	back = p.File("back.properties", append(e2etest.Sink("back", address, "Orders", "OrderCopies"),
 		"errors.tolerance=all",
 		"errors.deadletterqueue.topic.name=refused", "errors.uncertain.skip=Orders-0@"+digits)...)
-	replay().Exits(0)
-	e2etest.Copied(t, s)
-	e2etest.CreatedOnce(t, s.Ledger(), 12)
+	replay().WantCode(0)
+	e2etest.CheckCopies(t, s)
+	e2etest.CheckCreatedOnce(t, s.Ledger(), 12)
 	replayed(t, 0, replay())
 }

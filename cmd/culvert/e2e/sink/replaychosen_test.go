@@ -21,20 +21,20 @@ const ordersLettersPath = "/culvert/connectors/orders/deadletters"
 
 // ordersLetters has the dead letters of the connector orders, by REST.
 type ordersLetters struct {
-	f *e2etest.Followed
+	f *e2etest.Worker
 	t *testing.T
 }
 
 func (o *ordersLetters) list() rest.DeadLetterList {
 	o.t.Helper()
-	return e2etest.As[rest.DeadLetterList](o.t, o.f.Must(200, "GET", ordersLettersPath+"?show=all", ""))
+	return e2etest.Decode[rest.DeadLetterList](o.t, o.f.MustCall(200, "GET", ordersLettersPath+"?show=all", ""))
 }
 
 func (o *ordersLetters) replay(request rest.ReplayRequest) rest.ReplayResult {
 	o.t.Helper()
 	body, err := json.Marshal(request)
 	e2etest.NoError(o.t, err)
-	return e2etest.As[rest.ReplayResult](o.t, o.f.Must(200, "POST", ordersLettersPath+"/replay", string(body)))
+	return e2etest.Decode[rest.ReplayResult](o.t, o.f.MustCall(200, "POST", ordersLettersPath+"/replay", string(body)))
 }
 
 // settled returns the offsets of the letters that were replayed, in rising order.
@@ -59,15 +59,15 @@ func TestReplayOfChosenLetters(t *testing.T) {
 			n++
 		}
 	})
-	broker := e2etest.Embedded(t).Addr()
+	broker := e2etest.StartEmbeddedBroker(t).Addr()
 	lines := append(e2etest.Source("orders", address, "Orders"), "errors.tolerance=all",
 		"errors.deadletterqueue.topic.name=refused", "errors.deadletterqueue.context.headers.enable=true",
 		"transforms=number", "transforms.number.type=org.apache.kafka.connect.transforms.Cast$Value",
 		"transforms.number.spec=ShipPostalCode:int16")
-	f := p.FollowsWith(e2etest.Plugins(t, "smt"), "conf", "bootstrap.servers="+broker)
-	f.Makes(lines...)
-	f.Await("orders", "runs", e2etest.Runs)
-	f.Changes()
+	f := p.StartWorkerWith(e2etest.Plugins(t, "smt"), "conf", "bootstrap.servers="+broker)
+	f.Create(lines...)
+	f.Await("orders", "runs", e2etest.IsRunning)
+	f.AwaitChangeable()
 	letters := &ordersLetters{f: f, t: t}
 	f.Eventually("dead letters", func() bool { return len(letters.list().DeadLetters) == n })
 	sum := 0
@@ -79,7 +79,7 @@ func TestReplayOfChosenLetters(t *testing.T) {
 	}
 	for body, want := range map[string]string{`{"letters":["0-17"]}`: `such as 0@17, found \"0-17\"`,
 		`{"letters":["` + strings.Repeat(`0@1","`, 1000) + `0@1"]}`: "at most 1000, found 1001"} {
-		f.Must(400, "POST", ordersLettersPath+"/replay", body, want)
+		f.MustCall(400, "POST", ordersLettersPath+"/replay", body, want)
 	}
 	// They are tried before the cause is fixed.
 	r := letters.replay(rest.ReplayRequest{DryRun: true})
@@ -94,8 +94,8 @@ func TestReplayOfChosenLetters(t *testing.T) {
 		t.Errorf("expected that nothing is sent or stored, found %d letters, replayed %v", len(unchanged),
 			letters.settled())
 	}
-	f.Must(200, "PATCH", "/connectors/orders/config", `{"transforms.number.spec":"ShipPostalCode:string"}`)
-	f.Await("orders", "runs", e2etest.Runs)
+	f.MustCall(200, "PATCH", "/connectors/orders/config", `{"transforms.number.spec":"ShipPostalCode:string"}`)
+	f.Await("orders", "runs", e2etest.IsRunning)
 	r = letters.replay(rest.ReplayRequest{Positions: []string{"0@5", "0@2", "0@9999"}, DryRun: true})
 	if r.WouldPass != 2 || r.Refused != 0 || r.Kept[leftOf+"0@9999"] != 1 {
 		t.Errorf("expected that two would pass, found %+v", r)
@@ -145,9 +145,9 @@ func checkCommandReplaysChosenLetters(t *testing.T, p *e2etest.Place) {
 		return p.Run(append([]string{"dlq", "replay", "refused", "--plugins", e2etest.Plugins(t, "smt"), "--data",
 			p.Data, "--config", "conf"}, more...)...)
 	}
-	dlq("--letters", "0@1,0@3", "--again", "--dry").Exits(0).Prints("2 would pass, 0 would be refused\n")
-	dlq("--letters", "0@1").Exits(1).Prints("0 sent: ", "1 kept: dead letters "+leftOf+"0@1")
-	dlq("--letters", "x").Exits(2).Says("--letters: expected PARTITION@OFFSET")
+	dlq("--letters", "0@1,0@3", "--again", "--dry").WantCode(0).WantStdout("2 would pass, 0 would be refused\n")
+	dlq("--letters", "0@1").WantCode(1).WantStdout("0 sent: ", "1 kept: dead letters "+leftOf+"0@1")
+	dlq("--letters", "x").WantCode(2).WantStderr("--letters: expected PARTITION@OFFSET")
 }
 
 // A dry run of a sink's records ends before the request: what a converter or the plugin rejects is reported, and

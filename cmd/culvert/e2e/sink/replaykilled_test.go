@@ -22,10 +22,10 @@ func TestReplayThatIsKilled(t *testing.T) {
 	address, done, _ := holdsFirst(t, s, func(r *http.Request, _ int) bool {
 		return armed.Load() && r.Method == http.MethodPost
 	})
-	broker := e2etest.Embedded(t).Addr()
+	broker := e2etest.StartEmbeddedBroker(t).Addr()
 	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=")
-	back := p.File("back.properties", append(e2etest.SinkOf("back", address, "Orders", "OrderCopies"),
-		"errors.tolerance=all", e2etest.Silent,
+	back := p.File("back.properties", append(e2etest.Sink("back", address, "Orders", "OrderCopies"),
+		"errors.tolerance=all", e2etest.NoReadTimeout,
 		"errors.deadletterqueue.topic.name=refused", "errors.deadletterqueue.context.headers.enable=true",
 		"sap.odata.insert.uncertain=check")...)
 	source := p.File("there.properties", e2etest.Source("there", address, "Orders")...)
@@ -43,9 +43,9 @@ func TestReplayThatIsKilled(t *testing.T) {
 	killed := replay()
 	killed.Eventually("a letter on its way", done)
 	killed.Kill()
-	replay().Wait().Exits(0)
-	e2etest.Copied(t, s)
-	e2etest.CreatedOnce(t, s.Ledger(), 12)
+	replay().Wait().WantCode(0)
+	e2etest.CheckCopies(t, s)
+	e2etest.CheckCreatedOnce(t, s.Ledger(), 12)
 	replayed(t, 0, replay().Wait())
 }
 
@@ -64,15 +64,15 @@ func TestReplayOfASourceThatIsKilled(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: rows, PageSize: 1000})
-			servers := p.Broker()
-			worker := p.Plain(servers, c.worker...)
+			servers := p.StartBroker()
+			worker := p.WritePlainWorker(servers, c.worker...)
 			connector := func(spec string) string {
 				return p.File("orders.properties", append(e2etest.Source("orders", address, "Orders"),
 					"transforms=number", "transforms.number.type=org.apache.kafka.connect.transforms.Cast$Value",
 					"transforms.number.spec="+spec, "errors.tolerance=all", "errors.deadletterqueue.topic.name=refused",
 					"errors.deadletterqueue.context.headers.enable=true")...)
 			}
-			p.MustOnceWith(e2etest.Plugins(t, "smt"), worker, connector("ShipName:int16"))
+			p.MustRunOnceWith(e2etest.Plugins(t, "smt"), worker, connector("ShipName:int16"))
 			client, err := kgo.NewClient(kgo.SeedBrokers(servers))
 			e2etest.NoError(t, err)
 			defer client.Close()
@@ -104,7 +104,7 @@ func TestReplayOfASourceThatIsKilled(t *testing.T) {
 			if killed == 0 {
 				t.Error("no replay was killed before its end: this shows nothing")
 			}
-			replay().Wait().Exits(0)
+			replay().Wait().WantCode(0)
 			replayed(t, 0, replay().Wait())
 			counts := ids(t, p, servers, "Orders")
 			repeated := 0

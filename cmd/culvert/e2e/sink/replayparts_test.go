@@ -31,8 +31,8 @@ type documents struct {
 func newDocuments(t *testing.T, partitions int32, said []*kgo.Record, more ...string) *documents {
 	t.Helper()
 	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Switches: odatatest.Switches{Repeatability: true}})
-	d := &documents{Place: p, service: s, broker: e2etest.Embedded(t).Addr(), letters: "refused"}
-	d.admin = kadm.NewClient(e2etest.Client(t, d.broker))
+	d := &documents{Place: p, service: s, broker: e2etest.StartEmbeddedBroker(t).Addr(), letters: "refused"}
+	d.admin = kadm.NewClient(e2etest.NewClient(t, d.broker))
 	if _, err := d.admin.CreateTopics(t.Context(), 1, 1, nil, "said"); err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +43,7 @@ func newDocuments(t *testing.T, partitions int32, said []*kgo.Record, more ...st
 	d.worker = d.File("worker.properties", "bootstrap.servers="+d.broker, "listeners=",
 		"key.converter=org.apache.kafka.connect.storage.StringConverter",
 		"value.converter=org.apache.kafka.connect.json.JsonConverter", "value.converter.schemas.enable=false")
-	d.lines = append(append(e2etest.SinkOf("inbox", address, "said", "Inbox"), "errors.tolerance=all",
+	d.lines = append(append(e2etest.Sink("inbox", address, "said", "Inbox"), "errors.tolerance=all",
 		"sap.odata.unknown.fields=ignore", "errors.deadletterqueue.topic.name=refused",
 		"errors.deadletterqueue.context.headers.enable=true"), more...)
 	d.set()
@@ -52,14 +52,14 @@ func newDocuments(t *testing.T, partitions int32, said []*kgo.Record, more ...st
 
 // set changes the sink's settings.
 func (d *documents) set(settings ...string) {
-	d.sink = d.File("inbox.properties", e2etest.Instead(d.lines, settings...)...)
+	d.sink = d.File("inbox.properties", e2etest.WithSettings(d.lines, settings...)...)
 }
 
 // written lets the sink write the topic; the service rejects so many requests.
 func (d *documents) written(t *testing.T, refusing int) {
 	t.Helper()
 	e2etest.RefuseWrites(t, d.service, refusing)
-	d.MustOnceWith(e2etest.Plugins(t, "odata-sink", "smt"), d.worker, d.sink)
+	d.MustRunOnceWith(e2etest.Plugins(t, "odata-sink", "smt"), d.worker, d.sink)
 	e2etest.RefuseWrites(t, d.service, 0)
 }
 
@@ -109,7 +109,7 @@ func TestReplayOfRecordsWithSeveralLetters(t *testing.T) {
 	d.written(t, 100_000)
 	letters := e2etest.ReadTopic(t, d.broker, "refused", rows)
 	d.again(t, letters)
-	d.replay(t, "--until", "2020-01-01T00:00:00Z").Exits(0)
+	d.replay(t, "--until", "2020-01-01T00:00:00Z").WantCode(0)
 	d.replays(t, 0, rows, "")
 	d.again(t, letters[:50]) // the sink that was killed starts again
 	d.replays(t, 0, rows, "")
@@ -129,7 +129,7 @@ func TestReplayOfPartsThatAreLeft(t *testing.T) {
 	e2etest.ReadTopic(t, d.broker, "refused", 1)
 	// A rejected replay writes a dead letter that names the same rows.
 	e2etest.RefuseWrites(t, d.service, 100)
-	d.replay(t).Exits(1)
+	d.replay(t).WantCode(1)
 	e2etest.RefuseWrites(t, d.service, 0)
 	d.replays(t, 0, 3, "")
 	d.replays(t, 0, 3, "")
@@ -140,7 +140,7 @@ func TestReplayOfPartsThatAreLeft(t *testing.T) {
 func TestReplayOfWhatIsOlder(t *testing.T) {
 	t.Parallel()
 	d := newDocuments(t, 1, saidTimes(3), "sap.odata.enable.batch=0", "sap.odata.max.in.flight=1")
-	d.lines = e2etest.Instead(d.lines, "topics=")
+	d.lines = e2etest.WithSettings(d.lines, "topics=")
 	d.set("topics.regex=sa.*")
 	d.written(t, 3)
 	later := &kgo.Record{Topic: "said", Key: []byte("1"), Value: []byte(`{"Topic":"later"}`)}
@@ -153,7 +153,7 @@ func TestReplayOfWhatIsOlder(t *testing.T) {
 		}
 	}
 	d.again(t, []*kgo.Record{forged})
-	d.replays(t, 1, 3, "2 sent: 2 delivered, 0 refused\n").Prints(
+	d.replays(t, 1, 3, "2 sent: 2 delivered, 0 refused\n").WantStdout(
 		"1 kept: dead letters of records that have a later one",
 		"--older", `1 kept: dead letters of topic "Xsaid", which topics.regex`)
 	list := func() string {
@@ -169,7 +169,7 @@ func TestReplayOfWhatIsOlder(t *testing.T) {
 	if letters := list(); letters != "0@0 yes, 0@1 no, 0@2 yes, 0@3 no" {
 		t.Errorf("expected the letters 0@0 and 0@2 to be replayed, found %s", letters)
 	}
-	d.Run("dlq", "show", "refused", "0@2", "-p", d.worker).Exits(0).Prints("settled    yes")
+	d.Run("dlq", "show", "refused", "0@2", "-p", d.worker).WantCode(0).WantStdout("settled    yes")
 	d.replays(t, 1, 4, "1 sent: 1 delivered", "--older")
 	if letters := list(); letters != "0@0 yes, 0@1 yes, 0@2 yes, 0@3 no" {
 		t.Errorf("expected all letters but 0@3 to be replayed, found %s", letters)
@@ -190,7 +190,7 @@ func TestReplayOfWhatIsOlderThanALetter(t *testing.T) {
 	if _, err := d.admin.CreateTopics(t.Context(), 2, 1, nil, "later"); err != nil {
 		t.Fatal(err)
 	}
-	client := e2etest.Client(t, d.broker, kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	client := e2etest.NewClient(t, d.broker, kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	for i, l := range letters {
 		copied := &kgo.Record{Topic: "later", Partition: int32(1 - i), Key: l.Key, Value: l.Value, Headers: l.Headers}
 		e2etest.NoError(t, client.ProduceSync(t.Context(), copied).FirstErr())
@@ -217,11 +217,11 @@ func TestReplayOfWhatIsOlderWithoutKeys(t *testing.T) {
 	d.written(t, 3)
 	e2etest.ReadTopic(t, d.broker, "refused", 3)
 	d.replays(t, 0, 1, "1 sent: 1 delivered", "--letters", "0@0")
-	client := e2etest.Client(t, d.broker, kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	client := e2etest.NewClient(t, d.broker, kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	later := &kgo.Record{Topic: "said", Partition: 1, Value: []byte(`{"Topic":"later"}`)}
 	e2etest.NoError(t, client.ProduceSync(t.Context(), later).FirstErr())
 	d.written(t, 0)
 	want := "0 sent: 0 delivered, 0 refused\n2 kept: dead letters of records without a key"
-	d.replays(t, 1, 2, want).Exits(1).Prints("--older")
+	d.replays(t, 1, 2, want).WantCode(1).WantStdout("--older")
 	d.replays(t, 0, 4, "", "--older")
 }

@@ -38,20 +38,20 @@ func TestReplayOfManyLettersNextToTheRunningTask(t *testing.T) {
 		"sap.odata.check.filter=Topic", "sap.odata.max.in.flight=4")
 	d.set("transforms=date", "transforms.date.type=org.apache.kafka.connect.transforms.TimestampConverter$Value",
 		"transforms.date.field=Topic", "transforms.date.target.type=Timestamp", "transforms.date.format=yyyy-MM-dd")
-	d.MustOnceWith(e2etest.Plugins(t, "odata-sink", "smt"), d.worker, d.sink)
+	d.MustRunOnceWith(e2etest.Plugins(t, "odata-sink", "smt"), d.worker, d.sink)
 	e2etest.ReadTopic(t, d.broker, "refused", letters)
-	client := e2etest.Client(t, d.broker)
-	follows := func() *e2etest.Followed {
-		return d.FollowsWith(e2etest.Plugins(t, "odata-sink", "smt"), "conf", "bootstrap.servers="+d.broker,
+	client := e2etest.NewClient(t, d.broker)
+	follows := func() *e2etest.Worker {
+		return d.StartWorkerWith(e2etest.Plugins(t, "odata-sink", "smt"), "conf", "bootstrap.servers="+d.broker,
 			"consumer.session.timeout.ms=6000", "consumer.heartbeat.interval.ms=1000",
 			"key.converter=org.apache.kafka.connect.storage.StringConverter",
 			"value.converter=org.apache.kafka.connect.json.JsonConverter", "value.converter.schemas.enable=false")
 	}
-	replay := func(f *e2etest.Followed) (ended chan struct{}) {
+	replay := func(f *e2etest.Worker) (ended chan struct{}) {
 		ended = make(chan struct{})
 		go func() {
 			defer close(ended)
-			if a, err := http.Post(f.Url+path, "application/json", nil); err == nil { // fails if the worker is killed
+			if a, err := http.Post(f.URL+path, "application/json", nil); err == nil { // fails if the worker is killed
 				a.Body.Close()
 			}
 		}()
@@ -76,15 +76,15 @@ func TestReplayOfManyLettersNextToTheRunningTask(t *testing.T) {
 		}
 	}
 	f := follows()
-	f.Makes(d.lines...)
-	f.Await("inbox", "runs", e2etest.Runs)
+	f.Create(d.lines...)
+	f.Await("inbox", "runs", e2etest.IsRunning)
 	killed := replay(f)
 	f.Eventually("letters", func() bool { return d.service.Count("Inbox") > 0 })
 	says(func() bool { return d.service.Count("Inbox") > letters/3 })
 	f.Kill()
 	<-killed
 	f = follows()
-	f.Await("inbox", "runs", e2etest.Runs)
+	f.Await("inbox", "runs", e2etest.IsRunning)
 	second := replay(f)
 	says(func() bool {
 		select {
@@ -94,7 +94,7 @@ func TestReplayOfManyLettersNextToTheRunningTask(t *testing.T) {
 			return false
 		}
 	})
-	last := e2etest.As[rest.ReplayResult](t, f.Must(200, "POST", path, ""))
+	last := e2etest.Decode[rest.ReplayResult](t, f.MustCall(200, "POST", path, ""))
 	remaining := 0
 	for _, n := range last.Kept {
 		remaining += n

@@ -24,16 +24,16 @@ func TestReplayNextToAnother(t *testing.T) {
 		return status == http.StatusCreated
 	})
 	_, port, _ := strings.Cut(address, ":")
-	slow := d.File("slow.properties", e2etest.Instead(d.lines, "sap.odata.host.port="+port)...)
+	slow := d.File("slow.properties", e2etest.WithSettings(d.lines, "sap.odata.host.port="+port)...)
 	first := d.Start("dlq", "replay", "refused", "--plugins", e2etest.Plugins(t, "odata-sink", "smt"), "--data",
 		d.Subfolder("elsewhere"), d.worker, slow)
 	first.Eventually("a document", done)
-	d.replays(t, 1, 1, "").Says("connector inbox: dead letters are being replayed already")
+	d.replays(t, 1, 1, "").WantStderr("connector inbox: dead letters are being replayed already")
 	first.Signal(syscall.SIGSTOP)
 	free()
 	second := d.replay(t)
 	first.Signal(syscall.SIGCONT)
-	first.Wait().Exits(1).Says("group")
+	first.Wait().WantCode(1).WantStderr("group")
 	d.replays(t, 0, rows, "")
-	second.Exits(0)
+	second.WantCode(0)
 }

@@ -75,13 +75,13 @@ func TestRestartingServiceGetsEachRecordOnce(t *testing.T) {
 			p := e2etest.NewPlace(t)
 			service := &restarting{Service: odatatest.New(odatatest.Options{Rows: 1,
 				Switches: odatatest.Switches{CSRF: true}}), routed: c.routed}
-			servers := p.Broker()
+			servers := p.StartBroker()
 			e2etest.Produce(t, servers, orders(c.rows)...)
-			p.File("conf/back.properties", e2etest.Instead(e2etest.SinkOf("back", e2etest.Serve(t, service), "Orders",
-				"OrderCopies"), "sap.odata.operation.mode="+c.mode, "sap.odata.enable.batch=1",
+			p.File("conf/back.properties", e2etest.WithSettings(e2etest.Sink("back", e2etest.Serve(t, service),
+				"Orders", "OrderCopies"), "sap.odata.operation.mode="+c.mode, "sap.odata.enable.batch=1",
 				"sap.odata.max.retries=10", "sap.odata.min.retry.backoff.ms=20",
 				"sap.odata.max.retry.backoff.ms=100")...)
-			f := p.FollowsWith(e2etest.Plugins(t, "odata-sink"), "conf", "bootstrap.servers="+servers,
+			f := p.StartWorkerWith(e2etest.Plugins(t, "odata-sink"), "conf", "bootstrap.servers="+servers,
 				"key.converter.schemas.enable=false", "value.converter.schemas.enable=false")
 			f.Eventually("a third of the rows", func() bool { return service.Count("OrderCopies") > c.rows/3 })
 			earlier := service.requests.Load()
@@ -91,16 +91,16 @@ func TestRestartingServiceGetsEachRecordOnce(t *testing.T) {
 				failed = failed || hasFailed(s)
 				return failed || service.Count("OrderCopies") == c.rows
 			})
-			f.Await("back", "runs", e2etest.Runs)
+			f.Await("back", "runs", e2etest.IsRunning)
 			r := f.MustStop()
 			if failed || strings.Contains(r.Stderr, "task failed") {
 				t.Errorf("expected the task to continue, found: %s", r.Stderr)
 			}
-			e2etest.CreatedOnce(t, service.Ledger(), c.rows)
+			e2etest.CheckCreatedOnce(t, service.Ledger(), c.rows)
 			if sent := service.requests.Load() - earlier; sent > c.requests {
 				t.Errorf("expected at most %d requests, found %d", c.requests, sent)
 			}
-			r.SaysTimes(c.off, "the service has no $batch")
+			r.WantStderrTimes(c.off, "the service has no $batch")
 		})
 	}
 }
@@ -118,12 +118,12 @@ func TestServiceIsAwayLongerThanTheRetries(t *testing.T) {
 		}
 		return true
 	}}
-	servers := p.Broker()
+	servers := p.StartBroker()
 	e2etest.Produce(t, servers, orders(rows)...)
-	p.File("conf/back.properties", e2etest.Instead(e2etest.SinkOf("back", e2etest.Serve(t, service), "Orders",
+	p.File("conf/back.properties", e2etest.WithSettings(e2etest.Sink("back", e2etest.Serve(t, service), "Orders",
 		"OrderCopies"), "sap.odata.max.retries=2", "sap.odata.min.retry.backoff.ms=1",
 		"sap.odata.max.retry.backoff.ms=5")...)
-	f := p.FollowsWith(e2etest.Plugins(t, "odata-sink"), "conf", "bootstrap.servers="+servers,
+	f := p.StartWorkerWith(e2etest.Plugins(t, "odata-sink"), "conf", "bootstrap.servers="+servers,
 		"key.converter.schemas.enable=false", "value.converter.schemas.enable=false")
 	f.Eventually("a third of the rows", func() bool { return service.Count("OrderCopies") > rows/3 })
 	requests := metadata.Load()
@@ -132,9 +132,9 @@ func TestServiceIsAwayLongerThanTheRetries(t *testing.T) {
 	f.Await("back", "reads the metadata again", func(connect.Status) bool { return metadata.Load() > requests })
 	service.away.Store(0)
 	f.Await("back", "has written all rows", func(connect.Status) bool { return service.Count("OrderCopies") == rows })
-	f.Await("back", "runs", e2etest.Runs)
+	f.Await("back", "runs", e2etest.IsRunning)
 	f.MustStop()
-	e2etest.CreatedOnce(t, service.Ledger(), rows)
+	e2etest.CheckCreatedOnce(t, service.Ledger(), rows)
 }
 
 // Of 25,000 records, one refers to master data that stay locked. That record is sent as often as the settings allow and
@@ -165,30 +165,31 @@ func TestRecordWhoseDataStayLocked(t *testing.T) {
 				w.WriteHeader(answer.Code)
 				w.Write(body)
 			}))
-			servers := p.Broker()
+			servers := p.StartBroker()
 			records := orders(rows)
 			records[locked].Value = records[0].Value // the service rejects a second order of this number
 			e2etest.Produce(t, servers, records...)
-			lines := e2etest.Instead(e2etest.SinkOf("back", address, "Orders", "OrderCopies"),
+			lines := e2etest.WithSettings(e2etest.Sink("back", address, "Orders", "OrderCopies"),
 				"errors.tolerance="+tolerance, "sap.odata.max.retries=4", "sap.odata.min.retry.backoff.ms=1",
 				"sap.odata.max.retry.backoff.ms=5")
 			if tolerance == "all" {
 				lines = append(lines, "errors.deadletterqueue.topic.name=letters", "errors.log.enable=true",
 					"errors.deadletterqueue.context.headers.enable=true")
 			}
-			worker := p.Plain(servers, "key.converter.schemas.enable=false", "value.converter.schemas.enable=false")
-			r := p.OnceWith(e2etest.Plugins(t, "odata-sink"), worker, p.File("back.properties", lines...))
+			worker := p.WritePlainWorker(servers, "key.converter.schemas.enable=false",
+				"value.converter.schemas.enable=false")
+			r := p.RunOnceWith(e2etest.Plugins(t, "odata-sink"), worker, p.File("back.properties", lines...))
 			if n := locks.Load(); n != 5 {
 				t.Errorf("expected the record to be sent 5 times, found %d", n)
 			}
-			e2etest.NoneTwice(t, s.Ledger())
+			e2etest.CheckNoneTwice(t, s.Ledger())
 			said := []string{"Customer 7 is being processed by user SMITH", "added to sap.odata.http.codes",
 				"(tried 5 times)"}
 			if tolerance == "none" {
-				r.Exits(1).LastLineHas(said...)
+				r.WantCode(1).WantLastLine(said...)
 				return
 			}
-			r.Exits(0).Says(said...)
+			r.WantCode(0).WantStderr(said...)
 			if n := s.Count("OrderCopies"); n != rows-1 {
 				t.Errorf("expected %d rows, found %d", rows-1, n)
 			}

@@ -22,7 +22,7 @@ var skipAdvice = regexp.MustCompile(`errors\.uncertain\.skip=(\S+) to skip`)
 func TestVersionThatHangsInSettleTakesOver(t *testing.T) {
 	t.Parallel()
 	const rows, batch, atATime, first = 60, 20, 4, 10
-	p, _, worker := e2etest.Filled(t, rows)
+	p, _, worker := e2etest.NewFilledPlace(t, rows)
 	service := odatatest.New(odatatest.Options{Rows: rows})
 	posts := atomic.Int32{}
 	turns := make(chan struct{}, 2*rows)
@@ -37,8 +37,8 @@ func TestVersionThatHangsInSettleTakesOver(t *testing.T) {
 		service.ServeHTTP(w, r)
 	}))
 	t.Cleanup(func() { close(turns) }) // before the server ends, which waits for its answers
-	dir := e2etest.Folder(t, "odata-sink")
-	lines := e2etest.CopiesOf(address, "tasks.max=1", e2etest.Silent,
+	dir := e2etest.CopyPlugins(t, "odata-sink")
+	lines := e2etest.CopySink(address, "tasks.max=1", e2etest.NoReadTimeout,
 		fmt.Sprintf("sap.odata.flush.trigger.size=%d", batch),
 		fmt.Sprintf("sap.odata.max.in.flight=%d", atATime), fmt.Sprintf("consumer.override.max.poll.records=%d", batch))
 	run := p.Start("run", "--once", "--set", "plugin.odata-sink.limits.call.ms=300", "--plugins", dir, "--data", p.Data,
@@ -47,13 +47,13 @@ func TestVersionThatHangsInSettleTakesOver(t *testing.T) {
 		turns <- struct{}{}
 	}
 	run.Eventually("requests on their way", func() bool { return posts.Load() == first+atATime })
-	e2etest.Replace(t, dir, "odata-sink.wasm", guesttest.Looping(t, guesttest.Bytes(t, "../../../../plugins/odata-sink",
-		"main.version=0.2.0"), wit.ExportName(wit.InterfaceSink, "handle-response")))
-	run.Awaits(`msg="plugin loaded" plugin=odata-sink version=0.2.0`)
+	e2etest.ReplaceFile(t, dir, "odata-sink.wasm", guesttest.Looping(t, guesttest.Bytes(t,
+		"../../../../plugins/odata-sink", "main.version=0.2.0"), wit.ExportName(wit.InterfaceSink, "handle-response")))
+	run.AwaitStderr(`msg="plugin loaded" plugin=odata-sink version=0.2.0`)
 	for range rows {
 		turns <- struct{}{}
 	}
-	run.Awaits("plugin=odata-sink from=0.1.0 to=0.2.0")
+	run.AwaitStderr("plugin=odata-sink from=0.1.0 to=0.2.0")
 	r := run.Wait()
 	var names []string
 	for _, advice := range skipAdvice.FindAllStringSubmatch(r.Stderr, -1) {
@@ -65,7 +65,7 @@ func TestVersionThatHangsInSettleTakesOver(t *testing.T) {
 		t.Fatalf("expected exit 1 and the %d records named that came behind the first batch, found %d and %q: %s",
 			sent-batch, r.Code, names, r.Stderr)
 	}
-	p.MustOnceWith(e2etest.Plugins(t, "odata-sink"), worker, p.File("back.properties", append(lines,
+	p.MustRunOnceWith(e2etest.Plugins(t, "odata-sink"), worker, p.File("back.properties", append(lines,
 		"errors.uncertain.skip="+strings.Join(names, ","))...))
-	e2etest.CreatedOnce(t, service.Ledger(), rows)
+	e2etest.CheckCreatedOnce(t, service.Ledger(), rows)
 }

@@ -35,7 +35,7 @@ func TestSlowFirstBatchAtUsersSize(t *testing.T) {
 			address, _, release := holdsFirst(t, s, count)
 			free = release
 			p := e2etest.NewPlace(t)
-			servers := p.Broker()
+			servers := p.StartBroker()
 			want := map[string]string{}
 			records := make([]*kgo.Record, rows)
 			for i := range records {
@@ -45,11 +45,11 @@ func TestSlowFirstBatchAtUsersSize(t *testing.T) {
 					Value: fmt.Appendf(nil, `{"OrderID":%d,"ShipName":"%d"}`, id, i)}
 			}
 			e2etest.Produce(t, servers, records...)
-			p.MustOnceWith(e2etest.Plugins(t, "odata-sink"), p.Plain(servers), p.File("back.properties",
-				append(e2etest.SinkOf("back", address, "Orders", "OrderCopies"), "sap.odata.operation.mode="+mode,
+			p.MustRunOnceWith(e2etest.Plugins(t, "odata-sink"), p.WritePlainWorker(servers), p.File("back.properties",
+				append(e2etest.Sink("back", address, "Orders", "OrderCopies"), "sap.odata.operation.mode="+mode,
 					fmt.Sprint("sap.odata.max.batch.size=", batch), "sap.odata.flush.trigger.size=200")...))
 			e2etest.Equal(t, "rows", want, references(s, "OrderCopies"))
-			e2etest.CreatedOnce(t, s.Ledger(), keys)
+			e2etest.CheckCreatedOnce(t, s.Ledger(), keys)
 		})
 	}
 }

@@ -43,9 +43,9 @@ func (w *writing) start(t *testing.T, p *e2etest.Place) (file string) {
 		}
 		w.service.ServeHTTP(rw, r)
 	}))
-	lines := e2etest.AsMe(e2etest.SinkOf(w.name, address, "Orders", "OrderCopies"), "sap.odata.enable.batch=0",
+	lines := e2etest.WithLogon(e2etest.Sink(w.name, address, "Orders", "OrderCopies"), "sap.odata.enable.batch=0",
 		"sap.odata.max.retries=2", "sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=2")
-	return p.File(w.name+".properties", e2etest.Instead(lines, w.settings...)...)
+	return p.File(w.name+".properties", e2etest.WithSettings(lines, w.settings...)...)
 }
 
 // Every record is written once, whatever happens to sessions, tokens and responses, or the task fails and names the
@@ -69,8 +69,8 @@ func TestEveryRecordIsWrittenOnce(t *testing.T) {
 	for _, w := range writings {
 		args = append(args, w.start(t, p))
 	}
-	run := p.OnceWith(e2etest.Plugins(t, "odata-sink"), args...).Exits(1)
-	e2etest.WithoutPassword(t, run.Stdout, run.Stderr)
+	run := p.RunOnceWith(e2etest.Plugins(t, "odata-sink"), args...).WantCode(1)
+	e2etest.CheckNoPassword(t, run.Stdout, run.Stderr)
 	for _, w := range writings {
 		t.Run(w.name, func(t *testing.T) {
 			failure := ""
@@ -80,7 +80,7 @@ func TestEveryRecordIsWrittenOnce(t *testing.T) {
 				}
 			}
 			e2etest.Contains(t, "the failure", failure, w.fails...)
-			e2etest.NoneTwice(t, w.service.Ledger())
+			e2etest.CheckNoneTwice(t, w.service.Ledger())
 			complete := cmp.Equal(e2etest.Entities(w.service, "Orders"), e2etest.Entities(w.service, "OrderCopies"))
 			if complete != (len(w.fails) == 0) || complete != (failure == "") {
 				t.Errorf("expected all rows or a failure; all rows: %t, failure %q", complete, failure)

@@ -16,12 +16,12 @@ func TestWritesAtUsersSize(t *testing.T) {
 	const rows = 25_000
 	for _, mode := range []string{"insert", "upsert"} {
 		t.Run(mode, func(t *testing.T) {
-			p, s, worker := e2etest.Filled(t, rows)
-			back := p.File("back.properties", e2etest.Instead(e2etest.CopiesOf(e2etest.Serve(t, s)),
+			p, s, worker := e2etest.NewFilledPlace(t, rows)
+			back := p.File("back.properties", e2etest.WithSettings(e2etest.CopySink(e2etest.Serve(t, s)),
 				"sap.odata.enable.batch=1", "sap.odata.operation.mode="+mode)...)
 			p.MustRun("run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data, worker, back)
-			e2etest.Copied(t, s)
-			e2etest.CreatedOnce(t, s.Ledger(), rows)
+			e2etest.CheckCopies(t, s)
+			e2etest.CheckCreatedOnce(t, s.Ledger(), rows)
 		})
 	}
 }
@@ -31,7 +31,7 @@ func TestChangesAtUsersSize(t *testing.T) {
 	t.Parallel()
 	const rows = 25_000
 	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 1})
-	servers := p.Broker()
+	servers := p.StartBroker()
 	has := map[string]string{}
 	want := odatatest.Write{}
 	batches := 0
@@ -74,8 +74,8 @@ func TestChangesAtUsersSize(t *testing.T) {
 			records[i] = r
 		}
 		e2etest.Produce(t, servers, records...)
-		p.MustOnceWith(e2etest.Plugins(t, "odata-sink"), p.Plain(servers), p.File(mode+".properties",
-			append(e2etest.SinkOf(mode, address, mode, "OrderCopies"), settings...)...))
+		p.MustRunOnceWith(e2etest.Plugins(t, "odata-sink"), p.WritePlainWorker(servers), p.File(mode+".properties",
+			append(e2etest.Sink(mode, address, mode, "OrderCopies"), settings...)...))
 		e2etest.Equal(t, "after "+mode, has, references(s, "OrderCopies"))
 		var write odatatest.Write
 		l := s.Ledger()

@@ -50,11 +50,11 @@ func taken(connector string) string {
 // the news of its group.
 func TestPausedSinkWritesNothingMore(t *testing.T) {
 	t.Parallel()
-	s, direct := e2etest.Demo(t, odatatest.Options{Rows: 5})
+	s, direct := e2etest.StartDemo(t, odatatest.Options{Rows: 5})
 	b := e2etest.NewPlace(t)
-	cluster, broker := b.StartBroker()
+	cluster, broker := b.StartBrokerCommand()
 	listen := porttest.Address(t)
-	client := e2etest.Client(t, broker)
+	client := e2etest.NewClient(t, broker)
 	admin := kadm.NewClient(client)
 	if _, err := admin.CreateTopics(t.Context(), 1, 1, nil, "Names", "New"); err != nil {
 		t.Fatal(err)
@@ -139,15 +139,15 @@ func startTwoSinks(t *testing.T, broker, listeners, merges, creates string) *e2e
 	t.Helper()
 	p := e2etest.NewPlace(t)
 	sink := func(name string, lines []string, more ...string) string {
-		lines = append(lines, "sap.odata.enable.batch=0", "sap.odata.max.in.flight=1", e2etest.Silent)
+		lines = append(lines, "sap.odata.enable.batch=0", "sap.odata.max.in.flight=1", e2etest.NoReadTimeout)
 		return p.File(name, append(lines, more...)...)
 	}
 	return p.Start("run", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data,
 		p.File("worker.properties", "bootstrap.servers="+broker, "listeners="+listeners,
 			"key.converter.schemas.enable=false", "value.converter.schemas.enable=false",
 			"consumer.session.timeout.ms=6000", "consumer.heartbeat.interval.ms=1000"),
-		sink("merges.properties", e2etest.SinkOf("merges", merges, "Names", "Products"),
+		sink("merges.properties", e2etest.Sink("merges", merges, "Names", "Products"),
 			"sap.odata.operation.mode=merge"),
-		sink("creates.properties", e2etest.SinkOf("creates", creates, "New", "OrderCopies"),
+		sink("creates.properties", e2etest.Sink("creates", creates, "New", "OrderCopies"),
 			"sap.odata.insert.uncertain=check"))
 }

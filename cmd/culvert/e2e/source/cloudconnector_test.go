@@ -22,8 +22,8 @@ import (
 // all tunnels, and starts again. No task fails, and nothing is lost.
 func TestCloudConnectorAway(t *testing.T) {
 	t.Parallel()
-	outage := e2etest.OneOf(time.Minute, 4*time.Second)
-	rows := e2etest.OneOf(4000, 2000)
+	outage := e2etest.LongOrShort(time.Minute, 4*time.Second)
+	rows := e2etest.LongOrShort(4000, 2000)
 	p := e2etest.NewPlace(t)
 	folder := e2etest.Plugins(t, "odata-sink")
 	double := connectivitytest.NewServer()
@@ -39,7 +39,7 @@ func TestCloudConnectorAway(t *testing.T) {
 		}))
 	e2etest.NoError(t, err)
 	t.Cleanup(cluster.Close)
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: rows, PageSize: 40,
+	s, address := e2etest.StartDemo(t, odatatest.Options{Rows: rows, PageSize: 40,
 		Switches: odatatest.Switches{SlowFirstByte: 20 * time.Millisecond}})
 	double.Map("example.com:9092", l.Addr().String())
 	double.Map("s4.virtual:8000", address)
@@ -50,9 +50,9 @@ func TestCloudConnectorAway(t *testing.T) {
 		"listeners=http://"+listen, "offset.flush.interval.ms=500")
 	way := []string{"sap.odata.proxy.type=sap-connectivity-http", "sap.odata.max.retries=3",
 		"sap.odata.min.retry.backoff.ms=10", "sap.odata.max.retry.backoff.ms=100"}
-	sourceFile := p.File("there.properties", e2etest.Instead(e2etest.Source("there", "s4.virtual:8000", "Orders"),
+	sourceFile := p.File("there.properties", e2etest.WithSettings(e2etest.Source("there", "s4.virtual:8000", "Orders"),
 		way...)...)
-	back := p.File("back.properties", e2etest.Instead(e2etest.SinkOf("back", "s4.virtual:8000", "Orders",
+	back := p.File("back.properties", e2etest.WithSettings(e2etest.Sink("back", "s4.virtual:8000", "Orders",
 		"OrderCopies"), way...)...)
 	c := p.StartFor(e2etest.Limit+outage, "run", "--plugins", folder, "--data", p.Data, worker, sourceFile, back)
 
@@ -78,7 +78,7 @@ func TestCloudConnectorAway(t *testing.T) {
 		t.Errorf("expected %d rows to be written back, found %d", want, got)
 	}
 	c.MustStop()
-	p.Run("consume", "Orders", "-p", worker).Exits(0).Prints(`"OrderID"`)
+	p.Run("consume", "Orders", "-p", worker).WantCode(0).WantStdout(`"OrderID"`)
 }
 
 // running fails the test if a task is in another state than RUNNING or UNASSIGNED.

@@ -29,7 +29,7 @@ type firstLoad struct {
 func TestFirstLoadIsNotDeliveredTwice(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
-	servers := p.Broker()
+	servers := p.StartBroker()
 	for name, c := range map[string]firstLoad{
 		"all rows":     {want: "missed=0"},
 		"a hidden row": {deletes: true, restores: true, want: "missed=1"},
@@ -71,10 +71,10 @@ func checkFirstLoad(t *testing.T, servers, name string, c firstLoad) {
 	}
 	q := e2etest.NewPlace(t)
 	run := q.MustRun("run", "--once", "--data", q.Data, "--plugins", e2etest.Plugins(t),
-		q.Plain(servers, worker...), q.File("c.properties", append(e2etest.Source(topic, address),
+		q.WritePlainWorker(servers, worker...), q.File("c.properties", append(e2etest.Source(topic, address),
 			"sap.odata#00.service="+odatatest.SAPPath, "sap.odata#00.entityset=Orders",
 			"sap.odata#00.topic="+topic, "sap.odata#00.page.size=100", "sap.odata#00.track-changes=1",
-			"sap.odata#00.exec-period=60", "sap.odata#00.format=json", e2etest.Silent)...))
+			"sap.odata#00.exec-period=60", "sap.odata#00.format=json", e2etest.NoReadTimeout)...))
 	for _, part := range []string{c.want, "complete=key"} {
 		if !strings.Contains(run.Stderr, part) {
 			t.Errorf("expected %q in the log", part)

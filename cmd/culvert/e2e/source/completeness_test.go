@@ -13,26 +13,26 @@ import (
 func TestRequiredProof(t *testing.T) {
 	t.Parallel()
 	const rows = 25_000
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: rows, PageSize: 500,
+	s, address := e2etest.StartDemo(t, odatatest.Options{Rows: rows, PageSize: 500,
 		Switches: odatatest.Switches{RefuseOrderBy: true, SkipToken: "opaque"}})
 	p := e2etest.NewPlace(t)
 	run := func(settings ...string) e2etest.Result {
-		return p.Once(p.File("required.properties", e2etest.Instead(e2etest.Source("required", address, "Orders"),
-			append([]string{"sap.odata#00.page.size=500"}, settings...)...)...))
+		return p.RunOnce(p.File("required.properties", e2etest.WithSettings(e2etest.Source("required", address,
+			"Orders"), append([]string{"sap.odata#00.page.size=500"}, settings...)...)...))
 	}
 	const advice = "sap.odata#00.completeness = warn reads it nevertheless"
 	run("sap.odata#00.completeness=require", "sap.odata#00.count=none",
-		"sap.odata#00.paging=links").Exits(1).Says(advice)
+		"sap.odata#00.paging=links").WantCode(1).WantStderr(advice)
 	e2etest.Equal(t, "pages of a load that cannot be proven", 0, s.Ledger().Pages)
-	run("sap.odata#00.completeness=require").Exits(1).Says(advice)
+	run("sap.odata#00.completeness=require").WantCode(1).WantStderr(advice)
 	pages := s.Ledger().Pages
-	run("sap.odata#00.completeness=require").Exits(1).Says(advice)
-	result := run("sap.odata#00.completeness=warn").Exits(0)
+	run("sap.odata#00.completeness=require").WantCode(1).WantStderr(advice)
+	result := run("sap.odata#00.completeness=warn").WantCode(0)
 	if n := s.Ledger().Pages; pages < rows/500 || n != pages {
 		t.Errorf("expected all pages in the failed load and none after it, found %d and %d more", pages, n-pages)
 	}
 	if strings.Contains(result.Stderr, "reset the connector's offsets to read") {
 		t.Errorf("expected no advice to reset offsets, found %s", result.Stderr)
 	}
-	p.Holds("Orders", rows)
+	p.CheckRecordCount("Orders", rows)
 }

@@ -26,7 +26,7 @@ import (
 func TestStoresEndToEnd(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
-	certificate := e2etest.Localhost(t)
+	certificate := e2etest.LocalhostCertificate(t)
 	shown := atomic.Int64{}
 	s := odatatest.New(odatatest.Options{Rows: 20})
 	server := httptest.NewUnstartedServer(s)
@@ -41,10 +41,11 @@ func TestStoresEndToEnd(t *testing.T) {
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	_, port, _ := strings.Cut(server.Listener.Addr().String(), ":")
-	p.MustOnce(p.File("java.properties", e2etest.Instead(e2etest.Source("java", "localhost:"+port, "Orders"),
-		"sap.odata.keystore.location="+filepath.Join(e2etest.Stores(t), "client.jks"), "sap.odata.keystore.type=jks",
+	p.MustRunOnce(p.File("java.properties", e2etest.WithSettings(e2etest.Source("java", "localhost:"+port, "Orders"),
+		"sap.odata.keystore.location="+filepath.Join(e2etest.KeyStoreFolder(t), "client.jks"),
+		"sap.odata.keystore.type=jks",
 		"sap.odata.keystore.password="+e2etest.StorePassword, "sap.odata.auth.type=certificate",
-		"sap.odata.truststore.location="+filepath.Join(e2etest.Stores(t), "trust.jks"),
+		"sap.odata.truststore.location="+filepath.Join(e2etest.KeyStoreFolder(t), "trust.jks"),
 		"sap.odata.truststore.password="+e2etest.StorePassword, "sap.odata.host.protocol=https")...))
 	e2etest.Equal(t, "records", s.Count("Orders"), len(p.Records("Orders")))
 	if shown.Load() == 0 {
@@ -56,7 +57,7 @@ func TestStoresEndToEnd(t *testing.T) {
 func TestConnectionsAreChecked(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
-	store := func(name string) string { return filepath.Join(e2etest.Stores(t), name) }
+	store := func(name string) string { return filepath.Join(e2etest.KeyStoreFolder(t), name) }
 	p.Environ = []string{"VCAP_SERVICES="}
 	good := e2etest.Source("x", "sap.example:443", "Orders")
 	cases := map[string]struct {
@@ -101,11 +102,11 @@ func TestConnectionsAreChecked(t *testing.T) {
 	}
 	args := []string{"validate", "--plugins", e2etest.Plugins(t)}
 	for name, c := range cases {
-		lines := e2etest.Instead(good, c.lines...)
+		lines := e2etest.WithSettings(good, c.lines...)
 		lines[0] = "name=" + name
 		args = append(args, p.File(name+".properties", lines...))
 	}
-	r := p.Run(args...).Exits(1).Omits("other-secret", "s3cr3t")
+	r := p.Run(args...).WantCode(1).WantNo("other-secret", "s3cr3t")
 	for name, c := range cases {
 		var said []string
 		for line := range strings.Lines(r.Stdout + r.Stderr) {
@@ -126,7 +127,7 @@ func TestConnectionsAreChecked(t *testing.T) {
 func TestSecretsRotate(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
-	g := e2etest.NewGuarded(odatatest.New(odatatest.Options{Rows: 20}), "first-secret")
+	g := e2etest.NewPasswordService(odatatest.New(odatatest.Options{Rows: 20}), "first-secret")
 	p.File("secrets/odata.properties", "password=first-secret")
 	secrets := filepath.Join(p.Dir, "secrets")
 	listen := porttest.Address(t)
@@ -139,12 +140,15 @@ func TestSecretsRotate(t *testing.T) {
 	p.MustRun("validate", "--plugins", e2etest.Plugins(t), "--data", p.Data, file)
 	c := p.Start("run", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--log-level", "debug", worker, file)
 	state := func() connect.State { return e2etest.TaskOf(t, listen, "rotating").State }
-	c.Eventually("the first password", func() bool { return g.Used("first-secret") && state() == connect.Running })
+	c.Eventually("the first password", func() bool {
+		return g.IsLastPassword("first-secret") &&
+			state() == connect.Running
+	})
 
-	g.Take("first-secret", "second-secret")
+	g.Accept("first-secret", "second-secret")
 	p.File("secrets/odata.properties", "password=second-secret")
-	c.Eventually("the second password", func() bool { return g.Used("second-secret") })
-	g.Take("second-secret")
+	c.Eventually("the second password", func() bool { return g.IsLastPassword("second-secret") })
+	g.Accept("second-secret")
 	if n := g.Refusals("first-secret") + g.Refusals("second-secret"); n != 0 || state() != connect.Running {
 		t.Errorf("%d refusals, task %s; expected none and RUNNING", n, state())
 	}
@@ -153,9 +157,12 @@ func TestSecretsRotate(t *testing.T) {
 	c.Eventually("the task's failure", func() bool { return state() == connect.Failed })
 	p.File("secrets/odata.properties", "password=wrong-secret", "# touched")
 	p.File("secrets/new", "password=third-secret")
-	g.Take("third-secret")
+	g.Accept("third-secret")
 	e2etest.NoError(t, os.Rename(filepath.Join(secrets, "new"), filepath.Join(secrets, "odata.properties")))
-	c.Eventually("the third password", func() bool { return g.Used("third-secret") && state() == connect.Running })
+	c.Eventually("the third password", func() bool {
+		return g.IsLastPassword("third-secret") &&
+			state() == connect.Running
+	})
 	if n := g.Refusals("wrong-secret"); n != 1 {
 		t.Errorf("the wrong password was sent %d times, expected once", n)
 	}
@@ -176,7 +183,8 @@ func TestThroughCloudConnector(t *testing.T) {
 	t.Cleanup(account.Close)
 	p.Environ = []string{"VCAP_SERVICES=" + account.VCAP(0), "NO_PROXY="}
 	const password = "s3cret-of-the-service"
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: 600, PageSize: 10, User: "technical", Password: password})
+	s, address := e2etest.StartDemo(t, odatatest.Options{Rows: 600, PageSize: 10, User: "technical",
+		Password: password})
 	// A tunnel that breaks while pages are read costs a retry only: every fourth request finds its tunnel broken.
 	var asked, dropped atomic.Int64
 	secure := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -185,7 +193,7 @@ func TestThroughCloudConnector(t *testing.T) {
 		}
 		s.ServeHTTP(w, r)
 	}))
-	secure.TLS = &tls.Config{Certificates: []tls.Certificate{e2etest.Localhost(t)}}
+	secure.TLS = &tls.Config{Certificates: []tls.Certificate{e2etest.LocalhostCertificate(t)}}
 	secure.StartTLS()
 	t.Cleanup(secure.Close)
 	account.Attach("DE-Berlin")
@@ -205,11 +213,11 @@ func TestThroughCloudConnector(t *testing.T) {
 				lines = append(lines, line)
 			}
 		}
-		return p.File(name+".properties", e2etest.Instead(lines, append(more, "sap.odata#00.topic="+name,
+		return p.File(name+".properties", e2etest.WithSettings(lines, append(more, "sap.odata#00.topic="+name,
 			"sap.odata.destination="+destination)...)...)
 	}
 	plain := without("plain", "S4")
-	tunnelled := without("tunnelled", "S4TLS", "sap.odata.truststore.location="+filepath.Join(e2etest.Stores(t),
+	tunnelled := without("tunnelled", "S4TLS", "sap.odata.truststore.location="+filepath.Join(e2etest.KeyStoreFolder(t),
 		"trust.jks"), "sap.odata.truststore.password="+e2etest.StorePassword, "sap.odata.max.retries=100",
 		"sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=20")
 	p.MustRun("validate", "--plugins", e2etest.Plugins(t), plain, tunnelled)
@@ -228,7 +236,7 @@ func TestThroughCloudConnector(t *testing.T) {
 	if dropped.Load() == 0 {
 		t.Error("no tunnel was dropped: this shows nothing")
 	}
-	r.Exits(0)
+	r.WantCode(0)
 	for _, topic := range []string{"plain", "tunnelled"} {
 		keys := map[string]bool{}
 		for _, r := range p.Records(topic) {
@@ -293,7 +301,7 @@ func TestTokensAndHeadersEndToEnd(t *testing.T) {
 			s.ServeHTTP(w, r)
 		}
 	}))
-	r := p.MustOnce("--log-level", "debug", p.File("tokens.properties",
+	r := p.MustRunOnce("--log-level", "debug", p.File("tokens.properties",
 		append(e2etest.Source("tokens", address, "Orders"),
 			"sap.odata.auth.type=OAuth2", "sap.odata.oauth.token.endpoint=http://"+address+"/as/token",
 			"sap.odata.oauth.client.id=me", "sap.odata.oauth.client.secret=c1ient-secret",
@@ -303,5 +311,5 @@ func TestTokensAndHeadersEndToEnd(t *testing.T) {
 	e2etest.Equal(t, "questions to the token service", 1, len(asked))
 	e2etest.Equal(t, "the question",
 		"client_id=me&client_secret=c1ient-secret&grant_type=client_credentials&scope=read+write", <-asked)
-	r.Omits("c1ient-secret", "t0ken", "k3y")
+	r.WantNo("c1ient-secret", "t0ken", "k3y")
 }

@@ -41,14 +41,14 @@ func writer(s *odatatest.Service, seed uint64, stop <-chan struct{}) {
 func TestChangesUnderLoad(t *testing.T) {
 	t.Parallel()
 	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 3000, PageSize: 70})
-	p.Broker()
-	worker := p.Plain("embedded", "offset.flush.interval.ms=20")
+	p.StartBroker()
+	worker := p.WritePlainWorker("embedded", "offset.flush.interval.ms=20")
 	topics := []string{"atom", "json", "odp"}
 	files := []string{worker,
-		p.File("atom.properties", e2etest.Tracked("atom", address, odatatest.SAPPath, "Products")...),
-		p.File("json.properties", e2etest.Tracked("json", address, odatatest.SAPPath, "Products",
+		p.File("atom.properties", e2etest.DeltaSource("atom", address, odatatest.SAPPath, "Products")...),
+		p.File("json.properties", e2etest.DeltaSource("json", address, odatatest.SAPPath, "Products",
 			"sap.odata#00.format=json", "sap.odata#00.deletes=tombstone", "sap.odata.user.name=other")...),
-		p.File("odp.properties", e2etest.Tracked("odp", address, odatatest.ODPPath, "FactsOfProducts")...)}
+		p.File("odp.properties", e2etest.DeltaSource("odp", address, odatatest.ODPPath, "FactsOfProducts")...)}
 	start := func() *e2etest.Command {
 		return p.Start(append([]string{"run", "--data", p.Data, "--plugins", e2etest.Plugins(t)}, files...)...)
 	}
@@ -70,7 +70,7 @@ func TestChangesUnderLoad(t *testing.T) {
 	want := map[string]string{}
 	s.Each("Products", func(_ string, fields map[string]string) { want[fields["ProductID"]] = fields["ProductName"] })
 	differ := func(topic string) string {
-		names := e2etest.Folded(p, topic)
+		names := e2etest.FoldByKey(p, topic)
 		for key, name := range want {
 			if names[key] != name {
 				return fmt.Sprintf("%s: product %s is %q, expected %q", topic, key, names[key], name)

@@ -57,9 +57,9 @@ func TestLargeMetadata(t *testing.T) {
 	}
 	p := e2etest.NewPlace(t)
 	file := p.File("orders.properties", e2etest.Source("orders", address, "Orders")...)
-	p.MustOnce(file)
+	p.MustRunOnce(file)
 	if n := len(p.Records("Orders")); n != 20 {
 		t.Errorf("expected 20 rows, found %d", n)
 	}
-	p.Run("validate", "--online", "--wait", "2m", "--plugins", e2etest.Plugins(t), file).Exits(0)
+	p.Run("validate", "--online", "--wait", "2m", "--plugins", e2etest.Plugins(t), file).WantCode(0)
 }

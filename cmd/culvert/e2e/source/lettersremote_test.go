@@ -20,37 +20,38 @@ func TestRetryOfARowWithAnotherValue(t *testing.T) {
 			t.Fatalf("product %s was not changed", id)
 		}
 	}
-	broker := e2etest.Embedded(t).Addr()
-	f := p.FollowsWith(e2etest.Plugins(t, "smt"), "conf", "bootstrap.servers="+broker)
-	f.Makes(append(e2etest.Source("rows", address, "Products"), "sap.odata#00.query=$filter=ProductID le 3",
+	broker := e2etest.StartEmbeddedBroker(t).Addr()
+	f := p.StartWorkerWith(e2etest.Plugins(t, "smt"), "conf", "bootstrap.servers="+broker)
+	f.Create(append(e2etest.Source("rows", address, "Products"), "sap.odata#00.query=$filter=ProductID le 3",
 		"errors.tolerance=all", "transforms=number",
 		"transforms.number.type=org.apache.kafka.connect.transforms.Cast$Value",
 		"transforms.number.spec=ProductName:int16",
 		"errors.deadletterqueue.topic.name=refused", "errors.deadletterqueue.context.headers.enable=true",
 		"errors.deadletterqueue.topic.replication.factor=1")...)
 	dlq := func(args ...string) e2etest.Result {
-		return p.Run(append([]string{"dlq"}, append(args, "--connector", "rows", "--url", f.Url)...)...)
+		return p.Run(append([]string{"dlq"}, append(args, "--connector", "rows", "--url", f.URL)...)...)
 	}
 	const path = "/culvert/connectors/rows/deadletters"
-	f.Until(200, "GET", path, "", `"letters":[{`)
+	f.AwaitCall(200, "GET", path, "", `"letters":[{`)
 	value := func(letter string) string {
-		l := e2etest.As[rest.DeadLetterList](t, f.Must(200, "GET", path+"?letter="+letter, "")).DeadLetters
+		l := e2etest.Decode[rest.DeadLetterList](t, f.MustCall(200, "GET", path+"?letter="+letter, "")).DeadLetters
 		if len(l) != 1 || l[0].Record == nil || l[0].From.Topic != "Products" || l[0].From.Feed == "" {
 			t.Fatalf("expected a row with its record, found %+v", l)
 		}
 		return *l[0].Record.Value
 	}
 	shown := value("0@0")
-	dlq("retry", "0@0", "--value", "no JSON").Exits(1).Says("expected a JSON object, array or null", "line 1, column 2")
+	dlq("retry", "0@0", "--value", "no JSON").WantCode(1).
+		WantStderr("expected a JSON object, array or null", "line 1, column 2")
 	for letter, name := range []string{"no", "none"} {
-		dlq("retry", fmt.Sprint("0@", letter), "--value", strings.ReplaceAll(shown, "no number", name)).Exits(1).
+		dlq("retry", fmt.Sprint("0@", letter), "--value", strings.ReplaceAll(shown, "no number", name)).WantCode(1).
 			Prints("1 sent: 0 delivered, 1 refused\n", fmt.Sprint("refused again as dead letter 0@", letter+1))
 	}
-	dlq("list").Exits(0).Prints("0@2").Omits("0@0", "0@1")
-	dlq("show", "0@2").Exits(0).Prints("attempts   3", "none")
+	dlq("list").WantCode(0).WantStdout("0@2").WantNo("0@0", "0@1")
+	dlq("show", "0@2").WantCode(0).WantStdout("attempts   3", "none")
 	dlq("retry", "0@2", "--value", strings.ReplaceAll(value("0@2"), "none",
-		"19")).Exits(0).Prints("1 sent: 1 delivered, 0 refused\n")
-	dlq("list").Exits(0).Omits("0@")
+		"19")).WantCode(0).WantStdout("1 sent: 1 delivered, 0 refused\n")
+	dlq("list").WantCode(0).WantNo("0@")
 	names := map[string]int{}
 	for _, r := range p.Documents("Products", "--bootstrap-servers", broker) {
 		payload := r["value"].(map[string]any)["payload"].(map[string]any)

@@ -22,7 +22,7 @@ import (
 func ticketPlugins(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	e2etest.Put(t, dir, "tickets.wasm", guesttest.Bytes(t, "../../../../examples/plugin-source"))
+	e2etest.WriteFile(t, dir, "tickets.wasm", guesttest.Bytes(t, "../../../../examples/plugin-source"))
 	return dir
 }
 
@@ -136,17 +136,17 @@ func TestLoginExchange(t *testing.T) {
 	}
 	newStrict(t, s)
 	run := func(password string) e2etest.Result {
-		r := p.OnceWith(dir, "--log-level", "debug", p.File("c.properties", tickets(s.URL, "tickets.user="+user,
+		r := p.RunOnceWith(dir, "--log-level", "debug", p.File("c.properties", tickets(s.URL, "tickets.user="+user,
 			"tickets.password="+password, "tickets.login.path=/session",
 			`tickets.login.body={"u":"{user}","secret":{"p":"{password}"}}`, "tickets.login.token=result.session",
 			"tickets.login.lifetime=result.seconds", "tickets.login.header=X-Session: T {token}")...))
 		for _, hidden := range []string{wrong, secret, "tok-1", "tok-2"} {
-			p.Nowhere(hidden, r.Stdout+r.Stderr)
+			p.CheckSecretAbsent(hidden, r.Stdout+r.Stderr)
 		}
 		return r
 	}
 	for range 2 {
-		run(wrong).Exits(1)
+		run(wrong).WantCode(1)
 		if logins, pages, _ := s.seen(); logins != 1 || pages != 0 || len(p.Refusals()) != 1 {
 			t.Fatalf("expected one login in all, and one refusal, found %d, %d pages, %v", logins, pages, p.Refusals())
 		}
@@ -175,7 +175,7 @@ func TestLoginWithoutAToken(t *testing.T) {
 		"tickets.login.path=/session", `tickets.login.body={"u":"{user}","p":"{password}"}`,
 		"tickets.login.token=result.session")...)
 	for range 2 {
-		p.OnceWith(ticketPlugins(t), file).Exits(1)
+		p.RunOnceWith(ticketPlugins(t), file).WantCode(1)
 		e2etest.Equal(t, "logins", int32(1), logins.Load())
 	}
 }
@@ -198,22 +198,22 @@ func TestSecretInTheQuery(t *testing.T) {
 	}
 	newStrict(t, s)
 	file := p.File("c.properties", tickets(s.URL, "tickets.query.api_key="+secret)...)
-	r := p.OnceWith(dir, "--log-level", "debug", file)
+	r := p.RunOnceWith(dir, "--log-level", "debug", file)
 	if _, pages, refused := s.seen(); r.Code != 0 || pages != ticketPages || len(refused) != 0 {
 		t.Fatalf("expected exit 0 and %d pages, found %d, %d, %v\n%s", ticketPages, r.Code, pages, refused, r.Stderr)
 	}
-	p.Nowhere(secret, r.Stdout+r.Stderr)
+	p.CheckSecretAbsent(secret, r.Stdout+r.Stderr)
 	// A wrong one is sent once by two commands, and the service's error is shown without it.
 	q := e2etest.NewPlace(t)
 	const wrong = "wrong-key-and-long"
 	file = q.File("c.properties", tickets(s.URL, "tickets.query.api_key="+wrong)...)
 	for i := range 2 {
-		r := q.OnceWith(dir, "--log-level", "debug", file)
+		r := q.RunOnceWith(dir, "--log-level", "debug", file)
 		_, _, refused := s.seen()
 		if r.Code != 1 || !strings.Contains(r.Stderr, "401") || len(refused) != 1 {
 			t.Fatalf("run %d: expected exit 1 and one refusal in all, found %d and %v\n%s", i, r.Code, refused,
 				r.Stderr)
 		}
-		q.Nowhere(wrong, r.Stdout+r.Stderr)
+		q.CheckSecretAbsent(wrong, r.Stdout+r.Stderr)
 	}
 }

@@ -26,7 +26,7 @@ func TestRefusalsAreKept(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10, User: "me", Password: "right",
 				Switches: odatatest.Switches{LockAfter: 3}})
-			file := p.File("c.properties", e2etest.AsMe(e2etest.Source("c", address, "Suppliers"))...)
+			file := p.File("c.properties", e2etest.WithLogon(e2etest.Source("c", address, "Suppliers"))...)
 			p.Environ = c.environ
 			for _, command := range c.commands {
 				args := append(slices.Clone(command), "--data", p.Data, "--plugins", e2etest.Plugins(t))
@@ -39,7 +39,7 @@ func TestRefusalsAreKept(t *testing.T) {
 				if r.Code != 1 || !strings.Contains(r.Stdout+r.Stderr, "401") {
 					t.Errorf("%v: expected exit 1 and the refusal, found %d\n%s%s", args, r.Code, r.Stdout, r.Stderr)
 				}
-				e2etest.WithoutPassword(t, r.Stdout, r.Stderr)
+				e2etest.CheckNoPassword(t, r.Stdout, r.Stderr)
 				if l := s.Ledger(); l.FailedLogons != 1 || l.Total != 1 {
 					t.Fatalf("%v: expected one logon in all, the service counts %d in %d requests", args,
 						l.FailedLogons, l.Total)

@@ -33,21 +33,21 @@ func TestServiceAway(t *testing.T) {
 	server := serve()
 	tries := []string{"sap.odata.max.retries=2", "sap.odata.min.retry.backoff.ms=10",
 		"sap.odata.max.retry.backoff.ms=20"}
-	p.File("conf/there.properties", e2etest.Instead(e2etest.Source("there", address, "Orders"), tries...)...)
-	p.File("conf/back.properties", e2etest.Instead(e2etest.SinkOf("back", address, "Orders", "OrderCopies"),
+	p.File("conf/there.properties", e2etest.WithSettings(e2etest.Source("there", address, "Orders"), tries...)...)
+	p.File("conf/back.properties", e2etest.WithSettings(e2etest.Sink("back", address, "Orders", "OrderCopies"),
 		tries...)...)
-	f := p.FollowsWith(folder, "conf")
+	f := p.StartWorkerWith(folder, "conf")
 	f.Eventually("rows on their way", func() bool { return s.Count("OrderCopies") > 100 })
 	if done := s.Count("OrderCopies"); done >= s.Count("Orders") {
 		t.Fatalf("all %d rows have arrived already: an outage would show nothing", done)
 	}
 	// The sink is paused without an insert in flight: an insert that the outage cuts off would be in doubt, which
 	// fails the task.
-	f.Must(202, "PUT", "/connectors/back/pause", "")
-	f.Await("back", "is paused", e2etest.Is(connect.Paused, 1))
+	f.MustCall(202, "PUT", "/connectors/back/pause", "")
+	f.Await("back", "is paused", e2etest.HasState(connect.Paused, 1))
 	size := len(f.Stderr.String())
 	server.Close()
-	f.Must(202, "PUT", "/connectors/back/resume", "")
+	f.MustCall(202, "PUT", "/connectors/back/resume", "")
 	for _, name := range []string{"there", "back"} {
 		f.Await(name, "to go on later", func(s connect.Status) bool {
 			if len(s.Tasks) != 1 || s.Tasks[0].State != connect.Failed {
@@ -59,8 +59,8 @@ func TestServiceAway(t *testing.T) {
 	}
 	serve()
 	f.Eventually("all rows back", func() bool { return s.Count("OrderCopies") == s.Count("Orders") })
-	f.Await("there", "runs", e2etest.Runs)
-	f.Await("back", "runs", e2etest.Runs)
+	f.Await("there", "runs", e2etest.IsRunning)
+	f.Await("back", "runs", e2etest.IsRunning)
 	r := f.MustStop()
 	if s.Count("OrderCopies") != s.Count("Orders") {
 		t.Errorf("%d of %d rows", s.Count("OrderCopies"), s.Count("Orders"))

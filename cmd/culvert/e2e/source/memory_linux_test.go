@@ -30,13 +30,14 @@ func TestSourceStaysWithinItsMemory(t *testing.T) {
 					t.Fatalf("expected row %d to be written", i)
 				}
 			}
-			broker := e2etest.Embedded(t).Addr()
-			w := p.Follows("folder", "bootstrap.servers="+broker, "key.converter.schemas.enable=false",
+			broker := e2etest.StartEmbeddedBroker(t).Addr()
+			w := p.StartWorker("folder", "bootstrap.servers="+broker, "key.converter.schemas.enable=false",
 				"value.converter.schemas.enable=false")
 			for i := range connectors {
 				name := fmt.Sprint("texts-", i)
-				w.Replaced("folder/"+name+".properties", e2etest.Instead(e2etest.Source(name, address, "Categories"),
-					"sap.odata#00.service="+odatatest.SAPPath, "sap.odata#00.topic="+name)...)
+				w.ReplaceFile("folder/"+name+".properties",
+					e2etest.WithSettings(e2etest.Source(name, address, "Categories"),
+						"sap.odata#00.service="+odatatest.SAPPath, "sap.odata#00.topic="+name)...)
 			}
 			w.Eventually("all rows", func() bool {
 				for i := range connectors {
@@ -46,7 +47,7 @@ func TestSourceStaysWithinItsMemory(t *testing.T) {
 				}
 				return true
 			})
-			w.WithinMemory(512 << 20)
+			w.CheckPeakMemory(512 << 20)
 		})
 	}
 }

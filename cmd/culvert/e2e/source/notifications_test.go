@@ -15,8 +15,8 @@ import (
 // are used again. One port serves two connectors.
 func TestSubscriptions(t *testing.T) {
 	t.Parallel()
-	p, worker, port := e2etest.Subscribing(t)
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: 400, PageSize: 60, Subscriptions: true,
+	p, worker, port := e2etest.NewPlaceForNotifications(t)
+	s, address := e2etest.StartDemo(t, odatatest.Options{Rows: 400, PageSize: 60, Subscriptions: true,
 		Switches: odatatest.Switches{CSRF: true}})
 	listener := "http://127.0.0.1:" + port
 	for name, value := range map[string]string{"notify-to": listener, "notify-user": "sap:pä:ss"} {
@@ -36,8 +36,8 @@ func TestSubscriptions(t *testing.T) {
 		return p.Start(append([]string{"run", "--data", p.Data, "--plugins", e2etest.Plugins(t)}, files...)...)
 	}
 	c := start()
-	c.Equals(p, s, "full", "at first")
-	c.Equals(p, s, "delta", "at first")
+	c.AwaitEqual(p, s, "full", "at first")
+	c.AwaitEqual(p, s, "delta", "at first")
 	if l := s.Ledger(); l.Subscribed != 6 || s.SubscriptionCount() != 6 {
 		t.Errorf("expected a subscription for each of three types of changes, twice, found %d made, %d there",
 			l.Subscribed, s.SubscriptionCount())
@@ -48,8 +48,8 @@ func TestSubscriptions(t *testing.T) {
 		t.Helper()
 		n++
 		a.Change(n)
-		c.Equals(p, s, "full", when)
-		c.Equals(p, s, "delta", when)
+		c.AwaitEqual(p, s, "full", when)
+		c.AwaitEqual(p, s, "delta", when)
 	}
 	pages := func() (n int) {
 		for _, r := range s.Ledger().Requests {
@@ -73,8 +73,8 @@ func TestSubscriptions(t *testing.T) {
 	n++
 	a.Change(n) // nobody listens: the service sends again
 	c = start()
-	c.Equals(p, s, "full", "after a crash")
-	c.Equals(p, s, "delta", "after a crash")
+	c.AwaitEqual(p, s, "full", "after a crash")
+	c.AwaitEqual(p, s, "delta", "after a crash")
 	change("after a restart")
 	if l := s.Ledger(); l.Subscribed != 6 {
 		t.Errorf("expected the subscriptions that there were to serve, found %d made", l.Subscribed)
@@ -99,7 +99,7 @@ func checkCommandsEndSubscriptions(t *testing.T, p *e2etest.Place, s *odatatest.
 	if strings.Count(active.Stdout, "urn:sap-com:channel:CULVERT:/full/Products") != 3 {
 		t.Errorf("expected three subscriptions of full, found\n%s", active.Stdout)
 	}
-	for _, subscription := range e2etest.As[[]struct{ URL, DeliveryAddress string }](t, active.Stdout) {
+	for _, subscription := range e2etest.Decode[[]struct{ URL, DeliveryAddress string }](t, active.Stdout) {
 		if strings.Contains(subscription.DeliveryAddress, "/delta/") {
 			p.MustRun("delete-subscription", "-p", file, "-u", subscription.URL, "--plugins", e2etest.Plugins(t))
 			break
@@ -122,21 +122,22 @@ func checkCommandsEndSubscriptions(t *testing.T, p *e2etest.Place, s *odatatest.
 // start.
 func TestListenersWithoutAuthentication(t *testing.T) {
 	t.Parallel()
-	p, worker, port := e2etest.Subscribing(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10, Subscriptions: true,
+	p, worker, port := e2etest.NewPlaceForNotifications(t)
+	_, address := e2etest.StartDemo(t, odatatest.Options{Rows: 10, Subscriptions: true,
 		Switches: odatatest.Switches{CSRF: true}})
 	second := []string{"sap.odata#01.service=" + odatatest.SAPPath, "sap.odata#01.entityset=Orders",
 		"sap.odata#01.topic=orders", "sap.odata#01.exec-period=-1", "sap.odata#01.subscription.enable=1"}
-	files := []string{worker, p.File("anybody.properties", e2etest.Notified("anybody", address, port, second...)...),
-		p.File("known.properties", e2etest.Notified("known", address, port, "sap.odata.subscription.user=sap",
+	files := []string{worker, p.File("anybody.properties", e2etest.NotificationSource("anybody", address, port,
+		second...)...),
+		p.File("known.properties", e2etest.NotificationSource("known", address, port, "sap.odata.subscription.user=sap",
 			"sap.odata.subscription.password=secret")...)}
-	files = append(files, p.File("plain.properties", e2etest.Notified("plain", address, port,
+	files = append(files, p.File("plain.properties", e2etest.NotificationSource("plain", address, port,
 		"sap.odata.subscription.user=sap", "sap.odata.subscription.password=secret",
-		"sap.odata.subscription.truststore.location="+filepath.Join(e2etest.Stores(t), "trust.jks"),
+		"sap.odata.subscription.truststore.location="+filepath.Join(e2etest.KeyStoreFolder(t), "trust.jks"),
 		"sap.odata.subscription.truststore.password="+e2etest.StorePassword)...))
 	c := p.Start(append([]string{"run", "--data", p.Data, "--plugins", e2etest.Plugins(t)}, files...)...)
 	c.Eventually("subscriptions", func() bool { return strings.Count(c.Stderr.String(), " msg=subscribed") == 3 })
-	c.Awaits("sap.odata.subscription.truststore.location: client certificates require TLS")
+	c.AwaitStderr("sap.odata.subscription.truststore.location: client certificates require TLS")
 	var warned []string
 	for line := range strings.Lines(c.Stderr.String()) {
 		if strings.Contains(line, "level=WARN") && strings.Contains(line, "sap.odata.subscription.user") {

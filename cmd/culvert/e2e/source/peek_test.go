@@ -22,7 +22,7 @@ func TestPeek(t *testing.T) {
 	common := []string{"-p", file, "-s", odatatest.NorthwindPath, "-e", "Orders", "--plugins", e2etest.Plugins(t),
 		"--data", p.Data}
 	r := p.MustRun(append([]string{"peek", "-n", "2", "--json"}, common...)...)
-	shown := e2etest.As[struct {
+	shown := e2etest.Decode[struct {
 		Fields []struct{ Name, Type string }
 		Rows   []struct {
 			OrderID      int
@@ -44,9 +44,9 @@ func TestPeek(t *testing.T) {
 		types["Order_Details"] != "array of struct NorthwindModel.Order_Detail" {
 		t.Errorf("found the types %v", types)
 	}
-	p.MustRun(append([]string{"peek", "-n", "1"}, common...)...).Prints("ORDERID", "10250")
+	p.MustRun(append([]string{"peek", "-n", "1"}, common...)...).WantStdout("ORDERID", "10250")
 	p.Run("peek", "-p", file, "-s", odatatest.NorthwindPath, "-e", "Order", "--plugins", e2etest.Plugins(t), "--data",
-		p.Data).Exits(1).Says("the nearest name is Orders")
+		p.Data).WantCode(1).WantStderr("the nearest name is Orders")
 	if rows := s.Ledger().Rows; rows == 0 || rows > 20 {
 		t.Errorf("%d rows were read", rows)
 	}
@@ -77,13 +77,14 @@ func TestListServices(t *testing.T) {
 			"Orders")...), "--plugins", e2etest.Plugins(t), "--data", p.Data}, more...)...)
 	}
 	older := e2etest.Serve(t, mux)
-	lists(older, "--json").Exits(0).Prints(`[{"service":"/sap/opu/odata/sap/ZA_SRV","name":"ZA_SRV","version":"1",` +
-		`"title":"The first"},{"service":"/sap/opu/odata/sap/YB_SRV;v=2","name":"YB_SRV","version":"0002",` +
-		`"title":"The second"}]`)
-	if r := lists(older, "--prefix", "yb").Exits(0); !strings.HasPrefix(r.Stdout, "SERVICE ") ||
+	lists(older, "--json").WantCode(0).
+		WantStdout(`[{"service":"/sap/opu/odata/sap/ZA_SRV","name":"ZA_SRV","version":"1",` +
+			`"title":"The first"},{"service":"/sap/opu/odata/sap/YB_SRV;v=2","name":"YB_SRV","version":"0002",` +
+			`"title":"The second"}]`)
+	if r := lists(older, "--prefix", "yb").WantCode(0); !strings.HasPrefix(r.Stdout, "SERVICE ") ||
 		!strings.Contains(r.Stdout, "The second") || strings.Contains(r.Stdout, "ZA_SRV") {
 		t.Errorf("expected a table of YB_SRV alone, found\n%s", r.Stdout)
 	}
-	_, none := e2etest.Demo(t, odatatest.Options{Rows: 4})
-	lists(none).Exits(1).Says("/IWFND/MAINT_SERVICE")
+	_, none := e2etest.StartDemo(t, odatatest.Options{Rows: 4})
+	lists(none).WantCode(1).WantStderr("/IWFND/MAINT_SERVICE")
 }

@@ -17,7 +17,7 @@ import (
 func trapping(t *testing.T) (folder string) {
 	t.Helper()
 	folder = t.TempDir()
-	e2etest.Put(t, folder, "odata-source.wasm", guesttest.With(t, "../../../../plugins/odata-source",
+	e2etest.WriteFile(t, folder, "odata-source.wasm", guesttest.With(t, "../../../../plugins/odata-source",
 		"../../testdata/guests/trapping/trapping.go"))
 	return folder
 }
@@ -46,11 +46,12 @@ func TestRowsOnWhichAPluginBreaks(t *testing.T) {
 	if c := poisoned["Categories"]; len(c) != 2 || c[0] == c[1] {
 		t.Fatalf("expected products of two categories, found %v", poisoned)
 	}
-	servers := p.Broker()
+	servers := p.StartBroker()
 	lines := append(e2etest.Source("poison", address, "Products", "Categories"), "sap.odata.format=json",
 		"sap.odata#01.expand=Products", "errors.tolerance=all", "errors.deadletterqueue.topic.name=refused",
 		"errors.deadletterqueue.context.headers.enable=true")
-	p.MustRun("run", "--once", "--plugins", trapping(t), p.Plain(servers), p.File("poison.properties", lines...))
+	p.MustRun("run", "--once", "--plugins", trapping(t), p.WritePlainWorker(servers), p.File("poison.properties",
+		lines...))
 	letters := p.Run("consume", "refused", "--bootstrap-servers", servers).Stdout
 	for set, key := range map[string]string{"Products": "ProductID", "Categories": "CategoryID"} {
 		received := map[string]int{}

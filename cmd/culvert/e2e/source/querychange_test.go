@@ -27,9 +27,9 @@ func TestChangedQuery(t *testing.T) {
 		lines := append(e2etest.Source("changes", address, "Products"), "sap.odata.sap.client=100",
 			"sap.odata.user.name=one",
 			"sap.odata.user.pwd=secret", "sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60")
-		return p.Once(p.File("changes.properties", e2etest.Instead(lines, changed...)...))
+		return p.RunOnce(p.File("changes.properties", e2etest.WithSettings(lines, changed...)...))
 	}
-	run().Exits(0)
+	run().WantCode(0)
 	rows := len(p.Records("Products"))
 	for what, changed := range map[string][]string{
 		"filter=": {"sap.odata#00.filter#00.property=UnitPrice", "sap.odata#00.filter#00.option=ge",
@@ -47,7 +47,7 @@ func TestChangedQuery(t *testing.T) {
 		t.Errorf("expected that nothing is read under a changed query, found %d records more", n-rows)
 	}
 	e2etest.NewAuthor(t, address).Change(1)
-	run("sap.odata.sap.client=200", "sap.odata#00.query.change=reload").Exits(0)
+	run("sap.odata.sap.client=200", "sap.odata#00.query.change=reload").WantCode(0)
 	if n := len(p.Records("Products")); n != 2*rows {
 		t.Errorf("expected that the set is read whole, a row more and one less, found %d records behind %d", n, rows)
 	}

@@ -44,11 +44,11 @@ func TestRestartingServiceIsReadToTheEnd(t *testing.T) {
 				}
 				s.ServeHTTP(w, r)
 			}))
-			p.File("conf/there.properties", e2etest.Instead(e2etest.Source("there", address, "Orders"),
+			p.File("conf/there.properties", e2etest.WithSettings(e2etest.Source("there", address, "Orders"),
 				append([]string{"sap.odata#00.service=" + c.path, "sap.odata#00.page.size=500",
 					"sap.odata.max.retries=10", "sap.odata.min.retry.backoff.ms=10",
 					"sap.odata.max.retry.backoff.ms=50"}, c.settings...)...)...)
-			f := p.FollowsWith(e2etest.Plugins(t), "conf")
+			f := p.StartWorkerWith(e2etest.Plugins(t), "conf")
 			failed := false
 			awaits := func(what string, done func() bool) {
 				f.Await("there", what, func(s connect.Status) bool {
@@ -65,7 +65,7 @@ func TestRestartingServiceIsReadToTheEnd(t *testing.T) {
 			away.Store(7)
 			awaits("has met the router again", func() bool { return routed.Load() == 14 })
 			awaits("polls again", func() bool { return pages.Load() > count+int64(51*(c.loads-1)) })
-			f.Await("there", "runs", e2etest.Runs)
+			f.Await("there", "runs", e2etest.IsRunning)
 			r := f.MustStop()
 			if failed || strings.Contains(r.Stderr, "task failed") {
 				t.Errorf("expected the task to continue, found: %s", r.Stderr)

@@ -24,12 +24,12 @@ import (
 func TestSessionsAreFewAndLoggedOff(t *testing.T) {
 	t.Parallel()
 	const visits = 2_000
-	p, _, worker := e2etest.Filled(t, visits)
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: visits, User: "me", Password: e2etest.Password,
+	p, _, worker := e2etest.NewFilledPlace(t, visits)
+	s, address := e2etest.StartDemo(t, odatatest.Options{Rows: visits, User: "me", Password: e2etest.Password,
 		Switches: odatatest.Switches{CSRF: true}})
-	back := p.File("back.properties", e2etest.CopiesOf(address)...)
+	back := p.File("back.properties", e2etest.CopySink(address)...)
 	// This service requires no logon; a source with one has sessions as well.
-	away := p.File("away.properties", e2etest.AsMe(e2etest.Source("away", address, "Products", "Customers",
+	away := p.File("away.properties", e2etest.WithLogon(e2etest.Source("away", address, "Products", "Customers",
 		"Suppliers"),
 		"tasks.max=3", "sap.odata.max.concurrent.requests=8")...)
 	c := p.Start("run", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data, "--set", "listeners=", worker,
@@ -41,7 +41,7 @@ func TestSessionsAreFewAndLoggedOff(t *testing.T) {
 	}
 	c.MustStop()
 	l := s.Ledger()
-	e2etest.CreatedOnce(t, l, visits)
+	e2etest.CheckCreatedOnce(t, l, visits)
 	if l.SessionsOpened < 2 || l.SessionsOpened > 8 || l.SessionsOpen != 0 || l.SessionsLoggedOff != l.SessionsOpened ||
 		l.Logons != l.SessionsOpened || l.FailedLogons != 0 || l.Total < visits {
 		t.Errorf("expected 2 to 8 sessions in %d requests, all of them logged off, found %+v, %d logons", l.Total,
@@ -55,30 +55,31 @@ func TestSessionsAreFewAndLoggedOff(t *testing.T) {
 func TestExpiredSessionsStopNoConnector(t *testing.T) {
 	t.Parallel()
 	const rows = 25_000
-	p, _, worker := e2etest.Filled(t, rows)
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: rows, PageSize: 100, User: "me", Password: e2etest.Password,
+	p, _, worker := e2etest.NewFilledPlace(t, rows)
+	s, address := e2etest.StartDemo(t, odatatest.Options{Rows: rows, PageSize: 100, User: "me",
+		Password: e2etest.Password,
 		Switches: odatatest.Switches{CSRF: true, SessionEnd: "401", ExpireEvery: 61, LockAfter: 3}})
 	listen := porttest.Address(t)
-	back := p.File("back.properties", e2etest.Instead(e2etest.CopiesOf(address), "tasks.max=1",
+	back := p.File("back.properties", e2etest.WithSettings(e2etest.CopySink(address), "tasks.max=1",
 		"sap.odata.enable.batch=1", "sap.odata.max.batch.size=50")...)
-	away := p.File("away.properties", e2etest.AsMe(e2etest.Instead(e2etest.Source("away", address, "Orders"),
+	away := p.File("away.properties", e2etest.WithLogon(e2etest.WithSettings(e2etest.Source("away", address, "Orders"),
 		"sap.odata#00.topic=Away", "sap.odata#00.page.size=100"))...)
 	c := p.Start("run", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data, "--set",
 		"listeners=http://"+listen, worker, back, away)
 	c.Eventually("all rows", func() bool { return s.Count("OrderCopies") == rows })
-	c.Arrives(p, "Away", rows)
+	c.AwaitRecords(p, "Away", rows)
 	for _, name := range []string{"back", "away"} {
 		if task := e2etest.TaskOf(t, listen, name); task.State != connect.Running {
 			t.Errorf("%s: expected it RUNNING, found %s: %s", name, task.State, task.Trace)
 		}
 	}
 	c.MustStop()
-	p.Holds("Away", rows)
-	_, keys := p.Topic("Away")
+	p.CheckRecordCount("Away", rows)
+	_, keys := p.TopicValues("Away")
 	slices.Sort(keys)
 	e2etest.Equal(t, "rows of the source, each once", rows, len(slices.Compact(keys)))
 	l := s.Ledger()
-	e2etest.CreatedOnce(t, l, rows)
+	e2etest.CheckCreatedOnce(t, l, rows)
 	timedOut := l.Sessions["me@NWD_01"].TimedOut
 	if timedOut < 10 || l.FailedLogons != 0 || len(p.Refusals()) != 0 {
 		t.Errorf("expected sessions that timed out and no wrong password, found %+v, %d, %v", l.Sessions,
@@ -92,15 +93,15 @@ func TestExpiredSessionsStopNoConnector(t *testing.T) {
 func TestServiceWithOneSessionForAUser(t *testing.T) {
 	t.Parallel()
 	const rows = 25_000
-	p, _, worker := e2etest.Filled(t, rows)
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: rows, User: "me", Password: e2etest.Password,
+	p, _, worker := e2etest.NewFilledPlace(t, rows)
+	s, address := e2etest.StartDemo(t, odatatest.Options{Rows: rows, User: "me", Password: e2etest.Password,
 		Switches: odatatest.Switches{CSRF: true, OneSession: true}})
-	back := p.File("back.properties", e2etest.Instead(e2etest.CopiesOf(address), "sap.odata.enable.batch=1",
+	back := p.File("back.properties", e2etest.WithSettings(e2etest.CopySink(address), "sap.odata.enable.batch=1",
 		"sap.odata.max.batch.size=20")...)
-	r := p.OnceWith(e2etest.Plugins(t, "odata-sink"), worker, back)
-	r.Exits(0)
+	r := p.RunOnceWith(e2etest.Plugins(t, "odata-sink"), worker, back)
+	r.WantCode(0)
 	l := s.Ledger()
-	e2etest.CreatedOnce(t, l, rows)
+	e2etest.CheckCreatedOnce(t, l, rows)
 	warning := "sap.odata.max.connections = 1"
 	if n := strings.Count(r.Stderr, warning); n != 1 || l.SessionsOpened > 100 {
 		t.Errorf("expected one warning with %s and few sessions, found %d and %d", warning, n, l.SessionsOpened)
@@ -113,14 +114,14 @@ func TestServiceWithOneSessionForAUser(t *testing.T) {
 func TestKilledApplicationServers(t *testing.T) {
 	t.Parallel()
 	const kills = 5
-	rows := e2etest.OneOf(20_000, 2_000) // servers are killed as often with fewer
-	p, _, worker := e2etest.Filled(t, rows)
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: rows, User: "me", Password: e2etest.Password,
+	rows := e2etest.LongOrShort(20_000, 2_000) // servers are killed as often with fewer
+	p, _, worker := e2etest.NewFilledPlace(t, rows)
+	s, address := e2etest.StartDemo(t, odatatest.Options{Rows: rows, User: "me", Password: e2etest.Password,
 		Switches: odatatest.Switches{CSRF: true, Servers: 2, Match: "POST", KillEvery: rows / kills, KillFor: 100}})
 	advice := regexp.MustCompile(`errors\.uncertain\.send=(\S+) to send`)
-	lines := e2etest.CopiesOf(address)
+	lines := e2etest.CopySink(address)
 	sent := []string(nil)
-	r := p.OnceWith(e2etest.Plugins(t, "odata-sink"), worker, p.File("back.properties", lines...))
+	r := p.RunOnceWith(e2etest.Plugins(t, "odata-sink"), worker, p.File("back.properties", lines...))
 	for n := 0; r.Code != 0 && n < 40; n++ {
 		named := map[string]bool{}
 		for _, match := range advice.FindAllStringSubmatch(r.Stderr, -1) {
@@ -132,12 +133,12 @@ func TestKilledApplicationServers(t *testing.T) {
 			t.Fatalf("expected the records to be named, found exit %d: %s", r.Code, r.LastLine())
 		}
 		sent = slices.AppendSeq(sent, maps.Keys(named))
-		r = p.OnceWith(e2etest.Plugins(t, "odata-sink"), worker, p.File("back.properties", e2etest.Instead(lines,
-			"errors.uncertain.send="+strings.Join(sent, ","))...))
+		r = p.RunOnceWith(e2etest.Plugins(t, "odata-sink"), worker, p.File("back.properties",
+			e2etest.WithSettings(lines, "errors.uncertain.send="+strings.Join(sent, ","))...))
 	}
 	l := s.Ledger()
-	e2etest.CreatedOnce(t, l, rows)
-	r.Exits(0)
+	e2etest.CheckCreatedOnce(t, l, rows)
+	r.WantCode(0)
 	if len(sent) == 0 {
 		t.Error("expected rows to be reported")
 	}
@@ -164,7 +165,7 @@ func TestWrongPasswordLocksNoUser(t *testing.T) {
 	var files []string
 	for i := range 20 {
 		name := fmt.Sprintf("c%02d", i)
-		lines := e2etest.Instead(e2etest.Source(name, address, "Suppliers"), "sap.odata.user.name=me",
+		lines := e2etest.WithSettings(e2etest.Source(name, address, "Suppliers"), "sap.odata.user.name=me",
 			"sap.odata.user.pwd=${file:"+secrets+":pwd}", "sap.odata#00.topic="+name,
 			"sap.odata.max.retries=3", "sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=2")
 		files = append(files, p.File(name+".properties", lines...))
@@ -186,8 +187,8 @@ func TestWrongPasswordLocksNoUser(t *testing.T) {
 			parallel.Go(func() {
 				r := p.Run("ping", "-p", files[i], "--data", p.Data, "--plugins", e2etest.Plugins(t), "-s",
 					strings.TrimSuffix(odatatest.SAPPath, "/"))
-				r.Exits(1).Says(`the password of user "me" was refused (401) at`)
-				e2etest.WithoutPassword(t, r.Stdout, r.Stderr)
+				r.WantCode(1).WantStderr(`the password of user "me" was refused (401) at`)
+				e2etest.CheckNoPassword(t, r.Stdout, r.Stderr)
 			})
 		}
 		parallel.Wait()
@@ -207,7 +208,7 @@ func TestWrongPasswordLocksNoUser(t *testing.T) {
 			e2etest.NoError(t, os.WriteFile(secrets, []byte("pwd=right\n"), 0o600))
 			c.Eventually("RUNNING", states(connect.Running))
 			for _, name := range []string{"c00", "c19"} {
-				c.Arrives(p, name, s.Count("Suppliers"))
+				c.AwaitRecords(p, name, s.Count("Suppliers"))
 			}
 		}
 		c.MustStop()
@@ -235,7 +236,7 @@ func TestResumeLogons(t *testing.T) {
 	if r, err := http.DefaultClient.Do(request); err != nil || r.StatusCode != 401 {
 		t.Fatal(r, err)
 	}
-	file := p.File("orders.properties", e2etest.AsMe(e2etest.Source("orders", address, "Orders"))...)
+	file := p.File("orders.properties", e2etest.WithLogon(e2etest.Source("orders", address, "Orders"))...)
 	args := []string{"run", "--once", "--plugins", e2etest.Plugins(t), "--data", p.Data, file}
 	for range 2 {
 		if r := p.Run(args...); r.Code != 1 || !strings.Contains(r.LastLine(), "--resume-logons") {
@@ -245,7 +246,7 @@ func TestResumeLogons(t *testing.T) {
 	e2etest.Equal(t, "refused logons, of which the first is not ours", map[string]int{"me": 2},
 		s.Ledger().FailedLogonsOf)
 	listen := porttest.Address(t)
-	neighbour := p.File("beside.properties", e2etest.AsMe(e2etest.Source("beside", address, "Suppliers"))...)
+	neighbour := p.File("beside.properties", e2etest.WithLogon(e2etest.Source("beside", address, "Suppliers"))...)
 	c := p.Start("run", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--set", "listeners=http://"+listen,
 		neighbour)
 	state := func(want connect.State) func() bool {
@@ -254,13 +255,13 @@ func TestResumeLogons(t *testing.T) {
 	c.Eventually("FAILED", state(connect.Failed))
 	s.Set("unlock-users", "")
 	p.Run("ping", "-p", file, "--data", p.Data, "--plugins", e2etest.Plugins(t), "-s",
-		strings.TrimSuffix(odatatest.SAPPath, "/")).Exits(1)
+		strings.TrimSuffix(odatatest.SAPPath, "/")).WantCode(1)
 	// The data folder belongs to the running worker; its logons are resumed nevertheless.
-	p.Run(append(args, "--resume-logons")...).Exits(2).Says("rejected logons are tried once more")
+	p.Run(append(args, "--resume-logons")...).WantCode(2).WantStderr("rejected logons are tried once more")
 	c.Eventually("RUNNING", state(connect.Running)) // a worker that runs goes on by itself
-	c.Arrives(p, "Suppliers", s.Count("Suppliers"))
+	c.AwaitRecords(p, "Suppliers", s.Count("Suppliers"))
 	c.MustStop()
-	p.Holds("Suppliers", s.Count("Suppliers"))
+	p.CheckRecordCount("Suppliers", s.Count("Suppliers"))
 	if files := p.Refusals(); len(files) != 0 {
 		t.Errorf("expected no refusal to be left, found %v", files)
 	}
@@ -275,7 +276,7 @@ func TestMaintenanceWindow(t *testing.T) {
 		"sap.odata.maintenance.windows=* * * * * ?/1h Europe/Berlin")...)
 	c := p.Start("run", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--set", "listeners=http://"+listen, file)
 	why := "maintenance window: no requests to http://" + address + " until "
-	c.Awaits(why)
+	c.AwaitStderr(why)
 	var task connect.TaskStatus
 	c.Eventually("the reason", func() bool {
 		task = e2etest.TaskOf(t, listen, "orders")

@@ -117,11 +117,11 @@ func TestTokensOfSessionsAfterRestart(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	file := p.File("tokens.properties", append(e2etest.Source("tokens", address), "sap.odata#00.service=/s",
 		"sap.odata#00.entityset=Rows0", "sap.odata#00.topic=rows")...)
-	p.Once(file).Exits(1)
+	p.RunOnce(file).WantCode(1)
 	s.mu.Lock()
 	clear(s.sessions)
 	s.mu.Unlock()
-	p.Once(file).Exits(0)
+	p.RunOnce(file).WantCode(0)
 	keys := map[string]bool{}
 	for _, record := range p.Records("rows") {
 		keys[fmt.Sprint(record["key"])] = true
@@ -154,8 +154,8 @@ func TestTokensOfSessions(t *testing.T) {
 					fmt.Sprintf("sap.odata#%02d.topic=rows%d", i, i))
 			}
 			p := e2etest.NewPlace(t)
-			r := p.Once(p.File("tokens.properties", lines...))
-			r.Exits(0)
+			r := p.RunOnce(p.File("tokens.properties", lines...))
+			r.WantCode(0)
 			const warning = "whose token may belong to an earlier session"
 			reloads := 0
 			for i := range tokenSets {

@@ -38,8 +38,8 @@ const restart = 6
 
 func newReader(t *testing.T, killAt int, settings ...string) *reader {
 	r := &reader{p: e2etest.NewPlace(t), held: make(chan struct{}), goOn: make(chan struct{}), killAt: killAt}
-	r.address, r.servers = e2etest.Serve(t, r), r.p.Broker()
-	r.worker = r.p.Plain(r.servers, append(settings, "group.id=unsound", "offset.flush.interval.ms=20")...)
+	r.address, r.servers = e2etest.Serve(t, r), r.p.StartBroker()
+	r.worker = r.p.WritePlainWorker(r.servers, append(settings, "group.id=unsound", "offset.flush.interval.ms=20")...)
 	return r
 }
 
@@ -113,7 +113,7 @@ func (r *reader) killed(more ...string) {
 	w := r.start(more...)
 	select {
 	case <-r.held:
-	case <-time.After(e2etest.ComesAbout):
+	case <-time.After(e2etest.WaitLimit):
 		r.p.T.Fatalf("the request was not made; stderr:\n%s", w.Stderr.String())
 	}
 	w.Kill()
@@ -175,7 +175,7 @@ func TestKilledBehindAVerdictExactlyOnce(t *testing.T) {
 	r.killed()
 	for range 2 {
 		result := r.start().Wait()
-		result.Exits(1).Says("sap.odata#00.incomplete.load = reload")
+		result.WantCode(1).WantStderr("sap.odata#00.incomplete.load = reload")
 	}
 	received, reload := r.received()
 	for id, n := range received {

@@ -36,7 +36,7 @@ func TestEachModeAtUsersSize(t *testing.T) {
 	numbered := odatatest.Switches{SkipToken: "offset", Tombstones: "off"}
 	exactly := []string{"group.id=exact", "exactly.once.source.support=enabled"}
 	p := e2etest.NewPlace(t)
-	servers := p.Broker()
+	servers := p.StartBroker()
 	for _, c := range []readingMode{
 		{name: "full by key", switches: numbered, asked: "$filter=OrderID%20ge%20"},
 		{name: "full by links", asked: "$skiptoken="},
@@ -72,14 +72,14 @@ func (m readingMode) run(t *testing.T, servers string) {
 		m.set = "Orders"
 	}
 	m.switches.PageSize = 100
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: rowsOfUsers, Switches: m.switches})
+	s, address := e2etest.StartDemo(t, odatatest.Options{Rows: rowsOfUsers, Switches: m.switches})
 	topic := strings.NewReplacer(" ", "-", ",", "", "$", "").Replace(m.name)
 	q := e2etest.NewPlace(t)
 	args := []string{"run", "--once", "--data", q.Data, "--plugins", e2etest.Plugins(t),
-		q.Plain(servers, append(m.worker, "offset.flush.interval.ms=100")...), q.File("c.properties",
+		q.WritePlainWorker(servers, append(m.worker, "offset.flush.interval.ms=100")...), q.File("c.properties",
 			append(e2etest.Source(topic, address), append([]string{"sap.odata#00.service=" + m.path,
 				"sap.odata#00.entityset=" + m.set, "sap.odata#00.topic=" + topic, "sap.odata#00.page.size=100",
-				e2etest.Silent}, m.settings...)...)...)}
+				e2etest.NoReadTimeout}, m.settings...)...)...)}
 	for n := range 2 {
 		if !m.killed {
 			break
