@@ -274,8 +274,8 @@ func (w *Worker) ValidateWith(query string, settings map[string]string) (check.V
 	return v, byName
 }
 
-// ValidateInTime is Checked, repeated until the service has answered all queries within [check.OnlineTimeout], which a
-// busy machine may miss.
+// ValidateInTime is [Worker.Validate], repeated until the service has answered all queries within
+// [check.OnlineTimeout], which a busy machine may miss.
 func (w *Worker) ValidateInTime(settings map[string]string,
 	isAnswered func(map[string]check.Validated) bool) (check.Validation, map[string]check.Validated) {
 	w.Place.T.Helper()

@@ -12,13 +12,13 @@ import (
 func TestKilledSinkLooksWhatArrived(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
-	s := odatatest.New(odatatest.Options{Rows: written})
-	address, done, _ := holdsFirst(t, s, posted)
+	s := odatatest.New(odatatest.Options{Rows: uncertainRows})
+	address, isHeld, _ := holdFirst(t, s, isPost)
 	args := []string{p.File("there.properties", e2etest.Source("there", address, "Orders")...),
 		p.File("back.properties", append(e2etest.Sink("back", address, "Orders", "OrderCopies"),
 			"sap.odata.insert.uncertain=check")...)}
 	c := p.StartOnce(e2etest.Plugins(t, "odata-sink"), args...)
-	c.Eventually("a request", done)
+	c.Eventually("a request", isHeld)
 	c.Kill()
 	p.MustRunOnceWith(e2etest.Plugins(t, "odata-sink"), args...)
 	e2etest.CheckNoneTwice(t, s.Ledger())

@@ -22,23 +22,23 @@ func TestDeadLetterTopic(t *testing.T) {
 		"key.converter.schemas.enable=false")
 	p.MustRunOnceWith(e2etest.Plugins(t, "odata-sink"), worker,
 		p.File("there.properties", e2etest.Source("there", address, "Orders")...))
-	first := e2etest.ReadTopic(t, broker, "Orders", 5)[0] // once more, which the service refuses
+	first := e2etest.ReadTopic(t, broker, "Orders", 5)[0]
 	header := kgo.RecordHeader{Key: "trace", Value: []byte("t-1")}
 	e2etest.Produce(t, broker, &kgo.Record{Topic: "Orders", Key: []byte(`{"OrderID":77}`), Value: []byte("no JSON"),
 		Headers: []kgo.RecordHeader{header}},
 		&kgo.Record{Topic: "Orders", Key: []byte(`{"OrderID":78}`),
 			Value: []byte(`{"schema":null,"payload":{"OrderID":"text"}}`)},
-		&kgo.Record{Topic: "Orders", Key: first.Key, Value: first.Value})
+		&kgo.Record{Topic: "Orders", Key: first.Key, Value: first.Value}) // a second insert, which the service rejects
 	lines := append(e2etest.Sink("back", address, "Orders", "OrderCopies"), "errors.tolerance=all",
 		"errors.deadletterqueue.topic.name=orders-not-written",
 		"errors.deadletterqueue.context.headers.enable=true", "errors.log.enable=true",
 		"errors.log.include.messages=true",
-		"value.converter=Json") // an alias, of which dead letters tell the whole class
+		"value.converter=Json") // an alias; dead letters name the class
 	r := p.MustRunOnceWith(e2etest.Plugins(t, "odata-sink"), worker, p.File("back.properties", lines...))
 	e2etest.CheckCopies(t, s)
 	letters := e2etest.ReadTopic(t, broker, "orders-not-written", 3)
-	const sinkClass, exception = "org.init.ohja.kafka.connect.odatav2.sink.OData2SinkConnector",
-		"org.apache.kafka.connect.errors.ConnectException"
+	const sinkClass = "org.init.ohja.kafka.connect.odatav2.sink.OData2SinkConnector"
+	const exception = "org.apache.kafka.connect.errors.ConnectException"
 	for n, want := range []deadLetter{
 		{key: `{"OrderID":77}`, value: "no JSON", stage: "VALUE_CONVERTER",
 			class:     "org.apache.kafka.connect.json.JsonConverter",
@@ -57,11 +57,11 @@ func TestDeadLetterTopic(t *testing.T) {
 	// Records that were processed are not read again.
 	r = p.RunOnceWith(e2etest.Plugins(t, "odata-sink"), worker, p.File("back.properties", lines...))
 	if r.Code != 0 || strings.Contains(r.Stderr, "record skipped") {
-		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
+		t.Errorf("expected exit 0 and no skipped record, found exit %d\n%s", r.Code, r.Stderr)
 	}
 }
 
-// deadLetter is what a test expects of a dead letter of topic Orders.
+// deadLetter has the expected fields of a dead letter of topic Orders.
 type deadLetter struct {
 	key       string
 	value     string
@@ -84,16 +84,16 @@ func checkDeadLetter(t *testing.T, l *kgo.Record, n int, want deadLetter) {
 		names = append(names, h.Key)
 	}
 	values := headersOf(l)
-	const connect, ours = "__connect.errors.", "__culvert.errors."
+	const connect, culvert = "__connect.errors.", "__culvert.errors."
 	expected := append(want.headers, connect+"topic", connect+"partition", connect+"offset",
 		connect+"connector.name", connect+"task.id", connect+"stage",
 		connect+"class.name", connect+"exception.class.name", connect+"exception.message",
-		connect+"exception.stacktrace", ours+"plugin.name", ours+"plugin.version", ours+"plugin.hash", ours+"stage",
-		ours+"setting", ours+"time", ours+"timestamp")
+		connect+"exception.stacktrace", culvert+"plugin.name", culvert+"plugin.version", culvert+"plugin.hash",
+		culvert+"stage", culvert+"setting", culvert+"time", culvert+"timestamp")
 	if want.isSent {
-		expected = append(expected, ours+"service.code", ours+"service.message")
-		code := values[ours+"service.code"]
-		message := values[ours+"service.message"]
+		expected = append(expected, culvert+"service.code", culvert+"service.message")
+		code := values[culvert+"service.code"]
+		message := values[culvert+"service.message"]
 		if code != "/IWBEP/CM_MGW_RT/022" || !strings.Contains(message, "already exists") {
 			t.Errorf("expected the service's own code and message, found %q and %q", code, message)
 		}
@@ -108,7 +108,7 @@ func checkDeadLetter(t *testing.T, l *kgo.Record, n int, want deadLetter) {
 		connect + "stage":                want.stage,
 		connect + "class.name":           want.class,
 		connect + "exception.class.name": want.exception,
-		ours + "plugin.name":             "odata-sink",
+		culvert + "plugin.name":          "odata-sink",
 	} {
 		if values[name] != value {
 			t.Errorf("letter %d: header %s: expected %q, found %q", n, name, value, values[name])

@@ -13,7 +13,6 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/internal/e2etest"
@@ -23,23 +22,24 @@ import (
 // orderChange is a record of the stream: the change of an order, and a reference that identifies its row.
 type orderChange struct {
 	key       int
-	does      string // I, U, M, D or upsert; "" is a tombstone
+	operation string // I, U, M, D or upsert; "" is a tombstone
 	reference string
-	bad       bool // no service takes its value
+	isBad     bool // the service rejects its value
 }
 
-// stream returns random changes of few keys, or of none if the service numbers inserted rows.
-func stream(r *rand.Rand, n int, numbered, upserts bool) []*orderChange {
+// randomChanges returns n random changes of few keys. With numbered they are only inserts, since the service numbers
+// the rows; with upserts they are upserts and tombstones.
+func randomChanges(r *rand.Rand, n int, numbered, upserts bool) []*orderChange {
 	changes := make([]*orderChange, n)
 	for i := range changes {
-		c := &orderChange{key: 1 + r.IntN(8), does: "I", reference: "r" + strconv.Itoa(i), bad: r.IntN(15) == 0}
+		c := &orderChange{key: 1 + r.IntN(8), operation: "I", reference: "r" + strconv.Itoa(i), isBad: r.IntN(15) == 0}
 		switch {
 		case upserts:
-			c.does = []string{"upsert", "upsert", ""}[r.IntN(3)]
+			c.operation = []string{"upsert", "upsert", ""}[r.IntN(3)]
 		case !numbered:
-			c.does = []string{"I", "I", "U", "M", "M", "D", ""}[r.IntN(7)]
+			c.operation = []string{"I", "I", "U", "M", "M", "D", ""}[r.IntN(7)]
 		}
-		c.bad = c.bad && c.does != "" && c.does != "D"
+		c.isBad = c.isBad && c.operation != "" && c.operation != "D"
 		changes[i] = c
 	}
 	return changes
@@ -48,17 +48,17 @@ func stream(r *rand.Rand, n int, numbered, upserts bool) []*orderChange {
 // record returns the change as a record. The city of a bad one is longer than the service allows.
 func (c *orderChange) record(numbered bool) *kgo.Record {
 	key := fmt.Appendf(nil, `{"OrderID":%d}`, c.key)
-	if c.does == "" {
+	if c.operation == "" {
 		return &kgo.Record{Topic: "Changes", Partition: 0, Key: key}
 	}
-	value := map[string]any{"ShipName": c.reference, "ShipCity": "Ulm", "Does": c.does}
-	if numbered || c.does == "upsert" {
+	value := map[string]any{"ShipName": c.reference, "ShipCity": "Ulm", "Does": c.operation}
+	if numbered || c.operation == "upsert" {
 		delete(value, "Does")
 	}
 	if !numbered {
 		value["OrderID"] = c.key
 	}
-	if c.bad {
+	if c.isBad {
 		value["ShipCity"] = strings.Repeat("x", 16)
 	}
 	encoded, _ := json.Marshal(value)
@@ -67,29 +67,29 @@ func (c *orderChange) record(numbered bool) *kgo.Record {
 
 // fold returns the rows of the service after all changes, by key, and the references of those that it rejects: inserts
 // of existing rows, updates of missing rows, and bad ones.
-func fold(changes []*orderChange) (has map[string]string, refused map[string]bool) {
-	has = map[string]string{}
-	refused = map[string]bool{}
+func fold(changes []*orderChange) (rows map[string]string, isRefused map[string]bool) {
+	rows = map[string]string{}
+	isRefused = map[string]bool{}
 	for _, c := range changes {
 		key := fmt.Sprintf("(%d)", c.key)
-		_, ok := has[key]
+		_, ok := rows[key]
 		switch {
-		case c.does == "" || c.does == "D":
-			delete(has, key)
-		case c.bad, c.does == "I" && ok, (c.does == "U" || c.does == "M") && !ok:
-			refused[c.reference] = true
+		case c.operation == "" || c.operation == "D":
+			delete(rows, key)
+		case c.isBad, c.operation == "I" && ok, (c.operation == "U" || c.operation == "M") && !ok:
+			isRefused[c.reference] = true
 		default:
-			has[key] = c.reference
+			rows[key] = c.reference
 		}
 	}
-	return has, refused
+	return rows, isRefused
 }
 
 // references returns the references in an entity set, by key.
 func references(s *odatatest.Service, set string) map[string]string {
-	targets := map[string]string{}
-	s.Each(set, func(key string, fields map[string]string) { targets[key] = fields["ShipName"] })
-	return targets
+	byKey := map[string]string{}
+	s.Each(set, func(key string, fields map[string]string) { byKey[key] = fields["ShipName"] })
+	return byKey
 }
 
 // Random streams of inserts, updates and deletes of few keys go to a service that fails before and after it has applied
@@ -102,9 +102,8 @@ func TestSinkFoldsTheTopic(t *testing.T) {
 	kills := e2etest.LongOrShort(10, 2)
 	for name, c := range map[string]struct {
 		settings []string
-		numbered bool
-		// upserts means that the stream has only upserts and deletes.
-		upserts bool
+		numbered bool // the service numbers the rows; all changes are inserts
+		upserts  bool // all changes are upserts and deletes
 	}{
 		"dynamic": {settings: []string{"sap.odata.operation.mode=dynamic",
 			"sap.odata.operation.mode.property=Does", "sap.odata.enable.delete=1", "sap.odata.insert.uncertain=check"}},
@@ -121,33 +120,32 @@ func TestSinkFoldsTheTopic(t *testing.T) {
 		for seed := range streams {
 			t.Run(fmt.Sprintf("%s %d", name, seed), func(t *testing.T) {
 				t.Parallel()
-				newFolding(t, rand.New(rand.NewPCG(uint64(seed), uint64(len(name)))), c.numbered,
-					c.upserts, c.settings).run(kills)
+				random := rand.New(rand.NewPCG(uint64(seed), uint64(len(name))))
+				newFoldTest(t, random, c.numbered, c.upserts, c.settings).run(kills)
 			})
 		}
 	}
 }
 
-// folding is one such stream in progress.
-type folding struct {
+// foldTest is one such stream with its service and its connector.
+type foldTest struct {
 	*e2etest.Place
 	random   *rand.Rand
 	numbered bool
 	set      string
 	service  *odatatest.Service
-	writes   atomic.Int64 // that the service was asked for
-	locks    atomic.Int64 // answers that say of an entity that it is locked
-	runs     int          // of the worker
+	writes   atomic.Int64 // requests that may write
+	locks    atomic.Int64 // responses that report a locked entity
+	runs     int          // runs of the worker
 	changes  []*orderChange
-	lines    []string
-	// sent and skipped are the names of records in doubt that the operator decided to send, or to skip.
-	sent    []string
-	skipped []string
+	lines    []string // settings of the connector
+	sent     []string // records in doubt that the operator decided to send
+	skipped  []string // records in doubt that the operator decided to skip
 }
 
-func newFolding(t *testing.T, r *rand.Rand, numbered, upserts bool, settings []string) *folding {
-	f := &folding{Place: e2etest.NewPlace(t), random: r, numbered: numbered, set: "OrderCopies", changes: stream(r, 120,
-		numbered, upserts)}
+func newFoldTest(t *testing.T, r *rand.Rand, numbered, upserts bool, settings []string) *foldTest {
+	f := &foldTest{Place: e2etest.NewPlace(t), random: r, numbered: numbered, set: "OrderCopies",
+		changes: randomChanges(r, 120, numbered, upserts)}
 	if numbered {
 		f.set = "Orders"
 	}
@@ -182,22 +180,23 @@ func (c lockCounter) Write(answer []byte) (int, error) {
 // Unwrap lets the service reach the connection, which it resets.
 func (c lockCounter) Unwrap() http.ResponseWriter { return c.ResponseWriter }
 
-// broker runs a broker on the place's folder while do runs.
-func (f *folding) broker(do func(address string)) {
+// withBroker runs a broker on the place's folder while do runs.
+func (f *foldTest) withBroker(do func(address string)) {
 	b, address := f.StartBrokerCommand()
 	do(address)
 	b.Signal(syscall.SIGTERM)
 	b.Wait()
 }
 
-func (f *folding) run(kills int) {
-	byPlace := map[string]*orderChange{}
-	f.broker(func(address string) {
+// run writes the changes to the topic and starts the worker again until a run succeeds. It kills the first runs.
+func (f *foldTest) run(kills int) {
+	byPosition := map[string]*orderChange{}
+	f.withBroker(func(address string) {
 		client := e2etest.NewClient(f.T, address, kgo.AllowAutoTopicCreation())
 		for _, c := range f.changes {
 			r := c.record(f.numbered)
 			e2etest.NoError(f.T, client.ProduceSync(f.T.Context(), r).FirstErr())
-			byPlace[fmt.Sprintf("%s-%d@%d", r.Topic, r.Partition, r.Offset)] = c
+			byPosition[fmt.Sprintf("%s-%d@%d", r.Topic, r.Partition, r.Offset)] = c
 		}
 	})
 	worker := f.WritePlainWorker("embedded")
@@ -228,17 +227,18 @@ func (f *folding) run(kills int) {
 		if r.Code == 0 {
 			break
 		}
-		reported += f.decide(r, byPlace)
+		reported += f.decide(r, byPosition)
 	}
 	f.T.Logf("%d runs, killed %d times, %d records left to an operator", f.runs, killed, reported)
 	if f.locks.Load() == 0 {
-		f.T.Error("expected the service to refuse some for locks")
+		f.T.Error("expected the service to report locks, found none")
 	}
-	f.judge()
+	f.check()
 }
 
-// decide acts as the operator: it skips each record that the service has, and sends the others.
-func (f *folding) decide(r e2etest.Result, byPlace map[string]*orderChange) (n int) {
+// decide acts as the operator: of the records in doubt that a run names, it adds those that the service has to skipped,
+// and the others to sent. It returns their number.
+func (f *foldTest) decide(r e2etest.Result, byPosition map[string]*orderChange) (n int) {
 	skips := skipAdvice.FindAllStringSubmatch(r.Stderr, -1)
 	if len(skips) == 0 {
 		if r.Code == 1 {
@@ -246,16 +246,16 @@ func (f *folding) decide(r e2etest.Result, byPlace map[string]*orderChange) (n i
 		}
 		return 0 // killed
 	}
-	there := map[string]bool{}
+	isStored := map[string]bool{}
 	for _, reference := range references(f.service, f.set) {
-		there[reference] = true
+		isStored[reference] = true
 	}
 	for _, name := range strings.Split(skips[len(skips)-1][1], ",") {
-		c := byPlace[name]
+		c := byPosition[name]
 		if c == nil {
-			f.T.Fatalf("%s is named, and is no record of the topic", name)
+			f.T.Fatalf("expected records of the topic, found %s", name)
 		}
-		if there[c.reference] {
+		if isStored[c.reference] {
 			f.skipped = append(f.skipped, name)
 		} else {
 			f.sent = append(f.sent, name)
@@ -265,33 +265,33 @@ func (f *folding) decide(r e2etest.Result, byPlace map[string]*orderChange) (n i
 	return n
 }
 
-// judge compares the service and the dead letters with the topic.
-func (f *folding) judge() {
-	has, refused := fold(f.changes)
+// check compares the service and the dead letters with the topic.
+func (f *foldTest) check() {
+	rows, refused := fold(f.changes)
 	stored := references(f.service, f.set)
 	if f.numbered {
 		counted := map[string]int{}
 		want := map[string]int{}
 		for _, reference := range stored {
-			if strings.HasPrefix(reference, "r") { // others were there before
+			if strings.HasPrefix(reference, "r") { // the others are rows of the demo service
 				counted[reference]++
 			}
 		}
 		refused = map[string]bool{}
 		for _, c := range f.changes {
-			if c.bad {
+			if c.isBad {
 				refused[c.reference] = true
 			} else {
 				want[c.reference] = 1
 			}
 		}
 		e2etest.Equal(f.T, "documents by their reference", want, counted)
-	} else if diff := cmp.Diff(has, stored); diff != "" {
-		f.T.Errorf("what the service has (-expected +found)\n%s", diff)
+	} else {
+		e2etest.Equal(f.T, "rows of the service", rows, stored)
 	}
 	letters := map[string]bool{}
-	again := 0
-	f.broker(func(address string) {
+	repeated := 0
+	f.withBroker(func(address string) {
 		n := 0
 		for _, end := range e2etest.EndOffsets(f.T, address, "letters") {
 			n += int(end)
@@ -302,14 +302,14 @@ func (f *folding) judge() {
 				f.T.Errorf("%v in the letter %s", err, l.Value)
 			}
 			if letters[value.ShipName] {
-				again++
+				repeated++
 			}
 			letters[value.ShipName] = true
 		}
 	})
 	// A run that is killed between a dead letter and its commit writes the dead letter again.
-	if again > 0 && f.runs == 1 {
-		f.T.Errorf("%d dead letters came twice in a single run", again)
+	if repeated > 0 && f.runs == 1 {
+		f.T.Errorf("expected each dead letter once in a single run, found %d twice", repeated)
 	}
 	e2etest.Equal(f.T, "dead letters", refused, letters)
 }

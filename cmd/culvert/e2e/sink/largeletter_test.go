@@ -34,18 +34,18 @@ func TestRecordOf20MB(t *testing.T) {
 		"value.converter.schemas.enable=false", "connector.client.config.override.policy=All")
 	for _, c := range []struct {
 		name     string
-		most     int
+		maxBytes int // the largest record that the service accepts
 		settings []string
-		fails    string
+		want     string // a part of the error; "" means that the run succeeds
 	}{
-		{"taken", 30 << 20, nil, ""},
-		{"refused", 1 << 20, []string{"producer.override.max.request.size=" + large}, ""},
-		{"refused-letter-too-large", 1 << 20, nil, "its dead letter cannot be stored"},
+		{name: "taken", maxBytes: 30 << 20},
+		{name: "refused", maxBytes: 1 << 20, settings: []string{"producer.override.max.request.size=" + large}},
+		{name: "refused-letter-too-large", maxBytes: 1 << 20, want: "its dead letter cannot be stored"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var posts atomic.Int32
-			back := p.File(c.name+".properties", append(append(e2etest.Sink(c.name, e2etest.StartTextService(t, c.most,
-				&posts), "texts",
+			back := p.File(c.name+".properties", append(append(e2etest.Sink(c.name, e2etest.StartTextService(t,
+				c.maxBytes, &posts), "texts",
 				"Texts"), "errors.tolerance=all", "errors.deadletterqueue.topic.name=letters-"+c.name),
 				c.settings...)...)
 			r := p.RunOnceWith(e2etest.Plugins(t, "odata-sink"), worker, back)
@@ -55,8 +55,8 @@ func TestRecordOf20MB(t *testing.T) {
 				starts = 2
 			}
 			e2etest.Equal(t, "requests", starts, posts.Load())
-			if c.fails != "" {
-				e2etest.Contains(t, "the error", r.WantCode(1).LastLine(), c.fails,
+			if c.want != "" {
+				e2etest.Contains(t, "the error", r.WantCode(1).LastLine(), c.want,
 					"topic texts, partition 0, offset 0")
 				return
 			}

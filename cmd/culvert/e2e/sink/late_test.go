@@ -11,8 +11,8 @@ import (
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
-// late is a service that applies requests at once and sends each response when hold returns.
-func late(inner http.Handler, hold func(r *http.Request, status int)) http.Handler {
+// delayResponses returns a handler that applies requests at once and sends each response when hold returns.
+func delayResponses(inner http.Handler, hold func(r *http.Request, status int)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer := httptest.NewRecorder()
 		inner.ServeHTTP(answer, r)
@@ -23,22 +23,21 @@ func late(inner http.Handler, hold func(r *http.Request, status int)) http.Handl
 	})
 }
 
-// holdsFirst starts a service that holds its response to the first request of a kind until free is called; done is
-// closed when the request was applied.
-func holdsFirst(t *testing.T, inner http.Handler,
-	which func(r *http.Request, status int) bool) (address string, done func() bool, free func()) {
+// holdFirst starts a service that applies the first matching request, but holds its response until release is called.
+// isHeld reports whether that request was applied.
+func holdFirst(t *testing.T, inner http.Handler,
+	matches func(r *http.Request, status int) bool) (address string, isHeld func() bool, release func()) {
 	t.Helper()
 	var held atomic.Bool
-	goOn := make(chan struct{})
-	address = e2etest.Serve(t, late(inner, func(r *http.Request, status int) {
-		if which(r, status) && held.CompareAndSwap(false, true) {
-			<-goOn
+	released := make(chan struct{})
+	address = e2etest.Serve(t, delayResponses(inner, func(r *http.Request, status int) {
+		if matches(r, status) && held.CompareAndSwap(false, true) {
+			<-released
 		}
 	}))
-	free = sync.OnceFunc(func() { close(goOn) })
-	t.Cleanup(free) // before the server ends, which waits for its answers
-	return address, held.Load, free
+	release = sync.OnceFunc(func() { close(released) })
+	t.Cleanup(release) // before the server ends, which waits for its responses
+	return address, held.Load, release
 }
 
-// posted reports whether a request is a POST.
-func posted(r *http.Request, _ int) bool { return r.Method == http.MethodPost }
+func isPost(r *http.Request, _ int) bool { return r.Method == http.MethodPost }

@@ -28,6 +28,7 @@ func (d *documents) deadLetterWorker(t *testing.T) (*e2etest.Worker, func(args .
 	}
 }
 
+// has reports whether the service has a document with a text.
 func (d *documents) has(topic string) bool {
 	isListed := false
 	d.service.Each("Inbox", func(_ string, fields map[string]string) {
@@ -39,16 +40,16 @@ func (d *documents) has(topic string) bool {
 // Dead letters are listed, shown, mended, replayed and discarded through the running worker.
 func TestDeadLettersOfARunningWorker(t *testing.T) {
 	t.Parallel()
-	said := saidTimes(5)
-	said[1].Value = []byte(`{"Topic":{"not":"text <b>"}}`)
-	said[2].Value = []byte("no JSON")
-	said[3].Value = []byte(`{"Topic":{"not":"text 3"}}`)
-	d := newDocuments(t, 1, said)
+	records := newRecords(5)
+	records[1].Value = []byte(`{"Topic":{"not":"text <b>"}}`)
+	records[2].Value = []byte("no JSON")
+	records[3].Value = []byte(`{"Topic":{"not":"text 3"}}`)
+	d := newDocuments(t, 1, records)
 	f, dlq := d.deadLetterWorker(t)
 	f.Eventually("letters", func() bool {
 		return strings.Count(dlq("list").Stdout, "\n") == 4 && d.service.Count("Inbox") == 2
 	})
-	first := at(t, dlq("list").Stdout, "said-0@1")
+	first := letterPosition(t, dlq("list").Stdout, "said-0@1")
 	dlq("list", "--error", "no such text").WantCode(0).WantStdout("LETTER").WantNo("said-0@1")
 	dlq("show", first).WantCode(0).
 		WantStdout("attempts   1", `{"Topic":{"not":"text <b>"}}`, "__connect.errors.topic: said")
@@ -59,7 +60,7 @@ func TestDeadLettersOfARunningWorker(t *testing.T) {
 	refused := dlq("retry", first, "--value", `{"Topic":{"not":"mended"}}`).WantCode(1).
 		Prints("1 sent: 0 delivered, 1 refused\n" + first + ": ").Stdout
 	list := dlq("list").WantCode(0).Stdout
-	second := at(t, list, "said-0@1")
+	second := letterPosition(t, list, "said-0@1")
 	if strings.Count(list, "\n") != 4 || second == first {
 		t.Errorf("expected three letters, one of them with another attempt, found\n%s", list)
 	}
@@ -73,25 +74,25 @@ func TestDeadLettersOfARunningWorker(t *testing.T) {
 	}
 
 	// A later record of the key keeps a letter, unless --older sends it.
-	third := at(t, list, "said-0@3")
+	third := letterPosition(t, list, "said-0@3")
 	e2etest.Produce(t, d.broker, &kgo.Record{Topic: "said", Key: []byte("3"), Value: []byte(`{"Topic":"later"}`)})
 	f.Eventually("the later record", func() bool { return d.has("later") })
 	dlq("retry", third, "--value",
 		`{"Topic":"older"}`).WantCode(1).WantStdout("1 kept: dead letters of records that have a later")
 	dlq("retry", third, "--value", `{"Topic":"older"}`, "--older").WantCode(0).WantStdout("1 sent: 1 delivered")
-	open := func(want int64) {
+	awaitOpenLetters := func(want int64) {
 		t.Helper()
 		f.Eventually("open letters", func() bool {
 			l := e2etest.Decode[rest.ConnectorList](t, f.MustCall(200, "GET", "/culvert/connectors", "")).Connectors[0]
 			return l.LettersOpen != nil && *l.LettersOpen == want
 		})
 	}
-	open(1)
-	last := at(t, list, "said-0@2")
+	awaitOpenLetters(1)
+	last := letterPosition(t, list, "said-0@2")
 	dlq("replay", "--dry").WantCode(1).WantStdout("0 would pass, 1 would be refused\n" + last + ": ")
 	dlq("discard", last, "0@99").WantCode(1).WantStdout("1 discarded\n1 kept: dead letters ")
 	dlq("replay").WantCode(0).WantStdout("0 sent: 0 delivered, 0 refused\n")
-	open(0)
+	awaitOpenLetters(0)
 	if n := strings.Count(dlq("list", "--show", "settled").WantCode(0).Stdout, "\n"); n != 4 {
 		t.Errorf("expected three settled letters, found %d lines", n)
 	}
@@ -104,16 +105,16 @@ func TestDeadLettersOfARunningWorker(t *testing.T) {
 // attempt has written it, the other value is not sent.
 func TestRetryOfALetterInDoubt(t *testing.T) {
 	t.Parallel()
-	d := newDocuments(t, 1, saidTimes(1), "sap.odata.insert.uncertain=check", "sap.odata.check.filter=Topic",
+	d := newDocuments(t, 1, newRecords(1), "sap.odata.insert.uncertain=check", "sap.odata.check.filter=Topic",
 		"sap.odata.enable.batch=0", "transforms=drop",
 		"transforms.drop.type=org.apache.kafka.connect.transforms.Filter",
 		"transforms.drop.predicate=null", "predicates=null",
 		"predicates.null.type=org.apache.kafka.connect.transforms.predicates.RecordIsTombstone")
-	d.written(t, 0)
+	d.runSink(t, 0)
 	e2etest.Produce(t, d.broker,
 		&kgo.Record{Topic: "said", Key: []byte("a"), Value: []byte(`{"Topic":"0"}`)}, // as the written one
 		&kgo.Record{Topic: "said", Key: []byte("b"), Value: []byte(`{"Topic":"1"}`)})
-	d.written(t, 100_000)
+	d.runSink(t, 100_000)
 	headers := slices.Clone(e2etest.ReadTopic(t, d.broker, "refused", 2)[1].Headers)
 	for i := range headers {
 		if headers[i].Key == "__connect.errors.offset" {
@@ -126,10 +127,10 @@ func TestRetryOfALetterInDoubt(t *testing.T) {
 		Value: []byte(`{"next":0,"sent":"0,1,2"}`)})
 	_, dlq := d.deadLetterWorker(t)
 	list := dlq("list").WantCode(0).Stdout
-	dlq("retry", at(t, list, "said-0@1"), "--value",
+	dlq("retry", letterPosition(t, list, "said-0@1"), "--value",
 		`{"Topic":"mended 0"}`).WantCode(1).WantStdout("0 sent: 0 delivered, 0 refused\n",
 		"1 kept: dead letters that an earlier attempt has written")
-	dlq("retry", at(t, list, "said-0@2"), "--value",
+	dlq("retry", letterPosition(t, list, "said-0@2"), "--value",
 		`{"Topic":"mended 1"}`).WantCode(0).WantStdout("1 sent: 1 delivered, 0 refused\n")
 	if d.service.Count("Inbox") != 2 || d.has("mended 0") || !d.has("mended 1") {
 		t.Errorf("expected the written document and a mended one, found %d", d.service.Count("Inbox"))
@@ -144,7 +145,7 @@ func TestRetryOfALetterInDoubt(t *testing.T) {
 // If the outcome of a retry with another value is unknown, only that value is sent again, after a check of it.
 func TestRetryWithAnotherValueInDoubt(t *testing.T) {
 	t.Parallel()
-	d := newDocuments(t, 1, saidTimes(1))
+	d := newDocuments(t, 1, newRecords(1))
 	e2etest.RefuseWrites(t, d.service, 100_000)
 	f, dlq := d.deadLetterWorker(t)
 	f.Eventually("the letter", func() bool { return strings.Contains(dlq("list").Stdout, "said-0@0") })
@@ -155,8 +156,8 @@ func TestRetryWithAnotherValueInDoubt(t *testing.T) {
 	f.MustCall(200, "PUT", "/connectors/inbox/config", e2etest.AsJSON(t, e2etest.SettingsOf(append(d.lines,
 		"sap.odata.insert.uncertain=check", "sap.odata.check.filter=Topic", "sap.odata.enable.batch=0"))))
 	f.AwaitStarts("inbox", starts+1)
-	for _, other := range [][]string{{"retry", "0@0", "--value", `{"Topic":"other"}`}, {"retry", "0@0"}, {"replay"}} {
-		dlq(other...).WantCode(1).WantStdout("0 sent: ",
+	for _, args := range [][]string{{"retry", "0@0", "--value", `{"Topic":"other"}`}, {"retry", "0@0"}, {"replay"}} {
+		dlq(args...).WantCode(1).WantStdout("0 sent: ",
 			"1 kept: dead letters of which an earlier retry may have written another value")
 	}
 	dlq("retry", "0@0", "--value", `{"Topic":"mended"}`).WantCode(0)
@@ -178,7 +179,7 @@ func TestRetryOfOneRowOfARecord(t *testing.T) {
 	f.Eventually("the letter", func() bool {
 		return strings.Count(dlq("list").Stdout, "\n") == 2 && d.service.Count("Inbox") == 2
 	})
-	letter := func() string { return at(t, dlq("list").Stdout, "said-0@0") }
+	letter := func() string { return letterPosition(t, dlq("list").Stdout, "said-0@0") }
 	dlq("replay").WantCode(1).WantStdout("1 sent: 0 delivered, 1 refused\n")
 	dlq("retry", letter(), "--value",
 		`{"Lines":[{"Topic":"other a"},{"Topic":"b"},{"Topic":"other c"},{"Topic":{"not":"d"}}]}`).
@@ -200,21 +201,20 @@ func TestRetryOfOneRowOfARecord(t *testing.T) {
 // right, and the connector works on.
 func TestDeadLettersWithoutTheRightToRead(t *testing.T) {
 	t.Parallel()
-	topic := func(name string, operation kmsg.ACLOperation, isAllowed bool) kfake.ACL {
-		return kfake.ACL{Resource: kmsg.ACLResourceTypeTopic, Name: name, Pattern: kmsg.ACLResourcePatternTypeLiteral,
-			Operation: operation, Allow: isAllowed}
-	}
-	groups := topic("*", kmsg.ACLOperationAll, true)
-	everything := topic("*", kmsg.ACLOperationAll, true)
-	groups.Resource = kmsg.ACLResourceTypeGroup
+	allow := kfake.ACL{Resource: kmsg.ACLResourceTypeTopic, Name: "*", Pattern: kmsg.ACLResourcePatternTypeLiteral,
+		Operation: kmsg.ACLOperationAll, Allow: true}
+	allowGroups := allow
+	allowGroups.Resource = kmsg.ACLResourceTypeGroup
+	denyRead := kfake.ACL{Resource: kmsg.ACLResourceTypeTopic, Name: "refused",
+		Pattern: kmsg.ACLResourcePatternTypeLiteral, Operation: kmsg.ACLOperationRead}
 	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "said", "refused"),
-		kfake.EnableSASL(), kfake.EnableACLs(), kfake.Superuser("PLAIN", "admin", "p"), kfake.User("PLAIN", "u", "p",
-			everything, groups, topic("refused", kmsg.ACLOperationRead, false)))
+		kfake.EnableSASL(), kfake.EnableACLs(), kfake.Superuser("PLAIN", "admin", "p"),
+		kfake.User("PLAIN", "u", "p", allow, allowGroups, denyRead))
 	e2etest.NoError(t, err)
 	t.Cleanup(c.Close)
 	broker := c.ListenAddrs()[0]
 	client := e2etest.NewClient(t, broker, kgo.SASL(plain.Auth{User: "admin", Pass: "p"}.AsMechanism()))
-	e2etest.NoError(t, client.ProduceSync(t.Context(), saidTimes(1)...).FirstErr())
+	e2etest.NoError(t, client.ProduceSync(t.Context(), newRecords(1)...).FirstErr())
 	e2etest.NoError(t, client.ProduceSync(t.Context(), &kgo.Record{Topic: "said", Value: []byte("no JSON")}).FirstErr())
 	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{})
 	f := p.StartWorkerWith(e2etest.Plugins(t, "odata-sink"), "conf", "bootstrap.servers="+broker,

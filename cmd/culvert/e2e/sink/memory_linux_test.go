@@ -25,25 +25,27 @@ func TestSinkStaysWithinItsMemory(t *testing.T) {
 	plain := kgo.NoCompression()
 	zstd := kgo.ZstdCompression()
 	for _, c := range []struct {
-		name     string
-		codec    kgo.CompressionCodec
-		size     int
-		records  int
-		repeated bool // the content compresses 100:1 and better
-		batch    int  // bytes of a batch of records before compression
-		soak     bool // only with CULVERT_SOAK=1
+		name         string
+		codec        kgo.CompressionCodec
+		size         int // bytes of a record
+		records      int
+		compressible bool // the content compresses 100:1 and better
+		batch        int  // bytes of a batch of records before compression
+		onlySoak     bool // only with CULVERT_SOAK=1
 	}{
 		{name: "100 KB", codec: plain, size: 100_000, records: 2000, batch: 1 << 20},
 		{name: "900 KB", codec: plain, size: 900_000, records: 200, batch: 1 << 20},
-		{name: "100 KB, zstd", codec: zstd, size: 100_000, records: 2000, repeated: true, batch: 1 << 20},
-		{name: "100 KB, lz4", codec: kgo.Lz4Compression(), size: 100_000, records: 2000, repeated: true,
-			batch: 1 << 20, soak: true},
-		{name: "100 KB, gzip", codec: kgo.GzipCompression(), size: 100_000, records: 2000, repeated: true,
-			batch: 1 << 20, soak: true},
-		{name: "900 KB, zstd", codec: zstd, size: 900_000, records: 250, repeated: true, batch: 1 << 20, soak: true},
-		{name: "100 KB, batches of 50 MB", codec: zstd, size: 100_000, records: 2000, repeated: true, batch: 50 << 20},
+		{name: "100 KB, zstd", codec: zstd, size: 100_000, records: 2000, compressible: true, batch: 1 << 20},
+		{name: "100 KB, lz4", codec: kgo.Lz4Compression(), size: 100_000, records: 2000, compressible: true,
+			batch: 1 << 20, onlySoak: true},
+		{name: "100 KB, gzip", codec: kgo.GzipCompression(), size: 100_000, records: 2000, compressible: true,
+			batch: 1 << 20, onlySoak: true},
+		{name: "900 KB, zstd", codec: zstd, size: 900_000, records: 250, compressible: true, batch: 1 << 20,
+			onlySoak: true},
+		{name: "100 KB, batches of 50 MB", codec: zstd, size: 100_000, records: 2000, compressible: true,
+			batch: 50 << 20},
 	} {
-		if c.soak && !e2etest.IsSoak() {
+		if c.onlySoak && !e2etest.IsSoak() {
 			continue
 		}
 		t.Run(c.name, func(t *testing.T) {
@@ -58,9 +60,9 @@ func TestSinkStaysWithinItsMemory(t *testing.T) {
 			_, err := kadm.NewClient(client).CreateTopics(t.Context(), partitions, 1,
 				map[string]*string{"max.message.bytes": &large}, "texts")
 			e2etest.NoError(t, err)
-			produce(t, client, c.size, c.records, c.repeated, partitions)
+			produce(t, client, c.size, c.records, c.compressible, partitions)
 			s, _ := e2etest.StartDemo(t, odatatest.Options{Rows: 1})
-			address := e2etest.Serve(t, slowly(s))
+			address := e2etest.Serve(t, delayWrites(s))
 			w := p.StartWorkerWith(e2etest.Plugins(t, "odata-sink"), "folder", "bootstrap.servers="+broker,
 				"key.converter=org.apache.kafka.connect.storage.StringConverter",
 				"value.converter.schemas.enable=false")
@@ -72,12 +74,13 @@ func TestSinkStaysWithinItsMemory(t *testing.T) {
 	}
 }
 
-func produce(t *testing.T, client *kgo.Client, size, records int, repeated bool, partitions int32) {
+// produce writes records of a size, with the same content or each with random hexadecimal digits.
+func produce(t *testing.T, client *kgo.Client, size, records int, compressible bool, partitions int32) {
 	content := []byte(strings.Repeat("0123456789abcdef", size/16))
 	random := make([]byte, size/2)
 	var failed atomic.Value
 	for i := range records {
-		if !repeated {
+		if !compressible {
 			r := rand.NewChaCha8([32]byte{byte(i), byte(i >> 8)})
 			r.Read(random)
 			content = []byte(hex.EncodeToString(random))
@@ -96,8 +99,8 @@ func produce(t *testing.T, client *kgo.Client, size, records int, repeated bool,
 	}
 }
 
-// slowly delays the answers of a service to writes.
-func slowly(s http.Handler) http.Handler {
+// delayWrites returns a handler that delays writes to a service.
+func delayWrites(s http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPost {
 			<-time.After(50 * time.Millisecond)

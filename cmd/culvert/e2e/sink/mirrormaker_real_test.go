@@ -24,18 +24,18 @@ import (
 // lost or written twice.
 func TestRealMirrorMaker(t *testing.T) {
 	t.Parallel()
-	const rows, first = 26_000, 17_000 // the inserts first and first+1 are held
-	here := e2etest.StartKafka(t)
+	const rows, firstHeld = 26_000, 17_000 // the inserts firstHeld and firstHeld+1 are held
+	source := e2etest.StartKafka(t)
 	target := e2etest.StartKafka(t)
 	p := e2etest.NewPlace(t)
 	service := odatatest.New(odatatest.Options{Rows: 1})
-	var held atomic.Bool
-	held.Store(true)
+	var isHolding atomic.Bool
+	isHolding.Store(true)
 	address := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		inserts := func(id int) bool { return bytes.Contains(body, fmt.Appendf(nil, `"ship %d"`, id)) }
-		if r.Method == http.MethodPost && held.Load() && (inserts(first) || inserts(first+1)) {
+		if r.Method == http.MethodPost && isHolding.Load() && (inserts(firstHeld) || inserts(firstHeld+1)) {
 			<-r.Context().Done()
 			return
 		}
@@ -47,39 +47,39 @@ func TestRealMirrorMaker(t *testing.T) {
 	start := func(servers string) *e2etest.Command {
 		return p.StartOnce(e2etest.Plugins(t, "odata-sink"), p.WritePlainWorker(servers), back)
 	}
-	client := e2etest.NewClient(t, here)
+	client := e2etest.NewClient(t, source)
 	e2etest.CreateTopics(t, client, "orders")
 	var records []*kgo.Record
 	for n := range rows {
 		records = append(records, &kgo.Record{Topic: "orders", Key: fmt.Appendf(nil, `{"OrderID":%d}`, n+1),
 			Value: fmt.Appendf(nil, `{"OrderID":%d,"ShipName":"ship %d"}`, n+1, n)})
 	}
-	e2etest.Produce(t, here, records...)
+	e2etest.Produce(t, source, records...)
 	// The sink is killed when everything but the two inserts is written and stored.
-	c := start(here)
+	c := start(source)
 	admin := kadm.NewClient(client)
-	var had kadm.OffsetResponse
+	var committed kadm.OffsetResponse
 	c.Eventually("all but two records written and stored", func() bool {
 		offsets, _ := admin.FetchOffsets(t.Context(), "connect-back")
-		had, _ = offsets.Lookup("orders", 0)
-		return slices.Contains(strings.Fields(had.Metadata), fmt.Sprintf("settled=2-%d", rows-1-first))
+		committed, _ = offsets.Lookup("orders", 0)
+		return slices.Contains(strings.Fields(committed.Metadata), fmt.Sprintf("settled=2-%d", rows-1-firstHeld))
 	})
 	c.Kill()
-	held.Store(false)
+	isHolding.Store(false)
 	// MirrorMaker starts now, because it copies an offset's metadata only when the translated offset changes, and
 	// would copy older metadata before.
 	dir := t.TempDir()
 	mirror := e2etest.StartPeer(t, "kafka/start-mirror.sh", dir, []string{"TOPICS=orders",
-		"GROUPS_COPIED=connect-back"}, here, target, dir)
+		"GROUPS_COPIED=connect-back"}, source, target, dir)
 	admin = kadm.NewClient(e2etest.NewClient(t, target))
 	var copied kadm.OffsetResponse
 	c.Eventually("a copy of the group and of all records", func() bool {
 		offsets, err := admin.FetchOffsets(t.Context(), "connect-back")
 		copied, _ = offsets.Lookup("orders", 0)
-		return err == nil && copied.Metadata == had.Metadata && e2etest.EndOffsets(t, target, "orders")[0] == rows
+		return err == nil && copied.Metadata == committed.Metadata && e2etest.EndOffsets(t, target, "orders")[0] == rows
 	})
 	mirror.Stop()
-	t.Logf("the offset %d with %q is copied as %d", had.At, had.Metadata, copied.At)
+	t.Logf("the offset %d with %q is copied as %d", committed.At, committed.Metadata, copied.At)
 	start(target).Wait().WantCode(0).WantStderrTimes(1, "the metadata of the group's offset is not about this log")
 	e2etest.CheckCreatedOnce(t, service.Ledger(), rows)
 	start(target).Wait().WantCode(0).WantStderrTimes(0, "is not about this log")

@@ -16,8 +16,9 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// ids counts each order in a topic; payload means that the records are dead letters with the row as payload.
-func ids(t *testing.T, p *e2etest.Place, servers, topic string) map[string]int {
+// orderCounts returns how often a topic has each order, by its number. The row is a record's value, or the payload of a
+// value with a schema.
+func orderCounts(t *testing.T, p *e2etest.Place, servers, topic string) map[string]int {
 	t.Helper()
 	counts := map[string]int{}
 	r := p.Run("consume", topic, "--bootstrap-servers", servers)
@@ -71,19 +72,19 @@ func TestPoison(t *testing.T) {
 	maps.Copy(orders, poison)
 
 	run(atLeast, connector("strict", bad)).WantCode(1).WantStderr("task failed", fmt.Sprintf("row %d", preceding))
-	first := p.Run("consume", "strict", "--bootstrap-servers", servers)
-	if n := strings.Count(first.Stdout, "\n"); n > preceding {
+	consumed := p.Run("consume", "strict", "--bootstrap-servers", servers)
+	if n := strings.Count(consumed.Stdout, "\n"); n > preceding {
 		t.Errorf("expected at most the %d rows in front of the first bad one, found %d", preceding, n)
 	}
 	run(atLeast, connector("strict", mended)).WantCode(0)
-	e2etest.Equal(t, "mended, from the offset", orders, ids(t, p, servers, "strict"))
+	e2etest.Equal(t, "mended, from the offset", orders, orderCounts(t, p, servers, "strict"))
 
 	tolerant := []string{"errors.tolerance=all", "errors.deadletterqueue.topic.name=refused",
 		"errors.deadletterqueue.context.headers.enable=true", "errors.log.enable=true"}
 	output := run(exactly, connector("tolerant", bad, tolerant...)).WantCode(0).Stderr
 	e2etest.Contains(t, "the log", output, `level=ERROR msg="row skipped"`)
-	e2etest.Equal(t, "delivered", good, ids(t, p, servers, "tolerant"))
-	e2etest.Equal(t, "dead letters", poison, ids(t, p, servers, "refused"))
+	e2etest.Equal(t, "delivered", good, orderCounts(t, p, servers, "tolerant"))
+	e2etest.Equal(t, "dead letters", poison, orderCounts(t, p, servers, "refused"))
 	letters := p.Run("consume", "refused", "--bootstrap-servers", servers).Stdout
 	for _, want := range []string{`"__connect.errors.topic","value":"tolerant"`,
 		`"__connect.errors.stage","value":"TRANSFORMATION"`,
@@ -95,23 +96,21 @@ func TestPoison(t *testing.T) {
 	// A replay before the cause is fixed rejects all again, and counts the attempts.
 	replay(exactly, connector("tolerant", bad, tolerant...)).WantCode(1).WantStdout(
 		fmt.Sprintf("%d sent: 0 delivered, %d refused", len(poison), len(poison)))
-	again := p.Run("dlq", "list", "refused", "--bootstrap-servers", servers, "--json")
-	if replayedOnce := strings.Count(again.Stdout, `"attempts":2`); replayedOnce != len(poison) {
+	list := p.Run("dlq", "list", "refused", "--bootstrap-servers", servers, "--json")
+	if replayedOnce := strings.Count(list.Stdout, `"attempts":2`); replayedOnce != len(poison) {
 		t.Errorf("expected %d letters that were replayed once, found %d", len(poison), replayedOnce)
 	}
-	e2etest.Equal(t, "delivered", good, ids(t, p, servers, "tolerant"))
+	e2etest.Equal(t, "delivered", good, orderCounts(t, p, servers, "tolerant"))
 	// Fixed: a filter selects some, a second replay the others, and a third finds none.
 	file := connector("tolerant", mended, tolerant...)
-	some := replay(exactly, file, "--error", "(9")
+	filtered := replay(exactly, file, "--error", "(9").WantCode(0)
 	n := 0
-	if some.Code != 0 {
-		t.Fatalf("exit %d\n%s%s", some.Code, some.Stdout, some.Stderr)
-	} else if _, err := fmt.Sscanf(some.Stdout, "%d sent", &n); err != nil || n == 0 || n == len(poison) {
-		t.Errorf("expected some of %d, found %s", len(poison), some.Stdout)
+	if _, err := fmt.Sscanf(filtered.Stdout, "%d sent", &n); err != nil || n == 0 || n == len(poison) {
+		t.Errorf("expected some of %d letters to be sent, found %s", len(poison), filtered.Stdout)
 	}
 	replay(exactly, file).WantCode(0)
-	replayed(t, 0, replay(exactly, file))
-	e2etest.Equal(t, "after the replays", orders, ids(t, p, servers, "tolerant"))
+	checkReplayed(t, 0, replay(exactly, file))
+	e2etest.Equal(t, "after the replays", orders, orderCounts(t, p, servers, "tolerant"))
 }
 
 // poisonedOrders returns the orders whose postal code is a number of 16 bits, the others, and the number of good orders
@@ -131,8 +130,8 @@ func poisonedOrders(t *testing.T, s *odatatest.Service, rows int) (good, poison 
 		}
 	})
 	if len(good) < rows/4 || len(poison) < rows/4 || preceding == 0 {
-		t.Fatalf("%d rows are good, %d of them in front, and %d bad: this shows nothing", len(good), preceding,
-			len(poison))
+		t.Fatalf("expected a quarter of good and of bad rows, and a good one first, found %d, %d, and %d before the "+
+			"first bad one", len(good), len(poison), preceding)
 	}
 	return good, poison, preceding
 }
@@ -153,11 +152,11 @@ func checkPoisonIsListed(t *testing.T, p *e2etest.Place, servers string, letters
 	if r.Code != 0 || r.Stdout != "" {
 		t.Errorf("expected none that is so old, found exit %d and %s%s", r.Code, r.Stdout, r.Stderr)
 	}
-	shows := p.Run("dlq", "show", "refused", oldest, "--bootstrap-servers", servers)
+	shown := p.Run("dlq", "show", "refused", oldest, "--bootstrap-servers", servers)
 	for _, want := range []string{"tolerant row " + strconv.Itoa(preceding), "transforms.number.type", "number: Value",
 		"ShipPostalCode", "/Orders?"} {
-		if !strings.Contains(shows.Stdout, want) {
-			t.Errorf("show %s: expected %q, found exit %d\n%s%s", oldest, want, shows.Code, shows.Stdout, shows.Stderr)
+		if !strings.Contains(shown.Stdout, want) {
+			t.Errorf("show %s: expected %q, found exit %d\n%s%s", oldest, want, shown.Code, shown.Stdout, shown.Stderr)
 		}
 	}
 }
@@ -165,13 +164,15 @@ func checkPoisonIsListed(t *testing.T, p *e2etest.Place, servers string, letters
 // The plugin of a source reads a rejected row again as the document that the service sent.
 func TestReplayOfDocuments(t *testing.T) {
 	t.Parallel()
-	for format, forged := range map[string][2]string{"json": {`"Freight":"237.5700"`, `"Freight":"237.57009"`},
-		"atom": {`>237.5700<`, `>237.57009<`}} {
+	for format, forgery := range map[string]struct{ old, new string }{
+		"json": {old: `"Freight":"237.5700"`, new: `"Freight":"237.57009"`},
+		"atom": {old: `>237.5700<`, new: `>237.57009<`},
+	} {
 		t.Run(format, func(t *testing.T) {
 			t.Parallel()
 			p := e2etest.NewPlace(t)
 			s := odatatest.New(odatatest.Options{Rows: 20})
-			address := e2etest.Serve(t, e2etest.ForgeOrders(s, forged[0], forged[1]))
+			address := e2etest.Serve(t, e2etest.ForgeOrders(s, forgery.old, forgery.new))
 			broker := e2etest.StartEmbeddedBroker(t).Addr()
 			worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=")
 			connector := func(more ...string) string {
@@ -191,25 +192,25 @@ func TestReplayOfDocuments(t *testing.T) {
 			}
 			replay(connector(), "--dry").WantCode(1).WantStdout("0 would pass, 1 would be refused\n0@0: ")
 			replay(connector()).WantCode(1).WantStdout("1 sent: 0 delivered, 1 refused")
-			again := e2etest.ReadTopic(t, broker, "refused", 2)[1]
-			if !bytes.Equal(again.Value, letter.Value) || headersOf(again)["__culvert.errors.replays"] != "1" ||
-				headersOf(again)["__connect.errors.offset"] != headersOf(letter)["__connect.errors.offset"] {
-				t.Errorf("expected the same document, replayed once, found %s with %v", again.Value, headersOf(again))
+			second := e2etest.ReadTopic(t, broker, "refused", 2)[1]
+			if !bytes.Equal(second.Value, letter.Value) || headersOf(second)["__culvert.errors.replays"] != "1" ||
+				headersOf(second)["__connect.errors.offset"] != headersOf(letter)["__connect.errors.offset"] {
+				t.Errorf("expected the same document, replayed once, found %s with %v", second.Value, headersOf(second))
 			}
-			replayed(t, 1, replay(connector("sap.odata.decimal.overflow=round")))
-			seen := map[string]int{}
+			checkReplayed(t, 1, replay(connector("sap.odata.decimal.overflow=round")))
+			counts := map[string]int{}
 			for _, r := range e2etest.ReadTopic(t, broker, "Orders", 20) {
-				seen[string(r.Key)]++
+				counts[string(r.Key)]++
 			}
-			if len(seen) != 20 {
-				t.Errorf("expected each of 20 orders once, found %v", seen)
+			if len(counts) != 20 {
+				t.Errorf("expected each of 20 orders once, found %v", counts)
 			}
 		})
 	}
 }
 
-// replayed checks that a replay delivered so many dead letters, and left none.
-func replayed(t *testing.T, letters int, r e2etest.Result) {
+// checkReplayed checks that a replay delivered so many dead letters, and left none.
+func checkReplayed(t *testing.T, letters int, r e2etest.Result) {
 	t.Helper()
 	if want := fmt.Sprintf("%d sent: %[1]d delivered, 0 refused\n", letters); r.Code != 0 || r.Stdout != want {
 		t.Errorf("expected exit 0 and %q, found exit %d\n%s%s", want, r.Code, r.Stdout, r.Stderr)
@@ -244,13 +245,13 @@ func TestReplayIntoAService(t *testing.T) {
 			worker, back)
 	}
 	s.Set("status-count", "5")
-	// a batch that is refused is taken apart
+	// The records of a rejected batch are sent one by one, so that some are delivered.
 	delivered := 0
 	refused := 0
 	r := replay()
 	if _, err := fmt.Sscanf(r.Stdout, "12 sent: %d delivered, %d refused", &delivered, &refused); err != nil ||
 		r.Code != 1 || refused == 0 || delivered+refused != 12 {
-		t.Fatalf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+		t.Fatalf("expected exit 1 and some of 12 refused, found exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
 	for _, l := range e2etest.ReadTopic(t, broker, "refused", 12+refused)[12:] {
 		if h := headersOf(l); h["__culvert.errors.replays"] != "1" || h["__connect.errors.topic"] != "Orders" {
@@ -271,5 +272,5 @@ func TestReplayIntoAService(t *testing.T) {
 	replay().WantCode(0)
 	e2etest.CheckCopies(t, s)
 	e2etest.CheckCreatedOnce(t, s.Ledger(), 12)
-	replayed(t, 0, replay())
+	checkReplayed(t, 0, replay())
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
-// leftOf is a part of the message about named dead letters that are not replayed.
-const leftOf = "that are not in the topic, belong to another connector, or were settled before: "
+// notReplayed is a part of the message about named dead letters that are not replayed.
+const notReplayed = "that are not in the topic, belong to another connector, or were settled before: "
 
 const ordersLettersPath = "/culvert/connectors/orders/deadletters"
 
@@ -37,8 +37,8 @@ func (o *ordersLetters) replay(request rest.ReplayRequest) rest.ReplayResult {
 	return e2etest.Decode[rest.ReplayResult](o.t, o.f.MustCall(200, "POST", ordersLettersPath+"/replay", string(body)))
 }
 
-// settled returns the offsets of the letters that were replayed, in rising order.
-func (o *ordersLetters) settled() (offsets []int64) {
+// settledOffsets returns the offsets of the letters that were replayed, in rising order.
+func (o *ordersLetters) settledOffsets() (offsets []int64) {
 	o.t.Helper()
 	for _, l := range slices.Backward(o.list().DeadLetters) {
 		if l.IsSettled() {
@@ -90,14 +90,14 @@ func TestReplayOfChosenLetters(t *testing.T) {
 		!strings.Contains(r.Refusals[0].Reason, "alue")) {
 		t.Errorf("expected why it would be refused, found %+v", r.Refusals[0])
 	}
-	if unchanged := letters.list().DeadLetters; len(unchanged) != n || letters.settled() != nil {
+	if unchanged := letters.list().DeadLetters; len(unchanged) != n || letters.settledOffsets() != nil {
 		t.Errorf("expected that nothing is sent or stored, found %d letters, replayed %v", len(unchanged),
-			letters.settled())
+			letters.settledOffsets())
 	}
 	f.MustCall(200, "PATCH", "/connectors/orders/config", `{"transforms.number.spec":"ShipPostalCode:string"}`)
 	f.Await("orders", "runs", e2etest.IsRunning)
 	r = letters.replay(rest.ReplayRequest{Positions: []string{"0@5", "0@2", "0@9999"}, DryRun: true})
-	if r.WouldPass != 2 || r.Refused != 0 || r.Kept[leftOf+"0@9999"] != 1 {
+	if r.WouldPass != 2 || r.Refused != 0 || r.Kept[notReplayed+"0@9999"] != 1 {
 		t.Errorf("expected that two would pass, found %+v", r)
 	}
 	checkLettersAreReplayedOnce(t, letters, n, broker)
@@ -112,19 +112,19 @@ func checkLettersAreReplayedOnce(t *testing.T, letters *ordersLetters, n int, br
 	for _, position := range []string{"0@5", "0@2"} {
 		if r := letters.replay(rest.ReplayRequest{Positions: []string{position}}); r.Sent != 1 || r.Refused != 0 ||
 			len(r.Kept) > 0 || r.DryRun {
-			t.Errorf("%s: found %+v", position, r)
+			t.Errorf("%s: expected that it is sent and accepted, found %+v", position, r)
 		}
 	}
-	e2etest.Equal(t, "replayed", []int64{2, 5}, letters.settled())
+	e2etest.Equal(t, "replayed", []int64{2, 5}, letters.settledOffsets())
 	if r := letters.replay(rest.ReplayRequest{Positions: []string{"0@5", "0@7", "0@2"}}); r.Sent != 1 ||
-		r.Kept[leftOf+"0@2 0@5"] != 2 {
+		r.Kept[notReplayed+"0@2 0@5"] != 2 {
 		t.Errorf("expected that one is replayed, found %+v", r)
 	}
 	if r := letters.replay(rest.ReplayRequest{Positions: []string{"0@5"}, IncludeReplayed: true}); r.Sent != 1 ||
 		len(r.Kept) > 0 {
 		t.Errorf("expected that it is replayed again, found %+v", r)
 	}
-	e2etest.Equal(t, "replayed", []int64{2, 5, 7}, letters.settled())
+	e2etest.Equal(t, "replayed", []int64{2, 5, 7}, letters.settledOffsets())
 	if r := letters.replay(rest.ReplayRequest{}); r.Sent != n-3 {
 		t.Errorf("expected the others, %d, found %+v", n-3, r)
 	}
@@ -146,7 +146,7 @@ func checkCommandReplaysChosenLetters(t *testing.T, p *e2etest.Place) {
 			p.Data, "--config", "conf"}, more...)...)
 	}
 	dlq("--letters", "0@1,0@3", "--again", "--dry").WantCode(0).WantStdout("2 would pass, 0 would be refused\n")
-	dlq("--letters", "0@1").WantCode(1).WantStdout("0 sent: ", "1 kept: dead letters "+leftOf+"0@1")
+	dlq("--letters", "0@1").WantCode(1).WantStdout("0 sent: ", "1 kept: dead letters "+notReplayed+"0@1")
 	dlq("--letters", "x").WantCode(2).WantStderr("--letters: expected PARTITION@OFFSET")
 }
 
@@ -155,13 +155,13 @@ func checkCommandReplaysChosenLetters(t *testing.T, p *e2etest.Place) {
 func TestDryReplayOfASink(t *testing.T) {
 	t.Parallel()
 	const rows = 6
-	said := saidTimes(rows)
-	said[2].Value = []byte(`{"Topic":{"not":"text"}}`)
-	said[4].Value = []byte("no JSON")
-	d := newDocuments(t, 1, said)
-	d.written(t, 100_000)
+	records := newRecords(rows)
+	records[2].Value = []byte(`{"Topic":{"not":"text"}}`)
+	records[4].Value = []byte("no JSON")
+	d := newDocuments(t, 1, records)
+	d.runSink(t, 100_000)
 	e2etest.ReadTopic(t, d.broker, "refused", rows)
-	r := d.replays(t, 1, 0, fmt.Sprintf("%d would pass, 2 would be refused\n", rows-2), "--dry")
+	r := d.checkReplay(t, 1, 0, fmt.Sprintf("%d would pass, 2 would be refused\n", rows-2), "--dry")
 	for _, want := range []string{"\n0@", "Topic", "JSON"} {
 		if !strings.Contains(r.Stdout, want) {
 			t.Errorf("expected %q, found\n%s", want, r.Stdout)
@@ -175,28 +175,28 @@ func TestDryReplayOfASink(t *testing.T) {
 		t.Errorf("expected that nothing goes back to the topic, found\n%s", list.Stdout)
 	}
 	// They are replayed one by one, out of order; the others stay.
-	d.replays(t, 0, 1, "1 sent: 1 delivered, 0 refused\n", "--letters", at(t, list.Stdout, "said-0@3"))
-	d.replays(t, 0, 2, "1 sent: 1 delivered, 0 refused\n", "--letters", at(t, list.Stdout, "said-0@0"))
-	d.replays(t, 1, 2, "0 sent: ", "--letters", at(t, list.Stdout, "said-0@3"))
-	d.replays(t, 1, rows-2, fmt.Sprintf("%d sent: %d delivered, 2 refused\n", rows-2, rows-4))
+	d.checkReplay(t, 0, 1, "1 sent: 1 delivered, 0 refused\n", "--letters", letterPosition(t, list.Stdout, "said-0@3"))
+	d.checkReplay(t, 0, 2, "1 sent: 1 delivered, 0 refused\n", "--letters", letterPosition(t, list.Stdout, "said-0@0"))
+	d.checkReplay(t, 1, 2, "0 sent: ", "--letters", letterPosition(t, list.Stdout, "said-0@3"))
+	d.checkReplay(t, 1, rows-2, fmt.Sprintf("%d sent: %d delivered, 2 refused\n", rows-2, rows-4))
 }
 
 // Of two dead letters of one record one is sent; each is sent again if it is selected alone.
 func TestReplayOfAChosenDuplicate(t *testing.T) {
 	t.Parallel()
-	d := newDocuments(t, 1, saidTimes(2))
-	d.written(t, 100_000)
-	d.again(t, e2etest.ReadTopic(t, d.broker, "refused", 2))
+	d := newDocuments(t, 1, newRecords(2))
+	d.runSink(t, 100_000)
+	d.repeatLetters(t, e2etest.ReadTopic(t, d.broker, "refused", 2))
 	e2etest.ReadTopic(t, d.broker, "refused", 4)
-	d.replays(t, 0, 2, "2 sent: 2 delivered, 0 refused\n")
-	d.replays(t, 0, 2, "1 would pass", "--letters", "0@0", "--again", "--dry")
-	d.replays(t, 0, 3, "1 sent: 1 delivered, 0 refused\n", "--letters", "0@0", "--again")
-	d.replays(t, 0, 4, "1 sent: 1 delivered, 0 refused\n", "--letters", "0@2", "--again")
-	d.replays(t, 0, 4, "0 sent: ")
+	d.checkReplay(t, 0, 2, "2 sent: 2 delivered, 0 refused\n")
+	d.checkReplay(t, 0, 2, "1 would pass", "--letters", "0@0", "--again", "--dry")
+	d.checkReplay(t, 0, 3, "1 sent: 1 delivered, 0 refused\n", "--letters", "0@0", "--again")
+	d.checkReplay(t, 0, 4, "1 sent: 1 delivered, 0 refused\n", "--letters", "0@2", "--again")
+	d.checkReplay(t, 0, 4, "0 sent: ")
 }
 
-// at returns the position of a record's dead letter in the output of culvert dlq list.
-func at(t *testing.T, list, record string) string {
+// letterPosition returns the position of a record's dead letter in the output of culvert dlq list.
+func letterPosition(t *testing.T, list, record string) string {
 	t.Helper()
 	for line := range strings.Lines(list) {
 		if strings.Contains(line, " "+record+" ") {

@@ -19,7 +19,7 @@ func TestReplayThatIsKilled(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	s := odatatest.New(odatatest.Options{Rows: 12})
 	var armed atomic.Bool
-	address, done, _ := holdsFirst(t, s, func(r *http.Request, _ int) bool {
+	address, isHeld, _ := holdFirst(t, s, func(r *http.Request, _ int) bool {
 		return armed.Load() && r.Method == http.MethodPost
 	})
 	broker := e2etest.StartEmbeddedBroker(t).Addr()
@@ -41,25 +41,25 @@ func TestReplayThatIsKilled(t *testing.T) {
 	}
 	armed.Store(true)
 	killed := replay()
-	killed.Eventually("a letter on its way", done)
+	killed.Eventually("a letter on its way", isHeld)
 	killed.Kill()
 	replay().Wait().WantCode(0)
 	e2etest.CheckCopies(t, s)
 	e2etest.CheckCreatedOnce(t, s.Ledger(), 12)
-	replayed(t, 0, replay().Wait())
+	checkReplayed(t, 0, replay().Wait())
 }
 
 // A replay of a source's dead letters that is killed repeatedly loses none: with exactly-once each row arrives once,
 // else a kill repeats at most the rows of one batch.
 func TestReplayOfASourceThatIsKilled(t *testing.T) {
 	t.Parallel()
-	const rows, kills, atOnce = 3000, 3, 500
+	const rows, kills, batchRows = 3000, 3, 500
 	for name, c := range map[string]struct {
-		worker   []string
-		repeated int // at most
+		worker      []string // more settings of the worker
+		maxRepeated int      // rows
 	}{
-		"at least once": {nil, kills * atOnce},
-		"exactly once":  {[]string{"group.id=replays", "exactly.once.source.support=enabled"}, 0},
+		"at least once": {maxRepeated: kills * batchRows},
+		"exactly once":  {worker: []string{"group.id=replays", "exactly.once.source.support=enabled"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -102,18 +102,18 @@ func TestReplayOfASourceThatIsKilled(t *testing.T) {
 				}
 			}
 			if killed == 0 {
-				t.Error("no replay was killed before its end: this shows nothing")
+				t.Error("expected that a replay is killed before its end, found that all ended")
 			}
 			replay().Wait().WantCode(0)
-			replayed(t, 0, replay().Wait())
-			counts := ids(t, p, servers, "Orders")
+			checkReplayed(t, 0, replay().Wait())
+			counts := orderCounts(t, p, servers, "Orders")
 			repeated := 0
 			for _, times := range counts {
 				repeated += times - 1
 			}
-			if len(counts) != rows || repeated > c.repeated {
-				t.Errorf("expected %d rows, at most %d repeated, found %d, %d repeated", rows, c.repeated, len(counts),
-					repeated)
+			if len(counts) != rows || repeated > c.maxRepeated {
+				t.Errorf("expected %d rows, at most %d repeated, found %d, %d repeated", rows, c.maxRepeated,
+					len(counts), repeated)
 			}
 			t.Logf("%d kills: %d rows, %d repeated", killed, len(counts), repeated)
 		})

@@ -20,15 +20,16 @@ type documents struct {
 	*e2etest.Place
 	service *odatatest.Service
 	broker  string
-	worker  string
-	sink    string
+	worker  string   // file
+	sink    string   // file
 	letters string   // the topic that is replayed
-	lines   []string // of the sink
+	lines   []string // settings of the sink
 	admin   *kadm.Client
 }
 
-// newDocuments writes records to the topic that a sink reads.
-func newDocuments(t *testing.T, partitions int32, said []*kgo.Record, more ...string) *documents {
+// newDocuments writes records to the topic said, which the sink reads. partitions is the number of partitions of the
+// topic refused, the dead letter queue.
+func newDocuments(t *testing.T, partitions int32, records []*kgo.Record, more ...string) *documents {
 	t.Helper()
 	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Switches: odatatest.Switches{Repeatability: true}})
 	d := &documents{Place: p, service: s, broker: e2etest.StartEmbeddedBroker(t).Addr(), letters: "refused"}
@@ -39,49 +40,49 @@ func newDocuments(t *testing.T, partitions int32, said []*kgo.Record, more ...st
 	if _, err := d.admin.CreateTopics(t.Context(), partitions, 1, nil, "refused"); err != nil {
 		t.Fatal(err)
 	}
-	e2etest.Produce(t, d.broker, said...)
+	e2etest.Produce(t, d.broker, records...)
 	d.worker = d.File("worker.properties", "bootstrap.servers="+d.broker, "listeners=",
 		"key.converter=org.apache.kafka.connect.storage.StringConverter",
 		"value.converter=org.apache.kafka.connect.json.JsonConverter", "value.converter.schemas.enable=false")
 	d.lines = append(append(e2etest.Sink("inbox", address, "said", "Inbox"), "errors.tolerance=all",
 		"sap.odata.unknown.fields=ignore", "errors.deadletterqueue.topic.name=refused",
 		"errors.deadletterqueue.context.headers.enable=true"), more...)
-	d.set()
+	d.writeSink()
 	return d
 }
 
-// set changes the sink's settings.
-func (d *documents) set(settings ...string) {
+// writeSink writes the sink's file, with settings that replace others of the same name.
+func (d *documents) writeSink(settings ...string) {
 	d.sink = d.File("inbox.properties", e2etest.WithSettings(d.lines, settings...)...)
 }
 
-// written lets the sink write the topic; the service rejects so many requests.
-func (d *documents) written(t *testing.T, refusing int) {
+// runSink lets the sink write the topic. The service rejects the first refusals requests.
+func (d *documents) runSink(t *testing.T, refusals int) {
 	t.Helper()
-	e2etest.RefuseWrites(t, d.service, refusing)
+	e2etest.RefuseWrites(t, d.service, refusals)
 	d.MustRunOnceWith(e2etest.Plugins(t, "odata-sink", "smt"), d.worker, d.sink)
 	e2etest.RefuseWrites(t, d.service, 0)
 }
 
 func (d *documents) replay(t *testing.T, more ...string) e2etest.Result {
 	return d.Run(append([]string{"dlq", "replay", d.letters, "--plugins", e2etest.Plugins(t, "odata-sink", "smt"),
-		"--data",
-		d.Data, d.worker, d.sink}, more...)...)
+		"--data", d.Data, d.worker, d.sink}, more...)...)
 }
 
-// replays runs a replay and checks the exit code, the number of documents in the service and the start of the output.
-func (d *documents) replays(t *testing.T, code, documents int, begins string, more ...string) e2etest.Result {
+// checkReplay runs a replay and checks the exit code, the number of documents in the service and the start of the
+// output.
+func (d *documents) checkReplay(t *testing.T, code, documents int, prefix string, more ...string) e2etest.Result {
 	t.Helper()
 	r := d.replay(t, more...)
-	if n := d.service.Count("Inbox"); r.Code != code || n != documents || !strings.HasPrefix(r.Stdout, begins) {
-		t.Errorf("expected exit %d, %d documents and %q, found exit %d, %d documents\n%s%s", code, documents, begins,
+	if n := d.service.Count("Inbox"); r.Code != code || n != documents || !strings.HasPrefix(r.Stdout, prefix) {
+		t.Errorf("expected exit %d, %d documents and %q, found exit %d, %d documents\n%s%s", code, documents, prefix,
 			r.Code, n, r.Stdout, r.Stderr)
 	}
 	return r
 }
 
-// saidTimes returns n records, each with a document of its own.
-func saidTimes(n int) (records []*kgo.Record) {
+// newRecords returns n records of the topic said, each with a document of its own.
+func newRecords(n int) (records []*kgo.Record) {
 	for i := range n {
 		records = append(records, &kgo.Record{Topic: "said", Key: []byte(strconv.Itoa(i)),
 			Timestamp: time.UnixMilli(int64(1_700_000_000_000 + i)), Value: fmt.Appendf(nil, `{"Topic":"%d"}`, i)})
@@ -89,8 +90,8 @@ func saidTimes(n int) (records []*kgo.Record) {
 	return records
 }
 
-// again writes dead letters to their topic once more, like a sink that was killed before its commit.
-func (d *documents) again(t *testing.T, letters []*kgo.Record) {
+// repeatLetters writes dead letters to their topic a second time, like a sink that was killed before its commit.
+func (d *documents) repeatLetters(t *testing.T, letters []*kgo.Record) {
 	t.Helper()
 	var copies []*kgo.Record
 	for _, l := range letters {
@@ -105,15 +106,15 @@ func (d *documents) again(t *testing.T, letters []*kgo.Record) {
 func TestReplayOfRecordsWithSeveralLetters(t *testing.T) {
 	t.Parallel()
 	const rows = 600
-	d := newDocuments(t, 3, saidTimes(rows), "sap.odata.enable.batch=1")
-	d.written(t, 100_000)
+	d := newDocuments(t, 3, newRecords(rows), "sap.odata.enable.batch=1")
+	d.runSink(t, 100_000)
 	letters := e2etest.ReadTopic(t, d.broker, "refused", rows)
-	d.again(t, letters)
+	d.repeatLetters(t, letters)
 	d.replay(t, "--until", "2020-01-01T00:00:00Z").WantCode(0)
-	d.replays(t, 0, rows, "")
-	d.again(t, letters[:50]) // the sink that was killed starts again
-	d.replays(t, 0, rows, "")
-	d.replays(t, 0, 2*rows, "", "--again")
+	d.checkReplay(t, 0, rows, "")
+	d.repeatLetters(t, letters[:50]) // the sink that was killed starts again
+	d.checkReplay(t, 0, rows, "")
+	d.checkReplay(t, 0, 2*rows, "", "--again")
 }
 
 // If a record became several rows, a dead letter names the remaining ones, and a replay writes no other.
@@ -124,53 +125,53 @@ func TestReplayOfPartsThatAreLeft(t *testing.T) {
 		"sap.odata.enable.batch=0", "sap.odata.max.in.flight=1", "transforms=lines",
 		"transforms.lines.type=org.culvert.transforms.Split", "transforms.lines.field=Lines",
 		"transforms.lines.extract=true")
-	d.written(t, 1)
+	d.runSink(t, 1)
 	e2etest.Equal(t, "documents", 2, d.service.Count("Inbox"))
 	e2etest.ReadTopic(t, d.broker, "refused", 1)
 	// A rejected replay writes a dead letter that names the same rows.
 	e2etest.RefuseWrites(t, d.service, 100)
 	d.replay(t).WantCode(1)
 	e2etest.RefuseWrites(t, d.service, 0)
-	d.replays(t, 0, 3, "")
-	d.replays(t, 0, 3, "")
+	d.checkReplay(t, 0, 3, "")
+	d.checkReplay(t, 0, 3, "")
 }
 
 // A dead letter is skipped, and reported, if a later record has its key, until --older sends it; list shows replayed
 // ones. A forged dead letter is not replayed unless topics.regex matches its whole topic.
 func TestReplayOfWhatIsOlder(t *testing.T) {
 	t.Parallel()
-	d := newDocuments(t, 1, saidTimes(3), "sap.odata.enable.batch=0", "sap.odata.max.in.flight=1")
+	d := newDocuments(t, 1, newRecords(3), "sap.odata.enable.batch=0", "sap.odata.max.in.flight=1")
 	d.lines = e2etest.WithSettings(d.lines, "topics=")
-	d.set("topics.regex=sa.*")
-	d.written(t, 3)
+	d.writeSink("topics.regex=sa.*")
+	d.runSink(t, 3)
 	later := &kgo.Record{Topic: "said", Key: []byte("1"), Value: []byte(`{"Topic":"later"}`)}
 	e2etest.Produce(t, d.broker, later)
-	d.written(t, 0)
+	d.runSink(t, 0)
 	forged := e2etest.ReadTopic(t, d.broker, "refused", 3)[0]
 	for i := range forged.Headers {
 		if forged.Headers[i].Key == "__connect.errors.topic" {
 			forged.Headers[i].Value = []byte("Xsaid")
 		}
 	}
-	d.again(t, []*kgo.Record{forged})
-	d.replays(t, 1, 3, "2 sent: 2 delivered, 0 refused\n").WantStdout(
+	d.repeatLetters(t, []*kgo.Record{forged})
+	d.checkReplay(t, 1, 3, "2 sent: 2 delivered, 0 refused\n").WantStdout(
 		"1 kept: dead letters of records that have a later one",
 		"--older", `1 kept: dead letters of topic "Xsaid", which topics.regex`)
 	list := func() string {
 		r := d.Run("dlq", "list", "refused", "-p", d.worker)
-		var said []string
+		var letters []string
 		for line := range strings.Lines(r.Stdout) {
 			if fields := strings.Fields(line); fields[0] != "LETTER" {
-				said = append(said, fields[0]+" "+fields[6])
+				letters = append(letters, fields[0]+" "+fields[6]) // the position, and whether it is settled
 			}
 		}
-		return strings.Join(said, ", ")
+		return strings.Join(letters, ", ")
 	}
 	if letters := list(); letters != "0@0 yes, 0@1 no, 0@2 yes, 0@3 no" {
 		t.Errorf("expected the letters 0@0 and 0@2 to be replayed, found %s", letters)
 	}
 	d.Run("dlq", "show", "refused", "0@2", "-p", d.worker).WantCode(0).WantStdout("settled    yes")
-	d.replays(t, 1, 4, "1 sent: 1 delivered", "--older")
+	d.checkReplay(t, 1, 4, "1 sent: 1 delivered", "--older")
 	if letters := list(); letters != "0@0 yes, 0@1 yes, 0@2 yes, 0@3 no" {
 		t.Errorf("expected all letters but 0@3 to be replayed, found %s", letters)
 	}
@@ -185,7 +186,7 @@ func TestReplayOfWhatIsOlderThanALetter(t *testing.T) {
 	d := newDocuments(t, 1, []*kgo.Record{{Topic: "said", Key: []byte("k"), Value: []byte(`{"Topic":"old"}`)},
 		{Topic: "said", Key: []byte("k"), Value: []byte(`{"Topic":"new"}`)}}, "sap.odata.enable.batch=0",
 		"sap.odata.max.in.flight=1", "sap.odata.insert.uncertain=repeatable")
-	d.written(t, 2)
+	d.runSink(t, 2)
 	letters := e2etest.ReadTopic(t, d.broker, "refused", 2)
 	if _, err := d.admin.CreateTopics(t.Context(), 2, 1, nil, "later"); err != nil {
 		t.Fatal(err)
@@ -196,32 +197,32 @@ func TestReplayOfWhatIsOlderThanALetter(t *testing.T) {
 		e2etest.NoError(t, client.ProduceSync(t.Context(), copied).FirstErr())
 	}
 	d.letters = "later"
-	d.replays(t, 1, 1, "1 sent: 1 delivered, 0 refused\n1 kept: dead letters of records that have a later one")
-	d.replays(t, 0, 2, "", "--older")
+	d.checkReplay(t, 1, 1, "1 sent: 1 delivered, 0 refused\n1 kept: dead letters of records that have a later one")
+	d.checkReplay(t, 0, 2, "", "--older")
 	d.letters = "refused"
-	d.replays(t, 0, 2, "2 sent: 2 delivered, 0 refused\n", "--older")
+	d.checkReplay(t, 0, 2, "2 sent: 2 delivered, 0 refused\n", "--older")
 }
 
 // The entity of a record without a key is unknown before it is sent. Its dead letter is sent only if all later records
 // of the topic, in all partitions, are dead letters, too.
 func TestReplayOfWhatIsOlderWithoutKeys(t *testing.T) {
 	t.Parallel()
-	said := saidTimes(3)
-	for _, r := range said {
+	records := newRecords(3)
+	for _, r := range records {
 		r.Key = nil
 	}
-	d := newDocuments(t, 1, said, "sap.odata.enable.batch=0", "sap.odata.max.in.flight=1")
+	d := newDocuments(t, 1, records, "sap.odata.enable.batch=0", "sap.odata.max.in.flight=1")
 	if _, err := d.admin.UpdatePartitions(t.Context(), 2, "said"); err != nil {
 		t.Fatal(err)
 	}
-	d.written(t, 3)
+	d.runSink(t, 3)
 	e2etest.ReadTopic(t, d.broker, "refused", 3)
-	d.replays(t, 0, 1, "1 sent: 1 delivered", "--letters", "0@0")
+	d.checkReplay(t, 0, 1, "1 sent: 1 delivered", "--letters", "0@0")
 	client := e2etest.NewClient(t, d.broker, kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	later := &kgo.Record{Topic: "said", Partition: 1, Value: []byte(`{"Topic":"later"}`)}
 	e2etest.NoError(t, client.ProduceSync(t.Context(), later).FirstErr())
-	d.written(t, 0)
+	d.runSink(t, 0)
 	want := "0 sent: 0 delivered, 0 refused\n2 kept: dead letters of records without a key"
-	d.replays(t, 1, 2, want).WantCode(1).WantStdout("--older")
-	d.replays(t, 0, 4, "", "--older")
+	d.checkReplay(t, 1, 2, want).WantCode(1).WantStdout("--older")
+	d.checkReplay(t, 0, 4, "", "--older")
 }

@@ -14,18 +14,18 @@ import (
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
-// places maps each document to its position in the order of writing.
-func (d *documents) places(t *testing.T) map[string]int {
+// writePositions returns the position of each document in the order of writing. A second document fails the test.
+func (d *documents) writePositions(t *testing.T) map[string]int {
 	t.Helper()
-	places := map[string]int{}
+	positions := map[string]int{}
 	d.service.Each("Inbox", func(_ string, fields map[string]string) {
 		topic := fields["Topic"]
-		if _, ok := places[topic]; ok {
+		if _, ok := positions[topic]; ok {
 			t.Errorf("document %s was written twice", topic)
 		}
-		places[topic] = len(places)
+		positions[topic] = len(positions)
 	})
-	return places
+	return positions
 }
 
 // At users' size: 25,000 dead letters are replayed while the task of the sink writes later records of their keys, and
@@ -34,14 +34,14 @@ func (d *documents) places(t *testing.T) map[string]int {
 func TestReplayOfManyLettersNextToTheRunningTask(t *testing.T) {
 	t.Parallel()
 	const letters, path = 25_000, "/culvert/connectors/inbox/deadletters/replay"
-	d := newDocuments(t, 3, saidTimes(letters), "sap.odata.enable.batch=0", "sap.odata.insert.uncertain=check",
+	d := newDocuments(t, 3, newRecords(letters), "sap.odata.enable.batch=0", "sap.odata.insert.uncertain=check",
 		"sap.odata.check.filter=Topic", "sap.odata.max.in.flight=4")
-	d.set("transforms=date", "transforms.date.type=org.apache.kafka.connect.transforms.TimestampConverter$Value",
+	d.writeSink("transforms=date", "transforms.date.type=org.apache.kafka.connect.transforms.TimestampConverter$Value",
 		"transforms.date.field=Topic", "transforms.date.target.type=Timestamp", "transforms.date.format=yyyy-MM-dd")
 	d.MustRunOnceWith(e2etest.Plugins(t, "odata-sink", "smt"), d.worker, d.sink)
 	e2etest.ReadTopic(t, d.broker, "refused", letters)
 	client := e2etest.NewClient(t, d.broker)
-	follows := func() *e2etest.Worker {
+	startWorker := func() *e2etest.Worker {
 		return d.StartWorkerWith(e2etest.Plugins(t, "odata-sink", "smt"), "conf", "bootstrap.servers="+d.broker,
 			"consumer.session.timeout.ms=6000", "consumer.heartbeat.interval.ms=1000",
 			"key.converter=org.apache.kafka.connect.storage.StringConverter",
@@ -58,10 +58,10 @@ func TestReplayOfManyLettersNextToTheRunningTask(t *testing.T) {
 		return ended
 	}
 	random := rand.New(rand.NewPCG(42, 8))
-	later := map[string]bool{}
-	// says writes later records of random keys until done.
-	says := func(done func() bool) {
-		for !done() {
+	later := map[string]bool{} // keys with a later record
+	// produceUntil writes later records of random keys until isDone returns true.
+	produceUntil := func(isDone func() bool) {
+		for !isDone() {
 			var records []*kgo.Record
 			for range 20 {
 				key := strconv.Itoa(random.IntN(letters))
@@ -75,18 +75,18 @@ func TestReplayOfManyLettersNextToTheRunningTask(t *testing.T) {
 			time.Sleep(50 * time.Millisecond)
 		}
 	}
-	f := follows()
+	f := startWorker()
 	f.Create(d.lines...)
 	f.Await("inbox", "runs", e2etest.IsRunning)
 	killed := replay(f)
 	f.Eventually("letters", func() bool { return d.service.Count("Inbox") > 0 })
-	says(func() bool { return d.service.Count("Inbox") > letters/3 })
+	produceUntil(func() bool { return d.service.Count("Inbox") > letters/3 })
 	f.Kill()
 	<-killed
-	f = follows()
+	f = startWorker()
 	f.Await("inbox", "runs", e2etest.IsRunning)
 	second := replay(f)
-	says(func() bool {
+	produceUntil(func() bool {
 		select {
 		case <-second:
 			return true
@@ -111,18 +111,19 @@ func TestReplayOfManyLettersNextToTheRunningTask(t *testing.T) {
 // those that are left because their later records were written first. later has the keys with a later record.
 func (d *documents) checkOrderOfKeys(t *testing.T, letters, remaining int, later map[string]bool) {
 	t.Helper()
-	places := d.places(t)
-	kept := 0
-	ordered := 0
-	wrong := 0
+	positions := d.writePositions(t)
+	kept := 0    // letters that were not written
+	ordered := 0 // letters that were written before the later record of their key
+	wrong := 0   // letters that were written after it
 	for i := range letters {
 		key := strconv.Itoa(i)
-		letter, written := places[key]
-		newer, isSuperseded := places["later "+key]
+		letter, isWritten := positions[key]
+		newer, isSuperseded := positions["later "+key]
 		switch {
-		case isSuperseded != later[key] || (!written && !isSuperseded):
-			t.Errorf("key %s: written %t, later record written %t, expected %t", key, written, isSuperseded, later[key])
-		case !written:
+		case isSuperseded != later[key] || (!isWritten && !isSuperseded):
+			t.Errorf("key %s: written %t, later record written %t, expected %t", key, isWritten, isSuperseded,
+				later[key])
+		case !isWritten:
 			kept++
 		case isSuperseded && newer < letter:
 			wrong++
@@ -132,9 +133,9 @@ func (d *documents) checkOrderOfKeys(t *testing.T, letters, remaining int, later
 	}
 	// A dead letter in doubt after the kill may remain although it was written.
 	if wrong > 0 || kept == 0 || kept > remaining || kept < remaining-500 || ordered == 0 ||
-		len(places) != letters-kept+len(later) {
-		t.Errorf("%d letters were written after a later record of their key; of %d that are left %d were not written, "+
-			"%d were before a later record, %d documents", wrong, remaining, kept, ordered, len(places))
+		len(positions) != letters-kept+len(later) {
+		t.Errorf("expected no letter after a later record of its key, and some before it and some not written; found "+
+			"%d, %d and %d, %d letters left, %d documents", wrong, ordered, kept, remaining, len(positions))
 	}
 	t.Logf("%d later records: of their keys %d letters were written before, %d left", len(later), ordered, kept)
 }

@@ -15,25 +15,25 @@ import (
 func TestReplayNextToAnother(t *testing.T) {
 	t.Parallel()
 	const rows = 40
-	d := newDocuments(t, 1, saidTimes(rows), "sap.odata.enable.batch=0", "sap.odata.max.in.flight=1",
+	d := newDocuments(t, 1, newRecords(rows), "sap.odata.enable.batch=0", "sap.odata.max.in.flight=1",
 		"sap.odata.insert.uncertain=check", "sap.odata.check.filter=Topic")
-	d.written(t, 100_000)
+	d.runSink(t, 100_000)
 	e2etest.ReadTopic(t, d.broker, "refused", rows)
-	// The response to the first document is held until free is called.
-	address, done, free := holdsFirst(t, d.service, func(_ *http.Request, status int) bool {
+	// The response to the first document is held until release is called.
+	address, isHeld, release := holdFirst(t, d.service, func(_ *http.Request, status int) bool {
 		return status == http.StatusCreated
 	})
 	_, port, _ := strings.Cut(address, ":")
 	slow := d.File("slow.properties", e2etest.WithSettings(d.lines, "sap.odata.host.port="+port)...)
 	first := d.Start("dlq", "replay", "refused", "--plugins", e2etest.Plugins(t, "odata-sink", "smt"), "--data",
 		d.Subfolder("elsewhere"), d.worker, slow)
-	first.Eventually("a document", done)
-	d.replays(t, 1, 1, "").WantStderr("connector inbox: dead letters are being replayed already")
+	first.Eventually("a document", isHeld)
+	d.checkReplay(t, 1, 1, "").WantStderr("connector inbox: dead letters are being replayed already")
 	first.Signal(syscall.SIGSTOP)
-	free()
+	release()
 	second := d.replay(t)
 	first.Signal(syscall.SIGCONT)
 	first.Wait().WantCode(1).WantStderr("group")
-	d.replays(t, 0, rows, "")
+	d.checkReplay(t, 0, rows, "")
 	second.WantCode(0)
 }

@@ -17,29 +17,29 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// restarting is an application whose router answers in its place for a number of requests.
-type restarting struct {
+// restartingService is an application whose router answers in its place with 404 for a number of requests.
+type restartingService struct {
 	*odatatest.Service
-	requests atomic.Int64
-	away     atomic.Int64 // number of further answers of the router
-	routed   func(r *http.Request) bool
+	requests     atomic.Int64
+	awayRequests atomic.Int64               // number of further requests that the router answers
+	isRouted     func(r *http.Request) bool // selects the requests that the router may answer
 }
 
-func (re *restarting) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	re.requests.Add(1)
-	if re.routed(r) && re.away.Add(-1) >= 0 {
+func (rs *restartingService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	rs.requests.Add(1)
+	if rs.isRouted(r) && rs.awayRequests.Add(-1) >= 0 {
 		io.Copy(io.Discard, r.Body)
 		w.WriteHeader(http.StatusNotFound)
 		fmt.Fprint(w, "404 Not Found: Requested route ('erp.example') does not exist.")
 		return
 	}
-	re.Service.ServeHTTP(w, r)
+	rs.Service.ServeHTTP(w, r)
 }
 
 func isBatch(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/$batch") }
 
-// orders returns records of orders, one for each key.
-func orders(rows int) []*kgo.Record {
+// orderRecords returns records of orders, one for each key.
+func orderRecords(rows int) []*kgo.Record {
 	records := make([]*kgo.Record, rows)
 	for i := range records {
 		records[i] = &kgo.Record{Topic: "Orders", Key: fmt.Appendf(nil, `{"OrderID":%d}`, i+1),
@@ -56,27 +56,28 @@ func hasFailed(s connect.Status) bool { return len(s.Tasks) > 0 && s.Tasks[0].St
 // batches, no batches are sent after the second one, and one line is logged.
 func TestRestartingServiceGetsEachRecordOnce(t *testing.T) {
 	t.Parallel()
-	everything := func(*http.Request) bool { return true }
+	everyRequest := func(*http.Request) bool { return true }
 	for _, c := range []struct {
-		name     string
-		mode     string
-		rows     int
-		routed   func(r *http.Request) bool
-		away     int64
-		requests int64 // at most
-		off      int   // log lines that no batches are sent any more
+		name         string
+		mode         string
+		rows         int
+		isRouted     func(r *http.Request) bool
+		awayRequests int64
+		maxRequests  int64 // from the restart on
+		lines        int   // log lines that no batches are sent any more
 	}{
-		{"insert", "insert", 25_000, everything, 20, 1500, 0},
-		{"upsert", "upsert", 25_000, everything, 20, 2500, 0},
-		{"no batches", "insert", 3_000, isBatch, 1 << 40, 3_000, 1},
+		{name: "insert", mode: "insert", rows: 25_000, isRouted: everyRequest, awayRequests: 20, maxRequests: 1500},
+		{name: "upsert", mode: "upsert", rows: 25_000, isRouted: everyRequest, awayRequests: 20, maxRequests: 2500},
+		{name: "no batches", mode: "insert", rows: 3_000, isRouted: isBatch, awayRequests: 1 << 40, maxRequests: 3_000,
+			lines: 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			p := e2etest.NewPlace(t)
-			service := &restarting{Service: odatatest.New(odatatest.Options{Rows: 1,
-				Switches: odatatest.Switches{CSRF: true}}), routed: c.routed}
+			service := &restartingService{Service: odatatest.New(odatatest.Options{Rows: 1,
+				Switches: odatatest.Switches{CSRF: true}}), isRouted: c.isRouted}
 			servers := p.StartBroker()
-			e2etest.Produce(t, servers, orders(c.rows)...)
+			e2etest.Produce(t, servers, orderRecords(c.rows)...)
 			p.File("conf/back.properties", e2etest.WithSettings(e2etest.Sink("back", e2etest.Serve(t, service),
 				"Orders", "OrderCopies"), "sap.odata.operation.mode="+c.mode, "sap.odata.enable.batch=1",
 				"sap.odata.max.retries=10", "sap.odata.min.retry.backoff.ms=20",
@@ -85,7 +86,7 @@ func TestRestartingServiceGetsEachRecordOnce(t *testing.T) {
 				"key.converter.schemas.enable=false", "value.converter.schemas.enable=false")
 			f.Eventually("a third of the rows", func() bool { return service.Count("OrderCopies") > c.rows/3 })
 			earlier := service.requests.Load()
-			service.away.Store(c.away)
+			service.awayRequests.Store(c.awayRequests)
 			failed := false
 			f.Await("back", "has written all rows", func(s connect.Status) bool {
 				failed = failed || hasFailed(s)
@@ -97,10 +98,10 @@ func TestRestartingServiceGetsEachRecordOnce(t *testing.T) {
 				t.Errorf("expected the task to continue, found: %s", r.Stderr)
 			}
 			e2etest.CheckCreatedOnce(t, service.Ledger(), c.rows)
-			if sent := service.requests.Load() - earlier; sent > c.requests {
-				t.Errorf("expected at most %d requests, found %d", c.requests, sent)
+			if sent := service.requests.Load() - earlier; sent > c.maxRequests {
+				t.Errorf("expected at most %d requests, found %d", c.maxRequests, sent)
 			}
-			r.WantStderrTimes(c.off, "the service has no $batch")
+			r.WantStderrTimes(c.lines, "the service has no $batch")
 		})
 	}
 }
@@ -112,14 +113,15 @@ func TestServiceIsAwayLongerThanTheRetries(t *testing.T) {
 	const rows = 3_000
 	p := e2etest.NewPlace(t)
 	var metadata atomic.Int64
-	service := &restarting{Service: odatatest.New(odatatest.Options{Rows: 1}), routed: func(r *http.Request) bool {
-		if strings.HasSuffix(r.URL.Path, "/$metadata") {
-			metadata.Add(1)
-		}
-		return true
-	}}
+	service := &restartingService{Service: odatatest.New(odatatest.Options{Rows: 1}),
+		isRouted: func(r *http.Request) bool {
+			if strings.HasSuffix(r.URL.Path, "/$metadata") {
+				metadata.Add(1)
+			}
+			return true
+		}}
 	servers := p.StartBroker()
-	e2etest.Produce(t, servers, orders(rows)...)
+	e2etest.Produce(t, servers, orderRecords(rows)...)
 	p.File("conf/back.properties", e2etest.WithSettings(e2etest.Sink("back", e2etest.Serve(t, service), "Orders",
 		"OrderCopies"), "sap.odata.max.retries=2", "sap.odata.min.retry.backoff.ms=1",
 		"sap.odata.max.retry.backoff.ms=5")...)
@@ -127,10 +129,10 @@ func TestServiceIsAwayLongerThanTheRetries(t *testing.T) {
 		"key.converter.schemas.enable=false", "value.converter.schemas.enable=false")
 	f.Eventually("a third of the rows", func() bool { return service.Count("OrderCopies") > rows/3 })
 	requests := metadata.Load()
-	service.away.Store(1 << 40)
+	service.awayRequests.Store(1 << 40)
 	f.Await("back", "fails", hasFailed)
 	f.Await("back", "reads the metadata again", func(connect.Status) bool { return metadata.Load() > requests })
-	service.away.Store(0)
+	service.awayRequests.Store(0)
 	f.Await("back", "has written all rows", func(connect.Status) bool { return service.Count("OrderCopies") == rows })
 	f.Await("back", "runs", e2etest.IsRunning)
 	f.MustStop()
@@ -142,7 +144,7 @@ func TestServiceIsAwayLongerThanTheRetries(t *testing.T) {
 func TestRecordWhoseDataStayLocked(t *testing.T) {
 	t.Parallel()
 	const rows = 25_000
-	const locked = 12_345
+	const locked = 12_345 // the index of the record
 	exists := regexp.MustCompile(`[^"]*already exists[^"]*`)
 	for _, tolerance := range []string{"all", "none"} {
 		t.Run(tolerance, func(t *testing.T) {
@@ -166,7 +168,7 @@ func TestRecordWhoseDataStayLocked(t *testing.T) {
 				w.Write(body)
 			}))
 			servers := p.StartBroker()
-			records := orders(rows)
+			records := orderRecords(rows)
 			records[locked].Value = records[0].Value // the service rejects a second order of this number
 			e2etest.Produce(t, servers, records...)
 			lines := e2etest.WithSettings(e2etest.Sink("back", address, "Orders", "OrderCopies"),
@@ -183,13 +185,13 @@ func TestRecordWhoseDataStayLocked(t *testing.T) {
 				t.Errorf("expected the record to be sent 5 times, found %d", n)
 			}
 			e2etest.CheckNoneTwice(t, s.Ledger())
-			said := []string{"Customer 7 is being processed by user SMITH", "added to sap.odata.http.codes",
+			texts := []string{"Customer 7 is being processed by user SMITH", "added to sap.odata.http.codes",
 				"(tried 5 times)"}
 			if tolerance == "none" {
-				r.WantCode(1).WantLastLine(said...)
+				r.WantCode(1).WantLastLine(texts...)
 				return
 			}
-			r.WantCode(0).WantStderr(said...)
+			r.WantCode(0).WantStderr(texts...)
 			if n := s.Count("OrderCopies"); n != rows-1 {
 				t.Errorf("expected %d rows, found %d", rows-1, n)
 			}
@@ -203,7 +205,7 @@ func TestRecordWhoseDataStayLocked(t *testing.T) {
 					message = string(h.Value)
 				}
 			}
-			e2etest.Contains(t, "the dead letter's message", message, said[:2]...)
+			e2etest.Contains(t, "the dead letter's message", message, texts[:2]...)
 		})
 	}
 }

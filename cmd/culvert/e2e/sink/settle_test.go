@@ -15,13 +15,14 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// skipAdvice matches the names of records in an error that asks for a decision about them.
 var skipAdvice = regexp.MustCompile(`errors\.uncertain\.skip=(\S+) to skip`)
 
 // A version that hangs in handle-response takes over while records flow: the previous version handles the responses to
 // its own requests, the records that the new version sent are reported, and each row is created once.
 func TestVersionThatHangsInSettleTakesOver(t *testing.T) {
 	t.Parallel()
-	const rows, batch, atATime, first = 60, 20, 4, 10
+	const rows, batch, inFlight, answered = 60, 20, 4, 10
 	p, _, worker := e2etest.NewFilledPlace(t, rows)
 	service := odatatest.New(odatatest.Options{Rows: rows})
 	posts := atomic.Int32{}
@@ -40,13 +41,14 @@ func TestVersionThatHangsInSettleTakesOver(t *testing.T) {
 	dir := e2etest.CopyPlugins(t, "odata-sink")
 	lines := e2etest.CopySink(address, "tasks.max=1", e2etest.NoReadTimeout,
 		fmt.Sprintf("sap.odata.flush.trigger.size=%d", batch),
-		fmt.Sprintf("sap.odata.max.in.flight=%d", atATime), fmt.Sprintf("consumer.override.max.poll.records=%d", batch))
+		fmt.Sprintf("sap.odata.max.in.flight=%d", inFlight), fmt.Sprintf("consumer.override.max.poll.records=%d",
+			batch))
 	run := p.Start("run", "--once", "--set", "plugin.odata-sink.limits.call.ms=300", "--plugins", dir, "--data", p.Data,
 		worker, p.File("back.properties", lines...))
-	for range first {
+	for range answered {
 		turns <- struct{}{}
 	}
-	run.Eventually("requests on their way", func() bool { return posts.Load() == first+atATime })
+	run.Eventually("requests on their way", func() bool { return posts.Load() == answered+inFlight })
 	e2etest.ReplaceFile(t, dir, "odata-sink.wasm", guesttest.Looping(t, guesttest.Bytes(t,
 		"../../../../plugins/odata-sink", "main.version=0.2.0"), wit.ExportName(wit.InterfaceSink, "handle-response")))
 	run.AwaitStderr(`msg="plugin loaded" plugin=odata-sink version=0.2.0`)

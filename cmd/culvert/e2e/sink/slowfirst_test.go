@@ -32,7 +32,7 @@ func TestSlowFirstBatchAtUsersSize(t *testing.T) {
 				}
 				return true
 			}
-			address, _, release := holdsFirst(t, s, count)
+			address, _, release := holdFirst(t, s, count)
 			free = release
 			p := e2etest.NewPlace(t)
 			servers := p.StartBroker()

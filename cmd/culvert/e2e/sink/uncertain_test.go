@@ -12,22 +12,22 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// written is the number of rows to write.
-const written = 40
+// uncertainRows is the number of rows to write.
+const uncertainRows = 40
 
-// writing is a connector that writes the topic Orders to OrderCopies of its own service, which answers some POSTs with
-// status, or ends sessions.
-type writing struct {
+// uncertainSink is a connector that writes the topic Orders to OrderCopies of its own service.
+type uncertainSink struct {
 	name     string
-	status   string
-	count    string
-	settings []string
-	fails    []string
+	status   string   // the service answers POSTs with it; "" means that it ends sessions instead
+	count    string   // the number of such answers
+	settings []string // more settings
+	fails    []string // parts of the expected error; nil means that the task succeeds
 	service  *odatatest.Service
 }
 
-func (w *writing) start(t *testing.T, p *e2etest.Place) (file string) {
-	w.service = odatatest.New(odatatest.Options{Rows: written, User: "me", Password: e2etest.Password,
+// start starts the service and writes the connector's file.
+func (w *uncertainSink) start(t *testing.T, p *e2etest.Place) (file string) {
+	w.service = odatatest.New(odatatest.Options{Rows: uncertainRows, User: "me", Password: e2etest.Password,
 		Switches: odatatest.Switches{CSRF: true}})
 	if w.status != "" {
 		for name, value := range map[string]string{"match": "POST", "status": w.status, "status-count": w.count,
@@ -52,26 +52,26 @@ func (w *writing) start(t *testing.T, p *e2etest.Place) (file string) {
 // record.
 func TestEveryRecordIsWrittenOnce(t *testing.T) {
 	t.Parallel()
-	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: written})
-	named := []string{"topic Orders, partition 0, offset ", `key "{\"OrderID\":`}
-	writings := []*writing{
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: uncertainRows})
+	recordName := []string{"topic Orders, partition 0, offset ", `key "{\"OrderID\":`}
+	sinks := []*uncertainSink{
 		// One request at a time: with several, one of them may meet an expired session at each attempt.
 		{name: "expire-again", settings: []string{"sap.odata.max.in.flight=1"}},
 		{name: "503", status: "503", count: "2"},
-		{name: "500", status: "500", count: "1", fails: append(named, "HTTP 500", "Not now", "(code X/1)",
+		{name: "500", status: "500", count: "1", fails: append(recordName, "HTTP 500", "Not now", "(code X/1)",
 			"it may have been written or not, and is not sent again")},
 		// One request gets 401 and the others in flight are not sent: the message names the first record of all.
-		{name: "401", status: "401", count: "1000", fails: append(named, "401"),
+		{name: "401", status: "401", count: "1000", fails: append(recordName, "401"),
 			settings: []string{"errors.tolerance=all"}},
 	}
 	args := []string{p.File("worker.properties", "bootstrap.servers=embedded", "key.converter.schemas.enable=false"),
 		p.File("there.properties", e2etest.Source("there", address, "Orders")...)}
-	for _, w := range writings {
+	for _, w := range sinks {
 		args = append(args, w.start(t, p))
 	}
 	run := p.RunOnceWith(e2etest.Plugins(t, "odata-sink"), args...).WantCode(1)
 	e2etest.CheckNoPassword(t, run.Stdout, run.Stderr)
-	for _, w := range writings {
+	for _, w := range sinks {
 		t.Run(w.name, func(t *testing.T) {
 			failure := ""
 			for line := range strings.Lines(run.Stderr) {
@@ -81,9 +81,9 @@ func TestEveryRecordIsWrittenOnce(t *testing.T) {
 			}
 			e2etest.Contains(t, "the failure", failure, w.fails...)
 			e2etest.CheckNoneTwice(t, w.service.Ledger())
-			complete := cmp.Equal(e2etest.Entities(w.service, "Orders"), e2etest.Entities(w.service, "OrderCopies"))
-			if complete != (len(w.fails) == 0) || complete != (failure == "") {
-				t.Errorf("expected all rows or a failure; all rows: %t, failure %q", complete, failure)
+			isComplete := cmp.Equal(e2etest.Entities(w.service, "Orders"), e2etest.Entities(w.service, "OrderCopies"))
+			if isComplete != (len(w.fails) == 0) || isComplete != (failure == "") {
+				t.Errorf("expected all rows or a failure; all rows: %t, failure %q", isComplete, failure)
 			}
 			refused := 0
 			for _, r := range w.service.Ledger().Requests {

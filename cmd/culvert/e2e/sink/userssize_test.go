@@ -32,7 +32,7 @@ func TestChangesAtUsersSize(t *testing.T) {
 	const rows = 25_000
 	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 1})
 	servers := p.StartBroker()
-	has := map[string]string{}
+	rowModes := map[string]string{} // the mode that has last written each row
 	want := odatatest.Write{}
 	batches := 0
 	for _, mode := range []string{"insert", "update", "merge", "patch", "dynamic", "delete"} {
@@ -45,29 +45,31 @@ func TestChangesAtUsersSize(t *testing.T) {
 		}
 		records := make([]*kgo.Record, rows)
 		for i := range records {
-			does := mode
+			operation := mode
 			id := i
 			if mode == "dynamic" {
-				does = []string{"I", "U", "M", "D"}[i%4]
+				operation = []string{"I", "U", "M", "D"}[i%4]
 			}
-			if does == "I" || (mode == "delete" && i%4 == 3) { // what dynamic mode has inserted, and not deleted
+			// Dynamic mode inserts new rows, which delete mode deletes in place of the rows that are deleted already.
+			if operation == "I" || (mode == "delete" && i%4 == 3) {
 				id = rows + i/4*4
 			}
 			r := &kgo.Record{Topic: mode, Key: fmt.Appendf(nil, `{"OrderID":%d}`, id)}
 			switch mode {
 			case "dynamic":
-				r.Value = fmt.Appendf(nil, `{"OrderID":%d,"ShipName":%q,"Does":%q}`, id, mode, does)
+				r.Value = fmt.Appendf(nil, `{"OrderID":%d,"ShipName":%q,"Does":%q}`, id, mode, operation)
 			case "delete": // a tombstone has no value
 			default:
 				r.Value = fmt.Appendf(nil, `{"OrderID":%d,"ShipName":%q}`, id, mode)
 			}
 			key := fmt.Sprintf("(%d)", id)
-			switch has[key] = mode; does {
+			rowModes[key] = mode
+			switch operation {
 			case "insert", "I":
 				want.Created++
 			case "delete", "D":
 				want.Deleted++
-				delete(has, key)
+				delete(rowModes, key)
 			default:
 				want.Updated++
 			}
@@ -76,7 +78,7 @@ func TestChangesAtUsersSize(t *testing.T) {
 		e2etest.Produce(t, servers, records...)
 		p.MustRunOnceWith(e2etest.Plugins(t, "odata-sink"), p.WritePlainWorker(servers), p.File(mode+".properties",
 			append(e2etest.Sink(mode, address, mode, "OrderCopies"), settings...)...))
-		e2etest.Equal(t, "after "+mode, has, references(s, "OrderCopies"))
+		e2etest.Equal(t, "after "+mode, rowModes, references(s, "OrderCopies"))
 		var write odatatest.Write
 		l := s.Ledger()
 		for _, w := range l.Writes {

@@ -16,30 +16,30 @@ import (
 	"github.com/culvert-project/culvert/internal/porttest"
 )
 
-// unanswered is a proxy in front of a service that delays the responses to writes.
-type unanswered struct {
+// writeHolder is a proxy in front of a service that holds the responses to writes until the test closes release.
+type writeHolder struct {
 	writes  atomic.Int32
-	answers chan struct{} // to be closed by the test
+	release chan struct{}
 }
 
-// start returns the address.
-func (u *unanswered) start(t *testing.T, s *odatatest.Service) string {
+// start starts the proxy and returns its address.
+func (h *writeHolder) start(t *testing.T, s *odatatest.Service) (address string) {
 	t.Helper()
-	u.answers = make(chan struct{})
-	return e2etest.Serve(t, late(s, func(r *http.Request, _ int) {
+	h.release = make(chan struct{})
+	return e2etest.Serve(t, delayResponses(s, func(r *http.Request, _ int) {
 		if r.Method == http.MethodGet || r.Method == http.MethodHead {
 			return
 		}
-		u.writes.Add(1)
+		h.writes.Add(1)
 		select {
-		case <-u.answers:
-		case <-r.Context().Done(): // the worker is gone
+		case <-h.release:
+		case <-r.Context().Done(): // the worker has closed the connection
 		}
 	}))
 }
 
-// taken names the metric of records that a connector's service has accepted.
-func taken(connector string) string {
+// acceptedRecords names the metric of records that a connector's service has accepted.
+func acceptedRecords(connector string) string {
 	return fmt.Sprintf(`kafka_connect_sink_task_sink_record_send_total{connector=%q,task="0"}`, connector)
 }
 
@@ -51,8 +51,8 @@ func taken(connector string) string {
 func TestPausedSinkWritesNothingMore(t *testing.T) {
 	t.Parallel()
 	s, direct := e2etest.StartDemo(t, odatatest.Options{Rows: 5})
-	b := e2etest.NewPlace(t)
-	cluster, broker := b.StartBrokerCommand()
+	brokerPlace := e2etest.NewPlace(t)
+	brokerProcess, broker := brokerPlace.StartBrokerCommand()
 	listen := porttest.Address(t)
 	client := e2etest.NewClient(t, broker)
 	admin := kadm.NewClient(client)
@@ -68,7 +68,7 @@ func TestPausedSinkWritesNothingMore(t *testing.T) {
 				Value: fmt.Appendf(nil, `{"OrderID":%d,"ShipName":"ship %d"}`, n, n)})
 	}
 	groups := map[string]string{"connect-merges": "Names", "connect-creates": "New"}
-	committed := func() bool {
+	areCommitted := func() bool {
 		for group, topic := range groups {
 			offsets, err := admin.FetchOffsets(t.Context(), group)
 			if offset, ok := offsets.Lookup(topic, 0); err != nil || !ok || offset.At != rows {
@@ -77,7 +77,7 @@ func TestPausedSinkWritesNothingMore(t *testing.T) {
 		}
 		return true
 	}
-	both := func() bool {
+	haveTwoMembers := func() bool {
 		for group := range groups {
 			described, err := admin.DescribeGroups(t.Context(), group)
 			if err != nil || len(described[group].Members) != 2 || described[group].State != "Stable" {
@@ -86,38 +86,42 @@ func TestPausedSinkWritesNothingMore(t *testing.T) {
 		}
 		return true
 	}
-	name := func() string { return e2etest.Entities(s, "Products")["(1)"]["ProductName"] }
+	productName := func() string { return e2etest.Entities(s, "Products")["(1)"]["ProductName"] }
 
-	var merges, creates unanswered
+	var merges, creates writeHolder
 	paused := startTwoSinks(t, broker, "http://"+listen, merges.start(t, s), creates.start(t, s))
 	paused.Eventually("a write of each", func() bool { return merges.writes.Load() > 0 && creates.writes.Load() > 0 })
 	paused.Signal(syscall.SIGSTOP)
-	if name() != "name 0" || len(e2etest.Entities(s, "OrderCopies")) != 1 {
-		t.Fatalf("expected the first row of each to be written, found %s and %v", name(),
+	if productName() != "name 0" || len(e2etest.Entities(s, "OrderCopies")) != 1 {
+		t.Fatalf("expected the first row of each to be written, found %s and %v", productName(),
 			e2etest.Entities(s, "OrderCopies"))
 	}
 	other := startTwoSinks(t, broker, "", direct, direct)
-	other.Eventually("all that was to be written", committed)
-	merged := merges.writes.Load()
-	created := creates.writes.Load()
-	cluster.Signal(syscall.SIGSTOP)
-	close(merges.answers)
-	close(creates.answers)
+	other.Eventually("all that was to be written", areCommitted)
+	mergesBefore := merges.writes.Load()
+	createsBefore := creates.writes.Load()
+	brokerProcess.Signal(syscall.SIGSTOP)
+	close(merges.release)
+	close(creates.release)
 	paused.Signal(syscall.SIGCONT)
 	paused.Eventually("an answer for each", func() bool {
 		figures := e2etest.Scrape(t, listen)
-		return figures[taken("merges")] > 0 && figures[taken("creates")] > 0
+		return figures[acceptedRecords("merges")] > 0 && figures[acceptedRecords("creates")] > 0
 	})
-	cluster.Signal(syscall.SIGCONT)
-	paused.Eventually("memberships that begin anew", both)
+	brokerProcess.Signal(syscall.SIGCONT)
+	paused.Eventually("memberships that begin anew", haveTwoMembers)
 	for _, c := range []*e2etest.Command{paused, other} {
 		c.MustStop()
 	}
-	if m, c := merges.writes.Load()-merged, creates.writes.Load()-created; m != 0 || c != 0 {
-		t.Errorf("the worker that was paused went on to write %d merges and %d POSTs\n%s", m, c, paused.Stderr.String())
+	moreMerges := merges.writes.Load() - mergesBefore
+	moreCreates := creates.writes.Load() - createsBefore
+	if moreMerges != 0 || moreCreates != 0 {
+		t.Errorf("expected no writes of the paused worker, found %d merges and %d POSTs\n%s", moreMerges, moreCreates,
+			paused.Stderr.String())
 	}
-	if !committed() || name() != fmt.Sprintf("name %d", rows-1) {
-		t.Errorf("the offsets or the product did not stay as they were: it is %s\n%s", name(), paused.Stderr.String())
+	if want := fmt.Sprintf("name %d", rows-1); !areCommitted() || productName() != want {
+		t.Errorf("expected the committed offsets and the product %q, found %t and %q\n%s", want, areCommitted(),
+			productName(), paused.Stderr.String())
 	}
 	e2etest.Equal(t, "POSTs by status", map[int]int{http.StatusCreated: rows}, postStatuses(s, "OrderCopies"))
 }
