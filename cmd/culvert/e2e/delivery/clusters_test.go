@@ -86,5 +86,5 @@ func TestRowsNeverGoToTopicsOfTheWorker(t *testing.T) {
 	lines := e2etest.Source("orders", address, "Orders")
 	internalTopic := p.File("orders.properties", e2etest.WithSettings(lines, "sap.odata#00.topic=my-offsets")...)
 	p.Run("validate", "--plugins", e2etest.Plugins(t), "--data", p.Data, worker, internalTopic).WantCode(1).
-		Reports(fmt.Sprintf("%s:%d: sap.odata#00.topic: topic my-offsets contains ", internalTopic, len(lines)))
+		WantOutput(fmt.Sprintf("%s:%d: sap.odata#00.topic: topic my-offsets contains ", internalTopic, len(lines)))
 }

@@ -33,7 +33,7 @@ func TestExactlyOnceThatCannotBe(t *testing.T) {
 	} {
 		worker := p.File("worker.properties", append([]string{"bootstrap.servers=127.0.0.1:1"}, c.worker...)...)
 		p.Run("validate", "--plugins", e2etest.Plugins(t), worker, p.File("reads.properties", c.lines...)).
-			Exits(1).WantStdout(c.want)
+			WantCode(1).WantStdout(c.want)
 	}
 }
 

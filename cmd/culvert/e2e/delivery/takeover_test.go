@@ -73,9 +73,9 @@ func TestTakeover(t *testing.T) {
 		t.Errorf("found %+v", shown)
 	}
 	p.Run("cluster", "check", p.File("orders.properties", e2etest.Source("orders", address, "Orders")...)).WantCode(2).
-		Reports("expected the file of a worker, found a connector's")
+		WantOutput("expected the file of a worker, found a connector's")
 	p.Run("cluster", "check", p.File("alone.properties", "bootstrap.servers="+servers, "group.id=g")).WantCode(2).
-		Reports("expected a worker of a group")
+		WantOutput("expected a worker of a group")
 
 	w := p.StartWorkerAt(listen, append(plugins, worker)...)
 	w.Await("runs", "runs", e2etest.IsRunning)

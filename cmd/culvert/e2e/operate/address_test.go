@@ -52,9 +52,9 @@ func TestCommandsFindTheirWorker(t *testing.T) {
 	p.Run("status", "--config", file, "--url", "http://x").WantCode(2).WantStderr("[config url]")
 	closed := porttest.Address(t)
 	p.Run("drain", "--config", p.File("closed.properties", "bootstrap.servers=h:1", "listeners=http://"+closed)).
-		Exits(1).WantStderr("expected a running worker at http://" + closed)
+		WantCode(1).WantStderr("expected a running worker at http://" + closed)
 	p.Run("status", "--config", p.File("silent.properties", "bootstrap.servers=h:1", "listeners=")).WantCode(2).
-		Says("silent.properties: expected listeners, found none")
+		WantStderr("silent.properties: expected listeners, found none")
 	p.Environ[0] = "CULVERT_URL=ftp://x"
 	p.Run("status").WantCode(2).WantStderr(`CULVERT_URL: expected http://HOST:PORT, found "ftp://x"`)
 }

@@ -65,7 +65,7 @@ func TestDoctor(t *testing.T) {
 		"sap.odata.host.port="+port, "sap.odata#00.service="+odatatest.NorthwindPath, "sap.odata#00.entityset=Products",
 		"sap.odata#00.topic=T")
 	p.Run("doctor", "-p", writer, "--plugins", folder, "--data", p.Data).
-		Exits(0).WantStdout("csrf "+northwind, "the service issues CSRF tokens")
+		WantCode(0).WantStdout("csrf "+northwind, "the service issues CSRF tokens")
 
 	double.Unmap("kafka.virtual:9092")
 	r = p.Run("doctor", "-p", worker, "-p", connector, "--json", "--plugins", folder, "--data", p.Data).WantCode(1)
@@ -153,7 +153,7 @@ func TestDoctorAsksOnce(t *testing.T) {
 		"sap.odata.proxy.location.id=DE-Berlin", key)
 	for name, lines := range map[string][]string{"busy": e2etest.Source("busy", address, "Products"), "away": away} {
 		p.Run("doctor", "-p", p.File(name+".properties", lines...), "--json", "--plugins", folder, "--data", p.Data).
-			Exits(1).WantStdout("HTTP 503")
+			WantCode(1).WantStdout("HTTP 503")
 	}
 	if n := s.Ledger().Total; n != 1 {
 		t.Errorf("the service was asked %d times: %+v", n, s.Ledger().Requests)

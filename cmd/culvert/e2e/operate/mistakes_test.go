@@ -62,7 +62,7 @@ func TestMistakesAreSaid(t *testing.T) {
 		"elsewhere.properties:11: transforms.i.type: warning: Kafka Connect accepts a nested class only with its "+
 			"package",
 		"elsewhere.properties:15: transforms.i.negate: warning: is true here, but false in Kafka Connect").
-		Says("12 problems, 3 warnings")
+		WantStderr("12 problems, 3 warnings")
 	p.RunOnceWith(dir, files...).WantCode(2).WantStderr(wrong...)
 	files[0] = p.File("worker.properties", "bootstrap.servers=embedded")
 	p.RunOnceWith(dir, append(files, p.File("good.properties",
@@ -154,7 +154,7 @@ func TestFaultsNameWhereTheServiceIs(t *testing.T) {
 	}
 	p.RunOnce("closed.properties").WantCode(1).WantLastLine("(see sap.odata.host.address, sap.odata.host.port)")
 	p.Run("doctor", "-p", "scheme.properties", "--plugins", e2etest.Plugins(t)).
-		Exits(1).WantStdout("sap.odata.host.protocol: expected TLS on port ")
+		WantCode(1).WantStdout("sap.odata.host.protocol: expected TLS on port ")
 	url := p.File("url.properties", e2etest.WithSettings(e2etest.Source("url", address, "Orders"),
 		"sap.odata.host.address=http://localhost")...)
 	p.Run("validate", "--plugins", e2etest.Plugins(t), url).WantCode(1).WantStdout(

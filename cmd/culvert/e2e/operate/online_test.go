@@ -434,7 +434,7 @@ func (te texts) checkCommandAppliesAVersion(p *e2etest.Place, text string) {
 		"  sap.odata#00.exec-period: (not set) -> 7200\n", "version ")
 	_, version, _ := strings.Cut(strings.TrimSpace(r.Stdout), "version ")
 	p.Run("connectors", "apply", mine, "--if-version", "stale", "--url", te.URL).
-		Exits(1).WantStderr("has changed in the meantime")
+		WantCode(1).WantStderr("has changed in the meantime")
 	p.Run("connectors", "apply", mine, "--if-version", version, "--url", te.URL).WantCode(0).
 		WantStdout("made is changed")
 	if stored := te.Config("made"); stored["sap.odata#00.exec-period"] != "7200" {

@@ -84,7 +84,7 @@ func checkFeedsAreShown(f *e2etest.Worker) {
 	}
 
 	f.Run("connectors", "show", "orders", "--url", f.URL).
-		Exits(0).WantStdout("\n    Customers: caught up ", "last error ", "\n      GET "+odatatest.NorthwindPath)
+		WantCode(0).WantStdout("\n    Customers: caught up ", "last error ", "\n      GET "+odatatest.NorthwindPath)
 }
 
 // checkSnapshotReadsAllRowsAgain checks that a snapshot of a finished set reads all its rows again.
@@ -344,7 +344,7 @@ func TestNothingToDoIsSaid(t *testing.T) {
 	const line = "this start reads nothing into topic "
 	run("Orders").WantCode(0).WantNo(line)
 	run("Other").WantCode(0).WantStderrTimes(1, line+"Other: the set was read completely at 20").
-		Says("reset the connector's offsets")
+		WantStderr("reset the connector's offsets")
 	const changes, sinks = "this start reads nothing but changes into topic delta: the set was read up to 20",
 		`msg="nothing to write: `
 	for n := range 2 { // a set in delta mode, and a sink that leaves out what it reads

@@ -337,7 +337,7 @@ topic: its tasks are created again (copy/topic.properties)
 			`"settings":["sap.odata#00.topic"],"differences":[{"setting":"sap.odata#00.topic","before":"Products",` +
 			`"after":"Other"}]}`)
 	p.Run("diff", "--plugins", e2etest.Plugins(t), "--config", "copy", "--url", "http://"+porttest.Address(t)).
-		Exits(2).WantStderr("expected a running worker")
+		WantCode(2).WantStderr("expected a running worker")
 	if starts := strings.Count(f.Stderr.String(), `msg="connector started"`); starts != 6 {
 		t.Errorf("expected nothing to have been touched, found %d starts", starts)
 	}

@@ -21,9 +21,9 @@ func TestPropertiesUnderOtherNames(t *testing.T) {
 	p.CheckRecordCount("Orders", s.Count("Orders"))
 	p.CheckRecordCount("Products", s.Count("Products"))
 	p.Run("validate", "--plugins", e2etest.Plugins(t), p.File("text.json", "Orders and Products")).WantFailure().
-		Reports("text.json:1: invalid JSON: ")
+		WantOutput("text.json:1: invalid JSON: ")
 	p.Run("validate", "--plugins", e2etest.Plugins(t), p.File("text.yml", "Orders and Products")).WantFailure().
-		Reports("text.yml:1: expected a mapping of settings")
+		WantOutput("text.yml:1: expected a mapping of settings")
 }
 
 // A run with --timeout ends with exit code 1 if it is not done by then. What was read is kept, and another run
@@ -35,9 +35,9 @@ func TestRunOnceWithTimeout(t *testing.T) {
 	file := p.File("orders.properties", e2etest.Source("orders", address, "Orders")...)
 	plugins := e2etest.Plugins(t)
 	p.Run("run", "--timeout", "1s", "--plugins", plugins, "--data", p.Data, file).WantCode(2).
-		Says("--timeout: expected --once as well")
+		WantStderr("--timeout: expected --once as well")
 	p.Run("run", "--once", "--timeout", "-1s", "--plugins", plugins, "--data", p.Data, file).WantCode(2).
-		Says("--timeout: expected a time such as 30m, found -1s")
+		WantStderr("--timeout: expected a time such as 30m, found -1s")
 	gate.Allow(2)
 	c := p.Start("run", "--once", "--timeout", "15s", "--plugins", plugins, "--data", p.Data, file)
 	c.Eventually("the third page to be requested", gate.IsHolding)

@@ -190,7 +190,7 @@ func TestManyWriteAtOnce(t *testing.T) {
 	})
 	f.Await("n6", "is stopped", e2etest.HasState(connect.Stopped, 0))
 	f.Stop().WantCode(0).WantNo("an internal error of culvert").
-		SaysTimes(many/2, "the connector's file was deleted").WantStderrTimes(many, "reload: a new connector")
+		WantStderrTimes(many/2, "the connector's file was deleted").WantStderrTimes(many, "reload: a new connector")
 }
 
 // If files are named on the command line, connectors from REST are stored in the data folder; paused and stopped
@@ -307,7 +307,7 @@ func TestInitialStateOfFiles(t *testing.T) {
 	// Nobody could resume it in a run that ends by itself.
 	file("paused", "Customers", "PAUSED")
 	p.RunOnce("conf/worker.properties", "conf/paused.json").
-		Exits(2).WantStderr("initial_state: expected RUNNING in a run with --once, found PAUSED")
+		WantCode(2).WantStderr("initial_state: expected RUNNING in a run with --once, found PAUSED")
 }
 
 // A stored secret is sent only where the stored configuration sends it, whatever a client tries: validation, PUT with

@@ -23,11 +23,11 @@ func TestTopicsFromTheCommandLine(t *testing.T) {
 	}
 	produce("x\n", "Orders", "--data", p.Data).WantCode(1).WantStderr("unknown topic: Orders; --create creates it")
 	produce("plain\n7=a=b\nlast", "Orders", "--data", p.Data, "--create", "--key-separator", "=").WantCode(1).
-		Says("line 1: expected a key, = and a value, found plain")
+		WantStderr("line 1: expected a key, = and a value, found plain")
 	produce("7=a=b\n8={\"n\": 1}", "Orders", "--bootstrap-servers", servers, "--key-separator", "=").WantCode(0).
-		Prints("2 records were sent to Orders\n")
+		WantStdout("2 records were sent to Orders\n")
 	produce("x\n", "Ordrs", "--data", p.Data).WantCode(1).
-		Says("unknown topic: Ordrs; the nearest one is Orders; --create creates it")
+		WantStderr("unknown topic: Ordrs; the nearest one is Orders; --create creates it")
 	p.Run("consume", "order", "--data", p.Data).WantCode(1).
 		WantStderr("unknown topic: order; the nearest one is Orders")
 	p.Run("consume", "payments", "--data", p.Data).WantCode(1).WantLastLine("unknown topic: payments").WantNo("nearest")

@@ -86,7 +86,7 @@ func TestBadFilesOfAFolderStopTheirOwnConnector(t *testing.T) {
 	p.File("bad/misspelt.properties", append(e2etest.Source("misspelt", address, "Products"),
 		"sap.odata.host.adress=x")...)
 	p.Run("run", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--set", "listeners=", "--config", "bad").
-		Exits(2).WantStderr("bad/misspelt.properties:10: ")
+		WantCode(2).WantStderr("bad/misspelt.properties:10: ")
 }
 
 // writeBadFiles writes files into folder half of which none is a connector's.
@@ -220,7 +220,7 @@ func TestLogLevelsOfTheWorkersFile(t *testing.T) {
 	}
 	run("2", "logging.level.root=OFF").WantCode(0).WantNo("level=")
 	run("3", "logging.level.org.apache.kafka.clients=LOUD").
-		Exits(2).WantStderr("worker.properties:3: logging.level.org.apache.kafka.clients: Invalid value LOUD")
+		WantCode(2).WantStderr("worker.properties:3: logging.level.org.apache.kafka.clients: Invalid value LOUD")
 }
 
 // filesBelow returns the regular files below folders; it follows links to folders.

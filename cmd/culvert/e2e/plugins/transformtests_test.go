@@ -33,6 +33,6 @@ func TestTestsOfTransforms(t *testing.T) {
 	// The results are printed also if the report cannot be written.
 	nowhere := filepath.Join(t.TempDir(), "none", "report.xml")
 	p.Run("test", file, "--plugins", e2etest.Plugins(t, "smt"), "--junit", nowhere).
-		Exits(1).WantStdout(`-   "OrderID": 8,`).WantStderr("--junit: ", "1 test failed")
+		WantCode(1).WantStdout(`-   "OrderID": 8,`).WantStderr("--junit: ", "1 test failed")
 	p.Run("test", t.TempDir()).WantCode(2).WantStderr("found none")
 }

@@ -161,10 +161,10 @@ func (k *kafkaPeer) testCopied(t *testing.T) {
 	k.Stdin = k.MustRun("consume", "Orders", "--bootstrap-servers", k.servers).Stdout
 	n := k.service.Count("Orders")
 	k.MustRun("produce", topic, "--create", "--json", "--bootstrap-servers", k.servers).
-		Prints(fmt.Sprintf("%d records were sent to %s\n", n, topic))
+		WantStdout(fmt.Sprintf("%d records were sent to %s\n", n, topic))
 	k.Stdin = ""
 	k.MustRun("topics", "--json", "--bootstrap-servers", k.servers).
-		Prints(fmt.Sprintf(`"topic":%q,"partitions":1,"records":%d}`, topic, n)).WantNo("__consumer_offsets")
+		WantStdout(fmt.Sprintf(`"topic":%q,"partitions":1,"records":%d}`, topic, n)).WantNo("__consumer_offsets")
 	read := func(topic string) string {
 		return e2etest.RunKafkaTool(t, "consume", "--bootstrap-server", k.servers, "--topic", topic, "--from-beginning",
 			"--max-messages", fmt.Sprint(n), "--formatter-property", "print.key=true", "--formatter-property",

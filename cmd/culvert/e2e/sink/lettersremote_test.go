@@ -58,7 +58,7 @@ func TestDeadLettersOfARunningWorker(t *testing.T) {
 	// A value that is refused is another attempt of the same letter.
 	dlq("retry", first, "--value", "mended").WantCode(1).WantStderr("value: ", "line 1, column 1")
 	refused := dlq("retry", first, "--value", `{"Topic":{"not":"mended"}}`).WantCode(1).
-		Prints("1 sent: 0 delivered, 1 refused\n" + first + ": ").Stdout
+		WantStdout("1 sent: 0 delivered, 1 refused\n" + first + ": ").Stdout
 	list := dlq("list").WantCode(0).Stdout
 	second := letterPosition(t, list, "said-0@1")
 	if strings.Count(list, "\n") != 4 || second == first {
@@ -183,14 +183,14 @@ func TestRetryOfOneRowOfARecord(t *testing.T) {
 	dlq("replay").WantCode(1).WantStdout("1 sent: 0 delivered, 1 refused\n")
 	dlq("retry", letter(), "--value",
 		`{"Lines":[{"Topic":"other a"},{"Topic":"b"},{"Topic":"other c"},{"Topic":{"not":"d"}}]}`).
-		Exits(1).WantStdout("1 sent: 0 delivered, 1 refused\n")
+		WantCode(1).WantStdout("1 sent: 0 delivered, 1 refused\n")
 	dlq("retry", letter(), "--value", `{"Lines":[{"Topic":"d"}]}`).WantCode(1).
 		WantStdout("1 sent: 0 delivered, 1 refused\n")
 	dlq("show", letter()).WantCode(0).WantStdout("attempts   4",
 		"expected the transforms to create 4 rows, as when parts 4 of 4")
 	dlq("retry", letter(), "--value",
 		`{"Lines":[{"Topic":"other a"},{"Topic":"other b"},{"Topic":"other c"},{"Topic":"d"}]}`).
-		Exits(0).WantStdout("1 sent: 1 delivered, 0 refused\n")
+		WantCode(0).WantStdout("1 sent: 1 delivered, 0 refused\n")
 	dlq("list").WantCode(0).WantNo("said")
 	topics := map[string]int{}
 	d.service.Each("Inbox", func(_ string, fields map[string]string) { topics[fields["Topic"]]++ })

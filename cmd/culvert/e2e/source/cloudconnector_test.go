@@ -26,53 +26,53 @@ func TestCloudConnectorAway(t *testing.T) {
 	rows := e2etest.LongOrShort(4000, 2000)
 	p := e2etest.NewPlace(t)
 	folder := e2etest.Plugins(t, "odata-sink")
-	double := connectivitytest.NewServer()
-	t.Cleanup(double.Close)
-	p.Environ = []string{"VCAP_SERVICES=" + double.VCAP(0), "NO_PROXY="}
+	btp := connectivitytest.NewServer()
+	t.Cleanup(btp.Close)
+	p.Environ = []string{"VCAP_SERVICES=" + btp.VCAP(0), "NO_PROXY="}
 	issuer := httptest.NewTLSServer(nil)
 	issuer.Close()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	e2etest.NoError(t, err)
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.TLS(&tls.Config{Certificates: issuer.TLS.Certificates}),
 		kfake.ListenFn(func(string, string) (net.Listener, error) {
-			return named{Listener: l, name: "example.com:9092"}, nil
+			return renamedListener{Listener: l, name: "example.com:9092"}, nil
 		}))
 	e2etest.NoError(t, err)
 	t.Cleanup(cluster.Close)
 	s, address := e2etest.StartDemo(t, odatatest.Options{Rows: rows, PageSize: 40,
 		Switches: odatatest.Switches{SlowFirstByte: 20 * time.Millisecond}})
-	double.Map("example.com:9092", l.Addr().String())
-	double.Map("s4.virtual:8000", address)
+	btp.Map("example.com:9092", l.Addr().String())
+	btp.Map("s4.virtual:8000", address)
 	listen := porttest.Address(t)
 	roots := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: issuer.Certificate().Raw}))
 	worker := p.File("worker.properties", "bootstrap.servers=example.com:9092", "kafka.proxy.type=sap-connectivity",
 		"security.protocol=SSL", "ssl.truststore.type=PEM", "ssl.truststore.location="+p.File("roots.pem", roots),
 		"listeners=http://"+listen, "offset.flush.interval.ms=500")
-	way := []string{"sap.odata.proxy.type=sap-connectivity-http", "sap.odata.max.retries=3",
+	proxySettings := []string{"sap.odata.proxy.type=sap-connectivity-http", "sap.odata.max.retries=3",
 		"sap.odata.min.retry.backoff.ms=10", "sap.odata.max.retry.backoff.ms=100"}
 	sourceFile := p.File("there.properties", e2etest.WithSettings(e2etest.Source("there", "s4.virtual:8000", "Orders"),
-		way...)...)
+		proxySettings...)...)
 	back := p.File("back.properties", e2etest.WithSettings(e2etest.Sink("back", "s4.virtual:8000", "Orders",
-		"OrderCopies"), way...)...)
+		"OrderCopies"), proxySettings...)...)
 	c := p.StartFor(e2etest.Limit+outage, "run", "--plugins", folder, "--data", p.Data, worker, sourceFile, back)
 
 	c.Eventually("rows on their way", func() bool { return s.Count("OrderCopies") > 100 })
-	if done := s.Count("OrderCopies"); done >= s.Count("Orders") {
-		t.Fatalf("all %d rows have arrived already: an outage would show nothing", done)
+	if n := s.Count("OrderCopies"); n >= s.Count("Orders") {
+		t.Fatalf("expected rows that have not arrived before the outage, found all %d", n)
 	}
-	double.Detach("")
-	for over := time.Now().Add(outage); time.Now().Before(over); time.Sleep(100 * time.Millisecond) {
-		running(t, c, listen)
+	btp.Detach("")
+	for end := time.Now().Add(outage); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		checkRunning(t, c, listen)
 	}
 	during := s.Count("OrderCopies")
-	double.Attach("")
+	btp.Attach("")
 	c.Eventually("all rows back", func() bool {
-		running(t, c, listen)
+		checkRunning(t, c, listen)
 		return s.Count("OrderCopies") >= s.Count("Orders")
 	})
-	if double.Count(func(e connectivitytest.Entry) bool { return e.Port == "socks5" && e.Code == 3 }) == 0 ||
-		double.Count(func(e connectivitytest.Entry) bool { return e.Port == "http" && e.Code == 503 }) == 0 {
-		t.Errorf("nobody met the outage; after it %d rows were there", during)
+	if btp.Count(func(e connectivitytest.Entry) bool { return e.Port == "socks5" && e.Code == 3 }) == 0 ||
+		btp.Count(func(e connectivitytest.Entry) bool { return e.Port == "http" && e.Code == 503 }) == 0 {
+		t.Errorf("expected refusals at both ports during the outage, found none at one; %d rows at its end", during)
 	}
 	if got, want := s.Count("OrderCopies"), s.Count("Orders"); got != want {
 		t.Errorf("expected %d rows to be written back, found %d", want, got)
@@ -81,8 +81,8 @@ func TestCloudConnectorAway(t *testing.T) {
 	p.Run("consume", "Orders", "-p", worker).WantCode(0).WantStdout(`"OrderID"`)
 }
 
-// running fails the test if a task is in another state than RUNNING or UNASSIGNED.
-func running(t *testing.T, c *e2etest.Command, listen string) {
+// checkRunning fails the test if a task is in another state than RUNNING or UNASSIGNED.
+func checkRunning(t *testing.T, c *e2etest.Command, listen string) {
 	t.Helper()
 	for _, name := range []string{"there", "back"} {
 		var status connect.Status
@@ -97,14 +97,14 @@ func running(t *testing.T, c *e2etest.Command, listen string) {
 	}
 }
 
-// named is a listener of a broker that advertises another name, as host:port.
-type named struct {
+// renamedListener is a listener of a broker that advertises another name, as host:port.
+type renamedListener struct {
 	net.Listener
 	name string
 }
 
-func (n named) Addr() net.Addr { return n }
+func (l renamedListener) Addr() net.Addr { return l }
 
-func (named) Network() string { return "tcp" }
+func (renamedListener) Network() string { return "tcp" }
 
-func (n named) String() string { return n.name }
+func (l renamedListener) String() string { return l.name }

@@ -14,13 +14,13 @@ import (
 // comparedRows is the number of rows of a first load.
 const comparedRows = 25_000
 
-// firstLoad is what happens to a set during its first load, and what follows from it.
+// firstLoad describes the changes of a set during its first load, and the expected result.
 type firstLoad struct {
-	exactly  bool // with exactly-once
-	deletes  bool // a row is deleted during the load
-	restores bool // the row is inserted again after the load
-	again    int  // rows that are delivered again
-	want     string
+	exactlyOnce bool
+	deletes     bool   // a row is deleted during the load
+	restores    bool   // the row is inserted again after the load
+	repeated    int    // rows that are delivered again
+	want        string // a part of the log
 }
 
 // A first load of changes whose links count rows is not delivered twice: its keys, read again, show that no row is
@@ -33,11 +33,11 @@ func TestFirstLoadIsNotDeliveredTwice(t *testing.T) {
 	for name, c := range map[string]firstLoad{
 		"all rows":     {want: "missed=0"},
 		"a hidden row": {deletes: true, restores: true, want: "missed=1"},
-		"a deleted row": {deletes: true, again: comparedRows - 1,
+		"a deleted row": {deletes: true, repeated: comparedRows - 1,
 			want: "were deleted since they were read"},
-		"exactly once":               {exactly: true, want: "missed=0"},
-		"exactly once, a hidden row": {exactly: true, deletes: true, restores: true, want: "missed=1"},
-		"exactly once, a deleted row": {exactly: true, deletes: true, again: comparedRows - 1,
+		"exactly once":               {exactlyOnce: true, want: "missed=0"},
+		"exactly once, a hidden row": {exactlyOnce: true, deletes: true, restores: true, want: "missed=1"},
+		"exactly once, a deleted row": {exactlyOnce: true, deletes: true, repeated: comparedRows - 1,
 			want: "were deleted since"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -66,7 +66,7 @@ func checkFirstLoad(t *testing.T, servers, name string, c firstLoad) {
 	}))
 	topic := strings.NewReplacer(" ", "-", ",", "").Replace(name)
 	worker := []string{"offset.flush.interval.ms=100"}
-	if c.exactly {
+	if c.exactlyOnce {
 		worker = append(worker, "group.id="+topic, "exactly.once.source.support=enabled")
 	}
 	q := e2etest.NewPlace(t)
@@ -75,36 +75,32 @@ func checkFirstLoad(t *testing.T, servers, name string, c firstLoad) {
 			"sap.odata#00.service="+odatatest.SAPPath, "sap.odata#00.entityset=Orders",
 			"sap.odata#00.topic="+topic, "sap.odata#00.page.size=100", "sap.odata#00.track-changes=1",
 			"sap.odata#00.exec-period=60", "sap.odata#00.format=json", e2etest.NoReadTimeout)...))
-	for _, part := range []string{c.want, "complete=key"} {
-		if !strings.Contains(run.Stderr, part) {
-			t.Errorf("expected %q in the log", part)
-		}
-	}
-	if warns := strings.Contains(run.Stderr, "so the set is read again by key"); warns != (c.again > 0) {
-		t.Errorf("warned of rows that are delivered again: %v", warns)
+	run.WantStderr(c.want, "complete=key")
+	if warns := strings.Contains(run.Stderr, "so the set is read again by key"); warns != (c.repeated > 0) {
+		t.Errorf("warning that the set is read again: expected %t, found %t", c.repeated > 0, warns)
 	}
 	received := map[string]int{}
-	again := 0
+	repeated := 0
 	for line := range strings.Lines(q.MustRun("consume", topic, "--bootstrap-servers", servers).Stdout) {
 		var record struct{ Key, Value, Headers json.RawMessage }
 		e2etest.NoError(t, json.Unmarshal([]byte(line), &record))
 		if strings.Contains(string(record.Headers), "culvert.snapshot") {
-			again++
+			repeated++
 		} else if !strings.Contains(string(record.Value), "Restored") {
 			received[string(record.Key)]++
 		}
 	}
 	for key, n := range received {
 		if n > 1 {
-			t.Fatalf("key %s came %d times", key, n)
+			t.Fatalf("expected key %s once, found it %d times", key, n)
 		}
 	}
 	// The row before the deleted one hides the first row of the next page, until the set is read again.
 	want := comparedRows
-	if c.again > 0 {
+	if c.repeated > 0 {
 		want--
 	}
-	if len(received) != want || again != c.again {
-		t.Errorf("expected %d rows and %d again, found %d and %d", want, c.again, len(received), again)
+	if len(received) != want || repeated != c.repeated {
+		t.Errorf("expected %d rows and %d again, found %d and %d", want, c.repeated, len(received), repeated)
 	}
 }

@@ -27,7 +27,7 @@ func TestStoresEndToEnd(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
 	certificate := e2etest.LocalhostCertificate(t)
-	shown := atomic.Int64{}
+	shown := atomic.Int64{} // handshakes with the certificate
 	s := odatatest.New(odatatest.Options{Rows: 20})
 	server := httptest.NewUnstartedServer(s)
 	server.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}, ClientAuth: tls.RequireAnyClientCert,
@@ -108,14 +108,14 @@ func TestConnectionsAreChecked(t *testing.T) {
 	}
 	r := p.Run(args...).WantCode(1).WantNo("other-secret", "s3cr3t")
 	for name, c := range cases {
-		var said []string
+		var problems []string
 		for line := range strings.Lines(r.Stdout + r.Stderr) {
 			if strings.Contains(line, "/"+name+".properties") {
-				said = append(said, line)
+				problems = append(problems, line)
 			}
 		}
-		if !strings.Contains(strings.Join(said, ""), c.want) {
-			t.Errorf("%s: expected %q, found %q", name, c.want, said)
+		if !strings.Contains(strings.Join(problems, ""), c.want) {
+			t.Errorf("%s: expected %q, found %q", name, c.want, problems)
 		}
 	}
 	p.MustRun("validate", "--plugins", e2etest.Plugins(t), p.File("y.properties",
@@ -141,8 +141,7 @@ func TestSecretsRotate(t *testing.T) {
 	c := p.Start("run", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--log-level", "debug", worker, file)
 	state := func() connect.State { return e2etest.TaskOf(t, listen, "rotating").State }
 	c.Eventually("the first password", func() bool {
-		return g.IsLastPassword("first-secret") &&
-			state() == connect.Running
+		return g.IsLastPassword("first-secret") && state() == connect.Running
 	})
 
 	g.Accept("first-secret", "second-secret")
@@ -150,7 +149,7 @@ func TestSecretsRotate(t *testing.T) {
 	c.Eventually("the second password", func() bool { return g.IsLastPassword("second-secret") })
 	g.Accept("second-secret")
 	if n := g.Refusals("first-secret") + g.Refusals("second-secret"); n != 0 || state() != connect.Running {
-		t.Errorf("%d refusals, task %s; expected none and RUNNING", n, state())
+		t.Errorf("expected no refusals and a task that is RUNNING, found %d and %s", n, state())
 	}
 
 	p.File("secrets/odata.properties", "password=wrong-secret")
@@ -160,16 +159,15 @@ func TestSecretsRotate(t *testing.T) {
 	g.Accept("third-secret")
 	e2etest.NoError(t, os.Rename(filepath.Join(secrets, "new"), filepath.Join(secrets, "odata.properties")))
 	c.Eventually("the third password", func() bool {
-		return g.IsLastPassword("third-secret") &&
-			state() == connect.Running
+		return g.IsLastPassword("third-secret") && state() == connect.Running
 	})
 	if n := g.Refusals("wrong-secret"); n != 1 {
-		t.Errorf("the wrong password was sent %d times, expected once", n)
+		t.Errorf("expected the wrong password once, found it %d times", n)
 	}
 	r := c.MustStop()
 	for _, secret := range []string{"first-secret", "second-secret", "wrong-secret", "third-secret"} {
 		if strings.Contains(r.Stderr+r.Stdout, secret) {
-			t.Errorf("the log shows %s", secret)
+			t.Errorf("expected no secret in the log, found %s", secret)
 		}
 	}
 }
@@ -186,9 +184,9 @@ func TestThroughCloudConnector(t *testing.T) {
 	s, address := e2etest.StartDemo(t, odatatest.Options{Rows: 600, PageSize: 10, User: "technical",
 		Password: password})
 	// A tunnel that breaks while pages are read costs a retry only: every fourth request finds its tunnel broken.
-	var asked, dropped atomic.Int64
+	var requests, dropped atomic.Int64
 	secure := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if asked.Add(1)%4 == 0 {
+		if requests.Add(1)%4 == 0 {
 			dropped.Add(int64(account.DropTunnels()))
 		}
 		s.ServeHTTP(w, r)
@@ -199,14 +197,15 @@ func TestThroughCloudConnector(t *testing.T) {
 	account.Attach("DE-Berlin")
 	account.MapAt("DE-Berlin", "s4.virtual:8000", address)
 	account.MapAt("DE-Berlin", "localhost:44300", secure.Listener.Addr().String())
-	destination := func(name, url string) {
+	setDestination := func(name, url string) {
 		account.SetDestination(name, `{"owner":{"SubaccountId":"x","InstanceId":null},"destinationConfiguration":{"Name":"`+name+`","Type":"HTTP","URL":"`+url+`",
 			"Authentication":"BasicAuthentication","User":"technical","Password":"`+password+`","ProxyType":"OnPremise","CloudConnectorLocationId":"DE-Berlin"}}`)
 	}
-	destination("S4", "http://s4.virtual:8000")
-	destination("S4TLS", "https://localhost:44300")
+	setDestination("S4", "http://s4.virtual:8000")
+	setDestination("S4TLS", "https://localhost:44300")
 	account.Lifetime(10 * time.Second)
-	without := func(name, destination string, more ...string) string {
+	// connector writes the file of a connector with a destination and without an address.
+	connector := func(name, destination string, more ...string) string {
 		var lines []string
 		for _, line := range e2etest.Source(name, "x:1", "Orders") {
 			if !strings.HasPrefix(line, "sap.odata.host.") {
@@ -216,25 +215,26 @@ func TestThroughCloudConnector(t *testing.T) {
 		return p.File(name+".properties", e2etest.WithSettings(lines, append(more, "sap.odata#00.topic="+name,
 			"sap.odata.destination="+destination)...)...)
 	}
-	plain := without("plain", "S4")
-	tunnelled := without("tunnelled", "S4TLS", "sap.odata.truststore.location="+filepath.Join(e2etest.KeyStoreFolder(t),
-		"trust.jks"), "sap.odata.truststore.password="+e2etest.StorePassword, "sap.odata.max.retries=100",
+	plain := connector("plain", "S4")
+	tunnelled := connector("tunnelled", "S4TLS",
+		"sap.odata.truststore.location="+filepath.Join(e2etest.KeyStoreFolder(t),
+			"trust.jks"), "sap.odata.truststore.password="+e2etest.StorePassword, "sap.odata.max.retries=100",
 		"sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=20")
 	p.MustRun("validate", "--plugins", e2etest.Plugins(t), plain, tunnelled)
 	account.Record(true)
-	account.Detach("DE-Berlin") // it is waited for: no task fails (P26)
+	account.Detach("DE-Berlin") // the worker waits for it: no task fails (P26)
 	c := p.Start("run", "--once", "--log-level", "debug", "--plugins", e2etest.Plugins(t), "--data", p.Data, plain,
 		tunnelled)
 	c.Eventually("attempts without a Cloud Connector", func() bool {
-		away := func(port string, code int) bool {
+		wasRefused := func(port string, code int) bool {
 			return account.Count(func(e connectivitytest.Entry) bool { return e.Port == port && e.Code == code }) > 1
 		}
-		return away("http", http.StatusServiceUnavailable) && away("socks5", 3)
+		return wasRefused("http", http.StatusServiceUnavailable) && wasRefused("socks5", 3)
 	})
 	account.Attach("DE-Berlin")
 	r := c.Wait()
 	if dropped.Load() == 0 {
-		t.Error("no tunnel was dropped: this shows nothing")
+		t.Error("expected that tunnels are dropped, found none")
 	}
 	r.WantCode(0)
 	for _, topic := range []string{"plain", "tunnelled"} {
@@ -243,7 +243,7 @@ func TestThroughCloudConnector(t *testing.T) {
 			keys[fmt.Sprint(r["key"])] = true
 		}
 		if want := s.Count("Orders"); len(keys) != want {
-			t.Errorf("%s: %d orders, expected %d", topic, len(keys), want)
+			t.Errorf("%s: expected %d orders, found %d", topic, want, len(keys))
 		}
 	}
 	checkTunnelHidesSecrets(t, account, password, r)
@@ -257,26 +257,26 @@ func checkTunnelHidesSecrets(t *testing.T, account *connectivitytest.Server, pas
 	for _, e := range account.Ledger() {
 		ports[e.Port]++
 		if (e.Port == "http" || e.Port == "socks5") && e.Location != "DE-Berlin" {
-			t.Errorf("%s: location %q", e.Port, e.Location)
+			t.Errorf("%s: expected the location DE-Berlin, found %q", e.Port, e.Location)
 		}
 	}
 	if ports["http"] < 6 || ports["socks5"] == 0 || ports["destination"] == 0 {
 		t.Errorf("expected both ports to be used, found %v", ports)
 	}
-	seen := string(account.Recorded())
-	if len(seen) < 1000 {
-		t.Errorf("only %d bytes through the tunnel", len(seen))
+	traffic := string(account.Recorded())
+	if len(traffic) < 1000 {
+		t.Errorf("expected at least 1000 bytes through the tunnel, found %d", len(traffic))
 	}
-	for _, secret := range []string{password, "Authorization", "dGVjaG5pY2Fs",
-		"eyJhbGciOi" /* three letters come about by chance */} {
-		if strings.Contains(seen, secret) {
-			t.Errorf("%q crosses the tunnel in clear", secret)
+	// The start of a token is long here, because encrypted bytes may contain its first three letters by chance.
+	for _, secret := range []string{password, "Authorization", "dGVjaG5pY2Fs", "eyJhbGciOi"} {
+		if strings.Contains(traffic, secret) {
+			t.Errorf("expected encrypted traffic, found %q in it", secret)
 		}
 	}
 	for _, secret := range []string{password, "dGVjaG5pY2Fs", "eyJ", account.Connectivity.Secret,
 		account.Destination.Secret, e2etest.StorePassword} {
 		if strings.Contains(r.Stderr+r.Stdout, secret) {
-			t.Errorf("the log shows %q:\n%s", secret, r.Stderr)
+			t.Errorf("expected no secret in the log, found %q in\n%s", secret, r.Stderr)
 		}
 	}
 }
@@ -285,13 +285,13 @@ func checkTunnelHidesSecrets(t *testing.T, account *connectivitytest.Server, pas
 func TestTokensAndHeadersEndToEnd(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
-	asked := make(chan string, 10)
+	tokenRequests := make(chan string, 10)
 	s := odatatest.New(odatatest.Options{Rows: 20})
 	address := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.URL.Path == "/as/token":
 			r.ParseForm()
-			asked <- r.PostForm.Encode()
+			tokenRequests <- r.PostForm.Encode()
 			w.Header().Set("Content-Type", "application/json")
 			io.WriteString(w, `{"access_token":"t0ken-1","token_type":"bearer","expires_in":3600}`)
 		case r.Header.Get("Authorization") != "Bearer t0ken-1" || r.Header.Get("X-Api-Key") != "k3y" ||
@@ -308,8 +308,8 @@ func TestTokensAndHeadersEndToEnd(t *testing.T) {
 			"sap.odata.oauth.scope=read write", "sap.odata.oauth.client.auth=body",
 			"sap.odata.header.X-Api-Key=k3y", "sap.odata.sap.client=100")...))
 	e2etest.Equal(t, "records", s.Count("Orders"), len(p.Records("Orders")))
-	e2etest.Equal(t, "questions to the token service", 1, len(asked))
-	e2etest.Equal(t, "the question",
-		"client_id=me&client_secret=c1ient-secret&grant_type=client_credentials&scope=read+write", <-asked)
+	e2etest.Equal(t, "requests to the token service", 1, len(tokenRequests))
+	e2etest.Equal(t, "the request to the token service",
+		"client_id=me&client_secret=c1ient-secret&grant_type=client_credentials&scope=read+write", <-tokenRequests)
 	r.WantNo("c1ient-secret", "t0ken", "k3y")
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// writer changes Products until stop is closed.
-func writer(s *odatatest.Service, seed uint64, stop <-chan struct{}) {
+// changeProducts changes Products until stop is closed.
+func changeProducts(s *odatatest.Service, seed uint64, stop <-chan struct{}) {
 	r := rand.New(rand.NewPCG(seed, 1))
 	edits := e2etest.Writer{S: s}
 	for n := 0; ; n++ {
@@ -53,15 +53,15 @@ func TestChangesUnderLoad(t *testing.T) {
 		return p.Start(append([]string{"run", "--data", p.Data, "--plugins", e2etest.Plugins(t)}, files...)...)
 	}
 	c := start()
-	c.Eventually("changes that were asked for by all", func() bool { return s.Ledger().Deltas >= 2*len(topics) })
+	c.Eventually("requests for changes of all connectors", func() bool { return s.Ledger().Deltas >= 2*len(topics) })
 	stop := make(chan struct{})
 	var writers sync.WaitGroup
 	for seed := range uint64(4) {
-		writers.Go(func() { writer(s, seed+1, stop) })
+		writers.Go(func() { changeProducts(s, seed+1, stop) })
 	}
 	for range e2etest.Rounds() / 2 {
 		deltas := s.Ledger().Deltas
-		c.Eventually("more changes that were asked for", func() bool { return s.Ledger().Deltas > deltas+len(topics) })
+		c.Eventually("more requests for changes", func() bool { return s.Ledger().Deltas > deltas+len(topics) })
 		c.Kill()
 		c = start()
 	}
@@ -69,30 +69,31 @@ func TestChangesUnderLoad(t *testing.T) {
 	writers.Wait()
 	want := map[string]string{}
 	s.Each("Products", func(_ string, fields map[string]string) { want[fields["ProductID"]] = fields["ProductName"] })
-	differ := func(topic string) string {
+	// difference returns how a topic differs from the service, "" if it does not.
+	difference := func(topic string) string {
 		names := e2etest.FoldByKey(p, topic)
 		for key, name := range want {
 			if names[key] != name {
-				return fmt.Sprintf("%s: product %s is %q, expected %q", topic, key, names[key], name)
+				return fmt.Sprintf("%s: product %s: expected %q, found %q", topic, key, name, names[key])
 			}
 		}
 		if len(names) != len(want) {
-			return fmt.Sprintf("%s: %d products, expected %d", topic, len(names), len(want))
+			return fmt.Sprintf("%s: expected %d products, found %d", topic, len(want), len(names))
 		}
 		return ""
 	}
 	for _, topic := range topics {
 		c.Eventually("topic "+topic+" that equals the service", func() bool {
-			differences := differ(topic)
-			if differences != "" && c.Process.ProcessState != nil {
-				t.Fatal(differences, c.Stderr.String())
+			problem := difference(topic)
+			if problem != "" && c.Process.ProcessState != nil {
+				t.Fatal(problem, c.Stderr.String())
 			}
-			return differences == ""
+			return problem == ""
 		})
 	}
 	l := s.Ledger()
 	if l.Jobs != 1 || l.Refused536 != 0 {
-		t.Errorf("%d extractions, %d tokens that were too old", l.Jobs, l.Refused536)
+		t.Errorf("expected 1 extraction and no expired token, found %d and %d", l.Jobs, l.Refused536)
 	}
 	t.Logf("%d pages, %d of changes, %d rows, %d products", l.Pages, l.Deltas, l.Rows, len(want))
 	c.MustStop()

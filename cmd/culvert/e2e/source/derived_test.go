@@ -29,10 +29,10 @@ func TestPropertiesOfDerivedTypes(t *testing.T) {
 	}))
 	p.MustRunOnce(p.File("people.properties", append(e2etest.Source("people", address, "People"),
 		"sap.odata#00.topic=people")...)).
-		WantStderrTimes(1, "rows of types that are derived from N.Person are read without "+
-			"the properties that these add: Salary N.Employee, Room N.Employee; sap.odata#00.derived = include reads them")
+		WantStderrTimes(1, "rows of types that are derived from N.Person are read without the properties that these "+
+			"add: Salary N.Employee, Room N.Employee; sap.odata#00.derived = include reads them")
 	values, keys := p.TopicValues("people")
 	if printed := fmt.Sprint(values); len(keys) != 2 || strings.Contains(printed, "Room") {
-		t.Errorf("found %s", printed)
+		t.Errorf("expected two rows without Room, found %s", printed)
 	}
 }

@@ -45,7 +45,7 @@ func TestRetryOfARowWithAnotherValue(t *testing.T) {
 		WantStderr("expected a JSON object, array or null", "line 1, column 2")
 	for letter, name := range []string{"no", "none"} {
 		dlq("retry", fmt.Sprint("0@", letter), "--value", strings.ReplaceAll(shown, "no number", name)).WantCode(1).
-			Prints("1 sent: 0 delivered, 1 refused\n", fmt.Sprint("refused again as dead letter 0@", letter+1))
+			WantStdout("1 sent: 0 delivered, 1 refused\n", fmt.Sprint("refused again as dead letter 0@", letter+1))
 	}
 	dlq("list").WantCode(0).WantStdout("0@2").WantNo("0@0", "0@1")
 	dlq("show", "0@2").WantCode(0).WantStdout("attempts   3", "none")

@@ -26,32 +26,29 @@ func ticketPlugins(t *testing.T) string {
 	return dir
 }
 
-// strict is a service of tickets that accepts only the expected requests. Like many services, it repeats the request in
-// its errors.
-type strict struct {
+// ticketService is a service of tickets that accepts only the expected requests. Like many services, it repeats the
+// request in its errors.
+type ticketService struct {
 	*httptest.Server
-	t *testing.T
 
 	mu       sync.Mutex
 	logins   int
-	refused  []string // what was not as expected
+	problems []string // of rejected requests
 	pages    int
-	allowed  func(r *http.Request) (problem string)  // of a request for a page
-	login    func(r *http.Request, body string) bool // nil means none
-	next     func(page int) string                   // the link behind a page, "" for a cursor
-	lifetime string
+	check    func(r *http.Request) (problem string)  // checks a request for a page; "" means that it is accepted
+	login    func(r *http.Request, body string) bool // reports whether a login is accepted; nil means no logins
+	next     func(page int) string                   // returns the link to the next page; nil or "" means a cursor
+	lifetime string                                  // more members of the response to a login
 }
 
 const ticketPages = 4
 
-func newStrict(t *testing.T, s *strict) *strict {
-	s.t = t
+func (s *ticketService) start(t *testing.T) {
 	s.Server = httptest.NewServer(s)
 	t.Cleanup(s.Close)
-	return s
 }
 
-func (s *strict) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *ticketService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	body, _ := io.ReadAll(r.Body)
@@ -66,8 +63,8 @@ func (s *strict) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, `{"result":{"session":"tok-%d"%s}}`, s.logins, s.lifetime)
 		return
 	}
-	if problem := s.allowed(r); problem != "" {
-		s.refused = append(s.refused, problem)
+	if problem := s.check(r); problem != "" {
+		s.problems = append(s.problems, problem)
 		w.WriteHeader(http.StatusUnauthorized)
 		fmt.Fprintf(w, `{"error":%q}`, problem+": "+r.URL.String())
 		return
@@ -76,26 +73,27 @@ func (s *strict) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var page int
 	fmt.Sscan(r.URL.Query().Get("after"), &page)
 	page++
-	more := page < ticketPages
+	hasMore := page < ticketPages
 	next := ""
-	if more && s.next != nil {
+	if hasMore && s.next != nil {
 		next = s.next(page)
 	}
 	link, _ := json.Marshal(next)
 	w.Header().Set("Content-Type", "application/json")
 	fmt.Fprintf(w,
 		`{"items":[{"id":%d,"title":"t","customer":{"name":"c","city":null},"tags":[],"updated":"2026-01-01T00:00:00Z"}],"cursor":"%d","next":%s,"more":%v}`,
-		page, page, link, more)
+		page, page, link, hasMore)
 }
 
-func (s *strict) seen() (logins, pages int, refused []string) {
+// requests returns the number of logins and of pages so far, and the problems of rejected requests.
+func (s *ticketService) requests() (logins, pages int, problems []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.logins, s.pages, slices.Clone(s.refused)
+	return s.logins, s.pages, slices.Clone(s.problems)
 }
 
-// tickets returns the settings of a connector that reads a strict service once.
-func tickets(address string, more ...string) []string {
+// ticketSource returns the settings of a connector that reads a ticket service once.
+func ticketSource(address string, more ...string) []string {
 	u, _ := url.Parse(address)
 	host, port, _ := net.SplitHostPort(u.Host)
 	return append([]string{"name=tickets", "connector.class=example.TicketsSource", "tickets.protocol=http",
@@ -113,8 +111,8 @@ func TestLoginExchange(t *testing.T) {
 	const user, secret, wrong = `me&you`, `p"w\&{user}=1+ü`, "wrong-one-indeed"
 	dir := ticketPlugins(t)
 	p := e2etest.NewPlace(t)
-	used := map[string]int{}
-	s := &strict{lifetime: `,"seconds":3600`}
+	uses := map[string]int{} // of a token
+	s := &ticketService{lifetime: `,"seconds":3600`}
 	s.login = func(r *http.Request, body string) bool {
 		var b struct {
 			U      string
@@ -123,20 +121,20 @@ func TestLoginExchange(t *testing.T) {
 		return json.Unmarshal([]byte(body), &b) == nil && r.Header.Get("Content-Type") == "application/json" &&
 			r.Method == http.MethodPost && b.U == user && b.Secret.P == secret && r.Header.Get("Authorization") == ""
 	}
-	s.allowed = func(r *http.Request) string {
+	s.check = func(r *http.Request) string {
 		token := fmt.Sprintf("tok-%d", s.logins)
 		if got := r.Header.Get("X-Session"); got != "T "+token {
 			return fmt.Sprintf("expected X-Session: T %s, found %q", token, got)
 		}
-		used[token]++
-		if used[token] > 2 {
+		uses[token]++
+		if uses[token] > 2 {
 			return token + " has ended"
 		}
 		return ""
 	}
-	newStrict(t, s)
+	s.start(t)
 	run := func(password string) e2etest.Result {
-		r := p.RunOnceWith(dir, "--log-level", "debug", p.File("c.properties", tickets(s.URL, "tickets.user="+user,
+		r := p.RunOnceWith(dir, "--log-level", "debug", p.File("c.properties", ticketSource(s.URL, "tickets.user="+user,
 			"tickets.password="+password, "tickets.login.path=/session",
 			`tickets.login.body={"u":"{user}","secret":{"p":"{password}"}}`, "tickets.login.token=result.session",
 			"tickets.login.lifetime=result.seconds", "tickets.login.header=X-Session: T {token}")...))
@@ -147,15 +145,15 @@ func TestLoginExchange(t *testing.T) {
 	}
 	for range 2 {
 		run(wrong).WantCode(1)
-		if logins, pages, _ := s.seen(); logins != 1 || pages != 0 || len(p.Refusals()) != 1 {
+		if logins, pages, _ := s.requests(); logins != 1 || pages != 0 || len(p.Refusals()) != 1 {
 			t.Fatalf("expected one login in all, and one refusal, found %d, %d pages, %v", logins, pages, p.Refusals())
 		}
 	}
 	r := run(strings.ReplaceAll(secret, `\`, `\\`))
-	logins, pages, refused := s.seen()
-	if r.Code != 0 || logins != 1+2 || pages != ticketPages || len(refused) != 1 {
+	logins, pages, problems := s.requests()
+	if r.Code != 0 || logins != 1+2 || pages != ticketPages || len(problems) != 1 {
 		t.Fatalf("expected exit 0, 2 more logins and 1 ended token, found %d, %d, %v of %d pages\n%s", r.Code, logins,
-			refused, pages, r.Stderr)
+			problems, pages, r.Stderr)
 	}
 	if records := p.Records("Tickets"); len(records) != ticketPages {
 		t.Errorf("expected %d records, found %v", ticketPages, records)
@@ -171,7 +169,7 @@ func TestLoginWithoutAToken(t *testing.T) {
 		logins.Add(1)
 		io.WriteString(w, `{"success":false,"result":null}`)
 	}))
-	file := p.File("c.properties", tickets("http://"+address, "tickets.user=me", "tickets.password=right",
+	file := p.File("c.properties", ticketSource("http://"+address, "tickets.user=me", "tickets.password=right",
 		"tickets.login.path=/session", `tickets.login.body={"u":"{user}","p":"{password}"}`,
 		"tickets.login.token=result.session")...)
 	for range 2 {
@@ -186,8 +184,8 @@ func TestSecretInTheQuery(t *testing.T) {
 	const secret = "k/e y&+1=ü"
 	dir := ticketPlugins(t)
 	p := e2etest.NewPlace(t)
-	s := &strict{}
-	s.allowed = func(r *http.Request) string {
+	s := &ticketService{}
+	s.check = func(r *http.Request) string {
 		if values := r.URL.Query()["api_key"]; len(values) != 1 || values[0] != secret {
 			return fmt.Sprintf("expected the key once, found %q", values)
 		}
@@ -196,22 +194,22 @@ func TestSecretInTheQuery(t *testing.T) {
 	s.next = func(page int) string {
 		return fmt.Sprintf("%s/api/tickets?api_key=%s&after=%d", s.URL, url.QueryEscape(secret), page)
 	}
-	newStrict(t, s)
-	file := p.File("c.properties", tickets(s.URL, "tickets.query.api_key="+secret)...)
+	s.start(t)
+	file := p.File("c.properties", ticketSource(s.URL, "tickets.query.api_key="+secret)...)
 	r := p.RunOnceWith(dir, "--log-level", "debug", file)
-	if _, pages, refused := s.seen(); r.Code != 0 || pages != ticketPages || len(refused) != 0 {
-		t.Fatalf("expected exit 0 and %d pages, found %d, %d, %v\n%s", ticketPages, r.Code, pages, refused, r.Stderr)
+	if _, pages, problems := s.requests(); r.Code != 0 || pages != ticketPages || len(problems) != 0 {
+		t.Fatalf("expected exit 0 and %d pages, found %d, %d, %v\n%s", ticketPages, r.Code, pages, problems, r.Stderr)
 	}
 	p.CheckSecretAbsent(secret, r.Stdout+r.Stderr)
 	// A wrong one is sent once by two commands, and the service's error is shown without it.
 	q := e2etest.NewPlace(t)
 	const wrong = "wrong-key-and-long"
-	file = q.File("c.properties", tickets(s.URL, "tickets.query.api_key="+wrong)...)
+	file = q.File("c.properties", ticketSource(s.URL, "tickets.query.api_key="+wrong)...)
 	for i := range 2 {
 		r := q.RunOnceWith(dir, "--log-level", "debug", file)
-		_, _, refused := s.seen()
-		if r.Code != 1 || !strings.Contains(r.Stderr, "401") || len(refused) != 1 {
-			t.Fatalf("run %d: expected exit 1 and one refusal in all, found %d and %v\n%s", i, r.Code, refused,
+		_, _, problems := s.requests()
+		if r.Code != 1 || !strings.Contains(r.Stderr, "401") || len(problems) != 1 {
+			t.Fatalf("run %d: expected exit 1 and one refusal in all, found %d and %v\n%s", i, r.Code, problems,
 				r.Stderr)
 		}
 		q.CheckSecretAbsent(wrong, r.Stdout+r.Stderr)

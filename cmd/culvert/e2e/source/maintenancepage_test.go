@@ -31,15 +31,16 @@ func TestServiceAway(t *testing.T) {
 		return server
 	}
 	server := serve()
-	tries := []string{"sap.odata.max.retries=2", "sap.odata.min.retry.backoff.ms=10",
+	retrySettings := []string{"sap.odata.max.retries=2", "sap.odata.min.retry.backoff.ms=10",
 		"sap.odata.max.retry.backoff.ms=20"}
-	p.File("conf/there.properties", e2etest.WithSettings(e2etest.Source("there", address, "Orders"), tries...)...)
+	p.File("conf/there.properties", e2etest.WithSettings(e2etest.Source("there", address, "Orders"),
+		retrySettings...)...)
 	p.File("conf/back.properties", e2etest.WithSettings(e2etest.Sink("back", address, "Orders", "OrderCopies"),
-		tries...)...)
+		retrySettings...)...)
 	f := p.StartWorkerWith(folder, "conf")
 	f.Eventually("rows on their way", func() bool { return s.Count("OrderCopies") > 100 })
-	if done := s.Count("OrderCopies"); done >= s.Count("Orders") {
-		t.Fatalf("all %d rows have arrived already: an outage would show nothing", done)
+	if n := s.Count("OrderCopies"); n >= s.Count("Orders") {
+		t.Fatalf("expected rows that have not arrived before the outage, found all %d", n)
 	}
 	// The sink is paused without an insert in flight: an insert that the outage cuts off would be in doubt, which
 	// fails the task.
@@ -63,19 +64,22 @@ func TestServiceAway(t *testing.T) {
 	f.Await("back", "runs", e2etest.IsRunning)
 	r := f.MustStop()
 	if s.Count("OrderCopies") != s.Count("Orders") {
-		t.Errorf("%d of %d rows", s.Count("OrderCopies"), s.Count("Orders"))
+		t.Errorf("expected %d rows, found %d", s.Count("Orders"), s.Count("OrderCopies"))
 	}
-	said := map[string]int{}
+	counts := map[string]int{}
 	for line := range strings.Lines(r.Stderr[size:]) {
 		_, message, _ := strings.Cut(line, " level=")
 		if level, _, _ := strings.Cut(message, " "); level == "WARN" || level == "ERROR" || strings.Contains(line,
 			"the service responds again") {
 			_, message, _ = strings.Cut(message, `msg="`)
 			message, _, _ = strings.Cut(message, `"`)
-			said[level+" "+message]++
+			counts[level+" "+message]++
 		}
 	}
-	want := map[string]int{"WARN the service does not respond; retrying until it does": 1,
-		"INFO the service responds again": 1, "WARN task failed": 2}
-	e2etest.Equal(t, r.Stderr[size:], want, said)
+	want := map[string]int{
+		"WARN the service does not respond; retrying until it does": 1,
+		"INFO the service responds again":                           1,
+		"WARN task failed":                                          2,
+	}
+	e2etest.Equal(t, r.Stderr[size:], want, counts)
 }

@@ -39,8 +39,8 @@ func TestSubscriptions(t *testing.T) {
 	c.AwaitEqual(p, s, "full", "at first")
 	c.AwaitEqual(p, s, "delta", "at first")
 	if l := s.Ledger(); l.Subscribed != 6 || s.SubscriptionCount() != 6 {
-		t.Errorf("expected a subscription for each of three types of changes, twice, found %d made, %d there",
-			l.Subscribed, s.SubscriptionCount())
+		t.Errorf("expected 6 subscriptions, one for each connector and each of three types of changes, found %d "+
+			"created, %d active", l.Subscribed, s.SubscriptionCount())
 	}
 	a := e2etest.NewAuthor(t, address)
 	n := 0
@@ -60,7 +60,7 @@ func TestSubscriptions(t *testing.T) {
 		return n
 	}
 	count := pages()
-	change("told by the service")
+	change("by notification")
 	if later := pages(); later != count {
 		t.Errorf("expected no page to be read again, found %d before, %d after", count, later)
 	}
@@ -77,15 +77,15 @@ func TestSubscriptions(t *testing.T) {
 	c.AwaitEqual(p, s, "delta", "after a crash")
 	change("after a restart")
 	if l := s.Ledger(); l.Subscribed != 6 {
-		t.Errorf("expected the subscriptions that there were to serve, found %d made", l.Subscribed)
+		t.Errorf("expected the existing 6 subscriptions to be used, found %d created", l.Subscribed)
 	}
 	c.Eventually("the end of the queue", s.Pushed)
 	if l := s.Ledger(); l.Undelivered != 0 {
-		t.Errorf("%d notifications were not delivered", l.Undelivered)
+		t.Errorf("expected that all notifications are delivered, found %d that were not", l.Undelivered)
 	}
 	c.MustStop()
 	if s.SubscriptionCount() != 6 {
-		t.Errorf("a stop ends no subscription, found %d", s.SubscriptionCount())
+		t.Errorf("expected that a stop ends none of the 6 subscriptions, found %d", s.SubscriptionCount())
 	}
 	checkCommandsEndSubscriptions(t, p, s, files[1])
 }
@@ -108,11 +108,11 @@ func checkCommandsEndSubscriptions(t *testing.T, p *e2etest.Place, s *odatatest.
 	r := p.Run("delete-subscription", "-p", file, "-u", odatatest.SAPPath+"Products(1)", "--plugins",
 		e2etest.Plugins(t))
 	if r.Code == 0 {
-		t.Error("a product was deleted as a subscription")
+		t.Error("expected that a product cannot be deleted as a subscription, found exit 0")
 	}
 	r = p.Run("retire", "-p", file, "--plugins", e2etest.Plugins(t))
 	if r.Code != 0 || s.SubscriptionCount() != 2 {
-		t.Errorf("exit %d, %d subscriptions are left, expected 2 of the other connector\n%s%s", r.Code,
+		t.Errorf("expected exit 0 and the 2 subscriptions of the other connector, found exit %d and %d\n%s%s", r.Code,
 			s.SubscriptionCount(), r.Stdout, r.Stderr)
 	}
 }
@@ -138,14 +138,14 @@ func TestListenersWithoutAuthentication(t *testing.T) {
 	c := p.Start(append([]string{"run", "--data", p.Data, "--plugins", e2etest.Plugins(t)}, files...)...)
 	c.Eventually("subscriptions", func() bool { return strings.Count(c.Stderr.String(), " msg=subscribed") == 3 })
 	c.AwaitStderr("sap.odata.subscription.truststore.location: client certificates require TLS")
-	var warned []string
+	var warnings []string
 	for line := range strings.Lines(c.Stderr.String()) {
 		if strings.Contains(line, "level=WARN") && strings.Contains(line, "sap.odata.subscription.user") {
-			warned = append(warned, line)
+			warnings = append(warnings, line)
 		}
 	}
-	if len(warned) != 1 || !strings.Contains(warned[0], "connector=anybody") ||
-		!strings.Contains(warned[0], "sap.odata.subscription.truststore.location") {
-		t.Errorf("expected one line about the listener of anybody, found %q", warned)
+	if len(warnings) != 1 || !strings.Contains(warnings[0], "connector=anybody") ||
+		!strings.Contains(warnings[0], "sap.odata.subscription.truststore.location") {
+		t.Errorf("expected one line about the listener of anybody, found %q", warnings)
 	}
 }

@@ -9,10 +9,10 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// namesOf reports whether a message names exactly one changed part, this one.
-func namesOf(said, name string) bool {
-	differs, _, _ := strings.Cut(said, ")")
-	_, current, ok := strings.Cut(differs, ", now ")
+// namesOnly reports whether a message names one changed part of a query, and that its name begins with name.
+func namesOnly(message, name string) bool {
+	difference, _, _ := strings.Cut(message, ")")
+	_, current, ok := strings.Cut(difference, ", now ")
 	current = strings.TrimLeft(current, `\"`)
 	return ok && strings.HasPrefix(current, name) && !strings.Contains(current, " ")
 }
@@ -23,41 +23,41 @@ func TestChangedQuery(t *testing.T) {
 	t.Parallel()
 	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 20,
 		Switches: odatatest.Switches{Delta: "links"}})
-	run := func(changed ...string) e2etest.Result {
+	run := func(settings ...string) e2etest.Result {
 		lines := append(e2etest.Source("changes", address, "Products"), "sap.odata.sap.client=100",
 			"sap.odata.user.name=one",
 			"sap.odata.user.pwd=secret", "sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60")
-		return p.RunOnce(p.File("changes.properties", e2etest.WithSettings(lines, changed...)...))
+		return p.RunOnce(p.File("changes.properties", e2etest.WithSettings(lines, settings...)...))
 	}
 	run().WantCode(0)
 	rows := len(p.Records("Products"))
-	for what, changed := range map[string][]string{
+	for part, settings := range map[string][]string{
 		"filter=": {"sap.odata#00.filter#00.property=UnitPrice", "sap.odata#00.filter#00.option=ge",
 			"sap.odata#00.filter#00.low=0"},
 		"client=": {"sap.odata.sap.client=200"},
 		"user=":   {"sap.odata.user.name=two"},
 	} {
-		r := run(changed...)
-		if _, said, found := strings.Cut(r.Stderr, "the stored offset belongs to something else ("); r.Code == 0 ||
-			!found || !namesOf(said, what) {
-			t.Errorf("%s changed: exit %d\n%s", what, r.Code, r.Stderr)
+		r := run(settings...)
+		_, message, ok := strings.Cut(r.Stderr, "the stored offset belongs to something else (")
+		if r.Code == 0 || !ok || !namesOnly(message, part) {
+			t.Errorf("expected a failure that names %s, found exit %d\n%s", part, r.Code, r.Stderr)
 		}
 	}
 	if n := len(p.Records("Products")); n != rows {
-		t.Errorf("expected that nothing is read under a changed query, found %d records more", n-rows)
+		t.Errorf("expected that nothing is read with a changed query, found %d more records", n-rows)
 	}
 	e2etest.NewAuthor(t, address).Change(1)
 	run("sap.odata.sap.client=200", "sap.odata#00.query.change=reload").WantCode(0)
 	if n := len(p.Records("Products")); n != 2*rows {
-		t.Errorf("expected that the set is read whole, a row more and one less, found %d records behind %d", n, rows)
+		t.Errorf("expected all %d rows a second time, found %d records", rows, n-rows)
 	}
-	found := map[string]string{}
+	names := map[string]string{}
 	for _, record := range p.Records("Products")[rows:] {
 		product := record["value"].(map[string]any)["payload"].(map[string]any)
-		found[fmt.Sprintf("%.0f", product["ProductID"])], _ = product["ProductName"].(string)
+		names[fmt.Sprintf("%.0f", product["ProductID"])], _ = product["ProductName"].(string)
 	}
 	s.Each("Products", func(_ string, fields map[string]string) {
-		if name, ok := found[fields["ProductID"]]; !ok || name != fields["ProductName"] {
+		if name, ok := names[fields["ProductID"]]; !ok || name != fields["ProductName"] {
 			t.Errorf("%s: expected %q, found %q", fields["ProductID"], fields["ProductName"], name)
 		}
 	})

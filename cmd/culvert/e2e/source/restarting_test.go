@@ -31,7 +31,8 @@ func TestRestartingServiceIsReadToTheEnd(t *testing.T) {
 			t.Parallel()
 			p := e2etest.NewPlace(t)
 			s := odatatest.New(odatatest.Options{Rows: rows, Switches: odatatest.Switches{PageSize: 500}})
-			var away, routed, pages atomic.Int64
+			var away atomic.Int64 // number of further requests that the router answers
+			var routed, pages atomic.Int64
 			address := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if away.Add(-1) >= 0 {
 					routed.Add(1)
@@ -49,25 +50,26 @@ func TestRestartingServiceIsReadToTheEnd(t *testing.T) {
 					"sap.odata.max.retries=10", "sap.odata.min.retry.backoff.ms=10",
 					"sap.odata.max.retry.backoff.ms=50"}, c.settings...)...)...)
 			f := p.StartWorkerWith(e2etest.Plugins(t), "conf")
-			failed := false
-			awaits := func(what string, done func() bool) {
+			hasFailed := false
+			// await also ends if the task fails.
+			await := func(what string, isDone func() bool) {
 				f.Await("there", what, func(s connect.Status) bool {
-					failed = failed || (len(s.Tasks) > 0 && s.Tasks[0].State == connect.Failed)
-					return failed || done()
+					hasFailed = hasFailed || (len(s.Tasks) > 0 && s.Tasks[0].State == connect.Failed)
+					return hasFailed || isDone()
 				})
 			}
-			awaits("reads pages", func() bool { return pages.Load() >= 10 })
+			await("reads pages", func() bool { return pages.Load() >= 10 })
 			away.Store(7)
-			awaits("has met the router", func() bool { return routed.Load() == 7 })
-			awaits("reads on", func() bool { return pages.Load() >= 50 })
-			awaits("has read all", func() bool { return s.Ledger().Pages >= 50 })
+			await("has met the router", func() bool { return routed.Load() == 7 })
+			await("reads on", func() bool { return pages.Load() >= 50 })
+			await("has read all", func() bool { return s.Ledger().Pages >= 50 })
 			count := pages.Load()
 			away.Store(7)
-			awaits("has met the router again", func() bool { return routed.Load() == 14 })
-			awaits("polls again", func() bool { return pages.Load() > count+int64(51*(c.loads-1)) })
+			await("has met the router again", func() bool { return routed.Load() == 14 })
+			await("polls again", func() bool { return pages.Load() > count+int64(51*(c.loads-1)) })
 			f.Await("there", "runs", e2etest.IsRunning)
 			r := f.MustStop()
-			if failed || strings.Contains(r.Stderr, "task failed") {
+			if hasFailed || strings.Contains(r.Stderr, "task failed") {
 				t.Errorf("expected the task to continue, found: %s", r.Stderr)
 			}
 			received := map[string]int{}

@@ -23,9 +23,9 @@ import (
 // 2,000 requests over 8 connections open at most 8 sessions, and all of them are closed.
 func TestSessionsAreFewAndLoggedOff(t *testing.T) {
 	t.Parallel()
-	const visits = 2_000
-	p, _, worker := e2etest.NewFilledPlace(t, visits)
-	s, address := e2etest.StartDemo(t, odatatest.Options{Rows: visits, User: "me", Password: e2etest.Password,
+	const rows = 2_000
+	p, _, worker := e2etest.NewFilledPlace(t, rows)
+	s, address := e2etest.StartDemo(t, odatatest.Options{Rows: rows, User: "me", Password: e2etest.Password,
 		Switches: odatatest.Switches{CSRF: true}})
 	back := p.File("back.properties", e2etest.CopySink(address)...)
 	// This service requires no logon; a source with one has sessions as well.
@@ -33,17 +33,16 @@ func TestSessionsAreFewAndLoggedOff(t *testing.T) {
 		"Suppliers"),
 		"tasks.max=3", "sap.odata.max.concurrent.requests=8")...)
 	c := p.Start("run", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data, "--set", "listeners=", worker,
-		back,
-		away)
-	c.Eventually("all rows", func() bool { return s.Count("OrderCopies") == visits })
+		back, away)
+	c.Eventually("all rows", func() bool { return s.Count("OrderCopies") == rows })
 	if l := s.Ledger(); l.SessionsOpen == 0 {
 		t.Error("expected sessions while it runs")
 	}
 	c.MustStop()
 	l := s.Ledger()
-	e2etest.CheckCreatedOnce(t, l, visits)
+	e2etest.CheckCreatedOnce(t, l, rows)
 	if l.SessionsOpened < 2 || l.SessionsOpened > 8 || l.SessionsOpen != 0 || l.SessionsLoggedOff != l.SessionsOpened ||
-		l.Logons != l.SessionsOpened || l.FailedLogons != 0 || l.Total < visits {
+		l.Logons != l.SessionsOpened || l.FailedLogons != 0 || l.Total < rows {
 		t.Errorf("expected 2 to 8 sessions in %d requests, all of them logged off, found %+v, %d logons", l.Total,
 			l.Sessions, l.Logons)
 	}
@@ -120,19 +119,19 @@ func TestKilledApplicationServers(t *testing.T) {
 		Switches: odatatest.Switches{CSRF: true, Servers: 2, Match: "POST", KillEvery: rows / kills, KillFor: 100}})
 	advice := regexp.MustCompile(`errors\.uncertain\.send=(\S+) to send`)
 	lines := e2etest.CopySink(address)
-	sent := []string(nil)
+	var sent []string
 	r := p.RunOnceWith(e2etest.Plugins(t, "odata-sink"), worker, p.File("back.properties", lines...))
 	for n := 0; r.Code != 0 && n < 40; n++ {
-		named := map[string]bool{}
+		isNamed := map[string]bool{}
 		for _, match := range advice.FindAllStringSubmatch(r.Stderr, -1) {
 			for name := range strings.SplitSeq(match[1], ",") {
-				named[name] = true
+				isNamed[name] = true
 			}
 		}
-		if len(named) == 0 {
+		if len(isNamed) == 0 {
 			t.Fatalf("expected the records to be named, found exit %d: %s", r.Code, r.LastLine())
 		}
-		sent = slices.AppendSeq(sent, maps.Keys(named))
+		sent = slices.AppendSeq(sent, maps.Keys(isNamed))
 		r = p.RunOnceWith(e2etest.Plugins(t, "odata-sink"), worker, p.File("back.properties",
 			e2etest.WithSettings(lines, "errors.uncertain.send="+strings.Join(sent, ","))...))
 	}
@@ -170,7 +169,7 @@ func TestWrongPasswordLocksNoUser(t *testing.T) {
 			"sap.odata.max.retries=3", "sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=2")
 		files = append(files, p.File(name+".properties", lines...))
 	}
-	states := func(want connect.State) func() bool {
+	allTasks := func(want connect.State) func() bool {
 		return func() bool {
 			for i := range files {
 				if e2etest.TaskOf(t, listen, fmt.Sprintf("c%02d", i)).State != want {
@@ -180,7 +179,7 @@ func TestWrongPasswordLocksNoUser(t *testing.T) {
 			return true
 		}
 	}
-	for round := range 2 { // the second is a restart
+	for round := range 2 { // the second round starts the worker again
 		c := p.Start(append(args, files...)...)
 		var parallel sync.WaitGroup
 		for i := range 2 {
@@ -192,7 +191,7 @@ func TestWrongPasswordLocksNoUser(t *testing.T) {
 			})
 		}
 		parallel.Wait()
-		c.Eventually("FAILED", states(connect.Failed))
+		c.Eventually("FAILED", allTasks(connect.Failed))
 		if l := s.Ledger(); l.FailedLogons != 1 || l.Total != 1 {
 			t.Fatalf("round %d: expected one logon with the wrong password, the service counts %d, %d requests", round,
 				l.FailedLogons, l.Total)
@@ -206,7 +205,7 @@ func TestWrongPasswordLocksNoUser(t *testing.T) {
 		}
 		if round == 1 {
 			e2etest.NoError(t, os.WriteFile(secrets, []byte("pwd=right\n"), 0o600))
-			c.Eventually("RUNNING", states(connect.Running))
+			c.Eventually("RUNNING", allTasks(connect.Running))
 			for _, name := range []string{"c00", "c19"} {
 				c.AwaitRecords(p, name, s.Count("Suppliers"))
 			}
@@ -234,7 +233,7 @@ func TestResumeLogons(t *testing.T) {
 	e2etest.NoError(t, err)
 	request.SetBasicAuth("me", "somebody's guess")
 	if r, err := http.DefaultClient.Do(request); err != nil || r.StatusCode != 401 {
-		t.Fatal(r, err)
+		t.Fatalf("expected 401, found %v, %v", r, err)
 	}
 	file := p.File("orders.properties", e2etest.WithLogon(e2etest.Source("orders", address, "Orders"))...)
 	args := []string{"run", "--once", "--plugins", e2etest.Plugins(t), "--data", p.Data, file}
@@ -258,7 +257,7 @@ func TestResumeLogons(t *testing.T) {
 		strings.TrimSuffix(odatatest.SAPPath, "/")).WantCode(1)
 	// The data folder belongs to the running worker; its logons are resumed nevertheless.
 	p.Run(append(args, "--resume-logons")...).WantCode(2).WantStderr("rejected logons are tried once more")
-	c.Eventually("RUNNING", state(connect.Running)) // a worker that runs goes on by itself
+	c.Eventually("RUNNING", state(connect.Running)) // the running worker continues by itself
 	c.AwaitRecords(p, "Suppliers", s.Count("Suppliers"))
 	c.MustStop()
 	p.CheckRecordCount("Suppliers", s.Count("Suppliers"))
@@ -275,12 +274,12 @@ func TestMaintenanceWindow(t *testing.T) {
 	file := p.File("orders.properties", append(e2etest.Source("orders", address, "Orders"),
 		"sap.odata.maintenance.windows=* * * * * ?/1h Europe/Berlin")...)
 	c := p.Start("run", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--set", "listeners=http://"+listen, file)
-	why := "maintenance window: no requests to http://" + address + " until "
-	c.AwaitStderr(why)
+	reason := "maintenance window: no requests to http://" + address + " until "
+	c.AwaitStderr(reason)
 	var task connect.TaskStatus
 	c.Eventually("the reason", func() bool {
 		task = e2etest.TaskOf(t, listen, "orders")
-		return strings.Contains(task.Trace, why)
+		return strings.Contains(task.Trace, reason)
 	})
 	if n := s.Ledger().Total; task.State != connect.Running || n != 0 {
 		t.Errorf("expected it RUNNING without any request, found %s, %d requests", task.State, n)

@@ -15,23 +15,20 @@ import (
 // tokenService is a service without $orderby whose skip tokens are valid only in the session that issued them, as
 // identified by the cookie. Each set has rows 1 to tokenRows.
 type tokenService struct {
-	// dropAt is the page at which the service ends all sessions. Zero means never.
-	dropAt int
-	// message is the text of a rejected token.
-	message string
+	dropAt  int    // the page at which the service ends all sessions; zero means never
+	message string // the error for a rejected token
 
 	mu       sync.Mutex
 	sessions map[string]map[string]int // rows before the page, by session and token
-	opened   int
+	opened   int                       // sessions
 	pages    int
-	rejected int
+	rejected int // tokens
 }
 
 const (
-	tokenRows = 25_000
-	tokenPage = 250
-	tokenSets = 3
-
+	tokenRows   = 25_000 // of a set
+	tokenPage   = 250    // rows
+	tokenSets   = 3
 	tokenCookie = "SAP_SESSIONID_X_100"
 )
 
@@ -100,13 +97,13 @@ func (s *tokenService) session(w http.ResponseWriter, r *http.Request) map[strin
 func TestTokensOfSessionsAfterRestart(t *testing.T) {
 	t.Parallel()
 	s := &tokenService{message: "unknown cursor", sessions: map[string]map[string]int{}}
-	isStopped := false
+	hasStopped := false
 	address := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
-		stops := s.pages == 40 && !isStopped
-		isStopped = isStopped || stops
+		stop := s.pages == 40 && !hasStopped
+		hasStopped = hasStopped || stop
 		s.mu.Unlock()
-		if stops {
+		if stop {
 			w.Header().Set("DataServiceVersion", "2.0")
 			w.WriteHeader(http.StatusForbidden)
 			io.WriteString(w, `{"error":{"code":"X/3","message":{"value":"no authorization"}}}`)
@@ -160,24 +157,26 @@ func TestTokensOfSessions(t *testing.T) {
 			reloads := 0
 			for i := range tokenSets {
 				keys := map[string]bool{}
-				marked := false
+				isReload := false
 				records := p.Records(fmt.Sprint("rows", i))
 				for _, record := range records {
 					keys[fmt.Sprint(record["key"])] = true
-					marked = marked || strings.Contains(fmt.Sprint(record["headers"]), "culvert.snapshot")
+					isReload = isReload || strings.Contains(fmt.Sprint(record["headers"]), "culvert.snapshot")
 				}
 				e2etest.Equal(t, "different keys", tokenRows, len(keys))
-				if len(records) > tokenRows != marked {
-					t.Errorf("set %d: %d records, marked as a reload: %v", i, len(records), marked)
+				if len(records) > tokenRows != isReload {
+					t.Errorf("set %d: expected marked records if and only if there are more than %d, found %d, marked %t", i,
+						tokenRows, len(records), isReload)
 				}
-				if marked {
+				if isReload {
 					reloads++
 				}
 			}
 			e2etest.Equal(t, "loads that began again", s.rejected, reloads)
 			e2etest.Equal(t, "warnings", s.rejected, strings.Count(r.Stderr, warning))
 			if (s.rejected > 0) != (c.dropAt > 0) || s.opened > 4 {
-				t.Errorf("%d tokens were rejected, %d sessions opened", s.rejected, s.opened)
+				t.Errorf("expected rejected tokens if sessions are dropped, and at most 4 sessions, found %d and %d",
+					s.rejected, s.opened)
 			}
 			t.Logf("%d pages, %d sessions, %d tokens rejected", s.pages, s.opened, s.rejected)
 		})

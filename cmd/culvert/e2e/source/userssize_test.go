@@ -10,21 +10,21 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// rowsOfUsers is the number of rows of a set at users' size.
-const rowsOfUsers = 25_000
+// usersRows is the number of rows of a set at users' size.
+const usersRows = 25_000
 
 // readingMode is a way to read a set.
 type readingMode struct {
 	name     string
-	path     string // of the service; empty means that of Northwind
-	set      string // empty means Orders
+	path     string // of the service; "" means Northwind's
+	set      string // "" means Orders
 	switches odatatest.Switches
-	settings []string // of the connector
+	settings []string // settings of the connector
 	worker   []string // settings of the worker
 	runs     int      // how often the worker reads the set; zero means once
-	killed   bool     // the first run is killed twice during the load
-	asked    string   // a part of the URLs of the last pages
-	again    bool     // all rows arrive a second time, with marks
+	isKilled bool     // the worker is killed twice during the load
+	query    string   // a part of the queries of the last pages
+	reloads  bool     // all rows arrive a second time, with marks
 	repeats  bool     // rows after the last stored offset may arrive twice, because the worker was killed
 }
 
@@ -38,15 +38,15 @@ func TestEachModeAtUsersSize(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	servers := p.StartBroker()
 	for _, c := range []readingMode{
-		{name: "full by key", switches: numbered, asked: "$filter=OrderID%20ge%20"},
-		{name: "full by links", asked: "$skiptoken="},
+		{name: "full by key", switches: numbered, query: "$filter=OrderID%20ge%20"},
+		{name: "full by links", query: "$skiptoken="},
 		{name: "full by links that count rows", switches: odatatest.Switches{SkipToken: "opaque", RefuseOrderBy: true},
-			asked: "$skiptoken="},
+			query: "$skiptoken="},
 		{name: "full by $skip", switches: odatatest.Switches{RefuseOrderBy: true}, settings: []string{
-			"sap.odata#00.paging=top"}, asked: "$skip="},
-		{name: "changes", path: odatatest.SAPPath, settings: tracked, asked: "$skiptoken="},
+			"sap.odata#00.paging=top"}, query: "$skip="},
+		{name: "changes", path: odatatest.SAPPath, settings: tracked, query: "$skiptoken="},
 		{name: "changes after links that count rows, killed", path: odatatest.SAPPath, switches: numbered,
-			settings: tracked, killed: true, again: true, repeats: true},
+			settings: tracked, isKilled: true, reloads: true, repeats: true},
 		{name: "ODP", path: odatatest.ODPPath, set: "FactsOfOrders", settings: tracked},
 		{name: "cursor", switches: odatatest.Switches{RefuseOrderBy: true}, runs: 2, settings: []string{
 			"sap.odata#00.cursor.property=OrderDate", "sap.odata#00.cursor.lookback=86400",
@@ -54,7 +54,7 @@ func TestEachModeAtUsersSize(t *testing.T) {
 		{name: "expand", switches: odatatest.Switches{ExpandPageSize: 3}, settings: []string{
 			"sap.odata#00.expand=Order_Details"}},
 		{name: "exactly once, changes after links that count rows, killed", path: odatatest.SAPPath, switches: numbered,
-			worker: exactly, settings: tracked, killed: true, again: true},
+			worker: exactly, settings: tracked, isKilled: true, reloads: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.run(t, servers)
@@ -72,7 +72,7 @@ func (m readingMode) run(t *testing.T, servers string) {
 		m.set = "Orders"
 	}
 	m.switches.PageSize = 100
-	s, address := e2etest.StartDemo(t, odatatest.Options{Rows: rowsOfUsers, Switches: m.switches})
+	s, address := e2etest.StartDemo(t, odatatest.Options{Rows: usersRows, Switches: m.switches})
 	topic := strings.NewReplacer(" ", "-", ",", "", "$", "").Replace(m.name)
 	q := e2etest.NewPlace(t)
 	args := []string{"run", "--once", "--data", q.Data, "--plugins", e2etest.Plugins(t),
@@ -81,7 +81,7 @@ func (m readingMode) run(t *testing.T, servers string) {
 				"sap.odata#00.entityset=" + m.set, "sap.odata#00.topic=" + topic, "sap.odata#00.page.size=100",
 				e2etest.NoReadTimeout}, m.settings...)...)...)}
 	for n := range 2 {
-		if !m.killed {
+		if !m.isKilled {
 			break
 		}
 		w := q.Start(args...)
@@ -92,39 +92,39 @@ func (m readingMode) run(t *testing.T, servers string) {
 	for range max(m.runs, 1) {
 		q.MustRun(args...)
 	}
-	received, again := keysOf(t, q.MustRun("consume", topic, "--bootstrap-servers", servers).Stdout)
-	judge := func(what string, counts map[string]int) {
+	received, reloads := keysOf(t, q.MustRun("consume", topic, "--bootstrap-servers", servers).Stdout)
+	check := func(what string, counts map[string]int) {
 		for key, n := range counts {
 			if n > 1 && !m.repeats {
-				t.Fatalf("%s: key %s came %d times", what, key, n)
+				t.Fatalf("%s: expected key %s once, found it %d times", what, key, n)
 			}
 		}
-		if len(counts) != rowsOfUsers {
-			t.Errorf("%s: %d of %d rows are missing", what, rowsOfUsers-len(counts), rowsOfUsers)
+		if len(counts) != usersRows {
+			t.Errorf("%s: expected %d rows, found %d", what, usersRows, len(counts))
 		}
 	}
-	judge("the load", received)
-	if m.again {
-		judge("the second reading", again)
-	} else if len(again) > 0 {
-		t.Errorf("%d rows came again", len(again))
+	check("the load", received)
+	if m.reloads {
+		check("the second reading", reloads)
+	} else if len(reloads) > 0 {
+		t.Errorf("expected no row a second time, found %d", len(reloads))
 	}
 	l := s.Ledger()
 	if m.path == odatatest.ODPPath && (l.Jobs != 1 || l.Refused536 > 0) {
-		t.Errorf("%d extractions, %d tokens that were too old", l.Jobs, l.Refused536)
+		t.Errorf("expected 1 extraction and no expired token, found %d and %d", l.Jobs, l.Refused536)
 	}
-	asked := func(r odatatest.Request) bool { return strings.Contains(r.Query, m.asked) }
-	if !slices.ContainsFunc(l.Requests, asked) {
-		t.Errorf("expected requests with %s, found none of %d", m.asked, len(l.Requests))
+	query := func(r odatatest.Request) bool { return strings.Contains(r.Query, m.query) }
+	if !slices.ContainsFunc(l.Requests, query) {
+		t.Errorf("expected requests with %s, found none of %d", m.query, len(l.Requests))
 	}
 }
 
 // keysOf returns how often records of each key occur among the printed ones: those of a load, and those that are marked
 // because they were read again.
-func keysOf(t *testing.T, printed string) (received, again map[string]int) {
+func keysOf(t *testing.T, printed string) (received, reloads map[string]int) {
 	t.Helper()
 	received = map[string]int{}
-	again = map[string]int{}
+	reloads = map[string]int{}
 	for line := range strings.Lines(printed) {
 		var record struct {
 			Key     json.RawMessage
@@ -132,10 +132,10 @@ func keysOf(t *testing.T, printed string) (received, again map[string]int) {
 		}
 		e2etest.NoError(t, json.Unmarshal([]byte(line), &record))
 		if strings.Contains(string(record.Headers), "culvert.snapshot") {
-			again[string(record.Key)]++
+			reloads[string(record.Key)]++
 		} else {
 			received[string(record.Key)]++
 		}
 	}
-	return received, again
+	return received, reloads
 }
