@@ -17,12 +17,11 @@ func TestBrokerAwayIsSaid(t *testing.T) {
 	t.Parallel()
 	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 20})
 	data := t.TempDir()
-	at := porttest.Address(t)
-	startBroker := func() *e2etest.Command { return p.StartBrokerAt(data, at) }
+	brokerAddress := porttest.Address(t)
+	startBroker := func() *e2etest.Command { return p.StartBrokerAt(data, brokerAddress) }
 	broker := startBroker()
-	worker := p.File("worker.properties", "bootstrap.servers="+strings.Replace(at, "127.0.0.1", "localhost", 1),
-		"listeners=",
-		"offset.flush.interval.ms=200")
+	worker := p.File("worker.properties", "bootstrap.servers="+strings.Replace(brokerAddress, "127.0.0.1", "localhost",
+		1), "listeners=", "offset.flush.interval.ms=200")
 	var connectors []string
 	for _, set := range []string{"Orders", "Products"} {
 		lines := append(e2etest.Source(set, address, set), "sap.odata#00.exec-period=1")
@@ -37,7 +36,7 @@ func TestBrokerAwayIsSaid(t *testing.T) {
 		func() bool { return s.Count("Order_DetailCopies") == s.Count("Order_Details") })
 	broker.Kill()
 	c.AwaitStderr("kafka: a broker is unreachable")
-	l, err := net.Listen("tcp", at)
+	l, err := net.Listen("tcp", brokerAddress)
 	e2etest.NoError(t, err)
 	for range 5 { // some clients try to connect
 		conn, err := l.Accept()

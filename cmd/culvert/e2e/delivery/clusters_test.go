@@ -18,24 +18,25 @@ func TestClientsOfAnotherCluster(t *testing.T) {
 	t.Parallel()
 	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 60, PageSize: 25,
 		Switches: odatatest.Switches{CSRF: true, RotateSession: "both"}})
-	here := e2etest.StartEmbeddedBroker(t).Addr()
-	elsewhere := e2etest.StartEmbeddedBroker(t).Addr()
-	worker := p.File("worker.properties", "bootstrap.servers="+here, "listeners=")
-	from := p.File("there.properties", append(e2etest.Source("there", address, "Orders"),
-		"producer.override.bootstrap.servers="+elsewhere,
-		"admin.override.bootstrap.servers="+elsewhere, "topic.creation.default.partitions=3")...)
-	to := p.File("back.properties", append(e2etest.Sink("back", address, "Orders", "OrderCopies"),
-		"consumer.override.bootstrap.servers="+elsewhere)...)
+	workerCluster := e2etest.StartEmbeddedBroker(t).Addr()
+	otherCluster := e2etest.StartEmbeddedBroker(t).Addr()
+	worker := p.File("worker.properties", "bootstrap.servers="+workerCluster, "listeners=")
+	source := p.File("there.properties", append(e2etest.Source("there", address, "Orders"),
+		"producer.override.bootstrap.servers="+otherCluster,
+		"admin.override.bootstrap.servers="+otherCluster, "topic.creation.default.partitions=3")...)
+	sink := p.File("back.properties", append(e2etest.Sink("back", address, "Orders", "OrderCopies"),
+		"consumer.override.bootstrap.servers="+otherCluster)...)
 	for round := range 2 {
-		p.MustRun("run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data, worker, from, to)
+		p.MustRun("run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data, worker, source,
+			sink)
 		if diff := cmp.Diff(e2etest.Entities(s, "Orders"), e2etest.Entities(s, "OrderCopies")); diff != "" {
-			t.Errorf("round %d: what was read and what was written differ\n%s", round, diff)
+			t.Errorf("round %d: OrderCopies differ from Orders (-want +got)\n%s", round, diff)
 		}
 	}
-	if got := e2etest.EndOffsets(t, elsewhere, "Orders"); len(got) != 3 {
+	if got := e2etest.EndOffsets(t, otherCluster, "Orders"); len(got) != 3 {
 		t.Errorf("expected 3 partitions on the connector's cluster, found %v", got)
 	}
-	if got := e2etest.EndOffsets(t, here, "Orders"); got != nil {
+	if got := e2etest.EndOffsets(t, workerCluster, "Orders"); got != nil {
 		t.Errorf("expected no such topic on the worker's cluster, found %v", got)
 	}
 }
@@ -52,9 +53,14 @@ func TestRowsNeverGoToTopicsOfTheWorker(t *testing.T) {
 		"status.storage.topic=my-states", "offset.storage.topic=my-offsets")
 	victim := p.File("victim.properties", e2etest.Source("victim", address, "Order_Details")...)
 	files := []string{worker, victim}
-	targets := map[string]string{"same": "my-offsets", "capitals": "My-Offsets", "configs": "my-configs",
-		"states": "my-states",
-		"groups": "__consumer_offsets", "transactions": "__transaction_state"}
+	targets := map[string]string{
+		"same":         "my-offsets",
+		"capitals":     "My-Offsets",
+		"configs":      "my-configs",
+		"states":       "my-states",
+		"groups":       "__consumer_offsets",
+		"transactions": "__transaction_state",
+	}
 	for name, target := range targets {
 		files = append(files, p.File(name+".properties", append(e2etest.Source(name, address, "Products"),
 			"errors.tolerance=all",

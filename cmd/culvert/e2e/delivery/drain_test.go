@@ -24,12 +24,12 @@ func (g *Group) drain(n int) e2etest.Result {
 	return g.Run("drain", "--url", "http://"+g.ids[n])
 }
 
-// drains lets the three workers hand over their tasks one after the other; the last one finds no other worker.
-func (g *Group) drains(connectors, tasks int) {
+// drainAll drains the three workers one after the other. The last one finds no other worker, and keeps running.
+func (g *Group) drainAll(connectors, tasks int) {
 	t := g.T
 	t.Helper()
 	g.drain(0).WantCode(0).WantStdout("the worker is drained")
-	for _, by := range []int{0, 1, 2} { // it answers, and has nothing
+	for _, by := range []int{0, 1, 2} { // worker 0 still answers, and runs nothing
 		leaving := func(m rest.GroupMember) bool {
 			return m.WorkerID == g.ids[0] && m.Leaving && m.Connectors+m.Tasks == 0
 		}
@@ -37,21 +37,21 @@ func (g *Group) drains(connectors, tasks int) {
 			t.Errorf("worker %d: expected the first of three to be drained, found %+v", by, o)
 		}
 	}
-	g.Spreads(connectors, tasks, 1, 2)
-	g.drain(0).WantCode(0) // once more
+	g.AwaitSpread(connectors, tasks, 1, 2)
+	g.drain(0).WantCode(0) // a second time
 	g.workers[0].MustStop()
-	g.Spreads(connectors, tasks, 1, 2)
+	g.AwaitSpread(connectors, tasks, 1, 2)
 	g.drain(1).WantCode(0)
-	g.Spreads(connectors, tasks, 2)
+	g.AwaitSpread(connectors, tasks, 2)
 	g.drain(2).WantCode(1).
 		WantStderr("expected another worker of the group to take over the connectors and tasks of this " +
 			"one, found none")
-	g.Spreads(connectors, tasks, 2)
+	g.AwaitSpread(connectors, tasks, 2)
 	g.Join(0)
-	g.Spreads(connectors, tasks, 0, 2)
+	g.AwaitSpread(connectors, tasks, 0, 2)
 	g.workers[1].MustStop()
 	statuses := make(chan int, 2)
-	for _, n := range []int{0, 2} { // of two that are drained at once, at least one goes on
+	for _, n := range []int{0, 2} { // of two workers that are drained at once, at least one continues
 		go func() {
 			status := 0
 			r, err := http.NewRequest("PUT", g.workers[n].URL+"/culvert/drain", nil)
@@ -102,19 +102,19 @@ func StaticWorkersOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 	const connectors, tasks = 4, 8
 	_, address := e2etest.StartDemo(t, odatatest.Options{Rows: 60, PageSize: 25})
 	g := NewGroup(t, p, servers, 3, "group.instance.id=pod-%d", "session.timeout.ms=120000")
-	g.posted(address, connectors)
-	g.Spreads(connectors, tasks, 0, 1, 2)
+	g.createConnectors(address, connectors)
+	g.AwaitSpread(connectors, tasks, 0, 1, 2)
 	earlier, _ := g.owners(0, connectors+tasks)
 	starts := func(n int) int { return strings.Count(g.workers[n].Stderr.String(), "connector started") }
-	for n := range g.workers { // the leader among them
+	for n := range g.workers { // also the leader
 		began := time.Now()
 		by := (n + 1) % 3
 		other := (n + 2) % 3
-		started := starts(by) + starts(other)
-		was := g.ids[n]
+		startsBefore := starts(by) + starts(other)
+		oldID := g.ids[n]
 		g.workers[n].MustStop()
 		t.Logf("worker %d: stopped after %v", n, time.Since(began))
-		if n == 1 { // it comes back at another address
+		if n == 1 { // it returns at another address
 			g.ids[n] = porttest.Address(t)
 		}
 		if n < 2 {
@@ -124,37 +124,37 @@ func StaticWorkersOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 		}
 		t.Logf("worker %d: started again after %v", n, time.Since(began))
 		var current map[string]string
-		g.workers[by].Eventually("all that there is runs where it did", func() (isComplete bool) {
+		g.workers[by].Eventually("everything runs on the same workers", func() (isComplete bool) {
 			current, isComplete = g.owners(by, connectors+tasks)
 			for unit, id := range earlier {
-				if (id != was && current[unit] != id) ||
-					(id == was && current[unit] != was && current[unit] != g.ids[n]) {
+				if (id != oldID && current[unit] != id) ||
+					(id == oldID && current[unit] != oldID && current[unit] != g.ids[n]) {
 					t.Fatalf("%s: expected it to stay at %s, found it at %s", unit, id, current[unit])
 				}
-				isComplete = isComplete && (id != was || current[unit] == g.ids[n])
+				isComplete = isComplete && (id != oldID || current[unit] == g.ids[n])
 			}
 			return isComplete
 		})
 		t.Logf("worker %d: all runs after %v", n, time.Since(began))
-		if again := starts(by) + starts(other); again != started || started == 0 {
-			t.Errorf("worker %d: expected nothing to start at others, found %d starts after %d", n, again, started)
+		if total := starts(by) + starts(other); total != startsBefore || startsBefore == 0 {
+			t.Errorf("worker %d: expected no more than %d starts on the others, found %d", n, startsBefore, total)
 		}
 		earlier = current
 		isKnown := func(m rest.GroupMember) bool { return m.URL == "http://"+g.ids[n] && len(m.Plugins) > 0 }
-		g.workers[n].Eventually("the leader knows where it is now", func() bool {
+		g.workers[n].Eventually("the leader knows its address", func() bool {
 			o := g.overview(n)
 			return len(o.Members) == 3 && slices.ContainsFunc(o.Members, isKnown)
 		})
 	}
 	g.drain(1).WantCode(0)
-	g.Spreads(connectors, tasks, 0, 2)
+	g.AwaitSpread(connectors, tasks, 0, 2)
 	g.workers[1].MustStop()
 	g.workers[0].Eventually("the group has two members", func() bool { return len(g.overview(0).Members) == 2 })
 	began := time.Now()
 	g.workers[2].MustStop()
-	g.Spreads(connectors, tasks, 0)
+	g.AwaitSpread(connectors, tasks, 0)
 	if elapsed := time.Since(began); elapsed < 5*time.Second {
-		t.Errorf("expected the others to wait for it for its session of 10 s, found %v", elapsed)
+		t.Errorf("expected the others to wait for its session of 10 s, found %v", elapsed)
 	} else {
 		t.Logf("a worker that did not come back: all runs elsewhere after %v", elapsed)
 	}

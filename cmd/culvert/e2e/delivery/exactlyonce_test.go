@@ -18,9 +18,9 @@ import (
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
-// Exactly is a worker with exactly-once that is interrupted repeatedly while it reads one set page by page, and the
+// ExactWorker is a worker with exactly-once that is interrupted repeatedly while it reads one set page by page, and the
 // changes of another one from an ODP service that keeps one generation of them.
-type Exactly struct {
+type ExactWorker struct {
 	t       *testing.T
 	p       *e2etest.Place
 	S       *odatatest.Service
@@ -37,7 +37,7 @@ type Exactly struct {
 }
 
 const (
-	WholeRows = 1500 // of a page
+	PageRows  = 1500 // of a page
 	exactSeed = 14
 )
 
@@ -46,13 +46,14 @@ func TestSoakExactlyOnceKilled(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
 	rounds := ExactRounds(6)
-	NewExactly(t, p.StartBroker(), p, "killed", rounds).Run(rounds, syscall.SIGKILL, syscall.SIGTERM, syscall.SIGKILL)
+	e := NewExactWorker(t, p.StartBroker(), p, "killed", rounds)
+	e.Run(rounds, syscall.SIGKILL, syscall.SIGTERM, syscall.SIGKILL)
 }
 
-func NewExactly(t *testing.T, servers string, p *e2etest.Place, name string, rounds int) *Exactly {
-	e := &Exactly{t: t, p: p, Servers: servers, Name: name, Rows: map[string]int{},
+func NewExactWorker(t *testing.T, servers string, p *e2etest.Place, name string, rounds int) *ExactWorker {
+	e := &ExactWorker{t: t, p: p, Servers: servers, Name: name, Rows: map[string]int{},
 		Random: rand.New(rand.NewPCG(exactSeed, 0))}
-	e.S = odatatest.New(odatatest.Options{Rows: min(WholeRows*(rounds+1), 200_000), PageSize: WholeRows})
+	e.S = odatatest.New(odatatest.Options{Rows: min(PageRows*(rounds+1), 200_000), PageSize: PageRows})
 	e.S.Each("Order_Details", func(_ string, fields map[string]string) {
 		e.Rows[fields["OrderID"]+"/"+fields["ProductID"]] = len(e.Rows)
 	})
@@ -64,25 +65,24 @@ func NewExactly(t *testing.T, servers string, p *e2etest.Place, name string, rou
 }
 
 // Files returns the files of the two connectors, with further settings.
-func (e *Exactly) Files(more ...string) []string {
+func (e *ExactWorker) Files(more ...string) []string {
 	loads, changes := e.settings(more...)
 	return []string{e.p.File(e.Name+".properties", loads...), e.p.File(e.changes()+".properties", changes...)}
 }
 
 // settings returns the settings of the set's connector and of the connector of changes.
-func (e *Exactly) settings(more ...string) (loads, changes []string) {
+func (e *ExactWorker) settings(more ...string) (loads, changes []string) {
 	loads = append(e2etest.Source(e.Name, e.Address), "sap.odata#00.service="+odatatest.NorthwindPath,
 		"sap.odata#00.entityset=Order_Details", "sap.odata#00.topic="+e.Name, "exactly.once.support=required",
 		e2etest.NoReadTimeout)
 	changes = e2etest.DeltaSource(e.changes(), e.Address, odatatest.ODPPath, "FactsOfProducts",
-		"exactly.once.support=required",
-		e2etest.NoReadTimeout)
-	return e2etest.WithSettings(append(loads, more...), e.Lines...), e2etest.WithSettings(append(changes, more...),
-		e.Lines...)
+		"exactly.once.support=required", e2etest.NoReadTimeout)
+	return e2etest.WithSettings(append(loads, more...), e.Lines...),
+		e2etest.WithSettings(append(changes, more...), e.Lines...)
 }
 
 // changes returns the name of the connector of changes, which is also its topic.
-func (e *Exactly) changes() string { return e.Name + "c" }
+func (e *ExactWorker) changes() string { return e.Name + "c" }
 
 // Values of Start's argument once.
 const (
@@ -91,7 +91,7 @@ const (
 )
 
 // Start starts a worker with the connectors of files.
-func (e *Exactly) Start(once bool, files ...string) *e2etest.Command {
+func (e *ExactWorker) Start(once bool, files ...string) *e2etest.Command {
 	args := []string{"run", "--data", e.p.Data, "--plugins", e2etest.Plugins(e.t)}
 	if once {
 		args = append(args, "--once")
@@ -100,7 +100,7 @@ func (e *Exactly) Start(once bool, files ...string) *e2etest.Command {
 }
 
 // Records returns the records of a topic that a consumer sees with read_committed.
-func (e *Exactly) Records(topic string) (lines []string) {
+func (e *ExactWorker) Records(topic string) (lines []string) {
 	r := e.p.Run("consume", topic, "--bootstrap-servers", e.Servers)
 	if r.Code != 0 {
 		return nil // no topic yet
@@ -115,14 +115,14 @@ func (e *Exactly) Records(topic string) (lines []string) {
 type Edits struct {
 	e2etest.Writer
 	random *rand.Rand
-	names  map[int]string
-	rows   []string
-	stop   chan struct{}
-	ended  chan struct{}
+	names  map[int]string // of the products, by number
+	rows   []string       // the changes to report
+	stop   chan struct{}  // closed to end the changes
+	ended  chan struct{}  // closed when the changes have ended
 }
 
-// Edit lets the connector of changes read all products, then starts to change them.
-func (e *Exactly) Edit() {
+// StartEdits lets the connector of changes read all products, then starts to change them.
+func (e *ExactWorker) StartEdits() {
 	e.t.Helper()
 	e.editAfter(func(products func() bool) {
 		c := e.Start(runUntilStopped, e.Files()[1])
@@ -132,7 +132,7 @@ func (e *Exactly) Edit() {
 }
 
 // editAfter starts to change all products after read has waited until they were read.
-func (e *Exactly) editAfter(read func(products func() bool)) {
+func (e *ExactWorker) editAfter(read func(products func() bool)) {
 	e.t.Helper()
 	d := &Edits{Writer: e2etest.Writer{S: e.S}, random: rand.New(rand.NewPCG(exactSeed, 1)), names: map[int]string{},
 		stop: make(chan struct{}), ended: make(chan struct{})}
@@ -140,7 +140,7 @@ func (e *Exactly) editAfter(read func(products func() bool)) {
 		var id int
 		fmt.Sscan(fields["ProductID"], &id)
 		d.names[id] = fields["ProductName"]
-		d.tell(id, "", 0)
+		d.expect(id, "", 0)
 	})
 	read(func() bool { return len(e.Records(e.changes())) == len(d.rows) })
 	e.edits = d
@@ -150,8 +150,8 @@ func (e *Exactly) editAfter(read func(products func() bool)) {
 // counters maps ODP's counter of entities, a decimal, to its JSON.
 var counters = map[int]string{-1: "/w==", 0: "AA==", 1: "AQ=="}
 
-// tell records a change that the ODP service must report.
-func (e *Edits) tell(id int, mode string, counter int) {
+// expect records a change that the ODP service must report.
+func (e *Edits) expect(id int, mode string, counter int) {
 	e.rows = append(e.rows, fmt.Sprint(id, " ", mode, " ", counters[counter], " ", e.names[id]))
 }
 
@@ -169,28 +169,31 @@ func (e *Edits) Run() {
 			id := 1_000_000 + n
 			if e.Send("POST", "Products", map[string]any{"ProductID": id, "ProductName": name, "Discontinued": false}) {
 				e.names[id] = name
-				e.tell(id, "C", 1)
+				e.expect(id, "C", 1)
 			}
 		case 1:
-			if id := e.any(); e.Send("DELETE", fmt.Sprintf("Products(%d)", id), nil) {
+			if id := e.randomProduct(); e.Send("DELETE", fmt.Sprintf("Products(%d)", id), nil) {
 				delete(e.names, id)
 				e.rows = append(e.rows, fmt.Sprint(id, " D  ")) // the key alone
 			}
 		default:
-			if id := e.any(); e.Send("MERGE", fmt.Sprintf("Products(%d)", id), map[string]any{"ProductName": name}) {
-				e.tell(id, "U", -1)
+			if id := e.randomProduct(); e.Send("MERGE", fmt.Sprintf("Products(%d)", id),
+				map[string]any{"ProductName": name}) {
+				e.expect(id, "U", -1)
 				e.names[id] = name
-				e.tell(id, "U", 1)
+				e.expect(id, "U", 1)
 			}
 		}
 	}
 }
 
-// any returns the number of a random product.
-func (e *Edits) any() int { return slices.Sorted(maps.Keys(e.names))[e.random.IntN(len(e.names))] }
+// randomProduct returns the number of a random product.
+func (e *Edits) randomProduct() int {
+	return slices.Sorted(maps.Keys(e.names))[e.random.IntN(len(e.names))]
+}
 
-// rest ends the changes.
-func (e *Edits) rest() {
+// end ends the changes and waits for the last one. It may be called again.
+func (e *Edits) end() {
 	select {
 	case <-e.stop:
 	default:
@@ -199,69 +202,65 @@ func (e *Edits) rest() {
 	<-e.ended
 }
 
-// counted is the result of comparing a topic with the rows of the service in their order.
-type counted struct {
+// comparison is the result of comparing a topic with the rows of the service in their order.
+type comparison struct {
 	Rows     int
 	Missing  int
 	Repeated int
-	First    int // place of the first that is missing
+	First    int // position of the first missing row
 }
 
-// isMissing records missing rows.
-func (c *counted) isMissing(from, to int) {
+// addMissing counts the rows from a position to another as missing.
+func (c *comparison) addMissing(from, to int) {
 	if c.Missing == 0 {
 		c.First = from
 	}
 	c.Missing += to - from
 }
 
-func (c counted) String() string {
+func (c comparison) String() string {
 	return fmt.Sprintf("%d rows, %d missing, %d repeated", c.Rows, c.Missing, c.Repeated)
 }
 
 // Count compares a topic with the rows in the order of the service. A late row counts as repeated, and as missing in
 // its place.
-func (e *Exactly) Count(rows map[string]int, keys []string) counted {
+func (e *ExactWorker) Count(rows map[string]int, keys []string) comparison {
 	e.t.Helper()
-	c := counted{Rows: len(rows)}
+	c := comparison{Rows: len(rows)}
 	next := 0
 	for pos, row := range keys {
 		n, ok := rows[row]
 		switch {
 		case !ok:
-			e.t.Errorf("record %d is none of the rows: %s", pos, row)
+			e.t.Errorf("record %d: expected one of the rows, found %s", pos, row)
 		case n < next:
 			c.Repeated++
 		default:
-			c.isMissing(next, n)
+			c.addMissing(next, n)
 			next = n + 1
 		}
 	}
-	c.isMissing(next, len(rows))
+	c.addMissing(next, len(rows))
 	return c
 }
 
 // Row returns the row of the set to which a record's key belongs.
-func (e *Exactly) Row(key string) string {
+func (e *ExactWorker) Row(key string) string {
 	e.t.Helper()
-	number, ok := strings.CutPrefix(key, `{"OrderID":`)
-	order, number, some := strings.Cut(number, `,"ProductID":`)
-	product, _, ends := strings.Cut(number, "}")
-	_, err1 := strconv.Atoi(order)
-	_, err2 := strconv.Atoi(product)
-	if err := errors.Join(err1, err2); !ok || !some || !ends || err != nil {
-		e.t.Fatalf("expected a key of order details, found %s: %v", key, err)
+	m := regexp.MustCompile(`^{"OrderID":(\d+),"ProductID":(\d+)}`).FindStringSubmatch(key)
+	if m == nil {
+		e.t.Fatalf("expected a key of order details, found %s", key)
 	}
-	return order + "/" + product
+	return m[1] + "/" + m[2]
 }
 
-// inChanges compares the topic of changes with the changes that the service had to report.
-func (e *Exactly) inChanges() counted {
+// compareChanges compares the topic of changes with the changes that the service had to report.
+func (e *ExactWorker) compareChanges() comparison {
 	e.t.Helper()
 	var keys []string
-	places := map[string]int{}
+	positions := map[string]int{}
 	for _, row := range e.edits.rows {
-		places[row] = len(places)
+		positions[row] = len(positions)
 	}
 	for _, line := range e.Records(e.changes()) {
 		var r struct {
@@ -278,11 +277,11 @@ func (e *Exactly) inChanges() counted {
 		keys = append(keys, fmt.Sprint(r.Key.ProductID, " ", r.Value.ODQ_CHANGEMODE, " ", r.Value.ODQ_ENTITYCNTR, " ",
 			r.Value.ProductName))
 	}
-	return e.Count(places, keys)
+	return e.Count(positions, keys)
 }
 
-// found returns the rows in the topic of the set.
-func (e *Exactly) found() (rows []string) {
+// rowsInTopic returns the rows in the topic of the set.
+func (e *ExactWorker) rowsInTopic() (rows []string) {
 	e.t.Helper()
 	for _, line := range e.Records(e.Name) {
 		_, key, _ := strings.Cut(line, `"key":`)
@@ -291,82 +290,83 @@ func (e *Exactly) found() (rows []string) {
 	return rows
 }
 
-// counts checks both topics.
-func (e *Exactly) counts() (loads, changes counted) {
+// compareTopics compares both topics with the rows and the changes of the service.
+func (e *ExactWorker) compareTopics() (loads, changes comparison) {
 	e.t.Helper()
-	return e.Count(e.Rows, e.found()), e.inChanges()
+	return e.Count(e.Rows, e.rowsInTopic()), e.compareChanges()
 }
 
 // check checks both topics and logs the result as a line of a table.
-func (e *Exactly) check(what string) {
+func (e *ExactWorker) check(what string) {
 	e.t.Helper()
-	loads, changes := e.counts()
+	loads, changes := e.compareTopics()
 	ledger := e.S.Ledger()
-	for _, c := range []counted{loads, changes} {
+	for _, c := range []comparison{loads, changes} {
 		if c.Missing > 0 || c.Repeated > 0 || c.Rows == 0 {
-			e.t.Errorf("%s: %v, the first one that is missing is row %d", what, c, c.First)
+			e.t.Errorf("%s: expected each row once, found %v, the first missing one is row %d", what, c, c.First)
 		}
 	}
-	if ledger.Jobs != 1 || ledger.Refused536 > e.old {
-		e.t.Errorf("%s: %d first extractions, %d tokens that were too old", what, ledger.Jobs, ledger.Refused536)
+	if ledger.Jobs != 1 || ledger.Refused536 > e.maxExpired {
+		e.t.Errorf("%s: expected 1 first extraction and at most %d expired tokens, found %d and %d", what, e.maxExpired,
+			ledger.Jobs, ledger.Refused536)
 	}
 	e.t.Logf("| %s | %d | whole: %v | changes: %v |", what, exactSeed, loads, changes)
 }
 
-// Waits waits until the armed response is blocked.
-func (e *Exactly) Waits(w *e2etest.Command) {
+// AwaitBlocked waits until the armed response is blocked.
+func (e *ExactWorker) AwaitBlocked(w *e2etest.Command) {
 	e.t.Helper()
 	select {
 	case <-e.Held.Held:
 	case <-time.After(e2etest.WaitLimit):
-		e.t.Fatalf("nothing was read; stderr:\n%s", w.Stderr.String())
+		e.t.Fatalf("expected a blocked response, found none; stderr:\n%s", w.Stderr.String())
 	}
 }
 
-// Ends stops a worker by a signal at a random moment: within a page or shortly after one.
-func (e *Exactly) Ends(w *e2etest.Command, how syscall.Signal) {
+// StopAtRandom stops a worker by a signal at a random moment: within a page or shortly after one.
+func (e *ExactWorker) StopAtRandom(w *e2etest.Command, signal syscall.Signal) {
 	e.t.Helper()
-	e.Waits(w)
-	within := e.Random.IntN(2) == 0
-	if !within {
-		close(e.Held.GoOn)
+	e.AwaitBlocked(w)
+	isWithinPage := e.Random.IntN(2) == 0
+	if !isWithinPage {
+		close(e.Held.Release)
 	}
 	<-time.After(time.Duration(e.Random.IntN(150)) * time.Millisecond)
-	w.Signal(how)
-	if how == syscall.SIGKILL {
+	w.Signal(signal)
+	if signal == syscall.SIGKILL {
 		w.Wait()
 	}
-	if within {
-		close(e.Held.GoOn)
+	if isWithinPage {
+		close(e.Held.Release)
 	}
-	if r := w.Wait(); how != syscall.SIGKILL && r.Code != 0 {
-		e.t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+	if r := w.Wait(); signal != syscall.SIGKILL && r.Code != 0 {
+		e.t.Fatalf("expected exit 0, found %d\n%s", r.Code, r.Stderr)
 	}
 }
 
 // Arm blocks a response after some pages.
-func (e *Exactly) Arm() { e.Held.Arm(100_000 + e.Random.IntN(700_000)) }
+func (e *ExactWorker) Arm() { e.Held.Arm(100_000 + e.Random.IntN(700_000)) }
 
-// Finish reads the rest without interruption and counts.
-func (e *Exactly) Finish(what string) {
+// Finish ends the changes, reads the remaining rows without interruption, and checks both topics.
+func (e *ExactWorker) Finish(what string) {
 	e.t.Helper()
-	e.edits.rest()
+	e.edits.end()
 	e.Held.Arm(-1)
 	for range 2 { // the first one may end with pages of changes that another worker began to read
 		if r := e.Start(runOnce, e.Files()...).Wait(); r.Code != 0 {
-			e.t.Fatalf("%s: exit %d\n%s", what, r.Code, r.Stderr)
+			e.t.Fatalf("%s: expected exit 0, found %d\n%s", what, r.Code, r.Stderr)
 		}
 	}
 	e.check(what)
 }
 
 // Run interrupts the worker that many times, with the signals in turn, and then finishes.
-func (e *Exactly) Run(rounds int, how ...syscall.Signal) {
+func (e *ExactWorker) Run(rounds int, signals ...syscall.Signal) {
 	e.t.Helper()
-	e.Edit()
+	e.StartEdits()
 	for round := range rounds {
 		e.Arm()
-		e.Ends(e.Start(runUntilStopped, e.Files()...), how[round%len(how)])
+		e.StopAtRandom(e.Start(runUntilStopped, e.Files()...), how[round%len(how)])
 	}
 	e.Finish(fmt.Sprintf("%d times %v", rounds, how))
 }

@@ -20,7 +20,7 @@ import (
 func TestExactlyOnceThatCannotBe(t *testing.T) {
 	t.Parallel()
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 5})
-	again := append(e2etest.Source("reads", address, "Orders"), "exactly.once.support=required",
+	repeated := append(e2etest.Source("reads", address, "Orders"), "exactly.once.support=required",
 		"sap.odata#00.exec-period=60")
 	for _, c := range []struct {
 		worker []string
@@ -29,7 +29,7 @@ func TestExactlyOnceThatCannotBe(t *testing.T) {
 	}{
 		{[]string{"exactly.once.source.support=enabled"}, e2etest.Source("reads", address, "Orders"),
 			"worker.properties:2: exactly.once.source.support: "},
-		{[]string{"group.id=g", "exactly.once.source.support=enabled"}, again, "entity set Orders"},
+		{[]string{"group.id=g", "exactly.once.source.support=enabled"}, repeated, "entity set Orders"},
 	} {
 		worker := p.File("worker.properties", append([]string{"bootstrap.servers=127.0.0.1:1"}, c.worker...)...)
 		p.Run("validate", "--plugins", e2etest.Plugins(t), worker, p.File("reads.properties", c.lines...)).
@@ -46,32 +46,33 @@ func TestConnectorThatCannotFence(t *testing.T) {
 	e2etest.NoError(t, err)
 	t.Cleanup(cluster.Close)
 	servers := strings.Join(cluster.ListenAddrs(), ",")
-	var forbidden atomic.Bool
+	var isForbidden atomic.Bool
 	cluster.ControlKey(int16(kmsg.InitProducerID), func(r kmsg.Request) (kmsg.Response, error, bool) {
 		cluster.KeepControl()
-		if r.(*kmsg.InitProducerIDRequest).TransactionalID == nil || !forbidden.Load() {
+		if r.(*kmsg.InitProducerIDRequest).TransactionalID == nil || !isForbidden.Load() {
 			return nil, nil, false
 		}
 		answer := r.ResponseKind().(*kmsg.InitProducerIDResponse)
 		answer.ErrorCode = kerr.TransactionalIDAuthorizationFailed.Code
 		return answer, nil, true
 	})
-	foreign := e2etest.NewClient(t, servers, kgo.TransactionalID("g-reads-0"))
-	e2etest.CreateTopics(t, foreign, "theirs")
-	e2etest.NoError(t, foreign.BeginTransaction())
-	e2etest.NoError(t, foreign.ProduceSync(t.Context(), &kgo.Record{Topic: "theirs", Value: []byte("x")}).FirstErr())
+	otherProducer := e2etest.NewClient(t, servers, kgo.TransactionalID("g-reads-0"))
+	e2etest.CreateTopics(t, otherProducer, "theirs")
+	e2etest.NoError(t, otherProducer.BeginTransaction())
+	e2etest.NoError(t, otherProducer.ProduceSync(t.Context(), &kgo.Record{Topic: "theirs",
+		Value: []byte("x")}).FirstErr())
 	files := []string{p.File("worker.properties", "bootstrap.servers="+servers, "listeners=", "group.id=g",
 		"exactly.once.source.support=enabled"), p.File("reads.properties",
 		e2etest.Source("reads", address, "Orders")...)}
 	run := func() e2etest.Result {
 		return p.Run(append([]string{"run", "--once", "--plugins", e2etest.Plugins(t), "--data", p.Data}, files...)...)
 	}
-	forbidden.Store(true)
+	isForbidden.Store(true)
 	run().WantCode(1).WantStderr("transactional id g-reads-0", "DESCRIBE and WRITE on the resource TransactionalId")
-	forbidden.Store(false)
+	isForbidden.Store(false)
 	run().WantCode(0)
 	e2etest.ReadTopic(t, servers, "Orders", 5)
-	if err := foreign.EndTransaction(t.Context(), kgo.TryCommit); err == nil {
+	if err := otherProducer.EndTransaction(t.Context(), kgo.TryCommit); err == nil {
 		t.Error("expected the foreign producer to be fenced")
 	}
 }
@@ -87,24 +88,22 @@ func TestTasksThatComeAndGoUnderExactlyOnce(t *testing.T) {
 	sets := []string{"Products", "Customers", "Categories"}
 	lines := append(e2etest.Source("reads", address), "exactly.once.support=required")
 	for n, set := range sets {
-		of := fmt.Sprintf("sap.odata#%02d.", n)
-		lines = append(lines, of+"service="+odatatest.SAPPath, of+"entityset="+set, of+"topic="+set,
-			of+"track-changes=1", of+"exec-period=60")
+		prefix := fmt.Sprintf("sap.odata#%02d.", n)
+		lines = append(lines, prefix+"service="+odatatest.SAPPath, prefix+"entityset="+set, prefix+"topic="+set,
+			prefix+"track-changes=1", prefix+"exec-period=60")
 	}
-	rows := map[string]int{}
+	rows := map[string]int{} // expected records by set
 	for _, set := range sets {
 		rows[set] = s.Count(set)
 	}
 	d := e2etest.Writer{S: s}
 	for round, tasks := range []int{1, 3, 2} {
 		if round > 0 {
-			for _, change := range []struct{ set, key, field string }{{"Products", "1", "ProductName"},
-				{"Categories", "1", "CategoryName"}} {
-				if !d.Send("MERGE", change.set+"("+change.key+")", map[string]any{change.field: fmt.Sprint("Round ",
-					round)}) {
-					t.Fatalf("%s was not changed", change.set)
+			for set, field := range map[string]string{"Products": "ProductName", "Categories": "CategoryName"} {
+				if !d.Send("MERGE", set+"(1)", map[string]any{field: fmt.Sprint("Round ", round)}) {
+					t.Fatalf("%s was not changed", set)
 				}
-				rows[change.set]++
+				rows[set]++
 			}
 		}
 		file := p.File("reads.properties", append(lines, fmt.Sprint("tasks.max=", tasks))...)

@@ -24,13 +24,13 @@ import (
 type Group struct {
 	*e2etest.Place
 	servers string
-	plugins []string // folders by worker; nil: one that all have
+	plugins []string // folders by worker; nil means one folder for all
 	workers []*e2etest.Worker
-	ids     []string // host:port of each
-	// folders gives each worker a folder of connectors of its own, confN. lines are added to each worker's file and
-	// replace lines of the same name; %d is the worker's number.
-	folders bool
-	lines   []string
+	ids     []string // host:port of each worker
+	// hasFolders means that each worker has a folder of connectors of its own, confN.
+	hasFolders bool
+	// lines are added to each worker's file and replace lines of the same name; %d is the worker's number.
+	lines []string
 }
 
 // NewGroup starts a group of workers, with more lines in their files, see [Group].
@@ -45,20 +45,21 @@ func NewGroup(t *testing.T, p *e2etest.Place, servers string, workers int, lines
 func (g *Group) start(workers int) {
 	g.T.Helper()
 	for range workers {
-		g.place()
+		g.addWorker()
 	}
 	for n := range g.workers {
 		g.Join(n)
 	}
 }
 
-// place adds a worker without starting it.
-func (g *Group) place() {
+// addWorker adds a worker without starting it.
+func (g *Group) addWorker() {
 	g.T.Helper()
-	g.workers, g.ids = append(g.workers, nil), append(g.ids, porttest.Address(g.T))
+	g.workers = append(g.workers, nil)
+	g.ids = append(g.ids, porttest.Address(g.T))
 }
 
-// Join starts a worker, with more options.
+// Join starts a worker, with more options, and waits for its REST API.
 func (g *Group) Join(n int, more ...string) {
 	g.T.Helper()
 	// The worker has its own data folder, as on its own machine.
@@ -70,7 +71,7 @@ func (g *Group) Join(n int, more ...string) {
 // arguments returns the command line of a worker.
 func (g *Group) arguments(n int) (args []string) {
 	g.T.Helper()
-	file := g.Configured(n)
+	file := g.WriteWorkerFile(n)
 	plugins := ""
 	if len(g.plugins) > 0 {
 		plugins = g.plugins[n]
@@ -88,8 +89,8 @@ func (g *Group) arguments(n int) (args []string) {
 // Machine returns the working folder of a worker.
 func (g *Group) Machine(n int) string { return g.Subfolder(fmt.Sprintf("machine%d", n)) }
 
-// Configured writes the file of a worker.
-func (g *Group) Configured(n int) (file string) {
+// WriteWorkerFile writes the file of a worker.
+func (g *Group) WriteWorkerFile(n int) (file string) {
 	g.T.Helper()
 	name := fmt.Sprintf("worker%d.properties", n)
 	if g.folders {
@@ -108,8 +109,8 @@ func (g *Group) Configured(n int) (file string) {
 	return g.File(name, lines...)
 }
 
-// posted creates connectors with two tasks each.
-func (g *Group) posted(address string, connectors int) {
+// createConnectors creates connectors with two tasks each.
+func (g *Group) createConnectors(address string, connectors int) {
 	g.T.Helper()
 	for n := range connectors {
 		name := fmt.Sprint("c", n)
@@ -120,10 +121,10 @@ func (g *Group) posted(address string, connectors int) {
 	}
 }
 
-// overview returns the leader's view of the group, by way of a worker.
+// overview returns the leader's view of the group as worker by reports it, empty without a leader.
 func (g *Group) overview(by int) (o rest.Group) {
 	_, answer := g.workers[by].Call("GET", "/culvert/cluster", "")
-	_ = json.Unmarshal([]byte(answer), &o) // without a leader it is another answer
+	_ = json.Unmarshal([]byte(answer), &o) // an answer without a leader leaves it empty
 	return o
 }
 
@@ -142,8 +143,9 @@ func (g *Group) statuses(by int) (connectors map[string]connect.Status, answer s
 	return connectors, answer
 }
 
-// running counts the connectors and tasks on each worker, by its ID, as one worker reports.
-func (g *Group) running(by int) (connectors, tasks map[string]int, others []string) {
+// countRunning counts the connectors and tasks on each worker, by its ID, as worker by reports. others describes those
+// that do not run.
+func (g *Group) countRunning(by int) (connectors, tasks map[string]int, others []string) {
 	g.T.Helper()
 	connectors = map[string]int{}
 	tasks = map[string]int{}
@@ -168,30 +170,26 @@ func (g *Group) running(by int) (connectors, tasks map[string]int, others []stri
 	return connectors, tasks, others
 }
 
-// Spreads waits until so many connectors and tasks run evenly on the workers, as each of these reports.
-func (g *Group) Spreads(connectors, tasks int, over ...int) {
+// AwaitSpread waits until so many connectors and tasks run evenly on the workers, as each of them reports.
+func (g *Group) AwaitSpread(connectors, tasks int, workers ...int) {
 	g.T.Helper()
-	for _, by := range over {
-		var owners string
-		g.workers[by].Eventually("all that there is runs", func() bool {
-			c, t, others := g.running(by)
-			owners = fmt.Sprint(c, t, others)
-			even := len(others) == 0
-			for _, n := range over {
-				even = even && c[g.ids[n]] >= connectors/len(over) && c[g.ids[n]] <= (connectors-1)/len(over)+1 &&
-					t[g.ids[n]] >= tasks/len(over) && t[g.ids[n]] <= (tasks-1)/len(over)+1
-			}
+	isShare := func(n, total int) bool { return n >= total/len(workers) && n <= (total-1)/len(workers)+1 }
+	for _, by := range workers {
+		var counts string
+		g.workers[by].Eventually("everything runs evenly", func() bool {
+			connectorsOf, tasksOf, others := g.countRunning(by)
+			counts = fmt.Sprint(connectorsOf, tasksOf, others)
+			isEven := len(others) == 0
 			sum := 0
-			if even {
-				for _, n := range over {
-					sum += c[g.ids[n]] + t[g.ids[n]]
-				}
-				even = sum == connectors+tasks
+			for _, n := range workers {
+				id := g.ids[n]
+				isEven = isEven && isShare(connectorsOf[id], connectors) && isShare(tasksOf[id], tasks)
+				sum += connectorsOf[id] + tasksOf[id]
 			}
-			return even
+			return isEven && sum == connectors+tasks
 		})
 		if g.T.Failed() {
-			g.T.Fatal(owners)
+			g.T.Fatal(counts)
 		}
 	}
 }
@@ -212,7 +210,10 @@ func groupSource(address, name string) map[string]string {
 // Workers distribute connectors among themselves, continue when one of them leaves, is killed or returns, and hand over
 // before they stop.
 func TestWorkersOfAGroup(t *testing.T) {
-	onEmbedded(t, func(t *testing.T, p *e2etest.Place, servers string) { WorkersOfAGroup(t, p, servers).drains(5, 9) })
+	onEmbedded(t, func(t *testing.T, p *e2etest.Place, servers string) {
+		WorkersOfAGroup(t, p, servers).drainAll(5,
+			9)
+	})
 }
 
 // WorkersOfAGroup ends with three workers that run 5 connectors and 9 tasks.
@@ -221,16 +222,16 @@ func WorkersOfAGroup(t *testing.T, p *e2etest.Place, servers string) *Group {
 	const connectors, tasks = 6, 12
 	_, address := e2etest.StartDemo(t, odatatest.Options{Rows: 60, PageSize: 25})
 	g := NewGroup(t, p, servers, 3)
-	post := func(n, by, status int, message string) {
+	post := func(n, by, wantStatus int, message string) {
 		name := fmt.Sprint("c", n)
-		g.workers[by].MustCall(status, "POST", "/connectors", e2etest.AsJSON(t, map[string]any{"name": name,
+		g.workers[by].MustCall(wantStatus, "POST", "/connectors", e2etest.AsJSON(t, map[string]any{"name": name,
 			"config": groupSource(address, name)}), message)
 	}
 	for n := range connectors {
 		g.workers[n%3].AwaitChangeable()
 		post(n, n%3, 201, fmt.Sprintf(`"name":"c%d"`, n))
 	}
-	g.Spreads(connectors, tasks, 0, 1, 2)
+	g.AwaitSpread(connectors, tasks, 0, 1, 2)
 	post(0, 1, 409, "Connector c0 already exists")
 
 	g.workers[0].MustCall(202, "PUT", "/connectors/c1/pause", "")
@@ -239,11 +240,11 @@ func WorkersOfAGroup(t *testing.T, p *e2etest.Place, servers string) *Group {
 	g.workers[2].MustCall(204, "PUT", "/connectors/c2/stop", "")
 	g.workers[0].Await("c2", "is stopped", e2etest.HasState(connect.Stopped, 0))
 	g.workers[0].MustCall(202, "PUT", "/connectors/c2/resume", "")
-	g.Spreads(connectors, tasks, 0, 1, 2)
+	g.AwaitSpread(connectors, tasks, 0, 1, 2)
 
 	g.workers[0].MustCall(202, "POST", "/connectors/c1/restart?includeTasks=true", "", `"state":"RESTARTING"`)
 	g.workers[1].MustCall(404, "POST", "/connectors/none/restart?includeTasks=true", "")
-	g.Spreads(connectors, tasks, 0, 1, 2)
+	g.AwaitSpread(connectors, tasks, 0, 1, 2)
 	g.workers[2].MustCall(204, "PUT", "/admin/loggers/kafka?scope=cluster", `{"level":"ERROR"}`)
 	for _, w := range g.workers {
 		w.AwaitCall(200, "GET", "/admin/loggers/kafka", "", `"level":"ERROR"`)
@@ -255,41 +256,41 @@ func WorkersOfAGroup(t *testing.T, p *e2etest.Place, servers string) *Group {
 	g.workers[1].Await("c3", "has one task", e2etest.HasState(connect.Running, 1))
 	g.workers[2].MustCall(204, "DELETE", "/connectors/c4", "")
 	g.workers[1].AwaitCall(404, "GET", "/connectors/c4/status", "")
-	g.Spreads(connectors-1, tasks-3, 0, 1, 2)
+	g.AwaitSpread(connectors-1, tasks-3, 0, 1, 2)
 
 	began := time.Now()
 	g.workers[0].MustStop()
-	g.Spreads(connectors-1, tasks-3, 1, 2)
+	g.AwaitSpread(connectors-1, tasks-3, 1, 2)
 	t.Logf("a worker that stops: all runs elsewhere after %v", time.Since(began))
 	g.Join(0)
-	g.Spreads(connectors-1, tasks-3, 0, 1, 2)
+	g.AwaitSpread(connectors-1, tasks-3, 0, 1, 2)
 
 	began = time.Now()
 	g.workers[1].Kill()
-	g.Spreads(connectors-1, tasks-3, 0, 2)
+	g.AwaitSpread(connectors-1, tasks-3, 0, 2)
 	t.Logf("a worker that is killed: all runs elsewhere after %v", time.Since(began))
 	g.Join(1)
-	g.Spreads(connectors-1, tasks-3, 0, 1, 2)
+	g.AwaitSpread(connectors-1, tasks-3, 0, 1, 2)
 	for _, name := range []string{"c0", "c1", "c2", "c3", "c5"} {
 		for set, rows := range map[string]int{"Orders": 60, "Products": 77} {
 			topic := name + set
-			g.workers[0].Eventually("all rows of "+topic, func() bool { return distinct(t, servers, topic) == rows })
+			g.workers[0].Eventually("all rows of "+topic, func() bool { return countKeys(t, servers, topic) == rows })
 		}
 	}
 	return g
 }
 
-// distinct counts the keys of the records in a topic.
-func distinct(t *testing.T, servers, topic string) int {
+// countKeys counts the keys of the records in a topic.
+func countKeys(t *testing.T, servers, topic string) int {
 	t.Helper()
 	keys := map[string]bool{}
-	for _, r := range records(t, servers, topic) {
+	for _, r := range readRecords(t, servers, topic) {
 		keys[string(r.Key)] = true
 	}
 	return len(keys)
 }
 
-func records(t *testing.T, servers, topic string) (contents []*kgo.Record) {
+func readRecords(t *testing.T, servers, topic string) (records []*kgo.Record) {
 	t.Helper()
 	k := kafka.Defaults()
 	k.Bootstrap = []string{servers}
@@ -297,9 +298,9 @@ func records(t *testing.T, servers, topic string) (contents []*kgo.Record) {
 	e2etest.NoError(t, err)
 	defer reader.Close()
 	_, err = reader.Read(t.Context(), topic, kafka.ReadOptions{}, func(r *kgo.Record) error {
-		contents = append(contents, r)
+		records = append(records, r)
 		return nil
 	})
 	e2etest.NoError(t, err)
-	return contents
+	return records
 }

@@ -25,19 +25,19 @@ func TestCallsOfAGroup(t *testing.T) {
 	for _, w := range g.workers {
 		w.AwaitChangeable()
 	}
-	g.claims(address)
-	g.figures(address)
-	g.offsets()
-	g.calls(address)
+	g.checkClaims(address)
+	g.checkMetrics(address)
+	g.checkOffsets()
+	g.checkCalls(address)
 }
 
-// claims checks that only one connector may read the changes of a set, also if several workers receive the requests at
-// the same moment (RATIONALE.md P14).
-func (g *Group) claims(address string) {
+// checkClaims checks that only one connector may read the changes of a set, also if several workers receive the
+// requests at the same moment (RATIONALE.md P14).
+func (g *Group) checkClaims(address string) {
 	t := g.T
 	t.Helper()
 	const claim = `both claim \"changes of`
-	follows := func(name string) string {
+	deltaSource := func(name string) string {
 		return e2etest.AsJSON(t, map[string]any{"name": name, "config": e2etest.SettingsOf(e2etest.DeltaSource(name,
 			address, odatatest.ODPPath, "FactsOfProducts", "sap.odata.delta.takeover=true"))})
 	}
@@ -45,16 +45,17 @@ func (g *Group) claims(address string) {
 	var posting sync.WaitGroup
 	for n, w := range g.workers {
 		posting.Go(func() {
-			status, answer := w.Call("POST", "/connectors", follows(fmt.Sprint("rival", n)))
+			status, answer := w.Call("POST", "/connectors", deltaSource(fmt.Sprint("rival", n)))
 			answers[n] = fmt.Sprint(status, " ", answer)
 		})
 	}
 	posting.Wait()
-	is := func(status, text string) func(string) bool {
+	hasStatus := func(status, text string) func(string) bool {
 		return func(a string) bool { return strings.HasPrefix(a, status) && strings.Contains(a, text) }
 	}
-	refused := slices.DeleteFunc(slices.Clone(answers), is("201 ", `"name"`))
-	if len(refused) != 2 || !is("400 ", claim)(refused[0]) || !is("400 ", claim)(refused[1]) {
+	refused := slices.DeleteFunc(slices.Clone(answers), hasStatus("201 ", `"name"`))
+	isRefusal := hasStatus("400 ", claim)
+	if len(refused) != 2 || !isRefusal(refused[0]) || !isRefusal(refused[1]) {
 		t.Errorf("expected one of three rivals, found %q", answers)
 	}
 	settings := e2etest.SettingsOf(e2etest.DeltaSource("late", address, odatatest.ODPPath, "FactsOfProducts"))
@@ -63,19 +64,20 @@ func (g *Group) claims(address string) {
 		w.MustCall(400, "PUT", "/connectors/late/config", e2etest.AsJSON(t, settings), claim)
 		g.workers[n].MustCall(404, "GET", "/connectors/late", "")
 	}
-	g.workers[0].MustCall(204, "DELETE", fmt.Sprint("/connectors/rival", slices.IndexFunc(answers, is("201 ", ""))), "")
+	winner := slices.IndexFunc(answers, hasStatus("201 ", ""))
+	g.workers[0].MustCall(204, "DELETE", fmt.Sprint("/connectors/rival", winner), "")
 }
 
-// motion returns the metrics of a connector, as one worker reports them.
-func (g *Group) motion(by int, name string) (m connect.Metrics) {
+// metrics returns the metrics of a connector, as one worker reports them.
+func (g *Group) metrics(by int, name string) (m connect.Metrics) {
 	g.T.Helper()
 	e2etest.Get(g.T, g.workers[by].URL+"/culvert/connectors/"+name, &m)
 	return m
 }
 
-// figures requests metrics from each of three workers, by REST and by commands, for connectors whose tasks run on
+// checkMetrics requests metrics from each of three workers, by REST and by commands, for connectors whose tasks run on
 // several.
-func (g *Group) figures(address string) {
+func (g *Group) checkMetrics(address string) {
 	t := g.T
 	t.Helper()
 	for _, name := range []string{"c0", "c1"} {
@@ -84,20 +86,20 @@ func (g *Group) figures(address string) {
 		settings["sap.odata#01.exec-period"] = "86400"
 		g.put(0, name, settings)
 	}
-	g.Spreads(2, 4, 0, 1, 2)
+	g.AwaitSpread(2, 4, 0, 1, 2)
 	for _, name := range []string{"c0", "c1"} {
 		g.workers[0].Eventually("one status of "+name+" at every worker, with its plugin", func() bool {
-			said := map[string]bool{}
+			answers := map[string]bool{}
 			for _, w := range g.workers {
-				said[w.MustCall(200, "GET", "/connectors/"+name+"/status", "")] = true
+				answers[w.MustCall(200, "GET", "/connectors/"+name+"/status", "")] = true
 			}
-			return len(said) == 1 && strings.Contains(slices.Collect(maps.Keys(said))[0], `"plugin":"`)
+			return len(answers) == 1 && strings.Contains(slices.Collect(maps.Keys(answers))[0], `"plugin":"`)
 		})
 	}
 	for by, w := range g.workers {
 		var m connect.Metrics
 		w.Eventually("figures of both tasks", func() bool {
-			m = g.motion(by, "c0")
+			m = g.metrics(by, "c0")
 			return len(m.Tasks) == 2 && m.Tasks[0].Progress != nil && m.Tasks[1].Progress != nil &&
 				m.Tasks[0].Rows == 60 && m.Tasks[1].Rows == 77
 		})
@@ -121,7 +123,7 @@ func (g *Group) figures(address string) {
 		ident := e2etest.Decode[map[string]string](t, g.workers[by].MustCall(202, "POST",
 			"/culvert/connectors/c0/feeds/"+feed+"/snapshot", ""))["snapshot"]
 		g.workers[by].Eventually("the snapshot", func() bool {
-			m := g.motion(by, "c0")
+			m := g.metrics(by, "c0")
 			return slices.ContainsFunc(m.Tasks, func(task connect.TaskMetrics) bool {
 				if task.Progress == nil || len(task.Feeds) != 1 || task.Feeds[0].LastSnapshot == nil {
 					return false
@@ -135,40 +137,40 @@ func (g *Group) figures(address string) {
 	g.workers[2].MustCall(404, "GET", "/culvert/connectors/ghost", "")
 }
 
-// offsets changes the offsets of a stopped connector while a worker that has one of its tasks is paused. The change
-// waits until that worker has ended the task or has left the group. Until then the task's figures are missing, with the
-// reason.
-func (g *Group) offsets() {
+// checkOffsets changes the offsets of a stopped connector while a worker that has one of its tasks is paused. The
+// change waits until that worker has ended the task or has left the group. Until then the task's figures are missing,
+// with the reason.
+func (g *Group) checkOffsets() {
 	t := g.T
 	t.Helper()
 	var group rest.Group
 	e2etest.Get(t, g.workers[0].URL+"/culvert/cluster", &group)
 	leader := slices.Index(g.ids, group.Leader)
 	other := 0
-	task := slices.IndexFunc(g.motion(0, "c0").Tasks, func(task connect.TaskMetrics) bool {
+	task := slices.IndexFunc(g.metrics(0, "c0").Tasks, func(task connect.TaskMetrics) bool {
 		other = slices.Index(g.ids, task.WorkerID)
 		return task.WorkerID != group.Leader
 	})
 	g.workers[leader].MustCall(400, "DELETE", "/connectors/c0/offsets", "", "must be in the STOPPED state")
 	g.workers[other].Signal(syscall.SIGSTOP)
-	m := g.motion(leader, "c0")
+	m := g.metrics(leader, "c0")
 	if m.Tasks[task].Progress != nil || !strings.Contains(m.Tasks[task].Error, g.ids[other]) ||
 		m.Tasks[1-task].Progress == nil {
 		t.Errorf("expected figures of task %d alone, found %+v", 1-task, m)
 	}
 	g.workers[leader].MustCall(204, "PUT", "/connectors/c0/stop", "")
-	answered := make(chan string, 1)
+	answers := make(chan string, 1)
 	go func() {
 		status, answer := g.workers[leader].Call("DELETE", "/connectors/c0/offsets", "")
-		answered <- fmt.Sprint(status, " ", answer)
+		answers <- fmt.Sprint(status, " ", answer)
 	}()
-	g.motion(leader, "c0") // which takes its time
-	isEarly := len(answered) > 0
+	g.metrics(leader, "c0") // waits for the suspended worker for some seconds
+	isEarly := len(answers) > 0
 	g.workers[other].Signal(syscall.SIGCONT)
 	if isEarly {
-		t.Errorf("expected the offsets to be changed when no worker has a task")
+		t.Errorf("expected the offsets to be changed when no worker has a task, found an earlier answer")
 	}
-	if answer := <-answered; !strings.HasPrefix(answer, "200 ") {
+	if answer := <-answers; !strings.HasPrefix(answer, "200 ") {
 		t.Errorf("expected the offsets to be changed, found %s", answer)
 	}
 	for _, w := range g.workers {
@@ -178,15 +180,15 @@ func (g *Group) offsets() {
 	g.workers[leader].Await("c0", "runs again", e2etest.HasState(connect.Running, 2))
 }
 
-// calls sends requests to a worker that does not lead: for connectors that do not exist, for connectors that start
+// checkCalls sends requests to a worker that does not lead: for connectors that do not exist, for connectors that start
 // paused or stopped, and for a restart of tasks that failed on another worker. The next leader creates its own session
 // key.
-func (g *Group) calls(address string) {
+func (g *Group) checkCalls(address string) {
 	t := g.T
 	t.Helper()
 	failing, failingAddress := e2etest.StartDemo(t, odatatest.Options{Rows: 60, PageSize: 25})
-	led := slices.Index(g.ids, g.overview(0).Leader)
-	by := (led + 1) % 3
+	leader := slices.Index(g.ids, g.overview(0).Leader)
+	by := (leader + 1) % 3
 	w := g.workers[by]
 	for _, call := range []string{"PUT pause", "PUT resume", "PUT stop", "POST restart",
 		"POST restart?includeTasks=true&onlyFailed=true", "POST tasks/0/restart", "DELETE offsets"} {
@@ -217,29 +219,29 @@ func (g *Group) calls(address string) {
 		e2etest.NoError(t, failing.Set(change[0], change[1]))
 	}
 	g.put(by, "half", half)
-	states := func(orders, products connect.State) (is func(connect.Status) bool) {
+	haveStates := func(orders, products connect.State) func(connect.Status) bool {
 		return func(s connect.Status) bool {
 			return s.Connector.State == connect.Running && len(s.Tasks) == 2 && s.Tasks[0].State == orders &&
 				s.Tasks[1].State == products
 		}
 	}
-	w.Await("half", "has failed in part", states(connect.Running, connect.Failed))
+	w.Await("half", "has failed in part", haveStates(connect.Running, connect.Failed))
 	// The leader answers with the states that it has read, and each worker reads the status topic by itself.
-	g.workers[led].Await("half", "has failed in part at the leader", states(connect.Running, connect.Failed))
+	g.workers[leader].Await("half", "has failed in part at the leader", haveStates(connect.Running, connect.Failed))
 	e2etest.NoError(t, failing.Set("status-count", "0"))
 	w.MustCall(202, "POST", "/connectors/half/restart?includeTasks=true&onlyFailed=true", "", `"state":"RESTARTING"`)
-	w.Await("half", "runs", states(connect.Running, connect.Running))
+	w.Await("half", "runs", haveStates(connect.Running, connect.Running))
 	for n, w := range g.workers {
 		if strings.Contains(w.Stderr.String(), `msg="source task ended" connector=half task=0`) {
 			t.Errorf("expected the task that had not failed to go on, found its end at worker %d", n)
 		}
 	}
 
-	keys := g.keyed("session-key")
-	g.workers[led].MustStop()
+	keys := g.countRecords("session-key")
+	g.workers[leader].MustStop()
 	w.AwaitCall(201, "PUT", "/connectors/late/config", e2etest.AsJSON(t, groupSource(address, "late")))
-	g.Spreads(6, 11, by, 3-led-by)
-	if n := g.keyed("session-key"); n <= keys {
+	g.AwaitSpread(6, 11, by, 3-leader-by)
+	if n := g.countRecords("session-key"); n <= keys {
 		t.Errorf("expected another session key after %d, found %d", keys, n)
 	}
 }

@@ -34,7 +34,7 @@ import (
 // own number.
 type chaos struct {
 	*Group
-	e       *Exactly
+	e       *ExactWorker
 	admin   *kadm.Client
 	brokers *trio
 	origin  *origin
@@ -160,8 +160,8 @@ func startChaos(t *testing.T, brokers *trio, name string, exactlyOnce bool) *cha
 		brokers:     brokers,
 		exactlyOnce: exactlyOnce,
 		origin:      &origin{inner: s, sessions: [3]map[string]bool{{}, {}, {}}, pages: map[string][]page{}},
-		e:           &Exactly{t: t, p: p, S: s, Servers: brokers.Servers, Name: name, Rows: map[string]int{}},
-		programs:    programsOf(t),
+		e:           &ExactWorker{t: t, p: p, S: s, Servers: brokers.Servers, Name: name, Rows: map[string]int{}},
+		programs:    buildPrograms(t),
 	}
 	c.startTime = time.Now() // after programsOf has built the programs
 	address := e2etest.Serve(t, c.origin)
@@ -189,7 +189,7 @@ func startChaos(t *testing.T, brokers *trio, name string, exactlyOnce bool) *cha
 		c.relays = append(c.relays, r)
 		c.proxies = append(c.proxies, proxy)
 		c.plugins = append(c.plugins, e2etest.CopyPlugins(t, "odata-sink"))
-		c.workers, c.ids = append(c.workers, nil), append(c.ids, porttest.Address(t))
+		c.addWorker()
 		c.File(filepath.Join(filepath.Base(c.Machine(n)), "sap.properties"), fmt.Sprint("pwd=worker", n))
 		c.startWorker(n)
 	}
@@ -211,7 +211,7 @@ func startChaos(t *testing.T, brokers *trio, name string, exactlyOnce bool) *cha
 	s.Each("Products", func(_ string, fields map[string]string) {
 		id, _ := strconv.Atoi(fields["ProductID"])
 		edits.names[id] = fields["ProductName"]
-		edits.tell(id, "", 0)
+		edits.expect(id, "", 0)
 	})
 	c.e.edits = edits
 	c.workers[0].Eventually("the products", func() bool { return len(c.e.Records(c.e.changes())) >= len(edits.rows) })
@@ -220,7 +220,7 @@ func startChaos(t *testing.T, brokers *trio, name string, exactlyOnce bool) *cha
 	// The producer of numbered records
 	ctx, cancel := context.WithCancel(context.Background())
 	produced := make(chan struct{})
-	t.Cleanup(func() { cancel(); <-produced; edits.rest() })
+	t.Cleanup(func() { cancel(); <-produced; edits.end() })
 	go func() {
 		defer close(produced)
 		for {
@@ -323,7 +323,7 @@ func (c *chaos) awaitRemoval(n int) (by int) {
 		}
 		return isComplete
 	})
-	c.logStep("worker %d is none of the group's", n)
+	c.logStep("worker %d is not in the group", n)
 	return by
 }
 
@@ -331,7 +331,7 @@ func (c *chaos) awaitRemoval(n int) (by int) {
 func (c *chaos) awaitSettled() {
 	c.T.Helper()
 	for by, w := range c.workers {
-		w.Eventually(fmt.Sprintf("all runs, as worker %d says", by), func() bool {
+		w.Eventually(fmt.Sprintf("everything runs, as worker %d reports", by), func() bool {
 			_, isComplete := c.owners(by, chaosUnits)
 			return isComplete && len(c.members(by)) == 3
 		})
@@ -523,7 +523,7 @@ func (c *chaos) killBroker(n int) {
 func (c *chaos) restartBrokers(n int) {
 	for i := range 3 {
 		c.brokers.restart(c.workers[n].Command, (n+i)%3, syscall.SIGTERM, func() {})
-		c.brokers.whole()
+		c.brokers.awaitInSync()
 	}
 }
 
@@ -539,10 +539,10 @@ func (c *chaos) rollPlugin(n int) {
 			e2etest.ReplaceFile(c.T, c.plugins[worker], "odata-source.wasm", plugin)
 			c.startWorker(worker)
 		} else {
-			c.plug(worker, "odata-source", plugin)
+			c.installPlugin(worker, "odata-source", plugin)
 		}
 	}
-	c.runs(version, 3)
+	c.awaitVersion(version, 3)
 }
 
 // changeSettings changes the settings of all connectors.
@@ -646,13 +646,13 @@ func (c *chaos) countLoads(set string) int {
 func (c *chaos) finish(what string) {
 	t := c.T
 	t.Helper()
-	c.e.edits.rest()
+	c.e.edits.end()
 	var absent []string
 	defer func() {
 		if len(absent) > 0 {
 			offsets, err := c.admin.FetchOffsets(context.Background(), "connect-"+c.e.Name+"numbers")
-			t.Errorf("%d numbers were not created, the first one of the records %q; stored: %+v %v", len(absent),
-				c.recordsOf(absent[0]), offsets, err)
+			t.Errorf("expected all numbers in the service, found %d missing, the first one of the records %q; stored: "+
+				"%+v %v", len(absent), c.recordsOf(absent[0]), offsets, err)
 		}
 	}()
 	c.workers[0].Eventually("all numbers", func() bool {
@@ -690,34 +690,34 @@ func (c *chaos) finish(what string) {
 	}
 
 	// The sources
-	changes := c.e.inChanges()
+	changes := c.e.compareChanges()
 	if changes.Missing > 0 || (c.exactlyOnce && changes.Repeated > 0) {
-		t.Errorf("changes: %v, the first one that is missing is row %d", changes, changes.First)
+		t.Errorf("changes: expected each once, found %v, the first missing one is row %d", changes, changes.First)
 	}
 	server := strings.Split(c.brokers.Servers, ",")[0]
 	pages := ""
 	for topic, set := range map[string]string{"Orders": "Orders", "Details": "Order_Details"} {
 		if c.exactlyOnce {
 			// No start time, because workers' clocks may be slow.
-			inOrder(t, server, c.e.Name+topic, c.e.S.Count(set), time.Time{})
+			checkOrder(t, server, c.e.Name+topic, c.e.S.Count(set), time.Time{})
 		}
 		lost, last, complete := c.origin.lostPages(set, c.keysByPage(topic))
 		if len(lost) > 0 {
-			t.Errorf("%s: rows of %d pages did not come, and those of the page after each of them did: pages %v", topic,
-				len(lost), lost[:min(len(lost), 20)])
+			t.Errorf("%s: expected no missing page before a page that arrived, found %d: %v", topic, len(lost),
+				lost[:min(len(lost), 20)])
 		}
-		done := c.countLoads(set)
+		loads := c.countLoads(set)
 		// complete may be larger, because a last page may be read again.
-		if done == 0 || done > complete {
-			t.Errorf("%s: %d loads are stored as complete, and the last pages of %d came", topic, done, complete)
+		if loads == 0 || loads > complete {
+			t.Errorf("%s: expected at most %d complete loads in the stored offsets, found %d", topic, complete, loads)
 		}
-		pages += fmt.Sprintf(", %s: %d times read, %d of them came, %d stored", topic, last, complete, done)
+		pages += fmt.Sprintf(", %s: %d times read, %d of them came, %d stored", topic, last, complete, loads)
 	}
 
 	// The load on the service
 	ledger := c.e.S.Ledger()
 	if ledger.Jobs != 1 || ledger.Refused536 > 0 {
-		t.Errorf("%d first extractions, %d tokens that were too old", ledger.Jobs, ledger.Refused536)
+		t.Errorf("expected 1 first extraction and no expired token, found %d and %d", ledger.Jobs, ledger.Refused536)
 	}
 	if c.origin.maxInFlight > chaosLimit {
 		t.Errorf("expected at most %d requests at a time, found %d", chaosLimit, c.origin.maxInFlight)

@@ -12,10 +12,10 @@ import (
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
-// clockOf patches package time so that the wall clock of a program is ahead by the seconds in the file `clock` of its
-// working folder, which it reads ten times a second. It uses system calls that fit the runtime's own stack, because
+// clockPatch patches package time so that the wall clock of a program is ahead by the seconds in the file `clock` of
+// its working folder, which it reads ten times a second. It uses system calls that fit the runtime's own stack, because
 // timers read the time there. The monotonic clock stays right, as on a machine whose clock is set.
-var clockOf = strings.NewReplacer("import (", "import (\n\t\"sync/atomic\"\n\t\"syscall\"\n\t\"unsafe\"",
+var clockPatch = strings.NewReplacer("import (", "import (\n\t\"sync/atomic\"\n\t\"syscall\"\n\t\"unsafe\"",
 	"sec, nsec, mono := runtimeNow()", "sec, nsec, mono := runtimeNow()\n\tsec += ahead(mono)",
 	"\nfunc Now() Time {", `
 var clock struct {
@@ -43,8 +43,8 @@ func ahead(mono int64) int64 {
 
 func Now() Time {`)
 
-// programsOf builds two versions of the program whose clocks can be set.
-func programsOf(t *testing.T) (programs []string) {
+// buildPrograms builds two versions of the program whose clocks can be set.
+func buildPrograms(t *testing.T) (programs []string) {
 	t.Helper()
 	root, err := exec.Command("go", "env", "GOROOT").Output()
 	e2etest.NoError(t, err)
@@ -52,7 +52,7 @@ func programsOf(t *testing.T) (programs []string) {
 	content, err := os.ReadFile(file)
 	e2etest.NoError(t, err)
 	changed := filepath.Join(t.TempDir(), "time.go")
-	e2etest.NoError(t, os.WriteFile(changed, []byte(clockOf.Replace(string(content))), 0o600))
+	e2etest.NoError(t, os.WriteFile(changed, []byte(clockPatch.Replace(string(content))), 0o600))
 	for _, version := range []string{"8.1.0", "8.2.0"} {
 		program := filepath.Join(e2etest.Bench.Dir, "culvert-"+version)
 		e2etest.NoError(t, e2etest.Build(program, version, map[string]string{file: changed}))

@@ -17,8 +17,8 @@ import (
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
-// follows lets a worker of a group run the connector of changes, and starts the changes.
-func (e *Exactly) follows(g *Group) {
+// startChanges lets a worker of a group run the connector of changes, and starts the changes.
+func (e *ExactWorker) startChanges(g *Group) {
 	e.t.Helper()
 	_, changes := e.settings()
 	for _, w := range g.workers {
@@ -34,9 +34,9 @@ func TestSoakExactlyOnceOfAGroup(t *testing.T) { onEmbedded(t, ExactlyOnceOfAGro
 // others continue, and a consumer with read_committed finds every row once.
 func ExactlyOnceOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 	rounds := e2etest.LongOrShort(10, 1)
-	e := NewExactly(t, servers, p, "exact", rounds+1)
+	e := NewExactWorker(t, servers, p, "exact", rounds+1)
 	g := NewGroup(t, p, servers, 3, "exactly.once.source.support=enabled")
-	e.follows(g)
+	e.startChanges(g)
 	e.Arm()
 	loads, _ := e.settings()
 	g.put(1, e.Name, e2etest.SettingsOf(append(loads, "sap.odata#00.exec-period=-1")))
@@ -44,18 +44,18 @@ func ExactlyOnceOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 		if round > 0 {
 			e.Arm()
 		}
-		e.Waits(g.workers[0].Command)
+		e.AwaitBlocked(g.workers[0].Command)
 		killed := []int{g.owner(0, e.Name), g.owner(0, e.changes())}
-		within := e.Random.IntN(2) == 0
-		if !within {
-			close(e.Held.GoOn)
+		isWithinPage := e.Random.IntN(2) == 0
+		if !isWithinPage {
+			close(e.Held.Release)
 		}
 		<-time.After(time.Duration(e.Random.IntN(150)) * time.Millisecond)
-		for _, n := range slices.Compact(killed) { // both of them die in the same moment
+		for _, n := range slices.Compact(killed) { // both at the same moment
 			g.workers[n].Kill()
 		}
-		if within {
-			close(e.Held.GoOn)
+		if isWithinPage {
+			close(e.Held.Release)
 		}
 		ledger := e.S.Ledger()
 		for _, n := range slices.Compact(killed) {
@@ -65,10 +65,10 @@ func ExactlyOnceOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 			return e.S.Ledger().Deltas > ledger.Deltas+2
 		})
 	}
-	e.edits.rest()
+	e.edits.end()
 	e.Held.Arm(-1)
 	g.workers[0].Eventually("all rows", func() bool {
-		loads, changes := e.counts()
+		loads, changes := e.compareTopics()
 		return loads.Missing == 0 && changes.Missing == 0
 	})
 	for _, w := range g.workers {
@@ -86,17 +86,17 @@ func SinkOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 	s := odatatest.New(odatatest.Options{Rows: 10})
 	held := &Holdup{After: -1, Inner: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPost {
-			<-time.After(10 * time.Millisecond) // a service takes its time
+			<-time.After(10 * time.Millisecond) // so that faults occur while rows are written
 		}
 		s.ServeHTTP(w, r)
 	})}
 	address := e2etest.Serve(t, held)
 	client := e2etest.NewClient(t, servers)
-	made, err := kadm.NewClient(client).CreateTopics(t.Context(), 4, 1, nil, "orders", "products")
+	results, err := kadm.NewClient(client).CreateTopics(t.Context(), 4, 1, nil, "orders", "products")
 	e2etest.NoError(t, err)
-	e2etest.NoError(t, made.Error())
+	e2etest.NoError(t, results.Error())
 	var records []*kgo.Record
-	for n := 1; n <= rows; n++ { // what a kill leaves of a row with the key 0 cannot be checked: services may number it
+	for n := 1; n <= rows; n++ { // a row with the key 0 in doubt could not be checked: services may number it
 		records = append(records, &kgo.Record{Topic: "orders", Key: fmt.Appendf(nil, `{"OrderID":%d}`, n),
 			Value: fmt.Appendf(nil, `{"OrderID":%d,"ShipName":"ship %d"}`, n, n)},
 			&kgo.Record{Topic: "products", Key: fmt.Appendf(nil, `{"ProductID":%d}`, n),
@@ -115,25 +115,25 @@ func SinkOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 	g.put(0, "back", e2etest.SettingsOf(append(e2etest.Sink("back", address, "orders", "OrderCopies", "products",
 		"ProductCopies"), "tasks.max=4", "sap.odata.enable.batch=0", "sap.odata.max.in.flight=1",
 		"sap.odata.insert.uncertain=check", e2etest.NoReadTimeout)))
-	writes := func() {
+	awaitBlocked := func() {
 		t.Helper()
 		select {
 		case <-held.Held:
 		case <-time.After(e2etest.WaitLimit):
-			t.Fatal("nothing was written")
+			t.Fatal("expected a blocked response, found none")
 		}
 	}
-	writes()
-	close(held.GoOn)
+	awaitBlocked()
+	close(held.Release)
 	tasks := func(by int) map[string]int {
 		t.Helper()
-		_, tasks, _ := g.running(by)
+		_, tasks, _ := g.countRunning(by)
 		return tasks
 	}
-	g.Spreads(1, 4, 0, 1, 2)
+	g.AwaitSpread(1, 4, 0, 1, 2)
 	g.drain(0).WantCode(0)
 	held.Arm(1_000)
-	writes()
+	awaitBlocked()
 	killed := -1
 	g.workers[1].Eventually("a worker that runs tasks", func() bool {
 		killed = slices.IndexFunc(g.ids, func(id string) bool { return id != g.ids[0] && tasks(1)[id] > 0 })
@@ -141,7 +141,7 @@ func SinkOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 	})
 	t.Logf("killed after %d of %d rows", s.Count("OrderCopies")+s.Count("ProductCopies"), 2*rows)
 	g.workers[killed].Kill()
-	close(held.GoOn)
+	close(held.Release)
 	survivor := 3 - killed // of 1 and 2
 	g.workers[survivor].Eventually("all rows", func() bool {
 		return s.Count("OrderCopies") == rows && s.Count("ProductCopies") == rows

@@ -41,31 +41,31 @@ func TestPluginsOfAGroup(t *testing.T) {
 	_, address := e2etest.StartDemo(t, odatatest.Options{Rows: 60, PageSize: 25})
 	g := &Group{Place: p, servers: servers, plugins: folders}
 	g.start(3)
-	g.posted(address, connectors)
-	g.Spreads(connectors, tasks, 0, 1, 2)
+	g.createConnectors(address, connectors)
+	g.AwaitSpread(connectors, tasks, 0, 1, 2)
 	began := time.Now()
-	put := func(n int, data []byte) { g.plug(n, "odata-source", data) }
+	put := func(n int, data []byte) { g.installPlugin(n, "odata-source", data) }
 
-	g.runs("0.1.0", tasks)
+	g.awaitVersion("0.1.0", tasks)
 	put(0, newer)
 	put(1, newer)
-	g.workers[0].Eventually("it says where the version is lacking", func() bool {
-		return strings.Contains(g.overview(0).Waits["odata-source"], short(newer)+": missing on http://"+g.ids[2])
+	g.workers[0].Eventually("the worker without the version is named", func() bool {
+		return strings.Contains(g.overview(0).Waits["odata-source"], shortDigest(newer)+": missing on http://"+g.ids[2])
 	})
-	if pin := g.overview(2).Plugins["odata-source"]; pin.Hash != short(old) {
+	if pin := g.overview(2).Plugins["odata-source"]; pin.Hash != shortDigest(old) {
 		t.Errorf("expected the first version while a worker does not have the second, found %+v", pin)
 	}
-	g.runs("0.1.0", tasks)
+	g.awaitVersion("0.1.0", tasks)
 	put(2, newer)
-	all := time.Now()
-	g.runs("0.2.0", tasks)
-	t.Logf("all workers have a newer version: all tasks run it after %v", time.Since(all))
+	complete := time.Now()
+	g.awaitVersion("0.2.0", tasks)
+	t.Logf("all workers have a newer version: all tasks run it after %v", time.Since(complete))
 	g.workers[1].MustCall(204, "PUT", "/culvert/plugins/odata-source/rollback", "")
-	g.runs("0.1.0", tasks)
+	g.awaitVersion("0.1.0", tasks)
 	g.workers[2].MustCall(404, "PUT", "/culvert/plugins/odata-source/swap", `{"hash":"nothing"}`,
 		"any worker of the group")
-	g.workers[2].MustCall(204, "PUT", "/culvert/plugins/odata-source/swap", `{"hash":"`+whole(newer)+`"}`)
-	g.runs("0.2.0", tasks)
+	g.workers[2].MustCall(204, "PUT", "/culvert/plugins/odata-source/swap", `{"hash":"`+hexDigest(newer)+`"}`)
+	g.awaitVersion("0.2.0", tasks)
 
 	for n := range folders {
 		put(n, bad)
@@ -74,23 +74,23 @@ func TestPluginsOfAGroup(t *testing.T) {
 		_, answer := g.statuses(0)
 		return strings.Count(answer, "runs: 0.3.0: ") == tasks
 	})
-	g.runs("0.2.0", tasks)
-	g.workers[1].MustCall(204, "PUT", "/culvert/plugins/odata-source/swap", `{"hash":"`+whole(newer)+`"}`)
+	g.awaitVersion("0.2.0", tasks)
+	g.workers[1].MustCall(204, "PUT", "/culvert/plugins/odata-source/swap", `{"hash":"`+hexDigest(newer)+`"}`)
 
 	// The kill comes last, because without exactly-once it repeats a page whose offset was not stored.
 	for n := range connectors {
 		for set, rows := range map[string]int{"Orders": 60, "Products": 77} {
-			inOrder(t, servers, fmt.Sprint("c", n, set), rows, began)
+			checkOrder(t, servers, fmt.Sprint("c", n, set), rows, began)
 		}
 	}
-	g.workers[0].Kill() // its folder has nothing but the bad one when it comes back, and the program's own
+	g.workers[0].Kill() // after its restart its folder has only the bad version of the plugin
 	g.Join(0)
-	g.runs("0.2.0", tasks)
-	g.rollsSink(address)
+	g.awaitVersion("0.2.0", tasks)
+	g.rollSink(address)
 }
 
-// rollsSink replaces the plugin of a sink that writes records now and then.
-func (g *Group) rollsSink(address string) {
+// rollSink replaces the plugin of a sink that writes records now and then.
+func (g *Group) rollSink(address string) {
 	g.T.Helper()
 	newer := guesttest.Bytes(g.T, filepath.Join(e2etest.Bench.Root, "plugins", "odata-sink"), "main.version=0.2.0")
 	client := e2etest.NewClient(g.T, g.servers)
@@ -99,7 +99,7 @@ func (g *Group) rollsSink(address string) {
 	// The answer is 409 before worker 0 is a member.
 	g.workers[1].AwaitCall(201, "PUT", "/connectors/back/config", e2etest.AsJSON(g.T, sink))
 	rows := 0
-	until := func(what, version string) {
+	produceUntil := func(what, version string) {
 		g.T.Helper()
 		g.workers[1].Eventually(what, func() bool {
 			rows++
@@ -112,36 +112,36 @@ func (g *Group) rollsSink(address string) {
 				s.Tasks[0].State == connect.Running && s.Tasks[0].Version == version
 		})
 	}
-	until("the sink runs", "0.1.0")
+	produceUntil("the sink runs", "0.1.0")
 	for n := range g.workers {
-		g.plug(n, "odata-sink", newer)
+		g.installPlugin(n, "odata-sink", newer)
 	}
-	until("the sink runs the newer version", "0.2.0")
+	produceUntil("the sink runs the newer version", "0.2.0")
 	g.workers[1].Eventually("all run it", func() bool {
 		pin := g.overview(1).Plugins["odata-sink"]
-		return pin.Hash == short(newer)
+		return pin.Hash == shortDigest(newer)
 	})
 }
 
-// plug puts a version of a plugin into a worker's folder, and waits until the group knows it.
-func (g *Group) plug(n int, name string, data []byte) {
+// installPlugin puts a version of a plugin into a worker's folder, and waits until the group knows it.
+func (g *Group) installPlugin(n int, name string, data []byte) {
 	g.T.Helper()
 	e2etest.ReplaceFile(g.T, g.plugins[n], name+".wasm", data)
 	g.workers[n].Eventually("the group hears of it", func() bool {
 		group := g.overview(n)
 		member := slices.IndexFunc(group.Members, func(m rest.GroupMember) bool { return m.WorkerID == g.ids[n] })
 		return member >= 0 && slices.ContainsFunc(group.Members[member].Plugins, func(plugin rest.GroupPlugin) bool {
-			return plugin.Hash == short(data)
+			return plugin.Hash == shortDigest(data)
 		})
 	})
 }
 
-func whole(data []byte) string {
+func hexDigest(data []byte) string {
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:])
 }
 
-func short(data []byte) string { return whole(data)[:12] }
+func shortDigest(data []byte) string { return hexDigest(data)[:12] }
 
 // components returns the components of one of this repository's plugins.
 func components(t *testing.T, name string) []wit.Component {
@@ -159,8 +159,8 @@ func components(t *testing.T, name string) []wit.Component {
 	return nil
 }
 
-// runs waits until every worker reports that number of tasks with a version.
-func (g *Group) runs(version string, tasks int) {
+// awaitVersion waits until every worker reports that number of tasks with a version.
+func (g *Group) awaitVersion(version string, tasks int) {
 	g.T.Helper()
 	for by, w := range g.workers {
 		w.Eventually("all tasks run version "+version, func() bool {
@@ -178,28 +178,28 @@ func (g *Group) runs(version string, tasks int) {
 	}
 }
 
-// inOrder checks that the records of a topic after a moment are repeated complete reads of a set, each row in its
+// checkOrder checks that the records of a topic after a moment are repeated complete reads of a set, each row in its
 // order.
-func inOrder(t *testing.T, servers, topic string, rows int, after time.Time) {
+func checkOrder(t *testing.T, servers, topic string, rows int, after time.Time) {
 	t.Helper()
-	var keys, turns []string // turns: in the order of the first time
-	turn := map[string]int{}
-	for _, r := range records(t, servers, topic) {
+	var keys, rowKeys []string // rowKeys has each key once, in the order of the first read
+	position := map[string]int{}
+	for _, r := range readRecords(t, servers, topic) {
 		key := string(r.Key)
 		if r.Timestamp.After(after) {
-			if _, ok := turn[key]; !ok {
-				turn[key] = len(turns)
-				turns = append(turns, key)
+			if _, ok := position[key]; !ok {
+				position[key] = len(rowKeys)
+				rowKeys = append(rowKeys, key)
 			}
 			keys = append(keys, key)
 		}
 	}
-	if len(turns) != rows {
-		t.Fatalf("%s: expected %d rows, found %d", topic, rows, len(turns))
+	if len(rowKeys) != rows {
+		t.Fatalf("%s: expected %d rows, found %d", topic, rows, len(rowKeys))
 	}
 	wrong := 0
 	for i := 1; i < len(keys) && wrong < 5; i++ {
-		if want := turns[(turn[keys[i-1]]+1)%rows]; keys[i] != want {
+		if want := rowKeys[(position[keys[i-1]]+1)%rows]; keys[i] != want {
 			wrong++
 			t.Errorf("%s: record %d of %d: expected %s after %s, found %s", topic, i, len(keys), want, keys[i-1],
 				keys[i])

@@ -24,9 +24,9 @@ import (
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
-// Balanced starts a load balancer for the listeners of the workers and returns its address. ports are the ports of the
-// listeners, separated by commas: each worker of one machine uses one.
-func Balanced(t *testing.T, workers int) (address, ports string) {
+// StartBalancer starts a load balancer for the listeners of the workers and returns its address. ports are the ports of
+// the listeners, separated by commas: each worker of one machine uses one.
+func StartBalancer(t *testing.T, workers int) (address, ports string) {
 	t.Helper()
 	var listeners []string
 	for range workers {
@@ -70,7 +70,7 @@ func TestSoakNotificationsOfAGroup(t *testing.T) {
 	h := &Holdup{Inner: s, After: -1}
 	h.Arm(20_000)
 	address := e2etest.Serve(t, h)
-	balancer, ports := Balanced(t, 3)
+	balancer, ports := StartBalancer(t, 3)
 	e2etest.NoError(t, s.Set("notify-user", "sap:geheim"))
 	g := embeddedGroup(t, 3)
 	p := g.Place
@@ -95,10 +95,11 @@ func TestSoakNotificationsOfAGroup(t *testing.T) {
 	g.workers[0].Eventually("the end of the queue", s.Pushed)
 	l := s.Ledger()
 	if l.Deltas != 0 || l.Notified < changes || l.Undelivered != 0 {
-		t.Errorf("%d requests for changes during the load, %d notifications taken", l.Deltas, l.Notified)
+		t.Errorf("expected no request for changes during the load, and all of %d notifications, found %d and %d",
+			changes, l.Deltas, l.Notified)
 	}
 	t.Logf("%d notifications within %v, answered with %v", l.Notified, time.Since(began), l.NotifyStatuses)
-	close(h.GoOn)
+	close(h.Release)
 	g.workers[0].AwaitEqual(p, s, "delta", "after the load")
 	requests := 0
 	for _, r := range s.Ledger().Requests {
@@ -107,7 +108,7 @@ func TestSoakNotificationsOfAGroup(t *testing.T) {
 		}
 	}
 	if requests > 5 {
-		t.Errorf("%d notifications led to %d requests for changes", changes, requests)
+		t.Errorf("expected at most 5 requests for changes, found %d for %d notifications", requests, changes)
 	}
 
 	killed := g.owner(0, "delta")
@@ -127,7 +128,7 @@ func TestSoakNotificationsOfAGroup(t *testing.T) {
 		s.Ledger().NotifyStatuses)
 	g.workers[survivor].AwaitEqual(p, s, "delta", "after the owner's end")
 	if l := s.Ledger(); l.Undelivered != 0 || l.Subscribed != 3 {
-		t.Errorf("%d notifications were given up, %d subscriptions made", l.Undelivered, l.Subscribed)
+		t.Errorf("expected no lost notification and 3 subscriptions, found %d and %d", l.Undelivered, l.Subscribed)
 	}
 	if g.owner(survivor, "delta") == killed {
 		t.Error("expected another worker to run the task")
@@ -153,8 +154,8 @@ func checkPauseClosesListeners(w *e2etest.Worker, s *odatatest.Service, address,
 	w.AwaitEqual(w.Place, s, "delta", "after a pause")
 }
 
-// QueueIsOpen reports whether the demo service keeps a queue of changes of Products.
-func QueueIsOpen(t *testing.T, address string) bool {
+// IsQueueOpen reports whether the demo service keeps a queue of changes of Products.
+func IsQueueOpen(t *testing.T, address string) bool {
 	t.Helper()
 	r, err := http.Get("http://" + address + odatatest.ODPPath + "SubscribedToFactsOfProducts?$format=json")
 	e2etest.NoError(t, err)
@@ -169,7 +170,7 @@ func QueueIsOpen(t *testing.T, address string) bool {
 // a deleted connector opened at the service is closed, and what its successor opened stays open.
 func TestSoakDeletedInAGroup(t *testing.T) {
 	s, address := e2etest.StartDemo(t, odatatest.Options{Rows: 10, Subscriptions: true})
-	balancer, ports := Balanced(t, 3)
+	balancer, ports := StartBalancer(t, 3)
 	g := embeddedGroup(t, 3, "scheduled.rebalance.max.delay.ms=300000")
 	for _, w := range g.workers {
 		w.AwaitChangeable()
@@ -177,15 +178,15 @@ func TestSoakDeletedInAGroup(t *testing.T) {
 	connectors := e2etest.LongOrShort(50, 9)
 	n := 0
 	live := 3
-	for _, how := range []string{"at once", "pause", "stop", "dead", "killed"} {
+	for _, state := range []string{"at once", "pause", "stop", "dead", "killed"} {
 		settings := map[string]map[string]string{}
 		for n := range connectors {
-			name := fmt.Sprint(how[:1], n)
+			name := fmt.Sprint(state[:1], n)
 			settings[name] = e2etest.SettingsOf(e2etest.NotificationSource(name, address, ports,
 				"sap.odata#00.track-changes=1", "sap.odata.user.name="+name, "on.delete=terminate"))
 			settings[name]["sap.odata.subscription.url"] = "http://" + balancer
 		}
-		put := func() {
+		createAll := func() {
 			for name, config := range settings {
 				n++
 				g.put(n%live, name, config)
@@ -195,47 +196,47 @@ func TestSoakDeletedInAGroup(t *testing.T) {
 			}
 			g.workers[0].Eventually("all subscriptions", func() bool { return s.SubscriptionCount() == 3*connectors })
 		}
-		put()
-		queue := "queue-" + how[:1]
+		createAll()
+		queue := "queue-" + state[:1]
 		g.put(0, queue, e2etest.SettingsOf(e2etest.DeltaSource(queue, address, odatatest.ODPPath, "FactsOfProducts",
 			"sap.odata.delta.takeover=true", "on.delete=terminate")))
-		g.workers[0].Eventually("a queue", func() bool { return QueueIsOpen(t, address) })
-		drop := func(name string) {
+		g.workers[0].Eventually("a queue", func() bool { return IsQueueOpen(t, address) })
+		deleteConnector := func(name string) {
 			n++
-			if how == "pause" || how == "stop" {
-				g.workers[n%live].Steer(name, how)
+			if state == "pause" || state == "stop" {
+				g.workers[n%live].Steer(name, state)
 			}
 			n++
 			g.workers[n%live].AwaitCall(204, "DELETE", "/connectors/"+name, "")
 		}
-		if how == "at once" {
-			for name, config := range settings { // whose successors begin while they end
-				drop(name)
+		if state == "at once" {
+			for name, config := range settings { // each is created again while it ends
+				deleteConnector(name)
 				g.put(n%live, name, config)
 			}
-			put()
+			createAll()
 		}
-		if how == "dead" || how == "killed" {
+		if state == "dead" || state == "killed" {
 			live--
 			g.workers[live].Kill()
 		}
-		if how == "killed" { // whose part waits for it
+		if state == "killed" { // the group notices it before the connectors are deleted
 			g.workers[0].Eventually("a group of one", func() bool {
 				status, answer := g.workers[0].Call("GET", "/culvert/cluster", "")
 				return status == 200 && len(e2etest.Decode[rest.Group](t, answer).Members) == 1
 			})
 		}
-		drop(queue)
+		deleteConnector(queue)
 		for name := range settings {
-			drop(name)
+			deleteConnector(name)
 		}
-		g.workers[0].Eventually("nothing that is left", func() bool {
-			return s.SubscriptionCount() == 0 && !QueueIsOpen(t, address)
+		g.workers[0].Eventually("no subscription and no queue", func() bool {
+			return s.SubscriptionCount() == 0 && !IsQueueOpen(t, address)
 		})
 	}
 	for by, w := range g.workers {
 		if log := w.Stderr.String(); strings.Contains(log, "could not be ended") {
-			t.Errorf("worker %d has not ended what a connector had opened:\n%s", by, log)
+			t.Errorf("worker %d: expected that all subscriptions and queues are ended, found\n%s", by, log)
 		}
 	}
 }
@@ -244,11 +245,11 @@ func TestSoakDeletedInAGroup(t *testing.T) {
 // uses it, because failed logons lock users (RATIONALE.md P10). A changed password is used without a restart. A worker
 // without one reports that for its connectors (P25).
 func TestSoakSecretsOfAGroup(t *testing.T) {
-	guarded := e2etest.NewPasswordService(odatatest.New(odatatest.Options{Rows: 20}), "")
-	address := e2etest.Serve(t, guarded)
+	passwords := e2etest.NewPasswordService(odatatest.New(odatatest.Options{Rows: 20}), "")
+	address := e2etest.Serve(t, passwords)
 	g := embeddedGroup(t, 3, "config.providers=file",
 		"config.providers.file.class=org.apache.kafka.common.config.provider.FileConfigProvider")
-	sg := &secretsGroup{Group: g, guarded: guarded, address: address}
+	sg := &secretsGroup{Group: g, guarded: passwords, address: address}
 	sg.write("wrong-secret", 0, 1, 2)
 	for _, w := range g.workers {
 		w.AwaitChangeable()
@@ -269,23 +270,22 @@ func TestSoakSecretsOfAGroup(t *testing.T) {
 	}
 	asking.Wait()
 	g.workers[0].Eventually("tasks that have failed", func() bool {
-		_, tasks, others := g.running(1)
-		failed := func(s string) bool { return strings.Contains(s, " FAILED ") }
-		return len(tasks) > 0 && len(others) == 2*connectors &&
-			!slices.ContainsFunc(others, func(s string) bool { return !failed(s) })
+		_, tasks, others := g.countRunning(1)
+		hasNotFailed := func(s string) bool { return !strings.Contains(s, " FAILED ") }
+		return len(tasks) > 0 && len(others) == 2*connectors && !slices.ContainsFunc(others, hasNotFailed)
 	})
 	sg.checkOneRefusal("a wrong password")
 	// The operator has unlocked the user; --resume-logons lets the next worker try again.
-	guarded.Accept("wrong-secret", "newer-secret")
+	passwords.Accept("wrong-secret", "newer-secret")
 	g.workers[2].MustStop()
 	g.Join(2, "--resume-logons")
-	g.Spreads(connectors, 2*connectors, 0, 1, 2)
+	g.AwaitSpread(connectors, 2*connectors, 0, 1, 2)
 	sg.checkOneRefusal("logons that are resumed")
 	sg.checkChangedPasswordNeedsNoRestart(connectors)
 	sg.checkMissingSecretIsReported(connectors)
 	for n, w := range g.workers {
 		if strings.Contains(w.Stderr.String(), "-secret") {
-			t.Errorf("the log of worker %d shows a secret", n)
+			t.Errorf("worker %d: expected no secret in the log, found one", n)
 		}
 	}
 }
@@ -293,7 +293,7 @@ func TestSoakSecretsOfAGroup(t *testing.T) {
 // secretsGroup is a group whose workers read the password for a service from files of their own.
 type secretsGroup struct {
 	*Group
-	guarded *e2etest.PasswordService
+	passwords *e2etest.PasswordService
 	address string // of the service
 }
 
@@ -326,7 +326,7 @@ func (g *secretsGroup) starts() (n int) {
 // checkOneRefusal checks that the service has rejected one logon so far.
 func (g *secretsGroup) checkOneRefusal(what string) {
 	g.T.Helper()
-	if n := g.guarded.Refusals("wrong-secret") + g.guarded.Refusals("newer-secret"); n != 1 {
+	if n := g.passwords.Refusals("wrong-secret") + g.passwords.Refusals("newer-secret"); n != 1 {
 		g.T.Errorf("%s: expected one refused logon, found %d", what, n)
 	}
 }
@@ -336,19 +336,19 @@ func (g *secretsGroup) checkChangedPasswordNeedsNoRestart(connectors int) {
 	g.T.Helper()
 	starts := g.starts()
 	g.write("newer-secret", 0, 1, 2)
-	used := 0
+	uses := 0 // without the older password in between
 	g.workers[0].Eventually("the newer password alone", func() bool {
-		used++
-		if !g.guarded.IsLastPassword("newer-secret") {
-			used = 0
+		uses++
+		if !g.passwords.IsLastPassword("newer-secret") {
+			uses = 0
 		}
-		return used == 100
+		return uses == 100
 	})
-	g.guarded.Accept("newer-secret")
-	g.Spreads(connectors, 2*connectors, 0, 1, 2)
+	g.passwords.Accept("newer-secret")
+	g.AwaitSpread(connectors, 2*connectors, 0, 1, 2)
 	g.checkOneRefusal("another password")
 	if n := g.starts(); n != starts {
-		g.T.Errorf("%d connectors were started again for another password", n-starts)
+		g.T.Errorf("expected that no connector starts again for another password, found %d starts", n-starts)
 	}
 }
 
@@ -374,17 +374,17 @@ func (g *secretsGroup) checkMissingSecretIsReported(connectors int) {
 		for _, name := range names {
 			var s connect.Status
 			e2etest.Get(g.T, g.workers[0].URL+"/connectors/"+name+"/status", &s)
-			says := func(state connect.State, worker, trace string) bool {
+			hasFailed := func(state connect.State, worker, trace string) bool {
 				return state == connect.Failed && worker == g.ids[without] &&
 					strings.Contains(trace, "${file:sap.properties:pwd}")
 			}
-			if says(s.Connector.State, s.Connector.WorkerID, s.Connector.Trace) {
+			if hasFailed(s.Connector.State, s.Connector.WorkerID, s.Connector.Trace) {
 				connectorsFailed++
-				continue // its tasks are those of before
+				continue // its tasks have not changed
 			}
 			for _, task := range s.Tasks {
 				switch elsewhere := task.WorkerID != g.ids[without]; {
-				case says(task.State, task.WorkerID, task.Trace):
+				case hasFailed(task.State, task.WorkerID, task.Trace):
 					tasksFailed++
 				case !elsewhere || task.State != connect.Running:
 					return false
@@ -394,5 +394,5 @@ func (g *secretsGroup) checkMissingSecretIsReported(connectors int) {
 		return connectorsFailed > 0 && tasksFailed > 0
 	})
 	g.write("newer-secret", without)
-	g.Spreads(connectors+late, 2*(connectors+late), 0, 1, 2)
+	g.AwaitSpread(connectors+late, 2*(connectors+late), 0, 1, 2)
 }

@@ -13,16 +13,17 @@ import (
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
-// listed returns the connectors as one worker lists them, empty if it cannot.
-func (g *Group) listed(by int) (list rest.ConnectorList) {
+// listConnectors returns the connectors as one worker lists them, empty if it cannot.
+func (g *Group) listConnectors(by int) (list rest.ConnectorList) {
 	g.T.Helper()
 	_, answer := g.workers[by].Call("GET", "/culvert/connectors", "")
 	_ = json.Unmarshal([]byte(answer), &list) // an error has no connectors
 	return list
 }
 
-// Of two workers one is killed, the other one and the leader in turn: what it ran is unknown before its session of 6
-// seconds ends, also to a worker that still takes the dead one for the leader. It runs again when the worker is back.
+// Of two workers one is killed, first the follower, then the leader. The states of its connectors and tasks are unknown
+// before its session of 6 seconds ends, also to a worker that still regards it as the leader. They run again when the
+// worker is back.
 func TestStatesOfAKilledWorker(t *testing.T) {
 	g := embeddedGroup(t, 2, "scheduled.rebalance.max.delay.ms=20000")
 	_, address := e2etest.StartDemo(t, odatatest.Options{Rows: 60, PageSize: 25})
@@ -35,9 +36,9 @@ func TestStatesOfAKilledWorker(t *testing.T) {
 	single := groupSource(address, "single") // the connector and its task are on different workers
 	single["tasks.max"] = "1"
 	g.put(0, "single", single)
-	states := func(by int) (counts map[connect.Condition]int) { return g.listed(by).Counts }
+	states := func(by int) (counts map[connect.Condition]int) { return g.listConnectors(by).Counts }
 	for round := range 2 {
-		g.Spreads(3, 5, 0, 1)
+		g.AwaitSpread(3, 5, 0, 1)
 		g.workers[0].Eventually("calm connectors", func() bool { return states(0)[connect.ConditionIdle] == 3 })
 		leader := slices.Index(g.ids, g.overview(0).Leader)
 		killed := []int{1 - leader, leader}[round]
@@ -47,13 +48,13 @@ func TestStatesOfAKilledWorker(t *testing.T) {
 		g.workers[by].Eventually("unknown states", func() bool { return states(by)[connect.ConditionUnknown] > 0 })
 		t.Logf("round %d: unknown after %v", round, time.Since(died))
 		if r := g.Run("status", "--url", g.workers[by].URL); r.Code != 1 {
-			t.Errorf("round %d: found exit %d of culvert status\n%s%s", round, r.Code, r.Stdout, r.Stderr)
+			t.Errorf("round %d: expected exit 1 of culvert status, found %d\n%s%s", round, r.Code, r.Stdout, r.Stderr)
 		}
 		var workers []rest.WorkerInfo
 		e2etest.Get(t, g.workers[by].URL+"/culvert/workers", &workers)
-		isAsked := func(w rest.WorkerInfo) bool { return w.Worker == g.ids[by] && w.Error == "" }
-		if !slices.ContainsFunc(workers, isAsked) {
-			t.Errorf("round %d: found workers %+v", round, workers)
+		hasAnswered := func(w rest.WorkerInfo) bool { return w.Worker == g.ids[by] && w.Error == "" }
+		if !slices.ContainsFunc(workers, hasAnswered) {
+			t.Errorf("round %d: expected the answer of worker %s, found %+v", round, g.ids[by], workers)
 		}
 		g.workers[by].Eventually("that no worker runs what it ran, or that this one does", func() bool {
 			counts := states(by)

@@ -12,14 +12,14 @@ import (
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
-// views reads answers of a worker, and collects those that lack a change that the worker has answered before.
+// views reads answers of a worker, and collects those without a change that the worker had confirmed before.
 type views struct {
 	*e2etest.Worker
 	reads int      // answers that were read
 	stale []string // answers without the change
 }
 
-// change makes a change and expects its status.
+// change sends a change and expects a status.
 func (v *views) change(want int, method, path, body string) {
 	v.Place.T.Helper()
 	v.MustCall(want, method, path, body)
@@ -44,7 +44,7 @@ func TestChangesAreInTheNextAnswers(t *testing.T) {
 		w.AwaitChangeable()
 	}
 	leader := slices.Index(g.ids, g.overview(0).Leader)
-	v := &views{Followed: g.workers[(leader+1)%3]}
+	v := &views{Worker: g.workers[(leader+1)%3]}
 
 	v.change(201, "POST", "/connectors", e2etest.AsJSON(t, map[string]any{"name": "c",
 		"config": groupSource(address, "c")}))

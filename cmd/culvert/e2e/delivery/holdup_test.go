@@ -26,20 +26,21 @@ func ExactRounds(usual int) int {
 type Holdup struct {
 	Inner http.Handler
 
-	mu     sync.Mutex
-	After  int // bytes until the stop; negative: never
-	Held   chan struct{}
-	GoOn   chan struct{}
-	passed int
+	mu      sync.Mutex
+	After   int // bytes until the stop; negative: never
+	Held    chan struct{}
+	Release chan struct{}
+	passed  int
 }
 
+// Arm lets the service block after so many bytes; a negative number means never. It replaces the channels.
 func (h *Holdup) Arm(after int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.After = after
 	h.passed = 0
 	h.Held = make(chan struct{})
-	h.GoOn = make(chan struct{})
+	h.Release = make(chan struct{})
 }
 
 func (h *Holdup) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -47,15 +48,15 @@ func (h *Holdup) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.Inner.ServeHTTP(w, r)
 		return
 	}
-	h.Inner.ServeHTTP(&heldWriter{w, h}, r)
+	h.Inner.ServeHTTP(&blockingWriter{ResponseWriter: w, h: h}, r)
 }
 
-type heldWriter struct {
+type blockingWriter struct {
 	http.ResponseWriter
 	h *Holdup
 }
 
-func (w *heldWriter) Write(p []byte) (int, error) {
+func (w *blockingWriter) Write(p []byte) (int, error) {
 	for done := 0; done < len(p); {
 		n := min(4096, len(p)-done)
 		w.h.pass(n, func() { w.ResponseWriter.(http.Flusher).Flush() })
@@ -67,20 +68,21 @@ func (w *heldWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// pass lets n bytes through, or blocks before them.
+// pass returns before n bytes are written. If After is reached, it first flushes the earlier bytes, closes Held, and
+// waits for Release.
 func (h *Holdup) pass(n int, flush func()) {
 	h.mu.Lock()
 	h.passed += n
-	stop := h.After >= 0 && h.passed > h.After
+	block := h.After >= 0 && h.passed > h.After
 	held := h.Held
-	goOn := h.GoOn
-	if stop {
+	release := h.Release
+	if block {
 		h.After = -1
 	}
 	h.mu.Unlock()
-	if stop {
+	if block {
 		flush()
 		close(held)
-		<-goOn
+		<-release
 	}
 }

@@ -24,7 +24,7 @@ func TestOffsetsAreImported(t *testing.T) {
 	base := strings.TrimSuffix(odatatest.NorthwindPath, "/")
 	url := "http://" + address + base + "/Orders?$skip=7"
 	key := `["reads",{"path":"` + base + `","set":"Orders"}]`
-	for _, r := range [][3]string{
+	for _, r := range []struct{ topic, key, value string }{
 		{"theirs", "no key of Kafka Connect", "x"},
 		{"theirs", `["others",{"path":"p"}]`, `{"next":"http://elsewhere.example/"}`},
 		{"theirs", `["reads",{"path":"gone"}]`, `{"next":"/gone"}`},
@@ -34,9 +34,9 @@ func TestOffsetsAreImported(t *testing.T) {
 		{"several", key, `{"first":"/a","next":"` + url + `"}`},
 		{"damaged", key, `{"next":{"deep":1}}`},
 	} {
-		record := &kgo.Record{Topic: r[0], Key: []byte(r[1])}
-		if r[2] != "" {
-			record.Value = []byte(r[2])
+		record := &kgo.Record{Topic: r.topic, Key: []byte(r.key)}
+		if r.value != "" { // else a tombstone
+			record.Value = []byte(r.value)
 		}
 		e2etest.Produce(t, broker, record)
 	}
@@ -51,10 +51,10 @@ func TestOffsetsAreImported(t *testing.T) {
 	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=")
 	reads := p.File("reads.properties", e2etest.Source("reads", address, "Orders")...)
 	files := []string{"--plugins", e2etest.Plugins(t), "--data", p.Data, worker, reads}
-	imports := func(name string, args ...string) e2etest.Result {
+	runImport := func(name string, args ...string) e2etest.Result {
 		return p.Run(slices.Concat([]string{"offsets", "import", name, "-p", worker}, args, files)...)
 	}
-	shows := func() e2etest.Result {
+	show := func() e2etest.Result {
 		return p.Run(append([]string{"offsets", "show", "reads", "--json"}, files...)...)
 	}
 	const topic, path = "--from-topic", "--from-file"
@@ -81,15 +81,15 @@ func TestOffsetsAreImported(t *testing.T) {
 		{[]string{path, file("damaged", `{"next":`, `{"next",`), "--yes"}, 1, `: the offset of {"path":"` + base},
 		{[]string{path, standalone, "--dry-run"}, 0, `/Orders?$skip=7`},
 	} {
-		imports("reads", c.args...).WantCode(c.code).WantOutput(c.want).WantNo("Customers")
+		runImport("reads", c.args...).WantCode(c.code).WantOutput(c.want).WantNo("Customers")
 	}
-	imports("writes", path, standalone, "--yes").WantCode(1).WantOutput("holds no offsets of connector writes")
-	shows().WantNo("$skip") // nothing was set
+	runImport("writes", path, standalone, "--yes").WantCode(1).WantOutput("holds no offsets of connector writes")
+	show().WantNo("$skip") // nothing was set
 	renamed := []string{"--partition", "path=service", "--partition", "set=entityset", "--yes"}
 	for _, from := range [][]string{{topic, "several", "--field", "next"}, {path, standalone}} {
 		p.MustRun(append([]string{"offsets", "reset", "reads"}, files...)...)
-		imports("reads", append(from, renamed...)...).WantCode(0)
-		shows().WantStdout(`"url": "`+base+`/Orders?$skip=7"`, `"entityset": "Orders"`)
+		runImport("reads", append(from, renamed...)...).WantCode(0)
+		show().WantStdout(`"url": "`+base+`/Orders?$skip=7"`, `"entityset": "Orders"`)
 	}
 	p.MustRunOnce(worker, reads)
 	e2etest.ReadTopic(t, broker, "Orders", 3)

@@ -16,11 +16,11 @@ import (
 
 // newAtLeastOnce prepares a connector with at-least-once that reads a set, and starts its broker as a process of its
 // own. settings are added to the worker's file.
-func newAtLeastOnce(t *testing.T, rounds int, settings ...string) (e *Exactly, broker *e2etest.Command) {
+func newAtLeastOnce(t *testing.T, rounds int, settings ...string) (e *ExactWorker, broker *e2etest.Command) {
 	t.Helper()
 	p := e2etest.NewPlace(t)
 	broker, servers := p.StartBrokerCommand()
-	e = NewExactly(t, servers, p, "orders", rounds)
+	e = NewExactWorker(t, servers, p, "orders", rounds)
 	e.worker = p.WritePlainWorker(servers, settings...)
 	e.Lines = []string{"exactly.once.support=requested"}
 	return e, broker
@@ -28,16 +28,16 @@ func newAtLeastOnce(t *testing.T, rounds int, settings ...string) (e *Exactly, b
 
 // rowNumbers returns the numbers of the rows in the topic, in the order of its records. The service numbers its rows
 // from 0 on.
-func (e *Exactly) rowNumbers() (numbers []int) {
+func (e *ExactWorker) rowNumbers() (numbers []int) {
 	e.t.Helper()
-	for _, row := range e.found() {
+	for _, row := range e.rowsInTopic() {
 		numbers = append(numbers, e.Rows[row])
 	}
 	return numbers
 }
 
 // storedRows returns how many rows the newest stored offset covers; 0 if none is stored.
-func (e *Exactly) storedRows() int {
+func (e *ExactWorker) storedRows() int {
 	e.t.Helper()
 	records := e.Records("connect-offsets")
 	if len(records) == 0 {
@@ -65,11 +65,11 @@ func TestSoakKilledInMidPage(t *testing.T) {
 		// The service blocks within a page, after so many bytes.
 		e.Held.Arm(200_000 + random.IntN(1_800_000))
 		w := e.Start(runUntilStopped, file)
-		e.Waits(w)
+		e.AwaitBlocked(w)
 		// The kill comes before or after a part of the page was stored.
 		<-time.After(time.Duration(random.IntN(150)) * time.Millisecond)
 		w.Kill()
-		close(e.Held.GoOn)
+		close(e.Held.Release)
 		kills = append(kills, kill{records: len(e.rowNumbers()), storedRows: e.storedRows()})
 	}
 	e.Held.Arm(-1) // blocks no more
@@ -80,7 +80,7 @@ func TestSoakKilledInMidPage(t *testing.T) {
 	repetitions := 0
 	for pos, n := range numbers {
 		if n > last+1 {
-			t.Fatalf("record %d: row %d follows row %d: rows are missing", pos, n, last)
+			t.Fatalf("record %d: expected row %d or an earlier one, found row %d", pos, last+1, n)
 		}
 		if n <= last {
 			var previous kill // the last one before this record
@@ -90,15 +90,15 @@ func TestSoakKilledInMidPage(t *testing.T) {
 				}
 			}
 			if n < previous.storedRows {
-				t.Errorf("record %d: row %d came again although the stored offset covered %d rows", pos, n,
-					previous.storedRows)
+				t.Errorf("record %d: expected no repeated row before row %d, which the stored offset covered, found row %d",
+					pos, previous.storedRows, n)
 			}
 			repetitions++
 		}
 		last = n
 	}
 	if last != len(e.Rows)-1 {
-		t.Errorf("expected all of %d rows, the last is %d", len(e.Rows), last)
+		t.Errorf("expected the last row %d, found %d", len(e.Rows)-1, last)
 	}
 	t.Logf("%d rows, %d records, %d kills, %d of them with rows that came again: %v", len(e.Rows), len(numbers),
 		len(kills), repetitions, kills)
@@ -147,8 +147,8 @@ func TestSecondSignalStopsAtOnce(t *testing.T) {
 	e, broker := newAtLeastOnce(t, 1, "task.shutdown.graceful.timeout.ms=3600000", "offset.flush.interval.ms=3600000")
 	e.Held.Arm(500_000)
 	w := e.Start(runUntilStopped, e.Files()[0])
-	e.Waits(w)
-	defer close(e.Held.GoOn)
+	e.AwaitBlocked(w)
+	defer close(e.Held.Release)
 	w.Eventually("records", func() bool { return len(e.Records(e.Name)) > 0 })
 	broker.Signal(syscall.SIGSTOP)
 	w.Signal(syscall.SIGTERM)

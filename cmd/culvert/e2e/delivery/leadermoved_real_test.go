@@ -23,14 +23,14 @@ import (
 // trio is a cluster of three Apache Kafka brokers with three replicas of everything, for workers with exactly-once.
 type trio struct {
 	e2etest.ExactPeer
-	kill func() // all of them
+	killAll func()
 }
 
 func startTrio(t *testing.T) *trio {
 	t.Helper()
 	first := e2etest.ConsecutivePorts(t, 6)
 	c := &trio{ExactPeer: e2etest.ExactPeer{T: t, Dir: t.TempDir()}}
-	c.kill = sync.OnceFunc(func() {
+	c.killAll = sync.OnceFunc(func() {
 		for node := range 3 {
 			_ = syscall.Kill(c.pid(node), syscall.SIGKILL)
 		}
@@ -49,7 +49,7 @@ func startTrio(t *testing.T) *trio {
 func (t *trio) start(args ...string) {
 	t.T.Helper()
 	e2etest.StartPeer(t.T, "kafka/start-3-brokers.sh", t.Dir, []string{"HEAP=256m"}, append(args, t.Dir)...)
-	t.T.Cleanup(t.kill)
+	t.T.Cleanup(t.killAll)
 }
 
 // pid returns the process of a broker, counted from 0.
@@ -62,36 +62,36 @@ func (t *trio) pid(node int) int {
 	return pid
 }
 
-// move makes the next replica the leader of each partition of the topics.
-func (t *trio) move(topics ...string) {
+// moveLeaders makes the next replica the leader of each partition of the topics.
+func (t *trio) moveLeaders(topics ...string) {
 	t.T.Helper()
-	leaders := map[string]int32{}
+	leaders := map[string]int32{} // before the move, by topic and partition
 	t.AwaitAdmin("other leaders", func(ctx context.Context, admin *kadm.Client) (moved bool, err error) {
 		metadata, err := admin.Metadata(ctx, topics...)
 		if err := errors.Join(err, metadata.Topics.Error()); err != nil {
 			return false, err
 		}
-		var to kadm.AlterPartitionAssignmentsReq
+		var assignments kadm.AlterPartitionAssignmentsReq
 		elect := kadm.TopicsSet{}
 		for topic, d := range metadata.Topics {
 			for partition, p := range d.Partitions {
-				was, ok := leaders[fmt.Sprint(topic, "/", partition)]
+				oldLeader, ok := leaders[fmt.Sprint(topic, "/", partition)]
 				switch {
-				case ok && p.Leader >= 0 && p.Leader != was:
+				case ok && p.Leader >= 0 && p.Leader != oldLeader:
 					continue
 				case !ok && (p.Leader < 0 || len(p.Replicas) != 3):
 					return false, fmt.Errorf("topic %s, partition %d: leader %d, replicas %v", topic, partition,
 						p.Leader, p.Replicas)
 				case !ok:
 					slices.Sort(p.Replicas)
-					at := slices.Index(p.Replicas, p.Leader)
-					to.Assign(topic, partition, append(slices.Clone(p.Replicas[at+1:]), p.Replicas[:at+1]...))
+					next := slices.Index(p.Replicas, p.Leader) + 1
+					assignments.Assign(topic, partition, append(slices.Clone(p.Replicas[next:]), p.Replicas[:next]...))
 				}
 				elect.Add(topic, partition)
 			}
 		}
-		if to != nil {
-			assigned, err := admin.AlterPartitionAssignments(ctx, to)
+		if assignments != nil {
+			assigned, err := admin.AlterPartitionAssignments(ctx, assignments)
 			if err := errors.Join(err, assigned.Error()); err != nil {
 				return false, err
 			}
@@ -119,18 +119,18 @@ func (t *trio) coordinator(id string) (node int) {
 	return node
 }
 
-// restart stops a broker by a signal, runs meanwhile, and starts the broker again.
-func (t *trio) restart(w *e2etest.Command, node int, how syscall.Signal, meanwhile func()) {
+// restart stops a broker by a signal, calls whileDown, and starts the broker again.
+func (t *trio) restart(w *e2etest.Command, node int, signal syscall.Signal, whileDown func()) {
 	t.T.Helper()
 	pid := t.pid(node)
-	e2etest.NoError(t.T, syscall.Kill(pid, how))
+	e2etest.NoError(t.T, syscall.Kill(pid, signal))
 	w.Eventually("a broker that has ended", func() bool { return syscall.Kill(pid, 0) != nil })
-	meanwhile()
+	whileDown()
 	t.start("--node", strconv.Itoa(node+1))
 }
 
-// whole waits until all replicas of each partition are in sync.
-func (t *trio) whole() {
+// awaitInSync waits until all replicas of each partition are in sync.
+func (t *trio) awaitInSync() {
 	t.T.Helper()
 	t.AwaitAdmin("copies in step", func(ctx context.Context, admin *kadm.Client) (inStep bool, err error) {
 		topics, err := admin.ListTopicsWithInternal(ctx)
@@ -147,26 +147,26 @@ func TestRealExactlyOnceMoved(t *testing.T) {
 	t.Parallel()
 	c := startTrio(t)
 	t.Run("Leaders", func(t *testing.T) {
-		e := NewExactly(t, c.Servers, e2etest.NewPlace(t), "moved", 4)
-		w := e.Reads()
+		e := NewExactWorker(t, c.Servers, e2etest.NewPlace(t), "moved", 4)
+		w := e.BlockInPage()
 		topics := []string{"moved", "movedc", "connect-offsets", "__transaction_state"}
-		c.move(topics...)
-		first := e.Held.GoOn
+		c.moveLeaders(topics...)
+		first := e.Held.Release
 		e.Arm()
 		close(first)
-		e.Waits(w)
-		c.move(topics...)
+		e.AwaitBlocked(w)
+		c.moveLeaders(topics...)
 		e.ResumeAndStop(w)
 		e.Finish("leaders moved twice")
 	})
 	t.Run("CoordinatorKilled", func(t *testing.T) {
-		e := NewExactly(t, c.Servers, e2etest.NewPlace(t), "killed", 4)
-		w := e.Reads()
+		e := NewExactWorker(t, c.Servers, e2etest.NewPlace(t), "killed", 4)
+		w := e.BlockInPage()
 		c.restart(w, c.coordinator("exact-killed-0"), syscall.SIGKILL, func() {
-			first := e.Held.GoOn
+			first := e.Held.Release
 			e.Arm()
 			close(first)
-			e.Waits(w)
+			e.AwaitBlocked(w)
 		})
 		e.ResumeAndStop(w)
 		e.Finish("coordinator's broker killed and started")

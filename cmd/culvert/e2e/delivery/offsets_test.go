@@ -34,26 +34,26 @@ func TestOffsets(t *testing.T) {
 			body := map[string]string{"PATCH": `{"offsets":[{"partition":{"a":1},"offset":null}]}`}[method]
 			f.MustCall(400, method, "/connectors/"+name+"/offsets", body, "must be in the STOPPED state")
 		}
-		f.MustCall(204, "PUT", "/connectors/"+name+"/stop", "") // its tasks still end: what follows waits for that
+		f.MustCall(204, "PUT", "/connectors/"+name+"/stop", "") // the next changes wait until its tasks have ended
 	}
 	checkOffsetsAreChangedByREST(f, address)
-	shows := func(name string, where ...string) string {
+	show := func(name string, options ...string) string {
 		t.Helper()
-		r := p.Run(append([]string{"offsets", "show", name, "--json"}, where...)...)
+		r := p.Run(append([]string{"offsets", "show", name, "--json"}, options...)...)
 		if r.Code != 0 || !json.Valid([]byte(r.Stdout)) {
-			t.Fatalf("offsets show %s: exit %d\n%s%s", name, r.Code, r.Stdout, r.Stderr)
+			t.Fatalf("offsets show %s: expected JSON and exit 0, found exit %d\n%s%s", name, r.Code, r.Stdout, r.Stderr)
 		}
 		var compact bytes.Buffer
 		_ = json.Compact(&compact, []byte(r.Stdout))
 		return compact.String()
 	}
-	e2etest.Contains(t, "offsets", shows("writes", "--url", f.URL), `"kafka_offset":4`)
+	e2etest.Contains(t, "offsets", show("writes", "--url", f.URL), `"kafka_offset":4`)
 	offline := []string{"--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data, "--config", p.Dir + "/conf"}
 	p.Run(append([]string{"offsets", "show", "writes"}, offline...)...).WantCode(2).
 		WantStderr("found another worker at work")
 	f.Stop()
-	e2etest.Contains(t, "offsets, offline", shows("writes", offline...), `"kafka_offset":4`)
-	saved := p.File("saved.json", shows("reads", offline...))
+	e2etest.Contains(t, "offsets, offline", show("writes", offline...), `"kafka_offset":4`)
+	saved := p.File("saved.json", show("reads", offline...))
 	for _, c := range []struct {
 		args []string
 		code int
@@ -68,8 +68,8 @@ func TestOffsets(t *testing.T) {
 	} {
 		p.Run(append(append([]string{"offsets"}, c.args...), offline...)...).WantCode(c.code).WantOutput(c.want)
 	}
-	e2etest.Contains(t, "offsets", shows("reads", offline...), "skip=7")
-	// It continues from there: three of ten rows are read again, and all of them are written to the service once more.
+	e2etest.Contains(t, "offsets", show("reads", offline...), "skip=7")
+	// The source continues from its offset and reads three of ten rows again. The sink writes all to the service again.
 	p.Run(append([]string{"run", "--once"}, offline...)...)
 	p.CheckRecordCount("Orders", 13)
 }
@@ -78,27 +78,27 @@ func TestOffsets(t *testing.T) {
 func checkOffsetsAreChangedByREST(f *e2etest.Worker, address string) {
 	base := strings.TrimSuffix(odatatest.NorthwindPath, "/")
 	partition := fmt.Sprintf(`{"service":%q,"entityset":"Orders"}`, base)
-	set := func(url string) string {
+	sourceOffsets := func(url string) string {
 		return fmt.Sprintf(`{"offsets":[{"partition":%s,"offset":{"url":%q}}]}`, partition, url)
 	}
 	// The INIT connector's offset is an absolute URL.
 	path := base + "/Orders?$skip=7"
-	f.MustCall(200, "PATCH", "/connectors/reads/offsets", set("http://"+address+path))
+	f.MustCall(200, "PATCH", "/connectors/reads/offsets", sourceOffsets("http://"+address+path))
 	f.MustCall(200, "GET", "/connectors/reads/offsets", "", `"url":"`+path+`"`)
 	for _, url := range []string{"http://elsewhere.example" + path, "nowhere"} {
-		f.MustCall(500, "PATCH", "/connectors/reads/offsets", set(url), "the plugin rejects the offset: ")
+		f.MustCall(500, "PATCH", "/connectors/reads/offsets", sourceOffsets(url), "the plugin rejects the offset: ")
 	}
 	f.MustCall(500, "PATCH", "/connectors/reads/offsets",
 		`{"offsets":[{"partition":{"entityset":"x"},"offset":{"url":"/"}}]}`)
 
-	place := func(partition, offset string) string {
+	sinkOffsets := func(partition, offset string) string {
 		return fmt.Sprintf(`{"offsets":[{"partition":{"kafka_topic":"Orders","kafka_partition":%s},"offset":%s}]}`,
 			partition, offset)
 	}
-	f.MustCall(200, "PATCH", "/connectors/writes/offsets", place("0", `{"kafka_offset":"4"}`))
-	f.MustCall(400, "PATCH", "/connectors/writes/offsets", place("0", `{"kafka_offset":11}`))
-	f.MustCall(500, "PATCH", "/connectors/writes/offsets", place("99", `{"kafka_offset":1}`))
-	f.MustCall(500, "PATCH", "/connectors/writes/offsets", place("0", `{"kafka_offset":-1}`))
+	f.MustCall(200, "PATCH", "/connectors/writes/offsets", sinkOffsets("0", `{"kafka_offset":"4"}`))
+	f.MustCall(400, "PATCH", "/connectors/writes/offsets", sinkOffsets("0", `{"kafka_offset":11}`))
+	f.MustCall(500, "PATCH", "/connectors/writes/offsets", sinkOffsets("99", `{"kafka_offset":1}`))
+	f.MustCall(500, "PATCH", "/connectors/writes/offsets", sinkOffsets("0", `{"kafka_offset":-1}`))
 }
 
 // Before offsets of a connector with exactly-once are changed, its tasks are fenced: a worker that was paused within a

@@ -42,7 +42,7 @@ func TestRunUntilStopped(t *testing.T) {
 	rows := s.Ledger().Rows
 	p.MustRun("run", "--once", "--config", folder, "--plugins", e2etest.Plugins(t), "--data", p.Data)
 	if again := s.Ledger().Rows - rows; again != 0 {
-		t.Errorf("expected nothing to be read again, the service gave %d rows", again)
+		t.Errorf("expected that nothing is read again, found %d rows", again)
 	}
 }
 
@@ -65,11 +65,11 @@ func TestBothWays(t *testing.T) {
 	for round := range 2 {
 		p.MustRun("run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink", "smt"), "--data", p.Data, there,
 			back).WantNoStdout().WantNo("REST listens") // unless listeners is set
-		for from, to := range map[string]string{"Orders": "OrderCopies", "Order_Details": "Order_DetailCopies"} {
-			if diff := cmp.Diff(e2etest.Entities(s, from), e2etest.Entities(s, to)); diff != "" {
-				t.Errorf("round %d: %s and %s differ\n%s", round, from, to, diff)
+		for set, copies := range map[string]string{"Orders": "OrderCopies", "Order_Details": "Order_DetailCopies"} {
+			if diff := cmp.Diff(e2etest.Entities(s, set), e2etest.Entities(s, copies)); diff != "" {
+				t.Errorf("round %d: %s differ from %s (-want +got)\n%s", round, copies, set, diff)
 			}
-			p.CheckRecordCount("sap."+from, s.Count(from))
+			p.CheckRecordCount("sap."+set, s.Count(set))
 		}
 	}
 	e2etest.CheckNoneTwice(t, s.Ledger())
@@ -97,14 +97,14 @@ func TestAvro(t *testing.T) {
 	t.Parallel()
 	registry := srfake.New()
 	t.Cleanup(registry.Close)
-	var asked atomic.Int64
+	var requests atomic.Int64
 	registry.Intercept(func(w http.ResponseWriter, _ *http.Request) bool {
-		if asked.Add(1) > 2 {
+		if requests.Add(1) > 2 {
 			return false
 		}
 		w.WriteHeader(http.StatusServiceUnavailable)
 		return true
 	})
-	logged := e2etest.CopyThroughAvro(t, registry.URL(), registry.URL())
-	e2etest.Contains(t, "the log", logged, "the schema registry does not respond", "the schema registry responds again")
+	log := e2etest.CopyThroughAvro(t, registry.URL(), registry.URL())
+	e2etest.Contains(t, "the log", log, "the schema registry does not respond", "the schema registry responds again")
 }

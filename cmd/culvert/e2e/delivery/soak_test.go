@@ -20,12 +20,15 @@ func TestSoakDeletedConnectors(t *testing.T) {
 	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10, Subscriptions: true})
 	_, port, _ := net.SplitHostPort(porttest.Address(t))
 	f := p.StartWorker("conf")
-	open := func() bool { return QueueIsOpen(t, address) }
+	isOpen := func() bool { return IsQueueOpen(t, address) }
 	connectors := e2etest.LongOrShort(50, 4)
 	for _, c := range []struct {
-		onDelete string
-		left     int
-	}{{"terminate", 0}, {"keep", 3 * connectors}} {
+		onDelete      string
+		subscriptions int // that remain
+	}{
+		{onDelete: "terminate", subscriptions: 0},
+		{onDelete: "keep", subscriptions: 3 * connectors},
+	} {
 		names := []string{c.onDelete + "-queue"}
 		f.Create(e2etest.DeltaSource(names[0], address, odatatest.ODPPath, "FactsOfProducts",
 			"sap.odata.delta.takeover=true", "on.delete="+c.onDelete)...)
@@ -39,22 +42,23 @@ func TestSoakDeletedConnectors(t *testing.T) {
 			f.Await(name, "runs", e2etest.IsRunning)
 		}
 		f.Eventually("all subscriptions and a queue", func() bool {
-			return s.SubscriptionCount() == 3*connectors && open()
+			return s.SubscriptionCount() == 3*connectors && isOpen()
 		})
 		for _, name := range names {
 			f.MustCall(204, "DELETE", "/connectors/"+name, "")
 		}
 		f.Eventually("connectors that are gone", func() bool { return len(f.ConnectorNames()) == 0 })
-		f.Eventually(fmt.Sprintf("%d subscriptions", c.left), func() bool {
-			return s.SubscriptionCount() == c.left && open() == (c.left > 0)
+		f.Eventually(fmt.Sprintf("%d subscriptions", c.subscriptions), func() bool {
+			return s.SubscriptionCount() == c.subscriptions && isOpen() == (c.subscriptions > 0)
 		})
 	}
 	f.MustStop()
-	if s.SubscriptionCount() != 3*connectors || !open() {
-		t.Errorf("%d subscriptions are left, and the queue: %t", s.SubscriptionCount(), open())
+	if s.SubscriptionCount() != 3*connectors || !isOpen() {
+		t.Errorf("expected %d subscriptions and a queue, found %d and %t", 3*connectors, s.SubscriptionCount(),
+			isOpen())
 	}
 	if files, err := filepath.Glob(filepath.Join(p.Dir, "conf", "*")); err != nil || len(files) > 1 {
-		t.Errorf("files are left: %v, %v", files, err)
+		t.Errorf("expected only the worker's file, found %v, %v", files, err)
 	}
 }
 
@@ -85,6 +89,6 @@ func TestSoakFirstByteComesLate(t *testing.T) {
 	c.AwaitEqual(p, s, "late", "in the end")
 	c.MustStop()
 	if l := s.Ledger(); l.Jobs != 1 || l.Terminated != 0 {
-		t.Errorf("%d jobs were begun, %d ended", l.Jobs, l.Terminated)
+		t.Errorf("expected 1 job that was not terminated, found %d jobs, %d terminated", l.Jobs, l.Terminated)
 	}
 }

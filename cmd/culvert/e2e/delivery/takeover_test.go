@@ -50,11 +50,11 @@ func TestTakeover(t *testing.T) {
 			worker)...)...).WantCode(code).WantNo("c4n4ry")
 	}
 
-	checked := cluster(1, "check").WantStdout("configs: connector-foreign: connector.class: no plugin has",
+	check := cluster(1, "check").WantStdout("configs: connector-foreign: connector.class: no plugin has",
 		"configs: connector-foreign: x.password: warning: a secret in clear text").WantOutput("1 problem, 1 warning")
-	if lines := strings.Split(checked.Stdout, "\n"); strings.Join(strings.Fields(lines[0]), " ") != "NAME CLASS STATE "+
+	if lines := strings.Split(check.Stdout, "\n"); strings.Join(strings.Fields(lines[0]), " ") != "NAME CLASS STATE "+
 		"TASKS OFFSETS" || strings.Join(strings.Fields(lines[1]), " ") != "foreign com.example.Foreign RUNNING 0 0" {
-		t.Errorf("found %q", lines[:2])
+		t.Errorf("expected the titles and the row of foreign, found %q", lines[:2])
 	}
 	var shown struct {
 		Connectors []struct {
@@ -70,7 +70,7 @@ func TestTakeover(t *testing.T) {
 	e2etest.NoError(t, json.Unmarshal([]byte(cluster(1, "check", "--json").Stdout), &shown))
 	if len(shown.Connectors) != 3 || shown.Connectors[1].Name != "paused" || shown.Connectors[1].State != "PAUSED" ||
 		shown.Connectors[1].Tasks != 1 || len(shown.Problems) != 2 || shown.Problems[1].Setting != "x.password" {
-		t.Errorf("found %+v", shown)
+		t.Errorf("expected three connectors, of which one is paused with a task, and two problems, found %+v", shown)
 	}
 	p.Run("cluster", "check", p.File("orders.properties", e2etest.Source("orders", address, "Orders")...)).WantCode(2).
 		WantOutput("expected the file of a worker, found a connector's")
