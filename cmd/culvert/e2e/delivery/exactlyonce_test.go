@@ -28,16 +28,17 @@ type ExactWorker struct {
 	Address string
 	Servers string
 	worker  string
-	Name    string // of the set's connector and topic; those of its changes have one more letter at the end
-	Rows    map[string]int
+	Name    string         // of the set's connector and topic; the connector of changes has one more letter
+	Rows    map[string]int // the position of each row in the order of the service
 	edits   *Edits
 	Random  *rand.Rand
-	old     int      // how often a fenced worker may ask for tokens that are too old
-	Lines   []string // settings of both connectors; they replace settings of the same name
+	// maxExpired is the number of expired tokens that a fenced worker may request.
+	maxExpired int
+	Lines      []string // settings of both connectors, which replace settings of the same name
 }
 
 const (
-	PageRows  = 1500 // of a page
+	PageRows  = 1500
 	exactSeed = 14
 )
 
@@ -366,7 +367,7 @@ func (e *ExactWorker) Run(rounds int, signals ...syscall.Signal) {
 	e.StartEdits()
 	for round := range rounds {
 		e.Arm()
-		e.StopAtRandom(e.Start(runUntilStopped, e.Files()...), how[round%len(how)])
+		e.StopAtRandom(e.Start(runUntilStopped, e.Files()...), signals[round%len(signals)])
 	}
-	e.Finish(fmt.Sprintf("%d times %v", rounds, how))
+	e.Finish(fmt.Sprintf("%d times %v", rounds, signals))
 }

@@ -249,7 +249,7 @@ func TestSoakSecretsOfAGroup(t *testing.T) {
 	address := e2etest.Serve(t, passwords)
 	g := embeddedGroup(t, 3, "config.providers=file",
 		"config.providers.file.class=org.apache.kafka.common.config.provider.FileConfigProvider")
-	sg := &secretsGroup{Group: g, guarded: passwords, address: address}
+	sg := &secretsGroup{Group: g, passwords: passwords, address: address}
 	sg.write("wrong-secret", 0, 1, 2)
 	for _, w := range g.workers {
 		w.AwaitChangeable()
@@ -294,7 +294,7 @@ func TestSoakSecretsOfAGroup(t *testing.T) {
 type secretsGroup struct {
 	*Group
 	passwords *e2etest.PasswordService
-	address string // of the service
+	address   string // of the service
 }
 
 // write stores a password on machines.

@@ -27,10 +27,10 @@ type Holdup struct {
 	Inner http.Handler
 
 	mu      sync.Mutex
-	After   int // bytes until the stop; negative: never
-	Held    chan struct{}
-	Release chan struct{}
-	passed  int
+	After   int           // bytes until the block; negative means never
+	Held    chan struct{} // closed when a response is blocked
+	Release chan struct{} // closed by the test to continue
+	passed  int           // bytes since Arm
 }
 
 // Arm lets the service block after so many bytes; a negative number means never. It replaces the channels.

@@ -90,8 +90,8 @@ func TestSoakKilledInMidPage(t *testing.T) {
 				}
 			}
 			if n < previous.storedRows {
-				t.Errorf("record %d: expected no repeated row before row %d, which the stored offset covered, found row %d",
-					pos, previous.storedRows, n)
+				t.Errorf("record %d: expected no row before row %d, because of the stored offset, found row %d", pos,
+					previous.storedRows, n)
 			}
 			repetitions++
 		}

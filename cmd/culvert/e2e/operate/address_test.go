@@ -17,7 +17,7 @@ import (
 // user.
 func TestCommandsFindTheirWorker(t *testing.T) {
 	t.Parallel()
-	answers := func(name string) http.Handler {
+	handler := func(name string) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if user, password, _ := r.BasicAuth(); user != "anna" || password != "gehe/im" {
 				w.WriteHeader(http.StatusUnauthorized)
@@ -26,12 +26,12 @@ func TestCommandsFindTheirWorker(t *testing.T) {
 			io.WriteString(w, `{"`+name+`":{"status":{"name":"`+name+`","connector":{"state":"RUNNING"},"tasks":[]}}}`)
 		})
 	}
-	serve := func(name string) (logon string) {
-		server := httptest.NewServer(answers(name))
+	serve := func(name string) (urlWithUser string) {
+		server := httptest.NewServer(handler(name))
 		t.Cleanup(server.Close)
 		return strings.Replace(server.URL, "//", "//anna:gehe%2Fim@", 1)
 	}
-	secure := httptest.NewUnstartedServer(answers("configured"))
+	secure := httptest.NewUnstartedServer(handler("configured"))
 	secure.TLS = &tls.Config{Certificates: []tls.Certificate{e2etest.LocalhostCertificate(t)}}
 	secure.StartTLS()
 	t.Cleanup(secure.Close)

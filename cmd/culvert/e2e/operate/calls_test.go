@@ -56,7 +56,7 @@ func checkCallsOfStrimzi(f *e2etest.Worker, address string) {
 	f.Steer("a-%3Eb", "stop")
 	if answer := f.MustCall(200, "DELETE", "/connectors/a-%3Eb/offsets", ""); !strings.HasPrefix(answer,
 		`{"message":`) {
-		t.Errorf("found %s", answer)
+		t.Errorf("expected a message, found %s", answer)
 	}
 	f.MustCall(204, "PUT", "/admin/loggers/some.logger?scope=cluster", `{"level":"INFO"}`)
 	f.MustCall(204, "DELETE", "/connectors/a-%3Eb", "")
@@ -73,19 +73,19 @@ func checkCallsOfAKHQ(f *e2etest.Worker) {
 	t := f.Place.T
 	for _, plugin := range e2etest.Decode[[]connect.Plugin](t, f.MustCall(200, "GET", "/connector-plugins", "")) {
 		if plugin.Class == "" || plugin.Type == "" || plugin.Version == "" {
-			t.Errorf("found %+v", plugin)
+			t.Errorf("expected a class, a type and a version, found %+v", plugin)
 		}
 		answer := f.MustCall(200, "PUT", "/connector-plugins/"+plugin.Class+"/config/validate",
 			e2etest.AsJSON(t, map[string]string{"connector.class": plugin.Class, "topics": "getPlugins"}),
 			`"order":1,`, `"order_in_group":1,`)
 		v := e2etest.Decode[check.Validation](t, answer)
 		if len(v.Configs) == 0 || strings.Contains(answer, `"definition":null`) {
-			t.Errorf("%s: found %s", plugin.Class, answer)
+			t.Errorf("%s: expected definitions, found %s", plugin.Class, answer)
 		}
 		for _, c := range v.Configs {
 			d := c.Definition
 			if !definitionPattern.MatchString(d.Type + " " + d.Importance + " " + d.Width) {
-				t.Errorf("found %+v", d)
+				t.Errorf("%s: expected a type, an importance and a width of Kafka's, found %+v", d.Name, d)
 			} else if plugin.Type == "source" && (d.Group == nil || d.Order < 1 || d.Order != d.OrderInGroup) {
 				t.Errorf("%s: expected a group and an order in it, found %+v", d.Name, d)
 			}
@@ -112,7 +112,7 @@ func checkCallsOfUserInterfaces(f *e2etest.Worker, address string) {
 	expanded := e2etest.Decode[map[string]shown](t, f.MustCall(200, "GET", "/connectors?expand=info&expand=status", ""))
 	if c := expanded["shown"]; c.Info == nil || c.Status == nil || c.Info.Config["connector.class"] == "" ||
 		c.Info.Type != "source" || c.Status.Connector["state"] != "RUNNING" || len(c.Status.Tasks) != 1 {
-		t.Errorf("found %+v", expanded)
+		t.Errorf("expected info and status with a running task, found %+v", expanded)
 	}
 	f.Eventually("its topic", func() bool {
 		_, answer := f.Call("GET", "/connectors/shown/topics", "")
@@ -150,14 +150,17 @@ var randomRoutes = strings.Fields(`/ /health /metrics /connectors /connectors /c
 /admin/loggers /admin/loggers/root /admin/loggers/a.b /culvert/reload /culvert/plugins /culvert/connectors/NAME
 /culvert/openapi.json /nowhere // /% /%zz/../x`)
 
-// configRoutes return configurations as they were written. No other route may return a password.
+// configRoutes matches routes that return configurations as they were written. No other route may return a password.
 var configRoutes = regexp.MustCompile(`^/connectors(/[^/]+(/config|/tasks)?)?/?$`)
 
-// ownFailures are messages of Kafka Connect's own 500 responses to bodies that are not JSON or have another shape.
-var ownFailures = regexp.MustCompile(`^(expected .*|Cannot .*|Failed to find any class .*|initial_state: expected .*|` +
+// expectedFailures matches messages of Kafka Connect's own 500 responses to bodies that are not JSON or have another
+// shape.
+var expectedFailures = regexp.MustCompile(`^(expected .*|Cannot .*|Failed to find any class .*|` +
+	`initial_state: expected .*|` +
 	`Connector config .*contains no connector type.*|Illegal null or empty Level name\.)`)
 
-func pick[T any](rng *rand.Rand, of ...T) T { return of[rng.IntN(len(of))] }
+// pick returns one of the values. A value that occurs repeatedly is more likely.
+func pick[T any](rng *rand.Rand, values ...T) T { return values[rng.IntN(len(values))] }
 
 func (c *randomCaller) name() string {
 	return pick(c.rng, "a", "b", "c", "a b", "ü;x", "..", "none", "a", "b", "\x01", strings.Repeat("n", 300))
@@ -220,14 +223,14 @@ func (c *randomCaller) call() {
 		return
 	}
 	defer conn.Close()
-	io.WriteString(conn, request) // as far as it is taken
+	io.WriteString(conn, request) // the worker may close the connection before its end
 	var answer []byte
 	r, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
 	if err == nil {
 		answer, err = io.ReadAll(r.Body)
 	}
 	if err != nil {
-		if body == "" { // who is refused while it sends a body may miss the answer
+		if body == "" { // a client whose body is rejected may miss the answer
 			c.t.Errorf("%s: %v", what, err)
 		}
 		return
@@ -238,16 +241,17 @@ func (c *randomCaller) call() {
 	}
 	// A slow machine may answer with a timeout.
 	if r.StatusCode >= 500 && route != "/health" && !(r.StatusCode == 500 && (method == "HEAD" ||
-		(json.Unmarshal(answer, &failure) == nil && failure.Code == 500 && ownFailures.MatchString(failure.Message)))) {
-		c.t.Errorf("%s: found %d %.300s", what, r.StatusCode, answer)
+		(json.Unmarshal(answer, &failure) == nil && failure.Code == 500 &&
+			expectedFailures.MatchString(failure.Message)))) {
+		c.t.Errorf("%s: expected a status below 500, found %d %.300s", what, r.StatusCode, answer)
 	}
 	if strings.Contains(string(answer), c.secret) && (r.StatusCode >= 400 || !configRoutes.MatchString(route)) {
-		c.t.Errorf("%s: found the password in %d %.300s", what, r.StatusCode, answer)
+		c.t.Errorf("%s: expected no password, found it in %d %.300s", what, r.StatusCode, answer)
 	}
 }
 
-// figureOf reads one metric of the worker.
-func figureOf(f *e2etest.Worker, name string) float64 {
+// readMetric reads one metric of the worker.
+func readMetric(f *e2etest.Worker, name string) float64 {
 	_, after, _ := strings.Cut(f.Metrics(), "\n"+name+" ")
 	value, _, _ := strings.Cut(after, "\n")
 	n, err := strconv.ParseFloat(value, 64)
@@ -266,8 +270,8 @@ func TestSoakRandomCalls(t *testing.T) {
 		calls = 10_000
 		seed = uint64(time.Now().UnixNano())
 	}
-	if chosen, err := strconv.ParseUint(os.Getenv("CULVERT_SEED"), 10, 64); err == nil {
-		seed = chosen
+	if n, err := strconv.ParseUint(os.Getenv("CULVERT_SEED"), 10, 64); err == nil {
+		seed = n
 	}
 	t.Logf("CULVERT_SEED=%d", seed)
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
@@ -276,15 +280,15 @@ func TestSoakRandomCalls(t *testing.T) {
 	const secret = "geheim-4711"
 	config := e2etest.SettingsOf(append(e2etest.Source("x", address, "Customers"), "sap.odata.user.name=me",
 		"sap.odata.user.pwd="+secret))
-	goroutines := figureOf(f, "go_goroutines")
-	heap := figureOf(f, "go_memstats_heap_inuse_bytes")
+	goroutines := readMetric(f, "go_goroutines")
+	heap := readMetric(f, "go_memstats_heap_inuse_bytes")
 	var callers sync.WaitGroup
-	const together = 4
-	for i := range uint64(together) {
+	const parallelCallers = 4
+	for i := range uint64(parallelCallers) {
 		c := &randomCaller{t: t, address: strings.TrimPrefix(f.URL, "http://"), secret: secret, config: config,
 			rng: rand.New(rand.NewPCG(seed, i))}
 		callers.Go(func() {
-			for range calls / together {
+			for range calls / parallelCallers {
 				c.call()
 			}
 		})
@@ -296,10 +300,10 @@ func TestSoakRandomCalls(t *testing.T) {
 	}
 	f.Eventually("its goroutines to have ended", func() bool {
 		http.DefaultClient.CloseIdleConnections()
-		return figureOf(f, "go_goroutines") < goroutines+30
+		return readMetric(f, "go_goroutines") < goroutines+30
 	})
 	f.Eventually("its memory to be free again", func() bool {
-		return figureOf(f, "go_memstats_heap_inuse_bytes") < heap+96<<20
+		return readMetric(f, "go_memstats_heap_inuse_bytes") < heap+96<<20
 	})
 	f.Stop().WantCode(0).WantNo("an internal error of culvert", "panic", secret)
 }

@@ -50,27 +50,30 @@ func TestValidate(t *testing.T) {
 	p.Run("validate", "--plugins", e2etest.Plugins(t), p.Dir).WantCode(1).WantStdout(bad+":4: ", worker+":3: ")
 	grouped := p.File("group/worker.properties", "bootstrap.servers=a:1", "group.id=x", "config.storage.topic=c",
 		"status.storage.topic=s", "config.storage.secrets=refuse")
-	refers := p.File("group/good.properties", append(e2etest.Source("good", address, "Orders"),
+	withReferences := p.File("group/good.properties", append(e2etest.Source("good", address, "Orders"),
 		"sap.odata.user.name=${env:PATH}",
 		"sap.odata.user.pwd=hunter2")...)
-	p.Run("validate", "--plugins", e2etest.Plugins(t), refers).WantCode(0)
-	p.Run("validate", "--plugins", e2etest.Plugins(t), grouped, refers).WantCode(1).WantNo("hunter2").WantStdout(
-		"sap.odata.user.name: ", "config.providers=env", "config.storage.secrets=refuse keeps passwords out")
+	p.Run("validate", "--plugins", e2etest.Plugins(t), withReferences).WantCode(0)
+	p.Run("validate", "--plugins", e2etest.Plugins(t), grouped, withReferences).WantCode(1).WantNo("hunter2").
+		WantStdout(
+			"sap.odata.user.name: ", "config.providers=env", "config.storage.secrets=refuse keeps passwords out")
 	var list []map[string]any
 	r := p.Run("validate", "--json", "--plugins", e2etest.Plugins(t), bad)
 	if err := json.Unmarshal([]byte(r.Stdout), &list); err != nil || len(list) < 3 || list[0]["file"] != bad {
 		t.Errorf("expected a list, found %v in %s", err, r.Stdout)
 	}
-	for setting, code := range map[string]string{"sap.odata.host.adress": "unknown",
-		"sap.odata.host.port": "invalid-value", "sap.odata.host.address": "missing"} {
-		if !slices.ContainsFunc(list, func(p map[string]any) bool {
-			return p["setting"] == setting && p["code"] == code
-		}) {
-			t.Errorf("expected %s as %s in %s", setting, code, r.Stdout)
+	for setting, code := range map[string]string{
+		"sap.odata.host.adress":  "unknown",
+		"sap.odata.host.port":    "invalid-value",
+		"sap.odata.host.address": "missing",
+	} {
+		isProblem := func(p map[string]any) bool { return p["setting"] == setting && p["code"] == code }
+		if !slices.ContainsFunc(list, isProblem) {
+			t.Errorf("expected the problem %s of %s, found %s", code, setting, r.Stdout)
 		}
 	}
 	if got := s.Ledger().Total; got != 0 {
-		t.Errorf("expected validate to send nothing, the service saw %d requests", got)
+		t.Errorf("expected that validate sends nothing, found %d requests", got)
 	}
 }
 
@@ -118,11 +121,11 @@ func TestPing(t *testing.T) {
 	p.Run("ping", "-p", closed, "-s", odatatest.NorthwindPath, "--plugins", e2etest.Plugins(t)).
 		WantCode(1).WantStderr("connection refused").WantNo("retrying")
 	// With --wait they do: the service responds from the third request on.
-	var asked atomic.Int32
+	var requests atomic.Int32
 	demo := odatatest.New(odatatest.Options{Rows: 10})
 	late := p.File("late.properties", e2etest.Source("late", e2etest.Serve(t, http.HandlerFunc(
 		func(w http.ResponseWriter, r *http.Request) {
-			if asked.Add(1) < 3 {
+			if requests.Add(1) < 3 {
 				w.WriteHeader(http.StatusServiceUnavailable)
 				return
 			}
@@ -146,7 +149,7 @@ func TestPlugins(t *testing.T) {
 	}
 	r := p.Run("plugins", "list", "--json", "--plugins", e2etest.Plugins(t))
 	if err := json.Unmarshal([]byte(r.Stdout), &list); err != nil || len(list) == 0 || len(list[0].Components) == 0 {
-		t.Errorf("%v in %s", err, r.Stdout)
+		t.Errorf("expected a plugin with components, found %v, %s", err, r.Stdout)
 	}
 	r = p.Run("plugins", "list", "--plugins", e2etest.Plugins(t, "smt"))
 	for line := range strings.Lines(r.Stdout) {
@@ -179,10 +182,10 @@ func TestInit(t *testing.T) {
 	p.Environ = append(p.Environ, "SAP_PASSWORD=geheim")
 	host, port, _ := net.SplitHostPort(address)
 	root := strings.TrimSuffix(odatatest.SAPPath, "/")
-	where := slices.Clip([]string{"init", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--protocol", "http",
+	common := slices.Clip([]string{"init", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--protocol", "http",
 		"--host",
 		host, "--port", port, "--user", "me"})
-	flags := slices.Clip(append(where, "--yes", "--service", root, "--entity-set", "Customers,Products", "--select",
+	flags := slices.Clip(append(common, "--yes", "--service", root, "--entity-set", "Customers,Products", "--select",
 		"CustomerID,City"))
 
 	p.MustRun(append(flags, "-o", "made.properties")...)
@@ -191,7 +194,7 @@ func TestInit(t *testing.T) {
 	if err != nil || strings.Contains(string(content), "geheim") || !strings.Contains(string(content),
 		"sap.odata.user.pwd=${env:SAP_PASSWORD}\n") ||
 		!strings.Contains(string(content), "# Name of the entity set.") {
-		t.Fatalf("%v\n%s", err, content)
+		t.Fatalf("expected a reference to the password and documentation, found %v\n%s", err, content)
 	}
 	p.MustRun("validate", "--plugins", e2etest.Plugins(t), "--data", p.Data, file)
 	p.MustRunOnce(file)
@@ -199,14 +202,14 @@ func TestInit(t *testing.T) {
 	p.CheckRecordCount("Products", s.Count("Products"))
 
 	// A proposal is chosen by its number or written out.
-	c := exec.Command(e2etest.Bench.Binary, append(where, "-o", "asked.properties")...)
+	c := exec.Command(e2etest.Bench.Binary, append(common, "-o", "asked.properties")...)
 	c.Dir = p.Dir
 	c.Env = append(append(os.Environ(), "XDG_CACHE_HOME="+filepath.Join(p.Dir, "cache")), p.Environ...)
 	// The answers: password, client, service, set, topic, properties, name.
 	c.Stdin = strings.NewReader("\n\n2\nOrders\norders\nOrderID,Freight\n\n")
 	out, err := c.CombinedOutput()
 	if err != nil || !bytes.Contains(out, []byte("   2  "+root+"\n")) || !bytes.Contains(out, []byte("ShipCity\n")) {
-		t.Fatalf("%v\n%s", err, out)
+		t.Fatalf("expected the service and the properties as suggestions, found %v\n%s", err, out)
 	}
 	content, _ = os.ReadFile(filepath.Join(p.Dir, "asked.properties"))
 	e2etest.Contains(t, "asked.properties", string(content), "\nname=orders\n", "\nsap.odata#00.service="+root+"\n",
@@ -214,31 +217,31 @@ func TestInit(t *testing.T) {
 
 	// Wrong answers are asked for again: protocol, port, an empty service, an entity set. Three rows are shown.
 	p.Stdin = "ftp\nhttp\n" + host + "\nx\n" + port + "\nme\n\n\n\n2\nOrdrs\nOrders\n\nOrderID,Freight\nagain\n"
-	again := p.MustRun("init", "--plugins", e2etest.Plugins(t), "--data", p.Data, "-o", "again.properties")
+	output := p.MustRun("init", "--plugins", e2etest.Plugins(t), "--data", p.Data, "-o", "again.properties")
 	p.Stdin = ""
-	again.WantStderr("found none\n", "Ordrs", "ORDERID  FREIGHT\n10248 ", "\n10250 ")
-	if strings.Contains(again.Stderr, "10251") || strings.Count(again.Stderr, "Protocol [https]: ") != 2 ||
-		strings.Count(again.Stderr, "Port [80]: ") != 2 {
-		t.Errorf("expected three rows, and two questions for protocol and port, found\n%s", again.Stderr)
+	output.WantStderr("found none\n", "Ordrs", "ORDERID  FREIGHT\n10248 ", "\n10250 ")
+	if strings.Contains(output.Stderr, "10251") || strings.Count(output.Stderr, "Protocol [https]: ") != 2 ||
+		strings.Count(output.Stderr, "Port [80]: ") != 2 {
+		t.Errorf("expected three rows, and two questions for protocol and port, found\n%s", output.Stderr)
 	}
 
 	for _, c := range []struct {
 		code int
-		says string
+		want string
 		args []string
 	}{
 		{1, "exists", append(flags, "-o", "made.properties")},
-		{1, "the nearest name is Orders", append(where, "--yes", "--service", root, "--entity-set", "Ordres")},
+		{1, "the nearest name is Orders", append(common, "--yes", "--service", root, "--entity-set", "Ordres")},
 		{1, "sap.odata#00.select: ", append(flags, "--select", "Nothing")},
 		{2, "--host is required", []string{"init", "--yes", "--plugins", e2etest.Plugins(t), "--data", p.Data}},
-		{2, "--service is required", append(where, "--yes")},
+		{2, "--service is required", append(common, "--yes")},
 		{2, "--password-in-file", append(flags, "--password", "geheim")},
 		{1, "it is not sent", append(flags, "--password", "${vault:sap:pw}")},
 	} {
-		p.Run(c.args...).WantCode(c.code).WantStderr(c.says)
+		p.Run(c.args...).WantCode(c.code).WantStderr(c.want)
 	}
 	if l := s.Ledger(); l.FailedLogons != 0 {
-		t.Errorf("expected no other password to be shown, found refused logons %v", l.FailedLogonsOf)
+		t.Errorf("expected that no other password is sent, found refused logons %v", l.FailedLogonsOf)
 	}
 	p.Run(append(flags, "--password", "geheim", "--password-in-file", "-o", "-")...).
 		WantCode(0).WantStdout("sap.odata.user.pwd=geheim\n")
@@ -261,9 +264,11 @@ func TestConsumeRegistered(t *testing.T) {
 	run := append([]string{"run", "--once", "--plugins", e2etest.Plugins(t), "--data", p.Data}, files...)
 	p.MustRun(run...)
 	for _, topic := range []string{"Orders", "Typed"} {
-		for how, named := range map[string][]string{"file": {"-p", worker},
-			"command": {"--bootstrap-servers", broker.Addr(), "--schema-registry", registry.URL()}} {
-			r := p.Run(append([]string{"consume", topic}, named...)...)
+		for source, options := range map[string][]string{
+			"file":    {"-p", worker},
+			"command": {"--bootstrap-servers", broker.Addr(), "--schema-registry", registry.URL()},
+		} {
+			r := p.Run(append([]string{"consume", topic}, options...)...)
 			n := 0
 			for line := range strings.Lines(r.Stdout) {
 				var record struct {
@@ -273,16 +278,17 @@ func TestConsumeRegistered(t *testing.T) {
 				err := json.Unmarshal([]byte(line), &record)
 				if err != nil || record.Key.OrderID != 10248.0+float64(n) ||
 					record.Value.OrderID != record.Key.OrderID || record.Value.ShipCountry == nil {
-					t.Errorf("%s, by the %s: %v in %s", topic, how, err, line)
+					t.Errorf("%s, by the %s: expected order %d, found %v in %s", topic, source, 10248+n, err, line)
 				}
 				n++
 			}
 			if r.Code != 0 || n != 3 || r.Stderr != "" {
-				t.Errorf("%s, by the %s: exit %d, %d lines\n%s", topic, how, r.Code, n, r.Stderr)
+				t.Errorf("%s, by the %s: expected exit 0 and 3 lines, found exit %d and %d\n%s", topic, source, r.Code,
+					n, r.Stderr)
 			}
 		}
 		if r := p.Run("consume", topic, "--bootstrap-servers", broker.Addr()); strings.Count(r.Stdout, "base64") < 3 {
-			t.Errorf("%s without a registry: exit %d\n%s", topic, r.Code, r.Stdout)
+			t.Errorf("%s without a registry: expected bytes, found exit %d\n%s", topic, r.Code, r.Stdout)
 		}
 	}
 	client := e2etest.NewClient(t, broker.Addr(), kgo.AllowAutoTopicCreation())
@@ -342,15 +348,22 @@ func TestConsumeSome(t *testing.T) {
 			lines = append(lines, record.Value.String())
 		}
 		if got := strings.Join(lines, " "); r.Code != 0 || got != c.want {
-			t.Errorf("%s: exit %d, expected %q, found %q\n%s", c.args, r.Code, c.want, got, r.Stderr)
+			t.Errorf("%s: expected exit 0 and %q, found exit %d and %q\n%s", c.args, c.want, r.Code, got, r.Stderr)
 		}
 	}
-	for args, want := range map[string]string{"--offset 3": "--partition", "--partition 7": "has no partition 7",
-		"--from yesterday": `found "yesterday"`, "-n -1": "found -1", "--partition 0 --offset 1 --from 1h": "offset",
-		"--partition -2": "found -2", "--partition 0 --offset -1": "found -1", "--from -1h": `found "-1h"`,
+	for args, want := range map[string]string{
+		"--offset 3":                                  "--partition",
+		"--partition 7":                               "has no partition 7",
+		"--from yesterday":                            `found "yesterday"`,
+		"-n -1":                                       "found -1",
+		"--partition 0 --offset 1 --from 1h":          "offset",
+		"--partition -2":                              "found -2",
+		"--partition 0 --offset -1":                   "found -1",
+		"--from -1h":                                  `found "-1h"`,
 		"--partition 0 --offset 11":                   "ends at offset 10",
 		"--partition 0 --offset 11 --follow -n 1":     "ends at offset 10",
-		"--schema-registry registry.example.com -n 1": "--schema-registry: "} {
+		"--schema-registry registry.example.com -n 1": "--schema-registry: ",
+	} {
 		consume(args).WantFailure().WantStderr(want)
 	}
 }
@@ -416,21 +429,21 @@ func TestConnectorsCommand(t *testing.T) {
 // The table is printed repeatedly with rows per second, also after a request that failed.
 func TestStatusIsWatched(t *testing.T) {
 	t.Parallel()
-	var looks atomic.Int64
+	var requests atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		n := looks.Load()
+		n := requests.Load()
 		switch {
 		case r.URL.Path != "/connectors":
 			w.WriteHeader(404)
 		case r.URL.RawQuery == "expand=motion" && n == 3:
-			looks.Add(1)
+			requests.Add(1)
 			fmt.Fprint(w, `{"a":{"motion":{"type":"source","tasks":[{"id":0,"rows":1},{"id":1,"error":"lost"}]}}}`)
 		case r.URL.RawQuery == "expand=motion":
-			looks.Add(1)
+			requests.Add(1)
 			fmt.Fprintf(w, `{"a":{"motion":{"type":"source","tasks":[{"id":0,"rows":%d},{"id":1,"rows":%[1]d}]}}}`,
 				1000*n)
 		case n == 1:
-			looks.Add(1)
+			requests.Add(1)
 			w.WriteHeader(500)
 			io.WriteString(w, `{"error_code":500,"message":"not now"}`)
 		default:
@@ -449,7 +462,7 @@ func TestStatusIsWatched(t *testing.T) {
 		}
 		return rows
 	}
-	c.Eventually("two tables, and what came between them", func() bool {
+	c.Eventually("two tables, and an error between them", func() bool {
 		return len(table()) > 1 && strings.Contains(c.Stdout.String(), "not now")
 	})
 	rows := table()
@@ -460,12 +473,12 @@ func TestStatusIsWatched(t *testing.T) {
 	if rate, err := strconv.ParseFloat(cells[1], 64); err != nil || rate < 0 || cells[0] != "4000" || cells[1] == "-" {
 		t.Errorf("expected 4000 rows and their rate, found %q (%v)", rows[1], err)
 	}
-	c.Eventually("a look with less than all, and one after it", func() bool { return len(table()) > 3 })
+	c.Eventually("a table without the metrics of a task, and another one", func() bool { return len(table()) > 3 })
 	if rows := table(); rows[2] != "- - -" || rows[3] != "8000 - -" {
-		t.Errorf("expected no sum of what is not known whole, and no rate after it, found %q", rows)
+		t.Errorf("expected no sum without the metrics of a task, and no rate after it, found %q", rows)
 	}
 	if !strings.Contains(c.Stdout.String(), "a: task 1 has no metrics: lost\n") {
-		t.Errorf("expected why there are no figures, found %s", c.Stdout.String())
+		t.Errorf("expected the reason for missing metrics, found %s", c.Stdout.String())
 	}
 	c.Signal(syscall.SIGINT)
 	c.MustEnd()
@@ -478,42 +491,43 @@ func TestCommandsKeepPasswords(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	p.Environ = []string{"CULVERT_REST_PASSWORD=gehe/im+42"}
 	var mu sync.Mutex
-	var strayed []string
-	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	var otherRequests []string
+	otherOrigin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		mu.Lock()
-		strayed = append(strayed, fmt.Sprint(r.Method, r.URL.Path, r.Header.Get("Authorization"), string(body)))
+		otherRequests = append(otherRequests, fmt.Sprint(r.Method, r.URL.Path, r.Header.Get("Authorization"),
+			string(body)))
 		mu.Unlock()
 		io.WriteString(w, "[]")
 	}))
-	defer elsewhere.Close()
-	leads := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, elsewhere.URL+r.URL.Path, http.StatusTemporaryRedirect)
+	defer otherOrigin.Close()
+	redirecting := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, otherOrigin.URL+r.URL.Path, http.StatusTemporaryRedirect)
 	}))
-	defer leads.Close()
-	repeats := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	defer redirecting.Close()
+	repeating := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, password, _ := r.BasicAuth()
 		w.WriteHeader(http.StatusForbidden)
 		fmt.Fprintf(w, `{"message": "not with %s, %s"}`, password, r.Header.Get("Authorization"))
 	}))
-	defer repeats.Close()
+	defer repeating.Close()
 	file := p.File("a.properties", "name=a", "connector.class=ODataSource", "sap.odata.user.pwd=geheim")
 	logon := func(url string) string { return strings.Replace(url, "//", "//anna:gehe%2Fim+42@", 1) }
 	for _, args := range [][]string{{"connectors", "show", "a"}, {"connectors", "list"}, {"status"},
 		{"connectors", "apply", file}, {"offsets", "show", "a"}} {
-		for _, serverURL := range []string{leads.URL, repeats.URL} {
+		for _, serverURL := range []string{redirecting.URL, repeating.URL} {
 			call := append(slices.Clone(args), "--url", serverURL, "--user", "anna")
 			if args[0] == "offsets" {
 				call = append(slices.Clone(args), "--url", logon(serverURL))
 			}
 			r := p.Run(call...)
 			r.WantNo("gehe/im", "YW5uYTpnZWhlL2ltKzQy")
-			if serverURL == repeats.URL && !strings.Contains(r.Stderr, "not with [hidden]") {
+			if serverURL == repeating.URL && !strings.Contains(r.Stderr, "not with [hidden]") {
 				t.Errorf("culvert %q: expected the answer, found %s", call, r.Stderr)
 			}
 		}
 	}
-	if received := strings.Join(strayed, "\n"); received == "" || strings.Contains(received, "Basic") ||
+	if received := strings.Join(otherRequests, "\n"); received == "" || strings.Contains(received, "Basic") ||
 		strings.Contains(received, "geheim") {
 		t.Errorf("expected requests without passwords elsewhere, found %s", received)
 	}

@@ -23,19 +23,19 @@ import (
 
 var northwind = strings.TrimSuffix(odatatest.NorthwindPath, "/")
 
-// behind starts a broker that is reachable only through the connectivity double, and returns the lines of a worker's
-// file for it.
-func behind(t *testing.T, p *e2etest.Place) (double *connectivitytest.Server, worker []string) {
+// startBrokerBehindProxy starts a broker that is reachable only through the simulated connectivity service, and returns
+// that and the lines of a worker's file.
+func startBrokerBehindProxy(t *testing.T, p *e2etest.Place) (proxy *connectivitytest.Server, worker []string) {
 	t.Helper()
 	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(3, "rows"))
 	e2etest.NoError(t, err)
 	t.Cleanup(c.Close)
-	double = connectivitytest.NewServer()
-	t.Cleanup(double.Close)
+	proxy = connectivitytest.NewServer()
+	t.Cleanup(proxy.Close)
 	broker := c.ListenAddrs()[0]
-	double.Map("kafka.virtual:9092", broker)
-	key := p.File("key.json", double.ServiceKey(0))
-	return double, []string{"bootstrap.servers=" + broker, "kafka.proxy.type=sap-connectivity",
+	proxy.Map("kafka.virtual:9092", broker)
+	key := p.File("key.json", proxy.ServiceKey(0))
+	return proxy, []string{"bootstrap.servers=" + broker, "kafka.proxy.type=sap-connectivity",
 		"kafka.proxy.service.key=" + key,
 		"kafka.proxy.address.map=" + broker + "=kafka.virtual:9092"}
 }
@@ -44,7 +44,7 @@ func TestDoctor(t *testing.T) {
 	t.Parallel()
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Switches: odatatest.Switches{CSRF: true}})
 	folder := e2etest.Plugins(t, "odata-sink")
-	double, lines := behind(t, p)
+	proxy, lines := startBrokerBehindProxy(t, p)
 	worker := p.File("worker.properties", lines...)
 	connector := p.File("orders.properties", append(e2etest.Source("orders", address, "Products"),
 		"sap.odata.user.name=u",
@@ -56,7 +56,7 @@ func TestDoctor(t *testing.T) {
 
 	r := p.Run("doctor", "-p", worker, "-p", connector, "--json", "--plugins", folder, "--data", p.Data)
 	if d := cmp.Diff(slices.Concat(viaKafka, viaService), e2etest.DoctorSteps(t, r)); r.Code != 0 || d != "" {
-		t.Errorf("exit %d\n%s%s\n%s", r.Code, d, r.Stdout, r.Stderr)
+		t.Errorf("expected exit 0 and these steps, found exit %d (-want +got)\n%s%s\n%s", r.Code, d, r.Stdout, r.Stderr)
 	}
 
 	host, port, _ := strings.Cut(address, ":")
@@ -67,18 +67,18 @@ func TestDoctor(t *testing.T) {
 	p.Run("doctor", "-p", writer, "--plugins", folder, "--data", p.Data).
 		WantCode(0).WantStdout("csrf "+northwind, "the service issues CSRF tokens")
 
-	double.Unmap("kafka.virtual:9092")
+	proxy.Unmap("kafka.virtual:9092")
 	r = p.Run("doctor", "-p", worker, "-p", connector, "--json", "--plugins", folder, "--data", p.Data).WantCode(1)
 	if d := cmp.Diff(append(viaKafka[:5:5], "connect HOST FAIL kafka.proxy.address.map"),
 		e2etest.DoctorSteps(t, r)); d != "" {
-		t.Error(d)
+		t.Errorf("steps (-want +got)\n%s", d)
 	}
 	r = p.Run("doctor", "-p", worker).WantCode(1)
 	last := r.Stdout[strings.LastIndex(strings.TrimSpace(r.Stdout), "\n")+1:]
 	e2etest.Contains(t, "the last line", last, "FAIL", "ms", "kafka.proxy.address.map:", "kafka.virtual:9092",
 		"Access Control")
 	if r.Stderr != "" {
-		t.Errorf("stderr %q", r.Stderr)
+		t.Errorf("expected nothing on stderr, found %q", r.Stderr)
 	}
 }
 
@@ -88,15 +88,15 @@ func TestDoctorChecksRightsAndTheRegistry(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
 	folder := e2etest.Plugins(t, "odata-sink")
-	may := func(topic string, operation kmsg.ACLOperation) kfake.ACL {
+	allow := func(topic string, operation kmsg.ACLOperation) kfake.ACL {
 		return kfake.ACL{Resource: kmsg.ACLResourceTypeTopic, Name: topic, Pattern: kmsg.ACLResourcePatternTypeLiteral,
 			Operation: operation, Allow: true}
 	}
 	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "written", "seen", "closed", "read"),
-		kfake.EnableSASL(), kfake.EnableACLs(), kfake.User("PLAIN", "u", "p", may("written", kmsg.ACLOperationWrite),
-			may("written", kmsg.ACLOperationDescribe), may("new", kmsg.ACLOperationDescribe),
-			may("seen", kmsg.ACLOperationDescribe), may("read", kmsg.ACLOperationDescribe),
-			may("read", kmsg.ACLOperationRead)))
+		kfake.EnableSASL(), kfake.EnableACLs(), kfake.User("PLAIN", "u", "p", allow("written", kmsg.ACLOperationWrite),
+			allow("written", kmsg.ACLOperationDescribe), allow("new", kmsg.ACLOperationDescribe),
+			allow("seen", kmsg.ACLOperationDescribe), allow("read", kmsg.ACLOperationDescribe),
+			allow("read", kmsg.ACLOperationRead)))
 	e2etest.NoError(t, err)
 	t.Cleanup(c.Close)
 	worker := p.File("worker.properties", "bootstrap.servers="+c.ListenAddrs()[0], "security.protocol=SASL_PLAINTEXT",
@@ -110,8 +110,8 @@ func TestDoctorChecksRightsAndTheRegistry(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		lines []string
-		last  string
-		says  string
+		last  string // the last step
+		want  string // a part of the output
 	}{
 		"may write":     {source("written"), "topic written", "DESCRIBE, WRITE"},
 		"not there yet": {source("new"), "topic new", "does not exist"},
@@ -132,9 +132,10 @@ func TestDoctorChecksRightsAndTheRegistry(t *testing.T) {
 			r := p.Run("doctor", "-p", worker, "-p", file, "--json", "--plugins", folder, "--data",
 				e2etest.NewPlace(t).Data)
 			got := e2etest.DoctorSteps(t, r)
-			if last := got[len(got)-1]; last != c.last || !strings.Contains(r.Stdout, c.says) ||
+			if last := got[len(got)-1]; last != c.last || !strings.Contains(r.Stdout, c.want) ||
 				(r.Code != 0) != strings.Contains(c.last, "FAIL") {
-				t.Errorf("exit %d, expected %q with %q, found\n%s%s", r.Code, c.last, c.says, r.Stdout, r.Stderr)
+				t.Errorf("expected the last step %q with %q, found exit %d\n%s%s", c.last, c.want, r.Code, r.Stdout,
+					r.Stderr)
 			}
 		})
 	}
@@ -146,9 +147,9 @@ func TestDoctorAsksOnce(t *testing.T) {
 	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Switches: odatatest.Switches{Status: 503,
 		StatusCount: 1000}})
 	folder := e2etest.Plugins(t)
-	double := connectivitytest.NewServer()
-	t.Cleanup(double.Close)
-	key := "sap.odata.proxy.service.key=" + p.File("key.json", double.ServiceKey(0))
+	proxy := connectivitytest.NewServer()
+	t.Cleanup(proxy.Close)
+	key := "sap.odata.proxy.service.key=" + p.File("key.json", proxy.ServiceKey(0))
 	away := append(e2etest.Source("away", "s4.virtual:8000", "Products"), "sap.odata.proxy.type=sap-connectivity-http",
 		"sap.odata.proxy.location.id=DE-Berlin", key)
 	for name, lines := range map[string][]string{"busy": e2etest.Source("busy", address, "Products"), "away": away} {
@@ -156,32 +157,32 @@ func TestDoctorAsksOnce(t *testing.T) {
 			WantCode(1).WantStdout("HTTP 503")
 	}
 	if n := s.Ledger().Total; n != 1 {
-		t.Errorf("the service was asked %d times: %+v", n, s.Ledger().Requests)
+		t.Errorf("expected 1 request to the service, found %d: %+v", n, s.Ledger().Requests)
 	}
-	if n := double.Count(func(e connectivitytest.Entry) bool { return e.Port == "http" }); n != 1 {
-		t.Errorf("the proxy was asked %d times", n)
+	if n := proxy.Count(func(e connectivitytest.Entry) bool { return e.Port == "http" }); n != 1 {
+		t.Errorf("expected 1 request to the proxy, found %d", n)
 	}
 }
 
 func TestTunnel(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
-	double, lines := behind(t, p)
+	proxy, lines := startBrokerBehindProxy(t, p)
 	c := p.Start("tunnel", "-p", p.File("worker.properties", lines...), "--listen", "127.0.0.1:0")
 	c.Eventually("a listener for the broker", func() bool { return strings.Count(c.Stdout.String(), "\n") == 2 })
-	announced := regexp.MustCompile(`^(127\.0\.0\.1:\d+) bootstrap 127\.0\.0\.1:\d+\n` +
+	listeners := regexp.MustCompile(`^(127\.0\.0\.1:\d+) bootstrap 127\.0\.0\.1:\d+\n` +
 		`(127\.0\.0\.1:\d+) broker 0 127\.0\.0\.1:\d+\n$`).FindStringSubmatch(c.Stdout.String())
-	if announced == nil {
-		t.Fatalf("stdout:\n%s", c.Stdout.String())
+	if listeners == nil {
+		t.Fatalf("expected the listeners of bootstrap.servers and of a broker, found\n%s", c.Stdout.String())
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), e2etest.WaitLimit)
 	defer cancel()
-	client := e2etest.NewClient(t, announced[1], kgo.DefaultProduceTopic("rows"),
+	client := e2etest.NewClient(t, listeners[1], kgo.DefaultProduceTopic("rows"),
 		kgo.ConsumeTopics("rows"),
 		kgo.ConsumerGroup("g"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.Dialer(func(ctx context.Context, network, address string) (net.Conn, error) {
-			if address != announced[1] && address != announced[2] {
-				t.Errorf("the client was sent to %s", address)
+			if address != listeners[1] && address != listeners[2] {
+				t.Errorf("expected only addresses of the tunnel, found %s", address)
 			}
 			return (&net.Dialer{}).DialContext(ctx, network, address)
 		}))
@@ -190,16 +191,16 @@ func TestTunnel(t *testing.T) {
 		client.Produce(ctx, kgo.StringRecord(fmt.Sprint(i)), nil)
 	}
 	e2etest.NoError(t, client.Flush(ctx))
-	seen := map[string]bool{}
-	for len(seen) < count {
+	isSeen := map[string]bool{}
+	for len(isSeen) < count {
 		fetches := client.PollFetches(ctx)
 		if ctx.Err() != nil {
-			t.Fatalf("read %d of %d\n%s", len(seen), count, c.Stderr.String())
+			t.Fatalf("expected %d records, found %d\n%s", count, len(isSeen), c.Stderr.String())
 		}
-		fetches.EachRecord(func(r *kgo.Record) { seen[string(r.Value)] = true })
+		fetches.EachRecord(func(r *kgo.Record) { isSeen[string(r.Value)] = true })
 	}
-	if double.Tunnels() == 0 {
-		t.Error("nothing went through the proxy")
+	if proxy.Tunnels() == 0 {
+		t.Error("expected connections through the proxy, found none")
 	}
 	c.MustStop()
 }
@@ -216,18 +217,18 @@ func TestRequestsAtDebug(t *testing.T) {
 		p.File("orders.properties", lines...))
 	line := regexp.MustCompile(
 		`level=DEBUG msg=request connector=orders method=(\w+) path="?([^ "]+)"? status=(\d+) bytes=(\d+) ms=\d+\n`)
-	found := line.FindAllStringSubmatch(r.Stderr, -1)
-	if len(found) != s.Ledger().Total {
-		t.Errorf("expected a line for each of %d requests, found %d in\n%s", s.Ledger().Total, len(found), r.Stderr)
+	matches := line.FindAllStringSubmatch(r.Stderr, -1)
+	if len(matches) != s.Ledger().Total {
+		t.Errorf("expected a line for each of %d requests, found %d in\n%s", s.Ledger().Total, len(matches), r.Stderr)
 	}
 	pages := 0
-	for _, f := range found {
-		if f[1] == "GET" && strings.HasPrefix(f[2], northwind+"/Orders?$") && f[3] == "200" && f[4] != "0" {
+	for _, m := range matches { // method, path, status, bytes
+		if m[1] == "GET" && strings.HasPrefix(m[2], northwind+"/Orders?$") && m[3] == "200" && m[4] != "0" {
 			pages++
 		}
 	}
 	if pages < 3 {
-		t.Errorf("expected 3 pages with their path and bytes, found %d in %q", pages, found)
+		t.Errorf("expected 3 pages with their path and bytes, found %d in %q", pages, matches)
 	}
 	r.WantNo("s3cr3t", "k3y-of", "ZGVtbzpzM2NyM3")
 

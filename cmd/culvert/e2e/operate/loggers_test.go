@@ -43,10 +43,10 @@ func TestLinesKeepTheirLoggers(t *testing.T) {
 			f.DeleteFile("conf/orders.properties")
 			f.Eventually("the end of orders", func() bool { return len(f.ConnectorNames()) == 1 })
 			f.Stop()
-			for of, lines := range loggers {
+			for name, lines := range loggers {
 				for _, line := range lines {
-					if isLogged := strings.Contains(f.Stderr.String(), line); isLogged != (of == logger) {
-						t.Errorf("%q of logger %s: expected %t, found %t\n%s", line, of, of == logger, isLogged,
+					if isLogged := strings.Contains(f.Stderr.String(), line); isLogged != (name == logger) {
+						t.Errorf("%q of logger %s: expected %t, found %t\n%s", line, name, name == logger, isLogged,
 							f.Stderr.String())
 					}
 				}

@@ -22,27 +22,27 @@ func TestMistakesAreSaid(t *testing.T) {
 		"rest.extension.classes=org.example.Logons", "connector.client.config.override.policy=Principal",
 		"offset.storage.topic=c d")}
 	good := e2etest.Source("good", address, "Orders")
-	file := func(name string, lines ...string) {
+	addFile := func(name string, lines ...string) {
 		files = append(files, p.File(name+".properties", lines...))
 	}
-	source := func(name string, more ...string) {
-		file(name, append(append([]string{"name=" + name}, good[1:8]...), append([]string{"sap.odata#00.topic=" + name},
-			more...)...)...)
+	addSource := func(name string, more ...string) {
+		addFile(name, slices.Concat([]string{"name=" + name}, good[1:8], []string{"sap.odata#00.topic=" + name},
+			more)...)
 	}
-	file("class", append([]string{"name=class", "conector.class=ODataSource"}, good[2:]...)...)
-	file("snippet", good[2:]...)
-	source("policy", "producer.override.linger.ms=5", "admin.override.sasl.mechanism=PLAIN")
-	file("topic", append(append([]string{"name=topic"}, good[1:8]...), "sap.odata#00.topic=a b")...)
-	file("topics", e2etest.Sink("topics", address, "a b", "OrderCopies")...)
-	source("letters", "errors.tolerance=all", "errors.deadletterqueue.topic.name=letters")
-	file("sink", append([]string{"connector.class=OtherSink"},
+	addFile("class", append([]string{"name=class", "conector.class=ODataSource"}, good[2:]...)...)
+	addFile("snippet", good[2:]...)
+	addSource("policy", "producer.override.linger.ms=5", "admin.override.sasl.mechanism=PLAIN")
+	addFile("topic", append(append([]string{"name=topic"}, good[1:8]...), "sap.odata#00.topic=a b")...)
+	addFile("topics", e2etest.Sink("topics", address, "a b", "OrderCopies")...)
+	addSource("letters", "errors.tolerance=all", "errors.deadletterqueue.topic.name=letters")
+	addFile("sink", append([]string{"connector.class=OtherSink"},
 		e2etest.Sink("sink", address, "a", "OrderCopies")[2:]...)...)
-	source("keystore", "sap.odata.keystore.location=/x")
-	source("elsewhere", "transforms=i", "transforms.i.type=InsertField$Value",
+	addSource("keystore", "sap.odata.keystore.location=/x")
+	addSource("elsewhere", "transforms=i", "transforms.i.type=InsertField$Value",
 		"transforms.i.static.field=x", "transforms.i.static.value=y", "transforms.i.predicate=p",
 		"transforms.i.negate=true ", "predicates=p",
 		"predicates.p.type=org.apache.kafka.connect.transforms.predicates.RecordIsTombstone")
-	wrong := []string{
+	problems := []string{
 		"worker.properties:2: listeners: Invalid value ftp://x for configuration listeners: expected http://HOST:PORT",
 		"worker.properties:3: rest.extension.classes: not built: Java classes cannot be run, found org.example.Logons" +
 			". For users with passwords set rest.basic.auth.file, to let nobody change anything rest.",
@@ -58,17 +58,17 @@ func TestMistakesAreSaid(t *testing.T) {
 		"sink.properties:1: connector.class: no plugin has the source or sink OtherSink; available: ",
 		"keystore.properties:10: sap.odata.keystore.location: cannot be read",
 	}
-	p.Run(append([]string{"validate", "--plugins", dir}, files...)...).WantCode(1).WantStdout(wrong...).WantStdout(
+	p.Run(append([]string{"validate", "--plugins", dir}, files...)...).WantCode(1).WantStdout(problems...).WantStdout(
 		"elsewhere.properties:11: transforms.i.type: warning: Kafka Connect accepts a nested class only with its "+
 			"package",
 		"elsewhere.properties:15: transforms.i.negate: warning: is true here, but false in Kafka Connect").
 		WantStderr("12 problems, 3 warnings")
-	p.RunOnceWith(dir, files...).WantCode(2).WantStderr(wrong...)
+	p.RunOnceWith(dir, files...).WantCode(2).WantStderr(problems...)
 	files[0] = p.File("worker.properties", "bootstrap.servers=embedded")
 	p.RunOnceWith(dir, append(files, p.File("good.properties",
-		good...))...).WantCode(2).WantStderr(wrong[3:5]...).WantStderr(wrong[6:]...)
+		good...))...).WantCode(2).WantStderr(problems[3:5]...).WantStderr(problems[6:]...)
 	if n := s.Ledger().Total; n != 0 {
-		t.Errorf("expected no request, the service saw %d", n)
+		t.Errorf("expected no request, found %d", n)
 	}
 }
 
@@ -100,25 +100,28 @@ func TestOnceStoppedBehindAFailure(t *testing.T) {
 // A stop is not a failure, whether the task is opening its plugin, reading a page or writing a row.
 func TestOnceStoppedInMidRequest(t *testing.T) {
 	t.Parallel()
-	for name, what := range map[string]struct {
-		set  string
-		sink bool
-	}{"open": {set: "$metadata"}, "page": {set: "/Orders"}, "write": {set: "/OrderCopies", sink: true}} {
+	for name, c := range map[string]struct {
+		path    string // of the blocked request
+		hasSink bool
+	}{
+		"open":  {path: "$metadata"},
+		"page":  {path: "/Orders"},
+		"write": {path: "/OrderCopies", hasSink: true},
+	} {
 		t.Run(name, func(t *testing.T) {
 			p := e2etest.NewPlace(t)
-			g, _, address := e2etest.StartGated(t, odatatest.Options{Rows: 10}, what.set, 0)
-			t.Cleanup(func() { close(g.Turns) }) // a server does not notice that who posts is gone
+			const turns = 0
+			g, _, address := e2etest.StartGated(t, odatatest.Options{Rows: 10}, c.path, turns)
+			t.Cleanup(func() { close(g.Turns) }) // a server does not notice that the client of a POST is gone
 			files := []string{p.File("orders.properties", e2etest.Source("orders", address, "Orders")...)}
-			if what.sink {
+			if c.hasSink {
 				files = append(files, p.File("back.properties",
 					append(e2etest.Sink("back", address, "Orders", "OrderCopies"), "sap.odata.enable.batch=0")...))
 			}
-			c := p.Start(append([]string{"run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data",
-				p.Data},
-				files...)...)
-			c.Eventually("a request", func() bool { return g.Waiting.Load() > 0 })
-			r := c.Stop()
-			if what.sink {
+			run := p.StartOnce(e2etest.Plugins(t, "odata-sink"), files...)
+			run.Eventually("a request", func() bool { return g.Waiting.Load() > 0 })
+			r := run.Stop()
+			if c.hasSink {
 				// The outcome of the write is unknown, so an operator must decide: the run has failed.
 				r.WantCode(1).WantLastLine("it may have been written or not")
 			} else {
@@ -181,25 +184,26 @@ func TestOnceWithoutItsTopic(t *testing.T) {
 func TestValidateOnline(t *testing.T) {
 	t.Parallel()
 	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{User: "me", Password: "geheim"})
-	as := func(lines []string, more ...string) []string {
+	withLogon := func(lines []string, more ...string) []string {
 		return e2etest.WithSettings(e2etest.WithSettings(lines, "sap.odata.user.name=me", "sap.odata.user.pwd=geheim"),
 			more...)
 	}
 	files := []string{
-		p.File("good.properties", as(e2etest.Source("good", address, "Orders"))...),
-		p.File("set.properties", as(e2etest.Source("set", address, "Ordres"))...),
-		p.File("select.properties", as(e2etest.Source("select", address, "Customers"),
+		p.File("good.properties", withLogon(e2etest.Source("good", address, "Orders"))...),
+		p.File("set.properties", withLogon(e2etest.Source("set", address, "Ordres"))...),
+		p.File("select.properties", withLogon(e2etest.Source("select", address, "Customers"),
 			"sap.odata#00.select=CompanyNam")...),
-		p.File("sink.properties", as(e2etest.Sink("sink", address, "Orders", "OrderCopys"))...),
-		p.File("written.properties", as(e2etest.Sink("written", address, "Orders2", "OrderCopies"))...),
-		p.File("password.properties", as(e2etest.Source("password", address, "Products"),
+		p.File("sink.properties", withLogon(e2etest.Sink("sink", address, "Orders", "OrderCopys"))...),
+		p.File("written.properties", withLogon(e2etest.Sink("written", address, "Orders2", "OrderCopies"))...),
+		p.File("password.properties", withLogon(e2etest.Source("password", address, "Products"),
 			"sap.odata.user.pwd=falsch")...),
-		p.File("offline.properties", as(e2etest.Source("offline", address, "Nowhere"),
+		p.File("offline.properties", withLogon(e2etest.Source("offline", address, "Nowhere"),
 			"sap.odata#00.exec-period=0")...),
 	}
 	args := append([]string{"validate", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data}, files...)
 	if r := p.Run(args...); r.Code != 1 || strings.Count(r.Stdout, "\n") != 1 || s.Ledger().Total != 0 {
-		t.Errorf("offline: exit %d, %d requests\n%s%s", r.Code, s.Ledger().Total, r.Stdout, r.Stderr)
+		t.Errorf("offline: expected exit 1, one problem and no request, found exit %d, %d requests\n%s%s", r.Code,
+			s.Ledger().Total, r.Stdout, r.Stderr)
 	}
 	r := p.Run(append(args, "--online", "--wait", "2m")...)
 	want := []string{
@@ -228,7 +232,7 @@ func TestValidateOnline(t *testing.T) {
 		t.Errorf("expected 1 refused logon, found %d", n)
 	}
 	if l.Pages != 0 || len(l.Writes) != 0 {
-		t.Errorf("a check read %d pages and wrote %d entities", l.Pages, len(l.Writes))
+		t.Errorf("expected that a check reads and writes no rows, found %d pages and %d writes", l.Pages, len(l.Writes))
 	}
 }
 
@@ -329,14 +333,15 @@ func TestValidateWithoutSecrets(t *testing.T) {
 		"sap.odata#00.selct=Name", "sap.odata.min.retry.backoff.ms=soon")...)
 	args := []string{"validate", "--plugins", e2etest.Plugins(t), "--data", p.Data}
 	if r := p.Run(append(args, worker, good)...); r.Code != 1 || strings.Count(r.Stdout, "not found: ") < 5 {
-		t.Errorf("without the secrets: exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+		t.Errorf("with missing secrets: expected exit 1 and their problems, found exit %d\n%s%s", r.Code, r.Stdout,
+			r.Stderr)
 	}
 	args = append(args, "--without-secrets")
 	p.Run(append(args, worker, good)...).WantCode(0).WantNoStdout().WantStderr(": ok: good")
 	r := p.Run(append(args, worker, good, bad)...)
 	if r.Code != 1 || strings.Count(r.Stdout, "\n") != 2 || !strings.Contains(r.Stdout, "sap.odata#00.selct: ") ||
 		!strings.Contains(r.Stdout, "sap.odata.min.retry.backoff.ms: Invalid value soon") {
-		t.Errorf("what is wrong besides: exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+		t.Errorf("expected exit 1 and the two other problems, found exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
 	p.Run(append(args, "--online", good)...).WantCode(2).WantStderr("online")
 }
@@ -358,7 +363,8 @@ func TestValidateWithoutWhatBelongsTogether(t *testing.T) {
 	two := append(e2etest.Source("two", "sap.example.com:443", "Customers"), "key.converter=AvroConverter",
 		"key.converter.schema.registry.url=http://registry.example.com:8081",
 		"key.converter.basic.auth.credentials.source=USER_INFO", "key.converter.basic.auth.user.info=a:b")
-	absent := func(lines []string, key string) []string {
+	// withReference returns lines with a reference as the value of a setting, "" for none.
+	withReference := func(lines []string, key string) []string {
 		if key == "" {
 			return lines
 		}
@@ -372,11 +378,11 @@ func TestValidateWithoutWhatBelongsTogether(t *testing.T) {
 		{"group.id", "", ""},
 	} {
 		r := p.Run("validate", "--without-secrets", "--plugins", e2etest.Plugins(t, "smt"), "--data", p.Data,
-			p.File("worker.properties", absent(worker, c.ofWorker)...),
-			p.File("one.properties", absent(settings, c.ofOne)...),
-			p.File("two.properties", absent(two, c.ofTwo)...))
+			p.File("worker.properties", withReference(worker, c.ofWorker)...),
+			p.File("one.properties", withReference(settings, c.ofOne)...),
+			p.File("two.properties", withReference(two, c.ofTwo)...))
 		if r.Code != 0 || r.Stdout != "" || strings.Count(r.Stderr, ": ok: ") != 2 {
-			t.Errorf("without %v: exit %d\n%s%s", c, r.Code, r.Stdout, r.Stderr)
+			t.Errorf("without %v: expected two valid connectors, found exit %d\n%s%s", c, r.Code, r.Stdout, r.Stderr)
 		}
 	}
 }

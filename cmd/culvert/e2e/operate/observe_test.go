@@ -32,17 +32,17 @@ func TestFlow(t *testing.T) {
 			&flow); err != nil {
 			t.Fatal(err)
 		}
-		worked := map[string]bool{}
-		for _, one := range flow.Stages {
-			worked[one.Stage] = one.Calls > 0 && one.BusySeconds > 0 && one.Share > 0 && one.Share <= 1
+		hasWorked := map[string]bool{}
+		for _, s := range flow.Stages {
+			hasWorked[s.Stage] = s.Calls > 0 && s.BusySeconds > 0 && s.Share > 0 && s.Share <= 1
 		}
 		for stage := range strings.FieldsSeq(stages) {
-			if !worked[stage] {
+			if !hasWorked[stage] {
 				t.Errorf("%s: expected work of stage %s, found %+v", name, stage, flow)
 			}
 		}
 		if flow.Rows <= 0 || flow.Bytes <= 0 || flow.Seconds <= 0 || flow.Seconds > 60 || flow.Tasks != 1 {
-			t.Errorf("%s: found %+v", name, flow)
+			t.Errorf("%s: expected rows, bytes, a time up to 60 s and one task, found %+v", name, flow)
 		}
 	}
 	f.MustCall(404, "GET", "/culvert/connectors/none/flow", "")
@@ -67,16 +67,16 @@ func TestStatusIsGreenOnlyWhereAllIsWell(t *testing.T) {
 	f := p.StartWorkerWith(e2etest.Plugins(t, "odata-sink"), "conf")
 	f.Await("kept", "runs", e2etest.IsRunning)
 	f.AwaitStderr("extraction finished: 5 rows")
-	row := func(args ...string) map[string][]string {
-		by := map[string][]string{}
+	rows := func(args ...string) map[string][]string {
+		byName := map[string][]string{}
 		for line := range strings.Lines(p.Run(append(args, "--url", f.URL)...).Stdout) {
 			if cells := strings.Fields(line); len(cells) > 2 {
-				by[cells[0]] = cells
+				byName[cells[0]] = cells
 			}
 		}
-		return by
+		return byName
 	}
-	exits := func(code int) (states []map[string]any) {
+	awaitExit := func(code int) (states []map[string]any) {
 		t.Helper()
 		f.Eventually(fmt.Sprint("exit code ", code), func() bool {
 			return p.Run("status", "--url", f.URL).Code == code
@@ -85,39 +85,39 @@ func TestStatusIsGreenOnlyWhereAllIsWell(t *testing.T) {
 		e2etest.NoError(t, json.Unmarshal([]byte(r.Stdout), &states))
 		return states
 	}
-	exits(0)
+	awaitExit(0)
 	refused := func(cells []string) string { return strings.Join(cells[len(cells)-3:len(cells)-1], " ") }
-	f.Eventually("the letters to be counted", func() bool { return refused(row("status")["kept"]) == "0 0" })
-	if got := row("status"); refused(got["NAME"]) != "REFUSED LETTERS" || refused(got["sold"]) != "0 -" {
-		t.Errorf("found %v", got)
+	f.Eventually("the letters to be counted", func() bool { return refused(rows("status")["kept"]) == "0 0" })
+	if got := rows("status"); refused(got["NAME"]) != "REFUSED LETTERS" || refused(got["sold"]) != "0 -" {
+		t.Errorf("expected no refused record, found %v", got)
 	}
 
 	// Rejected records are a failure wherever they are stored. The topic keeps them longer than the task counts them.
 	bad := &kgo.Record{Topic: "orders", Value: []byte(`{"not": "an order"}`)}
 	e2etest.Produce(t, servers, bad, &kgo.Record{Topic: "orders", Value: bad.Value})
-	f.Eventually("refused records", func() bool { return refused(row("status")["kept"]) == "2 2" })
-	if states := exits(1); states[0]["refused"] != 2.0 || states[0]["letters_open"] != 2.0 {
-		t.Errorf("found %v", states)
+	f.Eventually("refused records", func() bool { return refused(rows("status")["kept"]) == "2 2" })
+	if states := awaitExit(1); states[0]["refused"] != 2.0 || states[0]["letters_open"] != 2.0 {
+		t.Errorf("expected two refused records and open letters, found %v", states)
 	}
 	p.Run("status", "--url", f.URL).WantCode(1).WantStderr("refusing: kept")
 	p.Run("connectors", "restart", "kept", "--url", f.URL).WantCode(0)
-	f.Eventually("a new task", func() bool { return refused(row("status")["kept"]) == "0 2" })
-	exits(0)
+	f.Eventually("a new task", func() bool { return refused(rows("status")["kept"]) == "0 2" })
+	awaitExit(0)
 
 	// An unreachable service is reported everywhere at once.
 	sold.Config.SetKeepAlivesEnabled(false)
 	sold.CloseClientConnections()
 	sold.Close()
 	f.Eventually("the service to be away", func() bool {
-		return row("status")["sold"][2] == "away"
+		return rows("status")["sold"][2] == "away"
 	})
-	if got := row("connectors", "list")["sold"][2]; got != "away" {
-		t.Errorf("connectors list: found %s", got)
+	if got := rows("connectors", "list")["sold"][2]; got != "away" {
+		t.Errorf("connectors list: expected away, found %s", got)
 	}
 	p.Run("connectors", "show", "sold", "--url", f.URL).WantCode(0).WantStdout("away")
-	if states := exits(1); states[1]["state"] != "away" || !strings.Contains(fmt.Sprint(states[1]["errors"]),
+	if states := awaitExit(1); states[1]["state"] != "away" || !strings.Contains(fmt.Sprint(states[1]["errors"]),
 		"does not answer") {
-		t.Errorf("found %v", states)
+		t.Errorf("expected that sold is away, found %v", states)
 	}
 	p.Run("status", "--url", f.URL).WantCode(1).WantStderr("away: sold")
 	var s connect.Status // Kafka Connect's own routes keep its states
@@ -150,7 +150,7 @@ func TestTracesOfBothWays(t *testing.T) {
 
 	paths, headers := r.Requests()
 	if len(paths) == 0 || paths[0] != "POST /v1/traces" || headers[0].Get("X-Token") != "geheim-4712" {
-		t.Errorf("found requests %q with %v", paths, headers)
+		t.Errorf("expected a POST with the header X-Token, found %q with %v", paths, headers)
 	}
 	pages := checkTraces(t, r, s.Count("Orders"))
 	checkRecordsHaveTraceContext(t, p.Records("Orders"), pages)
@@ -166,7 +166,7 @@ func checkTraces(t *testing.T, r *tracetest.Receiver, want int) (pages map[strin
 		pages[page.ID] = page
 		rows += int(page.Numbers["culvert.rows"])
 		if page.Service != "feeds" || page.Texts["culvert.connector"] != "in" || page.Parent != "" {
-			t.Errorf("found a page %+v", page)
+			t.Errorf("expected a page of connector in without a parent, found %+v", page)
 		}
 	}
 	if rows != want {
@@ -179,7 +179,7 @@ func checkTraces(t *testing.T, r *tracetest.Receiver, want int) (pages map[strin
 		}
 		parts[span.Parent][span.Name]++
 		if span.Failed || strings.Contains(fmt.Sprint(span), "geheim") {
-			t.Errorf("found a span that failed or shows a secret: %+v", span)
+			t.Errorf("expected no failure and no secret, found %+v", span)
 		}
 	}
 	for id, page := range pages {
@@ -200,15 +200,15 @@ func checkTraces(t *testing.T, r *tracetest.Receiver, want int) (pages map[strin
 				t.Errorf("expected a part %s of batch %s, found %v", name, b.ID, parts[b.ID])
 			}
 		}
-		for _, to := range b.Links {
-			linked[to] = true
-			if _, ok := pages[to]; !ok {
-				t.Errorf("batch %s goes back to %s, which is no page", b.ID, to)
+		for _, id := range b.Links {
+			linked[id] = true
+			if _, ok := pages[id]; !ok {
+				t.Errorf("batch %s: expected links to pages, found %s", b.ID, id)
 			}
 		}
 	}
 	if len(batches) == 0 || len(linked) == 0 {
-		t.Errorf("expected batches that go back to pages, found %+v", batches)
+		t.Errorf("expected batches with links to pages, found %+v", batches)
 	}
 	return pages
 }

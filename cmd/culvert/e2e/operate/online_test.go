@@ -45,37 +45,38 @@ func TestValidationAsksTheService(t *testing.T) {
 	f.Eventually("rows", func() bool { return f.Rows("known") == s.Count("Suppliers") })
 
 	root := strings.TrimSuffix(odatatest.SAPPath, "/")
-	v, by := f.ValidateInTime(sapSource(address, "geheim"), func(by map[string]check.Validated) bool {
-		return len(by["sap.odata#00.service"].Value.RecommendedValues) > 0
+	v, byName := f.ValidateInTime(sapSource(address, "geheim"), func(byName map[string]check.Validated) bool {
+		return len(byName["sap.odata#00.service"].Value.RecommendedValues) > 0
 	})
-	if c := by["sap.odata#00.service"]; !c.Value.Visible || !slices.Contains(c.Value.RecommendedValues, root) ||
+	if c := byName["sap.odata#00.service"]; !c.Value.Visible || !slices.Contains(c.Value.RecommendedValues, root) ||
 		len(c.Value.RecommendedValues) != 1000 {
-		t.Errorf("services: %d errors, found %v, %.300v", v.ErrorCount, c.Value.Visible, c.Value.RecommendedValues)
+		t.Errorf("expected 1000 visible services with %s, found %d errors, %v, %.300v", root, v.ErrorCount,
+			c.Value.Visible, c.Value.RecommendedValues)
 	}
 	set := []string{"sap.odata#00.service=" + root, "sap.odata#00.entityset=Orders", "sap.odata#00.topic=orders"}
-	v, by = f.ValidateInTime(sapSource(address, "geheim", set...), func(by map[string]check.Validated) bool {
-		return len(by["sap.odata#00.select"].Value.RecommendedValues) > 0
+	v, byName = f.ValidateInTime(sapSource(address, "geheim", set...), func(byName map[string]check.Validated) bool {
+		return len(byName["sap.odata#00.select"].Value.RecommendedValues) > 0
 	})
-	if c := by["sap.odata#00.select"]; v.ErrorCount != 0 || !slices.Contains(c.Value.RecommendedValues, "ShipCity") ||
-		!by["sap.odata#01.service"].Value.Visible ||
-		by["sap.odata#00.deletes"].Value.Visible || !slices.Contains(v.Groups, "Entity set 01") {
-		t.Errorf("%d errors, found %v", v.ErrorCount, c.Value.RecommendedValues)
+	if c := byName["sap.odata#00.select"]; v.ErrorCount != 0 ||
+		!slices.Contains(c.Value.RecommendedValues, "ShipCity") || !byName["sap.odata#01.service"].Value.Visible ||
+		byName["sap.odata#00.deletes"].Value.Visible || !slices.Contains(v.Groups, "Entity set 01") {
+		t.Errorf("expected no error and ShipCity, found %d errors, %v", v.ErrorCount, c.Value.RecommendedValues)
 	}
-	v, by = f.Validate(sapSource(address, "geheim", append(set, "sap.odata#00.entityset=Ordres",
+	v, byName = f.Validate(sapSource(address, "geheim", append(set, "sap.odata#00.entityset=Ordres",
 		"sap.odata#00.filter#00.property=x",
 		"sap.odata#00.filter#00.option=eq", "sap.odata#00.filter#00.low=1")...))
-	problem := strings.Join(by["sap.odata#00.entityset"].Value.Errors, "")
+	problem := strings.Join(byName["sap.odata#00.entityset"].Value.Errors, "")
 	if v.ErrorCount != 1 || !strings.Contains(problem, "the nearest name is Orders") {
-		t.Errorf("%d errors, found %s", v.ErrorCount, problem)
+		t.Errorf("expected one error with the nearest name, found %d, %s", v.ErrorCount, problem)
 	}
 
 	// A wrong password is tried once, and the rejection is reported at its setting.
 	f.ValidateWith("?logon=check", sapSource(address, "falsch", set...))
 	for range 4 {
-		v, by = f.Validate(sapSource(address, "falsch", set...))
-		problem := strings.Join(by["sap.odata.user.pwd"].Value.Errors, "")
-		if v.ErrorCount != 1 || !strings.Contains(problem, "me") || strings.Contains(fmt.Sprint(by), "falsch") {
-			t.Errorf("%d errors, found %q", v.ErrorCount, problem)
+		v, byName = f.Validate(sapSource(address, "falsch", set...))
+		problem := strings.Join(byName["sap.odata.user.pwd"].Value.Errors, "")
+		if v.ErrorCount != 1 || !strings.Contains(problem, "me") || strings.Contains(fmt.Sprint(byName), "falsch") {
+			t.Errorf("expected one error at the password, found %d, %q", v.ErrorCount, problem)
 		}
 	}
 	if n := s.Ledger().FailedLogonsOf["me"]; n != 1 {
@@ -90,9 +91,9 @@ func TestValidationAsksTheService(t *testing.T) {
 	}
 
 	// Without a password nothing is sent.
-	asked := s.Ledger().Total
-	if v, _ = f.Validate(sapSource(address, "", set...)); v.ErrorCount != 0 || s.Ledger().Total != asked {
-		t.Errorf("%d errors, %d requests after %d", v.ErrorCount, s.Ledger().Total, asked)
+	requests := s.Ledger().Total
+	if v, _ = f.Validate(sapSource(address, "", set...)); v.ErrorCount != 0 || s.Ledger().Total != requests {
+		t.Errorf("%d errors, %d requests after %d", v.ErrorCount, s.Ledger().Total, requests)
 	}
 	f.Stop()
 }
@@ -141,7 +142,7 @@ func TestPeekWithPostedConfiguration(t *testing.T) {
 		f.MustCall(400, "POST", path, body("Orders", settings), "expected the secret itself")
 	}
 	if n := logons.Load(); n > 0 {
-		t.Errorf("the other service received %d logons", n)
+		t.Errorf("expected no logon at the other service, found %d", n)
 	}
 	f.MustCall(400, "POST", path, body("Orders", sapSource(address, config.Mask)), "hidden")
 	f.Stop()
@@ -163,20 +164,20 @@ func TestTypingAPasswordLocksNoUser(t *testing.T) {
 	set := []string{"sap.odata#00.service=" + strings.TrimSuffix(odatatest.SAPPath, "/"),
 		"sap.odata#00.entityset=Orders",
 		"sap.odata#00.topic=orders"}
-	offline := func(settings map[string]string) {
+	checkUntried := func(settings map[string]string) {
 		t.Helper()
-		v, by := f.Validate(settings)
-		errors := by[setting].Value.Errors
+		v, byName := f.Validate(settings)
+		errors := byName[setting].Value.Errors
 		if v.ErrorCount != 0 || len(errors) != 1 || !strings.Contains(errors[0], untried) ||
 			!strings.Contains(errors[0], "logon=check") || !strings.Contains(errors[0], "${file:") ||
-			len(by["sap.odata#00.select"].Value.RecommendedValues) > 0 ||
-			len(by["value.converter"].Value.RecommendedValues) == 0 {
+			len(byName["sap.odata#00.select"].Value.RecommendedValues) > 0 ||
+			len(byName["value.converter"].Value.RecommendedValues) == 0 {
 			t.Errorf("%v: expected no logon to be tried, found %d errors, %q", settings, v.ErrorCount, errors)
 		}
 	}
 	f.Validate(sapSource(address, "", set...)) // a user was typed, and no password yet
 	for _, typed := range []string{"s", "ses", "ses", "sesame"} {
-		offline(sapSource(address, typed, set...))
+		checkUntried(sapSource(address, typed, set...))
 	}
 
 	// A reference to a file is tried at once, because a file has no half-typed password. A reference to an unknown
@@ -184,8 +185,8 @@ func TestTypingAPasswordLocksNoUser(t *testing.T) {
 	p.File("secrets/service.properties", "pw=sesame", "half=ses")
 	reference := "${file:" + filepath.Join(folder, "service.properties") + ":pw}"
 	f.Validate(sapSource(address, "x"+reference, set...))
-	v, by := f.ValidateWith("?logon=check", sapSource(address, reference+"${vault:sap:pw}", set...))
-	if problem := strings.Join(by[setting].Value.Errors, ""); v.ErrorCount != 1 || !strings.Contains(problem,
+	v, byName := f.ValidateWith("?logon=check", sapSource(address, reference+"${vault:sap:pw}", set...))
+	if problem := strings.Join(byName[setting].Value.Errors, ""); v.ErrorCount != 1 || !strings.Contains(problem,
 		"looks like a reference to an unknown config provider: it is not sent") {
 		t.Errorf("expected the unknown provider to be reported, found %d errors, %q", v.ErrorCount, problem)
 	}
@@ -195,23 +196,24 @@ func TestTypingAPasswordLocksNoUser(t *testing.T) {
 
 	// A password that the service has accepted is proven, whoever sends it.
 	for _, secret := range []string{reference, "sesame"} {
-		if v, by := f.ValidateInTime(sapSource(address, secret, set...), func(by map[string]check.Validated) bool {
-			return slices.Contains(by["sap.odata#00.select"].Value.RecommendedValues, "ShipCity")
-		}); v.ErrorCount != 0 || len(by[setting].Value.Errors) != 0 {
-			t.Errorf("%s: expected no errors, found %d, %q", secret, v.ErrorCount, by[setting].Value.Errors)
+		if v, byName := f.ValidateInTime(sapSource(address, secret, set...),
+			func(byName map[string]check.Validated) bool {
+				return slices.Contains(byName["sap.odata#00.select"].Value.RecommendedValues, "ShipCity")
+			}); v.ErrorCount != 0 || len(byName[setting].Value.Errors) != 0 {
+			t.Errorf("%s: expected no errors, found %d, %q", secret, v.ErrorCount, byName[setting].Value.Errors)
 		}
 	}
 
 	// A wrong password of another user is rejected at the password and not tried again, whoever sends it.
 	other := append(set, "sap.odata.user.name=you")
 	for _, query := range []string{"?logon=check", "", "?logon=check"} {
-		_, by := f.ValidateWith(query, sapSource(address, "wrong", other...))
-		if c := by[setting]; len(c.Value.Errors) != 1 || len(by["sap.odata.user.name"].Value.Errors) != 0 {
+		_, byName := f.ValidateWith(query, sapSource(address, "wrong", other...))
+		if c := byName[setting]; len(c.Value.Errors) != 1 || len(byName["sap.odata.user.name"].Value.Errors) != 0 {
 			t.Errorf("expected the refusal at the password, found %v, %v", c.Value.Errors,
-				by["sap.odata.user.name"].Value.Errors)
+				byName["sap.odata.user.name"].Value.Errors)
 		}
 	}
-	offline(sapSource(address, "w", other...))
+	checkUntried(sapSource(address, "w", other...))
 	if l := s.Ledger(); l.FailedLogons != 1 || l.FailedLogonsOf["you"] != 1 {
 		t.Errorf("expected one refused logon, found %v", l.FailedLogonsOf)
 	}
@@ -231,10 +233,10 @@ func TestValidationOfASilentService(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	f := p.StartWorker("conf")
 	f.AwaitReady()
-	var asked atomic.Int64
+	var requests atomic.Int64
 	silent := make(chan struct{})
 	silentAddress := e2etest.Serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		asked.Add(1)
+		requests.Add(1)
 		select {
 		case <-silent:
 		case <-r.Context().Done():
@@ -245,14 +247,15 @@ func TestValidationOfASilentService(t *testing.T) {
 	set := []string{"sap.odata#00.service=/x", "sap.odata#00.entityset=Orders", "sap.odata#00.topic=orders",
 		"sap.odata.connection.read.timeout.ms=3600000"}
 	for _, address := range []string{silentAddress, porttest.Address(t)} {
-		v, by := f.ValidateWith("?logon=check", sapSource(address, "geheim", set...))
-		if hint := by["sap.odata#00.service"].Definition.Documentation; v.ErrorCount != 0 || !strings.Contains(hint,
+		v, byName := f.ValidateWith("?logon=check", sapSource(address, "geheim", set...))
+		if hint := byName["sap.odata#00.service"].Definition.Documentation; v.ErrorCount != 0 || !strings.Contains(hint,
 			"No services are suggested: ") ||
 			!strings.Contains(hint, "504") {
-			t.Errorf("%s: %d errors, %s", address, v.ErrorCount, hint)
+			t.Errorf("%s: expected no error and the reason in the hint, found %d errors, %s", address, v.ErrorCount,
+				hint)
 		}
 	}
-	if asked.Load() == 0 {
+	if requests.Load() == 0 {
 		t.Error("expected the silent service to be asked")
 	}
 	f.Stop()
@@ -260,34 +263,35 @@ func TestValidationOfASilentService(t *testing.T) {
 
 const properties = "text/x-java-properties"
 
-// texts sends requests about configurations with headers.
-type texts struct {
+// restClient sends requests about configurations with headers.
+type restClient struct {
 	*e2etest.Worker
 	t *testing.T
 }
 
-// ask sends a request with headers; tag is the ETag of the response, which a conditional change needs.
-func (te texts) ask(want int, method, path, body string, headers ...string) (answer, tag string) {
-	te.t.Helper()
-	r, err := http.NewRequest(method, te.URL+path, strings.NewReader(body))
-	e2etest.NoError(te.t, err)
+// call sends a request with headers; tag is the ETag of the response, which a conditional change needs.
+func (rc restClient) call(want int, method, path, body string, headers ...string) (answer, tag string) {
+	rc.t.Helper()
+	r, err := http.NewRequest(method, rc.URL+path, strings.NewReader(body))
+	e2etest.NoError(rc.t, err)
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}
 	a, err := http.DefaultClient.Do(r)
-	e2etest.NoError(te.t, err)
+	e2etest.NoError(rc.t, err)
 	defer a.Body.Close()
 	content, err := io.ReadAll(a.Body)
-	e2etest.NoError(te.t, err)
+	e2etest.NoError(rc.t, err)
 	if a.StatusCode != want {
-		te.t.Fatalf("%s %s: expected %d, found %d %s", method, path, want, a.StatusCode, content)
+		rc.t.Fatalf("%s %s: expected %d, found %d %s", method, path, want, a.StatusCode, content)
 	}
 	return string(content), a.Header.Get("ETag")
 }
 
-func (te texts) compared(body any, texts ...string) rest.Comparison {
-	te.t.Helper()
-	return e2etest.Decode[rest.Comparison](te.t, te.MustCall(200, "POST", "/culvert/diff", e2etest.AsJSON(te.t, body),
+// compare requests a comparison, whose response must contain texts.
+func (rc restClient) compare(body any, texts ...string) rest.Comparison {
+	rc.t.Helper()
+	return e2etest.Decode[rest.Comparison](rc.t, rc.MustCall(200, "POST", "/culvert/diff", e2etest.AsJSON(rc.t, body),
 		texts...))
 }
 
@@ -301,17 +305,17 @@ func TestTextsOfConnectors(t *testing.T) {
 		"# was sap.odata.user.pwd=quiet-quiet",
 		"sap.odata.user.name : u", "sap.odata.user.pwd = hush-hush", "sap.odata#00.track-changes=1",
 		"sap.odata#00.exec-period=3600")...)
-	x := texts{p.StartWorker("conf", "offset.flush.interval.ms=100"), t}
+	x := restClient{p.StartWorker("conf", "offset.flush.interval.ms=100"), t}
 	x.AwaitReady()
 	x.AwaitCall(200, "GET", "/connectors/orders/offsets", "", "fingerprint")
 	const path = "/connectors/orders/config"
 
-	shown, _ := x.ask(200, "GET", path, "", "Accept", properties)
+	shown, _ := x.call(200, "GET", path, "", "Accept", properties)
 	e2etest.Contains(t, "the text", shown, "# was sap.odata.user.pwd=[hidden]\nsap.odata.user.name : u\n")
 	late := strings.Replace(shown, "sap.odata.max.retries=0", "sap.odata.max.retries=2", 1)
-	answer, _ := x.ask(409, "PUT", path, late, "Content-Type", properties, "If-Match", `"1"`)
+	answer, _ := x.call(409, "PUT", path, late, "Content-Type", properties, "If-Match", `"1"`)
 	e2etest.Contains(t, "the answer", answer, "conf/orders.properties", "change it there")
-	if comparison := x.compared(map[string]any{"name": "orders", "text": late}); comparison.Version != "" ||
+	if comparison := x.compare(map[string]any{"name": "orders", "text": late}); comparison.Version != "" ||
 		comparison.Effect != config.UpdateInPlace || len(comparison.Differences) != 1 || len(comparison.Warnings) > 0 ||
 		!strings.Contains(comparison.LockedReason, "conf/orders.properties") {
 		t.Errorf("found %+v", comparison)
@@ -320,15 +324,15 @@ func TestTextsOfConnectors(t *testing.T) {
 	// REST stores a text as settings with a version.
 	text := "# mine\n" + strings.Join(append(e2etest.Source("made", address, "Customers"), "sap.odata.user.name=u",
 		"sap.odata.user.pwd=hush-hush"), "\n") + "\n"
-	x.compared(map[string]any{"name": "made", "text": text}, "comments and the order of lines are lost")
+	x.compare(map[string]any{"name": "made", "text": text}, "comments and the order of lines are lost")
 	const made = "/connectors/made/config"
-	x.ask(201, "PUT", made, text, "Content-Type", properties, "If-None-Match", "*")
+	x.call(201, "PUT", made, text, "Content-Type", properties, "If-None-Match", "*")
 	x.AwaitCall(200, "GET", "/connectors/made/offsets", "", `"done":true`)
 	// In another topic, nothing or only changes arrive: as the start would log it.
-	x.compared(map[string]any{"name": "made", "text": strings.Replace(text, "topic=Customers", "topic=Other", 1)},
+	x.compare(map[string]any{"name": "made", "text": strings.Replace(text, "topic=Customers", "topic=Other", 1)},
 		`"warnings":["comments`, "this start reads nothing into topic Other: the set was read completely at 20",
 		"reset the connector's offsets")
-	x.compared(map[string]any{"name": "orders", "text": strings.Replace(late, "topic=Orders", "topic=Other", 1)},
+	x.compare(map[string]any{"name": "orders", "text": strings.Replace(late, "topic=Orders", "topic=Other", 1)},
 		"this start reads nothing but changes into topic Other: the set was read up to 20")
 	e2etest.MustNotContain(t, "the log", x.Stderr.String(), "into topic Other")
 	x.checkMovedSetsAreNamed(address)
@@ -338,60 +342,60 @@ func TestTextsOfConnectors(t *testing.T) {
 }
 
 // checkComparisonsStartNothing compares changes of the connector orders, whose file is shown, with what runs.
-func (te texts) checkComparisonsStartNothing(address, shown string) {
-	te.t.Helper()
-	t := te.t
+func (rc restClient) checkComparisonsStartNothing(address, shown string) {
+	rc.t.Helper()
+	t := rc.t
 	changed := strings.Replace(shown, "sap.odata#00.exec-period=3600", "sap.odata#00.exec-period=3600\n"+
 		"sap.odata#00.filter#00.property=OrderID\nsap.odata#00.filter#00.option=ge\nsap.odata#00.filter#00.low=10250\n",
 		1)
-	comparison := te.compared(map[string]any{"name": "orders", "text": changed + "sap.odata#00.query.change=reload\n"})
+	comparison := rc.compare(map[string]any{"name": "orders", "text": changed + "sap.odata#00.query.change=reload\n"})
 	if comparison.Effect != config.Restart || len(comparison.Feeds) != 1 || comparison.Feeds[0].Feed != "Orders" ||
 		comparison.Feeds[0].Effect != "reload" || strings.Join(comparison.Feeds[0].ChangedFields, " ") != "filter" {
 		t.Errorf("found %+v", comparison)
 	}
-	if comparison := te.compared(map[string]any{"name": "orders", "text": changed}); len(comparison.Feeds) != 1 ||
+	if comparison := rc.compare(map[string]any{"name": "orders", "text": changed}); len(comparison.Feeds) != 1 ||
 		comparison.Feeds[0].Effect != "fail" {
 		t.Errorf("found %+v", comparison)
 	}
-	comparison = te.compared(map[string]any{"name": "orders", "text": changed + "sap.odata.host.adress=x\n"},
+	comparison = rc.compare(map[string]any{"name": "orders", "text": changed + "sap.odata.host.adress=x\n"},
 		"the nearest known one is sap.odata.host.address")
 	if comparison.Effect != config.Reject || !comparison.KeepsRunning {
 		t.Errorf("found %+v", comparison)
 	}
 	for _, text := range []string{"connector.class=Nope", "connector.class=${env:CLASS}"} {
-		comparison := te.compared(map[string]any{"name": "orders", "text": text}, "connector")
+		comparison := rc.compare(map[string]any{"name": "orders", "text": text}, "connector")
 		if comparison.Effect != config.Reject || len(comparison.Problems) != 1 {
 			t.Errorf("%s: found %+v", text, comparison)
 		}
 	}
-	te.compared(map[string]any{"name": "orders", "text": shown + "unknown.settings=warn\nunknown.setting=1\n"},
+	rc.compare(map[string]any{"name": "orders", "text": shown + "unknown.settings=warn\nunknown.setting=1\n"},
 		`"warnings":["unknown.setting: unknown setting; the nearest known one is unknown.settings"`)
-	new := append(e2etest.Source("new", address, "Customers"), "sap.odata.user.pwd=hush-hush")
-	for _, d := range te.compared(map[string]any{"name": "new", "text": strings.Join(new, "\n")},
+	created := append(e2etest.Source("new", address, "Customers"), "sap.odata.user.pwd=hush-hush")
+	for _, d := range rc.compare(map[string]any{"name": "new", "text": strings.Join(created, "\n")},
 		`"effect":"create"`).Differences {
 		if d.Before != nil || d.Secret != strings.HasSuffix(d.Setting, ".pwd") || (d.Secret && *d.After != "[hidden]") {
 			t.Errorf("found %+v", d)
 		}
 	}
-	if te.StartCount("orders") != 1 {
+	if rc.StartCount("orders") != 1 {
 		t.Error("expected that a comparison starts nothing")
 	}
 }
 
 // checkMovedSetsAreNamed checks that the answer names the set that a change moves to the topic of another set. A set
 // that only gets another number does not move.
-func (te texts) checkMovedSetsAreNamed(address string) {
-	te.t.Helper()
-	t := te.t
+func (rc restClient) checkMovedSetsAreNamed(address string) {
+	rc.t.Helper()
+	t := rc.t
 	pair := strings.Join(append(e2etest.Source("pair", address, "Customers", "Suppliers"), "sap.odata.user.name=u",
 		"sap.odata.user.pwd=hush-hush"), "\n") + "\n"
-	te.ask(201, "PUT", "/connectors/pair/config", pair, "Content-Type", properties, "If-None-Match", "*")
-	te.Eventually("both sets to be read", func() bool {
-		return strings.Count(te.MustCall(200, "GET", "/connectors/pair/offsets", ""), `"done":true`) == 2
+	rc.call(201, "PUT", "/connectors/pair/config", pair, "Content-Type", properties, "If-None-Match", "*")
+	rc.Eventually("both sets to be read", func() bool {
+		return strings.Count(rc.MustCall(200, "GET", "/connectors/pair/offsets", ""), `"done":true`) == 2
 	})
 	shared := strings.Replace(pair, "topic=Suppliers", "topic=Customers", 1)
 	starts := func(properties string) (sets []string) {
-		for _, line := range te.compared(map[string]any{"name": "pair", "text": properties}).Warnings {
+		for _, line := range rc.compare(map[string]any{"name": "pair", "text": properties}).Warnings {
 			if set, ok := strings.CutPrefix(line, "its start would log: entity set "); ok {
 				set, _, _ = strings.Cut(set, " of ")
 				sets = append(sets, set)
@@ -408,37 +412,37 @@ func (te texts) checkMovedSetsAreNamed(address string) {
 
 // checkLaterChangeIsRefused checks that the second of two concurrent changes of a connector is refused. The text
 // of the connector is stored as settings, without comments.
-func (te texts) checkLaterChangeIsRefused() {
-	te.t.Helper()
-	t := te.t
+func (rc restClient) checkLaterChangeIsRefused() {
+	rc.t.Helper()
+	t := rc.t
 	const made = "/connectors/made/config"
-	shown, version := te.ask(200, "GET", made, "", "Accept", properties)
+	shown, version := rc.call(200, "GET", made, "", "Accept", properties)
 	e2etest.MustNotContain(t, "the text", shown, "# mine")
-	settings := te.Config("made")
+	settings := rc.Config("made")
 	settings["sap.odata.max.retries"] = "1"
-	te.ask(200, "PUT", made, e2etest.AsJSON(t, settings), "Content-Type", "application/json", "If-Match", version)
+	rc.call(200, "PUT", made, e2etest.AsJSON(t, settings), "Content-Type", "application/json", "If-Match", version)
 	late := strings.Replace(shown, "sap.odata.max.retries=0", "sap.odata.max.retries=2", 1)
-	answer, _ := te.ask(412, "PUT", made, late, "Content-Type", properties, "If-Match", version)
+	answer, _ := rc.call(412, "PUT", made, late, "Content-Type", properties, "If-Match", version)
 	e2etest.Contains(t, "the answer", answer, "Connector made has changed in the meantime, and nothing was written")
-	if stored := te.Config("made"); stored["sap.odata.max.retries"] != "1" {
+	if stored := rc.Config("made"); stored["sap.odata.max.retries"] != "1" {
 		t.Errorf("found %v", stored)
 	}
 }
 
 // checkCommandAppliesAVersion checks that the command applies a change to the version of the connector made that it
 // has compared, and to no other version.
-func (te texts) checkCommandAppliesAVersion(p *e2etest.Place, text string) {
-	te.t.Helper()
+func (rc restClient) checkCommandAppliesAVersion(p *e2etest.Place, text string) {
+	rc.t.Helper()
 	mine := p.File("made.properties", strings.TrimSuffix(text, "\n")+"\nsap.odata#00.exec-period=7200")
-	r := p.Run("connectors", "diff", mine, "--url", te.URL).WantCode(0).WantStdout("made: its tasks are created again",
+	r := p.Run("connectors", "diff", mine, "--url", rc.URL).WantCode(0).WantStdout("made: its tasks are created again",
 		"  sap.odata#00.exec-period: (not set) -> 7200\n", "version ")
 	_, version, _ := strings.Cut(strings.TrimSpace(r.Stdout), "version ")
-	p.Run("connectors", "apply", mine, "--if-version", "stale", "--url", te.URL).
+	p.Run("connectors", "apply", mine, "--if-version", "stale", "--url", rc.URL).
 		WantCode(1).WantStderr("has changed in the meantime")
-	p.Run("connectors", "apply", mine, "--if-version", version, "--url", te.URL).WantCode(0).
+	p.Run("connectors", "apply", mine, "--if-version", version, "--url", rc.URL).WantCode(0).
 		WantStdout("made is changed")
-	if stored := te.Config("made"); stored["sap.odata#00.exec-period"] != "7200" {
-		te.t.Errorf("found %v", stored)
+	if stored := rc.Config("made"); stored["sap.odata#00.exec-period"] != "7200" {
+		rc.t.Errorf("found %v", stored)
 	}
 }
 
@@ -449,7 +453,7 @@ func TestComparisonsForReaders(t *testing.T) {
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
 	lines := append(e2etest.Source("orders", address, "Orders"), "sap.odata.user.pwd=hush-hush")
 	p.File("conf/orders.properties", lines...)
-	x := texts{p.StartWorker("conf", "rest.read.only=true", "rest.config.masked=true"), t}
+	x := restClient{p.StartWorker("conf", "rest.read.only=true", "rest.config.masked=true"), t}
 	x.AwaitStderr("extraction finished: 10 rows")
 	settings := e2etest.SettingsOf(lines)
 	settings["sap.odata.user.pwd"] = "[hidden]"
@@ -457,7 +461,7 @@ func TestComparisonsForReaders(t *testing.T) {
 		`"effect":"nothing"`)
 	for _, guess := range []string{"hush-hush", "other"} {
 		settings["sap.odata.user.pwd"] = guess
-		if comparison := x.compared(map[string]any{"name": "orders",
+		if comparison := x.compare(map[string]any{"name": "orders",
 			"config": settings}); comparison.Effect != config.UpdateInPlace ||
 			len(comparison.Differences) != 1 || *comparison.Differences[0].Before != "[hidden]" {
 			t.Errorf("%s: found %+v", guess, comparison)
@@ -479,34 +483,34 @@ func TestComparisonsForReaders(t *testing.T) {
 func TestComparisonBlocksNoRequest(t *testing.T) {
 	t.Parallel()
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
-	asked := make(chan struct{}, 100)
-	goOn := make(chan struct{})
+	requests := make(chan struct{}, 100)
+	release := make(chan struct{})
 	silent := e2etest.Serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		asked <- struct{}{}
+		requests <- struct{}{}
 		select {
-		case <-goOn:
+		case <-release:
 		case <-r.Context().Done():
 		}
 	}))
 	p.File("conf/orders.properties", e2etest.Source("orders", address, "Orders")...)
-	x := texts{p.StartWorker("conf"), t}
+	x := restClient{p.StartWorker("conf"), t}
 	x.AwaitReady()
 	x.Create(e2etest.Source("other", address, "Customers")...)
 	other := x.Config("other")
 	other["sap.odata.max.retries"] = "1"
-	compared := make(chan struct{})
+	hasCompared := make(chan struct{})
 	go func() {
-		defer close(compared)
-		x.compared(map[string]any{"name": "orders", "config": e2etest.SettingsOf(append(
+		defer close(hasCompared)
+		x.compare(map[string]any{"name": "orders", "config": e2etest.SettingsOf(append(
 			e2etest.Source("orders", silent, "Orders"), "sap.odata#00.query.change=keep"))}) // an offset may be stored
 	}()
-	<-asked
+	<-requests
 	x.MustCall(200, "PUT", "/connectors/other/config", e2etest.AsJSON(t, other))
 	select {
-	case <-compared:
+	case <-hasCompared:
 		t.Error("expected that the change waits for no comparison")
 	default:
 	}
-	close(goOn)
-	<-compared
+	close(release)
+	<-hasCompared
 }

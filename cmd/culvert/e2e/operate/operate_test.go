@@ -26,10 +26,10 @@ func TestOperate(t *testing.T) {
 	dir := e2etest.CopyPlugins(t, "odata-sink")
 	listen := porttest.Address(t)
 	worker := p.File("worker.properties", "bootstrap.servers=embedded", "listeners=http://"+listen)
-	locking, guarded := e2etest.StartDemo(t, odatatest.Options{Rows: 10, User: "me", Password: e2etest.Password,
-		Switches: odatatest.Switches{LockAfter: 1}})
-	lock(t, guarded)
-	taker, refusing := e2etest.StartDemo(t, odatatest.Options{Rows: 1,
+	lockingService, lockingAddress := e2etest.StartDemo(t, odatatest.Options{Rows: 10, User: "me",
+		Password: e2etest.Password, Switches: odatatest.Switches{LockAfter: 1}})
+	lock(t, lockingAddress)
+	rejecting, rejectingAddress := e2etest.StartDemo(t, odatatest.Options{Rows: 1,
 		Switches: odatatest.Switches{Match: "POST", Status: 400, StatusCount: 1_000_000}})
 	// An error of the service is shown in its own words, with the transaction ID.
 	s.Set("match", "Customers")
@@ -39,10 +39,10 @@ func TestOperate(t *testing.T) {
 		append(e2etest.WithSettings(e2etest.Source("orders", address, "Orders", "Customers"),
 			"sap.odata.max.retries=5", "sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=2",
 			"sap.odata.http.codes=503"), "sap.odata#00.exec-period=86400", "sap.odata#01.exec-period=86400")...)
-	back := p.File("back.properties", append(e2etest.Sink("back", refusing, "Orders", "OrderCopies"),
+	back := p.File("back.properties", append(e2etest.Sink("back", rejectingAddress, "Orders", "OrderCopies"),
 		"errors.tolerance=all", "errors.deadletterqueue.topic.name=refused",
 		"errors.deadletterqueue.context.headers.enable=true")...)
-	neighbour := p.File("beside.properties", e2etest.WithSettings(e2etest.Source("beside", guarded, "Suppliers"),
+	neighbour := p.File("beside.properties", e2etest.WithSettings(e2etest.Source("beside", lockingAddress, "Suppliers"),
 		"sap.odata.user.name=me", "sap.odata.user.pwd="+e2etest.Password)...)
 	c := p.StartFor(10*time.Minute, "run", "--plugins", dir, "--data", p.Data, worker, orders, back, neighbour)
 	f := &e2etest.Worker{Place: p, Command: c, URL: "http://" + listen}
@@ -52,10 +52,10 @@ func TestOperate(t *testing.T) {
 	})
 	checkFeedsAreShown(f)
 	checkSnapshotReadsAllRowsAgain(f)
-	checkRejectedLogonIsRetried(f, locking, guarded)
+	checkRejectedLogonIsRetried(f, lockingService, lockingAddress)
 	checkSubscriptionsAreEnded(f)
-	letters(f, taker)
-	versions(f, dir)
+	checkDeadLettersAreReplayed(f, rejecting)
+	checkVersionsAreSwitched(f, dir)
 	c.MustStop()
 }
 
@@ -75,11 +75,11 @@ func checkFeedsAreShown(f *e2etest.Worker) {
 			t.Errorf("expected the last request of %s, found %+v", name, r)
 		}
 		if next := *feed.NextRun; feed.AgeSeconds == nil || *feed.AgeSeconds < 0 || !next.After(*feed.LastCaughtUp) {
-			t.Errorf("%s: age %v, next run %v", name, feed.AgeSeconds, next)
+			t.Errorf("%s: expected an age and a next run after the last one, found %v, %v", name, feed.AgeSeconds, next)
 		}
 		if e := feed.LastError; (e != nil) != (name == "Customers") ||
 			(e != nil && (!strings.Contains(e.Message, "HTTP 500") || e.At.IsZero())) {
-			t.Errorf("%s: the last fault is %+v", name, e)
+			t.Errorf("%s: expected an error only of Customers, found %+v", name, e)
 		}
 	}
 
@@ -105,7 +105,7 @@ func checkSnapshotReadsAllRowsAgain(f *e2etest.Worker) {
 
 // checkRejectedLogonIsRetried checks that a rejected logon is shown, and is retried on request after the user was
 // unlocked.
-func checkRejectedLogonIsRetried(f *e2etest.Worker, locking *odatatest.Service, guarded string) {
+func checkRejectedLogonIsRetried(f *e2etest.Worker, locking *odatatest.Service, address string) {
 	t := f.Place.T
 	f.Await("beside", "fails", func(s connect.Status) bool {
 		return len(s.Tasks) == 1 && s.Tasks[0].State == connect.Failed
@@ -114,7 +114,7 @@ func checkRejectedLogonIsRetried(f *e2etest.Worker, locking *odatatest.Service, 
 	if len(lockouts.Logons) != 1 || lockouts.Others != 0 {
 		t.Fatalf("expected one refused logon, found %+v", lockouts)
 	}
-	if l := lockouts.Logons[0]; l.User != "me" || l.Origin != "http://"+guarded || l.State != "refused" ||
+	if l := lockouts.Logons[0]; l.User != "me" || l.Origin != "http://"+address || l.State != "refused" ||
 		l.Since.IsZero() || !strings.Contains(l.Message, "was refused (401)") ||
 		strings.Contains(l.Message, e2etest.Password) {
 		t.Errorf("found %+v", l)
@@ -131,14 +131,14 @@ func checkSubscriptionsAreEnded(f *e2etest.Worker) {
 	f.MustCall(409, "PUT", "/culvert/connectors/orders/retire", "")
 	f.MustCall(404, "PUT", "/culvert/connectors/ghost/retire", "")
 	f.Steer("orders", "stop")
-	var ended string
+	var result string
 	f.Eventually("the end of its tasks", func() bool {
 		status, answer := f.Call("PUT", "/culvert/connectors/orders/retire", "")
-		ended = answer
+		result = answer
 		return status != http.StatusConflict
 	})
-	if ended != `{"ended":"nothing"}` {
-		t.Errorf("found %s", ended)
+	if result != `{"ended":"nothing"}` {
+		t.Errorf("expected that nothing is ended, found %s", result)
 	}
 	f.Steer("orders", "resume")
 }
@@ -151,13 +151,13 @@ func lock(t *testing.T, address string) {
 	request.SetBasicAuth("me", "somebody's guess")
 	r, err := http.DefaultClient.Do(request)
 	if err != nil || r.StatusCode != 401 {
-		t.Fatal(r, err)
+		t.Fatalf("expected 401, found %v, %v", r, err)
 	}
 	r.Body.Close()
 }
 
-// letters reads the dead letters of a service that has rejected all writes, and replays them.
-func letters(f *e2etest.Worker, s *odatatest.Service) {
+// checkDeadLettersAreReplayed reads the dead letters of a service that has rejected all writes, and replays them.
+func checkDeadLettersAreReplayed(f *e2etest.Worker, s *odatatest.Service) {
 	t := f.Place.T
 	t.Helper()
 	f.MustCall(404, "GET", "/culvert/connectors/beside/deadletters", "")
@@ -172,19 +172,19 @@ func letters(f *e2etest.Worker, s *odatatest.Service) {
 	})
 	if l := list.DeadLetters[0]; list.Topic != "refused" || l.Connector != "back" || l.From.Topic != "Orders" ||
 		l.Offset != 11 || l.Message == "" {
-		t.Errorf("found %+v of %s", l, list.Topic)
+		t.Errorf("expected the newest letter of back in refused, found %+v of %s", l, list.Topic)
 	}
-	some := func(query string) []rest.DeadLetter {
+	readLetters := func(query string) []rest.DeadLetter {
 		return e2etest.Decode[rest.DeadLetterList](t, f.MustCall(200, "GET",
 			"/culvert/connectors/back/deadletters"+query, "")).DeadLetters
 	}
-	if l := some("?letter=0@3"); len(l) != 1 || l[0].Offset != 3 || l[0].Record == nil || l[0].Attempts != 1 {
+	if l := readLetters("?letter=0@3"); len(l) != 1 || l[0].Offset != 3 || l[0].Record == nil || l[0].Attempts != 1 {
 		t.Errorf("expected one with its record, found %+v", l)
 	}
-	if c := list.Causes; len(c) != 1 || c[0].Count != 12 || len(some("?cause="+c[0].ID)) != 12 {
+	if c := list.Causes; len(c) != 1 || c[0].Count != 12 || len(readLetters("?cause="+c[0].ID)) != 12 {
 		t.Errorf("expected one cause, found %+v", c)
 	}
-	if n := len(some("?show=settled")) + len(some("?cause=12345678")); n > 0 {
+	if n := len(readLetters("?show=settled")) + len(readLetters("?cause=12345678")); n > 0 {
 		t.Errorf("expected none, found %d", n)
 	}
 	replay := func(body, want string) {
@@ -204,16 +204,16 @@ func letters(f *e2etest.Worker, s *odatatest.Service) {
 		t.Errorf("expected 12 entities, found %d", n)
 	}
 	replay("", `{"sent":0,"delivered":0,"refused":0,"kept":{}}`)
-	if open, settled := some(""), some("?show=settled"); len(open) != 0 || len(settled) != 12 {
+	if open, settled := readLetters(""), readLetters("?show=settled"); len(open) != 0 || len(settled) != 12 {
 		t.Errorf("expected that all are settled, found %d and %d", len(open), len(settled))
 	}
 }
 
-// versions switches a connector to another version of its plugin, back, and to a version by its hash.
-func versions(f *e2etest.Worker, dir string) {
+// checkVersionsAreSwitched switches a connector to another version of its plugin, back, and to a version by its hash.
+func checkVersionsAreSwitched(f *e2etest.Worker, dir string) {
 	t := f.Place.T
 	t.Helper()
-	runs := func(version string) {
+	awaitVersion := func(version string) {
 		t.Helper()
 		f.Await("orders", "has version "+version, func(s connect.Status) bool {
 			return e2etest.IsRunning(s) && s.Tasks[0].Version == version
@@ -221,9 +221,9 @@ func versions(f *e2etest.Worker, dir string) {
 	}
 	e2etest.ReplaceFile(t, dir, "odata-source.wasm", guesttest.Bytes(t, "../../../../plugins/odata-source",
 		"main.version=0.2.0"))
-	runs("0.2.0")
+	awaitVersion("0.2.0")
 	f.MustCall(204, "PUT", "/culvert/plugins/odata-source/rollback", "")
-	runs("0.1.0")
+	awaitVersion("0.1.0")
 	other := ""
 	for _, m := range e2etest.Decode[[]rest.Module](t, f.MustCall(200, "GET", "/culvert/plugins", "")) {
 		if m.Plugin != "odata-source" {
@@ -237,7 +237,7 @@ func versions(f *e2etest.Worker, dir string) {
 		}
 	}
 	f.MustCall(204, "PUT", "/culvert/plugins/odata-source/swap", `{"hash": "`+other+`"}`)
-	runs("0.2.0")
+	awaitVersion("0.2.0")
 }
 
 // Each change, pause and restart by REST is logged with its user, status has the reason of a failure, and operations
@@ -347,19 +347,19 @@ func TestNothingToDoIsSaid(t *testing.T) {
 		WantStderr("reset the connector's offsets")
 	const changes, sinks = "this start reads nothing but changes into topic delta: the set was read up to 20",
 		`msg="nothing to write: `
-	for n := range 2 { // a set in delta mode, and a sink that leaves out what it reads
+	for n := range 2 { // a set in delta mode, and a sink that skips the records that it reads
 		lines := append(e2etest.Sink("out", e2etest.StartTextService(t, 0, &atomic.Int32{}), "Orders", "Texts"),
 			"errors.tolerance=all")
 		r := p.Run("run", "--once", "--plugins", e2etest.Plugins(t, "odata-source", "odata-sink"), "--data", p.Data,
 			p.File("out.properties", lines...),
 			p.File("delta.properties", e2etest.DeltaSource("delta", address, odatatest.SAPPath, "Products")...))
 		if r.Code != 0 || strings.Count(r.Stderr, changes) != n || strings.Count(r.Stderr, sinks) != n {
-			t.Errorf("start %d: expected %d lines of each, exit %d\n%s", n, n, r.Code, r.Stderr)
+			t.Errorf("start %d: expected exit 0 and %d lines of each, found exit %d\n%s", n, n, r.Code, r.Stderr)
 		}
 	}
 	c := p.Start("run", "--plugins", e2etest.Plugins(t, "odata-source", "odata-sink"), "--data", p.Data,
 		p.File("worker.properties", "bootstrap.servers=embedded", "listeners="), filepath.Join(p.Dir, "out.properties"))
-	c.AwaitStderr(sinks) // also where it goes on
+	c.AwaitStderr(sinks) // also without --once
 	c.Stop().WantCode(0).WantStderrTimes(1, sinks)
 	p.Run("validate", "--plugins", e2etest.Plugins(t),
 		file("Other")).WantCode(0).WantNoStdout().WantStderr("in.properties: ok: in")
@@ -390,26 +390,26 @@ func TestSamples(t *testing.T) {
 	f.AwaitChangeable()
 	f.Steer("there", "stop")
 	const samples = "/culvert/connectors/there/samples"
-	asked := e2etest.Decode[rest.Sample](t, f.MustCall(202, "POST", samples, `{"rows":5}`, `"show":"full"`))
+	full := e2etest.Decode[rest.Sample](t, f.MustCall(202, "POST", samples, `{"rows":5}`, `"show":"full"`))
 	shape := e2etest.Decode[rest.Sample](t, f.MustCall(202, "POST", samples, `{"rows":3,"show":"shape"}`))
 	f.MustCall(200, "DELETE", "/connectors/there/offsets", "")
 	f.Steer("there", "resume")
-	f.AwaitCall(200, "GET", samples+"/"+asked.ID, "", `"state":"done"`)
-	answer := f.MustCall(200, "GET", samples+"/"+asked.ID, "")
-	taken := e2etest.Decode[rest.Sample](t, answer)
-	if len(taken.Rows) != 5 || taken.Problem != "" || len(taken.Steps) != 3 {
+	f.AwaitCall(200, "GET", samples+"/"+full.ID, "", `"state":"done"`)
+	answer := f.MustCall(200, "GET", samples+"/"+full.ID, "")
+	sample := e2etest.Decode[rest.Sample](t, answer)
+	if len(sample.Rows) != 5 || sample.Problem != "" || len(sample.Steps) != 3 {
 		t.Fatalf("found %s", answer)
 	}
-	for _, row := range taken.Rows {
+	for _, row := range sample.Rows {
 		checkSampledRow(t, row)
 	}
 	country := `"Country": "string(`
 	f.AwaitCall(200, "GET", samples+"/"+shape.ID, "", `"state":"done"`, strings.ReplaceAll(country, `"`, `\"`))
 	f.MustCall(403, "GET", samples+"/"+shape.ID+"?as=test", "", "has no values")
-	f.MustCall(404, "GET", "/culvert/connectors/back/samples/"+asked.ID, "")
-	checkSampleThroughOtherChains(f, samples+"/"+asked.ID+"/chain")
+	f.MustCall(404, "GET", "/culvert/connectors/back/samples/"+full.ID, "")
+	checkSampleThroughOtherChains(f, samples+"/"+full.ID+"/chain")
 	// In the generated test a reference stays a reference.
-	test := f.MustCall(200, "GET", samples+"/"+asked.ID+"?as=test", "", "transforms.route.replacement", "${file:")
+	test := f.MustCall(200, "GET", samples+"/"+full.ID+"?as=test", "", "transforms.route.replacement", "${file:")
 	file := p.File("there_test.yaml", test)
 	p.MustRun("test", "--plugins", plugins, "--data", p.Data, file)
 	p.Run("test", "--plugins", plugins, "--data", p.Data, p.File("wrong_test.yaml", strings.Replace(test,
@@ -462,7 +462,7 @@ func checkSampledRow(t *testing.T, row rest.SampledRow) {
 		strings.Contains(row.Input.Value, `"Country": ""`) ||
 		!strings.Contains(in.Records[0].Value, `"Origin": "here"`) || route.Outcome != "skipped" ||
 		!strings.Contains(row.Input.ValueSchema, `"field": "Country"`) {
-		t.Errorf("found %+v", row)
+		t.Errorf("expected that mask and in change the row and route is skipped, found %+v", row)
 	}
 }
 
@@ -481,9 +481,12 @@ func TestToolsByREST(t *testing.T) {
 	peek := `{"options":{"s":"` + odatatest.NorthwindPath + `","e":"Customers","n":"2"}`
 	f.MustCall(200, "POST", path+"/peek", peek+"}", `"rows":[{`, `"CustomerID":"`)
 	f.MustCall(200, "POST", path+"/ping", `{"options":{"s":"`+odatatest.NorthwindPath+`"}}`)
-	for body, says := range map[string]string{`{"options":{"x":"1"}}`: "option x: peek has no option of this name",
-		`{"options":{"s":"/x"}}`: "is required", `{"options":{"s":"/x","e":"C","n":"many"}}`: "option n"} {
-		f.MustCall(400, "POST", path+"/peek", body, says)
+	for body, want := range map[string]string{
+		`{"options":{"x":"1"}}`:                     "option x: peek has no option of this name",
+		`{"options":{"s":"/x"}}`:                    "is required",
+		`{"options":{"s":"/x","e":"C","n":"many"}}`: "option n",
+	} {
+		f.MustCall(400, "POST", path+"/peek", body, want)
 	}
 	// Commands that change the service are neither listed nor run.
 	if answer := f.MustCall(200, "GET", path, ""); strings.Contains(answer, "delete-subscription") ||

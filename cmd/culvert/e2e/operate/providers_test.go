@@ -35,7 +35,7 @@ func TestReferencesThatRESTKeeps(t *testing.T) {
 	f.Await("calm", "runs", e2etest.IsRunning)
 	shown := f.Config("calm")
 	if shown["sap.odata.user.pwd"] != pwd {
-		t.Fatalf("found %v", shown)
+		t.Fatalf("expected the reference %s, found %v", pwd, shown)
 	}
 	const validate = "/connector-plugins/ODataSource/config/validate"
 	e2etest.MustNotContain(t, "a check", f.MustCall(200, "PUT", validate, e2etest.AsJSON(t, shown)), "config.providers")
@@ -66,7 +66,7 @@ func TestReferencesThatRESTKeeps(t *testing.T) {
 	})
 	shown = f.Config("made")
 	if shown["sap.odata.user.pwd"] != pwd || len(shown) != len(made) {
-		t.Errorf("found %v", shown)
+		t.Errorf("expected the reference %s and %d settings, found %v", pwd, len(made), shown)
 	}
 	f.MustCall(400, "PUT", "/connectors/made/config", e2etest.AsJSON(t, shown))
 	f.MustStop()
@@ -129,39 +129,39 @@ func TestNothingShowsWhatProvidersGive(t *testing.T) {
 	if len(settings) < 300 {
 		t.Errorf("expected more settings than %d", len(settings))
 	}
-	taken := probeSettings(f, settings, reference)
+	accepted := probeSettings(f, settings, reference)
 	for _, path := range []string{"/", "/health", "/connectors", "/connector-plugins?connectorsOnly=false",
 		"/culvert/plugins", "/culvert/reload",
 		"/culvert/lockouts", "/admin/loggers", "/metrics"} {
 		_, answer := f.Call("GET", path, "")
-		hasNoSecret(t, "GET "+path, answer)
+		checkNoSecret(t, "GET "+path, answer)
 	}
 	for line := range strings.Lines(f.Stop().WantCode(0).Stderr) {
-		hasNoSecret(t, "the log", line)
+		checkNoSecret(t, "the log", line)
 	}
-	checkDeadLettersHaveNoSecret(t, deadLettersOf(p, taken, address, reference), len(taken))
+	checkDeadLettersHaveNoSecret(t, deadLettersOf(p, accepted, address, reference), len(accepted))
 	names := map[string]bool{}
 	for _, span := range spans.Spans("") {
 		names[span.Name] = true
-		hasNoSecret(t, "a trace", fmt.Sprintf("%+v", span))
+		checkNoSecret(t, "a trace", fmt.Sprintf("%+v", span))
 	}
 	if len(names) < 5 {
 		t.Errorf("expected traces of pages, batches and their parts, found %v", slices.Collect(maps.Keys(names)))
 	}
 }
 
-// hasNoSecret checks that a text does not show the canary.
-func hasNoSecret(t *testing.T, what, text string) {
+// checkNoSecret checks that a text does not show the canary.
+func checkNoSecret(t *testing.T, what, text string) {
 	t.Helper()
 	if piece := e2etest.FindCanary(text); piece != "" {
 		pos := strings.Index(strings.ToLower(text), strings.ToLower(piece))
-		t.Errorf("%s shows %q: …%.300s", what, piece, text[max(0, pos-150):])
+		t.Errorf("%s: expected no secret, found %q in …%.300s", what, piece, text[max(0, pos-150):])
 	}
 }
 
 // probeSettings puts a reference to the secret into each setting in turn, and returns the settings with which a
 // connector was created.
-func probeSettings(f *e2etest.Worker, settings []SettingOfPlugin, reference string) (taken []SettingOfPlugin) {
+func probeSettings(f *e2etest.Worker, settings []SettingOfPlugin, reference string) (accepted []SettingOfPlugin) {
 	f.Place.T.Helper()
 	var mu sync.Mutex
 	queue := make(chan SettingOfPlugin)
@@ -172,7 +172,7 @@ func probeSettings(f *e2etest.Worker, settings []SettingOfPlugin, reference stri
 			for setting := range queue {
 				if probe(f, name, setting, reference) {
 					mu.Lock()
-					taken = append(taken, setting)
+					accepted = append(accepted, setting)
 					mu.Unlock()
 				}
 			}
@@ -183,7 +183,7 @@ func probeSettings(f *e2etest.Worker, settings []SettingOfPlugin, reference stri
 	}
 	close(queue)
 	probes.Wait()
-	return taken
+	return accepted
 }
 
 // probe validates a connector with a setting and, unless others see the value, creates and deletes it. It reports
@@ -196,12 +196,12 @@ func probe(f *e2etest.Worker, name string, setting SettingOfPlugin, reference st
 	setting.Settings[setting.Key] = reference
 	body := e2etest.AsJSON(t, setting.Settings)
 	_, answer := f.Call("PUT", "/connector-plugins/"+setting.Settings["connector.class"]+"/config/validate", body)
-	hasNoSecret(t, "a check with "+what, answer)
+	checkNoSecret(t, "a check with "+what, answer)
 	if setting.Published {
 		return false
 	}
 	status, answer := f.Call("PUT", "/connectors/"+name+"/config", body)
-	hasNoSecret(t, "a change with "+what, answer)
+	checkNoSecret(t, "a change with "+what, answer)
 	if status != 201 {
 		return false
 	}
@@ -213,7 +213,7 @@ func probe(f *e2etest.Worker, name string, setting SettingOfPlugin, reference st
 	for _, path := range []string{base, base + "/status", base + "/tasks", base + "/tasks-config", base + "/offsets",
 		base + "/topics", "/culvert" + base, "/metrics"} {
 		_, answer := f.Call("GET", path, "")
-		hasNoSecret(t, "GET "+path+" with "+what, answer)
+		checkNoSecret(t, "GET "+path+" with "+what, answer)
 	}
 	f.MustCall(204, "DELETE", "/connectors/"+name, "")
 	return true
@@ -225,10 +225,10 @@ func checkDeadLettersHaveNoSecret(t *testing.T, deadLetters []*kgo.Record, conne
 	connectors := map[string]bool{}
 	for _, record := range deadLetters {
 		connectors[connect.ParseDeadLetter(record).Connector] = true
-		hasNoSecret(t, "a dead letter's key", string(record.Key))
-		hasNoSecret(t, "a dead letter's value", string(record.Value))
+		checkNoSecret(t, "a dead letter's key", string(record.Key))
+		checkNoSecret(t, "a dead letter's value", string(record.Value))
 		for _, h := range record.Headers {
-			hasNoSecret(t, "a dead letter's header "+h.Key, string(h.Value))
+			checkNoSecret(t, "a dead letter's header "+h.Key, string(h.Value))
 		}
 	}
 	if len(connectors) < 80 {
@@ -236,31 +236,31 @@ func checkDeadLettersHaveNoSecret(t *testing.T, deadLetters []*kgo.Record, conne
 	}
 }
 
-// canaried is a place with a file of secrets; it checks the output of its commands for them.
-type canaried struct {
+// canaryPlace is a place with a file of secrets. It checks the output of its commands for them.
+type canaryPlace struct {
 	*e2etest.Place
-	plugins string
-	struck  int // texts with something hidden
+	plugins  string
+	redacted int // outputs in which something is hidden
 }
 
 const providedCanary = "c4n4ry.s3cret-x0x"
 
-func newCanaried(t *testing.T) *canaried {
-	p := &canaried{Place: e2etest.NewPlace(t), plugins: e2etest.Plugins(t, "odata-sink", "smt")}
+func newCanaryPlace(t *testing.T) *canaryPlace {
+	p := &canaryPlace{Place: e2etest.NewPlace(t), plugins: e2etest.Plugins(t, "odata-sink", "smt")}
 	p.File("some.properties", "key="+providedCanary, "host=localhost", "line=org.apache.kafka.common.security.plain."+
 		"PlainLoginModule required username=\"c4n4ry.user-x\" password=\"c4n4ry.s3cret-x0x\";")
 	return p
 }
 
-// with writes a file of lines in which one setting refers to a secret.
-func (c *canaried) with(file, setting, secret string, lines ...string) (path string) {
+// withSecret writes a file of lines in which one setting refers to a secret, and returns its path.
+func (c *canaryPlace) withSecret(file, setting, secret string, lines ...string) (path string) {
 	c.T.Helper()
 	lines = slices.DeleteFunc(slices.Clone(lines), func(l string) bool { return strings.HasPrefix(l, setting+"=") })
 	return c.File(file, append(lines, setting+"=${file:"+filepath.Join(c.Dir, "some.properties")+":"+secret+"}")...)
 }
 
-// shows runs a command and fails if its output has a canary or another secret.
-func (c *canaried) shows(what, secret string, args ...string) {
+// checkCommand runs a command and fails if its output has a canary or another secret.
+func (c *canaryPlace) checkCommand(what, secret string, args ...string) {
 	c.T.Helper()
 	if args = append(args, "--data", c.Data); args[0] != "consume" && args[1] != "list" {
 		args = append(args, "--plugins", c.plugins)
@@ -269,17 +269,18 @@ func (c *canaried) shows(what, secret string, args ...string) {
 	output := r.Stdout + r.Stderr
 	if e2etest.FindCanary(output) != "" || (secret != "" && strings.Contains(output, secret)) || r.Code < 0 ||
 		strings.Contains(output, "unknown flag") || strings.Contains(output, "unknown shorthand") {
-		c.T.Errorf("with %s: culvert %s: exit %d: %.600s", what, strings.Join(args, " "), r.Code, output)
+		c.T.Errorf("with %s: culvert %s: expected no secret, found exit %d: %.600s", what, strings.Join(args, " "),
+			r.Code, output)
 	}
 	if strings.Contains(output, secrets.Hidden) {
-		c.struck++
+		c.redacted++
 	}
 }
 
 // Commands of plugins print no value of a config provider, whether they succeed or fail.
 func TestPluginCommandsShowNoValueOfProviders(t *testing.T) {
 	t.Parallel()
-	p := newCanaried(t)
+	p := newCanaryPlace(t)
 	_, address := e2etest.StartDemo(t, odatatest.Options{Rows: 10, User: providedCanary, Password: providedCanary})
 	_, port, _ := net.SplitHostPort(address)
 	sound := append(e2etest.Source("probe", "localhost:"+port, "Products"), "sap.odata.user.pwd="+providedCanary)
@@ -289,65 +290,66 @@ func TestPluginCommandsShowNoValueOfProviders(t *testing.T) {
 		if !strings.Contains(key, "proxy") {
 			lines = lines[:len(lines)-1]
 		}
-		p.shows(key, "", "peek", "-p", p.with("probe.properties", key, "key", lines...), "-s", odatatest.NorthwindPath,
-			"-e", "Products")
+		p.checkCommand(key, "", "peek", "-p", p.withSecret("probe.properties", key, "key", lines...), "-s",
+			odatatest.NorthwindPath, "-e", "Products")
 	}
-	wrong := p.with("wrong.properties", "sap.odata.host.address", "host", append(sound, "sap.odata.user.name=x")...)
-	good := p.with("good.properties", "sap.odata.user.name", "key",
+	wrong := p.withSecret("wrong.properties", "sap.odata.host.address", "host", append(sound,
+		"sap.odata.user.name=x")...)
+	good := p.withSecret("good.properties", "sap.odata.user.name", "key",
 		append(sound, "sap.odata.host.address=127.0.0.1")...)
 	for _, c := range [][]string{{"ping", "-s", odatatest.NorthwindPath}, {"extract-schema", "-e", "Products", "-s",
 		odatatest.NorthwindPath}, {"active-subscriptions"}, {"delete-subscription", "-u", "http://localhost/x"},
 		{"retire"}, {"doctor"}} {
-		p.shows("host", "localhost", append(c, "-p", wrong)...)
-		p.shows("user", "", append(c, "-p", good, "--log-level", "debug")...)
+		p.checkCommand("host", "localhost", append(c, "-p", wrong)...)
+		p.checkCommand("user", "", append(c, "-p", good, "--log-level", "debug")...)
 	}
-	if p.struck < 4 {
-		t.Errorf("expected texts that are struck, found %d", p.struck)
+	if p.redacted < 4 {
+		t.Errorf("expected texts that are struck, found %d", p.redacted)
 	}
 }
 
 // Commands that read a worker's file print no value of its config providers, and messages about a logon stay readable.
 func TestCommandsShowNoValueOfTheWorkersFile(t *testing.T) {
 	t.Parallel()
-	p := newCanaried(t)
+	p := newCanaryPlace(t)
 	connector := p.File("probe.properties", e2etest.Source("probe", "127.0.0.1:1", "Products")...)
 	sasl := []string{"bootstrap.servers=127.0.0.1:1", "security.protocol=SASL_PLAINTEXT", "sasl.mechanism=PLAIN"}
 	for _, c := range []struct {
 		key    string
 		secret string
 		lines  []string
-		starts bool // nothing is wrong with it by itself
+		starts bool // a worker with this file starts, so that commands that run one are left out
 	}{
 		{key: "bootstrap.servers", secret: "key"},
 		{key: "sasl.jaas.config", secret: "line", lines: sasl, starts: true},
 		{key: "value.converter.schema.registry.url", secret: "key", lines: sasl[:1], starts: true},
 	} {
-		w := p.with("worker.properties", c.key, c.secret, c.lines...)
-		p.shows(c.key, "", "consume", "T", "-p", w)
-		p.shows(c.key, "", "dlq", "list", "T", "-p", w)
-		p.shows(c.key, "", "offsets", "import", "probe", "--from-topic", "T", "--dry-run", "-p", w)
-		p.shows(c.key, "", "validate", w, connector)
-		p.shows(c.key, "", "doctor", "-p", w, "-p", connector)
-		p.shows(c.key, "", "test", "--worker", w, p.File("some_test.yaml", "tests: 1"))
+		w := p.withSecret("worker.properties", c.key, c.secret, c.lines...)
+		p.checkCommand(c.key, "", "consume", "T", "-p", w)
+		p.checkCommand(c.key, "", "dlq", "list", "T", "-p", w)
+		p.checkCommand(c.key, "", "offsets", "import", "probe", "--from-topic", "T", "--dry-run", "-p", w)
+		p.checkCommand(c.key, "", "validate", w, connector)
+		p.checkCommand(c.key, "", "doctor", "-p", w, "-p", connector)
+		p.checkCommand(c.key, "", "test", "--worker", w, p.File("some_test.yaml", "tests: 1"))
 		if !c.starts {
-			p.shows(c.key, "", "offsets", "show", "probe", w, connector)
-			p.shows(c.key, "", "dlq", "replay", "T", w, connector)
-			p.shows(c.key, "", "run", "--once", w, connector)
+			p.checkCommand(c.key, "", "offsets", "show", "probe", w, connector)
+			p.checkCommand(c.key, "", "dlq", "replay", "T", w, connector)
+			p.checkCommand(c.key, "", "run", "--once", w, connector)
 			r := p.Run("tunnel", "-p", w, "--listen", "127.0.0.1:0")
 			if output := r.Stdout + r.Stderr; e2etest.FindCanary(output) != "" {
 				t.Errorf("with %s: culvert tunnel: exit %d: %s", c.key, r.Code, output)
 			}
 		}
 	}
-	if p.struck < 8 {
-		t.Errorf("expected texts that are struck, found %d", p.struck)
+	if p.redacted < 8 {
+		t.Errorf("expected texts that are struck, found %d", p.redacted)
 	}
 }
 
 // Tests of transforms print no value of a config provider: neither settings of the chain nor its results.
 func TestTestsShowNoValueOfProviders(t *testing.T) {
 	t.Parallel()
-	p := newCanaried(t)
+	p := newCanaryPlace(t)
 	p.Environ = []string{"CANARY=" + providedCanary} // which every plugin may see, wherever it comes from
 	for class, setting := range map[string]string{"Cast$Value": "spec", "HoistField$Value": "field", "Filter": "type"} {
 		file := p.File("own_test.yaml", "settings:", "  transforms: a",
@@ -357,18 +359,18 @@ func TestTestsShowNoValueOfProviders(t *testing.T) {
 			"  - topic: t", "    value: {a: \"1\"}", "    becomes: {value: {a: 2}}",
 			"- name: two", "  refused: something else", "  settings: {transforms.a."+setting+": \"${env:CANARY}\"}")
 		report := filepath.Join(p.Dir, "report.xml")
-		p.shows(class, "", "test", file, "--log-level", "debug", "--junit", report)
+		p.checkCommand(class, "", "test", file, "--log-level", "debug", "--junit", report)
 		if written, err := os.ReadFile(report); err != nil || e2etest.FindCanary(string(written)) != "" {
 			t.Errorf("with %s: the report: %v\n%s", class, err, written)
 		}
 	}
-	if p.struck < 3 {
-		t.Errorf("expected texts that are struck, found %d", p.struck)
+	if p.redacted < 3 {
+		t.Errorf("expected texts that are struck, found %d", p.redacted)
 	}
 }
 
 // deadLettersOf runs a connector for each setting so that all rows are rejected, and returns the dead letters.
-func deadLettersOf(p *e2etest.Place, taken []SettingOfPlugin, address, reference string) []*kgo.Record {
+func deadLettersOf(p *e2etest.Place, settings []SettingOfPlugin, address, reference string) []*kgo.Record {
 	p.T.Helper()
 	broker := e2etest.StartEmbeddedBroker(p.T).Addr()
 	client := e2etest.NewClient(p.T, broker)
@@ -378,33 +380,33 @@ func deadLettersOf(p *e2etest.Place, taken []SettingOfPlugin, address, reference
 		&kgo.Record{Topic: "Orders", Value: []byte(`{"OrderID":1,"ShipName":"refused by the service"}`)})
 	files := []string{p.File("worker.properties", "bootstrap.servers="+broker, "listeners=",
 		"value.converter.schemas.enable=false", "key.converter.schemas.enable=false")}
-	for i, setting := range taken {
+	for i, setting := range settings {
 		if strings.HasSuffix(setting.Key, ".topic.name") {
 			continue // a name that others see
 		}
-		settings := map[string]string{"errors.tolerance": "all", "errors.deadletterqueue.topic.name": "refused",
+		config := map[string]string{"errors.tolerance": "all", "errors.deadletterqueue.topic.name": "refused",
 			"errors.deadletterqueue.context.headers.enable": "true",
 			"transforms.refuse.type":                        "org.apache.kafka.connect.transforms.Cast$Value",
 			"transforms.refuse.spec":                        "ProductName:int16"}
-		maps.Copy(settings, setting.Settings)
-		settings["name"] = fmt.Sprintf("probe-%d", i)
-		settings["transforms"] = strings.TrimPrefix(settings["transforms"]+",refuse", ",")
-		settings[setting.Key] = reference
+		maps.Copy(config, setting.Settings)
+		config["name"] = fmt.Sprintf("probe-%d", i)
+		config["transforms"] = strings.TrimPrefix(config["transforms"]+",refuse", ",")
+		config[setting.Key] = reference
 		var lines []string
-		for name, value := range settings {
+		for name, value := range config {
 			lines = append(lines, name+"="+value)
 		}
-		files = append(files, p.File(settings["name"]+".properties", lines...))
+		files = append(files, p.File(config["name"]+".properties", lines...))
 	}
 	r := p.Run(append([]string{"run", "--once", "--plugins", e2etest.Plugins(p.T, "odata-sink", "smt"), "--data",
 		p.Subfolder("letters")}, files...)...)
 	for line := range strings.Lines(r.Stderr) {
 		if e2etest.FindCanary(line) != "" {
-			p.T.Errorf("the log: %s", line)
+			p.T.Errorf("expected no secret in the log, found %s", line)
 		}
 	}
 	if r.Code == 2 {
-		p.T.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+		p.T.Fatalf("expected that the connectors start, found exit %d\n%s", r.Code, r.Stderr)
 	}
 	end := e2etest.EndOffsets(p.T, broker, "refused")[0]
 	return e2etest.ReadTopic(p.T, broker, "refused", int(end))

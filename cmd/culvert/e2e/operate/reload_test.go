@@ -31,7 +31,7 @@ func TestChangedUserIsComparedWithOffsets(t *testing.T) {
 	lines := append(e2etest.Source("orders", address, "Orders"), "sap.odata#00.track-changes=1",
 		"sap.odata#00.exec-period=3600")
 	p.File("conf/orders.properties", append(lines, "sap.odata.user.name=first")...)
-	x := texts{p.StartWorker("conf", "offset.flush.interval.ms=100"), t}
+	x := restClient{p.StartWorker("conf", "offset.flush.interval.ms=100"), t}
 	x.AwaitCall(200, "GET", "/connectors/orders/offsets", "", "user=first")
 
 	lines = append(lines, "sap.odata.user.name=second")
@@ -95,7 +95,7 @@ func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
 	f.MustStop()
 	p.CheckRecordCount("Customers", 91)
 	if strings.Contains(f.Stderr.String(), "an internal error of culvert") {
-		t.Errorf("found a mistake:\n%s", f.Stderr.String())
+		t.Errorf("expected no internal error, found\n%s", f.Stderr.String())
 	}
 }
 
@@ -205,7 +205,7 @@ func TestServiceJudgesChangesOfWhatRuns(t *testing.T) {
 		t.Errorf("found %s", answer)
 	}
 	if n := s.Ledger().FailedLogons; n != ledger.FailedLogons {
-		t.Errorf("a check has shown the secret: %d refused logons", n)
+		t.Errorf("expected that a comparison sends no secret, found %d refused logons", n-ledger.FailedLogons)
 	}
 
 	// If the service does not answer, nothing is reported as wrong.
@@ -224,9 +224,9 @@ func TestServiceJudgesChangesOfWhatRuns(t *testing.T) {
 func TestServiceJudgesChangesOfWhatRunsByNow(t *testing.T) {
 	t.Parallel()
 	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{})
-	var asked atomic.Int32
+	var requests atomic.Int32
 	silent := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		asked.Add(1)
+		requests.Add(1)
 		<-r.Context().Done()
 	})
 	lines := map[string][]string{"z": e2etest.Source("z", address, "Orders")}
@@ -237,7 +237,7 @@ func TestServiceJudgesChangesOfWhatRunsByNow(t *testing.T) {
 		p.File("conf/"+name+".properties", l...)
 	}
 	f := p.StartWorker("conf")
-	f.Eventually("tasks that wait for their services", func() bool { return asked.Load() == 3 })
+	f.Eventually("tasks that wait for their services", func() bool { return requests.Load() == 3 })
 	made := e2etest.WithSettings(e2etest.Source("made", address, "Orders"), "sap.odata#00.topic=made")
 	f.Create(made...)
 	for _, name := range []string{"z", "made"} {
@@ -248,7 +248,7 @@ func TestServiceJudgesChangesOfWhatRunsByNow(t *testing.T) {
 	for _, name := range slices.Sorted(maps.Keys(lines)) {
 		p.File("conf/"+name+".properties", e2etest.WithSettings(lines[name], wrong)...)
 	}
-	f.Eventually("a reload that asks services", func() bool { return asked.Load() > 3 })
+	f.Eventually("a reload that asks services", func() bool { return requests.Load() > 3 })
 	answered := make(chan struct{})
 	go func() {
 		defer close(answered)
@@ -281,7 +281,7 @@ func TestDiff(t *testing.T) {
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
 	p.Subfolder("conf")
 	p.Subfolder("copy")
-	edits := map[string][2][]string{ // before and after, empty: there is none
+	edits := map[string][2][]string{ // before and after; nil means no file
 		"calm": {e2etest.Source("calm", address, "Customers"), e2etest.Source("calm", address, "Customers")},
 		"client": {append(e2etest.Source("client", address, "Orders"), "sap.odata.user.name=u",
 			"sap.odata.user.pwd=0ld"),
@@ -339,24 +339,24 @@ topic: its tasks are created again (copy/topic.properties)
 	p.Run("diff", "--plugins", e2etest.Plugins(t), "--config", "copy", "--url", "http://"+porttest.Address(t)).
 		WantCode(2).WantStderr("expected a running worker")
 	if starts := strings.Count(f.Stderr.String(), `msg="connector started"`); starts != 6 {
-		t.Errorf("expected nothing to have been touched, found %d starts", starts)
+		t.Errorf("expected 6 starts, found %d", starts)
 	}
 }
 
-// edited is a connector whose file is edited at random.
-type edited struct {
+// fileEditor edits the file of a connector at random.
+type fileEditor struct {
 	f        *e2etest.Worker
 	name     string
-	lines    []string // that are sound
-	file     string   // below the place; "" where there is none
+	lines    []string // of a valid file
+	file     string   // path below the place; "" means no file
 	edits    int
-	settings map[string]string // those of the file, where it is sound
+	settings map[string]string // of the file; nil if it is invalid or missing
 	rng      *rand.Rand
 }
 
-// sound writes a valid file that differs from the last one: in a setting that changes in place, in one that restarts
-// the tasks, or in a comment.
-func (e *edited) sound() {
+// writeValid writes a valid file that differs from the last one: in a setting that changes in place, in one that
+// restarts the tasks, or in a comment.
+func (e *fileEditor) writeValid() {
 	e.edits++
 	lines := append(slices.Clone(e.lines), pick(e.rng, []string{fmt.Sprintf("sap.odata.max.retries=%d", 1+e.edits)},
 		[]string{fmt.Sprintf("tasks.max=%d", 1+e.edits), "sap.odata.max.retries=1"},
@@ -367,7 +367,7 @@ func (e *edited) sound() {
 }
 
 // write writes the file by a rename, over the old content, or in two pieces.
-func (e *edited) write(lines []string) {
+func (e *fileEditor) write(lines []string) {
 	if e.file == "" {
 		e.file = fmt.Sprintf("conf/%s-%d.properties", e.name, e.edits)
 	}
@@ -382,8 +382,8 @@ func (e *edited) write(lines []string) {
 	}
 }
 
-// broken writes a file that is invalid, each time in another way.
-func (e *edited) broken() {
+// writeInvalid writes an invalid file, in one of several ways.
+func (e *fileEditor) writeInvalid() {
 	e.edits++
 	e.settings = nil
 	e.write(pick(e.rng, append(slices.Clone(e.lines), "sap.odata.max.retries=often"),
@@ -391,7 +391,8 @@ func (e *edited) broken() {
 		[]string{"{", `"name": "` + e.name + `"`}))
 }
 
-func (e *edited) deleted() {
+// delete deletes the file, if any.
+func (e *fileEditor) delete() {
 	if e.file != "" {
 		e.f.DeleteFile(e.file)
 		e.file = ""
@@ -399,8 +400,8 @@ func (e *edited) deleted() {
 	}
 }
 
-// moved renames the file; the connector keeps its name.
-func (e *edited) moved() {
+// rename renames the file; the connector keeps its name.
+func (e *fileEditor) rename() {
 	e.edits++
 	to := fmt.Sprintf("conf/%s-%d.properties", e.name, e.edits)
 	e2etest.NoError(e.f.Place.T, os.Rename(filepath.Join(e.f.Dir, e.file), filepath.Join(e.f.Dir, to)))
@@ -433,16 +434,16 @@ func TestSoakReloadStorm(t *testing.T) {
 		worker = append(worker, "plugins.memory.bytes=1")
 	}
 	f := p.StartWorker("conf", worker...)
-	var connectors []*edited
+	var connectors []*fileEditor
 	for n := range count {
 		name := fmt.Sprintf("c%d", n)
-		e := &edited{f: f, name: name, lines: e2etest.WithSettings(e2etest.Source(name, address, "Orders"),
+		e := &fileEditor{f: f, name: name, lines: e2etest.WithSettings(e2etest.Source(name, address, "Orders"),
 			"sap.odata#00.topic="+name), rng: rng}
 		e.lines = slices.DeleteFunc(e.lines, func(l string) bool {
 			return strings.HasPrefix(l, "sap.odata.max.retries=")
 		})
-		e.sound()
-		if n == 0 { // before the others: no page is let through yet, and who takes turns with it would wait for one
+		e.writeValid()
+		if n == 0 { // before the others: no page may pass yet, and a connector that takes turns with it would wait
 			f.Await(e.name, "runs", e2etest.IsRunning)
 		}
 		connectors = append(connectors, e)
@@ -454,13 +455,13 @@ func TestSoakReloadStorm(t *testing.T) {
 		e := connectors[1+rng.IntN(count-1)]
 		switch do := rng.IntN(10); {
 		case e.file == "" || do < 4:
-			e.sound()
+			e.writeValid()
 		case do < 6:
-			e.broken()
+			e.writeInvalid()
 		case do < 8:
-			e.deleted()
+			e.delete()
 		default:
-			e.moved()
+			e.rename()
 		}
 		g.Allow(max(1, count*rows/page/edits))
 	}
@@ -471,25 +472,25 @@ func TestSoakReloadStorm(t *testing.T) {
 }
 
 // checkStormLosesNothing checks that stopped connectors continue from their offsets, and that each row arrives once.
-func checkStormLosesNothing(p *e2etest.Place, connectors []*edited, rows int, g *e2etest.Gate) {
+func checkStormLosesNothing(p *e2etest.Place, connectors []*fileEditor, rows int, g *e2etest.Gate) {
 	t := p.T
 	for _, e := range connectors[1:3] {
-		e.sound()
+		e.writeValid()
 	}
 	close(g.Turns)
-	once := p.StartFor(10*time.Minute, "run", "--once", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--config",
+	run := p.StartFor(10*time.Minute, "run", "--once", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--config",
 		"conf").Wait()
-	if once.Code != 0 {
-		t.Fatalf("exit %d\n%s", once.Code, once.Stderr)
+	if run.Code != 0 {
+		t.Fatalf("expected exit 0, found %d\n%s", run.Code, run.Stderr)
 	}
 	for _, e := range connectors {
-		seen := map[any]int{}
+		counts := map[any]int{}
 		records := p.Records(e.name)
 		for _, r := range records {
-			seen[r["value"].(map[string]any)["payload"].(map[string]any)["OrderID"]]++
+			counts[r["value"].(map[string]any)["payload"].(map[string]any)["OrderID"]]++
 		}
-		if len(seen) != rows || len(records) != rows {
-			t.Errorf("%s: expected each of %d rows once, found %d rows in %d records", e.name, rows, len(seen),
+		if len(counts) != rows || len(records) != rows {
+			t.Errorf("%s: expected each of %d rows once, found %d rows in %d records", e.name, rows, len(counts),
 				len(records))
 		}
 	}
@@ -497,11 +498,11 @@ func checkStormLosesNothing(p *e2etest.Place, connectors []*edited, rows int, g 
 
 // checkStormEndsInTheStateOfItsFiles deletes one of five connectors, makes the file of one invalid, and checks that the
 // worker has the state of the files. The first connector, whose file did not change, was not disturbed.
-func checkStormEndsInTheStateOfItsFiles(f *e2etest.Worker, connectors []*edited) {
+func checkStormEndsInTheStateOfItsFiles(f *e2etest.Worker, connectors []*fileEditor) {
 	t := f.Place.T
-	connectors[1].deleted()
+	connectors[1].delete()
 	for _, e := range connectors[2:] {
-		e.sound()
+		e.writeValid()
 	}
 	bad := connectors[2]
 	for _, e := range connectors[2:] {
@@ -520,10 +521,10 @@ func checkStormEndsInTheStateOfItsFiles(f *e2etest.Worker, connectors []*edited)
 		return slices.Equal(f.ConnectorNames(), []string{"c0", "c2", "c3", "c4"})
 	})
 	if n := f.StartCount("c0"); n != 1 {
-		t.Errorf("expected the connector whose file was left alone to run undisturbed, found it started %d times", n)
+		t.Errorf("expected one start of the connector whose file did not change, found %d", n)
 	}
 	log := f.Stderr.String()
 	if strings.Contains(log, "an internal error of culvert") || strings.Contains(log, "task failed") {
-		t.Errorf("found a mistake or a task that failed:\n%s", log)
+		t.Errorf("expected no internal error and no failed task, found\n%s", log)
 	}
 }

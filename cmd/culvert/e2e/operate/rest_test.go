@@ -31,7 +31,7 @@ func TestConnectorsAreSteered(t *testing.T) {
 	f := p.StartWorker("conf")
 	f.Await("calm", "runs", e2etest.IsRunning)
 	f.Steer("calm", "pause")
-	f.MustCall(204, "POST", "/connectors/calm/restart", "") // it stays so
+	f.MustCall(204, "POST", "/connectors/calm/restart", "") // it stays paused
 	f.Steer("calm", "resume")
 	f.Steer("calm", "stop")
 	f.MustCall(404, "POST", "/connectors/calm/tasks/0/restart", "") // it has none
@@ -55,12 +55,16 @@ func TestConnectorsAreSteered(t *testing.T) {
 		`{"name": "new", "connector.class": "ODataSource", "tasks.max": 0, "sap.odata.user.pwd": "geheim", "sap.odata.host.adress": "x"}`,
 		"Value must be at least 1", "the nearest known one is sap.odata.host.address")
 	if v := e2etest.Decode[check.Validation](t, answer); v.ErrorCount < 2 || strings.Contains(answer, "geheim") {
-		t.Errorf("found %s", answer)
+		t.Errorf("expected at least two errors and no password, found %s", answer)
 	}
-	for class, named := range map[string]string{"ODataSink": "ODataSource", "NotThere": "ODataSource",
-		"ODataSource": "NotThere", "OData2SourceConnector": ""} {
-		f.MustCall(400, "PUT", "/connector-plugins/"+class+"/config/validate", e2etest.AsJSON(t, map[string]string{
-			"connector.class": named}))
+	for pathClass, configClass := range map[string]string{
+		"ODataSink":             "ODataSource",
+		"NotThere":              "ODataSource",
+		"ODataSource":           "NotThere",
+		"OData2SourceConnector": "",
+	} {
+		f.MustCall(400, "PUT", "/connector-plugins/"+pathClass+"/config/validate", e2etest.AsJSON(t,
+			map[string]string{"connector.class": configClass}))
 	}
 	f.MustCall(400, "PUT", "/connector-plugins/ODataSource/config/validate",
 		`{"connector.class": "ODataSource", "sap.odata.user.pwd": "[hidden]"}`)
@@ -93,14 +97,14 @@ func TestConnectorsAreWritten(t *testing.T) {
 	// A masked configuration can be sent back, and is stored unmasked.
 	shown := f.Config("customers")
 	if shown["sap.odata.user.pwd"] != "[hidden]" || len(shown) != len(settings)+1 {
-		t.Errorf("found %v", shown)
+		t.Errorf("expected a masked password and all settings, found %v", shown)
 	}
 	shown["transforms"] = ""
 	f.MustCall(200, "PUT", "/connectors/customers/config", e2etest.AsJSON(t, shown), `"transforms":""`)
 	f.AwaitStarts("customers", 2)
 	f.Await("customers", "runs", e2etest.IsRunning)
-	changed := f.MustCall(200, "PATCH", "/connectors/customers/config", `{"transforms": null, "tasks.max": 1}`)
-	e2etest.MustNotContain(t, "what is changed", changed, "transforms")
+	answer := f.MustCall(200, "PATCH", "/connectors/customers/config", `{"transforms": null, "tasks.max": 1}`)
+	e2etest.MustNotContain(t, "what is changed", answer, "transforms")
 	file := filepath.Join(p.Data, "connectors.json")
 	if data, err := os.ReadFile(file); err != nil || !strings.Contains(string(data), `"geheim"`) {
 		t.Errorf("expected the password in the file, found %s %v", data, err)
@@ -130,7 +134,7 @@ func TestConnectorsAreWritten(t *testing.T) {
 	f.MustCall(409, "PUT", "/connectors/calm/config", e2etest.AsJSON(t, f.Config("calm")), kept)
 	f.MustCall(409, "DELETE", "/connectors/calm", "", kept)
 	if names := f.ConnectorNames(); !slices.Equal(names, []string{"calm", "customers"}) {
-		t.Errorf("found %q", names)
+		t.Errorf("expected calm and customers, found %q", names)
 	}
 	f.Await("customers", "runs", e2etest.IsRunning)
 	f.AwaitRecords(p, "Customers", 91)
@@ -150,9 +154,9 @@ func TestManyWriteAtOnce(t *testing.T) {
 	p.File("conf/calm.properties", e2etest.Source("calm", address, "Products")...)
 	f := p.StartWorker("conf")
 	f.Await("calm", "runs", e2etest.IsRunning)
-	const many = 8
+	const connectors = 8
 	var writers sync.WaitGroup
-	for i := range many {
+	for i := range connectors {
 		writers.Go(func() {
 			name := fmt.Sprintf("n%d", i)
 			settings := e2etest.SettingsOf(e2etest.Source(name, address, "Customers"))
@@ -175,12 +179,12 @@ func TestManyWriteAtOnce(t *testing.T) {
 			}
 			if i%2 == 1 {
 				if status, answer := f.Call("DELETE", "/connectors/"+name, ""); status != 204 {
-					t.Errorf("%s: found %d %s", name, status, answer)
+					t.Errorf("%s: expected 204, found %d %s", name, status, answer)
 				}
 			}
 		})
 	}
-	for i := range many {
+	for i := range connectors {
 		f.ReplaceFile("conf/calm.properties", append(e2etest.Source("calm", address, "Products"),
 			fmt.Sprintf("tasks.max=%d", i+1))...)
 	}
@@ -190,7 +194,8 @@ func TestManyWriteAtOnce(t *testing.T) {
 	})
 	f.Await("n6", "is stopped", e2etest.HasState(connect.Stopped, 0))
 	f.Stop().WantCode(0).WantNo("an internal error of culvert").
-		WantStderrTimes(many/2, "the connector's file was deleted").WantStderrTimes(many, "reload: a new connector")
+		WantStderrTimes(connectors/2, "the connector's file was deleted").
+		WantStderrTimes(connectors, "reload: a new connector")
 }
 
 // If files are named on the command line, connectors from REST are stored in the data folder; paused and stopped
@@ -243,7 +248,7 @@ func TestTasksAreRestarted(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
 	s := odatatest.New(odatatest.Options{Rows: 10})
-	var status atomic.Int64 // of what is read of customers; 0: the rows
+	var status atomic.Int64 // of requests for Customers; zero means that the rows are returned
 	address := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if code := status.Load(); code != 0 && strings.Contains(r.URL.Path, "/Customers") {
 			w.WriteHeader(int(code))
@@ -263,7 +268,7 @@ func TestTasksAreRestarted(t *testing.T) {
 	f.Await("asked", "has failed by half", states(connect.Running, connect.Failed))
 	answer := f.MustCall(202, "POST", "/connectors/asked/restart?includeTasks=true&onlyFailed=true", "")
 	if !states(connect.Running, connect.Restarting)(e2etest.Decode[connect.Status](t, answer)) {
-		t.Errorf("found %s", answer)
+		t.Errorf("expected that only the failed task restarts, found %s", answer)
 	}
 	f.Await("asked", "has failed again", states(connect.Running, connect.Failed))
 	status.Store(0)
@@ -346,18 +351,18 @@ func TestStoredSecretsGoNowhereElse(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) { c.checkRefusal(t, f, stored[c.connector]) })
 	}
-	if logons := received.all(); len(logons) > 0 {
-		t.Errorf("the other service received the logons %q", logons)
+	if logons := received.received(); len(logons) > 0 {
+		t.Errorf("expected no logons at the other service, found %q", logons)
 	}
 
 	// Settings that do not change the target need no secret, and a secret that is not masked can be sent anywhere.
 	f.MustCall(200, "PATCH", "/connectors/plain/config", `{"sap.odata.max.retries": "1", "sap.odata.user.name": "you"}`)
 	f.MustCall(200, "PATCH", "/connectors/plain/config", e2etest.AsJSON(t,
 		map[string]string{"sap.odata.host.port": port, password: "shown", "sap.odata#00.query.change": "reload"}))
-	f.Eventually("the logon that was shown", func() bool { return len(received.all()) > 0 })
-	for _, logon := range received.all() {
+	f.Eventually("the logon that was shown", func() bool { return len(received.received()) > 0 })
+	for _, logon := range received.received() {
 		if logon != "Basic "+base64.StdEncoding.EncodeToString([]byte("you:shown")) {
-			t.Errorf("expected what was shown, found %q", logon)
+			t.Errorf("expected the logon of the request, found %q", logon)
 		}
 	}
 	f.Stop()
@@ -383,7 +388,7 @@ func (r redirection) checkRefusal(t *testing.T, f *e2etest.Worker, stored []stri
 	for range 2 {
 		answer := f.MustCall(200, "PUT", "/connector-plugins/ODataSource/config/validate", e2etest.AsJSON(t, shown))
 		if !strings.Contains(answer, "expected the secret itself") {
-			t.Errorf("the check finds nothing wrong: %.500s", answer)
+			t.Errorf("expected that the check requires the secret, found %.500s", answer)
 		}
 	}
 	status := 400
@@ -395,10 +400,10 @@ func (r redirection) checkRefusal(t *testing.T, f *e2etest.Worker, stored []stri
 	for _, answer := range []string{f.MustCall(status, "PUT", path, e2etest.AsJSON(t, shown)),
 		f.MustCall(status, "PATCH", path, e2etest.AsJSON(t, r.set))} {
 		if !strings.Contains(answer, message) {
-			t.Errorf("expected %s to be asked for, found %s", r.secret, answer)
+			t.Errorf("expected %q, found %s", message, answer)
 		}
 		if strings.Contains(answer, "in-place") || strings.Contains(answer, "behind-a-file") {
-			t.Errorf("the answer shows the secret: %s", answer)
+			t.Errorf("expected no secret, found %s", answer)
 		}
 	}
 	f.MustAnswer(200, "GET", path, "", unchanged)
@@ -421,7 +426,7 @@ func (l *logonRecorder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotFound)
 }
 
-func (l *logonRecorder) all() []string {
+func (l *logonRecorder) received() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.Clone(l.logons)
@@ -448,17 +453,17 @@ func TestFailedConnectorsStartWhenWrittenAgain(t *testing.T) {
 		if same == "" {
 			same = body
 		}
-		in := func(state connect.State) func(connect.Status) bool {
+		hasState := func(state connect.State) func(connect.Status) bool {
 			return func(s connect.Status) bool { return s.Connector.State == state }
 		}
 		f.MustCall(201, "PUT", "/connectors/"+name+"/config", body)
-		f.Await(name, "runs", in(connect.Running))
+		f.Await(name, "runs", hasState(connect.Running))
 		e2etest.NoError(t, os.Remove(file))
 		f.MustCall(204, "POST", "/connectors/"+name+"/restart", "")
-		f.Await(name, "has failed", in(connect.Failed))
+		f.Await(name, "has failed", hasState(connect.Failed))
 		e2etest.WriteFile(t, p.Dir, name+".jks", store)
 		f.MustCall(200, method, "/connectors/"+name+"/config", same)
-		f.Await(name, "runs", in(connect.Running))
+		f.Await(name, "runs", hasState(connect.Running))
 	}
 }
 
@@ -485,10 +490,10 @@ func TestOddNamesAndSizes(t *testing.T) {
 		answer := f.MustCall(201, "POST", "/connectors", body(name, 0))
 		if made := e2etest.Decode[connect.Info](t, answer); made.Name != name || made.Config["name"] != name ||
 			made.Type != "source" || !strings.HasPrefix(answer, `{"name":"`+name+`",`) {
-			t.Errorf("%q: found %s", name, answer)
+			t.Errorf("%q: expected a source of this name, found %s", name, answer)
 		}
 		if names := f.ConnectorNames(); !slices.Equal(names, []string{name}) {
-			t.Errorf("%q: found %q", name, names)
+			t.Errorf("%q: expected only this connector, found %q", name, names)
 		}
 		f.MustCall(200, "GET", "/connectors/"+url.PathEscape(name)+"/config", "")
 		f.MustCall(204, "DELETE", "/connectors/"+url.PathEscape(name), "")
@@ -506,7 +511,7 @@ func TestOddNamesAndSizes(t *testing.T) {
 		`"effect":"refuse"`,
 		"expected at most 10000 settings, found 100")
 	if names := f.ConnectorNames(); len(names) > 0 {
-		t.Errorf("found %q", names)
+		t.Errorf("expected no connectors, found %q", names)
 	}
 	f.MustCall(201, "POST", "/connectors", body("many", config.MaxSettings-100))
 	shown := f.Config("many")

@@ -41,15 +41,15 @@ func TestStatesOfSources(t *testing.T) {
 	bad := summaries["bad"]
 	if lines.Note != "limited to 5 requests a second" || lines.Load == nil || lines.Load.Total == nil ||
 		*lines.Load.Total != 3000 || lines.Load.Read == 0 || *lines.Lag != 3000-int64(lines.Load.Read) {
-		t.Errorf("found %+v", lines)
+		t.Errorf("expected a limited load of 3000 rows in progress, found %+v", lines)
 	}
 	if bad.Refused == nil || *bad.Refused == 0 || bad.Action == nil || bad.Action.Do != "log" || bad.Lag != nil {
-		t.Errorf("found %+v", bad)
+		t.Errorf("expected refused rows and the log as the action, found %+v", bad)
 	}
 	out := p.Run("status", "--url", f.URL).Stdout
 	if !strings.Contains(out, "refusing") || !strings.Contains(out, "loading") ||
 		!strings.Contains(out, "lines: limited to 5 requests a second") {
-		t.Errorf("found\n%s", out)
+		t.Errorf("expected both states and the note, found\n%s", out)
 	}
 	p.Run("status", "--url", f.URL).WantCode(1).WantStderr("refusing: bad")
 }

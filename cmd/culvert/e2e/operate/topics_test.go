@@ -33,13 +33,13 @@ func TestTopicsFromTheCommandLine(t *testing.T) {
 	p.Run("consume", "payments", "--data", p.Data).WantCode(1).WantLastLine("unknown topic: payments").WantNo("nearest")
 
 	p.MustRun("topics", "--data", p.Data).WantStdout("TOPIC   PARTITIONS  RECORDS\n", "Orders  1           2\n")
-	var listed []map[string]any
-	e2etest.NoError(t, json.Unmarshal([]byte(p.MustRun("topics", "--json", "--data", p.Data).Stdout), &listed))
+	var topics []map[string]any
+	e2etest.NoError(t, json.Unmarshal([]byte(p.MustRun("topics", "--json", "--data", p.Data).Stdout), &topics))
 	want := []map[string]any{{"topic": "Orders", "partitions": 1.0, "records": 2.0}}
-	if diff := cmp.Diff(want, listed); diff != "" {
-		t.Error(diff)
+	if diff := cmp.Diff(want, topics); diff != "" {
+		t.Errorf("topics (-want +got)\n%s", diff)
 	}
-	broker.MustStop() // from here on the folder is opened
+	broker.MustStop() // later commands open the folder
 
 	first := p.MustRun("consume", "Orders", "--data", p.Data).Stdout
 	special := `{"key":null,"value":{"base64":"/w=="},"headers":[{"key":"h","value":"\u001b[1m"}],"timestamp":1000}` +
@@ -52,8 +52,11 @@ func TestTopicsFromTheCommandLine(t *testing.T) {
 	}
 	e2etest.Contains(t, "copies", copies, `"offset":2,"timestamp":1000,"key":null,"value":{"base64":"/w=="},`+
 		`"headers":[{"key":"h","value":"\u001b[1m"}]}`, `"key":{"id":1},"value":null,`)
-	for input, problem := range map[string]string{`[1]`: "line 1: expected a record as culvert consume prints it",
-		`{"value":1,"headrs":[]}`: `unknown field "headrs"`, `{"key":1}`: "line 1: expected a value"} {
+	for input, problem := range map[string]string{
+		`[1]`:                     "line 1: expected a record as culvert consume prints it",
+		`{"value":1,"headrs":[]}`: `unknown field "headrs"`,
+		`{"key":1}`:               "line 1: expected a value",
+	} {
 		produce(input, "Copies", "--json", "--data", p.Data).WantCode(1).WantStderr(problem).WantNoStdout()
 	}
 	p.Run("produce", "Copies", "--json", "--key-separator", ":").WantCode(2).WantStderr("key-separator")

@@ -121,25 +121,25 @@ func TestUpstreamReferences(t *testing.T) {
 		"config.providers.file.class=org.apache.kafka.common.config.provider.FileConfigProvider",
 		"config.providers.file.param.allowed.paths="+p.Dir)
 	f.AwaitReady()
-	at := e2etest.WriteFile(t, p.Dir, "values.properties", []byte("text=behind-the-reference\nnumber=-9999\n"))
-	to := func(provider, key string) string { return "${" + provider + ":" + at + ":" + key + "}" }
+	file := e2etest.WriteFile(t, p.Dir, "values.properties", []byte("text=behind-the-reference\nnumber=-9999\n"))
+	reference := func(provider, key string) string { return "${" + provider + ":" + file + ":" + key + "}" }
 	for name, c := range map[string]struct {
-		set    map[string]string // "": not there
-		at     string            // the setting that is shown with its reference
-		status int
-		errors int
+		set     map[string]string // changed settings; "" removes one
+		setting string            // the setting that is shown with its reference; "" means none
+		status  int
+		errors  int
 	}{
-		"testValidationResponseDoesNotContainResolvedValue": {map[string]string{"name": to("file", "text")}, "name",
-			200, 0},
+		"testValidationResponseDoesNotContainResolvedValue": {map[string]string{"name": reference("file", "text")},
+			"name", 200, 0},
 		"testValidationErrorMessagesDoNotContainResolvedValueOnTypeMismatch": {
-			map[string]string{"tasks.max": to("file", "text")}, "tasks.max", 200, 1},
+			map[string]string{"tasks.max": reference("file", "text")}, "tasks.max", 200, 1},
 		"testValidationErrorMessagesDoNotContainResolvedValueOnValidatorRejection": {
-			map[string]string{"tasks.max": to("file", "number")}, "tasks.max", 200, 1},
+			map[string]string{"tasks.max": reference("file", "number")}, "tasks.max", 200, 1},
 		"testConnectorDeclaredConfigProviderDoesNotContainResolvedValue": {map[string]string{"config.providers": "own",
 			"config.providers.own.class":  "org.apache.kafka.common.config.provider.FileConfigProvider",
-			"producer.override.client.id": to("own", "text")}, "", 200, 0},
+			"producer.override.client.id": reference("own", "text")}, "", 200, 0},
 		"testMissingConnectorClassErrorDoesNotContainResolvedValue": {map[string]string{"connector.class": "",
-			"name": to("file", "text")}, "", 500, 0},
+			"name": reference("file", "text")}, "", 500, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			settings := e2etest.SettingsOf(e2etest.Source("source", address, "Customers"))
@@ -154,21 +154,22 @@ func TestUpstreamReferences(t *testing.T) {
 			_, made := f.Call("PUT", "/connectors/source/config", e2etest.AsJSON(t, settings))
 			for _, response := range []string{answer, made} {
 				if strings.Contains(response, "behind-the-reference") || strings.Contains(response, "-9999") {
-					t.Errorf("found what stands behind the reference: %s", response)
+					t.Errorf("expected no value of a reference, found %s", response)
 				}
 			}
-			if c.at == "" {
+			if c.setting == "" {
 				return
 			}
 			v := e2etest.Decode[check.Validation](t, answer)
-			i := slices.IndexFunc(v.Configs, func(one check.Validated) bool { return one.Value.Name == c.at })
+			i := slices.IndexFunc(v.Configs, func(s check.Validated) bool { return s.Value.Name == c.setting })
 			if i < 0 {
-				t.Fatalf("%s is not shown: %s", c.at, answer)
+				t.Fatalf("expected the setting %s, found %s", c.setting, answer)
 			}
-			one := v.Configs[i].Value
-			if one.Value == nil || *one.Value != c.set[c.at] || len(one.Errors) != c.errors ||
+			value := v.Configs[i].Value
+			if value.Value == nil || *value.Value != c.set[c.setting] || len(value.Errors) != c.errors ||
 				v.ErrorCount != c.errors {
-				t.Errorf("found %+v and %d errors", one, v.ErrorCount)
+				t.Errorf("expected the reference %s and %d errors, found %+v and %d errors", c.set[c.setting], c.errors,
+					value, v.ErrorCount)
 			}
 		})
 	}
@@ -181,18 +182,18 @@ func TestUpstreamOffsets(t *testing.T) {
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
 	f := p.StartWorkerWith(e2etest.Plugins(t, "odata-sink"), "conf")
 	f.AwaitChangeable()
-	made := func(name, state string, settings map[string]string) {
+	create := func(name, state string, settings map[string]string) {
 		f.MustCall(201, "POST", "/connectors", e2etest.AsJSON(t, map[string]any{"name": name, "config": settings,
 			"initial_state": state}))
 	}
 	reads := e2etest.SettingsOf(append(e2etest.Source("reads", address, "Customers"),
 		"offsets.storage.topic=own-offsets"))
-	made("reads", "STOPPED", reads)
+	create("reads", "STOPPED", reads)
 	f.Await("reads", "is stopped", e2etest.HasState(connect.Stopped, 0))
 	base := strings.TrimSuffix(odatatest.NorthwindPath, "/")
-	from := `{"offsets":[{"partition":{"service":"` + base + `","entityset":"Customers"},"offset":{"url":"` + base +
-		`/Customers?$skip=81"}}]}`
-	f.MustCall(200, "PATCH", "/connectors/reads/offsets", from)
+	newOffsets := `{"offsets":[{"partition":{"service":"` + base + `","entityset":"Customers"},"offset":{"url":"` +
+		base + `/Customers?$skip=81"}}]}`
+	f.MustCall(200, "PATCH", "/connectors/reads/offsets", newOffsets)
 	f.MustCall(200, "GET", "/connectors/reads/offsets", "", "$skip=81")
 	f.MustCall(202, "PUT", "/connectors/reads/resume", "")
 	f.AwaitCall(200, "GET", "/connectors/reads/topics", "", "Customers")
@@ -203,7 +204,7 @@ func TestUpstreamOffsets(t *testing.T) {
 	f.MustAnswer(200, "GET", "/connectors/reads/offsets", "", `{"offsets":[]}`)
 
 	// A sink that never ran starts at the offset that was set.
-	made("early", "STOPPED", e2etest.SettingsOf(append(e2etest.Sink("early", address, "Customers", "OrderCopies"),
+	create("early", "STOPPED", e2etest.SettingsOf(append(e2etest.Sink("early", address, "Customers", "OrderCopies"),
 		"errors.tolerance=all")))
 	f.Await("early", "is stopped", e2etest.HasState(connect.Stopped, 0))
 	f.MustAnswer(200, "GET", "/connectors/early/offsets", "", `{"offsets":[]}`)
@@ -219,13 +220,13 @@ func TestUpstreamOffsets(t *testing.T) {
 	f.MustCall(200, "DELETE", "/connectors/early/offsets", "")
 	f.MustCall(204, "DELETE", "/connectors/early", "")
 
-	made("writes", "RUNNING", e2etest.SettingsOf(append(e2etest.Sink("writes", address, "Customers",
+	create("writes", "RUNNING", e2etest.SettingsOf(append(e2etest.Sink("writes", address, "Customers",
 		"OrderCopies"),
 		"consumer.override.group.id=mine", "errors.tolerance=all")))
 	f.AwaitCall(200, "GET", "/connectors/writes/offsets", "", `"kafka_offset":10`)
 	f.Steer("writes", "stop")
 	broker := strings.Fields(f.AwaitStderr(`use Apache Kafka in production" address=`))[0]
-	other := e2etest.NewClient(t, broker, kgo.ConsumerGroup("mine"), kgo.ConsumeTopics("Customers"),
+	otherMember := e2etest.NewClient(t, broker, kgo.ConsumerGroup("mine"), kgo.ConsumeTopics("Customers"),
 		kgo.DisableAutoCommit())
 	offsets := `{"offsets":[{"partition":{"kafka_topic":"Customers","kafka_partition":0},"offset":{"kafka_offset":4}}]}`
 	for method, body := range map[string]string{"PATCH": offsets, "DELETE": ""} {
@@ -234,7 +235,7 @@ func TestUpstreamOffsets(t *testing.T) {
 			return status == 500 && strings.Contains(answer, "have not stopped completely")
 		})
 	}
-	other.Close()
+	otherMember.Close()
 	f.AwaitCall(200, "PATCH", "/connectors/writes/offsets", offsets)
 	f.MustCall(200, "GET", "/connectors/writes/offsets", "", `"kafka_offset":4`)
 	f.MustCall(200, "DELETE", "/connectors/writes/offsets", "")
@@ -256,7 +257,13 @@ func TestUpstreamOffsetsElsewhere(t *testing.T) {
 		return e2etest.AsJSON(t, e2etest.SettingsOf(lines))
 	}
 	base := strings.TrimSuffix(odatatest.NorthwindPath, "/")
-	for _, c := range []struct{ name, config, ran, altered, body string }{
+	for _, c := range []struct {
+		name    string
+		config  string
+		initial string // a part of the offsets after a run
+		altered string // a part of the altered offsets
+		body    string // the altered offsets
+	}{
 		{"reads", elsewhere(append(e2etest.Source("reads", address, "Customers"), "offsets.storage.topic=own-offsets"),
 			"producer", "consumer",
 			"admin"), `"entityset":"Customers"`, "$skip=4", `{"partition":{"service":"` + base +
@@ -270,7 +277,7 @@ func TestUpstreamOffsetsElsewhere(t *testing.T) {
 	} {
 		path := "/connectors/" + c.name
 		f.MustCall(201, "PUT", path+"/config", c.config)
-		shows := func(want string) {
+		awaitOffsets := func(want string) {
 			t.Helper()
 			f.Eventually(c.name+": "+want, func() bool {
 				_, answer := f.Call("GET", path+"/offsets", "")
@@ -278,13 +285,13 @@ func TestUpstreamOffsetsElsewhere(t *testing.T) {
 			})
 		}
 		f.Await(c.name, "runs", e2etest.IsRunning)
-		shows(c.ran)
+		awaitOffsets(c.initial)
 		f.MustCall(204, "PUT", path+"/stop", "")
 		f.Await(c.name, "is stopped", e2etest.HasState(connect.Stopped, 0))
 		f.MustCall(200, "PATCH", path+"/offsets", `{"offsets":[`+c.body+`]}`)
-		shows(c.altered)
+		awaitOffsets(c.altered)
 		f.MustCall(200, "DELETE", path+"/offsets", "")
-		shows(`{"offsets":[]}`)
+		awaitOffsets(`{"offsets":[]}`)
 	}
 	if ends := e2etest.EndOffsets(t, broker, "own-offsets"); len(ends) == 0 {
 		t.Error("expected the offsets of the source in a topic of the other cluster, found no such topic")
@@ -296,10 +303,10 @@ func TestUpstreamOffsetsElsewhere(t *testing.T) {
 func TestBlockedSinks(t *testing.T) {
 	t.Parallel()
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
-	asked := make(chan struct{}, 1)
+	requests := make(chan struct{}, 1)
 	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		select {
-		case asked <- struct{}{}:
+		case requests <- struct{}{}:
 		default:
 		}
 		<-r.Context().Done()
@@ -307,7 +314,7 @@ func TestBlockedSinks(t *testing.T) {
 	t.Cleanup(silent.Close)
 	f := p.StartWorkerWith(e2etest.Plugins(t, "odata-sink"), "conf")
 	f.AwaitReady()
-	others := func(name string) {
+	checkOtherRuns := func(name string) {
 		t.Helper()
 		settings := e2etest.SettingsOf(e2etest.Source(name, address, "Customers"))
 		settings["sap.odata#00.topic"] = name
@@ -315,7 +322,7 @@ func TestBlockedSinks(t *testing.T) {
 		f.Await(name, "runs", e2etest.IsRunning)
 		f.MustCall(200, "GET", "/health", "")
 	}
-	others("first")
+	checkOtherRuns("first")
 	f.Eventually("the topic that it writes", func() bool { // there is none to read before
 		_, answer := f.Call("GET", "/connectors/first/topics", "")
 		return answer == `{"first":{"topics":["first"]}}`
@@ -323,13 +330,13 @@ func TestBlockedSinks(t *testing.T) {
 	f.AwaitRecords(p, "first", 91)
 	f.MustCall(201, "PUT", "/connectors/blocked/config", e2etest.AsJSON(t, e2etest.SettingsOf(e2etest.Sink("blocked",
 		strings.TrimPrefix(silent.URL, "http://"), "first", "OrderCopies"))))
-	<-asked
-	others("started")
+	<-requests
+	checkOtherRuns("started")
 	f.MustCall(204, "PUT", "/connectors/blocked/stop", "")
-	others("stopping")
+	checkOtherRuns("stopping")
 	f.Await("blocked", "is stopped", e2etest.HasState(connect.Stopped, 0))
 	f.MustCall(202, "PUT", "/connectors/blocked/resume", "")
-	<-asked
+	<-requests
 	f.MustCall(204, "DELETE", "/connectors/blocked", "")
-	others("deleted")
+	checkOtherRuns("deleted")
 }

@@ -71,13 +71,13 @@ func TestBadFilesOfAFolderStopTheirOwnConnector(t *testing.T) {
 	for _, set := range []string{"Products", "Categories", "Customers"} {
 		for _, r := range s.Ledger().Requests {
 			if strings.Contains(r.Path, "/"+set) {
-				t.Errorf("a bad file's entity set was asked for: %s", r.Path)
+				t.Errorf("expected no request for a bad file's entity set, found %s", r.Path)
 			}
 		}
 	}
 	check := p.Run("validate", "--plugins", e2etest.Plugins(t), "half").WantCode(1)
-	for _, says := range problemsOfBadFiles {
-		check.WantStdout(says...)
+	for _, problems := range problemsOfBadFiles {
+		check.WantStdout(problems...)
 	}
 	// Like in Kafka's standalone worker, files that are named on the command line all run or none does.
 	p.RunOnce("half/good.properties", "half/misspelt.properties").WantCode(2).
@@ -104,7 +104,7 @@ func writeBadFiles(p *e2etest.Place, address string) {
 	p.File("half/two.properties", e2etest.Source("twin", address, "Customers")...)
 	p.File("half/secret.properties", append(e2etest.Source("secret", address, "Products"), "sap.odata.user.name=me",
 		"sap.odata.user.pwd=${file:/nowhere/at/all:pwd}")...)
-	p.Subfolder("half/mounted.properties") // Docker makes a folder where a file to mount is not there
+	p.Subfolder("half/mounted.properties") // Docker creates a folder in place of a missing file to mount
 	p.File("half/utf16.properties", "\xff\xfen\x00a\x00m\x00e\x00=\x00u\x00t\x00f\x001\x006\x00")
 	e2etest.NoError(p.T, os.Symlink("nowhere", filepath.Join(p.Dir, "half", "dangling.properties")))
 	e2etest.NoError(p.T, os.Symlink("/dev/zero", filepath.Join(p.Dir, "half", "endless.properties")))
@@ -134,14 +134,14 @@ func checkBadFilesAreReported(t *testing.T, c *e2etest.Command, listen string) {
 	var names []string
 	e2etest.Get(t, "http://"+listen+"/connectors", &names)
 	want := []string{"good"}
-	for name, says := range problemsOfBadFiles {
+	for name, problems := range problemsOfBadFiles {
 		want = append(want, name)
 		var status struct{ Connector struct{ State, Trace string } }
 		if e2etest.Get(t, "http://"+listen+"/connectors/"+name+"/status", &status) != 200 ||
 			status.Connector.State != "FAILED" {
 			t.Errorf("%s: expected it to be FAILED, found %+v", name, status)
 		}
-		for _, problem := range says {
+		for _, problem := range problems {
 			if !strings.Contains(status.Connector.Trace, problem) {
 				t.Errorf("%s: expected %q in its trace, found\n%s", name, problem, status.Connector.Trace)
 			}
@@ -163,7 +163,7 @@ func TestExamplesOfGuides(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	guides, err := filepath.Glob("../../guides/*.md")
 	e2etest.NoError(t, err)
-	ofWorkers := regexp.MustCompile(`(?m)^(bootstrap\.servers|config\.providers|tracing\.)`)
+	workerSetting := regexp.MustCompile(`(?m)^(bootstrap\.servers|config\.providers|tracing\.)`)
 	examples := 0
 	for _, guide := range guides {
 		content, err := os.ReadFile(guide)
@@ -175,7 +175,7 @@ func TestExamplesOfGuides(t *testing.T) {
 			connector := append(e2etest.Source(name, "sap.example.com:443", "Orders"), lines...)
 			files := []string{}
 			switch {
-			case ofWorkers.MatchString(m[1]):
+			case workerSetting.MatchString(m[1]):
 				connector = e2etest.Source(name, "sap.example.com:443", "Orders")
 				files = append(files, p.File(name+"-worker.properties",
 					append([]string{"bootstrap.servers=kafka.example:9092"}, lines...)...))
@@ -207,16 +207,16 @@ func TestLogLevelsOfTheWorkersFile(t *testing.T) {
 			worker, p.File("orders.properties", e2etest.Source("orders", address, "Orders")...))
 	}
 	r := run("1", "logging.level.root=ERROR", "logging.level.org.init.ohja=WARN", "logging.level."+sources+"=info")
-	located := regexp.MustCompile(`^time=\S+ level=INFO ohja\.location=source\.\S+:\d+ msg="source .*\n$`)
+	locatedLine := regexp.MustCompile(`^time=\S+ level=INFO ohja\.location=source\.\S+:\d+ msg="source .*\n$`)
 	lines := 0
 	for line := range strings.Lines(r.Stderr) {
 		lines++
-		if !located.MatchString(line) {
-			t.Errorf("expected lines of sources alone, with where they are written, found %s", line)
+		if !locatedLine.MatchString(line) {
+			t.Errorf("expected only lines of sources, with their place in the program, found %s", line)
 		}
 	}
 	if r.Code != 0 || lines == 0 {
-		t.Errorf("exit %d, %d lines\n%s", r.Code, lines, r.Stderr)
+		t.Errorf("expected exit 0 and lines of sources, found exit %d and %d lines\n%s", r.Code, lines, r.Stderr)
 	}
 	run("2", "logging.level.root=OFF").WantCode(0).WantNo("level=")
 	run("3", "logging.level.org.apache.kafka.clients=LOUD").
@@ -261,7 +261,7 @@ func TestPipesInPlaceOfFiles(t *testing.T) {
 			connector).Wait()
 	}
 	if r := run(); r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+		t.Fatalf("expected exit 0, found %d\n%s", r.Code, r.Stderr)
 	}
 	groups := map[string][]string{}
 	for _, file := range filesBelow(t, p.Data, filepath.Join(p.Dir, "cache")) {
@@ -283,7 +283,7 @@ func TestPipesInPlaceOfFiles(t *testing.T) {
 			t.Errorf("%s: expected the worker to end, found exit %d\n%s", group, r.Code, r.Stderr)
 		}
 		if r.Code != 0 && !strings.Contains(r.Stderr, "found a pipe") {
-			t.Errorf("%s: expected what is wrong, found %s", group, r.LastLine())
+			t.Errorf("%s: expected the pipe in the error, found %s", group, r.LastLine())
 		}
 		for _, file := range files {
 			e2etest.NoError(t, os.Rename(file+".kept", file))
@@ -291,26 +291,29 @@ func TestPipesInPlaceOfFiles(t *testing.T) {
 	}
 }
 
-func TestMain(m *testing.M) { e2etest.Main(m) }
-
 // Compiling a plugin uses 150 MB and more. After a first start, a worker without connectors soon holds a tenth of that.
 func TestMemoryOfCompilingIsReturned(t *testing.T) {
 	t.Parallel()
-	const most = 40 << 20
+	const limit = 40 << 20
 	p := e2etest.NewPlace(t)
 	worker := p.File("worker.properties", "bootstrap.servers=embedded", "listeners=http://127.0.0.1:0")
 	// With "=", because the data folder of --plugins DIR has the code that other tests have compiled.
 	c := p.Start("run", "--plugins="+e2etest.Plugins(t), "--data", filepath.Join(p.Dir, "first"), worker)
 	c.AwaitStderr("plugin loaded")
-	if c.PeakMemory() < 2*most {
+	if c.PeakMemory() < 2*limit {
 		if runtime.GOOS != "linux" {
 			t.Skip("this system reports no peak memory")
 		}
-		t.Fatalf("expected compiling to use more than %d MB, found %d", 2*most>>20, c.PeakMemory()>>20)
+		t.Fatalf("expected compiling to use more than %d MB, found %d", 2*limit>>20, c.PeakMemory()>>20)
 	}
 	deadline := time.Now().Add(time.Minute) // the garbage collector alone needs minutes
-	c.Eventually("memory is returned", func() bool { return c.AnonymousMemory() <= most || time.Now().After(deadline) })
-	if held := c.AnonymousMemory(); held > most {
-		t.Errorf("expected at most %d MB a minute after a first start, found %d", most>>20, held>>20)
+	c.Eventually("memory is returned", func() bool {
+		return c.AnonymousMemory() <= limit ||
+			time.Now().After(deadline)
+	})
+	if held := c.AnonymousMemory(); held > limit {
+		t.Errorf("expected at most %d MB a minute after a first start, found %d", limit>>20, held>>20)
 	}
 }
+
+func TestMain(m *testing.M) { e2etest.Main(m) }

@@ -165,7 +165,7 @@ func TestTokensOfSessions(t *testing.T) {
 				}
 				e2etest.Equal(t, "different keys", tokenRows, len(keys))
 				if len(records) > tokenRows != isReload {
-					t.Errorf("set %d: expected marked records if and only if there are more than %d, found %d, marked %t", i,
+					t.Errorf("set %d: expected a reload if there are more than %d records, found %d, reload %t", i,
 						tokenRows, len(records), isReload)
 				}
 				if isReload {
