@@ -115,7 +115,7 @@ func (w *largeWorker) measure(ctx context.Context, b *bench, connectors int) err
 	}
 	fmt.Printf("%d connectors, %.0f MiB resident; CPU of GET /culvert/connectors?limit=100: %.1f ms; of the first "+
 		"page of the console, not cached: %.1f ms (aim 100), %.1f kB compressed (aim 60)\n", connectors,
-		status(w.Process.Pid, "status", "VmRSS"), list, page, size)
+		procMiB(w.Process.Pid, "status", "VmRSS"), list, page, size)
 	var percentsWithout, percentsWith, differences []float64
 	var responses traffic
 	for range b.rounds {

@@ -49,11 +49,11 @@ func pagesInABrowser(t *testing.T, f *e2etest.Worker, b *Browser) {
 				if theme == "dark" && wide == 768 {
 					continue
 				}
-				tab.Media("prefers-color-scheme", theme)
-				tab.Size(wide, 800)
-				tab.Go(f.URL + "/console/" + page)
+				tab.SetMedia("prefers-color-scheme", theme)
+				tab.Resize(wide, 800)
+				tab.Load(f.URL + "/console/" + page)
 				what := fmt.Sprintf("%s, %s, %d", page, theme, wide)
-				tab.Accessible(what)
+				tab.CheckAccessible(what)
 				if over := Eval[int](tab, "document.documentElement.scrollWidth - innerWidth"); over > 0 {
 					t.Errorf("%s: %d pixels stick out: %s", what, over, Eval[string](tab, `[...document.querySelectorAll("main *")]
 						.filter(e => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest(".wide, pre, .steps"))
@@ -70,31 +70,31 @@ func pagesInABrowser(t *testing.T, f *e2etest.Worker, b *Browser) {
 				}
 				name := fmt.Sprintf("%02d-%s-%s-%d", i, strings.NewReplacer("?", "-", "=", "-", "&",
 					"-").Replace(page), theme, wide)
-				tab.Shot(name)
+				tab.Screenshot(name)
 			}
 		}
 	}
-	tab.Media("prefers-color-scheme", "light")
-	tab.Size(1280, 800)
+	tab.SetMedia("prefers-color-scheme", "light")
+	tab.Resize(1280, 800)
 	// While the connector is paused, only the page itself changes.
 	f.Steer("orders", "stop")
 	f.Steer("back", "stop")
-	tab.Go(f.URL + "/console/plugins")
-	first := tab.Shot("equal-1")
+	tab.Load(f.URL + "/console/plugins")
+	first := tab.Screenshot("equal-1")
 	asked := len(tab.Requests())
 	// A tab that becomes visible again polls at once.
-	tab.Until("60 questions", `(document.dispatchEvent(new Event("visibilitychange")), performance
+	tab.Await("60 questions", `(document.dispatchEvent(new Event("visibilitychange")), performance
 		.getEntriesByType("resource").filter(e => e.name.includes("fragments=")).length >= 60)`)
-	if second := tab.Shot("equal-2"); !bytes.Equal(first, second) {
+	if second := tab.Screenshot("equal-2"); !bytes.Equal(first, second) {
 		t.Errorf("the page does not look as it did, after %d questions", len(tab.Requests())-asked)
 	}
-	tab.Go(f.URL + "/console/plugins")
-	if third := tab.Shot("equal-3"); !bytes.Equal(first, third) {
+	tab.Load(f.URL + "/console/plugins")
+	if third := tab.Screenshot("equal-3"); !bytes.Equal(first, third) {
 		t.Error("the page does not look as it did when it is loaded again")
 	}
 	f.Steer("orders", "resume")
 	f.Steer("back", "resume")
-	tab.Quiet(host(f))
+	tab.CheckQuiet(host(f))
 }
 
 // overlapping finds elements with text or controls that overlap.
@@ -124,14 +124,14 @@ func TestRealFromNothingByKeyboard(t *testing.T) {
 	f := p.StartWorker("conf")
 	f.AwaitChangeable()
 	tab := keyboardForm{NewBrowser(t).Open(nil)}
-	tab.Go(f.URL + "/console/")
-	tab.Has("There are no connectors yet")
-	tab.Reach(`a.button[href="form"]`)
+	tab.Load(f.URL + "/console/")
+	tab.AwaitText("There are no connectors yet")
+	tab.TabTo(`a.button[href="form"]`)
 	tab.Press(kb.Enter)
-	tab.Has("Source", "Sink")
-	tab.Reach(`.choices a`) // the only source's class
+	tab.AwaitText("Source", "Sink")
+	tab.TabTo(`.choices a`) // the only source's class
 	tab.Press(kb.Enter)
-	tab.Until("fields", `document.querySelector('[name="f.name"]')`)
+	tab.Await("fields", `document.querySelector('[name="f.name"]')`)
 	red := Eval[string](tab.Tab, `[...document.querySelectorAll(".problem")].map(p => p.textContent.trim()).join("")`)
 	if red != "" {
 		t.Errorf("a new form has errors: %s", red)
@@ -143,50 +143,50 @@ func TestRealFromNothingByKeyboard(t *testing.T) {
 	tab.field("sap.odata.user.name", "me")
 	tab.field("sap.odata.user.pwd", "s3cret-typed")
 	tab.settled()
-	tab.Until("the text to follow", `document.getElementById("text").value.includes("sap.odata.host.port=`+port+`")`)
+	tab.Await("the text to follow", `document.getElementById("text").value.includes("sap.odata.host.port=`+port+`")`)
 	html := Eval[string](tab.Tab, `document.documentElement.outerHTML + document.getElementById("text").value`)
 	if strings.Contains(html, "s3cret-typed") {
 		t.Error("the password stands in the page")
 	}
-	tab.Reach(`button[value="check"]`)
+	tab.TabTo(`button[value="check"]`)
 	Eval[bool](tab.Tab, `scrollTo(0, document.body.scrollHeight), true`)
 	tab.Press(kb.Enter)
-	tab.Has("me was accepted")
+	tab.AwaitText("me was accepted")
 	tab.inView("#checked")
 	tab.step("sets")
-	tab.Until("services of the catalogue", optionsOf("sap.odata#00.service")+".length > 0")
+	tab.Await("services of the catalogue", optionsOf("sap.odata#00.service")+".length > 0")
 	path := Eval[string](tab.Tab, optionsOf("sap.odata#00.service")+".find(v => v.endsWith('NORTHWIND_SRV'))")
 	tab.field("sap.odata#00.service", path)
 	tab.settled()
-	tab.Until("entity sets of the service", optionsOf("sap.odata#00.entityset")+".includes('Orders')")
+	tab.Await("entity sets of the service", optionsOf("sap.odata#00.entityset")+".includes('Orders')")
 	tab.field("sap.odata#00.entityset", "Orders")
 	tab.settled()
-	tab.Until("the button of the set", `document.querySelector('button[value="peek:Entity set 00"]')`)
-	tab.Reach(`button[value="peek:Entity set 00"]`)
+	tab.Await("the button of the set", `document.querySelector('button[value="peek:Entity set 00"]')`)
+	tab.TabTo(`button[value="peek:Entity set 00"]`)
 	tab.Press(kb.Enter)
-	tab.Has("First rows of Orders", "OrderID", "10248", "10249", "10250")
+	tab.AwaitText("First rows of Orders", "OrderID", "10248", "10249", "10250")
 	tab.inView(".peeked")
-	tab.Accessible("three rows of a set")
+	tab.CheckAccessible("three rows of a set")
 	time.Sleep(time.Second) // what was typed is sent 600 ms later, unless it was sent before
-	tab.Has("First rows of Orders")
-	tab.Shot("three-rows")
+	tab.AwaitText("First rows of Orders")
+	tab.Screenshot("three-rows")
 	tab.field("sap.odata#00.topic", "sold")
 	tab.settled()
-	tab.Reach(`button[value="review"]`)
+	tab.TabTo(`button[value="review"]`)
 	tab.Press(kb.Enter)
-	tab.Has("A new connector is created")
-	tab.Reach(`button[value="apply"]`)
+	tab.AwaitText("A new connector is created")
+	tab.TabTo(`button[value="apply"]`)
 	tab.Press(kb.Enter)
-	tab.Until("the connector's page",
+	tab.Await("the connector's page",
 		`location.pathname.endsWith("/console/connector") && location.search === "?name=orders"`)
 	f.Await("orders", "runs", e2etest.IsRunning)
 	f.AwaitStderr("extraction finished: 40 rows")
-	tab.Until("its rows", `document.getElementById("fragment-tasks").innerText.includes("40")`)
+	tab.Await("its rows", `document.getElementById("fragment-tasks").innerText.includes("40")`)
 	if got := f.Config("orders"); got["sap.odata.user.pwd"] != "s3cret-typed" || got["sap.odata#00.topic"] != "sold" {
 		t.Errorf("found %v", got)
 	}
 	e2etest.MustNotContain(t, "the log", f.Stderr.String(), "s3cret-typed")
-	tab.Quiet(host(f))
+	tab.CheckQuiet(host(f))
 }
 
 // keyboardForm is a page with a form that is filled by keyboard alone.
@@ -196,8 +196,8 @@ type keyboardForm struct{ *Tab }
 func (form keyboardForm) field(setting, value string) {
 	form.b.t.Helper()
 	name := fmt.Sprintf(`[name="f.%s"]`, setting)
-	form.Until("the field "+setting, fmt.Sprintf("document.querySelector(%q)?.checkVisibility()", name))
-	form.Reach(name)
+	form.Await("the field "+setting, fmt.Sprintf("document.querySelector(%q)?.checkVisibility()", name))
+	form.TabTo(name)
 	form.Press(value)
 }
 
@@ -205,19 +205,19 @@ func (form keyboardForm) field(setting, value string) {
 func (form keyboardForm) settled() {
 	form.b.t.Helper()
 	form.Press(kb.Tab)
-	form.Until("the step to be done", `document.querySelector("form[data-step]").getAttribute("aria-busy") === null`)
+	form.Await("the step to be done", `document.querySelector("form[data-step]").getAttribute("aria-busy") === null`)
 }
 
 func (form keyboardForm) step(name string) {
 	form.b.t.Helper()
-	form.Reach(`.steps a[href="#step-` + name + `"]`)
+	form.TabTo(`.steps a[href="#step-` + name + `"]`)
 	form.Press(kb.Enter)
 }
 
 // inView waits until an element is in the visible part of the page.
 func (form keyboardForm) inView(selector string) {
 	form.b.t.Helper()
-	form.Until(selector+" in view", fmt.Sprintf(`(() => { const r = document.querySelector(%q)?.getBoundingClientRect();
+	form.Await(selector+" in view", fmt.Sprintf(`(() => { const r = document.querySelector(%q)?.getBoundingClientRect();
 		return r && r.top >= 0 && r.top < innerHeight - 60; })()`, selector))
 }
 
@@ -231,66 +231,66 @@ func optionsOf(setting string) string {
 // replayed.
 func failureMended(t *testing.T, f *e2etest.Worker, b *Browser) {
 	tab := b.Open(nil)
-	tab.Go(f.URL + "/console/?search=orders")
-	tab.Has("idle")
+	tab.Load(f.URL + "/console/?search=orders")
+	tab.AwaitText("idle")
 	// The failure comes from outside: a file was replaced.
-	tab.Go(f.URL + "/console/?state=failed")
+	tab.Load(f.URL + "/console/?state=failed")
 	content, err := os.ReadFile(filepath.Join(f.Dir, "conf/bad.properties"))
 	e2etest.NoError(t, err)
 	f.ReplaceFile("conf/bad.properties", strings.Split(strings.ReplaceAll(string(content), "Customers", "NoSuchSet"),
 		"\n")...)
-	began := tab.Until("the new cause", `document.body.innerText.includes("NoSuchSet")`)
+	began := tab.Await("the new cause", `document.body.innerText.includes("NoSuchSet")`)
 	t.Logf("the new cause shows %v after the page was opened", began)
-	tab.Reach(`a[href="connector?name=bad"]`)
+	tab.TabTo(`a[href="connector?name=bad"]`)
 	tab.Press(kb.Enter)
-	tab.Has("failed")
-	tab.Reach(`a[href="form?name=bad"]`)
+	tab.AwaitText("failed")
+	tab.TabTo(`a[href="form?name=bad"]`)
 	tab.Press(kb.Enter)
-	tab.Until("the steps", `document.querySelector(".steps a")`)
-	tab.Reach(`.steps a[href="#step-sets"]`)
+	tab.Await("the steps", `document.querySelector(".steps a")`)
+	tab.TabTo(`.steps a[href="#step-sets"]`)
 	tab.Press(kb.Enter)
 	set := `[name="f.sap.odata#00.entityset"]`
-	tab.Until("the field", fmt.Sprintf("document.querySelector(%q)", set))
+	tab.Await("the field", fmt.Sprintf("document.querySelector(%q)", set))
 	tab.Do(chromedp.Evaluate[chromedp.Void](fmt.Sprintf("document.querySelector(%q).select()", set)))
-	tab.Reach(set)
+	tab.TabTo(set)
 	tab.Press("Products")
-	tab.Reach(`button[value="review"]`)
+	tab.TabTo(`button[value="review"]`)
 	tab.Press(kb.Enter)
-	tab.Has("The tasks stop and are created again", "NoSuchSet", "Products", "You can download the edited text")
+	tab.AwaitText("The tasks stop and are created again", "NoSuchSet", "Products", "You can download the edited text")
 	f.ReplaceFile("conf/bad.properties", strings.Split(strings.ReplaceAll(string(content), "Customers", "Products"),
 		"\n")...)
 	f.Await("bad", "runs", e2etest.IsRunning)
-	tab.Go(f.URL + "/console/connector?name=bad")
-	tab.Has("Time by stage, last minute")
+	tab.Load(f.URL + "/console/connector?name=bad")
+	tab.AwaitText("Time by stage, last minute")
 	// Dead letters are tried without sending, and sent.
-	tab.Go(f.URL + "/console/letters?name=back")
-	tab.Has("0@0")
+	tab.Load(f.URL + "/console/letters?name=back")
+	tab.AwaitText("0@0")
 	tab.Click(`.pick input[name="letter"]`)
 	tab.Do(chromedp.Click(chromedp.CSS(`button[name="dry"]`)))
-	tab.Has("Nothing was sent")
+	tab.AwaitText("Nothing was sent")
 	tab.Click(`.selected button[value="replay"]`)
-	tab.Has("1 sent: 0 delivered, 1 refused")
+	tab.AwaitText("1 sent: 0 delivered, 1 refused")
 	tab.Click(`#toast > button`)
 	// The record is mended where it is shown, and delivered; then nothing is open any more.
-	tab.Until("the second attempt", `document.querySelector('a[href*="letter=0%401"]')`)
-	tab.Reach(`a[href*="letter=0%401"]`)
+	tab.Await("the second attempt", `document.querySelector('a[href*="letter=0%401"]')`)
+	tab.TabTo(`a[href*="letter=0%401"]`)
 	tab.Press(kb.Enter)
-	tab.Has("Dead letter 0@1", "not", "2 attempts")
-	tab.Accessible("a dead letter in the drawer")
+	tab.AwaitText("Dead letter 0@1", "not", "2 attempts")
+	tab.CheckAccessible("a dead letter in the drawer")
 	const value = "document.querySelector('#drawer-value').value"
 	retry := func(content string, outcome ...string) {
 		tab.Type("#drawer-value", content)
 		tab.Click(`dialog.drawer button[value="retry"]`)
-		tab.Has(outcome...)
+		tab.AwaitText(outcome...)
 	}
 	// A value that is not JSON, or that is refused again, stays to be mended, and the stored one is shown.
 	retry("no JSON", "expected a JSON object", "line 1, column 2")
-	tab.Until("what was typed, and the stored value", value+` === "no JSON" && `+
+	tab.Await("what was typed, and the stored value", value+` === "no JSON" && `+
 		`document.querySelector("dialog .stored pre").checkVisibility()`)
 	retry(`{"schema":null,"payload":{"not":5}}`, "Refused again", "0@1: ", "It is dead letter 0@2 now.")
 	tab.Type("#drawer-value", `{"schema":null,"payload":{"OrderID":5}}`)
 	tab.Click(`dialog.drawer button[value="retry"]`)
-	tab.Has("1 sent: 1 delivered", "There are no open dead letters")
-	tab.Until("a closed drawer", `!document.querySelector("dialog.drawer") && !location.search.includes("letter=")`)
-	tab.Quiet(host(f))
+	tab.AwaitText("1 sent: 1 delivered", "There are no open dead letters")
+	tab.Await("a closed drawer", `!document.querySelector("dialog.drawer") && !location.search.includes("letter=")`)
+	tab.CheckQuiet(host(f))
 }

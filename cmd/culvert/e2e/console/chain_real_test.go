@@ -23,12 +23,12 @@ func write(tab *Tab, lines ...string) {
 
 // sampled requests a sample, lets the connector read again, and waits for rows.
 func sampled(f *e2etest.Worker, tab *Tab, name string, rows int) {
-	tab.Go(f.URL + "/console/records?name=" + name)
+	tab.Load(f.URL + "/console/records?name=" + name)
 	tab.Type("#rows-asked", fmt.Sprint(rows))
 	tab.Click(`form:has(#rows-asked) button`)
-	tab.Has("0 of")
+	tab.AwaitText("0 of")
 	f.MustCall(202, "POST", "/culvert/connectors/"+name+"/feeds/Orders/snapshot", "")
-	tab.Until("rows", fmt.Sprintf(`document.querySelectorAll("section.row").length === %d`, rows))
+	tab.Await("rows", fmt.Sprintf(`document.querySelectorAll("section.row").length === %d`, rows))
 }
 
 // A sample is taken, its rows pass through a typed chain, the chain becomes part of the configuration, and the rows
@@ -44,22 +44,22 @@ func TestRealChain(t *testing.T) {
 	f.AwaitStderr("extraction finished: 5 rows")
 	tab := NewBrowser(t).Open(nil)
 	folder := t.TempDir()
-	tab.Downloads(folder)
+	tab.SaveDownloads(folder)
 	sampled(f, tab, "orders", 3)
-	tab.Has(`Origin: added "here"`)
+	tab.AwaitText(`Origin: added "here"`)
 	chain := []string{"transforms=in,mask", "transforms.in.type=" + insert, "transforms.in.static.field=Origin",
 		"transforms.in.static.value=there", "transforms.mask.type=org.apache.kafka.connect.transforms.MaskField$Value",
 		"transforms.mask.fields=CustomerID"}
 	write(tab, chain[:len(chain)-1]...)
 	tab.Click(`#chain button[value="chain"]:not([formaction])`)
-	tab.Has("transforms.mask.fields", `Origin: added "here"`) // what the chain of now makes
+	tab.AwaitText("transforms.mask.fields", `Origin: added "here"`) // what the chain of now makes
 	write(tab, chain...)
 	tab.Click(`#chain button[value="chain"]:not([formaction])`)
-	tab.Has(`Origin: "there"`, `CustomerID: changed ""`)
+	tab.AwaitText(`Origin: "there"`, `CustomerID: changed ""`)
 	if got := f.Config("orders"); got["transforms"] != "in" {
 		t.Errorf("trying a chain has changed the configuration: %v", got)
 	}
-	tab.Accessible("records with another chain")
+	tab.CheckAccessible("records with another chain")
 	// The sample's rows and the chain's results become a test.
 	tab.Click(`#chain button[value="test"]`)
 	file := filepath.Join(folder, "orders_test.yaml")
@@ -70,18 +70,18 @@ func TestRealChain(t *testing.T) {
 	p.Run("test", "--plugins", plugins, "--data", p.Data, p.File("wrong_test.yaml", strings.Replace(string(content),
 		"value: there", "value: elsewhere", 1))).WantCode(1)
 	tab.Click(`#chain button[formaction="form"]`)
-	tab.Until("the chain in the text", says("transforms.mask.fields=CustomerID"))
+	tab.Await("the chain in the text", says("transforms.mask.fields=CustomerID"))
 	reviewed(tab, "transforms.mask.type", "there")
 	tab.Click(`button[value="apply"]`)
-	tab.Until("the connector's page", left)
+	tab.Await("the connector's page", left)
 	f.Await("orders", "runs", e2etest.IsRunning)
 	sampled(f, tab, "orders", 3)
-	tab.Has(`Origin: "there"`, `CustomerID: changed ""`)
+	tab.AwaitText(`Origin: "there"`, `CustomerID: changed ""`)
 	// The transform never returns from order 10249, the second one. That is reported next to the row after the time of
 	// one call; the sample and the connector continue.
 	write(tab, "transforms=stuck", "transforms.stuck.type=example.Stuck", "transforms.stuck.field=OrderID")
 	tab.Click(`#chain button[value="chain"]:not([formaction])`)
-	tab.Until("the fault beside the row",
+	tab.Await("the fault beside the row",
 		`document.querySelector("#row1 .step .problem")?.innerText.includes("ran longer than")`)
 	for _, row := range []int{0, 2} {
 		if !Eval[bool](tab, fmt.Sprintf(
@@ -90,5 +90,5 @@ func TestRealChain(t *testing.T) {
 		}
 	}
 	f.Await("orders", "runs", e2etest.IsRunning)
-	tab.Quiet(host(f))
+	tab.CheckQuiet(host(f))
 }

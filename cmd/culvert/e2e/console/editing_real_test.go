@@ -16,7 +16,7 @@ import (
 func reviewed(tab *Tab, texts ...string) {
 	tab.Click(`button[value="review"]`)
 	for _, text := range append(texts, "Effect of this change") {
-		tab.Until(text, fmt.Sprintf(`document.getElementById("compared")?.innerText.includes(%q) && %s`, text, calm))
+		tab.Await(text, fmt.Sprintf(`document.getElementById("compared")?.innerText.includes(%q) && %s`, text, calm))
 	}
 }
 
@@ -38,52 +38,52 @@ func twoPeopleEdit(t *testing.T, f *e2etest.Worker, b *Browser) {
 	anna := b.Open(nil)
 	bert := b.Open(nil)
 	for _, tab := range []*Tab{anna, bert} {
-		tab.Go(f.URL + "/console/form?name=orders#step-sets")
+		tab.Load(f.URL + "/console/form?name=orders#step-sets")
 	}
 	anna.Type(topic, "annas")
 	bert.Type(set, "Products")
 	reviewed(anna, "annas")
 	reviewed(bert, "Products")
 	anna.Click(`button[value="apply"]`)
-	anna.Until("the connector's page", left)
+	anna.Await("the connector's page", left)
 	bert.Click(`button[value="apply"]`)
-	bert.Has("Nothing was stored")
+	bert.AwaitText("Nothing was stored")
 	if got := f.Config("orders"); got["sap.odata#00.topic"] != "annas" || got["sap.odata#00.entityset"] != "Orders" {
 		t.Errorf("found %v", got)
 	}
-	bert.Until("what was typed", fmt.Sprintf("document.querySelector(%q).value === 'Products' && ", set)+
+	bert.Await("what was typed", fmt.Sprintf("document.querySelector(%q).value === 'Products' && ", set)+
 		says("sap.odata#00.entityset=Products"))
 	reviewed(bert, "Products", "annas") // Bert's text takes Anna's topic back, and says so
-	bert.Has("was changed after this page was opened")
+	bert.AwaitText("was changed after this page was opened")
 	bert.Click(`button[value="apply"]`)
-	bert.Until("the connector's page", left)
+	bert.Await("the connector's page", left)
 	if got := f.Config("orders"); got["sap.odata#00.topic"] != "Orders" || got["sap.odata#00.entityset"] != "Products" {
 		t.Errorf("found %v", got)
 	}
-	anna.Quiet(host(f))
-	bert.Quiet(host(f))
+	anna.CheckQuiet(host(f))
+	bert.CheckQuiet(host(f))
 }
 
 // Without scripts, pages are readable, a selection of connectors is controlled, and a configuration is created,
 // reviewed and applied.
 func withoutScript(t *testing.T, f *e2etest.Worker, b *Browser) {
 	tab := b.Open(nil)
-	tab.NoScript()
-	tab.Go(f.URL + "/console/")
-	tab.Has("orders")
+	tab.DisableScripts()
+	tab.Load(f.URL + "/console/")
+	tab.AwaitText("orders")
 	tab.Click(`.pick input[value="orders"]`)
 	tab.Click(`button[value="pause"]`)
-	tab.Has("is being paused", "Back")
+	tab.AwaitText("is being paused", "Back")
 	f.Await("orders", "is paused", e2etest.HasState(connect.Paused, 1))
 	tab.Click(`main > p a.button`)
-	tab.Has("paused")
-	tab.Go(f.URL + "/console/form?name=orders#step-sets")
+	tab.AwaitText("paused")
+	tab.Load(f.URL + "/console/form?name=orders#step-sets")
 	tab.Type(topic, "sold")
 	tab.Click(`.steps a[href="#step-service"]`)
 	tab.Type(`[name="f.sap.odata.user.name"]`, "me")
 	tab.Type(password, "typed-once")
 	tab.Click(`button[value="review"]`)
-	tab.Has("Effect of this change", "sold", "Type each of these again")
+	tab.AwaitText("Effect of this change", "sold", "Type each of these again")
 	if strings.Contains(Eval[string](tab, "document.documentElement.outerHTML"), "typed-once") {
 		t.Error("the page has the password")
 	}
@@ -91,7 +91,7 @@ func withoutScript(t *testing.T, f *e2etest.Worker, b *Browser) {
 	tab.Type(password, "typed-once")
 	tab.Click(`.steps a[href="#step-review"]`)
 	tab.Click(`button[value="apply"]`)
-	tab.Until("the connector's page", left)
+	tab.Await("the connector's page", left)
 	if got := f.Config("orders"); got["sap.odata#00.topic"] != "sold" || got["sap.odata.user.pwd"] != "typed-once" {
 		t.Errorf("found %v", got)
 	}
@@ -100,5 +100,5 @@ func withoutScript(t *testing.T, f *e2etest.Worker, b *Browser) {
 			t.Errorf("a script has asked %s", r)
 		}
 	}
-	tab.Quiet(host(f))
+	tab.CheckQuiet(host(f))
 }

@@ -87,7 +87,7 @@ func TestRealForgedRequests(t *testing.T) {
 		for _, from := range []string{"127.0.0.1", "evil.test", "console.test"} {
 			what := from + " against " + target
 			tab := b.Open(nil)
-			tab.Go("http://" + from + ":" + evilPort + "/?target=" + target)
+			tab.Load("http://" + from + ":" + evilPort + "/?target=" + target)
 			answers := Eval[string](tab, "attempt()")
 			if answers != "0 -1 -1 0 -1 -1 0 -1" {
 				t.Errorf("%s: fetch had the answers %s", what, answers)
@@ -112,8 +112,8 @@ func TestRealForgedRequests(t *testing.T) {
 	}
 	// An attacker's name that resolves to the worker: for the browser its pages have the worker's origin.
 	tab := b.Open(nil)
-	tab.Go("http://evil.test:" + port + "/console/")
-	tab.Has("Host is not a name of this worker")
+	tab.Load("http://evil.test:" + port + "/console/")
+	tab.AwaitText("Host is not a name of this worker")
 	for _, request := range []string{
 		`"/console/act", {method: "POST", body: new URLSearchParams({do: "pause", name: "orders"})}`,
 		`"/connectors/orders/pause", {method: "PUT"}`, `"/connectors/orders/config"`,
@@ -125,12 +125,12 @@ func TestRealForgedRequests(t *testing.T) {
 	changed("another name")
 	for _, name := range []string{"127.0.0.1", "console.test"} {
 		tab := b.Open(nil)
-		tab.Go(fmt.Sprintf("http://%s:%s/console/connector?name=orders", name, port))
+		tab.Load(fmt.Sprintf("http://%s:%s/console/connector?name=orders", name, port))
 		tab.Click(`form.act:has(input[value="pause"]) button`)
-		tab.Has("orders is being paused", "paused")
+		tab.AwaitText("orders is being paused", "paused")
 		tab.Click(`form.act:has(input[value="resume"]) button`)
-		tab.Has("orders is being resumed")
-		tab.Quiet("127.0.0.1:"+port, "console.test:"+port)
+		tab.AwaitText("orders is being resumed")
+		tab.CheckQuiet("127.0.0.1:"+port, "console.test:"+port)
 	}
 	if n := strings.Count(f.Stderr.String(), "changed by REST"); n != 4 {
 		t.Errorf("expected the changes of four clicks alone, found %d:\n%s", n, f.Stderr.String())

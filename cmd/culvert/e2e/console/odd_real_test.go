@@ -65,19 +65,19 @@ func TestRealOddTexts(t *testing.T) {
 		}
 	}
 	tab := NewBrowser(t).Open(nil)
-	tab.Size(320, 800)
+	tab.Resize(320, 800)
 	query := url.Values{"name": {name}}.Encode()
 	failed := url.Values{"name": {wide}}.Encode()
-	tab.Go(f.URL + "/console/?state=failed")
-	tab.Has("failed", "wide")
+	tab.Load(f.URL + "/console/?state=failed")
+	tab.AwaitText("failed", "wide")
 	for _, page := range []string{"", "?state=failed", "?search=" + url.QueryEscape(long), "connector?" + query,
 		"connector?" + failed, "connector?name=" + url.QueryEscape(long), "form?" + query, "form?" + failed,
 		"form?class=org.example.Odd", "form", "records?" + query, "letters?" + query, "letters",
 		"offsets?" + query, "plugins", "workers", "origins", "log"} {
-		tab.Go(f.URL + "/console/" + page)
+		tab.Load(f.URL + "/console/" + page)
 		what := page[:min(len(page), 40)]
-		tab.Until(what, `document.querySelector("main h1")?.innerText.length > 0`)
-		tab.Accessible(what)
+		tab.Await(what, `document.querySelector("main h1")?.innerText.length > 0`)
+		tab.CheckAccessible(what)
 		if over := Eval[int](tab, "document.documentElement.scrollWidth - innerWidth"); over > 0 {
 			t.Errorf("%s: %d pixels stick out: %s", what, over, Eval[string](tab, `[...document.querySelectorAll("main *")]
 				.filter(e => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest(".wide, pre, .steps"))
@@ -94,10 +94,10 @@ func TestRealOddTexts(t *testing.T) {
 			t.Errorf("%s: %d bytes", what, size)
 		}
 	}
-	if tab.Forgive("responded with a status of 400") != 1 { // of a name that no connector can have
+	if tab.RemoveMessages("responded with a status of 400") != 1 { // of a name that no connector can have
 		t.Errorf("found %q", tab.Console())
 	}
-	tab.Quiet(host(f))
+	tab.CheckQuiet(host(f))
 }
 
 // Records of 20 MB, of 1,000 levels, and binary ones are shown as far as they fit a page, which loads quickly. A
@@ -141,8 +141,8 @@ func TestRealLargeRecords(t *testing.T) {
 				`"came"`) >= rows
 		})
 		began := time.Now()
-		tab.Go(f.URL + "/console/records?name=" + name + "&sample=" + ids[name])
-		tab.Until("rows", "document.querySelectorAll('section.row').length >= "+fmt.Sprint(rows))
+		tab.Load(f.URL + "/console/records?name=" + name + "&sample=" + ids[name])
+		tab.Await("rows", "document.querySelectorAll('section.row').length >= "+fmt.Sprint(rows))
 		elapsed := time.Since(began)
 		_, html := get(t, f.URL+"/console/records?name="+name+"&sample="+ids[name], nil)
 		t.Logf("%s: %d bytes, %v", name, len(html), elapsed)
@@ -150,8 +150,8 @@ func TestRealLargeRecords(t *testing.T) {
 			t.Errorf("%s: the page has %d bytes, and was there after %v", name, len(html), elapsed)
 		}
 		if name == "text" {
-			tab.Accessible("large records")
+			tab.CheckAccessible("large records")
 		}
 	}
-	tab.Quiet(host(f))
+	tab.CheckQuiet(host(f))
 }

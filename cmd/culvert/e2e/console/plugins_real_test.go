@@ -59,19 +59,19 @@ func TestRealVersionsOfPlugins(t *testing.T) {
 	w.AwaitStderr("extraction finished: 5 rows")
 
 	tab := NewBrowser(t).Open(header)
-	tab.Go(w.URL + "/console/plugins")
+	tab.Load(w.URL + "/console/plugins")
 	findRow := func(plugin, version string) string {
 		return fmt.Sprintf(`[...document.querySelectorAll("tbody tr")].find(r => r.querySelector("th").innerText === %q &&
 			r.cells[1].innerText === %q)`, plugin, version)
 	}
 	awaitState := func(plugin, version, state string) {
 		t.Helper()
-		tab.Until(version+" to be "+state, fmt.Sprintf(`(%s)?.cells[2].innerText.includes(%q)`,
+		tab.Await(version+" to be "+state, fmt.Sprintf(`(%s)?.cells[2].innerText.includes(%q)`,
 			findRow(plugin, version), state))
 	}
 	press := func(name string) {
 		t.Helper()
-		tab.Until(name, fmt.Sprintf(`document.querySelector('button[aria-label=%q]')`, name))
+		tab.Await(name, fmt.Sprintf(`document.querySelector('button[aria-label=%q]')`, name))
 		tab.Click(fmt.Sprintf(`button[aria-label=%q]`, name))
 	}
 
@@ -82,7 +82,7 @@ func TestRealVersionsOfPlugins(t *testing.T) {
 	awaitState("odata-source", "0.2.0", "active")
 	w.AwaitStderr("plugin=odata-source from=0.1.0 to=0.2.0")
 	press("Previous version of odata-source")
-	tab.Has("will use the previous version")
+	tab.AwaitText("will use the previous version")
 	awaitState("odata-source", "0.1.0", "active, chosen")
 	w.AwaitStderr("plugin=odata-source from=0.2.0 to=0.1.0")
 	press("Use this version: odata-source 0.2.0")
@@ -102,13 +102,13 @@ func TestRealVersionsOfPlugins(t *testing.T) {
 
 	// A file that is no plugin
 	e2etest.NoError(t, os.WriteFile(filepath.Join(dir, "broken.wasm"), []byte("\x00asm, but none"), 0o600))
-	tab.Has("broken.wasm", "refused")
-	tab.Until("the reason", `[...document.querySelectorAll("tbody tr")].find(r => r.innerText.includes("broken.wasm"))
+	tab.AwaitText("broken.wasm", "refused")
+	tab.Await("the reason", `[...document.querySelectorAll("tbody tr")].find(r => r.innerText.includes("broken.wasm"))
 		.querySelector(".problem")?.innerText.length > 10`)
 
 	// A file that gives another role to a setting of the plugin
 	e2etest.WriteFile(t, dir, "other.wasm", shopPlugin("2.0.0", "http.proxy.address"))
-	tab.Has("other.wasm", "gives the role http.proxy.address to the setting shop.to")
+	tab.AwaitText("other.wasm", "gives the role http.proxy.address to the setting shop.to")
 	awaitState("shop", "1.0.0", "active")
-	tab.Quiet(host(w))
+	tab.CheckQuiet(host(w))
 }

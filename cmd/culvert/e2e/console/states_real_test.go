@@ -38,21 +38,21 @@ func TestRealWorkerOfTwoKilled(t *testing.T) {
 		return name == "one" || name == "two"
 	})
 	tab := NewBrowser(t).Open(nil)
-	tab.Go(first.URL + "/console/")
+	tab.Load(first.URL + "/console/")
 	state := fmt.Sprintf(`[...document.querySelectorAll("#rows tr")].find(
 		r => r.innerText.includes(%q)).querySelector(".pill").innerText`, name)
-	tab.Until("a state", `["idle", "running"].includes(`+state+`)`)
+	tab.Await("a state", `["idle", "running"].includes(`+state+`)`)
 	killed.Kill()
 	// The other worker asks it with each poll of the page, once a second.
-	waited := tab.Until("the connector to be unknown", state+` === "unknown"`)
+	waited := tab.Await("the connector to be unknown", state+` === "unknown"`)
 	t.Logf("unknown after %v", waited)
 	if waited > 15*time.Second {
 		t.Errorf("expected the state within 15 s, found it after %v", waited)
 	}
-	tab.Go(first.URL + "/console/connector?name=" + name)
-	tab.Has("unknown")
-	tab.Go(first.URL + "/console/workers")
-	tab.Has("no answer")
+	tab.Load(first.URL + "/console/connector?name=" + name)
+	tab.AwaitText("unknown")
+	tab.Load(first.URL + "/console/workers")
+	tab.AwaitText("no answer")
 }
 
 // states starts a worker with connectors in many states.
@@ -82,9 +82,9 @@ func TestRealColumnsOfFilters(t *testing.T) {
 	t.Parallel()
 	f := states(t)
 	tab := NewBrowser(t).Open(nil)
-	tab.Go(f.URL + "/console/")
-	tab.Until("a load", listed+`.limited === "loading"`)
-	tab.Until("a service that is away", listed+`.away === "away"`)
+	tab.Load(f.URL + "/console/")
+	tab.Await("a load", listed+`.limited === "loading"`)
+	tab.Await("a service that is away", listed+`.away === "away"`)
 	if gutter := Eval[string](tab, "getComputedStyle(document.documentElement).scrollbarGutter"); gutter != "stable" {
 		t.Errorf("expected a page to keep room for its scroll bar, found %q", gutter)
 	}
@@ -94,13 +94,13 @@ func TestRealColumnsOfFilters(t *testing.T) {
 		box = `(b => b.left + "-" + b.right)(document.querySelector("main .card.table, main .card.empty").getBoundingClientRect())`
 	)
 	for _, wide := range []int64{1440, 1000} {
-		tab.Size(wide, 800)
-		tab.Go(f.URL + "/console/")
+		tab.Resize(wide, 800)
+		tab.Load(f.URL + "/console/")
 		wantColumns := Eval[string](tab, columns)
 		wantBox := Eval[string](tab, box)
 		empty := 0
 		for _, condition := range connect.Conditions {
-			tab.Go(f.URL + "/console/?state=" + string(condition))
+			tab.Load(f.URL + "/console/?state=" + string(condition))
 			if Eval[bool](tab, `Boolean(document.querySelector("main .card.empty"))`) {
 				empty++
 			} else if widths := Eval[string](tab, columns); widths != wantColumns {
@@ -114,7 +114,7 @@ func TestRealColumnsOfFilters(t *testing.T) {
 			t.Errorf("expected filters with and without connectors, found %d and %d", shown, empty)
 		}
 	}
-	tab.Quiet(host(f))
+	tab.CheckQuiet(host(f))
 }
 
 // watched is a connector as culvert status --watch and the console describe it.
@@ -132,8 +132,8 @@ func TestRealWatchEqualsConsole(t *testing.T) {
 	tab := NewBrowser(t).Open(nil)
 	names := []string{"away", "back", "bad", "limited", "orders", "paused", "refused", "stopped"}
 	shown := func(name string) watched {
-		tab.Go(f.URL + "/console/connector?name=" + name)
-		tab.Until("the connector "+name,
+		tab.Load(f.URL + "/console/connector?name=" + name)
+		tab.Await("the connector "+name,
 			`document.querySelector(".top .pill") && document.querySelector("#fragment-state")`)
 		return Eval[watched](tab, `({state: document.querySelector(".top .pill").innerText,
 			note: document.querySelector(".top .soft").innerText.split(" \u00b7 ")[1] || "",
@@ -182,5 +182,5 @@ func TestRealWatchEqualsConsole(t *testing.T) {
 	if len(states) < 6 {
 		t.Errorf("expected several states, found %v", states)
 	}
-	tab.Quiet(host(f))
+	tab.CheckQuiet(host(f))
 }

@@ -99,7 +99,7 @@ func TestRealServiceThatIsSilent(t *testing.T) {
 	defer let()
 	tab := NewBrowser(t).Open(nil)
 	began := time.Now()
-	tab.Go(f.URL + "/console/form?name=orders#step-sets")
+	tab.Load(f.URL + "/console/form?name=orders#step-sets")
 	opened := time.Since(began)
 	const typed = "sold-in-many-places"
 	tab.Type(topic, "")
@@ -114,22 +114,22 @@ func TestRealServiceThatIsSilent(t *testing.T) {
 	}
 	// Another field and the text are edited while the first request is in progress.
 	tab.Type(set, "Products")
-	tab.Until("a question on its way", "!("+calm+")")
+	tab.Await("a question on its way", "!("+calm+")")
 	tab.Type(topic, "again-"+typed)
-	following := tab.Until("text in step with the fields",
+	following := tab.Await("text in step with the fields",
 		says("sap.odata#00.topic=again-"+typed)+" && "+says("sap.odata#00.entityset=Products")+" && "+calm)
 	Eval[bool](tab, `document.getElementById("as-text").open = true`)
 	Eval[bool](tab, `(e => { e.focus(); e.setSelectionRange(0, 0); return true })(document.getElementById("text"))`)
 	tab.Press("# a note\rsap.odata.min.retry.backoff.ms=70\r")
-	tab.Until("fields in step with the text",
+	tab.Await("fields in step with the text",
 		calm+` && document.querySelector('[name="f.sap.odata.min.retry.backoff.ms"]').value === "70"`)
 	if text := tab.Value("#text"); !strings.HasPrefix(text, "# a note\nsap.odata.min.retry.backoff.ms=70\n") {
 		t.Errorf("found %q", text)
 	}
 	tab.Click(`button[value="review"]`)
-	reviewed := tab.Until("the differences",
+	reviewed := tab.Await("the differences",
 		`document.getElementById("compared")?.innerText.includes("again-`+typed+`")`)
-	tab.Has("Products")
+	tab.AwaitText("Products")
 	if s.asks() == 0 {
 		t.Error("nobody asked the service while it was silent")
 	}
@@ -140,12 +140,12 @@ func TestRealServiceThatIsSilent(t *testing.T) {
 	}
 	let()
 	tab.Click(`button[value="apply"]`)
-	tab.Until("the connector's page", `location.pathname.endsWith("/console/connector")`)
+	tab.Await("the connector's page", `location.pathname.endsWith("/console/connector")`)
 	if got := f.Config("orders"); got["sap.odata#00.topic"] != "again-"+typed ||
 		got["sap.odata#00.entityset"] != "Products" {
 		t.Errorf("found %v", got)
 	}
-	tab.Quiet(host(f))
+	tab.CheckQuiet(host(f))
 }
 
 // Eight tabs of one browser load and follow changes; a hidden one requests nothing until it is visible.
@@ -159,8 +159,8 @@ func eightTabs(t *testing.T, f *e2etest.Worker, b *Browser) {
 	var tabs []*Tab
 	for _, shown := range shows {
 		tab := b.Open(nil)
-		tab.Go(f.URL + "/console/" + shown.page)
-		tab.Has(shown.at)
+		tab.Load(f.URL + "/console/" + shown.page)
+		tab.AwaitText(shown.at)
 		tabs = append(tabs, tab)
 	}
 	hidden := tabs[0]
@@ -173,7 +173,7 @@ func eightTabs(t *testing.T, f *e2etest.Worker, b *Browser) {
 	for _, tab := range tabs {
 		continues(tab, 1)
 	}
-	hidden.Hide(true)
+	hidden.SetHidden(true)
 	continues(seen, 2) // what was on its way has come
 	requests := asked(hidden)
 	f.Steer("orders", "pause")
@@ -181,18 +181,18 @@ func eightTabs(t *testing.T, f *e2etest.Worker, b *Browser) {
 		if i == 0 {
 			continue
 		}
-		tabs[i].Has(shown.then)
+		tabs[i].AwaitText(shown.then)
 	}
 	continues(seen, 3)
 	if later := asked(hidden); later != requests {
 		t.Errorf("a hidden page has asked %d times", later-requests)
 	}
-	hidden.Hide(false)
-	waited := hidden.Until("what has happened meanwhile", `document.body.innerText.includes("paused")`)
+	hidden.SetHidden(false)
+	waited := hidden.Await("what has happened meanwhile", `document.body.innerText.includes("paused")`)
 	t.Logf("up to date %v after the tab was shown again", waited)
 	f.Steer("orders", "resume")
 	for _, tab := range tabs {
-		tab.Quiet(host(f))
+		tab.CheckQuiet(host(f))
 		tab.Close()
 	}
 }
@@ -209,42 +209,42 @@ func TestRealWorkerKilled(t *testing.T) {
 	b := NewBrowser(t)
 	list := b.Open(nil)
 	form := b.Open(nil)
-	list.Go(f.URL + "/console/")
-	list.Has("orders")
-	form.Go(f.URL + "/console/form?name=orders#step-sets")
+	list.Load(f.URL + "/console/")
+	list.AwaitText("orders")
+	form.Load(f.URL + "/console/form?name=orders#step-sets")
 	form.Type(topic, "elsewhere")
 	form.Click(`.steps a[href="#step-service"]`)
 	form.Type(password, "typed-before-the-end")
-	form.Until("text in step", says("sap.odata#00.topic=elsewhere")+" && "+calm)
+	form.Await("text in step", says("sap.odata#00.topic=elsewhere")+" && "+calm)
 	f.Eventually("all of what was typed to be sent", func() bool {
 		return asked(form) >= 2 && Eval[bool](form, calm)
 	})
 	f.Kill()
 	const silent = `document.getElementById("link").checkVisibility() &&
 		document.getElementById("link").innerText.includes("does not answer")`
-	noticed := list.Until("the line that the worker does not answer", silent)
+	noticed := list.Await("the line that the worker does not answer", silent)
 	requests := asked(form)
 	form.Click(`.steps a[href="#step-sets"]`)
 	form.Type(set, "Products")
 	// One step is sent as the focus moves.
 	f.Eventually("steps that nobody answers", func() bool { return asked(form) >= requests+2 })
-	form.Until("a line that nobody answers", silent)
-	form.Has("What was typed is still here")
+	form.Await("a line that nobody answers", silent)
+	form.AwaitText("What was typed is still here")
 	if got := form.Value(password); got != "typed-before-the-end" {
 		t.Errorf("the password is %q", got)
 	}
-	list.Has("orders") // what was known is still shown
+	list.AwaitText("orders") // what was known is still shown
 	g := p.StartWorkerAt(host(f), "--plugins", e2etest.Plugins(t), "--data", p.Data, "--config", "conf")
-	again := list.Until("the line to go", `!document.getElementById("link").checkVisibility()`)
-	form.Until("the line to go", `!document.getElementById("link").checkVisibility() && `+calm)
+	again := list.Await("the line to go", `!document.getElementById("link").checkVisibility()`)
+	form.Await("the line to go", `!document.getElementById("link").checkVisibility() && `+calm)
 	t.Logf("shown %v after the kill, gone %v after the start", noticed, again)
 	g.Await("orders", "runs", e2etest.IsRunning)
 	g.AwaitChangeable()
-	form.Until("text in step", says("sap.odata#00.entityset=Products")+" && "+says("sap.odata#00.topic=elsewhere"))
+	form.Await("text in step", says("sap.odata#00.entityset=Products")+" && "+says("sap.odata#00.topic=elsewhere"))
 	form.Click(`button[value="review"]`)
-	form.Has("Effect of this change", "elsewhere", "Products")
+	form.AwaitText("Effect of this change", "elsewhere", "Products")
 	form.Click(`button[value="apply"]`)
-	form.Until("the connector's page", `location.pathname.endsWith("/console/connector")`)
+	form.Await("the connector's page", `location.pathname.endsWith("/console/connector")`)
 	if got := g.Config("orders"); got["sap.odata#00.topic"] != "elsewhere" ||
 		got["sap.odata#00.entityset"] != "Products" ||
 		got["sap.odata.user.pwd"] != "typed-before-the-end" {
@@ -252,10 +252,10 @@ func TestRealWorkerKilled(t *testing.T) {
 	}
 	g.Await("orders", "has settings that were typed", func(s connect.Status) bool { return len(s.Tasks) == 1 })
 	for _, tab := range []*Tab{list, form} {
-		if tab.Forgive("Failed to load resource: net::ERR_") == 0 {
+		if tab.RemoveMessages("Failed to load resource: net::ERR_") == 0 {
 			t.Error("no question failed while there was no worker")
 		}
-		tab.Forgive("the server responded with a status of 409") // one that is still starting
-		tab.Quiet(host(f))
+		tab.RemoveMessages("the server responded with a status of 409") // one that is still starting
+		tab.CheckQuiet(host(f))
 	}
 }

@@ -136,8 +136,8 @@ func (tab *Tab) Do(steps ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// Go loads a page.
-func (tab *Tab) Go(at string) {
+// Load loads a page.
+func (tab *Tab) Load(at string) {
 	tab.b.t.Helper()
 	tab.Do(chromedp.Navigate(at))
 }
@@ -154,8 +154,8 @@ func Eval[T any](tab *Tab, expression string) T {
 	return v
 }
 
-// Until waits until an expression is true in the page, e2etest.WaitLimit at most, and returns the waiting time.
-func (tab *Tab) Until(what, expression string) time.Duration {
+// Await waits until an expression is true in the page, e2etest.WaitLimit at most, and returns the waiting time.
+func (tab *Tab) Await(what, expression string) time.Duration {
 	tab.b.t.Helper()
 	began := time.Now()
 	is := chromedp.Evaluate[bool]("(() => { try { return Boolean(" + expression + ") } catch { return false } })()")
@@ -165,7 +165,7 @@ func (tab *Tab) Until(what, expression string) time.Duration {
 			break
 		}
 		if time.Since(began) > e2etest.WaitLimit {
-			tab.Shot("failed")
+			tab.Screenshot("failed")
 			tab.b.t.Fatalf("expected %s within %v, found\n%s\nconsole %q", what, e2etest.WaitLimit, tab.Text(),
 				tab.Console())
 		}
@@ -180,11 +180,11 @@ func (tab *Tab) Text() string {
 	return text
 }
 
-// Has waits for texts on the page.
-func (tab *Tab) Has(texts ...string) {
+// AwaitText waits for texts on the page.
+func (tab *Tab) AwaitText(texts ...string) {
 	tab.b.t.Helper()
 	for _, text := range texts {
-		tab.Until(fmt.Sprintf("the text %q", text), fmt.Sprintf("document.body.innerText.includes(%q)", text))
+		tab.Await(fmt.Sprintf("the text %q", text), fmt.Sprintf("document.body.innerText.includes(%q)", text))
 	}
 }
 
@@ -194,8 +194,8 @@ func (tab *Tab) Press(keys string) {
 	tab.Do(chromedp.KeyEvent(keys))
 }
 
-// Reach moves the focus to an element with the key Tab alone.
-func (tab *Tab) Reach(selector string) {
+// TabTo moves the focus to an element with the key Tab alone.
+func (tab *Tab) TabTo(selector string) {
 	tab.b.t.Helper()
 	for range 400 {
 		if Eval[bool](tab, fmt.Sprintf("document.activeElement.matches(%q)", selector)) {
@@ -215,7 +215,7 @@ func (tab *Tab) Click(selector string) {
 // Type replaces the text of a field.
 func (tab *Tab) Type(selector, text string) {
 	tab.b.t.Helper()
-	tab.Until("the field "+selector, fmt.Sprintf("document.querySelector(%q)?.checkVisibility()", selector))
+	tab.Await("the field "+selector, fmt.Sprintf("document.querySelector(%q)?.checkVisibility()", selector))
 	Eval[bool](tab, fmt.Sprintf("(e => { e.focus(); e.select(); return true })(document.querySelector(%q))", selector))
 	tab.Press(text)
 }
@@ -226,46 +226,46 @@ func (tab *Tab) Value(selector string) string {
 	return Eval[string](tab, fmt.Sprintf("document.querySelector(%q).value", selector))
 }
 
-// Hide makes the page believe that it is hidden, or visible again. Without a window each tab is visible, so the
+// SetHidden makes the page believe that it is hidden, or visible again. Without a window each tab is visible, so the
 // property is replaced.
-func (tab *Tab) Hide(hidden bool) {
+func (tab *Tab) SetHidden(hidden bool) {
 	tab.b.t.Helper()
 	Eval[bool](tab, fmt.Sprintf(`Object.defineProperty(document, "hidden", {configurable: true, get: () => %v}) &&
 		document.dispatchEvent(new Event("visibilitychange"))`, hidden))
 }
 
-// NoScript disables scripts from the next page on.
-func (tab *Tab) NoScript() {
+// DisableScripts disables scripts from the next page on.
+func (tab *Tab) DisableScripts() {
 	tab.b.t.Helper()
 	_, err := chromedp.Call(tab.ctx, emulation.SetScriptExecutionDisabled,
 		emulation.SetScriptExecutionDisabledParams{Value: true})
 	e2etest.NoError(tab.b.t, err)
 }
 
-// Downloads stores downloads in a folder.
-func (tab *Tab) Downloads(folder string) {
+// SaveDownloads stores downloads in a folder.
+func (tab *Tab) SaveDownloads(folder string) {
 	tab.b.t.Helper()
 	_, err := chromedp.CallBrowser(tab.ctx, browser.SetDownloadBehavior, browser.SetDownloadBehaviorParams{
 		Behavior: browser.SetDownloadBehaviorBehaviorAllow, DownloadPath: folder})
 	e2etest.NoError(tab.b.t, err)
 }
 
-// Size sets the width of the window.
-func (tab *Tab) Size(wide, high int64) {
+// Resize sets the width of the window.
+func (tab *Tab) Resize(wide, high int64) {
 	tab.b.t.Helper()
 	tab.Do(chromedp.EmulateViewport(wide, high))
 }
 
-// Media sets a media feature of the pages, such as prefers-color-scheme to dark.
-func (tab *Tab) Media(feature, value string) {
+// SetMedia sets a media feature of the pages, such as prefers-color-scheme to dark.
+func (tab *Tab) SetMedia(feature, value string) {
 	tab.b.t.Helper()
 	_, err := chromedp.Call(tab.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 		Features: []*emulation.MediaFeature{{Name: feature, Value: value}}})
 	e2etest.NoError(tab.b.t, err)
 }
 
-// Accessible fails if axe-core reports a violation in the page.
-func (tab *Tab) Accessible(what string) {
+// CheckAccessible fails if axe-core reports a violation in the page.
+func (tab *Tab) CheckAccessible(what string) {
 	tab.b.t.Helper()
 	if !Eval[bool](tab, "Boolean(window.axe)") {
 		Eval[bool](tab, tab.b.axe+"\n;true")
@@ -278,8 +278,8 @@ func (tab *Tab) Accessible(what string) {
 	}
 }
 
-// Shot returns a screenshot. If CULVERT_SHOTS is set, it is also stored in that folder as NAME.png.
-func (tab *Tab) Shot(name string) []byte {
+// Screenshot returns a screenshot. If CULVERT_SHOTS is set, it is also stored in that folder as NAME.png.
+func (tab *Tab) Screenshot(name string) []byte {
 	tab.b.t.Helper()
 	ctx, cancel := context.WithTimeout(tab.ctx, e2etest.WaitLimit)
 	defer cancel()
@@ -298,8 +298,8 @@ func (tab *Tab) Console() []string {
 	return append([]string(nil), tab.console...)
 }
 
-// Forgive removes the console messages that contain a text, and returns their number.
-func (tab *Tab) Forgive(text string) (n int) {
+// RemoveMessages removes the console messages that contain a text, and returns their number.
+func (tab *Tab) RemoveMessages(text string) (n int) {
 	tab.mu.Lock()
 	defer tab.mu.Unlock()
 	lines := len(tab.console)
@@ -314,8 +314,8 @@ func (tab *Tab) Requests() []string {
 	return append([]string(nil), tab.requests...)
 }
 
-// Quiet fails if the page has logged console messages, or has sent requests to other hosts than the workers'.
-func (tab *Tab) Quiet(hosts ...string) {
+// CheckQuiet fails if the page has logged console messages, or has sent requests to other hosts than the workers'.
+func (tab *Tab) CheckQuiet(hosts ...string) {
 	tab.b.t.Helper()
 	for _, line := range tab.Console() {
 		tab.b.t.Errorf("the browser's console has %q", line)

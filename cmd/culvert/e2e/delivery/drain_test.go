@@ -9,11 +9,10 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/internal/porttest"
 	"github.com/culvert-project/culvert/internal/rest"
-
-	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // drain runs culvert drain for a worker.

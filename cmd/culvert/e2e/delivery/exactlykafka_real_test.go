@@ -99,7 +99,7 @@ func TestRealExactlyOnce(t *testing.T) {
 // produced a part of a page, in a transaction of ten seconds.
 func (e *ExactWorker) BlockInTransaction(k *e2etest.ExactPeer, after int) *e2etest.Command {
 	e.t.Helper()
-	e.Edit()
+	e.StartEdits()
 	e.Held.Arm(after)
 	w := e.Start(runUntilStopped, e.Files("producer.override.transaction.timeout.ms=10000")[0])
 	e.AwaitBlocked(w)
@@ -110,7 +110,7 @@ func (e *ExactWorker) BlockInTransaction(k *e2etest.ExactPeer, after int) *e2ete
 // BlockInPage starts a worker and blocks it within a page.
 func (e *ExactWorker) BlockInPage() *e2etest.Command {
 	e.t.Helper()
-	e.Edit()
+	e.StartEdits()
 	e.Arm()
 	w := e.Start(runUntilStopped, e.Files()...)
 	e.AwaitBlocked(w)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,9 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/culvert-project/culvert/internal/odatatest"
-
 	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // ExactWorker is a worker with exactly-once that is interrupted repeatedly while it reads one set page by page, and the

@@ -12,12 +12,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/kafka"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/internal/porttest"
 	"github.com/culvert-project/culvert/internal/rest"
-
-	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // Group is a group of workers on brokers of the test.
@@ -79,7 +78,7 @@ func (g *Group) arguments(n int) (args []string) {
 		plugins = e2etest.Plugins(g.T, "odata-sink")
 	}
 	args = []string{"--plugins", plugins, "--data", g.Subfolder(fmt.Sprintf("data%d", n))}
-	if g.folders {
+	if g.hasFolders {
 		args = append(args, "--config")
 		file = filepath.Dir(file)
 	}
@@ -93,7 +92,7 @@ func (g *Group) Machine(n int) string { return g.Subfolder(fmt.Sprintf("machine%
 func (g *Group) WriteWorkerFile(n int) (file string) {
 	g.T.Helper()
 	name := fmt.Sprintf("worker%d.properties", n)
-	if g.folders {
+	if g.hasFolders {
 		name = fmt.Sprintf("conf%d/worker.properties", n)
 	}
 	lines := []string{"bootstrap.servers=" + g.servers, "group.id=workers",

@@ -11,10 +11,9 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/internal/rest"
-
-	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // Each of three workers answers requests about connectors that run on the others.

@@ -21,12 +21,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 	"github.com/culvert-project/culvert/internal/porttest"
 	"github.com/culvert-project/culvert/internal/rest"
-
-	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // chaos is a group of three workers that is disturbed while it reads sets repeatedly, reads the changes of another set

@@ -12,9 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/internal/connect"
-	"github.com/culvert-project/culvert/internal/odatatest"
-
 	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // startChanges lets a worker of a group run the connector of changes, and starts the changes.

@@ -9,10 +9,9 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/internal/porttest"
-
-	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // writeToFolders writes a file into the folders of some workers of a group.

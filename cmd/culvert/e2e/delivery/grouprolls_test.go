@@ -14,14 +14,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 	"github.com/culvert-project/culvert/internal/record"
 	"github.com/culvert-project/culvert/internal/rest"
 	"github.com/culvert-project/culvert/wit"
-
-	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // Newer versions of a plugin are put into the folders of three workers, one after the other, while sources read: they

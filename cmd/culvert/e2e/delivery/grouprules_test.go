@@ -17,11 +17,10 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/internal/porttest"
 	"github.com/culvert-project/culvert/internal/rest"
-
-	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
 // StartBalancer starts a load balancer for the listeners of the workers and returns its address. ports are the ports of

@@ -7,9 +7,8 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/connect"
-	"github.com/culvert-project/culvert/internal/odatatest"
-
 	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // views reads answers of a worker, and collects those without a change that the worker had confirmed before.

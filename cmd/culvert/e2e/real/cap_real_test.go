@@ -13,7 +13,6 @@ import (
 	"maps"
 	"math/big"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -49,7 +48,7 @@ func TestRealCAP(t *testing.T) {
 	dir := t.TempDir()
 	s := &capService{address: "127.0.0.1:" + port}
 	s.peer = e2etest.StartPeer(t, "cap/start.sh", dir, nil, port, strconv.Itoa(capRows), dir)
-	s.metadata(t)
+	s.readMetadata(t)
 	t.Run("Read", s.testRead)
 	t.Run("Parts", s.testParts)
 	t.Run("Changes", s.testChanges)
@@ -57,8 +56,8 @@ func TestRealCAP(t *testing.T) {
 	t.Run("Modes", s.testModes)
 }
 
-// lines returns the settings of a connector for the service.
-func (s *capService) lines(name, class string) []string {
+// settings returns the settings of a connector for the service.
+func (s *capService) settings(name, class string) []string {
 	host, port, _ := strings.Cut(s.address, ":")
 	return []string{"name=" + name, "connector.class=" + class, "tasks.max=2", "sap.odata.host.protocol=http",
 		"sap.odata.host.address=" + host, "sap.odata.host.port=" + port, "sap.odata.max.retries=5",
@@ -66,14 +65,14 @@ func (s *capService) lines(name, class string) []string {
 		"value.converter=org.apache.kafka.connect.json.JsonConverter", "value.converter.decimal.format=NUMERIC"}
 }
 
-// setLines returns the settings of one entity set of a connector.
-func setLines(n int, service, set, topic string, more ...string) []string {
+// setSettings returns the settings of one entity set of a connector.
+func setSettings(n int, service, set, topic string, more ...string) []string {
 	prefix := fmt.Sprintf("sap.odata#%02d.", n)
-	lines := []string{prefix + "service=" + service, prefix + "entityset=" + set, prefix + "topic=" + topic}
+	settings := []string{prefix + "service=" + service, prefix + "entityset=" + set, prefix + "topic=" + topic}
 	for _, m := range more {
-		lines = append(lines, prefix+m)
+		settings = append(settings, prefix+m)
 	}
-	return lines
+	return settings
 }
 
 const capPath = "/odata/v2/peer"
@@ -84,13 +83,14 @@ func (s *capService) get(t *testing.T, path string) []byte {
 	e2etest.NoError(t, err)
 	defer r.Body.Close()
 	body, err := io.ReadAll(r.Body)
-	if err != nil || r.StatusCode != http.StatusOK {
-		t.Fatalf("GET %s: %s %v\n%s", path, r.Status, err, body)
+	e2etest.NoError(t, err)
+	if r.StatusCode != http.StatusOK {
+		t.Fatalf("GET %s: expected status 200, found %s\n%s", path, r.Status, body)
 	}
 	return body
 }
 
-func (s *capService) metadata(t *testing.T) {
+func (s *capService) readMetadata(t *testing.T) {
 	t.Helper()
 	var document struct {
 		Schema struct {
@@ -150,7 +150,7 @@ func (s *capService) rows(t *testing.T, set string) map[string]capRow {
 		for _, entity := range page.D.Results {
 			r := capRow{}
 			for name, edm := range s.types[set] {
-				r[name] = ofService(t, edm, entity[name])
+				r[name] = textOfJSON(t, edm, entity[name])
 			}
 			byKey[s.key(set, r)] = r
 		}
@@ -170,42 +170,43 @@ func (s *capService) topic(t *testing.T, p *e2etest.Place, set, topic string) ma
 	t.Helper()
 	rows := map[string]capRow{}
 	for _, record := range p.Documents(topic, "--data", p.Data) {
-		value := payloadOf(t, record, "value")
-		key := payloadOf(t, record, "key")
+		value := payload(t, record, "value")
+		key := payload(t, record, "key")
 		r := capRow{}
-		k := capRow{}
+		keyRow := capRow{}
 		for name, edm := range s.types[set] {
 			v, ok := value[name]
 			if !ok {
-				t.Fatalf("%s: a record without %s: %v", topic, name, record)
+				t.Fatalf("%s: expected %s in each record, found %v", topic, name, record)
 			}
-			r[name] = ofRecord(t, edm, v)
+			r[name] = textOfRecord(t, edm, v)
 		}
 		if len(value) != len(s.types[set]) || len(key) != len(s.keys[set]) {
 			t.Fatalf("%s: expected the properties of the metadata only, found %v", topic, record)
 		}
 		for _, name := range s.keys[set] {
-			k[name] = ofRecord(t, s.types[set][name], key[name])
+			keyRow[name] = textOfRecord(t, s.types[set][name], key[name])
 		}
-		if s.key(set, k) != s.key(set, r) {
-			t.Fatalf("%s: key and value of a record are of different entities: %v", topic, record)
+		id := s.key(set, r)
+		if s.key(set, keyRow) != id {
+			t.Fatalf("%s: expected key and value of the same entity, found %v", topic, record)
 		}
-		if rows[s.key(set, r)] != nil {
-			t.Errorf("%s: %s came twice", topic, s.key(set, r))
+		if rows[id] != nil {
+			t.Errorf("%s: expected one record of %s, found two", topic, id)
 		}
-		rows[s.key(set, r)] = r
+		rows[id] = r
 	}
 	return rows
 }
 
-func payloadOf(t *testing.T, record map[string]any, part string) map[string]any {
+func payload(t *testing.T, record map[string]any, part string) map[string]any {
 	t.Helper()
 	envelope, _ := record[part].(map[string]any)
-	p, ok := envelope["payload"].(map[string]any)
+	fields, ok := envelope["payload"].(map[string]any)
 	if !ok {
 		t.Fatalf("expected %s with schema and payload, found %v", part, record)
 	}
-	return p
+	return fields
 }
 
 var (
@@ -213,8 +214,8 @@ var (
 	v2Time = regexp.MustCompile(`^PT(\d\d)H(\d\d)M(\d\d)S$`)
 )
 
-// ofService returns a value of CAP's JSON as text.
-func ofService(t *testing.T, edm string, v any) *string {
+// textOfJSON returns a value of CAP's JSON as text.
+func textOfJSON(t *testing.T, edm string, v any) *string {
 	t.Helper()
 	if v == nil {
 		return nil
@@ -228,18 +229,18 @@ func ofService(t *testing.T, edm string, v any) *string {
 	case "Edm.DateTime", "Edm.DateTimeOffset":
 		m := v2Date.FindStringSubmatch(text)
 		if m == nil {
-			t.Fatalf("no date: %s", text)
+			t.Fatalf("expected a date, found %s", text)
 		}
 		return &m[1]
 	case "Edm.Time":
 		m := v2Time.FindStringSubmatch(text)
 		if m == nil {
-			t.Fatalf("no time: %s", text)
+			t.Fatalf("expected a time, found %s", text)
 		}
 		ms := 0
 		for i, unit := range []int{3_600_000, 60_000, 1000} {
-			n, _ := strconv.Atoi(m[i+1])
-			ms += n * unit
+			number, _ := strconv.Atoi(m[i+1])
+			ms += number * unit
 		}
 		text = strconv.Itoa(ms)
 	case "Edm.Binary":
@@ -254,15 +255,15 @@ func ofService(t *testing.T, edm string, v any) *string {
 	return &text
 }
 
-// ofRecord returns a value of the JSON converter as text.
-func ofRecord(t *testing.T, edm string, v any) *string {
+// textOfRecord returns a value of the JSON converter as text.
+func textOfRecord(t *testing.T, edm string, v any) *string {
 	t.Helper()
 	if v == nil {
 		return nil
 	}
-	_, ok := v.(string)
-	if textual := edm == "Edm.String" || edm == "Edm.Guid" || edm == "Edm.Binary"; ok != textual {
-		t.Fatalf("%s has become %v", edm, v)
+	_, isText := v.(string)
+	if wantText := edm == "Edm.String" || edm == "Edm.Guid" || edm == "Edm.Binary"; isText != wantText {
+		t.Fatalf("%s: expected a string: %t, found %v", edm, wantText, v)
 	}
 	text := fmt.Sprint(v)
 	switch edm {
@@ -282,7 +283,7 @@ func decimalText(t *testing.T, text string) *string {
 	t.Helper()
 	r, ok := new(big.Rat).SetString(text)
 	if !ok {
-		t.Fatalf("no number: %s", text)
+		t.Fatalf("expected a number, found %s", text)
 	}
 	s := r.RatString()
 	return &s
@@ -312,7 +313,7 @@ func atomDifferences(t *testing.T) map[string]func(string) string {
 			t.Fatalf("expected set, property, what and why, found %s", line)
 		}
 		differences[words[0]+"."+words[1]] = map[string]func(string) string{"seconds": cutToSeconds,
-			"newlines": plainNewlines}[words[2]]
+			"newlines": cutReturns}[words[2]]
 	}
 	return differences
 }
@@ -323,7 +324,7 @@ func cutToSeconds(ms string) string {
 	return strconv.FormatInt(n-((n%1000)+1000)%1000, 10)
 }
 
-func plainNewlines(s string) string { return strings.ReplaceAll(s, "\r\n", "\n") }
+func cutReturns(s string) string { return strings.ReplaceAll(s, "\r\n", "\n") }
 
 // Every set in both formats, and Products by every paging strategy, equals the service.
 func (s *capService) testRead(t *testing.T) {
@@ -331,17 +332,18 @@ func (s *capService) testRead(t *testing.T) {
 	for i := range 3 { // media link entries; the service comes without any
 		body := fmt.Sprintf(`{"title":"Größe <&> %d","mediaType":"text/plain"}`, i)
 		r, err := http.Post("http://"+s.address+capPath+"/Documents", "application/json", strings.NewReader(body))
-		if err != nil || r.StatusCode != http.StatusCreated {
-			t.Fatal(r, err)
-		}
+		e2etest.NoError(t, err)
 		r.Body.Close()
+		if r.StatusCode != http.StatusCreated {
+			t.Fatalf("expected a new document, found status %s", r.Status)
+		}
 	}
 	sets := []string{"Products", "AllTypes", "Prices", "Customers", "Categories", "Orders", "OrderItems",
 		"ScheduleLines", "Documents"}
-	lines := s.lines("cap", "ODataSource")
+	settings := s.settings("cap", "ODataSource")
 	n := 0
 	add := func(name, topic string, more ...string) {
-		lines = append(lines, setLines(n, capPath, name, topic, append(more, "id="+topic)...)...)
+		settings = append(settings, setSettings(n, capPath, name, topic, append(more, "id="+topic)...)...)
 		n++
 	}
 	for _, set := range sets {
@@ -351,7 +353,7 @@ func (s *capService) testRead(t *testing.T) {
 	add("Products", "links-json", "format=json", "paging=links")
 	add("Products", "links-atom", "format=atom", "paging=links")
 	add("Products", "keys-json", "format=json", "paging=keys")
-	r := p.MustRunOnce(p.File("cap.properties", lines...))
+	r := p.MustRunOnce(p.File("cap.properties", settings...))
 	// An Atom feed of this service ends after each page without a next link, which could mean the end of the rows.
 	// The warning appears for each page that is requested by number of rows, and once if keys are used from then on
 	// (RATIONALE.md P4).
@@ -365,41 +367,43 @@ func (s *capService) testRead(t *testing.T) {
 	for _, set := range sets {
 		want := s.rows(t, set)
 		if n := map[string]int{"Products": capRows, "Prices": 2000, "Customers": 3000}[set]; n != 0 && len(want) != n {
-			t.Fatalf("the service has %d %s, expected %d", len(want), set, n)
+			t.Fatalf("expected %d %s at the service, found %d", n, set, len(want))
 		}
 		topics := []string{set + "-json", set + "-atom"}
 		if set == "Products" {
 			topics = append(topics, "links-json", "links-atom", "keys-json")
 		}
 		for _, topic := range topics {
-			expected := want
-			if strings.HasSuffix(topic, "-atom") {
-				expected = inAtom(set, want, atomDifferences(t), unused)
-			}
 			if len(want) == 0 {
 				continue // a topic is made with its first record
 			}
-			compareCAP(t, topic, expected, s.topic(t, p, set, topic))
+			wantInTopic := want
+			if strings.HasSuffix(topic, "-atom") {
+				wantInTopic = rowsInAtom(set, want, atomDifferences(t), unused)
+			}
+			compareRows(t, topic, wantInTopic, s.topic(t, p, set, topic))
 		}
 	}
 	testExtremes(t, p, "AllTypes-json")
 	for name := range unused {
-		t.Errorf("atom-differences.txt: %s is the same in both formats now", name)
+		t.Errorf("atom-differences.txt: expected %s to differ between the formats, it is the same in both", name)
 	}
 }
 
-// inAtom returns the service's rows as in Atom. It removes the differences that occur from unused.
-func inAtom(set string, rows map[string]capRow, differences, unused map[string]func(string) string) map[string]capRow {
+// rowsInAtom returns the service's rows as in Atom. It removes the differences that occur from unused.
+func rowsInAtom(set string, rows map[string]capRow, differences, unused map[string]func(string) string) map[string]capRow {
 	converted := map[string]capRow{}
 	for key, r := range rows {
 		row := capRow{}
 		for name, v := range r {
 			row[name] = v
-			if change := differences[set+"."+name]; change != nil && v != nil {
-				if changed := change(*v); changed != *v {
-					row[name] = &changed
-					delete(unused, set+"."+name)
-				}
+			convert := differences[set+"."+name]
+			if convert == nil || v == nil {
+				continue
+			}
+			if atomText := convert(*v); atomText != *v {
+				row[name] = &atomText
+				delete(unused, set+"."+name)
 			}
 		}
 		converted[key] = row
@@ -407,7 +411,7 @@ func inAtom(set string, rows map[string]capRow, differences, unused map[string]f
 	return converted
 }
 
-func compareCAP(t *testing.T, what string, want, got map[string]capRow) {
+func compareRows(t *testing.T, what string, want, got map[string]capRow) {
 	t.Helper()
 	if len(got) != len(want) {
 		t.Errorf("%s: expected %d rows, found %d", what, len(want), len(got))
@@ -454,12 +458,12 @@ func testExtremes(t *testing.T, p *e2etest.Place, topic string) {
 func (s *capService) testChanges(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	changes := []string{"track-changes=1", "exec-period=60"}
-	atom := p.File("atom.properties", append(s.lines("changes-atom", "ODataSource"), setLines(0, capPath, "Customers",
+	atom := p.File("atom.properties", append(s.settings("changes-atom", "ODataSource"), setSettings(0, capPath, "Customers",
 		"changes-atom", changes...)...)...)
 	if r := p.RunOnce(atom); r.Code != 1 || !strings.Contains(r.Stderr, "format = json requests the other format") {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+		t.Fatalf("expected exit 1 and the advice to use JSON, found %d\n%s", r.Code, r.Stderr)
 	}
-	file := p.File("changes.properties", append(s.lines("changes", "ODataSource"), setLines(0, capPath, "Customers",
+	file := p.File("changes.properties", append(s.settings("changes", "ODataSource"), setSettings(0, capPath, "Customers",
 		"changes", append(changes, "format=json")...)...)...)
 	for round, want := range []int{3000, 3000, 3001, 3001} {
 		if round == 2 {
@@ -470,9 +474,9 @@ func (s *capService) testChanges(t *testing.T) {
 		if len(records) != want {
 			t.Fatalf("round %d: expected %d records, found %d", round, want, len(records))
 		}
-		if value := records[len(records)-1]["value"].(map[string]any)["payload"].(map[string]any); round >= 2 &&
-			value["name"] != "Changed" {
-			t.Errorf("round %d: the last record is %v", round, value)
+		last := payload(t, records[len(records)-1], "value")
+		if round >= 2 && last["name"] != "Changed" {
+			t.Errorf("round %d: expected the changed name in the last record, found %v", round, last)
 		}
 	}
 }
@@ -489,19 +493,19 @@ func (s *capService) send(t *testing.T, method, path, body string) {
 	defer r.Body.Close()
 	answer, _ := io.ReadAll(r.Body)
 	if r.StatusCode > 299 {
-		t.Fatalf("%s %s: %s %s", method, path, r.Status, answer)
+		t.Fatalf("%s %s: expected success, found %s\n%s", method, path, r.Status, answer)
 	}
 }
 
-// sinkLines returns the settings of a connector that writes topics into sets; pairs are set, topic, set, topic, …
-func (s *capService) sinkLines(name string, pairs ...string) []string {
-	lines := append(s.lines(name, "ODataSink"), "sap.odata.enable.delete=1", "sap.odata.enable.batch=0")
+// sinkSettings returns the settings of a connector that writes topics into sets; pairs are set, topic, set, topic, …
+func (s *capService) sinkSettings(name string, pairs ...string) []string {
+	settings := append(s.settings(name, "ODataSink"), "sap.odata.enable.delete=1", "sap.odata.enable.batch=0")
 	topics := ""
 	for i := 0; i < len(pairs); i += 2 {
-		lines = append(lines, setLines(i/2, capPath, pairs[i], pairs[i+1])...)
+		settings = append(settings, setSettings(i/2, capPath, pairs[i], pairs[i+1])...)
 		topics += "," + pairs[i+1]
 	}
-	return append(lines, "topics="+topics[1:])
+	return append(settings, "topics="+topics[1:])
 }
 
 // Entities are read, deleted by tombstones, and written again unchanged: all Edm types to their limits, keys of three
@@ -511,88 +515,95 @@ func (s *capService) testWrite(t *testing.T) {
 	broker, err := embedded.Open(embedded.Options{Dir: p.Data, Listen: "127.0.0.1:0"})
 	e2etest.NoError(t, err)
 	defer broker.Close()
-	run := func(name string, lines []string, more ...string) {
+	run := func(name string, settings []string, more ...string) {
 		t.Helper()
-		p.MustRunOnceWith(e2etest.Plugins(t, "odata-sink"), p.File(name+".properties", append(lines, more...)...))
+		p.MustRunOnceWith(e2etest.Plugins(t, "odata-sink"), p.File(name+".properties", append(settings, more...)...))
 	}
-	type moved struct {
-		set string
-		// rows in the set, and how many of them are moved, from both ends
-		n    int
-		most int
+	type setPart struct {
+		set   string
+		rows  int // in the whole set
+		moved int // rows that are deleted and written again, from both ends of the set
 	}
-	sets := []moved{{"AllTypes", 3, 3}, {"Prices", 2000, 300}, {"Products", capRows, 100}}
-	reader := s.lines("read", "ODataSource")
-	var deleted, back []string // pairs of set and topic
-	for i, m := range sets {
-		reader = append(reader, setLines(i, capPath, m.set, "read-"+m.set)...)
-		deleted = append(deleted, m.set, "gone-"+m.set)
-		back = append(back, m.set, "back-"+m.set)
+	parts := []setPart{
+		{set: "AllTypes", rows: 3, moved: 3},
+		{set: "Prices", rows: 2000, moved: 300},
+		{set: "Products", rows: capRows, moved: 100},
+	}
+	reader := s.settings("read", "ODataSource")
+	var deletions, writes []string // pairs of set and topic
+	for i, part := range parts {
+		reader = append(reader, setSettings(i, capPath, part.set, "read-"+part.set)...)
+		deletions = append(deletions, part.set, "gone-"+part.set)
+		writes = append(writes, part.set, "back-"+part.set)
 	}
 	run("read", reader)
 	stored := map[string]map[string]capRow{}
-	for _, m := range sets {
-		stored[m.set] = s.rows(t, m.set)
-		rows := e2etest.ReadTopic(t, broker.Addr(), "read-"+m.set, m.n)
-		rows = slices.Delete(rows, m.most/2, m.n-(m.most-m.most/2))
-		if odd := func(r *kgo.Record) bool { return bytes.Contains(r.Key, []byte(`O'X&%`)) }; m.set == "Prices" &&
-			!slices.ContainsFunc(rows, odd) {
+	hasOddKey := func(r *kgo.Record) bool { return bytes.Contains(r.Key, []byte(`O'X&%`)) }
+	for _, part := range parts {
+		stored[part.set] = s.rows(t, part.set)
+		rows := e2etest.ReadTopic(t, broker.Addr(), "read-"+part.set, part.rows)
+		rows = slices.Delete(rows, part.moved/2, part.rows-(part.moved-part.moved/2))
+		if part.set == "Prices" && !slices.ContainsFunc(rows, hasOddKey) {
 			t.Fatal("expected keys with odd characters among those that are written")
 		}
 		// A second deletion succeeds, because the entity does not exist.
-		records := []*kgo.Record{{Topic: "gone-" + m.set, Key: rows[0].Key}}
+		records := []*kgo.Record{{Topic: "gone-" + part.set, Key: rows[0].Key}}
 		for _, r := range rows {
-			records = append(records, &kgo.Record{Topic: "gone-" + m.set, Key: r.Key},
-				&kgo.Record{Topic: "back-" + m.set, Key: r.Key, Value: r.Value})
+			records = append(records, &kgo.Record{Topic: "gone-" + part.set, Key: r.Key},
+				&kgo.Record{Topic: "back-" + part.set, Key: r.Key, Value: r.Value})
 		}
 		e2etest.Produce(t, broker.Addr(), records...)
 	}
-	same := func(how string) {
+	checkUnchanged := func(how string) {
 		t.Helper()
-		for _, m := range sets {
-			compareCAP(t, m.set+" "+how, stored[m.set], s.rows(t, m.set))
+		for _, part := range parts {
+			compareRows(t, part.set+" "+how, stored[part.set], s.rows(t, part.set))
 		}
 	}
-	run("gone", s.sinkLines("gone", deleted...))
-	for _, m := range sets {
-		if got := len(s.rows(t, m.set)); got != m.n-m.most {
-			t.Errorf("expected %d entities to be deleted, the service has %d of %d", m.most, got, m.n)
+	run("gone", s.sinkSettings("gone", deletions...))
+	for _, part := range parts {
+		if got := len(s.rows(t, part.set)); got != part.rows-part.moved {
+			t.Errorf("expected %d entities to be deleted, the service has %d of %d", part.moved, got, part.rows)
 		}
 	}
 	for range 2 { // the second time nothing is left to write
-		run("back", s.sinkLines("back", back...))
+		run("back", s.sinkSettings("back", writes...))
 	}
-	same("written back")
-	for mode, more := range map[string]string{"update": "batch=1", "merge": "batch=1", "patch": "batch=1",
-		"upsert": "batch=1\nsap.odata.changesets=all", "single": "batch=0"} {
-		run(mode, s.sinkLines(mode, back...), "sap.odata.enable."+more,
+	checkUnchanged("written back")
+	for mode, more := range map[string]string{
+		"update": "batch=1",
+		"merge":  "batch=1",
+		"patch":  "batch=1",
+		"upsert": "batch=1\nsap.odata.changesets=all",
+		"single": "batch=0",
+	} {
+		run(mode, s.sinkSettings(mode, writes...), "sap.odata.enable."+more,
 			"sap.odata.operation.mode="+strings.Replace(mode, "single", "upsert", 1))
-		same("written by " + mode)
+		checkUnchanged("written by " + mode)
 	}
 	// After deletion, each upsert is an insert after an update without effect.
-	run("again", s.sinkLines("again", deleted...), "sap.odata.enable.batch=1", "sap.odata.operation.mode=upsert")
-	run("upserted", s.sinkLines("upserted", back...), "sap.odata.enable.batch=1", "sap.odata.operation.mode=upsert",
-		"sap.odata.insert.uncertain=check")
-	same("written by upserts that insert")
+	run("again", s.sinkSettings("again", deletions...), "sap.odata.enable.batch=1", "sap.odata.operation.mode=upsert")
+	run("upserted", s.sinkSettings("upserted", writes...), "sap.odata.enable.batch=1",
+		"sap.odata.operation.mode=upsert", "sap.odata.insert.uncertain=check")
+	checkUnchanged("written by upserts that insert")
 	t.Run("Refused", func(t *testing.T) { s.testRefused(t, p, broker.Addr()) })
 }
 
 // A record that the service rejects fails the task, which names it; the records before it are written, and it is not
 // sent twice.
 func (s *capService) testRefused(t *testing.T, p *e2etest.Place, servers string) {
-	schema := func(field string) string {
-		return `{"schema":{"type":"struct","optional":false,"fields":[{"type":"string","optional":false,"field":"code"},` +
-			`{"type":"string","optional":true,"field":"title"}]},"payload":` + field + `}`
-	}
 	category := func(code string) *kgo.Record {
-		return &kgo.Record{Topic: "refused", Value: []byte(schema(`{"code":"` + code + `","title":"Größe <&> ''"}`))}
+		value := `{"schema":{"type":"struct","optional":false,"fields":[` +
+			`{"type":"string","optional":false,"field":"code"},{"type":"string","optional":true,"field":"title"}]},` +
+			`"payload":{"code":"` + code + `","title":"Größe <&> ''"}}`
+		return &kgo.Record{Topic: "refused", Value: []byte(value)}
 	}
 	e2etest.Produce(t, servers, category("N001"), category("C001"), category("N002"))
-	lines := append(s.sinkLines("refused", "Categories", "refused"), "sap.odata.max.in.flight=1", "tasks.max=1",
+	settings := append(s.sinkSettings("refused", "Categories", "refused"), "sap.odata.max.in.flight=1", "tasks.max=1",
 		"sap.odata.enable.batch=0")
-	posts := func() int { return strings.Count(s.log(t), "[peer] POST /odata/v4/peer/Categories") }
-	sent := posts()
-	r := p.RunOnceWith(e2etest.Plugins(t, "odata-sink"), p.File("refused.properties", lines...))
+	countPosts := func() int { return strings.Count(s.log(t), "[peer] POST /odata/v4/peer/Categories") }
+	before := countPosts()
+	r := p.RunOnceWith(e2etest.Plugins(t, "odata-sink"), p.File("refused.properties", settings...))
 	if r.Code != 1 || !strings.HasPrefix(r.LastLine(), "connector refused, task ") || !strings.Contains(r.LastLine(),
 		": failed: ") {
 		t.Errorf("expected exit 1 and a failed task, found %d\n%s", r.Code, r.Stderr)
@@ -602,13 +613,13 @@ func (s *capService) testRefused(t *testing.T, p *e2etest.Place, servers string)
 			t.Errorf("expected %q in the last line: %s", want, r.LastLine())
 		}
 	}
-	if got := posts() - sent; got != 2 {
+	if got := countPosts() - before; got != 2 {
 		t.Errorf("expected a refused record to be sent once and none behind it, the service saw %d requests", got)
 	}
 	var created struct{ D struct{ Title string } }
-	if err := json.Unmarshal(s.get(t, capPath+"/Categories('"+url.PathEscape("N001")+"')?$format=json"),
-		&created); err != nil || created.D.Title != "Größe <&> ''" {
-		t.Errorf("expected the record before the refused one to be written, found %+v %v", created, err)
+	e2etest.NoError(t, json.Unmarshal(s.get(t, capPath+"/Categories('N001')?$format=json"), &created))
+	if created.D.Title != "Größe <&> ''" {
+		t.Errorf("expected the record before the refused one to be written, found %+v", created)
 	}
 }
 
@@ -623,7 +634,7 @@ func (s *capService) testModes(t *testing.T) {
 	broker, err := embedded.Open(embedded.Options{Dir: p.Data, Listen: "127.0.0.1:0"})
 	e2etest.NoError(t, err)
 	defer broker.Close()
-	titles := func() map[string]string {
+	readTitles := func() map[string]string {
 		stored := map[string]string{}
 		for code, r := range s.rows(t, "Categories") {
 			stored[code] = ""
@@ -633,18 +644,18 @@ func (s *capService) testModes(t *testing.T) {
 		}
 		return stored
 	}
-	want := titles()
-	key := slices.Sorted(maps.Keys(want))[0]
+	want := readTitles()
+	existing := slices.Sorted(maps.Keys(want))[0]
 	// code returns the key of row i for a letter.
 	code := func(letter string, i int) string {
 		digits := "00" + strconv.FormatInt(int64(i), 36)
 		return letter + digits[len(digits)-3:]
 	}
-	long := strings.Repeat("x", 61)
+	longTitle := strings.Repeat("x", 61)
 	for _, mode := range []string{"insert", "update", "merge", "patch", "upsert", "dynamic", "delete"} {
 		var records []*kgo.Record
 		bad := 0
-		put := func(code, title, op string) {
+		addRecord := func(code, title, op string) {
 			value := map[string]string{"code": code, "title": title}
 			if op != "" {
 				value["op"] = op
@@ -654,7 +665,7 @@ func (s *capService) testModes(t *testing.T) {
 			records = append(records, &kgo.Record{Topic: mode, Key: fmt.Appendf(nil, `{"code":%q}`, code),
 				Value: encoded})
 			switch {
-			case title == long || code == key:
+			case title == longTitle || code == existing:
 				bad++
 			case op == "D":
 				delete(want, code)
@@ -664,43 +675,35 @@ func (s *capService) testModes(t *testing.T) {
 		}
 		for i := range modeRows {
 			title := fmt.Sprint(mode, " ", i, " Größe ''<&>")
-			switch guilty := i%130 == 7; {
+			switch isBad := i%130 == 7; {
 			case mode == "delete":
 				// The rows of upserts, of dynamic mode, and of the other modes; some were deleted.
 				deleted := code([]string{"m", "u", "v"}[i%3], i)
 				records = append(records, &kgo.Record{Topic: mode, Key: fmt.Appendf(nil, `{"code":%q}`, deleted)})
 				delete(want, deleted)
-				if guilty {
+				if isBad {
 					records = append(records, &kgo.Record{Topic: mode, Key: []byte(`{"title":"x"}`)})
 					bad++
 				}
-			case guilty && mode == "insert":
-				put(key, title, "")
-			case guilty && mode == "dynamic":
-				put(key, title, "I")
-			case guilty:
-				put(code("m", i), long, "")
+			case isBad && mode == "insert":
+				addRecord(existing, title, "")
+			case isBad && mode == "dynamic":
+				addRecord(existing, title, "I")
+			case isBad:
+				addRecord(code("m", i), longTitle, "")
 			case mode == "upsert" && i%2 == 1:
-				put(code("u", i), title, "")
+				addRecord(code("u", i), title, "")
 			case mode == "dynamic":
-				switch i % 4 {
-				case 0:
-					put(code("v", i), title, "I")
-				case 1:
-					put(code("m", i), title, "U")
-				case 2:
-					put(code("m", i), title, "m")
-				default:
-					put(code("m", i), title, "D")
-				}
+				letter := []string{"v", "m", "m", "m"}[i%4]
+				addRecord(code(letter, i), title, []string{"I", "U", "m", "D"}[i%4])
 			default:
-				put(code("m", i), title, "")
+				addRecord(code("m", i), title, "")
 			}
 		}
 		e2etest.Produce(t, broker.Addr(), records...)
 		// With few requests at a time: an overloaded service answers 504, and then the origin of an existing
 		// entity is unknown.
-		lines := append(s.sinkLines("mode-"+mode, "Categories", mode), "sap.odata.enable.batch=1",
+		settings := append(s.sinkSettings("mode-"+mode, "Categories", mode), "sap.odata.enable.batch=1",
 			"sap.odata.insert.uncertain=check", "sap.odata.max.in.flight=2", "sap.odata.max.batch.size=100",
 			"errors.tolerance=all", "errors.log.enable=true",
 			"key.converter=org.apache.kafka.connect.json.JsonConverter", "key.converter.schemas.enable=false",
@@ -708,21 +711,21 @@ func (s *capService) testModes(t *testing.T) {
 		switch mode {
 		case "delete": // the mode needs no setting and has no insert
 		case "dynamic":
-			lines = append(lines, "sap.odata.operation.mode=dynamic", "sap.odata.operation.mode.property=op")
+			settings = append(settings, "sap.odata.operation.mode=dynamic", "sap.odata.operation.mode.property=op")
 		default:
-			lines = append(lines, "sap.odata.operation.mode="+mode)
+			settings = append(settings, "sap.odata.operation.mode="+mode)
 		}
 		began := time.Now()
-		r := p.RunOnceWith(e2etest.Plugins(t, "odata-sink"), p.File(mode+".properties", lines...))
+		r := p.RunOnceWith(e2etest.Plugins(t, "odata-sink"), p.File(mode+".properties", settings...))
 		t.Logf("%s: %d records, %d of them bad, in %v", mode, len(records), bad,
 			time.Since(began).Round(100*time.Millisecond))
 		if r.Code != 0 {
-			t.Fatalf("%s: exit %d\n%s", mode, r.Code, r.Stderr)
+			t.Fatalf("%s: expected exit 0, found %d\n%s", mode, r.Code, r.Stderr)
 		}
 		if skipped := strings.Count(r.Stderr, "record skipped"); skipped != bad {
 			t.Errorf("%s: expected %d records to be skipped, found %d\n%s", mode, bad, skipped, r.Stderr)
 		}
-		if diff := cmp.Diff(want, titles()); diff != "" {
+		if diff := cmp.Diff(want, readTitles()); diff != "" {
 			t.Fatalf("%s: (-expected +the service has)\n%s", mode, diff)
 		}
 	}

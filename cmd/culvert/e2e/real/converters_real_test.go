@@ -28,48 +28,48 @@ import (
 	"github.com/culvert-project/culvert/internal/record"
 )
 
-// personOf returns a document of JsonConverter: a record with an optional field of the type.
-func personOf(name, typ string) string {
+// personDocument returns a document of JsonConverter: a record with an optional field of the type.
+func personDocument(name, typ string) string {
 	return `{"schema":{"type":"struct","name":"` + name + `","fields":[{"type":"int32","field":"id"},{"type":"` + typ +
 		`","optional":true,"field":"more"}]},"payload":{"id":7,"more":null}}`
 }
 
-// throughConverter writes a document by a converter, and returns the ID of the schema and what another converter with
+// convertAgain writes a document by a converter, and returns the ID of the schema and what another converter with
 // the same settings reads.
-func throughConverter(t *testing.T, class, url, topic, document string,
-	settings ...string) (id int, again string, err error) {
+func convertAgain(t *testing.T, class, url, topic, document string,
+	settings ...string) (id int, readBack string, err error) {
 	t.Helper()
-	b := &record.Batch{Registry: record.NewRegistry()}
+	batch := &record.Batch{Registry: record.NewRegistry()}
 	config := map[string]string{"schema.registry.url": url}
 	for _, s := range settings {
 		name, value, _ := strings.Cut(s, "=")
 		config[name] = value
 	}
-	use := convert.Options{Schemas: b.Registry, OpenRegistry: func(s registry.Settings) (*registry.Client, error) {
+	options := convert.Options{Schemas: batch.Registry, OpenRegistry: func(s registry.Settings) (*registry.Client, error) {
 		return registry.Open(s, nil, slog.New(slog.DiscardHandler))
 	}}
-	make := func(class string, config map[string]string) convert.Converter {
+	open := func(class string, config map[string]string) convert.Converter {
 		t.Helper()
-		c, err := convert.New(class, config, use)
+		c, err := convert.New(class, config, options)
 		e2etest.NoError(t, err)
 		return c
 	}
-	json := make(convert.ClassJSON, nil)
-	d, err := json.Decode(t.Context(), topic, []byte(document), b)
+	jsonConverter := open(convert.ClassJSON, nil)
+	decoded, err := jsonConverter.Decode(t.Context(), topic, []byte(document), batch)
 	e2etest.NoError(t, err)
-	out, _, err := make(class, config).Encode(t.Context(), nil, math.MaxInt32, topic, b, d)
+	encoded, _, err := open(class, config).Encode(t.Context(), nil, math.MaxInt32, topic, batch, decoded)
 	if err != nil {
 		return 0, "", err
 	}
-	if d, err = make(class, config).Decode(t.Context(), topic, out, b); err != nil {
+	if decoded, err = open(class, config).Decode(t.Context(), topic, encoded, batch); err != nil {
 		return 0, "", err
 	}
-	encoded, _, err := json.Encode(t.Context(), nil, math.MaxInt32, topic, b, d)
-	return int(binary.BigEndian.Uint32(out[1:5])), string(encoded), err
+	document, _, err := jsonConverter.Encode(t.Context(), nil, math.MaxInt32, topic, batch, decoded)
+	return int(binary.BigEndian.Uint32(encoded[1:5])), string(document), err
 }
 
-// convertersOfARegistry lets both converters register, look up and use schemas as each setting specifies.
-func convertersOfARegistry(t *testing.T, url string) {
+// testConvertersOfRegistry lets both converters register, look up and use schemas as each setting specifies.
+func testConvertersOfRegistry(t *testing.T, url string) {
 	client, err := sr.NewClient(sr.URLs(url))
 	e2etest.NoError(t, err)
 	for _, class := range []string{convert.ClassAvro, convert.ClassJSONSchema} {
@@ -77,60 +77,60 @@ func convertersOfARegistry(t *testing.T, url string) {
 			topic := "topic-of-" + class[strings.LastIndexByte(class, '.')+1:]
 			write := func(document string, settings ...string) (int, error) {
 				t.Helper()
-				id, again, err := throughConverter(t, class, url, topic, document, settings...)
-				if err == nil && !strings.HasSuffix(again, `"payload":{"id":7,"more":null}}`) {
-					t.Errorf("expected what was written, found %s", again)
+				id, readBack, err := convertAgain(t, class, url, topic, document, settings...)
+				if err == nil && !strings.HasSuffix(readBack, `"payload":{"id":7,"more":null}}`) {
+					t.Errorf("expected what was written, found %s", readBack)
 				}
 				return id, err
 			}
-			must := func(document string, settings ...string) int {
+			mustWrite := func(document string, settings ...string) int {
 				t.Helper()
 				id, err := write(document, settings...)
 				e2etest.NoError(t, err)
 				return id
 			}
-			stops := func(what string, err error, want string) {
+			checkFatal := func(what string, err error, want string) {
 				t.Helper()
 				if !fault.IsFatal(err) || !strings.Contains(err.Error(), want) {
 					t.Errorf("%s: expected an error that stops and says %q, found %v", what, want, err)
 				}
 			}
 			name := "n." + topic[len("topic-of-"):]
-			old := personOf(name, "string")
-			wider := personOf(name, "int64")
+			narrow := personDocument(name, "string")
+			wide := personDocument(name, "int64")
 
-			_, err := write(old, "auto.register.schemas=false")
-			stops("nothing registered", err, "404")
-			first := must(old)
-			if again := must(old); again != first {
-				t.Errorf("expected the schema to be registered once, found %d and %d", first, again)
+			_, err := write(narrow, "auto.register.schemas=false")
+			checkFatal("nothing registered", err, "404")
+			narrowID := mustWrite(narrow)
+			if readBack := mustWrite(narrow); readBack != narrowID {
+				t.Errorf("expected the schema to be registered once, found %d and %d", narrowID, readBack)
 			}
-			if id := must(old, "auto.register.schemas=false"); id != first {
-				t.Errorf("looked up: expected %d, found %d", first, id)
+			if id := mustWrite(narrow, "auto.register.schemas=false"); id != narrowID {
+				t.Errorf("looked up: expected %d, found %d", narrowID, id)
 			}
-			if id := must(old, "auto.register.schemas=false", "use.latest.version=true"); id != first {
-				t.Errorf("the newest: expected %d, found %d", first, id)
+			if id := mustWrite(narrow, "auto.register.schemas=false", "use.latest.version=true"); id != narrowID {
+				t.Errorf("the newest: expected %d, found %d", narrowID, id)
 			}
-			if id := must(old, "normalize.schemas=true"); id != first {
-				t.Errorf("normalized: expected %d, found %d", first, id)
+			if id := mustWrite(narrow, "normalize.schemas=true"); id != narrowID {
+				t.Errorf("normalized: expected %d, found %d", narrowID, id)
 			}
-			second := must(wider)
-			if second == first {
-				t.Errorf("expected another schema to have another id than %d", first)
+			wideID := mustWrite(wide)
+			if wideID == narrowID {
+				t.Errorf("expected another schema to have another id than %d", narrowID)
 			}
-			if id := must(old, "auto.register.schemas=false", fmt.Sprint("use.schema.id=", first)); id != first {
-				t.Errorf("by its id: expected %d, found %d", first, id)
+			if id := mustWrite(narrow, "auto.register.schemas=false", fmt.Sprint("use.schema.id=", narrowID)); id != narrowID {
+				t.Errorf("by its id: expected %d, found %d", narrowID, id)
 			}
-			_, err = write(old, "auto.register.schemas=false", "use.latest.version=true")
-			stops("the newest is another", err, "differs from the record's schema")
-			_, err = write(old, "auto.register.schemas=false", fmt.Sprint("use.schema.id=", second))
-			stops("the id is another's", err, fmt.Sprint("schema ", second, " of use.schema.id"))
-			_, err = write(old, "auto.register.schemas=false", "use.schema.id=1000000")
-			stops("the id is nobody's", err, "404")
+			_, err = write(narrow, "auto.register.schemas=false", "use.latest.version=true")
+			checkFatal("the newest is another", err, "differs from the record's schema")
+			_, err = write(narrow, "auto.register.schemas=false", fmt.Sprint("use.schema.id=", wideID))
+			checkFatal("the id is another's", err, fmt.Sprint("schema ", wideID, " of use.schema.id"))
+			_, err = write(narrow, "auto.register.schemas=false", "use.schema.id=1000000")
+			checkFatal("the id is nobody's", err, "404")
 
 			strategy := "value.subject.name.strategy=io.confluent.kafka.serializers.subject."
-			must(old, strategy+"RecordNameStrategy")
-			must(old, strategy+"TopicRecordNameStrategy")
+			mustWrite(narrow, strategy+"RecordNameStrategy")
+			mustWrite(narrow, strategy+"TopicRecordNameStrategy")
 			subjects, err := client.Subjects(t.Context())
 			e2etest.NoError(t, err)
 			for _, want := range []string{topic + "-value", name, topic + "-" + name} {
@@ -142,9 +142,9 @@ func convertersOfARegistry(t *testing.T, url string) {
 	}
 }
 
-// guardedRegistry copies rows through a registry behind TLS that requires a user and password, and through one that
+// testGuardedRegistry copies rows through a registry behind TLS that requires a user and password, and through one that
 // requires a token; without either the source stops before its first row and reports why.
-func guardedRegistry(t *testing.T, registry string) {
+func testGuardedRegistry(t *testing.T, registry string) {
 	behind, err := url.Parse(registry)
 	e2etest.NoError(t, err)
 	forward := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
@@ -182,7 +182,7 @@ func guardedRegistry(t *testing.T, registry string) {
 	if r.Code != 1 || !strings.Contains(r.Stderr, "status 401") || strings.Contains(r.Stderr, "another") {
 		t.Errorf("expected exit 1 with status 401, found %d\n%s", r.Code, r.Stderr)
 	}
-	if n := endOf(t, b.Addr(), "Products"); n != 0 {
+	if n := countTopic(t, b.Addr(), "Products"); n != 0 {
 		t.Errorf("expected no record, found %d", n)
 	}
 }

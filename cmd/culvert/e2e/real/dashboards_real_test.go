@@ -16,6 +16,7 @@ import (
 
 // dashboardQueries returns the queries of a Grafana dashboard, for all connectors and a period of five minutes.
 func dashboardQueries(t *testing.T, file string) (queries []string) {
+	t.Helper()
 	content, err := os.ReadFile(file)
 	e2etest.NoError(t, err)
 	var dashboard struct {
@@ -61,7 +62,7 @@ func TestRealDashboards(t *testing.T) {
 	e2etest.NoError(t, err)
 	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
 	if len(lines) != len(queries) {
-		t.Fatalf("%d queries, %d answers: %q", len(queries), len(lines), lines)
+		t.Fatalf("expected an answer to each of %d queries, found %q", len(queries), lines)
 	}
 	for i, query := range queries {
 		if lines[i] == "0" || !slices.Contains([]string{"1", "2", "3", "4", "5", "6", "7", "8", "9"}, lines[i][:1]) {

@@ -60,13 +60,20 @@ func TestRealKafka(t *testing.T) {
 		k.File("back.properties", append(e2etest.Sink("back", k.address, "Orders", "OrderCopies", "Order_Details",
 			"Order_DetailCopies"), "tasks.max=2")...),
 	}
-	k.once(t)
+	k.runOnce(t)
 	for _, part := range []struct {
 		name string
 		test func(*testing.T)
-	}{{"BothWays", k.testBothWays}, {"Consumer", k.testConsumer}, {"Copied", k.testCopied}, {"Offsets", k.testOffsets},
-		{"Group", k.testGroup},
-		{"Producer", k.testProducer}, {"Compressed", k.testCompressed}, {"BrokerKilled", k.testBrokerKilled}} {
+	}{
+		{name: "BothWays", test: k.testBothWays},
+		{name: "Consumer", test: k.testConsumer},
+		{name: "Copied", test: k.testCopied},
+		{name: "Offsets", test: k.testOffsets},
+		{name: "Group", test: k.testGroup},
+		{name: "Producer", test: k.testProducer},
+		{name: "Compressed", test: k.testCompressed},
+		{name: "BrokerKilled", test: k.testBrokerKilled},
+	} {
 		t.Run(part.name, func(t *testing.T) {
 			k.Place = e2etest.NewPlace(t)
 			part.test(t)
@@ -74,8 +81,8 @@ func TestRealKafka(t *testing.T) {
 	}
 }
 
-// endOf returns the sum of the end offsets of a topic's partitions.
-func endOf(t *testing.T, servers, topic string) (sum int) {
+// countTopic returns the sum of the end offsets of a topic's partitions.
+func countTopic(t *testing.T, servers, topic string) (sum int) {
 	t.Helper()
 	for _, end := range e2etest.EndOffsets(t, servers, topic) {
 		sum += int(end)
@@ -83,8 +90,8 @@ func endOf(t *testing.T, servers, topic string) (sum int) {
 	return sum
 }
 
-// once runs all connectors until everything has arrived.
-func (k *kafkaPeer) once(t *testing.T) {
+// runOnce runs all connectors until everything has arrived.
+func (k *kafkaPeer) runOnce(t *testing.T) {
 	t.Helper()
 	k.MustRunOnceWith(e2etest.Plugins(t, "odata-sink"), k.files...)
 }
@@ -98,19 +105,19 @@ func (k *kafkaPeer) testBothWays(t *testing.T) {
 			}
 		}
 		for _, topic := range []string{"Orders", "Order_Details", "Products"} {
-			if got, want := endOf(t, k.servers, topic), k.service.Count(topic); got != want {
-				t.Errorf("round %d: topic %s ends at %d, the service has %d rows", round, topic, got, want)
+			if got, want := countTopic(t, k.servers, topic), k.service.Count(topic); got != want {
+				t.Errorf("round %d: expected %d records in topic %s, found %d", round, want, topic, got)
 			}
 		}
 		if round == 0 {
-			k.once(t)
+			k.runOnce(t)
 		}
 	}
 	e2etest.CheckNoneTwice(t, k.service.Ledger())
 }
 
-// said is a record in the output of both consumers.
-type said struct {
+// consumedRecord is a record in the output of both consumers.
+type consumedRecord struct {
 	Topic     string
 	Partition int
 	Offset    int
@@ -120,36 +127,37 @@ type said struct {
 	Headers   []any
 }
 
-func (s said) String() string {
-	return fmt.Sprintf("CreateTime:%d\tPartition:%d\tOffset:%d\tNO_HEADERS\t%s\t%s", s.Timestamp, s.Partition, s.Offset,
-		s.Key, s.Value)
+func (r consumedRecord) String() string {
+	return fmt.Sprintf("CreateTime:%d\tPartition:%d\tOffset:%d\tNO_HEADERS\t%s\t%s", r.Timestamp, r.Partition, r.Offset,
+		r.Key, r.Value)
 }
 
 // Kafka's console consumer and `culvert consume` print the same records, to the byte.
 func (k *kafkaPeer) testConsumer(t *testing.T) {
-	var ours []string
+	var culvertRecords []string
 	for _, topic := range []string{"Orders", "Order_Details", "Products"} {
-		count := len(ours)
+		count := len(culvertRecords)
 		for line := range strings.Lines(k.MustRun("consume", topic, "--bootstrap-servers", k.servers).Stdout) {
-			var l said
-			if err := json.Unmarshal([]byte(line), &l); err != nil || l.Topic != topic {
-				t.Fatalf("%v in %s", err, line)
+			var r consumedRecord
+			e2etest.NoError(t, json.Unmarshal([]byte(line), &r))
+			if r.Topic != topic {
+				t.Fatalf("expected a record of %s, found %s", topic, line)
 			}
-			ours = append(ours, l.String())
+			culvertRecords = append(culvertRecords, r.String())
 		}
-		if received, want := len(ours)-count, k.service.Count(topic); received != want {
+		if received, want := len(culvertRecords)-count, k.service.Count(topic); received != want {
 			t.Fatalf("expected %d records of %s, found %d", want, topic, received)
 		}
 	}
 	args := []string{"consume", "--bootstrap-server", k.servers, "--include", "Orders|Order_Details|Products",
-		"--from-beginning", "--max-messages", fmt.Sprint(len(ours)), "--isolation-level", "read_committed"}
+		"--from-beginning", "--max-messages", fmt.Sprint(len(culvertRecords)), "--isolation-level", "read_committed"}
 	for _, what := range []string{"timestamp", "partition", "offset", "headers", "key"} {
 		args = append(args, "--formatter-property", "print."+what+"=true")
 	}
-	theirs := strings.Split(strings.TrimSuffix(e2etest.RunKafkaTool(t, args...), "\n"), "\n")
-	slices.Sort(ours)
-	slices.Sort(theirs)
-	if diff := cmp.Diff(theirs, ours); diff != "" {
+	kafkaRecords := strings.Split(strings.TrimSuffix(e2etest.RunKafkaTool(t, args...), "\n"), "\n")
+	slices.Sort(culvertRecords)
+	slices.Sort(kafkaRecords)
+	if diff := cmp.Diff(kafkaRecords, culvertRecords); diff != "" {
 		t.Errorf("(-Kafka's consumer +culvert consume)\n%s", diff[:min(len(diff), 2000)])
 	}
 }
@@ -165,12 +173,12 @@ func (k *kafkaPeer) testCopied(t *testing.T) {
 	k.Stdin = ""
 	k.MustRun("topics", "--json", "--bootstrap-servers", k.servers).
 		WantStdout(fmt.Sprintf(`"topic":%q,"partitions":1,"records":%d}`, topic, n)).WantNo("__consumer_offsets")
-	read := func(topic string) string {
+	consume := func(topic string) string {
 		return e2etest.RunKafkaTool(t, "consume", "--bootstrap-server", k.servers, "--topic", topic, "--from-beginning",
 			"--max-messages", fmt.Sprint(n), "--formatter-property", "print.key=true", "--formatter-property",
 			"print.timestamp=true")
 	}
-	if diff := cmp.Diff(read("Orders"), read(topic)); diff != "" {
+	if diff := cmp.Diff(consume("Orders"), consume(topic)); diff != "" {
 		t.Errorf("(-Orders +its copy)\n%s", diff[:min(len(diff), 2000)])
 	}
 }
@@ -184,11 +192,11 @@ func (k *kafkaPeer) testOffsets(t *testing.T) {
 			t.Errorf("expected %s in\n%s", want, described)
 		}
 	}
-	n := endOf(t, k.servers, "connect-offsets")
+	n := countTopic(t, k.servers, "connect-offsets")
 	keys := map[string]bool{}
 	for line := range strings.Lines(e2etest.RunKafkaTool(t, "consume", "--bootstrap-server", k.servers, "--topic",
-		"connect-offsets", "--from-beginning",
-		"--max-messages", fmt.Sprint(n), "--formatter-property", "print.key=true")) {
+		"connect-offsets", "--from-beginning", "--max-messages", fmt.Sprint(n), "--formatter-property",
+		"print.key=true")) {
 		key, value, _ := strings.Cut(strings.TrimSpace(line), "\t")
 		var parts []any
 		var offset map[string]any
@@ -220,12 +228,12 @@ func (k *kafkaPeer) testGroup(t *testing.T) {
 
 // Every batch in the broker's log has a producer ID and sequence, so a repeated request cannot duplicate a record.
 func (k *kafkaPeer) testProducer(t *testing.T) {
-	log := func(topic string) string { return filepath.Join(k.dir, "data", topic+"-0", "00000000000000000000.log") }
-	dump := e2etest.RunKafkaTool(t, "dump-log", "--files", log("Orders")+","+log("Order_Details"))
-	batches := regexp.MustCompile(
-		`baseOffset: \d+ .*producerId: (-?\d+) .*isTransactional: (\w+)`).FindAllStringSubmatch(dump, -1)
+	logFile := func(topic string) string { return filepath.Join(k.dir, "data", topic+"-0", "00000000000000000000.log") }
+	dump := e2etest.RunKafkaTool(t, "dump-log", "--files", logFile("Orders")+","+logFile("Order_Details"))
+	batch := regexp.MustCompile(`baseOffset: \d+ .*producerId: (-?\d+) .*isTransactional: (\w+)`)
+	batches := batch.FindAllStringSubmatch(dump, -1)
 	if len(batches) < 2 {
-		t.Fatalf("no batches in\n%s", dump)
+		t.Fatalf("expected at least 2 batches in\n%s", dump)
 	}
 	for _, b := range batches {
 		if b[1] == "-1" || b[2] != "false" {
@@ -263,14 +271,14 @@ func (k *kafkaPeer) testCompressed(t *testing.T) {
 	}
 }
 
-// keys counts the keys and the records of a topic.
-func (k *kafkaPeer) keys(t *testing.T, topic string) (keys, records int) {
+// countKeys counts the keys and the records of a topic.
+func (k *kafkaPeer) countKeys(t *testing.T, topic string) (keys, records int) {
 	t.Helper()
 	seen := map[string]bool{}
 	for line := range strings.Lines(k.Run("consume", topic, "--bootstrap-servers", k.servers).Stdout) {
-		var l said
-		e2etest.NoError(t, json.Unmarshal([]byte(line), &l))
-		seen[string(l.Key)] = true
+		var r consumedRecord
+		e2etest.NoError(t, json.Unmarshal([]byte(line), &r))
+		seen[string(r.Key)] = true
 		records++
 	}
 	return len(seen), records
@@ -299,13 +307,13 @@ func (k *kafkaPeer) testBrokerKilled(t *testing.T) {
 	if r.Code != 0 || strings.Contains(r.Stderr, ": failed: ") {
 		t.Errorf("expected a worker that continues, found exit %d\n%s", r.Code, r.Stderr)
 	}
-	if keys, records := k.keys(t, "survivor"); keys != records {
+	if keys, records := k.countKeys(t, "survivor"); keys != records {
 		t.Errorf("expected each row once from a worker whose broker was killed, found %d in %d records", keys, records)
 	}
-	again := strings.Contains(r.Stderr, "offsets could not be written: later rows will be repeated")
+	mayRepeat := strings.Contains(r.Stderr, "offsets could not be written: later rows will be repeated")
 	k.MustRunOnce(worker, file) // delivers what the stop may have left out
-	keys, records := k.keys(t, "survivor")
-	if n := s.Count("Orders"); keys != n || (records != n && !again) {
+	keys, records := k.countKeys(t, "survivor")
+	if n := s.Count("Orders"); keys != n || (records != n && !mayRepeat) {
 		t.Errorf("expected %d rows, each once, found %d in %d records", n, keys, records)
 	}
 }

@@ -3,7 +3,6 @@
 package real
 
 import (
-	"bytes"
 	"os"
 	"strings"
 	"testing"
@@ -29,8 +28,8 @@ func TestLive(t *testing.T) {
 		t.Fatalf("expected a system to test, found no value of %s; see the head of the Makefile",
 			strings.Join(missing, ", "))
 	}
-	if set := values["WRITE_SET"]; set == values["SET"] || set == values["DELTA_SET"] {
-		t.Fatalf("CULVERT_LIVE_WRITE_SET: expected a set that nothing else reads, found %s", set)
+	if writeSet := values["WRITE_SET"]; writeSet == values["SET"] || writeSet == values["DELTA_SET"] {
+		t.Fatalf("CULVERT_LIVE_WRITE_SET: expected a set that nothing else reads, found %s", writeSet)
 	}
 	p := e2etest.NewPlace(t)
 	plugins := e2etest.Plugins(t, "odata-sink")
@@ -40,54 +39,54 @@ func TestLive(t *testing.T) {
 		return p.File(name+".properties", append([]string{string(content), "name=" + name, "connector.class=" + class,
 			"tasks.max=1"}, settings...)...)
 	}
-	set := func(name, topic string, more ...string) []string {
-		return setLines(0, values["SERVICE"], name, topic, more...)
+	settingsOf := func(name, topic string, more ...string) []string {
+		return setSettings(0, values["SERVICE"], name, topic, more...)
 	}
-	succeeds := func(step string, args ...string) e2etest.Result {
+	mustSucceed := func(step string, args ...string) e2etest.Result {
 		t.Helper()
 		r := p.Run(append(args, "--plugins", plugins, "--data", p.Data)...)
 		if r.Code != 0 {
-			t.Fatalf("%s: culvert %s: exit %d\n%s", step, args[0], r.Code, r.Stderr)
+			t.Fatalf("%s: culvert %s: expected exit 0, found %d\n%s", step, args[0], r.Code, r.Stderr)
 		}
 		t.Logf("%s: culvert %s succeeded", step, args[0])
 		return r
 	}
 	count := func(topic string) int {
-		return bytes.Count([]byte(p.MustRun("consume", topic, "--data", p.Data).Stdout), []byte("\n"))
+		return strings.Count(p.MustRun("consume", topic, "--data", p.Data).Stdout, "\n")
 	}
 
-	tour := connector("tour", "CONNECTION", "ODataSource", set(values["SET"], "live")...)
-	succeeds("tour", "validate", tour)
-	succeeds("tour", "ping", "-p", tour)
-	succeeds("tour", "run", "--once", "--timeout", "30m", tour)
+	tour := connector("tour", "CONNECTION", "ODataSource", settingsOf(values["SET"], "live")...)
+	mustSucceed("tour", "validate", tour)
+	mustSucceed("tour", "ping", "-p", tour)
+	mustSucceed("tour", "run", "--once", "--timeout", "30m", tour)
 	if count("live") == 0 {
 		t.Fatalf("CULVERT_LIVE_SET: expected rows in %s, found none", values["SET"])
 	}
 
-	delta := connector("delta", "CONNECTION", "ODataSource", set(values["DELTA_SET"], "live-delta", "track-changes=1",
+	delta := connector("delta", "CONNECTION", "ODataSource", settingsOf(values["DELTA_SET"], "live-delta", "track-changes=1",
 		"exec-period=1")...)
-	succeeds("delta load", "run", "--once", "--timeout", "30m", delta)
+	mustSucceed("delta load", "run", "--once", "--timeout", "30m", delta)
 	first := count("live-delta")
-	succeeds("delta load", "run", "--once", "--timeout", "30m", delta)
+	mustSucceed("delta load", "run", "--once", "--timeout", "30m", delta)
 	if second := count("live-delta") - first; first == 0 || second >= first {
 		t.Fatalf("delta load: expected rows, then only changes, found %d and then %d records", first, second)
 	}
 
-	routed := connector("routed", "CLOUD_CONNECTOR", "ODataSource", set(values["SET"], "live-routed")...)
-	succeeds("Cloud Connector", "run", "--once", "--timeout", "30m", routed)
+	routed := connector("routed", "CLOUD_CONNECTOR", "ODataSource", settingsOf(values["SET"], "live-routed")...)
+	mustSucceed("Cloud Connector", "run", "--once", "--timeout", "30m", routed)
 	if count("live-routed") == 0 {
 		t.Fatal("Cloud Connector: expected rows, found none")
 	}
 
-	succeeds("batch", "peek", "-p", tour, "-s", values["SERVICE"], "-e", values["WRITE_SET"], "-n", "1")
+	mustSucceed("batch", "peek", "-p", tour, "-s", values["SERVICE"], "-e", values["WRITE_SET"], "-n", "1")
 	p.Stdin = p.MustRun("consume", "live", "-n", liveRows, "--data", p.Data).Stdout
 	p.MustRun("produce", "live-writes", "--create", "--json", "--data", p.Data)
 	p.Stdin = ""
-	batch := connector("batch", "CONNECTION", "ODataSink", append(set(values["WRITE_SET"], "live-writes"),
+	batch := connector("batch", "CONNECTION", "ODataSink", append(settingsOf(values["WRITE_SET"], "live-writes"),
 		"topics=live-writes", "sap.odata.enable.batch=1", "sap.odata.operation.mode=upsert")...)
-	succeeds("batch", "run", "--once", "--timeout", "30m", batch)
-	written := connector("written", "CONNECTION", "ODataSource", set(values["WRITE_SET"], "live-written")...)
-	succeeds("batch", "run", "--once", "--timeout", "30m", written)
+	mustSucceed("batch", "run", "--once", "--timeout", "30m", batch)
+	written := connector("written", "CONNECTION", "ODataSource", settingsOf(values["WRITE_SET"], "live-written")...)
+	mustSucceed("batch", "run", "--once", "--timeout", "30m", written)
 	if count("live-written") < count("live-writes") {
 		t.Errorf("batch: expected %d rows in %s, found %d", count("live-writes"), values["WRITE_SET"],
 			count("live-written"))

@@ -22,7 +22,10 @@ func TestRealCommitMetadata(t *testing.T) {
 	for _, c := range []struct {
 		limit string
 		fails bool
-	}{{limit: "64", fails: true}, {limit: "500"}} {
+	}{
+		{limit: "64", fails: true},
+		{limit: "500"},
+	} {
 		t.Run(c.limit, func(t *testing.T) {
 			t.Parallel()
 			p := e2etest.NewPlace(t)
@@ -35,17 +38,17 @@ func TestRealCommitMetadata(t *testing.T) {
 				"BROKER_PROPS=" + more}, port, dir)
 			s, address := e2etest.StartDemo(t, odatatest.Options{Rows: 300, PageSize: 100})
 			worker := p.File("worker.properties", "bootstrap.servers=127.0.0.1:"+port, "listeners=")
-			run := func(lines ...string) e2etest.Result {
-				return p.StartFor(rightsWithin, "run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink"),
-					"--data", p.Data, worker, p.File("connector.properties", append(lines,
+			run := func(settings ...string) e2etest.Result {
+				return p.StartFor(rightsLimit, "run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink"),
+					"--data", p.Data, worker, p.File("connector.properties", append(settings,
 						e2etest.NoReadTimeout)...)).Wait()
 			}
 			if r := run(e2etest.Source("there", address, "Orders")...); r.Code != 0 {
-				t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+				t.Fatalf("expected exit 0, found %d\n%s", r.Code, r.Stderr)
 			}
 			sink := append(e2etest.Sink("back", address, "Orders", "OrderCopies"), "sap.odata.max.batch.size=7",
 				"sap.odata.flush.trigger.size=50")
-			for range 2 { // the second run finds what the first one has stored, and says the same
+			for range 2 { // the second run finds what the first one has stored, and ends the same
 				r := run(sink...)
 				switch {
 				case c.fails && (r.Code != 1 || !strings.Contains(r.LastLine(), "offset.metadata.max.bytes")):
@@ -53,7 +56,7 @@ func TestRealCommitMetadata(t *testing.T) {
 				case c.fails && len(s.Ledger().Writes) > 0:
 					t.Fatalf("expected no write, found %d", len(s.Ledger().Writes))
 				case !c.fails && r.Code != 0:
-					t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
+					t.Fatalf("expected exit 0, found %d\n%s", r.Code, r.Stderr)
 				}
 			}
 			if c.fails {

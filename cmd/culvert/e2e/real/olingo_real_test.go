@@ -44,50 +44,49 @@ func (o *olingo) testModes(t *testing.T) {
 	e2etest.NoError(t, err)
 	defer broker.Close()
 	plugins := e2etest.Plugins(t, "odata-sink", "smt")
-	run := func(name string, lines ...string) {
+	run := func(name string, settings ...string) {
 		t.Helper()
-		p.MustRunOnceWith(plugins, o.file(p, name, lines...))
+		p.MustRunOnceWith(plugins, o.file(p, name, settings...))
 	}
-	const to = "connector.class=ODataSink"
+	const sinkClass = "connector.class=ODataSink"
 	original := o.customers(t)
 	if len(original) != olingoRows {
 		t.Fatalf("expected %d orders, found %d", olingoRows, len(original))
 	}
 	o.checkReads(t, p, plugins)
-	var deleted []*kgo.Record
+	var deletions []*kgo.Record
 	for _, r := range e2etest.ReadTopic(t, broker.Addr(), "plain", olingoRows) {
-		deleted = append(deleted, &kgo.Record{Topic: "gone", Key: r.Key})
+		deletions = append(deletions, &kgo.Record{Topic: "gone", Key: r.Key})
 	}
-	e2etest.Produce(t, broker.Addr(), deleted...)
+	e2etest.Produce(t, broker.Addr(), deletions...)
 	for _, batch := range []string{"0", "1"} {
 		// Each mode is recognized by its rows; upserts and inserts create rows that were deleted before.
 		for _, mode := range []string{"update", "merge", "patch", "delete", "upsert", "delete", "insert"} {
 			name := mode + batch
-			lines := []string{to, "sap.odata.enable.batch=" + batch, "sap.odata.operation.mode=" + mode}
+			settings := []string{sinkClass, "sap.odata.enable.batch=" + batch}
 			if mode == "delete" {
-				name += strconv.Itoa(len(o.done))
-				run(name, append([]string{to, "topics=gone", "sap.odata.enable.batch=" + batch,
-					"sap.odata.enable.delete=1"},
-					setLines(0, olingoPath, "Orders", "gone")...)...)
+				name += strconv.Itoa(len(o.runs))
+				run(name, append(append(settings, "topics=gone", "sap.odata.enable.delete=1"),
+					setSettings(0, olingoPath, "Orders", "gone")...)...)
 				if remaining := o.customers(t); len(remaining) != 0 {
-					t.Fatalf("%s: %d orders are left", name, len(remaining))
+					t.Fatalf("%s: expected no orders, found %d", name, len(remaining))
 				}
-				o.done = append(o.done, name)
+				o.runs = append(o.runs, name)
 				continue
 			}
-			run(name, append(append(lines, "topics=plain", "transforms=without,by",
+			run(name, append(append(settings, "sap.odata.operation.mode="+mode, "topics=plain", "transforms=without,by",
 				"transforms.without.type=org.apache.kafka.connect.transforms.ReplaceField$Value",
 				"transforms.without.exclude=Customer",
 				"transforms.by.type=org.apache.kafka.connect.transforms.InsertField$Value",
 				"transforms.by.static.field=Customer",
-				"transforms.by.static.value="+name), setLines(0, olingoPath, "Orders", "plain")...)...)
-			o.done = append(o.done, name)
+				"transforms.by.static.value="+name), setSettings(0, olingoPath, "Orders", "plain")...)...)
+			o.runs = append(o.runs, name)
 			want := map[string]string{}
 			for key := range original {
 				want[key] = name
 			}
 			if diff := cmp.Diff(want, o.customers(t)); diff != "" {
-				t.Fatalf("%s:\n%s", name, diff)
+				t.Fatalf("%s: (-expected +found)\n%s", name, diff)
 			}
 		}
 	}
@@ -100,7 +99,7 @@ func (o *olingo) testModes(t *testing.T) {
 		delete(order, "Items")
 	}
 	if diff := cmp.Diff(want, after); diff != "" {
-		t.Errorf("behind all modes:\n%s", diff)
+		t.Errorf("after all modes: (-expected +found)\n%s", diff)
 	}
 }
 
@@ -117,11 +116,11 @@ func (o *olingo) checkReads(t *testing.T, p *e2etest.Place, plugins string) {
 		o.reader(p, "pages", "Items", "paging=top", "page.size=77"), o.reader(p, "plain", "Orders"))
 	for _, format := range []string{"json", "atom"} {
 		if diff := cmp.Diff(expectedOrders(), o.orders(t, p, format)); diff != "" {
-			t.Errorf("in %s:\n%s", format, diff)
+			t.Errorf("in %s: (-expected +found)\n%s", format, diff)
 		}
 	}
 	part := p.Documents("part", "--data", p.Data)
-	if len(part) != 1 || payloadOf(t, part[0], "value")["Customer"] != "Müller & Söhne <249>" {
+	if len(part) != 1 || payload(t, part[0], "value")["Customer"] != "Müller & Söhne <249>" {
 		t.Errorf("expected the order 249 alone, found %v", part)
 	}
 	if n := len(p.Documents("pages", "--data", p.Data)); n != 2*olingoRows {
@@ -130,24 +129,23 @@ func (o *olingo) checkReads(t *testing.T, p *e2etest.Place, plugins string) {
 }
 
 // file writes the file of a connector of the service.
-func (o *olingo) file(p *e2etest.Place, name string, lines ...string) string {
-	return p.File(name+".properties", append(o.lines(name), lines...)...)
+func (o *olingo) file(p *e2etest.Place, name string, settings ...string) string {
+	return p.File(name+".properties", append(o.settings(name), settings...)...)
 }
 
 // reader writes the file of a connector that reads a set into the topic of its name.
 func (o *olingo) reader(p *e2etest.Place, name, set string, more ...string) string {
-	return o.file(p, name, append(setLines(0, olingoPath, set, name, more...), "connector.class=ODataSource")...)
+	return o.file(p, name, append(setSettings(0, olingoPath, set, name, more...), "connector.class=ODataSource")...)
 }
 
 // testManyRows reads a set of a realistic size in both formats. Olingo tracks its changes, and its next links count
 // rows. The set is read as a whole, its keys are read again and compared, and then its changes are read. Each row is
 // delivered once.
 func (o *olingo) testManyRows(t *testing.T) {
-	const rows = manyRows
 	p := e2etest.NewPlace(t)
 	for _, format := range []string{"json", "atom"} {
-		file := p.File(format+".properties", append(append(o.lines(format), "connector.class=ODataSource"),
-			setLines(0, olingoPath, "Rows", format, "format="+format, "track-changes=1", "exec-period=60")...)...)
+		file := p.File(format+".properties", append(append(o.settings(format), "connector.class=ODataSource"),
+			setSettings(0, olingoPath, "Rows", format, "format="+format, "track-changes=1", "exec-period=60")...)...)
 		args := []string{"run", "--once", "--plugins", e2etest.Plugins(t), "--data", p.Data, file}
 		p.MustRun(args...)
 		received := map[string]int{}
@@ -156,26 +154,27 @@ func (o *olingo) testManyRows(t *testing.T) {
 			e2etest.NoError(t, json.Unmarshal([]byte(line), &record))
 			received[string(record.Key)]++
 		}
-		twice := 0
+		repeated := 0
 		for _, n := range received {
-			twice += n - 1
+			repeated += n - 1
 		}
-		if len(received) != rows || twice > 0 {
-			t.Errorf("%s: expected each of %d rows once, found %d, %d of them twice", format, rows, len(received),
-				twice)
+		if len(received) != manyRows || repeated > 0 {
+			t.Errorf("%s: expected each of %d rows once, found %d, and %d repetitions", format, manyRows, len(received),
+				repeated)
 		}
 		p.MustRun(args...)
-		p.CheckRecordCount(format, rows)
+		p.CheckRecordCount(format, manyRows)
 	}
 }
 
 // olingo is the service.
 type olingo struct {
 	address string
-	done    []string
+	// runs has the names of the connectors that have written.
+	runs []string
 }
 
-func (o *olingo) lines(name string) []string {
+func (o *olingo) settings(name string) []string {
 	host, port, _ := strings.Cut(o.address, ":")
 	return []string{"name=" + name, "sap.odata.host.protocol=http", "sap.odata.host.address=" + host,
 		"sap.odata.host.port=" + port,
@@ -188,7 +187,7 @@ func (o *olingo) customers(t *testing.T) map[string]string {
 	byID := map[string]string{}
 	for path := "Orders?$select=OrderId,Customer&$format=json"; path != ""; {
 		// Olingo does not escape the token in its links, so servers reject it.
-		if link, token, some := strings.Cut(path, "$skiptoken="); some {
+		if link, token, ok := strings.Cut(path, "$skiptoken="); ok {
 			path = link + "$skiptoken=" + url.QueryEscape(token)
 		}
 		r, err := http.Get("http://" + o.address + olingoPath + "/" + path)
@@ -202,11 +201,11 @@ func (o *olingo) customers(t *testing.T) map[string]string {
 		err = json.NewDecoder(r.Body).Decode(&page)
 		r.Body.Close()
 		if err != nil || r.StatusCode != http.StatusOK {
-			t.Fatalf("GET %s: %s %v", path, r.Status, err)
+			t.Fatalf("GET %s: expected a page, found status %s, error %v", path, r.Status, err)
 		}
 		for _, order := range page.D.Results {
 			if _, ok := byID[order.OrderId]; ok {
-				t.Fatalf("%s stands twice", order.OrderId)
+				t.Fatalf("expected each order once, found %s twice", order.OrderId)
 			}
 			byID[order.OrderId] = order.Customer
 		}
@@ -221,13 +220,14 @@ func (o *olingo) orders(t *testing.T, p *e2etest.Place, topic string) map[string
 	byID := map[string]map[string]string{}
 	for _, record := range p.Documents(topic, "--data", p.Data) {
 		order := map[string]string{}
-		for name, value := range payloadOf(t, record, "value") {
+		for name, value := range payload(t, record, "value") {
 			order[name] = fmt.Sprint(value)
 		}
-		if key := order["OrderId"]; byID[key] != nil {
-			t.Errorf("%s: %s came twice", topic, key)
+		id := order["OrderId"]
+		if byID[id] != nil {
+			t.Errorf("%s: expected each order once, found %s twice", topic, id)
 		}
-		byID[order["OrderId"]] = order
+		byID[id] = order
 	}
 	return byID
 }
@@ -244,13 +244,20 @@ func expectedOrders() map[string]map[string]string {
 		if !strings.Contains(amount, ".") {
 			amount += ".0"
 		}
-		order := map[string]string{"OrderId": fmt.Sprintf("O/%d'ä", i), "Line": strconv.Itoa(i % 3),
+		order := map[string]string{
+			"OrderId":  fmt.Sprintf("O/%d'ä", i),
+			"Line":     strconv.Itoa(i % 3),
 			"Customer": customer,
-			"Amount":   amount, "Price": fmt.Sprintf("%d.125", i), "Paid": strconv.FormatBool(i%2 == 0),
-			"Created": strconv.Itoa(1_700_000_000_000 + i*1001), "Number": strconv.FormatInt(1<<63-1-int64(i), 10),
-			"Image": base64.StdEncoding.EncodeToString([]byte{byte(i), 1, 2}), "Small": strconv.Itoa(int(int8(i))),
+			"Amount":   amount,
+			"Price":    fmt.Sprintf("%d.125", i),
+			"Paid":     strconv.FormatBool(i%2 == 0),
+			"Created":  strconv.Itoa(1_700_000_000_000 + i*1001),
+			"Number":   strconv.FormatInt(1<<63-1-int64(i), 10),
+			"Image":    base64.StdEncoding.EncodeToString([]byte{byte(i), 1, 2}),
+			"Small":    strconv.Itoa(int(int8(i))),
 			"Items": fmt.Sprint([]any{map[string]any{"ItemId": i * 10, "Name": "item 0"},
-				map[string]any{"ItemId": i*10 + 1, "Name": "item 1"}})}
+				map[string]any{"ItemId": i*10 + 1, "Name": "item 1"}}),
+		}
 		orders[order["OrderId"]] = order
 	}
 	return orders

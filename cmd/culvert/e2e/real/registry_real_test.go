@@ -23,32 +23,32 @@ func TestRealRegistry(t *testing.T) {
 	port := e2etest.FreePort(t)
 	e2etest.StartPeer(t, "registry/start.sh", t.TempDir(), nil, port, t.TempDir())
 	url := "http://127.0.0.1:" + port + "/apis/ccompat/v7"
-	t.Run("converters", func(t *testing.T) { convertersOfARegistry(t, url) })
-	t.Run("guarded", func(t *testing.T) { guardedRegistry(t, url) })
-	t.Run("metadata in motion", func(t *testing.T) { metadataInMotion(t, url) })
+	t.Run("converters", func(t *testing.T) { testConvertersOfRegistry(t, url) })
+	t.Run("guarded", func(t *testing.T) { testGuardedRegistry(t, url) })
+	t.Run("metadata in motion", func(t *testing.T) { testChangingMetadata(t, url) })
 }
 
-// changing is a service whose entity type changes with each step; each step adds a row of its type.
-type changing struct {
+// changingService is a service whose entity type changes with each step; each step adds a row of its type.
+type changingService struct {
 	mu   sync.Mutex
 	step int
 }
 
 var changingSteps = []struct{ properties, row string }{
-	{"A Int32,B String", `{"ID":1,"A":5,"B":"x"}`},
-	{"A Int32,B String,C String", `{"ID":2,"A":6,"B":"y","C":"new"}`}, // added
-	{"A Int32,C String", `{"ID":3,"A":7,"C":"z"}`},                    // removed
-	{"A Int64,C String", `{"ID":4,"A":"5000000000","C":null}`},        // widened
-	{"A String,C String", `{"ID":5,"A":"five","C":null}`},             // retyped
+	{properties: "A Int32,B String", row: `{"ID":1,"A":5,"B":"x"}`},
+	{properties: "A Int32,B String,C String", row: `{"ID":2,"A":6,"B":"y","C":"new"}`}, // added
+	{properties: "A Int32,C String", row: `{"ID":3,"A":7,"C":"z"}`},                    // removed
+	{properties: "A Int64,C String", row: `{"ID":4,"A":"5000000000","C":null}`},        // widened
+	{properties: "A String,C String", row: `{"ID":5,"A":"five","C":null}`},             // retyped
 }
 
-func (c *changing) to(step int) {
+func (c *changingService) setStep(step int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.step = step
 }
 
-func (c *changing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (c *changingService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.mu.Lock()
 	step := c.step
 	c.mu.Unlock()
@@ -75,19 +75,19 @@ func (c *changing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, `{"d":{"results":[%s],"__delta":"X?!deltatoken=%d"}}`, strings.Join(rows, ","), step+1)
 }
 
-// metadataInMotion changes the properties of a feed in delta mode under a registry that accepts compatible schemas
+// testChangingMetadata changes the properties of a feed in delta mode under a registry that accepts compatible schemas
 // only: added, removed and widened properties continue; a property of another type stops the feed before its first row,
 // with the offset unchanged, until the registry accepts it (RATIONALE.md P23).
-func metadataInMotion(t *testing.T, url string) {
+func testChangingMetadata(t *testing.T, url string) {
 	client, err := sr.NewClient(sr.URLs(url))
 	e2etest.NoError(t, err)
-	s := &changing{}
+	s := &changingService{}
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
 	broker := e2etest.StartEmbeddedBroker(t)
 	p := e2etest.NewPlace(t)
 	host, port, _ := net.SplitHostPort(strings.TrimPrefix(server.URL, "http://"))
-	level := func(c sr.CompatibilityLevel) {
+	setCompatibility := func(c sr.CompatibilityLevel) {
 		t.Helper()
 		for _, result := range client.SetCompatibility(t.Context(), sr.SetCompatibility{Level: c}, "moving-value") {
 			if result.Err != nil {
@@ -98,40 +98,39 @@ func metadataInMotion(t *testing.T, url string) {
 	args := []string{"--plugins", e2etest.Plugins(t), "--data", p.Data,
 		p.File("worker.properties", e2etest.AvroWorker(broker.Addr(), url)...),
 		p.File("moving.properties", "name=moving", "connector.class=ODataSource", "sap.odata.host.protocol=http",
-			"sap.odata.host.address="+host,
-			"sap.odata.host.port="+port, "sap.odata#00.service=/s", "sap.odata#00.entityset=X",
-			"sap.odata#00.topic=moving",
-			"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=1", "sap.odata#00.format=json",
-			"errors.tolerance=all")}
-	records := func() int { return endOf(t, broker.Addr(), "moving") }
-	once := append([]string{"run", "--once"}, args...)
+			"sap.odata.host.address="+host, "sap.odata.host.port="+port, "sap.odata#00.service=/s",
+			"sap.odata#00.entityset=X", "sap.odata#00.topic=moving", "sap.odata#00.track-changes=1",
+			"sap.odata#00.exec-period=1", "sap.odata#00.format=json", "errors.tolerance=all")}
+	countRecords := func() int { return countTopic(t, broker.Addr(), "moving") }
+	runOnce := append([]string{"run", "--once"}, args...)
 	for step := range 4 {
-		s.to(step)
-		if r := p.Run(once...); r.Code != 0 {
-			t.Fatalf("step %d: exit %d\n%s", step, r.Code, r.Stderr)
+		s.setStep(step)
+		if r := p.Run(runOnce...); r.Code != 0 {
+			t.Fatalf("step %d: expected exit 0, found %d\n%s", step, r.Code, r.Stderr)
 		}
-		if n := records(); n != step+1 {
+		if n := countRecords(); n != step+1 {
 			t.Fatalf("step %d: expected %d records, found %d", step, step+1, n)
 		}
 		if step == 0 {
-			level(sr.CompatBackward)
+			setCompatibility(sr.CompatBackward)
 		}
 	}
-	s.to(4)
-	if r := p.Run(once...); r.Code != 1 || !strings.Contains(r.Stderr,
+	s.setStep(4)
+	if r := p.Run(runOnce...); r.Code != 1 || !strings.Contains(r.Stderr,
 		"register the schema of moving-value: status 409") {
 		t.Fatalf("expected exit 1 for a property of another type, found %d\n%s", r.Code, r.Stderr)
 	}
-	if n := records(); n != 4 {
+	if n := countRecords(); n != 4 {
 		t.Errorf("expected the feed to stop before its first row of another type, found %d records", n)
 	}
-	level(sr.CompatNone)
-	p.MustRun(once...)
+	setCompatibility(sr.CompatNone)
+	p.MustRun(runOnce...)
 	versions, err := client.SubjectVersions(t.Context(), "moving-value")
-	if err != nil || len(versions) != len(changingSteps) {
-		t.Errorf("expected %d versions of the schema, found %v, %v", len(changingSteps), versions, err)
+	e2etest.NoError(t, err)
+	if len(versions) != len(changingSteps) {
+		t.Errorf("expected %d versions of the schema, found %v", len(changingSteps), versions)
 	}
-	if n := records(); n != len(changingSteps) {
+	if n := countRecords(); n != len(changingSteps) {
 		t.Errorf("expected %d records, found %d", len(changingSteps), n)
 	}
 }

@@ -19,8 +19,8 @@ import (
 	"github.com/culvert-project/culvert/internal/porttest"
 )
 
-// rightsWithin limits a worker that lacks a right: one that waits forever would report nothing.
-const rightsWithin = 2 * time.Minute
+// rightsLimit limits a worker that lacks a right: one that waits forever would report nothing.
+const rightsLimit = 2 * time.Minute
 
 // TestRealRights lets a worker log on to Apache Kafka as a user who lacks one right, by the brokers' own authorizer: it
 // ends, and its message names the right and the resource. With all rights it works.
@@ -29,23 +29,23 @@ func TestRealRights(t *testing.T) {
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 5})
 	dir := t.TempDir()
 	port := e2etest.FreePort(t)
-	secure := e2etest.FreePort(t)
+	securePort := e2etest.FreePort(t)
 	more := filepath.Join(t.TempDir(), "broker.properties")
 	settings := "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n" +
 		"super.users=User:ANONYMOUS\nauto.create.topics.enable=false\n"
 	e2etest.NoError(t, os.WriteFile(more, []byte(settings), 0o600))
 	e2etest.StartPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + e2etest.FreePort(t),
-		"SASL_PORT=" + secure, "BROKER_PROPS=" + more}, port, dir)
-	r := &rights{t: t, p: p, servers: "127.0.0.1:" + port, secure: secure, dir: dir,
+		"SASL_PORT=" + securePort, "BROKER_PROPS=" + more}, port, dir)
+	r := &rights{t: t, p: p, servers: "127.0.0.1:" + port, securePort: securePort, dir: dir,
 		admin: kadm.NewClient(e2etest.NewClient(t, "127.0.0.1:"+port))}
-	r.set(kadm.NewACLs().Topics("*").Groups("*").TransactionalIDs("*").Clusters().Operations(kadm.OpAll).
+	r.createRights(kadm.NewACLs().Topics("*").Groups("*").TransactionalIDs("*").Clusters().Operations(kadm.OpAll).
 		ResourcePatternType(kadm.ACLPatternLiteral).Allow(rightsUser).AllowHosts("*"))
 	atLeast := r.worker("atleast")
 	exactly := r.worker("exactly", "group.id=exact", "exactly.once.source.support=enabled")
-	for _, result := range []e2etest.Result{r.run(atLeast, rightsSource("plain", address)...),
-		r.run(exactly, rightsSource("exact", address)...), r.run(atLeast, rightsSink("back", address)...)} {
+	for _, result := range []e2etest.Result{r.run(atLeast, rightsSourceSettings("plain", address)...),
+		r.run(exactly, rightsSourceSettings("exact", address)...), r.run(atLeast, rightsSinkSettings("back", address)...)} {
 		if result.Code != 0 {
-			t.Fatalf("with all rights: exit %d\n%s", result.Code, result.Stderr)
+			t.Fatalf("with all rights: expected exit 0, found %d\n%s", result.Code, result.Stderr)
 		}
 	}
 	for _, c := range deniedRights(address, atLeast, exactly) {
@@ -69,37 +69,37 @@ type rights struct {
 	t       *testing.T
 	p       *e2etest.Place
 	servers string // the listener of a user with all rights
-	secure  string // the port where the user logs on
 	dir     string // the broker's folder
 	admin   *kadm.Client
+	// securePort is the port where the user logs on.
+	securePort string
 }
 
-func (r *rights) set(b *kadm.ACLBuilder) {
+func (r *rights) createRights(b *kadm.ACLBuilder) {
 	r.t.Helper()
-	if _, err := r.admin.CreateACLs(r.t.Context(), b); err != nil {
-		r.t.Fatal(err)
-	}
+	_, err := r.admin.CreateACLs(r.t.Context(), b)
+	e2etest.NoError(r.t, err)
 }
 
 // awaitDenials waits until the broker denies rights, or denies none: brokers learn of rights from their controllers.
-func (r *rights) awaitDenials(some bool) {
+func (r *rights) awaitDenials(want bool) {
 	r.t.Helper()
 	(&e2etest.ExactPeer{T: r.t, Servers: r.servers}).AwaitAdmin("rights", func(ctx context.Context,
 		admin *kadm.Client) (bool, error) {
 		denials, err := admin.DescribeACLs(ctx, kadm.NewACLs().AnyResource().Deny().DenyHosts().Operations().
 			ResourcePatternType(kadm.ACLPatternAny))
-		have := 0
+		n := 0
 		for _, d := range denials {
-			have += len(d.Described)
+			n += len(d.Described)
 		}
-		return have > 0 == some, err
+		return n > 0 == want, err
 	})
 }
 
 func (r *rights) deny(denied ...*kadm.ACLBuilder) {
 	r.t.Helper()
 	for _, d := range denied {
-		r.set(d.ResourcePatternType(kadm.ACLPatternLiteral).Deny(rightsUser).DenyHosts("*"))
+		r.createRights(d.ResourcePatternType(kadm.ACLPatternLiteral).Deny(rightsUser).DenyHosts("*"))
 	}
 	r.awaitDenials(true)
 }
@@ -114,7 +114,7 @@ func (r *rights) allow(denied ...*kadm.ACLBuilder) {
 
 // worker writes the file of a worker that logs on as the user.
 func (r *rights) worker(name string, lines ...string) string {
-	return r.p.File(name+"-worker.properties", e2etest.WithSettings([]string{"bootstrap.servers=127.0.0.1:" + r.secure,
+	return r.p.File(name+"-worker.properties", e2etest.WithSettings([]string{"bootstrap.servers=127.0.0.1:" + r.securePort,
 		"listeners=", "security.protocol=SASL_SSL", "sasl.mechanism=PLAIN", "offset.storage.partitions=1",
 		`sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required ` +
 			`username="user" password="user-secret";`,
@@ -124,15 +124,17 @@ func (r *rights) worker(name string, lines ...string) string {
 
 // run runs a connector once with a new data folder.
 func (r *rights) run(worker string, connector ...string) e2etest.Result {
-	c := r.p.StartFor(rightsWithin, "run", "--once", "--plugins", e2etest.Plugins(r.t, "odata-sink"), "--data",
+	c := r.p.StartFor(rightsLimit, "run", "--once", "--plugins", e2etest.Plugins(r.t, "odata-sink"), "--data",
 		e2etest.NewPlace(r.t).Data, worker, r.p.File("connector.properties", append(connector,
 			e2etest.NoReadTimeout)...))
 	return c.Wait()
 }
 
-func rightsSource(name, address string) []string { return e2etest.Source(name, address, "Orders") }
+func rightsSourceSettings(name, address string) []string {
+	return e2etest.Source(name, address, "Orders")
+}
 
-func rightsSink(name, address string) []string {
+func rightsSinkSettings(name, address string) []string {
 	return append(e2etest.Sink(name, address, "Orders", "OrderCopies"), "sap.odata.operation.mode=upsert")
 }
 
@@ -147,11 +149,8 @@ type deniedRight struct {
 
 // deniedRights returns runs of connectors of a service at an address, by workers with and without exactly-once.
 func deniedRights(address, atLeast, exactly string) []deniedRight {
-	source := func(name string) []string { return rightsSource(name, address) }
-	sink := func(name string) []string { return rightsSink(name, address) }
-	to := func(name, topic string) []string {
-		return e2etest.WithSettings(source(name), "sap.odata#00.topic="+topic)
-	}
+	source := func(name string) []string { return rightsSourceSettings(name, address) }
+	sink := func(name string) []string { return rightsSinkSettings(name, address) }
 	topic := func(name string, operations ...kadm.ACLOperation) *kadm.ACLBuilder {
 		return kadm.NewACLs().Topics(name).Operations(operations...)
 	}
@@ -166,7 +165,7 @@ func deniedRights(address, atLeast, exactly string) []deniedRight {
 			want: "the right IDEMPOTENT_WRITE on the resource Cluster"},
 		{name: "create topic", denied: []*kadm.ACLBuilder{topic("new", kadm.OpCreate),
 			kadm.NewACLs().Clusters().Operations(kadm.OpCreate)},
-			worker: atLeast, connector: to("creates", "new"), want: "the right CREATE on the resource Topic new"},
+			worker: atLeast, connector: e2etest.WithSettings(source("creates"), "sap.odata#00.topic=new"), want: "the right CREATE on the resource Topic new"},
 		{name: "see topic", denied: []*kadm.ACLBuilder{topic("Orders", kadm.OpDescribe, kadm.OpWrite, kadm.OpRead)},
 			worker: atLeast, connector: source("sees"), want: "the right DESCRIBE on the resource Topic Orders"},
 		{name: "write topic", denied: []*kadm.ACLBuilder{topic("Orders", kadm.OpWrite)}, worker: atLeast,
@@ -176,8 +175,7 @@ func deniedRights(address, atLeast, exactly string) []deniedRight {
 		{name: "write offsets", denied: []*kadm.ACLBuilder{topic("connect-offsets", kadm.OpWrite)}, worker: atLeast,
 			connector: source("stores"), want: "the right WRITE on the resource Topic connect-offsets"},
 		{name: "write offsets in transactions", denied: []*kadm.ACLBuilder{topic("connect-offsets", kadm.OpWrite)},
-			worker:    exactly,
-			connector: source("ends"), want: "the right WRITE on the resource Topic connect-offsets"},
+			worker: exactly, connector: source("ends"), want: "the right WRITE on the resource Topic connect-offsets"},
 		{name: "group", denied: []*kadm.ACLBuilder{kadm.NewACLs().Groups("connect-back").Operations(kadm.OpRead)},
 			worker: atLeast, connector: sink("back"),
 			want: "the right READ on the resource Group connect-back"},
@@ -197,9 +195,8 @@ func checkGroupWaitsForRights(r *rights) {
 	r.deny(slices.Collect(maps.Values(lacking))...)
 	w := r.p.StartWorkerNoWait(address, "--plugins", e2etest.Plugins(r.t), "--data", e2etest.NewPlace(r.t).Data,
 		r.worker("group", "group.id=g", "config.storage.topic=g-configs", "status.storage.topic=g-states",
-			"offset.storage.topic=g-offsets",
-			"config.storage.replication.factor=1", "offset.storage.replication.factor=1",
-			"status.storage.replication.factor=1", "session.timeout.ms=6000", "listeners=http://"+address))
+			"offset.storage.topic=g-offsets", "config.storage.replication.factor=1",
+			"offset.storage.replication.factor=1", "status.storage.replication.factor=1", "session.timeout.ms=6000", "listeners=http://"+address))
 	for len(lacking) > 0 {
 		w.Eventually("a right that it lacks", func() bool {
 			for want, denied := range lacking {

@@ -27,14 +27,15 @@ import (
 // Connectivity proxy, with TLS and SASL.
 type remoteCluster struct {
 	double *connectivitytest.Server
-	direct string // bootstrap.servers of listeners that are not behind the proxy, to look at what arrived
 	dir    string
 	ports  string
 	tls    string // folder with stores
 	key    string // file of the service key
+	// directServers has listeners that are not behind the proxy, to look at what arrived.
+	directServers string
 }
 
-func startRemote(t *testing.T, p *e2etest.Place) *remoteCluster {
+func startRemoteCluster(t *testing.T, p *e2etest.Place) *remoteCluster {
 	t.Helper()
 	c := &remoteCluster{double: connectivitytest.NewServer(), dir: t.TempDir()}
 	t.Cleanup(c.double.Close)
@@ -48,22 +49,23 @@ func startRemote(t *testing.T, p *e2etest.Place) *remoteCluster {
 		c.double.Map(fmt.Sprintf("kafka-%d.virtual:9092", i+1), fmt.Sprintf("127.0.0.1:%d", first+6+i))
 		direct = append(direct, fmt.Sprintf("127.0.0.1:%d", first+i))
 	}
-	c.direct = strings.Join(direct, ",")
+	c.directServers = strings.Join(direct, ",")
 	c.key = p.File("key.json", c.double.ServiceKey(0))
 	return c
 }
 
-// worker returns the lines of a worker's file; with logon, Culvert logs on to the brokers.
+// worker returns a worker's settings; with logon, Culvert logs on to the brokers.
 func (c *remoteCluster) worker(logon bool) []string {
-	lines := []string{"bootstrap.servers=kafka-1.virtual:9092,kafka-2.virtual:9092",
+	settings := []string{"bootstrap.servers=kafka-1.virtual:9092,kafka-2.virtual:9092",
 		"kafka.proxy.type=sap-connectivity", "kafka.proxy.service.key=" + c.key,
 		"security.protocol=SSL", "ssl.truststore.location=" + filepath.Join(c.tls, "trust.p12"),
 		"ssl.truststore.password=changeit"}
 	if logon {
-		lines = append(lines, "security.protocol=SASL_SSL", "sasl.mechanism=SCRAM-SHA-512",
-			`sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required username="admin" password="admin-secret";`)
+		settings = append(settings, "security.protocol=SASL_SSL", "sasl.mechanism=SCRAM-SHA-512",
+			`sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required `+
+				`username="admin" password="admin-secret";`)
 	}
-	return lines
+	return settings
 }
 
 // openTunnel runs culvert tunnel and returns the address to use as bootstrap.servers.
@@ -77,7 +79,7 @@ func (c *remoteCluster) openTunnel(t *testing.T, p *e2etest.Place, logon bool) (
 	})
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("the tunnel said:\n%s%s", tunnel.Stdout.String(), tunnel.Stderr.String())
+			t.Logf("output of the tunnel:\n%s%s", tunnel.Stdout.String(), tunnel.Stderr.String())
 		}
 	})
 	return strings.Fields(tunnel.Stdout.String())[0], tunnel
@@ -87,18 +89,18 @@ func (c *remoteCluster) openTunnel(t *testing.T, p *e2etest.Place, logon bool) (
 func TestRealTunnel(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
-	c := startRemote(t, p)
+	c := startRemoteCluster(t, p)
 	node := nodeExample(t)
 	address, tunnel := c.openTunnel(t, p, true)
 	tunnel.Eventually("three brokers", func() bool { return strings.Count(tunnel.Stdout.String(), "\n") == 4 })
 	for i, line := range strings.Split(strings.TrimSpace(tunnel.Stdout.String()), "\n")[1:] {
-		if want := regexp.MustCompile(fmt.Sprintf(`^127\.0\.0\.1:\d+ broker %d kafka-%d\.virtual:9092$`, i+1,
-			i+1)); !want.MatchString(line) {
-			t.Errorf("announced %q", line)
+		want := fmt.Sprintf(`^127\.0\.0\.1:\d+ broker %d kafka-%d\.virtual:9092$`, i+1, i+1)
+		if !regexp.MustCompile(want).MatchString(line) {
+			t.Errorf("expected a line that matches %s, found %q", want, line)
 		}
 	}
 	t.Run("Doctor", func(t *testing.T) { c.testDoctor(t, p) })
-	admin := kadm.NewClient(e2etest.NewClient(t, strings.Split(c.direct, ",")[0]))
+	admin := kadm.NewClient(e2etest.NewClient(t, strings.Split(c.directServers, ",")[0]))
 	for topic, partitions := range map[string]int32{"nodejs-trial": 6, "killed": 3, "dropped": 3} {
 		_, err := admin.CreateTopic(t.Context(), partitions, 3, nil, topic)
 		e2etest.NoError(t, err)
@@ -111,7 +113,7 @@ func TestRealTunnel(t *testing.T) {
 	for i := range 3 {
 		name := fmt.Sprintf("kafka-%d.virtual:9092", i+1)
 		if c.double.Count(func(e connectivitytest.Entry) bool { return e.Target == name && e.Code == 0 }) == 0 {
-			t.Errorf("nothing went to %s through the double", name)
+			t.Errorf("expected a connection to %s through the double, found none", name)
 		}
 	}
 	tunnel.MustStop()
@@ -128,28 +130,26 @@ func (c *remoteCluster) testDoctor(t *testing.T, p *e2etest.Place) {
 		}
 	}
 	if got := e2etest.DoctorSteps(t, r); r.Code != 0 || !slices.Equal(got, want) {
-		t.Errorf("exit %d, %q, expected %q\n%s%s", r.Code, got, want, r.Stdout, r.Stderr)
+		t.Errorf("expected exit 0 and the steps %q, found %d and %q\n%s%s", want, r.Code, got, r.Stdout, r.Stderr)
 	}
 	wrong := append(c.worker(true),
-		`sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required username="admin" password="wrong";`)
+		`sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required `+
+			`username="admin" password="wrong";`)
 	r = p.Run("doctor", "-p", p.File("wrong.properties", wrong...))
 	if r.Code != 1 || !strings.Contains(r.Stdout, "FAIL") || !strings.Contains(r.Stdout, "sasl.jaas.config:") ||
 		strings.Contains(r.Stdout+r.Stderr, `"wrong"`) {
-		t.Errorf("a wrong password: exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+		t.Errorf("a wrong password: expected exit 1 and a message without it, found %d\n%s%s", r.Code, r.Stdout,
+			r.Stderr)
 	}
 }
 
 // nodeExample fetches what examples/tunnel-nodejs needs and returns a folder in which it can run.
 func nodeExample(t *testing.T) string {
 	t.Helper()
-	out, err := exec.Command("../../../../testdata/peers/kafkajs/fetch.sh").Output()
-	if err != nil {
-		example := ""
-		if e, ok := err.(*exec.ExitError); ok {
-			example = string(e.Stderr)
-		}
-		t.Fatalf("kafkajs: %v\n%s", err, example)
-	}
+	fetch := exec.Command("../../../../testdata/peers/kafkajs/fetch.sh")
+	fetch.Stderr = os.Stderr
+	out, err := fetch.Output()
+	e2etest.NoError(t, err)
 	return strings.TrimSpace(string(out))
 }
 
@@ -168,18 +168,16 @@ func nodeCommand(ctx context.Context, dir, address string, env []string,
 	return c, stdout, stderr
 }
 
-// valuesOf counts the values in the consumer's lines.
-func valuesOf(t *testing.T, out string) map[string]int {
+// countValues counts the values in the consumer's lines.
+func countValues(t *testing.T, out string) map[string]int {
 	t.Helper()
-	seen := map[string]int{}
+	counts := map[string]int{}
 	for line := range strings.Lines(out) {
 		var m struct{ Value string }
-		if err := json.Unmarshal([]byte(line), &m); err != nil {
-			t.Fatalf("%v in %s", err, line)
-		}
-		seen[m.Value]++
+		e2etest.NoError(t, json.Unmarshal([]byte(line), &m))
+		counts[m.Value]++
 	}
-	return seen
+	return counts
 }
 
 // testNodeJS checks that two members of one group share the records; one leaves, the other takes over, and nothing is
@@ -206,51 +204,51 @@ func (c *remoteCluster) testNodeJS(t *testing.T, node, address string) {
 	join := func() member {
 		command, stdout, stderr := nodeCommand(ctx, node, address, []string{"GROUP=nodejs"}, "consumer.js")
 		e2etest.NoError(t, command.Start())
-		return member{command, stdout, stderr}
+		return member{command: command, stdout: stdout, stderr: stderr}
 	}
-	until := func(what string, done func() bool) {
+	await := func(what string, isDone func() bool) {
 		t.Helper()
-		for !done() {
+		for !isDone() {
 			if ctx.Err() != nil {
-				t.Fatal(what + " did not come about")
+				t.Fatalf("expected %s, found nothing in time", what)
 			}
 			time.Sleep(50 * time.Millisecond) // of other programs nothing but their output can be waited for
 		}
 	}
 	first := join()
 	second := join()
-	until("joining", func() bool {
+	await("joining", func() bool {
 		return strings.Contains(first.stderr.String(), "joined") && strings.Contains(second.stderr.String(), "joined")
 	})
 	produce("a")
-	seen := func(members ...member) (n int) {
+	countMessages := func(members ...member) (n int) {
 		for _, m := range members {
 			n += strings.Count(m.stdout.String(), "\n")
 		}
 		return n
 	}
-	until("the first 600 messages", func() bool { return seen(first, second) >= 600 })
+	await("the first 600 messages", func() bool { return countMessages(first, second) >= 600 })
 	first.command.Process.Signal(syscall.SIGTERM)
 	if err := first.command.Wait(); err != nil {
 		t.Errorf("consumer.js: %v\n%s", err, first.stderr)
 	}
 	produce("b")
-	until("the next 600 messages", func() bool { return seen(first, second) >= 1200 })
+	await("the next 600 messages", func() bool { return countMessages(first, second) >= 1200 })
 	second.command.Process.Signal(syscall.SIGTERM)
 	if err := second.command.Wait(); err != nil {
 		t.Errorf("consumer.js: %v\n%s", err, second.stderr)
 	}
-	values := valuesOf(t, first.stdout.String()+second.stdout.String())
+	values := countValues(t, first.stdout.String()+second.stdout.String())
 	for _, prefix := range []string{"a", "b"} {
 		for i := range 600 {
 			if n := values[fmt.Sprint(prefix, i)]; n != 1 {
-				t.Errorf("message %s%d came %d times", prefix, i, n)
+				t.Errorf("expected message %s%d once, found %d times", prefix, i, n)
 			}
 		}
 	}
 	described := e2etest.RunKafkaTool(t, "group", "--bootstrap-server", address, "--describe", "--group", "nodejs")
 	if committed := columnSum(described, "nodejs-trial", 3); committed != 1200 {
-		t.Errorf("the group has committed %d of 1200\n%s", committed, described)
+		t.Errorf("expected the group to commit 1200, found %d\n%s", committed, described)
 	}
 }
 
@@ -273,12 +271,12 @@ func (c *remoteCluster) testTools(t *testing.T, address string) {
 	e2etest.RunKafkaToolWithInput(t, "one\ntwo\nthree\n", slices.Concat([]string{"produce"}, bootstrap,
 		[]string{"--topic", "tools"})...)
 	read := e2etest.RunKafkaTool(t, slices.Concat([]string{"consume"}, bootstrap,
-		[]string{"--topic", "tools", "--from-beginning",
-			"--group", "tools", "--max-messages", "3", "--timeout-ms", "300000"})...)
+		[]string{"--topic", "tools", "--from-beginning", "--group", "tools", "--max-messages", "3", "--timeout-ms",
+			"300000"})...)
 	lines := strings.Fields(read)
 	slices.Sort(lines)
 	if !slices.Equal(lines, []string{"one", "three", "two"}) {
-		t.Errorf("console consumer read %q", read)
+		t.Errorf("console consumer: expected three lines, found %q", read)
 	}
 	reset := e2etest.RunKafkaTool(t, slices.Concat([]string{"group"}, bootstrap,
 		[]string{"--group", "tools", "--topic", "tools", "--reset-offsets", "--to-earliest", "--execute"})...)
@@ -290,27 +288,21 @@ func (c *remoteCluster) testTools(t *testing.T, address string) {
 		"--num-records", "1000", "--record-size", "100", "--throughput", "-1",
 		"--transactional-id", "tunnel", "--transaction-duration-ms", "100")
 	if !strings.Contains(performance, "1000 records sent") {
-		t.Errorf("perf-produce with transactions:\n%s", performance)
+		t.Errorf("perf-produce with transactions: expected 1000 records to be sent, found\n%s", performance)
 	}
 	performance = e2etest.RunKafkaTool(t, "perf-consume", "--bootstrap-server", address, "--topic", "tools",
 		"--num-records", "1000", "--timeout", "300000")
-	if fields := strings.Split(strings.Split(strings.TrimSpace(performance), "\n")[1], ","); len(fields) < 5 ||
-		atLeast(fields[4], 1000) != nil {
-		t.Errorf("perf-consume:\n%s", performance)
+	// The second line is a table's row, with the number of records in its fifth column.
+	fields := strings.Split(strings.Split(strings.TrimSpace(performance), "\n")[1], ",")
+	if n, err := strconv.Atoi(strings.TrimSpace(fields[min(4, len(fields)-1)])); err != nil || n < 1000 {
+		t.Errorf("perf-consume: expected at least 1000 records, found\n%s", performance)
 	}
 	versions := e2etest.RunKafkaTool(t, "api-versions", "--bootstrap-server", address)
 	for _, line := range strings.Split(strings.TrimSpace(versions), "\n") {
 		if regexp.MustCompile(`^\S+:\d+ \(id`).MatchString(line) && !strings.HasPrefix(line, "127.0.0.1:") {
-			t.Errorf("a tool was told of %s", line)
+			t.Errorf("expected addresses of the tunnel only, found %s", line)
 		}
 	}
-}
-
-func atLeast(text string, least int) error {
-	if n, err := strconv.Atoi(strings.TrimSpace(text)); err != nil || n < least {
-		return fmt.Errorf("expected at least %d, found %q", least, text)
-	}
-	return nil
 }
 
 // testBrokerKilled checks that an idempotent producer loses and duplicates nothing while a broker is killed and started
@@ -324,17 +316,17 @@ func (c *remoteCluster) testBrokerKilled(t *testing.T, address string) {
 	kill := time.AfterFunc(4*time.Second, func() { syscall.Kill(pid, syscall.SIGKILL) })
 	defer kill.Stop()
 	out := e2etest.RunKafkaTool(t, "perf-produce", "--bootstrap-server", address, "--topic", "killed", "--num-records",
-		strconv.Itoa(count), "--record-size", "100",
-		"--throughput", "800", "--command-property", "enable.idempotence=true")
+		strconv.Itoa(count), "--record-size", "100", "--throughput", "800", "--command-property",
+		"enable.idempotence=true")
 	if syscall.Kill(pid, 0) == nil {
-		t.Error("the broker was not killed: this shows nothing")
+		t.Error("expected the broker to be killed while records are sent, it still runs")
 	}
 	e2etest.StartPeer(t, "kafka/start-3-brokers.sh", c.dir, nil, "--node", "2", c.dir)
 	if !strings.Contains(out, "8000 records sent") {
-		t.Errorf("perf-produce:\n%s", out)
+		t.Errorf("perf-produce: expected 8000 records to be sent, found\n%s", out)
 	}
-	if got := endOf(t, c.direct, "killed"); got != count {
-		t.Errorf("the topic holds %d, expected %d", got, count)
+	if got := countTopic(t, c.directServers, "killed"); got != count {
+		t.Errorf("expected %d records in the topic, found %d", count, got)
 	}
 }
 
@@ -344,7 +336,7 @@ func (c *remoteCluster) testDropped(t *testing.T, address string) {
 	ended := make(chan int)
 	go func() {
 		dropped := 0
-		times := 0
+		drops := 0
 		tick := time.NewTicker(500 * time.Millisecond)
 		defer tick.Stop()
 		for {
@@ -354,11 +346,11 @@ func (c *remoteCluster) testDropped(t *testing.T, address string) {
 				return
 			case <-tick.C:
 				// On a slow machine nothing arrives within half a second.
-				if times < 20 {
+				if drops < 20 {
 					n := c.double.DropTunnels()
 					dropped += n
 					if n > 0 {
-						times++
+						drops++
 					}
 				}
 			}
@@ -369,13 +361,13 @@ func (c *remoteCluster) testDropped(t *testing.T, address string) {
 		"--command-property", "enable.idempotence=true")
 	close(stop)
 	if dropped := <-ended; dropped == 0 {
-		t.Error("no tunnel was there to be dropped")
+		t.Error("expected tunnels to be dropped, found none")
 	}
 	if !strings.Contains(out, "20000 records sent") {
-		t.Errorf("perf-produce:\n%s", out)
+		t.Errorf("perf-produce: expected 20000 records to be sent, found\n%s", out)
 	}
-	if got := endOf(t, c.direct, "dropped"); got != 20000 {
-		t.Errorf("the topic holds %d, expected 20000", got)
+	if got := countTopic(t, c.directServers, "dropped"); got != 20000 {
+		t.Errorf("expected 20000 records in the topic, found %d", got)
 	}
 }
 
@@ -392,10 +384,11 @@ func (c *remoteCluster) testOwnLogon(t *testing.T, p *e2etest.Place, node string
 		}
 	}
 	client := p.File("client.properties", "security.protocol=SASL_PLAINTEXT", "sasl.mechanism=PLAIN",
-		`sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required username="admin" password="admin-secret";`)
+		`sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required `+
+			`username="admin" password="admin-secret";`)
 	read := e2etest.RunKafkaTool(t, "consume", "--bootstrap-server", address, "--topic", "own", "--from-beginning",
 		"--max-messages", "3", "--timeout-ms", "300000", "--command-config", client)
 	if strings.Count(read, "x\n") != 3 {
-		t.Errorf("read %q", read)
+		t.Errorf("expected 3 records, found %q", read)
 	}
 }

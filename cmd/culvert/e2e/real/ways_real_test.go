@@ -24,16 +24,18 @@ import (
 // ways is SAP CAP behind nginx and behind common proxies.
 type ways struct {
 	cap *capService
-	// mutual and made are ports that require a client certificate. The server certificate of mutual is in the
-	// sample trust stores, the one of made in the stores of more/. namesakes are ports for certificates of another
-	// key with the same name, because OpenSSL finds only one by name. packed compresses all responses.
-	mutual    string
-	made      string
-	packed    string
-	namesakes [2]string
-	// folders
-	nginx      string
-	pems       string
+	// mutual and generated are ports that require a client certificate. The server certificate of mutual is in the
+	// sample trust stores, the one of generated in the stores of more/. namesakes are ports for certificates of
+	// another key with the same name, because OpenSSL finds only one by name. compressed is a port that compresses
+	// all responses.
+	mutual     string
+	generated  string
+	compressed string
+	namesakes  [2]string
+	// nginx and certificates are folders.
+	nginx        string
+	certificates string
+
 	squid      *intermediary
 	tinyproxy  *intermediary
 	microsocks *intermediary
@@ -45,8 +47,8 @@ type intermediary struct {
 	log     string
 }
 
-// saw counts the matching lines of its log.
-func (i *intermediary) saw(t *testing.T, expression string) int {
+// countLog counts the matching lines of its log.
+func (i *intermediary) countLog(t *testing.T, expression string) int {
 	t.Helper()
 	return countLines(t, i.log, expression)
 }
@@ -68,22 +70,28 @@ const (
 // TestRealWays reaches a real service and a real broker through other authors' servers and proxies.
 func TestRealWays(t *testing.T) {
 	t.Parallel()
-	w := &ways{nginx: t.TempDir(), pems: t.TempDir()}
+	w := &ways{nginx: t.TempDir(), certificates: t.TempDir()}
 	dir := t.TempDir()
 	port := e2etest.FreePort(t)
 	w.cap = &capService{address: "127.0.0.1:" + port}
 	w.cap.peer = e2etest.StartPeer(t, "cap/start.sh", dir, nil, port, "300", dir)
 	w.startNginx(t)
-	for name, i := range map[string]**intermediary{"squid": &w.squid, "tinyproxy": &w.tinyproxy,
-		"microsocks": &w.microsocks} {
-		*i = startIntermediary(t, name)
-	}
+	w.squid = startIntermediary(t, "squid")
+	w.tinyproxy = startIntermediary(t, "tinyproxy")
+	w.microsocks = startIntermediary(t, "microsocks")
 	for _, part := range []struct {
 		name string
 		test func(*testing.T)
-	}{{"Stores", w.testStores}, {"Unknown", w.testUnknown}, {"Packed", w.testPacked}, {"HTTPProxy", w.testHTTPProxy},
-		{"SOCKS5", w.testSOCKS5},
-		{"OAuth2", w.testOAuth2}, {"CloudConnector", w.testCloudConnector}, {"Kafka", w.testKafka}} {
+	}{
+		{name: "Stores", test: w.testStores},
+		{name: "Unknown", test: w.testUnknown},
+		{name: "Packed", test: w.testPacked},
+		{name: "HTTPProxy", test: w.testHTTPProxy},
+		{name: "SOCKS5", test: w.testSOCKS5},
+		{name: "OAuth2", test: w.testOAuth2},
+		{name: "CloudConnector", test: w.testCloudConnector},
+		{name: "Kafka", test: w.testKafka},
+	} {
 		t.Run(part.name, part.test)
 	}
 }
@@ -102,31 +110,37 @@ func startIntermediary(t *testing.T, name string) *intermediary {
 	if log == "" {
 		log = "server.log"
 	}
-	return &intermediary{"127.0.0.1:" + port, filepath.Join(dir, log)}
+	return &intermediary{address: "127.0.0.1:" + port, log: filepath.Join(dir, log)}
 }
 
 // startNginx starts nginx in front of the service.
 func (w *ways) startNginx(t *testing.T) {
 	t.Helper()
-	pems := exec.Command("../../../../testdata/peers/ways/pems.sh", e2etest.KeyStoreFolder(t), w.pems)
-	if out, err := pems.CombinedOutput(); err != nil {
+	script := exec.Command("../../../../testdata/peers/ways/pems.sh", e2etest.KeyStoreFolder(t), w.certificates)
+	if out, err := script.CombinedOutput(); err != nil {
 		t.Fatalf("pems.sh: %v\n%s", err, out)
 	}
-	w.mutual, w.made, w.packed = e2etest.FreePort(t), e2etest.FreePort(t), e2etest.FreePort(t)
+	w.mutual, w.generated, w.compressed = e2etest.FreePort(t), e2etest.FreePort(t), e2etest.FreePort(t)
 	w.namesakes = [2]string{e2etest.FreePort(t), e2etest.FreePort(t)}
 	servers := ""
-	for _, s := range [][3]string{{w.mutual, "sample", "clients"}, {w.made, "made", "clients"},
-		{w.namesakes[0], "sample", "clients-jceks"}, {w.namesakes[1], "sample", "clients-p12"}} {
+	for _, s := range []struct{ port, certificate, clients string }{
+		{port: w.mutual, certificate: "sample", clients: "clients"},
+		{port: w.generated, certificate: "made", clients: "clients"},
+		{port: w.namesakes[0], certificate: "sample", clients: "clients-jceks"},
+		{port: w.namesakes[1], certificate: "sample", clients: "clients-p12"},
+	} {
+		path := w.certificates + `/` + s.certificate
 		servers += `
-	server { listen 127.0.0.1:` + s[0] + ` ssl; ssl_certificate ` + w.pems + `/` + s[1] + `.pem; ssl_certificate_key ` + w.pems + `/` + s[1] + `.key;
-		ssl_client_certificate ` + w.pems + `/` + s[2] + `.pem; ssl_verify_client on; location / { proxy_pass http://cap; } }`
+	server { listen 127.0.0.1:` + s.port + ` ssl; ssl_certificate ` + path + `.pem; ssl_certificate_key ` + path + `.key;
+		ssl_client_certificate ` + w.certificates + `/` + s.clients + `.pem; ssl_verify_client on;
+		location / { proxy_pass http://cap; } }`
 	}
-	w.serve(t, w.nginx, w.mutual, servers+`
-	server { listen 127.0.0.1:`+w.packed+`; gzip on; gzip_types *; gzip_min_length 0; gzip_proxied any; location / { proxy_pass http://cap; } }`)
+	w.startServers(t, w.nginx, w.mutual, servers+`
+	server { listen 127.0.0.1:`+w.compressed+`; gzip on; gzip_types *; gzip_min_length 0; gzip_proxied any; location / { proxy_pass http://cap; } }`)
 }
 
-// serve starts nginx with servers in front of the service.
-func (w *ways) serve(t *testing.T, dir, port, servers string) {
+// startServers starts nginx with servers in front of the service.
+func (w *ways) startServers(t *testing.T, dir, port, servers string) {
 	t.Helper()
 	conf := `
 worker_processes 1; pid %DIR%/nginx.pid; error_log %DIR%/error.log;
@@ -153,66 +167,48 @@ func (w *ways) requests(t *testing.T, expression string) int {
 func (w *ways) reader(p *e2etest.Place, name, url string, more ...string) string {
 	scheme, address, _ := strings.Cut(url, "://")
 	host, port, _ := net.SplitHostPort(address)
-	lines := append(w.cap.lines(name, "ODataSource"), setLines(0, capPath, "Categories", name)...)
+	settings := append(w.cap.settings(name, "ODataSource"), setSettings(0, capPath, "Categories", name)...)
 	// The adapter answers 500 if the idle connection of its own request to the v4 service was just closed.
-	lines = e2etest.WithSettings(lines, append([]string{"sap.odata.host.protocol=" + scheme,
-		"sap.odata.host.address=" + host,
-		"sap.odata.host.port=" + port, "sap.odata.max.retries=2", "sap.odata.http.codes=408,429,500,502,503,504",
-		"tasks.max=1"}, more...)...)
-	return p.File(name+".properties", lines...)
+	settings = e2etest.WithSettings(settings, append([]string{"sap.odata.host.protocol=" + scheme,
+		"sap.odata.host.address=" + host, "sap.odata.host.port=" + port, "sap.odata.max.retries=2",
+		"sap.odata.http.codes=408,429,500,502,503,504", "tasks.max=1"}, more...)...)
+	return p.File(name+".properties", settings...)
 }
 
-// run runs connectors to their end.
-func (w *ways) run(t *testing.T, p *e2etest.Place, files ...string) e2etest.Result {
+// runAll runs connectors to their end and checks the number of records in topics.
+func (w *ways) runAll(t *testing.T, p *e2etest.Place, files []string, want map[string]int) {
 	t.Helper()
-	return p.RunOnce(files...)
-}
-
-// arrive runs connectors to their end and checks the number of records in topics.
-func (w *ways) arrive(t *testing.T, p *e2etest.Place, files []string, want map[string]int) {
-	t.Helper()
-	if r := w.run(t, p, files...); r.Code != 0 {
-		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
-	}
+	p.MustRunOnce(files...)
 	broker, err := embedded.Open(embedded.Options{Dir: p.Data, Listen: "127.0.0.1:0"})
 	e2etest.NoError(t, err)
 	defer broker.Close()
-	wantEnds(t, broker.Addr(), want)
+	checkEndOffsets(t, broker.Addr(), want)
 }
 
-// wantEnds checks the end offsets of topics.
-func wantEnds(t *testing.T, servers string, want map[string]int) {
+// checkEndOffsets checks the end offsets of topics.
+func checkEndOffsets(t *testing.T, servers string, want map[string]int) {
 	t.Helper()
-	client := e2etest.NewClient(t, servers)
-	ctx, cancel := context.WithTimeout(context.Background(), e2etest.Limit)
-	defer cancel()
-	ends, err := kadm.NewClient(client).ListEndOffsets(ctx)
-	e2etest.NoError(t, err)
 	for topic, n := range want {
-		sum := 0
-		for _, o := range ends[topic] {
-			sum += int(o.Offset)
-		}
-		if sum != n {
-			t.Errorf("topic %s has %d records, expected %d", topic, sum, n)
+		if got := countTopic(t, servers, topic); got != n {
+			t.Errorf("topic %s: expected %d records, found %d", topic, n, got)
 		}
 	}
 }
 
-// refused runs one connector that must fail, and checks its last line, and that no secret shows.
-func (w *ways) refused(t *testing.T, p *e2etest.Place, file string, secret string, says ...string) {
+// runRefused runs one connector that must fail, and checks its last line, and that no secret shows.
+func (w *ways) runRefused(t *testing.T, p *e2etest.Place, file string, secret string, wants ...string) {
 	t.Helper()
-	r := w.run(t, p, file)
+	r := p.RunOnce(file)
 	if r.Code != 1 || !strings.Contains(r.LastLine(), ": failed: ") {
 		t.Errorf("expected exit 1 and a failed task, found %d\n%s", r.Code, r.Stderr)
 	}
-	for _, text := range says {
+	for _, text := range wants {
 		if !strings.Contains(r.LastLine(), text) {
 			t.Errorf("expected %q in the last line: %s", text, r.LastLine())
 		}
 	}
 	if secret != "" && strings.Contains(r.Stderr, secret) {
-		t.Errorf("a secret in the log:\n%s", r.Stderr)
+		t.Errorf("expected no secret in the log, found\n%s", r.Stderr)
 	}
 }
 
@@ -222,35 +218,46 @@ func (w *ways) testStores(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	var files []string
 	want := map[string]int{}
-	for i, key := range [][]string{{w.mutual, "client.jks"}, {w.namesakes[0], "client.jceks"},
-		{w.namesakes[1], "client.p12"}, {w.mutual, "client-ec.p12", "auth.type=certificate"},
-		{w.made, "keypass.jks", "keystore.key.password=changeit2"}, {w.made, "more/openssl.p12"},
-		{w.made, "more/ed25519.p12"}, {w.made, "more/sealed-aes256.pem"}} {
+	for i, c := range []struct {
+		port    string
+		store   string
+		setting string
+	}{
+		{port: w.mutual, store: "client.jks"},
+		{port: w.namesakes[0], store: "client.jceks"},
+		{port: w.namesakes[1], store: "client.p12"},
+		{port: w.mutual, store: "client-ec.p12", setting: "sap.odata.auth.type=certificate"},
+		{port: w.generated, store: "keypass.jks", setting: "sap.odata.keystore.key.password=changeit2"},
+		{port: w.generated, store: "more/openssl.p12"},
+		{port: w.generated, store: "more/ed25519.p12"},
+		{port: w.generated, store: "more/sealed-aes256.pem"},
+	} {
 		trust := "trust.jks"
-		if key[0] == w.made {
+		if c.port == w.generated {
 			trust = "more/trust-openssl.p12"
 		}
-		lines := []string{"sap.odata.keystore.location=" + filepath.Join(e2etest.KeyStoreFolder(t), key[1]),
+		settings := []string{"sap.odata.keystore.location=" + filepath.Join(e2etest.KeyStoreFolder(t), c.store),
 			"sap.odata.keystore.password=" + e2etest.StorePassword,
 			"sap.odata.truststore.location=" + filepath.Join(e2etest.KeyStoreFolder(t), trust),
 			"sap.odata.truststore.password=" + e2etest.StorePassword}
-		for _, setting := range key[2:] {
-			lines = append(lines, "sap.odata."+setting)
+		if c.setting != "" {
+			settings = append(settings, c.setting)
 		}
 		name := fmt.Sprintf("s%02d", i)
 		want[name] = waysRows
-		files = append(files, w.reader(p, name, "https://localhost:"+key[0], lines...))
+		files = append(files, w.reader(p, name, "https://localhost:"+c.port, settings...))
 	}
-	w.arrive(t, p, files, want)
-	shown := map[string]bool{}
-	log, _ := os.ReadFile(filepath.Join(w.nginx, "access.log"))
-	for _, m := range regexp.MustCompile(`(?m)^\d+ SUCCESS (\w+) "[^"]*" 200 .*Categories`).FindAllStringSubmatch(
-		string(log), -1) {
-		shown[m[1]] = true
+	w.runAll(t, p, files, want)
+	certificates := map[string]bool{}
+	log, err := os.ReadFile(filepath.Join(w.nginx, "access.log"))
+	e2etest.NoError(t, err)
+	request := regexp.MustCompile(`(?m)^\d+ SUCCESS (\w+) "[^"]*" 200 .*Categories`)
+	for _, m := range request.FindAllStringSubmatch(string(log), -1) {
+		certificates[m[1]] = true
 	}
 	// The certificates: client in three types, clientec, other, first, edward.
-	if len(shown) != 7 {
-		t.Errorf("nginx saw %d certificates, expected 7: %v", len(shown), shown)
+	if len(certificates) != 7 {
+		t.Errorf("expected 7 certificates at nginx, found %v", certificates)
 	}
 }
 
@@ -260,22 +267,21 @@ func (w *ways) testUnknown(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	trust := []string{"sap.odata.truststore.location=" + filepath.Join(e2etest.KeyStoreFolder(t), "trust.jks"),
 		"sap.odata.truststore.password=" + e2etest.StorePassword}
-	w.refused(t, p, w.reader(p, "none", "https://localhost:"+w.mutual, trust...), "",
+	w.runRefused(t, p, w.reader(p, "none", "https://localhost:"+w.mutual, trust...), "",
 		"No required SSL certificate was sent")
-	w.refused(t, p, w.reader(p, "untrusted", "https://localhost:"+w.made, trust...), "",
+	w.runRefused(t, p, w.reader(p, "untrusted", "https://localhost:"+w.generated, trust...), "",
 		"sap.odata.truststore.location")
 	if n := w.requests(t, `^`+w.mutual+` NONE `); n != 1 {
-		t.Errorf("nginx refused %d requests without a certificate, expected one", n)
+		t.Errorf("expected nginx to refuse one request without a certificate, found %d", n)
 	}
 	// OpenSSL's own server rejects in the handshake, which the client learns after it in TLS 1.3.
 	for _, version := range []string{"-tls1_2", "-tls1_3"} {
 		port := e2etest.FreePort(t)
 		ctx, cancel := context.WithCancel(context.Background())
 		server := exec.CommandContext(ctx, "openssl", "s_server", "-accept", "127.0.0.1:"+port, "-cert",
-			filepath.Join(w.pems, "sample.pem"), "-key", filepath.Join(w.pems, "sample.key"),
+			filepath.Join(w.certificates, "sample.pem"), "-key", filepath.Join(w.certificates, "sample.key"),
 			"-CAfile", filepath.Join(e2etest.KeyStoreFolder(t), "more", "ca.pem"), "-Verify", "2",
-			"-verify_return_error", "-www",
-			version)
+			"-verify_return_error", "-www", version)
 		server.WaitDelay = e2etest.PeerEndLimit
 		output := &e2etest.Buffer{}
 		server.Stdout = output
@@ -283,13 +289,13 @@ func (w *ways) testUnknown(t *testing.T) {
 		e2etest.NoError(t, server.Start())
 		for deadline := time.Now().Add(e2etest.PeerEndLimit); !strings.Contains(output.String(), "ACCEPT"); {
 			if time.Now().After(deadline) {
-				t.Fatalf("openssl s_server did not start:\n%s", output)
+				t.Fatalf("expected openssl s_server to accept connections, found\n%s", output)
 			}
 			time.Sleep(20 * time.Millisecond) // of another program nothing but its output can be waited for
 		}
-		w.refused(t, p, w.reader(p, "bare"+version, "https://localhost:"+port, trust...), "",
+		w.runRefused(t, p, w.reader(p, "bare"+version, "https://localhost:"+port, trust...), "",
 			"sap.odata.keystore.location")
-		w.refused(t, p, w.reader(p, "stranger"+version, "https://localhost:"+port, append(trust,
+		w.runRefused(t, p, w.reader(p, "stranger"+version, "https://localhost:"+port, append(trust,
 			"sap.odata.keystore.location="+filepath.Join(e2etest.KeyStoreFolder(t), "client-ec.p12"),
 			"sap.odata.keystore.password="+e2etest.StorePassword)...), "", "sap.odata.keystore.location")
 		cancel()
@@ -300,15 +306,16 @@ func (w *ways) testUnknown(t *testing.T) {
 // Responses that nginx compresses while streaming are read unchanged.
 func (w *ways) testPacked(t *testing.T) {
 	p := e2etest.NewPlace(t)
-	w.cap.metadata(t)
+	w.cap.readMetadata(t)
 	const customers, set = 3000, "sap.odata#00.entityset=Customers"
-	w.arrive(t, p, []string{w.reader(p, "packed", "http://127.0.0.1:"+w.packed, set), w.reader(p, "packed-atom",
-		"http://127.0.0.1:"+w.packed, set, "sap.odata#00.format=atom")},
+	w.runAll(t, p, []string{w.reader(p, "packed", "http://127.0.0.1:"+w.compressed, set), w.reader(p, "packed-atom",
+		"http://127.0.0.1:"+w.compressed, set, "sap.odata#00.format=atom")},
 		map[string]int{"packed": customers, "packed-atom": customers})
-	compareCAP(t, "packed", w.cap.rows(t, "Customers"), w.cap.topic(t, p, "Customers", "packed"))
-	if count, packed := w.requests(t, `^`+w.packed+` .* 200 `),
-		w.requests(t, `^`+w.packed+` .* 200 "gzip" "chunked" GET `); packed < 4 || count != packed {
-		t.Errorf("nginx gave %d answers, %d of them compressed and in chunks", count, packed)
+	compareRows(t, "packed", w.cap.rows(t, "Customers"), w.cap.topic(t, p, "Customers", "packed"))
+	count := w.requests(t, `^`+w.compressed+` .* 200 `)
+	compressedCount := w.requests(t, `^`+w.compressed+` .* 200 "gzip" "chunked" GET `)
+	if compressedCount < 4 || count != compressedCount {
+		t.Errorf("expected all responses compressed and in chunks, found %d of %d", compressedCount, count)
 	}
 }
 
@@ -318,8 +325,8 @@ func (w *ways) viaSquid(password string) []string {
 		"sap.odata.proxy.user=" + squidUser, "sap.odata.proxy.password=" + password}
 }
 
-// mutualLines returns the settings of a client that nginx trusts.
-func mutualLines(t *testing.T) []string {
+// mutualSettings returns the settings of a client that nginx trusts.
+func mutualSettings(t *testing.T) []string {
 	return []string{"sap.odata.keystore.location=" + filepath.Join(e2etest.KeyStoreFolder(t), "client.jks"),
 		"sap.odata.keystore.password=" + e2etest.StorePassword,
 		"sap.odata.truststore.location=" + filepath.Join(e2etest.KeyStoreFolder(t), "trust.jks"),
@@ -336,64 +343,64 @@ func (w *ways) capAt(host string) string {
 func (w *ways) testHTTPProxy(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	p.Environ = []string{"NO_PROXY="}
-	name := tlsName(t, w)
-	w.arrive(t, p, []string{w.reader(p, "plain", "http://"+w.capAt("cap.corp"), w.viaSquid(squidPassword)...),
-		w.reader(p, "secure", "https://cap.corp:"+name, append(w.viaSquid(squidPassword),
-			"sap.odata.truststore.location="+filepath.Join(w.pems, "corp.pem"))...)},
+	port := startNamedNginx(t, w)
+	w.runAll(t, p, []string{w.reader(p, "plain", "http://"+w.capAt("cap.corp"), w.viaSquid(squidPassword)...),
+		w.reader(p, "secure", "https://cap.corp:"+port, append(w.viaSquid(squidPassword),
+			"sap.odata.truststore.location="+filepath.Join(w.certificates, "corp.pem"))...)},
 		map[string]int{"plain": waysRows, "secure": waysRows})
-	if n := w.squid.saw(t, `^200 GET http://cap\.corp:\d+/.*Categories.* corp`); n < 1 {
-		t.Error("Squid passed no request for rows on")
+	if n := w.squid.countLog(t, `^200 GET http://cap\.corp:\d+/.*Categories.* corp`); n < 1 {
+		t.Error("expected Squid to forward a request for rows, found none")
 	}
-	if n := w.squid.saw(t, `^200 CONNECT cap\.corp:`+name); n < 1 {
-		t.Error("Squid made no tunnel")
+	if n := w.squid.countLog(t, `^200 CONNECT cap\.corp:`+port); n < 1 {
+		t.Error("expected a tunnel through Squid, found none")
 	}
-	for i, url := range []string{"http://" + w.capAt("cap.corp"), "https://cap.corp:" + name} {
-		count := w.squid.saw(t, `^407 `)
+	for i, url := range []string{"http://" + w.capAt("cap.corp"), "https://cap.corp:" + port} {
+		count := w.squid.countLog(t, `^407 `)
 		secret := fmt.Sprintf("wr0ng-secret-%d", i)
-		w.refused(t, p, w.reader(p, fmt.Sprintf("wrong%d", i), url, w.viaSquid(secret)...),
+		w.runRefused(t, p, w.reader(p, fmt.Sprintf("wrong%d", i), url, w.viaSquid(secret)...),
 			secret, "407", "sap.odata.proxy.password")
-		w.refused(t, p, w.reader(p, fmt.Sprintf("again%d", i), "http://"+w.capAt("cap.corp"), w.viaSquid(secret)...),
+		w.runRefused(t, p, w.reader(p, fmt.Sprintf("again%d", i), "http://"+w.capAt("cap.corp"), w.viaSquid(secret)...),
 			secret, "proxy "+w.squid.address, "--resume-logons")
-		if n := w.squid.saw(t, `^407 `) - count; n != 1 {
-			t.Errorf("%s: the wrong password was sent %d times, expected once", url, n)
+		if n := w.squid.countLog(t, `^407 `) - count; n != 1 {
+			t.Errorf("%s: expected the wrong password to be sent once, found %d times", url, n)
 		}
 	}
-	w.refused(t, p, w.reader(p, "nowhere", "http://cap.corp:1", append(w.viaSquid(squidPassword),
+	w.runRefused(t, p, w.reader(p, "nowhere", "http://cap.corp:1", append(w.viaSquid(squidPassword),
 		"sap.odata.max.retries=0")...), squidPassword, "503")
 
 	// The environment's proxy and its exceptions apply.
 	p.Environ = append(p.Environ, "HTTP_PROXY=http://corp%20user:p%40ss%3Aw%2Frd%25@"+w.squid.address)
-	count := w.squid.saw(t, `^200 GET`)
-	w.arrive(t, p, []string{w.reader(p, "environment", "http://"+w.capAt("cap.corp"))},
+	count := w.squid.countLog(t, `^200 GET`)
+	w.runAll(t, p, []string{w.reader(p, "environment", "http://"+w.capAt("cap.corp"))},
 		map[string]int{"environment": waysRows})
-	if n := w.squid.saw(t, `^200 GET`) - count; n < 2 {
-		t.Errorf("with HTTP_PROXY Squid passed %d requests on, expected metadata and rows", n)
+	if n := w.squid.countLog(t, `^200 GET`) - count; n < 2 {
+		t.Errorf("with HTTP_PROXY: expected Squid to forward metadata and rows, found %d requests", n)
 	}
 	p.Environ = append(p.Environ, "NO_PROXY=.corp, 127.0.0.0/8")
-	count = w.squid.saw(t, `.`)
-	w.arrive(t, p, []string{w.reader(p, "exempt", "http://"+w.cap.address, w.viaSquid(squidPassword)...)},
+	count = w.squid.countLog(t, `.`)
+	w.runAll(t, p, []string{w.reader(p, "exempt", "http://"+w.cap.address, w.viaSquid(squidPassword)...)},
 		map[string]int{"exempt": waysRows})
 	// Without the proxy the name does not resolve.
-	r := w.run(t, p, w.reader(p, "unresolved", "http://"+w.capAt("cap.corp"),
+	r := p.RunOnce(w.reader(p, "unresolved", "http://"+w.capAt("cap.corp"),
 		append(w.viaSquid(squidPassword), "sap.odata.max.retries=0")...))
-	if n := w.squid.saw(t, `.`) - count; n != 0 || r.Code != 1 || !strings.Contains(r.LastLine(), "cap.corp") {
-		t.Errorf("NO_PROXY: exit %d, and Squid saw %d requests\n%s", r.Code, n, r.LastLine())
+	if n := w.squid.countLog(t, `.`) - count; n != 0 || r.Code != 1 || !strings.Contains(r.LastLine(), "cap.corp") {
+		t.Errorf("NO_PROXY: expected exit 1 and no request at Squid, found %d and %d\n%s", r.Code, n, r.LastLine())
 	}
 }
 
-// tlsName starts nginx under a name that only the proxy resolves, with a certificate for it, and returns its port.
-func tlsName(t *testing.T, w *ways) (port string) {
+// startNamedNginx starts nginx under a name that only the proxy resolves, with a certificate for it, and returns its port.
+func startNamedNginx(t *testing.T, w *ways) (port string) {
 	t.Helper()
 	dir := t.TempDir()
-	pem := func(name string) string { return filepath.Join(w.pems, name) }
-	if out, err := exec.Command("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-		"-nodes", "-days", "7", "-subj", "/CN=corp",
-		"-addext", "subjectAltName=DNS:cap.corp", "-keyout", pem("corp.key"), "-out",
-		pem("corp.pem")).CombinedOutput(); err != nil {
+	pem := func(name string) string { return filepath.Join(w.certificates, name) }
+	openssl := exec.Command("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+		"-nodes", "-days", "7", "-subj", "/CN=corp", "-addext", "subjectAltName=DNS:cap.corp", "-keyout",
+		pem("corp.key"), "-out", pem("corp.pem"))
+	if out, err := openssl.CombinedOutput(); err != nil {
 		t.Fatalf("openssl: %v\n%s", err, out)
 	}
 	port = e2etest.FreePort(t)
-	w.serve(t, dir, port, `server { listen 127.0.0.1:`+port+` ssl; ssl_certificate `+pem("corp.pem")+
+	w.startServers(t, dir, port, `server { listen 127.0.0.1:`+port+` ssl; ssl_certificate `+pem("corp.pem")+
 		`; ssl_certificate_key `+pem("corp.key")+`; location / { proxy_pass http://cap; } }`)
 	return port
 }
@@ -405,19 +412,19 @@ func (w *ways) testSOCKS5(t *testing.T) {
 		return []string{"sap.odata.proxy.type=socks5", "sap.odata.proxy.address=" + w.microsocks.address,
 			"sap.odata.proxy.user=corp", "sap.odata.proxy.password=" + password}
 	}
-	w.arrive(t, p, []string{w.reader(p, "plain", "http://"+w.capAt("localhost"), socks("secret")...),
+	w.runAll(t, p, []string{w.reader(p, "plain", "http://"+w.capAt("localhost"), socks("secret")...),
 		w.reader(p, "secure", "https://localhost:"+w.mutual, append(socks("secret"),
-			mutualLines(t)...)...)}, map[string]int{"plain": waysRows, "secure": waysRows})
+			mutualSettings(t)...)...)}, map[string]int{"plain": waysRows, "secure": waysRows})
 	for _, port := range []string{strings.TrimPrefix(w.cap.address, "127.0.0.1:"), w.mutual} {
-		if n := w.microsocks.saw(t, `connected to localhost:`+port); n < 1 {
-			t.Errorf("MicroSocks made no connection to localhost:%s", port)
+		if n := w.microsocks.countLog(t, `connected to localhost:`+port); n < 1 {
+			t.Errorf("expected MicroSocks to connect to localhost:%s, found no connection", port)
 		}
 	}
-	count := w.microsocks.saw(t, `.`)
-	w.refused(t, p, w.reader(p, "wrong", "http://"+w.capAt("localhost"), socks("wr0ng-secret")...),
+	count := w.microsocks.countLog(t, `.`)
+	w.runRefused(t, p, w.reader(p, "wrong", "http://"+w.capAt("localhost"), socks("wr0ng-secret")...),
 		"wr0ng-secret", "sap.odata.proxy.password")
-	if n := w.microsocks.saw(t, `.`) - count; n != 0 {
-		t.Errorf("MicroSocks connected %d times for a wrong password", n)
+	if n := w.microsocks.countLog(t, `.`) - count; n != 0 {
+		t.Errorf("expected MicroSocks to connect nobody with a wrong password, found %d connections", n)
 	}
 }
 
@@ -432,7 +439,7 @@ func (w *ways) testOAuth2(t *testing.T) {
 	log := filepath.Join(dir, "server.log")
 	front := t.TempDir()
 	service := e2etest.FreePort(t)
-	w.serve(t, front, service, `server { listen 127.0.0.1:`+service+`; location / { auth_request /check; proxy_pass http://cap; }
+	w.startServers(t, front, service, `server { listen 127.0.0.1:`+service+`; location / { auth_request /check; proxy_pass http://cap; }
 		location = /check { internal; proxy_pass http://127.0.0.1:`+port+`; proxy_pass_request_body off; proxy_set_header Content-Length ""; } }`)
 	oauth := func(host, client, how, secret string) []string {
 		return []string{"sap.odata.auth.type=oauth2", "sap.odata.oauth.token.endpoint=http://" + net.JoinHostPort(host,
@@ -440,7 +447,7 @@ func (w *ways) testOAuth2(t *testing.T) {
 			"sap.odata.oauth.client.secret=" + secret, "sap.odata.oauth.client.auth=" + how,
 			"sap.odata.oauth.scope=odata:read"}
 	}
-	w.arrive(t, p, []string{w.reader(p, "header", "http://127.0.0.1:"+service, oauth("127.0.0.1",
+	w.runAll(t, p, []string{w.reader(p, "header", "http://127.0.0.1:"+service, oauth("127.0.0.1",
 		"by-header", "header", oidcSecret)...),
 		w.reader(p, "body", "http://127.0.0.1:"+service, oauth("127.0.0.1", "by-body", "body", oidcSecret)...),
 		w.reader(p, "proxied", "http://cap.corp:"+service, append(w.viaSquid(squidPassword),
@@ -448,20 +455,20 @@ func (w *ways) testOAuth2(t *testing.T) {
 		map[string]int{"header": waysRows, "body": waysRows, "proxied": waysRows})
 	for client, most := range map[string]int{"by-header": 1, "by-body": 2} {
 		if n := countLines(t, log, `^token `+client+` odata:read$`); n < 1 || n > most {
-			t.Errorf("the token service gave %s %d tokens, expected 1 to %d", client, n, most)
+			t.Errorf("expected 1 to %d tokens for %s, found %d", most, client, n)
 		}
 	}
-	if n := w.squid.saw(t, `^200 POST http://tokens\.corp:\d+/token `); n != 1 {
-		t.Errorf("Squid saw %d requests for a token, expected 1", n)
+	if n := w.squid.countLog(t, `^200 POST http://tokens\.corp:\d+/token `); n != 1 {
+		t.Errorf("expected one request for a token at Squid, found %d", n)
 	}
 	if refusals := countLines(t, filepath.Join(front, "access.log"), `" 401 `); refusals != 0 {
-		t.Errorf("nginx refused %d requests", refusals)
+		t.Errorf("expected nginx to refuse no request, found %d", refusals)
 	}
 	count := countLines(t, log, `^refused invalid_client$`)
-	w.refused(t, p, w.reader(p, "wrong", "http://127.0.0.1:"+service, oauth("127.0.0.1", "by-header",
+	w.runRefused(t, p, w.reader(p, "wrong", "http://127.0.0.1:"+service, oauth("127.0.0.1", "by-header",
 		"header", "wr0ng-secret")...), "wr0ng-secret", "invalid_client", "sap.odata.oauth.client")
 	if n := countLines(t, log, `^refused invalid_client$`) - count; n != 1 {
-		t.Errorf("the wrong secret was sent %d times, expected once", n)
+		t.Errorf("expected the wrong secret to be sent once, found %d times", n)
 	}
 }
 
@@ -473,19 +480,21 @@ func (w *ways) testCloudConnector(t *testing.T) {
 	account.Map("cap.virtual:8000", w.cap.address)
 	account.Map("localhost:44300", "127.0.0.1:"+w.mutual)
 	key := "sap.odata.proxy.service.key=" + p.File("key.json", account.ServiceKey(0))
-	w.arrive(t, p, []string{w.reader(p, "http", "http://cap.virtual:8000",
+	w.runAll(t, p, []string{w.reader(p, "http", "http://cap.virtual:8000",
 		"sap.odata.proxy.type=sap-connectivity-http", key),
 		w.reader(p, "socks5", "http://cap.virtual:8000", "sap.odata.proxy.type=sap-connectivity-socks5", key),
-		w.reader(p, "tls", "https://localhost:44300", append(mutualLines(t),
+		w.reader(p, "tls", "https://localhost:44300", append(mutualSettings(t),
 			"sap.odata.proxy.type=sap-connectivity", key)...)},
 		map[string]int{"http": waysRows, "socks5": waysRows, "tls": waysRows})
-	for port, targets := range map[string][]string{"http": {"http://cap.virtual:8000/"}, "socks5": {"cap.virtual:8000",
-		"localhost:44300"}} {
+	for port, targets := range map[string][]string{
+		"http":   {"http://cap.virtual:8000/"},
+		"socks5": {"cap.virtual:8000", "localhost:44300"},
+	} {
 		for _, target := range targets {
 			if account.Count(func(e connectivitytest.Entry) bool {
 				return e.Port == port && strings.HasPrefix(e.Target, target)
 			}) == 0 {
-				t.Errorf("nothing went to %s through the port %s", target, port)
+				t.Errorf("expected a request to %s through the port %s, found none", target, port)
 			}
 		}
 	}
@@ -496,15 +505,15 @@ func (w *ways) testKafka(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	dir := t.TempDir()
 	port := e2etest.FreePort(t)
-	secure := e2etest.FreePort(t)
+	securePort := e2etest.FreePort(t)
 	e2etest.StartPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + e2etest.FreePort(t),
-		"SASL_PORT=" + secure}, port, dir)
+		"SASL_PORT=" + securePort}, port, dir)
 	worker := func(name, kind, address, user, password string) string {
-		return p.File(name+"-worker.properties", "bootstrap.servers=127.0.0.1:"+secure, "kafka.proxy.type="+kind,
-			"kafka.proxy.address="+address,
-			"kafka.proxy.user="+user, "kafka.proxy.password="+password, "security.protocol=SASL_SSL",
-			"sasl.mechanism=SCRAM-SHA-256",
-			`sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required username="user" password="user-secret";`,
+		return p.File(name+"-worker.properties", "bootstrap.servers=127.0.0.1:"+securePort, "kafka.proxy.type="+kind,
+			"kafka.proxy.address="+address, "kafka.proxy.user="+user, "kafka.proxy.password="+password,
+			"security.protocol=SASL_SSL", "sasl.mechanism=SCRAM-SHA-256",
+			`sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required `+
+				`username="user" password="user-secret";`,
 			"ssl.truststore.location="+filepath.Join(dir, "tls", "trust.p12"), "ssl.truststore.password=changeit",
 			"offset.storage.partitions=1")
 	}
@@ -513,30 +522,36 @@ func (w *ways) testKafka(t *testing.T) {
 		kind     string
 		user     string
 		password string
-		by       *intermediary
+		proxy    *intermediary
 		tunnel   string // in the log
-	}{{"socks", "socks5", "corp", "secret", w.microsocks, `connected to 127\.0\.0\.1:` + secure},
-		{"squid", "http", squidUser, squidPassword, w.squid, `^200 CONNECT 127\.0\.0\.1:` + secure},
-		{"tinyproxy", "http", "corp", "secret", w.tinyproxy, `CONNECT 127\.0\.0\.1:` + secure}}
+	}{
+		{name: "socks", kind: "socks5", user: "corp", password: "secret", proxy: w.microsocks,
+			tunnel: `connected to 127\.0\.0\.1:` + securePort},
+		{name: "squid", kind: "http", user: squidUser, password: squidPassword, proxy: w.squid,
+			tunnel: `^200 CONNECT 127\.0\.0\.1:` + securePort},
+		{name: "tinyproxy", kind: "http", user: "corp", password: "secret", proxy: w.tinyproxy,
+			tunnel: `CONNECT 127\.0\.0\.1:` + securePort},
+	}
 	want := map[string]int{}
 	for _, c := range cases {
-		if r := w.run(t, p, worker(c.name, c.kind, c.by.address, c.user, c.password),
+		if r := p.RunOnce(worker(c.name, c.kind, c.proxy.address, c.user, c.password),
 			w.reader(p, c.name, "http://"+w.cap.address)); r.Code != 0 {
-			t.Errorf("%s: exit %d\n%s", c.name, r.Code, r.Stderr)
+			t.Errorf("%s: expected exit 0, found %d\n%s", c.name, r.Code, r.Stderr)
 			continue
 		}
-		if c.by.saw(t, c.tunnel) == 0 {
-			t.Errorf("%s: the proxy says nothing of a connection", c.name)
+		if c.proxy.countLog(t, c.tunnel) == 0 {
+			t.Errorf("%s: expected a connection in the proxy's log, found none", c.name)
 		}
 		want[c.name] = waysRows
 	}
-	wantEnds(t, "127.0.0.1:"+port, want)
+	checkEndOffsets(t, "127.0.0.1:"+port, want)
 	for _, c := range cases {
-		r := w.run(t, p, worker("wrong", c.kind, c.by.address, c.user, "wr0ng-secret"),
+		r := p.RunOnce(worker("wrong", c.kind, c.proxy.address, c.user, "wr0ng-secret"),
 			w.reader(p, "wrong", "http://"+w.cap.address))
 		if r.Code == 0 || !strings.Contains(r.LastLine(), "kafka.proxy.password") || strings.Contains(r.Stderr,
 			"wr0ng-secret") {
-			t.Errorf("%s with a wrong password: exit %d\n%s", c.name, r.Code, r.Stderr)
+			t.Errorf("%s with a wrong password: expected an error without the password, found exit %d\n%s", c.name, r.Code,
+				r.Stderr)
 		}
 	}
 }

@@ -24,43 +24,43 @@ import (
 
 // comparedWorkers are two workers that receive the recorded requests in step: Kafka Connect's, and Culvert's.
 type comparedWorkers struct {
-	real   replaytest.Worker
-	own    replaytest.Worker
-	wanted map[string][]replaytest.Kind // differences
-	// skip means that the last request has an expected difference here, so that the awaited state does not occur.
-	skip     bool
-	compared int
+	connect     replaytest.Worker
+	culvert     replaytest.Worker
+	differences map[string][]replaytest.Kind // the expected ones
+	// isSkipped means that the last request has an expected difference here, so that the awaited state does not occur.
+	isSkipped bool
+	compared  int
 }
 
-// settling is how long a response may depend on the moment, and a state differ that both workers reach.
-const settling = 2 * time.Minute
+// settleLimit is how long a response may depend on the moment, and a state differ that both workers reach.
+const settleLimit = 2 * time.Minute
 
 // do sends a step to both workers and returns an unexpected difference between their responses.
 func (w *comparedWorkers) do(s *replaytest.Step) (difference string, err error) {
 	switch {
 	case s.File != "":
-		for _, worker := range []*replaytest.Worker{&w.real, &w.own} {
-			if err := os.WriteFile(strings.Replace(s.File, "${dir}", worker.Folder, 1), []byte(s.Content),
-				0o600); err != nil {
+		for _, worker := range []*replaytest.Worker{&w.connect, &w.culvert} {
+			file := strings.Replace(s.File, "${dir}", worker.Folder, 1)
+			if err := os.WriteFile(file, []byte(s.Content), 0o600); err != nil {
 				return "", err
 			}
 		}
 	case s.Until != "":
-		if err := w.real.Await(s); err != nil {
+		if err := w.connect.Await(s); err != nil {
 			return "", fmt.Errorf("Kafka Connect: %w", err)
 		}
-		if w.skip {
+		if w.isSkipped {
 			return "", nil
 		}
-		if err := w.own.Await(s); err != nil {
+		if err := w.culvert.Await(s); err != nil {
 			return "", fmt.Errorf("this worker: %w", err)
 		}
 	case s.Method != "":
 		w.compared++
-		w.skip = slices.Contains(w.wanted[s.At()], replaytest.Other)
-		for end := time.Now().Add(settling); ; time.Sleep(50 * time.Millisecond) {
-			difference, err = w.ask(s)
-			if err != nil || difference == "" || !showsState(s) || time.Now().After(end) {
+		w.isSkipped = slices.Contains(w.differences[s.At()], replaytest.Other)
+		for end := time.Now().Add(settleLimit); ; time.Sleep(50 * time.Millisecond) {
+			difference, err = w.compare(s)
+			if err != nil || difference == "" || !isStateRequest(s) || time.Now().After(end) {
 				return difference, err
 			}
 		}
@@ -68,26 +68,26 @@ func (w *comparedWorkers) do(s *replaytest.Step) (difference string, err error) 
 	return "", nil
 }
 
-// showsState reports whether a request changes nothing and returns the state of connectors. The same request may be
+// isStateRequest reports whether a request changes nothing and returns the state of connectors. The same request may be
 // answered differently a moment later, because each worker changes states at its own pace.
-func showsState(s *replaytest.Step) bool {
+func isStateRequest(s *replaytest.Step) bool {
 	path, query, _ := strings.Cut(s.Path, "?")
 	return strings.HasPrefix(path, "/connectors") && (s.Method == "GET" ||
 		(s.Method == "POST" && strings.HasSuffix(path, "/restart") && strings.Contains(query, "onlyFailed=true")))
 }
 
-// ask sends a request to both workers and compares the responses.
-func (w *comparedWorkers) ask(s *replaytest.Step) (difference string, err error) {
-	theirs, err := send(&w.real, s)
+// compare sends a request to both workers and compares the responses.
+func (w *comparedWorkers) compare(s *replaytest.Step) (difference string, err error) {
+	connectAnswer, err := send(&w.connect, s)
 	if err != nil {
 		return "", fmt.Errorf("Kafka Connect: %w", err)
 	}
-	ours, err := send(&w.own, s)
+	culvertAnswer, err := send(&w.culvert, s)
 	if err != nil {
 		return "", fmt.Errorf("this worker: %w", err)
 	}
-	theirs.Body, ours.Body = replaytest.Alike(theirs.Body, replaytest.WithoutOrder(ours.Body))
-	status, body := replaytest.Compare(s, theirs, ours)
+	connectAnswer.Body, culvertAnswer.Body = replaytest.Alike(connectAnswer.Body, replaytest.WithoutOrder(culvertAnswer.Body))
+	status, body := replaytest.Compare(s, connectAnswer, culvertAnswer)
 	kinds := []replaytest.Kind{}
 	switch {
 	case status != "":
@@ -95,13 +95,13 @@ func (w *comparedWorkers) ask(s *replaytest.Step) (difference string, err error)
 	case body != "":
 		kinds = append(kinds, replaytest.Text, replaytest.Body)
 	}
-	for _, kind := range w.wanted[s.At()] {
+	for _, kind := range w.differences[s.At()] {
 		if kind != replaytest.LeftOut && !slices.Contains(kinds, kind) {
 			difference += fmt.Sprintf("%s: is listed as %q, and there is no such difference\n", s.At(), kind)
 		}
 	}
-	listed := func(k replaytest.Kind) bool { return slices.Contains(w.wanted[s.At()], k) }
-	if len(kinds) > 0 && !slices.ContainsFunc(kinds, listed) {
+	isListed := func(k replaytest.Kind) bool { return slices.Contains(w.differences[s.At()], k) }
+	if len(kinds) > 0 && !slices.ContainsFunc(kinds, isListed) {
 		difference += fmt.Sprintf("%s %s %.80s (-Kafka Connect +this worker):\n%s%s", s.At(), s.Method, s.Path, status,
 			body)
 	}
@@ -110,7 +110,7 @@ func (w *comparedWorkers) ask(s *replaytest.Step) (difference string, err error)
 
 // send sends a request, again if the worker rejects it because its group has not settled.
 func send(w *replaytest.Worker, s *replaytest.Step) (replaytest.Answer, error) {
-	for end := time.Now().Add(settling); ; time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(settleLimit); ; time.Sleep(50 * time.Millisecond) {
 		answer, err := w.Send(s)
 		if err != nil || answer.Status == s.Status || !isMomentary(answer) || time.Now().After(end) {
 			return answer, err
@@ -182,32 +182,32 @@ func TestRealWorkerAgainstConnect(t *testing.T) {
 			guesttest.Bytes(t, "../../../../testdata/guests/"+name, "main.version=4.3.1"))
 	}
 	e2etest.WriteFile(t, filepath.Join(p.Dir, "plugins"), "smt.wasm", guesttest.Bytes(t, "../../../../plugins/smt"))
-	f := p.StartWorkerWith(filepath.Join(p.Dir, "plugins"), "conf", "offset.flush.interval.ms=500",
+	worker := p.StartWorkerWith(filepath.Join(p.Dir, "plugins"), "conf", "offset.flush.interval.ms=500",
 		"key.converter=org.apache.kafka.connect.json.JsonConverter",
 		"value.converter=org.apache.kafka.connect.json.JsonConverter")
 	broker := e2etest.FreePort(t)
-	connect := e2etest.FreePort(t)
+	connectPort := e2etest.FreePort(t)
 	dir := t.TempDir()
 	e2etest.StartPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + e2etest.FreePort(t)}, broker,
 		filepath.Join(dir, "broker"))
-	e2etest.StartPeer(t, "kafka/start-connect.sh", dir, nil, connect, "127.0.0.1:"+broker,
+	e2etest.StartPeer(t, "kafka/start-connect.sh", dir, nil, connectPort, "127.0.0.1:"+broker,
 		filepath.Join(dir, "connect"))
-	real := workerAt(t, "127.0.0.1:"+connect)
-	f.Eventually("that REST can change something", func() bool {
-		status, _ := f.Call("DELETE", "/connectors/none", "")
+	connect := workerAt(t, "127.0.0.1:"+connectPort)
+	worker.Eventually("that REST can change something", func() bool {
+		status, _ := worker.Call("DELETE", "/connectors/none", "")
 		return status == 404
 	})
-	ours := workerAt(t, strings.TrimPrefix(f.URL, "http://"))
+	culvert := workerAt(t, strings.TrimPrefix(worker.URL, "http://"))
 
-	ours.Versions = append(ours.Versions, real.Versions...)
-	ours.Prefix = "files."
-	ours.Own = map[string]string{"files.scheme": "http", "files.address": "127.0.0.1", "files.port": port}
+	culvert.Versions = append(culvert.Versions, connect.Versions...)
+	culvert.Prefix = "files."
+	culvert.Own = map[string]string{"files.scheme": "http", "files.address": "127.0.0.1", "files.port": port}
 
 	files, err := replaytest.Sequences(folder)
 	e2etest.NoError(t, err)
-	wanted, err := replaytest.Differences(folder)
+	differences, err := replaytest.Differences(folder)
 	e2etest.NoError(t, err)
-	both := comparedWorkers{real: real, own: ours, wanted: wanted}
+	both := comparedWorkers{connect: connect, culvert: culvert, differences: differences}
 	began := time.Now()
 	for _, file := range files {
 		steps, err := replaytest.Read(file)
