@@ -14,20 +14,20 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 )
 
-const insert = "org.apache.kafka.connect.transforms.InsertField$Value"
+const insertFieldType = "org.apache.kafka.connect.transforms.InsertField$Value"
 
-// write replaces the text of the chain editor.
-func write(tab *Tab, lines ...string) {
+// writeChain replaces the text of the chain editor.
+func writeChain(tab *Tab, lines ...string) {
 	Eval[bool](tab, fmt.Sprintf(`Boolean(document.getElementById("chain-text").value = %q)`, strings.Join(lines, "\n")))
 }
 
-// sampled requests a sample, lets the connector read again, and waits for rows.
-func sampled(f *e2etest.Worker, tab *Tab, name string, rows int) {
-	tab.Load(f.URL + "/console/records?name=" + name)
+// takeSample requests a sample, lets the connector read again, and waits for rows.
+func takeSample(worker *e2etest.Worker, tab *Tab, name string, rows int) {
+	tab.Load(worker.URL + "/console/records?name=" + name)
 	tab.Type("#rows-asked", fmt.Sprint(rows))
 	tab.Click(`form:has(#rows-asked) button`)
 	tab.AwaitText("0 of")
-	f.MustCall(202, "POST", "/culvert/connectors/"+name+"/feeds/Orders/snapshot", "")
+	worker.MustCall(202, "POST", "/culvert/connectors/"+name+"/feeds/Orders/snapshot", "")
 	tab.Await("rows", fmt.Sprintf(`document.querySelectorAll("section.row").length === %d`, rows))
 }
 
@@ -38,57 +38,59 @@ func TestRealChain(t *testing.T) {
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 5})
 	plugins := e2etest.CopyPlugins(t, "smt")
 	e2etest.WriteFile(t, plugins, "odd.wasm", guesttest.Bytes(t, "../../testdata/guests/odd"))
-	f := p.StartWorkerWith(plugins, "conf", "plugin.odd.limits.call.ms=150")
-	f.Create(append(e2etest.Source("orders", address, "Orders"), "transforms=in", "transforms.in.type="+insert,
+	worker := p.StartWorkerWith(plugins, "conf", "plugin.odd.limits.call.ms=150")
+	worker.Create(append(e2etest.Source("orders", address, "Orders"), "transforms=in",
+		"transforms.in.type="+insertFieldType,
 		"transforms.in.static.field=Origin", "transforms.in.static.value=here")...)
-	f.AwaitStderr("extraction finished: 5 rows")
+	worker.AwaitStderr("extraction finished: 5 rows")
 	tab := NewBrowser(t).Open(nil)
 	folder := t.TempDir()
 	tab.SaveDownloads(folder)
-	sampled(f, tab, "orders", 3)
+	takeSample(worker, tab, "orders", 3)
 	tab.AwaitText(`Origin: added "here"`)
-	chain := []string{"transforms=in,mask", "transforms.in.type=" + insert, "transforms.in.static.field=Origin",
+	chain := []string{"transforms=in,mask", "transforms.in.type=" + insertFieldType,
+		"transforms.in.static.field=Origin",
 		"transforms.in.static.value=there", "transforms.mask.type=org.apache.kafka.connect.transforms.MaskField$Value",
 		"transforms.mask.fields=CustomerID"}
-	write(tab, chain[:len(chain)-1]...)
+	writeChain(tab, chain[:len(chain)-1]...)
 	tab.Click(`#chain button[value="chain"]:not([formaction])`)
-	tab.AwaitText("transforms.mask.fields", `Origin: added "here"`) // what the chain of now makes
-	write(tab, chain...)
+	tab.AwaitText("transforms.mask.fields", `Origin: added "here"`) // the result of the current chain
+	writeChain(tab, chain...)
 	tab.Click(`#chain button[value="chain"]:not([formaction])`)
 	tab.AwaitText(`Origin: "there"`, `CustomerID: changed ""`)
-	if got := f.Config("orders"); got["transforms"] != "in" {
-		t.Errorf("trying a chain has changed the configuration: %v", got)
+	if got := worker.Config("orders"); got["transforms"] != "in" {
+		t.Errorf("expected an unchanged configuration after a chain was tried, found %v", got)
 	}
 	tab.CheckAccessible("records with another chain")
 	// The sample's rows and the chain's results become a test.
 	tab.Click(`#chain button[value="test"]`)
 	file := filepath.Join(folder, "orders_test.yaml")
-	f.Eventually("the file", func() bool { _, err := os.Stat(file); return err == nil })
+	worker.Eventually("the file", func() bool { _, err := os.Stat(file); return err == nil })
 	p.MustRun("test", "--plugins", plugins, "--data", p.Data, file).WantStdout("orders_test.yaml")
 	content, err := os.ReadFile(file)
 	e2etest.NoError(t, err)
 	p.Run("test", "--plugins", plugins, "--data", p.Data, p.File("wrong_test.yaml", strings.Replace(string(content),
 		"value: there", "value: elsewhere", 1))).WantCode(1)
 	tab.Click(`#chain button[formaction="form"]`)
-	tab.Await("the chain in the text", says("transforms.mask.fields=CustomerID"))
-	reviewed(tab, "transforms.mask.type", "there")
+	tab.Await("the chain in the text", textHasLine("transforms.mask.fields=CustomerID"))
+	review(tab, "transforms.mask.type", "there")
 	tab.Click(`button[value="apply"]`)
-	tab.Await("the connector's page", left)
-	f.Await("orders", "runs", e2etest.IsRunning)
-	sampled(f, tab, "orders", 3)
+	tab.Await("the connector's page", isOnConnectorPage)
+	worker.Await("orders", "runs", e2etest.IsRunning)
+	takeSample(worker, tab, "orders", 3)
 	tab.AwaitText(`Origin: "there"`, `CustomerID: changed ""`)
 	// The transform never returns from order 10249, the second one. That is reported next to the row after the time of
 	// one call; the sample and the connector continue.
-	write(tab, "transforms=stuck", "transforms.stuck.type=example.Stuck", "transforms.stuck.field=OrderID")
+	writeChain(tab, "transforms=stuck", "transforms.stuck.type=example.Stuck", "transforms.stuck.field=OrderID")
 	tab.Click(`#chain button[value="chain"]:not([formaction])`)
 	tab.Await("the fault beside the row",
 		`document.querySelector("#row1 .step .problem")?.innerText.includes("ran longer than")`)
 	for _, row := range []int{0, 2} {
 		if !Eval[bool](tab, fmt.Sprintf(
 			`document.querySelector("#row%[1]ds0").textContent.includes("Unchanged")`, row)) {
-			t.Errorf("row %d: %s", row, tab.Text())
+			t.Errorf("row %d: expected no change, found\n%s", row, tab.Text())
 		}
 	}
-	f.Await("orders", "runs", e2etest.IsRunning)
-	tab.CheckQuiet(host(f))
+	worker.Await("orders", "runs", e2etest.IsRunning)
+	tab.CheckQuiet(hostPort(worker))
 }

@@ -14,13 +14,14 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// attack is a page that makes the browser send everything that a page of another origin can: forms into frames, from
-// itself and from frames without an origin, and fetch in each mode. It waits until each has ended. The console in a
-// frame comes last. TARGET is the origin of the worker.
-const attack = `<!DOCTYPE html><title>Kittens</title><body><script>
+// attackPage is a page that makes the browser send everything that a page of another origin can: forms into frames,
+// from itself and from frames without an origin, and fetch in each mode. It waits until each has ended. The console in
+// a frame comes last. TARGET is the origin of the worker.
+const attackPage = `<!DOCTYPE html><title>Kittens</title><body><script>
 const target = "TARGET";
 const fields = "<input name=do value=pause><input name=name value=orders>";
-const post = id => "<form method=post action='" + target + "/console/act' id=f target='" + id + "'>" + fields + "</form>";
+const post = id => "<form method=post action='" + target + "/console/act' id=f target='" + id + "'>" + fields +
+	"</form>";
 function frame(make) {
   return new Promise(done => {
     const f = document.createElement("iframe");
@@ -34,10 +35,11 @@ async function attempt() {
   const sent = new URLSearchParams({do: "pause", name: "orders"});
   const quiet = promise => promise.then(a => a.type === "opaque" ? 0 : a.status, () => -1);
   const all = [
-    quiet(fetch(target + "/console/act?a=no-cors", {method: "POST", mode: "no-cors", credentials: "include", body: sent})),
+    quiet(fetch(target + "/console/act?a=no-cors", {method: "POST", mode: "no-cors", credentials: "include",
+	body: sent})),
     quiet(fetch(target + "/console/act?a=cors", {method: "POST", credentials: "include", body: sent})),
-    quiet(fetch(target + "/console/act?a=json", {method: "POST", headers: {"Content-Type": "application/json"}, body: "{}"})),
-    quiet(fetch(target + "/connectors/orders/restart?includeTasks=true", {method: "POST", mode: "no-cors"})),
+    quiet(fetch(target + "/console/act?a=json", {method: "POST", headers: {"Content-Type": "application/json"},
+body: "{}"})), quiet(fetch(target + "/connectors/orders/restart?includeTasks=true", {method: "POST", mode: "no-cors"})),
     quiet(fetch(target + "/connectors/orders/pause", {method: "PUT"})),
     quiet(fetch(target + "/connectors/orders", {method: "DELETE"})),
     quiet(fetch(target + "/connectors", {method: "POST", mode: "no-cors", body: '{"name":"forged","config":{}}'})),
@@ -65,49 +67,52 @@ func TestRealForgedRequests(t *testing.T) {
 	t.Parallel()
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 5})
 	p.File("conf/orders.properties", e2etest.Source("orders", address, "Orders")...)
-	f := p.StartWorker("conf", "rest.allowed.hosts=console.test")
-	f.AwaitStderr("extraction finished: 5 rows")
-	_, port, err := net.SplitHostPort(host(f))
+	worker := p.StartWorker("conf", "rest.allowed.hosts=console.test")
+	worker.AwaitStderr("extraction finished: 5 rows")
+	_, port, err := net.SplitHostPort(hostPort(worker))
 	e2etest.NoError(t, err)
 	evil := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		io.WriteString(w, strings.ReplaceAll(attack, "TARGET", r.URL.Query().Get("target")))
+		io.WriteString(w, strings.ReplaceAll(attackPage, "TARGET", r.URL.Query().Get("target")))
 	}))
 	_, evilPort, err := net.SplitHostPort(evil)
 	e2etest.NoError(t, err)
 	b := NewBrowser(t)
-	changed := func(what string) {
+	checkUnchanged := func(what string) {
 		t.Helper()
-		if n := strings.Count(f.Stderr.String(), "changed by REST"); n > 0 {
-			t.Fatalf("%s has changed something:\n%s", what, f.Stderr.String())
+		if n := strings.Count(worker.Stderr.String(), "changed by REST"); n > 0 {
+			t.Fatalf("%s: expected no change, found\n%s", what, worker.Stderr.String())
 		}
 	}
 	for _, target := range []string{"http://127.0.0.1:" + port, "http://console.test:" + port} {
-		// each has another port than the worker
+		// The port of each differs from the worker's.
 		for _, from := range []string{"127.0.0.1", "evil.test", "console.test"} {
 			what := from + " against " + target
 			tab := b.Open(nil)
 			tab.Load("http://" + from + ":" + evilPort + "/?target=" + target)
-			answers := Eval[string](tab, "attempt()")
-			if answers != "0 -1 -1 0 -1 -1 0 -1" {
-				t.Errorf("%s: fetch had the answers %s", what, answers)
+			statuses := Eval[string](tab, "attempt()")
+			if statuses != "0 -1 -1 0 -1 -1 0 -1" {
+				t.Errorf("%s: expected other responses of fetch, found %s", what, statuses)
 			}
-			f.Eventually("the three forms to be sent", func() bool {
+			worker.Eventually("the three forms to be sent", func() bool {
 				return strings.Count(strings.Join(tab.Requests(), "\n")+"\n", "POST "+target+"/console/act\n") == 3
 			})
 			sent := strings.Join(tab.Requests(), "\n")
-			for _, forged := range []string{"POST " + target + "/console/act?a=no-cors", "POST " + target +
-				"/console/act?a=cors",
-				"POST " + target + "/connectors/orders/restart?includeTasks=true", "POST " + target + "/connectors",
-				"GET " + target + "/console/?a=frame"} {
+			for _, forged := range []string{
+				"POST " + target + "/console/act?a=no-cors",
+				"POST " + target + "/console/act?a=cors",
+				"POST " + target + "/connectors/orders/restart?includeTasks=true",
+				"POST " + target + "/connectors",
+				"GET " + target + "/console/?a=frame",
+			} {
 				if !strings.Contains(sent, forged) {
-					t.Errorf("%s: the browser has not sent %s", what, forged)
+					t.Errorf("%s: expected the browser to send %s", what, forged)
 				}
 			}
-			f.Eventually("the browser to refuse a frame", func() bool {
+			worker.Eventually("the browser to refuse a frame", func() bool {
 				return strings.Contains(strings.Join(tab.Console(), "\n"), "frame-ancestors")
 			})
-			changed(what)
+			checkUnchanged(what)
 		}
 	}
 	// An attacker's name that resolves to the worker: for the browser its pages have the worker's origin.
@@ -116,13 +121,15 @@ func TestRealForgedRequests(t *testing.T) {
 	tab.AwaitText("Host is not a name of this worker")
 	for _, request := range []string{
 		`"/console/act", {method: "POST", body: new URLSearchParams({do: "pause", name: "orders"})}`,
-		`"/connectors/orders/pause", {method: "PUT"}`, `"/connectors/orders/config"`,
-		`"/console/form?name=orders"`} {
+		`"/connectors/orders/pause", {method: "PUT"}`,
+		`"/connectors/orders/config"`,
+		`"/console/form?name=orders"`,
+	} {
 		if status := Eval[int](tab, "fetch("+request+").then(a => a.status)"); status != 403 {
-			t.Errorf("by another name %s has status %d", request, status)
+			t.Errorf("by another name %s: expected status 403, found %d", request, status)
 		}
 	}
-	changed("another name")
+	checkUnchanged("another name")
 	for _, name := range []string{"127.0.0.1", "console.test"} {
 		tab := b.Open(nil)
 		tab.Load(fmt.Sprintf("http://%s:%s/console/connector?name=orders", name, port))
@@ -132,7 +139,7 @@ func TestRealForgedRequests(t *testing.T) {
 		tab.AwaitText("orders is being resumed")
 		tab.CheckQuiet("127.0.0.1:"+port, "console.test:"+port)
 	}
-	if n := strings.Count(f.Stderr.String(), "changed by REST"); n != 4 {
-		t.Errorf("expected the changes of four clicks alone, found %d:\n%s", n, f.Stderr.String())
+	if n := strings.Count(worker.Stderr.String(), "changed by REST"); n != 4 {
+		t.Errorf("expected the changes of four clicks alone, found %d:\n%s", n, worker.Stderr.String())
 	}
 }

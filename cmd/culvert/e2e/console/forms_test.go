@@ -18,14 +18,14 @@ import (
 // need little memory; those above the limit are told to retry, and later forms are answered.
 func TestFormsTakeNoMoreRoomThanBodies(t *testing.T) {
 	t.Parallel()
-	const formBytes, most = 4 << 20, 700 << 20
-	f := e2etest.NewPlace(t).StartWorker("conf")
-	address := strings.TrimPrefix(f.URL, "http://")
-	const half, held = 500, 16
-	refused := make(chan string, half)
+	const formBytes, memoryLimit = 4 << 20, 700 << 20
+	worker := e2etest.NewPlace(t).StartWorker("conf")
+	address := strings.TrimPrefix(worker.URL, "http://")
+	const connections, answered = 500, 16
+	refused := make(chan string, connections)
 	var open []net.Conn
-	begun := "text=" + strings.Repeat("x", formBytes-16)
-	for range half {
+	partOfForm := "text=" + strings.Repeat("x", formBytes-16)
+	for range connections {
 		c, err := net.Dial("tcp", address)
 		e2etest.NoError(t, err)
 		defer c.Close()
@@ -33,14 +33,14 @@ func TestFormsTakeNoMoreRoomThanBodies(t *testing.T) {
 		go func() {
 			fmt.Fprintf(c, "POST /console/form HTTP/1.1\r\nHost: localhost\r\nContent-Type: "+
 				"application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n", formBytes)
-			io.WriteString(c, begun)
+			io.WriteString(c, partOfForm)
 		}()
 		go func() {
 			head, _ := bufio.NewReader(c).ReadString('\n')
 			refused <- head
 		}()
 	}
-	for n := range half - held {
+	for n := range connections - answered {
 		if head := <-refused; !strings.Contains(head, " 503 ") {
 			t.Fatalf("expected a form without room to be refused with 503, found %q after %d", head, n)
 		}
@@ -55,7 +55,7 @@ func TestFormsTakeNoMoreRoomThanBodies(t *testing.T) {
 	statuses := make(chan int, 30)
 	for range cap(statuses) {
 		forms.Go(func() {
-			answer, err := http.Post(f.URL+"/console/form", "application/x-www-form-urlencoded",
+			answer, err := http.Post(worker.URL+"/console/form", "application/x-www-form-urlencoded",
 				strings.NewReader(form))
 			if err != nil {
 				t.Error(err)
@@ -75,11 +75,11 @@ func TestFormsTakeNoMoreRoomThanBodies(t *testing.T) {
 	if counts[http.StatusServiceUnavailable] == 0 || counts[http.StatusServiceUnavailable] == 30 {
 		t.Errorf("expected some forms to be answered and others to be sent again, found %v", counts)
 	}
-	if a, page := post(t, f.URL+"/console/form", url.Values{"text": {"a=b"}}, nil); a.StatusCode != http.StatusOK {
+	if a, page := post(t, worker.URL+"/console/form", url.Values{"text": {"a=b"}}, nil); a.StatusCode != http.StatusOK {
 		t.Errorf("expected a form that comes later to be answered, found %d %.500s", a.StatusCode, page)
 	}
-	if peak := f.PeakMemory(); peak > most {
-		t.Errorf("expected at most %d MB of memory, found %d", most>>20, peak>>20)
+	if peak := worker.PeakMemory(); peak > memoryLimit {
+		t.Errorf("expected at most %d MB of memory, found %d", memoryLimit>>20, peak>>20)
 	} else {
 		t.Logf("%d MB of memory, statuses %v", peak>>20, counts)
 	}

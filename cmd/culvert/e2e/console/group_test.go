@@ -12,8 +12,8 @@ import (
 	"github.com/culvert-project/culvert/internal/porttest"
 )
 
-// pair starts two workers of one group, which wait so many milliseconds for a lost worker.
-func pair(p *e2etest.Place, delay int) (first, second *e2etest.Worker) {
+// startPair starts two workers of one group, which wait so many milliseconds for a lost worker.
+func startPair(p *e2etest.Place, delay int) (first, second *e2etest.Worker) {
 	servers := p.StartBroker()
 	workers := []*e2etest.Worker{}
 	for n := range 2 {
@@ -33,11 +33,11 @@ func pair(p *e2etest.Place, delay int) (first, second *e2etest.Worker) {
 func TestConsoleOfAGroup(t *testing.T) {
 	t.Parallel()
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 60, PageSize: 10})
-	first, second := pair(p, 1000)
+	first, second := startPair(p, 1000)
 	for _, name := range []string{"one", "two"} {
 		config := e2etest.SettingsOf(append(e2etest.Source(name, address, "Orders"), "sap.odata#00.topic="+name,
 			"sap.odata#00.query.change=keep", // the topic may change while a load is in progress
-			"sap.odata.user.pwd="+inSetting, "sap.odata.user.name=me", "sap.odata#00.exec-period=1"))
+			"sap.odata.user.pwd="+secretInSetting, "sap.odata.user.name=me", "sap.odata#00.exec-period=1"))
 		first.AwaitChangeable()
 		first.MustCall(201, "POST", "/connectors", e2etest.AsJSON(t, map[string]any{"name": name, "config": config}))
 	}
@@ -53,7 +53,7 @@ func TestConsoleOfAGroup(t *testing.T) {
 			a, html := post(t, w.URL+"/console/records", url.Values{"step": {"sample"}, "name": {name}, "rows": {"2"}},
 				nil)
 			if a.StatusCode != 303 {
-				t.Fatalf("%d %s", a.StatusCode, html)
+				t.Fatalf("a sample of %s: expected status 303, found %d\n%s", name, a.StatusCode, html)
 			}
 			page := w.URL + "/console/" + a.Header.Get("Location")
 			w.Eventually("two rows of "+name, func() bool {
@@ -64,9 +64,9 @@ func TestConsoleOfAGroup(t *testing.T) {
 	}
 	checkNewerChangeIsNotOverwritten(t, first, second)
 	for _, w := range []*e2etest.Worker{first, second} {
-		if a, html := post(t, w.URL+"/console/act", url.Values{"do": {"pause"}, "name": {"one", "two"}},
-			nil); a.StatusCode != 200 || strings.Contains(html, "✕") {
-			t.Errorf("%d %s", a.StatusCode, html)
+		a, html := post(t, w.URL+"/console/act", url.Values{"do": {"pause"}, "name": {"one", "two"}}, nil)
+		if a.StatusCode != 200 || strings.Contains(html, "✕") {
+			t.Errorf("pause: expected status 200 without errors, found %d\n%s", a.StatusCode, html)
 		}
 		for _, name := range []string{"one", "two"} {
 			w.Await(name, "is paused", func(s connect.Status) bool { return s.Connector.State == connect.Paused })
@@ -81,17 +81,17 @@ func TestConsoleOfAGroup(t *testing.T) {
 // the other one.
 func checkNewerChangeIsNotOverwritten(t *testing.T, first, second *e2etest.Worker) {
 	t.Helper()
-	mine, _ := toApply(t, first, "one", "mine")
-	yours, _ := toApply(t, second, "one", "yours")
+	mine, _ := reviewTopic(t, first, "one", "mine")
+	yours, _ := reviewTopic(t, second, "one", "yours")
 	if v := mine.Get("version"); v == "" || v != yours.Get("version") {
-		t.Fatalf("versions %q and %q", v, yours.Get("version"))
+		t.Fatalf("expected equal versions, found %q and %q", v, yours.Get("version"))
 	}
 	if a, html := post(t, second.URL+"/console/form", yours, nil); a.StatusCode != 303 {
-		t.Fatalf("%d %s", a.StatusCode, html)
+		t.Fatalf("the second worker's form: expected status 303, found %d\n%s", a.StatusCode, html)
 	}
 	if a, html := post(t, first.URL+"/console/form", mine, nil); a.StatusCode != 200 ||
 		!strings.Contains(html, "Nothing was stored") {
-		t.Errorf("%d %s", a.StatusCode, html)
+		t.Errorf("the first worker's form: expected that nothing was stored, found %d\n%s", a.StatusCode, html)
 	}
 	first.Eventually("the change everywhere", func() bool {
 		return first.Config("one")["sap.odata#00.topic"] == "yours" &&
@@ -120,7 +120,7 @@ func checkPagesShowConnectorsOfTheGroup(t *testing.T, w *e2etest.Worker, service
 					return false
 				}
 			}
-			if strings.Contains(html, inSetting) {
+			if strings.Contains(html, secretInSetting) {
 				t.Errorf("%s shows the password", page)
 			}
 			return true

@@ -20,15 +20,15 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// harm is a text that would run a script, change the text direction of its surroundings, or control a terminal.
-const harm = `"><img src=x onerror="window.alerted=1"><script>window.alerted=1;alert(1)</script>'</textarea></pre>` +
-	"\u202e\u2066\u200b\x1b[31m\u0007"
+// harmfulText is a text that would run a script, change the text direction of its surroundings, or control a terminal.
+const harmfulText = `"><img src=x onerror="window.alerted=1"><script>window.alerted=1;alert(1)</script>'` +
+	"</textarea></pre>\u202e\u2066\u200b\x1b[31m\u0007"
 
 // Names, messages of a service and texts of a plugin run no script and break the layout of no page, whatever characters
 // they have and however long they are.
 func TestRealOddTexts(t *testing.T) {
 	t.Parallel()
-	long := harm + strings.Repeat("wide", 2500)
+	long := harmfulText + strings.Repeat("wide", 2500)
 	p := e2etest.NewPlace(t)
 	dir := e2etest.CopyPlugins(t)
 	s := odatatest.New(odatatest.Options{Rows: 3})
@@ -39,65 +39,57 @@ func TestRealOddTexts(t *testing.T) {
 		}
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusNotFound)
-		_ = json.NewEncoder(w).Encode(map[string]any{"error": map[string]any{"code": harm,
+		_ = json.NewEncoder(w).Encode(map[string]any{"error": map[string]any{"code": harmfulText,
 			"message": map[string]string{"lang": "en", "value": long}}})
 	}))
-	typed := harm
-	group := "Group " + harm
+	typed := harmfulText
+	group := "Group " + harmfulText
 	e2etest.WriteFile(t, dir, "odd.wasm", guesttest.Static(wit.Description{Name: "odd", Version: "1.0.0",
 		Components: []wit.Component{{Name: "org.example.Odd", Kind: wit.ComponentSource, Documentation: long,
 			Settings: []wit.ConfigKey{{Name: "odd.one", Documentation: long, DefaultValue: &typed,
 				Rules: []wit.Rule{{Group: &group}}}}}}}, "",
 		wit.InterfaceSource))
-	e2etest.WriteFile(t, dir, "worse.wasm", guesttest.Static(wit.Description{Name: harm, Version: long,
+	e2etest.WriteFile(t, dir, "worse.wasm", guesttest.Static(wit.Description{Name: harmfulText, Version: long,
 		Components: []wit.Component{{Name: long, Kind: wit.ComponentSource}}}, "", wit.InterfaceSource))
-	f := p.StartWorkerWith(dir, "conf")
-	f.AwaitChangeable()
+	worker := p.StartWorkerWith(dir, "conf")
+	worker.AwaitChangeable()
 	// Names have no control characters, and one with a slash has no page, like in Kafka Connect.
-	name := strings.NewReplacer("\x1b", "", "\u0007", "", "/", "").Replace(harm) + "<u>"
+	name := strings.NewReplacer("\x1b", "", "\u0007", "", "/", "").Replace(harmfulText) + "<u>"
 	wide := strings.Repeat("wide", 2500)
-	for _, connector := range []struct{ name, set string }{{name, "Orders"}, {wide, "Customers"}} {
-		body, err := json.Marshal(map[string]any{"name": connector.name,
-			"config": e2etest.SettingsOf(e2etest.Source(connector.name, address, connector.set))})
-		e2etest.NoError(t, err)
-		if status, answer := f.Call("POST", "/connectors", string(body)); status != 201 {
-			t.Fatalf("%q: %d %s", connector.name, status, answer)
-		}
+	for connector, set := range map[string]string{name: "Orders", wide: "Customers"} {
+		worker.MustCall(201, "POST", "/connectors", e2etest.AsJSON(t, map[string]any{"name": connector,
+			"config": e2etest.SettingsOf(e2etest.Source(connector, address, set))}))
 	}
 	tab := NewBrowser(t).Open(nil)
 	tab.Resize(320, 800)
 	query := url.Values{"name": {name}}.Encode()
 	failed := url.Values{"name": {wide}}.Encode()
-	tab.Load(f.URL + "/console/?state=failed")
+	tab.Load(worker.URL + "/console/?state=failed")
 	tab.AwaitText("failed", "wide")
 	for _, page := range []string{"", "?state=failed", "?search=" + url.QueryEscape(long), "connector?" + query,
 		"connector?" + failed, "connector?name=" + url.QueryEscape(long), "form?" + query, "form?" + failed,
 		"form?class=org.example.Odd", "form", "records?" + query, "letters?" + query, "letters",
 		"offsets?" + query, "plugins", "workers", "origins", "log"} {
-		tab.Load(f.URL + "/console/" + page)
+		tab.Load(worker.URL + "/console/" + page)
 		what := page[:min(len(page), 40)]
 		tab.Await(what, `document.querySelector("main h1")?.innerText.length > 0`)
 		tab.CheckAccessible(what)
-		if over := Eval[int](tab, "document.documentElement.scrollWidth - innerWidth"); over > 0 {
-			t.Errorf("%s: %d pixels stick out: %s", what, over, Eval[string](tab, `[...document.querySelectorAll("main *")]
-				.filter(e => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest(".wide, pre, .steps"))
-				.slice(0, 3).map(e => e.outerHTML.slice(0, 200)).join("\n")`))
-		}
+		checkNoOverflow(t, tab, what)
 		if Eval[bool](tab,
 			`window.alerted !== undefined || Boolean(document.querySelector("main img, main script, main u"))`) {
-			t.Errorf("%s: the page has elements of others", what)
+			t.Errorf("%s: expected no elements of others in the page", what)
 		}
 		if shown := tab.Text(); strings.ContainsAny(shown, "\u202e\u2066\x1b\u0007") {
-			t.Errorf("%s: the page has characters that do not show themselves", what)
+			t.Errorf("%s: expected no control characters in the page, found %q", what, shown)
 		}
 		if size := len(Eval[string](tab, "document.documentElement.outerHTML")); size > 500<<10 {
-			t.Errorf("%s: %d bytes", what, size)
+			t.Errorf("%s: expected at most 500 KiB, found %d bytes", what, size)
 		}
 	}
 	if tab.RemoveMessages("responded with a status of 400") != 1 { // of a name that no connector can have
-		t.Errorf("found %q", tab.Console())
+		t.Errorf("expected one response with status 400, found %q", tab.Console())
 	}
-	tab.CheckQuiet(host(f))
+	tab.CheckQuiet(hostPort(worker))
 }
 
 // Records of 20 MB, of 1,000 levels, and binary ones are shown as far as they fit a page, which loads quickly. A
@@ -110,19 +102,21 @@ func TestRealLargeRecords(t *testing.T) {
 	_, err := kadm.NewClient(client).CreateTopic(t.Context(), 1, 1, map[string]*string{
 		"max.message.bytes": kadm.StringPtr("33554432")}, "large")
 	e2etest.NoError(t, err)
-	for name, converter := range map[string]string{"json": "org.apache.kafka.connect.json.JsonConverter",
-		"text": "org.apache.kafka.connect.storage.StringConverter"} {
+	for name, converter := range map[string]string{
+		"json": "org.apache.kafka.connect.json.JsonConverter",
+		"text": "org.apache.kafka.connect.storage.StringConverter",
+	} {
 		p.File("conf/"+name+".properties", append(e2etest.Sink(name, address, "large", "OrderCopies"),
 			"value.converter="+converter, "value.converter.schemas.enable=false", "errors.tolerance=all",
 			"consumer.override.max.partition.fetch.bytes=33554432", "consumer.override.fetch.max.bytes=67108864")...)
 	}
-	f := p.StartWorkerWith(e2etest.Plugins(t, "odata-sink"), "conf")
-	f.AwaitChangeable()
+	worker := p.StartWorkerWith(e2etest.Plugins(t, "odata-sink"), "conf")
+	worker.AwaitChangeable()
 	tab := NewBrowser(t).Open(nil)
 	ids := map[string]string{}
 	for _, name := range []string{"json", "text"} {
-		f.Await(name, "runs", e2etest.IsRunning)
-		ids[name] = e2etest.Decode[struct{ ID string }](t, f.MustCall(202, "POST",
+		worker.Await(name, "runs", e2etest.IsRunning)
+		ids[name] = e2etest.Decode[struct{ ID string }](t, worker.MustCall(202, "POST",
 			"/culvert/connectors/"+name+"/samples", `{"rows":100}`)).ID
 	}
 	values := []string{`{"big":"` + strings.Repeat("B<&'", 5<<20) + `"}`,
@@ -136,22 +130,22 @@ func TestRealLargeRecords(t *testing.T) {
 			Value: []byte(value)}).FirstErr())
 	}
 	for name, rows := range map[string]int{"json": 98, "text": 100} {
-		f.Eventually("rows", func() bool {
-			return strings.Count(f.MustCall(200, "GET", "/culvert/connectors/"+name+"/samples/"+ids[name], ""),
+		worker.Eventually("rows", func() bool {
+			return strings.Count(worker.MustCall(200, "GET", "/culvert/connectors/"+name+"/samples/"+ids[name], ""),
 				`"came"`) >= rows
 		})
 		began := time.Now()
-		tab.Load(f.URL + "/console/records?name=" + name + "&sample=" + ids[name])
+		tab.Load(worker.URL + "/console/records?name=" + name + "&sample=" + ids[name])
 		tab.Await("rows", "document.querySelectorAll('section.row').length >= "+fmt.Sprint(rows))
 		elapsed := time.Since(began)
-		_, html := get(t, f.URL+"/console/records?name="+name+"&sample="+ids[name], nil)
+		_, html := get(t, worker.URL+"/console/records?name="+name+"&sample="+ids[name], nil)
 		t.Logf("%s: %d bytes, %v", name, len(html), elapsed)
 		if len(html) > 2<<20 || elapsed > 10*time.Second {
-			t.Errorf("%s: the page has %d bytes, and was there after %v", name, len(html), elapsed)
+			t.Errorf("%s: expected 2 MiB within 10 s, found %d bytes after %v", name, len(html), elapsed)
 		}
 		if name == "text" {
 			tab.CheckAccessible("large records")
 		}
 	}
-	tab.CheckQuiet(host(f))
+	tab.CheckQuiet(hostPort(worker))
 }

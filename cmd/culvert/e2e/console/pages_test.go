@@ -22,13 +22,13 @@ import (
 
 // Secrets in settings, in files of config providers, and in messages of a service.
 const (
-	inSetting = "canary-in-a-setting-7f3a"
-	inFile    = "canary-in-a-file-91bc"
+	secretInSetting = "canary-in-a-setting-7f3a"
+	secretInFile    = "canary-in-a-file-91bc"
 )
 
-// world starts a worker with a running source, a failed one, a rejected one, and a sink with dead letters, and waits
-// until it shows all of this.
-func world(t *testing.T) *e2etest.Worker {
+// startWorld starts a worker with a running source, a failed one, a rejected one, and a sink with dead letters, and
+// waits until it shows all of this.
+func startWorld(t *testing.T) *e2etest.Worker {
 	t.Helper()
 	p := e2etest.NewPlace(t)
 	servers := p.StartBroker()
@@ -43,31 +43,31 @@ func world(t *testing.T) *e2etest.Worker {
 		}
 		s.ServeHTTP(w, r)
 	}))
-	secret := p.File("secrets.properties", "pw="+inFile)
-	with := func(name, set, password string) []string {
+	secret := p.File("secrets.properties", "pw="+secretInFile)
+	settings := func(name, set, password string) []string {
 		return e2etest.WithSettings(e2etest.Source(name, address, set), "sap.odata.user.name=me",
 			"sap.odata.user.pwd="+password)
 	}
 	p.File("conf/orders.properties", append([]string{"# what the company sells"},
-		append(with("orders", "Orders", "${file:"+secret+":pw}"), "transforms=mask",
+		append(settings("orders", "Orders", "${file:"+secret+":pw}"), "transforms=mask",
 			"transforms.mask.type=org.apache.kafka.connect.transforms.MaskField$Value",
 			"transforms.mask.fields=CustomerID")...)...)
-	p.File("conf/bad.properties", with("bad", "Customers", inSetting)...)
-	p.File("conf/refused.properties", append(with("refused", "Orders", inSetting), "sap.odata.no.such=1")...)
+	p.File("conf/bad.properties", settings("bad", "Customers", secretInSetting)...)
+	p.File("conf/refused.properties", append(settings("refused", "Orders", secretInSetting), "sap.odata.no.such=1")...)
 	p.File("conf/back.properties", append(e2etest.Sink("back", address, "letters", "OrderCopies"),
-		"sap.odata.user.name=me", "sap.odata.user.pwd="+inSetting, "errors.tolerance=all",
+		"sap.odata.user.name=me", "sap.odata.user.pwd="+secretInSetting, "errors.tolerance=all",
 		"errors.deadletterqueue.topic.name=dead", "errors.deadletterqueue.topic.replication.factor=1",
 		"errors.deadletterqueue.context.headers.enable=true")...)
-	f := p.StartWorkerWith(e2etest.Plugins(t, "odata-sink", "smt"), "conf")
-	f.AwaitStderr("extraction finished: 30 rows")
+	worker := p.StartWorkerWith(e2etest.Plugins(t, "odata-sink", "smt"), "conf")
+	worker.AwaitStderr("extraction finished: 30 rows")
 	e2etest.CreateTopics(t, e2etest.NewClient(t, servers), "letters")
 	e2etest.Produce(t, servers, &kgo.Record{Topic: "letters", Value: []byte(`{"not": "an order"}`)})
-	f.Await("bad", "has failed", func(s connect.Status) bool {
+	worker.Await("bad", "has failed", func(s connect.Status) bool {
 		return len(s.Tasks) == 1 && s.Tasks[0].State == connect.Failed
 	})
-	f.Await("back", "runs", e2etest.IsRunning)
-	f.AwaitChangeable()
-	return f
+	worker.Await("back", "runs", e2etest.IsRunning)
+	worker.AwaitChangeable()
+	return worker
 }
 
 // pages are all addresses of the console for the connectors of world.
@@ -97,33 +97,33 @@ func send(t *testing.T, method, at, form string, header http.Header) (*http.Resp
 	if method == "POST" {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
-	a, err := http.DefaultTransport.RoundTrip(r)
+	response, err := http.DefaultTransport.RoundTrip(r)
 	e2etest.NoError(t, err)
-	defer a.Body.Close()
-	body, err := io.ReadAll(a.Body)
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
 	e2etest.NoError(t, err)
-	return a, string(body)
+	return response, string(body)
 }
 
 func TestConsoleOfAWorker(t *testing.T) {
 	t.Parallel()
-	f := world(t)
-	pagesOfAWorker(t, f)
-	buttonsAreRoutes(t, f)
+	worker := startWorld(t)
+	checkPages(t, worker)
+	checkButtons(t, worker)
 }
 
-// pagesOfAWorker checks that every page is well-formed, as a page and as fragments, and shows no secret, and that a
+// checkPages checks that every page is well-formed, as a page and as fragments, and shows no secret, and that a
 // browser is redirected from / to the console.
-func pagesOfAWorker(t *testing.T, f *e2etest.Worker) {
-	a, _ := get(t, f.URL+"/", http.Header{"Accept": {"text/html,application/xhtml+xml,*/*;q=0.8"}})
+func checkPages(t *testing.T, worker *e2etest.Worker) {
+	a, _ := get(t, worker.URL+"/", http.Header{"Accept": {"text/html,application/xhtml+xml,*/*;q=0.8"}})
 	if a.StatusCode != 303 || a.Header.Get("Location") != "./console/" {
 		t.Errorf("expected / to redirect to the console, found %d %v", a.StatusCode, a.Header)
 	}
 	for _, page := range pages {
-		address := f.URL + "/console/" + page
+		address := worker.URL + "/console/" + page
 		a, html := get(t, address, nil)
 		if a.StatusCode != 200 {
-			t.Errorf("%s: status %d\n%s", page, a.StatusCode, html)
+			t.Errorf("%s: expected status 200, found %d\n%s", page, a.StatusCode, html)
 			continue
 		}
 		for _, wrong := range pagetest.Examine(html) {
@@ -136,15 +136,15 @@ func pagesOfAWorker(t *testing.T, f *e2etest.Worker) {
 		_, fragments := get(t, address+join+"fragments=", nil)
 		var parts map[string]struct{ Version, HTML string }
 		if err := json.Unmarshal([]byte(fragments), &parts); err != nil || len(parts) == 0 {
-			t.Errorf("%s: %v %s", page, err, fragments)
+			t.Errorf("%s: expected fragments, found %s, error %v", page, fragments, err)
 		}
-		for _, secret := range []string{inSetting, inFile, "<script>alert"} {
+		for _, secret := range []string{secretInSetting, secretInFile, "<script>alert"} {
 			if strings.Contains(html+fragments, secret) {
-				t.Errorf("%s shows %s", page, secret)
+				t.Errorf("%s: expected no %s, found it", page, secret)
 			}
 		}
 		if len(html) > 150<<10 {
-			t.Errorf("%s has %d bytes", page, len(html))
+			t.Errorf("%s: expected at most 150 KiB, found %d bytes", page, len(html))
 		}
 	}
 	for page, texts := range map[string][]string{
@@ -157,7 +157,7 @@ func pagesOfAWorker(t *testing.T, f *e2etest.Worker) {
 		"origins":               {"127.0.0.1"},
 		"log?connector=bad":     {"404"},
 	} {
-		_, html := get(t, f.URL+"/console/"+page, nil)
+		_, html := get(t, worker.URL+"/console/"+page, nil)
 		for _, want := range texts {
 			if !strings.Contains(html, want) {
 				t.Errorf("%s: expected %q in\n%s", page, want, html)
@@ -169,52 +169,53 @@ func pagesOfAWorker(t *testing.T, f *e2etest.Worker) {
 // console.enable=false switches the console off.
 func TestWithoutConsole(t *testing.T) {
 	t.Parallel()
-	f := e2etest.NewPlace(t).StartWorker("conf", "console.enable=false")
-	if a, html := get(t, f.URL+"/console/", nil); a.StatusCode != 404 {
+	worker := e2etest.NewPlace(t).StartWorker("conf", "console.enable=false")
+	if a, html := get(t, worker.URL+"/console/", nil); a.StatusCode != 404 {
 		t.Errorf("expected 404, found %d %s", a.StatusCode, html)
 	}
 }
 
-// buttonsAreRoutes checks that buttons do the same as REST: the same log line, the same rejection.
-func buttonsAreRoutes(t *testing.T, f *e2etest.Worker) {
-	act := f.URL + "/console/act"
+// checkButtons checks that buttons do the same as REST: the same log line, the same rejection.
+func checkButtons(t *testing.T, worker *e2etest.Worker) {
+	act := worker.URL + "/console/act"
 	a, html := post(t, act, url.Values{"do": {"pause"}, "name": {"orders", "none"}, "back": {"./"}}, nil)
 	if a.StatusCode != 200 || !strings.Contains(html, "1 of 2 failed") ||
 		!strings.Contains(html, "Unknown connector none") {
-		t.Errorf("%d %s", a.StatusCode, html)
+		t.Errorf("pause: expected one connector of two to fail, found %d\n%s", a.StatusCode, html)
 	}
-	f.Await("orders", "is paused", func(s connect.Status) bool { return s.Connector.State == connect.Paused })
-	f.AwaitStderr(`msg="changed by REST" request="PUT /connectors/orders/pause" by=127.0.0.1 status=202`)
-	if strings.Contains(f.Stderr.String(), "/console/") {
-		t.Errorf("the log has the page:\n%s", f.Stderr.String())
+	worker.Await("orders", "is paused", func(s connect.Status) bool { return s.Connector.State == connect.Paused })
+	worker.AwaitStderr(`msg="changed by REST" request="PUT /connectors/orders/pause" by=127.0.0.1 status=202`)
+	if strings.Contains(worker.Stderr.String(), "/console/") {
+		t.Errorf("expected the request of REST alone in the log, found\n%s", worker.Stderr.String())
 	}
 	post(t, act, url.Values{"do": {"resume"}, "name": {"orders"}}, nil)
-	f.Await("orders", "runs", e2etest.IsRunning)
+	worker.Await("orders", "runs", e2etest.IsRunning)
 	// The configuration of a file is offered for download; one from REST keeps a password that was never sent.
-	_, review := toApply(t, f, "bad", "elsewhere")
+	_, review := reviewTopic(t, worker, "bad", "elsewhere")
 	e2etest.Contains(t, "the review", review, "The tasks stop and are created again", "conf/bad.properties",
 		"You can download the edited text")
-	settings := f.Config("bad")
+	settings := worker.Config("bad")
 	settings["name"] = "edited"
 	settings["sap.odata#00.topic"] = "edited"
-	f.MustCall(201, "POST", "/connectors", e2etest.AsJSON(t, map[string]any{"name": "edited", "config": settings}))
+	worker.MustCall(201, "POST", "/connectors", e2etest.AsJSON(t, map[string]any{"name": "edited", "config": settings}))
 	for name, canDelete := range map[string]bool{"edited": true, "bad": false} {
-		_, page := get(t, f.URL+"/console/connector?name="+name, nil)
+		_, page := get(t, worker.URL+"/console/connector?name="+name, nil)
 		if strings.Contains(page, "dialog-delete") != canDelete {
 			t.Errorf("connector %s: expected a button that deletes it: %t", name, canDelete)
 		}
 	}
-	typed, review := toApply(t, f, "edited", "elsewhere")
+	typed, review := reviewTopic(t, worker, "edited", "elsewhere")
 	e2etest.Contains(t, "the review", review, "The tasks stop and are created again", "elsewhere")
-	if a, html = post(t, f.URL+"/console/form", typed, nil); a.StatusCode != 303 {
-		t.Fatalf("apply: %d %s", a.StatusCode, html)
+	if a, html = post(t, worker.URL+"/console/form", typed, nil); a.StatusCode != 303 {
+		t.Fatalf("apply: expected status 303, found %d\n%s", a.StatusCode, html)
 	}
-	if got := f.Config("edited"); got["sap.odata#00.topic"] != "elsewhere" || got["sap.odata.user.pwd"] != inSetting {
-		t.Errorf("found %v", got)
+	if got := worker.Config("edited"); got["sap.odata#00.topic"] != "elsewhere" ||
+		got["sap.odata.user.pwd"] != secretInSetting {
+		t.Errorf("expected the typed topic and the stored password, found %v", got)
 	}
-	if a, html = post(t, f.URL+"/console/form", typed, nil); a.StatusCode != 200 ||
-		!strings.Contains(html, "Nothing was stored") || f.Config("edited")["sap.odata#00.topic"] != "elsewhere" {
-		t.Errorf("a second one onto the version of before: %d %s", a.StatusCode, html)
+	if a, html = post(t, worker.URL+"/console/form", typed, nil); a.StatusCode != 200 ||
+		!strings.Contains(html, "Nothing was stored") || worker.Config("edited")["sap.odata#00.topic"] != "elsewhere" {
+		t.Errorf("apply to the previous version: expected that nothing was stored, found %d\n%s", a.StatusCode, html)
 	}
 }
 
@@ -224,8 +225,8 @@ func TestFormSendsNoHalfTypedPassword(t *testing.T) {
 	t.Parallel()
 	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{User: "me", Password: "geheim",
 		Switches: odatatest.Switches{LockAfter: 3}})
-	f := p.StartWorker("conf")
-	f.AwaitReady()
+	worker := p.StartWorker("conf")
+	worker.AwaitReady()
 	host, port, _ := net.SplitHostPort(address)
 	text := "name=new\nconnector.class=ODataSource\nsap.odata.host.protocol=http\nsap.odata.host.address=" + host +
 		"\nsap.odata.host.port=" + port + "\nsap.odata.user.name=me\nsap.odata.user.pwd=[hidden]\n"
@@ -235,9 +236,9 @@ func TestFormSendsNoHalfTypedPassword(t *testing.T) {
 		t.Helper()
 		typed.Set("step", name)
 		typed.Set("f.sap.odata.user.pwd", password)
-		a, page := post(t, f.URL+"/console/form", typed, nil)
+		a, page := post(t, worker.URL+"/console/form", typed, nil)
 		if a.StatusCode != 200 {
-			t.Fatalf("%s: status %d\n%s", name, a.StatusCode, page)
+			t.Fatalf("%s: expected status 200, found %d\n%s", name, a.StatusCode, page)
 		}
 		return html.UnescapeString(page)
 	}
@@ -256,24 +257,24 @@ func TestFormSendsNoHalfTypedPassword(t *testing.T) {
 	if s.Ledger().Total == 0 {
 		t.Error("expected Check logon to ask the service")
 	}
-	f.Stop()
+	worker.Stop()
 }
 
-// toApply returns the form that changes a connector's topic, after the review.
-func toApply(t *testing.T, f *e2etest.Worker, name, topic string) (typed url.Values, review string) {
+// reviewTopic returns the form that changes a connector's topic, after the review.
+func reviewTopic(t *testing.T, worker *e2etest.Worker, name, topic string) (typed url.Values, review string) {
 	t.Helper()
-	_, form := get(t, f.URL+"/console/form?name="+name, nil)
-	base := between(form, `name="base" id="base" value="`, `"`)
-	typed = url.Values{"name": {name}, "version": {between(form, `name="version" id="version" value="`, `"`)},
+	_, form := get(t, worker.URL+"/console/form?name="+name, nil)
+	base := textBetween(form, `name="base" id="base" value="`, `"`)
+	typed = url.Values{"name": {name}, "version": {textBetween(form, `name="version" id="version" value="`, `"`)},
 		"base": {base}, "text": {base}, "f.sap.odata#00.topic": {topic}, "step": {"review"}}
-	_, review = post(t, f.URL+"/console/form", typed, nil)
-	typed.Set("reviewed", between(review, `name="reviewed" value="`, `"`))
+	_, review = post(t, worker.URL+"/console/form", typed, nil)
+	typed.Set("reviewed", textBetween(review, `name="reviewed" value="`, `"`))
 	typed.Set("step", "apply")
 	return typed, review
 }
 
-// between returns the text between two others, with HTML unescaped.
-func between(text, from, to string) string {
+// textBetween returns the text between two others, with HTML unescaped.
+func textBetween(text, from, to string) string {
 	_, text, _ = strings.Cut(text, from)
 	text, _, _ = strings.Cut(text, to)
 	return html.UnescapeString(text)

@@ -110,5 +110,5 @@ func TestRealVersionsOfPlugins(t *testing.T) {
 	e2etest.WriteFile(t, dir, "other.wasm", shopPlugin("2.0.0", "http.proxy.address"))
 	tab.AwaitText("other.wasm", "gives the role http.proxy.address to the setting shop.to")
 	awaitState("shop", "1.0.0", "active")
-	tab.CheckQuiet(host(w))
+	tab.CheckQuiet(hostPort(w))
 }

@@ -16,8 +16,8 @@ import (
 
 var containerEnd = regexp.MustCompile(`</(\w*:?)EntityContainer>`)
 
-// withSets adds sets of orders to the metadata document of a service.
-func withSets(service http.Handler, count int) http.Handler {
+// addSets adds sets of orders to the metadata document of a service.
+func addSets(service http.Handler, count int) http.Handler {
 	var sets strings.Builder
 	for n := range count {
 		fmt.Fprintf(&sets, `<${1}EntitySet Name="Set%03d" EntityType="NorthwindModel.Order"/>`, n)
@@ -45,22 +45,22 @@ func withSets(service http.Handler, count int) http.Handler {
 // the service does not serve is explained where its rows would be.
 func TestRealSearchOfManySets(t *testing.T) {
 	t.Parallel()
-	address := e2etest.Serve(t, withSets(odatatest.New(odatatest.Options{Rows: 5}), 400))
-	f := e2etest.NewPlace(t).StartWorker("conf")
-	f.Create(e2etest.Source("orders", address, "Orders")...)
-	f.AwaitStderr("extraction finished: 5 rows")
+	address := e2etest.Serve(t, addSets(odatatest.New(odatatest.Options{Rows: 5}), 400))
+	worker := e2etest.NewPlace(t).StartWorker("conf")
+	worker.Create(e2etest.Source("orders", address, "Orders")...)
+	worker.AwaitStderr("extraction finished: 5 rows")
 	tab := NewBrowser(t).Open(nil)
-	tab.Load(f.URL + "/console/form?name=orders#step-sets")
-	const proposals = `[...document.querySelector('` + set + `').list.options].map(o => o.value)`
-	tab.Await("all sets", proposals+".filter(v => v.startsWith('Set')).length === 400")
-	tab.Await("one of the last sets", "("+proposals+").filter(v => v.includes('t399')).length === 1")
+	tab.Load(worker.URL + "/console/form?name=orders#step-sets")
+	sets := proposals("sap.odata#00.entityset")
+	tab.Await("all sets", sets+".filter(v => v.startsWith('Set')).length === 400")
+	tab.Await("one of the last sets", sets+".filter(v => v.includes('t399')).length === 1")
 	tab.Type(set, "Set399")
-	tab.Await("fields in step with the text", says("sap.odata#00.entityset=Set399")+" && "+calm)
+	tab.Await("fields in step with the text", textHasLine("sap.odata#00.entityset=Set399")+" && "+formIsIdle)
 	tab.Click(`button[value="peek:Entity set 00"]`)
 	tab.AwaitText("No rows of Set399", "404")
 	tab.Type(set, "Orders")
-	tab.Await("fields in step with the text", says("sap.odata#00.entityset=Orders")+" && "+calm)
+	tab.Await("fields in step with the text", textHasLine("sap.odata#00.entityset=Orders")+" && "+formIsIdle)
 	tab.Click(`button[value="peek:Entity set 00"]`)
 	tab.AwaitText("First rows of Orders", "10248")
-	tab.CheckQuiet(host(f))
+	tab.CheckQuiet(hostPort(worker))
 }

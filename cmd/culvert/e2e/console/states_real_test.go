@@ -19,19 +19,18 @@ import (
 func TestRealWorkerOfTwoKilled(t *testing.T) {
 	t.Parallel()
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 5})
-	first, second := pair(p, 60_000)
+	first, second := startPair(p, 60_000)
 	first.AwaitChangeable()
 	for _, name := range []string{"one", "two"} {
 		config := e2etest.SettingsOf(append(e2etest.Source(name, address, "Orders"), "sap.odata#00.exec-period=1"))
 		first.MustCall(201, "POST", "/connectors", e2etest.AsJSON(t, map[string]any{"name": name, "config": config}))
 	}
-	killed := second
-	host := strings.TrimPrefix(second.URL, "http://")
+	secondHost := strings.TrimPrefix(second.URL, "http://")
 	var name string
 	first.Eventually("each worker to run one of them", func() bool {
 		name = ""
 		for _, connector := range []string{"one", "two"} {
-			if e2etest.TaskOf(t, strings.TrimPrefix(first.URL, "http://"), connector).WorkerID == host {
+			if e2etest.TaskOf(t, strings.TrimPrefix(first.URL, "http://"), connector).WorkerID == secondHost {
 				name += connector
 			}
 		}
@@ -42,7 +41,7 @@ func TestRealWorkerOfTwoKilled(t *testing.T) {
 	state := fmt.Sprintf(`[...document.querySelectorAll("#rows tr")].find(
 		r => r.innerText.includes(%q)).querySelector(".pill").innerText`, name)
 	tab.Await("a state", `["idle", "running"].includes(`+state+`)`)
-	killed.Kill()
+	second.Kill()
 	// The other worker asks it with each poll of the page, once a second.
 	waited := tab.Await("the connector to be unknown", state+` === "unknown"`)
 	t.Logf("unknown after %v", waited)
@@ -56,35 +55,35 @@ func TestRealWorkerOfTwoKilled(t *testing.T) {
 }
 
 // states starts a worker with connectors in many states.
-func states(t *testing.T) *e2etest.Worker {
+func startStates(t *testing.T) *e2etest.Worker {
 	t.Helper()
-	f := world(t)
+	worker := startWorld(t)
 	_, address := e2etest.StartDemo(t, odatatest.Options{Rows: 600, PageSize: 2})
-	with := func(name string, more ...string) {
-		f.Create(append(e2etest.Source(name, address, "Orders"), more...)...)
+	create := func(name string, more ...string) {
+		worker.Create(append(e2etest.Source(name, address, "Orders"), more...)...)
 	}
-	with("limited", "sap.odata.requests.per.second=1")
+	create("limited", "sap.odata.requests.per.second=1")
 	for name, to := range map[string]string{"paused": "pause", "stopped": "stop"} {
-		with(name)
-		f.Steer(name, to)
+		create(name)
+		worker.Steer(name, to)
 	}
-	f.Create(append(e2etest.Source("away", porttest.Address(t), "Orders"), "sap.odata.max.retries=100000")...)
-	return f
+	worker.Create(append(e2etest.Source("away", porttest.Address(t), "Orders"), "sap.odata.max.retries=100000")...)
+	return worker
 }
 
-// listed are the connectors of the overview by their states.
-const listed = `Object.fromEntries([...document.querySelectorAll("#rows tr")].map(r =>
+// listedStates are the connectors of the overview by their states.
+const listedStates = `Object.fromEntries([...document.querySelectorAll("#rows tr")].map(r =>
 	[r.querySelector("th a").innerText, r.querySelector(".pill").innerText]))`
 
 // The columns of the overview have the same edges with every filter, and so has the box of a filter without
 // connectors, whatever is shown in them, also beside a scroll bar.
 func TestRealColumnsOfFilters(t *testing.T) {
 	t.Parallel()
-	f := states(t)
+	worker := startStates(t)
 	tab := NewBrowser(t).Open(nil)
-	tab.Load(f.URL + "/console/")
-	tab.Await("a load", listed+`.limited === "loading"`)
-	tab.Await("a service that is away", listed+`.away === "away"`)
+	tab.Load(worker.URL + "/console/")
+	tab.Await("a load", listedStates+`.limited === "loading"`)
+	tab.Await("a service that is away", listedStates+`.away === "away"`)
 	if gutter := Eval[string](tab, "getComputedStyle(document.documentElement).scrollbarGutter"); gutter != "stable" {
 		t.Errorf("expected a page to keep room for its scroll bar, found %q", gutter)
 	}
@@ -93,32 +92,32 @@ func TestRealColumnsOfFilters(t *testing.T) {
 			.map(b => b.left + "-" + b.right).join(" ")`
 		box = `(b => b.left + "-" + b.right)(document.querySelector("main .card.table, main .card.empty").getBoundingClientRect())`
 	)
-	for _, wide := range []int64{1440, 1000} {
-		tab.Resize(wide, 800)
-		tab.Load(f.URL + "/console/")
+	for _, width := range []int64{1440, 1000} {
+		tab.Resize(width, 800)
+		tab.Load(worker.URL + "/console/")
 		wantColumns := Eval[string](tab, columns)
 		wantBox := Eval[string](tab, box)
 		empty := 0
 		for _, condition := range connect.Conditions {
-			tab.Load(f.URL + "/console/?state=" + string(condition))
+			tab.Load(worker.URL + "/console/?state=" + string(condition))
 			if Eval[bool](tab, `Boolean(document.querySelector("main .card.empty"))`) {
 				empty++
 			} else if widths := Eval[string](tab, columns); widths != wantColumns {
-				t.Errorf("%s, %d: expected the columns %s, found %s", condition, wide, wantColumns, widths)
+				t.Errorf("%s, %d: expected the columns %s, found %s", condition, width, wantColumns, widths)
 			}
 			if widths := Eval[string](tab, box); widths != wantBox {
-				t.Errorf("%s, %d: expected the box %s, found %s", condition, wide, wantBox, widths)
+				t.Errorf("%s, %d: expected the box %s, found %s", condition, width, wantBox, widths)
 			}
 		}
 		if shown := len(connect.Conditions) - empty; empty == 0 || shown < 5 {
 			t.Errorf("expected filters with and without connectors, found %d and %d", shown, empty)
 		}
 	}
-	tab.CheckQuiet(host(f))
+	tab.CheckQuiet(hostPort(worker))
 }
 
-// watched is a connector as culvert status --watch and the console describe it.
-type watched struct {
+// shownConnector is a connector as culvert status --watch and the console describe it.
+type shownConnector struct {
 	State  string   `json:"state"`
 	Note   string   `json:"note"`
 	Errors []string `json:"errors"`
@@ -127,48 +126,48 @@ type watched struct {
 // The command status --watch and the console have the same words: states, notes, and causes with their advice.
 func TestRealWatchEqualsConsole(t *testing.T) {
 	t.Parallel()
-	f := states(t)
-	command := f.Start("status", "--watch", "--json", "--url", f.URL)
+	worker := startStates(t)
+	command := worker.Start("status", "--watch", "--json", "--url", worker.URL)
 	tab := NewBrowser(t).Open(nil)
 	names := []string{"away", "back", "bad", "limited", "orders", "paused", "refused", "stopped"}
-	shown := func(name string) watched {
-		tab.Load(f.URL + "/console/connector?name=" + name)
+	readPage := func(name string) shownConnector {
+		tab.Load(worker.URL + "/console/connector?name=" + name)
 		tab.Await("the connector "+name,
 			`document.querySelector(".top .pill") && document.querySelector("#fragment-state")`)
-		return Eval[watched](tab, `({state: document.querySelector(".top .pill").innerText,
+		return Eval[shownConnector](tab, `({state: document.querySelector(".top .pill").innerText,
 			note: document.querySelector(".top .soft").innerText.split(" \u00b7 ")[1] || "",
 			errors: [...document.querySelectorAll("#fragment-state .notice:has(b)")].filter(n => !n.matches(".info"))
 				.map(n => [n.querySelector("b"), n.querySelector("b + p")].filter(Boolean).map(e => e.textContent).join(". "))})`)
 	}
-	last := func() map[string]watched {
-		rows := map[string]watched{}
+	readCommand := func() map[string]shownConnector {
+		rows := map[string]shownConnector{}
 		decoder := json.NewDecoder(strings.NewReader(command.Stdout.String()))
 		for decoder.More() {
 			var listed []struct {
 				Connector string `json:"connector"`
-				watched
+				shownConnector
 			}
 			if decoder.Decode(&listed) != nil {
 				return rows // the last one is not complete yet
 			}
 			for _, c := range listed {
-				rows[c.Connector] = c.watched
+				rows[c.Connector] = c.shownConnector
 			}
 		}
 		return rows
 	}
-	f.Eventually("connectors that are settled", func() bool {
-		current := last()
+	worker.Eventually("connectors that are settled", func() bool {
+		current := readCommand()
 		return current["limited"].State == "loading" && current["away"].State == "away" &&
 			current["bad"].State == "failed" &&
 			current["back"].State == "refusing" && current["orders"].State == "idle"
 	})
-	states := map[string]bool{}
+	found := map[string]bool{}
 	for _, name := range names {
-		var onPage, inWatch watched
+		var onPage, inWatch shownConnector
 		for range 20 { // one of them may be older
-			inWatch = last()[name]
-			onPage = shown(name)
+			inWatch = readCommand()[name]
+			onPage = readPage(name)
 			if fmt.Sprint(onPage) == fmt.Sprint(inWatch) {
 				break
 			}
@@ -177,10 +176,10 @@ func TestRealWatchEqualsConsole(t *testing.T) {
 		if fmt.Sprint(onPage) != fmt.Sprint(inWatch) {
 			t.Errorf("%s: the page shows\n%q, status --watch\n%q", name, onPage, inWatch)
 		}
-		states[onPage.State] = true
+		found[onPage.State] = true
 	}
-	if len(states) < 6 {
-		t.Errorf("expected several states, found %v", states)
+	if len(found) < 6 {
+		t.Errorf("expected several states, found %v", found)
 	}
-	tab.CheckQuiet(host(f))
+	tab.CheckQuiet(hostPort(worker))
 }

@@ -33,16 +33,13 @@ type Browser struct {
 	axe string
 }
 
-// NewBrowser starts a browser, which ends with the test. names are hosts below .test that resolve to this machine.
+// NewBrowser starts a browser, which ends with the test. Hosts below .test resolve to this machine.
 func NewBrowser(t *testing.T) *Browser {
 	t.Helper()
-	out, err := exec.Command(filepath.Join(e2etest.Bench.Root, "testdata/peers/browser/fetch.sh")).Output()
-	if err != nil {
-		if failed, ok := err.(*exec.ExitError); ok {
-			t.Fatalf("%v: %s", err, failed.Stderr)
-		}
-		t.Fatal(err)
-	}
+	fetch := exec.Command(filepath.Join(e2etest.Bench.Root, "testdata/peers/browser/fetch.sh"))
+	fetch.Stderr = os.Stderr
+	out, err := fetch.Output()
+	e2etest.NoError(t, err)
 	program, file, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
 	axe, err := os.ReadFile(file)
 	e2etest.NoError(t, err)
@@ -57,9 +54,10 @@ func NewBrowser(t *testing.T) *Browser {
 	ctx, cancel := chromedp.NewContext(allocator, chromedp.WithErrorf(func(string, ...any) {}))
 	t.Cleanup(cancel)
 	e2etest.NoError(t, chromedp.Do(ctx))
-	return &Browser{t, ctx, string(axe)}
+	return &Browser{t: t, ctx: ctx, axe: string(axe)}
 }
 
+// Tab is a tab of a browser with a page.
 type Tab struct {
 	b   *Browser
 	ctx context.Context
@@ -127,19 +125,19 @@ func (b *Browser) Open(headers map[string]string) *Tab {
 }
 
 // Do performs actions.
-func (tab *Tab) Do(steps ...chromedp.Action[chromedp.Void]) {
-	tab.b.t.Helper()
-	ctx, cancel := context.WithTimeout(tab.ctx, e2etest.WaitLimit)
+func (t *Tab) Do(steps ...chromedp.Action[chromedp.Void]) {
+	t.b.t.Helper()
+	ctx, cancel := context.WithTimeout(t.ctx, e2etest.WaitLimit)
 	defer cancel()
 	if err := chromedp.Do(ctx, steps...); err != nil {
-		tab.b.t.Fatalf("%v\n%s", err, tab.Text())
+		t.b.t.Fatalf("%v\n%s", err, t.Text())
 	}
 }
 
 // Load loads a page.
-func (tab *Tab) Load(at string) {
-	tab.b.t.Helper()
-	tab.Do(chromedp.Navigate(at))
+func (t *Tab) Load(at string) {
+	t.b.t.Helper()
+	t.Do(chromedp.Navigate(at))
 }
 
 // Eval returns the value of an expression in the page.
@@ -155,19 +153,20 @@ func Eval[T any](tab *Tab, expression string) T {
 }
 
 // Await waits until an expression is true in the page, e2etest.WaitLimit at most, and returns the waiting time.
-func (tab *Tab) Await(what, expression string) time.Duration {
-	tab.b.t.Helper()
+func (t *Tab) Await(what, expression string) time.Duration {
+	t.b.t.Helper()
 	began := time.Now()
-	is := chromedp.Evaluate[bool]("(() => { try { return Boolean(" + expression + ") } catch { return false } })()")
+	condition := chromedp.Evaluate[bool]("(() => { try { return Boolean(" + expression +
+		") } catch { return false } })()")
 	for {
 		// A page that is loading or closing answers nothing.
-		if yes, err := chromedp.Run(tab.ctx, is); err == nil && yes {
+		if holds, err := chromedp.Run(t.ctx, condition); err == nil && holds {
 			break
 		}
 		if time.Since(began) > e2etest.WaitLimit {
-			tab.Screenshot("failed")
-			tab.b.t.Fatalf("expected %s within %v, found\n%s\nconsole %q", what, e2etest.WaitLimit, tab.Text(),
-				tab.Console())
+			t.Screenshot("failed")
+			t.b.t.Fatalf("expected %s within %v, found\n%s\nconsole %q", what, e2etest.WaitLimit, t.Text(),
+				t.Console())
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
@@ -175,156 +174,156 @@ func (tab *Tab) Await(what, expression string) time.Duration {
 }
 
 // Text returns the visible text of the page.
-func (tab *Tab) Text() string {
-	text, _ := chromedp.Run(tab.ctx, chromedp.Evaluate[string]("document.body ? document.body.innerText : ''"))
+func (t *Tab) Text() string {
+	text, _ := chromedp.Run(t.ctx, chromedp.Evaluate[string]("document.body ? document.body.innerText : ''"))
 	return text
 }
 
 // AwaitText waits for texts on the page.
-func (tab *Tab) AwaitText(texts ...string) {
-	tab.b.t.Helper()
+func (t *Tab) AwaitText(texts ...string) {
+	t.b.t.Helper()
 	for _, text := range texts {
-		tab.Await(fmt.Sprintf("the text %q", text), fmt.Sprintf("document.body.innerText.includes(%q)", text))
+		t.Await(fmt.Sprintf("the text %q", text), fmt.Sprintf("document.body.innerText.includes(%q)", text))
 	}
 }
 
 // Press presses keys.
-func (tab *Tab) Press(keys string) {
-	tab.b.t.Helper()
-	tab.Do(chromedp.KeyEvent(keys))
+func (t *Tab) Press(keys string) {
+	t.b.t.Helper()
+	t.Do(chromedp.KeyEvent(keys))
 }
 
 // TabTo moves the focus to an element with the key Tab alone.
-func (tab *Tab) TabTo(selector string) {
-	tab.b.t.Helper()
+func (t *Tab) TabTo(selector string) {
+	t.b.t.Helper()
 	for range 400 {
-		if Eval[bool](tab, fmt.Sprintf("document.activeElement.matches(%q)", selector)) {
+		if Eval[bool](t, fmt.Sprintf("document.activeElement.matches(%q)", selector)) {
 			return
 		}
-		tab.Press(kb.Tab)
+		t.Press(kb.Tab)
 	}
-	tab.b.t.Fatalf("the key Tab does not lead to %s\n%s", selector, tab.Text())
+	t.b.t.Fatalf("expected the key Tab to lead to %s, found\n%s", selector, t.Text())
 }
 
 // Click clicks an element with the mouse.
-func (tab *Tab) Click(selector string) {
-	tab.b.t.Helper()
-	tab.Do(chromedp.Click(chromedp.CSS(selector)))
+func (t *Tab) Click(selector string) {
+	t.b.t.Helper()
+	t.Do(chromedp.Click(chromedp.CSS(selector)))
 }
 
 // Type replaces the text of a field.
-func (tab *Tab) Type(selector, text string) {
-	tab.b.t.Helper()
-	tab.Await("the field "+selector, fmt.Sprintf("document.querySelector(%q)?.checkVisibility()", selector))
-	Eval[bool](tab, fmt.Sprintf("(e => { e.focus(); e.select(); return true })(document.querySelector(%q))", selector))
-	tab.Press(text)
+func (t *Tab) Type(selector, text string) {
+	t.b.t.Helper()
+	t.Await("the field "+selector, fmt.Sprintf("document.querySelector(%q)?.checkVisibility()", selector))
+	Eval[bool](t, fmt.Sprintf("(e => { e.focus(); e.select(); return true })(document.querySelector(%q))", selector))
+	t.Press(text)
 }
 
 // Value returns the value of a field.
-func (tab *Tab) Value(selector string) string {
-	tab.b.t.Helper()
-	return Eval[string](tab, fmt.Sprintf("document.querySelector(%q).value", selector))
+func (t *Tab) Value(selector string) string {
+	t.b.t.Helper()
+	return Eval[string](t, fmt.Sprintf("document.querySelector(%q).value", selector))
 }
 
 // SetHidden makes the page believe that it is hidden, or visible again. Without a window each tab is visible, so the
 // property is replaced.
-func (tab *Tab) SetHidden(hidden bool) {
-	tab.b.t.Helper()
-	Eval[bool](tab, fmt.Sprintf(`Object.defineProperty(document, "hidden", {configurable: true, get: () => %v}) &&
+func (t *Tab) SetHidden(hidden bool) {
+	t.b.t.Helper()
+	Eval[bool](t, fmt.Sprintf(`Object.defineProperty(document, "hidden", {configurable: true, get: () => %v}) &&
 		document.dispatchEvent(new Event("visibilitychange"))`, hidden))
 }
 
 // DisableScripts disables scripts from the next page on.
-func (tab *Tab) DisableScripts() {
-	tab.b.t.Helper()
-	_, err := chromedp.Call(tab.ctx, emulation.SetScriptExecutionDisabled,
+func (t *Tab) DisableScripts() {
+	t.b.t.Helper()
+	_, err := chromedp.Call(t.ctx, emulation.SetScriptExecutionDisabled,
 		emulation.SetScriptExecutionDisabledParams{Value: true})
-	e2etest.NoError(tab.b.t, err)
+	e2etest.NoError(t.b.t, err)
 }
 
 // SaveDownloads stores downloads in a folder.
-func (tab *Tab) SaveDownloads(folder string) {
-	tab.b.t.Helper()
-	_, err := chromedp.CallBrowser(tab.ctx, browser.SetDownloadBehavior, browser.SetDownloadBehaviorParams{
+func (t *Tab) SaveDownloads(folder string) {
+	t.b.t.Helper()
+	_, err := chromedp.CallBrowser(t.ctx, browser.SetDownloadBehavior, browser.SetDownloadBehaviorParams{
 		Behavior: browser.SetDownloadBehaviorBehaviorAllow, DownloadPath: folder})
-	e2etest.NoError(tab.b.t, err)
+	e2etest.NoError(t.b.t, err)
 }
 
-// Resize sets the width of the window.
-func (tab *Tab) Resize(wide, high int64) {
-	tab.b.t.Helper()
-	tab.Do(chromedp.EmulateViewport(wide, high))
+// Resize sets the size of the window.
+func (t *Tab) Resize(width, height int64) {
+	t.b.t.Helper()
+	t.Do(chromedp.EmulateViewport(width, height))
 }
 
 // SetMedia sets a media feature of the pages, such as prefers-color-scheme to dark.
-func (tab *Tab) SetMedia(feature, value string) {
-	tab.b.t.Helper()
-	_, err := chromedp.Call(tab.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+func (t *Tab) SetMedia(feature, value string) {
+	t.b.t.Helper()
+	_, err := chromedp.Call(t.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 		Features: []*emulation.MediaFeature{{Name: feature, Value: value}}})
-	e2etest.NoError(tab.b.t, err)
+	e2etest.NoError(t.b.t, err)
 }
 
 // CheckAccessible fails if axe-core reports a violation in the page.
-func (tab *Tab) CheckAccessible(what string) {
-	tab.b.t.Helper()
-	if !Eval[bool](tab, "Boolean(window.axe)") {
-		Eval[bool](tab, tab.b.axe+"\n;true")
+func (t *Tab) CheckAccessible(what string) {
+	t.b.t.Helper()
+	if !Eval[bool](t, "Boolean(window.axe)") {
+		Eval[bool](t, t.b.axe+"\n;true")
 	}
-	violations := Eval[string](tab, `axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa",
+	violations := Eval[string](t, `axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa",
 		"best-practice"]}).then(r => r.violations.map(v => v.id + ": " + v.help + "\n" +
 		v.nodes.slice(0, 3).map(n => "  " + n.html + "\n  " + n.failureSummary).join("\n")).join("\n"))`)
 	if violations != "" {
-		tab.b.t.Errorf("%s: axe-core finds\n%s", what, violations)
+		t.b.t.Errorf("%s: expected no violation, axe-core found\n%s", what, violations)
 	}
 }
 
 // Screenshot returns a screenshot. If CULVERT_SHOTS is set, it is also stored in that folder as NAME.png.
-func (tab *Tab) Screenshot(name string) []byte {
-	tab.b.t.Helper()
-	ctx, cancel := context.WithTimeout(tab.ctx, e2etest.WaitLimit)
+func (t *Tab) Screenshot(name string) []byte {
+	t.b.t.Helper()
+	ctx, cancel := context.WithTimeout(t.ctx, e2etest.WaitLimit)
 	defer cancel()
 	picture, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
-	e2etest.NoError(tab.b.t, err)
+	e2etest.NoError(t.b.t, err)
 	if folder := os.Getenv("CULVERT_SHOTS"); folder != "" {
-		e2etest.NoError(tab.b.t, os.WriteFile(filepath.Join(folder, name+".png"), picture, 0o600))
+		e2etest.NoError(t.b.t, os.WriteFile(filepath.Join(folder, name+".png"), picture, 0o600))
 	}
 	return picture
 }
 
 // Console returns the page's console messages.
-func (tab *Tab) Console() []string {
-	tab.mu.Lock()
-	defer tab.mu.Unlock()
-	return append([]string(nil), tab.console...)
+func (t *Tab) Console() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return append([]string(nil), t.console...)
 }
 
 // RemoveMessages removes the console messages that contain a text, and returns their number.
-func (tab *Tab) RemoveMessages(text string) (n int) {
-	tab.mu.Lock()
-	defer tab.mu.Unlock()
-	lines := len(tab.console)
-	tab.console = slices.DeleteFunc(tab.console, func(line string) bool { return strings.Contains(line, text) })
-	return lines - len(tab.console)
+func (t *Tab) RemoveMessages(text string) (n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	lines := len(t.console)
+	t.console = slices.DeleteFunc(t.console, func(line string) bool { return strings.Contains(line, text) })
+	return lines - len(t.console)
 }
 
 // Requests returns all requests of the page as METHOD URL.
-func (tab *Tab) Requests() []string {
-	tab.mu.Lock()
-	defer tab.mu.Unlock()
-	return append([]string(nil), tab.requests...)
+func (t *Tab) Requests() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return append([]string(nil), t.requests...)
 }
 
 // CheckQuiet fails if the page has logged console messages, or has sent requests to other hosts than the workers'.
-func (tab *Tab) CheckQuiet(hosts ...string) {
-	tab.b.t.Helper()
-	for _, line := range tab.Console() {
-		tab.b.t.Errorf("the browser's console has %q", line)
+func (t *Tab) CheckQuiet(hosts ...string) {
+	t.b.t.Helper()
+	for _, line := range t.Console() {
+		t.b.t.Errorf("expected an empty console of the browser, found %q", line)
 	}
-	for _, r := range tab.Requests() {
+	for _, r := range t.Requests() {
 		_, address, _ := strings.Cut(r, " ")
 		u, err := url.Parse(address)
 		if err != nil || (u.Scheme != "data" && !strings.Contains(strings.Join(hosts, " "), u.Host)) {
-			tab.b.t.Errorf("the page asked %s", r)
+			t.b.t.Errorf("expected requests to the worker only, found %s", r)
 		}
 	}
 }

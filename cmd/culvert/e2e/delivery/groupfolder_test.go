@@ -233,7 +233,7 @@ func TestAdoptedByAGroup(t *testing.T) {
 	g.Join(0)
 	g.workers[0].Await("feed", "runs", e2etest.IsRunning)
 	g.workers[0].Await("halted", "is stopped", e2etest.HasState(connect.Stopped, 0))
-	if !(e2etest.Writer{S: s}).Send("MERGE", "Products(3)", map[string]follower{"ProductName": "Changed"}) {
+	if !(e2etest.Writer{S: s}).Send("MERGE", "Products(3)", map[string]any{"ProductName": "Changed"}) {
 		t.Fatal("expected the service to apply a change, found that it did not")
 	}
 	g.workers[0].Eventually("the change", func() bool { return countRecords("feed") > rows })

@@ -16,8 +16,8 @@ import (
 
 // These lines and figures change with the compiler that built a guest.
 var (
-	figured = regexp.MustCompile(`(?m)^(hash|memory|size) .*$`)
-	figure  = regexp.MustCompile(`\b[0-9a-f]{12}\b|\+?\b[0-9][0-9a-f,.]*\b`)
+	variableLine   = regexp.MustCompile(`(?m)^(hash|memory|size) .*$`)
+	variableFigure = regexp.MustCompile(`\b[0-9a-f]{12}\b|\+?\b[0-9][0-9a-f,.]*\b`)
 )
 
 // TestPluginsCheck compares the output with golden files; CULVERT_GOLDEN=1 writes them.
@@ -25,27 +25,28 @@ func TestPluginsCheck(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
 	component := wit.Component{Name: "org.example.Trap", Kind: wit.ComponentTransformation, Documentation: "Traps."}
+	traps := wit.Description{Name: "traps", Version: "1.2.3", Components: []wit.Component{component}}
 	files := map[string]struct {
 		module []byte
 		code   int
-		says   string
+		stderr string
 	}{
-		"all": {guesttest.Bytes(t, "../../../../internal/plugin/testdata/guests/all"), 0, ""},
-		"traps": {guesttest.Static(wit.Description{Name: "traps", Version: "1.2.3",
-			Components: []wit.Component{component}}, "",
-			wit.InterfaceTransform), 1, "traps.wasm: refused: it breaks the contract, see above"},
+		"all": {module: guesttest.Bytes(t, "../../../../internal/plugin/testdata/guests/all")},
+		"traps": {module: guesttest.Static(traps, "", wit.InterfaceTransform), code: 1,
+			stderr: "traps.wasm: refused: it breaks the contract, see above"},
 	}
 	for name, file := range files {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), name+".wasm")
 			e2etest.NoError(t, os.WriteFile(path, file.module, 0o600))
 			r := p.Run("plugins", "check", path)
-			if r.Code != file.code || !strings.Contains(r.Stderr, file.says) || (file.says == "" && r.Stderr != "") {
-				t.Errorf("exit %d: %s", r.Code, r.Stderr)
+			if r.Code != file.code || !strings.Contains(r.Stderr, file.stderr) || (file.stderr == "" &&
+				r.Stderr != "") {
+				t.Errorf("expected exit %d and stderr %q, found %d and %q", file.code, file.stderr, r.Code, r.Stderr)
 			}
-			got := figured.ReplaceAllStringFunc(strings.ReplaceAll(r.Stdout, path, name+".wasm"),
+			got := variableLine.ReplaceAllStringFunc(strings.ReplaceAll(r.Stdout, path, name+".wasm"),
 				func(line string) string {
-					return figure.ReplaceAllString(line, "N")
+					return variableFigure.ReplaceAllString(line, "N")
 				})
 			golden := filepath.Join("testdata", "check-"+name+".golden")
 			if os.Getenv("CULVERT_GOLDEN") != "" {
@@ -54,7 +55,7 @@ func TestPluginsCheck(t *testing.T) {
 			want, err := os.ReadFile(golden)
 			e2etest.NoError(t, err)
 			if diff := cmp.Diff(string(want), got); diff != "" {
-				t.Errorf("(-want +got)\n%s", diff)
+				t.Errorf("(-expected +found)\n%s", diff)
 			}
 		})
 	}
@@ -62,15 +63,16 @@ func TestPluginsCheck(t *testing.T) {
 	all := filepath.Join(t.TempDir(), "all.wasm")
 	e2etest.NoError(t, os.WriteFile(all, files["all"].module, 0o600))
 	for _, c := range []struct {
-		set  string
-		says string
-		code int
+		setting string
+		output  string
+		code    int
 	}{
-		{"plugin.all.limits.memory.bytes=65536", "65536 are allowed (plugin.all.limits.memory.bytes)", 1},
-		{"plugin.all.limits.cal.ms=5", "plugin.all.limits.cal.ms: unknown setting; the nearest known one is " +
-			"plugin.all.limits.call.ms", 2},
-		{"plugin.all.limits.call.ms", "--set number 1: expected name=value", 2},
+		{setting: "plugin.all.limits.memory.bytes=65536",
+			output: "65536 are allowed (plugin.all.limits.memory.bytes)", code: 1},
+		{setting: "plugin.all.limits.cal.ms=5", output: "plugin.all.limits.cal.ms: unknown setting; " +
+			"the nearest known one is plugin.all.limits.call.ms", code: 2},
+		{setting: "plugin.all.limits.call.ms", output: "--set number 1: expected name=value", code: 2},
 	} {
-		p.Run("plugins", "check", "--set", c.set, all).WantCode(c.code).WantOutput(c.says)
+		p.Run("plugins", "check", "--set", c.setting, all).WantCode(c.code).WantOutput(c.output)
 	}
 }

@@ -26,7 +26,7 @@ func TestVersionThatLoopsIsRolledBack(t *testing.T) {
 			append(e2etest.Source("orders", address, "Orders"), e2etest.NoReadTimeout)...))
 	g.Allow(1)
 	c.Eventually("the second page", g.IsHolding)
-	figures := e2etest.Scrape(t, listen)
+	metrics := e2etest.Scrape(t, listen)
 	e2etest.ReplaceFile(t, dir, "odata-source.wasm", guesttest.Looping(t,
 		guesttest.Bytes(t, "../../../../plugins/odata-source", "main.version=0.2.0"),
 		wit.ExportName(wit.InterfaceSource, "decode")))
@@ -39,7 +39,7 @@ func TestVersionThatLoopsIsRolledBack(t *testing.T) {
 		c.Eventually("the new version, or the next page", func() bool { return isSwapped() || g.IsHolding() })
 	}
 	c.AwaitStderr(swap)
-	// A page that traps the new version three times, and the same page by the old version.
+	// The new version fails three times with a page, then the old version decodes it.
 	g.Allow(5)
 	e2etest.Contains(t, "the reason",
 		c.AwaitStderr(`msg="plugin version rolled back; the previous version takes over" plugin=odata-source `+
@@ -55,54 +55,61 @@ func TestVersionThatLoopsIsRolledBack(t *testing.T) {
 		!strings.HasPrefix(task.Plugins[0], want) {
 		t.Fatalf("expected 0.1.0 RUNNING and %q, found %+v", want, task)
 	}
-	checkFiguresOfARollback(t, figures, e2etest.Scrape(t, listen))
+	checkMetricsOfRollback(t, metrics, e2etest.Scrape(t, listen))
 	c.MustStop()
 	p.CheckOrders(rows, func(int) bool { return false })
 }
 
-// checkFiguresOfARollback checks the metrics of a plugin from before a version that loops was tried, and from after it.
-func checkFiguresOfARollback(t *testing.T, before, after map[string]float64) {
+// checkMetricsOfRollback checks the metrics of a plugin from before a version that loops was tried, and from after it.
+func checkMetricsOfRollback(t *testing.T, before, after map[string]float64) {
 	t.Helper()
 	const good, bad = `version="0.1.0"`, `version="0.2.0"`
 	for _, name := range []string{"calls_total", "call_seconds_total", "bytes_in_total", "bytes_out_total"} {
-		if a, b := pluginFigure(t, before, name, good), pluginFigure(t, after, name, good); a <= 0 || b <= a {
-			t.Errorf("%s: expected a figure that rises, found %v and %v", name, a, b)
+		if a, b := pluginMetric(t, before, name, good), pluginMetric(t, after, name, good); a <= 0 || b <= a {
+			t.Errorf("%s: expected a value that rises, found %v and %v", name, a, b)
 		}
 	}
-	for name, least := range map[string]float64{"memory_high_water_bytes": 1 << 20, "longest_call_seconds": 1e-6,
-		"instances_started_total": 1, "ticks_total": 0, "faults_total": 0, "traps_total": 0, "stopped_total": 0,
-		"instances_recycled_total": 0} {
-		if v := pluginFigure(t, after, name, good); v < least {
+	for name, least := range map[string]float64{
+		"memory_high_water_bytes":  1 << 20,
+		"longest_call_seconds":     1e-6,
+		"instances_started_total":  1,
+		"ticks_total":              0,
+		"faults_total":             0,
+		"traps_total":              0,
+		"stopped_total":            0,
+		"instances_recycled_total": 0,
+	} {
+		if v := pluginMetric(t, after, name, good); v < least {
 			t.Errorf("%s: expected at least %v, found %v", name, least, v)
 		}
 	}
 	for _, limit := range []string{"call.ms", "memory.bytes", "result.bytes", "log.lines.per.second", "stack"} {
-		if v := pluginFigure(t, after, "aborted_calls_total", good, `limit="`+limit+`"`); v != 0 {
+		if v := pluginMetric(t, after, "aborted_calls_total", good, `limit="`+limit+`"`); v != 0 {
 			t.Errorf("%s: expected no broken calls of the good version, found %v", limit, v)
 		}
 	}
-	e2etest.Equal(t, "instances in mid-load", true, pluginFigure(t, before, "instances", good) >= 1)
-	e2etest.Equal(t, "broken calls", 3.0, pluginFigure(t, after, "aborted_calls_total", bad, `limit="call.ms"`))
-	e2etest.Equal(t, "active versions", 1.0, pluginFigure(t, after, "info", `state="active"`))
+	e2etest.Equal(t, "instances in mid-load", true, pluginMetric(t, before, "instances", good) >= 1)
+	e2etest.Equal(t, "broken calls", 3.0, pluginMetric(t, after, "aborted_calls_total", bad, `limit="call.ms"`))
+	e2etest.Equal(t, "active versions", 1.0, pluginMetric(t, after, "info", `state="active"`))
 }
 
-// pluginFigure returns a metric of a version of the source, whatever the hash of its file.
-func pluginFigure(t *testing.T, figures map[string]float64, name string, labels ...string) (value float64) {
+// pluginMetric returns a metric of a version of the source, whatever the hash of its file.
+func pluginMetric(t *testing.T, metrics map[string]float64, name string, labels ...string) (value float64) {
 	t.Helper()
 	exists := false
-	for series, v := range figures {
-		fits := strings.HasPrefix(series, "culvert_plugin_"+name+"{") &&
+	for series, v := range metrics {
+		isSame := strings.HasPrefix(series, "culvert_plugin_"+name+"{") &&
 			strings.Contains(series, `plugin="odata-source"`)
 		for _, label := range labels {
-			fits = fits && strings.Contains(series, label)
+			isSame = isSame && strings.Contains(series, label)
 		}
-		if fits {
+		if isSame {
 			value += v
 			exists = true
 		}
 	}
 	if !exists {
-		t.Errorf("no figure %s %s", name, labels)
+		t.Errorf("expected the metric %s %s, found none", name, labels)
 	}
 	return value
 }

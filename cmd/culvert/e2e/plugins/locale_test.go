@@ -21,13 +21,14 @@ import (
 func TestResultsAreTheSameEverywhere(t *testing.T) {
 	t.Parallel()
 	cases := []struct{ name, zone, offset, language string }{
-		{"utc", "UTC", "Z", "C"},
-		{"turkish in st-johns", "America/St_Johns", "-0[23]:30", "tr_TR.UTF-8"}, // summer and winter
+		{name: "utc", zone: "UTC", offset: "Z", language: "C"},
+		// The offset is that of summer or winter.
+		{name: "turkish in st-johns", zone: "America/St_Johns", offset: "-0[23]:30", language: "tr_TR.UTF-8"},
 	}
 	var first string
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			results, log := moved(t, "TZ="+zone(t, c.zone), "LANG="+c.language, "LC_ALL="+c.language,
+			results, log := copyEntities(t, "TZ="+zoneSetting(t, c.zone), "LANG="+c.language, "LC_ALL="+c.language,
 				"LANGUAGE="+c.language)
 			// The log shows that the program ran in that zone.
 			if !regexp.MustCompile(`time=\S+` + c.offset + ` level=`).MatchString(log) {
@@ -43,9 +44,9 @@ func TestResultsAreTheSameEverywhere(t *testing.T) {
 	}
 }
 
-// moved copies AllTypes, in an environment, through topics with and without schemas, through transforms, and back into
-// the service. It returns all records without timestamps, the rows of the service, and the log.
-func moved(t *testing.T, environ ...string) (results, log string) {
+// copyEntities copies AllTypes, in an environment, through topics with and without schemas, through transforms, and
+// back into the service. It returns all records without timestamps, the rows of the service, and the log.
+func copyEntities(t *testing.T, environ ...string) (results, log string) {
 	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 20})
 	p.Environ = environ
 	var args []string
@@ -66,8 +67,8 @@ func moved(t *testing.T, environ ...string) (results, log string) {
 		p.File("back.properties", e2etest.Sink("back", address, "plain", "AllTypesCopies")...))
 	r := p.MustRun(append([]string{"run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink", "smt"), "--data",
 		p.Data}, args...)...)
-	originals := instants(t, e2etest.Entities(s, "AllTypes"))
-	copies := instants(t, e2etest.Entities(s, "AllTypesCopies"))
+	originals := convertToUTC(t, e2etest.Entities(s, "AllTypes"))
+	copies := convertToUTC(t, e2etest.Entities(s, "AllTypesCopies"))
 	if diff := cmp.Diff(originals, copies); diff != "" {
 		t.Errorf("AllTypes and AllTypesCopies differ\n%s", diff)
 	}
@@ -77,15 +78,15 @@ func moved(t *testing.T, environ ...string) (results, log string) {
 		"orders-JSON-TRUE", "orders-ATOM-FALSE"} {
 		c := p.Run("consume", topic, "--data", p.Data)
 		if c.Code != 0 || strings.Count(c.Stdout, "\n") < 20 {
-			t.Fatalf("consume %s: exit %d\n%s%s", topic, c.Code, c.Stdout, c.Stderr)
+			t.Fatalf("consume %s: expected exit 0 and 20 lines, found %d\n%s%s", topic, c.Code, c.Stdout, c.Stderr)
 		}
 		output.WriteString(timestamp.ReplaceAllString(c.Stdout, ""))
 	}
 	return output.String(), r.Stderr
 }
 
-// instants converts an Edm.DateTimeOffset to UTC, because Kafka Connect's Timestamp has no offset.
-func instants(t *testing.T, entities map[string]map[string]string) map[string]map[string]string {
+// convertToUTC converts an Edm.DateTimeOffset to UTC, because Kafka Connect's Timestamp has no offset.
+func convertToUTC(t *testing.T, entities map[string]map[string]string) map[string]map[string]string {
 	t.Helper()
 	for _, fields := range entities {
 		if stamp, ok := fields["Stamp"]; ok {
@@ -97,8 +98,8 @@ func instants(t *testing.T, entities map[string]map[string]string) map[string]ma
 	return entities
 }
 
-// zone returns a value of TZ: the zone's name if the system knows it, else a file of Go's own.
-func zone(t *testing.T, name string) string {
+// zoneSetting returns a value of TZ: the zone's name if the system knows it, else a file of Go's own.
+func zoneSetting(t *testing.T, name string) string {
 	t.Helper()
 	if _, err := os.Stat(filepath.Join("/usr/share/zoneinfo", name)); err == nil || name == "UTC" {
 		return name

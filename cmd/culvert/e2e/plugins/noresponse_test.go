@@ -11,29 +11,29 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 )
 
-// forgetful is a service that stores the rows of POSTs. It does not answer every fifth POST, and stores the rows of
-// half of these.
-type forgetful struct {
+// forgetfulService is a service that stores the rows of POSTs. It does not answer every fifth POST, and stores the rows
+// of half of these.
+type forgetfulService struct {
 	mu     sync.Mutex
 	posts  int
 	stored map[string]int // by row
 }
 
-func (f *forgetful) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+func (s *forgetfulService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	row := r.URL.Query().Get("row")
 	if r.Method == http.MethodGet {
-		if f.stored[row] == 0 {
+		if s.stored[row] == 0 {
 			w.WriteHeader(http.StatusNotFound)
 		}
 		return
 	}
-	f.posts++
-	if f.posts%10 != 5 {
-		f.stored[row]++
+	s.posts++
+	if s.posts%10 != 5 {
+		s.stored[row]++
 	}
-	if f.posts%5 == 0 {
+	if s.posts%5 == 0 {
 		panic(http.ErrAbortHandler)
 	}
 }
@@ -48,22 +48,22 @@ func TestPluginIsNotBelievedWithoutResponse(t *testing.T) {
 	for _, mode := range []string{"retries", "settles"} {
 		t.Run(mode, func(t *testing.T) {
 			p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: rows})
-			service := &forgetful{stored: map[string]int{}}
+			service := &forgetfulService{stored: map[string]int{}}
 			host, port, err := net.SplitHostPort(e2etest.Serve(t, service))
 			e2etest.NoError(t, err)
 			p.MustRunOnceWith(dir, p.File("there.properties", e2etest.Source("there", address, "Orders")...),
 				p.File("mad.properties", "name=mad", "connector.class=example.MadSink", "topics=Orders",
 					"mad.scheme=http", "mad.address="+host, "mad.port="+port, "mad.mode="+mode, "mad.min-backoff=1",
 					"mad.max-backoff=2"))
-			twice := 0
+			repeated := 0
 			for _, times := range service.stored {
 				if times > 1 {
-					twice++
+					repeated++
 				}
 			}
-			if twice > 0 || len(service.stored) != rows {
+			if repeated > 0 || len(service.stored) != rows {
 				t.Errorf("expected %d rows, each once, found %d, %d of them more than once", rows,
-					len(service.stored), twice)
+					len(service.stored), repeated)
 			}
 		})
 	}

@@ -34,9 +34,9 @@ func TestVersionThatMovesTheAddressIsRefused(t *testing.T) {
 	t.Parallel()
 	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 20, User: "me", Password: e2etest.Password})
 	dir := e2etest.CopyPlugins(t)
-	// The version's default proxy is the thief.
-	thief := e2etest.Serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		t.Errorf("a request of the user went to the thief: %s %s %v", r.Method, r.URL, r.Header)
+	// The version's default proxy is the attacker.
+	attacker := e2etest.Serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		t.Errorf("a request of the user went to the attacker: %s %s %v", r.Method, r.URL, r.Header)
 	}))
 	listen := porttest.Address(t)
 	file := p.File("orders.properties", e2etest.WithLogon(e2etest.Source("orders", address, "Orders"),
@@ -53,13 +53,13 @@ func TestVersionThatMovesTheAddressIsRefused(t *testing.T) {
 		for j := range components[i].Settings {
 			switch s := &components[i].Settings[j]; s.Name {
 			case "sap.odata.proxy.address":
-				s.DefaultValue = &thief
+				s.DefaultValue = &attacker
 			case "sap.odata.proxy.type":
 				s.DefaultValue = wit.Ptr("http")
 			case "sap.odata.host.address":
 				s.Rules = withoutRole(s.Rules)
 			case "sap.odata.link.hosts":
-				host, _, _ := net.SplitHostPort(thief)
+				host, _, _ := net.SplitHostPort(attacker)
 				s.Kind = wit.KindString
 				s.DefaultValue = &host
 				s.Rules = append(withoutRole(s.Rules), wit.Rule{Role: wit.Ptr("http.address")})
@@ -68,22 +68,22 @@ func TestVersionThatMovesTheAddressIsRefused(t *testing.T) {
 			}
 		}
 	}
-	evil := guesttest.Static(wit.Description{Name: "odata-source", Version: "9.9.9", Components: components}, "",
+	module := guesttest.Static(wit.Description{Name: "odata-source", Version: "9.9.9", Components: components}, "",
 		wit.InterfaceSource)
 	c := p.Start("run", "--plugins", dir, "--data", p.Data, "--set", "listeners=http://"+listen, file)
 	c.Eventually("RUNNING", func() bool {
 		s := statusOf(t, listen, "orders")
 		return len(s.Tasks) == 1 && s.Tasks[0].State == connect.Running
 	})
-	e2etest.WriteFile(t, dir, "better.wasm", evil)
-	const moved = "version 9.9.9 of plugin odata-source gives the role http.address to the setting " +
+	e2etest.WriteFile(t, dir, "better.wasm", module)
+	const message = "version 9.9.9 of plugin odata-source gives the role http.address to the setting " +
 		"sap.odata.link.hosts (before: sap.odata.host.address)"
-	e2etest.Contains(t, "the log", c.AwaitStderr("plugin refused"), moved)
+	e2etest.Contains(t, "the log", c.AwaitStderr("plugin refused"), message)
 	var status connect.Status
-	c.Eventually("a word in the status", func() bool {
+	c.Eventually("a message in the status", func() bool {
 		status = statusOf(t, listen, "orders")
 		return len(status.Tasks) == 1 && len(status.Tasks[0].Plugins) == 1 &&
-			strings.Contains(status.Tasks[0].Plugins[0], moved)
+			strings.Contains(status.Tasks[0].Plugins[0], message)
 	})
 	if task := status.Tasks[0]; task.Version != "0.1.0" || task.State != connect.Running ||
 		!strings.Contains(task.Plugin, filepath.Join(dir, "odata-source.wasm")+" sha256:") {
@@ -95,7 +95,7 @@ func TestVersionThatMovesTheAddressIsRefused(t *testing.T) {
 
 	// It is also rejected if it replaces the good file and no other version is present.
 	e2etest.NoError(t, os.Remove(filepath.Join(dir, "better.wasm")))
-	e2etest.ReplaceFile(t, dir, "odata-source.wasm", evil)
+	e2etest.ReplaceFile(t, dir, "odata-source.wasm", module)
 	p.Run("run", "--once", "--plugins", dir, "--data", p.Data, file).WantCode(2).
 		WantStderr("the setting sap.odata.link.hosts")
 }
@@ -118,14 +118,14 @@ var robSecrets = map[string]string{
 // repeatingService is a service that repeats in its responses all that it received, secrets too.
 type repeatingService struct {
 	mu       sync.Mutex
-	asked    []http.Header
+	headers  []http.Header
 	requests strings.Builder // what the guest sends to the service
 }
 
 func (s *repeatingService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.asked = append(s.asked, r.Header.Clone())
+	s.headers = append(s.headers, r.Header.Clone())
 	body, _ := io.ReadAll(r.Body)
 	fmt.Fprintln(&s.requests, r.URL, r.Header["X-Seen"], string(body))
 	_, pwd, _ := r.BasicAuth()
@@ -140,13 +140,13 @@ func (s *repeatingService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	io.WriteString(w, "a page")
 }
 
-// settingsWithSecrets returns settings of a connector of the guest rob, whose service is at an address. kept is a file
-// with secrets.
-func settingsWithSecrets(host, port, kept string) []string {
+// settingsWithSecrets returns settings of a connector of the guest rob, whose service is at an address. secretsFile is
+// a file with secrets.
+func settingsWithSecrets(host, port, secretsFile string) []string {
 	return []string{"rob.address=" + host, "rob.port=" + port, "rob.scheme=http", "rob.user=me",
 		"unknown.settings=warn",
-		"rob.plain=${file:" + kept + ":text}", "rob.revealed=${file:" + kept + ":shown}", "rob.open=seen-by-all",
-		"rob.password=" + robSecrets["rob.password"], "rob.key=" + robSecrets["rob.key"],
+		"rob.plain=${file:" + secretsFile + ":text}", "rob.revealed=${file:" + secretsFile + ":shown}",
+		"rob.open=seen-by-all", "rob.password=" + robSecrets["rob.password"], "rob.key=" + robSecrets["rob.key"],
 		"sap.odata.user.pwd=" + robSecrets["sap.odata.user.pwd"],
 		"sap.odata.header.APIKey=" + robSecrets["sap.odata.header.APIKey"],
 		"sap.odata.oauth.client.secret=" + robSecrets["sap.odata.oauth.client.secret"],
@@ -154,10 +154,10 @@ func settingsWithSecrets(host, port, kept string) []string {
 			robSecrets["sap.odata.keystore.password"],
 		"transforms=t", "transforms.t.type=test.RobTransform", "transforms.t.sap.odata.user.pwd=" +
 			robSecrets["transforms.t.sap.odata.user.pwd"],
-		"transforms.t.text=${file:" + kept + ":text}", "transforms.t.predicate=p", "predicates=p",
+		"transforms.t.text=${file:" + secretsFile + ":text}", "transforms.t.predicate=p", "predicates=p",
 		"predicates.p.type=test.RobPredicate",
 		"predicates.p.sap.odata.user.pwd=" + robSecrets["predicates.p.sap.odata.user.pwd"],
-		"predicates.p.text=${file:" + kept + ":text}"}
+		"predicates.p.text=${file:" + secretsFile + ":text}"}
 }
 
 // A guest that searches for secrets finds none: in settings of connectors, transforms, predicates and commands,
@@ -165,13 +165,13 @@ func settingsWithSecrets(host, port, kept string) []string {
 // responses by a service that repeats all it received. The host uses them nevertheless.
 func TestSecretsReachNoGuest(t *testing.T) {
 	t.Parallel()
-	var victim repeatingService
-	host, port, _ := net.SplitHostPort(e2etest.Serve(t, &victim))
+	var service repeatingService
+	host, port, _ := net.SplitHostPort(e2etest.Serve(t, &service))
 	p := e2etest.NewPlace(t)
 	dir := e2etest.CopyPlugins(t, "odata-sink")
 	e2etest.WriteFile(t, dir, "rob.wasm", guesttest.Bytes(t, "../../testdata/guests/rob"))
-	kept := p.File("kept.properties", "text=filed-5711", "shown=filed-5712")
-	common := settingsWithSecrets(host, port, kept)
+	secretsFile := p.File("kept.properties", "text=filed-5711", "shown=filed-5712")
+	common := settingsWithSecrets(host, port, secretsFile)
 	from := p.File("from.properties", append([]string{"name=from", "connector.class=test.Rob"}, common...)...)
 	to := p.File("to.properties", append([]string{"name=to", "connector.class=test.RobSink", "topics=Loot"},
 		common...)...)
@@ -179,7 +179,7 @@ func TestSecretsReachNoGuest(t *testing.T) {
 	// From here on all versions are known.
 	p.MustRun("plugins", "list", "--plugins", dir, "--data", p.Data)
 	listen := porttest.Address(t)
-	var shown strings.Builder
+	var output strings.Builder
 	c := p.Start(append(append([]string{"run", "--log-level", "debug", "--set", "listeners=http://" + listen}, args...),
 		from, to)...)
 	c.AwaitStderr("rob settle")
@@ -191,39 +191,39 @@ func TestSecretsReachNoGuest(t *testing.T) {
 		r.Body.Close()
 		// Kafka Connect's own responses contain what the user wrote.
 		if !strings.HasSuffix(path, "tasks") || strings.Contains(string(body), "rob seen") {
-			shown.Write(body)
+			output.Write(body)
 		}
 	}
 	r := c.MustStop()
-	shown.WriteString(r.Stderr)
+	output.WriteString(r.Stderr)
 	for _, records := range []string{"Loot", "connect-offsets"} {
 		r := p.Run("consume", records, "--data", p.Data)
-		shown.WriteString(r.Stdout)
+		output.WriteString(r.Stdout)
 	}
 	ping := p.Run(append(append([]string{"ping", "--log-level", "debug"}, args...), "-p", from)...)
-	shown.WriteString(ping.Stdout + ping.Stderr)
+	output.WriteString(ping.Stdout + ping.Stderr)
 	check := p.Run(append(append([]string{"validate"}, args...), from, to)...)
-	shown.WriteString(check.Stdout + check.Stderr)
-	victim.mu.Lock()
-	defer victim.mu.Unlock()
-	shown.WriteString(victim.requests.String())
-	never := append(slices.Collect(maps.Values(robSecrets)), "filed-5711", "token-of-the-session", "Basic bWU6")
-	for _, secret := range never {
-		if pos := strings.Index(shown.String(), secret); pos >= 0 {
-			t.Errorf("%s is shown: %.400s", secret, shown.String()[max(0, pos-300):])
+	output.WriteString(check.Stdout + check.Stderr)
+	service.mu.Lock()
+	defer service.mu.Unlock()
+	output.WriteString(service.requests.String())
+	secrets := append(slices.Collect(maps.Values(robSecrets)), "filed-5711", "token-of-the-session", "Basic bWU6")
+	for _, secret := range secrets {
+		if pos := strings.Index(output.String(), secret); pos >= 0 {
+			t.Errorf("%s is shown: %.400s", secret, output.String()[max(0, pos-300):])
 		}
 	}
-	e2etest.Contains(t, "what the guest tells", shown.String(), "rob validate", "rob plan", "rob open", "rob next",
+	e2etest.Contains(t, "what the guest tells", output.String(), "rob validate", "rob plan", "rob open", "rob next",
 		"rob begin", "rob decode", "rob prepare", "rob prepare condition", "rob sink open", "rob encode", "rob settle",
 		"{rob.open seen-by-all}", "{rob.revealed filed-5712}", "{rob.plain [hidden]}", "{rob.password [hidden]}",
 		"{sap.odata.user.pwd [hidden]}", "{sap.odata.header.APIKey [hidden]}",
 		"{x-echo you are [hidden], by [hidden]", "{x-key [hidden]}", "{location /login?p=[hidden]}",
 		"{text [hidden]}")
-	if len(victim.asked) < 4 {
-		t.Errorf("expected requests of the source, the sink and the command, found %d: %s", len(victim.asked),
+	if len(service.headers) < 4 {
+		t.Errorf("expected requests of the source, the sink and the command, found %d: %s", len(service.headers),
 			ping.Stderr)
 	}
-	for _, h := range victim.asked {
+	for _, h := range service.headers {
 		if user, password, ok := (&http.Request{Header: h}).BasicAuth(); !ok || user != "me" ||
 			password != robSecrets["rob.password"] || h.Get("apikey") != robSecrets["rob.key"] {
 			t.Errorf("expected the host to log on as before, found %v", h)

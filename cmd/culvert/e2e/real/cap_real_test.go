@@ -391,7 +391,8 @@ func (s *capService) testRead(t *testing.T) {
 }
 
 // rowsInAtom returns the service's rows as in Atom. It removes the differences that occur from unused.
-func rowsInAtom(set string, rows map[string]capRow, differences, unused map[string]func(string) string) map[string]capRow {
+func rowsInAtom(set string, rows map[string]capRow, differences,
+	unused map[string]func(string) string) map[string]capRow {
 	converted := map[string]capRow{}
 	for key, r := range rows {
 		row := capRow{}
@@ -458,13 +459,13 @@ func testExtremes(t *testing.T, p *e2etest.Place, topic string) {
 func (s *capService) testChanges(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	changes := []string{"track-changes=1", "exec-period=60"}
-	atom := p.File("atom.properties", append(s.settings("changes-atom", "ODataSource"), setSettings(0, capPath, "Customers",
-		"changes-atom", changes...)...)...)
+	atom := p.File("atom.properties", append(s.settings("changes-atom", "ODataSource"), setSettings(0, capPath,
+		"Customers", "changes-atom", changes...)...)...)
 	if r := p.RunOnce(atom); r.Code != 1 || !strings.Contains(r.Stderr, "format = json requests the other format") {
 		t.Fatalf("expected exit 1 and the advice to use JSON, found %d\n%s", r.Code, r.Stderr)
 	}
-	file := p.File("changes.properties", append(s.settings("changes", "ODataSource"), setSettings(0, capPath, "Customers",
-		"changes", append(changes, "format=json")...)...)...)
+	file := p.File("changes.properties", append(s.settings("changes", "ODataSource"), setSettings(0, capPath,
+		"Customers", "changes", append(changes, "format=json")...)...)...)
 	for round, want := range []int{3000, 3000, 3001, 3001} {
 		if round == 2 {
 			s.send(t, "MERGE", capPath+"/Customers(1)", `{"name":"Changed"}`)

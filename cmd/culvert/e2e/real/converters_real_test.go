@@ -45,7 +45,8 @@ func convertAgain(t *testing.T, class, url, topic, document string,
 		name, value, _ := strings.Cut(s, "=")
 		config[name] = value
 	}
-	options := convert.Options{Schemas: batch.Registry, OpenRegistry: func(s registry.Settings) (*registry.Client, error) {
+	options := convert.Options{Schemas: batch.Registry, OpenRegistry: func(s registry.Settings) (*registry.Client,
+		error) {
 		return registry.Open(s, nil, slog.New(slog.DiscardHandler))
 	}}
 	open := func(class string, config map[string]string) convert.Converter {
@@ -64,8 +65,8 @@ func convertAgain(t *testing.T, class, url, topic, document string,
 	if decoded, err = open(class, config).Decode(t.Context(), topic, encoded, batch); err != nil {
 		return 0, "", err
 	}
-	document, _, err := jsonConverter.Encode(t.Context(), nil, math.MaxInt32, topic, batch, decoded)
-	return int(binary.BigEndian.Uint32(encoded[1:5])), string(document), err
+	again, _, err := jsonConverter.Encode(t.Context(), nil, math.MaxInt32, topic, batch, decoded)
+	return int(binary.BigEndian.Uint32(encoded[1:5])), string(again), err
 }
 
 // testConvertersOfRegistry lets both converters register, look up and use schemas as each setting specifies.
@@ -118,7 +119,8 @@ func testConvertersOfRegistry(t *testing.T, url string) {
 			if wideID == narrowID {
 				t.Errorf("expected another schema to have another id than %d", narrowID)
 			}
-			if id := mustWrite(narrow, "auto.register.schemas=false", fmt.Sprint("use.schema.id=", narrowID)); id != narrowID {
+			if id := mustWrite(narrow, "auto.register.schemas=false", fmt.Sprint("use.schema.id=",
+				narrowID)); id != narrowID {
 				t.Errorf("by its id: expected %d, found %d", narrowID, id)
 			}
 			_, err = write(narrow, "auto.register.schemas=false", "use.latest.version=true")

@@ -63,8 +63,8 @@ func TestLive(t *testing.T) {
 		t.Fatalf("CULVERT_LIVE_SET: expected rows in %s, found none", values["SET"])
 	}
 
-	delta := connector("delta", "CONNECTION", "ODataSource", settingsOf(values["DELTA_SET"], "live-delta", "track-changes=1",
-		"exec-period=1")...)
+	delta := connector("delta", "CONNECTION", "ODataSource", settingsOf(values["DELTA_SET"], "live-delta",
+		"track-changes=1", "exec-period=1")...)
 	mustSucceed("delta load", "run", "--once", "--timeout", "30m", delta)
 	first := count("live-delta")
 	mustSucceed("delta load", "run", "--once", "--timeout", "30m", delta)

@@ -43,7 +43,8 @@ func TestRealRights(t *testing.T) {
 	atLeast := r.worker("atleast")
 	exactly := r.worker("exactly", "group.id=exact", "exactly.once.source.support=enabled")
 	for _, result := range []e2etest.Result{r.run(atLeast, rightsSourceSettings("plain", address)...),
-		r.run(exactly, rightsSourceSettings("exact", address)...), r.run(atLeast, rightsSinkSettings("back", address)...)} {
+		r.run(exactly, rightsSourceSettings("exact", address)...), r.run(atLeast,
+			rightsSinkSettings("back", address)...)} {
 		if result.Code != 0 {
 			t.Fatalf("with all rights: expected exit 0, found %d\n%s", result.Code, result.Stderr)
 		}
@@ -114,8 +115,8 @@ func (r *rights) allow(denied ...*kadm.ACLBuilder) {
 
 // worker writes the file of a worker that logs on as the user.
 func (r *rights) worker(name string, lines ...string) string {
-	return r.p.File(name+"-worker.properties", e2etest.WithSettings([]string{"bootstrap.servers=127.0.0.1:" + r.securePort,
-		"listeners=", "security.protocol=SASL_SSL", "sasl.mechanism=PLAIN", "offset.storage.partitions=1",
+	return r.p.File(name+"-worker.properties", e2etest.WithSettings([]string{"bootstrap.servers=127.0.0.1:" +
+		r.securePort, "listeners=", "security.protocol=SASL_SSL", "sasl.mechanism=PLAIN", "offset.storage.partitions=1",
 		`sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required ` +
 			`username="user" password="user-secret";`,
 		"ssl.truststore.location=" + filepath.Join(r.dir, "tls", "trust.p12"), "ssl.truststore.password=changeit"},
@@ -165,7 +166,8 @@ func deniedRights(address, atLeast, exactly string) []deniedRight {
 			want: "the right IDEMPOTENT_WRITE on the resource Cluster"},
 		{name: "create topic", denied: []*kadm.ACLBuilder{topic("new", kadm.OpCreate),
 			kadm.NewACLs().Clusters().Operations(kadm.OpCreate)},
-			worker: atLeast, connector: e2etest.WithSettings(source("creates"), "sap.odata#00.topic=new"), want: "the right CREATE on the resource Topic new"},
+			worker: atLeast, connector: e2etest.WithSettings(source("creates"), "sap.odata#00.topic=new"),
+			want: "the right CREATE on the resource Topic new"},
 		{name: "see topic", denied: []*kadm.ACLBuilder{topic("Orders", kadm.OpDescribe, kadm.OpWrite, kadm.OpRead)},
 			worker: atLeast, connector: source("sees"), want: "the right DESCRIBE on the resource Topic Orders"},
 		{name: "write topic", denied: []*kadm.ACLBuilder{topic("Orders", kadm.OpWrite)}, worker: atLeast,
@@ -196,7 +198,8 @@ func checkGroupWaitsForRights(r *rights) {
 	w := r.p.StartWorkerNoWait(address, "--plugins", e2etest.Plugins(r.t), "--data", e2etest.NewPlace(r.t).Data,
 		r.worker("group", "group.id=g", "config.storage.topic=g-configs", "status.storage.topic=g-states",
 			"offset.storage.topic=g-offsets", "config.storage.replication.factor=1",
-			"offset.storage.replication.factor=1", "status.storage.replication.factor=1", "session.timeout.ms=6000", "listeners=http://"+address))
+			"offset.storage.replication.factor=1", "status.storage.replication.factor=1", "session.timeout.ms=6000",
+			"listeners=http://"+address))
 	for len(lacking) > 0 {
 		w.Eventually("a right that it lacks", func() bool {
 			for want, denied := range lacking {

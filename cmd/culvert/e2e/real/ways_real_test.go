@@ -14,8 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
-
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/kafka/embedded"
 	"github.com/culvert-project/culvert/internal/transport/connectivitytest"
@@ -388,7 +386,8 @@ func (w *ways) testHTTPProxy(t *testing.T) {
 	}
 }
 
-// startNamedNginx starts nginx under a name that only the proxy resolves, with a certificate for it, and returns its port.
+// startNamedNginx starts nginx under a name that only the proxy resolves, with a certificate for it, and returns its
+// port.
 func startNamedNginx(t *testing.T, w *ways) (port string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -550,8 +549,8 @@ func (w *ways) testKafka(t *testing.T) {
 			w.reader(p, "wrong", "http://"+w.cap.address))
 		if r.Code == 0 || !strings.Contains(r.LastLine(), "kafka.proxy.password") || strings.Contains(r.Stderr,
 			"wr0ng-secret") {
-			t.Errorf("%s with a wrong password: expected an error without the password, found exit %d\n%s", c.name, r.Code,
-				r.Stderr)
+			t.Errorf("%s with a wrong password: expected an error without the password, found exit %d\n%s", c.name,
+				r.Code, r.Stderr)
 		}
 	}
 }

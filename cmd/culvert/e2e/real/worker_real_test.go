@@ -86,7 +86,8 @@ func (w *comparedWorkers) compare(s *replaytest.Step) (difference string, err er
 	if err != nil {
 		return "", fmt.Errorf("this worker: %w", err)
 	}
-	connectAnswer.Body, culvertAnswer.Body = replaytest.Alike(connectAnswer.Body, replaytest.WithoutOrder(culvertAnswer.Body))
+	connectAnswer.Body, culvertAnswer.Body = replaytest.Alike(connectAnswer.Body,
+		replaytest.WithoutOrder(culvertAnswer.Body))
 	status, body := replaytest.Compare(s, connectAnswer, culvertAnswer)
 	kinds := []replaytest.Kind{}
 	switch {
