@@ -55,9 +55,9 @@ func newAtomEncoder(x *exchange) *atomEncoder {
 	return e
 }
 
-func (e *atomEncoder) begin(s *shape, path string, count int) {
+func (e *atomEncoder) beginFeed(s *shape, path string, count int) {
 	e.add(e.preface, "<", e.p.atom, "feed", e.p.declarations(), ` xml:base="`, e.x.base, `">`)
-	e.head(s, path)
+	e.writeHead(s, path)
 	if count >= 0 {
 		e.add("<", e.p.m, "count>")
 		e.b = strconv.AppendInt(e.b, int64(count), 10)
@@ -65,7 +65,7 @@ func (e *atomEncoder) begin(s *shape, path string, count int) {
 	}
 }
 
-func (e *atomEncoder) head(s *shape, path string) {
+func (e *atomEncoder) writeHead(s *shape, path string) {
 	a := e.p.atom
 	e.add("<", a, `title type="text">`, s.table.name, "</", a, "title><", a, "id>", e.x.base)
 	e.b = appendXMLText(e.b, []byte(path))
@@ -78,21 +78,21 @@ func (e *atomEncoder) head(s *shape, path string) {
 	e.add(`"/>`)
 }
 
-func (e *atomEncoder) entity(s *shape, r *row) {
-	e.entry(s, r, "")
-	e.passOn()
+func (e *atomEncoder) writeEntity(s *shape, r *row) {
+	e.writeEntry(s, r, "")
+	e.flushPiece()
 }
 
-// deleted writes a tombstone (RFC 6721).
-func (e *atomEncoder) deleted(local string, when time.Time) {
+// writeTombstone writes a tombstone (RFC 6721).
+func (e *atomEncoder) writeTombstone(local string, when time.Time) {
 	e.add(`<at:deleted-entry xmlns:at="http://purl.org/atompub/tombstones/1.0" ref="`)
 	e.b = appendXMLText(e.b, []byte(e.x.base+local))
 	e.add(`" when="`, when.Format("2006-01-02T15:04:05.000Z07:00"), `"/>`)
-	e.passOn()
+	e.flushPiece()
 }
 
-func (e *atomEncoder) end(next, delta string) {
-	e.next(next)
+func (e *atomEncoder) endFeed(next, delta string) {
+	e.writeNext(next)
 	if delta != "" {
 		e.add("<", e.p.atom, `link rel="delta" href="`)
 		e.b = appendXMLText(e.b, []byte(delta))
@@ -101,7 +101,7 @@ func (e *atomEncoder) end(next, delta string) {
 	e.add("</", e.p.atom, "feed>")
 }
 
-func (e *atomEncoder) next(link string) {
+func (e *atomEncoder) writeNext(link string) {
 	if link != "" {
 		e.add("<", e.p.atom, `link rel="next" href="`)
 		e.b = appendXMLText(e.b, []byte(link))
@@ -109,20 +109,20 @@ func (e *atomEncoder) next(link string) {
 	}
 }
 
-func (e *atomEncoder) single(s *shape, r *row) {
+func (e *atomEncoder) writeSingle(s *shape, r *row) {
 	e.add(e.preface)
-	e.entry(s, r, e.p.declarations()+` xml:base="`+e.x.base+`"`)
+	e.writeEntry(s, r, e.p.declarations()+` xml:base="`+e.x.base+`"`)
 }
 
-// prepare writes the start tags of the columns, without the parts that depend on the value.
-func (e *atomEncoder) prepare(s *shape) {
+// encodeNames writes the start tags of the columns, without the parts that depend on the value.
+func (e *atomEncoder) encodeNames(s *shape) {
 	s.atomNames = s.atomNames[:0]
 	for _, c := range s.columns {
 		p := &s.table.typ.properties[c]
 		s.atomNames = append(s.atomNames, []byte("<"+e.p.d+p.name+e.typeAttribute(p)))
 	}
 	for i := range s.expand {
-		e.prepare(s.expand[i].shape)
+		e.encodeNames(s.expand[i].shape)
 	}
 }
 
@@ -137,11 +137,11 @@ func (e *atomEncoder) typeAttribute(p *property) string {
 	return ` ` + e.p.m + `type="` + p.kind.String() + `"`
 }
 
-func (e *atomEncoder) entry(s *shape, r *row, attributes string) {
+func (e *atomEncoder) writeEntry(s *shape, r *row, attributes string) {
 	a := e.p.atom
 	typ := s.table.typ
 	e.add("<", a, "entry", attributes)
-	if typ.versioned() >= 0 {
+	if typ.versionProperty() >= 0 {
 		e.add(" ", e.p.m, `etag="`)
 		e.b = appendXMLText(e.b, appendETag(nil, typ, r))
 		e.add(`"`)
@@ -159,19 +159,19 @@ func (e *atomEncoder) entry(s *shape, r *row, attributes string) {
 	e.b = appendXMLText(e.b, uri)
 	e.add(`"/>`)
 	for _, n := range s.links {
-		e.link(n, uri)
+		e.writeLink(n, uri)
 		e.add(`"/>`)
 	}
 	for i := range s.expand {
-		e.related(&s.expand[i], s, r, uri)
+		e.writeRelated(&s.expand[i], s, r, uri)
 	}
 	e.add("<", a, `category term="`, e.x.mount.namespace, ".", typ.name, `" scheme="`, nsD, `/scheme"/>`)
 	e.add("<", a, `content type="application/xml">`)
-	e.properties(s, r)
+	e.writeProperties(s, r)
 	e.add("</", a, "content></", a, "entry>")
 }
 
-func (e *atomEncoder) properties(s *shape, r *row) {
+func (e *atomEncoder) writeProperties(s *shape, r *row) {
 	e.add("<", e.p.m, "properties>")
 	for i, c := range s.columns {
 		p := &s.table.typ.properties[c]
@@ -179,12 +179,12 @@ func (e *atomEncoder) properties(s *shape, r *row) {
 		if v.null && e.x.sw.OmitNull {
 			continue
 		}
-		e.property(s.atomNames[i], p, v)
+		e.writeProperty(s.atomNames[i], p, v)
 	}
 	e.add("</", e.p.m, "properties>")
 }
 
-func (e *atomEncoder) property(start []byte, p *property, v *value) {
+func (e *atomEncoder) writeProperty(start []byte, p *property, v *value) {
 	e.b = append(e.b, start...)
 	switch {
 	case v.null:
@@ -197,10 +197,10 @@ func (e *atomEncoder) property(start []byte, p *property, v *value) {
 				continue
 			}
 			inner := &p.complex.properties[i]
-			e.property([]byte("<"+e.p.d+inner.name+e.typeAttribute(inner)), inner, &v.fields[i])
+			e.writeProperty([]byte("<"+e.p.d+inner.name+e.typeAttribute(inner)), inner, &v.fields[i])
 		}
 	case v.kind == stringKind:
-		if t := v.text; len(t) > 0 && (blank(t[0]) || blank(t[len(t)-1])) && !e.x.mount.sap {
+		if t := v.text; len(t) > 0 && (isBlank(t[0]) || isBlank(t[len(t)-1])) && !e.x.mount.sap {
 			e.add(` xml:space="preserve"`)
 		}
 		e.b = append(e.b, '>')
@@ -215,10 +215,10 @@ func (e *atomEncoder) property(start []byte, p *property, v *value) {
 	e.b = append(e.b, '>')
 }
 
-func blank(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' }
+func isBlank(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' }
 
-// link writes the start of a navigation link, up to its address.
-func (e *atomEncoder) link(n *navigation, uri []byte) {
+// writeLink writes the start of a navigation link, up to its address.
+func (e *atomEncoder) writeLink(n *navigation, uri []byte) {
 	e.add("<", e.p.atom, `link rel="`, nsD, "/related/", n.name, `" type="application/atom+xml;type=`)
 	if n.many {
 		e.add(`feed" title="`)
@@ -230,22 +230,22 @@ func (e *atomEncoder) link(n *navigation, uri []byte) {
 	e.add("/", n.name)
 }
 
-// related writes an expanded navigation property.
-func (e *atomEncoder) related(x *expansion, s *shape, r *row, uri []byte) {
+// writeRelated writes an expanded navigation property.
+func (e *atomEncoder) writeRelated(x *expansion, s *shape, r *row, uri []byte) {
 	n := x.navigation
-	e.link(n, uri)
+	e.writeLink(n, uri)
 	e.add(`"><`, e.p.m, "inline>")
 	if n.many {
 		e.add("<", e.p.atom, "feed>")
-		e.head(x.shape, string(uri)+"/"+n.name)
-		next := e.x.inner(x, s, r, func(child *row) {
-			e.entry(x.shape, child, "")
-			e.passOn()
+		e.writeHead(x.shape, string(uri)+"/"+n.name)
+		next := e.x.writeInner(x, s, r, func(child *row) {
+			e.writeEntry(x.shape, child, "")
+			e.flushPiece()
 		})
-		e.next(next)
+		e.writeNext(next)
 		e.add("</", e.p.atom, "feed>")
-	} else if target := n.one(r); target != nil {
-		e.entry(x.shape, target, "")
+	} else if target := n.principalRow(r); target != nil {
+		e.writeEntry(x.shape, target, "")
 	}
 	e.add("</", e.p.m, "inline></", e.p.atom, "link>")
 }

@@ -15,8 +15,8 @@ import (
 	"strings"
 )
 
-// part is one response inside the response to a batch; it is an http.ResponseWriter.
-type part struct {
+// partRecorder is one response inside the response to a batch; it is an http.ResponseWriter.
+type partRecorder struct {
 	id     string
 	header http.Header
 	status int
@@ -24,17 +24,17 @@ type part struct {
 }
 
 // Header returns the headers of the response.
-func (p *part) Header() http.Header { return p.header }
+func (p *partRecorder) Header() http.Header { return p.header }
 
 // WriteHeader sets the status. Only the first call counts.
-func (p *part) WriteHeader(status int) {
+func (p *partRecorder) WriteHeader(status int) {
 	if p.status == 0 {
 		p.status = status
 	}
 }
 
 // Write appends to the body.
-func (p *part) Write(b []byte) (int, error) {
+func (p *partRecorder) Write(b []byte) (int, error) {
 	p.WriteHeader(http.StatusOK)
 	return p.body.Write(b)
 }
@@ -57,14 +57,14 @@ func (c *changeset) commit() {
 	}
 }
 
-// answered is a part of the response to a batch. A read and a failed changeset have a single response.
-type answered struct {
-	parts []*part
-	set   bool // the parts are the responses to a changeset
+// partAnswer is a part of the response to a batch. A read and a failed changeset have a single response.
+type partAnswer struct {
+	parts       []*partRecorder
+	isChangeset bool // the parts are the responses to a changeset
 }
 
-// batch answers POST $batch: its parts in order, a changeset as a whole or not at all.
-func (ex *exchange) batch() *fault {
+// serveBatch answers POST $batch: its parts in order, a changeset as a whole or not at all.
+func (ex *exchange) serveBatch() *fault {
 	if ex.method != http.MethodPost {
 		return notAllowed()
 	}
@@ -86,8 +86,8 @@ func (ex *exchange) batch() *fault {
 			message: fmt.Sprintf("expected multipart/mixed with a boundary, found '%s'",
 				ex.r.Header.Get("Content-Type"))}
 	}
-	ex.service.book.note(func(l *Ledger) { l.Batches++ })
-	var answers []answered
+	ex.service.book.update(func(l *Ledger) { l.Batches++ })
+	var answers []partAnswer
 	for r := multipart.NewReader(bytes.NewReader(raw), parameters["boundary"]); ; {
 		p, err := r.NextRawPart()
 		if err == io.EOF {
@@ -96,7 +96,7 @@ func (ex *exchange) batch() *fault {
 		if err != nil {
 			return badRequest("The batch cannot be read: %v", err)
 		}
-		a, f := ex.batchPart(p)
+		a, f := ex.servePart(p)
 		if f != nil {
 			return f
 		}
@@ -105,7 +105,7 @@ func (ex *exchange) batch() *fault {
 			break
 		}
 	}
-	if ex.lost() {
+	if ex.loseAnswer() {
 		return nil
 	}
 	if ex.sw.BatchAnswers > 0 {
@@ -115,16 +115,16 @@ func (ex *exchange) batch() *fault {
 	return nil
 }
 
-// batchPart executes a part of a batch: a single request, or a changeset, which is undone if one of its writes fails.
-func (ex *exchange) batchPart(p *multipart.Part) (answered, *fault) {
+// servePart executes a part of a batch: a single request, or a changeset, which is undone if one of its writes fails.
+func (ex *exchange) servePart(p *multipart.Part) (partAnswer, *fault) {
 	kind, parameters, _ := mime.ParseMediaType(p.Header.Get("Content-Type"))
 	if kind != "multipart/mixed" {
-		inner, f := ex.enclosed(p, nil)
+		inner, f := ex.readPart(p, nil)
 		if f != nil {
-			return answered{}, f
+			return partAnswer{}, f
 		}
 		inner.run()
-		return answered{parts: []*part{inner.w.(*part)}}, nil
+		return partAnswer{parts: []*partRecorder{inner.w.(*partRecorder)}}, nil
 	}
 	ex.service.changing.Lock()
 	defer ex.service.changing.Unlock()
@@ -136,42 +136,42 @@ func (ex *exchange) batchPart(p *multipart.Part) (answered, *fault) {
 			break
 		}
 		if err != nil {
-			return answered{}, badRequest("A changeset cannot be read: %v", err)
+			return partAnswer{}, badRequest("A changeset cannot be read: %v", err)
 		}
-		inner, f := ex.enclosed(p, set)
+		inner, f := ex.readPart(p, set)
 		if f != nil {
-			return answered{}, f
+			return partAnswer{}, f
 		}
 		operations = append(operations, inner)
 	}
 	if ex.sw.Changesets == "one" && len(operations) > 1 {
 		// Assumption: the text is SAP's for services that leave changesets to the framework; the code is invented.
-		return ex.failed(operations[0], &fault{status: http.StatusBadRequest, code: "/IWBEP/CM_MGW_RT/026",
+		return ex.partFault(operations[0], &fault{status: http.StatusBadRequest, code: "/IWBEP/CM_MGW_RT/026",
 			message: "Default changeset implementation allows only one operation"}), nil
 	}
-	var a answered
+	var a partAnswer
 	for _, inner := range operations {
 		inner.run()
-		answer := inner.w.(*part)
-		if answer.status >= 400 {
+		recorder := inner.w.(*partRecorder)
+		if recorder.status >= 400 {
 			set.rollback()
-			return answered{parts: []*part{answer}}, nil
+			return partAnswer{parts: []*partRecorder{recorder}}, nil
 		}
-		a.parts = append(a.parts, answer)
+		a.parts = append(a.parts, recorder)
 	}
 	set.commit()
-	a.set = true
+	a.isChangeset = true
 	return a, nil
 }
 
-// failed answers a changeset that is rejected before any of it was applied.
-func (ex *exchange) failed(first *exchange, f *fault) answered {
+// partFault answers a changeset that is rejected before any of it was applied.
+func (ex *exchange) partFault(first *exchange, f *fault) partAnswer {
 	f.write(first)
-	return answered{parts: []*part{first.w.(*part)}}
+	return partAnswer{parts: []*partRecorder{first.w.(*partRecorder)}}
 }
 
-// enclosed returns the exchange of a request inside a batch; set is nil outside of changesets.
-func (ex *exchange) enclosed(p *multipart.Part, set *changeset) (*exchange, *fault) {
+// readPart returns the exchange of a request inside a batch; set is nil outside of changesets.
+func (ex *exchange) readPart(p *multipart.Part, set *changeset) (*exchange, *fault) {
 	reader := textproto.NewReader(bufio.NewReader(p))
 	line, err := reader.ReadLine()
 	words := strings.Fields(line)
@@ -201,24 +201,24 @@ func (ex *exchange) enclosed(p *multipart.Part, set *changeset) (*exchange, *fau
 	r.Host = ex.r.Host
 	sw := ex.sw
 	sw.LoseAnswer = 0
-	if ex.matched() {
+	if ex.isMatched() {
 		sw.Match = "\x00" // the faults were this request's
 	}
-	inner := &exchange{service: ex.service, mount: ex.mount, w: &part{id: id, header: http.Header{}}, r: r, sw: sw,
-		session: ex.session, server: ex.server, method: r.Method, base: ex.base, set: set,
+	inner := &exchange{service: ex.service, mount: ex.mount, w: &partRecorder{id: id, header: http.Header{}}, r: r,
+		sw: sw, session: ex.session, server: ex.server, method: r.Method, base: ex.base, set: set,
 		target: strings.Join(words[1:max(2, len(words)-1)], " "), json: strings.Contains(header.Get("Accept"), "json")}
 	return inner, nil
 }
 
 // run answers a request inside a batch.
 func (ex *exchange) run() {
-	if f := ex.inside(ex.target); f != nil {
+	if f := ex.answerInner(ex.target); f != nil {
 		f.write(ex)
 	}
 }
 
-// inside answers a request inside a batch, whose address may be relative to the service.
-func (ex *exchange) inside(address string) *fault {
+// answerInner answers a request inside a batch, whose address may be relative to the service.
+func (ex *exchange) answerInner(address string) *fault {
 	if !strings.HasPrefix(address, "/") && !strings.Contains(address, "://") {
 		address = ex.base + address
 	}
@@ -239,7 +239,7 @@ func (ex *exchange) inside(address string) *fault {
 	if f := ex.negotiate(); f != nil {
 		return f
 	}
-	if ex.dropped() {
+	if ex.answerFault() {
 		return nil
 	}
 	if ex.set != nil && (ex.method == http.MethodGet || ex.method == http.MethodHead) {
@@ -249,12 +249,12 @@ func (ex *exchange) inside(address string) *fault {
 }
 
 // sendBatch writes the response: header names in lower case, lengths on parts and messages, like SAP Gateway.
-func (ex *exchange) sendBatch(answers []answered) {
+func (ex *exchange) sendBatch(answers []partAnswer) {
 	var b bytes.Buffer
-	boundary := secret()[:16]
+	boundary := newSecret()[:16]
 	for i, a := range answers {
 		fmt.Fprintf(&b, "--%s\r\n", boundary)
-		if !a.set {
+		if !a.isChangeset {
 			a.parts[0].append(&b)
 			continue
 		}
@@ -278,7 +278,7 @@ func (ex *exchange) sendBatch(answers []answered) {
 }
 
 // append writes the part, with its boundary headers, to the response to the batch.
-func (p *part) append(b *bytes.Buffer) {
+func (p *partRecorder) append(b *bytes.Buffer) {
 	var message bytes.Buffer
 	fmt.Fprintf(&message, "HTTP/1.1 %d %s\r\n", p.status, http.StatusText(p.status))
 	p.header.Del("Content-Length")

@@ -14,8 +14,8 @@ import (
 
 const maxBody = 16 << 20
 
-// body reads the entity of a request: values by the index of their property.
-func (ex *exchange) body(typ *entityType) (map[int]*value, *fault) {
+// readBody reads the entity of a request: values by the index of their property.
+func (ex *exchange) readBody(typ *entityType) (map[int]*value, *fault) {
 	raw, err := io.ReadAll(http.MaxBytesReader(nil, ex.r.Body, maxBody))
 	if err != nil {
 		return nil, &fault{status: http.StatusRequestEntityTooLarge,
@@ -36,15 +36,15 @@ func (ex *exchange) body(typ *entityType) (map[int]*value, *fault) {
 		return nil, badRequest("Error processing request stream. %v", err)
 	}
 	for i, v := range values {
-		if f := check(&typ.properties[i], v); f != nil {
+		if f := checkFacets(&typ.properties[i], v); f != nil {
 			return nil, f
 		}
 	}
 	return values, nil
 }
 
-// check validates a value against the facets of its property.
-func check(p *property, v *value) *fault {
+// checkFacets validates a value against the facets of its property.
+func checkFacets(p *property, v *value) *fault {
 	problem := ""
 	switch {
 	case v.null && !p.nullable:
@@ -54,7 +54,7 @@ func check(p *property, v *value) *fault {
 	case p.maxLength > 0 && p.kind == stringKind && utf8.RuneCount(v.text) > p.maxLength,
 		p.maxLength > 0 && p.kind == binaryKind && len(v.text) > p.maxLength:
 		problem = fmt.Sprintf("must not be longer than %d", p.maxLength)
-	case p.precision > 0 && p.kind == decimalKind && !fits(v.text, p.precision, p.scale):
+	case p.precision > 0 && p.kind == decimalKind && !fitsDecimal(v.text, p.precision, p.scale):
 		problem = fmt.Sprintf("must fit Decimal(%d,%d)", p.precision, p.scale)
 	}
 	if problem == "" {
@@ -96,30 +96,30 @@ func readJSON(raw []byte, typ *entityType) (map[int]*value, error) {
 }
 
 func fromJSON(p *property, content any) (*value, error) {
-	wrong := fmt.Errorf("expected a value of type %s, found %v", p.kind, content)
+	invalid := fmt.Errorf("expected a value of type %s, found %v", p.kind, content)
 	switch c := content.(type) {
 	case nil:
 		return &value{kind: p.kind, null: true}, nil
 	case bool:
 		if p.kind != booleanKind {
-			return nil, wrong
+			return nil, invalid
 		}
-		v := boolean(c)
+		v := booleanValue(c)
 		return &v, nil
 	case json.Number:
-		if !p.kind.numeric() {
-			return nil, wrong
+		if !p.kind.isNumeric() {
+			return nil, invalid
 		}
 		return parsePlain(p.kind, c.String())
 	case string:
 		return textFromJSON(p.kind, c)
 	case map[string]any:
 		if p.complex == nil {
-			return nil, wrong
+			return nil, invalid
 		}
 		return complexFromJSON(p, c)
 	}
-	return nil, wrong
+	return nil, invalid
 }
 
 // textFromJSON converts a JSON value. Boolean must be a JSON literal; numbers may be strings, which verbose JSON
@@ -129,7 +129,7 @@ func textFromJSON(k kind, s string) (*value, error) {
 		return nil, fmt.Errorf("expected true or false, found %q", s)
 	}
 	m := jsonDateForm.FindStringSubmatch(s)
-	if m == nil || !k.moment() {
+	if m == nil || !k.isMoment() {
 		return parsePlain(k, s)
 	}
 	const perMillisecond = ticksPerSecond / 1000
@@ -161,7 +161,7 @@ func complexFromJSON(p *property, object map[string]any) (*value, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", inner.name, err)
 		}
-		if f := check(inner, field); f != nil {
+		if f := checkFacets(inner, field); f != nil {
 			return nil, fmt.Errorf("%s", f.message)
 		}
 		v.fields[i] = *field
@@ -195,7 +195,7 @@ func (e *element) child(space, local string) *element {
 	return nil
 }
 
-func (e *element) null() bool {
+func (e *element) isNull() bool {
 	for _, a := range e.Attrs {
 		if a.Name.Space == nsM && a.Name.Local == "null" {
 			return a.Value == "true" || a.Value == "1"
@@ -240,7 +240,7 @@ func readAtom(raw []byte, typ *entityType) (map[int]*value, error) {
 }
 
 func fromAtom(p *property, e *element) (*value, error) {
-	if e.null() {
+	if e.isNull() {
 		return &value{kind: p.kind, null: true}, nil
 	}
 	if p.complex == nil {

@@ -10,8 +10,8 @@ import (
 // CataloguePath is the service catalogue of SAP Gateway, if the switch catalogue is on.
 const CataloguePath = "/sap/opu/odata/IWFND/CATALOGSERVICE;v=2/"
 
-// catalogue answers the collection of services, in JSON.
-func (ex *exchange) catalogue(path string) *fault {
+// serveCatalogue answers the collection of services, in JSON.
+func (ex *exchange) serveCatalogue(path string) *fault {
 	if path != "ServiceCollection" {
 		return notFound(path)
 	}

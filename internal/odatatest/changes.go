@@ -13,8 +13,8 @@ type change struct {
 	at     time.Time
 }
 
-// note records a change of a row. The caller holds t.mu.
-func (t *table) note(before, after *row) {
+// recordChange records a change of a row. The caller holds t.mu.
+func (t *table) recordChange(before, after *row) {
 	r := after
 	if r == nil {
 		r = before
@@ -29,25 +29,25 @@ func (t *table) note(before, after *row) {
 	t.changes = append(t.changes, c)
 }
 
-// changesSoFar returns the number of changes.
-func (t *table) changesSoFar() int {
+// changeCount returns the number of changes.
+func (t *table) changeCount() int {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	return len(t.changes)
 }
 
-// between returns the changes from one number to another.
-func (t *table) between(from, to int) []change {
+// changesBetween returns the changes from one number to another.
+func (t *table) changesBetween(from, to int) []change {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	return t.changes[from:to:to]
 }
 
-// last returns the last change of each row from one number to another, the oldest first.
-func (t *table) last(from, to int) []change {
+// lastChanges returns the last change of each row from one number to another, the oldest first.
+func (t *table) lastChanges(from, to int) []change {
 	seen := map[string]bool{}
 	var list []change
-	changes := t.between(from, to)
+	changes := t.changesBetween(from, to)
 	for i := len(changes) - 1; i >= 0; i-- {
 		name := string(appendKey(nil, t.typ, &row{values: changes[i].key}))
 		if !seen[name] {

@@ -19,10 +19,10 @@ const deltaToken = "!deltatoken"
 // startToken is the query option in next links of a first load that keeps the token for its delta link.
 const startToken = "!since"
 
-// mark is the decoded token.
+// mark is a decoded delta token.
 type mark struct {
 	changes int // number of changes before the token
-	epoch   int // the action expire-tokens increases it
+	epoch   int // number of earlier actions expire-tokens
 }
 
 func (m mark) token() string {
@@ -38,12 +38,12 @@ func parseMark(token string) (m mark, ok bool) {
 	}
 	n, err1 := strconv.Atoi(digits[:len(digits)-3])
 	epoch, err2 := strconv.Atoi(digits[len(digits)-3:])
-	return mark{n, epoch}, err1 == nil && err2 == nil
+	return mark{changes: n, epoch: epoch}, err1 == nil && err2 == nil
 }
 
 // tracks reports whether the changes of a feed are tracked, and whether the client requested it.
 func (ex *exchange) tracks(src source) (tracked, requested bool) {
-	requested = prefers(ex.r.Header.Get("Prefer"), "odata.track-changes")
+	requested = hasPreference(ex.r.Header.Get("Prefer"), "odata.track-changes")
 	if src.navigation != nil || (ex.query.filter != "" && ex.sw.Delta != "links") {
 		return false, requested
 	}
@@ -56,22 +56,22 @@ func (ex *exchange) tracks(src source) (tracked, requested bool) {
 	return ex.mount.sap && requested, requested
 }
 
-func prefers(prefer, name string) bool {
-	for part := range strings.SplitSeq(prefer, ",") {
-		if strings.TrimSpace(part) == name {
+func hasPreference(prefer, name string) bool {
+	for item := range strings.SplitSeq(prefer, ",") {
+		if strings.TrimSpace(item) == name {
 			return true
 		}
 	}
 	return false
 }
 
-// preferencesApplied lists the applied preferences in the response.
-func (ex *exchange) preferencesApplied(tracked bool) {
+// setPreferenceApplied lists the applied preferences in the response.
+func (ex *exchange) setPreferenceApplied(tracked bool) {
 	var list []string
 	if tracked && ex.sw.Delta != "links" {
 		list = append(list, "odata.track-changes")
 	}
-	if p := preferredPage(ex.r.Header.Get("Prefer")); p > 0 {
+	if p := preferredPageSize(ex.r.Header.Get("Prefer")); p > 0 {
 		list = append(list, "odata.maxpagesize="+strconv.Itoa(p))
 	}
 	if len(list) > 0 {
@@ -79,12 +79,12 @@ func (ex *exchange) preferencesApplied(tracked bool) {
 	}
 }
 
-// start returns the mark for the changes after a first load.
-func (ex *exchange) start(t *table) mark {
+// newMark returns the mark for the changes after a first load.
+func (ex *exchange) newMark(t *table) mark {
 	if m, ok := parseMark(ex.query.option(startToken)); ok {
 		return m
 	}
-	return mark{t.changesSoFar(), ex.service.epoch()}
+	return mark{changes: t.changeCount(), epoch: ex.service.epoch()}
 }
 
 // deltaLink returns the address of the changes since a mark; empty if the switch delta disables it.
@@ -112,14 +112,14 @@ func (s *Service) epoch() int {
 	return s.expirations
 }
 
-// expired is the error for an unknown token.
-func (ex *exchange) expired() *fault {
+// expiredToken is the error for an unknown token.
+func (ex *exchange) expiredToken() *fault {
 	return &fault{status: http.StatusGone, code: "/IWFND/CM_MGW/090", message: "Invalid Delta Token"}
 }
 
-// accepted answers 202 while the switch accepted is on.
-func (ex *exchange) accepted() bool {
-	if ex.sw.Accepted == 0 || !ex.service.take(func(s *Switches) *int { return &s.Accepted }) {
+// answerAccepted answers 202 while the switch accepted is on.
+func (ex *exchange) answerAccepted() bool {
+	if ex.sw.Accepted == 0 || !ex.service.useUp(func(s *Switches) *int { return &s.Accepted }) {
 		return false
 	}
 	ex.w.Header().Set("Retry-After", "1")
@@ -127,8 +127,8 @@ func (ex *exchange) accepted() bool {
 	return true
 }
 
-// delta answers with the changes since a token. Further pages are requested by $skiptoken=TOKEN_UPTO_POSITION.
-func (ex *exchange) delta(src source, token string) *fault {
+// serveDelta answers with the changes since a token. Further pages are requested by $skiptoken=TOKEN_UPTO_POSITION.
+func (ex *exchange) serveDelta(src source, token string) *fault {
 	t := src.table
 	from := mark{}
 	var to, pos int
@@ -139,55 +139,54 @@ func (ex *exchange) delta(src source, token string) *fault {
 	}
 	if ok && len(parts) == 4 {
 		var err1, err2 error
-		to, err1 = natural(parts[2])
-		pos, err2 = natural(parts[3])
+		to, err1 = parseNatural(parts[2])
+		pos, err2 = parseNatural(parts[3])
 		ok = err1 == nil && err2 == nil
 	} else {
-		to = t.changesSoFar()
+		to = t.changeCount()
 	}
-	if !ok || from.changes > to || to > t.changesSoFar() || from.epoch != ex.service.epoch()%1000 {
-		return ex.expired()
+	if !ok || from.changes > to || to > t.changeCount() || from.epoch != ex.service.epoch()%1000 {
+		return ex.expiredToken()
 	}
-	if ex.accepted() {
+	if ex.answerAccepted() {
 		return nil
 	}
 	shape, f := newShape(t, ex.query.selected, ex.query.expanded)
 	if f != nil {
 		return f
 	}
-	list := t.last(from.changes, to)
+	list := t.lastChanges(from.changes, to)
 	limit, _ := ex.pageLimit()
-	if ex.sw.Differ != "" && ex.again() {
+	if ex.sw.Differ != "" && ex.countVisit() {
 		page := list[min(pos, len(list)):]
 		if limit > 0 {
 			page = page[:min(limit, len(page))]
 		}
 		slices.Reverse(page)
 	}
-	w := ex.breaking()
-	e := ex.encoder(w, shape)
-	ex.preferencesApplied(ex.mount.sap)
-	ex.send(http.StatusOK, "feed")
-	e.begin(shape, src.path, -1)
+	w := ex.newBreaker()
+	e := ex.newEncoder(w, shape)
+	ex.setPreferenceApplied(ex.mount.sap)
+	ex.sendHeader(http.StatusOK, "feed")
+	e.beginFeed(shape, src.path, -1)
 	rows := 0
 	for ; pos < len(list) && (limit == 0 || rows < limit); pos++ {
 		rows++
 		if r := t.find(list[pos].key); r != nil {
-			e.entity(shape, r)
+			e.writeEntity(shape, r)
 		} else if ex.sw.Tombstones != "off" {
-			e.deleted(string(ex.appendLocal(nil, t, &row{values: list[pos].key})), list[pos].at)
+			e.writeTombstone(string(ex.appendLocal(nil, t, &row{values: list[pos].key})), list[pos].at)
 		}
 	}
 	var next, link string
 	if pos < len(list) {
-		from := from.token()
-		next = ex.link(src.path + "?$skiptoken=" + from + "_" + strconv.Itoa(to) + "_" + strconv.Itoa(pos))
+		next = ex.link(src.path + "?$skiptoken=" + from.token() + "_" + strconv.Itoa(to) + "_" + strconv.Itoa(pos))
 	} else {
-		link = ex.deltaLink(src.path, mark{to, ex.service.epoch()})
+		link = ex.deltaLink(src.path, mark{changes: to, epoch: ex.service.epoch()})
 	}
-	e.end(next, link)
+	e.endFeed(next, link)
 	if e.flush() == nil {
-		ex.service.book.note(func(l *Ledger) { l.Pages++; l.Deltas++; l.Rows += int64(rows) })
+		ex.service.book.update(func(l *Ledger) { l.Pages++; l.Deltas++; l.Rows += int64(rows) })
 	}
 	w.finish(ex)
 	return nil

@@ -33,12 +33,12 @@ const affinityCookie = "sap-webdisp-server"
 
 func newDispatcher(b *book, servers int) *dispatcher {
 	d := &dispatcher{book: b}
-	d.employ(max(servers, 1))
+	d.addServers(max(servers, 1))
 	return d
 }
 
-// employ adds servers until there are n.
-func (d *dispatcher) employ(n int) {
+// addServers adds servers until there are n.
+func (d *dispatcher) addServers(n int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for len(d.servers) < n {
@@ -47,18 +47,18 @@ func (d *dispatcher) employ(n int) {
 	}
 }
 
-// errand is the dispatcher's decision about a request.
-type errand struct {
+// routing is the dispatcher's decision about a request.
+type routing struct {
 	server   *server      // nil if no server is available, or the chosen one was killed at this moment
 	affinity *http.Cookie // that the response sets, or nil
 }
 
 // send chooses the server for a request. The switches kill-… may kill it at this moment.
-func (d *dispatcher) send(r *http.Request, sw *Switches) errand {
+func (d *dispatcher) send(r *http.Request, sw *Switches) routing {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	counts := sw.KillEvery > 0 && (sw.Match == "" || strings.Contains(r.Method+" "+r.URL.RequestURI(), sw.Match))
-	if counts {
+	isCounted := sw.KillEvery > 0 && (sw.Match == "" || strings.Contains(r.Method+" "+r.URL.RequestURI(), sw.Match))
+	if isCounted {
 		for _, s := range d.servers {
 			s.away = max(0, s.away-1)
 		}
@@ -66,18 +66,18 @@ func (d *dispatcher) send(r *http.Request, sw *Switches) errand {
 	}
 	s, hasCookie := d.choose(r)
 	if s == nil {
-		return errand{}
+		return routing{}
 	}
-	e := errand{server: s}
-	if counts && d.counted%sw.KillEvery == 0 {
+	decision := routing{server: s}
+	if isCounted && d.counted%sw.KillEvery == 0 {
 		d.kill(s, sw.KillFor)
-		d.book.note(func(l *Ledger) { l.Unreached++ })
-		return errand{}
+		d.book.update(func(l *Ledger) { l.Unreached++ })
+		return routing{}
 	}
 	if !hasCookie && len(d.servers) > 1 {
-		e.affinity = &http.Cookie{Name: affinityCookie, Value: s.name, Path: "/", HttpOnly: true}
+		decision.affinity = &http.Cookie{Name: affinityCookie, Value: s.name, Path: "/", HttpOnly: true}
 	}
-	return e
+	return decision
 }
 
 // choose returns the server of a request's cookie or the next one, nil if no server is available. hasCookie reports
@@ -107,7 +107,7 @@ func (d *dispatcher) kill(s *server, away int) {
 		s.away++ // the count goes down before a server is chosen
 	}
 	s.sessions.expire(true)
-	d.book.note(func(l *Ledger) { l.Kills++ })
+	d.book.update(func(l *Ledger) { l.Kills++ })
 }
 
 // expire ends the sessions of all servers.

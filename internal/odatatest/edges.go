@@ -73,7 +73,7 @@ func (no *northwind) addAllTypes() {
 		for i := 1; i < len(columns); i++ {
 			// Every column repeats its values with a period of its own, and has its own null rows.
 			if (n+i*5)%19 == 18 {
-				r.null(i)
+				r.setNull(i)
 				continue
 			}
 			fillEdge(r, i, columns[i].kind, n+i, moments)

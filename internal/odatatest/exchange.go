@@ -43,7 +43,7 @@ func (ex *exchange) serve(path string) {
 		ex.base = strings.TrimSuffix(ex.sw.SelfHost, "/") + ex.mount.path
 	}
 	ex.json = strings.Contains(ex.r.Header.Get("Accept"), "json")
-	if ex.dropped() {
+	if ex.answerFault() {
 		return
 	}
 	if f := ex.answer(path); f != nil {
@@ -53,7 +53,7 @@ func (ex *exchange) serve(path string) {
 
 // answer does the checks that concern all requests, then finds the resource.
 func (ex *exchange) answer(path string) *fault {
-	q, f := parseQuery(heeded(ex.r.URL.RawQuery, ex.sw.Ignore))
+	q, f := parseQuery(withoutIgnored(ex.r.URL.RawQuery, ex.sw.Ignore))
 	if f != nil {
 		return f
 	}
@@ -73,10 +73,10 @@ func (ex *exchange) answer(path string) *fault {
 			"versions are '1.0', '2.0'.", version)
 	}
 	if ex.mount.store {
-		return ex.stored(path)
+		return ex.serveStoredNotifications(path)
 	}
 	if ex.mount.catalogue {
-		return ex.catalogue(path)
+		return ex.serveCatalogue(path)
 	}
 	return ex.route(path)
 }
@@ -100,8 +100,8 @@ func (ex *exchange) negotiate() *fault {
 		ex.json = false
 		return nil
 	}
-	for part := range strings.SplitSeq(accept, ",") {
-		media, _, _ := strings.Cut(strings.TrimSpace(part), ";")
+	for item := range strings.SplitSeq(accept, ",") {
+		media, _, _ := strings.Cut(strings.TrimSpace(item), ";")
 		switch strings.ToLower(strings.TrimSpace(media)) {
 		case "application/json":
 			ex.json = true
@@ -115,10 +115,10 @@ func (ex *exchange) negotiate() *fault {
 	return &fault{status: http.StatusNotAcceptable, message: "Unsupported media type requested."}
 }
 
-// dropped answers with the faults of the switches if they match this request.
-func (ex *exchange) dropped() bool {
+// answerFault answers with the faults of the switches if they match this request.
+func (ex *exchange) answerFault() bool {
 	s := ex.service
-	if !ex.matched() {
+	if !ex.isMatched() {
 		return false
 	}
 	if ex.sw.SlowFirstByte > 0 {
@@ -127,44 +127,44 @@ func (ex *exchange) dropped() bool {
 		case <-ex.r.Context().Done():
 		}
 	}
-	if ex.sw.LogonPage > 0 && s.take(func(s *Switches) *int { return &s.LogonPage }) {
+	if ex.sw.LogonPage > 0 && s.useUp(func(s *Switches) *int { return &s.LogonPage }) {
 		ex.w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		ex.w.Write([]byte(logonPage))
 		return true
 	}
-	if ex.sw.StatusCount > 0 && s.take(func(s *Switches) *int { return &s.StatusCount }) {
-		ex.refuse()
+	if ex.sw.StatusCount > 0 && s.useUp(func(s *Switches) *int { return &s.StatusCount }) {
+		ex.sendRefusal()
 		return true
 	}
-	if ex.writes() && s.hits(ex.sw.FailBefore) {
-		ex.interfere()
+	if ex.isWrite() && s.rollDice(ex.sw.FailBefore) {
+		ex.failRequest()
 		return true
 	}
 	return false
 }
 
-// writes reports whether this is a write from outside, not inside a batch.
-func (ex *exchange) writes() bool {
-	_, ok := ex.w.(*part)
+// isWrite reports whether this is a write from outside, not inside a batch.
+func (ex *exchange) isWrite() bool {
+	_, ok := ex.w.(*partRecorder)
 	return !ok && ex.method != http.MethodGet && ex.method != http.MethodHead
 }
 
-// interfere answers in the service's place, like networks and servers in front of services: alternately by a reset and
-// by a page.
-func (ex *exchange) interfere() {
-	if ex.service.hits(50) {
-		reset(ex.w)
+// failRequest answers in the service's place, like networks and servers in front of services: alternately by a reset
+// and by a page.
+func (ex *exchange) failRequest() {
+	if ex.service.rollDice(50) {
+		resetConnection(ex.w)
 		return
 	}
 	ex.sw.Status = http.StatusBadGateway
 	ex.sw.StatusBody = "html"
 	ex.sw.StatusMessage = ""
-	ex.refuse()
+	ex.sendRefusal()
 }
 
-// locked returns the error for an entity that another user has locked; the client must retry.
-func (ex *exchange) locked(t *table) *fault {
-	if !ex.service.hits(ex.sw.EnqueueLocks) {
+// checkLock returns the error for an entity that another user has locked; the client must retry.
+func (ex *exchange) checkLock(t *table) *fault {
+	if !ex.service.rollDice(ex.sw.EnqueueLocks) {
 		return nil
 	}
 	// Assumption: the text is that of many applications (message MC 601), the status that of SAP Gateway.
@@ -172,15 +172,15 @@ func (ex *exchange) locked(t *table) *fault {
 		message: "Object of " + t.name + " is locked by user SMITH"}
 }
 
-// matched reports whether the switch match applies to this request.
-func (ex *exchange) matched() bool {
+// isMatched reports whether the switch match applies to this request.
+func (ex *exchange) isMatched() bool {
 	return ex.sw.Match == "" || strings.Contains(ex.method+" "+ex.r.URL.RequestURI(), ex.sw.Match)
 }
 
 const logonPage = `<!DOCTYPE html><html><head><title>Logon</title></head><body><form id="LOGIN_FORM" method="post"><input name="sap-user"/><input type="password" name="sap-password"/></form></body></html>`
 
-// refuse answers as the switches status… specify.
-func (ex *exchange) refuse() {
+// sendRefusal answers as the switches status… specify.
+func (ex *exchange) sendRefusal() {
 	f := &fault{status: ex.sw.Status, code: ex.sw.StatusCode, message: ex.sw.StatusMessage}
 	if f.status == 0 {
 		f.status = http.StatusInternalServerError
@@ -204,8 +204,8 @@ func (ex *exchange) refuse() {
 	}
 }
 
-// reset ends the connection with a TCP reset, if possible.
-func reset(w http.ResponseWriter) {
+// resetConnection ends the connection with a TCP reset, if possible.
+func resetConnection(w http.ResponseWriter) {
 	connection, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		panic(http.ErrAbortHandler) // HTTP/2 and test recorders
@@ -233,8 +233,8 @@ func (ex *exchange) link(local string) string {
 	return ex.base + local
 }
 
-// send starts the response with an entity or a feed.
-func (ex *exchange) send(status int, kind string) {
+// sendHeader starts the response with an entity or a feed.
+func (ex *exchange) sendHeader(status int, kind string) {
 	h := ex.w.Header()
 	h.Set("DataServiceVersion", "2.0")
 	h.Set("Cache-Control", "no-cache")
@@ -252,8 +252,8 @@ func (ex *exchange) send(status int, kind string) {
 	ex.w.WriteHeader(status)
 }
 
-// text answers with a whole body.
-func (ex *exchange) text(contentType string, body []byte) {
+// sendText answers with a whole body.
+func (ex *exchange) sendText(contentType string, body []byte) {
 	ex.w.Header().Set("Content-Type", contentType)
 	ex.w.Header().Set("DataServiceVersion", "1.0")
 	ex.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
@@ -272,20 +272,20 @@ func (ex *exchange) route(path string) *fault {
 	}
 	switch first := segments[0]; {
 	case len(segments) == 1 && first == "":
-		return ex.reading(ex.serviceDocument)
+		return ex.serveRead(ex.serveServiceDocument)
 	case len(segments) == 1 && first == "$metadata":
-		return ex.reading(ex.metadata)
+		return ex.serveRead(ex.serveMetadata)
 	case first == "$batch":
-		return ex.batch()
+		return ex.serveBatch()
 	}
 	if ex.mount.odp {
-		return ex.odp(segments)
+		return ex.serveODP(segments)
 	}
-	return ex.resource(segments)
+	return ex.serveResource(segments)
 }
 
-// reading calls answer for GET and HEAD, and rejects other methods.
-func (ex *exchange) reading(answer func() *fault) *fault {
+// serveRead calls answer for GET and HEAD, and rejects other methods.
+func (ex *exchange) serveRead(answer func() *fault) *fault {
 	if ex.method != http.MethodGet && ex.method != http.MethodHead {
 		return notAllowed()
 	}

@@ -32,9 +32,16 @@ func notFound(segment string) *fault {
 // sapCodes are the codes of SAP Gateway's framework messages where one is known for a status. Assumption: only
 // /IWBEP/CM_MGW_RT/020 (resource not found) and /IWFND/CM_CONSUMING are common knowledge; the others are invented in
 // their form.
-var sapCodes = map[int]string{400: "005056A509B11EE1B9A8FEC11C21578E", 404: "/IWBEP/CM_MGW_RT/020",
-	409: "/IWBEP/CM_MGW_RT/022", 412: "/IWFND/CM_BEC/005", 428: "/IWFND/CM_BEC/004",
-	500: "/IWBEP/CM_MGW_RT/176", 501: "/IWBEP/CM_MGW_RT/004", 503: "/IWFND/CM_BEC/026"}
+var sapCodes = map[int]string{
+	400: "005056A509B11EE1B9A8FEC11C21578E",
+	404: "/IWBEP/CM_MGW_RT/020",
+	409: "/IWBEP/CM_MGW_RT/022",
+	412: "/IWFND/CM_BEC/005",
+	428: "/IWFND/CM_BEC/004",
+	500: "/IWBEP/CM_MGW_RT/176",
+	501: "/IWBEP/CM_MGW_RT/004",
+	503: "/IWFND/CM_BEC/026",
+}
 
 func (f *fault) codeFor(m *mount) string {
 	switch {
@@ -59,7 +66,7 @@ func (f *fault) json(m *mount) []byte {
 				`"transactionid":"%s","timestamp":"20260101120000.0000000",`+
 				`"Error_Resolution":{"SAP_Transaction":"Run transaction /IWFND/ERROR_LOG","SAP_Note":"See SAP Note 1797736"},`+
 				`"errordetails":[{"ContentID":"","code":%s,"message":%s,"longtext_url":"","propertyref":%s,"severity":"error","transition":false,"target":%s}]}`,
-			transaction(f.message), quote(f.codeFor(m)), quote(f.message), quote(f.target), quote(f.target))
+			transactionID(f.message), quote(f.codeFor(m)), quote(f.message), quote(f.target), quote(f.target))
 	}
 	return []byte(b + "}}")
 }
@@ -72,7 +79,7 @@ func (f *fault) xml(m *mount) []byte {
 	xml.EscapeText(&b, []byte(f.message))
 	b.WriteString(`</message>`)
 	if m.sap {
-		b.WriteString(`<innererror><transactionid>` + transaction(f.message) +
+		b.WriteString(`<innererror><transactionid>` + transactionID(f.message) +
 			`</transactionid><errordetails><errordetail><code>`)
 		xml.EscapeText(&b, []byte(f.codeFor(m)))
 		b.WriteString(`</code><message>`)
@@ -84,8 +91,9 @@ func (f *fault) xml(m *mount) []byte {
 	return []byte(b.String())
 }
 
-// transaction returns an ID of the right form that is the same for the same message, so that responses can be compared.
-func transaction(message string) string {
+// transactionID returns an ID of the right form that is the same for the same message, so that responses can be
+// compared.
+func transactionID(message string) string {
 	sum := md5.Sum([]byte(message))
 	return strings.ToUpper(hex.EncodeToString(sum[:]))
 }

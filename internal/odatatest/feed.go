@@ -25,44 +25,44 @@ func (s source) cursor() *cursor {
 	return s.table.all()
 }
 
-// holds reports whether a row belongs to the collection.
-func (s source) holds(r *row) bool {
-	return s.navigation == nil || s.navigation.related(s.parent, r)
+// contains reports whether a row belongs to the collection.
+func (s source) contains(r *row) bool {
+	return s.navigation == nil || s.navigation.isRelated(s.parent, r)
 }
 
-// collection answers a request to a collection: a POST creates an entity, others read.
-func (ex *exchange) collection(src source, segments []string) *fault {
+// serveCollection answers a request to a collection: a POST creates an entity, others read.
+func (ex *exchange) serveCollection(src source, segments []string) *fault {
 	switch {
 	case len(segments) > 0:
 		return notFound(segments[0])
 	case ex.method == http.MethodPost:
 		return ex.create(src)
 	}
-	return ex.reading(func() *fault { return ex.feed(src) })
+	return ex.serveRead(func() *fault { return ex.serveFeed(src) })
 }
 
-func (ex *exchange) encoder(w io.Writer, s *shape) encoder {
+func (ex *exchange) newEncoder(w io.Writer, s *shape) encoder {
 	if ex.json {
 		e := &jsonEncoder{output: output{to: w}, x: ex}
-		e.prepare(s)
+		e.encodeNames(s)
 		return e
 	}
 	e := newAtomEncoder(ex)
 	e.to = w
-	e.prepare(s)
+	e.encodeNames(s)
 	return e
 }
 
 // selection is the effect of $filter, $orderby, $skip, $top and $skiptoken.
 type selection struct {
 	source
-	filter  *expression
-	order   []order
-	natural bool // in the order of the keys, which needs no sorting
-	query   *query
+	filter     *expression
+	order      []order
+	isKeyOrder bool // in the order of the keys, which needs no sorting
+	query      *query
 }
 
-func (ex *exchange) selection(src source) (*selection, *fault) {
+func (ex *exchange) newSelection(src source) (*selection, *fault) {
 	s := &selection{source: src, query: ex.query}
 	if ex.query.filter != "" {
 		e, err := parseFilter(ex.query.filter, src.table.typ)
@@ -76,7 +76,7 @@ func (ex *exchange) selection(src source) (*selection, *fault) {
 	}
 	var f *fault
 	s.order, f = parseOrder(ex.query.orderBy, src.table.typ)
-	s.natural = naturalOrder(s.order, src.table.typ)
+	s.isKeyOrder = isKeyOrder(s.order, src.table.typ)
 	return s, f
 }
 
@@ -101,7 +101,7 @@ func (s *selection) total() int {
 	c := s.cursor()
 	n := 0
 	for s.narrow(c); c.next() && !s.isAfter(c.current); {
-		if s.holds(c.current) && s.filter.matches(c.current) {
+		if s.contains(c.current) && s.filter.matches(c.current) {
 			n++
 		}
 	}
@@ -113,8 +113,8 @@ func (ex *exchange) rows(s *selection) (next func() *row, start int, f *fault) {
 	skip := max(0, s.query.skip)
 	c := s.cursor()
 	token := s.query.skipToken
-	if counted := !s.natural || ex.sw.SkipToken == "offset" || ex.sw.SkipToken == "opaque"; counted && token != "" {
-		n, err := natural(strings.TrimPrefix(opened(token), "@"))
+	if counted := !s.isKeyOrder || ex.sw.SkipToken == "offset" || ex.sw.SkipToken == "opaque"; counted && token != "" {
+		n, err := parseNatural(strings.TrimPrefix(decodeOpaque(token), "@"))
 		if err != nil {
 			return nil, 0, badRequest("Invalid $skiptoken '%s'", token)
 		}
@@ -126,7 +126,7 @@ func (ex *exchange) rows(s *selection) (next func() *row, start int, f *fault) {
 		}
 		first := c.at
 		end := c.end
-		c.seekBehind(key)
+		c.seekAfter(key)
 		if s.navigation != nil && c.step > 1 {
 			c.at += ((first-c.at)%c.step + c.step) % c.step // back onto the rows of this parent
 		}
@@ -137,10 +137,10 @@ func (ex *exchange) rows(s *selection) (next func() *row, start int, f *fault) {
 		s.narrow(c)
 	}
 	start = skip
-	if !s.natural {
+	if !s.isKeyOrder {
 		return s.sorted(skip), start, nil
 	}
-	if s.navigation == nil && s.filter == nil && skip > 0 && c.at == 0 && c.born == 0 {
+	if s.navigation == nil && s.filter == nil && skip > 0 && c.at == 0 && c.inserted == 0 {
 		c.skip(skip)
 		skip = 0
 	}
@@ -149,7 +149,7 @@ func (ex *exchange) rows(s *selection) (next func() *row, start int, f *fault) {
 			switch r := c.current; {
 			case s.isAfter(r):
 				return nil
-			case !s.holds(r) || !s.filter.matches(r):
+			case !s.contains(r) || !s.filter.matches(r):
 				// not in the collection, or not selected
 			case skip > 0:
 				skip--
@@ -163,27 +163,27 @@ func (ex *exchange) rows(s *selection) (next func() *row, start int, f *fault) {
 
 // parseToken reads a $skiptoken with the key of the last row.
 func parseToken(typ *entityType, token string) ([]value, *fault) {
-	wrong := badRequest("Error processing the $skiptoken '%s': expected the key of the last row.", token)
+	invalid := badRequest("Error processing the $skiptoken '%s': expected the key of the last row.", token)
 	l, err := newLexer(token)
 	if err != nil {
-		return nil, wrong
+		return nil, invalid
 	}
 	var key []value
 	for i := range typ.keys {
-		if l.tok.literal == nil {
-			return nil, wrong
+		if l.token.literal == nil {
+			return nil, invalid
 		}
-		v, ok := coerce(l.tok.literal, typ.properties[i].kind)
+		v, ok := coerce(l.token.literal, typ.properties[i].kind)
 		if !ok || v.null || l.next() != nil {
-			return nil, wrong
+			return nil, invalid
 		}
 		key = append(key, *v)
-		if l.tok.sign == ',' && l.next() != nil {
-			return nil, wrong
+		if l.token.sign == ',' && l.next() != nil {
+			return nil, invalid
 		}
 	}
-	if !l.tok.end {
-		return nil, wrong
+	if !l.token.end {
+		return nil, invalid
 	}
 	return key, nil
 }
@@ -194,7 +194,7 @@ func (s *selection) sorted(skip int) func() *row {
 	var places []place
 	c := s.cursor()
 	for s.narrow(c); c.next() && !s.isAfter(c.current); {
-		if s.holds(c.current) && s.filter.matches(c.current) {
+		if s.contains(c.current) && s.filter.matches(c.current) {
 			p := place{key: cloneValues(c.current.key(s.table.typ))}
 			for _, o := range s.order {
 				p.values = append(p.values, c.current.values[o.property].clone())
@@ -229,12 +229,12 @@ func (s *selection) sorted(skip int) func() *row {
 // compareNullable sorts null first, like SQL Server.
 func compareNullable(a, b *value) int {
 	if a.null || b.null {
-		return cmp.Compare(truth(!a.null), truth(!b.null))
+		return cmp.Compare(boolNumber(!a.null), boolNumber(!b.null))
 	}
 	return mustCompare(a, b)
 }
 
-func truth(b bool) int {
+func boolNumber(b bool) int {
 	if b {
 		return 1
 	}
@@ -243,10 +243,10 @@ func truth(b bool) int {
 
 // pageLimit returns the number of rows after which this feed ends, zero for no limit; linked reports whether a next
 // link follows.
-func (ex *exchange) pageLimit() (limit int, linked bool) {
+func (ex *exchange) pageLimit() (limit int, hasNext bool) {
 	limit = ex.sw.PageSize
-	linked = true
-	if wanted := preferredPage(ex.r.Header.Get("Prefer")); wanted > 0 && (limit == 0 || wanted < limit) {
+	hasNext = true
+	if wanted := preferredPageSize(ex.r.Header.Get("Prefer")); wanted > 0 && (limit == 0 || wanted < limit) {
 		limit = wanted
 	}
 	if ex.sw.EndEarly > 0 {
@@ -255,40 +255,40 @@ func (ex *exchange) pageLimit() (limit int, linked bool) {
 	if ex.sw.V1 && ex.json {
 		return 0, false
 	}
-	return limit, linked
+	return limit, hasNext
 }
 
-// preferredPage reads Prefer: odata.maxpagesize=N.
-func preferredPage(prefer string) int {
-	for part := range strings.SplitSeq(prefer, ",") {
-		if size, ok := strings.CutPrefix(strings.TrimSpace(part), "odata.maxpagesize="); ok {
-			n, _ := natural(size)
+// preferredPageSize reads Prefer: odata.maxpagesize=N.
+func preferredPageSize(prefer string) int {
+	for item := range strings.SplitSeq(prefer, ",") {
+		if size, ok := strings.CutPrefix(strings.TrimSpace(item), "odata.maxpagesize="); ok {
+			n, _ := parseNatural(size)
 			return n
 		}
 	}
 	return 0
 }
 
-// feed writes one page of a collection.
-func (ex *exchange) feed(src source) *fault {
+// serveFeed writes one page of a collection.
+func (ex *exchange) serveFeed(src source) *fault {
 	if token := ex.query.option(deltaToken); token != "" && src.navigation == nil {
-		return ex.delta(src, token)
+		return ex.serveDelta(src, token)
 	}
-	if token := strings.Trim(ex.query.skipToken, "'"); strings.HasPrefix(token, "D") && strings.Count(token, "_") == 3 &&
-		src.navigation == nil {
-		return ex.delta(src, token)
+	if token := strings.Trim(ex.query.skipToken, "'"); strings.HasPrefix(token, "D") &&
+		strings.Count(token, "_") == 3 && src.navigation == nil {
+		return ex.serveDelta(src, token)
 	}
 	tracked, _ := ex.tracks(src)
 	var from mark
 	if tracked {
-		if from = ex.start(src.table); from.epoch != ex.service.epoch()%1000 {
-			return ex.expired()
+		if from = ex.newMark(src.table); from.epoch != ex.service.epoch()%1000 {
+			return ex.expiredToken()
 		}
-		if ex.accepted() {
+		if ex.answerAccepted() {
 			return nil
 		}
 	}
-	sel, f := ex.selection(src)
+	sel, f := ex.newSelection(src)
 	if f != nil {
 		return f
 	}
@@ -310,29 +310,29 @@ func (ex *exchange) feed(src source) *fault {
 	if f != nil {
 		return f
 	}
-	w := ex.breaking()
-	e := ex.encoder(w, shape)
-	ex.preferencesApplied(tracked)
-	ex.send(http.StatusOK, "feed")
-	e.begin(shape, src.path, count)
-	p := ex.page(sel, e, shape, next)
+	w := ex.newBreaker()
+	e := ex.newEncoder(w, shape)
+	ex.setPreferenceApplied(tracked)
+	ex.sendHeader(http.StatusOK, "feed")
+	e.beginFeed(shape, src.path, count)
+	p := ex.writePage(sel, e, shape, next)
 	var link, delta string
 	if p.more {
-		query := ex.query.follow(ex.query.top-p.rows, ex.token(sel, start+p.rows, p.last))
+		query := ex.query.follow(ex.query.top-p.rows, ex.nextToken(sel, start+p.rows, p.last))
 		if tracked && ex.query.option(startToken) == "" {
 			query += "&" + startToken + "=" + from.token()
 		}
-		if ex.sw.RepeatPages > 0 && ex.query.skipToken != "" && ex.query.option("again") == "" && ex.matched() &&
-			ex.service.take(func(s *Switches) *int { return &s.RepeatPages }) {
+		if ex.sw.RepeatPages > 0 && ex.query.skipToken != "" && ex.query.option("again") == "" && ex.isMatched() &&
+			ex.service.useUp(func(s *Switches) *int { return &s.RepeatPages }) {
 			query = ex.query.follow(ex.query.top, ex.query.skipToken) + "&again=1"
 		}
 		link = ex.link(src.path + "?" + strings.Replace(query, "again=1&", "", 1))
 	} else if tracked {
 		delta = ex.deltaLink(src.path, from)
 	}
-	e.end(link, delta)
+	e.endFeed(link, delta)
 	if e.flush() == nil {
-		ex.service.book.note(func(l *Ledger) { l.Pages++; l.Rows += int64(p.rows) })
+		ex.service.book.update(func(l *Ledger) { l.Pages++; l.Rows += int64(p.rows) })
 		ex.churn(sel, p.rows)
 	}
 	w.finish(ex)
@@ -346,12 +346,12 @@ type page struct {
 	last []value // key of the last row in the order of the service
 }
 
-// page writes the rows of a page. It moves the first rows to the end if the switches say so.
-func (ex *exchange) page(sel *selection, e encoder, shape *shape, next func() *row) page {
-	limit, linked := ex.pageLimit()
+// writePage writes the rows of a page. It moves the first rows to the end if the switches say so.
+func (ex *exchange) writePage(sel *selection, e encoder, shape *shape, next func() *row) page {
+	limit, hasNext := ex.pageLimit()
 	top := ex.query.top
-	held := ex.heldBack()
-	var late []*row
+	moveCount := ex.rowsToMove()
+	var moved []*row
 	var p page
 	for {
 		if top >= 0 && p.rows == top {
@@ -362,45 +362,46 @@ func (ex *exchange) page(sel *selection, e encoder, shape *shape, next func() *r
 			break
 		}
 		if limit > 0 && p.rows == limit {
-			p.more = linked
+			p.more = hasNext
 			break
 		}
 		p.rows++
 		if p.rows == limit {
 			p.last = cloneValues(r.key(sel.table.typ))
 		}
-		if len(late) < held {
-			late = append(late, r.clone())
+		if len(moved) < moveCount {
+			moved = append(moved, r.clone())
 			continue
 		}
-		e.entity(shape, r)
+		e.writeEntity(shape, r)
 	}
-	for _, r := range late {
-		e.entity(shape, r)
+	for _, r := range moved {
+		e.writeEntity(shape, r)
 	}
 	return p
 }
 
-// token returns the $skiptoken after a page.
-func (ex *exchange) token(sel *selection, position int, last []value) string {
-	if !sel.natural {
+// nextToken returns the $skiptoken after a page.
+func (ex *exchange) nextToken(sel *selection, position int, last []value) string {
+	if !sel.isKeyOrder {
 		return "@" + strconv.Itoa(position)
 	}
 	switch ex.sw.SkipToken {
 	case "offset":
 		return strconv.Itoa(position)
 	case "opaque":
-		return sealed(strconv.Itoa(position))
+		return encodeOpaque(strconv.Itoa(position))
 	}
 	return keyToken(last)
 }
 
-// sealed writes a number's digits as letters, so that clients do not take it for a number; opened is its inverse.
-func sealed(number string) string {
+// encodeOpaque writes a number's digits as letters, so that clients do not take it for a number. decodeOpaque is its
+// inverse.
+func encodeOpaque(number string) string {
 	return "x" + strings.Map(func(c rune) rune { return c - '0' + 'a' }, number)
 }
 
-func opened(token string) string {
+func decodeOpaque(token string) string {
 	letters, ok := strings.CutPrefix(token, "x")
 	if !ok {
 		return token
@@ -419,13 +420,13 @@ func keyToken(key []value) string {
 	return string(b)
 }
 
-// inner writes the rows of an expanded collection and returns the link after its first page.
-func (ex *exchange) inner(e *expansion, s *shape, parent *row, write func(child *row)) (next string) {
+// writeInner writes the rows of an expanded collection and returns the link after its first page.
+func (ex *exchange) writeInner(e *expansion, s *shape, parent *row, write func(child *row)) (next string) {
 	rows := 0
 	var last []value
 	for c := e.navigation.rows(parent); c.next(); {
 		child := c.current
-		if !e.navigation.related(parent, child) {
+		if !e.navigation.isRelated(parent, child) {
 			continue
 		}
 		if ex.sw.ExpandPageSize > 0 && rows == ex.sw.ExpandPageSize && !ex.sw.V1 {

@@ -35,12 +35,13 @@ func parseFilter(text string, typ *entityType) (*expression, error) {
 		return nil, err
 	}
 	p := &filterParser{l, typ}
-	e, err := p.or()
+	e, err := p.parseOr()
 	if err != nil {
 		return nil, err
 	}
-	if !p.tok.end {
-		return nil, fmt.Errorf("expected the end of the expression at position %d, found %q", p.tok.at, text[p.tok.at:])
+	if !p.token.end {
+		return nil, fmt.Errorf("expected the end of the expression at position %d, found %q", p.token.at,
+			text[p.token.at:])
 	}
 	if e.kind != booleanKind {
 		return nil, fmt.Errorf("expected a condition, found an expression of type %s", e.kind)
@@ -48,58 +49,59 @@ func parseFilter(text string, typ *entityType) (*expression, error) {
 	return e, nil
 }
 
-func (p *filterParser) or() (*expression, error) {
-	condition, err := p.and()
-	for err == nil && p.tok.name == "or" {
+func (p *filterParser) parseOr() (*expression, error) {
+	condition, err := p.parseAnd()
+	for err == nil && p.token.name == "or" {
 		var right *expression
-		if right, err = p.operand(p.and); err != nil {
+		if right, err = p.parseOperand(p.parseAnd); err != nil {
 			break
 		}
 		a := condition
 		b := right
-		either := func(r *row) value { return boolean(a.matches(r) || b.matches(r)) }
+		either := func(r *row) value { return booleanValue(a.matches(r) || b.matches(r)) }
 		condition = &expression{kind: booleanKind, eval: either}
 		if a.low != nil && b.low != nil {
-			condition.low = lesser(a.low, b.low)
+			condition.low = minValue(a.low, b.low)
 		}
 		if a.high != nil && b.high != nil {
-			condition.high = greater(a.high, b.high)
+			condition.high = maxValue(a.high, b.high)
 		}
 	}
 	return condition, err
 }
 
-func (p *filterParser) and() (*expression, error) {
-	condition, err := p.comparison()
-	for err == nil && p.tok.name == "and" {
+func (p *filterParser) parseAnd() (*expression, error) {
+	condition, err := p.parseComparison()
+	for err == nil && p.token.name == "and" {
 		var right *expression
-		if right, err = p.operand(p.comparison); err != nil {
+		if right, err = p.parseOperand(p.parseComparison); err != nil {
 			break
 		}
 		a := condition
 		b := right
-		both := func(r *row) value { return boolean(a.matches(r) && b.matches(r)) }
-		condition = &expression{kind: booleanKind, eval: both, low: greater(a.low, b.low), high: lesser(a.high, b.high)}
+		both := func(r *row) value { return booleanValue(a.matches(r) && b.matches(r)) }
+		condition = &expression{kind: booleanKind, eval: both, low: maxValue(a.low, b.low), high: minValue(a.high,
+			b.high)}
 	}
 	return condition, err
 }
 
-// operand skips the operator and reads its right operand.
-func (p *filterParser) operand(parse func() (*expression, error)) (*expression, error) {
+// parseOperand skips the operator and reads its right operand.
+func (p *filterParser) parseOperand(parse func() (*expression, error)) (*expression, error) {
 	if err := p.next(); err != nil {
 		return nil, err
 	}
 	return parse()
 }
 
-func lesser(a, b *value) *value {
+func minValue(a, b *value) *value {
 	if a == nil || (b != nil && mustCompare(b, a) < 0) {
 		return b
 	}
 	return a
 }
 
-func greater(a, b *value) *value {
+func maxValue(a, b *value) *value {
 	if a == nil || (b != nil && mustCompare(b, a) > 0) {
 		return b
 	}
@@ -111,7 +113,7 @@ func mustCompare(a, b *value) int {
 	return c
 }
 
-func boolean(b bool) value {
+func booleanValue(b bool) value {
 	if b {
 		return value{kind: booleanKind, num: 1}
 	}
@@ -125,42 +127,42 @@ var comparisons = map[string]func(order int) bool{
 	"le": func(c int) bool { return c <= 0 },
 }
 
-func (p *filterParser) comparison() (*expression, error) {
-	start := p.tok
-	left, err := p.primary()
+func (p *filterParser) parseComparison() (*expression, error) {
+	start := p.token
+	left, err := p.parsePrimary()
 	if err != nil {
 		return nil, err
 	}
-	operator := p.tok.name
+	operator := p.token.name
 	accept := comparisons[operator]
 	if accept == nil {
 		return left, nil
 	}
-	right, err := p.operand(p.primary)
+	right, err := p.parseOperand(p.parsePrimary)
 	if err != nil {
 		return nil, err
 	}
-	return p.compared(start, operator, accept, left, right)
+	return p.newComparison(start, operator, accept, left, right)
 }
 
-// compared returns a comparison. A comparison of the first key property with a literal sets the bounds.
-func (p *filterParser) compared(start token, operator string, accept func(int) bool, left,
+// newComparison returns a comparison. A comparison of the first key property with a literal sets the bounds.
+func (p *filterParser) newComparison(start token, operator string, accept func(int) bool, left,
 	right *expression) (*expression, error) {
-	a := left.eval
-	b := right.eval
+	leftValue := left.eval
+	rightValue := right.eval
 	if _, ok := compare(&value{kind: left.kind, text: []byte("0")}, &value{kind: right.kind, text: []byte("0")}); !ok &&
-		!right.nothing() && !left.nothing() {
+		!right.isMissing() && !left.isMissing() {
 		return nil, fmt.Errorf("operator '%s' incompatible with operand types '%s' and '%s' at position %d", operator,
 			left.kind, right.kind, start.at)
 	}
 	e := &expression{kind: booleanKind, eval: func(r *row) value {
-		x := a(r)
-		y := b(r)
+		x := leftValue(r)
+		y := rightValue(r)
 		if x.null || y.null {
-			return boolean((operator == "eq" && x.null && y.null) || (operator == "ne" && x.null != y.null))
+			return booleanValue((operator == "eq" && x.null && y.null) || (operator == "ne" && x.null != y.null))
 		}
 		c, _ := compare(&x, &y)
-		return boolean(accept(c))
+		return booleanValue(accept(c))
 	}}
 	if start.name == p.typ.properties[0].name && right.low != nil {
 		if operator == "eq" || operator == "gt" || operator == "ge" {
@@ -173,16 +175,16 @@ func (p *filterParser) compared(start token, operator string, accept func(int) b
 	return e, nil
 }
 
-// nothing reports whether the expression is the literal null, which compares with every type.
-func (e *expression) nothing() bool { return e.kind == complexKind }
+// isMissing reports whether the expression is the literal null, which compares with every type.
+func (e *expression) isMissing() bool { return e.kind == complexKind }
 
-func (p *filterParser) primary() (*expression, error) {
-	t := p.tok
+func (p *filterParser) parsePrimary() (*expression, error) {
+	t := p.token
 	switch {
 	case t.sign == '(':
-		e, err := p.operand(p.or)
-		if err == nil && p.tok.sign != ')' {
-			err = fmt.Errorf("expected ')' at position %d", p.tok.at)
+		e, err := p.parseOperand(p.parseOr)
+		if err == nil && p.token.sign != ')' {
+			err = fmt.Errorf("expected ')' at position %d", p.token.at)
 		}
 		if err != nil {
 			return nil, err
@@ -201,35 +203,35 @@ func (p *filterParser) primary() (*expression, error) {
 		if err := p.next(); err != nil {
 			return nil, err
 		}
-		if p.tok.sign == '(' {
-			return nil, fmt.Errorf("unknown function '%s' at position %d", t.name, p.tok.at)
+		if p.token.sign == '(' {
+			return nil, fmt.Errorf("unknown function '%s' at position %d", t.name, p.token.at)
 		}
-		return p.path(t.name)
+		return p.parsePath(t.name)
 	}
 	return nil, fmt.Errorf("expected a property, a literal or '(' at position %d of the filter", t.at)
 }
 
-// path returns a property of the entity or of a related one.
-func (p *filterParser) path(name string) (*expression, error) {
-	first, tail, nested := strings.Cut(name, "/")
-	i := p.typ.property(first)
-	if n := p.typ.navigation(first); n != nil && nested && !n.many {
-		inner, err := (&filterParser{p.lexer, n.target.typ}).path(tail)
+// parsePath returns a property of the entity or of a related one.
+func (p *filterParser) parsePath(name string) (*expression, error) {
+	propertyName, tail, isNested := strings.Cut(name, "/")
+	i := p.typ.property(propertyName)
+	if n := p.typ.navigation(propertyName); n != nil && isNested && !n.many {
+		inner, err := (&filterParser{lexer: p.lexer, typ: n.target.typ}).parsePath(tail)
 		if err != nil {
 			return nil, err
 		}
 		return &expression{kind: inner.kind, eval: func(r *row) value {
-			if related := n.one(r); related != nil {
+			if related := n.principalRow(r); related != nil {
 				return inner.eval(related)
 			}
 			return value{null: true}
 		}}, nil
 	}
 	if i < 0 {
-		return nil, fmt.Errorf("no property '%s' exists in type '%s'", first, p.typ.name)
+		return nil, fmt.Errorf("no property '%s' exists in type '%s'", propertyName, p.typ.name)
 	}
-	if !nested {
+	if !isNested {
 		return &expression{kind: p.typ.properties[i].kind, eval: func(r *row) value { return r.values[i] }}, nil
 	}
-	return nil, fmt.Errorf("no property '%s' exists in '%s'", tail, first)
+	return nil, fmt.Errorf("no property '%s' exists in '%s'", tail, propertyName)
 }

@@ -16,14 +16,14 @@ type jsonEncoder struct {
 	bare    bool // version 1: the array stands in d itself
 }
 
-func (e *jsonEncoder) begin(_ *shape, _ string, count int) {
+func (e *jsonEncoder) beginFeed(_ *shape, _ string, count int) {
 	e.counted = count
 	e.bare = e.x.sw.V1
 	e.add(`{"d":`)
 	if !e.bare {
 		e.add("{")
 		if e.x.mount.sap && count >= 0 {
-			e.count()
+			e.writeCount()
 			e.add(",")
 		}
 		e.add(`"results":`)
@@ -31,74 +31,74 @@ func (e *jsonEncoder) begin(_ *shape, _ string, count int) {
 	e.add("[")
 }
 
-// count is before the results in SAP's responses and after them in Microsoft's.
-func (e *jsonEncoder) count() {
+// writeCount is before the results in SAP's responses and after them in Microsoft's.
+func (e *jsonEncoder) writeCount() {
 	e.add(`"__count":"`)
 	e.b = strconv.AppendInt(e.b, int64(e.counted), 10)
 	e.add(`"`)
 }
 
-// comma writes the comma between two rows, and counts rows.
-func (e *jsonEncoder) comma() {
+// writeComma writes the comma between two rows, and counts rows.
+func (e *jsonEncoder) writeComma() {
 	if e.rows > 0 {
 		e.add(",")
 	}
 	e.rows++
 }
 
-func (e *jsonEncoder) entity(s *shape, r *row) {
-	e.comma()
-	e.object(s, r)
-	e.passOn()
+func (e *jsonEncoder) writeEntity(s *shape, r *row) {
+	e.writeComma()
+	e.writeObject(s, r)
+	e.flushPiece()
 }
 
-// deleted writes a tombstone like Apache Olingo.
-func (e *jsonEncoder) deleted(local string, when time.Time) {
-	e.comma()
+// writeTombstone writes a tombstone like Apache Olingo.
+func (e *jsonEncoder) writeTombstone(local string, when time.Time) {
+	e.writeComma()
 	set, _, _ := strings.Cut(local, "(")
 	e.add(`{"@odata.context":"$metadata#`, set, `/$deletedEntity","id":`)
 	e.b = appendJSONText(e.b, []byte(e.x.base+local))
 	e.add(`,"when":"\/Date(`)
 	e.b = strconv.AppendInt(e.b, when.UnixMilli(), 10)
 	e.add(`)\/"}`)
-	e.passOn()
+	e.flushPiece()
 }
 
-func (e *jsonEncoder) end(next, delta string) {
+func (e *jsonEncoder) endFeed(next, delta string) {
 	e.add("]")
 	if !e.bare {
 		if !e.x.mount.sap && e.counted >= 0 {
 			e.add(",")
-			e.count()
+			e.writeCount()
 		}
-		e.link("__next", next)
-		e.link("__delta", delta)
+		e.writeLink("__next", next)
+		e.writeLink("__delta", delta)
 		e.add("}")
 	}
 	e.add("}")
 }
 
-// link writes a link after the rows of a feed, unless it is empty.
-func (e *jsonEncoder) link(name, to string) {
+// writeLink writes a link after the rows of a feed, unless it is empty.
+func (e *jsonEncoder) writeLink(name, to string) {
 	if to != "" {
 		e.add(`,"`, name, `":`)
 		e.b = appendJSONText(e.b, []byte(to))
 	}
 }
 
-func (e *jsonEncoder) single(s *shape, r *row) {
+func (e *jsonEncoder) writeSingle(s *shape, r *row) {
 	e.add(`{"d":`)
-	e.object(s, r)
+	e.writeObject(s, r)
 	e.add("}")
 }
 
-func (e *jsonEncoder) object(s *shape, r *row) {
+func (e *jsonEncoder) writeObject(s *shape, r *row) {
 	e.add("{")
-	uri := e.metadata(s, r)
+	uri := e.writeMetadata(s, r)
 	for i, c := range s.columns {
 		if v := &r.values[c]; !v.null || !e.x.sw.OmitNull {
 			e.b = append(e.b, s.jsonNames[i]...)
-			e.value(v, &s.table.typ.properties[c])
+			e.writeValue(v, &s.table.typ.properties[c])
 		}
 	}
 	for _, n := range s.links {
@@ -107,24 +107,24 @@ func (e *jsonEncoder) object(s *shape, r *row) {
 		e.add("/", n.name, `"}}`)
 	}
 	for i := range s.expand {
-		e.related(&s.expand[i], s, r)
+		e.writeRelated(&s.expand[i], s, r)
 	}
 	e.add("}")
 }
 
-// prepare writes the names of the columns with their punctuation.
-func (e *jsonEncoder) prepare(s *shape) {
+// encodeNames writes the names of the columns with their punctuation.
+func (e *jsonEncoder) encodeNames(s *shape) {
 	s.jsonNames = s.jsonNames[:0]
 	for _, c := range s.columns {
 		s.jsonNames = append(s.jsonNames, []byte(`,"`+s.table.typ.properties[c].name+`":`))
 	}
 	for i := range s.expand {
-		e.prepare(s.expand[i].shape)
+		e.encodeNames(s.expand[i].shape)
 	}
 }
 
-// metadata writes __metadata, and returns the written address of the entity.
-func (e *jsonEncoder) metadata(s *shape, r *row) (uri []byte) {
+// writeMetadata writes __metadata, and returns the written address of the entity.
+func (e *jsonEncoder) writeMetadata(s *shape, r *row) (uri []byte) {
 	typ := s.table.typ
 	e.add(`"__metadata":{`)
 	if e.x.mount.sap {
@@ -137,7 +137,7 @@ func (e *jsonEncoder) metadata(s *shape, r *row) (uri []byte) {
 	e.b = e.x.appendURI(e.b, s.table, r)
 	uri = e.b[start:len(e.b):len(e.b)]
 	e.add(`","type":"`, e.x.mount.namespace, ".", typ.name, `"`)
-	if typ.versioned() >= 0 {
+	if typ.versionProperty() >= 0 {
 		e.add(`,"etag":`)
 		e.b = appendJSONText(e.b, appendETag(nil, typ, r))
 	}
@@ -145,12 +145,12 @@ func (e *jsonEncoder) metadata(s *shape, r *row) (uri []byte) {
 	return uri
 }
 
-func (e *jsonEncoder) related(x *expansion, s *shape, r *row) {
+func (e *jsonEncoder) writeRelated(x *expansion, s *shape, r *row) {
 	n := x.navigation
 	e.add(`,"`, n.name, `":`)
 	if !n.many {
-		if target := n.one(r); target != nil {
-			e.object(x.shape, target)
+		if target := n.principalRow(r); target != nil {
+			e.writeObject(x.shape, target)
 		} else {
 			e.add("null")
 		}
@@ -161,22 +161,22 @@ func (e *jsonEncoder) related(x *expansion, s *shape, r *row) {
 	}
 	e.add("[")
 	rows := 0
-	next := e.x.inner(x, s, r, func(child *row) {
+	next := e.x.writeInner(x, s, r, func(child *row) {
 		rows++
 		if rows > 1 {
 			e.add(",")
 		}
-		e.object(x.shape, child)
-		e.passOn()
+		e.writeObject(x.shape, child)
+		e.flushPiece()
 	})
 	e.add("]")
 	if !e.x.sw.V1 {
-		e.link("__next", next)
+		e.writeLink("__next", next)
 		e.add("}")
 	}
 }
 
-func (e *jsonEncoder) value(v *value, p *property) {
+func (e *jsonEncoder) writeValue(v *value, p *property) {
 	quote := ""
 	switch {
 	case v.null:
@@ -185,7 +185,7 @@ func (e *jsonEncoder) value(v *value, p *property) {
 	case v.kind == stringKind:
 		e.b = appendJSONText(e.b, v.text)
 		return
-	case v.kind.moment():
+	case v.kind.isMoment():
 		// Whole milliseconds of UTC; the offset of DateTimeOffset is written as +0000, on which all readers agree.
 		ms, _ := floorDiv(v.num, ticksPerSecond/1000)
 		e.add(`"\/Date(`)
@@ -196,7 +196,7 @@ func (e *jsonEncoder) value(v *value, p *property) {
 		e.add(`)\/"`)
 		return
 	case v.kind == complexKind:
-		e.complex(v, p)
+		e.writeComplex(v, p)
 		return
 	case v.kind == int64Kind, v.kind == decimalKind, v.kind == guidKind, v.kind == timeKind, v.kind == binaryKind:
 		quote = `"`
@@ -211,13 +211,13 @@ func (e *jsonEncoder) value(v *value, p *property) {
 	e.add(quote)
 }
 
-func (e *jsonEncoder) complex(v *value, p *property) {
+func (e *jsonEncoder) writeComplex(v *value, p *property) {
 	e.add(`{"__metadata":{"type":"`, e.x.mount.namespace, ".", p.complex.name, `"}`)
 	for i := range v.fields {
 		inner := &p.complex.properties[i]
 		if !v.fields[i].null || !e.x.sw.OmitNull {
 			e.add(`,"`, inner.name, `":`)
-			e.value(&v.fields[i], inner)
+			e.writeValue(&v.fields[i], inner)
 		}
 	}
 	e.add("}")

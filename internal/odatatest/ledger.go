@@ -66,8 +66,8 @@ var recordedHeaders = []string{"Accept", "Accept-Language", "Content-Type", "Dat
 	"Maxdataserviceversion", "If-Match", "If-None-Match", "Prefer", "X-Csrf-Token", "X-Http-Method",
 	"X-Requested-With", "Sap-Client", "Sap-Language", "Cookie", "Requestid", "Repeatabilitycreation", "User-Agent"}
 
-// keptRequests bounds the list of requests; the counters have no bound.
-const keptRequests = 20000
+// maxRequests bounds the list of requests; the counters have no bound.
+const maxRequests = 20000
 
 // book is a ledger that any goroutine may write.
 type book struct {
@@ -82,27 +82,27 @@ func emptyLedger() Ledger {
 
 func newBook() *book { return &book{l: emptyLedger()} }
 
-// note calls change with the ledger locked. change must not call the book.
-func (b *book) note(change func(l *Ledger)) {
+// update calls change with the ledger locked. change must not call the book.
+func (b *book) update(change func(l *Ledger)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	change(&b.l)
 }
 
-// open records a request and returns its number, for [book.close].
-func (b *book) open(r Request) int {
+// addRequest records a request and returns its number, for [book.close].
+func (b *book) addRequest(r Request) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.l.Requests) == keptRequests {
-		b.l.Requests = slices.Delete(b.l.Requests, 0, keptRequests/2)
+	if len(b.l.Requests) == maxRequests {
+		b.l.Requests = slices.Delete(b.l.Requests, 0, maxRequests/2)
 	}
 	b.l.Requests = append(b.l.Requests, r)
 	b.l.Total++
 	return b.l.Total
 }
 
-// close records the status of the request that open has returned the number of.
-func (b *book) close(number, status int) {
+// setStatus records the status of the request that open has returned the number of.
+func (b *book) setStatus(number, status int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.l.Statuses[status]++

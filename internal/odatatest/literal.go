@@ -15,9 +15,9 @@ import (
 
 // lexer splits keys and $filter expressions into literals, names and signs (OData v2 literals, [MS-ODATA] 2.2.2).
 type lexer struct {
-	text string
-	at   int
-	tok  token
+	text  string
+	at    int
+	token token
 }
 
 type token struct {
@@ -38,29 +38,29 @@ func (l *lexer) next() error {
 	for l.at < len(l.text) && (l.text[l.at] == ' ' || l.text[l.at] == '\t') {
 		l.at++
 	}
-	l.tok = token{at: l.at}
+	l.token = token{at: l.at}
 	if l.at == len(l.text) {
-		l.tok.end = true
+		l.token.end = true
 		return nil
 	}
 	c := l.text[l.at]
 	switch {
 	case strings.IndexByte("(),=", c) >= 0:
-		l.tok.sign = c
+		l.token.sign = c
 		l.at++
 		return nil
 	case c == '\'':
-		s, err := l.quoted()
-		l.tok.literal = &value{kind: stringKind, text: s}
+		s, err := l.readQuoted()
+		l.token.literal = &value{kind: stringKind, text: s}
 		return err
 	case c == '-' || (c >= '0' && c <= '9'):
-		return l.number()
+		return l.readNumber()
 	}
-	return l.word()
+	return l.readWord()
 }
 
-// quoted reads 'text', a quote inside is doubled.
-func (l *lexer) quoted() ([]byte, error) {
+// readQuoted reads 'text', a quote inside is doubled.
+func (l *lexer) readQuoted() ([]byte, error) {
 	start := l.at
 	var s []byte
 	for l.at++; l.at < len(l.text); l.at++ {
@@ -79,7 +79,7 @@ func (l *lexer) quoted() ([]byte, error) {
 	return nil, fmt.Errorf("expected the closing quote of the literal at position %d, found the end", start)
 }
 
-func (l *lexer) number() error {
+func (l *lexer) readNumber() error {
 	start := l.at
 	for l.at++; l.at < len(l.text) && strings.IndexByte("0123456789.eE+-", l.text[l.at]) >= 0; l.at++ {
 		if c := l.text[l.at]; (c == '+' || c == '-') && l.text[l.at-1]|0x20 != 'e' {
@@ -103,38 +103,38 @@ func (l *lexer) number() error {
 	case suffix == 0 && !strings.ContainsAny(digits, ".eE"):
 		k = int64Kind
 		if n, err := strconv.ParseInt(digits, 10, 32); err == nil {
-			l.tok.literal = &value{kind: int32Kind, num: n}
+			l.token.literal = &value{kind: int32Kind, num: n}
 			return nil
 		}
 	}
 	v, err := parsePlain(k, digits)
-	l.tok.literal = v
+	l.token.literal = v
 	return err
 }
 
-func (l *lexer) word() error {
+func (l *lexer) readWord() error {
 	start := l.at
 	for l.at < len(l.text) && strings.IndexByte(" \t(),='", l.text[l.at]) < 0 {
 		l.at++
 	}
 	name := l.text[start:l.at]
 	if l.at < len(l.text) && l.text[l.at] == '\'' {
-		s, err := l.quoted()
+		s, err := l.readQuoted()
 		if err != nil {
 			return err
 		}
-		l.tok.literal, err = typedLiteral(name, string(s))
+		l.token.literal, err = typedLiteral(name, string(s))
 		return err
 	}
 	switch name {
 	case "null":
-		l.tok.literal = &value{null: true}
+		l.token.literal = &value{null: true}
 	case "true", "false":
-		l.tok.literal = &value{kind: booleanKind, num: int64(len("false") - len(name))}
+		l.token.literal = &value{kind: booleanKind, num: int64(len("false") - len(name))}
 	case "":
 		return fmt.Errorf("expected a name or a literal, found %q at position %d", l.text[start:], start)
 	default:
-		l.tok.name = name
+		l.token.name = name
 	}
 	return nil
 }
@@ -178,7 +178,7 @@ var integerBits = map[kind]int{byteKind: 9, sbyteKind: 8, int16Kind: 16, int32Ki
 
 // parsePlain reads a value in the form of Atom text and unquoted literals.
 func parsePlain(k kind, s string) (*value, error) {
-	wrong := func() error { return fmt.Errorf("expected a value of type %s, found %q", k, s) }
+	invalid := func() error { return fmt.Errorf("expected a value of type %s, found %q", k, s) }
 	v := &value{kind: k, text: []byte(s)}
 	switch k {
 	case stringKind:
@@ -190,22 +190,22 @@ func parsePlain(k kind, s string) (*value, error) {
 		case "false", "0":
 			// num is 0
 		default:
-			return nil, wrong()
+			return nil, invalid()
 		}
 	case byteKind, sbyteKind, int16Kind, int32Kind, int64Kind:
 		n, err := strconv.ParseInt(s, 10, integerBits[k])
 		if err != nil || (k == byteKind && n < 0) {
-			return nil, wrong()
+			return nil, invalid()
 		}
 		v.num = n
 	case decimalKind:
 		if !decimalForm.MatchString(s) {
-			return nil, wrong()
+			return nil, invalid()
 		}
 	case singleKind, doubleKind:
 		f, err := strconv.ParseFloat(s, 64)
 		if err != nil {
-			return nil, wrong()
+			return nil, invalid()
 		}
 		if k == singleKind {
 			f = float64(float32(f))
@@ -213,12 +213,12 @@ func parsePlain(k kind, s string) (*value, error) {
 		return floatValue(k, f), nil
 	case guidKind:
 		if !guidForm.MatchString(s) {
-			return nil, wrong()
+			return nil, invalid()
 		}
 	case timeKind:
 		m := durationForm.FindStringSubmatch(s)
 		if m == nil || len(s) < 4 {
-			return nil, wrong()
+			return nil, invalid()
 		}
 		v.num = (digits(m[1])*3600+digits(m[2])*60+digits(m[3]))*ticksPerSecond + fractionTicks(m[4])
 	case dateTimeKind, dateTimeOffsetKind:
@@ -226,7 +226,7 @@ func parsePlain(k kind, s string) (*value, error) {
 	case binaryKind:
 		raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(s))
 		if err != nil {
-			return nil, wrong()
+			return nil, invalid()
 		}
 		v.text = raw
 	}
@@ -267,12 +267,12 @@ func coerce(v *value, k kind) (*value, bool) {
 		return v, true
 	}
 	switch {
-	case k.integer() && v.kind.integer():
+	case k.isInteger() && v.kind.isInteger():
 		c, err := parsePlain(k, strconv.FormatInt(v.num, 10))
 		return c, err == nil
-	case k == decimalKind && v.kind.integer():
+	case k == decimalKind && v.kind.isInteger():
 		return &value{kind: k, text: strconv.AppendInt(nil, v.num, 10)}, true
-	case (k == singleKind || k == doubleKind) && v.kind.numeric():
+	case (k == singleKind || k == doubleKind) && v.kind.isNumeric():
 		return floatValue(k, v.asFloat()), true
 	case k == decimalKind && v.kind == doubleKind:
 		return &value{kind: k, text: strconv.AppendFloat(nil, v.float(), 'f', -1, 64)}, true
@@ -312,8 +312,8 @@ func appendLiteral(b []byte, v *value) []byte {
 func appendPercent(b, text []byte) []byte {
 	const hexadecimal = "0123456789ABCDEF"
 	for _, c := range text {
-		if (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || bytes.IndexByte([]byte("-_.~'*"),
-			c) >= 0 {
+		if (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+			bytes.IndexByte([]byte("-_.~'*"), c) >= 0 {
 			b = append(b, c)
 			continue
 		}
@@ -322,8 +322,8 @@ func appendPercent(b, text []byte) []byte {
 	return b
 }
 
-// fits reports whether a decimal has at most so many digits before and after the point.
-func fits(text []byte, precision, scale int) bool {
+// fitsDecimal reports whether a decimal has at most so many digits before and after the point.
+func fitsDecimal(text []byte, precision, scale int) bool {
 	r, ok := new(big.Rat).SetString(string(text))
 	if !ok {
 		return false

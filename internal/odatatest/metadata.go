@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// metadata answers with the $metadata document.
-func (ex *exchange) metadata() *fault {
+// serveMetadata answers with the $metadata document.
+func (ex *exchange) serveMetadata() *fault {
 	d := &edmx{x: ex}
 	if ex.sw.Prefixes {
 		d.edmx = "x"
@@ -16,8 +16,8 @@ func (ex *exchange) metadata() *fault {
 		d.edmx = "edmx"
 		d.m = "m"
 	}
-	d.document()
-	ex.text("application/xml;charset=utf-8", []byte(d.String()))
+	d.writeDocument()
+	ex.sendText("application/xml;charset=utf-8", []byte(d.String()))
 	return nil
 }
 
@@ -31,170 +31,170 @@ type edmx struct {
 	edm  string
 }
 
-func (e *edmx) f(format string, arguments ...any) { fmt.Fprintf(&e.Builder, format, arguments...) }
+func (e *edmx) printf(format string, arguments ...any) { fmt.Fprintf(&e.Builder, format, arguments...) }
 
-func (e *edmx) document() {
+func (e *edmx) writeDocument() {
 	mount := e.x.mount
 	model := e.x.model()
-	e.f(`<?xml version="1.0" encoding="utf-8"?>`+"\n"+
+	e.printf(`<?xml version="1.0" encoding="utf-8"?>`+"\n"+
 		`<%s:Edmx Version="1.0" xmlns:%s="http://schemas.microsoft.com/ado/2007/06/edmx" xmlns:%s="%s"`, e.edmx, e.edmx,
 		e.m, nsM)
 	if mount.sap {
-		e.f(` xmlns:sap="http://www.sap.com/Protocols/SAPData"`)
+		e.printf(` xmlns:sap="http://www.sap.com/Protocols/SAPData"`)
 	}
-	e.f(">\n<%s:DataServices %s:DataServiceVersion=\"2.0\">\n", e.edmx, e.m)
-	e.schema(mount.namespace)
+	e.printf(">\n<%s:DataServices %s:DataServiceVersion=\"2.0\">\n", e.edmx, e.m)
+	e.writeSchema(mount.namespace)
 	for _, t := range model.tables {
-		e.entityType(t)
+		e.writeEntityType(t)
 	}
 	for _, c := range model.complexTypes {
-		e.f("<%sComplexType Name=\"%s\">\n", e.edm, c.name)
+		e.printf("<%sComplexType Name=\"%s\">\n", e.edm, c.name)
 		for i := range c.properties {
-			e.property(&c.properties[i])
+			e.writeProperty(&c.properties[i])
 		}
-		e.f("</%sComplexType>\n", e.edm)
+		e.printf("</%sComplexType>\n", e.edm)
 	}
 	for _, a := range model.associations {
-		e.association(a)
+		e.writeAssociation(a)
 	}
 	if mount.odp {
-		e.odpTypes()
+		e.writeODPTypes()
 	}
 	if !mount.sap { // Microsoft's Northwind keeps types and container apart
-		e.f("</%sSchema>\n", e.edm)
-		e.schema("ODataWeb.Northwind.Model")
+		e.printf("</%sSchema>\n", e.edm)
+		e.writeSchema("ODataWeb.Northwind.Model")
 	}
-	e.container()
-	e.f("</%sSchema>\n</%s:DataServices>\n</%s:Edmx>\n", e.edm, e.edmx, e.edmx)
+	e.writeContainer()
+	e.printf("</%sSchema>\n</%s:DataServices>\n</%s:Edmx>\n", e.edm, e.edmx, e.edmx)
 }
 
-func (e *edmx) schema(namespace string) {
+func (e *edmx) writeSchema(namespace string) {
 	const edm2008 = "http://schemas.microsoft.com/ado/2008/09/edm"
 	if e.edm == "" {
-		e.f(`<Schema Namespace="%s" xmlns="%s"`, namespace, edm2008)
+		e.printf(`<Schema Namespace="%s" xmlns="%s"`, namespace, edm2008)
 	} else {
-		e.f(`<edm:Schema Namespace="%s" xmlns:edm="%s"`, namespace, edm2008)
+		e.printf(`<edm:Schema Namespace="%s" xmlns:edm="%s"`, namespace, edm2008)
 	}
 	if e.x.mount.sap {
-		e.f(` sap:schema-version="1"`)
+		e.printf(` sap:schema-version="1"`)
 	}
-	e.f(">\n")
+	e.printf(">\n")
 }
 
-func (e *edmx) entityType(t *table) {
+func (e *edmx) writeEntityType(t *table) {
 	typ := t.typ
-	e.f("<%sEntityType Name=\"%s\">\n<%sKey>\n", e.edm, typ.name, e.edm)
+	e.printf("<%sEntityType Name=\"%s\">\n<%sKey>\n", e.edm, typ.name, e.edm)
 	for i := range typ.keys {
-		e.f("<%sPropertyRef Name=\"%s\"/>\n", e.edm, typ.properties[i].name)
+		e.printf("<%sPropertyRef Name=\"%s\"/>\n", e.edm, typ.properties[i].name)
 	}
-	e.f("</%sKey>\n", e.edm)
+	e.printf("</%sKey>\n", e.edm)
 	for i := range typ.properties {
-		e.property(&typ.properties[i])
+		e.writeProperty(&typ.properties[i])
 	}
 	for _, n := range typ.navigations {
-		from := n.join.dependent.name
-		to := n.join.principal.name
+		from := n.association.dependent.name
+		to := n.association.principal.name
 		if n.many {
 			from, to = to, from
 		}
-		e.f("<%sNavigationProperty Name=\"%s\" Relationship=\"%s.%s\" FromRole=\"%s\" ToRole=\"%s\"/>\n", e.edm, n.name,
-			e.x.mount.namespace, n.join.name, from, to)
+		e.printf("<%sNavigationProperty Name=\"%s\" Relationship=\"%s.%s\" FromRole=\"%s\" ToRole=\"%s\"/>\n", e.edm,
+			n.name, e.x.mount.namespace, n.association.name, from, to)
 	}
-	e.f("</%sEntityType>\n", e.edm)
+	e.printf("</%sEntityType>\n", e.edm)
 }
 
-func (e *edmx) property(p *property) {
+func (e *edmx) writeProperty(p *property) {
 	name := p.kind.String()
 	if p.complex != nil {
 		name = e.x.mount.namespace + "." + p.complex.name
 	}
-	e.f(`<%sProperty Name="%s" Type="%s" Nullable="%t"`, e.edm, p.name, name, p.nullable)
+	e.printf(`<%sProperty Name="%s" Type="%s" Nullable="%t"`, e.edm, p.name, name, p.nullable)
 	switch {
 	case p.maxLength > 0:
-		e.f(` MaxLength="%d"`, p.maxLength)
+		e.printf(` MaxLength="%d"`, p.maxLength)
 	case p.maxLength < 0:
-		e.f(` MaxLength="Max"`)
+		e.printf(` MaxLength="Max"`)
 	}
 	switch p.kind {
 	case decimalKind:
-		e.f(` Precision="%d" Scale="%d"`, p.precision, p.scale)
+		e.printf(` Precision="%d" Scale="%d"`, p.precision, p.scale)
 	case dateTimeKind:
 		if e.x.mount.sap {
-			e.f(` Precision="7"`)
+			e.printf(` Precision="7"`)
 		}
 	case stringKind:
 		if !e.x.mount.sap {
-			e.f(` Unicode="true" FixedLength="false"`)
+			e.printf(` Unicode="true" FixedLength="false"`)
 		}
 	}
 	if p.version {
-		e.f(` ConcurrencyMode="Fixed"`)
+		e.printf(` ConcurrencyMode="Fixed"`)
 	}
 	if p.identity && !e.x.mount.sap {
-		e.f(` p8:StoreGeneratedPattern="Identity" xmlns:p8="http://schemas.microsoft.com/ado/2009/02/edm/annotation"`)
+		e.printf(` p8:StoreGeneratedPattern="Identity" xmlns:p8="http://schemas.microsoft.com/ado/2009/02/edm/annotation"`)
 	}
 	if e.x.mount.sap {
-		e.f(` sap:label="%s"%s`, p.name, p.sap)
+		e.printf(` sap:label="%s"%s`, p.name, p.sap)
 	}
-	e.f("/>\n")
+	e.printf("/>\n")
 }
 
-func (e *edmx) association(a *association) {
+func (e *edmx) writeAssociation(a *association) {
 	namespace := e.x.mount.namespace
 	multiplicity := "1"
 	if a.optional {
 		multiplicity = "0..1"
 	}
-	e.f("<%sAssociation Name=\"%s\">\n", e.edm, a.name)
-	e.f("<%sEnd Role=\"%s\" Type=\"%s.%s\" Multiplicity=\"%s\"/>\n", e.edm, a.principal.name, namespace,
+	e.printf("<%sAssociation Name=\"%s\">\n", e.edm, a.name)
+	e.printf("<%sEnd Role=\"%s\" Type=\"%s.%s\" Multiplicity=\"%s\"/>\n", e.edm, a.principal.name, namespace,
 		a.principal.typ.name, multiplicity)
-	e.f("<%sEnd Role=\"%s\" Type=\"%s.%s\" Multiplicity=\"*\"/>\n", e.edm, a.dependent.name, namespace,
+	e.printf("<%sEnd Role=\"%s\" Type=\"%s.%s\" Multiplicity=\"*\"/>\n", e.edm, a.dependent.name, namespace,
 		a.dependent.typ.name)
-	e.f("<%sReferentialConstraint><%sPrincipal Role=\"%s\">", e.edm, e.edm, a.principal.name)
+	e.printf("<%sReferentialConstraint><%sPrincipal Role=\"%s\">", e.edm, e.edm, a.principal.name)
 	for i := range a.foreign {
-		e.f("<%sPropertyRef Name=\"%s\"/>", e.edm, a.principal.typ.properties[i].name)
+		e.printf("<%sPropertyRef Name=\"%s\"/>", e.edm, a.principal.typ.properties[i].name)
 	}
-	e.f("</%sPrincipal><%sDependent Role=\"%s\">", e.edm, e.edm, a.dependent.name)
+	e.printf("</%sPrincipal><%sDependent Role=\"%s\">", e.edm, e.edm, a.dependent.name)
 	for _, i := range a.foreign {
-		e.f("<%sPropertyRef Name=\"%s\"/>", e.edm, a.dependent.typ.properties[i].name)
+		e.printf("<%sPropertyRef Name=\"%s\"/>", e.edm, a.dependent.typ.properties[i].name)
 	}
-	e.f("</%sDependent></%sReferentialConstraint>\n</%sAssociation>\n", e.edm, e.edm, e.edm)
+	e.printf("</%sDependent></%sReferentialConstraint>\n</%sAssociation>\n", e.edm, e.edm, e.edm)
 }
 
-func (e *edmx) container() {
+func (e *edmx) writeContainer() {
 	mount := e.x.mount
 	model := e.x.model()
-	e.f(`<%sEntityContainer Name="%s" %s:IsDefaultEntityContainer="true"`, e.edm, mount.container, e.m)
+	e.printf(`<%sEntityContainer Name="%s" %s:IsDefaultEntityContainer="true"`, e.edm, mount.container, e.m)
 	if mount.sap {
-		e.f(` sap:supported-formats="atom json"`)
+		e.printf(` sap:supported-formats="atom json"`)
 	}
-	e.f(">\n")
+	e.printf(">\n")
 	for _, t := range model.tables {
-		e.f(`<%sEntitySet Name="%s" EntityType="%s.%s"`, e.edm, t.name, mount.namespace, t.typ.name)
+		e.printf(`<%sEntitySet Name="%s" EntityType="%s.%s"`, e.edm, t.name, mount.namespace, t.typ.name)
 		if mount.sap {
-			e.f(` sap:content-version="1"`)
+			e.printf(` sap:content-version="1"`)
 			if e.x.sw.Delta == "" || e.x.sw.Delta == "silent" {
-				e.f(` sap:change-tracking="true"`)
+				e.printf(` sap:change-tracking="true"`)
 			}
 			if e.x.sw.RefuseCount {
-				e.f(` sap:countable="false"`)
+				e.printf(` sap:countable="false"`)
 			}
 		}
-		e.f("/>\n")
+		e.printf("/>\n")
 	}
 	for _, a := range model.associations {
-		e.f("<%sAssociationSet Name=\"%s\" Association=\"%s.%s\"><%sEnd Role=\"%s\" EntitySet=\"%s\"/><%sEnd "+
+		e.printf("<%sAssociationSet Name=\"%s\" Association=\"%s.%s\"><%sEnd Role=\"%s\" EntitySet=\"%s\"/><%sEnd "+
 			"Role=\"%s\" EntitySet=\"%s\"/></%sAssociationSet>\n", e.edm, a.name, mount.namespace, a.name, e.edm,
 			a.principal.name, a.principal.name, e.edm, a.dependent.name, a.dependent.name, e.edm)
 	}
 	if mount.odp {
-		e.odpFunctions()
+		e.writeODPFunctions()
 	}
-	e.f("</%sEntityContainer>\n", e.edm)
+	e.printf("</%sEntityContainer>\n", e.edm)
 }
 
-// serviceDocument lists the entity sets.
-func (ex *exchange) serviceDocument() *fault {
+// serveServiceDocument lists the entity sets.
+func (ex *exchange) serveServiceDocument() *fault {
 	tables := ex.model().tables
 	if ex.json {
 		b := []byte(`{"d":{"EntitySets":[`)
@@ -204,7 +204,7 @@ func (ex *exchange) serviceDocument() *fault {
 			}
 			b = appendJSONText(b, []byte(t.name))
 		}
-		ex.text("application/json;charset=utf-8", append(b, "]}}"...))
+		ex.sendText("application/json;charset=utf-8", append(b, "]}}"...))
 		return nil
 	}
 	p := ""
@@ -223,6 +223,6 @@ func (ex *exchange) serviceDocument() *fault {
 	if ex.mount.sap {
 		contentType = "application/atomsvc+xml"
 	}
-	ex.text(contentType, b)
+	ex.sendText(contentType, b)
 	return nil
 }

@@ -46,8 +46,8 @@ func (t *entityType) navigation(name string) *navigation {
 	return nil
 }
 
-// versioned returns the index of the property of the ETag, or -1.
-func (t *entityType) versioned() int {
+// versionProperty returns the index of the property of the ETag, or -1.
+func (t *entityType) versionProperty() int {
 	for i := range t.properties {
 		if t.properties[i].version {
 			return i
@@ -75,11 +75,11 @@ type association struct {
 
 // navigation is one direction of an association, seen from the entity type that has it.
 type navigation struct {
-	name       string
-	join       *association
-	many       bool // from the principal to its dependent rows
-	target     *table
-	candidates candidatesFunc // nil means all rows
+	name        string
+	association *association
+	many        bool // from the principal to its dependent rows
+	target      *table
+	candidates  candidatesFunc // nil means all rows
 }
 
 // candidatesFunc bounds the generated rows that can be related to a parent.
@@ -96,7 +96,7 @@ func (r *row) clone() *row { return &row{values: cloneValues(r.values), number: 
 
 func (r *row) key(t *entityType) []value { return r.values[:t.keys] }
 
-func (r *row) null(i int) { r.values[i].null = true }
+func (r *row) setNull(i int) { r.values[i].null = true }
 
 func (r *row) setNumber(i int, n int64) {
 	v := &r.values[i]
@@ -132,7 +132,7 @@ func appendKey(b []byte, t *entityType, r *row) []byte {
 
 // appendETag writes W/"3", or nothing if the type has no version.
 func appendETag(b []byte, t *entityType, r *row) []byte {
-	i := t.versioned()
+	i := t.versionProperty()
 	if i < 0 {
 		return b
 	}

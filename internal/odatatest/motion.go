@@ -10,7 +10,7 @@ import (
 
 // disturb changes the rows before a page that is requested again, as the switch differ specifies.
 func (ex *exchange) disturb(sel *selection) *fault {
-	if ex.sw.Differ == "" || !ex.again() || ex.sw.Differ != "all" { // again counts the visit in any mode
+	if ex.sw.Differ == "" || !ex.countVisit() || ex.sw.Differ != "all" { // again counts the visit in any mode
 		return nil
 	}
 	next, _, f := ex.rows(sel)
@@ -22,37 +22,37 @@ func (ex *exchange) disturb(sel *selection) *fault {
 		keys = append(keys, cloneValues(r.key(sel.table.typ)))
 	}
 	for i := 0; i < len(keys); i += 2 {
-		ex.service.vanish(sel.table, keys[i])
+		ex.service.deleteAsOther(sel.table, keys[i])
 	}
 	if len(keys) > 0 {
-		ex.service.appear(sel.table, keys[0], true)
+		ex.service.insertAsOther(sel.table, keys[0], true)
 	}
 	return nil
 }
 
-// visited returns the identity of a page for counting visits: its address and format.
-func (ex *exchange) visited() string {
+// visitID returns the identity of a page for counting visits: its address and format.
+func (ex *exchange) visitID() string {
 	if ex.json {
 		return "json " + ex.r.URL.RequestURI()
 	}
 	return ex.r.URL.RequestURI()
 }
 
-// again counts the visits of this address and reports whether there was one before.
-func (ex *exchange) again() bool {
+// countVisit counts the visits of this address and reports whether there was one before.
+func (ex *exchange) countVisit() bool {
 	s := ex.service
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.visits[ex.visited()]++
-	return s.visits[ex.visited()] > 1
+	s.visits[ex.visitID()]++
+	return s.visits[ex.visitID()] > 1
 }
 
-// heldBack returns the number of rows to move from the start of a page to its end when it is requested again.
-func (ex *exchange) heldBack() int {
+// rowsToMove returns the number of rows to move from the start of a page to its end when it is requested again.
+func (ex *exchange) rowsToMove() int {
 	s := ex.service
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if visits := s.visits[ex.visited()]; visits > 1 {
+	if visits := s.visits[ex.visitID()]; visits > 1 {
 		return 1 + (visits-2)*3%50
 	}
 	return 0
@@ -79,36 +79,36 @@ func (ex *exchange) churn(sel *selection, rows int) {
 	}
 	for i, key := range keys {
 		if deleting {
-			s.vanish(t, key)
+			s.deleteAsOther(t, key)
 		} else {
-			s.appear(t, key, i%2 == 0)
+			s.insertAsOther(t, key, i%2 == 0)
 		}
 	}
 }
 
-// vanish deletes a row as another client would, and records it in the ledger.
-func (s *Service) vanish(t *table, key []value) {
+// deleteAsOther deletes a row as another client would, and records it in the ledger.
+func (s *Service) deleteAsOther(t *table, key []value) {
 	name := t.name + string(appendKey(nil, t.typ, &row{values: key}))
 	if t.remove(key, func(*row) *fault { return nil }) == nil {
-		s.book.note(func(l *Ledger) { l.Deleted = append(l.Deleted, name) })
+		s.book.update(func(l *Ledger) { l.Deleted = append(l.Deleted, name) })
 	}
 }
 
-// appear inserts a copy of the row with this key under a new key: near it if keys have gaps (Order_Details), else
-// before all others; or, if not near, after all others. Sets with text keys get no row.
-func (s *Service) appear(t *table, like []value, near bool) {
+// insertAsOther inserts a copy of the row with this key under a new key: near it if keys have gaps (Order_Details),
+// else before all others; or, if not near, after all others. Sets with text keys get no row.
+func (s *Service) insertAsOther(t *table, like []value, near bool) {
 	for _, key := range s.newKeys(t, like, near) {
 		r := t.find(like)
 		if r == nil { // deleted in the meantime
 			r = t.typ.newRow()
 			for i := range r.values {
-				r.values[i] = zero(&t.typ.properties[i])
+				r.values[i] = zeroValue(&t.typ.properties[i])
 			}
 		}
 		copy(r.values, key)
 		if t.insert(r) {
 			name := t.name + string(appendKey(nil, t.typ, r))
-			s.book.note(func(l *Ledger) { l.Born = append(l.Born, name) })
+			s.book.update(func(l *Ledger) { l.Born = append(l.Born, name) })
 			return
 		}
 	}
@@ -116,12 +116,12 @@ func (s *Service) appear(t *table, like []value, near bool) {
 
 // newKeys returns keys to try, the best one first.
 func (s *Service) newKeys(t *table, like []value, near bool) [][]value {
-	if !like[len(like)-1].kind.integer() {
+	if !like[len(like)-1].kind.isInteger() {
 		return nil
 	}
 	s.mu.Lock()
-	s.fresh++
-	n := s.fresh
+	s.newKeyCount++
+	n := s.newKeyCount
 	s.mu.Unlock()
 	with := func(i int, number int64) []value {
 		key := cloneValues(like)
@@ -142,21 +142,21 @@ func (s *Service) newKeys(t *table, like []value, near bool) [][]value {
 // breaker writes a number of bytes and then breaks the response, as the switch break specifies.
 type breaker struct {
 	io.Writer
-	mode string // a value of the switch break; "" writes everything
-	left int    // bytes until the response breaks
-	cut  bool   // bytes are missing from the response
+	mode      string // a value of the switch break; "" writes everything
+	remaining int    // bytes until the response breaks
+	isCut     bool   // bytes are missing from the response
 }
 
-// breaking returns the writer for a feed, which breaks it if the switches say so.
-func (ex *exchange) breaking() *breaker {
+// newBreaker returns the writer for a feed, which breaks it if the switches say so.
+func (ex *exchange) newBreaker() *breaker {
 	b := &breaker{Writer: ex.w}
-	if ex.sw.Break == "" || !ex.matched() || !ex.service.take(func(s *Switches) *int { return &s.BreakCount }) {
+	if ex.sw.Break == "" || !ex.isMatched() || !ex.service.useUp(func(s *Switches) *int { return &s.BreakCount }) {
 		return b
 	}
 	b.mode = ex.sw.Break
-	b.left = ex.sw.BreakAfter
+	b.remaining = ex.sw.BreakAfter
 	if b.mode == "length" {
-		ex.w.Header().Set("Content-Length", strconv.Itoa(b.left+100_000))
+		ex.w.Header().Set("Content-Length", strconv.Itoa(b.remaining+100_000))
 	}
 	return b
 }
@@ -166,15 +166,15 @@ func (b *breaker) Write(p []byte) (int, error) {
 	if b.mode == "" {
 		return b.Writer.Write(p)
 	}
-	n := min(len(p), b.left)
-	b.left -= n
-	b.cut = b.cut || n < len(p)
+	n := min(len(p), b.remaining)
+	b.remaining -= n
+	b.isCut = b.isCut || n < len(p)
 	if n > 0 {
 		if _, err := b.Writer.Write(p[:n]); err != nil {
 			return 0, err
 		}
 	}
-	if b.cut {
+	if b.isCut {
 		return n, io.ErrShortWrite
 	}
 	return n, nil
@@ -182,8 +182,8 @@ func (b *breaker) Write(p []byte) (int, error) {
 
 // finish ends a broken response. A document shorter than break-after stays complete.
 func (b *breaker) finish(x *exchange) {
-	if b.mode == "reset" && b.cut {
+	if b.mode == "reset" && b.isCut {
 		http.NewResponseController(x.w).Flush()
-		reset(x.w)
+		resetConnection(x.w)
 	}
 }

@@ -90,66 +90,75 @@ func identity(name string) property { return property{name: name, kind: int32Kin
 
 // joinAll declares the associations; the names of the navigation properties are Northwind's.
 func (no *northwind) joinAll() {
-	no.join("FK_Products_Categories", "Categories", "Products", "Category", "CategoryID", true, nil)
-	no.join("FK_Products_Suppliers", "Suppliers", "Products", "Supplier", "SupplierID", true, nil)
+	no.addAssociation("FK_Products_Categories", "Categories", "Products", "Category", "CategoryID", true, nil)
+	no.addAssociation("FK_Products_Suppliers", "Suppliers", "Products", "Supplier", "SupplierID", true, nil)
 	ofCustomer := func(parent *row) (int, int, int) { return max(parent.number, 0), no.customers, no.rows }
-	no.join("FK_Orders_Customers", "Customers", "Orders", "Customer", "CustomerID", true, ofCustomer)
+	no.addAssociation("FK_Orders_Customers", "Customers", "Orders", "Customer", "CustomerID", true, ofCustomer)
 	ofEmployee := func(parent *row) (int, int, int) { return max(parent.number, 0), employeeRows, no.rows }
-	no.join("FK_Orders_Employees", "Employees", "Orders", "Employee", "EmployeeID", true, ofEmployee)
+	no.addAssociation("FK_Orders_Employees", "Employees", "Orders", "Employee", "EmployeeID", true, ofEmployee)
 	ofOrder := func(parent *row) (int, int, int) {
 		if parent.number < 0 {
 			return 0, 1, 0
 		}
 		return detailsBefore(parent.number), 1, detailsBefore(parent.number + 1)
 	}
-	no.join("FK_Order_Details_Orders", "Orders", "Order_Details", "Order", "OrderID", false, ofOrder)
-	no.join("FK_Order_Details_Products", "Products", "Order_Details", "Product", "ProductID", false, nil)
+	no.addAssociation("FK_Order_Details_Orders", "Orders", "Order_Details", "Order", "OrderID", false, ofOrder)
+	no.addAssociation("FK_Order_Details_Products", "Products", "Order_Details", "Product", "ProductID", false, nil)
 }
 
-// join declares an association. The navigation property to the dependent rows has the name of their set, up is the name
-// of the property in the other direction.
-func (no *northwind) join(name, principal, dependent, up, foreign string, optional bool, candidates candidatesFunc) {
+// addAssociation declares an association. The navigation property to the dependent rows has the name of their set, up
+// is the name of the property in the other direction.
+func (no *northwind) addAssociation(name, principal, dependent, up, foreign string, optional bool,
+	candidates candidatesFunc) {
 	p := no.byName[principal]
 	d := no.byName[dependent]
 	a := &association{name: name, principal: p, dependent: d, optional: optional,
 		foreign: []int{d.typ.property(foreign)}}
 	no.associations = append(no.associations, a)
-	p.typ.navigations = append(p.typ.navigations, &navigation{name: dependent, join: a, many: true, target: d,
+	p.typ.navigations = append(p.typ.navigations, &navigation{name: dependent, association: a, many: true, target: d,
 		candidates: candidates})
-	d.typ.navigations = append(d.typ.navigations, &navigation{name: up, join: a, target: p})
+	d.typ.navigations = append(d.typ.navigations, &navigation{name: up, association: a, target: p})
 }
 
-var categoryNames = [][2]string{{"Beverages", "Drinks, hot & cold"}, {"Condiments", "Sauces <sweet> and \"savoury\""},
-	{"Confections", "Desserts, candies, O'Neil's breads"},
-	{"Dairy Products", "Käse, crème fraîche"}, {"Grains/Cereals", "Breads, crackers, pasta; 100% wheat"},
-	{"Meat/Poultry", ""}, {"Produce", "Dried fruit and 豆腐"}, {"Seafood", "Рыба и морепродукты"}}
+var categories = []struct{ name, description string }{
+	{name: "Beverages", description: "Drinks, hot & cold"},
+	{name: "Condiments", description: "Sauces <sweet> and \"savoury\""},
+	{name: "Confections", description: "Desserts, candies, O'Neil's breads"},
+	{name: "Dairy Products", description: "Käse, crème fraîche"},
+	{name: "Grains/Cereals", description: "Breads, crackers, pasta; 100% wheat"},
+	{name: "Meat/Poultry"},
+	{name: "Produce", description: "Dried fruit and 豆腐"},
+	{name: "Seafood", description: "Рыба и морепродукты"},
+}
 
 func (no *northwind) addCategories() {
-	typ := &entityType{name: "Category", keys: 1, properties: []property{identity("CategoryID"),
+	typ := &entityType{name: "Category", keys: 1, properties: []property{
+		identity("CategoryID"),
 		required(text("CategoryName", 15)),
-		{name: "Description", kind: stringKind, nullable: true, maxLength: -1}}}
-	no.add("Categories", typ, len(categoryNames), func(n int, r *row) {
+		text("Description", -1),
+	}}
+	no.add("Categories", typ, len(categories), func(n int, r *row) {
 		r.setNumber(0, int64(n)+1)
-		r.setText(1, []byte(categoryNames[n][0]))
-		r.setText(2, []byte(categoryNames[n][1]))
+		r.setText(1, []byte(categories[n].name))
+		r.setText(2, []byte(categories[n].description))
 	})
 }
 
 var (
 	cities = bytesOf("Lyon", "Münster", "São Paulo", "Århus", "Luleå", "Cork", "Reims", "Graz", "Kraków", "Torino",
 		"Bräcke", "Nantes", "Bern", "Oulu", "Leipzig", "Sevilla")
-	lands = bytesOf("France", "Germany", "Brazil", "Denmark", "Sweden", "Ireland", "France", "Austria", "Poland",
+	countries = bytesOf("France", "Germany", "Brazil", "Denmark", "Sweden", "Ireland", "France", "Austria", "Poland",
 		"Italy", "Sweden", "France", "Switzerland", "Finland", "Germany", "Spain")
-	firms = bytesOf("Hanari Carnes", "Vins et alcools", "Toms Spezialitäten", "Suprêmes délices", "Chop-suey Chinese",
-		"Richter & Söhne", "Wellington Importadora", "HILARIÓN-Abastos",
+	companies = bytesOf("Hanari Carnes", "Vins et alcools", "Toms Spezialitäten", "Suprêmes délices",
+		"Chop-suey Chinese", "Richter & Söhne", "Wellington Importadora", "HILARIÓN-Abastos",
 		"Ernst Handel", "Que Delícia", "O'Leary's Market", "Folk och fä HB", "Blondel père et fils", "Frankenversand",
 		"White Clover <Wholesale>", "Split Rail \"Beer\" & Ale")
-	people = bytesOf("Ana Trujillo", "Béatrice Noël", "Çelik Demir", "Dirk Óskarsson", "Elżbieta Wójcik",
+	contacts = bytesOf("Ana Trujillo", "Béatrice Noël", "Çelik Demir", "Dirk Óskarsson", "Elżbieta Wójcik",
 		"Frédérique Citeaux", "Güneş Yıldız", "Hanna Moos", "Ítalo Núñez")
-	goods = bytesOf("Chai", "Pavlova", "Crème Brûlée", "Gula Malacca", "Rössle Sauerkraut", "Queso \"Cabrales\"",
+	productNames = bytesOf("Chai", "Pavlova", "Crème Brûlée", "Gula Malacca", "Rössle Sauerkraut", "Queso \"Cabrales\"",
 		"Uncle Bob's Pears", "Tofu 豆腐", "Maxilaku", "Côte de Blaye", "Salt & Pepper", "Jalapeño <hot>")
-	packs = bytesOf("10 boxes x 20 bags", "24 - 12 oz bottles", "48 - 6 oz jars", "", "12 - 1 lb pkgs.", "1 kg pkg. ",
-		"  500 g")
+	packagings = bytesOf("10 boxes x 20 bags", "24 - 12 oz bottles", "48 - 6 oz jars", "", "12 - 1 lb pkgs.",
+		"1 kg pkg. ", "  500 g")
 )
 
 func bytesOf(texts ...string) [][]byte {
@@ -162,22 +171,27 @@ func bytesOf(texts ...string) [][]byte {
 
 // Suppliers have an ETag: Version is ConcurrencyMode="Fixed".
 func (no *northwind) addSuppliers() {
-	typ := &entityType{name: "Supplier", keys: 1, properties: []property{identity("SupplierID"),
-		required(text("CompanyName", 40)), text("ContactName", 30), text("City", 15),
-		text("Country", 15), text("Phone", 24), {name: "Version", kind: int32Kind, version: true,
-			sap: ` sap:creatable="false" sap:updatable="false"`}}}
+	typ := &entityType{name: "Supplier", keys: 1, properties: []property{
+		identity("SupplierID"),
+		required(text("CompanyName", 40)),
+		text("ContactName", 30),
+		text("City", 15),
+		text("Country", 15),
+		text("Phone", 24),
+		{name: "Version", kind: int32Kind, version: true, sap: ` sap:creatable="false" sap:updatable="false"`},
+	}}
 	no.add("Suppliers", typ, supplierRows, func(n int, r *row) {
 		r.setNumber(0, int64(n)+1)
-		r.setText(1, firms[(n*5+3)%len(firms)])
-		r.setText(2, people[n%len(people)])
+		r.setText(1, companies[(n*5+3)%len(companies)])
+		r.setText(2, contacts[n%len(contacts)])
 		r.setText(3, cities[n%len(cities)])
-		r.setText(4, lands[n%len(lands)])
-		r.phone(5, n)
+		r.setText(4, countries[n%len(countries)])
+		r.setPhone(5, n)
 		r.setNumber(6, 1)
 	})
 }
 
-func (r *row) phone(i, n int) {
+func (r *row) setPhone(i, n int) {
 	mark := len(r.buf)
 	r.buf = append(r.buf, "0049-"...)
 	r.buf = appendDigits(r.buf, int64(n*7919%1000000), 6)
@@ -196,13 +210,13 @@ func (no *northwind) addProducts() {
 	no.add("Products", typ, no.products, func(n int, r *row) {
 		r.setNumber(0, int64(n)+1)
 		mark := len(r.buf)
-		r.buf = append(r.buf, goods[n%len(goods)]...)
+		r.buf = append(r.buf, productNames[n%len(productNames)]...)
 		r.buf = append(r.buf, ' ')
 		r.buf = strconv.AppendInt(r.buf, int64(n), 10)
 		r.setMarked(1, mark)
 		r.setNumber(2, int64(n%supplierRows)+1)
-		r.setNumber(3, int64(n%len(categoryNames))+1)
-		r.setText(4, packs[n%len(packs)])
+		r.setNumber(3, int64(n%len(categories))+1)
+		r.setText(4, packagings[n%len(packagings)])
 		mark = len(r.buf)
 		r.buf = appendScaled(r.buf, int64(n)*7919*50%2635001, 4)
 		r.setMarked(5, mark)
@@ -210,9 +224,9 @@ func (no *northwind) addProducts() {
 		r.setNumber(7, int64(n*17%80))
 		r.setNumber(8, int64(n%6*5))
 		if n%13 == 12 {
-			r.null(2)
-			r.null(4)
-			r.null(8)
+			r.setNull(2)
+			r.setNull(4)
+			r.setNull(8)
 		}
 		r.setNumber(9, int64(n%11/10))
 	})
@@ -229,59 +243,69 @@ func appendCustomer(b []byte, n int) []byte {
 }
 
 func (no *northwind) addCustomers() {
-	typ := &entityType{name: "Customer", keys: 1, properties: []property{{name: "CustomerID", kind: stringKind,
-		maxLength: 5},
-		required(text("CompanyName", 40)), text("ContactName", 30),
-		text("Address", 60), text("City", 15), text("Region", 15), text("PostalCode", 10), text("Country", 15),
-		text("Phone", 24)}}
+	typ := &entityType{name: "Customer", keys: 1, properties: []property{
+		required(text("CustomerID", 5)),
+		required(text("CompanyName", 40)),
+		text("ContactName", 30),
+		text("Address", 60),
+		text("City", 15),
+		text("Region", 15),
+		text("PostalCode", 10),
+		text("Country", 15),
+		text("Phone", 24),
+	}}
 	no.add("Customers", typ, no.customers, func(n int, r *row) {
 		mark := len(r.buf)
 		r.buf = appendCustomer(r.buf, n)
 		r.setMarked(0, mark)
-		r.setText(1, firms[n%len(firms)])
-		r.setText(2, people[n%len(people)])
+		r.setText(1, companies[n%len(companies)])
+		r.setText(2, contacts[n%len(contacts)])
 		mark = len(r.buf)
 		r.buf = append(append(r.buf, "Rue du Marché "...), cities[n%len(cities)]...)
 		r.setMarked(3, mark)
 		r.setText(4, cities[n%len(cities)])
-		r.null(5)
-		r.postalCode(6, n)
-		r.setText(7, lands[n%len(lands)])
-		r.phone(8, n)
+		r.setNull(5)
+		r.setPostalCode(6, n)
+		r.setText(7, countries[n%len(countries)])
+		r.setPhone(8, n)
 	})
 }
 
-// postalCode keeps leading zeros.
-func (r *row) postalCode(i, n int) {
+// setPostalCode keeps leading zeros.
+func (r *row) setPostalCode(i, n int) {
 	mark := len(r.buf)
 	r.buf = appendDigits(r.buf, int64(n*6151%100000), 5)
 	r.setMarked(i, mark)
 }
 
 func (no *northwind) addEmployees() {
-	typ := &entityType{name: "Employee", keys: 1, properties: []property{identity("EmployeeID"),
-		required(text("LastName", 20)), required(text("FirstName", 10)),
+	typ := &entityType{name: "Employee", keys: 1, properties: []property{
+		identity("EmployeeID"),
+		required(text("LastName", 20)),
+		required(text("FirstName", 10)),
 		text("Title", 30),
-		column("BirthDate", dateTimeKind), column("HireDate", dateTimeKind), {name: "Notes", kind: stringKind,
-			nullable: true, maxLength: -1},
-		column("ReportsTo", int32Kind)}}
+		column("BirthDate", dateTimeKind),
+		column("HireDate", dateTimeKind),
+		text("Notes", -1),
+		column("ReportsTo", int32Kind),
+	}}
 	no.add("Employees", typ, employeeRows, func(n int, r *row) {
 		r.setNumber(0, int64(n)+1)
-		r.setText(1, people[n][slices.Index(people[n], ' ')+1:])
-		r.setText(2, people[n][:slices.Index(people[n], ' ')])
+		r.setText(1, contacts[n][slices.Index(contacts[n], ' ')+1:])
+		r.setText(2, contacts[n][:slices.Index(contacts[n], ' ')])
 		r.setText(3, []byte("Sales Representative"))
 		r.setNumber(4, int64(-9000+n*731)*ticksPerDay)
 		r.setNumber(5, int64(8000+n*91)*ticksPerDay)
 		r.setText(6, []byte("First line\nsecond line\r\n\ttabbed & <marked>"))
 		r.setNumber(7, 1)
 		if n == 0 {
-			r.null(7)
+			r.setNull(7)
 		}
 	})
 }
 
 func orderColumns() []property {
-	return []property{identity("OrderID"), {name: "CustomerID", kind: stringKind, nullable: true, maxLength: 5},
+	return []property{identity("OrderID"), text("CustomerID", 5),
 		column("EmployeeID", int32Kind), column("OrderDate", dateTimeKind), column("RequiredDate", dateTimeKind),
 		column("ShippedDate", dateTimeKind), column("ShipVia", int32Kind), decimal("Freight", 19, 4),
 		text("ShipName", 40), text("ShipCity", 15), text("ShipPostalCode", 10), text("ShipCountry", 15)}
@@ -303,18 +327,18 @@ func (no *northwind) addOrders() {
 		mark = len(r.buf)
 		r.buf = appendScaled(r.buf, int64(n)*7919*100%9999900, 4)
 		r.setMarked(7, mark)
-		r.setText(8, firms[n%no.customers%len(firms)])
+		r.setText(8, companies[n%no.customers%len(companies)])
 		r.setText(9, cities[n%no.customers%len(cities)])
-		r.postalCode(10, n%no.customers)
-		r.setText(11, lands[n%no.customers%len(lands)])
+		r.setPostalCode(10, n%no.customers)
+		r.setText(11, countries[n%no.customers%len(countries)])
 		if n%23 == 11 {
-			r.null(5)
+			r.setNull(5)
 		}
 		if n%97 == 5 {
-			r.null(2)
+			r.setNull(2)
 		}
 		if n%211 == 7 {
-			r.null(1)
+			r.setNull(1)
 		}
 	})
 	t.next = firstOrder + int64(no.rows)
@@ -352,10 +376,8 @@ func (no *northwind) addCopies() {
 	products := no.productColumns()
 	products[0] = key("ProductID", int32Kind)
 	no.add("ProductCopies", &entityType{name: "ProductCopy", keys: 1, properties: products}, 0, none)
-	everything := no.byName["AllTypes"].typ
-	no.add("AllTypesCopies", &entityType{name: "AllTypesCopy", keys: 1, properties: slices.Clone(everything.properties)},
-		0, none)
+	allTypes := slices.Clone(no.byName["AllTypes"].typ.properties)
+	no.add("AllTypesCopies", &entityType{name: "AllTypesCopy", keys: 1, properties: allTypes}, 0, none)
 	no.add("Inbox", &entityType{name: "Message", keys: 1, properties: []property{identity("MessageID"),
-		text("Topic", 249), {name: "Body", kind: stringKind, nullable: true, maxLength: -1},
-		column("ReceivedAt", dateTimeKind)}}, 0, none)
+		text("Topic", 249), text("Body", -1), column("ReceivedAt", dateTimeKind)}}, 0, none)
 }

@@ -24,14 +24,11 @@ const (
 func (no *northwind) addSubscriptions() {
 	none := func(int, *row) {}
 	no.add(subscriptions, &entityType{name: "Subscription", keys: 1, properties: []property{
-		{name: "ID", kind: stringKind, maxLength: 32}, text("user", 12), column("updated", dateTimeKind),
-		text("title", 255),
-		{name: "deliveryAddress", kind: stringKind, nullable: true, maxLength: -1},
-		column("persistNotifications", booleanKind), text("collection", 40), text("filter", -1), text("select", 255),
-		text("changeType", 30)}}, 0, none)
+		required(text("ID", 32)), text("user", 12), column("updated", dateTimeKind), text("title", 255),
+		text("deliveryAddress", -1), column("persistNotifications", booleanKind), text("collection", 40), text("filter",
+			-1), text("select", 255), text("changeType", 30)}}, 0, none)
 	no.add(notifications, &entityType{name: "Notification", keys: 1, properties: []property{
-		{name: "ID", kind: stringKind, maxLength: 32}, text("collection", 40), text("title", 255),
-		column("updated", dateTimeKind),
+		required(text("ID", 32)), text("collection", 40), text("title", 255), column("updated", dateTimeKind),
 		text("changeType", 30), column("entriesOfInterest", int32Kind), text("recipient", 112)}}, 0, none)
 }
 
@@ -40,12 +37,12 @@ func (ex *exchange) setSubscriptionID(t *table, values map[int]*value) {
 	if t.name != subscriptions {
 		return
 	}
-	values[0] = &value{kind: stringKind, text: []byte(strings.ToUpper(secret()))}
-	ex.committed(func() { ex.service.book.note(func(l *Ledger) { l.Subscribed++ }) })
+	values[0] = &value{kind: stringKind, text: []byte(strings.ToUpper(newSecret()))}
+	ex.onCommit(func() { ex.service.book.update(func(l *Ledger) { l.Subscribed++ }) })
 }
 
-// push is a notification to send.
-type push struct {
+// pushMessage is a notification to send.
+type pushMessage struct {
 	address    string
 	id         string
 	collection string
@@ -54,18 +51,18 @@ type push struct {
 	at         time.Time
 }
 
-// pushes sends notifications one after another, like an outbound queue.
-type pushes struct {
+// pushQueue sends notifications one after another, like an outbound queue.
+type pushQueue struct {
 	mu      sync.Mutex
-	queue   []push
+	queue   []pushMessage
 	running bool // a goroutine sends the queue
 	number  int  // of notifications so far
-	// kept are the notifications of subscriptions with persistNotifications, whether they are sent or not.
-	kept []push
+	// stored are the notifications of subscriptions with persistNotifications, whether they are sent or not.
+	stored []pushMessage
 }
 
-// tell sends the change of an entity to its subscribers.
-func (ex *exchange) tell(t *table, key []value, changeType string) {
+// notify sends the change of an entity to its subscribers.
+func (ex *exchange) notify(t *table, key []value, changeType string) {
 	s := ex.service
 	set := s.model.byName[subscriptions]
 	if set == nil || t == set {
@@ -73,7 +70,7 @@ func (ex *exchange) tell(t *table, key []value, changeType string) {
 	}
 	local := t.name + string(appendKey(nil, t.typ, &row{values: key}))
 	link := ex.link(local)
-	ex.committed(func() {
+	ex.onCommit(func() {
 		typ := set.typ
 		field := func(r *row, name string) string { return string(r.values[typ.property(name)].text) }
 		for c := set.all(); c.next(); {
@@ -81,24 +78,24 @@ func (ex *exchange) tell(t *table, key []value, changeType string) {
 			if field(r, "collection") != t.name || field(r, "changeType") != changeType {
 				continue
 			}
-			keep := r.values[typ.property("persistNotifications")].num != 0
-			s.pushes.add(s, keep, push{address: field(r, "deliveryAddress"), collection: t.name, changeType: changeType,
-				entity: link, at: time.Now().UTC()})
+			isPersistent := r.values[typ.property("persistNotifications")].num != 0
+			s.pushQueue.add(s, isPersistent, pushMessage{address: field(r, "deliveryAddress"), collection: t.name,
+				changeType: changeType, entity: link, at: time.Now().UTC()})
 		}
 	})
 }
 
 // add stores a notification if keep is true, and sends it in a goroutine unless the switch notify-off is on.
-func (p *pushes) add(s *Service, keep bool, notification push) {
-	quiet := s.Switches().NotifyOff
+func (p *pushQueue) add(s *Service, isPersistent bool, notification pushMessage) {
+	isOff := s.Switches().NotifyOff
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.number++
 	notification.id = fmt.Sprintf("%032X", p.number)
-	if keep {
-		p.kept = append(p.kept, notification)
+	if isPersistent {
+		p.stored = append(p.stored, notification)
 	}
-	if quiet {
+	if isOff {
 		return
 	}
 	p.queue = append(p.queue, notification)
@@ -119,7 +116,7 @@ var pushClient = &http.Client{Timeout: 2 * time.Minute, Transport: &http.Transpo
 	TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
 
 // run sends until the queue is empty.
-func (p *pushes) run(s *Service) {
+func (p *pushQueue) run(s *Service) {
 	for {
 		p.mu.Lock()
 		if len(p.queue) == 0 {
@@ -136,25 +133,25 @@ func (p *pushes) run(s *Service) {
 
 // Pushed reports whether all changes so far were sent.
 func (s *Service) Pushed() bool {
-	s.pushes.mu.Lock()
-	defer s.pushes.mu.Unlock()
-	return !s.pushes.running
+	s.pushQueue.mu.Lock()
+	defer s.pushQueue.mu.Unlock()
+	return !s.pushQueue.running
 }
 
 // deliver tries to send a notification until the listener accepts it. It blocks for up to ten minutes.
-func (s *Service) deliver(notification *push) {
+func (s *Service) deliver(notification *pushMessage) {
 	for range pushTries {
 		if sw := s.Switches(); s.send(notification, &sw) {
-			s.book.note(func(l *Ledger) { l.Notified++ })
+			s.book.update(func(l *Ledger) { l.Notified++ })
 			return
 		}
 		time.Sleep(pushPause)
 	}
-	s.book.note(func(l *Ledger) { l.Undelivered++ })
+	s.book.update(func(l *Ledger) { l.Undelivered++ })
 }
 
 // send makes one attempt and reports whether the listener accepted it.
-func (s *Service) send(notification *push, sw *Switches) bool {
+func (s *Service) send(notification *pushMessage, sw *Switches) bool {
 	address := notification.address
 	if channel, ok := strings.CutPrefix(address, channelPrefix); ok {
 		_, path, _ := strings.Cut(channel, ":")
@@ -168,13 +165,13 @@ func (s *Service) send(notification *push, sw *Switches) bool {
 	if user, password, ok := strings.Cut(sw.NotifyUser, ":"); ok {
 		r.SetBasicAuth(user, password)
 	}
-	answer, err := pushClient.Do(r)
+	response, err := pushClient.Do(r)
 	status := 0
 	if err == nil {
-		answer.Body.Close()
-		status = answer.StatusCode
+		response.Body.Close()
+		status = response.StatusCode
 	}
-	s.book.note(func(l *Ledger) {
+	s.book.update(func(l *Ledger) {
 		if l.NotifyStatuses == nil {
 			l.NotifyStatuses = map[int]int{}
 		}
@@ -191,17 +188,17 @@ const StorePath = "/sap/opu/odata/IWFND/NOTIFICATIONSTORE/"
 // storePage is the number of notifications on a page of the store.
 const storePage = 100
 
-// stored answers with the stored notifications, in Atom.
-func (ex *exchange) stored(path string) *fault {
+// serveStoredNotifications answers with the stored notifications, in Atom.
+func (ex *exchange) serveStoredNotifications(path string) *fault {
 	if path != notifications {
 		return notFound(path)
 	}
 	skip, _ := strconv.Atoi(ex.r.URL.Query().Get("$skiptoken"))
-	p := &ex.service.pushes
+	p := &ex.service.pushQueue
 	p.mu.Lock()
-	from := min(skip, len(p.kept))
-	page := slices.Clone(p.kept[from:min(from+storePage, len(p.kept))])
-	more := from+len(page) < len(p.kept)
+	from := min(skip, len(p.stored))
+	page := slices.Clone(p.stored[from:min(from+storePage, len(p.stored))])
+	more := from+len(page) < len(p.stored)
 	p.mu.Unlock()
 	b := []byte(`<?xml version="1.0" encoding="utf-8"?><feed` + feedSpaces + `><id>` + notifications + `</id>`)
 	for i := range page {
@@ -210,18 +207,18 @@ func (ex *exchange) stored(path string) *fault {
 	if more {
 		b = fmt.Appendf(b, `<link rel="next" href="%s?$skiptoken=%d"/>`, notifications, from+len(page))
 	}
-	ex.text("application/atom+xml;charset=utf-8", append(b, "</feed>"...))
+	ex.sendText("application/atom+xml;charset=utf-8", append(b, "</feed>"...))
 	return nil
 }
 
 // body returns the pushed document: the entry of a Notification with a link to the entity.
-func (p *push) body() []byte {
+func (p *pushMessage) body() []byte {
 	return []byte(`<entry` + feedSpaces + `><id>NotificationCollection('` + p.id + `')</id><title type="text">CUD of ` +
 		p.collection + `</title><updated>` + p.at.Format(time.RFC3339) +
 		`</updated><category term="NOTIFICATIONSTORE.Notification" scheme="http://schemas.microsoft.com/ado/2007/08/dataservices/scheme"/>` +
 		`<link rel="http://schemas.microsoft.com/ado/2007/08/dataservices/related/via" type="application/atom+xml;type=entry" href="` +
-		string(appendXMLText(nil, []byte(p.entity))) + `"/><content type="application/xml"><m:properties><d:ID>` + p.id +
-		`</d:ID><d:collection>` + p.collection + `</d:collection><d:changeType>` + p.changeType +
+		string(appendXMLText(nil, []byte(p.entity))) + `"/><content type="application/xml"><m:properties><d:ID>` +
+		p.id + `</d:ID><d:collection>` + p.collection + `</d:collection><d:changeType>` + p.changeType +
 		`</d:changeType><d:entriesOfInterest>1</d:entriesOfInterest></m:properties></content></entry>`)
 }
 

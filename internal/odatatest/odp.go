@@ -21,10 +21,10 @@ import (
 const ODPPath = "/sap/opu/odata/sap/NORTHWIND_ODP_SRV/"
 
 const (
-	factsOf      = "FactsOf"
-	linksOf      = "DeltaLinksOf" + factsOf
-	subscribedTo = "SubscribedTo" + factsOf
-	terminateFor = "TerminateDeltasFor" + factsOf
+	factsPrefix        = "FactsOf"
+	linksPrefix        = "DeltaLinksOf" + factsPrefix
+	subscribedToPrefix = "SubscribedTo" + factsPrefix
+	terminatePrefix    = "TerminateDeltasFor" + factsPrefix
 )
 
 // odpSets are the sets of Northwind in the ODP service.
@@ -36,12 +36,12 @@ type odpSource struct {
 	facts *table // FactsOf…
 	links *table // DeltaLinksOf…
 
-	mu    sync.Mutex
-	open  bool         // the user has a subscription
-	jobs  map[int]*job // initial extractions by number; the end of a subscription removes its jobs
-	begun int          // number of jobs so far
-	asked int          // highest requested token, as a number of changes
-	kept  []odpToken   // tokens that were returned
+	mu        sync.Mutex
+	open      bool         // the user has a subscription
+	jobs      map[int]*job // initial extractions by number; the end of a subscription removes its jobs
+	jobCount  int          // number of jobs so far
+	confirmed int          // highest requested token, as a number of changes
+	returned  []odpToken   // tokens that were returned
 }
 
 // job is an initial extraction: the rows at its start.
@@ -53,9 +53,9 @@ type job struct {
 
 // odpToken is a delta token of ODP.
 type odpToken struct {
-	changes int // number of changes before the token
-	created time.Time
-	initial bool // of an initial extraction
+	changes   int // number of changes before the token
+	created   time.Time
+	isInitial bool // of an initial extraction
 }
 
 // name returns the token in the service's form.
@@ -68,7 +68,7 @@ func newODP(m *northwind) map[string]*odpSource {
 	for _, set := range odpSets {
 		base := m.byName[set]
 		typ := *base.typ
-		typ.name = factsOf + set
+		typ.name = factsPrefix + set
 		typ.navigations = nil
 		mode := property{name: "ODQ_CHANGEMODE", kind: stringKind, maxLength: 1,
 			sap: ` sap:semantics="change-mode" sap:filterable="false"`}
@@ -76,10 +76,10 @@ func newODP(m *northwind) map[string]*odpSource {
 			sap: ` sap:semantics="entity-counter" sap:filterable="false"`}
 		typ.properties = slices.Insert(slices.Clone(typ.properties), typ.keys, mode, counter)
 		typ.keys += 2
-		links := &entityType{name: linksOf + set, keys: 1, properties: []property{key("DeltaToken", stringKind),
+		links := &entityType{name: linksPrefix + set, keys: 1, properties: []property{key("DeltaToken", stringKind),
 			column("CreatedAt", dateTimeKind), column("IsInitialLoad", booleanKind)}}
-		sources[set] = &odpSource{base: base, facts: &table{name: factsOf + set, typ: &typ},
-			links: &table{name: linksOf + set, typ: links}, jobs: map[int]*job{}}
+		sources[set] = &odpSource{base: base, facts: &table{name: factsPrefix + set, typ: &typ},
+			links: &table{name: linksPrefix + set, typ: links}, jobs: map[int]*job{}}
 	}
 	return sources
 }
@@ -108,61 +108,65 @@ func (s *odpSource) row(base *row, mode string, counter int) *row {
 	return r
 }
 
-// odp answers a request to the ODP service.
-func (ex *exchange) odp(segments []string) *fault {
+// serveODP answers a request to the ODP service.
+func (ex *exchange) serveODP(segments []string) *fault {
 	name, predicate := splitKey(segments[0])
 	for _, f := range []struct {
 		prefix string
 		answer func(s *odpSource) *fault
 	}{
-		{linksOf, func(s *odpSource) *fault { return ex.odpLinks(s, predicate, segments[1:]) }},
-		{subscribedTo, ex.odpSubscribed}, {terminateFor, ex.odpTerminate},
-		{factsOf, func(s *odpSource) *fault { return ex.odpFacts(s) }},
+		{prefix: linksPrefix, answer: func(s *odpSource) *fault {
+			return ex.serveODPLinks(s, predicate, segments[1:])
+		}},
+		{prefix: subscribedToPrefix, answer: ex.serveODPSubscribed},
+		{prefix: terminatePrefix, answer: ex.terminateODP},
+		{prefix: factsPrefix, answer: ex.serveODPFacts},
 	} {
 		if set, ok := strings.CutPrefix(name, f.prefix); ok {
 			if s := ex.service.odp[set]; s != nil {
-				return ex.reading(func() *fault { return f.answer(s) })
+				return ex.serveRead(func() *fault { return f.answer(s) })
 			}
 		}
 	}
 	return notFound(segments[0])
 }
 
-func (ex *exchange) odpSubscribed(s *odpSource) *fault {
+func (ex *exchange) serveODPSubscribed(s *odpSource) *fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	ex.complex(subscribedTo+strings.TrimPrefix(s.facts.name, factsOf), "ChangeTrackingDetails", "SubscribedFlag", s.open)
+	ex.sendFlag(subscribedToPrefix+strings.TrimPrefix(s.facts.name, factsPrefix), "ChangeTrackingDetails",
+		"SubscribedFlag", s.open)
 	return nil
 }
 
-func (ex *exchange) odpTerminate(s *odpSource) *fault {
+func (ex *exchange) terminateODP(s *odpSource) *fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.open {
-		ex.service.book.note(func(l *Ledger) { l.Terminated++ })
+		ex.service.book.update(func(l *Ledger) { l.Terminated++ })
 	}
 	s.open = false
-	s.kept = nil
+	s.returned = nil
 	s.jobs = map[int]*job{}
-	ex.complex(terminateFor+strings.TrimPrefix(s.facts.name, factsOf), "SubscriptionTerminationDetails", "ResultFlag",
-		true)
+	ex.sendFlag(terminatePrefix+strings.TrimPrefix(s.facts.name, factsPrefix), "SubscriptionTerminationDetails",
+		"ResultFlag", true)
 	return nil
 }
 
-// complex answers with the result of a function: a structure with one flag.
-func (ex *exchange) complex(function, typ, flag string, on bool) {
-	ex.text("application/json;charset=utf-8",
+// sendFlag answers with the result of a function: a structure with one flag.
+func (ex *exchange) sendFlag(function, typ, flag string, on bool) {
+	ex.sendText("application/json;charset=utf-8",
 		fmt.Appendf(nil, `{"d":{"%s":{"__metadata":{"type":"%s.%s"},"%s":%t}}}`, function, ex.mount.namespace, typ,
 			flag, on))
 }
 
-func (ex *exchange) odpLinks(s *odpSource, predicate string, segments []string) *fault {
+func (ex *exchange) serveODPLinks(s *odpSource, predicate string, segments []string) *fault {
 	s.mu.Lock()
 	tokens := s.tokens(time.Now())
 	s.mu.Unlock()
 	if predicate != "" {
 		if len(segments) == 1 && segments[0] == "ChangesAfter" {
-			return ex.odpChanges(s, predicate)
+			return ex.serveODPChanges(s, predicate)
 		}
 		return notFound(predicate)
 	}
@@ -170,15 +174,15 @@ func (ex *exchange) odpLinks(s *odpSource, predicate string, segments []string) 
 	if f != nil {
 		return f
 	}
-	e := ex.encoder(ex.w, shape)
-	ex.send(http.StatusOK, "feed")
-	e.begin(shape, s.links.name, -1)
+	e := ex.newEncoder(ex.w, shape)
+	ex.sendHeader(http.StatusOK, "feed")
+	e.beginFeed(shape, s.links.name, -1)
 	for _, t := range tokens {
-		e.entity(shape, &row{values: []value{{kind: stringKind, text: []byte(t.name())},
+		e.writeEntity(shape, &row{values: []value{{kind: stringKind, text: []byte(t.name())},
 			{kind: dateTimeKind, num: t.created.Unix() * ticksPerSecond},
-			{kind: booleanKind, num: int64(truth(t.initial))}}})
+			{kind: booleanKind, num: int64(boolNumber(t.isInitial))}}})
 	}
-	e.end("", "")
+	e.endFeed("", "")
 	e.flush()
 	return nil
 }
@@ -186,66 +190,66 @@ func (ex *exchange) odpLinks(s *odpSource, predicate string, segments []string) 
 // tokens returns the available tokens: returned tokens, and the tokens of jobs that have ended. The caller holds s.mu.
 func (s *odpSource) tokens(now time.Time) []odpToken {
 	var list []odpToken
-	for _, t := range s.kept {
-		if t.changes >= s.asked {
+	for _, t := range s.returned {
+		if t.changes >= s.confirmed {
 			list = append(list, t)
 		}
 	}
 	for _, j := range s.jobs {
-		if now.After(j.ready) && j.changes >= s.asked {
-			list = append(list, odpToken{j.changes, j.ready, true})
+		if now.After(j.ready) && j.changes >= s.confirmed {
+			list = append(list, odpToken{changes: j.changes, created: j.ready, isInitial: true})
 		}
 	}
 	slices.SortFunc(list, func(a, b odpToken) int { return a.changes - b.changes })
 	return list
 }
 
-// odpFacts reads the set: an initial extraction, a page of one, or changes.
-func (ex *exchange) odpFacts(s *odpSource) *fault {
+// serveODPFacts reads the set: an initial extraction, a page of one, or changes.
+func (ex *exchange) serveODPFacts(s *odpSource) *fault {
 	if token := ex.query.option(deltaToken); token != "" {
-		return ex.odpChanges(s, token)
+		return ex.serveODPChanges(s, token)
 	}
 	if parts := strings.Split(strings.Trim(ex.query.skipToken, "'"), "_"); len(parts) == 4 {
-		return ex.odpPage(s, parts)
+		return ex.serveODPPage(s, parts)
 	}
-	tracked := prefers(ex.r.Header.Get("Prefer"), "odata.track-changes")
+	tracked := hasPreference(ex.r.Header.Get("Prefer"), "odata.track-changes")
 	if tracked && ex.sw.Delta != "off" {
-		if ex.accepted() {
+		if ex.answerAccepted() {
 			return nil
 		}
-		return ex.odpInitial(s)
+		return ex.serveODPInitial(s)
 	}
 	// Without tracking everything is read, and there is no token.
-	n := s.begin(false, 0)
-	return ex.odpRows(s, n, 0, false)
+	n := s.startJob(false, 0)
+	return ex.writeODPRows(s, n, 0, false)
 }
 
-// begin starts a job and returns its number. A tracked job opens the subscription, and replaces earlier jobs and
+// startJob starts a job and returns its number. A tracked job opens the subscription, and replaces earlier jobs and
 // tokens.
-func (s *odpSource) begin(tracked bool, takes time.Duration) int {
+func (s *odpSource) startJob(tracked bool, takes time.Duration) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	j := &job{changes: s.base.changesSoFar(), ready: time.Now().Add(takes)}
+	j := &job{changes: s.base.changeCount(), ready: time.Now().Add(takes)}
 	for c := s.base.all(); c.next(); {
 		j.rows = append(j.rows, s.row(c.current, "", 0))
 	}
-	s.begun++
+	s.jobCount++
 	if !tracked {
 		j.changes = -1
 	} else {
 		s.open = true
-		s.kept = nil
-		s.asked = 0
+		s.returned = nil
+		s.confirmed = 0
 		s.jobs = map[int]*job{}
 	}
-	s.jobs[s.begun] = j
-	return s.begun
+	s.jobs[s.jobCount] = j
+	return s.jobCount
 }
 
-// odpInitial starts an initial extraction and answers when it has ended; it continues if the client does not wait.
-func (ex *exchange) odpInitial(s *odpSource) *fault {
-	n := s.begin(true, ex.sw.Job)
-	ex.service.book.note(func(l *Ledger) { l.Jobs++ })
+// serveODPInitial starts an initial extraction and answers when it has ended; it continues if the client does not wait.
+func (ex *exchange) serveODPInitial(s *odpSource) *fault {
+	n := s.startJob(true, ex.sw.Job)
+	ex.service.book.update(func(l *Ledger) { l.Jobs++ })
 	if ex.sw.Job > 0 {
 		select {
 		case <-time.After(ex.sw.Job):
@@ -253,96 +257,96 @@ func (ex *exchange) odpInitial(s *odpSource) *fault {
 			return nil
 		}
 	}
-	return ex.odpRows(s, n, 0, true)
+	return ex.writeODPRows(s, n, 0, true)
 }
 
-// odpPage answers a further page: $skiptoken=D…_JOB_KIND_POSITION of a first extraction, or D…_FROM_UPTO_POSITION of
-// changes.
-func (ex *exchange) odpPage(s *odpSource, parts []string) *fault {
-	a, err1 := natural(parts[1])
-	pos, err2 := natural(parts[3])
+// serveODPPage answers a further page: $skiptoken=D…_JOB_KIND_POSITION of a first extraction, or D…_FROM_UPTO_POSITION
+// of changes.
+func (ex *exchange) serveODPPage(s *odpSource, parts []string) *fault {
+	a, err1 := parseNatural(parts[1])
+	pos, err2 := parseNatural(parts[3])
 	if err1 != nil || err2 != nil {
-		return ex.expired()
+		return ex.expiredToken()
 	}
 	if parts[2] == "i" || parts[2] == "f" {
-		return ex.odpRows(s, a, pos, parts[2] == "i")
+		return ex.writeODPRows(s, a, pos, parts[2] == "i")
 	}
-	to, err := natural(parts[2])
+	to, err := parseNatural(parts[2])
 	if err != nil {
-		return ex.expired()
+		return ex.expiredToken()
 	}
-	return ex.odpDelta(s, a, to, pos)
+	return ex.writeODPDelta(s, a, to, pos)
 }
 
-// odpRows answers with a page of an initial extraction.
-func (ex *exchange) odpRows(s *odpSource, n, pos int, tracked bool) *fault {
+// writeODPRows answers with a page of an initial extraction.
+func (ex *exchange) writeODPRows(s *odpSource, n, pos int, tracked bool) *fault {
 	s.mu.Lock()
 	j := s.jobs[n]
 	s.mu.Unlock()
 	if j == nil {
-		return ex.expired()
+		return ex.expiredToken()
 	}
 	kind := "f"
 	if tracked {
 		kind = "i"
 	}
-	return ex.odpFeed(s, j.rows, pos, func(next int) string { return fmt.Sprintf("D0_%d_%s_%d", n, kind, next) },
+	return ex.writeODPFeed(s, j.rows, pos, func(next int) string { return fmt.Sprintf("D0_%d_%s_%d", n, kind, next) },
 		func() string {
 			if !tracked {
 				return ""
 			}
-			return s.hand(odpToken{j.changes, time.Now(), true})
+			return s.addToken(odpToken{changes: j.changes, created: time.Now(), isInitial: true})
 		})
 }
 
-// hand records a returned token.
-func (s *odpSource) hand(t odpToken) string {
+// addToken records a returned token.
+func (s *odpSource) addToken(t odpToken) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !t.initial {
-		s.kept = append(s.kept, t)
+	if !t.isInitial {
+		s.returned = append(s.returned, t)
 	}
 	return t.name()
 }
 
-// odpChanges answers with the changes since a token.
-func (ex *exchange) odpChanges(s *odpSource, token string) *fault {
+// serveODPChanges answers with the changes since a token.
+func (ex *exchange) serveODPChanges(s *odpSource, token string) *fault {
 	_, digits, _ := strings.Cut(strings.Trim(token, "'"), "_")
-	from, err := natural(digits)
+	from, err := parseNatural(digits)
 	s.mu.Lock()
-	isValid := err == nil && s.open && from <= s.base.changesSoFar()
-	old := isValid && from < s.asked
+	isValid := err == nil && s.open && from <= s.base.changeCount()
+	old := isValid && from < s.confirmed
 	if isValid && !old {
-		s.asked = from
+		s.confirmed = from
 	}
 	s.mu.Unlock()
 	switch {
-	case !isValid || (ex.service.epoch() > 0 && from < ex.service.odpDead(s)):
-		return ex.expired()
+	case !isValid || (ex.service.epoch() > 0 && from < ex.service.expiredBefore(s)):
+		return ex.expiredToken()
 	case old:
-		ex.service.book.note(func(l *Ledger) { l.Refused536++ })
+		ex.service.book.update(func(l *Ledger) { l.Refused536++ })
 		return &fault{status: http.StatusInternalServerError, code: "RSODP/536",
 			message: "Error 536: recovery of old requests not possible"}
 	}
-	if ex.accepted() {
+	if ex.answerAccepted() {
 		return nil
 	}
-	return ex.odpDelta(s, from, s.base.changesSoFar(), 0)
+	return ex.writeODPDelta(s, from, s.base.changeCount(), 0)
 }
 
-// odpDead returns the number below which tokens have expired.
-func (s *Service) odpDead(o *odpSource) int {
+// expiredBefore returns the number below which tokens have expired.
+func (s *Service) expiredBefore(o *odpSource) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.dead[o.base.name]
+	return s.expiredChanges[o.base.name]
 }
 
-func (ex *exchange) odpDelta(s *odpSource, from, to, pos int) *fault {
-	if to > s.base.changesSoFar() || from > to {
-		return ex.expired()
+func (ex *exchange) writeODPDelta(s *odpSource, from, to, pos int) *fault {
+	if to > s.base.changeCount() || from > to {
+		return ex.expiredToken()
 	}
 	var rows []*row
-	for _, c := range s.base.between(from, to) {
+	for _, c := range s.base.changesBetween(from, to) {
 		switch {
 		case c.before == nil:
 			rows = append(rows, s.row(c.after, "C", 1))
@@ -352,30 +356,31 @@ func (ex *exchange) odpDelta(s *odpSource, from, to, pos int) *fault {
 			rows = append(rows, s.row(c.before, "U", -1), s.row(c.after, "U", 1))
 		}
 	}
-	ex.service.book.note(func(l *Ledger) { l.Deltas++ })
-	return ex.odpFeed(s, rows, pos, func(next int) string { return fmt.Sprintf("D0_%d_%d_%d", from, to, next) },
+	ex.service.book.update(func(l *Ledger) { l.Deltas++ })
+	return ex.writeODPFeed(s, rows, pos, func(next int) string { return fmt.Sprintf("D0_%d_%d_%d", from, to, next) },
 		func() string {
-			return s.hand(odpToken{to, time.Now(), false})
+			return s.addToken(odpToken{changes: to, created: time.Now()})
 		})
 }
 
-// odpFeed writes a page of rows, starting at pos. skip returns the token of the page at a position, and token the token
-// of the changes after the last page.
-func (ex *exchange) odpFeed(s *odpSource, rows []*row, pos int, skip func(pos int) string, token func() string) *fault {
+// writeODPFeed writes a page of rows, starting at pos. skip returns the token of the page at a position, and token the
+// token of the changes after the last page.
+func (ex *exchange) writeODPFeed(s *odpSource, rows []*row, pos int, skip func(pos int) string,
+	token func() string) *fault {
 	shape, f := newShape(s.facts, ex.query.selected, nil)
 	if f != nil {
 		return f
 	}
-	w := ex.breaking()
-	e := ex.encoder(w, shape)
-	ex.preferencesApplied(prefers(ex.r.Header.Get("Prefer"), "odata.track-changes"))
+	w := ex.newBreaker()
+	e := ex.newEncoder(w, shape)
+	ex.setPreferenceApplied(hasPreference(ex.r.Header.Get("Prefer"), "odata.track-changes"))
 	ex.w.Header().Set("Date", time.Now().UTC().Format(http.TimeFormat))
-	ex.send(http.StatusOK, "feed")
-	e.begin(shape, s.facts.name, -1)
+	ex.sendHeader(http.StatusOK, "feed")
+	e.beginFeed(shape, s.facts.name, -1)
 	limit, _ := ex.pageLimit()
 	n := 0
 	for ; pos < len(rows) && (limit == 0 || n < limit); pos++ {
-		e.entity(shape, rows[pos])
+		e.writeEntity(shape, rows[pos])
 		n++
 	}
 	var next, delta string
@@ -395,29 +400,33 @@ func (ex *exchange) odpFeed(s *odpSource, rows []*row, pos int, skip func(pos in
 			delta = link
 		}
 	}
-	e.end(next, delta)
+	e.endFeed(next, delta)
 	if e.flush() == nil {
-		ex.service.book.note(func(l *Ledger) { l.Pages++; l.Rows += int64(n) })
+		ex.service.book.update(func(l *Ledger) { l.Pages++; l.Rows += int64(n) })
 	}
 	w.finish(ex)
 	return nil
 }
 
-// odpTypes writes the results of the functions into $metadata.
-func (e *edmx) odpTypes() {
-	for _, t := range [][2]string{{"ChangeTrackingDetails", "SubscribedFlag"}, {"SubscriptionTerminationDetails",
-		"ResultFlag"}} {
-		e.f("<%sComplexType Name=\"%s\"><%sProperty Name=\"%s\" Type=\"Edm.Boolean\" "+
-			"Nullable=\"false\"/></%sComplexType>\n", e.edm, t[0], e.edm, t[1], e.edm)
+// writeODPTypes writes the results of the functions into $metadata.
+func (e *edmx) writeODPTypes() {
+	for _, t := range []struct{ name, property string }{
+		{name: "ChangeTrackingDetails", property: "SubscribedFlag"},
+		{name: "SubscriptionTerminationDetails", property: "ResultFlag"},
+	} {
+		e.printf("<%sComplexType Name=\"%s\"><%sProperty Name=\"%s\" Type=\"Edm.Boolean\" "+
+			"Nullable=\"false\"/></%sComplexType>\n", e.edm, t.name, e.edm, t.property, e.edm)
 	}
 }
 
-func (e *edmx) odpFunctions() {
+func (e *edmx) writeODPFunctions() {
 	for _, set := range odpSets {
-		for _, f := range [][2]string{{subscribedTo, "ChangeTrackingDetails"},
-			{terminateFor, "SubscriptionTerminationDetails"}} {
-			e.f("<%sFunctionImport Name=\"%s%s\" ReturnType=\"%s.%s\" %s:HttpMethod=\"GET\"/>\n", e.edm, f[0], set,
-				e.x.mount.namespace, f[1], e.m)
+		for _, f := range []struct{ prefix, result string }{
+			{prefix: subscribedToPrefix, result: "ChangeTrackingDetails"},
+			{prefix: terminatePrefix, result: "SubscriptionTerminationDetails"},
+		} {
+			e.printf("<%sFunctionImport Name=\"%s%s\" ReturnType=\"%s.%s\" %s:HttpMethod=\"GET\"/>\n", e.edm, f.prefix,
+				set, e.x.mount.namespace, f.result, e.m)
 		}
 	}
 }

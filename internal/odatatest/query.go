@@ -32,22 +32,22 @@ type option struct {
 // parseQuery splits a query string at & only, because real filters contain ; and raw signs; + is a space.
 func parseQuery(raw string) (*query, *fault) {
 	q := &query{top: -1, skip: -1}
-	for part := range strings.SplitSeq(raw, "&") {
-		if part == "" {
+	for item := range strings.SplitSeq(raw, "&") {
+		if item == "" {
 			continue
 		}
-		name, argument, _ := strings.Cut(part, "=")
+		name, argument, _ := strings.Cut(item, "=")
 		name, err1 := url.QueryUnescape(name)
 		argument, err2 := url.QueryUnescape(argument)
 		if err1 != nil || err2 != nil {
-			return nil, badRequest("The query option %q is not percent-encoded correctly", part)
+			return nil, badRequest("The query option %q is not percent-encoded correctly", item)
 		}
 		if strings.HasPrefix(name, "$") && slices.ContainsFunc(q.options,
 			func(o option) bool { return o.name == name }) {
 			return nil, badRequest("Query option '%s' was specified more than once, but it must be "+
 				"specified at most once.", name)
 		}
-		q.options = append(q.options, option{name, argument, part})
+		q.options = append(q.options, option{name: name, value: argument, raw: item})
 		if f := q.set(name, argument); f != nil {
 			return nil, f
 		}
@@ -69,13 +69,13 @@ func (q *query) set(name, argument string) *fault {
 	case "$orderby":
 		q.orderBy = argument
 	case "$select":
-		q.selected = paths(argument)
+		q.selected = splitPaths(argument)
 	case "$expand":
-		q.expanded = paths(argument)
+		q.expanded = splitPaths(argument)
 	case "$top":
-		q.top, err = natural(argument)
+		q.top, err = parseNatural(argument)
 	case "$skip":
-		q.skip, err = natural(argument)
+		q.skip, err = parseNatural(argument)
 	case "$skiptoken":
 		q.skipToken = argument
 	case "$inlinecount":
@@ -96,12 +96,12 @@ func (q *query) set(name, argument string) *fault {
 	return nil
 }
 
-func natural(text string) (int, error) {
+func parseNatural(text string) (int, error) {
 	n, err := strconv.ParseUint(text, 10, 31)
 	return int(n), err
 }
 
-func paths(text string) []string {
+func splitPaths(text string) []string {
 	p := []string{}
 	for path := range strings.SplitSeq(text, ",") {
 		if path = strings.TrimSpace(path); path != "" {
@@ -111,9 +111,9 @@ func paths(text string) []string {
 	return p
 }
 
-// below returns the paths below a navigation property. found reports whether any path starts with it.
-func below(paths []string, name string) (found bool, remaining []string) {
-	for _, path := range paths {
+// pathsBelow returns the paths below a navigation property. found reports whether any path starts with it.
+func pathsBelow(splitPaths []string, name string) (found bool, remaining []string) {
+	for _, path := range splitPaths {
 		first, tail, deeper := strings.Cut(path, "/")
 		if first != name {
 			continue
@@ -153,7 +153,7 @@ type order struct {
 
 func parseOrder(text string, typ *entityType) ([]order, *fault) {
 	var terms []order
-	for _, term := range paths(text) {
+	for _, term := range splitPaths(text) {
 		words := strings.Fields(term)
 		i := typ.property(words[0])
 		if i < 0 {
@@ -163,13 +163,13 @@ func parseOrder(text string, typ *entityType) ([]order, *fault) {
 			words[1] != "desc") {
 			return nil, badRequest("Syntax error in $orderby '%s'.", text)
 		}
-		terms = append(terms, order{i, len(words) == 2 && words[1] == "desc"})
+		terms = append(terms, order{property: i, descending: len(words) == 2 && words[1] == "desc"})
 	}
 	return terms, nil
 }
 
-// naturalOrder reports whether the terms are a prefix of the key, ascending: the order of the rows.
-func naturalOrder(terms []order, typ *entityType) bool {
+// isKeyOrder reports whether the terms are a prefix of the key, ascending: the order of the rows.
+func isKeyOrder(terms []order, typ *entityType) bool {
 	for i, t := range terms {
 		if i >= typ.keys {
 			return true
@@ -181,17 +181,17 @@ func naturalOrder(terms []order, typ *entityType) bool {
 	return true
 }
 
-// heeded returns a query string without the ignored options.
-func heeded(raw, ignored string) string {
+// withoutIgnored returns a query string without the ignored options.
+func withoutIgnored(raw, ignored string) string {
 	if ignored == "" {
 		return raw
 	}
-	names := paths(ignored)
+	names := splitPaths(ignored)
 	var kept []string
-	for part := range strings.SplitSeq(raw, "&") {
-		name, _, _ := strings.Cut(part, "=")
+	for item := range strings.SplitSeq(raw, "&") {
+		name, _, _ := strings.Cut(item, "=")
 		if name, err := url.QueryUnescape(name); err != nil || !slices.Contains(names, name) {
-			kept = append(kept, part)
+			kept = append(kept, item)
 		}
 	}
 	return strings.Join(kept, "&")

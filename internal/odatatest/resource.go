@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// resource follows keys and navigation properties from an entity set to the resource of the path.
-func (ex *exchange) resource(segments []string) *fault {
+// serveResource follows keys and navigation properties from an entity set to the resource of the path.
+func (ex *exchange) serveResource(segments []string) *fault {
 	name, predicate := splitKey(segments[0])
 	t := ex.service.model.byName[name]
 	if t == nil {
@@ -15,7 +15,7 @@ func (ex *exchange) resource(segments []string) *fault {
 	}
 	src := source{table: t, path: name}
 	if predicate == "" {
-		return ex.collection(src, segments[1:])
+		return ex.serveCollection(src, segments[1:])
 	}
 	key, f := parseKey(t.typ, predicate)
 	if f != nil {
@@ -23,18 +23,18 @@ func (ex *exchange) resource(segments []string) *fault {
 	}
 	r := t.find(key)
 	if r == nil && len(segments) == 1 {
-		return ex.entity(t, key, nil)
+		return ex.serveEntity(t, key, nil)
 	}
 	if r == nil {
 		return notFound(segments[0])
 	}
-	return ex.within(t, r, segments[1:])
+	return ex.serveBelow(t, r, segments[1:])
 }
 
-// within answers for a path below the entity r.
-func (ex *exchange) within(t *table, r *row, segments []string) *fault {
+// serveBelow answers for a path below the entity r.
+func (ex *exchange) serveBelow(t *table, r *row, segments []string) *fault {
 	if len(segments) == 0 {
-		return ex.entity(t, slices.Clone(r.key(t.typ)), r)
+		return ex.serveEntity(t, slices.Clone(r.key(t.typ)), r)
 	}
 	name, predicate := splitKey(segments[0])
 	n := t.typ.navigation(name)
@@ -43,16 +43,16 @@ func (ex *exchange) within(t *table, r *row, segments []string) *fault {
 	}
 	path := string(ex.appendLocal(nil, t, r)) + "/" + n.name
 	if !n.many {
-		target := n.one(r)
+		target := n.principalRow(r)
 		if target == nil {
 			return notFound(segments[0])
 		}
-		return ex.within(n.target, target, segments[1:])
+		return ex.serveBelow(n.target, target, segments[1:])
 	}
 	if predicate != "" {
 		return notFound(segments[0])
 	}
-	return ex.collection(source{table: n.target, navigation: n, parent: r, path: path}, segments[1:])
+	return ex.serveCollection(source{table: n.target, navigation: n, parent: r, path: path}, segments[1:])
 }
 
 // splitKey splits Orders(10248) into Orders and 10248; the predicate is empty without parentheses.
@@ -66,48 +66,48 @@ func splitKey(segment string) (name, predicate string) {
 
 // parseKey reads a key predicate: one literal, or Name=literal separated by commas, in any order.
 func parseKey(typ *entityType, predicate string) ([]value, *fault) {
-	wrong := badRequest("Bad Request - Error in the key predicate '(%s)' of type '%s'.", predicate, typ.name)
+	invalid := badRequest("Bad Request - Error in the key predicate '(%s)' of type '%s'.", predicate, typ.name)
 	l, err := newLexer(predicate)
 	if err != nil {
-		return nil, wrong
+		return nil, invalid
 	}
 	key := make([]value, typ.keys)
 	var properties []int
 	for {
 		i := len(properties)
-		if l.tok.name != "" {
-			i = typ.property(l.tok.name)
-			if l.next() != nil || l.tok.sign != '=' || l.next() != nil {
-				return nil, wrong
+		if l.token.name != "" {
+			i = typ.property(l.token.name)
+			if l.next() != nil || l.token.sign != '=' || l.next() != nil {
+				return nil, invalid
 			}
 		} else if typ.keys > 1 {
-			return nil, wrong
+			return nil, invalid
 		}
-		if i < 0 || i >= typ.keys || slices.Contains(properties, i) || l.tok.literal == nil || l.tok.literal.null {
-			return nil, wrong
+		if i < 0 || i >= typ.keys || slices.Contains(properties, i) || l.token.literal == nil || l.token.literal.null {
+			return nil, invalid
 		}
-		v, ok := coerce(l.tok.literal, typ.properties[i].kind)
+		v, ok := coerce(l.token.literal, typ.properties[i].kind)
 		if !ok {
-			return nil, wrong
+			return nil, invalid
 		}
 		key[i] = *v
 		properties = append(properties, i)
 		if l.next() != nil {
-			return nil, wrong
+			return nil, invalid
 		}
-		if l.tok.end && len(properties) == typ.keys {
+		if l.token.end && len(properties) == typ.keys {
 			return key, nil
 		}
-		if l.tok.sign != ',' || l.next() != nil {
-			return nil, wrong
+		if l.token.sign != ',' || l.next() != nil {
+			return nil, invalid
 		}
 	}
 }
 
-// one returns the row to which a child's foreign key refers, or nil.
-func (n *navigation) one(child *row) *row {
-	key := make([]value, len(n.join.foreign))
-	for i, f := range n.join.foreign {
+// principalRow returns the row to which a child's foreign key refers, or nil.
+func (n *navigation) principalRow(child *row) *row {
+	key := make([]value, len(n.association.foreign))
+	for i, f := range n.association.foreign {
 		if key[i] = child.values[f]; key[i].null {
 			return nil
 		}
@@ -115,9 +115,9 @@ func (n *navigation) one(child *row) *row {
 	return n.target.find(key)
 }
 
-// related reports whether child belongs to parent.
-func (n *navigation) related(parent, child *row) bool {
-	for i, f := range n.join.foreign {
+// isRelated reports whether child belongs to parent.
+func (n *navigation) isRelated(parent, child *row) bool {
+	for i, f := range n.association.foreign {
 		if v := &child.values[f]; v.null || mustCompare(v, &parent.values[i]) != 0 {
 			return false
 		}
@@ -134,14 +134,14 @@ func (n *navigation) rows(parent *row) *cursor {
 	return c
 }
 
-// entity answers for one entity; r is nil if it does not exist.
-func (ex *exchange) entity(t *table, key []value, r *row) *fault {
+// serveEntity answers for one entity; r is nil if it does not exist.
+func (ex *exchange) serveEntity(t *table, key []value, r *row) *fault {
 	switch ex.method {
 	case http.MethodGet, http.MethodHead:
 		if r == nil {
 			return notFound(t.name)
 		}
-		return ex.single(t, r, http.StatusOK)
+		return ex.sendSingle(t, r, http.StatusOK)
 	case http.MethodPut:
 		return ex.update(t, key, false)
 	case "MERGE", http.MethodPatch:
@@ -152,8 +152,8 @@ func (ex *exchange) entity(t *table, key []value, r *row) *fault {
 	return notAllowed()
 }
 
-// single writes one entity.
-func (ex *exchange) single(t *table, r *row, status int) *fault {
+// sendSingle writes one entity.
+func (ex *exchange) sendSingle(t *table, r *row, status int) *fault {
 	s, f := newShape(t, ex.query.selected, ex.query.expanded)
 	if f != nil {
 		return f
@@ -165,9 +165,9 @@ func (ex *exchange) single(t *table, r *row, status int) *fault {
 			return nil
 		}
 	}
-	e := ex.encoder(ex.w, s)
-	ex.send(status, "entry")
-	e.single(s, r)
+	e := ex.newEncoder(ex.w, s)
+	ex.sendHeader(status, "entry")
+	e.writeSingle(s, r)
 	e.flush()
 	return nil
 }

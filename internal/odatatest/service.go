@@ -48,20 +48,20 @@ type Service struct {
 	front    *dispatcher
 	requests atomic.Int64 // while the switch expire-every is on
 
-	mu          sync.Mutex
-	sw          Switches
-	visits      map[string]int // how often a feed was requested, while differ is on
-	expirations int            // how often delta tokens expired
-	dead        map[string]int // by set: the number of changes below which tokens of ODP have expired
-	odp         map[string]*odpSource
-	churns      int   // pages served while churn is on
-	fresh       int64 // number of keys that were made for inserted rows
+	mu             sync.Mutex
+	sw             Switches
+	visits         map[string]int // how often a feed was requested, while differ is on
+	expirations    int            // how often delta tokens expired
+	expiredChanges map[string]int // by set: the number of changes below which tokens of ODP have expired
+	odp            map[string]*odpSource
+	churns         int   // pages served while churn is on
+	newKeyCount    int64 // number of keys that were made for inserted rows
 
 	dice *rand.Rand
 
-	changing sync.Mutex // one changeset at a time
-	repeats  repeats
-	pushes   pushes
+	changing  sync.Mutex // one changeset at a time
+	repeats   repeats
+	pushQueue pushQueue
 }
 
 // New returns a service. It stores only written rows.
@@ -186,15 +186,15 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.logoff(w, r, &sw)
 		return
 	}
-	recorded := &answer{ResponseWriter: w}
+	recorded := &statusRecorder{ResponseWriter: w}
 	headers := map[string]string{}
 	for _, name := range recordedHeaders {
 		if headerValue := r.Header.Get(name); headerValue != "" {
 			headers[name] = headerValue
 		}
 	}
-	place := s.book.open(Request{Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery, Headers: headers})
-	defer func() { s.book.close(place, recorded.status) }()
+	place := s.book.addRequest(Request{Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery, Headers: headers})
+	defer func() { s.book.setStatus(place, recorded.status) }()
 	e := s.front.send(r, &sw)
 	if e.server == nil {
 		unavailable(recorded)
@@ -231,28 +231,28 @@ func (s *Service) logoff(w http.ResponseWriter, r *http.Request, sw *Switches) {
 	w.Write([]byte("<html><body>You have been logged off</body></html>"))
 }
 
-// answer remembers the status for the ledger.
-type answer struct {
+// statusRecorder remembers the status for the ledger.
+type statusRecorder struct {
 	http.ResponseWriter
 	status int
 }
 
 // WriteHeader records and sends the status.
-func (a *answer) WriteHeader(status int) {
-	a.status = status
-	a.ResponseWriter.WriteHeader(status)
+func (r *statusRecorder) WriteHeader(status int) {
+	r.status = status
+	r.ResponseWriter.WriteHeader(status)
 }
 
 // Write sends a part of the body, with status 200 unless another one was sent.
-func (a *answer) Write(b []byte) (int, error) {
-	if a.status == 0 {
-		a.status = http.StatusOK
+func (r *statusRecorder) Write(b []byte) (int, error) {
+	if r.status == 0 {
+		r.status = http.StatusOK
 	}
-	return a.ResponseWriter.Write(b)
+	return r.ResponseWriter.Write(b)
 }
 
 // Unwrap lets http.ResponseController reach the connection.
-func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+func (r *statusRecorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
 // control answers below /__demo/: ledger and switches. It requires no logon.
 func (s *Service) control(w http.ResponseWriter, r *http.Request) {

@@ -26,8 +26,8 @@ func start(t *testing.T, o odatatest.Options) *client {
 	t.Helper()
 	s := odatatest.New(o)
 	l, err := s.Start("127.0.0.1:0")
-	ok(t, err)
-	t.Cleanup(func() { ok(t, l.Close()) })
+	noError(t, err)
+	t.Cleanup(func() { noError(t, l.Close()) })
 	c := &client{t: t, service: s, origin: l.URL, http: &http.Client{Transport: &http.Transport{}},
 		headers: map[string]string{"Accept": "application/json", "Content-Type": "application/json"}}
 	t.Cleanup(c.http.CloseIdleConnections)
@@ -42,7 +42,7 @@ func (c *client) forgetCookies() { c.http.Jar, _ = cookiejar.New(nil) }
 func (c *client) expect(status int, method, path, body string, headers ...string) (http.Header, string) {
 	c.t.Helper()
 	r, err := http.NewRequest(method, c.origin+path, strings.NewReader(body))
-	ok(c.t, err)
+	noError(c.t, err)
 	for name, text := range c.headers {
 		r.Header.Set(name, text)
 	}
@@ -50,7 +50,7 @@ func (c *client) expect(status int, method, path, body string, headers ...string
 		r.Header.Set(headers[i], headers[i+1])
 	}
 	a, err := c.http.Do(r)
-	ok(c.t, err)
+	noError(c.t, err)
 	defer a.Body.Close()
 	text, err := io.ReadAll(a.Body)
 	if err != nil || a.StatusCode != status {
@@ -69,7 +69,7 @@ func (c *client) page(query string, headers ...string) (keys []int, next string)
 		}
 	}
 	_, text := c.expect(200, "GET", odatatest.SAPPath+"Orders"+query, "", headers...)
-	ok(c.t, json.Unmarshal([]byte(text), &document))
+	noError(c.t, json.Unmarshal([]byte(text), &document))
 	for _, r := range document.D.Results {
 		keys = append(keys, r.OrderID)
 	}
@@ -78,20 +78,27 @@ func (c *client) page(query string, headers ...string) (keys []int, next string)
 
 func TestReadmeNamesEverySwitch(t *testing.T) {
 	readme, err := os.ReadFile("../../examples/demo-service/README.md")
-	ok(t, err)
+	noError(t, err)
 	for _, name := range append(odatatest.SwitchNames(), odatatest.ActionNames()...) {
 		if !strings.Contains(string(readme), "| `"+name+"` |") {
-			t.Errorf("README.md has no row for the switch %s", name)
+			t.Errorf("README.md: expected a row for the switch %s, found none", name)
 		}
 	}
 }
 
 func TestSwitchesRefuseWhatTheyCannotMean(t *testing.T) {
 	s := odatatest.New(odatatest.Options{})
-	for _, pair := range [][2]string{{"nope", "1"}, {"page-size", "-1"}, {"page-size", "x"}, {"csrf", "maybe"},
-		{"links", "sideways"}, {"differ", "nope"}, {"slow-first-byte", "5"}} {
-		if err := s.Set(pair[0], pair[1]); err == nil || !strings.Contains(err.Error(), pair[0]) {
-			t.Errorf("%q: %v", pair, err)
+	for _, c := range []struct{ name, value string }{
+		{name: "nope", value: "1"},
+		{name: "page-size", value: "-1"},
+		{name: "page-size", value: "x"},
+		{name: "csrf", value: "maybe"},
+		{name: "links", value: "sideways"},
+		{name: "differ", value: "nope"},
+		{name: "slow-first-byte", value: "5"},
+	} {
+		if err := s.Set(c.name, c.value); err == nil || !strings.Contains(err.Error(), c.name) {
+			t.Errorf("%s=%s: expected an error that names the switch, found %v", c.name, c.value, err)
 		}
 	}
 }
@@ -112,10 +119,10 @@ func TestSwitchAndLedgerByHTTP(t *testing.T) {
 	c.expect(404, "GET", odatatest.SAPPath+"Nope", "", "sap-client", "200")
 	var l odatatest.Ledger
 	_, text := c.expect(200, "GET", "/__demo/ledger", "")
-	ok(t, json.Unmarshal([]byte(text), &l))
+	noError(t, json.Unmarshal([]byte(text), &l))
 	if l.Total != 3 || l.Pages != 2 || l.Rows != 7 || l.Statuses[200] != 2 || l.Statuses[404] != 1 || l.Logons != 1 ||
 		l.SessionsOpened != 1 {
-		t.Errorf("ledger %+v", l)
+		t.Errorf("expected the counts of three requests, found %+v", l)
 	}
 	if q := l.Requests[2]; q.Headers["Sap-Client"] != "200" || !strings.Contains(q.Headers["Cookie"],
 		"SAP_SESSIONID_") ||
@@ -158,7 +165,7 @@ func TestWriteNeedsTokenOfItsSession(t *testing.T) {
 	c.expect(403, "POST", inbox, message, token...)
 	l := c.service.Ledger()
 	if len(l.Writes) != 2 || l.TokenRefusals != 3 || l.Sessions["u@NWD_02"].Opened == 0 {
-		t.Errorf("ledger: %+v", l)
+		t.Errorf("expected two writes, three refusals and a session on NWD_02, found %+v", l)
 	}
 }
 
@@ -174,8 +181,8 @@ func TestSessionsEnd(t *testing.T) {
 		t.Errorf("expected a page, and a cookie to be deleted, found %v, %s", h, page)
 	}
 	c.expect(200, "GET", odatatest.SAPPath, "")
-	ok(t, c.service.Set("expire-every", "0"))
-	ok(t, c.service.Set("one-session", "true"))
+	noError(t, c.service.Set("expire-every", "0"))
+	noError(t, c.service.Set("one-session", "true"))
 	jar := c.http.Jar
 	c.forgetCookies()
 	c.expect(200, "GET", odatatest.SAPPath, "")
@@ -218,14 +225,20 @@ func TestETags(t *testing.T) {
 		method string
 		match  string
 		status int
-	}{{"MERGE", `W/"7"`, 412}, {"MERGE", etag, 204}, {"MERGE", etag, 412}, {"PUT", "*", 204}, {"DELETE", `W/"2"`, 412},
-		{"DELETE", `W/"3"`, 204}} {
+	}{
+		{method: "MERGE", match: `W/"7"`, status: 412},
+		{method: "MERGE", match: etag, status: 204},
+		{method: "MERGE", match: etag, status: 412},
+		{method: "PUT", match: "*", status: 204},
+		{method: "DELETE", match: `W/"2"`, status: 412},
+		{method: "DELETE", match: `W/"3"`, status: 204},
+	} {
 		c.expect(step.status, step.method, address, `{"CompanyName":"n","City":"x"}`, "If-Match", step.match)
 	}
 }
 
 // ok ends a test at an error that is not its subject.
-func ok(t testing.TB, err error) {
+func noError(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

@@ -12,10 +12,10 @@ const sessionCookie = "SAP_SESSIONID_NWD_100"
 
 // session is one logon; it has the CSRF token that was issued in it.
 type session struct {
-	id     string
-	user   string // "" if the service requires no logon
-	token  string
-	rotate bool // the id changes with the next request
+	id      string
+	user    string // "" if the service requires no logon
+	token   string
+	rotates bool // the id changes with the next request
 }
 
 // sessions are the open sessions of one application server, by ID.
@@ -30,7 +30,7 @@ func newSessions(server string, b *book) *sessions {
 	return &sessions{server: server, open: map[string]*session{}, book: b}
 }
 
-func secret() string {
+func newSecret() string {
 	var b [18]byte
 	rand.Read(b[:])
 	return base64.URLEncoding.EncodeToString(b[:])
@@ -38,7 +38,7 @@ func secret() string {
 
 // count records the fate of a session.
 func (s *sessions) count(n *session, change func(l *Ledger, c *SessionCount)) {
-	s.book.note(func(l *Ledger) {
+	s.book.update(func(l *Ledger) {
 		key := n.user + "@" + s.server
 		c := l.Sessions[key]
 		change(l, &c)
@@ -47,13 +47,13 @@ func (s *sessions) count(n *session, change func(l *Ledger, c *SessionCount)) {
 }
 
 // start opens a session. alone ends the user's other sessions.
-func (s *sessions) start(user string, alone bool) *session {
+func (s *sessions) start(user string, isOnly bool) *session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if alone {
-		s.end(func(n *session) bool { return n.user == user }, false)
+	if isOnly {
+		s.endSelected(func(n *session) bool { return n.user == user }, false)
 	}
-	n := &session{id: secret(), user: user, token: secret() + "=="}
+	n := &session{id: newSecret(), user: user, token: newSecret() + "=="}
 	s.open[n.id] = n
 	s.count(n, func(l *Ledger, c *SessionCount) {
 		l.SessionsOpened++
@@ -76,15 +76,15 @@ func (s *sessions) find(r *http.Request) *session {
 	return nil
 }
 
-// change replaces a session by one with a new ID and the same token; the old ID is then unknown.
-func (s *sessions) change(old *session, rotate bool) *session {
+// renew replaces a session by one with a new ID and the same token; the old ID is then unknown.
+func (s *sessions) renew(old *session, rotate bool) *session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.open[old.id] != old {
 		return old // another request was first
 	}
 	delete(s.open, old.id)
-	n := &session{id: secret(), user: old.user, token: old.token, rotate: rotate}
+	n := &session{id: newSecret(), user: old.user, token: old.token, rotates: rotate}
 	s.open[n.id] = n
 	return n
 }
@@ -113,11 +113,11 @@ func (s *sessions) logoff(r *http.Request) {
 func (s *sessions) expire(lost bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.end(func(*session) bool { return true }, lost)
+	s.endSelected(func(*session) bool { return true }, lost)
 }
 
-// end ends the sessions that a function selects. The caller holds s.mu.
-func (s *sessions) end(selects func(*session) bool, lost bool) {
+// endSelected ends the sessions that a function selects. The caller holds s.mu.
+func (s *sessions) endSelected(selects func(*session) bool, lost bool) {
 	for id, n := range s.open {
 		if !selects(n) {
 			continue
@@ -143,13 +143,13 @@ type users struct {
 
 // check reports whether a password is right and its user not locked. It counts a wrong password, and a right one resets
 // the count.
-func (u *users) check(user string, right bool, lockAfter int) bool {
+func (u *users) check(user string, isRight bool, lockAfter int) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	switch {
 	case lockAfter > 0 && u.failures[user] >= lockAfter:
 		return false
-	case !right:
+	case !isRight:
 		u.failures[user]++
 		return false
 	}
@@ -182,7 +182,7 @@ func (ex *exchange) logon() *fault {
 	ok := false
 	if hasCredentials {
 		ok = s.users.check(user, user == s.user && password == s.password, ex.sw.LockAfter)
-		s.book.note(func(l *Ledger) {
+		s.book.update(func(l *Ledger) {
 			if ok {
 				l.Logons++
 			} else {
@@ -208,8 +208,8 @@ func (ex *exchange) protect() *fault {
 	if ex.session == nil {
 		ex.session = ex.server.sessions.start(s.user, ex.sw.OneSession)
 		ex.sendCookies()
-	} else if ex.session.rotate {
-		ex.session = ex.server.sessions.change(ex.session, false)
+	} else if ex.session.rotates {
+		ex.session = ex.server.sessions.renew(ex.session, false)
 		ex.sendCookies()
 	}
 	if !ex.sw.CSRF {
@@ -221,13 +221,13 @@ func (ex *exchange) protect() *fault {
 		if strings.EqualFold(token, "Fetch") {
 			h.Set("x-csrf-token", ex.session.token)
 			if ex.sw.RotateSession == "both" {
-				ex.session = ex.server.sessions.change(ex.session, true)
+				ex.session = ex.server.sessions.renew(ex.session, true)
 				ex.sendCookies()
 			}
 		}
 	default:
 		if token != ex.session.token {
-			s.book.note(func(l *Ledger) { l.TokenRefusals++ })
+			s.book.update(func(l *Ledger) { l.TokenRefusals++ })
 			h.Set("x-csrf-token", "Required")
 			return &fault{status: http.StatusForbidden, message: "CSRF token validation failed"}
 		}

@@ -3,6 +3,7 @@ package odatatest
 import (
 	"io"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -33,13 +34,13 @@ func newShape(t *table, selected, expanded []string) (*shape, *fault) {
 		}
 	}
 	for _, path := range selected {
-		if err := knownPath(t, path); err != nil {
+		if err := checkPath(t, path); err != nil {
 			return nil, err
 		}
 	}
 	for _, n := range t.typ.navigations {
-		inSelect, innerSelect := below(selected, n.name)
-		isExpanded, innerExpand := below(expanded, n.name)
+		inSelect, innerSelect := pathsBelow(selected, n.name)
+		isExpanded, innerExpand := pathsBelow(expanded, n.name)
 		switch {
 		case selected != nil && !inSelect && !everything:
 			// neither expanded nor linked
@@ -48,55 +49,48 @@ func newShape(t *table, selected, expanded []string) (*shape, *fault) {
 			if f != nil {
 				return nil, f
 			}
-			s.expand = append(s.expand, expansion{n, inner, innerSelect, innerExpand})
+			s.expand = append(s.expand, expansion{navigation: n, shape: inner, selected: innerSelect,
+				expanded: innerExpand})
 		case !isExpanded || selected == nil || everything:
 			s.links = append(s.links, n)
 		}
 	}
 	for _, path := range expanded {
-		if err := knownNavigation(t, path); err != nil {
+		if err := checkNavigation(t, path); err != nil {
 			return nil, err
 		}
 	}
 	return s, nil
 }
 
-func knownPath(t *table, path string) *fault {
-	first, _, deeper := cutPath(path)
-	if first == "*" || t.typ.navigation(first) != nil || (!deeper && t.typ.property(first) >= 0) {
+func checkPath(t *table, path string) *fault {
+	first, _, hasRest := strings.Cut(path, "/")
+	if first == "*" || t.typ.navigation(first) != nil || (!hasRest && t.typ.property(first) >= 0) {
 		return nil
 	}
 	return badRequest("Syntax error: could not find a property named '%s' on type '%s'.", first, t.typ.name)
 }
 
-func knownNavigation(t *table, path string) *fault {
-	first, _, _ := cutPath(path)
+func checkNavigation(t *table, path string) *fault {
+	first, _, _ := strings.Cut(path, "/")
 	if t.typ.navigation(first) == nil {
 		return badRequest("Invalid $expand: no navigation property '%s' in type '%s'.", first, t.typ.name)
 	}
 	return nil
 }
 
-func cutPath(path string) (first, rest string, deeper bool) {
-	for i := range len(path) {
-		if path[i] == '/' {
-			return path[:i], path[i+1:], true
-		}
-	}
-	return path, "", false
-}
-
 // encoder writes a response in one format. Rows are streamed: a full buffer is sent at once.
 type encoder interface {
-	// begin opens a feed; count is -1 if it was not requested.
-	begin(s *shape, path string, count int)
-	entity(s *shape, r *row)
-	// deleted writes the tombstone of an entity by its local address.
-	deleted(local string, when time.Time)
-	// end closes the feed; next is the link to the following page, delta the link to later changes. Both may be empty.
-	end(next, delta string)
-	// single writes one entity as a document.
-	single(s *shape, r *row)
+	// beginFeed opens a feed; count is -1 if it was not requested.
+	beginFeed(s *shape, path string, count int)
+	writeEntity(s *shape, r *row)
+	// writeTombstone writes the tombstone of an entity by its local address.
+	writeTombstone(local string, when time.Time)
+	// endFeed closes the feed; next is the link to the following page, delta the link to later changes. Both may be
+	// empty.
+	endFeed(next, delta string)
+	// writeSingle writes one entity as a document.
+	writeSingle(s *shape, r *row)
 	flush() error
 }
 
@@ -115,8 +109,8 @@ func (o *output) add(parts ...string) {
 	}
 }
 
-// passOn writes the bytes if they are enough for a piece.
-func (o *output) passOn() {
+// flushPiece writes the bytes if they are enough for a piece.
+func (o *output) flushPiece() {
 	if len(o.b) >= pieceSize {
 		o.flush()
 	}

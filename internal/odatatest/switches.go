@@ -117,8 +117,8 @@ func SwitchNames() []string {
 // expire-tokens makes all delta tokens so far unknown; unlock-users lets locked users try again.
 func ActionNames() []string { return []string{"expire-sessions", "unlock-users", "expire-tokens"} }
 
-// parse sets a switch. Its tag is the name, followed by the allowed words unless any text is allowed.
-func parse(to reflect.Value, tag, text string) error {
+// setSwitch sets a switch. Its tag is the name, followed by the allowed words unless any text is allowed.
+func setSwitch(to reflect.Value, tag, text string) error {
 	_, words, hasChoices := strings.Cut(tag, ",")
 	switch choices := strings.Split(words, ","); to.Interface().(type) {
 	case time.Duration:
@@ -151,24 +151,24 @@ func (s *Service) Set(name, text string) error {
 	case "expire-tokens":
 		dead := map[string]int{}
 		for name, o := range s.odp {
-			dead[name] = o.base.changesSoFar() + 1
+			dead[name] = o.base.changeCount() + 1
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.expirations++
-		s.dead = dead
+		s.expiredChanges = dead
 		return nil
 	case "unlock-users":
 		s.users.unlock()
 		return nil
 	case "servers":
-		defer func() { s.front.employ(s.Switches().Servers) }()
+		defer func() { s.front.addServers(s.Switches().Servers) }()
 	}
 	if index := slices.Index(SwitchNames(), name); index >= 0 {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		changed := s.sw
-		err := parse(reflect.ValueOf(&changed).Elem().Field(index),
+		err := setSwitch(reflect.ValueOf(&changed).Elem().Field(index),
 			reflect.TypeFor[Switches]().Field(index).Tag.Get("switch"), text)
 		if err != nil {
 			return fmt.Errorf("switch %s: %w", name, err)
@@ -187,8 +187,8 @@ func (s *Service) Switches() Switches {
 	return s.sw
 }
 
-// hits returns true in percent of cases, at random. The same requests in the same order have the same results.
-func (s *Service) hits(percent int) bool {
+// rollDice returns true in percent of cases, at random. The same requests in the same order have the same results.
+func (s *Service) rollDice(percent int) bool {
 	if percent == 0 {
 		return false
 	}
@@ -197,8 +197,8 @@ func (s *Service) hits(percent int) bool {
 	return s.dice.IntN(100) < percent
 }
 
-// take uses up one of a counted fault.
-func (s *Service) take(field func(*Switches) *int) bool {
+// useUp uses up one of a counted fault.
+func (s *Service) useUp(field func(*Switches) *int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := field(&s.sw)

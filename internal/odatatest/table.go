@@ -15,11 +15,11 @@ type table struct {
 	generate func(n int, r *row)
 
 	mu             sync.RWMutex
-	epoch          uint64       // grows when born changes
+	epoch          uint64       // grows when inserted changes
 	deletedNumbers []int        // numbers of deleted generated rows, sorted
 	changed        map[int]*row // updated generated rows
-	born           []*row       // inserted rows, sorted by key
-	bornAt         []int        // number of the generated row that follows born[i]
+	inserted       []*row       // sorted by key
+	insertedAt     []int        // number of the generated row that follows inserted[i]
 	changes        []change     // all changes in their order
 	next           int64        // next number for an identity key
 }
@@ -40,15 +40,18 @@ func (t *table) search(key []value) int {
 	})
 }
 
-func (t *table) searchBorn(key []value) int {
-	return sort.Search(len(t.born), func(i int) bool { return compareKeys(t.born[i].key(t.typ)[:len(key)], key) >= 0 })
+func (t *table) searchInserted(key []value) int {
+	return sort.Search(len(t.inserted), func(i int) bool {
+		return compareKeys(t.inserted[i].key(t.typ)[:len(key)],
+			key) >= 0
+	})
 }
 
 // count returns the number of rows that exist.
 func (t *table) count() int {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	return t.base - len(t.deletedNumbers) + len(t.born)
+	return t.base - len(t.deletedNumbers) + len(t.inserted)
 }
 
 // find returns a copy of the row with this key, or nil.
@@ -64,11 +67,11 @@ func (t *table) find(key []value) *row {
 
 // locate returns the row with this key. The caller holds mu, and neither keeps nor changes the row.
 func (t *table) locate(key []value) *row {
-	if i := t.searchBorn(key); i < len(t.born) && compareKeys(t.born[i].key(t.typ), key) == 0 {
-		return t.born[i]
+	if i := t.searchInserted(key); i < len(t.inserted) && compareKeys(t.inserted[i].key(t.typ), key) == 0 {
+		return t.inserted[i]
 	}
 	n := t.search(key)
-	if n == t.base || t.deleted(n) {
+	if n == t.base || t.isDeleted(n) {
 		return nil
 	}
 	r := t.changed[n]
@@ -82,7 +85,7 @@ func (t *table) locate(key []value) *row {
 	return r
 }
 
-func (t *table) deleted(n int) bool {
+func (t *table) isDeleted(n int) bool {
 	_, isDeleted := slices.BinarySearch(t.deletedNumbers, n)
 	return isDeleted
 }
@@ -103,11 +106,11 @@ func (t *table) insert(r *row) bool {
 		return false
 	}
 	r.number = -1
-	i := t.searchBorn(r.key(t.typ))
-	t.born = slices.Insert(t.born, i, r)
-	t.bornAt = slices.Insert(t.bornAt, i, t.search(r.key(t.typ)))
+	i := t.searchInserted(r.key(t.typ))
+	t.inserted = slices.Insert(t.inserted, i, r)
+	t.insertedAt = slices.Insert(t.insertedAt, i, t.search(r.key(t.typ)))
 	t.epoch++
-	t.note(nil, r)
+	t.recordChange(nil, r)
 	return true
 }
 
@@ -124,12 +127,12 @@ func (t *table) update(key []value, change func(r *row) *fault) *fault {
 	if f := change(r); f != nil {
 		return f
 	}
-	t.note(previous, r)
+	t.recordChange(previous, r)
 	if r.number >= 0 {
 		t.changed[r.number] = r
 		return nil
 	}
-	t.born[t.searchBorn(key)] = r
+	t.inserted[t.searchInserted(key)] = r
 	t.epoch++
 	return nil
 }
@@ -145,22 +148,22 @@ func (t *table) remove(key []value, check func(r *row) *fault) *fault {
 	if f := check(r); f != nil {
 		return f
 	}
-	t.note(r, nil)
+	t.recordChange(r, nil)
 	if r.number >= 0 {
 		i, _ := slices.BinarySearch(t.deletedNumbers, r.number)
 		t.deletedNumbers = slices.Insert(t.deletedNumbers, i, r.number)
 		delete(t.changed, r.number)
 		return nil
 	}
-	i := t.searchBorn(key)
-	t.born = slices.Delete(t.born, i, i+1)
-	t.bornAt = slices.Delete(t.bornAt, i, i+1)
+	i := t.searchInserted(key)
+	t.inserted = slices.Delete(t.inserted, i, i+1)
+	t.insertedAt = slices.Delete(t.insertedAt, i, i+1)
 	t.epoch++
 	return nil
 }
 
-// revive restores a removed row.
-func (t *table) revive(r *row) {
+// restore restores a removed row.
+func (t *table) restore(r *row) {
 	if r.number < 0 {
 		t.insert(r)
 		return
@@ -176,21 +179,21 @@ func (t *table) revive(r *row) {
 
 // cursor visits the rows of a table in key order. Rows that are written in the meantime are visited if they are ahead.
 type cursor struct {
-	table   *table
-	at      int    // position in the generated rows
-	step    int    // its change with each row
-	end     int    // position after the last row
-	born    int    // position in the inserted rows
-	epoch   uint64 // of the table when born was found
-	current *row   // valid until the next call of next
-	own     *row   // memory of generated rows
+	table     *table
+	at        int    // position in the generated rows
+	step      int    // its change with each row
+	end       int    // position after the last row
+	inserted  int    // position in the inserted rows
+	epoch     uint64 // of the table when born was found
+	current   *row   // valid until the next call of next
+	generated *row   // memory of generated rows
 }
 
 // all returns a cursor before the first row.
 func (t *table) all() *cursor {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	return &cursor{table: t, step: 1, end: t.base, epoch: t.epoch, own: t.typ.newRow()}
+	return &cursor{table: t, step: 1, end: t.base, epoch: t.epoch, generated: t.typ.newRow()}
 }
 
 // seek moves before the first row whose key begins with key or is greater.
@@ -198,12 +201,12 @@ func (c *cursor) seek(key []value) {
 	c.table.mu.RLock()
 	defer c.table.mu.RUnlock()
 	c.at = c.table.search(key)
-	c.born = c.table.searchBorn(key)
+	c.inserted = c.table.searchInserted(key)
 	c.epoch = c.table.epoch
 }
 
-// seekBehind moves after the row with this complete key, whether it exists or not.
-func (c *cursor) seekBehind(key []value) {
+// seekAfter moves after the row with this complete key, whether it exists or not.
+func (c *cursor) seekAfter(key []value) {
 	c.table.mu.RLock()
 	defer c.table.mu.RUnlock()
 	c.behind(key)
@@ -213,10 +216,10 @@ func (c *cursor) seekBehind(key []value) {
 func (c *cursor) behind(key []value) {
 	t := c.table
 	c.at = t.search(key)
-	c.born = t.searchBorn(key)
+	c.inserted = t.searchInserted(key)
 	c.epoch = t.epoch
-	if c.born < len(t.born) && compareKeys(t.born[c.born].key(t.typ), key) == 0 {
-		c.born++
+	if c.inserted < len(t.inserted) && compareKeys(t.inserted[c.inserted].key(t.typ), key) == 0 {
+		c.inserted++
 	}
 	if c.at < t.base {
 		r := t.typ.newRow()
@@ -235,10 +238,10 @@ func (c *cursor) skip(n int) {
 	// rowsBefore(b) counts the rows before generated row b, without the inserted ones directly before b.
 	rowsBefore := func(b int) int {
 		deletedBefore, _ := slices.BinarySearch(t.deletedNumbers, b)
-		return b - deletedBefore + sort.SearchInts(t.bornAt, b)
+		return b - deletedBefore + sort.SearchInts(t.insertedAt, b)
 	}
 	c.at = sort.Search(t.base, func(b int) bool { return rowsBefore(b+1) > n })
-	c.born = min(sort.SearchInts(t.bornAt, c.at)+n-rowsBefore(c.at), len(t.born))
+	c.inserted = min(sort.SearchInts(t.insertedAt, c.at)+n-rowsBefore(c.at), len(t.inserted))
 	c.epoch = t.epoch
 }
 
@@ -248,21 +251,21 @@ func (c *cursor) next() bool {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	if c.epoch != t.epoch {
-		c.born = c.reposition()
+		c.inserted = c.reposition()
 		c.epoch = t.epoch
 	}
 	for {
 		switch {
-		case c.born < len(t.born) && (c.at >= c.end || t.bornAt[c.born] <= c.at):
-			c.current = t.born[c.born]
-			c.born++
+		case c.inserted < len(t.inserted) && (c.at >= c.end || t.insertedAt[c.inserted] <= c.at):
+			c.current = t.inserted[c.inserted]
+			c.inserted++
 			return true
 		case c.at >= c.end:
 			return false
 		}
 		n := c.at
 		c.at += c.step
-		if len(t.deletedNumbers) > 0 && t.deleted(n) {
+		if len(t.deletedNumbers) > 0 && t.isDeleted(n) {
 			continue
 		}
 		if len(t.changed) > 0 {
@@ -271,8 +274,8 @@ func (c *cursor) next() bool {
 				return true
 			}
 		}
-		t.fill(n, c.own)
-		c.current = c.own
+		t.fill(n, c.generated)
+		c.current = c.generated
 		return true
 	}
 }
@@ -280,11 +283,11 @@ func (c *cursor) next() bool {
 // reposition finds the position among the inserted rows again after some were added or removed.
 func (c *cursor) reposition() int {
 	if c.current == nil {
-		return min(c.born, len(c.table.born))
+		return min(c.inserted, len(c.table.inserted))
 	}
 	key := c.current.key(c.table.typ)
-	i := c.table.searchBorn(key)
-	if i < len(c.table.born) && compareKeys(c.table.born[i].key(c.table.typ), key) == 0 {
+	i := c.table.searchInserted(key)
+	if i < len(c.table.inserted) && compareKeys(c.table.inserted[i].key(c.table.typ), key) == 0 {
 		i++
 	}
 	return i

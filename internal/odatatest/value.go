@@ -31,15 +31,30 @@ const (
 	complexKind
 )
 
-var kindNames = [...]string{"Edm.String", "Edm.Boolean", "Edm.Byte", "Edm.SByte", "Edm.Int16", "Edm.Int32", "Edm.Int64",
-	"Edm.Decimal",
-	"Edm.Single", "Edm.Double", "Edm.Guid", "Edm.Time", "Edm.DateTime", "Edm.DateTimeOffset", "Edm.Binary", "(complex)"}
+var kindNames = [...]string{
+	stringKind:         "Edm.String",
+	booleanKind:        "Edm.Boolean",
+	byteKind:           "Edm.Byte",
+	sbyteKind:          "Edm.SByte",
+	int16Kind:          "Edm.Int16",
+	int32Kind:          "Edm.Int32",
+	int64Kind:          "Edm.Int64",
+	decimalKind:        "Edm.Decimal",
+	singleKind:         "Edm.Single",
+	doubleKind:         "Edm.Double",
+	guidKind:           "Edm.Guid",
+	timeKind:           "Edm.Time",
+	dateTimeKind:       "Edm.DateTime",
+	dateTimeOffsetKind: "Edm.DateTimeOffset",
+	binaryKind:         "Edm.Binary",
+	complexKind:        "(complex)",
+}
 
 func (k kind) String() string { return kindNames[k] }
 
-func (k kind) integer() bool { return k >= byteKind && k <= int64Kind }
-func (k kind) numeric() bool { return k >= byteKind && k <= doubleKind }
-func (k kind) moment() bool  { return k == dateTimeKind || k == dateTimeOffsetKind }
+func (k kind) isInteger() bool { return k >= byteKind && k <= int64Kind }
+func (k kind) isNumeric() bool { return k >= byteKind && k <= doubleKind }
+func (k kind) isMoment() bool  { return k == dateTimeKind || k == dateTimeOffsetKind }
 
 // ticksPerSecond is the unit of dates and times: 100 ns, as in .NET and Edm (Precision 7).
 const ticksPerSecond = 10_000_000
@@ -79,11 +94,11 @@ func cloneValues(values []value) []value {
 // compare orders two values that are not null; ok is false if their types have no common order.
 func compare(a, b *value) (order int, ok bool) {
 	switch {
-	case a.kind.integer() && b.kind.integer():
+	case a.kind.isInteger() && b.kind.isInteger():
 		return cmp.Compare(a.num, b.num), true
-	case a.kind.numeric() && b.kind.numeric():
+	case a.kind.isNumeric() && b.kind.isNumeric():
 		return cmp.Compare(a.asFloat(), b.asFloat()), true
-	case a.kind.moment() && b.kind.moment():
+	case a.kind.isMoment() && b.kind.isMoment():
 		return cmp.Compare(a.num, b.num), true
 	case a.kind != b.kind:
 		return 0, false
@@ -99,7 +114,7 @@ func compare(a, b *value) (order int, ok bool) {
 
 func (v *value) asFloat() float64 {
 	switch {
-	case v.kind.integer():
+	case v.kind.isInteger():
 		return float64(v.num)
 	case v.kind == decimalKind:
 		f, _ := strconv.ParseFloat(string(v.text), 64)

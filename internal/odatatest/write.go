@@ -10,65 +10,65 @@ import (
 // create answers a POST to a collection.
 func (ex *exchange) create(src source) *fault {
 	t := src.table
-	if f := ex.locked(t); f != nil {
+	if f := ex.checkLock(t); f != nil {
 		return f
 	}
-	if done, f := ex.repeated(); done || f != nil {
+	if isDone, f := ex.answerRepeated(); isDone || f != nil {
 		return f
 	}
-	values, f := ex.body(t.typ)
+	values, f := ex.readBody(t.typ)
 	if f != nil {
 		return f
 	}
 	ex.setSubscriptionID(t, values)
 	r := t.typ.newRow()
 	for i := range t.typ.properties {
-		if f := initial(t.typ, r, i, values, src); f != nil {
+		if f := setInitial(t.typ, r, i, values, src); f != nil {
 			return f
 		}
 	}
 	if src.navigation != nil {
-		for i, foreign := range src.navigation.join.foreign {
+		for i, foreign := range src.navigation.association.foreign {
 			r.values[foreign] = src.parent.values[i].clone()
 		}
 	}
 	if !t.insert(r) {
-		return ex.duplicate(t, r)
+		return ex.duplicateKey(t, r)
 	}
 	key := slices.Clone(r.key(t.typ))
-	ex.undoing(func() { t.remove(key, func(*row) *fault { return nil }) })
-	ex.applied(t, key, func(w *Write) { w.Created++ })
-	ex.tell(t, key, "created")
+	ex.onRollback(func() { t.remove(key, func(*row) *fault { return nil }) })
+	ex.countWrite(t, key, func(w *Write) { w.Created++ })
+	ex.notify(t, key, "created")
 	ex.remember(t, r.clone())
-	if ex.lost() {
+	if ex.loseAnswer() {
 		return nil
 	}
-	return ex.created(t, r.clone())
+	return ex.sendCreated(t, r.clone())
 }
 
-// initial sets property i of a new row: as given, else null, else the initial value of its type.
-func initial(typ *entityType, r *row, i int, values map[int]*value, src source) *fault {
+// setInitial sets property i of a new row: as given, else null, else the initial value of its type.
+func setInitial(typ *entityType, r *row, i int, values map[int]*value, src source) *fault {
 	p := &typ.properties[i]
 	v := values[i]
-	foreign := src.navigation != nil && slices.Contains(src.navigation.join.foreign, i)
+	foreign := src.navigation != nil && slices.Contains(src.navigation.association.foreign, i)
 	switch {
 	case p.version:
 		r.setNumber(i, 1)
 	case v != nil && !v.null:
 		r.values[i] = *v
 	case p.identity || p.nullable:
-		r.null(i)
+		r.setNull(i)
 	case i < typ.keys && !foreign:
 		return &fault{status: http.StatusBadRequest, message: "Key property '" + p.name + "' is missing",
 			target: p.name}
 	default:
-		r.values[i] = zero(p)
+		r.values[i] = zeroValue(p)
 	}
 	return nil
 }
 
-// zero returns the initial value of a type, which ABAP uses for missing values.
-func zero(p *property) value {
+// zeroValue returns the initial value of a type, which ABAP uses for missing values.
+func zeroValue(p *property) value {
 	v := value{kind: p.kind}
 	switch p.kind {
 	case decimalKind:
@@ -81,9 +81,9 @@ func zero(p *property) value {
 	return v
 }
 
-// duplicate is the error for an existing key. Assumption: SAP applications answer 400 with a message of their own,
+// duplicateKey is the error for an existing key. Assumption: SAP applications answer 400 with a message of their own,
 // Microsoft's services 409 or 500.
-func (ex *exchange) duplicate(t *table, r *row) *fault {
+func (ex *exchange) duplicateKey(t *table, r *row) *fault {
 	f := &fault{status: http.StatusConflict, message: "Entity " + t.name + string(appendKey(nil, t.typ, r)) +
 		" already exists"}
 	if ex.mount.sap {
@@ -95,20 +95,20 @@ func (ex *exchange) duplicate(t *table, r *row) *fault {
 
 // update answers PUT, and MERGE or PATCH if partial.
 func (ex *exchange) update(t *table, key []value, partial bool) *fault {
-	if f := ex.locked(t); f != nil {
+	if f := ex.checkLock(t); f != nil {
 		return f
 	}
-	values, f := ex.body(t.typ)
+	values, f := ex.readBody(t.typ)
 	if f != nil {
 		return f
 	}
 	etag := ""
 	f = t.update(key, func(r *row) *fault {
-		if f := ex.unchanged(t, r); f != nil {
+		if f := ex.checkETag(t, r); f != nil {
 			return f
 		}
 		old := r.clone()
-		ex.undoing(func() {
+		ex.onRollback(func() {
 			t.update(key, func(r *row) *fault {
 				r.values = old.values
 				return nil
@@ -125,9 +125,9 @@ func (ex *exchange) update(t *table, key []value, partial bool) *fault {
 			case partial:
 				// MERGE keeps missing properties
 			case p.nullable:
-				r.null(i)
+				r.setNull(i)
 			default:
-				r.values[i] = zero(p)
+				r.values[i] = zeroValue(p)
 			}
 		}
 		etag = string(appendETag(nil, t.typ, r))
@@ -136,33 +136,33 @@ func (ex *exchange) update(t *table, key []value, partial bool) *fault {
 	if f != nil {
 		return f
 	}
-	ex.applied(t, key, func(w *Write) { w.Updated++ })
-	ex.tell(t, key, "updated")
-	if !ex.lost() {
+	ex.countWrite(t, key, func(w *Write) { w.Updated++ })
+	ex.notify(t, key, "updated")
+	if !ex.loseAnswer() {
 		ex.noContent(etag)
 	}
 	return nil
 }
 
 func (ex *exchange) delete(t *table, key []value) *fault {
-	f := ex.locked(t)
+	f := ex.checkLock(t)
 	if f != nil {
 		return f
 	}
 	f = t.remove(key, func(r *row) *fault {
-		if f := ex.unchanged(t, r); f != nil {
+		if f := ex.checkETag(t, r); f != nil {
 			return f
 		}
 		old := r.clone()
-		ex.undoing(func() { t.revive(old) })
+		ex.onRollback(func() { t.restore(old) })
 		return nil
 	})
 	if f != nil {
 		return f
 	}
-	ex.applied(t, key, func(w *Write) { w.Deleted++ })
-	ex.tell(t, key, "deleted")
-	if !ex.lost() {
+	ex.countWrite(t, key, func(w *Write) { w.Deleted++ })
+	ex.notify(t, key, "deleted")
+	if !ex.loseAnswer() {
 		ex.noContent("")
 	}
 	return nil
@@ -177,8 +177,8 @@ func (ex *exchange) noContent(etag string) {
 	ex.w.WriteHeader(http.StatusNoContent)
 }
 
-// unchanged compares If-Match with the ETag; entities without one need no header.
-func (ex *exchange) unchanged(t *table, r *row) *fault {
+// checkETag compares If-Match with the ETag; entities without one need no header.
+func (ex *exchange) checkETag(t *table, r *row) *fault {
 	etag := string(appendETag(nil, t.typ, r))
 	match := ex.r.Header.Get("If-Match")
 	switch {
@@ -202,11 +202,11 @@ func (ex *exchange) unchanged(t *table, r *row) *fault {
 		message: "The etag value in the request header does not match with the current etag value of the object."}
 }
 
-// applied counts a write of an entity in the ledger when it is final.
-func (ex *exchange) applied(t *table, key []value, count func(w *Write)) {
+// countWrite counts a write of an entity in the ledger when it is final.
+func (ex *exchange) countWrite(t *table, key []value, count func(w *Write)) {
 	name := t.name + string(appendKey(nil, t.typ, &row{values: key}))
-	ex.committed(func() {
-		ex.service.book.note(func(l *Ledger) {
+	ex.onCommit(func() {
+		ex.service.book.update(func(l *Ledger) {
 			w := l.Writes[name]
 			count(&w)
 			l.Writes[name] = w
@@ -214,8 +214,8 @@ func (ex *exchange) applied(t *table, key []value, count func(w *Write)) {
 	})
 }
 
-// committed runs done when a write is final: at once, or with its changeset.
-func (ex *exchange) committed(done func()) {
+// onCommit runs done when a write is final: at once, or with its changeset.
+func (ex *exchange) onCommit(done func()) {
 	if ex.set != nil {
 		ex.set.done = append(ex.set.done, done)
 		return
@@ -223,20 +223,20 @@ func (ex *exchange) committed(done func()) {
 	done()
 }
 
-// undoing registers the undo of a write in a changeset.
-func (ex *exchange) undoing(undo func()) {
+// onRollback registers the undo of a write in a changeset.
+func (ex *exchange) onRollback(undo func()) {
 	if ex.set != nil {
 		ex.set.undo = append(ex.set.undo, undo)
 	}
 }
 
-// created answers for a created row.
-func (ex *exchange) created(t *table, r *row) *fault {
+// sendCreated answers for a created row.
+func (ex *exchange) sendCreated(t *table, r *row) *fault {
 	if ex.sw.Repeatability && ex.r.Header.Get("RequestID") != "" {
 		ex.w.Header().Set("RepeatabilityResult", "accepted")
 	}
 	ex.w.Header().Set("Location", string(ex.appendURI(nil, t, r)))
-	return ex.single(t, r, http.StatusCreated)
+	return ex.sendSingle(t, r, http.StatusCreated)
 }
 
 // repeats are the rows that POSTs with a RequestID have created.
@@ -250,8 +250,8 @@ type repeat struct {
 	row   *row
 }
 
-// repeated answers a POST again if its RequestID was used before.
-func (ex *exchange) repeated() (done bool, f *fault) {
+// answerRepeated answers a POST again if its RequestID was used before.
+func (ex *exchange) answerRepeated() (isDone bool, f *fault) {
 	id := ex.r.Header.Get("RequestID")
 	if !ex.sw.Repeatability || id == "" {
 		return false, nil
@@ -266,7 +266,7 @@ func (ex *exchange) repeated() (done bool, f *fault) {
 	if !ok {
 		return false, nil
 	}
-	return true, ex.created(original.table, original.row.clone())
+	return true, ex.sendCreated(original.table, original.row.clone())
 }
 
 // remember keeps the row that a POST with a RequestID has created.
@@ -275,26 +275,26 @@ func (ex *exchange) remember(t *table, r *row) {
 	if !ex.sw.Repeatability || id == "" {
 		return
 	}
-	ex.committed(func() {
+	ex.onCommit(func() {
 		s := &ex.service.repeats
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.rows == nil {
 			s.rows = map[string]repeat{}
 		}
-		s.rows[id] = repeat{t, r}
+		s.rows[id] = repeat{table: t, row: r}
 	})
 }
 
-// lost drops the connection after a write was applied, if a switch says so.
-func (ex *exchange) lost() bool {
-	if ex.writes() && ex.matched() && ex.service.hits(ex.sw.FailAfter) {
-		ex.interfere()
+// loseAnswer drops the connection after a write was applied, if a switch says so.
+func (ex *exchange) loseAnswer() bool {
+	if ex.isWrite() && ex.isMatched() && ex.service.rollDice(ex.sw.FailAfter) {
+		ex.failRequest()
 		return true
 	}
-	if ex.sw.LoseAnswer == 0 || !ex.matched() || !ex.service.take(func(s *Switches) *int { return &s.LoseAnswer }) {
+	if ex.sw.LoseAnswer == 0 || !ex.isMatched() || !ex.service.useUp(func(s *Switches) *int { return &s.LoseAnswer }) {
 		return false
 	}
-	reset(ex.w)
+	resetConnection(ex.w)
 	return true
 }

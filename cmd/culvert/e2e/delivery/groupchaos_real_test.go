@@ -24,7 +24,6 @@ import (
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
-	"github.com/culvert-project/culvert/internal/porttest"
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
