@@ -46,20 +46,20 @@ func (c Chain) Open(ctx context.Context, connector string, logger *slog.Logger) 
 	}
 	chain, err := transform.New(ctx, transform.Options{Manager: c.Plugins, Connector: connector, Stages: c.Stages,
 		Logger: logger, Isolated: true})
-	return &Opened{chain, c.Stages}, err
+	return &Opened{chain: chain, stages: c.Stages}, err
 }
 
 // Close releases the instances.
-func (op *Opened) Close() { op.chain.Close() }
+func (o *Opened) Close() { o.chain.Close() }
 
 // Run sends a batch through the chain and returns one outcome for each of its rows, in order. The rows of outcomes have
 // their data in b. The error is that the chain does not run, or that ctx has ended.
-func (op *Opened) Run(ctx context.Context, b *record.Batch) ([]Outcome, error) {
+func (o *Opened) Run(ctx context.Context, b *record.Batch) ([]Outcome, error) {
 	outcomes := make([]Outcome, len(b.Rows))
 	for i := range b.Rows {
 		b.Rows[i].RowIndex = uint32(i)
 	}
-	faults, err := op.chain.Apply(ctx, b)
+	faults, err := o.chain.Apply(ctx, b)
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -70,10 +70,10 @@ func (op *Opened) Run(ctx context.Context, b *record.Batch) ([]Outcome, error) {
 		outcomes[row.RowIndex].Rows = append(outcomes[row.RowIndex].Rows, row)
 	}
 	for _, f := range faults {
-		o := &outcomes[f.RowIndex]
-		o.Fault = &f
-		if int(f.Stage) < len(op.stages) {
-			o.Stage = op.stages[f.Stage].Alias
+		outcome := &outcomes[f.RowIndex]
+		outcome.Fault = &f
+		if int(f.Stage) < len(o.stages) {
+			outcome.Stage = o.stages[f.Stage].Alias
 		}
 	}
 	return outcomes, nil

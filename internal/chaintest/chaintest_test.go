@@ -46,13 +46,14 @@ func checkFailures(t *testing.T, o Options, c fileCase) {
 	path := filepath.Join(t.TempDir(), "x_test.yaml")
 	require.NoError(t, os.WriteFile(path, []byte(c.file), 0o600))
 	results, err := Run(t.Context(), o, []string{path})
-	if err != nil || len(results) != 1 {
-		t.Fatalf("%v, %v", results, err)
+	require.NoError(t, err)
+	if len(results) != 1 {
+		t.Fatalf("expected one result, found %v", results)
 	}
-	failures := lines(results[0].Failures)
+	failures := joinProblems(results[0].Failures)
 	assert.Contains(t, failures, c.want...)
 	if len(c.want) == 0 && failures != "" {
-		t.Error(failures)
+		t.Errorf("expected no failures, found\n%s", failures)
 	}
 }
 
@@ -64,20 +65,25 @@ func TestFilesOfFolders(t *testing.T) {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), nil, 0o600))
 	}
 	files, err := Files([]string{dir, filepath.Join(dir, "c.yaml")})
-	if err != nil || len(files) != 3 || filepath.Base(files[1]) != "b_test.yml" {
-		t.Errorf("%v, %v", files, err)
+	require.NoError(t, err)
+	if len(files) != 3 || filepath.Base(files[1]) != "b_test.yml" {
+		t.Errorf("expected two files of tests and c.yaml, found %v", files)
 	}
 	folder, err := config.ListFolder(dir)
-	if err != nil || len(folder.Connectors) != 2 {
-		t.Errorf("a worker takes %v for connectors, %v", folder.Connectors, err)
+	require.NoError(t, err)
+	if len(folder.Connectors) != 2 {
+		t.Errorf("expected a worker to read two connectors, found %v", folder.Connectors)
 	}
 }
 
 func TestJUnit(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "report.xml")
-	err := WriteJUnit(path, []Result{{File: "a.yaml", Name: "one", Line: 3}, {File: "a.yaml", Name: "two <&>", Line: 9,
-		Failures: config.Problems{{File: "a", Line: 10, Text: "oh\n  no"}}}, {File: "b", Line: 1,
-		Failures: config.Problems{{File: "b", Line: 1, Text: "bad"}}}})
+	err := WriteJUnit(path, []Result{
+		{File: "a.yaml", Name: "one", Line: 3},
+		{File: "a.yaml", Name: "two <&>", Line: 9,
+			Failures: config.Problems{{File: "a", Line: 10, Text: "oh\n  no"}}},
+		{File: "b", Line: 1, Failures: config.Problems{{File: "b", Line: 1, Text: "bad"}}},
+	})
 	require.NoError(t, err)
 	text, err := os.ReadFile(path)
 	require.NoError(t, err)
@@ -114,16 +120,18 @@ func TestDifference(t *testing.T) {
 }
 
 func TestNumbersByValue(t *testing.T) {
-	for _, pair := range [][2]string{{"1.50", "15e-1"}, {"100", "1e2"}, {"-0.0", "0"}} {
-		a, errA := canonical([]byte(pair[0]))
-		b, errB := canonical([]byte(pair[1]))
-		if errA != nil || errB != nil || a != b {
-			t.Errorf("%v become %s and %s", pair, a, b)
+	for one, other := range map[string]string{"1.50": "15e-1", "100": "1e2", "-0.0": "0"} {
+		a, err := canonicalJSON([]byte(one))
+		require.NoError(t, err)
+		b, err := canonicalJSON([]byte(other))
+		require.NoError(t, err)
+		if a != b {
+			t.Errorf("%s and %s: expected the same number, found %s and %s", one, other, a, b)
 		}
 	}
 	for _, text := range []string{"1e999999999", "-1E-99999", "0.1"} {
-		if got, err := canonical([]byte(text)); err != nil || got != text {
-			t.Errorf("%s becomes %s, %v", text, got, err)
+		if got, err := canonicalJSON([]byte(text)); err != nil || got != text {
+			t.Errorf("expected %s unchanged, found %s, %v", text, got, err)
 		}
 	}
 }
@@ -131,12 +139,13 @@ func TestNumbersByValue(t *testing.T) {
 // The results of Culvert's own transforms equal the file next to Kafka's cases.
 func TestOwnTransforms(t *testing.T) {
 	results, err := Run(t.Context(), options(t), []string{"../../plugins/smt/testdata/own_test.yaml"})
-	if err != nil || len(results) < 15 {
-		t.Fatalf("%d results, %v", len(results), err)
+	require.NoError(t, err)
+	if len(results) < 15 {
+		t.Fatalf("expected at least 15 results, found %d", len(results))
 	}
 	for _, r := range results {
 		if len(r.Failures) > 0 {
-			t.Errorf("%s: %s", r.Name, lines(r.Failures))
+			t.Errorf("%s: %s", r.Name, joinProblems(r.Failures))
 		}
 	}
 }

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// canonical returns JSON with sorted names, one value in a line, and equal numbers in one notation.
-func canonical(text []byte) (string, error) {
+// canonicalJSON returns JSON with sorted names, one value in a line, and equal numbers in one notation.
+func canonicalJSON(text []byte) (string, error) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
 	var v any
@@ -19,36 +19,36 @@ func canonical(text []byte) (string, error) {
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
-	if err := e.Encode(plain(v)); err != nil {
+	if err := e.Encode(normalizeNumbers(v)); err != nil {
 		return "", err
 	}
 	return strings.TrimSuffix(b.String(), "\n"), nil
 }
 
-// plain writes equal numbers in one notation: 1.50 and 15e-1 as 1.5.
-func plain(v any) any {
+// normalizeNumbers writes equal numbers in one notation: 1.50 and 15e-1 as 1.5.
+func normalizeNumbers(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
 		for name := range v {
-			v[name] = plain(v[name])
+			v[name] = normalizeNumbers(v[name])
 		}
 	case []any:
 		for i := range v {
-			v[i] = plain(v[i])
+			v[i] = normalizeNumbers(v[i])
 		}
 	case json.Number:
-		return number(v)
+		return normalizeNumber(v)
 	}
 	return v
 }
 
-// comparedDigits bounds the numbers that are compared by value: longer ones are compared as text.
-const comparedDigits = 1000
+// maxComparedDigits bounds the numbers that are compared by value: longer ones are compared as text.
+const maxComparedDigits = 1000
 
-func number(n json.Number) json.Number {
+func normalizeNumber(n json.Number) json.Number {
 	literal := n.String()
 	_, exponent, hasExponent := strings.Cut(strings.ToLower(literal), "e")
-	if len(literal) > comparedDigits || (hasExponent && len(strings.TrimLeft(exponent, "+-0")) > 3) {
+	if len(literal) > maxComparedDigits || (hasExponent && len(strings.TrimLeft(exponent, "+-0")) > 3) {
 		return n
 	}
 	r, ok := new(big.Rat).SetString(literal)
@@ -63,23 +63,23 @@ func number(n json.Number) json.Number {
 }
 
 const (
-	// around is the number of equal lines before and after a difference.
-	around = 3
-	// differentLines is the maximum number of differing lines that are shown of a text.
-	differentLines = 200
+	// contextLines is the number of equal lines before and after a difference.
+	contextLines = 3
+	// maxDifferentLines is the maximum number of differing lines that are shown of a text.
+	maxDifferentLines = 200
 )
 
 // difference shows two texts from the first to the last differing line, with a few lines around these.
 func difference(want, found string) string {
-	a := strings.Split(want, "\n")
-	b := strings.Split(found, "\n")
-	shorter := min(len(a), len(b))
+	wantLines := strings.Split(want, "\n")
+	foundLines := strings.Split(found, "\n")
+	shorter := min(len(wantLines), len(foundLines))
 	// how many lines are equal at the beginning, and at the end
 	var first, last int
-	for first < shorter && a[first] == b[first] {
+	for first < shorter && wantLines[first] == foundLines[first] {
 		first++
 	}
-	for last < shorter-first && a[len(a)-1-last] == b[len(b)-1-last] {
+	for last < shorter-first && wantLines[len(wantLines)-1-last] == foundLines[len(foundLines)-1-last] {
 		last++
 	}
 	var out strings.Builder
@@ -92,13 +92,13 @@ func difference(want, found string) string {
 			out.WriteString(mark + line + "\n")
 		}
 	}
-	begin := max(0, first-around)
+	begin := max(0, first-contextLines)
 	if begin > 0 {
 		out.WriteString("    …\n")
 	}
-	add("    ", a[begin:first], around)
-	add("  - ", a[first:len(a)-last], differentLines)
-	add("  + ", b[first:len(b)-last], differentLines)
-	add("    ", a[len(a)-last:], around)
+	add("    ", wantLines[begin:first], contextLines)
+	add("  - ", wantLines[first:len(wantLines)-last], maxDifferentLines)
+	add("  + ", foundLines[first:len(foundLines)-last], maxDifferentLines)
+	add("    ", wantLines[len(wantLines)-last:], contextLines)
 	return strings.TrimSuffix(out.String(), "\n")
 }

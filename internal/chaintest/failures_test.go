@@ -156,7 +156,7 @@ var unusableFiles = map[string]fileCase{
 	"hexadecimal": {mask + "  records:\n  - {topic: t, value: 0x10, becomes: dropped}",
 		[]string{"expected a number as JSON writes it"}},
 	"itself":     {mask + "  records:\n  - {topic: t, value: &a [*a], becomes: dropped}", []string{"at most 1000 levels"}},
-	"aliases":    {mask + "  records:\n" + strings.Join(bombs(), "\n"), []string{"expected at most 1000000 values"}},
+	"aliases":    {mask + "  records:\n" + strings.Join(expandingRecords(), "\n"), []string{"expected at most 1000000 values"}},
 	"long texts": {mask + "  records:\n" + longTexts, []string{"expected at most 67108864 bytes"}},
 	"twice": {mask + "  refused: x\n- name: x\n  refused: x",
 		[]string{`9: a test of the name "x" stands in line 7`}},
@@ -166,8 +166,8 @@ var unusableFiles = map[string]fileCase{
 var longTexts = "  - {topic: t, value: &a " + strings.Repeat("x", 900_000) + ", becomes: dropped}\n" +
 	"  - {topic: t, value: [" + strings.Repeat("*a, ", 99) + "*a], becomes: dropped}"
 
-// bombs returns short records that expand to many values.
-func bombs() []string {
+// expandingRecords returns short records that expand to many values.
+func expandingRecords() []string {
 	list := []string{"  - {topic: t, value: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1], becomes: dropped}"}
 	for i := range 7 {
 		alias := "*a" + string(rune('0'+i))

@@ -58,7 +58,7 @@ type input struct {
 	key       []byte
 	value     []byte
 	headers   []header
-	becomes   wanted
+	becomes   expectedResult
 }
 
 // header is a header of a record; the value is an envelope of the JSON converter.
@@ -67,39 +67,40 @@ type header struct {
 	value []byte
 }
 
-// wanted is the expected result of a record.
-type wanted struct {
+// expectedResult is the expected result of a record.
+type expectedResult struct {
 	line    int
-	dropped bool
+	isDropped bool
 	// fails expects an error that contains message, with stage and class unless these are empty.
 	fails   bool
 	message string
 	stage   string
 	class   string
-	records []expected
+	records []expectedRecord
 }
 
-// expected is an expected record; nil parts are not compared.
-type expected struct {
+// expectedRecord is an expected record; nil parts are not compared.
+type expectedRecord struct {
 	line       int
 	topic      *string
-	key        *expectation
-	value      *expectation
+	key        *expectedValue
+	value      *expectedValue
 	headers    []expectedHeader
-	anyHeaders bool // headers are not compared
+	// ignoresHeaders means that headers are not compared.
+	ignoresHeaders bool
 }
 
 type expectedHeader struct {
 	name  string
-	value *expectation
+	value *expectedValue
 }
 
-// expectation is an expected value, with its schema if the file has one.
-type expectation struct {
+// expectedValue is an expected value, with its schema if the file has one.
+type expectedValue struct {
 	line int
 	json []byte
-	// envelope means that json has `schema` and `payload`, and that both are compared.
-	envelope bool
+	// isEnvelope means that json has `schema` and `payload`, and that both are compared.
+	isEnvelope bool
 }
 
 // Files returns the test files of the arguments. A folder means the files in and below it whose names end with
@@ -135,8 +136,8 @@ func Files(args []string) ([]string, error) {
 	return files, nil
 }
 
-// read reads a file of tests. It returns the problems in it, or an error if it cannot be read.
-func read(path string) (*file, config.Problems, error) {
+// readFile reads a file of tests. It returns the problems in it, or an error if it cannot be read.
+func readFile(path string) (*file, config.Problems, error) {
 	data, err := config.ReadRegular(path)
 	if err != nil {
 		return nil, nil, err
@@ -154,7 +155,7 @@ func read(path string) (*file, config.Problems, error) {
 		return nil, config.Problems{{File: path, Line: max(second.Line, 1),
 			Text: "expected one document in the file, found another after ---"}}, nil
 	}
-	r.top(root.Content[0])
+	r.readTests(root.Content[0])
 	r.problems.Sort()
 	return r.file, r.problems, nil
 }
@@ -167,30 +168,30 @@ type reader struct {
 	bytes  int
 }
 
-func (r *reader) complain(n *yaml.Node, format string, args ...any) {
+func (r *reader) addProblem(n *yaml.Node, format string, args ...any) {
 	if len(r.problems) < 100 {
 		r.problems = append(r.problems, config.Problem{File: r.file.path, Line: n.Line, Text: fmt.Sprintf(format,
 			args...)})
 	}
 }
 
-// members returns the members of a mapping by name; other names than names are problems. It returns nil for a node that
+// readMembers returns the members of a mapping by name; other names than names are problems. It returns nil for a node that
 // is no mapping.
-func (r *reader) members(n *yaml.Node, what string, names ...string) map[string]*yaml.Node {
-	n = target(n)
+func (r *reader) readMembers(n *yaml.Node, what string, names ...string) map[string]*yaml.Node {
+	n = resolveAlias(n)
 	if n.Kind != yaml.MappingNode {
-		r.complain(n, "expected %s as a mapping with %s, found %s", what, strings.Join(names, ", "), kind(n))
+		r.addProblem(n, "expected %s as a mapping with %s, found %s", what, strings.Join(names, ", "), describeNode(n))
 		return nil
 	}
 	nodes := map[string]*yaml.Node{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key := n.Content[i]
-		value := target(n.Content[i+1])
+		value := resolveAlias(n.Content[i+1])
 		switch {
 		case !slices.Contains(names, key.Value):
-			r.complain(key, "%s has no %q: expected %s", what, key.Value, strings.Join(names, ", "))
+			r.addProblem(key, "%s has no %q: expected %s", what, key.Value, strings.Join(names, ", "))
 		case nodes[key.Value] != nil:
-			r.complain(key, "%s has %s twice", what, key.Value)
+			r.addProblem(key, "%s has %s twice", what, key.Value)
 		default:
 			nodes[key.Value] = value
 		}
@@ -198,36 +199,36 @@ func (r *reader) members(n *yaml.Node, what string, names ...string) map[string]
 	return nodes
 }
 
-func (r *reader) top(n *yaml.Node) {
+func (r *reader) readTests(n *yaml.Node) {
 	f := r.file
-	m := r.members(n, "a file of tests", "connector", "settings", "tests")
+	m := r.readMembers(n, "a file of tests", "connector", "settings", "tests")
 	if v := m["connector"]; v != nil {
-		f.connector = r.text(v, "connector")
+		f.connector = r.readText(v, "connector")
 		f.connectorLine = v.Line
 	}
-	f.settings = r.settings(m["settings"])
+	f.settings = r.readSettings(m["settings"])
 	tests := m["tests"]
 	switch {
 	case len(r.problems) > 0: // already reported
 	case tests == nil || tests.Kind != yaml.SequenceNode || len(tests.Content) == 0:
-		r.complain(n, "expected a list of tests below tests:")
+		r.addProblem(n, "expected a list of tests below tests:")
 	case f.connector == "" && len(f.settings) == 0:
-		r.complain(n, "expected connector: FILE or settings:, with the transforms to test")
+		r.addProblem(n, "expected connector: FILE or settings:, with the transforms to test")
 	default:
-		lines := map[string]int{}
+		lineByName := map[string]int{}
 		for _, n := range tests.Content {
-			t := r.test(target(n))
-			if firstLine := lines[t.name]; firstLine > 0 && firstLine != t.line {
-				r.complain(n, "a test of the name %q stands in line %d", t.name, firstLine)
+			t := r.readTest(resolveAlias(n))
+			if firstLine := lineByName[t.name]; firstLine > 0 && firstLine != t.line {
+				r.addProblem(n, "a test of the name %q stands in line %d", t.name, firstLine)
 			}
-			lines[t.name] = t.line
+			lineByName[t.name] = t.line
 			f.tests = append(f.tests, t)
 		}
 	}
 }
 
-// settings reads the settings below a node; nil has none.
-func (r *reader) settings(n *yaml.Node) []config.Entry {
+// readSettings reads the settings below a node; nil has none.
+func (r *reader) readSettings(n *yaml.Node) []config.Entry {
 	if n == nil {
 		return nil
 	}
@@ -248,158 +249,158 @@ func (r *reader) settings(n *yaml.Node) []config.Entry {
 	return entries
 }
 
-func (r *reader) test(n *yaml.Node) test {
-	m := r.members(n, "a test", "name", "settings", "records", "refused")
-	t := test{line: n.Line, name: r.text(m["name"], "name"), settings: r.settings(m["settings"]),
-		refused: r.text(m["refused"], "refused")}
-	for _, record := range r.list(m["records"], "a list of records") {
-		t.records = append(t.records, r.record(record))
+func (r *reader) readTest(n *yaml.Node) test {
+	m := r.readMembers(n, "a test", "name", "settings", "records", "refused")
+	t := test{line: n.Line, name: r.readText(m["name"], "name"), settings: r.readSettings(m["settings"]),
+		refused: r.readText(m["refused"], "refused")}
+	for _, record := range r.readList(m["records"], "a list of records") {
+		t.records = append(t.records, r.readRecord(record))
 	}
 	if t.name == "" {
-		r.complain(n, "expected a name of the test")
+		r.addProblem(n, "expected a name of the test")
 	}
 	if (len(t.records) > 0) == (t.refused != "") {
-		r.complain(n, "expected either records or refused: TEXT in a test")
+		r.addProblem(n, "expected either records or refused: TEXT in a test")
 	}
 	return t
 }
 
-func (r *reader) record(n *yaml.Node) input {
-	m := r.members(n, "a record", "topic", "partition", "offset", "timestamp", "key", "value", "headers", "becomes")
-	in := input{line: n.Line, topic: r.text(m["topic"], "topic"),
-		partition: r.number(m["partition"], "partition", math.MaxInt32),
-		offset:    r.number(m["offset"], "offset", math.MaxInt64),
-		timestamp: r.number(m["timestamp"], "timestamp", math.MaxInt64),
-		key:       r.inputJSON(m["key"]), value: r.inputJSON(m["value"])}
-	r.headers(m["headers"], func(name string, value *yaml.Node) {
-		in.headers = append(in.headers, header{name, r.inputJSON(value)})
+func (r *reader) readRecord(n *yaml.Node) input {
+	m := r.readMembers(n, "a record", "topic", "partition", "offset", "timestamp", "key", "value", "headers", "becomes")
+	in := input{line: n.Line, topic: r.readText(m["topic"], "topic"),
+		partition: r.readNumber(m["partition"], "partition", math.MaxInt32),
+		offset:    r.readNumber(m["offset"], "offset", math.MaxInt64),
+		timestamp: r.readNumber(m["timestamp"], "timestamp", math.MaxInt64),
+		key:       r.readInput(m["key"]), value: r.readInput(m["value"])}
+	r.readHeaders(m["headers"], func(name string, value *yaml.Node) {
+		in.headers = append(in.headers, header{name: name, value: r.readInput(value)})
 	})
 	if in.topic == "" {
-		r.complain(n, "expected the topic of the record")
+		r.addProblem(n, "expected the topic of the record")
 	}
 	if m["becomes"] == nil {
-		r.complain(n, "expected becomes: a record, a list of records, dropped, or an error")
+		r.addProblem(n, "expected becomes: a record, a list of records, dropped, or an error")
 		return in
 	}
-	in.becomes = r.wanted(m["becomes"])
+	in.becomes = r.readResult(m["becomes"])
 	return in
 }
 
-func (r *reader) wanted(n *yaml.Node) wanted {
-	o := wanted{line: n.Line}
+func (r *reader) readResult(n *yaml.Node) expectedResult {
+	o := expectedResult{line: n.Line}
 	switch {
 	case n.Kind == yaml.ScalarNode && n.Value == "dropped":
-		o.dropped = true
+		o.isDropped = true
 	case n.Kind == yaml.SequenceNode && len(n.Content) > 0:
 		for _, item := range n.Content {
-			o.records = append(o.records, r.expected(target(item)))
+			o.records = append(o.records, r.readExpected(resolveAlias(item)))
 		}
-	case n.Kind == yaml.MappingNode && has(n, "error"):
-		m := r.members(n, "an error", "error", "stage", "class")
-		o.message = r.text(m["error"], "error")
+	case n.Kind == yaml.MappingNode && hasMember(n, "error"):
+		m := r.readMembers(n, "an error", "error", "stage", "class")
+		o.message = r.readText(m["error"], "error")
 		o.fails = true
-		o.stage = r.text(m["stage"], "stage")
-		o.class = r.text(m["class"], "class")
+		o.stage = r.readText(m["stage"], "stage")
+		o.class = r.readText(m["class"], "class")
 	case n.Kind == yaml.MappingNode:
-		o.records = []expected{r.expected(n)}
+		o.records = []expectedRecord{r.readExpected(n)}
 	default:
-		r.complain(n, "expected a record, a list of records, dropped, or a mapping with error, found %s", kind(n))
+		r.addProblem(n, "expected a record, a list of records, dropped, or a mapping with error, found %s", describeNode(n))
 	}
 	return o
 }
 
-func (r *reader) expected(n *yaml.Node) expected {
-	m := r.members(n, "a record that comes out", "topic", "key", "value", "headers")
-	e := expected{line: n.Line, key: r.expectation(m["key"]), value: r.expectation(m["value"]),
-		anyHeaders: m["headers"] == nil}
+func (r *reader) readExpected(n *yaml.Node) expectedRecord {
+	m := r.readMembers(n, "a record that comes out", "topic", "key", "value", "headers")
+	e := expectedRecord{line: n.Line, key: r.readValue(m["key"]), value: r.readValue(m["value"]),
+		ignoresHeaders: m["headers"] == nil}
 	if m["topic"] != nil {
-		topic := r.text(m["topic"], "topic")
+		topic := r.readText(m["topic"], "topic")
 		e.topic = &topic
 	}
-	r.headers(m["headers"], func(name string, value *yaml.Node) {
-		e.headers = append(e.headers, expectedHeader{name, r.expectation(value)})
+	r.readHeaders(m["headers"], func(name string, value *yaml.Node) {
+		e.headers = append(e.headers, expectedHeader{name: name, value: r.readValue(value)})
 	})
-	if e.topic == nil && e.key == nil && e.value == nil && e.anyHeaders {
-		r.complain(n, "expected at least one of topic, key, value, headers: nothing would be compared")
+	if e.topic == nil && e.key == nil && e.value == nil && e.ignoresHeaders {
+		r.addProblem(n, "expected at least one of topic, key, value, headers: nothing would be compared")
 	}
 	return e
 }
 
-func (r *reader) headers(n *yaml.Node, take func(name string, value *yaml.Node)) {
-	for _, h := range r.list(n, "a list of headers, each with name and value") {
-		m := r.members(h, "a header", "name", "value")
+func (r *reader) readHeaders(n *yaml.Node, take func(name string, value *yaml.Node)) {
+	for _, h := range r.readList(n, "a list of headers, each with name and value") {
+		m := r.readMembers(h, "a header", "name", "value")
 		if m["value"] == nil {
-			r.complain(h, "expected a value of the header")
+			r.addProblem(h, "expected a value of the header")
 			continue
 		}
-		take(r.text(m["name"], "name"), m["value"])
+		take(r.readText(m["name"], "name"), m["value"])
 	}
 }
 
-// list returns the elements of a list, none for a nil node.
-func (r *reader) list(n *yaml.Node, what string) (items []*yaml.Node) {
+// readList returns the elements of a list, none for a nil node.
+func (r *reader) readList(n *yaml.Node, what string) (items []*yaml.Node) {
 	switch {
 	case n == nil:
 		return nil
 	case n.Kind != yaml.SequenceNode:
-		r.complain(n, "expected %s, found %s", what, kind(n))
+		r.addProblem(n, "expected %s, found %s", what, describeNode(n))
 		return nil
 	}
 	for _, item := range n.Content {
-		items = append(items, target(item))
+		items = append(items, resolveAlias(item))
 	}
 	return items
 }
 
-// text returns a scalar, "" for a nil node.
-func (r *reader) text(n *yaml.Node, name string) string {
+// readText returns a scalar, "" for a nil node.
+func (r *reader) readText(n *yaml.Node, name string) string {
 	if n == nil {
 		return ""
 	}
 	if n.Kind != yaml.ScalarNode || n.Tag == "!!null" {
-		r.complain(n, "%s: expected a text, found %s", name, kind(n))
+		r.addProblem(n, "%s: expected a text, found %s", name, describeNode(n))
 	}
 	return n.Value
 }
 
-// number returns a number from 0 to most, -1 for a nil node.
-func (r *reader) number(n *yaml.Node, name string, most int64) int64 {
+// readNumber returns a number from 0 to most, -1 for a nil node.
+func (r *reader) readNumber(n *yaml.Node, name string, most int64) int64 {
 	if n == nil {
 		return -1
 	}
 	v, err := strconv.ParseInt(n.Value, 10, 64)
 	if n.Kind != yaml.ScalarNode || err != nil || v < 0 || v > most {
-		r.complain(n, "%s: expected a number from 0 to %d, found %s", name, most, kind(n))
+		r.addProblem(n, "%s: expected a number from 0 to %d, found %s", name, most, describeNode(n))
 	}
 	return v
 }
 
-// inputJSON returns a value for the JSON converter with schemas, or nil: a mapping with `schema` and `payload` is used
+// readInput returns a value for the JSON converter with schemas, or nil: a mapping with `schema` and `payload` is used
 // unchanged, any other value gets no schema.
-func (r *reader) inputJSON(n *yaml.Node) []byte {
+func (r *reader) readInput(n *yaml.Node) []byte {
 	if n == nil || (n.Kind == yaml.ScalarNode && n.Tag == "!!null") {
 		return nil
 	}
-	encoded := r.json(nil, n, 0)
+	encoded := r.appendJSON(nil, n, 0)
 	if isEnvelope(n) {
 		return encoded
 	}
 	return append(append([]byte(`{"schema":null,"payload":`), encoded...), '}')
 }
 
-// expectation returns an expected value, or nil.
-func (r *reader) expectation(n *yaml.Node) *expectation {
+// readValue returns an expected value, or nil.
+func (r *reader) readValue(n *yaml.Node) *expectedValue {
 	if n == nil {
 		return nil
 	}
-	return &expectation{line: n.Line, json: r.json(nil, n, 0), envelope: isEnvelope(n)}
+	return &expectedValue{line: n.Line, json: r.appendJSON(nil, n, 0), isEnvelope: isEnvelope(n)}
 }
 
 func isEnvelope(n *yaml.Node) bool {
-	return n.Kind == yaml.MappingNode && len(n.Content) == 4 && has(n, "schema") && has(n, "payload")
+	return n.Kind == yaml.MappingNode && len(n.Content) == 4 && hasMember(n, "schema") && hasMember(n, "payload")
 }
 
-func has(n *yaml.Node, name string) bool {
+func hasMember(n *yaml.Node, name string) bool {
 	for i := 0; i < len(n.Content); i += 2 {
 		if n.Content[i].Value == name {
 			return true
@@ -408,8 +409,8 @@ func has(n *yaml.Node, name string) bool {
 	return false
 }
 
-// target returns the node that an alias refers to.
-func target(n *yaml.Node) *yaml.Node {
+// resolveAlias returns the node that an alias refers to.
+func resolveAlias(n *yaml.Node) *yaml.Node {
 	for range maxDepth {
 		if n.Kind != yaml.AliasNode {
 			break
@@ -419,8 +420,8 @@ func target(n *yaml.Node) *yaml.Node {
 	return n
 }
 
-// kind describes a node in messages.
-func kind(n *yaml.Node) string {
+// describeNode describes a node in messages.
+func describeNode(n *yaml.Node) string {
 	switch n.Kind {
 	case yaml.MappingNode:
 		return "a mapping"
@@ -436,9 +437,9 @@ func kind(n *yaml.Node) string {
 // jsonNumber matches numbers of JSON.
 var jsonNumber = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$`)
 
-// json appends a node as JSON. Numbers keep their digits; dates become strings.
-func (r *reader) json(dst []byte, n *yaml.Node, depth int) (out []byte) {
-	n = target(n)
+// appendJSON appends a node as JSON. Numbers keep their digits; dates become strings.
+func (r *reader) appendJSON(dst []byte, n *yaml.Node, depth int) (out []byte) {
+	n = resolveAlias(n)
 	r.values++
 	start := len(dst)
 	defer func() {
@@ -448,13 +449,13 @@ func (r *reader) json(dst []byte, n *yaml.Node, depth int) (out []byte) {
 	}()
 	switch {
 	case depth > maxDepth:
-		r.complain(n, "expected at most %d levels of values in each other", maxDepth)
+		r.addProblem(n, "expected at most %d levels of values in each other", maxDepth)
 		return append(dst, "null"...)
 	case r.values > maxValues || r.bytes > maxBytes:
 		if r.values == maxValues+1 {
-			r.complain(n, "expected at most %d values of records in a file", maxValues)
+			r.addProblem(n, "expected at most %d values of records in a file", maxValues)
 		} else if len(r.problems) == 0 {
-			r.complain(n, "expected at most %d bytes of records in a file", maxBytes)
+			r.addProblem(n, "expected at most %d bytes of records in a file", maxBytes)
 		}
 		return append(dst, "null"...)
 	}
@@ -466,16 +467,16 @@ func (r *reader) json(dst []byte, n *yaml.Node, depth int) (out []byte) {
 			if i > 0 {
 				dst = append(dst, ',')
 			}
-			key := target(n.Content[i])
+			key := resolveAlias(n.Content[i])
 			if key.Kind != yaml.ScalarNode || key.Tag == "!!merge" {
-				r.complain(key, "expected a name, found %s", kind(key))
+				r.addProblem(key, "expected a name, found %s", describeNode(key))
 			}
 			if names[key.Value] {
-				r.complain(key, "the name %q is there twice", key.Value)
+				r.addProblem(key, "the name %q is there twice", key.Value)
 			}
 			names[key.Value] = true
-			dst = append(quote(dst, key.Value), ':')
-			dst = r.json(dst, n.Content[i+1], depth+1)
+			dst = append(appendQuoted(dst, key.Value), ':')
+			dst = r.appendJSON(dst, n.Content[i+1], depth+1)
 		}
 		return append(dst, '}')
 	case yaml.SequenceNode:
@@ -484,7 +485,7 @@ func (r *reader) json(dst []byte, n *yaml.Node, depth int) (out []byte) {
 			if i > 0 {
 				dst = append(dst, ',')
 			}
-			dst = r.json(dst, item, depth+1)
+			dst = r.appendJSON(dst, item, depth+1)
 		}
 		return append(dst, ']')
 	}
@@ -495,22 +496,22 @@ func (r *reader) json(dst []byte, n *yaml.Node, depth int) (out []byte) {
 		return strconv.AppendBool(dst, strings.EqualFold(n.Value, "true"))
 	case "!!int", "!!float":
 		if !jsonNumber.MatchString(n.Value) {
-			r.complain(n, "expected a number as JSON writes it, or a text in quotes, found %s", n.Value)
+			r.addProblem(n, "expected a number as JSON writes it, or a text in quotes, found %s", n.Value)
 			return append(dst, "null"...)
 		}
 		return append(dst, n.Value...)
 	case "!!binary":
 		b, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(n.Value), ""))
 		if err != nil {
-			r.complain(n, "expected base64 after !!binary: %v", err)
+			r.addProblem(n, "expected base64 after !!binary: %v", err)
 		}
-		return quote(dst, base64.StdEncoding.EncodeToString(b))
+		return appendQuoted(dst, base64.StdEncoding.EncodeToString(b))
 	}
-	return quote(dst, n.Value)
+	return appendQuoted(dst, n.Value)
 }
 
-// quote appends a text as JSON.
-func quote(dst []byte, text string) []byte {
+// appendQuoted appends a text as JSON.
+func appendQuoted(dst []byte, text string) []byte {
 	b, err := json.Marshal(text)
 	if err != nil { // a text is always JSON
 		panic(err)

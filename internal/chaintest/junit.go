@@ -68,9 +68,8 @@ func WriteJUnit(path string, results []Result) error {
 		if len(r.Failures) > 0 {
 			s.Failures++
 			report.Failures++
-			details := lines(r.Failures)
 			first, _, _ := strings.Cut(r.Failures[0].String(), "\n")
-			c.Failure = &failure{first, "failure", details}
+			c.Failure = &failure{Message: first, Type: "failure", Text: joinProblems(r.Failures)}
 		}
 		s.elapsed += r.Elapsed
 		s.Time = seconds(s.elapsed)

@@ -46,7 +46,7 @@ type Result struct {
 func Run(ctx context.Context, o Options, files []string) ([]Result, error) {
 	var all []Result
 	for _, path := range files {
-		f, problems, err := read(path)
+		f, problems, err := readFile(path)
 		if err != nil {
 			problems = config.Problems{{File: path, Line: 1, Text: strings.TrimPrefix(err.Error(), path+": ")}}
 		}
@@ -54,7 +54,7 @@ func Run(ctx context.Context, o Options, files []string) ([]Result, error) {
 			all = append(all, Result{File: path, Line: 1, Failures: problems})
 			continue
 		}
-		base, problems := o.base(f)
+		base, problems := o.baseSettings(f)
 		if len(problems) > 0 {
 			all = append(all, Result{File: path, Line: max(f.connectorLine, 1), Failures: problems})
 			continue
@@ -74,8 +74,8 @@ func Run(ctx context.Context, o Options, files []string) ([]Result, error) {
 	return all, nil
 }
 
-// base returns the settings of a file's connector, overridden by those of the file.
-func (o *Options) base(f *file) ([]config.Entry, config.Problems) {
+// baseSettings returns the settings of a file's connector, overridden by those of the file.
+func (o *Options) baseSettings(f *file) ([]config.Entry, config.Problems) {
 	if f.connector == "" {
 		return f.settings, nil
 	}
@@ -129,7 +129,7 @@ func (r *runner) run(ctx context.Context, base []config.Entry) {
 			return strings.Contains(p.String(), r.test.refused)
 		}) {
 			r.fail(r.test.line, "expected the settings to be refused with %q, found\n%s", r.test.refused,
-				lines(problems))
+				joinProblems(problems))
 		}
 	case len(problems) > 0:
 		r.failures = append(r.failures, problems...)
@@ -162,7 +162,7 @@ func (r *runner) unusedSettings(c *config.Connector) (problems config.Problems) 
 	return problems
 }
 
-func lines(problems config.Problems) string {
+func joinProblems(problems config.Problems) string {
 	var b strings.Builder
 	for _, p := range problems {
 		b.WriteString("  " + p.String() + "\n")
@@ -185,7 +185,7 @@ func (r *runner) apply(ctx context.Context, c *config.Connector) {
 	defer chain.Close()
 	b := &record.Batch{Registry: r.Registry}
 	for i := range r.test.records {
-		row, ok := r.row(ctx, b, &r.test.records[i])
+		row, ok := r.newRow(ctx, b, &r.test.records[i])
 		if !ok {
 			return
 		}
@@ -199,29 +199,29 @@ func (r *runner) apply(ctx context.Context, c *config.Connector) {
 	for i := range outcomes {
 		in := &r.test.records[i]
 		if outcomes[i].Fault == nil {
-			r.compare(ctx, b, in, outcomes[i].Rows)
+			r.compareResult(ctx, b, in, outcomes[i].Rows)
 		} else {
 			r.compareFault(in, &outcomes[i])
 		}
 	}
 }
 
-// row puts a record into a batch.
-func (r *runner) row(ctx context.Context, b *record.Batch, in *input) (row wit.Row, ok bool) {
+// newRow puts a record into a batch.
+func (r *runner) newRow(ctx context.Context, b *record.Batch, in *input) (row wit.Row, ok bool) {
 	row = wit.Row{Topic: b.TopicIndex(in.topic), Partition: int32(in.partition), Offset: in.offset,
 		Timestamp: in.timestamp}
 	var err error
-	if row.Key, err = r.converter().Decode(ctx, in.topic, in.key, b); err != nil {
+	if row.Key, err = r.newConverter().Decode(ctx, in.topic, in.key, b); err != nil {
 		r.fail(in.line, "key: %v", err)
 		return row, false
 	}
-	if row.Value, err = r.converter().Decode(ctx, in.topic, in.value, b); err != nil {
+	if row.Value, err = r.newConverter().Decode(ctx, in.topic, in.value, b); err != nil {
 		r.fail(in.line, "value: %v", err)
 		return row, false
 	}
 	var list []connectdata.Header
 	for _, h := range in.headers {
-		d, err := r.converter().Decode(ctx, in.topic, h.value, b)
+		d, err := r.newConverter().Decode(ctx, in.topic, h.value, b)
 		if err != nil {
 			r.fail(in.line, "header %s: %v", h.name, err)
 			return row, false
@@ -241,10 +241,10 @@ func (r *runner) row(ctx context.Context, b *record.Batch, in *input) (row wit.R
 	return row, true
 }
 
-func (r *runner) converter() convert.Converter { return converter(r.Registry) }
+func (r *runner) newConverter() convert.Converter { return newConverter(r.Registry) }
 
-// converter returns the converter for values in files: with schemas, nulls unchanged, decimals as numbers.
-func converter(registry *record.Registry) convert.Converter {
+// newConverter returns the converter for values in files: with schemas, nulls unchanged, decimals as numbers.
+func newConverter(registry *record.Registry) convert.Converter {
 	c, err := convert.New(convert.ClassJSON, map[string]string{"replace.null.with.default": "false",
 		"decimal.format": "NUMERIC"}, convert.Options{Schemas: registry})
 	if err != nil { // these settings are good
@@ -270,9 +270,9 @@ func (r *runner) compareFault(in *input, o *Outcome) {
 }
 
 // String describes the expected result in short.
-func (w *wanted) String() string {
+func (w *expectedResult) String() string {
 	switch {
-	case w.dropped:
+	case w.isDropped:
 		return "the record to be dropped"
 	case w.fails:
 		return fmt.Sprintf("an error with %q", w.message)
@@ -282,12 +282,12 @@ func (w *wanted) String() string {
 	return fmt.Sprintf("%d records", len(w.records))
 }
 
-func (r *runner) compare(ctx context.Context, b *record.Batch, in *input, rows []wit.Row) {
+func (r *runner) compareResult(ctx context.Context, b *record.Batch, in *input, rows []wit.Row) {
 	want := &in.becomes
-	if want.dropped && len(rows) == 0 {
+	if want.isDropped && len(rows) == 0 {
 		return
 	}
-	if want.fails || want.dropped || len(want.records) != len(rows) {
+	if want.fails || want.isDropped || len(want.records) != len(rows) {
 		var found strings.Builder
 		switch len(rows) {
 		case 0:
@@ -318,13 +318,13 @@ func (r *runner) compare(ctx context.Context, b *record.Batch, in *input, rows [
 	}
 }
 
-func (r *runner) compareRecord(ctx context.Context, b *record.Batch, want *expected, row *wit.Row) {
+func (r *runner) compareRecord(ctx context.Context, b *record.Batch, want *expectedRecord, row *wit.Row) {
 	if topic := b.Topics[row.Topic]; want.topic != nil && *want.topic != topic {
 		r.fail(want.line, "topic: expected %s, found %s", *want.topic, topic)
 	}
 	r.compareValue(ctx, b, "key", want.key, row.Key)
 	r.compareValue(ctx, b, "value", want.value, row.Value)
-	if want.anyHeaders {
+	if want.ignoresHeaders {
 		return
 	}
 	var headers []connectdata.Header
@@ -351,7 +351,7 @@ func (r *runner) compareRecord(ctx context.Context, b *record.Batch, want *expec
 	}
 }
 
-func (r *runner) compareValue(ctx context.Context, b *record.Batch, what string, want *expectation, d wit.ValueSlice) {
+func (r *runner) compareValue(ctx context.Context, b *record.Batch, what string, want *expectedValue, d wit.ValueSlice) {
 	if want == nil {
 		return
 	}
@@ -360,12 +360,12 @@ func (r *runner) compareValue(ctx context.Context, b *record.Batch, what string,
 		r.fail(want.line, "%s: %v", what, err)
 		return
 	}
-	expected := want.json
-	actual := written.Payload
-	if want.envelope {
+	wantJSON := want.json
+	foundJSON := written.Payload
+	if want.isEnvelope {
 		// The value passes through the same code as the record's own, so that both are formatted alike.
 		other := &record.Batch{Registry: r.Registry}
-		d, err := r.converter().Decode(ctx, "t", want.json, other)
+		d, err := r.newConverter().Decode(ctx, "t", want.json, other)
 		if err != nil {
 			r.fail(want.line, "%s: expected a schema with a value of it: %v", what, err)
 			return
@@ -375,14 +375,14 @@ func (r *runner) compareValue(ctx context.Context, b *record.Batch, what string,
 			r.fail(want.line, "%s: %v", what, err)
 			return
 		}
-		expected = made.Envelope
-		actual = written.Envelope
+		wantJSON = made.Envelope
+		foundJSON = written.Envelope
 	}
-	x, err := canonical(expected)
+	wantText, err := canonicalJSON(wantJSON)
 	if err == nil {
-		var y string
-		if y, err = canonical(actual); err == nil && x != y {
-			r.fail(want.line, "%s (- expected, + found):\n%s", what, difference(x, y))
+		var foundText string
+		if foundText, err = canonicalJSON(foundJSON); err == nil && wantText != foundText {
+			r.fail(want.line, "%s (- expected, + found):\n%s", what, difference(wantText, foundText))
 		}
 	}
 	if err != nil {
@@ -397,12 +397,12 @@ type Written struct {
 	Payload  json.RawMessage
 }
 
-// shownBytes is the maximum length of a value that only accompanies a message, in bytes.
-const shownBytes = 300
+// maxShownBytes is the maximum length of a value that only accompanies a message, in bytes.
+const maxShownBytes = 300
 
 func (w *Written) short() string {
-	if len(w.Payload) > shownBytes {
-		return strings.ToValidUTF8(string(w.Payload[:shownBytes]), "") + "…"
+	if len(w.Payload) > maxShownBytes {
+		return strings.ToValidUTF8(string(w.Payload[:maxShownBytes]), "") + "…"
 	}
 	return string(w.Payload)
 }
@@ -424,7 +424,7 @@ func WriteValue(ctx context.Context, registry *record.Registry, b *record.Batch,
 			d = wit.ValueSlice{Encoding: wit.Schemaless, Start: uint32(start), Size: uint32(len(b.Data) - start)}
 		}
 	}
-	out, null, err := converter(registry).Encode(ctx, nil, math.MaxInt32, "t", b, d)
+	out, null, err := newConverter(registry).Encode(ctx, nil, math.MaxInt32, "t", b, d)
 	if err != nil {
 		return v, fmt.Errorf("the JSON converter refuses what came out: %w", err)
 	}

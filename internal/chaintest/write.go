@@ -52,7 +52,7 @@ func (w *Writer) File(name string, settings map[string]string) ([]byte, error) {
 	return yaml.Marshal(struct {
 		Settings map[string]string `yaml:"settings"`
 		Tests    []test            `yaml:"tests"`
-	}{settings, []test{{name, w.records}}})
+	}{Settings: settings, Tests: []test{{Name: name, Records: w.records}}})
 }
 
 // refusal is the error of a stage for a record.
@@ -62,7 +62,7 @@ type refusal struct{ Error, Stage, Class string }
 // error if a secret had to be removed, because the rest would be no test of the record.
 func (w *Writer) Add(ctx context.Context, input, output *record.Batch, o *Outcome) error {
 	row := &input.Rows[0]
-	r, err := w.record(ctx, input, row)
+	r, err := w.newRecord(ctx, input, row)
 	if err != nil {
 		return err
 	}
@@ -77,7 +77,7 @@ func (w *Writer) Add(ctx context.Context, input, output *record.Batch, o *Outcom
 	}
 	var becomes []writtenRecord
 	for i := range o.Rows {
-		result, err := w.record(ctx, output, &o.Rows[i])
+		result, err := w.newRecord(ctx, output, &o.Rows[i])
 		if err != nil {
 			return err
 		}
@@ -85,7 +85,7 @@ func (w *Writer) Add(ctx context.Context, input, output *record.Batch, o *Outcom
 	}
 	switch r.Becomes = becomes; {
 	case o.Fault != nil:
-		r.Becomes = refusal{w.strike(o.Fault.Error.Message), o.Stage, o.Fault.ErrorClass}
+		r.Becomes = refusal{Error: w.redact(o.Fault.Error.Message), Stage: o.Stage, Class: o.Fault.ErrorClass}
 	case becomes == nil:
 		r.Becomes = "dropped"
 	}
@@ -96,12 +96,12 @@ func (w *Writer) Add(ctx context.Context, input, output *record.Batch, o *Outcom
 	return nil
 }
 
-func (w *Writer) record(ctx context.Context, b *record.Batch, row *wit.Row) (r writtenRecord, err error) {
-	r = writtenRecord{Topic: w.strike(b.Topics[row.Topic]), Headers: []writtenHeader{}}
-	if r.Key, err = w.value(ctx, b, row.Key); err != nil {
+func (w *Writer) newRecord(ctx context.Context, b *record.Batch, row *wit.Row) (r writtenRecord, err error) {
+	r = writtenRecord{Topic: w.redact(b.Topics[row.Topic]), Headers: []writtenHeader{}}
+	if r.Key, err = w.newValue(ctx, b, row.Key); err != nil {
 		return r, fmt.Errorf("key: %w", err)
 	}
-	if r.Value, err = w.value(ctx, b, row.Value); err != nil {
+	if r.Value, err = w.newValue(ctx, b, row.Value); err != nil {
 		return r, fmt.Errorf("value: %w", err)
 	}
 	var headers []connectdata.Header
@@ -111,17 +111,17 @@ func (w *Writer) record(ctx context.Context, b *record.Batch, row *wit.Row) (r w
 		}
 	}
 	for i := range headers {
-		value, err := w.value(ctx, b, Header(b, &headers[i]))
+		value, err := w.newValue(ctx, b, Header(b, &headers[i]))
 		if err != nil {
 			return r, fmt.Errorf("header %s: %w", headers[i].Name, err)
 		}
-		r.Headers = append(r.Headers, writtenHeader{w.strike(headers[i].Name), value})
+		r.Headers = append(r.Headers, writtenHeader{Name: w.redact(headers[i].Name), Value: value})
 	}
 	return r, nil
 }
 
-// value returns an envelope, whose schema is an anchor's alias if the file has it already, or null.
-func (w *Writer) value(ctx context.Context, b *record.Batch, d wit.ValueSlice) (*yaml.Node, error) {
+// newValue returns an envelope, whose schema is an anchor's alias if the file has it already, or null.
+func (w *Writer) newValue(ctx context.Context, b *record.Batch, d wit.ValueSlice) (*yaml.Node, error) {
 	v, err := WriteValue(ctx, w.Registry, b, d)
 	if err != nil {
 		return nil, err
@@ -129,9 +129,9 @@ func (w *Writer) value(ctx context.Context, b *record.Batch, d wit.ValueSlice) (
 	if d.Encoding == wit.Absent {
 		v.Envelope = []byte("null")
 	}
-	document := json.NewDecoder(strings.NewReader(secret.RedactJSON(string(v.Envelope), w.strike)))
+	document := json.NewDecoder(strings.NewReader(secret.RedactJSON(string(v.Envelope), w.redact)))
 	document.UseNumber()
-	value, err := asYAML(document)
+	value, err := readNode(document)
 	if err != nil || d.Encoding != wit.WithSchema {
 		return value, err
 	}
@@ -149,14 +149,14 @@ func (w *Writer) value(ctx context.Context, b *record.Batch, d wit.ValueSlice) (
 	return value, nil
 }
 
-func (w *Writer) strike(text string) string {
+func (w *Writer) redact(text string) string {
 	shown := w.Strike(text)
 	w.isRedacted = w.isRedacted || shown != text
 	return shown
 }
 
-// asYAML returns the next value of a JSON document as a node.
-func asYAML(d *json.Decoder) (*yaml.Node, error) {
+// readNode returns the next value of a JSON document as a node.
+func readNode(d *json.Decoder) (*yaml.Node, error) {
 	token, err := d.Token()
 	if err != nil {
 		return nil, err
@@ -170,7 +170,7 @@ func asYAML(d *json.Decoder) (*yaml.Node, error) {
 	case json.Delim:
 		n.Kind = map[json.Delim]yaml.Kind{'{': yaml.MappingNode, '[': yaml.SequenceNode}[v]
 		for d.More() { // names of members are texts among the others
-			item, err := asYAML(d)
+			item, err := readNode(d)
 			if err != nil {
 				return nil, err
 			}
