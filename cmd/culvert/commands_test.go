@@ -59,74 +59,124 @@ func invalidCommandLines(p *e2etest.Place, server string) []invalidCommandLine {
 	noWorker := "expected a running worker at http://" + closed + ": dial tcp "
 	const noURL = `--url: expected http://HOST:PORT, found "ftp://x:1"`
 	return []invalidCommandLine{
-		{"nonsense", 2, `unknown command "nonsense"`},
-		{"runn --help", 2, `unknown command "runn": did you mean run? Commands of plugins`},
-		{"peek -s /x", 2, "expected -p FILE"},
-		{"grind -s /x", 2, `unknown command "grind": commands of plugins, such as peek, need a connector's file: ` +
-			"culvert grind -p FILE"},
-		{"grind --help", 2, "culvert grind -p FILE"},
-		{"completion tcsh", 2, `unknown command "tcsh"`},
-		{"run --nonsense", 2, "unknown flag"},
-		{"run", 2, "expected --config DIR or files"},
-		{"run nowhere.properties", 2, "nowhere.properties"},
-		{"run --config . x.properties", 2, "found both"},
-		{"ping -p nowhere.properties", 2, "nowhere.properties"},
-		{"plugins check nowhere.wasm", 2, "nowhere.wasm"},
-		{"validate --log-level loud " + file, 2, "expected debug, info"},
-		{"validate --log-format xml " + file, 2, `--log-format: expected text, text+location or json, found "xml"`},
-		{"consume", 2, "expected TOPIC, found nothing"},
-		{"consume x --data nowhere", 1, "nowhere"},
-		{"consume x --data nowhere --properties " + p.File("port.properties", "bootstrap.servers=embedded:9999"), 1,
-			"no embedded broker's data to read (--data nowhere)"},
-		{"consume x --data nowhere --properties " + p.File("two.properties", "bootstrap.servers=embedded:x"), 2,
-			"expected embedded:PORT with a port from 1 to 65535"},
-		{"consume x --bootstrap-servers " + closed, 1, "connection refused"},
-		{"reference AvroConvrter", 2, `there is no page "AvroConvrter": the nearest one is AvroConverter (culvert ` +
-			"reference lists all)"},
-		{"reference guide/sinks", 2, `there is no page "guide/sinks": the nearest one is guide/sink`},
-		{"connectors list --url ftp://x:1", 2, noURL},
-		{"offsets show c --url ftp://x:1", 2, noURL},
-		{"connectors list --url admin:geheim@host:8083", 2, "--url: expected http://HOST:PORT"},
-		{"run --set a=b --set rest.password:geheim " + file, 2, "--set number 2: expected name=value, found no ="},
-		{"connectors list --url http://" + closed, 1, noWorker},
-		{"status --url http://" + closed, 1, noWorker},
-		{"offsets show c --url http://" + closed, 1, noWorker},
-		{"connectors list --url https://" + server, 1, "server gave HTTP response to HTTPS client"},
-		{"connectors list --timeout 0s URL", 2, "--timeout: expected a time such as 30s, found 0s"},
-		{"connectors restart c --task -3 URL", 2, "--task: expected the number of a task, from 0 on, found -3"},
-		{"connectors apply " + file + " --state OFF URL", 2,
-			`--state: expected RUNNING, PAUSED or STOPPED, found "OFF"`},
-		{"connectors pause URL", 2, "expected NAME, found nothing"},
-		{"connectors delete EMPTY a URL", 2, "expected NAME, found an empty one"},
-		{"connectors delete a EMPTY URL", 2, "expected NAME, found an empty one"},
-		{"connectors show a b URL", 2, `expected one NAME, found ["a" "b"]`},
-		{"offsets show URL", 2, "expected NAME, found nothing"},
-		{"offsets set c URL", 2, "expected FILE, found nothing"},
-		{"offsets set c EMPTY URL", 2, "expected FILE, found an empty one"},
-		{"offsets set c " + p.File("bad.json", "nonsense") + " URL", 2,
-			"bad.json: expected JSON, as culvert offsets show --json prints it"},
-		{"dlq list", 2, "expected TOPIC or --connector NAME, found neither"},
-		{"dlq show 0@1", 2, "expected TOPIC or --connector NAME, found neither"},
-		{"dlq show orders-refused", 2,
-			`expected PARTITION@OFFSET as culvert dlq list shows it, such as 0@17, found "orders-ref`},
-		{"dlq show --connector c", 2, `expected PARTITION@OFFSET as culvert dlq list shows it, such as 0@17, found ""`},
-		{"dlq list --connector c -p w.properties", 2, "--properties: expected TOPIC too"},
-		{"dlq show 0@1 --connector c --data d", 2, "--data: expected TOPIC too"},
-		{"dlq replay --connector c --set a=b", 2, "--set: expected TOPIC too"},
-		{"dlq list T --show all", 2, "--show: expected no TOPIC"},
-		{"dlq show T 0@1 --connector c", 2, "--connector: expected no TOPIC"},
-		{"dlq replay T URL", 2, "--url: expected no TOPIC"},
-		{"doctor", 2, ""},
-		{"doctor -p missing.properties", 2, "missing.properties"},
-		{"doctor -p " + p.File("broken.properties", "bootstrap.servers=h:1", "kafka.proxy.type=pigeon"), 2, "pigeon"},
-		{"doctor -p " + p.File("embedded.properties", "bootstrap.servers=embedded"), 2, ""},
-		{"tunnel", 2, ""},
-		{"tunnel -p " + p.File("none.properties", "kafka.proxy.type=none"), 2, ""},
+		{line: "nonsense", code: 2, want: `unknown command "nonsense"`},
+		{line: "runn --help", code: 2, want: `unknown command "runn": did you mean run? Commands of plugins`},
+		{line: "peek -s /x", code: 2, want: "expected -p FILE"},
+		{
+			line: "grind -s /x",
+			code: 2,
+			want: `unknown command "grind": commands of plugins, such as peek, need a connector's file: ` +
+				"culvert grind -p FILE",
+		},
+		{line: "grind --help", code: 2, want: "culvert grind -p FILE"},
+		{line: "completion tcsh", code: 2, want: `unknown command "tcsh"`},
+		{line: "run --nonsense", code: 2, want: "unknown flag"},
+		{line: "run", code: 2, want: "expected --config DIR or files"},
+		{line: "run nowhere.properties", code: 2, want: "nowhere.properties"},
+		{line: "run --config . x.properties", code: 2, want: "found both"},
+		{line: "ping -p nowhere.properties", code: 2, want: "nowhere.properties"},
+		{line: "plugins check nowhere.wasm", code: 2, want: "nowhere.wasm"},
+		{line: "validate --log-level loud " + file, code: 2, want: "expected debug, info"},
+		{
+			line: "validate --log-format xml " + file,
+			code: 2,
+			want: `--log-format: expected text, text+location or json, found "xml"`,
+		},
+		{line: "consume", code: 2, want: "expected TOPIC, found nothing"},
+		{line: "consume x --data nowhere", code: 1, want: "nowhere"},
+		{
+			line: "consume x --data nowhere --properties " + p.File("port.properties",
+				"bootstrap.servers=embedded:9999"),
+			code: 1,
+			want: "no embedded broker's data to read (--data nowhere)",
+		},
+		{
+			line: "consume x --data nowhere --properties " + p.File("two.properties", "bootstrap.servers=embedded:x"),
+			code: 2,
+			want: "expected embedded:PORT with a port from 1 to 65535",
+		},
+		{line: "consume x --bootstrap-servers " + closed, code: 1, want: "connection refused"},
+		{
+			line: "reference AvroConvrter",
+			code: 2,
+			want: `there is no page "AvroConvrter": the nearest one is AvroConverter (culvert ` +
+				"reference lists all)",
+		},
+		{line: "reference guide/sinks", code: 2, want: `there is no page "guide/sinks": the nearest one is guide/sink`},
+		{line: "connectors list --url ftp://x:1", code: 2, want: noURL},
+		{line: "offsets show c --url ftp://x:1", code: 2, want: noURL},
+		{line: "connectors list --url admin:geheim@host:8083", code: 2, want: "--url: expected http://HOST:PORT"},
+		{
+			line: "run --set a=b --set rest.password:geheim " + file,
+			code: 2,
+			want: "--set number 2: expected name=value, found no =",
+		},
+		{line: "connectors list --url http://" + closed, code: 1, want: noWorker},
+		{line: "status --url http://" + closed, code: 1, want: noWorker},
+		{line: "offsets show c --url http://" + closed, code: 1, want: noWorker},
+		{line: "connectors list --url https://" + server, code: 1, want: "server gave HTTP response to HTTPS client"},
+		{line: "connectors list --timeout 0s URL", code: 2, want: "--timeout: expected a time such as 30s, found 0s"},
+		{
+			line: "connectors restart c --task -3 URL",
+			code: 2,
+			want: "--task: expected the number of a task, from 0 on, found -3",
+		},
+		{
+			line: "connectors apply " + file + " --state OFF URL",
+			code: 2,
+			want: `--state: expected RUNNING, PAUSED or STOPPED, found "OFF"`,
+		},
+		{line: "connectors pause URL", code: 2, want: "expected NAME, found nothing"},
+		{line: "connectors delete EMPTY a URL", code: 2, want: "expected NAME, found an empty one"},
+		{line: "connectors delete a EMPTY URL", code: 2, want: "expected NAME, found an empty one"},
+		{line: "connectors show a b URL", code: 2, want: `expected one NAME, found ["a" "b"]`},
+		{line: "offsets show URL", code: 2, want: "expected NAME, found nothing"},
+		{line: "offsets set c URL", code: 2, want: "expected FILE, found nothing"},
+		{line: "offsets set c EMPTY URL", code: 2, want: "expected FILE, found an empty one"},
+		{
+			line: "offsets set c " + p.File("bad.json", "nonsense") + " URL",
+			code: 2,
+			want: "bad.json: expected JSON, as culvert offsets show --json prints it",
+		},
+		{line: "dlq list", code: 2, want: "expected TOPIC or --connector NAME, found neither"},
+		{line: "dlq show 0@1", code: 2, want: "expected TOPIC or --connector NAME, found neither"},
+		{
+			line: "dlq show orders-refused",
+			code: 2,
+			want: `expected PARTITION@OFFSET as culvert dlq list shows it, such as 0@17, found "orders-ref`,
+		},
+		{
+			line: "dlq show --connector c",
+			code: 2,
+			want: `expected PARTITION@OFFSET as culvert dlq list shows it, such as 0@17, found ""`,
+		},
+		{line: "dlq list --connector c -p w.properties", code: 2, want: "--properties: expected TOPIC too"},
+		{line: "dlq show 0@1 --connector c --data d", code: 2, want: "--data: expected TOPIC too"},
+		{line: "dlq replay --connector c --set a=b", code: 2, want: "--set: expected TOPIC too"},
+		{line: "dlq list T --show all", code: 2, want: "--show: expected no TOPIC"},
+		{line: "dlq show T 0@1 --connector c", code: 2, want: "--connector: expected no TOPIC"},
+		{line: "dlq replay T URL", code: 2, want: "--url: expected no TOPIC"},
+		{line: "doctor", code: 2},
+		{line: "doctor -p missing.properties", code: 2, want: "missing.properties"},
+		{
+			line: "doctor -p " + p.File("broken.properties", "bootstrap.servers=h:1", "kafka.proxy.type=pigeon"),
+			code: 2,
+			want: "pigeon",
+		},
+		{line: "doctor -p " + p.File("embedded.properties", "bootstrap.servers=embedded"), code: 2},
+		{line: "tunnel", code: 2},
+		{line: "tunnel -p " + p.File("none.properties", "kafka.proxy.type=none"), code: 2},
 		// A tunnel to itself would open connections to itself without end.
-		{"tunnel --listen 127.0.0.1:" + port + " -p " + p.File("same.properties", "bootstrap.servers="+closed), 2,
-			"bootstrap.servers: expected brokers elsewhere, found " + closed},
-		{"tunnel --listen :" + port + " -p " + p.File("local.properties", "bootstrap.servers=localhost:"+port), 2,
-			"bootstrap.servers: expected brokers elsewhere, found localhost:" + port},
+		{
+			line: "tunnel --listen 127.0.0.1:" + port + " -p " + p.File("same.properties", "bootstrap.servers="+closed),
+			code: 2,
+			want: "bootstrap.servers: expected brokers elsewhere, found " + closed,
+		},
+		{
+			line: "tunnel --listen :" + port + " -p " + p.File("local.properties", "bootstrap.servers=localhost:"+port),
+			code: 2,
+			want: "bootstrap.servers: expected brokers elsewhere, found localhost:" + port,
+		},
 	}
 }
 
@@ -190,28 +240,69 @@ func TestCommandsShowWorkerResponses(t *testing.T) {
 		code int
 		want string
 	}{
-		{"create is replaced", []string{"connectors", "create", "--state", "STOPPED", connector}, 2,
-			"expected culvert connectors apply"},
-		{"a state is for new connectors", []string{"connectors", "apply", connector, "--state", "STOPPED"}, 2,
-			"--state is for a connector that is created, and orders exists"},
-		{"status names what failed", []string{"status"}, 1, "failed: a (see culvert"},
-		{"unknown states are a failure", []string{"status", "--url", noSummaries}, 1,
-			"unknown states of connectors: only Kafka Connect's states are shown"},
-		{"a worker is drained", []string{"drain", "--url", allPlaced}, 0, "the worker is drained\n"},
-		{"drain names connectors that run nowhere", []string{"drain", "--url", onePlacedNowhere}, 0,
-			"orders: no worker runs it, or tasks of it: expected a worker with the plugins of class X"},
-		{"unknown states of one worker are a failure", []string{"status", "--url", memberAway}, 1,
-			"unknown states of connectors: worker w2: away"},
-		{"resumed logons are counted", []string{"connectors", "lockouts", "resume", "--json"}, 0,
-			`[{"connector":"1 refused logon","done":"will be retried"}]`},
-		{"a comparison is an object", []string{"connectors", "diff", connector, "--json"}, 1,
-			`{"connector":"orders",`},
-		{"an empty answer to a change", []string{"offsets", "set", "orders", offsets}, 0, "\n"},
-		{"a text as the answer to a change", []string{"offsets", "reset", "text"}, 0, "done\n"},
-		{"offsets are JSON", []string{"offsets", "show", "text"}, 1, "expected JSON, found <html>"},
-		{"wrong use is reported before files are read",
-			[]string{"offsets", "set", "orders", "missing.json", connector}, 2,
-			"expected either --url or files, found both"},
+		{
+			name: "create is replaced",
+			args: []string{"connectors", "create", "--state", "STOPPED", connector},
+			code: 2,
+			want: "expected culvert connectors apply",
+		},
+		{
+			name: "a state is for new connectors",
+			args: []string{"connectors", "apply", connector, "--state", "STOPPED"},
+			code: 2,
+			want: "--state is for a connector that is created, and orders exists",
+		},
+		{name: "status names what failed", args: []string{"status"}, code: 1, want: "failed: a (see culvert"},
+		{
+			name: "unknown states are a failure",
+			args: []string{"status", "--url", noSummaries},
+			code: 1,
+			want: "unknown states of connectors: only Kafka Connect's states are shown",
+		},
+		{
+			name: "a worker is drained",
+			args: []string{"drain", "--url", allPlaced},
+			code: 0,
+			want: "the worker is drained\n",
+		},
+		{
+			name: "drain names connectors that run nowhere",
+			args: []string{"drain", "--url", onePlacedNowhere},
+			code: 0,
+			want: "orders: no worker runs it, or tasks of it: expected a worker with the plugins of class X",
+		},
+		{
+			name: "unknown states of one worker are a failure",
+			args: []string{"status", "--url", memberAway},
+			code: 1,
+			want: "unknown states of connectors: worker w2: away",
+		},
+		{
+			name: "resumed logons are counted",
+			args: []string{"connectors", "lockouts", "resume", "--json"},
+			code: 0,
+			want: `[{"connector":"1 refused logon","done":"will be retried"}]`,
+		},
+		{
+			name: "a comparison is an object",
+			args: []string{"connectors", "diff", connector, "--json"},
+			code: 1,
+			want: `{"connector":"orders",`,
+		},
+		{name: "an empty answer to a change", args: []string{"offsets", "set", "orders", offsets}, code: 0, want: "\n"},
+		{name: "a text as the answer to a change", args: []string{"offsets", "reset", "text"}, code: 0, want: "done\n"},
+		{
+			name: "offsets are JSON",
+			args: []string{"offsets", "show", "text"},
+			code: 1,
+			want: "expected JSON, found <html>",
+		},
+		{
+			name: "wrong use is reported before files are read",
+			args: []string{"offsets", "set", "orders", "missing.json", connector},
+			code: 2,
+			want: "expected either --url or files, found both",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			code, stdout, stderr := command(t, append([]string{c.args[0], "--url", url}, c.args[1:]...)...)
@@ -242,10 +333,12 @@ func TestStatusOfKafkaConnectWorker(t *testing.T) {
 			io.WriteString(w, `{"a":{}}`)
 		case requests.Add(1) == 1:
 			w.WriteHeader(409)
-			io.WriteString(w, `{"error_code":409,"message":"Cannot complete request momentarily due to no known leader URL"}`)
+			io.WriteString(w,
+				`{"error_code":409,"message":"Cannot complete request momentarily due to no known leader URL"}`)
 		default:
-			io.WriteString(w, `{"a":{"status":{"name":"a","connector":{"state":"RUNNING","worker_id":"w"},"tasks":[{"id":0,`+
-				`"state":"FAILED","worker_id":"w","trace":"x"}],"type":"sink"}}}`)
+			io.WriteString(w,
+				`{"a":{"status":{"name":"a","connector":{"state":"RUNNING","worker_id":"w"},"tasks":[{"id":0,`+
+					`"state":"FAILED","worker_id":"w","trace":"x"}],"type":"sink"}}}`)
 		}
 	}))
 	defer server.Close()
@@ -282,11 +375,23 @@ func TestInitUsesDefaultsForEmptyValues(t *testing.T) {
 		connector string
 		fault     string
 	}{
-		{"entity sets are blank", "--entity-set", " ", "", "--entity-set is required"},
-		{"entity sets are commas", "--entity-set", " , ", "", "--entity-set is required"},
-		{"the name is empty", "--name", "", "orders", ""},
-		{"the name is given", "--name", "mine", "mine", ""},
-		{"the port is 0", "--port", "0", "orders", ""},
+		{
+			name:      "entity sets are blank",
+			flag:      "--entity-set",
+			value:     " ",
+			connector: "",
+			fault:     "--entity-set is required",
+		},
+		{
+			name:      "entity sets are commas",
+			flag:      "--entity-set",
+			value:     " , ",
+			connector: "",
+			fault:     "--entity-set is required",
+		},
+		{name: "the name is empty", flag: "--name", value: "", connector: "orders", fault: ""},
+		{name: "the name is given", flag: "--name", value: "mine", connector: "mine", fault: ""},
+		{name: "the port is 0", flag: "--port", value: "0", connector: "orders", fault: ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			command := newInit()

@@ -67,14 +67,14 @@ func asFailure(err error) error {
 	if err == nil {
 		return nil
 	}
-	return &exitError{exitFailed, err}
+	return &exitError{code: exitFailed, err: err}
 }
 
 func asUsageError(err error) error {
 	if err == nil {
 		return nil
 	}
-	return &exitError{exitWrong, err}
+	return &exitError{code: exitWrong, err: err}
 }
 
 // execute runs a command line and returns its exit code. An error without an exit code is cobra's: wrong use.

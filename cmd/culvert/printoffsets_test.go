@@ -16,10 +16,18 @@ var printedOffsets = []struct {
 	offset    string
 	want      string
 }{
-	{"sink", `{"kafka_partition":0,"kafka_topic":"Orders"}`, `{"kafka_offset":7}`,
-		"topic Orders, partition 0: the next record is the one with offset 7\n"},
-	{"complete load", storedSet, `{"url":"/s/Orders?$skiptoken=9","seen":9,"count":10,"sorts":true,"done":true,` +
-		`"at":1795705177137,"fingerprint":"mode=full"}`, `service /s, entityset Orders
+	{
+		name:      "sink",
+		partition: `{"kafka_partition":0,"kafka_topic":"Orders"}`,
+		offset:    `{"kafka_offset":7}`,
+		want:      "topic Orders, partition 0: the next record is the one with offset 7\n",
+	},
+	{
+		name:      "complete load",
+		partition: storedSet,
+		offset: `{"url":"/s/Orders?$skiptoken=9","seen":9,"count":10,"sorts":true,"done":true,` +
+			`"at":1795705177137,"fingerprint":"mode=full"}`,
+		want: `service /s, entityset Orders
   state                        complete: all rows were read
   request                      /s/Orders?$skiptoken=9
   finished                     2026-11-26 14:59:37 UTC
@@ -27,57 +35,121 @@ var printedOffsets = []struct {
   rows by the service's count  10
   belongs to                   mode=full
   other fields                 sorts=true
-`},
-	{"proven load", storedSet, `{"url":"/p","seen":9,"done":true,"complete":"key"}`, `service /s, entityset Orders
+`,
+	},
+	{
+		name:      "proven load",
+		partition: storedSet,
+		offset:    `{"url":"/p","seen":9,"done":true,"complete":"key"}`,
+		want: `service /s, entityset Orders
   state                    complete: all rows were read
   request                  /p
   rows before the request  9
   proof of the last load   order of the keys
-`},
-	{"unproven load", storedSet, `{"url":"/p","done":true,"complete":"unproven"}`, `service /s, entityset Orders
+`,
+	},
+	{
+		name:      "unproven load",
+		partition: storedSet,
+		offset:    `{"url":"/p","done":true,"complete":"unproven"}`,
+		want: `service /s, entityset Orders
   state                   finished: nothing proves that all rows were read
   request                 /p
   proof of the last load  none
-`},
-	{"proof of a later version", storedSet, `{"url":"/p","done":true,"complete":"x"}`, `service /s, entityset Orders
+`,
+	},
+	{
+		name:      "proof of a later version",
+		partition: storedSet,
+		offset:    `{"url":"/p","done":true,"complete":"x"}`,
+		want: `service /s, entityset Orders
   state                   complete: all rows were read
   request                 /p
   proof of the last load  x
-`},
-	{"changes after a load", storedSet, `{"phase":"changes","url":"/d","complete":"delta"}`, `service /s, entityset Orders
+`,
+	},
+	{
+		name:      "changes after a load",
+		partition: storedSet,
+		offset:    `{"phase":"changes","url":"/d","complete":"delta"}`,
+		want: `service /s, entityset Orders
   state                   reading changes
   request                 /d
   proof of the last load  delta link
-`},
-	{"beginning", storedSet, `{"url":"/p","beginning":"qrs"}`, `service /s, entityset Orders
+`,
+	},
+	{
+		name:      "beginning",
+		partition: storedSet,
+		offset:    `{"url":"/p","beginning":"qrs"}`,
+		want: `service /s, entityset Orders
   state    first load; its first rows may have been delivered
   request  /p
-`},
-	{"beginning with change tracking", storedSet, `{"phase":"load","url":"/p","beginning":"qrs"}`,
-		`service /s, entityset Orders
+`,
+	},
+	{
+		name:      "beginning with change tracking",
+		partition: storedSet,
+		offset:    `{"phase":"load","url":"/p","beginning":"qrs"}`,
+		want: `service /s, entityset Orders
   state    first load; its first rows may have been delivered
   request  /p
-`},
-	{"load in progress", storedSet, `{"url":"/p","record":3}`, `service /s, entityset Orders
+`,
+	},
+	{
+		name:      "load in progress",
+		partition: storedSet,
+		offset:    `{"url":"/p","record":3}`,
+		want: `service /s, entityset Orders
   state                                   full load; the request is the next page
   request                                 /p
   rows of the request that were delivered  3
-`},
-	{"rows that a comparison has found", storedSet, `{"phase":"hidden","url":"/d"}`, "service /s, entityset Orders\n" +
-		"  state    reading rows that the first load missed\n" +
-		"  request  /d\n"},
-	{"changes", storedSet, `{"phase":"changes","url":"/d","rest":true}`, `service /s, entityset Orders
+`,
+	},
+	{
+		name:      "rows that a comparison has found",
+		partition: storedSet,
+		offset:    `{"phase":"hidden","url":"/d"}`,
+		want: "service /s, entityset Orders\n" +
+			"  state    reading rows that the first load missed\n" +
+			"  request  /d\n",
+	},
+	{
+		name:      "changes",
+		partition: storedSet,
+		offset:    `{"phase":"changes","url":"/d","rest":true}`,
+		want: `service /s, entityset Orders
   state    all changes were read; the request asks for the next ones
   request  /d
-`},
-	{"rescan", storedSet, `{"phase":"second","url":"/d"}`, "service /s, entityset Orders\n" +
-		"  state    reading the entity set a second time\n  request  /d\n"},
-	{"import", storedSet, `{"url":"/d?!deltatoken='D1'"}`, "service /s, entityset Orders\n" +
-		"  state    taken over; the request asks for changes\n  request  /d?!deltatoken='D1'\n"},
-	{"phase of a later version", storedSet, `{"phase":"x","url":"/d"}`,
-		"service /s, entityset Orders\n  state    x\n  request  /d\n"},
-	{"other connector", `{"filename":"a"}`, `{"position":5}`, "filename a\n  other fields  position=5\n"},
-	{"deleted", storedSet, `null`, "service /s, entityset Orders\n"},
+`,
+	},
+	{
+		name:      "rescan",
+		partition: storedSet,
+		offset:    `{"phase":"second","url":"/d"}`,
+		want: "service /s, entityset Orders\n" +
+			"  state    reading the entity set a second time\n  request  /d\n",
+	},
+	{
+		name:      "import",
+		partition: storedSet,
+		offset:    `{"url":"/d?!deltatoken='D1'"}`,
+		want: "service /s, entityset Orders\n" +
+			"  state    taken over; the request asks for changes\n  request  /d?!deltatoken='D1'\n",
+	},
+	{
+		name:      "phase of a later version",
+		partition: storedSet,
+		offset:    `{"phase":"x","url":"/d"}`,
+		want:      "service /s, entityset Orders\n  state    x\n  request  /d\n",
+	},
+	{
+		name:      "other connector",
+		partition: `{"filename":"a"}`,
+		offset:    `{"position":5}`,
+		want:      "filename a\n  other fields  position=5\n",
+	},
+	{name: "deleted", partition: storedSet, offset: `null`, want: "service /s, entityset Orders\n"},
 }
 
 // culvert offsets show prints the meaning of stored offsets, fields without a label by their names, and JSON with

@@ -22,8 +22,8 @@ type prefixes struct {
 }
 
 var (
-	usualPrefixes = prefixes{"", "m:", "d:"}
-	otherPrefixes = prefixes{"atom:", "meta:", "ds:"}
+	usualPrefixes = prefixes{atom: "", m: "m:", d: "d:"}
+	otherPrefixes = prefixes{atom: "atom:", m: "meta:", d: "ds:"}
 )
 
 func (p prefixes) declarations() string {

@@ -27,9 +27,16 @@ func TestExactlyOnceThatCannotBe(t *testing.T) {
 		lines  []string
 		want   string
 	}{
-		{[]string{"exactly.once.source.support=enabled"}, e2etest.Source("reads", address, "Orders"),
-			"worker.properties:2: exactly.once.source.support: "},
-		{[]string{"group.id=g", "exactly.once.source.support=enabled"}, repeated, "entity set Orders"},
+		{
+			worker: []string{"exactly.once.source.support=enabled"},
+			lines:  e2etest.Source("reads", address, "Orders"),
+			want:   "worker.properties:2: exactly.once.source.support: ",
+		},
+		{
+			worker: []string{"group.id=g", "exactly.once.source.support=enabled"},
+			lines:  repeated,
+			want:   "entity set Orders",
+		},
 	} {
 		worker := p.File("worker.properties", append([]string{"bootstrap.servers=127.0.0.1:1"}, c.worker...)...)
 		p.Run("validate", "--plugins", e2etest.Plugins(t), worker, p.File("reads.properties", c.lines...)).

@@ -25,14 +25,14 @@ func TestOffsetsAreImported(t *testing.T) {
 	url := "http://" + address + base + "/Orders?$skip=7"
 	key := `["reads",{"path":"` + base + `","set":"Orders"}]`
 	for _, r := range []struct{ topic, key, value string }{
-		{"theirs", "no key of Kafka Connect", "x"},
-		{"theirs", `["others",{"path":"p"}]`, `{"next":"http://elsewhere.example/"}`},
-		{"theirs", `["reads",{"path":"gone"}]`, `{"next":"/gone"}`},
-		{"theirs", `["reads",{"path":"gone"}]`, ""},
-		{"theirs", key, "damaged, and overtaken"},
-		{"theirs", key, `{"rows":7,"next":"` + url + `"}`},
-		{"several", key, `{"first":"/a","next":"` + url + `"}`},
-		{"damaged", key, `{"next":{"deep":1}}`},
+		{topic: "theirs", key: "no key of Kafka Connect", value: "x"},
+		{topic: "theirs", key: `["others",{"path":"p"}]`, value: `{"next":"http://elsewhere.example/"}`},
+		{topic: "theirs", key: `["reads",{"path":"gone"}]`, value: `{"next":"/gone"}`},
+		{topic: "theirs", key: `["reads",{"path":"gone"}]`, value: ""},
+		{topic: "theirs", key: key, value: "damaged, and overtaken"},
+		{topic: "theirs", key: key, value: `{"rows":7,"next":"` + url + `"}`},
+		{topic: "several", key: key, value: `{"first":"/a","next":"` + url + `"}`},
+		{topic: "damaged", key: key, value: `{"next":{"deep":1}}`},
 	} {
 		record := &kgo.Record{Topic: r.topic, Key: []byte(r.key)}
 		if r.value != "" { // else a tombstone
@@ -63,23 +63,40 @@ func TestOffsetsAreImported(t *testing.T) {
 		code int
 		want string
 	}{
-		{[]string{topic, "theirs", "--dry-run"}, 0, `"rows":7,"next":"` + url},
-		{[]string{topic, "theirs"}, 1, "expected an answer, or --field and --yes"},
-		{[]string{topic, "several", "--yes"}, 1, "several fields have a URL (first, next)"},
-		{[]string{topic, "several", "--yes", "--field", "rows"}, 1, "expected a string in the field rows"},
-		{[]string{topic, "damaged", "--yes"}, 1, "topic damaged, partition 0, offset 0: the offset of"},
-		{[]string{topic, "theirs", "--yes"}, 1, "found no service"},
-		{[]string{topic, "theirs", "--partition", "path"}, 2, "expected THEIRS=OURS"},
-		{[]string{topic, "missing", "--yes"}, 1, "missing"},
-		{nil, 2, "expected one of --from-topic and --from-file"},
-		{[]string{path, standalone, topic, "x"}, 2, "expected one of --from-topic and --from-file"},
-		{[]string{path, reads, "--yes"}, 1, reads +
-			": expected the offsets of a standalone worker: byte 0: expected Java's " +
-			"serialization"},
-		{[]string{path, file("twice", `"set":"Customers"`, `"set":"Orders"   `), "--yes"}, 1,
-			"expected one entry for a partition, found"},
-		{[]string{path, file("damaged", `{"next":`, `{"next",`), "--yes"}, 1, `: the offset of {"path":"` + base},
-		{[]string{path, standalone, "--dry-run"}, 0, `/Orders?$skip=7`},
+		{args: []string{topic, "theirs", "--dry-run"}, code: 0, want: `"rows":7,"next":"` + url},
+		{args: []string{topic, "theirs"}, code: 1, want: "expected an answer, or --field and --yes"},
+		{args: []string{topic, "several", "--yes"}, code: 1, want: "several fields have a URL (first, next)"},
+		{
+			args: []string{topic, "several", "--yes", "--field", "rows"},
+			code: 1,
+			want: "expected a string in the field rows",
+		},
+		{
+			args: []string{topic, "damaged", "--yes"},
+			code: 1,
+			want: "topic damaged, partition 0, offset 0: the offset of",
+		},
+		{args: []string{topic, "theirs", "--yes"}, code: 1, want: "found no service"},
+		{args: []string{topic, "theirs", "--partition", "path"}, code: 2, want: "expected THEIRS=OURS"},
+		{args: []string{topic, "missing", "--yes"}, code: 1, want: "missing"},
+		{code: 2, want: "expected one of --from-topic and --from-file"},
+		{args: []string{path, standalone, topic, "x"}, code: 2, want: "expected one of --from-topic and --from-file"},
+		{
+			args: []string{path, reads, "--yes"},
+			code: 1,
+			want: reads + ": expected the offsets of a standalone worker: byte 0: expected Java's serialization",
+		},
+		{
+			args: []string{path, file("twice", `"set":"Customers"`, `"set":"Orders"   `), "--yes"},
+			code: 1,
+			want: "expected one entry for a partition, found",
+		},
+		{
+			args: []string{path, file("damaged", `{"next":`, `{"next",`), "--yes"},
+			code: 1,
+			want: `: the offset of {"path":"` + base,
+		},
+		{args: []string{path, standalone, "--dry-run"}, want: `/Orders?$skip=7`},
 	} {
 		runImport("reads", c.args...).WantCode(c.code).WantOutput(c.want).WantNo("Customers")
 	}

@@ -59,12 +59,12 @@ func TestOffsets(t *testing.T) {
 		code int
 		want string
 	}{
-		{[]string{"reset", "reads"}, 0, "have been reset successfully"},
-		{[]string{"set", "reads", saved}, 0, "have been altered successfully"},
-		{[]string{"reset", "writes"}, 0, "have been reset successfully"},
-		{[]string{"reset", "writes"}, 0, "have been reset successfully"},
-		{[]string{"reset", "nobody"}, 1, "Connector nobody not found"},
-		{[]string{"set", "writes", saved}, 1, "must contain the keys 'kafka_topic'"},
+		{args: []string{"reset", "reads"}, code: 0, want: "have been reset successfully"},
+		{args: []string{"set", "reads", saved}, code: 0, want: "have been altered successfully"},
+		{args: []string{"reset", "writes"}, code: 0, want: "have been reset successfully"},
+		{args: []string{"reset", "writes"}, code: 0, want: "have been reset successfully"},
+		{args: []string{"reset", "nobody"}, code: 1, want: "Connector nobody not found"},
+		{args: []string{"set", "writes", saved}, code: 1, want: "must contain the keys 'kafka_topic'"},
 	} {
 		p.Run(append(append([]string{"offsets"}, c.args...), offline...)...).WantCode(c.code).WantOutput(c.want)
 	}
@@ -117,7 +117,7 @@ func TestOffsetsAreResetBehindAFence(t *testing.T) {
 	for _, c := range []struct {
 		change []string
 		want   string
-	}{{[]string{"reset", "reads"}, "[]"}, {[]string{"set", "reads", place}, "$skip=7"}} {
+	}{{change: []string{"reset", "reads"}, want: "[]"}, {change: []string{"set", "reads", place}, want: "$skip=7"}} {
 		p.MustRun(append([]string{"run", "--once"}, files...)...)
 		paused := e2etest.NewClient(t, servers, kgo.TransactionalID("paused-reads-0"))
 		e2etest.NoError(t, paused.BeginTransaction())

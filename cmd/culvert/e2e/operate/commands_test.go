@@ -230,13 +230,21 @@ func TestInit(t *testing.T) {
 		want string
 		args []string
 	}{
-		{1, "exists", append(flags, "-o", "made.properties")},
-		{1, "the nearest name is Orders", append(common, "--yes", "--service", root, "--entity-set", "Ordres")},
-		{1, "sap.odata#00.select: ", append(flags, "--select", "Nothing")},
-		{2, "--host is required", []string{"init", "--yes", "--plugins", e2etest.Plugins(t), "--data", p.Data}},
-		{2, "--service is required", append(common, "--yes")},
-		{2, "--password-in-file", append(flags, "--password", "geheim")},
-		{1, "it is not sent", append(flags, "--password", "${vault:sap:pw}")},
+		{code: 1, want: "exists", args: append(flags, "-o", "made.properties")},
+		{
+			code: 1,
+			want: "the nearest name is Orders",
+			args: append(common, "--yes", "--service", root, "--entity-set", "Ordres"),
+		},
+		{code: 1, want: "sap.odata#00.select: ", args: append(flags, "--select", "Nothing")},
+		{
+			code: 2,
+			want: "--host is required",
+			args: []string{"init", "--yes", "--plugins", e2etest.Plugins(t), "--data", p.Data},
+		},
+		{code: 2, want: "--service is required", args: append(common, "--yes")},
+		{code: 2, want: "--password-in-file", args: append(flags, "--password", "geheim")},
+		{code: 1, want: "it is not sent", args: append(flags, "--password", "${vault:sap:pw}")},
 	} {
 		p.Run(c.args...).WantCode(c.code).WantStderr(c.want)
 	}
@@ -335,10 +343,15 @@ func TestConsumeSome(t *testing.T) {
 			strings.Fields(args)...)...)
 	}
 	for _, c := range []struct{ args, want string }{
-		{"-n 3", "0 1 2"}, {"--partition 0 --offset 7", "7 8 9"}, {"--partition 0 --offset 4 -n 2", "4 5"},
-		{"--from 2026-02-03T06:30:00Z", "7 8 9"}, {"--from 2026-02-03 -n 1", "0"}, {"--from 1h", ""},
-		{"-n 2 --follow", "0 1"}, {"--partition 0 --offset 10", ""},
-		{"--partition 0 --from 2026-02-03T08:00:00Z", "8 9"},
+		{args: "-n 3", want: "0 1 2"},
+		{args: "--partition 0 --offset 7", want: "7 8 9"},
+		{args: "--partition 0 --offset 4 -n 2", want: "4 5"},
+		{args: "--from 2026-02-03T06:30:00Z", want: "7 8 9"},
+		{args: "--from 2026-02-03 -n 1", want: "0"},
+		{args: "--from 1h"},
+		{args: "-n 2 --follow", want: "0 1"},
+		{args: "--partition 0 --offset 10"},
+		{args: "--partition 0 --from 2026-02-03T08:00:00Z", want: "8 9"},
 	} {
 		r := consume(c.args)
 		var lines []string

@@ -113,19 +113,36 @@ func TestDoctorChecksRightsAndTheRegistry(t *testing.T) {
 		last  string // the last step
 		want  string // a part of the output
 	}{
-		"may write":     {source("written"), "topic written", "DESCRIBE, WRITE"},
-		"not there yet": {source("new"), "topic new", "does not exist"},
-		"may not write": {source("seen"), "topic seen FAIL sap.odata#00.topic",
-			"the right WRITE on the resource Topic"},
-		"may not see": {source("closed"), "topic closed FAIL sap.odata#00.topic", "DESCRIBE"},
-		"may read":    {e2etest.Sink("s", address, "read", "OrderCopies"), "topic read", "DESCRIBE, READ"},
-		"may not read": {e2etest.Sink("s", address, "seen", "OrderCopies"), "topic seen FAIL topics",
-			"the right READ"},
-		"no dead letters": {append(e2etest.Sink("s", address, "read", "OrderCopies"), "errors.tolerance=all",
-			"errors.deadletterqueue.topic.name=seen"), "topic seen FAIL errors.deadletterqueue.topic.name", "WRITE"},
-		"no registry": {source("written", "value.converter=io.confluent.connect.avro.AvroConverter",
-			"value.converter.schema.registry.url=http://"+closed),
-			"schema registry http://HOST FAIL value.converter.schema.registry.url", closed},
+		"may write":     {lines: source("written"), last: "topic written", want: "DESCRIBE, WRITE"},
+		"not there yet": {lines: source("new"), last: "topic new", want: "does not exist"},
+		"may not write": {
+			lines: source("seen"),
+			last:  "topic seen FAIL sap.odata#00.topic",
+			want:  "the right WRITE on the resource Topic",
+		},
+		"may not see": {lines: source("closed"), last: "topic closed FAIL sap.odata#00.topic", want: "DESCRIBE"},
+		"may read": {
+			lines: e2etest.Sink("s", address, "read", "OrderCopies"),
+			last:  "topic read",
+			want:  "DESCRIBE, READ",
+		},
+		"may not read": {
+			lines: e2etest.Sink("s", address, "seen", "OrderCopies"),
+			last:  "topic seen FAIL topics",
+			want:  "the right READ",
+		},
+		"no dead letters": {
+			lines: append(e2etest.Sink("s", address, "read", "OrderCopies"), "errors.tolerance=all",
+				"errors.deadletterqueue.topic.name=seen"),
+			last: "topic seen FAIL errors.deadletterqueue.topic.name",
+			want: "WRITE",
+		},
+		"no registry": {
+			lines: source("written", "value.converter=io.confluent.connect.avro.AvroConverter",
+				"value.converter.schema.registry.url=http://"+closed),
+			last: "schema registry http://HOST FAIL value.converter.schema.registry.url",
+			want: closed,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := p.File("c.properties", c.lines...)

@@ -142,13 +142,22 @@ func TestFaultsNameWhereTheServiceIs(t *testing.T) {
 		lines []string
 		want  string
 	}{
-		{"closed", e2etest.Source("closed", closed, "Orders"),
-			"connection refused (see sap.odata.host.address, sap.odata.host.port)"},
-		{"scheme", e2etest.WithSettings(e2etest.Source("scheme", address, "Orders"), "sap.odata.host.protocol=https"),
-			"(this port does not use TLS: see sap.odata.host.protocol, sap.odata.host.port)"},
-		{"name", e2etest.WithSettings(e2etest.Source("name", address, "Orders"),
-			"sap.odata.host.address=nowhere.invalid"),
-			"(see sap.odata.host.address)"},
+		{
+			name:  "closed",
+			lines: e2etest.Source("closed", closed, "Orders"),
+			want:  "connection refused (see sap.odata.host.address, sap.odata.host.port)",
+		},
+		{
+			name:  "scheme",
+			lines: e2etest.WithSettings(e2etest.Source("scheme", address, "Orders"), "sap.odata.host.protocol=https"),
+			want:  "(this port does not use TLS: see sap.odata.host.protocol, sap.odata.host.port)",
+		},
+		{
+			name: "name",
+			lines: e2etest.WithSettings(e2etest.Source("name", address, "Orders"),
+				"sap.odata.host.address=nowhere.invalid"),
+			want: "(see sap.odata.host.address)",
+		},
 	} {
 		file := p.File(c.name+".properties", c.lines...)
 		ping := p.Run("ping", "-p", file, "-s", odatatest.NorthwindPath, "--plugins", e2etest.Plugins(t)).WantCode(1)
@@ -372,11 +381,28 @@ func TestValidateWithoutWhatBelongsTogether(t *testing.T) {
 		return e2etest.WithSettings(lines, key+"=${env:CULVERT_TEST_NONE}")
 	}
 	for _, c := range []struct{ ofWorker, ofOne, ofTwo string }{
-		{"bootstrap.servers", "", "key.converter.basic.auth.user.info"}, {"kafka.proxy.type", "transforms", ""},
-		{"kafka.proxy.address", "predicates", ""}, {"kafka.proxy.user", "transforms.a.type", ""},
-		{"value.converter", "", ""},
-		{"value.converter.basic.auth.user.info", "", "key.converter.basic.auth.credentials.source"},
-		{"group.id", "", ""},
+		{
+			ofWorker: "bootstrap.servers",
+			ofTwo:    "key.converter.basic.auth.user.info",
+		},
+		{
+			ofWorker: "kafka.proxy.type",
+			ofOne:    "transforms",
+		},
+		{
+			ofWorker: "kafka.proxy.address",
+			ofOne:    "predicates",
+		},
+		{
+			ofWorker: "kafka.proxy.user",
+			ofOne:    "transforms.a.type",
+		},
+		{ofWorker: "value.converter"},
+		{
+			ofWorker: "value.converter.basic.auth.user.info",
+			ofTwo:    "key.converter.basic.auth.credentials.source",
+		},
+		{ofWorker: "group.id"},
 	} {
 		r := p.Run("validate", "--without-secrets", "--plugins", e2etest.Plugins(t, "smt"), "--data", p.Data,
 			p.File("worker.properties", withReference(worker, c.ofWorker)...),

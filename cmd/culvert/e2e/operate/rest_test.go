@@ -168,10 +168,15 @@ func TestManyWriteAtOnce(t *testing.T) {
 				path   string
 				body   string
 			}{
-				{201, "POST", "/connectors", e2etest.AsJSON(t, map[string]any{"name": name, "config": settings,
-					"initial_state": "STOPPED"})},
-				{200, "PATCH", "/connectors/" + name + "/config", `{"tasks.max": "2"}`},
-				{200, "GET", "/connectors/" + name + "/status", ""},
+				{
+					want:   201,
+					method: "POST",
+					path:   "/connectors",
+					body: e2etest.AsJSON(t, map[string]any{"name": name, "config": settings,
+						"initial_state": "STOPPED"}),
+				},
+				{want: 200, method: "PATCH", path: "/connectors/" + name + "/config", body: `{"tasks.max": "2"}`},
+				{want: 200, method: "GET", path: "/connectors/" + name + "/status"},
 			} {
 				if status, answer := f.Call(c.method, c.path, c.body); status != c.want {
 					t.Errorf("%s %s: expected %d, found %d %s", c.method, c.path, c.want, status, answer)

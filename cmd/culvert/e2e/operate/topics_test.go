@@ -76,10 +76,18 @@ func TestUnknownNames(t *testing.T) {
 	plugins := e2etest.Plugins(t, "odata-sink", "smt")
 	source := e2etest.Source("orders", "127.0.0.1:1", "Orders")
 	for _, c := range []struct{ setting, nearest string }{
-		{"connector.class=ODataSorce", "the nearest one is org.init.ohja.kafka.connect.odatav2.source."},
-		{"value.converter=AvroConvrter", "the nearest one is io.confluent.connect.avro.AvroConverter; there are "},
-		{"transforms=a\ntransforms.a.type=TimestampConvertr$Value",
-			"the most similar of 32: org.apache.kafka.connect.transforms.TimestampConverter$Value\n"},
+		{
+			setting: "connector.class=ODataSorce",
+			nearest: "the nearest one is org.init.ohja.kafka.connect.odatav2.source.",
+		},
+		{
+			setting: "value.converter=AvroConvrter",
+			nearest: "the nearest one is io.confluent.connect.avro.AvroConverter; there are ",
+		},
+		{
+			setting: "transforms=a\ntransforms.a.type=TimestampConvertr$Value",
+			nearest: "the most similar of 32: org.apache.kafka.connect.transforms.TimestampConverter$Value\n",
+		},
 	} {
 		file := p.File("orders.properties", append(source, c.setting)...)
 		p.Run("validate", "--plugins", plugins, file).WantFailure().WantOutput(c.nearest)

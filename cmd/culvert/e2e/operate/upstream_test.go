@@ -129,17 +129,33 @@ func TestUpstreamReferences(t *testing.T) {
 		status  int
 		errors  int
 	}{
-		"testValidationResponseDoesNotContainResolvedValue": {map[string]string{"name": reference("file", "text")},
-			"name", 200, 0},
+		"testValidationResponseDoesNotContainResolvedValue": {
+			set:     map[string]string{"name": reference("file", "text")},
+			setting: "name",
+			status:  200,
+		},
 		"testValidationErrorMessagesDoNotContainResolvedValueOnTypeMismatch": {
-			map[string]string{"tasks.max": reference("file", "text")}, "tasks.max", 200, 1},
+			set:     map[string]string{"tasks.max": reference("file", "text")},
+			setting: "tasks.max",
+			status:  200,
+			errors:  1,
+		},
 		"testValidationErrorMessagesDoNotContainResolvedValueOnValidatorRejection": {
-			map[string]string{"tasks.max": reference("file", "number")}, "tasks.max", 200, 1},
-		"testConnectorDeclaredConfigProviderDoesNotContainResolvedValue": {map[string]string{"config.providers": "own",
-			"config.providers.own.class":  "org.apache.kafka.common.config.provider.FileConfigProvider",
-			"producer.override.client.id": reference("own", "text")}, "", 200, 0},
-		"testMissingConnectorClassErrorDoesNotContainResolvedValue": {map[string]string{"connector.class": "",
-			"name": reference("file", "text")}, "", 500, 0},
+			set:     map[string]string{"tasks.max": reference("file", "number")},
+			setting: "tasks.max",
+			status:  200,
+			errors:  1,
+		},
+		"testConnectorDeclaredConfigProviderDoesNotContainResolvedValue": {
+			set: map[string]string{"config.providers": "own",
+				"config.providers.own.class":  "org.apache.kafka.common.config.provider.FileConfigProvider",
+				"producer.override.client.id": reference("own", "text")},
+			status: 200,
+		},
+		"testMissingConnectorClassErrorDoesNotContainResolvedValue": {
+			set:    map[string]string{"connector.class": "", "name": reference("file", "text")},
+			status: 500,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			settings := e2etest.SettingsOf(e2etest.Source("source", address, "Customers"))
@@ -264,16 +280,25 @@ func TestUpstreamOffsetsElsewhere(t *testing.T) {
 		altered string // a part of the altered offsets
 		body    string // the altered offsets
 	}{
-		{"reads", elsewhere(append(e2etest.Source("reads", address, "Customers"), "offsets.storage.topic=own-offsets"),
-			"producer", "consumer",
-			"admin"), `"entityset":"Customers"`, "$skip=4", `{"partition":{"service":"` + base +
-			`","entityset":"Customers"},"offset":{"url":"` +
-			base + `/Customers?$skip=4"}}`},
-		{"writes", elsewhere(append(e2etest.Sink("writes", address, "Customers", "OrderCopies"),
-			"errors.tolerance=all"),
-			"consumer", "admin"),
-			`"kafka_offset":91`, `"kafka_offset":4`,
-			`{"partition":{"kafka_topic":"Customers","kafka_partition":0},"offset":{"kafka_offset":4}}`},
+		{
+			name: "reads",
+			config: elsewhere(append(e2etest.Source("reads", address, "Customers"),
+				"offsets.storage.topic=own-offsets"),
+				"producer", "consumer", "admin"),
+			initial: `"entityset":"Customers"`,
+			altered: "$skip=4",
+			body: `{"partition":{"service":"` + base + `","entityset":"Customers"},"offset":{"url":"` + base +
+				`/Customers?$skip=4"}}`,
+		},
+		{
+			name: "writes",
+			config: elsewhere(append(e2etest.Sink("writes", address, "Customers", "OrderCopies"),
+				"errors.tolerance=all"),
+				"consumer", "admin"),
+			initial: `"kafka_offset":91`,
+			altered: `"kafka_offset":4`,
+			body:    `{"partition":{"kafka_topic":"Customers","kafka_partition":0},"offset":{"kafka_offset":4}}`,
+		},
 	} {
 		path := "/connectors/" + c.name
 		f.MustCall(201, "PUT", path+"/config", c.config)

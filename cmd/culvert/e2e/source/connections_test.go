@@ -64,41 +64,74 @@ func TestConnectionsAreChecked(t *testing.T) {
 		lines []string
 		want  string
 	}{
-		"secret keys alone": {[]string{"sap.odata.keystore.location=" + store("secret.p12"),
-			"sap.odata.keystore.password=changeit", "sap.odata.host.protocol=https"},
-			":9: sap.odata.keystore.location: PKCS12 file "},
-		"no password": {[]string{"sap.odata.truststore.location=" + store("trust.jks")},
-			": sap.odata.truststore.password: is not set"},
-		"wrong password": {[]string{"sap.odata.truststore.location=" + store("trust.jks"),
-			"sap.odata.truststore.password=other-secret"}, ":11: sap.odata.truststore.password: "},
-		"SSLv3": {[]string{"sap.odata.sslcontext.protocol=SSLv3"},
-			":10: sap.odata.sslcontext.protocol: SSLv3 is forbidden"},
-		"TLSv1":  {[]string{"sap.odata.sslcontext.protocol=TLSv1"}, "sap.odata.tls.allow.legacy = true"},
-		"oauth2": {[]string{"sap.odata.auth.type=oauth2"}, "sap.odata.oauth.token.endpoint"},
-		"oauth2 by basic": {[]string{"sap.odata.oauth.client.id=x"},
-			":10: sap.odata.oauth.client.id: expected sap.odata.auth.type = oauth2 with it"},
-		"basic": {[]string{"sap.odata.auth.type=BASIC"},
-			"sap.odata.user.name: expected a user for sap.odata.auth.type = basic"},
-		"certificate": {[]string{"sap.odata.auth.type=certificate"},
-			":10: sap.odata.auth.type: expected sap.odata.keystore.location for certificate"},
-		"header": {[]string{"sap.odata.auth.type=header"},
-			":10: sap.odata.auth.type: expected a header with credentials"},
-		"authorization": {[]string{"sap.odata.header.Authorization=x"},
-			":10: sap.odata.header.Authorization: expected sap.odata.auth.type = header with it"},
-		"cookie": {[]string{"sap.odata.header.Cookie=x"},
-			":10: sap.odata.header.Cookie: Cookie is set by Culvert and cannot be configured"},
-		"connectivity https": {[]string{"sap.odata.host.protocol=https", "sap.odata.proxy.type=sap-connectivity-http",
-			"sap.odata.proxy.address=p:1", "sap.odata.proxy.token.url=https://t", "sap.odata.proxy.token.client.id=i",
-			"sap.odata.proxy.token.client.secret=s3cr3t"},
-			"sap.odata.host.protocol: expected http for sap.odata.proxy.type = sap-connectivity-http, found https"},
-		"no binding": {[]string{"sap.odata.proxy.type=sap-connectivity"},
-			"sap.odata.proxy.token.url: expected a token service, sap.odata.proxy.service.key, or VCAP_SERVICES"},
-		"destination": {[]string{"sap.odata.destination=D"},
-			":10: sap.odata.destination: expected a binding of the destination service in VCAP_SERVICES"},
-		"proxy": {[]string{"sap.odata.proxy.address=p:1"}, ":10: sap.odata.proxy.address: "},
-		"map": {[]string{"sap.odata.proxy.type=none", "sap.odata.proxy.address.map=a"},
-			":11: sap.odata.proxy.address.map: Invalid value a for configuration "},
-		"headers": {[]string{"sap.odata.headr.X=1"}, "unknown setting; the nearest known one is sap.odata.header.X"},
+		"secret keys alone": {
+			lines: []string{"sap.odata.keystore.location=" + store("secret.p12"),
+				"sap.odata.keystore.password=changeit", "sap.odata.host.protocol=https"},
+			want: ":9: sap.odata.keystore.location: PKCS12 file ",
+		},
+		"no password": {
+			lines: []string{"sap.odata.truststore.location=" + store("trust.jks")},
+			want:  ": sap.odata.truststore.password: is not set",
+		},
+		"wrong password": {
+			lines: []string{"sap.odata.truststore.location=" + store("trust.jks"),
+				"sap.odata.truststore.password=other-secret"},
+			want: ":11: sap.odata.truststore.password: ",
+		},
+		"SSLv3": {
+			lines: []string{"sap.odata.sslcontext.protocol=SSLv3"},
+			want:  ":10: sap.odata.sslcontext.protocol: SSLv3 is forbidden",
+		},
+		"TLSv1":  {lines: []string{"sap.odata.sslcontext.protocol=TLSv1"}, want: "sap.odata.tls.allow.legacy = true"},
+		"oauth2": {lines: []string{"sap.odata.auth.type=oauth2"}, want: "sap.odata.oauth.token.endpoint"},
+		"oauth2 by basic": {
+			lines: []string{"sap.odata.oauth.client.id=x"},
+			want:  ":10: sap.odata.oauth.client.id: expected sap.odata.auth.type = oauth2 with it",
+		},
+		"basic": {
+			lines: []string{"sap.odata.auth.type=BASIC"},
+			want:  "sap.odata.user.name: expected a user for sap.odata.auth.type = basic",
+		},
+		"certificate": {
+			lines: []string{"sap.odata.auth.type=certificate"},
+			want:  ":10: sap.odata.auth.type: expected sap.odata.keystore.location for certificate",
+		},
+		"header": {
+			lines: []string{"sap.odata.auth.type=header"},
+			want:  ":10: sap.odata.auth.type: expected a header with credentials",
+		},
+		"authorization": {
+			lines: []string{"sap.odata.header.Authorization=x"},
+			want:  ":10: sap.odata.header.Authorization: expected sap.odata.auth.type = header with it",
+		},
+		"cookie": {
+			lines: []string{"sap.odata.header.Cookie=x"},
+			want:  ":10: sap.odata.header.Cookie: Cookie is set by Culvert and cannot be configured",
+		},
+		"connectivity https": {
+			lines: []string{"sap.odata.host.protocol=https", "sap.odata.proxy.type=sap-connectivity-http",
+				"sap.odata.proxy.address=p:1", "sap.odata.proxy.token.url=https://t",
+				"sap.odata.proxy.token.client.id=i", "sap.odata.proxy.token.client.secret=s3cr3t"},
+			want: "sap.odata.host.protocol: expected http for sap.odata.proxy.type = sap-connectivity-http, " +
+				"found https",
+		},
+		"no binding": {
+			lines: []string{"sap.odata.proxy.type=sap-connectivity"},
+			want:  "sap.odata.proxy.token.url: expected a token service, sap.odata.proxy.service.key, or VCAP_SERVICES",
+		},
+		"destination": {
+			lines: []string{"sap.odata.destination=D"},
+			want:  ":10: sap.odata.destination: expected a binding of the destination service in VCAP_SERVICES",
+		},
+		"proxy": {lines: []string{"sap.odata.proxy.address=p:1"}, want: ":10: sap.odata.proxy.address: "},
+		"map": {
+			lines: []string{"sap.odata.proxy.type=none", "sap.odata.proxy.address.map=a"},
+			want:  ":11: sap.odata.proxy.address.map: Invalid value a for configuration ",
+		},
+		"headers": {
+			lines: []string{"sap.odata.headr.X=1"},
+			want:  "unknown setting; the nearest known one is sap.odata.header.X",
+		},
 	}
 	args := []string{"validate", "--plugins", e2etest.Plugins(t)}
 	for name, c := range cases {

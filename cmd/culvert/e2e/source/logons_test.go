@@ -20,8 +20,8 @@ func TestRefusalsAreKept(t *testing.T) {
 		environ  []string
 		commands [][]string
 	}{
-		"a command first": {nil, [][]string{ping, run, doctor}},
-		"no home":         {[]string{"XDG_CACHE_HOME=", "HOME=/dev/null"}, [][]string{run, ping}},
+		"a command first": {commands: [][]string{ping, run, doctor}},
+		"no home":         {environ: []string{"XDG_CACHE_HOME=", "HOME=/dev/null"}, commands: [][]string{run, ping}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10, User: "me", Password: "right",

@@ -23,9 +23,14 @@ func TestRestartingServiceIsReadToTheEnd(t *testing.T) {
 		settings []string
 		loads    int // the rows arrive so many times
 	}{
-		{"full", odatatest.NorthwindPath, []string{"sap.odata#00.exec-period=1"}, 2},
-		{"changes", odatatest.SAPPath, []string{"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=1",
-			"sap.odata#00.format=json"}, 1},
+		{name: "full", path: odatatest.NorthwindPath, settings: []string{"sap.odata#00.exec-period=1"}, loads: 2},
+		{
+			name: "changes",
+			path: odatatest.SAPPath,
+			settings: []string{"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=1",
+				"sap.odata#00.format=json"},
+			loads: 1,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
