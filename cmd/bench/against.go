@@ -125,7 +125,6 @@ func (b benchmark) compare(ctx context.Context, in *bench) error {
 	return nil
 }
 
-// figure is a value that a benchmark has reported.
 type figure struct {
 	name  string
 	value float64

@@ -52,7 +52,6 @@ func measureConsole(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// largeWorker is a worker with many connectors and its address.
 type largeWorker struct {
 	*program
 	url string
@@ -68,11 +67,7 @@ func (b *bench) startLarge(ctx context.Context, side candidate, connectors int, 
 	if err != nil {
 		return nil, err
 	}
-	worker, template, err := b.writeConfiguration("console", broker.address, service.port(), smallSet)
-	if err != nil {
-		return nil, err
-	}
-	settings, err := os.ReadFile(template)
+	worker, err := b.writeFile("console-worker", workerSettings("console", broker.address))
 	if err != nil {
 		return nil, err
 	}
@@ -80,18 +75,17 @@ func (b *bench) startLarge(ctx context.Context, side candidate, connectors int, 
 	for n := range connectors {
 		name := fmt.Sprintf("s4-sales-orders-%04d", n)
 		periodSeconds := 3600
-		entitySet := "Categories"
+		s := smallSet
 		switch {
 		case n%10 == 1:
 			periodSeconds = 20
 		case n%50 == 2:
-			entitySet = "Missing"
+			s.name = "Missing"
 		}
-		properties := strings.NewReplacer("name=console", "name="+name, "entityset=Categories", "entityset="+entitySet,
-			"topic=console", fmt.Sprintf("topic=s4.sales-orders.%d", n%50)).Replace(string(settings))
-		properties += fmt.Sprintf("sap.odata#00.exec-period=%d\n", periodSeconds)
-		file := filepath.Join(b.dir, name+".properties")
-		if err := os.WriteFile(file, []byte(properties), 0o644); err != nil {
+		settings := strings.Replace(connectorSettings(name, service.port(), s), "topic="+name,
+			fmt.Sprintf("topic=s4.sales-orders.%d", n%50), 1)
+		file, err := b.writeFile(name, fmt.Sprintf("%ssap.odata#00.exec-period=%d\n", settings, periodSeconds))
+		if err != nil {
 			return nil, err
 		}
 		args = append(args, file)
@@ -156,9 +150,8 @@ func (w *largeWorker) settle(ctx context.Context, b *bench, connectors int) erro
 			Counts map[string]int
 			Total  int
 		}
-		if answer, err := http.Get(w.url + "/culvert/connectors?limit=1"); err == nil {
-			_ = json.NewDecoder(answer.Body).Decode(&list)
-			answer.Body.Close()
+		if body, _, err := w.get(ctx, "/culvert/connectors?limit=1"); err == nil {
+			_ = json.Unmarshal(body, &list)
 		}
 		if list.Total == connectors && list.Counts["starting"]+list.Counts["loading"] == 0 {
 			break
@@ -225,7 +218,6 @@ func (w *largeWorker) measureCost(ctx context.Context, b *bench, path string,
 	return 1000 * seconds / firstPages, kilobytes, nil
 }
 
-// get returns a response and its compressed size.
 func (w *largeWorker) get(ctx context.Context, path string) (body []byte, size int, err error) {
 	r, err := http.NewRequestWithContext(ctx, "GET", w.url+path, http.NoBody)
 	if err != nil {
@@ -252,7 +244,6 @@ func (w *largeWorker) get(ctx context.Context, path string) (body []byte, size i
 	return body, len(compressed), err
 }
 
-// traffic counts the responses to all viewers.
 type traffic struct {
 	mu sync.Mutex
 	trafficCounts

@@ -64,7 +64,6 @@ func measureFeeds(ctx context.Context, b *bench) error {
 // tolerance is the accepted ratio of memory to its aim: values differ by a tenth between runs.
 const tolerance = 1.15
 
-// exceededAims returns a message for each aim that was missed by more than tolerance.
 func (f feedCase) exceededAims(m feedMemory) (failures []string) {
 	if m.reading > tolerance*f.readingAim {
 		failures = append(failures, fmt.Sprintf("at most %.0f MiB, aim %.0f", m.reading, f.readingAim))
@@ -83,7 +82,6 @@ type feedMemory struct {
 	private  float64 // the part of finished that no file of the program backs
 }
 
-// warm compiles the plugins into the cache in a data folder.
 func (b *bench) warm(ctx context.Context, side candidate, data string) error {
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		return err
@@ -112,7 +110,7 @@ func (b *bench) runFeeds(ctx context.Context, service *process, side candidate, 
 		return memory, err
 	}
 	args := []string{"run", "--data", data, "--set", "listeners=http://127.0.0.1:0"}
-	worker, _, err := b.writeConfiguration("feeds", broker.address, "0", orders)
+	worker, err := b.writeFile("feeds-worker", workerSettings("feeds", broker.address))
 	if err != nil {
 		return memory, err
 	}
@@ -236,7 +234,6 @@ func forward(l net.Listener, to string) {
 	}
 }
 
-// awaitRecords waits until the topics have the expected number of records.
 func awaitRecords(ctx context.Context, broker string, topics map[string]int64) error {
 	client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.MetadataMinAge(10*time.Millisecond))
 	if err != nil {

@@ -1,17 +1,14 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 )
 
 const longPage = 1000
 
-// longLoad is a set of so many pages.
 type longLoad struct {
 	pages int
 	links string // next links contain the last key (key) or a count of rows (offset)
@@ -60,17 +57,13 @@ func (b *bench) runLong(ctx context.Context, side candidate, name, broker string
 		return u, err
 	}
 	defer service.stop()
-	worker, connector, err := b.writeConfiguration(name, broker, service.port(), orders)
+	worker, err := b.writeFile(name+"-worker", workerSettings(name, broker))
 	if err != nil {
 		return u, err
 	}
-	settings, err := os.ReadFile(connector)
+	settings := strings.ReplaceAll(connectorSettings(name, service.port(), orders), "sap.odata.page.size=2000000\n", "")
+	connector, err := b.writeFile(name, settings+"sap.odata#00.track-changes=1\nsap.odata#00.exec-period=3600\n")
 	if err != nil {
-		return u, err
-	}
-	settings = append(bytes.ReplaceAll(settings, []byte("sap.odata.page.size=2000000\n"), nil),
-		"sap.odata#00.track-changes=1\nsap.odata#00.exec-period=3600\n"...)
-	if err := os.WriteFile(connector, settings, 0o644); err != nil {
 		return u, err
 	}
 	u, log, err := b.runWorker(ctx, side, worker, connector)

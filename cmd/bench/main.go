@@ -116,7 +116,6 @@ type bench struct {
 	service string // the demo service's binary
 }
 
-// runIntoPage runs sections and writes their output into a page, unless page is "".
 func (b *bench) runIntoPage(ctx context.Context, page string, sectionNames []string) error {
 	if page == "" {
 		return b.run(ctx, sectionNames)
@@ -137,8 +136,11 @@ func (b *bench) run(ctx context.Context, sectionNames []string) (err error) {
 	}
 	defer os.RemoveAll(b.dir)
 	b.service = filepath.Join(b.dir, "demo-service")
-	if err := runTool(ctx, "go", "build", "-o", b.service, "./examples/demo-service"); err != nil {
-		return err
+	build := exec.CommandContext(ctx, "go", "build", "-o", b.service, "./examples/demo-service")
+	build.Stdout = os.Stdout
+	build.Stderr = os.Stderr
+	if err := build.Run(); err != nil {
+		return fmt.Errorf("%s: %w", strings.Join(build.Args, " "), err)
 	}
 	for _, s := range sections {
 		if len(sectionNames) > 0 && !slices.Contains(sectionNames, s.name) {
@@ -152,7 +154,6 @@ func (b *bench) run(ctx context.Context, sectionNames []string) (err error) {
 	return nil
 }
 
-// benchmark is a Go benchmark.
 type benchmark struct {
 	folder string
 	name   string
@@ -203,7 +204,6 @@ func (b benchmark) run(ctx context.Context, in *bench) error {
 	return nil
 }
 
-// scale returns n, or a hundredth of it in a brief run.
 func (b *bench) scale(n int) int {
 	if b.brief {
 		return max(n/100, 2)
@@ -211,7 +211,6 @@ func (b *bench) scale(n int) int {
 	return n
 }
 
-// wait waits for a time, in a brief run for a second.
 func (b *bench) wait(ctx context.Context, d time.Duration) error {
 	if b.brief {
 		d = time.Second
@@ -222,16 +221,6 @@ func (b *bench) wait(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-func runTool(ctx context.Context, name string, args ...string) error {
-	c := exec.CommandContext(ctx, name, args...)
-	c.Stdout = os.Stdout
-	c.Stderr = os.Stderr
-	if err := c.Run(); err != nil {
-		return fmt.Errorf("%s: %w", strings.Join(append([]string{name}, args...), " "), err)
-	}
-	return nil
 }
 
 func median(values []float64) float64 {

@@ -20,7 +20,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// process is a running program that has printed its address.
 type process struct {
 	cmd     *exec.Cmd
 	address string
@@ -69,7 +68,6 @@ func (p *process) stop() {
 	_ = p.cmd.Wait()
 }
 
-// program is a running program with its log.
 type program struct {
 	*exec.Cmd
 	log bytes.Buffer
@@ -81,7 +79,6 @@ func startProgram(ctx context.Context, name string, args ...string) (*program, e
 	return p, p.Start()
 }
 
-// stop ends the program gracefully if it runs; the error includes the log.
 func (p *program) stop() error {
 	if p.ProcessState != nil {
 		return nil
@@ -90,7 +87,6 @@ func (p *program) stop() error {
 	return p.wait()
 }
 
-// wait waits until the program ends by itself.
 func (p *program) wait() error {
 	if err := p.Wait(); err != nil {
 		return fmt.Errorf("%w: %s", err, p.log.String())
@@ -98,7 +94,6 @@ func (p *program) wait() error {
 	return nil
 }
 
-// usage returns the resources of an ended program.
 func (p *program) usage() usage {
 	return usage{cpu: p.ProcessState.UserTime() + p.ProcessState.SystemTime(),
 		peak: float64(p.ProcessState.SysUsage().(*syscall.Rusage).Maxrss) / 1024}
@@ -118,7 +113,6 @@ func procMiB(pid int, file, field string) float64 {
 	return kb / 1024
 }
 
-// set is an entity set to read, with its format and number of transforms.
 type set struct {
 	name       string
 	format     string
@@ -131,20 +125,31 @@ var threeTransforms = []string{
 	"transforms.c.type=org.apache.kafka.connect.transforms.RegexRouter\ntransforms.c.regex=(.*)\ntransforms.c.replacement=sap.$1",
 }
 
-// writeConfiguration writes the files of a worker and a connector, and returns their paths.
+// writeFile writes a file of settings and returns its path.
+func (b *bench) writeFile(name, settings string) (file string, err error) {
+	file = filepath.Join(b.dir, name+".properties")
+	return file, os.WriteFile(file, []byte(settings), 0o644)
+}
+
 func (b *bench) writeConfiguration(name, broker, servicePort string, s set) (worker, connector string, err error) {
-	worker = filepath.Join(b.dir, name+"-worker.properties")
-	connector = filepath.Join(b.dir, name+".properties")
-	err = os.WriteFile(worker, []byte("bootstrap.servers="+broker+`
+	worker, err = b.writeFile(name+"-worker", workerSettings(name, broker))
+	if err == nil {
+		connector, err = b.writeFile(name, connectorSettings(name, servicePort, s))
+	}
+	return worker, connector, err
+}
+
+func workerSettings(name, broker string) string {
+	return "bootstrap.servers=" + broker + `
 key.converter=org.apache.kafka.connect.json.JsonConverter
 key.converter.schemas.enable=false
 value.converter=org.apache.kafka.connect.json.JsonConverter
 value.converter.schemas.enable=false
-offset.storage.topic=offsets-`+name+`
-`), 0o644)
-	if err != nil {
-		return "", "", err
-	}
+offset.storage.topic=offsets-` + name + `
+`
+}
+
+func connectorSettings(name, servicePort string, s set) string {
 	settings := `name=` + name + `
 connector.class=org.init.ohja.kafka.connect.odatav2.source.OData2SourceConnector
 sap.odata.host.address=127.0.0.1
@@ -162,10 +167,9 @@ sap.odata.page.size=2000000
 		aliases := strings.Join([]string{"a", "b", "c"}[:s.transforms], ",")
 		settings += "transforms=" + aliases + "\n" + strings.Join(threeTransforms[:s.transforms], "\n") + "\n"
 	}
-	return worker, connector, os.WriteFile(connector, []byte(settings), 0o644)
+	return settings
 }
 
-// usage has the resources that a run of the worker used.
 type usage struct {
 	cpu    time.Duration
 	wall   time.Duration
@@ -191,7 +195,6 @@ func parseStages(log string, names []string) (stages []float64, err error) {
 	return stages, nil
 }
 
-// runSet runs a candidate until it has read a set.
 func (b *bench) runSet(ctx context.Context, side candidate, name, broker, servicePort string,
 	s set) (u usage, err error) {
 	worker, connector, err := b.writeConfiguration(name, broker, servicePort, s)
@@ -205,7 +208,6 @@ func (b *bench) runSet(ctx context.Context, side candidate, name, broker, servic
 	return u, err
 }
 
-// runWorker runs a candidate until its connector is done.
 func (b *bench) runWorker(ctx context.Context, side candidate, worker, connector string,
 ) (u usage, log string, err error) {
 	started := time.Now()
@@ -226,7 +228,6 @@ func (b *bench) startDemo(ctx context.Context, args ...string) (*process, error)
 	return spawn(ctx, b.service, append(args, "--listen", "127.0.0.1:0", "--user", "demo", "--password", "secret")...)
 }
 
-// startPeers starts the demo service and a separate broker.
 func (b *bench) startPeers(ctx context.Context, rows, pageSize int) (service, broker *process, err error) {
 	service, err = b.startDemo(ctx, "--rows", strconv.Itoa(rows), "--page-size", strconv.Itoa(pageSize))
 	if err != nil {
@@ -352,7 +353,6 @@ func measureStart(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// measureFirstRecord runs a worker to its end and measures the time to the first record.
 func (b *bench) measureFirstRecord(ctx context.Context, culvert, name, broker, servicePort, data string,
 ) (u usage, err error) {
 	worker, connector, err := b.writeConfiguration(name, broker, servicePort, orders)
@@ -397,7 +397,6 @@ func (b *bench) measureFirstRecord(ctx context.Context, culvert, name, broker, s
 	return u, nil
 }
 
-// measureMemory measures the memory of an idle worker, and the peak for pages of growing size.
 func measureMemory(ctx context.Context, b *bench) error {
 	sides := b.candidates()
 	for _, side := range sides {
@@ -407,8 +406,7 @@ func measureMemory(ctx context.Context, b *bench) error {
 	}
 	fmt.Println("one page of n rows, peak resident memory of the worker:")
 	for i, rows := range []int{1, b.scale(10_000), b.scale(100_000), b.scale(1_000_000)} {
-		const unpaged = 0
-		service, broker, err := b.startPeers(ctx, rows, unpaged)
+		service, broker, err := b.startPeers(ctx, rows, 0) // one page
 		if err != nil {
 			return err
 		}
@@ -469,9 +467,8 @@ func (b *bench) measureIdleMemory(ctx context.Context, side candidate, broker st
 	if err != nil {
 		return 0, 0, err
 	}
-	worker := filepath.Join(b.dir, "idle.properties")
-	settings := "bootstrap.servers=" + broker + "\nlisteners=http://" + address + "\n"
-	if err := os.WriteFile(worker, []byte(settings), 0o644); err != nil {
+	worker, err := b.writeFile("idle", "bootstrap.servers="+broker+"\nlisteners=http://"+address+"\n")
+	if err != nil {
 		return 0, 0, err
 	}
 	c, err := startProgram(ctx, side.culvert, "run", "--data", filepath.Join(b.dir, "idle-"+side.data), worker)
@@ -494,7 +491,6 @@ func (b *bench) measureIdleMemory(ctx context.Context, side candidate, broker st
 	return procMiB(c.Process.Pid, "status", "VmRSS"), procMiB(c.Process.Pid, "smaps_rollup", "Private_Dirty"), err
 }
 
-// freeAddress returns an address to listen on.
 func freeAddress() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -9,8 +9,6 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,14 +30,12 @@ const (
 	slowSuffix = ", a slow key in 1,000"
 )
 
-// sinkCase is a measurement of the sink.
 type sinkCase struct {
-	name    string
-	rows    int
-	batch   int  // rows of a request
-	hasSlow bool // some orders are delayed
-	// withoutJournal allows inserts to be repeated, so that nothing is stored before them.
-	withoutJournal bool
+	name           string
+	rows           int
+	batch          int  // rows of a request
+	hasSlow        bool // some orders are delayed
+	withoutJournal bool // inserts may be repeated, so that nothing is stored before them
 }
 
 // sinkCases starts with one row, for start and stop. Single requests use fewer rows.
@@ -101,7 +97,6 @@ func startDelayingProxy(service string) (server *http.Server, address string, er
 	return server, listener.Addr().String(), nil
 }
 
-// runSinkCase runs a candidate until it has written a topic to a new service.
 func (b *bench) runSinkCase(ctx context.Context, side candidate, name, broker string, c sinkCase) (u usage, err error) {
 	service, err := b.startDemo(ctx, "--rows", "1")
 	if err != nil {
@@ -114,17 +109,16 @@ func (b *bench) runSinkCase(ctx context.Context, side candidate, name, broker st
 	}
 	defer server.Close()
 	_, port, _ := net.SplitHostPort(address)
-	worker := filepath.Join(b.dir, name+"-worker.properties")
-	connector := filepath.Join(b.dir, name+".properties")
-	if err := os.WriteFile(worker, []byte("bootstrap.servers="+broker+"\noffset.storage.topic=offsets-"+name+
-		"\nkey.converter.schemas.enable=false\nvalue.converter.schemas.enable=false\n"), 0o644); err != nil {
+	worker, err := b.writeFile(name+"-worker", "bootstrap.servers="+broker+"\noffset.storage.topic=offsets-"+name+
+		"\nkey.converter.schemas.enable=false\nvalue.converter.schemas.enable=false\n")
+	if err != nil {
 		return u, err
 	}
 	uncertain := "fail"
 	if c.withoutJournal {
 		uncertain = "retry"
 	}
-	if err := os.WriteFile(connector, []byte(`name=`+name+`
+	connector, err := b.writeFile(name, `name=`+name+`
 connector.class=ODataSink
 topics=`+topicName(c)+`
 sap.odata.host.address=127.0.0.1
@@ -140,7 +134,8 @@ sap.odata.flush.trigger.size=`+strconv.Itoa(max(500, 8*c.batch))+`
 sap.odata#00.service=/sap/opu/odata/sap/NORTHWIND_SRV
 sap.odata#00.entityset=OrderCopies
 sap.odata#00.topic=`+topicName(c)+`
-`), 0o644); err != nil {
+`)
+	if err != nil {
 		return u, err
 	}
 	u, log, err := b.runWorker(ctx, side, worker, connector)
@@ -175,7 +170,6 @@ var encodeBenchmark = benchmark{
 	units: []string{"ns/row", "encode-ns/row", "settle-ns/row"},
 }
 
-// runSinkCases measures the sink of one candidate, or of two in turns, and prints the results.
 func (b *bench) runSinkCases(ctx context.Context, broker *process) error {
 	cases := b.sinkCases()
 	isFilled := map[string]bool{} // by topic
@@ -233,7 +227,6 @@ func (b *bench) runSinkCases(ctx context.Context, broker *process) error {
 	return nil
 }
 
-// produceAll writes records to a topic.
 func produceAll(ctx context.Context, broker, topic string, rows int, value func(int) string) error {
 	client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.AllowAutoTopicCreation(), kgo.UnknownTopicRetries(-1))
 	if err != nil {

@@ -17,8 +17,7 @@ func newBroker() *cobra.Command {
 		Long: `Run the embedded Kafka broker on its own, until it is stopped, for trials, development and tests. It keeps acknowledged
 records even if it is killed. Its address is printed, and is in broker.json of the data folder, where culvert run and
 culvert consume find it.`,
-		Example: `  culvert broker
-  culvert broker --listen 127.0.0.1:19092 --data /tmp/broker`,
+		Example: "  culvert broker\n  culvert broker --listen 127.0.0.1:19092 --data /tmp/broker",
 		RunE: func(c *cobra.Command, _ []string) error {
 			log := slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 			b, err := embedded.Open(embedded.Options{Dir: data, Listen: listen, Logger: log})

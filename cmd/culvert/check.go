@@ -110,7 +110,6 @@ func showFindings(w io.Writer, findings []plugin.Finding) (err error) {
 	return err
 }
 
-// sizeText formats a module's size before and after metering was added.
 func sizeText(c *plugin.CheckResult) string {
 	original := c.Info.Size
 	metered := c.Metered.BytesOut

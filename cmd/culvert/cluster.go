@@ -51,8 +51,7 @@ func newClusterCheck() *cobra.Command {
 		Long: `Show what workers with this file would take over from the topics of a group, Kafka Connect's or Culvert's, and what
 prevents the rest from running: classes, settings, references, topics, rights, live members. It only reads. See culvert
 reference guide/cluster. Exit code: 0 a start would take over everything, 1 the named items would not run.`,
-		Example: `  culvert cluster check worker.properties
-  culvert cluster check worker.properties --json`,
+		Example: "  culvert cluster check worker.properties\n  culvert cluster check worker.properties --json",
 	}, func(c *cobra.Command, in host.Config) error {
 		preview, err := takeover.Check(c.Context(), in)
 		if err != nil {

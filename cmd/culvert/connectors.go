@@ -34,7 +34,6 @@ type expandedConnector struct {
 	Summary *rest.ConnectorSummary `json:"listed,omitempty"`
 }
 
-// expandedConnectors returns all connectors by Kafka Connect's route.
 func (r *remote) expandedConnectors(ctx context.Context) (connectors map[string]expandedConnector, err error) {
 	err = r.get(ctx, "/connectors?expand=info&expand=status", &connectors)
 	return connectors, err
@@ -139,10 +138,9 @@ are as for culvert run: properties, JSON or YAML; references in them (${file:…
 	} {
 		c.AddCommand(r.newRouteCommand(a))
 	}
-	c.AddCommand(&cobra.Command{Use: "create", Hidden: true, DisableFlagParsing: true, Args: cobra.ArbitraryArgs,
-		RunE: func(*cobra.Command, []string) error {
-			return asUsageError(errors.New("expected culvert connectors apply, which also creates connectors"))
-		}})
+	c.AddCommand(newHiddenCommand("create", func(*cobra.Command, []string) error {
+		return asUsageError(errors.New("expected culvert connectors apply, which also creates connectors"))
+	}))
 	return c
 }
 
@@ -247,7 +245,6 @@ func printConnector(out io.Writer, connector expandedConnector, now time.Time) e
 	return err
 }
 
-// writeFeeds appends the progress of the feeds of a task to b.
 func writeFeeds(b *strings.Builder, feeds []connect.FeedProgress, now time.Time) {
 	ago := func(at time.Time) string { return now.Sub(at).Round(time.Second).String() + " ago" }
 	for _, f := range feeds {
@@ -296,10 +293,7 @@ func readConnectorFiles(files []string) ([]connectorFile, error) {
 	var configurations []connectorFile
 	for _, file := range files {
 		entries, problems, err := config.ReadFile(file)
-		if err == nil {
-			err = problems.Err()
-		}
-		if err != nil {
+		if err = cmp.Or(err, problems.Err()); err != nil {
 			return nil, asUsageError(err)
 		}
 		settings := map[string]string{}
@@ -408,14 +402,12 @@ func withRouteHelp(route string, c *cobra.Command) *cobra.Command {
 	return c
 }
 
-// routeCommand is a command that calls one route of a worker.
 type routeCommand struct {
 	// use is the usage line with the route's arguments. If it ends with …, the route is called for each argument.
 	use     string
 	route   string
 	example string
-	// name is printed instead of the first argument. Empty means that the command has arguments.
-	name string
+	name    string // printed instead of the first argument; "" means that the command has arguments
 	// message is printed after the name. Each %s is replaced by the next argument, or by the worker's answer.
 	message string
 	// body returns the request's body for the arguments. A nil function sends none.
@@ -515,7 +507,6 @@ func (r *remote) newLockouts() *cobra.Command {
 	return c
 }
 
-// commandResult is the result of a command for one connector.
 type commandResult struct {
 	Connector string `json:"connector"`
 	Done      string `json:"done,omitempty"`
@@ -566,7 +557,6 @@ func (r *remote) forEach(c *cobra.Command, n int, do func(i int) (name, message 
 	return nil
 }
 
-// complete suggests names of connectors to a shell.
 func (r *remote) complete(c *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 	worker := *r
 	worker.timeout = 2 * time.Second

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -73,7 +74,6 @@ broker that runs on the --data folder, else from that folder, which is then lock
 	return c
 }
 
-// consumeOptions selects records of a topic and their format.
 type consumeOptions struct {
 	follow    bool
 	count     int64  // zero means all records
@@ -212,7 +212,6 @@ func withWorkerFile(file string, stderr io.Writer, do func(w *config.Worker, log
 	return secrets.RedactError(do(w, logging.Redacted(log, w.Redact)), w.Redact)
 }
 
-// withBrokers calls do with the brokers and the worker of the file, nil without one.
 func (s *topicSource) withBrokers(ctx context.Context, stderr io.Writer,
 	do func(*config.Worker, kafka.Config) error) error {
 	return withWorkerFile(s.file, stderr, func(w *config.Worker, log *slog.Logger) error {
@@ -225,7 +224,6 @@ func (s *topicSource) withBrokers(ctx context.Context, stderr io.Writer,
 	})
 }
 
-// withReader calls do with a reader of topics and the worker of the file, nil without one.
 func (s *topicSource) withReader(ctx context.Context, stderr io.Writer,
 	do func(w *config.Worker, reader *kafka.Reader, log *slog.Logger) error) error {
 	return s.withBrokers(ctx, stderr, func(w *config.Worker, brokers kafka.Config) error {
@@ -284,10 +282,7 @@ func (o *consumeOptions) print(ctx context.Context, reader *kafka.Reader, schema
 		}
 		return nil
 	})
-	flushErr := out.Flush()
-	if err == nil {
-		err = flushErr
-	}
+	err = cmp.Or(err, out.Flush())
 	switch {
 	case errors.Is(err, syscall.EPIPE), errors.Is(err, os.ErrClosed), ctx.Err() != nil, errors.Is(err, kafka.ErrStop):
 		return nil // the reader has enough, or the command was stopped

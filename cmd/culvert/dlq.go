@@ -44,7 +44,6 @@ contain the error and the connector. Pass TOPIC to read it directly, or --connec
 	return c
 }
 
-// deadLetterFlags are the flags that select dead letters.
 type deadLetterFlags struct {
 	filter connect.DeadLetterFilter
 	since  string

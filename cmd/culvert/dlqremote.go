@@ -84,7 +84,6 @@ func (r *remote) listLetters(c *cobra.Command, filter connect.DeadLetterFilter, 
 	return asFailure(out.Flush())
 }
 
-// showLetter prints one dead letter with its headers and its record.
 func (r *remote) showLetter(c *cobra.Command, connector, letter string, o output) error {
 	page, err := r.deadLetterPage(c.Context(), connector, url.Values{"letter": {letter}})
 	if err != nil {
@@ -128,7 +127,6 @@ func (r *remote) showLetter(c *cobra.Command, connector, letter string, o output
 	})
 }
 
-// replayLetters sends a request of package rest to replay dead letters and prints the result.
 func (r *remote) replayLetters(c *cobra.Command, route string, body any, names ...string) error {
 	if !c.Flags().Changed("timeout") {
 		r.timeout = 5 * time.Minute // longer than a worker replays
@@ -153,7 +151,6 @@ func (r *remote) replayLetters(c *cobra.Command, route string, body any, names .
 	return printReplay(c.OutOrStdout(), result, answer.DryRun)
 }
 
-// connectorFlag declares the required --connector of a command that calls a running worker.
 func connectorFlag(c *cobra.Command, name *string) {
 	c.Flags().StringVar(name, "connector", "", "`NAME` of the connector")
 	c.PreRunE = func(*cobra.Command, []string) error {

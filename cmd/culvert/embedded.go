@@ -12,7 +12,6 @@ import (
 //go:embed plugins
 var embeddedPlugins embed.FS
 
-// builtInPlugins returns the folder of the built-in plugins.
 func builtInPlugins() fs.FS {
 	dir, err := fs.Sub(embeddedPlugins, "plugins")
 	if err != nil {

@@ -21,7 +21,6 @@ import (
 // urlField is the field of a source's offset with the URL from which it continues.
 const urlField = "url"
 
-// offsetImport has the options of `culvert offsets import`.
 type offsetImport struct {
 	topic      string
 	servers    string
@@ -74,7 +73,6 @@ broker in --data. See culvert reference guide/init-connector.`
 	return c
 }
 
-// read reads the connector's offsets in the topic or the file.
 func (i *offsetImport) read(ctx context.Context, data, connector string, w *config.Worker,
 	log *slog.Logger) (stored []connect.StoredOffset, err error) {
 	from := "topic " + i.topic

@@ -64,7 +64,6 @@ password, or the password itself with --password-in-file. Exit code: 0 written, 
 	return c
 }
 
-// initDialog asks for the settings of a new connector.
 type initDialog struct {
 	file           string // "" means NAME.properties, - stdout
 	isYes          bool   // ask nothing
@@ -129,11 +128,10 @@ func (i *initDialog) answers(ctx context.Context) (name string) {
 	path := i.setting(ctx, service, "service", "", "Service", services...)
 	for n, set := range i.sets(ctx, path) {
 		prefix := fmt.Sprintf("sap.odata#%02d.", n)
-		flag := ""
+		flag := "select"
 		if n > 0 {
+			flag = ""
 			i.set(prefix+"service", path)
-		} else {
-			flag = "select"
 		}
 		i.set(prefix+"entityset", set)
 		i.setting(ctx, prefix+"topic", "", strings.Map(topicLetter, set), "Topic of "+set)
@@ -155,7 +153,6 @@ func (i *initDialog) answers(ctx context.Context) (name string) {
 // emptyDefault is the default of a question that needs no answer. [initDialog.setting] trims it to "".
 const emptyDefault = " "
 
-// isAsked reports whether the user is asked a question, rather than that a flag or --yes answers it.
 func (i *initDialog) isAsked(flag string) bool {
 	_, isSet := i.flagValue(flag)
 	return !isSet && !i.isYes && i.err == nil
@@ -247,10 +244,8 @@ func (i *initDialog) sets(ctx context.Context, path string) []string {
 	}
 }
 
-// peekedRows is the number of rows that are shown of a chosen set.
 const peekedRows = "3"
 
-// peek shows the first rows of a set as the settings so far read them.
 func (i *initDialog) peek(ctx context.Context, path, set string) {
 	if i.isYes || i.err != nil {
 		return
@@ -281,7 +276,6 @@ func (i *initDialog) peek(ctx context.Context, path, set string) {
 	}
 }
 
-// flagValue returns the value of a flag, and whether the flag is set.
 func (i *initDialog) flagValue(flag string) (string, bool) {
 	f := i.flags.Lookup(flag)
 	if f == nil || !f.Changed {
@@ -347,10 +341,8 @@ func (i *initDialog) set(name, value string) {
 	}
 }
 
-// topicLetter replaces characters that are invalid in topic names by _.
 func topicLetter(r rune) rune {
-	switch {
-	case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '.', r == '-':
+	if (r >= 'a' && r <= 'z') || (r >= 'A' && r <= 'Z') || (r >= '0' && r <= '9') || r == '.' || r == '-' {
 		return r
 	}
 	return '_'

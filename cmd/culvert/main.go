@@ -54,7 +54,6 @@ func signalContext() (context.Context, func()) {
 	return ctx, cancel
 }
 
-// exitError is an error with an exit code.
 type exitError struct {
 	code int
 	err  error
@@ -104,7 +103,6 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return exitWrong
 }
 
-// captureLibraryLogs logs lines of libraries, mainly net/http, at level debug.
 func captureLibraryLogs(to *slog.Logger) {
 	slog.SetDefault(to) // before SetOutput, since it sets the output of package log too
 	log.SetFlags(0)

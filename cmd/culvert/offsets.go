@@ -136,7 +136,6 @@ func (in *installation) offsetsFiles(c *cobra.Command, address *string, args []s
 	return in.read(args, "expected --url, --config DIR or files of the installation", c.ErrOrStderr())
 }
 
-// messageOf returns the message of a response, or the response itself.
 func messageOf(answer []byte) string {
 	if _, members := members(answer); members["message"] != nil {
 		return shown.Text(cell(members["message"]))

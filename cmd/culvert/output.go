@@ -17,7 +17,6 @@ import (
 // output prints the result of a command: as JSON with --json, else for people.
 type output struct{ json bool }
 
-// flag declares --json.
 func (o *output) flag(c *cobra.Command, about string) {
 	c.Flags().BoolVar(&o.json, "json", false, about)
 }

@@ -46,7 +46,6 @@ func newPlugins() *cobra.Command {
 	return c
 }
 
-// openPlugins opens the plugins of the folders, and those of builtIn unless it is nil.
 func openPlugins(c *cobra.Command, in *installation, builtIn fs.FS) (*plugin.Manager, error) {
 	o, w, err := pluginConfig(c, in, "")
 	if err != nil {
@@ -160,7 +159,6 @@ func newPluginsShow() *cobra.Command {
 	return c
 }
 
-// modulesOf returns the module of a file, or the modules with a name.
 func modulesOf(c *cobra.Command, in *installation, name string) ([]plugin.Info, error) {
 	if info, err := os.Stat(name); err == nil && !info.IsDir() {
 		return moduleOfFile(c, in, name)
@@ -185,7 +183,6 @@ func modulesOf(c *cobra.Command, in *installation, name string) ([]plugin.Info, 
 	return nil, asFailure(fmt.Errorf("no file and no plugin is named %q; %s", name, hint))
 }
 
-// moduleOfFile loads one file: it copies the file into a temporary folder of its own.
 func moduleOfFile(c *cobra.Command, in *installation, file string) ([]plugin.Info, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -217,7 +214,6 @@ func moduleOfFile(c *cobra.Command, in *installation, file string) ([]plugin.Inf
 	return modules, nil
 }
 
-// listPlugins prints a row for each component of each plugin, and one for a plugin without components.
 func listPlugins(out io.Writer, modules []plugin.Info) error {
 	var rows [][]string
 	for _, m := range modules {
@@ -281,7 +277,6 @@ type (
 	}
 )
 
-// pluginForms returns a [pluginForm] or [rejectedForm] for each module.
 func pluginForms(modules []plugin.Info) []any {
 	forms := []any{}
 	for i := range modules {
@@ -294,7 +289,6 @@ func pluginForms(modules []plugin.Info) []any {
 	return forms
 }
 
-// newPluginForm returns the form of a plugin that is not refused.
 func newPluginForm(m *plugin.Info) pluginForm {
 	form := pluginForm{pluginSummary: pluginSummary{Name: m.Name, Version: m.Version, Hash: m.Hash,
 		Contract: m.Contract, From: m.Path, Documentation: m.Documentation, Interfaces: m.Interfaces}}

@@ -44,7 +44,6 @@ var phaseLabels = map[string]string{
 	"wait":    "waiting for the first extraction of the ODP service",
 }
 
-// proofLabels are the printed words for values of the field complete.
 var proofLabels = map[string]string{
 	"key":      "order of the keys",
 	"count":    "the service's count",
@@ -54,7 +53,6 @@ var proofLabels = map[string]string{
 
 type storedOffset struct{ Partition, Offset json.RawMessage }
 
-// printOffsets prints the offsets that a worker returned, as JSON or in plain words.
 func printOffsets(out io.Writer, answer []byte, asJSON bool) error {
 	var indented bytes.Buffer
 	if err := json.Indent(&indented, answer, "", "  "); err != nil {
@@ -77,7 +75,6 @@ func printOffsets(out io.Writer, answer []byte, asJSON bool) error {
 	return nil
 }
 
-// print prints one line for a partition of a topic, and a paragraph for a source partition.
 func (s storedOffset) print(out io.Writer) error {
 	names, partition := members(s.Partition)
 	fields, offset := members(s.Offset)
@@ -124,7 +121,6 @@ func (s storedOffset) print(out io.Writer) error {
 	return printColumns(out, "", rows)
 }
 
-// stateText describes how far the OData source has read an entity set.
 func stateText(offset map[string]json.RawMessage) string {
 	isSet := func(name string) bool { return string(offset[name]) == "true" }
 	phase := cell(offset["phase"])

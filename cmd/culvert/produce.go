@@ -28,7 +28,6 @@ const (
 	maxWaitingLines = 16
 )
 
-// recordLines converts lines of stdin to records of a topic.
 type recordLines struct {
 	topic     string
 	separator string // between a key and a value; "" means no keys
@@ -78,7 +77,6 @@ a line is wrong or a record was refused; earlier records may have been written.`
 	return c
 }
 
-// prepareTopic creates a missing topic if that is allowed.
 func (l *recordLines) prepareTopic(ctx context.Context, brokers kafka.Config) error {
 	if l.create {
 		admin, err := kafka.NewAdmin(brokers)
@@ -182,7 +180,6 @@ func (l *recordLines) add(batch *kafka.Batch, line []byte) error {
 	return err
 }
 
-// record returns the record of a line.
 func (l *recordLines) record(line []byte) (*kgo.Record, error) {
 	if l.asJSON {
 		return kafka.ParseLine(l.topic, line)
@@ -198,5 +195,4 @@ func (l *recordLines) record(line []byte) (*kgo.Record, error) {
 	return &kgo.Record{Topic: l.topic, Key: key, Value: value}, nil
 }
 
-// maxShownLine bounds the characters of a wrong line in an error.
 const maxShownLine = 100

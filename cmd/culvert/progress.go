@@ -85,7 +85,6 @@ func (d *display) follow(progress func() []connect.Progress) (stopAndWait func()
 	return func() { close(stop); <-done }
 }
 
-// show prints a snapshot if its text differs from the previous one.
 func (d *display) show(current, previous statusSnapshot) {
 	var b bytes.Buffer
 	_ = current.print(&b, &previous, output{}) // a buffer returns no error
@@ -95,7 +94,6 @@ func (d *display) show(current, previous statusSnapshot) {
 	d.printed = b.Bytes()
 }
 
-// progressSnapshot converts the progress of a command's own connectors to a snapshot.
 func progressSnapshot(at time.Time, progress []connect.Progress) statusSnapshot {
 	snapshot := statusSnapshot{at: at, connectors: map[string]expandedConnector{}}
 	for _, p := range progress {

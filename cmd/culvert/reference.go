@@ -18,7 +18,6 @@ import (
 //go:embed reference/*.md guides/*.md
 var referencePages embed.FS
 
-// guidePrefix is the prefix of the names of guides.
 const guidePrefix = "guide/"
 
 func readReference(name string) ([]byte, error) {
@@ -52,7 +51,6 @@ func newReference() *cobra.Command {
 	}
 }
 
-// referenceNames returns the sorted names of the guides, then of the pages.
 func referenceNames() (names []string) {
 	guides, _ := referencePages.ReadDir("guides") // the folder is embedded
 	for _, e := range guides {
@@ -65,7 +63,6 @@ func referenceNames() (names []string) {
 	return names
 }
 
-// nearestPage returns the page with the most similar name.
 func nearestPage(text string) string {
 	trimmed := func(name string) string { return strings.ToLower(strings.TrimPrefix(name, guidePrefix)) }
 	distance := func(name string) int {

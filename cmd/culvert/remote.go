@@ -24,17 +24,12 @@ import (
 // remote is a worker that is called by REST, Culvert's or Kafka Connect's.
 type remote struct {
 	output
-	// url is the worker's address. Empty means that [remote.find] has not found it yet.
-	url  string
-	user string
-	// config is the file or folder of --config.
-	config string
-	// timeout bounds a call with its retries.
-	timeout time.Duration
-	// transport sends requests. Nil means the network.
-	transport http.RoundTripper
-	// header overrides the headers of requests.
-	header http.Header
+	url       string // "" until [remote.find] has found it
+	user      string
+	config    string            // the file or folder of --config
+	timeout   time.Duration     // of a call with its retries
+	transport http.RoundTripper // nil means the network
+	header    http.Header       // overrides the headers of requests
 }
 
 // The worker's URL if neither --url nor --config is set: the variable, else the default.
@@ -43,7 +38,6 @@ const (
 	defaultURL     = "http://127.0.0.1:8083"
 )
 
-// maxAnswer bounds a response.
 const maxAnswer = 64 << 20
 
 func (r *remote) flags(c *cobra.Command) {
@@ -68,7 +62,6 @@ func isRefused(err error, status int) bool {
 // conflictPause is the pause before a retry after a temporary refusal: the worker starts, or rebalances.
 const conflictPause = 500 * time.Millisecond
 
-// get sends a GET request, see [remote.call].
 func (r *remote) get(ctx context.Context, path string, into any, names ...string) error {
 	return r.call(ctx, "GET "+path, nil, into, names...)
 }
@@ -80,8 +73,7 @@ func (r *remote) call(ctx context.Context, route string, body, into any, names .
 	defer cancel()
 	for {
 		err := r.callOnce(ctx, route, body, into, names...)
-		if (!isRefused(err, http.StatusConflict) && !isRefused(err, http.StatusServiceUnavailable)) ||
-			!isTemporary(err.Error()) {
+		if !isTemporary(err) {
 			return err
 		}
 		select {
@@ -92,8 +84,9 @@ func (r *remote) call(ctx context.Context, route string, body, into any, names .
 	}
 }
 
-func isTemporary(text string) bool {
-	return strings.Contains(text, "momentarily") || strings.Contains(text, "rebalance")
+func isTemporary(err error) bool {
+	return (isRefused(err, http.StatusConflict) || isRefused(err, http.StatusServiceUnavailable)) &&
+		(strings.Contains(err.Error(), "momentarily") || strings.Contains(err.Error(), "rebalance"))
 }
 
 // find returns the worker's URL. If url is not set yet, it sets url and transport by --config or the environment.
@@ -153,8 +146,11 @@ func (r *remote) callOnce(ctx context.Context, route string, body, into any, nam
 	worker := rest.Client{URL: r.url, Header: r.header, Transport: logonTransport{r, base}, MaxBytes: maxAnswer}
 	_, err = worker.Call(ctx, route, nil, body, into, names...)
 	if refused := (*rest.Refusal)(nil); errors.As(err, &refused) {
+		var redactor secrets.Redactor
+		redactor.Add(restPassword())
 		password, _ := base.User.Password()
-		refused.Message = shown.Text(redactPasswords(refused.Message, restPassword(), password))
+		redactor.Add(password)
+		refused.Message = shown.Text(redactor.Redact(refused.Message))
 	}
 	return asFailure(err)
 }
@@ -179,15 +175,6 @@ func (l logonTransport) RoundTrip(request *http.Request) (*http.Response, error)
 
 func restPassword() string { return os.Getenv("CULVERT_REST_PASSWORD") }
 
-func redactPasswords(text string, passwords ...string) string {
-	var redactor secrets.Redactor
-	for _, password := range passwords {
-		redactor.Add(password)
-	}
-	return redactor.Redact(text)
-}
-
-// workerURL parses a URL from a flag or variable.
 func workerURL(from, text string) (*url.URL, error) {
 	base, err := url.Parse(text)
 	if err != nil || base.Host == "" || (base.Scheme != "http" && base.Scheme != "https") {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -76,7 +77,6 @@ func (in *installation) logger(stderr io.Writer) (*slog.Logger, error) {
 	return log, nil
 }
 
-// settings parses --set.
 func (in *installation) settings() (map[string]string, error) {
 	settings := map[string]string{}
 	for i, s := range in.set {
@@ -89,7 +89,6 @@ func (in *installation) settings() (map[string]string, error) {
 	return settings, nil
 }
 
-// worker loads a worker's file, if any, with the settings of --set.
 func (in *installation) worker(file string) (*config.Worker, error) {
 	settings, err := in.settings()
 	if err != nil {
@@ -98,13 +97,9 @@ func (in *installation) worker(file string) (*config.Worker, error) {
 	return loadWorker(file, settings)
 }
 
-// loadWorker loads a worker's file, if any, with overriding settings.
 func loadWorker(file string, settings map[string]string) (*config.Worker, error) {
 	w, problems, err := config.LoadWorker(file, os.Environ(), settings)
-	if err == nil {
-		err = problems.Err()
-	}
-	return w, asUsageError(err)
+	return w, asUsageError(cmp.Or(err, problems.Err()))
 }
 
 func (in *installation) config(files config.Files, stderr io.Writer) (host.Config, error) {
@@ -124,7 +119,6 @@ func (in *installation) config(files config.Files, stderr io.Writer) (host.Confi
 	return c, nil
 }
 
-// files returns the files of the --config folder, or the files named as arguments.
 func (in *installation) files(args []string) (config.Files, error) {
 	switch {
 	case in.folder != "" && len(args) > 0:
@@ -254,8 +248,7 @@ func run(ctx context.Context, in *installation, hostConfig host.Config, showProg
 	if hangUps != nil {
 		defer onHangUp(hangUps, h.Reload, hostConfig.Logger)()
 	}
-	err = h.Run(ctx)
-	return asSetupError(asFailure(err))
+	return asSetupError(asFailure(h.Run(ctx)))
 }
 
 // onHangUp starts a goroutine that calls reload for each signal until stop is called.

@@ -17,7 +17,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// registryURL is the setting with the URL of a converter's schema registry.
 const registryURL = "schema.registry.url"
 
 // maxShownBytes bounds a key or value as JSON; a larger one is printed as bytes.
@@ -141,7 +140,6 @@ func (r *schemaReader) toJSON(ctx context.Context, topic string, converters []co
 	return nil, errs
 }
 
-// header returns the last header of a name, nil without one.
 func header(r *kgo.Record, name string) (value []byte) {
 	for _, h := range r.Headers {
 		if h.Key == name {

@@ -17,7 +17,6 @@ import (
 	"github.com/culvert-project/culvert/internal/shown"
 )
 
-// watchInterval is the time between updates of --watch.
 const watchInterval = 2 * time.Second
 
 func newStatus() *cobra.Command {
@@ -29,8 +28,7 @@ func newStatus() *cobra.Command {
 		Long: `Show what the connectors of a running worker, or of its group, are doing: states and, if the worker is Culvert's, rows,
 lag, refused records and dead letters, and problems below the table. Exit code: 0, or 1 if a connector or task has
 failed, a service does not answer, records were refused since the tasks were created, or states are unknown.`,
-		Example: `  culvert status
-  culvert status --watch --url http://connect.example.com:8083`,
+		Example: "  culvert status\n  culvert status --watch --url http://connect.example.com:8083",
 		RunE: func(c *cobra.Command, _ []string) error {
 			if !watch {
 				snapshot, err := r.snapshot(c.Context(), "", "")
@@ -50,17 +48,13 @@ failed, a service does not answer, records were refused since the tasks were cre
 	return c
 }
 
-// statusSnapshot is the state of a worker's connectors at one time.
 type statusSnapshot struct {
 	at         time.Time
 	connectors map[string]expandedConnector // by name
-	// notes are about the whole worker: its group, and why there are no metrics.
-	notes []string
-	// unknown has the reasons why states of connectors are unknown.
-	unknown []string
+	notes      []string                     // about the whole worker: its group, and why there are no metrics
+	unknown    []string                     // reasons why states of connectors are unknown
 }
 
-// problem returns an error that names connectors with problems.
 func (ss statusSnapshot) problem() error {
 	names := map[connect.Condition][]string{}
 	for _, name := range slices.Sorted(maps.Keys(ss.connectors)) {
@@ -92,7 +86,6 @@ func (ss statusSnapshot) problem() error {
 	return asFailure(errors.New(strings.Join(problems, "; ")))
 }
 
-// snapshot requests the connectors with the state and the search text. "" matches any.
 func (r *remote) snapshot(ctx context.Context, state, search string) (statusSnapshot, error) {
 	connectors, unknown, err := r.matchingConnectors(ctx, state, search)
 	if err != nil {
@@ -153,7 +146,6 @@ func (e expandedConnector) proofs() map[string]string {
 	return proofs
 }
 
-// connectorState is a connector in the JSON output.
 type connectorState struct {
 	Connector string     `json:"connector"`
 	Type      string     `json:"type"`
@@ -174,7 +166,6 @@ type connectorState struct {
 	Action *connect.Action `json:"action,omitempty"`
 }
 
-// statusErrors returns the first lines of a status's errors.
 func statusErrors(s connect.Status) (messages []string) {
 	add := func(prefix, trace, restarts string) {
 		message, _, _ := strings.Cut(strings.TrimSpace(trace), "\n")
@@ -279,7 +270,6 @@ func (s *connectorState) completeness() string {
 	return shown.Line(strings.Join(proofs, ","))
 }
 
-// numberText formats a number, - if it is nil: unknown.
 func numberText[N int64 | float64](n *N) string {
 	if n == nil {
 		return "-"

@@ -44,7 +44,9 @@ func addTools(root *cobra.Command, args []string) {
 	name, hasName := firstWord(args)
 	isFound := !hasName || isKnown(root, name)
 	if !isFound && hasFile(args) {
-		root.AddCommand(newTool(name))
+		root.AddCommand(newHiddenCommand(name+" -p FILE [options]", func(c *cobra.Command, args []string) error {
+			return runTool(c, name, args)
+		}))
 		return
 	}
 	for _, c := range builtInTools() {
@@ -58,22 +60,21 @@ func addTools(root *cobra.Command, args []string) {
 	}
 }
 
+// newHiddenCommand returns a command that parses its flags itself.
+func newHiddenCommand(use string, run func(c *cobra.Command, args []string) error) *cobra.Command {
+	return &cobra.Command{Use: use, Hidden: true, DisableFlagParsing: true, Args: cobra.ArbitraryArgs, RunE: run}
+}
+
 // newUnknownCommand returns a command for a name that only a connector's plugin could have.
 func newUnknownCommand(root *cobra.Command, name string) *cobra.Command {
-	return &cobra.Command{
-		Use:                name,
-		Hidden:             true,
-		DisableFlagParsing: true,
-		Args:               cobra.ArbitraryArgs,
-		RunE: func(*cobra.Command, []string) error {
-			const file = "ommands of plugins, such as peek, need a connector's file: culvert %s -p FILE"
-			if suggestions := root.SuggestionsFor(name); len(suggestions) > 0 {
-				return asUsageError(fmt.Errorf("unknown command %q: did you mean %s? C"+file, name,
-					strings.Join(suggestions, " or "), inLine(name)))
-			}
-			return asUsageError(fmt.Errorf("unknown command %q: c"+file, name, inLine(name)))
-		},
-	}
+	return newHiddenCommand(name, func(*cobra.Command, []string) error {
+		const file = "ommands of plugins, such as peek, need a connector's file: culvert %s -p FILE"
+		if suggestions := root.SuggestionsFor(name); len(suggestions) > 0 {
+			return asUsageError(fmt.Errorf("unknown command %q: did you mean %s? C"+file, name,
+				strings.Join(suggestions, " or "), inLine(name)))
+		}
+		return asUsageError(fmt.Errorf("unknown command %q: c"+file, name, inLine(name)))
+	})
 }
 
 func hasFile(args []string) bool {
@@ -140,19 +141,7 @@ func newHelpOnlyCommand(name, section string) *cobra.Command {
 	return c
 }
 
-// newTool returns a command of the plugin of a connector's file. Its options are parsed after the plugin was called.
-func newTool(name string) *cobra.Command {
-	return &cobra.Command{
-		Use:                name + " -p FILE [options]",
-		Hidden:             true,
-		DisableFlagParsing: true,
-		Args:               cobra.ArbitraryArgs,
-		RunE: func(c *cobra.Command, args []string) error {
-			return runTool(c, name, args)
-		},
-	}
-}
-
+// runTool runs a command of the plugin of a connector's file. Its options are parsed after the plugin was called.
 func runTool(parent *cobra.Command, name string, args []string) error {
 	// Parse the flags that are needed to load the plugin.
 	var in installation
@@ -222,7 +211,6 @@ func openTool(c *cobra.Command, in *installation, w *config.Worker, file string,
 	return tool, func() { tool.Close(); plugins.Close() }, nil
 }
 
-// newToolCommand returns the command with the options that the plugin declares.
 func newToolCommand(tool *check.Tool, command wit.Command) *cobra.Command {
 	var in installation
 	var o output

@@ -16,7 +16,6 @@ import (
 	"github.com/culvert-project/culvert/internal/shown"
 )
 
-// listedTopic is a topic in the output of culvert topics.
 type listedTopic struct {
 	Topic      string `json:"topic"`
 	Partitions int    `json:"partitions"`
@@ -86,7 +85,6 @@ func listTopics(ctx context.Context, brokers kafka.Config) ([]listedTopic, error
 	return list, nil
 }
 
-// withNearestTopic adds the topic with the most similar name to an error about an unknown one.
 func withNearestTopic(ctx context.Context, reader *kafka.Reader, topic string, err error) error {
 	if !errors.Is(err, kafka.ErrUnknownTopic) {
 		return err

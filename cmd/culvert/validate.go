@@ -72,9 +72,7 @@ run --config. Each problem is one line, FILE:LINE: SETTING: text. Exit code: 0 n
 // are problems.
 func printReport(c *cobra.Command, report configcheck.Report, emptyFolders config.Problems, o output) error {
 	problems := append(append(config.Problems{}, report.Problems...), emptyFolders...)
-	err := o.print(c.OutOrStdout(), problems, func(out io.Writer) error {
-		return printProblems(out, problems)
-	})
+	err := o.print(c.OutOrStdout(), problems, func(out io.Writer) error { return printProblems(out, problems) })
 	if err != nil {
 		return err
 	}

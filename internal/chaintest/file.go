@@ -69,7 +69,7 @@ type header struct {
 
 // expectedResult is the expected result of a record.
 type expectedResult struct {
-	line    int
+	line      int
 	isDropped bool
 	// fails expects an error that contains message, with stage and class unless these are empty.
 	fails   bool
@@ -81,11 +81,11 @@ type expectedResult struct {
 
 // expectedRecord is an expected record; nil parts are not compared.
 type expectedRecord struct {
-	line       int
-	topic      *string
-	key        *expectedValue
-	value      *expectedValue
-	headers    []expectedHeader
+	line    int
+	topic   *string
+	key     *expectedValue
+	value   *expectedValue
+	headers []expectedHeader
 	// ignoresHeaders means that headers are not compared.
 	ignoresHeaders bool
 }
