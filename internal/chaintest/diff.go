@@ -42,13 +42,13 @@ func normalizeNumbers(v any) any {
 	return v
 }
 
-// maxComparedDigits bounds the numbers that are compared by value: longer ones are compared as text.
-const maxComparedDigits = 1000
+// comparedDigits bounds the numbers that are compared by value: longer ones are compared as text.
+const comparedDigits = 1000
 
 func normalizeNumber(n json.Number) json.Number {
 	literal := n.String()
 	_, exponent, hasExponent := strings.Cut(strings.ToLower(literal), "e")
-	if len(literal) > maxComparedDigits || (hasExponent && len(strings.TrimLeft(exponent, "+-0")) > 3) {
+	if len(literal) > comparedDigits || (hasExponent && len(strings.TrimLeft(exponent, "+-0")) > 3) {
 		return n
 	}
 	r, ok := new(big.Rat).SetString(literal)
@@ -65,8 +65,8 @@ func normalizeNumber(n json.Number) json.Number {
 const (
 	// contextLines is the number of equal lines before and after a difference.
 	contextLines = 3
-	// maxDifferentLines is the maximum number of differing lines that are shown of a text.
-	maxDifferentLines = 200
+	// differingLines is the maximum number of differing lines that are shown of a text.
+	differingLines = 200
 )
 
 // difference shows two texts from the first to the last differing line, with a few lines around these.
@@ -97,8 +97,8 @@ func difference(want, found string) string {
 		out.WriteString("    …\n")
 	}
 	add("    ", wantLines[begin:first], contextLines)
-	add("  - ", wantLines[first:len(wantLines)-last], maxDifferentLines)
-	add("  + ", foundLines[first:len(foundLines)-last], maxDifferentLines)
+	add("  - ", wantLines[first:len(wantLines)-last], differingLines)
+	add("  + ", foundLines[first:len(foundLines)-last], differingLines)
 	add("    ", wantLines[len(wantLines)-last:], contextLines)
 	return strings.TrimSuffix(out.String(), "\n")
 }

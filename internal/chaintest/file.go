@@ -304,7 +304,8 @@ func (r *reader) readResult(n *yaml.Node) expectedResult {
 	case n.Kind == yaml.MappingNode:
 		o.records = []expectedRecord{r.readExpected(n)}
 	default:
-		r.addProblem(n, "expected a record, a list of records, dropped, or a mapping with error, found %s", describeNode(n))
+		r.addProblem(n, "expected a record, a list of records, dropped, or a mapping with error, found %s",
+			describeNode(n))
 	}
 	return o
 }

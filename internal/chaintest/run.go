@@ -270,16 +270,16 @@ func (r *runner) compareFault(in *input, o *Outcome) {
 }
 
 // String describes the expected result in short.
-func (w *expectedResult) String() string {
+func (e *expectedResult) String() string {
 	switch {
-	case w.isDropped:
+	case e.isDropped:
 		return "the record to be dropped"
-	case w.fails:
-		return fmt.Sprintf("an error with %q", w.message)
-	case len(w.records) == 1:
+	case e.fails:
+		return fmt.Sprintf("an error with %q", e.message)
+	case len(e.records) == 1:
 		return "a record"
 	}
-	return fmt.Sprintf("%d records", len(w.records))
+	return fmt.Sprintf("%d records", len(e.records))
 }
 
 func (r *runner) compareResult(ctx context.Context, b *record.Batch, in *input, rows []wit.Row) {
@@ -351,7 +351,8 @@ func (r *runner) compareRecord(ctx context.Context, b *record.Batch, want *expec
 	}
 }
 
-func (r *runner) compareValue(ctx context.Context, b *record.Batch, what string, want *expectedValue, d wit.ValueSlice) {
+func (r *runner) compareValue(ctx context.Context, b *record.Batch, what string, want *expectedValue,
+	d wit.ValueSlice) {
 	if want == nil {
 		return
 	}
@@ -397,12 +398,12 @@ type Written struct {
 	Payload  json.RawMessage
 }
 
-// maxShownBytes is the maximum length of a value that only accompanies a message, in bytes.
-const maxShownBytes = 300
+// shownBytes is the maximum length of a value that only accompanies a message, in bytes.
+const shownBytes = 300
 
 func (w *Written) short() string {
-	if len(w.Payload) > maxShownBytes {
-		return strings.ToValidUTF8(string(w.Payload[:maxShownBytes]), "") + "…"
+	if len(w.Payload) > shownBytes {
+		return strings.ToValidUTF8(string(w.Payload[:shownBytes]), "") + "…"
 	}
 	return string(w.Payload)
 }

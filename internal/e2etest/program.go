@@ -424,7 +424,8 @@ func (p *Place) StartFor(limit time.Duration, args ...string) *Command {
 	p.T.Cleanup(func() {
 		c.Process.Process.Kill()
 		cancel()
-		if stderr := c.Stderr.String(); p.T.Failed() {
+		stderr := c.Stderr.String()
+		if p.T.Failed() {
 			p.T.Logf("culvert %s ended with:\n%s", strings.Join(args, " "), stderr[max(0, len(stderr)-16<<10):])
 		}
 	})

@@ -96,42 +96,42 @@ func NewPasswordService(inner http.Handler, password string) *PasswordService {
 	return &PasswordService{inner: inner, isAccepted: map[string]bool{password: true}, refusals: map[string]int{}}
 }
 
-func (g *PasswordService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *PasswordService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, password, _ := r.BasicAuth()
-	g.mu.Lock()
-	ok := g.isAccepted[password]
-	g.last = password
+	s.mu.Lock()
+	ok := s.isAccepted[password]
+	s.last = password
 	if !ok {
-		g.refusals[password]++
+		s.refusals[password]++
 	}
-	g.mu.Unlock()
+	s.mu.Unlock()
 	if !ok {
 		w.WriteHeader(http.StatusUnauthorized)
 		return
 	}
-	g.inner.ServeHTTP(w, r)
+	s.inner.ServeHTTP(w, r)
 }
 
 // Accept replaces the accepted passwords.
-func (g *PasswordService) Accept(passwords ...string) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.isAccepted = map[string]bool{}
+func (s *PasswordService) Accept(passwords ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.isAccepted = map[string]bool{}
 	for _, p := range passwords {
-		g.isAccepted[p] = true
+		s.isAccepted[p] = true
 	}
 }
 
 // IsLastPassword reports whether a password was the last one received.
-func (g *PasswordService) IsLastPassword(password string) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.last == password
+func (s *PasswordService) IsLastPassword(password string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last == password
 }
 
 // Refusals returns the number of times that a password was rejected.
-func (g *PasswordService) Refusals(password string) int {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.refusals[password]
+func (s *PasswordService) Refusals(password string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.refusals[password]
 }

@@ -237,7 +237,7 @@ func TestETags(t *testing.T) {
 	}
 }
 
-// ok ends a test at an error that is not its subject.
+// noError ends a test at an error that is not its subject.
 func noError(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {

@@ -42,8 +42,7 @@ func (t *table) search(key []value) int {
 
 func (t *table) searchInserted(key []value) int {
 	return sort.Search(len(t.inserted), func(i int) bool {
-		return compareKeys(t.inserted[i].key(t.typ)[:len(key)],
-			key) >= 0
+		return compareKeys(t.inserted[i].key(t.typ)[:len(key)], key) >= 0
 	})
 }
 

@@ -54,7 +54,7 @@ func TestRealWorkerOfTwoKilled(t *testing.T) {
 	tab.AwaitText("no answer")
 }
 
-// states starts a worker with connectors in many states.
+// startStates starts a worker with connectors in many states.
 func startStates(t *testing.T) *e2etest.Worker {
 	t.Helper()
 	worker := startWorld(t)

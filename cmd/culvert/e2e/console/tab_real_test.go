@@ -165,8 +165,7 @@ func (t *Tab) Await(what, expression string) time.Duration {
 		}
 		if time.Since(began) > e2etest.WaitLimit {
 			t.Screenshot("failed")
-			t.b.t.Fatalf("expected %s within %v, found\n%s\nconsole %q", what, e2etest.WaitLimit, t.Text(),
-				t.Console())
+			t.b.t.Fatalf("expected %s within %v, found\n%s\nconsole %q", what, e2etest.WaitLimit, t.Text(), t.Console())
 		}
 		time.Sleep(20 * time.Millisecond)
 	}

@@ -210,8 +210,7 @@ func groupSource(address, name string) map[string]string {
 // before they stop.
 func TestWorkersOfAGroup(t *testing.T) {
 	onEmbedded(t, func(t *testing.T, p *e2etest.Place, servers string) {
-		WorkersOfAGroup(t, p, servers).drainAll(5,
-			9)
+		WorkersOfAGroup(t, p, servers).drainAll(5, 9)
 	})
 }
 

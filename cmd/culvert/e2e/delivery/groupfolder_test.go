@@ -183,8 +183,7 @@ func TestAdoptedByAGroup(t *testing.T) {
 		return n
 	}
 	standalone.Eventually("rows of both", func() bool {
-		return s.Ledger().Deltas > 1 &&
-			countRecords("haltedOrders") > 0
+		return s.Ledger().Deltas > 1 && countRecords("haltedOrders") > 0
 	})
 	standalone.Steer("halted", "stop")
 	rows := countRecords("feed")

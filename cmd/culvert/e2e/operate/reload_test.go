@@ -362,8 +362,7 @@ func (e *fileEditor) writeValid() {
 		[]string{fmt.Sprintf("tasks.max=%d", 1+e.edits), "sap.odata.max.retries=1"},
 		[]string{fmt.Sprintf("# edited %d times", e.edits), "sap.odata.max.retries=1"})...)
 	e.write(lines)
-	e.settings = e2etest.SettingsOf(slices.DeleteFunc(lines,
-		func(l string) bool { return strings.HasPrefix(l, "#") }))
+	e.settings = e2etest.SettingsOf(slices.DeleteFunc(lines, func(l string) bool { return strings.HasPrefix(l, "#") }))
 }
 
 // write writes the file by a rename, over the old content, or in two pieces.

@@ -308,8 +308,7 @@ func TestMemoryOfCompilingIsReturned(t *testing.T) {
 	}
 	deadline := time.Now().Add(time.Minute) // the garbage collector alone needs minutes
 	c.Eventually("memory is returned", func() bool {
-		return c.AnonymousMemory() <= limit ||
-			time.Now().After(deadline)
+		return c.AnonymousMemory() <= limit || time.Now().After(deadline)
 	})
 	if held := c.AnonymousMemory(); held > limit {
 		t.Errorf("expected at most %d MB a minute after a first start, found %d", limit>>20, held>>20)

@@ -45,10 +45,10 @@ func convertAgain(t *testing.T, class, url, topic, document string,
 		name, value, _ := strings.Cut(s, "=")
 		config[name] = value
 	}
-	options := convert.Options{Schemas: batch.Registry, OpenRegistry: func(s registry.Settings) (*registry.Client,
-		error) {
+	openRegistry := func(s registry.Settings) (*registry.Client, error) {
 		return registry.Open(s, nil, slog.New(slog.DiscardHandler))
-	}}
+	}
+	options := convert.Options{Schemas: batch.Registry, OpenRegistry: openRegistry}
 	open := func(class string, config map[string]string) convert.Converter {
 		t.Helper()
 		c, err := convert.New(class, config, options)

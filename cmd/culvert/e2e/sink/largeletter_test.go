@@ -56,8 +56,7 @@ func TestRecordOf20MB(t *testing.T) {
 			}
 			e2etest.Equal(t, "requests", starts, posts.Load())
 			if c.want != "" {
-				e2etest.Contains(t, "the error", r.WantCode(1).LastLine(), c.want,
-					"topic texts, partition 0, offset 0")
+				e2etest.Contains(t, "the error", r.WantCode(1).LastLine(), c.want, "topic texts, partition 0, offset 0")
 				return
 			}
 			r.WantCode(0)

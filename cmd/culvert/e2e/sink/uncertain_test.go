@@ -26,26 +26,26 @@ type uncertainSink struct {
 }
 
 // start starts the service and writes the connector's file.
-func (w *uncertainSink) start(t *testing.T, p *e2etest.Place) (file string) {
-	w.service = odatatest.New(odatatest.Options{Rows: uncertainRows, User: "me", Password: e2etest.Password,
+func (s *uncertainSink) start(t *testing.T, p *e2etest.Place) (file string) {
+	s.service = odatatest.New(odatatest.Options{Rows: uncertainRows, User: "me", Password: e2etest.Password,
 		Switches: odatatest.Switches{CSRF: true}})
-	if w.status != "" {
-		for name, value := range map[string]string{"match": "POST", "status": w.status, "status-count": w.count,
+	if s.status != "" {
+		for name, value := range map[string]string{"match": "POST", "status": s.status, "status-count": s.count,
 			"status-body": "json", "status-message": "Not now", "status-code": "X/1"} {
-			e2etest.NoError(t, w.service.Set(name, value))
+			e2etest.NoError(t, s.service.Set(name, value))
 		}
 	}
 	var posts atomic.Int32
 	address := e2etest.Serve(t, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodPost && strings.Contains(r.URL.Path, "/OrderCopies") && w.status == "" &&
+		if r.Method == http.MethodPost && strings.Contains(r.URL.Path, "/OrderCopies") && s.status == "" &&
 			posts.Add(1)%8 == 0 {
-			w.service.Set("expire-sessions", "")
+			s.service.Set("expire-sessions", "")
 		}
-		w.service.ServeHTTP(rw, r)
+		s.service.ServeHTTP(rw, r)
 	}))
-	lines := e2etest.WithLogon(e2etest.Sink(w.name, address, "Orders", "OrderCopies"), "sap.odata.enable.batch=0",
+	lines := e2etest.WithLogon(e2etest.Sink(s.name, address, "Orders", "OrderCopies"), "sap.odata.enable.batch=0",
 		"sap.odata.max.retries=2", "sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=2")
-	return p.File(w.name+".properties", e2etest.WithSettings(lines, w.settings...)...)
+	return p.File(s.name+".properties", e2etest.WithSettings(lines, s.settings...)...)
 }
 
 // Every record is written once, whatever happens to sessions, tokens and responses, or the task fails and names the
