@@ -170,13 +170,13 @@ type reader struct {
 
 func (r *reader) addProblem(n *yaml.Node, format string, args ...any) {
 	if len(r.problems) < 100 {
-		r.problems = append(r.problems, config.Problem{File: r.file.path, Line: n.Line, Text: fmt.Sprintf(format,
-			args...)})
+		text := fmt.Sprintf(format, args...)
+		r.problems = append(r.problems, config.Problem{File: r.file.path, Line: n.Line, Text: text})
 	}
 }
 
-// readMembers returns the members of a mapping by name; other names than names are problems. It returns nil for a node that
-// is no mapping.
+// readMembers returns the members of a mapping by name; other names than names are problems. It returns nil for a node
+// that is no mapping.
 func (r *reader) readMembers(n *yaml.Node, what string, names ...string) map[string]*yaml.Node {
 	n = resolveAlias(n)
 	if n.Kind != yaml.MappingNode {
