@@ -433,7 +433,7 @@ func TestPrintDocument(t *testing.T) {
 	} {
 		var b bytes.Buffer
 		if err := printDocument(&b, []byte(document)); err != nil {
-			t.Errorf("%s: %v", document, err)
+			t.Errorf("%s: expected no error, found %v", document, err)
 		}
 		if diff := cmp.Diff(want, b.String()); diff != "" {
 			t.Errorf("%s (-want +got)\n%s", document, diff)
@@ -518,7 +518,7 @@ func TestUnsolicitedResponsesAreNotLogged(t *testing.T) {
 	// If the command ends before the bytes after the response were read, net/http logs nothing.
 	for tries := 0; tries < 30 && !strings.Contains(stderr.String(), "Unsolicited response"); tries++ {
 		if code := execute(t.Context(), args, io.Discard, &stderr); code != exitDone {
-			t.Fatalf("exit %d: %s", code, stderr.String())
+			t.Fatalf("expected exit %d, found %d: %s", exitDone, code, stderr.String())
 		}
 	}
 	e2etest.Contains(t, "stderr", stderr.String(), "Unsolicited response", "HTTP/1.1 400 Bad Request")

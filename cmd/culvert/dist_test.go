@@ -423,7 +423,7 @@ func TestKubernetesGroupRunsWorkersOfAGroup(t *testing.T) {
 	}
 	w, workerProblems := config.NewWorker(file, entries, environ, nil)
 	for _, p := range append(problems, workerProblems...) {
-		t.Errorf("%v", p)
+		t.Errorf("expected no problem, found %v", p)
 	}
 	if !w.InGroup() || w.Text("group.instance.id") == "" {
 		t.Error("expected a worker of a group with a name of its own")

@@ -92,7 +92,7 @@ func TestJUnit(t *testing.T) {
 	if back.Tests != 3 || back.Failures != 2 || len(back.Suites) != 2 || back.Suites[0].Cases[0].Failure != nil ||
 		back.Suites[0].Cases[1].Name != "two <&>" || !strings.Contains(back.Suites[0].Cases[1].Failure.Text,
 		"a:10: oh") {
-		t.Errorf("found\n%s", text)
+		t.Errorf("expected two suites with three cases, of which two fail, found\n%s", text)
 	}
 	// The schemas of Surefire and xUnit require these attributes, and a class must not be called yaml.
 	assert.Contains(t, string(text), `<testsuites tests="3" failures="2" errors="0" `,
@@ -113,7 +113,7 @@ func TestDifference(t *testing.T) {
 	}
 	want = append(want, "  - "+a[10], "  + new", "    "+a[11], "    "+a[12], "    "+a[13], "    …")
 	if got != strings.Join(want, "\n") {
-		t.Errorf("found\n%s", got)
+		t.Errorf("expected\n%s\nfound\n%s", strings.Join(want, "\n"), got)
 	}
 	long := strings.Repeat("a\n", 3000)
 	assert.Contains(t, difference(long+"x", long+"y"), "- x", "+ y")

@@ -63,6 +63,6 @@ func TestWrittenTestsHold(t *testing.T) {
 	results, err := Run(t.Context(), o, []string{file})
 	require.NoError(t, err)
 	if len(results) != 1 || len(results[0].Failures) > 0 || strings.Count(string(text), "scale: \"2\"") != 1 {
-		t.Errorf("found %+v of\n%.4000s", results, text)
+		t.Errorf("expected one test that passes, and each schema once, found %+v of\n%.4000s", results, text)
 	}
 }

@@ -123,7 +123,7 @@ func (s *Service) newKeys(t *table, like []value, near bool) [][]value {
 	s.newKeyCount++
 	n := s.newKeyCount
 	s.mu.Unlock()
-	with := func(i int, number int64) []value {
+	keyWith := func(i int, number int64) []value {
 		key := cloneValues(like)
 		key[i].num = number
 		return key
@@ -131,11 +131,12 @@ func (s *Service) newKeys(t *table, like []value, near bool) [][]value {
 	const firstNew = 1_000_000_000
 	switch number := like[len(like)-1].num; {
 	case !near:
-		return [][]value{with(0, firstNew+n)}
+		return [][]value{keyWith(0, firstNew+n)}
 	case len(like) == 1:
-		return [][]value{with(0, -n)}
+		return [][]value{keyWith(0, -n)}
 	default:
-		return [][]value{with(1, number+1), with(1, number+2), with(1, number+3), with(1, number+4), with(1, -n)}
+		return [][]value{keyWith(1, number+1), keyWith(1, number+2), keyWith(1, number+3), keyWith(1, number+4),
+			keyWith(1, -n)}
 	}
 }
 

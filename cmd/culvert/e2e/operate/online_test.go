@@ -93,7 +93,8 @@ func TestValidationAsksTheService(t *testing.T) {
 	// Without a password nothing is sent.
 	requests := s.Ledger().Total
 	if v, _ = f.Validate(sapSource(address, "", set...)); v.ErrorCount != 0 || s.Ledger().Total != requests {
-		t.Errorf("%d errors, %d requests after %d", v.ErrorCount, s.Ledger().Total, requests)
+		t.Errorf("expected no errors and no further request after %d, found %d and %d", requests, v.ErrorCount,
+			s.Ledger().Total)
 	}
 	f.Stop()
 }
@@ -318,7 +319,7 @@ func TestTextsOfConnectors(t *testing.T) {
 	if comparison := x.compare(map[string]any{"name": "orders", "text": late}); comparison.Version != "" ||
 		comparison.Effect != config.UpdateInPlace || len(comparison.Differences) != 1 || len(comparison.Warnings) > 0 ||
 		!strings.Contains(comparison.LockedReason, "conf/orders.properties") {
-		t.Errorf("found %+v", comparison)
+		t.Errorf("expected one difference and a locked file, found %+v", comparison)
 	}
 	x.checkComparisonsStartNothing(address, shown)
 	// REST stores a text as settings with a version.
@@ -351,16 +352,16 @@ func (rc restClient) checkComparisonsStartNothing(address, shown string) {
 	comparison := rc.compare(map[string]any{"name": "orders", "text": changed + "sap.odata#00.query.change=reload\n"})
 	if comparison.Effect != config.Restart || len(comparison.Feeds) != 1 || comparison.Feeds[0].Feed != "Orders" ||
 		comparison.Feeds[0].Effect != "reload" || strings.Join(comparison.Feeds[0].ChangedFields, " ") != "filter" {
-		t.Errorf("found %+v", comparison)
+		t.Errorf("expected a reload because of the filter, found %+v", comparison)
 	}
 	if comparison := rc.compare(map[string]any{"name": "orders", "text": changed}); len(comparison.Feeds) != 1 ||
 		comparison.Feeds[0].Effect != "fail" {
-		t.Errorf("found %+v", comparison)
+		t.Errorf("expected the feed to fail, found %+v", comparison)
 	}
 	comparison = rc.compare(map[string]any{"name": "orders", "text": changed + "sap.odata.host.adress=x\n"},
 		"the nearest known one is sap.odata.host.address")
 	if comparison.Effect != config.Reject || !comparison.KeepsRunning {
-		t.Errorf("found %+v", comparison)
+		t.Errorf("expected a rejection that keeps the connector running, found %+v", comparison)
 	}
 	for _, text := range []string{"connector.class=Nope", "connector.class=${env:CLASS}"} {
 		comparison := rc.compare(map[string]any{"name": "orders", "text": text}, "connector")
@@ -374,7 +375,7 @@ func (rc restClient) checkComparisonsStartNothing(address, shown string) {
 	for _, d := range rc.compare(map[string]any{"name": "new", "text": strings.Join(created, "\n")},
 		`"effect":"create"`).Differences {
 		if d.Before != nil || d.Secret != strings.HasSuffix(d.Setting, ".pwd") || (d.Secret && *d.After != "[hidden]") {
-			t.Errorf("found %+v", d)
+			t.Errorf("expected new settings with a hidden password, found %+v", d)
 		}
 	}
 	if rc.StartCount("orders") != 1 {
@@ -425,7 +426,7 @@ func (rc restClient) checkLaterChangeIsRefused() {
 	answer, _ := rc.call(412, "PUT", made, late, "Content-Type", properties, "If-Match", version)
 	e2etest.Contains(t, "the answer", answer, "Connector made has changed in the meantime, and nothing was written")
 	if stored := rc.Config("made"); stored["sap.odata.max.retries"] != "1" {
-		t.Errorf("found %v", stored)
+		t.Errorf("expected 1 retry as before, found %v", stored)
 	}
 }
 
@@ -442,7 +443,7 @@ func (rc restClient) checkCommandAppliesAVersion(p *e2etest.Place, text string) 
 	p.Run("connectors", "apply", mine, "--if-version", version, "--url", rc.URL).WantCode(0).
 		WantStdout("made is changed")
 	if stored := rc.Config("made"); stored["sap.odata#00.exec-period"] != "7200" {
-		rc.t.Errorf("found %v", stored)
+		rc.t.Errorf("expected a period of 7200, found %v", stored)
 	}
 }
 

@@ -117,7 +117,7 @@ func checkRejectedLogonIsRetried(f *e2etest.Worker, locking *odatatest.Service, 
 	if l := lockouts.Logons[0]; l.User != "me" || l.Origin != "http://"+address || l.State != "refused" ||
 		l.Since.IsZero() || !strings.Contains(l.Message, "was refused (401)") ||
 		strings.Contains(l.Message, e2etest.Password) {
-		t.Errorf("found %+v", l)
+		t.Errorf("expected a refused logon without its password, found %+v", l)
 	}
 	locking.Set("unlock-users", "")
 	f.MustAnswer(200, "PUT", "/culvert/lockouts/resume", "", `{"resumed":1}`)
@@ -230,7 +230,7 @@ func checkVersionsAreSwitched(f *e2etest.Worker, dir string) {
 			continue
 		}
 		if m.Chosen != (m.Version == "0.1.0") || filepath.Dir(m.File) != dir {
-			t.Errorf("found %+v", m)
+			t.Errorf("expected version 0.1.0 alone to be chosen, from %s, found %+v", dir, m)
 		}
 		if !m.Chosen {
 			other = m.Hash
@@ -285,7 +285,7 @@ func TestOperators(t *testing.T) {
 	if err := json.Unmarshal([]byte(p.Run("status", "--json", "--url", f.URL).Stdout), &states); err != nil ||
 		len(states) != 2 || len(states[0].Errors) != 1 || states[1].Errors != nil || states[0].Since == nil ||
 		states[0].Action == nil {
-		t.Errorf("found %+v %v", states, err)
+		t.Errorf("expected an error and an action of the first of two connectors, found %+v, %v", states, err)
 	}
 	f.Await("orders", "runs", e2etest.IsRunning)
 	command(0, "connectors snapshot orders Orders").WantOutput("orders reads Orders as snapshot ")
@@ -309,7 +309,7 @@ func TestOperators(t *testing.T) {
 		return m.Plugin == "odata-source" && m.State == "active" && len(m.Hash) == 64 && len(m.Classes) > 0
 	})
 	if i < 0 {
-		t.Fatalf("found %+v", modules)
+		t.Fatalf("expected an active odata-source with its classes, found %+v", modules)
 	}
 	command(0, "plugins swap odata-source "+modules[i].Hash)
 	command(1, "plugins swap odata-source 0")
@@ -398,7 +398,7 @@ func TestSamples(t *testing.T) {
 	answer := f.MustCall(200, "GET", samples+"/"+full.ID, "")
 	sample := e2etest.Decode[rest.Sample](t, answer)
 	if len(sample.Rows) != 5 || sample.Problem != "" || len(sample.Steps) != 3 {
-		t.Fatalf("found %s", answer)
+		t.Fatalf("expected 5 rows and 3 steps, found %s", answer)
 	}
 	for _, row := range sample.Rows {
 		checkSampledRow(t, row)

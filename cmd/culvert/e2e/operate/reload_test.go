@@ -178,7 +178,7 @@ func TestServiceJudgesChangesOfWhatRuns(t *testing.T) {
 	settings := e2etest.SettingsOf(e2etest.WithSettings(made, "sap.odata#00.entityset=Ordres"))
 	if answer := f.MustCall(400, "PUT", "/connectors/made/config", e2etest.AsJSON(t,
 		settings)); !strings.Contains(answer, wrong) {
-		t.Errorf("found %s", answer)
+		t.Errorf("expected %q, found %s", wrong, answer)
 	}
 	f.AwaitStarts("made", 1)
 
@@ -193,7 +193,7 @@ func TestServiceJudgesChangesOfWhatRuns(t *testing.T) {
 	settings = e2etest.SettingsOf(e2etest.WithSettings(half, "sap.odata#00.entityset=Ordres"))
 	if answer := f.MustCall(400, "PUT", "/connectors/half/config", e2etest.AsJSON(t,
 		settings)); !strings.Contains(answer, wrong) {
-		t.Errorf("found %s", answer)
+		t.Errorf("expected %q, found %s", wrong, answer)
 	}
 
 	// A secret that is not proven is not tried by validation; the tasks try it.
@@ -202,7 +202,7 @@ func TestServiceJudgesChangesOfWhatRuns(t *testing.T) {
 		map[string]string{"name": "orders", "text": strings.Join(
 			e2etest.WithSettings(lines, "sap.odata.user.pwd=other", "tasks.max=1"), "\n")})); !strings.Contains(answer,
 		"logon not tried") {
-		t.Errorf("found %s", answer)
+		t.Errorf("expected that the logon was not tried, found %s", answer)
 	}
 	if n := s.Ledger().FailedLogons; n != ledger.FailedLogons {
 		t.Errorf("expected that a comparison sends no secret, found %d refused logons", n-ledger.FailedLogons)
