@@ -14,8 +14,7 @@ import (
 func newDrain() *cobra.Command {
 	r := &remote{}
 	c := r.newRouteCommand(routeCommand{use: "drain", route: "PUT /culvert/drain", name: "the worker",
-		message: "is drained",
-		example: "  culvert drain --url http://connect.example.com:8083"})
+		message: "is drained", example: "  culvert drain --url http://connect.example.com:8083"})
 	c.Short = "Move everything that a worker runs to the other workers of its group"
 	c.Long = `Move everything that a worker runs to the other workers of its group, before it is stopped, for example in a preStop
 hook. The command returns when they run it. The worker receives no new assignment until it is restarted. The last

@@ -17,7 +17,7 @@ func builtInPlugins() fs.FS {
 	if err != nil {
 		panic(err) // the name is a constant that exists
 	}
-	return builtInFiles{dir}
+	return builtInFiles{FS: dir}
 }
 
 // builtInFiles is a folder in the program. Reading a file maps its pages into memory, 20 MB for the built-in plugins,
@@ -32,7 +32,7 @@ func (b builtInFiles) Open(name string) (fs.File, error) {
 	if info, err := file.Stat(); err != nil || info.IsDir() {
 		return file, err
 	}
-	return &builtInFile{file}, nil
+	return &builtInFile{File: file}, nil
 }
 
 type builtInFile struct{ fs.File }

@@ -106,7 +106,7 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 func captureLibraryLogs(to *slog.Logger) {
 	slog.SetDefault(to) // before SetOutput, since it sets the output of package log too
 	log.SetFlags(0)
-	log.SetOutput(libraryLogWriter{to})
+	log.SetOutput(libraryLogWriter{to: to})
 }
 
 // libraryLogWriter receives the lines of package log. net/http logs unexpected responses with their cookies, so nothing

@@ -143,7 +143,8 @@ func (r *remote) callOnce(ctx context.Context, route string, body, into any, nam
 	if r.timeout <= 0 {
 		return asUsageError(fmt.Errorf("--timeout: expected a time such as 30s, found %v", r.timeout))
 	}
-	worker := rest.Client{URL: r.url, Header: r.header, Transport: logonTransport{r, base}, MaxBytes: maxAnswer}
+	transport := logonTransport{remote: r, base: base}
+	worker := rest.Client{URL: r.url, Header: r.header, Transport: transport, MaxBytes: maxAnswer}
 	_, err = worker.Call(ctx, route, nil, body, into, names...)
 	if refused := (*rest.Refusal)(nil); errors.As(err, &refused) {
 		var redactor secrets.Redactor

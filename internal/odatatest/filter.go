@@ -34,7 +34,7 @@ func parseFilter(text string, typ *entityType) (*expression, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &filterParser{l, typ}
+	p := &filterParser{lexer: l, typ: typ}
 	e, err := p.parseOr()
 	if err != nil {
 		return nil, err

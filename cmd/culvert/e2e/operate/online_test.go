@@ -306,40 +306,40 @@ func TestTextsOfConnectors(t *testing.T) {
 		"# was sap.odata.user.pwd=quiet-quiet",
 		"sap.odata.user.name : u", "sap.odata.user.pwd = hush-hush", "sap.odata#00.track-changes=1",
 		"sap.odata#00.exec-period=3600")...)
-	x := restClient{p.StartWorker("conf", "offset.flush.interval.ms=100"), t}
-	x.AwaitReady()
-	x.AwaitCall(200, "GET", "/connectors/orders/offsets", "", "fingerprint")
+	client := restClient{Worker: p.StartWorker("conf", "offset.flush.interval.ms=100"), t: t}
+	client.AwaitReady()
+	client.AwaitCall(200, "GET", "/connectors/orders/offsets", "", "fingerprint")
 	const path = "/connectors/orders/config"
 
-	shown, _ := x.call(200, "GET", path, "", "Accept", properties)
+	shown, _ := client.call(200, "GET", path, "", "Accept", properties)
 	e2etest.Contains(t, "the text", shown, "# was sap.odata.user.pwd=[hidden]\nsap.odata.user.name : u\n")
 	late := strings.Replace(shown, "sap.odata.max.retries=0", "sap.odata.max.retries=2", 1)
-	answer, _ := x.call(409, "PUT", path, late, "Content-Type", properties, "If-Match", `"1"`)
+	answer, _ := client.call(409, "PUT", path, late, "Content-Type", properties, "If-Match", `"1"`)
 	e2etest.Contains(t, "the answer", answer, "conf/orders.properties", "change it there")
-	if comparison := x.compare(map[string]any{"name": "orders", "text": late}); comparison.Version != "" ||
+	if comparison := client.compare(map[string]any{"name": "orders", "text": late}); comparison.Version != "" ||
 		comparison.Effect != config.UpdateInPlace || len(comparison.Differences) != 1 || len(comparison.Warnings) > 0 ||
 		!strings.Contains(comparison.LockedReason, "conf/orders.properties") {
 		t.Errorf("expected one difference and a locked file, found %+v", comparison)
 	}
-	x.checkComparisonsStartNothing(address, shown)
+	client.checkComparisonsStartNothing(address, shown)
 	// REST stores a text as settings with a version.
 	text := "# mine\n" + strings.Join(append(e2etest.Source("made", address, "Customers"), "sap.odata.user.name=u",
 		"sap.odata.user.pwd=hush-hush"), "\n") + "\n"
-	x.compare(map[string]any{"name": "made", "text": text}, "comments and the order of lines are lost")
+	client.compare(map[string]any{"name": "made", "text": text}, "comments and the order of lines are lost")
 	const made = "/connectors/made/config"
-	x.call(201, "PUT", made, text, "Content-Type", properties, "If-None-Match", "*")
-	x.AwaitCall(200, "GET", "/connectors/made/offsets", "", `"done":true`)
+	client.call(201, "PUT", made, text, "Content-Type", properties, "If-None-Match", "*")
+	client.AwaitCall(200, "GET", "/connectors/made/offsets", "", `"done":true`)
 	// In another topic, nothing or only changes arrive: as the start would log it.
-	x.compare(map[string]any{"name": "made", "text": strings.Replace(text, "topic=Customers", "topic=Other", 1)},
+	client.compare(map[string]any{"name": "made", "text": strings.Replace(text, "topic=Customers", "topic=Other", 1)},
 		`"warnings":["comments`, "this start reads nothing into topic Other: the set was read completely at 20",
 		"reset the connector's offsets")
-	x.compare(map[string]any{"name": "orders", "text": strings.Replace(late, "topic=Orders", "topic=Other", 1)},
+	client.compare(map[string]any{"name": "orders", "text": strings.Replace(late, "topic=Orders", "topic=Other", 1)},
 		"this start reads nothing but changes into topic Other: the set was read up to 20")
-	e2etest.MustNotContain(t, "the log", x.Stderr.String(), "into topic Other")
-	x.checkMovedSetsAreNamed(address)
-	x.checkLaterChangeIsRefused()
-	x.checkCommandAppliesAVersion(p, text)
-	e2etest.MustNotContain(t, "the log", x.Stderr.String(), "hush-hush")
+	e2etest.MustNotContain(t, "the log", client.Stderr.String(), "into topic Other")
+	client.checkMovedSetsAreNamed(address)
+	client.checkLaterChangeIsRefused()
+	client.checkCommandAppliesAVersion(p, text)
+	e2etest.MustNotContain(t, "the log", client.Stderr.String(), "hush-hush")
 }
 
 // checkComparisonsStartNothing compares changes of the connector orders, whose file is shown, with what runs.
@@ -454,26 +454,27 @@ func TestComparisonsForReaders(t *testing.T) {
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
 	lines := append(e2etest.Source("orders", address, "Orders"), "sap.odata.user.pwd=hush-hush")
 	p.File("conf/orders.properties", lines...)
-	x := restClient{p.StartWorker("conf", "rest.read.only=true", "rest.config.masked=true"), t}
-	x.AwaitStderr("extraction finished: 10 rows")
+	client := restClient{Worker: p.StartWorker("conf", "rest.read.only=true", "rest.config.masked=true"), t: t}
+	client.AwaitStderr("extraction finished: 10 rows")
 	settings := e2etest.SettingsOf(lines)
 	settings["sap.odata.user.pwd"] = "[hidden]"
-	x.AwaitCall(200, "POST", "/culvert/diff", e2etest.AsJSON(t, map[string]any{"name": "orders", "config": settings}),
+	client.AwaitCall(200, "POST", "/culvert/diff",
+		e2etest.AsJSON(t, map[string]any{"name": "orders", "config": settings}),
 		`"effect":"nothing"`)
 	for _, guess := range []string{"hush-hush", "other"} {
 		settings["sap.odata.user.pwd"] = guess
-		if comparison := x.compare(map[string]any{"name": "orders",
+		if comparison := client.compare(map[string]any{"name": "orders",
 			"config": settings}); comparison.Effect != config.UpdateInPlace ||
 			len(comparison.Differences) != 1 || *comparison.Differences[0].Before != "[hidden]" {
 			t.Errorf("%s: found %+v", guess, comparison)
 		}
 	}
-	x.MustCall(403, "PUT", "/connectors/orders/config", e2etest.AsJSON(t, settings))
+	client.MustCall(403, "PUT", "/connectors/orders/config", e2etest.AsJSON(t, settings))
 	s, elsewhere := e2etest.StartDemo(t, odatatest.Options{})
 	for _, password := range []string{"[hidden]", "hush-hush"} {
 		settings = e2etest.SettingsOf(append(e2etest.Source("orders", elsewhere, "Orders"), "sap.odata.user.name=u",
 			"sap.odata.user.pwd="+password))
-		x.MustCall(200, "PUT", "/connector-plugins/ODataSource/config/validate", e2etest.AsJSON(t, settings))
+		client.MustCall(200, "PUT", "/connector-plugins/ODataSource/config/validate", e2etest.AsJSON(t, settings))
 	}
 	if n := s.Ledger().Total; n > 0 {
 		t.Errorf("expected nothing to be sent, found %d requests", n)
@@ -494,19 +495,19 @@ func TestComparisonBlocksNoRequest(t *testing.T) {
 		}
 	}))
 	p.File("conf/orders.properties", e2etest.Source("orders", address, "Orders")...)
-	x := restClient{p.StartWorker("conf"), t}
-	x.AwaitReady()
-	x.Create(e2etest.Source("other", address, "Customers")...)
-	other := x.Config("other")
+	client := restClient{Worker: p.StartWorker("conf"), t: t}
+	client.AwaitReady()
+	client.Create(e2etest.Source("other", address, "Customers")...)
+	other := client.Config("other")
 	other["sap.odata.max.retries"] = "1"
 	hasCompared := make(chan struct{})
 	go func() {
 		defer close(hasCompared)
-		x.compare(map[string]any{"name": "orders", "config": e2etest.SettingsOf(append(
+		client.compare(map[string]any{"name": "orders", "config": e2etest.SettingsOf(append(
 			e2etest.Source("orders", silent, "Orders"), "sap.odata#00.query.change=keep"))}) // an offset may be stored
 	}()
 	<-requests
-	x.MustCall(200, "PUT", "/connectors/other/config", e2etest.AsJSON(t, other))
+	client.MustCall(200, "PUT", "/connectors/other/config", e2etest.AsJSON(t, other))
 	select {
 	case <-hasCompared:
 		t.Error("expected that the change waits for no comparison")

@@ -31,17 +31,17 @@ func TestChangedUserIsComparedWithOffsets(t *testing.T) {
 	lines := append(e2etest.Source("orders", address, "Orders"), "sap.odata#00.track-changes=1",
 		"sap.odata#00.exec-period=3600")
 	p.File("conf/orders.properties", append(lines, "sap.odata.user.name=first")...)
-	x := restClient{p.StartWorker("conf", "offset.flush.interval.ms=100"), t}
-	x.AwaitCall(200, "GET", "/connectors/orders/offsets", "", "user=first")
+	client := restClient{Worker: p.StartWorker("conf", "offset.flush.interval.ms=100"), t: t}
+	client.AwaitCall(200, "GET", "/connectors/orders/offsets", "", "user=first")
 
 	lines = append(lines, "sap.odata.user.name=second")
-	x.ReplaceFile("conf/orders.properties", lines...)
-	x.Await("orders", "names the user", func(s connect.Status) bool {
+	client.ReplaceFile("conf/orders.properties", lines...)
+	client.Await("orders", "names the user", func(s connect.Status) bool {
 		return len(s.Tasks) == 1 && s.Tasks[0].State == connect.Failed && strings.Contains(s.Tasks[0].Trace, "user") &&
 			strings.Contains(s.Tasks[0].Trace, "query.change=keep")
 	})
-	x.ReplaceFile("conf/orders.properties", append(lines, "sap.odata#00.query.change=keep")...)
-	x.Await("orders", "runs", e2etest.IsRunning)
+	client.ReplaceFile("conf/orders.properties", append(lines, "sap.odata#00.query.change=keep")...)
+	client.Await("orders", "runs", e2etest.IsRunning)
 }
 
 // Connectors start, change and stop with their files. An invalid file changes nothing, and log, status, REST and a

@@ -155,7 +155,7 @@ func newFoldTest(t *testing.T, r *rand.Rand, numbered, upserts bool, settings []
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			f.writes.Add(1)
 		}
-		f.service.ServeHTTP(lockCounter{w, &f.locks}, r)
+		f.service.ServeHTTP(lockCounter{ResponseWriter: w, locks: &f.locks}, r)
 	}))
 	f.lines = append(e2etest.WithSettings(e2etest.Sink("fold", address, "Changes", f.set), "sap.odata.max.retries=30",
 		"sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=5", "errors.tolerance=all",
