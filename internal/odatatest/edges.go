@@ -49,16 +49,36 @@ var edgeBinaries = [][]byte{{}, {0}, {0xff}, {0xfb, 0xff, 0xfe}, {1, 2, 3, 4}, b
 
 // addAllTypes adds a set with a column of each type, whose values reach the limits of the type.
 func (no *northwind) addAllTypes() {
-	address := &complexType{name: "Address", properties: []property{text("Street", 60), text("City", 40),
-		text("PostalCode", 10), column("Since", dateTimeKind), column("Latitude", doubleKind), decimal("Rent", 11, 2)}}
+	address := &complexType{name: "Address", properties: []property{
+		text("Street", 60),
+		text("City", 40),
+		text("PostalCode", 10),
+		column("Since", dateTimeKind),
+		column("Latitude", doubleKind),
+		decimal("Rent", 11, 2),
+	}}
 	no.complexTypes = append(no.complexTypes, address)
-	columns := []property{key("ID", int32Kind), text("Text", 80), column("Flag", booleanKind), column("Tiny", byteKind),
-		column("Small", sbyteKind), column("Short", int16Kind), column("Whole", int32Kind), column("Long", int64Kind),
-		decimal("Amount", 19, 4), decimal("Exact", 31, 0), column("Ratio", singleKind), column("Precise", doubleKind),
-		column("Mark", guidKind), column("Clock", timeKind), column("Moment", dateTimeKind),
-		column("Stamp", dateTimeOffsetKind), {name: "Raw", kind: binaryKind, nullable: true, maxLength: 200},
+	columns := []property{
+		key("ID", int32Kind),
+		text("Text", 80),
+		column("Flag", booleanKind),
+		column("Tiny", byteKind),
+		column("Small", sbyteKind),
+		column("Short", int16Kind),
+		column("Whole", int32Kind),
+		column("Long", int64Kind),
+		decimal("Amount", 19, 4),
+		decimal("Exact", 31, 0),
+		column("Ratio", singleKind),
+		column("Precise", doubleKind),
+		column("Mark", guidKind),
+		column("Clock", timeKind),
+		column("Moment", dateTimeKind),
+		column("Stamp", dateTimeOffsetKind),
+		{name: "Raw", kind: binaryKind, nullable: true, maxLength: 200},
 		{name: "Day", kind: dateTimeKind, nullable: true, sap: ` sap:display-format="Date"`},
-		{name: "Place", kind: complexKind, nullable: true, complex: address}}
+		{name: "Place", kind: complexKind, nullable: true, complex: address},
+	}
 	typ := &entityType{name: "AllType", keys: 1, properties: columns}
 	var moments []int64
 	for _, s := range edgeMoments {

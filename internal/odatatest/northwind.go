@@ -199,10 +199,18 @@ func (r *row) setPhone(i, n int) {
 }
 
 func (no *northwind) productColumns() []property {
-	return []property{identity("ProductID"), required(text("ProductName", 40)), column("SupplierID", int32Kind),
-		column("CategoryID", int32Kind), text("QuantityPerUnit", 20), decimal("UnitPrice", 19, 4),
-		column("UnitsInStock", int16Kind), column("UnitsOnOrder", int16Kind), column("ReorderLevel", int16Kind),
-		required(column("Discontinued", booleanKind))}
+	return []property{
+		identity("ProductID"),
+		required(text("ProductName", 40)),
+		column("SupplierID", int32Kind),
+		column("CategoryID", int32Kind),
+		text("QuantityPerUnit", 20),
+		decimal("UnitPrice", 19, 4),
+		column("UnitsInStock", int16Kind),
+		column("UnitsOnOrder", int16Kind),
+		column("ReorderLevel", int16Kind),
+		required(column("Discontinued", booleanKind)),
+	}
 }
 
 func (no *northwind) addProducts() {
@@ -305,10 +313,20 @@ func (no *northwind) addEmployees() {
 }
 
 func orderColumns() []property {
-	return []property{identity("OrderID"), text("CustomerID", 5),
-		column("EmployeeID", int32Kind), column("OrderDate", dateTimeKind), column("RequiredDate", dateTimeKind),
-		column("ShippedDate", dateTimeKind), column("ShipVia", int32Kind), decimal("Freight", 19, 4),
-		text("ShipName", 40), text("ShipCity", 15), text("ShipPostalCode", 10), text("ShipCountry", 15)}
+	return []property{
+		identity("OrderID"),
+		text("CustomerID", 5),
+		column("EmployeeID", int32Kind),
+		column("OrderDate", dateTimeKind),
+		column("RequiredDate", dateTimeKind),
+		column("ShippedDate", dateTimeKind),
+		column("ShipVia", int32Kind),
+		decimal("Freight", 19, 4),
+		text("ShipName", 40),
+		text("ShipCity", 15),
+		text("ShipPostalCode", 10),
+		text("ShipCountry", 15),
+	}
 }
 
 func (no *northwind) addOrders() {
@@ -345,8 +363,13 @@ func (no *northwind) addOrders() {
 }
 
 func detailColumns() []property {
-	return []property{key("OrderID", int32Kind), key("ProductID", int32Kind), required(decimal("UnitPrice", 19, 4)),
-		required(column("Quantity", int16Kind)), required(column("Discount", singleKind))}
+	return []property{
+		key("OrderID", int32Kind),
+		key("ProductID", int32Kind),
+		required(decimal("UnitPrice", 19, 4)),
+		required(column("Quantity", int16Kind)),
+		required(column("Discount", singleKind)),
+	}
 }
 
 var discounts = []uint64{math.Float64bits(0), math.Float64bits(float64(float32(0.05))),
@@ -378,6 +401,10 @@ func (no *northwind) addCopies() {
 	no.add("ProductCopies", &entityType{name: "ProductCopy", keys: 1, properties: products}, 0, none)
 	allTypes := slices.Clone(no.byName["AllTypes"].typ.properties)
 	no.add("AllTypesCopies", &entityType{name: "AllTypesCopy", keys: 1, properties: allTypes}, 0, none)
-	no.add("Inbox", &entityType{name: "Message", keys: 1, properties: []property{identity("MessageID"),
-		text("Topic", 249), text("Body", -1), column("ReceivedAt", dateTimeKind)}}, 0, none)
+	no.add("Inbox", &entityType{name: "Message", keys: 1, properties: []property{
+		identity("MessageID"),
+		text("Topic", 249),
+		text("Body", -1),
+		column("ReceivedAt", dateTimeKind),
+	}}, 0, none)
 }

@@ -24,12 +24,26 @@ const (
 func (no *northwind) addSubscriptions() {
 	none := func(int, *row) {}
 	no.add(subscriptions, &entityType{name: "Subscription", keys: 1, properties: []property{
-		required(text("ID", 32)), text("user", 12), column("updated", dateTimeKind), text("title", 255),
-		text("deliveryAddress", -1), column("persistNotifications", booleanKind), text("collection", 40), text("filter",
-			-1), text("select", 255), text("changeType", 30)}}, 0, none)
+		required(text("ID", 32)),
+		text("user", 12),
+		column("updated", dateTimeKind),
+		text("title", 255),
+		text("deliveryAddress", -1),
+		column("persistNotifications", booleanKind),
+		text("collection", 40),
+		text("filter", -1),
+		text("select", 255),
+		text("changeType", 30),
+	}}, 0, none)
 	no.add(notifications, &entityType{name: "Notification", keys: 1, properties: []property{
-		required(text("ID", 32)), text("collection", 40), text("title", 255), column("updated", dateTimeKind),
-		text("changeType", 30), column("entriesOfInterest", int32Kind), text("recipient", 112)}}, 0, none)
+		required(text("ID", 32)),
+		text("collection", 40),
+		text("title", 255),
+		column("updated", dateTimeKind),
+		text("changeType", 30),
+		column("entriesOfInterest", int32Kind),
+		text("recipient", 112),
+	}}, 0, none)
 }
 
 // setSubscriptionID sets the ID of a new subscription, like Gateway.
