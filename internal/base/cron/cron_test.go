@@ -114,3 +114,15 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// An expression starts in every hour if its list of hours has each of them, however often one is repeated.
+func TestStartsEveryHour(t *testing.T) {
+	for hours, want := range map[string]bool{"*": true, "0/1": true, "0-23": true, "0-23,5": true, "22-21": true,
+		"0-22": false, "0-22,5": false, "0/2": false} {
+		plain, err := normalize(strings.Fields("0 0 " + hours + " * * ?"))
+		require.NoError(t, err)
+		if got := startsEveryHour(plain); got != want {
+			t.Errorf("hours %s: expected %t, found %t", hours, want, got)
+		}
+	}
+}

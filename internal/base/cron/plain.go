@@ -47,7 +47,7 @@ func normalize(fields []string) (string, error) {
 		return "", fmt.Errorf("expected six fields (second minute hour day-of-month month weekday) or seven "+
 			"with a year, found %d in %q", len(fields), expression)
 	}
-	if !isAnyDay(fields[dayField]) && !isAnyDay(fields[weekdayField]) {
+	if !isAny(fields[dayField]) && !isAny(fields[weekdayField]) {
 		return "", fmt.Errorf("expected ? as day of the month or as weekday, since only one of them may "+
 			"be set, found %s and %s in %q", fields[dayField], fields[weekdayField], expression)
 	}
@@ -66,36 +66,40 @@ func normalize(fields []string) (string, error) {
 	return strings.Join(plain, " "), nil
 }
 
-// startsEveryHour reports whether a normalized expression has a start in every hour.
+// startsEveryHour reports whether a normalized expression has a start in every hour of the days that it selects.
 func startsEveryHour(plain string) bool {
 	if strings.HasPrefix(plain, "@") {
 		return plain == "@hourly"
 	}
-	hours := strings.Fields(plain)[hourField]
-	return hours == "*" || hours == "*/1" || strings.Count(hours, ",") == 23
+	field := strings.Fields(plain)[hourField]
+	hours := strings.Split(field, ",")
+	slices.Sort(hours)
+	return field == "*" || field == "*/1" || len(slices.Compact(hours)) == 24
 }
 
-func isAnyDay(field string) bool { return field == "?" || field == "*" }
+func isAny(field string) bool { return field == "?" || field == "*" }
 
 // normalizeItem rewrites an item of the list in a field. isAlone means that the list has no other item.
 func normalizeItem(place int, item string, isAlone bool) (string, error) {
 	field := &cronFields[place]
-	isSpecial := (place == dayField && strings.ContainsAny(item, "LW")) ||
-		(place == weekdayField && (strings.HasSuffix(item, "L") || strings.Contains(item, "#")))
+	isDay := place == dayField && strings.ContainsAny(item, "LW")
+	isWeekday := place == weekdayField && (strings.HasSuffix(item, "L") || strings.Contains(item, "#"))
 	switch {
-	case (isAnyDay(item) || isSpecial) && !isAlone:
+	case (isAny(item) || isDay || isWeekday) && !isAlone:
 		return "", fmt.Errorf("expected %q alone", item)
-	case isAnyDay(item):
+	case isAny(item):
 		return item, nil
-	case isSpecial:
-		return item, field.checkSpecial(place, item)
+	case isDay:
+		return item, field.checkDay(item)
+	case isWeekday:
+		return item, field.checkWeekday(item)
 	}
 	span, step, hasStep := strings.Cut(item, "/")
 	increment := 1
 	if hasStep {
 		n, err := strconv.Atoi(step)
-		if maxStep := field.last - field.first; err != nil || n < 1 || n > max(maxStep, 1) {
-			return "", fmt.Errorf("expected a step of 1 to %d, found %q", max(maxStep, 1), step)
+		if maxStep := field.last - field.first; err != nil || n < 1 || n > maxStep {
+			return "", fmt.Errorf("expected a step of 1 to %d, found %q", maxStep, step)
 		}
 		increment = n
 	}
@@ -149,19 +153,21 @@ func (f *cronField) value(text string) (int, error) {
 	return n, nil
 }
 
-// checkSpecial validates L and #. W is rejected, since package quartz skips a start on the day of the call, so that
-// requests would be sent during a maintenance window.
-func (f *cronField) checkSpecial(place int, item string) error {
-	switch {
-	case place == dayField && strings.Contains(item, "W"):
+// checkDay validates L and L-1 to L-30. W is rejected: package quartz misses a start on the day of the call, so that a
+// maintenance window would not begin.
+func (f *cronField) checkDay(item string) error {
+	if strings.Contains(item, "W") {
 		return fmt.Errorf("the nearest working day (W) is not supported: expected %s, found %q", f.expected, item)
-	case place == dayField && item == "L", place == weekdayField && item == "L":
-		return nil
-	case place == dayField:
-		n, err := strconv.Atoi(strings.TrimPrefix(item, "L-"))
-		if err != nil || n < 1 || n > 30 {
-			return fmt.Errorf("expected %s, found %q", f.expected, item)
-		}
+	}
+	if n, err := strconv.Atoi(strings.TrimPrefix(item, "L-")); item != "L" && (err != nil || n < 1 || n > 30) {
+		return fmt.Errorf("expected %s, found %q", f.expected, item)
+	}
+	return nil
+}
+
+// checkWeekday validates L, and a weekday with L (the last one of the month) or # and a number from 1 to 5.
+func (f *cronField) checkWeekday(item string) error {
+	if item == "L" {
 		return nil
 	}
 	day, nth, hasNumber := strings.Cut(item, "#")
