@@ -164,8 +164,8 @@ func compare(value string, bound int64) int {
 }
 
 // Canonical returns the allowed value that equals value, ignoring case except for key stores and TLS. ok is false if
-// there is none. Without a list of allowed values it returns value.
-func Canonical(key *wit.ConfigKey, value string) (string, bool) {
+// no allowed value equals it. Without a list of allowed values it returns value.
+func Canonical(key *wit.ConfigKey, value string) (canonical string, ok bool) {
 	for _, r := range key.Rules {
 		if r.Allowed == nil {
 			continue

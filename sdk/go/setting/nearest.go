@@ -4,13 +4,15 @@ import "strings"
 
 // Bounds of a search for similar names.
 const (
-	nearestClasses = 4     // returned classes
-	comparedNames  = 1_000 // names that are compared
-	comparedBytes  = 100   // bytes of a name that are compared
+	nearestClasses   = 4     // returned classes
+	comparedNames    = 1_000 // names that are compared
+	comparedBytes    = 100   // bytes of a name that are compared
+	similarDistances = 100   // distances of similar names are smaller: at most a quarter of a name and one
 )
 
-// NearestClasses returns offered classes with similar names, most similar first. Package, `$Key`, `$Value`, case and
-// Connector at the end do not count; if classes differ in nothing else, only they are returned.
+// NearestClasses returns offered classes with similar names, most similar first. Package, case and Connector at the end
+// do not count. A missing `$Key` or `$Value` matches either, but `$Key` does not match `$Value`. If classes differ in
+// nothing else, only they are returned.
 func NearestClasses(class string, offered []string) (classes []string) {
 	simple, keyOrValue := simpleName(class)
 	if simple == "" {
@@ -23,12 +25,12 @@ func NearestClasses(class string, offered []string) (classes []string) {
 		if distance > 1 && (strings.Contains(simple, name) || strings.Contains(name, simple)) {
 			distance = 1
 		}
-		if distance <= len(name)/4+1 && (offeredKeyOrValue == keyOrValue || offeredKeyOrValue == "" ||
-			keyOrValue == "") {
+		partsMatch := offeredKeyOrValue == keyOrValue || offeredKeyOrValue == "" || keyOrValue == ""
+		if name != "" && partsMatch && distance <= len(name)/4+1 {
 			byDistance[distance] = append(byDistance[distance], o)
 		}
 	}
-	for distance := range comparedBytes { // larger ones are not similar
+	for distance := range similarDistances {
 		classes = append(classes, byDistance[distance]...)
 		if distance == 0 && len(classes) > 0 {
 			break
@@ -43,8 +45,8 @@ func simpleName(class string) (name, keyOrValue string) {
 	if keyOrValue != "Key" && keyOrValue != "Value" {
 		keyOrValue = ""
 	}
-	name = strings.ToLower(strings.TrimRight(name[:min(len(name), comparedBytes)], "\\"))
-	return strings.TrimSuffix(name, "connector"), keyOrValue
+	name = strings.TrimRight(name[:min(len(name), comparedBytes)], "\\") // users escape the $ for shells: `\$Key`
+	return strings.TrimSuffix(strings.ToLower(name), "connector"), keyOrValue
 }
 
 // NearestName returns the most similar name, "" if none is similar. Case does not count.
@@ -52,7 +54,7 @@ func NearestName(name string, names []string) (nearest string) {
 	name = strings.ToLower(name[:min(len(name), comparedBytes)])
 	bound := len(name)/3 + 2
 	for _, n := range names[:min(len(names), comparedNames)] {
-		if d := Distance(name, strings.ToLower(n)); d < bound {
+		if d := Distance(name, strings.ToLower(n[:min(len(n), comparedBytes)])); d < bound {
 			bound = d
 			nearest = n
 		}

@@ -20,6 +20,7 @@ func TestNearestClasses(t *testing.T) {
 		offered = append(offered, kafka+name)
 	}
 	offered = append(offered, "org.culvert.transforms.ToTombstone")
+	offered = append(offered, "org.example.Connector") // without Connector its name is empty, which is similar to none
 	slices.Sort(offered)
 	for class, want := range map[string]string{
 		"InsertFeld$Value":                                       "InsertField$Value",

@@ -30,51 +30,51 @@ func TestCheck(t *testing.T) {
 	for _, c := range []struct {
 		spec  wit.ConfigKey
 		value string
-		// why is the end of the message, or the whole message if it does not show the value as it was set. "" means
+		// problem is the end of the message, or the whole message if it does not show the value as it was set. "" means
 		// that the value is valid.
-		why string
+		problem string
 	}{
-		{spec: spec("tasks.max", wit.KindInt, AtLeast(1)), value: "0", why: "Value must be at least 1"},
-		{spec: spec("tasks.max", wit.KindInt, AtLeast(1)), value: "many", why: "Not a number of type INT"},
+		{spec: spec("tasks.max", wit.KindInt, AtLeast(1)), value: "0", problem: "Value must be at least 1"},
+		{spec: spec("tasks.max", wit.KindInt, AtLeast(1)), value: "many", problem: "Not a number of type INT"},
 		{spec: spec("tasks.max", wit.KindInt, AtLeast(1)), value: " 2 "},
-		{spec: spec("batch.size", wit.KindInt), value: "", why: "Not a number of type INT"},
-		{spec: spec("batch.size", wit.KindInt), value: "1_000", why: "Not a number of type INT"},
-		{spec: spec("batch.size", wit.KindInt), value: "0x10", why: "Not a number of type INT"},
+		{spec: spec("batch.size", wit.KindInt), value: "", problem: "Not a number of type INT"},
+		{spec: spec("batch.size", wit.KindInt), value: "1_000", problem: "Not a number of type INT"},
+		{spec: spec("batch.size", wit.KindInt), value: "0x10", problem: "Not a number of type INT"},
 		{spec: spec("batch.size", wit.KindInt), value: "+7"},
-		{spec: spec("s", wit.KindShort), value: "32768", why: "Not a number of type SHORT"},
-		{spec: spec("l", wit.KindLong), value: "9223372036854775808", why: "Not a number of type LONG"},
+		{spec: spec("s", wit.KindShort), value: "32768", problem: "Not a number of type SHORT"},
+		{spec: spec("l", wit.KindLong), value: "9223372036854775808", problem: "Not a number of type LONG"},
 		{spec: spec("l", wit.KindLong, AtMost(1<<62)), value: "4611686018427387905",
-			why: "Value must be no more than 4611686018427387904"},
-		{spec: spec("d", wit.KindDouble, AtMost(5)), value: "5.5", why: "Value must be no more than 5"},
-		{spec: spec("d", wit.KindDouble), value: "NaN", why: "Not a number of type DOUBLE"},
-		{spec: spec("d", wit.KindDouble), value: "-Inf", why: "Not a number of type DOUBLE"},
+			problem: "Value must be no more than 4611686018427387904"},
+		{spec: spec("d", wit.KindDouble, AtMost(5)), value: "5.5", problem: "Value must be no more than 5"},
+		{spec: spec("d", wit.KindDouble), value: "NaN", problem: "Not a number of type DOUBLE"},
+		{spec: spec("d", wit.KindDouble), value: "-Inf", problem: "Not a number of type DOUBLE"},
 		{spec: spec("d", wit.KindDouble), value: "1e3"},
-		{spec: spec("b", wit.KindBoolean), value: "yes", why: "Expected value to be either true or false"},
+		{spec: spec("b", wit.KindBoolean), value: "yes", problem: "Expected value to be either true or false"},
 		{spec: spec("b", wit.KindBoolean), value: "TRUE"},
 		{spec: spec("b", wit.KindBoolean), value: "0"},
 		{spec: spec("errors.tolerance", wit.KindString, Allowed("none", "all")), value: "some",
-			why: "String must be one of: none, all"},
+			problem: "String must be one of: none, all"},
 		{spec: spec("errors.tolerance", wit.KindString, Allowed("none", "all")), value: "ALL"},
 		{spec: spec("store", wit.KindString, Allowed("jks", "pem"), Role("tls.keystore.type")), value: "JKS",
-			why: "String must be one of: jks, pem"},
+			problem: "String must be one of: jks, pem"},
 		{spec: spec("list", wit.KindList, Allowed("a", "b")), value: "a, c",
-			why: "Invalid value c for configuration list: String must be one of: a, b"},
+			problem: "Invalid value c for configuration list: String must be one of: a, b"},
 		{spec: spec("list", wit.KindList, Allowed("a", "b")), value: ""},
 		{spec: spec("topic", wit.KindString, Required()), value: "  ",
-			why: "Invalid value  for configuration topic: String must be non-empty"},
+			problem: "Invalid value  for configuration topic: String must be non-empty"},
 		{spec: spec("topic", wit.KindString, Topic()), value: "a b",
-			why: "String must match the regular expression [a-zA-Z0-9._-]{1,249}"},
+			problem: "String must match the regular expression [a-zA-Z0-9._-]{1,249}"},
 		{spec: spec("topic", wit.KindString, Topic()), value: ""},
-		{spec: spec("n", wit.KindString, AtLeast(1)), value: "0", why: "Value must be at least 1"},
+		{spec: spec("n", wit.KindString, AtLeast(1)), value: "0", problem: "Value must be at least 1"},
 		{spec: spec("n", wit.KindString, AtLeast(1)), value: "word"},
 		{spec: spec("pw", wit.KindPassword, Allowed("x")), value: "hunter2",
-			why: "Invalid value [hidden] for configuration pw: String must be one of: x"},
+			problem: "Invalid value [hidden] for configuration pw: String must be one of: x"},
 		{spec: spec("e", wit.KindInt), value: "a\x1b[2Jb\nc",
-			why: `Invalid value "a\x1b[2Jb\nc" for configuration e: Not a number of type INT`},
+			problem: `Invalid value "a\x1b[2Jb\nc" for configuration e: Not a number of type INT`},
 	} {
-		want := c.why
+		want := c.problem
 		if want != "" && !strings.HasPrefix(want, "Invalid value ") {
-			want = "Invalid value " + c.value + " for configuration " + c.spec.Name + ": " + c.why
+			want = "Invalid value " + c.value + " for configuration " + c.spec.Name + ": " + c.problem
 		}
 		if got := (Check{Matches: matchesWhole}).Value(&c.spec, c.value); got != want {
 			t.Errorf("%s=%s: expected %q, found %q", c.spec.Name, c.value, want, got)
@@ -122,7 +122,7 @@ func settingsOf(lines ...string) []wit.Setting {
 func TestExamine(t *testing.T) {
 	for _, c := range []struct {
 		settings string
-		setting  string // of the first error. "" means that there is none.
+		setting  string // of the first error. "" means that there is no error.
 		message  string
 	}{
 		{settings: "shop.mode=ONE shop#00.name=x shop.enable=0"},

@@ -118,7 +118,7 @@ func (t *Table) SuggestInstead(name, text string) {
 	t.alternatives[name] = text
 }
 
-// loadIndex returns the index. It builds the index if there is none yet.
+// loadIndex returns the index. It builds the index if it does not exist yet.
 func (t *Table) loadIndex() *index {
 	if in := t.index.Load(); in != nil {
 		return in
