@@ -98,11 +98,11 @@ func TestComponentReportsUnknownSettings(t *testing.T) {
 			want: "c.properties:5: table: warning: unknown setting; the nearest known one is shop#00.table"},
 		{name: "own prefix, wrong one", text: shop + "shop.table=x",
 			want: "c.properties:4: shop.table: unknown setting; the nearest known one is shop#00.table" + relaxable},
-		{name: "own prefix, without what stands between", text: shop + "shop.ms=1",
+		{name: "own prefix, without the middle part", text: shop + "shop.ms=1",
 			want: "c.properties:4: shop.ms: unknown setting; the nearest known one is shop.wait.ms" + relaxable},
-		{name: "a template that takes anything", text: shop + "shop.colour=x",
+		{name: "a template that accepts any name", text: shop + "shop.colour=x",
 			want: "c.properties:4: shop.colour: unknown setting" + relaxable},
-		{name: "a template that takes anything, misspelt", text: shop + "shop.heder.API-Key=x",
+		{name: "a template that accepts any name, misspelt", text: shop + "shop.heder.API-Key=x",
 			want: "c.properties:4: shop.heder.API-Key: unknown setting; the nearest known one is shop.header.API-Key" +
 				relaxable},
 	})

@@ -233,10 +233,10 @@ func TestRemovedKafkaSettings(t *testing.T) {
 		"refused": {text: text,
 			want: "c.properties:3: transforms.a.blacklist: unknown setting; Kafka 4.0 removed this name, it is " +
 				"exclude since 2.6, and without it all fields remain; with unknown.settings=warn this is a warning"},
-		"beside its new name": {text: text + "\ntransforms.a.exclude=ssn",
+		"with its new name": {text: text + "\ntransforms.a.exclude=ssn",
 			want: "c.properties:3: transforms.a.blacklist: warning: unknown setting; Kafka 4.0 removed this name; " +
 				"exclude, which is also set, is used"},
-		"beside the other's new name": {text: text + "\ntransforms.a.include=ssn",
+		"with the other's new name": {text: text + "\ntransforms.a.include=ssn",
 			want: "c.properties:3: transforms.a.blacklist: unknown setting; Kafka 4.0 removed this name, it is " +
 				"exclude since 2.6, and without it all fields remain; with unknown.settings=warn this is a warning"},
 		"of nothing": {text: "transforms=a\ntransforms.a.type=ReplaceField$Value\ntransforms.a.whitelist= ",

@@ -5,7 +5,8 @@
 //   - readfile.go, readdocument.go, properties.go, documents.go: entries from properties, JSON and YAML. files.go:
 //     [Files], the files of an installation.
 //   - worker*.go: [Worker], layers of defaults, file, environment and flags, which koanf merges.
-//   - connector*.go, check.go, roles.go: [Connector], its declared settings, their problems, and their roles.
+//   - connector*.go, declarations.go, check*.go, roles.go: [Connector], its declared settings ([Declarations]), their
+//     problems ([Checker]), and their roles.
 //   - provider.go, references.go, mask.go, pluginview.go, secretscope.go: references to secrets, what REST and plugins
 //     may see of them, and where stored secrets may go.
 //   - store.go, folder*.go, targetstates.go, taskconfigs.go: [Store], connectors in files and how changes are noticed.

@@ -60,7 +60,7 @@ func TestEdit(t *testing.T) {
 		{name: "twice and changed", text: "a=1\nb=2\na=3\n", set: map[string]string{"a": "4"}, want: "b=2\na=4\n"},
 		{name: "a byte order mark", text: "\ufeffa=1\n", set: map[string]string{"a": "2"}, want: "\ufeffa=2\n"},
 		{name: "nothing that is JSON", text: "", set: map[string]string{"{a": "1"}, want: "\\{a=1\n"},
-		{name: "a brace that comes to stand first", text: "a=1\n{b=2\n", remove: []string{"a"}, want: "\\{b=2\n"},
+		{name: "a brace that becomes the first byte", text: "a=1\n{b=2\n", remove: []string{"a"}, want: "\\{b=2\n"},
 		{name: "a byte 0", text: "", set: map[string]string{"a": "x\x00y"}, want: "a=x\\u0000y\n"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

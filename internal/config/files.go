@@ -10,12 +10,12 @@ import (
 
 // Files are the files of an installation.
 type Files struct {
-	Worker     string // the worker's file, empty if there is none
+	Worker     string // the worker's file, empty if there is no such file
 	Connectors []string
 	// Folder is set if the files were found in a folder: an invalid file stops only its own connector. Of named files
 	// all run or none, as with Kafka's standalone worker.
 	Folder string
-	REST   *ConnectorsFile // REST has the connectors that REST created. Nil means none.
+	REST   *ConnectorsFile // REST has the connectors that REST created. Nil means no such file.
 }
 
 var workerNames = []string{"worker.properties", "worker.yaml", "worker.yml"}

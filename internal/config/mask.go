@@ -9,6 +9,9 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
+// Mask replaces the value of a password wherever settings are shown.
+const Mask = setting.Hidden
+
 // IsPassword reports whether a setting is a secret, by declarations (see [isSecret]) or Kafka's definitions.
 func IsPassword(key string, declared ...*Declarations) bool {
 	if _, client, ok := strings.Cut(key, ".override."); ok && hasPrefix(key, []string{"producer.", "consumer.",

@@ -70,8 +70,7 @@ func joinLines(lines []string) (string, int) {
 }
 
 func isContinued(line string) (string, bool) {
-	n := len(line) - len(strings.TrimRight(line, `\`))
-	if n%2 == 0 {
+	if n := len(line) - len(strings.TrimRight(line, `\`)); n%2 == 0 {
 		return line, false
 	}
 	return line[:len(line)-1], true

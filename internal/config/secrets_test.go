@@ -42,8 +42,8 @@ func TestReferencesAreReadAgain(t *testing.T) {
 	reread, err := connector.Resolve(providers)
 	require.NoError(t, err)
 	if keys := connector.ChangedSince(reread); len(keys) != 1 || keys[0] != "token" ||
-		reread.Text("token") != "Bearer "+
-			"due" || reread.Text("password") != "one" || connector.Text("token") != "Bearer uno" {
+		reread.Text("token") != "Bearer due" || reread.Text("password") != "one" ||
+		connector.Text("token") != "Bearer uno" {
 		t.Errorf("expected other values of the changed keys, found changes %v: %q, %q", keys, reread.Text("token"),
 			reread.Text("password"))
 	}

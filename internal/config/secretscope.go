@@ -162,8 +162,7 @@ func (c ConfigChange) differingEndpoint(scope secretScope, baseline *Connector) 
 	slices.Sort(names)
 	for _, name := range names {
 		value, ok := current[name]
-		other, stored := previous[name]
-		if value != other || ok != stored {
+		if other, stored := previous[name]; value != other || ok != stored {
 			return c.settingName(scope, name)
 		}
 	}
@@ -281,8 +280,7 @@ func (c ConfigChange) workerCredentials(scope secretScope, endpoint string, stor
 		secrets = append(secrets, "sasl.oauthbearer.client.credentials.client.secret")
 	}
 	for _, name := range secrets {
-		value, isOwn := lookup(name)
-		if value == "" || isOwn {
+		if value, isOwn := lookup(name); value == "" || isOwn {
 			continue
 		}
 		if stored {

@@ -108,7 +108,7 @@ func TestStoredSecretsStayAtTheirService(t *testing.T) {
 		{name: "no secret", stored: "connector.class=C http.address=a http.user=u", sent: "http.address=b"},
 		{name: "listener", stored: scopeService + scopeListener, sent: "listener.ports=1",
 			want: "listener.password listener.tls.keystore.password"},
-		{name: "service beside a listener", stored: scopeListener + "connector.class=C http.address=a",
+		{name: "service next to a listener", stored: scopeListener + "connector.class=C http.address=a",
 			sent: "http.address=b"},
 	})
 }

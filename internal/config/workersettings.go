@@ -244,17 +244,5 @@ func (w *Worker) InGroup() bool {
 	return !slices.ContainsFunc(w.List("bootstrap.servers"), security.IsEmbedded)
 }
 
-func declared(name string, kind wit.SettingKind, value, doc string, rules ...wit.Rule) wit.ConfigKey {
-	s := wit.ConfigKey{Name: name, Kind: kind, Importance: wit.Low, Documentation: doc, Rules: rules}
-	if value != "" {
-		s.DefaultValue = &value
-	}
-	return s
-}
-
-func atLeast(n int64) wit.Rule { return wit.Rule{AtLeast: &n} }
-
-func allowed(values ...string) wit.Rule { return wit.Rule{Allowed: &values} }
-
 // WorkerSettings returns the declarations of a worker's settings without those of its Kafka clients.
 func WorkerSettings() []wit.ConfigKey { return slices.Clone(workerSettings) }
