@@ -25,7 +25,7 @@ func newDoctor() *cobra.Command {
 		Long: `Check the connection to Kafka and to a service step by step, and report which step fails and how to fix it. -p names a
 worker's file, to check Kafka, or a connector's, to check its service; it may be given twice. Steps: tokens and proxies
 of SAP BTP, connections, TLS, logons, brokers; the documents of the service, a CSRF token, entity sets, the settings as
-culvert validate --online checks them; with both files also the rights on topics, and schema registries.
+culvert validate --online checks them, and schema registries; with both files also the rights on topics.
 
 One line per step, with its duration. Nothing is retried. Exit code: 0 all steps succeeded, 1 a step failed.`,
 		Example: `  culvert doctor -p worker.properties
@@ -52,7 +52,7 @@ func diagnose(c *cobra.Command, in *installation, files []string, asJSON bool) e
 	if err != nil {
 		return err
 	}
-	var w *config.Worker
+	var w *config.Worker // set before the first step is reported
 	diagnosis := doctor.NewDiagnosis(func(s doctor.Step) {
 		s.Step = w.Redact(s.Step)
 		s.Message = w.Redact(s.Message)
@@ -75,7 +75,7 @@ func diagnose(c *cobra.Command, in *installation, files []string, asJSON bool) e
 			return err
 		}
 	}
-	for _, file := range sorted.Connectors {
+	for _, file := range sorted.Connectors { // -p may also name several connectors, or their folder
 		if !diagnosis.OK() {
 			break
 		}
@@ -85,7 +85,7 @@ func diagnose(c *cobra.Command, in *installation, files []string, asJSON bool) e
 		}
 		diagnosis.Service(c.Context(), tool)
 		diagnosis.Settings(c.Context(), brokers, tool)
-		if sorted.Worker != "" && diagnosis.OK() {
+		if sorted.Worker != "" && diagnosis.OK() { // unlike the others, it reads key stores after a failed step
 			diagnosis.Topics(c.Context(), brokers, tool)
 		}
 		diagnosis.Registries(c.Context(), w, tool)

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -21,25 +22,35 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// image has the fields of the documents of an OCI layout that the test reads: the index, manifests and the image
-// configuration. See https://github.com/opencontainers/image-spec.
-type image struct {
+// imageUser is the ID of the image's user and group.
+const imageUser = 65532
+
+// ociDocument has the fields that the test reads of the documents of an OCI layout. An index has Manifests, a manifest
+// has Layers and the digest of its configuration, a configuration has Config without a digest.
+// See https://github.com/opencontainers/image-spec.
+type ociDocument struct {
 	Manifests []struct {
 		Digest   string
 		Platform struct{ Architecture string }
 	}
 	Layers []struct{ Digest string }
 	Config struct {
-		Digest     string
-		User       string
-		Cmd        []string
-		Entrypoint []string
-		Env        []string
-		Volumes    map[string]any
+		Digest string
+		imageConfig
 	}
 }
 
-// The image has the same bytes when it is built twice, for both processors, and a container runtime runs it.
+// imageConfig specifies how a container runs the image.
+type imageConfig struct {
+	User       string
+	Cmd        []string
+	Entrypoint []string
+	Env        []string
+	Volumes    map[string]any
+}
+
+// The image has the same bytes when it is built twice, for both processors. A container runtime runs only the image
+// for amd64, because it cannot run programs for another processor than the machine's.
 func TestRealImage(t *testing.T) {
 	builds := []string{t.TempDir(), t.TempDir()}
 	var files []map[string]string
@@ -55,33 +66,30 @@ func TestRealImage(t *testing.T) {
 		t.Errorf("two builds differ\n%s", diff)
 	}
 	layout := filepath.Join(builds[0], "image")
-	// readBlob decodes a blob into a document, if it is not nil, and returns the path of the blob.
-	readBlob := func(digest string, document any) (path string) {
-		path = filepath.Join(layout, "blobs", "sha256", strings.TrimPrefix(digest, "sha256:"))
-		if document != nil {
-			text, err := os.ReadFile(path)
-			require.NoError(t, err)
-			require.NoError(t, json.Unmarshal(text, document))
-		}
-		return path
+	blobPath := func(digest string) string {
+		return filepath.Join(layout, "blobs", "sha256", strings.TrimPrefix(digest, "sha256:"))
 	}
-	var index, platforms image
-	text, err := os.ReadFile(filepath.Join(layout, "index.json"))
-	require.NoError(t, err)
-	require.NoError(t, json.Unmarshal(text, &index))
-	readBlob(index.Manifests[0].Digest, &platforms)
+	var index, platforms ociDocument
+	readJSON(t, filepath.Join(layout, "index.json"), &index)
+	readJSON(t, blobPath(index.Manifests[0].Digest), &platforms)
 	var architectures []string
 	for _, m := range platforms.Manifests {
-		var manifest, config image
-		readBlob(m.Digest, &manifest)
-		readBlob(manifest.Config.Digest, &config)
+		var manifest, configuration ociDocument
+		readJSON(t, blobPath(m.Digest), &manifest)
+		readJSON(t, blobPath(manifest.Config.Digest), &configuration)
+		config := configuration.Config.imageConfig
 		architectures = append(architectures, m.Platform.Architecture)
-		if _, ok := config.Config.Volumes["/var/lib/culvert"]; config.Config.User != "65532:65532" || !ok {
-			t.Errorf("expected the user and the volume of the Dockerfile, found %+v", config.Config)
+		_, hasVolume := config.Volumes["/var/lib/culvert"]
+		if config.User != fmt.Sprintf("%d:%d", imageUser, imageUser) || !hasVolume {
+			t.Errorf("expected the user and the volume of the Dockerfile, found %+v", config)
+		}
+		wantCmd := []string{"run", "--config", "/etc/culvert", "--data", "/var/lib/culvert"}
+		if diff := cmp.Diff(wantCmd, config.Cmd); diff != "" {
+			t.Errorf("expected the command of the Dockerfile (-expected +found)\n%s", diff)
 		}
 		bundle := t.TempDir()
-		owners := unpack(t, readBlob(manifest.Layers[0].Digest, nil), filepath.Join(bundle, "rootfs"))
-		if owners["./var/lib/culvert/"] != 65532 || owners["./usr/bin/culvert"] != 0 {
+		owners := unpack(t, blobPath(manifest.Layers[0].Digest), filepath.Join(bundle, "rootfs"))
+		if owners["./var/lib/culvert/"] != imageUser || owners["./usr/bin/culvert"] != 0 {
 			t.Errorf("expected the data folder to belong to the user, found %v", owners)
 		}
 		roots, err := os.ReadFile(filepath.Join(bundle, "rootfs/etc/ssl/certs/ca-certificates.crt"))
@@ -98,7 +106,7 @@ func TestRealImage(t *testing.T) {
 }
 
 // runImage runs commands in a container with the image's user, environment and entry point, and a read-only root.
-func runImage(t *testing.T, bundle string, config image) {
+func runImage(t *testing.T, bundle string, config imageConfig) {
 	t.Helper()
 	home, err := exec.Command("../../testdata/peers/runc/fetch.sh").Output()
 	if err != nil {
@@ -112,24 +120,60 @@ func runImage(t *testing.T, bundle string, config image) {
 		{args: []string{"version"}, want: "culvert "},
 		{args: []string{"plugins", "list", "--data", "/var/lib/culvert"}, want: "odata-source"},
 	} {
-		spec, err := json.Marshal(map[string]any{"ociVersion": "1.0.2", "hostname": "culvert",
-			"process": map[string]any{"user": map[string]any{"uid": 65532, "gid": 65532}, "cwd": "/",
-				"args": append(config.Config.Entrypoint, c.args...), "env": config.Config.Env, "noNewPrivileges": true},
+		spec, err := json.Marshal(map[string]any{
+			"ociVersion": "1.0.2",
+			"hostname":   "culvert",
+			"process": map[string]any{
+				"user":            map[string]any{"uid": imageUser, "gid": imageUser},
+				"cwd":             "/",
+				"args":            slices.Concat(config.Entrypoint, c.args),
+				"env":             config.Env,
+				"noNewPrivileges": true,
+			},
 			"root": map[string]any{"path": "rootfs", "readonly": true},
-			"mounts": []any{map[string]any{"destination": "/proc", "type": "proc", "source": "proc"},
-				map[string]any{"destination": "/var/lib/culvert", "type": "tmpfs", "source": "tmpfs",
-					"options": []string{"uid=65532", "gid=65532", "mode=700"}}},
-			"linux": map[string]any{"namespaces": []any{map[string]any{"type": "pid"}, map[string]any{"type": "mount"},
-				map[string]any{"type": "ipc"}, map[string]any{"type": "uts"}, map[string]any{"type": "network"}}}})
+			"mounts": []any{
+				map[string]any{
+					"destination": "/proc",
+					"type":        "proc",
+					"source":      "proc",
+				},
+				map[string]any{
+					"destination": "/var/lib/culvert",
+					"type":        "tmpfs",
+					"source":      "tmpfs",
+					"options": []string{
+						fmt.Sprintf("uid=%d", imageUser),
+						fmt.Sprintf("gid=%d", imageUser),
+						"mode=700",
+					},
+				},
+			},
+			"linux": map[string]any{
+				"namespaces": []any{
+					map[string]any{"type": "pid"},
+					map[string]any{"type": "mount"},
+					map[string]any{"type": "ipc"},
+					map[string]any{"type": "uts"},
+					map[string]any{"type": "network"},
+				},
+			},
+		})
 		require.NoError(t, err)
 		require.NoError(t, os.WriteFile(filepath.Join(bundle, "config.json"), spec, 0o600))
-		run := exec.Command("timeout", "300", filepath.Join(lib, "runc"), "--root", filepath.Join(bundle, "state"), "run",
-			"--bundle", bundle, fmt.Sprintf("culvert-test-%d-%d", os.Getpid(), n))
+		run := exec.Command("timeout", "300", filepath.Join(lib, "runc"), "--root", filepath.Join(bundle, "state"),
+			"run", "--bundle", bundle, fmt.Sprintf("culvert-test-%d-%d", os.Getpid(), n))
 		run.Env = append(os.Environ(), "LD_LIBRARY_PATH="+lib)
 		if out, err := run.CombinedOutput(); err != nil || !strings.Contains(string(out), c.want) {
 			t.Errorf("culvert %q in a container: expected %q, found %v\n%s", c.args, c.want, err, out)
 		}
 	}
+}
+
+func readJSON(t *testing.T, path string, document any) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(text, document))
 }
 
 // digests returns the SHA-256 digests of all files below a folder, by path.
@@ -147,7 +191,7 @@ func digests(t *testing.T, dir string) map[string]string {
 	return files
 }
 
-// unpack extracts a layer to a folder and returns the user ID of each entry.
+// unpack extracts a layer of directories and regular files to a folder, and returns the user ID of each entry.
 func unpack(t *testing.T, layer, dir string) map[string]int {
 	t.Helper()
 	f, err := os.Open(layer)
@@ -168,6 +212,9 @@ func unpack(t *testing.T, layer, dir string) map[string]int {
 		if h.Typeflag == tar.TypeDir {
 			require.NoError(t, os.MkdirAll(path, 0o755))
 			continue
+		}
+		if h.Typeflag != tar.TypeReg {
+			t.Fatalf("%s: expected a directory or a regular file, found type %q", h.Name, h.Typeflag)
 		}
 		file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, h.FileInfo().Mode())
 		require.NoError(t, err)
