@@ -3,7 +3,6 @@ package console
 import (
 	"maps"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -14,13 +13,14 @@ import (
 type action struct {
 	// route is the call; names in braces are form fields, of which {name} may be repeated for a selection.
 	route        string
-	success      string // the message after the name of the connector if the call succeeds
+	success      string // the message if the call succeeds, after the name of the item if it has one
 	Label        string // of the button
 	Icon         string
 	Class        string                    // of the button's style
 	Confirm      string                    // the text to confirm first; "" if the action can be undone
 	ConfirmsName bool                      // the user types the name of the connector to confirm
 	body         func(form url.Values) any // returns the request's body for the form; nil means no body
+	response     func() any                // returns what the response is decoded into; nil means it is ignored
 }
 
 // actions lists all buttons except on the pages of configurations and samples.
@@ -50,10 +50,11 @@ var actions = map[string]action{
 	"resume-logons": {route: "PUT /culvert/lockouts/resume", Label: "Retry refused logons",
 		success: "Refused logons are retried", Confirm: "The secrets are correct now"},
 	"replay": {route: "POST /culvert/connectors/{name}/deadletters/replay", Label: "Replay", success: ": ",
-		body: replayBody},
+		body: replayBody, response: func() any { return &rest.ReplayResult{} }},
 	"retry": {route: "POST /culvert/connectors/{name}/deadletters/{letter}/retry", Label: "Retry", success: ": ",
-		body: retryBody},
-	"discard": {route: "POST /culvert/connectors/{name}/deadletters/discard", Label: "Discard", success: ": ",
+		body: retryBody, response: func() any { return &rest.ReplayResult{} }},
+	"discard": {route: "POST /culvert/connectors/{name}/deadletters/discard", Label: "Discard",
+		success: ": ", response: func() any { return &rest.DiscardResult{} },
 		body: func(form url.Values) any { return rest.DiscardRequest{Letters: append([]string{}, form["letter"]...)} }},
 }
 
@@ -119,15 +120,27 @@ type outcome struct {
 	Failed  int // number of results with an error
 }
 
-// Title returns the worst title of the results.
+// Title returns the title of the worst result.
 func (o outcome) Title() string {
-	titles := []string{"Done", "Partly done", "Not done", "Refused again", "Failed"}
-	worst := 0
+	titles := [...]string{done: "Done", partlyDone: "Partly done", notDone: "Not done", refusedAgain: "Refused again",
+		failed: "Failed"}
+	worst := done
 	for _, r := range o.Results {
-		worst = max(worst, slices.Index(titles, r.title()))
+		worst = max(worst, r.severity())
 	}
 	return titles[worst]
 }
+
+// severity orders results: a larger one is worse.
+type severity int
+
+const (
+	done severity = iota
+	partlyDone
+	notDone
+	refusedAgain
+	failed
+)
 
 // result is the result of an action for one selected item.
 type result struct {
@@ -139,35 +152,35 @@ type result struct {
 	Discarded *rest.DiscardResult // of discard
 }
 
-func (r result) title() string {
-	byCounts := func(done int, kept map[string]int) string {
+func (r result) severity() severity {
+	byCounts := func(handled int, kept map[string]int) severity {
 		switch {
-		case done == 0:
-			return "Not done"
+		case handled == 0:
+			return notDone
 		case len(kept) > 0:
-			return "Partly done"
+			return partlyDone
 		}
-		return "Done"
+		return done
 	}
 	switch {
 	case r.Error != "":
-		return "Failed"
+		return failed
 	case r.Discarded != nil:
 		return byCounts(r.Discarded.Discarded, r.Discarded.Kept)
 	case r.Replayed == nil || r.Replayed.DryRun:
-		return "Done"
+		return done
 	case r.Replayed.Refused > 0:
-		return "Refused again"
+		return refusedAgain
 	}
 	return byCounts(r.Replayed.Delivered, r.Replayed.Kept)
 }
 
 // Delivered reports whether all selected items were handled and, of a replay, delivered. It is false for a dry run.
 func (r result) Delivered() bool {
-	return r.title() == "Done" && (r.Replayed == nil || !r.Replayed.DryRun)
+	return r.severity() == done && (r.Replayed == nil || !r.Replayed.DryRun)
 }
 
-// Passed reports whether a dry run refused nothing. It has no tick, since nothing was delivered.
+// Passed reports whether a dry run refused nothing. Delivered is false for it, since nothing was sent.
 func (r result) Passed() bool {
 	return r.Replayed != nil && r.Replayed.DryRun && r.Replayed.Refused == 0
 }
@@ -186,7 +199,7 @@ func (pr *pageRequest) act() (any, error) {
 	if !ok {
 		return nil, newRefusal(404, "There is no such action")
 	}
-	outcome := outcome{Back: backLink(pr.formValues.Get("back"))}
+	page := outcome{Back: backLink(pr.formValues.Get("back"))}
 	names := pr.formValues["name"]
 	if !strings.Contains(a.route, "{name}") {
 		names = []string{""}
@@ -207,25 +220,22 @@ func (pr *pageRequest) act() (any, error) {
 	for _, name := range names {
 		form := maps.Clone(pr.formValues)
 		form.Set("name", name)
-		result := pr.perform(a, form)
-		if result.Error != "" {
-			outcome.Failed++
+		r := pr.perform(a, form)
+		if r.Error != "" {
+			page.Failed++
 		}
-		outcome.Results = append(outcome.Results, result)
+		page.Results = append(page.Results, r)
 	}
-	pr.title = outcome.Title()
-	return outcome, nil
+	pr.title = page.Title()
+	return page, nil
 }
 
 func (pr *pageRequest) perform(a action, form url.Values) result {
 	values, body := a.arguments(form)
 	r := result{Name: form.Get("name"), Message: a.success, Command: pr.curl(a.route, body, values...)}
 	var response any
-	switch form.Get("do") {
-	case "replay", "retry":
-		response = &rest.ReplayResult{}
-	case "discard":
-		response = &rest.DiscardResult{}
+	if a.response != nil {
+		response = a.response()
 	}
 	if _, err := pr.call(a.route, nil, body, response, values...); err != nil {
 		r.Error = err.Error()

@@ -41,7 +41,7 @@ const maxForm = 4 << 20
 // Environment describes the installation on every page of the console.
 type Environment struct {
 	Title  string // the name of the installation
-	Accent string // its color: red, amber, green, blue, violet, or "" for none
+	Accent string // its color: red, amber, green, blue, violet, or "" for no color
 }
 
 type console struct {
@@ -74,7 +74,7 @@ type page struct {
 	title     string
 	fragments []string
 	load      func(*pageRequest) (any, error) // reads the data from REST, or returns an [answer] in place of the page
-	post      func(*pageRequest) (any, error) // handles the form of the page; nil if it has none
+	post      func(*pageRequest) (any, error) // handles the form of the page; nil if it has no form
 	isPrivate bool                            // it is not cached, since it shows records or the user's input
 }
 
@@ -145,7 +145,7 @@ type frameData struct {
 	Assets         string
 	Environment
 	Counts navCounts
-	Poll   string // the query by which the script polls the fragments, "" if there are none
+	Poll   string // the query by which the script polls the fragments, "" if there are no fragments
 	Root   rest.Root
 	Head   template.HTML // replaces the heading on pages of a connector
 	Body   template.HTML

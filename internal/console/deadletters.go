@@ -18,7 +18,7 @@ type deadLettersPage struct {
 	After string
 	rest.DeadLetterList
 	EmptyReason string
-	Letter      *rest.DeadLetter   // is open in the drawer; nil if none is
+	Letter      *rest.DeadLetter   // is open in the drawer; nil if no letter is
 	List        rest.ConnectorList // of the page of all connectors
 }
 

@@ -32,8 +32,7 @@ func (p pluginsPage) UsedBy(m rest.Module) (names []string) {
 	}
 	for _, class := range m.Classes {
 		names = append(names, p.Users[class]...)
-		alias := class[strings.LastIndexByte(class, '.')+1:]
-		if alias != class {
+		if alias := class[strings.LastIndexByte(class, '.')+1:]; alias != class {
 			names = append(names, p.Users[alias]...)
 		}
 	}
@@ -48,7 +47,7 @@ func (p pluginsPage) HasPrevious(m rest.Module) bool {
 	})
 }
 
-// connectors returns up to 1,000 connectors, none if they are not available.
+// connectors returns up to 1,000 connectors, no connectors if they are not available.
 func (pr *pageRequest) connectors() []rest.ConnectorSummary {
 	var list rest.ConnectorList
 	_, _ = pr.getOfGroup("GET /culvert/connectors", pairs("limit", "1000"), &list)

@@ -23,7 +23,7 @@ type recordsPage struct {
 	Name   string
 	ID     string
 	Sample *rest.Sample
-	// Samples are the samples that the worker keeps, without rows. Idle has all feeds if none of them is being read.
+	// Samples are the samples that the worker keeps, without rows. Idle has all feeds if no feed is being read.
 	Samples       []rest.Sample
 	Idle          []feed
 	Chain         string // the text of the transforms
@@ -72,7 +72,7 @@ func (pr *pageRequest) loadRecords(name string) (*recordsPage, error) {
 	maps.DeleteFunc(settings, func(key, _ string) bool { return !isChainSetting(key) })
 	p.Chain, err = config.Edit("", settings)
 	if !pr.isScript { // no fragment has tools and samples
-		_ = pr.get("GET /culvert/connectors/{name}/tools", &p.Tools, name) // a plugin may have none
+		_ = pr.get("GET /culvert/connectors/{name}/tools", &p.Tools, name) // a plugin may have no tools
 		_ = pr.get("GET "+samplesRoute, &p.Samples, name)                  // the user may not see them
 	}
 	return p, err

@@ -26,7 +26,7 @@ import (
 // Options configures a [Backend].
 type Options struct {
 	*setup.Installation
-	Offline  bool
+	Offline  bool // a command uses REST's handler; no connectors run
 	Lockouts *lockouts.Store
 	Targets  *targetstate.Store
 	Samples  *sampling.Sampler
@@ -75,7 +75,7 @@ func New(o Options) *Backend { return &Backend{Options: o, started: time.Now()} 
 
 // REST returns the functions by which package rest reads and changes the worker.
 func (b *Backend) REST() rest.Worker {
-	w := rest.Worker{Now: b.now, Redact: b.Worker.Redact, Metrics: b.gatherer, Ready: b.ready,
+	w := rest.Worker{Now: b.snapshot, Redact: b.Worker.Redact, Metrics: b.gatherer, Ready: b.ready,
 		Passwords: b.passwords, SetTargetState: b.setTargetState, Reload: b.reload,
 		Configs: rest.Configs{Validate: b.validate, Definitions: b.definitions, Write: b.writeConnector,
 			Compare: b.compareConfig, Delete: b.deleteConnector, Source: b.source},
@@ -120,7 +120,7 @@ func (b *Backend) ChangeChecker(plugins *plugin.Manager, herder *connect.Herder)
 		Status: func(name string) (connect.Status, error) { return b.view(herder).Status(name) }}
 }
 
-func (b *Backend) now() rest.Parts {
+func (b *Backend) snapshot() rest.Parts {
 	parts := b.Parts()
 	_, commit := buildinfo.Version()
 	return rest.Parts{Starting: b.starting(parts), ID: b.WorkerID(), Started: b.started, Once: b.Config.Once,
@@ -131,7 +131,8 @@ func (b *Backend) now() rest.Parts {
 		ResetsTopics: b.Worker.Boolean("topic.tracking.allow.reset")}
 }
 
-// starting returns [rest.Parts.Starting]. A change before the connectors are known would treat them as new.
+// starting returns what the worker's start waits for, nil once it can handle requests. REST shows the texts verbatim,
+// so they are sentences. A change before the connectors are known would treat them as new.
 func (b *Backend) starting(parts Parts) error {
 	switch r := parts.Reloader; {
 	case parts.Plugins == nil:
@@ -169,18 +170,20 @@ func (b *Backend) gatherer() prometheus.Gatherer {
 
 func (b *Backend) rebalances() cluster.Rebalances {
 	if b.Group == nil {
-		return (*cluster.Worker)(nil).Rebalances()
+		return (*cluster.Worker)(nil).Rebalances() // of a worker that has seen no rebalance: SinceLast is +Inf
 	}
 	return b.Group.Rebalances()
 }
 
-func (b *Backend) reload(again bool) (rest.Reload, bool) {
+// reload implements [rest.Worker.Reload]. rescan requests a new scan of the folder, without waiting for it. ok
+// is false while the worker starts, and without a connector folder.
+func (b *Backend) reload(rescan bool) (report rest.Reload, ok bool) {
 	parts := b.Parts()
 	files := parts.files()
 	if files == nil || parts.Herder == nil || b.Config.Files.Folder == "" {
 		return rest.Reload{}, false
 	}
-	if again {
+	if rescan {
 		parts.Rescan()
 	}
 	connectors := parts.Herder.RunningConfigs()
@@ -206,7 +209,7 @@ func (b *Backend) view(herder *connect.Herder) rest.Herder {
 	return b.Group.Herder(herder)
 }
 
-// setTargetState stores the target state before it returns.
+// setTargetState stores the target state before it returns, also if the sender disconnects, as in Kafka Connect.
 func (b *Backend) setTargetState(name string, state connect.TargetState) error {
 	herder := b.herder()
 	if b.Group == nil {

@@ -17,7 +17,7 @@ import (
 
 // REST gets the worker's settings of topic tracking, and rejects requests with Kafka Connect's messages.
 func TestTopicTrackingDisabled(t *testing.T) {
-	for setting, wants := range map[string]map[string]string{ // messages by call, "" for none
+	for setting, wants := range map[string]map[string]string{ // messages by call; "" means no message
 		"topic.tracking.enable": {
 			"GET /connectors/c/topics":       "Topic tracking is disabled.",
 			"PUT /connectors/c/topics/reset": "Topic tracking is disabled.",

@@ -65,7 +65,7 @@ type Field struct {
 	Note   string // that a logon was not tried, which is no error
 }
 
-// Label returns the declared label, or the name of the setting if it has none.
+// Label returns the declared label, or the name of the setting if it has no label.
 func (f Field) Label() string { return cmp.Or(f.Definition.DisplayName, f.Definition.Name) }
 
 // SeveralLines reports whether the value has line ends, which an input field cannot hold.

@@ -19,7 +19,7 @@ func CompareStep(row rest.SampledRow, step int) (records []Compared) {
 	return records
 }
 
-// LastStep returns the step that the viewer opens at first: the last one with a change, -1 for none.
+// LastStep returns the step that the viewer opens at first: the last one with a change, -1 if no step has one.
 func LastStep(row rest.SampledRow) int {
 	for i := len(row.Steps) - 1; i >= 0; i-- {
 		if outcome := row.Steps[i].Outcome; outcome != "skipped" && outcome != "unchanged" {

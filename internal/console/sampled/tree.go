@@ -30,7 +30,7 @@ const (
 	maxTreeNodes = 300
 )
 
-// NewTree returns the tree of a text, with marks where it differs from the text before the step, "" for none.
+// NewTree returns the tree of a text, with marks where it differs from the text before the step; "" means no such text.
 func NewTree(text, before string) Tree {
 	root, ok := parseTree(text)
 	if !ok {

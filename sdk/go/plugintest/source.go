@@ -12,8 +12,12 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// maxExchanges is the maximum number of requests of a test.
-const maxExchanges = 100
+const (
+	maxExchanges = 100     // the maximum number of requests of a test
+	openRounds   = 20      // the maximum number of calls of Open until the source is ready
+	linkDepth    = 8       // how deep linked requests may nest
+	wholeBody    = 1 << 30 // a size of pieces that no body exceeds
+)
 
 // RunSource runs a source over the golden files that match a pattern.
 //
@@ -35,7 +39,7 @@ func RunSource(t *testing.T, p wit.Source, pattern string) {
 		if len(stages) != 1 {
 			t.Fatalf("configuration: expected one [class], found %d", len(stages))
 		}
-		output := readSource(t, p, b, stages[0], input, 1<<30)
+		output := readSource(t, p, b, stages[0], input, wholeBody)
 		if pieces := readSource(t, p, b, stages[0], input, 7); pieces != output {
 			t.Errorf("in pieces of 7 bytes the bodies come to something else:\n%s", cmp.Diff(output, pieces))
 		}
@@ -45,23 +49,8 @@ func RunSource(t *testing.T, p wit.Source, pattern string) {
 
 // event is a notification or a snapshot.
 type event struct {
-	line         string
-	notification wit.Notification
-}
-
-// parseEvent reads an event. ok is false if the block is an exchange.
-func parseEvent(block string) (e event, ok bool) {
-	head, body, _ := strings.Cut(strings.TrimLeft(block, "\n"), "\n\n")
-	lines := strings.Split(strings.TrimSpace(head), "\n")
-	e.line = lines[0]
-	target, isNotification := strings.CutPrefix(e.line, "NOTIFY ")
-	e.notification = wit.Notification{Method: "POST", Target: target, Body: []byte(strings.TrimSuffix(body, "\n"))}
-	for _, line := range lines[1:] {
-		name, value, _ := strings.Cut(line, ":")
-		e.notification.Headers = append(e.notification.Headers, wit.Header{Name: strings.ToLower(name),
-			Value: strings.TrimSpace(value)})
-	}
-	return e, isNotification || strings.HasPrefix(e.line, "SNAPSHOT ")
+	line         string            // the first line
+	notification *wit.Notification // nil for a snapshot
 }
 
 // exchange is a recorded response.
@@ -73,12 +62,19 @@ type exchange struct {
 func parseExchanges(t *testing.T, input string) (exchanges []exchange, events []event) {
 	t.Helper()
 	for _, block := range strings.Split(input, "=====\n") {
-		if e, ok := parseEvent(block); ok {
-			events = append(events, e)
+		head, text, _ := strings.Cut(strings.TrimLeft(block, "\n"), "\n\n")
+		body := []byte(strings.TrimSuffix(text, "\n"))
+		lines := strings.Split(strings.TrimSpace(head), "\n")
+		if target, ok := strings.CutPrefix(lines[0], "NOTIFY "); ok {
+			n := wit.Notification{Method: "POST", Target: target, Headers: parseHeaders(lines[1:]), Body: body}
+			events = append(events, event{line: lines[0], notification: &n})
 			continue
 		}
-		head, body, _ := strings.Cut(strings.TrimLeft(block, "\n"), "\n\n")
-		lines := strings.Split(head, "\n")
+		if strings.HasPrefix(lines[0], "SNAPSHOT ") {
+			events = append(events, event{line: lines[0]})
+			continue
+		}
+		lines = strings.Split(head, "\n")
 		if len(lines) < 2 {
 			t.Fatalf("exchange: expected method and target, then a status, found %q", head)
 		}
@@ -86,16 +82,18 @@ func parseExchanges(t *testing.T, input string) (exchanges []exchange, events []
 		if err != nil {
 			t.Fatalf("exchange %s: expected a status, found %q", lines[0], lines[1])
 		}
-		e := exchange{request: lines[0], response: wit.Response{Status: uint16(status),
-			Body: []byte(strings.TrimSuffix(body, "\n"))}}
-		for _, line := range lines[2:] {
-			name, value, _ := strings.Cut(line, ":")
-			e.response.Headers = append(e.response.Headers, wit.Header{Name: strings.ToLower(name),
-				Value: strings.TrimSpace(value)})
-		}
-		exchanges = append(exchanges, e)
+		response := wit.Response{Status: uint16(status), Headers: parseHeaders(lines[2:]), Body: body}
+		exchanges = append(exchanges, exchange{request: lines[0], response: response})
 	}
 	return exchanges, events
+}
+
+func parseHeaders(lines []string) (headers []wit.Header) {
+	for _, line := range lines {
+		name, value, _ := strings.Cut(line, ":")
+		headers = append(headers, wit.Header{Name: strings.ToLower(name), Value: strings.TrimSpace(value)})
+	}
+	return headers
 }
 
 // sourceRun is one run of a source over the recorded responses.
@@ -106,8 +104,7 @@ type sourceRun struct {
 	offsets   [][]wit.OffsetEntry
 	requests  int
 	rowsRead  int
-	// waitMs is the pause that the page requests before the next one.
-	waitMs    uint32
+	waitMs    uint32 // the pause that the page requests before the next one
 	pieceSize int
 	b         *batch
 	out       strings.Builder
@@ -129,8 +126,8 @@ func readSource(t *testing.T, p wit.Source, b *batch, stage wit.Stage, input str
 	}
 	for _, e := range events {
 		fmt.Fprintln(&r.out, e.line)
-		if strings.HasPrefix(e.line, "NOTIFY ") {
-			r.notify(opened, e.notification)
+		if e.notification != nil {
+			r.notify(opened, *e.notification)
 		} else {
 			r.readSnapshot(opened, strings.Fields(e.line))
 		}
@@ -169,7 +166,7 @@ func (r *sourceRun) readSnapshot(opened *wit.SourceOpened, words []string) {
 func (r *sourceRun) open(stage wit.Stage) (*wit.SourceOpened, error) {
 	var state []byte
 	var answers []wit.Response
-	for range 20 {
+	for range openRounds {
 		result, err := r.p.Open(stage.Component, stage.Settings, state, answers)
 		if err != nil {
 			return nil, err
@@ -183,7 +180,7 @@ func (r *sourceRun) open(stage wit.Stage) (*wit.SourceOpened, error) {
 		}
 		state = result.Pending.State
 	}
-	return nil, fmt.Errorf("not ready after 20 rounds of questions")
+	return nil, fmt.Errorf("not ready after %d rounds of questions", openRounds)
 }
 
 // respond returns the recorded response to a request, and moves it to the end, so that a repeated request gets the next
@@ -203,7 +200,8 @@ func (r *sourceRun) respond(q *wit.Request) wit.Response {
 	return wit.Response{Tag: q.Tag, Target: q.Target, Status: 404}
 }
 
-// readFeed reads a feed until it is idle or finished.
+// readFeed reads a feed until it is idle or finished, the plugin fails, a poll returns nothing new, a page without a
+// position is the last one or would be repeated after a pause, or the test has sent maxExchanges requests.
 func (r *sourceRun) readFeed(opened *wit.SourceOpened, feed uint32, reason wit.PollReason) {
 	offset := r.offsets[feed]
 	defer func() { r.offsets[feed] = offset }()
@@ -213,8 +211,11 @@ func (r *sourceRun) readFeed(opened *wit.SourceOpened, feed uint32, reason wit.P
 		case err != nil:
 			fmt.Fprintf(&r.out, "next: %v\n", err)
 			return
+		case action.Fetch == nil && action.Finished != nil:
+			r.out.WriteString("finished\n")
+			return
 		case action.Fetch == nil:
-			fmt.Fprintf(&r.out, "%s\n", map[bool]string{true: "finished", false: "idle"}[action.Finished != nil])
+			r.out.WriteString("idle\n")
 			return
 		}
 		offsetBefore := encode(fields(offset))
@@ -230,7 +231,7 @@ func (r *sourceRun) readFeed(opened *wit.SourceOpened, feed uint32, reason wit.P
 			return
 		}
 		if action.Fetch.Position == nil && !more {
-			return // the offset cannot change
+			return // a nil Position leaves the stored offset as it is, so a poll would find nothing new
 		}
 		if action.Fetch.Position == nil && reason.Trigger != nil && r.waitMs > 0 {
 			fmt.Fprintf(&r.out, "once more in %d ms\n", r.waitMs)
@@ -260,8 +261,8 @@ func (r *sourceRun) readPage(context []byte, feed uint32, fetch *wit.Fetch,
 // decode passes a body in pieces. Linked requests are decoded in between, under their own tags.
 func (r *sourceRun) decode(page uint32, tag string, status uint16, body []byte, offset *[]wit.OffsetEntry,
 	depth int) (more bool, err error) {
-	if depth > 8 {
-		return false, fmt.Errorf("follows nest deeper than 8")
+	if depth > linkDepth {
+		return false, fmt.Errorf("follows nest deeper than %d", linkDepth)
 	}
 	for first := true; first || len(body) > 0; first = false {
 		n := min(r.pieceSize, len(body))
@@ -298,16 +299,16 @@ func (r *sourceRun) decode(page uint32, tag string, status uint16, body []byte, 
 }
 
 // writeRows writes the rows and errors of a result to the output.
-func (r *sourceRun) writeRows(p *wit.DecodeResult) {
-	r.b.addSchemas(p.Schemas)
-	r.rowsRead += len(p.Rows)
-	for _, row := range p.Rows {
+func (r *sourceRun) writeRows(result *wit.DecodeResult) {
+	r.b.addSchemas(result.Schemas)
+	r.rowsRead += len(result.Rows)
+	for _, row := range result.Rows {
 		line := object{{"row", row.RowIndex}}
 		for _, part := range []struct {
 			name string
 			d    wit.ValueSlice
 		}{{"key", row.Key}, {"value", row.Value}} {
-			v, err := r.b.read(part.d, wit.ValueSlice{}, p.Data)
+			v, err := r.b.read(part.d, wit.ValueSlice{}, result.Data)
 			if err != nil {
 				r.t.Fatalf("row %d, %s: %v", row.RowIndex, part.name, err)
 			}
@@ -315,7 +316,7 @@ func (r *sourceRun) writeRows(p *wit.DecodeResult) {
 		}
 		r.out.WriteString(encode(line) + "\n")
 	}
-	for _, f := range p.Errors {
+	for _, f := range result.Errors {
 		fmt.Fprintf(&r.out, "row %d: %v\n", f.RowIndex, &f.Error)
 	}
 }
