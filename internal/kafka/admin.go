@@ -61,7 +61,7 @@ func (a *Admin) Close() {
 	a.client.Close()
 }
 
-// ClusterID returns the ID of the cluster, "" if the brokers have none.
+// ClusterID returns the ID of the cluster, "" if the brokers have no ID.
 func (a *Admin) ClusterID(ctx context.Context) (string, error) {
 	id, err := embedded.ClusterID(ctx, a.client)
 	return id, a.dialer.Explain(err)
@@ -426,7 +426,7 @@ type Range struct {
 	TopicID string
 }
 
-// Ranges returns the offsets of topics: a zero Range for a missing topic, none for one that cannot be read now.
+// Ranges returns the offsets of topics: a zero Range for a missing topic, no Range for a topic that cannot be read now.
 func (a *Admin) Ranges(ctx context.Context, topics ...string) map[string]Range {
 	ranges := map[string]Range{}
 	if len(topics) == 0 {

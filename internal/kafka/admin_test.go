@@ -194,7 +194,7 @@ func TestRangesWithoutStarts(t *testing.T) {
 	}, ranges)
 	kafkatest.RejectIf(b.Cluster, kmsg.ListOffsets, nil, func(r kmsg.Request) bool {
 		topics := r.(*kmsg.ListOffsetsRequest).Topics
-		const logStart = -2 // the timestamp that stands for the first offset
+		const logStart = -2 // the timestamp that requests the first offset
 		isStart := len(topics) > 0 && topics[0].Partitions[0].Timestamp == logStart
 		if isStart {
 			topics[0].Partitions = nil

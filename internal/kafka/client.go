@@ -116,7 +116,7 @@ func (c Config) ConsumerOpts(extra ...kgo.Opt) []kgo.Opt {
 	opts := append(c.opts(consumer.withDefaults(c.ClientConfig)),
 		kgo.FetchMaxBytes(fetchBytes),
 		kgo.BrokerMaxReadBytes(max(100<<20, withOverhead(fetchBytes))),
-		kgo.FetchMaxPartitionBytes(min(fetchBytes, partitionBytes(consumer, 1))),
+		kgo.FetchMaxPartitionBytes(min(fetchBytes, consumer.partitionLimit(1))),
 		kgo.FetchMinBytes(consumer.FetchMinBytes),
 		kgo.FetchMaxWait(consumer.FetchMaxWait),
 	)
@@ -148,8 +148,8 @@ func (c Config) fetchBytes() int32 {
 
 // AdminOpts returns options of a client that neither reads nor writes records.
 func (c Config) AdminOpts(extra ...kgo.Opt) []kgo.Opt {
-	// Metadata are cached for the minimum age: a new topic would stay unknown for it.
 	client := c.Admin.withDefaults(c.ClientConfig)
+	// Metadata are cached for at least this long. Until they are refreshed, a new topic is unknown.
 	opts := append(c.opts(client), client.metadataMinAge(50*time.Millisecond))
 	opts = c.Metrics.appendTo(opts, func(m *Metrics) kgo.Opt { return m.admins })
 	return append(append(opts, extra...), c.Extra...)
@@ -170,24 +170,27 @@ func (c ConsumerConfig) explainTooLarge(err error, offset int64) error {
 	return fmt.Errorf("%w (%w)", &wit.Error{Kind: wit.ErrorConfig,
 		Message: fmt.Sprintf("the batch at offset %d is larger than %d bytes (%s) after decompression. If you trust "+
 			"its producer, raise the limit: consumer.%[3]s for a worker, consumer.override.%[3]s for a connector.%s",
-			offset, c.DecompressedBytes, decompressedBytes, skipHint)}, err)
+			offset, c.DecompressedBytes, decompressedBytesSetting, skipHint)}, err)
 }
 
-func partitionBytes(s ConsumerConfig, partitions int) int32 {
+// partitionLimit returns how many bytes of one partition a fetch may return if a client consumes this many partitions.
+// Kafka's default of 1 MiB shares a fetch among many partitions, but would make fetches from few of them small.
+func (c ConsumerConfig) partitionLimit(partitions int) int32 {
 	switch {
-	case s.PartitionBytes > 0:
-		return s.PartitionBytes
+	case c.PartitionBytes > 0:
+		return c.PartitionBytes
 	case partitions <= 4:
 		return 8 << 20
 	}
 	return 1 << 20
 }
 
-// Limits of kgo.ProducerBatchMaxBytesFn, in bytes.
-const minBatchBytes, batchBytesLimit = 512, 1 << 30
-
+// minRequestBytes is the least limit of a produce request. max.request.size also bounds each batch: if it is small, a
+// request still has room for batches of several partitions, for four with the default.
 const minRequestBytes = 4 << 20
 
+// withOverhead adds 1 MiB to the bytes of a request's or response's records, for its header and the names of topics.
+// The sum is at most [math.MaxInt32].
 func withOverhead(bytes int32) int32 { return min(bytes, math.MaxInt32-(1<<20)) + 1<<20 }
 
 var codecs = map[string]kgo.CompressionCodec{
@@ -232,12 +235,12 @@ func (l clientLogger) Log(level kgo.LogLevel, msg string, keyvals ...any) {
 	case level == kgo.LogLevelWarn:
 		logLevel = slog.LevelWarn
 	}
-	l.log.Log(context.Background(), logLevel, "kafka: "+msg, slices.Clone(keyvals)...)
+	l.log.Log(context.Background(), logLevel, "kafka: "+msg, keyvals...)
 }
 
 func isTransientValue(value any) bool {
 	err, ok := value.(error)
-	return ok && err != nil && (security.IsTransient(err) || isUnknownMember(err) || security.IsUnreachable(err) ||
+	return ok && (security.IsTransient(err) || isUnknownMember(err) || security.IsUnreachable(err) ||
 		errors.Is(err, context.Canceled) || errors.Is(err, kgo.ErrClientClosed))
 }
 
@@ -249,13 +252,15 @@ func (c Config) Dial(ctx context.Context, network, address string) (net.Conn, er
 // SASL returns the administrator's mechanism, nil for none.
 func (c Config) SASL() sasl.Mechanism { return c.Admin.withDefaults(c.ClientConfig).access.SASL() }
 
-// CheckReachable returns nil if a bootstrap broker accepts connections, a [*security.Denied] if retrying is useless.
+// CheckReachable returns nil if a bootstrap broker accepts connections. Otherwise the error joins the failures of
+// all brokers, and wraps a [*security.Denied] if any of them is permanent.
 func (c Config) CheckReachable(ctx context.Context) error {
 	var errs []error
 	for _, address := range c.Admin.withDefaults(c.ClientConfig).Bootstrap {
 		conn, err := c.Dial(ctx, "tcp", address)
 		if err == nil {
-			return conn.Close()
+			conn.Close()
+			return nil
 		}
 		errs = append(errs, err)
 	}

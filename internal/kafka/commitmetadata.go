@@ -62,10 +62,10 @@ func decodeMetadata(next int64, topic kadm.TopicID, stored string) (metadata Com
 		return metadata
 	}
 	canVerify := id != "" && topic != (kadm.TopicID{})
-	switch isSame := id == base64.RawURLEncoding.EncodeToString(topic[:]); {
+	switch {
 	case metadata.WrittenFor != next:
 		metadata.Mismatch = fmt.Sprintf("they were written for the offset %d", metadata.WrittenFor)
-	case canVerify && !isSame:
+	case canVerify && id != formatTopicID(topic):
 		metadata.Mismatch = "they were written for another topic of this name: the topic was created again or copied"
 	default:
 		metadata.Verified = canVerify
@@ -80,7 +80,7 @@ var ErrCommitMetadata = errors.New("the metadata that prevent duplicate writes c
 	"a sink")
 
 // commitWithMetadata commits offsets with metadata. The first commit is padded to find the brokers' limit early; if it
-// is rejected, half the length is tried. Partitions with longer metadata are named in the error.
+// is rejected, half the length is tried. The error names one of the partitions with longer metadata.
 func (c *Consumer) commitWithMetadata(ctx context.Context, offsets Offsets) error {
 	if c.options.Metadata == nil {
 		return ignoreNothingToCommit(c.commitOnce(ctx, offsets, nil))
@@ -104,8 +104,8 @@ func (c *Consumer) commitWithMetadata(ctx context.Context, offsets Offsets) erro
 				return false
 			}
 			metadata = encodeMetadata(partition.Offset, topicIDs[topic], metadata)
-			maxLength := longest + metadataIdentity + len(metadataPrefix)
 			if probing {
+				maxLength := longest + metadataIdentity + len(metadataPrefix)
 				metadata += strings.Repeat(" ", maxLength-len(metadata))
 				probing = false
 			}
@@ -171,21 +171,24 @@ func (c *Consumer) readMetadata(ctx context.Context, client *kgo.Client, partiti
 	c.metadata.topics = merged
 	c.mu.Unlock()
 	decoded := map[string]map[int32]CommitMetadata{}
-	withText := Offsets{}
+	needEnds := Offsets{} // partitions whose end offsets are needed; the values are unused
 	for topic, list := range partitions {
 		for _, p := range list {
 			offset, _ := stored.Lookup(topic, p)
+			if offset.At < 0 {
+				continue
+			}
 			m := decodeMetadata(offset.At, ids[topic], offset.Metadata)
 			setAt(decoded, topic, p, m)
-			if offset.At >= 0 && (m.Text != "" || m.Mismatch != "") {
-				setAt(withText, topic, p, kgo.EpochOffset{})
+			if m.Text != "" || m.Mismatch != "" {
+				setAt(needEnds, topic, p, kgo.EpochOffset{})
 			}
 		}
 	}
 	var ends map[string]Positions
-	if len(withText) > 0 {
-		list := limitTo(withText, kadm.NewClient(client).ListEndOffsets)
-		if ends, err = offsetsOf(ctx, list, slices.Collect(maps.Keys(withText))...); err != nil {
+	if len(needEnds) > 0 {
+		list := limitTo(needEnds, kadm.NewClient(client).ListEndOffsets)
+		if ends, err = offsetsOf(ctx, list, slices.Collect(maps.Keys(needEnds))...); err != nil {
 			return wrap(err)
 		}
 	}
@@ -194,9 +197,6 @@ func (c *Consumer) readMetadata(ctx context.Context, client *kgo.Client, partiti
 			offset, _ := stored.Lookup(topic, p)
 			m := decoded[topic][p]
 			m.End = ends[topic][p]
-			if offset.At < 0 {
-				m = CommitMetadata{}
-			}
 			c.options.Committed(topic, p, max(offset.At, -1), m)
 		}
 	}

@@ -457,7 +457,7 @@ func (c *Consumer) discardFetched(tooLarge bool) {
 		// The client reports this only once, maybe with records that were just discarded.
 		c.fail(&wit.Error{Kind: wit.ErrorConfig, Message: fmt.Sprintf("group %s: a batch is larger than %d bytes "+
 			"(%s) after decompression. Restart the task to learn which one", c.options.Group,
-			c.config.Consumer.DecompressedBytes, decompressedBytes)})
+			c.config.Consumer.DecompressedBytes, decompressedBytesSetting)})
 	}
 }
 

@@ -327,7 +327,7 @@ func (f *fetchMemory) limits(partitions, brokers int) (total, partition int32) {
 		fittingBytes := float64(f.part()) / f.expansion / float64(max(brokers, 1))
 		total = int32(min(max(fittingBytes, minFetchBytes), defaultFetchBytes))
 	}
-	return total, min(total, partitionBytes(f.config, partitions))
+	return total, min(total, f.config.partitionLimit(partitions))
 }
 
 // close returns the memory of the consumer to the share, once. Its client must be closed.

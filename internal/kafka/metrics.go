@@ -33,7 +33,7 @@ func NewMetrics() *Metrics {
 	return metrics
 }
 
-// appendTo appends the hooks of a role to the options; a nil m has none.
+// appendTo appends the hooks of a role to the options; a nil m has no hooks.
 func (m *Metrics) appendTo(opts []kgo.Opt, role func(*Metrics) kgo.Opt) []kgo.Opt {
 	if m == nil {
 		return opts

@@ -11,8 +11,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// handleOutOfRange handles a next offset whose records have expired or were truncated, unless it is in the log by now.
-// With auto.offset.reset it logs an error and resets the offset, if expired to the oldest; else it returns an error.
+// handleOutOfRange handles a next offset whose records have expired or were truncated. With auto.offset.reset earliest
+// or latest it logs an error and resets the offset: to the start of the log if the records have expired (also with
+// latest), otherwise as configured. With none it returns an error. It does nothing if the offset is valid by now.
 func (c *Consumer) handleOutOfRange(ctx context.Context, topic string, partition int32) error {
 	if !c.membership.owns(topic, partition) {
 		return nil // kgo fetches lost partitions until it has rejoined
@@ -63,7 +64,8 @@ func (c *Consumer) handleOutOfRange(ctx context.Context, topic string, partition
 }
 
 // resetUncommitted is handleOutOfRange for a partition without a committed offset, which [kgo.Client.SetOffsets] skips.
-// It commits where to continue and returns an error: with `latest` a restarted task would skip newer records.
+// It commits where to continue, since a restarted task would skip newer records with latest, and returns an error, so
+// that an operator restarts the task. Partitions that another consumer owns by now are left to it.
 func (c *Consumer) resetUncommitted(ctx context.Context, topic string, partition int32, start, end int64) error {
 	resetTo := start
 	missing := fmt.Sprintf("the records before offset %d have expired or were deleted, and may not have been read",

@@ -489,7 +489,7 @@ func (r *Reader) fetch(ctx context.Context, leader partitionLeader, partition in
 	p := kmsg.NewFetchRequestTopicPartition()
 	p.Partition = partition
 	p.FetchOffset = offset
-	p.PartitionMaxBytes = partitionBytes(r.config.Consumer, 1)
+	p.PartitionMaxBytes = r.config.Consumer.partitionLimit(1)
 	t := kmsg.NewFetchRequestTopic()
 	t.Topic = leader.topic.Topic
 	t.TopicID = leader.topic.ID

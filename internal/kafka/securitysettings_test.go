@@ -20,8 +20,8 @@ type securityCase struct {
 	name      string
 	value     string
 	others    map[string]string
-	wantError string // a part of the error; "" means none
-	warning   string // a part of the warning; "" means none
+	wantError string // a part of the error; "" means no error
+	warning   string // a part of the warning; "" means no warning
 }
 
 // Every security property of Kafka's clients has a case, or is known to have no effect.

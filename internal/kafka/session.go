@@ -29,7 +29,7 @@ type Session struct {
 	probing  atomic.Bool
 
 	mu sync.Mutex
-	// confirmedAt is the start of the last answered request. Nil means none since the membership has ended.
+	// confirmedAt is the start of the last answered request. Nil means no answer since the membership has ended.
 	confirmedAt *bootTime
 	stableAt    bootTime // stableAt is the start of the last request that was answered outside a rebalance.
 	syncedAt    bootTime // syncedAt is the start of the last answered SyncGroup.
@@ -50,7 +50,7 @@ func (b bootTime) since(earlier bootTime) time.Duration {
 
 func (b bootTime) minus(d time.Duration) bootTime { return bootTime{b.monotonic.Add(-d), b.boot - d} }
 
-// NewSession creates the session of a member. instance is its group.instance.id, "" for none.
+// NewSession creates the session of a member. instance is its group.instance.id, "" for no ID.
 func NewSession(group, instance string, timeout, rebalance time.Duration) *Session {
 	s := &Session{group: group, timeout: timeout, rebalance: rebalance, now: now, requests: guard.NewCtxMutex()}
 	if instance != "" {

@@ -37,8 +37,8 @@ var ignoredProperty = property{}
 
 const connectTimeout = "socket.connection.setup.timeout.ms"
 
-// decompressedBytes names a property of our own: Kafka's consumers have no such limit.
-const decompressedBytes = "fetch.max.decompressed.bytes"
+// decompressedBytesSetting names a property of our own: Kafka's consumers have no such limit.
+const decompressedBytesSetting = "fetch.max.decompressed.bytes"
 
 const maxMillis = math.MaxInt32
 
@@ -72,7 +72,7 @@ var settings = map[clientKind]map[string]property{
 				"earliest", "latest", "none"),
 			"isolation.level": isolationLevel(),
 			"fetch.max.bytes": integer(func(c *Config) *int32 { return &c.Consumer.FetchBytes }, 1<<10, math.MaxInt32),
-			decompressedBytes: integer(func(c *Config) *int32 { return &c.Consumer.DecompressedBytes },
+			decompressedBytesSetting: integer(func(c *Config) *int32 { return &c.Consumer.DecompressedBytes },
 				1<<10, math.MaxInt32),
 			"max.partition.fetch.bytes": integer(func(c *Config) *int32 { return &c.Consumer.PartitionBytes },
 				1<<10, math.MaxInt32),
@@ -284,7 +284,7 @@ func assignor(v string) (name, problem string) {
 		"RoundRobinAssignor, found %q", v)
 }
 
-// apply checks a value and sets it in c. hint is a warning for the user, "" means none.
+// apply checks a value and sets it in c. hint is a warning for the user, "" means no warning.
 func (p property) apply(c *Config, name, value string) (hint string, err error) {
 	spec := wit.ConfigKey{Name: name, Kind: p.kind, Rules: p.rules}
 	if problem := (setting.Check{}).Value(&spec, value); problem != "" {

@@ -140,6 +140,12 @@ func (s *sharedClient) deny(err error) {
 	go s.Close() // concurrently: Close waits for the callback that calls deny
 }
 
+// Limits of [kgo.ProducerBatchMaxBytesFn], in bytes.
+const (
+	minBatchBytes   = 512
+	batchBytesLimit = 1 << 30
+)
+
 // batchLimit bounds batches by max.request.size and max.message.bytes. A client calls it once per topic.
 func (c Config) batchLimit() kgo.Opt {
 	return kgo.ProducerBatchMaxBytesFn(func(topic string) int32 {

@@ -37,7 +37,7 @@ type Access struct {
 	live           *CurrentValues
 }
 
-// SASL returns the mechanism, nil for none.
+// SASL returns the mechanism, nil for no mechanism.
 func (a *Access) SASL() sasl.Mechanism {
 	if a == nil {
 		return nil
@@ -45,7 +45,7 @@ func (a *Access) SASL() sasl.Mechanism {
 	return a.sasl
 }
 
-// TLS returns the configuration of connections, nil for none. explain adds the setting that fixes a failed handshake.
+// TLS returns the configuration of connections, nil if plain. explain adds the setting that fixes a failed handshake.
 func (a *Access) TLS() (config *tls.Config, explain func(error) error) {
 	if a == nil || a.tls == nil {
 		return nil, func(err error) error { return err }
@@ -163,7 +163,7 @@ func (s settings) warnings(protocol string, bootstrap []string) (warnings settin
 	return warnings
 }
 
-// firstRemote returns the first server that is not on this machine, "" for none.
+// firstRemote returns the first server that is not on this machine, "" for no such server.
 func firstRemote(bootstrap []string) string {
 	for _, server := range bootstrap {
 		host, _, err := net.SplitHostPort(server)

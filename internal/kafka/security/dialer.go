@@ -49,7 +49,7 @@ type probeState struct {
 }
 
 type denial struct {
-	current *Denied         // nil means none
+	current *Denied         // nil means no denial
 	until   time.Time       // the time of the next try
 	ctx     context.Context // ctx ends with the next denial, and dials in progress with it.
 	end     context.CancelFunc
@@ -110,7 +110,7 @@ type dialerOption struct {
 	dialer *Dialer
 }
 
-// DialerOf returns the last dialer in options, nil for none.
+// DialerOf returns the last dialer in options, nil for no dialer.
 func DialerOf(opts []kgo.Opt) (d *Dialer) {
 	for _, o := range opts {
 		if option, ok := o.(dialerOption); ok {
@@ -241,7 +241,7 @@ func (d *Dialer) handleHandshakeError(ctx context.Context, network, address stri
 	return transientDialError(network, fmt.Errorf("TLS handshake with %s: %w", address, err), false)
 }
 
-// explainTLS returns a TLS failure with the setting that fixes it, "" if none does.
+// explainTLS returns a TLS failure with the setting that fixes it, "" if no setting does.
 func explainTLS(err error, o keystore.Options) string {
 	explanation := keystore.Explain(err, o)
 	if errors.As(explanation, new(*keystore.Error)) {

@@ -94,7 +94,7 @@ type jaasKind int
 
 const (
 	jaasWord   jaasKind = iota // quoted or not
-	jaasNumber                 // unquoted; Kafka accepts none as a value
+	jaasNumber                 // unquoted; Kafka accepts no number as a value
 	jaasSign
 	jaasEnd
 )
@@ -252,8 +252,7 @@ func (j *jaasScanner) scanEscape() rune {
 	if r >= '0' && r <= '7' {
 		n := r - '0'
 		for i := 1; i < 3; i++ {
-			next, _ := j.peek()
-			if next < '0' || next > '7' || (i == 2 && r > '3') {
+			if next, _ := j.peek(); next < '0' || next > '7' || (i == 2 && r > '3') {
 				break
 			}
 			n = n*8 + j.read() - '0'

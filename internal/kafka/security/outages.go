@@ -29,7 +29,7 @@ type outage struct {
 // settleTime is how long a state is kept: failures and responses of slow clients may be older.
 const settleTime = 2 * time.Second
 
-// silentTime is how long a broker without a response counts as reachable: clients ask other brokers meanwhile.
+// silentTime is how long a broker without a response counts as reachable: clients use other brokers until then.
 const silentTime = 30 * time.Second
 
 // anyBroker stands for bootstrap.servers, used while the client knows no brokers.

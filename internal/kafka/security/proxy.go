@@ -143,7 +143,7 @@ func parseOutage(text string) (time.Duration, error) {
 	return max(time.Duration(ms)*time.Millisecond, 1), nil
 }
 
-// NewProxy creates the proxy of the kafka.proxy.* properties, nil if they need none. Errors are [setting.Problem].
+// NewProxy creates the proxy of the kafka.proxy.* properties, nil if they need no proxy. Errors are [setting.Problem].
 func NewProxy(properties map[string]string, bootstrap []string, current *CurrentValues) (*Proxy, error) {
 	settings, maxOutage, err := RouteSettings(properties)
 	if err != nil {

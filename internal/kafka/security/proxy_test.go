@@ -22,7 +22,7 @@ func TestProxySettings(t *testing.T) {
 		name       string
 		properties string
 		kind       string // of the route; "" means direct
-		wantError  string // a part of the error; "" means none
+		wantError  string // a part of the error; "" means no error
 	}{
 		{name: "none"},
 		{name: "none by name", properties: "type=none|address=p:1"},
