@@ -19,7 +19,7 @@ const (
 )
 
 type openBlock struct {
-	loop    int32 // the block's loop, -1 for none
+	loop    int32 // the block's loop, -1 for no loop
 	height  int   // of the stack at the block's start, without parameters
 	params  int
 	results int

@@ -2,6 +2,7 @@ package meter
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/culvert-project/culvert/internal/base/wasm"
 )
@@ -13,19 +14,26 @@ const (
 	// paidAhead iterations of a small loop are paid in advance. smallPrice is its maximum price in instructions.
 	paidAhead  = 8
 	smallPrice = 64
+	entryPrice = 256 // the price of an entry in instructions that any opening loop may pay in each iteration
+
+	typeFunction = 0x60
+	typeI32      = 0x7f
+	typeI64      = 0x7e
 )
 
+// emit returns the rewritten module, which must have code. Sections that get items are inserted, in the order of the
+// format, if the original lacks them. None of them remains pending, since the code section follows them.
 func (r *rewriter) emit() []byte {
-	out := append(make([]byte, 0, len(r.Data)+len(r.Data)/3), r.Data[:8]...)
-	types := []byte{0x60, 0, 1, 0x7e}
+	out := append(make([]byte, 0, len(r.Data)+len(r.Data)/3), r.Data[:wasm.HeaderBytes]...)
 	added := map[byte][][]byte{
+		wasm.Types: {{typeFunction, 0, 1, typeI64}}, // tick: no parameters, one result
 		wasm.Imports: {wasm.AppendU32(append(wasm.AppendSized(wasm.AppendSized(nil, []byte(Module)),
-			[]byte(Name)), 0), r.tickType())},
-		wasm.Globals: {append(wasm.AppendSigned([]byte{0x7e, 1, 0x42}, r.options.Budget), 0x0b)},
+			[]byte(Name)), 0), r.tickType())}, // the kind 0 is a function
+		// The fuel: global (mut i64) (i64.const budget).
+		wasm.Globals: {append(wasm.AppendSigned([]byte{typeI64, 1, opI64Const}, r.options.Budget), opEnd)},
 	}
-	added[wasm.Types] = [][]byte{types}
-	if r.usesBulk {
-		added[wasm.Types] = append(added[wasm.Types], []byte{0x60, 3, 0x7f, 0x7f, 0x7f, 0})
+	if r.usesBulk { // functions of three parameters without results
+		added[wasm.Types] = append(added[wasm.Types], []byte{typeFunction, 3, typeI32, typeI32, typeI32, 0})
 		added[wasm.Functions] = [][]byte{wasm.AppendU32(nil, r.bulkType()), wasm.AppendU32(nil, r.bulkType())}
 	}
 	pending := []byte{wasm.Types, wasm.Imports, wasm.Globals}
@@ -52,17 +60,17 @@ func (r *rewriter) appendSection(out []byte, s *section, added [][]byte) []byte 
 		return wasm.AppendSized(out, s.items)
 	}
 	content := append(wasm.AppendU32(make([]byte, 0, len(s.items)+64), uint32(s.count+len(added))), s.items...)
-	for _, item := range added {
-		content = append(content, item...)
-	}
-	return wasm.AppendSized(out, content)
+	return wasm.AppendSized(out, append(content, slices.Concat(added...)...))
 }
 
+// emitCode decides which functions are leaves before it emits any: priceCalls reads the leaves that a function calls.
 func (r *rewriter) emitCode(out []byte, s *section) []byte {
 	r.report.Functions = len(r.bodies)
 	for i := range r.bodies {
+		loops, _ := r.loopsAndEdits(i)
+		foldPrices(loops)
 		b := &r.bodies[i]
-		b.leaf = r.isLeaf(i)
+		b.leaf = !b.hasCall && loops[0].price <= leafPrice && !slices.ContainsFunc(loops, isTargeted)
 		r.report.Leaves += btoi(b.leaf)
 	}
 	out = append(out, s.ID)
@@ -82,7 +90,7 @@ func (r *rewriter) emitCode(out []byte, s *section) []byte {
 	return out
 }
 
-// putPadded writes a number in five bytes.
+// putPadded writes n as LEB128 padded to five bytes. The code section stays padded: setLength would move all bodies.
 func putPadded(dst []byte, n uint32) {
 	for i := range 5 {
 		dst[i] = byte(n&0x7f) | 0x80
@@ -91,30 +99,26 @@ func putPadded(dst []byte, n uint32) {
 	dst[4] &^= 0x80
 }
 
+// loopsAndEdits returns parts of r.loops and r.edits. The loop at index 0 is the function itself.
 func (r *rewriter) loopsAndEdits(i int) ([]loop, []edit) {
-	loops := r.loops[r.bodies[i].firstLoop:]
-	edits := r.edits[r.bodies[i].firstEdit:]
+	b := &r.bodies[i]
+	next := body{firstLoop: len(r.loops), firstEdit: len(r.edits)}
 	if i+1 < len(r.bodies) {
-		next := &r.bodies[i+1]
-		loops = loops[:next.firstLoop-r.bodies[i].firstLoop]
-		edits = edits[:next.firstEdit-r.bodies[i].firstEdit]
+		next = r.bodies[i+1]
 	}
-	return loops, edits
+	return r.loops[b.firstLoop:next.firstLoop], r.edits[b.firstEdit:next.firstEdit]
 }
 
-// isLeaf reports whether callers pay for a function. It also adds the prices of loops without jumps to their parents.
-func (r *rewriter) isLeaf(i int) bool {
-	loops, _ := r.loopsAndEdits(i)
-	targeted := false
+func isTargeted(l loop) bool { return l.targeted }
+
+// foldPrices moves the prices of loops that no branch jumps back to to their parents.
+func foldPrices(loops []loop) {
 	for n := len(loops) - 1; n > 0; n-- {
-		if loops[n].targeted {
-			targeted = true
-		} else {
-			loops[loops[n].parent].price += loops[n].price
-			loops[n].price = 0
+		if l := &loops[n]; !l.targeted {
+			loops[l.parent].price += l.price
+			l.price = 0
 		}
 	}
-	return !targeted && !r.bodies[i].hasCall && loops[0].price <= leafPrice
 }
 
 // priceCalls adds the price of calls to their loops, and returns the price of the entry in units of fuel.
@@ -136,15 +140,18 @@ func (r *rewriter) priceCalls(i int, loops []loop, edits []edit) (entry uint64) 
 	if b.leaf {
 		return 0
 	}
-	if n := b.openingLoop; n > 0 && loops[n].targeted && loops[0].price <= max(256, loops[n].price) {
+	// Each call executes the head of the opening loop, so this loop can pay for the entry. But each iteration pays too,
+	// so the entry must be cheap or cost no more than the loop.
+	if n := b.openingLoop; n > 0 && loops[n].targeted && loops[0].price <= max(entryPrice, loops[n].price) {
 		loops[n].price += loops[0].price
 		return 0
 	}
 	return loops[0].price/instructionsPerUnit + 1
 }
 
-// smallLoops marks loops that are charged in advance, overwrites hasCall of outer loops, and returns the highest price.
-func smallLoops(loops []loop) (weight uint64) {
+// markSmallLoops marks loops that are charged in advance, and returns the charge of an iteration of the most expensive
+// one in units of fuel, 0 for none. It sets hasCall also for loops around calls or loops that are jumped back to.
+func markSmallLoops(loops []loop) (weight uint64) {
 	for n := len(loops) - 1; n > 0; n-- {
 		l := &loops[n]
 		l.small = l.targeted && !l.hasCall && l.price <= smallPrice
@@ -162,23 +169,21 @@ func (r *rewriter) emitBody(out []byte, i int) []byte {
 	b := &r.bodies[i]
 	loops, edits := r.loopsAndEdits(i)
 	entry := r.priceCalls(i, loops, edits)
-	weight := smallLoops(loops)
+	weight := markSmallLoops(loops)
 	sizeAt := len(out)
 	out = append(out, 0, 0, 0, 0, 0)
-	usesFuel := entry > 0 || b.hasBulk
-	for n := range loops {
-		usesFuel = usesFuel || loops[n].targeted
-	}
+	usesFuel := entry > 0 || b.hasBulk || slices.ContainsFunc(loops, isTargeted)
 	out = wasm.AppendU32(out, uint32(b.groups+btoi(usesFuel)+btoi(b.hasBulk)+btoi(weight > 0)))
 	out = append(out, r.Data[b.localsAt:b.code]...)
+	// The order of the added locals gives them their indices: fuel (always there if another one is), size, prepaid.
 	if usesFuel {
-		out = append(out, 1, 0x7e)
+		out = append(out, 1, typeI64)
 	}
 	if b.hasBulk {
-		out = append(out, 1, 0x7f)
+		out = append(out, 1, typeI32)
 	}
 	if weight > 0 {
-		out = append(out, 1, 0x7f)
+		out = append(out, 1, typeI32)
 	}
 	writer := bodyWriter{module: r, out: out, fuelLocal: b.locals, sizeLocal: b.locals + 1,
 		prepaidLocal: b.locals + 1 + uint32(btoi(b.hasBulk)), weight: weight}
@@ -199,13 +204,8 @@ func (r *rewriter) emitBody(out []byte, i int) []byte {
 
 // setLength replaces the five bytes at sizeAt by the length of what follows, in as few bytes as possible.
 func setLength(out []byte, sizeAt int) []byte {
-	size := len(out) - sizeAt - 5
-	var head [5]byte
-	n := binary.PutUvarint(head[:], uint64(size))
-	if n < 5 {
-		copy(out[sizeAt+n:], out[sizeAt+5:])
-	}
-	copy(out[sizeAt:], head[:n])
+	n := binary.PutUvarint(out[sizeAt:sizeAt+5], uint64(len(out)-sizeAt-5))
+	copy(out[sizeAt+n:], out[sizeAt+5:])
 	return out[:len(out)-5+n]
 }
 

@@ -554,7 +554,7 @@ func (r *Reader) readShuffled(p *Parser, dst []byte, base, next int, name []byte
 }
 
 // firstErrorInOrder returns the error, of several, that Kafka Connect reports: it checks the fields in schema order.
-// Nil means none. The value begins at from and is valid JSON. The parser is reset, and dst may be overwritten.
+// Nil means no error. The value begins at from and is valid JSON. The parser is reset, and dst may be overwritten.
 func (r *Reader) firstErrorInOrder(p *Parser, from int, dst []byte) *fault.Error {
 	p.Reset(p.ctx, p.data, p.maxLen)
 	p.i = max(p.i, from)
@@ -592,7 +592,7 @@ func (r *Reader) readInOrder(p *Parser, dst []byte) []byte {
 	return dst
 }
 
-// memberIndex returns the index of a member, -1 for none; guess is its likely index.
+// memberIndex returns the index of a member, -1 for no member; guess is its likely index.
 func (r *Reader) memberIndex(name []byte, guess int) int {
 	if guess < len(r.names) && r.names[guess] == string(name) {
 		return guess

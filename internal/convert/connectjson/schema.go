@@ -5,6 +5,7 @@ import (
 	"context"
 	"math"
 	"math/big"
+	"slices"
 	"strconv"
 
 	"github.com/culvert-project/culvert/internal/convert/fault"
@@ -32,6 +33,7 @@ func readSchema(ctx context.Context, text []byte, f Form) ([]wit.SchemaNode, err
 	s.p.mode = modeDefaults
 	isNull := s.p.peek() == 'n'
 	from := s.p.i
+	// The first pass checks the syntax of the whole text; node relies on valid positions and values.
 	s.p.index()
 	s.p.skip()
 	s.p.End()
@@ -108,13 +110,12 @@ func (s *schemaReader) node(pos, depth int) (uint32, *Reader) {
 	}
 	id := uint32(len(s.nodes))
 	s.nodes = append(s.nodes, wit.SchemaNode{})
-	n := wit.SchemaNode{Optional: s.hasValue(members, "optional", "true")}
-	for n.Kind = 0; TypeNames[n.Kind] != name; n.Kind++ {
-		if n.Kind == wit.Struct {
-			s.reject("Unknown schema type: " + fault.Truncate(name))
-			return 0, nil
-		}
+	kind := slices.Index(TypeNames[:], name)
+	if kind < 0 {
+		s.reject("Unknown schema type: " + fault.Truncate(name))
+		return 0, nil
 	}
+	n := wit.SchemaNode{Kind: wit.Kind(kind), Optional: s.hasValue(members, "optional", "true")}
 	nested := s.children(&n, members, depth)
 	s.attributes(&n, members)
 	if s.p.Err != nil {
@@ -125,8 +126,8 @@ func (s *schemaReader) node(pos, depth int) (uint32, *Reader) {
 		s.reject(err.Error())
 		return 0, nil
 	}
-	if pos, ok := members["default"]; ok && (!n.Optional || !s.hasValue(members, "default", "null")) {
-		s.readDefault(&n, r, pos)
+	if defaultPos, ok := members["default"]; ok && (!n.Optional || !s.hasValue(members, "default", "null")) {
+		s.readDefault(&n, r, defaultPos)
 	}
 	s.nodes[id] = n
 	return id, r
@@ -171,7 +172,7 @@ func (s *schemaReader) children(n *wit.SchemaNode, members map[string]int, depth
 			break
 		}
 		n.Key, nested.key = s.node(keys, depth+1)
-		nested.mapping = s.form.mapping(&s.nodes[n.Key])
+		nested.mapping = s.form.mapping(&s.nodes[n.Key]) // node 0 after an error
 		n.Element, nested.element = s.node(values, depth+1)
 	case wit.Struct:
 		pos, ok := members["fields"]

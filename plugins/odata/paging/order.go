@@ -55,8 +55,7 @@ func (o *orderCheck) observe(rows []wit.Row, data []byte, previousKey []string) 
 }
 
 func (o *orderCheck) compareFirst(previousKey []string, key []byte) {
-	texts := o.keys.SortTexts(key)
-	if texts == nil {
+	if texts := o.keys.SortTexts(key); texts == nil {
 		o.isActive = false
 	} else if previousKey != nil {
 		o.record(o.keys.CompareTexts(previousKey, texts))

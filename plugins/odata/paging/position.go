@@ -1,8 +1,6 @@
 package paging
 
-import (
-	"github.com/culvert-project/culvert/wit"
-)
+import "github.com/culvert-project/culvert/wit"
 
 // Position is the state of a full load, stored in the offset: the next page and what is known so far. On the first
 // page, pager is zero and rowsRead is 0. Values behind its pointers are replaced, never changed.
@@ -20,7 +18,7 @@ type Position struct {
 	// snapshot is the number in the headers of a restarted load, so that consumers can delete other rows (RATIONALE.md
 	// P8). Zero means no headers.
 	snapshot int
-	// endMarkerPending is the number of a snapshot whose end no row has marked yet. Zero means none.
+	// endMarkerPending is the number of a snapshot whose end no row has marked yet. Zero means no snapshot.
 	endMarkerPending int
 	capabilities     Capabilities
 	timestamp        int // the start of the load, or its end if complete, in milliseconds since 1970
@@ -37,6 +35,8 @@ type undecodedRows struct {
 
 // rowsSeen returns the number of rows read, with the undecoded ones at the end.
 func (p *Position) rowsSeen() int { return p.rowsRead + p.undecoded.count }
+
+func (p *Position) usesKeyset() bool { return p.pager.kind == keysWorked }
 
 // countUndecoded adds the undecoded rows at the end to rowsRead. Callers do not request these rows again.
 func (p *Position) countUndecoded() {
@@ -55,14 +55,16 @@ type checkState struct {
 	sample       string       // hashes of keys
 	repeatCount  int          // keys on two pages
 	repeatDigest string       // hash of these keys
-	links        LoopDetector // links
-	pages        LoopDetector // digests of pages
+	links        LoopDetector // detects next links that repeat
+	pages        LoopDetector // detects pages that repeat, by their digests
 	contents     string       // hash of the last page's first rows without their keys
 	keys         string       // hash of all keys of the last page
 	emptyPages   int          // consecutive pages without a new row
 	// unreturned counts consecutive probes that found a row after the last key. A page by key with new rows resets it.
 	unreturned int
 }
+
+func (c *checkState) ascending() bool { return c.sorted || c.folded }
 
 // previousAttempts has the findings of earlier attempts and of the previous load.
 type previousAttempts struct {
@@ -74,7 +76,16 @@ type previousAttempts struct {
 	verdict       string // how the previous load ended
 }
 
-func (c *checkState) ascending() bool { return c.sorted || c.folded }
+// cursorState is the stored state of a load by cursor.
+type cursorState struct {
+	from         string // the lower bound in the filter; empty means all rows
+	high         string // the highest value so far
+	base         string // the highest value at the start
+	baseUnknown  bool   // the load started without a highest value
+	truncated    bool   // an offset had no room for all rows within the look-back
+	previousRows string // the rows of the previous load within the look-back
+	currentRows  string // the rows of this load within the look-back
+}
 
 func newPosition(capabilities Capabilities) *Position {
 	return &Position{totalCount: -1, capabilities: capabilities, probe: &probe{}, checks: &checkState{},
@@ -91,45 +102,71 @@ type encodedState struct {
 	earlierHash string // in offsets of earlier versions: the last hash of checks.lastHashes
 }
 
+// offsetFields returns the fields of an offset in their stored order, with pointers both to read and to write them. The
+// names are a storage format: they never change, even if they differ from the variables' names.
 func (p *Position) offsetFields(state *encodedState) []OffsetField {
-	checks := p.checks
-	previous := p.previous
-	cursor := p.cursor
 	flag := func(name string, capability Capabilities) OffsetField {
 		return OffsetField{Name: name, Capabilities: &p.capabilities, Capability: capability}
 	}
 	return []OffsetField{
-		{Name: "url", Text: &p.url}, {Name: "seen", Number: &p.rowsRead}, {Name: "count", Number: &p.totalCount},
-		{Name: "base", Number: &state.keysetRows, Min: 1}, flag("unordered", refusesOrderBy),
-		flag("uncounted", refusesCount), flag("links", ignoresKeyFilter), flag("sorts", sortsByKey),
-		{Name: "sorted", Flag: &checks.sorted},
-		{Name: "folded", Flag: &checks.folded}, flag("shifts", rowsMayShift),
-		{Name: "again", Number: &p.undecoded.count, Min: 1}, {Name: "faults", Text: &p.undecoded.hashes},
-		{Name: "passed", Number: &p.pager.skipped, Min: 1}, flag("done", loadComplete),
-		flag("answered", answeredBefore), {Name: "key", Text: &checks.key}, {Name: "next", Text: &p.probe.fallbackLink},
-		{Name: "prior", Text: &p.probe.lastKey}, {Name: "check", Text: &p.probe.kind},
-		{Name: "skipping", Flag: &state.skips}, {Name: "laps", Flag: &p.pager.overlaps},
-		{Name: "beyond", Flag: &p.pager.speculative}, flag("further", foundSpeculativeRows),
-		flag("same", duplicateKeys), {Name: "least", Number: &previous.minRows, Min: 1},
-		{Name: "tail", Text: &state.earlierHash}, {Name: "run", Text: &checks.lastHashes},
-		{Name: "sample", Text: &checks.sample}, {Name: "twice", Number: &checks.repeatCount, Min: 1},
-		{Name: "repeated", Text: &checks.repeatDigest}, {Name: "before", Text: &previous.repeatDigest},
-		{Name: "fell", Text: &previous.outOfOrderKey}, {Name: "followed", Loop: &checks.links},
-		{Name: "pages", Loop: &checks.pages}, {Name: "empty", Number: &checks.emptyPages, Min: 1},
-		{Name: "pass", Number: &previous.count, Min: 1}, {Name: "page", Number: &p.pageRows, Min: 1},
-		{Name: "suspect", Number: &p.suspectFrom, Min: 1}, {Name: "contents", Text: &checks.contents},
-		{Name: "complete", Text: &p.verdict}, {Name: "whole", Number: &previous.provenRows, Min: 1},
-		{Name: "verdict", Text: &previous.verdict}, flag("bylinks", linksWorked), flag("bykeys", keysWorked),
-		flag("byskip", skipWorked), flag("unread", leftUnreadRows), flag("settled", suspicionSettled),
-		flag("numbered", keysNumberRows), {Name: "keydigest", Text: &checks.keys}, flag("assumed", orderAssumed),
-		flag("single", equalKeysUnseen), flag("misled", skipUnreliable), flag("started", firstSinceStart),
-		{Name: "shown", Number: &checks.unreturned, Min: 1}, {Name: "claimed", Number: &state.firstCount, Min: 1},
+		{Name: "url", Text: &p.url},
+		{Name: "seen", Number: &p.rowsRead},
+		{Name: "count", Number: &p.totalCount},
+		{Name: "base", Number: &state.keysetRows, Min: 1},
+		flag("unordered", refusesOrderBy), flag("uncounted", refusesCount), flag("links", ignoresKeyFilter),
+		flag("sorts", sortsByKey),
+		{Name: "sorted", Flag: &p.checks.sorted},
+		{Name: "folded", Flag: &p.checks.folded},
+		flag("shifts", rowsMayShift),
+		{Name: "again", Number: &p.undecoded.count, Min: 1},
+		{Name: "faults", Text: &p.undecoded.hashes},
+		{Name: "passed", Number: &p.pager.skipped, Min: 1},
+		flag("done", loadComplete), flag("answered", answeredBefore),
+		{Name: "key", Text: &p.checks.key},
+		{Name: "next", Text: &p.probe.fallbackLink},
+		{Name: "prior", Text: &p.probe.lastKey},
+		{Name: "check", Text: &p.probe.kind},
+		{Name: "skipping", Flag: &state.skips},
+		{Name: "laps", Flag: &p.pager.overlaps},
+		{Name: "beyond", Flag: &p.pager.speculative},
+		flag("further", foundSpeculativeRows), flag("same", duplicateKeys),
+		{Name: "least", Number: &p.previous.minRows, Min: 1},
+		{Name: "tail", Text: &state.earlierHash},
+		{Name: "run", Text: &p.checks.lastHashes},
+		{Name: "sample", Text: &p.checks.sample},
+		{Name: "twice", Number: &p.checks.repeatCount, Min: 1},
+		{Name: "repeated", Text: &p.checks.repeatDigest},
+		{Name: "before", Text: &p.previous.repeatDigest},
+		{Name: "fell", Text: &p.previous.outOfOrderKey},
+		{Name: "followed", Loop: &p.checks.links},
+		{Name: "pages", Loop: &p.checks.pages},
+		{Name: "empty", Number: &p.checks.emptyPages, Min: 1},
+		{Name: "pass", Number: &p.previous.count, Min: 1},
+		{Name: "page", Number: &p.pageRows, Min: 1},
+		{Name: "suspect", Number: &p.suspectFrom, Min: 1},
+		{Name: "contents", Text: &p.checks.contents},
+		{Name: "complete", Text: &p.verdict},
+		{Name: "whole", Number: &p.previous.provenRows, Min: 1},
+		{Name: "verdict", Text: &p.previous.verdict},
+		flag("bylinks", linksWorked), flag("bykeys", keysWorked), flag("byskip", skipWorked),
+		flag("unread", leftUnreadRows), flag("settled", suspicionSettled), flag("numbered", keysNumberRows),
+		{Name: "keydigest", Text: &p.checks.keys},
+		flag("assumed", orderAssumed), flag("single", equalKeysUnseen), flag("misled", skipUnreliable),
+		flag("started", firstSinceStart),
+		{Name: "shown", Number: &p.checks.unreturned, Min: 1},
+		{Name: "claimed", Number: &state.firstCount, Min: 1},
 		flag("ofpage", countMayBePageOnly), flag("proven", countsWholeSet),
-		{Name: "snapshot", Number: &p.snapshot, Min: 1}, {Name: "owed", Number: &p.endMarkerPending, Min: 1},
-		{Name: "from", Text: &cursor.from}, {Name: "high", Text: &cursor.high}, {Name: "low", Text: &cursor.base},
-		{Name: "lowless", Flag: &cursor.baseUnknown}, {Name: "cut", Flag: &cursor.truncated},
-		{Name: "known", Text: &cursor.previousRows}, {Name: "fresh", Text: &cursor.currentRows},
-		{Name: "began", Number: &state.startedAt, Min: 1}, {Name: "at", Number: &state.endedAt, Min: 1},
+		{Name: "snapshot", Number: &p.snapshot, Min: 1},
+		{Name: "owed", Number: &p.endMarkerPending, Min: 1},
+		{Name: "from", Text: &p.cursor.from},
+		{Name: "high", Text: &p.cursor.high},
+		{Name: "low", Text: &p.cursor.base},
+		{Name: "lowless", Flag: &p.cursor.baseUnknown},
+		{Name: "cut", Flag: &p.cursor.truncated},
+		{Name: "known", Text: &p.cursor.previousRows},
+		{Name: "fresh", Text: &p.cursor.currentRows},
+		{Name: "began", Number: &state.startedAt, Min: 1},
+		{Name: "at", Number: &state.endedAt, Min: 1},
 	}
 }
 
@@ -226,19 +263,6 @@ func (p *Position) SetAnswered() { p.capabilities.set(answeredBefore, true) }
 // followsEmptyPage reports whether the page is the next link of a keyset page without rows.
 func (p *Position) followsEmptyPage() bool {
 	return p.usesKeyset() && !p.pager.speculative && p.checks.emptyPages > 0
-}
-
-func (p *Position) usesKeyset() bool { return p.pager.kind == keysWorked }
-
-// cursorState is the stored state of a load by cursor.
-type cursorState struct {
-	from         string // the lower bound in the filter; empty means all rows
-	high         string // the highest value so far
-	base         string // the highest value at the start
-	baseUnknown  bool   // the load started without a highest value
-	truncated    bool   // an offset had no room for all rows within the look-back
-	previousRows string // the rows of the previous load within the look-back
-	currentRows  string // the rows of this load within the look-back
 }
 
 // Capabilities is a bit set of what is known about a service and about a load.

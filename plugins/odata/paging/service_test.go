@@ -32,7 +32,7 @@ type service struct {
 	// sealed (rows counted, encrypted), key (the last row's), grow (a number that grows while rows do not), back
 	// (on each page, to the second one), fresh (as token, but always new), echo (as token, and for an empty page
 	// its own URL with + for blanks), none. refuse returns the status with which a link of a page by key is
-	// rejected, by the number of such requests, or zero; nil means that none is rejected.
+	// rejected, by the number of such requests, or zero; nil means that no link is rejected.
 	links        string
 	refuse       func(times int) int
 	refusedCount int
@@ -208,7 +208,7 @@ func (s *service) link(query url.Values, end, last int) string {
 	return "/s/X?" + option
 }
 
-// countFor returns the count in a response, -1 for none.
+// countFor returns the count in a response, -1 for no count.
 func (s *service) countFor(filteredRows, pageRows int, filter string, start int) int {
 	switch s.count {
 	case "none":

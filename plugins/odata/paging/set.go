@@ -24,7 +24,7 @@ type Set struct {
 	// Completeness is the effect of an unproven load: warn, require (the next request fails) or off (no warning).
 	Completeness string
 	ExactlyOnce  bool // a failed check fails the load if rows were emitted
-	// Filter returns the encoded $filter of the user's filter and a condition. Nil means that the user has none.
+	// Filter returns the encoded $filter of the user's filter and a condition. Nil means that the user has no filter.
 	Filter  func(condition string) string
 	Options []string // options that each request has, besides those of paging
 	Cursor  *Cursor  // nil means that each load reads all rows

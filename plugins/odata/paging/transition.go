@@ -11,7 +11,7 @@ import (
 type PageInfo struct {
 	Rows       int    // the number of rows, undecodable ones included
 	Count      int    // the service's count, negative if missing
-	Link       string // the next link; empty means none
+	Link       string // the next link; empty means no link
 	ReceivedAt int64  // in milliseconds since 1970
 }
 

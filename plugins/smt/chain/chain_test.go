@@ -254,7 +254,7 @@ func (m maker) rowSet() *rowSet {
 	return rows
 }
 
-// addValue adds a value with a schema, or if isOther is set one without schema, or none, to the data of rows.
+// addValue adds a value with a schema, or if isOther is set one without schema, or no value, to the data of rows.
 func (m maker) addValue(rows *rowSet, schema int, isOther bool) wit.ValueSlice {
 	start := len(rows.data)
 	var err error

@@ -83,7 +83,7 @@ func (m maker) addHeaders(call *testCall) wit.ValueSlice {
 	return wit.ValueSlice{Encoding: wit.Raw, Start: uint32(start), Size: uint32(len(call.data) - start)}
 }
 
-// Rows without schema, and rows of which all headers or none are dropped, take the fast path from the second row on.
+// Rows without schema, and rows that lose all headers or no headers, take the fast path from the second row on.
 func TestDropHeadersAndHoistFieldAreFast(t *testing.T) {
 	insert := stageOf(ClassInsertHeader, "header", "h", "value.literal", "7")
 	drop := stageOf(ClassDropHeaders, "headers", "h,i")

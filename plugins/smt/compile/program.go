@@ -88,7 +88,7 @@ func Compile(obj *object.Object, results *object.Results, row *wit.Row, head []b
 	return program
 }
 
-// setFields sets how the program reads the fields of the struct, or skips over them if it uses none.
+// setFields sets how the program reads the fields of the struct, or skips over them if it uses no fields.
 func (p *Program) setFields(obj *object.Object) {
 	if root := &obj.Reader.Nodes[0]; root.Optional {
 		p.Root = uint64(schemas.Branch(root)[0]) + 1

@@ -24,7 +24,7 @@ type Object struct {
 	Class        string            // Java class of the value if its schema has another, see [record.Part]
 	Key          *Object           // new key of the record, see [Object.NewKey]
 	Headers      []AddedHeader
-	DropsHeaders bool   // the result has only Headers, none of the row
+	DropsHeaders bool   // the result has only Headers, no headers of the row
 	Trace        *Trace // if not nil, records what a program must check
 }
 

@@ -173,8 +173,7 @@ func (t *timeFormat) millis(typ timeType, value any, class string, stage int) (i
 				`Cannot invoke "java.text.SimpleDateFormat.parse(String)" because "config.format" is null`)
 		}
 		millis, isAmbiguous, ok := t.parser.Parse(v)
-		losesZone := ok && t.parser.Zoned && t.to == stringTime
-		if !ok || losesZone {
+		if losesZone := ok && t.parser.Zoned && t.to == stringTime; !ok || losesZone {
 			message := "Could not parse timestamp: value (" + v + ") does not match pattern (" + t.pattern + ")"
 			if isAmbiguous {
 				message += ": a two-digit year is ambiguous; expected four digits"

@@ -44,7 +44,14 @@ type insertion struct {
 	nodes     []wit.SchemaNode
 }
 
-var insertSettings = [...]string{"topic.field", "partition.field", "offset.field", "timestamp.field", "static.field"}
+// insertSettings are the settings by attribute. Static is last, see newInsertField.
+var insertSettings = [...]string{
+	object.Topic:     "topic.field",
+	object.Partition: "partition.field",
+	object.Offset:    "offset.field",
+	object.Timestamp: "timestamp.field",
+	object.Static:    "static.field",
+}
 
 func newInsertField(target record.Target, values settings.Values) (operation.Operation, *wit.Error) {
 	transform := &insertField{FieldOptions: operation.FieldOptions{Target: target, Purpose: insertPurpose}}
@@ -107,14 +114,15 @@ func notSinkRecord(stage int) *rowerror.Failure {
 		"], found: org.apache.kafka.connect.source.SourceRecord")
 }
 
+// Apply returns a failure to add a field, and records the failure of a value with [object.Object.Fail].
 func (f *insertField) Apply(obj *object.Object, step operation.Step) *rowerror.Failure {
-	if !obj.IsMap {
+	if !obj.IsMap { // a map has neither defaults nor a schema
 		if f.ReplaceNull {
 			obj.ReplaceNulls(step.Stage)
 		}
 		obj.ResetRoot()
 	}
-	var failure *rowerror.Failure
+	var valueFailure *rowerror.Failure
 	for i := range f.fields {
 		spec := &f.fields[i]
 		field := object.Field{Name: spec.name, Nodes: spec.nodes,
@@ -127,9 +135,9 @@ func (f *insertField) Apply(obj *object.Object, step operation.Step) *rowerror.F
 			}
 			field.Bytes = connectdata.AppendString(branch, f.text(*spec, step.Topic))
 		default:
-			exists, attributeFailure := setAttribute(&field, spec, obj, step)
-			if attributeFailure != nil && (failure == nil || spec.attribute == object.Offset) {
-				failure = attributeFailure // Kafka checks the offset in the transform, the others in the converter
+			exists, failure := setAttribute(&field, spec, obj, step)
+			if failure != nil && (valueFailure == nil || spec.attribute == object.Offset) {
+				valueFailure = failure // Kafka checks the offset in the transform, the others in the converter
 			}
 			if !exists {
 				continue
@@ -141,18 +149,19 @@ func (f *insertField) Apply(obj *object.Object, step operation.Step) *rowerror.F
 			return failure
 		}
 	}
-	if failure != nil {
-		obj.Fail(failure)
+	if valueFailure != nil {
+		obj.Fail(valueFailure)
 	}
 	return nil
 }
 
-// setAttribute sets a field to an attribute of the row. exists is false if a map gets no such entry.
+// setAttribute sets a field to an attribute of the row, to null if the row has none. exists is false if a map has no
+// entry for it.
 func setAttribute(field *object.Field, spec *insertion, obj *object.Object,
 	step operation.Step) (exists bool, failure *rowerror.Failure) {
 	field.Kind = object.FromAttribute
 	field.Optional = spec.optional && !obj.IsMap
-	value := object.AttributeOf(spec.attribute, step.Row)
+	value := object.AttributeOf(spec.attribute, step.Row) // negative if the row has none
 	switch {
 	case value >= 0:
 		// the row has the attribute

@@ -111,16 +111,14 @@ func (m *maskField) entryEdit(stage int) object.Edit {
 
 // maskWithSchema returns the masked value of a schema, without union branch.
 func (m *maskField) maskWithSchema(node *wit.SchemaNode, stage int) ([]byte, *rowerror.Failure) {
-	class := javaclass.Of(node)
-	if class != "java.math.BigDecimal" {
+	if class := javaclass.Of(node); class != "java.math.BigDecimal" {
 		return m.maskedValue(class, stage)
 	}
 	decimal, failure := m.replacementDecimal(stage)
 	if failure != nil {
 		return nil, failure
 	}
-	scale, _ := values.ScaleOf(node)
-	if int64(scale) != decimal.Scale {
+	if scale, _ := values.ScaleOf(node); int64(scale) != decimal.Scale {
 		return nil, rowerror.Data(stage, fmt.Sprintf("Decimal value has mismatching scale for given Decimal schema. "+
 			"Schema has scale %d, value has scale %d.", scale, decimal.Scale))
 	}
@@ -194,7 +192,7 @@ func (m *maskField) maskedValue(class string, stage int) ([]byte, *rowerror.Fail
 	return b, nil
 }
 
-// replacementDecimal returns the replacement as a Decimal, zero if there is none.
+// replacementDecimal returns the replacement as a Decimal, zero if there is no replacement.
 func (m *maskField) replacementDecimal(stage int) (values.Decimal, *rowerror.Failure) {
 	switch {
 	case m.replacement == nil:

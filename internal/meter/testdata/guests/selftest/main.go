@@ -18,12 +18,13 @@ func main() {}
 //
 //go:wasmexport run
 func run(seed uint32) uint64 {
+	fatal := seed%7 == 0 // before next changes the seed
 	h := fnv.New64a()
 	next := func() uint32 {
 		seed = seed*1664525 + 1013904223
 		return seed >> 8
 	}
-	fatal := seed%7 == 0
+
 	words := map[string]int{}
 	for range 2000 {
 		words[fmt.Sprintf("w%d", next()%300)]++
@@ -35,9 +36,12 @@ func run(seed uint32) uint64 {
 	sort.Slice(keys, func(a, b int) bool {
 		return words[keys[a]] < words[keys[b]] || (words[keys[a]] == words[keys[b]] && keys[a] < keys[b])
 	})
+
 	text, _ := json.Marshal(map[string]any{"keys": keys, "words": words, "f": float64(next()) / 3})
 	var decoded map[string]any
-	fmt.Fprint(h, string(text), json.Unmarshal(text, &decoded), len(decoded))
+	err := json.Unmarshal(text, &decoded)
+	fmt.Fprint(h, string(text), err, len(decoded))
+
 	results := make(chan int)
 	var wait sync.WaitGroup
 	for n := range 20 {
@@ -52,21 +56,28 @@ func run(seed uint32) uint64 {
 	for r := range results {
 		sum += r
 	}
+
 	runtime.GC()
 	fmt.Fprint(h, sum, recoverText(func() { _ = keys[len(keys)+int(next()%3)] }), recoverText(func() { panic(sum) }))
+
 	big := make([]byte, 1<<20+next()%1000)
 	copy(big[len(big)/3:], text)
 	copy(big, big[len(big)/4:])
 	h.Write(big)
+
 	if fatal {
 		panic("seed")
 	}
 	return h.Sum64()
 }
 
-// recoverText returns the text of the panic of f.
+// recoverText returns the text of the panic of f, or "nothing" if f returns.
 func recoverText(f func()) (text string) {
-	defer func() { text = fmt.Sprint(recover()) }()
+	defer func() {
+		if r := recover(); r != nil {
+			text = fmt.Sprint(r)
+		}
+	}()
 	f()
 	return "nothing"
 }
