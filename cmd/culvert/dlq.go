@@ -327,11 +327,11 @@ worker at --url replays those of its connector. See culvert reference guide/deli
 			}
 			result, err := host.Replay(c.Context(), configuration, connect.ReplayRequest{Topic: args[0], Filter: filter,
 				IncludeReplayed: includeReplayed, IncludeSuperseded: includeSuperseded, DryRun: isDryRun})
-			incomplete := printReplay(c.OutOrStdout(), result, isDryRun)
+			printReplay(c.OutOrStdout(), result, isDryRun)
 			if err != nil {
 				return asSetupError(asFailure(err))
 			}
-			return incomplete
+			return replayError(result)
 		},
 	}
 	in.flags(c, "warn")
@@ -346,8 +346,22 @@ worker at --url replays those of its connector. See culvert reference guide/deli
 	return c
 }
 
-// printReplay prints the result. The error means that not all dead letters were delivered.
-func printReplay(out io.Writer, result connect.ReplayResult, isDryRun bool) error {
+// replayError returns an error if not all dead letters were delivered.
+func replayError(result connect.ReplayResult) error {
+	if result.Refused > 0 || isIncomplete(result.Kept) {
+		return asFailure(errors.New("not all dead letters were delivered"))
+	}
+	return nil
+}
+
+// isIncomplete reports whether a dead letter was kept for another reason than that its connector settles it without
+// sending. kept counts the dead letters by reason.
+func isIncomplete(kept map[string]int) bool {
+	_, ok := kept[connect.SettledUnsent]
+	return len(kept) > 1 || (len(kept) == 1 && !ok)
+}
+
+func printReplay(out io.Writer, result connect.ReplayResult, isDryRun bool) {
 	if isDryRun {
 		fmt.Fprintf(out, "%d would pass, %d would be refused\n", result.Sent-result.Refused, result.Refused)
 	} else {
@@ -359,21 +373,12 @@ func printReplay(out io.Writer, result connect.ReplayResult, isDryRun bool) erro
 	if result.Letter != "" {
 		fmt.Fprintf(out, "refused again as dead letter %s\n", result.Letter)
 	}
-	err := printKept(out, result.Kept, "not all dead letters were delivered")
-	if result.Refused > 0 {
-		err = asFailure(errors.New("not all dead letters were delivered"))
-	}
-	return err
+	printKept(out, result.Kept)
 }
 
-// printKept prints how many dead letters were kept, by reason. It returns an error with the text if one was kept for
-// another reason than that its connector settles it without sending.
-func printKept(out io.Writer, kept map[string]int, text string) (err error) {
+// printKept prints how many dead letters were kept, by reason.
+func printKept(out io.Writer, kept map[string]int) {
 	for _, reason := range slices.Sorted(maps.Keys(kept)) {
 		fmt.Fprintf(out, "%d kept: dead letters %s\n", kept[reason], shown.Line(reason))
-		if reason != connect.SettledUnsent {
-			err = asFailure(errors.New(text))
-		}
 	}
-	return err
 }

@@ -56,7 +56,7 @@ func (r *remote) listLetters(c *cobra.Command, filter connect.DeadLetterFilter, 
 		}
 		for i := range page.DeadLetters {
 			l := &page.DeadLetters[i]
-			failed, _ := time.Parse(time.RFC3339, l.Failed)
+			failed, _ := time.Parse(time.RFC3339, l.Failed) // the zero time if the letter has none
 			hasText := strings.Contains(strings.ToLower(l.Class+"\n"+l.Message), strings.ToLower(filter.Error))
 			switch {
 			case !hasText, failed.Before(filter.Since), !filter.Until.IsZero() && !failed.Before(filter.Until):
@@ -141,14 +141,12 @@ func (r *remote) replayLetters(c *cobra.Command, route string, body any, names .
 	if answer.DryRun {
 		result.Sent = answer.WouldPass + answer.Refused
 	}
-	if r.json {
-		incomplete := printReplay(io.Discard, result, answer.DryRun)
-		if err := printJSON(c.OutOrStdout(), answer); err != nil {
-			return asFailure(err)
-		}
-		return incomplete
+	if !r.json {
+		printReplay(c.OutOrStdout(), result, answer.DryRun)
+	} else if err := printJSON(c.OutOrStdout(), answer); err != nil {
+		return asFailure(err)
 	}
-	return printReplay(c.OutOrStdout(), result, answer.DryRun)
+	return replayError(result)
 }
 
 func connectorFlag(c *cobra.Command, name *string) {
@@ -174,9 +172,6 @@ culvert dlq replay. A record that is refused again is another attempt of the sam
   culvert dlq retry 0@17 --connector orders --value - < mended.json`,
 		RunE: func(c *cobra.Command, args []string) error {
 			body := rest.RetryRequest{IncludeSuperseded: includeSuperseded}
-			if c.Flags().Changed("value") {
-				body.Value = &value
-			}
 			if value == "-" {
 				input, err := io.ReadAll(io.LimitReader(c.InOrStdin(), rest.MaxRetryValue+1))
 				if err != nil {
@@ -187,6 +182,9 @@ culvert dlq replay. A record that is refused again is another attempt of the sam
 						rest.MaxRetryValue))
 				}
 				value = string(input)
+			}
+			if c.Flags().Changed("value") {
+				body.Value = &value
 			}
 			return r.replayLetters(c, "/{letter}/retry", body, connector, args[0])
 		},
@@ -211,15 +209,16 @@ func (r *remote) newDLQDiscard() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			const incomplete = "not all dead letters were discarded"
-			if r.json {
-				if err := printJSON(c.OutOrStdout(), answer); err != nil {
-					return asFailure(err)
-				}
-				return printKept(io.Discard, answer.Kept, incomplete)
+			if !r.json {
+				fmt.Fprintf(c.OutOrStdout(), "%d discarded\n", answer.Discarded)
+				printKept(c.OutOrStdout(), answer.Kept)
+			} else if err := printJSON(c.OutOrStdout(), answer); err != nil {
+				return asFailure(err)
 			}
-			fmt.Fprintf(c.OutOrStdout(), "%d discarded\n", answer.Discarded)
-			return printKept(c.OutOrStdout(), answer.Kept, incomplete)
+			if isIncomplete(answer.Kept) {
+				return asFailure(errors.New("not all dead letters were discarded"))
+			}
+			return nil
 		},
 	}
 	connectorFlag(c, &connector)
