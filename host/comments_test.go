@@ -179,7 +179,7 @@ var (
 	verb       = regexp.MustCompile(`^(?:is|are|has|have|was|were|may|must|can|[a-z]+[^s]s)$`)
 )
 
-// wrongFirstWord returns the word with which a comment begins instead of the name, "" for none. If d.isStrict is set,
+// wrongFirstWord returns the word with which a comment begins instead of the name, or "". If d.isStrict is set,
 // an exported name must come first. Otherwise a sentence may begin with any word that cannot only be a name: not with
 // one that differs from the name in case only, nor in camel case, nor in lower case before a verb or a colon.
 // Capitalized English words are no names. Comments of tests may begin with any words.

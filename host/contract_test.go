@@ -1,8 +1,8 @@
 package host
 
 import (
+	"maps"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -19,22 +19,20 @@ func TestContractIsBounded(t *testing.T) {
 	for _, b := range boundsOf(t) {
 		table[b.name] = true
 	}
-	names := regexp.MustCompile(`^[a-z]+\.[A-Za-z.]+(, [a-z]+\.[A-Za-z.]+)*$`)
 	for _, field := range fields {
-		bounds, ok := boundsOfFields[field]
-		if !ok {
-			t.Errorf("expected a bound of %s, or a reason why there is none", field)
+		bounds, isBounded := boundsOfFields[field]
+		reason, isUnbounded := unboundedFields[field]
+		if isBounded == isUnbounded || (isBounded && len(bounds) == 0) || (isUnbounded && reason == "") {
+			t.Errorf("expected a bound of %s, or a reason why it needs none, found %q and %q", field, bounds, reason)
 		}
-		if !names.MatchString(bounds) {
-			continue
-		}
-		for name := range strings.SplitSeq(bounds, ", ") {
+		for _, name := range bounds {
 			if !table[name] {
 				t.Errorf("%s: expected %s in the table of bounds (%s)", field, name, boundsTable)
 			}
 		}
 	}
-	for field := range boundsOfFields {
+	for _, field := range slices.Concat(slices.Collect(maps.Keys(boundsOfFields)),
+		slices.Collect(maps.Keys(unboundedFields))) {
 		if !slices.Contains(fields, field) {
 			t.Errorf("expected %s to be a field of variable size that plugins pass to the host", field)
 		}
@@ -83,112 +81,118 @@ func collect(fields *[]string, name string, t reflect.Type) {
 	}
 }
 
+// deliveryBounds bound the requests of a sink's deliveries, which are stored until they were sent. All other requests
+// belong to one call, or wait for it.
+var deliveryBounds = []string{"sink.maxDeliveryBytes", "transport.maxRequests", "source.maxPendingBytes"}
+
+// boundsOfFields are the names, in the table of bounds, of the bounds of each field that plugins pass to the host.
+var boundsOfFields = map[string][]string{
+	"apply-result.data":                 {"transform.maxGrowth"},
+	"apply-result.rows":                 {"transform.maxGrowth"},
+	"apply-result.schemas":              {"schemas.maxDeclaredSchemas", "schemas.maxInstanceSchemaBytes"},
+	"apply-result.topics":               {"plugin.MaxTopics"},
+	"call-result.done":                  {"plugin.maxDoneBytes"},
+	"command.options":                   {"plugin.MaxCommands"},
+	"component.aliases":                 {"plugin.MaxComponents"},
+	"component.documentation":           {"plugin.maxDescriptionBytes"},
+	"component.name":                    {"plugin.maxNameBytes"},
+	"component.prefixes":                {"plugin.maxPrefixes"},
+	"component.settings":                {"plugin.maxSettings"},
+	"config-key.default-value":          {"plugin.maxDescriptionBytes"},
+	"config-key.documentation":          {"plugin.maxDescriptionBytes"},
+	"config-key.name":                   {"plugin.maxNameBytes"},
+	"config-key.rules":                  {"plugin.maxSettings"},
+	"config-value.errors":               {"plugin.MaxFindings"},
+	"decode-result.data":                {"source.maxChunkOutput"},
+	"decode-result.linked":              {"source.maxLinked"},
+	"decode-result.next":                {"wit.MaxOffsetBytes"},
+	"decode-result.rows":                {"source.maxChunkOutput"},
+	"decode-result.schemas":             {"schemas.maxDeclaredSchemas", "schemas.maxInstanceSchemaBytes"},
+	"delivery.state":                    {"sink.maxDeliveryBytes"},
+	"description.components":            {"plugin.MaxComponents"},
+	"description.documentation":         {"plugin.maxDescriptionBytes"},
+	"description.name":                  {"plugin.maxNameBytes"},
+	"description.version":               {"plugin.maxNameBytes"},
+	"error.code":                        {"plugin.maxNameBytes"},
+	"error.detail":                      {"shown.maxLines", "shown.MaxLine"},
+	"error.message":                     {"shown.MaxLine"},
+	"error.setting":                     {"plugin.maxNameBytes"},
+	"feed.cron":                         {"plugin.maxFeedBytes"},
+	"feed.fingerprint":                  {"plugin.maxFeedBytes"},
+	"feed.name":                         {"plugin.maxFeedBytes"},
+	"feed.partition":                    {"wit.MaxOffsetBytes"},
+	"feed.topic":                        {"plugin.maxFeedBytes"},
+	"fetch.position":                    {"wit.MaxOffsetBytes"},
+	"field.name":                        {"connectdata.MaxSchemaBytes"},
+	"host.log":                          {"shown.MaxLine"},
+	"keys-use.compared":                 {"wit.MaxOffsetBytes"},
+	"notifications.handle-notification": {"plugin.maxTriggers"},
+	"offset-entry.name":                 {"wit.MaxOffsetBytes"},
+	"plan-result.claims":                {"plugin.maxClaims", "plugin.MaxClaimBytes"},
+	"plan-result.tasks":                 {"plugin.maxTasks"},
+	"progress.compared":                 {"wit.MaxOffsetBytes"},
+	"request-batch.requests":            {"transport.maxRequests"},
+	"request.body":                      deliveryBounds,
+	"request.headers":                   deliveryBounds,
+	"request.method":                    deliveryBounds,
+	"request.tag":                       deliveryBounds,
+	"request.target":                    deliveryBounds,
+	"request.token-path":                deliveryBounds,
+	"retry.hint":                        {"plugin.MaxHintBytes"},
+	"row-error.error-class":             {"plugin.maxNameBytes"},
+	"rule.alias":                        {"plugin.maxSettings"},
+	"rule.allowed":                      {"plugin.maxSettings"},
+	"rule.dependents":                   {"plugin.maxSettings"},
+	"rule.display-name":                 {"plugin.maxDescriptionBytes"},
+	"rule.group":                        {"plugin.maxDescriptionBytes"},
+	"rule.pattern":                      {"plugin.maxPatterns", "plugin.maxPatternBytes"},
+	"rule.role":                         {"plugin.maxDescriptionBytes"},
+	"scalar.string":                     {"wit.MaxOffsetBytes"},
+	"schema-node.default-value":         {"connectdata.MaxSchemaBytes"},
+	"schema-node.doc":                   {"connectdata.MaxSchemaBytes"},
+	"schema-node.fields":                {"connectdata.MaxSchemaFields"},
+	"schema-node.name":                  {"connectdata.MaxSchemaBytes"},
+	"schema-node.parameters":            {"connectdata.MaxSchemaBytes"},
+	"schema.nodes":                      {"connectdata.MaxSchemaNodes"},
+	"sink-opened.topics":                {"plugin.MaxTopics"},
+	"source-opened.feeds":               {"plugin.maxFeeds"},
+	"support.unsupported":               {"shown.MaxLine"},
+	"tools.commands":                    {"plugin.MaxCommands"},
+	"trigger.ident":                     {"plugin.maxTriggerBytes"},
+	"trigger.token":                     {"plugin.maxTriggerBytes"},
+	"validate-result.done":              {"plugin.maxSettings"},
+}
+
 // Reasons why fields need no bound of their own.
 const (
 	ofOneCall   = "a part of the result of one call, which limits.result.bytes bounds and which is freed with it"
 	newestAlone = "only the newest is kept, and limits.result.bytes bounds it"
-	// Requests of a sink's deliveries are stored until they were sent. All others belong to one call, or wait for it.
-	asRequests = "sink.maxDeliveryBytes, transport.maxRequests, source.maxPendingBytes"
 )
 
-// boundsOfFields are the bounds of the fields that plugins pass to the host, or the reason why a field needs none.
-var boundsOfFields = map[string]string{
-	"apply-result.data":                 "transform.maxGrowth",
-	"apply-result.errors":               ofOneCall,
-	"apply-result.rows":                 "transform.maxGrowth",
-	"apply-result.schemas":              "schemas.maxDeclaredSchemas, schemas.maxInstanceSchemaBytes",
-	"apply-result.topics":               "plugin.MaxTopics",
-	"call-result.done":                  "plugin.maxDoneBytes",
-	"command.name":                      "at most 100 characters that can be typed, see TestCheckOfInvalidCommands",
-	"command.options":                   "plugin.MaxCommands",
-	"command.usage":                     ofOneCall,
-	"component.aliases":                 "plugin.MaxComponents",
-	"component.documentation":           "plugin.maxDescriptionBytes",
-	"component.name":                    "plugin.maxNameBytes",
-	"component.prefixes":                "plugin.maxPrefixes",
-	"component.settings":                "plugin.maxSettings",
-	"keys-use.compared":                 "wit.MaxOffsetBytes",
-	"progress.compared":                 "wit.MaxOffsetBytes",
-	"load-progress.complete":            "at most 16 letters, see TestPluginAndTools",
-	"encode-result.ignored":             "each row of the batch is in one list, see judgeDeliveries",
-	"encode-result.ready":               "each row of the batch is in one list, and a delivery without rows is a fault",
-	"encode-result.rejected":            "each row of the batch is in one list, see judgeDeliveries",
-	"delivery.state":                    "sink.maxDeliveryBytes",
-	"delivery.rows":                     "each row of the batch is in one list, see judgeDeliveries",
-	"description.components":            "plugin.MaxComponents",
-	"description.documentation":         "plugin.maxDescriptionBytes",
-	"description.name":                  "plugin.maxNameBytes",
-	"description.version":               "plugin.maxNameBytes",
-	"config-value.errors":               "plugin.MaxFindings",
-	"config-value.recommended":          ofOneCall,
-	"config-value.value":                ofOneCall,
-	"error.code":                        "plugin.maxNameBytes",
-	"error.detail":                      "shown.maxLines, shown.MaxLine",
-	"error.message":                     "shown.MaxLine",
-	"error.setting":                     "plugin.maxNameBytes",
-	"feed.cron":                         "plugin.maxFeedBytes",
-	"feed.fingerprint":                  "plugin.maxFeedBytes",
-	"feed.name":                         "plugin.maxFeedBytes",
-	"feed.partition":                    "wit.MaxOffsetBytes",
-	"feed.topic":                        "plugin.maxFeedBytes",
-	"fetch.position":                    "wit.MaxOffsetBytes",
-	"offset-entry.name":                 "wit.MaxOffsetBytes",
-	"linked-request.tolerate":           ofOneCall,
-	"host.log":                          "shown.MaxLine",
-	"validate-result.done":              "plugin.maxSettings",
-	"plan-result.claims":                "plugin.maxClaims, plugin.MaxClaimBytes",
-	"plan-result.tasks":                 "plugin.maxTasks",
-	"field.name":                        "connectdata.MaxSchemaBytes",
-	"request-batch.requests":            "transport.maxRequests",
-	"request-batch.state":               newestAlone,
-	"schema-node.default-value":         "connectdata.MaxSchemaBytes",
-	"schema-node.doc":                   "connectdata.MaxSchemaBytes",
-	"schema-node.fields":                "connectdata.MaxSchemaFields",
-	"schema-node.name":                  "connectdata.MaxSchemaBytes",
-	"schema-node.parameters":            "connectdata.MaxSchemaBytes",
-	"notifications.handle-notification": "plugin.maxTriggers",
-	"pair.name":                         "as the list around it: settings, headers or parameters",
-	"pair.value":                        "as the list around it: settings, headers or parameters",
-	"decode-result.data":                "source.maxChunkOutput",
-	"decode-result.errors":              ofOneCall,
-	"decode-result.linked":              "source.maxLinked",
-	"decode-result.next":                "wit.MaxOffsetBytes",
-	"decode-result.rows":                "source.maxChunkOutput",
-	"decode-result.schemas":             "schemas.maxDeclaredSchemas, schemas.maxInstanceSchemaBytes",
-	"command-result.document":           ofOneCall,
-	"command-result.schemas":            ofOneCall,
-	"request.body":                      asRequests,
-	"request.headers":                   asRequests,
-	"request.method":                    asRequests,
-	"request.tag":                       asRequests,
-	"request.target":                    asRequests,
-	"request.token-path":                asRequests,
-	"retry.hint":                        "plugin.MaxHintBytes",
-	"row-error.error-class":             "plugin.maxNameBytes",
-	"rule.alias":                        "plugin.maxSettings",
-	"rule.allowed":                      "plugin.maxSettings",
-	"rule.dependents":                   "plugin.maxSettings",
-	"rule.display-name":                 "plugin.maxDescriptionBytes",
-	"rule.group":                        "plugin.maxDescriptionBytes",
-	"rule.pattern":                      "plugin.maxPatterns, plugin.maxPatternBytes",
-	"rule.role":                         "plugin.maxDescriptionBytes",
-	"scalar.string":                     "wit.MaxOffsetBytes",
-	"schema.nodes":                      "connectdata.MaxSchemaNodes",
-	"config-key.default-value":          "plugin.maxDescriptionBytes",
-	"config-key.documentation":          "plugin.maxDescriptionBytes",
-	"config-key.name":                   "plugin.maxNameBytes",
-	"config-key.rules":                  "plugin.maxSettings",
-	"response-result.context":           newestAlone,
-	"response-result.results":           "one for each row of the delivery",
-	"sink-opened.context":               newestAlone,
-	"sink-opened.topics":                "plugin.MaxTopics",
-	"source-opened.context":             newestAlone,
-	"source-opened.feeds":               "plugin.maxFeeds",
-	"support.unsupported":               "shown.MaxLine",
-	"test-result.errors":                ofOneCall,
-	"test-result.matches":               "one for each row of the call, see TestPredicateMustReturnResultPerRow",
-	"tools.commands":                    "plugin.MaxCommands",
-	"transform.prepare":                 newestAlone,
-	"trigger.ident":                     "plugin.maxTriggerBytes",
-	"trigger.token":                     "plugin.maxTriggerBytes",
+// unboundedFields are the reasons why the other fields need no bound of their own.
+var unboundedFields = map[string]string{
+	"apply-result.errors":      ofOneCall,
+	"command-result.document":  ofOneCall,
+	"command-result.schemas":   ofOneCall,
+	"command.name":             "at most 100 characters that can be typed, see TestCheckOfInvalidCommands",
+	"command.usage":            ofOneCall,
+	"config-value.recommended": ofOneCall,
+	"config-value.value":       ofOneCall,
+	"decode-result.errors":     ofOneCall,
+	"delivery.rows":            "each row of the batch is in one list, see judgeDeliveries",
+	"encode-result.ignored":    "each row of the batch is in one list, see judgeDeliveries",
+	"encode-result.ready":      "each row of the batch is in one list, and a delivery without rows is a fault",
+	"encode-result.rejected":   "each row of the batch is in one list, see judgeDeliveries",
+	"linked-request.tolerate":  ofOneCall,
+	"load-progress.complete":   "at most 16 letters, see TestPluginAndTools",
+	"pair.name":                "as the list around it: settings, headers or parameters",
+	"pair.value":               "as the list around it: settings, headers or parameters",
+	"request-batch.state":      newestAlone,
+	"response-result.context":  newestAlone,
+	"response-result.results":  "one for each row of the delivery",
+	"sink-opened.context":      newestAlone,
+	"source-opened.context":    newestAlone,
+	"test-result.errors":       ofOneCall,
+	"test-result.matches":      "one for each row of the call, see TestPredicateMustReturnResultPerRow",
+	"transform.prepare":        newestAlone,
 }
