@@ -11,7 +11,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// metricName matches the name of a worker's metric. Labels and functions have none of these prefixes.
+// metricName matches the name of a worker's metric. Labels and functions do not have these prefixes.
 var metricName = regexp.MustCompile(`\b(?:kafka_connect|culvert)_[a-z0-9_]+\b`)
 
 // The reference has all metrics of the dashboard and the alerts.

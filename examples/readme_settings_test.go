@@ -35,7 +35,7 @@ func connectorSettings(t *testing.T) (specs []wit.ConfigKey) {
 	return specs
 }
 
-// findDefault reports whether a setting of this name is declared, and returns its default, "" for none.
+// findDefault reports whether a setting of this name is declared, and returns its default, "" for no default.
 func findDefault(connectors []wit.ConfigKey, name string) (isDeclared bool, value string) {
 	switch {
 	case strings.HasPrefix(name, "sap.odata."):

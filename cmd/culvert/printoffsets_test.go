@@ -159,8 +159,11 @@ func TestOffsetsShowPrintsLabels(t *testing.T) {
 	for _, c := range printedOffsets {
 		var out strings.Builder
 		answer := `{"offsets":[{"partition":` + c.partition + `,"offset":` + c.offset + `}]}`
-		const asJSON = true
-		err := printOffsets(&out, []byte(answer), !asJSON)
+		const (
+			asText = false
+			asJSON = true
+		)
+		err := printOffsets(&out, []byte(answer), asText)
 		if err != nil || singleSpaced(out.String()) != singleSpaced(c.want) {
 			t.Errorf("%s: expected\n%s, found %v\n%s", c.name, c.want, err, out.String())
 		}
@@ -174,8 +177,8 @@ func TestOffsetsShowPrintsLabels(t *testing.T) {
 func TestOffsetsShowReportsThatNoneAreStored(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
-	const asJSON = false
-	err := printOffsets(&out, []byte(`{"offsets":[]}`), asJSON)
+	const asText = false
+	err := printOffsets(&out, []byte(`{"offsets":[]}`), asText)
 	if err != nil || out.String() != "no offsets are stored\n" {
 		t.Errorf("expected the line that no offsets are stored, found %v, %q", err, out.String())
 	}

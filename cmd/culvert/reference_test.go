@@ -322,7 +322,7 @@ func clientMetricsTable() string {
 }
 
 // connectMetricsTable returns the table of Kafka Connect's metrics, each with Culvert's equivalent in a scrape or the
-// reason why it has none. A metric with neither or with both fails the test.
+// reason why there is no equivalent. A metric with neither or with both fails the test.
 func connectMetricsTable(t *testing.T, scrape string) string {
 	list, err := os.ReadFile("../../testdata/connect-metrics.txt")
 	e2etest.NoError(t, err)

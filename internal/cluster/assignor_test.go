@@ -168,7 +168,7 @@ func (g *group) nextPlanIn() time.Duration {
 	return g.out.Next.Sub(g.in.Now)
 }
 
-// findViolation returns a violation by the members' units, "" if there is none: a unit of two members, tasks of two
+// findViolation returns a violation by the members' units, or "": a unit of two members, tasks of two
 // versions at two members, tasks of two connectors with one claim at two members, or more members with tasks of an
 // origin, or more of their requests, than the limit allows.
 func findViolation(members []Member, connectors map[[2]int64]Connector, plan Output) string {
@@ -248,7 +248,7 @@ func findViolation(members []Member, connectors map[[2]int64]Connector, plan Out
 }
 
 // findImbalance returns a unit that a member with at least two units fewer could have, or a unit without a member
-// although a member could have it; "" if there is none.
+// although a member could have it; "" if there is no such unit.
 func findImbalance(g *group) string {
 	load := map[string][2]int{} // connectors and tasks, by member
 	owners := map[[2]int64]string{}

@@ -122,7 +122,7 @@ func (w *worker) eventList() []string {
 	return slices.Clone(w.events)
 }
 
-// lastEvent returns the last event, "" if there was none.
+// lastEvent returns the last event, "" if there was no event.
 func (w *worker) lastEvent() string {
 	events := w.eventList()
 	if len(events) == 0 {

@@ -37,7 +37,7 @@ type logonCluster struct {
 	mu          sync.Mutex
 	annotations map[string]json.RawMessage
 	writes      int
-	leader      int // the number of a worker, -1 for none
+	leader      int // the number of a worker, -1 for no leader
 	members     map[string]bool
 	password    string // the only secret that the service accepts
 	sent        int    // requests to the service
@@ -228,7 +228,7 @@ func (l *logonCluster) setPassword(secret string) {
 	l.password = secret
 }
 
-// lead makes a worker the leader, none for -1.
+// lead makes a worker the leader; -1 means no leader.
 func (l *logonCluster) lead(number int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

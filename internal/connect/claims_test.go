@@ -157,7 +157,7 @@ func TestClaimsAreBounded(t *testing.T) {
 		"spy.claims=10000")
 	for name, test := range map[string]struct {
 		lines      []string
-		want       string // in the error of the start; "" means none
+		want       string // in the error of the start; "" means no error
 		isConflict bool   // a check reports it, too
 	}{
 		"as many as permitted": {lines: []string{"spy.address=other.example", "spy.claims=10000"}},

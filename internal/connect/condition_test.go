@@ -1,9 +1,7 @@
 package connect
 
 import (
-	"cmp"
 	"fmt"
-	"slices"
 	"testing"
 	"time"
 
@@ -51,17 +49,21 @@ func TestFirstConditionThatApplies(t *testing.T) {
 func TestOrdersOfConditions(t *testing.T) {
 	t.Parallel()
 	assert.Equal(t, 12, len(Conditions))
-	byUrgency := []Condition{ConditionUnknown, ConditionRefusing, ConditionIdle, ConditionPaused, ConditionStopped,
-		"new"}
-	isSorted := slices.IsSortedFunc(byUrgency, func(a, b Condition) int {
-		return cmp.Compare(a.Urgency(), b.Urgency())
-	})
-	assert.Equal(t, true, isSorted, fmt.Sprintf("%v are sorted by urgency", byUrgency))
-	byPrecedence := []Condition{ConditionFailed, ConditionPaused, ConditionStopped, ConditionUnknown}
-	isSorted = slices.IsSortedFunc(byPrecedence, func(a, b Condition) int {
-		return cmp.Compare(a.Precedence(), b.Precedence())
-	})
-	assert.Equal(t, true, isSorted, fmt.Sprintf("%v are sorted by precedence", byPrecedence))
+	for _, order := range []struct {
+		rank       func(Condition) int
+		conditions []Condition
+	}{
+		{rank: Condition.Urgency, conditions: []Condition{ConditionUnknown, ConditionRefusing, ConditionIdle,
+			ConditionPaused, ConditionStopped, "new"}},
+		{rank: Condition.Precedence, conditions: []Condition{ConditionFailed, ConditionPaused, ConditionUnknown}},
+		{rank: Condition.Precedence, conditions: []Condition{ConditionFailed, ConditionStopped, ConditionUnknown}},
+	} {
+		for i, condition := range order.conditions[1:] {
+			if previous := order.conditions[i]; order.rank(previous) >= order.rank(condition) {
+				t.Errorf("expected %s before %s", previous, condition)
+			}
+		}
+	}
 }
 
 // Counts are added; the time of the sets, the proof and the rest of the load are the worst of all parts.

@@ -62,7 +62,7 @@ func TestReplayStateRoundTrip(t *testing.T) {
 	}
 }
 
-// Nil selects all positions, an empty list none.
+// Nil selects all positions, an empty list no position.
 func TestFilterSelectsPositions(t *testing.T) {
 	deadLetter := DeadLetter{Record: &kgo.Record{Partition: 0, Offset: 17}}
 	for _, test := range []struct {
@@ -141,7 +141,7 @@ func TestRetryKeepsJSON(t *testing.T) {
 	for _, test := range []struct {
 		stored string
 		value  string
-		want   string // in the error; "" means none
+		want   string // in the error; "" means no error
 	}{
 		{stored: `{"a":1}`, value: `{"a":2}`},
 		{stored: `[1]`, value: `null`},

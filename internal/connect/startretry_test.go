@@ -347,7 +347,7 @@ func TestRestartBeforeTheWaitIsNotLost(t *testing.T) {
 // task.auto.restart is true by default, and the connector's setting overrides the worker's.
 func TestAutoRestartIsTheDefault(t *testing.T) {
 	for _, test := range []struct {
-		file      string // of the worker; "" means that it has none
+		file      string // of the worker; "" means that it has no file
 		connector string // the setting of the connector; "" means not set
 		worker    string // the setting of the worker
 		want      bool

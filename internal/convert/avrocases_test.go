@@ -29,7 +29,7 @@ func readAvroCases(t *testing.T) (inputs, results [][]string) {
 }
 
 // readAvro returns the document that our converter reads from Avro bytes of a schema, for which the registry has a
-// version or "" for none, and the Avro schema that it writes for that document. Errors begin with "!".
+// version or, with "", no version, and the Avro schema that it writes for that document. Errors begin with "!".
 func readAvro(t *testing.T, options, schema, payload, version string) (document, writtenSchema string) {
 	t.Helper()
 	b := &record.Batch{Registry: record.NewRegistry()}

@@ -216,7 +216,7 @@ var wantedDifferences = []struct{ name, ours string }{
 	{"text behind the document", "bytes behind the last"},
 }
 
-// difference returns the name of the wanted difference between Kafka's result and ours, "" for none. ours is our error.
+// difference returns the name of the wanted difference between Kafka's result and ours, or "". ours is our error.
 func difference(kafka, got string, ours error) string {
 	if ours == nil {
 		if strings.Contains(kafka, "Decimal value has mismatching scale") || sameValues(kafka, got) {

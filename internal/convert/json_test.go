@@ -275,7 +275,7 @@ func TestConverterAliases(t *testing.T) {
 }
 
 // New rejects unknown classes and invalid settings. schema.content is the schema of every document; JSON's null means
-// that there is none.
+// that there is no schema.
 func TestNew(t *testing.T) {
 	reg := record.NewRegistry()
 	for class, want := range map[string]string{

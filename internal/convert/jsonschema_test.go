@@ -149,7 +149,7 @@ func TestConfiguredJSONSchema(t *testing.T) {
 	for _, test := range []struct {
 		schema  string // in the registry
 		options string
-		wantErr string // a part of it; "" means none
+		wantErr string // a part of the error; "" means no error
 	}{
 		{schema: recordSchema, options: newest},
 		{schema: recordSchema, options: byID},

@@ -206,7 +206,7 @@ func TestCommonName(t *testing.T) {
 			host:       "127.0.0.1",
 			setting:    "host-check",
 		},
-		"other names beside": {
+		"a host name in the certificate": {
 			commonName: "localhost",
 			change:     withOtherHost,
 			trust:      ca,

@@ -68,7 +68,7 @@ func TestVersionsWithChangedRoles(t *testing.T) {
 	for name, c := range map[string]struct {
 		settings []string
 		moved    string // part of the error; "" means that the version is accepted
-		warned   string // part of the warning; "" means none
+		warned   string // part of the warning; "" means no warning
 	}{
 		"the same":                {settings: honest},
 		"one more without a role": {settings: append(honest, "shop.more")},

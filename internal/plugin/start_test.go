@@ -10,7 +10,7 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 )
 
-// startModule returns a plugin with a start function and an initialization function; nil means none.
+// startModule returns a plugin with a start function and an initialization function; nil means no function.
 func startModule(start, initialize []byte) guesttest.Module {
 	m := hostile(2, constantBody([]byte{0x41, 0x00}))
 	if start != nil {

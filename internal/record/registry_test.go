@@ -11,7 +11,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Equal nodes have one schema, found by its number; other numbers have none.
+// Equal nodes have one schema, found by its number; other numbers have no schema.
 func TestInternReturnsOneNumberPerSchema(t *testing.T) {
 	r := NewRegistry()
 	nodes := func(name string) []wit.SchemaNode {

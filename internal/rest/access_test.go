@@ -330,13 +330,8 @@ func TestCrossOrigin(t *testing.T) {
 		{url: oneOrigin, method: "GET", path: "/connectors", origin: "https://other.example.com", status: 200},
 		{url: oneOrigin, method: "PUT", path: "/connectors/a/pause", origin: page, status: 202, allowed: page},
 		{url: oneOrigin, method: "PUT", path: "/connectors/a/pause", origin: "https://other.example.com", status: 403},
-		{
-			url:    oneOrigin,
-			method: "POST",
-			path:   "/connectors/a/restart",
-			origin: page,
-			status: 403,
-		}, // not an allowed method
+		// Not an allowed method.
+		{url: oneOrigin, method: "POST", path: "/connectors/a/restart", origin: page, status: 403},
 		{
 			url:     anyOrigin,
 			method:  "POST",
@@ -346,13 +341,8 @@ func TestCrossOrigin(t *testing.T) {
 			allowed: "https://other.example.com",
 		},
 		{url: anyOrigin, method: "PUT", path: "/connectors/a/pause", origin: "https://other.example.com", status: 403},
-		{
-			url:    anyOrigin,
-			method: "POST",
-			path:   "/console/act",
-			origin: "https://other.example.com",
-			status: 403,
-		}, // it could be any change
+		// A request of the console could be any change.
+		{url: anyOrigin, method: "POST", path: "/console/act", origin: "https://other.example.com", status: 403},
 		{url: anyOrigin, method: "GET", path: "/console/", origin: "https://other.example.com", status: 200},
 	} {
 		a := fetch(t, http.DefaultClient, c.method, c.url+c.path, "", "Origin", c.origin)
@@ -444,7 +434,7 @@ func TestListenersWithTLS(t *testing.T) {
 		"missing file": {
 			setting: "ssl.keystore.location",
 			value:   filepath.Join(dir, "x.pem"),
-			want:    "ssl.keystore.location",
+			want:    "listeners.https.ssl.keystore.location",
 		},
 		"unknown choice": {setting: "ssl.client.auth", value: "maybe", want: "expected none, requested or required"},
 		"unknown":        {setting: "ssl.provider", value: "x", want: "listeners.https.ssl.provider is not built"},

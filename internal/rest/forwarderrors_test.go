@@ -37,7 +37,7 @@ func TestForwardingErrors(t *testing.T) {
 		"ftp": {
 			leader: "ftp://example.com",
 			status: 500,
-			want:   "expected http://HOST:PORT or https://HOST:PORT as the URL",
+			want:   "expected http://HOST:PORT or https://HOST:PORT as the URL that a worker",
 		},
 		"path": {
 			leader: unreachable + "/connect",

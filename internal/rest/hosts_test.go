@@ -150,10 +150,11 @@ func TestOnlyHealthNeedsNoHost(t *testing.T) {
 // Invalid host names are errors.
 func TestAllowedHostsAreChecked(t *testing.T) {
 	for host, want := range map[string]string{
-		"http://a": "rest.allowed.hosts: Invalid value http://a for configuration rest.allowed.hosts: expected names",
-		"a/b":      "rest.allowed.hosts",
-		"*.a":      "rest.allowed.hosts",
-		"":         "", "a:8083": "",
+		"http://a":   "rest.allowed.hosts: Invalid value http://a for configuration rest.allowed.hosts: expected names",
+		"a/b":        "rest.allowed.hosts",
+		"*.a":        "rest.allowed.hosts",
+		"":           "",
+		"a:8083":     "",
 		"[::1]:1":    "",
 		"A.example.": "",
 	} {

@@ -28,7 +28,7 @@ import (
 
 const permit = "POST /culvert/internal/permit"
 
-// newSession returns a session with a key, "" for none.
+// newSession returns a session with a key; "" means no key.
 func newSession(t testing.TB, secret string) *Session {
 	t.Helper()
 	s, err := NewSession("HmacSHA256", []string{"HmacSHA256"})
@@ -272,8 +272,8 @@ func TestSessionKeyOverlap(t *testing.T) {
 	})
 }
 
-// The number of remembered calls is bounded. When it is reached, calls are rejected until the key changes, so that none
-// is accepted twice.
+// The number of remembered calls is bounded. When it is reached, calls are rejected until the key changes, so that no
+// call is accepted twice.
 func TestRememberedCallsAreBounded(t *testing.T) {
 	const to = "http://a:1"
 	s := newSession(t, firstKey)

@@ -49,7 +49,7 @@ func TestSlowClients(t *testing.T) {
 	for name, c := range map[string]struct {
 		request       string
 		readsResponse bool          // whether the client reads the response
-		status        int           // of the response, 0 for none
+		status        int           // of the response, 0 for no response
 		closedAfter   time.Duration // the time until the connection is closed
 	}{
 		"nothing":     {readsResponse: true, closedAfter: headerTimeout},

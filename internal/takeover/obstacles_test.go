@@ -19,7 +19,7 @@ type obstacleCase struct {
 	name         string
 	prepare      func(group *formerGroup)
 	deletesTopic bool   // prepare deletes one of the group's topics
-	want         string // beginning of the only problem; "" means none
+	want         string // beginning of the only problem; "" means no problem
 	wantErr      string // part of the error; "" means that the check succeeds
 }
 

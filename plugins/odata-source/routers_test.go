@@ -18,7 +18,7 @@ type routerService struct {
 	http.Handler
 	status int
 	body   string
-	header string // the name of a header of the response. "" means none.
+	header string // the name of a header of the response. "" means no header.
 	// isAway is nil while the application runs.
 	isAway func(r *http.Request) bool
 }

@@ -156,7 +156,7 @@ func TestSharedProblems(t *testing.T) {
 	for _, c := range []struct {
 		worker map[string]string
 		line   string // of the connector
-		want   string // a part of the problem, "" for none
+		want   string // a part of the problem; "" means no problem
 	}{
 		{group, "pwd=clear", ""},
 		{group, "pwd=${env:FOLDERTOPIC}", "These lines declare this one, limited by the last line: " +

@@ -51,13 +51,13 @@ func TestCachedAvroSchemasAreBounded(t *testing.T) {
 		maxDecoders = max(maxDecoders, len(converter.DecoderCache.Cache.Entries))
 	}
 	if maxEncoders != cacheSize || maxDecoders != cacheSize {
-		t.Errorf("expected at most %d schemas in each direction, found %d encoders and %d decoders", cacheSize,
+		t.Errorf("expected the caches to fill up to %d schemas, found %d encoders and %d decoders", cacheSize,
 			maxEncoders, maxDecoders)
 	}
 }
 
-// Numbers are narrowed as Java's intValue and longValue do it: integers lose their upper bits, other numbers become the
-// nearest value of the type.
+// Numbers are narrowed as Java's intValue and longValue do it: integers lose their upper bits, other numbers are
+// truncated toward zero and limited to the range of the type.
 func TestNumbersAreNarrowedAsInJava(t *testing.T) {
 	for _, c := range []struct {
 		value any
@@ -78,6 +78,7 @@ func TestNumbersAreNarrowedAsInJava(t *testing.T) {
 		{value: 1e30, bits: 64, want: math.MaxInt64},
 		{value: -1e30, bits: 64, want: math.MinInt64},
 		{value: math.Inf(1), bits: 32, want: math.MaxInt32},
+		{value: math.NaN(), bits: 64, want: 0},
 		{value: json.Number("1e400"), bits: 64, want: math.MaxInt64},
 		{value: float32(1e10), bits: 32, want: math.MaxInt32},
 	} {

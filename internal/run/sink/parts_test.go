@@ -96,9 +96,10 @@ func TestReplayOfParts(t *testing.T) {
 		deadLetters string // a part of the dead letters
 		parts       string // that the plugin receives
 	}{
-		"some":          {rows: 4, remaining: []uint32{1, 3}, requests: 2, deadLetters: "[]", parts: "[1 3]"},
-		"another count": {rows: 3, remaining: []uint32{1, 3}, deadLetters: "to create 4 rows", parts: "[]"},
-		"all":           {rows: 4, requests: 4, deadLetters: "[]", parts: "[0 1 2 3]"},
+		"some": {rows: 4, remaining: []uint32{1, 3}, requests: 2, deadLetters: "[]", parts: "[1 3]"},
+		"another count": {rows: 3, remaining: []uint32{1, 3}, deadLetters: "expected the transforms to create 4 rows",
+			parts: "[]"},
+		"all": {rows: 4, requests: 4, deadLetters: "[]", parts: "[0 1 2 3]"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			w := &writer{}

@@ -25,7 +25,7 @@ func TestLostPartitionsComeBack(t *testing.T) {
 		name string
 		// setOffset, if not nil, changes the committed offset during the outage, like another client.
 		setOffset func(g *group, tp topicPartition)
-		committed int64    // before the outage, -1 for none
+		committed int64    // before the outage, -1 for no offset
 		want      []string // the requests, sorted
 	}{
 		{name: "nothing was ever committed", committed: -1, want: []string{"a=1", "b=1", "c=1", "d=1", "e=1"}},

@@ -562,7 +562,7 @@ func (brokenConsumer) Poll(context.Context) (r []*kgo.Record, err error) {
 func (brokenConsumer) Commit(context.Context, kafka.Offsets) error { return nil }
 func (brokenConsumer) Close()                                      {}
 
-// headerConverter is a converter that records the schema header of its last call, "none" if it got none.
+// headerConverter is a converter that records the schema header of its last call, "none" if the call had no header.
 type headerConverter struct {
 	convert.Converter
 	header string

@@ -66,7 +66,7 @@ func TestFollowedRequestWithoutFreeSlot(t *testing.T) {
 func TestToleratedStatuses(t *testing.T) {
 	for _, c := range []struct {
 		tolerated []uint16
-		wantErr   string // empty means none
+		wantErr   string // empty means no error
 	}{
 		{tolerated: []uint16{410, 404}},
 		{tolerated: []uint16{410}, wantErr: "GET /page/0, after row 1: linked request /gone: answered 404"},
@@ -108,7 +108,7 @@ func TestChangedFingerprint(t *testing.T) {
 	// At a start.
 	for policy, want := range map[wit.MismatchPolicy]struct {
 		requests []string
-		err      string // empty means none
+		err      string // empty means no error
 	}{
 		wit.MismatchFail: {
 			requests: []string{"/open"},

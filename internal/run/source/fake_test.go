@@ -159,7 +159,7 @@ type reader struct {
 	alwaysPolls       bool     // also with a period of 0
 	uniqueOffsets     bool     // the offset contains offsetCount, so that each page has a different one
 	offsetCount       int64
-	rejectedOffset    string // a part of the offsets that CheckOffset rejects; empty means none
+	rejectedOffset    string // a part of the offsets that CheckOffset rejects; empty means no offset
 	opens             int    // calls of OpenSource that succeeded
 	staleOnce         bool   // the next "!stale" fails
 	lostPages         int    // responses to "!given up" that fail with a PageLostError
@@ -173,7 +173,7 @@ type reader struct {
 	topic             string
 	noProgress        bool
 	progressOffsets   []string // arguments of Progress
-	// secondLoadPage is the page from which the set is read again; zero means none. Then the keys are compared from
+	// secondLoadPage is the page from which the set is read again; zero means no page. Then the keys are compared from
 	// page 100 on, and the plugin continues at resumeOffset.
 	secondLoadPage int
 	resumeOffset   *[]wit.OffsetEntry
@@ -554,7 +554,7 @@ type broker struct {
 	killAfter     int
 	storesAtOnce  bool          // every acknowledged offset is stored at once, otherwise at random
 	random        *rand.Rand    // nil means that Acknowledged stores no offset unless storesAtOnce
-	rejectedText  string        // a record with this text fails; empty means none
+	rejectedText  string        // a record with this text fails; empty means no record
 	ackGate       chan struct{} // if not nil, each batch waits for a value
 	storedOffsets []string
 	promptOffsets []string      // offsets that had to be stored when they were acknowledged
@@ -705,7 +705,7 @@ func (b *broker) records() []string {
 	return slices.Clone(b.log)
 }
 
-// copyingConverter copies bytes. Values that begin with reject cannot be converted; an empty one rejects none.
+// copyingConverter copies bytes. Values that begin with reject cannot be converted; an empty reject rejects no value.
 type copyingConverter struct{ reject string }
 
 func (c copyingConverter) Encode(_ context.Context, dst []byte, _ int, _ string, b *record.Batch,

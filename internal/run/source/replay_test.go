@@ -70,8 +70,8 @@ func TestReplayOfUnreadableDeadLetters(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		letter    task.DeadLetter
-		replayErr string // the replay ends with this error; empty means none
-		letterErr string // the new dead letter has this error; empty means that there is none
+		replayErr string // the replay ends with this error; empty means no error
+		letterErr string // the new dead letter has this error; empty means that there is no letter
 		// links contains the documents that others link; the service does not have others.
 		links  map[string][]string
 		plugin reader

@@ -18,7 +18,7 @@ func TestWindows(t *testing.T) {
 	for _, c := range []struct {
 		windows string
 		now     string
-		until   string // the end of the open window; "" means that none is open
+		until   string // the end of the open window; "" means that no window is open
 	}{
 		// in winter, one hour ahead of UTC
 		{windows: "0 0 22 ? * SAT/4h Europe/Berlin", now: "2026-11-21T21:30:00Z", until: "2026-11-22T01:00:00Z"},

@@ -24,8 +24,8 @@ import (
 
 func tlsConfig(s *connectivitytest.Server) *tls.Config { return &tls.Config{RootCAs: s.Roots()} }
 
-// startSOCKS starts a SOCKS5 proxy with one user, or none if user is "". It connects one target, to systemAddress, and
-// refuses others. It returns its address.
+// startSOCKS starts a SOCKS5 proxy with one user, or no user if user is "". It connects one target, to systemAddress,
+// and refuses others. It returns its address.
 func startSOCKS(t *testing.T, user, password, target, systemAddress string) string {
 	return porttest.Serve(t, func(conn net.Conn) {
 		read := func(n int) []byte { b := make([]byte, n); io.ReadFull(conn, b); return b }

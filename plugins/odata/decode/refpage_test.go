@@ -183,7 +183,7 @@ func (r *refReader) column(schema *RowSchema, path, name string) *Column {
 	return nil
 }
 
-// refWhen returns the time of a deletion in milliseconds. ok is false if the text is none.
+// refWhen returns the time of a deletion in milliseconds. ok is false if the text is no time.
 func refWhen(text string) (ms int64, ok bool) {
 	encoded, err := refInstant(&Column{}, text)
 	ms, _ = binary.Varint(encoded)

@@ -23,12 +23,12 @@ func nestedShop() http.Handler {
 
 var boundaries = regexp.MustCompile(`(batch|changeset)_[0-9a-z_]+`)
 
-// normalizeBatches splits batches into their parts, with the kind of each boundary.
-func normalizeBatches(shown []string) []string {
-	for i, text := range shown {
-		shown[i] = strings.ReplaceAll(boundaries.ReplaceAllString(text, "$1"), "\r\n", "\n")
+// normalizeBatches replaces random boundaries by their kind, and CRLF by LF. It changes the slice in place.
+func normalizeBatches(requests []string) []string {
+	for i, text := range requests {
+		requests[i] = strings.ReplaceAll(boundaries.ReplaceAllString(text, "$1"), "\r\n", "\n")
 	}
-	return shown
+	return requests
 }
 
 // deepInsert is the request that inserts nestedOrder.
@@ -77,6 +77,7 @@ type nestedCase struct {
 	name     string
 	settings []string
 	value    connectdata.Map
+	// script has a response per request: "202 MEDIA-TYPE\nBODY" for a batch, otherwise a line for scripted.
 	script   []string
 	requests []string
 	outcome  string
@@ -105,8 +106,11 @@ func checkNested(t *testing.T, cases []nestedCase) {
 			}
 			host.run()
 			expectEqual(t, "requests", test.requests, normalizeBatches(host.requestTexts()))
-			if outcome := host.outcomes[0]; host.taskError != nil || outcome != test.outcome {
-				t.Errorf("expected %s, found %s (%v, %v)", test.outcome, outcome, host.reasons[0], host.taskError)
+			if host.taskError != nil {
+				t.Fatal(host.taskError)
+			}
+			if outcome := host.outcomes[0]; outcome != test.outcome {
+				t.Errorf("expected %s, found %s (%v)", test.outcome, outcome, host.reasons[0])
 			}
 		})
 	}
@@ -118,13 +122,38 @@ func TestNestedUpdates(t *testing.T) {
 	merges := nestedBatch("MERGE")
 	done := nestedAnswer("204 No Content", 5)
 	checkNested(t, []nestedCase{
-		{"update", []string{updateMode}, nestedOrder, []string{done}, []string{puts}, outcomeWritten},
-		{"merge, one changeset each", []string{mergeMode, "sap.odata.changesets=one"}, nestedOrder, []string{done},
-			[]string{merges}, outcomeWritten},
-		{"locked, then not", []string{updateMode}, nestedOrder,
-			[]string{singleAnswer("503 Not Now", denial("X/1", "later")), done}, []string{puts, puts}, outcomeWritten},
-		{"too few answers, then all", []string{updateMode}, nestedOrder,
-			[]string{nestedAnswer("204 No Content", 4), done}, []string{puts, puts}, outcomeWritten},
+		{
+			name:     "update",
+			settings: []string{updateMode},
+			value:    nestedOrder,
+			script:   []string{done},
+			requests: []string{puts},
+			outcome:  outcomeWritten,
+		},
+		{
+			name:     "merge, one changeset each",
+			settings: []string{mergeMode, "sap.odata.changesets=one"},
+			value:    nestedOrder,
+			script:   []string{done},
+			requests: []string{merges},
+			outcome:  outcomeWritten,
+		},
+		{
+			name:     "locked, then not",
+			settings: []string{updateMode},
+			value:    nestedOrder,
+			script:   []string{singleAnswer("503 Not Now", denial("X/1", "later")), done},
+			requests: []string{puts, puts},
+			outcome:  outcomeWritten,
+		},
+		{
+			name:     "too few answers, then all",
+			settings: []string{updateMode},
+			value:    nestedOrder,
+			script:   []string{nestedAnswer("204 No Content", 4), done},
+			requests: []string{puts, puts},
+			outcome:  outcomeWritten,
+		},
 	})
 }
 
@@ -133,15 +162,54 @@ func TestRejectedNestedUpdateIsAnErrorOfTheRow(t *testing.T) {
 	puts := nestedBatch("PUT")
 	refused := singleAnswer("400 Bad Request", denial("X/1", "no such thing"))
 	checkNested(t, []nestedCase{
-		{"one of them is refused", []string{updateMode}, nestedOrder, []string{refused}, []string{puts}, "data"},
-		{"one of them is missing", []string{updateMode}, nestedOrder, []string{missingAnswer("such thing")},
-			[]string{puts}, "not-found"},
-		{"the batch is refused", []string{updateMode}, nestedOrder, []string{"400 " + denial("X/1", "no batch")},
-			[]string{puts}, "data"},
-		{"too large", []string{updateMode}, nestedOrder, []string{"413 "}, []string{puts}, "data"},
-		{"no batches there", []string{updateMode}, nestedOrder, []string{"405 "}, []string{puts}, "config"},
-		{"no batches there, says a server", []string{updateMode}, nestedOrder, []string{"404 no such page"},
-			[]string{puts}, "config"},
+		{
+			name:     "one of them is refused",
+			settings: []string{updateMode},
+			value:    nestedOrder,
+			script:   []string{refused},
+			requests: []string{puts},
+			outcome:  "data",
+		},
+		{
+			name:     "one of them is missing",
+			settings: []string{updateMode},
+			value:    nestedOrder,
+			script:   []string{missingAnswer("such thing")},
+			requests: []string{puts},
+			outcome:  "not-found",
+		},
+		{
+			name:     "the batch is refused",
+			settings: []string{updateMode},
+			value:    nestedOrder,
+			script:   []string{"400 " + denial("X/1", "no batch")},
+			requests: []string{puts},
+			outcome:  "data",
+		},
+		{
+			name:     "too large",
+			settings: []string{updateMode},
+			value:    nestedOrder,
+			script:   []string{"413 "},
+			requests: []string{puts},
+			outcome:  "data",
+		},
+		{
+			name:     "no batches there",
+			settings: []string{updateMode},
+			value:    nestedOrder,
+			script:   []string{"405 "},
+			requests: []string{puts},
+			outcome:  "config",
+		},
+		{
+			name:     "no batches there, says a server",
+			settings: []string{updateMode},
+			value:    nestedOrder,
+			script:   []string{"404 no such page"},
+			requests: []string{puts},
+			outcome:  "config",
+		},
 	})
 }
 
@@ -150,36 +218,92 @@ func TestNestedUpsertUpdatesOrInserts(t *testing.T) {
 	merges := nestedBatch("MERGE")
 	done := nestedAnswer("204 No Content", 5)
 	checkNested(t, []nestedCase{
-		{"upsert that updates", []string{upsertMode}, nestedOrder, []string{done}, []string{merges}, outcomeWritten},
-		{"upsert that inserts", []string{upsertMode}, nestedOrder, []string{missingAnswer("order"), "201 "},
-			[]string{merges, deepInsert}, outcomeWritten},
-		{"upsert of what is there, but for an item", []string{upsertMode}, nestedOrder,
-			[]string{missingAnswer("item"), "409 " + denial("X/2", "the order exists"), missingAnswer("item")},
-			[]string{merges, deepInsert, merges}, "not-found"},
+		{
+			name:     "upsert that updates",
+			settings: []string{upsertMode},
+			value:    nestedOrder,
+			script:   []string{done},
+			requests: []string{merges},
+			outcome:  outcomeWritten,
+		},
+		{
+			name:     "upsert that inserts",
+			settings: []string{upsertMode},
+			value:    nestedOrder,
+			script:   []string{missingAnswer("order"), "201 "},
+			requests: []string{merges, deepInsert},
+			outcome:  outcomeWritten,
+		},
+		{
+			name:     "upsert of what is there, but for an item",
+			settings: []string{upsertMode},
+			value:    nestedOrder,
+			script: []string{
+				missingAnswer("item"),
+				"409 " + denial("X/2", "the order exists"),
+				missingAnswer("item"),
+			},
+			requests: []string{merges, deepInsert, merges},
+			outcome:  "not-found",
+		},
 	})
 }
 
 // Nested content must fit the entity type. Inserts, and updates without nested content, need no batch.
 func TestNestedContentIsChecked(t *testing.T) {
 	checkNested(t, []nestedCase{
-		{"nothing nested", []string{updateMode}, fields("ID", "a", "Items", connectdata.List{}, "Buyer", nil),
-			[]string{"204 "}, []string{`PUT /Orders('a') If-Match=* (repeatable) {"ID":"a"}`}, outcomeWritten},
-		{"a key that isn't said", []string{updateMode},
-			fields("ID", "a", "Items", connectdata.List{fields("Subs", nil)}), nil, nil, "data"},
-		{"no array", []string{updateMode}, fields("ID", "a", "Items", fields("Pos", int64(1))), nil, nil, "data"},
-		{"no struct", []string{updateMode}, fields("ID", "a", "Buyer", "x"), nil, nil, "data"},
-		{"a null among them", []string{updateMode}, fields("ID", "a", "Items", connectdata.List{nil}), nil, nil,
-			"data"},
-		{"a field that isn't there", []string{updateMode},
-			fields("ID", "a", "Items", connectdata.List{fields("Pos", int64(1), "Zip", "x")}), nil, nil, "data"},
-		{"insert", nil, nestedOrder, []string{"201 "}, []string{deepInsert}, outcomeWritten},
+		{
+			name:     "nothing nested",
+			settings: []string{updateMode},
+			value:    fields("ID", "a", "Items", connectdata.List{}, "Buyer", nil),
+			script:   []string{"204 "},
+			requests: []string{`PUT /Orders('a') If-Match=* (repeatable) {"ID":"a"}`},
+			outcome:  outcomeWritten,
+		},
+		{
+			name:     "a key that isn't said",
+			settings: []string{updateMode},
+			value:    fields("ID", "a", "Items", connectdata.List{fields("Subs", nil)}),
+			outcome:  "data",
+		},
+		{
+			name:     "no array",
+			settings: []string{updateMode},
+			value:    fields("ID", "a", "Items", fields("Pos", int64(1))),
+			outcome:  "data",
+		},
+		{
+			name:     "no struct",
+			settings: []string{updateMode},
+			value:    fields("ID", "a", "Buyer", "x"),
+			outcome:  "data",
+		},
+		{
+			name:     "a null among them",
+			settings: []string{updateMode},
+			value:    fields("ID", "a", "Items", connectdata.List{nil}),
+			outcome:  "data",
+		},
+		{
+			name:     "a field that isn't there",
+			settings: []string{updateMode},
+			value:    fields("ID", "a", "Items", connectdata.List{fields("Pos", int64(1), "Zip", "x")}),
+			outcome:  "data",
+		},
+		{
+			name:     "insert",
+			value:    nestedOrder,
+			script:   []string{"201 "},
+			requests: []string{deepInsert},
+			outcome:  outcomeWritten,
+		},
 	})
 }
 
 // Rows with nested content share batches with others, each in a changeset of its own. Only the rejected row is not
 // written.
 func TestNestedUpdatesShareBatches(t *testing.T) {
-	run := open(t, nestedShop(), append(set("00", "Orders"), oneOrderingKey, "sap.odata.operation.mode=update",
+	run := open(t, nestedShop(), append(set("00", "Orders"), oneOrderingKey, updateMode,
 		"sap.odata.changesets=all", "sap.odata.nested.updates=operations")...)
 	host := run.host("Orders")
 	host.value("ID", "a", "Note", "1")
@@ -205,9 +329,9 @@ func TestNestedUpdatesShareBatches(t *testing.T) {
 	}
 }
 
-// Settings that exclude nested updates are rejected. A set that the metadata do not declare rejects the row.
+// Settings that exclude nested updates are rejected.
 func TestNestedUpdatesRejected(t *testing.T) {
-	orders := append(set("00", "Orders"), "sap.odata.operation.mode=update", "sap.odata.nested.updates=operations")
+	orders := append(set("00", "Orders"), updateMode, "sap.odata.nested.updates=operations")
 	for _, more := range []string{"sap.odata.enable.batch=0", "sap.odata.max.batch.size=1", "sap.odata.etag=use"} {
 		_, err := New("0.1.0").Open(sinkconfig.Component, configuration(append(orders, more)...), nil, nil)
 		if failure := odataerror.As(err); err == nil || failure.Setting == nil ||
@@ -215,7 +339,11 @@ func TestNestedUpdatesRejected(t *testing.T) {
 			t.Errorf("%s: expected an error about %s, found %v", more, sinkconfig.NameNestedUpdates, err)
 		}
 	}
-	run := open(t, shopService(), orders...) // has no sets for items
+}
+
+// A nested entity whose entity set the metadata do not declare rejects the row.
+func TestNestedUpdateOfUndeclaredSetRejectsRow(t *testing.T) {
+	run := open(t, shopService(), append(set("00", "Orders"), updateMode, "sap.odata.nested.updates=operations")...)
 	result, _ := run.writeRow("Orders", wit.ValueSlice{},
 		run.schemaless(fields("ID", "a", "Items", connectdata.List{fields("Pos", int64(1))})))
 	if result.Rejected == nil || !strings.Contains(result.Rejected.Message, "an updatable entity set") {
@@ -223,9 +351,10 @@ func TestNestedUpdatesRejected(t *testing.T) {
 	}
 }
 
-// P20 for nested entities: rows that update the same one go in order, never in one delivery.
+// P20 for nested entities: rows that update the same one go in order, never in one delivery. All rows share one lane,
+// also those of other entities, because rows with different keys may update the same nested entity.
 func TestNestedEntitiesKeepTheirOrder(t *testing.T) {
-	settings := append(set("00", "Orders"), "sap.odata.nested.updates=operations", "sap.odata.operation.mode=merge",
+	settings := append(set("00", "Orders"), "sap.odata.nested.updates=operations", mergeMode,
 		"sap.odata#01.service="+gateway, "sap.odata#01.entityset=Items", "sap.odata#01.topic=Items")
 	run := open(t, nestedShop(), settings...)
 	item := connectdata.List{fields("Pos", int64(1))}
@@ -233,30 +362,41 @@ func TestNestedEntitiesKeepTheirOrder(t *testing.T) {
 	for i := range 8 { // some of the eight are in different lanes by their own keys
 		rows = append(rows, wit.Row{Value: run.schemaless(fields("ID", "o"+strconv.Itoa(i), "Items", item))})
 	}
-	rows = append(rows, wit.Row{Topic: 1, Value: run.schemaless(fields("Pos", int64(1)))},
+	rows = append(rows, wit.Row{Topic: 1, Value: run.schemaless(fields("Pos", int64(1)))})
+	itemRows := len(rows) // the next row is of another item
+	rows = append(rows,
 		wit.Row{Value: run.schemaless(fields("ID", "other", "Items", connectdata.List{fields("Pos", int64(2))}))})
 	out, err := run.p.Encode(run.context, run.schemas, []string{"Orders", "Items"}, rows, run.data, nil, nil, nil)
 	if err != nil || len(out.Rejected) > 0 {
 		t.Fatal(err, out.Rejected)
 	}
 	last := -1
+	sentRows := 0
+	sentItemRows := 0
 	for _, delivery := range out.Ready {
 		if delivery.OrderingKey != out.Ready[0].OrderingKey {
 			t.Errorf("rows %v: expected lane %d, found %d", delivery.Rows, out.Ready[0].OrderingKey,
 				delivery.OrderingKey)
 		}
-		same := 0
+		sameItem := 0
 		for _, row := range delivery.Rows {
-			if row < 9 { // rows of item 1
-				same++
-				if int(row) < last {
-					t.Errorf("row %d is sent after row %d", row, last)
-				}
-				last = int(row)
+			sentRows++
+			if int(row) >= itemRows {
+				continue
 			}
+			sameItem++
+			if int(row) < last {
+				t.Errorf("row %d is sent after row %d", row, last)
+			}
+			last = int(row)
 		}
-		if same > 1 {
+		sentItemRows += sameItem
+		if sameItem > 1 {
 			t.Errorf("rows %v share a delivery, and update the same item", delivery.Rows)
 		}
+	}
+	if sentItemRows != itemRows || sentRows != len(rows) {
+		t.Errorf("expected %d rows of the item and %d rows in all, found %d and %d", itemRows, len(rows), sentItemRows,
+			sentRows)
 	}
 }

@@ -382,14 +382,14 @@ func TestMessageForRowsInDoubt(t *testing.T) {
 		{settings: []string{upsertMode}, note: "n", want: byKey},
 		{settings: []string{upsertMode, filterByNote}, note: "n", want: byKey},
 	} {
-		for _, isNumberedMeanwhile := range []bool{false, true} { // a response shows it during the check
+		for _, isNumberingShown := range []bool{false, true} { // another response shows it during the check
 			run := openOrders(t, append(test.settings, checkInDoubt, "sap.odata.enable.batch=0")...)
 			host := run.host("Orders")
 			host.isRestarted = true
 			host.value("ID", "0", "Note", test.note)
 			want := test.want
 			host.answer = func(request *wit.Request) wit.Response {
-				if isNumberedMeanwhile {
+				if isNumberingShown {
 					want = strings.Replace(want, ", but the service may have replaced the record's initial key",
 						", and another response has shown that the service replaces keys", 1)
 					location := wit.Header{Name: "Location", Value: "http://h/Orders('17')"}
@@ -403,7 +403,7 @@ func TestMessageForRowsInDoubt(t *testing.T) {
 			host.run()
 			host.expectAll(outcomeInDoubt)
 			if !strings.Contains(host.reasons[0].Message, want) {
-				t.Errorf("%v, it numbers %t: expected %q, found %v", test.settings, isNumberedMeanwhile, want,
+				t.Errorf("%v, it numbers %t: expected %q, found %v", test.settings, isNumberingShown, want,
 					host.reasons[0])
 			}
 		}

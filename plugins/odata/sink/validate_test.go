@@ -1,6 +1,7 @@
 package sink
 
 import (
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -13,76 +14,95 @@ import (
 
 // Values are recommended from catalogue and metadata, errors are added to their settings, and settings without effect
 // are hidden.
-func TestRecommendations(t *testing.T) {
+func TestValidationOfSettings(t *testing.T) {
+	const missingService = "/sap/opu/odata/sap/NORTHWIND_SVR"
 	service := odatatest.New(odatatest.Options{Switches: odatatest.Switches{Catalogue: 10}})
+	// settingsOf returns the settings of an entity set, and more ones. The later of two equal settings wins.
 	settingsOf := func(name string, more ...string) []string {
 		return append([]string{"sap.odata#00.service=" + gateway, "sap.odata#00.entityset=" + name,
 			"sap.odata#00.topic=t"}, more...)
 	}
 	for _, test := range []struct {
+		name     string
 		settings []string
 		setting  string
-		want     string // one of the recommended values
+		want     string // one of the recommended values; "" means that these are not checked
 		wrong    string // the start of the errors; "" means that there is none
 		visible  bool
 	}{
-		{setting: "sap.odata#00.service", want: gateway, wrong: "No entity set is configured", visible: true},
-		{settings: settingsOf("")[:1], setting: "sap.odata#00.entityset", want: "Orders", wrong: "Missing required",
+		{name: "no entity set", setting: "sap.odata#00.service", want: gateway, wrong: "No entity set is configured",
 			visible: true},
-		{settings: settingsOf("Orders"), setting: "sap.odata#00.topic", want: "Orders", visible: true},
-		{settings: settingsOf("Orders"), setting: "sap.odata#01.service", want: gateway, visible: true},
-		{settings: settingsOf("Orders"), setting: "sap.odata.operation.mode", want: "upsert", visible: true},
-		{settings: settingsOf("Orders"), setting: "sap.odata.operation.mode.property"},
-		{settings: settingsOf("Orders", "sap.odata.operation.mode=dynamic"),
+		{name: "service only", settings: []string{"sap.odata#00.service=" + gateway},
+			setting: "sap.odata#00.entityset", want: "Orders", wrong: "Missing required", visible: true},
+		{name: "topic", settings: settingsOf("Orders"), setting: "sap.odata#00.topic", want: "Orders", visible: true},
+		{name: "another entity set", settings: settingsOf("Orders"), setting: "sap.odata#01.service", want: gateway,
+			visible: true},
+		{name: "mode", settings: settingsOf("Orders"), setting: "sap.odata.operation.mode", want: "upsert",
+			visible: true},
+		{name: "property of another mode", settings: settingsOf("Orders"),
+			setting: "sap.odata.operation.mode.property"},
+		{name: "missing property of the mode", settings: settingsOf("Orders", "sap.odata.operation.mode=dynamic"),
 			setting: "sap.odata.operation.mode.property", wrong: "Missing required", visible: true},
-		{settings: settingsOf("Orders"), setting: "sap.odata.upsert.first", want: "insert"},
-		{settings: settingsOf("Orders", "sap.odata.operation.mode=upsert"), setting: "sap.odata.upsert.first",
-			want: "insert", visible: true},
-		{settings: settingsOf("Orders", "sap.odata.etag=use"), setting: "sap.odata.etag.conflict", want: "retry",
-			visible: true},
-		{settings: settingsOf("Ordres"), setting: "sap.odata#00.entityset", want: "Orders",
-			wrong: "Entity set Ordres isn't in $metadata", visible: true},
-		{settings: append(settingsOf("Orders"), "sap.odata#00.service=/sap/opu/odata/sap/NORTHWIND_SVR"),
+		{name: "first request of another mode", settings: settingsOf("Orders"), setting: "sap.odata.upsert.first",
+			want: "insert"},
+		{name: "first request of the mode", settings: settingsOf("Orders", "sap.odata.operation.mode=upsert"),
+			setting: "sap.odata.upsert.first", want: "insert", visible: true},
+		{name: "conflict", settings: settingsOf("Orders", "sap.odata.etag=use"), setting: "sap.odata.etag.conflict",
+			want: "retry", visible: true},
+		{name: "misspelled entity set", settings: settingsOf("Ordres"), setting: "sap.odata#00.entityset",
+			want: "Orders", wrong: "Entity set Ordres isn't in $metadata", visible: true},
+		{name: "missing service", settings: settingsOf("Orders", "sap.odata#00.service="+missingService),
 			setting: "sap.odata#00.service", want: gateway,
-			wrong: "The service /sap/opu/odata/sap/NORTHWIND_SVR doesn't exist", visible: true},
-		{settings: append(settingsOf("Orders"), "sap.odata#00.service=/sap/opu/odata/sap/NORTHWIND_SVR",
-			"sap.odata#01.service=/sap/opu/odata/sap/NORTHWIND_SVR", "sap.odata#01.entityset=Orders"),
+			wrong: "The service " + missingService + " doesn't exist", visible: true},
+		{name: "two missing services", settings: settingsOf("Orders", "sap.odata#00.service="+missingService,
+			"sap.odata#01.service="+missingService, "sap.odata#01.entityset=Orders"),
 			setting: "sap.odata#01.service", want: gateway,
-			wrong: "The service /sap/opu/odata/sap/NORTHWIND_SVR doesn't exist", visible: true},
+			wrong: "The service " + missingService + " doesn't exist", visible: true},
 	} {
-		var state []byte
-		var responses []wit.Response
-		var done *[]wit.ConfigValue
-		for range 20 {
-			settings := configuration(test.settings...)
-			inquiry, err := New("0.1.0").Validate(sinkconfig.Component, settings, true, state, responses)
-			noError(t, err)
-			done = inquiry.Done
-			if done != nil {
-				break
+		t.Run(test.name, func(t *testing.T) {
+			values := validate(t, service, test.settings)
+			i := slices.IndexFunc(values, func(v wit.ConfigValue) bool { return v.Key.Name == test.setting })
+			if i < 0 {
+				t.Fatalf("%v: %s is missing", test.settings, test.setting)
 			}
-			state = inquiry.Pending.State
-			responses = nil
-			for _, request := range inquiry.Pending.Requests {
-				responses = append(responses, (&harness{t: t, service: service}).exchange(&request))
+			value := values[i]
+			if value.Visible != test.visible {
+				t.Errorf("%v: %s: expected visible %v, found %v", test.settings, test.setting, test.visible,
+					value.Visible)
 			}
+			if test.want != "" && !slices.Contains(value.Recommended, test.want) {
+				t.Errorf("%v: %s: expected the recommended value %q, found %.200q", test.settings, test.setting,
+					test.want, value.Recommended)
+			}
+			errors := strings.Join(value.Errors, "\n")
+			if (errors == "") != (test.wrong == "") || !strings.HasPrefix(errors, test.wrong) {
+				t.Errorf("%v: %s: expected the error %q, found %q", test.settings, test.setting, test.wrong, errors)
+			}
+		})
+	}
+}
+
+// validate returns the result of an online validation of settings, each NAME=VALUE, after its requests to the service.
+func validate(t *testing.T, service http.Handler, settings []string) []wit.ConfigValue {
+	t.Helper()
+	run := &harness{t: t, service: service}
+	var state []byte
+	var responses []wit.Response
+	const maxRounds = 20
+	for range maxRounds {
+		inquiry, err := New("0.1.0").Validate(sinkconfig.Component, configuration(settings...), true, state, responses)
+		noError(t, err)
+		if inquiry.Done != nil {
+			return *inquiry.Done
 		}
-		if done == nil {
-			t.Fatal("the validation does not end")
-		}
-		i := slices.IndexFunc(*done, func(v wit.ConfigValue) bool { return v.Key.Name == test.setting })
-		if i < 0 {
-			t.Errorf("%v: %s is missing", test.settings, test.setting)
-			continue
-		}
-		value := (*done)[i]
-		errors := strings.Join(value.Errors, "\n")
-		if value.Visible != test.visible || (test.want != "" && !slices.Contains(value.Recommended, test.want)) ||
-			(errors == "") != (test.wrong == "") || !strings.HasPrefix(errors, test.wrong) {
-			t.Errorf("%v: %s: expected visible %v, %q and error %q, found %v, %.200q and %q", test.settings,
-				test.setting, test.visible, test.want, test.wrong, value.Visible, value.Recommended, errors)
+		state = inquiry.Pending.State
+		responses = nil
+		for _, request := range inquiry.Pending.Requests {
+			responses = append(responses, run.exchange(&request))
 		}
 	}
+	t.Fatalf("%v: the validation does not end within %d rounds", settings, maxRounds)
+	return nil
 }
 
 // Every setting of the original connector is supported, an alias, or rejected by name.

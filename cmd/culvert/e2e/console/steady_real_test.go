@@ -20,7 +20,7 @@ type holdableService struct {
 	inner http.Handler
 
 	mu   sync.Mutex
-	held chan struct{} // closed to release responses; nil: none is held
+	held chan struct{} // closed to release responses; nil means that no response is held
 	// heldRequests counts the requests that came while responses were held.
 	heldRequests int
 }

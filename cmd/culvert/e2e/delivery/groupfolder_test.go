@@ -122,8 +122,8 @@ func checkRESTKeepsConnectorsOfFolders(follower *e2etest.Worker, source map[stri
 	follower.MustCall(202, "PUT", "/connectors/orders/resume", "")
 }
 
-// checkRejectedFilesBlockNoOther checks that a rejected file is reported, and blocks no other. made has the settings of
-// a connector that REST has created.
+// checkRejectedFilesBlockNoOther checks that a rejected file is reported, and blocks no other file. restConnector has
+// the settings of a connector that REST has created.
 func checkRejectedFilesBlockNoOther(g *Group, follower *e2etest.Worker, address string,
 	restConnector map[string]string) {
 	g.writeToFolders("made.properties", linesOf(restConnector), 0, 1, 2)

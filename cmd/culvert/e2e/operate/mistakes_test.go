@@ -373,7 +373,7 @@ func TestValidateWithoutWhatBelongsTogether(t *testing.T) {
 	two := append(e2etest.Source("two", "sap.example.com:443", "Customers"), "key.converter=AvroConverter",
 		"key.converter.schema.registry.url=http://registry.example.com:8081",
 		"key.converter.basic.auth.credentials.source=USER_INFO", "key.converter.basic.auth.user.info=a:b")
-	// withReference returns lines with a reference as the value of a setting, "" for none.
+	// withReference returns lines with a reference as the value of a setting; "" means no setting.
 	withReference := func(lines []string, key string) []string {
 		if key == "" {
 			return lines

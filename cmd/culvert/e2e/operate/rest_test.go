@@ -34,7 +34,7 @@ func TestConnectorsAreSteered(t *testing.T) {
 	f.MustCall(204, "POST", "/connectors/calm/restart", "") // it stays paused
 	f.Steer("calm", "resume")
 	f.Steer("calm", "stop")
-	f.MustCall(404, "POST", "/connectors/calm/tasks/0/restart", "") // it has none
+	f.MustCall(404, "POST", "/connectors/calm/tasks/0/restart", "") // a stopped connector has no tasks
 	f.Steer("calm", "resume")
 	s := e2etest.Decode[connect.Status](t, f.MustCall(202, "POST", "/connectors/calm/restart?includeTasks=true", ""))
 	if !e2etest.HasState(connect.Restarting, 1)(s) {
@@ -356,7 +356,7 @@ func TestStoredSecretsGoNowhereElse(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) { c.checkRefusal(t, f, stored[c.connector]) })
 	}
-	if logons := received.received(); len(logons) > 0 {
+	if logons := received.values(); len(logons) > 0 {
 		t.Errorf("expected no logons at the other service, found %q", logons)
 	}
 
@@ -364,8 +364,8 @@ func TestStoredSecretsGoNowhereElse(t *testing.T) {
 	f.MustCall(200, "PATCH", "/connectors/plain/config", `{"sap.odata.max.retries": "1", "sap.odata.user.name": "you"}`)
 	f.MustCall(200, "PATCH", "/connectors/plain/config", e2etest.AsJSON(t,
 		map[string]string{"sap.odata.host.port": port, password: "shown", "sap.odata#00.query.change": "reload"}))
-	f.Eventually("the logon that was shown", func() bool { return len(received.received()) > 0 })
-	for _, logon := range received.received() {
+	f.Eventually("the logon that was shown", func() bool { return len(received.values()) > 0 })
+	for _, logon := range received.values() {
 		if logon != "Basic "+base64.StdEncoding.EncodeToString([]byte("you:shown")) {
 			t.Errorf("expected the logon of the request, found %q", logon)
 		}
@@ -431,7 +431,7 @@ func (l *logonRecorder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotFound)
 }
 
-func (l *logonRecorder) received() []string {
+func (l *logonRecorder) values() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.Clone(l.logons)

@@ -125,7 +125,7 @@ func TestUpstreamReferences(t *testing.T) {
 	reference := func(provider, key string) string { return "${" + provider + ":" + file + ":" + key + "}" }
 	for name, c := range map[string]struct {
 		set     map[string]string // changed settings; "" removes one
-		setting string            // the setting that is shown with its reference; "" means none
+		setting string            // the setting that is shown with its reference; "" means no setting
 		status  int
 		errors  int
 	}{
@@ -348,7 +348,7 @@ func TestBlockedSinks(t *testing.T) {
 		f.MustCall(200, "GET", "/health", "")
 	}
 	checkOtherRuns("first")
-	f.Eventually("the topic that it writes", func() bool { // there is none to read before
+	f.Eventually("the topic that it writes", func() bool { // there is no topic to read before
 		_, answer := f.Call("GET", "/connectors/first/topics", "")
 		return answer == `{"first":{"topics":["first"]}}`
 	})

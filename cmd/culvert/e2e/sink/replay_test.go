@@ -209,7 +209,7 @@ func TestReplayOfDocuments(t *testing.T) {
 	}
 }
 
-// checkReplayed checks that a replay delivered so many dead letters, and left none.
+// checkReplayed checks that a replay delivered so many dead letters, and refused no letter.
 func checkReplayed(t *testing.T, letters int, r e2etest.Result) {
 	t.Helper()
 	if want := fmt.Sprintf("%d sent: %[1]d delivered, 0 refused\n", letters); r.Code != 0 || r.Stdout != want {

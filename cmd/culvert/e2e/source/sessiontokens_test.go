@@ -40,7 +40,7 @@ func (s *tokenService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		for i := range tokenSets {
 			fmt.Fprintf(&sets, `<EntitySet Name="Rows%d" EntityType="N.Row"/>`, i)
 		}
-		io.WriteString(w, strings.Replace(oddMetadata, `<EntitySet Name="Rows" EntityType="N.Row"/>`, sets.String(), 1))
+		io.WriteString(w, strings.Replace(rowsMetadata, `<EntitySet Name="Rows" EntityType="N.Row"/>`, sets.String(), 1))
 		return
 	}
 	s.mu.Lock()
