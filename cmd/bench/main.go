@@ -106,8 +106,8 @@ func main() {
 
 type bench struct {
 	culvert string // the binary to measure
-	against string // a binary to compare workers with; "" means none
-	tree    string // a working tree to compare benchmarks with; "" means none
+	against string // a binary to compare workers with; "" means no comparison
+	tree    string // a working tree to compare benchmarks with; "" means no comparison
 	rows    int
 	rounds  int
 	strict  bool   // missed aims of the section feeds are an error

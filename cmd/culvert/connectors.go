@@ -282,7 +282,7 @@ func writeFeeds(b *strings.Builder, feeds []connect.FeedProgress, now time.Time)
 	}
 }
 
-// connectorFile is a connector's configuration in a file, with its initial state; "" means that the file has none.
+// connectorFile is a connector's configuration in a file, with its initial state; "" means that the file has no state.
 type connectorFile struct {
 	settings     map[string]string
 	initialState string
@@ -410,7 +410,7 @@ type routeCommand struct {
 	name    string // printed instead of the first argument; "" means that the command has arguments
 	// message is printed after the name. Each %s is replaced by the next argument, or by the worker's answer.
 	message string
-	// body returns the request's body for the arguments. A nil function sends none.
+	// body returns the request's body for the arguments. A nil function sends no body.
 	body func(args []string) any
 }
 

@@ -7,7 +7,7 @@ import (
 )
 
 // embeddedPlugins holds the files of the built-in plugins that `make` built into plugins/. A clone that was never built
-// has none.
+// has no such files.
 //
 //go:embed plugins
 var embeddedPlugins embed.FS

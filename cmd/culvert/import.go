@@ -26,7 +26,7 @@ type offsetImport struct {
 	servers    string
 	file       string
 	standalone string
-	field      string   // "" asks for it
+	field      string   // "" means that chooseField sets it
 	names      []string // pairs THEIRS=OURS
 	isYes      bool
 	isDryRun   bool

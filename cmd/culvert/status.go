@@ -126,7 +126,7 @@ func (e expandedConnector) rows() (rows *float64, unknown string) {
 	return &sum, ""
 }
 
-// proofs returns by feed the proof that its last load is complete, "-" if there is none.
+// proofs returns by feed the proof that its last load is complete, "-" if there is no proof.
 func (e expandedConnector) proofs() map[string]string {
 	proofs := map[string]string{}
 	if e.Metrics == nil {

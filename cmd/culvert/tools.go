@@ -114,7 +114,7 @@ func builtInTools() (list []*cobra.Command) {
 // optionRow matches an option in the reference: -s, --service string, its default, its meaning.
 var optionRow = regexp.MustCompile("(?m)^\\| `(?:-(.), )?--([^ `]+)(?: ([^`]+))?` \\| (?:`([^`]*)`)? *\\| (.*) \\|$")
 
-// newHelpOnlyCommand returns a command with the help of a section of the reference, which only asks for -p FILE.
+// newHelpOnlyCommand returns a command with the help of a section of the reference. It fails without -p FILE.
 func newHelpOnlyCommand(name, section string) *cobra.Command {
 	about, _, _ := strings.Cut(section, "\n")
 	c := &cobra.Command{

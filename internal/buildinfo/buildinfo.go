@@ -14,7 +14,7 @@ var Release string
 
 var readBuildInfo = sync.OnceValues(debug.ReadBuildInfo)
 
-// Version returns the version and the commit of this build: "development" and "unknown" if the build has none.
+// Version returns the version and the commit of this build: "development" and "unknown" if the build has no such data.
 func Version() (version, commit string) {
 	version = Release
 	commit = "unknown"

@@ -227,7 +227,7 @@ func (r *reader) readTests(n *yaml.Node) {
 	}
 }
 
-// readSettings reads the settings below a node; nil has none.
+// readSettings reads the settings below a node; a nil node has no settings.
 func (r *reader) readSettings(n *yaml.Node) []config.Entry {
 	if n == nil {
 		return nil
@@ -338,7 +338,7 @@ func (r *reader) readHeaders(n *yaml.Node, take func(name string, value *yaml.No
 	}
 }
 
-// readList returns the elements of a list, none for a nil node.
+// readList returns the elements of a list, no elements for a nil node.
 func (r *reader) readList(n *yaml.Node, what string) (items []*yaml.Node) {
 	switch {
 	case n == nil:

@@ -190,9 +190,9 @@ func (s *Statuses) keys(connector string) []statusKey {
 	})
 }
 
-// Connector returns the status of a connector itself. ok is false if it has none.
-func (s *Statuses) Connector(name string) (Status, bool) {
-	status := s.status(statusKey{connector: name, task: -1})
+// Connector returns the status of a connector itself. ok is false if it has no status.
+func (s *Statuses) Connector(name string) (status Status, ok bool) {
+	status = s.status(statusKey{connector: name, task: -1})
 	return status, status != Status{}
 }
 

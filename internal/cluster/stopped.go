@@ -52,7 +52,7 @@ func (w *Worker) WhenStopped(ctx context.Context, name string, action func() err
 	}
 }
 
-// ownerOf returns an error that names a member that has, or may have, tasks of a connector. Nil means that none has.
+// ownerOf returns an error that names a member that has, or may have, tasks of a connector. Nil means no such member.
 func (l *leader) ownerOf(ctx context.Context, name string) error {
 	l.mu.Lock()
 	members := l.members

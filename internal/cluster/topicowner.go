@@ -226,7 +226,7 @@ func (w *Worker) checkTopic(ctx context.Context) error {
 	return nil
 }
 
-// duplicateURL returns a URL that two members advertise, "" if there is none.
+// duplicateURL returns a URL that two members advertise, "" if there is no such URL.
 func duplicateURL(members []Member) string {
 	for i, m := range members {
 		if slices.ContainsFunc(members[:i], func(o Member) bool { return strings.EqualFold(o.URL, m.URL) }) {

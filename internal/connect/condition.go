@@ -22,7 +22,7 @@ const (
 	ConditionStarting Condition = "starting" // no task has run since the start of the connector
 	ConditionLoading  Condition = "loading"  // pages of a set have followed each other for at least 5 seconds
 	ConditionWaiting  Condition = "waiting"  // a request waits for a maintenance window, a logon or a free connection
-	ConditionRunning  Condition = "running"  // none of the other conditions applies
+	ConditionRunning  Condition = "running"  // no other condition applies
 	ConditionIdle     Condition = "idle"     // all feeds, or all partitions of a sink, are caught up
 	ConditionPaused   Condition = "paused"   // the target state
 	ConditionStopped  Condition = "stopped"  // the target state
@@ -66,7 +66,7 @@ type evidence struct {
 	isAway       bool
 	lastRefused  time.Time // zero means that no record was refused
 	hasStarted   bool
-	readingSince time.Time // when the pages began that follow each other; zero means that none is read
+	readingSince time.Time // when the pages began that follow each other; zero means that no page is read
 	waits        limits.Wait
 	isCaughtUp   bool
 }

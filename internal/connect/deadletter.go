@@ -44,7 +44,7 @@ type DeadLetterOrigin struct {
 	Request   string
 	// Timestamp is the record's or row's. Zero means unknown; a broker may have replaced it (LogAppendTime).
 	Timestamp       time.Time
-	TargetPartition int32 // the partition that a source's plugin chose, -1 for none
+	TargetPartition int32 // the partition that a source's plugin chose, -1 for no choice
 	// Rows selects the rows that failed among those that the transforms created from the record.
 	Rows core.RowSubset
 }
@@ -193,7 +193,7 @@ type DeadLetterFilter struct {
 	Until     time.Time                   // the first FailedAt that is not selected; zero means no bound
 }
 
-// SelectPositions sets Positions from texts like PARTITION@OFFSET. Nil changes nothing, an empty slice selects none.
+// SelectPositions sets Positions from texts like PARTITION@OFFSET. Nil changes nothing; an empty slice excludes all.
 func (f *DeadLetterFilter) SelectPositions(positions []string) error {
 	if positions != nil {
 		f.Positions = map[DeadLetterPosition]bool{}

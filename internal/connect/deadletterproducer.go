@@ -29,7 +29,7 @@ const (
 	deadLetterContext     = "errors.deadletterqueue.context.headers.enable"
 )
 
-// ensureDeadLetterTopic creates a missing topic. It returns "" if the connector has none or does not tolerate errors.
+// ensureDeadLetterTopic creates a missing topic. It returns "" if the connector names no topic or tolerates no errors.
 func (t *task) ensureDeadLetterTopic(ctx context.Context) (topic string, err error) {
 	run := t.run
 	topic = setting.Trim(run.config.Text(deadLetterTopic))
@@ -131,7 +131,7 @@ func (t *task) newDeadLetterProducer(topic string, withHeaders bool,
 		producer: producer}, nil
 }
 
-// close waits up to a second for pending dead letters. A nil producer has none.
+// close waits up to a second for pending dead letters. A nil producer has no letters.
 func (d *deadLetterProducer) close() {
 	if d == nil {
 		return

@@ -402,7 +402,7 @@ func (c *trackedConnector) exceeds(offsets kafka.Range, states map[int32]replayS
 	return false
 }
 
-// prepareIndex replaces the index of a connector that has none or whose topic was created again, and sets where the
+// prepareIndex replaces the index of a connector that has no index or whose topic was created again, and sets where the
 // read of new partitions starts. If the topic has more letters than the limit, a part at the end of each partition is
 // read.
 func (c *trackedConnector) prepareIndex(offsets kafka.Range) {

@@ -41,7 +41,7 @@ func (h *Herder) recordHistory(ctx context.Context) {
 	}
 }
 
-// sample returns the counts of the tasks on this worker. hasTasks is false if it has none.
+// sample returns the counts of the tasks on this worker. hasTasks is false if it has no tasks.
 func (v *view) sample() (sample history.Sample, hasTasks bool) {
 	sample = history.Sample{Name: v.name}
 	for i := range v.tasks {

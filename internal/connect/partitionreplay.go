@@ -129,7 +129,7 @@ type replayBatch struct {
 	selected    map[string]recordID // of a sink, by topic, partition and offset
 }
 
-// nextBatch returns the next letters to send, none at the end. It marks letters that need not be sent as done.
+// nextBatch returns the next letters to send, no letters at the end. It marks letters that need not be sent as done.
 func (p *partitionReplay) nextBatch(ctx context.Context) ([]*DeadLetter, error) {
 	b := &replayBatch{partitionReplay: p, nextOffset: p.next, restartAt: -1, selected: map[string]recordID{}}
 	positions, err := p.reader.Read(ctx, p.request.Topic, kafka.ReadOptions{From: kafka.Positions{p.partition: p.next},

@@ -34,7 +34,7 @@ type ReplayStates struct {
 	states  map[string]replayState // by owner and partition
 }
 
-// ReadReplayStates reads the states of a dead letter topic from an offsets topic, none if that is missing.
+// ReadReplayStates reads the states of a dead letter topic from an offsets topic, no states if it is missing.
 func ReadReplayStates(ctx context.Context, reader *kafka.Reader, worker map[string]string,
 	topic string) (*ReplayStates, error) {
 	offsetsConfig, problems := offset.ParseConfig(worker)

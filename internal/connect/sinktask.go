@@ -129,7 +129,7 @@ func (t *task) sinkOptions(binding *plugin.Binding, transforms *chainFactory) si
 	}
 }
 
-// consumerOptions selects topics, which the plugin has returned, if the settings select none.
+// consumerOptions selects topics, which the plugin has returned, if the settings select no topics.
 func (t *task) consumerOptions(topics []string, r kafka.Rebalances) kafka.ConsumerOptions {
 	run := t.run
 	options := kafka.ConsumerOptions{Group: config.ConsumerGroup(run.config.Name),

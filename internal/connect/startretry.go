@@ -73,7 +73,7 @@ func (run *connectorRun) canRetryLookup(err error) bool {
 		(run.clients.client != nil && run.clients.client.Refusal() != "")
 }
 
-// haveSettingsChanged resolves references again, and reports whether they have other values or had none.
+// haveSettingsChanged resolves references again, and reports whether they have other values or had no values.
 func (run *connectorRun) haveSettingsChanged() bool {
 	hasChanged, err := run.reloadSecrets()
 	if err != nil && !run.hasSecretError { // otherwise the failed start has logged it

@@ -141,7 +141,7 @@ func (v *view) ownStatus() ComponentStatus {
 	return component
 }
 
-// sinkTopics returns the topics that the settings name. It returns none for a sink with topics.regex.
+// sinkTopics returns the topics that the settings name. It returns no topics for a sink with topics.regex.
 func (v *view) sinkTopics() []string {
 	topics := config.List(v.config.Text("topics"))
 	if len(topics) > 0 || v.config.Text("topics.regex") != "" {
@@ -228,7 +228,7 @@ func (c *ComponentStatus) feedCondition(feed *FeedProgress, now time.Time) Condi
 	return c.Condition
 }
 
-// earliestReading returns when the first of the feeds that are read began. Zero means that none is read.
+// earliestReading returns when the first of the feeds that are read began. Zero means that no feed is read.
 func earliestReading(feeds []FeedProgress) (earliest time.Time) {
 	for i := range feeds {
 		since := feeds[i].ReadingSince

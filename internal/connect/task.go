@@ -55,8 +55,7 @@ func (t *taskStatus) currentProgress() (progress Progress) {
 		t.fillProgress(&progress)
 	}
 	for i := range progress.Feeds {
-		feed := &progress.Feeds[i]
-		if t.state != Running && feed.Load != nil {
+		if feed := &progress.Feeds[i]; t.state != Running && feed.Load != nil {
 			feed.Load = feed.Load.WithoutEstimate()
 		}
 	}

@@ -16,7 +16,7 @@ type view struct {
 	name string
 	spec
 	status
-	// tasks are the shown tasks, of the previous run until the current ones are known; none if stopped.
+	// tasks are the shown tasks, of the previous run until the current ones are known; empty if stopped.
 	tasks     []taskView
 	lastTasks []taskView        // the same, also if the connector is stopped
 	client    *transport.Client // nil if the current run has no tasks

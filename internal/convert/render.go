@@ -76,7 +76,7 @@ type renderer struct {
 	err   error // the first one
 }
 
-// defaultJSON returns the default of a node as JsonConverter writes it; ok is false if it has none. It records errors.
+// defaultJSON returns the default of a node as JsonConverter writes it; !ok means no default. It records errors.
 func (r *renderer) defaultJSON(n *wit.SchemaNode, w *connectjson.Writer) (_ json.RawMessage, ok bool) {
 	if n.DefaultValue == nil {
 		return nil, false

@@ -62,7 +62,7 @@ func (d *Diagnosis) Topics(ctx context.Context, kafkaConfig kafka.Config, tool *
 	}
 }
 
-// Registries checks the schema registries of the connector's converters, or of the worker's if it has none.
+// Registries checks the schema registries of the connector's converters, or of the worker's if it has no converters.
 func (d *Diagnosis) Registries(ctx context.Context, w *config.Worker, tool *check.Tool) {
 	if d.hasFailed {
 		return

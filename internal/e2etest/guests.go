@@ -16,7 +16,7 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// Gate is a handler whose requests for an entity set each consume a turn, and wait for one if there is none.
+// Gate is a handler whose requests for an entity set each consume a turn, and wait for a turn if no turn is left.
 type Gate struct {
 	Inner   http.Handler
 	Set     string
@@ -25,7 +25,7 @@ type Gate struct {
 }
 
 // StartGated starts a demo service behind a gate, and returns both and the address. turns is the largest number of
-// turns; there are none at the start.
+// turns; there are no turns at the start.
 func StartGated(t *testing.T, o odatatest.Options, set string, turns int) (*Gate, *odatatest.Service, string) {
 	t.Helper()
 	s := odatatest.New(o)

@@ -124,7 +124,7 @@ func NewPlaceForNotifications(t *testing.T) (p *Place, worker, port string) {
 	return p, worker, port
 }
 
-// Edit sends at least so many random changes of products, and goes on until a time. Authors with different seeds create
+// Edit sends random changes of products: at least so many, and until a time. Authors with different seeds create
 // different products.
 func (a *author) Edit(seed uint64, changes int, until time.Time) {
 	a.t.Helper()

@@ -201,8 +201,8 @@ func (e *ExactPeer) AwaitAdmin(what string, holds func(ctx context.Context, c *k
 	}
 }
 
-// AwaitTransactions waits until a transaction is open, or if open is false until none is: brokers abort transactions
-// that have timed out.
+// AwaitTransactions waits until a transaction is open, or, if open is false, until no transaction is open: brokers
+// abort transactions that have timed out.
 func (e *ExactPeer) AwaitTransactions(open bool) {
 	e.T.Helper()
 	e.AwaitAdmin("transactions that begin or end", func(ctx context.Context, c *kadm.Client) (bool, error) {

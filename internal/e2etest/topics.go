@@ -63,8 +63,7 @@ func FoldByKey(p *Place, topic string) map[string]string {
 	return names
 }
 
-// Sink returns the settings of a connector that writes topics into sets of the demo service: topic, set, topic, set,
-// …
+// Sink returns the settings of a connector that writes topics into sets of the demo service: topic, set, topic, set, …
 func Sink(name, address string, pairs ...string) []string {
 	host, port, _ := strings.Cut(address, ":")
 	lines := []string{"name=" + name, "connector.class=ODataSink", "sap.odata.host.protocol=http",

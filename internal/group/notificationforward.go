@@ -43,7 +43,7 @@ func (w *Worker) handleNotification(ctx context.Context, _ string, body []byte) 
 	return result, nil
 }
 
-// findOwner calls the other workers with tasks of a connector until one has the feed. The zero result means none.
+// findOwner calls the other workers with tasks of a connector until one has the feed. The zero result means no worker.
 func (w *Worker) findOwner(ctx context.Context, forwarded forwardedNotification) connect.ForwardResult {
 	set := w.store.TaskConfigs(forwarded.Connector)
 	if set == nil {

@@ -62,8 +62,7 @@ const stuckAfter = 10 * time.Second
 func exitIfLocksStuck() {
 	held := map[*Mutex]uint64{} // transitions of the locked ones
 	locks.Range(func(key, _ any) bool {
-		m := key.(weak.Pointer[Mutex]).Value()
-		if m == nil {
+		if m := key.(weak.Pointer[Mutex]).Value(); m == nil {
 			locks.Delete(key)
 		} else if n := m.transitions.Load(); n%2 == 1 {
 			held[m] = n

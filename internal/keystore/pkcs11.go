@@ -98,7 +98,7 @@ func parseToken(path string) (token, error) {
 	return t, err
 }
 
-// inspect returns the token's slot and certificates. openTokens is locked.
+// inspect returns the token's slot and certificates. The caller holds the lock of openTokens.
 func (t token) inspect() (uint, []tokenCert, error) {
 	module := pkcs11.New(t.module)
 	if module == nil {

@@ -175,7 +175,7 @@ func (s *Store) Roots() (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// trustedCertificates returns trusted certificates and, like Java, those of keys. It fails if none is readable.
+// trustedCertificates returns trusted certificates and, like Java, those of keys. It fails if all are unreadable.
 func (s *Store) trustedCertificates() ([]*x509.Certificate, error) {
 	var trusted []*x509.Certificate
 	var unreadable []string

@@ -346,7 +346,7 @@ type page struct {
 	last []value // key of the last row in the order of the service
 }
 
-// writePage writes the rows of a page. It moves the first rows to the end if the switches say so.
+// writePage writes the rows of a page. It moves the first rows to the end if the switches specify it.
 func (ex *exchange) writePage(sel *selection, e encoder, shape *shape, next func() *row) page {
 	limit, hasNext := ex.pageLimit()
 	top := ex.query.top

@@ -148,7 +148,7 @@ type breaker struct {
 	isCut     bool   // bytes are missing from the response
 }
 
-// newBreaker returns the writer for a feed, which breaks it if the switches say so.
+// newBreaker returns the writer for a feed, which breaks it if the switches specify it.
 func (ex *exchange) newBreaker() *breaker {
 	b := &breaker{Writer: ex.w}
 	if ex.sw.Break == "" || !ex.isMatched() || !ex.service.useUp(func(s *Switches) *int { return &s.BreakCount }) {

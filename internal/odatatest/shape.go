@@ -72,8 +72,7 @@ func checkPath(t *table, path string) *fault {
 }
 
 func checkNavigation(t *table, path string) *fault {
-	first, _, _ := strings.Cut(path, "/")
-	if t.typ.navigation(first) == nil {
+	if first, _, _ := strings.Cut(path, "/"); t.typ.navigation(first) == nil {
 		return badRequest("Invalid $expand: no navigation property '%s' in type '%s'.", first, t.typ.name)
 	}
 	return nil

@@ -208,11 +208,11 @@ func (c *cursor) seek(key []value) {
 func (c *cursor) seekAfter(key []value) {
 	c.table.mu.RLock()
 	defer c.table.mu.RUnlock()
-	c.behind(key)
+	c.seekAfterLocked(key)
 }
 
-// behind is seekBehind. The caller holds the table's lock.
-func (c *cursor) behind(key []value) {
+// seekAfterLocked is seekAfter; the caller holds the table's lock.
+func (c *cursor) seekAfterLocked(key []value) {
 	t := c.table
 	c.at = t.search(key)
 	c.inserted = t.searchInserted(key)

@@ -286,7 +286,7 @@ func (ex *exchange) remember(t *table, r *row) {
 	})
 }
 
-// loseAnswer drops the connection after a write was applied, if a switch says so.
+// loseAnswer drops the connection after a write was applied, if a switch specifies it.
 func (ex *exchange) loseAnswer() bool {
 	if ex.isWrite() && ex.isMatched() && ex.service.rollDice(ex.sw.FailAfter) {
 		ex.failRequest()

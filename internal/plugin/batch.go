@@ -101,7 +101,7 @@ func (i *Instance) checkRows(call *batchCall) error {
 	return nil
 }
 
-// encodeArguments holds the arguments of encode besides its rows.
+// encodeArguments holds the arguments of encode except its rows.
 type encodeArguments struct {
 	origins record.RecordIDs
 	hints   []wit.Hint
@@ -231,8 +231,7 @@ func (c *batchCall) write(dst, data []byte) {
 	}
 	for row := 0; row < len(dst); row += abi.RowBytes {
 		for part := range 3 {
-			slice := dst[row+sliceOffset(part):]
-			if slice[0] != byte(wit.Absent) {
+			if slice := dst[row+sliceOffset(part):]; slice[0] != byte(wit.Absent) {
 				start := slice[8:]
 				binary.LittleEndian.PutUint32(start, binary.LittleEndian.Uint32(start)-c.low)
 			}

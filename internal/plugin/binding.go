@@ -20,7 +20,7 @@ type Binding struct {
 
 	mu        guard.Mutex
 	current   *Pool
-	candidate *Pool             // nil means none
+	candidate *Pool             // nil means no candidate
 	rejected  map[string]string // reasons by hash of the version
 	reason    string            // why the last version was rejected or rolled back; cleared by Promote
 	closed    bool
@@ -34,7 +34,7 @@ type Status struct {
 	Hash      string
 	File      string
 	Removed   bool   // the module's file was removed or replaced
-	Candidate string // the newer version that waits for a boundary of a page or batch, "" if there is none
+	Candidate string // the newer version that waits for a boundary of a page or batch, "" for no candidate
 	Rejected  string // why the newest other version was rejected
 	// FileError is why the module's current file, or another file with a version of the plugin, is refused.
 	FileError string

@@ -244,7 +244,7 @@ func (m *RoleMovedError) Error() string {
 }
 
 // movedRole returns the first setting with an address role that other settings had before, or whose name belonged to a
-// setting without the role; nil if there is none.
+// setting without the role; nil if there is no such setting.
 func (info *Info) movedRole(previous *roleDeclarations) *RoleMovedError {
 	for i := range info.Components {
 		component := &info.Components[i]
@@ -341,7 +341,7 @@ func readHistory(path string, log *slog.Logger) (*history, error) {
 	return history, nil
 }
 
-// entry returns a plugin's history, which it creates if there is none. h.mu must be held.
+// entry returns a plugin's history, which it creates if there is no entry. h.mu must be held.
 func (h *history) entry(name string) *pluginHistory {
 	entry := h.Plugins[name]
 	if entry == nil {

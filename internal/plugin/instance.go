@@ -74,7 +74,7 @@ type buffers struct {
 	counts []uint8
 }
 
-// instanceUse records who uses an instance. It is guarded by the pool's lock.
+// instanceUse records the use of an instance by calls and readers. It is guarded by the pool's lock.
 type instanceUse struct {
 	inUse     bool // for a call, or by the caller of [Pool.Acquire]
 	readers   int

@@ -23,8 +23,7 @@ type loader struct {
 // load loads a file from the cached facts about it, or by starting the plugin. It remembers why a plugin was refused.
 func (l *loader) load(ctx context.Context, file *candidateFile) (*module, error) {
 	if file.facts != nil {
-		mod, err := l.fromCache(ctx, file, file.facts)
-		if mod != nil || err != nil {
+		if mod, err := l.fromCache(ctx, file, file.facts); mod != nil || err != nil {
 			return mod, err
 		}
 	}
@@ -143,7 +142,7 @@ func (m *module) describe(ctx context.Context) (*wit.Description, error) {
 		return nil, &code.UnusableError{Reason: fmt.Errorf("describe: %w", err)}
 	}
 	if m.info.Has(wit.InterfaceTools) {
-		// A plugin that cannot list its commands has none; calling one returns the reason.
+		// A plugin that cannot list its commands has no commands; calling one returns the reason.
 		if commands, err := i.Commands(ctx); err == nil {
 			if err := CheckCommands(commands); err != nil {
 				return nil, err
@@ -204,7 +203,7 @@ type candidateFile struct {
 	size     int
 	builtIn  bool
 	read     func() ([]byte, error)
-	facts    *code.Facts // cached facts about the file, nil if there are none
+	facts    *code.Facts // cached facts about the file, nil for no facts
 	deferred bool        // no configured connector uses it, as far as its bytes show
 	order    int         // increases with each file that the manager loads
 	loaded   *module     // nil if err is set

@@ -25,7 +25,7 @@ const (
 	// Each occupies 5 MB and more, and further ones would only slow the others down.
 	admittedPerProcessor = 4
 	// freeTime is how long a processor must have been free in all checks before further instances are created: then
-	// calls wait for services. If none is free, one more is created after contendedLifetime at the latest.
+	// calls wait for services. If no processor is free, one more is created after contendedLifetime at the latest.
 	freeTime = 100 * time.Millisecond
 )
 

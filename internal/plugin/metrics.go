@@ -73,8 +73,7 @@ func (c *counters) observeMemory(bytes int64) { raise(&c.memory, bytes) }
 // raise sets the counter to n unless it is larger already.
 func raise(counter *atomic.Int64, n int64) {
 	for {
-		seen := counter.Load()
-		if n <= seen || counter.CompareAndSwap(seen, n) {
+		if seen := counter.Load(); n <= seen || counter.CompareAndSwap(seen, n) {
 			return
 		}
 	}

@@ -105,7 +105,7 @@ func (m *module) snapshot() Info {
 	return info
 }
 
-// component returns the component with a class name or alias, nil if there is none.
+// component returns the component with a class name or alias, nil if there is no such component.
 func (m *module) component(kind wit.ComponentKind, class string) *wit.Component {
 	for i := range m.info.Components {
 		component := &m.info.Components[i]

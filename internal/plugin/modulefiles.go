@@ -370,7 +370,7 @@ func (m *Manager) conflicts(info *Info) (others []string) {
 	return others
 }
 
-// sourceOf returns the source of a file, which it creates if there is none. m.mu must be held.
+// sourceOf returns the source of a file, which it creates if there is no source. m.mu must be held.
 func (m *Manager) sourceOf(path string) *moduleSource {
 	source := m.sources[path]
 	if source == nil {

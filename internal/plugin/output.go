@@ -51,7 +51,7 @@ func newBucket(perSecond int64) *bucket {
 	return &bucket{perSecond: float64(perSecond), tokens: float64(perSecond), filledAt: time.Now()}
 }
 
-// takeToken takes one token, or counts a dropped line if there is none (ok is false). dropped is the number of lines
+// takeToken takes one token, or counts a dropped line if no token is left (ok is false). dropped is the number of lines
 // dropped since the last token; it is returned once.
 func (b *bucket) takeToken() (dropped int, ok bool) {
 	b.mu.Lock()
@@ -121,8 +121,7 @@ func (o *output) logLine(level wit.Level, line []byte) (flooded bool) {
 	if dropped > 0 {
 		o.logger.Warn("log lines of a plugin were dropped", "lines", dropped, "allowed.per.second", o.lines.perSecond)
 	}
-	logLevel := levels[level]
-	if o.logger.Enabled(context.Background(), logLevel) {
+	if logLevel := levels[level]; o.logger.Enabled(context.Background(), logLevel) {
 		o.logger.Log(context.Background(), logLevel, oneLine(line))
 	}
 	return false

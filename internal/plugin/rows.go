@@ -22,7 +22,7 @@ type rowCheck struct {
 	host  [3]uint32
 }
 
-// translateRow checks and translates a row. input is the row that it was made from, nil if there is none.
+// translateRow checks and translates a row. input is the row that it was made from, nil if there is no such row.
 func (c *rowCheck) translateRow(index int, row, input *wit.Row) error {
 	if index%checkEvery == checkEvery-1 {
 		if err := c.instance.clock.callerErr(); err != nil {

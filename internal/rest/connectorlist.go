@@ -202,7 +202,7 @@ func (req *request) listConnectors() {
 type listAnswers struct {
 	byWorker map[string]map[string]ConnectorSummary // by worker and connector
 	silent   []string                               // a line for each worker that did not respond
-	unknown  map[string]string                      // the same by worker; "" stands for all others
+	unknown  map[string]string                      // the same by worker; "" is the key of all others
 	members  map[string]bool                        // the workers of the group, nil without one
 }
 
@@ -255,7 +255,7 @@ func (l *listAnswers) refine(component connect.ComponentStatus) connect.Componen
 }
 
 // summarize merges the state of a connector from this worker's view and the reports of other workers about their own
-// tasks. With ownOnly it includes only components of this worker; isIncluded is false if there are none.
+// tasks. With ownOnly it includes only components of this worker; isIncluded is false if there are no components.
 func summarize(c *connect.Summary, group *listAnswers, ownOnly bool) (summary ConnectorSummary, isIncluded bool) {
 	summary.ConnectorState = ConnectorState{Name: c.Name, Type: c.Type, Class: c.Class, Workers: []string{}}
 	for i := range c.Components {
@@ -320,7 +320,7 @@ func newConnectorState(name string, component *connect.ComponentStatus) Connecto
 }
 
 // merge adds another part of the connector: the state with the least precedence wins. Of equal states the earlier one
-// counts, but the later one if idle, since all parts must be idle. A cause is kept if the winning part has none.
+// counts, but the later one if idle, since all parts must be idle. A cause is kept if the winning part has no cause.
 func (c *ConnectorSummary) merge(other ConnectorSummary) {
 	order := -1
 	if c.State != "" {

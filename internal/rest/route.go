@@ -21,8 +21,8 @@ type route struct {
 // operation is the description of a route for the OpenAPI document.
 type operation struct {
 	query         []string // the parameters, as NAME or NAME=boolean
-	requestBody   any      // a value of the body's type, nil for none
-	responseBody  any      // a value of the body's type, nil for none
+	requestBody   any      // a value of the body's type, nil means no body
+	responseBody  any      // a value of the body's type, nil means no body
 	status        int      // the success status, zero for 200
 	otherStatuses []int    // others that clients must expect
 	// mediaType is set if the response is not JSON. Kafka Connect's rules for media types and OPTIONS then do not

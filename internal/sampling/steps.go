@@ -20,13 +20,14 @@ var discardLog = slog.New(slog.DiscardHandler)
 type chainPrefix struct {
 	stage transform.Stage
 	chain *chaintest.Opened
-	// seenByStage ends with a filter instead of the stage, to find rows that it skips. Nil: none, or no filter plugin.
+	// seenByStage ends with a filter instead of the stage, to find rows that it skips. Nil means that the stage has
+	// no predicate, or that there is no filter plugin.
 	seenByStage *chaintest.Opened
 }
 
 type chainPrefixes []chainPrefix
 
-// openPrefixes opens the prefixes of a chain, in the order of its stages, or none if one of them fails.
+// openPrefixes opens the prefixes of a chain, in the order of its stages, or no prefixes if a stage fails.
 func openPrefixes(ctx context.Context, c chaintest.Chain, connector string) (prefixes chainPrefixes, err error) {
 	if c.Broken != nil {
 		return nil, c.Broken

@@ -181,7 +181,7 @@ func (n *namedDestination) logOverrides(merged mergedRoles) {
 	n.isLogged = true
 }
 
-// destinationValues returns the destination's values by role. They have a logon only if the settings have none.
+// destinationValues returns the destination's values by role. They have a logon only if the settings have no logon.
 func destinationValues(destination *btp.Destination, roles config.Roles) map[string]string {
 	values := map[string]string{
 		role.Address:                 destination.Host,

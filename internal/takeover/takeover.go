@@ -59,7 +59,7 @@ func (g *groupReader) addWarning(file, text string) {
 	g.problems = append(g.problems, config.Problem{File: file, Warning: true, Text: g.Worker.Redact(text)})
 }
 
-// addSettingProblem adds an error of a setting of the worker; ok means that there is none.
+// addSettingProblem adds an error of a setting of the worker; ok means that there is no error.
 func (g *groupReader) addSettingProblem(name string, err error) (ok bool) {
 	if err != nil {
 		g.problems = append(g.problems, g.Worker.Problem(name, strings.TrimPrefix(err.Error(), name+": ")))

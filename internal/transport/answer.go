@@ -10,7 +10,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// isSessionEnd reports that the session had ended. Assumption: ICF's 400 says so in English in its status or page.
+// isSessionEnd reports that the session had ended. Assumption: the status or page of ICF's 400 reports it in English.
 func (a *Answer) isSessionEnd() bool {
 	if a.Status != http.StatusBadRequest || !a.inSession {
 		return false

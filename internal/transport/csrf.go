@@ -18,8 +18,7 @@ func (r *retryLoop) handleRefusedToken(_ context.Context, t *attempt) (decision,
 	if !t.answer.tokenRefused || r.exchange.tokenFrom == "" {
 		return notApplicable, nil
 	}
-	isFresh := !t.token.Accepted.Load()
-	if isFresh && !t.permit.mayBeEndedByOthers() {
+	if isFresh := !t.token.Accepted.Load(); isFresh && !t.permit.mayBeEndedByOthers() {
 		r.freshRefusals++
 	}
 	if r.freshRefusals > maxFreshRefusals {

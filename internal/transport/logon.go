@@ -10,7 +10,7 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/role"
 )
 
-// Logon identifies the secrets for the service, in headers next to it, and for the route. It prints none.
+// Logon identifies the secrets for the service, in headers next to it, and for the route. It prints no secrets.
 type Logon struct {
 	secrets  []logonSecret
 	origin   string
@@ -61,7 +61,7 @@ func (l Logon) Accepted() bool {
 }
 
 // Untried returns the role of the first secret that was not accepted before, "" for the service's; !ok if there is
-// none.
+// no such secret.
 func (l Logon) Untried() (role string, ok bool) {
 	if _, ok := l.Refused(); ok {
 		return "", false
@@ -74,7 +74,7 @@ func (l Logon) Untried() (role string, ok bool) {
 	return "", false
 }
 
-// Refused returns the role of the first secret that was refused, "" for the service's. ok is false if there is none.
+// Refused returns the role of the first secret that was refused, "" for the service's; !ok if there is no such secret.
 func (l Logon) Refused() (role string, ok bool) {
 	for _, s := range l.secrets {
 		if s.isObserved {
@@ -121,7 +121,7 @@ func (d *destination) gates() []*lockouts.Gate {
 	return gates
 }
 
-// Refusal describes who was refused where and since when, and what to do; "" if the current secret was not refused.
+// Refusal describes the refused logon: the user, the place, the time, and what to do; "" if the secrets may be sent.
 func (c *Client) Refusal() string {
 	for _, g := range c.target.Load().gates() {
 		if refusal := g.Refusal(); refusal != "" {

@@ -41,7 +41,7 @@ func (d *destination) closeFurtherOrigins() {
 	}
 }
 
-// newDestination validates a configuration and joins the clients of its origin. deregister must be called at the end.
+// newDestination validates a configuration and joins the clients of its origin. The caller must call deregister.
 func newDestination(c Config) (*destination, error) {
 	d, err := prepareDestination(c)
 	if err != nil {

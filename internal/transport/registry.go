@@ -86,7 +86,7 @@ func (r *OriginRegistry) leave(d *destination) {
 
 var defaultConcurrent = defaultNumber(role.MaxConcurrent)
 
-// Waiting returns why requests wait for limits; "" if none has waited for long.
+// Waiting returns why requests wait for limits; "" if no request has waited for long.
 func (c *Client) Waiting() string { return c.target.Load().limits.Waiting() }
 
 // Waits returns why requests wait for limits or a Retry-After.
@@ -95,7 +95,7 @@ func (c *Client) Waits() limits.Wait { return c.target.Load().limits.Waits() }
 // AllWaits is [Client.Waits] with waits that have just begun.
 func (c *Client) AllWaits() limits.Wait { return c.target.Load().limits.AllWaits() }
 
-// Window returns when the open maintenance window ends. Zero means none is open.
+// Window returns when the open maintenance window ends. Zero means that no window is open.
 func (c *Client) Window() time.Time { return c.target.Load().limits.Window() }
 
 // Usage returns the use of the service and of further origins by all clients, in time that grows with their number. If

@@ -325,7 +325,7 @@ func (d *destination) waitsForConnector(since *time.Time) bool {
 	return time.Since(*since) < d.config.Route.Outage
 }
 
-// isRetriable reports whether a status asks for another attempt; if not repeatable, only 429 except for GET.
+// isRetriable reports whether a status permits another attempt; if not repeatable, only 429 except for GET.
 func (e *exchange) isRetriable(retry Retry, status int) bool {
 	if !e.repeatable {
 		if e.method == http.MethodGet || e.method == http.MethodHead {

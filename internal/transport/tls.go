@@ -109,7 +109,7 @@ func storeLocation(roles Roles, prefix string) *keystore.Location {
 	return l
 }
 
-// destinationStore returns the location of a store of a BTP destination, nil for none.
+// destinationStore returns the location of a store of a BTP destination, nil for no store.
 func destinationStore(s *btp.Store) *keystore.Location {
 	if s == nil {
 		return nil

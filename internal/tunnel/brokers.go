@@ -64,7 +64,7 @@ func (b *brokers) close() {
 
 const maxBrokers = 1_000
 
-// update opens listeners for new brokers and stores changed addresses. It opens none if there would be too many.
+// update opens listeners for new brokers and stores changed addresses. It opens no listener if there would be too many.
 func (b *brokers) update(nodes []node) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()

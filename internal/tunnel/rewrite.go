@@ -38,7 +38,7 @@ func carriesAddress(key, version int16) bool {
 // mayPassUnchanged reports whether addresses are only hints. A response too large for rewriting passes then.
 func mayPassUnchanged(key int16) bool { return key == keyFetch || key == keyShareFetch }
 
-// rewrite returns a response frame with local addresses, the same frame if it has none.
+// rewrite returns a response frame with local addresses, the same frame if it has no addresses.
 func (r *relay) rewrite(request pendingRequest, frame []byte) ([]byte, error) {
 	response := kmsg.ResponseForKey(request.key)
 	response.SetVersion(request.version)
@@ -55,8 +55,7 @@ func (r *relay) rewrite(request pendingRequest, frame []byte) ([]byte, error) {
 	if err := response.ReadFrom(body); err != nil {
 		return nil, err
 	}
-	hasChanged, err := r.rewriteAddresses(response)
-	if err != nil || !hasChanged {
+	if hasChanged, err := r.rewriteAddresses(response); err != nil || !hasChanged {
 		return frame, err
 	}
 	prefix := len(frame) - len(body)

@@ -31,7 +31,7 @@ type Options struct {
 	// Dial connects to a broker's advertised address, with TLS, proxies and address maps.
 	Dial        func(ctx context.Context, address string) (net.Conn, error)
 	DialTimeout time.Duration // bounds dialing and the logon. Default 30 s.
-	// SASL logs on for the clients, which must use none. Nil relays the clients' own logons.
+	// SASL logs on for the clients, which must use no SASL. Nil relays the clients' own logons.
 	SASL     sasl.Mechanism
 	Announce func(line string) // receives a line per listener: "127.0.0.1:9093 broker 0 kafka.virtual:9092"
 	Logger   *slog.Logger

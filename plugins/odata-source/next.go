@@ -129,8 +129,7 @@ func logNothingToRead(f *feedreader.Feed, reason wit.PollReason, complete int64,
 // CheckOffset returns an error if an offset from another version or from an operator cannot be continued.
 func (p *plugin) CheckOffset(partition, offset []wit.OffsetEntry) error {
 	for _, name := range []string{"service", "entityset"} {
-		v, ok := wit.Lookup(partition, name)
-		if !ok || v.String == nil {
+		if v, ok := wit.Lookup(partition, name); !ok || v.String == nil {
 			return &wit.Error{Kind: wit.ErrorIncompatible,
 				Message: "partition: expected the texts service and entityset, found no " + name}
 		}

@@ -122,8 +122,7 @@ func AppendDecimal64(dst []byte, unscaled int64) []byte {
 	n := 8
 	for n > 1 {
 		// the top byte is redundant if it only repeats the sign of the next one
-		top := unscaled >> (8*n - 9)
-		if top != 0 && top != -1 {
+		if top := unscaled >> (8*n - 9); top != 0 && top != -1 {
 			break
 		}
 		n--

@@ -86,13 +86,13 @@ func (n *Network) Config(worker string) kafka.Config {
 	return c
 }
 
-// Directions are those of the bytes between a worker and the brokers. The zero value is none.
+// Directions selects directions of the bytes between a worker and the brokers. The zero value selects no direction.
 type Directions struct {
 	ToBroker bool
 	ToWorker bool
 }
 
-// BothWays are the directions to the broker and to the worker.
+// BothWays selects the directions to the broker and to the worker.
 var BothWays = Directions{ToBroker: true, ToWorker: true}
 
 // Hold delays the bytes of the directions, and lets those of the others arrive. Neither side notices more than silence.

@@ -160,10 +160,8 @@ func decodeCount(members map[string]json.RawMessage, name string) (int, error) {
 }
 
 func parseTaskKey(suffix string) (connector string, task int, err error) {
-	dash := strings.LastIndexByte(suffix, '-')
-	if dash > 0 {
-		n, err := strconv.ParseInt(suffix[dash+1:], 10, 32)
-		if err == nil && n >= 0 {
+	if dash := strings.LastIndexByte(suffix, '-'); dash > 0 {
+		if n, err := strconv.ParseInt(suffix[dash+1:], 10, 32); err == nil && n >= 0 {
 			return suffix[:dash], int(n), nil
 		}
 	}

@@ -249,7 +249,7 @@ func (s *Store) Delete(ctx context.Context, name string) error {
 	return err
 }
 
-// releaseFromFolder returns the record that ends the folder's claim to a connector, nil if it has none.
+// releaseFromFolder returns the record that ends the folder's claim to a connector, nil if it has no claim.
 func (s *Store) releaseFromFolder(name string) (records []Record) {
 	if s.Annotations(FolderAnnotation)[name] != nil {
 		records = append(records, folderAnnotation(name, ""))

@@ -199,8 +199,7 @@ func checkSameEncoding(recordSchema string, texts []registry.NamedSchema, source
 		return &fault.Fatal{Err: fmt.Errorf("%s: %w", source, err)}
 	}
 	want := string(ownSchema.Canonical())
-	got := string(otherSchema.Canonical())
-	if want != got {
+	if got := string(otherSchema.Canonical()); want != got {
 		return &fault.Fatal{Err: fmt.Errorf(
 			"%s differs from the record's schema, and records are not converted to another one: expected %s, found %s",
 			source, fault.TruncateTo(want, fault.MaxErrorBytes), fault.TruncateTo(got, fault.MaxErrorBytes))}

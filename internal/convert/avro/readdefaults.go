@@ -34,8 +34,7 @@ func (r *schemaReader) setDefault(id uint32, n *avro.SchemaNode, place placement
 	if !ok {
 		return
 	}
-	b, err := connectdata.AppendDefault(nil, r.nodes, id, v)
-	if err == nil {
+	if b, err := connectdata.AppendDefault(nil, r.nodes, id, v); err == nil {
 		r.nodes[id].DefaultValue = &b
 	}
 }

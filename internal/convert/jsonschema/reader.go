@@ -394,10 +394,10 @@ func (s *schemaSource) addFields(n *wit.SchemaNode, list []property, depth int) 
 	return nil
 }
 
-// decisiveKind returns which of several combined schemas determines the type, as in JsonSchemaData, "" if none does.
+// decisiveKind returns which of several combined schemas determines the type, as in JsonSchemaData, or "".
 func decisiveKind(byKind map[string]typedSchema) string {
 	has := func(kind string) bool { return byKind[kind].kind != "" }
-	switch { // the first case that applies counts; const and enum of other types have none
+	switch { // the first case that applies counts; const and enum of other types have no case
 	case has("choice"):
 		return "choice"
 	case has("const") && has("string"):

@@ -29,7 +29,7 @@ type lastUsed[R decoder] struct {
 }
 
 type decoder interface {
-	// From returns the schema of decoded values, nil if they have none.
+	// From returns the schema of decoded values, nil if they have no schema.
 	From() *record.Schema
 }
 

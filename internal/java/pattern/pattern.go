@@ -46,7 +46,7 @@ func Compile(text string) (Pattern, error) {
 }
 
 // WithTimeout limits the time of each match of p, which it returns. Without a limit an expression may backtrack for any
-// time; guests need none, since the host limits their calls.
+// time; guests need no limit, since the host limits their calls.
 func (p Pattern) WithTimeout(limit time.Duration) Pattern {
 	p.find.MatchTimeout = limit
 	p.whole.MatchTimeout = limit
@@ -77,7 +77,7 @@ type translator struct {
 	in  []rune
 	i   int // the index in of the next code point
 	out strings.Builder
-	err string // the first error, "" for none
+	err string // the first error, "" for no error
 	flags
 	atom int // the offset in out of the last element that a quantifier can follow, or -1
 	open []openGroup

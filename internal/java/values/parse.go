@@ -371,8 +371,7 @@ func (d Decimal) literal() Literal {
 		}
 	}
 	if d.Scale != 0 {
-		single, _ := strconv.ParseFloat(d.text, 32)
-		if !math.IsInf(single, 0) {
+		if single, _ := strconv.ParseFloat(d.text, 32); !math.IsInf(single, 0) {
 			return Literal{literalFloat32, float32(single)}
 		}
 		if double := d.Float(64); !math.IsInf(double, 0) {
@@ -573,7 +572,7 @@ func (in *inferred) tree(v any) (_ any, ok bool) {
 	return v, in.name == ""
 }
 
-// Encode encodes the value with its schema. nodes is nil if it has none, as for an empty array.
+// Encode encodes the value with its schema. nodes is nil if it has no schema, as for an empty array.
 func (l Literal) Encode() (nodes []wit.SchemaNode, value []byte, err error) {
 	if l.kind == nil {
 		return nil, []byte{connectdata.TagNull}, nil

@@ -20,8 +20,8 @@ type Module struct {
 	Exports     []Export
 	MemoryPages uint64 // the minimum, in pages of 64 KiB
 	Functions   uint64 // of the module itself, without imports
-	Contract    string // the contract version in names of exports, "" if there is none
-	// BuiltAgainst is the contract version in the custom section of generators, "" if there is none.
+	Contract    string // the contract version in names of exports, "" for no version
+	// BuiltAgainst is the contract version in the custom section of generators, "" for no version.
 	BuiltAgainst string
 }
 
@@ -77,8 +77,7 @@ func checkHeader(data []byte) error {
 	if len(data) == 0 {
 		return fmt.Errorf("the file is empty: expected a core WebAssembly module")
 	}
-	magic := []byte("\x00asm")
-	if !bytes.HasPrefix(data, magic[:min(4, len(data))]) {
+	if magic := []byte("\x00asm"); !bytes.HasPrefix(data, magic[:min(4, len(data))]) {
 		return fmt.Errorf("not WebAssembly: expected the bytes 00 61 73 6d at the start, found % x",
 			data[:min(4, len(data))])
 	}
@@ -150,7 +149,7 @@ func (m *Module) HasFunction(name string) bool {
 	return slices.Contains(m.Exports, Export{Name: name, Kind: kindFunction})
 }
 
-// contractVersion returns the version in the first export of the contract's package, "" if there is none.
+// contractVersion returns the version in the first export of the contract's package, "" if there is no such export.
 func (m *Module) contractVersion() string {
 	for _, e := range m.Exports {
 		name := strings.TrimPrefix(e.Name, "cabi_post_")

@@ -215,7 +215,7 @@ func (s *server) remove(path string) (remaining int) {
 	return len(s.paths)
 }
 
-// find returns the endpoint for a URL, nil if none is registered.
+// find returns the endpoint for a URL, nil if no endpoint is registered.
 func (s *server) find(address *url.URL) *endpoint {
 	first, _, _ := strings.Cut(strings.TrimPrefix(address.EscapedPath(), "/"), "/")
 	first, _ = url.PathUnescape(first) // was parsed before

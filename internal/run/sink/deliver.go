@@ -147,8 +147,7 @@ func (a *activeBatch) sendRequest(delivery *delivery, items []*item) (wit.Respon
 		if err == nil || errors.As(err, &noResponse) || !isTransient(err) {
 			return response, err
 		}
-		retry, waitErr := retries.Wait(a.task.run.stopCtx)
-		if !retry || waitErr != nil {
+		if retry, waitErr := retries.Wait(a.task.run.stopCtx); !retry || waitErr != nil {
 			return response, err
 		}
 		a.task.count.errors.Add()

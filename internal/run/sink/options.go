@@ -77,7 +77,7 @@ func (l *Limits) memoryLimits() memoryLimits {
 // ErrorHandling decides about records and requests that fail.
 type ErrorHandling struct {
 	task.Tolerance
-	// Retry is for transforms, encodings and deliveries that fail transiently, besides the client's own retries.
+	// Retry is for transforms, encodings and deliveries that fail transiently, in addition to the client's own retries.
 	Retry       task.RetryPolicy
 	DeadLetters DeadLetters // receives skipped records before they are settled; nil only logs them
 	// Send and Skip name records in doubt that an operator has checked, as TOPIC-PARTITION@OFFSET or

@@ -50,7 +50,7 @@ func (d *dispatcher) startDeliveries() {
 // announcedRowsPerSlot bounds the rows announced for each request slot; after a kill all of them are in doubt.
 const announcedRowsPerSlot = 3
 
-// nextDelivery returns the lane whose first delivery to send next, nil if none may start. It announces several
+// nextDelivery returns the lane whose first delivery is sent next, nil if no delivery may start. It announces several
 // non-repeatable deliveries together, so that they share a commit.
 func (d *dispatcher) nextDelivery() *lane {
 	d.retractAll()
@@ -163,7 +163,7 @@ type laneFilter struct {
 }
 
 // nextLane counts the first delivery in read order that may start as started, so that little is settled out of order,
-// and removes its lane from the ready ones. Nil means that none may start.
+// and removes its lane from the ready ones. Nil means that no delivery may start.
 func (d *dispatcher) nextLane(filter laneFilter) *lane {
 	for {
 		lane := d.queue.first()

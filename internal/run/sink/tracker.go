@@ -214,9 +214,9 @@ func (r *RevokedPartitions) get(tracker *offsetTracker, tp topicPartition) *part
 }
 
 // resume removes the partition. It waits for the deliveries in flight of the last owner in this process, and returns
-// the settled offsets from next on, the committed offset (-1 for none). If next is before an offset that was committed
-// here, a user has reset it, and nothing counts as settled. writtenHere reports that this process stored the metadata
-// last and knows the outcome of the requests in them.
+// the settled offsets from next on, the committed offset (-1 if missing). If next is before an offset that was
+// committed here, a user has reset it, and nothing counts as settled. writtenHere reports that this process stored the
+// metadata last and knows the outcome of the requests in them.
 func (r *RevokedPartitions) resume(ctx context.Context, tp topicPartition, next int64,
 	metadata string) (settled []offsetRange, writtenHere bool) {
 	r.mu.Lock()

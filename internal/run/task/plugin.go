@@ -123,8 +123,7 @@ func (p *Plugin[C, O]) openCurrent(ctx context.Context,
 	open func(context.Context, PluginVersion[C]) (O, error)) (O, error) {
 	for {
 		version := p.versions.Current()
-		o, err := open(ctx, version)
-		if !p.isSuperseded(version, err) {
+		if o, err := open(ctx, version); !p.isSuperseded(version, err) {
 			return o, err
 		}
 	}

@@ -76,8 +76,7 @@ func (c *cachedValue[V]) get(ctx context.Context, unwanted func(V) bool) (V, err
 				return s.entry.value, nil
 			}
 		}
-		value, startOver, err := c.fetch(ctx, unwanted, s)
-		if !startOver {
+		if value, startOver, err := c.fetch(ctx, unwanted, s); !startOver {
 			return value, err
 		}
 	}

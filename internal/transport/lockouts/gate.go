@@ -85,7 +85,7 @@ func (l *LockedOut) Error() string { return l.Why }
 
 func (l *LockedOut) Unwrap() error { return &wit.Error{Kind: wit.ErrorUnauthorized, Message: l.Why} }
 
-// Refusal describes who was refused, where, since when, and what to do; "" if the secret may be sent.
+// Refusal describes the refused logon: the user, the place, the time, and what to do; "" if the secret may be sent.
 func (g *Gate) Refusal() string {
 	if g == nil {
 		return ""

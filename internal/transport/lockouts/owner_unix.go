@@ -10,8 +10,7 @@ import (
 )
 
 func checkOwner(info fs.FileInfo) error {
-	stat, ok := info.Sys().(*syscall.Stat_t)
-	if ok && int(stat.Uid) != os.Geteuid() {
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok && int(stat.Uid) != os.Geteuid() {
 		return fmt.Errorf("expected a file of this user (id %d), found one of user %d", os.Geteuid(), stat.Uid)
 	}
 	return nil

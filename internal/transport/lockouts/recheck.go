@@ -33,7 +33,7 @@ func (g *Gate) BeginRecheck() *Recheck {
 	return g.recheck
 }
 
-// currentRecheck returns nil if there is none.
+// currentRecheck returns nil if no recheck is in progress.
 func (g *Gate) currentRecheck() *Recheck {
 	g.mu.Lock()
 	defer g.mu.Unlock()

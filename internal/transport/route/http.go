@@ -203,7 +203,7 @@ func (t *roundTripper) mapRequest(request *http.Request) (*http.Request, error) 
 	return clone, nil
 }
 
-// rewind returns the request with a body that can be sent again, or false if there is none.
+// rewind returns the request with a body that can be sent again, or false if there is no such body.
 func rewind(request *http.Request) (*http.Request, bool) {
 	if request.Body == nil || request.Body == http.NoBody {
 		return request, true

@@ -137,7 +137,7 @@ type Logon struct {
 	Setting  string // the short name of the secret's setting
 }
 
-// Logon returns the secret that the settings contain, or none: secrets of bindings and files are the worker's.
+// Logon returns the secret that the settings contain, or no secret: secrets of bindings and files are the worker's.
 func (s *Settings) Logon() Logon {
 	switch s.Type {
 	case SOCKS5, HTTP:

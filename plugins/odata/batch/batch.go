@@ -154,8 +154,7 @@ func unusedSuffix(parts []Part) string {
 				hash = mixHash(hash, parts[i].Operations[j].Body)
 			}
 		}
-		suffix := strconv.FormatUint(hash, 36)
-		if !anyContains(parts, []byte("_"+suffix)) { // a fast search, because few texts have underscores
+		if suffix := strconv.FormatUint(hash, 36); !anyContains(parts, []byte("_"+suffix)) { // a fast search, because few texts have underscores
 			return suffix
 		}
 	}

@@ -44,7 +44,7 @@ type propertyTable struct {
 	table  []*property // hash table with linear probing
 }
 
-// result has the problem and the next link of the current struct, nil if there are none.
+// result has the problem and the next link of the current struct, nil if they are missing.
 type result struct {
 	problem       *conversionError // the error of the first column in schema order that could not be read
 	problemColumn int              // -1 for an error of the struct as a whole
@@ -280,7 +280,7 @@ func (s *structure) fail(column int, problem *conversionError) {
 	}
 }
 
-// endValue ends a column's value at pos in the text. dst is its encoding; problem means that it has none.
+// endValue ends a column's value at pos in the text. dst is its encoding; problem means that it has no encoding.
 func (s *structure) endValue(p *property, pos int, dst []byte, problem *conversionError) {
 	out := s.stream.out
 	end := s.O

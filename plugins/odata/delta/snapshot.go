@@ -72,8 +72,7 @@ func (pg *Page) afterSnapshotFailure(snapshot *readingSnapshot, err error) phase
 	if kind != wit.ErrorData && kind != wit.ErrorGone && kind != wit.ErrorNotFound {
 		return nil
 	}
-	isFirstFailure := snapshot.lostTokens == 0
-	if isFirstFailure {
+	if isFirstFailure := snapshot.lostTokens == 0; isFirstFailure {
 		sdk.Log(wit.LevelWarn, serviceError.Message+"; restarting the snapshot")
 		c := common{startedAt: int(pg.Response.ReceivedAt), rewriteSettings: snapshot.rewriteSettings,
 			snapshot: snapshot.snapshot, lostTokens: 1, verdict: snapshot.verdict}

@@ -97,8 +97,7 @@ func (p *Pool) Begin(context *Context, feed *Feed, response *wit.Response, guidF
 // valid during the call.
 var versionHeaders = []wit.Header{{Name: "DataServiceVersion", Value: "2.0"}}
 
-// End returns the reader to the pool; it must not be used afterwards. keepDecoder is false after
-// an error.
+// End returns the reader to the pool; it must not be used afterwards. keepDecoder is false after an error.
 func (p *Pool) End(reader *Reader, keepDecoder bool) {
 	if keepDecoder && reader.Decoder != nil {
 		reader.Decoder.Reset()

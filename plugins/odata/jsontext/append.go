@@ -37,8 +37,7 @@ func AppendText(dst, text []byte) (_ []byte, valid bool) {
 			continue
 		}
 		if char >= utf8.RuneSelf {
-			r, size := utf8.DecodeRune(text[i:])
-			if r != utf8.RuneError || size > 1 {
+			if r, size := utf8.DecodeRune(text[i:]); r != utf8.RuneError || size > 1 {
 				i += size
 				continue
 			}

@@ -31,8 +31,7 @@ func (q Query) AppendTo(target string) string {
 // Option returns a query option by its name, in any case.
 func Option(query, name string) (value string, ok bool) {
 	for option := range strings.SplitSeq(query, "&") {
-		n, v, _ := strings.Cut(option, "=")
-		if strings.EqualFold(Unescape(n), name) {
+		if n, v, _ := strings.Cut(option, "="); strings.EqualFold(Unescape(n), name) {
 			return Unescape(v), true
 		}
 	}

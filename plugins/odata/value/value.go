@@ -409,7 +409,7 @@ func floorDivide(n, divisor int64) (quotient, remainder int64) {
 }
 
 // formatISO formats a point in time in UTC, with a Z if the type has a zone. ok is false outside the years 1 to 9999.
-func formatISO(millis, ticks int64, hasZone bool) (string, bool) {
+func formatISO(millis, ticks int64, hasZone bool) (text string, ok bool) {
 	if millis < datetime.FirstMs || millis > datetime.LastMs {
 		return "", false
 	}

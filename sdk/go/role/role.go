@@ -309,7 +309,7 @@ func HostDefault(name string) *string {
 }
 
 // Find returns the role with that name: http.header.sap-client finds http.header. ok is false for unknown roles.
-func Find(name string) (Role, bool) {
+func Find(name string) (_ Role, ok bool) {
 	for _, r := range All {
 		if name == r.Name || (strings.HasSuffix(r.Name, ".") && strings.HasPrefix(name, r.Name) &&
 			len(name) > len(r.Name)) {

@@ -204,8 +204,7 @@ func (c *call) runEmitted(r *Record, from int) (stageIndex int, err error) {
 // run applies the stage to a record if its condition holds.
 func (s *stage) run(r *Record) error {
 	if s.condition != nil {
-		match, err := s.condition(r)
-		if err != nil || match == s.negate {
+		if match, err := s.condition(r); err != nil || match == s.negate {
 			return err
 		}
 	}

@@ -122,8 +122,7 @@ func (r *Random) Nodes() []wit.SchemaNode {
 // Value returns a value of a node.
 func (r *Random) Value(nodes []wit.SchemaNode, node uint32) any {
 	r.remaining = 2000
-	n := &nodes[node]
-	if n.Optional && r.IntN(3) == 0 {
+	if n := &nodes[node]; n.Optional && r.IntN(3) == 0 {
 		return nil
 	}
 	return r.value(nodes, node, 0)

@@ -86,8 +86,7 @@ func (c *Cache) Write(hash, kind string, content []byte) {
 	}
 	key := c.key(hash)
 	sum := checksum(key, kind, content)
-	err := wholefile.Write(c.path(key, kind), append(sum[:], content...))
-	if err != nil {
+	if err := wholefile.Write(c.path(key, kind), append(sum[:], content...)); err != nil {
 		c.logger.Warn("the plugin cache cannot be written", "folder", c.dir, "error", err)
 	}
 }
