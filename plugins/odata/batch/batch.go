@@ -154,7 +154,8 @@ func unusedSuffix(parts []Part) string {
 				hash = mixHash(hash, parts[i].Operations[j].Body)
 			}
 		}
-		if suffix := strconv.FormatUint(hash, 36); !anyContains(parts, []byte("_"+suffix)) { // a fast search, because few texts have underscores
+		// a fast search, because few texts have underscores
+		if suffix := strconv.FormatUint(hash, 36); !anyContains(parts, []byte("_"+suffix)) {
 			return suffix
 		}
 	}
