@@ -54,6 +54,20 @@ func runWorker(t *testing.T, h *Host) (stop func()) {
 	}
 }
 
+var startingHealthCases = map[string]int{
+	"GET /":                         200,
+	"GET /metrics":                  200,
+	"GET /connectors":               200,
+	"GET /connectors/none":          404,
+	"GET /connectors/none/status":   404,
+	"GET /connector-plugins":        200,
+	"DELETE /connectors/none":       404,
+	"PUT /connectors/none/pause":    404,
+	"POST /connectors/none/restart": 404,
+	"GET /culvert/plugins":          200,
+	"GET /admin/loggers":            200,
+}
+
 // While the worker starts, /health reports that, and all other requests wait: here until its folders were scanned,
 // after all plugins are loaded.
 func TestHealthWhileStartingWorker(t *testing.T) {
@@ -92,19 +106,7 @@ func TestHealthWhileStartingWorker(t *testing.T) {
 	// A read does not get an empty result before the worker knows its connectors, and a change is not rejected.
 	var waiting sync.WaitGroup
 	var started atomic.Bool
-	for request, want := range map[string]int{
-		"GET /":                         200,
-		"GET /metrics":                  200,
-		"GET /connectors":               200,
-		"GET /connectors/none":          404,
-		"GET /connectors/none/status":   404,
-		"GET /connector-plugins":        200,
-		"DELETE /connectors/none":       404,
-		"PUT /connectors/none/pause":    404,
-		"POST /connectors/none/restart": 404,
-		"GET /culvert/plugins":          200,
-		"GET /admin/loggers":            200,
-	} {
+	for request, want := range startingHealthCases {
 		waiting.Go(func() {
 			method, path, _ := strings.Cut(request, " ")
 			if status, answer := call(method, path, ""); status != want || !started.Load() {

@@ -35,10 +35,7 @@ func TestRules(t *testing.T) {
 		"mixed with brackets":   {"var x = (a && b) || c", ""},
 		"the other way is good": {"var x = a && (b || c)", ""},
 
-		"an empty case": {
-			"func f() {\n\tswitch x {\n\tcase 1:\n\tcase 2:\n\t\tg()\n\t}\n}",
-			"empty case",
-		},
+		"an empty case":              {"func f() {\n\tswitch x {\n\tcase 1:\n\tcase 2:\n\t\tg()\n\t}\n}", "empty case"},
 		"an empty case and its why":  {"func f() {\n\tswitch x {\n\tcase 1: // nothing to do\n\t}\n}", ""},
 		"an empty case, a line more": {"func f() {\n\tswitch x {\n\tcase 1:\n\t\t// nothing to do\n\t}\n}", ""},
 
@@ -49,10 +46,7 @@ func TestRules(t *testing.T) {
 		"pairs a line":   {"func f() {\n\tlog.Warn(\"x\",\n\t\t\"key\", value, // long\n\t\t\"y\", 1)\n}", ""},
 		"another method": {"func f() {\n\tt.Fatal(\"x\", \"key\", // long\n\t\tvalue)\n}", ""},
 
-		"unrelated values": {
-			"func f() {\n\ta, b := g(), 1\n\th(a, b)\n}",
-			"unrelated values in one assignment",
-		},
+		"unrelated values":        {"func f() {\n\ta, b := g(), 1\n\th(a, b)\n}", "unrelated values in one assignment"},
 		"a swap":                  {"func f() {\n\ta, b = b, a\n}", ""},
 		"one reads the other":     {"func f() {\n\ta, b = a+1, c[a]\n}", ""},
 		"calls that may read":     {"func f() {\n\ta, b = g(), h()\n}", ""},

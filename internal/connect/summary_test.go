@@ -31,41 +31,7 @@ import (
 // The waits of a client determine the condition of a running task. A limit of the request rate is only a note.
 func TestClientWaitsDetermineTheCondition(t *testing.T) {
 	t.Parallel()
-	window, err := limits.ParseWindows("0 0 0 * * ?/25h UTC") // a window of 25 hours each day is always open
-	require.NoError(t, err)
-	for name, test := range map[string]struct {
-		limits   limits.Limits
-		handler  http.HandlerFunc // nil means that the service is down
-		requests int
-		want     ComponentStatus
-		cause    string // a part of the cause
-	}{
-		"no request": {
-			want: ComponentStatus{Condition: "idle"},
-		},
-		"maintenance window": {
-			limits:   limits.Limits{Windows: window},
-			requests: 1,
-			want:     ComponentStatus{Condition: "waiting"},
-		},
-		"service down": {
-			requests: 1,
-			want:     ComponentStatus{Condition: "away", Kind: "transient"},
-			cause:    "does not answer",
-		},
-		"request rate": {
-			limits:   limits.Limits{PerSecond: 0.001},
-			handler:  respondOK,
-			requests: 2,
-			want:     ComponentStatus{Condition: "idle", Note: "limited to 0.001 requests a second"},
-		},
-		"Retry-After": {
-			handler:  respondRetryAfter,
-			requests: 1,
-			want:     ComponentStatus{Condition: "waiting"},
-			cause:    "(Retry-After)",
-		},
-	} {
+	for name, test := range clientWaitCases(t) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server := httptest.NewServer(test.handler)
@@ -110,6 +76,46 @@ func TestClientWaitsDetermineTheCondition(t *testing.T) {
 			assert.Equal(t, test.want.Kind, component.Kind)
 			assert.Equal(t, isInWindow, !component.RestartsAt.IsZero(), "has a time of its next start")
 		})
+	}
+}
+
+// clientWaitCase is a client's limits and requests, and the status of a running task that uses the client.
+type clientWaitCase struct {
+	limits   limits.Limits
+	handler  http.HandlerFunc // nil means that the service is down
+	requests int
+	want     ComponentStatus
+	cause    string // a part of the cause
+}
+
+func clientWaitCases(t *testing.T) map[string]clientWaitCase {
+	t.Helper()
+	window, err := limits.ParseWindows("0 0 0 * * ?/25h UTC") // a window of 25 hours each day is always open
+	require.NoError(t, err)
+	return map[string]clientWaitCase{
+		"no request": {want: ComponentStatus{Condition: "idle"}},
+		"maintenance window": {
+			limits:   limits.Limits{Windows: window},
+			requests: 1,
+			want:     ComponentStatus{Condition: "waiting"},
+		},
+		"service down": {
+			requests: 1,
+			want:     ComponentStatus{Condition: "away", Kind: "transient"},
+			cause:    "does not answer",
+		},
+		"request rate": {
+			limits:   limits.Limits{PerSecond: 0.001},
+			handler:  respondOK,
+			requests: 2,
+			want:     ComponentStatus{Condition: "idle", Note: "limited to 0.001 requests a second"},
+		},
+		"Retry-After": {
+			handler:  respondRetryAfter,
+			requests: 1,
+			want:     ComponentStatus{Condition: "waiting"},
+			cause:    "(Retry-After)",
+		},
 	}
 }
 

@@ -110,14 +110,38 @@ func TestStepsToKafka(t *testing.T) {
 }
 
 func TestStepsEndWithTheError(t *testing.T) {
+	for name, test := range stepErrorCases() {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, test.opts...)
+			test.spoil(s)
+			steps := s.diagnose(t)
+			last := steps[len(steps)-1]
+			if last.OK || last.Step != test.step || last.Setting != test.setting ||
+				!strings.Contains(last.Message, test.wantMessage) {
+				t.Errorf("expected a failure of %q, setting %q, with %q, found %+v\nafter %q", test.step, test.setting,
+					test.wantMessage, last, names(steps))
+			}
+			for _, step := range steps[:len(steps)-1] {
+				if !step.OK {
+					t.Errorf("expected no step after %+v", step)
+				}
+			}
+		})
+	}
+}
+
+// stepErrorCase is a site with a fault, and the step that fails.
+type stepErrorCase struct {
+	opts        []kfake.Opt
+	spoil       func(*site)
+	step        string
+	setting     string
+	wantMessage string // a part of the message
+}
+
+func stepErrorCases() map[string]stepErrorCase {
 	plainLogon := []kfake.Opt{kfake.EnableSASL(), kfake.Superuser("PLAIN", "u", "p")}
-	for name, test := range map[string]struct {
-		opts        []kfake.Opt
-		spoil       func(*site)
-		step        string
-		setting     string
-		wantMessage string // a part of the message
-	}{
+	return map[string]stepErrorCase{
 		"token refused": {
 			spoil:       func(s *site) { s.proxy.TokenServiceDown(401) },
 			step:        "token",
@@ -243,23 +267,6 @@ func TestStepsEndWithTheError(t *testing.T) {
 			setting:     "kafka.proxy.type",
 			wantMessage: "carrier-pigeon",
 		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			s := newSite(t, test.opts...)
-			test.spoil(s)
-			steps := s.diagnose(t)
-			last := steps[len(steps)-1]
-			if last.OK || last.Step != test.step || last.Setting != test.setting ||
-				!strings.Contains(last.Message, test.wantMessage) {
-				t.Errorf("expected a failure of %q, setting %q, with %q, found %+v\nafter %q", test.step, test.setting,
-					test.wantMessage, last, names(steps))
-			}
-			for _, step := range steps[:len(steps)-1] {
-				if !step.OK {
-					t.Errorf("expected no step after %+v", step)
-				}
-			}
-		})
 	}
 }
 

@@ -40,6 +40,16 @@ type accessCase struct {
 // Clients that brokers deny access fail within seconds, with a message that names what to change.
 func TestDenied(t *testing.T) {
 	t.Parallel()
+	for _, c := range accessCases(t) {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			checkAccess(t, c)
+		})
+	}
+}
+
+func accessCases(t *testing.T) []accessCase {
+	t.Helper()
 	a := certtest.Issue(t, "authority", nil, nil)
 	other := certtest.Issue(t, "authority", nil, nil)
 	chain, key := clientOf(t, a)
@@ -56,98 +66,105 @@ func TestDenied(t *testing.T) {
 	logon := func(protocol, mechanism, jaas string) []string {
 		return []string{"sasl.mechanism=" + mechanism, "sasl.jaas.config=" + jaas, "security.protocol=" + protocol}
 	}
-	for _, c := range []accessCase{
+	return []accessCase{
+		{name: "plain"},
 		{
-			name: "plain",
-		}, {
 			name:   "plain client, TLS broker",
 			opts:   []kfake.Opt{kfake.TLS(secure)},
 			denial: "the broker speaks TLS: set security.protocol to SSL",
-		}, {
+		},
+		{
 			name:       "TLS client, plain broker",
 			properties: []string{"security.protocol=SSL", trust},
 			denial:     "the broker speaks plain Kafka: set security.protocol to PLAINTEXT",
-		}, {
+		},
+		{
 			name:       "TLS",
 			opts:       []kfake.Opt{kfake.TLS(secure)},
 			properties: []string{"security.protocol=SSL", trust},
-		}, {
+		},
+		{
 			name:       "unknown authority",
 			opts:       []kfake.Opt{kfake.TLS(secure)},
 			properties: []string{"security.protocol=SSL", trustOther},
 			denial:     "TLS: ssl.truststore.certificates",
-		}, {
+		},
+		{
 			name:       "other host",
 			opts:       []kfake.Opt{kfake.TLS(otherHost)},
 			properties: []string{"security.protocol=SSL", trust},
 			denial:     "somebody.else.invalid",
-		}, {
+		},
+		{
 			name:       "other host, no check",
 			opts:       []kfake.Opt{kfake.TLS(otherHost)},
 			properties: []string{"security.protocol=SSL", trust, anyHost},
-		}, {
+		},
+		{
 			name:       "unknown authority, no check of hosts",
 			opts:       []kfake.Opt{kfake.TLS(secure)},
 			properties: []string{"security.protocol=SSL", trustOther, anyHost},
 			denial:     "TLS: ",
-		}, {
+		},
+		{
 			name:       "no client certificate",
 			opts:       []kfake.Opt{kfake.TLS(mutual)},
 			properties: []string{"security.protocol=SSL", trust},
 			denial:     "certificate",
-		}, {
+		},
+		{
 			name: "client certificate",
 			opts: []kfake.Opt{kfake.TLS(mutual)},
 			properties: []string{"security.protocol=SSL", trust, "ssl.keystore.key=" + key,
 				"ssl.keystore.certificate.chain=" + chain},
-		}, {
+		},
+		{
 			name:   "SASL is missing",
 			opts:   sasl,
 			denial: "but the broker requires it: set security.protocol to SASL_SSL",
-		}, {
+		},
+		{
 			name:       "SASL is missing inside TLS",
 			opts:       append(sasl, kfake.TLS(secure)),
 			properties: []string{"security.protocol=SSL", trust},
 			denial:     "but the broker requires it: set security.protocol to SASL_SSL",
-		}, {
+		},
+		{
 			name:       "nobody wants SASL",
 			properties: logon("SASL_PLAINTEXT", "PLAIN", plainLogon),
 			denial:     "it closes the connection during logon",
-		}, {
-			name:       "PLAIN",
-			opts:       sasl,
-			properties: logon("SASL_PLAINTEXT", "PLAIN", plainLogon),
-		}, {
+		},
+		{name: "PLAIN", opts: sasl, properties: logon("SASL_PLAINTEXT", "PLAIN", plainLogon)},
+		{
 			name:       "wrong password, hung up",
 			opts:       sasl,
 			properties: logon("SASL_PLAINTEXT", "PLAIN", strings.Replace(plainLogon, "hush-hush", "quiet", 1)),
 			denial:     "token, of sasl.jaas.config may be wrong",
-		}, {
+		},
+		{
 			name:       "wrong password of SCRAM",
 			opts:       sasl,
 			properties: logon("SASL_PLAINTEXT", "SCRAM-SHA-256", strings.Replace(scramLogon, "hush-hush", "quiet", 1)),
 			denial:     "sasl.jaas.config",
-		}, {
+		},
+		{
 			name: "other mechanism",
 			opts: sasl,
 			properties: logon("SASL_PLAINTEXT", "OAUTHBEARER",
 				oauthModule+` required unsecuredLoginStringClaim_sub="alice";`),
 			denial: "does not offer the mechanism of sasl.mechanism, only PLAIN, SCRAM-SHA-256",
-		}, {
+		},
+		{
 			name:       "SASL without TLS, TLS broker",
 			opts:       append(sasl, kfake.TLS(secure)),
 			properties: logon("SASL_PLAINTEXT", "PLAIN", plainLogon),
 			denial:     "the broker speaks TLS: set security.protocol",
-		}, {
+		},
+		{
 			name:       "SASL and TLS",
 			opts:       append(sasl, kfake.TLS(secure)),
 			properties: append(logon("SASL_SSL", "SCRAM-SHA-256", scramLogon), trust),
 		},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			checkAccess(t, c)
-		})
 	}
 }
 

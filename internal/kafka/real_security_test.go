@@ -188,95 +188,7 @@ func TestRealSecurity(t *testing.T) {
 	b := openRealBroker(t)
 	stop := b.start(t)
 	began := time.Now()
-	trust := func(kind string) []string {
-		if kind == "pem" {
-			return []string{"ssl.truststore.type=PEM", "ssl.truststore.location=" + b.stores + "/ca.pem"}
-		}
-		return []string{"ssl.truststore.location=" + b.stores + "/trust." + kind, "ssl.truststore.password=changeit"}
-	}
-	logon := func(mechanism, module, options string, more ...string) []string {
-		return append(more, "security.protocol=SASL_SSL", "sasl.mechanism="+mechanism,
-			"sasl.jaas.config="+module+" required "+options+";")
-	}
-	mutual := func(kind, password string, more ...string) []string {
-		return append(more, "security.protocol=SSL", "ssl.keystore.location="+b.stores+"/client."+kind,
-			"ssl.keystore.password="+password)
-	}
-	const user = `username="user" password="user-secret"`
-	const wrongPassword = `username="user" password="hush-hush"`
-	const saslPort, mutualPort = "9094", "9095" // as the Cloud Connector exposes them
-	for _, c := range []realLogon{
-		{
-			name:       "PLAIN, PKCS12",
-			port:       saslPort,
-			properties: logon("PLAIN", plainModule, user, trust("p12")...),
-		}, {
-			name:       "SCRAM-SHA-256, JKS",
-			port:       saslPort,
-			properties: logon("SCRAM-SHA-256", scramModule, user, trust("jks")...),
-		}, {
-			name:       "SCRAM-SHA-512, PEM",
-			port:       saslPort,
-			properties: logon("SCRAM-SHA-512", scramModule, user, trust("pem")...),
-		}, {
-			name:       "OAUTHBEARER",
-			port:       saslPort,
-			properties: logon("OAUTHBEARER", oauthModule, `unsecuredLoginStringClaim_sub="alice"`, trust("pem")...),
-		}, {
-			name:       "client certificate, PKCS12",
-			port:       mutualPort,
-			properties: mutual("p12", "changeit", trust("p12")...),
-		}, {
-			name:       "client certificate, JKS",
-			port:       mutualPort,
-			properties: mutual("jks", "changeit", trust("jks")...),
-		}, {
-			name:       "client certificate, PEM",
-			port:       mutualPort,
-			properties: mutual("pem", "", trust("pem")...),
-		}, {
-			name:       "wrong password",
-			port:       saslPort,
-			properties: logon("PLAIN", plainModule, wrongPassword, trust("p12")...),
-			denial:     "token, of sasl.jaas.config",
-		}, {
-			name:       "wrong password of SCRAM",
-			port:       saslPort,
-			properties: logon("SCRAM-SHA-512", scramModule, wrongPassword, trust("p12")...),
-			denial:     "token, of sasl.jaas.config",
-		}, {
-			name:       "no SASL",
-			port:       saslPort,
-			properties: append(trust("p12"), "security.protocol=SSL"),
-			denial:     "but the broker requires it: set security.protocol to SASL_SSL",
-		}, {
-			name: "no TLS",
-			port: saslPort,
-			properties: []string{"security.protocol=SASL_PLAINTEXT", "sasl.mechanism=PLAIN",
-				"sasl.jaas.config=" + plainModule + " required " + user + ";"},
-			denial: "the broker speaks TLS",
-		}, {
-			name:   "nothing at all",
-			port:   saslPort,
-			denial: "the broker speaks TLS",
-		}, {
-			name:       "no client certificate",
-			port:       mutualPort,
-			properties: append(trust("p12"), "security.protocol=SSL"),
-			denial:     "certificate",
-		}, {
-			name:       "unknown authority",
-			port:       saslPort,
-			properties: logon("PLAIN", plainModule, user),
-			denial:     "ssl.truststore.location",
-		}, {
-			name: "SASL where there is none",
-			port: mutualPort,
-			properties: logon("PLAIN", plainModule, user, append(trust("p12"),
-				"ssl.keystore.location="+b.stores+"/client.p12", "ssl.keystore.password=changeit")...),
-			denial: "it accepts no SASL on this port",
-		},
-	} {
+	for _, c := range b.logons() {
 		t.Run(c.name, func(t *testing.T) { checkRealLogon(t, b, c) })
 	}
 	t.Run("TLS client, plain broker", func(t *testing.T) {
@@ -287,7 +199,8 @@ func TestRealSecurity(t *testing.T) {
 		}
 	})
 	t.Run("30,000 records", func(t *testing.T) {
-		config := parseConfig(t, b.properties("9094", logon("SCRAM-SHA-512", scramModule, user, trust("jks")...)...))
+		config := parseConfig(t, b.properties("9094", saslProperties("SCRAM-SHA-512", scramModule, realUser,
+			b.trust("jks")...)...))
 		checkLoadOutlivesRestart(t, b, config, stop)
 	})
 	t.Logf("with the broker up: %v", time.Since(began).Round(time.Second))
@@ -299,6 +212,112 @@ type realLogon struct {
 	port       string
 	properties []string
 	denial     string // a part of the error; "" means access
+}
+
+// logons returns the logons that the broker accepts and those that it denies.
+func (b *realBroker) logons() []realLogon {
+	mutual := func(kind, password string, more ...string) []string {
+		return append(more, "security.protocol=SSL", "ssl.keystore.location="+b.stores+"/client."+kind,
+			"ssl.keystore.password="+password)
+	}
+	const wrongPassword = `username="user" password="hush-hush"`
+	const saslPort, mutualPort = "9094", "9095" // as the Cloud Connector exposes them
+	return []realLogon{
+		{
+			name:       "PLAIN, PKCS12",
+			port:       saslPort,
+			properties: saslProperties("PLAIN", plainModule, realUser, b.trust("p12")...),
+		},
+		{
+			name:       "SCRAM-SHA-256, JKS",
+			port:       saslPort,
+			properties: saslProperties("SCRAM-SHA-256", scramModule, realUser, b.trust("jks")...),
+		},
+		{
+			name:       "SCRAM-SHA-512, PEM",
+			port:       saslPort,
+			properties: saslProperties("SCRAM-SHA-512", scramModule, realUser, b.trust("pem")...),
+		},
+		{
+			name: "OAUTHBEARER",
+			port: saslPort,
+			properties: saslProperties("OAUTHBEARER", oauthModule, `unsecuredLoginStringClaim_sub="alice"`,
+				b.trust("pem")...),
+		},
+		{
+			name:       "client certificate, PKCS12",
+			port:       mutualPort,
+			properties: mutual("p12", "changeit", b.trust("p12")...),
+		},
+		{
+			name:       "client certificate, JKS",
+			port:       mutualPort,
+			properties: mutual("jks", "changeit", b.trust("jks")...),
+		},
+		{name: "client certificate, PEM", port: mutualPort, properties: mutual("pem", "", b.trust("pem")...)},
+		{
+			name:       "wrong password",
+			port:       saslPort,
+			properties: saslProperties("PLAIN", plainModule, wrongPassword, b.trust("p12")...),
+			denial:     "token, of sasl.jaas.config",
+		},
+		{
+			name:       "wrong password of SCRAM",
+			port:       saslPort,
+			properties: saslProperties("SCRAM-SHA-512", scramModule, wrongPassword, b.trust("p12")...),
+			denial:     "token, of sasl.jaas.config",
+		},
+		{
+			name:       "no SASL",
+			port:       saslPort,
+			properties: append(b.trust("p12"), "security.protocol=SSL"),
+			denial:     "but the broker requires it: set security.protocol to SASL_SSL",
+		},
+		{
+			name: "no TLS",
+			port: saslPort,
+			properties: []string{"security.protocol=SASL_PLAINTEXT", "sasl.mechanism=PLAIN",
+				"sasl.jaas.config=" + plainModule + " required " + realUser + ";"},
+			denial: "the broker speaks TLS",
+		},
+		{name: "nothing at all", port: saslPort, denial: "the broker speaks TLS"},
+		{
+			name:       "no client certificate",
+			port:       mutualPort,
+			properties: append(b.trust("p12"), "security.protocol=SSL"),
+			denial:     "certificate",
+		},
+		{
+			name:       "unknown authority",
+			port:       saslPort,
+			properties: saslProperties("PLAIN", plainModule, realUser),
+			denial:     "ssl.truststore.location",
+		},
+		{
+			name: "SASL where there is none",
+			port: mutualPort,
+			properties: saslProperties("PLAIN", plainModule, realUser, append(b.trust("p12"),
+				"ssl.keystore.location="+b.stores+"/client.p12", "ssl.keystore.password=changeit")...),
+			denial: "it accepts no SASL on this port",
+		},
+	}
+}
+
+// realUser is the part of sasl.jaas.config with the user whom the broker knows.
+const realUser = `username="user" password="user-secret"`
+
+// saslProperties returns more and the properties of a logon with SASL and TLS.
+func saslProperties(mechanism, module, options string, more ...string) []string {
+	return append(more, "security.protocol=SASL_SSL", "sasl.mechanism="+mechanism,
+		"sasl.jaas.config="+module+" required "+options+";")
+}
+
+// trust returns the properties of a trust store, of the kind p12, jks or pem.
+func (b *realBroker) trust(kind string) []string {
+	if kind == "pem" {
+		return []string{"ssl.truststore.type=PEM", "ssl.truststore.location=" + b.stores + "/ca.pem"}
+	}
+	return []string{"ssl.truststore.location=" + b.stores + "/trust." + kind, "ssl.truststore.password=changeit"}
 }
 
 func checkRealLogon(t *testing.T, b *realBroker, c realLogon) {

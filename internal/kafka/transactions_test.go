@@ -207,66 +207,68 @@ func TestPageTimeoutNamesSetting(t *testing.T) {
 	expectRowsCommitted(t, c, "")
 }
 
+var transactionTimeoutCases = []struct {
+	name     string
+	before   time.Duration // from the start of the transaction to the outage; negative if the outage began first
+	outage   time.Duration
+	after    time.Duration // from the end of the outage to the error; zero if the outage lasts
+	kind     wit.ErrorKind
+	want     string
+	unwanted string
+}{
+	{
+		name:     "no outage",
+		before:   70 * time.Second,
+		kind:     wit.ErrorConfig,
+		want:     "set a smaller page.size",
+		unwanted: "b1",
+	}, {
+		name:     "long outage",
+		before:   time.Second,
+		outage:   time.Minute,
+		after:    time.Second,
+		kind:     wit.ErrorTransient,
+		want:     "broker b1:9092 was unreachable for 1m0s of it",
+		unwanted: "page.size",
+	}, {
+		name:     "long outage that lasts",
+		before:   time.Second,
+		outage:   time.Minute,
+		kind:     wit.ErrorTransient,
+		want:     "broker b1:9092 was unreachable for 1m0s of it",
+		unwanted: "page.size",
+	}, {
+		name:   "short outage",
+		before: 50 * time.Second,
+		outage: 5 * time.Second,
+		after:  10 * time.Second,
+		kind:   wit.ErrorTransient,
+		want: "b1:9092 was unreachable for 5s of it; if this happens again without an outage, set a smaller " +
+			"page.size",
+		unwanted: "?",
+	}, {
+		name:     "outage before the transaction",
+		before:   -time.Hour,
+		outage:   50 * time.Minute,
+		after:    70 * time.Second,
+		kind:     wit.ErrorConfig,
+		want:     "set a smaller page.size",
+		unwanted: "b1",
+	}, {
+		name:     "outage that began before the transaction and lasts",
+		before:   -time.Hour,
+		outage:   time.Hour + 70*time.Second,
+		kind:     wit.ErrorTransient,
+		want:     "unreachable for 1m10s of it",
+		unwanted: "page.size",
+	},
+}
+
 // A transaction that times out because a broker is unreachable fails with a transient error that names the broker. A
 // short outage leaves the page in doubt.
 func TestTransactionTimeoutDuringOutage(t *testing.T) {
 	broker := kgo.BrokerMetadata{NodeID: 1, Host: "b1", Port: 9092}
-	for _, c := range []struct {
-		name     string
-		before   time.Duration // from the start of the transaction to the outage; negative if the outage began first
-		outage   time.Duration
-		after    time.Duration // from the end of the outage to the error; zero if the outage lasts
-		kind     wit.ErrorKind
-		want     string
-		unwanted string
-	}{
-		{
-			name:     "no outage",
-			before:   70 * time.Second,
-			kind:     wit.ErrorConfig,
-			want:     "set a smaller page.size",
-			unwanted: "b1",
-		}, {
-			name:     "long outage",
-			before:   time.Second,
-			outage:   time.Minute,
-			after:    time.Second,
-			kind:     wit.ErrorTransient,
-			want:     "broker b1:9092 was unreachable for 1m0s of it",
-			unwanted: "page.size",
-		}, {
-			name:     "long outage that lasts",
-			before:   time.Second,
-			outage:   time.Minute,
-			kind:     wit.ErrorTransient,
-			want:     "broker b1:9092 was unreachable for 1m0s of it",
-			unwanted: "page.size",
-		}, {
-			name:   "short outage",
-			before: 50 * time.Second,
-			outage: 5 * time.Second,
-			after:  10 * time.Second,
-			kind:   wit.ErrorTransient,
-			want: "b1:9092 was unreachable for 5s of it; if this happens again without an outage, set a smaller " +
-				"page.size",
-			unwanted: "?",
-		}, {
-			name:     "outage before the transaction",
-			before:   -time.Hour,
-			outage:   50 * time.Minute,
-			after:    70 * time.Second,
-			kind:     wit.ErrorConfig,
-			want:     "set a smaller page.size",
-			unwanted: "b1",
-		}, {
-			name:     "outage that began before the transaction and lasts",
-			before:   -time.Hour,
-			outage:   time.Hour + 70*time.Second,
-			kind:     wit.ErrorTransient,
-			want:     "unreachable for 1m10s of it",
-			unwanted: "page.size",
-		},
-	} {
+	for _, c := range transactionTimeoutCases {
 		synctest.Test(t, func(t *testing.T) {
 			client := security.NewDialer(nil, nil, nil)
 			defer client.OnClientClosed(nil)

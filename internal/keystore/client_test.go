@@ -78,6 +78,18 @@ func fromPEM(text ...[]byte) *Location {
 	return l
 }
 
+// expire changes a certificate to one that is no longer valid.
+func expire(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }
+
+// postpone changes a certificate to one that is not valid yet.
+func postpone(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) }
+
+// removeHosts removes all subject alternative names from a certificate.
+func removeHosts(c *x509.Certificate) {
+	c.DNSNames = nil
+	c.IPAddresses = nil
+}
+
 // startIssuedServer starts a server whose certificate a CA has issued.
 func startIssuedServer(t testing.TB, ca *certtest.Issued, config *tls.Config) *httptest.Server {
 	t.Helper()
@@ -167,31 +179,27 @@ func TestProtocols(t *testing.T) {
 	}
 }
 
-// Handshake errors name the setting to correct.
-func TestExplain(t *testing.T) {
-	t.Setenv("JAVA_HOME", "")
+// explainCase is a handshake of a client with a server, and the error that the client explains.
+type explainCase struct {
+	server  *certtest.Issued
+	config  *tls.Config
+	options Options  // of the client
+	host    string   // to which the client connects
+	setting string   // in the error; "" means that the handshake succeeds
+	texts   []string // in the error
+}
+
+func explainCases(t *testing.T) map[string]explainCase {
+	t.Helper()
 	ca := certtest.Issue(t, "ca", nil, nil)
 	stranger := certtest.Issue(t, "stranger", nil, nil)
-	isExpired := func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }
-	notYetValid := func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) }
 	clientOnly := func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }
-	oldCA := certtest.Issue(t, "old ca", nil, isExpired)
+	oldCA := certtest.Issue(t, "old ca", nil, expire)
 	validServer := certtest.Issue(t, "server", ca, nil)
 	trustCA := Options{Trust: fromPEM(ca.PEM())}
 	me := fromPEM(certtest.Issue(t, "me", ca, nil).KeyPEM(t))
 	rejectAll := func([][]byte, [][]*x509.Certificate) error { return errors.New("no") }
-	withoutHosts := func(c *x509.Certificate) {
-		c.DNSNames = nil
-		c.IPAddresses = nil
-	}
-	cases := map[string]struct {
-		server  *certtest.Issued
-		config  *tls.Config
-		options Options
-		host    string
-		setting string
-		texts   []string
-	}{
+	return map[string]explainCase{
 		"fits": {
 			server:  validServer,
 			config:  &tls.Config{ClientAuth: tls.RequestClientCert},
@@ -254,7 +262,7 @@ func TestExplain(t *testing.T) {
 			texts:   []string{"issued by CN=ca", "operating system", "truststore.password"},
 		},
 		"expired": {
-			server:  certtest.Issue(t, "server", ca, isExpired),
+			server:  certtest.Issue(t, "server", ca, expire),
 			config:  &tls.Config{},
 			options: trustCA,
 			host:    "localhost",
@@ -262,7 +270,7 @@ func TestExplain(t *testing.T) {
 			texts:   []string{"CN=server has expired on", "renewed on the server"},
 		},
 		"not yet": {
-			server:  certtest.Issue(t, "server", ca, notYetValid),
+			server:  certtest.Issue(t, "server", ca, postpone),
 			config:  &tls.Config{},
 			options: trustCA,
 			host:    "localhost",
@@ -310,7 +318,7 @@ func TestExplain(t *testing.T) {
 			texts:   []string{"the server rejected the certificate"},
 		},
 		"no subject alternative name": {
-			server:  certtest.Issue(t, "localhost", ca, withoutHosts),
+			server:  certtest.Issue(t, "localhost", ca, removeHosts),
 			config:  &tls.Config{},
 			options: trustCA,
 			host:    "localhost",
@@ -326,7 +334,12 @@ func TestExplain(t *testing.T) {
 			texts:   []string{"certificates of other issuers"},
 		},
 	}
-	for name, c := range cases {
+}
+
+// Handshake errors name the setting to correct.
+func TestExplain(t *testing.T) {
+	t.Setenv("JAVA_HOME", "")
+	for name, c := range explainCases(t) {
 		t.Run(name, func(t *testing.T) {
 			c.config.Certificates = []tls.Certificate{c.server.TLS()}
 			got, err := ask(t, startServer(t, c.config), clientConfig(t, c.options), c.host)

@@ -97,86 +97,88 @@ func manyStores(n int) string {
 	return b.String()
 }
 
+var domainCases = map[string]struct {
+	text    string
+	alias   string
+	owner   string
+	setting string
+	texts   []string
+}{
+	"a password of its own": {
+		text:  `keystore g keystoreURI="DIR/greek.jks" keystorePasswordEnv="KEYSTORE_TEST_PASSWORD"; keystore t keystoreURI="DIR/trust.jks";`,
+		owner: "first",
+	},
+	"by prefixed alias": {
+		text:  `keystore a keystoreURI="DIR/several.jks"; keystore b keystoreURI="DIR/chain.jks";`,
+		alias: "a second",
+		owner: "second",
+	},
+	"by alias alone": {
+		text:  `keystore a keystoreURI="DIR/several.jks"; keystore b keystoreURI="DIR/chain.jks";`,
+		alias: "second",
+		owner: "second",
+	},
+	"an alias of two": {
+		text:    `keystore a keystoreURI="DIR/several.jks"; keystore b keystoreURI="DIR/chain.jks";`,
+		alias:   "first",
+		setting: "alias",
+		texts:   []string{`no entry "first"`, `"a first" (key)`, `"b first" (key)`},
+	},
+	"a URI": {text: `keystore a keystoreURI="file://DIR/chain%2Ejks";`, owner: "first"},
+	"no such variable": {
+		text:    `keystore a keystoreURI="DIR/chain.jks" keystorePasswordEnv="KEYSTORE_TEST_NONE";`,
+		setting: "location",
+		texts:   []string{"KEYSTORE_TEST_NONE", "not set", "keystore a of domain d"},
+	},
+	"wrong password": {
+		text:    `keystore a keystoreURI="DIR/chain.jks" keystorePasswordEnv="KEYSTORE_TEST_PASSWORD";`,
+		setting: "password",
+		texts:   []string{"wrong password", "keystore a of domain d"},
+	},
+	"no file": {
+		text:    `keystore a keystoreURI="DIR/none.jks";`,
+		setting: "location",
+		texts:   []string{"no such file", "keystore a of domain d"},
+	},
+	"no URI": {
+		text:    `keystore a keystoreType="JKS";`,
+		setting: "location",
+		texts:   []string{"keystoreURI: is not set"},
+	},
+	"another machine": {
+		text:    `keystore a keystoreURI="file://host/x.jks";`,
+		setting: "location",
+		texts:   []string{"is not a local file"},
+	},
+	"relative URI": {
+		text:    `keystore a keystoreURI="file:x.jks";`,
+		setting: "location",
+		texts:   []string{"is not a local file"},
+	},
+	"wrong type": {
+		text:    `keystore a keystoreType="JCEKS" keystoreURI="DIR/chain.jks";`,
+		setting: "type",
+		texts:   []string{"jceks, but", "JKS file"},
+	},
+	"unknown type": {
+		text:    `keystore a keystoreType="BKS" keystoreURI="DIR/chain.jks";`,
+		setting: "location",
+		texts:   []string{"keystoreType", "unknown type"},
+	},
+	"itself": {text: `keystore a keystoreURI="TMP/d.dks";`, setting: "location", texts: []string{"cannot contain"}},
+	"itself by type": {
+		text:    `keystore a keystoreType="DKS" keystoreURI="TMP/d.dks";`,
+		setting: "location",
+		texts:   []string{"cannot contain"},
+	},
+}
+
 // Passwords, prefixes and errors of the stores of a domain.
 func TestDomain(t *testing.T) {
 	folder := t.TempDir()
 	storeFolder := filepath.Join(samples, "more")
 	t.Setenv("KEYSTORE_TEST_PASSWORD", greek)
-	cases := map[string]struct {
-		text    string
-		alias   string
-		owner   string
-		setting string
-		texts   []string
-	}{
-		"a password of its own": {
-			text:  `keystore g keystoreURI="DIR/greek.jks" keystorePasswordEnv="KEYSTORE_TEST_PASSWORD"; keystore t keystoreURI="DIR/trust.jks";`,
-			owner: "first",
-		},
-		"by prefixed alias": {
-			text:  `keystore a keystoreURI="DIR/several.jks"; keystore b keystoreURI="DIR/chain.jks";`,
-			alias: "a second",
-			owner: "second",
-		},
-		"by alias alone": {
-			text:  `keystore a keystoreURI="DIR/several.jks"; keystore b keystoreURI="DIR/chain.jks";`,
-			alias: "second",
-			owner: "second",
-		},
-		"an alias of two": {
-			text:    `keystore a keystoreURI="DIR/several.jks"; keystore b keystoreURI="DIR/chain.jks";`,
-			alias:   "first",
-			setting: "alias",
-			texts:   []string{`no entry "first"`, `"a first" (key)`, `"b first" (key)`},
-		},
-		"a URI": {text: `keystore a keystoreURI="file://DIR/chain%2Ejks";`, owner: "first"},
-		"no such variable": {
-			text:    `keystore a keystoreURI="DIR/chain.jks" keystorePasswordEnv="KEYSTORE_TEST_NONE";`,
-			setting: "location",
-			texts:   []string{"KEYSTORE_TEST_NONE", "not set", "keystore a of domain d"},
-		},
-		"wrong password": {
-			text:    `keystore a keystoreURI="DIR/chain.jks" keystorePasswordEnv="KEYSTORE_TEST_PASSWORD";`,
-			setting: "password",
-			texts:   []string{"wrong password", "keystore a of domain d"},
-		},
-		"no file": {
-			text:    `keystore a keystoreURI="DIR/none.jks";`,
-			setting: "location",
-			texts:   []string{"no such file", "keystore a of domain d"},
-		},
-		"no URI": {
-			text:    `keystore a keystoreType="JKS";`,
-			setting: "location",
-			texts:   []string{"keystoreURI: is not set"},
-		},
-		"another machine": {
-			text:    `keystore a keystoreURI="file://host/x.jks";`,
-			setting: "location",
-			texts:   []string{"is not a local file"},
-		},
-		"relative URI": {
-			text:    `keystore a keystoreURI="file:x.jks";`,
-			setting: "location",
-			texts:   []string{"is not a local file"},
-		},
-		"wrong type": {
-			text:    `keystore a keystoreType="JCEKS" keystoreURI="DIR/chain.jks";`,
-			setting: "type",
-			texts:   []string{"jceks, but", "JKS file"},
-		},
-		"unknown type": {
-			text:    `keystore a keystoreType="BKS" keystoreURI="DIR/chain.jks";`,
-			setting: "location",
-			texts:   []string{"keystoreType", "unknown type"},
-		},
-		"itself": {text: `keystore a keystoreURI="TMP/d.dks";`, setting: "location", texts: []string{"cannot contain"}},
-		"itself by type": {
-			text:    `keystore a keystoreType="DKS" keystoreURI="TMP/d.dks";`,
-			setting: "location",
-			texts:   []string{"cannot contain"},
-		},
-	}
+	cases := domainCases
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			text := strings.NewReplacer("DIR", storeFolder, "TMP", folder).Replace(c.text)

@@ -7,32 +7,32 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/culvert-project/culvert/internal/base/certtest"
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// The key of a store is selected by the settings, or the error says why there is none.
-func TestKeySelection(t *testing.T) {
+// keySelectionCase is a PEM store, and the key that is selected or the error.
+type keySelectionCase struct {
+	text    [][]byte // parts of the store
+	alias   string
+	owner   string   // the common name of the selected key's certificate
+	setting string   // in the error; "" means no error
+	texts   []string // in the error
+}
+
+func keySelectionCases(t *testing.T) map[string]keySelectionCase {
+	t.Helper()
 	ca := certtest.Issue(t, "ca", nil, nil)
-	isExpired := func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }
-	notYetValid := func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) }
 	forServers := func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }
 	forAll := func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageAny} }
 	a := certtest.Issue(t, "a", ca, nil)
 	b := certtest.Issue(t, "b", ca, forAll)
-	expired := certtest.Issue(t, "expired", ca, isExpired)
-	notYet := certtest.Issue(t, "not yet", ca, notYetValid)
+	expired := certtest.Issue(t, "expired", ca, expire)
+	notYet := certtest.Issue(t, "not yet", ca, postpone)
 	forServer := certtest.Issue(t, "server", ca, forServers)
 	keyOnly := bytes.TrimSuffix(a.KeyPEM(t), a.PEM())
-	cases := map[string]struct {
-		text    [][]byte
-		alias   string
-		owner   string
-		setting string
-		texts   []string
-	}{
+	return map[string]keySelectionCase{
 		"one":                       {text: [][]byte{a.KeyPEM(t)}, owner: "a"},
 		"one for servers":           {text: [][]byte{forServer.KeyPEM(t)}, owner: "server"},
 		"one of two has expired":    {text: [][]byte{expired.KeyPEM(t), a.KeyPEM(t)}, owner: "a"},
@@ -81,7 +81,11 @@ func TestKeySelection(t *testing.T) {
 		},
 		"certificate before its chain": {text: [][]byte{ca.PEM(), keyOnly, a.PEM()}, owner: "a"},
 	}
-	for name, c := range cases {
+}
+
+// The key of a store is selected by the settings, or the error says why there is none.
+func TestKeySelection(t *testing.T) {
+	for name, c := range keySelectionCases(t) {
 		t.Run(name, func(t *testing.T) {
 			got, err := mustOpen(t, Location{PEM: bytes.Join(c.text, nil), Alias: c.alias}).Certificate()
 			switch {

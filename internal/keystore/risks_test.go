@@ -109,10 +109,7 @@ func (c *constrainedChain) issue(t *testing.T) (root, leaf *certtest.Issued) {
 	if c.intermediate != nil {
 		issuer = authority("Intermediate", root, c.intermediate, nil)
 	}
-	return root, certtest.Issue(t, c.name, issuer, func(a *x509.Certificate) {
-		a.DNSNames = nil
-		a.IPAddresses = nil
-	})
+	return root, certtest.Issue(t, c.name, issuer, removeHosts)
 }
 
 // A host in the common name obeys the name constraints of all authorities, as one in a subject alternative name does.
@@ -149,59 +146,56 @@ func TestCommonNameObeysNameConstraints(t *testing.T) {
 	}
 }
 
-// A certificate with the host as the common name only requires a setting.
-func TestCommonName(t *testing.T) {
-	ca := certtest.Issue(t, "CA", nil, nil)
-	stranger := certtest.Issue(t, "CA", nil, nil)
-	withoutHosts := func(c *x509.Certificate) {
-		c.DNSNames = nil
-		c.IPAddresses = nil
-	}
+// commonNameCase is a certificate with a host as its common name, and whether a client accepts it for a host.
+type commonNameCase struct {
+	commonName string
+	change     func(*x509.Certificate)
+	trust      *certtest.Issued
+	host       string
+	setting    string // the setting in the error, "" if the certificate is accepted
+}
+
+// commonNameCases returns cases of certificates that ca issues. stranger is another authority of the same name.
+func commonNameCases(ca, stranger *certtest.Issued) map[string]commonNameCase {
 	withOtherHost := func(c *x509.Certificate) {
 		c.DNSNames = []string{"other.example"}
 		c.IPAddresses = nil
 	}
-	for name, c := range map[string]struct {
-		commonName string
-		change     func(*x509.Certificate)
-		trust      *certtest.Issued
-		host       string
-		setting    string // the setting in the error, "" if the certificate is accepted
-	}{
-		"its host":        {commonName: "localhost", change: withoutHosts, trust: ca, host: "localhost"},
-		"in capitals":     {commonName: "LocalHost", change: withoutHosts, trust: ca, host: "localhost"},
-		"a label for any": {commonName: "*.sap.example", change: withoutHosts, trust: ca, host: "a.sap.example"},
+	return map[string]commonNameCase{
+		"its host":        {commonName: "localhost", change: removeHosts, trust: ca, host: "localhost"},
+		"in capitals":     {commonName: "LocalHost", change: removeHosts, trust: ca, host: "localhost"},
+		"a label for any": {commonName: "*.sap.example", change: removeHosts, trust: ca, host: "a.sap.example"},
 		"another host": {
 			commonName: "localhost",
-			change:     withoutHosts,
+			change:     removeHosts,
 			trust:      ca,
 			host:       "a.sap.example",
 			setting:    "host-check",
 		},
 		"two labels for one": {
 			commonName: "*.sap.example",
-			change:     withoutHosts,
+			change:     removeHosts,
 			trust:      ca,
 			host:       "a.b.sap.example",
 			setting:    "host-check",
 		},
 		"no label for one": {
 			commonName: "*.sap.example",
-			change:     withoutHosts,
+			change:     removeHosts,
 			trust:      ca,
 			host:       "sap.example",
 			setting:    "host-check",
 		},
 		"all of a top domain": {
 			commonName: "*.example",
-			change:     withoutHosts,
+			change:     removeHosts,
 			trust:      ca,
 			host:       "a.example",
 			setting:    "host-check",
 		},
 		"an address": {
 			commonName: "127.0.0.1",
-			change:     withoutHosts,
+			change:     removeHosts,
 			trust:      ca,
 			host:       "127.0.0.1",
 			setting:    "host-check",
@@ -215,12 +209,19 @@ func TestCommonName(t *testing.T) {
 		},
 		"an unknown authority": {
 			commonName: "localhost",
-			change:     withoutHosts,
+			change:     removeHosts,
 			trust:      stranger,
 			host:       "localhost",
 			setting:    "truststore.location",
 		},
-	} {
+	}
+}
+
+// A certificate with the host as the common name only requires a setting.
+func TestCommonName(t *testing.T) {
+	ca := certtest.Issue(t, "CA", nil, nil)
+	stranger := certtest.Issue(t, "CA", nil, nil)
+	for name, c := range commonNameCases(ca, stranger) {
 		t.Run(name, func(t *testing.T) {
 			certificate := certtest.Issue(t, c.commonName, ca, c.change).TLS()
 			s := startServer(t, &tls.Config{Certificates: []tls.Certificate{certificate}})

@@ -88,7 +88,15 @@ func TestTypeAndContent(t *testing.T) {
 var berInDER = "\x30\x81\xdc\x02\x01\x03\x30\x81\xd6\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01\xa0\x81\xc8\x24\x80" +
 	strings.Repeat("\x00", 198)
 
-func TestRejectedStores(t *testing.T) {
+// rejectedStoreCase is a location that cannot be opened, and the error.
+type rejectedStoreCase struct {
+	location Location
+	setting  string   // in the error
+	text     []string // in the error
+}
+
+func rejectedStoreCases(t *testing.T) map[string]rejectedStoreCase {
+	t.Helper()
 	folder := t.TempDir()
 	write := func(name, content string) string {
 		replaceFile(t, filepath.Join(folder, name), []byte(content))
@@ -96,11 +104,7 @@ func TestRejectedStores(t *testing.T) {
 	}
 	jks, err := os.ReadFile(sample("client.jks"))
 	require.NoError(t, err)
-	cases := map[string]struct {
-		location Location
-		setting  string
-		text     []string
-	}{
+	return map[string]rejectedStoreCase{
 		"no path": {location: Location{Password: "x"}, setting: "location", text: []string{"not set"}},
 		"no file": {
 			location: Location{Path: folder + "/no", Password: "x"},
@@ -213,7 +217,10 @@ func TestRejectedStores(t *testing.T) {
 			text:     []string{`no domain "other"`, `"sample"`},
 		},
 	}
-	for name, c := range cases {
+}
+
+func TestRejectedStores(t *testing.T) {
+	for name, c := range rejectedStoreCases(t) {
 		t.Run(name, func(t *testing.T) {
 			_, err := Open(c.location)
 			if name == "pkcs11" && withPKCS11 {
@@ -225,82 +232,82 @@ func TestRejectedStores(t *testing.T) {
 	}
 }
 
+var rejectedKeysCases = map[string]struct {
+	store    string
+	location Location
+	setting  string
+	text     []string
+}{
+	"wrong key password, not given": {
+		store:    "keypass.jks",
+		location: Location{},
+		setting:  "key-password",
+		text:     []string{"is not set", `"other"`, "password is not the password of the key"},
+	},
+	"wrong key password, jks": {
+		store:    "keypass.jks",
+		location: Location{KeyPassword: "x"},
+		setting:  "key-password",
+		text:     []string{"wrong password", `"other"`},
+	},
+	"wrong key password, jceks": {
+		store:    "client.jceks",
+		location: Location{KeyPassword: "x"},
+		setting:  "key-password",
+		text:     []string{"wrong password", `"client"`},
+	},
+	"wrong key password, p12": {
+		store:    "client.p12",
+		location: Location{KeyPassword: "x"},
+		setting:  "key-password",
+		text:     []string{"wrong password", `"client"`},
+	},
+	"wrong key password, legacy": {
+		store:    "client-legacy.p12",
+		location: Location{KeyPassword: "x"},
+		setting:  "key-password",
+		text:     []string{"wrong password", `"client"`},
+	},
+	"secret key, jceks": {
+		store:    "secret.jceks",
+		location: Location{},
+		setting:  "location",
+		text:     []string{"no private key", `"sec" (secret key)`},
+	},
+	"secret key, p12": {
+		store:    "secret.p12",
+		location: Location{},
+		setting:  "location",
+		text:     []string{"no private key", `"sec" (secret key)`},
+	},
+	"trust store": {
+		store:    "trust.jks",
+		location: Location{},
+		setting:  "location",
+		text:     []string{"no private key", `"root" (trusted certificate)`},
+	},
+	"secret key by alias": {
+		store:    "secret.p12",
+		location: Location{Alias: "sec"},
+		setting:  "alias",
+		text:     []string{`"sec"`, "is a secret key"},
+	},
+	"no such alias": {
+		store:    "client.jks",
+		location: Location{Alias: "nobody"},
+		setting:  "alias",
+		text:     []string{`no entry "nobody"`, `"client" (key)`},
+	},
+	"trusted by alias": {
+		store:    "trust.p12",
+		location: Location{Alias: "ROOT"},
+		setting:  "alias",
+		text:     []string{"is a trusted certificate"},
+	},
+}
+
 func TestRejectedKeys(t *testing.T) {
-	cases := map[string]struct {
-		store    string
-		location Location
-		setting  string
-		text     []string
-	}{
-		"wrong key password, not given": {
-			store:    "keypass.jks",
-			location: Location{},
-			setting:  "key-password",
-			text: []string{"is not set", `"other"`,
-				"password is not the password of the key"},
-		},
-		"wrong key password, jks": {
-			store:    "keypass.jks",
-			location: Location{KeyPassword: "x"},
-			setting:  "key-password",
-			text:     []string{"wrong password", `"other"`},
-		},
-		"wrong key password, jceks": {
-			store:    "client.jceks",
-			location: Location{KeyPassword: "x"},
-			setting:  "key-password",
-			text:     []string{"wrong password", `"client"`},
-		},
-		"wrong key password, p12": {
-			store:    "client.p12",
-			location: Location{KeyPassword: "x"},
-			setting:  "key-password",
-			text:     []string{"wrong password", `"client"`},
-		},
-		"wrong key password, legacy": {
-			store:    "client-legacy.p12",
-			location: Location{KeyPassword: "x"},
-			setting:  "key-password",
-			text:     []string{"wrong password", `"client"`},
-		},
-		"secret key, jceks": {
-			store:    "secret.jceks",
-			location: Location{},
-			setting:  "location",
-			text:     []string{"no private key", `"sec" (secret key)`},
-		},
-		"secret key, p12": {
-			store:    "secret.p12",
-			location: Location{},
-			setting:  "location",
-			text:     []string{"no private key", `"sec" (secret key)`},
-		},
-		"trust store": {
-			store:    "trust.jks",
-			location: Location{},
-			setting:  "location",
-			text:     []string{"no private key", `"root" (trusted certificate)`},
-		},
-		"secret key by alias": {
-			store:    "secret.p12",
-			location: Location{Alias: "sec"},
-			setting:  "alias",
-			text:     []string{`"sec"`, "is a secret key"},
-		},
-		"no such alias": {
-			store:    "client.jks",
-			location: Location{Alias: "nobody"},
-			setting:  "alias",
-			text:     []string{`no entry "nobody"`, `"client" (key)`},
-		},
-		"trusted by alias": {
-			store:    "trust.p12",
-			location: Location{Alias: "ROOT"},
-			setting:  "alias",
-			text:     []string{"is a trusted certificate"},
-		},
-	}
-	for name, c := range cases {
+	for name, c := range rejectedKeysCases {
 		t.Run(name, func(t *testing.T) {
 			_, err := mustOpen(t, sampleAt(t, c.store, c.location)).Certificate()
 			expectFault(t, err, c.setting, c.text...)

@@ -195,52 +195,47 @@ func TestCheckOfInvalidCommands(t *testing.T) {
 	}
 }
 
-// Check finds each kind of problem once, including those that loading rejects; control characters are only advice.
-func TestCheckFindsEachKindOnce(t *testing.T) {
-	settings := func(specs ...wit.ConfigKey) wit.Description {
-		return wit.Description{Name: "k", Version: "1", Components: []wit.Component{{Name: "K",
-			Kind: wit.ComponentTransformation, Documentation: "x", Settings: specs}}}
-	}
+// componentWith describes a plugin whose only component is of this kind and has these settings.
+func componentWith(kind wit.ComponentKind, settings ...wit.ConfigKey) wit.Description {
+	return wit.Description{Name: "k", Version: "1", Components: []wit.Component{{Name: "K", Kind: kind,
+		Documentation: "x", Settings: settings}}}
+}
+
+// transformationWith describes a plugin whose only component is a transformation with these settings.
+func transformationWith(settings ...wit.ConfigKey) wit.Description {
+	return componentWith(wit.ComponentTransformation, settings...)
+}
+
+// findingCase is a description of a plugin, and what Check finds in it.
+type findingCase struct {
+	description wit.Description
+	want        string // a part of the findings
+}
+
+func findingCases() map[string]findingCase {
 	long := strings.Repeat("x", 300)
-	repeated := settings(wit.ConfigKey{Name: "a"}, wit.ConfigKey{Name: "a"}, wit.ConfigKey{Name: "a"})
-	escapes := settings(wit.ConfigKey{Name: "a\x1b[2J", Documentation: "\u202edoc", DefaultValue: wit.Ptr("\x07")})
-	escapes.Components[0].Settings[0].Rules = []wit.Rule{{Allowed: &[]string{"\x07", "\x1b"}},
-		{DisplayName: wit.Ptr("\x1b[2J")}}
-	escapes.Components[0].Aliases = []string{"L\x1b[2J"}
-	escapes.Components[0].Prefixes = []string{"k\x1b."}
-	escapes.Components[0].Name = "K\u200b"
-	escapes.Documentation = "\x1b]0;title\x07"
+	repeated := transformationWith(wit.ConfigKey{Name: "a"}, wit.ConfigKey{Name: "a"}, wit.ConfigKey{Name: "a"})
 	transform := wit.Component{Name: "K0", Kind: wit.ComponentTransformation}
-	roles := func(kind wit.ComponentKind, specs ...wit.ConfigKey) wit.Description {
-		return wit.Description{Name: "k", Version: "1", Components: []wit.Component{{Name: "K", Kind: kind,
-			Documentation: "x", Settings: specs}}}
-	}
 	withRole := func(role string) []wit.Rule { return []wit.Rule{{Role: &role}} }
-	const hidden = "transformation K\u200b: "
-	for name, c := range map[string]struct {
-		description wit.Description
-		want        string
-	}{
+	return map[string]findingCase{
 		"an unknown role": {
-			description: roles(wit.ComponentSource, wit.ConfigKey{Name: "a", Rules: withRole("http.adress")}),
+			description: componentWith(wit.ComponentSource, wit.ConfigKey{Name: "a", Rules: withRole("http.adress")}),
 			want:        "source K: setting a",
 		},
 		"a source without address": {
-			description: roles(wit.ComponentSource),
+			description: componentWith(wit.ComponentSource),
 			want:        "source K: no setting has the role http.address",
 		},
 		"a secret without role": {
-			description: roles(wit.ComponentSource, wit.ConfigKey{Name: "a", Kind: wit.KindPassword}),
+			description: componentWith(wit.ComponentSource, wit.ConfigKey{Name: "a", Kind: wit.KindPassword}),
 			want:        "is a password without a role",
 		},
 		"a role of a transform": {
-			description: roles(wit.ComponentTransformation, wit.ConfigKey{Name: "a",
-				Rules: withRole("http.address")}),
-			want: "has the role http.address: only settings of " +
-				"sources and sinks have roles",
+			description: transformationWith(wit.ConfigKey{Name: "a", Rules: withRole("http.address")}),
+			want:        "has the role http.address: only settings of sources and sinks have roles",
 		},
 		"a role twice": {
-			description: roles(wit.ComponentSource, wit.ConfigKey{Name: "a", Rules: withRole("http.address")},
+			description: componentWith(wit.ComponentSource, wit.ConfigKey{Name: "a", Rules: withRole("http.address")},
 				wit.ConfigKey{Name: "b", Rules: withRole("http.address")}),
 			want: "has the role http.address, which a has",
 		},
@@ -264,11 +259,11 @@ func TestCheckFindsEachKindOnce(t *testing.T) {
 			want: `load: describe: component "K": expected unique names that are not empty, found "K"`,
 		},
 		"placeholders": {
-			description: settings(wit.ConfigKey{Name: "a{n}{m}{o}"}),
+			description: transformationWith(wit.ConfigKey{Name: "a{n}{m}{o}"}),
 			want:        `load: describe: component K, setting "a{n}{m}{o}": expected at most 2 placeholders`,
 		},
 		"a wrong pattern": {
-			description: settings(wit.ConfigKey{Name: "a", Rules: []wit.Rule{{Pattern: wit.Ptr("(?=x)")}}}),
+			description: transformationWith(wit.ConfigKey{Name: "a", Rules: []wit.Rule{{Pattern: wit.Ptr("(?=x)")}}}),
 			want:        "transformation K: setting a: expected an RE2 pattern",
 		},
 		"a name thrice": {
@@ -281,56 +276,61 @@ func TestCheckFindsEachKindOnce(t *testing.T) {
 			want: `load: describe: component "S" is a sink: expected the interface sink`,
 		},
 		"a component twice": {
-			description: wit.Description{Name: "k", Version: "1", Components: []wit.Component{transform,
-				transform}},
-			want: `load: describe: component "K0": expected unique names that are not empty`,
+			description: wit.Description{Name: "k", Version: "1", Components: []wit.Component{transform, transform}},
+			want:        `load: describe: component "K0": expected unique names that are not empty`,
 		},
 		"a default of another kind": {
-			description: settings(wit.ConfigKey{Name: "a", Kind: wit.KindInt,
-				DefaultValue: wit.Ptr("soon")}),
-			want: `transformation K: the default of "a" is not a valid value: `,
+			description: transformationWith(wit.ConfigKey{Name: "a", Kind: wit.KindInt, DefaultValue: wit.Ptr("soon")}),
+			want:        `transformation K: the default of "a" is not a valid value: `,
 		},
 		"a default beyond a rule": {
-			description: settings(wit.ConfigKey{Name: "a", DefaultValue: wit.Ptr("c"),
+			description: transformationWith(wit.ConfigKey{Name: "a", DefaultValue: wit.Ptr("c"),
 				Rules: []wit.Rule{{Allowed: &[]string{"a", "b"}}}}),
 			want: `transformation K: the default of "a" is not a valid value: `,
 		},
-		"escapes in an alias": {
-			description: escapes,
-			want:        hidden + `the alias "L\x1b[2J" contains control characters`,
-		},
-		"escapes in a prefix": {description: escapes, want: hidden + `the prefix "k\x1b." contains control characters`},
-		"escapes in an allowed value": {
-			description: escapes,
-			want: hidden +
-				`the allowed value of "a\x1b[2J" contains control characters`,
-		},
-		"escapes in a display name": {
-			description: escapes,
-			want:        hidden + `the display name of "a\x1b[2J" contains control characters`,
-		},
-		"escapes in documentation": {
-			description: escapes,
-			want:        "plugin.describe: the documentation contains control characters",
-		},
-		"escapes in a setting": {
-			description: escapes,
-			want:        hidden + "the name of a setting contains control characters",
-		},
-		"escapes in a default": {
-			description: escapes,
-			want:        hidden + `the default of "a\x1b[2J" contains control characters`,
-		},
-		"escapes in a class": {description: escapes, want: hidden + "the name contains control characters"},
+	}
+}
+
+// assertFoundOnce runs Check on a plugin with this description, and expects a text once in the findings.
+func assertFoundOnce(t *testing.T, description wit.Description, want string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "k.wasm")
+	module := guesttest.Static(description, "", wit.InterfaceTransform, wit.InterfaceSource)
+	require.NoError(t, os.WriteFile(path, module, 0o600))
+	if _, findings := checkFile(t, path); strings.Count(findings, want) != 1 {
+		t.Errorf("expected %q once, found\n%s", want, findings)
+	}
+}
+
+// Check finds each kind of problem once, including those that loading rejects.
+func TestCheckFindsEachKindOnce(t *testing.T) {
+	for name, c := range findingCases() {
+		t.Run(name, func(t *testing.T) { assertFoundOnce(t, c.description, c.want) })
+	}
+}
+
+// Check finds control characters in each text of a description, once each.
+func TestCheckFindsControlCharacters(t *testing.T) {
+	escapes := transformationWith(wit.ConfigKey{Name: "a\x1b[2J", Documentation: "\u202edoc",
+		DefaultValue: wit.Ptr("\x07")})
+	escapes.Components[0].Settings[0].Rules = []wit.Rule{{Allowed: &[]string{"\x07", "\x1b"}},
+		{DisplayName: wit.Ptr("\x1b[2J")}}
+	escapes.Components[0].Aliases = []string{"L\x1b[2J"}
+	escapes.Components[0].Prefixes = []string{"k\x1b."}
+	escapes.Components[0].Name = "K\u200b"
+	escapes.Documentation = "\x1b]0;title\x07"
+	const component = "transformation K\u200b: "
+	for name, want := range map[string]string{
+		"an alias":         component + `the alias "L\x1b[2J" contains control characters`,
+		"a prefix":         component + `the prefix "k\x1b." contains control characters`,
+		"an allowed value": component + `the allowed value of "a\x1b[2J" contains control characters`,
+		"a display name":   component + `the display name of "a\x1b[2J" contains control characters`,
+		"documentation":    "plugin.describe: the documentation contains control characters",
+		"a setting":        component + "the name of a setting contains control characters",
+		"a default":        component + `the default of "a\x1b[2J" contains control characters`,
+		"a class":          component + "the name contains control characters",
 	} {
-		t.Run(name, func(t *testing.T) {
-			path := filepath.Join(t.TempDir(), "k.wasm")
-			module := guesttest.Static(c.description, "", wit.InterfaceTransform, wit.InterfaceSource)
-			require.NoError(t, os.WriteFile(path, module, 0o600))
-			if _, findings := checkFile(t, path); strings.Count(findings, c.want) != 1 {
-				t.Errorf("expected %q once, found\n%s", c.want, findings)
-			}
-		})
+		t.Run(name, func(t *testing.T) { assertFoundOnce(t, escapes, want) })
 	}
 }
 

@@ -62,58 +62,59 @@ func selectedVersion(m *plugin.Manager) string {
 	return info.Name + " " + info.Version
 }
 
+var changedRoleCases = map[string]struct {
+	settings []string
+	moved    string // part of the error; "" means that the version is accepted
+	warned   string // part of the warning; "" means no warning
+}{
+	"the same":                {settings: honest},
+	"one more without a role": {settings: append(honest, "shop.more")},
+	"one more password":       {settings: append(honest, "shop.more!")},
+	"another address": {
+		settings: []string{"shop.address", "shop.pwd! http.password", "shop.note http.address"},
+		moved: "version 2.0.0 of plugin shop gives the role http.address to the setting shop.note " +
+			"(before: shop.address)",
+	},
+	"a new setting for the address": {
+		settings: []string{"shop.address", "shop.pwd! http.password", "shop.to http.address"},
+		moved:    "the role http.address to the setting shop.to (before: shop.address)",
+	},
+	"the address by another name": {
+		settings: []string{"shop.to http.address alias=shop.address", "shop.pwd! http.password"},
+		warned:   "shop.to: no role before, http.address now",
+	},
+	"the address by the name of another": {
+		settings: []string{"shop.address http.address alias=shop.note", "shop.pwd! http.password"},
+		moved:    "the role http.address to the setting shop.address (before: shop.address)",
+	},
+	"a password as a header": {
+		settings: []string{"shop.address http.address", "shop.pwd! http.header.x", "shop.note"},
+		warned:   "shop.pwd: http.password before, http.header.x now",
+	},
+	"a password as text": {
+		settings: []string{"shop.address http.address", "shop.pwd", "shop.note"},
+		warned:   "shop.pwd: http.password before, no role now; shop.pwd: a password before, none now",
+	},
+	"a proxy": {
+		settings: append(honest, "shop.proxy http.proxy.address"),
+		warned:   "shop.proxy: no role before, http.proxy.address now",
+	},
+	"a proxy in a setting that there was": {
+		settings: []string{"shop.address http.address", "shop.pwd! http.password",
+			"shop.note http.proxy.address"},
+		moved: "the role http.proxy.address to the setting shop.note (before: to none)",
+	},
+	"an alias for the password": {
+		settings: append(honest, "shop.key! http.header.x alias=shop.pwd"),
+		warned: "shop.key: no role before, http.header.x now; shop.pwd: http.password before, " +
+			"http.header.x+http.password now",
+	},
+}
+
 // A version from a folder that moves the role of an address, compared with the built-in plugin or any version that ran,
 // is rejected; other changed roles cause a warning.
 func TestVersionsWithChangedRoles(t *testing.T) {
-	for name, c := range map[string]struct {
-		settings []string
-		moved    string // part of the error; "" means that the version is accepted
-		warned   string // part of the warning; "" means no warning
-	}{
-		"the same":                {settings: honest},
-		"one more without a role": {settings: append(honest, "shop.more")},
-		"one more password":       {settings: append(honest, "shop.more!")},
-		"another address": {
-			settings: []string{"shop.address", "shop.pwd! http.password", "shop.note http.address"},
-			moved: "version 2.0.0 of plugin shop gives the role http.address to the setting shop.note " +
-				"(before: shop.address)",
-		},
-		"a new setting for the address": {
-			settings: []string{"shop.address", "shop.pwd! http.password", "shop.to http.address"},
-			moved:    "the role http.address to the setting shop.to (before: shop.address)",
-		},
-		"the address by another name": {
-			settings: []string{"shop.to http.address alias=shop.address", "shop.pwd! http.password"},
-			warned:   "shop.to: no role before, http.address now",
-		},
-		"the address by the name of another": {
-			settings: []string{"shop.address http.address alias=shop.note",
-				"shop.pwd! http.password"},
-			moved: "the role http.address to the setting shop.address (before: shop.address)",
-		},
-		"a password as a header": {
-			settings: []string{"shop.address http.address", "shop.pwd! http.header.x", "shop.note"},
-			warned:   "shop.pwd: http.password before, http.header.x now",
-		},
-		"a password as text": {
-			settings: []string{"shop.address http.address", "shop.pwd", "shop.note"},
-			warned:   "shop.pwd: http.password before, no role now; shop.pwd: a password before, none now",
-		},
-		"a proxy": {
-			settings: append(honest, "shop.proxy http.proxy.address"),
-			warned:   "shop.proxy: no role before, http.proxy.address now",
-		},
-		"a proxy in a setting that there was": {
-			settings: []string{"shop.address http.address", "shop.pwd! http.password",
-				"shop.note http.proxy.address"},
-			moved: "the role http.proxy.address to the setting shop.note (before: to none)",
-		},
-		"an alias for the password": {
-			settings: append(honest, "shop.key! http.header.x alias=shop.pwd"),
-			warned: "shop.key: no role before, http.header.x now; shop.pwd: http.password before, " +
-				"http.header.x+http.password now",
-		},
-	} {
+	for name, c := range changedRoleCases {
 		for _, base := range []string{"built in", "of the folder"} {
 			t.Run(name+", "+base, func(t *testing.T) {
 				folder := t.TempDir()

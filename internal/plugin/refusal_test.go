@@ -50,15 +50,19 @@ func bytesOf(m guesttest.Module) []byte { return m.Bytes() }
 // modified returns m after the change.
 func modified[T any](m T, change func(*T)) T { change(&m); return m }
 
-func TestRefusals(t *testing.T) {
+// refusalCase is a module that is not loaded.
+type refusalCase struct {
+	module []byte
+	want   []string // in the reason
+}
+
+func refusalCases(t *testing.T) map[string]refusalCase {
+	t.Helper()
 	plain := module(wit.InterfacePlugin, wit.InterfaceTransform)
 	full := plain.Bytes()
 	component, err := hex.DecodeString("0061736d0d000100")
 	require.NoError(t, err)
-	for name, c := range map[string]struct {
-		module []byte
-		want   []string
-	}{
+	return map[string]refusalCase{
 		"empty": {want: []string{"the file is empty: expected a core WebAssembly module"}},
 		"text": {
 			module: []byte("#!/bin/sh"),
@@ -161,7 +165,11 @@ func TestRefusals(t *testing.T) {
 			})),
 			want: []string{"the module does not compile"},
 		},
-	} {
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	for name, c := range refusalCases(t) {
 		t.Run(name, func(t *testing.T) {
 			m := checkRejected(t, plugin.Options{}, c.module, c.want...)
 			info := m.Modules()[0]

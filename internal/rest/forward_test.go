@@ -348,114 +348,120 @@ func TestEachRouteIsHandledByItsWorker(t *testing.T) {
 	assert.Equal(t, []string{`restart-connector-a {"include-tasks":true,"only-failed":false}`}, group.seats[1].calls)
 }
 
+// Messages of Kafka Connect: no leader is known, and a request was forwarded too often.
+const (
+	noLeaderError = `{"error_code":503,"message":"Cannot complete request momentarily due to no known leader URL, ` +
+		`likely because a rebalance was underway."}`
+	hopsError = `{"error_code":409,"message":"Cannot complete request because of a conflicting operation (e.g. ` +
+		`worker rebalance)"}`
+)
+
+// forgetLeader makes the first worker lose its leader.
+func forgetLeader(group *trio) { group.seats[0].set(func(s *seat) { s.leader = "" }) }
+
+var forwardingErrorCases = map[string]struct {
+	change func(*trio) // before the request
+	method string
+	target string
+	want   string   // the body of the response
+	path   []string // the workers that get the request, as in trio
+}{
+	"no leader": {
+		change: forgetLeader,
+		method: "DELETE",
+		target: "/connectors/a",
+		want:   noLeaderError,
+		path:   []string{"0"},
+	},
+	"another group's topic": {
+		change: func(group *trio) {
+			group.seats[0].set(func(s *seat) { s.blocked = &Refusal{409, "the topic is that of group others"} })
+		},
+		method: "POST",
+		target: "/connectors/nobody's/restart",
+		want:   `{"error_code":409,"message":"the topic is that of group others"}`,
+		path:   []string{"0"},
+	},
+	"no leader, last hop": {
+		change: forgetLeader,
+		method: "DELETE",
+		target: "/connectors/a?forward=false",
+		want:   hopsError,
+		path:   []string{"0:false"},
+	},
+	"a connector without a worker": {
+		change: func(*trio) {},
+		method: "POST",
+		target: "/connectors/nobody's/restart",
+		want: `{"error_code":409,"message":"Cannot complete request momentarily because connector nobody's is ` +
+			`assigned to no worker of the group, likely because a rebalance was underway."}`,
+		path: []string{"0"},
+	},
+	"a task without a worker": {
+		change: func(group *trio) {
+			group.seats[0].set(func(s *seat) {
+				s.leader = s.url
+				s.owners["a/3"] = ""
+			})
+		},
+		method: "POST",
+		target: "/connectors/a/tasks/3/restart",
+		want: `{"error_code":409,"message":"Cannot complete request momentarily because task 3 of connector a is ` +
+			`assigned to no worker of the group, likely because a rebalance was underway."}`,
+		path: []string{"0"},
+	},
+	"assigned to no worker": {
+		change: func(group *trio) {
+			group.seats[0].set(func(s *seat) { s.owners["a"] = s.leader })
+			group.seats[1].set(func(s *seat) {
+				s.owners["a"] = ""
+				s.unplaced = map[string]string{"a": "expected a worker with the plugins of class C"}
+			})
+		},
+		method: "POST",
+		target: "/connectors/a/restart",
+		want: `{"error_code":409,"message":"Cannot complete request momentarily because ` +
+			`connector a is assigned to no worker of the group: expected a worker with the plugins of class C"}`,
+		path: []string{"0", "1:true"},
+	},
+	"the leader knows none": {
+		change: func(group *trio) { group.seats[1].set(func(s *seat) { s.leader = "" }) },
+		method: "DELETE",
+		target: "/connectors/a",
+		want:   noLeaderError,
+		path:   []string{"0", "1:true"},
+	},
+	"each names the next": {
+		change: func(group *trio) {
+			for i, s := range group.seats {
+				s.set(func(s *seat) { s.leader = group.urls[(i+1)%3] })
+			}
+		},
+		method: "DELETE",
+		target: "/connectors/a",
+		want:   hopsError,
+		path:   []string{"0", "1:true", "2:false"},
+	},
+	"two name each other": {
+		change: func(group *trio) { group.seats[1].set(func(s *seat) { s.leader = group.urls[0] }) },
+		method: "PUT",
+		target: "/connectors/a/stop",
+		want:   hopsError,
+		path:   []string{"0", "1:true", "0:false"},
+	},
+	"stale at the second": {
+		change: func(group *trio) { group.seats[1].set(func(s *seat) { s.pending = true }) },
+		method: "POST",
+		target: "/connectors/a/restart",
+		want: `{"error_code":503,"message":"Cannot complete request momentarily due to stale ` +
+			`configuration (typically caused by a concurrent config change)"}`,
+		path: []string{"0", "1:true"},
+	},
+}
+
 // The messages are Kafka Connect's, by which tools recognize that they can retry.
 func TestForwardingErrorsOfKafkaConnect(t *testing.T) {
-	const noLeader = `{"error_code":503,"message":"Cannot complete request momentarily due to no known leader URL, ` +
-		`likely because a rebalance was underway."}`
-	const hops = `{"error_code":409,"message":"Cannot complete request because of a conflicting operation (e.g. ` +
-		`worker rebalance)"}`
-	withoutLeader := func(group *trio) { group.seats[0].set(func(s *seat) { s.leader = "" }) }
-	for name, c := range map[string]struct {
-		change func(*trio)
-		method string
-		target string
-		want   string
-		path   []string
-	}{
-		"no leader": {
-			change: withoutLeader,
-			method: "DELETE",
-			target: "/connectors/a",
-			want:   noLeader,
-			path:   []string{"0"},
-		},
-		"another group's topic": {
-			change: func(group *trio) {
-				group.seats[0].set(func(s *seat) { s.blocked = &Refusal{409, "the topic is that of group others"} })
-			},
-			method: "POST",
-			target: "/connectors/nobody's/restart",
-			want:   `{"error_code":409,"message":"the topic is that of group others"}`,
-			path:   []string{"0"},
-		},
-		"no leader, last hop": {
-			change: withoutLeader,
-			method: "DELETE",
-			target: "/connectors/a?forward=false",
-			want:   hops,
-			path:   []string{"0:false"},
-		},
-		"a connector without a worker": {
-			change: func(*trio) {},
-			method: "POST",
-			target: "/connectors/nobody's/restart",
-			want: `{"error_code":409,"message":"Cannot complete request momentarily because connector nobody's is ` +
-				`assigned to no worker of the group, likely because a rebalance was underway."}`,
-			path: []string{"0"},
-		},
-		"a task without a worker": {
-			change: func(group *trio) {
-				group.seats[0].set(func(s *seat) {
-					s.leader = s.url
-					s.owners["a/3"] = ""
-				})
-			},
-			method: "POST",
-			target: "/connectors/a/tasks/3/restart",
-			want: `{"error_code":409,"message":"Cannot complete request momentarily because task 3 of connector a is ` +
-				`assigned to no worker of the group, likely because a rebalance was underway."}`,
-			path: []string{"0"},
-		},
-		"assigned to no worker": {
-			change: func(group *trio) {
-				group.seats[0].set(func(s *seat) { s.owners["a"] = s.leader })
-				group.seats[1].set(func(s *seat) {
-					s.owners["a"] = ""
-					s.unplaced = map[string]string{"a": "expected a worker with the plugins of class C"}
-				})
-			},
-			method: "POST",
-			target: "/connectors/a/restart",
-			want: `{"error_code":409,"message":"Cannot complete request momentarily because ` +
-				`connector a is assigned to no worker of the group: expected a worker with the plugins of class C"}`,
-			path: []string{"0", "1:true"},
-		},
-		"the leader knows none": {
-			change: func(group *trio) { group.seats[1].set(func(s *seat) { s.leader = "" }) },
-			method: "DELETE",
-			target: "/connectors/a",
-			want:   noLeader,
-			path:   []string{"0", "1:true"},
-		},
-		"each names the next": {
-			change: func(group *trio) {
-				for i, s := range group.seats {
-					s.set(func(s *seat) { s.leader = group.urls[(i+1)%3] })
-				}
-			},
-			method: "DELETE",
-			target: "/connectors/a",
-			want:   hops,
-			path:   []string{"0", "1:true", "2:false"},
-		},
-		"two name each other": {
-			change: func(group *trio) {
-				group.seats[1].set(func(s *seat) { s.leader = group.urls[0] })
-			},
-			method: "PUT",
-			target: "/connectors/a/stop",
-			want:   hops,
-			path:   []string{"0", "1:true", "0:false"},
-		},
-		"stale at the second": {
-			change: func(group *trio) { group.seats[1].set(func(s *seat) { s.pending = true }) },
-			method: "POST",
-			target: "/connectors/a/restart",
-			want: `{"error_code":503,"message":"Cannot complete request momentarily due to stale ` +
-				`configuration (typically caused by a concurrent config change)"}`,
-			path: []string{"0", "1:true"},
-		},
-	} {
+	for name, c := range forwardingErrorCases {
 		t.Run(name, func(t *testing.T) {
 			group := newTrio(t)
 			c.change(group)
@@ -655,36 +661,40 @@ func writeStores(t *testing.T, key, authority *certtest.Issued, more ...string) 
 	return settings
 }
 
-// Workers use https with the stores of their own listeners, while a cluster migrates to https and later.
-func TestForwardingByHTTPS(t *testing.T) {
-	authority := certtest.Issue(t, "authority", nil, nil)
-	workerCert := certtest.Issue(t, "one", authority, nil)
+// listenerOptions are the listeners of a worker, and what it advertises.
+type listenerOptions struct {
+	listeners []string
+	listener  string // rest.advertised.listener
+	host      string // rest.advertised.host.name
+}
+
+// httpsForwardingCase is a follower that forwards a request to its leader.
+type httpsForwardingCase struct {
+	follower     listenerOptions
+	leader       listenerOptions
+	clientStores map[string]string // the settings of the follower's stores
+	serverStores map[string]string // the settings of the leader's stores
+	want         string            // part of the error, "" if the request is answered
+}
+
+// httpsForwardingCases returns the cases. clientStores names stores with workerCert, which authority issued.
+func httpsForwardingCases(t *testing.T, authority, workerCert *certtest.Issued,
+	clientStores map[string]string) map[string]httpsForwardingCase {
+	t.Helper()
 	otherHostCert := certtest.Issue(t, "elsewhere", authority, func(c *x509.Certificate) {
 		c.DNSNames = []string{"elsewhere.example.com"}
 		c.IPAddresses = nil
 	})
 	strangerCert := certtest.Issue(t, "stranger", nil, nil)
 	const plain, secure = "http://127.0.0.1:0", "https://127.0.0.1:0"
-	clientStores := writeStores(t, workerCert, authority)
 	requiringStores := writeStores(t, workerCert, authority, "ssl.client.auth", "required")
 	otherHostStores := writeStores(t, otherHostCert, authority)
-	type listenerOptions struct {
-		listeners []string
-		listener  string // rest.advertised.listener
-		host      string // rest.advertised.host.name
-	}
 	onlyPlain := listenerOptions{listeners: []string{plain}}
 	onlySecure := listenerOptions{listeners: []string{secure}}
 	dual := func(advertised string) listenerOptions {
 		return listenerOptions{listeners: []string{plain, secure}, listener: advertised}
 	}
-	for name, c := range map[string]struct {
-		follower     listenerOptions
-		leader       listenerOptions
-		clientStores map[string]string
-		serverStores map[string]string
-		want         string // part of the error, "" if the request is answered
-	}{
+	return map[string]httpsForwardingCase{
 		// cases of Kafka Connect's RestForwardingIntegrationTest
 		"testRestForwardNoSsl": {follower: onlyPlain, leader: onlyPlain},
 		"testRestForwardNoSslDualListener": {
@@ -736,10 +746,9 @@ func TestForwardingByHTTPS(t *testing.T) {
 			serverStores: clientStores,
 		},
 		"no client certificate": {
-			follower: onlyPlain,
-			leader:   onlySecure,
-			clientStores: map[string]string{
-				"ssl.truststore.location": clientStores["ssl.truststore.location"]},
+			follower:     onlyPlain,
+			leader:       onlySecure,
+			clientStores: map[string]string{"ssl.truststore.location": clientStores["ssl.truststore.location"]},
 			serverStores: requiringStores,
 			want:         "certificate required",
 		},
@@ -764,13 +773,20 @@ func TestForwardingByHTTPS(t *testing.T) {
 			want:         "certificate",
 		},
 		"without a check of the host": {
-			follower: onlyPlain,
-			leader:   onlySecure,
-			clientStores: writeStores(t, workerCert, authority,
-				"ssl.endpoint.identification.algorithm", ""),
+			follower:     onlyPlain,
+			leader:       onlySecure,
+			clientStores: writeStores(t, workerCert, authority, "ssl.endpoint.identification.algorithm", ""),
 			serverStores: otherHostStores,
 		},
-	} {
+	}
+}
+
+// Workers use https with the stores of their own listeners, while a cluster migrates to https and later.
+func TestForwardingByHTTPS(t *testing.T) {
+	authority := certtest.Issue(t, "authority", nil, nil)
+	workerCert := certtest.Issue(t, "one", authority, nil)
+	clientStores := writeStores(t, workerCert, authority)
+	for name, c := range httpsForwardingCases(t, authority, workerCert, clientStores) {
 		t.Run(name, func(t *testing.T) {
 			worker := &standIn{connectors: map[string]*standInConnector{}}
 			leaderSeat := &seat{}

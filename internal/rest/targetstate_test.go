@@ -79,88 +79,91 @@ func TestAnswersToChangesWaitForTheView(t *testing.T) {
 	}
 }
 
+// restartCases are the states of a connector and its task 1 (task 0 runs), and the effects of a restart request.
+var restartCases = []struct {
+	query     string
+	connector connect.State
+	task      connect.State
+	status    int
+	states    string // of the connector and its tasks, in the response
+	restarts  int
+}{
+	{connector: connect.Running, task: connect.Failed, status: 204, restarts: 1},
+	{query: "?includeTasks=maybe", connector: connect.Running, task: connect.Running, status: 204, restarts: 1},
+	{
+		query:     "?includeTasks=true",
+		connector: connect.Running,
+		task:      connect.Running,
+		status:    202,
+		states:    "RESTARTING RESTARTING RESTARTING",
+		restarts:  1,
+	},
+	{
+		query:     "?includeTasks=TRUE&onlyFailed=true",
+		connector: connect.Running,
+		task:      connect.Failed,
+		status:    202,
+		states:    "RUNNING RUNNING RESTARTING",
+		restarts:  1,
+	},
+	{
+		query:     "?includeTasks=true&onlyFailed=true",
+		connector: connect.Running,
+		task:      connect.Running,
+		status:    202,
+		states:    "RUNNING RUNNING RUNNING",
+	},
+	{
+		query:     "?onlyFailed=true",
+		connector: connect.Running,
+		task:      connect.Failed,
+		status:    202,
+		states:    "RUNNING RUNNING FAILED",
+	},
+	{
+		query:     "?onlyFailed=true",
+		connector: connect.Failed,
+		task:      connect.Running,
+		status:    202,
+		states:    "RESTARTING RUNNING RUNNING",
+		restarts:  1,
+	},
+	{
+		query:     "?includeTasks=false&onlyFailed=false",
+		connector: connect.Failed,
+		task:      connect.Running,
+		status:    204,
+		restarts:  1,
+	},
+	{
+		query:     "?includeTasks=true",
+		connector: connect.Failed,
+		task:      connect.Running,
+		status:    202,
+		states:    "RESTARTING RESTARTING RESTARTING",
+		restarts:  1,
+	},
+	{
+		query:     "?includeTasks=true",
+		connector: connect.Running,
+		task:      connect.Failed,
+		status:    202,
+		states:    "RESTARTING RESTARTING RESTARTING",
+		restarts:  1,
+	},
+	{
+		query:     "?includeTasks=true&onlyFailed=true",
+		connector: connect.Failed,
+		task:      connect.Running,
+		status:    202,
+		states:    "RESTARTING RUNNING RUNNING",
+		restarts:  1,
+	},
+}
+
 // With onlyFailed only failed instances are restarted.
 func TestRestartMatrix(t *testing.T) {
-	for _, c := range []struct {
-		query     string
-		connector connect.State
-		task      connect.State
-		status    int
-		states    string // of the connector and its tasks, in the response
-		restarts  int
-	}{
-		{connector: connect.Running, task: connect.Failed, status: 204, restarts: 1},
-		{query: "?includeTasks=maybe", connector: connect.Running, task: connect.Running, status: 204, restarts: 1},
-		{
-			query:     "?includeTasks=true",
-			connector: connect.Running,
-			task:      connect.Running,
-			status:    202,
-			states:    "RESTARTING RESTARTING RESTARTING",
-			restarts:  1,
-		},
-		{
-			query:     "?includeTasks=TRUE&onlyFailed=true",
-			connector: connect.Running,
-			task:      connect.Failed,
-			status:    202,
-			states:    "RUNNING RUNNING RESTARTING",
-			restarts:  1,
-		},
-		{
-			query:     "?includeTasks=true&onlyFailed=true",
-			connector: connect.Running,
-			task:      connect.Running,
-			status:    202,
-			states:    "RUNNING RUNNING RUNNING",
-		},
-		{
-			query:     "?onlyFailed=true",
-			connector: connect.Running,
-			task:      connect.Failed,
-			status:    202,
-			states:    "RUNNING RUNNING FAILED",
-		},
-		{
-			query:     "?onlyFailed=true",
-			connector: connect.Failed,
-			task:      connect.Running,
-			status:    202,
-			states:    "RESTARTING RUNNING RUNNING",
-			restarts:  1,
-		},
-		{
-			query:     "?includeTasks=false&onlyFailed=false",
-			connector: connect.Failed,
-			task:      connect.Running,
-			status:    204,
-			restarts:  1,
-		},
-		{
-			query:     "?includeTasks=true",
-			connector: connect.Failed,
-			task:      connect.Running,
-			status:    202,
-			states:    "RESTARTING RESTARTING RESTARTING",
-			restarts:  1,
-		},
-		{
-			query:     "?includeTasks=true",
-			connector: connect.Running,
-			task:      connect.Failed,
-			status:    202,
-			states:    "RESTARTING RESTARTING RESTARTING",
-			restarts:  1,
-		},
-		{
-			query:     "?includeTasks=true&onlyFailed=true",
-			connector: connect.Failed,
-			task:      connect.Running,
-			status:    202,
-			states:    "RESTARTING RUNNING RUNNING",
-			restarts:  1,
-		},
-	} {
+	for _, c := range restartCases {
 		worker := newRestartCounter(c.connector, c.task)
 		w := serveRequest(worker, "POST", "/connectors/a/restart"+c.query, "")
 		var states []string
@@ -185,118 +188,121 @@ func serveRequest(worker testWorker, method, path, body string, headers ...strin
 	return w
 }
 
+// changeCases are requests for a change and the responses to them.
+var changeCases = []struct {
+	method  string
+	path    string
+	body    string
+	media   string
+	status  int
+	message string // part of the response
+}{
+	{method: "PUT", path: "/connectors/a/resume", status: 202},
+	{method: "PUT", path: "/connectors/a/resume", media: "application/json; charset=utf-8", status: 202},
+	{
+		method:  "PUT",
+		path:    "/connectors/a/resume",
+		media:   "text/plain",
+		status:  415,
+		message: "HTTP 415 Unsupported Media Type",
+	},
+	{method: "PUT", path: "/connectors/a/resume", body: "x", status: 202}, // the body is not read
+	{
+		method:  "PUT",
+		path:    "/connectors/a/config",
+		body:    "{}",
+		status:  415,
+		message: "HTTP 415 Unsupported Media Type",
+	},
+	{method: "PUT", path: "/connectors/a/pause", status: 409, message: "not now"},
+	{
+		method:  "PUT",
+		path:    "/connector-plugins/A/config/validate",
+		body:    `{"a": 1, "b": true, "c": "x"}`,
+		media:   "application/json",
+		status:  200,
+		message: `"error_count":3`,
+	},
+	{
+		method:  "PUT",
+		path:    "/connector-plugins/A/config/validate",
+		body:    `{"a": null}`,
+		media:   "application/json",
+		status:  200,
+		message: `"errors":["Null value can not be supplied as the configuration value."]`,
+	},
+	{
+		method:  "PUT",
+		path:    "/connector-plugins/A/config/validate",
+		body:    `{"a": []}`,
+		media:   "application/json",
+		status:  500,
+		message: "a: expected text",
+	},
+	{
+		method:  "PUT",
+		path:    "/connector-plugins/A/config/validate",
+		body:    `{`,
+		media:   "application/json",
+		status:  500,
+		message: "expected a JSON object",
+	},
+	{
+		method:  "PUT",
+		path:    "/connector-plugins/A/config/validate",
+		body:    `{"a": ZWZ}`,
+		media:   "application/json",
+		status:  500,
+		message: "expected a JSON object: unexpected character at byte 7",
+	},
+	{
+		method:  "PUT",
+		path:    "/connector-plugins/A/config/validate",
+		body:    `{"a": "\ZWZ"}`,
+		media:   "application/json",
+		status:  500,
+		message: "expected a JSON object: unexpected character at byte 9",
+	},
+	{
+		method:  "PUT",
+		path:    "/connector-plugins/A/config/validate",
+		body:    `null`,
+		media:   "application/json",
+		status:  500,
+		message: "expected a configuration",
+	},
+	{
+		method:  "PUT",
+		path:    "/connector-plugins/A/config/validate",
+		media:   "application/json",
+		status:  500,
+		message: "found nothing",
+	},
+	{
+		method:  "PUT",
+		path:    "/connector-plugins/A/config/validate",
+		body:    `{"a": "` + strings.Repeat("x", maxBodyBytes) + `"}`,
+		media:   "application/json",
+		status:  413,
+		message: "at most 1048576 bytes",
+	},
+	{
+		method:  "PUT",
+		path:    "/connector-plugins/A/config/validate",
+		body:    `{}`,
+		media:   "text/plain",
+		status:  415,
+		message: "HTTP 415",
+	},
+	{method: "GET", path: "/connector-plugins/A/config/validate", status: 405, message: "HTTP 405"},
+	{method: "POST", path: "/connectors/a/pause", status: 405, message: "HTTP 405 Method Not Allowed"},
+	{method: "POST", path: "/connectors/a/tasks/2/restart", status: 404, message: "Unknown task: a-2"},
+	{method: "POST", path: "/connectors/a/tasks/99999999999/restart", status: 404, message: "HTTP 404 Not Found"},
+}
+
 // Changes are checked for their media type, method and content.
 func TestRejectedChanges(t *testing.T) {
-	for _, c := range []struct {
-		method  string
-		path    string
-		body    string
-		media   string
-		status  int
-		message string // part of the response
-	}{
-		{method: "PUT", path: "/connectors/a/resume", status: 202},
-		{method: "PUT", path: "/connectors/a/resume", media: "application/json; charset=utf-8", status: 202},
-		{
-			method:  "PUT",
-			path:    "/connectors/a/resume",
-			media:   "text/plain",
-			status:  415,
-			message: "HTTP 415 Unsupported Media Type",
-		},
-		{method: "PUT", path: "/connectors/a/resume", body: "x", status: 202}, // the body is not read
-		{
-			method:  "PUT",
-			path:    "/connectors/a/config",
-			body:    "{}",
-			status:  415,
-			message: "HTTP 415 Unsupported Media Type",
-		},
-		{method: "PUT", path: "/connectors/a/pause", status: 409, message: "not now"},
-		{
-			method:  "PUT",
-			path:    "/connector-plugins/A/config/validate",
-			body:    `{"a": 1, "b": true, "c": "x"}`,
-			media:   "application/json",
-			status:  200,
-			message: `"error_count":3`,
-		},
-		{
-			method:  "PUT",
-			path:    "/connector-plugins/A/config/validate",
-			body:    `{"a": null}`,
-			media:   "application/json",
-			status:  200,
-			message: `"errors":["Null value can not be supplied as the configuration value."]`,
-		},
-		{
-			method:  "PUT",
-			path:    "/connector-plugins/A/config/validate",
-			body:    `{"a": []}`,
-			media:   "application/json",
-			status:  500,
-			message: "a: expected text",
-		},
-		{
-			method:  "PUT",
-			path:    "/connector-plugins/A/config/validate",
-			body:    `{`,
-			media:   "application/json",
-			status:  500,
-			message: "expected a JSON object",
-		},
-		{
-			method:  "PUT",
-			path:    "/connector-plugins/A/config/validate",
-			body:    `{"a": ZWZ}`,
-			media:   "application/json",
-			status:  500,
-			message: "expected a JSON object: unexpected character at byte 7",
-		},
-		{
-			method:  "PUT",
-			path:    "/connector-plugins/A/config/validate",
-			body:    `{"a": "\ZWZ"}`,
-			media:   "application/json",
-			status:  500,
-			message: "expected a JSON object: unexpected character at byte 9",
-		},
-		{
-			method:  "PUT",
-			path:    "/connector-plugins/A/config/validate",
-			body:    `null`,
-			media:   "application/json",
-			status:  500,
-			message: "expected a configuration",
-		},
-		{
-			method:  "PUT",
-			path:    "/connector-plugins/A/config/validate",
-			media:   "application/json",
-			status:  500,
-			message: "found nothing",
-		},
-		{
-			method:  "PUT",
-			path:    "/connector-plugins/A/config/validate",
-			body:    `{"a": "` + strings.Repeat("x", maxBodyBytes) + `"}`,
-			media:   "application/json",
-			status:  413,
-			message: "at most 1048576 bytes",
-		},
-		{
-			method:  "PUT",
-			path:    "/connector-plugins/A/config/validate",
-			body:    `{}`,
-			media:   "text/plain",
-			status:  415,
-			message: "HTTP 415",
-		},
-		{method: "GET", path: "/connector-plugins/A/config/validate", status: 405, message: "HTTP 405"},
-		{method: "POST", path: "/connectors/a/pause", status: 405, message: "HTTP 405 Method Not Allowed"},
-		{method: "POST", path: "/connectors/a/tasks/2/restart", status: 404, message: "Unknown task: a-2"},
-		{method: "POST", path: "/connectors/a/tasks/99999999999/restart", status: 404, message: "HTTP 404 Not Found"},
-	} {
+	for _, c := range changeCases {
 		w := serveRequest(newRestartCounter(connect.Running, connect.Running), c.method, c.path, c.body,
 			"Content-Type", c.media)
 		if w.Code != c.status || !strings.Contains(w.Body.String(), c.message) {

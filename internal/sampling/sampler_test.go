@@ -298,7 +298,7 @@ var ordersChain = map[string]string{
 	"predicates.mine.pattern":      "orders",
 }
 
-// Each step shows its result for each row.
+// Each step shows its result for each row, of the connector's chain and of others.
 func TestSampleShowsEachStep(t *testing.T) {
 	w := newTestWorker(t, nil)
 	c := w.chain(t, ordersChain)
@@ -360,8 +360,13 @@ func TestSampleShowsEachStep(t *testing.T) {
 		!strings.Contains(shown.Rows[0].Input.Value, `"id": 1`) || len(shown.Rows[0].Steps) > 0 {
 		t.Errorf("expected a problem and rows without steps, found %+v, %v", shown, err)
 	}
+	checkTestFile(t, w, id, c)
+}
 
-	// The test file of the rows passes, and fails if the chain does something else.
+// checkTestFile checks that the test file of a sample's rows passes, and fails if the chain does something else. No
+// test file is created of a row with a secret.
+func checkTestFile(t *testing.T, w *testWorker, id string, c chaintest.Chain) {
+	t.Helper()
 	text, err := w.TestFile(t.Context(), "orders", id, c, ordersChain)
 	require.NoError(t, err)
 	w.redact = func(text string) string { return strings.ReplaceAll(text, "1234", "[hidden]") }

@@ -11,6 +11,21 @@ import (
 	"github.com/culvert-project/culvert/internal/secret"
 )
 
+var redirectCases = []struct {
+	method     string
+	path       string
+	body       string
+	secretAt   []string // paths that were requested with a secret
+	noSecretAt []string
+	isRefused  bool
+}{
+	{method: "GET", path: "/here-end", secretAt: []string{"/here-end", "/end"}},
+	{method: "POST", path: "/here-end", body: "secret", secretAt: []string{"/here-end", "/end"}},
+	{method: "GET", path: "/there-end", secretAt: []string{"/there-end"}, noSecretAt: []string{"/end"}},
+	{method: "GET", path: "/there-back", secretAt: []string{"/there-back"}, noSecretAt: []string{"/back", "/end"}},
+	{method: "POST", path: "/there-end", body: "secret", secretAt: []string{"/there-end"}, isRefused: true},
+}
+
 // Credentials are sent to their origin only, even after a redirect back to it; bodies to no other origin.
 func TestRedirectsCarryNoSecrets(t *testing.T) {
 	type receivedRequest struct{ path, authorization, cookie, body string }
@@ -49,20 +64,7 @@ func TestRedirectsCarryNoSecrets(t *testing.T) {
 	if _, err := client.Get(first.URL + "/round"); err == nil || len(received) != 10 {
 		t.Errorf("expected 10 requests and an error, found %d, %v", len(received), err)
 	}
-	for _, c := range []struct {
-		method     string
-		path       string
-		body       string
-		secretAt   []string // paths that were requested with a secret
-		noSecretAt []string
-		isRefused  bool
-	}{
-		{method: "GET", path: "/here-end", secretAt: []string{"/here-end", "/end"}},
-		{method: "POST", path: "/here-end", body: "secret", secretAt: []string{"/here-end", "/end"}},
-		{method: "GET", path: "/there-end", secretAt: []string{"/there-end"}, noSecretAt: []string{"/end"}},
-		{method: "GET", path: "/there-back", secretAt: []string{"/there-back"}, noSecretAt: []string{"/back", "/end"}},
-		{method: "POST", path: "/there-end", body: "secret", secretAt: []string{"/there-end"}, isRefused: true},
-	} {
+	for _, c := range redirectCases {
 		received = nil
 		r, err := http.NewRequest(c.method, first.URL+c.path, strings.NewReader(c.body))
 		require.NoError(t, err)

@@ -20,10 +20,7 @@ func TestAvailableMemory(t *testing.T) {
 		want  int64
 	}{
 		"nothing is known": {want: fallbackMemory},
-		"the machine": {
-			files: map[string]string{machine: machineOf8GiB},
-			want:  8 << 30,
-		},
+		"the machine":      {files: map[string]string{machine: machineOf8GiB}, want: 8 << 30},
 		"a container of version 2": {
 			files: map[string]string{
 				machine:                 machineOf8GiB,
@@ -33,12 +30,8 @@ func TestAvailableMemory(t *testing.T) {
 			want: 512 << 20,
 		},
 		"no bound of version 2": {
-			files: map[string]string{
-				machine:                 machineOf8GiB,
-				ownGroup:                "0::/\n",
-				version2 + "memory.max": "max\n",
-			},
-			want: 8 << 30,
+			files: map[string]string{machine: machineOf8GiB, ownGroup: "0::/\n", version2 + "memory.max": "max\n"},
+			want:  8 << 30,
 		},
 		"a unit, within a slice": {
 			files: map[string]string{
@@ -79,12 +72,8 @@ func TestAvailableMemory(t *testing.T) {
 			want:  8 << 30,
 		},
 		"what is no number": {
-			files: map[string]string{
-				machine:                 "MemTotal: x kB\n",
-				ownGroup:                "::\nx",
-				version2 + "memory.max": "-1\n",
-			},
-			want: fallbackMemory,
+			files: map[string]string{machine: "MemTotal: x kB\n", ownGroup: "::\nx", version2 + "memory.max": "-1\n"},
+			want:  fallbackMemory,
 		},
 	} {
 		root := fstest.MapFS{}

@@ -18,6 +18,90 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+var loginCases = map[string]struct {
+	changes []string // of the valid settings
+	want    string   // start of the error; "" means no error
+}{
+	"valid":               {},
+	"path as in JSONPath": {changes: []string{"http.login.token-path=$.a.b"}},
+	"form":                {changes: []string{"http.login.body=u={user}&p={password}"}},
+	"URL":                 {changes: []string{"http.login.target=https://login.example.com/x"}},
+	"login settings with basic": {
+		changes: []string{"http.auth=basic"},
+		want:    "http.login.target: expected http.auth = login",
+	},
+	"no target": {
+		changes: []string{"http.auth=login", "http.login.target="},
+		want:    "http.login.target: expected the path",
+	},
+	"target with a password": {
+		changes: []string{"http.login.target=https://me:pw-not-shown@example.com/"},
+		want:    "http.login.target: expected a path",
+	},
+	"method": {
+		changes: []string{"http.login.method=GET"},
+		want:    "http.login.method: expected POST, PUT or PATCH",
+	},
+	"no user":     {changes: []string{"http.user="}, want: "http.user: expected a user"},
+	"no password": {changes: []string{"http.password="}, want: "http.password: expected a password"},
+	"no body":     {changes: []string{"http.login.body="}, want: "http.login.body: expected a body"},
+	"body without a password": {
+		changes: []string{`http.login.body={"p":"pw-not-shown"}`},
+		want:    "http.login.body: expected the placeholder {password}",
+	},
+	"JSON without quotes": {
+		changes: []string{`http.login.body={"u":{user},"p":{password}}`},
+		want:    "http.login.body: expected JSON",
+	},
+	"neither JSON nor a form": {
+		changes: []string{`http.login.body=<u>{user}</u><p>{password}</p>`},
+		want:    "http.login.body: expected JSON",
+	},
+	"no token": {changes: []string{"http.login.token-path=a..b"}, want: "http.login.token-path: expected the path"},
+	"lifetime": {
+		changes: []string{"http.login.lifetime-path=."},
+		want:    "http.login.lifetime-path: expected the path",
+	},
+	"header without a token": {
+		changes: []string{"http.login.header=X-Token: none"},
+		want:    "http.login.header: expected a header",
+	},
+	"header of the host's own": {
+		changes: []string{"http.login.header=Cookie: {token}"},
+		want:    "http.login.header: expected a header",
+	},
+	"header of another setting": {
+		changes: []string{"http.login.header=X-Token: {token}", "http.header.x-token=1"},
+		want:    "http.login.header: X-Token is also set",
+	},
+	"SAP's client in the query": {
+		changes: []string{"http.query.sap-client=100"},
+		want:    "http.query.sap-client: sap-client cannot be set here",
+	},
+	"origin with a path": {
+		changes: []string{"http.origins=https://a.example/x"},
+		want: "http.origins: Invalid value https://a.example/x for configuration http.origins: " +
+			"expected an origin",
+	},
+	"origin with a star": {
+		changes: []string{"http.origins=https://*.example"},
+		want:    "http.origins: Invalid value https://*.example for configuration http.origins: expected an origin",
+	},
+	"no origin between commas": {
+		changes: []string{"http.origins=https://a,,https://b"},
+		want: "http.origins: Invalid value  for configuration http.origins: " +
+			"expected origins separated by commas",
+	},
+	"credentials without TLS": {
+		changes: []string{"http.scheme=https", "http.origins=http://a.example with credentials"},
+		want: "http.origins: Invalid value http://a.example with credentials for configuration http.origins: " +
+			"expected https",
+	},
+	"credentials in any case": {
+		changes: []string{"http.origins=http://a.example WITH Credentials, https://b:8443"},
+	},
+}
+
 // Invalid logins are rejected before anything is sent, with the setting to correct.
 func TestLoginIsChecked(t *testing.T) {
 	valid := []string{
@@ -27,89 +111,7 @@ func TestLoginIsChecked(t *testing.T) {
 		`http.login.body={"u":"{user}","p":"{password}"}`,
 		"http.login.token-path=a.b",
 	}
-	for name, k := range map[string]struct {
-		changes []string // of the valid settings
-		want    string   // start of the error; "" means no error
-	}{
-		"valid":               {},
-		"path as in JSONPath": {changes: []string{"http.login.token-path=$.a.b"}},
-		"form":                {changes: []string{"http.login.body=u={user}&p={password}"}},
-		"URL":                 {changes: []string{"http.login.target=https://login.example.com/x"}},
-		"login settings with basic": {
-			changes: []string{"http.auth=basic"},
-			want:    "http.login.target: expected http.auth = login",
-		},
-		"no target": {
-			changes: []string{"http.auth=login", "http.login.target="},
-			want:    "http.login.target: expected the path",
-		},
-		"target with a password": {
-			changes: []string{"http.login.target=https://me:pw-not-shown@example.com/"},
-			want:    "http.login.target: expected a path",
-		},
-		"method": {
-			changes: []string{"http.login.method=GET"},
-			want:    "http.login.method: expected POST, PUT or PATCH",
-		},
-		"no user":     {changes: []string{"http.user="}, want: "http.user: expected a user"},
-		"no password": {changes: []string{"http.password="}, want: "http.password: expected a password"},
-		"no body":     {changes: []string{"http.login.body="}, want: "http.login.body: expected a body"},
-		"body without a password": {
-			changes: []string{`http.login.body={"p":"pw-not-shown"}`},
-			want:    "http.login.body: expected the placeholder {password}",
-		},
-		"JSON without quotes": {
-			changes: []string{`http.login.body={"u":{user},"p":{password}}`},
-			want:    "http.login.body: expected JSON",
-		},
-		"neither JSON nor a form": {
-			changes: []string{`http.login.body=<u>{user}</u><p>{password}</p>`},
-			want:    "http.login.body: expected JSON",
-		},
-		"no token": {changes: []string{"http.login.token-path=a..b"}, want: "http.login.token-path: expected the path"},
-		"lifetime": {
-			changes: []string{"http.login.lifetime-path=."},
-			want:    "http.login.lifetime-path: expected the path",
-		},
-		"header without a token": {
-			changes: []string{"http.login.header=X-Token: none"},
-			want:    "http.login.header: expected a header",
-		},
-		"header of the host's own": {
-			changes: []string{"http.login.header=Cookie: {token}"},
-			want:    "http.login.header: expected a header",
-		},
-		"header of another setting": {
-			changes: []string{"http.login.header=X-Token: {token}", "http.header.x-token=1"},
-			want:    "http.login.header: X-Token is also set",
-		},
-		"SAP's client in the query": {
-			changes: []string{"http.query.sap-client=100"},
-			want:    "http.query.sap-client: sap-client cannot be set here",
-		},
-		"origin with a path": {
-			changes: []string{"http.origins=https://a.example/x"},
-			want: "http.origins: Invalid value https://a.example/x for configuration http.origins: " +
-				"expected an origin",
-		},
-		"origin with a star": {
-			changes: []string{"http.origins=https://*.example"},
-			want:    "http.origins: Invalid value https://*.example for configuration http.origins: expected an origin",
-		},
-		"no origin between commas": {
-			changes: []string{"http.origins=https://a,,https://b"},
-			want: "http.origins: Invalid value  for configuration http.origins: " +
-				"expected origins separated by commas",
-		},
-		"credentials without TLS": {
-			changes: []string{"http.scheme=https", "http.origins=http://a.example with credentials"},
-			want: "http.origins: Invalid value http://a.example with credentials for configuration http.origins: " +
-				"expected https",
-		},
-		"credentials in any case": {
-			changes: []string{"http.origins=http://a.example WITH Credentials, https://b:8443"},
-		},
-	} {
+	for name, k := range loginCases {
 		t.Run(name, func(t *testing.T) {
 			c, err := ConfigOf(rolesOf(t, "http://127.0.0.1:1", append(valid, k.changes...)...), Environment{})
 			if err == nil {

@@ -12,8 +12,14 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// A request may name the configured client, or any without one, but no user or password.
-func TestClientsAndUsersOfRequests(t *testing.T) {
+// clientUserCase is a request that may name an SAP client or user.
+type clientUserCase struct {
+	configured string // client of the settings
+	request    *wit.Request
+	problem    string // part of the error; "" means that the request is sent
+}
+
+func clientUserCases() []clientUserCase {
 	encode := func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
 	withBody := func(contentType, body string) *wit.Request {
 		r := post("/f")
@@ -23,11 +29,7 @@ func TestClientsAndUsersOfRequests(t *testing.T) {
 	}
 	withTokenPath := func(path string) *wit.Request { return withToken(post("/f"), path) }
 	const form = "application/x-www-form-urlencoded; charset=utf-8"
-	for _, c := range []struct {
-		configured string // client of the settings
-		request    *wit.Request
-		problem    string // part of the error; "" means that the request is sent
-	}{
+	return []clientUserCase{
 		{configured: "100", request: get("/a?sap-client=100&$top=1")},
 		{configured: "100", request: get("/a?$top=1&SAP-Client=100")},
 		{configured: "100", request: get("/a?sap%2Dclient=%3100")},
@@ -88,7 +90,12 @@ func TestClientsAndUsersOfRequests(t *testing.T) {
 				"name=\"SAP-User\"\r\n\r\nDDIC\r\n--b--"),
 			problem: "found sap-user",
 		},
-	} {
+	}
+}
+
+// A request may name the configured client, or any without one, but no user or password.
+func TestClientsAndUsersOfRequests(t *testing.T) {
+	for _, c := range clientUserCases() {
 		sent := 0
 		service(t, func(http.ResponseWriter, *http.Request) { sent++ }, func(k *Config) {
 			k.User = "u"

@@ -192,21 +192,22 @@ func TestSessionOfRejectingResponseIsUsed(t *testing.T) {
 	})
 }
 
-// A request is repeated once in a new session if the text of its error response shows that the session timed out. The
-// error document of an application does not show that, whatever its message says.
-func TestSessionTimedOut(t *testing.T) {
+// sessionTimeoutCase is an error response to a number of POST requests, and what the client does then.
+type sessionTimeoutCase struct {
+	contentType string
+	body        string
+	errors      int    // number of POST requests that get status 400
+	methods     string // of the requests: GET for the token, and POST
+	status      uint16 // of the final answer
+}
+
+func sessionTimeoutCases() map[string]sessionTimeoutCase {
 	const inJSON = `{"error":{"code":"ZS/001","message":{"lang":"en","value":"Training session not found"}}}`
 	const inXML = `<error xmlns="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"><code>ZS/001</code>` +
 		`<message xml:lang="en">Training session not found</message></error>`
 	const always = 9 // more than the number of attempts
 	const oneAttempt, twoAttempts = "GET POST", "GET POST GET POST"
-	for name, k := range map[string]struct {
-		contentType string
-		body        string
-		errors      int    // number of POST requests that get status 400
-		methods     string // of the requests: GET for the token, and POST
-		status      uint16 // of the final answer
-	}{
+	return map[string]sessionTimeoutCase{
 		"HTML, first request": {
 			contentType: "text/html",
 			body:        "<h1>400 Session timed out</h1>",
@@ -258,7 +259,13 @@ func TestSessionTimedOut(t *testing.T) {
 			methods:     oneAttempt,
 			status:      400,
 		},
-	} {
+	}
+}
+
+// A request is repeated once in a new session if the text of its error response shows that the session timed out. The
+// error document of an application does not show that, whatever its message says.
+func TestSessionTimedOut(t *testing.T) {
+	for name, k := range sessionTimeoutCases() {
 		t.Run(name, func(t *testing.T) {
 			var methods []string
 			posts := 0

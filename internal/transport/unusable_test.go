@@ -13,31 +13,38 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// respond returns a handler. headers holds names and values in turn.
+func respond(status int, body string, headers ...string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		for i := 0; i < len(headers); i += 2 {
+			w.Header().Set(headers[i], headers[i+1])
+		}
+		w.WriteHeader(status)
+		io.WriteString(w, body)
+	}
+}
+
+// respondTooMuch returns a handler whose body is too large.
+func respondTooMuch(status int) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(status)
+		writeTooMuch(w)
+	}
+}
+
 // After an unreadable response to a request that must not be repeated it is unknown whether the service processed the
 // request, unless the status shows that it was rejected.
 func TestUnusableResponses(t *testing.T) {
-	// respond returns a handler. headers holds names and values in turn.
-	respond := func(status int, body string, headers ...string) http.HandlerFunc {
-		return func(w http.ResponseWriter, _ *http.Request) {
-			for i := 0; i < len(headers); i += 2 {
-				w.Header().Set(headers[i], headers[i+1])
-			}
-			w.WriteHeader(status)
-			io.WriteString(w, body)
-		}
-	}
-	respondTooMuch := func(status int) http.HandlerFunc {
-		return func(w http.ResponseWriter, _ *http.Request) {
-			w.WriteHeader(status)
-			writeTooMuch(w)
-		}
-	}
 	for name, c := range map[string]struct {
 		handler http.HandlerFunc
 		status  int    // of the *NoResponseError; zero means another error, or no error
 		text    string // a part of the error; "" means no error
 	}{
-		"unknown encoding":          {handler: respond(201, "x", "Content-Encoding", "br"), status: 201, text: `found "br"`},
+		"unknown encoding": {
+			handler: respond(201, "x", "Content-Encoding", "br"),
+			status:  201,
+			text:    `found "br"`,
+		},
 		"unknown encoding, no body": {handler: respond(201, "", "Content-Encoding", "br")},
 		"unknown encoding, 502": {
 			handler: respond(502, "x", "Content-Encoding", "zstd"),

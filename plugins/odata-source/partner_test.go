@@ -13,30 +13,32 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+var deletedRowCases = []struct {
+	set        string
+	tombstones string
+	format     string
+	token      string
+	deleted    int  // the number of rows deleted after the first page
+	loads      int  // how often the set is read by links
+	seconds    int  // how often it is read again by key
+	snapshot   bool // the load is a snapshot, not the first load
+}{
+	{set: "Products", tombstones: "on", format: "atom", token: "offset", loads: 1},
+	{set: "Products", tombstones: "off", format: "json", token: "offset", deleted: 3, loads: 1, seconds: 1},
+	{set: "Products", tombstones: "on", format: "atom", token: "offset", deleted: 3, loads: 1, seconds: 1},
+	{set: "Orders", tombstones: "off", format: "atom", token: "offset", deleted: 1, loads: 1, seconds: 1},
+	{set: "Orders", tombstones: "off", format: "json", token: "offset", deleted: 12, loads: 1, seconds: 1},
+	{set: "Orders", tombstones: "on", format: "json", token: "offset", deleted: 1, loads: 1, seconds: 1},
+	{set: "Orders", tombstones: "off", format: "atom", token: "offset", deleted: 1, seconds: 1, snapshot: true},
+	{set: "Orders", tombstones: "off", format: "json", token: "opaque", deleted: 1, loads: 1, seconds: 1},
+	{set: "Orders", tombstones: "on", format: "atom", token: "key", deleted: 1, loads: 1},
+}
+
 // A load in delta mode by links that count rows: rows that are deleted during the load shift others to pages already
 // read. The changes do not contain those, and many services do not report the deleted ones either. So the set is read
 // again, by key. If keys are consecutive numbers from 1, and none is missing between two pages, it is read once.
 func TestRowsDeletedDuringLoadBySkip(t *testing.T) {
-	for _, test := range []struct {
-		set        string
-		tombstones string
-		format     string
-		token      string
-		deleted    int  // the number of rows deleted after the first page
-		loads      int  // how often the set is read by links
-		seconds    int  // how often it is read again by key
-		snapshot   bool // the load is a snapshot, not the first load
-	}{
-		{set: "Products", tombstones: "on", format: "atom", token: "offset", loads: 1},
-		{set: "Products", tombstones: "off", format: "json", token: "offset", deleted: 3, loads: 1, seconds: 1},
-		{set: "Products", tombstones: "on", format: "atom", token: "offset", deleted: 3, loads: 1, seconds: 1},
-		{set: "Orders", tombstones: "off", format: "atom", token: "offset", deleted: 1, loads: 1, seconds: 1},
-		{set: "Orders", tombstones: "off", format: "json", token: "offset", deleted: 12, loads: 1, seconds: 1},
-		{set: "Orders", tombstones: "on", format: "json", token: "offset", deleted: 1, loads: 1, seconds: 1},
-		{set: "Orders", tombstones: "off", format: "atom", token: "offset", deleted: 1, seconds: 1, snapshot: true},
-		{set: "Orders", tombstones: "off", format: "json", token: "opaque", deleted: 1, loads: 1, seconds: 1},
-		{set: "Orders", tombstones: "on", format: "atom", token: "key", deleted: 1, loads: 1},
-	} {
+	for _, test := range deletedRowCases {
 		t.Run(fmt.Sprint(test), func(t *testing.T) {
 			switches := odatatest.Switches{PageSize: 10, SkipToken: test.token, Tombstones: test.tombstones}
 			service := odatatest.New(odatatest.Options{Rows: 35, Switches: switches})

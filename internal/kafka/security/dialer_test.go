@@ -14,32 +14,34 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 )
 
+var toleratedRejectionCases = []struct {
+	name        string
+	err         error
+	wasAccepted bool
+	waits       []time.Duration // intervals between rejections, the last of which must cause a denial
+}{
+	{name: "password refused, never let in", err: kerr.SaslAuthenticationFailed},
+	{
+		name: "password refused", err: kerr.SaslAuthenticationFailed, wasAccepted: true,
+		waits: []time.Duration{time.Second, 3 * time.Second, 2 * time.Second},
+	},
+	{
+		name: "mechanism refused", err: kerr.UnsupportedSaslMechanism, wasAccepted: true,
+		waits: []time.Duration{6 * time.Second, 0},
+	},
+	{name: "no SASL on this port", err: kerr.IllegalSaslState},
+	{name: "hung up, never let in", err: io.EOF, waits: []time.Duration{time.Second, time.Second}},
+	{
+		name: "credentials that cannot be used",
+		err:  &credentialError{errors.New("sasl.jaas.config: expected a semicolon")},
+	},
+}
+
 // A client that had access is denied only after repeated rejections for a while: secrets are not changed on both sides
 // at once.
 func TestDialerToleratesRejections(t *testing.T) {
 	broker := kgo.BrokerMetadata{NodeID: 1, Host: "broker", Port: 9092}
-	cases := []struct {
-		name        string
-		err         error
-		wasAccepted bool
-		waits       []time.Duration // intervals between rejections, the last of which must cause a denial
-	}{
-		{name: "password refused, never let in", err: kerr.SaslAuthenticationFailed},
-		{
-			name: "password refused", err: kerr.SaslAuthenticationFailed, wasAccepted: true,
-			waits: []time.Duration{time.Second, 3 * time.Second, 2 * time.Second},
-		},
-		{
-			name: "mechanism refused", err: kerr.UnsupportedSaslMechanism, wasAccepted: true,
-			waits: []time.Duration{6 * time.Second, 0},
-		},
-		{name: "no SASL on this port", err: kerr.IllegalSaslState},
-		{name: "hung up, never let in", err: io.EOF, waits: []time.Duration{time.Second, time.Second}},
-		{
-			name: "credentials that cannot be used",
-			err:  &credentialError{errors.New("sasl.jaas.config: expected a semicolon")},
-		},
-	}
+	cases := toleratedRejectionCases
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

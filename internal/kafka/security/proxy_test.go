@@ -16,67 +16,69 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
+var proxySettingsCases = []struct {
+	name       string
+	properties string
+	kind       string // of the route; "" means direct
+	wantError  string // a part of the error; "" means no error
+}{
+	{name: "none"},
+	{name: "none by name", properties: "type=none|address=p:1"},
+	{name: "map alone", properties: "address.map=a:1=b:2"},
+	{name: "socks5", properties: "type=socks5|address=p:1080|user=u|password=hush-hush", kind: "socks5"},
+	{name: "http", properties: "type=HTTP|address=p:3128", kind: "http"},
+	{name: "no address", properties: "type=socks5", wantError: "kafka.proxy.address: expected"},
+	{name: "no port", properties: "type=http|address=p", wantError: "kafka.proxy.address: expected host:port"},
+	{
+		name:       "unknown type",
+		properties: "type=socks4|address=p:1",
+		wantError:  "kafka.proxy.type: expected none, socks5, http, sap-connectivity",
+	},
+	{name: "for requests alone", properties: "type=sap-connectivity-http", wantError: "kafka.proxy.type: expected"},
+	{
+		name: "settings by name",
+		properties: "type=sap-connectivity|address=p:20004|token.url=https://t/|token.client.id=c|" +
+			"token.client.secret=hush-hush|location.id=A, B",
+		kind: "sap-connectivity",
+	},
+	{
+		name:       "no secret",
+		properties: "type=sap-connectivity|address=p:20004|token.url=https://t/|token.client.id=c",
+		wantError:  "kafka.proxy.token.client.secret",
+	},
+	{name: "no binding", properties: "type=sap-connectivity", wantError: "VCAP_SERVICES"},
+	{
+		name:       "no such key",
+		properties: "type=sap-connectivity|service.key=/nowhere",
+		wantError:  "kafka.proxy.service.key",
+	},
+	{
+		name: "no such certificate",
+		properties: "type=sap-connectivity|address=p:1|token.url=https://t/|token.client.id=c|" +
+			"token.certificate.location=/nowhere/c|token.key.location=/nowhere/k",
+		wantError: "kafka.proxy.token.certificate.location",
+	},
+	{
+		name:       "bad map",
+		properties: "type=socks5|address=p:1|address.map=a=b",
+		wantError:  "kafka.proxy.address.map: expected",
+	},
+	{
+		name:       "bad outage",
+		properties: "type=socks5|address=p:1|outage.ms=soon",
+		wantError: "kafka.proxy.outage.ms: Invalid value soon for " +
+			"configuration kafka.proxy.outage.ms: Not a number of type LONG",
+	},
+	{
+		name:       "password without user",
+		properties: "type=socks5|address=p:1|password=hush-hush",
+		wantError:  "kafka.proxy.user",
+	},
+}
+
 // The settings of the proxy in front of the brokers.
 func TestProxySettings(t *testing.T) {
-	cases := []struct {
-		name       string
-		properties string
-		kind       string // of the route; "" means direct
-		wantError  string // a part of the error; "" means no error
-	}{
-		{name: "none"},
-		{name: "none by name", properties: "type=none|address=p:1"},
-		{name: "map alone", properties: "address.map=a:1=b:2"},
-		{name: "socks5", properties: "type=socks5|address=p:1080|user=u|password=hush-hush", kind: "socks5"},
-		{name: "http", properties: "type=HTTP|address=p:3128", kind: "http"},
-		{name: "no address", properties: "type=socks5", wantError: "kafka.proxy.address: expected"},
-		{name: "no port", properties: "type=http|address=p", wantError: "kafka.proxy.address: expected host:port"},
-		{
-			name:       "unknown type",
-			properties: "type=socks4|address=p:1",
-			wantError:  "kafka.proxy.type: expected none, socks5, http, sap-connectivity",
-		},
-		{name: "for requests alone", properties: "type=sap-connectivity-http", wantError: "kafka.proxy.type: expected"},
-		{
-			name: "settings by name",
-			properties: "type=sap-connectivity|address=p:20004|token.url=https://t/|token.client.id=c|" +
-				"token.client.secret=hush-hush|location.id=A, B",
-			kind: "sap-connectivity",
-		},
-		{
-			name:       "no secret",
-			properties: "type=sap-connectivity|address=p:20004|token.url=https://t/|token.client.id=c",
-			wantError:  "kafka.proxy.token.client.secret",
-		},
-		{name: "no binding", properties: "type=sap-connectivity", wantError: "VCAP_SERVICES"},
-		{
-			name:       "no such key",
-			properties: "type=sap-connectivity|service.key=/nowhere",
-			wantError:  "kafka.proxy.service.key",
-		},
-		{
-			name: "no such certificate",
-			properties: "type=sap-connectivity|address=p:1|token.url=https://t/|token.client.id=c|" +
-				"token.certificate.location=/nowhere/c|token.key.location=/nowhere/k",
-			wantError: "kafka.proxy.token.certificate.location",
-		},
-		{
-			name:       "bad map",
-			properties: "type=socks5|address=p:1|address.map=a=b",
-			wantError:  "kafka.proxy.address.map: expected",
-		},
-		{
-			name:       "bad outage",
-			properties: "type=socks5|address=p:1|outage.ms=soon",
-			wantError: "kafka.proxy.outage.ms: Invalid value soon for " +
-				"configuration kafka.proxy.outage.ms: Not a number of type LONG",
-		},
-		{
-			name:       "password without user",
-			properties: "type=socks5|address=p:1|password=hush-hush",
-			wantError:  "kafka.proxy.user",
-		},
-	}
+	cases := proxySettingsCases
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			t.Setenv("VCAP_SERVICES", "")

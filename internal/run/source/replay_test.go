@@ -61,40 +61,7 @@ func TestReplayPassesTheOffset(t *testing.T) {
 // A dead letter that cannot be read becomes a dead letter again, and does not prevent the delivery of the others. A
 // fault of the service or of the plugin as a whole ends the replay before anything is sent.
 func TestReplayOfUnreadableDeadLetters(t *testing.T) {
-	row := func(key string) task.DeadLetter {
-		return task.DeadLetter{Replays: 1, Record: &kgo.Record{Topic: "topic0", Key: []byte(key), Value: []byte("v")}}
-	}
-	document := func(text string) task.DeadLetter {
-		return task.DeadLetter{Replays: 1, Feed: "feed0", IsDocument: true, Record: &kgo.Record{Topic: "topic0",
-			Value: []byte(text + "\n")}}
-	}
-	for name, c := range map[string]struct {
-		letter    task.DeadLetter
-		replayErr string // the replay ends with this error; empty means no error
-		letterErr string // the new dead letter has this error; empty means that there is no letter
-		// links contains the documents that others link; the service does not have others.
-		links  map[string][]string
-		plugin reader
-	}{
-		"trap": {
-			letter:    document("!trap"),
-			letterErr: "the plugin breaks on this row: plugin fake 1: decode: unreachable",
-		},
-		"fault":             {letter: document("!no such thing"), letterErr: "no such thing"},
-		"stale":             {letter: document("!always stale"), letterErr: "unknown property"},
-		"link that is gone": {letter: document(">/gone"), letterErr: "/gone: answered 404"},
-		"row":               {letter: row("unreadable"), letterErr: "cannot be read"},
-		"trap in a link": {
-			letter:    document(">/link"),
-			letterErr: "the plugin breaks on this row: plugin fake 1: decode: unreachable",
-			links:     map[string][]string{"/link": {"!trap"}},
-		},
-		"broken by another page": {letter: document("!given up"), plugin: reader{lostPages: 2}},
-		"of no feed": {
-			letter:    task.DeadLetter{Feed: "gone", IsDocument: true, Record: &kgo.Record{Topic: "topic0"}},
-			replayErr: `of feed "gone"`,
-		},
-	} {
+	for name, c := range unreadableLetterCases() {
 		runtest.Bubble(t, name, func(t *testing.T) {
 			r := &c.plugin
 			r.version = "1"
@@ -106,7 +73,8 @@ func TestReplayOfUnreadableDeadLetters(t *testing.T) {
 			})
 			w.o.DeadLetters.NewConverters = converterFactory(copyingConverter{reject: "unreadable"}, copyingConverter{})
 			w.o.TolerateAll = true
-			letters := []task.DeadLetter{row("a"), document("b=v"), c.letter, document("c=v"), row("d")}
+			letters := []task.DeadLetter{rowLetter("a"), documentLetter("b=v"), c.letter, documentLetter("c=v"),
+				rowLetter("d")}
 			task := NewTask(w.o)
 			err := task.Replay(t.Context(), replayOf(letters,
 				func(ctx context.Context, unreadable UnreadableReason) error {
@@ -141,6 +109,50 @@ func TestReplayOfUnreadableDeadLetters(t *testing.T) {
 			}
 			assert.Equal(t, "next=5 fingerprint=", describeOffset(w.broker.offsets["topic=dlq"]), "stored")
 		})
+	}
+}
+
+// rowLetter returns a dead letter of a row.
+func rowLetter(key string) task.DeadLetter {
+	return task.DeadLetter{Replays: 1, Record: &kgo.Record{Topic: "topic0", Key: []byte(key), Value: []byte("v")}}
+}
+
+// documentLetter returns a dead letter of a document, which the plugin reads.
+func documentLetter(text string) task.DeadLetter {
+	return task.DeadLetter{Replays: 1, Feed: "feed0", IsDocument: true, Record: &kgo.Record{Topic: "topic0",
+		Value: []byte(text + "\n")}}
+}
+
+// unreadableLetterCase is a dead letter with the results of its replay, together with letters that can be read.
+type unreadableLetterCase struct {
+	letter    task.DeadLetter
+	replayErr string // the replay ends with this error; empty means no error
+	letterErr string // the new dead letter has this error; empty means that there is no letter
+	// links contains the documents that others link; the service does not have others.
+	links  map[string][]string
+	plugin reader
+}
+
+func unreadableLetterCases() map[string]unreadableLetterCase {
+	return map[string]unreadableLetterCase{
+		"trap": {
+			letter:    documentLetter("!trap"),
+			letterErr: "the plugin breaks on this row: plugin fake 1: decode: unreachable",
+		},
+		"fault":             {letter: documentLetter("!no such thing"), letterErr: "no such thing"},
+		"stale":             {letter: documentLetter("!always stale"), letterErr: "unknown property"},
+		"link that is gone": {letter: documentLetter(">/gone"), letterErr: "/gone: answered 404"},
+		"row":               {letter: rowLetter("unreadable"), letterErr: "cannot be read"},
+		"trap in a link": {
+			letter:    documentLetter(">/link"),
+			letterErr: "the plugin breaks on this row: plugin fake 1: decode: unreachable",
+			links:     map[string][]string{"/link": {"!trap"}},
+		},
+		"broken by another page": {letter: documentLetter("!given up"), plugin: reader{lostPages: 2}},
+		"of no feed": {
+			letter:    task.DeadLetter{Feed: "gone", IsDocument: true, Record: &kgo.Record{Topic: "topic0"}},
+			replayErr: `of feed "gone"`,
+		},
 	}
 }
 

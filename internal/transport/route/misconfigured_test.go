@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/transport/btp"
+	"github.com/culvert-project/culvert/internal/transport/connectivitytest"
 	"github.com/culvert-project/culvert/internal/transport/route"
 )
 
@@ -17,10 +18,13 @@ type misconfiguredCase struct {
 	text     string // a part of the error
 }
 
-func TestMisconfiguredProxy(t *testing.T) {
-	s := startSubaccount(t)
-	token := btp.Credentials{TokenURL: s.URL, ClientID: s.Connectivity.ID, Secret: s.Connectivity.Secret}
-	checkMisconfigured(t, []misconfiguredCase{
+// tokenOf returns the credentials of the subaccount's token service.
+func tokenOf(s *connectivitytest.Server) btp.Credentials {
+	return btp.Credentials{TokenURL: s.URL, ClientID: s.Connectivity.ID, Secret: s.Connectivity.Secret}
+}
+
+func misconfiguredProxyCases(token btp.Credentials) []misconfiguredCase {
+	return []misconfiguredCase{
 		{
 			name:     "unknown type",
 			settings: route.Settings{Type: "socks4"},
@@ -132,12 +136,16 @@ func TestMisconfiguredProxy(t *testing.T) {
 			setting:  "kafka.proxy.address.map",
 			text:     `"b"`,
 		},
-	})
+	}
+}
+
+func TestMisconfiguredProxy(t *testing.T) {
+	s := startSubaccount(t)
+	checkMisconfigured(t, misconfiguredProxyCases(tokenOf(s)))
 }
 
 func TestMisconfiguredConnectivity(t *testing.T) {
 	s := startSubaccount(t)
-	token := btp.Credentials{TokenURL: s.URL, ClientID: s.Connectivity.ID, Secret: s.Connectivity.Secret}
 	checkMisconfigured(t, []misconfiguredCase{
 		{
 			name: "Connectivity with a user",
@@ -163,7 +171,7 @@ func TestMisconfiguredConnectivity(t *testing.T) {
 		},
 		{
 			name:     "Connectivity with a token alone",
-			settings: route.Settings{Type: route.Connectivity, TokenSource: route.TokenSource{Token: token}},
+			settings: route.Settings{Type: route.Connectivity, TokenSource: route.TokenSource{Token: tokenOf(s)}},
 			setting:  "kafka.proxy.address",
 			text:     "VCAP_SERVICES",
 		},
@@ -216,16 +224,14 @@ func TestMisconfiguredConnectivity(t *testing.T) {
 	})
 }
 
-// Service keys and bindings that cannot be used are rejected.
-func TestMisconfiguredBindings(t *testing.T) {
-	s := startSubaccount(t)
-	token := btp.Credentials{TokenURL: s.URL, ClientID: s.Connectivity.ID, Secret: s.Connectivity.Secret}
-	checkMisconfigured(t, []misconfiguredCase{
+func misconfiguredBindingCases(t *testing.T, s *connectivitytest.Server) []misconfiguredCase {
+	t.Helper()
+	return []misconfiguredCase{
 		{
 			name: "service key and token",
 			settings: route.Settings{
 				Type:        route.Connectivity,
-				TokenSource: route.TokenSource{ServiceKey: "key.json", Token: token},
+				TokenSource: route.TokenSource{ServiceKey: "key.json", Token: tokenOf(s)},
 			},
 			setting: "kafka.proxy.service.key",
 			text:    "kafka.proxy.token.url",
@@ -309,7 +315,12 @@ func TestMisconfiguredBindings(t *testing.T) {
 			setting: "kafka.proxy.address.map",
 			text:    "[::1]:1",
 		},
-	})
+	}
+}
+
+// Service keys and bindings that cannot be used are rejected.
+func TestMisconfiguredBindings(t *testing.T) {
+	checkMisconfigured(t, misconfiguredBindingCases(t, startSubaccount(t)))
 }
 
 func checkMisconfigured(t *testing.T, cases []misconfiguredCase) {

@@ -104,18 +104,21 @@ const (
 	exampleConnect = "\x05\x01\x00\x03\x0e\x6b\x61\x66\x6b\x61\x2d\x62\x72\x6f\x6b\x65\x72\x2d\x30\x23\x85"
 )
 
-func TestBytes(t *testing.T) {
+// dialCase is the conversation of a dial: the messages of the client, and the proxy's reply to the last one.
+type dialCase struct {
+	name     string
+	location string
+	address  string
+	logon    string
+	connect  string
+	reply    string
+}
+
+func dialCases() []dialCase {
 	name255 := strings.Repeat("a", 255)
 	location189 := strings.Repeat("l", 189)
 	location189Logon := plainLogon[:len(plainLogon)-1] + "\xfc" + base64.StdEncoding.EncodeToString([]byte(location189))
-	for _, c := range []struct {
-		name     string
-		location string
-		address  string
-		logon    string
-		connect  string
-		reply    string
-	}{
+	return []dialCase{
 		{
 			name:     "worked example",
 			location: "DE-Berlin",
@@ -211,7 +214,12 @@ func TestBytes(t *testing.T) {
 			connect: exampleConnect,
 			reply:   "\x05\x00\x00\x04" + strings.Repeat("\xfe", 16) + "\x12\x34",
 		},
-	} {
+	}
+}
+
+// The dialer sends the documented bytes and reads the proxy's reply to its end, but nothing of the stream after it.
+func TestBytes(t *testing.T) {
+	for _, c := range dialCases() {
 		for _, piece := range []int{0, 1, 3} {
 			t.Run(c.name, func(t *testing.T) {
 				p := play(talk{{greeting, methodAccepted}, {c.logon, logonOK}, {c.connect, c.reply}})

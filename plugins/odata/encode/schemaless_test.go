@@ -45,6 +45,20 @@ func randomProperty(r *rand.Rand, name string) edm.Property {
 		VariableScale: r.IntN(8) == 0, Creatable: r.IntN(8) > 0, Updatable: true}
 }
 
+// randomType returns a type with up to six random properties and a complex property C. Its type inner has properties
+// with the same names.
+func randomType(r *rand.Rand) (outer, inner *edm.StructuredType) {
+	inner = &edm.StructuredType{Namespace: "N", Name: "C", Complex: true}
+	outer = &edm.StructuredType{Namespace: "N", Name: "T", Key: []string{"P0"}}
+	for i := range 1 + r.IntN(6) {
+		outer.Properties = append(outer.Properties, randomProperty(r, fmt.Sprint("P", i)))
+		inner.Properties = append(inner.Properties, randomProperty(r, fmt.Sprint("P", i)))
+	}
+	outer.Properties = append(outer.Properties, edm.Property{Name: "C", Type: edm.Type{Name: "N.C"}, Nullable: true,
+		Creatable: true, Updatable: true})
+	return outer, inner
+}
+
 // Maps without schema are read by position, with the names and writers of earlier maps, and frequent values are written
 // without a conversion. The body equals the entries of the map, converted one by one.
 func TestSchemalessMapsEqualConvertedEntries(t *testing.T) {
@@ -52,16 +66,7 @@ func TestSchemalessMapsEqualConvertedEntries(t *testing.T) {
 	failed := 0
 	for seed := range uint64(2000) {
 		r := rand.New(rand.NewPCG(54, seed))
-
-		// The type: up to six random properties, and a complex property C with the same ones.
-		inner := &edm.StructuredType{Namespace: "N", Name: "C", Complex: true}
-		outer := &edm.StructuredType{Namespace: "N", Name: "T", Key: []string{"P0"}}
-		for i := range 1 + r.IntN(6) {
-			outer.Properties = append(outer.Properties, randomProperty(r, fmt.Sprint("P", i)))
-			inner.Properties = append(inner.Properties, randomProperty(r, fmt.Sprint("P", i)))
-		}
-		outer.Properties = append(outer.Properties, edm.Property{Name: "C", Type: edm.Type{Name: "N.C"}, Nullable: true,
-			Creatable: true, Updatable: true})
+		outer, inner := randomType(r)
 		typ := NewType([]*edm.StructuredType{outer, inner})
 		reader := rowvalue.NewReader(rowvalue.Schemas{7: {
 			{Kind: wit.Struct, Fields: []wit.Field{{Name: "P0", Node: 1}}},

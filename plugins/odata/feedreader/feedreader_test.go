@@ -53,114 +53,113 @@ func newOrdersContext(more ...string) (*Context, error) {
 	return newTestContext(configtest.Source(append(configtest.Set("00", "Orders"), more...)...), readAt)
 }
 
+// unknownNameCases are settings that do not match the metadata, and parts of their errors.
+var unknownNameCases = []struct {
+	settings []string
+	// setting follows sap.odata#00.
+	setting string
+	message string
+}{
+	{
+		settings: []string{"sap.odata#00.entityset=Order"},
+		setting:  "entityset",
+		message:  "the nearest name is Orders; expected one of ",
+	},
+	{
+		settings: []string{"sap.odata#00.select=Fright"},
+		setting:  "select",
+		message: "Invalid value Fright for configuration sap.odata#00.select: Fright is no property of " +
+			"NorthwindModel.Order; the nearest name is Freight; expected one of OrderID, ",
+	},
+	{
+		settings: []string{"sap.odata#00.select=Customer"},
+		setting:  "select",
+		message:  "Customer is a navigation property: name Customer in sap.odata#00.expand, too",
+	},
+	{
+		settings: []string{"sap.odata#00.select=Customer/City"},
+		setting:  "select",
+		message:  "name Customer in sap.odata#00.expand, too",
+	},
+	{
+		settings: []string{"sap.odata#00.expand=Order_Detail"},
+		setting:  "expand",
+		message: "Order_Detail is no navigation property of " +
+			"NorthwindModel.Order; the nearest name is Order_Details; expected one of Customer, ",
+	},
+	{
+		settings: []string{"sap.odata#00.expand=Order_Details/Produkt"},
+		setting:  "expand",
+		message:  "the nearest name is Product",
+	},
+	{
+		settings: []string{"sap.odata#00.expand=Freight"},
+		setting:  "expand",
+		message:  "Freight is a property of NorthwindModel.Order, which needs no expansion",
+	},
+	{
+		settings: configtest.Condition("0", "Fright", "eq", "1"),
+		setting:  "filter#0.property",
+		message:  "the nearest name is Freight",
+	},
+	{
+		settings: configtest.Condition("0", "Customer", "eq", "1"),
+		setting:  "filter#0.property",
+		message:  "Customer is a navigation property; expected a property after it, such as Customer/CustomerID",
+	},
+	{
+		settings: configtest.Condition("0", "Order_Details/Quantity", "eq", "1"),
+		setting:  "filter#0.property",
+		message:  "name Order_Details in sap.odata#00.expand, too",
+	},
+	{
+		settings: configtest.Condition("0", "OrderID", "eq", "ten"),
+		setting:  "filter#0.low",
+		message: "Invalid value ten for configuration sap.odata#00.filter#0.low: OrderID: expected a whole " +
+			`number of 32 bits (Edm.Int32), found "ten"`,
+	},
+	{
+		settings: configtest.Condition("0", "OrderID", "eq", "99999999999"),
+		setting:  "filter#0.low",
+		message:  "a whole number of 32 bits",
+	},
+	{settings: configtest.Condition("0", "OrderID", "in", "1,,2"), setting: "filter#0.low", message: `found ""`},
+	{
+		settings: configtest.Condition("0", "OrderID", "bt", "5", "4"),
+		setting:  "filter#0.high",
+		message:  "expected at least sap.odata#00.filter#0.low, 5",
+	},
+	{
+		settings: configtest.Condition("0", "OrderDate", "ge", "yesterday"),
+		setting:  "filter#0.low",
+		message:  "expected a date such as 2024-01-31 or 2024-01-31T12:00:00 (Edm.DateTime)",
+	},
+	{
+		settings: configtest.Condition("0", "OrderDate", "ge", "guid'00000000-0000-0000-0000-000000000000'"),
+		setting:  "filter#0.low",
+		message:  "expected a date",
+	},
+	{
+		settings: configtest.Condition("0", "Freight", "ge", "1,5"),
+		setting:  "filter#0.low",
+		message:  "expected digits with a point, such as 12.5 (Edm.Decimal)",
+	},
+	{
+		settings: []string{"sap.odata#00.query=$top=5"},
+		setting:  "query",
+		message:  "it holds $top, which the connector sets by itself",
+	},
+	{
+		settings: []string{"sap.odata#00.query=$select=OrderID", "sap.odata#00.select=OrderID"},
+		setting:  "query",
+		message:  "found both",
+	},
+}
+
 // Names that the metadata do not contain are rejected before a row is requested. The error names the setting and the
 // existing names.
 func TestUnknownNamesAreRejected(t *testing.T) {
-	for _, test := range []struct {
-		settings []string
-		// setting follows sap.odata#00.
-		setting string
-		message string
-	}{
-		{
-			settings: []string{"sap.odata#00.entityset=Order"},
-			setting:  "entityset",
-			message:  "the nearest name is Orders; expected one of ",
-		},
-		{
-			settings: []string{"sap.odata#00.select=Fright"},
-			setting:  "select",
-			message: "Invalid value Fright for configuration sap.odata#00.select: Fright is no property of " +
-				"NorthwindModel.Order; the nearest name is Freight; expected one of OrderID, ",
-		},
-		{
-			settings: []string{"sap.odata#00.select=Customer"},
-			setting:  "select",
-			message:  "Customer is a navigation property: name Customer in sap.odata#00.expand, too",
-		},
-		{
-			settings: []string{"sap.odata#00.select=Customer/City"},
-			setting:  "select",
-			message:  "name Customer in sap.odata#00.expand, too",
-		},
-		{
-			settings: []string{"sap.odata#00.expand=Order_Detail"},
-			setting:  "expand",
-			message: "Order_Detail is no navigation property of " +
-				"NorthwindModel.Order; the nearest name is Order_Details; expected one of Customer, ",
-		},
-		{
-			settings: []string{"sap.odata#00.expand=Order_Details/Produkt"},
-			setting:  "expand",
-			message:  "the nearest name is Product",
-		},
-		{
-			settings: []string{"sap.odata#00.expand=Freight"},
-			setting:  "expand",
-			message:  "Freight is a property of NorthwindModel.Order, which needs no expansion",
-		},
-		{
-			settings: configtest.Condition("0", "Fright", "eq", "1"),
-			setting:  "filter#0.property",
-			message:  "the nearest name is Freight",
-		},
-		{
-			settings: configtest.Condition("0", "Customer", "eq", "1"),
-			setting:  "filter#0.property",
-			message:  "Customer is a navigation property; expected a property after it, such as Customer/CustomerID",
-		},
-		{
-			settings: configtest.Condition("0", "Order_Details/Quantity", "eq", "1"),
-			setting:  "filter#0.property",
-			message:  "name Order_Details in sap.odata#00.expand, too",
-		},
-		{
-			settings: configtest.Condition("0", "OrderID", "eq", "ten"),
-			setting:  "filter#0.low",
-			message: "Invalid value ten for configuration sap.odata#00.filter#0.low: OrderID: expected a whole " +
-				`number of 32 bits (Edm.Int32), found "ten"`,
-		},
-		{
-			settings: configtest.Condition("0", "OrderID", "eq", "99999999999"),
-			setting:  "filter#0.low",
-			message:  "a whole number of 32 bits",
-		},
-		{
-			settings: configtest.Condition("0", "OrderID", "in", "1,,2"),
-			setting:  "filter#0.low",
-			message:  `found ""`,
-		},
-		{
-			settings: configtest.Condition("0", "OrderID", "bt", "5", "4"),
-			setting:  "filter#0.high",
-			message:  "expected at least sap.odata#00.filter#0.low, 5",
-		},
-		{
-			settings: configtest.Condition("0", "OrderDate", "ge", "yesterday"),
-			setting:  "filter#0.low",
-			message:  "expected a date such as 2024-01-31 or 2024-01-31T12:00:00 (Edm.DateTime)",
-		},
-		{
-			settings: configtest.Condition("0", "OrderDate", "ge", "guid'00000000-0000-0000-0000-000000000000'"),
-			setting:  "filter#0.low",
-			message:  "expected a date",
-		},
-		{
-			settings: configtest.Condition("0", "Freight", "ge", "1,5"),
-			setting:  "filter#0.low",
-			message:  "expected digits with a point, such as 12.5 (Edm.Decimal)",
-		},
-		{
-			settings: []string{"sap.odata#00.query=$top=5"},
-			setting:  "query",
-			message:  "it holds $top, which the connector sets by itself",
-		},
-		{
-			settings: []string{"sap.odata#00.query=$select=OrderID", "sap.odata#00.select=OrderID"},
-			setting:  "query",
-			message:  "found both",
-		},
-	} {
+	for _, test := range unknownNameCases {
 		_, err := newOrdersContext(test.settings...)
 		var failure *wit.Error
 		if !errors.As(err, &failure) || failure.Kind != wit.ErrorConfig || failure.Setting == nil ||

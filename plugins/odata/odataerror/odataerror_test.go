@@ -9,23 +9,33 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// The kind of an error comes from the status and the text, its code and message from the document in any notation.
-func TestErrorDocuments(t *testing.T) {
-	sap, err := os.ReadFile("../../../testdata/samples/error/sap_odata_v2_error_object.json")
+// readSAPError returns the error object of a document of SAP.
+func readSAPError(t *testing.T) string {
+	t.Helper()
+	document, err := os.ReadFile("../../../testdata/samples/error/sap_odata_v2_error_object.json")
 	if err != nil {
 		t.Fatal(err)
 	}
-	const xml = `<?xml version="1.0"?><error xmlns="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"><code>SY/530</code><message xml:lang="en">Resource not found</message><innererror><code>inner</code></innererror></error>`
-	for name, test := range map[string]struct {
-		status  uint16
-		body    string
-		kind    wit.ErrorKind
-		code    string // "*" means any
-		message string // the start of the error's message
-	}{
+	return string(document)
+}
+
+// errorDocumentCase is a response with an error, and what is expected of it.
+type errorDocumentCase struct {
+	status  uint16
+	body    string
+	kind    wit.ErrorKind
+	code    string // "*" means any
+	message string // the start of the error's message
+}
+
+func errorDocumentCases(sapError string) map[string]errorDocumentCase {
+	const xml = `<?xml version="1.0"?><error xmlns="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata">` +
+		`<code>SY/530</code><message xml:lang="en">Resource not found</message>` +
+		`<innererror><code>inner</code></innererror></error>`
+	return map[string]errorDocumentCase{
 		"SAP's": {
 			status:  400,
-			body:    `{"error":` + string(sap) + `}`,
+			body:    `{"error":` + sapError + `}`,
 			kind:    wit.ErrorData,
 			code:    "*",
 			message: "x: HTTP 400: ",
@@ -81,17 +91,8 @@ func TestErrorDocuments(t *testing.T) {
 			kind:    wit.ErrorUnauthorized,
 			message: "x: HTTP 401: Unauthorized",
 		},
-		"empty": {
-			status:  410,
-			kind:    wit.ErrorGone,
-			message: "x: HTTP 410 without a body",
-		},
-		"broken JSON": {
-			status:  503,
-			body:    `{"error":`,
-			kind:    wit.ErrorTransient,
-			message: "x: HTTP 503",
-		},
+		"empty":       {status: 410, kind: wit.ErrorGone, message: "x: HTTP 410 without a body"},
+		"broken JSON": {status: 503, body: `{"error":`, kind: wit.ErrorTransient, message: "x: HTTP 503"},
 		"broken XML": {
 			status:  503,
 			body:    `<error><code>7</code><mess`,
@@ -99,12 +100,7 @@ func TestErrorDocuments(t *testing.T) {
 			code:    "7",
 			message: "x: HTTP 503",
 		},
-		"other XML": {
-			status:  500,
-			body:    `<a/>`,
-			kind:    wit.ErrorTransient,
-			message: "x: HTTP 500",
-		},
+		"other XML": {status: 500, body: `<a/>`, kind: wit.ErrorTransient, message: "x: HTTP 500"},
 		"locked": {
 			status:  400,
 			body:    `{"error":{"code":"CX/1","message":{"value":"Order 7 is locked by user SMITH"}}}`,
@@ -112,22 +108,15 @@ func TestErrorDocuments(t *testing.T) {
 			code:    "CX/1",
 			message: "x: HTTP 400: Order 7",
 		},
-		"redirect": {
-			status:  302,
-			kind:    wit.ErrorUnauthorized,
-			message: "x: HTTP 302",
-		},
-		"not implemented": {
-			status:  501,
-			kind:    wit.ErrorUnsupported,
-			message: "x: HTTP 501",
-		},
-		"conflict": {
-			status:  409,
-			kind:    wit.ErrorConflict,
-			message: "x: HTTP 409",
-		},
-	} {
+		"redirect":        {status: 302, kind: wit.ErrorUnauthorized, message: "x: HTTP 302"},
+		"not implemented": {status: 501, kind: wit.ErrorUnsupported, message: "x: HTTP 501"},
+		"conflict":        {status: 409, kind: wit.ErrorConflict, message: "x: HTTP 409"},
+	}
+}
+
+// The kind of an error comes from the status and the text, its code and message from the document in any notation.
+func TestErrorDocuments(t *testing.T) {
+	for name, test := range errorDocumentCases(readSAPError(t)) {
 		failure := odataerror.FromResponse("x", &wit.Response{Status: test.status}, []byte(test.body))
 		code := ""
 		if failure.Code != nil {
@@ -142,20 +131,37 @@ func TestErrorDocuments(t *testing.T) {
 			t.Errorf("%s: expected the start of the body as detail, found %v", name, failure.Detail)
 		}
 	}
-	// The message contains the ID of the request in SAP's error log, but nothing that is not an ID.
-	for body, end := range map[string]string{
-		`{"error":` + string(sap) + `}`: " (transaction 0F61D5F13A6D0060E00644D444B789F3)",
-		`<error><code>5</code><message>no</message><innererror><application/><transactionid> 5D2C </transactionid></innererror></error>`: "no (transaction 5D2C)",
-		`{"error":{"message":"no","innererror":{"transactionid":"a b"}}}`:                                                                "no",
-		`{"error":{"message":"no","innererror":{"transactionid":"` + strings.Repeat("A", 65) + `"}}}`:                                    "no",
-		`<error><message>no</message><transactionid>1</transactionid></error>`:                                                           "no",
-		`<error><message>no</message><innererror><transactionid>1`:                                                                       "no",
+}
+
+// The message contains the ID of the request in SAP's error log, but nothing that is not an ID.
+func TestMessageContainsTransactionID(t *testing.T) {
+	for _, test := range []struct {
+		body string
+		end  string // of the message
+	}{
+		{body: `{"error":` + readSAPError(t) + `}`, end: " (transaction 0F61D5F13A6D0060E00644D444B789F3)"},
+		{
+			body: `<error><code>5</code><message>no</message>` +
+				`<innererror><application/><transactionid> 5D2C </transactionid></innererror></error>`,
+			end: "no (transaction 5D2C)",
+		},
+		{body: `{"error":{"message":"no","innererror":{"transactionid":"a b"}}}`, end: "no"},
+		{
+			body: `{"error":{"message":"no","innererror":{"transactionid":"` + strings.Repeat("A", 65) + `"}}}`,
+			end:  "no",
+		},
+		{body: `<error><message>no</message><transactionid>1</transactionid></error>`, end: "no"},
+		{body: `<error><message>no</message><innererror><transactionid>1`, end: "no"},
 	} {
-		failure := odataerror.FromResponse("x", &wit.Response{Status: 500}, []byte(body))
-		if !strings.HasSuffix(failure.Message, end) {
-			t.Errorf("expected %q at the end, found %q", end, failure.Message)
+		failure := odataerror.FromResponse("x", &wit.Response{Status: 500}, []byte(test.body))
+		if !strings.HasSuffix(failure.Message, test.end) {
+			t.Errorf("expected %q at the end, found %q", test.end, failure.Message)
 		}
 	}
+}
+
+// A logon page with status 200 is named in the error.
+func TestLogonPageInsteadOfFeed(t *testing.T) {
 	failure := odataerror.NotData("x", "a feed", []byte("<html>"))
 	if failure.Kind != wit.ErrorUnauthorized || !strings.Contains(failure.Message, "logon page") {
 		t.Errorf("a logon page with status 200: expected it to be named, found %v", failure)

@@ -524,8 +524,11 @@ func TestRejectedLinkOfAnEmptyPage(t *testing.T) {
 				len(loaded.errors), err, strings.Join(fake.requests, "\n"))
 		}
 	}
-	// If the service counts more rows than it returned, or rejects every second link, the rows do not count as
-	// complete.
+}
+
+// TestRejectedLinksOfIncompleteLoad: if the service counts more rows than it returned, or rejects every second link,
+// the rows do not count as complete.
+func TestRejectedLinksOfIncompleteLoad(t *testing.T) {
 	for count, refuse := range map[string]func(times int) int{
 		"whole": func(int) int { return 404 },
 		"none":  func(times int) int { return times % 2 * 410 },

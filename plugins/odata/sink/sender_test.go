@@ -169,29 +169,33 @@ func TestHTMLErrorsFailTheCall(t *testing.T) {
 	}
 }
 
+// unprovenSuccesses are responses with a success status that do not prove that the service has processed the request.
+// Their form is that of describeResponse.
+var unprovenSuccesses = []string{
+	"200|Service temporarily unavailable",
+	`200|{"fault":{"faultstring":"no target"}}`,
+	`201|{"status":"ok"}`,
+	`200|"ok"`,
+	"200|[]",
+	`202|{"OrderID":1}`,
+	`200 Location: https://h/login?to=/x|wait`,
+	`200|{"d":{"OrderID`,
+	`200|<fault xmlns="x">no target</fault>`,
+	`200|<entry xmlns="x"/>`,
+	`200|{"meta":1,"error":{"code":1}}`,
+	"202|",
+	"202 DataServiceVersion: 2.0|",
+	`207 DataServiceVersion: 2.0|<multistatus xmlns="DAV:"/>`,
+	`206 DataServiceVersion: 2.0|{"d":{"OrderID":1}}`,
+}
+
 // A gateway that answers 200 to a failed request has written nothing.
 func TestSuccessMustComeFromService(t *testing.T) {
 	service := odatatest.New(odatatest.Options{})
 	run := open(t, withoutVersion(service), append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=1",
 		"sap.odata.etag=use")...)
 	const path, key = gateway + "/Order_DetailCopies", "(OrderID=1,ProductID=1)"
-	for _, answer := range []string{
-		"200|Service temporarily unavailable",
-		`200|{"fault":{"faultstring":"no target"}}`,
-		`201|{"status":"ok"}`,
-		`200|"ok"`,
-		"200|[]",
-		`202|{"OrderID":1}`,
-		`200 Location: https://h/login?to=/x|wait`,
-		`200|{"d":{"OrderID`,
-		`200|<fault xmlns="x">no target</fault>`,
-		`200|<entry xmlns="x"/>`,
-		`200|{"meta":1,"error":{"code":1}}`,
-		"202|",
-		"202 DataServiceVersion: 2.0|",
-		`207 DataServiceVersion: 2.0|<multistatus xmlns="DAV:"/>`,
-		`206 DataServiceVersion: 2.0|{"d":{"OrderID":1}}`,
-	} {
+	for _, answer := range unprovenSuccesses {
 		for operation, want := range map[requests.Operation]string{
 			requests.Insert:            "refused transient",
 			requests.UpsertInsert:      "refused transient",
@@ -253,21 +257,21 @@ func TestSuccessMustComeFromService(t *testing.T) {
 	}
 }
 
-// A page in response to a key that IIS, Tomcat or Apache may reject concerns the row, if the set itself can be read.
-// Otherwise it fails the call.
-func TestKeysRejectedByProxies(t *testing.T) {
-	t.Parallel()
+// rejectedKeyCase is a row whose key a proxy may reject. Without a mode the row is deleted.
+type rejectedKeyCase struct {
+	name     string
+	mode     string
+	id       string
+	script   []string
+	requests []string
+	outcome  string
+}
+
+func rejectedKeyCases() []rejectedKeyCase {
 	const page = " <html><body><h2>Bad Request - Invalid URL</h2></body></html>"
 	const service = "200 DataServiceVersion: 2.0"
 	long := strings.Repeat("x", 260)
-	for _, test := range []struct {
-		name     string
-		mode     string
-		id       string
-		script   []string
-		requests []string
-		outcome  string
-	}{
+	return []rejectedKeyCase{
 		{
 			name:     "merged",
 			mode:     "merge",
@@ -363,7 +367,14 @@ func TestKeysRejectedByProxies(t *testing.T) {
 			requests: []string{"DELETE", "GET /Orders?$top=1", "DELETE"},
 			outcome:  "data",
 		},
-	} {
+	}
+}
+
+// A page in response to a key that IIS, Tomcat or Apache may reject concerns the row, if the set itself can be read.
+// Otherwise it fails the call.
+func TestKeysRejectedByProxies(t *testing.T) {
+	t.Parallel()
+	for _, test := range rejectedKeyCases() {
 		settings := []string{"sap.odata.enable.batch=0", "sap.odata.enable.delete=1"}
 		if test.mode != "" {
 			settings = append(settings, "sap.odata.operation.mode="+test.mode)
@@ -436,19 +447,18 @@ func TestInconclusiveStatusIsReported(t *testing.T) {
 	}
 }
 
-// A POST that is answered 404 with an error document concerns the row, if the set itself can be read, as for CAP, RAP
-// and SAP Gateway. Otherwise the set does not exist.
-func TestInsertAnsweredNotFound(t *testing.T) {
-	t.Parallel()
+// insertNotFoundCase is an insert and the responses to its requests.
+type insertNotFoundCase struct {
+	name     string
+	mode     string
+	script   []string
+	requests int
+	outcome  string
+}
+
+func insertNotFoundCases() []insertNotFoundCase {
 	missing := "404 " + denial("X/1", "no such plant")
-	const setRead = "GET /Orders?$top=1 (repeatable)"
-	for _, test := range []struct {
-		name     string
-		mode     string
-		script   []string
-		requests int
-		outcome  string
-	}{
+	return []insertNotFoundCase{
 		{
 			name:     "of the row",
 			mode:     "insert",
@@ -505,7 +515,15 @@ func TestInsertAnsweredNotFound(t *testing.T) {
 			requests: 1,
 			outcome:  "fault not-found",
 		},
-	} {
+	}
+}
+
+// A POST that is answered 404 with an error document concerns the row, if the set itself can be read, as for CAP, RAP
+// and SAP Gateway. Otherwise the set does not exist.
+func TestInsertAnsweredNotFound(t *testing.T) {
+	t.Parallel()
+	const setRead = "GET /Orders?$top=1 (repeatable)"
+	for _, test := range insertNotFoundCases() {
 		run := openOrders(t, "sap.odata.enable.batch=0", "sap.odata.operation.mode="+test.mode)
 		requests, _, host := run.writeOrders(test.script, []any{"ID", "a", "Note", "n"})
 		if found, n := host.outcome(), len(requests); found != test.outcome || n != test.requests {
@@ -521,7 +539,11 @@ func TestInsertAnsweredNotFound(t *testing.T) {
 			}
 		}
 	}
-	// In a batch the other rows are written.
+}
+
+// If an insert in a batch is answered 404, the other rows are written.
+func TestInsertInBatchAnsweredNotFound(t *testing.T) {
+	t.Parallel()
 	run := openOrders(t, oneOrderingKey)
 	host := run.host("Orders")
 	for _, id := range []string{"a", "b", "c"} {

@@ -204,30 +204,7 @@ func TestAdoptedByAGroup(t *testing.T) {
 		WantStderr("found none of feed, halted", "--start-over")
 	adopt(worker).WantCode(0).WantStdout("feed was moved", "halted was moved")
 	adopt(worker).WantCode(0).WantStdout("no connectors to move")
-	// The worker is killed before it has moved the file.
-	adoptedFolder := filepath.Join(data, "connectors.adopted")
-	restoreFiles := func() {
-		for _, name := range []string{"connectors.json", "connectors.states.json"} {
-			e2etest.NoError(t, os.Rename(filepath.Join(adoptedFolder, name), filepath.Join(data, name)))
-		}
-		e2etest.NoError(t, os.Remove(adoptedFolder))
-	}
-	restoreFiles()
-	adopt(worker).WantCode(0).WantStdout("no connectors to move")
-	restoreFiles()
-	e2etest.NoError(t, os.Mkdir(adoptedFolder, 0o700)) // a kill after this folder was made
-	file := filepath.Join(data, "connectors.json")
-	content := ReadFile(t, file)
-	withHalted := func(from, to string) []byte {
-		pos := strings.Index(content, `"halted"`)
-		return []byte(content[:pos] + strings.Replace(content[pos:], from, to, 1))
-	}
-	e2etest.NoError(t, os.WriteFile(file, withHalted(`"2"`, `"1"`), 0o600))
-	adopt(worker).WantCode(1).WantStderr("same names and other settings in topic configs, found halted")
-	e2etest.NoError(t, os.WriteFile(file, withHalted(`"ODataSource"`, `"${env:HOME}"`), 0o600))
-	adopt(worker).WantCode(2).WantStderr("config.providers=env")
-	e2etest.NoError(t, os.WriteFile(file, []byte(content), 0o600))
-	adopt(worker).WantCode(0).WantStdout("no connectors to move")
+	checkAdoptAfterKill(t, data, func() e2etest.Result { return adopt(worker) })
 
 	g.Join(0)
 	g.workers[0].Await("feed", "runs", e2etest.IsRunning)
@@ -242,6 +219,35 @@ func TestAdoptedByAGroup(t *testing.T) {
 	adopt(worker).WantCode(2).WantStderr("found another worker at work in it")
 	p.Run("cluster", "adopt", "--data", g.Subfolder("empty"),
 		worker).WantCode(1).WantStderr("expected no workers in group workers")
+}
+
+// checkAdoptAfterKill checks that the command adopts connectors again if it was killed before it had moved their files
+// from the data folder, and that it rejects files with other settings than those in the config topic.
+func checkAdoptAfterKill(t *testing.T, data string, adopt func() e2etest.Result) {
+	t.Helper()
+	adoptedFolder := filepath.Join(data, "connectors.adopted")
+	restoreFiles := func() {
+		for _, name := range []string{"connectors.json", "connectors.states.json"} {
+			e2etest.NoError(t, os.Rename(filepath.Join(adoptedFolder, name), filepath.Join(data, name)))
+		}
+		e2etest.NoError(t, os.Remove(adoptedFolder))
+	}
+	restoreFiles()
+	adopt().WantCode(0).WantStdout("no connectors to move")
+	restoreFiles()
+	e2etest.NoError(t, os.Mkdir(adoptedFolder, 0o700)) // a kill after this folder was made
+	file := filepath.Join(data, "connectors.json")
+	content := ReadFile(t, file)
+	withHalted := func(from, to string) []byte {
+		pos := strings.Index(content, `"halted"`)
+		return []byte(content[:pos] + strings.Replace(content[pos:], from, to, 1))
+	}
+	e2etest.NoError(t, os.WriteFile(file, withHalted(`"2"`, `"1"`), 0o600))
+	adopt().WantCode(1).WantStderr("same names and other settings in topic configs, found halted")
+	e2etest.NoError(t, os.WriteFile(file, withHalted(`"ODataSource"`, `"${env:HOME}"`), 0o600))
+	adopt().WantCode(2).WantStderr("config.providers=env")
+	e2etest.NoError(t, os.WriteFile(file, []byte(content), 0o600))
+	adopt().WantCode(0).WantStdout("no connectors to move")
 }
 
 // ReadFile returns a file as text.

@@ -20,26 +20,10 @@ func TestOffsetsAreImported(t *testing.T) {
 	t.Parallel()
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
 	broker := e2etest.StartEmbeddedBroker(t).Addr()
-	e2etest.CreateTopics(t, e2etest.NewClient(t, broker), "theirs", "several", "damaged")
 	base := strings.TrimSuffix(odatatest.NorthwindPath, "/")
 	url := "http://" + address + base + "/Orders?$skip=7"
 	key := `["reads",{"path":"` + base + `","set":"Orders"}]`
-	for _, r := range []struct{ topic, key, value string }{
-		{topic: "theirs", key: "no key of Kafka Connect", value: "x"},
-		{topic: "theirs", key: `["others",{"path":"p"}]`, value: `{"next":"http://elsewhere.example/"}`},
-		{topic: "theirs", key: `["reads",{"path":"gone"}]`, value: `{"next":"/gone"}`},
-		{topic: "theirs", key: `["reads",{"path":"gone"}]`, value: ""},
-		{topic: "theirs", key: key, value: "damaged, and overtaken"},
-		{topic: "theirs", key: key, value: `{"rows":7,"next":"` + url + `"}`},
-		{topic: "several", key: key, value: `{"first":"/a","next":"` + url + `"}`},
-		{topic: "damaged", key: key, value: `{"next":{"deep":1}}`},
-	} {
-		record := &kgo.Record{Topic: r.topic, Key: []byte(r.key)}
-		if r.value != "" { // else a tombstone
-			record.Value = []byte(r.value)
-		}
-		e2etest.Produce(t, broker, record)
-	}
+	produceForeignOffsets(t, broker, key, url)
 	// Kafka's own class wrote the file.
 	standalone, err := filepath.Abs("../../../../internal/run/offset/testdata/standalone.offsets")
 	e2etest.NoError(t, err)
@@ -110,4 +94,27 @@ func TestOffsetsAreImported(t *testing.T) {
 	}
 	p.MustRunOnce(worker, reads)
 	e2etest.ReadTopic(t, broker, "Orders", 3)
+}
+
+// produceForeignOffsets creates topics with offsets of another connector, for the partition that key names, and with
+// records that contain no offset. url is the next link in the offsets.
+func produceForeignOffsets(t *testing.T, broker, key, url string) {
+	t.Helper()
+	e2etest.CreateTopics(t, e2etest.NewClient(t, broker), "theirs", "several", "damaged")
+	for _, r := range []struct{ topic, key, value string }{
+		{topic: "theirs", key: "no key of Kafka Connect", value: "x"},
+		{topic: "theirs", key: `["others",{"path":"p"}]`, value: `{"next":"http://elsewhere.example/"}`},
+		{topic: "theirs", key: `["reads",{"path":"gone"}]`, value: `{"next":"/gone"}`},
+		{topic: "theirs", key: `["reads",{"path":"gone"}]`, value: ""},
+		{topic: "theirs", key: key, value: "damaged, and overtaken"},
+		{topic: "theirs", key: key, value: `{"rows":7,"next":"` + url + `"}`},
+		{topic: "several", key: key, value: `{"first":"/a","next":"` + url + `"}`},
+		{topic: "damaged", key: key, value: `{"next":{"deep":1}}`},
+	} {
+		record := &kgo.Record{Topic: r.topic, Key: []byte(r.key)}
+		if r.value != "" { // else a tombstone
+			record.Value = []byte(r.value)
+		}
+		e2etest.Produce(t, broker, record)
+	}
 }

@@ -59,6 +59,20 @@ type takeover struct {
 	lines     int             // lines that were written to files
 }
 
+// newTakeover starts a broker whose log cleaner runs often. No worker runs yet.
+func newTakeover(t *testing.T) *takeover {
+	t.Helper()
+	dir := t.TempDir()
+	broker := e2etest.FreePort(t)
+	properties := filepath.Join(dir, "more.properties")
+	e2etest.NoError(t, os.WriteFile(properties, []byte("log.cleaner.backoff.ms=200\n"), 0o600))
+	e2etest.StartPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + e2etest.FreePort(t),
+		"BROKER_PROPS=" + properties}, broker, dir)
+	p := e2etest.NewPlace(t)
+	return &takeover{Place: p, servers: "127.0.0.1:" + broker, filesPort: filesServer(t),
+		worker: &e2etest.Worker{Place: p, Command: p.Start("version")}}
+}
+
 // startConnect starts workers of Kafka Connect; stop shuts them down.
 func (t *takeover) startConnect() (stop func()) {
 	t.T.Helper()
@@ -302,17 +316,9 @@ func (t *takeover) writeUncommittedTasks() {
 func TestRealTakeover(t *testing.T) {
 	t.Parallel()
 	start := time.Now()
-	dir := t.TempDir()
-	broker := e2etest.FreePort(t)
-	properties := filepath.Join(dir, "more.properties")
-	e2etest.NoError(t, os.WriteFile(properties, []byte("log.cleaner.backoff.ms=200\n"), 0o600))
-	e2etest.StartPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + e2etest.FreePort(t),
-		"BROKER_PROPS=" + properties}, broker, dir)
-	p := e2etest.NewPlace(t)
-	f := &takeover{Place: p, servers: "127.0.0.1:" + broker, filesPort: filesServer(t),
-		worker: &e2etest.Worker{Place: p, Command: p.Start("version")}}
+	f := newTakeover(t)
 	want := takeoverStates()
-	e2etest.WriteFile(t, p.Dir, failedSource, []byte("a line\n"))
+	e2etest.WriteFile(t, f.Dir, failedSource, []byte("a line\n"))
 
 	// Kafka Connect runs connectors in all states.
 	stop := f.startConnect()

@@ -57,13 +57,41 @@ func TestStoresEndToEnd(t *testing.T) {
 func TestConnectionsAreChecked(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
-	store := func(name string) string { return filepath.Join(e2etest.KeyStoreFolder(t), name) }
 	p.Environ = []string{"VCAP_SERVICES="}
 	good := e2etest.Source("x", "sap.example:443", "Orders")
-	cases := map[string]struct {
-		lines []string
-		want  string
-	}{
+	cases := connectionCases(t)
+	args := []string{"validate", "--plugins", e2etest.Plugins(t)}
+	for name, c := range cases {
+		lines := e2etest.WithSettings(good, c.lines...)
+		lines[0] = "name=" + name
+		args = append(args, p.File(name+".properties", lines...))
+	}
+	r := p.Run(args...).WantCode(1).WantNo("other-secret", "s3cr3t")
+	for name, c := range cases {
+		var problems []string
+		for line := range strings.Lines(r.Stdout + r.Stderr) {
+			if strings.Contains(line, "/"+name+".properties") {
+				problems = append(problems, line)
+			}
+		}
+		if !strings.Contains(strings.Join(problems, ""), c.want) {
+			t.Errorf("%s: expected %q, found %q", name, c.want, problems)
+		}
+	}
+	p.MustRun("validate", "--plugins", e2etest.Plugins(t), p.File("y.properties",
+		append(good, "sap.odata.header.APIKey=k", "sap.odata.auth.type=header")...))
+}
+
+// connectionCase is the settings of a connection and their error.
+type connectionCase struct {
+	lines []string
+	want  string // a part of the error's line
+}
+
+func connectionCases(t *testing.T) map[string]connectionCase {
+	t.Helper()
+	store := func(name string) string { return filepath.Join(e2etest.KeyStoreFolder(t), name) }
+	return map[string]connectionCase{
 		"secret keys alone": {
 			lines: []string{"sap.odata.keystore.location=" + store("secret.p12"),
 				"sap.odata.keystore.password=changeit", "sap.odata.host.protocol=https"},
@@ -133,26 +161,6 @@ func TestConnectionsAreChecked(t *testing.T) {
 			want:  "unknown setting; the nearest known one is sap.odata.header.X",
 		},
 	}
-	args := []string{"validate", "--plugins", e2etest.Plugins(t)}
-	for name, c := range cases {
-		lines := e2etest.WithSettings(good, c.lines...)
-		lines[0] = "name=" + name
-		args = append(args, p.File(name+".properties", lines...))
-	}
-	r := p.Run(args...).WantCode(1).WantNo("other-secret", "s3cr3t")
-	for name, c := range cases {
-		var problems []string
-		for line := range strings.Lines(r.Stdout + r.Stderr) {
-			if strings.Contains(line, "/"+name+".properties") {
-				problems = append(problems, line)
-			}
-		}
-		if !strings.Contains(strings.Join(problems, ""), c.want) {
-			t.Errorf("%s: expected %q, found %q", name, c.want, problems)
-		}
-	}
-	p.MustRun("validate", "--plugins", e2etest.Plugins(t), p.File("y.properties",
-		append(good, "sap.odata.header.APIKey=k", "sap.odata.auth.type=header")...))
 }
 
 // A password that changes behind its reference is used without a restart. A rejected password is sent once, and the
