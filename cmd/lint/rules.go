@@ -11,7 +11,7 @@ import (
 // rules are called for each node of a file.
 var rules = []func(f *file, n ast.Node){
 	checkReceiver, checkResults, checkFields, checkCondition, checkMixedOperators, checkEmptyCase, checkLogPairs,
-	checkAssignments, checkWraps,
+	checkAssignments, checkWraps, checkTestLength,
 }
 
 // checkReceiver reports a receiver of one or two letters that begins with no initial of its type's words.
@@ -51,6 +51,21 @@ func nameOfType(t ast.Expr) string {
 func checkResults(f *file, n ast.Node) {
 	if t, ok := n.(*ast.FuncType); ok && t.Results != nil && f.line(t.Results.Pos()) != f.line(t.Results.End()) {
 		f.report(t.Results, "results over several lines: name the function type, or break the parameters")
+	}
+}
+
+// maxTestLines is the longest test function. Tables are outside of it.
+const maxTestLines = 80
+
+// checkTestLength reports a test function that is longer than maxTestLines.
+func checkTestLength(f *file, n ast.Node) {
+	test, ok := n.(*ast.FuncDecl)
+	if !ok || test.Recv != nil || !strings.HasPrefix(test.Name.Name, "Test") {
+		return
+	}
+	if lines := f.line(test.End()) - f.line(test.Pos()) + 1; lines > maxTestLines {
+		f.report(test, "%s has %d lines: expected at most %d, and its table outside of it", test.Name.Name, lines,
+			maxTestLines)
 	}
 }
 
