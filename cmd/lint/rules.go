@@ -157,7 +157,7 @@ func checkLogPairs(f *file, n ast.Node) {
 	}
 }
 
-// namesIn returns all identifiers of an expression, also those of selected fields and methods.
+// namesIn returns all identifiers of an expression, also the names of selected fields and methods.
 func namesIn(e ast.Expr) map[string]bool {
 	names := map[string]bool{}
 	ast.Inspect(e, func(n ast.Node) bool {

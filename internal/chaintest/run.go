@@ -74,7 +74,7 @@ func Run(ctx context.Context, o Options, files []string) ([]Result, error) {
 	return all, nil
 }
 
-// baseSettings returns the settings of a file's connector, overridden by those of the file.
+// baseSettings returns the settings of a file's connector, overridden by the settings of the file.
 func (o *Options) baseSettings(f *file) ([]config.Entry, config.Problems) {
 	if f.connector == "" {
 		return f.settings, nil

@@ -98,7 +98,7 @@ func (s *FolderStore) IsStale(snapshot Snapshot) bool {
 	return snapshot.Revision != s.writes
 }
 
-// snapshot merges the connectors of the last scan with those of REST. The caller holds the lock of scanState.
+// snapshot merges the connectors of the last scan with the connectors of REST. The caller holds the lock of scanState.
 func (s *FolderStore) snapshot(requested bool) Snapshot {
 	var connectors, fromREST []*Connector
 	for _, connector := range s.locations.Files {

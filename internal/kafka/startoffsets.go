@@ -244,7 +244,7 @@ func (c *Consumer) findStarts(ctx context.Context, admin *kadm.Client, starts, p
 
 type listOffsets = func(context.Context, ...string) (kadm.ListedOffsets, error)
 
-// limitTo limits a listing to some partitions, since those of other members may have no leader.
+// limitTo limits a listing to some partitions, since the partitions of other members may have no leader.
 func limitTo(partitions Offsets, list listOffsets) listOffsets {
 	return func(ctx context.Context, topics ...string) (kadm.ListedOffsets, error) {
 		offsets, err := list(ctx, topics...)

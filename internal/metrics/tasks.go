@@ -83,7 +83,7 @@ type workerCounts struct {
 	group             cluster.Rebalances
 }
 
-// connectorCount counts the connectors that the worker runs itself, without those of which it only runs tasks.
+// connectorCount counts the connectors that the worker runs itself, without the connectors of which it only runs tasks.
 func connectorCount(w workerCounts) (n float64) {
 	for _, c := range w.connectors {
 		if c.OwnsConnector {

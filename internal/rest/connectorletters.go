@@ -31,7 +31,7 @@ func (req *request) connectorLetters(herder Herder, name string) (l ConnectorLet
 	return l
 }
 
-// mergeLetters replaces unknown numbers by those of another worker, which owns the connector.
+// mergeLetters replaces unknown numbers by the numbers of the worker that owns the connector.
 func (l *ConnectorLetters) mergeLetters(other ConnectorLetters) {
 	if l.LettersOpen == nil {
 		*l = other

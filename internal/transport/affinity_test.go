@@ -117,7 +117,7 @@ func TestLostSessionOfRead(t *testing.T) {
 	for name, k := range map[string]struct {
 		ends    bool
 		reopens bool
-		// changesCookie is that of cursorService.
+		// changesCookie is the field of cursorService.
 		changesCookie bool
 		// isFoundByOther means that another request is the first in the session that has ended.
 		isFoundByOther bool

@@ -17,7 +17,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// setDefault sets the default of a node that is otherwise complete. Like AvroData it ignores those of another type.
+// setDefault sets the default of a node that is otherwise complete. Like AvroData it ignores a default of another type.
 func (r *schemaReader) setDefault(id uint32, n *avro.SchemaNode, place placement) {
 	value := place.value
 	connectDefault, hasConnectDefault := n.Props["connect.default"]

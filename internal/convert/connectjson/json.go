@@ -21,7 +21,7 @@ type Converter struct {
 
 	programs    conversion.Cache[uint32, *program] // by schema ID, as many as schemas.cache.size permits, like readers
 	lastProgram *program                           // of the last value with a schema
-	schemaless  schemalessWriter                   // its budget is also that of values with a schema
+	schemaless  schemalessWriter                   // values with a schema share its budget
 
 	parser Parser
 	wide   []byte // a UTF-16 or UTF-32 document converted to UTF-8

@@ -14,11 +14,11 @@ import (
 // Converter converts keys, values or headers. It caches compiled schemas, so it belongs to one goroutine at a time.
 type Converter interface {
 	// Encode encodes the key or value d of b and appends at most maxBytes to dst; more is a [fault.TooLargeException].
-	// isNull means no key or value (a tombstone). After an error out is dst. If ctx ends, the error is that of ctx.
+	// isNull means no key or value (a tombstone). After an error out is dst. If ctx ends, the error is its error.
 	Encode(ctx context.Context, dst []byte, maxBytes int, topic string, b *record.Batch,
 		d wit.ValueSlice) (out []byte, isNull bool, err error)
 	// Decode decodes data, which is nil for a missing key or value, and appends the result to b.Data. After an error b
-	// is unchanged. If ctx ends, the error is that of ctx.
+	// is unchanged. If ctx ends, the error is its error.
 	Decode(ctx context.Context, topic string, data []byte, b *record.Batch) (wit.ValueSlice, error)
 }
 

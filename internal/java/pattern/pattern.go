@@ -59,7 +59,7 @@ func (p Pattern) Matches(text string) (bool, error) { return p.whole.MatchString
 // Find returns the first match in a text, with indexes in code points, or nil. The only error is the time limit.
 func (p Pattern) Find(text string) (*regexp2.Match, error) { return p.find.FindStringMatch(text) }
 
-// flags are the supported flags, those of (?ims).
+// flags are the flags that are supported, i, m and s of (?ims).
 type flags uint8
 
 const (

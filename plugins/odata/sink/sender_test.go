@@ -170,7 +170,7 @@ func TestHTMLErrorsFailTheCall(t *testing.T) {
 }
 
 // unprovenSuccesses are responses with a success status that do not prove that the service has processed the request.
-// Their form is that of describeResponse.
+// describeResponse has the same form.
 var unprovenSuccesses = []string{
 	"200|Service temporarily unavailable",
 	`200|{"fault":{"faultstring":"no target"}}`,

@@ -15,7 +15,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// skipAdvice matches the names of records in an error that asks for a decision about them.
+// skipAdvice matches the names of records in an error that requires a decision about them.
 var skipAdvice = regexp.MustCompile(`errors\.uncertain\.skip=(\S+) to skip`)
 
 // A version that hangs in handle-response takes over while records flow: the previous version handles the responses to

@@ -109,7 +109,7 @@ func TestPausedSinkWritesNothingMore(t *testing.T) {
 		return figures[acceptedRecords("merges")] > 0 && figures[acceptedRecords("creates")] > 0
 	})
 	brokerProcess.Signal(syscall.SIGCONT)
-	paused.Eventually("memberships that begin anew", haveTwoMembers)
+	paused.Eventually("two members of the group again", haveTwoMembers)
 	for _, c := range []*e2etest.Command{paused, other} {
 		c.MustStop()
 	}

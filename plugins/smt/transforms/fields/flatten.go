@@ -227,7 +227,7 @@ func (s *flatStruct) writeMembers(dst, input []byte, ends []uint64, isStructNull
 	return dst
 }
 
-// applyToMap replaces the entries of a map by those of the maps in it.
+// applyToMap replaces the entries of a map by the entries of the maps in it.
 func (f *flatten) applyToMap(obj *object.Object, stage int) *rowerror.Failure {
 	flat := flatMap{transform: f, stage: stage, top: obj}
 	if failure := flat.addEntries(obj, ""); failure != nil {
