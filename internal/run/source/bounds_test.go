@@ -178,12 +178,12 @@ func TestFeedPartitionsAreDistinct(t *testing.T) {
 				wit.IntegerEntry("n", int64(i)),
 			}}
 	}
-	require.NoError(t, checkFeeds(feeds))
+	require.NoError(t, checkFeeds(feeds, time.Now()))
 	require.NoError(t, ctx.Err())
 	// The order of fields does not distinguish them, like in the offset topic.
 	last := &feeds[len(feeds)-1]
 	last.Partition = []wit.OffsetEntry{wit.IntegerEntry("n", 5), wit.StringEntry("service", strings.Repeat("s", 1000))}
-	runtest.Fails(t, checkFeeds(feeds), "feeds 5 and 9999 have the same offset partition")
+	runtest.Fails(t, checkFeeds(feeds, time.Now()), "feeds 5 and 9999 have the same offset partition")
 }
 
 // Conversions end with their context. That counts as no row's error.

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/run/runtest"
 	"github.com/culvert-project/culvert/wit"
@@ -33,8 +34,14 @@ func TestNextPoll(t *testing.T) {
 			t.Errorf("%+v: expected %v (%t), found %v (%t)", c.feed, now.Add(c.due), c.isScheduled, due, isScheduled)
 		}
 	}
-	if err := checkFeeds([]wit.Feed{{Name: "Orders", Cron: wit.Ptr("0 0 25 * * ?")}}); err == nil {
-		t.Error("expected an error for an invalid expression")
+	for expression, want := range map[string]string{
+		"0 0 25 * * ?":       "feed Orders: its times: hour: expected 0 to 23",
+		"0 0 0 31 2 ?":       "feed Orders: its times: expected a time that exists",
+		"0 0 12 30 3 ? 2024": `feed Orders: its times: expected times in the future, found "0 0 12 30 3 ? 2024"`,
+		"1 0 12 30 3 ? 2024": "",
+	} {
+		err := checkFeeds([]wit.Feed{{Name: "Orders", Cron: &expression}}, now)
+		assert.ErrorOrNone(t, err, want, expression)
 	}
 }
 

@@ -212,7 +212,7 @@ func (t *Task) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := checkFeeds(opened.feeds); err != nil {
+	if err := checkFeeds(opened.feeds, t.count.startedAt); err != nil {
 		return err
 	}
 	if err := t.o.PrepareOffsets(ctx, len(opened.feeds)); err != nil {
@@ -243,12 +243,19 @@ func (t *Task) callOpen(ctx context.Context, r Reader, opened *openedVersion, st
 	return result.Pending, err
 }
 
-// checkFeeds rejects feeds with the same offset partition or an invalid cron expression.
-func checkFeeds(feeds []wit.Feed) error {
+// checkFeeds rejects feeds with the same offset partition or a cron expression that is invalid or has no start after a
+// time.
+func checkFeeds(feeds []wit.Feed, after time.Time) error {
 	partitions := make(map[string]int, len(feeds))
 	for i := range feeds {
-		if schedule := feeds[i].Cron; schedule != nil {
-			if _, err := cron.Parse(*schedule); err != nil {
+		if expression := feeds[i].Cron; expression != nil {
+			schedule, err := cron.Parse(*expression)
+			if err == nil {
+				if _, ok := schedule.Next(after); !ok {
+					err = fmt.Errorf("expected times in the future, found %q, whose last one has passed", *expression)
+				}
+			}
+			if err != nil {
 				return &wit.Error{Kind: wit.ErrorConfig, Message: "feed " + feeds[i].Name + ": its times: " +
 					err.Error()}
 			}

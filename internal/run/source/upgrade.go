@@ -33,7 +33,7 @@ func (f *feed) upgradeWith(ctx context.Context, getOpened func(context.Context) 
 
 // compatible returns an error if a version cannot continue from the offsets of the task's feeds.
 func (t *Task) compatible(ctx context.Context, opened *openedVersion) error {
-	if err := checkFeeds(opened.feeds); err != nil {
+	if err := checkFeeds(opened.feeds, t.count.startedAt); err != nil {
 		return err
 	}
 	feeds := t.currentFeeds()

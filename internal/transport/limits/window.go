@@ -36,17 +36,11 @@ func ParseWindows(text string) ([]Window, error) {
 
 func parseWindow(fields []string) (w Window, err error) {
 	w.text = strings.Join(fields, " ")
-	zone := time.UTC
-	cron, duration, ok := cutDuration(fields[len(fields)-1])
-	if !ok && len(fields) > 1 {
-		name := fields[len(fields)-1]
-		fields = fields[:len(fields)-1]
-		if cron, duration, ok = cutDuration(fields[len(fields)-1]); ok {
-			if zone, err = time.LoadLocation(name); err != nil || name == "Local" {
-				return w, fmt.Errorf("expected the name of a time zone such as Europe/Berlin, found %q in %q", name,
-					w.text)
-			}
-		}
+	last := len(fields) - 1
+	cron, duration, ok := cutDuration(fields[last])
+	if !ok && last > 0 { // a time zone follows
+		last--
+		cron, duration, ok = cutDuration(fields[last])
 	}
 	if !ok {
 		return w, fmt.Errorf("expected START/DURATION ZONE, such as 0 0 22 ? * SAT/4h Europe/Berlin, found %q", w.text)
@@ -54,8 +48,8 @@ func parseWindow(fields []string) (w Window, err error) {
 	if duration <= 0 || duration > maxWindow {
 		return w, fmt.Errorf("expected a duration from 1s to %v, found %v in %q", maxWindow, duration, w.text)
 	}
-	fields = append(fields[:len(fields)-1:len(fields)-1], cron)
-	if w.start, err = schedules.New(fields, zone); err != nil {
+	fields[last] = cron
+	if w.start, err = schedules.Parse(strings.Join(fields, " ")); err != nil {
 		return w, fmt.Errorf("expected a Quartz cron expression as the start: %w", err)
 	}
 	w.duration = duration

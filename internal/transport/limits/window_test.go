@@ -59,6 +59,12 @@ func TestWindows(t *testing.T) {
 		{windows: "0 0 22 ? * FRI#3/4h UTC", now: "2026-11-20T22:30:00Z", until: "2026-11-21T02:00:00Z"},
 		{windows: "0 0 22 L * ?/4h UTC", now: "2026-11-30T22:30:00Z", until: "2026-12-01T02:00:00Z"},
 		{windows: "0 0 22 L-1 * ?/4h UTC", now: "2026-11-29T22:30:00Z", until: "2026-11-30T02:00:00Z"},
+		// nearest working days, and days that a month does not have
+		{windows: "0 0 22 15W * ?/4h UTC", now: "2026-11-16T22:30:00Z", until: "2026-11-17T02:00:00Z"}, // a Monday
+		{windows: "0 0 0 31 * ?/4h", now: "2026-05-01T01:00:00Z"},
+		{windows: "0 0 0 31 * ?/4h", now: "2026-05-31T01:00:00Z", until: "2026-05-31T04:00:00Z"},
+		{windows: "0 0 22 ? * SAT/4h CET", now: "2026-11-21T21:30:00Z", until: "2026-11-22T01:00:00Z"},
+		{windows: "0 0 22 ? * SAT,6L/4h UTC", now: "2026-11-27T22:30:00Z", until: "2026-11-28T02:00:00Z"},
 		{windows: "", now: "2026-12-02T01:30:00Z"},
 	} {
 		windows, err := ParseWindows(c.windows)
@@ -87,15 +93,14 @@ func TestInvalidWindows(t *testing.T) {
 		"0 0 22 ? 13 MON/4h":                `month: expected 1 to 12 or JAN to DEC, found "13"`,
 		"0 0 22 ? * SAT-/4h":                `weekday: expected 1 (Sunday) to 7 or SUN to SAT, found "" in "0 0 22 ? * SAT-"`,
 		"0 0/0 22 ? * SAT/4h":               `minute: expected a step of 1 to 59, found "0"`,
-		"0 0 22 ? * SAT,6L/4h":              `weekday: expected "6L" alone`,
 		"0 0 22 ? * SAT#6/4h":               `weekday: expected 1 to 5 after #, found "6"`,
 		"0 0 22 1 * SAT/4h": "expected ? as day of the month or as weekday, since only one of " +
 			"them may be set, found 1 and SAT",
-		"0 0 22 ? * SAT 2027-2026/4h": `year: expected the earlier year first, found "2027-2026"`,
+		"0 0 22 ? * SAT 2027-2026/4h": `expected a time that exists from 1970 to 2099, found none in "0 0 22 ? * SAT 2027-2026"`,
 		"0 22 ? * SAT/4h": "expected six fields (second minute hour day-of-month month weekday) or " +
 			"seven with a year, found 5",
 		"22 SAT/4h":           "found 2 in",
-		"0 0 22 15W * ?/4h":   `day of the month: the nearest working day (W) is not supported`,
+		"0 0 22 31 2 ?/4h":    `expected a time that exists from 1970 to 2099, found none in "0 0 22 31 2 ?"`,
 		"0 0 22 ? * SAT/0s":   "duration from 1s",
 		"0 0 22 ? * SAT/200h": "duration from 1s to 168h",
 		"0 0 22 ? * SAT/4":    "START/DURATION ZONE",
