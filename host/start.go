@@ -49,7 +49,7 @@ func (h *Host) open(ctx context.Context, c Config) (problems config.Problems, er
 	}
 	installation := h.installation
 	defer func() { err = secret.RedactError(err, installation.Worker.Redact) }()
-	h.samples = sampling.New(installation.Registry, installation.Worker.Redact)
+	h.samples = sampling.New(installation.Registry, installation.Worker.Redact, installation.Memory.Spare())
 	if h.mode.inGroup(c, installation.Worker) {
 		if err := h.openGroup(); err != nil {
 			problems = append(problems, installation.Worker.Locate(err))

@@ -126,6 +126,7 @@ func (t *task) sourceOptions(delivery delivery, binding *plugin.Binding, transfo
 			StopTimeout:    run.options.Worker.Duration(stopLimit),
 			MaxRecordBytes: int(run.clients.kafka.Producer.MaxRequestBytes),
 			Buffers:        run.options.buffers,
+			Spare:          run.options.Memory.Spare(),
 		},
 		OnIdle: func(until time.Time) (end func()) {
 			return run.taskSet.idle.setIdle(t.number, until, time.Now(), func() { binding.Current().CloseIdle() })

@@ -53,11 +53,16 @@ func (s *Sampler) observe(connector string, task int, feed string, b *record.Bat
 // copyRow copies a row of a batch for a sample. s.mu must be held.
 func (s *Sampler) copyRow(sample *sample, b *record.Batch, i int) (r row) {
 	size := b.RowBytes(i)
-	if sample.bytes+size > maxRowBytes {
+	isKept := sample.bytes+size <= maxRowBytes
+	if !isKept || !s.quota.TryReserve(size) {
 		r.Input = rest.SampledRecord{Topic: line(s.redact(b.Topics[b.Rows[i].Topic])), Headers: []rest.SampledHeader{},
 			Cut: true}
 		r.Problem = fmt.Sprintf("it is not shown: the row has %d bytes, and a sample keeps %d of all its rows", size,
 			maxRowBytes)
+		if isKept {
+			r.Problem = fmt.Sprintf("it is not shown: the row has %d bytes, and the worker's memory for samples and for "+
+				"keys of first loads, a 32nd of its limit, is used up", size)
+		}
 		return r
 	}
 	sample.bytes += size

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/memory"
 	"github.com/culvert-project/culvert/internal/chaintest"
 	"github.com/culvert-project/culvert/internal/guard"
 	"github.com/culvert-project/culvert/internal/record"
@@ -34,6 +35,7 @@ const waiting, done = "waiting", "done"
 type Sampler struct {
 	registry *record.Registry
 	redact   func(string) string
+	quota    *memory.Quota
 
 	mu        sync.Mutex
 	samples   []*sample // in the order of their start
@@ -44,14 +46,16 @@ type sample struct {
 	rest.Sample // the request
 	rows        []row
 	bytes       int // of the copied rows
+	textBytes   int // of the last results, reserved like bytes
 
 	computeLock guard.CtxMutex
 	shown       rest.Sample // with the last results of the connector's chain; guarded by computeLock
 }
 
-// New returns a sampler. redact removes secrets from a text.
-func New(registry *record.Registry, redact func(string) string) *Sampler {
-	return &Sampler{registry: registry.ForConnector("samples"), redact: redact, observers: map[string]*task.Observer{}}
+// New returns a sampler. redact removes secrets from a text. Rows and results of samples are kept within the quota.
+func New(registry *record.Registry, redact func(string) string, quota *memory.Quota) *Sampler {
+	return &Sampler{registry: registry.ForConnector("samples"), redact: redact, quota: quota,
+		observers: map[string]*task.Observer{}}
 }
 
 // Observer returns the observer that the tasks of a connector call with their rows.
@@ -144,6 +148,7 @@ func (s *Sampler) List(connector string) (list []rest.Sample) {
 func (s *Sampler) remove(id string) {
 	if i := slices.IndexFunc(s.samples, func(s *sample) bool { return s.ID == id }); i >= 0 {
 		connector := s.samples[i].Connector
+		s.quota.Release(s.samples[i].bytes + s.samples[i].textBytes)
 		s.samples = slices.Delete(s.samples, i, i+1)
 		s.updateObserver(connector)
 	}
@@ -176,11 +181,23 @@ func (s *Sampler) Read(ctx context.Context, connector, id string, c chaintest.Ch
 	if len(sample.shown.Rows) >= len(rows) && sample.shown.Problem == "" {
 		return sample.shown, nil
 	}
-	shown, err := s.compute(ctx, sample, rows, c)
-	if err == nil {
+	shown, textBytes, err := s.compute(ctx, sample, rows, c)
+	if err == nil && s.reserveText(sample, textBytes) {
 		sample.shown = shown
 	}
 	return shown, err
+}
+
+// reserveText reserves memory for the results of a sample that still exists. Without it, results are computed again.
+func (s *Sampler) reserveText(sample *sample, textBytes int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ok := slices.Contains(s.samples, sample) && s.quota.TryReserve(textBytes)
+	if ok {
+		s.quota.Release(sample.textBytes)
+		sample.textBytes = textBytes
+	}
+	return ok
 }
 
 // ReadWithChain returns a sample with the results of another chain, which it does not keep.
@@ -189,14 +206,17 @@ func (s *Sampler) ReadWithChain(ctx context.Context, connector, id string, c cha
 	if err != nil {
 		return rest.Sample{}, err
 	}
-	return s.compute(ctx, sample, rows, c)
+	shown, _, err := s.compute(ctx, sample, rows, c)
+	return shown, err
 }
 
-// compute runs a chain on rows. The error means that the time is over; a broken chain is a problem of the result.
-func (s *Sampler) compute(ctx context.Context, sample *sample, rows []row, c chaintest.Chain) (rest.Sample, error) {
+// compute runs a chain on rows. It also returns the size of the texts in the result. The error means that the time is
+// over; a broken chain is a problem of the result.
+func (s *Sampler) compute(ctx context.Context, sample *sample, rows []row,
+	c chaintest.Chain) (shown rest.Sample, textBytes int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, computeTimeout)
 	defer cancel()
-	shown := sample.Sample
+	shown = sample.Sample
 	if len(rows) == sample.Wanted {
 		shown.State = done
 	}
@@ -218,9 +238,9 @@ func (s *Sampler) compute(ctx context.Context, sample *sample, rows []row, c cha
 	for i := range rows {
 		r, err := w.row(&rows[i], chain)
 		if err != nil {
-			return rest.Sample{}, err
+			return rest.Sample{}, 0, err
 		}
 		shown.Rows = append(shown.Rows, r)
 	}
-	return shown, nil
+	return shown, maxTextBytes - w.remaining, nil
 }

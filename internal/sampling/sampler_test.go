@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/internal/base/memory"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/chaintest"
 	"github.com/culvert-project/culvert/internal/config"
@@ -88,7 +90,7 @@ func observe(s *Sampler, connector string, b *record.Batch) bool {
 func TestSampleLifetime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reg := record.NewRegistry()
-		s := New(reg, func(text string) string { return text })
+		s := New(reg, func(text string) string { return text }, nil)
 		b := batch(t, reg, orderValue(1, "a"), orderValue(2, "b"), orderValue(3, "c"))
 		if observe(s, "orders", b) {
 			t.Error("expected no inspected rows without a sample")
@@ -135,7 +137,7 @@ func TestSampleLifetime(t *testing.T) {
 // The number of samples is bounded: a new one replaces the oldest, whose memory is freed.
 func TestNumberOfSamplesIsBounded(t *testing.T) {
 	reg := record.NewRegistry()
-	s := New(reg, func(text string) string { return text })
+	s := New(reg, func(text string) string { return text }, nil)
 	for _, n := range []int{-1, 101} {
 		if _, err := s.Start("a", rest.SampleRequest{Rows: n}); !isRefusal(err, 400, "from 1 to 100") {
 			t.Errorf("%d rows: expected 400, found %v", n, err)
@@ -173,7 +175,7 @@ func TestNumberOfSamplesIsBounded(t *testing.T) {
 // A row that is too large to copy is reported as such, and does not count against the space of others.
 func TestRowTooLargeForSample(t *testing.T) {
 	reg := record.NewRegistry()
-	s := New(reg, func(text string) string { return text })
+	s := New(reg, func(text string) string { return text }, nil)
 	id := startSample(t, s, "a", 3)
 	b := batch(t, reg, strings.Repeat("x", 20<<20), orderValue(1, "a"), strings.Repeat("y", 5<<20))
 	observe(s, "a", b)
@@ -192,7 +194,7 @@ func TestRowTooLargeForSample(t *testing.T) {
 // Tasks may read while samples are started, read and removed.
 func TestConcurrentSamples(t *testing.T) {
 	reg := record.NewRegistry()
-	s := New(reg, func(text string) string { return text })
+	s := New(reg, func(text string) string { return text }, nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	var tasks sync.WaitGroup
 	for n := range 3 {
@@ -248,7 +250,7 @@ func newTestWorker(t testing.TB, modules map[string][]byte) *testWorker {
 	var problems config.Problems
 	w.worker, problems = config.NewWorker("", nil, nil, nil)
 	require.NoError(t, problems.Err())
-	w.Sampler = New(w.reg, w.worker.Redact)
+	w.Sampler = New(w.reg, w.worker.Redact, nil)
 	return w
 }
 
@@ -411,5 +413,41 @@ func TestShapesHideValues(t *testing.T) {
 	}
 	if _, err := w.TestFile(t.Context(), "orders", k.ID, c, nil); !isRefusal(err, 403, "has no values") {
 		t.Error("a test file of shapes: expected 403, found", err)
+	}
+}
+
+// The rows of all samples share the worker's memory, which a removed sample releases.
+func TestSamplesShareTheQuota(t *testing.T) {
+	reg := record.NewRegistry()
+	b := batch(t, reg, orderValue(1, "a"))
+	quota := memory.NewQuota(int64(2 * b.RowBytes(0)))
+	s := New(reg, func(text string) string { return text }, quota)
+	isKept := func(id string) bool {
+		observe(s, "orders", b)
+		_, rows, err := s.find("orders", id)
+		require.NoError(t, err)
+		if rows[0].batch == nil && !strings.Contains(rows[0].Problem, "a 32nd of its limit, is used up") {
+			t.Errorf("found the problem %q", rows[0].Problem)
+		}
+		return rows[0].batch != nil
+	}
+	first := startSample(t, s, "orders", 1)
+	if !isKept(first) || !isKept(startSample(t, s, "orders", 1)) || isKept(startSample(t, s, "orders", 1)) {
+		t.Error("expected the rows of two samples to be kept")
+	}
+	s.remove(first)
+	last := startSample(t, s, "orders", 1)
+	if !isKept(last) {
+		t.Error("expected memory after a sample was removed")
+	}
+	sample, _, _ := s.find("orders", last)
+	if s.reserveText(sample, 1) {
+		t.Error("expected no memory for results")
+	}
+	for _, sample := range slices.Clone(s.samples) {
+		s.remove(sample.ID)
+	}
+	if !quota.TryReserve(2*b.RowBytes(0)) || s.reserveText(sample, 0) {
+		t.Error("expected removed samples to release all memory and to reserve none")
 	}
 }

@@ -33,8 +33,8 @@ func isRepeated(t time.Time) bool {
 	return t.Add(30*time.Minute).Format(clock) == t.Format(clock) || t.Add(time.Hour).Format(clock) == t.Format(clock)
 }
 
-// randomCalendar returns an expression that Quartz reads as documented: names have no steps, and W is alone in its field
-// and has one time of day.
+// randomCalendar returns an expression that Quartz reads as documented: names have no steps, and W is alone in its
+// field and has one time of day.
 func randomCalendar(r *rand.Rand) *calendar {
 	c := &calendar{}
 	texts := make([]string, 7)
@@ -296,7 +296,8 @@ func compareMinutes(t *testing.T, s *Schedule, c *calendar, from time.Time, minu
 	t.Helper()
 	isEveryHour := len(c.values[2]) == 24
 	after := from.Add(-time.Second)
-	for instant := from; instant.Before(from.Add(time.Duration(minutes) * time.Minute)); instant = instant.Add(time.Minute) {
+	end := from.Add(time.Duration(minutes) * time.Minute)
+	for instant := from; instant.Before(end); instant = instant.Add(time.Minute) {
 		if !c.hasClock(instant) || !c.hasDay(instant) || (!isEveryHour && isRepeated(instant)) {
 			continue
 		}
@@ -306,7 +307,7 @@ func compareMinutes(t *testing.T, s *Schedule, c *calendar, from time.Time, minu
 		}
 		after = instant
 	}
-	if next, ok := s.Next(after); ok && next.Before(from.Add(time.Duration(minutes)*time.Minute)) {
+	if next, ok := s.Next(after); ok && next.Before(end) {
 		t.Fatalf("%s after %v: expected no start, found %v", c.expression, after, next)
 	}
 }

@@ -213,7 +213,8 @@ func (s *Schedule) hasDay(t time.Time) bool {
 	case time.Saturday, time.Sunday:
 		return has(0, day)
 	case time.Friday: // is the nearest to a Saturday, and to a Sunday at the end of the month
-		return has(0, day) || has(workday, day) || (day < last && has(workday, day+1)) || (day+2 == last && has(workday, last))
+		return has(0, day) || has(workday, day) || (day < last && has(workday, day+1)) ||
+			(day+2 == last && has(workday, last))
 	case time.Monday: // is the nearest to a Sunday, and to a Saturday at the beginning of the month
 		return has(0, day) || has(workday, day) || (day > 1 && has(workday, day-1)) || (day == 3 && has(workday, 1))
 	}

@@ -45,7 +45,7 @@ func TestNext(t *testing.T) {
 		"0 0 22 * * ? Local":         "expected the name of a time zone",
 		"0 0 22 1 * MON":             "expected ? as day of the month",
 		"0 0 22 L-31 * ?":            `day of the month: expected 0 to 30 after L-, found "31"`,
-		"0 0 22 32W * ?":             `day of the month: expected 1 to 31, L, L-1 to L-30, or W after one of these, found "32"`,
+		"0 0 22 32W * ?":             `expected 1 to 31, L, L-1 to L-30, or W after one of these, found "32"`,
 		"0 0 22 1-5W * ?":            `day of the month: expected 1 to 31, L`,
 		"0 0 22 ? * 2-4#3":           `weekday: expected 1 (Sunday) to 7 or SUN to SAT, found "2-4"`,
 		"0 0 22 ? * 6L#3":            `weekday: expected 1 (Sunday) to 7 or SUN to SAT, found "6L"`,

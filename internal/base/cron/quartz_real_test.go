@@ -17,8 +17,8 @@ import (
 )
 
 // Starts are those of Quartz, but for expressions with starts in all hours when clocks go back: Quartz skips the first
-// of two equal local times, as it does for other expressions. Quartz also has years after 2099, and misses starts in the
-// half hour after clocks went forward by half an hour.
+// of two equal local times, as it does for other expressions. Quartz also has years after 2099, and misses starts in
+// the half hour after clocks went forward by half an hour.
 func TestRealQuartz(t *testing.T) {
 	const count = 12
 	r := rand.New(rand.NewPCG(68, 16))
@@ -68,8 +68,8 @@ func isAfterHalfHour(text string) bool {
 	return previous < offset
 }
 
-// randomStart returns a time near a change of clocks, or at the beginning of a month. Quartz misses starts on the nearest
-// working day if the time is after the day that is named.
+// randomStart returns a time near a change of clocks, or at the beginning of a month. Quartz misses starts on the
+// nearest working day if the time is after the day that is named.
 func randomStart(t *testing.T, r *rand.Rand, zoneName string, atBeginning bool) time.Time {
 	t.Helper()
 	zone, err := time.LoadLocation(zoneName)

@@ -12,7 +12,8 @@ import (
 //   - a quarter for the plugin instances of sources and sinks. Transforms have as much, see package plugin;
 //   - an eighth for the rows of sink tasks, from their batches to their requests;
 //   - a sixteenth for records that consumers have fetched and tasks have not received;
-//   - a sixteenth for the chunks of source tasks.
+//   - a sixteenth for the chunks of source tasks;
+//   - a thirty-second for what the worker can do without: digests of the keys of first loads, and samples.
 //
 // The rest is for the program, the garbage between two collections, and rows that are larger than the part of their
 // task. A setting for one of these buffers has precedence. The nil budget limits neither rows nor fetched records;
@@ -21,6 +22,7 @@ type Budget struct {
 	limit   int64
 	rows    *Share
 	fetched *Share
+	spare   *Quota
 }
 
 // The defaults apply if the memory suffices.
@@ -36,7 +38,8 @@ const (
 
 // New returns the budget of a process with a memory limit in bytes.
 func New(limit int64) *Budget {
-	return &Budget{limit: limit, rows: newShare(limit / 8), fetched: newShare(limit / 16)}
+	return &Budget{limit: limit, rows: newShare(limit / 8), fetched: newShare(limit / 16),
+		spare: NewQuota(limit / 32)}
 }
 
 // Plugins returns the bytes for the instances of all plugins.
@@ -67,6 +70,40 @@ func (b *Budget) Fetched() *Share {
 		return nil
 	}
 	return b.fetched
+}
+
+// Spare returns the quota for what the worker can do without.
+func (b *Budget) Spare() *Quota {
+	if b == nil {
+		return nil
+	}
+	return b.spare
+}
+
+// Quota is memory that users reserve as long as there is some. The nil quota has no limit. It is safe for concurrent
+// use.
+type Quota struct {
+	bytes int64
+	used  atomic.Int64
+}
+
+// NewQuota returns a quota of a number of bytes.
+func NewQuota(bytes int64) *Quota { return &Quota{bytes: bytes} }
+
+// TryReserve reserves bytes and reports whether it could. It does not wait.
+func (q *Quota) TryReserve(bytes int) bool {
+	if q == nil || q.used.Add(int64(bytes)) <= q.bytes {
+		return true
+	}
+	q.used.Add(-int64(bytes))
+	return false
+}
+
+// Release returns reserved bytes.
+func (q *Quota) Release(bytes int) {
+	if q != nil {
+		q.used.Add(-int64(bytes))
+	}
 }
 
 // Share is memory that is divided equally among its users, each of which may use at least 1 MiB. What is too large for

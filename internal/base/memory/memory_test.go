@@ -15,9 +15,10 @@ import (
 func TestSharesFitIntoTheLimit(t *testing.T) {
 	for _, limit := range []int64{256 << 20, 512 << 20, 1 << 30, 64 << 30} {
 		b := New(limit)
-		sum := 2*b.Plugins() + b.Rows().Part() + b.Fetched().Part() + int64(b.Chunks())*chunkBytes
-		if sum > limit*3/4 {
-			t.Errorf("limit %d: expected shares of at most three quarters, found %d", limit, sum)
+		sum := 2*b.Plugins() + b.Rows().Part() + b.Fetched().Part() + int64(b.Chunks())*chunkBytes +
+			b.Spare().bytes
+		if sum > limit*25/32 {
+			t.Errorf("limit %d: expected shares of at most 25/32, found %d", limit, sum)
 		}
 		if b.Instance()*2 > b.Plugins() {
 			t.Errorf("limit %d: expected room for two instances of %d, found %d", limit, b.Instance(), b.Plugins())
@@ -29,6 +30,20 @@ func TestSharesFitIntoTheLimit(t *testing.T) {
 	assert.Equal(t, int64(DefaultInstance/2), New(512<<20).Instance(), "an instance within 512 MiB")
 	assert.Equal(t, DefaultChunks, New(512<<20).Chunks(), "chunks within 512 MiB")
 	assert.Equal(t, minChunks, New(1).Chunks(), "chunks within the least memory")
+}
+
+// A quota is reserved up to its last byte, and what is released can be reserved again.
+func TestQuota(t *testing.T) {
+	q := NewQuota(10)
+	assert.Equal(t, true, q.TryReserve(4), "4 of 10")
+	assert.Equal(t, false, q.TryReserve(7), "7 of 6")
+	assert.Equal(t, true, q.TryReserve(6), "6 of 6")
+	assert.Equal(t, false, q.TryReserve(1), "1 of 0")
+	q.Release(1)
+	assert.Equal(t, true, q.TryReserve(1), "1 of 1")
+	var unlimited *Quota
+	assert.Equal(t, true, unlimited.TryReserve(math.MaxInt), "without a limit")
+	unlimited.Release(1)
 }
 
 // The users of a share have equal parts, which together are the share until a part has its least size.

@@ -8,14 +8,15 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/culvert-project/culvert/internal/base/memory"
 	"github.com/culvert-project/culvert/internal/record"
 	"github.com/culvert-project/culvert/wit"
 )
 
 const (
-	maxDigestBytes  = 10 << 20 // bounds the digests of a first load, 8 bytes for each key
-	maxUnknownKeys  = 1_000    // bounds the unknown keys that a comparison finds
-	maxUnknownBytes = 1 << 20  // bounds the total size of these keys
+	keyBytes        = 9       // of a key in memory: its digest, and whether it was found
+	maxUnknownKeys  = 1_000   // bounds the unknown keys that a comparison finds
+	maxUnknownBytes = 1 << 20 // bounds the total size of these keys
 )
 
 // keySet holds digests of the keys of a first load. A comparison reads the keys of all rows once more, without sending
@@ -25,8 +26,10 @@ const (
 // other. While keys are compared, digests are sorted and unique. Nothing is stored: the feed's position remains the end
 // of the load.
 type keySet struct {
-	use     keyUse // of the current page
-	digests []uint64
+	use      keyUse        // of the current page
+	quota    *memory.Quota // of the worker
+	reserved int           // bytes of the quota
+	digests  []uint64
 	// pageStart is the number of digests before the current page.
 	pageStart int
 	// offset is where the comparison continues; nil means that none has begun.
@@ -50,16 +53,22 @@ const (
 func (k *keySet) isComparing() bool  { return k != nil && k.offset != nil }
 func (k *keySet) comparesPage() bool { return k != nil && k.use == keysCompared }
 
-// remember adds the digests of the keys of rows. It returns false if a row has no key, or there are too many keys.
-func (k *keySet) remember(batch *record.Batch) bool {
+// remember adds the digests of the keys of rows. It fails if a row has no key, or the worker has no memory for them.
+func (k *keySet) remember(batch *record.Batch) error {
+	k.digests = slices.Grow(k.digests, len(batch.Rows))
+	if more := cap(k.digests)*keyBytes - k.reserved; more > 0 && !k.quota.TryReserve(more) {
+		return errors.New("the worker's memory for keys of first loads and for samples, a 32nd of its limit, is used up")
+	} else if more > 0 {
+		k.reserved += more
+	}
 	for i := range batch.Rows {
 		key := batch.Rows[i].Key
-		if key.Encoding == wit.Absent || len(k.digests) == maxDigestBytes/8 {
-			return false
+		if key.Encoding == wit.Absent {
+			return errors.New("a row has no key")
 		}
 		k.digests = append(k.digests, maphash.Bytes(contentSeed, batch.Bytes(key)))
 	}
-	return true
+	return nil
 }
 
 // begin ends the remembering and begins the comparison at an offset.
@@ -134,7 +143,8 @@ func (f *feed) chooseKeyUse(ctx context.Context, r Reader) (offset []wit.OffsetE
 		return f.keys.offset
 	}
 	if f.atBeginning && len(f.position.fields) == 0 {
-		f.keys = &keySet{}
+		f.dropKeys()
+		f.keys = &keySet{quota: f.task.o.Spare}
 	}
 	if f.keys == nil {
 		return f.position.fields
@@ -143,7 +153,7 @@ func (f *feed) chooseKeyUse(ctx context.Context, r Reader) (offset []wit.OffsetE
 	switch {
 	case err != nil:
 		f.log.Warn("the plugin does not report whether the keys of the first load are compared", "error", err)
-		f.keys = nil
+		f.dropKeys()
 	case use.Remembered != nil:
 		f.keys.use = keysRemembered
 		f.keys.pageStart = len(f.keys.digests)
@@ -151,7 +161,7 @@ func (f *feed) chooseKeyUse(ctx context.Context, r Reader) (offset []wit.OffsetE
 		f.keys.begin(*use.Compared)
 		return f.keys.offset
 	default:
-		f.keys = nil
+		f.dropKeys()
 	}
 	return f.position.fields
 }
@@ -162,14 +172,28 @@ func (f *feed) forgetKeys(reason error) {
 		f.log.Info("the keys of the first load cannot be compared: its rows are read and delivered again",
 			"reason", reason)
 	}
-	f.keys = nil
+	f.dropKeys()
 }
 
-// rememberKeys remembers the keys of rows that are about to be sent. If that is impossible, it forgets all keys.
+// dropKeys ends the use of the keys and releases their memory.
+func (f *feed) dropKeys() {
+	if f.keys != nil {
+		f.keys.quota.Release(f.keys.reserved)
+		f.keys = nil
+	}
+}
+
+// rememberKeys remembers the keys of rows that are about to be sent. If that is impossible, it forgets all keys: then
+// nothing proves that the load was complete, and its rows are read again.
 func (p *page) rememberKeys(chunk *chunk) {
 	keys := p.feed.keys
-	if keys != nil && keys.use == keysRemembered && p.fetch.Position != nil && !keys.remember(&chunk.batch) {
-		p.feed.keys = nil
+	if keys == nil || keys.use != keysRemembered || p.fetch.Position == nil {
+		return
+	}
+	if err := keys.remember(&chunk.batch); err != nil {
+		p.feed.log.Info("the keys of the first load are not remembered: its rows are read and delivered again after it",
+			"reason", err)
+		p.feed.dropKeys()
 	}
 }
 
@@ -214,6 +238,6 @@ func (p *page) finishCompared(ctx context.Context) error {
 	}
 	feed.log.Info("the keys were read again, and show which rows the first load has missed: no row is delivered again",
 		"compared", keys.comparedRows, "missed", len(unknown))
-	feed.keys = nil
+	feed.dropKeys()
 	return nil
 }

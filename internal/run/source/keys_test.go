@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/memory"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/record"
 	"github.com/culvert-project/culvert/internal/run/runtest"
@@ -272,10 +273,50 @@ func TestKeysOfAbortedPages(t *testing.T) {
 
 // The digests of a first load's keys have a limit. Rows without keys are not compared.
 func TestRememberedKeysAreBounded(t *testing.T) {
-	keys := keySet{digests: make([]uint64, maxDigestBytes/8-1)}
+	const count = 512
+	quota := memory.NewQuota(count*keyBytes + 1)
+	keys := keySet{quota: quota}
 	batch := &record.Batch{Data: []byte("k"), Rows: []wit.Row{{Key: wit.ValueSlice{Encoding: wit.WithSchema, Size: 1}}}}
-	assert.Equal(t, true, keys.remember(batch), "within the limit")
-	assert.Equal(t, false, keys.remember(batch), "above the limit")
-	assert.Equal(t, maxDigestBytes/8, len(keys.digests), "digests")
-	assert.Equal(t, false, (&keySet{}).remember(&record.Batch{Rows: []wit.Row{{}}}), "no key")
+	for range count {
+		assert.NoError(t, keys.remember(batch))
+	}
+	assert.Equal(t, count*keyBytes, keys.reserved, "reserved bytes")
+	assert.Error(t, keys.remember(batch), "a 32nd of its limit, is used up")
+	other := &feed{readState: readState{keys: &keySet{quota: quota}}}
+	assert.Error(t, other.keys.remember(batch), "is used up", "another feed")
+	full := &feed{readState: readState{keys: &keys}}
+	full.dropKeys()
+	assert.NoError(t, other.keys.remember(batch), "after the keys of the first feed were dropped")
+	other.dropKeys()
+	assert.Equal(t, true, quota.TryReserve(count*keyBytes+1), "all was released")
+	assert.Error(t, (&keySet{}).remember(&record.Batch{Rows: []wit.Row{{}}}), "no key")
+}
+
+// If the worker has no memory for the keys of a first load, its rows are delivered again. Feeds release their memory.
+func TestKeysWithoutMemory(t *testing.T) {
+	for name, c := range map[string]struct {
+		bytes    int
+		isLoaded int // how often
+	}{
+		"enough":  {bytes: 1 << 20, isLoaded: 1},
+		"a byte":  {bytes: 1, isLoaded: 2},
+		"no byte": {isLoaded: 2},
+	} {
+		runtest.Bubble(t, name, func(t *testing.T) {
+			w, r := loadWithComparison(keysOf(firstLoad()...))
+			w.o.Spare = memory.NewQuota(int64(c.bytes))
+			log := w.runLogged(t)
+			want := firstLoad()
+			if c.isLoaded == 1 {
+				want = append(want, "missed=row")
+			} else {
+				want = append(want, firstLoad()...)
+			}
+			if diff := compareLines(recordsOf(want), w.broker.records()); diff != "" {
+				t.Error(diff)
+			}
+			assert.Equal(t, c.isLoaded == 2, strings.Contains(log, "are not remembered") && r.comparisonCount == 0, log)
+			assert.Equal(t, true, w.o.Spare.TryReserve(c.bytes), "all memory was released")
+		})
+	}
 }

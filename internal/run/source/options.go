@@ -77,6 +77,7 @@ type Limits struct {
 	MaxRecordBytes  int           // `max.request.size`, with the overhead of a record; default 1 MiB
 	ConcurrentPages int           // feeds that read a response at the same time, default 4
 	Buffers         *Buffers      // of all tasks of a worker, default the task's own
+	Spare           *memory.Quota // of a worker, for keys of first loads; nil means no limit
 }
 
 // Telemetry observes a task. Nil observes nothing.
