@@ -61,7 +61,8 @@ func randomCalendar(r *rand.Rand) *calendar {
 				texts[i] = fmt.Sprint(v)
 				c.values[i] = map[int]bool{v: true}
 			}
-		} else if other, values := randomItem(r, 1, 31, nil); r.IntN(2) == 0 {
+		} else if r.IntN(2) == 0 {
+			other, values := randomItem(r, 1, 31, nil)
 			texts[3] += "," + other
 			c.isDay = func(t time.Time) bool { return isDay(t) || slices.Contains(values, t.Day()) }
 		}
@@ -137,7 +138,8 @@ func span(first, last, from, to, step int) (values []int) {
 		if v == to {
 			return values
 		}
-		if v++; v > last {
+		v++
+		if v > last {
 			v = first
 		}
 	}

@@ -38,8 +38,7 @@ const (
 
 // New returns the budget of a process with a memory limit in bytes.
 func New(limit int64) *Budget {
-	return &Budget{limit: limit, rows: newShare(limit / 8), fetched: newShare(limit / 16),
-		spare: NewQuota(limit / 32)}
+	return &Budget{limit: limit, rows: newShare(limit / 8), fetched: newShare(limit / 16), spare: NewQuota(limit / 32)}
 }
 
 // Plugins returns the bytes for the instances of all plugins.
