@@ -133,9 +133,8 @@ func (l *DeadLetter) originalRecord() *kgo.Record {
 }
 
 func (l *DeadLetter) forReplay() core.DeadLetter {
-	return core.DeadLetter{Record: l.originalRecord(), Position: l.position().String(), Rows: l.Rows,
-		Original: fmt.Sprintf("%x", l.recordID()), Replays: l.Replays + 1, Feed: l.Feed, Request: l.Request,
-		IsDocument: l.isDocument()}
+	return core.DeadLetter{Record: l.originalRecord(), Position: l.position().String(),
+		Original: fmt.Sprintf("%x", l.recordID()), Feed: l.Feed, Request: l.Request, IsDocument: l.isDocument()}
 }
 
 // withValue returns a copy with another value, which is another attempt of the same original.
@@ -147,13 +146,6 @@ func (l *DeadLetter) withValue(value string) *DeadLetter {
 	record.Value = []byte(value)
 	edited.Record = &record
 	return &edited
-}
-
-// forSourceReplay is forReplay for a row of a source, which is sent to the partition that the plugin chose.
-func (l *DeadLetter) forSourceReplay() core.DeadLetter {
-	replayed := l.forReplay()
-	replayed.Record.Partition = l.TargetPartition
-	return replayed
 }
 
 // isDocument reports whether the dead letter is a whole response that could not be decoded, and not a row.

@@ -2,9 +2,9 @@ package connect
 
 import (
 	"cmp"
-	"encoding/binary"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"math"
 	"slices"
@@ -24,16 +24,31 @@ const (
 )
 
 // deadLetterIndex records which dead letters of a connector are attempts of the same original record or row, and which
-// originals are open: their newest attempt was neither delivered nor replaced nor discarded.
+// originals are open. The tracker has one for each connector, a replay one of the letters from which it selects.
 //
-// Memory: about 80 bytes for each letter, so 80 MB at [maxTrackedLetters], 160 MB at [maxTrackedOfWorker], and 2 MB of
-// texts.
+// Each letter's own position decides: a letter is settled if the replay state of its partition has its offset, and an
+// original is open while it has a letter that is not settled. Whoever settles an original settles all of its letters
+// that exist then. So:
 //
-// Invariants: letters are sorted by [compareTracked]. states has the replay state of each partition. An original is
-// settled by a letter that is done and has as many replays as its newest letter.
+//   - a letter that is written afterwards is open, whatever its headers say: the record was read again and refused
+//     again, or a task wrote it during the replay. To ask again is safe, to hide it is not.
+//   - a duplicate of a letter after a crash, and a letter whose replay crashed between writing the next letter and
+//     storing its state, are settled together with the newest one, which alone is sent.
+//   - states are stored for each partition. Letters in other partitions are settled before the letter that is sent, so
+//     that a crash between them leaves that letter open, with the mark that it may have been written.
+//   - letters that retention or compaction has removed do not exist.
+//
+// Of letters in one partition the one with the greater offset is newer, of letters in several partitions the one that
+// failed later. An open letter is newer than a settled one. The number of replays decides nothing.
+//
+// Memory: about 80 bytes for each letter, so 80 MB at [maxTrackedLetters], 160 MB at [maxTrackedOfWorker], 320 MB at
+// [maxReplayedLetters], and 2 MB of texts.
+//
+// Invariants: letters are sorted by [compareTracked]. states has the replay state of each partition. The letters of an
+// original are linked from the last to the first one. An original is open if its newest letter is not settled.
 type deadLetterIndex struct {
 	letters   []trackedDeadLetter
-	originals map[uint64]originalState
+	originals map[originalID]originalState
 	texts     map[causeID]string
 	states    map[int32]replayState
 	from      kafka.Positions // the first offsets that were read
@@ -43,23 +58,26 @@ type deadLetterIndex struct {
 	limit   int // the largest number of letters
 }
 
+// originalID is the start of a [recordID].
+type originalID uint64
+
 type trackedDeadLetter struct {
-	original  uint64 // the start of a [recordID]
+	original  originalID
 	offset    int64
 	partition int32
 	replays   int32
 	failedAt  uint32 // Unix seconds
 	cause     causeID
+	older     int32 // index of the previous letter of the original, or -1
 }
 
 type originalState struct {
-	first   int32 // index of its oldest letter
-	newest  int32 // index of its letter with the most replays
-	settled int32 // maximum of the replays of its letters that are done, or -1
+	newest int32 // index of its newest letter
+	last   int32 // index of its last letter
 }
 
 func newDeadLetterIndex() *deadLetterIndex {
-	return &deadLetterIndex{originals: map[uint64]originalState{}, texts: map[causeID]string{},
+	return &deadLetterIndex{originals: map[originalID]originalState{}, texts: map[causeID]string{},
 		states: map[int32]replayState{}, from: kafka.Positions{}, limit: maxTrackedLetters}
 }
 
@@ -74,12 +92,11 @@ func (l *trackedDeadLetter) position() DeadLetterPosition {
 
 // add appends a letter. Call update after the last one.
 func (d *deadLetterIndex) add(l *DeadLetter) {
-	id := l.recordID()
 	cause, message := l.cause()
 	if len(d.texts) < maxCauseTexts {
 		d.texts[cause] = message
 	}
-	d.letters = append(d.letters, trackedDeadLetter{original: binary.LittleEndian.Uint64(id[:]),
+	d.letters = append(d.letters, trackedDeadLetter{original: l.recordID().original(),
 		offset: l.Record.Offset, partition: l.Record.Partition, replays: int32(l.Replays),
 		failedAt: uint32(max(0, min(l.FailedAt.Unix(), math.MaxUint32))), cause: cause})
 	if len(d.letters) > d.limit {
@@ -95,7 +112,7 @@ func (d *deadLetterIndex) dropOldest() {
 		d.from[l.partition] = max(d.from[l.partition], l.offset+1)
 	}
 	d.letters = slices.Clone(d.letters[dropped:])
-	d.originals = map[uint64]originalState{}
+	d.originals = map[originalID]originalState{}
 	d.indexed = 0
 }
 
@@ -107,7 +124,7 @@ func (d *deadLetterIndex) update(starts kafka.Positions, states map[int32]replay
 	switch {
 	case len(d.letters) > d.limit:
 		d.dropOldest()
-	case !sameStates, !slices.IsSortedFunc(d.letters[max(0, d.indexed-1):], compareTracked):
+	case !slices.IsSortedFunc(d.letters[max(0, d.indexed-1):], compareTracked):
 		d.indexed = 0
 	}
 	if slices.ContainsFunc(d.letters, isDeleted) {
@@ -124,18 +141,20 @@ func (d *deadLetterIndex) update(starts kafka.Positions, states map[int32]replay
 		slices.SortFunc(d.letters, compareTracked)
 		clear(d.originals)
 	}
+	if !sameStates {
+		d.updateNewest()
+	}
 	for i := d.indexed; i < len(d.letters); i++ {
 		l := &d.letters[i]
+		l.older = -1
 		o, ok := d.originals[l.original]
-		if !ok {
-			o = originalState{first: int32(i), newest: int32(i), settled: -1}
+		if ok {
+			l.older = o.last
 		}
-		if l.replays >= d.letters[o.newest].replays {
+		if !ok || d.isNewer(l, &d.letters[o.newest]) {
 			o.newest = int32(i)
 		}
-		if state := d.states[l.partition]; state.isDone(l.offset) {
-			o.settled = max(o.settled, l.replays)
-		}
+		o.last = int32(i)
 		d.originals[l.original] = o
 	}
 	d.indexed = len(d.letters)
@@ -145,19 +164,71 @@ func (d *deadLetterIndex) update(starts kafka.Positions, states map[int32]replay
 	return true
 }
 
+// updateNewest finds the newest letters of the originals with several letters again, because states have changed.
+func (d *deadLetterIndex) updateNewest() {
+	for i := range d.letters[:d.indexed] {
+		l := &d.letters[i]
+		if l.older < 0 {
+			continue
+		}
+		if o := d.originals[l.original]; int(o.last) == i {
+			o.newest = o.last
+			for older := range d.attempts(l.original) {
+				if !d.isNewer(&d.letters[o.newest], &d.letters[older]) {
+					o.newest = older
+				}
+			}
+			d.originals[l.original] = o
+		}
+	}
+}
+
+// isNewer reports whether a letter is newer than an older one in the order of letters.
+func (d *deadLetterIndex) isNewer(l, older *trackedDeadLetter) bool {
+	if isOpen := !d.isSettled(l); isOpen == d.isSettled(older) {
+		return isOpen
+	}
+	return l.partition != older.partition || l.offset > older.offset
+}
+
+// attempts returns the indexes of the letters of an original, the last one first.
+func (d *deadLetterIndex) attempts(original originalID) iter.Seq[int32] {
+	return func(yield func(int32) bool) {
+		o, ok := d.originals[original]
+		for i := o.last; ok && i >= 0 && yield(i); i = d.letters[i].older {
+		}
+	}
+}
+
+// failures returns how often an original has failed, as the letter with the most replays says.
+func (d *deadLetterIndex) failures(original originalID) (count int) {
+	for i := range d.attempts(original) {
+		count = max(count, int(d.letters[i].replays)+1)
+	}
+	return count
+}
+
 // dropTexts drops the texts of causes without an open letter.
 func (d *deadLetterIndex) dropTexts() {
 	open := map[causeID]string{}
-	for _, o := range d.originals {
-		if id := d.letters[o.newest].cause; d.isOpen(o) && d.texts[id] != "" {
+	for original, o := range d.originals {
+		if id := d.letters[o.newest].cause; d.isOpen(original) && d.texts[id] != "" {
 			open[id] = d.texts[id]
 		}
 	}
 	d.texts = open
 }
 
-func (d *deadLetterIndex) isOpen(o originalState) bool {
-	return o.settled < d.letters[o.newest].replays
+// isSettled reports whether a letter was delivered or discarded.
+func (d *deadLetterIndex) isSettled(l *trackedDeadLetter) bool {
+	state := d.states[l.partition]
+	return state.isDone(l.offset)
+}
+
+// isOpen reports whether an original has a letter that is not settled.
+func (d *deadLetterIndex) isOpen(original originalID) bool {
+	o, ok := d.originals[original]
+	return ok && !d.isSettled(&d.letters[o.newest])
 }
 
 // summary counts the open originals, and causes of the newest of them, the most frequent first.
@@ -171,7 +242,7 @@ func (d *deadLetterIndex) summary() *DeadLetterSummary {
 	var open int64
 	for i := range slices.Backward(d.letters) {
 		l := &d.letters[i]
-		if o := d.originals[l.original]; int(o.newest) != i || !d.isOpen(o) {
+		if int(d.originals[l.original].newest) != i || d.isSettled(l) {
 			continue
 		}
 		open++
@@ -237,7 +308,7 @@ func (d *deadLetterIndex) page(query DeadLetterQuery) (page []trackedDeadLetter,
 		}
 		end, _ = slices.BinarySearchFunc(d.letters, key, compareTracked)
 	}
-	var onlyOriginal uint64 // used if query.Only is set
+	var onlyOriginal originalID // used if query.Only is set
 	if query.Only != nil {
 		i := slices.IndexFunc(d.letters, func(l trackedDeadLetter) bool { return l.position() == *query.Only })
 		if i < 0 {
@@ -251,10 +322,9 @@ func (d *deadLetterIndex) page(query DeadLetterQuery) (page []trackedDeadLetter,
 	}
 	last := 0
 	for i := end - 1; i >= 0; i-- {
-		o := d.originals[d.letters[i].original]
-		l := d.letters[o.newest]
-		switch isOpen := d.isOpen(o); {
-		case int(o.first) != i, query.Show == ShowOpen && !isOpen, query.Show == ShowSettled && isOpen,
+		l := d.letters[d.originals[d.letters[i].original].newest]
+		switch isOpen := !d.isSettled(&l); {
+		case d.letters[i].older >= 0, query.Show == ShowOpen && !isOpen, query.Show == ShowSettled && isOpen,
 			query.Cause != "" && d.countedCause(&l) != causeID(cause), query.Only != nil && onlyOriginal != l.original:
 			continue
 		}
@@ -275,19 +345,20 @@ func (d *deadLetterIndex) countedCause(l *trackedDeadLetter) causeID {
 	return l.cause
 }
 
-// siblings returns all letters of the open originals with a letter at one of the positions, and counts both.
-func (d *deadLetterIndex) siblings(
-	positions map[DeadLetterPosition]bool) (letters []trackedDeadLetter, originals, matched int) {
-	selected := map[uint64]bool{}
+// siblings returns all letters of the originals with a letter at one of the positions, and counts both. includeSettled
+// also selects originals that are not open.
+func (d *deadLetterIndex) siblings(positions map[DeadLetterPosition]bool,
+	includeSettled bool) (letters []trackedDeadLetter, originals, matched int) {
+	selected := map[originalID]bool{}
 	for i := range d.letters {
 		l := &d.letters[i]
-		if positions[l.position()] && d.isOpen(d.originals[l.original]) {
+		if positions[l.position()] && (includeSettled || d.isOpen(l.original)) {
 			selected[l.original] = true
 			matched++
 		}
 	}
-	for i := range d.letters {
-		if selected[d.letters[i].original] {
+	for original := range selected {
+		for i := range d.attempts(original) {
 			letters = append(letters, d.letters[i])
 		}
 	}

@@ -209,9 +209,9 @@ func TestAttemptsOfAnOriginalAreOneEntry(t *testing.T) {
 	for range 2 {
 		assert.Equal(t, 2, len(h.awaitOpen("c", 2).Causes))
 		h.awaitOpen("d", 1)
-		assert.Equal(t, []string{"0@6 x1", "0@5 x2"}, h.pages("c", DeadLetterQuery{Show: ShowAll}))
-		assert.Equal(t, []string{"0@5 x2"}, h.pages("c", DeadLetterQuery{Show: ShowOpen,
-			Only: &DeadLetterPosition{0, 7}}))
+		assert.Equal(t, []string{"0@6 x1", "0@7 x2"}, h.pages("c", DeadLetterQuery{Show: ShowAll}))
+		assert.Equal(t, []string{"0@7 x2"}, h.pages("c", DeadLetterQuery{Show: ShowOpen,
+			Only: &DeadLetterPosition{0, 5}}))
 		h.must(h.Remove("c"))
 		h.Put(h.spyConnector("c", "errors.tolerance=all", deadLetterContext+"=true", deadLetterTopic+"=dlq"), nil)
 	}
@@ -222,7 +222,7 @@ func TestAttemptsOfAnOriginalAreOneEntry(t *testing.T) {
 	h.awaitOpen("c", 1)
 	h.awaitOpen("d", 1)
 	assert.Equal(t, []string{"0@6 x1"}, h.pages("c", DeadLetterQuery{Show: ShowOpen}))
-	assert.Equal(t, []string{"0@5 x2"}, h.pages("c", DeadLetterQuery{Show: ShowSettled}))
+	assert.Equal(t, []string{"0@7 x2"}, h.pages("c", DeadLetterQuery{Show: ShowSettled}))
 	result, err = h.discard("c", "0@6", "0@0")
 	require.NoError(t, err)
 	assert.Equal(t, DiscardResult{Discarded: 1, Kept: map[string]int{keptUnknown: 1}}, result)
@@ -626,4 +626,38 @@ func TestCausesAreBounded(t *testing.T) {
 	s = index.summary()
 	assert.Equal(t, []int{maxCountedCauses + maxCauseTexts + 1, 1, maxCountedCauses},
 		[]int{int(*s.Open), len(s.Causes), s.Causes[0].Count})
+}
+
+// A record that is read and refused again after its letter was settled is open again: it is counted, discarded, and sent
+// by a replay.
+func TestRecordRefusedAgainAfterSettlementIsOpen(t *testing.T) {
+	t.Parallel()
+	h, client := newDeadLetterHerd(t, map[string]string{"c": "dlq"})
+	letter := func() *kgo.Record {
+		r := deadLetterOf("dlq", "c", 1, 0, "no")
+		r.Key = nil
+		r.Value = []byte(`{"schema":null,"payload":{"n":1}}`)
+		return r
+	}
+	produce(t, client, letter(), letter()) // the second one after a crash
+	h.awaitOpen("c", 1)
+	_, err := h.discard("c", "0@0")
+	require.NoError(t, err)
+	h.awaitOpen("c", 0)
+	h.await("c", Running)
+	for offset := 2; offset < 4; offset++ {
+		produce(t, client, letter())
+		h.awaitOpen("c", 1)
+		assert.Equal(t, []string{fmt.Sprintf("0@%d x1", offset)}, h.pages("c", DeadLetterQuery{Show: ShowOpen}))
+		if offset == 2 {
+			result, err := h.discard("c", "0@2")
+			require.NoError(t, err)
+			assert.Equal(t, DiscardResult{Discarded: 1, Kept: map[string]int{}}, result)
+		} else {
+			result, err := h.ReplayConnector(kafkatest.Context(t), "c", ReplayRequest{})
+			require.NoError(t, err)
+			assert.Equal(t, ReplayResult{Sent: 1, Delivered: 1, Kept: map[string]int{}}, result)
+		}
+		h.awaitOpen("c", 0)
+	}
 }

@@ -55,8 +55,8 @@ func (h *Herder) ListDeadLetters(ctx context.Context, name string, query DeadLet
 		}
 		for i := range letters {
 			l := &letters[i]
-			entries[l.position()] = ListedDeadLetter{Place: i, Attempts: int(l.replays) + 1,
-				IsOpen: index.isOpen(index.originals[l.original])}
+			entries[l.position()] = ListedDeadLetter{Place: i, Attempts: index.failures(l.original),
+				IsOpen: !index.isSettled(l)}
 		}
 		return err
 	})
@@ -188,7 +188,7 @@ func (h *Herder) DiscardDeadLetters(ctx context.Context, name string,
 		var topicID string
 		matched := 0
 		err := h.tracker.withIndex(ctx, name, topic, func(c *trackedConnector, _ *kafka.Reader) error {
-			letters, result.Discarded, matched = c.index.siblings(positions)
+			letters, result.Discarded, matched = c.index.siblings(positions, false)
 			currentStates = c.index.states
 			topicID = c.topicID
 			return nil

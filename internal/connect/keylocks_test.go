@@ -74,13 +74,13 @@ func TestReplaySkipsSupersededDeadLetters(t *testing.T) {
 	unkeyed := newDeadLetter(0, "a", 0, core.RowSubset{})
 	unkeyed.Topic = "u"
 	unkeyed.Record.Key = nil
-	index := newRecordIndex(kafkaConfig)
+	index := newNewerRecords(kafkaConfig, func(originalID) bool { return false })
 	defer index.close()
-	index.watchNewer(keyed)
-	index.watchNewer(unkeyed)
+	index.watch(keyed)
+	index.watch(unkeyed)
 	expectSuperseded := func(wantKeyed, wantUnkeyed bool) {
 		t.Helper()
-		require.NoError(t, index.readNewer(ctx))
+		require.NoError(t, index.read(ctx))
 		assert.Equal(t, wantKeyed, index.isSuperseded(keyed), "the letter with a key is superseded")
 		assert.Equal(t, wantUnkeyed, index.isSuperseded(unkeyed), "the letter without a key is superseded")
 	}

@@ -45,11 +45,13 @@ type partitionReplay struct {
 	end          int64 // the end offset of the partition when the replay began
 	result       *ReplayResult
 
-	next       int64            // the offset at which the next batch starts
-	state      replayState      // as stored, and what the current batch has settled
-	storedJSON string           // the stored state, which is not written again if it is the same
-	records    *recordIndex     // nil for a source
-	regex      *pattern.Pattern // topics.regex; nil if it is not set
+	next       int64                      // the offset at which the next batch starts
+	state      replayState                // as stored, and what the current batch has settled
+	storedJSON string                     // the stored state, which is not written again if it is the same
+	index      *replayIndex               // of all partitions
+	newer      *newerRecords              // nil for a source
+	siblings   map[int32]*partitionReplay // by partition, with this one
+	regex      *pattern.Pattern           // topics.regex; nil if it is not set
 
 	mu       sync.Mutex
 	rejected map[string]bool   // positions of letters that became dead letters again
@@ -124,14 +126,14 @@ type replayBatch struct {
 	*partitionReplay
 	deadLetters []*DeadLetter
 	bytes       int
-	nextOffset  int64               // the offset after the last record that was read
-	restartAt   int64               // where the next batch starts; -1 means after the last record that was read
-	selected    map[string]recordID // of a sink, by topic, partition and offset
+	nextOffset  int64           // the offset after the last record that was read
+	restartAt   int64           // where the next batch starts; -1 means after the last record that was read
+	selected    map[string]bool // records of a sink by topic, partition and offset
 }
 
 // nextBatch returns the next letters to send, no letters at the end. It marks letters that need not be sent as done.
 func (p *partitionReplay) nextBatch(ctx context.Context) ([]*DeadLetter, error) {
-	b := &replayBatch{partitionReplay: p, nextOffset: p.next, restartAt: -1, selected: map[string]recordID{}}
+	b := &replayBatch{partitionReplay: p, nextOffset: p.next, restartAt: -1, selected: map[string]bool{}}
 	positions, err := p.reader.Read(ctx, p.request.Topic, kafka.ReadOptions{From: kafka.Positions{p.partition: p.next},
 		To: kafka.Positions{p.partition: p.end}}, b.add)
 	if err != nil {
@@ -149,30 +151,45 @@ func (p *partitionReplay) nextBatch(ctx context.Context) ([]*DeadLetter, error) 
 	return b.deadLetters, nil
 }
 
-// checkRoom returns an error if the state would be too large after all selected dead letters are settled. It does not
-// read a partition whose letters are fewer than the ranges that may be stored.
-func (p *partitionReplay) checkRoom(ctx context.Context) error {
-	if p.end-p.next < maxReplayedRanges {
-		return nil
+// checkRoom returns an error if a state would be too large after all selected dead letters are settled. It does not
+// read partitions whose letters are fewer than the ranges that may be stored.
+func checkRoom(ctx context.Context, replays map[int32]*partitionReplay) error {
+	projected := map[int32]*replayState{}
+	for partition, p := range replays {
+		state := p.state.clone()
+		projected[partition] = &state
 	}
-	projected := p.state.clone()
-	nextOffset := p.next
-	_, err := p.reader.Read(ctx, p.request.Topic, kafka.ReadOptions{From: kafka.Positions{p.partition: p.next},
-		To: kafka.Positions{p.partition: p.end}}, func(r *kgo.Record) error {
-		l := ParseDeadLetter(r)
-		projected.markDone(nextOffset, r.Offset-1)
-		nextOffset = r.Offset + 1
-		isOther := l.Connector != p.connectorRun.config.Name || (p.records != nil && p.records.isDone(&l))
-		if isOther || (p.request.Filter.Matches(&l) && p.skipReason(&l) == "") {
-			projected.markDone(r.Offset, r.Offset)
+	for _, p := range replays {
+		if p.end-p.next < maxReplayedRanges {
+			continue
 		}
-		return nil
-	})
-	if err != nil {
-		return err
+		nextOffset := p.next
+		_, err := p.reader.Read(ctx, p.request.Topic, kafka.ReadOptions{From: kafka.Positions{p.partition: p.next},
+			To: kafka.Positions{p.partition: p.end}}, func(r *kgo.Record) error {
+			l := ParseDeadLetter(r)
+			projected[p.partition].markDone(nextOffset, r.Offset-1)
+			nextOffset = r.Offset + 1
+			switch {
+			case l.Connector != p.connectorRun.config.Name:
+				projected[p.partition].markDone(r.Offset, r.Offset)
+			case p.index.represents(&l) && p.request.Filter.Matches(&l) && p.skipReason(&l) == "":
+				for position := range p.index.positions(&l) {
+					projected[position.Partition].markDone(position.Offset, position.Offset)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		projected[p.partition].markDone(nextOffset, p.end-1)
 	}
-	projected.markDone(nextOffset, p.end-1)
-	return projected.checkBounds(p.state.ranges())
+	for partition, p := range replays {
+		if err := projected[partition].checkBounds(p.state.ranges()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // add adds a dead letter that must be sent. It returns [kafka.ErrStop] at the end of the batch.
@@ -187,26 +204,17 @@ func (b *replayBatch) add(r *kgo.Record) error {
 	case b.state.isDone(r.Offset):
 		return nil
 	}
-	place := fmt.Sprint(deadLetter.Topic, " ", deadLetter.Partition, " ", deadLetter.Offset)
-	isDuplicate := false
-	if b.records != nil {
-		other, isSelected := b.selected[place]
-		if isSelected && other != deadLetter.recordID() { // the topic was created again: one task cannot write both
-			b.restartAt = r.Offset
-			b.nextOffset = r.Offset
-			return kafka.ErrStop
-		}
-		isDuplicate = isSelected
-		if !isSelected && b.records.isDone(&deadLetter) {
-			b.state.markDone(r.Offset, r.Offset)
-			return nil
-		}
-	}
-	if !b.request.Filter.Matches(&deadLetter) {
+	if !b.index.represents(&deadLetter) || !b.request.Filter.Matches(&deadLetter) {
 		return nil
 	}
+	place := fmt.Sprint(deadLetter.Topic, " ", deadLetter.Partition, " ", deadLetter.Offset)
+	if _, isSelected := b.selected[place]; isSelected && b.connectorRun.isSink() {
+		b.restartAt = r.Offset // the topic was created again: one task cannot write both
+		b.nextOffset = r.Offset
+		return kafka.ErrStop
+	}
 	delete(b.request.notFound, deadLetter.position())
-	if reason := b.skipReason(&deadLetter); reason != "" && !isDuplicate {
+	if reason := b.skipReason(&deadLetter); reason != "" {
 		b.result.Kept[reason]++
 		return nil
 	}
@@ -214,10 +222,7 @@ func (b *replayBatch) add(r *kgo.Record) error {
 	if value := b.request.Value; value != nil {
 		letter = deadLetter.withValue(*value)
 	}
-	if b.records != nil {
-		b.selected[place] = deadLetter.recordID()
-		b.records.setSelected(deadLetter.recordID(), true)
-	}
+	b.selected[place] = true
 	b.deadLetters = append(b.deadLetters, letter)
 	b.bytes += len(r.Key) + len(r.Value)
 	if len(b.deadLetters) >= batchRecords || b.bytes >= batchBytes {
@@ -236,6 +241,10 @@ func (p *partitionReplay) skipReason(deadLetter *DeadLetter) string {
 	case deadLetter.HeaderError != nil:
 		return "with a header that cannot be read"
 	}
+	attempt := p.attempt(deadLetter)
+	if attempt.isContradictory {
+		return "of records whose dead letters contradict each other about their number of rows"
+	}
 	topicRole := role.SourceTopic
 	topics := config.List(run.config.Text("topics"))
 	if run.isSink() {
@@ -243,11 +252,9 @@ func (p *partitionReplay) skipReason(deadLetter *DeadLetter) string {
 		if deadLetter.Partition < 0 || deadLetter.Offset < 0 {
 			return "without the position of their record"
 		}
-		switch isSuperseded := p.records.isSuperseded(deadLetter); {
-		case !p.canSendValue(deadLetter.recordID()):
+		switch isSuperseded := p.newer.isSuperseded(deadLetter); {
+		case attempt.value != "" && attempt.value != p.requestDigest():
 			return keptOtherValue
-		case p.records.contradictory[deadLetter.recordID()]:
-			return "of records whose dead letters contradict each other about their number of rows"
 		case isSuperseded && deadLetter.Record.Key == nil:
 			return "of records without a key, whose topic has later records that may be of the same entity and would " +
 				"be overwritten: --older sends them anyway"
@@ -281,12 +288,6 @@ func (p *partitionReplay) requestDigest() string {
 		return ""
 	}
 	return valueDigest([]byte(*p.request.Value))
-}
-
-// canSendValue reports whether no earlier attempt may have written another value than the request has.
-func (p *partitionReplay) canSendValue(id recordID) bool {
-	digest := p.records.values[id]
-	return digest == "" || digest == p.requestDigest()
 }
 
 func (p *partitionReplay) replaySource(ctx context.Context, t *task, binding *plugin.Binding,
@@ -361,8 +362,10 @@ func (p *partitionReplay) replaySource(ctx context.Context, t *task, binding *pl
 // readableDeadLetters returns the dead letters that can be sent and marks them as done. It counts the others as kept.
 func (p *partitionReplay) readableDeadLetters(ctx context.Context, deadLetters []*DeadLetter,
 	unreadable source.UnreadableReason) (batch []core.DeadLetter, err error) {
+	var settled []*DeadLetter
 	for _, deadLetter := range deadLetters {
-		replayed := deadLetter.forSourceReplay()
+		replayed := p.replayed(deadLetter)
+		replayed.Record.Partition = deadLetter.TargetPartition
 		if replayed.IsDocument {
 			reason, err := unreadable(ctx, &replayed)
 			if err != nil {
@@ -374,9 +377,61 @@ func (p *partitionReplay) readableDeadLetters(ctx context.Context, deadLetters [
 			}
 		}
 		batch = append(batch, replayed)
-		p.state.markDone(deadLetter.Record.Offset, deadLetter.Record.Offset)
+		settled = append(settled, deadLetter)
 	}
+	if err := p.settleElsewhere(ctx, settled); err != nil {
+		return nil, err
+	}
+	p.markSettled(&p.state, settled)
 	return batch, nil
+}
+
+func (p *partitionReplay) attempt(letter *DeadLetter) attempt {
+	return p.index.attempt(letter.recordID().original())
+}
+
+// replayed returns a letter as it is sent now.
+func (p *partitionReplay) replayed(letter *DeadLetter) core.DeadLetter {
+	attempt := p.attempt(letter)
+	replayed := letter.forReplay()
+	replayed.Rows = attempt.rows
+	replayed.Replays = attempt.replays
+	replayed.InDoubt = attempt.inDoubt
+	return replayed
+}
+
+// markSettled marks letters and the others of their originals in this partition as done.
+func (p *partitionReplay) markSettled(state *replayState, letters []*DeadLetter) {
+	for _, letter := range letters {
+		for position := range p.index.positions(letter) {
+			if position.Partition == p.partition {
+				state.markDone(position.Offset, position.Offset)
+			}
+		}
+	}
+}
+
+// settleElsewhere stores the letters of the same originals in other partitions as done. This precedes the letters that
+// are sent, see [deadLetterIndex].
+func (p *partitionReplay) settleElsewhere(ctx context.Context, letters []*DeadLetter) error {
+	changed := map[int32]bool{}
+	for _, letter := range letters {
+		for position := range p.index.positions(letter) {
+			changed[position.Partition] = position.Partition != p.partition
+		}
+	}
+	for partition, isElsewhere := range changed {
+		if !isElsewhere {
+			continue
+		}
+		sibling := p.siblings[partition]
+		state := sibling.state.clone()
+		sibling.markSettled(&state, letters)
+		if err := sibling.store(ctx, state); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (p *partitionReplay) replaySink(ctx context.Context, t *task, binding *plugin.Binding,
@@ -442,10 +497,9 @@ func (p *partitionReplay) markWritten(r *kgo.Record) {
 
 // dropIfSuperseded reports whether a newer record supersedes a selected dead letter, which it counts as kept then.
 func (p *partitionReplay) dropIfSuperseded(deadLetter *DeadLetter) bool {
-	isSuperseded := p.records.isSuperseded(deadLetter)
+	isSuperseded := p.newer.isSuperseded(deadLetter)
 	if isSuperseded {
 		p.result.Kept[p.skipReason(deadLetter)]++
-		p.records.setSelected(deadLetter.recordID(), false)
 	}
 	return isSuperseded
 }
@@ -456,52 +510,58 @@ func (p *partitionReplay) deliver(ctx context.Context, options sink.Options, let
 	clear(p.written) // of the previous batch
 	if !p.request.DryRun {
 		defer p.connectorRun.controller.keyLocks.lock(letters)()
-		if err := p.records.readNewer(ctx); err != nil {
+		if err := p.newer.read(ctx); err != nil {
 			return err
 		}
 		if letters = slices.DeleteFunc(letters, p.dropIfSuperseded); len(letters) == 0 {
 			return nil
 		}
 	}
+	slices.SortFunc(letters, compareOrigins)
+	replay := sink.Replay{Membership: p.lock, DryRun: p.request.DryRun, Written: p.markWritten}
+	for _, letter := range letters {
+		replay.Letters = append(replay.Letters, p.replayed(letter))
+	}
 	if p.request.Value != nil && !p.request.DryRun {
-		if isWritten, err := p.checkStoredValue(ctx, options, letters); err != nil || isWritten {
+		if isWritten, err := p.checkStoredValue(ctx, options, letters, &replay.Letters[0]); err != nil || isWritten {
 			return err
 		}
 	}
-	slices.SortFunc(letters, compareOrigins)
-	replay := sink.Replay{Membership: p.lock, DryRun: p.request.DryRun, Written: p.markWritten}
-	indexes := make([]int, len(letters)) // of each dead letter's record, which is sent once
-	for i, deadLetter := range letters {
-		if id := deadLetter.recordID(); i == 0 || id != letters[i-1].recordID() {
-			replayed := deadLetter.forReplay()
-			state := p.records.states[id]
-			replayed.Rows = p.records.rows[id]
-			replayed.Replays = int(state.replays) + 1
-			replayed.InDoubt = state.inDoubt
-			replay.Letters = append(replay.Letters, replayed)
-		}
-		indexes[i] = len(replay.Letters) - 1
-	}
 	initialState := p.state.clone()
+	for i, letter := range letters { // doubts about letters that settleElsewhere will settle
+		if _, ok := initialState.inDoubt[letter.Record.Offset]; replay.Letters[i].InDoubt && !ok {
+			initialState.setInDoubt(letter.Record.Offset, p.attempt(letter).value)
+		}
+	}
+	if len(initialState.inDoubt) > len(p.state.inDoubt) {
+		if err := p.store(ctx, initialState); err != nil {
+			return err
+		}
+	}
 	replay.Store = func(ctx context.Context, settled, inDoubt []bool) error {
 		newState := initialState.clone()
 		newState.known = options.InDoubt.Known()
+		var done []*DeadLetter
 		for i, deadLetter := range letters {
 			delete(newState.inDoubt, deadLetter.Record.Offset)
-			if inDoubt[indexes[i]] {
+			if inDoubt[i] {
 				newState.setInDoubt(deadLetter.Record.Offset, p.requestDigest())
 			}
-			if settled[indexes[i]] {
-				newState.markDone(deadLetter.Record.Offset, deadLetter.Record.Offset)
+			if settled[i] {
+				done = append(done, deadLetter)
 			}
 		}
+		if err := p.settleElsewhere(ctx, done); err != nil {
+			return err
+		}
+		p.markSettled(&newState, done)
 		return p.store(ctx, newState)
 	}
 	err := sink.Deliver(ctx, options, replay)
 	for i, deadLetter := range letters {
-		p.records.markSent(deadLetter)
-		if p.state.isDone(deadLetter.Record.Offset) && (i == 0 || indexes[i] != indexes[i-1]) {
-			letter := &replay.Letters[indexes[i]]
+		p.newer.markSent(deadLetter)
+		if p.state.isDone(deadLetter.Record.Offset) {
+			letter := &replay.Letters[i]
 			p.count(letter.Position, p.written[placeID(letter.Record)])
 		}
 	}
@@ -511,18 +571,14 @@ func (p *partitionReplay) deliver(ctx context.Context, options sink.Options, let
 // checkStoredValue checks whether an earlier attempt has written the record of a letter in doubt whose value was
 // edited: the other value may have another key, so the check needs the stored value. If the record was written, it
 // stores that and returns true. If only some rows were written, the others remain to be sent.
-func (p *partitionReplay) checkStoredValue(ctx context.Context, options sink.Options,
-	letters []*DeadLetter) (isWritten bool, err error) {
+func (p *partitionReplay) checkStoredValue(ctx context.Context, options sink.Options, letters []*DeadLetter,
+	replayed *core.DeadLetter) (isWritten bool, err error) {
 	letter := letters[0]
-	id := letter.recordID()
-	state := p.records.states[id]
-	if !state.inDoubt || p.records.values[id] != "" { // the sink itself checks the value that was sent
+	if !replayed.InDoubt || p.attempt(letter).value != "" { // the sink itself checks the value that was sent
 		return false, nil
 	}
-	stored := letter.forReplay()
+	stored := p.replayed(letter)
 	stored.Record.Value = letter.storedValue
-	stored.Rows = p.records.rows[id]
-	stored.InDoubt = true
 	missing := &missingRows{}
 	options.DeadLetters = missing
 	options.Logger = slog.New(slog.DiscardHandler)
@@ -546,7 +602,10 @@ func (p *partitionReplay) checkStoredValue(ctx context.Context, options sink.Opt
 	}
 	if missing.record == nil {
 		newState := p.state.clone()
-		newState.markDone(letter.Record.Offset, letter.Record.Offset)
+		if err := p.settleElsewhere(ctx, letters); err != nil {
+			return false, err
+		}
+		p.markSettled(&newState, letters)
 		p.result.Kept[keptWritten]++
 		return true, p.store(ctx, newState)
 	}
@@ -554,9 +613,8 @@ func (p *partitionReplay) checkStoredValue(ctx context.Context, options sink.Opt
 		return false, fmt.Errorf("an earlier attempt may have written dead letter %v, and its stored value cannot be "+
 			"checked: %w", letter.position(), missing.record.Err)
 	}
-	p.records.rows[id] = missing.record.Rows
-	state.inDoubt = false
-	p.records.states[id] = state
+	replayed.Rows = missing.record.Rows
+	replayed.InDoubt = false
 	return false, nil
 }
 

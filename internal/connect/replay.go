@@ -208,82 +208,71 @@ func (run *connectorRun) withReplayLock(ctx context.Context, do func(context.Con
 // replayDeadLetters sends the connector's dead letters while it has the lock.
 func (run *connectorRun) replayDeadLetters(ctx context.Context, lock sink.Membership, reader *kafka.Reader,
 	ends kafka.Positions, r ReplayRequest, result *ReplayResult) error {
-	var replays []*partitionReplay
-	for _, partition := range slices.Sorted(maps.Keys(ends)) {
+	replays := map[int32]*partitionReplay{}
+	index := newReplayIndex()
+	for partition, end := range ends {
 		p := &partitionReplay{
-			connectorRun: run, lock: lock, reader: reader, request: r, partition: partition, end: ends[partition],
-			result: result, rejected: map[string]bool{}, written: map[recordID]bool{},
+			connectorRun: run, lock: lock, reader: reader, request: r, partition: partition, end: end, result: result,
+			index: index, siblings: replays, rejected: map[string]bool{}, written: map[recordID]bool{},
 		}
 		if err := p.load(ctx); err != nil {
 			return err
 		}
-		replays = append(replays, p)
+		replays[partition] = p
 	}
+	readAll := func(visit func(*DeadLetter) error) error {
+		_, err := reader.Read(ctx, r.Topic, kafka.ReadOptions{To: ends}, func(record *kgo.Record) error {
+			if l := ParseDeadLetter(record); l.Connector == run.config.Name {
+				return visit(&l)
+			}
+			return nil
+		})
+		return err
+	}
+	if err := readAll(index.add); err != nil {
+		return err
+	}
+	index.update(replays)
+	if selected := r.Filter.Positions; selected != nil {
+		r.Filter.Positions = map[DeadLetterPosition]bool{}
+		for position, newest := range index.newestOf(selected) {
+			r.Filter.Positions[newest] = true
+			delete(r.notFound, position)
+			r.notFound[newest] = true
+		}
+	}
+	var newer *newerRecords
 	if run.isSink() {
-		records := newRecordIndex(run.clients.kafka)
-		defer records.close()
-		if err := indexRecords(ctx, replays, records); err != nil {
-			return err
-		}
-	}
-	for _, p := range replays { // before the first letter is sent
-		if err := p.checkRoom(ctx); err != nil {
-			return err
-		}
+		newer = newNewerRecords(run.clients.kafka, index.isOpen)
+		defer newer.close()
 	}
 	for _, p := range replays {
-		if err := p.run(ctx); err != nil {
+		p.request = r
+		p.newer = newer
+	}
+	if newer != nil && !r.IncludeSuperseded {
+		err := readAll(func(l *DeadLetter) error {
+			p := replays[l.Record.Partition]
+			if index.represents(l) && index.isOpen(l.recordID().original()) && r.Filter.Matches(l) &&
+				p.skipReason(l) == "" {
+				newer.watch(l)
+			}
+			return nil
+		})
+		if err == nil {
+			err = newer.read(ctx)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := checkRoom(ctx, replays); err != nil { // before the first letter is sent
+		return err
+	}
+	for _, partition := range slices.Sorted(maps.Keys(replays)) {
+		if err := replays[partition].run(ctx); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func indexRecords(ctx context.Context, replays []*partitionReplay, records *recordIndex) error {
-	readAll := func(visit func(*partitionReplay, *DeadLetter) error) error {
-		for _, p := range replays {
-			p.records = records
-			_, err := p.reader.Read(ctx, p.request.Topic, kafka.ReadOptions{To: kafka.Positions{p.partition: p.end}},
-				func(r *kgo.Record) error {
-					if deadLetter := ParseDeadLetter(r); deadLetter.Connector == p.connectorRun.config.Name {
-						return visit(p, &deadLetter)
-					}
-					return nil
-				})
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	requested := map[recordID]bool{} // they are sent even if other dead letters of these records were replayed
-	err := readAll(func(p *partitionReplay, l *DeadLetter) error {
-		if p.request.IncludeReplayed && p.request.Filter.Positions[l.position()] {
-			requested[l.recordID()] = true
-		}
-		digest, isInDoubt := p.state.inDoubt[l.Record.Offset]
-		if err := records.add(l, p.state.isDone(l.Record.Offset), isInDoubt); err != nil {
-			return err
-		}
-		records.addValue(l, digest)
-		return nil
-	})
-	for id := range requested {
-		state := records.states[id]
-		state.settled = -1
-		records.states[id] = state
-	}
-	if err != nil || replays[0].request.IncludeSuperseded {
-		return err
-	}
-	err = readAll(func(p *partitionReplay, l *DeadLetter) error {
-		if p.request.Filter.Matches(l) && !records.isDone(l) && p.skipReason(l) == "" {
-			records.watchNewer(l)
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	return records.readNewer(ctx)
 }

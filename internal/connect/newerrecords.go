@@ -1,0 +1,211 @@
+package connect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/internal/kafka"
+)
+
+// newerRecords reads during a replay whether the topics of a sink have records that dead letters would overwrite.
+type newerRecords struct {
+	// newest has, by key of a dead letter to send, the offset of the newest other record of the key, or -1.
+	newest  map[recordID]int64
+	from    map[string]kafka.Positions // where the next read of a topic starts
+	unkeyed map[string]*unkeyedTopic
+	isOpen  func(originalID) bool // reports whether a record is itself a dead letter to send
+	kafka   kafka.Config
+	admin   *kafka.Admin // nil until topics are read
+	reader  *kafka.Reader
+}
+
+func newNewerRecords(kafkaConfig kafka.Config, isOpen func(originalID) bool) *newerRecords {
+	return &newerRecords{newest: map[recordID]int64{}, from: map[string]kafka.Positions{},
+		unkeyed: map[string]*unkeyedTopic{}, isOpen: isOpen, kafka: kafkaConfig}
+}
+
+// isSuperseded reports whether a newer record has the key, or for a letter without a key any record is newer.
+func (n *newerRecords) isSuperseded(deadLetter *DeadLetter) bool {
+	unkeyed := n.unkeyed[deadLetter.Topic]
+	if deadLetter.Record.Key == nil {
+		return unkeyed != nil && unkeyed.hasNewer(deadLetter)
+	}
+	newest, ok := n.newest[newKeyID(deadLetter.Topic, deadLetter.Partition, deadLetter.Record.Key)]
+	return ok && newest > deadLetter.Offset
+}
+
+func (n *newerRecords) watch(deadLetter *DeadLetter) {
+	if deadLetter.Record.Key == nil {
+		unkeyed := n.unkeyed[deadLetter.Topic]
+		if unkeyed == nil {
+			unkeyed = &unkeyedTopic{earliest: deadLetter.Timestamp, last: map[int32]lastRecord{}}
+			n.unkeyed[deadLetter.Topic] = unkeyed
+		}
+		if deadLetter.Timestamp.Before(unkeyed.earliest) {
+			unkeyed.earliest = deadLetter.Timestamp
+		}
+	} else {
+		n.newest[newKeyID(deadLetter.Topic, deadLetter.Partition, deadLetter.Record.Key)] = -1
+	}
+	if n.from[deadLetter.Topic] == nil {
+		n.from[deadLetter.Topic] = kafka.Positions{}
+	}
+	if first, ok := n.from[deadLetter.Topic][deadLetter.Partition]; !ok || deadLetter.Offset+1 < first {
+		n.from[deadLetter.Topic][deadLetter.Partition] = deadLetter.Offset + 1
+	}
+}
+
+// markSent records that a dead letter was sent, so that it supersedes older ones.
+func (n *newerRecords) markSent(deadLetter *DeadLetter) {
+	if unkeyed := n.unkeyed[deadLetter.Topic]; deadLetter.Record.Key == nil && unkeyed != nil {
+		unkeyed.add(deadLetter.Partition, deadLetter.Offset, deadLetter.Timestamp)
+	}
+	key := newKeyID(deadLetter.Topic, deadLetter.Partition, deadLetter.Record.Key)
+	if newest, ok := n.newest[key]; ok {
+		n.newest[key] = max(newest, deadLetter.Offset)
+	}
+}
+
+func (n *newerRecords) open() (err error) {
+	if n.admin != nil {
+		return nil
+	}
+	if n.admin, err = kafka.NewConsumerAdmin(n.kafka); err != nil {
+		return err
+	}
+	n.reader, err = kafka.NewReader(n.kafka)
+	return err
+}
+
+func (n *newerRecords) close() {
+	if n.admin != nil {
+		n.admin.Close()
+	}
+	if n.reader != nil {
+		n.reader.Close()
+	}
+}
+
+// read reads the topics of the dead letters to find newer records, from the end of the previous call on.
+func (n *newerRecords) read(ctx context.Context) error {
+	if len(n.from) == 0 {
+		return nil
+	}
+	if err := n.open(); err != nil {
+		return err
+	}
+	uncommitted := n.kafka.Consumer.ReadUncommitted
+	for topic, positions := range n.from {
+		ends, err := n.admin.EndOffsets(ctx, uncommitted, topic)
+		if errors.Is(err, kafka.ErrUnknownTopic) {
+			continue // its records are gone
+		}
+		if err != nil {
+			return err
+		}
+		if err := n.startUnkeyed(ctx, topic, positions); err != nil {
+			return err
+		}
+		to := kafka.Positions{}
+		for partition := range positions {
+			if end, ok := ends[topic][partition]; ok {
+				to[partition] = end
+			}
+		}
+		options := kafka.ReadOptions{From: positions, To: to, Uncommitted: uncommitted}
+		read, err := n.reader.Read(ctx, topic, options, func(record *kgo.Record) error {
+			n.add(record)
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("read records that are newer than the dead letters: %w", err)
+		}
+		maps.Copy(positions, read)
+	}
+	return nil
+}
+
+// startUnkeyed adds all partitions of a topic with letters without a key, from the time of the earliest letter.
+func (n *newerRecords) startUnkeyed(ctx context.Context, topic string, positions kafka.Positions) error {
+	unkeyed := n.unkeyed[topic]
+	if unkeyed == nil || unkeyed.isStarted {
+		return nil
+	}
+	begin := unkeyed.earliest
+	if epoch := time.UnixMilli(0); begin.Before(epoch) { // no record is older
+		begin = epoch
+	}
+	starts, err := n.reader.OffsetsForTime(ctx, topic, begin)
+	if err != nil {
+		return err
+	}
+	unkeyed.isStarted = true
+	for partition, first := range starts {
+		if start, ok := positions[partition]; !ok || first < start {
+			positions[partition] = first
+		}
+	}
+	return nil
+}
+
+func (n *newerRecords) add(record *kgo.Record) {
+	unkeyed := n.unkeyed[record.Topic]
+	key := newKeyID(record.Topic, record.Partition, record.Key)
+	newest, ok := n.newest[key]
+	isWatched := ok && record.Key != nil
+	if !isWatched && unkeyed == nil {
+		return
+	}
+	id := newRecordID(record.Topic, record.Partition, record.Offset, record.Timestamp, record.Key, record.Value)
+	if n.isOpen(id.original()) {
+		return
+	}
+	if isWatched {
+		n.newest[key] = max(newest, record.Offset)
+	}
+	if unkeyed != nil {
+		unkeyed.add(record.Partition, record.Offset, record.Timestamp)
+	}
+}
+
+// unkeyedTopic is a topic of dead letters without a key. Only the plugin knows their entities, so any newer record may
+// be of the same one. Newer means a greater offset in the same partition, and the same time or later in other
+// partitions.
+type unkeyedTopic struct {
+	earliest  time.Time // of its dead letters
+	isStarted bool      // newerRecords.from has the partitions of the topic
+	// last has, by partition, the greatest offset and latest time of records that are not dead letters to send.
+	last map[int32]lastRecord
+}
+
+type lastRecord struct {
+	offset    int64
+	timestamp time.Time
+}
+
+func (u *unkeyedTopic) add(partition int32, offset int64, timestamp time.Time) {
+	last := u.last[partition]
+	last.offset = max(last.offset, offset)
+	if timestamp.After(last.timestamp) {
+		last.timestamp = timestamp
+	}
+	u.last[partition] = last
+}
+
+func (u *unkeyedTopic) hasNewer(deadLetter *DeadLetter) bool {
+	for partition, last := range u.last {
+		isNewer := !last.timestamp.IsZero() && !last.timestamp.Before(deadLetter.Timestamp)
+		if partition == deadLetter.Partition {
+			isNewer = last.offset > deadLetter.Offset
+		}
+		if isNewer {
+			return true
+		}
+	}
+	return false
+}

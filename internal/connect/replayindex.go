@@ -1,0 +1,104 @@
+package connect
+
+import (
+	"fmt"
+	"iter"
+
+	"github.com/culvert-project/culvert/internal/kafka"
+	core "github.com/culvert-project/culvert/internal/run/task"
+)
+
+// maxReplayedLetters bounds the memory of a replay, see [deadLetterIndex].
+const maxReplayedLetters = 4_000_000
+
+// replayIndex is the index of the letters from which a replay selects, when it begins.
+type replayIndex struct {
+	*deadLetterIndex
+	rows map[DeadLetterPosition]core.RowSubset // of letters about a part of the rows of their records
+}
+
+func newReplayIndex() *replayIndex {
+	index := &replayIndex{deadLetterIndex: newDeadLetterIndex(), rows: map[DeadLetterPosition]core.RowSubset{}}
+	index.limit = maxReplayedLetters
+	return index
+}
+
+// add adds a letter. Call update after the last one.
+func (r *replayIndex) add(l *DeadLetter) error {
+	if len(r.letters) >= r.limit {
+		return fmt.Errorf("expected at most %d dead letters, found more: delete those that were replayed, with "+
+			"kafka-delete-records for example", r.limit)
+	}
+	if !l.Rows.IsAll() {
+		r.rows[l.position()] = l.Rows
+	}
+	r.deadLetterIndex.add(l)
+	return nil
+}
+
+// update derives the originals with the states of all partitions.
+func (r *replayIndex) update(replays map[int32]*partitionReplay) {
+	states := map[int32]replayState{}
+	for partition, p := range replays {
+		states[partition] = p.state.clone()
+	}
+	r.deadLetterIndex.update(kafka.Positions{}, states)
+}
+
+// represents reports whether a letter is the newest one of its original. A replay sends no other.
+func (r *replayIndex) represents(l *DeadLetter) bool {
+	o, ok := r.originals[l.recordID().original()]
+	return ok && r.letters[o.newest].position() == l.position()
+}
+
+// newestOf returns the positions of open letters, each with the newest letter of its original.
+func (r *replayIndex) newestOf(positions map[DeadLetterPosition]bool) map[DeadLetterPosition]DeadLetterPosition {
+	newest := map[DeadLetterPosition]DeadLetterPosition{}
+	for i := range r.letters {
+		if l := &r.letters[i]; positions[l.position()] && !r.isSettled(l) {
+			newest[l.position()] = r.letters[r.originals[l.original].newest].position()
+		}
+	}
+	return newest
+}
+
+// attempt describes the next attempt of an original, as its letters say.
+type attempt struct {
+	rows            core.RowSubset // the rows that failed in all open letters
+	isContradictory bool           // open letters are about different numbers of rows
+	replays         int            // the number of replays with this one
+	inDoubt         bool           // an earlier replay may have written rows
+	value           string         // the digest of the other value that it may have written, see [valueDigest]
+}
+
+// attempt returns what the letters of an original say. The doubt about an open letter has ended if a later letter has
+// more replays: its replay was refused.
+func (r *replayIndex) attempt(original originalID) (a attempt) {
+	for i := range r.attempts(original) {
+		l := &r.letters[i]
+		state := r.states[l.partition]
+		a.replays = max(a.replays, int(l.replays)+1)
+		if value, ok := state.inDoubt[l.offset]; ok && a.replays == int(l.replays)+1 {
+			a.inDoubt = true
+			a.value = max(a.value, value)
+		}
+		if r.isSettled(l) {
+			continue
+		}
+		common, ok := a.rows.Intersect(r.rows[l.position()])
+		a.rows = common
+		a.isContradictory = a.isContradictory || !ok
+	}
+	return a
+}
+
+// positions returns the positions of all letters of a letter's original.
+func (r *replayIndex) positions(l *DeadLetter) iter.Seq[DeadLetterPosition] {
+	return func(yield func(DeadLetterPosition) bool) {
+		for i := range r.attempts(l.recordID().original()) {
+			if !yield(r.letters[i].position()) {
+				return
+			}
+		}
+	}
+}

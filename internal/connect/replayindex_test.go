@@ -1,0 +1,182 @@
+package connect
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/kafka"
+	core "github.com/culvert-project/culvert/internal/run/task"
+)
+
+// newDeadLetter returns a dead letter of the record at an offset of one topic.
+func newDeadLetter(offset int64, value string, replays int, rows core.RowSubset) *DeadLetter {
+	return &DeadLetter{Record: &kgo.Record{Key: []byte("k"), Value: []byte(value)}, Replays: replays,
+		DeadLetterOrigin: DeadLetterOrigin{Topic: "t", Offset: offset, Timestamp: time.UnixMilli(7), Rows: rows}}
+}
+
+// indexedLetter is a letter of one record in a replay index.
+type indexedLetter struct {
+	value     string // of the record; letters with other values are of other records
+	partition int32
+	replays   int
+	failedAt  int64 // Unix seconds
+	isSettled bool
+	inDoubt   bool
+}
+
+// indexOf returns an index of letters, whose offsets are their places in the list.
+func indexOf(t *testing.T, indexed []indexedLetter) (index *replayIndex, letters []*DeadLetter) {
+	t.Helper()
+	index = newReplayIndex()
+	replays := map[int32]*partitionReplay{0: {}, 1: {}}
+	for i, l := range indexed {
+		letter := newDeadLetter(1, l.value, l.replays, core.RowSubset{})
+		letter.Record.Partition = l.partition
+		letter.Record.Offset = int64(i)
+		letter.FailedAt = time.Unix(l.failedAt, 0)
+		letters = append(letters, letter)
+		require.NoError(t, index.add(letter))
+		state := &replays[l.partition].state
+		if l.isSettled {
+			state.markDone(int64(i), int64(i))
+		}
+		if l.inDoubt {
+			state.setInDoubt(int64(i), "")
+		}
+	}
+	index.update(replays)
+	return index, letters
+}
+
+// Each letter's own position decides whether it is settled. Of the open letters of a record the newest one is sent,
+// whatever the headers of others say.
+func TestReplayIndexFindsOpenLetters(t *testing.T) {
+	for name, test := range map[string]struct {
+		letters []indexedLetter
+		want    int // the letter that is sent for the record of the first one, or -1
+		attempt attempt
+	}{
+		"a letter":         {letters: []indexedLetter{{}}, want: 0, attempt: attempt{replays: 1}},
+		"a settled letter": {letters: []indexedLetter{{isSettled: true}}, want: -1, attempt: attempt{replays: 1}},
+		"a letter in doubt": {letters: []indexedLetter{{inDoubt: true}}, want: 0,
+			attempt: attempt{replays: 1, inDoubt: true}},
+		"a duplicate, the first is in doubt": {letters: []indexedLetter{{inDoubt: true}, {}}, want: 1,
+			attempt: attempt{replays: 1, inDoubt: true}},
+		"refused again": {letters: []indexedLetter{{isSettled: true}, {replays: 1}}, want: 1,
+			attempt: attempt{replays: 2}},
+		"killed after it was refused": {letters: []indexedLetter{{inDoubt: true}, {replays: 1}}, want: 1,
+			attempt: attempt{replays: 2}},
+		"read and refused again after it was settled": {letters: []indexedLetter{{isSettled: true}, {}}, want: 1,
+			attempt: attempt{replays: 1}},
+		"read and refused again after a replay was refused": {
+			letters: []indexedLetter{{isSettled: true}, {replays: 1, isSettled: true}, {}}, want: 2,
+			attempt: attempt{replays: 2}},
+		"an older letter is open": {letters: []indexedLetter{{}, {replays: 1, isSettled: true}}, want: 0,
+			attempt: attempt{replays: 2}},
+		"a topic that was created again": {letters: []indexedLetter{{isSettled: true}, {value: "b"}}, want: -1,
+			attempt: attempt{replays: 1}},
+		"forged headers": {letters: []indexedLetter{{replays: math.MaxInt32, failedAt: math.MaxUint32}, {failedAt: 5}},
+			want: 1, attempt: attempt{replays: math.MaxInt32 + 1}},
+		"two partitions": {letters: []indexedLetter{{partition: 1, failedAt: 5}, {failedAt: 7}, {partition: 1}},
+			want: 1, attempt: attempt{replays: 1}},
+	} {
+		index, letters := indexOf(t, test.letters)
+		found := -1
+		for i, l := range letters {
+			if l.recordID() == letters[0].recordID() && index.represents(l) && index.isOpen(l.recordID().original()) {
+				found = i
+			}
+		}
+		assert.Equal(t, test.want, found, name+": the letter to send")
+		attempt := index.attempt(letters[0].recordID().original())
+		assert.Equal(t, []any{test.attempt.replays, test.attempt.inDoubt}, []any{attempt.replays, attempt.inDoubt},
+			name+": replays, in doubt")
+	}
+}
+
+// A sink may read the dead letter topic of another connector. Two letters of one record in that topic are two records
+// of the sink, whatever was replayed or written of that record.
+func TestDeadLetterOfADeadLetterIsAnotherRecord(t *testing.T) {
+	failureHeaders := []kgo.RecordHeader{{Key: culvertHeaderPrefix + "stage", Value: []byte("write")}}
+	recordHeaders := []kgo.RecordHeader{
+		{Key: "of the record"},
+		{Key: culvertHeaderPrefix + "parts", Value: []byte("2 of 3")},
+		{Key: culvertHeaderPrefix + "replays", Value: []byte("3")},
+		{Key: culvertHeaderPrefix + "original", Value: []byte(strings.Repeat("0a", 16))},
+	}
+	letter := ParseDeadLetter(&kgo.Record{Headers: appendHeaders(nil, recordHeaders, failureHeaders)})
+	assert.Equal(t, []kgo.RecordHeader{recordHeaders[0], failureHeaders[0]}, letter.Record.Headers)
+	assert.Equal(t, []any{"", 0, true}, []any{letter.Original, letter.Replays, letter.Rows.IsAll()})
+	assert.Equal(t, recordHeaders, appendHeaders(nil, recordHeaders, nil), "without headers of the failure")
+}
+
+// Rows of a source that have no time are identified by their letters: a settled one does not settle the next letter of
+// the same row. A retry keeps the identifier.
+func TestRowsWithoutTimeAreIdentifiedByTheirLetters(t *testing.T) {
+	letterAt := func(offset int64, original string) *DeadLetter { // a letter with an original is a retry
+		replays := 0
+		if original != "" {
+			replays = 1
+		}
+		r := deadLetterOf("dlq", "c", 1, replays, "no")
+		r.Offset = offset
+		r.Attrs = kgo.NewRecordAttrs(kgo.RecordAttrsOpts{TimestampType: 1}) // LogAppendTime
+		l := ParseDeadLetter(r)
+		l.Original = original
+		return &l
+	}
+	first := letterAt(0, "")
+	retry := letterAt(1, first.forReplay().Original)
+	index := newDeadLetterIndex()
+	for _, l := range []*DeadLetter{first, retry, letterAt(2, "")} {
+		index.add(l)
+	}
+	settled := replayState{}
+	settled.markDone(0, 1)
+	index.update(kafka.Positions{0: 0}, map[int32]replayState{0: settled})
+	page, _, err := index.page(DeadLetterQuery{Show: ShowAll})
+	require.NoError(t, err)
+	assert.Equal(t, []any{2, int64(1)}, []any{len(page), *index.summary().Open})
+}
+
+// The rows to send are those that failed in all open letters of a record.
+func TestReplayIndexIntersectsRows(t *testing.T) {
+	index := newReplayIndex()
+	for i, letter := range []struct {
+		rows              uint32
+		failedRows        []uint32
+		want              string // after this letter; "" means all rows
+		wantContradiction bool
+	}{
+		{rows: 3},
+		{rows: 3, failedRows: []uint32{0, 2}, want: "1,3 of 3"},
+		{rows: 3, failedRows: []uint32{2}, want: "3 of 3"},
+		{rows: 4, failedRows: []uint32{2}, want: "3 of 4", wantContradiction: true},
+	} {
+		deadLetter := newDeadLetter(1, "a", 0, core.NewRowSubset(letter.rows, letter.failedRows))
+		deadLetter.Record.Offset = int64(i)
+		require.NoError(t, index.add(deadLetter))
+		index.update(nil)
+		attempt := index.attempt(deadLetter.recordID().original())
+		assert.Equal(t, letter.want, attempt.rows.String(), fmt.Sprintf("after letter %d", i))
+		assert.Equal(t, letter.wantContradiction, attempt.isContradictory, fmt.Sprintf("after letter %d", i))
+	}
+}
+
+func TestReplayIndexIsBounded(t *testing.T) {
+	index := newReplayIndex()
+	assert.Equal(t, maxReplayedLetters, index.limit)
+	index.limit = 3
+	for i := range 3 {
+		require.NoError(t, index.add(newDeadLetter(int64(i), "", 0, core.RowSubset{})))
+	}
+	err := index.add(newDeadLetter(3, "", 0, core.RowSubset{}))
+	assert.Error(t, err, "expected at most 3 dead letters")
+}
