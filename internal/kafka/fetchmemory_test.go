@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"log/slog"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -362,7 +363,7 @@ func TestReaderStaysWithinTheMemory(t *testing.T) {
 	ctx := kafkatest.Context(t)
 	leader, err := r.leader(ctx, "orders", 0)
 	require.NoError(t, err)
-	result, err := r.fetch(ctx, leader, 0, 0, false)
+	result, err := r.fetch(ctx, leader, 0, 0, math.MaxInt32, false)
 	require.NoError(t, err)
 	if n := len(result.records); n < 40 || n > 50 {
 		t.Errorf("expected 4 MiB of records, found %d records", n)

@@ -348,7 +348,7 @@ func (r *Reader) readPartition(ctx context.Context, topic string, partition int3
 				return err
 			}
 		}
-		result, err := r.fetch(ctx, leader, partition, positions[partition], uncommitted)
+		result, err := r.fetch(ctx, leader, partition, positions[partition], end, uncommitted)
 		switch {
 		case err == nil:
 			failures = 0
@@ -473,7 +473,10 @@ type fetchResult struct {
 	hasBatches bool
 }
 
-func (r *Reader) fetch(ctx context.Context, leader partitionLeader, partition int32, offset int64,
+// fetchedPerOffset bounds the bytes of a request for few records: the broker returns at least a batch.
+const fetchedPerOffset = 64 << 10
+
+func (r *Reader) fetch(ctx context.Context, leader partitionLeader, partition int32, offset, end int64,
 	uncommitted bool) (fetchResult, error) {
 	level := kgo.ReadCommitted()
 	request := kmsg.NewPtrFetchRequest()
@@ -489,7 +492,7 @@ func (r *Reader) fetch(ctx context.Context, leader partitionLeader, partition in
 	p := kmsg.NewFetchRequestTopicPartition()
 	p.Partition = partition
 	p.FetchOffset = offset
-	p.PartitionMaxBytes = r.config.Consumer.partitionLimit(1)
+	p.PartitionMaxBytes = int32(min(int64(r.config.Consumer.partitionLimit(1)), fetchedPerOffset*(end-offset)))
 	t := kmsg.NewFetchRequestTopic()
 	t.Topic = leader.topic.Topic
 	t.TopicID = leader.topic.ID

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"math/rand/v2"
 	"net"
 	"strings"
 	"sync/atomic"
@@ -206,6 +207,31 @@ func TestReadLargeValues(t *testing.T) {
 	if err != nil || n != len(values) {
 		t.Errorf("expected %d records, found %d, %v", len(values), n, err)
 	}
+}
+
+// A read of few records requests few bytes, also of large records, which the broker returns whole.
+func TestReadRequestsFewBytesForFewRecords(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	value := make([]byte, 100_000)
+	_, err := rand.NewChaCha8([32]byte{}).Read(value) // cannot be compressed
+	require.NoError(t, err)
+	for range 4 {
+		kafkatest.Put(t, b.Addr(), "orders", string(value))
+	}
+	var requested []int32
+	b.Cluster.ControlKey(int16(kmsg.Fetch), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		b.Cluster.KeepControl()
+		requested = append(requested, r.(*kmsg.FetchRequest).Topics[0].Partitions[0].PartitionMaxBytes)
+		return nil, nil, false
+	})
+	config := testConfig(b.Addr())
+	config.Consumer.PartitionBytes = 150_000
+	r, err := NewReader(config)
+	require.NoError(t, err)
+	defer r.Close()
+	got, _ := readAll(t, r, "orders", ReadOptions{From: Positions{0: 1}})
+	assert.Equal(t, 3, len(got))
+	assert.Equal(t, []int32{150_000, 2 * fetchedPerOffset, fetchedPerOffset}, requested)
 }
 
 // A leader that does not know yet that it leads, as in a new cluster or after others have ended, receives retries for
