@@ -22,12 +22,13 @@ import (
 // bench has the options of a worker with the plugins of a [checktest.Bench].
 type bench struct {
 	*checktest.Bench
+	broker  *embedded.Broker // nil without Kafka
 	options Options
 }
 
 func newBench(t *testing.T, base *checktest.Bench) *bench {
 	checker := base.Checker
-	return &bench{base, Options{
+	return &bench{Bench: base, options: Options{
 		Worker:   checker.Worker,
 		Plugins:  checker.Plugins,
 		Registry: checker.Registry,
@@ -98,6 +99,7 @@ func newKafkaBenchWith(t *testing.T, base *checktest.Bench) *bench {
 	broker, err := embedded.Open(embedded.Options{Dir: t.TempDir(), Listen: "127.0.0.1:0"})
 	require.NoError(t, err)
 	t.Cleanup(func() { broker.Close() })
+	b.broker = broker
 	b.options.Kafka.Bootstrap = []string{broker.Addr()}
 	b.options.Offsets, err = offset.Open(context.Background(), b.options.Kafka, offset.DefaultConfig(), nil,
 		b.options.Logger)

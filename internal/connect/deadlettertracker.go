@@ -530,3 +530,42 @@ func (t *deadLetterTracker) withIndex(ctx context.Context, name, topic string,
 	}
 	return do(c, clients.reader)
 }
+
+// locatedLetters are all letters of some originals, which a replay reads in place of the whole topic.
+type locatedLetters struct {
+	letters []trackedDeadLetter
+	ends    kafka.Positions       // of the topic
+	isOpen  func(originalID) bool // reports whether any original of the connector is open
+}
+
+// locate returns the letters of the originals at the positions. Nil means that the index does not have all of them.
+func (t *deadLetterTracker) locate(ctx context.Context, name, topic string,
+	positions map[DeadLetterPosition]bool) (located *locatedLetters) {
+	err := t.withIndex(ctx, name, topic, func(c *trackedConnector, _ *kafka.Reader) error {
+		for position := range positions {
+			if position.Offset < c.index.from[position.Partition] {
+				return nil // older than the letters in the index
+			}
+		}
+		t.mu.Lock()
+		entry := t.topics[topic]
+		t.mu.Unlock()
+		if entry == nil {
+			return nil // the connector was removed
+		}
+		located = &locatedLetters{ends: maps.Clone(c.next)}
+		located.letters, _, _ = c.index.siblings(positions, true)
+		located.isOpen = func(original originalID) (isOpen bool) {
+			if entry.lock.Lock(ctx) == nil {
+				defer entry.lock.Unlock()
+				isOpen = c.index.isOpen(original)
+			}
+			return isOpen
+		}
+		return nil
+	})
+	if err != nil {
+		return nil
+	}
+	return located
+}

@@ -86,7 +86,8 @@ func (h *Herder) parseRedacted(r *kgo.Record) DeadLetter {
 // spanGap is the number of other records that are read to save a request.
 const spanGap = 50
 
-// readSpans calls handle with the records of letters, and with some records between them.
+// readSpans calls handle with the records of letters, and with some records between them, until it returns
+// [kafka.ErrStop].
 func readSpans(ctx context.Context, reader *kafka.Reader, topic string, letters []trackedDeadLetter,
 	handle func(*kgo.Record) error) error {
 	letters = slices.Clone(letters)
@@ -100,9 +101,14 @@ func readSpans(ctx context.Context, reader *kafka.Reader, topic string, letters 
 			letters[n].offset-letters[n-1].offset < spanGap {
 			n++
 		}
+		isStopped := false
 		_, err := reader.Read(ctx, topic, kafka.ReadOptions{From: kafka.Positions{first.partition: first.offset},
-			To: kafka.Positions{first.partition: letters[n-1].offset + 1}}, handle)
-		if err != nil {
+			To: kafka.Positions{first.partition: letters[n-1].offset + 1}}, func(r *kgo.Record) error {
+			err := handle(r)
+			isStopped = errors.Is(err, kafka.ErrStop)
+			return err
+		})
+		if err != nil || isStopped {
 			return err
 		}
 		letters = letters[n:]
@@ -127,6 +133,9 @@ func (h *Herder) ReplayConnector(ctx context.Context, name string, r ReplayReque
 	defer h.replayLock.Unlock()
 	defer h.tracker.wake.Ring()
 	r.Filter.Connector = name
+	if r.Filter.Positions != nil {
+		r.located = h.tracker.locate(ctx, name, r.Topic, r.Filter.Positions)
+	}
 	result, err = h.Replay(ctx, r)
 	if err == nil && result.Refused > 0 && !r.DryRun && len(r.Filter.Positions) == 1 {
 		for selected := range r.Filter.Positions {

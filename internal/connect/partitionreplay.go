@@ -134,21 +134,56 @@ type replayBatch struct {
 // nextBatch returns the next letters to send, no letters at the end. It marks letters that need not be sent as done.
 func (p *partitionReplay) nextBatch(ctx context.Context) ([]*DeadLetter, error) {
 	b := &replayBatch{partitionReplay: p, nextOffset: p.next, restartAt: -1, selected: map[string]bool{}}
-	positions, err := p.reader.Read(ctx, p.request.Topic, kafka.ReadOptions{From: kafka.Positions{p.partition: p.next},
-		To: kafka.Positions{p.partition: p.end}}, b.add)
+	next, err := p.read(ctx, b.add)
 	if err != nil {
 		return nil, err
 	}
-	p.next = positions[p.partition]
+	p.next = next
 	if b.restartAt >= 0 {
 		p.next = b.restartAt
 	}
 	ranges := p.state.ranges()
-	p.state.markDone(b.nextOffset, p.next-1)
+	p.markUnused(&p.state, b.nextOffset, p.next-1)
 	if err := p.state.checkBounds(ranges); err != nil {
 		return nil, err
 	}
 	return b.deadLetters, nil
+}
+
+// read calls visit with the letters of the partition from next on, and returns the offset after the last one.
+func (p *partitionReplay) read(ctx context.Context, visit func(*kgo.Record) error) (next int64, err error) {
+	if p.request.located == nil {
+		positions, err := p.reader.Read(ctx, p.request.Topic, kafka.ReadOptions{
+			From: kafka.Positions{p.partition: p.next}, To: kafka.Positions{p.partition: p.end}}, visit)
+		return positions[p.partition], err
+	}
+	var letters []trackedDeadLetter
+	offsets := map[int64]bool{}
+	for _, l := range p.request.located.letters {
+		if l.partition == p.partition && l.offset >= p.next {
+			letters = append(letters, l)
+			offsets[l.offset] = true
+		}
+	}
+	next = p.end
+	err = readSpans(ctx, p.reader, p.request.Topic, letters, func(r *kgo.Record) error {
+		if !offsets[r.Offset] {
+			return nil
+		}
+		err := visit(r)
+		if errors.Is(err, kafka.ErrStop) {
+			next = r.Offset + 1
+		}
+		return err
+	})
+	return next, err
+}
+
+// markUnused marks offsets between the records of a read as done: transaction markers and compacted records.
+func (p *partitionReplay) markUnused(state *replayState, first, last int64) {
+	if p.request.located == nil {
+		state.markDone(first, last)
+	}
 }
 
 // checkRoom returns an error if a state would be too large after all selected dead letters are settled. It does not
@@ -164,10 +199,9 @@ func checkRoom(ctx context.Context, replays map[int32]*partitionReplay) error {
 			continue
 		}
 		nextOffset := p.next
-		_, err := p.reader.Read(ctx, p.request.Topic, kafka.ReadOptions{From: kafka.Positions{p.partition: p.next},
-			To: kafka.Positions{p.partition: p.end}}, func(r *kgo.Record) error {
+		_, err := p.read(ctx, func(r *kgo.Record) error {
 			l := ParseDeadLetter(r)
-			projected[p.partition].markDone(nextOffset, r.Offset-1)
+			p.markUnused(projected[p.partition], nextOffset, r.Offset-1)
 			nextOffset = r.Offset + 1
 			switch {
 			case l.Connector != p.connectorRun.config.Name:
@@ -182,7 +216,7 @@ func checkRoom(ctx context.Context, replays map[int32]*partitionReplay) error {
 		if err != nil {
 			return err
 		}
-		projected[p.partition].markDone(nextOffset, p.end-1)
+		p.markUnused(projected[p.partition], nextOffset, p.end-1)
 	}
 	for partition, p := range replays {
 		if err := projected[partition].checkBounds(p.state.ranges()); err != nil {
@@ -195,7 +229,7 @@ func checkRoom(ctx context.Context, replays map[int32]*partitionReplay) error {
 // add adds a dead letter that must be sent. It returns [kafka.ErrStop] at the end of the batch.
 func (b *replayBatch) add(r *kgo.Record) error {
 	deadLetter := ParseDeadLetter(r)
-	b.state.markDone(b.nextOffset, r.Offset-1) // transaction markers and compacted records
+	b.markUnused(&b.state, b.nextOffset, r.Offset-1)
 	b.nextOffset = r.Offset + 1
 	switch {
 	case deadLetter.Connector != b.connectorRun.config.Name:

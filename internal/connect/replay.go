@@ -35,6 +35,7 @@ type ReplayRequest struct {
 
 	notFound map[DeadLetterPosition]bool // positions of the filter without a letter that a replay can send
 	topicID  string                      // [kafka.Range.TopicID]
+	located  *locatedLetters             // the letters to read; nil means the whole topic
 }
 
 // ReplayResult is the result of a replay.
@@ -108,7 +109,7 @@ func (h *Herder) Replay(ctx context.Context, r ReplayRequest) (ReplayResult, err
 	defer reader.Close()
 	names := map[string]bool{}
 	r.notFound = maps.Clone(r.Filter.Positions)
-	ends, err := reader.Read(ctx, r.Topic, kafka.ReadOptions{}, func(record *kgo.Record) error {
+	ends, err := r.read(ctx, reader, func(record *kgo.Record) error {
 		deadLetter := ParseDeadLetter(record)
 		if !r.Filter.Matches(&deadLetter) {
 			return nil
@@ -146,6 +147,15 @@ func (h *Herder) Replay(ctx context.Context, r ReplayRequest) (ReplayResult, err
 		result.Kept[keptUnknown+": "+strings.Trim(fmt.Sprint(missing), "[]")] = len(missing)
 	}
 	return result, nil
+}
+
+// read calls visit with the dead letters from which the request selects, and returns the ends of the topic.
+func (r *ReplayRequest) read(ctx context.Context, reader *kafka.Reader,
+	visit func(*kgo.Record) error) (ends kafka.Positions, err error) {
+	if r.located != nil {
+		return r.located.ends, readSpans(ctx, reader, r.Topic, r.located.letters, visit)
+	}
+	return reader.Read(ctx, r.Topic, kafka.ReadOptions{}, visit)
 }
 
 func (h *Herder) openAndReplay(ctx context.Context, name string, reader *kafka.Reader, ends kafka.Positions,
@@ -221,8 +231,9 @@ func (run *connectorRun) replayDeadLetters(ctx context.Context, lock sink.Member
 		replays[partition] = p
 	}
 	readAll := func(visit func(*DeadLetter) error) error {
-		_, err := reader.Read(ctx, r.Topic, kafka.ReadOptions{To: ends}, func(record *kgo.Record) error {
-			if l := ParseDeadLetter(record); l.Connector == run.config.Name {
+		_, err := r.read(ctx, reader, func(record *kgo.Record) error {
+			l := ParseDeadLetter(record)
+			if l.Connector == run.config.Name && record.Offset < ends[record.Partition] {
 				return visit(&l)
 			}
 			return nil
@@ -243,7 +254,11 @@ func (run *connectorRun) replayDeadLetters(ctx context.Context, lock sink.Member
 	}
 	var newer *newerRecords
 	if run.isSink() {
-		newer = newNewerRecords(run.clients.kafka, index.isOpen)
+		isOpen := index.isOpen
+		if r.located != nil {
+			isOpen = r.located.isOpen
+		}
+		newer = newNewerRecords(run.clients.kafka, isOpen)
 		defer newer.close()
 	}
 	for _, p := range replays {

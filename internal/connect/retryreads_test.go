@@ -1,0 +1,98 @@
+package connect
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
+)
+
+// sendableLetter returns a letter of a row that the connector of the tests can send.
+func sendableLetter(n int) *kgo.Record {
+	r := deadLetterOf("dlq", "c", n, 0, "no")
+	r.Key = nil
+	r.Value = fmt.Appendf(nil, `{"schema":null,"payload":{"n":%d}}`, n)
+	return r
+}
+
+// fetchOffsets records the offsets from which a topic is read.
+type fetchOffsets struct {
+	mu      sync.Mutex
+	offsets []int64
+}
+
+func (h *herd) recordFetches(client *kgo.Client, topic string) *fetchOffsets {
+	topics, err := kadm.NewClient(client).ListTopics(kafkatest.Context(h.t), topic)
+	require.NoError(h.t, err)
+	f := &fetchOffsets{}
+	h.broker.Cluster.ControlKey(int16(kmsg.Fetch), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		h.broker.Cluster.KeepControl()
+		for _, fetched := range r.(*kmsg.FetchRequest).Topics {
+			if fetched.Topic == topic || fetched.TopicID == [16]byte(topics[topic].ID) {
+				f.mu.Lock()
+				f.offsets = append(f.offsets, fetched.Partitions[0].FetchOffset)
+				f.mu.Unlock()
+			}
+		}
+		return nil, nil, false
+	})
+	return f
+}
+
+// below returns the recorded offsets before end, each once, and forgets all.
+func (f *fetchOffsets) below(end int64) []int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	offsets := slices.DeleteFunc(f.offsets, func(offset int64) bool { return offset >= end })
+	f.offsets = nil
+	slices.Sort(offsets)
+	return slices.Compact(offsets)
+}
+
+// A retry of single letters reads these and the others of their rows, and no others, of a topic of 5 MB.
+func TestRetryReadsItsLettersOnly(t *testing.T) {
+	t.Parallel()
+	const count = 100
+	h, client := newDeadLetterHerd(t, map[string]string{"c": "dlq"})
+	var records []*kgo.Record
+	for n := range count {
+		r := sendableLetter(n)
+		r.Headers = append(r.Headers, kgo.RecordHeader{Key: "text", Value: []byte(strings.Repeat("x", 50_000))})
+		records = append(records, r)
+	}
+	records[99] = records[20] // a duplicate
+	for _, r := range records {
+		produce(t, client, r)
+	}
+	h.awaitOpen("c", count-1)
+	h.await("c", Running)
+	fetches := h.recordFetches(client, "dlq")
+	retry := func(again bool, positions ...string) ReplayResult {
+		t.Helper()
+		var f DeadLetterFilter
+		require.NoError(t, f.SelectPositions(positions))
+		result, err := h.ReplayConnector(kafkatest.Context(t), "c", ReplayRequest{Filter: f, IncludeReplayed: again})
+		require.NoError(t, err)
+		return result
+	}
+	const again = true
+	assert.Equal(t, ReplayResult{Sent: 1, Delivered: 1, Kept: map[string]int{}}, retry(!again, "0@40"))
+	assert.Equal(t, []int64{40}, fetches.below(count))
+	assert.Equal(t, ReplayResult{Sent: 1, Delivered: 1, Kept: map[string]int{}}, retry(!again, "0@20"))
+	assert.Equal(t, []int64{20, 99}, fetches.below(count))
+	h.awaitOpen("c", count-3)
+	assert.Equal(t, ReplayResult{Kept: map[string]int{keptUnknown + ": 0@40": 1}}, retry(!again, "0@40"))
+	assert.Equal(t, ReplayResult{Sent: 1, Delivered: 1, Kept: map[string]int{}}, retry(again, "0@40"))
+	assert.Equal(t, []int64{40}, fetches.below(count))
+	h.awaitOpen("c", count-3)
+	assert.Equal(t, ReplayResult{Sent: count - 3, Delivered: count - 3, Kept: map[string]int{}}, retry(!again))
+}
