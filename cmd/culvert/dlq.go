@@ -283,7 +283,8 @@ func (r *remote) newDLQReplay() *cobra.Command {
 		Short: "Send dead letters through their connectors again",
 		Long: `Send dead letters through their connectors as configured now, each of them once. Records that are refused again return
 to the topic. Other errors, such as a service that does not respond, end the command; the next run continues after the
-replayed dead letters. A sink's record is skipped if its topic has a later one with the same key.
+replayed dead letters. A record is skipped if the topic that a sink reads, or a source writes, has a later one with the
+same key.
 
 Pass the files of culvert run. No worker may be running on the --data folder. With --connector and no TOPIC, the running
 worker at --url replays those of its connector. See culvert reference guide/delivery.`,
@@ -341,8 +342,8 @@ worker at --url replays those of its connector. See culvert reference guide/deli
 	c.Flags().BoolVar(&isDryRun, "dry", false, "report what would pass, and send and store nothing")
 	c.Flags().BoolVar(&includeReplayed, "again", false, "also dead letters that were replayed before")
 	c.Flags().BoolVar(&includeSuperseded, "older", false,
-		"also records of a sink that are followed by one with the same key, or that have no key and are followed by "+
-			"any")
+		"also records that have a later one with the same key in their topic, and records of a sink without a key that "+
+			"have any later one")
 	return c
 }
 

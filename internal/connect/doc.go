@@ -16,9 +16,9 @@
 //     registries.go: their parts. exactlyonce.go, delivery.go: producers. idletracker.go: idle source tasks.
 //   - endpoint.go, listener.go: notifications. lag.go: lag of sinks, end of --once.
 //   - deadletter.go, deadletterproducer.go, dlq.go: dead letters. deadlettertracker.go, deadletterindex.go,
-//     deadlettercause.go: what is known of open ones. replay.go, partitionreplay.go, rejections.go: replay.
-//     replaystate.go: its stored state. replayindex.go, recordid.go: its letters. newerrecords.go, keylocks.go: order of
-//     replayed records.
+//     deadlettercause.go: what is known of open ones. replay.go, partitionreplay.go, sourcereplay.go, rejections.go:
+//     replay. replaystate.go: its stored state. replayindex.go, recordid.go: its letters. newerrecords.go,
+//     newerrows.go, keylocks.go: order of replayed records.
 //   - condition.go: the words for states. summary.go, activity.go, restinfo.go, trace.go, progress.go, metrics.go: what
 //     is shown, history.go: of the last hour. offsets.go, importoffsets.go: offsets.
 //

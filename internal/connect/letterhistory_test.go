@@ -58,7 +58,7 @@ func (h *letterHistory) open() (*replayIndex, map[int32]*partitionReplay) {
 	index := newReplayIndex()
 	replays := map[int32]*partitionReplay{}
 	for partition := range int32(len(h.states)) {
-		replays[partition] = &partitionReplay{partition: partition, index: index, siblings: replays,
+		replays[partition] = &partitionReplay{partition: partition, index: index, replays: replays,
 			request: ReplayRequest{DryRun: true}, state: h.states[partition].clone()}
 	}
 	for _, l := range h.model {

@@ -12,25 +12,65 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka"
 )
 
-// newerRecords reads during a replay whether the topics of a sink have records that dead letters would overwrite.
+// newerRecords reads during a replay whether topics have records that dead letters would overwrite: the topics that a
+// sink reads, or a source writes. A key is that of the record as it is in the topic. Records of a source without a key
+// overwrite nothing.
 type newerRecords struct {
 	// newest has, by key of a dead letter to send, the offset of the newest other record of the key, or -1.
 	newest  map[recordID]int64
 	from    map[string]kafka.Positions // where the next read of a topic starts
 	unkeyed map[string]*unkeyedTopic
-	isOpen  func(originalID) bool // reports whether a record is itself a dead letter to send
+	rows    *newerRows            // nil for a sink
+	times   map[string]*startTime // of topics that are read from a time on
+	isOpen  func(originalID) bool // reports whether a record of a sink is itself a dead letter to send
 	kafka   kafka.Config
 	admin   *kafka.Admin // nil until topics are read
 	reader  *kafka.Reader
 }
 
-func newNewerRecords(kafkaConfig kafka.Config, isOpen func(originalID) bool) *newerRecords {
-	return &newerRecords{newest: map[recordID]int64{}, from: map[string]kafka.Positions{},
-		unkeyed: map[string]*unkeyedTopic{}, isOpen: isOpen, kafka: kafkaConfig}
+// startTime is the time from which all partitions of a topic are read.
+type startTime struct {
+	earliest  time.Time // of the dead letters
+	isStarted bool      // newerRecords.from has the partitions of the topic
 }
 
-// isSuperseded reports whether a newer record has the key, or for a letter without a key any record is newer.
+// newNewerRecords returns the newer records of a sink.
+func newNewerRecords(kafkaConfig kafka.Config, isOpen func(originalID) bool) *newerRecords {
+	return &newerRecords{newest: map[recordID]int64{}, from: map[string]kafka.Positions{},
+		unkeyed: map[string]*unkeyedTopic{}, times: map[string]*startTime{}, isOpen: isOpen, kafka: kafkaConfig}
+}
+
+// newNewerRows returns the newer records of a source. Those of open transactions count: a running task may commit them.
+func newNewerRows(kafkaConfig kafka.Config) *newerRecords {
+	kafkaConfig.Consumer.ClientConfig = kafkaConfig.Producer.ClientConfig
+	kafkaConfig.Consumer.ReadUncommitted = true
+	n := newNewerRecords(kafkaConfig, nil)
+	n.rows = &newerRows{records: map[DeadLetterPosition][]rowRecord{}, newest: map[recordID]newestRow{},
+		sent: map[recordID]rowOrder{}}
+	return n
+}
+
+// readFrom lets the next read of a topic begin at a time or earlier.
+func (n *newerRecords) readFrom(topic string, begin time.Time) {
+	start := n.times[topic]
+	if start == nil {
+		start = &startTime{earliest: begin}
+		n.times[topic] = start
+	}
+	if begin.Before(start.earliest) {
+		start.earliest = begin
+	}
+	start.isStarted = false
+	if n.from[topic] == nil {
+		n.from[topic] = kafka.Positions{}
+	}
+}
+
+// isSuperseded reports whether a newer record has the key, or for a sink's letter without a key any record is newer.
 func (n *newerRecords) isSuperseded(deadLetter *DeadLetter) bool {
+	if n.rows != nil {
+		return n.rows.isSuperseded(deadLetter)
+	}
 	unkeyed := n.unkeyed[deadLetter.Topic]
 	if deadLetter.Record.Key == nil {
 		return unkeyed != nil && unkeyed.hasNewer(deadLetter)
@@ -39,16 +79,23 @@ func (n *newerRecords) isSuperseded(deadLetter *DeadLetter) bool {
 	return ok && newest > deadLetter.Offset
 }
 
+// watchRow makes read look for records that are newer than one that a source's letter becomes.
+func (n *newerRecords) watchRow(deadLetter *DeadLetter, topic string, key, value []byte) {
+	if key != nil {
+		n.rows.watch(deadLetter, topic, key, value)
+		n.readFrom(topic, orderOf(deadLetter).time().Add(-clockTolerance))
+	}
+}
+
+// watch makes read look for records that are newer than a sink's letter.
 func (n *newerRecords) watch(deadLetter *DeadLetter) {
 	if deadLetter.Record.Key == nil {
 		unkeyed := n.unkeyed[deadLetter.Topic]
 		if unkeyed == nil {
-			unkeyed = &unkeyedTopic{earliest: deadLetter.Timestamp, last: map[int32]lastRecord{}}
+			unkeyed = &unkeyedTopic{last: map[int32]lastRecord{}}
 			n.unkeyed[deadLetter.Topic] = unkeyed
 		}
-		if deadLetter.Timestamp.Before(unkeyed.earliest) {
-			unkeyed.earliest = deadLetter.Timestamp
-		}
+		n.readFrom(deadLetter.Topic, deadLetter.Timestamp)
 	} else {
 		n.newest[newKeyID(deadLetter.Topic, deadLetter.Partition, deadLetter.Record.Key)] = -1
 	}
@@ -62,6 +109,10 @@ func (n *newerRecords) watch(deadLetter *DeadLetter) {
 
 // markSent records that a dead letter was sent, so that it supersedes older ones.
 func (n *newerRecords) markSent(deadLetter *DeadLetter) {
+	if n.rows != nil {
+		n.rows.markSent(deadLetter)
+		return
+	}
 	if unkeyed := n.unkeyed[deadLetter.Topic]; deadLetter.Record.Key == nil && unkeyed != nil {
 		unkeyed.add(deadLetter.Partition, deadLetter.Offset, deadLetter.Timestamp)
 	}
@@ -108,7 +159,7 @@ func (n *newerRecords) read(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := n.startUnkeyed(ctx, topic, positions); err != nil {
+		if err := n.start(ctx, topic, positions); err != nil {
 			return err
 		}
 		to := kafka.Positions{}
@@ -130,13 +181,13 @@ func (n *newerRecords) read(ctx context.Context) error {
 	return nil
 }
 
-// startUnkeyed adds all partitions of a topic with letters without a key, from the time of the earliest letter.
-func (n *newerRecords) startUnkeyed(ctx context.Context, topic string, positions kafka.Positions) error {
-	unkeyed := n.unkeyed[topic]
-	if unkeyed == nil || unkeyed.isStarted {
+// start adds all partitions of a topic that is read from a time on.
+func (n *newerRecords) start(ctx context.Context, topic string, positions kafka.Positions) error {
+	start := n.times[topic]
+	if start == nil || start.isStarted {
 		return nil
 	}
-	begin := unkeyed.earliest
+	begin := start.earliest
 	if epoch := time.UnixMilli(0); begin.Before(epoch) { // no record is older
 		begin = epoch
 	}
@@ -144,9 +195,9 @@ func (n *newerRecords) startUnkeyed(ctx context.Context, topic string, positions
 	if err != nil {
 		return err
 	}
-	unkeyed.isStarted = true
+	start.isStarted = true
 	for partition, first := range starts {
-		if start, ok := positions[partition]; !ok || first < start {
+		if next, ok := positions[partition]; !ok || first < next {
 			positions[partition] = first
 		}
 	}
@@ -154,6 +205,10 @@ func (n *newerRecords) startUnkeyed(ctx context.Context, topic string, positions
 }
 
 func (n *newerRecords) add(record *kgo.Record) {
+	if n.rows != nil {
+		n.rows.add(record)
+		return
+	}
 	unkeyed := n.unkeyed[record.Topic]
 	key := newKeyID(record.Topic, record.Partition, record.Key)
 	newest, ok := n.newest[key]
@@ -177,8 +232,6 @@ func (n *newerRecords) add(record *kgo.Record) {
 // be of the same one. Newer means a greater offset in the same partition, and the same time or later in other
 // partitions.
 type unkeyedTopic struct {
-	earliest  time.Time // of its dead letters
-	isStarted bool      // newerRecords.from has the partitions of the topic
 	// last has, by partition, the greatest offset and latest time of records that are not dead letters to send.
 	last map[int32]lastRecord
 }

@@ -19,7 +19,6 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/internal/run/offset"
 	"github.com/culvert-project/culvert/internal/run/sink"
-	"github.com/culvert-project/culvert/internal/run/source"
 	core "github.com/culvert-project/culvert/internal/run/task"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/sdk/go/setting"
@@ -45,12 +44,12 @@ type partitionReplay struct {
 	end          int64 // the end offset of the partition when the replay began
 	result       *ReplayResult
 
-	next       int64                      // the offset at which the next batch starts
-	state      replayState                // as stored, and what the current batch has settled
-	storedJSON string                     // the stored state, which is not written again if it is the same
-	index      *replayIndex               // of all partitions
-	newer      *newerRecords              // nil for a source
-	siblings   map[int32]*partitionReplay // by partition, with this one
+	next       int64        // the offset at which the next batch starts
+	state      replayState  // as stored, and what the current batch has settled
+	storedJSON string       // the stored state, which is not written again if it is the same
+	index      *replayIndex // of all partitions
+	newer      *newerRecords
+	replays    map[int32]*partitionReplay // by partition, with this one
 	regex      *pattern.Pattern           // topics.regex; nil if it is not set
 
 	mu       sync.Mutex
@@ -279,6 +278,7 @@ func (p *partitionReplay) skipReason(deadLetter *DeadLetter) string {
 	if attempt.isContradictory {
 		return "of records whose dead letters contradict each other about their number of rows"
 	}
+	isSuperseded := p.newer.isSuperseded(deadLetter)
 	topicRole := role.SourceTopic
 	topics := config.List(run.config.Text("topics"))
 	if run.isSink() {
@@ -286,15 +286,14 @@ func (p *partitionReplay) skipReason(deadLetter *DeadLetter) string {
 		if deadLetter.Partition < 0 || deadLetter.Offset < 0 {
 			return "without the position of their record"
 		}
-		switch isSuperseded := p.newer.isSuperseded(deadLetter); {
+		switch {
 		case attempt.value != "" && attempt.value != p.requestDigest():
 			return keptOtherValue
 		case isSuperseded && deadLetter.Record.Key == nil:
 			return "of records without a key, whose topic has later records that may be of the same entity and would " +
 				"be overwritten: --older sends them anyway"
 		case isSuperseded:
-			return "of records that have a later one of the same key, which would be overwritten: " +
-				"--older sends them anyway"
+			return keptSuperseded
 		}
 		if p.regex != nil {
 			if matches, err := config.MatchesTopic(*p.regex, deadLetter.Topic); err != nil || !matches {
@@ -303,6 +302,8 @@ func (p *partitionReplay) skipReason(deadLetter *DeadLetter) string {
 			}
 			return ""
 		}
+	} else if isSuperseded {
+		return keptSuperseded
 	}
 	declarations := run.class.declarations
 	for _, e := range run.config.Entries {
@@ -322,102 +323,6 @@ func (p *partitionReplay) requestDigest() string {
 		return ""
 	}
 	return valueDigest([]byte(*p.request.Value))
-}
-
-func (p *partitionReplay) replaySource(ctx context.Context, t *task, binding *plugin.Binding,
-	transforms *chainFactory) error {
-	run := t.run
-	plan, err := run.callPlan(ctx, binding, 1)
-	if err != nil {
-		return err
-	}
-	if len(plan.Tasks) > 0 {
-		t.settings = plan.Tasks[0]
-	}
-	t.metrics = &core.Metrics{} // of the replay alone
-	var delivery delivery
-	if p.request.DryRun {
-		delivery = t.atLeastOnceDelivery(p.owner())
-	} else {
-		delivery = t.newDelivery(p.owner(), func(int) []string {
-			return []string{run.options.Worker.Text("group.id") + "-" + run.config.Name + "-dlq"}
-		})
-	}
-	defer delivery.close(context.WithoutCancel(ctx))
-	options := t.sourceOptions(delivery, binding, transforms)
-	options.Tolerance.TolerateAll = true
-	options.DeadLetters = t.newSourceDeadLetters(p.request.Topic, withFailureHeaders, binding)
-	rejections := &rejections{replay: p}
-	headers := options.DeadLetters.Headers
-	options.DeadLetters.Headers = func(row source.FailedRow) []kgo.RecordHeader {
-		rejections.add(row.ReplayedFrom, row.Err)
-		if p.request.DryRun {
-			return nil
-		}
-		return headers(row)
-	}
-	if p.request.DryRun {
-		options.EnsureTopic = nil
-		options.Logger = slog.New(slog.DiscardHandler)
-		options.NewOutput = func(feed string) (source.Output, error) { // unlike the task's, it does not record topics
-			output, err := delivery.output(feed)
-			return discardOutput{output}, err
-		}
-	}
-	var previousBatch []core.DeadLetter
-	delivered := map[string]bool{} // positions of letters of that batch
-	next := func(ctx context.Context,
-		unreadable source.UnreadableReason) (batch []core.DeadLetter, state []wit.OffsetEntry, err error) {
-		for i := range previousBatch { // its result is stored now
-			position := previousBatch[i].Position
-			p.count(position, delivered[position])
-		}
-		previousBatch = nil
-		clear(delivered)
-		if err := p.checkLock(ctx); err != nil {
-			return nil, nil, err
-		}
-		for len(batch) == 0 {
-			deadLetters, err := p.nextBatch(ctx)
-			if err != nil || len(deadLetters) == 0 {
-				return nil, nil, err
-			}
-			if batch, err = p.readableDeadLetters(ctx, deadLetters, unreadable); err != nil {
-				return nil, nil, err
-			}
-		}
-		previousBatch = batch
-		return batch, p.state.fields(), nil
-	}
-	return source.NewTask(options).Replay(ctx, source.Replay{Partition: p.storageKey(), Next: next,
-		Delivered: func(position string) { delivered[position] = true }})
-}
-
-// readableDeadLetters returns the dead letters that can be sent and marks them as done. It counts the others as kept.
-func (p *partitionReplay) readableDeadLetters(ctx context.Context, deadLetters []*DeadLetter,
-	unreadable source.UnreadableReason) (batch []core.DeadLetter, err error) {
-	var settled []*DeadLetter
-	for _, deadLetter := range deadLetters {
-		replayed := p.replayed(deadLetter)
-		replayed.Record.Partition = deadLetter.TargetPartition
-		if replayed.IsDocument {
-			reason, err := unreadable(ctx, &replayed)
-			if err != nil {
-				return nil, err
-			}
-			if reason != "" {
-				p.result.Kept[reason]++
-				continue
-			}
-		}
-		batch = append(batch, replayed)
-		settled = append(settled, deadLetter)
-	}
-	if err := p.settleElsewhere(ctx, settled); err != nil {
-		return nil, err
-	}
-	p.markSettled(&p.state, settled)
-	return batch, nil
 }
 
 func (p *partitionReplay) attempt(letter *DeadLetter) attempt {
@@ -458,7 +363,7 @@ func (p *partitionReplay) settleElsewhere(ctx context.Context, letters []*DeadLe
 		if !isElsewhere {
 			continue
 		}
-		sibling := p.siblings[partition]
+		sibling := p.replays[partition]
 		state := sibling.state.clone()
 		sibling.markSettled(&state, letters)
 		if err := sibling.store(ctx, state); err != nil {
@@ -529,13 +434,19 @@ func (p *partitionReplay) markWritten(r *kgo.Record) {
 	p.written[placeID(r)] = true
 }
 
-// dropIfSuperseded reports whether a newer record supersedes a selected dead letter, which it counts as kept then.
-func (p *partitionReplay) dropIfSuperseded(deadLetter *DeadLetter) bool {
-	isSuperseded := p.newer.isSuperseded(deadLetter)
-	if isSuperseded {
-		p.result.Kept[p.skipReason(deadLetter)]++
+// dropSuperseded reads newer records and returns the letters of a batch that none supersedes. It counts the others as
+// kept.
+func (p *partitionReplay) dropSuperseded(ctx context.Context, letters []*DeadLetter) ([]*DeadLetter, error) {
+	if err := p.newer.read(ctx); err != nil {
+		return nil, err
 	}
-	return isSuperseded
+	return slices.DeleteFunc(letters, func(letter *DeadLetter) bool {
+		isSuperseded := p.newer.isSuperseded(letter)
+		if isSuperseded {
+			p.result.Kept[p.skipReason(letter)]++
+		}
+		return isSuperseded
+	}), nil
 }
 
 // deliver sends a batch to the service, stores and counts its results. Until it returns, the sink's tasks write
@@ -544,11 +455,9 @@ func (p *partitionReplay) deliver(ctx context.Context, options sink.Options, let
 	clear(p.written) // of the previous batch
 	if !p.request.DryRun {
 		defer p.connectorRun.controller.keyLocks.lock(letters)()
-		if err := p.newer.read(ctx); err != nil {
+		var err error
+		if letters, err = p.dropSuperseded(ctx, letters); err != nil || len(letters) == 0 {
 			return err
-		}
-		if letters = slices.DeleteFunc(letters, p.dropIfSuperseded); len(letters) == 0 {
-			return nil
 		}
 	}
 	slices.SortFunc(letters, compareOrigins)

@@ -58,6 +58,8 @@ const (
 	keptUnknown    = "that are not in the topic, belong to another connector, or were settled before"
 	keptOtherValue = "of which an earlier retry may have written another value: retry them with that value, or " +
 		"discard them"
+	keptSuperseded = "of records that have a later one of the same key, which would be overwritten: " +
+		"--older sends them anyway"
 	keptWritten = "that an earlier attempt has written, as a check shows: the other value was not sent"
 )
 
@@ -223,7 +225,7 @@ func (run *connectorRun) replayDeadLetters(ctx context.Context, lock sink.Member
 	for partition, end := range ends {
 		p := &partitionReplay{
 			connectorRun: run, lock: lock, reader: reader, request: r, partition: partition, end: end, result: result,
-			index: index, siblings: replays, rejected: map[string]bool{}, written: map[recordID]bool{},
+			index: index, replays: replays, rejected: map[string]bool{}, written: map[recordID]bool{},
 		}
 		if err := p.load(ctx); err != nil {
 			return err
@@ -252,20 +254,20 @@ func (run *connectorRun) replayDeadLetters(ctx context.Context, lock sink.Member
 			r.notFound[newest] = true
 		}
 	}
-	var newer *newerRecords
+	newer := newNewerRows(run.clients.kafka)
 	if run.isSink() {
 		isOpen := index.isOpen
 		if r.located != nil {
 			isOpen = r.located.isOpen
 		}
 		newer = newNewerRecords(run.clients.kafka, isOpen)
-		defer newer.close()
 	}
+	defer newer.close()
 	for _, p := range replays {
 		p.request = r
 		p.newer = newer
 	}
-	if newer != nil && !r.IncludeSuperseded {
+	if run.isSink() && !r.IncludeSuperseded {
 		err := readAll(func(l *DeadLetter) error {
 			p := replays[l.Record.Partition]
 			if index.represents(l) && index.isOpen(l.recordID().original()) && r.Filter.Matches(l) &&

@@ -24,6 +24,9 @@ type Replay struct {
 	Next func(context.Context, UnreadableReason) (letters []task.DeadLetter, nextOffset []wit.OffsetEntry, err error)
 	// Delivered is called with the position of each letter with an acknowledged row, before the next call of Next.
 	Delivered func(position string)
+	// Converted, if not nil, is called with the position of a letter and each record that it becomes, before the record
+	// is sent. A nil value is a deletion. Calls are not concurrent.
+	Converted func(position, topic string, key, value []byte)
 }
 
 // UnreadableReason returns why no feed of the connector can read a letter that is a document, or "" if one can. It
@@ -36,7 +39,7 @@ func (t *Task) Replay(ctx context.Context, r Replay) error {
 	if err := t.o.PrepareOffsets(ctx, 1); err != nil {
 		return err
 	}
-	reader := replayReader{task: t, delivered: r.Delivered}
+	reader := replayReader{task: t, delivered: r.Delivered, converted: r.Converted}
 	var err error
 	if reader.key, reader.value, err = t.o.DeadLetters.NewConverters(); err != nil {
 		return err
@@ -73,13 +76,15 @@ type replayReader struct {
 	value     convert.Converter
 	opened    *openedVersion // set by the first document
 	delivered func(position string)
+	converted func(position, topic string, key, value []byte)
 }
 
 // send sends the rows of letters, and nextOffset with the last one.
 func (r *replayReader) send(ctx context.Context, feed *feed, letters []task.DeadLetter,
 	nextOffset []wit.OffsetEntry) error {
 	for i, retries := 0, 0; i < len(letters); {
-		origin := &origin{request: letters[i].Request, replayed: &letters[i], delivered: r.delivered}
+		origin := &origin{request: letters[i].Request, replayed: &letters[i], delivered: r.delivered,
+			converted: r.converted}
 		page := newPage(feed, &wit.Fetch{}, origin, &bisection{})
 		page.emitted.hasSent = i > 0
 		err := r.fill(ctx, page)

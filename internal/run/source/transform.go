@@ -386,6 +386,9 @@ func (s *transformStage) buildRecords(rows, chunk *chunk) {
 		if !span.valueNull {
 			rec.Value = chunk.converted[span.value:span.valueEnd:span.valueEnd]
 		}
+		if converted := rows.origin.converted; converted != nil {
+			converted(rows.origin.replayed.Position, rec.Topic, rec.Key, rec.Value)
+		}
 		headers := s.headers[span.headers : span.headers+span.headerCount]
 		hasOwnTrace := slices.ContainsFunc(headers, func(h headerSpan) bool { return tracing.IsTraceHeader(h.name) })
 		addTrace := isTraced && !hasOwnTrace

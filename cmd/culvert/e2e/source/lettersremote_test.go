@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/internal/rest"
@@ -58,4 +60,36 @@ func TestRetryOfARowWithAnotherValue(t *testing.T) {
 		names[fmt.Sprint(payload["ProductName"])]++
 	}
 	e2etest.Equal(t, "the rows", map[string]int{"17": 1, "18": 1, "19": 1}, names)
+}
+
+// A refused row of a source is held back by a later record of its key, such as a deletion, until it is sent anyway.
+func TestOldRowIsHeldBack(t *testing.T) {
+	t.Parallel()
+	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{})
+	for id, name := range map[string]string{"1": "17", "2": "no number"} {
+		if w := (e2etest.Writer{S: s}); !w.Send("MERGE", "Products("+id+")", map[string]any{"ProductName": name}) {
+			t.Fatalf("product %s was not changed", id)
+		}
+	}
+	broker := e2etest.StartEmbeddedBroker(t).Addr()
+	f := p.StartWorkerWith(e2etest.Plugins(t, "smt"), "conf", "bootstrap.servers="+broker)
+	f.Create(append(e2etest.Source("rows", address, "Products"), "sap.odata#00.query=$filter=ProductID le 2",
+		"errors.tolerance=all", "transforms=number",
+		"transforms.number.type=org.apache.kafka.connect.transforms.Cast$Value", "transforms.number.spec=ProductName:int16",
+		"errors.deadletterqueue.topic.name=refused", "errors.deadletterqueue.context.headers.enable=true",
+		"errors.deadletterqueue.topic.replication.factor=1")...)
+	f.AwaitCall(200, "GET", "/culvert/connectors/rows/deadletters", "", `"letters":[{`)
+	key := string(e2etest.ReadTopic(t, broker, "Products", 1)[0].Key)
+	deletion := &kgo.Record{Topic: "Products", Key: []byte(strings.Replace(key, `"ProductID":1}`, `"ProductID":2}`, 1))}
+	e2etest.Produce(t, broker, deletion)
+	f.MustCall(200, "PATCH", "/connectors/rows/config", `{"transforms.number.spec":"ProductName:string"}`)
+	f.Await("rows", "runs", e2etest.IsRunning)
+	dlq := func(args ...string) e2etest.Result {
+		return p.Run(append([]string{"dlq"}, append(args, "--connector", "rows", "--url", f.URL)...)...)
+	}
+	dlq("replay").WantStdout("0 sent", "1 kept", "--older sends them anyway")
+	dlq("retry", "0@0").WantStdout("0 sent", "1 kept", "--older sends them anyway")
+	dlq("list").WantCode(0).WantStdout("0@0")
+	dlq("retry", "0@0", "--older").WantCode(0).WantStdout("1 sent: 1 delivered, 0 refused\n")
+	dlq("list").WantCode(0).WantNo("0@")
 }

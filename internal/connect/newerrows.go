@@ -1,0 +1,112 @@
+package connect
+
+import (
+	"cmp"
+	"math"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// clockTolerance is how much the clocks of brokers and workers may differ: a record that is so much older may be newer.
+// In doubt it holds a letter back, which a user can send anyway.
+const clockTolerance = 2 * time.Second
+
+// newerRows records which records in the topics of a source are newer than those that its letters become. A letter has
+// no position in the topic, so that times decide: of the row, or of its failure if that is earlier. A record with the
+// contents of the letter's own is not newer: an earlier replay may have sent it before a crash.
+type newerRows struct {
+	records map[DeadLetterPosition][]rowRecord // that letters become
+	newest  map[recordID]newestRow             // by key of these records
+	sent    map[recordID]rowOrder              // the records that this replay has sent, by contents
+}
+
+// rowRecord is a record by its topic and key, and by its topic, key and value.
+type rowRecord struct {
+	key     recordID
+	content recordID
+}
+
+// newestRow is the newest record of a key. The zero value means that the topic has no record.
+type newestRow struct {
+	content recordID
+	order   rowOrder
+}
+
+// rowOrder is the place of a row in the order of a source: rows of the same time are ordered by their index in a page.
+type rowOrder struct {
+	millis int64
+	index  int64
+}
+
+func (o rowOrder) time() time.Time { return time.UnixMilli(o.millis) }
+
+func (o rowOrder) compare(other rowOrder) int {
+	return cmp.Or(cmp.Compare(o.millis, other.millis), cmp.Compare(o.index, other.index))
+}
+
+func orderOf(l *DeadLetter) rowOrder {
+	order := rowOrder{millis: l.FailedAt.UnixMilli(), index: l.Offset}
+	if !l.Timestamp.IsZero() {
+		order.millis = min(order.millis, l.Timestamp.UnixMilli())
+	}
+	return order
+}
+
+func newRowRecord(topic string, key, value []byte) rowRecord {
+	const row, deletion = -1, -2 // in place of a partition
+	kind := int32(row)
+	if value == nil {
+		kind = deletion
+	}
+	return rowRecord{key: newKeyID(topic, row, key), content: newRecordID(topic, kind, -1, time.Time{}, key, value)}
+}
+
+// watch adds a record that a letter becomes.
+func (n *newerRows) watch(l *DeadLetter, topic string, key, value []byte) {
+	record := newRowRecord(topic, key, value)
+	n.records[l.position()] = append(n.records[l.position()], record)
+	if _, ok := n.newest[record.key]; !ok {
+		n.newest[record.key] = newestRow{}
+	}
+}
+
+// add adds a record of a topic.
+func (n *newerRows) add(r *kgo.Record) {
+	if r.Key == nil {
+		return
+	}
+	record := newRowRecord(r.Topic, r.Key, r.Value)
+	newest, ok := n.newest[record.key]
+	if !ok {
+		return
+	}
+	order, ok := n.sent[record.content]
+	if !ok {
+		order = rowOrder{millis: r.Timestamp.Add(clockTolerance).UnixMilli(), index: math.MaxInt64}
+	}
+	if order.compare(newest.order) >= 0 {
+		n.newest[record.key] = newestRow{content: record.content, order: order}
+	}
+}
+
+// markSent records that a letter was sent, so that it supersedes older ones and no newer ones.
+func (n *newerRows) markSent(l *DeadLetter) {
+	for _, record := range n.records[l.position()] {
+		n.sent[record.content] = orderOf(l)
+	}
+}
+
+func (n *newerRows) isSuperseded(l *DeadLetter) bool {
+	order := orderOf(l)
+	own := map[recordID]recordID{} // the last contents of each key
+	for _, record := range n.records[l.position()] {
+		own[record.key] = record.content
+	}
+	for key, content := range own {
+		if newest := n.newest[key]; newest.content != content && newest.order.compare(order) > 0 {
+			return true
+		}
+	}
+	return false
+}
