@@ -88,12 +88,12 @@ func (h *letterHistory) replay(refusedIn int32, c crash) {
 	if c == beforeAnyState {
 		return
 	}
-	own := replays[sent.Record.Partition]
-	if err := own.settleElsewhere(h.t.Context(), []*DeadLetter{sent}); err != nil {
+	sender := replays[sent.Record.Partition]
+	if err := sender.settleElsewhere(h.t.Context(), []*DeadLetter{sent}); err != nil {
 		h.t.Fatal(err)
 	}
 	if c != beforeOwnState {
-		own.markSettled(&own.state, []*DeadLetter{sent})
+		sender.markSettled(&sender.state, []*DeadLetter{sent})
 	}
 	for partition, p := range replays {
 		h.states[partition] = p.state

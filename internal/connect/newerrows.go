@@ -99,11 +99,11 @@ func (n *newerRows) markSent(l *DeadLetter) {
 
 func (n *newerRows) isSuperseded(l *DeadLetter) bool {
 	order := orderOf(l)
-	own := map[recordID]recordID{} // the last contents of each key
+	contents := map[recordID]recordID{} // the last contents of each key
 	for _, record := range n.records[l.position()] {
-		own[record.key] = record.content
+		contents[record.key] = record.content
 	}
-	for key, content := range own {
+	for key, content := range contents {
 		if newest := n.newest[key]; newest.content != content && newest.order.compare(order) > 0 {
 			return true
 		}

@@ -69,6 +69,8 @@ func TestReplayIndexFindsOpenLetters(t *testing.T) {
 			attempt: attempt{replays: 1, inDoubt: true}},
 		"a duplicate, the first is in doubt": {letters: []indexedLetter{{inDoubt: true}, {}}, want: 1,
 			attempt: attempt{replays: 1, inDoubt: true}},
+		"a duplicate in another partition, the first is in doubt": {letters: []indexedLetter{
+			{partition: 1, inDoubt: true}, {failedAt: 5}}, want: 1, attempt: attempt{replays: 1, inDoubt: true}},
 		"refused again": {letters: []indexedLetter{{isSettled: true}, {replays: 1}}, want: 1,
 			attempt: attempt{replays: 2}},
 		"killed after it was refused": {letters: []indexedLetter{{inDoubt: true}, {replays: 1}}, want: 1,

@@ -13,6 +13,7 @@ import (
 
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/kafka"
 	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
 )
 
@@ -95,4 +96,29 @@ func TestRetryReadsItsLettersOnly(t *testing.T) {
 	assert.Equal(t, []int64{40}, fetches.below(count))
 	h.awaitOpen("c", count-3)
 	assert.Equal(t, ReplayResult{Sent: count - 3, Delivered: count - 3, Kept: map[string]int{}}, retry(!again))
+}
+
+// Letters are located if the index of the tracker has all letters from there on. Otherwise a replay reads the topic.
+func TestLettersAreLocatedInTheIndex(t *testing.T) {
+	t.Parallel()
+	const firstRead = 5
+	h, client := newDeadLetterHerd(t, map[string]string{"c": "dlq"})
+	produce(t, client, lettersOf("dlq", "c", 2*firstRead)...)
+	h.awaitOpen("c", 2*firstRead)
+	ctx := kafkatest.Context(t)
+	require.NoError(t, h.tracker.withIndex(ctx, "c", "dlq", func(c *trackedConnector, _ *kafka.Reader) error {
+		c.index.from[0] = firstRead
+		return nil
+	}))
+	located := func(offset int64) *locatedLetters {
+		return h.tracker.locate(ctx, "c", "dlq", map[DeadLetterPosition]bool{{Offset: offset}: true})
+	}
+	assert.Equal(t, (*locatedLetters)(nil), located(firstRead-1))
+	letters := located(firstRead)
+	assert.Equal(t, []int64{1, firstRead}, []int64{int64(len(letters.letters)), letters.letters[0].offset})
+	assert.Equal(t, true, letters.isOpen(letters.letters[0].original))
+	_, err := h.discard("c", "0@5")
+	require.NoError(t, err)
+	h.awaitOpen("c", 2*firstRead-1)
+	assert.Equal(t, false, letters.isOpen(letters.letters[0].original))
 }
