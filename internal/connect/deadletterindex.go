@@ -42,7 +42,7 @@ const (
 // failed later. An open letter is newer than a settled one. The number of replays decides nothing.
 //
 // Memory: about 80 bytes for each letter, so 80 MB at [maxTrackedLetters], 160 MB at [maxTrackedOfWorker], 320 MB at
-// [maxReplayedLetters], and 2 MB of texts.
+// [maxReplayBytes], and 2 MB of texts.
 //
 // Invariants: letters are sorted by [compareTracked]. states has the replay state of each partition. The letters of an
 // original are linked from the last to the first one. An original is open if its newest letter is not settled.

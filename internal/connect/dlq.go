@@ -127,10 +127,11 @@ func (h *Herder) ReplayConnector(ctx context.Context, name string, r ReplayReque
 	case isPaused && !r.DryRun:
 		return result, ErrNotRunning
 	}
-	if !h.replayLock.TryLock() {
-		return result, ErrReplayInProgress
+	end, err := h.shared.replays.begin(name, replayBytes)
+	if err != nil {
+		return result, err
 	}
-	defer h.replayLock.Unlock()
+	defer end()
 	defer h.tracker.wake.Ring()
 	r.Filter.Connector = name
 	if r.Filter.Positions != nil {
@@ -181,10 +182,11 @@ func (h *Herder) DiscardDeadLetters(ctx context.Context, name string,
 	if err != nil {
 		return result, err
 	}
-	if !h.replayLock.TryLock() {
-		return result, ErrReplayInProgress
+	end, err := h.shared.replays.begin(name, 0)
+	if err != nil {
+		return result, err
 	}
-	defer h.replayLock.Unlock()
+	defer end()
 	run, err := ctl.openDetachedRun(ctx)
 	if err != nil {
 		return result, err
@@ -211,6 +213,9 @@ func (h *Herder) DiscardDeadLetters(ctx context.Context, name string,
 		}
 		return run.storeDiscarded(ctx, lock, topic, topicID, letters, currentStates)
 	})
+	if err != nil {
+		err = fmt.Errorf("connector %s: %w", name, err)
+	}
 	return result, err
 }
 
@@ -269,9 +274,6 @@ func (h *Herder) isPausedOrStopped(ctx context.Context, name string) (bool, erro
 		return false, ctx.Err()
 	}
 }
-
-// ErrReplayInProgress means that a concurrent replay would send dead letters twice.
-var ErrReplayInProgress = errors.New("dead letters are being replayed already")
 
 func (h *Herder) deadLetterTopic(name string) (string, error) {
 	ctl, err := h.find(name)

@@ -17,8 +17,8 @@
 //   - endpoint.go, listener.go: notifications. lag.go: lag of sinks, end of --once.
 //   - deadletter.go, deadletterproducer.go, dlq.go: dead letters. deadlettertracker.go, deadletterindex.go,
 //     deadlettercause.go: what is known of open ones. replay.go, partitionreplay.go, sourcereplay.go, rejections.go:
-//     replay. replaystate.go: its stored state. replayindex.go, recordid.go: its letters. newerrecords.go,
-//     newerrows.go, keylocks.go: order of replayed records.
+//     replay. replayregistry.go: those that run. replaystate.go: the stored state. replayindex.go, recordid.go: its
+//     letters. newerrecords.go, newerrows.go, keylocks.go: order of replayed records.
 //   - condition.go: the words for states. summary.go, activity.go, restinfo.go, trace.go, progress.go, metrics.go: what
 //     is shown, history.go: of the last hour. offsets.go, importoffsets.go: offsets.
 //

@@ -29,7 +29,6 @@ type Herder struct {
 	runCtx      context.Context        // of Run; nil before Run is called
 	hasEnded    bool                   // Run accepts no more connectors
 	loops       sync.WaitGroup         // goroutines of Run
-	replayLock  sync.Mutex             // held while dead letters are replayed or discarded
 	tracker     *deadLetterTracker
 	history     history.Recorder
 }
@@ -37,7 +36,7 @@ type Herder struct {
 // New creates a herder of checked connectors. Nothing runs before [Herder.Run].
 func New(o Options, connectors []*config.Connector) *Herder {
 	o.sharedResources = sharedResources{claims: &claimRegistry{}, buffers: source.NewBuffers(o.Memory.Chunks()),
-		hub: &notify.Hub{Logger: o.Logger}, starts: &startCounters{},
+		hub: &notify.Hub{Logger: o.Logger}, starts: &startCounters{}, replays: &replayRegistry{},
 		refreshInterval: cmp.Or(o.refreshInterval, time.Minute)}
 	h := &Herder{shared: o, controllers: map[string]*controller{}, deleting: map[string]*controller{}}
 	h.tracker = newDeadLetterTracker(h)

@@ -55,7 +55,7 @@ func (h *letterHistory) newestOpen() int {
 
 // open builds the index of a replay.
 func (h *letterHistory) open() (*replayIndex, map[int32]*partitionReplay) {
-	index := newReplayIndex()
+	index := newReplayIndex(nil)
 	replays := map[int32]*partitionReplay{}
 	for partition := range int32(len(h.states)) {
 		replays[partition] = &partitionReplay{partition: partition, index: index, replays: replays,

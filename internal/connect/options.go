@@ -51,6 +51,7 @@ type sharedResources struct {
 	buffers         *source.Buffers
 	hub             *notify.Hub
 	starts          *startCounters
+	replays         *replayRegistry
 	refreshInterval time.Duration // how often a failed start checks again for settings that change elsewhere
 }
 

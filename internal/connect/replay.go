@@ -221,7 +221,8 @@ func (run *connectorRun) withReplayLock(ctx context.Context, do func(context.Con
 func (run *connectorRun) replayDeadLetters(ctx context.Context, lock sink.Membership, reader *kafka.Reader,
 	ends kafka.Positions, r ReplayRequest, result *ReplayResult) error {
 	replays := map[int32]*partitionReplay{}
-	index := newReplayIndex()
+	index := newReplayIndex(run.options.replays)
+	defer index.close()
 	for partition, end := range ends {
 		p := &partitionReplay{
 			connectorRun: run, lock: lock, reader: reader, request: r, partition: partition, end: end, result: result,

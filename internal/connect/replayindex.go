@@ -1,33 +1,34 @@
 package connect
 
 import (
-	"fmt"
 	"iter"
+	"math"
 
 	"github.com/culvert-project/culvert/internal/kafka"
 	core "github.com/culvert-project/culvert/internal/run/task"
 )
 
-// maxReplayedLetters bounds the memory of a replay, see [deadLetterIndex].
-const maxReplayedLetters = 4_000_000
-
 // replayIndex is the index of the letters from which a replay selects, when it begins.
 type replayIndex struct {
 	*deadLetterIndex
-	rows map[DeadLetterPosition]core.RowSubset // of letters about a part of the rows of their records
+	rows    map[DeadLetterPosition]core.RowSubset // of letters about a part of the rows of their records
+	replays *replayRegistry                       // bounds the letters of all replays
 }
 
-func newReplayIndex() *replayIndex {
-	index := &replayIndex{deadLetterIndex: newDeadLetterIndex(), rows: map[DeadLetterPosition]core.RowSubset{}}
-	index.limit = maxReplayedLetters
+func newReplayIndex(replays *replayRegistry) *replayIndex {
+	index := &replayIndex{deadLetterIndex: newDeadLetterIndex(), rows: map[DeadLetterPosition]core.RowSubset{},
+		replays: replays}
+	index.limit = math.MaxInt
 	return index
 }
 
+// close returns the memory of the letters to the registry.
+func (r *replayIndex) close() { r.replays.release(int64(len(r.letters)) * indexedLetterBytes) }
+
 // add adds a letter. Call update after the last one.
 func (r *replayIndex) add(l *DeadLetter) error {
-	if len(r.letters) >= r.limit {
-		return fmt.Errorf("expected at most %d dead letters, found more: delete those that were replayed, with "+
-			"kafka-delete-records for example", r.limit)
+	if err := r.replays.reserve(indexedLetterBytes); err != nil {
+		return err
 	}
 	if !l.Rows.IsAll() {
 		r.rows[l.position()] = l.Rows

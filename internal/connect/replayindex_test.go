@@ -34,7 +34,7 @@ type indexedLetter struct {
 // indexOf returns an index of letters, whose offsets are their places in the list.
 func indexOf(t *testing.T, indexed []indexedLetter) (index *replayIndex, letters []*DeadLetter) {
 	t.Helper()
-	index = newReplayIndex()
+	index = newReplayIndex(nil)
 	replays := map[int32]*partitionReplay{0: {}, 1: {}}
 	for i, l := range indexed {
 		letter := newDeadLetter(1, l.value, l.replays, core.RowSubset{})
@@ -150,7 +150,7 @@ func TestRowsWithoutTimeAreIdentifiedByTheirLetters(t *testing.T) {
 
 // The rows to send are those that failed in all open letters of a record.
 func TestReplayIndexIntersectsRows(t *testing.T) {
-	index := newReplayIndex()
+	index := newReplayIndex(nil)
 	for i, letter := range []struct {
 		rows              uint32
 		failedRows        []uint32
@@ -173,12 +173,13 @@ func TestReplayIndexIntersectsRows(t *testing.T) {
 }
 
 func TestReplayIndexIsBounded(t *testing.T) {
-	index := newReplayIndex()
-	assert.Equal(t, maxReplayedLetters, index.limit)
-	index.limit = 3
+	replays := &replayRegistry{bytes: maxReplayBytes - 3*indexedLetterBytes}
+	index := newReplayIndex(replays)
 	for i := range 3 {
 		require.NoError(t, index.add(newDeadLetter(int64(i), "", 0, core.RowSubset{})))
 	}
 	err := index.add(newDeadLetter(3, "", 0, core.RowSubset{}))
-	assert.Error(t, err, "expected at most 3 dead letters")
+	assert.Error(t, err, "expected at most 4089446 dead letters")
+	index.close()
+	assert.Equal(t, int64(maxReplayBytes-3*indexedLetterBytes), replays.bytes)
 }

@@ -1,0 +1,87 @@
+package connect
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// ErrReplayInProgress means that a concurrent replay would send dead letters twice, or leaves no memory for this one.
+var ErrReplayInProgress = errors.New("dead letters are being replayed already")
+
+// Memory of replays, in bytes.
+const (
+	maxReplayBytes     = 320 << 20 // bounds all replays of a worker
+	replayBytes        = 8 << 20   // of a replay: a batch of letters with the requests for them
+	indexedLetterBytes = 80        // of a letter in a replayIndex
+)
+
+// replayRegistry has the replays, retries, dry runs and discards that run on a worker. The zero value is ready; nil
+// bounds nothing.
+//
+// Invariants: a connector has at most one of them. All of them together have reserved at most maxReplayBytes.
+type replayRegistry struct {
+	mu     sync.Mutex
+	starts map[string]time.Time // by connector
+	bytes  int64                // that are reserved
+}
+
+// begin registers a replay and reserves bytes. The caller must call end when the replay has ended. An error wraps
+// [ErrReplayInProgress].
+func (r *replayRegistry) begin(connector string, bytes int64) (end func(), err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if start, ok := r.starts[connector]; ok {
+		return nil, fmt.Errorf("connector %s: %w, for %v: repeat the request when that has ended", connector,
+			ErrReplayInProgress, time.Since(start).Round(time.Second))
+	}
+	if r.bytes+bytes > maxReplayBytes {
+		return nil, fmt.Errorf("connector %s: %w", connector, r.fullErr())
+	}
+	if r.starts == nil {
+		r.starts = map[string]time.Time{}
+	}
+	r.starts[connector] = time.Now()
+	r.bytes += bytes
+	return func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(r.starts, connector)
+		r.bytes -= bytes
+	}, nil
+}
+
+// reserve reserves bytes for a replay that has begun, until release.
+func (r *replayRegistry) reserve(bytes int64) error {
+	if r == nil {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.bytes+bytes > maxReplayBytes {
+		return r.fullErr()
+	}
+	r.bytes += bytes
+	return nil
+}
+
+// release returns bytes that were reserved.
+func (r *replayRegistry) release(bytes int64) {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.bytes -= bytes
+}
+
+// fullErr explains that no bytes are left. r.mu is held.
+func (r *replayRegistry) fullErr() error {
+	if len(r.starts) > 1 {
+		return fmt.Errorf("%w: the %d replays of this worker use the %d MiB that they have together: repeat the "+
+			"request when others have ended", ErrReplayInProgress, len(r.starts), maxReplayBytes>>20)
+	}
+	return fmt.Errorf("expected at most %d dead letters, found more: delete those that were replayed, with "+
+		"kafka-delete-records for example", (maxReplayBytes-replayBytes)/indexedLetterBytes)
+}
