@@ -73,12 +73,13 @@ type trackedTopic struct {
 // trackedConnector is a connector of a tracked topic. A connector that was deleted and created again is another one.
 type trackedConnector struct {
 	controller *controller
-	index      *deadLetterIndex // nil means that nothing was read
-	letters    atomic.Int64     // number of letters in index
-	next       kafka.Positions  // where the next read starts
-	topicID    string           // [kafka.Range.TopicID] of what was read
-	isStale    bool             // the index has changed since the summary was derived
-	stateErr   error            // of the last read of the replay states
+	index      *deadLetterIndex      // nil means that nothing was read
+	letters    atomic.Int64          // number of letters in index
+	next       kafka.Positions       // where the next read starts
+	topicID    string                // [kafka.Range.TopicID] of what was read
+	isStale    bool                  // the index has changed since the summary was derived
+	states     map[int32]parsedState // by partition
+	stateErr   error                 // of the last read of the replay states
 
 	mu      sync.Mutex
 	summary *DeadLetterSummary // nil means unknown
@@ -439,6 +440,7 @@ func (t *deadLetterTracker) readStates(ctx context.Context, topic string, connec
 	states := map[string]map[int32]replayState{}
 	for name, c := range connectors {
 		stored := map[int32]replayState{}
+		parsed := map[int32]parsedState{}
 		var err error
 		for partition := range offsets.To {
 			var fields []wit.OffsetEntry
@@ -446,11 +448,16 @@ func (t *deadLetterTracker) readStates(ctx context.Context, topic string, connec
 			if err != nil {
 				break
 			}
-			if stored[partition], err = parseReplayState(fields); err != nil {
+			p := c.states[partition]
+			p.update(fields)
+			parsed[partition] = p
+			if err = p.err; err != nil {
 				err = fmt.Errorf("stored replay state of topic %s, partition %d: %w", topic, partition, err)
 				break
 			}
+			stored[partition] = p.state
 		}
+		c.states = parsed
 		c.stateErr = err
 		if err != nil {
 			t.herder.shared.Logger.Debug("dead letters are not counted", "connector", name, "error", err)

@@ -255,6 +255,34 @@ func TestUnreadableReplayStatePreventsListsOfItsConnectorOnly(t *testing.T) {
 	assert.Equal(t, []string{"0@1 x1"}, h.pages("d", DeadLetterQuery{Show: ShowOpen}))
 }
 
+// A replay state is parsed when another one is stored, not each time that the tracker looks for new letters.
+func TestReplayStateIsParsedWhenItChanges(t *testing.T) {
+	t.Parallel()
+	h, client := newDeadLetterHerd(t, map[string]string{"c": "dlq"})
+	produce(t, client, lettersOf("dlq", "c", 3)...)
+	h.awaitOpen("c", 3)
+	parsedRange := func() (first *offsetRange) { // its address shows by which call it was parsed
+		require.NoError(t, h.tracker.withIndex(kafkatest.Context(t), "c", "dlq",
+			func(c *trackedConnector, _ *kafka.Reader) error {
+				first = &c.states[0].state.done[0]
+				return nil
+			}))
+		return first
+	}
+	for _, position := range []string{"0@0", "0@2"} {
+		_, err := h.discard("c", position)
+		require.NoError(t, err)
+		first := parsedRange()
+		for range 3 {
+			refreshNow(t, h.tracker)
+			if again := parsedRange(); again != first {
+				t.Fatalf("expected the state to be parsed once, found another one: %v", again)
+			}
+		}
+	}
+	h.awaitOpen("c", 1)
+}
+
 // Letters that a connector with its own offsets topic has settled are not open: its writes are copied to the topic of
 // the worker.
 func TestDeadLettersSettledInAnOwnOffsetsTopicCount(t *testing.T) {

@@ -233,7 +233,7 @@ func (run *connectorRun) storeDiscarded(ctx context.Context, lock sink.Membershi
 				state, err = parseReplayState(fields)
 			}
 			if err != nil {
-				return err
+				return fmt.Errorf("stored replay state of topic %s, partition %d: %w", topic, l.partition, err)
 			}
 			ranges[l.partition] = state.ranges()
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/kafka"
 	"github.com/culvert-project/culvert/internal/run/sink"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // The state has the settled dead letters in whatever order they were settled. Unmarking one changes no other.
@@ -111,6 +112,105 @@ func TestParseDeadLetterPosition(t *testing.T) {
 			t.Errorf("%.50q: expected a short error, found %v", text, err)
 		}
 	}
+}
+
+// replayFields returns the stored form of a state that ends at an offset.
+func replayFields(next int64, done, sent string) []wit.OffsetEntry {
+	return []wit.OffsetEntry{wit.StringEntry(fieldSent, sent), wit.StringEntry(fieldDone, done),
+		wit.IntegerEntry(fieldNext, next)}
+}
+
+// Ranges ascend with gaps between them. An error names the field and the range, and what to do.
+func TestReplayStateAscends(t *testing.T) {
+	for done, want := range map[string]string{
+		"4-5,7-7":                 "",
+		"4-5,6-6":                 "found 6-6 after offset 5",
+		"7-7,4-5":                 "found 4-5 after offset 7",
+		"4-9,5-6":                 "found 5-6 after offset 9",
+		"3-4":                     "found 3-4 after offset 2",
+		"0-1":                     "found 0-1 after offset 2",
+		"5-9223372036854775807":   `found "5-9223372036854775807"`,
+		"5-4":                     `found "5-4"`,
+		"4-5,":                    `found ""`,
+		"4":                       `found "4"`,
+		"-1-4":                    `found "-1-4"`,
+		"5-9223372036854775806":   "",
+		"99999999999999999999-99": `found "99999999999999999999-99"`,
+	} {
+		state, err := parseReplayState(replayFields(3, done, "1,20"))
+		if want == "" {
+			require.NoError(t, err)
+			assert.Equal(t, int64(2), state.done[0].last)
+			assert.Equal(t, false, state.isDone(3))
+			continue
+		}
+		assert.Error(t, err, "field done", want, "dlq replay --again")
+	}
+}
+
+// A letter that is done is not in doubt, in whatever order the fields are.
+func TestSettledLettersAreNotInDoubt(t *testing.T) {
+	state, err := parseReplayState(replayFields(3, "5-6", "1,3,5,7"))
+	require.NoError(t, err)
+	assert.Equal(t, map[int64]string{3: "", 7: ""}, state.inDoubt)
+}
+
+// largeReplayFields returns a state of 721 KiB: 35,000 ranges, and 55,000 positions in doubt.
+func largeReplayFields() []wit.OffsetEntry {
+	var done, sent []string
+	for n := range 55_000 {
+		if n < 35_000 {
+			done = append(done, fmt.Sprintf("%d-%d", 2*n+1, 2*n+1))
+		}
+		sent = append(sent, fmt.Sprint(2*n+100_000))
+	}
+	return replayFields(0, strings.Join(done, ","), strings.Join(sent, ","))
+}
+
+// A large state is parsed in one pass. Comparing each range with each position in doubt would take minutes.
+func TestLargeReplayStateIsParsed(t *testing.T) {
+	state, err := parseReplayState(largeReplayFields())
+	require.NoError(t, err)
+	assert.Equal(t, 35_000, state.ranges())
+	assert.Equal(t, 55_000, len(state.inDoubt))
+	for pos := range int64(55_000) { // settling a single letter looks at no other one
+		state.markDone(2*pos+100_000, 2*pos+100_000)
+	}
+	assert.Equal(t, 0, len(state.inDoubt))
+}
+
+func BenchmarkParseReplayState(b *testing.B) {
+	fields := largeReplayFields()
+	for b.Loop() {
+		if _, err := parseReplayState(fields); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// What is accepted is parsed again from its own stored form with the same result.
+func FuzzReplayState(f *testing.F) {
+	f.Add(int64(3), "5-6,8-9", "1,3,7", "7:0a")
+	f.Add(int64(0), "0-1", "9223372036854775807", "")
+	f.Add(int64(-1), "1-1,2-2", "", ":")
+	f.Fuzz(func(t *testing.T, next int64, done, sent, values string) {
+		fields := append(replayFields(next, done, sent), wit.StringEntry(fieldValues, values))
+		if values == "" {
+			fields = fields[:3]
+		}
+		state, err := parseReplayState(fields)
+		if err != nil {
+			return
+		}
+		for i, span := range state.done {
+			if span.first < 0 || span.first > span.last || (i > 0 && state.done[i-1].last+1 >= span.first) {
+				t.Fatalf("expected ascending ranges with gaps between them, found %v", state.done)
+			}
+		}
+		again, err := parseReplayState(state.fields())
+		require.NoError(t, err)
+		assert.Equal(t, fmt.Sprint(state), fmt.Sprint(again))
+	})
 }
 
 // Filters leave gaps, whose number is bounded. Every second dead letter is the worst case.

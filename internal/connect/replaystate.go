@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -46,27 +47,37 @@ func ReadReplayStates(ctx context.Context, reader *kafka.Reader, worker map[stri
 		return nil, err
 	}
 	replays := &ReplayStates{topic: topic, topicID: id, states: map[string]replayState{}}
+	newest := map[string]*kgo.Record{} // by owner and partition
 	_, err = reader.Read(ctx, offsetsConfig.Topic, kafka.ReadOptions{}, func(r *kgo.Record) error {
 		owner, partition, err := offset.ParseKey(r.Key)
-		if err != nil || !strings.HasPrefix(owner, replayOwnerPrefix) {
-			return nil
-		}
-		var fields []wit.OffsetEntry
-		if r.Value != nil {
-			fields, err = offset.ParseJSON(r.Value)
-		}
-		if err == nil {
-			replays.states[owner+offset.Identity(partition)], err = parseReplayState(fields)
-		}
-		if err != nil {
-			return fmt.Errorf("stored replay state of %s: %w", owner, err)
+		if err == nil && strings.HasPrefix(owner, replayOwnerPrefix) && isPartitionOf(partition, topic) {
+			newest[owner+offset.Identity(partition)] = r
 		}
 		return nil
 	})
-	if errors.Is(err, kafka.ErrUnknownTopic) {
-		err = nil
+	if err != nil && !errors.Is(err, kafka.ErrUnknownTopic) {
+		return nil, err
 	}
-	return replays, err
+	for id, r := range newest {
+		var fields []wit.OffsetEntry
+		if r.Value != nil {
+			fields, err = offset.ParseJSON(r.Value)
+			if err != nil {
+				return nil, fmt.Errorf("stored replay state %s: %w", r.Key, err)
+			}
+		}
+		if replays.states[id], err = parseReplayState(fields); err != nil {
+			return nil, fmt.Errorf("stored replay state %s: %w", r.Key, err)
+		}
+	}
+	return replays, nil
+}
+
+// isPartitionOf reports whether a partition of the offsets topic is a [replayPartition] of a topic.
+func isPartitionOf(partition []wit.OffsetEntry, topic string) bool {
+	return slices.ContainsFunc(partition, func(field wit.OffsetEntry) bool {
+		return field.Name == "topic" && field.Value.String != nil && *field.Value.String == topic
+	})
 }
 
 // IsSettled reports whether a dead letter, or another one of its record, was delivered or discarded.
@@ -74,6 +85,22 @@ func (r *ReplayStates) IsSettled(deadLetter *DeadLetter) bool {
 	partition := offset.Identity(replayPartition(r.topic, deadLetter.Record.Partition))
 	state := r.states[replayOwnerPrefix+deadLetter.Connector+partition]
 	return deadLetter.Connector != "" && state.canBeOf(r.topicID) && state.isDone(deadLetter.Record.Offset)
+}
+
+// parsedState is a replay state with the fields that it was parsed from.
+type parsedState struct {
+	fields []wit.OffsetEntry
+	state  replayState
+	err    error
+}
+
+// update parses fields unless they are the same slice as before: a store keeps it until another state is stored.
+func (p *parsedState) update(fields []wit.OffsetEntry) {
+	if len(fields) == len(p.fields) && (len(fields) == 0 || &fields[0] == &p.fields[0]) {
+		return
+	}
+	p.fields = fields
+	p.state, p.err = parseReplayState(fields)
 }
 
 // replayState is the stored state of the replay of one partition.
@@ -178,7 +205,13 @@ func (r *replayState) markDone(first, last int64) {
 	if first > last {
 		return
 	}
-	maps.DeleteFunc(r.inDoubt, func(pos int64, _ string) bool { return pos >= first && pos <= last })
+	if last-first < int64(len(r.inDoubt)) {
+		for pos := first; pos <= last; pos++ {
+			delete(r.inDoubt, pos)
+		}
+	} else {
+		maps.DeleteFunc(r.inDoubt, func(pos int64, _ string) bool { return pos >= first && pos <= last })
+	}
 	start, _ := r.find(first - 1) // the range to extend, or where to insert one
 	end := start
 	for ; end < len(r.done) && r.done[end].first <= last+1; end++ {
@@ -230,16 +263,32 @@ func (r *replayState) fields() []wit.OffsetEntry {
 	return fields
 }
 
-// parseReplayState parses the stored form of a state. Nil is the state of a partition without settled letters.
+// errReplayState is the end of each error of parseReplayState.
+var errReplayState = errors.New("culvert dlq replay --again ignores this state, sends all letters again, and replaces it")
+
+// parseReplayState parses the stored form of a state in one pass, so that a large one costs no more than its size.
+// Nil is the state of a partition without settled letters.
 func parseReplayState(stored []wit.OffsetEntry) (r replayState, err error) {
 	fields, err := source.PluginFields(stored)
+	if err == nil {
+		err = r.parse(fields)
+	}
 	if err != nil {
-		return r, err
+		return replayState{}, fmt.Errorf("%w: %w", err, errReplayState)
+	}
+	return r, nil
+}
+
+func (r *replayState) parse(fields []wit.OffsetEntry) (err error) {
+	if i := slices.IndexFunc(fields, func(f wit.OffsetEntry) bool { return f.Name == fieldNext }); i > 0 {
+		fields = slices.Concat(fields[i:i+1], fields[:i], fields[i+1:])
 	}
 	for _, field := range fields {
 		switch v := field.Value; {
 		case field.Name == fieldNext && v.Integer != nil:
-			r.markDone(0, *v.Integer-1)
+			if *v.Integer > 0 {
+				err = r.appendDone(field.Name, 0, *v.Integer-1)
+			}
 		case field.Name == fieldTopic && v.String != nil:
 			r.topicID = *v.String
 		case field.Name == fieldKnown && v.String != nil && len(*v.String) <= wit.MaxKnown:
@@ -252,10 +301,21 @@ func parseReplayState(stored []wit.OffsetEntry) (r replayState, err error) {
 			err = fmt.Errorf("expected next, done, sent, known, values and topic, found %s", field.Name)
 		}
 		if err != nil {
-			return r, err
+			return err
 		}
 	}
-	return r, nil
+	maps.DeleteFunc(r.inDoubt, func(pos int64, _ string) bool { return r.isDone(pos) })
+	return nil
+}
+
+// appendDone adds a range after all others. It returns an error unless there is a gap before it.
+func (r *replayState) appendDone(field string, first, last int64) error {
+	if n := len(r.done); n > 0 && first-1 <= r.done[n-1].last {
+		return fmt.Errorf("field %s: expected ascending ranges with gaps between them, as 1-3,5-5, found %d-%d after "+
+			"offset %d", field, first, last, r.done[n-1].last)
+	}
+	r.done = append(r.done, offsetRange{first: first, last: last})
+	return nil
 }
 
 // addOffsets adds the ranges of fieldDone or the offsets of fieldSent.
@@ -267,11 +327,13 @@ func (r *replayState) addOffsets(field, text string) error {
 		if isRange && err == nil {
 			last, err = strconv.ParseInt(after, 10, 64)
 		}
-		if err != nil || first < 0 || first > last || isRange != (field == fieldDone) {
+		if err != nil || first < 0 || first > last || last == math.MaxInt64 || isRange != (field == fieldDone) {
 			return fmt.Errorf("field %s: expected offsets, as 1-3,5-5 or 1,3, found %.100q", field, part)
 		}
 		if isRange {
-			r.markDone(first, last)
+			if err := r.appendDone(field, first, last); err != nil {
+				return err
+			}
 		} else if r.inDoubt[first] == "" { // fieldValues may precede this field
 			r.setInDoubt(first, "")
 		}
