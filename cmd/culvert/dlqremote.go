@@ -110,9 +110,13 @@ func (r *remote) showLetter(c *cobra.Command, connector, letter string, o output
 			return err
 		}
 		for _, part := range []struct {
-			name string
-			text *string
-		}{{name: "key", text: l.Record.Key}, {name: "value", text: l.Record.Value}} {
+			name  string
+			text  *string
+			isCut bool
+		}{{"key", l.Record.Key, l.Record.KeyCut}, {"value", l.Record.Value, l.Record.Cut}} {
+			if part.isCut {
+				part.name += ", cut or redacted"
+			}
 			content := "null"
 			if part.text != nil {
 				content = shown.Text(*part.text)
@@ -122,6 +126,9 @@ func (r *remote) showLetter(c *cobra.Command, connector, letter string, o output
 		fmt.Fprintln(out, "\nheaders")
 		for _, h := range l.Headers {
 			fmt.Fprintf(out, "  %s: %s\n", shown.Line(h.Key), shown.Line(h.Value))
+		}
+		if l.HeadersMore > 0 {
+			fmt.Fprintf(out, "  and %d more\n", l.HeadersMore)
 		}
 		return nil
 	})

@@ -200,6 +200,15 @@ func (d *deadLetterIndex) attempts(original originalID) iter.Seq[int32] {
 	}
 }
 
+// oldest returns the oldest letter of an original, which must have one.
+func (d *deadLetterIndex) oldest(original originalID) *trackedDeadLetter {
+	oldest := d.originals[original].last
+	for i := range d.attempts(original) {
+		oldest = i
+	}
+	return &d.letters[oldest]
+}
+
 // failures returns how often an original has failed, as the letter with the most replays says.
 func (d *deadLetterIndex) failures(original originalID) (count int) {
 	for i := range d.attempts(original) {

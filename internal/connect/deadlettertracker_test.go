@@ -100,20 +100,27 @@ func (h *herd) discard(name string, positions ...string) (DiscardResult, error) 
 	return h.DiscardDeadLetters(kafkatest.Context(h.t), name, f.Positions)
 }
 
-// pages returns the positions and attempts of all pages of a connector's letters.
+// pages returns the positions and attempts of all pages of a connector's letters. Of every second page it keeps a part
+// and continues after that.
 func (h *herd) pages(name string, query DeadLetterQuery) (positions []string) {
 	h.t.Helper()
-	for {
+	for number := 1; ; number++ {
 		page := make([]string, deadLetterPageSize)
+		after := make([]string, deadLetterPageSize)
 		n := 0
 		list, err := h.ListDeadLetters(kafkatest.Context(h.t), name, query, func(l ListedDeadLetter) error {
 			page[l.Place] = fmt.Sprintf("%v x%d", l.position(), l.Attempts)
+			after[l.Place] = l.After
 			n++
 			return nil
 		})
 		require.NoError(h.t, err)
-		positions = append(positions, page[:n]...)
 		query.After = list.Next
+		if n > 1 && number%2 == 0 {
+			n /= 2
+			query.After = after[n-1]
+		}
+		positions = append(positions, page[:n]...)
 		if query.After == "" {
 			return positions
 		}

@@ -22,21 +22,21 @@ var ErrNoDeadLetterTopic = errors.New("the connector has no " + deadLetterTopic)
 // ListedDeadLetter is the newest attempt of an original record or row.
 type ListedDeadLetter struct {
 	*DeadLetter
-	Place    int  // its index in the page
-	Attempts int  // number of failures
-	IsOpen   bool // false means that it was settled
+	Place    int    // its index in the page
+	After    string // the value of [DeadLetterQuery.After] for a page that begins after it
+	Attempts int    // number of failures
+	IsOpen   bool   // false means that it was settled
 }
 
 // DeadLetterPage is a page of dead letters.
 type DeadLetterPage struct {
-	Topic string
-	// Size is the number of selected dead letters. Those that were deleted in the meantime are missing.
-	Size   int
+	Topic  string
 	Next   string       // the value of [DeadLetterQuery.After] for the next page; "" means that this is the last page
 	Causes []CauseCount // the causes of [DeadLetterSummary]
 }
 
-// ListDeadLetters calls handle with each dead letter of a page of the connector, in any order.
+// ListDeadLetters calls handle with each dead letter of a page of the connector, in any order. Letters that are deleted
+// in the meantime are missing.
 func (h *Herder) ListDeadLetters(ctx context.Context, name string, query DeadLetterQuery,
 	handle func(ListedDeadLetter) error) (page DeadLetterPage, err error) {
 	if page.Topic, err = h.deadLetterTopic(name); err != nil {
@@ -49,14 +49,13 @@ func (h *Herder) ListDeadLetters(ctx context.Context, name string, query DeadLet
 		index := c.index
 		reader = r
 		letters, page.Next, err = index.page(query)
-		page.Size = len(letters)
 		if c.summary != nil {
 			page.Causes = c.summary.Causes
 		}
 		for i := range letters {
 			l := &letters[i]
-			entries[l.position()] = ListedDeadLetter{Place: i, Attempts: index.failures(l.original),
-				IsOpen: !index.isSettled(l)}
+			entries[l.position()] = ListedDeadLetter{Place: i, After: index.oldest(l.original).pageKey(),
+				Attempts: index.failures(l.original), IsOpen: !index.isSettled(l)}
 		}
 		return err
 	})

@@ -9,13 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"html/template"
-	"io"
 	"io/fs"
 	"mime"
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -223,15 +221,15 @@ func (c *console) serve(w http.ResponseWriter, pr *pageRequest, name string, p p
 		c.cache.answer(key, pr.knownVersions, func() rendered {
 			_, content := c.render(pr, name, p)
 			return content
-		}).write(w, pr.r)
+		}).write(c.Pages, w, pr.r)
 		return
 	}
 	data, content := c.render(pr, name, p)
 	switch response, ok := data.(answer); {
 	case ok:
-		response.write(w, pr.isScript)
+		response.write(c.Pages, w, pr)
 	case pr.isScript:
-		content.answer(pr.knownVersions, nil).write(w, pr.r)
+		content.answer(pr.knownVersions, nil).write(c.Pages, w, pr.r)
 	default:
 		c.answerPage(w, pr, name, data, content, counts)
 	}
@@ -299,15 +297,13 @@ func (c *console) answerPage(w http.ResponseWriter, pr *pageRequest, name string
 		frame.Counts.Letters = p.LettersOpen
 	}
 	_ = pr.get("GET /", &frame.Root)
-	html, err := c.execute("frame", frame)
-	if err != nil {
+	var html bytes.Buffer
+	if err := c.templates.ExecuteTemplate(&html, "frame", frame); err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Content-Length", strconv.Itoa(len(html)))
-	w.WriteHeader(status)
-	io.WriteString(w, string(html))
+	c.Send(w, pr.r, status, html.Bytes())
 }
 
 func answerJSON(w http.ResponseWriter, status int, value any) {
@@ -329,14 +325,14 @@ func (pr *pageRequest) rejectGet() (any, error) {
 
 // answer is a response to a form in place of a page.
 type answer interface {
-	write(w http.ResponseWriter, isScript bool)
+	write(p rest.Pages, w http.ResponseWriter, pr *pageRequest)
 }
 
 // redirect is the address to continue at. The script receives it as JSON.
 type redirect string
 
-func (r redirect) write(w http.ResponseWriter, isScript bool) {
-	if isScript {
+func (r redirect) write(_ rest.Pages, w http.ResponseWriter, pr *pageRequest) {
+	if pr.isScript {
 		answerJSON(w, http.StatusOK, map[string]redirect{"to": r})
 		return
 	}
@@ -346,8 +342,8 @@ func (r redirect) write(w http.ResponseWriter, isScript bool) {
 
 type download struct{ name, mediaType, text string }
 
-func (d download) write(w http.ResponseWriter, _ bool) {
+func (d download) write(p rest.Pages, w http.ResponseWriter, pr *pageRequest) {
 	w.Header().Set("Content-Type", d.mediaType)
 	w.Header().Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": d.name}))
-	io.WriteString(w, d.text)
+	p.Send(w, pr.r, http.StatusOK, []byte(d.text))
 }

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/gzip"
+
+	"github.com/culvert-project/culvert/internal/rest"
 )
 
 // pageFragment is a part of a page that the browser polls. Its version is a hash: unchanged HTML is not sent.
@@ -221,7 +223,7 @@ func encode(status int, value any) encodedAnswer {
 	return encodedAnswer{status: status, plain: plain.Bytes(), compressed: compressed.Bytes()}
 }
 
-func (e encodedAnswer) write(w http.ResponseWriter, r *http.Request) {
+func (e encodedAnswer) write(p rest.Pages, w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	body := e.plain
 	accepted := r.Header.Get("Accept-Encoding")
@@ -229,6 +231,5 @@ func (e encodedAnswer) write(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Encoding", "gzip")
 		body = e.compressed
 	}
-	w.WriteHeader(e.status)
-	w.Write(body)
+	p.Send(w, r, e.status, body)
 }

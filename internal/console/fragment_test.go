@@ -16,6 +16,7 @@ import (
 
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/rest"
 )
 
 // listOf renders a fragment with a table: each row is ID=TEXT.
@@ -90,9 +91,9 @@ func TestAnswersAreShared(t *testing.T) {
 		plain := httptest.NewRecorder()
 		compressed := httptest.NewRecorder()
 		r := httptest.NewRequest("GET", "/", nil)
-		cache.answer("key", "list.v", render).write(plain, r)
+		cache.answer("key", "list.v", render).write(rest.Pages{}, plain, r)
 		r.Header.Set("Accept-Encoding", "deflate, gzip, br")
-		cache.answer("key", "list.v", render).write(compressed, r)
+		cache.answer("key", "list.v", render).write(rest.Pages{}, compressed, r)
 		assert.Equal(t, 1, renderings)
 		assert.Equal(t, "gzip", compressed.Header().Get("Content-Encoding"))
 		if size := compressed.Body.Len(); size >= 1000 {

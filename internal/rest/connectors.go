@@ -2,6 +2,7 @@ package rest
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -16,7 +17,9 @@ import (
 
 // metrics answers a Prometheus scrape. Kafka Connect has JMX instead.
 func (req *request) metrics() {
-	promhttp.HandlerFor(req.worker.Metrics(), promhttp.HandlerOpts{}).ServeHTTP(req.w, req.r)
+	rendered := &localAnswer{header: req.w.Header(), status: http.StatusOK}
+	promhttp.HandlerFor(req.worker.Metrics(), promhttp.HandlerOpts{}).ServeHTTP(rendered, req.r)
+	req.sendAs(rendered.header.Get("Content-Type"), rendered.status, rendered.body.Bytes())
 }
 
 func (req *request) root() { req.answer(http.StatusOK, req.worker.Now().Root) }
@@ -52,7 +55,8 @@ func (req *request) connectors() {
 		req.answer(http.StatusOK, append([]string{}, names...))
 		return
 	}
-	expansions := map[string]map[string]any{}
+	expansions := map[string]json.RawMessage{}
+	size := 0
 	slices.Sort(expand)
 	expand = slices.Compact(expand) // repeated values count once
 	var others *groupMetrics
@@ -77,8 +81,16 @@ func (req *request) connectors() {
 			}
 			unknown = errors.Join(unknown, err)
 		}
-		if unknown == nil { // otherwise it was deleted in the meantime
-			expansions[name] = expanded
+		if unknown != nil { // it was deleted in the meantime
+			continue
+		}
+		if expansions[name], err = encodeJSON(expanded); err == nil {
+			size += len(expansions[name])
+			err = checkAnswer(size)
+		}
+		if err != nil {
+			req.failErr(err)
+			return
 		}
 	}
 	req.answer(http.StatusOK, expansions)

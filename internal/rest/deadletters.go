@@ -42,9 +42,11 @@ type DeadLetter struct {
 	Attempts int    `json:"attempts"`
 	Settled  *bool  `json:"settled"`
 	Cause    string `json:"cause,omitempty"` // the id of its cause
-	// Headers and Record are nil for users who may not see values of samples.
-	Headers []DeadLetterHeader `json:"headers,omitempty"`
-	Record  *DeadLetterRecord  `json:"record,omitempty"`
+	// Headers and Record are nil for users who may not see values of samples. HeadersMore counts headers that are left
+	// out.
+	Headers     []DeadLetterHeader `json:"headers,omitempty"`
+	HeadersMore int                `json:"headers_more,omitempty"`
+	Record      *DeadLetterRecord  `json:"record,omitempty"`
 }
 
 // DeadLetterSource is the origin of a dead letter: a position in a topic, or a row of a feed.
@@ -67,9 +69,10 @@ type DeadLetterRecord struct {
 	Key   *string `json:"key"`
 	Value *string `json:"value"`
 	// Base64 means that key and value are not UTF-8 and are in base64. Cut means that the value was shortened or
-	// redacted, so that it must not be sent back.
+	// redacted, so that it must not be sent back; KeyCut that the key was.
 	Base64 bool `json:"base64,omitempty"`
 	Cut    bool `json:"cut,omitempty"`
+	KeyCut bool `json:"key_cut,omitempty"`
 	Size   int  `json:"size"` // bytes of the value
 }
 
@@ -92,12 +95,21 @@ func NewDeadLetter(l *connect.DeadLetter) DeadLetter {
 
 // Bounds of what is shown of a dead letter, which any program may have written.
 const (
-	maxTextChars     = 2000
-	maxShownHeaders  = 100
-	maxListedBytes   = 16 << 10 // of a key and of a value in a page
-	maxSelectedBytes = 1 << 20  // of a single one
-	maxSecretBytes   = 64 << 10 // redacted beyond what is shown: a secret that is cut would not be recognized
+	maxPageBytes       = 2 << 20 // of JSON of the letters in a page, which ends before the next letter
+	maxTextChars       = 2000
+	maxShownHeaders    = 100
+	maxListedBytes     = 16 << 10  // of a key and of a value in a page
+	maxListedHeaders   = 64 << 10  // of all headers of a letter in a page, before one is left out
+	maxSelectedBytes   = 1 << 20   // of a key and of a value of a single letter
+	maxSelectedHeaders = 256 << 10 // of all headers of a single letter
+	maxSecretBytes     = 64 << 10  // redacted beyond what is shown: a secret that is cut would not be recognized
 )
+
+// letterBounds bounds what is shown of a dead letter, in bytes.
+type letterBounds struct {
+	record  int // of its key and of its value
+	headers int // of all headers
+}
 
 // MaxRetryValue bounds the value of a retry as JSON, in bytes, so that it fits the body of a request.
 const MaxRetryValue = 1<<20 - 1<<10
@@ -134,7 +146,7 @@ func (req *request) visibleRecord(l *connect.DeadLetter, maxBytes int) *DeadLett
 		content := string(part)
 		return &content, isCut
 	}
-	r.Key, _ = encode(l.Record.Key)
+	r.Key, r.KeyCut = encode(l.Record.Key)
 	r.Value, r.Cut = encode(l.Record.Value)
 	return r
 }
@@ -192,15 +204,20 @@ func (req *request) listDeadLetters() {
 	if !ok {
 		return
 	}
-	maxBytes := maxListedBytes
+	bounds := letterBounds{record: maxListedBytes, headers: maxListedHeaders}
 	if query.Only != nil {
-		maxBytes = maxSelectedBytes
+		bounds = letterBounds{record: maxSelectedBytes, headers: maxSelectedHeaders}
 	}
-	byPlace := map[int]DeadLetter{}
+	var letters letterPage
 	page, err := req.herder().ListDeadLetters(req.timeoutContext(), req.name(), query,
 		func(l connect.ListedDeadLetter) error {
-			byPlace[l.Place] = req.visibleDeadLetter(l, maxBytes)
-			return nil
+			if letters.isPast(l.Place) {
+				return nil
+			}
+			letter := req.visibleDeadLetter(l, bounds)
+			data, err := encodeJSON(letter)
+			letters.add(placedLetter{DeadLetter: letter, place: l.Place, after: l.After, size: len(data)})
+			return err
 		})
 	if err != nil {
 		req.failErr(err)
@@ -208,16 +225,17 @@ func (req *request) listDeadLetters() {
 	}
 	list := DeadLetterList{Topic: page.Topic, DeadLetters: []DeadLetter{}, Causes: req.causes(page.Causes),
 		Next: page.Next}
-	for place := range page.Size {
-		if letter, ok := byPlace[place]; ok { // otherwise it was deleted in the meantime
-			list.DeadLetters = append(list.DeadLetters, letter)
-		}
+	for i := range letters.letters {
+		list.DeadLetters = append(list.DeadLetters, letters.letters[i].DeadLetter)
+	}
+	if letters.end > 0 {
+		list.Next = letters.letters[len(letters.letters)-1].after
 	}
 	req.answer(http.StatusOK, list)
 }
 
-// visibleDeadLetter returns what the user may see of a dead letter. Its record is cut to a number of bytes.
-func (req *request) visibleDeadLetter(l connect.ListedDeadLetter, maxBytes int) DeadLetter {
+// visibleDeadLetter returns what the user may see of a dead letter, within bounds.
+func (req *request) visibleDeadLetter(l connect.ListedDeadLetter, bounds letterBounds) DeadLetter {
 	letter := NewDeadLetter(l.DeadLetter)
 	letter.Attempts = l.Attempts
 	isSettled := !l.IsOpen
@@ -232,11 +250,17 @@ func (req *request) visibleDeadLetter(l connect.ListedDeadLetter, maxBytes int) 
 		return letter
 	}
 	letter.Cause = l.CauseID()
-	letter.Record = req.visibleRecord(l.DeadLetter, maxBytes)
-	for _, h := range l.DeadLetter.Record.Headers[:min(len(l.DeadLetter.Record.Headers), maxShownHeaders)] {
-		letter.Headers = append(letter.Headers, DeadLetterHeader{Key: req.visibleText(h.Key),
-			Value: req.visibleText(string(h.Value))})
+	letter.Record = req.visibleRecord(l.DeadLetter, bounds.record)
+	headers := l.DeadLetter.Record.Headers
+	total := 0
+	for _, h := range headers[:min(len(headers), maxShownHeaders)] {
+		header := DeadLetterHeader{Key: req.visibleText(h.Key), Value: req.visibleText(string(h.Value))}
+		if total += len(header.Key) + len(header.Value); total > bounds.headers {
+			break
+		}
+		letter.Headers = append(letter.Headers, header)
 	}
+	letter.HeadersMore = len(headers) - len(letter.Headers)
 	return letter
 }
 

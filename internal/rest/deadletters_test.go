@@ -50,7 +50,7 @@ func (l *deadLetterWorker) ListDeadLetters(_ context.Context, _ string, query co
 	l.query = query
 	r := &kgo.Record{Key: []byte("k"), Value: []byte("{\"order\":4711,\"by\":\"\u202e<b>\"}" + l.value),
 		Headers: []kgo.RecordHeader{{Key: "h", Value: []byte("order 4711 of geheim" + l.more)}}}
-	return connect.DeadLetterPage{Topic: "dlq", Size: 2, Next: "1-0@0", Causes: []connect.CauseCount{{ID: "0a",
+	return connect.DeadLetterPage{Topic: "dlq", Next: "1-0@0", Causes: []connect.CauseCount{{ID: "0a",
 			Text: "no order of geheim", Count: 3}}},
 		each(connect.ListedDeadLetter{Attempts: 2, IsOpen: true, Place: 1, DeadLetter: &connect.DeadLetter{Record: r,
 			DeadLetterOrigin: connect.DeadLetterOrigin{Request: "GET /geheim/Orders(1)"},
@@ -229,7 +229,7 @@ func TestRecordsOfDeadLetters(t *testing.T) {
 		Headers: make([]kgo.RecordHeader, maxShownHeaders+1)}}}
 	req.r = newRequest(t, "GET", "http://localhost/", "")
 	req.requiresLogon = true
-	assert.Equal(t, maxShownHeaders, len(req.visibleDeadLetter(letter, 10).Headers))
+	assert.Equal(t, maxShownHeaders, len(req.visibleDeadLetter(letter, letterBounds{record: 10, headers: 10}).Headers))
 	worker.value = strings.Repeat("x", 20<<10)
 	const letters = "/culvert/connectors/a/deadletters"
 	assert.Contains(t, sendOnThisMachine(t, worker, "GET", letters, ""), `"cut":true,"size":20508`)

@@ -5,11 +5,12 @@
 // of routes, and is answered by a method of request, on this worker or on the target in its group.
 //
 //   - Requests: server.go and options.go (listeners), handler.go, routes.go (the table of routes), route.go,
-//     request.go, body.go, openapi.go (the document of all routes), worker.go (the interface to the worker).
+//     request.go, body.go, heldanswers.go (memory), openapi.go (the document of all routes), worker.go (the interface
+//     to the worker).
 //   - Access: hosts.go, hostguard.go (Host), access.go, users.go, tls.go, changelog.go (the log of changes).
 //   - Routes that show: connectors.go, connectorlist.go, flow.go, origins.go, log.go, samples.go, sampling.go (types).
 //   - Routes that change: configs.go, diff.go, validate.go, targetstate.go, offsets.go, loggers.go, plugins.go,
-//     lockouts.go, deadletters.go.
+//     lockouts.go, deadletters.go, letterpage.go.
 //   - Groups: cluster.go (types), forward.go (which worker answers), fanout.go (queries to all workers), session.go
 //     (signed calls).
 //   - Console and commands: pages.go, client.go.

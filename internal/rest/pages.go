@@ -24,6 +24,7 @@ type Pages struct {
 	ReadOnlyReason func(*http.Request) string
 
 	bodies *inbound.Bodies
+	held   *heldAnswers
 }
 
 // A form's bytes exist several times in a page and its calls of routes, for which maxForms leaves memory.
@@ -64,7 +65,7 @@ func (s *Server) withPages(api http.Handler) http.Handler {
 	if s.options.Console == nil {
 		return api
 	}
-	pages := s.options.Console(Pages{API: api, ReadOnlyReason: s.pageReadOnlyReason, bodies: &s.bodies})
+	pages := s.options.Console(Pages{API: api, ReadOnlyReason: s.pageReadOnlyReason, bodies: &s.bodies, held: &s.held})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		acceptedOn, _ := r.Context().Value(listenerKey{}).(listener)
 		switch path := r.URL.Path; {

@@ -27,16 +27,17 @@ type request struct {
 	w     http.ResponseWriter
 	r     *http.Request
 	route *route // nil before dispatch, and in calls of other workers
-	// releases run after the response. They return the memory budget of bodies, which stay in use until then.
+	// releases run before the response is sent. They return the memory budget of bodies, and end timeouts.
 	releases  []func()
 	passwords func(setting string) bool
 }
 
-// release runs the releases. It must be called once, after the response.
+// release runs the releases, each once.
 func (req *request) release() {
 	for _, release := range req.releases {
 		release()
 	}
+	req.releases = nil
 }
 
 type failure struct {
@@ -161,7 +162,19 @@ func (req *request) send(status int, data []byte) {
 	req.sendAs(cmp.Or(req.responseType(), "application/json"), status, data)
 }
 
+// sendAs sends a response, or why it must not be sent. It returns the memory of bodies first, since a client may be
+// slow.
 func (req *request) sendAs(contentType string, status int, data []byte) {
+	isChange := req.route != nil && req.route.method != http.MethodGet && !req.route.readOnly
+	release, err := req.held.hold(len(data), isChange)
+	defer release()
+	if err != nil {
+		req.w.Header().Del("Content-Encoding")
+		req.w.Header().Set("Retry-After", "10")
+		req.failErr(err)
+		return
+	}
+	req.release()
 	req.w.Header().Set("Content-Type", contentType)
 	req.w.Header().Set("Content-Length", strconv.Itoa(len(data)))
 	req.writeHeader(status)
@@ -308,6 +321,7 @@ func (req *request) failUnknown(err error, message string) {
 type common struct {
 	worker        Worker
 	bodies        *inbound.Bodies
+	held          *heldAnswers  // nil counts nothing
 	validations   chan struct{} // an entry for each running check of a configuration
 	masked        bool
 	records       string // the setting console.records

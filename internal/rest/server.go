@@ -25,6 +25,7 @@ type Server struct {
 	headers      []header
 	workerClient *http.Client
 	bodies       inbound.Bodies // the memory budget of all listeners
+	held         heldAnswers    // of all listeners
 	seen         seenWorkers
 }
 
@@ -190,13 +191,14 @@ func (s *Server) Serve(w Worker) {
 		return addHeaders(checkHost(allowOrigins(next, s.options.Origins, s.options.Methods), &s.options, guard),
 			s.headers)
 	}
-	shared := common{worker: w, bodies: &s.bodies, validations: make(chan struct{}, maxValidations),
+	shared := common{worker: w, bodies: &s.bodies, held: &s.held, validations: make(chan struct{}, maxValidations),
 		masked: s.options.Masked, records: s.options.Records, requiresLogon: s.users != nil,
 		cluster: s.options.Cluster, seen: &s.seen, workerClient: s.workerClient}
-	callShared := common{worker: w, bodies: &s.bodies, cluster: s.options.Cluster}
+	callShared := common{worker: w, bodies: &s.bodies, held: &s.held, cluster: s.options.Cluster}
 	main := chain(shared.handler(func(path string) bool { return !s.options.SeparateAdmin || !isAdmin(path) }))
 	admin := chain(shared.handler(func(path string) bool { return path == "/" || isAdmin(path) }))
 	s.http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w = &pacedWriter{ResponseWriter: w, deadline: time.Now().Add(answerTimeout)}
 		if r.Body != http.NoBody { // even if no handler reads it: the server skips it to find the next request
 			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
 		}
