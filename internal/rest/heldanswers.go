@@ -68,21 +68,22 @@ func (p Pages) Send(w http.ResponseWriter, r *http.Request, status int, body []b
 	w.Write(body)
 }
 
-// pacedWriter disconnects a client that does not take the next bytes of a response in time, and one that has not taken
-// all at the deadline.
+// pacedWriter disconnects a client that does not take the next bytes of a large response in time, and one that has not
+// taken all at the deadline.
 type pacedWriter struct {
 	http.ResponseWriter
 	deadline time.Time
+	written  int
 }
 
+// Write implements [http.ResponseWriter].
 func (p *pacedWriter) Write(data []byte) (n int, err error) {
 	c := http.NewResponseController(p.ResponseWriter)
+	p.written += len(data)
 	for {
-		next := time.Now().Add(pieceTimeout)
-		if p.deadline.Before(next) {
-			next = p.deadline
+		if p.written > smallAnswer { // a writer of a test has no deadline
+			_ = c.SetWriteDeadline(time.Now().Add(min(pieceTimeout, time.Until(p.deadline))))
 		}
-		_ = c.SetWriteDeadline(next) // a writer of a test has none
 		piece := data[:min(len(data), smallAnswer)]
 		written, err := p.ResponseWriter.Write(piece)
 		n += written

@@ -84,7 +84,7 @@ func TestSlowReaderIsDisconnected(t *testing.T) {
 		start := time.Now()
 		piece := make([]byte, smallAnswer)
 		for {
-			time.Sleep(pieceTimeout / 2)
+			time.Sleep(pieceTimeout / 3)
 			if _, err := io.ReadFull(c, piece); err != nil {
 				break
 			}

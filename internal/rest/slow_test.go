@@ -76,7 +76,7 @@ func TestSlowClients(t *testing.T) {
 			request: "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{", readsResponse: true, status: 200,
 			closedAfter: bodyTimeout,
 		},
-		"an answer is not read": {request: "GET / HTTP/1.1\r\nHost: x\r\n\r\n", closedAfter: pieceTimeout},
+		"an answer is not read": {request: "GET / HTTP/1.1\r\nHost: x\r\n\r\n", closedAfter: answerTimeout},
 		"too long a head": {
 			request:       "GET / HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 2*maxHeaderBytes),
 			readsResponse: true, status: 431, closedAfter: slack,
