@@ -7,7 +7,6 @@ import (
 	"embed"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"html/template"
 	"io/fs"
 	"mime"
@@ -97,20 +96,28 @@ var pages = map[string]page{
 		post: (*pageRequest).act},
 }
 
+// pageInputs is all of a request that decides what a page shows. It is the key of the cache, so that viewers share a
+// page only if each of its fields is the same. A page reads nothing else of the request; REST answers by its rights.
+type pageInputs struct {
+	name         string // in pages
+	encodedQuery string // without the versions that the script has
+	viewer
+}
+
 type pageRequest struct {
 	client
-	viewer
-	isScript      bool   // the script requests only fragments, except the known ones
-	knownVersions string // see [rendered.answer]
-	query         url.Values
+	pageInputs
+	isScript      bool       // the script requests only fragments, except the known ones
+	knownVersions string     // see [rendered.answer]
+	query         url.Values // the values of encodedQuery
 	formValues    url.Values // of the form that was sent; nil without a form
 	title         string
 }
 
 type viewer struct {
-	ReadOnlyReason string // why the viewer may change nothing; "" if changes are permitted
-	Base           string // the URL of the worker as the viewer sees it, for curl commands
-	NeedsLogon     bool   // a curl command needs --user
+	rest.Rights
+	Base       string // the URL of the worker as the viewer sees it, for curl commands
+	NeedsLogon bool   // a curl command needs --user
 }
 
 func (c *console) viewer(r *http.Request) viewer {
@@ -119,7 +126,7 @@ func (c *console) viewer(r *http.Request) viewer {
 		scheme = "https"
 	}
 	_, _, hasUser := r.BasicAuth()
-	return viewer{ReadOnlyReason: c.ReadOnlyReason(r), Base: scheme + "://" + r.Host, NeedsLogon: hasUser}
+	return viewer{Rights: c.Rights(r), Base: scheme + "://" + r.Host, NeedsLogon: hasUser}
 }
 
 // mayChange returns the error of a change that the viewer may not make.
@@ -178,10 +185,11 @@ func (c *console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "expected "+h.Get("Allow"), http.StatusMethodNotAllowed)
 		return
 	}
-	pr := &pageRequest{client: client{api: c.API, r: r}, viewer: c.viewer(r), query: r.URL.Query(), title: p.title}
+	pr := &pageRequest{client: client{api: c.API, r: r}, query: r.URL.Query(), title: p.title}
 	pr.isScript = pr.query.Has(fragmentsParameter)
 	pr.knownVersions = pr.query.Get(fragmentsParameter)
 	pr.query.Del(fragmentsParameter)
+	pr.pageInputs = pageInputs{name: name, encodedQuery: pr.query.Encode(), viewer: c.viewer(r)}
 	if r.Method == http.MethodPost {
 		form, release, ok := c.Form(w, r, maxForm)
 		defer release()
@@ -217,8 +225,7 @@ func (c *console) serve(w http.ResponseWriter, pr *pageRequest, name string, p p
 	}
 	if pr.isScript && !p.isPrivate {
 		pr.r = pr.r.WithContext(context.WithoutCancel(pr.r.Context())) // other viewers get the fragments, too
-		key := fmt.Sprint(name, "?", pr.query.Encode(), pr.viewer)
-		c.cache.answer(key, pr.knownVersions, func() rendered {
+		c.cache.answer(pr.pageInputs, pr.knownVersions, func() rendered {
 			_, content := c.render(pr, name, p)
 			return content
 		}).write(c.Pages, w, pr.r)

@@ -280,7 +280,7 @@ func newConsole(api http.Handler) http.Handler { return newConsoleFor(api, "") }
 // newConsoleFor returns a console whose users may change nothing for a reason. "" permits changes.
 func newConsoleFor(api http.Handler, readOnlyReason string) http.Handler {
 	return Environment{Title: hostileText, Accent: "red"}.New(rest.Pages{API: api,
-		ReadOnlyReason: func(*http.Request) string { return readOnlyReason }})
+		Rights: func(*http.Request) rest.Rights { return rest.Rights{ReadOnlyReason: readOnlyReason} }})
 }
 
 // addresses returns the addresses of all pages, with a connector whose name is hostileText.
@@ -579,7 +579,7 @@ func TestScriptGetsChangedFragments(t *testing.T) {
 func TestCachedPagesDependOnRights(t *testing.T) {
 	readOnlyReason := ""
 	console := Environment{}.New(rest.Pages{API: newFakeAPI(),
-		ReadOnlyReason: func(*http.Request) string { return readOnlyReason }})
+		Rights: func(*http.Request) rest.Rights { return rest.Rights{ReadOnlyReason: readOnlyReason} }})
 	withButtons := serve(t, console, "GET", "/console/?fragments=", nil).Body.String()
 	readOnlyReason = "no right to change"
 	readOnly := serve(t, console, "GET", "/console/?fragments=", nil).Body.String()

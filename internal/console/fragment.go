@@ -15,6 +15,7 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 
+	"github.com/culvert-project/culvert/internal/guard"
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
@@ -89,15 +90,21 @@ const (
 	cacheTTL       = 950 * time.Millisecond
 	cacheFactor    = 40
 	maxCacheTTL    = 2500 * time.Millisecond
-	maxCachedPages = 64               // bounds the cache: there is a page for each URL that is viewed
+	maxCachedPages = 64               // there is a page for each URL that is viewed
+	maxCacheBytes  = 32 << 20         // of all pages; any viewer may cause others
 	pageTTL        = 10 * time.Second // how long a page without viewers is kept
 	maxOutlines    = 8                // the number of earlier versions of a fragment whose changed rows are known
 	maxAnswers     = 16               // the number of answers that are compressed once for several viewers of a page
 )
 
+// pageCache holds the pages of the last seconds. The zero value is ready.
+//
+// Invariants: the cached pages are at most maxCachedPages, and have at most maxCacheBytes. While there are any, a timer
+// drops those without viewers.
 type pageCache struct {
-	mu    sync.Mutex
-	pages map[string]*cachedPage
+	mu       sync.Mutex
+	pages    map[pageInputs]*cachedPage
+	hasTimer bool
 }
 
 // cachedPage has the fragments of a page that all viewers with equal rights see.
@@ -107,7 +114,9 @@ type cachedPage struct {
 	expiresAt time.Time
 	answers   map[string]encodedAnswer // of content, by the versions that the viewer has
 	outlines  map[string][]versionOutline
-	usedAt    time.Time // guarded by the mutex of the cache
+	// The following are guarded by the mutex of the cache.
+	usedAt time.Time
+	bytes  int // after the last answer
 }
 
 type versionOutline struct {
@@ -124,8 +133,18 @@ type encodedAnswer struct {
 
 // answer returns the fragments that a viewer with known versions lacks. If the page has expired, the first caller
 // renders it while others wait.
-func (c *pageCache) answer(key, known string, render func() rendered) encodedAnswer {
+func (c *pageCache) answer(key pageInputs, known string, render func() rendered) encodedAnswer {
 	p := c.page(key)
+	encoded, bytes := p.answer(known, render)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p.bytes = bytes + len(key.encodedQuery) + len(key.Base)
+	c.limit()
+	return encoded
+}
+
+// answer also returns the size of the page.
+func (p *cachedPage) answer(known string, render func() rendered) (encoded encodedAnswer, bytes int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if start := time.Now(); !start.Before(p.expiresAt) {
@@ -135,14 +154,47 @@ func (c *pageCache) answer(key, known string, render func() rendered) encodedAns
 		cost := time.Since(start)
 		p.expiresAt = start.Add(cost + min(max(cacheTTL, cacheFactor*cost), maxCacheTTL))
 	}
-	encoded, ok := p.answers[known]
+	versions := p.existingVersions(known)
+	encoded, ok := p.answers[versions]
 	if !ok {
-		encoded = p.content.answer(known, p.outlines)
+		encoded = p.content.answer(versions, p.outlines)
 	}
 	if len(p.answers) < maxAnswers {
-		p.answers[known] = encoded
+		p.answers[versions] = encoded
 	}
-	return encoded
+	return encoded, p.size()
+}
+
+// existingVersions returns the known versions without those that the page did not have, which a viewer may invent.
+func (p *cachedPage) existingVersions(known string) string {
+	var existing []string
+	for part := range strings.SplitSeq(known, ",") {
+		name, version, _ := strings.Cut(part, ".")
+		if slices.ContainsFunc(p.outlines[name], func(o versionOutline) bool { return o.version == version }) {
+			existing = append(existing, part)
+		}
+	}
+	slices.Sort(existing)
+	return strings.Join(slices.Compact(existing), ",")
+}
+
+// size returns about how many bytes of memory the page needs.
+func (p *cachedPage) size() (bytes int) {
+	const entryBytes = 100 // of a map entry with its hash
+	for _, fragment := range p.content.fragments {
+		bytes += len(fragment.HTML)
+	}
+	for versions, encoded := range p.answers {
+		bytes += len(versions) + cap(encoded.plain) + cap(encoded.compressed)
+	}
+	for _, outlines := range p.outlines {
+		for _, o := range outlines {
+			for id := range o.rows {
+				bytes += len(id) + entryBytes
+			}
+		}
+	}
+	return bytes
 }
 
 func (p *cachedPage) storeOutlines() {
@@ -198,20 +250,55 @@ func (f pageFragment) changesSince(earlier *outline) pageFragment {
 	return pageFragment{Version: f.Version, Rows: rows}
 }
 
-func (c *pageCache) page(key string) *cachedPage {
+func (c *pageCache) page(key pageInputs) *cachedPage {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if !c.hasTimer {
+		c.hasTimer = true
+		time.AfterFunc(pageTTL, c.dropUnused)
+	}
 	p := c.pages[key]
 	if p == nil {
-		maps.DeleteFunc(c.pages, func(_ string, p *cachedPage) bool { return time.Since(p.usedAt) > pageTTL })
-		if c.pages == nil || len(c.pages) >= maxCachedPages { // the next poll of each viewer adds its page again
-			c.pages = map[string]*cachedPage{}
+		if c.pages == nil {
+			c.pages = map[pageInputs]*cachedPage{}
 		}
 		p = &cachedPage{}
 		c.pages[key] = p
 	}
 	p.usedAt = time.Now()
+	c.limit()
 	return p
+}
+
+// dropUnused drops the pages without viewers, and calls itself while there are others.
+func (c *pageCache) dropUnused() {
+	defer guard.Recover(nil, "the console's cache", nil)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	maps.DeleteFunc(c.pages, func(_ pageInputs, p *cachedPage) bool { return time.Since(p.usedAt) >= pageTTL })
+	c.hasTimer = len(c.pages) > 0
+	if c.hasTimer {
+		time.AfterFunc(pageTTL, c.dropUnused)
+	}
+}
+
+// limit drops the pages that were not viewed for the longest time until the others are within the bounds. The next poll
+// of their viewers adds them again. c.mu is held.
+func (c *pageCache) limit() {
+	bytes := 0
+	for _, p := range c.pages {
+		bytes += p.bytes
+	}
+	for bytes > maxCacheBytes || len(c.pages) > maxCachedPages {
+		var oldest pageInputs
+		for key, p := range c.pages {
+			if other := c.pages[oldest]; other == nil || p.usedAt.Before(other.usedAt) {
+				oldest = key
+			}
+		}
+		bytes -= c.pages[oldest].bytes
+		delete(c.pages, oldest)
+	}
 }
 
 func encode(status int, value any) encodedAnswer {

@@ -4,8 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"html/template"
-	"maps"
 	"net/http/httptest"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -91,9 +91,9 @@ func TestAnswersAreShared(t *testing.T) {
 		plain := httptest.NewRecorder()
 		compressed := httptest.NewRecorder()
 		r := httptest.NewRequest("GET", "/", nil)
-		cache.answer("key", "list.v", render).write(rest.Pages{}, plain, r)
+		cache.answer(pageInputs{}, "list.v", render).write(rest.Pages{}, plain, r)
 		r.Header.Set("Accept-Encoding", "deflate, gzip, br")
-		cache.answer("key", "list.v", render).write(rest.Pages{}, compressed, r)
+		cache.answer(pageInputs{}, "list.v", render).write(rest.Pages{}, compressed, r)
 		assert.Equal(t, 1, renderings)
 		assert.Equal(t, "gzip", compressed.Header().Get("Content-Encoding"))
 		if size := compressed.Body.Len(); size >= 1000 {
@@ -105,12 +105,8 @@ func TestAnswersAreShared(t *testing.T) {
 		require.NoError(t, json.NewDecoder(unzipped).Decode(&fromCompressed))
 		require.NoError(t, json.Unmarshal(plain.Body.Bytes(), &fromPlain))
 		assert.Equal(t, fromPlain, fromCompressed)
-		for n := range 2 * maxAnswers {
-			cache.answer("key", fmt.Sprint("list.", n), render)
-		}
-		assert.Equal(t, maxAnswers, len(cache.pages["key"].answers))
 		time.Sleep(cacheTTL)
-		cache.answer("key", "list.v", render)
+		cache.answer(pageInputs{}, "list.v", render)
 		assert.Equal(t, 2, renderings)
 	})
 }
@@ -131,30 +127,119 @@ func TestSlowPagesAreSharedLonger(t *testing.T) {
 				time.Sleep(cost)
 				return listOf("a=1")
 			}
-			cache.answer("key", "", render)
+			cache.answer(pageInputs{}, "", render)
 			time.Sleep(sharedFor - time.Millisecond)
-			cache.answer("key", "", render)
+			cache.answer(pageInputs{}, "", render)
 			assert.Equal(t, 1, renderings)
 			time.Sleep(time.Millisecond)
-			cache.answer("key", "", render)
+			cache.answer(pageInputs{}, "", render)
 			assert.Equal(t, 2, renderings)
 		})
 	}
 }
 
-// A page that nobody has viewed for a while is dropped when another one is added.
+// A page that nobody has viewed for a while is dropped, even if no other one is viewed.
 func TestUnusedPagesAreDropped(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var cache pageCache
 		render := func() rendered { return listOf("a=1") }
-		for _, key := range []string{"closed", "open"} {
-			cache.answer(key, "", render)
+		expectPages := func(names ...string) {
+			t.Helper()
+			cache.mu.Lock()
+			defer cache.mu.Unlock()
+			var cached []string
+			for key := range cache.pages {
+				cached = append(cached, key.name)
+			}
+			assert.Equal(t, names, slices.Sorted(slices.Values(cached)))
 		}
-		time.Sleep(pageTTL)
-		cache.answer("open", "", render)
-		time.Sleep(time.Second)
-		cache.answer("new", "", render)
-		assert.Equal(t, []string{"new", "open"}, slices.Sorted(maps.Keys(cache.pages)))
+		cache.answer(pageInputs{name: "closed"}, "", render)
+		cache.answer(pageInputs{name: "open"}, "", render)
+		for range 2 {
+			time.Sleep(pageTTL - time.Second)
+			cache.answer(pageInputs{name: "open"}, "", render)
+		}
+		time.Sleep(pageTTL / 2)
+		expectPages("open")
+		time.Sleep(2 * pageTTL)
+		expectPages()
+		cache.answer(pageInputs{name: "again"}, "", render)
+		expectPages("again")
+		time.Sleep(2 * pageTTL)
+		expectPages()
 	})
+}
+
+// Versions and pages that a viewer invents need no more memory than the bound. A page that is too large is sent without
+// being cached.
+func TestCacheIsBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var cache pageCache
+		row := "a=" + strings.Repeat("x", 500_000)
+		for n := range 1000 {
+			cache.answer(pageInputs{name: "home"}, fmt.Sprint("list.", n), func() rendered { return listOf(row) })
+		}
+		home := cache.pages[pageInputs{name: "home"}]
+		assert.Equal(t, 1, len(home.answers))
+		for n := range 100 {
+			key := pageInputs{encodedQuery: fmt.Sprint(n)}
+			cache.answer(key, "", func() rendered { return listOf(row) })
+			if cache.pages[key] == nil {
+				t.Fatalf("expected the last page to be cached")
+			}
+			time.Sleep(time.Millisecond)
+		}
+		bytes := 0
+		for _, p := range cache.pages {
+			bytes += p.size()
+		}
+		if most := maxCacheBytes - home.size(); bytes < most/2 || bytes > maxCacheBytes {
+			t.Errorf("expected about %d bytes, found %d", maxCacheBytes, bytes)
+		}
+		large := strings.Repeat("x", maxCacheBytes/2)
+		answer := cache.answer(pageInputs{}, "", func() rendered { return listOf("a=" + large) })
+		if len(answer.plain) < len(large) {
+			t.Errorf("expected the whole page, found %d bytes", len(answer.plain))
+		}
+		assert.Equal(t, 0, len(cache.pages))
+	})
+}
+
+// Viewers share a page only if all inputs are the same, in whatever field they differ.
+func TestPagesAreSharedByEqualInputs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var cache pageCache
+		var inputs pageInputs
+		count := 1
+		inputs.name = "x"
+		for _, field := range fieldsOf(reflect.ValueOf(&inputs.viewer).Elem()) {
+			if field.Kind() == reflect.Bool {
+				field.SetBool(true)
+			} else {
+				field.SetString("x")
+			}
+			for range 2 {
+				cache.answer(inputs, "", func() rendered { return listOf("a=1") })
+			}
+			assert.Equal(t, count, len(cache.pages))
+			count++
+		}
+		if count < 6 {
+			t.Errorf("expected more inputs, found %d", count)
+		}
+	})
+}
+
+// fieldsOf returns the fields of a structure, with those of embedded ones.
+func fieldsOf(v reflect.Value) (fields []reflect.Value) {
+	if v.Kind() != reflect.Struct {
+		return []reflect.Value{v}
+	}
+	for i := range v.NumField() {
+		fields = append(fields, fieldsOf(v.Field(i))...)
+	}
+	return fields
 }

@@ -182,7 +182,7 @@ func TestShots(t *testing.T) {
 			continue
 		}
 		server := httptest.NewServer(Environment{Title: "PRD", Accent: "red"}.New(rest.Pages{API: s.worker,
-			ReadOnlyReason: func(*http.Request) string { return "" }}))
+			Rights: func(*http.Request) rest.Rights { return rest.Rights{} }}))
 		for _, theme := range []string{"light", "dark"} {
 			for _, width := range []int64{1440, 390} {
 				_, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{

@@ -3,9 +3,11 @@ package rest
 import (
 	"bytes"
 	"crypto/tls"
+	"fmt"
 	"io"
 	"log/slog"
 	"maps"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -446,4 +448,32 @@ func TestListenersWithTLS(t *testing.T) {
 		_, err := Listen(options, slog.New(slog.DiscardHandler))
 		assert.Error(t, err, c.want, name)
 	}
+}
+
+// The rights of a page distinguish what REST shows on different listeners and for different hosts, although each of
+// them may only read for the same reason.
+func TestRightsOfPages(t *testing.T) {
+	s := startServer(t, Options{ReadOnly: true, Listeners: []string{"http://127.0.0.1:0", "http://0.0.0.0:0"},
+		Console: func(p Pages) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				fmt.Fprintf(w, "%+v", p.Rights(r))
+			})
+		}})
+	rights := func(listener int, host string) string {
+		_, port, _ := net.SplitHostPort(s.Addresses()[listener])
+		r, err := http.NewRequest("GET", "http://127.0.0.1:"+port+"/console/", nil)
+		require.NoError(t, err)
+		r.Host = host
+		answer, err := http.DefaultClient.Do(r)
+		require.NoError(t, err)
+		defer answer.Body.Close()
+		text, err := io.ReadAll(answer.Body)
+		require.NoError(t, err)
+		return string(text)
+	}
+	assert.Equal(t, "{ReadOnlyReason:rest.read.only=true ShapeOnlyReason: HidesSecrets:false}", rights(0, "localhost"))
+	assert.Contains(t, rights(1, "localhost"), "{ReadOnlyReason:rest.read.only=true ShapeOnlyReason:this listener requires",
+		"HidesSecrets:false")
+	assert.Contains(t, rights(1, "example.com"), "ReadOnlyReason:rest.read.only=true ShapeOnlyReason:this request sees no",
+		"HidesSecrets:true")
 }

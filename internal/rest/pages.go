@@ -20,11 +20,19 @@ const consolePath = "/console/"
 type Pages struct {
 	// API is the REST API behind the checks of Host, origin and logon, which the request has passed.
 	API http.Handler
-	// ReadOnlyReason returns why the console may only read for a request, "" if it may change things.
-	ReadOnlyReason func(*http.Request) string
+	// Rights returns the rights of a request for a page.
+	Rights func(*http.Request) Rights
 
 	bodies *inbound.Bodies
 	held   *heldAnswers
+}
+
+// Rights is what REST shows and permits to a request because of its connection, its Host and the options. The same route
+// has the same answer for requests with equal rights.
+type Rights struct {
+	ReadOnlyReason  string // why the console may only read; "" if it may change things
+	ShapeOnlyReason string // why no values of records are shown; "" if they are
+	HidesSecrets    bool
 }
 
 // A form's bytes exist several times in a page and its calls of routes, for which maxForms leaves memory.
@@ -61,11 +69,16 @@ func (p Pages) Form(w http.ResponseWriter, r *http.Request, maximum int64) (form
 
 func isPage(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, consolePath) }
 
-func (s *Server) withPages(api http.Handler) http.Handler {
+func (s *Server) withPages(api http.Handler, shared common) http.Handler {
 	if s.options.Console == nil {
 		return api
 	}
-	pages := s.options.Console(Pages{API: api, ReadOnlyReason: s.pageReadOnlyReason, bodies: &s.bodies, held: &s.held})
+	rights := func(r *http.Request) Rights {
+		req := &request{common: shared, r: r}
+		return Rights{ReadOnlyReason: s.pageReadOnlyReason(r), ShapeOnlyReason: req.shapeOnlyReason(),
+			HidesSecrets: req.hidesSecrets()}
+	}
+	pages := s.options.Console(Pages{API: api, Rights: rights, bodies: &s.bodies, held: &s.held})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		acceptedOn, _ := r.Context().Value(listenerKey{}).(listener)
 		switch path := r.URL.Path; {

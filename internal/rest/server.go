@@ -185,15 +185,15 @@ func listenAddress(setting, l string) (address string, isHTTPS bool, err error) 
 // Serve starts to answer requests for the worker.
 func (s *Server) Serve(w Worker) {
 	guard := newHostGuard(&s.options, s.users == nil, s.log)
-	chain := func(next http.Handler) http.Handler {
-		next = rejectChanges(logChanges(next, s.log, s.users != nil), s.options.ReadOnly)
-		next = requireUser(s.withPages(next), s.users)
-		return addHeaders(checkHost(allowOrigins(next, s.options.Origins, s.options.Methods), &s.options, guard),
-			s.headers)
-	}
 	shared := common{worker: w, bodies: &s.bodies, held: &s.held, validations: make(chan struct{}, maxValidations),
 		masked: s.options.Masked, records: s.options.Records, requiresLogon: s.users != nil,
 		cluster: s.options.Cluster, seen: &s.seen, workerClient: s.workerClient}
+	chain := func(next http.Handler) http.Handler {
+		next = rejectChanges(logChanges(next, s.log, s.users != nil), s.options.ReadOnly)
+		next = requireUser(s.withPages(next, shared), s.users)
+		return addHeaders(checkHost(allowOrigins(next, s.options.Origins, s.options.Methods), &s.options, guard),
+			s.headers)
+	}
 	callShared := common{worker: w, bodies: &s.bodies, held: &s.held, cluster: s.options.Cluster}
 	main := chain(shared.handler(func(path string) bool { return !s.options.SeparateAdmin || !isAdmin(path) }))
 	admin := chain(shared.handler(func(path string) bool { return path == "/" || isAdmin(path) }))
