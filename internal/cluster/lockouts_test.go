@@ -33,6 +33,7 @@ var _ rest.Call = (*AttemptArbiter)(nil).HandleCall
 type logonCluster struct {
 	t       *testing.T
 	workers []*logonWorker // by number
+	running sync.WaitGroup // the workers' Run
 
 	mu          sync.Mutex
 	annotations map[string]json.RawMessage
@@ -90,7 +91,7 @@ func (l *logonCluster) startWorker(number int, folder string) *logonWorker {
 	defer l.mu.Unlock()
 	l.members[name] = true
 	l.workers = append(l.workers, d)
-	go d.lockouts.Run(ctx) // which may call the leader, another worker, at once
+	l.running.Go(func() { d.lockouts.Run(ctx) }) // which may call the leader, another worker, at once
 	return d
 }
 
@@ -218,6 +219,7 @@ func inLogonCluster(t *testing.T, count int, password string,
 		for _, d := range o.workers {
 			d.stop()
 		}
+		o.running.Wait() // time stops when the test returns, also for a worker that writes
 	})
 }
 
@@ -293,17 +295,17 @@ func TestLeaderChangesWhileASecretIsTried(t *testing.T) {
 	for _, pause := range []time.Duration{0, responseDelay * 3 / 2, responseDelay * 5 / 2, responseDelay * 7 / 2,
 		responseDelay * 9 / 2} {
 		inLogonCluster(t, 5, "right", func(t *testing.T, o *logonCluster, workers []*logonWorker) {
-			go func() {
+			var changes sync.WaitGroup
+			changes.Go(func() {
 				time.Sleep(pause)
 				o.lead(-1)
 				time.Sleep(time.Minute)
 				o.lead(3)
-			}()
+			})
 			_, rejected, locked, other := logOnAll(t.Context(), workers, 2, "wrong")
 			assert.Equal(t, []int{1, 9, 0}, []int{rejected, locked, other}, pause.String())
 			assert.Equal(t, 1, o.refused, pause.String())
-			synctest.Wait()
-			time.Sleep(2 * time.Minute)
+			changes.Wait()
 		})
 	}
 }
@@ -371,7 +373,6 @@ func TestSlowRequestBlocksNoOtherWorker(t *testing.T) {
 			t.Errorf("expected no wait for the response, found a wait of %v", elapsed)
 		}
 		done(200)
-		time.Sleep(time.Second)
 	})
 }
 
@@ -396,7 +397,6 @@ func TestResumeAcrossClocks(t *testing.T) {
 		status, err := workers[1].logOn(t.Context(), "wrong")
 		require.NoError(t, err)
 		assert.Equal(t, 200, status)
-		time.Sleep(time.Second)
 	})
 }
 
@@ -478,9 +478,8 @@ func TestFencedLeaderGrantsNoPermit(t *testing.T) {
 // Without a leader, the log reports once that logons wait, however many do.
 func TestWaitingLogonsAreLoggedOnce(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	inLogonCluster(t, 1, "right", func(t *testing.T, _ *logonCluster, workers []*logonWorker) {
 		var log logtest.Journal
-		_, workers := newLogonCluster(t, 1, "right")
 		shared := NewLockouts(lockouts.New(), workers[0], func(context.Context, any, any) error { return errNoLeader },
 			func() string { return "w" }, log.Logger(slog.LevelWarn))
 		ctx, end := context.WithTimeout(t.Context(), time.Minute)
@@ -494,7 +493,6 @@ func TestWaitingLogonsAreLoggedOnce(t *testing.T) {
 		if n := strings.Count(log.String(), "a logon waits for the cluster's leader"); n != 1 {
 			t.Errorf("expected one warning, found %d\n%s", n, &log)
 		}
-		workers[0].stop()
 	})
 }
 
