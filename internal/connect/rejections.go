@@ -12,7 +12,7 @@ import (
 // Rejection is the reason why a dead letter was rejected again.
 type Rejection struct {
 	Position string `json:"letter"`
-	Reason   string `json:"why"`
+	Reason   string `json:"why" quotes:"records"`
 }
 
 // maxRejections bounds [ReplayResult.Rejections].

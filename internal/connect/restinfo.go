@@ -36,7 +36,7 @@ type Status struct {
 type ConnectorStatus struct {
 	State       State  `json:"state"`
 	WorkerID    string `json:"worker_id"`
-	Trace       string `json:"trace,omitempty"`
+	Trace       string `json:"trace,omitempty" quotes:"records"`
 	Version     string `json:"version,omitempty"`
 	Restarts    string `json:"restarts,omitempty"` // when a failed start is retried, in RFC 3339
 	Plugin      string `json:"plugin,omitempty"`   // the plugin file of new tasks: a path, or embedded: and a name
@@ -49,7 +49,7 @@ type TaskStatus struct {
 	ID       int    `json:"id"`
 	State    State  `json:"state"`
 	WorkerID string `json:"worker_id"`
-	Trace    string `json:"trace,omitempty"`
+	Trace    string `json:"trace,omitempty" quotes:"records"`
 	Version  string `json:"version,omitempty"`
 	Restarts string `json:"restarts,omitempty"` // when a failed task restarts by itself, in RFC 3339
 	Plugin   string `json:"plugin,omitempty"`   // the plugin file in use: a path, or embedded: and a name, and its hash

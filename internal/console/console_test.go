@@ -227,7 +227,7 @@ func newFakeAPI() *fakeAPI {
 			},
 			Lockouts: []rest.Lockout{{User: hostileText, Message: hostileText}},
 		}}},
-		"GET /culvert/log": rest.LogPage{WorkerID: hostileText, Last: 2, Lines: []rest.LogLine{
+		"GET /culvert/log": rest.LogPage{WorkerID: hostileText, Withheld: hostileText, Last: 2, Lines: []rest.LogLine{
 			{Number: 1, Level: "WARN", Connector: hostileText, Text: hostileText},
 			{Number: 2, Level: "INFO", Text: "plain"},
 		}},

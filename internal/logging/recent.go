@@ -21,6 +21,7 @@ type Line struct {
 	Logger    string    `json:"logger"`
 	Connector string    `json:"connector,omitempty"`
 	Text      string    `json:"text"`
+	Message   string    `json:"-"` // Text without the attributes, which may quote values of records
 }
 
 // Recent keeps the last lines of a log in memory. It is safe for concurrent use.
@@ -40,7 +41,7 @@ const (
 	recentLine  = 128
 )
 
-func (l *Line) bytes() int { return recentLine + len(l.Connector) + len(l.Text) }
+func (l *Line) bytes() int { return recentLine + len(l.Connector) + len(l.Text) + len(l.Message) }
 
 func (r *Recent) add(l Line) {
 	r.mu.Lock()
@@ -129,6 +130,7 @@ func (h recentHandler) Handle(ctx context.Context, r slog.Record) error {
 		Logger:    h.levels.loggerAt(r.PC),
 		Connector: line.connector,
 		Text:      shown.Line(r.Message + line.text),
+		Message:   shown.Line(r.Message),
 	})
 	return h.Handler.Handle(ctx, r)
 }

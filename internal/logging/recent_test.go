@@ -51,11 +51,13 @@ func TestRecentLines(t *testing.T) {
 			for i, want := range []Line{
 				{
 					Number: 1, Time: lines[0].Time, Level: "WARN", Logger: ownLogger, Connector: "orders",
-					Text: `m * connector=orders secret=* g.a=1 g.error="* = \x1b[2J" g.h.b=""`,
+					Message: "m *",
+					Text:    `m * connector=orders secret=* g.a=1 g.error="* = \x1b[2J" g.h.b=""`,
 				},
 				{
 					Number: 2, Time: lines[1].Time, Level: "DEBUG", Logger: ownLogger,
-					Text: "two lines\ufffd list=[*]",
+					Message: "two lines\ufffd",
+					Text:    "two lines\ufffd list=[*]",
 				},
 			} {
 				assert.Equal(t, want, lines[i])

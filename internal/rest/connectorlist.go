@@ -168,7 +168,7 @@ func (req *request) listConnectors() {
 		if query.connector != "" && query.connector != c.Name {
 			continue
 		}
-		summary, isIncluded := summarize(c, group, ownOnly)
+		summary, isIncluded := summarize(c, group, ownOnly, req.withheldInBody())
 		if ownOnly {
 			hour := herder.Hour(c.Name)
 			summary.Activity.Add(hour)
@@ -256,7 +256,9 @@ func (l *listAnswers) refine(component connect.ComponentStatus) connect.Componen
 
 // summarize merges the state of a connector from this worker's view and the reports of other workers about their own
 // tasks. With ownOnly it includes only components of this worker; isIncluded is false if there are no components.
-func summarize(c *connect.Summary, group *listAnswers, ownOnly bool) (summary ConnectorSummary, isIncluded bool) {
+// withheld, if not empty, replaces the causes of failures, in which ?search= looks, too.
+func summarize(c *connect.Summary, group *listAnswers, ownOnly bool, withheld string) (summary ConnectorSummary,
+	isIncluded bool) {
 	summary.ConnectorState = ConnectorState{Name: c.Name, Type: c.Type, Class: c.Class, Workers: []string{}}
 	for i := range c.Components {
 		component := c.Components[i]
@@ -278,6 +280,9 @@ func summarize(c *connect.Summary, group *listAnswers, ownOnly bool) (summary Co
 		}
 		if !ownOnly {
 			component = group.refine(component)
+		}
+		if withheld != "" && component.State == connect.Failed {
+			component.Cause = withheld
 		}
 		summary.merge(ConnectorSummary{ConnectorState: newConnectorState(c.Name, &component),
 			Activity: component.Activity})

@@ -93,7 +93,7 @@ func TestConnectorList(t *testing.T) {
 	l.conditions[0].Components[1].Activity.LastActive = wit.Ptr(time.Unix(5, 0))
 	l.conditions[2].Components[1].Activity.Rows = wit.Ptr(70.0)
 	l.conditions[2].Components[1].Activity.LastActive = wit.Ptr(time.Unix(9, 0))
-	h := Handler(l.worker())
+	h := common{worker: l.worker(), requiresLogon: true}.handler(func(string) bool { return true })
 	for query, want := range map[string]string{
 		"":                        "b=failed Orders=running c=idle d=waiting new=starting p=paused next:",
 		"?limit=2":                "b=failed Orders=running next:5/Orders",
@@ -130,8 +130,9 @@ func TestConnectorList(t *testing.T) {
 	assert.Equal(t, []ConnectorSummary{{ConnectorState: ConnectorState{Name: "b", Type: "source", Class: "a.Class",
 		State: "failed", Since: &since, Note: "1 of 2 tasks", Cause: "b: no!", Tasks: 2, Failed: 1, Workers: []string{},
 		Advice: "Change the secret of the connector; if it is correct, run culvert connectors lockouts resume."},
-		Activity:         connect.Activity{Rows: wit.Ptr(2.5), Refused: wit.Ptr(int64(4))},
-		ConnectorLetters: ConnectorLetters{LettersOpen: wit.Ptr(int64(7)), LettersMore: true}}}, page.Connectors)
+		Activity: connect.Activity{Rows: wit.Ptr(2.5), Refused: wit.Ptr(int64(4))},
+		ConnectorLetters: ConnectorLetters{LettersOpen: wit.Ptr(int64(7)), LettersMore: true,
+			Causes: page.Connectors[0].Causes}}}, page.Connectors)
 	for query, want := range map[string]string{
 		"?state=good":   "state: expected one of failed, unknown,",
 		"?limit=0":      "limit: expected a number from 1 to 1000",
@@ -166,7 +167,7 @@ func TestHourOfFormerWorker(t *testing.T) {
 	assert.Equal(t, 1, len(reported))
 	assert.Equal(t, connect.Condition(""), reported[0].State)
 	group := &listAnswers{byWorker: map[string]map[string]ConnectorSummary{"w2": {"c": reported[0]}}}
-	summary, _ := summarize(&moved, group, false)
+	summary, _ := summarize(&moved, group, false, "")
 	assert.Equal(t, connect.ConditionRunning, summary.State)
 	assert.Equal(t, true, summary.Rows == nil && summary.Refused == nil, "nobody knows")
 	assert.Equal(t, int64(1), *summary.RefusedHour)

@@ -77,7 +77,9 @@ func (req *request) connectors() {
 			case "status":
 				expanded[part], err = herder.Status(name)
 			case "motion":
-				expanded[part], err = others.connectorMetrics(herder, name)
+				var metrics connect.Metrics
+				metrics, err = others.connectorMetrics(herder, name)
+				expanded[part] = withhold(metrics, req.withheldMessage()) // Kafka Connect has none of it
 			}
 			unknown = errors.Join(unknown, err)
 		}

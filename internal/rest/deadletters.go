@@ -35,7 +35,7 @@ type DeadLetter struct {
 	Plugin    string           `json:"plugin"`
 	Version   string           `json:"version"`
 	Class     string           `json:"class"`
-	Message   string           `json:"message"`
+	Message   string           `json:"message" quotes:"records"`
 	Parts     string           `json:"parts,omitempty"`
 	// Attempts counts how often the original has failed. Settled means that it was delivered or discarded; null is
 	// unknown.
@@ -55,7 +55,7 @@ type DeadLetterSource struct {
 	Partition int32  `json:"partition"`
 	Offset    int64  `json:"offset"`
 	Feed      string `json:"feed,omitempty"`
-	Request   string `json:"request,omitempty"`
+	Request   string `json:"request,omitempty" quotes:"records"`
 }
 
 // DeadLetterHeader is a header of a dead letter.
@@ -164,16 +164,6 @@ func incompleteRune(text []byte) int {
 	return 0
 }
 
-// withheldMessage returns the text in place of messages of dead letters, which quote values of records, for users who
-// may not see the values of samples. "" means that the user may see them.
-func (req *request) withheldMessage() string {
-	why := req.shapeOnlyReason()
-	if why == "" {
-		return ""
-	}
-	return "not shown, because it may quote values of records: " + why
-}
-
 // deadLetterQuery returns the selection of the request. If it is invalid or not allowed, it has answered.
 func (req *request) deadLetterQuery() (query connect.DeadLetterQuery, ok bool) {
 	query = connect.DeadLetterQuery{Show: cmp.Or(req.queryValue("show"), connect.ShowOpen),
@@ -244,9 +234,7 @@ func (req *request) visibleDeadLetter(l connect.ListedDeadLetter, bounds letterB
 		&letter.Class, &letter.Setting, &letter.Stage, &letter.Plugin, &letter.Version} {
 		*field = req.visibleText(*field)
 	}
-	if withheld := req.withheldMessage(); withheld != "" {
-		letter.Message = withheld
-		letter.From.Request = ""
+	if req.shapeOnlyReason() != "" {
 		return letter
 	}
 	letter.Cause = l.CauseID()
@@ -309,8 +297,8 @@ type ReplayResult struct {
 	Letter   string              `json:"letter,omitempty"`
 }
 
-// replayResult returns the REST form of a result. withheld, if not empty, replaces the reasons of rejections.
-func (req *request) replayResult(outcome connect.ReplayResult, isDryRun bool, withheld string) ReplayResult {
+// replayResult returns the REST form of a result.
+func (req *request) replayResult(outcome connect.ReplayResult, isDryRun bool) ReplayResult {
 	result := ReplayResult{Sent: outcome.Sent, Delivered: outcome.Delivered, Refused: outcome.Refused,
 		Kept: req.redactReasons(outcome.Kept), DryRun: isDryRun, Letter: outcome.Letter}
 	if isDryRun {
@@ -319,7 +307,7 @@ func (req *request) replayResult(outcome connect.ReplayResult, isDryRun bool, wi
 		result.Sent = 0
 	}
 	for _, r := range outcome.Rejections {
-		r.Reason = cmp.Or(withheld, shown.Line(req.worker.Redact(r.Reason)))
+		r.Reason = shown.Line(req.worker.Redact(r.Reason))
 		result.Refusals = append(result.Refusals, r)
 	}
 	return result
@@ -404,14 +392,14 @@ func (req *request) answerReplay(replay connect.ReplayRequest) {
 	case err != nil:
 		req.failErr(err)
 	case replay.DryRun:
-		result := req.replayResult(outcome, replay.DryRun, req.withheldMessage())
+		result := req.replayResult(outcome, replay.DryRun)
 		req.answer(http.StatusOK, struct {
 			ReplayResult
 			Passes int `json:"passes"`
 		}{ReplayResult: result, Passes: result.WouldPass})
 	default:
 		req.logWith("sent", outcome.Sent, "delivered", outcome.Delivered, "refused", outcome.Refused)
-		req.answer(http.StatusOK, req.replayResult(outcome, replay.DryRun, req.withheldMessage()))
+		req.answer(http.StatusOK, req.replayResult(outcome, replay.DryRun))
 	}
 }
 

@@ -26,11 +26,11 @@ func TestResultOfDryReplay(t *testing.T) {
 		Rejections: []connect.Rejection{{Position: "0@1", Reason: "no geheim\nand more"}}}
 	assert.Equal(t, ReplayResult{Refused: 110, DryRun: true, WouldPass: 20, Kept: map[string]int{"of topic *": 3},
 		Refusals: []connect.Rejection{{Position: "0@1", Reason: "no * and more"}}},
-		req.replayResult(outcome, isDryRun, ""))
+		req.replayResult(outcome, isDryRun))
 	outcome.Letter = "0@9"
 	assert.Equal(t, ReplayResult{Sent: 130, Delivered: 20, Refused: 110, Kept: map[string]int{"of topic *": 3},
-		Refusals: []connect.Rejection{{Position: "0@1", Reason: "withheld"}}, Letter: "0@9"},
-		req.replayResult(outcome, !isDryRun, "withheld"))
+		Refusals: []connect.Rejection{{Position: "0@1", Reason: "no * and more"}}, Letter: "0@9"},
+		req.replayResult(outcome, !isDryRun))
 }
 
 // deadLetterWorker has a dead letter of another program.

@@ -148,7 +148,7 @@ func startGroup(t *testing.T, workers []Worker, startTimeout time.Duration,
 	for n, worker := range workers {
 		s := &seat{}
 		h := common{worker: worker, bodies: new(inbound.Bodies), validations: make(chan struct{}, maxValidations),
-			seen: new(seenWorkers), cluster: s, workerClient: peers,
+			seen: new(seenWorkers), cluster: s, workerClient: peers, requiresLogon: true,
 			startTimeout: startTimeout}.handler(func(string) bool { return true })
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if !intercept(w, r, n) {

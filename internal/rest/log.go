@@ -18,6 +18,8 @@ type LogPage struct {
 	Lines    []LogLine `json:"lines"`
 	Last     int64     `json:"last"`           // for ?after= of the next page; a restart begins again with 1
 	Lost     bool      `json:"lost,omitempty"` // lines after ?after= are no longer in memory
+	// Withheld is why the lines have no attributes, "" if they have.
+	Withheld string `json:"withheld,omitempty"`
 }
 
 // LogLine is a line of the log.
@@ -45,10 +47,15 @@ func (req *request) log() {
 			strings.Join(logging.LevelNames(), ", "), shown.LineUpTo(q.Level, 100)))
 		return
 	}
+	withheld := req.withheldInBody()
 	for i := range lines {
+		if withheld != "" {
+			lines[i].Text = lines[i].Message
+		}
 		lines[i].Text = req.worker.Redact(lines[i].Text) // a logged value may have become a secret since
 	}
-	req.answer(http.StatusOK, LogPage{WorkerID: req.worker.Now().ID, Lines: lines, Last: last, Lost: lost})
+	req.answer(http.StatusOK, LogPage{WorkerID: req.worker.Now().ID, Lines: lines, Last: last, Lost: lost,
+		Withheld: withheld})
 }
 
 // queryNumber returns a numeric parameter, or fallback if it is absent. The error is a [Refusal].

@@ -78,7 +78,7 @@ func (s *Server) withPages(api http.Handler, shared common) http.Handler {
 		return Rights{ReadOnlyReason: s.pageReadOnlyReason(r), ShapeOnlyReason: req.shapeOnlyReason(),
 			HidesSecrets: req.hidesSecrets()}
 	}
-	pages := s.options.Console(Pages{API: api, Rights: rights, bodies: &s.bodies, held: &s.held})
+	pages := s.options.Console(Pages{API: forPages(api), Rights: rights, bodies: &s.bodies, held: &s.held})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		acceptedOn, _ := r.Context().Value(listenerKey{}).(listener)
 		switch path := r.URL.Path; {

@@ -151,7 +151,7 @@ func (req *request) answerWithETag(body any) {
 
 // encodeBody encodes the body of a response. If that fails, it has answered.
 func (req *request) encodeBody(body any) ([]byte, bool) {
-	data, err := encodeJSON(body)
+	data, err := encodeJSON(withhold(body, req.withheldInBody()))
 	if err != nil {
 		req.fail(http.StatusInternalServerError, err.Error())
 	}
@@ -313,7 +313,11 @@ func (req *request) failUnknown(err error, message string) {
 				status = code
 			}
 		}
-		req.fail(status, err.Error())
+		message := err.Error()
+		if withheld := req.withheldInBody(); status == http.StatusInternalServerError && withheld != "" {
+			message = "The reason is " + withheld
+		}
+		req.fail(status, message)
 	}
 }
 

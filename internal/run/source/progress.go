@@ -77,7 +77,7 @@ type FeedSnapshot struct {
 
 // FeedRequest is a request for a page.
 type FeedRequest struct {
-	Request      string    `json:"request"` // method and target without secrets
+	Request      string    `json:"request" quotes:"records"` // method and target without secrets
 	At           time.Time `json:"at"`
 	Status       int       `json:"status"` // zero without a response
 	Milliseconds int64     `json:"ms"`     // until the response began
@@ -88,7 +88,7 @@ type FeedRequest struct {
 type FeedError struct {
 	At      time.Time `json:"at"`
 	Code    string    `json:"code,omitempty"`
-	Message string    `json:"message"`
+	Message string    `json:"message" quotes:"records"`
 }
 
 // Progress returns the current progress. It may be called at any time.
