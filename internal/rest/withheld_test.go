@@ -103,8 +103,8 @@ func (q *quotingWorker) DeadLetterSummary(string) connect.DeadLetterSummary {
 	return connect.DeadLetterSummary{Causes: []connect.CauseCount{{ID: "1", Text: errQuoting.Error(), Count: 1}}}
 }
 
-func (q *quotingWorker) ReplayConnector(_ context.Context, _ string, r connect.ReplayRequest) (connect.ReplayResult,
-	error) {
+func (q *quotingWorker) ReplayConnector(_ context.Context, _ string,
+	r connect.ReplayRequest) (connect.ReplayResult, error) {
 	if r.DryRun {
 		return connect.ReplayResult{Rejections: []connect.Rejection{{Reason: errQuoting.Error()}}}, nil
 	}
