@@ -87,17 +87,8 @@ func (ch *Checker) check(ctx context.Context, connector *config.Connector, valid
 	if !ok {
 		return config.Problems{missingClass(ch.Plugins, connector)}
 	}
-	var problems config.Problems
-	info, component, err := components.Find(ch.Plugins, connector.Text("connector.class"),
-		connector.Text("connector.plugin.version"), wit.ComponentSource, wit.ComponentSink)
-	if version, ok := connector.Entry("connector.plugin.version"); ok && err != nil {
-		versionErr := err
-		info, component, err = components.Find(ch.Plugins, connector.Text("connector.class"), "", wit.ComponentSource,
-			wit.ComponentSink)
-		if err == nil {
-			problems = append(problems, problem(version, versionErr))
-		}
-	}
+	info, component, problems, err := ch.findVersion(connector, connector.Text("connector.class"),
+		"connector.plugin.version", wit.ComponentSource, wit.ComponentSink)
 	if err != nil {
 		return ch.redact(connector, config.Problems{problem(class, err)})
 	}
@@ -180,6 +171,20 @@ func (ch *Checker) validateOffline(ctx context.Context, connector *config.Connec
 	return config.ValidationProblems(connector, prefix, *result.Done, found)
 }
 
+// findVersion is [components.Find] with the version of a setting. If only the version is wrong, it returns the newest
+// one and the problem.
+func (ch *Checker) findVersion(connector *config.Connector, class, versionSetting string,
+	kinds ...wit.ComponentKind) (info plugin.Info, component wit.Component, problems config.Problems, err error) {
+	info, component, err = components.Find(ch.Plugins, class, connector.Text(versionSetting), kinds...)
+	entry, ok := connector.Entry(versionSetting)
+	if !ok || err == nil {
+		return info, component, nil, err
+	}
+	problems = config.Problems{problem(entry, err)}
+	info, component, err = components.Find(ch.Plugins, class, "", kinds...)
+	return info, component, problems, err
+}
+
 // CheckStages returns the problems of a connector's transforms and predicates.
 func (ch *Checker) CheckStages(ctx context.Context, connector *config.Connector) config.Problems {
 	problems := ch.checkStages(ctx, connector, config.Checker{Worker: ch.Worker, Embedded: ch.Embedded})
@@ -190,15 +195,16 @@ func (ch *Checker) CheckStages(ctx context.Context, connector *config.Connector)
 func (ch *Checker) checkStages(ctx context.Context, connector *config.Connector, rules config.Checker) config.Problems {
 	stages, problems := connector.Stages()
 	hasEnded := false
-	check := func(prefix, class, version string, kind wit.ComponentKind) {
+	check := func(prefix, class string, kind wit.ComponentKind) {
 		if class == "" || hasEnded {
 			return
 		}
-		info, component, err := components.Find(ch.Plugins, class, version, kind)
+		info, component, versionProblems, err := ch.findVersion(connector, class, prefix+"plugin.version", kind)
 		if err != nil {
 			problems = append(problems, problem(entryFor(connector, prefix+"type"), err))
 			return
 		}
+		problems = append(problems, versionProblems...)
 		if class != component.Name && strings.Contains(class, "$") {
 			problems = append(problems, warning(entryFor(connector, prefix+"type"),
 				"Kafka Connect accepts a nested class only with its package: "+component.Name))
@@ -212,10 +218,10 @@ func (ch *Checker) checkStages(ctx context.Context, connector *config.Connector,
 		problems = append(problems, ch.validateOffline(ctx, connector, prefix, info, component, stageProblems)...)
 	}
 	for _, s := range stages {
-		check(s.Prefix, s.Class, s.Version, wit.ComponentTransformation)
+		check(s.Prefix, s.Class, wit.ComponentTransformation)
 	}
 	for _, p := range connector.Predicates() {
-		check(p.Prefix, p.Class, p.Version, wit.ComponentPredicate)
+		check(p.Prefix, p.Class, wit.ComponentPredicate)
 	}
 	return problems
 }

@@ -28,6 +28,16 @@ func TestCheck(t *testing.T) {
 			want: "c.properties:2: connector.class: no plugin has the source or sink Nope; available: test.SpySource"},
 		{name: "unknown version", text: good + "\nconnector.plugin.version=9\ntasks.max=none",
 			want: "c.properties:5: connector.plugin.version: source test.SpySource: expected version 9, found "},
+		{name: "version range", text: good + "\nconnector.plugin.version=[0.1,99)"},
+		{name: "malformed version range", text: good + "\nconnector.plugin.version=[1",
+			want: "c.properties:5: connector.plugin.version: source test.SpySource: version: Unbounded range: [1"},
+		{name: "version of a converter",
+			text: good + "\nvalue.converter=JsonConverter\nvalue.converter.plugin.version=7.9.0",
+			want: "c.properties:6: value.converter.plugin.version: warning: has no effect: the only version of " +
+				"converters is 4.3.1-culvert-"},
+		{name: "malformed version of a converter",
+			text: good + "\nvalue.converter=JsonConverter\nvalue.converter.plugin.version=(4)",
+			want: "c.properties:6: value.converter.plugin.version: Single version must be surrounded by []: (4)"},
 		{name: "another error next to an unknown version", text: good + "\ntasks.max=none\nconnector.plugin.version=9",
 			want: "c.properties:5: tasks.max: Invalid value none for configuration tasks.max: Not a number of type " +
 				"INT"},

@@ -9,10 +9,12 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/culvert-project/culvert/internal/buildinfo"
 	"github.com/culvert-project/culvert/internal/components"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/convert"
 	"github.com/culvert-project/culvert/internal/convert/registry"
+	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/internal/record"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -78,6 +80,8 @@ func (ch *Checker) checkConverters(connector *config.Connector, component wit.Co
 		}
 		if connector.Text(converter) != "" {
 			problems = append(problems, unknownSettings(connector, converter+".", declared)...)
+			problems = append(problems, checkConverterVersion(settings[converterVersion],
+				entryFor(connector, converter+"."+converterVersion))...)
 		}
 		if invalid {
 			continue
@@ -94,6 +98,19 @@ func (ch *Checker) checkConverters(connector *config.Connector, component wit.Co
 		}
 	}
 	return problems
+}
+
+// checkConverterVersion checks the version range of a converter. Converters are parts of the program: files from other
+// workers name versions of Kafka or of Confluent, which have no effect.
+func checkConverterVersion(version string, entry config.Entry) config.Problems {
+	versions, err := plugin.ParseVersionRange(version)
+	if err != nil {
+		return config.Problems{problem(entry, err)}
+	}
+	if only := buildinfo.REST(); !versions.Contains(only) {
+		return config.Problems{warning(entry, "has no effect: the only version of converters is "+only)}
+	}
+	return nil
 }
 
 // PingRegistries sends a request to the schema registry of each converter of a connector. readOnly is set for a sink.

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"github.com/culvert-project/culvert/internal/components"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/convert"
+	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -20,34 +22,39 @@ var ErrUnknownPlugin = errors.New("there is no such plugin")
 // ErrVersion means that a class exists only in other versions. Its text is Kafka Connect's.
 type ErrVersion struct {
 	Class     string
-	Version   string
+	Range     string
 	Available []string
 }
 
 func (e *ErrVersion) Error() string {
-	return fmt.Sprintf("Plugin %s not found that matches the version range [%s,%s], available versions: [%s]", e.Class,
-		e.Version, e.Version, strings.Join(e.Available, ", "))
+	return fmt.Sprintf("Plugin %s not found that matches the version range %s, available versions: [%s]", e.Class,
+		e.Range, strings.Join(e.Available, ", "))
 }
 
-// Definitions returns the declared settings of a class. For a connector they include the settings of all connectors. A
-// nil version means the newest one; the only version of converters is workerVersion. Errors are [ErrUnknownPlugin] and
+// Definitions returns the declared settings of a class. For a connector they include the settings of all connectors.
+// version is a range, see [plugin.ParseVersionRange], but the empty one contains no version, as in Kafka Connect. A nil
+// version means the newest one. The only version of converters is workerVersion. Errors are [ErrUnknownPlugin] and
 // [ErrVersion].
 func (ch *Checker) Definitions(class string, version *string, workerVersion string) ([]Definition, error) {
+	spec := "latest"
+	if version != nil {
+		spec = *version
+	}
+	versions, err := plugin.ParseVersionRange(spec)
+	isEmpty := err != nil || spec == ""
+	missing := &ErrVersion{Range: cmp.Or(versions.String(), spec, "[,]")}
 	connectorKinds := []wit.ComponentKind{wit.ComponentSource, wit.ComponentSink}
 	for _, kinds := range [][]wit.ComponentKind{connectorKinds,
 		{wit.ComponentTransformation}, {wit.ComponentPredicate}} {
-		info, component, err := components.Find(ch.Plugins, class, "", kinds...)
+		_, newest, err := components.Find(ch.Plugins, class, "", kinds...)
 		if err != nil {
 			continue
 		}
-		if version != nil && *version != info.Version {
-			if *version == "" {
-				return nil, ch.versionError(component.Name, "", kinds)
-			}
-			class := component.Name
-			if info, component, err = components.Find(ch.Plugins, class, *version, kinds...); err != nil {
-				return nil, ch.versionError(class, *version, kinds)
-			}
+		info, component, err := components.Find(ch.Plugins, newest.Name, spec, kinds...)
+		if err != nil || isEmpty {
+			missing.Class = newest.Name
+			missing.Available = ch.versions(newest.Name, kinds...)
+			return nil, missing
 		}
 		isConnector := slices.Contains(kinds, wit.ComponentSink)
 		definitions := newDefinitions(config.DeclareComponent(component).Keys(), false)
@@ -72,8 +79,10 @@ func (ch *Checker) Definitions(class string, version *string, workerVersion stri
 	} else if class = setting.Trim(class); class != config.HeaderConverter && class != simpleHeaderConverter {
 		return nil, ErrUnknownPlugin
 	}
-	if version != nil && *version != workerVersion {
-		return nil, &ErrVersion{Class: class, Version: *version, Available: []string{workerVersion}}
+	if isEmpty || !versions.Contains(workerVersion) {
+		missing.Class = class
+		missing.Available = []string{workerVersion}
+		return nil, missing
 	}
 	return newDefinitions(specs, false), nil
 }
@@ -87,10 +96,6 @@ func newDefinitions(specs []wit.ConfigKey, isCommon bool) []Definition {
 		definitions = append(definitions, newDefinition(spec, "", isCommon))
 	}
 	return definitions
-}
-
-func (ch *Checker) versionError(class, version string, kinds []wit.ComponentKind) error {
-	return &ErrVersion{Class: class, Version: version, Available: ch.versions(class, kinds...)}
 }
 
 // DescribeKind describes the values of a setting: their kind and bounds.

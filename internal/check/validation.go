@@ -85,8 +85,8 @@ var (
 // the service, for recommended values and for errors that only the service knows. It fails if the class is unknown.
 // Passwords are hidden; references stay as written.
 func (ch *Checker) Validate(ctx context.Context, connector *config.Connector) (*Validation, error) {
-	info, component, err := components.Find(ch.Plugins, connector.Text("connector.class"), "", wit.ComponentSource,
-		wit.ComponentSink)
+	info, component, _, err := ch.findVersion(connector, connector.Text("connector.class"), "connector.plugin.version",
+		wit.ComponentSource, wit.ComponentSink)
 	if err != nil {
 		return nil, err
 	}
@@ -315,9 +315,9 @@ func (v *validationBuilder) addStage(ch *Checker, prefix, alias, class string, k
 	classValue.Recommended = components.Offered(ch.Plugins, kind)
 	classValue.Key.Rules = append(classValue.Key.Rules, setting.Required())
 	v.add("", classValue)
-	versionValue := key("plugin.version", wit.KindString, wit.High, "Version of the plugin; default: the newest.",
-		source+" version for "+alias)
-	info, component, err := components.Find(ch.Plugins, class, "", kind)
+	versionValue := key("plugin.version", wit.KindString, wit.High,
+		"Version of the plugin, or a range such as [1.0,2.0); default: the newest.", source+" version for "+alias)
+	info, component, _, err := ch.findVersion(v.connector, class, prefix+"plugin.version", kind)
 	if err == nil {
 		versionValue.Key.DefaultValue = &info.Version
 		versionValue.Recommended = ch.versions(component.Name, kind)

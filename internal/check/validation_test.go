@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/check/checktest"
 )
@@ -150,5 +151,30 @@ func TestValidationOfManyTransformsIsBounded(t *testing.T) {
 	cancel()
 	if validation, err := b.Checker.Validate(ctx, b.Connector(t, lines(200)...)); !errors.Is(err, context.Canceled) {
 		t.Errorf("expected the end of the context, found %v and %d settings", err, len(validation.Configs))
+	}
+}
+
+// A version range selects the declarations of a class as in Kafka Connect.
+func TestDefinitionsOfVersions(t *testing.T) {
+	b := checktest.WithSpy(t)
+	const missing = "Plugin %s not found that matches the version range %s, available versions: [%s]"
+	for _, c := range []struct{ class, version, want string }{
+		{class: "SpySource", version: "[1.0,2.0)"},
+		{class: "SpySource", version: "latest"},
+		{class: "SpySource", version: "", want: fmt.Sprintf(missing, "test.SpySource", "[,]", "1.0.0")},
+		{class: "SpySource", version: "9.9", want: fmt.Sprintf(missing, "test.SpySource", "[9.9,9.9]", "1.0.0")},
+		{class: "SpySource", version: "(9", want: fmt.Sprintf(missing, "test.SpySource", "(9", "1.0.0")},
+		{class: "SimpleHeaderConverter", version: "[4,5)"},
+		{class: "SimpleHeaderConverter", version: "[5,)",
+			want: fmt.Sprintf(missing, "SimpleHeaderConverter", "[5,)", "4.3.1")},
+	} {
+		definitions, err := b.Checker.Definitions(c.class, &c.version, "4.3.1")
+		if c.want != "" {
+			assert.Error(t, err, c.want)
+			continue
+		}
+		if err != nil || definitions == nil {
+			t.Errorf("%+v: found %v, %v", c, definitions, err)
+		}
 	}
 }

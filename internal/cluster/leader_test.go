@@ -51,7 +51,11 @@ func TestConnectorFitsWorkersWithItsVersion(t *testing.T) {
 		{class: "Shop", version: "1.0", castVersion: "-", fit: []bool{true, false, true, false, false}},
 		{class: "Shop", version: "2.0", fit: []bool{true, false, false, true, false}},
 		{class: "Shop", version: "1.0", castVersion: "1.1", fit: []bool{true, false, true, false, false}},
+		{class: "Shop", version: "[1.0,2.0)", castVersion: "-", fit: []bool{true, false, true, false, false}},
+		{class: "Shop", version: "[1.0,)", castVersion: "-", fit: []bool{true, true, false, true, false}},
+		{class: "Shop", version: "latest", castVersion: "-", fit: []bool{true, true, false, true, false}},
 		{class: "Shop", version: "3.0", castVersion: "1.2", fit: make([]bool, 5), unmet: "shop 3.0; smt 1.2"},
+		{class: "Shop", version: "[1", castVersion: "-", fit: make([]bool, 5), unmet: "shop [1"},
 		{
 			class: "Other", version: "3.0", castVersion: "-", fit: make([]bool, 5),
 			unmet: "Other of no plugin of the leader",

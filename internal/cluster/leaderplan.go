@@ -11,6 +11,7 @@ import (
 
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/rest"
 )
 
 // assign computes the assignments of a new generation, see [Assign], after reading the config topic as far as the
@@ -191,13 +192,19 @@ func (l *leader) planInput(snapshot config.Snapshot, members []Member) []Connect
 }
 
 // requirement is a class that a connector needs. plugin is the name of the plugin that has it, as the leader knows it;
-// an empty version means any.
-type requirement struct{ class, plugin, version string }
+// version is a range, see [plugin.ParseVersionRange].
+type requirement struct {
+	class   string
+	plugin  string
+	version string
+	pin     rest.GroupPin // of the plugin
+}
 
 func (l *leader) requirements(c *config.Connector) (needs []requirement) {
+	pins := l.worker.pinnedVersions()
 	add := func(class, version string) {
 		name, pluginName := l.worker.options.ResolveClass(class)
-		needs = append(needs, requirement{name, pluginName, version})
+		needs = append(needs, requirement{name, pluginName, version, pins[pluginName]})
 	}
 	add(c.Text("connector.class"), c.Text("connector.plugin.version"))
 	stages, _ := c.Stages()
@@ -210,12 +217,15 @@ func (l *leader) requirements(c *config.Connector) (needs []requirement) {
 	return needs
 }
 
+// isMetBy reports whether a member has the version that it would run: the pinned one if the range contains it, else any
+// in the range.
 func (r requirement) isMetBy(m Member) bool {
-	if r.plugin == "" || r.version == "" {
-		return slices.Contains(m.Classes, KeyOf(r.class))
+	versions, err := plugin.ParseVersionRange(r.version)
+	if r.plugin == "" || versions.Contains(r.pin.Version) {
+		return err == nil && slices.Contains(m.Classes, KeyOf(r.class))
 	}
 	return slices.ContainsFunc(m.Plugins, func(o plugin.Offer) bool {
-		return o.Name == r.plugin && o.Version == r.version && !o.Rejected
+		return o.Name == r.plugin && versions.Contains(o.Version) && !o.Rejected
 	})
 }
 
@@ -235,15 +245,14 @@ func (l *leader) eligible(c *config.Connector, members []Member) (eligible []boo
 		unmet = needs
 	}
 	var descriptions []string
-	pins := l.worker.pinnedVersions()
 	for _, need := range unmet {
 		description := need.class + " of no plugin of the leader"
-		switch p := pins[need.plugin]; {
+		switch {
 		case need.plugin != "" && need.version != "":
 			description = need.plugin + " " + need.version
-		case p.Hash != "":
+		case need.pin.Hash != "":
 			description = fmt.Sprintf("%s %s with the hash %s, which the group uses: culvert plugins swap selects "+
-				"another", need.plugin, p.Version, p.Hash)
+				"another", need.plugin, need.pin.Version, need.pin.Hash)
 		}
 		if !slices.Contains(descriptions, description) {
 			descriptions = append(descriptions, description)

@@ -297,7 +297,7 @@ func (w *Worker) pinnedVersions() map[string]rest.GroupPin {
 func (w *Worker) pinPlugins() {
 	pins := map[string]plugin.PinnedVersion{}
 	for name, p := range w.pinnedVersions() {
-		pins[name] = plugin.PinnedVersion{Hash: p.Hash, Previous: p.Before}
+		pins[name] = plugin.PinnedVersion{Version: p.Version, Hash: p.Hash, Previous: p.Before}
 	}
 	w.options.Plugins.Pin(pins)
 }

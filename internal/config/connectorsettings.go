@@ -23,7 +23,7 @@ var commonSettings = []wit.ConfigKey{
 		wit.Rule{Required: wit.Set}),
 	commonSetting("connector.plugin.version", wit.KindString, "", wit.Medium,
 		formPosition("Common", 3, mediumField, "Connector version"),
-		"Version of the plugin; default: the newest."),
+		"Version of the plugin, or a range such as [1.0,2.0); default: the newest."),
 	commonSetting("tasks.max", wit.KindInt, "1", wit.High, formPosition("Common", 4, shortField, "Tasks max"),
 		"Maximum number of tasks.", atLeast(1)),
 	commonSetting("tasks.max.enforce", wit.KindBoolean, "true", wit.Low, formPosition("Common", 5, shortField,

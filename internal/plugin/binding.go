@@ -41,10 +41,14 @@ type Status struct {
 	Others    []string // plugins of other names that have the class too
 }
 
-// Bind selects the plugin that has a component under its class name or an alias: the newest version, or the specified
-// one. The caller closes the binding.
+// Bind selects the plugin that has a component under its class name or an alias: the newest version in a range, see
+// [ParseVersionRange]. The caller closes the binding.
 func (m *Manager) Bind(connector string, kind wit.ComponentKind, class, version string) (*Binding, error) {
-	return m.bind(connector, componentQuery{kind: kind, class: class, version: version})
+	query, err := newQuery(kind, class, version)
+	if err != nil {
+		return nil, err
+	}
+	return m.bind(connector, query)
 }
 
 func (m *Manager) bind(connector string, query componentQuery) (*Binding, error) {

@@ -14,8 +14,12 @@ func (m *Manager) BindPlugin(connector, name, version string) (*Binding, error) 
 	for _, info := range m.Modules() {
 		if info.Name == name && len(info.Components) > 0 {
 			component := info.Components[0]
-			return m.bind(connector, componentQuery{kind: component.Kind, class: component.Name, version: version,
-				plugin: name})
+			query, err := newQuery(component.Kind, component.Name, version)
+			if err != nil {
+				return nil, err
+			}
+			query.plugin = name
+			return m.bind(connector, query)
 		}
 	}
 	return nil, fmt.Errorf("there is no plugin %s", name)

@@ -182,7 +182,7 @@ type moduleSource struct {
 	hash     string  // the hash of the file when it was read last
 }
 
-// Requirement is a class, or its short form, and a version, "" for any.
+// Requirement is a class, or its short form, and a version range, see [ParseVersionRange].
 type Requirement struct {
 	Class   string
 	Version string

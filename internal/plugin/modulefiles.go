@@ -112,9 +112,10 @@ func (m *Manager) hasAll(needed []Requirement) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return !slices.ContainsFunc(needed, func(requirement Requirement) bool {
+		versions, err := ParseVersionRange(requirement.Version)
 		for _, source := range m.sources {
-			if source.active != nil && providesClass(source.active.info.Components, requirement) &&
-				(requirement.Version == "" || requirement.Version == source.active.info.Version) {
+			if source.active != nil && providesClass(source.active.info.Components, requirement) && err == nil &&
+				versions.Contains(source.active.info.Version) {
 				return false
 			}
 		}

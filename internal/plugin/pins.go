@@ -5,9 +5,10 @@ import (
 	"strings"
 )
 
-// PinnedVersion is the version of a plugin that the workers of a group have agreed on, for connectors that specify
-// none. Versions are prefixes of a file's hash.
+// PinnedVersion is the version of a plugin that the workers of a group have agreed on, for connectors whose version
+// range contains it. Hashes are prefixes of a file's hash.
 type PinnedVersion struct {
+	Version  string
 	Hash     string // the agreed version
 	Previous string `json:"Before"` // replaces Hash on a worker that rejected it because its calls broke
 }
@@ -48,7 +49,7 @@ func (m *Manager) Pin(pins map[string]PinnedVersion) {
 func (m *Manager) pinnedHash(name string, query componentQuery) (hash string, ok bool) {
 	pin, ok := m.pins[name]
 	switch {
-	case !ok || query.version != "":
+	case !ok || !query.versions.Contains(pin.Version):
 		return "", false
 	case pin.Previous != "" && m.isRejected(pin.Hash):
 		return pin.Previous, true

@@ -30,7 +30,7 @@ func managerWithPin(t *testing.T) (folder string, m *plugin.Manager, orders, lin
 		for _, o := range m.Versions() {
 			hashes[o.Version] = o.Hash[:12]
 		}
-		m.Pin(map[string]plugin.PinnedVersion{"all": {Hash: hashes[version], Previous: hashes[pinned]}})
+		m.Pin(map[string]plugin.PinnedVersion{"all": {Version: version, Hash: hashes[version], Previous: hashes[pinned]}})
 		pinned = version
 	}
 	pin("1.0.0")
@@ -69,6 +69,12 @@ func TestPinnedVersionStays(t *testing.T) {
 	require.NoError(t, err)
 	defer specified.Close()
 	assertWorks(t, specified.Current(), "1.2.0")
+	for versions, want := range map[string]string{"[1.0,)": "1.0.0", "[1.1,)": "1.2.0"} {
+		binding, err := m.Bind("ranges", wit.ComponentSource, "AllSource", versions)
+		require.NoError(t, err)
+		assertWorks(t, binding.Current(), want)
+		binding.Close()
+	}
 
 	require.NoError(t, os.Remove(filepath.Join(folder, "all.wasm")))
 	put(t, folder, "all-1.3.0.wasm", variant(t, "1.3.0", 0))

@@ -9,12 +9,21 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// componentQuery describes the component that a connector needs. An empty version or plugin means any.
+// componentQuery describes the component that a connector needs. An empty plugin means any.
 type componentQuery struct {
-	kind    wit.ComponentKind
-	class   string
-	version string
-	plugin  string
+	kind     wit.ComponentKind
+	class    string
+	versions VersionRange
+	plugin   string
+}
+
+// newQuery returns the query for a class in a version range, see [ParseVersionRange].
+func newQuery(kind wit.ComponentKind, class, version string) (componentQuery, error) {
+	versions, err := ParseVersionRange(version)
+	if err != nil {
+		err = fmt.Errorf("%s %s: version: %w", kind, class, err)
+	}
+	return componentQuery{kind: kind, class: class, versions: versions}, err
 }
 
 func (c componentQuery) isTransform() bool {
@@ -27,11 +36,15 @@ func (c componentQuery) matches(mod *module) bool {
 
 func (c componentQuery) String() string { return fmt.Sprintf("%s %s", c.kind, c.class) }
 
-// Find returns the module that a new connector would get: the newest version, or the specified one.
+// Find returns the module that a new connector would get: the newest version in a range, see [ParseVersionRange].
 func (m *Manager) Find(kind wit.ComponentKind, class, version string) (Info, error) {
+	query, err := newQuery(kind, class, version)
+	if err != nil {
+		return Info{}, err
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	module, err := m.find(componentQuery{kind: kind, class: class, version: version})
+	module, err := m.find(query)
 	if err != nil {
 		return Info{}, err
 	}
@@ -62,7 +75,7 @@ func (m *Manager) find(query componentQuery) (*module, error) {
 			continue
 		}
 		versions = append(versions, mod.info.Version)
-		if query.version != "" && query.version != mod.info.Version {
+		if !query.versions.Contains(mod.info.Version) {
 			continue
 		}
 		if best == nil || m.precedes(mod, best) {
@@ -83,7 +96,7 @@ func (m *Manager) find(query componentQuery) (*module, error) {
 	}
 	if len(versions) > 0 {
 		slices.SortFunc(versions, CompareVersions)
-		return nil, fmt.Errorf("%s: expected version %s, found %s%s", query, query.version,
+		return nil, fmt.Errorf("%s: expected version %s, found %s%s", query, query.versions.spec,
 			strings.Join(slices.Compact(versions), ", "), hint)
 	}
 	return nil, fmt.Errorf("no plugin has the %s%s", query, hint)

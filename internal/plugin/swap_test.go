@@ -3,6 +3,7 @@ package plugin_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -233,7 +234,8 @@ func TestNewestVersionOfSeveralFiles(t *testing.T) {
 	folder := folderWith(t, "old.wasm", variant(t, "1.9.0", 0))
 	put(t, folder, "new.wasm", variant(t, "1.10.0", 0))
 	m := manager(t, plugin.Options{}, folder)
-	for version, want := range map[string]string{"": "1.10.0", "1.9.0": "1.9.0", "1.10.0": "1.10.0"} {
+	for version, want := range map[string]string{"": "1.10.0", "latest": "1.10.0", "1.9.0": "1.9.0", "v1.9": "1.9.0",
+		"1.10.0": "1.10.0", "[1.9.0]": "1.9.0", "[1.0,1.10)": "1.9.0", "[1.0,2.0)": "1.10.0"} {
 		binding, err := m.Bind("c", wit.ComponentSink, "org.example.AllSink", version)
 		require.NoError(t, err)
 		assertWorks(t, binding.Current(), want)
@@ -243,6 +245,14 @@ func TestNewestVersionOfSeveralFiles(t *testing.T) {
 		if component := binding.Component(); component == nil || component.Name != "org.example.AllSink" {
 			t.Errorf("version %q: expected its sink, found %+v", version, component)
 		}
+	}
+	for version, want := range map[string]string{
+		"[2.0,)": "sink org.example.AllSink: expected version [2.0,), found 1.9.0, 1.10.0",
+		"[2.0":   "sink org.example.AllSink: version: Unbounded range: [2.0"} {
+		_, err := m.Find(wit.ComponentSink, "org.example.AllSink", version)
+		assert.Equal(t, want, fmt.Sprint(err))
+		_, err = m.Bind("c", wit.ComponentSink, "org.example.AllSink", version)
+		assert.Equal(t, want, fmt.Sprint(err))
 	}
 	// Of equal versions with different bytes, the one that was loaded later is newer.
 	put(t, folder, "z.wasm", variant(t, "1.10.0", 1))

@@ -2,6 +2,8 @@ package plugin
 
 import (
 	"cmp"
+	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -72,4 +74,102 @@ func comparePart(a, b string, textFirst bool) int {
 // isNewer compares versions; of equal ones the module that was loaded later is newer.
 func (m *module) isNewer(other *module) bool {
 	return cmp.Or(CompareVersions(m.info.Version, other.info.Version), cmp.Compare(m.order, other.order)) > 0
+}
+
+// VersionRange is a set of versions in the order of [CompareVersions]. The zero value contains all versions.
+type VersionRange struct {
+	spec      string // as written
+	intervals []interval
+}
+
+// interval holds the versions between two bounds. An empty bound means no bound.
+type interval struct {
+	open  string // open is "[" if lower is included, else "("
+	lower string
+	upper string
+	close string // close is "]" if upper is included, else ")"
+}
+
+// ParseVersionRange parses the value of a setting that ends in plugin.version as Kafka Connect does (KIP-891): "" and
+// "latest" mean all versions, brackets enclose a range of Maven such as [0.1,1.0), and a version without brackets means
+// only this version. Errors have Maven's texts.
+func ParseVersionRange(spec string) (VersionRange, error) {
+	spec = strings.TrimSpace(spec)
+	if spec == "" || spec == "latest" {
+		return VersionRange{}, nil
+	}
+	versions := VersionRange{spec: spec}
+	remaining := spec
+	if !strings.HasPrefix(spec, "[") && !strings.HasPrefix(spec, "(") {
+		remaining = "[" + spec + "]"
+	}
+	for remaining != "" {
+		end := strings.IndexAny(remaining, ")]")
+		switch {
+		case !strings.HasPrefix(remaining, "[") && !strings.HasPrefix(remaining, "("):
+			return VersionRange{}, fmt.Errorf("Only fully-qualified sets allowed in multiple set scenario: %s", spec)
+		case end < 0:
+			return VersionRange{}, fmt.Errorf("Unbounded range: %s", spec)
+		}
+		next, err := parseInterval(remaining[:end+1])
+		if err != nil {
+			return VersionRange{}, err
+		}
+		if n := len(versions.intervals); n > 0 {
+			previous := versions.intervals[n-1].upper
+			if previous != "" && (next.lower == "" || CompareVersions(next.lower, previous) < 0) {
+				return VersionRange{}, fmt.Errorf("Ranges overlap: %s", spec)
+			}
+		}
+		versions.intervals = append(versions.intervals, next)
+		remaining = strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(remaining[end+1:]), ","))
+	}
+	return versions, nil
+}
+
+func parseInterval(text string) (interval, error) {
+	last := len(text) - 1
+	i := interval{open: text[:1], close: text[last:]}
+	lower, upper, isPair := strings.Cut(text[1:last], ",")
+	i.lower = strings.TrimSpace(lower)
+	i.upper = strings.TrimSpace(upper)
+	if !isPair {
+		i.upper = i.lower
+	}
+	isClosed := i.open == "[" && i.close == "]"
+	order := CompareVersions(i.lower, i.upper)
+	switch {
+	case !isPair && (!isClosed || i.lower == ""):
+		return interval{}, fmt.Errorf("Single version must be surrounded by []: %s", text)
+	case i.lower != "" && i.upper != "" && (order > 0 || (order == 0 && !isClosed)):
+		return interval{}, fmt.Errorf("Range defies version ordering: %s", text)
+	}
+	return i, nil
+}
+
+// Contains reports whether a version is in the range. Only the range of all versions contains the empty version.
+func (r VersionRange) Contains(version string) bool {
+	return len(r.intervals) == 0 || (version != "" && slices.ContainsFunc(r.intervals, func(i interval) bool {
+		return i.contains(version)
+	}))
+}
+
+// contains compares build metadata, which have no order, if the interval has one version.
+func (i interval) contains(version string) bool {
+	if i.lower == i.upper && strings.Contains(i.lower, "+") {
+		return version == i.lower
+	}
+	lower := CompareVersions(version, i.lower)
+	upper := CompareVersions(version, i.upper)
+	return (i.lower == "" || lower > 0 || (lower == 0 && i.open == "[")) &&
+		(i.upper == "" || upper < 0 || (upper == 0 && i.close == "]"))
+}
+
+// String returns the range as Maven prints it. It is empty for all versions.
+func (r VersionRange) String() string {
+	var texts []string
+	for _, i := range r.intervals {
+		texts = append(texts, i.open+i.lower+","+i.upper+i.close)
+	}
+	return strings.Join(texts, ",")
 }

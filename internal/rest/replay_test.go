@@ -385,7 +385,8 @@ func definitions(_ context.Context, class string, version *string) ([]check.Defi
 			continue
 		}
 		if version != nil && *version != "4.3.1" {
-			return nil, &check.ErrVersion{Class: c.Class, Version: *version, Available: []string{"4.3.1"}}
+			return nil, &check.ErrVersion{Class: c.Class, Range: "[" + *version + "," + *version + "]",
+				Available: []string{"4.3.1"}}
 		}
 		for i := range c.Config {
 			c.Config[i].Order = c.Config[i].OrderInGroup
