@@ -2,10 +2,12 @@ package value_test
 
 import (
 	"math"
+	"math/big"
 	"testing"
 
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/value"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // The error for a value outside a property's range names the limits. ConvertLossy makes it fit.
@@ -38,6 +40,12 @@ func TestLimits(t *testing.T) {
 			"expected Edm.Int32 from -2147483648 to 2147483647, found integer 9223372036854775807", "-1"},
 		{newProperty(edm.Int64), float64(1.5), "expected Edm.Int64 from -9223372036854775808 to " +
 			"9223372036854775807, found float64 1.5", "1"},
+		{newProperty(edm.Int16), connectdata.Decimal{Unscaled: big.NewInt(70000)},
+			"expected Edm.Int16 from -32768 to 32767, found decimal 70000e0",
+			"expected Edm.Int16, found decimal 70000e0"},
+		{text, connectdata.Decimal{Scale: 1, Unscaled: big.NewInt(1230)}, "123", "123"},
+		{text, connectdata.Decimal{Scale: -2, Unscaled: big.NewInt(12)},
+			`expected Edm.String of at most 3 characters, found 4 characters: decimal 12e2`, "1200"},
 		{newProperty(edm.Int32), "x", `expected Edm.Int32, found "x"`, `expected Edm.Int32, found "x"`},
 		{text, "äöü", "äöü", "äöü"},
 		{text, "abcd", `expected Edm.String of at most 3 characters, found 4 characters: "abcd"`, "abcd"},

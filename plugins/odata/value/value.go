@@ -68,7 +68,9 @@ func Convert(property *edm.Property, node *wit.SchemaNode, value any) (Converted
 	case edm.Binary:
 		converted.Text, ok = binary(value)
 	default:
-		converted.Text, ok = value.(string)
+		if converted.Text, ok = value.(string); !ok {
+			converted.Text, ok = wholeDecimal(value, node)
+		}
 	}
 	if !ok {
 		return converted, &ConversionError{expectedForm(converted.Type, value), describe(value, node)}
@@ -148,7 +150,11 @@ func boolean(value any) (string, bool) {
 func integer(primitive edm.Primitive, value any, node *wit.SchemaNode) (string, bool) {
 	low, high, _ := primitive.Bounds()
 	number, ok := toInteger(value)
-	if s, isText := value.(string); isText {
+	s, isText := value.(string)
+	if !isText {
+		s, isText = wholeDecimal(value, node)
+	}
+	if isText {
 		var err error
 		number, err = strconv.ParseInt(s, 10, 64)
 		ok = err == nil
@@ -261,6 +267,17 @@ func decimal(value any, node *wit.SchemaNode) (string, bool) {
 		return insertPoint(connectdata.Unscaled(x).String(), scaleOf(node))
 	case string:
 		return decimalText(x), isDecimal(x)
+	}
+	return "", false
+}
+
+// wholeDecimal returns the digits of a decimal without a fraction, false for other values.
+func wholeDecimal(value any, node *wit.SchemaNode) (string, bool) {
+	switch value.(type) {
+	case connectdata.Decimal, []byte:
+		digits, ok := decimal(value, node)
+		digits = trimScale(digits, 0)
+		return digits, ok && !strings.Contains(digits, ".")
 	}
 	return "", false
 }

@@ -45,10 +45,12 @@ func checkConversions(t *testing.T, conversions []conversion) {
 	}
 }
 
-// An integer is converted if it fits the property's type.
+// An integer, or a decimal without a fraction, is converted if it fits the property's type.
 func TestConvertsIntegers(t *testing.T) {
 	plain := node("", "")
 	date := node(wit.NameDate, "")
+	decimal := node(wit.NameDecimal, "2")
+	whole := node(wit.NameDecimal, "0")
 	checkConversions(t, []conversion{
 		{edm.SByte, plain, int64(-128), `-128`},
 		{edm.SByte, plain, int8(127), `127`},
@@ -69,18 +71,37 @@ func TestConvertsIntegers(t *testing.T) {
 		{edm.Int64, nil, "9223372036854775808", ``},
 		{edm.Int32, nil, "+4", `4`},
 		{edm.Byte, nil, "007", `7`},
-		{edm.Int64, nil, connectdata.Decimal{Scale: 1, Unscaled: big.NewInt(90071992547409930)}, ``},
+		{edm.Int64, nil, connectdata.Decimal{Scale: 1, Unscaled: big.NewInt(90071992547409930)}, `"9007199254740993"`},
+		{edm.Int64, nil, connectdata.Decimal{Scale: 1, Unscaled: big.NewInt(90071992547409931)}, ``},
+		{edm.Int64, nil, connectdata.Decimal{Unscaled: big.NewInt(math.MaxInt64)}, `"9223372036854775807"`},
+		{edm.Int64, nil, connectdata.Decimal{Scale: -1, Unscaled: big.NewInt(math.MaxInt64)}, ``},
+		{edm.Int32, decimal, []byte{0x84}, ``},
+		{edm.Int32, decimal, []byte{0x9c}, `-1`},
+		{edm.Int32, decimal, []byte{}, `0`},
+		{edm.Int16, whole, []byte{0x7f, 0xff}, `32767`},
+		{edm.Int16, whole, []byte{0, 0x80, 0}, ``},
+		{edm.Byte, whole, []byte{0, 0xff}, `255`},
+		{edm.Byte, whole, []byte{0xff}, ``},
+		{edm.SByte, whole, []byte{0x80}, `-128`},
+		{edm.Int32, plain, []byte{1}, ``},
 		{edm.Int32, nil, connectdata.Map{}, ``},
 	})
 }
 
-// Texts, truth values and bytes are converted. Without a schema, texts of truth values and base64 are, too.
+// Texts, truth values, bytes and, to text, decimals without a fraction are converted. Without a schema, texts of truth
+// values and base64 are, too.
 func TestConvertsTextsAndBytes(t *testing.T) {
 	plain := node("", "")
+	decimal := node(wit.NameDecimal, "2")
 	checkConversions(t, []conversion{
 		{edm.Guid, plain, "00000001-0000-0000-0000-000000000000", `"00000001-0000-0000-0000-000000000000"`},
 		{edm.String, plain, " 007\"ü ", `" 007\"ü "`},
 		{edm.String, plain, int64(7), ``},
+		{edm.String, nil, connectdata.Decimal{Scale: -1, Unscaled: big.NewInt(-12)}, `"-120"`},
+		{edm.String, nil, connectdata.Decimal{Scale: 1, Unscaled: big.NewInt(12)}, ``},
+		{edm.String, decimal, []byte{0x64}, `"1"`},
+		{edm.String, decimal, []byte{0x65}, ``},
+		{edm.String, plain, []byte{0x64}, ``},
 		{edm.Boolean, plain, true, `true`},
 		{edm.Boolean, nil, "false", `false`},
 		{edm.Boolean, nil, "yes", ``},
