@@ -1,6 +1,7 @@
 // Package registry is a client of schema registries with Confluent's API
 // (docs.confluent.io/platform/current/schema-registry/develop/api.html): Confluent's own, Karapace, Apicurio's ccompat,
-// Redpanda's. Requests are repeated without limit while a registry is unavailable; a [RejectedError] is permanent.
+// Redpanda's. Requests are repeated without limit while a registry is unavailable; a [RejectedError] is permanent. A
+// schema that a record refers to may be registered at another instance a moment ago, so it is missing only after maxLag.
 package registry
 
 import (
@@ -35,6 +36,8 @@ const (
 	requestTimeout       = 30 * time.Second
 	firstPause, maxPause = 500 * time.Millisecond, 30 * time.Second // between tries, doubling
 	maxMessageBytes      = 1000                                     // of a response in errors
+	maxLag               = 10 * time.Second                         // between the instances of a registry
+	maxMissing           = 100                                      // schemas that a client waits for in total
 )
 
 // Settings are a converter's settings for the registry.
@@ -130,6 +133,8 @@ type Client struct {
 	partner   away.Partner
 	mu        sync.Mutex
 	lastError string // of the current outage
+	// missing has the times at which schemas were missing first, by action. All records with one schema wait once.
+	missing map[string]time.Time
 }
 
 // Open creates a client and sends nothing. secure returns a host's TLS configuration; nil means the system's roots.
@@ -156,7 +161,7 @@ func OpenWith(settings Settings, send http.RoundTripper, log *slog.Logger) (*Cli
 		options = append(options, sr.BasicAuth(settings.User, settings.Password))
 	}
 	api, err := sr.NewClient(options...)
-	c := &Client{api: api, log: log, address: strings.Join(settings.URLs, ", ")}
+	c := &Client{api: api, log: log, address: strings.Join(settings.URLs, ", "), missing: map[string]time.Time{}}
 	c.secrets.Add(settings.Password, settings.Token)
 	return c, err
 }
@@ -339,7 +344,7 @@ func (c *Client) SchemaByGUID(ctx context.Context, guid string,
 func (c *Client) schema(ctx context.Context, schemaName, path string,
 	direction Direction) (texts []NamedSchema, kind Kind, err error) {
 	response, err := c.find(ctx, schemaRequest{action: "get " + schemaName, method: http.MethodGet, path: path,
-		withoutID: true})
+		isRead: true})
 	if err == nil {
 		err = response.checkRules(schemaName, direction)
 	}
@@ -359,11 +364,11 @@ type schemaRequest struct {
 	path      string
 	schema    *sr.Schema
 	normalize bool
-	withoutID bool // the response has no ID; otherwise one without, such as a gateway's, is an error
+	isRead    bool // a record refers to the schema. The response has no ID; other responses without one are errors.
 }
 
 func (c *Client) find(ctx context.Context, request schemaRequest) (response schemaResponse, err error) {
-	err = c.retry(ctx, request.action, func(ctx context.Context) error {
+	err = c.retry(ctx, request.action, request.isRead, func(ctx context.Context) error {
 		if request.normalize {
 			ctx = sr.WithParams(ctx, sr.Normalize)
 		}
@@ -375,7 +380,7 @@ func (c *Client) find(ctx context.Context, request schemaRequest) (response sche
 		if err := c.api.Do(ctx, request.method, request.path, body, &response); err != nil {
 			return err
 		}
-		if !request.withoutID && (response.ID <= 0 || response.ID > math.MaxInt32) {
+		if !request.isRead && (response.ID <= 0 || response.ID > math.MaxInt32) {
 			return fmt.Errorf("the response has no schema ID: expected 1 to %d, found %d", math.MaxInt32, response.ID)
 		}
 		return nil
@@ -411,7 +416,8 @@ func (r *referenceResolver) add(ctx context.Context, references []sr.SchemaRefer
 			return &RejectedError{Text: fmt.Sprintf("%s refers to more than %d others", r.schemaName, maxReferences)}
 		}
 		var schema sr.Schema
-		err := r.client.retry(ctx, fmt.Sprintf("get version %d of %s", reference.Version, reference.Subject),
+		const isRead = true
+		err := r.client.retry(ctx, fmt.Sprintf("get version %d of %s", reference.Version, reference.Subject), isRead,
 			func(ctx context.Context) error {
 				response, err := r.client.api.SchemaByVersion(ctx, reference.Subject, reference.Version)
 				schema = response.Schema
@@ -428,8 +434,9 @@ func (r *referenceResolver) add(ctx context.Context, references []sr.SchemaRefer
 	return nil
 }
 
-// retry sends a request until the registry accepts or rejects it, or ctx ends. It waits longer after each try.
-func (c *Client) retry(ctx context.Context, action string, send func(context.Context) error) error {
+// retry sends a request until the registry accepts or rejects it, or ctx ends. It waits longer after each try. If isRead
+// is set, a missing schema is rejected only after maxLag.
+func (c *Client) retry(ctx context.Context, action string, isRead bool, send func(context.Context) error) error {
 	for backoff := (pause.Backoff{First: firstPause, Longest: maxPause}); ; {
 		began := time.Now()
 		err := send(ctx)
@@ -438,6 +445,9 @@ func (c *Client) retry(ctx context.Context, action string, send func(context.Con
 		switch {
 		case err == nil:
 			c.recordResponse(began)
+			c.mu.Lock()
+			delete(c.missing, action)
+			c.mu.Unlock()
 			return nil
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
@@ -446,6 +456,14 @@ func (c *Client) retry(ctx context.Context, action string, send func(context.Con
 			return &RejectedError{Text: fmt.Sprintf("schema registry %s: %s: %v", c.address, action, redirect)}
 		case errors.As(err, &response) && !isTemporary(response.StatusCode):
 			c.recordResponse(began)
+			if isRead && response.StatusCode == http.StatusNotFound {
+				if lag := c.remainingLag(action); lag > 0 {
+					if err := pause.For(ctx, min(lag, backoff.Next())); err != nil {
+						return err
+					}
+					continue
+				}
+			}
 			return &RejectedError{Status: response.StatusCode, Code: response.ErrorCode, Text: fmt.Sprintf(
 				"schema registry %s: %s: status %d: %s", c.address, action, response.StatusCode, c.message(response))}
 		}
@@ -454,6 +472,24 @@ func (c *Client) retry(ctx context.Context, action string, send func(context.Con
 			return err
 		}
 	}
+}
+
+// remainingLag returns how much longer a missing schema may appear. It is zero for all others if too many were missing:
+// their IDs are probably no IDs.
+func (c *Client) remainingLag(action string) time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	since, ok := c.missing[action]
+	if !ok {
+		if len(c.missing) >= maxMissing {
+			return 0
+		}
+		since = time.Now()
+		c.missing[action] = since
+		c.log.Warn("the schema registry does not know a schema; asking again in case that it lags behind",
+			"registry", c.address, "for", action, "longest", maxLag)
+	}
+	return maxLag - time.Since(since)
 }
 
 func isTemporary(status int) bool {

@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/sr"
 
@@ -91,7 +93,7 @@ func TestCredentialsStayWithTheRegistry(t *testing.T) {
 	var sentElsewhere []string
 	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		sentElsewhere = append(sentElsewhere, r.Header.Get("Authorization"))
-		w.WriteHeader(http.StatusNotFound)
+		w.WriteHeader(http.StatusGone)
 	}))
 	t.Cleanup(other.Close)
 	for _, credentials := range []map[string]string{
@@ -107,7 +109,7 @@ func TestCredentialsStayWithTheRegistry(t *testing.T) {
 			}, credentials)
 			_, _, err := c.Schema(t.Context(), 1, Read)
 			var rejected *RejectedError
-			if !errors.As(err, &rejected) || !rejected.IsNotFound() {
+			if !errors.As(err, &rejected) || rejected.Status != http.StatusGone {
 				t.Errorf("expected the other host's response, found %v", err)
 			}
 			want := "Basic dTpwOnE="
@@ -120,6 +122,76 @@ func TestCredentialsStayWithTheRegistry(t *testing.T) {
 		}
 	}
 	assert.Equal(t, "", strings.Join(sentElsewhere, ""), "credentials sent to another host", sentElsewhere)
+}
+
+// laggingRegistry is a registry without a socket that finds the schema of an ID or a version from a time on.
+type laggingRegistry struct {
+	known    map[string]time.Time // by the path
+	requests int
+}
+
+func (l *laggingRegistry) RoundTrip(r *http.Request) (*http.Response, error) {
+	l.requests++
+	since, ok := l.known[r.URL.Path]
+	response := &http.Response{StatusCode: http.StatusNotFound, Header: http.Header{}, Request: r,
+		Body: io.NopCloser(strings.NewReader(`{"error_code":40403,"message":"Schema not found."}`))}
+	if ok && !time.Now().Before(since) {
+		response.StatusCode = http.StatusOK
+		response.Body = io.NopCloser(strings.NewReader(
+			`{"schema":"\"text\"","references":[{"name":"a","subject":"s","version":1}]}`))
+		if strings.HasPrefix(r.URL.Path, "/subjects/") {
+			response.Body = io.NopCloser(strings.NewReader(`{"id":7,"subject":"s","version":1,"schema":"\"a\""}`))
+		}
+	}
+	return response, nil
+}
+
+// A schema that is missing is requested again for maxLag, once for all records with its ID, and so are the schemas that
+// it refers to.
+func TestSchemaOfLaggingRegistry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		l := &laggingRegistry{known: map[string]time.Time{
+			"/schemas/ids/1":         began.Add(maxLag),
+			"/subjects/s/versions/1": began.Add(maxLag + 5*time.Second),
+			"/schemas/ids/2":         began.Add(time.Hour),
+		}}
+		var log logtest.Journal
+		c, err := OpenWith(Settings{URLs: []string{"http://registry.test"}}, l, log.Logger(slog.LevelInfo))
+		require.NoError(t, err)
+		missing := func(id int, want time.Duration) {
+			t.Helper()
+			start := time.Now()
+			_, _, err := c.Schema(t.Context(), id, Read)
+			rejected, ok := errors.AsType[*RejectedError](err)
+			if !ok || !rejected.IsNotFound() || rejected.Code != 40403 {
+				t.Errorf("schema %d: expected that it is missing, found %v", id, err)
+			}
+			assert.Equal(t, want, time.Since(start), "wait for schema", id)
+		}
+		texts, _, err := c.Schema(t.Context(), 1, Read)
+		assert.Equal(t, []NamedSchema{{"a", `"a"`}, {"", `"text"`}}, texts, err)
+		missing(2, maxLag)
+		l.requests = 0
+		for range 3 {
+			missing(2, 0)
+		}
+		assert.Equal(t, 3, l.requests, "requests for a missing schema")
+		assert.Equal(t, 3, strings.Count(log.String(), "does not know a schema"), log.String())
+		time.Sleep(time.Hour)
+		if _, _, err := c.Schema(t.Context(), 2, Read); err != nil {
+			t.Error(err)
+		}
+		for id := range maxMissing {
+			missing(1000+id, maxLag)
+		}
+		missing(2000, 0)
+		// Lookups for writing are rejected at once: the subject is mostly missing for good.
+		start := time.Now()
+		if _, _, err := c.Latest(t.Context(), "none"); err == nil || time.Since(start) > 0 {
+			t.Errorf("expected an error at once, found %v after %v", err, time.Since(start))
+		}
+	})
 }
 
 // A registry's responses are logged without the credentials that were sent, in whatever form they are repeated, whether
