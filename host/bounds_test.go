@@ -91,6 +91,7 @@ var outsideTheTable = map[string]string{
 	"connectjson.maxRecentNames": "the size of a cache",
 	"source.maxRejectedCommits":  "how often a feed starts over",
 	"registry.maxPause":          "a pause",
+	"registry.maxLag":            "a pause",
 	"wire.maxResponseBytes":      "answers of the user's own brokers",
 	"rest.maxVerified":           "the size of a cache",
 	"rest.maxChecks":             "the amount of concurrent work",

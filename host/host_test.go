@@ -55,7 +55,6 @@ func runWorker(t *testing.T, h *Host) (stop func()) {
 }
 
 var startingHealthCases = map[string]int{
-	"GET /":                         200,
 	"GET /metrics":                  200,
 	"GET /connectors":               200,
 	"GET /connectors/none":          404,
@@ -68,8 +67,8 @@ var startingHealthCases = map[string]int{
 	"GET /admin/loggers":            200,
 }
 
-// While the worker starts, /health reports that, and all other requests wait: here until its folders were scanned,
-// after all plugins are loaded.
+// While the worker starts, /health reports that, / has its version, and all other requests wait: here until its folders
+// were scanned, after all plugins are loaded.
 func TestHealthWhileStartingWorker(t *testing.T) {
 	worker := write(t, "worker.properties", "bootstrap.servers=embedded\nlisteners=http://127.0.0.1:0\n")
 	h, err := New(t.Context(), Config{Files: config.Files{Worker: worker}, Data: t.TempDir(), Logger: discardLogger()})
@@ -101,6 +100,10 @@ func TestHealthWhileStartingWorker(t *testing.T) {
 		status, answer := call("GET", "/health", "")
 		if status != 503 || !strings.Contains(answer, `"starting"`) || !strings.Contains(answer, reason) {
 			t.Errorf("%s: expected 503 and %q, found %d %s", stage, reason, status, answer)
+		}
+		status, answer = call("GET", "/", "")
+		if status != 200 || !strings.Contains(answer, `"version":"4.3.1-culvert-`) {
+			t.Errorf("%s: expected the version, found %d %s", stage, status, answer)
 		}
 	}
 	// A read does not get an empty result before the worker knows its connectors, and a change is not rejected.

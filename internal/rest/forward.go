@@ -66,7 +66,7 @@ const startPollInterval = 50 * time.Millisecond
 // awaitTarget returns the URL of the target once the worker has started and, for a change, a leader is known: in Kafka
 // Connect such requests wait in the herder's queue. The body is read after that, within its full timeout.
 func (req *request) awaitTarget() (to string, err error) {
-	if isHealthCheck(req.r) {
+	if req.route.duringStart {
 		return "", nil
 	}
 	ctx, cancel := context.WithTimeout(req.r.Context(), cmp.Or(req.startTimeout, changeTimeout))

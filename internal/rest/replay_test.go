@@ -396,14 +396,19 @@ func definitions(_ context.Context, class string, version *string) ([]check.Defi
 	return nil, check.ErrUnknownPlugin
 }
 
-func TestHealthWhileStarting(t *testing.T) {
-	w := serveRequest(&standIn{parts: Parts{Starting: errors.New("opening plugins")}}, "GET", "/health", "")
+func TestHealthAndVersionWhileStarting(t *testing.T) {
+	worker := &standIn{parts: Parts{Starting: errors.New("opening plugins")}}
+	if w := serveRequest(worker, "GET", "/", ""); w.Code != http.StatusOK ||
+		!strings.Contains(w.Body.String(), `"version":`) {
+		t.Errorf("found %d %s", w.Code, w.Body)
+	}
+	w := serveRequest(worker, "GET", "/health", "")
 	if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), `"status":"starting"`) {
 		t.Errorf("found %d %s", w.Code, w.Body)
 	}
 }
 
-// Until the worker has started, all requests but health checks wait, as in Kafka Connect's workers, and get 503 after a
+// Until the worker has started, all requests but those of health and version wait, as in Kafka Connect's workers, and get 503 after a
 // timeout.
 func TestRequestsWaitForTheStart(t *testing.T) {
 	t.Parallel()
@@ -422,7 +427,7 @@ func TestRequestsWaitForTheStart(t *testing.T) {
 			var requests sync.WaitGroup
 			var responses []*httptest.ResponseRecorder
 			for _, r := range routes {
-				if r.serve == nil || r.path == "/health" {
+				if r.serve == nil || r.duringStart {
 					continue
 				}
 				answer := httptest.NewRecorder()

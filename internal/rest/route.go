@@ -29,9 +29,10 @@ type operation struct {
 	// apply.
 	mediaType string
 	// allowsText means that the configuration in the request, or else in the response, may be properties text.
-	allowsText bool
-	timeout    time.Duration // zero means [changeTimeout]
-	readOnly   bool          // nothing is changed, whatever the method
+	allowsText  bool
+	timeout     time.Duration // zero means [changeTimeout]
+	readOnly    bool          // nothing is changed, whatever the method
+	duringStart bool          // the route does not wait until the worker has started
 }
 
 func (r *route) matches(method string, path []string) bool {

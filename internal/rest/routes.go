@@ -40,11 +40,12 @@ type (
 // routes lists all routes; routes of one path are adjacent.
 var routes = []route{
 	{"GET", "/", local, (*request).root,
-		"Version and commit of the worker, and the id of the Kafka cluster.", operation{responseBody: Root{}}},
+		"Version and commit of the worker, and the id of the Kafka cluster, which is empty until Kafka was reached.",
+		operation{responseBody: Root{}, duringStart: true}},
 	{"GET", "/health", local, (*request).health,
-		"Liveness: 200 when running, 503 while starting (all other routes wait for that), 500 if the worker does " +
+		"Liveness: 200 when running, 503 while starting (other routes wait for that), 500 if the worker does " +
 			"not respond in time.",
-		operation{responseBody: health{}, otherStatuses: []int{500, 503}}},
+		operation{responseBody: health{}, otherStatuses: []int{500, 503}, duringStart: true}},
 	{"GET", "/connectors", fanOut, (*request).connectors,
 		"Names of connectors; ?expand=status and ?expand=info add status and configuration, ?expand=motion the " +
 			"progress, with ?own=true only of the tasks of this worker.",
