@@ -79,7 +79,8 @@ func (t *plainText) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// CheckName returns Kafka Connect's error message for an invalid connector name, "" for a valid one.
+// CheckName returns Kafka Connect's error message for an invalid connector name, "" for a valid one. Spaces at the ends
+// are rejected, because the name in a configuration is trimmed.
 func CheckName(name string) string {
 	if name == "" {
 		return "Invalid value  for configuration name: String may not be empty"
@@ -94,6 +95,9 @@ func CheckName(name string) string {
 		return "Invalid value " + name +
 			" for configuration name: String may not contain control sequences but had the following ASCII chars: " +
 			strings.Join(codes, ", ")
+	}
+	if name != setting.Trim(name) {
+		return setting.Invalid("name", name, "expected a name without spaces at its ends")
 	}
 	return ""
 }
@@ -130,7 +134,7 @@ func (req *request) create() {
 func (req *request) putConfig() {
 	if desired, ok := req.readConfig(); ok {
 		desired.Precondition = req.precondition()
-		req.write(setting.Trim(req.name()), desired)
+		req.write(req.name(), desired)
 	}
 }
 

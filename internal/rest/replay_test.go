@@ -396,6 +396,36 @@ func definitions(_ context.Context, class string, version *string) ([]check.Defi
 	return nil, check.ErrUnknownPlugin
 }
 
+// Only the name in the body of POST is trimmed, as in Kafka Connect: a path names the same connector for all methods.
+func TestNamesInPathsAreNotTrimmed(t *testing.T) {
+	worker := new(standIn).worker()
+	var names []string
+	worker.Write = func(_ context.Context, name string, _ ConfigRequest) (WriteResult, error) {
+		names = append(names, name)
+		return WriteResult{}, nil
+	}
+	for _, c := range []struct{ method, path, body string }{
+		{"POST", "/connectors", `{"name": " orders ", "config": {}}`},
+		{"PUT", "/connectors/orders%20/config", `{}`},
+		{"PATCH", "/connectors/orders%20/config", `{}`},
+	} {
+		request := httptest.NewRequest(c.method, c.path, strings.NewReader(c.body))
+		request.Header.Set("Content-Type", "application/json")
+		Handler(worker).ServeHTTP(httptest.NewRecorder(), request)
+	}
+	assert.Equal(t, []string{"orders", "orders ", "orders "}, names)
+	for name, want := range map[string]string{
+		"orders":    "",
+		"my orders": "",
+		"orders ":   "Invalid value orders  for configuration name: expected a name without spaces at its ends",
+		"":          "Invalid value  for configuration name: String may not be empty",
+		"a\t": "Invalid value a\t for configuration name: String may not contain control sequences but had the " +
+			"following ASCII chars: 9",
+	} {
+		assert.Equal(t, want, CheckName(name))
+	}
+}
+
 func TestHealthAndVersionWhileStarting(t *testing.T) {
 	worker := &standIn{parts: Parts{Starting: errors.New("opening plugins")}}
 	if w := serveRequest(worker, "GET", "/", ""); w.Code != http.StatusOK ||
