@@ -438,8 +438,8 @@ func TestHealthAndVersionWhileStarting(t *testing.T) {
 	}
 }
 
-// Until the worker has started, all requests but those of health and version wait, as in Kafka Connect's workers, and get 503 after a
-// timeout.
+// Until the worker has started, all requests but those for health and version wait, as in Kafka Connect's workers, and
+// get 503 after a timeout.
 func TestRequestsWaitForTheStart(t *testing.T) {
 	t.Parallel()
 	for _, isStarting := range []bool{true, false} { // whether it starts before the timeout
