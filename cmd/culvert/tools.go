@@ -78,9 +78,23 @@ func newUnknownCommand(root *cobra.Command, name string) *cobra.Command {
 }
 
 func hasFile(args []string) bool {
-	return slices.ContainsFunc(args, func(a string) bool {
-		return a == "-p" || a == "--properties" || strings.HasPrefix(a, "-p=") || strings.HasPrefix(a, "--properties=")
-	})
+	_, isSet, err := parseFile(new(installation), args)
+	return isSet || err != nil
+}
+
+// parseFile parses the flags that are needed to load a plugin: those of in, and -p. The plugin's own ones are ignored.
+func parseFile(in *installation, args []string) (file string, isSet bool, err error) {
+	c := &cobra.Command{}
+	in.flags(c, "warn")
+	flags := c.Flags()
+	flags.StringVarP(&file, "properties", "p", "", "`file` of the connector")
+	flags.BoolP("help", "h", false, "")
+	flags.ParseErrorsWhitelist.UnknownFlags = true
+	// pflag would parse the attached value of an unknown flag as further short flags.
+	err = flags.Parse(slices.DeleteFunc(slices.Clone(args), func(a string) bool {
+		return len(a) > 2 && a[0] == '-' && a[1] != '-' && flags.ShorthandLookup(a[1:2]) == nil
+	}))
+	return file, flags.Changed("properties"), err
 }
 
 func firstWord(args []string) (string, bool) {
@@ -143,15 +157,9 @@ func newHelpOnlyCommand(name, section string) *cobra.Command {
 
 // runTool runs a command of the plugin of a connector's file. Its options are parsed after the plugin was called.
 func runTool(parent *cobra.Command, name string, args []string) error {
-	// Parse the flags that are needed to load the plugin.
 	var in installation
-	var file string
-	flags := &cobra.Command{Use: name}
-	in.flags(flags, "warn")
-	flags.Flags().StringVarP(&file, "properties", "p", "", "`file` of the connector")
-	flags.Flags().ParseErrorsWhitelist.UnknownFlags = true
-	flags.Flags().BoolP("help", "h", false, "")
-	if err := flags.Flags().Parse(args); err != nil {
+	file, _, err := parseFile(&in, args)
+	if err != nil {
 		return asUsageError(err)
 	}
 	w, err := in.worker("")
