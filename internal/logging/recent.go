@@ -35,6 +35,10 @@ type Recent struct {
 	last  int64 // number of the newest line
 }
 
+// NewRecent returns an empty Recent whose numbers begin with the present time in microseconds, so that they ascend after
+// a restart, too. The numbers of the zero value begin with 1.
+func NewRecent() *Recent { return &Recent{last: time.Now().UnixMicro()} }
+
 const (
 	recentLines = 10_000
 	recentBytes = 4 << 20
@@ -81,7 +85,7 @@ func (r *Recent) Page(query RecentQuery) (lines []Line, last int64, lost bool, e
 	last = r.last
 	r.mu.Unlock()
 	first := last - int64(len(selected)) + 1 // the number of the oldest line
-	lost = query.After >= 0 && query.After+1 < first
+	lost = query.After >= 0 && query.After < first-1
 	query.Logger = canonicalName(query.Logger)
 	if query.Logger == Root {
 		query.Logger = ""
@@ -97,7 +101,10 @@ func (r *Recent) Page(query RecentQuery) (lines []Line, last int64, lost bool, e
 		selected = selected[excess:]
 	default:
 		selected = selected[:query.Limit]
-		last = selected[query.Limit-1].Number
+		last = query.After
+		if query.Limit > 0 {
+			last = selected[query.Limit-1].Number
+		}
 	}
 	return selected, last, lost, nil
 }

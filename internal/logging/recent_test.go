@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
@@ -92,7 +95,9 @@ func TestRecentPages(t *testing.T) {
 		"nothing lost":        {q: RecentQuery{After: 5, Limit: 1}, first: 6, n: 1, last: 6, step: 1},
 		"from number 0":       {q: RecentQuery{After: 0, Limit: 1}, first: 6, n: 1, last: 6, lost: true, step: 1},
 		"after the last line": {q: RecentQuery{After: end, Limit: 1}, last: end},
-		"after a restart":     {q: RecentQuery{After: end + 10, Limit: 1}, last: end},
+		"after lines to come": {q: RecentQuery{After: math.MaxInt64, Limit: 1}, last: end},
+		"no lines":            {q: RecentQuery{After: 100}, last: 100},
+		"no last lines":       {q: RecentQuery{After: -1}, last: end},
 		"level":               {q: RecentQuery{After: 5, Limit: 2, Level: "warn"}, first: 7, n: 2, last: 9, step: 2},
 		"the last errors": {q: RecentQuery{After: -1, Limit: 2, Level: "ERROR"}, first: end - 2, n: 2, last: end,
 			step: 2},
@@ -116,6 +121,38 @@ func TestRecentPages(t *testing.T) {
 			}
 		}
 	}
+}
+
+// After a restart, the numbers of lines continue, and a page after a line of the previous run has all lines.
+func TestNumbersAscendAfterRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		page := func(r *Recent, after int64) (texts string, last int64, lost bool) {
+			lines, last, lost, err := r.Page(RecentQuery{After: after, Limit: 10})
+			require.NoError(t, err)
+			for _, l := range lines {
+				texts += l.Text
+			}
+			return texts, last, lost
+		}
+		first := NewRecent()
+		if _, last, lost := page(first, -1); lost {
+			t.Errorf("nothing is lost in an empty log, found last %d", last)
+		}
+		for range 1000 {
+			first.add(Line{Text: "x"})
+		}
+		_, old, _ := page(first, -1)
+		time.Sleep(time.Second)
+		second := NewRecent()
+		second.add(Line{Text: "a"})
+		second.add(Line{Text: "b"})
+		texts, last, lost := page(second, old)
+		assert.Equal(t, "ab", texts)
+		assert.Equal(t, true, lost && last > old)
+		texts, _, lost = page(second, last-1)
+		assert.Equal(t, "b", texts)
+		assert.Equal(t, false, lost)
+	})
 }
 
 // Fewer lines are kept if they are long, and lines of concurrent goroutines are numbered without gaps.

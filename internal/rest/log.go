@@ -16,7 +16,7 @@ import (
 type LogPage struct {
 	WorkerID string    `json:"worker_id"`
 	Lines    []LogLine `json:"lines"`
-	Last     int64     `json:"last"`           // for ?after= of the next page; a restart begins again with 1
+	Last     int64     `json:"last"`           // for ?after= of the next page; it ascends after a restart, too
 	Lost     bool      `json:"lost,omitempty"` // lines after ?after= are no longer in memory
 	// Withheld is why the lines have no attributes, "" if they have.
 	Withheld string `json:"withheld,omitempty"`

@@ -66,7 +66,7 @@ func Read(c Config) (*Installation, config.Problems, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	recent := &logging.Recent{}
+	recent := logging.NewRecent()
 	c.Logger = logging.Redacted(logging.WithRecent(c.Logger, recent), in.Worker.Redact)
 	return &Installation{
 		Config:       c,
