@@ -163,10 +163,14 @@ func (d decoder) fields() ([]wit.OffsetEntry, error) {
 }
 
 func (d decoder) end() error {
-	if got, err := d.Token(); !errors.Is(err, io.EOF) {
+	switch got, err := d.Token(); {
+	case errors.Is(err, io.EOF):
+		return nil
+	case err != nil:
+		return fmt.Errorf("expected the end: %w", notJSON(err))
+	default:
 		return fmt.Errorf("expected the end, found %s", describe(got))
 	}
-	return nil
 }
 
 func scalarOf(token json.Token) (wit.Scalar, error) {

@@ -150,7 +150,9 @@ func TestParseJSON(t *testing.T) {
 		`{"a":1} {}`:                   "expected the end",
 		`{"a":9223372036854775808}`:    "64 bits",
 		`{"a":1e999}`:                  "64 bits",
-		`{"a":1}x`:                     "expected the end",
+		`{"a":1}x`:                     "expected the end: not JSON: invalid character 'x'",
+		`{"a":1} null`:                 "expected the end, found null",
+		`{"a":1} "x`:                   "expected the end: not JSON: unexpected EOF",
 		`"{}"`:                         "expected {",
 		`{"schema":null,"payload":{}}`: `"payload"`,
 	} {
