@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -150,11 +151,13 @@ func secretSetting(roles config.Roles, secret string) string {
 	case auth == transport.AuthCertificate:
 		names = []string{role.TLSKeyStoreLocation}
 	case auth == transport.AuthHeader:
-		for _, prefix := range []string{role.Query, role.Header} {
-			for name := range roles.Prefix(prefix) {
-				names = append([]string{prefix + name}, names...)
+		var secrets []string // the service does not say which one it refused, so the first one by name is reported
+		for _, prefix := range []string{role.Header, role.Query} {
+			for _, name := range slices.Sorted(maps.Keys(roles.Prefix(prefix))) {
+				secrets = append(secrets, prefix+name)
 			}
 		}
+		names = append(secrets, names...)
 		names = slices.DeleteFunc(names, func(name string) bool { return slices.Contains(nonSecretHeaders, name) })
 	}
 	i := max(0, slices.IndexFunc(names, roles.Declared)) // the first one if none is declared
