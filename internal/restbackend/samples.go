@@ -210,12 +210,12 @@ func (b *Backend) runCommandOf(ctx context.Context, c *config.Connector, command
 	if i < 0 {
 		return reject(http.StatusNotFound, "The plugin of connector "+c.Name+" has no command "+command)
 	}
+	if slices.Contains(changingCommands, command) {
+		return reject(http.StatusConflict, check.ErrNotReadOnly.Error()+": run it by culvert "+command)
+	}
 	options, err := check.Options(commands[i], request.Options)
 	if err != nil {
 		return reject(http.StatusBadRequest, shown.Line(err.Error()))
-	}
-	if slices.Contains(changingCommands, command) {
-		return reject(http.StatusConflict, check.ErrNotReadOnly.Error()+": run it by culvert "+command)
 	}
 	reply, err := tool.Run(commandContext, command, options)
 	var failure *wit.Error
