@@ -92,7 +92,8 @@ func (ch *Checker) check(ctx context.Context, connector *config.Connector, valid
 	if err != nil {
 		return ch.redact(connector, config.Problems{problem(class, err)})
 	}
-	if binding, err := ch.Plugins.BindVersion(connector.Name, component.Kind, component.Name, info.Version); err == nil {
+	binding, err := ch.Plugins.BindVersion(connector.Name, component.Kind, component.Name, info.Version)
+	if err == nil {
 		defer binding.Close() // one instance serves all calls, which take less time than its creation
 	}
 	rules := config.Checker{Worker: ch.Worker, Embedded: ch.Embedded,

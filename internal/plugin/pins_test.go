@@ -30,7 +30,8 @@ func managerWithPin(t *testing.T) (folder string, m *plugin.Manager, orders, lin
 		for _, o := range m.Versions() {
 			hashes[o.Version] = o.Hash[:12]
 		}
-		m.Pin(map[string]plugin.PinnedVersion{"all": {Version: version, Hash: hashes[version], Previous: hashes[pinned]}})
+		m.Pin(map[string]plugin.PinnedVersion{"all": {Version: version, Hash: hashes[version],
+			Previous: hashes[pinned]}})
 		pinned = version
 	}
 	pin("1.0.0")

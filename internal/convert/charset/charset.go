@@ -24,8 +24,9 @@ type Charset struct {
 
 var (
 	UTF8 = Charset{} // needs no conversion
-	// The names in Java 17, the canonical one first. Missing are sets whose tables differ between Java and charmap (among
-	// them EBCDIC, KOI8-U and windows-1255), and other sets of several bytes, whose malformed bytes Java reads differently.
+	// The names in Java 17, the canonical one first. Missing are sets whose tables differ between Java and charmap,
+	// among them EBCDIC, KOI8-U and windows-1255, and other sets of several bytes, because Java and x/text read their
+	// malformed bytes differently.
 	charsets = []struct {
 		names string
 		set   Charset

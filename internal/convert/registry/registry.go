@@ -1,7 +1,8 @@
 // Package registry is a client of schema registries with Confluent's API
 // (docs.confluent.io/platform/current/schema-registry/develop/api.html): Confluent's own, Karapace, Apicurio's ccompat,
-// Redpanda's. Requests are repeated without limit while a registry is unavailable; a [RejectedError] is permanent. A
-// schema that a record refers to may be registered at another instance a moment ago, so it is missing only after maxLag.
+// Redpanda's. Requests are repeated without limit while a registry is unavailable; a [RejectedError] is permanent.
+// Another instance may have registered a schema that a record refers to a moment ago, so it is missing only after
+// maxLag.
 package registry
 
 import (
@@ -434,8 +435,8 @@ func (r *referenceResolver) add(ctx context.Context, references []sr.SchemaRefer
 	return nil
 }
 
-// retry sends a request until the registry accepts or rejects it, or ctx ends. It waits longer after each try. If isRead
-// is set, a missing schema is rejected only after maxLag.
+// retry sends a request until the registry accepts or rejects it, or ctx ends. It waits longer after each try. If
+// isRead is set, a missing schema is rejected only after maxLag.
 func (c *Client) retry(ctx context.Context, action string, isRead bool, send func(context.Context) error) error {
 	for backoff := (pause.Backoff{First: firstPause, Longest: maxPause}); ; {
 		began := time.Now()
