@@ -12,6 +12,27 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 )
 
+// A check accepts version ranges, and reports versions that are malformed or have no effect.
+func TestCheckVersions(t *testing.T) {
+	b := checktest.WithSpy(t)
+	const good = "connector.class=test.SpySource\nspy.address=localhost\nspy.port=80\nspy.scheme=http"
+	const converter = good + "\nvalue.converter=JsonConverter\nvalue.converter.plugin.version="
+	for text, want := range map[string]string{
+		good + "\nconnector.plugin.version=[0.1,99)": "",
+		good + "\nconnector.plugin.version=[1": "c.properties:5: connector.plugin.version: source test.SpySource: " +
+			"version: Unbounded range: [1",
+		converter + "[4,5)": "",
+		converter + "7.9.0": "c.properties:6: value.converter.plugin.version: warning: has no effect: the only version " +
+			"of converters is 4.3.1-culvert-",
+		converter + "(4)": "c.properties:6: value.converter.plugin.version: Single version must be surrounded by []: (4)",
+	} {
+		got := checktest.Text(b.Checker.Check(t.Context(), b.Connector(t, strings.Split(text, "\n")...)))
+		if !strings.HasPrefix(got, want) || (want == "" && got != "") {
+			t.Errorf("%s: expected %q, found %q", text, want, got)
+		}
+	}
+}
+
 // A check reports the problems of a connector at their lines.
 func TestCheck(t *testing.T) {
 	b := checktest.WithSpy(t)
@@ -28,16 +49,6 @@ func TestCheck(t *testing.T) {
 			want: "c.properties:2: connector.class: no plugin has the source or sink Nope; available: test.SpySource"},
 		{name: "unknown version", text: good + "\nconnector.plugin.version=9\ntasks.max=none",
 			want: "c.properties:5: connector.plugin.version: source test.SpySource: expected version 9, found "},
-		{name: "version range", text: good + "\nconnector.plugin.version=[0.1,99)"},
-		{name: "malformed version range", text: good + "\nconnector.plugin.version=[1",
-			want: "c.properties:5: connector.plugin.version: source test.SpySource: version: Unbounded range: [1"},
-		{name: "version of a converter",
-			text: good + "\nvalue.converter=JsonConverter\nvalue.converter.plugin.version=7.9.0",
-			want: "c.properties:6: value.converter.plugin.version: warning: has no effect: the only version of " +
-				"converters is 4.3.1-culvert-"},
-		{name: "malformed version of a converter",
-			text: good + "\nvalue.converter=JsonConverter\nvalue.converter.plugin.version=(4)",
-			want: "c.properties:6: value.converter.plugin.version: Single version must be surrounded by []: (4)"},
 		{name: "another error next to an unknown version", text: good + "\ntasks.max=none\nconnector.plugin.version=9",
 			want: "c.properties:5: tasks.max: Invalid value none for configuration tasks.max: Not a number of type " +
 				"INT"},

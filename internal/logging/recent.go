@@ -35,8 +35,8 @@ type Recent struct {
 	last  int64 // number of the newest line
 }
 
-// NewRecent returns an empty Recent whose numbers begin with the present time in microseconds, so that they ascend after
-// a restart, too. The numbers of the zero value begin with 1.
+// NewRecent returns an empty Recent whose numbers begin with the present time in microseconds, so that they ascend
+// after a restart, too. The numbers of the zero value begin with 1.
 func NewRecent() *Recent { return &Recent{last: time.Now().UnixMicro()} }
 
 const (
