@@ -35,10 +35,12 @@ func ratioOf(elapsed [2][]float64) string {
 
 // measurement has the results of all rounds of one case, by candidate.
 type measurement struct {
-	cpu    [2][]float64 // seconds of processor time
-	wall   [2][]float64 // elapsed seconds
-	peak   [2][]float64 // MiB
-	stages [][]float64  // busy seconds of the first candidate, by stage
+	cpu  [2][]float64 // seconds of processor time
+	wall [2][]float64 // elapsed seconds
+	peak [2][]float64 // MiB
+	// operations of the batches of sinks
+	operations [2][]float64
+	stages     [][]float64 // busy seconds of the first candidate, by stage
 }
 
 // interleave runs the cases of all candidates in turns. Round -1 runs only the first case, to fill the compile caches,
@@ -64,6 +66,7 @@ func (b *bench) interleave(cases int, run func(round, i int, side candidate) (us
 				m.cpu[sideIndex] = append(m.cpu[sideIndex], u.cpu.Seconds())
 				m.wall[sideIndex] = append(m.wall[sideIndex], u.wall.Seconds())
 				m.peak[sideIndex] = append(m.peak[sideIndex], u.peak)
+				m.operations[sideIndex] = append(m.operations[sideIndex], u.operations)
 				if sideIndex > 0 {
 					continue
 				}

@@ -70,6 +70,7 @@ var sections = []struct {
 	{name: "transform", run: transformBenchmark.run},
 	{name: "pipeline", run: measurePipeline},
 	{name: "sink", run: measureSink},
+	{name: "refusals", run: measureRefusals},
 	{name: "start", run: measureStart},
 	{name: "memory", run: measureMemory},
 	{name: "feeds", run: measureFeeds},

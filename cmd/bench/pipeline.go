@@ -175,6 +175,8 @@ type usage struct {
 	wall   time.Duration
 	peak   float64   // MiB
 	stages []float64 // busy seconds, in the order of stageNames or sinkStages
+	// operations counts the operations of a sink's batches.
+	operations float64
 }
 
 // stageNames are the stages in the last log line of a source task.

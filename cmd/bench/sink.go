@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -22,6 +23,7 @@ import (
 const (
 	copiesTopic = "copies"
 	slowCity    = "Slowtown"
+	refusedCity = "Nowhere"
 	// slowEvery is the number of requests of which one has an order that the proxy delays. A case with fewer requests
 	// has one such order.
 	slowEvery = 1000
@@ -36,6 +38,9 @@ type sinkCase struct {
 	batch          int  // rows of a request
 	hasSlow        bool // some orders are delayed
 	withoutJournal bool // inserts may be repeated, so that nothing is stored before them
+	refusedEvery   int  // the service refuses one of so many orders. Zero means none.
+	refusesBatches bool // a refused order refuses its whole batch
+	isUpsert       bool // orders are upserted, and all of them are new
 }
 
 // sinkCases starts with one row, for start and stop. Single requests use fewer rows.
@@ -58,8 +63,12 @@ func (b *bench) sinkCases() []sinkCase {
 func (b *bench) fillTopic(ctx context.Context, broker string, c sinkCase) error {
 	return produceAll(ctx, broker, topicName(c), c.rows, func(n int) string {
 		city := "Köln"
-		if every := min(slowEvery*c.batch, c.rows); c.hasSlow && n%every == every/2 {
+		every := min(slowEvery*c.batch, c.rows)
+		switch {
+		case c.hasSlow && n%every == every/2:
 			city = slowCity
+		case c.refusedEvery > 0 && n%c.refusedEvery == c.refusedEvery/2:
+			city = refusedCity
 		}
 		return fmt.Sprintf(`{"OrderID":%d,"CustomerID":"ALFKI","EmployeeID":%d,"ShipVia":%d,"Freight":"%d.25","ShipName":"Vins et alcools Chevalier","ShipCity":%q,"ShipPostalCode":"%05d","ShipCountry":"Germany","OrderDate":"2024-01-02T03:04:05"}`,
 			n+1, n%9+1, n%3+1, n%1000, city, n%100_000)
@@ -70,12 +79,15 @@ func topicName(c sinkCase) string {
 	if c.hasSlow {
 		return fmt.Sprintf("%s-%d-slow-%d", copiesTopic, c.rows, c.batch)
 	}
+	if c.refusedEvery > 0 {
+		return fmt.Sprintf("%s-%d-refused-%d", copiesTopic, c.rows, c.refusedEvery)
+	}
 	return fmt.Sprintf("%s-%d", copiesTopic, c.rows)
 }
 
-// startDelayingProxy starts a proxy that forwards requests to a service, and delays requests with a slow order. The
-// caller closes the server.
-func startDelayingProxy(service string) (server *http.Server, address string, err error) {
+// startDelayingProxy starts a proxy that forwards requests to a service, and delays requests with a slow order. It
+// counts the operations of batches. The caller closes the server.
+func startDelayingProxy(service string, operations *atomic.Int64) (server *http.Server, address string, err error) {
 	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: service})
 	proxy.Transport = &http.Transport{MaxIdleConnsPerHost: 64}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -88,6 +100,7 @@ func startDelayingProxy(service string) (server *http.Server, address string, er
 			return
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
+		operations.Add(int64(bytes.Count(body, []byte("application/http"))))
 		if bytes.Contains(body, []byte(slowCity)) {
 			time.Sleep(slowDelay)
 		}
@@ -98,12 +111,14 @@ func startDelayingProxy(service string) (server *http.Server, address string, er
 }
 
 func (b *bench) runSinkCase(ctx context.Context, side candidate, name, broker string, c sinkCase) (u usage, err error) {
-	service, err := b.startDemo(ctx, "--rows", "1")
+	service, err := b.startDemo(ctx, "--rows", "1", "--switch", "refuse="+refusedCity, "--switch",
+		"refuse-batch="+strconv.FormatBool(c.refusesBatches))
 	if err != nil {
 		return u, err
 	}
 	defer service.stop()
-	server, address, err := startDelayingProxy(service.address)
+	var operations atomic.Int64
+	server, address, err := startDelayingProxy(service.address, &operations)
 	if err != nil {
 		return u, err
 	}
@@ -118,8 +133,14 @@ func (b *bench) runSinkCase(ctx context.Context, side candidate, name, broker st
 	if c.withoutJournal {
 		uncertain = "retry"
 	}
+	mode := "insert"
+	if c.isUpsert {
+		mode = "upsert"
+	}
 	connector, err := b.writeFile(name, `name=`+name+`
 connector.class=ODataSink
+errors.tolerance=all
+sap.odata.operation.mode=`+mode+`
 topics=`+topicName(c)+`
 sap.odata.host.address=127.0.0.1
 sap.odata.host.port=`+port+`
@@ -140,6 +161,7 @@ sap.odata#00.topic=`+topicName(c)+`
 	}
 	u, log, err := b.runWorker(ctx, side, worker, connector)
 	if err == nil {
+		u.operations = float64(operations.Load())
 		u.stages, err = parseStages(log, sinkStages)
 	}
 	return u, err
@@ -170,8 +192,9 @@ var encodeBenchmark = benchmark{
 	units: []string{"ns/row", "encode-ns/row", "settle-ns/row"},
 }
 
-func (b *bench) runSinkCases(ctx context.Context, broker *process) error {
-	cases := b.sinkCases()
+// interleaveSinkCases fills the topics of the cases and runs them. prefix begins the names of their files.
+func (b *bench) interleaveSinkCases(ctx context.Context, broker *process, prefix string,
+	cases []sinkCase) ([]measurement, error) {
 	isFilled := map[string]bool{} // by topic
 	for _, c := range cases {
 		if isFilled[topicName(c)] {
@@ -179,12 +202,18 @@ func (b *bench) runSinkCases(ctx context.Context, broker *process) error {
 		}
 		isFilled[topicName(c)] = true
 		if err := b.fillTopic(ctx, broker.address, c); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	measurements, err := b.interleave(len(cases), func(round, i int, side candidate) (usage, error) {
-		return b.runSinkCase(ctx, side, fmt.Sprintf("k%d-%d-%s", i, round+1, side.data), broker.address, cases[i])
+	return b.interleave(len(cases), func(round, i int, side candidate) (usage, error) {
+		name := fmt.Sprintf("%s%d-%d-%s", prefix, i, round+1, side.data)
+		return b.runSinkCase(ctx, side, name, broker.address, cases[i])
 	})
+}
+
+func (b *bench) runSinkCases(ctx context.Context, broker *process) error {
+	cases := b.sinkCases()
+	measurements, err := b.interleaveSinkCases(ctx, broker, "k", cases)
 	if err != nil {
 		return err
 	}

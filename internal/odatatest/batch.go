@@ -80,6 +80,9 @@ func (ex *exchange) serveBatch() *fault {
 		return &fault{status: http.StatusRequestEntityTooLarge,
 			message: fmt.Sprintf("expected at most %d bytes: %v", limit, err), page: ex.sw.BatchLimit > 0}
 	}
+	if f := ex.refuse(raw); f != nil && ex.sw.RefuseBatch {
+		return f
+	}
 	kind, parameters, err := mime.ParseMediaType(ex.r.Header.Get("Content-Type"))
 	if err != nil || kind != "multipart/mixed" || parameters["boundary"] == "" {
 		return &fault{status: http.StatusUnsupportedMediaType,

@@ -21,6 +21,9 @@ func (ex *exchange) readBody(typ *entityType) (map[int]*value, *fault) {
 		return nil, &fault{status: http.StatusRequestEntityTooLarge,
 			message: fmt.Sprintf("expected at most %d bytes: %v", maxBody, err)}
 	}
+	if f := ex.refuse(raw); f != nil {
+		return nil, f
+	}
 	media, _, _ := mime.ParseMediaType(ex.r.Header.Get("Content-Type"))
 	var values map[int]*value
 	switch media {
@@ -41,6 +44,14 @@ func (ex *exchange) readBody(typ *entityType) (map[int]*value, *fault) {
 		}
 	}
 	return values, nil
+}
+
+// refuse returns the error for content that a switch refuses.
+func (ex *exchange) refuse(content []byte) *fault {
+	if ex.sw.Refuse == "" || !bytes.Contains(content, []byte(ex.sw.Refuse)) {
+		return nil
+	}
+	return badRequest("The value %q is not maintained", ex.sw.Refuse)
 }
 
 // checkFacets validates a value against the facets of its property.

@@ -92,6 +92,10 @@ type Switches struct {
 	RepeatPages int `switch:"repeat-pages"`
 	// percentage of writes, also inside batches, whose entity is locked by another user
 	EnqueueLocks int `switch:"enqueue-locks"`
+	// text of entities whose writes, also inside batches, are answered 400
+	Refuse string `switch:"refuse"`
+	// a batch with such an entity is answered 400 as a whole
+	RefuseBatch bool `switch:"refuse-batch"`
 	// percentage of write requests, batches as a whole, that fail before they are applied
 	FailBefore int `switch:"fail-before"`
 	FailAfter  int `switch:"fail-after"` // percentage that fail after they were applied
