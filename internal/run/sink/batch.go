@@ -84,12 +84,23 @@ const (
 
 type rowState struct {
 	portion  int          // see [delivery.portion]
-	repeats  int          // how often the plugin wanted to write the row again
+	repeated []string     // the hints of the encodings after which the plugin wanted to write the row again
 	failures failureCount // after the last one the task fails, or the row is in doubt
 	// rejectable counts failures whose last one rejects the row, such as locks. An outage does not use up its attempts.
 	rejectable failureCount
 	hint       string // of the last encoding
 	inDoubt    *inDoubt
+}
+
+// encodingsWith counts the encodings with a hint after which the plugin wanted to write the row again. A hint that is
+// new to the row is progress: it is sent in another form.
+func (r *rowState) encodingsWith(hint string) (count int) {
+	for _, earlier := range r.repeated {
+		if earlier == hint {
+			count++
+		}
+	}
+	return count
 }
 
 type failureCount struct {

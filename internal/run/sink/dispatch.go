@@ -252,10 +252,15 @@ func (d *dispatcher) requeue() {
 	}
 }
 
+// maxRetakes is how often an unsent batch is encoded again as a whole, so that its rows get the lanes that the plugin
+// gives them after it has learned something. More would cost much: hundreds of batches may be waiting while the plugin
+// learns from each response. What it knows of the service counts all the same, see prune.
+const maxRetakes = 1
+
 // isOutdated reports whether an unsent batch must be encoded again: by another version of the plugin, or because the
-// plugin has learned something, which happens maxRepeats times at most.
+// plugin has learned something.
 func (d *dispatcher) isOutdated(active *activeBatch) bool {
-	return d.task.plugin.UpgradePending() || (active.keyContext() != d.currentContext() && active.retakes < maxRepeats)
+	return d.task.plugin.UpgradePending() || (active.keyContext() != d.currentContext() && active.retakes < maxRetakes)
 }
 
 func (d *dispatcher) reencode(active *activeBatch) (finished bool, err error) {

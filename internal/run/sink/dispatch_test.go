@@ -248,7 +248,8 @@ func TestOtherLanesWaitForSlowResponse(t *testing.T) {
 	})
 }
 
-// A plugin that learns something from each response has an unsent batch encoded again at most maxRepeats times.
+// A plugin that learns something from each response has an unsent batch encoded again at most maxRetakes times, and
+// then just before it is sent.
 func TestUnsentBatchIsEncodedAgainWithinBounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var lessons []string
@@ -266,9 +267,22 @@ func TestUnsentBatchIsEncodedAgainWithinBounds(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		assert.Equal(t, 202, x.committed("t", 0), "committed")
 		// Each time it is also encoded with the context of the queue.
-		if n := l.encodings["waits"]; n < maxRepeats || n > 2*(maxRepeats+1) {
-			t.Errorf("expected the row to be encoded %d to %d times, found %d", maxRepeats, 2*(maxRepeats+1), n)
+		if n := l.encodings["waits"]; n <= maxRetakes+1 || n > 2*(maxRetakes+1)+1 {
+			t.Errorf("expected the row to be encoded %d to %d times, found %d", maxRetakes+2, 2*(maxRetakes+1)+1, n)
 		}
+		require.NoError(t, stop())
+	})
+}
+
+// The rest of a batch is sent as the plugin encodes it after it has learned something from the first response.
+func TestStartedBatchIsEncodedAgainBeforeItIsSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x, l := newLearningWorld("7, smaller batches")
+		x.group.put("t", 0, "a=1", "a=2", "a=3")
+		stop := runtest.Start(t, NewTask(x.o).Run)
+		time.Sleep(2 * time.Minute)
+		assert.Equal(t, map[string]int{"0": 1, "1": 1, "2": 2, "3": 2}, l.encodings, "encodings of the rows")
+		assert.Equal(t, 4, x.committed("t", 0), "committed")
 		require.NoError(t, stop())
 	})
 }

@@ -22,7 +22,7 @@ type resultHandler struct {
 	retryHints  []wit.Hint
 	checkTiming checkTiming
 	// Repeated rows wait for minWait, and with backoff at least for the client's backoff. noProgress is how often a row
-	// was repeated without progress, the maximum over the rows.
+	// was encoded with its new hint before, the maximum over the rows.
 	minWait    time.Duration
 	backoff    bool
 	noProgress int
@@ -152,8 +152,8 @@ func (h *resultHandler) retryRow(row uint32, r *wit.Retry) {
 		}
 		return
 	}
-	if !checked {
-		h.noProgress = max(h.noProgress, h.repeatsWithoutProgress(row, r))
+	if !checked && r.Error == nil {
+		h.noProgress = max(h.noProgress, state.encodingsWith(r.Hint))
 	}
 	state.hint = r.Hint
 	h.retryHints = append(h.retryHints, wit.Hint{Row: uint32(len(h.retryRows)), Text: r.Hint})
@@ -266,13 +266,4 @@ func (a *activeBatch) shouldReencode(out *outcome, row uint32, r *wit.Retry) (bo
 	}
 	a.rejectRow(out, row, task.StageWrite, fmt.Errorf("%w (tried %d times)", r.Error, failures.attempts))
 	return false, nil
-}
-
-// repeatsWithoutProgress counts a row's repetitions without an error. A second one with a new hint is progress.
-func (a *activeBatch) repeatsWithoutProgress(row uint32, r *wit.Retry) int {
-	state := &a.rowStates[row]
-	if r.Error != nil || (state.repeats == 1 && r.Hint != state.hint) {
-		return 0
-	}
-	return state.repeats
 }

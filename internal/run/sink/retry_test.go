@@ -389,3 +389,48 @@ func TestLockedRowsDoNotHoldBackOtherKeys(t *testing.T) {
 		})
 	}
 }
+
+// hintingWriter requests that a row is written again with these hints, one after another.
+type hintingWriter struct {
+	*writer
+	hints []string
+}
+
+func (w *hintingWriter) HandleResponse(ctx context.Context, context []byte, memo []byte, rows []uint32,
+	response wit.Response) (wit.ResponseResult, error) {
+	if len(w.hints) == 0 {
+		return w.writer.HandleResponse(ctx, context, memo, rows, response)
+	}
+	hint := w.hints[0]
+	w.hints = w.hints[1:]
+	return wit.ResponseResult{Results: []wit.RowResult{{Retry: &wit.Retry{Hint: hint}}}}, nil
+}
+
+// A hint that is new to the row is progress, however many follow: the row is sent again at once. Only a hint that it
+// had before makes it wait.
+func TestOnlyRepeatedHintsPause(t *testing.T) {
+	for name, c := range map[string]struct {
+		hints []string
+		pause time.Duration
+	}{
+		"new ones":        {hints: []string{"most=500", "most=62", "most=7", "single"}},
+		"none":            {hints: []string{"", ""}, pause: 300 * time.Millisecond},
+		"the same":        {hints: []string{"alone", "alone", "alone"}, pause: 300 * time.Millisecond},
+		"two in turns":    {hints: []string{"a", "b", "a", "b"}, pause: 200 * time.Millisecond},
+		"the first again": {hints: []string{"a", "b", "c", ""}, pause: 100 * time.Millisecond},
+	} {
+		runtest.Bubble(t, name, func(t *testing.T) {
+			w := &writer{}
+			x := newWorldOf(w, &hintingWriter{writer: w, hints: c.hints})
+			x.group.put("t", 0, "a=1")
+			var times []time.Time // of the requests
+			x.service.answer = func(int, string) (uint16, error) {
+				times = append(times, time.Now())
+				return 201, nil
+			}
+			x.mustRun(t)
+			assert.Equal(t, len(c.hints)+1, len(times), "requests")
+			assert.Equal(t, c.pause, times[len(times)-1].Sub(times[0]), "pauses")
+		})
+	}
+}

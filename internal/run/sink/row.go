@@ -48,8 +48,9 @@ const maxRepeats = 16
 
 // countRepeat counts that the plugin wants to write a row again, and fails after maxRepeats times.
 func (a *activeBatch) countRepeat(row uint32, r *wit.Retry) error {
-	a.rowStates[row].repeats++
-	if a.rowStates[row].repeats > maxRepeats {
+	state := &a.rowStates[row]
+	state.repeated = append(state.repeated, state.hint)
+	if len(state.repeated) > maxRepeats {
 		return &recordError{item: a.batch.items[row], stage: "write",
 			err: fmt.Errorf("the plugin wants to write it again for the %dth time, last with the hint %q", maxRepeats+1,
 				r.Hint)}

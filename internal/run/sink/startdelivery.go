@@ -235,6 +235,11 @@ func (d *dispatcher) prune(lane *lane, items []*item) bool {
 		d.abandonLane(lane)
 		return true
 	}
+	// The plugin has learned something, such as a smaller size of batches. The rows keep their lane.
+	if delivery.uncheckable == nil && delivery.context != d.currentContext() {
+		d.reencodeFirst(lane, delivery.rows)
+		return true
+	}
 	return false
 }
 
