@@ -52,7 +52,7 @@ func (c *Cache) decode(context []byte) (*State, error) {
 		state.ServiceCapabilities = append(state.ServiceCapabilities, Service{Answered: reader.Bool(),
 			NoBatch: reader.Bool(), BatchSupport: BatchSupport(reader.Int()), SingleChangesets: reader.Bool(),
 			RequestIDs: reader.Bool(), SendsVersion: reader.Bool(), MaxBatchBytes: reader.Int(),
-			MaxOperations: reader.Int()})
+			MaxOperations: reader.Int(), BatchLimit: BatchLimit(reader.Int())})
 	}
 	for n := reader.Count(); n > 0 && !reader.Failed; n-- {
 		state.SetCapabilities = append(state.SetCapabilities, EntitySet{IfMatch: IfMatch(reader.Int()),

@@ -15,6 +15,7 @@ type Service struct {
 	SendsVersion     bool // its responses contain the OData version
 	MaxBatchBytes    int  // largest batch that is accepted. Zero means no limit.
 	MaxOperations    int  // most operations of a batch that are all answered. Zero means no limit.
+	BatchLimit       BatchLimit
 }
 
 // BatchSupport reports how likely it is that a service supports $batch. It decreases when a router answers a batch in

@@ -39,7 +39,7 @@ func (s *State) Pack() []byte {
 	for _, service := range s.ServiceCapabilities {
 		b = pack.Int(pack.Bool(pack.Bool(b, service.Answered), service.NoBatch), int(service.BatchSupport))
 		b = pack.Bool(pack.Bool(pack.Bool(b, service.SingleChangesets), service.RequestIDs), service.SendsVersion)
-		b = pack.Int(pack.Int(b, service.MaxBatchBytes), service.MaxOperations)
+		b = pack.Int(pack.Int(pack.Int(b, service.MaxBatchBytes), service.MaxOperations), int(service.BatchLimit))
 	}
 	b = pack.Int(b, len(s.SetCapabilities))
 	for _, set := range s.SetCapabilities {
@@ -121,4 +121,4 @@ func (c *Connector) unpack(packed string) (ok bool) {
 	return reader.Done()
 }
 
-const contextVersion = "odata-sink 14" // first part of a context. A context of another version is stale.
+const contextVersion = "odata-sink 15" // first part of a context. A context of another version is stale.

@@ -26,18 +26,18 @@ func RefusesFormat(response *wit.Response, body []byte) bool {
 }
 
 // kind classifies a status. A 400 about a lock is transient here; sinks decide about locks in lockResult.
-func kind(response *wit.Response, code, message string) wit.ErrorKind {
-	switch status := response.Status; {
+func (r *Response) kind() wit.ErrorKind {
+	switch status := r.Status; {
 	case status == 409 || status == 412 || status == 428:
 		return wit.ErrorConflict
-	case status == 400 && LockOf(response, code, message) != NotLocked:
+	case status == 400 && r.Lock() != NotLocked:
 		return wit.ErrorTransient
 	case status == 405 || status == 501 || status == 505:
 		return wit.ErrorUnsupported
 	case status >= 300 && status < 400:
 		return wit.ErrorUnauthorized
 	}
-	return wit.ErrorKindOf(response.Status)
+	return wit.ErrorKindOf(r.Status)
 }
 
 // NoService reports whether a code of SAP Gateway means that a service, not an entity, is missing: not active (class
@@ -50,18 +50,17 @@ func NoService(code string) bool {
 
 // Exists reports whether the entity exists already. Assumption: 409 means so, and English and German texts of SAP and
 // CAP.
-func Exists(response *wit.Response, message string) bool {
-	normalized := SearchText(response.Target, message)
-	return response.Status == 409 || strings.Contains(normalized, "already exist") ||
-		strings.Contains(normalized, "existiert bereits") || strings.Contains(normalized, "bereits vorhanden") ||
-		strings.Contains(normalized, "unique constraint")
+func (r *Response) Exists() bool {
+	return r.Status == 409 || containsAny(r.searched(), existsWords)
 }
+
+var existsWords = []string{"already exist", "existiert bereits", "bereits vorhanden", "unique constraint"}
 
 // LostToken reports whether the service no longer knows a link's token: its own 410, SAP's codes, or a text with 400,
 // 404, 410 or 412. The text of a failing service proves nothing, because it may quote the request. The status of SAP's
 // codes is not documented.
 func LostToken(response *wit.Response, body []byte) bool {
-	code, message := document(body)
+	code, message, _ := Document(body)
 	switch response.Status {
 	case 408, 429, 502, 503, 504:
 		return false

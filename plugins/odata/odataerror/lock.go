@@ -3,8 +3,6 @@ package odataerror
 import (
 	"slices"
 	"strings"
-
-	"github.com/culvert-project/culvert/wit"
 )
 
 // LockKind is the kind of lock that an error reports.
@@ -60,14 +58,15 @@ var (
 		"bereits in bearbeitung", "gerade in bearbeitung", "in bearbeitung durch"}
 )
 
-// LockOf returns the kind of lock that an error reports, by its message code and by SAP's English and German words.
-func LockOf(response *wit.Response, code, message string) LockKind {
-	normalized := SearchText(response.Target, message)
+// Lock returns the kind of lock that an error reports, by its message code and by SAP's English and German words.
+func (r *Response) Lock() LockKind {
+	message := r.searched()
+	code := r.read().code
 	switch {
-	case hasLogonLock(normalized):
+	case hasLogonLock(message):
 		return LogonLocked
-	case slices.ContainsFunc(lockCodes, func(known string) bool { return strings.EqualFold(known, code) }),
-		containsAny(normalized, provenLockWords), containsAny(normalized, lockWords), hasGermanLock(normalized):
+	case slices.ContainsFunc(lockCodes, func(listed string) bool { return strings.EqualFold(listed, code) }),
+		containsAny(message, provenLockWords), containsAny(message, lockWords), hasGermanLock(message):
 		return EntityLocked
 	}
 	return NotLocked
@@ -75,9 +74,7 @@ func LockOf(response *wit.Response, code, message string) LockKind {
 
 // LockProvesNothingDone reports whether the words of an error about a lock prove by themselves that the request changed
 // nothing, whatever the status (RATIONALE.md P19). Message codes and the other words do not.
-func LockProvesNothingDone(response *wit.Response, message string) bool {
-	return containsAny(SearchText(response.Target, message), provenLockWords)
-}
+func (r *Response) LockProvesNothingDone() bool { return containsAny(r.searched(), provenLockWords) }
 
 func containsAny(text string, words []string) bool {
 	return slices.ContainsFunc(words, func(word string) bool { return strings.Contains(text, word) })

@@ -77,9 +77,9 @@ func TestLocks(t *testing.T) {
 		{message: "The order was blocked for delivery", lock: none},
 		{lock: none},
 	} {
-		response := &wit.Response{Status: 400, Target: "/s/Orders"}
-		lock := odataerror.LockOf(response, c.code, c.message)
-		proves := odataerror.LockProvesNothingDone(response, c.message)
+		response := withMessage(&wit.Response{Status: 400, Target: "/s/Orders"}, c.code, c.message)
+		lock := response.Lock()
+		proves := response.LockProvesNothingDone()
 		if lock != c.lock || proves != c.proves {
 			t.Errorf("%s %q: expected %d, proof %t; found %d, proof %t", c.code, c.message, c.lock, c.proves, lock,
 				proves)

@@ -23,27 +23,7 @@ const detailSize = 1024
 
 // FromResponse returns the error of a response with an error status. subject starts the message: "$metadata of /s".
 func FromResponse(subject string, response *wit.Response, body []byte) *wit.Error {
-	code, message := document(body)
-	result := &wit.Error{Kind: kind(response, code, message),
-		Message: subject + ": HTTP " + strconv.Itoa(int(response.Status))}
-	switch {
-	case message != "":
-		result.Message += ": " + message
-	case len(body) == 0:
-		result.Message += " without a body"
-	case IsHTML(body):
-		result.Message += " with an HTML page: " + describeHTML(response.Status, body)
-	}
-	if id := transactionID(body); id != "" {
-		result.Message += " (transaction " + id + ")"
-	}
-	if code != "" {
-		result.Code = &code
-	}
-	if len(body) > 0 {
-		result.Detail = wit.Ptr(Excerpt(body))
-	}
-	return result
+	return readBody(response, body).Failure(subject)
 }
 
 // NotData returns the error of a successful response with unexpected content, such as a logon page.
@@ -144,13 +124,7 @@ func IsError(body []byte) bool {
 // Document returns code and message of an error document. ok reports whether it is a complete error document of OData
 // v2, which comes from the service and not from a gateway.
 func Document(body []byte) (code, message string, ok bool) {
-	if isJSON(body) {
-		e := errorObject(body)
-		code, message = fromJSON(e)
-		return code, message, completeJSON(e)
-	}
-	code, message = document(body)
-	return code, message, completeXML(body)
+	return readBody(&wit.Response{}, body).Document()
 }
 
 func completeJSON(e jsontext.Value) bool {
@@ -217,44 +191,6 @@ func IsHTML(body []byte) bool {
 // hasTag reports whether a text starts with the start of a tag, in any case.
 func hasTag(text []byte, tag string) bool {
 	return len(text) >= len(tag) && strings.EqualFold(string(text[:len(tag)]), tag)
-}
-
-// document returns code and message of an error document, or the first line of a plain text as message.
-func document(body []byte) (code, message string) {
-	trimmed := trimStart(body)
-	switch {
-	case isJSON(body):
-		return fromJSON(errorObject(body))
-	case IsHTML(body):
-		// a page has neither code nor message: see describeHTML
-	case bytes.HasPrefix(trimmed, []byte("<")):
-		return fromXML(body)
-	case len(trimmed) > 0:
-		line, _, _ := strings.Cut(string(trimmed), "\n")
-		line = strings.TrimSpace(line)
-		return "", strings.ToValidUTF8(line[:min(len(line), 200)], "\ufffd")
-	}
-	return "", ""
-}
-
-const maxTransaction = 64
-
-// transactionID returns the transaction ID of SAP Gateway's error documents, or "".
-func transactionID(body []byte) string {
-	id := ""
-	switch trimmed := trimStart(body); {
-	case isJSON(body):
-		id = errorObject(body).Get("innererror").Get("transactionid").Text
-	case bytes.HasPrefix(trimmed, []byte("<")) && bytes.Contains(trimmed, []byte("transactionid")):
-		id = xmlTransactionID(body)
-	}
-	isForeign := func(r rune) bool {
-		return (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') && r != '-'
-	}
-	if len(id) > maxTransaction || strings.ContainsFunc(id, isForeign) {
-		return ""
-	}
-	return id
 }
 
 func xmlTransactionID(body []byte) string {

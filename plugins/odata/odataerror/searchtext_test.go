@@ -54,8 +54,19 @@ func quotations(target string) map[string]string {
 	}
 }
 
+// withMessage returns a response whose body is an error document.
+func withMessage(response *wit.Response, code, message string) *odataerror.Response {
+	body, err := json.Marshal(map[string]any{"error": map[string]any{"code": code, "message": message}})
+	if err != nil {
+		panic(err)
+	}
+	answer := *response
+	answer.Body = body
+	return odataerror.Read(&answer)
+}
+
 func isLocked(response *wit.Response, message string) bool {
-	return odataerror.LockOf(response, "", message) != odataerror.NotLocked
+	return withMessage(response, "", message).Lock() != odataerror.NotLocked
 }
 
 // A word in the URL of the client's own request is not part of the service's message.
@@ -107,7 +118,7 @@ func TestQuotedRequestIsNotSearched(t *testing.T) {
 	} {
 		response := &wit.Response{Status: 404, Target: target}
 		if isLocked(response, message) || odataerror.LostToken(response, []byte(message)) ||
-			odataerror.Exists(response, message) {
+			withMessage(response, "", message).Exists() {
 			t.Errorf("%q was searched as %q", message, odataerror.SearchText(target, message))
 		}
 	}

@@ -11,9 +11,11 @@ import (
 // the OData version. Routers, proxies and gateways in front of a service send neither. So only a response of the
 // service is about the request: that an option is not supported, or that an entity does not exist.
 func FromService(response *wit.Response, body []byte) bool {
-	_, _, isDocument := Document(body)
-	return isDocument || HasVersion(response)
+	return readBody(response, body).FromService()
 }
+
+// FromService reports whether the OData service itself sent the response, see the function FromService.
+func (r *Response) FromService() bool { return HasVersion(r.Response) || r.read().isComplete }
 
 // HasVersion reports whether a response contains the OData version.
 func HasVersion(response *wit.Response) bool {
@@ -33,8 +35,13 @@ var RouterStatuses = []uint16{404, 405, 410, 415, 501}
 // 415 and 501 come from default pages of web servers in the same way. An empty 404 or 410 may be the answer of a small
 // service.
 func FromRouter(response *wit.Response, body []byte) bool {
-	isEmptyNotFound := (response.Status == 404 || response.Status == 410) && len(trimStart(body)) == 0
-	return slices.Contains(RouterStatuses, response.Status) && !isEmptyNotFound && !FromService(response, body)
+	return readBody(response, body).FromRouter()
+}
+
+// FromRouter reports whether a router sent the response, see the function FromRouter.
+func (r *Response) FromRouter() bool {
+	isEmptyNotFound := (r.Status == 404 || r.Status == 410) && len(trimStart(r.Body)) == 0
+	return slices.Contains(RouterStatuses, r.Status) && !isEmptyNotFound && !r.FromService()
 }
 
 // MarkOutage makes failure transient if a router answered in place of a service that has answered before: the service

@@ -12,6 +12,7 @@ type Delivery struct {
 	// BatchSupport is what was known of the service's $batch when the delivery was encoded: its response proves nothing
 	// about batches that were answered later.
 	BatchSupport capabilities.BatchSupport
+	BatchLimit   capabilities.BatchLimit // likewise
 	Targets      []Target
 	Parts        []int // number of targets in each part of the batch. Nested updates follow the target of their row.
 }
@@ -22,6 +23,7 @@ func ReadDelivery(state *capabilities.State, text []byte) (delivery *Delivery, o
 	delivery = &Delivery{ServiceIndex: reader.Int(), BatchBytes: reader.Int()}
 	count := reader.Count()
 	delivery.BatchSupport = capabilities.BatchSupport(reader.Int())
+	delivery.BatchLimit = capabilities.BatchLimit(reader.Int())
 	validService := delivery.ServiceIndex >= 0 && delivery.ServiceIndex < len(state.Services)
 	validCount := count == 1 || (count > 1 && delivery.BatchBytes > 0)
 	if reader.Failed || !validService || !validCount {
@@ -78,9 +80,11 @@ func (t *targetReader) readTarget() (ok bool) {
 	return !t.reader.Failed && t.NestedUpdates >= 0
 }
 
-// AppendStateHead starts the state of a delivery with count targets. batchBytes is 0 for a single request.
-func AppendStateHead(dst []byte, service, batchBytes, count int, support capabilities.BatchSupport) []byte {
-	return pack.Int(pack.Int(pack.Int(pack.Int(dst, service), batchBytes), count), int(support))
+// AppendStateHead starts the state of a delivery with count targets. batchBytes is 0 for a single request. known is what
+// is known of the service.
+func AppendStateHead(dst []byte, service, batchBytes, count int, known capabilities.Service) []byte {
+	dst = pack.Int(pack.Int(pack.Int(dst, service), batchBytes), count)
+	return pack.Int(pack.Int(dst, int(known.BatchSupport)), int(known.BatchLimit))
 }
 
 // partStart specifies whether a target starts a part of its batch.

@@ -41,9 +41,9 @@ func (p *deliveryPlan) encodeRequest(req *request) wit.Delivery {
 			httpRequest.Headers = append(httpRequest.Headers, wit.Header{Name: "X-HTTP-Method", Value: req.Method()})
 		}
 	}
-	support := p.state.ServiceCapabilities[req.Set.ServiceIndex].BatchSupport
+	capability := p.state.ServiceCapabilities[req.Set.ServiceIndex]
 	return wit.Delivery{Request: httpRequest, Rows: []uint32{req.row},
-		State: req.AppendState(AppendStateHead(nil, req.Set.ServiceIndex, 0, 1, support), nil, newPart)}
+		State: req.AppendState(AppendStateHead(nil, req.Set.ServiceIndex, 0, 1, capability), nil, newPart)}
 }
 
 // encodeBatch returns a delivery with a $batch request. Each row is a part of its own, unless changesets are shared.
@@ -81,7 +81,7 @@ func (p *deliveryPlan) encodeBatch(planned *group) wit.Delivery {
 	}
 	content, boundary := batch.Append(nil, parts)
 	state := AppendStateHead(make([]byte, 0, stateSize), planned.serviceIndex, len(content), len(planned.requests),
-		p.state.ServiceCapabilities[planned.serviceIndex].BatchSupport)
+		p.state.ServiceCapabilities[planned.serviceIndex])
 	var previous *Target
 	for i, req := range planned.requests {
 		state = req.AppendState(state, previous, starts[i])

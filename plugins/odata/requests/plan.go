@@ -46,7 +46,8 @@ func (p *deliveryPlan) add(req *request) {
 	}
 	ordered.groups = append(ordered.groups, &group{class: req.class(), serviceIndex: req.Set.ServiceIndex,
 		requests: []*request{req}, operations: operations, size: size,
-		maxOperations: smallest(p.state.MaxBatchSize, service.MaxOperations, req.Hint.MaxBatchSize)})
+		maxOperations: smallest(p.state.MaxBatchSize, service.MaxOperations, int(service.BatchLimit),
+			req.Hint.MaxBatchSize)})
 	p.setLast(req, int32(len(ordered.groups)))
 }
 

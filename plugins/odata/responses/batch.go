@@ -22,7 +22,7 @@ type sentBatch struct {
 
 // results returns the results of the rows, and records what the response shows about batches. An error fails the task,
 // and the rows stay unwritten.
-func (b *sentBatch) results(response *wit.Response) ([]wit.RowResult, error) {
+func (b *sentBatch) results(response *odataerror.Response) ([]wit.RowResult, error) {
 	name := "POST " + b.Services[b.ServiceIndex] + "/$batch"
 	hasOneRow := len(b.Targets) == 1
 	service := &b.ServiceCapabilities[b.ServiceIndex]
@@ -42,15 +42,20 @@ func (b *sentBatch) results(response *wit.Response) ([]wit.RowResult, error) {
 	case status == 404 || status == 405 || status == 415 || status == 501:
 		return b.handleNoBatch(name, response), nil
 	case status == 401, isServiceWideInBatch(response):
-		return nil, odataerror.FromResponse(name, response, response.Body)
+		return nil, response.Failure(name)
 	case status == 429 || b.lockOf(&first, response) == odataerror.LogonLocked:
-		failure := odataerror.FromResponse(name, response, response.Body)
+		failure := response.Failure(name)
 		return b.forEach(func(target *requests.Target) wit.RowResult {
 			return wit.RowResult{Retry: &wit.Retry{Hint: target.Hint.Text(), Error: failure}}
 		}), nil
 	case !hasOneRow && (wit.IsRejection(status) || (status == 500 && b.isRepeatable())):
 		// Nothing was done, and the response does not name the operation that failed.
-		return b.requeueInHalves(), nil
+		if b.isFirstTry() {
+			service.BatchLimit.Refused(b.BatchLimit, b.operations())
+		}
+		return b.forEach(func(target *requests.Target) wit.RowResult {
+			return b.requeueInParts(target, refusedParts)
+		}), nil
 	}
 	// Only the response itself may tell whether the operations were applied, as for a single request.
 	return b.resultOfEach(func(target *requests.Target) (wit.RowResult, error) {
@@ -64,13 +69,13 @@ func (b *sentBatch) results(response *wit.Response) ([]wit.RowResult, error) {
 // itself is believed at once. A router's answer may mean that the service is away, so it turns batches off only if the
 // batch was encoded after the service had accepted a request without $batch, or if rows need batches and the service
 // has never answered a request for a row.
-func (b *sentBatch) handleNoBatch(name string, response *wit.Response) []wit.RowResult {
+func (b *sentBatch) handleNoBatch(name string, response *odataerror.Response) []wit.RowResult {
 	service := &b.ServiceCapabilities[b.ServiceIndex]
-	failure := odataerror.FromResponse(name, response, response.Body)
+	failure := response.Failure(name)
 	needsBatch := slices.ContainsFunc(b.Targets, func(target requests.Target) bool { return target.NestedUpdates > 0 })
 	isKnown := service.NoBatch
 	isUnlikely := b.BatchSupport == capabilities.BatchUnlikely && service.BatchSupport == capabilities.BatchUnlikely
-	service.NoBatch = isKnown || isUnlikely || !odataerror.FromRouter(response, response.Body) ||
+	service.NoBatch = isKnown || isUnlikely || !response.FromRouter() ||
 		(needsBatch && !service.Answered)
 	switch {
 	case service.NoBatch && !isKnown:
@@ -93,7 +98,7 @@ func (b *sentBatch) handleNoBatch(name string, response *wit.Response) []wit.Row
 }
 
 // partResults returns the results of the rows from the parts of a successful response, and learns from them.
-func (b *sentBatch) partResults(name string, response *wit.Response) ([]wit.RowResult, error) {
+func (b *sentBatch) partResults(name string, response *odataerror.Response) ([]wit.RowResult, error) {
 	if odataerror.IsHTML(response.Body) {
 		return nil, odataerror.NotData(name, "a response to $batch", response.Body)
 	}
@@ -104,6 +109,9 @@ func (b *sentBatch) partResults(name string, response *wit.Response) ([]wit.RowR
 	}
 	logServiceMessages(name, response)
 	b.ServiceCapabilities[b.ServiceIndex].BatchSupport = capabilities.BatchAssumed
+	if document.Complete && b.isFirstTry() {
+		b.ServiceCapabilities[b.ServiceIndex].BatchLimit.Answered(b.BatchLimit, b.operations(), b.MaxBatchSize)
+	}
 	outcomes := b.match(document)
 	isStopped := document.Complete && len(document.Parts) < len(b.Parts) && endsWithFailure(document)
 	noResult := b.noResultError(name, response.Status, document.Complete, isStopped)
@@ -163,7 +171,7 @@ func (m *missingResults) result(target *requests.Target) wit.RowResult {
 	}
 	m.repeatedCount++
 	if m.answersAll || m.isCutOff {
-		return m.requeueInHalf(target)
+		return m.requeueInParts(target, 2)
 	}
 	return requeue(target.Hint)
 }
@@ -209,7 +217,7 @@ func (m *missingResults) consequences() string {
 	return strings.Join(parts, ", ")
 }
 
-func parseBatch(response *wit.Response) (document batch.Document, ok bool) {
+func parseBatch(response *odataerror.Response) (document batch.Document, ok bool) {
 	contentType := headerOf(response, "Content-Type")
 	if _, isMultipart := batch.Boundary(contentType); !isMultipart && contentType != "" {
 		return document, false
@@ -217,10 +225,10 @@ func parseBatch(response *wit.Response) (document batch.Document, ok bool) {
 	return batch.Parse(contentType, response.Body)
 }
 
-func notBatchError(name string, response *wit.Response) *wit.Error {
+func notBatchError(name string, response *odataerror.Response) *wit.Error {
 	failure := odataerror.NotData(name, "a response to $batch", response.Body)
 	if odataerror.IsError(response.Body) {
-		failure = odataerror.FromResponse(name, response, response.Body)
+		failure = response.Failure(name)
 		failure.Code = nil
 	}
 	failure.Kind = wit.ErrorTransient
@@ -280,14 +288,14 @@ func (h responseHandler) partResult(target *requests.Target, rowOutcome outcome,
 	if target.IsETagRead() && isPlainSuccess(rowOutcome.message) {
 		return h.etagReadResult(target, rowOutcome.message.Header("ETag"), rowOutcome.message.Body), nil
 	}
-	response := &wit.Response{Status: rowOutcome.message.Status(), Target: target.Path(), Body: rowOutcome.message.Body,
-		Headers: rowOutcome.message.Headers(), ReceivedAt: receivedAt}
+	response := odataerror.Read(&wit.Response{Status: rowOutcome.message.Status(), Target: target.Path(),
+		Body: rowOutcome.message.Body, Headers: rowOutcome.message.Headers(), ReceivedAt: receivedAt})
 	if !rowOutcome.isChangesetFailure {
 		return h.result(target, response)
 	}
 	// Nothing of a failed changeset should be stored, and the response does not name the operation that failed.
-	failure := odataerror.FromResponse(target.Name(), response, response.Body)
-	_, _, isDocument := odataerror.Document(response.Body)
+	failure := response.Failure(target.Name())
+	_, _, isDocument := response.Document()
 	switch status := response.Status; { // the first case that applies counts
 	case status == 401, isServiceWideInBatch(response):
 		return wit.RowResult{}, failure
@@ -356,12 +364,14 @@ func (b *sentBatch) forEach(f func(target *requests.Target) wit.RowResult) []wit
 	return results
 }
 
-func (b *sentBatch) requeueInHalves() []wit.RowResult { return b.forEach(b.requeueInHalf) }
+// refusedParts is the number of batches in which the rows of a refused batch follow. Mostly one row is guilty: with
+// halves, its neighbors would be sent once more for each halving.
+const refusedParts = 8
 
-// requeueInHalf sends a row again in a batch of half the operations, at the end without a batch.
-func (b *sentBatch) requeueInHalf(target *requests.Target) wit.RowResult {
+// requeueInParts sends a row again in a batch of a part of the operations, at the end without a batch.
+func (b *sentBatch) requeueInParts(target *requests.Target, parts int) wit.RowResult {
 	hint := target.Hint
-	hint.MaxBatchSize = b.operations() / 2
+	hint.MaxBatchSize = b.operations() / parts
 	if hint.MaxBatchSize < 2 {
 		hint.MaxBatchSize = 0
 		hint.NoBatch = true
@@ -377,6 +387,9 @@ func (b *sentBatch) operations() int {
 	}
 	return count
 }
+
+// isFirstTry reports whether the batch is not a part of a larger one.
+func (b *sentBatch) isFirstTry() bool { return b.Targets[0].Hint.MaxBatchSize == 0 }
 
 func (b *sentBatch) isRepeatable() bool {
 	return !slices.ContainsFunc(b.Targets, func(target requests.Target) bool { return !target.IsRepeatable(b.State) })

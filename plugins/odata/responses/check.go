@@ -19,9 +19,9 @@ import (
 )
 
 // checkResult returns the result of an insert without a response, after a request that looks for the entity.
-func (h responseHandler) checkResult(target *requests.Target, response *wit.Response) (wit.RowResult, error) {
+func (h responseHandler) checkResult(target *requests.Target, response *odataerror.Response) (wit.RowResult, error) {
 	if !isSuccess(response.Status) && (target.Operation == requests.ProbeService || !h.isNotFound(response)) {
-		return h.classify(target, odataerror.FromResponse(target.Name(), response, response.Body), response)
+		return h.classify(target, response.Failure(target.Name()), response)
 	}
 	isLookUp := target.Operation == requests.LookUp || target.Operation == requests.LookUpForUpsert
 	filterAdvice := sinkconfig.NameCheckFilter + " is not set"
@@ -64,7 +64,7 @@ func unknownInsert(target *requests.Target, reason string) wit.RowResult {
 
 // findResult returns the result of an insert whose entity was searched by a filter: it was written if a found entity
 // has the values that were sent, except for key properties that the service may have replaced.
-func (h responseHandler) findResult(target *requests.Target, response *wit.Response) wit.RowResult {
+func (h responseHandler) findResult(target *requests.Target, response *odataerror.Response) wit.RowResult {
 	parsed, _ := document.Parse(response.Body)
 	entities, ok := document.Items(parsed)
 	if root, err := jsontext.Parse(response.Body); err == nil && len(entities) == 0 {

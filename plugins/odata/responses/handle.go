@@ -13,9 +13,10 @@ type responseHandler struct{ *capabilities.State }
 
 // Handle returns the results of the rows of a delivery, and records in the state what the response shows of the
 // service.
-func Handle(state *capabilities.State, delivery *requests.Delivery, response *wit.Response) ([]wit.RowResult, error) {
+func Handle(state *capabilities.State, delivery *requests.Delivery, received *wit.Response) ([]wit.RowResult, error) {
 	handler := responseHandler{state}
-	LearnVersion(state, delivery.ServiceIndex, response)
+	LearnVersion(state, delivery.ServiceIndex, received)
+	response := odataerror.Read(received)
 	defer handler.learnAnswer(delivery.ServiceIndex, response)
 	if delivery.BatchBytes > 0 {
 		batch := sentBatch{handler, delivery}
@@ -30,7 +31,7 @@ func Handle(state *capabilities.State, delivery *requests.Delivery, response *wi
 }
 
 // result returns the result of one row, whose response may be part of the response to a batch.
-func (h responseHandler) result(target *requests.Target, response *wit.Response) (result wit.RowResult, err error) {
+func (h responseHandler) result(target *requests.Target, response *odataerror.Response) (result wit.RowResult, err error) {
 	if target.IsInsert() {
 		if result, err = h.insertResult(target, response); err == nil {
 			h.learnRequestIDs(target, response.Status, headersOf(response))
@@ -54,7 +55,7 @@ func (h responseHandler) result(target *requests.Target, response *wit.Response)
 
 // otherResult returns the result of any request but an insert. It first handles responses that the service itself has
 // not sent, or that prove nothing.
-func (h responseHandler) otherResult(target *requests.Target, response *wit.Response) (wit.RowResult, error) {
+func (h responseHandler) otherResult(target *requests.Target, response *odataerror.Response) (wit.RowResult, error) {
 	switch {
 	case response.Status == 0 && target.IsRepeatable(h.State):
 		return retry(noResponseError(target)), nil
@@ -65,12 +66,12 @@ func (h responseHandler) otherResult(target *requests.Target, response *wit.Resp
 	}
 	if isSuccess(response.Status) && odataerror.IsError(response.Body) {
 		// A gateway may hide the status: the error document counts.
-		failure := odataerror.FromResponse(target.Name(), response, response.Body)
+		failure := response.Failure(target.Name())
 		failure.Kind = wit.ErrorData
 		return reject(failure), nil
 	}
 	if mayRejectAddress(target, response) {
-		return addressResult(target, odataerror.FromResponse(target.Name(), response, response.Body)), nil
+		return addressResult(target, response.Failure(target.Name())), nil
 	}
 	if h.isOutage(target, response) {
 		return retry(outageError(target, response)), nil
@@ -119,7 +120,7 @@ func requeue(hint requests.Hint) wit.RowResult {
 // classify handles errors that the callers have no rule for: 401 fails the task, locks and transient errors are
 // retried, anything else rejects the row. So does a 500, because services answer invalid rows with it.
 func (h responseHandler) classify(target *requests.Target, failure *wit.Error,
-	response *wit.Response) (wit.RowResult, error) {
+	response *odataerror.Response) (wit.RowResult, error) {
 	lock := h.lockOf(target, response)
 	switch {
 	case failure.Kind == wit.ErrorUnauthorized:
@@ -137,8 +138,8 @@ func (h responseHandler) classify(target *requests.Target, failure *wit.Error,
 // classifyRepeatable is classify for requests that may be sent again: in a batch it also applies the configured codes,
 // because the host does not see the status there.
 func (h responseHandler) classifyRepeatable(target *requests.Target, failure *wit.Error,
-	response *wit.Response) (wit.RowResult, error) {
-	code, _, _ := odataerror.Document(response.Body)
+	response *odataerror.Response) (wit.RowResult, error) {
+	code, _, _ := response.Document()
 	if target.InBatch && odataerror.MatchesCode(h.RetryCodes, response.Status, code) {
 		failure.Kind = wit.ErrorTransient
 		return retry(failure), nil

@@ -10,6 +10,7 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/plugins/odata/capabilities"
 	"github.com/culvert-project/culvert/plugins/odata/entityset"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/requests"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -31,7 +32,8 @@ func TestLargestHintFits(t *testing.T) {
 		answer := &wit.Response{Status: http.StatusOK,
 			Headers: []wit.Header{{Name: "ETag", Value: strings.Repeat("x", size)}}}
 		handler := responseHandler{&capabilities.State{SetCapabilities: make([]capabilities.EntitySet, 1)}}
-		result, err := handler.etagResult(&requests.Target{Set: &entityset.EntitySet{}, Hint: hint}, answer)
+		result, err := handler.etagResult(&requests.Target{Set: &entityset.EntitySet{}, Hint: hint},
+			odataerror.Read(answer))
 		switch {
 		case err != nil:
 			t.Fatal(err)

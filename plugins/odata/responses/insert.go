@@ -13,7 +13,7 @@ import (
 // (RATIONALE.md P19). Proof is one of the statuses of [wit.IsRejection], or an error document that reports a lock or
 // that the request was not served. In a batch any error document is proof: nothing of a failed changeset is stored.
 // After any other response the record is in doubt: a rejection with a transient error.
-func (h responseHandler) insertResult(target *requests.Target, response *wit.Response) (wit.RowResult, error) {
+func (h responseHandler) insertResult(target *requests.Target, response *odataerror.Response) (wit.RowResult, error) {
 	succeeded := isSuccess(response.Status) && !isRepeatRejected(headersOf(response)) &&
 		!odataerror.IsHTML(response.Body) && !odataerror.IsError(response.Body)
 	if succeeded && h.isServiceSuccess(target, response) {
@@ -21,7 +21,7 @@ func (h responseHandler) insertResult(target *requests.Target, response *wit.Res
 		h.learnKeys(target, headerOf(response, "Location"))
 		return written(), nil
 	}
-	failure := odataerror.FromResponse(target.Name(), response, response.Body)
+	failure := response.Failure(target.Name())
 	switch {
 	case succeeded && !provesDone(response.Status):
 		failure.Message = target.Name() + ": " + inconclusiveText(response.Status)
@@ -33,9 +33,9 @@ func (h responseHandler) insertResult(target *requests.Target, response *wit.Res
 
 // insertFailure returns the result of an insert whose response is no success of the service. With proof that no entity
 // was created, the configured codes count as for other requests. Outside of batches the host checks message codes.
-func (h responseHandler) insertFailure(target *requests.Target, response *wit.Response,
+func (h responseHandler) insertFailure(target *requests.Target, response *odataerror.Response,
 	failure *wit.Error) (wit.RowResult, error) {
-	code, message, isDocument := odataerror.Document(response.Body)
+	code, message, isDocument := response.Document()
 	lock := h.lockOf(target, response)
 	isRejection := wit.IsRejection(response.Status)
 	if !isDocument && !isRejection {
@@ -73,9 +73,9 @@ func (h responseHandler) insertFailure(target *requests.Target, response *wit.Re
 }
 
 // insertRejection returns the result of an insert whose status proves that no entity was created.
-func (h responseHandler) insertRejection(target *requests.Target, response *wit.Response,
+func (h responseHandler) insertRejection(target *requests.Target, response *odataerror.Response,
 	failure *wit.Error) (wit.RowResult, error) {
-	code, message, isDocument := odataerror.Document(response.Body)
+	code, message, isDocument := response.Document()
 	isServiceWide := h.isServiceWide(target, response)
 	switch {
 	case !isServiceWide && response.Status == 404 && isDocument:

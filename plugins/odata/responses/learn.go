@@ -22,15 +22,15 @@ func LearnVersion(state *capabilities.State, serviceIndex int, response *wit.Res
 }
 
 // learnAnswer records whether the service, not a router, has answered a request. One such response suffices.
-func (h responseHandler) learnAnswer(serviceIndex int, response *wit.Response) {
+func (h responseHandler) learnAnswer(serviceIndex int, response *odataerror.Response) {
 	service := &h.ServiceCapabilities[serviceIndex]
-	service.Answered = service.Answered || odataerror.FromService(response, response.Body) ||
+	service.Answered = service.Answered || response.FromService() ||
 		(isSuccess(response.Status) && !odataerror.IsHTML(response.Body))
 }
 
 // learnBatchSupport records that $batch is unlikely to be supported: the service accepts requests without it that were
 // encoded after a router had answered a batch.
-func (h responseHandler) learnBatchSupport(delivery *requests.Delivery, response *wit.Response) {
+func (h responseHandler) learnBatchSupport(delivery *requests.Delivery, response *odataerror.Response) {
 	service := &h.ServiceCapabilities[delivery.ServiceIndex]
 	isUnconfirmed := service.BatchSupport == capabilities.BatchUnconfirmed &&
 		delivery.BatchSupport == capabilities.BatchUnconfirmed
@@ -122,14 +122,14 @@ func (h responseHandler) learnIfMatchRequired(target *requests.Target) bool {
 
 // mayRejectIfMatch reports whether If-Match: * may be the cause of the error. WCF rejects it with 400 and a localized
 // text if a type has no ETag.
-func (h responseHandler) mayRejectIfMatch(target *requests.Target, response *wit.Response) bool {
+func (h responseHandler) mayRejectIfMatch(target *requests.Target, response *odataerror.Response) bool {
 	if response.Status != 400 || h.UseETags || h.NoIfMatch || target.Hint.NoIfMatch {
 		return false
 	}
-	code, message, _ := odataerror.Document(response.Body)
+	code, _, _ := response.Document()
 	return !target.Set.SAP && !target.Set.Type.Etag() &&
 		h.SetCapabilities[target.Set.CapabilityIndex].IfMatch != capabilities.IfMatchAccepted &&
-		odataerror.LockOf(response, code, message) == odataerror.NotLocked &&
+		response.Lock() == odataerror.NotLocked &&
 		!odataerror.MatchesCode(h.RetryCodes, response.Status, code)
 }
 

@@ -11,18 +11,18 @@ import (
 
 // lockOf returns the kind of lock that an error reports, if the request certainly changed nothing, or may be repeated.
 // The status or, for a 500, the error document must prove this (RATIONALE.md P17 and P19).
-func (h responseHandler) lockOf(target *requests.Target, response *wit.Response) odataerror.LockKind {
+func (h responseHandler) lockOf(target *requests.Target, response *odataerror.Response) odataerror.LockKind {
 	switch response.Status {
 	case 0, 401, 404, 408, 410, 413, 429: // these have other meanings
 		return odataerror.NotLocked
 	}
-	code, message, isDocument := odataerror.Document(response.Body)
+	_, _, isDocument := response.Document()
 	isRejection := response.Status == 400 || (isDocument && wit.IsRejection(response.Status))
 	isServerError := response.Status == 500
 	switch {
 	case isRejection, isServerError && target.IsRepeatable(h.State), isServerError && isDocument && target.InBatch,
-		isDocument && odataerror.LockProvesNothingDone(response, message):
-		return odataerror.LockOf(response, code, message)
+		isDocument && response.LockProvesNothingDone():
+		return response.Lock()
 	}
 	return odataerror.NotLocked
 }
@@ -31,9 +31,9 @@ func (h responseHandler) lockOf(target *requests.Target, response *wit.Response)
 // the error is not transient: the lock may be permanent, and the other rows can be written. A locked user, client or
 // system concerns all rows, so that error is transient and fails the task in the end. So does a lock with a configured
 // status or code (RATIONALE.md P31).
-func (h responseHandler) lockResult(response *wit.Response, failure *wit.Error,
+func (h responseHandler) lockResult(response *odataerror.Response, failure *wit.Error,
 	lock odataerror.LockKind) wit.RowResult {
-	code, _, _ := odataerror.Document(response.Body)
+	code, _, _ := response.Document()
 	if lock == odataerror.LogonLocked || odataerror.MatchesCode(h.RetryCodes, response.Status, code) {
 		failure.Kind = wit.ErrorTransient
 		return retry(failure)
@@ -47,7 +47,7 @@ func (h responseHandler) lockResult(response *wit.Response, failure *wit.Error,
 }
 
 // rejectWithAdvice rejects a row. If the error has a message code, it names the setting with which such rows are sent
-// again: services report locks in more languages than [odataerror.LockOf] knows.
+// again: services report locks in more languages than [odataerror.Response.Lock] knows.
 func rejectWithAdvice(failure *wit.Error) wit.RowResult {
 	if code, ok := messageCode(failure); ok && failure.Kind != wit.ErrorConflict {
 		failure.Message += "; if this may pass, as a lock does, add " + code + " to " + sinkconfig.NameHTTPCodes +

@@ -12,7 +12,7 @@ import (
 
 // updateResult returns the result of an update. In upserts 412 counts like 404: some services answer so if If-Match: *
 // finds no entity.
-func (h responseHandler) updateResult(target *requests.Target, response *wit.Response) (wit.RowResult, error) {
+func (h responseHandler) updateResult(target *requests.Target, response *odataerror.Response) (wit.RowResult, error) {
 	if isSuccess(response.Status) {
 		h.learnIfMatch(target)
 		return written(), nil
@@ -20,7 +20,7 @@ func (h responseHandler) updateResult(target *requests.Target, response *wit.Res
 	isUpsert := target.IsUpsertUpdate()
 	sentETag := h.UseETags && target.Hint.ETag != ""
 	isMissing := h.isNotFound(response) || response.Status == 412
-	failure := odataerror.FromResponse(target.Name(), response, response.Body)
+	failure := response.Failure(target.Name())
 	switch {
 	case response.Status == 412 && sentETag:
 		return h.etagConflict(target), nil
@@ -59,7 +59,7 @@ func requeueAsInsert(target *requests.Target, status uint16) wit.RowResult {
 
 // deleteResult returns the result of a delete. A missing entity counts as deleted. Some services answer 412 for it,
 // which a read confirms.
-func (h responseHandler) deleteResult(target *requests.Target, response *wit.Response) (wit.RowResult, error) {
+func (h responseHandler) deleteResult(target *requests.Target, response *odataerror.Response) (wit.RowResult, error) {
 	switch {
 	case isSuccess(response.Status):
 		h.learnIfMatch(target)
@@ -75,11 +75,11 @@ func (h responseHandler) deleteResult(target *requests.Target, response *wit.Res
 	case response.Status == 412:
 		return requeue(target.Hint.ForStep(requests.StepConfirm)), nil
 	}
-	return h.classifyRepeatable(target, odataerror.FromResponse(target.Name(), response, response.Body), response)
+	return h.classifyRepeatable(target, response.Failure(target.Name()), response)
 }
 
 // confirmResult returns the result of a delete that was answered 412, after its entity was read.
-func (h responseHandler) confirmResult(target *requests.Target, response *wit.Response) (wit.RowResult, error) {
+func (h responseHandler) confirmResult(target *requests.Target, response *odataerror.Response) (wit.RowResult, error) {
 	switch {
 	case response.Status == 404 || response.Status == 410:
 		return written(), nil
@@ -87,12 +87,12 @@ func (h responseHandler) confirmResult(target *requests.Target, response *wit.Re
 		return reject(&wit.Error{Kind: wit.ErrorConflict, Message: "DELETE " + target.Path() +
 			": HTTP 412 although If-Match: * was sent and the entity exists"}), nil
 	}
-	return h.classify(target, odataerror.FromResponse(target.Name(), response, response.Body), response)
+	return h.classify(target, response.Failure(target.Name()), response)
 }
 
 // etagResult continues an update or delete whose entity's ETag was read. After a read with $select, the entity is read
 // once more as a whole if the service rejects the option, or returns no ETag.
-func (h responseHandler) etagResult(target *requests.Target, response *wit.Response) (wit.RowResult, error) {
+func (h responseHandler) etagResult(target *requests.Target, response *odataerror.Response) (wit.RowResult, error) {
 	switch {
 	case isSuccess(response.Status):
 		return h.etagReadResult(target, headerOf(response, "ETag"), response.Body), nil
@@ -103,7 +103,7 @@ func (h responseHandler) etagResult(target *requests.Target, response *wit.Respo
 	case h.mayRejectSelect(target, response):
 		return requeueForWholeEntity(target), nil
 	}
-	return h.classifyRepeatable(target, odataerror.FromResponse(target.Name(), response, response.Body), response)
+	return h.classifyRepeatable(target, response.Failure(target.Name()), response)
 }
 
 const maxETag = 8 << 10 // in bytes: the hint that stores an ETag is limited
@@ -140,12 +140,12 @@ func requeueForWholeEntity(target *requests.Target) wit.RowResult {
 }
 
 // mayRejectSelect reports whether $select may be the cause of an error of the service.
-func (h responseHandler) mayRejectSelect(target *requests.Target, response *wit.Response) bool {
+func (h responseHandler) mayRejectSelect(target *requests.Target, response *odataerror.Response) bool {
 	isRejection := response.Status == 400 || response.Status == 501
 	if !target.Selects || !isRejection {
 		return false
 	}
-	code, _, isDocument := odataerror.Document(response.Body)
+	code, _, isDocument := response.Document()
 	return (isDocument || target.InBatch) && h.lockOf(target, response) == odataerror.NotLocked &&
 		!odataerror.MatchesCode(h.RetryCodes, response.Status, code)
 }

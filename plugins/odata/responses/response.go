@@ -11,7 +11,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-func headerOf(response *wit.Response, name string) string {
+func headerOf(response *odataerror.Response, name string) string {
 	for _, h := range response.Headers {
 		if strings.EqualFold(h.Name, name) {
 			return h.Value
@@ -21,7 +21,7 @@ func headerOf(response *wit.Response, name string) string {
 }
 
 // headersOf returns a function that returns the headers of a response by their names.
-func headersOf(response *wit.Response) func(name string) string {
+func headersOf(response *odataerror.Response) func(name string) string {
 	return func(name string) string { return headerOf(response, name) }
 }
 
@@ -53,27 +53,27 @@ func isRepeatRejected(header func(name string) string) bool {
 	return false
 }
 
-func (h responseHandler) isExisting(response *wit.Response, code, message string) bool {
-	return odataerror.Exists(response, message) || odataerror.MatchesCode(h.ExistsCodes, response.Status, code)
+func (h responseHandler) isExisting(response *odataerror.Response, code, message string) bool {
+	return response.Exists() || odataerror.MatchesCode(h.ExistsCodes, response.Status, code)
 }
 
-func (h responseHandler) isNotFound(response *wit.Response) bool {
+func (h responseHandler) isNotFound(response *odataerror.Response) bool {
 	switch status := response.Status; {
 	case status == 404 || status == 410:
 		return true
 	case status == 0 || isSuccess(status):
 		return false
 	}
-	code, _, _ := odataerror.Document(response.Body)
+	code, _, _ := response.Document()
 	return odataerror.MatchesCode(h.NotFoundCodes, response.Status, code)
 }
 
-func retryAfter(response *wit.Response) uint32 {
+func retryAfter(response *odataerror.Response) uint32 {
 	wait, _ := odataerror.RetryAfter(headerOf(response, "Retry-After"), response.ReceivedAt)
 	return uint32(min(wait.Milliseconds(), math.MaxUint32))
 }
 
-func logServiceMessages(name string, response *wit.Response) {
+func logServiceMessages(name string, response *odataerror.Response) {
 	if message := headerOf(response, "sap-message"); message != "" {
 		sdk.Log(messageLevel(message), name+": "+odataerror.Excerpt([]byte(message)))
 	}

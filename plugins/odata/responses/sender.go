@@ -16,14 +16,14 @@ import (
 // isServiceError reports whether the service itself sent the error. SAP Gateway, Olingo, WCF and CAP send their version
 // and an error document. Small services send an empty 404, which is accepted until the service has sent its version
 // once. notfound.codes configures other cases.
-func (h responseHandler) isServiceError(target *requests.Target, response *wit.Response) bool {
+func (h responseHandler) isServiceError(target *requests.Target, response *odataerror.Response) bool {
 	if target.InBatch {
 		return true
 	}
-	if code, _, _ := odataerror.Document(response.Body); odataerror.NoService(code) {
+	if code, _, _ := response.Document(); odataerror.NoService(code) {
 		return false // SAP Gateway does not know the service
 	}
-	if odataerror.FromService(response, response.Body) {
+	if response.FromService() {
 		return true
 	}
 	return (isEmpty(response.Body) && !h.ServiceCapabilities[target.Set.ServiceIndex].SendsVersion) ||
@@ -32,16 +32,16 @@ func (h responseHandler) isServiceError(target *requests.Target, response *wit.R
 
 // isServiceSuccess reports whether the service itself sent the success: it contains an entity or a feed, the OData
 // version, or the address of the created entity. Some gateways answer 200 with a page or JSON of their own.
-func (h responseHandler) isServiceSuccess(target *requests.Target, response *wit.Response) bool {
+func (h responseHandler) isServiceSuccess(target *requests.Target, response *odataerror.Response) bool {
 	if target.Operation == requests.ProbeService {
 		return true
 	}
 	return provesDone(response.Status) && (target.InBatch || isEmpty(response.Body) ||
-		odataerror.HasVersion(response) ||
+		odataerror.HasVersion(response.Response) ||
 		hasEntityLocation(target, response) || containsEntity(target.Set, response.Body))
 }
 
-func hasEntityLocation(target *requests.Target, response *wit.Response) bool {
+func hasEntityLocation(target *requests.Target, response *odataerror.Response) bool {
 	if !target.IsInsert() {
 		return false
 	}
@@ -70,9 +70,9 @@ func containsEntity(set *entityset.EntitySet, body []byte) bool {
 
 // isOutage reports whether a router answered in place of a service that has answered before in this run: the service
 // restarts, or is deployed again. notfound.codes configures other cases.
-func (h responseHandler) isOutage(target *requests.Target, response *wit.Response) bool {
+func (h responseHandler) isOutage(target *requests.Target, response *odataerror.Response) bool {
 	if target.InBatch || !h.hasAnswered(target.Set.ServiceIndex, response.Status) ||
-		!odataerror.FromRouter(response, response.Body) {
+		!response.FromRouter() {
 		return false
 	}
 	return odataerror.IsHTML(response.Body) || !odataerror.MatchesCode(h.NotFoundCodes, response.Status, "")
@@ -85,9 +85,9 @@ func (h responseHandler) hasAnswered(serviceIndex int, status uint16) bool {
 	return status == 404 || h.ServiceCapabilities[serviceIndex].Answered
 }
 
-func outageError(target *requests.Target, response *wit.Response) *wit.Error {
-	failure := odataerror.FromResponse(target.Name(), response, response.Body)
-	odataerror.MarkOutage(failure, response, response.Body)
+func outageError(target *requests.Target, response *odataerror.Response) *wit.Error {
+	failure := response.Failure(target.Name())
+	odataerror.MarkOutage(failure, response.Response, response.Body)
 	if response.Status == 404 {
 		failure.Message += "; HTTP codes in " + sinkconfig.NameNotFoundCodes + " are always trusted"
 	}
@@ -96,7 +96,7 @@ func outageError(target *requests.Target, response *wit.Response) *wit.Error {
 
 // isServiceWide reports whether an error concerns all requests and not this row: the service is switched off, a gateway
 // answers, or a token is missing. Skipping row after row for such responses would lose them all.
-func (h responseHandler) isServiceWide(target *requests.Target, response *wit.Response) bool {
+func (h responseHandler) isServiceWide(target *requests.Target, response *odataerror.Response) bool {
 	switch status := response.Status; {
 	case isServiceWideInBatch(response):
 		return true
@@ -109,9 +109,9 @@ func (h responseHandler) isServiceWide(target *requests.Target, response *wit.Re
 }
 
 // isServiceWideInBatch is the part of [responseHandler.isServiceWide] that also applies to batches and their parts.
-func isServiceWideInBatch(response *wit.Response) bool {
+func isServiceWideInBatch(response *odataerror.Response) bool {
 	if wit.IsRejection(response.Status) {
-		if code, _, isDocument := odataerror.Document(response.Body); isDocument && odataerror.NoService(code) {
+		if code, _, isDocument := response.Document(); isDocument && odataerror.NoService(code) {
 			return true
 		}
 	}
@@ -124,8 +124,8 @@ func isServiceWideInBatch(response *wit.Response) bool {
 	return false
 }
 
-func serviceWideError(target *requests.Target, response *wit.Response) *wit.Error {
-	failure := odataerror.FromResponse(target.Name(), response, response.Body)
+func serviceWideError(target *requests.Target, response *odataerror.Response) *wit.Error {
+	failure := response.Failure(target.Name())
 	if !isServiceWideInBatch(response) && (response.Status == 404 || response.Status == 410) {
 		failure.Message += " (this may be the response of a gateway, not of the OData service; HTTP codes in " +
 			sinkconfig.NameNotFoundCodes + " are always trusted)"
@@ -135,7 +135,7 @@ func serviceWideError(target *requests.Target, response *wit.Response) *wit.Erro
 
 // mayRejectAddress reports whether a server in front of the service may have rejected the row's address. IIS rejects %,
 // :, * and segments of 260 characters (400), Tomcat (400) and Apache (404) an escaped slash.
-func mayRejectAddress(target *requests.Target, response *wit.Response) bool {
+func mayRejectAddress(target *requests.Target, response *odataerror.Response) bool {
 	switch target.Operation {
 	case requests.Delete, requests.Put, requests.Merge, requests.Patch, requests.UpsertPut, requests.UpsertMerge,
 		requests.UpsertPatch, requests.ReadETag, requests.ReadETagForUpsert, requests.ReadETagForDelete:
@@ -176,17 +176,17 @@ func addressResult(target *requests.Target, failure *wit.Error) wit.RowResult {
 }
 
 // setResult continues with the row if the set responds, even with an error of the service itself other than 404.
-func (h responseHandler) setResult(target *requests.Target, response *wit.Response) (wit.RowResult, error) {
+func (h responseHandler) setResult(target *requests.Target, response *odataerror.Response) (wit.RowResult, error) {
 	hint := target.Hint
 	hint.ProbeSet = false
 	hint.SetReadable = true
-	_, _, isDocument := odataerror.Document(response.Body)
+	_, _, isDocument := response.Document()
 	switch {
 	case response.Status == 404 || response.Status == 410:
 		return wit.RowResult{}, serviceWideError(target, response)
 	case isSuccess(response.Status), response.Status == 501 && isDocument,
-		wit.IsRejection(response.Status) && (isDocument || odataerror.HasVersion(response)):
+		wit.IsRejection(response.Status) && (isDocument || odataerror.HasVersion(response.Response)):
 		return requeue(hint), nil
 	}
-	return h.classifyRepeatable(target, odataerror.FromResponse(target.Name(), response, response.Body), response)
+	return h.classifyRepeatable(target, response.Failure(target.Name()), response)
 }

@@ -12,6 +12,7 @@ import (
 	host "github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/plugins/odata/capabilities"
 	"github.com/culvert-project/culvert/plugins/odata/entityset"
 	"github.com/culvert-project/culvert/plugins/odata/requests"
 	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
@@ -117,7 +118,7 @@ func writeBatch(t *testing.T, instance *host.Instance, service *odatatest.Servic
 			`{"code":"A/1","severity":"success","details":[{"severity": "Warning"}]}`: 1,
 			`<notification><code>A/1</code><severity>error</severity></notification>`: 1} {
 			response := wit.Response{Status: 201, Headers: []wit.Header{{Name: "SAP-Message", Value: message}}}
-			state := requests.AppendStateHead(nil, 0, 0, 1, 0)
+			state := requests.AppendStateHead(nil, 0, 0, 1, capabilities.Service{})
 			state = (&requests.Target{Set: &entityset.EntitySet{}}).AppendState(state, nil, true)
 			result, err := instance.HandleResponse(t.Context(), context, state, delivery.Rows[:1], response)
 			if err != nil || result.Results[0].Written == nil || instance.Warnings() != want {

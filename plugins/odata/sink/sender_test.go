@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/odatatest"
+	"github.com/culvert-project/culvert/plugins/odata/capabilities"
 	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/requests"
 	"github.com/culvert-project/culvert/plugins/odata/responses"
@@ -250,7 +251,7 @@ func TestSuccessMustComeFromService(t *testing.T) {
 	// A request that is not repeatable is not repeated.
 	target := run.target(requests.Put, path+key)
 	target.Hint = requests.Hint{HasETag: true, ETag: `W/"1"`}
-	state := target.AppendState(requests.AppendStateHead(nil, 0, 0, 1, 0), nil, true)
+	state := target.AppendState(requests.AppendStateHead(nil, 0, 0, 1, capabilities.Service{}), nil, true)
 	out, err := run.p.HandleResponse(run.context, state, []uint32{4}, wit.Response{Status: 200, Body: []byte("wait")})
 	if found := describe(t, out, err); found != "refused transient" {
 		t.Errorf("expected a rejection, found %s", found)

@@ -339,7 +339,7 @@ func (h *harness) deliveryState(operation requests.Operation, path string) []byt
 	target := h.target(operation, path)
 	state, err := h.p.cache.Read(h.context)
 	noError(h.t, err)
-	head := requests.AppendStateHead(nil, 0, 0, 1, state.ServiceCapabilities[0].BatchSupport)
+	head := requests.AppendStateHead(nil, 0, 0, 1, state.ServiceCapabilities[0])
 	return target.AppendState(head, nil, true)
 }
 

@@ -1,0 +1,114 @@
+package odataerror
+
+import (
+	"bytes"
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Response is a response whose body is read as an error document when a method first needs it, and only once: services
+// answer thousands of rows with errors, and each is asked many questions.
+type Response struct {
+	*wit.Response
+	document   *document
+	searchText *string // of the message
+}
+
+// document is what an error document contains, whatever its format.
+type document struct {
+	code          string
+	message       string // of a plain text, the first line
+	isComplete    bool   // it is an error document of OData v2
+	transactionID string // of SAP Gateway's error documents, "" without a valid one
+}
+
+// Read returns a response that can be asked about its error.
+func Read(response *wit.Response) *Response { return &Response{Response: response} }
+
+// readBody is Read for a body that was read in pieces.
+func readBody(response *wit.Response, body []byte) *Response {
+	withBody := *response
+	withBody.Body = body
+	return Read(&withBody)
+}
+
+// Document returns code and message of an error document. ok reports whether it is a complete error document of OData
+// v2, which comes from the service and not from a gateway.
+func (r *Response) Document() (code, message string, ok bool) {
+	d := r.read()
+	return d.code, d.message, d.isComplete
+}
+
+func (r *Response) read() *document {
+	if r.document == nil {
+		r.document = newDocument(r.Body)
+	}
+	return r.document
+}
+
+const maxTransaction = 64
+
+func newDocument(body []byte) *document {
+	d := &document{}
+	trimmed := trimStart(body)
+	switch {
+	case isJSON(body):
+		root := errorObject(body)
+		d.code, d.message = fromJSON(root)
+		d.isComplete = completeJSON(root)
+		d.transactionID = root.Get("innererror").Get("transactionid").Text
+	case IsHTML(body):
+		// a page has neither code nor message: see describeHTML
+	case bytes.HasPrefix(trimmed, []byte("<")):
+		d.code, d.message = fromXML(body)
+		d.isComplete = completeXML(body)
+		if bytes.Contains(trimmed, []byte("transactionid")) {
+			d.transactionID = xmlTransactionID(body)
+		}
+	case len(trimmed) > 0:
+		line, _, _ := strings.Cut(string(trimmed), "\n")
+		line = strings.TrimSpace(line)
+		d.message = strings.ToValidUTF8(line[:min(len(line), 200)], "\ufffd")
+	}
+	isForeign := func(r rune) bool {
+		return (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') && r != '-'
+	}
+	if len(d.transactionID) > maxTransaction || strings.ContainsFunc(d.transactionID, isForeign) {
+		d.transactionID = ""
+	}
+	return d
+}
+
+// Failure returns the error of a response with an error status. subject starts the message: "$metadata of /s".
+func (r *Response) Failure(subject string) *wit.Error {
+	d := r.read()
+	result := &wit.Error{Kind: r.kind(), Message: subject + ": HTTP " + strconv.Itoa(int(r.Status))}
+	switch {
+	case d.message != "":
+		result.Message += ": " + d.message
+	case len(r.Body) == 0:
+		result.Message += " without a body"
+	case IsHTML(r.Body):
+		result.Message += " with an HTML page: " + describeHTML(r.Status, r.Body)
+	}
+	if d.transactionID != "" {
+		result.Message += " (transaction " + d.transactionID + ")"
+	}
+	if d.code != "" {
+		result.Code = wit.Ptr(d.code)
+	}
+	if len(r.Body) > 0 {
+		result.Detail = wit.Ptr(Excerpt(r.Body))
+	}
+	return result
+}
+
+// searched returns the message as [SearchText] returns it.
+func (r *Response) searched() string {
+	if r.searchText == nil {
+		r.searchText = wit.Ptr(SearchText(r.Target, r.read().message))
+	}
+	return *r.searchText
+}
