@@ -132,7 +132,7 @@ func (h responseHandler) classify(target *requests.Target, failure *wit.Error,
 	case failure.Kind == wit.ErrorTransient:
 		return retry(failure), nil
 	}
-	return rejectWithAdvice(failure), nil
+	return reject(failure), nil
 }
 
 // classifyRepeatable is classify for requests that may be sent again: in a batch it also applies the configured codes,

@@ -2,6 +2,7 @@ package responses
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/requests"
@@ -31,6 +32,10 @@ func (h responseHandler) insertResult(target *requests.Target, response *odataer
 	return h.insertFailure(target, response, failure)
 }
 
+// requestIDOutdated is the code of SAP Gateway's message "RequestID is outdated": the service has processed a request with
+// this RequestID before, successfully, and no longer has its response (long text of the message at sapdatasheet.org).
+const requestIDOutdated = "/IWBEP/CM_COS/005"
+
 // insertFailure returns the result of an insert whose response is no success of the service. With proof that no entity
 // was created, the configured codes count as for other requests. Outside of batches the host checks message codes.
 func (h responseHandler) insertFailure(target *requests.Target, response *odataerror.Response,
@@ -50,6 +55,8 @@ func (h responseHandler) insertFailure(target *requests.Target, response *odatae
 		return reject(inDoubtError(target.Path(), "no response")), nil
 	case isSuccess(response.Status) && odataerror.IsHTML(response.Body):
 		return wit.RowResult{}, odataerror.NotData(target.Name(), "an OData response", response.Body)
+	case isDocument && h.InsertUncertain == "repeatable" && strings.EqualFold(code, requestIDOutdated):
+		return written(), nil
 	case lock != odataerror.NotLocked:
 		return h.lockResult(response, failure, lock), nil
 	case isDocument && isNotServed(response.Status):
@@ -64,7 +71,7 @@ func (h responseHandler) insertFailure(target *requests.Target, response *odatae
 		return retry(outageError(target, response)), nil
 	case isProof && !isRejection:
 		failure.Kind = wit.ErrorData
-		return rejectWithAdvice(failure), nil
+		return reject(failure), nil
 	case !isRejection: // includes an error document with status 200
 		failure.Kind = wit.ErrorTransient
 		return reject(failure), nil

@@ -46,16 +46,6 @@ func (h responseHandler) lockResult(response *odataerror.Response, failure *wit.
 	return retry(failure)
 }
 
-// rejectWithAdvice rejects a row. If the error has a message code, it names the setting with which such rows are sent
-// again: services report locks in more languages than [odataerror.Response.Lock] knows.
-func rejectWithAdvice(failure *wit.Error) wit.RowResult {
-	if code, ok := messageCode(failure); ok && failure.Kind != wit.ErrorConflict {
-		failure.Message += "; if this may pass, as a lock does, add " + code + " to " + sinkconfig.NameHTTPCodes +
-			" to send such records again"
-	}
-	return reject(failure)
-}
-
 // messageCode returns the message code of an error. ok is false without one, also if the code is an HTTP status.
 func messageCode(failure *wit.Error) (code string, ok bool) {
 	if failure.Code == nil {

@@ -41,6 +41,8 @@ func (h responseHandler) updateResult(target *requests.Target, response *odataer
 	case response.Status == 428:
 		failure.Message += " (" + sinkconfig.NameETag + " = none sends no If-Match: set any or use)"
 		return reject(failure), nil
+	case response.Status == 412 && h.sentAnyETag(target):
+		failure.Message += anyETagAdvice
 	case response.Status == 405 || response.Status == 501:
 		return wit.RowResult{}, failure // applies to the next row too
 	case h.mayRejectIfMatch(target, response):
@@ -48,6 +50,14 @@ func (h responseHandler) updateResult(target *requests.Target, response *odataer
 	}
 	return h.classifyRepeatable(target, failure, response)
 }
+
+// sentAnyETag reports whether the request had If-Match: *.
+func (h responseHandler) sentAnyETag(target *requests.Target) bool {
+	return !h.UseETags && !h.NoIfMatch && !target.Hint.NoIfMatch
+}
+
+const anyETagAdvice = " (to If-Match: *, because the entity does not exist, or the service does not accept the header: " +
+	sinkconfig.NameETag + " = use sends the entity's ETag, none sends no If-Match)"
 
 func requeueAsInsert(target *requests.Target, status uint16) wit.RowResult {
 	hint := target.Hint.ForStep(requests.StepInsert)
@@ -85,7 +95,8 @@ func (h responseHandler) confirmResult(target *requests.Target, response *odatae
 		return written(), nil
 	case isSuccess(response.Status):
 		return reject(&wit.Error{Kind: wit.ErrorConflict, Message: "DELETE " + target.Path() +
-			": HTTP 412 although If-Match: * was sent and the entity exists"}), nil
+			": HTTP 412 although the entity exists (" + sinkconfig.NameETag + " = use sends its ETag, any sends If-Match: " +
+			"*, none sends no If-Match)"}), nil
 	}
 	return h.classify(target, response.Failure(target.Name()), response)
 }

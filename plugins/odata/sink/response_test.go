@@ -176,8 +176,8 @@ func checkDeletesAreRepeated(t *testing.T) {
 	})
 }
 
-// The error of a rejected or locked row with a message code names the setting with which such rows are sent again. It
-// does not if the code is an HTTP status, or if the entity exists.
+// The error of a locked row with a message code names the setting with which such rows are sent again. Other refusals do
+// not: few of them may pass.
 func TestErrorNamesSettingForMessageCodes(t *testing.T) {
 	run := open(t, withoutVersion(odatatest.New(odatatest.Options{})), append(set("00", "Order_DetailCopies"),
 		"sap.odata.enable.delete=1")...)
@@ -186,8 +186,7 @@ func TestErrorNamesSettingForMessageCodes(t *testing.T) {
 		body    string
 		advised string // part of the message; "" means that the setting is not named
 	}{
-		{400, denial("M7/021", "Pedido bloqueado por SMITH"), "; if this may pass, as a lock does, add M7/021 " +
-			"to sap.odata.http.codes to send such records again"},
+		{400, denial("M7/021", "Pedido bloqueado por SMITH"), ""},
 		{400, denial("MC/601", "Pedido bloqueado por SMITH"), "; with MC/601 added to sap.odata.http.codes, " +
 			"such records are sent again until the task fails, and none is rejected"},
 		{400, denial("400", "Pedido bloqueado por SMITH"), ""},
@@ -204,6 +203,53 @@ func TestErrorNamesSettingForMessageCodes(t *testing.T) {
 		isAdvised := strings.Contains(failure.Message, "sap.odata.http.codes")
 		if isAdvised != (test.advised != "") || !strings.Contains(failure.Message, test.advised) {
 			t.Errorf("%s: expected %q, found %q", test.body, test.advised, failure.Message)
+		}
+	}
+}
+
+// SAP Gateway answers a RequestID that it has processed, but whose response it no longer has, with an error. The insert
+// was written. Without a RequestID in the request, the code proves nothing.
+func TestOutdatedRequestIDIsWritten(t *testing.T) {
+	outdated := denial("/IWBEP/CM_COS/005", "NetWeaver Idempotent Service Framework: RequestID is outdated")
+	for _, test := range []struct {
+		name      string
+		setting   string
+		operation requests.Operation
+		status    uint16
+		body      string
+		want      string
+	}{
+		{"insert", repeatInDoubt, requests.Insert, 400, outdated, "written"},
+		{"insert of an upsert", repeatInDoubt, requests.UpsertInsert, 400, outdated, "written"},
+		{"server error", repeatInDoubt, requests.Insert, 500, outdated, "written"},
+		{"other settings", retryInDoubt, requests.Insert, 400, outdated, "refused data /IWBEP/CM_COS/005"},
+		{"an update", repeatInDoubt, requests.Merge, 400, outdated, "refused data /IWBEP/CM_COS/005"},
+		{"another code", repeatInDoubt, requests.Insert, 400, denial("/IWBEP/CM_COS/001", "not configured"),
+			"refused data /IWBEP/CM_COS/001"},
+		{"no document", repeatInDoubt, requests.Insert, 400, "/IWBEP/CM_COS/005", "refused data"},
+	} {
+		run := open(t, withoutVersion(odatatest.New(odatatest.Options{})), products(test.setting)...)
+		result, err := run.p.HandleResponse(run.context, run.deliveryState(test.operation, "/s/Products(1)"), []uint32{4},
+			wit.Response{Status: test.status, Body: []byte(test.body)})
+		expectEqual(t, test.name, test.want, describe(t, result, err))
+	}
+	result, _ := answerInserts(t, 2, part("400 Bad Request", "Content-Type: application/json\r\n\r\n", outdated),
+		repeatInDoubt)
+	if result.Results[1].Written == nil {
+		t.Errorf("in a batch: expected it to be written, found %+v", result.Results[1])
+	}
+}
+
+// A 412 for If-Match: * names the setting of the header.
+func TestPreconditionFailureNamesSetting(t *testing.T) {
+	for setting, isNamed := range map[string]bool{"any": true, "none": false} {
+		run := open(t, withoutVersion(odatatest.New(odatatest.Options{})), products("sap.odata.etag="+setting)...)
+		result, err := run.p.HandleResponse(run.context, run.deliveryState(requests.Merge, "/s/Products(1)"), []uint32{4},
+			wit.Response{Status: 412, Body: []byte(denial("X/1", "no"))})
+		noError(t, err)
+		failure := result.Results[0].Rejected
+		if failure == nil || strings.Contains(failure.Message, "sap.odata.etag = use") != isNamed {
+			t.Errorf("%s: expected a rejection that names sap.odata.etag %t, found %v", setting, isNamed, failure)
 		}
 	}
 }
