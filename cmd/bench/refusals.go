@@ -15,7 +15,7 @@ func (b *bench) refusalCases() []sinkCase {
 		{name: "1 % refused with its batch of 100", rows: rows, batch: 100, refusedEvery: 100, refusesBatches: true},
 		{name: "1 % refused with its batch of 500", rows: rows, batch: 500, refusedEvery: 100, refusesBatches: true},
 		{name: "all refused in parts", rows: rows, batch: 100, refusedEvery: 1},
-		{name: "upserts of new rows", rows: rows, batch: 100, isUpsert: true},
+		{name: "upserts of new rows by PUT", rows: rows, batch: 100, isUpsert: true},
 	}
 }
 

@@ -141,6 +141,7 @@ func (b *bench) runSinkCase(ctx context.Context, side candidate, name, broker st
 connector.class=ODataSink
 errors.tolerance=all
 sap.odata.operation.mode=`+mode+`
+sap.odata.upsert.method=put
 topics=`+topicName(c)+`
 sap.odata.host.address=127.0.0.1
 sap.odata.host.port=`+port+`

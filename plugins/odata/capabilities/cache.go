@@ -56,7 +56,7 @@ func (c *Cache) decode(context []byte) (*State, error) {
 	}
 	for n := reader.Count(); n > 0 && !reader.Failed; n-- {
 		state.SetCapabilities = append(state.SetCapabilities, EntitySet{IfMatch: IfMatch(reader.Int()),
-			ReplacesKeys: reader.Bool(), ReplacesInitialKeys: reader.Bool(), NoETagSelect: reader.Bool()})
+			ReplacesKeys: reader.Bool(), ReplacesInitialKeys: reader.Bool(), NoETagSelect: reader.Bool(), InsertsFirst: reader.Bool()})
 	}
 	state.packed = reader.String()
 	if !reader.Done() {

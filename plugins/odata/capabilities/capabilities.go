@@ -36,6 +36,10 @@ type EntitySet struct {
 	// NoETagSelect means that reads of ETags ask for whole entities: such a read succeeded after one with $select was
 	// rejected, or had no ETag. It never becomes false again.
 	NoETagSelect bool
+	// InsertsFirst means that upserts begin with the insert, although the settings begin with the update: the service
+	// has not found the entities of a whole batch, and has inserted each under the key that was sent. It ends with the
+	// first insert that the service refuses.
+	InsertsFirst bool
 }
 
 // IfMatch specifies whether a service accepts If-Match: * for an entity set.

@@ -44,7 +44,7 @@ func (s *State) Pack() []byte {
 	b = pack.Int(b, len(s.SetCapabilities))
 	for _, set := range s.SetCapabilities {
 		b = pack.Bool(pack.Bool(pack.Int(b, int(set.IfMatch)), set.ReplacesKeys), set.ReplacesInitialKeys)
-		b = pack.Bool(b, set.NoETagSelect)
+		b = pack.Bool(pack.Bool(b, set.NoETagSelect), set.InsertsFirst)
 	}
 	return pack.String(b, s.packed)
 }

@@ -29,6 +29,9 @@ type Type struct {
 	// recentWriters has the writer of the last map entry that was read at each position, with its name.
 	recentWriters []namedWriter
 	emptyHead     string // the head of an Atom entry without values and links
+	updatable     int    // properties that an update may change
+	// partlyInserted means that an insert cannot write all of them, or that a value may contain a part of a property.
+	partlyInserted bool
 }
 
 // namedWriter is the writer of the property with that name. The zero value is an empty entry.
@@ -121,6 +124,23 @@ func (t *Type) writersFor(rowValue *rowvalue.Value) []*propertyWriter {
 	return writers
 }
 
+// InsertsAll reports whether an insert of a row writes all properties that an update may change, so that it leaves
+// nothing of an existing entity, nor loses anything.
+func (t *Type) InsertsAll(rowValue *rowvalue.Value) bool {
+	if t.partlyInserted {
+		return false
+	}
+	count := 0
+	var fields rowvalue.Cursor
+	for rowValue.Fields(&fields); fields.Next(); {
+		writer := t.writers[fields.Name]
+		if writer != nil && writer.property != nil && !writer.isKey && writer.property.Updatable {
+			count++
+		}
+	}
+	return count == t.updatable
+}
+
 func (t *Type) makeWriters() {
 	t.writers = map[string]*propertyWriter{}
 	t.writersBySchema = map[*wit.SchemaNode][]*propertyWriter{}
@@ -142,6 +162,10 @@ func (t *Type) makeWriters() {
 			writer.startTag += ` m:type="` + typeName + `"`
 		}
 		writer.startTag += ">"
+		if !writer.isKey && property.Updatable {
+			t.updatable++
+			t.partlyInserted = t.partlyInserted || !property.Creatable || writer.typ != nil
+		}
 		writer.min, writer.max, _ = property.Type.Primitive.Bounds()
 		t.writers[name] = writer
 	}

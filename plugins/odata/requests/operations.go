@@ -84,6 +84,9 @@ func (e *rowEncoder) encodeUpsert() (*request, error) {
 	step := e.hint.Step
 	if step == "" {
 		step = e.state.UpsertFirst
+		if e.insertsFirst() {
+			step = StepInsert
+		}
 	}
 	if step == StepUpdate {
 		return e.encodeUpdate(updateFor(e.state.UpsertMethod) + UpsertPut - Put)
@@ -93,6 +96,15 @@ func (e *rowEncoder) encodeUpsert() (*request, error) {
 		req.Operation = UpsertInsert
 	}
 	return req, err
+}
+
+// insertsFirst reports whether an upsert begins with the insert because the service is likely not to have the entity. If
+// it has, it should refuse the insert, and the update follows. Should it overwrite the entity instead, as a MODIFY in
+// ABAP does, the result must be the same as that of the update: either replaces all properties. A service may number an
+// entity with an initial key.
+func (e *rowEncoder) insertsFirst() bool {
+	return e.state.SetCapabilities[e.set.CapabilityIndex].InsertsFirst && !e.state.NestedUpdates &&
+		!encode.HasInitial(e.keys) && (updateFor(e.state.UpsertMethod) == Put || e.set.Type.InsertsAll(&e.value))
 }
 
 func (e *rowEncoder) encodeDelete() (*request, error) {

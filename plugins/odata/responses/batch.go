@@ -139,6 +139,7 @@ func (b *sentBatch) partResults(name string, response *odataerror.Response) ([]w
 	if allOwnChangesets && allWritten {
 		b.ServiceCapabilities[b.ServiceIndex].SingleChangesets = true
 	}
+	b.learnNewRows(outcomes, results)
 	missing.learn()
 	return results, nil
 }

@@ -29,7 +29,41 @@ func (h responseHandler) insertResult(target *requests.Target, response *odataer
 	case succeeded:
 		failure.Message += " (expected an entity)"
 	}
-	return h.insertFailure(target, response, failure)
+	result, err := h.insertFailure(target, response, failure)
+	isFirst := target.Operation == requests.UpsertInsert && target.Hint.Step == "" &&
+		h.UpsertFirst == requests.StepUpdate
+	if err == nil && result.Rejected != nil && isFirst && provesNotInserted(target, response) {
+		// The entity may exist, and the service says so in words that are not known.
+		return h.requeueAsUpdate(target, failure), nil
+	}
+	return result, err
+}
+
+// provesNotInserted reports whether a response proves that an insert was not done.
+func provesNotInserted(target *requests.Target, response *odataerror.Response) bool {
+	_, _, isDocument := response.Document()
+	failed := response.Status != 0 && !isSuccess(response.Status)
+	return failed && (wit.IsRejection(response.Status) || (isDocument && target.InBatch))
+}
+
+// minNewRows is the number of rows of a batch from which it may show that upserts are mostly inserts.
+const minNewRows = 20
+
+// learnNewRows makes upserts of the set begin with the insert if all rows of a batch were inserted under the keys that
+// were sent, after the service had not found them. A service that numbers its entities by itself would not refuse the
+// insert of an existing one.
+func (b *sentBatch) learnNewRows(outcomes []outcome, results []wit.RowResult) {
+	for i := range b.Targets {
+		target := &b.Targets[i]
+		if target.Operation != requests.UpsertInsert || target.Hint.Step != requests.StepInsert ||
+			target.Set != b.Targets[0].Set || results[i].Written == nil || outcomes[i].message == nil ||
+			!strings.HasSuffix(outcomes[i].message.Header("Location"), target.Predicate) {
+			return
+		}
+	}
+	if len(b.Targets) >= minNewRows {
+		b.SetCapabilities[b.Targets[0].Set.CapabilityIndex].InsertsFirst = true
+	}
 }
 
 // requestIDOutdated is the code of SAP Gateway's message "RequestID is outdated": the service has processed a request with
@@ -47,7 +81,7 @@ func (h responseHandler) insertFailure(target *requests.Target, response *odatae
 		failure.Code = nil
 	}
 	failed := response.Status != 0 && !isSuccess(response.Status)
-	isProof := failed && (isRejection || (isDocument && target.InBatch))
+	isProof := provesNotInserted(target, response)
 	switch { // the first case that applies counts
 	case response.Status == 0 && target.IsRepeatable(h.State):
 		return retry(noResponseError(target)), nil
@@ -63,7 +97,7 @@ func (h responseHandler) insertFailure(target *requests.Target, response *odatae
 		failure.Kind = wit.ErrorTransient
 		return retry(failure), nil
 	case failed && isDocument && target.Operation == requests.UpsertInsert && h.isExisting(response, code, message):
-		return requeueAsUpdate(target, failure), nil
+		return h.requeueAsUpdate(target, failure), nil
 	case isProof && odataerror.MatchesCode(h.RetryCodes, response.Status, code):
 		failure.Kind = wit.ErrorTransient
 		return retry(failure), nil
@@ -93,7 +127,7 @@ func (h responseHandler) insertRejection(target *requests.Target, response *odat
 	case failure.Kind != wit.ErrorTransient && failure.Kind != wit.ErrorUnauthorized &&
 		h.isExisting(response, code, message):
 		if target.Operation == requests.UpsertInsert {
-			return requeueAsUpdate(target, failure), nil
+			return h.requeueAsUpdate(target, failure), nil
 		}
 		failure.Kind = wit.ErrorConflict
 	}
@@ -102,7 +136,8 @@ func (h responseHandler) insertRejection(target *requests.Target, response *odat
 
 // requeueAsUpdate continues an upsert whose insert found an existing entity. If an update has found no entity before,
 // another one has the same value in a unique property, and the row is rejected.
-func requeueAsUpdate(target *requests.Target, failure *wit.Error) wit.RowResult {
+func (h responseHandler) requeueAsUpdate(target *requests.Target, failure *wit.Error) wit.RowResult {
+	h.SetCapabilities[target.Set.CapabilityIndex].InsertsFirst = false
 	if target.Hint.NotFoundStatus == 0 {
 		return requeue(target.Hint.ForStep(requests.StepUpdate))
 	}

@@ -163,7 +163,8 @@ func TestHTMLErrorsFailTheCall(t *testing.T) {
 			if strings.HasPrefix(answer, "408") && operation.IsInsert() { // the service may have processed it
 				want = "refused transient"
 			}
-			if found := describeResponse(t, run, operation, "/s/Orders('1')", answer); found != want {
+			found := describeResponse(t, run, operation, "/s/Orders('1')", answer)
+			if strings.TrimSuffix(found, " "+requests.StepInsert) != want {
 				t.Errorf("operation %d, %s: expected %s, found %s", operation, answer, want, found)
 			}
 		}

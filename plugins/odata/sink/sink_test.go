@@ -328,8 +328,11 @@ func (h *harness) target(operation requests.Operation, path string) requests.Tar
 	if _, key, ok := strings.Cut(path, "("); ok {
 		target.Predicate = "(" + key
 	}
-	if operation == requests.ConfirmDelete {
+	switch operation {
+	case requests.ConfirmDelete:
 		target.Hint.Step = requests.StepConfirm
+	case requests.UpsertInsert:
+		target.Hint.Step = requests.StepInsert
 	}
 	return target
 }
