@@ -29,9 +29,9 @@ type Type struct {
 	// recentWriters has the writer of the last map entry that was read at each position, with its name.
 	recentWriters []namedWriter
 	emptyHead     string // the head of an Atom entry without values and links
-	updatable     int    // properties that an update may change
-	// partlyInserted means that an insert cannot write all of them, or that a value may contain a part of a property.
-	partlyInserted bool
+	writable      int    // properties outside of the key that inserts and updates write
+	insertDiffers bool   // inserts write other properties than updates
+	hasComplex    bool   // a value may contain a part of a property
 }
 
 // namedWriter is the writer of the property with that name. The zero value is an empty entry.
@@ -124,10 +124,15 @@ func (t *Type) writersFor(rowValue *rowvalue.Value) []*propertyWriter {
 	return writers
 }
 
-// InsertsAll reports whether an insert of a row writes all properties that an update may change, so that it leaves
-// nothing of an existing entity, nor loses anything.
-func (t *Type) InsertsAll(rowValue *rowvalue.Value) bool {
-	if t.partlyInserted {
+// InsertEqualsUpdate reports whether an insert of a row that overwrites an existing entity would have the result of the
+// row's update: both write the same properties, and an update that merges (not a PUT) writes all of them.
+func (t *Type) InsertEqualsUpdate(rowValue *rowvalue.Value, isPut bool) bool {
+	switch {
+	case t.insertDiffers:
+		return false
+	case isPut:
+		return true
+	case t.hasComplex:
 		return false
 	}
 	count := 0
@@ -138,7 +143,7 @@ func (t *Type) InsertsAll(rowValue *rowvalue.Value) bool {
 			count++
 		}
 	}
-	return count == t.updatable
+	return count == t.writable
 }
 
 func (t *Type) makeWriters() {
@@ -163,9 +168,10 @@ func (t *Type) makeWriters() {
 		}
 		writer.startTag += ">"
 		if !writer.isKey && property.Updatable {
-			t.updatable++
-			t.partlyInserted = t.partlyInserted || !property.Creatable || writer.typ != nil
+			t.writable++
 		}
+		t.insertDiffers = t.insertDiffers || (!writer.isKey && property.Creatable != property.Updatable)
+		t.hasComplex = t.hasComplex || property.Type.Primitive == edm.NotPrimitive
 		writer.min, writer.max, _ = property.Type.Primitive.Bounds()
 		t.writers[name] = writer
 	}

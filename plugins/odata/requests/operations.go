@@ -100,11 +100,11 @@ func (e *rowEncoder) encodeUpsert() (*request, error) {
 
 // insertsFirst reports whether an upsert begins with the insert because the service is likely not to have the entity. If
 // it has, it should refuse the insert, and the update follows. Should it overwrite the entity instead, as a MODIFY in
-// ABAP does, the result must be the same as that of the update: either replaces all properties. A service may number an
+// ABAP does, the result must be the same as that of the update. A service may number an
 // entity with an initial key.
 func (e *rowEncoder) insertsFirst() bool {
 	return e.state.SetCapabilities[e.set.CapabilityIndex].InsertsFirst && !e.state.NestedUpdates &&
-		!encode.HasInitial(e.keys) && (updateFor(e.state.UpsertMethod) == Put || e.set.Type.InsertsAll(&e.value))
+		!encode.HasInitial(e.keys) && e.set.Type.InsertEqualsUpdate(&e.value, updateFor(e.state.UpsertMethod) == Put)
 }
 
 func (e *rowEncoder) encodeDelete() (*request, error) {

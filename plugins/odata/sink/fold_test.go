@@ -1,6 +1,7 @@
 package sink
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -46,14 +47,73 @@ func TestFold(t *testing.T) {
 			test.checkOutcomes(t, host, flush)
 			clear(test.isInvalid)
 		}
-		stored := map[string]string{}
-		service.Each("ProductCopies", func(_ string, fields map[string]string) {
-			stored[fields["ProductID"]] = fields["ProductName"]
-		})
-		if diff := cmp.Diff(test.names, stored); diff != "" {
+		if diff := cmp.Diff(test.names, test.stored(service)); diff != "" {
 			t.Fatalf("seed %d\n%s", seed, diff)
 		}
 	}
+}
+
+// The same for upserts, of which many are new, at a service that may refuse whole batches or say "exists" in unknown
+// words. No entity is inserted twice.
+func TestFoldOfUpserts(t *testing.T) {
+	insertedFirst := 0
+	for seed := range uint64(20) {
+		random := rand.New(rand.NewPCG(seed, 14))
+		test := &foldTest{random: random, seed: seed, names: map[string]string{}, isInvalid: map[int]bool{}}
+		service := odatatest.New(odatatest.Options{})
+		run := open(t, service, products(upsertMode, "sap.odata.upsert.method=put",
+			fmt.Sprint("sap.odata.max.batch.size=", 25+random.IntN(50)),
+			fmt.Sprint("sap.odata.max.in.flight=", 1+random.IntN(2)))...)
+		setSwitches(t, service, "refuse=wrong", fmt.Sprint("refuse-batch=", random.IntN(2) == 0))
+		isUnknown := random.IntN(2) == 0
+		for flush := range 6 {
+			host := run.host("ProductCopies")
+			for row := range 100 {
+				id := 1 + 50*flush + random.IntN(300)
+				name := fmt.Sprint("v", seed, flush, row)
+				if test.isInvalid[row] = random.IntN(60) == 0; test.isInvalid[row] {
+					name = "wrong"
+				} else {
+					test.names[fmt.Sprint(id)] = name
+				}
+				host.addProducts(id, 1, name)
+			}
+			answer := test.answers(host)
+			host.answer = func(request *wit.Request) wit.Response {
+				response := answer(request)
+				if isUnknown {
+					response.Body = bytes.ReplaceAll(response.Body, []byte("already exists"), []byte("existe   deja "))
+				}
+				return response
+			}
+			host.maxAttempts = 100
+			host.run()
+			if host.taskError != nil {
+				t.Fatalf("seed %d: %v", seed, host.taskError)
+			}
+			test.checkOutcomes(t, host, flush)
+			clear(test.isInvalid)
+			if state, err := run.p.cache.Read(run.context); err == nil && state.SetCapabilities[0].InsertsFirst {
+				insertedFirst++
+			}
+		}
+		expectEqual(t, fmt.Sprint("seed ", seed), test.names, test.stored(service))
+		for entity, writes := range service.Ledger().Writes {
+			expectEqual(t, fmt.Sprintf("seed %d: inserts of %s", seed, entity), 1, writes.Created)
+		}
+	}
+	if insertedFirst < 10 {
+		t.Errorf("expected many flushes after which upserts begin with the insert, found %d", insertedFirst)
+	}
+}
+
+// stored returns the names of the service's products by key.
+func (f *foldTest) stored(service *odatatest.Service) map[string]string {
+	names := map[string]string{}
+	service.Each("ProductCopies", func(_ string, fields map[string]string) {
+		names[fields["ProductID"]] = fields["ProductName"]
+	})
+	return names
 }
 
 // addRows adds the rows of a flush.
