@@ -75,8 +75,7 @@ func (b *sentBatch) handleNoBatch(name string, response *odataerror.Response) []
 	needsBatch := slices.ContainsFunc(b.Targets, func(target requests.Target) bool { return target.NestedUpdates > 0 })
 	isKnown := service.NoBatch
 	isUnlikely := b.BatchSupport == capabilities.BatchUnlikely && service.BatchSupport == capabilities.BatchUnlikely
-	service.NoBatch = isKnown || isUnlikely || !response.FromRouter() ||
-		(needsBatch && !service.Answered)
+	service.NoBatch = isKnown || isUnlikely || !response.FromRouter() || (needsBatch && !service.Answered)
 	switch {
 	case service.NoBatch && !isKnown:
 		sdk.Log(wit.LevelWarn, failure.Message+"; the service has no $batch, so records are sent one at a time until "+

@@ -71,8 +71,7 @@ func containsEntity(set *entityset.EntitySet, body []byte) bool {
 // isOutage reports whether a router answered in place of a service that has answered before in this run: the service
 // restarts, or is deployed again. notfound.codes configures other cases.
 func (h responseHandler) isOutage(target *requests.Target, response *odataerror.Response) bool {
-	if target.InBatch || !h.hasAnswered(target.Set.ServiceIndex, response.Status) ||
-		!response.FromRouter() {
+	if target.InBatch || !h.hasAnswered(target.Set.ServiceIndex, response.Status) || !response.FromRouter() {
 		return false
 	}
 	return odataerror.IsHTML(response.Body) || !odataerror.MatchesCode(h.NotFoundCodes, response.Status, "")
