@@ -118,7 +118,7 @@ func (s *shifting) HandleResponse(ctx context.Context, context []byte, memo []by
 	settled, err := s.writer.HandleResponse(ctx, version, memo, rows, response)
 	s.writer.mu.Lock()
 	defer s.writer.mu.Unlock()
-	if s.random.IntN(20) == 0 {
+	if s.random.IntN(5) == 0 {
 		lanes := []int{7, 7, 7, 1 + s.random.IntN(9)}[s.random.IntN(4)]
 		learned := fmt.Appendf(nil, "%s/%d, learned %d", version, lanes, s.random.IntN(3))
 		settled.Context = &learned
