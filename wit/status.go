@@ -10,10 +10,12 @@ package wit
 //     response header has been received"). RFC 9110, 15.5.9, means a request that did not arrive in whole.
 //   - 406: Spring finds that no form of the result is acceptable when the handler has returned it
 //     (AbstractMessageConverterMethodProcessor.writeWithMessageConverters).
+//   - 303: RFC 9110, 15.4.4: the response to the request is at another URI, so it has been processed.
 //   - 499: gRPC's gateways answer it for a call that was cancelled under way (google/rpc/code.proto, CANCELLED).
 func IsRejection(status uint16) bool {
 	switch status {
-	case 400, // RFC 9110, 15.5.1: the server cannot or will not process the request
+	case 301, 302, 307, 308, // RFC 9110, 15.4: the resource is at another URI; who does not follow has done nothing
+		400,           // 15.5.1: the server cannot or will not process the request
 		401,           // 15.5.2: the request has not been applied
 		403,           // 15.5.4: the server refuses to fulfill the request
 		404, 405, 410, // 15.5.5, 15.5.6, 15.5.11: there is no such resource, or it does not support the method

@@ -11,7 +11,8 @@ func TestIsRejection(t *testing.T) {
 	mayBeProcessed := map[uint16]bool{402: true, 406: true, 408: true, 416: true, 417: true, 418: true, 419: true,
 		420: true, 427: true, 430: true}
 	for status := uint16(0); status < 1000; status++ {
-		want := status >= 400 && status <= 431 && !mayBeProcessed[status]
+		isMoved := status == 301 || status == 302 || status == 307 || status == 308
+		want := isMoved || (status >= 400 && status <= 431 && !mayBeProcessed[status])
 		if found := wit.IsRejection(status); found != want {
 			t.Errorf("%d: expected %t, found %t", status, want, found)
 		}

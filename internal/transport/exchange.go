@@ -85,9 +85,14 @@ func (d *destination) exchangeOf(r *wit.Request) (*exchange, error) {
 	return e, nil
 }
 
+// isUnprocessed reports whether the request may be sent again after an answer with a status.
+func (e *exchange) isUnprocessed(status int) bool {
+	return e.repeatable || wit.IsRejection(uint16(status))
+}
+
 // unusable returns the error of an answer that cannot be used: cause, unless the request may have been processed.
 func (e *exchange) unusable(status int, cause error) error {
-	if e.repeatable || wit.IsRejection(uint16(status)) {
+	if e.isUnprocessed(status) {
 		return cause
 	}
 	return &NoResponseError{Method: e.method, Target: e.printableTarget(), Status: status, Cause: cause}

@@ -238,7 +238,7 @@ func TestSessionsThatDoNotCount(t *testing.T) {
 		"cookie with a lifetime":         {cookie: "lb=1; Max-Age=3600", status: 200, requests: 2},
 		"cookie for another path":        {cookie: "SID=1; Path=/other", status: 200, requests: 2},
 		"cookie of a rejecting answer":   {cookie: "SID=1; Path=/", status: 404, requests: 2},
-		"cookie of a redirecting answer": {cookie: "SID=1; Path=/", status: 302, requests: 2},
+		"cookie of a redirecting answer": {cookie: "SID=1; Path=/", status: 305, requests: 2},
 		"session of an accepted request": {cookie: "SID=1; Path=/", status: 200, requests: 3},
 	} {
 		t.Run(name, func(t *testing.T) {

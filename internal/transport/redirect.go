@@ -1,41 +1,74 @@
 package transport
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
+	"slices"
 	"strings"
+	"time"
 
+	"github.com/culvert-project/culvert/internal/base/pause"
 	"github.com/culvert-project/culvert/wit"
 )
 
-// handleRedirect follows a redirect. One to another origin ends the exchange even if the service is only unavailable:
-// the secret must not be sent repeatedly without knowing whether it is right.
+// handleRedirect follows a redirect. One that is not followed is an outage if the service has answered before: it is
+// repeated like other outages, unless the service may have processed the request. Otherwise it ends the exchange,
+// because the secret may be wrong and must not be sent repeatedly.
 func (r *retryLoop) handleRedirect(ctx context.Context, t *attempt) (decision, error) {
 	status := t.status()
 	location := t.header.Get("Location")
-	if !isRedirect(status) || location == "" {
+	if !isRedirect(status) || (location == "" && !slices.Contains(redirectsWithLocation, status)) {
 		return notApplicable, nil
 	}
 	t.answer.discard()
-	next, err := t.permit.redirectedExchange(r.exchange, status, location, r.permit == nil)
-	r.redirects++
+	next, err := t.permit.redirectedExchange(r.exchange, location, r.permit == nil)
+	notFollowed, isOther := errors.AsType[*notFollowedError](err)
 	switch {
-	case err != nil:
-		return final, r.exchange.unusable(status, err)
-	case r.redirects > maxRedirects:
+	case err == nil && r.redirects < maxRedirects:
+		r.redirects++
+		r.exchange = next
+		return retry, nil
+	case err == nil:
 		return final, errorf(wit.ErrorData, "%s: redirected more than %d times", r.exchange.name(), maxRedirects)
+	case !isOther:
+		return final, r.exchange.unusable(status, err)
 	}
-	r.exchange = next
-	return retry, nil
+	d := t.permit.destination
+	message := fmt.Sprintf("%s: status %d with a redirect to %s, which is not followed (only GET and only to %s). ",
+		r.exchange.name(), status, notFollowed.address, d.origin)
+	hasAnswered := d.gateFor(r.exchange.sapClient).RedirectedAway() || r.client.counter.answers[2].Load() > 0
+	if !hasAnswered {
+		return final, r.exchange.unusable(status, errorf(wit.ErrorUnauthorized, "%sIf that is a logon page, the "+
+			"service does not accept this user by password: use a technical or communication user", message))
+	}
+	failure := r.exchange.unusable(status, errorf(wit.ErrorTransient, "%sThe service has answered before: it seems to "+
+		"be unavailable, and another server to respond in its place", message))
+	if !r.exchange.isUnprocessed(status) || r.retries >= d.config.Retry.Times() {
+		return final, failure
+	}
+	d.logOutage(t.sent, unavailableText, r.exchange, "status", status, "location", notFollowed.address, "retry",
+		r.retries+1)
+	return r.repeat(ctx, d, pause.RetryAfter(t.header.Get("Retry-After"), time.Now()))
 }
 
 func isRedirect(status int) bool {
 	return status >= 300 && status < 400 && status != http.StatusNotModified
 }
 
-// redirectedExchange returns the exchange for a redirect. One to another origin, probably a logon page, counts as a
-// refusal, unless the secret is known to be right, or toOtherOrigin allows a configured further origin.
-func (p *permit) redirectedExchange(e *exchange, status int, location string, toOtherOrigin bool) (*exchange, error) {
+// redirectsWithLocation are statuses that should come with the header Location (RFC 9110, 15.4).
+var redirectsWithLocation = []int{http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther,
+	http.StatusTemporaryRedirect, http.StatusPermanentRedirect}
+
+// notFollowedError is the error for a redirect that may be to a logon page or another server.
+type notFollowedError struct{ address string } // without a query
+
+func (n *notFollowedError) Error() string { return "a redirect to " + n.address + " is not followed" }
+
+// redirectedExchange returns the exchange for a redirect. toOtherOrigin allows a configured further origin.
+func (p *permit) redirectedExchange(e *exchange, location string, toOtherOrigin bool) (*exchange, error) {
 	d := p.destination
 	next := *e
 	if other := p.service.forTarget(location); toOtherOrigin && e.otherOrigin == "" && other != d {
@@ -44,20 +77,9 @@ func (p *permit) redirectedExchange(e *exchange, status int, location string, to
 		next.tokenFrom = ""
 	}
 	line, err := d.origin.resolve(location, e.line)
-	if err != nil || (e.method != http.MethodGet && e.method != http.MethodHead) {
+	if err != nil || location == "" || (e.method != http.MethodGet && e.method != http.MethodHead) {
 		address, _, _ := strings.Cut(printable(location), "?")
-		f := errorf(wit.ErrorUnauthorized,
-			"%s: status %d with a redirect to %s, which is not followed (only GET and only to %s). ",
-			e.name(), status, address, d.origin)
-		if err != nil && p.destination.gateFor(e.sapClient).RedirectedAway() {
-			f.Kind = wit.ErrorTransient
-			f.Message += "The service accepted this user before: it seems to be unavailable, and another " +
-				"server to respond in its place"
-			return nil, f
-		}
-		f.Message += "If that is a logon page, the service does not accept this user by password: use a " +
-			"technical or communication user"
-		return nil, f
+		return nil, &notFollowedError{cmp.Or(address, "an unknown address")}
 	}
 	line = d.withoutSecrets(line)
 	if err := d.checkTarget("redirect", line); err != nil {

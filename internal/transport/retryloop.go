@@ -21,7 +21,8 @@ import (
 //
 // A request that is not repeatable is repeated only if the service cannot have processed it: nothing was written to a
 // connection, there was no Cloud Connector, SAP Gateway refused the CSRF token, the secret was refused (401), the
-// session had ended, or a request other than GET got 429 (see [wit.IsRejection]). Retry.Codes does not apply to it.
+// session had ended, another server redirected the request during an outage, or a request other than GET got 429 (see
+// [wit.IsRejection]). Retry.Codes does not apply to it.
 func (c *Client) Do(ctx context.Context, r *wit.Request) (a *Answer, err error) {
 	// After a panic the request may have been sent.
 	defer guard.Recover(c.target.Load().config.Logger, "a "+r.Method+" request to the service", nil,
@@ -93,15 +94,15 @@ const (
 	final
 )
 
-// rules are applied in this order, which matters: from handleOutageEnd on they expect an answer.
+// rules are applied in this order, which matters: from handleRedirect on they expect an answer.
 var rules = []func(*retryLoop, context.Context, *attempt) (decision, error){
 	(*retryLoop).handleNotProcessed,
 	(*retryLoop).handleChangedSecret,
 	(*retryLoop).handleNoResponse,
+	(*retryLoop).handleRedirect,
 	(*retryLoop).handleOutageEnd,
 	(*retryLoop).handleRefusedToken,
 	(*retryLoop).handleEndedSession,
-	(*retryLoop).handleRedirect,
 	(*retryLoop).handleProxyRefusal,
 	(*retryLoop).handleMissingConnector,
 	(*retryLoop).handleStatus,

@@ -67,7 +67,6 @@ func TestUnusableResponses(t *testing.T) {
 		},
 		"redirect to another origin": {
 			handler: respond(302, "", "Location", "http://elsewhere/"),
-			status:  302,
 			text:    "with a redirect to http://elsewhere/",
 		},
 		"redirect to the service": {

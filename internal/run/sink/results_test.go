@@ -27,7 +27,7 @@ func TestStatusesThatProveNothing(t *testing.T) {
 		{status: 408, requests: 1, uncertain: true},
 		{status: 499, requests: 1, uncertain: true},
 		{status: 101, requests: 1, uncertain: true},
-		{status: 302, requests: 1, uncertain: true},
+		{status: 303, requests: 1, uncertain: true},
 		{status: 304, requests: 1, uncertain: true},
 		{status: 500, requests: 1, uncertain: true},
 		{status: 501, requests: 1, uncertain: true},
@@ -46,6 +46,7 @@ func TestStatusesThatProveNothing(t *testing.T) {
 		{status: 520, code: "X/1", requests: 4},
 		{status: 500, code: "X/1", requests: 4},
 		{status: 503, requests: 4},
+		{status: 302, requests: 1},
 		{status: 400, requests: 1},
 		{status: 401, requests: 1},
 	} {

@@ -65,7 +65,8 @@ func checkInsertIsSentAgainOnlyIfItWasNotDone(t *testing.T) {
 	checkResponses(t, []deliveredResponse{
 		{requests.Insert, 0, "", "refused conflict UNCERTAIN"},
 		{requests.Insert, 304, "", "refused transient"},
-		{requests.Insert, 302, "", "refused transient"},
+		{requests.Insert, 302, "", "fault unauthorized"},
+		{requests.Insert, 303, "", "refused transient"},
 		{requests.Insert, 101, "", "refused transient"},
 		{requests.Insert, 502, "", "refused transient"},
 		{requests.Insert, 503, "", "refused transient"},

@@ -23,12 +23,17 @@ type restartingService struct {
 	requests     atomic.Int64
 	awayRequests atomic.Int64               // number of further requests that the router answers
 	isRouted     func(r *http.Request) bool // selects the requests that the router may answer
+	isRedirect   bool                       // the router redirects the requests to a page of another server
 }
 
 func (rs *restartingService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rs.requests.Add(1)
 	if rs.isRouted(r) && rs.awayRequests.Add(-1) >= 0 {
 		io.Copy(io.Discard, r.Body)
+		if rs.isRedirect {
+			http.Redirect(w, r, "http://sorry.example/page?id=1", http.StatusFound)
+			return
+		}
 		w.WriteHeader(http.StatusNotFound)
 		fmt.Fprint(w, "404 Not Found: Requested route ('erp.example') does not exist.")
 		return
@@ -51,7 +56,7 @@ func orderRecords(rows int) []*kgo.Record {
 // hasFailed reports whether a task has failed.
 func hasFailed(s connect.Status) bool { return len(s.Tasks) > 0 && s.Tasks[0].State == connect.Failed }
 
-// An application restarts while 25,000 records are written: its router answers all requests with 404. The task
+// An application restarts while 25,000 records are written: its router answers all requests with 404, or 302. The task
 // continues with few requests, writes each record once, and sends batches again afterwards. If the router answers only
 // batches, no batches are sent after the second one, and one line is logged.
 func TestRestartingServiceGetsEachRecordOnce(t *testing.T) {
@@ -63,9 +68,12 @@ func TestRestartingServiceGetsEachRecordOnce(t *testing.T) {
 		rows         int
 		isRouted     func(r *http.Request) bool
 		awayRequests int64
+		isRedirect   bool
 		maxRequests  int64 // from the restart on
 		lines        int   // log lines that no batches are sent any more
 	}{
+		{name: "redirect", mode: "insert", rows: 8_000, isRouted: everyRequest, awayRequests: 20, isRedirect: true,
+			maxRequests: 1500},
 		{name: "insert", mode: "insert", rows: 25_000, isRouted: everyRequest, awayRequests: 20, maxRequests: 1500},
 		{name: "upsert", mode: "upsert", rows: 25_000, isRouted: everyRequest, awayRequests: 20, maxRequests: 2500},
 		{name: "no batches", mode: "insert", rows: 3_000, isRouted: isBatch, awayRequests: 1 << 40, maxRequests: 3_000,
@@ -75,7 +83,7 @@ func TestRestartingServiceGetsEachRecordOnce(t *testing.T) {
 			t.Parallel()
 			p := e2etest.NewPlace(t)
 			service := &restartingService{Service: odatatest.New(odatatest.Options{Rows: 1,
-				Switches: odatatest.Switches{CSRF: true}}), isRouted: c.isRouted}
+				Switches: odatatest.Switches{CSRF: true}}), isRouted: c.isRouted, isRedirect: c.isRedirect}
 			servers := p.StartBroker()
 			e2etest.Produce(t, servers, orderRecords(c.rows)...)
 			p.File("conf/back.properties", e2etest.WithSettings(e2etest.Sink("back", e2etest.Serve(t, service),
@@ -110,10 +118,20 @@ func TestRestartingServiceGetsEachRecordOnce(t *testing.T) {
 // failed restarts by itself and reads the metadata. All records arrive, each once.
 func TestServiceIsAwayLongerThanTheRetries(t *testing.T) {
 	t.Parallel()
+	for name, isRedirect := range map[string]bool{"not found": false, "redirect": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			checkLongOutage(t, isRedirect)
+		})
+	}
+}
+
+func checkLongOutage(t *testing.T, isRedirect bool) {
+	t.Helper()
 	const rows = 3_000
 	p := e2etest.NewPlace(t)
 	var metadata atomic.Int64
-	service := &restartingService{Service: odatatest.New(odatatest.Options{Rows: 1}),
+	service := &restartingService{Service: odatatest.New(odatatest.Options{Rows: 1}), isRedirect: isRedirect,
 		isRouted: func(r *http.Request) bool {
 			if strings.HasSuffix(r.URL.Path, "/$metadata") {
 				metadata.Add(1)
