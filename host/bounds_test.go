@@ -198,6 +198,9 @@ var boundsOfPlugins = map[string]string{
 	"requests.maxSizeHint":      "the size of a cache",
 
 	"capabilities.maxConnectors": "the size of a cache",
+	"capabilities.maxUndeclared": "TestLargestStaleErrorFits",
+	"capabilities.maxFieldName":  "TestLargestStaleErrorFits",
+	"capabilities.maxDetailLine": "shown.MaxLine",
 }
 
 // No bound of a plugin allows what a bound of the host rejects.

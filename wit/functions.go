@@ -357,7 +357,8 @@ type ResponseResult struct {
 // Sink writes to a service. An instance keeps nothing between calls.
 type Sink interface {
 	// Open returns the context that the host passes with the other calls, and the topics. It may request documents:
-	// the host calls it again with their state and responses.
+	// the host calls it again with their state and responses. The first state is empty, or the detail of the ErrorStale
+	// because of which the host opens the plugin again; then the context may begin with ContextFresh.
 	Open(component string, settings []Setting, state []byte, answers []Response) (SinkOpenResult, error)
 	// Encode creates the requests for the rows of a batch, each with one of recordIDs, whose topics index recordTopics.
 	Encode(context []byte, schemas []Schema, topics []string, rows []Row, data []byte, recordIDs []RecordID,

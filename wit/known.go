@@ -1,6 +1,7 @@
 package wit
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 )
@@ -20,8 +21,14 @@ const MaxKnown = 16
 
 const knownLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_*,"
 
-// KnownIn returns the facts in the first line of a plugin's context: [HintKnown] and a [Known]; else "".
+// ContextFresh is the first line of the context of a sink plugin that was opened again because it was stale. The host
+// removes it after a minute.
+const ContextFresh = "fresh\n"
+
+// KnownIn returns the facts in the line of a plugin's context after [ContextFresh], if present: [HintKnown] and a
+// [Known]; else "".
 func KnownIn(context []byte) Known {
+	context = bytes.TrimPrefix(context, []byte(ContextFresh))
 	start := context[:min(len(context), len(HintKnown)+MaxKnown+1)]
 	line, _, isComplete := strings.Cut(string(start), "\n")
 	words, isKnown := strings.CutPrefix(line, HintKnown)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"slices"
+	"time"
 
 	"github.com/culvert-project/culvert/internal/run/task"
 	"github.com/culvert-project/culvert/wit"
@@ -16,9 +17,14 @@ type pluginContext struct {
 	data   []byte // the context as the plugin returned it
 }
 
+const contextFreshFor = time.Minute // the age at which a context loses [wit.ContextFresh]
+
 func (o *openedVersion) currentContext() *pluginContext {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if data, ok := bytes.CutPrefix(o.context.data, []byte(wit.ContextFresh)); ok && time.Now().After(o.freshUntil) {
+		o.context = &pluginContext{o, data}
+	}
 	return o.context
 }
 

@@ -276,7 +276,7 @@ func (a *activeBatch) interpret(delivery *delivery, response wit.Response) (resu
 			return results, err
 		case task.IsStale(err) && !reopened:
 			reopened = true
-			opened, failure := a.task.reopen(ctx, delivery.opened)
+			opened, failure := a.task.reopen(ctx, delivery.opened, err)
 			if failure != nil {
 				err = fmt.Errorf("%w; %w", err, failure)
 				if fresh {

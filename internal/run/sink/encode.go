@@ -145,7 +145,7 @@ func (a *activeBatch) callEncode(opened *openedVersion, rows []uint32, hints []w
 	part, recordIDs := a.subset(rows)
 	encoded.opened = opened
 	startedAt := time.Now()
-	for attempt, reopened := 0, false; ; {
+	for attempt, reopened := 0, 0; ; {
 		a.task.count.encode.Start()
 		err = task.Do(a.task.run.requestCtx, encoded.opened.code, func(p Writer) error {
 			encoded.context = encoded.opened.currentContext()
@@ -154,13 +154,13 @@ func (a *activeBatch) callEncode(opened *openedVersion, rows []uint32, hints []w
 		})
 		a.task.count.encode.Stop()
 		switch {
-		case task.IsStale(err) && !reopened:
-			fresh, err := a.task.reopen(a.task.run.requestCtx, encoded.opened)
+		case task.IsStale(err) && reopened < maxRepeats:
+			fresh, err := a.reopen(encoded.opened, err)
 			if err != nil {
 				return encoded, err
 			}
 			encoded.opened = fresh
-			reopened = true
+			reopened++
 			continue
 		case policy == maySwitch && a.task.plugin.ShouldRetry(err):
 			a.task.log.Warn("a new version of the plugin failed: the batch is encoded again",
@@ -181,6 +181,22 @@ func (a *activeBatch) callEncode(opened *openedVersion, rows []uint32, hints []w
 		err = a.rowsError(rows, "encode", err)
 	}
 	return encoded, err
+}
+
+// reopen is [Task.reopen], repeated after transient failures for as long as requests are.
+func (a *activeBatch) reopen(opened *openedVersion, stale error) (*openedVersion, error) {
+	t := a.task
+	for retries := t.o.Retry.Start(); ; {
+		fresh, err := t.reopen(t.run.requestCtx, opened, stale)
+		if err == nil || !isTransient(err) {
+			return fresh, err
+		}
+		if retry, waitErr := retries.Wait(t.run.stopCtx); !retry || waitErr != nil {
+			return nil, err
+		}
+		t.count.errors.Add()
+		task.LogRetry(t.log, t.o.Client, "the plugin could not be opened again, which is repeated", "error", err)
+	}
 }
 
 // bisect encodes two halves of rows that trap the plugin, to find the row that does: only that one is rejected, so that

@@ -334,7 +334,10 @@ type writer struct {
 	rowsPerRequest int
 	waitMs         uint32 // that a row waits after status 409
 	staleOnce      bool
+	staleDetail    *string // of the error after staleOnce
 	opens          int
+	openStates     []string // of the calls of OpenSink
+	contexts       []string // of the calls of Encode
 	trap           error
 	// settleErrs are the results of the next calls of HandleResponse.
 	settleErrs []error
@@ -360,10 +363,12 @@ type writer struct {
 	onEncode func(d *wit.EncodeResult, hints []wit.Hint) error
 }
 
-func (w *writer) OpenSink(context.Context, string, []wit.Setting, []byte, []wit.Response) (wit.SinkOpenResult, error) {
+func (w *writer) OpenSink(_ context.Context, _ string, _ []wit.Setting, state []byte,
+	_ []wit.Response) (wit.SinkOpenResult, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.opens++
+	w.openStates = append(w.openStates, string(state))
 	if w.opens > 1 && len(w.openErrs) > 0 {
 		err := w.openErrs[0]
 		w.openErrs = w.openErrs[1:]
@@ -376,12 +381,13 @@ func (w *writer) Encode(_ context.Context, context []byte, b *record.Batch, reco
 	hints []wit.Hint) (d wit.EncodeResult, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if string(context) != w.version {
+	w.contexts = append(w.contexts, string(context))
+	if !strings.HasSuffix(w.version, string(context)) {
 		return d, errors.New("context of another version")
 	}
 	if w.staleOnce {
 		w.staleOnce = false
-		return d, &wit.Error{Kind: wit.ErrorStale, Message: "unknown property"}
+		return d, &wit.Error{Kind: wit.ErrorStale, Message: "unknown property", Detail: w.staleDetail}
 	}
 	w.encoded += len(b.Rows)
 	w.recordIDs = append(w.recordIDs, recordIDs.IDs...)
@@ -447,7 +453,7 @@ func (w *writer) HandleResponse(ctx context.Context, context []byte, memo []byte
 	response wit.Response) (settled wit.ResponseResult, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if string(context) != w.version || len(memo) == 0 {
+	if !strings.HasSuffix(w.version, string(context)) || len(memo) == 0 {
 		return settled, errors.New("context of another version, or no memo")
 	}
 	if w.hang {

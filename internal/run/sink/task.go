@@ -34,7 +34,8 @@ type Task struct {
 	broken chan error // receives an error from a callback of the group, which ends the task
 
 	plugin       *task.Plugin[Writer, *openedVersion]
-	knownChanged chan struct{} // has one element while knowledge of the plugin waits to be stored
+	reopening    guard.CtxMutex // held while the plugin is opened again
+	knownChanged chan struct{}  // has one element while knowledge of the plugin waits to be stored
 }
 
 type runContext struct {
@@ -55,8 +56,9 @@ type openedVersion struct {
 	topics       []string
 	responseLock guard.CtxMutex // serializes handle-response calls: each needs the previous one's context
 
-	mu      sync.Mutex
-	context *pluginContext // the current one
+	mu         sync.Mutex
+	context    *pluginContext // the current one
+	freshUntil time.Time      // when the context loses [wit.ContextFresh]
 }
 
 // Progress is what a task has done since it started. Counts are of rows unless they name something else.
@@ -118,6 +120,7 @@ func NewTask(o Options) *Task {
 		skips:        &task.SkipLog{},
 		finishing:    make(chan struct{}),
 		broken:       make(chan error, 1),
+		reopening:    guard.NewCtxMutex(),
 		knownChanged: make(chan struct{}, 1),
 	}
 	t.skips.Tolerance = o.Tolerance
@@ -184,6 +187,7 @@ func (t *Task) callOpen(ctx context.Context, w Writer, opened *openedVersion, st
 	result, err := w.OpenSink(ctx, t.o.Component, task.VisibleSettings(opened.code, t.o.Settings), state, answers)
 	if err == nil && result.Ready != nil {
 		opened.context = &pluginContext{opened, result.Ready.Context}
+		opened.freshUntil = time.Now().Add(contextFreshFor)
 		opened.topics = result.Ready.Topics
 	}
 	return result.Pending, err
@@ -196,9 +200,17 @@ func (t *Task) checkCompatible(_ context.Context, o *openedVersion) error {
 	return nil
 }
 
-func (t *Task) reopen(ctx context.Context, o *openedVersion) (*openedVersion, error) {
-	t.log.Info("the plugin's context is stale: opening the plugin again", "version", o.code.Version())
-	return t.plugin.Reopen(ctx, o)
+// reopen returns the version, opened again after an error of a call with o, or opened since that by another batch.
+func (t *Task) reopen(ctx context.Context, o *openedVersion, stale error) (*openedVersion, error) {
+	if err := t.reopening.Lock(ctx); err != nil {
+		return nil, err
+	}
+	defer t.reopening.Unlock()
+	if current := t.plugin.Opened(); current != o && current.code == o.code {
+		return current, nil
+	}
+	t.log.Info("the plugin's context is stale: opening the plugin again", "version", o.code.Version(), "reason", stale)
+	return t.plugin.Reopen(ctx, o, stale)
 }
 
 func (t *Task) markInDoubt(i *item, reason error) *recordError {

@@ -495,6 +495,38 @@ func TestStalePluginIsReopened(t *testing.T) {
 	})
 }
 
+// The detail of the error is the state of the call that opens the plugin again. A transient failure of that is repeated
+// like a request; no row is skipped.
+func TestStalePluginIsReopenedWithDetail(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		away := &wit.Error{Kind: wit.ErrorTransient, Message: "HTTP 503"}
+		w := &writer{staleOnce: true, staleDetail: wit.Ptr("fields"), openErrs: []error{away, away}}
+		x := newWorld(w)
+		x.o.TolerateAll = true
+		x.o.ErrorHandling.Retry = task.RetryPolicy{Timeout: time.Minute}
+		x.group.put("t", 0, "a=1")
+		task := x.mustRun(t)
+		assert.Equal(t, []string{"", "fields", "fields", "fields"}, w.openStates, "states")
+		assert.Equal(t, 0, task.Progress().Skipped, "skipped")
+		assert.Equal(t, []string{"a=1"}, x.service.bodies(), "requests")
+	})
+}
+
+// The line of a fresh context is removed after a minute.
+func TestContextIsFreshForAMinute(t *testing.T) {
+	for age, want := range map[time.Duration]string{time.Minute: wit.ContextFresh + "1", time.Minute + 1: "1"} {
+		synctest.Test(t, func(t *testing.T) {
+			w := &writer{version: wit.ContextFresh + "1"}
+			x := newWorld(w)
+			x.o.BatchRows = 1
+			x.o.AwaitWritable = func(context.Context, []*kgo.Record) error { time.Sleep(age); return nil }
+			x.group.put("t", 0, "a=1")
+			x.mustRun(t)
+			assert.Equal(t, []string{want}, w.contexts, "contexts", age)
+		})
+	}
+}
+
 // If reopening the plugin makes it trap, no row is at fault: the task fails and nothing is skipped.
 func TestTrapOfReopenSkipsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

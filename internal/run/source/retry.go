@@ -95,7 +95,7 @@ func (f *feed) retryError(ctx context.Context, attempts *attempts, err error) er
 		attempts.reopened = true
 		f.onPageRestart()
 		f.log.Info("the plugin's context is stale: opening the plugin again", "reason", pluginErr.Message)
-		return f.reopen(ctx)
+		return f.reopen(ctx, err)
 	case pluginErr.Kind == wit.ErrorStale:
 		return fmt.Errorf("opening the plugin again did not help: %w", err)
 	case pluginErr.Kind == wit.ErrorTransient || (pluginErr.Code != nil && attempts.retry.Names(*pluginErr.Code)):

@@ -127,11 +127,11 @@ func (f *feed) currentFingerprint() string {
 
 // reopen opens the plugin again because its context is stale. If another version has replaced the feed's in the
 // meantime, the feed upgrades to that.
-func (f *feed) reopen(ctx context.Context) error {
+func (f *feed) reopen(ctx context.Context, stale error) error {
 	if f.opened.code != f.task.plugin.Current() {
 		return f.upgradeWaiting(ctx)
 	}
-	opened, err := f.task.plugin.Reopen(ctx, f.opened)
+	opened, err := f.task.plugin.Reopen(ctx, f.opened, stale)
 	if err == nil {
 		err = f.switchTo(ctx, opened)
 	}

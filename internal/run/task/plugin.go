@@ -88,8 +88,16 @@ const (
 // Open opens a version. If the service is not found but has answered before, it returns a transient error: the service
 // may be restarting, with a router that answers in its place, or be deactivated for a time.
 func (p *Plugin[C, O]) Open(ctx context.Context, version PluginVersion[C]) (O, error) {
+	return p.openWith(ctx, version, nil)
+}
+
+// openWith is Open with the state of the first call.
+func (p *Plugin[C, O]) openWith(ctx context.Context, version PluginVersion[C], first []byte) (O, error) {
 	opened := p.New(version)
 	callOpen := func(state []byte, answers []wit.Response) (need *wit.RequestBatch, err error) {
+		if answers == nil {
+			state = first
+		}
 		err = Do(ctx, version, func(call C) error {
 			need, err = p.CallOpen(ctx, call, opened, state, answers)
 			return err
@@ -348,12 +356,17 @@ func (p *Plugin[C, O]) openPending(ctx context.Context, version PluginVersion[C]
 	return p.Open(ctx, version)
 }
 
-// Reopen opens a stale version again, delayed if that is repeated, and uses the result if the version is still in use.
-func (p *Plugin[C, O]) Reopen(ctx context.Context, old O) (opened O, err error) {
+// Reopen opens a version again after an error that [IsStale] accepts, delayed if that is repeated. It uses the result
+// if the version is still in use.
+func (p *Plugin[C, O]) Reopen(ctx context.Context, old O, stale error) (opened O, err error) {
 	if err := p.pauseBeforeReopen(ctx); err != nil {
 		return opened, err
 	}
-	if opened, err = p.Open(ctx, p.VersionOf(old)); err != nil {
+	var previous []byte
+	if pluginErr, ok := errors.AsType[*wit.Error](stale); ok && pluginErr.Detail != nil {
+		previous = []byte(*pluginErr.Detail)
+	}
+	if opened, err = p.openWith(ctx, p.VersionOf(old), previous); err != nil {
 		return opened, fmt.Errorf("open again: %w", err)
 	}
 	p.mu.Lock()

@@ -108,7 +108,7 @@ func TestServiceThatWasOpenedBeforeIsAway(t *testing.T) {
 		o, err := p.Start(t.Context())
 		require.NoError(t, err)
 		failure = serviceErr
-		assert.Equal(t, test.want, kindOf(p.Reopen(t.Context(), o)), "opened again")
+		assert.Equal(t, test.want, kindOf(p.Reopen(t.Context(), o, nil)), "opened again")
 		assert.Equal(t, test.want, kindOf(nextAttempt.Start(t.Context())), "next attempt")
 	}
 }
@@ -170,13 +170,13 @@ func TestFollowAndReopen(t *testing.T) {
 			p.Version() != "2" {
 			t.Errorf("expected version 2, found %s, %v", p.Version(), err)
 		}
-		if o, err := p.Reopen(t.Context(), old); err != nil || o.code != old.code || p.Version() != "2" {
+		if o, err := p.Reopen(t.Context(), old, nil); err != nil || o.code != old.code || p.Version() != "2" {
 			t.Errorf("expected version 1 reopened and 2 in use, found %s and %s, %v", o.code.Version(), p.Version(),
 				err)
 		}
 		start := time.Now()
 		for range 3 {
-			if o, err := p.Reopen(t.Context(), p.Opened()); err != nil || o != p.Opened() {
+			if o, err := p.Reopen(t.Context(), p.Opened(), nil); err != nil || o != p.Opened() {
 				t.Errorf("expected the reopened version in use, found another, %v", err)
 			}
 		}

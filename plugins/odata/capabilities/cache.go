@@ -1,6 +1,8 @@
 package capabilities
 
 import (
+	"bytes"
+
 	"github.com/culvert-project/culvert/sdk/go/pack"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -40,6 +42,8 @@ func (c *Cache) Changed(state *State) bool { return !state.equal(c.last.state) }
 
 func (c *Cache) decode(context []byte) (*State, error) {
 	stale := &wit.Error{Kind: wit.ErrorStale, Message: "the context is of another version of this plugin"}
+	state := &State{}
+	context, state.IsFresh = bytes.CutPrefix(context, []byte(wit.ContextFresh))
 	if facts := wit.KnownIn(context); facts != "" {
 		context = context[len(wit.HintKnown)+len(facts)+1:]
 	}
@@ -47,24 +51,13 @@ func (c *Cache) decode(context []byte) (*State, error) {
 	if reader.String() != contextVersion {
 		return nil, stale
 	}
-	state := &State{}
-	for n := reader.Count(); n > 0 && !reader.Failed; n-- {
-		state.ServiceCapabilities = append(state.ServiceCapabilities, Service{Answered: reader.Bool(),
-			NoBatch: reader.Bool(), BatchSupport: BatchSupport(reader.Int()), SingleChangesets: reader.Bool(),
-			RequestIDs: reader.Bool(), SendsVersion: reader.Bool(), MaxBatchBytes: reader.Int(),
-			MaxOperations: reader.Int(), BatchLimit: BatchLimit(reader.Int())})
-	}
-	for n := reader.Count(); n > 0 && !reader.Failed; n-- {
-		state.SetCapabilities = append(state.SetCapabilities, EntitySet{IfMatch: IfMatch(reader.Int()),
-			ReplacesKeys: reader.Bool(), ReplacesInitialKeys: reader.Bool(), NoETagSelect: reader.Bool(), InsertsFirst: reader.Bool()})
-	}
+	state.learned = readLearned(reader)
 	state.packed = reader.String()
 	if !reader.Done() {
 		return nil, stale
 	}
 	connector, ok := c.connector(state.packed)
-	if !ok || len(state.ServiceCapabilities) != len(connector.Services) ||
-		len(state.SetCapabilities) != len(connector.Sets) {
+	if !ok || !state.fits(connector) {
 		return nil, stale
 	}
 	state.Connector = connector

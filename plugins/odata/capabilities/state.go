@@ -14,45 +14,90 @@ import (
 // State is the plugin's context: the connector, and the capabilities learned from responses.
 type State struct {
 	*Connector
+	learned
+	// IsFresh means that the undeclared fields were looked up less than a minute ago. The host knows the time.
+	IsFresh bool
+	packed  string // the connector, encoded
+}
+
+// learned is the part of a state that responses and records have shown.
+type learned struct {
 	ServiceCapabilities []Service
 	SetCapabilities     []EntitySet
-	packed              string // the connector, encoded
+	Undeclared          []UndeclaredField
 }
 
 // New returns the initial state of a connector.
 func New(connector *Connector) *State {
 	return &State{
-		Connector:           connector,
-		ServiceCapabilities: make([]Service, len(connector.Services)),
-		SetCapabilities:     make([]EntitySet, len(connector.Sets)),
-		packed:              string(connector.pack()),
+		Connector: connector,
+		learned: learned{ServiceCapabilities: make([]Service, len(connector.Services)),
+			SetCapabilities: make([]EntitySet, len(connector.Sets))},
+		packed: string(connector.pack()),
 	}
 }
 
 // Pack encodes the state as a context.
 func (s *State) Pack() []byte {
 	var b []byte
+	if s.IsFresh {
+		b = append(b, wit.ContextFresh...)
+	}
 	if facts := s.known(); facts != "" {
 		b = append(b, wit.HintKnown+string(facts)+"\n"...)
 	}
-	b = pack.Int(pack.String(b, contextVersion), len(s.ServiceCapabilities))
-	for _, service := range s.ServiceCapabilities {
+	return pack.String(s.appendLearned(pack.String(b, contextVersion)), s.packed)
+}
+
+func (l *learned) appendLearned(b []byte) []byte {
+	b = pack.Int(b, len(l.ServiceCapabilities))
+	for _, service := range l.ServiceCapabilities {
 		b = pack.Int(pack.Bool(pack.Bool(b, service.Answered), service.NoBatch), int(service.BatchSupport))
 		b = pack.Bool(pack.Bool(pack.Bool(b, service.SingleChangesets), service.RequestIDs), service.SendsVersion)
 		b = pack.Int(pack.Int(pack.Int(b, service.MaxBatchBytes), service.MaxOperations), int(service.BatchLimit))
 	}
-	b = pack.Int(b, len(s.SetCapabilities))
-	for _, set := range s.SetCapabilities {
+	b = pack.Int(b, len(l.SetCapabilities))
+	for _, set := range l.SetCapabilities {
 		b = pack.Bool(pack.Bool(pack.Int(b, int(set.IfMatch)), set.ReplacesKeys), set.ReplacesInitialKeys)
 		b = pack.Bool(pack.Bool(b, set.NoETagSelect), set.InsertsFirst)
 	}
-	return pack.String(b, s.packed)
+	b = pack.Int(b, len(l.Undeclared))
+	for _, field := range l.Undeclared {
+		b = pack.Int(pack.String(pack.String(b, field.Type), field.Name), field.Rows)
+	}
+	return b
+}
+
+// readLearned reads what appendLearned wrote.
+func readLearned(reader *pack.Reader) (l learned) {
+	for n := reader.Count(); n > 0 && !reader.Failed; n-- {
+		l.ServiceCapabilities = append(l.ServiceCapabilities, Service{Answered: reader.Bool(),
+			NoBatch: reader.Bool(), BatchSupport: BatchSupport(reader.Int()), SingleChangesets: reader.Bool(),
+			RequestIDs: reader.Bool(), SendsVersion: reader.Bool(), MaxBatchBytes: reader.Int(),
+			MaxOperations: reader.Int(), BatchLimit: BatchLimit(reader.Int())})
+	}
+	for n := reader.Count(); n > 0 && !reader.Failed; n-- {
+		l.SetCapabilities = append(l.SetCapabilities, EntitySet{IfMatch: IfMatch(reader.Int()),
+			ReplacesKeys: reader.Bool(), ReplacesInitialKeys: reader.Bool(), NoETagSelect: reader.Bool(),
+			InsertsFirst: reader.Bool()})
+	}
+	for n := reader.Count(); n > 0 && !reader.Failed; n-- {
+		l.Undeclared = append(l.Undeclared, UndeclaredField{Type: reader.String(), Name: reader.String(),
+			Rows: reader.Int()})
+	}
+	return l
+}
+
+// fits reports whether the capabilities are of the services and sets of a connector.
+func (l *learned) fits(connector *Connector) bool {
+	return len(l.ServiceCapabilities) == len(connector.Services) && len(l.SetCapabilities) == len(connector.Sets)
 }
 
 func (s *State) clone() *State {
 	c := *s
 	c.ServiceCapabilities = slices.Clone(s.ServiceCapabilities)
 	c.SetCapabilities = slices.Clone(s.SetCapabilities)
+	c.Undeclared = slices.Clone(s.Undeclared)
 	return &c
 }
 

@@ -21,6 +21,9 @@ type Writer struct {
 	Update bool             // the entity is updated, not inserted
 	Nested *[]NestedContent // collects the nested entities of an update; nil means that these are an error
 	Keys   []KeyValue       // replaces the key properties in the value; nil means that these are written
+	// NeedsMetadata, if not nil, reports whether the metadata must be read again before a field counts as unknown. Then
+	// it is skipped, because the entity is not sent.
+	NeedsMetadata func(typ *Type, name string) bool
 }
 
 // NestedContent is the content of a navigation property. Path is its location in the row, for messages.
@@ -197,7 +200,9 @@ func (p *propertyCursor) isNavigationWritten() (write bool, err error) {
 func (p *propertyCursor) checkUnknownField() error {
 	config := p.writer.Config
 	switch {
-	case !p.Value.Present, p.parentPath == "" && isControlField(config, p.Name), config.IgnoreUnknownFields:
+	case !p.Value.Present, p.parentPath == "" && isControlField(config, p.Name):
+		return nil
+	case p.writer.NeedsMetadata != nil && p.writer.NeedsMetadata(p.parent, p.Name), config.IgnoreUnknownFields:
 		return nil
 	case config.FailOnUnknownFields:
 		return &wit.Error{Kind: wit.ErrorConfig, Message: p.path() + ": " + p.parent.QualifiedName() +

@@ -23,8 +23,8 @@ type Input struct {
 	Hints        []wit.Hint
 }
 
-// Encode returns the deliveries that write the rows.
-func Encode(state *capabilities.State, schemas rowvalue.Schemas, input *Input) wit.EncodeResult {
+// Encode returns the deliveries that write the rows. It fails if the metadata must be read again first.
+func Encode(state *capabilities.State, schemas rowvalue.Schemas, input *Input) (wit.EncodeResult, error) {
 	var hints []string // by row. Nil means that no row has a hint.
 	if len(input.Hints) > 0 {
 		hints = make([]string, len(input.Rows))
@@ -41,7 +41,9 @@ func Encode(state *capabilities.State, schemas rowvalue.Schemas, input *Input) w
 	}
 	var out wit.EncodeResult
 	encoder := rowEncoder{state: state, keyReader: rowvalue.NewReader(schemas),
-		valueReader: rowvalue.NewReader(schemas), sourceRow: sourceRow{data: input.Data}}
+		valueReader: rowvalue.NewReader(schemas), sourceRow: sourceRow{data: input.Data},
+		undeclared: undeclaredFields{state: state}}
+	encoder.writer.NeedsMetadata = encoder.undeclared.needsMetadata
 	plan := newDeliveryPlan(state, len(input.Rows))
 	for i := range input.Rows {
 		row := &input.Rows[i]
@@ -76,8 +78,11 @@ func Encode(state *capabilities.State, schemas rowvalue.Schemas, input *Input) w
 			plan.add(req)
 		}
 	}
+	if encoder.undeclared.areOutdated {
+		return wit.EncodeResult{}, state.StaleError()
+	}
 	out.Ready = plan.deliveries()
-	return out
+	return out, nil
 }
 
 const errorClass = "org.apache.kafka.connect.errors.DataException" // of rejected rows, in the headers of dead letters

@@ -240,7 +240,8 @@ func (e *rowEncoder) addNestedUpdate(req *request, content *encode.NestedContent
 		return odataerror.DataError(content.Path + ": " + odataerror.As(err).Message)
 	}
 	var nestedContent []encode.NestedContent
-	writer := encode.Writer{Config: &e.state.Config, Update: true, Nested: &nestedContent}
+	writer := encode.Writer{Config: &e.state.Config, Update: true, Nested: &nestedContent,
+		NeedsMetadata: e.writer.NeedsMetadata}
 	predicate := encode.Predicate(keys)
 	update := nestedUpdate{path: targetSet.Path + predicate,
 		entityHash: targetSet.EntityHash(encode.CanonicalPredicate(keys, predicate))}

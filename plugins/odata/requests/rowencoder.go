@@ -22,6 +22,7 @@ type rowEncoder struct {
 	hint        Hint
 	hasHint     bool // the hint is not zero
 	rowsLeft    int  // after this row
+	undeclared  undeclaredFields
 	encoderMemory
 	sourceRow
 	entityKeys
@@ -223,4 +224,33 @@ func (e *rowEncoder) newETagRead(operation Operation) (*request, error) {
 func (e *rowEncoder) setReadHeaders(req *request) {
 	req.headers = []wit.Header{{Name: "Accept", Value: e.state.MediaType()}}
 	req.repeatable = true
+}
+
+// undeclaredFields collects the fields of a call's rows for which the metadata have no property.
+type undeclaredFields struct {
+	state       *capabilities.State // of the call
+	areOutdated bool                // the metadata must be read again
+	undeclared  map[typedField]bool // fields that are certainly undeclared, so that they are looked up once
+}
+
+type typedField struct {
+	typ  *encode.Type
+	name string
+}
+
+// needsMetadata is [encode.Writer.NeedsMetadata].
+func (u *undeclaredFields) needsMetadata(typ *encode.Type, name string) bool {
+	field := typedField{typ, name}
+	if u.undeclared[field] {
+		return false
+	}
+	if u.state.AddUndeclared(typ.QualifiedName(), name) {
+		u.areOutdated = true
+		return true
+	}
+	if u.undeclared == nil {
+		u.undeclared = map[typedField]bool{}
+	}
+	u.undeclared[field] = true
+	return false
 }

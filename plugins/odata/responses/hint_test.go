@@ -31,7 +31,9 @@ func TestLargestHintFits(t *testing.T) {
 		hint.Known = wit.Known(strings.Repeat("x", 100))
 		answer := &wit.Response{Status: http.StatusOK,
 			Headers: []wit.Header{{Name: "ETag", Value: strings.Repeat("x", size)}}}
-		handler := responseHandler{&capabilities.State{SetCapabilities: make([]capabilities.EntitySet, 1)}}
+		state := &capabilities.State{}
+		state.SetCapabilities = make([]capabilities.EntitySet, 1)
+		handler := responseHandler{state}
 		result, err := handler.etagResult(&requests.Target{Set: &entityset.EntitySet{}, Hint: hint},
 			odataerror.Read(answer))
 		switch {

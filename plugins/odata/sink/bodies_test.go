@@ -7,7 +7,6 @@ import (
 	"math"
 	"math/big"
 	"math/rand/v2"
-	"slices"
 	"strings"
 	"testing"
 
@@ -67,8 +66,7 @@ func TestBytesOfDeliveriesAreStable(t *testing.T) {
 		for range 100 {
 			rows := random.rows(run, 20)
 			ids := make([]wit.RecordID, len(rows))
-			out, err := run.p.Encode(run.context, run.schemas, []string{"Alls"}, rows, slices.Clone(run.data), ids,
-				[]string{"origin"}, nil)
+			out, err := run.callEncode("Alls", rows, ids, nil)
 			noError(t, err)
 			for _, delivery := range out.Ready {
 				accepted += len(delivery.Rows)

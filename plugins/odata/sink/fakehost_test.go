@@ -1,7 +1,6 @@
 package sink
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/odataerror"
@@ -68,9 +67,7 @@ func (h *fakeHost) encode(rows []uint32, hints map[uint32]string) (out []sentDel
 			rowHints = append(rowHints, wit.Hint{Row: uint32(n), Text: text})
 		}
 	}
-	encoded, err := h.p.Encode(h.context, h.schemas, []string{h.topic}, selected, slices.Clone(h.data), ids,
-		[]string{"origin"},
-		rowHints)
+	encoded, err := h.callEncode(h.topic, selected, ids, rowHints)
 	h.schemas = h.schemas[:0:0]
 	noError(h.t, err)
 	seen := 0

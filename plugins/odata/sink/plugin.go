@@ -3,6 +3,7 @@ package sink
 import (
 	"bytes"
 	"slices"
+	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/capabilities"
 	"github.com/culvert-project/culvert/plugins/odata/config"
@@ -16,6 +17,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/rowvalue"
 	"github.com/culvert-project/culvert/plugins/odata/service"
 	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
+	sdk "github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -40,8 +42,9 @@ func (p *Plugin) Describe() wit.Description {
 			Settings:      sinkconfig.Table.Keys(), Prefixes: config.Prefixes}}}
 }
 
-// Open reads the metadata of the services and returns the context.
-func (p *Plugin) Open(component string, settings []wit.Setting, _ []byte,
+// Open reads the metadata of the services and returns the context. previous is empty, or the detail of the error with
+// which Encode has required that the metadata are read again.
+func (p *Plugin) Open(component string, settings []wit.Setting, previous []byte,
 	answers []wit.Response) (wit.SinkOpenResult, error) {
 	if err := config.CheckComponent(component, sinkconfig.Component, sinkconfig.Alias); err != nil {
 		return wit.SinkOpenResult{}, err
@@ -53,6 +56,9 @@ func (p *Plugin) Open(component string, settings []wit.Setting, _ []byte,
 	entitySets := sinkconfig.EntitySets(values)
 	services := sinkconfig.ServicePaths(entitySets)
 	if pending, err := service.MetadataRequests(services, config.Query(values), answers); pending != nil || err != nil {
+		if pending != nil {
+			pending.State = previous
+		}
 		return wit.SinkOpenResult{Pending: pending}, err
 	}
 	models := make([]*edm.Model, len(services))
@@ -77,7 +83,9 @@ func (p *Plugin) Open(component string, settings []wit.Setting, _ []byte,
 		if failure := set.FilterError(&connector.Config); failure != nil {
 			filterErrors = append(filterErrors, failure)
 		}
-		set.LogOmittedProperties(connector.Mode)
+		if len(previous) == 0 {
+			set.LogOmittedProperties(connector.Mode)
+		}
 		set.SAP = sap[index]
 		set.ServiceIndex = index
 		connector.Sets = append(connector.Sets, *set)
@@ -87,11 +95,30 @@ func (p *Plugin) Open(component string, settings []wit.Setting, _ []byte,
 		return wit.SinkOpenResult{}, filterErrors[0]
 	}
 	state := capabilities.New(connector)
+	logIgnored(connector, state.Restore(previous, func(field capabilities.UndeclaredField) bool {
+		return !slices.ContainsFunc(models, func(model *edm.Model) bool {
+			structure := model.Structure(field.Type)
+			return structure != nil && structure.Property(field.Name) == nil && structure.Navigation(field.Name) == nil
+		})
+	}))
 	for i := range answers {
 		responses.LearnVersion(state, i, &answers[i])
 	}
 	out.Context = state.Pack()
 	return wit.SinkOpenResult{Ready: out}, nil
+}
+
+// logIgnored logs the fields of records that are not sent, because their types have no such properties.
+func logIgnored(connector *capabilities.Connector, fields []capabilities.UndeclaredField) {
+	if len(fields) == 0 || !connector.IgnoreUnknownFields {
+		return
+	}
+	names := make([]string, len(fields))
+	for i := range fields {
+		names[i] = fields[i].String()
+	}
+	sdk.Log(wit.LevelWarn, "fields that $metadata does not declare are not sent ("+sinkconfig.NameUnknownFields+
+		" = ignore): "+strings.Join(names, ", "))
 }
 
 // openSet finds an entity set in the metadata and checks the settings that depend on its type.
@@ -120,7 +147,7 @@ func (p *Plugin) Encode(context []byte, declared []wit.Schema, topics []string, 
 		return wit.EncodeResult{}, err
 	}
 	return requests.Encode(state, p.schemas, &requests.Input{Topics: topics, Rows: rows, Data: data, RecordIDs: origins,
-		RecordTopics: originTopics, Hints: hints}), nil
+		RecordTopics: originTopics, Hints: hints})
 }
 
 // HandleResponse returns the result of each row of a delivery.

@@ -49,6 +49,9 @@ type harness struct {
 	schemas []wit.Schema
 	data    []byte
 	bodies  []string // of the requests
+
+	settings []wit.Setting
+	opens    int
 }
 
 // openOrders opens a sink for the orders of the shop.
@@ -90,17 +93,40 @@ func expectEqual[T any](t *testing.T, subject string, expected, found T) {
 // open returns a harness whose sink is open, after the requests for the service's metadata.
 func open(t *testing.T, service http.Handler, more ...string) *harness {
 	t.Helper()
-	run := &harness{t: t, service: service, p: New("0.1.0")}
-	inquiry, err := run.p.Open(sinkconfig.Component, configuration(more...), nil, nil)
-	noError(t, err)
+	run := &harness{t: t, service: service, p: New("0.1.0"), settings: configuration(more...)}
+	noError(t, run.open(nil))
+	return run
+}
+
+// open opens the sink, with a state after an error that requires it.
+func (h *harness) open(state []byte) error {
+	h.opens++
+	inquiry, err := h.p.Open(sinkconfig.Component, h.settings, state, nil)
+	noError(h.t, err)
 	var responses []wit.Response
 	for _, request := range inquiry.Pending.Requests {
-		responses = append(responses, run.exchange(&request))
+		responses = append(responses, h.exchange(&request))
 	}
-	opened, err := run.p.Open(sinkconfig.Component, configuration(more...), nil, responses)
-	noError(t, err)
-	run.context = opened.Ready.Context
-	return run
+	opened, err := h.p.Open(sinkconfig.Component, h.settings, inquiry.Pending.State, responses)
+	if err == nil {
+		h.context = opened.Ready.Context
+	}
+	return err
+}
+
+// callEncode encodes rows of a topic. It opens the plugin again whenever its context is stale, as the host does.
+func (h *harness) callEncode(topic string, rows []wit.Row, ids []wit.RecordID,
+	hints []wit.Hint) (wit.EncodeResult, error) {
+	for {
+		out, err := h.p.Encode(h.context, h.schemas, []string{topic}, rows, slices.Clone(h.data), ids,
+			[]string{"origin"}, hints)
+		if err == nil || odataerror.As(err).Kind != wit.ErrorStale {
+			return out, err
+		}
+		if err := h.open([]byte(*odataerror.As(err).Detail)); err != nil {
+			return out, err
+		}
+	}
 }
 
 // exchange returns the service's response to a request, and appends the request's body to h.bodies.
