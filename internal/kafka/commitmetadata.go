@@ -44,6 +44,7 @@ func formatTopicID(id kadm.TopicID) string {
 // decodeMetadata decodes metadata stored with the offset next of a topic; those of other programs have no text.
 func decodeMetadata(next int64, topic kadm.TopicID, stored string) (metadata CommitMetadata) {
 	metadata.WrittenFor = next
+	metadata.TopicID = formatTopicID(topic)
 	if legacy, ok := strings.CutPrefix(stored, legacyPrefix); ok {
 		metadata.Text = strings.TrimRight(legacy, " ")
 		return metadata
@@ -61,11 +62,12 @@ func decodeMetadata(next int64, topic kadm.TopicID, stored string) (metadata Com
 		metadata.Mismatch = fmt.Sprintf("it is unreadable for which offset they were written: %.50q", identity)
 		return metadata
 	}
-	canVerify := id != "" && topic != (kadm.TopicID{})
+	canVerify := id != "" && metadata.TopicID != ""
+	metadata.OtherTopic = canVerify && id != metadata.TopicID
 	switch {
 	case metadata.WrittenFor != next:
 		metadata.Mismatch = fmt.Sprintf("they were written for the offset %d", metadata.WrittenFor)
-	case canVerify && id != formatTopicID(topic):
+	case metadata.OtherTopic:
 		metadata.Mismatch = "they were written for another topic of this name: the topic was created again or copied"
 	default:
 		metadata.Verified = canVerify
@@ -171,11 +173,12 @@ func (c *Consumer) readMetadata(ctx context.Context, client *kgo.Client, partiti
 	c.metadata.topics = merged
 	c.mu.Unlock()
 	decoded := map[string]map[int32]CommitMetadata{}
-	needEnds := Offsets{} // partitions whose end offsets are needed; the values are unused
+	needEnds := Offsets{} // partitions whose first and end offsets are needed; the values are unused
 	for topic, list := range partitions {
 		for _, p := range list {
 			offset, _ := stored.Lookup(topic, p)
 			if offset.At < 0 {
+				setAt(decoded, topic, p, CommitMetadata{TopicID: formatTopicID(ids[topic])})
 				continue
 			}
 			m := decodeMetadata(offset.At, ids[topic], offset.Metadata)
@@ -185,10 +188,14 @@ func (c *Consumer) readMetadata(ctx context.Context, client *kgo.Client, partiti
 			}
 		}
 	}
-	var ends map[string]Positions
+	var starts, ends map[string]Positions
 	if len(needEnds) > 0 {
-		list := limitTo(needEnds, kadm.NewClient(client).ListEndOffsets)
-		if ends, err = offsetsOf(ctx, list, slices.Collect(maps.Keys(needEnds))...); err != nil {
+		admin := kadm.NewClient(client)
+		topics := slices.Collect(maps.Keys(needEnds))
+		if ends, err = offsetsOf(ctx, limitTo(needEnds, admin.ListEndOffsets), topics...); err != nil {
+			return wrap(err)
+		}
+		if starts, err = offsetsOf(ctx, limitTo(needEnds, admin.ListStartOffsets), topics...); err != nil {
 			return wrap(err)
 		}
 	}
@@ -197,6 +204,7 @@ func (c *Consumer) readMetadata(ctx context.Context, client *kgo.Client, partiti
 			offset, _ := stored.Lookup(topic, p)
 			m := decoded[topic][p]
 			m.End = ends[topic][p]
+			m.Start = starts[topic][p]
 			c.options.Committed(topic, p, max(offset.At, -1), m)
 		}
 	}

@@ -94,6 +94,7 @@ func TestRejectedMetadataIsDetected(t *testing.T) {
 			records = 2
 		}
 		pollValues(t, reopened, records, Offsets{})
+		want.TopicID = stored.TopicID
 		if stored != want {
 			t.Errorf("%d bytes: expected the metadata %+v, found %+v", c.limit, want, stored)
 		}
@@ -131,7 +132,8 @@ func TestMetadataIdentifiesTopicAndOffset(t *testing.T) {
 	require.NoError(t, s.Commit(kafkatest.Context(t), settled))
 	s.Close()
 	readRecords(2)
-	assert.Equal(t, CommitMetadata{Text: "settled=1", Verified: true, WrittenFor: 2, End: 4}, stored)
+	id := stored.TopicID
+	assert.Equal(t, CommitMetadata{Text: "settled=1", Verified: true, WrittenFor: 2, End: 4, TopicID: id}, stored)
 
 	committed, err := admin.FetchOffsets(kafkatest.Context(t), "connect-test")
 	require.NoError(t, err)
@@ -148,7 +150,7 @@ func TestMetadataIdentifiesTopicAndOffset(t *testing.T) {
 		found.Metadata:         {Text: "settled=1", Mismatch: otherOffset, WrittenFor: 2, End: 4},
 		identity:               {Mismatch: otherOffset, WrittenFor: 2, End: 4},
 		anonymous + ": sent=0": {Text: "sent=0", Mismatch: otherOffset, WrittenFor: 2, End: 4},
-		other:                  {Text: "settled=1", Mismatch: otherTopic, WrittenFor: 1, End: 4},
+		other:                  {Text: "settled=1", Mismatch: otherTopic, OtherTopic: true, WrittenFor: 1, End: 4},
 		"culvert@1: settled=1": {Text: "settled=1", WrittenFor: 1, End: 4},
 		"culvert:settled=1":    {Text: "settled=1", WrittenFor: 1, End: 4},
 		"culvert@x:y settled=1": {Text: "settled=1", WrittenFor: 1, End: 4,
@@ -161,6 +163,7 @@ func TestMetadataIdentifiesTopicAndOffset(t *testing.T) {
 	} {
 		commit(1, metadata)
 		readRecords(3)
+		want.TopicID = id
 		assert.Equal(t, want, stored, metadata)
 	}
 	// The topic is created again with as many records, and the group's offsets are restored.
@@ -170,7 +173,34 @@ func TestMetadataIdentifiesTopicAndOffset(t *testing.T) {
 	admin = newAdmin() // the other client knows the ID of the former topic
 	commit(2, found.Metadata)
 	readRecords(1)
-	assert.Equal(t, CommitMetadata{Text: "settled=1", Mismatch: otherTopic, WrittenFor: 2, End: 3}, stored)
+	if stored.TopicID == "" || stored.TopicID == id {
+		t.Errorf("expected another ID than %q, found %q", id, stored.TopicID)
+	}
+	assert.Equal(t, CommitMetadata{Text: "settled=1", Mismatch: otherTopic, OtherTopic: true, WrittenFor: 2, End: 3,
+		TopicID: stored.TopicID}, stored)
+}
+
+// The first offset of a partition is known, so that a warning can name the records before the committed one.
+func TestMetadataWithFirstOffset(t *testing.T) {
+	t.Parallel()
+	b := openTestBroker(t, t.TempDir())
+	kafkatest.Put(t, b.Addr(), "orders", "1", "2", "3")
+	admin := kadm.NewClient(kafkatest.Client(t, kgo.SeedBrokers(b.Addr())))
+	offsets := kadm.Offsets{}
+	offsets.AddOffset("orders", 0, 1, -1)
+	removed, err := admin.DeleteRecords(kafkatest.Context(t), offsets)
+	require.NoError(t, cmp.Or(err, removed.Error()))
+	offsets.Add(kadm.Offset{Topic: "orders", At: 2, LeaderEpoch: -1, Metadata: encodeMetadata(2, kadm.TopicID{1}, "")})
+	require.NoError(t, admin.CommitAllOffsets(kafkatest.Context(t), "connect-test", offsets))
+	var stored CommitMetadata
+	s := openTestConsumer(t, b.Addr(), ConsumerOptions{Group: "connect-test", Topics: []string{"orders"},
+		Rebalances: Rebalances{Metadata: func(string, int32, int64) (string, bool) { return "", true },
+			Committed: func(_ string, _ int32, _ int64, m CommitMetadata) { stored = m }}})
+	pollValues(t, s, 1, Offsets{})
+	s.Close()
+	assert.Equal(t, true, stored.OtherTopic, "another topic")
+	assert.Equal(t, 1, stored.Start, "first offset")
+	assert.Equal(t, 3, stored.End, "end offset")
 }
 
 // A topic whose metadata the broker rejects has no ID in the response. That is an error, and the request is retried, so

@@ -54,8 +54,11 @@ type CommitMetadata struct {
 	// Mismatch is why the text belongs to another offset or topic, or "": offsets are copied, topics created again.
 	Mismatch   string
 	Verified   bool // Verified reports that offset and topic ID match.
+	OtherTopic bool // OtherTopic reports that the topic IDs differ.
 	WrittenFor int64
-	End        int64 // End is the partition's end offset, set with Text or Mismatch.
+	Start      int64  // Start is the partition's first offset, set with Text or Mismatch.
+	End        int64  // End is the partition's end offset, set with Text or Mismatch.
+	TopicID    string // TopicID is the ID of the topic, "" if unknown.
 }
 
 // Consumer reads for one sink task as a group member. Only Commit commits. Heartbeats continue between polls.

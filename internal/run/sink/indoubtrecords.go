@@ -18,6 +18,7 @@ import (
 type InDoubtRecords struct {
 	mu         sync.Mutex
 	partitions map[topicPartition]*inDoubtPartition
+	topicIDs   map[topicPartition]string // of the topics that the partitions belong to, as far as known
 	known      wit.Known
 }
 
@@ -59,6 +60,25 @@ func (i *InDoubtRecords) isRelocated(r recordID) bool {
 	p := i.partition(r.topicPartition())
 	return p.relocated != nil && containsRange([]offsetRange{*p.relocated}, offsetRange{r.offset, r.offset}) &&
 		containsSorted(p.open, offsetRange{r.offset, r.offset})
+}
+
+// replaceTopic records the topic of an assigned partition. If it was created again since the last assignment, it drops
+// the doubts about records of the former topic and returns true. An empty ID is unknown and changes nothing.
+func (i *InDoubtRecords) replaceTopic(tp topicPartition, id string) (isOther bool) {
+	if id == "" {
+		return false
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if former := i.topicIDs[tp]; former != "" && former != id {
+		delete(i.partitions, tp)
+		isOther = true
+	}
+	if i.topicIDs == nil {
+		i.topicIDs = map[topicPartition]string{}
+	}
+	i.topicIDs[tp] = id
+	return isOther
 }
 
 // MergeKnown adds what the plugin knows and reports whether that is new.

@@ -13,6 +13,7 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka"
 	"github.com/culvert-project/culvert/internal/run/runtest"
 	"github.com/culvert-project/culvert/wit"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // copied is a world whose group has metadata that may have been written for another log.
@@ -150,6 +151,70 @@ var copiedCases = []copiedCase{
 func TestMetadataOfAnotherLog(t *testing.T) {
 	for _, c := range copiedCases {
 		runtest.Bubble(t, c.name, func(t *testing.T) { checkCopied(t, c) })
+	}
+}
+
+// If the topic is another one, the records before the committed offset may be new: the warning names them.
+func TestSkippedRecordsOfAnotherTopic(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		next    int64
+		fetched kafka.CommitMetadata
+		want    string // "" means that the warning names none
+	}{
+		{"whole log", 5, kafka.CommitMetadata{OtherTopic: true, End: 12}, "skipped=0-4"},
+		{"expired records", 5, kafka.CommitMetadata{OtherTopic: true, Start: 4, End: 12}, "skipped=4 "},
+		{"nothing before", 5, kafka.CommitMetadata{OtherTopic: true, Start: 5, End: 12}, ""},
+		{"a shorter log", 500, kafka.CommitMetadata{OtherTopic: true, End: 12}, "skipped=0-11"},
+		{"an empty log", 5, kafka.CommitMetadata{OtherTopic: true}, ""},
+		{"the same topic", 5, kafka.CommitMetadata{End: 12}, ""},
+	} {
+		runtest.Bubble(t, c.name, func(t *testing.T) {
+			x := newCopied(&checker{}, 12, func(int) bool { return false })
+			c.fetched.Mismatch = movedOffset
+			c.fetched.WrittenFor = c.next
+			x.commitAt(c.next, "settled=2", c.fetched)
+			x.mustRun(t)
+			lines := strings.Split(x.log.String(), "\n")
+			isOther := func(line string) bool { return !strings.Contains(line, "is not about this log") }
+			lines = slices.DeleteFunc(lines, isOther)
+			assert.Equal(t, 1, len(lines), "warnings")
+			if c.want == "" {
+				assert.Equal(t, false, strings.Contains(lines[0], "skipped="), "names skipped records")
+				return
+			}
+			assert.Contains(t, lines[0], "topic=t partition=0", c.want, "culvert offsets set")
+		})
+	}
+}
+
+// A record in doubt does not hold a record of a topic that was created again with the same name. It holds one of the
+// same topic, or if the topic's ID is unknown.
+func TestTopicThatIsCreatedAgain(t *testing.T) {
+	for id, isSame := range map[string]bool{"new": false, "old": true, "": true} {
+		runtest.Bubble(t, "topic "+id, func(t *testing.T) {
+			tp := topicPartition{"t", 0}
+			x := newWorld(&writer{})
+			x.o.InDoubt = &InDoubtRecords{}
+			x.o.Revoked = &RevokedPartitions{}
+			x.group.put("t", 0, "a=1", "b=2")
+			x.group.nextMetadata = map[topicPartition]kafka.CommitMetadata{tp: {TopicID: "old"}}
+			x.service.answer = byBody(map[string]uint16{"a=1": 0})
+			x.mustFail(t, "t-0@0", "may have been written or not")
+			// The brokers drop the offset of a deleted topic.
+			x.group.logs = map[topicPartition][]*kgo.Record{}
+			x.group.committed = map[topicPartition]int64{}
+			x.group.metadata = map[topicPartition]string{}
+			x.group.put("t", 0, "c=3", "d=4")
+			x.group.nextMetadata = map[topicPartition]kafka.CommitMetadata{tp: {TopicID: id}}
+			x.service.requests = nil
+			if isSame {
+				x.mustFail(t, "t-0@0", "may have been written or not")
+				return
+			}
+			x.mustRun(t)
+			assert.Equal(t, []string{"c=3", "d=4"}, slices.Sorted(slices.Values(x.service.bodies())), "requests")
+		})
 	}
 }
 

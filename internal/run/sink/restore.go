@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/culvert-project/culvert/internal/kafka"
@@ -63,6 +64,10 @@ func (t *Task) readPriorProgress(tp topicPartition, next int64,
 			err)
 	}
 	p.uncommitted, p.writtenHere = t.o.Revoked.resume(t.run.requestCtx, tp, next, stored.Text)
+	if t.o.InDoubt.replaceTopic(tp, stored.TopicID) {
+		p.uncommitted = nil
+		p.writtenHere = false
+	}
 	reason := metadataMismatch(p.metadata, next, stored)
 	if reason == "" {
 		return p, nil
@@ -107,9 +112,17 @@ func (p priorProgress) maxWritten(next int64, stored kafka.CommitMetadata) int64
 // mismatchedMetadata returns metadata of another log with nothing written and the records up to last in doubt.
 func (t *Task) mismatchedMetadata(tp topicPartition, next, last int64, meta metadata, stored kafka.CommitMetadata,
 	reason string) (metadata, error) {
+	args := []any{"topic", tp.topic, "partition", tp.partition, "offset", next, "why", reason,
+		"in_doubt", max(last-next+1, 0), "up_to", last}
+	if skipped := (offsetRange{stored.Start, min(next, stored.End) - 1}); stored.OtherTopic &&
+		skipped.first <= skipped.last {
+		args = append(args, "skipped", skipped.String(), "advice", "a copy of a topic begins with records that were "+
+			"written; if the topic was created again, stop the connector and set its offset to "+
+			strconv.FormatInt(skipped.first, 10)+" with culvert offsets set, so that the skipped records are written "+
+			"and none is in doubt")
+	}
 	t.log.Warn("the metadata of the group's offset is not about this log: nothing in it counts as written, and "+
-		"records are in doubt", "topic", tp.topic, "partition", tp.partition, "offset", next, "why", reason,
-		"in_doubt", max(last-next+1, 0), "up_to", last)
+		"records are in doubt", args...)
 	if last-next >= maxInDoubt {
 		return meta, fmt.Errorf("expected at most %d records that may have been written, found those from offset %d "+
 			"up to %d; check the service, then set the group's offset with culvert offsets set", maxInDoubt, next, last)
