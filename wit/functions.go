@@ -77,6 +77,9 @@ type Command struct {
 	Name    string
 	Usage   string
 	Options []ConfigKey
+	// Changes means that the command changes something at the service, by GET or another method. REST neither lists
+	// nor runs it.
+	Changes bool
 }
 
 // CommandResult is the result of run. Document is JSON; Schemas are printed in the format that the user chooses.

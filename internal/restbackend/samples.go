@@ -139,9 +139,6 @@ func (b *Backend) openTool(ctx context.Context, c *config.Connector) (*check.Too
 	return tool, commands, err
 }
 
-// changingCommands change something at the service, some by GET. REST neither lists nor runs them.
-var changingCommands = []string{"retire", "delete-subscription"}
-
 func (b *Backend) commands(ctx context.Context, name string) ([]rest.Tool, error) {
 	c, err := b.runningConfig(name)
 	if err != nil {
@@ -154,7 +151,7 @@ func (b *Backend) commands(ctx context.Context, name string) ([]rest.Tool, error
 	defer tool.Close()
 	tools := []rest.Tool{}
 	for _, command := range commands {
-		if slices.Contains(changingCommands, command.Name) {
+		if command.Changes {
 			continue
 		}
 		t := rest.Tool{Name: command.Name, Usage: shown.Line(command.Usage), Options: []rest.ToolOption{}}
@@ -210,7 +207,7 @@ func (b *Backend) runCommandOf(ctx context.Context, c *config.Connector, command
 	if i < 0 {
 		return reject(http.StatusNotFound, "The plugin of connector "+c.Name+" has no command "+command)
 	}
-	if slices.Contains(changingCommands, command) {
+	if commands[i].Changes {
 		return reject(http.StatusConflict, check.ErrNotReadOnly.Error()+": run it by culvert "+command)
 	}
 	options, err := check.Options(commands[i], request.Options)

@@ -76,8 +76,8 @@ var Commands = []Command{
 			"Prefix of the name or path. Default: all services.")}}, listServices},
 	{wit.Command{Name: commandActive, Usage: "Lists the subscriptions that the connector's user has at a service of " +
 		"SAP.", Options: []wit.ConfigKey{serviceOption}}, activeSubscriptions},
-	{wit.Command{Name: "delete-subscription", Usage: "Deletes a subscription.", Options: []wit.ConfigKey{
-		setting.Define(optionURL, wit.KindString, wit.High, nil,
+	{wit.Command{Name: "delete-subscription", Changes: true, Usage: "Deletes a subscription.",
+		Options: []wit.ConfigKey{setting.Define(optionURL, wit.KindString, wit.High, nil,
 			"URL of the subscription, as "+commandActive+" shows it.",
 			setting.Required(), setting.Alias("url"))}}, deleteSubscription},
 }

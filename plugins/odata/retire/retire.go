@@ -29,8 +29,8 @@ const Command = "retire"
 
 // Declare returns the description of the command.
 func Declare() wit.Command {
-	return wit.Command{Name: Command, Usage: "Ends the ODP delta queues and the subscriptions that a connector has " +
-		"opened at its services. Stop the connector first, and delete it or its offsets afterwards."}
+	return wit.Command{Name: Command, Changes: true, Usage: "Ends the ODP delta queues and the subscriptions that a " +
+		"connector has opened at its services. Stop the connector first, and delete it or its offsets afterwards."}
 }
 
 // Retirement ends what a connector has opened.
