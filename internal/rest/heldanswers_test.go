@@ -54,7 +54,7 @@ func readAnswer(t *testing.T, c net.Conn) (*http.Response, string) {
 
 // Clients that do not read large responses hold a bounded number of bytes, and only until they are disconnected. Small
 // responses are always sent.
-func TestResponsesThatNobodyReadsAreBounded(t *testing.T) {
+func TestUnreadResponsesAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		request := dial(t, largeWorker(20))
 		for range maxHeldAnswers / (20 << 20) {
