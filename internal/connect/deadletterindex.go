@@ -24,14 +24,15 @@ const (
 )
 
 // deadLetterIndex records which dead letters of a connector are attempts of the same original record or row, and which
-// originals are open. The tracker has one for each connector, a replay one of the letters from which it selects.
+// originals are open. The tracker has an index for each connector. A replay has an index of the letters from which it
+// selects.
 //
 // Each letter's own position decides: a letter is settled if the replay state of its partition has its offset, and an
-// original is open while it has a letter that is not settled. Whoever settles an original settles all of its letters
-// that exist then. So:
+// original is open while it has a letter that is not settled. To settle an original means to settle all letters that it
+// has at that time. So:
 //
 //   - a letter that is written afterwards is open, whatever its headers say: the record was read again and refused
-//     again, or a task wrote it during the replay. To ask again is safe, to hide it is not.
+//     again, or a task wrote it during the replay. It is safe to ask again, and unsafe to hide the letter.
 //   - a duplicate of a letter after a crash, and a letter whose replay crashed between writing the next letter and
 //     storing its state, are settled together with the newest one, which alone is sent.
 //   - states are stored for each partition. Letters in other partitions are settled before the letter that is sent, so
@@ -73,7 +74,7 @@ type trackedDeadLetter struct {
 
 type originalState struct {
 	newest int32 // index of its newest letter
-	last   int32 // index of its last letter
+	last   int32 // index of its last letter in the order of [compareTracked]
 }
 
 func newDeadLetterIndex() *deadLetterIndex {
@@ -183,12 +184,12 @@ func (d *deadLetterIndex) updateNewest() {
 	}
 }
 
-// isNewer reports whether a letter is newer than an older one in the order of letters.
-func (d *deadLetterIndex) isNewer(l, older *trackedDeadLetter) bool {
-	if isOpen := !d.isSettled(l); isOpen == d.isSettled(older) {
+// isNewer reports whether a letter is newer than another one, which precedes it in the order of [compareTracked].
+func (d *deadLetterIndex) isNewer(l, preceding *trackedDeadLetter) bool {
+	if isOpen := !d.isSettled(l); isOpen == d.isSettled(preceding) {
 		return isOpen
 	}
-	return l.partition != older.partition || l.offset > older.offset
+	return l.partition != preceding.partition || l.offset > preceding.offset
 }
 
 // attempts returns the indexes of the letters of an original, the last one first.
@@ -209,7 +210,7 @@ func (d *deadLetterIndex) oldest(original originalID) *trackedDeadLetter {
 	return &d.letters[oldest]
 }
 
-// failures returns how often an original has failed, as the letter with the most replays says.
+// failures returns how often an original has failed: one more than the most replays of its letters.
 func (d *deadLetterIndex) failures(original originalID) (count int) {
 	for i := range d.attempts(original) {
 		count = max(count, int(d.letters[i].replays)+1)
@@ -354,8 +355,8 @@ func (d *deadLetterIndex) countedCause(l *trackedDeadLetter) causeID {
 	return l.cause
 }
 
-// siblings returns all letters of the originals with a letter at one of the positions, and counts both. includeSettled
-// also selects originals that are not open.
+// siblings returns all letters of the originals with a letter at one of the positions, the number of these originals,
+// and the number of positions with a letter. Originals that are not open count only with includeSettled.
 func (d *deadLetterIndex) siblings(positions map[DeadLetterPosition]bool,
 	includeSettled bool) (letters []trackedDeadLetter, originals, matched int) {
 	selected := map[originalID]bool{}

@@ -542,10 +542,11 @@ func (t *deadLetterTracker) withIndex(ctx context.Context, name, topic string,
 type locatedLetters struct {
 	letters []trackedDeadLetter
 	ends    kafka.Positions       // of the topic
-	isOpen  func(originalID) bool // reports whether any original of the connector is open
+	isOpen  func(originalID) bool // reports whether an original is open, also one that was not located
 }
 
-// locate returns the letters of the originals at the positions. Nil means that the index does not have all of them.
+// locate returns the letters of the originals at the positions. Nil means that the topic must be read instead: the index
+// does not have all of them, or could not be updated.
 func (t *deadLetterTracker) locate(ctx context.Context, name, topic string,
 	positions map[DeadLetterPosition]bool) (located *locatedLetters) {
 	err := t.withIndex(ctx, name, topic, func(c *trackedConnector, _ *kafka.Reader) error {

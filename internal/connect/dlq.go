@@ -85,8 +85,8 @@ func (h *Herder) parseRedacted(r *kgo.Record) DeadLetter {
 // spanGap is the number of other records that are read to save a request.
 const spanGap = 50
 
-// readSpans calls handle with the records of letters, and with some records between them, until it returns
-// [kafka.ErrStop].
+// readSpans calls handle with the records of letters, and with some records between them, until handle
+// returns [kafka.ErrStop].
 func readSpans(ctx context.Context, reader *kafka.Reader, topic string, letters []trackedDeadLetter,
 	handle func(*kgo.Record) error) error {
 	letters = slices.Clone(letters)

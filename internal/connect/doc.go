@@ -17,7 +17,7 @@
 //   - endpoint.go, listener.go: notifications. lag.go: lag of sinks, end of --once.
 //   - deadletter.go, deadletterproducer.go, dlq.go: dead letters. deadlettertracker.go, deadletterindex.go,
 //     deadlettercause.go: what is known of open ones. replay.go, partitionreplay.go, sourcereplay.go, rejections.go:
-//     replay. replayregistry.go: those that run. replaystate.go: the stored state. replayindex.go, recordid.go: its
+//     replay. replayregistry.go: running replays. replaystate.go: stored state. replayindex.go, recordid.go: replayed
 //     letters. newerrecords.go, newerrows.go, keylocks.go: order of replayed records.
 //   - condition.go: the words for states. summary.go, activity.go, restinfo.go, trace.go, progress.go, metrics.go: what
 //     is shown, history.go: of the last hour. offsets.go, importoffsets.go: offsets.

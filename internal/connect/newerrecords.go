@@ -13,16 +13,16 @@ import (
 )
 
 // newerRecords reads during a replay whether topics have records that dead letters would overwrite: the topics that a
-// sink reads, or a source writes. A key is that of the record as it is in the topic. Records of a source without a key
+// sink reads, or a source writes. Keys are compared as they are in these topics. Records of a source without a key
 // overwrite nothing.
 type newerRecords struct {
-	// newest has, by key of a dead letter to send, the offset of the newest other record of the key, or -1.
+	// newest has, by key of a sink's dead letter to send, the offset of the newest other record of the key, or -1.
 	newest  map[recordID]int64
 	from    map[string]kafka.Positions // where the next read of a topic starts
-	unkeyed map[string]*unkeyedTopic
-	rows    *newerRows            // nil for a sink
-	times   map[string]*startTime // of topics that are read from a time on
-	isOpen  func(originalID) bool // reports whether a record of a sink is itself a dead letter to send
+	unkeyed map[string]*unkeyedTopic   // by topic
+	rows    *newerRows                 // nil for a sink
+	times   map[string]*startTime      // of topics that are read from a time on
+	isOpen  func(originalID) bool      // reports whether a record of a sink is itself a dead letter to send
 	kafka   kafka.Config
 	admin   *kafka.Admin // nil until topics are read
 	reader  *kafka.Reader
@@ -34,23 +34,24 @@ type startTime struct {
 	isStarted bool      // newerRecords.from has the partitions of the topic
 }
 
-// newNewerRecords returns the newer records of a sink.
-func newNewerRecords(kafkaConfig kafka.Config, isOpen func(originalID) bool) *newerRecords {
+// newSinkNewerRecords returns newer records for the letters of a sink.
+func newSinkNewerRecords(kafkaConfig kafka.Config, isOpen func(originalID) bool) *newerRecords {
 	return &newerRecords{newest: map[recordID]int64{}, from: map[string]kafka.Positions{},
 		unkeyed: map[string]*unkeyedTopic{}, times: map[string]*startTime{}, isOpen: isOpen, kafka: kafkaConfig}
 }
 
-// newNewerRows returns the newer records of a source. Those of open transactions count: a running task may commit them.
-func newNewerRows(kafkaConfig kafka.Config) *newerRecords {
+// newSourceNewerRecords returns newer records for the letters of a source. Records of open transactions count, because
+// a running task may commit them.
+func newSourceNewerRecords(kafkaConfig kafka.Config) *newerRecords {
 	kafkaConfig.Consumer.ClientConfig = kafkaConfig.Producer.ClientConfig
 	kafkaConfig.Consumer.ReadUncommitted = true
-	n := newNewerRecords(kafkaConfig, nil)
+	n := newSinkNewerRecords(kafkaConfig, nil)
 	n.rows = &newerRows{records: map[DeadLetterPosition][]rowRecord{}, newest: map[recordID]newestRow{},
 		sent: map[recordID]rowOrder{}}
 	return n
 }
 
-// readFrom lets the next read of a topic begin at a time or earlier.
+// readFrom makes the next read of a topic begin at a time, or at an earlier one that was set before.
 func (n *newerRecords) readFrom(topic string, begin time.Time) {
 	start := n.times[topic]
 	if start == nil {
@@ -79,7 +80,7 @@ func (n *newerRecords) isSuperseded(deadLetter *DeadLetter) bool {
 	return ok && newest > deadLetter.Offset
 }
 
-// watchRow makes read look for records that are newer than one that a source's letter becomes.
+// watchRow makes read look for records that are newer than a record that a source's letter becomes.
 func (n *newerRecords) watchRow(deadLetter *DeadLetter, topic string, key, value []byte) {
 	if key != nil {
 		n.rows.watch(deadLetter, topic, key, value)
@@ -181,7 +182,7 @@ func (n *newerRecords) read(ctx context.Context) error {
 	return nil
 }
 
-// start adds all partitions of a topic that is read from a time on.
+// start adds the positions of all partitions of a topic that is read from a time on.
 func (n *newerRecords) start(ctx context.Context, topic string, positions kafka.Positions) error {
 	start := n.times[topic]
 	if start == nil || start.isStarted {

@@ -8,13 +8,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// clockTolerance is how much the clocks of brokers and workers may differ: a record that is so much older may be newer.
-// In doubt it holds a letter back, which a user can send anyway.
+// clockTolerance is how much the clocks of brokers and workers may differ: a record whose time is less than this before
+// the letter's may be newer. In doubt it holds the letter back, which a user can send anyway.
 const clockTolerance = 2 * time.Second
 
-// newerRows records which records in the topics of a source are newer than those that its letters become. A letter has
-// no position in the topic, so that times decide: of the row, or of its failure if that is earlier. A record with the
-// contents of the letter's own is not newer: an earlier replay may have sent it before a crash.
+// newerRows finds out which records in the topics of a source are newer than the records that its letters become. A
+// letter has no position in the topic, so times decide: the time of the row, or of its failure if that is earlier. A
+// record with the same contents is not newer: an earlier replay may have sent it before a crash.
 type newerRows struct {
 	records map[DeadLetterPosition][]rowRecord // that letters become
 	newest  map[recordID]newestRow             // by key of these records
@@ -27,7 +27,7 @@ type rowRecord struct {
 	content recordID
 }
 
-// newestRow is the newest record of a key. The zero value means that the topic has no record.
+// newestRow is the newest record of a key. The zero value means that the topic has no record of the key.
 type newestRow struct {
 	content recordID
 	order   rowOrder
@@ -35,8 +35,8 @@ type newestRow struct {
 
 // rowOrder is the place of a row in the order of a source: rows of the same time are ordered by their index in a page.
 type rowOrder struct {
-	millis int64
-	index  int64
+	millis int64 // Unix milliseconds
+	index  int64 // in the page
 }
 
 func (o rowOrder) time() time.Time { return time.UnixMilli(o.millis) }
@@ -54,10 +54,10 @@ func orderOf(l *DeadLetter) rowOrder {
 }
 
 func newRowRecord(topic string, key, value []byte) rowRecord {
-	const row, deletion = -1, -2 // in place of a partition
+	const row, tombstone = -1, -2 // in place of a partition
 	kind := int32(row)
 	if value == nil {
-		kind = deletion
+		kind = tombstone
 	}
 	return rowRecord{key: newKeyID(topic, row, key), content: newRecordID(topic, kind, -1, time.Time{}, key, value)}
 }

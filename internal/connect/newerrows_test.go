@@ -54,7 +54,7 @@ func TestNewerRowsHoldLettersBack(t *testing.T) {
 		"a record after the letter's own": {letter: row,
 			records: []*kgo.Record{record("k", "a", 101_000), record("k", "b", 102_000)}, want: true},
 	} {
-		newer := newNewerRows(kafka.Config{})
+		newer := newSourceNewerRecords(kafka.Config{})
 		newer.watchRow(test.letter, "t", []byte("k"), []byte("a"))
 		for _, r := range test.records {
 			newer.add(r)
@@ -65,7 +65,7 @@ func TestNewerRowsHoldLettersBack(t *testing.T) {
 
 // What a replay has sent holds back the letters of earlier rows and no others, whatever the broker's times are.
 func TestSentRowsHoldEarlierLettersBack(t *testing.T) {
-	newer := newNewerRows(kafka.Config{})
+	newer := newSourceNewerRecords(kafka.Config{})
 	letters := []*DeadLetter{failedRow(0, 100), failedRow(1, 100), failedRow(2, 300)}
 	for i, l := range letters {
 		newer.watchRow(l, "t", []byte("k"), []byte(strconv.Itoa(i)))

@@ -49,7 +49,7 @@ type partitionReplay struct {
 	storedJSON string       // the stored state, which is not written again if it is the same
 	index      *replayIndex // of all partitions
 	newer      *newerRecords
-	replays    map[int32]*partitionReplay // by partition, with this one
+	replays    map[int32]*partitionReplay // of all partitions, by partition
 	regex      *pattern.Pattern           // topics.regex; nil if it is not set
 
 	mu       sync.Mutex
@@ -127,7 +127,7 @@ type replayBatch struct {
 	bytes       int
 	nextOffset  int64           // the offset after the last record that was read
 	restartAt   int64           // where the next batch starts; -1 means after the last record that was read
-	selected    map[string]bool // records of a sink by topic, partition and offset
+	selected    map[string]bool // records of the batch by topic, partition and offset
 }
 
 // nextBatch returns the next letters to send, no letters at the end. It marks letters that need not be sent as done.
@@ -178,7 +178,8 @@ func (p *partitionReplay) read(ctx context.Context, visit func(*kgo.Record) erro
 	return next, err
 }
 
-// markUnused marks offsets between the records of a read as done: transaction markers and compacted records.
+// markUnused marks offsets between the records of a read as done: transaction markers and compacted records. Between
+// located letters there are other letters, so it marks nothing.
 func (p *partitionReplay) markUnused(state *replayState, first, last int64) {
 	if p.request.located == nil {
 		state.markDone(first, last)
@@ -329,7 +330,7 @@ func (p *partitionReplay) attempt(letter *DeadLetter) attempt {
 	return p.index.attempt(letter.recordID().original())
 }
 
-// replayed returns a letter as it is sent now.
+// replayed returns a letter in the form in which it is sent now.
 func (p *partitionReplay) replayed(letter *DeadLetter) core.DeadLetter {
 	attempt := p.attempt(letter)
 	replayed := letter.forReplay()
@@ -434,8 +435,8 @@ func (p *partitionReplay) markWritten(r *kgo.Record) {
 	p.written[placeID(r)] = true
 }
 
-// dropSuperseded reads newer records and returns the letters of a batch that none supersedes. It counts the others as
-// kept.
+// dropSuperseded reads newer records, and returns the letters of a batch that no newer record supersedes. It counts the
+// others as kept.
 func (p *partitionReplay) dropSuperseded(ctx context.Context, letters []*DeadLetter) ([]*DeadLetter, error) {
 	if err := p.newer.read(ctx); err != nil {
 		return nil, err

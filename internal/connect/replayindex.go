@@ -46,13 +46,14 @@ func (r *replayIndex) update(replays map[int32]*partitionReplay) {
 	r.deadLetterIndex.update(kafka.Positions{}, states)
 }
 
-// represents reports whether a letter is the newest one of its original. A replay sends no other.
+// represents reports whether a letter is the newest one of its original. A replay sends no other letter of it.
 func (r *replayIndex) represents(l *DeadLetter) bool {
 	o, ok := r.originals[l.recordID().original()]
 	return ok && r.letters[o.newest].position() == l.position()
 }
 
-// newestOf returns the positions of open letters, each with the newest letter of its original.
+// newestOf returns, by the position of each open letter among the positions, the position of the newest letter of its
+// original.
 func (r *replayIndex) newestOf(positions map[DeadLetterPosition]bool) map[DeadLetterPosition]DeadLetterPosition {
 	newest := map[DeadLetterPosition]DeadLetterPosition{}
 	for i := range r.letters {
@@ -63,7 +64,7 @@ func (r *replayIndex) newestOf(positions map[DeadLetterPosition]bool) map[DeadLe
 	return newest
 }
 
-// attempt describes the next attempt of an original, as its letters say.
+// attempt describes the next attempt of an original.
 type attempt struct {
 	rows            core.RowSubset // the rows that failed in all open letters
 	isContradictory bool           // open letters are about different numbers of rows
@@ -72,8 +73,8 @@ type attempt struct {
 	value           string         // the digest of the other value that it may have written, see [valueDigest]
 }
 
-// attempt returns what the letters of an original say. The doubt about an open letter has ended if a later letter has
-// more replays: its replay was refused.
+// attempt derives the next attempt from the letters of an original. A letter is no longer in doubt if a later letter has
+// more replays: the replay of the former was refused.
 func (r *replayIndex) attempt(original originalID) (a attempt) {
 	for i := range r.attempts(original) {
 		l := &r.letters[i]

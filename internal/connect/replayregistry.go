@@ -17,14 +17,14 @@ const (
 	indexedLetterBytes = 80        // of a letter in a replayIndex
 )
 
-// replayRegistry has the replays, retries, dry runs and discards that run on a worker. The zero value is ready; nil
-// bounds nothing.
+// replayRegistry has the replays, retries, dry runs and discards that run on a worker. The zero value is ready. A nil
+// registry accepts reserve and release, and bounds nothing.
 //
 // Invariants: a connector has at most one of them. All of them together have reserved at most maxReplayBytes.
 type replayRegistry struct {
 	mu     sync.Mutex
 	starts map[string]time.Time // by connector
-	bytes  int64                // that are reserved
+	bytes  int64                // reserved by all
 }
 
 // begin registers a replay and reserves bytes. The caller must call end when the replay has ended. An error wraps

@@ -94,7 +94,7 @@ type parsedState struct {
 	err    error
 }
 
-// update parses fields unless they are the same slice as before: a store keeps it until another state is stored.
+// update parses fields unless they are the same slice as before: a store keeps the slice until another state is stored.
 func (p *parsedState) update(fields []wit.OffsetEntry) {
 	if len(fields) == len(p.fields) && (len(fields) == 0 || &fields[0] == &p.fields[0]) {
 		return
@@ -264,10 +264,11 @@ func (r *replayState) fields() []wit.OffsetEntry {
 }
 
 // errReplayState is the end of each error of parseReplayState.
-var errReplayState = errors.New("culvert dlq replay --again ignores this state, sends all letters again, and replaces it")
+var errReplayState = errors.New("culvert dlq replay --again ignores this state, sends all letters again, and " +
+	"replaces it")
 
-// parseReplayState parses the stored form of a state in one pass, so that a large one costs no more than its size.
-// Nil is the state of a partition without settled letters.
+// parseReplayState parses the stored form of a state in one pass, so the time is proportional to its size. Nil is the
+// state of a partition without settled letters.
 func parseReplayState(stored []wit.OffsetEntry) (r replayState, err error) {
 	fields, err := source.PluginFields(stored)
 	if err == nil {

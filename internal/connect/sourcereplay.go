@@ -13,6 +13,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// replaySource sends the selected letters of a source in the partition.
 func (p *partitionReplay) replaySource(ctx context.Context, t *task, binding *plugin.Binding,
 	transforms *chainFactory) error {
 	run := t.run
@@ -31,13 +32,13 @@ func (p *partitionReplay) replaySource(ctx context.Context, t *task, binding *pl
 	return p.replayRows(ctx, t, binding, transforms, nil)
 }
 
-// watchRows makes a trial, in which transforms and converters tell the keys of the records that the selected letters
-// become, and reads whether these topics have newer records.
+// watchRows runs transforms and converters without sending, because only they know the keys of the records that the
+// selected letters become. Then it reads whether the topics have newer records of these keys.
 func (p *partitionReplay) watchRows(ctx context.Context, t *task, binding *plugin.Binding,
 	transforms *chainFactory) error {
 	trial := &partitionReplay{connectorRun: p.connectorRun, reader: p.reader, request: p.request, partition: p.partition,
 		end: p.end, result: &ReplayResult{Kept: map[string]int{}}, next: p.next, state: p.state.clone(), index: p.index,
-		newer: newNewerRows(p.connectorRun.clients.kafka), rejected: map[string]bool{}}
+		newer: newSourceNewerRecords(p.connectorRun.clients.kafka), rejected: map[string]bool{}}
 	trial.request.DryRun = true
 	trial.request.notFound = nil
 	err := trial.replayRows(ctx, t, binding, transforms, p.newer.watchRow)
@@ -82,8 +83,8 @@ func (p *partitionReplay) replayRows(ctx context.Context, t *task, binding *plug
 		}
 	}
 	var previousBatch []core.DeadLetter
-	letters := map[string]*DeadLetter{} // of that batch, by position
-	delivered := map[string]bool{}      // positions of letters of that batch
+	letters := map[string]*DeadLetter{} // of previousBatch, by position
+	delivered := map[string]bool{}      // positions of letters of previousBatch
 	next := func(ctx context.Context,
 		unreadable source.UnreadableReason) (batch []core.DeadLetter, state []wit.OffsetEntry, err error) {
 		for i := range previousBatch { // its result is stored now
