@@ -96,8 +96,8 @@ var pages = map[string]page{
 		post: (*pageRequest).act},
 }
 
-// pageInputs is all of a request that decides what a page shows. It is the key of the cache, so that viewers share a
-// page only if each of its fields is the same. A page reads nothing else of the request; REST answers by its rights.
+// pageInputs holds all parts of a request that decide what a page shows. It is the key of the cache, so viewers share a
+// page only if all fields are equal. A page reads nothing else of the request; REST answers by its rights.
 type pageInputs struct {
 	name         string // in pages
 	encodedQuery string // without the versions that the script has

@@ -91,7 +91,7 @@ const (
 	cacheFactor    = 40
 	maxCacheTTL    = 2500 * time.Millisecond
 	maxCachedPages = 64               // there is a page for each URL that is viewed
-	maxCacheBytes  = 32 << 20         // of all pages; any viewer may cause others
+	maxCacheBytes  = 32 << 20         // of all pages; a viewer may request any number of them
 	pageTTL        = 10 * time.Second // how long a page without viewers is kept
 	maxOutlines    = 8                // the number of earlier versions of a fragment whose changed rows are known
 	maxAnswers     = 16               // the number of answers that are compressed once for several viewers of a page
@@ -143,7 +143,7 @@ func (c *pageCache) answer(key pageInputs, known string, render func() rendered)
 	return encoded
 }
 
-// answer also returns the size of the page.
+// answer is [pageCache.answer] for one page. It also returns the page's size in bytes.
 func (p *cachedPage) answer(known string, render func() rendered) (encoded encodedAnswer, bytes int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -178,7 +178,7 @@ func (p *cachedPage) existingVersions(known string) string {
 	return strings.Join(slices.Compact(existing), ",")
 }
 
-// size returns about how many bytes of memory the page needs.
+// size returns approximately how many bytes of memory the page needs.
 func (p *cachedPage) size() (bytes int) {
 	const entryBytes = 100 // of a map entry with its hash
 	for _, fragment := range p.content.fragments {

@@ -256,7 +256,7 @@ func (l *listAnswers) refine(component connect.ComponentStatus) connect.Componen
 
 // summarize merges the state of a connector from this worker's view and the reports of other workers about their own
 // tasks. With ownOnly it includes only components of this worker; isIncluded is false if there are no components.
-// withheld, if not empty, replaces the causes of failures, in which ?search= looks, too.
+// withheld, if not empty, replaces the causes of failures, also in the texts that ?search= searches.
 func summarize(c *connect.Summary, group *listAnswers, ownOnly bool,
 	withheld string) (summary ConnectorSummary, isIncluded bool) {
 	summary.ConnectorState = ConnectorState{Name: c.Name, Type: c.Type, Class: c.Class, Workers: []string{}}

@@ -79,7 +79,7 @@ func (req *request) connectors() {
 			case "motion":
 				var metrics connect.Metrics
 				metrics, err = others.connectorMetrics(herder, name)
-				expanded[part] = withhold(metrics, req.withheldMessage()) // Kafka Connect has none of it
+				expanded[part] = withhold(metrics, req.withheldMessage()) // Kafka Connect has no such texts
 			}
 			unknown = errors.Join(unknown, err)
 		}

@@ -10,19 +10,19 @@ import (
 	"github.com/culvert-project/culvert/internal/base/inbound"
 )
 
-// Bounds of responses while clients read them. A response of at most smallAnswer is not counted: with a connection for
-// each, inbound.MaxConnections of them need 32 MiB.
+// Bounds of responses while clients read them. A response of at most smallAnswer bytes is not counted: on all
+// inbound.MaxConnections connections such responses need 32 MiB.
 const (
 	maxHeldAnswers = 64 << 20 // bytes of all responses, and of a single one
 	smallAnswer    = 64 << 10
-	pieceTimeout   = 30 * time.Second // for a client to take the next smallAnswer bytes
+	pieceTimeout   = 30 * time.Second // for a client to read the next smallAnswer bytes
 )
 
-// heldAnswers counts the bytes of responses that clients have not taken yet. The zero value is ready.
+// heldAnswers counts the bytes of responses that clients have not read yet. The zero value is ready.
 type heldAnswers struct{ bytes inbound.Bodies }
 
 var errAnswersFull = &Refusal{http.StatusServiceUnavailable,
-	"responses that other clients have not read yet use all memory: retry later"}
+	"responses that other clients have not read yet use all memory for responses: retry later"}
 
 // checkAnswer returns an error if a response is too large, whatever the others are.
 func checkAnswer(size int) error {
@@ -53,7 +53,7 @@ func (h *heldAnswers) hold(size int, isChange bool) (release func(), err error) 
 	return func() { h.bytes.Reserve(-int64(size), limit) }, nil
 }
 
-// Send sends a page or a part of one. The header has its content type.
+// Send sends a page or a part of one. The caller has set its content type.
 func (p Pages) Send(w http.ResponseWriter, r *http.Request, status int, body []byte) {
 	release, err := p.held.hold(len(body), r.Method == http.MethodPost)
 	defer release()
@@ -68,8 +68,8 @@ func (p Pages) Send(w http.ResponseWriter, r *http.Request, status int, body []b
 	w.Write(body)
 }
 
-// pacedWriter disconnects a client that does not take the next bytes of a large response in time, and one that has not
-// taken all at the deadline.
+// pacedWriter disconnects a client that does not read the next bytes of a large response within pieceTimeout, or the
+// whole response before the deadline.
 type pacedWriter struct {
 	http.ResponseWriter
 	deadline time.Time
@@ -81,7 +81,7 @@ func (p *pacedWriter) Write(data []byte) (n int, err error) {
 	c := http.NewResponseController(p.ResponseWriter)
 	p.written += len(data)
 	for {
-		if p.written > smallAnswer { // a writer of a test has no deadline
+		if p.written > smallAnswer { // a test's writer accepts no deadline
 			_ = c.SetWriteDeadline(time.Now().Add(min(pieceTimeout, time.Until(p.deadline))))
 		}
 		piece := data[:min(len(data), smallAnswer)]

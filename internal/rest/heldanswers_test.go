@@ -64,7 +64,7 @@ func TestUnreadResponsesAreBounded(t *testing.T) {
 		answer, text := readAnswer(t, request("/connectors"))
 		assert.Equal(t, http.StatusServiceUnavailable, answer.StatusCode)
 		assert.Equal(t, "10", answer.Header.Get("Retry-After"))
-		assert.Contains(t, text, "responses that other clients have not read yet use all memory")
+		assert.Contains(t, text, "responses that other clients have not read yet use all memory for responses")
 		answer, _ = readAnswer(t, request("/"))
 		assert.Equal(t, http.StatusOK, answer.StatusCode)
 		time.Sleep(pieceTimeout)

@@ -21,7 +21,7 @@ type placedLetter struct {
 	size  int    // bytes of JSON
 }
 
-// isPast reports whether a letter of a place did not fit. It never fits later, since letters before it are only added.
+// isPast reports whether the letter at a place did not fit. It never fits later, because more letters before it follow.
 func (p *letterPage) isPast(place int) bool { return p.end > 0 && place >= p.end }
 
 // add adds a letter that is not past the end, and drops the last letters that do not fit.

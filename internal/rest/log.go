@@ -18,7 +18,7 @@ type LogPage struct {
 	Lines    []LogLine `json:"lines"`
 	Last     int64     `json:"last"`           // for ?after= of the next page; it ascends after a restart, too
 	Lost     bool      `json:"lost,omitempty"` // lines after ?after= are no longer in memory
-	// Withheld is why the lines have no attributes, "" if they have.
+	// Withheld is why the lines have no attributes, "" if they have them.
 	Withheld string `json:"withheld,omitempty"`
 }
 

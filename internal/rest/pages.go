@@ -27,12 +27,12 @@ type Pages struct {
 	held   *heldAnswers
 }
 
-// Rights is what REST shows and permits to a request because of its connection, its Host and the options. The same route
-// has the same answer for requests with equal rights.
+// Rights is what REST shows and permits to a request because of its connection, its Host and the options. A route has
+// the same answer for requests with equal rights.
 type Rights struct {
 	ReadOnlyReason  string // why the console may only read; "" if it may change things
 	ShapeOnlyReason string // why no values of records are shown; "" if they are
-	HidesSecrets    bool
+	HidesSecrets    bool   // passwords in configurations are masked
 }
 
 // A form's bytes exist several times in a page and its calls of routes, for which maxForms leaves memory.

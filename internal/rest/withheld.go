@@ -6,7 +6,7 @@ import (
 	"reflect"
 )
 
-// quotesTag is the tag of fields whose texts may quote values of records. Responses to those who may not see values
+// quotesTag is the tag of fields whose texts may quote values of records. Responses to users who may not see values
 // have a reason in place of these texts.
 const quotesTag = "quotes"
 
@@ -21,11 +21,11 @@ func (req *request) withheldMessage() string {
 		why
 }
 
-// withheldInBody is withheldMessage for the texts of a response. Users of Kafka Connect expect the traces of its routes,
-// which only web pages of other origins and the console must not see.
+// withheldInBody is withheldMessage for the texts of a response. Users of Kafka Connect expect traces from its routes;
+// only web pages of other origins and the console must not see these.
 func (req *request) withheldInBody() string {
-	isOfConnect := req.route == nil || !req.route.isCulvertRoute()
-	if isOfConnect && ReadOnlyReason(req.r.Context()) == "" && req.r.Context().Value(forPageKey{}) == nil {
+	isConnectRoute := req.route == nil || !req.route.isCulvertRoute()
+	if isConnectRoute && ReadOnlyReason(req.r.Context()) == "" && req.r.Context().Value(forPageKey{}) == nil {
 		return ""
 	}
 	return req.withheldMessage()
@@ -40,8 +40,8 @@ func forPages(api http.Handler) http.Handler {
 	})
 }
 
-// withhold returns a copy of a body with a message in place of the texts that may quote values of records. "" returns
-// the body itself.
+// withhold returns a copy of a body with a message in place of the texts that may quote values of records, or the
+// body itself if the message is "".
 func withhold[T any](body T, message string) T {
 	if message != "" {
 		reflect.ValueOf(&body).Elem().Set(withholdValue(reflect.ValueOf(&body).Elem(), message))
