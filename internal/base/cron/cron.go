@@ -13,8 +13,9 @@ import (
 
 // Schedule is a cron expression in a time zone. It is immutable.
 //
-// Besides the values of a field there are days that depend on the month. Day 0 is the last one, -3 three days before
-// it, and workday+d the working day that is nearest to day d. Weekday 36 is the third one of number 6, 66 the last one.
+// Besides the values of a field, values has days that depend on the month. Day 0 is the last day of the month, -3 is
+// three days before it, and workday+d is the working day nearest to day d. Weekday 36 is the third Friday (number 6) of
+// the month, 66 the last Friday.
 type Schedule struct {
 	values [len(fields)]map[int]bool
 	zone   *time.Location
@@ -24,7 +25,7 @@ const workday, nthWeek, lastWeek = 100, 10, 60
 
 const secondField, minuteField, hourField, dayField, monthField, weekdayField, yearField = 0, 1, 2, 3, 4, 5, 6
 
-// fields are the fields of an expression: their values, and the names of these from the first one on.
+// fields describes the fields of an expression: their values, and the names of values from the first one on, if any.
 var fields = [...]struct {
 	name     string
 	first    int
@@ -43,6 +44,7 @@ var fields = [...]struct {
 	{name: "year", first: 1970, last: 2099, expected: "1970 to 2099"},
 }
 
+// endOfYears is later than all starts in all time zones.
 var endOfYears = time.Date(2101, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // macros are short forms that Quartz does not have.
@@ -57,8 +59,8 @@ func Parse(expression string) (*Schedule, error) {
 	if last := len(texts) - 1; last >= yearField && strings.ContainsFunc(texts[last], unicode.IsLetter) {
 		zone, err := time.LoadLocation(texts[last])
 		if err != nil || texts[last] == "Local" {
-			return nil, fmt.Errorf("expected the name of a time zone such as Europe/Berlin, found %q in %q", texts[last],
-				expression)
+			return nil, fmt.Errorf("expected the name of a time zone such as Europe/Berlin, found %q in %q",
+				texts[last], expression)
 		}
 		s.zone = zone
 		texts = texts[:last]
@@ -85,7 +87,7 @@ func Parse(expression string) (*Schedule, error) {
 	return s, nil
 }
 
-// add adds the values of an item of the list in a field.
+// add adds the values of an item of the list in the field with the index place.
 func (s *Schedule) add(place int, item string) (err error) {
 	f := &fields[place]
 	values := s.values[place]
@@ -155,7 +157,7 @@ func (s *Schedule) add(place int, item string) (err error) {
 // Next returns the first start after a time, if any. Local times that clocks skip have no start. Of local times that
 // clocks repeat, only the second has one, unless the expression has starts in all hours.
 func (s *Schedule) Next(after time.Time) (start time.Time, ok bool) {
-	for from := after.Truncate(time.Second).Add(time.Second); from.Before(endOfYears); { // to the next change of clocks
+	for from := after.Truncate(time.Second).Add(time.Second); from.Before(endOfYears); { // each time up to the next change of clocks
 		name, offset := from.In(s.zone).Zone()
 		_, end := from.In(s.zone).ZoneBounds()
 		if end.IsZero() {

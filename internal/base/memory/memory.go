@@ -79,7 +79,7 @@ func (b *Budget) Spare() *Quota {
 	return b.spare
 }
 
-// Quota is memory that users reserve as long as there is some. The nil quota has no limit. It is safe for concurrent
+// Quota is memory that its users reserve as long as some is left. The nil quota has no limit. It is safe for concurrent
 // use.
 type Quota struct {
 	bytes int64

@@ -8,8 +8,8 @@ import java.util.TimeZone;
 import org.quartz.CronExpression;
 
 /**
- * Reads lines of an expression, a time zone, a time and a number, with tabs between them, and prints as many next times of
- * Quartz in a line, or fewer if the expression has no others.
+ * Reads lines with an expression, a time zone, a time and a number, separated by tabs. For each it prints a line with so
+ * many next times of Quartz, or fewer if the expression has no others.
  */
 public class Starts {
   public static void main(String[] args) throws Exception {
