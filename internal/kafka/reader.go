@@ -473,7 +473,8 @@ type fetchResult struct {
 	hasBatches bool
 }
 
-// fetchedPerOffset bounds the bytes of a request for few records: the broker returns at least a batch.
+// fetchedPerOffset is how many bytes are requested for each offset, so that a read of few records requests few bytes.
+// The broker returns at least a batch.
 const fetchedPerOffset = 64 << 10
 
 func (r *Reader) fetch(ctx context.Context, leader partitionLeader, partition int32, offset, end int64,

@@ -51,7 +51,7 @@ func (m *Manager) Bind(connector string, kind wit.ComponentKind, class, version 
 	return m.bind(connector, query)
 }
 
-// BindVersion is [Manager.Bind] for the version of a module, which may be any text.
+// BindVersion is [Manager.Bind] for exactly one version, which may be any text: a module may have any.
 func (m *Manager) BindVersion(connector string, kind wit.ComponentKind, class, version string) (*Binding, error) {
 	only := VersionRange{spec: version, intervals: []interval{{open: "[", lower: version, upper: version, close: "]"}}}
 	return m.bind(connector, componentQuery{kind: kind, class: class, versions: only})

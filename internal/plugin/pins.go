@@ -6,10 +6,10 @@ import (
 )
 
 // PinnedVersion is the version of a plugin that the workers of a group have agreed on, for connectors whose version
-// range contains it. Hashes are prefixes of a file's hash.
+// range contains it. Hash and Previous are prefixes of a file's hash.
 type PinnedVersion struct {
 	Version  string
-	Hash     string // the agreed version
+	Hash     string // of the agreed version
 	Previous string `json:"Before"` // replaces Hash on a worker that rejected it because its calls broke
 }
 

@@ -154,7 +154,8 @@ func (r VersionRange) Contains(version string) bool {
 	}))
 }
 
-// contains compares build metadata, which have no order, if the interval has one version.
+// contains reports whether a version is in the interval. Build metadata have no order: they are compared only by an
+// interval of one version that has them.
 func (i interval) contains(version string) bool {
 	if i.lower == i.upper && strings.Contains(i.lower, "+") {
 		return version == i.lower

@@ -1,8 +1,8 @@
 // Package registry is a client of schema registries with Confluent's API
 // (docs.confluent.io/platform/current/schema-registry/develop/api.html): Confluent's own, Karapace, Apicurio's ccompat,
 // Redpanda's. Requests are repeated without limit while a registry is unavailable; a [RejectedError] is permanent.
-// Another instance may have registered a schema that a record refers to a moment ago, so it is missing only after
-// maxLag.
+// Another instance may have registered a schema that a record refers to a moment ago, so a missing schema
+// is an error only after maxLag.
 package registry
 
 import (
@@ -134,7 +134,7 @@ type Client struct {
 	partner   away.Partner
 	mu        sync.Mutex
 	lastError string // of the current outage
-	// missing has the times at which schemas were missing first, by action. All records with one schema wait once.
+	// missing has, by action, the time at which a schema was missing first. All records with one schema wait for it once.
 	missing map[string]time.Time
 }
 
@@ -475,8 +475,8 @@ func (c *Client) retry(ctx context.Context, action string, isRead bool, send fun
 	}
 }
 
-// remainingLag returns how much longer a missing schema may appear. It is zero for all others if too many were missing:
-// their IDs are probably no IDs.
+// remainingLag returns how much longer a missing schema may appear. After maxMissing schemas it is zero for all others:
+// the records probably have other bytes in place of schema IDs.
 func (c *Client) remainingLag(action string) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -8,8 +8,9 @@ import org.apache.maven.artifact.versioning.InvalidVersionSpecificationException
 import org.apache.maven.artifact.versioning.VersionRange;
 
 /**
- * Reads version ranges as Kafka Connect does: java -cp 'LIB/*' Versions.java FILE. A line of FILE is a range and a version, with a tab between;
- * each is printed with the range as Maven prints it and whether it contains the version, or with an error after "!".
+ * Reads version ranges as Kafka Connect does: java -cp 'LIB/*' Versions.java FILE. A line of FILE has a range and a
+ * version, separated by a tab. Each line is printed with the range as Maven prints it and whether it contains the
+ * version, or with an error after "!".
  */
 public class Versions {
     public static void main(String[] args) throws IOException {
