@@ -254,7 +254,7 @@ func (d *dispatcher) requeue() {
 
 // maxRetakes is how often an unsent batch is encoded again as a whole, so that its rows get the lanes that the plugin
 // gives them after it has learned something. More would cost much: hundreds of batches may be waiting while the plugin
-// learns from each response. What it knows of the service counts all the same, see prune.
+// learns from each response. What it knows of the service counts all the same, see [dispatcher.prune].
 const maxRetakes = 1
 
 // isOutdated reports whether an unsent batch must be encoded again: by another version of the plugin, or because the

@@ -183,7 +183,7 @@ func (a *activeBatch) callEncode(opened *openedVersion, rows []uint32, hints []w
 	return encoded, err
 }
 
-// reopen is [Task.reopen], repeated after transient failures for as long as requests are.
+// reopen is [Task.reopen]. It is repeated after transient failures as often as requests are.
 func (a *activeBatch) reopen(opened *openedVersion, stale error) (*openedVersion, error) {
 	t := a.task
 	for retries := t.o.Retry.Start(); ; {
@@ -195,7 +195,7 @@ func (a *activeBatch) reopen(opened *openedVersion, stale error) (*openedVersion
 			return nil, err
 		}
 		t.count.errors.Add()
-		task.LogRetry(t.log, t.o.Client, "the plugin could not be opened again, which is repeated", "error", err)
+		task.LogRetry(t.log, t.o.Client, "the plugin could not be opened again; repeating that", "error", err)
 	}
 }
 

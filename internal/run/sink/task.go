@@ -200,7 +200,8 @@ func (t *Task) checkCompatible(_ context.Context, o *openedVersion) error {
 	return nil
 }
 
-// reopen returns the version, opened again after an error of a call with o, or opened since that by another batch.
+// reopen opens the version of o again after the error stale of a call with o. If another batch has opened it since the
+// call, it returns that result.
 func (t *Task) reopen(ctx context.Context, o *openedVersion, stale error) (*openedVersion, error) {
 	if err := t.reopening.Lock(ctx); err != nil {
 		return nil, err

@@ -56,7 +56,7 @@ type chunk struct {
 type origin struct {
 	request     string
 	replayed    *task.DeadLetter                                // the dead letter with the rows; nil if they came from the service
-	delivered   func(position string)                           // called with the dead letter's position, see [Replay]; may be nil
+	delivered   func(position string)                           // see [Replay]; may be nil
 	converted   func(position, topic string, key, value []byte) // see [Replay]; may be nil
 	span        *tracing.Span
 	traceHeader kgo.RecordHeader // added to each record unless its Key is empty

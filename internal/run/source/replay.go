@@ -25,7 +25,7 @@ type Replay struct {
 	// Delivered is called with the position of each letter with an acknowledged row, before the next call of Next.
 	Delivered func(position string)
 	// Converted, if not nil, is called with the position of a letter and each record that it becomes, before the record
-	// is sent. A nil value is a deletion. Calls are not concurrent.
+	// is sent. A nil value is a tombstone. Calls are not concurrent.
 	Converted func(position, topic string, key, value []byte)
 }
 

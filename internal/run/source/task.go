@@ -253,7 +253,7 @@ func checkFeeds(feeds []wit.Feed, after time.Time) error {
 			schedule, err := cron.Parse(*expression)
 			if err == nil {
 				if _, ok := schedule.Next(after); !ok {
-					err = fmt.Errorf("expected times in the future, found %q, whose last one has passed", *expression)
+					err = fmt.Errorf("expected times in the future, found %q, whose last time has passed", *expression)
 				}
 			}
 			if err != nil {

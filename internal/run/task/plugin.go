@@ -91,7 +91,7 @@ func (p *Plugin[C, O]) Open(ctx context.Context, version PluginVersion[C]) (O, e
 	return p.openWith(ctx, version, nil)
 }
 
-// openWith is Open with the state of the first call.
+// openWith is Open. first is the state of the first call that opens the version.
 func (p *Plugin[C, O]) openWith(ctx context.Context, version PluginVersion[C], first []byte) (O, error) {
 	opened := p.New(version)
 	callOpen := func(state []byte, answers []wit.Response) (need *wit.RequestBatch, err error) {
