@@ -9,8 +9,8 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// An insert that overwrites an entity has the result of an update if both write the same properties and, for updates that
-// merge, the row has all of them.
+// An insert that overwrites an entity has the same result as an update if both write the same properties and, for
+// updates that merge, the row has all of them.
 func TestInsertEqualsUpdate(t *testing.T) {
 	text := edm.Type{Primitive: edm.String}
 	keyed := []edm.Property{{Name: "ID", Type: text, Creatable: true, Updatable: true},

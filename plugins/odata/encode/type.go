@@ -124,7 +124,7 @@ func (t *Type) writersFor(rowValue *rowvalue.Value) []*propertyWriter {
 	return writers
 }
 
-// InsertEqualsUpdate reports whether an insert of a row that overwrites an existing entity would have the result of the
+// InsertEqualsUpdate reports whether an insert of a row that overwrites an existing entity has the same result as the
 // row's update: both write the same properties, and an update that merges (not a PUT) writes all of them.
 func (t *Type) InsertEqualsUpdate(rowValue *rowvalue.Value, isPut bool) bool {
 	switch {

@@ -42,7 +42,8 @@ var provenLockWords = []string{"is locked", "locked by", "gesperrt"}
 // lockWords are further English words, of the messages in lockCodes and of their variants in other classes, and of
 // databases whose own lock ended the statement: ORA-00060 (Oracle) and 133 (SAP HANA) report a deadlock.
 var lockWords = []string{
-	"ora-00060", "deadlock", "currently being processed", "currently locked", "already locked", "locked for editing", "locked in another session",
+	"ora-00060", "deadlock", "currently being processed", "currently locked", "already locked", "locked for editing",
+	"locked in another session",
 	"being processed by", "being edited by", "being changed by", "being updated by", "being used by",
 	"being maintained by", "already being processed", "already being edited", "already in use by",
 	"currently editing", "currently processing", "already editing", "already processing",

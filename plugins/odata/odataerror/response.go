@@ -8,8 +8,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Response is a response whose body is read as an error document when a method first needs it, and only once: services
-// answer thousands of rows with errors, and each is asked many questions.
+// Response is a response whose body is parsed as an error document when a method first needs it, and only once: services
+// answer thousands of rows with errors, and several methods classify each of them.
 type Response struct {
 	*wit.Response
 	document   *document
@@ -19,12 +19,12 @@ type Response struct {
 // document is what an error document contains, whatever its format.
 type document struct {
 	code          string
-	message       string // of a plain text, the first line
+	message       string // the first line of a plain text
 	isComplete    bool   // it is an error document of OData v2
 	transactionID string // of SAP Gateway's error documents, "" without a valid one
 }
 
-// Read returns a response that can be asked about its error.
+// Read returns a response with methods that classify its error.
 func Read(response *wit.Response) *Response { return &Response{Response: response} }
 
 // readBody is Read for a body that was read in pieces.

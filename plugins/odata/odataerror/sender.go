@@ -14,7 +14,7 @@ func FromService(response *wit.Response, body []byte) bool {
 	return readBody(response, body).FromService()
 }
 
-// FromService reports whether the OData service itself sent the response, see the function FromService.
+// FromService reports whether the OData service itself sent the response, see the function [FromService].
 func (r *Response) FromService() bool { return HasVersion(r.Response) || r.read().isComplete }
 
 // HasVersion reports whether a response contains the OData version.
@@ -38,7 +38,7 @@ func FromRouter(response *wit.Response, body []byte) bool {
 	return readBody(response, body).FromRouter()
 }
 
-// FromRouter reports whether a router sent the response, see the function FromRouter.
+// FromRouter reports whether a router sent the response, see the function [FromRouter].
 func (r *Response) FromRouter() bool {
 	isEmptyNotFound := (r.Status == 404 || r.Status == 410) && len(trimStart(r.Body)) == 0
 	return slices.Contains(RouterStatuses, r.Status) && !isEmptyNotFound && !r.FromService()

@@ -80,8 +80,8 @@ func (t *targetReader) readTarget() (ok bool) {
 	return !t.reader.Failed && t.NestedUpdates >= 0
 }
 
-// AppendStateHead starts the state of a delivery with count targets. batchBytes is 0 for a single request. known is what
-// is known of the service.
+// AppendStateHead starts the state of a delivery with count targets. batchBytes is 0 for a single request. known has
+// what is known of the service.
 func AppendStateHead(dst []byte, service, batchBytes, count int, known capabilities.Service) []byte {
 	dst = pack.Int(pack.Int(pack.Int(dst, service), batchBytes), count)
 	return pack.Int(pack.Int(dst, int(known.BatchSupport)), int(known.BatchLimit))

@@ -98,10 +98,10 @@ func (e *rowEncoder) encodeUpsert() (*request, error) {
 	return req, err
 }
 
-// insertsFirst reports whether an upsert begins with the insert because the service is likely not to have the entity. If
-// it has, it should refuse the insert, and the update follows. Should it overwrite the entity instead, as a MODIFY in
-// ABAP does, the result must be the same as that of the update. A service may number an
-// entity with an initial key.
+// insertsFirst reports whether an upsert begins with the insert because the service probably does not have the entity.
+// If the service has it, it refuses the insert, and the update follows. If it overwrites the entity instead, as MODIFY
+// does in ABAP, the result must be the same as after the update. An entity with an initial key begins with the update,
+// because a service may number it.
 func (e *rowEncoder) insertsFirst() bool {
 	return e.state.SetCapabilities[e.set.CapabilityIndex].InsertsFirst && !e.state.NestedUpdates &&
 		!encode.HasInitial(e.keys) && e.set.Type.InsertEqualsUpdate(&e.value, updateFor(e.state.UpsertMethod) == Put)

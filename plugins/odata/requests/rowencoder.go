@@ -230,7 +230,7 @@ func (e *rowEncoder) setReadHeaders(req *request) {
 type undeclaredFields struct {
 	state       *capabilities.State // of the call
 	areOutdated bool                // the metadata must be read again
-	undeclared  map[typedField]bool // fields that are certainly undeclared, so that they are looked up once
+	undeclared  map[typedField]bool // fields that the metadata certainly do not declare
 }
 
 type typedField struct {

@@ -364,8 +364,8 @@ func (b *sentBatch) forEach(f func(target *requests.Target) wit.RowResult) []wit
 	return results
 }
 
-// refusedParts is the number of batches in which the rows of a refused batch follow. Mostly one row is guilty: with
-// halves, its neighbors would be sent once more for each halving.
+// refusedParts is the number of batches in which the rows of a refused batch are sent again. Mostly one row is the
+// cause: with halves, its neighbors would be sent once more for each halving.
 const refusedParts = 8
 
 // requeueInParts sends a row again in a batch of a part of the operations, at the end without a batch.

@@ -31,7 +31,8 @@ func Handle(state *capabilities.State, delivery *requests.Delivery, received *wi
 }
 
 // result returns the result of one row, whose response may be part of the response to a batch.
-func (h responseHandler) result(target *requests.Target, response *odataerror.Response) (result wit.RowResult, err error) {
+func (h responseHandler) result(target *requests.Target,
+	response *odataerror.Response) (result wit.RowResult, err error) {
 	if target.IsInsert() {
 		if result, err = h.insertResult(target, response); err == nil {
 			h.learnRequestIDs(target, response.Status, headersOf(response))

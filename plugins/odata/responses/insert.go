@@ -33,7 +33,7 @@ func (h responseHandler) insertResult(target *requests.Target, response *odataer
 	isFirst := target.Operation == requests.UpsertInsert && target.Hint.Step == "" &&
 		h.UpsertFirst == requests.StepUpdate
 	if err == nil && result.Rejected != nil && isFirst && provesNotInserted(target, response) {
-		// The entity may exist, and the service says so in words that are not known.
+		// The service may report in unknown words that the entity exists.
 		return h.requeueAsUpdate(target, failure), nil
 	}
 	return result, err
@@ -46,7 +46,7 @@ func provesNotInserted(target *requests.Target, response *odataerror.Response) b
 	return failed && (wit.IsRejection(response.Status) || (isDocument && target.InBatch))
 }
 
-// minNewRows is the number of rows of a batch from which it may show that upserts are mostly inserts.
+// minNewRows is the least number of rows in a batch that can show that upserts are mostly inserts.
 const minNewRows = 20
 
 // learnNewRows makes upserts of the set begin with the insert if all rows of a batch were inserted under the keys that
@@ -66,8 +66,9 @@ func (b *sentBatch) learnNewRows(outcomes []outcome, results []wit.RowResult) {
 	}
 }
 
-// requestIDOutdated is the code of SAP Gateway's message "RequestID is outdated": the service has processed a request with
-// this RequestID before, successfully, and no longer has its response (long text of the message at sapdatasheet.org).
+// requestIDOutdated is the code of SAP Gateway's message "RequestID is outdated": the service has processed a request
+// with this RequestID before, successfully, and no longer has its response (long text of the message at
+// sapdatasheet.org).
 const requestIDOutdated = "/IWBEP/CM_COS/005"
 
 // insertFailure returns the result of an insert whose response is no success of the service. With proof that no entity

@@ -56,8 +56,8 @@ func (h responseHandler) sentAnyETag(target *requests.Target) bool {
 	return !h.UseETags && !h.NoIfMatch && !target.Hint.NoIfMatch
 }
 
-const anyETagAdvice = " (to If-Match: *, because the entity does not exist, or the service does not accept the header: " +
-	sinkconfig.NameETag + " = use sends the entity's ETag, none sends no If-Match)"
+const anyETagAdvice = " (to If-Match: *, because the entity does not exist, or the service does not accept the " +
+	"header: " + sinkconfig.NameETag + " = use sends the entity's ETag, none sends no If-Match)"
 
 func requeueAsInsert(target *requests.Target, status uint16) wit.RowResult {
 	hint := target.Hint.ForStep(requests.StepInsert)

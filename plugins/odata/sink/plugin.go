@@ -42,8 +42,8 @@ func (p *Plugin) Describe() wit.Description {
 			Settings:      sinkconfig.Table.Keys(), Prefixes: config.Prefixes}}}
 }
 
-// Open reads the metadata of the services and returns the context. previous is empty, or the detail of the error with
-// which Encode has required that the metadata are read again.
+// Open reads the metadata of the services and returns the context. previous is empty, or the detail of the error by
+// which Encode has requested that the metadata are read again.
 func (p *Plugin) Open(component string, settings []wit.Setting, previous []byte,
 	answers []wit.Response) (wit.SinkOpenResult, error) {
 	if err := config.CheckComponent(component, sinkconfig.Component, sinkconfig.Alias); err != nil {

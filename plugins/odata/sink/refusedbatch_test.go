@@ -8,32 +8,32 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// A service refuses each batch with a guilty row, which one row in a hundred is. Batches become smaller, so that few rows
-// are sent twice, and larger when the service refuses none. Each row is written once or rejected.
-func TestBatchesAdaptToGuiltyRows(t *testing.T) {
-	const rows, perCall, guiltyName = 25_000, 500, "Nowhere"
+// A service refuses each batch with an invalid row, which one row in a hundred is. Batches become smaller, so that few
+// rows are sent twice, and larger when the service refuses none. Each row is written once or rejected.
+func TestBatchesAdaptToInvalidRows(t *testing.T) {
+	const rows, perCall, invalidName = 25_000, 500, "Nowhere"
 	service := odatatest.New(odatatest.Options{})
 	run := open(t, service, products("sap.odata.max.in.flight=8")...)
-	setSwitches(t, service, "refuse="+guiltyName, "refuse-batch=true")
+	setSwitches(t, service, "refuse="+invalidName, "refuse-batch=true")
 	random := rand.New(rand.NewPCG(1, 2))
-	guilty := 0
+	invalid := 0
 	operations := 0 // after the first 1,000 rows
 	var largest int // operations of the last batches
 	for first := 0; first < rows+20*perCall; first += perCall {
 		host := run.host("ProductCopies")
-		isGuilty := make([]bool, perCall)
-		for i := range isGuilty {
+		isInvalid := make([]bool, perCall)
+		for i := range isInvalid {
 			name := "good"
-			if isGuilty[i] = first < rows && random.IntN(100) == 0; isGuilty[i] {
-				name = guiltyName
-				guilty++
+			if isInvalid[i] = first < rows && random.IntN(100) == 0; isInvalid[i] {
+				name = invalidName
+				invalid++
 			}
 			host.addProducts(first+i, 1, name)
 		}
 		host.run()
 		noError(t, host.taskError)
 		for i, outcome := range host.outcomes {
-			if want := map[bool]string{true: "data", false: outcomeWritten}[isGuilty[i]]; outcome != want {
+			if want := map[bool]string{true: "data", false: outcomeWritten}[isInvalid[i]]; outcome != want {
 				t.Fatalf("row %d: expected %s, found %s (%v)", first+i, want, outcome, host.reasons[i])
 			}
 		}
@@ -52,7 +52,7 @@ func TestBatchesAdaptToGuiltyRows(t *testing.T) {
 	if largest < perCall/8 {
 		t.Errorf("expected batches of all rows of an ordering key in the end, found %d operations", largest)
 	}
-	expectEqual(t, "entities", rows+20*perCall-guilty, service.Count("ProductCopies"))
+	expectEqual(t, "entities", rows+20*perCall-invalid, service.Count("ProductCopies"))
 	for entity, writes := range service.Ledger().Writes {
 		expectEqual(t, entity, odatatest.Write{Created: 1}, writes)
 	}

@@ -177,8 +177,8 @@ func checkDeletesAreRepeated(t *testing.T) {
 	})
 }
 
-// The error of a locked row with a message code names the setting with which such rows are sent again. Other refusals do
-// not: few of them may pass.
+// The error of a locked row with a message code names the setting with which such rows are sent again. Other errors do
+// not, because few of them pass by themselves.
 func TestErrorNamesSettingForMessageCodes(t *testing.T) {
 	run := open(t, withoutVersion(odatatest.New(odatatest.Options{})), append(set("00", "Order_DetailCopies"),
 		"sap.odata.enable.delete=1")...)

@@ -35,7 +35,7 @@ type upsertedProducts struct {
 }
 
 // Once the service has not found the rows of a batch, upserts begin with the insert, until the service refuses one.
-// Where an insert could do anything else than the update, they begin with the update.
+// If an insert could have another result than the update, they begin with the update.
 func TestUpsertsOfNewRowsBeginWithInsert(t *testing.T) {
 	for _, test := range []struct {
 		name     string

@@ -103,7 +103,7 @@ func declareOperations(table *setting.Table) {
 		setting.Define(NameUpsertFirst, wit.KindString, wit.Low, setting.Default(ModeUpdate),
 			"What upsert tries first, update or "+
 				"insert. The other one follows if the service answers that the entity does not exist, or exists. "+
-				"update begins with the insert after a batch of new entities if an insert would write the same.",
+				"After a batch of new entities, update begins with the insert, too, if that has the same result.",
 			setting.Allowed(ModeUpdate, ModeInsert), group, setting.Display("First request of an upsert")),
 		setting.Define(NameUpsertMethod, wit.KindString, wit.Low, setting.Default(ModeMerge),
 			"Method of the updates of upsert: merge, patch or put.", setting.Allowed(ModeMerge, ModePatch,
