@@ -14,7 +14,7 @@ package wit
 //   - 499: gRPC's gateways answer it for a call that was cancelled under way (google/rpc/code.proto, CANCELLED).
 func IsRejection(status uint16) bool {
 	switch status {
-	case 301, 302, 307, 308, // RFC 9110, 15.4: the resource is at another URI; who does not follow has done nothing
+	case 301, 302, 307, 308, // RFC 9110, 15.4: the resource is at another URI, and nothing was done
 		400,           // 15.5.1: the server cannot or will not process the request
 		401,           // 15.5.2: the request has not been applied
 		403,           // 15.5.4: the server refuses to fulfill the request

@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// refusalCases are orders that a service refuses, and upserts, which a service refuses at first. The first case
-// measures start and stop, the second one is what the others are compared with.
+// refusalCases returns cases with orders that the service refuses, and upserts whose first requests it refuses. The
+// first case measures start and stop; the others are compared with the second one.
 func (b *bench) refusalCases() []sinkCase {
 	rows := max(b.rows/20, 1)
 	return []sinkCase{

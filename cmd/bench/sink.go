@@ -38,7 +38,7 @@ type sinkCase struct {
 	batch          int  // rows of a request
 	hasSlow        bool // some orders are delayed
 	withoutJournal bool // inserts may be repeated, so that nothing is stored before them
-	refusedEvery   int  // the service refuses one of so many orders. Zero means none.
+	refusedEvery   int  // the service refuses one of so many orders; zero means none
 	refusesBatches bool // a refused order refuses its whole batch
 	isUpsert       bool // orders are upserted, and all of them are new
 }

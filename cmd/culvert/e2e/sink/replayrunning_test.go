@@ -34,8 +34,8 @@ func (d *documents) writePositions(t *testing.T) map[string]int {
 	return positions
 }
 
-// letterGate is a service that holds two dead letters, after so many others, until open is called. Then it writes one of
-// them and drops the other. Requests for later records pass.
+// letterGate is a service that holds two dead letters, after a number of others, until open is called. Then it writes one
+// of them and drops the other. Requests for later records pass.
 type letterGate struct {
 	inner   http.Handler
 	first   int64        // letters before the first one that is held
