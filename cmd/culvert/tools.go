@@ -82,7 +82,7 @@ func hasFile(args []string) bool {
 	return isSet || err != nil
 }
 
-// parseFile parses the flags that are needed to load a plugin: those of in, and -p. The plugin's own ones are ignored.
+// parseFile parses the flags that are needed to load a plugin: the flags of in, and -p. It ignores the plugin's flags.
 func parseFile(in *installation, args []string) (file string, isSet bool, err error) {
 	c := &cobra.Command{}
 	in.flags(c, "warn")

@@ -11,7 +11,7 @@ import (
 )
 
 // letterHistory is a dead letter topic with two partitions and the letters of one record, next to a model: which of
-// them are settled. Values are the times of the letters, which are edited by each retry.
+// them are settled. A letter's value is its time, as if each retry edited it.
 type letterHistory struct {
 	t      *testing.T
 	events []string

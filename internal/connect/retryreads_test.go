@@ -59,7 +59,7 @@ func (f *fetchOffsets) below(end int64) []int64 {
 	return slices.Compact(offsets)
 }
 
-// A retry of single letters reads these and the others of their rows, and no others, of a topic of 5 MB.
+// A retry of single letters in a topic of 5 MB reads only these letters and the other letters of their rows.
 func TestRetryReadsItsLettersOnly(t *testing.T) {
 	t.Parallel()
 	const count = 100
@@ -98,7 +98,7 @@ func TestRetryReadsItsLettersOnly(t *testing.T) {
 	assert.Equal(t, ReplayResult{Sent: count - 3, Delivered: count - 3, Kept: map[string]int{}}, retry(!again))
 }
 
-// Letters are located if the index of the tracker has all letters from there on. Otherwise a replay reads the topic.
+// Letters are located if the index of the tracker has all letters from their offsets on. Otherwise a replay reads the topic.
 func TestLettersAreLocatedInTheIndex(t *testing.T) {
 	t.Parallel()
 	const firstRead = 5

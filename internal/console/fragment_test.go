@@ -233,7 +233,7 @@ func TestPagesAreSharedByEqualInputs(t *testing.T) {
 	})
 }
 
-// fieldsOf returns the fields of a structure, with those of embedded ones.
+// fieldsOf returns the fields of a structure, including the fields of embedded structures.
 func fieldsOf(v reflect.Value) (fields []reflect.Value) {
 	if v.Kind() != reflect.Struct {
 		return []reflect.Value{v}

@@ -16,7 +16,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// largeWorker has so many connectors, whose names, and values of a setting, have 1 MiB.
+// largeWorker returns a worker with a number of connectors. Each name, and each value of a setting, has 1 MiB.
 func largeWorker(connectors int) *standIn {
 	s := &standIn{connectors: map[string]*standInConnector{}}
 	for n := range connectors {

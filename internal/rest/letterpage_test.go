@@ -59,7 +59,7 @@ func (m *manyLetters) readLetters(t *testing.T, query string) (pages []int, offs
 	}
 }
 
-// newLetters returns letters with values of so many bytes, and with so many headers of so many bytes.
+// newLetters returns letters. value is the size of each value in bytes, header the size of each of a letter's headers.
 func newLetters(count, value, headers, header int) *manyLetters {
 	m := &manyLetters{}
 	for n := range count {
@@ -115,7 +115,7 @@ func TestLettersFitExactly(t *testing.T) {
 	assert.Equal(t, 1, len(p.letters))
 }
 
-// What a page leaves out of a letter is marked, and is in the answer with this letter alone.
+// A page marks what it leaves out of a letter. The response with this letter alone has it.
 func TestCutLetterIsLoadedAlone(t *testing.T) {
 	m := newLetters(1, maxListedBytes+1, 40, 2000)
 	m.letters[0].Key = m.letters[0].Value

@@ -133,7 +133,7 @@ func newQuotingWorker() *quotingWorker {
 	return &quotingWorker{deadLetterWorker{logger: *worker, more: rowValue}}
 }
 
-// quotingBodies are the bodies of requests, by path, that need another one than {}.
+// quotingBodies are the bodies of requests, by path, that need another body than {}.
 var quotingBodies = map[string]string{
 	"/culvert/diff": `{"name":"a","config":{}}`,
 	"/culvert/peek": `{"config":{}}`,

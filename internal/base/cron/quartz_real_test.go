@@ -16,9 +16,9 @@ import (
 	"github.com/culvert-project/culvert/internal/base/assert"
 )
 
-// Starts are those of Quartz, but for expressions with starts in all hours when clocks go back: Quartz skips the first
-// of two equal local times, as it does for other expressions. Quartz also has years after 2099, and misses starts in
-// the half hour after clocks went forward by half an hour.
+// Starts are the same as in Quartz, except for expressions with starts in all hours when clocks go back: Quartz skips
+// the first of two equal local times, as it does for other expressions. Quartz also has years after 2099, and misses
+// starts in the half hour after clocks went forward by half an hour.
 func TestRealQuartz(t *testing.T) {
 	const count = 12
 	r := rand.New(rand.NewPCG(68, 16))

@@ -53,8 +53,8 @@ func TestFold(t *testing.T) {
 	}
 }
 
-// The same for upserts, of which many are new, at a service that may refuse whole batches or say "exists" in unknown
-// words. No entity is inserted twice.
+// The same for upserts, many of them of new entities, at a service that may refuse whole batches or say "exists" in
+// unknown words. No entity is inserted twice.
 func TestFoldOfUpserts(t *testing.T) {
 	insertedFirst := 0
 	for seed := range uint64(20) {

@@ -79,7 +79,7 @@ func TestMetadataAreReadAgain(t *testing.T) {
 	}
 }
 
-// Fields of nested entities and complex types count; null and fields of control do not.
+// Fields of nested entities and complex types count; null and control fields do not.
 func TestWhichFieldsNeedMetadata(t *testing.T) {
 	for name, test := range map[string]struct {
 		value connectdata.Map
@@ -118,7 +118,7 @@ func TestFirstUndeclaredFieldsAreBounded(t *testing.T) {
 	assert.Equal(t, 102, run.opens, "opens after a minute")
 }
 
-// What the sink has learned of a service outlives that the metadata are read again.
+// The sink keeps what it has learned of a service when the metadata are read again.
 func TestLearnedOutlivesMetadata(t *testing.T) {
 	run := openOrders(t)
 	state, err := run.p.cache.Read(run.context)

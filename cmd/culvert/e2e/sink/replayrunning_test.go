@@ -208,9 +208,9 @@ func TestReplayOfManyLettersNextToTheRunningTask(t *testing.T) {
 	d.checkOrderOfKeys(t, letters, remaining, later.keys, chosen)
 }
 
-// checkOrderOfKeys checks that each of the letters was written once, and before the later record of its key, except
-// those that are left because their later records were written first. later has the keys with a later record. At least
-// chosen letters were written before the later record, and at least as many are left.
+// checkOrderOfKeys checks that each letter was written once, and before the later record of its key. Letters whose later
+// record was written first are left. later has the keys with a later record. At least chosen letters were written before
+// the later record, and at least as many are left.
 func (d *documents) checkOrderOfKeys(t *testing.T, letters, remaining int, later map[string]bool, chosen int) {
 	t.Helper()
 	positions := d.writePositions(t)
