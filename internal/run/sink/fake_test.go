@@ -341,6 +341,8 @@ type writer struct {
 	trap           error
 	// settleErrs are the results of the next calls of HandleResponse.
 	settleErrs []error
+	// firstIsStale makes HandleResponse reject the context of the first OpenSink. Other contexts differ from that one.
+	firstIsStale bool
 	// hang makes HandleResponse wait for the end of its context.
 	hang bool
 	// openErrs are the results of the next calls of OpenSink, after the first one.
@@ -374,7 +376,11 @@ func (w *writer) OpenSink(_ context.Context, _ string, _ []wit.Setting, state []
 		w.openErrs = w.openErrs[1:]
 		return wit.SinkOpenResult{}, err
 	}
-	return wit.SinkOpenResult{Ready: &wit.SinkOpened{Context: []byte(w.version), Topics: w.topics}}, nil
+	context := w.version
+	if w.firstIsStale && w.opens > 1 {
+		context = w.version[1:]
+	}
+	return wit.SinkOpenResult{Ready: &wit.SinkOpened{Context: []byte(context), Topics: w.topics}}, nil
 }
 
 func (w *writer) Encode(_ context.Context, context []byte, b *record.Batch, recordIDs record.RecordIDs,
@@ -461,6 +467,9 @@ func (w *writer) HandleResponse(ctx context.Context, context []byte, memo []byte
 		<-ctx.Done()
 		w.mu.Lock()
 		return settled, ctx.Err()
+	}
+	if w.firstIsStale && string(context) == w.version {
+		return settled, &wit.Error{Kind: wit.ErrorStale, Message: "old"}
 	}
 	if len(w.settleErrs) > 0 {
 		err := w.settleErrs[0]

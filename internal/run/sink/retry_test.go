@@ -202,11 +202,11 @@ func TestReopeningIsPaced(t *testing.T) {
 // Responses of one plugin context open the plugin once.
 func TestConcurrentReopensAreOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &writer{}
+		w := &writer{version: "12", firstIsStale: true}
 		x := newWorld(w)
-		for i := range 12 {
-			x.group.put("t", 0, fmt.Sprintf("a%d=1", i))
-			w.settleErrs = append(w.settleErrs, &wit.Error{Kind: wit.ErrorStale, Message: "old"}, nil)
+		x.o.InFlight = 12
+		for i := range x.o.InFlight {
+			x.group.put("t", 0, fmt.Sprintf("%c=1", 'a'+i))
 		}
 		x.mustRun(t)
 		assert.Equal(t, 2, w.opens, "opens")
