@@ -996,6 +996,27 @@ func TestRedirectOfUnavailableService(t *testing.T) {
 	})
 }
 
+// A service that has answered with another secret does not show that the changed one is right.
+func TestRedirectAfterChangedSecret(t *testing.T) {
+	isAway := false
+	requests := 0
+	service(t, func(w http.ResponseWriter, _ *http.Request) {
+		requests++
+		if isAway {
+			w.Header().Set("Location", "https://logon.example/")
+			w.WriteHeader(302)
+		}
+	}, func(c *Config) { setUser(c); setRetries(2)(c) }, func(t *testing.T, c *Client) {
+		wantStatus(t, c, get("/"), 200)
+		changed := c.target.Load().config
+		changed.Password = "another"
+		assert.NoError(t, c.setConfig(changed))
+		isAway = true
+		wantFaultOf(t, c, get("/"), wit.ErrorUnauthorized, "logon page")
+		assert.Equal(t, 2, requests, "requests")
+	})
+}
+
 // redirectCases are redirects that are not followed. Without a status of the rows in doubt, nothing was carried out.
 var redirectCases = map[string]struct {
 	request   *wit.Request

@@ -39,7 +39,7 @@ func (r *retryLoop) handleRedirect(ctx context.Context, t *attempt) (decision, e
 	d := t.permit.destination
 	message := fmt.Sprintf("%s: status %d with a redirect to %s, which is not followed (only GET and only to %s). ",
 		r.exchange.name(), status, notFollowed.address, d.origin)
-	hasAnswered := d.gateFor(r.exchange.sapClient).RedirectedAway() || r.client.counter.answers[2].Load() > 0
+	hasAnswered := d.gateFor(r.exchange.sapClient).RedirectedAway(r.client.counter.answers[2].Load() > 0)
 	if !hasAnswered {
 		return final, r.exchange.unusable(status, errorf(wit.ErrorUnauthorized, "%sIf that is a logon page, the "+
 			"service does not accept this user by password: use a technical or communication user", message))

@@ -350,15 +350,17 @@ func (g *Gate) setHasLeader(hasLeader bool) {
 	g.hasLeader = hasLeader
 }
 
-// RedirectedAway records a redirect to another server. It reports whether the secret was accepted in the hour before.
-func (g *Gate) RedirectedAway() bool {
+// RedirectedAway records a redirect to another server. It reports whether the secret was accepted in the hour before or,
+// if the client had answers before, ever: a secret that was changed since then may be wrong. A nil gate has no secret.
+func (g *Gate) RedirectedAway(hasAnswers bool) bool {
 	if g == nil {
-		return false
+		return hasAnswers
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.redirectedAway = g.redirectedAway || (!g.acceptedAt.IsZero() && time.Since(g.acceptedAt) < recentPeriod)
-	return g.redirectedAway
+	wasAccepted := !g.acceptedAt.IsZero()
+	g.redirectedAway = g.redirectedAway || (wasAccepted && time.Since(g.acceptedAt) < recentPeriod)
+	return g.redirectedAway || (wasAccepted && hasAnswers)
 }
 
 const lockRetryInterval = 50 * time.Millisecond
