@@ -22,9 +22,14 @@ func TestInsertEqualsUpdate(t *testing.T) {
 		merge    bool // expected for updates that merge
 		put      bool // and for PUT
 	}{
-		"all":         {edm.Property{Type: text, Creatable: true, Updatable: true}, with(row, "B", "y"), true, true},
-		"null":        {edm.Property{Type: text, Creatable: true, Updatable: true}, with(row, "B", nil), true, true},
-		"one missing": {edm.Property{Type: text, Creatable: true, Updatable: true}, row, false, true},
+		"all": {edm.Property{Type: text, Creatable: true, Updatable: true}, with(row, "B", "y"), true, true},
+		"null": {edm.Property{Type: text, Creatable: true, Updatable: true, Nullable: true}, with(row, "B", nil), true,
+			true},
+		"null that is not written": {edm.Property{Type: text, Creatable: true, Updatable: true}, with(row, "B", nil), false,
+			true},
+		"a nested entity": {edm.Property{Type: text}, with(row, "N", connectdata.Map{}), false, false},
+		"no nested one":   {edm.Property{Type: text}, with(row, "N", nil), true, true},
+		"one missing":     {edm.Property{Type: text, Creatable: true, Updatable: true}, row, false, true},
 		"another field in its place": {edm.Property{Type: text, Creatable: true, Updatable: true}, with(row, "Changed", "y"),
 			false, true},
 		"the service's own": {edm.Property{Type: text}, row, true, true},
@@ -35,7 +40,7 @@ func TestInsertEqualsUpdate(t *testing.T) {
 	} {
 		c.property.Name = "B"
 		typ := NewType([]*edm.StructuredType{{Namespace: "N", Name: "T", Key: []string{"ID"},
-			Properties: append(keyed[:3:3], c.property)}})
+			Properties: append(keyed[:3:3], c.property), Navigations: []edm.Navigation{{Name: "N"}}}})
 		data, err := connectdata.AppendSchemaless(nil, c.row)
 		if err != nil {
 			t.Fatal(err)

@@ -125,25 +125,28 @@ func (t *Type) writersFor(rowValue *rowvalue.Value) []*propertyWriter {
 }
 
 // InsertEqualsUpdate reports whether an insert of a row that overwrites an existing entity has the same result as the
-// row's update: both write the same properties, and an update that merges (not a PUT) writes all of them.
+// row's update: both write the same properties, and an update that merges (not a PUT) writes all of them. Nested
+// entities are in inserts only.
 func (t *Type) InsertEqualsUpdate(rowValue *rowvalue.Value, isPut bool) bool {
-	switch {
-	case t.insertDiffers:
-		return false
-	case isPut:
-		return true
-	case t.hasComplex:
+	if t.insertDiffers || (t.hasComplex && !isPut) {
 		return false
 	}
 	count := 0
 	var fields rowvalue.Cursor
 	for rowValue.Fields(&fields); fields.Next(); {
 		writer := t.writers[fields.Name]
-		if writer != nil && writer.property != nil && !writer.isKey && writer.property.Updatable {
+		isPresent := fields.Value.Present
+		switch {
+		case writer == nil:
+			// an unknown field, which both ignore
+		case writer.property == nil && isPresent:
+			return false
+		case writer.property != nil && !writer.isKey && writer.property.Updatable &&
+			(isPresent || writer.property.Nullable):
 			count++
 		}
 	}
-	return count == t.writable
+	return isPut || count == t.writable
 }
 
 func (t *Type) makeWriters() {
