@@ -996,6 +996,28 @@ func TestRedirectOfUnavailableService(t *testing.T) {
 	})
 }
 
+// After an outage, the request is sent again to its own address, not to that of a redirect that was followed before.
+func TestRedirectedRequestIsRepeatedFromItsStart(t *testing.T) {
+	var lines []string
+	service(t, func(w http.ResponseWriter, r *http.Request) {
+		lines = append(lines, r.RequestURI)
+		switch {
+		case len(lines) == 1 || len(lines) > 2*maxRedirects+1:
+			return
+		case r.RequestURI == "/a":
+			w.Header().Set("Location", "/sorry")
+		default:
+			w.Header().Set("Location", "https://sorry.example/")
+		}
+		w.WriteHeader(302)
+	}, setRetries(maxRedirects), func(t *testing.T, c *Client) {
+		wantStatus(t, c, get("/a"), 200)
+		wantStatus(t, c, get("/a"), 200)
+		assert.Equal(t, "/a", lines[len(lines)-1], "the last request")
+		assert.Equal(t, 2*maxRedirects+2, len(lines), "requests")
+	})
+}
+
 // A service that has answered with another secret does not show that the changed one is right.
 func TestRedirectAfterChangedSecret(t *testing.T) {
 	isAway := false

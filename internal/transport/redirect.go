@@ -51,6 +51,8 @@ func (r *retryLoop) handleRedirect(ctx context.Context, t *attempt) (decision, e
 	}
 	d.logOutage(t.sent, unavailableText, r.exchange, "status", status, "location", notFollowed.address, "retry",
 		r.retries+1)
+	r.exchange = r.start
+	r.redirects = 0
 	return r.repeat(ctx, d, pause.RetryAfter(t.header.Get("Retry-After"), time.Now()))
 }
 

@@ -48,13 +48,14 @@ func (c *Client) Do(ctx context.Context, r *wit.Request) (a *Answer, err error) 
 type retryLoop struct {
 	client   *Client
 	exchange *exchange
+	start    *exchange // without the redirects that were followed
 	// permit is shared with another exchange, or nil.
 	permit *permit
 	// service is the destination for the next attempt. Nil means the current one.
 	service *destination
 
 	retries             int                // after no answer, or a retriable one
-	redirects           int                // followed redirects
+	redirects           int                // followed redirects since start was sent
 	tokenRenewals       int                // refused CSRF tokens
 	freshRefusals       int                // refused CSRF tokens that were never accepted
 	secretChanges       int                // secrets changed during the exchange
@@ -115,6 +116,7 @@ const (
 )
 
 func (r *retryLoop) run(ctx context.Context) (*Answer, error) {
+	r.start = r.exchange
 	for {
 		t, err := r.try(ctx)
 		if err != nil {

@@ -350,8 +350,8 @@ func (g *Gate) setHasLeader(hasLeader bool) {
 	g.hasLeader = hasLeader
 }
 
-// RedirectedAway records a redirect to another server. It reports whether the secret was accepted in the hour before or,
-// if the client had answers before, ever: a secret that was changed since then may be wrong. A nil gate has no secret.
+// RedirectedAway records a redirect to another server. It reports whether the secret was accepted in the hour before
+// or, if the client had answers before, ever: a secret that was changed since then may be wrong. A nil gate has none.
 func (g *Gate) RedirectedAway(hasAnswers bool) bool {
 	if g == nil {
 		return hasAnswers
