@@ -17,6 +17,14 @@ type pluginContext struct {
 	data   []byte // the context as the plugin returned it
 }
 
+// isOlder reports whether the plugin has learned something since the context, or was opened again. The loss of
+// [wit.ContextFresh] is nothing new. It is true for nil.
+func (p *pluginContext) isOlder(current *pluginContext) bool {
+	freshLine := []byte(wit.ContextFresh)
+	return p != current && (p == nil || p.opened != current.opened ||
+		!bytes.Equal(bytes.TrimPrefix(p.data, freshLine), bytes.TrimPrefix(current.data, freshLine)))
+}
+
 const contextFreshFor = time.Minute // the age at which a context loses [wit.ContextFresh]
 
 func (o *openedVersion) currentContext() *pluginContext {

@@ -260,7 +260,8 @@ const maxRetakes = 1
 // isOutdated reports whether an unsent batch must be encoded again: by another version of the plugin, or because the
 // plugin has learned something.
 func (d *dispatcher) isOutdated(active *activeBatch) bool {
-	return d.task.plugin.UpgradePending() || (active.keyContext() != d.currentContext() && active.retakes < maxRetakes)
+	return d.task.plugin.UpgradePending() ||
+		(active.retakes < maxRetakes && active.keyContext().isOlder(d.currentContext()))
 }
 
 func (d *dispatcher) reencode(active *activeBatch) (finished bool, err error) {

@@ -236,7 +236,7 @@ func (d *dispatcher) prune(lane *lane, items []*item) bool {
 		return true
 	}
 	// The plugin has learned something, such as a smaller size of batches. The rows keep their lane.
-	if delivery.uncheckable == nil && delivery.context != d.currentContext() {
+	if delivery.uncheckable == nil && delivery.context.isOlder(d.currentContext()) {
 		d.reencodeFirst(lane, delivery.rows)
 		return true
 	}

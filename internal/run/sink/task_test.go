@@ -527,6 +527,19 @@ func TestContextIsFreshForAMinute(t *testing.T) {
 	}
 }
 
+// A request that waits for longer than a context is fresh is not encoded again for that: nothing was learned.
+func TestAgeOfContextEncodesNothingAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &writer{version: wit.ContextFresh + "1"}
+		x := newWorld(w)
+		x.service.delay = 2 * time.Minute
+		x.group.put("t", 0, "a=1", "a=2")
+		x.mustRun(t)
+		assert.Equal(t, []string{wit.ContextFresh + "1"}, w.contexts, "contexts")
+		assert.Equal(t, []string{"a=1", "a=2"}, x.service.bodies(), "requests")
+	})
+}
+
 // If reopening the plugin makes it trap, no row is at fault: the task fails and nothing is skipped.
 func TestTrapOfReopenSkipsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
