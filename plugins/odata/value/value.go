@@ -68,7 +68,7 @@ func Convert(property *edm.Property, node *wit.SchemaNode, value any) (Converted
 	case edm.Binary:
 		converted.Text, ok = binary(value)
 	default:
-		if converted.Text, ok = value.(string); !ok {
+		if converted.Text, ok = value.(string); !ok && converted.Type == edm.String {
 			converted.Text, ok = wholeDecimal(value, node)
 		}
 	}

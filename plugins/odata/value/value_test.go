@@ -96,6 +96,7 @@ func TestConvertsTextsAndBytes(t *testing.T) {
 	checkConversions(t, []conversion{
 		{edm.Guid, plain, "00000001-0000-0000-0000-000000000000", `"00000001-0000-0000-0000-000000000000"`},
 		{edm.String, plain, " 007\"ü ", `" 007\"ü "`},
+		{edm.Guid, nil, connectdata.Decimal{Unscaled: big.NewInt(7)}, ``},
 		{edm.String, plain, int64(7), ``},
 		{edm.String, nil, connectdata.Decimal{Scale: -1, Unscaled: big.NewInt(-12)}, `"-120"`},
 		{edm.String, nil, connectdata.Decimal{Scale: 1, Unscaled: big.NewInt(12)}, ``},
