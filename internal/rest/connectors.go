@@ -86,7 +86,7 @@ func (req *request) connectors() {
 		if unknown != nil { // it was deleted in the meantime
 			continue
 		}
-		if expansions[name], err = encodeJSON(expanded); err == nil {
+		if expansions[name], err = encodeJSON(withhold(expanded, req.withheldInBody())); err == nil {
 			size += len(expansions[name])
 			err = checkAnswer(size)
 		}

@@ -154,6 +154,7 @@ func TestNoRouteQuotesRows(t *testing.T) {
 	}{
 		"this machine": {isShown: func(*route) bool { return true }},
 		"a page of another origin": {
+			options: Options{Listeners: []string{everyAddress}},
 			host:    "evil.example.com",
 			isShown: func(*route) bool { return false },
 		},
