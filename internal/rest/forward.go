@@ -311,6 +311,9 @@ func (req *request) forwardRequest(ctx context.Context, to, query string, data [
 	if req.shapeOnlyReason() != "" {
 		r.Header.Set(shapeOnlyHeader, "true")
 	}
+	if req.withheldInBody() != "" {
+		r.Header.Set(shapeOnlyHeader, withheldInAll)
+	}
 	return r, nil
 }
 

@@ -17,6 +17,9 @@ const (
 // shapeOnlyHeader hides values of records in a forwarded request, see [maskedHeader].
 const shapeOnlyHeader = "X-Culvert-Withheld"
 
+// withheldInAll is the value of shapeOnlyHeader that also hides texts in Kafka Connect's routes.
+const withheldInAll = "all"
+
 // shapeOnlyReason returns why this request sees no values of records, "" on this machine or after a logon.
 func (req *request) shapeOnlyReason() string {
 	switch {

@@ -322,6 +322,6 @@ func TestForwardingHidesRecords(t *testing.T) {
 		a := fetch(t, http.DefaultClient, "POST", "http://127.0.0.1:"+port+"/culvert/connectors/a/samples", "")
 		other.Close()
 		assert.Equal(t, 200, a.StatusCode)
-		assert.Equal(t, map[bool]string{true: "", false: "true"}[listener != "http://:0"], shapeOnly, listener)
+		assert.Equal(t, map[bool]string{true: "", false: withheldInAll}[listener != "http://:0"], shapeOnly, listener)
 	}
 }

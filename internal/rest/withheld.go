@@ -25,7 +25,8 @@ func (req *request) withheldMessage() string {
 // only web pages of other origins and the console must not see these.
 func (req *request) withheldInBody() string {
 	isConnectRoute := req.route == nil || !req.route.isCulvertRoute()
-	if isConnectRoute && ReadOnlyReason(req.r.Context()) == "" && req.r.Context().Value(forPageKey{}) == nil {
+	if isConnectRoute && ReadOnlyReason(req.r.Context()) == "" && req.r.Context().Value(forPageKey{}) == nil &&
+		req.r.Header.Get(shapeOnlyHeader) != withheldInAll {
 		return ""
 	}
 	return req.withheldMessage()

@@ -240,6 +240,26 @@ func newRouteAsker(t *testing.T, o Options, host string, isPage bool) func(r *ro
 	}
 }
 
+// A worker that forwards a request of a page of another origin, or of the console, receives no text that quotes a row.
+func TestForwardedRequestsQuoteNoRows(t *testing.T) {
+	leader := startServerFor(t, Options{}, slog.New(slog.DiscardHandler), newQuotingWorker())
+	seat := &seat{url: "http://a:1", leader: "http://" + leader.Addresses()[0]}
+	for name, c := range map[string]struct {
+		host   string
+		isPage bool
+		want   bool
+	}{
+		"a page of another origin": {host: "evil.example.com"},
+		"the console":              {isPage: true},
+		"Kafka Connect's users":    {want: true},
+	} {
+		ask := newRouteAsker(t, Options{Listeners: []string{everyAddress}, Cluster: seat}, c.host, c.isPage)
+		status, answer := ask(&route{method: "GET", path: "/connectors"}, "?expand=status&expand=motion")
+		assert.Equal(t, http.StatusOK, status, name)
+		assert.Equal(t, c.want, strings.Contains(answer, rowValue), name, answer)
+	}
+}
+
 // A search does not reveal what is withheld, and what is withheld says why.
 func TestWithheldCauses(t *testing.T) {
 	for listener, isShown := range map[string]bool{"http://127.0.0.1:0": true, everyAddress: false} {
