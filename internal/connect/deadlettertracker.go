@@ -546,13 +546,14 @@ type locatedLetters struct {
 }
 
 // locate returns the letters of the originals at the positions. Nil means that the topic must be read instead: the index
-// does not have all of them, or could not be updated.
+// could not be updated, or lacks letters that are open and may be of the same originals.
 func (t *deadLetterTracker) locate(ctx context.Context, name, topic string,
 	positions map[DeadLetterPosition]bool) (located *locatedLetters) {
 	err := t.withIndex(ctx, name, topic, func(c *trackedConnector, _ *kafka.Reader) error {
-		for position := range positions {
-			if position.Offset < c.index.from[position.Partition] {
-				return nil // older than the letters in the index
+		for partition, from := range c.index.from {
+			state := c.index.states[partition]
+			if !state.covers(c.index.starts[partition], from-1) {
+				return nil
 			}
 		}
 		t.mu.Lock()
