@@ -74,7 +74,7 @@ func TestReplaySkipsSupersededDeadLetters(t *testing.T) {
 	unkeyed := newDeadLetter(0, "a", 0, core.RowSubset{})
 	unkeyed.Topic = "u"
 	unkeyed.Record.Key = nil
-	index := newSinkNewerRecords(kafkaConfig, func(originalID) bool { return false })
+	index := newSinkNewerRecords(kafkaConfig, nil, func(originalID) bool { return false })
 	defer index.close()
 	index.watch(keyed)
 	index.watch(unkeyed)

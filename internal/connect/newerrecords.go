@@ -26,6 +26,10 @@ type newerRecords struct {
 	kafka   kafka.Config
 	admin   *kafka.Admin // nil until topics are read
 	reader  *kafka.Reader
+
+	replays  *replayRegistry // bounds the records to look for of all replays
+	reserved int64           // bytes of it
+	err      error           // no bytes are left
 }
 
 // startTime is the time from which all partitions of a topic are read.
@@ -35,20 +39,32 @@ type startTime struct {
 }
 
 // newSinkNewerRecords returns newer records for the letters of a sink.
-func newSinkNewerRecords(kafkaConfig kafka.Config, isOpen func(originalID) bool) *newerRecords {
-	return &newerRecords{newest: map[recordID]int64{}, from: map[string]kafka.Positions{},
+func newSinkNewerRecords(kafkaConfig kafka.Config, replays *replayRegistry,
+	isOpen func(originalID) bool) *newerRecords {
+	return &newerRecords{replays: replays, newest: map[recordID]int64{}, from: map[string]kafka.Positions{},
 		unkeyed: map[string]*unkeyedTopic{}, times: map[string]*startTime{}, isOpen: isOpen, kafka: kafkaConfig}
 }
 
 // newSourceNewerRecords returns newer records for the letters of a source. Records of open transactions count, because
 // a running task may commit them.
-func newSourceNewerRecords(kafkaConfig kafka.Config) *newerRecords {
+func newSourceNewerRecords(kafkaConfig kafka.Config, replays *replayRegistry) *newerRecords {
 	kafkaConfig.Consumer.ClientConfig = kafkaConfig.Producer.ClientConfig
 	kafkaConfig.Consumer.ReadUncommitted = true
-	n := newSinkNewerRecords(kafkaConfig, nil)
+	n := newSinkNewerRecords(kafkaConfig, replays, nil)
 	n.rows = &newerRows{records: map[DeadLetterPosition][]rowRecord{}, newest: map[recordID]newestRow{},
 		sent: map[recordID]rowOrder{}}
 	return n
+}
+
+// reserve reserves memory to look for a record, and reports whether it could. If not, read returns an error.
+func (n *newerRecords) reserve(bytes int64) bool {
+	if n.err == nil {
+		n.err = n.replays.reserve(bytes)
+	}
+	if n.err == nil {
+		n.reserved += bytes
+	}
+	return n.err == nil
 }
 
 // readFrom makes the next read of a topic begin at a time, or at an earlier one that was set before.
@@ -82,7 +98,7 @@ func (n *newerRecords) isSuperseded(deadLetter *DeadLetter) bool {
 
 // watchRow makes read look for records that are newer than a record that a source's letter becomes.
 func (n *newerRecords) watchRow(deadLetter *DeadLetter, topic string, key, value []byte) {
-	if key != nil {
+	if key != nil && n.reserve(watchedRowBytes) {
 		n.rows.watch(deadLetter, topic, key, value)
 		n.readFrom(topic, orderOf(deadLetter).time().Add(-clockTolerance))
 	}
@@ -90,6 +106,9 @@ func (n *newerRecords) watchRow(deadLetter *DeadLetter, topic string, key, value
 
 // watch makes read look for records that are newer than a sink's letter.
 func (n *newerRecords) watch(deadLetter *DeadLetter) {
+	if !n.reserve(watchedKeyBytes) {
+		return
+	}
 	if deadLetter.Record.Key == nil {
 		unkeyed := n.unkeyed[deadLetter.Topic]
 		if unkeyed == nil {
@@ -135,6 +154,7 @@ func (n *newerRecords) open() (err error) {
 }
 
 func (n *newerRecords) close() {
+	n.replays.release(n.reserved)
 	if n.admin != nil {
 		n.admin.Close()
 	}
@@ -145,6 +165,9 @@ func (n *newerRecords) close() {
 
 // read reads the topics of the dead letters to find newer records, from the end of the previous call on.
 func (n *newerRecords) read(ctx context.Context) error {
+	if n.err != nil {
+		return fmt.Errorf("look for records that are newer than the dead letters: %w", n.err)
+	}
 	if len(n.from) == 0 {
 		return nil
 	}

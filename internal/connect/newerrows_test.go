@@ -54,7 +54,7 @@ func TestNewerRowsHoldLettersBack(t *testing.T) {
 		"a record after the letter's own": {letter: row,
 			records: []*kgo.Record{record("k", "a", 101_000), record("k", "b", 102_000)}, want: true},
 	} {
-		newer := newSourceNewerRecords(kafka.Config{})
+		newer := newSourceNewerRecords(kafka.Config{}, nil)
 		newer.watchRow(test.letter, "t", []byte("k"), []byte("a"))
 		for _, r := range test.records {
 			newer.add(r)
@@ -63,9 +63,40 @@ func TestNewerRowsHoldLettersBack(t *testing.T) {
 	}
 }
 
+// Records to look for use the memory of replays, once for each record that a letter becomes.
+func TestNewerRecordsAreBounded(t *testing.T) {
+	for name, c := range map[string]struct {
+		newer func(*replayRegistry) *newerRecords
+		bytes int64 // of a letter
+		watch func(n *newerRecords, i int)
+	}{
+		"of a source": {
+			newer: func(r *replayRegistry) *newerRecords { return newSourceNewerRecords(kafka.Config{}, r) },
+			bytes: watchedRowBytes,
+			watch: func(n *newerRecords, i int) { n.watchRow(failedRow(0, 100), "t", []byte{byte(i)}, []byte("a")) },
+		},
+		"of a sink": {
+			newer: func(r *replayRegistry) *newerRecords { return newSinkNewerRecords(kafka.Config{}, r, nil) },
+			bytes: watchedKeyBytes,
+			watch: func(n *newerRecords, i int) { n.watch(failedRow(int64(i), 100)) },
+		},
+	} {
+		replays := &replayRegistry{bytes: maxReplayBytes - 2*c.bytes}
+		newer := c.newer(replays)
+		for i := range 2 {
+			c.watch(newer, i)
+			require.NoError(t, newer.err)
+		}
+		c.watch(newer, 2)
+		assert.Error(t, newer.read(t.Context()), "expected dead letters that need at most 312 MiB", name)
+		newer.close()
+		assert.Equal(t, maxReplayBytes-2*c.bytes, replays.bytes, name)
+	}
+}
+
 // What a replay has sent holds back the letters of earlier rows and no others, whatever the broker's times are.
 func TestSentRowsHoldEarlierLettersBack(t *testing.T) {
-	newer := newSourceNewerRecords(kafka.Config{})
+	newer := newSourceNewerRecords(kafka.Config{}, nil)
 	letters := []*DeadLetter{failedRow(0, 100), failedRow(1, 100), failedRow(2, 300)}
 	for i, l := range letters {
 		newer.watchRow(l, "t", []byte("k"), []byte(strconv.Itoa(i)))

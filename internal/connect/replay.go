@@ -255,13 +255,13 @@ func (run *connectorRun) replayDeadLetters(ctx context.Context, lock sink.Member
 			r.notFound[newest] = true
 		}
 	}
-	newer := newSourceNewerRecords(run.clients.kafka)
+	newer := newSourceNewerRecords(run.clients.kafka, run.options.replays)
 	if run.isSink() {
 		isOpen := index.isOpen
 		if r.located != nil {
 			isOpen = r.located.isOpen
 		}
-		newer = newSinkNewerRecords(run.clients.kafka, isOpen)
+		newer = newSinkNewerRecords(run.clients.kafka, run.options.replays, isOpen)
 	}
 	defer newer.close()
 	for _, p := range replays {

@@ -230,7 +230,8 @@ func TestReplayStateIsBounded(t *testing.T) {
 // A batch does not count a letter as delivered because the previous batch has written a record in the same position.
 func TestBatchForgetsWrittenRecordsOfThePreviousOne(t *testing.T) {
 	p := &partitionReplay{connectorRun: &connectorRun{controller: &controller{}},
-		newer: newSinkNewerRecords(kafka.Config{}, nil), index: newReplayIndex(nil), written: map[recordID]bool{{}: true}}
+		newer: newSinkNewerRecords(kafka.Config{}, nil, nil), index: newReplayIndex(nil),
+		written: map[recordID]bool{{}: true}}
 	require.NoError(t, p.deliver(t.Context(), sink.Options{}, nil))
 	assert.Equal(t, 0, len(p.written))
 }

@@ -179,7 +179,7 @@ func TestReplayIndexIsBounded(t *testing.T) {
 		require.NoError(t, index.add(newDeadLetter(int64(i), "", 0, core.RowSubset{})))
 	}
 	err := index.add(newDeadLetter(3, "", 0, core.RowSubset{}))
-	assert.Error(t, err, "expected at most 4089446 dead letters")
+	assert.Error(t, err, "expected dead letters that need at most 312 MiB")
 	index.close()
 	assert.Equal(t, int64(maxReplayBytes-3*indexedLetterBytes), replays.bytes)
 }

@@ -15,6 +15,8 @@ const (
 	maxReplayBytes     = 320 << 20 // bounds all replays of a worker
 	replayBytes        = 8 << 20   // of a replay: a batch of letters with the requests for them
 	indexedLetterBytes = 80        // of a letter in a replayIndex
+	watchedKeyBytes    = 50        // of a letter of a sink in newerRecords
+	watchedRowBytes    = 250       // of a record that a letter of a source becomes, in newerRows
 )
 
 // replayRegistry has the replays, retries, dry runs and discards that run on a worker. The zero value is ready. A nil
@@ -82,6 +84,6 @@ func (r *replayRegistry) fullErr() error {
 		return fmt.Errorf("%w: the %d replays of this worker use the %d MiB that they have together: repeat the "+
 			"request when others have ended", ErrReplayInProgress, len(r.starts), maxReplayBytes>>20)
 	}
-	return fmt.Errorf("expected at most %d dead letters, found more: delete those that were replayed, with "+
-		"kafka-delete-records for example", (maxReplayBytes-replayBytes)/indexedLetterBytes)
+	return fmt.Errorf("expected dead letters that need at most %d MiB of memory, found more: delete those that were "+
+		"replayed, with kafka-delete-records for example, or select fewer", (maxReplayBytes-replayBytes)>>20)
 }

@@ -60,7 +60,7 @@ func TestReplaysShareMemory(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, alone.reserve((maxReplayBytes-replayBytes)/indexedLetterBytes*indexedLetterBytes))
 	err = alone.reserve(indexedLetterBytes)
-	assert.Error(t, err, "expected at most 4089446 dead letters")
+	assert.Error(t, err, "expected dead letters that need at most 312 MiB")
 	assert.Equal(t, false, errors.Is(err, ErrReplayInProgress))
 }
 

@@ -38,7 +38,7 @@ func (p *partitionReplay) watchRows(ctx context.Context, t *task, binding *plugi
 	transforms *chainFactory) error {
 	trial := &partitionReplay{connectorRun: p.connectorRun, reader: p.reader, request: p.request, partition: p.partition,
 		end: p.end, result: &ReplayResult{Kept: map[string]int{}}, next: p.next, state: p.state.clone(), index: p.index,
-		newer: newSourceNewerRecords(p.connectorRun.clients.kafka), rejected: map[string]bool{}}
+		newer: newSourceNewerRecords(p.connectorRun.clients.kafka, nil), rejected: map[string]bool{}}
 	trial.request.DryRun = true
 	trial.request.notFound = nil
 	err := trial.replayRows(ctx, t, binding, transforms, p.newer.watchRow)
