@@ -433,9 +433,10 @@ func (a *Admin) Ranges(ctx context.Context, topics ...string) map[string]Range {
 		return ranges
 	}
 	// These errors are ignored: failed topics are missing from the results, and failed partitions have their own error.
+	// The IDs come first: if a topic is created again in the meantime, its next ID shows that.
+	ids, _ := topicIDs(ctx, a.client, topics)
 	starts, _ := a.admin.ListStartOffsets(ctx, topics...)
 	ends, _ := a.admin.ListCommittedOffsets(ctx, topics...)
-	ids, _ := topicIDs(ctx, a.client, topics)
 	for topic, partitions := range ends {
 		id, ok := ids[topic]
 		readable := Range{From: Positions{}, To: Positions{}, TopicID: formatTopicID(id)}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -202,6 +203,29 @@ func TestRangesWithoutStarts(t *testing.T) {
 		return isStart
 	})
 	assert.Equal(t, map[string]Range{}, a.Ranges(kafkatest.Context(t), "letters"))
+}
+
+// The ID of a topic is not requested after its end offset: with the end of a topic and the ID of its successor, records of
+// the successor would count as read.
+func TestRangesBeginWithTheID(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	kafkatest.Put(t, b.Addr(), "letters", "one", "two")
+	a := openTestAdmin(t, b.Addr())
+	var mu sync.Mutex
+	var requests []string
+	for key, name := range map[kmsg.Key]string{kmsg.ListOffsets: "offsets", kmsg.Metadata: "metadata"} {
+		b.Cluster.ControlKey(int16(key), func(kmsg.Request) (kmsg.Response, error, bool) {
+			b.Cluster.KeepControl()
+			mu.Lock()
+			defer mu.Unlock()
+			requests = append(requests, name)
+			return nil, nil, false
+		})
+	}
+	assert.Equal(t, Positions{0: 2}, a.Ranges(kafkatest.Context(t), "letters")["letters"].To)
+	mu.Lock()
+	defer mu.Unlock()
+	assert.Equal(t, "offsets", requests[len(requests)-1], requests)
 }
 
 // A partition that a broker does not know at the moment makes its topic unreadable, not empty.
