@@ -205,8 +205,8 @@ func TestRangesWithoutStarts(t *testing.T) {
 	assert.Equal(t, map[string]Range{}, a.Ranges(kafkatest.Context(t), "letters"))
 }
 
-// The ID of a topic is not requested after its end offset: with the end of a topic and the ID of its successor, records of
-// the successor would count as read.
+// The ID of a topic is not requested after its end offset: with the end of a topic and the ID of its successor, records
+// of the successor would count as read.
 func TestRangesBeginWithTheID(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	kafkatest.Put(t, b.Addr(), "letters", "one", "two")
