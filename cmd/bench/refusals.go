@@ -31,8 +31,8 @@ func measureRefusals(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("orders of ten fields, 8 requests at a time, errors.tolerance=all; the workers' CPU and time; medians of "+
-		"%d rounds\nAims: 1,000 rows/s and 1.6 operations a row with 1 %% refused, 1,000 rows/s a core with all "+
+	fmt.Printf("orders of ten fields, 8 requests at a time, errors.tolerance=all; the workers' CPU and time; medians "+
+		"of %d rounds\nAims: 1,000 rows/s and 1.6 operations a row with 1 %% refused, 1,000 rows/s a core with all "+
 		"refused, upserts 1.5 times the CPU of inserts.\n", b.rounds)
 	sides := b.candidates()
 	for n, side := range sides {

@@ -342,8 +342,8 @@ worker at --url replays those of its connector. See culvert reference guide/deli
 	c.Flags().BoolVar(&isDryRun, "dry", false, "report what would pass, and send and store nothing")
 	c.Flags().BoolVar(&includeReplayed, "again", false, "also dead letters that were replayed before")
 	c.Flags().BoolVar(&includeSuperseded, "older", false,
-		"also records that have a later one with the same key in their topic, and records of a sink without a key that "+
-			"have any later one")
+		"also records that have a later one with the same key in their topic, and records of a sink without a key "+
+			"that have any later one")
 	return c
 }
 

@@ -11,7 +11,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// With several secret headers, an error about the logon belongs to the first one by name; SAP's own headers are no secrets.
+// With several secret headers, an error about the logon belongs to the first one by name; SAP's own headers are no
+// secrets.
 func TestErrorOfSecretHeadersBelongsToTheFirst(t *testing.T) {
 	component := wit.Component{Kind: wit.ComponentSource}
 	var text strings.Builder

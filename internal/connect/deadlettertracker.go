@@ -545,8 +545,8 @@ type locatedLetters struct {
 	isOpen  func(originalID) bool // reports whether an original is open, also one that was not located
 }
 
-// locate returns the letters of the originals at the positions. Nil means that the topic must be read instead: the index
-// could not be updated, or lacks letters that are open and may be of the same originals.
+// locate returns the letters of the originals at the positions. Nil means that the topic must be read instead: the
+// index could not be updated, or lacks letters that are open and may be of the same originals.
 func (t *deadLetterTracker) locate(ctx context.Context, name, topic string,
 	positions map[DeadLetterPosition]bool) (located *locatedLetters) {
 	err := t.withIndex(ctx, name, topic, func(c *trackedConnector, _ *kafka.Reader) error {

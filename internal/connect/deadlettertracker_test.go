@@ -663,8 +663,8 @@ func TestCausesAreBounded(t *testing.T) {
 		[]int{int(*s.Open), len(s.Causes), s.Causes[0].Count})
 }
 
-// A record that is read and refused again after its letter was settled is open again: it is counted, discarded, and sent
-// by a replay.
+// A record that is read and refused again after its letter was settled is open again: it is counted, discarded, and
+// sent by a replay.
 func TestRecordRefusedAgainAfterSettlementIsOpen(t *testing.T) {
 	t.Parallel()
 	h, client := newDeadLetterHerd(t, map[string]string{"c": "dlq"})

@@ -73,8 +73,8 @@ type attempt struct {
 	value           string         // the digest of the other value that it may have written, see [valueDigest]
 }
 
-// attempt derives the next attempt from the letters of an original. A letter is no longer in doubt if a later letter has
-// more replays: the replay of the former was refused.
+// attempt derives the next attempt from the letters of an original. A letter is no longer in doubt if a later letter
+// has more replays: the replay of the former was refused.
 func (r *replayIndex) attempt(original originalID) (a attempt) {
 	for i := range r.attempts(original) {
 		l := &r.letters[i]

@@ -44,8 +44,8 @@ func TestReplaysShareMemory(t *testing.T) {
 		require.NoError(t, err)
 	}
 	_, err := r.begin("another", replayBytes)
-	assert.Error(t, err, "connector another: dead letters are being replayed already: the 40 replays of this worker use "+
-		"the 320 MiB that they have together")
+	assert.Error(t, err, "connector another: dead letters are being replayed already: the 40 replays of this worker "+
+		"use the 320 MiB that they have together")
 	assert.Equal(t, true, errors.Is(err, ErrReplayInProgress))
 	_, err = r.begin("a discard", 0)
 	require.NoError(t, err)

@@ -36,9 +36,11 @@ func (p *partitionReplay) replaySource(ctx context.Context, t *task, binding *pl
 // selected letters become. Then it reads whether the topics have newer records of these keys.
 func (p *partitionReplay) watchRows(ctx context.Context, t *task, binding *plugin.Binding,
 	transforms *chainFactory) error {
-	trial := &partitionReplay{connectorRun: p.connectorRun, reader: p.reader, request: p.request, partition: p.partition,
-		end: p.end, result: &ReplayResult{Kept: map[string]int{}}, next: p.next, state: p.state.clone(), index: p.index,
-		newer: newSourceNewerRecords(p.connectorRun.clients.kafka, nil), rejected: map[string]bool{}}
+	trial := &partitionReplay{
+		connectorRun: p.connectorRun, reader: p.reader, request: p.request, partition: p.partition, end: p.end,
+		result: &ReplayResult{Kept: map[string]int{}}, next: p.next, state: p.state.clone(), index: p.index,
+		newer: newSourceNewerRecords(p.connectorRun.clients.kafka, nil), rejected: map[string]bool{},
+	}
 	trial.request.DryRun = true
 	trial.request.notFound = nil
 	err := trial.replayRows(ctx, t, binding, transforms, p.newer.watchRow)
@@ -122,7 +124,9 @@ func (p *partitionReplay) replayRows(ctx context.Context, t *task, binding *plug
 	replay := source.Replay{Partition: p.storageKey(), Next: next,
 		Delivered: func(position string) { delivered[position] = true }}
 	if watch != nil {
-		replay.Converted = func(position, topic string, key, value []byte) { watch(letters[position], topic, key, value) }
+		replay.Converted = func(position, topic string, key, value []byte) {
+			watch(letters[position], topic, key, value)
+		}
 	}
 	return source.NewTask(options).Replay(ctx, replay)
 }

@@ -204,9 +204,9 @@ var routes = []route{
 	{"GET", "/culvert/connectors/{name}/deadletters", owner, (*request).listDeadLetters,
 		"Dead letters of the connector, the newest first, one entry for each original record or row with the number " +
 			"of attempts: open ones, or with ?show=settled those that were delivered or discarded, with ?show=all " +
-			"both; of one ?cause=, by its id. ?after= selects the next page; a page has at most 100 entries and 2 MiB, " +
-			"and ?letter=0@17 has one entry with more of its record and headers. Causes of the newest 10,000 open " +
-			"ones are counted. Messages, headers and records are for users who may see values of samples " +
+			"both; of one ?cause=, by its id. ?after= selects the next page; a page has at most 100 entries and 2 " +
+			"MiB, and ?letter=0@17 has one entry with more of its record and headers. Causes of the newest 10,000 " +
+			"open ones are counted. Messages, headers and records are for users who may see values of samples " +
 			"(console.records).",
 		operation{query: []string{"show", "cause", "after", "letter"}, responseBody: DeadLetterList{},
 			otherStatuses: []int{400, 403, 404}}},

@@ -17,8 +17,8 @@ func (req *request) withheldMessage() string {
 	if why == "" {
 		return ""
 	}
-	return "not shown, because it may quote values of records, which users see after a logon or on a loopback listener: " +
-		why
+	return "not shown, because it may quote values of records, which users see after a logon or on a loopback " +
+		"listener: " + why
 }
 
 // withheldInBody is withheldMessage for the texts of a response. Users of Kafka Connect expect traces from its routes;

@@ -57,8 +57,9 @@ func (q *quotingWorker) Info(string) (connect.Info, error) {
 }
 
 func (q *quotingWorker) Status(string) (connect.Status, error) {
-	return connect.Status{Name: "a", Connector: connect.ConnectorStatus{State: connect.Failed,
-		Trace: errQuoting.Error()}, Tasks: []connect.TaskStatus{{State: connect.Failed, Trace: errQuoting.Error()}}}, nil
+	trace := errQuoting.Error()
+	return connect.Status{Name: "a", Connector: connect.ConnectorStatus{State: connect.Failed, Trace: trace},
+		Tasks: []connect.TaskStatus{{State: connect.Failed, Trace: trace}}}, nil
 }
 
 func (q *quotingWorker) Tasks(string) ([]connect.TaskInfo, error) { return nil, errQuoting }
@@ -180,8 +181,8 @@ func TestNoRouteQuotesRows(t *testing.T) {
 					if status, answer := ask(r, query); strings.Contains(answer, rowValue) {
 						showing = append(showing, r.method+" "+r.path+query)
 						if !c.isShown(r) {
-							t.Errorf("%s %s%s: expected no value of a row, found %d %s", r.method, r.path, query, status,
-								answer)
+							t.Errorf("%s %s%s: expected no value of a row, found %d %s", r.method, r.path, query,
+								status, answer)
 						}
 					}
 				}
@@ -263,7 +264,8 @@ func TestForwardedRequestsQuoteNoRows(t *testing.T) {
 // A search does not reveal what is withheld, and what is withheld says why.
 func TestWithheldCauses(t *testing.T) {
 	for listener, isShown := range map[string]bool{"http://127.0.0.1:0": true, everyAddress: false} {
-		s := startServerFor(t, Options{Listeners: []string{listener}}, slog.New(slog.DiscardHandler), newQuotingWorker())
+		options := Options{Listeners: []string{listener}}
+		s := startServerFor(t, options, slog.New(slog.DiscardHandler), newQuotingWorker())
 		_, port, _ := net.SplitHostPort(s.Addresses()[0])
 		base := "http://127.0.0.1:" + port
 		_, found := get(t, "GET", base+"/culvert/connectors?search="+rowValue)
@@ -275,8 +277,8 @@ func TestWithheldCauses(t *testing.T) {
 			assert.Equal(t, "", page.Withheld)
 			continue
 		}
-		const why = "not shown, because it may quote values of records, which users see after a logon or on a loopback " +
-			"listener: this listener requires no logon"
+		const why = "not shown, because it may quote values of records, which users see after a logon or on a " +
+			"loopback listener: this listener requires no logon"
 		if !strings.Contains(list, `"cause":"`+why) || !strings.Contains(list, `"advice":"Correct the data`) {
 			t.Errorf("expected the reason and an advice, found %s", list)
 		}

@@ -60,8 +60,8 @@ func (s *Sampler) copyRow(sample *sample, b *record.Batch, i int) (r row) {
 		r.Problem = fmt.Sprintf("it is not shown: the row has %d bytes, and a sample keeps %d of all its rows", size,
 			maxRowBytes)
 		if isKept {
-			r.Problem = fmt.Sprintf("it is not shown: the row has %d bytes, and the worker's memory for samples and for "+
-				"keys of first loads, a 32nd of its limit, is used up", size)
+			r.Problem = fmt.Sprintf("it is not shown: the row has %d bytes, and the worker's memory for samples and "+
+				"for keys of first loads, a 32nd of its limit, is used up", size)
 		}
 		return r
 	}

@@ -157,7 +157,7 @@ func (s *Schedule) add(place int, item string) (err error) {
 // Next returns the first start after a time, if any. Local times that clocks skip have no start. Of local times that
 // clocks repeat, only the second has one, unless the expression has starts in all hours.
 func (s *Schedule) Next(after time.Time) (start time.Time, ok bool) {
-	for from := after.Truncate(time.Second).Add(time.Second); from.Before(endOfYears); { // each time up to the next change of clocks
+	for from := after.Truncate(time.Second).Add(time.Second); from.Before(endOfYears); { // up to a change of clocks
 		name, offset := from.In(s.zone).Zone()
 		_, end := from.In(s.zone).ZoneBounds()
 		if end.IsZero() {

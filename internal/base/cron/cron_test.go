@@ -123,7 +123,8 @@ func TestDaylightSavingChanges(t *testing.T) {
 		{text: "0 0 */2 * * ? Europe/Berlin", after: autumn, want: "01:00 03:00 05:00"},
 		{text: "0 0 * * * ? Europe/Berlin", after: spring, want: "00:00 01:00 02:00"},
 		{text: "0 30 * * * ? Europe/Berlin", after: spring, want: "00:30 01:30 02:30"},
-		{text: "0 30 2 * * ? Europe/Berlin", after: spring.AddDate(0, 0, -1), want: "01:30 00:30 00:30"}, // not on the 31st
+		{text: "0 30 2 * * ? Europe/Berlin", after: spring.AddDate(0, 0, -1),
+			want: "01:30 00:30 00:30"}, // not on the 31st
 	} {
 		s, err := Parse(c.text)
 		require.NoError(t, err)

@@ -134,7 +134,8 @@ type Client struct {
 	partner   away.Partner
 	mu        sync.Mutex
 	lastError string // of the current outage
-	// missing has, by action, the time at which a schema was missing first. All records with one schema wait for it once.
+	// missing has, by action, the time at which a schema was missing first. All records with one schema wait for it
+	// once.
 	missing map[string]time.Time
 }
 

@@ -55,7 +55,7 @@ type chunk struct {
 // origin is the source of the rows of a page, shared by its chunks. It is not modified.
 type origin struct {
 	request     string
-	replayed    *task.DeadLetter                                // the dead letter with the rows; nil if they came from the service
+	replayed    *task.DeadLetter                                // the dead letter of the rows; nil if from the service
 	delivered   func(position string)                           // see [Replay]; may be nil
 	converted   func(position, topic string, key, value []byte) // see [Replay]; may be nil
 	span        *tracing.Span

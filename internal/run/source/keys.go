@@ -57,7 +57,8 @@ func (k *keySet) comparesPage() bool { return k != nil && k.use == keysCompared 
 func (k *keySet) remember(batch *record.Batch) error {
 	k.digests = slices.Grow(k.digests, len(batch.Rows))
 	if more := cap(k.digests)*keyBytes - k.reserved; more > 0 && !k.quota.TryReserve(more) {
-		return errors.New("the worker's memory for keys of first loads and for samples, a 32nd of its limit, is used up")
+		return errors.New("the worker's memory for keys of first loads and for samples, a 32nd of its limit, is " +
+			"used up")
 	} else if more > 0 {
 		k.reserved += more
 	}

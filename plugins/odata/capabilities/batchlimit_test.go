@@ -19,7 +19,7 @@ func TestBatchLimit(t *testing.T) {
 		{name: "a batch over half the limit", limit: 60, sentWith: 60, operations: 31, refused: 7, answered: 62},
 		{name: "a batch of half the limit", limit: 60, sentWith: 60, operations: 30, refused: 60, answered: 60},
 		{name: "a late response of a larger batch", limit: 60, sentWith: 0, operations: 120, refused: 60, answered: 60},
-		{name: "a late response of a smaller batch", limit: 60, sentWith: 30, operations: 30, refused: 60, answered: 60},
+		{name: "a late response of a small batch", limit: 60, sentWith: 30, operations: 30, refused: 60, answered: 60},
 		{name: "the least limit", limit: 2, sentWith: 2, operations: 2, refused: 2, answered: 4},
 		{name: "below the configured size", limit: 249, sentWith: 249, operations: 249, refused: 62, answered: 498},
 		{name: "the configured size", limit: 250, sentWith: 250, operations: 250, refused: 62, answered: 0},

@@ -34,8 +34,8 @@ const (
 	maxFieldName = 480
 )
 
-// AddUndeclared records a field of a row. needsMetadata reports whether the metadata must be read again before the field
-// counts as undeclared: when the field occurs first, and later if the metadata are older than a minute.
+// AddUndeclared records a field of a row. needsMetadata reports whether the metadata must be read again before the
+// field counts as undeclared: when the field occurs first, and later if the metadata are older than a minute.
 func (s *State) AddUndeclared(typeName, name string) (needsMetadata bool) {
 	index := slices.IndexFunc(s.Undeclared, func(f UndeclaredField) bool { return f.isNamed(typeName, name) })
 	switch {

@@ -8,8 +8,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Response is a response whose body is parsed as an error document when a method first needs it, and only once: services
-// answer thousands of rows with errors, and several methods classify each of them.
+// Response is a response whose body is parsed as an error document when a method first needs it, and only once:
+// services answer thousands of rows with errors, and several methods classify each of them.
 type Response struct {
 	*wit.Response
 	document   *document

@@ -95,8 +95,8 @@ func (h responseHandler) confirmResult(target *requests.Target, response *odatae
 		return written(), nil
 	case isSuccess(response.Status):
 		return reject(&wit.Error{Kind: wit.ErrorConflict, Message: "DELETE " + target.Path() +
-			": HTTP 412 although the entity exists (" + sinkconfig.NameETag + " = use sends its ETag, any sends If-Match: " +
-			"*, none sends no If-Match)"}), nil
+			": HTTP 412 although the entity exists (" + sinkconfig.NameETag + " = use sends its ETag, any sends " +
+			"If-Match: *, none sends no If-Match)"}), nil
 	}
 	return h.classify(target, response.Failure(target.Name()), response)
 }

@@ -34,8 +34,8 @@ func (d *documents) writePositions(t *testing.T) map[string]int {
 	return positions
 }
 
-// letterGate is a service that holds two dead letters, after a number of others, until open is called. Then it writes one
-// of them and drops the other. Requests for later records pass.
+// letterGate is a service that holds two dead letters, after a number of others, until open is called. Then it writes
+// one of them and drops the other. Requests for later records pass.
 type letterGate struct {
 	inner   http.Handler
 	first   int64        // letters before the first one that is held
@@ -208,9 +208,9 @@ func TestReplayOfManyLettersNextToTheRunningTask(t *testing.T) {
 	d.checkOrderOfKeys(t, letters, remaining, later.keys, chosen)
 }
 
-// checkOrderOfKeys checks that each letter was written once, and before the later record of its key. Letters whose later
-// record was written first are left. later has the keys with a later record. At least chosen letters were written before
-// the later record, and at least as many are left.
+// checkOrderOfKeys checks that each letter was written once, and before the later record of its key. Letters whose
+// later record was written first are left. later has the keys with a later record. At least chosen letters were written
+// before the later record, and at least as many are left.
 func (d *documents) checkOrderOfKeys(t *testing.T, letters, remaining int, later map[string]bool, chosen int) {
 	t.Helper()
 	positions := d.writePositions(t)
