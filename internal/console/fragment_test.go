@@ -138,7 +138,7 @@ func TestSlowPagesAreSharedLonger(t *testing.T) {
 	}
 }
 
-// A page that nobody has viewed for a while is dropped, even if no other one is viewed.
+// A page without viewers is dropped after a while, even if no other page is viewed.
 func TestUnusedPagesAreDropped(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

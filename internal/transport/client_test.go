@@ -996,7 +996,7 @@ func TestRedirectOfUnavailableService(t *testing.T) {
 	})
 }
 
-// After an outage, the request is sent again to its own address, not to that of a redirect that was followed before.
+// After an outage, the request is sent again to its own address, not to the address of a redirect that was followed.
 func TestRedirectedRequestIsRepeatedFromItsStart(t *testing.T) {
 	var lines []string
 	service(t, func(w http.ResponseWriter, r *http.Request) {
