@@ -518,20 +518,23 @@ func sinkExamples(t *testing.T, r *recorder) {
 		"entityset": "Order_DetailCopies", "topic": "Order_DetailCopies"} {
 		settings = append(settings, wit.Setting{Name: "sap.odata#00." + name, Value: value})
 	}
-	var opened wit.SinkOpenResult
-	var answers []wit.Response
-	for opened.Ready == nil {
-		var err error
-		opened, err = invoke[wit.SinkOpenResult](r, wit.InterfaceSink, "Open", component, settings, []byte(nil),
-			answers)
-		require.NoError(t, err)
-		answers = nil
-		if opened.Pending != nil {
+	open := func(previous []byte) []byte {
+		var answers []wit.Response
+		for {
+			opened, err := invoke[wit.SinkOpenResult](r, wit.InterfaceSink, "Open", component, settings, previous,
+				answers)
+			require.NoError(t, err)
+			if opened.Ready != nil {
+				return opened.Ready.Context
+			}
+			answers = nil
 			for _, q := range opened.Pending.Requests {
 				answers = append(answers, exchange(s, &q))
 			}
+			previous = opened.Pending.State
 		}
 	}
+	openContext := open(nil)
 	schema := wit.Schema{ID: 3, Nodes: []wit.SchemaNode{
 		{Kind: wit.Struct, Fields: []wit.Field{
 			{Name: "OrderID", Node: 1},
@@ -577,15 +580,24 @@ func sinkExamples(t *testing.T, r *recorder) {
 		rows = append(rows, row)
 		origins = append(origins, wit.RecordID{Offset: int64(i)})
 	}
-	out, err := invoke[wit.EncodeResult](r, wit.InterfaceSink, "Encode", opened.Ready.Context, []wit.Schema{schema},
-		[]string{"Order_DetailCopies"}, rows, data, origins, []string{"Order_DetailCopies"}, []wit.Hint(nil))
+	encode := func() (wit.EncodeResult, error) {
+		return invoke[wit.EncodeResult](r, wit.InterfaceSink, "Encode", openContext, []wit.Schema{schema},
+			[]string{"Order_DetailCopies"}, rows, data, origins, []string{"Order_DetailCopies"}, []wit.Hint(nil))
+	}
+	_, err := encode()
+	var stale *wit.Error // the service does not declare the field Größe
+	if !errors.As(err, &stale) || stale.Kind != wit.ErrorStale {
+		t.Fatalf("expected that the metadata must be read again, found %v", err)
+	}
+	openContext = open([]byte(*stale.Detail))
+	out, err := encode()
 	if err != nil || len(out.Ready) < 10 {
 		t.Fatalf("%d deliveries, %v", len(out.Ready), err)
 	}
 	for _, d := range out.Ready {
 		for _, response := range []wit.Response{exchange(s, &d.Request), exchange(s, &d.Request), {},
 			{Status: 500, Body: []byte("<html>")}} {
-			_, err := invoke[wit.ResponseResult](r, wit.InterfaceSink, "HandleResponse", opened.Ready.Context, d.State,
+			_, err := invoke[wit.ResponseResult](r, wit.InterfaceSink, "HandleResponse", openContext, d.State,
 				d.Rows, response)
 			require.NoError(t, err)
 		}

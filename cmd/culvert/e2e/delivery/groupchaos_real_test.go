@@ -663,11 +663,15 @@ func (c *chaos) finish(what string) {
 		}
 		return absent == nil
 	})
-	last := c.e.edits.rows[len(c.e.edits.rows)-1]
-	id, _, _ := strings.Cut(last, " ")
-	c.workers[0].Eventually("the last change", func() bool {
-		reported := c.e.Records(c.e.changes())
-		return len(reported) > 0 && strings.Contains(reported[len(reported)-1], `{"ProductID":`+id)
+	var changes comparison
+	defer func() {
+		if changes.Missing > 0 || (c.exactlyOnce && changes.Repeated > 0) {
+			t.Errorf("changes: expected each once, found %v, the first missing one is row %d", changes, changes.First)
+		}
+	}()
+	c.workers[0].Eventually("all changes", func() bool {
+		changes = c.e.compareChanges()
+		return changes.Missing == 0
 	})
 	for _, w := range c.workers {
 		w.MustStop()
@@ -688,10 +692,7 @@ func (c *chaos) finish(what string) {
 	}
 
 	// The sources
-	changes := c.e.compareChanges()
-	if changes.Missing > 0 || (c.exactlyOnce && changes.Repeated > 0) {
-		t.Errorf("changes: expected each once, found %v, the first missing one is row %d", changes, changes.First)
-	}
+	changes = c.e.compareChanges() // again, for records that were written until the workers stopped
 	server := strings.Split(c.brokers.Servers, ",")[0]
 	pages := ""
 	for topic, set := range map[string]string{"Orders": "Orders", "Details": "Order_Details"} {
