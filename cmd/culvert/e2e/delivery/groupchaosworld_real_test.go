@@ -100,10 +100,11 @@ func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		o.writeRequests = append(o.writeRequests, workerRequest{worker: worker, time: time.Now(), line: line})
 	}
 
+	response := httptest.NewRecorder()
 	session, err := r.Cookie(sessionCookie)
 	if err != nil || !o.sessions[worker][session.Value] {
 		session = &http.Cookie{Name: sessionCookie, Value: rand.Text(), Path: "/"}
-		http.SetCookie(w, session)
+		http.SetCookie(response, session)
 		o.sessions[worker][session.Value] = true
 		o.countSessions()
 		defer func() {
@@ -119,21 +120,24 @@ func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 	select {
 	case <-time.After(10 * time.Millisecond): // makes it likely that a fault meets a request in flight
-		o.serveNumbered(w, r)
+		o.serveNumbered(response, r)
 	case <-r.Context().Done():
 	}
+	// A worker that has the whole response may send its next request before the response's Write returns.
 	o.mu.Lock()
 	o.inFlight--
 	o.mu.Unlock()
+	maps.Copy(w.Header(), response.Header())
+	w.WriteHeader(response.Code)
+	_, _ = w.Write(response.Body.Bytes())
 }
 
-// serveNumbered responds with the inner handler's response. It numbers and records the pages of the sets of
-// numberFields.
-func (o *origin) serveNumbered(w http.ResponseWriter, r *http.Request) {
+// serveNumbered records the inner handler's response. It numbers and records the pages of the sets of numberFields.
+func (o *origin) serveNumbered(response *httptest.ResponseRecorder, r *http.Request) {
 	set := path.Base(r.URL.Path)
 	field := numberFields[set]
 	if field == nil || r.Method != http.MethodGet {
-		o.inner.ServeHTTP(w, r)
+		o.inner.ServeHTTP(response, r)
 		return
 	}
 	p := page{}
@@ -143,7 +147,6 @@ func (o *origin) serveNumbered(w http.ResponseWriter, r *http.Request) {
 		r.URL.RawQuery = strings.Replace(p.query, parameter[0], "", 1)
 	}
 	r.Header.Del("Accept-Encoding")
-	response := httptest.NewRecorder()
 	o.inner.ServeHTTP(response, r)
 	body := response.Body.Bytes()
 	if p.rows = len(field.FindAll(body, -1)); p.rows > 0 {
@@ -156,10 +159,8 @@ func (o *origin) serveNumbered(w http.ResponseWriter, r *http.Request) {
 		body = field.ReplaceAll(body, fmt.Appendf(nil, "%s:%d", name, number))
 		body = nextLink.ReplaceAll(body, fmt.Appendf(nil, `"__next":"${1}?page=%d&`, number))
 		response.Header().Del("Content-Length")
+		response.Body = bytes.NewBuffer(body)
 	}
-	maps.Copy(w.Header(), response.Header())
-	w.WriteHeader(response.Code)
-	_, _ = w.Write(body)
 }
 
 // lostPages compares the pages of a set with keys, the keys of the rows that arrived, by page number. A page is lost if
