@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/culvert-project/culvert/internal/base/inbound"
@@ -51,21 +50,6 @@ func (h *heldAnswers) hold(size int, isChange bool) (release func(), err error) 
 		return release, errAnswersFull
 	}
 	return func() { h.bytes.Reserve(-int64(size), limit) }, nil
-}
-
-// Send sends a page or a part of one. The caller has set its content type.
-func (p Pages) Send(w http.ResponseWriter, r *http.Request, status int, body []byte) {
-	release, err := p.held.hold(len(body), r.Method == http.MethodPost)
-	defer release()
-	if err != nil {
-		w.Header().Del("Content-Encoding")
-		w.Header().Set("Retry-After", "10")
-		http.Error(w, err.Error(), http.StatusServiceUnavailable)
-		return
-	}
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	w.WriteHeader(status)
-	w.Write(body)
 }
 
 // pacedWriter disconnects a client that does not read the next bytes of a large response within pieceTimeout, or the

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/culvert-project/culvert/internal/base/inbound"
@@ -65,6 +66,21 @@ func (p Pages) Form(w http.ResponseWriter, r *http.Request, maximum int64) (form
 		bodies.Reserve(-copies, maxForms)
 		releaseBody()
 	}, ok
+}
+
+// Send sends a page or a part of one. The caller has set its content type.
+func (p Pages) Send(w http.ResponseWriter, r *http.Request, status int, body []byte) {
+	release, err := p.held.hold(len(body), r.Method == http.MethodPost)
+	defer release()
+	if err != nil {
+		w.Header().Del("Content-Encoding")
+		w.Header().Set("Retry-After", "10")
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	w.Write(body)
 }
 
 func isPage(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, consolePath) }
