@@ -147,7 +147,7 @@ var minRows = map[string]int{
 	"jsonschema-reads.tsv":  31,
 	"jsonschema-writes.tsv": 175,
 	"primitives.tsv":        664,
-	"strings.tsv":           947,
+	"strings.tsv":           1738,
 	"upstream.tsv":          74,
 }
 

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
@@ -91,6 +92,28 @@ func TestRealStoredAnswers(t *testing.T) {
 		}
 	}
 	compare("jsonschema", "JsonSchema.java", inputs, results)
+}
+
+// All pairs of bytes are read, and all characters written, as Kafka's StringConverter does it. Each pair precedes a
+// line feed, which must not get lost.
+func TestRealPairsOfBytes(t *testing.T) {
+	var lines []string
+	for _, name := range []string{"Shift_JIS", "windows-31j", "EUC-KR", "x-windows-949", "GB2312", "GBK",
+		"x-mswin-936", "Big5", "x-windows-950"} {
+		for high := range 256 {
+			var pairs, chars []byte
+			for low := range 256 {
+				pairs = append(pairs, byte(high), byte(low), '\n')
+				chars = utf8.AppendRune(chars, rune(high<<8|low))
+			}
+			lines = append(lines, fmt.Sprintf("%s\tUTF-8\t%x", name, pairs))
+			lines = append(lines, fmt.Sprintf("UTF-8\t%s\t%x", name, chars))
+		}
+	}
+	for i, result := range convertWithTool(t, "kafka", "Decode.java", lines) {
+		row := strings.Split(lines[i], "\t")
+		assert.Equal(t, result, rewriteText(t, row[0], row[1], row[2]), row)
+	}
 }
 
 // documents.tsv, grid.tsv and the wanted differences agree with Kafka's converter.

@@ -55,7 +55,7 @@ func rewriteText(t *testing.T, readEncoding, writeEncoding, data string) string 
 		"value.serializer.encoding", writeEncoding)
 	d, err := c.Decode(t.Context(), "t", content, b)
 	require.NoError(t, err)
-	out, _, err := c.Encode(t.Context(), nil, 1000, "t", b, d)
+	out, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
 	require.NoError(t, err)
 	return fmt.Sprintf("%x", out)
 }

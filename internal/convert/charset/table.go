@@ -26,15 +26,15 @@ type table struct {
 func newTable(source encoding.Encoding, differences string) *table {
 	t := &table{}
 	decoder := source.NewDecoder()
-	text := make([]byte, 16)
+	out := make([]byte, 16)
 	var isTrail [256]bool // of the second bytes of pairs
 	for code := range t.chars {
 		in := []byte{byte(code >> 8), byte(code)}
 		if code <= 0xff {
 			in = in[1:]
 		}
-		n, _, _ := decoder.Transform(text, in, true)
-		r, size := utf8.DecodeRune(text[:n])
+		n, _, _ := decoder.Transform(out, in, true)
+		r, size := utf8.DecodeRune(out[:n])
 		if size != n || r > utf8.RuneError { // several characters, or one that needs more than an element of chars
 			r = utf8.RuneError
 		}
