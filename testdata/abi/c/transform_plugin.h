@@ -48,7 +48,8 @@ typedef uint8_t culvert_connect_types_error_kind_t;
 #define CULVERT_CONNECT_TYPES_ERROR_KIND_INTERNAL 10
 // the context that `open` returned no longer fits (the metadata changed): the host abandons the page, calls `open` again and
 // requests the same page again; a second `stale` for the same page counts as `data`. `next` and `handle-response` may return
-// it too.
+// it too. After `stale` from `encode` the rows of the call are encoded again, which is repeated at most 16 times. The error's
+// `detail`, at most 200 lines of 2,000 characters, is the `state` of the first call of `open`.
 #define CULVERT_CONNECT_TYPES_ERROR_KIND_STALE 11
 
 typedef struct {
@@ -191,7 +192,8 @@ typedef struct culvert_connect_types_request_t {
 // `[hidden]` replaces secrets of the request that the response repeats. Headers that a plugin acts on or sends back are complete,
 // since they could contain a secret only by chance and would be useless with a part redacted: etag, content-type, content-id,
 // retry-after, preference-applied, dataserviceversion, repeatabilityresult, last-modified. In location and content-location only
-// credentials and sessions are hidden.
+// credentials and sessions are hidden. The host adds `culvert-session-lost` to a rejected page if the session of the page before
+// has ended, or was opened by an earlier run: tokens and cursors of links may belong to it.
 // status 0 (only in `handle-response`): the request may have arrived, and no response came
 typedef struct culvert_connect_types_response_t {
   transform_plugin_string_t   tag;
