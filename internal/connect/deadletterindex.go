@@ -241,13 +241,20 @@ func (d *deadLetterIndex) isOpen(original originalID) bool {
 	return ok && !d.isSettled(&d.letters[o.newest])
 }
 
-// summary counts the open originals, and causes of the newest of them, the most frequent first.
-func (d *deadLetterIndex) summary() *DeadLetterSummary {
-	s := &DeadLetterSummary{Causes: []CauseCount{}}
+// isComplete reports whether all letters that were not read or were dropped are settled.
+func (d *deadLetterIndex) isComplete() bool {
 	for partition, from := range d.from {
 		state := d.states[partition]
-		s.More = s.More || !state.covers(d.starts[partition], from-1)
+		if !state.covers(d.starts[partition], from-1) {
+			return false
+		}
 	}
+	return true
+}
+
+// summary counts the open originals, and causes of the newest of them, the most frequent first.
+func (d *deadLetterIndex) summary() *DeadLetterSummary {
+	s := &DeadLetterSummary{Causes: []CauseCount{}, More: !d.isComplete()}
 	indexes := map[causeID]int{} // in s.Causes
 	var open int64
 	for i := range slices.Backward(d.letters) {
@@ -355,16 +362,26 @@ func (d *deadLetterIndex) countedCause(l *trackedDeadLetter) causeID {
 	return l.cause
 }
 
-// siblings returns all letters of the originals with a letter at one of the positions, the number of these originals,
-// and the number of positions with a letter. Originals that are not open count only with includeSettled.
-func (d *deadLetterIndex) siblings(positions map[DeadLetterPosition]bool,
-	includeSettled bool) (letters []trackedDeadLetter, originals, matched int) {
+// newestOf returns the positions of the newest letters of the originals that have an open letter at one of the
+// positions. missing has the positions without an open letter.
+func (d *deadLetterIndex) newestOf(positions map[DeadLetterPosition]bool) (newest, missing map[DeadLetterPosition]bool) {
+	newest = map[DeadLetterPosition]bool{}
+	missing = maps.Clone(positions)
+	for i := range d.letters {
+		if l := &d.letters[i]; positions[l.position()] && !d.isSettled(l) {
+			newest[d.letters[d.originals[l.original].newest].position()] = true
+			delete(missing, l.position())
+		}
+	}
+	return newest, missing
+}
+
+// siblings returns all letters of the originals with a letter at one of the positions.
+func (d *deadLetterIndex) siblings(positions map[DeadLetterPosition]bool) (letters []trackedDeadLetter) {
 	selected := map[originalID]bool{}
 	for i := range d.letters {
-		l := &d.letters[i]
-		if positions[l.position()] && (includeSettled || d.isOpen(l.original)) {
+		if l := &d.letters[i]; positions[l.position()] {
 			selected[l.original] = true
-			matched++
 		}
 	}
 	for original := range selected {
@@ -372,5 +389,5 @@ func (d *deadLetterIndex) siblings(positions map[DeadLetterPosition]bool,
 			letters = append(letters, d.letters[i])
 		}
 	}
-	return letters, len(selected), matched
+	return letters
 }

@@ -538,6 +538,40 @@ func (t *deadLetterTracker) withIndex(ctx context.Context, name, topic string,
 	return do(c, clients.reader)
 }
 
+// withCompleteIndex calls do with an index of all letters that may be open, and with the ID of the topic. If the index
+// of the tracker lacks some of them, the topic is read. The caller has the replay lock, so the states do not change.
+func (t *deadLetterTracker) withCompleteIndex(ctx context.Context, name, topic string,
+	do func(index *deadLetterIndex, topicID string) error) error {
+	var states map[int32]replayState // nil if do was called
+	var topicID string
+	var reader *kafka.Reader
+	err := t.withIndex(ctx, name, topic, func(c *trackedConnector, r *kafka.Reader) error {
+		if c.index.isComplete() {
+			return do(c.index, c.topicID)
+		}
+		states = c.index.states
+		topicID = c.topicID
+		reader = r
+		return nil
+	})
+	if err != nil || states == nil {
+		return err
+	}
+	index := newReplayIndex(t.herder.shared.replays)
+	defer index.close()
+	_, err = reader.Read(ctx, topic, kafka.ReadOptions{}, func(r *kgo.Record) error {
+		if l := ParseDeadLetter(r); l.Connector == name {
+			return index.add(&l)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	index.deadLetterIndex.update(kafka.Positions{}, states)
+	return do(index.deadLetterIndex, topicID)
+}
+
 // locatedLetters are all letters of some originals, which a replay reads in place of the whole topic.
 type locatedLetters struct {
 	letters []trackedDeadLetter
@@ -550,11 +584,8 @@ type locatedLetters struct {
 func (t *deadLetterTracker) locate(ctx context.Context, name, topic string,
 	positions map[DeadLetterPosition]bool) (located *locatedLetters) {
 	err := t.withIndex(ctx, name, topic, func(c *trackedConnector, _ *kafka.Reader) error {
-		for partition, from := range c.index.from {
-			state := c.index.states[partition]
-			if !state.covers(c.index.starts[partition], from-1) {
-				return nil
-			}
+		if !c.index.isComplete() {
+			return nil
 		}
 		t.mu.Lock()
 		entry := t.topics[topic]
@@ -563,7 +594,7 @@ func (t *deadLetterTracker) locate(ctx context.Context, name, topic string,
 			return nil // the connector was removed
 		}
 		located = &locatedLetters{ends: maps.Clone(c.next)}
-		located.letters, _, _ = c.index.siblings(positions, true)
+		located.letters = c.index.siblings(positions)
 		located.isOpen = func(original originalID) (isOpen bool) {
 			if entry.lock.Lock(ctx) == nil {
 				defer entry.lock.Unlock()

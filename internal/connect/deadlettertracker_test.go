@@ -225,14 +225,14 @@ func TestAttemptsOfAnOriginalAreOneEntry(t *testing.T) {
 	// The first two are of one original, 0@1 is of another connector, and 0@99 does not exist.
 	result, err := h.discard("c", "0@0", "0@5", "0@1", "0@99")
 	require.NoError(t, err)
-	assert.Equal(t, DiscardResult{Discarded: 1, Kept: map[string]int{keptUnknown: 2}}, result)
+	assert.Equal(t, DiscardResult{Discarded: 1, Kept: map[string]int{keptUnknown + ": 0@1 0@99": 2}}, result)
 	h.awaitOpen("c", 1)
 	h.awaitOpen("d", 1)
 	assert.Equal(t, []string{"0@6 x1"}, h.pages("c", DeadLetterQuery{Show: ShowOpen}))
 	assert.Equal(t, []string{"0@7 x2"}, h.pages("c", DeadLetterQuery{Show: ShowSettled}))
 	result, err = h.discard("c", "0@6", "0@0")
 	require.NoError(t, err)
-	assert.Equal(t, DiscardResult{Discarded: 1, Kept: map[string]int{keptUnknown: 1}}, result)
+	assert.Equal(t, DiscardResult{Discarded: 1, Kept: map[string]int{keptUnknown + ": 0@0": 1}}, result)
 	assert.Equal(t, 0, len(h.awaitOpen("c", 0).Causes))
 	produceInTransaction(kgo.TryCommit, deadLetterOf("dlq", "d", 2, 0, "no 2"))
 	h.awaitOpen("c", 0)
@@ -388,7 +388,7 @@ func TestTopicCreatedAgainHasNoSettledLetters(t *testing.T) {
 	assert.Equal(t, ReplayResult{Sent: 1, Refused: 1, Kept: map[string]int{}, Letter: "0@5",
 		Rejections: []Rejection{{"0@0", "its key"}}}, result)
 	h.awaitOpen("c", 5)
-	_, err = h.discard("c", "0@0", "0@1")
+	_, err = h.discard("c", "0@5", "0@1")
 	require.NoError(t, err)
 	h.awaitOpen("c", 3)
 }
@@ -695,4 +695,65 @@ func TestRecordRefusedAgainAfterSettlementIsOpen(t *testing.T) {
 		}
 		h.awaitOpen("c", 0)
 	}
+}
+
+// A discard settles the originals of open letters only, as a retry sends these only: the position of a settled letter
+// does not select a newer letter of its original.
+func TestDiscardSelectsOpenLetters(t *testing.T) {
+	t.Parallel()
+	h, client := newDeadLetterHerd(t, map[string]string{"c": "dlq"})
+	check := func(position string, want DiscardResult, wantOpen int) {
+		t.Helper()
+		result, err := h.discard("c", position)
+		require.NoError(t, err)
+		assert.Equal(t, want, result, position)
+		h.awaitOpen("c", wantOpen)
+	}
+	discarded := DiscardResult{Discarded: 1, Kept: map[string]int{}}
+	kept := func(position string) DiscardResult {
+		return DiscardResult{Kept: map[string]int{keptUnknown + ": " + position: 1}}
+	}
+	row := func() *kgo.Record { return deadLetterOf("dlq", "c", 1, 0, "no") }
+	produce(t, client, row())
+	check("0@0", discarded, 0)
+	check("0@0", kept("0@0"), 0)
+	produce(t, client, row(), row())
+	check("0@0", kept("0@0"), 1)
+	check("0@1", discarded, 0) // the older one of two open letters
+	check("0@2", kept("0@2"), 0)
+	check("0@3", kept("0@3"), 0)
+}
+
+// A discard reads the topic if the index lacks letters that may be open: these are settled, whether they are selected
+// or older letters of a selected original.
+func TestDiscardSettlesLettersThatTheIndexLacks(t *testing.T) {
+	t.Parallel()
+	const firstRead = 3
+	h, client := newDeadLetterHerd(t, map[string]string{"c": "dlq"})
+	row := func(n int) *kgo.Record { return deadLetterOf("dlq", "c", n, 0, "no") }
+	produce(t, client, row(0), row(1), row(2), row(0), row(3))
+	h.awaitOpen("c", 4)
+	topic := h.tracker.topics["dlq"]
+	dropOld := func() {
+		require.NoError(t, topic.lock.Lock(t.Context()))
+		defer topic.lock.Unlock()
+		index := topic.connectors["c"].index
+		index.letters = slices.DeleteFunc(index.letters, func(l trackedDeadLetter) bool { return l.offset < firstRead })
+		index.from[0] = firstRead
+		index.indexed = 0
+	}
+	dropOld()
+	for _, position := range []string{"0@3", "0@1"} {
+		result, err := h.discard("c", position)
+		require.NoError(t, err)
+		assert.Equal(t, DiscardResult{Discarded: 1, Kept: map[string]int{}}, result, position)
+	}
+	var settled []bool
+	require.NoError(t, h.tracker.withIndex(t.Context(), "c", "dlq", func(c *trackedConnector, _ *kafka.Reader) error {
+		for offset := range int64(5) {
+			settled = append(settled, c.index.isSettled(&trackedDeadLetter{offset: offset}))
+		}
+		return nil
+	}))
+	assert.Equal(t, []bool{true, true, false, true, false}, settled)
 }

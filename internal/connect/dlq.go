@@ -169,8 +169,8 @@ type DiscardResult struct {
 	Kept      map[string]int // number of other positions by reason
 }
 
-// DiscardDeadLetters marks the original records or rows of dead letters as settled: they are not replayed. An error
-// wraps [ErrTooManyRanges] if their number of ranges would exceed the bound; nothing is stored then.
+// DiscardDeadLetters marks the original records or rows of open dead letters as settled: they are not replayed. An
+// error wraps [ErrTooManyRanges] if their number of ranges would exceed the bound; nothing is stored then.
 func (h *Herder) DiscardDeadLetters(ctx context.Context, name string,
 	positions map[DeadLetterPosition]bool) (result DiscardResult, err error) {
 	topic, err := h.deadLetterTopic(name)
@@ -193,24 +193,12 @@ func (h *Herder) DiscardDeadLetters(ctx context.Context, name string,
 	defer run.closeOffsets()
 	defer h.tracker.wake.Ring()
 	err = run.withReplayLock(ctx, func(ctx context.Context, lock sink.Membership) error {
-		var letters []trackedDeadLetter
-		var currentStates map[int32]replayState
-		var topicID string
-		matched := 0
-		err := h.tracker.withIndex(ctx, name, topic, func(c *trackedConnector, _ *kafka.Reader) error {
-			letters, result.Discarded, matched = c.index.siblings(positions, false)
-			currentStates = c.index.states
-			topicID = c.topicID
-			return nil
+		return h.tracker.withCompleteIndex(ctx, name, topic, func(index *deadLetterIndex, topicID string) error {
+			newest, missing := index.newestOf(positions)
+			result = DiscardResult{Discarded: len(newest), Kept: map[string]int{}}
+			countUnknown(result.Kept, missing)
+			return run.storeDiscarded(ctx, lock, topic, topicID, index.siblings(newest), index.states)
 		})
-		if err != nil {
-			return err
-		}
-		result.Kept = map[string]int{}
-		if kept := len(positions) - matched; kept > 0 {
-			result.Kept[keptUnknown] = kept
-		}
-		return run.storeDiscarded(ctx, lock, topic, topicID, letters, currentStates)
 	})
 	if err != nil {
 		err = fmt.Errorf("connector %s: %w", name, err)

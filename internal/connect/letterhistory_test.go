@@ -112,7 +112,8 @@ func (h *letterHistory) discard(partitions int32) {
 		return
 	}
 	index, _ := h.open()
-	letters, _, _ := index.siblings(map[DeadLetterPosition]bool{h.model[newest].position(): true}, false)
+	selected, _ := index.newestOf(map[DeadLetterPosition]bool{h.model[newest].position(): true})
+	letters := index.siblings(selected)
 	for _, l := range letters {
 		if l.partition < partitions {
 			h.states[l.partition].markDone(l.offset, l.offset)

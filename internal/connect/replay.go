@@ -142,13 +142,18 @@ func (h *Herder) Replay(ctx context.Context, r ReplayRequest) (ReplayResult, err
 			return result, fmt.Errorf("connector %s: %w", name, err)
 		}
 	}
-	if len(r.notFound) > 0 {
-		missing := slices.SortedFunc(maps.Keys(r.notFound), func(a, b DeadLetterPosition) int {
+	countUnknown(result.Kept, r.notFound)
+	return result, nil
+}
+
+// countUnknown counts positions without a letter that can be sent or discarded.
+func countUnknown(kept map[string]int, positions map[DeadLetterPosition]bool) {
+	if len(positions) > 0 {
+		sorted := slices.SortedFunc(maps.Keys(positions), func(a, b DeadLetterPosition) int {
 			return cmp.Or(cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Offset, b.Offset))
 		})
-		result.Kept[keptUnknown+": "+strings.Trim(fmt.Sprint(missing), "[]")] = len(missing)
+		kept[keptUnknown+": "+strings.Trim(fmt.Sprint(sorted), "[]")] = len(sorted)
 	}
-	return result, nil
 }
 
 // read calls visit with the dead letters from which the request selects, and returns the ends of the topic.
@@ -248,12 +253,10 @@ func (run *connectorRun) replayDeadLetters(ctx context.Context, lock sink.Member
 	}
 	index.update(replays)
 	if selected := r.Filter.Positions; selected != nil {
-		r.Filter.Positions = map[DeadLetterPosition]bool{}
-		for position, newest := range index.newestOf(selected) {
-			r.Filter.Positions[newest] = true
-			delete(r.notFound, position)
-			r.notFound[newest] = true
-		}
+		newest, missing := index.newestOf(selected)
+		r.Filter.Positions = newest
+		maps.DeleteFunc(r.notFound, func(p DeadLetterPosition, _ bool) bool { return selected[p] && !missing[p] })
+		maps.Copy(r.notFound, newest)
 	}
 	newer := newSourceNewerRecords(run.clients.kafka, run.options.replays)
 	if run.isSink() {

@@ -52,18 +52,6 @@ func (r *replayIndex) represents(l *DeadLetter) bool {
 	return ok && r.letters[o.newest].position() == l.position()
 }
 
-// newestOf returns, by the position of each open letter among the positions, the position of the newest letter of its
-// original.
-func (r *replayIndex) newestOf(positions map[DeadLetterPosition]bool) map[DeadLetterPosition]DeadLetterPosition {
-	newest := map[DeadLetterPosition]DeadLetterPosition{}
-	for i := range r.letters {
-		if l := &r.letters[i]; positions[l.position()] && !r.isSettled(l) {
-			newest[l.position()] = r.letters[r.originals[l.original].newest].position()
-		}
-	}
-	return newest
-}
-
 // attempt describes the next attempt of an original.
 type attempt struct {
 	rows            core.RowSubset // the rows that failed in all open letters

@@ -226,7 +226,8 @@ var routes = []route{
 			otherStatuses: []int{400, 403, 404, 405}}},
 	{"POST", "/culvert/connectors/{name}/deadletters/discard", owner, (*request).discardDeadLetters,
 		"Marks the originals of {\"letters\": [\"0@17\"]} as settled, without sending them.",
-		operation{requestBody: DiscardRequest{}, responseBody: DiscardResult{}, otherStatuses: []int{400, 404, 405}}},
+		operation{requestBody: DiscardRequest{}, responseBody: DiscardResult{}, timeout: replayTimeout,
+			otherStatuses: []int{400, 404, 405}}},
 	{"GET", "/culvert/log", namedWorker, (*request).log,
 		"The last lines of the worker's log, of up to 10,000 lines or 4 MiB in memory: ?limit= (default 200, at " +
 			"most 1000), the last ones or those after ?after=, of at least ?level=, of ?logger= and all below it, " +
