@@ -176,6 +176,7 @@ func (t *Task) resume(ctx context.Context, opened *openedVersion, spec *wit.Feed
 }
 
 func (f *feed) run(ctx context.Context) (err error) {
+	defer f.dropKeys()
 	o := &f.task.o
 	if f.pipeline.output, err = o.NewOutput(f.name); err != nil {
 		return err

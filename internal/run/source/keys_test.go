@@ -292,6 +292,39 @@ func TestRememberedKeysAreBounded(t *testing.T) {
 	assert.Error(t, (&keySet{}).remember(&record.Batch{Rows: []wit.Row{{}}}), "no key")
 }
 
+// brokenClose panics when a feed ends.
+type brokenClose struct{ Output }
+
+func (o brokenClose) Close(ctx context.Context) error {
+	_ = o.Output.Close(ctx)
+	panic("a mistake in the producer")
+}
+
+// A panic while a feed ends releases the memory of the keys, which the feeds of a worker share.
+func TestPanicReleasesTheMemoryOfKeys(t *testing.T) {
+	runtest.Bubble(t, "panic", func(t *testing.T) {
+		const quota = 1 << 20
+		w, _ := loadWithComparison(keysOf(firstLoad()...))
+		w.o.Spare = memory.NewQuota(quota)
+		isReserved := false
+		w.service.respond = func(_ int, body string) (uint16, string, bool) {
+			if isReserved = !w.o.Spare.TryReserve(quota); isReserved {
+				panic("a mistake in the transport")
+			}
+			w.o.Spare.Release(quota)
+			return 200, body, false
+		}
+		w.o.NewOutput = func(name string) (Output, error) {
+			p, err := w.broker.output(name)
+			return brokenClose{p}, err
+		}
+		_, err := w.run(t)
+		assert.Error(t, err, "a mistake in the producer")
+		assert.Equal(t, true, isReserved, "keys were remembered")
+		assert.Equal(t, true, w.o.Spare.TryReserve(quota), "all memory was released")
+	})
+}
+
 // If the worker has no memory for the keys of a first load, its rows are delivered again. Feeds release their memory.
 func TestKeysWithoutMemory(t *testing.T) {
 	for name, c := range map[string]struct {

@@ -145,7 +145,6 @@ func (t *Task) runFeed(ctx context.Context, i int) error {
 		start := feed.position
 		written := t.count.written.Load()
 		err := feed.run(ctx)
-		feed.dropKeys()
 		var aborted *kafka.TransactionAbortedError
 		if !errors.As(err, &aborted) || ctx.Err() != nil {
 			return err
