@@ -87,7 +87,8 @@ func (r *recreatedTopic) checkCopiedOffset() {
 	}
 }
 
-func TestTopicThatIsCreatedAgain(t *testing.T) {
+// The guides promise the warning about an offset that was restored for a topic that was created again.
+func TestRestoredOffsetOfARecreatedTopic(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
 	newRecreatedTopic(t, p, p.StartBroker()).checkCopiedOffset()
