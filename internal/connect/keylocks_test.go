@@ -76,8 +76,8 @@ func TestReplaySkipsSupersededDeadLetters(t *testing.T) {
 	unkeyed.Record.Key = nil
 	index := newSinkNewerRecords(kafkaConfig, nil, func(originalID) bool { return false })
 	defer index.close()
-	index.watch(keyed)
-	index.watch(unkeyed)
+	index.watch(keyed, "t", keyed.Record.Key, nil)
+	index.watch(unkeyed, "u", nil, nil)
 	expectSuperseded := func(wantKeyed, wantUnkeyed bool) {
 		t.Helper()
 		require.NoError(t, index.read(ctx))

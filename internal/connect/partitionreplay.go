@@ -48,7 +48,7 @@ type partitionReplay struct {
 	state      replayState  // as stored, and what the current batch has settled
 	storedJSON string       // the stored state, which is not written again if it is the same
 	index      *replayIndex // of all partitions
-	newer      *newerRecords
+	newer      newerRecords
 	replays    map[int32]*partitionReplay // of all partitions, by partition
 	regex      *pattern.Pattern           // topics.regex; nil if it is not set
 

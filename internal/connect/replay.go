@@ -276,7 +276,7 @@ func (run *connectorRun) replayDeadLetters(ctx context.Context, lock sink.Member
 			p := replays[l.Record.Partition]
 			if index.represents(l) && index.isOpen(l.recordID().original()) && r.Filter.Matches(l) &&
 				p.skipReason(l) == "" {
-				newer.watch(l)
+				newer.watch(l, l.Topic, l.Record.Key, l.Record.Value)
 			}
 			return nil
 		})

@@ -43,7 +43,7 @@ func (p *partitionReplay) watchRows(ctx context.Context, t *task, binding *plugi
 	}
 	trial.request.DryRun = true
 	trial.request.notFound = nil
-	err := trial.replayRows(ctx, t, binding, transforms, p.newer.watchRow)
+	err := trial.replayRows(ctx, t, binding, transforms, p.newer.watch)
 	if err != nil {
 		return err
 	}

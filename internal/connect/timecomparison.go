@@ -12,10 +12,12 @@ import (
 // the letter's may be newer. In doubt it holds the letter back, which a user can send anyway.
 const clockTolerance = 2 * time.Second
 
-// newerRows finds out which records in the topics of a source are newer than the records that its letters become. A
-// letter has no position in the topic, so times decide: the time of the row, or of its failure if that is earlier. A
-// record with the same contents is not newer: an earlier replay may have sent it before a crash.
-type newerRows struct {
+// timeComparison finds out which letters of a source are older than records of the topics that it writes. A letter has
+// no position in the topic, so times decide: the time of the row, or of its failure if that is earlier. A record with
+// the same contents is not newer: an earlier replay may have sent it before a crash. A record without a key overwrites
+// nothing.
+type timeComparison struct {
+	scan    *topicScan
 	records map[DeadLetterPosition][]rowRecord // that letters become
 	newest  map[recordID]newestRow             // by key of these records
 	sent    map[recordID]rowOrder              // the records that this replay has sent, by contents
@@ -33,7 +35,7 @@ type newestRow struct {
 	order   rowOrder
 }
 
-// rowOrder is the place of a row in the order of a source: rows of the same time are ordered by their index in a page.
+// rowOrder orders the rows of a source: rows of the same time by their index in a page.
 type rowOrder struct {
 	millis int64 // Unix milliseconds
 	index  int64 // in the page
@@ -62,49 +64,54 @@ func newRowRecord(topic string, key, value []byte) rowRecord {
 	return rowRecord{key: newKeyID(topic, row, key), content: newRecordID(topic, kind, -1, time.Time{}, key, value)}
 }
 
-// watch adds a record that a letter becomes.
-func (n *newerRows) watch(l *DeadLetter, topic string, key, value []byte) {
+// watch implements [recordComparison].
+func (t *timeComparison) watch(l *DeadLetter, topic string, key, value []byte) {
+	if key == nil || !t.scan.reserve(watchedRowBytes) {
+		return
+	}
+	t.scan.topic(topic).readSince(orderOf(l).time().Add(-clockTolerance))
 	record := newRowRecord(topic, key, value)
-	n.records[l.position()] = append(n.records[l.position()], record)
-	if _, ok := n.newest[record.key]; !ok {
-		n.newest[record.key] = newestRow{}
+	t.records[l.position()] = append(t.records[l.position()], record)
+	if _, ok := t.newest[record.key]; !ok {
+		t.newest[record.key] = newestRow{}
 	}
 }
 
-// add adds a record of a topic.
-func (n *newerRows) add(r *kgo.Record) {
+// add implements [recordComparison].
+func (t *timeComparison) add(r *kgo.Record) {
 	if r.Key == nil {
 		return
 	}
 	record := newRowRecord(r.Topic, r.Key, r.Value)
-	newest, ok := n.newest[record.key]
+	newest, ok := t.newest[record.key]
 	if !ok {
 		return
 	}
-	order, ok := n.sent[record.content]
+	order, ok := t.sent[record.content]
 	if !ok {
 		order = rowOrder{millis: r.Timestamp.Add(clockTolerance).UnixMilli(), index: math.MaxInt64}
 	}
 	if order.compare(newest.order) >= 0 {
-		n.newest[record.key] = newestRow{content: record.content, order: order}
+		t.newest[record.key] = newestRow{content: record.content, order: order}
 	}
 }
 
-// markSent records that a letter was sent, so that it supersedes older ones and no newer ones.
-func (n *newerRows) markSent(l *DeadLetter) {
-	for _, record := range n.records[l.position()] {
-		n.sent[record.content] = orderOf(l)
+// markSent implements [recordComparison]. The letter supersedes no newer ones, whatever the time of its record is.
+func (t *timeComparison) markSent(l *DeadLetter) {
+	for _, record := range t.records[l.position()] {
+		t.sent[record.content] = orderOf(l)
 	}
 }
 
-func (n *newerRows) isSuperseded(l *DeadLetter) bool {
+// isSuperseded implements [recordComparison].
+func (t *timeComparison) isSuperseded(l *DeadLetter) bool {
 	order := orderOf(l)
 	contents := map[recordID]recordID{} // the last contents of each key
-	for _, record := range n.records[l.position()] {
+	for _, record := range t.records[l.position()] {
 		contents[record.key] = record.content
 	}
 	for key, content := range contents {
-		if newest := n.newest[key]; newest.content != content && newest.order.compare(order) > 0 {
+		if newest := t.newest[key]; newest.content != content && newest.order.compare(order) > 0 {
 			return true
 		}
 	}

@@ -55,7 +55,7 @@ func TestNewerRowsHoldLettersBack(t *testing.T) {
 			records: []*kgo.Record{record("k", "a", 101_000), record("k", "b", 102_000)}, want: true},
 	} {
 		newer := newSourceNewerRecords(kafka.Config{}, nil)
-		newer.watchRow(test.letter, "t", []byte("k"), []byte("a"))
+		newer.watch(test.letter, "t", []byte("k"), []byte("a"))
 		for _, r := range test.records {
 			newer.add(r)
 		}
@@ -66,19 +66,19 @@ func TestNewerRowsHoldLettersBack(t *testing.T) {
 // Records to look for use the memory of replays, once for each record that a letter becomes.
 func TestNewerRecordsAreBounded(t *testing.T) {
 	for name, c := range map[string]struct {
-		newer func(*replayRegistry) *newerRecords
+		newer func(*replayRegistry) newerRecords
 		bytes int64 // of a letter
-		watch func(n *newerRecords, i int)
+		watch func(n newerRecords, i int)
 	}{
 		"of a source": {
-			newer: func(r *replayRegistry) *newerRecords { return newSourceNewerRecords(kafka.Config{}, r) },
+			newer: func(r *replayRegistry) newerRecords { return newSourceNewerRecords(kafka.Config{}, r) },
 			bytes: watchedRowBytes,
-			watch: func(n *newerRecords, i int) { n.watchRow(failedRow(0, 100), "t", []byte{byte(i)}, []byte("a")) },
+			watch: func(n newerRecords, i int) { n.watch(failedRow(0, 100), "t", []byte{byte(i)}, []byte("a")) },
 		},
 		"of a sink": {
-			newer: func(r *replayRegistry) *newerRecords { return newSinkNewerRecords(kafka.Config{}, r, nil) },
+			newer: func(r *replayRegistry) newerRecords { return newSinkNewerRecords(kafka.Config{}, r, nil) },
 			bytes: watchedKeyBytes,
-			watch: func(n *newerRecords, i int) { n.watch(failedRow(int64(i), 100)) },
+			watch: func(n newerRecords, i int) { n.watch(failedRow(int64(i), 100), "t", nil, nil) },
 		},
 	} {
 		replays := &replayRegistry{bytes: maxReplayBytes - 2*c.bytes}
@@ -99,7 +99,7 @@ func TestSentRowsHoldEarlierLettersBack(t *testing.T) {
 	newer := newSourceNewerRecords(kafka.Config{}, nil)
 	letters := []*DeadLetter{failedRow(0, 100), failedRow(1, 100), failedRow(2, 300)}
 	for i, l := range letters {
-		newer.watchRow(l, "t", []byte("k"), []byte(strconv.Itoa(i)))
+		newer.watch(l, "t", []byte("k"), []byte(strconv.Itoa(i)))
 	}
 	newer.markSent(letters[1])
 	newer.add(&kgo.Record{Topic: "t", Key: []byte("k"), Value: []byte("1"), Timestamp: time.Unix(1000, 0)})
