@@ -232,7 +232,7 @@ func (d *deadLetterIndex) dropTexts() {
 // isSettled reports whether a letter was delivered or discarded.
 func (d *deadLetterIndex) isSettled(l *trackedDeadLetter) bool {
 	state := d.states[l.partition]
-	return state.isDone(l.offset)
+	return state.isSettled(l.offset)
 }
 
 // isOpen reports whether an original has a letter that is not settled.

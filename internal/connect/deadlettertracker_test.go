@@ -590,7 +590,7 @@ func TestTrackedLettersAreBounded(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, []int64{499, 490}, []int64{page[0].offset, page[9].offset})
 	var older replayState
-	older.markDone(0, 489)
+	older.markSettled(0, 489)
 	index.update(kafka.Positions{0: 0}, map[int32]replayState{0: older})
 	assert.Equal(t, false, index.summary().More, "all older ones are settled")
 	index.update(kafka.Positions{0: 495}, map[int32]replayState{0: older})

@@ -63,12 +63,9 @@ func (h *Herder) ListDeadLetters(ctx context.Context, name string, query DeadLet
 		return page, err
 	}
 	// This read does not hold the lock of the topic, so that other lists do not wait for it.
-	return page, readSpans(ctx, reader, page.Topic, letters, func(r *kgo.Record) error {
+	return page, readLetters(ctx, reader, page.Topic, letters, func(r *kgo.Record) error {
 		l := h.parseRedacted(r)
-		entry, ok := entries[l.position()]
-		if !ok {
-			return nil
-		}
+		entry := entries[l.position()]
 		entry.DeadLetter = &l
 		return handle(entry)
 	})
@@ -85,9 +82,9 @@ func (h *Herder) parseRedacted(r *kgo.Record) DeadLetter {
 // spanGap is the number of other records that are read to save a request.
 const spanGap = 50
 
-// readSpans calls handle with the records of letters, and with some records between them, until handle
-// returns [kafka.ErrStop].
-func readSpans(ctx context.Context, reader *kafka.Reader, topic string, letters []trackedDeadLetter,
+// readLetters calls handle with the records of letters, until handle returns [kafka.ErrStop]. It does not read the whole
+// topic. Letters that are deleted in the meantime are missing.
+func readLetters(ctx context.Context, reader *kafka.Reader, topic string, letters []trackedDeadLetter,
 	handle func(*kgo.Record) error) error {
 	letters = slices.Clone(letters)
 	slices.SortFunc(letters, func(a, b trackedDeadLetter) int {
@@ -100,9 +97,16 @@ func readSpans(ctx context.Context, reader *kafka.Reader, topic string, letters 
 			letters[n].offset-letters[n-1].offset < spanGap {
 			n++
 		}
+		span := letters[:n]
 		isStopped := false
 		_, err := reader.Read(ctx, topic, kafka.ReadOptions{From: kafka.Positions{first.partition: first.offset},
-			To: kafka.Positions{first.partition: letters[n-1].offset + 1}}, func(r *kgo.Record) error {
+			To: kafka.Positions{first.partition: span[n-1].offset + 1}}, func(r *kgo.Record) error {
+			_, ok := slices.BinarySearchFunc(span, r.Offset, func(l trackedDeadLetter, offset int64) int {
+				return cmp.Compare(l.offset, offset)
+			})
+			if !ok {
+				return nil
+			}
 			err := handle(r)
 			isStopped = errors.Is(err, kafka.ErrStop)
 			return err
@@ -225,7 +229,7 @@ func (run *connectorRun) storeDiscarded(ctx context.Context, lock sink.Membershi
 			ranges[l.partition] = state.ranges()
 		}
 		state.topicID = cmp.Or(topicID, state.topicID)
-		state.markDone(l.offset, l.offset)
+		state.markSettled(l.offset, l.offset)
 		states[l.partition] = state
 	}
 	var entries []offset.Entry

@@ -57,9 +57,10 @@ func (h *letterHistory) newestOpen() int {
 func (h *letterHistory) open() (*replayIndex, map[int32]*partitionReplay) {
 	index := newReplayIndex(nil)
 	replays := map[int32]*partitionReplay{}
+	c := &connectorReplay{index: index, partitions: replays, request: ReplayRequest{DryRun: true}}
 	for partition := range int32(len(h.states)) {
-		replays[partition] = &partitionReplay{partition: partition, index: index, replays: replays,
-			request: ReplayRequest{DryRun: true}, state: h.states[partition].clone()}
+		replays[partition] = &partitionReplay{connectorReplay: c, partition: partition,
+			state: h.states[partition].clone()}
 	}
 	for _, l := range h.model {
 		if err := index.add(l.DeadLetter); err != nil {
@@ -93,7 +94,7 @@ func (h *letterHistory) replay(refusedIn int32, c crash) {
 		h.t.Fatal(err)
 	}
 	if c != beforeOwnState {
-		sender.markSettled(&sender.state, []*DeadLetter{sent})
+		sender.settle(&sender.state, []*DeadLetter{sent})
 	}
 	for partition, p := range replays {
 		h.states[partition] = p.state
@@ -116,7 +117,7 @@ func (h *letterHistory) discard(partitions int32) {
 	letters := index.siblings(selected)
 	for _, l := range letters {
 		if l.partition < partitions {
-			h.states[l.partition].markDone(l.offset, l.offset)
+			h.states[l.partition].markSettled(l.offset, l.offset)
 			h.model[l.offset].isSettled = true
 		}
 	}
@@ -136,7 +137,7 @@ func (h *letterHistory) check() {
 			newest, isOpen, found)
 	}
 	for i, l := range h.model {
-		if state := h.states[l.Record.Partition]; state.isDone(int64(i)) != l.isSettled {
+		if state := h.states[l.Record.Partition]; state.isSettled(int64(i)) != l.isSettled {
 			h.t.Fatalf("%s: letter %d: expected settled: %t", strings.Join(h.events, ", "), i, l.isSettled)
 		}
 	}

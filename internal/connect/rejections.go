@@ -2,7 +2,7 @@ package connect
 
 import (
 	"context"
-	"slices"
+	"sync"
 
 	"github.com/culvert-project/culvert/internal/kafka"
 	"github.com/culvert-project/culvert/internal/run/sink"
@@ -20,8 +20,16 @@ const maxRejections = 100
 
 // rejections collects the dead letters that a replay rejects again, with the reasons.
 type rejections struct {
-	replay      *partitionReplay
 	deadLetters *deadLetterProducer // writes them to the topic; nil in a dry run and for a source
+	redact      func(string) string
+	result      *ReplayResult
+
+	mu        sync.Mutex
+	positions map[string]bool
+}
+
+func newRejections(run *connectorRun, result *ReplayResult) *rejections {
+	return &rejections{redact: run.options.Worker.Redact, result: result, positions: map[string]bool{}}
 }
 
 // Send implements [sink.DeadLetters].
@@ -39,15 +47,19 @@ func (r *rejections) Send(ctx context.Context, deadLetters []sink.FailedRecord) 
 
 // add records that the letter at a position was rejected. Of several rows of one document, the first one is kept.
 func (r *rejections) add(position string, reason error) {
-	r.replay.mu.Lock()
-	defer r.replay.mu.Unlock()
-	r.replay.rejected[position] = true
-	result := r.replay.result
-	isKnown := func(rejection Rejection) bool { return rejection.Position == position }
-	if len(result.Rejections) < maxRejections && !slices.ContainsFunc(result.Rejections, isKnown) {
-		message := r.replay.connectorRun.options.Worker.Redact(reason.Error())
-		result.Rejections = append(result.Rejections, Rejection{Position: position, Reason: message})
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.positions[position] && len(r.result.Rejections) < maxRejections {
+		r.result.Rejections = append(r.result.Rejections, Rejection{Position: position, Reason: r.redact(reason.Error())})
 	}
+	r.positions[position] = true
+}
+
+// has reports whether the letter at a position was rejected.
+func (r *rejections) has(position string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.positions[position]
 }
 
 // discardOutput acknowledges rows of a dry run without sending them.

@@ -86,6 +86,14 @@ func (r *ReplayRequest) checkValue(stored []byte) error {
 		utf8.RuneCountInString(line)+1, secret.JSONError(err))
 }
 
+// valueDigest identifies the value of the request. "" means that the dead letters have their own values.
+func (r *ReplayRequest) valueDigest() string {
+	if r.Value == nil {
+		return ""
+	}
+	return valueDigest([]byte(*r.Value))
+}
+
 // isDocument reports whether a value is a JSON object or array.
 func isDocument(value []byte) bool {
 	start := bytes.TrimLeft(value, " \t\r\n")
@@ -109,26 +117,43 @@ func (h *Herder) Replay(ctx context.Context, r ReplayRequest) (ReplayResult, err
 		return result, err
 	}
 	defer reader.Close()
-	names := map[string]bool{}
+	indexes := map[string]*replayIndex{} // by connector
+	defer func() {
+		for _, index := range indexes {
+			index.close()
+		}
+	}()
+	selected := map[string]bool{} // connectors
 	r.notFound = maps.Clone(r.Filter.Positions)
 	ends, err := r.read(ctx, reader, func(record *kgo.Record) error {
-		deadLetter := ParseDeadLetter(record)
-		if !r.Filter.Matches(&deadLetter) {
+		l := ParseDeadLetter(record)
+		_, findErr := h.find(l.Connector)
+		if findErr == nil && (r.Filter.Connector == "" || r.Filter.Connector == l.Connector) {
+			index := indexes[l.Connector]
+			if index == nil {
+				index = newReplayIndex(h.shared.replays)
+				indexes[l.Connector] = index
+			}
+			if err := index.add(&l); err != nil {
+				return fmt.Errorf("connector %s: %w", l.Connector, err)
+			}
+		}
+		if !r.Filter.Matches(&l) {
 			return nil
 		}
 		if err := r.checkValue(record.Value); err != nil {
 			return err
 		}
-		if _, err := h.find(deadLetter.Connector); err == nil {
-			names[deadLetter.Connector] = true
+		if findErr == nil {
+			selected[l.Connector] = true
 			return nil
 		}
-		reason := "of connector " + strconv.Quote(deadLetter.Connector) + ", which is not configured"
-		if deadLetter.Connector == "" {
+		reason := "of connector " + strconv.Quote(l.Connector) + ", which is not configured"
+		if l.Connector == "" {
 			reason = "without the headers of errors.deadletterqueue.context.headers.enable"
 		}
 		result.Kept[reason]++
-		delete(r.notFound, deadLetter.position())
+		delete(r.notFound, l.position())
 		return nil
 	})
 	if err != nil {
@@ -137,8 +162,8 @@ func (h *Herder) Replay(ctx context.Context, r ReplayRequest) (ReplayResult, err
 	if r.topicID, err = reader.TopicID(ctx, r.Topic); err != nil {
 		return result, err
 	}
-	for _, name := range slices.Sorted(maps.Keys(names)) {
-		if err := h.openAndReplay(ctx, name, reader, ends, r, &result); err != nil {
+	for _, name := range slices.Sorted(maps.Keys(selected)) {
+		if err := h.openAndReplay(ctx, name, reader, ends, indexes[name], r, &result); err != nil {
 			return result, fmt.Errorf("connector %s: %w", name, err)
 		}
 	}
@@ -160,13 +185,13 @@ func countUnknown(kept map[string]int, positions map[DeadLetterPosition]bool) {
 func (r *ReplayRequest) read(ctx context.Context, reader *kafka.Reader,
 	visit func(*kgo.Record) error) (ends kafka.Positions, err error) {
 	if r.located != nil {
-		return r.located.ends, readSpans(ctx, reader, r.Topic, r.located.letters, visit)
+		return r.located.ends, readLetters(ctx, reader, r.Topic, r.located.letters, visit)
 	}
 	return reader.Read(ctx, r.Topic, kafka.ReadOptions{}, visit)
 }
 
 func (h *Herder) openAndReplay(ctx context.Context, name string, reader *kafka.Reader, ends kafka.Positions,
-	r ReplayRequest, result *ReplayResult) error {
+	index *replayIndex, r ReplayRequest, result *ReplayResult) error {
 	ctl, err := h.find(name)
 	if err != nil { // deleted while the topic was read
 		return ErrUnknownConnector
@@ -192,7 +217,7 @@ func (h *Herder) openAndReplay(ctx context.Context, name string, reader *kafka.R
 		if err := run.clients.offsets.Refresh(ctx); err != nil {
 			return err
 		}
-		return run.replayDeadLetters(ctx, nil, reader, ends, r, result)
+		return run.replayDeadLetters(ctx, nil, reader, ends, index, r, result)
 	}
 	if err := run.openTopicAdmin(); err != nil {
 		return err
@@ -201,7 +226,7 @@ func (h *Herder) openAndReplay(ctx context.Context, name string, reader *kafka.R
 		defer run.clients.admin.Close()
 	}
 	return run.withReplayLock(ctx, func(ctx context.Context, lock sink.Membership) error {
-		return run.replayDeadLetters(ctx, lock, reader, ends, r, result)
+		return run.replayDeadLetters(ctx, lock, reader, ends, index, r, result)
 	})
 }
 
@@ -220,80 +245,4 @@ func (run *connectorRun) withReplayLock(ctx context.Context, do func(context.Con
 		return err
 	}
 	return do(lock.Context(), lock)
-}
-
-// replayDeadLetters sends the connector's dead letters while it has the lock.
-func (run *connectorRun) replayDeadLetters(ctx context.Context, lock sink.Membership, reader *kafka.Reader,
-	ends kafka.Positions, r ReplayRequest, result *ReplayResult) error {
-	replays := map[int32]*partitionReplay{}
-	index := newReplayIndex(run.options.replays)
-	defer index.close()
-	for partition, end := range ends {
-		p := &partitionReplay{
-			connectorRun: run, lock: lock, reader: reader, request: r, partition: partition, end: end, result: result,
-			index: index, replays: replays, rejected: map[string]bool{}, written: map[recordID]bool{},
-		}
-		if err := p.load(ctx); err != nil {
-			return err
-		}
-		replays[partition] = p
-	}
-	readAll := func(visit func(*DeadLetter) error) error {
-		_, err := r.read(ctx, reader, func(record *kgo.Record) error {
-			l := ParseDeadLetter(record)
-			if l.Connector == run.config.Name && record.Offset < ends[record.Partition] {
-				return visit(&l)
-			}
-			return nil
-		})
-		return err
-	}
-	if err := readAll(index.add); err != nil {
-		return err
-	}
-	index.update(replays)
-	if selected := r.Filter.Positions; selected != nil {
-		newest, missing := index.newestOf(selected)
-		r.Filter.Positions = newest
-		maps.DeleteFunc(r.notFound, func(p DeadLetterPosition, _ bool) bool { return selected[p] && !missing[p] })
-		maps.Copy(r.notFound, newest)
-	}
-	newer := newSourceNewerRecords(run.clients.kafka, run.options.replays)
-	if run.isSink() {
-		isOpen := index.isOpen
-		if r.located != nil {
-			isOpen = r.located.isOpen
-		}
-		newer = newSinkNewerRecords(run.clients.kafka, run.options.replays, isOpen)
-	}
-	defer newer.close()
-	for _, p := range replays {
-		p.request = r
-		p.newer = newer
-	}
-	if run.isSink() && !r.IncludeSuperseded {
-		err := readAll(func(l *DeadLetter) error {
-			p := replays[l.Record.Partition]
-			if index.represents(l) && index.isOpen(l.recordID().original()) && r.Filter.Matches(l) &&
-				p.skipReason(l) == "" {
-				newer.watch(l, l.Topic, l.Record.Key, l.Record.Value)
-			}
-			return nil
-		})
-		if err == nil {
-			err = newer.read(ctx)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if err := checkRoom(ctx, replays); err != nil { // before the first letter is sent
-		return err
-	}
-	for _, partition := range slices.Sorted(maps.Keys(replays)) {
-		if err := replays[partition].run(ctx); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -13,8 +13,6 @@ import (
 
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
-	"github.com/culvert-project/culvert/internal/kafka"
-	"github.com/culvert-project/culvert/internal/run/sink"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -36,7 +34,7 @@ func TestReplayStateRoundTrip(t *testing.T) {
 				delete(settled, first)
 			default:
 				last := first + int64(random.IntN(4)) - 1
-				state.markDone(first, last)
+				state.markSettled(first, last)
 				for pos := first; pos <= last; pos++ {
 					settled[pos] = true
 					delete(inDoubt, pos)
@@ -46,9 +44,9 @@ func TestReplayStateRoundTrip(t *testing.T) {
 		reparsed, err := parseReplayState(state.fields())
 		require.NoError(t, err)
 		for pos := range int64(70) {
-			if state.isDone(pos) != settled[pos] || reparsed.isDone(pos) != settled[pos] {
+			if state.isSettled(pos) != settled[pos] || reparsed.isSettled(pos) != settled[pos] {
 				t.Fatalf("offset %d: expected settled %t, found %t, and %t after a round trip: %v", pos, settled[pos],
-					state.isDone(pos), reparsed.isDone(pos), state)
+					state.isSettled(pos), reparsed.isSettled(pos), state)
 			}
 		}
 		if !maps.Equal(inDoubt, reparsed.inDoubt) {
@@ -141,7 +139,7 @@ func TestReplayStateAscends(t *testing.T) {
 		if want == "" {
 			require.NoError(t, err)
 			assert.Equal(t, int64(2), state.done[0].last)
-			assert.Equal(t, false, state.isDone(3))
+			assert.Equal(t, false, state.isSettled(3))
 			continue
 		}
 		assert.Error(t, err, "field done", want, "dlq replay --again")
@@ -174,7 +172,7 @@ func TestLargeReplayStateIsParsed(t *testing.T) {
 	assert.Equal(t, 35_000, state.ranges())
 	assert.Equal(t, 55_000, len(state.inDoubt))
 	for pos := range int64(55_000) { // settling a single letter looks at no other one
-		state.markDone(2*pos+100_000, 2*pos+100_000)
+		state.markSettled(2*pos+100_000, 2*pos+100_000)
 	}
 	assert.Equal(t, 0, len(state.inDoubt))
 }
@@ -217,23 +215,14 @@ func FuzzReplayState(f *testing.F) {
 func TestReplayStateIsBounded(t *testing.T) {
 	var state replayState
 	for i := range int64(maxReplayedRanges) {
-		state.markDone(2*i+1, 2*i+1)
+		state.markSettled(2*i+1, 2*i+1)
 	}
 	assert.NoError(t, state.checkBounds(0))
-	state.markDone(2*maxReplayedRanges+1, 2*maxReplayedRanges+1)
+	state.markSettled(2*maxReplayedRanges+1, 2*maxReplayedRanges+1)
 	if err := state.checkBounds(maxReplayedRanges); !errors.Is(err, ErrTooManyRanges) {
 		t.Errorf("expected at most %d ranges, found %d", maxReplayedRanges, len(state.done))
 	}
 	assert.NoError(t, state.checkBounds(maxReplayedRanges+1), "as many ranges as before")
-}
-
-// A batch does not count a letter as delivered because the previous batch has written a record in the same position.
-func TestBatchForgetsWrittenRecordsOfThePreviousOne(t *testing.T) {
-	p := &partitionReplay{connectorRun: &connectorRun{controller: &controller{}},
-		newer: newSinkNewerRecords(kafka.Config{}, nil, nil), index: newReplayIndex(nil),
-		written: map[recordID]bool{{}: true}}
-	require.NoError(t, p.deliver(t.Context(), sink.Options{}, nil))
-	assert.Equal(t, 0, len(p.written))
 }
 
 // A value that is not JSON replaces no JSON object or array. Any other stored value may be plain text, even if it is

@@ -45,7 +45,7 @@ func indexOf(t *testing.T, indexed []indexedLetter) (index *replayIndex, letters
 		require.NoError(t, index.add(letter))
 		state := &replays[l.partition].state
 		if l.isSettled {
-			state.markDone(int64(i), int64(i))
+			state.markSettled(int64(i), int64(i))
 		}
 		if l.inDoubt {
 			state.setInDoubt(int64(i), "")
@@ -141,7 +141,7 @@ func TestRowsWithoutTimeAreIdentifiedByTheirLetters(t *testing.T) {
 		index.add(l)
 	}
 	settled := replayState{}
-	settled.markDone(0, 1)
+	settled.markSettled(0, 1)
 	index.update(kafka.Positions{0: 0}, map[int32]replayState{0: settled})
 	page, _, err := index.page(DeadLetterQuery{Show: ShowAll})
 	require.NoError(t, err)

@@ -84,7 +84,7 @@ func isPartitionOf(partition []wit.OffsetEntry, topic string) bool {
 func (r *ReplayStates) IsSettled(deadLetter *DeadLetter) bool {
 	partition := offset.Identity(replayPartition(r.topic, deadLetter.Record.Partition))
 	state := r.states[replayOwnerPrefix+deadLetter.Connector+partition]
-	return deadLetter.Connector != "" && state.canBeOf(r.topicID) && state.isDone(deadLetter.Record.Offset)
+	return deadLetter.Connector != "" && state.canBeOf(r.topicID) && state.isSettled(deadLetter.Record.Offset)
 }
 
 // parsedState is a replay state with the fields that it was parsed from.
@@ -148,7 +148,7 @@ func (r *replayState) end() int64 {
 	return 0
 }
 
-func (r *replayState) isDone(pos int64) bool {
+func (r *replayState) isSettled(pos int64) bool {
 	_, ok := r.find(pos)
 	return ok
 }
@@ -200,8 +200,8 @@ func (r *replayState) unmark(pos int64) {
 	}
 }
 
-// markDone records that the dead letters from first to last are settled or do not exist. They are not in doubt then.
-func (r *replayState) markDone(first, last int64) {
+// markSettled records that the dead letters from first to last are settled or do not exist. They are not in doubt then.
+func (r *replayState) markSettled(first, last int64) {
 	if first > last {
 		return
 	}
@@ -288,7 +288,7 @@ func (r *replayState) parse(fields []wit.OffsetEntry) (err error) {
 		switch v := field.Value; {
 		case field.Name == fieldNext && v.Integer != nil:
 			if *v.Integer > 0 {
-				err = r.appendDone(field.Name, 0, *v.Integer-1)
+				err = r.appendSettled(field.Name, 0, *v.Integer-1)
 			}
 		case field.Name == fieldTopic && v.String != nil:
 			r.topicID = *v.String
@@ -305,12 +305,12 @@ func (r *replayState) parse(fields []wit.OffsetEntry) (err error) {
 			return err
 		}
 	}
-	maps.DeleteFunc(r.inDoubt, func(pos int64, _ string) bool { return r.isDone(pos) })
+	maps.DeleteFunc(r.inDoubt, func(pos int64, _ string) bool { return r.isSettled(pos) })
 	return nil
 }
 
-// appendDone adds a range after all others. It returns an error unless there is a gap before it.
-func (r *replayState) appendDone(field string, first, last int64) error {
+// appendSettled adds a range after all others. It returns an error unless there is a gap before it.
+func (r *replayState) appendSettled(field string, first, last int64) error {
 	if n := len(r.done); n > 0 && first-1 <= r.done[n-1].last {
 		return fmt.Errorf("field %s: expected ascending ranges with gaps between them, as 1-3,5-5, found %d-%d after "+
 			"offset %d", field, first, last, r.done[n-1].last)
@@ -332,7 +332,7 @@ func (r *replayState) addOffsets(field, text string) error {
 			return fmt.Errorf("field %s: expected offsets, as 1-3,5-5 or 1,3, found %.100q", field, part)
 		}
 		if isRange {
-			if err := r.appendDone(field, first, last); err != nil {
+			if err := r.appendSettled(field, first, last); err != nil {
 				return err
 			}
 		} else if r.inDoubt[first] == "" { // fieldValues may precede this field
