@@ -18,58 +18,91 @@ import (
 // withFailureHeaders adds the headers that describe a failure to dead letters, whatever the connector's settings are.
 const withFailureHeaders = true
 
-// connectorReplay sends the dead letters of one connector, one partition of the dead letter topic after the other.
+// connectorReplay settles dead letters of one connector: it sends or discards them.
 //
-// Invariants: all fields are set before the first letter is sent. The index does not change then: it has the letters
-// and states from when the replay began.
+// Invariants: no field changes after the first letter was sent. The index has all letters from before ends that are of
+// the selected originals, and the states from when the replay began.
 type connectorReplay struct {
 	run        *connectorRun
 	lock       sink.Membership // nil in a dry run
 	reader     *kafka.Reader
-	request    ReplayRequest // Filter.Positions has the newest letters of the selected originals
+	request    ReplayRequest // after load, Filter.Positions has the newest letters of the selected originals
 	result     *ReplayResult
-	rejections *rejections
+	ends       kafka.Positions // the end offsets of the topic when the replay began
 	index      *replayIndex
-	newer      newerRecords
 	partitions map[int32]*partitionReplay
+	newer      newerRecords
+	rejections *rejections
 	topics     []string         // the topics that the connector uses; empty means any
 	regex      *pattern.Pattern // topics.regex of a sink, which selects topics instead; nil if it is not set
 }
 
-// replayDeadLetters sends the connector's dead letters while it has the lock. ends are the ends of the topic when the
-// index was built.
-func (run *connectorRun) replayDeadLetters(ctx context.Context, lock sink.Membership, reader *kafka.Reader,
-	ends kafka.Positions, index *replayIndex, request ReplayRequest, result *ReplayResult) error {
-	c := &connectorReplay{run: run, lock: lock, reader: reader, request: request, result: result,
-		rejections: newRejections(run, result), index: index, partitions: map[int32]*partitionReplay{}}
-	if err := c.loadTopics(); err != nil {
-		return err
-	}
-	for partition, end := range ends {
-		p := &partitionReplay{connectorReplay: c, partition: partition, end: end}
+// load loads the states, and finds the newest letters of the selected originals.
+func (c *connectorReplay) load(ctx context.Context) error {
+	c.partitions = map[int32]*partitionReplay{}
+	for partition := range c.ends {
+		p := &partitionReplay{connectorReplay: c, partition: partition}
 		if err := p.load(ctx); err != nil {
 			return err
 		}
 		c.partitions[partition] = p
 	}
-	index.update(c.partitions)
-	if selected := request.Filter.Positions; selected != nil {
-		newest, missing := index.newestOf(selected)
+	c.index.update(c.partitions)
+	if selected := c.request.Filter.Positions; selected != nil {
+		newest, missing := c.index.newestOf(selected)
 		c.request.Filter.Positions = newest
-		maps.DeleteFunc(request.notFound, func(p DeadLetterPosition, _ bool) bool { return selected[p] && !missing[p] })
-		maps.Copy(request.notFound, newest)
+		maps.DeleteFunc(c.request.notFound, func(p DeadLetterPosition, _ bool) bool { return selected[p] && !missing[p] })
+		maps.Copy(c.request.notFound, newest)
 	}
-	if run.isSink() {
-		isOpen := index.isOpen
-		if request.located != nil {
-			isOpen = request.located.isOpen
+	return nil
+}
+
+// discard stores the letters of the selected originals as settled. It does not need the service.
+func (c *connectorReplay) discard(ctx context.Context) (result DiscardResult, err error) {
+	if err := c.load(ctx); err != nil {
+		return result, err
+	}
+	states := c.cloneStates()
+	changed := map[int32]bool{}
+	for _, l := range c.index.siblings(c.request.Filter.Positions) {
+		states[l.partition].markSettled(l.offset, l.offset)
+		changed[l.partition] = true
+	}
+	if err := c.checkBounds(states); err != nil {
+		return result, err
+	}
+	for partition := range changed {
+		if err := c.partitions[partition].store(ctx, *states[partition]); err != nil {
+			return result, err
 		}
-		c.newer = newSinkNewerRecords(run.clients.kafka, run.options.replays, isOpen)
-	} else {
-		c.newer = newSourceNewerRecords(run.clients.kafka, run.options.replays)
+	}
+	result = DiscardResult{Discarded: len(c.request.Filter.Positions), Kept: map[string]int{}}
+	for position := range c.request.Filter.Positions {
+		delete(c.request.notFound, position)
+	}
+	countUnknown(result.Kept, c.request.notFound)
+	return result, nil
+}
+
+// replay sends the selected letters.
+func (c *connectorReplay) replay(ctx context.Context) error {
+	c.rejections = newRejections(c.run, c.result)
+	if err := c.loadTopics(); err != nil {
+		return err
+	}
+	if err := c.load(ctx); err != nil {
+		return err
+	}
+	c.newer = newSourceNewerRecords(c.run.clients.kafka, c.run.options.replays)
+	if c.run.isSink() {
+		isOpen := c.index.isOpen
+		if c.request.located != nil {
+			isOpen = c.request.located.isOpen
+		}
+		c.newer = newSinkNewerRecords(c.run.clients.kafka, c.run.options.replays, isOpen)
 	}
 	defer c.newer.close()
-	if run.isSink() && !request.IncludeSuperseded {
+	if c.run.isSink() && !c.request.IncludeSuperseded {
 		if err := c.watchRecords(ctx); err != nil {
 			return err
 		}
@@ -124,12 +157,9 @@ func (c *connectorReplay) watchRecords(ctx context.Context) error {
 // checkRoom returns an error if a state would be too large after all selected dead letters are settled. It does not
 // read partitions whose letters are fewer than the ranges that may be stored.
 func (c *connectorReplay) checkRoom(ctx context.Context) error {
-	projected := map[int32]*replayState{}
+	projected := c.cloneStates()
 	for partition, p := range c.partitions {
-		projected[partition] = new(p.state.clone())
-	}
-	for partition, p := range c.partitions {
-		if p.end-p.next < maxReplayedRanges {
+		if p.end()-p.next < maxReplayedRanges {
 			continue
 		}
 		_, err := p.readSelected(ctx, projected[partition], func(l *DeadLetter) error {
@@ -144,8 +174,22 @@ func (c *connectorReplay) checkRoom(ctx context.Context) error {
 			return err
 		}
 	}
+	return c.checkBounds(projected)
+}
+
+// cloneStates returns copies of the states by partition.
+func (c *connectorReplay) cloneStates() map[int32]*replayState {
+	states := map[int32]*replayState{}
 	for partition, p := range c.partitions {
-		if err := projected[partition].checkBounds(p.state.ranges()); err != nil {
+		states[partition] = new(p.state.clone())
+	}
+	return states
+}
+
+// checkBounds returns an error if one of the states would be too large to be stored.
+func (c *connectorReplay) checkBounds(states map[int32]*replayState) error {
+	for partition, p := range c.partitions {
+		if err := states[partition].checkBounds(p.state.ranges()); err != nil {
 			return err
 		}
 	}

@@ -54,9 +54,8 @@ type deadLetterIndex struct {
 	states    map[int32]replayState
 	from      kafka.Positions // the first offsets that were read
 	starts    kafka.Positions // the first offsets of the topic; nil before the first update
-	// indexed is the number of letters in originals. Zero makes update derive originals again.
-	indexed int
-	limit   int // the largest number of letters
+	indexed   int             // number of letters in originals. Zero makes update derive originals again.
+	limit     int             // the largest number of letters
 }
 
 // originalID is the start of a [recordID].
@@ -117,23 +116,19 @@ func (d *deadLetterIndex) dropOldest() {
 	d.indexed = 0
 }
 
-// update derives the originals from new letters and from the replay states, and drops letters before starts, which were
+// update derives the originals from the letters and the replay states, and drops letters before starts, which were
 // deleted from the topic. It keeps both arguments, and reports whether anything has changed.
 func (d *deadLetterIndex) update(starts kafka.Positions, states map[int32]replayState) bool {
-	isDeleted := func(l trackedDeadLetter) bool { return l.offset < starts[l.partition] }
-	sameStates := maps.EqualFunc(states, d.states, func(a, b replayState) bool { return slices.Equal(a.done, b.done) })
-	switch {
-	case len(d.letters) > d.limit:
+	if len(d.letters) > d.limit {
 		d.dropOldest()
-	case !slices.IsSortedFunc(d.letters[max(0, d.indexed-1):], compareTracked):
-		d.indexed = 0
 	}
-	if slices.ContainsFunc(d.letters, isDeleted) {
+	isDeleted := func(l trackedDeadLetter) bool { return l.offset < starts[l.partition] }
+	haveSameRanges := func(a, b replayState) bool { return slices.Equal(a.settled, b.settled) }
+	isSorted := slices.IsSortedFunc(d.letters[max(0, d.indexed-1):], compareTracked)
+	if !isSorted || !maps.EqualFunc(states, d.states, haveSameRanges) || slices.ContainsFunc(d.letters, isDeleted) {
 		d.letters = slices.DeleteFunc(d.letters, isDeleted)
 		d.indexed = 0
-	}
-	isFirst := d.starts == nil
-	if !isFirst && sameStates && maps.Equal(starts, d.starts) && d.indexed == len(d.letters) {
+	} else if d.starts != nil && maps.Equal(starts, d.starts) && d.indexed == len(d.letters) {
 		return false
 	}
 	d.starts = starts
@@ -141,9 +136,6 @@ func (d *deadLetterIndex) update(starts kafka.Positions, states map[int32]replay
 	if d.indexed == 0 {
 		slices.SortFunc(d.letters, compareTracked)
 		clear(d.originals)
-	}
-	if !sameStates {
-		d.updateNewest()
 	}
 	for i := d.indexed; i < len(d.letters); i++ {
 		l := &d.letters[i]
@@ -163,25 +155,6 @@ func (d *deadLetterIndex) update(starts kafka.Positions, states map[int32]replay
 		d.dropTexts()
 	}
 	return true
-}
-
-// updateNewest finds the newest letters of the originals with several letters again, because states have changed.
-func (d *deadLetterIndex) updateNewest() {
-	for i := range d.letters[:d.indexed] {
-		l := &d.letters[i]
-		if l.older < 0 {
-			continue
-		}
-		if o := d.originals[l.original]; int(o.last) == i {
-			o.newest = o.last
-			for older := range d.attempts(l.original) {
-				if !d.isNewer(&d.letters[o.newest], &d.letters[older]) {
-					o.newest = older
-				}
-			}
-			d.originals[l.original] = o
-		}
-	}
 }
 
 // isNewer reports whether a letter is newer than another one, which precedes it in the order of [compareTracked].

@@ -538,44 +538,11 @@ func (t *deadLetterTracker) withIndex(ctx context.Context, name, topic string,
 	return do(c, clients.reader)
 }
 
-// withCompleteIndex calls do with an index of all letters that may be open, and with the ID of the topic. If the index
-// of the tracker lacks some of them, the topic is read. The caller has the replay lock, so the states do not change.
-func (t *deadLetterTracker) withCompleteIndex(ctx context.Context, name, topic string,
-	do func(index *deadLetterIndex, topicID string) error) error {
-	var states map[int32]replayState // nil if do was called
-	var topicID string
-	var reader *kafka.Reader
-	err := t.withIndex(ctx, name, topic, func(c *trackedConnector, r *kafka.Reader) error {
-		if c.index.isComplete() {
-			return do(c.index, c.topicID)
-		}
-		states = c.index.states
-		topicID = c.topicID
-		reader = r
-		return nil
-	})
-	if err != nil || states == nil {
-		return err
-	}
-	index := newReplayIndex(t.herder.shared.replays)
-	defer index.close()
-	_, err = reader.Read(ctx, topic, kafka.ReadOptions{}, func(r *kgo.Record) error {
-		if l := ParseDeadLetter(r); l.Connector == name {
-			return index.add(&l)
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	index.deadLetterIndex.update(kafka.Positions{}, states)
-	return do(index.deadLetterIndex, topicID)
-}
-
 // locatedLetters are all letters of some originals, which a replay reads in place of the whole topic.
 type locatedLetters struct {
 	letters []trackedDeadLetter
 	ends    kafka.Positions       // of the topic
+	topicID string                // [kafka.Range.TopicID]
 	isOpen  func(originalID) bool // reports whether an original is open, also one that was not located
 }
 
@@ -593,8 +560,7 @@ func (t *deadLetterTracker) locate(ctx context.Context, name, topic string,
 		if entry == nil {
 			return nil // the connector was removed
 		}
-		located = &locatedLetters{ends: maps.Clone(c.next)}
-		located.letters = c.index.siblings(positions)
+		located = &locatedLetters{letters: c.index.siblings(positions), ends: maps.Clone(c.next), topicID: c.topicID}
 		located.isOpen = func(original originalID) (isOpen bool) {
 			if entry.lock.Lock(ctx) == nil {
 				defer entry.lock.Unlock()

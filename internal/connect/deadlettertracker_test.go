@@ -271,7 +271,7 @@ func TestReplayStateIsParsedWhenItChanges(t *testing.T) {
 	parsedRange := func() (first *offsetRange) { // its address shows by which call it was parsed
 		require.NoError(t, h.tracker.withIndex(kafkatest.Context(t), "c", "dlq",
 			func(c *trackedConnector, _ *kafka.Reader) error {
-				first = &c.states[0].state.done[0]
+				first = &c.states[0].state.settled[0]
 				return nil
 			}))
 		return first

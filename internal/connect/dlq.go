@@ -5,13 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/internal/kafka"
-	"github.com/culvert-project/culvert/internal/run/offset"
 	"github.com/culvert-project/culvert/internal/run/sink"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
@@ -177,8 +177,8 @@ type DiscardResult struct {
 // error wraps [ErrTooManyRanges] if their number of ranges would exceed the bound; nothing is stored then.
 func (h *Herder) DiscardDeadLetters(ctx context.Context, name string,
 	positions map[DeadLetterPosition]bool) (result DiscardResult, err error) {
-	topic, err := h.deadLetterTopic(name)
-	if err != nil {
+	r := ReplayRequest{Filter: DeadLetterFilter{Positions: positions}, notFound: maps.Clone(positions)}
+	if r.Topic, err = h.deadLetterTopic(name); err != nil {
 		return result, err
 	}
 	ctl, err := h.find(name)
@@ -190,59 +190,44 @@ func (h *Herder) DiscardDeadLetters(ctx context.Context, name string,
 		return result, err
 	}
 	defer end()
+	reader, err := kafka.NewReader(h.shared.Kafka)
+	if err != nil {
+		return result, err
+	}
+	defer reader.Close()
 	run, err := ctl.openDetachedRun(ctx)
 	if err != nil {
 		return result, err
 	}
 	defer run.closeOffsets()
 	defer h.tracker.wake.Ring()
-	err = run.withReplayLock(ctx, func(ctx context.Context, lock sink.Membership) error {
-		return h.tracker.withCompleteIndex(ctx, name, topic, func(index *deadLetterIndex, topicID string) error {
-			newest, missing := index.newestOf(positions)
-			result = DiscardResult{Discarded: len(newest), Kept: map[string]int{}}
-			countUnknown(result.Kept, missing)
-			return run.storeDiscarded(ctx, lock, topic, topicID, index.siblings(newest), index.states)
+	c := &connectorReplay{run: run, index: newReplayIndex(h.shared.replays)}
+	if r.located = h.tracker.locate(ctx, name, r.Topic, positions); r.located != nil {
+		c.index = newReplayIndex(nil)
+		c.index.letters = r.located.letters
+		c.ends = r.located.ends
+		r.topicID = r.located.topicID
+	} else {
+		c.ends, err = r.read(ctx, reader, func(record *kgo.Record) error {
+			if l := ParseDeadLetter(record); l.Connector == name {
+				return c.index.add(&l)
+			}
+			return nil
 		})
-	})
+	}
+	defer c.index.close()
+	if err == nil {
+		c.request = r
+		err = run.withReplayLock(ctx, func(ctx context.Context, lock sink.Membership) error {
+			c.lock = lock
+			result, err = c.discard(ctx)
+			return err
+		})
+	}
 	if err != nil {
 		err = fmt.Errorf("connector %s: %w", name, err)
 	}
 	return result, err
-}
-
-// storeDiscarded stores letters as done. currentStates lacks partitions whose stored state is of an earlier topic.
-func (run *connectorRun) storeDiscarded(ctx context.Context, lock sink.Membership, topic, topicID string,
-	letters []trackedDeadLetter, currentStates map[int32]replayState) error {
-	states := map[int32]replayState{}
-	ranges := map[int32]int{} // number of ranges before
-	for _, l := range letters {
-		state, ok := states[l.partition]
-		if _, isCurrent := currentStates[l.partition]; isCurrent && !ok {
-			fields, _, err := run.clients.offsets.Get(ctx, replayOwnerPrefix+run.config.Name,
-				replayPartition(topic, l.partition))
-			if err == nil {
-				state, err = parseReplayState(fields)
-			}
-			if err != nil {
-				return fmt.Errorf("stored replay state of topic %s, partition %d: %w", topic, l.partition, err)
-			}
-			ranges[l.partition] = state.ranges()
-		}
-		state.topicID = cmp.Or(topicID, state.topicID)
-		state.markSettled(l.offset, l.offset)
-		states[l.partition] = state
-	}
-	var entries []offset.Entry
-	for partition, state := range states {
-		if err := state.checkBounds(ranges[partition]); err != nil {
-			return err
-		}
-		entries = append(entries, offset.Entry{Partition: replayPartition(topic, partition), Offset: state.fields()})
-	}
-	if err := lock.CheckMembership(ctx); err != nil {
-		return err
-	}
-	return run.clients.offsets.Set(ctx, replayOwnerPrefix+run.config.Name, entries...)
 }
 
 // ErrNotRunning means that the connector is paused or stopped.

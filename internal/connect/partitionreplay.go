@@ -25,13 +25,15 @@ const (
 type partitionReplay struct {
 	*connectorReplay
 	partition  int32
-	end        int64 // the end offset of the partition when the replay began
 	next       int64 // the offset at which the next batch starts
 	state      replayState
 	storedJSON string // the stored state, which is not written again if it is the same
 }
 
 func (p *partitionReplay) owner() string { return replayOwnerPrefix + p.run.config.Name }
+
+// end returns the end offset of the partition when the replay began.
+func (p *partitionReplay) end() int64 { return p.ends[p.partition] }
 
 func (p *partitionReplay) storageKey() []wit.OffsetEntry {
 	return replayPartition(p.request.Topic, p.partition)
@@ -58,10 +60,10 @@ func (p *partitionReplay) load(ctx context.Context) error {
 			p.state.unmark(position.Offset)
 		}
 	}
-	if p.state.end() > p.end {
+	if p.state.end() > p.end() {
 		return fmt.Errorf("topic %s, partition %d: expected an end offset after the replayed dead letters (%d), "+
 			"found %d: the topic was created again; --again ignores what was replayed",
-			p.request.Topic, p.partition, p.state.end(), p.end)
+			p.request.Topic, p.partition, p.state.end(), p.end())
 	}
 	p.next, _ = p.state.next()
 	return nil
@@ -125,8 +127,8 @@ func (p *partitionReplay) readSelected(ctx context.Context, state *replayState,
 		return err
 	})
 	if err == nil && !isStopped {
-		p.markUnused(state, reached, p.end-1)
-		reached = p.end
+		p.markUnused(state, reached, p.end()-1)
+		reached = p.end()
 	}
 	return reached, err
 }
@@ -135,7 +137,7 @@ func (p *partitionReplay) readSelected(ctx context.Context, state *replayState,
 func (p *partitionReplay) read(ctx context.Context, visit func(*kgo.Record) error) error {
 	if p.request.located == nil {
 		_, err := p.reader.Read(ctx, p.request.Topic, kafka.ReadOptions{From: kafka.Positions{p.partition: p.next},
-			To: kafka.Positions{p.partition: p.end}}, visit)
+			To: kafka.Positions{p.partition: p.end()}}, visit)
 		return err
 	}
 	var letters []trackedDeadLetter

@@ -159,11 +159,9 @@ func (h *Herder) Replay(ctx context.Context, r ReplayRequest) (ReplayResult, err
 	if err != nil {
 		return result, err
 	}
-	if r.topicID, err = reader.TopicID(ctx, r.Topic); err != nil {
-		return result, err
-	}
 	for _, name := range slices.Sorted(maps.Keys(selected)) {
-		if err := h.openAndReplay(ctx, name, reader, ends, indexes[name], r, &result); err != nil {
+		c := &connectorReplay{reader: reader, request: r, result: &result, index: indexes[name], ends: ends}
+		if err := h.openAndReplay(ctx, name, c); err != nil {
 			return result, fmt.Errorf("connector %s: %w", name, err)
 		}
 	}
@@ -181,17 +179,21 @@ func countUnknown(kept map[string]int, positions map[DeadLetterPosition]bool) {
 	}
 }
 
-// read calls visit with the dead letters from which the request selects, and returns the ends of the topic.
+// read calls visit with the dead letters from which the request selects, and returns the ends of the topic, whose ID it
+// sets.
 func (r *ReplayRequest) read(ctx context.Context, reader *kafka.Reader,
 	visit func(*kgo.Record) error) (ends kafka.Positions, err error) {
 	if r.located != nil {
+		r.topicID = r.located.topicID
 		return r.located.ends, readLetters(ctx, reader, r.Topic, r.located.letters, visit)
 	}
-	return reader.Read(ctx, r.Topic, kafka.ReadOptions{}, visit)
+	if ends, err = reader.Read(ctx, r.Topic, kafka.ReadOptions{}, visit); err == nil {
+		r.topicID, err = reader.TopicID(ctx, r.Topic)
+	}
+	return ends, err
 }
 
-func (h *Herder) openAndReplay(ctx context.Context, name string, reader *kafka.Reader, ends kafka.Positions,
-	index *replayIndex, r ReplayRequest, result *ReplayResult) error {
+func (h *Herder) openAndReplay(ctx context.Context, name string, c *connectorReplay) error {
 	ctl, err := h.find(name)
 	if err != nil { // deleted while the topic was read
 		return ErrUnknownConnector
@@ -201,11 +203,12 @@ func (h *Herder) openAndReplay(ctx context.Context, name string, reader *kafka.R
 		return err
 	}
 	defer run.closeOffsets()
+	c.run = run
 	if run.configErr != nil {
 		return run.configErr
 	}
 	run.clients.registries.ctx = ctx
-	run.clients.dryRun = r.DryRun
+	run.clients.dryRun = c.request.DryRun
 	if _, err := run.reloadSecrets(); err != nil {
 		return err
 	}
@@ -213,11 +216,11 @@ func (h *Herder) openAndReplay(ctx context.Context, name string, reader *kafka.R
 		return err
 	}
 	defer run.clients.client.Close()
-	if r.DryRun {
+	if c.request.DryRun {
 		if err := run.clients.offsets.Refresh(ctx); err != nil {
 			return err
 		}
-		return run.replayDeadLetters(ctx, nil, reader, ends, index, r, result)
+		return c.replay(ctx)
 	}
 	if err := run.openTopicAdmin(); err != nil {
 		return err
@@ -226,7 +229,8 @@ func (h *Herder) openAndReplay(ctx context.Context, name string, reader *kafka.R
 		defer run.clients.admin.Close()
 	}
 	return run.withReplayLock(ctx, func(ctx context.Context, lock sink.Membership) error {
-		return run.replayDeadLetters(ctx, lock, reader, ends, index, r, result)
+		c.lock = lock
+		return c.replay(ctx)
 	})
 }
 

@@ -20,7 +20,7 @@ import (
 func TestReplayStateRoundTrip(t *testing.T) {
 	random := rand.New(rand.NewPCG(14, 0))
 	for round := range 500 {
-		state := replayState{topicID: "a", done: []offsetRange{{first: 0, last: 2}}}
+		state := replayState{topicID: "a", settled: []offsetRange{{first: 0, last: 2}}}
 		inDoubt := map[int64]string{}
 		settled := map[int64]bool{0: true, 1: true, 2: true}
 		for range random.IntN(40) {
@@ -53,9 +53,9 @@ func TestReplayStateRoundTrip(t *testing.T) {
 			t.Errorf("in doubt: expected %v, found %v", inDoubt, reparsed.inDoubt)
 		}
 		assert.Equal(t, "a", reparsed.topicID)
-		for i, span := range state.done {
-			if span.first > span.last || (i > 0 && state.done[i-1].last+1 >= span.first) {
-				t.Fatalf("expected ranges with gaps between them, found %v", state.done)
+		for i, span := range state.settled {
+			if span.first > span.last || (i > 0 && state.settled[i-1].last+1 >= span.first) {
+				t.Fatalf("expected ranges with gaps between them, found %v", state.settled)
 			}
 		}
 	}
@@ -138,7 +138,7 @@ func TestReplayStateAscends(t *testing.T) {
 		state, err := parseReplayState(replayFields(3, done, "1,20"))
 		if want == "" {
 			require.NoError(t, err)
-			assert.Equal(t, int64(2), state.done[0].last)
+			assert.Equal(t, int64(2), state.settled[0].last)
 			assert.Equal(t, false, state.isSettled(3))
 			continue
 		}
@@ -200,9 +200,9 @@ func FuzzReplayState(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for i, span := range state.done {
-			if span.first < 0 || span.first > span.last || (i > 0 && state.done[i-1].last+1 >= span.first) {
-				t.Fatalf("expected ascending ranges with gaps between them, found %v", state.done)
+		for i, span := range state.settled {
+			if span.first < 0 || span.first > span.last || (i > 0 && state.settled[i-1].last+1 >= span.first) {
+				t.Fatalf("expected ascending ranges with gaps between them, found %v", state.settled)
 			}
 		}
 		again, err := parseReplayState(state.fields())
@@ -220,7 +220,7 @@ func TestReplayStateIsBounded(t *testing.T) {
 	assert.NoError(t, state.checkBounds(0))
 	state.markSettled(2*maxReplayedRanges+1, 2*maxReplayedRanges+1)
 	if err := state.checkBounds(maxReplayedRanges); !errors.Is(err, ErrTooManyRanges) {
-		t.Errorf("expected at most %d ranges, found %d", maxReplayedRanges, len(state.done))
+		t.Errorf("expected at most %d ranges, found %d", maxReplayedRanges, len(state.settled))
 	}
 	assert.NoError(t, state.checkBounds(maxReplayedRanges+1), "as many ranges as before")
 }

@@ -106,7 +106,7 @@ func (p *parsedState) update(fields []wit.OffsetEntry) {
 // replayState is the stored state of the replay of one partition.
 type replayState struct {
 	topicID string        // [kafka.Range.TopicID]; "" in states of earlier versions
-	done    []offsetRange // settled dead letters, sorted and with gaps between the ranges
+	settled []offsetRange // settled dead letters, sorted and with gaps between the ranges
 	// inDoubt has letters that may have been written, with the digest of the value that replaced theirs, or "".
 	inDoubt map[int64]string
 	known   wit.Known // what the sink must know to check letters in doubt
@@ -123,7 +123,7 @@ type offsetRange struct{ first, last int64 }
 
 func (r *replayState) clone() replayState {
 	cloned := *r
-	cloned.done = slices.Clone(r.done)
+	cloned.settled = slices.Clone(r.settled)
 	cloned.inDoubt = maps.Clone(r.inDoubt)
 	return cloned
 }
@@ -133,17 +133,17 @@ func (r *replayState) canBeOf(topicID string) bool {
 	return r.topicID == "" || topicID == "" || r.topicID == topicID
 }
 
-// next returns the offset before which all dead letters are done, and the other ranges.
-func (r *replayState) next() (next int64, done []offsetRange) {
-	if len(r.done) > 0 && r.done[0].first == 0 {
-		return r.done[0].last + 1, r.done[1:]
+// next returns the offset before which all dead letters are settled, and the other ranges.
+func (r *replayState) next() (next int64, others []offsetRange) {
+	if len(r.settled) > 0 && r.settled[0].first == 0 {
+		return r.settled[0].last + 1, r.settled[1:]
 	}
-	return 0, r.done
+	return 0, r.settled
 }
 
 func (r *replayState) end() int64 {
-	if n := len(r.done); n > 0 {
-		return r.done[n-1].last + 1
+	if n := len(r.settled); n > 0 {
+		return r.settled[n-1].last + 1
 	}
 	return 0
 }
@@ -153,24 +153,24 @@ func (r *replayState) isSettled(pos int64) bool {
 	return ok
 }
 
-// covers reports whether all dead letters from first to last are done.
+// covers reports whether all dead letters from first to last are settled.
 func (r *replayState) covers(first, last int64) bool {
 	i, ok := r.find(first)
-	return first > last || (ok && r.done[i].last >= last)
+	return first > last || (ok && r.settled[i].last >= last)
 }
 
 // find returns the index of the range that contains an offset. If ok is false, i is the index of the next range.
 func (r *replayState) find(pos int64) (i int, ok bool) {
-	i, _ = slices.BinarySearchFunc(r.done, pos, func(span offsetRange, pos int64) int {
+	i, _ = slices.BinarySearchFunc(r.settled, pos, func(span offsetRange, pos int64) int {
 		return cmp.Compare(span.last, pos)
 	})
-	return i, i < len(r.done) && r.done[i].first <= pos
+	return i, i < len(r.settled) && r.settled[i].first <= pos
 }
 
 // ranges returns the number of stored ranges.
 func (r *replayState) ranges() int {
-	_, done := r.next()
-	return len(done)
+	_, others := r.next()
+	return len(others)
 }
 
 // checkBounds returns an error if the state is too large, unless it has at most the previous number of ranges.
@@ -190,13 +190,13 @@ func (r *replayState) setInDoubt(pos int64, digest string) {
 	r.inDoubt[pos] = digest
 }
 
-// unmark records that a dead letter is not done.
+// unmark records that a dead letter is not settled.
 func (r *replayState) unmark(pos int64) {
 	if i, ok := r.find(pos); ok {
-		before := offsetRange{first: r.done[i].first, last: pos - 1}
-		after := offsetRange{first: pos + 1, last: r.done[i].last}
-		r.done = slices.Replace(r.done, i, i+1, before, after)
-		r.done = slices.DeleteFunc(r.done, func(span offsetRange) bool { return span.first > span.last })
+		before := offsetRange{first: r.settled[i].first, last: pos - 1}
+		after := offsetRange{first: pos + 1, last: r.settled[i].last}
+		r.settled = slices.Replace(r.settled, i, i+1, before, after)
+		r.settled = slices.DeleteFunc(r.settled, func(span offsetRange) bool { return span.first > span.last })
 	}
 }
 
@@ -214,11 +214,11 @@ func (r *replayState) markSettled(first, last int64) {
 	}
 	start, _ := r.find(first - 1) // the range to extend, or where to insert one
 	end := start
-	for ; end < len(r.done) && r.done[end].first <= last+1; end++ {
-		first = min(first, r.done[end].first)
-		last = max(last, r.done[end].last)
+	for ; end < len(r.settled) && r.settled[end].first <= last+1; end++ {
+		first = min(first, r.settled[end].first)
+		last = max(last, r.settled[end].last)
 	}
-	r.done = slices.Replace(r.done, start, end, offsetRange{first: first, last: last})
+	r.settled = slices.Replace(r.settled, start, end, offsetRange{first: first, last: last})
 }
 
 // Fields of the stored state.
@@ -311,11 +311,11 @@ func (r *replayState) parse(fields []wit.OffsetEntry) (err error) {
 
 // appendSettled adds a range after all others. It returns an error unless there is a gap before it.
 func (r *replayState) appendSettled(field string, first, last int64) error {
-	if n := len(r.done); n > 0 && first-1 <= r.done[n-1].last {
+	if n := len(r.settled); n > 0 && first-1 <= r.settled[n-1].last {
 		return fmt.Errorf("field %s: expected ascending ranges with gaps between them, as 1-3,5-5, found %d-%d after "+
-			"offset %d", field, first, last, r.done[n-1].last)
+			"offset %d", field, first, last, r.settled[n-1].last)
 	}
-	r.done = append(r.done, offsetRange{first: first, last: last})
+	r.settled = append(r.settled, offsetRange{first: first, last: last})
 	return nil
 }
 
