@@ -58,9 +58,9 @@ func (c *connectorReplay) load(ctx context.Context) error {
 }
 
 // discard stores the letters of the selected originals as settled. It does not need the service.
-func (c *connectorReplay) discard(ctx context.Context) (result DiscardResult, err error) {
+func (c *connectorReplay) discard(ctx context.Context) error {
 	if err := c.load(ctx); err != nil {
-		return result, err
+		return err
 	}
 	states := c.cloneStates()
 	changed := map[int32]bool{}
@@ -69,19 +69,18 @@ func (c *connectorReplay) discard(ctx context.Context) (result DiscardResult, er
 		changed[l.partition] = true
 	}
 	if err := c.checkBounds(states); err != nil {
-		return result, err
+		return err
 	}
 	for partition := range changed {
 		if err := c.partitions[partition].store(ctx, *states[partition]); err != nil {
-			return result, err
+			return err
 		}
 	}
-	result = DiscardResult{Discarded: len(c.request.Filter.Positions), Kept: map[string]int{}}
 	for position := range c.request.Filter.Positions {
 		delete(c.request.notFound, position)
 	}
-	countUnknown(result.Kept, c.request.notFound)
-	return result, nil
+	c.result.Discarded += len(c.request.Filter.Positions)
+	return nil
 }
 
 // replay sends the selected letters.
@@ -140,8 +139,7 @@ func (c *connectorReplay) loadTopics() error {
 // watchRecords reads whether the topics of a sink have newer records than the selected letters.
 func (c *connectorReplay) watchRecords(ctx context.Context) error {
 	for _, p := range c.partitions {
-		state := p.state.clone()
-		_, err := p.readSelected(ctx, &state, func(l *DeadLetter) error {
+		_, err := p.readSelected(ctx, new(p.state.clone()), func(l *DeadLetter) error {
 			if c.skipReason(l) == "" {
 				c.newer.watch(l, l.Topic, l.Record.Key, l.Record.Value)
 			}
@@ -213,14 +211,6 @@ func (c *connectorReplay) send(ctx context.Context) error {
 		return c.sendToService(ctx, t, binding, transforms)
 	}
 	return c.sendToTopics(ctx, t, binding, transforms)
-}
-
-// sortedPartitions returns the partitions in the order in which they are sent.
-func (c *connectorReplay) sortedPartitions() (partitions []*partitionReplay) {
-	for _, partition := range slices.Sorted(maps.Keys(c.partitions)) {
-		partitions = append(partitions, c.partitions[partition])
-	}
-	return partitions
 }
 
 // skipReason explains why a dead letter cannot be replayed; "" means that it can. Headers are not trusted: rows are

@@ -17,7 +17,6 @@ import (
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/guard"
 	"github.com/culvert-project/culvert/internal/kafka"
-	"github.com/culvert-project/culvert/wit"
 )
 
 // DeadLetterSummary counts the open dead letters of a connector by original record or row.
@@ -321,18 +320,18 @@ func (t *deadLetterTracker) refreshLocked(ctx context.Context, entry *trackedTop
 	t.mu.Lock()
 	connectors := maps.Clone(entry.connectors)
 	t.mu.Unlock()
-	states := t.readStates(ctx, entry.name, connectors, offsets)
-	for name, c := range connectors {
-		if !c.exceeds(offsets, states[name]) {
-			continue
-		}
+	isExceeded := false
+	for _, c := range connectors {
+		t.readStates(ctx, entry.name, c, offsets)
+		isExceeded = c.exceeds(offsets) || isExceeded
+	}
+	if isExceeded {
 		current, ok := clients.admin.Ranges(ctx, entry.name)[entry.name]
 		if !ok {
 			t.setBackoff(ctx, entry, true)
 			return fmt.Errorf("topic %s cannot be read at the moment", entry.name)
 		}
 		offsets = current
-		break
 	}
 	from := kafka.Positions{}
 	maps.Copy(from, offsets.To)
@@ -356,16 +355,17 @@ func (t *deadLetterTracker) refreshLocked(ctx context.Context, entry *trackedTop
 			})
 	}
 	t.setBackoff(ctx, entry, readErr != nil)
-	for name, c := range connectors {
+	for _, c := range connectors {
 		if readErr == nil {
 			maps.Copy(c.next, offsets.To)
 		}
 		t.updateLimit(c)
-		if stored, ok := states[name]; ok {
-			c.update(offsets, stored, readErr == nil)
+		if c.stateErr == nil {
+			c.update(offsets, readErr == nil)
 		}
 		if errors.Is(readErr, kerr.TopicAuthorizationFailed) { // also of a topic that was empty before
-			c.setUnknown()
+			c.isStale = true
+			c.setSummary(nil)
 		}
 		t.updateLimit(c)
 	}
@@ -380,23 +380,15 @@ func (t *deadLetterTracker) updateLimit(c *trackedConnector) {
 	c.index.limit = int(min(maxTrackedLetters, max(share, t.limit-total+count)))
 }
 
-// setUnknown makes the summary unknown until the topic is read again. It is called while the topic's lock is held.
-func (c *trackedConnector) setUnknown() {
-	c.isStale = true
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.summary = nil
-}
-
 // exceeds reports whether letters after the end of offsets were read: these are old, or of a new topic.
-func (c *trackedConnector) exceeds(offsets kafka.Range, states map[int32]replayState) bool {
+func (c *trackedConnector) exceeds(offsets kafka.Range) bool {
 	for partition, next := range c.next {
 		if next > offsets.To[partition] {
 			return true
 		}
 	}
-	for partition, state := range states {
-		if state.end() > offsets.To[partition] {
+	for partition, p := range c.states {
+		if p.state.end() > offsets.To[partition] {
 			return true
 		}
 	}
@@ -434,67 +426,52 @@ func (c *trackedConnector) prepareIndex(offsets kafka.Range) {
 	}
 }
 
-// readStates returns the replay states that can be read, by connector, and sets stateErr of all connectors.
-func (t *deadLetterTracker) readStates(ctx context.Context, topic string, connectors map[string]*trackedConnector,
-	offsets kafka.Range) map[string]map[int32]replayState {
-	states := map[string]map[int32]replayState{}
-	for name, c := range connectors {
-		stored := map[int32]replayState{}
-		parsed := map[int32]parsedState{}
-		var err error
-		for partition := range offsets.To {
-			var fields []wit.OffsetEntry
-			fields, _, err = t.herder.shared.Offsets.Get(ctx, replayOwnerPrefix+name, replayPartition(topic, partition))
-			if err != nil {
-				break
-			}
-			p := c.states[partition]
+// readStates reads the replay states of a connector, and sets stateErr.
+func (t *deadLetterTracker) readStates(ctx context.Context, topic string, c *trackedConnector, offsets kafka.Range) {
+	states := map[int32]parsedState{}
+	c.stateErr = nil
+	for partition := range offsets.To {
+		fields, _, err := t.herder.shared.Offsets.Get(ctx, replayOwnerPrefix+c.controller.name,
+			replayPartition(topic, partition))
+		p := c.states[partition]
+		if err == nil {
 			p.update(fields)
-			parsed[partition] = p
-			if err = p.err; err != nil {
-				err = fmt.Errorf("stored replay state of topic %s, partition %d: %w", topic, partition, err)
-				break
-			}
-			stored[partition] = p.state
+			err = p.err
 		}
-		c.states = parsed
-		c.stateErr = err
 		if err != nil {
-			t.herder.shared.Logger.Debug("dead letters are not counted", "connector", name, "error", err)
-			continue
+			c.stateErr = fmt.Errorf("stored replay state of topic %s, partition %d: %w", topic, partition, err)
+			t.herder.shared.Logger.Debug("dead letters are not counted", "connector", c.controller.name, "error", err)
 		}
-		states[name] = stored
+		states[partition] = p
 	}
-	return states
+	c.states = states
 }
 
 // update derives the summary from new letters and replay states. isComplete means that all new letters were read.
-func (c *trackedConnector) update(offsets kafka.Range, stored map[int32]replayState, isComplete bool) {
+func (c *trackedConnector) update(offsets kafka.Range, isComplete bool) {
 	states := map[int32]replayState{}
-	for partition, state := range stored {
-		if state.canBeOf(offsets.TopicID) && state.end() <= offsets.To[partition] { // else it is of an earlier topic
-			states[partition] = state
+	for partition, p := range c.states {
+		if p.state.canBeOf(offsets.TopicID) && p.state.end() <= offsets.To[partition] { // else it is of an earlier topic
+			states[partition] = p.state
 		}
 	}
 	c.isStale = c.index.update(offsets.From, states) || c.isStale
-	switch {
-	case !isComplete:
-		// the summary remains until it is too old
-	case c.isStale:
-		c.setSummary(c.index.summary())
-		c.isStale = false
-	default:
-		c.setSummary(nil)
+	if !isComplete {
+		return // the summary remains until it is too old
 	}
+	summary := c.summary
+	if c.isStale {
+		summary = c.index.summary()
+	}
+	c.isStale = false
+	c.setSummary(summary)
 }
 
-// setSummary stores a summary that is up to date. Nil means that the previous summary is still up to date.
+// setSummary stores a summary that is up to date; nil means unknown. The lock of the topic is held.
 func (c *trackedConnector) setSummary(s *DeadLetterSummary) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s != nil {
-		c.summary = s
-	}
+	c.summary = s
 	c.readAt = time.Now()
 }
 

@@ -162,12 +162,13 @@ func TestUnknownSummaryIsDerivedAgain(t *testing.T) {
 	}
 	offsets := kafka.Range{From: kafka.Positions{0: 0}, To: kafka.Positions{0: 3}}
 	const complete, incomplete = true, false
-	c.update(offsets, nil, complete)
+	c.update(offsets, complete)
 	assert.Equal(t, int64(3), *c.summary.Open)
-	c.setUnknown()
-	c.update(offsets, nil, incomplete)
+	c.isStale = true
+	c.setSummary(nil)
+	c.update(offsets, incomplete)
 	assert.Equal(t, (*DeadLetterSummary)(nil), c.summary, "after an incomplete read")
-	c.update(offsets, nil, complete)
+	c.update(offsets, complete)
 	assert.Equal(t, int64(3), *c.summary.Open, "after a complete read")
 }
 
@@ -314,7 +315,7 @@ func TestIncompleteRefreshIsNotShown(t *testing.T) {
 	l := ParseDeadLetter(deadLetterOf("dlq", "c", 0, 0, "no"))
 	c.index.add(&l)
 	for _, isComplete := range []bool{false, true} {
-		c.update(offsets, nil, isComplete)
+		c.update(offsets, isComplete)
 		assert.Equal(t, isComplete, c.summary != nil, fmt.Sprintf("summary after a complete refresh: %t", isComplete))
 	}
 	assert.Equal(t, int64(1), *c.summary.Open)

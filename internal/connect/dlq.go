@@ -5,14 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/internal/kafka"
-	"github.com/culvert-project/culvert/internal/run/sink"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
@@ -176,58 +174,21 @@ type DiscardResult struct {
 // DiscardDeadLetters marks the original records or rows of open dead letters as settled: they are not replayed. An
 // error wraps [ErrTooManyRanges] if their number of ranges would exceed the bound; nothing is stored then.
 func (h *Herder) DiscardDeadLetters(ctx context.Context, name string,
-	positions map[DeadLetterPosition]bool) (result DiscardResult, err error) {
-	r := ReplayRequest{Filter: DeadLetterFilter{Positions: positions}, notFound: maps.Clone(positions)}
-	if r.Topic, err = h.deadLetterTopic(name); err != nil {
-		return result, err
-	}
-	ctl, err := h.find(name)
+	positions map[DeadLetterPosition]bool) (DiscardResult, error) {
+	topic, err := h.deadLetterTopic(name)
 	if err != nil {
-		return result, err
+		return DiscardResult{}, err
 	}
 	end, err := h.shared.replays.begin(name, 0)
 	if err != nil {
-		return result, err
+		return DiscardResult{}, err
 	}
 	defer end()
-	reader, err := kafka.NewReader(h.shared.Kafka)
-	if err != nil {
-		return result, err
-	}
-	defer reader.Close()
-	run, err := ctl.openDetachedRun(ctx)
-	if err != nil {
-		return result, err
-	}
-	defer run.closeOffsets()
 	defer h.tracker.wake.Ring()
-	c := &connectorReplay{run: run, index: newReplayIndex(h.shared.replays)}
-	if r.located = h.tracker.locate(ctx, name, r.Topic, positions); r.located != nil {
-		c.index = newReplayIndex(nil)
-		c.index.letters = r.located.letters
-		c.ends = r.located.ends
-		r.topicID = r.located.topicID
-	} else {
-		c.ends, err = r.read(ctx, reader, func(record *kgo.Record) error {
-			if l := ParseDeadLetter(record); l.Connector == name {
-				return c.index.add(&l)
-			}
-			return nil
-		})
-	}
-	defer c.index.close()
-	if err == nil {
-		c.request = r
-		err = run.withReplayLock(ctx, func(ctx context.Context, lock sink.Membership) error {
-			c.lock = lock
-			result, err = c.discard(ctx)
-			return err
-		})
-	}
-	if err != nil {
-		err = fmt.Errorf("connector %s: %w", name, err)
-	}
-	return result, err
+	result, err := h.Replay(ctx, ReplayRequest{Topic: topic, isDiscard: true,
+		Filter:  DeadLetterFilter{Connector: name, Positions: positions},
+		located: h.tracker.locate(ctx, name, topic, positions)})
+	return DiscardResult{Discarded: result.Discarded, Kept: result.Kept}, err
 }
 
 // ErrNotRunning means that the connector is paused or stopped.

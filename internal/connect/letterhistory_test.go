@@ -90,11 +90,12 @@ func (h *letterHistory) replay(refusedIn int32, c crash) {
 		return
 	}
 	sender := replays[sent.Record.Partition]
-	if err := sender.settleElsewhere(h.t.Context(), []*DeadLetter{sent}); err != nil {
+	state := sender.state.clone()
+	if err := sender.settle(h.t.Context(), &state, []*DeadLetter{sent}); err != nil {
 		h.t.Fatal(err)
 	}
 	if c != beforeOwnState {
-		sender.settle(&sender.state, []*DeadLetter{sent})
+		sender.state = state
 	}
 	for partition, p := range replays {
 		h.states[partition] = p.state

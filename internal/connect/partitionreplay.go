@@ -157,45 +157,25 @@ func (p *partitionReplay) markUnused(state *replayState, first, last int64) {
 	}
 }
 
-// settle marks letters and the others of their originals in this partition as settled.
-func (p *partitionReplay) settle(state *replayState, letters []*DeadLetter) {
+// settle marks letters and the others of their originals as settled: those of this partition in state, those of others
+// are stored. This precedes the letters that are sent, see [deadLetterIndex].
+func (p *partitionReplay) settle(ctx context.Context, state *replayState, letters []*DeadLetter) error {
+	states := map[int32]*replayState{p.partition: state}
 	for _, l := range letters {
 		for position := range p.index.positions(l) {
-			if position.Partition == p.partition {
-				state.markSettled(position.Offset, position.Offset)
+			if states[position.Partition] == nil {
+				states[position.Partition] = new(p.partitions[position.Partition].state.clone())
 			}
+			states[position.Partition].markSettled(position.Offset, position.Offset)
 		}
 	}
-}
-
-// settleElsewhere stores the letters of the same originals in other partitions as settled. This precedes the letters
-// that are sent, see [deadLetterIndex].
-func (p *partitionReplay) settleElsewhere(ctx context.Context, letters []*DeadLetter) error {
-	others := map[int32]bool{}
-	for _, l := range letters {
-		for position := range p.index.positions(l) {
-			others[position.Partition] = true
-		}
-	}
-	delete(others, p.partition)
-	for partition := range others {
-		other := p.partitions[partition]
-		state := other.state.clone()
-		other.settle(&state, letters)
-		if err := other.store(ctx, state); err != nil {
+	delete(states, p.partition)
+	for partition, other := range states {
+		if err := p.partitions[partition].store(ctx, *other); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// storeSettled stores a state in which letters are settled, and those of the same originals in other partitions.
-func (p *partitionReplay) storeSettled(ctx context.Context, state replayState, letters []*DeadLetter) error {
-	if err := p.settleElsewhere(ctx, letters); err != nil {
-		return err
-	}
-	p.settle(&state, letters)
-	return p.store(ctx, state)
 }
 
 func (p *partitionReplay) store(ctx context.Context, state replayState) error {

@@ -17,7 +17,6 @@ import (
 
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/kafka"
-	"github.com/culvert-project/culvert/internal/run/sink"
 	"github.com/culvert-project/culvert/internal/secret"
 )
 
@@ -33,9 +32,10 @@ type ReplayRequest struct {
 	DryRun bool
 	Value  *string // if not nil, is sent in place of the value of the only selected dead letter
 
-	notFound map[DeadLetterPosition]bool // positions of the filter without a letter that a replay can send
-	topicID  string                      // [kafka.Range.TopicID]
-	located  *locatedLetters             // the letters to read; nil means the whole topic
+	isDiscard bool                        // the letters are settled without being sent
+	notFound  map[DeadLetterPosition]bool // positions of the filter without a letter that a replay can send
+	topicID   string                      // [kafka.Range.TopicID]
+	located   *locatedLetters             // the letters to read; nil means the whole topic
 }
 
 // ReplayResult is the result of a replay.
@@ -46,7 +46,8 @@ type ReplayResult struct {
 	Kept       map[string]int // number of other selected dead letters by reason
 	Rejections []Rejection    // the reasons of the first 100 refused letters
 	// Letter is the position of the new dead letter if the only selected one was refused. "" means unknown.
-	Letter string
+	Letter    string
+	Discarded int // number of original records or rows that were discarded
 }
 
 // SettledUnsent is the reason in [ReplayResult.Kept] of dead letters that are settled although nothing was sent.
@@ -124,6 +125,11 @@ func (h *Herder) Replay(ctx context.Context, r ReplayRequest) (ReplayResult, err
 		}
 	}()
 	selected := map[string]bool{} // connectors
+	if r.isDiscard && r.located != nil {
+		indexes[r.Filter.Connector] = newReplayIndex(nil)
+		indexes[r.Filter.Connector].letters = r.located.letters
+		selected[r.Filter.Connector] = true
+	}
 	r.notFound = maps.Clone(r.Filter.Positions)
 	ends, err := r.read(ctx, reader, func(record *kgo.Record) error {
 		l := ParseDeadLetter(record)
@@ -185,6 +191,9 @@ func (r *ReplayRequest) read(ctx context.Context, reader *kafka.Reader,
 	visit func(*kgo.Record) error) (ends kafka.Positions, err error) {
 	if r.located != nil {
 		r.topicID = r.located.topicID
+		if r.isDiscard { // only positions are needed
+			return r.located.ends, nil
+		}
 		return r.located.ends, readLetters(ctx, reader, r.Topic, r.located.letters, visit)
 	}
 	if ends, err = reader.Read(ctx, r.Topic, kafka.ReadOptions{}, visit); err == nil {
@@ -204,6 +213,9 @@ func (h *Herder) openAndReplay(ctx context.Context, name string, c *connectorRep
 	}
 	defer run.closeOffsets()
 	c.run = run
+	if c.request.isDiscard {
+		return c.withLock(ctx, c.discard)
+	}
 	if run.configErr != nil {
 		return run.configErr
 	}
@@ -228,14 +240,12 @@ func (h *Herder) openAndReplay(ctx context.Context, name string, c *connectorRep
 	if run.clients.admin != nil {
 		defer run.clients.admin.Close()
 	}
-	return run.withReplayLock(ctx, func(ctx context.Context, lock sink.Membership) error {
-		c.lock = lock
-		return c.replay(ctx)
-	})
+	return c.withLock(ctx, c.replay)
 }
 
-// withReplayLock calls do while no other process changes the replay state of the connector, which is up to date.
-func (run *connectorRun) withReplayLock(ctx context.Context, do func(context.Context, sink.Membership) error) error {
+// withLock calls do while no other process changes the replay state of the connector, which is up to date.
+func (c *connectorReplay) withLock(ctx context.Context, do func(context.Context) error) error {
+	run := c.run
 	lock, err := kafka.AcquireGroupLock(ctx, run.options.Kafka, config.ConsumerGroup(replayOwnerPrefix+run.config.Name),
 		run.options.Worker.Text("offset.storage.topic"))
 	if errors.Is(err, kafka.ErrLocked) {
@@ -248,5 +258,6 @@ func (run *connectorRun) withReplayLock(ctx context.Context, do func(context.Con
 	if err := run.clients.offsets.RefreshCommitted(lock.Context()); err != nil {
 		return err
 	}
-	return do(lock.Context(), lock)
+	c.lock = lock
+	return do(lock.Context())
 }

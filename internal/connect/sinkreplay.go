@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -33,7 +34,8 @@ func (c *connectorReplay) sendToService(ctx context.Context, t *task, binding *p
 		defer deadLetters.close()
 		c.rejections.deadLetters = deadLetters
 	}
-	for _, p := range c.sortedPartitions() {
+	for _, partition := range slices.Sorted(maps.Keys(c.partitions)) {
+		p := c.partitions[partition]
 		for {
 			letters, err := p.nextBatch(ctx)
 			if err != nil {
@@ -88,7 +90,7 @@ func (p *partitionReplay) deliver(ctx context.Context, options sink.Options, let
 		}
 	}
 	initialState := p.state.clone()
-	for i, l := range letters { // doubts about letters that settleElsewhere will settle
+	for i, l := range letters { // doubts about letters that settle will settle
 		if _, ok := initialState.inDoubt[l.Record.Offset]; replay.Letters[i].InDoubt && !ok {
 			initialState.setInDoubt(l.Record.Offset, p.attempt(l).value)
 		}
@@ -111,7 +113,10 @@ func (p *partitionReplay) deliver(ctx context.Context, options sink.Options, let
 				settled = append(settled, l)
 			}
 		}
-		return p.storeSettled(ctx, state, settled)
+		if err := p.settle(ctx, &state, settled); err != nil {
+			return err
+		}
+		return p.store(ctx, state)
 	}
 	err = sink.Deliver(ctx, options, replay)
 	for i, l := range letters {
@@ -155,7 +160,11 @@ func (p *partitionReplay) checkStoredValue(ctx context.Context, options sink.Opt
 	}
 	if missing.record == nil {
 		p.result.Kept[keptWritten]++
-		return true, p.storeSettled(ctx, p.state.clone(), letters)
+		state := p.state.clone()
+		if err := p.settle(ctx, &state, letters); err != nil {
+			return false, err
+		}
+		return true, p.store(ctx, state)
 	}
 	if !errors.Is(missing.record.Err, sink.ErrNotWritten) {
 		return false, fmt.Errorf("an earlier attempt may have written dead letter %v, and its stored value cannot be "+

@@ -24,7 +24,8 @@ func (c *connectorReplay) sendToTopics(ctx context.Context, t *task, binding *pl
 	if len(plan.Tasks) > 0 {
 		t.settings = plan.Tasks[0]
 	}
-	for _, p := range c.sortedPartitions() {
+	for _, partition := range slices.Sorted(maps.Keys(c.partitions)) {
+		p := c.partitions[partition]
 		if !c.request.IncludeSuperseded {
 			if err := p.watchRows(ctx, t, binding, transforms); err != nil {
 				return err
@@ -47,10 +48,14 @@ func (p *partitionReplay) watchRows(ctx context.Context, t *task, binding *plugi
 	dry.result = &ReplayResult{Kept: map[string]int{}}
 	dry.rejections = newRejections(p.run, dry.result)
 	dry.newer = newSourceNewerRecords(p.run.clients.kafka, nil)
-	trial := *p
-	trial.connectorReplay = &dry
-	trial.state = p.state.clone()
-	if err := trial.sendRows(ctx, t, binding, transforms, p.newer.watch); err != nil {
+	dry.partitions = map[int32]*partitionReplay{}
+	for partition, other := range p.partitions {
+		trial := *other
+		trial.connectorReplay = &dry
+		trial.state = other.state.clone()
+		dry.partitions[partition] = &trial
+	}
+	if err := dry.partitions[p.partition].sendRows(ctx, t, binding, transforms, p.newer.watch); err != nil {
 		return err
 	}
 	return p.newer.read(ctx)
@@ -144,12 +149,5 @@ func (p *partitionReplay) nextRows(ctx context.Context,
 			p.newer.markSent(l)
 		}
 	}
-	settled := slices.Collect(maps.Values(sent))
-	if !p.request.DryRun {
-		if err := p.settleElsewhere(ctx, settled); err != nil {
-			return nil, nil, err
-		}
-	}
-	p.settle(&p.state, settled)
-	return batch, sent, nil
+	return batch, sent, p.settle(ctx, &p.state, slices.Collect(maps.Values(sent)))
 }
