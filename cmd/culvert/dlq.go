@@ -349,7 +349,7 @@ worker at --url replays those of its connector. See culvert reference guide/deli
 
 // replayError returns an error if not all dead letters were delivered.
 func replayError(result connect.ReplayResult) error {
-	if result.Refused > 0 || isIncomplete(result.Kept) {
+	if result.Rejected > 0 || isIncomplete(result.Kept) {
 		return asFailure(errors.New("not all dead letters were delivered"))
 	}
 	return nil
@@ -364,9 +364,9 @@ func isIncomplete(kept map[string]int) bool {
 
 func printReplay(out io.Writer, result connect.ReplayResult, isDryRun bool) {
 	if isDryRun {
-		fmt.Fprintf(out, "%d would pass, %d would be refused\n", result.Sent-result.Refused, result.Refused)
+		fmt.Fprintf(out, "%d would pass, %d would be refused\n", result.Sent-result.Rejected, result.Rejected)
 	} else {
-		fmt.Fprintf(out, "%d sent: %d delivered, %d refused\n", result.Sent, result.Delivered, result.Refused)
+		fmt.Fprintf(out, "%d sent: %d delivered, %d refused\n", result.Sent, result.Delivered, result.Rejected)
 	}
 	for _, r := range result.Rejections {
 		fmt.Fprintf(out, "%s: %s\n", r.Position, shown.Line(r.Reason))

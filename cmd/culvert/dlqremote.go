@@ -143,7 +143,7 @@ func (r *remote) replayLetters(c *cobra.Command, route string, body any, names .
 	if err != nil {
 		return err
 	}
-	result := connect.ReplayResult{Sent: answer.Sent, Delivered: answer.Delivered, Refused: answer.Refused,
+	result := connect.ReplayResult{Sent: answer.Sent, Delivered: answer.Delivered, Rejected: answer.Refused,
 		Kept: answer.Kept, Rejections: answer.Refusals, Letter: answer.Letter}
 	if answer.DryRun {
 		result.Sent = answer.WouldPass + answer.Refused

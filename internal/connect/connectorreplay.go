@@ -278,7 +278,7 @@ func (c *connectorReplay) dropSuperseded(ctx context.Context, letters []*DeadLet
 func (c *connectorReplay) count(position string, isDelivered bool) {
 	switch {
 	case c.rejections.has(position):
-		c.result.Refused++
+		c.result.Rejected++
 	case isDelivered:
 		c.result.Delivered++
 	default:

@@ -25,8 +25,8 @@ type DeadLetter struct {
 	Connector string // "" if the record has no headers (errors.deadletterqueue.context.headers.enable)
 	DeadLetterOrigin
 	DeadLetterCause
-	// Original identifies the record or row of all attempts, in hexadecimal digits. "" means that this is the first
-	// attempt, or that an earlier version has written it: then its content identifies it.
+	// Original identifies the original record or row, in hexadecimal digits. "" means that this is its first letter, or
+	// that an earlier version has written it: then its content identifies it.
 	Original    string
 	HeaderError error  // a header cannot be parsed
 	Replays     int    // number of replays that failed
@@ -137,7 +137,7 @@ func (l *DeadLetter) forReplay() core.DeadLetter {
 		Original: fmt.Sprintf("%x", l.recordID()), Feed: l.Feed, Request: l.Request, IsDocument: l.isDocument()}
 }
 
-// withValue returns a copy with another value, which is another attempt of the same original.
+// withValue returns a copy with another value, which is of the same original.
 func (l *DeadLetter) withValue(value string) *DeadLetter {
 	edited := *l
 	record := *l.Record

@@ -23,7 +23,7 @@ const (
 	maxCauseTexts      = 200    // bounds the causes with a text
 )
 
-// deadLetterIndex records which dead letters of a connector are attempts of the same original record or row, and which
+// deadLetterIndex records which dead letters of a connector are of the same original record or row, and which
 // originals are open. The tracker has an index for each connector. A replay has an index of the letters from which it
 // selects.
 //
@@ -31,7 +31,7 @@ const (
 // original is open while it has a letter that is not settled. To settle an original means to settle all letters that it
 // has at that time. So:
 //
-//   - a letter that is written afterwards is open, whatever its headers say: the record was read again and refused
+//   - a letter that is written afterwards is open, whatever its headers say: the record was read again and rejected
 //     again, or a task wrote it during the replay. It is safe to ask again, and unsafe to hide the letter.
 //   - a duplicate of a letter after a crash, and a letter whose replay crashed between writing the next letter and
 //     storing its state, are settled together with the newest one, which alone is sent.
@@ -165,8 +165,8 @@ func (d *deadLetterIndex) isNewer(l, preceding *trackedDeadLetter) bool {
 	return l.partition != preceding.partition || l.offset > preceding.offset
 }
 
-// attempts returns the indexes of the letters of an original, the last one first.
-func (d *deadLetterIndex) attempts(original originalID) iter.Seq[int32] {
+// lettersOf returns the indexes of the letters of an original, the last one first.
+func (d *deadLetterIndex) lettersOf(original originalID) iter.Seq[int32] {
 	return func(yield func(int32) bool) {
 		o, ok := d.originals[original]
 		for i := o.last; ok && i >= 0 && yield(i); i = d.letters[i].older {
@@ -177,7 +177,7 @@ func (d *deadLetterIndex) attempts(original originalID) iter.Seq[int32] {
 // oldest returns the oldest letter of an original, which must have one.
 func (d *deadLetterIndex) oldest(original originalID) *trackedDeadLetter {
 	oldest := d.originals[original].last
-	for i := range d.attempts(original) {
+	for i := range d.lettersOf(original) {
 		oldest = i
 	}
 	return &d.letters[oldest]
@@ -185,7 +185,7 @@ func (d *deadLetterIndex) oldest(original originalID) *trackedDeadLetter {
 
 // failures returns how often an original has failed: one more than the most replays of its letters.
 func (d *deadLetterIndex) failures(original originalID) (count int) {
-	for i := range d.attempts(original) {
+	for i := range d.lettersOf(original) {
 		count = max(count, int(d.letters[i].replays)+1)
 	}
 	return count
@@ -274,7 +274,7 @@ const deadLetterPageSize = 100
 // ErrInvalidAfter is the error of an invalid [DeadLetterQuery.After].
 var ErrInvalidAfter = errors.New("after: expected the next of the previous page, such as 1764288000-0@17")
 
-// pageKey is the value of after: a letter's place in the order. It is valid even if the letter is gone.
+// pageKey is the value of after: where a letter is in the order. It is valid even if the letter is gone.
 func (l *trackedDeadLetter) pageKey() string { return fmt.Sprintf("%d-%v", l.failedAt, l.position()) }
 
 func parsePageKey(key string) (trackedDeadLetter, error) {
@@ -287,7 +287,7 @@ func parsePageKey(key string) (trackedDeadLetter, error) {
 	return trackedDeadLetter{failedAt: uint32(seconds), partition: position.Partition, offset: position.Offset}, nil
 }
 
-// page returns the newest attempts of the selected originals, in the order of their oldest letters, so that an attempt
+// page returns the newest letters of the selected originals, in the order of their oldest letters, so that a new letter
 // does not move an original to another page. next is the After of the next page, "" on the last page.
 func (d *deadLetterIndex) page(query DeadLetterQuery) (page []trackedDeadLetter, next string, err error) {
 	end := len(d.letters)
@@ -358,7 +358,7 @@ func (d *deadLetterIndex) siblings(positions map[DeadLetterPosition]bool) (lette
 		}
 	}
 	for original := range selected {
-		for i := range d.attempts(original) {
+		for i := range d.lettersOf(original) {
 			letters = append(letters, d.letters[i])
 		}
 	}

@@ -72,6 +72,7 @@ type trackedTopic struct {
 // trackedConnector is a connector of a tracked topic. A connector that was deleted and created again is another one.
 type trackedConnector struct {
 	controller *controller
+	lock       guard.CtxMutex        // of the topic
 	index      *deadLetterIndex      // nil means that nothing was read
 	letters    atomic.Int64          // number of letters in index
 	next       kafka.Positions       // where the next read starts
@@ -190,7 +191,7 @@ func (t *deadLetterTracker) track(ctl *controller, topic string) *trackedTopic {
 		t.topics[topic] = entry
 	}
 	if c := entry.connectors[ctl.name]; c == nil || c.controller != ctl {
-		entry.connectors[ctl.name] = &trackedConnector{controller: ctl}
+		entry.connectors[ctl.name] = &trackedConnector{controller: ctl, lock: entry.lock}
 	}
 	return entry
 }
@@ -531,16 +532,10 @@ func (t *deadLetterTracker) locate(ctx context.Context, name, topic string,
 		if !c.index.isComplete() {
 			return nil
 		}
-		t.mu.Lock()
-		entry := t.topics[topic]
-		t.mu.Unlock()
-		if entry == nil {
-			return nil // the connector was removed
-		}
 		located = &locatedLetters{letters: c.index.siblings(positions), ends: maps.Clone(c.next), topicID: c.topicID}
 		located.isOpen = func(original originalID) (isOpen bool) {
-			if entry.lock.Lock(ctx) == nil {
-				defer entry.lock.Unlock()
+			if c.lock.Lock(ctx) == nil {
+				defer c.lock.Unlock()
 				isOpen = c.index.isOpen(original)
 			}
 			return isOpen

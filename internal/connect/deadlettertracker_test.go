@@ -109,8 +109,8 @@ func (h *herd) pages(name string, query DeadLetterQuery) (positions []string) {
 		after := make([]string, deadLetterPageSize)
 		n := 0
 		list, err := h.ListDeadLetters(kafkatest.Context(h.t), name, query, func(l ListedDeadLetter) error {
-			page[l.Place] = fmt.Sprintf("%v x%d", l.position(), l.Attempts)
-			after[l.Place] = l.After
+			page[l.Index] = fmt.Sprintf("%v x%d", l.position(), l.Attempts)
+			after[l.Index] = l.After
 			n++
 			return nil
 		})
@@ -386,7 +386,7 @@ func TestTopicCreatedAgainHasNoSettledLetters(t *testing.T) {
 	for i := range result.Rejections {
 		result.Rejections[i].Reason = result.Rejections[i].Reason[:len("its key")]
 	}
-	assert.Equal(t, ReplayResult{Sent: 1, Refused: 1, Kept: map[string]int{}, Letter: "0@5",
+	assert.Equal(t, ReplayResult{Sent: 1, Rejected: 1, Kept: map[string]int{}, Letter: "0@5",
 		Rejections: []Rejection{{"0@0", "its key"}}}, result)
 	h.awaitOpen("c", 5)
 	_, err = h.discard("c", "0@5", "0@1")

@@ -17,10 +17,10 @@ import (
 // ErrNoDeadLetterTopic means that the connector has no dead letter topic.
 var ErrNoDeadLetterTopic = errors.New("the connector has no " + deadLetterTopic)
 
-// ListedDeadLetter is the newest attempt of an original record or row.
+// ListedDeadLetter is the newest dead letter of an original record or row.
 type ListedDeadLetter struct {
 	*DeadLetter
-	Place    int    // its index in the page
+	Index    int    // in the page
 	After    string // the value of [DeadLetterQuery.After] for a page that begins after it
 	Attempts int    // number of failures
 	IsOpen   bool   // false means that it was settled
@@ -52,7 +52,7 @@ func (h *Herder) ListDeadLetters(ctx context.Context, name string, query DeadLet
 		}
 		for i := range letters {
 			l := &letters[i]
-			entries[l.position()] = ListedDeadLetter{Place: i, After: index.oldest(l.original).pageKey(),
+			entries[l.position()] = ListedDeadLetter{Index: i, After: index.oldest(l.original).pageKey(),
 				Attempts: index.failures(l.original), IsOpen: !index.isSettled(l)}
 		}
 		return err
@@ -139,17 +139,17 @@ func (h *Herder) ReplayConnector(ctx context.Context, name string, r ReplayReque
 		r.located = h.tracker.locate(ctx, name, r.Topic, r.Filter.Positions)
 	}
 	result, err = h.Replay(ctx, r)
-	if err == nil && result.Refused > 0 && !r.DryRun && len(r.Filter.Positions) == 1 {
+	if err == nil && result.Rejected > 0 && !r.DryRun && len(r.Filter.Positions) == 1 {
 		for selected := range r.Filter.Positions {
-			result.Letter = h.newestAttempt(ctx, name, r.Topic, selected)
+			result.Letter = h.newestLetter(ctx, name, r.Topic, selected)
 		}
 	}
 	return result, err
 }
 
-// newestAttempt returns the position of the newest dead letter of the same original. It returns "" if no letter is
+// newestLetter returns the position of the newest dead letter of the same original. It returns "" if no letter is
 // newer or the topic cannot be read within seconds: the first read of a large topic takes minutes.
-func (h *Herder) newestAttempt(ctx context.Context, name, topic string, letter DeadLetterPosition) (position string) {
+func (h *Herder) newestLetter(ctx context.Context, name, topic string, letter DeadLetterPosition) (position string) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	err := h.tracker.withIndex(ctx, name, topic, func(c *trackedConnector, _ *kafka.Reader) error {
@@ -200,10 +200,10 @@ func (h *Herder) isPausedOrStopped(ctx context.Context, name string) (bool, erro
 	if err != nil {
 		return false, err
 	}
-	answer := make(chan bool, 1)
-	ctl.enqueue(event{apply: func(context.Context) { answer <- ctl.desiredSpec().target != Running }})
+	response := make(chan bool, 1)
+	ctl.enqueue(event{apply: func(context.Context) { response <- ctl.desiredSpec().target != Running }})
 	select {
-	case isPaused := <-answer:
+	case isPaused := <-response:
 		return isPaused, nil
 	case <-ctl.done:
 		return false, fmt.Errorf("%s: %w", name, ErrUnknownConnector)

@@ -12,12 +12,12 @@ type recordID [16]byte
 
 func newRecordID(topic string, partition int32, offset int64, timestamp time.Time, key, value []byte) (id recordID) {
 	h := sha256.New()
-	place := binary.LittleEndian.AppendUint32(nil, uint32(partition))
-	place = binary.LittleEndian.AppendUint64(place, uint64(offset))
+	position := binary.LittleEndian.AppendUint32(nil, uint32(partition))
+	position = binary.LittleEndian.AppendUint64(position, uint64(offset))
 	if !timestamp.IsZero() {
-		place = binary.LittleEndian.AppendUint64(place, uint64(timestamp.UnixMilli()))
+		position = binary.LittleEndian.AppendUint64(position, uint64(timestamp.UnixMilli()))
 	}
-	for _, part := range [][]byte{[]byte(topic), place, key, value} {
+	for _, part := range [][]byte{[]byte(topic), position, key, value} {
 		h.Write(binary.LittleEndian.AppendUint64(nil, uint64(len(part))))
 		h.Write(part)
 	}
@@ -25,7 +25,7 @@ func newRecordID(topic string, partition int32, offset int64, timestamp time.Tim
 	return id
 }
 
-// recordID identifies the record or row of all attempts.
+// recordID identifies the original record or row.
 func (l *DeadLetter) recordID() (id recordID) {
 	if original, err := hex.DecodeString(l.Original); err == nil && len(original) == len(id) {
 		return recordID(original)

@@ -42,10 +42,10 @@ type ReplayRequest struct {
 type ReplayResult struct {
 	Sent       int            // number of dead letters that were sent
 	Delivered  int            // number of them that the service, or Kafka, has accepted
-	Refused    int            // number of them that became dead letters again, in whole or in part
+	Rejected   int            // number of them that became dead letters again, in whole or in part
 	Kept       map[string]int // number of other selected dead letters by reason
-	Rejections []Rejection    // the reasons of the first 100 refused letters
-	// Letter is the position of the new dead letter if the only selected one was refused. "" means unknown.
+	Rejections []Rejection    // the reasons of the first 100 rejected letters
+	// Letter is the position of the new dead letter if the only selected one was rejected. "" means unknown.
 	Letter    string
 	Discarded int // number of original records or rows that were discarded
 }

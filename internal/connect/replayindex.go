@@ -62,9 +62,9 @@ type attempt struct {
 }
 
 // attempt derives the next attempt from the letters of an original. A letter is no longer in doubt if a later letter
-// has more replays: the replay of the former was refused.
+// has more replays: the replay of the former was rejected.
 func (r *replayIndex) attempt(original originalID) (a attempt) {
-	for i := range r.attempts(original) {
+	for i := range r.lettersOf(original) {
 		l := &r.letters[i]
 		state := r.states[l.partition]
 		a.replays = max(a.replays, int(l.replays)+1)
@@ -85,7 +85,7 @@ func (r *replayIndex) attempt(original originalID) (a attempt) {
 // positions returns the positions of all letters of a letter's original.
 func (r *replayIndex) positions(l *DeadLetter) iter.Seq[DeadLetterPosition] {
 	return func(yield func(DeadLetterPosition) bool) {
-		for i := range r.attempts(l.recordID().original()) {
+		for i := range r.lettersOf(l.recordID().original()) {
 			if !yield(r.letters[i].position()) {
 				return
 			}

@@ -201,12 +201,12 @@ func (req *request) listDeadLetters() {
 	var letters letterPage
 	page, err := req.herder().ListDeadLetters(req.timeoutContext(), req.name(), query,
 		func(l connect.ListedDeadLetter) error {
-			if letters.isPast(l.Place) {
+			if letters.isPast(l.Index) {
 				return nil
 			}
 			letter := req.visibleDeadLetter(l, bounds)
 			data, err := encodeJSON(letter)
-			letters.add(placedLetter{DeadLetter: letter, place: l.Place, after: l.After, size: len(data)})
+			letters.add(placedLetter{DeadLetter: letter, place: l.Index, after: l.After, size: len(data)})
 			return err
 		})
 	if err != nil {
@@ -299,7 +299,7 @@ type ReplayResult struct {
 
 // replayResult returns the REST form of a result.
 func (req *request) replayResult(outcome connect.ReplayResult, isDryRun bool) ReplayResult {
-	result := ReplayResult{Sent: outcome.Sent, Delivered: outcome.Delivered, Refused: outcome.Refused,
+	result := ReplayResult{Sent: outcome.Sent, Delivered: outcome.Delivered, Refused: outcome.Rejected,
 		Kept: req.redactReasons(outcome.Kept), DryRun: isDryRun, Letter: outcome.Letter}
 	if isDryRun {
 		result.WouldPass = outcome.Delivered
@@ -388,7 +388,7 @@ func (req *request) answerReplay(replay connect.ReplayRequest) {
 	case err != nil && outcome.Sent > 0 && !replay.DryRun:
 		req.failErr(fmt.Errorf("%d dead letters were sent, of which %d were delivered and %d refused, before the "+
 			"replay failed; another replay continues after them: %v", outcome.Sent, outcome.Delivered,
-			outcome.Refused, err))
+			outcome.Rejected, err))
 	case err != nil:
 		req.failErr(err)
 	case replay.DryRun:
@@ -398,7 +398,7 @@ func (req *request) answerReplay(replay connect.ReplayRequest) {
 			Passes int `json:"passes"`
 		}{ReplayResult: result, Passes: result.WouldPass})
 	default:
-		req.logWith("sent", outcome.Sent, "delivered", outcome.Delivered, "refused", outcome.Refused)
+		req.logWith("sent", outcome.Sent, "delivered", outcome.Delivered, "refused", outcome.Rejected)
 		req.answer(http.StatusOK, req.replayResult(outcome, replay.DryRun))
 	}
 }

@@ -22,7 +22,7 @@ func TestResultOfDryReplay(t *testing.T) {
 	worker, _ := newLogger("a:1")
 	const isDryRun = true
 	req := &request{common: common{worker: worker.worker()}}
-	outcome := connect.ReplayResult{Sent: 130, Delivered: 20, Refused: 110, Kept: map[string]int{"of topic geheim": 3},
+	outcome := connect.ReplayResult{Sent: 130, Delivered: 20, Rejected: 110, Kept: map[string]int{"of topic geheim": 3},
 		Rejections: []connect.Rejection{{Position: "0@1", Reason: "no geheim\nand more"}}}
 	assert.Equal(t, ReplayResult{Refused: 110, DryRun: true, WouldPass: 20, Kept: map[string]int{"of topic *": 3},
 		Refusals: []connect.Rejection{{Position: "0@1", Reason: "no * and more"}}},
@@ -52,7 +52,7 @@ func (l *deadLetterWorker) ListDeadLetters(_ context.Context, _ string, query co
 		Headers: []kgo.RecordHeader{{Key: "h", Value: []byte("order 4711 of geheim" + l.more)}}}
 	return connect.DeadLetterPage{Topic: "dlq", Next: "1-0@0", Causes: []connect.CauseCount{{ID: "0a",
 			Text: "no order of geheim", Count: 3}}},
-		each(connect.ListedDeadLetter{Attempts: 2, IsOpen: true, Place: 1, DeadLetter: &connect.DeadLetter{Record: r,
+		each(connect.ListedDeadLetter{Attempts: 2, IsOpen: true, Index: 1, DeadLetter: &connect.DeadLetter{Record: r,
 			DeadLetterOrigin: connect.DeadLetterOrigin{Request: "GET /geheim/Orders(1)"},
 			DeadLetterCause:  connect.DeadLetterCause{Class: "Exception", Message: "no geheim, order 4711" + l.more}}})
 }
@@ -72,7 +72,7 @@ func (l *deadLetterWorker) ReplayConnector(_ context.Context, _ string,
 		return connect.ReplayResult{}, connect.ErrNotJSON
 	}
 	if l.rejects {
-		return connect.ReplayResult{Sent: 1, Refused: 1,
+		return connect.ReplayResult{Sent: 1, Rejected: 1,
 			Rejections: []connect.Rejection{{Position: "0@1", Reason: "no order 4711"}}}, nil
 	}
 	return connect.ReplayResult{}, nil

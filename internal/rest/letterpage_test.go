@@ -33,7 +33,7 @@ func (m *manyLetters) ListDeadLetters(_ context.Context, _ string, query connect
 	}
 	for _, place := range rand.Perm(len(m.letters) - start) {
 		l := connect.DeadLetter{Record: m.letters[start+place]}
-		err := each(connect.ListedDeadLetter{Place: place, After: fmt.Sprint("after ", start+place), DeadLetter: &l})
+		err := each(connect.ListedDeadLetter{Index: place, After: fmt.Sprint("after ", start+place), DeadLetter: &l})
 		if err != nil {
 			return connect.DeadLetterPage{}, err
 		}
