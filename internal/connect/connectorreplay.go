@@ -162,8 +162,8 @@ func (c *connectorReplay) checkRoom(ctx context.Context) error {
 		}
 		_, err := p.readSelected(ctx, projected[partition], func(l *DeadLetter) error {
 			if c.skipReason(l) == "" {
-				for position := range c.index.positions(l) {
-					projected[position.Partition].markSettled(position.Offset, position.Offset)
+				for settled := range c.index.lettersOf(l.recordID().original()) {
+					projected[settled.partition].markSettled(settled.offset, settled.offset)
 				}
 			}
 			return nil

@@ -165,28 +165,27 @@ func (d *deadLetterIndex) isNewer(l, preceding *trackedDeadLetter) bool {
 	return l.partition != preceding.partition || l.offset > preceding.offset
 }
 
-// lettersOf returns the indexes of the letters of an original, the last one first.
-func (d *deadLetterIndex) lettersOf(original originalID) iter.Seq[int32] {
-	return func(yield func(int32) bool) {
+// lettersOf returns the letters of an original, the last one first.
+func (d *deadLetterIndex) lettersOf(original originalID) iter.Seq[*trackedDeadLetter] {
+	return func(yield func(*trackedDeadLetter) bool) {
 		o, ok := d.originals[original]
-		for i := o.last; ok && i >= 0 && yield(i); i = d.letters[i].older {
+		for i := o.last; ok && i >= 0 && yield(&d.letters[i]); i = d.letters[i].older {
 		}
 	}
 }
 
 // oldest returns the oldest letter of an original, which must have one.
-func (d *deadLetterIndex) oldest(original originalID) *trackedDeadLetter {
-	oldest := d.originals[original].last
-	for i := range d.lettersOf(original) {
-		oldest = i
+func (d *deadLetterIndex) oldest(original originalID) (oldest *trackedDeadLetter) {
+	for l := range d.lettersOf(original) {
+		oldest = l
 	}
-	return &d.letters[oldest]
+	return oldest
 }
 
 // failures returns how often an original has failed: one more than the most replays of its letters.
 func (d *deadLetterIndex) failures(original originalID) (count int) {
-	for i := range d.lettersOf(original) {
-		count = max(count, int(d.letters[i].replays)+1)
+	for l := range d.lettersOf(original) {
+		count = max(count, int(l.replays)+1)
 	}
 	return count
 }
@@ -358,8 +357,8 @@ func (d *deadLetterIndex) siblings(positions map[DeadLetterPosition]bool) (lette
 		}
 	}
 	for original := range selected {
-		for i := range d.lettersOf(original) {
-			letters = append(letters, d.letters[i])
+		for l := range d.lettersOf(original) {
+			letters = append(letters, *l)
 		}
 	}
 	return letters

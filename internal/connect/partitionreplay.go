@@ -161,12 +161,12 @@ func (p *partitionReplay) markUnused(state *replayState, first, last int64) {
 // are stored. This precedes the letters that are sent, see [deadLetterIndex].
 func (p *partitionReplay) settle(ctx context.Context, state *replayState, letters []*DeadLetter) error {
 	states := map[int32]*replayState{p.partition: state}
-	for _, l := range letters {
-		for position := range p.index.positions(l) {
-			if states[position.Partition] == nil {
-				states[position.Partition] = new(p.partitions[position.Partition].state.clone())
+	for _, letter := range letters {
+		for l := range p.index.lettersOf(letter.recordID().original()) {
+			if states[l.partition] == nil {
+				states[l.partition] = new(p.partitions[l.partition].state.clone())
 			}
-			states[position.Partition].markSettled(position.Offset, position.Offset)
+			states[l.partition].markSettled(l.offset, l.offset)
 		}
 	}
 	delete(states, p.partition)

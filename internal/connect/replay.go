@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -92,7 +94,8 @@ func (r *ReplayRequest) valueDigest() string {
 	if r.Value == nil {
 		return ""
 	}
-	return valueDigest([]byte(*r.Value))
+	sum := sha256.Sum256([]byte(*r.Value))
+	return hex.EncodeToString(sum[:16])
 }
 
 // isDocument reports whether a value is a JSON object or array.

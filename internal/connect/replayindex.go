@@ -1,7 +1,6 @@
 package connect
 
 import (
-	"iter"
 	"math"
 
 	"github.com/culvert-project/culvert/internal/kafka"
@@ -58,14 +57,13 @@ type attempt struct {
 	isContradictory bool           // open letters are about different numbers of rows
 	replays         int            // the number of replays with this one
 	inDoubt         bool           // an earlier replay may have written rows
-	value           string         // the digest of the other value that it may have written, see [valueDigest]
+	value           string         // the digest of the other value that it may have written
 }
 
 // attempt derives the next attempt from the letters of an original. A letter is no longer in doubt if a later letter
 // has more replays: the replay of the former was rejected.
 func (r *replayIndex) attempt(original originalID) (a attempt) {
-	for i := range r.lettersOf(original) {
-		l := &r.letters[i]
+	for l := range r.lettersOf(original) {
 		state := r.states[l.partition]
 		a.replays = max(a.replays, int(l.replays)+1)
 		if value, ok := state.inDoubt[l.offset]; ok && a.replays == int(l.replays)+1 {
@@ -80,15 +78,4 @@ func (r *replayIndex) attempt(original originalID) (a attempt) {
 		a.isContradictory = a.isContradictory || !ok
 	}
 	return a
-}
-
-// positions returns the positions of all letters of a letter's original.
-func (r *replayIndex) positions(l *DeadLetter) iter.Seq[DeadLetterPosition] {
-	return func(yield func(DeadLetterPosition) bool) {
-		for i := range r.lettersOf(l.recordID().original()) {
-			if !yield(r.letters[i].position()) {
-				return
-			}
-		}
-	}
 }

@@ -3,8 +3,6 @@ package connect
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
@@ -112,12 +110,6 @@ type replayState struct {
 	known   wit.Known // what the sink must know to check letters in doubt
 }
 
-// valueDigest identifies a value that is sent in place of the value of a dead letter.
-func valueDigest(value []byte) string {
-	sum := sha256.Sum256(value)
-	return hex.EncodeToString(sum[:16])
-}
-
 // offsetRange includes first and last.
 type offsetRange struct{ first, last int64 }
 
@@ -182,7 +174,7 @@ func (r *replayState) checkBounds(previous int) error {
 	return nil
 }
 
-// setInDoubt records that a dead letter may have been written. digest is "" for its own value, see [valueDigest].
+// setInDoubt records that a dead letter may have been written. digest is "" for its own value, see valueDigest.
 func (r *replayState) setInDoubt(pos int64, digest string) {
 	if r.inDoubt == nil {
 		r.inDoubt = map[int64]string{}
