@@ -48,14 +48,36 @@ type deadLetterTracker struct {
 	slots      chan struct{}  // has an element for each read that runs
 
 	mu       sync.Mutex
-	clients  *trackerClients // nil until a topic is read
+	clients  *topicClients // nil until a topic is read
 	isClosed bool
 	topics   map[string]*trackedTopic
 }
 
-type trackerClients struct {
+// topicClients are clients of one cluster to read topics.
+type topicClients struct {
 	admin  *kafka.Admin
 	reader *kafka.Reader
+}
+
+func newTopicClients(newAdmin func(kafka.Config) (*kafka.Admin, error), config kafka.Config) (*topicClients, error) {
+	admin, err := newAdmin(config)
+	if err != nil {
+		return nil, err
+	}
+	reader, err := kafka.NewReader(config)
+	if err != nil {
+		admin.Close()
+		return nil, err
+	}
+	return &topicClients{admin: admin, reader: reader}, nil
+}
+
+// close closes the clients. Nil has no clients.
+func (c *topicClients) close() {
+	if c != nil {
+		c.reader.Close()
+		c.admin.Close()
+	}
 }
 
 // trackedTopic is one dead letter topic, which several connectors may share.
@@ -150,35 +172,22 @@ func (t *deadLetterTracker) run(ctx context.Context) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.isClosed = true
-	if t.clients != nil {
-		t.clients.admin.Close()
-		t.clients.reader.Close()
-	}
+	t.clients.close()
 }
 
 var errTrackerClosed = errors.New("the worker is shutting down")
 
 // openClients opens the clients if needed. A request may still use them after they are closed at shutdown.
-func (t *deadLetterTracker) openClients() (*trackerClients, error) {
+func (t *deadLetterTracker) openClients() (clients *topicClients, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.isClosed {
+	switch {
+	case t.isClosed:
 		return nil, errTrackerClosed
+	case t.clients == nil:
+		t.clients, err = newTopicClients(kafka.NewAdmin, t.herder.shared.Kafka)
 	}
-	if t.clients != nil {
-		return t.clients, nil
-	}
-	admin, err := kafka.NewAdmin(t.herder.shared.Kafka)
-	if err != nil {
-		return nil, err
-	}
-	reader, err := kafka.NewReader(t.herder.shared.Kafka)
-	if err != nil {
-		admin.Close()
-		return nil, err
-	}
-	t.clients = &trackerClients{admin: admin, reader: reader}
-	return t.clients, nil
+	return t.clients, err
 }
 
 // track adds a connector to its topic, in place of an earlier one with the same name, and returns the topic.

@@ -24,11 +24,10 @@ import (
 // lagTracker measures how far a sink is behind: it compares the committed offsets of its consumer group with the end
 // offsets of its topics. It uses the cluster and credentials of the connector's consumers.
 type lagTracker struct {
+	*topicClients
 	run         *connectorRun
 	task        int
 	log         *slog.Logger
-	admin       *kafka.Admin
-	reader      *kafka.Reader
 	group       string
 	offsetReset string                     // auto.offset.reset
 	startEnds   map[string]kafka.Positions // end offsets at the start of the task; set by snapshotEnds
@@ -39,16 +38,11 @@ type lagTracker struct {
 }
 
 func newLagTracker(run *connectorRun, task int) (*lagTracker, error) {
-	admin, err := kafka.NewConsumerAdmin(run.clients.kafka)
+	clients, err := newTopicClients(kafka.NewConsumerAdmin, run.clients.kafka)
 	if err != nil {
 		return nil, err
 	}
-	reader, err := kafka.NewReader(run.clients.kafka)
-	if err != nil {
-		admin.Close()
-		return nil, err
-	}
-	return &lagTracker{run: run, task: task, log: run.log, admin: admin, reader: reader, group: run.group(),
+	return &lagTracker{topicClients: clients, run: run, task: task, log: run.log, group: run.group(),
 		offsetReset: run.clients.kafka.Consumer.Reset}, nil
 }
 
@@ -57,11 +51,6 @@ func (run *connectorRun) group() string {
 		return g
 	}
 	return config.ConsumerGroup(run.config.Name)
-}
-
-func (l *lagTracker) close() {
-	l.reader.Close()
-	l.admin.Close()
 }
 
 func (l *lagTracker) setTopics(topics []string, regex string) {

@@ -64,8 +64,7 @@ func (n newerRecords) read(ctx context.Context) error {
 type topicScan struct {
 	topics   map[string]*scannedTopic
 	kafka    kafka.Config
-	admin    *kafka.Admin // nil until topics are read
-	reader   *kafka.Reader
+	clients  *topicClients // nil until topics are read
 	replays  *replayRegistry
 	reserved int64
 	err      error // no bytes are left
@@ -114,34 +113,22 @@ func (s *topicScan) reserve(bytes int64) bool {
 	return s.err == nil
 }
 
-func (s *topicScan) open() (err error) {
-	if s.admin != nil {
-		return nil
-	}
-	if s.admin, err = kafka.NewConsumerAdmin(s.kafka); err != nil {
-		return err
-	}
-	s.reader, err = kafka.NewReader(s.kafka)
-	return err
-}
-
 func (s *topicScan) close() {
 	s.replays.release(s.reserved)
-	if s.admin != nil {
-		s.admin.Close()
-	}
-	if s.reader != nil {
-		s.reader.Close()
-	}
+	s.clients.close()
 }
 
 // readTopic calls add with the next records of a topic.
 func (s *topicScan) readTopic(ctx context.Context, name string, topic *scannedTopic, add func(*kgo.Record)) error {
-	if err := s.open(); err != nil {
-		return err
+	if s.clients == nil {
+		clients, err := newTopicClients(kafka.NewConsumerAdmin, s.kafka)
+		if err != nil {
+			return err
+		}
+		s.clients = clients
 	}
 	uncommitted := s.kafka.Consumer.ReadUncommitted
-	ends, err := s.admin.EndOffsets(ctx, uncommitted, name)
+	ends, err := s.clients.admin.EndOffsets(ctx, uncommitted, name)
 	if errors.Is(err, kafka.ErrUnknownTopic) {
 		return nil // its records are gone
 	}
@@ -149,7 +136,7 @@ func (s *topicScan) readTopic(ctx context.Context, name string, topic *scannedTo
 		return err
 	}
 	if topic.since != nil {
-		starts, err := s.reader.OffsetsForTime(ctx, name, *topic.since)
+		starts, err := s.clients.reader.OffsetsForTime(ctx, name, *topic.since)
 		if err != nil {
 			return err
 		}
@@ -165,7 +152,7 @@ func (s *topicScan) readTopic(ctx context.Context, name string, topic *scannedTo
 		}
 	}
 	options := kafka.ReadOptions{From: topic.positions, To: to, Uncommitted: uncommitted}
-	read, err := s.reader.Read(ctx, name, options, func(record *kgo.Record) error {
+	read, err := s.clients.reader.Read(ctx, name, options, func(record *kgo.Record) error {
 		add(record)
 		return nil
 	})

@@ -15,7 +15,6 @@ type offsetComparison struct {
 	isOpen  func(originalID) bool   // reports whether a record is itself a dead letter to send
 }
 
-// watch implements [recordComparison].
 func (o *offsetComparison) watch(l *DeadLetter, name string, key, _ []byte) {
 	if !o.scan.reserve(watchedKeyBytes) {
 		return
@@ -32,7 +31,6 @@ func (o *offsetComparison) watch(l *DeadLetter, name string, key, _ []byte) {
 	}
 }
 
-// add implements [recordComparison].
 func (o *offsetComparison) add(r *kgo.Record) {
 	unkeyed := o.unkeyed[r.Topic]
 	key := newKeyID(r.Topic, r.Partition, r.Key)
@@ -52,7 +50,6 @@ func (o *offsetComparison) add(r *kgo.Record) {
 	}
 }
 
-// markSent implements [recordComparison].
 func (o *offsetComparison) markSent(l *DeadLetter) {
 	key := newKeyID(l.Topic, l.Partition, l.Record.Key)
 	if newest, ok := o.newest[key]; ok {

@@ -38,7 +38,8 @@ func TestLagOfATaskCountsItsPartitionsOnly(t *testing.T) {
 			require.NoError(t, client.ProduceSync(ctx, r).FirstErr())
 		}
 	}
-	tracker := &lagTracker{log: slog.New(slog.DiscardHandler), admin: admin, group: "connect-copies"}
+	tracker := &lagTracker{topicClients: &topicClients{admin: admin}, log: slog.New(slog.DiscardHandler),
+		group: "connect-copies"}
 	tracker.setTopics([]string{"orders"}, "")
 	expectTaskLag := func(want int64, partitions ...int32) {
 		t.Helper()

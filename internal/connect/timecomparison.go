@@ -64,7 +64,6 @@ func newRowRecord(topic string, key, value []byte) rowRecord {
 	return rowRecord{key: newKeyID(topic, row, key), content: newRecordID(topic, kind, -1, time.Time{}, key, value)}
 }
 
-// watch implements [recordComparison].
 func (t *timeComparison) watch(l *DeadLetter, topic string, key, value []byte) {
 	if key == nil || !t.scan.reserve(watchedRowBytes) {
 		return
@@ -77,7 +76,6 @@ func (t *timeComparison) watch(l *DeadLetter, topic string, key, value []byte) {
 	}
 }
 
-// add implements [recordComparison].
 func (t *timeComparison) add(r *kgo.Record) {
 	if r.Key == nil {
 		return
@@ -103,7 +101,6 @@ func (t *timeComparison) markSent(l *DeadLetter) {
 	}
 }
 
-// isSuperseded implements [recordComparison].
 func (t *timeComparison) isSuperseded(l *DeadLetter) bool {
 	order := orderOf(l)
 	contents := map[recordID]recordID{} // the last contents of each key
