@@ -295,8 +295,8 @@ func TestRememberedKeysAreBounded(t *testing.T) {
 // brokenClose panics when a feed ends.
 type brokenClose struct{ Output }
 
-func (o brokenClose) Close(ctx context.Context) error {
-	_ = o.Output.Close(ctx)
+func (b brokenClose) Close(ctx context.Context) error {
+	_ = b.Output.Close(ctx)
 	panic("a mistake in the producer")
 }
 
