@@ -51,7 +51,11 @@ func (c *connectorReplay) load(ctx context.Context) error {
 	if selected := c.request.Filter.Positions; selected != nil {
 		newest, missing := c.index.newestOf(selected)
 		c.request.Filter.Positions = newest
-		maps.DeleteFunc(c.request.notFound, func(p DeadLetterPosition, _ bool) bool { return selected[p] && !missing[p] })
+		for position := range selected {
+			if !missing[position] {
+				delete(c.request.notFound, position)
+			}
+		}
 		maps.Copy(c.request.notFound, newest)
 	}
 	return nil

@@ -336,7 +336,8 @@ func (d *deadLetterIndex) countedCause(l *trackedDeadLetter) causeID {
 
 // newestOf returns the positions of the newest letters of the originals that have an open letter at one of the
 // positions. missing has the positions without an open letter.
-func (d *deadLetterIndex) newestOf(positions map[DeadLetterPosition]bool) (newest, missing map[DeadLetterPosition]bool) {
+func (d *deadLetterIndex) newestOf(
+	positions map[DeadLetterPosition]bool) (newest, missing map[DeadLetterPosition]bool) {
 	newest = map[DeadLetterPosition]bool{}
 	missing = maps.Clone(positions)
 	for i := range d.letters {

@@ -461,7 +461,7 @@ func (t *deadLetterTracker) readStates(ctx context.Context, topic string, c *tra
 func (c *trackedConnector) update(offsets kafka.Range, isComplete bool) {
 	states := map[int32]replayState{}
 	for partition, p := range c.states {
-		if p.state.canBeOf(offsets.TopicID) && p.state.end() <= offsets.To[partition] { // else it is of an earlier topic
+		if p.state.canBeOf(offsets.TopicID) && p.state.end() <= offsets.To[partition] { // else of an earlier topic
 			states[partition] = p.state
 		}
 	}

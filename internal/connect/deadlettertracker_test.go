@@ -727,7 +727,7 @@ func TestDiscardSelectsOpenLetters(t *testing.T) {
 
 // A discard reads the topic if the index lacks letters that may be open: these are settled, whether they are selected
 // or older letters of a selected original.
-func TestDiscardSettlesLettersThatTheIndexLacks(t *testing.T) {
+func TestDiscardSettlesLettersMissingInTheIndex(t *testing.T) {
 	t.Parallel()
 	const firstRead = 3
 	h, client := newDeadLetterHerd(t, map[string]string{"c": "dlq"})

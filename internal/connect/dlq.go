@@ -80,8 +80,8 @@ func (h *Herder) parseRedacted(r *kgo.Record) DeadLetter {
 // spanGap is the number of other records that are read to save a request.
 const spanGap = 50
 
-// readLetters calls handle with the records of letters, until handle returns [kafka.ErrStop]. It does not read the whole
-// topic. Letters that are deleted in the meantime are missing.
+// readLetters calls handle with the records of letters, until handle returns [kafka.ErrStop]. Letters that are deleted
+// in the meantime are missing.
 func readLetters(ctx context.Context, reader *kafka.Reader, topic string, letters []trackedDeadLetter,
 	handle func(*kgo.Record) error) error {
 	letters = slices.Clone(letters)

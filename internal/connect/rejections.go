@@ -50,7 +50,8 @@ func (r *rejections) add(position string, reason error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.positions[position] && len(r.result.Rejections) < maxRejections {
-		r.result.Rejections = append(r.result.Rejections, Rejection{Position: position, Reason: r.redact(reason.Error())})
+		rejection := Rejection{Position: position, Reason: r.redact(reason.Error())}
+		r.result.Rejections = append(r.result.Rejections, rejection)
 	}
 	r.positions[position] = true
 }
