@@ -15,8 +15,8 @@ const (
 	maxReplayBytes     = 320 << 20 // bounds all replays of a worker
 	replayBytes        = 8 << 20   // of a replay: a batch of letters with the requests for them
 	indexedLetterBytes = 80        // of a letter in a replayIndex
-	watchedKeyBytes    = 50        // of a letter of a sink in newerRecords
-	watchedRowBytes    = 250       // of a record that a letter of a source becomes, in newerRows
+	watchedKeyBytes    = 50        // of a letter of a sink in offsetComparison
+	watchedRowBytes    = 250       // of a record that a letter of a source becomes, in timeComparison
 )
 
 // replayRegistry has the replays, retries, dry runs and discards that run on a worker. The zero value is ready. A nil
