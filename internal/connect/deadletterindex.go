@@ -174,6 +174,11 @@ func (d *deadLetterIndex) lettersOf(original originalID) iter.Seq[*trackedDeadLe
 	}
 }
 
+// newest returns the newest letter of an original, which must have one.
+func (d *deadLetterIndex) newest(original originalID) *trackedDeadLetter {
+	return &d.letters[d.originals[original].newest]
+}
+
 // oldest returns the oldest letter of an original, which must have one.
 func (d *deadLetterIndex) oldest(original originalID) (oldest *trackedDeadLetter) {
 	for l := range d.lettersOf(original) {
@@ -193,8 +198,8 @@ func (d *deadLetterIndex) failures(original originalID) (count int) {
 // dropTexts drops the texts of causes without an open letter.
 func (d *deadLetterIndex) dropTexts() {
 	open := map[causeID]string{}
-	for original, o := range d.originals {
-		if id := d.letters[o.newest].cause; d.isOpen(original) && d.texts[id] != "" {
+	for original := range d.originals {
+		if id := d.newest(original).cause; d.isOpen(original) && d.texts[id] != "" {
 			open[id] = d.texts[id]
 		}
 	}
@@ -209,8 +214,8 @@ func (d *deadLetterIndex) isSettled(l *trackedDeadLetter) bool {
 
 // isOpen reports whether an original has a letter that is not settled.
 func (d *deadLetterIndex) isOpen(original originalID) bool {
-	o, ok := d.originals[original]
-	return ok && !d.isSettled(&d.letters[o.newest])
+	_, ok := d.originals[original]
+	return ok && !d.isSettled(d.newest(original))
 }
 
 // isComplete reports whether all letters that were not read or were dropped are settled.
@@ -311,16 +316,16 @@ func (d *deadLetterIndex) page(query DeadLetterQuery) (page []trackedDeadLetter,
 	}
 	last := 0
 	for i := end - 1; i >= 0; i-- {
-		l := d.letters[d.originals[d.letters[i].original].newest]
-		switch isOpen := !d.isSettled(&l); {
+		l := d.newest(d.letters[i].original)
+		switch isOpen := !d.isSettled(l); {
 		case d.letters[i].older >= 0, query.Show == ShowOpen && !isOpen, query.Show == ShowSettled && isOpen,
-			query.Cause != "" && d.countedCause(&l) != causeID(cause), query.Only != nil && onlyOriginal != l.original:
+			query.Cause != "" && d.countedCause(l) != causeID(cause), query.Only != nil && onlyOriginal != l.original:
 			continue
 		}
 		if len(page) == deadLetterPageSize {
 			return page, d.letters[last].pageKey(), nil
 		}
-		page = append(page, l)
+		page = append(page, *l)
 		last = i
 	}
 	return page, "", nil
@@ -342,7 +347,7 @@ func (d *deadLetterIndex) newestOf(
 	missing = maps.Clone(positions)
 	for i := range d.letters {
 		if l := &d.letters[i]; positions[l.position()] && !d.isSettled(l) {
-			newest[d.letters[d.originals[l.original].newest].position()] = true
+			newest[d.newest(l.original).position()] = true
 			delete(missing, l.position())
 		}
 	}

@@ -152,16 +152,14 @@ func (h *Herder) ReplayConnector(ctx context.Context, name string, r ReplayReque
 func (h *Herder) newestLetter(ctx context.Context, name, topic string, letter DeadLetterPosition) (position string) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	err := h.tracker.withIndex(ctx, name, topic, func(c *trackedConnector, _ *kafka.Reader) error {
-		letters, _, err := c.index.page(DeadLetterQuery{Show: ShowAll, Only: &letter})
-		if len(letters) > 0 && letters[0].position() != letter {
-			position = letters[0].position().String()
+	_ = h.tracker.withIndex(ctx, name, topic, func(c *trackedConnector, _ *kafka.Reader) error { // with an error it is ""
+		for _, l := range c.index.siblings(map[DeadLetterPosition]bool{letter: true}) {
+			if newest := c.index.newest(l.original); newest.position() != letter {
+				position = newest.position().String()
+			}
 		}
-		return err
+		return nil
 	})
-	if err != nil {
-		return ""
-	}
 	return position
 }
 

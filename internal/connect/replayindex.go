@@ -47,8 +47,9 @@ func (r *replayIndex) update(replays map[int32]*partitionReplay) {
 
 // represents reports whether a letter is the newest one of its original. A replay sends no other letter of it.
 func (r *replayIndex) represents(l *DeadLetter) bool {
-	o, ok := r.originals[l.recordID().original()]
-	return ok && r.letters[o.newest].position() == l.position()
+	original := l.recordID().original()
+	_, ok := r.originals[original]
+	return ok && r.newest(original).position() == l.position()
 }
 
 // attempt describes the next attempt of an original.
