@@ -152,7 +152,7 @@ func (h *Herder) ReplayConnector(ctx context.Context, name string, r ReplayReque
 func (h *Herder) newestLetter(ctx context.Context, name, topic string, letter DeadLetterPosition) (position string) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	_ = h.tracker.withIndex(ctx, name, topic, func(c *trackedConnector, _ *kafka.Reader) error { // with an error it is ""
+	_ = h.tracker.withIndex(ctx, name, topic, func(c *trackedConnector, _ *kafka.Reader) error { // "" after an error
 		for _, l := range c.index.siblings(map[DeadLetterPosition]bool{letter: true}) {
 			if newest := c.index.newest(l.original); newest.position() != letter {
 				position = newest.position().String()

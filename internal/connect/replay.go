@@ -174,18 +174,13 @@ func (h *Herder) Replay(ctx context.Context, r ReplayRequest) (ReplayResult, err
 			return result, fmt.Errorf("connector %s: %w", name, err)
 		}
 	}
-	countUnknown(result.Kept, r.notFound)
-	return result, nil
-}
-
-// countUnknown counts positions without a letter that can be sent or discarded.
-func countUnknown(kept map[string]int, positions map[DeadLetterPosition]bool) {
-	if len(positions) > 0 {
-		sorted := slices.SortedFunc(maps.Keys(positions), func(a, b DeadLetterPosition) int {
+	if len(r.notFound) > 0 {
+		missing := slices.SortedFunc(maps.Keys(r.notFound), func(a, b DeadLetterPosition) int {
 			return cmp.Or(cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Offset, b.Offset))
 		})
-		kept[keptUnknown+": "+strings.Trim(fmt.Sprint(sorted), "[]")] = len(sorted)
+		result.Kept[keptUnknown+": "+strings.Trim(fmt.Sprint(missing), "[]")] = len(missing)
 	}
+	return result, nil
 }
 
 // read calls visit with the dead letters from which the request selects, and returns the ends of the topic, whose ID it
