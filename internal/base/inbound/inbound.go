@@ -35,14 +35,24 @@ type Bodies struct {
 
 const firstBuffer = 4 << 10
 
-// Read reads a body while all bodies together use at most limit bytes. release must be called once, after an error too.
+// Read reads a body while all bodies together use at most limit bytes. release must be called once. After an error it
+// does nothing, because the body uses no memory: its connection may be drained for [drainTime].
 func (b *Bodies) Read(body io.Reader, limit int64) (data []byte, release func(), err error) {
+	data, err = b.read(body, limit)
 	release = func() { b.Reserve(-int64(cap(data)), limit) }
+	if err != nil {
+		release()
+		return nil, func() {}, err
+	}
+	return data, release, nil
+}
+
+func (b *Bodies) read(body io.Reader, limit int64) (data []byte, err error) {
 	for {
 		if len(data) == cap(data) {
 			larger := max(2*cap(data), firstBuffer)
 			if !b.Reserve(int64(larger), limit) {
-				return data, release, ErrFull
+				return data, ErrFull
 			}
 			oldSize := int64(cap(data))
 			data = append(make([]byte, 0, larger), data...)
@@ -52,9 +62,9 @@ func (b *Bodies) Read(body io.Reader, limit int64) (data []byte, release func(),
 		data = data[:len(data)+n]
 		switch {
 		case err == io.EOF:
-			return data, release, nil
+			return data, nil
 		case err != nil:
-			return data, release, err
+			return data, err
 		}
 	}
 }

@@ -51,28 +51,32 @@ func TestFormsTakeNoMoreRoomThanBodies(t *testing.T) {
 	// HTML encodes each character in five.
 	form := "name=a&step=review&text="
 	form += strings.Repeat("a%3D%22%26%22%0A", (formBytes-len(form))/16)
-	var forms sync.WaitGroup
-	statuses := make(chan int, 30)
-	for range cap(statuses) {
-		forms.Go(func() {
-			answer, err := http.Post(worker.URL+"/console/form", "application/x-www-form-urlencoded",
-				strings.NewReader(form))
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			defer answer.Body.Close()
-			io.Copy(io.Discard, answer.Body)
-			statuses <- answer.StatusCode
-		})
-	}
-	forms.Wait()
-	close(statuses)
-	counts := map[int]int{}
-	for status := range statuses {
-		counts[status]++
-	}
-	if counts[http.StatusServiceUnavailable] == 0 || counts[http.StatusServiceUnavailable] == 30 {
+	counts := map[int]int{} // of the responses by status
+	// The worker may still have the forms of the closed connections.
+	worker.Eventually("an answer to one of many forms", func() bool {
+		var forms sync.WaitGroup
+		statuses := make(chan int, 30)
+		for range cap(statuses) {
+			forms.Go(func() {
+				answer, err := http.Post(worker.URL+"/console/form", "application/x-www-form-urlencoded",
+					strings.NewReader(form))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer answer.Body.Close()
+				io.Copy(io.Discard, answer.Body)
+				statuses <- answer.StatusCode
+			})
+		}
+		forms.Wait()
+		close(statuses)
+		for status := range statuses {
+			counts[status]++
+		}
+		return counts[http.StatusOK] > 0 || t.Failed()
+	})
+	if counts[http.StatusServiceUnavailable] == 0 {
 		t.Errorf("expected some forms to be answered and others to be sent again, found %v", counts)
 	}
 	if a, page := post(t, worker.URL+"/console/form", url.Values{"text": {"a=b"}}, nil); a.StatusCode != http.StatusOK {
