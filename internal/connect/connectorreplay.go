@@ -66,24 +66,44 @@ func (c *connectorReplay) discard(ctx context.Context) error {
 	if err := c.load(ctx); err != nil {
 		return err
 	}
+	newest := c.request.Filter.Positions
+	letters := c.index.siblings(newest)
 	states := c.cloneStates()
-	changed := map[int32]bool{}
-	for _, l := range c.index.siblings(c.request.Filter.Positions) {
+	for _, l := range letters {
 		states[l.partition].markSettled(l.offset, l.offset)
-		changed[l.partition] = true
 	}
 	if err := c.checkBounds(states); err != nil {
 		return err
 	}
-	for partition := range changed {
-		if err := c.partitions[partition].store(ctx, *states[partition]); err != nil {
-			return err
-		}
+	isNewest := func(l trackedDeadLetter) bool { return newest[l.position()] }
+	older := slices.DeleteFunc(slices.Clone(letters), isNewest)
+	if err := c.storeSettled(ctx, older); err != nil { // first, see [deadLetterIndex]
+		return err
+	}
+	if err := c.storeSettled(ctx, letters); err != nil {
+		return err
 	}
 	for position := range c.request.Filter.Positions {
 		delete(c.request.notFound, position)
 	}
 	c.result.Discarded += len(c.request.Filter.Positions)
+	return nil
+}
+
+// storeSettled stores letters as settled.
+func (c *connectorReplay) storeSettled(ctx context.Context, letters []trackedDeadLetter) error {
+	states := map[int32]*replayState{}
+	for _, l := range letters {
+		if states[l.partition] == nil {
+			states[l.partition] = new(c.partitions[l.partition].state.clone())
+		}
+		states[l.partition].markSettled(l.offset, l.offset)
+	}
+	for partition, state := range states {
+		if err := c.partitions[partition].store(ctx, *state); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

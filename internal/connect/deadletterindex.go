@@ -37,6 +37,7 @@ const (
 //     storing its state, are settled together with the newest one, which alone is sent.
 //   - states are stored for each partition. Letters in other partitions are settled before the letter that is sent, so
 //     that a crash between them leaves that letter open, with the mark that it may have been written.
+//     A discard settles the newest letters last: older ones may be of rows that a replay has delivered since.
 //   - letters that retention or compaction has removed do not exist.
 //
 // Of letters in one partition the one with the greater offset is newer, of letters in several partitions the one that

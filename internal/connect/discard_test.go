@@ -1,0 +1,73 @@
+package connect
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
+)
+
+// A discard that fails after it has stored a part leaves the newest letter of an original open: older letters may be of
+// rows that a replay has delivered since.
+func TestFailedDiscardLeavesTheNewestLetterOpen(t *testing.T) {
+	t.Parallel()
+	h, client := newDeadLetterHerd(t, map[string]string{"c": "dlq"})
+	const originals = 8
+	_, err := kadm.NewClient(client).CreateTopic(kafkatest.Context(t), 2, 1, nil, "dlq")
+	require.NoError(t, err)
+	var newest []DeadLetterPosition
+	for n := range originals {
+		position := DeadLetterPosition{int32(n % 2), int64(n)}
+		for partition := range int32(2) {
+			letter := deadLetterOf("dlq", "c", n, 0, "no")
+			letter.Partition = partition
+			if partition == position.Partition {
+				for i := range letter.Headers {
+					if letter.Headers[i].Key == "__culvert.errors.time" {
+						letter.Headers[i].Value = []byte(time.Unix(1_700_001_000, 0).UTC().Format(time.RFC3339))
+					}
+				}
+			}
+			produce(t, client, letter)
+		}
+		newest = append(newest, position)
+	}
+	h.awaitOpen("c", originals)
+	name := h.bench.options.Worker.Text("offset.storage.topic")
+	topics, err := kadm.NewClient(client).ListTopics(kafkatest.Context(t), name)
+	require.NoError(t, err)
+	stores := make(chan struct{}, 1) // has an element while one more state can be stored
+	kafkatest.RejectIf(h.broker.Cluster, kmsg.Produce, kerr.TopicAuthorizationFailed, func(r kmsg.Request) bool {
+		topic := r.(*kmsg.ProduceRequest).Topics[0]
+		if topic.Topic != name && topic.TopicID != [16]byte(topics[name].ID) {
+			return false
+		}
+		select {
+		case <-stores:
+			return false
+		default:
+			return true
+		}
+	})
+	for _, position := range newest {
+		stores <- struct{}{}
+		_, err := h.discard("c", position.String())
+		assert.Error(t, err, kerr.TopicAuthorizationFailed.Message)
+		require.NoError(t, h.tracker.withIndex(kafkatest.Context(t), "c", "dlq",
+			func(c *trackedConnector, _ *kafka.Reader) error {
+				settled := fmt.Sprintf("%v is settled: %t, the older letter: %t", position,
+					c.index.isSettled(&trackedDeadLetter{partition: position.Partition, offset: position.Offset}),
+					c.index.isSettled(&trackedDeadLetter{partition: 1 - position.Partition, offset: position.Offset}))
+				assert.Equal(t, fmt.Sprintf("%v is settled: false, the older letter: true", position), settled)
+				return nil
+			}))
+	}
+}
