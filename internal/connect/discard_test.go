@@ -13,6 +13,8 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/kafka"
 	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
+	"github.com/culvert-project/culvert/internal/run/offset"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // A discard that fails after it has stored a part leaves the newest letter of an original open: older letters may be of
@@ -70,4 +72,26 @@ func TestFailedDiscardLeavesTheNewestLetterOpen(t *testing.T) {
 				return nil
 			}))
 	}
+}
+
+// Letters are open that the state of a topic with the same name does not settle, also if an earlier version has stored
+// it without the ID of the topic. They can be discarded.
+func TestDiscardIgnoresTheStateOfAnEarlierTopic(t *testing.T) {
+	t.Parallel()
+	h, client := newDeadLetterHerd(t, map[string]string{"c": "dlq"})
+	produce(t, client, lettersOf("dlq", "c", 3)...)
+	h.awaitOpen("c", 3)
+	ctl, err := h.find("c")
+	require.NoError(t, err)
+	run, err := ctl.openDetachedRun(kafkatest.Context(t))
+	require.NoError(t, err)
+	defer run.closeOffsets()
+	earlier := offset.Entry{Partition: replayPartition("dlq", 0),
+		Offset: []wit.OffsetEntry{wit.IntegerEntry(fieldNext, 100)}}
+	require.NoError(t, run.clients.offsets.Set(kafkatest.Context(t), replayOwnerPrefix+"c", earlier))
+	h.awaitOpen("c", 3)
+	result, err := h.discard("c", "0@0", "0@2")
+	require.NoError(t, err)
+	assert.Equal(t, DiscardResult{Discarded: 2, Kept: map[string]int{}}, result)
+	h.awaitOpen("c", 1)
 }

@@ -60,6 +60,9 @@ func (p *partitionReplay) load(ctx context.Context) error {
 			p.state.unmark(position.Offset)
 		}
 	}
+	if p.state.end() > p.end() && p.request.isDiscard {
+		return p.dropEarlierState(ctx)
+	}
 	if p.state.end() > p.end() {
 		return fmt.Errorf("topic %s, partition %d: expected an end offset after the replayed dead letters (%d), "+
 			"found %d: the topic was created again; --again ignores what was replayed",
@@ -67,6 +70,19 @@ func (p *partitionReplay) load(ctx context.Context) error {
 	}
 	p.next, _ = p.state.next()
 	return nil
+}
+
+// dropEarlierState drops a state that settles letters after the end of the topic: it is of an earlier topic, so lists
+// show the letters of this one as open. It keeps the state if another process has settled letters since the topic was
+// read.
+func (p *partitionReplay) dropEarlierState(ctx context.Context) error {
+	options := kafka.ReadOptions{From: kafka.Positions{p.partition: p.end()},
+		To: kafka.Positions{p.partition: p.state.end()}}
+	reached, err := p.reader.Read(ctx, p.request.Topic, options, func(*kgo.Record) error { return nil })
+	if err == nil && reached[p.partition] < p.state.end() {
+		p.state = replayState{topicID: p.request.topicID}
+	}
+	return err
 }
 
 // nextBatch returns the next letters to send, no letters at the end. It marks letters that need not be sent as settled.
