@@ -85,5 +85,5 @@ func (r *replayRegistry) fullErr() error {
 			"request when others have ended", ErrReplayInProgress, len(r.starts), maxReplayBytes>>20)
 	}
 	return fmt.Errorf("expected dead letters that need at most %d MiB of memory, found more: delete those that were "+
-		"replayed, with kafka-delete-records for example, or select fewer", (maxReplayBytes-replayBytes)>>20)
+		"replayed, with kafka-delete-records for example, or select one connector", (maxReplayBytes-replayBytes)>>20)
 }
