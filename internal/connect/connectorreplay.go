@@ -83,14 +83,14 @@ func (c *connectorReplay) discard(ctx context.Context) error {
 	if err := c.storeSettled(ctx, letters); err != nil {
 		return err
 	}
-	for position := range c.request.Filter.Positions {
+	for position := range newest {
 		delete(c.request.notFound, position)
 	}
-	c.result.Discarded += len(c.request.Filter.Positions)
+	c.result.Discarded += len(newest)
 	return nil
 }
 
-// storeSettled stores letters as settled.
+// storeSettled marks letters as settled in the states of their partitions, and stores these.
 func (c *connectorReplay) storeSettled(ctx context.Context, letters []trackedDeadLetter) error {
 	states := map[int32]*replayState{}
 	for _, l := range letters {

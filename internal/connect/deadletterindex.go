@@ -160,7 +160,9 @@ func (d *deadLetterIndex) update(starts kafka.Positions, states map[int32]replay
 
 // isNewer reports whether a letter is newer than another one, which precedes it in the order of [compareTracked].
 func (d *deadLetterIndex) isNewer(l, preceding *trackedDeadLetter) bool {
-	if isOpen := !d.isSettled(l); isOpen == d.isSettled(preceding) {
+	isOpen := !d.isSettled(l)
+	isPrecedingOpen := !d.isSettled(preceding)
+	if isOpen != isPrecedingOpen {
 		return isOpen
 	}
 	return l.partition != preceding.partition || l.offset > preceding.offset

@@ -60,10 +60,10 @@ func (p *partitionReplay) load(ctx context.Context) error {
 			p.state.unmark(position.Offset)
 		}
 	}
-	if p.state.end() > p.end() && p.request.isDiscard {
-		return p.dropEarlierState(ctx)
-	}
 	if p.state.end() > p.end() {
+		if p.request.isDiscard {
+			return p.dropEarlierState(ctx)
+		}
 		return fmt.Errorf("topic %s, partition %d: expected an end offset after the replayed dead letters (%d), "+
 			"found %d: the topic was created again; --again ignores what was replayed",
 			p.request.Topic, p.partition, p.state.end(), p.end())
@@ -173,25 +173,20 @@ func (p *partitionReplay) markUnused(state *replayState, first, last int64) {
 	}
 }
 
-// settle marks letters and the others of their originals as settled: those of this partition in state, those of others
-// are stored. This precedes the letters that are sent, see [deadLetterIndex].
+// settle marks letters and the other letters of their originals as settled: in state the letters of this partition. It
+// stores the states of other partitions, because they precede the letters that are sent, see [deadLetterIndex].
 func (p *partitionReplay) settle(ctx context.Context, state *replayState, letters []*DeadLetter) error {
-	states := map[int32]*replayState{p.partition: state}
+	var others []trackedDeadLetter
 	for _, letter := range letters {
 		for l := range p.index.lettersOf(letter.recordID().original()) {
-			if states[l.partition] == nil {
-				states[l.partition] = new(p.partitions[l.partition].state.clone())
+			if l.partition == p.partition {
+				state.markSettled(l.offset, l.offset)
+			} else {
+				others = append(others, *l)
 			}
-			states[l.partition].markSettled(l.offset, l.offset)
 		}
 	}
-	delete(states, p.partition)
-	for partition, other := range states {
-		if err := p.partitions[partition].store(ctx, *other); err != nil {
-			return err
-		}
-	}
-	return nil
+	return p.storeSettled(ctx, others)
 }
 
 func (p *partitionReplay) store(ctx context.Context, state replayState) error {

@@ -127,10 +127,11 @@ func (h *Herder) Replay(ctx context.Context, r ReplayRequest) (ReplayResult, err
 			index.close()
 		}
 	}()
-	selected := map[string]bool{} // connectors
-	if r.isDiscard && r.located != nil {
-		indexes[r.Filter.Connector] = newReplayIndex(nil)
-		indexes[r.Filter.Connector].letters = r.located.letters
+	selected := map[string]bool{}        // names of the connectors with selected letters
+	if r.isDiscard && r.located != nil { // the positions of located letters suffice
+		index := newReplayIndex(nil)
+		index.letters = r.located.letters
+		indexes[r.Filter.Connector] = index
 		selected[r.Filter.Connector] = true
 	}
 	r.notFound = maps.Clone(r.Filter.Positions)
@@ -189,7 +190,7 @@ func (r *ReplayRequest) read(ctx context.Context, reader *kafka.Reader,
 	visit func(*kgo.Record) error) (ends kafka.Positions, err error) {
 	if r.located != nil {
 		r.topicID = r.located.topicID
-		if r.isDiscard { // only positions are needed
+		if r.isDiscard { // the positions suffice
 			return r.located.ends, nil
 		}
 		return r.located.ends, readLetters(ctx, reader, r.Topic, r.located.letters, visit)

@@ -154,19 +154,18 @@ func (p *partitionReplay) checkStoredValue(ctx context.Context, options sink.Opt
 	if err != nil {
 		return false, err
 	}
-	if missing.record == nil && !isFound.Load() {
-		return false, fmt.Errorf("an earlier attempt may have written dead letter %v, and its stored value cannot be "+
-			"checked: a transform, the plugin or errors.uncertain.skip leaves it out", letter.position())
-	}
-	if missing.record == nil {
+	switch {
+	case missing.record == nil && isFound.Load():
 		p.result.Kept[keptWritten]++
 		state := p.state.clone()
 		if err := p.settle(ctx, &state, letters); err != nil {
 			return false, err
 		}
 		return true, p.store(ctx, state)
-	}
-	if !errors.Is(missing.record.Err, sink.ErrNotWritten) {
+	case missing.record == nil:
+		return false, fmt.Errorf("an earlier attempt may have written dead letter %v, and its stored value cannot be "+
+			"checked: a transform, the plugin or errors.uncertain.skip leaves it out", letter.position())
+	case !errors.Is(missing.record.Err, sink.ErrNotWritten):
 		return false, fmt.Errorf("an earlier attempt may have written dead letter %v, and its stored value cannot be "+
 			"checked: %w", letter.position(), missing.record.Err)
 	}
