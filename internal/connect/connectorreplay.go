@@ -181,7 +181,7 @@ func (c *connectorReplay) watchRecords(ctx context.Context) error {
 func (c *connectorReplay) checkRoom(ctx context.Context) error {
 	projected := c.cloneStates()
 	for partition, p := range c.partitions {
-		if p.end()-p.next < maxReplayedRanges {
+		if p.end()-p.next < maxSettledRanges {
 			continue
 		}
 		_, err := p.readSelected(ctx, projected[partition], func(l *DeadLetter) error {

@@ -466,12 +466,12 @@ func TestCausesAreRedacted(t *testing.T) {
 // A discard that exceeds the bound of stored ranges stores nothing. A discard that closes a gap is permitted.
 func TestDiscardIsBounded(t *testing.T) {
 	t.Parallel()
-	const count = 2*maxReplayedRanges + 10
+	const count = 2*maxSettledRanges + 10
 	h, client := newDeadLetterHerd(t, map[string]string{"c": "dlq"})
 	produce(t, client, lettersOf("dlq", "c", count)...)
 	h.awaitOpen("c", count)
 	var oddPositions []string
-	for n := range maxReplayedRanges {
+	for n := range maxSettledRanges {
 		oddPositions = append(oddPositions, fmt.Sprintf("0@%d", 2*n+1))
 	}
 	_, err := h.discard("c", append(oddPositions, "0@20001")...)
@@ -480,12 +480,12 @@ func TestDiscardIsBounded(t *testing.T) {
 	h.awaitOpen("c", count)
 	_, err = h.discard("c", oddPositions...)
 	require.NoError(t, err)
-	h.awaitOpen("c", count-maxReplayedRanges)
+	h.awaitOpen("c", count-maxSettledRanges)
 	_, err = h.discard("c", "0@20002")
 	assert.Equal(t, true, errors.Is(err, ErrTooManyRanges))
 	_, err = h.discard("c", "0@20000")
 	require.NoError(t, err)
-	h.awaitOpen("c", count-maxReplayedRanges-1)
+	h.awaitOpen("c", count-maxSettledRanges-1)
 	_, err = h.discard("c", "0@0")
 	require.NoError(t, err)
 

@@ -104,13 +104,6 @@ func isDocument(value []byte) bool {
 	return (bytes.HasPrefix(start, []byte("{")) || bytes.HasPrefix(start, []byte("["))) && json.Valid(value)
 }
 
-// maxReplayedRanges bounds the stored state of a partition.
-const maxReplayedRanges = 10_000
-
-// ErrTooManyRanges means that the stored state of a partition would exceed its bound.
-var ErrTooManyRanges = fmt.Errorf("at most %d ranges of settled dead letters with gaps between them are stored",
-	maxReplayedRanges)
-
 // Replay sends dead letters through their connectors, which need not run: rows of a source to their topics, records of
 // a sink to the service. Dead letters that are rejected again return to the topic. It does not read letters that arrive
 // after it began.

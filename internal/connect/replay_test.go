@@ -214,15 +214,15 @@ func FuzzReplayState(f *testing.F) {
 // Filters leave gaps, whose number is bounded. Every second dead letter is the worst case.
 func TestReplayStateIsBounded(t *testing.T) {
 	var state replayState
-	for i := range int64(maxReplayedRanges) {
+	for i := range int64(maxSettledRanges) {
 		state.markSettled(2*i+1, 2*i+1)
 	}
 	assert.NoError(t, state.checkBounds(0))
-	state.markSettled(2*maxReplayedRanges+1, 2*maxReplayedRanges+1)
-	if err := state.checkBounds(maxReplayedRanges); !errors.Is(err, ErrTooManyRanges) {
-		t.Errorf("expected at most %d ranges, found %d", maxReplayedRanges, len(state.settled))
+	state.markSettled(2*maxSettledRanges+1, 2*maxSettledRanges+1)
+	if err := state.checkBounds(maxSettledRanges); !errors.Is(err, ErrTooManyRanges) {
+		t.Errorf("expected at most %d ranges, found %d", maxSettledRanges, len(state.settled))
 	}
-	assert.NoError(t, state.checkBounds(maxReplayedRanges+1), "as many ranges as before")
+	assert.NoError(t, state.checkBounds(maxSettledRanges+1), "as many ranges as before")
 }
 
 // A value that is not JSON replaces no JSON object or array. Any other stored value may be plain text, even if it is

@@ -165,16 +165,25 @@ func (r *replayState) ranges() int {
 	return len(others)
 }
 
-// checkBounds returns an error if the state is too large, unless it has at most the previous number of ranges.
+// maxSettledRanges bounds the stored state of a partition.
+const maxSettledRanges = 10_000
+
+// ErrTooManyRanges means that the stored state of a partition would exceed its bound.
+var ErrTooManyRanges = fmt.Errorf("at most %d ranges of settled dead letters with gaps between them are stored",
+	maxSettledRanges)
+
+// checkBounds returns an error if the state has too many ranges and more than the previous number of them. The error
+// wraps [ErrTooManyRanges].
 func (r *replayState) checkBounds(previous int) error {
-	if count := r.ranges(); count > max(maxReplayedRanges, previous) {
+	if count := r.ranges(); count > max(maxSettledRanges, previous) {
 		return fmt.Errorf("%w, and this would make %d: replay or discard the dead letters in the gaps first, "+
 			"without a filter or with --older", ErrTooManyRanges, count)
 	}
 	return nil
 }
 
-// setInDoubt records that a dead letter may have been written. digest is "" for its own value, see valueDigest.
+// setInDoubt records that a dead letter may have been written. digest is "" for its own value, see
+// [ReplayRequest.valueDigest].
 func (r *replayState) setInDoubt(pos int64, digest string) {
 	if r.inDoubt == nil {
 		r.inDoubt = map[int64]string{}
@@ -215,8 +224,8 @@ func (r *replayState) markSettled(first, last int64) {
 
 // Fields of the stored state.
 const (
-	fieldNext  = "next"
-	fieldDone  = "done"
+	fieldNext  = "next"  // all letters before this offset are settled
+	fieldDone  = "done"  // other ranges of settled letters
 	fieldSent  = "sent"  // letters in doubt
 	fieldKnown = "known" // earlier versions reject it, because their check would miss dead letters
 	// fieldValues has the digests of other values that were sent, as OFFSET:DIGEST. Earlier versions reject it.
