@@ -130,7 +130,7 @@ func (c *connectorReplay) replay(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := c.checkRoom(ctx); err != nil { // before the first letter is sent
+	if err := c.checkProjectedStates(ctx); err != nil { // before the first letter is sent
 		return err
 	}
 	return c.send(ctx)
@@ -176,9 +176,9 @@ func (c *connectorReplay) watchRecords(ctx context.Context) error {
 	return c.newer.read(ctx)
 }
 
-// checkRoom returns an error if a state would be too large after all selected dead letters are settled. It does not
-// read partitions whose letters are fewer than the ranges that may be stored.
-func (c *connectorReplay) checkRoom(ctx context.Context) error {
+// checkProjectedStates returns an error if a state would be too large after all selected dead letters are settled. It
+// does not read partitions whose letters are fewer than the ranges that may be stored.
+func (c *connectorReplay) checkProjectedStates(ctx context.Context) error {
 	projected := c.cloneStates()
 	for partition, p := range c.partitions {
 		if p.end()-p.next < maxSettledRanges {
@@ -251,7 +251,7 @@ func (c *connectorReplay) skipReason(l *DeadLetter) string {
 		return "of records whose dead letters contradict each other about their number of rows"
 	case isSink && (l.Partition < 0 || l.Offset < 0):
 		return "without the position of their record"
-	case attempt.value != "" && attempt.value != c.request.valueDigest():
+	case attempt.valueDigest != "" && attempt.valueDigest != c.request.valueDigest():
 		return keptOtherValue
 	case isSink && l.Record.Key == nil && c.newer.isSuperseded(l):
 		return "of records without a key, whose topic has later records that may be of the same entity and would be " +

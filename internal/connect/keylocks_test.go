@@ -74,15 +74,15 @@ func TestReplaySkipsSupersededDeadLetters(t *testing.T) {
 	unkeyed := newDeadLetter(0, "a", 0, core.RowSubset{})
 	unkeyed.Topic = "u"
 	unkeyed.Record.Key = nil
-	index := newSinkNewerRecords(kafkaConfig, nil, func(originalID) bool { return false })
-	defer index.close()
-	index.watch(keyed, "t", keyed.Record.Key, nil)
-	index.watch(unkeyed, "u", nil, nil)
+	newer := newSinkNewerRecords(kafkaConfig, nil, func(originalID) bool { return false })
+	defer newer.close()
+	newer.watch(keyed, "t", keyed.Record.Key, nil)
+	newer.watch(unkeyed, "u", nil, nil)
 	expectSuperseded := func(wantKeyed, wantUnkeyed bool) {
 		t.Helper()
-		require.NoError(t, index.read(ctx))
-		assert.Equal(t, wantKeyed, index.isSuperseded(keyed), "the letter with a key is superseded")
-		assert.Equal(t, wantUnkeyed, index.isSuperseded(unkeyed), "the letter without a key is superseded")
+		require.NoError(t, newer.read(ctx))
+		assert.Equal(t, wantKeyed, newer.isSuperseded(keyed), "the letter with a key is superseded")
+		assert.Equal(t, wantUnkeyed, newer.isSuperseded(unkeyed), "the letter without a key is superseded")
 	}
 	expectSuperseded(false, false)
 	produce("t", 0, "l")

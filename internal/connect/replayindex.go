@@ -7,7 +7,7 @@ import (
 	core "github.com/culvert-project/culvert/internal/run/task"
 )
 
-// replayIndex is the index of the letters from which a replay selects, when it begins.
+// replayIndex is the index of the letters from which a replay selects, as they are when it begins.
 type replayIndex struct {
 	*deadLetterIndex
 	rows    map[DeadLetterPosition]core.RowSubset // of letters about a part of the rows of their records
@@ -37,9 +37,9 @@ func (r *replayIndex) add(l *DeadLetter) error {
 }
 
 // update derives the originals with the states of all partitions.
-func (r *replayIndex) update(replays map[int32]*partitionReplay) {
+func (r *replayIndex) update(partitions map[int32]*partitionReplay) {
 	states := map[int32]replayState{}
-	for partition, p := range replays {
+	for partition, p := range partitions {
 		states[partition] = p.state.clone()
 	}
 	r.deadLetterIndex.update(kafka.Positions{}, states)
@@ -58,7 +58,7 @@ type attempt struct {
 	isContradictory bool           // open letters are about different numbers of rows
 	replays         int            // the number of replays with this one
 	inDoubt         bool           // an earlier replay may have written rows
-	value           string         // the digest of the other value that it may have written
+	valueDigest     string         // of the other value that it may have written; "" means the letter's own value
 }
 
 // attempt derives the next attempt from the letters of an original. A letter is no longer in doubt if a later letter
@@ -67,9 +67,9 @@ func (r *replayIndex) attempt(original originalID) (a attempt) {
 	for l := range r.lettersOf(original) {
 		state := r.states[l.partition]
 		a.replays = max(a.replays, int(l.replays)+1)
-		if value, ok := state.inDoubt[l.offset]; ok && a.replays == int(l.replays)+1 {
+		if digest, ok := state.inDoubt[l.offset]; ok && a.replays == int(l.replays)+1 {
 			a.inDoubt = true
-			a.value = max(a.value, value)
+			a.valueDigest = max(a.valueDigest, digest)
 		}
 		if r.isSettled(l) {
 			continue

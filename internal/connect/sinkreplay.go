@@ -92,7 +92,7 @@ func (p *partitionReplay) deliver(ctx context.Context, options sink.Options, let
 	initialState := p.state.clone()
 	for i, l := range letters { // doubts about letters that settle will settle
 		if _, ok := initialState.inDoubt[l.Record.Offset]; replay.Letters[i].InDoubt && !ok {
-			initialState.setInDoubt(l.Record.Offset, p.attempt(l).value)
+			initialState.setInDoubt(l.Record.Offset, p.attempt(l).valueDigest)
 		}
 	}
 	if len(initialState.inDoubt) > len(p.state.inDoubt) {
@@ -134,7 +134,7 @@ func (p *partitionReplay) deliver(ctx context.Context, options sink.Options, let
 func (p *partitionReplay) checkStoredValue(ctx context.Context, options sink.Options, letters []*DeadLetter,
 	replayed *core.DeadLetter) (isWritten bool, err error) {
 	letter := letters[0]
-	if !replayed.InDoubt || p.attempt(letter).value != "" { // the sink itself checks the value that was sent
+	if !replayed.InDoubt || p.attempt(letter).valueDigest != "" { // the sink itself checks the value that was sent
 		return false, nil
 	}
 	stored := p.replayed(letter)

@@ -206,7 +206,7 @@ func (req *request) listDeadLetters() {
 			}
 			letter := req.visibleDeadLetter(l, bounds)
 			data, err := encodeJSON(letter)
-			letters.add(placedLetter{DeadLetter: letter, place: l.Index, after: l.After, size: len(data)})
+			letters.add(pageLetter{DeadLetter: letter, index: l.Index, after: l.After, size: len(data)})
 			return err
 		})
 	if err != nil {

@@ -31,9 +31,9 @@ func (m *manyLetters) ListDeadLetters(_ context.Context, _ string, query connect
 		fmt.Sscanf(query.After, "after %d", &start)
 		start++
 	}
-	for _, place := range rand.Perm(len(m.letters) - start) {
-		l := connect.DeadLetter{Record: m.letters[start+place]}
-		err := each(connect.ListedDeadLetter{Index: place, After: fmt.Sprint("after ", start+place), DeadLetter: &l})
+	for _, index := range rand.Perm(len(m.letters) - start) {
+		l := connect.DeadLetter{Record: m.letters[start+index]}
+		err := each(connect.ListedDeadLetter{Index: index, After: fmt.Sprint("after ", start+index), DeadLetter: &l})
 		if err != nil {
 			return connect.DeadLetterPage{}, err
 		}
@@ -100,18 +100,18 @@ func TestPageOfDeadLettersIsBounded(t *testing.T) {
 // Two letters of exactly 2 MiB are one page; with one byte more they are two. So a letter of more than 2 MiB is alone.
 func TestLettersFitExactly(t *testing.T) {
 	for more, want := range map[int]int{0: 2, 1: 1} {
-		for _, places := range [][]int{{0, 1}, {1, 0}} {
+		for _, indexes := range [][]int{{0, 1}, {1, 0}} {
 			var p letterPage
-			for _, place := range places {
-				p.add(placedLetter{place: place, size: maxPageBytes/2 + more*place})
+			for _, index := range indexes {
+				p.add(pageLetter{index: index, size: maxPageBytes/2 + more*index})
 			}
 			assert.Equal(t, want, len(p.letters))
 			assert.Equal(t, want == 1, p.isPast(1))
-			assert.Equal(t, 0, p.letters[0].place)
+			assert.Equal(t, 0, p.letters[0].index)
 		}
 	}
 	var p letterPage
-	p.add(placedLetter{size: maxPageBytes + 1})
+	p.add(pageLetter{size: maxPageBytes + 1})
 	assert.Equal(t, 1, len(p.letters))
 }
 
