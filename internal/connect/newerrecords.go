@@ -19,7 +19,8 @@ type newerRecords struct {
 	recordComparison
 }
 
-// recordComparison finds out which records that dead letters become are older than records of their topics.
+// recordComparison compares the records that dead letters become with the records of their topics: it decides which
+// dead letters would overwrite newer records.
 type recordComparison interface {
 	// watch makes the next read look for records that are newer than a record that a dead letter becomes.
 	watch(l *DeadLetter, topic string, key, value []byte)
@@ -28,20 +29,20 @@ type recordComparison interface {
 	isSuperseded(*DeadLetter) bool // reports whether a newer record would be overwritten
 }
 
-// newSinkNewerRecords returns newer records for the letters of a sink. isOpen reports whether a record is itself a dead
-// letter to send.
+// newSinkNewerRecords returns the newerRecords for the letters of a sink. isOpen reports whether a record is itself a
+// dead letter to send.
 func newSinkNewerRecords(kafkaConfig kafka.Config, replays *replayRegistry, isOpen func(originalID) bool) newerRecords {
-	scan := &topicScan{kafka: kafkaConfig, replays: replays, topics: map[string]*scannedTopic{}}
+	scan := newTopicScan(kafkaConfig, replays)
 	return newerRecords{scan, &offsetComparison{scan: scan, isOpen: isOpen, newest: map[recordID]int64{},
 		unkeyed: map[string]unkeyedTopic{}}}
 }
 
-// newSourceNewerRecords returns newer records for the letters of a source. Records of open transactions count, because
-// a running task may commit them.
+// newSourceNewerRecords returns the newerRecords for the letters of a source. Records of open transactions count,
+// because a running task may commit them.
 func newSourceNewerRecords(kafkaConfig kafka.Config, replays *replayRegistry) newerRecords {
 	kafkaConfig.Consumer.ClientConfig = kafkaConfig.Producer.ClientConfig
 	kafkaConfig.Consumer.ReadUncommitted = true
-	scan := &topicScan{kafka: kafkaConfig, replays: replays, topics: map[string]*scannedTopic{}}
+	scan := newTopicScan(kafkaConfig, replays)
 	return newerRecords{scan, &timeComparison{scan: scan, records: map[DeadLetterPosition][]rowRecord{},
 		newest: map[recordID]newestRow{}, sent: map[recordID]rowOrder{}}}
 }
@@ -60,22 +61,21 @@ func (n newerRecords) read(ctx context.Context) error {
 	return nil
 }
 
-// topicScan reads topics in parts. The memory of the records to look for belongs to the registry until close.
+// topicScan reads topics in parts. It reserves memory of the registry for the records to look for, until close.
 type topicScan struct {
 	topics   map[string]*scannedTopic
 	kafka    kafka.Config
 	clients  *topicClients // nil until topics are read
 	replays  *replayRegistry
-	reserved int64
-	err      error // no bytes are left
+	reserved int64 // bytes
+	err      error // set when no bytes are left
 }
 
-// scannedTopic is where the next read of a topic starts.
-type scannedTopic struct {
-	positions kafka.Positions // of the partitions that are read
-	since     *time.Time      // if not nil, all partitions are read, from this time or an earlier position on
+func newTopicScan(kafkaConfig kafka.Config, replays *replayRegistry) *topicScan {
+	return &topicScan{kafka: kafkaConfig, replays: replays, topics: map[string]*scannedTopic{}}
 }
 
+// topic returns where the next read of a topic starts. It adds the topic to the scan if needed.
 func (s *topicScan) topic(name string) *scannedTopic {
 	topic := s.topics[name]
 	if topic == nil {
@@ -83,23 +83,6 @@ func (s *topicScan) topic(name string) *scannedTopic {
 		s.topics[name] = topic
 	}
 	return topic
-}
-
-// readFrom makes the next read of a partition start at an offset, or at an earlier one.
-func (t *scannedTopic) readFrom(partition int32, offset int64) {
-	if next, ok := t.positions[partition]; !ok || offset < next {
-		t.positions[partition] = offset
-	}
-}
-
-// readSince makes the next read of all partitions start at a time, or at an earlier one.
-func (t *scannedTopic) readSince(start time.Time) {
-	if epoch := time.UnixMilli(0); start.Before(epoch) { // no record is older
-		start = epoch
-	}
-	if t.since == nil || start.Before(*t.since) {
-		t.since = &start
-	}
 }
 
 // reserve reserves memory to look for a record, and reports whether it could. If not, read returns an error.
@@ -111,11 +94,6 @@ func (s *topicScan) reserve(bytes int64) bool {
 		s.reserved += bytes
 	}
 	return s.err == nil
-}
-
-func (s *topicScan) close() {
-	s.replays.release(s.reserved)
-	s.clients.close()
 }
 
 // readTopic calls add with the next records of a topic.
@@ -158,4 +136,33 @@ func (s *topicScan) readTopic(ctx context.Context, name string, topic *scannedTo
 	})
 	maps.Copy(topic.positions, read)
 	return err
+}
+
+// close closes the clients and returns the memory to the registry.
+func (s *topicScan) close() {
+	s.replays.release(s.reserved)
+	s.clients.close()
+}
+
+// scannedTopic is where the next read of a topic starts.
+type scannedTopic struct {
+	positions kafka.Positions // of the partitions that are read
+	since     *time.Time      // if not nil, all partitions are read, from this time or an earlier position on
+}
+
+// readFrom makes the next read of a partition start at an offset, or at an earlier one.
+func (t *scannedTopic) readFrom(partition int32, offset int64) {
+	if next, ok := t.positions[partition]; !ok || offset < next {
+		t.positions[partition] = offset
+	}
+}
+
+// readSince makes the next read of all partitions start at a time, or at an earlier one.
+func (t *scannedTopic) readSince(start time.Time) {
+	if epoch := time.UnixMilli(0); start.Before(epoch) { // no record is older
+		start = epoch
+	}
+	if t.since == nil || start.Before(*t.since) {
+		t.since = &start
+	}
 }

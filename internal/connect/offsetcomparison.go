@@ -74,6 +74,7 @@ func (o *offsetComparison) isSuperseded(l *DeadLetter) bool {
 // partitions. It has, by partition, the greatest offset and latest time of records that are not dead letters to send.
 type unkeyedTopic map[int32]lastRecord
 
+// lastRecord has the greatest offset and the latest time, which may be of two records.
 type lastRecord struct {
 	offset    int64
 	timestamp time.Time
@@ -88,6 +89,7 @@ func (u unkeyedTopic) add(partition int32, offset int64, timestamp time.Time) {
 	u[partition] = last
 }
 
+// hasNewer reports whether the topic has a newer record than a letter.
 func (u unkeyedTopic) hasNewer(l *DeadLetter) bool {
 	for partition, last := range u {
 		isNewer := !last.timestamp.IsZero() && !last.timestamp.Before(l.Timestamp)

@@ -9,7 +9,7 @@ import (
 )
 
 // clockTolerance is how much the clocks of brokers and workers may differ: a record whose time is less than this before
-// the letter's may be newer. In doubt it holds the letter back, which a user can send anyway.
+// the letter's may be newer. Such a record supersedes the letter, which users can send anyway.
 const clockTolerance = 2 * time.Second
 
 // timeComparison finds out which letters of a source are older than records of the topics that it writes. A letter has
@@ -20,48 +20,7 @@ type timeComparison struct {
 	scan    *topicScan
 	records map[DeadLetterPosition][]rowRecord // that letters become
 	newest  map[recordID]newestRow             // by key of these records
-	sent    map[recordID]rowOrder              // the records that this replay has sent, by contents
-}
-
-// rowRecord is a record by its topic and key, and by its topic, key and value.
-type rowRecord struct {
-	key     recordID
-	content recordID
-}
-
-// newestRow is the newest record of a key. The zero value means that the topic has no record of the key.
-type newestRow struct {
-	content recordID
-	order   rowOrder
-}
-
-// rowOrder orders the rows of a source: rows of the same time by their index in a page.
-type rowOrder struct {
-	millis int64 // Unix milliseconds
-	index  int64 // in the page
-}
-
-func (o rowOrder) time() time.Time { return time.UnixMilli(o.millis) }
-
-func (o rowOrder) compare(other rowOrder) int {
-	return cmp.Or(cmp.Compare(o.millis, other.millis), cmp.Compare(o.index, other.index))
-}
-
-func orderOf(l *DeadLetter) rowOrder {
-	order := rowOrder{millis: l.FailedAt.UnixMilli(), index: l.Offset}
-	if !l.Timestamp.IsZero() {
-		order.millis = min(order.millis, l.Timestamp.UnixMilli())
-	}
-	return order
-}
-
-func newRowRecord(topic string, key, value []byte) rowRecord {
-	const row, tombstone = -1, -2 // in place of a partition
-	kind := int32(row)
-	if value == nil {
-		kind = tombstone
-	}
-	return rowRecord{key: newKeyID(topic, row, key), content: newRecordID(topic, kind, -1, time.Time{}, key, value)}
+	sent    map[recordID]rowOrder              // of the letters that were sent, by contents of their records
 }
 
 func (t *timeComparison) watch(l *DeadLetter, topic string, key, value []byte) {
@@ -113,4 +72,46 @@ func (t *timeComparison) isSuperseded(l *DeadLetter) bool {
 		}
 	}
 	return false
+}
+
+// rowRecord identifies a record that a row becomes.
+type rowRecord struct {
+	key     recordID // of its topic and key
+	content recordID // of its topic, key and value
+}
+
+// newestRow is the newest record of a key. The zero value means that the topic has no record of the key.
+type newestRow struct {
+	content recordID
+	order   rowOrder
+}
+
+// rowOrder orders the rows of a source: rows of the same time by their index in a page.
+type rowOrder struct {
+	millis int64 // Unix milliseconds
+	index  int64 // in the page
+}
+
+func (o rowOrder) time() time.Time { return time.UnixMilli(o.millis) }
+
+func (o rowOrder) compare(other rowOrder) int {
+	return cmp.Or(cmp.Compare(o.millis, other.millis), cmp.Compare(o.index, other.index))
+}
+
+// orderOf returns the order of the row of a letter.
+func orderOf(l *DeadLetter) rowOrder {
+	order := rowOrder{millis: l.FailedAt.UnixMilli(), index: l.Offset}
+	if !l.Timestamp.IsZero() {
+		order.millis = min(order.millis, l.Timestamp.UnixMilli())
+	}
+	return order
+}
+
+func newRowRecord(topic string, key, value []byte) rowRecord {
+	const row, tombstone = -1, -2 // in place of a partition
+	kind := int32(row)
+	if value == nil {
+		kind = tombstone
+	}
+	return rowRecord{key: newKeyID(topic, row, key), content: newRecordID(topic, kind, -1, time.Time{}, key, value)}
 }
