@@ -20,8 +20,8 @@ const withFailureHeaders = true
 
 // connectorReplay settles dead letters of one connector: it sends or discards them.
 //
-// Invariants: no field changes after the first letter was sent. The index has all letters from before ends that are of
-// the selected originals, and the states from when the replay began.
+// Invariants: no field is set after the first letter was sent. The index has all letters of the selected originals that
+// are before ends, and the states as they were when the replay began.
 type connectorReplay struct {
 	run        *connectorRun
 	lock       sink.Membership // nil in a dry run
@@ -160,7 +160,7 @@ func (c *connectorReplay) loadTopics() error {
 	return nil
 }
 
-// watchRecords reads whether the topics of a sink have newer records than the selected letters.
+// watchRecords reads the topics of a sink to find records that are newer than the selected letters.
 func (c *connectorReplay) watchRecords(ctx context.Context) error {
 	for _, p := range c.partitions {
 		_, err := p.readSelected(ctx, new(p.state.clone()), func(l *DeadLetter) error {
@@ -208,7 +208,7 @@ func (c *connectorReplay) cloneStates() map[int32]*replayState {
 	return states
 }
 
-// checkBounds returns an error if one of the states would be too large to be stored.
+// checkBounds returns an error if one of the states, which are those of all partitions, is too large to be stored.
 func (c *connectorReplay) checkBounds(states map[int32]*replayState) error {
 	for partition, p := range c.partitions {
 		if err := states[partition].checkBounds(p.state.ranges()); err != nil {
@@ -269,6 +269,7 @@ func (c *connectorReplay) skipReason(l *DeadLetter) string {
 	return ""
 }
 
+// attempt returns the next attempt of the original of a letter.
 func (c *connectorReplay) attempt(l *DeadLetter) attempt {
 	return c.index.attempt(l.recordID().original())
 }
@@ -312,6 +313,7 @@ func (c *connectorReplay) count(position string, isDelivered bool) {
 	c.result.Sent++
 }
 
+// checkLock returns an error if the replay has lost its lock, so that another process may replay. A dry run needs none.
 func (c *connectorReplay) checkLock(ctx context.Context) error {
 	if c.request.DryRun {
 		return nil

@@ -36,8 +36,9 @@ const (
 //   - a duplicate of a letter after a crash, and a letter whose replay crashed between writing the next letter and
 //     storing its state, are settled together with the newest one, which alone is sent.
 //   - states are stored for each partition. Letters in other partitions are settled before the letter that is sent, so
-//     that a crash between them leaves that letter open, with the mark that it may have been written.
-//     A discard settles the newest letters last: older ones may be of rows that a replay has delivered since.
+//     that a crash between them leaves that letter open, with the mark that it may have been written. A discard settles
+//     the newest letters last: if only older ones were open after a crash, a replay would send all their rows, although
+//     some of them may have been delivered since.
 //   - letters that retention or compaction has removed do not exist.
 //
 // Of letters in one partition the one with the greater offset is newer, of letters in several partitions the one that
@@ -62,6 +63,7 @@ type deadLetterIndex struct {
 // originalID is the start of a [recordID].
 type originalID uint64
 
+// trackedDeadLetter is what the index keeps of a dead letter.
 type trackedDeadLetter struct {
 	original  originalID
 	offset    int64
@@ -334,7 +336,7 @@ func (d *deadLetterIndex) page(query DeadLetterQuery) (page []trackedDeadLetter,
 	return page, "", nil
 }
 
-// countedCause returns the cause under which the letter is counted: zero if the text of its own was not kept.
+// countedCause returns the cause under which the letter is counted: zero if the text of its cause was not kept.
 func (d *deadLetterIndex) countedCause(l *trackedDeadLetter) causeID {
 	if d.texts[l.cause] == "" {
 		return 0

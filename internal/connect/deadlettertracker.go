@@ -377,7 +377,7 @@ func (t *deadLetterTracker) refreshLocked(ctx context.Context, entry *trackedTop
 			c.isStale = true
 			c.setSummary(nil)
 		}
-		t.updateLimit(c)
+		t.updateLimit(c) // again, because update drops letters
 	}
 	return readErr
 }
@@ -390,7 +390,7 @@ func (t *deadLetterTracker) updateLimit(c *trackedConnector) {
 	c.index.limit = int(min(maxTrackedLetters, max(share, t.limit-total+count)))
 }
 
-// exceeds reports whether letters after the end of offsets were read: these are old, or of a new topic.
+// exceeds reports whether letters after the end of offsets were read or settled: offsets are old, or of a new topic.
 func (c *trackedConnector) exceeds(offsets kafka.Range) bool {
 	for partition, next := range c.next {
 		if next > offsets.To[partition] {
@@ -528,7 +528,7 @@ func (t *deadLetterTracker) withIndex(ctx context.Context, name, topic string,
 // locatedLetters are all letters of some originals, which a replay reads in place of the whole topic.
 type locatedLetters struct {
 	letters []trackedDeadLetter
-	ends    kafka.Positions       // of the topic
+	ends    kafka.Positions       // the end offsets of the topic
 	topicID string                // [kafka.Range.TopicID]
 	isOpen  func(originalID) bool // reports whether an original is open, also one that was not located
 }
@@ -537,7 +537,7 @@ type locatedLetters struct {
 // index could not be updated, or lacks letters that are open and may be of the same originals.
 func (t *deadLetterTracker) locate(ctx context.Context, name, topic string,
 	positions map[DeadLetterPosition]bool) (located *locatedLetters) {
-	_ = t.withIndex(ctx, name, topic, func(c *trackedConnector, _ *kafka.Reader) error { // with an error it is nil
+	_ = t.withIndex(ctx, name, topic, func(c *trackedConnector, _ *kafka.Reader) error { // nil after an error
 		if !c.index.isComplete() {
 			return nil
 		}

@@ -17,8 +17,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// A discard that fails after it has stored a part leaves the newest letter of an original open: older letters may be of
-// rows that a replay has delivered since.
+// A discard that fails after it has stored a part leaves the newest letter of an original open. If only the older
+// letter were open, a replay would send all its rows, although some of them may have been delivered since.
 func TestFailedDiscardLeavesTheNewestLetterOpen(t *testing.T) {
 	t.Parallel()
 	h, client := newDeadLetterHerd(t, map[string]string{"c": "dlq"})

@@ -148,7 +148,7 @@ func (h *Herder) ReplayConnector(ctx context.Context, name string, r ReplayReque
 }
 
 // newestLetter returns the position of the newest dead letter of the same original. It returns "" if no letter is
-// newer or the topic cannot be read within seconds: the first read of a large topic takes minutes.
+// newer or the topic cannot be read within 5 seconds: the first read of a large topic takes minutes.
 func (h *Herder) newestLetter(ctx context.Context, name, topic string, letter DeadLetterPosition) (position string) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()

@@ -20,8 +20,8 @@ const (
 
 // partitionReplay is the part of a replay in one partition of the dead letter topic.
 //
-// Invariants: letters before next were sent, kept or need not be sent. state has what is stored, and what the current
-// batch has settled.
+// Invariants: letters before next were sent or kept, or need not be sent. state is the stored state with the letters
+// that the current batch has settled.
 type partitionReplay struct {
 	*connectorReplay
 	partition  int32
@@ -39,7 +39,8 @@ func (p *partitionReplay) storageKey() []wit.OffsetEntry {
 	return replayPartition(p.request.Topic, p.partition)
 }
 
-// load reads the stored state. It returns an error if the state does not fit to the topic.
+// load reads the stored state. It returns an error if the state settles letters after the end of the topic; a discard
+// drops such a state instead.
 func (p *partitionReplay) load(ctx context.Context) error {
 	stored, _, err := p.run.clients.offsets.Get(ctx, p.owner(), p.storageKey())
 	if err != nil {
@@ -72,9 +73,9 @@ func (p *partitionReplay) load(ctx context.Context) error {
 	return nil
 }
 
-// dropEarlierState drops a state that settles letters after the end of the topic: it is of an earlier topic, so lists
-// show the letters of this one as open. It keeps the state if another process has settled letters since the topic was
-// read.
+// dropEarlierState drops a state that settles letters after the end of the topic: it is of an earlier topic with the
+// same name, so lists show the letters of this topic as open. It keeps the state if the topic has these letters by now:
+// another process has settled them since the topic was read.
 func (p *partitionReplay) dropEarlierState(ctx context.Context) error {
 	options := kafka.ReadOptions{From: kafka.Positions{p.partition: p.end()},
 		To: kafka.Positions{p.partition: p.state.end()}}
@@ -85,7 +86,8 @@ func (p *partitionReplay) dropEarlierState(ctx context.Context) error {
 	return err
 }
 
-// nextBatch returns the next letters to send, no letters at the end. It marks letters that need not be sent as settled.
+// nextBatch returns the next letters to send. An empty batch means the end. It marks records of other connectors and
+// unused offsets as settled, and counts letters that cannot be sent as kept.
 func (p *partitionReplay) nextBatch(ctx context.Context) (letters []*DeadLetter, err error) {
 	type origin struct {
 		topic     string
@@ -120,8 +122,9 @@ func (p *partitionReplay) nextBatch(ctx context.Context) (letters []*DeadLetter,
 	return letters, p.state.checkBounds(ranges)
 }
 
-// readSelected calls visit with the open letters that the request selects, from next on. [kafka.ErrStop] ends the read
-// before the letter. In state, it marks records of other connectors as settled. It returns the offset that it reached.
+// readSelected calls visit with the open letters that the request selects, from next on. If visit returns
+// [kafka.ErrStop], the read ends before the letter. It marks records of other connectors and unused offsets in state as
+// settled, and returns the offset that it reached.
 func (p *partitionReplay) readSelected(ctx context.Context, state *replayState,
 	visit func(*DeadLetter) error) (reached int64, err error) {
 	reached = p.next
@@ -165,8 +168,8 @@ func (p *partitionReplay) read(ctx context.Context, visit func(*kgo.Record) erro
 	return readLetters(ctx, p.reader, p.request.Topic, letters, visit)
 }
 
-// markUnused marks offsets between the records of a read as settled: transaction markers and compacted records. Between
-// located letters there are other letters, so it marks nothing.
+// markUnused marks offsets between the records of a read as settled: transaction markers and compacted records. It
+// marks nothing if only located letters are read, because other letters are between them.
 func (p *partitionReplay) markUnused(state *replayState, first, last int64) {
 	if p.request.located == nil {
 		state.markSettled(first, last)
@@ -189,6 +192,7 @@ func (p *partitionReplay) settle(ctx context.Context, state *replayState, letter
 	return p.storeSettled(ctx, others)
 }
 
+// store stores a state unless it is stored already, and sets p.state. A dry run stores nothing.
 func (p *partitionReplay) store(ctx context.Context, state replayState) error {
 	if err := p.checkLock(ctx); err != nil {
 		return err

@@ -24,8 +24,8 @@ type rejections struct {
 	redact      func(string) string
 	result      *ReplayResult
 
-	mu        sync.Mutex
-	positions map[string]bool
+	mu        sync.Mutex      // guards positions and result.Rejections
+	positions map[string]bool // of all rejected letters
 }
 
 func newRejections(run *connectorRun, result *ReplayResult) *rejections {
@@ -45,7 +45,8 @@ func (r *rejections) Send(ctx context.Context, deadLetters []sink.FailedRecord) 
 	return nil
 }
 
-// add records that the letter at a position was rejected. Of several rows of one document, the first one is kept.
+// add records that the letter at a position was rejected. If several rows of a document are rejected, the reason of the
+// first one is kept.
 func (r *rejections) add(position string, reason error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -35,7 +35,7 @@ type ReplayRequest struct {
 	Value  *string // if not nil, is sent in place of the value of the only selected dead letter
 
 	isDiscard bool                        // the letters are settled without being sent
-	notFound  map[DeadLetterPosition]bool // positions of the filter without a letter that a replay can send
+	notFound  map[DeadLetterPosition]bool // positions of the filter at which no open letter was found so far
 	topicID   string                      // [kafka.Range.TopicID]
 	located   *locatedLetters             // the letters to read; nil means the whole topic
 }
@@ -56,7 +56,7 @@ type ReplayResult struct {
 const SettledUnsent = "that are settled without being sent, because a transform, the plugin or " +
 	"errors.uncertain.skip leaves them out"
 
-// Other reasons that do not depend on the dead letter.
+// Other reasons in [ReplayResult.Kept] that do not depend on the dead letter.
 const (
 	keptUnknown    = "that are not in the topic, belong to another connector, or were settled before"
 	keptOtherValue = "of which an earlier retry may have written another value: retry them with that value, or " +
@@ -106,7 +106,7 @@ func isDocument(value []byte) bool {
 
 // Replay sends dead letters through their connectors, which need not run: rows of a source to their topics, records of
 // a sink to the service. Dead letters that are rejected again return to the topic. It does not read letters that arrive
-// after it began.
+// after it began. A discard settles the letters without sending them.
 func (h *Herder) Replay(ctx context.Context, r ReplayRequest) (ReplayResult, error) {
 	result := ReplayResult{Kept: map[string]int{}}
 	reader, err := kafka.NewReader(h.shared.Kafka)
@@ -177,8 +177,8 @@ func (h *Herder) Replay(ctx context.Context, r ReplayRequest) (ReplayResult, err
 	return result, nil
 }
 
-// read calls visit with the dead letters from which the request selects, and returns the ends of the topic, whose ID it
-// sets.
+// read calls visit with the dead letters from which the request selects. It returns the end offsets of the topic, and
+// sets topicID.
 func (r *ReplayRequest) read(ctx context.Context, reader *kafka.Reader,
 	visit func(*kgo.Record) error) (ends kafka.Positions, err error) {
 	if r.located != nil {
@@ -194,6 +194,7 @@ func (r *ReplayRequest) read(ctx context.Context, reader *kafka.Reader,
 	return ends, err
 }
 
+// openAndReplay opens what a connector needs to replay or discard its selected letters, but does not run it.
 func (h *Herder) openAndReplay(ctx context.Context, name string, c *connectorReplay) error {
 	ctl, err := h.find(name)
 	if err != nil { // deleted while the topic was read

@@ -55,7 +55,8 @@ func (c *connectorReplay) sendToService(ctx context.Context, t *task, binding *p
 	return nil
 }
 
-// resetDoubts makes options know no records in doubt of an earlier batch, and what the sink knew of them.
+// resetDoubts removes the records in doubt of an earlier batch from options, and restores what the sink must know to
+// check letters in doubt.
 func (p *partitionReplay) resetDoubts(options *sink.Options) {
 	options.InDoubt = &sink.InDoubtRecords{}
 	options.Revoked = &sink.RevokedPartitions{}
@@ -75,7 +76,7 @@ func (p *partitionReplay) deliver(ctx context.Context, options sink.Options, let
 	slices.SortFunc(letters, compareOrigins)
 	p.resetDoubts(&options)
 	var mu sync.Mutex
-	written := map[*kgo.Record]bool{} // of which the service has accepted a row
+	written := map[*kgo.Record]bool{} // records of which the service has accepted a row
 	replay := sink.Replay{Membership: p.lock, DryRun: p.request.DryRun, Written: func(r *kgo.Record) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -90,7 +91,8 @@ func (p *partitionReplay) deliver(ctx context.Context, options sink.Options, let
 		}
 	}
 	initialState := p.state.clone()
-	for i, l := range letters { // doubts about letters that settle will settle
+	// Older letters in doubt settle with the letter that is sent, which is then in doubt in their place.
+	for i, l := range letters {
 		if _, ok := initialState.inDoubt[l.Record.Offset]; replay.Letters[i].InDoubt && !ok {
 			initialState.setInDoubt(l.Record.Offset, p.attempt(l).valueDigest)
 		}
@@ -130,7 +132,7 @@ func (p *partitionReplay) deliver(ctx context.Context, options sink.Options, let
 
 // checkStoredValue checks whether an earlier attempt has written the record of a letter in doubt whose value was
 // edited: the other value may have another key, so the check needs the stored value. If the record was written, it
-// stores that and returns true. If only some rows were written, the others remain to be sent.
+// stores the letter as settled and returns true. If only some rows were written, the others remain to be sent.
 func (p *partitionReplay) checkStoredValue(ctx context.Context, options sink.Options, letters []*DeadLetter,
 	replayed *core.DeadLetter) (isWritten bool, err error) {
 	letter := letters[0]

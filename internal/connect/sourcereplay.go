@@ -99,7 +99,7 @@ func (p *partitionReplay) sendRows(ctx context.Context, t *task, binding *plugin
 	replay := source.Replay{Partition: p.storageKey(), Delivered: func(position string) { delivered[position] = true }}
 	replay.Next = func(ctx context.Context,
 		unreadable source.UnreadableReason) (batch []core.DeadLetter, state []wit.OffsetEntry, err error) {
-		for position := range sent { // its result is stored now
+		for position := range sent { // the results of the batch are stored now
 			p.count(position, delivered[position])
 		}
 		clear(delivered)
