@@ -35,8 +35,8 @@ type Bodies struct {
 
 const firstBuffer = 4 << 10
 
-// Read reads a body while all bodies together use at most limit bytes. release must be called once. After an error it
-// does nothing, because the body uses no memory: its connection may be drained for [drainTime].
+// Read reads a body while all bodies together use at most limit bytes. The caller must call release once, which does
+// nothing after an error: the body uses no memory while its connection is drained, for up to [drainTime].
 func (b *Bodies) Read(body io.Reader, limit int64) (data []byte, release func(), err error) {
 	data, err = b.read(body, limit)
 	release = func() { b.Reserve(-int64(cap(data)), limit) }
@@ -47,6 +47,7 @@ func (b *Bodies) Read(body io.Reader, limit int64) (data []byte, release func(),
 	return data, release, nil
 }
 
+// read reads a body. The capacity of data is reserved, after an error too.
 func (b *Bodies) read(body io.Reader, limit int64) (data []byte, err error) {
 	for {
 		if len(data) == cap(data) {

@@ -21,7 +21,7 @@ import (
 
 // Charset is a character set of Java. The zero value is [UTF8].
 type Charset struct {
-	table     *table           // the characters of a set of one or two bytes each. Nil means UTF-8 or UTF-16.
+	table     *table           // of a set of one or two bytes a character. Nil means UTF-8 or UTF-16.
 	byteOrder binary.ByteOrder // of UTF-16. Nil means another set.
 	hasBOM    bool             // a byte order mark is written, and obeyed when reading
 }
@@ -29,21 +29,22 @@ type Charset struct {
 // declaration is a character set that users can name.
 type declaration struct {
 	names []string       // in Java 17, the canonical one first
-	load  func() Charset // creates the table when it is called first
+	load  func() Charset // creates the table at the first call
 }
 
 var (
 	UTF8 = Charset{} // needs no conversion
 
 	// charsets has a line for each character set, with three columns: its names in Java 17, the canonical one first;
-	// the name of its table in golang.org/x/text; and the differences of Java's table, in hexadecimal digits. A
-	// difference is a character and its byte or pair of bytes, or the first of consecutive characters and a range of
-	// bytes. The character fffd removes the bytes.
+	// the name of its table in golang.org/x/text, or of its encoding form in Unicode; and the differences of Java's
+	// table, in hexadecimal digits. A difference is a character and its byte or pair of bytes, such as 255d=ae, or the
+	// first of consecutive characters and a range of bytes, such as e000=aaa1-affe. The character fffd removes the
+	// bytes.
 	//
-	// Missing are sets of more than two bytes a character or outside the basic plane, whose malformed bytes Java reads
-	// by other rules: EUC-JP, Big5-HKSCS, UTF-32 and GB18030, whose table also depends on the release and a property of
-	// the JVM; sets with escape sequences, such as ISO-2022-JP; and sets that golang.org/x/text does not have, such as
-	// ISO-2022-KR.
+	// Missing are sets with more than two bytes a character, or with characters outside the basic plane, because Java
+	// reads their malformed bytes by other rules: EUC-JP, Big5-HKSCS, UTF-32 and GB18030, whose table also depends on
+	// the release and a property of the JVM; sets with escape sequences, such as ISO-2022-JP; and sets that
+	// golang.org/x/text does not have, such as ISO-2022-KR.
 	//
 	//go:embed charsets.tsv
 	charsets string
@@ -51,6 +52,7 @@ var (
 	declarations = sync.OnceValue(declare)
 )
 
+// declare parses charsets. It creates no tables.
 func declare() (list []declaration) {
 	unicode := map[string]Charset{
 		"UTF-8":    UTF8,
@@ -58,7 +60,7 @@ func declare() (list []declaration) {
 		"UTF-16BE": {byteOrder: binary.BigEndian},
 		"UTF-16LE": {byteOrder: binary.LittleEndian},
 	}
-	sources := map[string]encoding.Encoding{}
+	sources := map[string]encoding.Encoding{} // by name
 	for _, e := range slices.Concat(charmap.All, japanese.All, korean.All, simplifiedchinese.All,
 		traditionalchinese.All) {
 		sources[fmt.Sprint(e)] = e

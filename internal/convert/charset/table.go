@@ -27,7 +27,7 @@ func newTable(source encoding.Encoding, differences string) *table {
 	t := &table{}
 	decoder := source.NewDecoder()
 	out := make([]byte, 16)
-	var isTrail [256]bool // of the second bytes of pairs
+	var isTrail [256]bool // has the second bytes of pairs
 	for code := range t.chars {
 		in := []byte{byte(code >> 8), byte(code)}
 		if code <= 0xff {
@@ -43,7 +43,7 @@ func newTable(source encoding.Encoding, differences string) *table {
 			isTrail[byte(code)] = true
 		}
 	}
-	mappings := parse(differences, isTrail)
+	mappings := parseDifferences(differences, isTrail)
 	for _, m := range mappings {
 		t.chars[m.code] = m.char
 	}
@@ -71,9 +71,9 @@ type mapping struct {
 	char uint16
 }
 
-// parse returns the codes and characters of the differences. A range of pairs is a rectangle of first and second bytes,
-// without second bytes that no pair of the set has.
-func parse(differences string, isTrail [256]bool) (mappings []mapping) {
+// parseDifferences returns the codes and characters of the differences. A range of pairs is a rectangle of first and
+// second bytes, without second bytes that no pair of the set has.
+func parseDifferences(differences string, isTrail [256]bool) (mappings []mapping) {
 	for difference := range strings.FieldsSeq(differences) {
 		var r, first, last int
 		if n, _ := fmt.Sscanf(difference, "%x=%x-%x", &r, &first, &last); n < 3 {
