@@ -135,7 +135,7 @@ func (r *remote) showLetter(c *cobra.Command, connector, letter string, o output
 }
 
 func (r *remote) replayLetters(c *cobra.Command, route string, body any, names ...string) error {
-	r.awaitReplay(c)
+	r.setReplayTimeout(c)
 	var answer rest.ReplayResult
 	err := r.call(c.Context(), "POST /culvert/connectors/{name}/deadletters"+route, body, &answer, names...)
 	if err != nil {
@@ -154,8 +154,8 @@ func (r *remote) replayLetters(c *cobra.Command, route string, body any, names .
 	return replayError(result)
 }
 
-// awaitReplay makes calls wait longer than a worker replays or discards, unless --timeout is set.
-func (r *remote) awaitReplay(c *cobra.Command) {
+// setReplayTimeout makes calls wait longer than a worker replays or discards, unless --timeout is set.
+func (r *remote) setReplayTimeout(c *cobra.Command) {
 	if !c.Flags().Changed("timeout") {
 		r.timeout = 5 * time.Minute
 	}
@@ -215,7 +215,7 @@ func (r *remote) newDLQDiscard() *cobra.Command {
 		Short:   "Settle dead letters without sending them, through the running worker",
 		Example: `  culvert dlq discard 0@17 0@18 --connector orders`,
 		RunE: func(c *cobra.Command, args []string) error {
-			r.awaitReplay(c)
+			r.setReplayTimeout(c)
 			var answer rest.DiscardResult
 			err := r.call(c.Context(), "POST /culvert/connectors/{name}/deadletters/discard",
 				rest.DiscardRequest{Letters: args}, &answer, connector)

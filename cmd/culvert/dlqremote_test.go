@@ -7,6 +7,7 @@ import (
 	"time"
 )
 
+// blockedTransport responds to no request.
 type blockedTransport struct{}
 
 func (blockedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -14,7 +15,7 @@ func (blockedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return nil, r.Context().Err()
 }
 
-// A worker replays and discards for up to 4 minutes, for which the commands wait.
+// The commands wait longer than the 4 minutes for which a worker replays and discards.
 func TestDeadLetterCommandsWaitForTheWorker(t *testing.T) {
 	for _, args := range [][]string{
 		{"discard", "0@17", "--connector", "c", "--url", "http://127.0.0.1:1"},

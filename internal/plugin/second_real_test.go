@@ -587,7 +587,7 @@ func sinkExamples(t *testing.T, r *recorder) {
 	_, err := encode()
 	var stale *wit.Error // the service does not declare the field Größe
 	if !errors.As(err, &stale) || stale.Kind != wit.ErrorStale {
-		t.Fatalf("expected that the metadata must be read again, found %v", err)
+		t.Fatalf("expected a stale error, found %v", err)
 	}
 	openContext = open([]byte(*stale.Detail))
 	out, err := encode()

@@ -51,8 +51,8 @@ func TestFormsTakeNoMoreRoomThanBodies(t *testing.T) {
 	// HTML encodes each character in five.
 	form := "name=a&step=review&text="
 	form += strings.Repeat("a%3D%22%26%22%0A", (formBytes-len(form))/16)
-	counts := map[int]int{} // of the responses by status
-	// The worker may still have the forms of the closed connections.
+	counts := map[int]int{} // number of responses by status
+	// The forms of the closed connections may still use memory of the worker.
 	worker.Eventually("an answer to one of many forms", func() bool {
 		var forms sync.WaitGroup
 		statuses := make(chan int, 30)
@@ -77,7 +77,7 @@ func TestFormsTakeNoMoreRoomThanBodies(t *testing.T) {
 		return counts[http.StatusOK] > 0 || t.Failed()
 	})
 	if counts[http.StatusServiceUnavailable] == 0 {
-		t.Errorf("expected some forms to be answered and others to be sent again, found %v", counts)
+		t.Errorf("expected some forms to be rejected with 503, found these numbers by status: %v", counts)
 	}
 	if a, page := post(t, worker.URL+"/console/form", url.Values{"text": {"a=b"}}, nil); a.StatusCode != http.StatusOK {
 		t.Errorf("expected a form that comes later to be answered, found %d %.500s", a.StatusCode, page)
