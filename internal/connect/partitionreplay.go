@@ -89,17 +89,17 @@ func (p *partitionReplay) dropEarlierState(ctx context.Context) error {
 // nextBatch returns the next letters to send. An empty batch means the end. It marks records of other connectors and
 // unused offsets as settled, and counts letters that cannot be sent as kept.
 func (p *partitionReplay) nextBatch(ctx context.Context) (letters []*DeadLetter, err error) {
-	type origin struct {
+	type recordPosition struct {
 		topic     string
 		partition int32
 		offset    int64
 	}
-	origins := map[origin]bool{}
+	records := map[recordPosition]bool{}
 	bytes := 0
 	ranges := p.state.ranges()
 	p.next, err = p.readSelected(ctx, &p.state, func(l *DeadLetter) error {
-		origin := origin{topic: l.Topic, partition: l.Partition, offset: l.Offset}
-		isOtherRecord := p.run.isSink() && origins[origin] // the topic was created again: one task cannot write both
+		record := recordPosition{topic: l.Topic, partition: l.Partition, offset: l.Offset}
+		isOtherRecord := p.run.isSink() && records[record] // the topic was created again: one task cannot write both
 		if isOtherRecord || len(letters) == batchRecords || bytes >= batchBytes {
 			return kafka.ErrStop
 		}
@@ -108,7 +108,7 @@ func (p *partitionReplay) nextBatch(ctx context.Context) (letters []*DeadLetter,
 			p.result.Kept[reason]++
 			return nil
 		}
-		origins[origin] = true
+		records[record] = true
 		bytes += len(l.Record.Key) + len(l.Record.Value)
 		if value := p.request.Value; value != nil {
 			l = l.withValue(*value)
