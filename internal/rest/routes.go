@@ -225,7 +225,7 @@ var routes = []route{
 		operation{requestBody: RetryRequest{}, responseBody: ReplayResult{}, timeout: replayTimeout,
 			otherStatuses: []int{400, 403, 404, 405}}},
 	{"POST", "/culvert/connectors/{name}/deadletters/discard", owner, (*request).discardDeadLetters,
-		"Marks the originals of {\"letters\": [\"0@17\"]} as settled, without sending them. It ends after 4 minutes.",
+		"Marks the originals of {\"letters\": [\"0@17\"]} as settled, without sending them, within 4 minutes.",
 		operation{requestBody: DiscardRequest{}, responseBody: DiscardResult{}, timeout: replayTimeout,
 			otherStatuses: []int{400, 404, 405}}},
 	{"GET", "/culvert/log", namedWorker, (*request).log,
