@@ -67,12 +67,8 @@ func (c *connectorReplay) discard(ctx context.Context) error {
 		return err
 	}
 	newest := c.request.Filter.Positions
-	letters := c.index.siblings(newest)
-	states := c.cloneStates()
-	for _, l := range letters {
-		states[l.partition].markSettled(l.offset, l.offset)
-	}
-	if err := c.checkBounds(states); err != nil {
+	letters := c.index.related(newest)
+	if err := c.checkBounds(c.settledStates(letters)); err != nil {
 		return err
 	}
 	isNewest := func(l trackedDeadLetter) bool { return newest[l.position()] }
@@ -90,8 +86,8 @@ func (c *connectorReplay) discard(ctx context.Context) error {
 	return nil
 }
 
-// storeSettled marks letters as settled in the states of their partitions, and stores these.
-func (c *connectorReplay) storeSettled(ctx context.Context, letters []trackedDeadLetter) error {
+// settledStates returns the states of the partitions of letters in which these are settled.
+func (c *connectorReplay) settledStates(letters []trackedDeadLetter) map[int32]*replayState {
 	states := map[int32]*replayState{}
 	for _, l := range letters {
 		if states[l.partition] == nil {
@@ -99,7 +95,12 @@ func (c *connectorReplay) storeSettled(ctx context.Context, letters []trackedDea
 		}
 		states[l.partition].markSettled(l.offset, l.offset)
 	}
-	for partition, state := range states {
+	return states
+}
+
+// storeSettled stores letters as settled.
+func (c *connectorReplay) storeSettled(ctx context.Context, letters []trackedDeadLetter) error {
+	for partition, state := range c.settledStates(letters) {
 		if err := c.partitions[partition].store(ctx, *state); err != nil {
 			return err
 		}
@@ -179,14 +180,17 @@ func (c *connectorReplay) watchRecords(ctx context.Context) error {
 // checkProjectedStates returns an error if a state would be too large after all selected dead letters are settled. It
 // does not read partitions whose letters are fewer than the ranges that may be stored.
 func (c *connectorReplay) checkProjectedStates(ctx context.Context) error {
-	projected := c.cloneStates()
+	projected := map[int32]*replayState{}
+	for partition, p := range c.partitions {
+		projected[partition] = new(p.state.clone())
+	}
 	for partition, p := range c.partitions {
 		if p.end()-p.next < maxSettledRanges {
 			continue
 		}
 		_, err := p.readSelected(ctx, projected[partition], func(l *DeadLetter) error {
 			if c.skipReason(l) == "" {
-				for settled := range c.index.lettersOf(l.recordID().original()) {
+				for settled := range c.index.deadLettersOf(l.recordID().original()) {
 					projected[settled.partition].markSettled(settled.offset, settled.offset)
 				}
 			}
@@ -199,19 +203,10 @@ func (c *connectorReplay) checkProjectedStates(ctx context.Context) error {
 	return c.checkBounds(projected)
 }
 
-// cloneStates returns copies of the states by partition.
-func (c *connectorReplay) cloneStates() map[int32]*replayState {
-	states := map[int32]*replayState{}
-	for partition, p := range c.partitions {
-		states[partition] = new(p.state.clone())
-	}
-	return states
-}
-
-// checkBounds returns an error if one of the states, which are those of all partitions, is too large to be stored.
+// checkBounds returns an error if a state that replaces the state of its partition is too large to be stored.
 func (c *connectorReplay) checkBounds(states map[int32]*replayState) error {
-	for partition, p := range c.partitions {
-		if err := states[partition].checkBounds(p.state.ranges()); err != nil {
+	for partition, state := range states {
+		if err := state.checkBounds(c.partitions[partition].state.ranges()); err != nil {
 			return err
 		}
 	}

@@ -170,8 +170,8 @@ func (d *deadLetterIndex) isNewer(l, preceding *trackedDeadLetter) bool {
 	return l.partition != preceding.partition || l.offset > preceding.offset
 }
 
-// lettersOf returns the letters of an original, the last one first.
-func (d *deadLetterIndex) lettersOf(original originalID) iter.Seq[*trackedDeadLetter] {
+// deadLettersOf returns the letters of an original, the last one first.
+func (d *deadLetterIndex) deadLettersOf(original originalID) iter.Seq[*trackedDeadLetter] {
 	return func(yield func(*trackedDeadLetter) bool) {
 		o, ok := d.originals[original]
 		for i := o.last; ok && i >= 0 && yield(&d.letters[i]); i = d.letters[i].older {
@@ -186,7 +186,7 @@ func (d *deadLetterIndex) newest(original originalID) *trackedDeadLetter {
 
 // oldest returns the oldest letter of an original, which must have one.
 func (d *deadLetterIndex) oldest(original originalID) (oldest *trackedDeadLetter) {
-	for l := range d.lettersOf(original) {
+	for l := range d.deadLettersOf(original) {
 		oldest = l
 	}
 	return oldest
@@ -194,7 +194,7 @@ func (d *deadLetterIndex) oldest(original originalID) (oldest *trackedDeadLetter
 
 // failures returns how often an original has failed: one more than the most replays of its letters.
 func (d *deadLetterIndex) failures(original originalID) (count int) {
-	for l := range d.lettersOf(original) {
+	for l := range d.deadLettersOf(original) {
 		count = max(count, int(l.replays)+1)
 	}
 	return count
@@ -359,8 +359,8 @@ func (d *deadLetterIndex) newestOf(
 	return newest, missing
 }
 
-// siblings returns all letters of the originals with a letter at one of the positions.
-func (d *deadLetterIndex) siblings(positions map[DeadLetterPosition]bool) (letters []trackedDeadLetter) {
+// related returns all dead letters of the originals that have one at one of the positions.
+func (d *deadLetterIndex) related(positions map[DeadLetterPosition]bool) (letters []trackedDeadLetter) {
 	selected := map[originalID]bool{}
 	for i := range d.letters {
 		if l := &d.letters[i]; positions[l.position()] {
@@ -368,7 +368,7 @@ func (d *deadLetterIndex) siblings(positions map[DeadLetterPosition]bool) (lette
 		}
 	}
 	for original := range selected {
-		for l := range d.lettersOf(original) {
+		for l := range d.deadLettersOf(original) {
 			letters = append(letters, *l)
 		}
 	}

@@ -541,7 +541,7 @@ func (t *deadLetterTracker) locate(ctx context.Context, name, topic string,
 		if !c.index.isComplete() {
 			return nil
 		}
-		located = &locatedLetters{letters: c.index.siblings(positions), ends: maps.Clone(c.next), topicID: c.topicID}
+		located = &locatedLetters{letters: c.index.related(positions), ends: maps.Clone(c.next), topicID: c.topicID}
 		located.isOpen = func(original originalID) (isOpen bool) {
 			if c.lock.Lock(ctx) == nil {
 				defer c.lock.Unlock()

@@ -153,7 +153,7 @@ func (h *Herder) newestLetter(ctx context.Context, name, topic string, letter De
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	_ = h.tracker.withIndex(ctx, name, topic, func(c *trackedConnector, _ *kafka.Reader) error { // "" after an error
-		for _, l := range c.index.siblings(map[DeadLetterPosition]bool{letter: true}) {
+		for _, l := range c.index.related(map[DeadLetterPosition]bool{letter: true}) {
 			if newest := c.index.newest(l.original); newest.position() != letter {
 				position = newest.position().String()
 			}

@@ -115,7 +115,7 @@ func (h *letterHistory) discard(partitions int32) {
 	}
 	index, _ := h.open()
 	selected, _ := index.newestOf(map[DeadLetterPosition]bool{h.model[newest].position(): true})
-	letters := index.siblings(selected)
+	letters := index.related(selected)
 	for _, l := range letters {
 		if l.partition < partitions {
 			h.states[l.partition].markSettled(l.offset, l.offset)

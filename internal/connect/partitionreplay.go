@@ -181,7 +181,7 @@ func (p *partitionReplay) markUnused(state *replayState, first, last int64) {
 func (p *partitionReplay) settle(ctx context.Context, state *replayState, letters []*DeadLetter) error {
 	var others []trackedDeadLetter
 	for _, letter := range letters {
-		for l := range p.index.lettersOf(letter.recordID().original()) {
+		for l := range p.index.deadLettersOf(letter.recordID().original()) {
 			if l.partition == p.partition {
 				state.markSettled(l.offset, l.offset)
 			} else {

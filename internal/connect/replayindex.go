@@ -64,7 +64,7 @@ type attempt struct {
 // attempt derives the next attempt from the letters of an original. A letter is no longer in doubt if a later letter
 // has more replays: the replay of the former was rejected.
 func (r *replayIndex) attempt(original originalID) (a attempt) {
-	for l := range r.lettersOf(original) {
+	for l := range r.deadLettersOf(original) {
 		state := r.states[l.partition]
 		a.replays = max(a.replays, int(l.replays)+1)
 		if digest, ok := state.inDoubt[l.offset]; ok && a.replays == int(l.replays)+1 {

@@ -135,12 +135,12 @@ func (p *partitionReplay) deliver(ctx context.Context, options sink.Options, let
 // stores the letter as settled and returns true. If only some rows were written, the others remain to be sent.
 func (p *partitionReplay) checkStoredValue(ctx context.Context, options sink.Options, letters []*DeadLetter,
 	replayed *core.DeadLetter) (isWritten bool, err error) {
-	letter := letters[0]
-	if !replayed.InDoubt || p.attempt(letter).valueDigest != "" { // the sink itself checks the value that was sent
+	l := letters[0]
+	if !replayed.InDoubt || p.attempt(l).valueDigest != "" { // the sink itself checks the value that was sent
 		return false, nil
 	}
-	stored := p.replayed(letter)
-	stored.Record.Value = letter.storedValue
+	stored := p.replayed(l)
+	stored.Record.Value = l.storedValue
 	missing := &missingRows{}
 	options.DeadLetters = missing
 	options.Logger = slog.New(slog.DiscardHandler)
@@ -166,10 +166,10 @@ func (p *partitionReplay) checkStoredValue(ctx context.Context, options sink.Opt
 		return true, p.store(ctx, state)
 	case missing.record == nil:
 		return false, fmt.Errorf("an earlier attempt may have written dead letter %v, and its stored value cannot be "+
-			"checked: a transform, the plugin or errors.uncertain.skip leaves it out", letter.position())
+			"checked: a transform, the plugin or errors.uncertain.skip leaves it out", l.position())
 	case !errors.Is(missing.record.Err, sink.ErrNotWritten):
 		return false, fmt.Errorf("an earlier attempt may have written dead letter %v, and its stored value cannot be "+
-			"checked: %w", letter.position(), missing.record.Err)
+			"checked: %w", l.position(), missing.record.Err)
 	}
 	replayed.Rows = missing.record.Rows
 	replayed.InDoubt = false

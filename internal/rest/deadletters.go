@@ -206,7 +206,7 @@ func (req *request) listDeadLetters() {
 			}
 			letter := req.visibleDeadLetter(l, bounds)
 			data, err := encodeJSON(letter)
-			letters.add(pageLetter{DeadLetter: letter, index: l.Index, after: l.After, size: len(data)})
+			letters.add(pageEntry{DeadLetter: letter, index: l.Index, after: l.After, size: len(data)})
 			return err
 		})
 	if err != nil {
@@ -215,11 +215,11 @@ func (req *request) listDeadLetters() {
 	}
 	list := DeadLetterList{Topic: page.Topic, DeadLetters: []DeadLetter{}, Causes: req.causes(page.Causes),
 		Next: page.Next}
-	for i := range letters.letters {
-		list.DeadLetters = append(list.DeadLetters, letters.letters[i].DeadLetter)
+	for i := range letters.entries {
+		list.DeadLetters = append(list.DeadLetters, letters.entries[i].DeadLetter)
 	}
 	if letters.end > 0 {
-		list.Next = letters.letters[len(letters.letters)-1].after
+		list.Next = letters.entries[len(letters.entries)-1].after
 	}
 	req.answer(http.StatusOK, list)
 }

@@ -103,16 +103,16 @@ func TestLettersFitExactly(t *testing.T) {
 		for _, indexes := range [][]int{{0, 1}, {1, 0}} {
 			var p letterPage
 			for _, index := range indexes {
-				p.add(pageLetter{index: index, size: maxPageBytes/2 + more*index})
+				p.add(pageEntry{index: index, size: maxPageBytes/2 + more*index})
 			}
-			assert.Equal(t, want, len(p.letters))
+			assert.Equal(t, want, len(p.entries))
 			assert.Equal(t, want == 1, p.isPast(1))
-			assert.Equal(t, 0, p.letters[0].index)
+			assert.Equal(t, 0, p.entries[0].index)
 		}
 	}
 	var p letterPage
-	p.add(pageLetter{size: maxPageBytes + 1})
-	assert.Equal(t, 1, len(p.letters))
+	p.add(pageEntry{size: maxPageBytes + 1})
+	assert.Equal(t, 1, len(p.entries))
 }
 
 // A page marks what it leaves out of a letter. The response with this letter alone has it.

@@ -351,7 +351,8 @@ func (g *Gate) setHasLeader(hasLeader bool) {
 }
 
 // RedirectedAway records a redirect to another server. It reports whether the secret was accepted in the hour before
-// or, if the client had answers before, ever: a secret that was changed since then may be wrong. A nil gate has none.
+// or, if the client had answers before, ever: a secret that was changed since then may be wrong. A nil gate
+// guards no secret and returns hasAnswers.
 func (g *Gate) RedirectedAway(hasAnswers bool) bool {
 	if g == nil {
 		return hasAnswers
