@@ -108,6 +108,7 @@ var outsideTheTable = map[string]string{
 // less. Other bounds have a reason: most limit the size of an input.
 var boundsOfPlugins = map[string]string{
 	"paging.maxEmptyPages":           "TestLargestPositionFits",
+	"paging.maxMessage":              "TestLargestPositionFits",
 	"paging.maxUnreturned":           "TestLargestPositionFits",
 	"paging.maxErrorHashes":          "TestLargestPositionFits",
 	"paging.maxAttempts":             "TestLargestPositionFits",

@@ -566,11 +566,11 @@ func TestSnapshotKeepsDeltaLink(t *testing.T) {
 		ends bool // the last row marks the end of the snapshot
 	}{
 		{name: "whole", rows: 77, ends: true},
-		{name: "a page is lost", lost: 1, rows: 116, ends: true},
-		{name: "two pages are lost", lost: 2, rows: 78},
+		{name: "a page is lost", lost: 1, rows: 126, ends: true},
+		{name: "two pages are lost", lost: 2, rows: 98},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			service := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 20}})
+			service := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 25}})
 			follower := newFollower(t, service, deltaSet("Products")...)
 			snapshot := wit.PollReason{Snapshot: wit.Ptr("4711")}
 			step, err := follower.p.Next(follower.opened.Context, 0, nil, snapshot, follower.now)
@@ -582,7 +582,7 @@ func TestSnapshotKeepsDeltaLink(t *testing.T) {
 			received := len(follower.log)
 			lost := test.lost
 			follower.onResponse = func(q *wit.Request, r *wit.Response) {
-				isThird := strings.Contains(q.Target, "ProductID%20ge%2039&")
+				isThird := strings.Contains(q.Target, "ProductID%20ge%2049&")
 				if isThird && lost > 0 {
 					lost--
 					r.Status = 410

@@ -235,23 +235,34 @@ func TestMicros(t *testing.T) {
 	metadata := metadataOf("At", `<Property Name="At" Type="Edm.DateTime" Nullable="false" Precision="7"/>`+
 		`<Property Name="Seen" Type="Edm.DateTimeOffset" Precision="7"/>`)
 	var filters []string
-	row := func(at, seen string) string {
-		return `<entry><content type="application/xml"><m:properties><d:At>` + at + `</d:At><d:Seen>` + seen +
-			`</d:Seen></m:properties></content></entry>`
+	times := [][2]string{
+		{"2024-01-31T00:00:00.000001", "2024-01-31T00:00:00.1234567Z"},
+		{"2024-01-31T00:00:00.000002", "2024-01-31T00:00:00.5+01:00"},
+		{"2024-01-31T00:00:00.000003", "2024-01-31T00:00:00.123457Z"},
 	}
 	service := withMetadata(metadata, func(w http.ResponseWriter, r *http.Request) {
 		if !strings.Contains(r.Header.Get("Accept"), "atom") {
 			t.Error("unexpected Accept " + r.Header.Get("Accept"))
 		}
-		body := `<feed` + atomSpaces + `>`
-		if filter := r.URL.Query().Get("$filter"); filter != "" {
-			filters = append(filters, filter)
-		} else {
-			body += `<m:count>3</m:count>` + row("2024-01-31T00:00:00.000001", "2024-01-31T00:00:00.1234567Z") +
-				row("2024-01-31T00:00:00.000002", "2024-01-31T00:00:00.5+01:00")
+		rows := slices.Clone(times)
+		query := r.URL.Query()
+		if _, condition, ok := strings.Cut(query.Get("$filter"), "At "); ok {
+			filters = append(filters, query.Get("$filter"))
+			operator, bound, _ := strings.Cut(condition, " datetime'")
+			rows = slices.DeleteFunc(rows, func(row [2]string) bool {
+				return (operator == "lt") != (row[0] < strings.Trim(bound, "'"))
+			})
 		}
-		if n := len(filters); n == 1 || n == 2 { // the request for the highest value, and the page
-			body += row("2024-01-31T00:00:00.000003", "2024-01-31T00:00:00.123457Z")
+		if strings.Contains(query.Get("$orderby"), "desc") {
+			slices.Reverse(rows)
+		}
+		body := `<feed` + atomSpaces + `>`
+		if query.Get("$filter") == "" {
+			body += `<m:count>3</m:count>`
+		}
+		for _, row := range rows[:min(2, len(rows))] {
+			body += `<entry><content type="application/xml"><m:properties><d:At>` + row[0] + `</d:At><d:Seen>` + row[1] +
+				`</d:Seen></m:properties></content></entry>`
 		}
 		w.Write([]byte(body + "</feed>"))
 	})

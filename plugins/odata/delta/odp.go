@@ -10,7 +10,6 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/document"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
-	"github.com/culvert-project/culvert/plugins/odata/markup"
 	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	sdk "github.com/culvert-project/culvert/sdk/go"
@@ -35,7 +34,7 @@ func (pg *Page) afterODPResponse() (next phase, wait time.Duration, err error) {
 			next, err = pg.afterSubscribedTo(current)
 			return next, 0, err
 		}
-		if done, ok := FindFlag(pg.Body, "ResultFlag"); !ok || !done {
+		if done, ok := document.FindFlag(pg.Body, "ResultFlag"); !ok || !done {
 			return nil, 0, &wit.Error{Kind: wit.ErrorData, Message: pg.Label() + ": " + current.url +
 				" did not end the subscription: expected ResultFlag true, found " + odataerror.Excerpt(pg.Body)}
 		}
@@ -49,13 +48,13 @@ func (pg *Page) afterODPResponse() (next phase, wait time.Duration, err error) {
 
 func (pg *Page) afterSubscribedTo(subscription *subscribing) (phase, error) {
 	set := pg.set()
-	isSubscribed, ok := FindFlag(pg.Body, "SubscribedFlag")
+	isSubscribed, ok := document.FindFlag(pg.Body, "SubscribedFlag")
 	switch {
 	case !ok:
 		return nil, odataerror.NotData(pg.Label()+": "+subscription.url, "SubscribedFlag", pg.Body)
 	case !isSubscribed:
 		// No subscription exists, so the service never received a request for the first extraction.
-		return &subscribing{common: subscription.common, step: stepExtract, url: set.Paging.UnorderedURL(false)}, nil
+		return &subscribing{common: subscription.common, step: stepExtract, url: set.Paging.UnorderedURL(true)}, nil
 	case subscription.step == stepAwaitExtraction:
 		return set.findDeltaLink(subscription.common, reasonOpened, ""), nil
 	case subscription.terminated:
@@ -76,64 +75,6 @@ func (pg *Page) afterSubscribedTo(subscription *subscribing) (phase, error) {
 	sdk.Log(wit.LevelWarn, pg.Label()+": ending another reader's subscription, because "+sourceconfig.DeltaTakeover+
 		" is set")
 	return &subscribing{common: subscription.common, step: stepTerminate, url: set.FunctionURL(set.ODP.Terminate)}, nil
-}
-
-// FindFlag finds a boolean by name in a JSON or XML document. ok is false if it is missing or not a boolean.
-func FindFlag(body []byte, name string) (value, ok bool) {
-	flagText := ""
-	if v, err := jsontext.Parse(body); err == nil {
-		member, isPresent := findMember(v, name, 0)
-		if !isPresent {
-			return false, false
-		}
-		flagText = member.Text
-		if member.Kind == jsontext.True || member.Kind == jsontext.False {
-			return member.Kind == jsontext.True, true
-		}
-	} else {
-		r := markup.NewReader(body)
-		for {
-			kind, err := r.Next()
-			if err != nil || kind == markup.End {
-				return false, false
-			}
-			if kind == markup.Open && r.Local == name {
-				if flagText, err = r.Content(); err != nil {
-					return false, false
-				}
-				break
-			}
-		}
-	}
-	switch strings.ToLower(strings.TrimSpace(flagText)) {
-	case "true", "x", "1":
-		return true, true
-	case "false", "", "0":
-		return false, true
-	}
-	return false, false
-}
-
-func findMember(value jsontext.Value, name string, depth int) (jsontext.Value, bool) {
-	if depth > 6 {
-		return value, false
-	}
-	for _, m := range value.Members {
-		if m.Name == name {
-			return m.Value, true
-		}
-	}
-	for _, m := range value.Members {
-		if member, ok := findMember(m.Value, name, depth+1); ok {
-			return member, true
-		}
-	}
-	for i := range value.Items {
-		if member, ok := findMember(value.Items[i], name, depth+1); ok {
-			return member, true
-		}
-	}
-	return value, false
 }
 
 // readLinks reads a page of delta links, and the link of the next page. ok is false for another response.

@@ -1,7 +1,6 @@
 package delta
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/paging"
@@ -31,106 +30,63 @@ func (l *legacyLoad) target() string       { return l.url }
 
 func (c *common) fields() []paging.OffsetField {
 	return []paging.OffsetField{
-		{Name: "began", Number: &c.startedAt, Min: 1},
-		{Name: "rewritten", Text: &c.rewriteSettings},
-		{Name: "pass", Number: &c.lostTokens, Min: 1},
-		{Name: "resumed", Flag: &c.resumed},
-		{Name: "snapshot", Number: &c.snapshot, Min: 1},
-		{Name: "owed", Number: &c.endMarkerPending, Min: 1},
-		{Name: "complete", Text: &c.verdict},
+		paging.Number("began", &c.startedAt), paging.Text("rewritten", &c.rewriteSettings),
+		paging.Number("pass", &c.lostTokens), paging.Flag("resumed", &c.resumed),
+		paging.Number("snapshot", &c.snapshot), paging.Number("owed", &c.endMarkerPending),
+		paging.Text("complete", &c.verdict),
 	}
 }
 
 func (s *subscribing) fields() []paging.OffsetField {
-	return append(s.common.fields(), []paging.OffsetField{
-		{Name: "url", Text: &s.url},
-		{Name: "again", Flag: &s.terminated},
-	}...)
+	return append(s.common.fields(), paging.Text("url", &s.url), paging.Flag("again", &s.terminated))
 }
 
 func (l *loading) fields() []paging.OffsetField {
-	return append(l.common.fields(), []paging.OffsetField{
-		{Name: "url", Text: &l.url},
-		{Name: "inside", Flag: &l.continued},
-		{Name: "applied", Flag: &l.applied},
-		{Name: "seen", Number: &l.rowsRead, Min: 1},
-		{Name: "counted", Flag: &l.linksCountRows},
-		{Name: "doubt", Text: &l.lastKey},
-		{Name: "followed", Loop: &l.followed},
-	}...)
+	return append(l.common.fields(), paging.Text("url", &l.url), paging.Flag("inside", &l.continued),
+		paging.Flag("applied", &l.applied), paging.Number("seen", &l.rowsRead), paging.Number("total", &l.totalCount),
+		paging.Flag("early", &l.isEarlyLink), paging.Flag("counted", &l.linksCountRows), paging.Text("doubt", &l.lastKey),
+		paging.Loop("followed", &l.followed))
 }
 
 func (r *readingSnapshot) fields() []paging.OffsetField {
-	return append(r.common.fields(), []paging.OffsetField{
-		{Name: "url", Text: &r.link},
-		{Name: "beside", Flag: &r.onDemand},
-		{Name: "inside", Flag: &r.started},
-	}...)
+	return append(r.common.fields(), paging.Text("url", &r.link), paging.Flag("beside", &r.onDemand),
+		paging.Flag("inside", &r.started))
 }
 
 func (r *readingHidden) fields() []paging.OffsetField {
-	return append(r.common.fields(), []paging.OffsetField{
-		{Name: "url", Text: &r.link},
-		{Name: "hidden", Text: &r.keys},
-		{Name: "seen", Number: &r.rowsRead, Min: 1},
-	}...)
+	return append(r.common.fields(), paging.Text("url", &r.link), paging.Text("hidden", &r.keys),
+		paging.Number("seen", &r.rowsRead))
 }
 
 func (r *readingChanges) fields() []paging.OffsetField {
-	return append(r.common.fields(), []paging.OffsetField{
-		{Name: "url", Text: &r.url},
-		{Name: "link", Text: &r.link},
-		{Name: "inside", Flag: &r.continued},
-		{Name: "seen", Number: &r.rowsRead, Min: 1},
-		{Name: "again", Flag: &r.retriedAfter202},
-		{Name: "relinked", Flag: &r.retriedAfterLostPage},
-		{Name: "untold", Flag: &r.unnotified},
-		{Name: "followed", Loop: &r.followed},
-	}...)
+	return append(r.common.fields(), paging.Text("url", &r.url), paging.Text("link", &r.link),
+		paging.Flag("inside", &r.continued), paging.Number("seen", &r.rowsRead),
+		paging.Flag("again", &r.retriedAfter202), paging.Flag("relinked", &r.retriedAfterLostPage),
+		paging.Flag("untold", &r.unnotified), paging.Loop("followed", &r.followed))
 }
 
 func (i *idle) fields() []paging.OffsetField {
 	isIdle := true
-	return append(i.common.fields(), []paging.OffsetField{
-		{Name: "url", Text: &i.link},
-		{Name: "rest", Flag: &isIdle},
-		{Name: "at", Number: &i.readAt, Min: 1},
-	}...)
+	return append(i.common.fields(), paging.Text("url", &i.link), paging.Flag("rest", &isIdle),
+		paging.Number("at", &i.readAt))
 }
 
 func (f *findingDeltaLink) fields() []paging.OffsetField {
-	return append(f.common.fields(), []paging.OffsetField{
-		{Name: "why", Text: &f.reason},
-		{Name: "url", Text: &f.url},
-		{Name: "link", Text: &f.link},
-		{Name: "token", Text: &f.token},
-		{Name: "created", Text: &f.created},
-		{Name: "first", Flag: &f.initialLoad},
-		{Name: "followed", Loop: &f.followed},
-	}...)
+	return append(f.common.fields(), paging.Text("why", &f.reason), paging.Text("url", &f.url),
+		paging.Text("link", &f.link), paging.Text("token", &f.token), paging.Text("created", &f.created),
+		paging.Flag("first", &f.initialLoad), paging.Loop("followed", &f.followed))
 }
 
 func (l *legacyLoad) fields() []paging.OffsetField {
-	return append(l.common.fields(), []paging.OffsetField{
-		{Name: "url", Text: &l.url},
-		{Name: "kept", Text: &l.deltaLink},
-		{Name: "token", Text: &l.token},
-	}...)
+	return append(l.common.fields(), paging.Text("url", &l.url), paging.Text("kept", &l.deltaLink),
+		paging.Text("token", &l.token))
 }
 
 // snapshotPrefix starts the names of the fields of a snapshot's position.
 const snapshotPrefix = "second."
 
-// fieldOrder is the order of the fields in an offset.
-var fieldOrder = strings.Fields("phase url rest at began inside link seen applied token why created first rewritten " +
-	"again relinked resumed untold counted doubt pass owed snapshot beside complete hidden followed")
-
 func writePhase(current phase) []wit.OffsetEntry {
-	items := current.fields()
-	slices.SortFunc(items, func(a, b paging.OffsetField) int {
-		return slices.Index(fieldOrder, a.Name) - slices.Index(fieldOrder, b.Name)
-	})
-	fields := append([]wit.OffsetEntry{wit.StringEntry("phase", current.name())}, paging.WriteFields(items)...)
+	fields := append([]wit.OffsetEntry{wit.StringEntry("phase", current.name())}, paging.WriteFields(current.fields())...)
 	if p := snapshotOf(current); p != nil {
 		fields = append(fields, addPrefix(snapshotPrefix, p.position)...)
 	}
@@ -159,14 +115,14 @@ func readPhase(offset []wit.OffsetEntry) (phase, error) {
 		return nil, nil
 	}
 	var current phase
-	name := paging.TextField(offset, "phase")
-	isIdle := paging.FlagField(offset, "rest")
+	name := paging.LookupText(offset, "phase")
+	isIdle := paging.LookupFlag(offset, "rest")
 	switch {
-	case name == "" && strings.Contains(strings.ToLower(paging.TextField(offset, "url")), "deltatoken"):
+	case name == "" && strings.Contains(strings.ToLower(paging.LookupText(offset, "url")), "deltatoken"):
 		current = &idle{} // imported from another connector
 	case name == "changes" && isIdle:
 		current = &idle{}
-	case name == "load" && paging.FlagField(offset, "plain"), name == "changes" && paging.FlagField(offset, "counted"):
+	case name == "load" && paging.LookupFlag(offset, "plain"), name == "changes" && paging.LookupFlag(offset, "counted"):
 		current = &legacyLoad{}
 	case name == "changes":
 		current = &readingChanges{}
@@ -201,8 +157,8 @@ func readPhase(offset []wit.OffsetEntry) (phase, error) {
 
 // read reads the position of a snapshot, and the fields that only earlier versions wrote.
 func (r *readingSnapshot) read(offset []wit.OffsetEntry) error {
-	r.onDemand = r.onDemand || paging.TextField(offset, "kept") != ""
-	if paging.TextField(offset, "came") != "" {
+	r.onDemand = r.onDemand || paging.LookupText(offset, "kept") != ""
+	if paging.LookupText(offset, "came") != "" {
 		// An earlier version that read the keys first wrote this position: the snapshot starts again.
 		r.snapshot = max(r.startedAt, r.snapshot+1)
 		r.started = false

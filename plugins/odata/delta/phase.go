@@ -59,7 +59,9 @@ type loading struct {
 	continued      bool // not the first page
 	applied        bool // the service confirmed change tracking
 	rowsRead       int
-	linksCountRows bool   // whether deleted rows may have hidden others, so a snapshot follows
+	totalCount     int    // the service's count, if it exceeds the first page. Zero means that nothing is known.
+	isEarlyLink    bool   // a page with a next link had a delta link, too, so that a delta link shows no end
+	linksCountRows bool   // rows are missing, or deleted rows may have hidden others: a snapshot follows
 	lastKey        string // set if the link may contain either the last key or a count
 	followed       paging.LoopDetector
 }

@@ -9,7 +9,7 @@ import (
 // Progress returns the progress of the load that an offset of delta mode belongs to. In other phases, it has only the
 // proof of the last load, or is nil if the offset has no proof.
 func Progress(offset []wit.OffsetEntry) *wit.LoadProgress {
-	switch paging.TextField(offset, "phase") {
+	switch paging.LookupText(offset, "phase") {
 	case "load", "hidden":
 		progress := feedreader.Progress(offset)
 		progress.Total = nil    // nothing counts what links with a delta token return

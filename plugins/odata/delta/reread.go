@@ -151,7 +151,7 @@ func (pg *Page) addEntityRows(entity *rereadEntity) error {
 		return &rowError
 	}
 	// An entity that was requested by its URL may not match the filter: then it is not in the set that is read.
-	switch filterError := feed.Rows.Check(&rows.rereads.out, nil); {
+	switch filterError := feed.Rows.Check(&rows.rereads.out, nil, nil); {
 	case filterError != nil && filterError.Kind != wit.ErrorData:
 		return filterError
 	case filterError != nil:

@@ -12,8 +12,8 @@ import (
 type pageRows struct {
 	merged      []wit.Row       // rows and deleted entities of the last chunk, in the order of the page
 	rowErrors   []wit.RowError  // of the last chunk
-	changedKeys map[uint64]bool // hashes of the keys of rows on this page
-	deletedKeys map[uint64]bool // hashes of the keys of deleted entities on this page
+	changedKeys map[string]bool // the keys of rows on this page
+	deletedKeys map[string]bool // the keys of deleted entities on this page
 	firstKey    []byte          // first key of the page, empty for a page of changes
 	lastKey     []byte          // last key of the page, empty for a page of changes
 	rowIndex    uint32          // index of the last row
@@ -22,8 +22,8 @@ type pageRows struct {
 }
 
 func newPageRows() *pageRows {
-	return &pageRows{rereads: &rereads{}, markers: &feedreader.SnapshotMarkers{}, changedKeys: map[uint64]bool{},
-		deletedKeys: map[uint64]bool{}}
+	return &pageRows{rereads: &rereads{}, markers: &feedreader.SnapshotMarkers{}, changedKeys: map[string]bool{},
+		deletedKeys: map[string]bool{}}
 }
 
 // addRows adds a decoded part of the page to the result: its rows and deleted entities, in the order of the page.
@@ -68,14 +68,13 @@ func (pg *Page) addRow(result *wit.DecodeResult, row *wit.Row, index int) {
 		return
 	}
 	if pg.readsChanges() {
-		keyHash := hashOf(key)
-		if pg.rows.deletedKeys[keyHash] {
+		if pg.rows.deletedKeys[string(key)] {
 			if keyParts := pg.Feed.Keys.EncodedParts(key); keyParts != nil {
 				pg.requestReread(result, keyParts, 0)
 				return
 			}
 		}
-		pg.rows.changedKeys[keyHash] = true
+		pg.rows.changedKeys[string(key)] = true
 	}
 	pg.emit(row, pg.changeOf(nil))
 }
@@ -115,10 +114,10 @@ func (pg *Page) addTombstone(result *wit.DecodeResult, tombstone *decode.Tombsto
 		deletedAt = pg.Response.ReceivedAt
 	}
 	pg.FitKeys(keyParts)
-	keyHash := hashOf(pg.Feed.JoinKey(keyParts))
-	rows.deletedKeys[keyHash] = true
+	key := string(pg.Feed.JoinKey(keyParts))
+	rows.deletedKeys[key] = true
 	changes, ok := pg.phase.(*readingChanges)
-	if rows.changedKeys[keyHash] || (ok && changes.continued) {
+	if rows.changedKeys[key] || (ok && changes.continued) {
 		pg.requestReread(result, keyParts, deletedAt)
 		return
 	}
@@ -147,12 +146,4 @@ func (pg *Page) flushMarkers(result *wit.DecodeResult, next phase) {
 	isLast := !loads && !readsSnapshot
 	result.Rows, result.Data = pg.rows.markers.Flush(result.Rows, result.Data, isLast, next.shared().verdict)
 	pg.AddSchemas(result)
-}
-
-func hashOf(key []byte) uint64 {
-	hash := uint64(14695981039346656037) // FNV-1a
-	for _, c := range key {
-		hash = (hash ^ uint64(c)) * 1099511628211
-	}
-	return hash
 }

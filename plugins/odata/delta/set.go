@@ -20,7 +20,7 @@ func (s Set) firstPhase(shared common) phase {
 	if s.ODP != nil {
 		return &subscribing{common: shared, step: stepCheckSubscribed, url: s.FunctionURL(s.ODP.Subscribed)}
 	}
-	return &loading{common: shared, url: s.Paging.UnorderedURL(false)}
+	return &loading{common: shared, url: s.Paging.UnorderedURL(true)}
 }
 
 // findDeltaLink returns the phase that searches the delta links of an ODP service. link is the lost or previous one.

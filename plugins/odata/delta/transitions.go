@@ -7,6 +7,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/plugins/odata/odataerror"
+	"github.com/culvert-project/culvert/plugins/odata/paging"
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	sdk "github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/wit"
@@ -57,6 +58,9 @@ func (pg *Page) afterLoad(load *loading, nextURL, deltaURL string) (phase, error
 	rows := pg.rows
 	next := *load
 	next.rowsRead += int(pg.Out.Page.Rows)
+	if !load.continued && int(pg.Out.Page.Count) > int(pg.Out.Page.Rows) {
+		next.totalCount = int(pg.Out.Page.Count)
+	}
 	next.linksCountRows = load.linksCountRows || (load.lastKey != "" &&
 		pg.Feed.Paging.MayHideRows(load.lastKey, rows.firstKey))
 	next.lastKey = ""
@@ -73,10 +77,25 @@ func (pg *Page) afterLoad(load *loading, nextURL, deltaURL string) (phase, error
 		}
 		next.url = nextURL
 		next.continued = true
+		next.isEarlyLink = next.isEarlyLink || pg.Out.Page.Delta.Href != ""
 		return &next, nil
 	}
+	isMissing := next.totalCount > next.rowsRead
+	if isMissing && set.ODP != nil {
+		return nil, &wit.Error{Kind: wit.ErrorData, Message: pg.Label() + ": the service counts " +
+			strconv.Itoa(next.totalCount) + " rows of the first extraction, and returned " +
+			strconv.Itoa(next.rowsRead) + ": end the subscription at the service, and reset the connector's offsets, " +
+			"to extract all rows again"}
+	}
+	next.linksCountRows = next.linksCountRows || isMissing // the set is read again, by key
 	if !next.linksCountRows {
 		next.verdict = provenByDelta
+		switch {
+		case pg.Feed.Paging.Partial, (deltaURL == "" || next.isEarlyLink) && next.totalCount != next.rowsRead:
+			next.verdict = paging.Unproven
+		case deltaURL == "" || next.isEarlyLink:
+			next.verdict = paging.ProvenByCount // of more than one page
+		}
 		set.logLoaded(&next.common, next.rowsRead, pg.Response.ReceivedAt)
 		pg.recordMissingEndMarker(&next.common)
 	}
@@ -264,6 +283,14 @@ func (pg *Page) afterError() (phase, error) {
 		}
 		return withURL(pg.phase, url), nil
 	}
+	if load, ok := pg.phase.(*loading); ok && !load.continued && pg.refusesCount(load) {
+		sdk.Log(wit.LevelWarn, serviceError.Message+"; requesting the rows without a count")
+		url := pg.Feed.Paging.UnorderedURL(false)
+		if pg.firstExtraction { // no job was started
+			return &subscribing{common: load.common, step: stepExtract, url: url}, nil
+		}
+		return withURL(load, url), nil
+	}
 	switch current := pg.phase.(type) {
 	case *readingChanges:
 		isNotFound := pg.Response.Status == 404 || pg.Response.Status == 410
@@ -299,6 +326,13 @@ func (pg *Page) afterError() (phase, error) {
 	}
 	pg.MarkOutage(serviceError)
 	return nil, serviceError
+}
+
+// refusesCount reports whether the service itself rejects the first request of a load, which requests a count.
+func (pg *Page) refusesCount(load *loading) bool {
+	status := pg.Response.Status
+	return load.url != pg.Feed.Paging.UnorderedURL(false) && load.url == pg.Feed.Paging.UnorderedURL(true) &&
+		(status == 400 || status == 501) && odataerror.FromService(&pg.Response, pg.Body)
 }
 
 // retryFromLink logs the reason and returns the phase that requests changes from their delta link again, after a page

@@ -182,6 +182,7 @@ type Set struct {
 	// Annotations of SAP, with their defaults.
 	Countable      bool
 	Pageable       bool
+	Partial        bool // sap:isPartial: the set does not have all rows
 	Topable        bool
 	Addressable    bool
 	Creatable      bool

@@ -277,6 +277,7 @@ func (p *parser) parseContainer() error {
 				Type:           p.attribute("EntityType"),
 				Countable:      p.sapFlag("countable"),
 				Pageable:       p.sapFlag("pageable"),
+				Partial:        p.sapAttribute("isPartial") == "true",
 				Topable:        p.sapFlag("topable"),
 				Addressable:    p.sapFlag("addressable"),
 				Creatable:      p.sapFlag("creatable"),

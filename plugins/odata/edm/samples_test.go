@@ -90,6 +90,7 @@ func flags(set *edm.Set) string {
 		{!set.Creatable, "not creatable"},
 		{!set.Deletable, "not deletable"},
 		{set.ChangeTracking, "change tracking"},
+		{set.Partial, "partial"},
 		{set.RequiresFilter, "requires a filter"},
 		{set.Subscription, "subscriptions"},
 	} {

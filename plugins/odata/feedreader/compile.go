@@ -27,7 +27,7 @@ func New(config sourceconfig.EntitySetConfig, model *edm.Model) (*Feed, error) {
 		return nil, err
 	}
 	feed := &Feed{EntitySetConfig: config, setMetadata: setMetadata{Address: service.Address(set),
-		support: paging.Support{Countable: set.Countable, Pageable: set.Pageable}}}
+		support: paging.Support{Countable: set.Countable, Pageable: set.Pageable, Partial: set.Partial}}}
 	if config.DerivedTypes {
 		if entityType, err = feed.withDerivedProperties(model, entityType); err != nil {
 			return nil, err
@@ -138,6 +138,14 @@ func (f *Feed) compilePaging(entityType *edm.StructuredType, key []wit.SchemaNod
 	if f.PagingMode == sourceconfig.PagingTop {
 		f.Paging.Top = f.PageSize
 	}
+	f.Paging.Expands = len(f.RowQuery.View.Expanded) > 0
+	f.Paging.KeysAlone = func(without string) *paging.Set {
+		keys, err := f.keysWithout(without)
+		if err != nil {
+			return &f.Paging // cannot fail: the feed was compiled with more properties
+		}
+		return &keys.Paging
+	}
 	if !f.QueryOptions.Empty() {
 		f.Paging.Filter = f.RowQuery.Filter
 		f.Paging.Options = f.RowQuery.Options()
@@ -147,12 +155,19 @@ func (f *Feed) compilePaging(entityType *edm.StructuredType, key []wit.SchemaNod
 	}
 }
 
-// KeysOnly returns a feed of the same rows with their key properties only. It is compiled once, and paged by key if
+// KeysOnly returns a feed of the same rows with their key properties only. It is cached, and paged by key if
 // possible.
-func (f *Feed) KeysOnly() (*Feed, error) {
-	if f.keysOnly == nil {
-		keys := &Feed{EntitySetConfig: f.EntitySetConfig, setMetadata: f.setMetadata, Name: f.Name}
+func (f *Feed) KeysOnly() (*Feed, error) { return f.keysWithout("") }
+
+// keysWithout is [Feed.KeysOnly] without the condition of a setting.
+func (f *Feed) keysWithout(setting string) (*Feed, error) {
+	if f.keysOnly == nil || f.keysOnly.without != setting {
+		keys := &Feed{EntitySetConfig: f.EntitySetConfig, setMetadata: f.setMetadata, Name: f.Name, without: setting}
 		keys.QueryOptions = f.QueryOptions.WithSelect(f.EntityType().Key)
+		keys.QueryOptions.Conditions = slices.DeleteFunc(slices.Clone(f.QueryOptions.Conditions),
+			func(condition query.Condition) bool {
+				return f.RowQuery.AppliesToExpanded(&condition) || condition.Prefix+query.Option == setting
+			})
 		keys.Completeness = "off"
 		if err := keys.compile(); err != nil {
 			return nil, err
@@ -165,6 +180,10 @@ func (f *Feed) KeysOnly() (*Feed, error) {
 		f.keysOnly = keys
 	}
 	f.keysOnly.Paging.FormatOption = f.Paging.FormatOption
+	if f.absent == nil {
+		f.absent = map[string]absence{}
+	}
+	f.keysOnly.absent = f.absent
 	return f.keysOnly, nil
 }
 

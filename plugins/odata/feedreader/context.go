@@ -13,7 +13,7 @@ import (
 )
 
 // contextVersion makes contexts of other versions of this plugin stale.
-const contextVersion = "odata-source 15"
+const contextVersion = "odata-source 16"
 
 // Context is the result of open: packed for the host and unpacked by each instance.
 type Context struct {
@@ -44,7 +44,7 @@ func PackContext(unpacked *Context) []byte {
 		feed := &unpacked.Feeds[i]
 		b = pack.String(pack.String(pack.String(b, feed.Name), feed.Address), feed.Subscriptions)
 		for _, flag := range []bool{feed.Atom, feed.support.Ordered, feed.support.Countable, feed.support.Pageable,
-			feed.DeclaresTracking} {
+			feed.support.Partial, feed.DeclaresTracking} {
 			b = pack.Bool(b, flag)
 		}
 		b = edm.Pack(pack.Strings(pack.Strings(feed.ODP.pack(b), feed.Derived), feed.Subtypes), feed.model.Structures)
@@ -65,7 +65,7 @@ func UnpackContext(context []byte) (*Context, error) {
 		feed.Address = reader.String()
 		feed.Subscriptions = reader.String()
 		for _, flag := range []*bool{&feed.Atom, &feed.support.Ordered, &feed.support.Countable, &feed.support.Pageable,
-			&feed.DeclaresTracking} {
+			&feed.support.Partial, &feed.DeclaresTracking} {
 			*flag = reader.Bool()
 		}
 		feed.ODP = unpackODP(reader)

@@ -35,8 +35,9 @@ type Feed struct {
 	Paging   paging.Set
 	cursor   func(out *decode.Output, row int) (text string, ok bool) // see [paging.Rows.Cursor]
 	headers  encodedHeaders
-	guids    []int // the parts of the key that are GUIDs; only in delta mode
-	keysOnly *Feed // see [Feed.KeysOnly]
+	guids    []int  // the parts of the key that are GUIDs; only in delta mode
+	keysOnly *Feed  // see [Feed.KeysOnly]
+	without  string // in a feed of keys: the setting whose condition was dropped
 	// absent caches properties that rows have and the metadata lack.
 	absent map[string]absence
 }

@@ -15,7 +15,7 @@ import (
 const formatField = "unformatted"
 
 // FormatRefused reports whether the service refuses $format, as stored in an offset.
-func FormatRefused(offset []wit.OffsetEntry) bool { return paging.FlagField(offset, formatField) }
+func FormatRefused(offset []wit.OffsetEntry) bool { return paging.LookupFlag(offset, formatField) }
 
 // WithFormat adds the field formatField to the next offset if the service refuses $format.
 func WithFormat(refused bool, fields *[]wit.OffsetEntry) *[]wit.OffsetEntry {

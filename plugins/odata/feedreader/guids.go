@@ -25,7 +25,7 @@ const (
 const GuidTag = " " + GuidField + "="
 
 // GuidCase returns the field of an offset.
-func GuidCase(offset []wit.OffsetEntry) string { return paging.TextField(offset, GuidField) }
+func GuidCase(offset []wit.OffsetEntry) string { return paging.LookupText(offset, GuidField) }
 
 func parseGuidCase(field string) byte {
 	if field != "" && (field[0]|0x20 == lowerCase || field[0]|0x20 == upperCase) {

@@ -13,7 +13,8 @@ import (
 // and not again up to its end marker were deleted in the meantime (RATIONALE.md P8).
 const (
 	HeaderSnapshot = "culvert.snapshot" // the number of the snapshot
-	// HeaderMark is begin, end or both (begin,end); ended in the first row after a snapshot whose last page was empty.
+	// HeaderMark is begin, end or both (begin,end); ended in the first row after a snapshot whose last response had no
+	// new row.
 	HeaderMark = "culvert.snapshot.mark"
 	// HeaderComplete is in the last row of a snapshot in place of its end marker if nothing proves that the snapshot is
 	// complete: unproven. Entities that it lacks may exist.

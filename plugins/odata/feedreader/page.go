@@ -1,6 +1,8 @@
 package feedreader
 
 import (
+	"errors"
+
 	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/paging"
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
@@ -27,18 +29,25 @@ func BeginPage(pool *Pool, context *Context, feed *Feed, position []wit.OffsetEn
 	}
 	refused := FormatRefused(position)
 	feed.SetFormatRefused(refused)
-	reader := pool.Begin(context, feed, response, GuidCase(position))
+	decoded := feed
+	if start.RequestsKeysAlone() {
+		if decoded, err = feed.keysWithout(start.DroppedCondition()); err != nil {
+			return nil, err
+		}
+	}
+	reader := pool.Begin(context, decoded, response, GuidCase(position))
 	reader.FormatRefused = refused
-	return reader.pageReader(start), nil
+	return reader.pageReader(&feed.Paging, start), nil
 }
 
-func (r *Reader) pageReader(position *paging.Position) *PageReader {
+// pageReader returns the reader of a page of a set. The set is not the one of r.Feed if only keys are read.
+func (r *Reader) pageReader(set *paging.Set, position *paging.Position) *PageReader {
 	if r.page == nil {
 		r.page = paging.NewPage()
 	}
-	r.page.Begin(&r.Feed.Paging, position)
+	r.page.Begin(set, position)
 	if r.BaseURL == "" {
-		r.BaseURL = r.Feed.Paging.Target(position)
+		r.BaseURL = set.Target(position)
 	}
 	page := &PageReader{Reader: r, page: r.page}
 	if !r.Feed.Tracking.On { // delta mode adds its own markers
@@ -70,7 +79,11 @@ func (pg *PageReader) Decode(tag string, status uint16, chunk []byte,
 			": the feed contains deleted entries, which only delta mode reads: " +
 			pg.Feed.Setting(sourceconfig.NameTrackChanges) + " = 1"}
 	}
-	if err := pg.ApplyFilter(); err != nil {
+	var contradiction *wit.Error
+	err = pg.applyFilter(pg.page.IsUnchecked)
+	if errors.As(err, &contradiction) && contradiction.Kind == wit.ErrorData && contradiction.Setting != nil {
+		pg.page.Contradict(contradiction)
+	} else if err != nil {
 		return result, true, err
 	}
 	result, err = pg.observe()

@@ -9,7 +9,7 @@ import (
 // for the end of a load of an earlier version, which stored no proof.
 func Progress(offset []wit.OffsetEntry) *wit.LoadProgress {
 	progress := &wit.LoadProgress{Complete: Complete(offset)}
-	if progress.Complete == nil && (len(offset) == 0 || paging.FlagField(offset, "done")) {
+	if progress.Complete == nil && (len(offset) == 0 || paging.LookupFlag(offset, "done")) {
 		return nil
 	}
 	if rowsRead := numberField(offset, "seen"); rowsRead != nil {

@@ -55,11 +55,14 @@ func (r *Reader) isUTF8(chunk []byte) bool {
 }
 
 // ApplyFilter checks that rows match the filter, and removes the properties that were read only for the check.
-func (r *Reader) ApplyFilter() error {
+func (r *Reader) ApplyFilter() error { return r.applyFilter(nil) }
+
+// applyFilter is [Reader.ApplyFilter] without the conditions of the settings for which isUnchecked returns true.
+func (r *Reader) applyFilter(isUnchecked func(setting string) bool) error {
 	if !r.Single && r.guidCase == 0 {
 		r.guidCase = r.Feed.guidCaseOf(&r.Out)
 	}
-	if failure := r.Feed.Rows.Check(&r.Out, r.Exempt); failure != nil {
+	if failure := r.Feed.Rows.Check(&r.Out, r.Exempt, isUnchecked); failure != nil {
 		failure.Message = r.Label() + ": " + failure.Message
 		return failure
 	}

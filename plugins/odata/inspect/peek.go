@@ -92,7 +92,7 @@ func addRows(reader *feedreader.Reader, tag string, body []byte, rows *jsontext.
 	if err := reader.Decoder.Feed(tag, body, true, &reader.Out); err != nil {
 		return fail(err)
 	}
-	if f := feed.Rows.Check(&reader.Out, nil); f != nil {
+	if f := feed.Rows.Check(&reader.Out, nil, nil); f != nil {
 		return f
 	}
 	if err := feed.Rows.Rewrite(&reader.Out); err != nil {

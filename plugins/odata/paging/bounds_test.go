@@ -30,20 +30,27 @@ func randomHashes(n int) (hashes []uint64) {
 
 // largestPosition returns a position of which every part has its maximum size.
 func largestPosition() *Position {
-	position := newPosition(math.MaxUint32 &^ loadComplete)
+	position := newPosition(known{})
+	for _, field := range position.appendFields(nil, &encodedState{}) {
+		if field.Flag != nil && field.Name != "done" && field.Name != "cut" {
+			*field.Flag = true
+		}
+	}
 	position.url = textOfLength(linkBytes)
-	position.pager = pager{kind: skipWorked, overlaps: true}
-	position.probe = &probe{kind: probeKeyOrder, fallbackLink: textOfLength(linkBytes),
-		lastKey: textOfLength(textBytes)}
-	for _, n := range []*int{&position.rowsRead, &position.totalCount, &position.undecoded.count, &position.snapshot,
-		&position.endMarkerPending, &position.timestamp, &position.checks.repeatCount, &position.checks.emptyPages,
-		&position.checks.unreturned, &position.pageRows, &position.suspectFrom, &position.pager.skipped,
-		&position.previous.provenRows, &position.previous.count, &position.previous.minRows} {
+	position.pager = pager{kind: bySkip, overlaps: true}
+	position.probe = &probe{kind: probeBefore, fallbackLink: textOfLength(linkBytes), key: textOfLength(textBytes),
+		message: textOfLength(maxMessage)}
+	for _, n := range []*int{&position.rowsRead, &position.totalCount, &position.undecoded.count,
+		&position.snapshot.number, &position.snapshot.endMarkerPending, &position.timestamp,
+		&position.checks.repeatCount, &position.checks.emptyPages, &position.checks.unreturned, &position.pageRows,
+		&position.pager.skipped, &position.previous.gap, &position.previous.count} {
 		*n = math.MaxInt
 	}
 	checks := position.checks
 	repeats := repeatCheck{isSampling: true}
 	checks.key = textOfLength(textBytes)
+	position.previous.witness = textOfLength(textBytes)
+	position.previous.witnessHash = "12345678"
 	checks.folded = true
 	checks.sorted = true
 	rows := make([]wit.Row, 4*sampleSize)
@@ -61,7 +68,6 @@ func largestPosition() *Position {
 	checks.lastHashes = packHashes(repeats.lastHashes)
 	position.undecoded.hashes = packHashes(randomHashes(maxErrorHashes))
 	position.previous.repeatDigest = checks.repeatDigest
-	position.previous.outOfOrderKey = encodeHash(hashOf("x"))
 	return position
 }
 
@@ -111,7 +117,7 @@ func TestLargestPositionOfACursorFits(t *testing.T) {
 					check.rows = append(check.rows, seenRow{value, fmt.Sprintf("%011d", i)})
 				}
 				next := largestPosition()
-				next.capabilities.set(loadComplete, isDone)
+				next.isDone = isDone
 				if isDone {
 					next.probe = &probe{}
 				} else {
@@ -148,7 +154,7 @@ func TestMarksCutToFit(t *testing.T) {
 				Compare:   func(a, b string) (int, bool) { return strings.Compare(a, b), true }}
 			createPosition := func() *Position {
 				if !isLarge {
-					return newPosition(0)
+					return newPosition(known{})
 				}
 				position := largestPosition()
 				position.probe.kind = ""
@@ -165,9 +171,10 @@ func TestMarksCutToFit(t *testing.T) {
 					}
 					check.high = "7"
 					next := createPosition()
-					next.capabilities.set(loadComplete, number == 2)
+					next.isDone = number == 2
 					if number == 2 {
-						next = newPosition(loadComplete)
+						next = newPosition(known{})
+						next.isDone = true
 					}
 					reports += len(check.save(set, current, next))
 					current = next

@@ -25,39 +25,45 @@ type ErrorResponse struct {
 // rejection is believed only if it is the service's, and about a form of request that has not worked in this load.
 func (pg *Page) AfterError(r ErrorResponse) (*Position, error) {
 	t := pg.newTransition(PageInfo{Count: -1, ReceivedAt: r.ReceivedAt})
-	isLinked := pg.position.pager.kind == linksWorked
+	isLinked := pg.position.pager.kind == byLink
+	wholeRows := *pg.position
+	wholeRows.known.refusesKeysAlone = true
+	isOfEmptyPage := pg.position.followsEmptyPage() && pg.position.probe.kind == ""
 	var action string // for the log
 	var err error
 	switch kind := pg.position.probe.kind; {
 	case !r.FromService && !r.TokenLost && (r.rejectsOption() || r.FromRouter) && kind != probeHighestCursor:
 		return nil, pg.rejectionError(r.Err, r.FromRouter)
-	case r.rejectsProbe(pg.position):
-		action = "continuing without this check"
-		err = t.afterRejectedProbe(kind)
-	case kind == probeKeyOrder && r.rejectsOption():
+	case pg.set.Target(&wholeRows) != pg.set.Target(pg.position) && r.rejectsOption():
+		action = "requesting whole rows"
+		t.next.known.refusesKeysAlone = true
+	case (kind == probeBefore || kind == probeFirstRows) && r.rejectsOption() && !pg.position.probe.closing:
 		action = "requesting pages in another way"
 		err = t.abandonKeyset(r.Err.Message)
+	case pg.position.probe.expanded && r.rejectsOption():
+		return nil, pg.rejectionError(r.Err, false) // such requests have worked in the load
+	case r.rejectsProbe(pg.position):
+		action = "continuing without this check"
+		err = t.afterRejectedProbe()
 	case kind != "":
 		return nil, r.Err
-	case r.TokenLost && isLinked:
+	case r.TokenLost && isLinked, (r.TokenLost || r.rejectsOption()) && isOfEmptyPage:
 		return t.end(t.retry(r.Err.Message))
-	case (r.TokenLost || r.rejectsOption()) && pg.followsOtherLink(t):
-		action, err = t.retryEmptyPage()
 	case !r.rejectsOption():
 		return nil, r.Err
-	case pg.position.capabilities.has(pg.position.pager.kind):
+	case pg.position.seen.used[pg.position.pager.kind] && (pg.position.pager.skipped == 0 || t.isPromised()):
 		return nil, pg.rejectionError(r.Err, false)
-	case pg.position.pager.speculative:
+	case pg.position.pager.kind >= byKey && !t.isPromised():
 		action = "continuing, because the service does not say whether it has more rows"
-		err = t.afterSpeculativeFailure()
+		err = t.afterFailedRequest()
 	case pg.position.usesKeyset():
 		action = "requesting pages in another way"
 		err = t.abandonKeyset(r.Err.Message)
-	case pg.position.pager.kind == 0 && r.Status != 404 && Proves(pg.position.previous.verdict):
+	case pg.position.pager.kind == firstPage && r.Status != 404 && Proves(pg.position.previous.verdict):
 		return nil, pg.rejectionError(r.Err, false) // such requests have worked in the load before
-	case pg.position.pager.kind == 0 && t.dropOption(r):
+	case pg.position.pager.kind == firstPage && t.dropOption(r):
 		action = "continuing without options that the service may not support"
-	case pg.position.pager.kind == 0 && r.Status == 400 && pg.set.Top == 0:
+	case pg.position.pager.kind == firstPage && r.Status == 400 && pg.set.Top == 0:
 		r.Err.Message += "; if the service limits the rows of a response, " + pg.set.Setting("paging") +
 			" = top requests " + pg.set.Setting("page.size") + " rows at a time"
 		return nil, r.Err
@@ -88,29 +94,18 @@ func (pg *Page) rejectionError(failure *wit.Error, isFromRouter bool) *wit.Error
 	return failure
 }
 
-// followsOtherLink reports whether the page is the link of an empty keyset page, and not that page requested again.
-func (pg *Page) followsOtherLink(t *transition) bool {
-	if !pg.position.followsEmptyPage() {
-		return false
-	}
-	return pg.position.url != t.keysetURL(pager{skipped: pg.position.pager.skipped})
-}
-
-// rejectsProbe reports whether the load continues without the result of a probe. For the highest value, the count of a
-// page and the last rows of the set, some failures of the service count as a rejection, too.
+// rejectsProbe reports whether the load continues without the result of a probe. For the highest value, any 5xx counts
+// as a rejection, too; for the last rows and the rank, only failures of a service that is too slow to sort all rows.
 func (r *ErrorResponse) rejectsProbe(position *Position) bool {
-	switch kind := position.probe.kind; kind {
-	case probeHighestCursor, probePageCount:
+	switch kind := position.probe.kind; {
+	case kind == "" || (kind == probeRowCount && position.totalCount > position.rowsRead):
+		return false
+	case kind == probeHighestCursor:
 		return r.rejectsOption() || r.Status == 408 || r.Status >= 500
-	case probeKeyOrder: // the service may be too slow to sort all rows; 502 and 503 may have other causes
-		isOptional := position.requestsLastRows() && position.capabilities.has(sortsByKey)
-		return isOptional && (r.rejectsOption() || slices.Contains([]int{408, 500, 504}, r.Status))
-	case probeDeletedRow, probeKnownRows, probeKnownEnd, probeFurtherRows:
-		return r.rejectsOption()
-	case probeRowCount:
-		return r.rejectsOption() && position.totalCount <= position.rowsRead
+	case kind == probeLastRows || kind == probeRank:
+		return r.rejectsOption() || slices.Contains([]int{408, 500, 504}, r.Status)
 	}
-	return false
+	return r.rejectsOption()
 }
 
 func (r *ErrorResponse) rejectsOption() bool {
@@ -129,19 +124,19 @@ func (t *transition) dropOption(r ErrorResponse) bool {
 	if r.Status == 404 {
 		return false
 	}
-	hasOrderBy := set.Ordered && !next.capabilities.has(refusesOrderBy)
-	hasCount := set.requestsCount(next.capabilities)
+	hasOrderBy := set.Ordered && !next.known.refusesOrderBy
+	hasCount := set.requestsCount(next.known)
 	namesCount := strings.Contains(r.Text, "inlinecount")
 	switch {
 	case hasOrderBy && hasCount:
-		next.capabilities.set(refusesOrderBy, !namesCount)
-		next.capabilities.set(refusesCount, namesCount)
+		next.known.refusesOrderBy = !namesCount
+		next.known.refusesCount = namesCount
 	case hasCount && set.Ordered && !namesCount:
-		next.capabilities.set(refusesOrderBy, false)
-		next.capabilities.set(refusesCount, true)
+		next.known.refusesOrderBy = false
+		next.known.refusesCount = true
 	case hasCount, hasOrderBy:
-		next.capabilities.set(refusesOrderBy, true)
-		next.capabilities.set(refusesCount, true)
+		next.known.refusesOrderBy = true
+		next.known.refusesCount = true
 	default:
 		return false
 	}

@@ -76,9 +76,9 @@ func optionName(option string) string {
 	return uri.Unescape(name)
 }
 
-// RestoreLink restores the options of a link stored by an earlier version.
+// RestoreLink restores the options of a stored link: settings may have changed since.
 func (s *Set) RestoreLink(position *Position) *Position {
-	if position.pager.kind != linksWorked {
+	if position.pager.kind != byLink {
 		return position
 	}
 	restored, _ := s.RestoreOptions(position.url, s.pageURL(position, "", 0))

@@ -141,7 +141,7 @@ func TestOptionsOfTheRequest(t *testing.T) {
 		"$filter=U%20and%20K%20gt%207L": true,
 	} {
 		for _, filter := range []string{"$filter=U%20and%20K%20gt%201000L", ""} {
-			for _, strategy := range []pager{{kind: keysWorked}, {kind: linksWorked}, {kind: skipWorked}} {
+			for _, strategy := range []pager{{kind: byKey}, {kind: byLink}, {kind: bySkip}} {
 				set.Filter = func(condition string) string { return strings.ReplaceAll("U"+condition, " ", "%20") }
 				pg := NewPage()
 				position := *first

@@ -1,8 +1,6 @@
 package paging
 
 import (
-	"encoding/base64"
-	"encoding/binary"
 	"math/bits"
 	"strconv"
 	"strings"
@@ -22,10 +20,14 @@ const (
 )
 
 func (l *LoopDetector) visit(hash hash) (isRepeated bool) {
-	if l.has(hash) {
+	encoded := encodeHash(hash)
+	isRepeated = encoded == l.checkpoint
+	for recent := l.recent; recent != ""; recent = recent[hashSize:] {
+		isRepeated = isRepeated || recent[:hashSize] == encoded
+	}
+	if isRepeated {
 		return true
 	}
-	encoded := encodeHash(hash)
 	l.steps++
 	if bits.OnesCount(uint(l.steps)) == 1 {
 		l.checkpoint = encoded
@@ -36,21 +38,6 @@ func (l *LoopDetector) visit(hash hash) (isRepeated bool) {
 
 // Visit reports whether a URL was visited before, and records it if not.
 func (l *LoopDetector) Visit(text string) (isRepeated bool) { return l.visit(hashOf(text)) }
-
-// has reports whether a hash was visited before.
-func (l *LoopDetector) has(hash hash) bool {
-	encoded := encodeHash(hash)
-	return encoded == l.checkpoint || l.isRecent(encoded)
-}
-
-func (l *LoopDetector) isRecent(encoded string) bool {
-	for start := 0; start < len(l.recent); start += hashSize {
-		if l.recent[start:start+hashSize] == encoded {
-			return true
-		}
-	}
-	return false
-}
 
 func (l *LoopDetector) String() string {
 	return strconv.Itoa(l.steps) + "." + l.checkpoint + "." + l.recent
@@ -99,8 +86,4 @@ func hashOf[T string | []byte](s T) hash {
 
 func (h hash) bits48() uint64 { return uint64(h^h>>48) & (1<<48 - 1) }
 
-func encodeHash(h hash) string {
-	var b [8]byte
-	binary.BigEndian.PutUint64(b[:], h.bits48())
-	return base64.RawURLEncoding.EncodeToString(b[2:])
-}
+func encodeHash(h hash) string { return packHashes([]uint64{h.bits48()}) }

@@ -1,17 +1,9 @@
 package paging
 
-import (
-	"math/bits"
+import "github.com/culvert-project/culvert/wit"
 
-	"github.com/culvert-project/culvert/wit"
-)
-
-const (
-	// maxEmptyPages limits consecutive pages without rows, or with rows that only repeat an earlier page.
-	maxEmptyPages = 1000
-	// confirmedEmptyPages is the number of empty pages after which a request without a link asks for further rows.
-	confirmedEmptyPages = 3
-)
+// maxEmptyPages limits consecutive pages without rows, or with rows that only repeat an earlier page.
+const maxEmptyPages = 1000
 
 // Next returns the position after a complete page: the next page, a probe, or the end of the load. It fails if the load
 // cannot be complete, and starts the load over if a check failed.
@@ -20,128 +12,93 @@ func (pg *Page) Next(info PageInfo) (*Position, error) {
 	return t.end(t.afterPage())
 }
 
-// afterPage handles probes, pages that are not the one requested and speculative pages first, then the rows of a
-// page, then its link.
+// afterPage handles probes and pages that are not the one requested first, then the rows of a page, then its link.
 func (t *transition) afterPage() error {
+	next := t.next
 	switch {
-	case t.cursor.belowFrom != "":
-		return t.cursor.filterIgnoredError(t.set, t.position)
+	case t.filterError != nil:
+		return t.requestUnfiltered()
 	case t.position.probe.kind != "":
 		return t.afterProbe()
 	case t.mismatch != "":
 		return t.afterMismatch()
-	case t.position.pager.speculative:
-		return t.afterSpeculativePage()
 	}
+	isBySkip := t.position.pager.kind == bySkip
+	if isBySkip && t.newRows() > 0 && !t.isPromised() {
+		t.foundMoreRows()
+	}
+	next.seen.shifted = next.seen.shifted || (isBySkip && (t.newRows() > 0 || t.isPromised()))
 	t.countRows()
-	t.next.capabilities.set(t.position.pager.kind, true)
-	t.next.probe = &probe{}
-	t.next.checks.emptyPages++
+	if !isBySkip || t.newRows() > 0 {
+		next.seen.used[t.position.pager.kind] = true
+	}
+	next.probe = &probe{}
+	next.checks.emptyPages++
 	if t.Rows > 0 && (t.position.usesKeyset() || t.Rows > t.overlapRows()) {
-		t.next.checks.emptyPages = 0
+		next.checks.emptyPages = 0
 	}
-	if t.Rows == 0 && t.position.pager.kind == linksWorked {
-		t.next.capabilities.set(rowsMayShift, true) // the link had promised rows, so no count is believed
+	if t.Rows == 0 && t.position.pager.kind == byLink {
+		next.seen.shifted = true // the link had promised rows, so no count is believed
 	}
-	if t.next.checks.emptyPages > maxEmptyPages {
+	if next.checks.emptyPages > maxEmptyPages {
 		return t.loopError(itoa(maxEmptyPages) + " consecutive pages have no rows, the last one is " + t.position.url)
 	}
 	if handled, err := t.checkLoop(); handled || err != nil {
 		return err
 	}
 	t.saveChecks()
-	t.next.pageRows = max(t.next.pageRows, t.Rows)
-	var err error
+	next.seen.witnessed = next.seen.witnessed || t.hasWitness
+	next.seen.undecodable = next.seen.undecodable || t.digest.errorCount > 0
+	next.pageRows = max(next.pageRows, t.Rows)
 	switch {
 	case t.position.usesKeyset():
-		err = t.afterKeyPage()
+		return t.afterKeyPage()
 	case t.Link != "":
-		err = t.afterLinkedPage()
-	default:
-		err = t.afterUnlinkedPage()
+		return t.afterLinkedPage()
 	}
-	t.settleSuspicion(probeKnownRows)
-	return err
+	return t.afterUnlinkedPage()
 }
 
 // newRows returns the number of rows that were not read before. It may be negative for a page without rows.
 func (t *transition) newRows() int { return t.Rows - t.reportedErrors - t.overlapRows() }
 
+// isPromised reports whether a link, a count or an earlier page shows that there are more rows.
+func (t *transition) isPromised() bool {
+	next := t.next
+	return next.totalCount > next.rowsSeen() || t.position.probe.fallbackLink != "" || next.seen.unpromised
+}
+
 // afterMismatch handles a page that is not the one requested.
 func (t *transition) afterMismatch() error {
-	if t.hasUnreadRow {
-		t.next.capabilities.set(leftUnreadRows, true)
-	}
+	t.setWitness()
 	if t.digest.duplicateKeys {
-		t.next.capabilities.set(duplicateKeys, true)
+		t.next.seen.duplicateKeys = true
 	}
+	isFirstByKey := t.position.usesKeyset() && !t.position.seen.used[byKey] && t.emittedRows == 0
 	switch {
-	case t.position.pager.speculative:
-		return t.afterSpeculativeFailure()
+	case t.position.pager.kind == bySkip && t.next.totalCount < 0 && !t.position.seen.used[bySkip]:
+		return t.afterFailedRequest()
 	case t.position.followsEmptyPage() && !t.mayAdvanceKey:
 		return t.lastPage()
 	case t.position.followsEmptyPage():
 		return t.incomplete("the next page has none, and its link returns rows before and after the last key; " +
 			t.set.Setting("paging") + " = links follows such links")
-	case t.position.usesKeyset() && !t.position.capabilities.has(keysWorked) && t.emittedRows == 0:
+	case isFirstByKey && t.isPromised():
 		return t.abandonKeyset(t.mismatch)
+	case isFirstByKey:
+		return t.afterFailedRequest()
 	case t.position.usesKeyset():
 		return t.restartWithoutKeyset(t.mismatch)
 	}
 	return t.retry(t.mismatch)
 }
 
-// afterSpeculativePage evaluates a page that nothing had promised, and that starts with the last row read if pages have
-// several rows. If it has new rows, they are requested again and emitted, else the load ends.
-func (t *transition) afterSpeculativePage() error {
-	next := t.next
-	content, isKnown := t.digest.hash()
-	isRepeated := (t.newRows() > 0 && isKnown && next.checks.pages.has(content)) ||
-		t.reportedErrors > next.undecoded.count
-	switch {
-	case isRepeated && !t.position.usesKeyset():
-		t.mismatch = "the service ignores $skip"
-		return t.afterSpeculativeFailure()
-	case t.newRows() > 0 && !t.position.usesKeyset() && next.capabilities.has(linksWorked) && !t.startsWithLast:
-		return t.retry("the service has rows that its links did not return")
-	case t.newRows() > 0:
-		t.foundMoreRows()
-		if !t.position.usesKeyset() {
-			t.useSkip(pager{overlaps: t.position.pager.overlaps})
-			return nil
-		}
-		if skipped := t.position.pager.skipped; skipped > 0 {
-			t.useKeysetPager(pager{skipped: skipped})
-		} else {
-			t.continueByKey(promised)
-		}
-		t.requireKeyOrder("")
-		return nil
-	case t.Link != "" && t.position.usesKeyset():
-		next.checks.emptyPages++
-		return t.followEmptyPage()
-	case t.position.usesKeyset() && t.position.pager.overlaps && !t.startsWithLast:
-		t.useKeysetPager(pager{speculative: true})
-		t.checkDeleted(t.position.checks.key)
-		return nil
-	case next.previous.minRows > next.rowsSeen()+t.position.pager.skipped:
-		return t.retry("the service returned more rows earlier, and does not return them now")
-	}
-	return t.afterLastRow()
-}
-
-// afterLastRow ends a load after a request has shown that nothing follows the last row.
-func (t *transition) afterLastRow() error {
-	t.next.countUndecoded()
-	t.next.rowsRead += t.position.pager.skipped
-	return t.lastPage()
-}
-
 // foundMoreRows records that the service has rows that neither a link nor a count had promised.
 func (t *transition) foundMoreRows() {
 	next := t.next
-	next.capabilities.set(foundSpeculativeRows, true)
-	next.capabilities.set(leftUnreadRows|countMayBePageOnly, false)
+	next.seen.unpromised = true
+	next.seen.mayCountPage = false
+	next.seen.support = support{rowsBefore: next.seen.rowsBefore}
 	if next.totalCount >= 0 && next.totalCount <= next.rowsRead {
 		t.warn("the service counts " + itoa(next.totalCount) + " rows and has more: its count is ignored")
 		next.totalCount = -1
@@ -149,7 +106,7 @@ func (t *transition) foundMoreRows() {
 }
 
 func (t *transition) countRows() {
-	t.next.undecoded = undecodedRows{}
+	t.next.undecoded = undecodedRows{hashes: packHashes(t.errorHashes)}
 	t.next.rowsRead += t.position.pager.skipped + t.Rows - t.overlapRows()
 	if t.position.rowsRead == 0 && t.position.totalCount < 0 && t.set.Count && t.Count >= 0 {
 		t.checkFirstCount()
@@ -164,10 +121,9 @@ func (t *transition) checkFirstCount() {
 	case t.Count < t.Rows:
 		t.warn("the service counts " + itoa(t.Count) + " rows, and its first page has " + itoa(t.Rows) +
 			": its count is ignored")
-	case t.Count == t.Rows && t.Link != "":
-		// Nothing to do: it is the count of a page, so there is no total.
-	case t.Count == t.Rows && t.Rows > t.next.previous.provenRows && !t.next.capabilities.has(countsWholeSet):
-		t.next.capabilities.set(countMayBePageOnly, true)
+	case t.Count == t.Rows && t.Link != "": // it is the count of a page, so there is no total
+	case t.Count == t.Rows && t.Rows > 0 && !t.next.known.countsWholeSet:
+		t.next.seen.mayCountPage = true
 	default:
 		t.next.totalCount = t.Count
 	}
@@ -188,40 +144,34 @@ func (t *transition) checkLoop() (handled bool, err error) {
 		isKnown = false
 	}
 	isRepeated := isKnown && t.next.checks.pages.visit(digest)
+	isRefused := t.position.pager.kind >= byKey && !t.isPromised() &&
+		(isRepeated || t.reportedErrors > t.position.undecoded.count)
 	switch {
-	case t.set.Keys == nil && t.Rows > 0:
-		return t.checkRepeatedRows(isRepeated)
+	case t.set.Keys == nil && t.Rows > 0 && !isRefused:
+		return false, t.checkRepeatedRows(isRepeated)
+	case isRefused:
+		t.mismatch = "the service ignores $skip"
+		return true, t.afterFailedRequest()
 	case isRepeated:
 		return true, t.loopError(t.position.url + " has the same rows as an earlier page")
 	}
-	t.suspectContents()
+	t.checkNumberedKeys()
 	return false, nil
 }
 
 // checkRepeatedRows handles a page of rows without keys. Equal pages prove nothing, since equal rows are usual if few
-// properties are selected; after 4, 16, 64… of them in succession, a probe requests further rows.
-func (t *transition) checkRepeatedRows(isRepeated bool) (handled bool, err error) {
+// properties are selected, unless there are many, or more rows than the service counts.
+func (t *transition) checkRepeatedRows(isRepeated bool) error {
 	checks := t.next.checks
-	repeated := checks.repeatCount + 1
+	checks.repeatCount++
 	switch {
 	case !isRepeated:
 		checks.repeatCount = 0
-		return false, nil
-	case repeated > maxEmptyPages, t.next.totalCount >= 0 && t.next.rowsRead > t.next.totalCount:
-		return true, t.loopError(itoa(repeated) + " consecutive pages repeat the rows of earlier ones, the last one " +
-			"is " + t.position.url)
+	case checks.repeatCount > maxEmptyPages, t.next.totalCount >= 0 && t.next.rowsRead > t.next.totalCount:
+		return t.loopError(itoa(checks.repeatCount) + " consecutive pages repeat the rows of earlier ones, the last " +
+			"one is " + t.position.url)
 	}
-	checks.repeatCount = repeated
-	isPowerOf4 := bits.OnesCount(uint(repeated)) == 1 && bits.TrailingZeros(uint(repeated))%2 == 0
-	if t.Link == "" || repeated == 1 || !isPowerOf4 || !t.set.Pageable {
-		return false, nil
-	}
-	t.saveChecks()
-	err = t.afterLinkedPage()
-	if err == nil && t.next.probe.kind == "" {
-		t.next.probe = &probe{kind: probeFurtherRows}
-	}
-	return true, err
+	return nil
 }
 
 func (t *transition) saveChecks() {
@@ -229,9 +179,8 @@ func (t *transition) saveChecks() {
 	if !t.position.usesKeyset() {
 		t.repeats.save(checks)
 		if t.repeats.duplicateKeys || t.digest.duplicateKeys {
-			t.next.capabilities.set(duplicateKeys, true)
+			t.next.seen.duplicateKeys = true
 		}
-		t.next.previous.outOfOrderKey = t.repeats.outOfOrderKey
 	}
 	if t.order.rows == 0 && t.Rows == t.overlapRows() {
 		return // no new rows
@@ -242,53 +191,45 @@ func (t *transition) saveChecks() {
 	checks.sorted = false
 	checks.folded = false
 	checks.key = ""
-	if texts := t.set.sortTexts(t.digest.last); t.order.ascends() && texts != nil {
+	if key := t.set.sortedKey(t.digest.last); t.order.ascends() && key != nil {
 		checks.sorted = t.order.sorted
 		checks.folded = t.order.folded
-		checks.key = t.set.Keys.Pack(texts)
+		checks.key = t.set.Keys.Pack(key)
 	}
 }
 
-// afterKeyPage continues after a page by key. The page is the last one if it starts with the last key and has as many
-// rows as the service counts from that key on, or if it has no rows and was requested after that key. The last rows of
-// the set are then requested, since the service may sort differently without a filter. They are not needed if as many
-// rows were read as counted, or if the load cannot be proven by key.
+// afterKeyPage continues after a page by key. A page without link that starts with the last key, or was requested after
+// it, is the last one if it has no new row, as many rows as the service counts from that key on, or fewer rows than
+// others while nothing promises more.
 func (t *transition) afterKeyPage() error {
 	next := t.next
 	isLastRowMissing := t.position.pager.overlaps && !t.startsWithLast
 	if isLastRowMissing {
 		defer t.checkDeleted(t.position.checks.key)
 	}
-	rowsFromKey := t.Rows + t.position.pager.skipped
-	isCountOfRest := next.totalCount >= 0 && t.Count == rowsFromKey
-	isCountReached := next.totalCount >= 0 && next.totalCount <= next.rowsRead
-	isEndUnknown := t.Link == "" && next.totalCount < 0 && t.Count <= rowsFromKey
-	isSpeculative := isCountOfRest || isCountReached || isEndUnknown
-	isLast := t.Link == "" && !isLastRowMissing && (t.Rows == 0 || isCountOfRest) // nothing follows the last key
-	if t.newRows() > 0 {
+	isNew := t.newRows() > 0
+	if isNew {
 		next.checks.unreturned = 0
+		next.seen.support = support{rowsBefore: next.seen.rowsBefore}
 	}
-	isSettled := next.checks.unreturned == 0 && (next.totalCount == next.rowsRead || !t.isProvenByKey())
-	isShort := t.Rows < t.position.pageRows
+	isCountOfRest := next.totalCount >= 0 && t.Count == t.Rows+t.position.pager.skipped
+	isShort := t.Rows < t.position.pageRows && next.totalCount <= next.rowsRead && t.Count <= t.Rows
 	switch {
 	case t.nothingDecoded() && t.Rows > t.overlapRows():
-		return t.afterUndecodedPage(isSpeculative)
+		return t.afterUndecodedPage()
 	case t.Rows == 0 && t.Link != "" && !t.position.pager.overlaps:
 		return t.followEmptyPage()
-	case isLast && (isSettled || !next.capabilities.has(sortsByKey)):
+	case t.Link == "" && !isLastRowMissing && (!isNew || isCountOfRest || isShort):
+		// A count that exceeds a page is believed, unless it ends at the end of a page.
+		if next.isOnePage() || (next.totalCount == next.rowsRead && t.Rows < t.position.pageRows) {
+			next.seen.rowsAfter = shown
+		}
 		return t.lastPage()
-	case isLast:
-		isSpeculative = speculative
-	case t.newRows() <= 0: // only the row of the last key, or none because it was deleted
-		isOrderKnown := next.capabilities.has(sortsByKey) && next.checks.unreturned == 0
-		isSpeculative = isSpeculative && (isOrderKnown || !next.capabilities.has(foundSpeculativeRows))
-		t.useKeysetPager(pager{speculative: isSpeculative})
-		t.requireKeyOrder("")
-		return nil
-	case isEndUnknown && next.capabilities.has(foundSpeculativeRows) && !isShort:
-		isSpeculative = promised
+	case !isNew: // only the row of the last key, or none because it was deleted
+		t.useKeysetPager(pager{})
+	default:
+		t.continueByKey()
 	}
-	t.continueByKey(isSpeculative)
 	t.requireKeyOrder("")
 	return nil
 }
@@ -301,26 +242,17 @@ func (t *transition) afterLinkedPage() error {
 	if link == t.position.url {
 		return t.afterLinkLoop("the next link of " + link + " is its own URL")
 	}
-	isEmpty := t.Rows == 0 && t.position.pager.kind != 0
+	isEmpty := t.Rows == 0 && t.position.pager.kind != firstPage
 	if isEmpty && next.totalCount >= 0 && next.totalCount <= next.rowsRead {
 		return t.lastPage()
 	}
-	isSafe := t.set.linkHasKey(link, t.position.url, t.set.literalTexts(t.digest.last), next.rowsRead)
+	isSafe := t.set.linkHasKey(link, t.position.url, t.set.Keys.LiteralTexts(t.digest.last), next.rowsRead)
 	prefersKeys := t.set.Paging == "keys" || !isSafe || next.totalCount < 0
-	if prefersKeys && t.useKeyset(promised) {
+	if prefersKeys && t.useKeyset(true) {
 		t.requireKeyOrder(link)
 		return nil
 	}
-	if !isSafe {
-		t.suspectJump(link)
-	}
-	if err := t.followLink(link, !isSafe); err != nil {
-		return err
-	}
-	if isEmpty && next.checks.emptyPages == confirmedEmptyPages && t.set.Pageable {
-		next.probe = &probe{kind: probeFurtherRows}
-	}
-	return nil
+	return t.followLink(link, !isSafe)
 }
 
 // followEmptyPage follows the link of an empty keyset page, unless all rows were read or links loop: some services
@@ -331,55 +263,43 @@ func (t *transition) followEmptyPage() error {
 	isCounted := next.totalCount >= 0
 	switch {
 	case isCounted && next.totalCount <= next.rowsRead, isCounted && t.Count == t.Rows, link == t.position.url:
-		next.capabilities.set(rowsMayShift, true) // the link had promised rows, whatever the count says
+		next.seen.shifted = true // the link had promised rows, whatever the count says
 		return t.lastPage()
 	case err != nil:
 		return err
 	case next.checks.links.visit(hashOf(link)):
 		return t.lastPage()
 	}
-	if !t.set.linkHasKey(link, t.position.url, t.set.unpackKey(next.checks.key), next.rowsRead) {
-		next.capabilities.set(rowsMayShift, true)
+	lastKey := t.set.Keys.LiteralTexts(t.set.Keys.Unpack(next.checks.key))
+	if !t.set.linkHasKey(link, t.position.url, lastKey, next.rowsRead) {
+		next.seen.shifted = true
 	}
 	next.url = link
-	next.pager = pager{kind: keysWorked, skipped: t.position.pager.skipped}
+	next.pager = pager{kind: byKey, skipped: t.position.pager.skipped}
 	next.rowsRead = t.position.rowsRead // the skipped rows are counted with the next page
 	return nil
 }
 
-// retryEmptyPage handles a lost or rejected link of an empty page: it requests the page after the last key again. If
-// that link fails too, the load ends. action is for the log.
-func (t *transition) retryEmptyPage() (action string, err error) {
-	requested := LoopDetector{}
-	t.next.url = t.keysetURL(pager{skipped: t.position.pager.skipped})
-	requested.Visit(t.next.url)
-	linked := requested
-	linked.Visit(t.position.url)
-	if t.next.checks.links == linked {
-		t.next.capabilities.set(rowsMayShift, true) // nothing proves that no row follows
-		return "the page before it was requested again and has no rows: the load ends there", t.lastPage()
-	}
-	t.next.checks.links = requested // the link returned no page and may be followed again
-	return "requesting the page before it again", nil
-}
-
 // afterUnlinkedPage handles a page without next link that was not requested by key. It is the last one only if neither
-// a count nor a further page shows more rows (RATIONALE.md P4).
+// a count nor a request for further rows shows more rows (RATIONALE.md P4).
 func (t *transition) afterUnlinkedPage() error {
 	next := t.next
 	isCounted := next.totalCount >= 0
 	isShort := next.totalCount > next.rowsRead
-	isSpeculative := !isCounted && !next.capabilities.has(foundSpeculativeRows)
-	isLinked := t.position.pager.kind == linksWorked
+	isPromised := t.isPromised()
+	isLinked := t.position.pager.kind == byLink
 	hasOnlyErrors := t.nothingDecoded() && t.reportedErrors > 0
 	isAfterRow := t.lastDecoded > 0 || (isLinked && t.position.pageRows > 1)
+	t.recordLastKeys(true)
 	switch {
 	case isCounted && !isShort, t.newRows() <= 0 && !hasOnlyErrors && (!isLinked || isShort):
 		return t.lastPage()
 	case t.nothingDecoded() && t.Rows > t.overlapRows():
-		return t.afterUndecodedPage(isSpeculative)
-	case (next.pageRows > 1 || next.capabilities.has(sortsByKey)) && t.useKeyset(isSpeculative):
+		return t.afterUndecodedPage()
+	case (next.pageRows > 1 || next.known.sortsByKey || !isShort) && t.useKeyset(false):
 		t.requireKeyOrder("") // not if pages have one row, which does not show an order
+	case !isShort && t.position.pager.kind == firstPage && t.canFilterByKey() && int(t.lastDecoded)+1 == t.Rows:
+		return t.lastPage()
 	case isShort && isLinked && !isAfterRow:
 		return t.lastPage()
 	case !t.set.Pageable && isShort:
@@ -387,9 +307,8 @@ func (t *transition) afterUnlinkedPage() error {
 	case !t.set.Pageable:
 		return t.complete("according to its metadata it cannot be paged")
 	default:
-		isOrdered := t.set.Ordered && !next.capabilities.has(refusesOrderBy)
-		overlaps := isAfterRow && (isSpeculative || !isOrdered || isLinked)
-		t.useSkip(pager{overlaps: overlaps, speculative: isSpeculative})
+		isOrdered := t.set.Ordered && !next.known.refusesOrderBy
+		t.useSkip(isAfterRow && (!isPromised || !isOrdered || isLinked))
 	}
 	if isShort && t.set.Top == 0 {
 		t.info(itoa(next.rowsRead) + " of " + itoa(next.totalCount) +
@@ -400,10 +319,10 @@ func (t *transition) afterUnlinkedPage() error {
 
 // afterUndecodedPage continues after a page without a decodable row, which has no key to continue from: by $skip, from
 // the previous key if there is one.
-func (t *transition) afterUndecodedPage(isSpeculative bool) error {
+func (t *transition) afterUndecodedPage() error {
 	next := t.next
 	position := t.position
-	if !t.set.Pageable && (!isSpeculative || next.capabilities.has(foundSpeculativeRows)) {
+	if !t.set.Pageable && t.isPromised() {
 		return &wit.Error{Kind: wit.ErrorData, Message: t.set.Label() + ": none of the rows of " + position.url +
 			" can be decoded, and according to its metadata others cannot be requested by $skip: expected a page " +
 			"with a row that can be decoded; increase " + t.set.Setting("page.size")}
@@ -413,17 +332,16 @@ func (t *transition) afterUndecodedPage(isSpeculative bool) error {
 	}
 	next.undecoded.hashes = packHashes(t.errorHashes)
 	if !position.usesKeyset() {
-		t.useSkip(pager{speculative: isSpeculative})
+		t.useSkip(false)
 		return nil
 	}
 	checks := next.checks
 	checks.sorted = position.checks.sorted
 	checks.folded = position.checks.folded
 	checks.key = position.checks.key
-	skipped := position.pager.skipped + t.Rows - t.overlapRows()
 	next.rowsRead = position.rowsRead
-	next.pager = pager{kind: keysWorked, skipped: skipped, speculative: isSpeculative}
+	next.pager = pager{kind: byKey, skipped: position.pager.skipped + t.Rows - t.overlapRows()}
 	next.url = t.keysetURL(next.pager)
-	next.capabilities.set(rowsMayShift, true)
+	next.seen.shifted = true
 	return nil
 }

@@ -8,15 +8,27 @@ import (
 
 // OffsetField binds a field of an offset to the variable that it stores; one of its pointers is set.
 type OffsetField struct {
-	Name         string
-	Text         *string
-	Number       *int
-	Min          int // smaller numbers are omitted
-	Flag         *bool
-	Loop         *LoopDetector
-	Capabilities *Capabilities
-	Capability   Capabilities // the bit of Capabilities that the field stores
+	Name   string
+	Text   *string
+	Number *int
+	Min    int // smaller numbers are omitted
+	Flag   *bool
+	Loop   *LoopDetector
 }
+
+// Text returns a field that stores a text, unless it is empty.
+func Text(name string, text *string) OffsetField { return OffsetField{Name: name, Text: text} }
+
+// Number returns a field that stores a positive number.
+func Number(name string, number *int) OffsetField {
+	return OffsetField{Name: name, Number: number, Min: 1}
+}
+
+// Flag returns a field that stores true.
+func Flag(name string, flag *bool) OffsetField { return OffsetField{Name: name, Flag: flag} }
+
+// Loop returns a field that stores a detector that has visited something.
+func Loop(name string, loop *LoopDetector) OffsetField { return OffsetField{Name: name, Loop: loop} }
 
 // WriteFields returns the entries of an offset. Empty texts, small numbers and false are omitted.
 func WriteFields(fields []OffsetField) []wit.OffsetEntry {
@@ -27,7 +39,7 @@ func WriteFields(fields []OffsetField) []wit.OffsetEntry {
 			entries = append(entries, wit.StringEntry(field.Name, *field.Text))
 		case field.Number != nil && *field.Number >= field.Min:
 			entries = append(entries, wit.IntegerEntry(field.Name, int64(*field.Number)))
-		case field.Flag != nil && *field.Flag, field.Capabilities != nil && field.Capabilities.has(field.Capability):
+		case field.Flag != nil && *field.Flag:
 			entries = append(entries, wit.BooleanEntry(field.Name, true))
 		case field.Loop != nil && field.Loop.steps > 0:
 			entries = append(entries, wit.StringEntry(field.Name, field.Loop.String()))
@@ -41,16 +53,24 @@ var urlFields = []string{"url", "next", "link", "kept"}
 
 // ReadFields reads what [WriteFields] returned and ignores other entries.
 func ReadFields(offset []wit.OffsetEntry, fields []OffsetField) error {
+	last := 0
 	for _, entry := range offset {
-		for _, field := range fields {
-			if field.Name == entry.Name && !field.set(entry.Value) {
+		for n := range fields { // entries have the order of the fields
+			i := (last + n) % len(fields)
+			field := &fields[i]
+			if field.Name != entry.Name {
+				continue
+			}
+			last = i
+			if !field.set(entry.Value) {
 				return &wit.Error{Kind: wit.ErrorIncompatible, Message: "offset: field " + entry.Name +
 					" isn't of the form that this connector writes"}
 			}
-			if field.Name == entry.Name && slices.Contains(urlFields, field.Name) && isForeign(*field.Text) {
+			if slices.Contains(urlFields, field.Name) && isForeign(*field.Text) {
 				return &wit.Error{Kind: wit.ErrorIncompatible, Message: "offset: expected field " + entry.Name +
 					" with a path, found \"" + *field.Text + "\""}
 			}
+			break
 		}
 	}
 	return nil
@@ -69,8 +89,6 @@ func (f *OffsetField) set(scalar wit.Scalar) bool {
 		*f.Number = int(*scalar.Integer)
 	case f.Flag != nil && scalar.Boolean != nil:
 		*f.Flag = *scalar.Boolean
-	case f.Capabilities != nil && scalar.Boolean != nil:
-		f.Capabilities.set(f.Capability, *scalar.Boolean)
 	case f.Loop != nil && scalar.String != nil:
 		return f.Loop.parse(*scalar.String)
 	default:
@@ -79,16 +97,16 @@ func (f *OffsetField) set(scalar wit.Scalar) bool {
 	return true
 }
 
-// TextField returns a text of an offset, or "" if the offset has no such field.
-func TextField(offset []wit.OffsetEntry, name string) string {
+// LookupText returns a text of an offset, or "" if the offset has no such field.
+func LookupText(offset []wit.OffsetEntry, name string) string {
 	if value, ok := wit.Lookup(offset, name); ok && value.String != nil {
 		return *value.String
 	}
 	return ""
 }
 
-// FlagField returns a flag of an offset, or false if the offset has no such field.
-func FlagField(offset []wit.OffsetEntry, name string) bool {
+// LookupFlag returns a flag of an offset, or false if the offset has no such field.
+func LookupFlag(offset []wit.OffsetEntry, name string) bool {
 	value, ok := wit.Lookup(offset, name)
 	return ok && value.Boolean != nil && *value.Boolean
 }

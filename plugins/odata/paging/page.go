@@ -1,7 +1,9 @@
 package paging
 
 import (
+	"cmp"
 	"slices"
+	"strings"
 
 	"github.com/culvert-project/culvert/wit"
 )
@@ -27,11 +29,18 @@ type results struct {
 	emittedRows    int      // rows emitted
 	startsWithLast bool     // whether the first row is the last one read, as requested
 	// mayAdvanceKey means that a row after an empty page comes after the last key, or cannot be compared with it.
-	mayAdvanceKey bool
-	hasUnreadRow  bool // whether a row that was not emitted was certainly not read
+	mayAdvanceKey   bool
+	hasUnreadRow    bool // a row that was not emitted was certainly not read
+	advancesLastKey bool // such a row is after the last key
+	hasKnownRow     bool // a row that was not emitted is one of the last rows read
+	hasLastRow      bool // such a row is the last row read
 	// startsWithNewErrors means that the page starts with undecodable rows, not all of which were reported earlier.
 	startsWithNewErrors bool
-	hasKnownRow         bool // whether a row of a probe is one of the last rows read
+	unreadKey           string     // the packed key of the first row that was not read, empty if keys are not sortable
+	unreadHash          uint64     // the hash of that row
+	hasWitness          bool       // the page has the witness, see [previousAttempts]
+	tailIndex           int        // the lowest index, in the last rows read, of the rows found so far
+	filterError         *wit.Error // a row contradicts a condition that may be ignored, so no row is emitted
 	// mismatch is the reason why the page is not the one requested. If set, no row is emitted.
 	mismatch string
 }
@@ -54,8 +63,12 @@ func (pg *Page) Begin(set *Set, position *Position) {
 	if position.probe.kind != "" {
 		pg.order.sorted = true
 		pg.order.folded = true
-		pg.order.isActive = set.Keys != nil
-		pg.order.mustDescend = position.probe.kind == probeKeyOrder
+		pg.order.isActive = set.Keys.IsSortable()
+		pg.order.mustDescend = position.probe.kind == probeBefore || position.probe.kind == probeLastRows
+	}
+	pg.tailIndex = len(pg.repeats.tail.hashes)
+	if position.probe.kind == probeBefore {
+		pg.tailIndex-- // the last key is excluded
 	}
 }
 
@@ -69,7 +82,7 @@ func (pg *Page) End() {
 func (pg *Page) Position() *Position { return pg.position }
 
 // Observe checks rows and returns the rows to emit. It removes errors from out that were reported before. emit is false
-// if the page answers a probe, is speculative or is not the one requested.
+// if the page answers a probe, contradicts a condition, or is not the one requested.
 func (pg *Page) Observe(out *Rows) (rows []wit.Row, emit bool) {
 	rows = out.Rows
 	pg.observeRowErrors(out)
@@ -89,25 +102,41 @@ func (pg *Page) Observe(out *Rows) (rows []wit.Row, emit bool) {
 			pg.cursor.observeHighest(pg.set, out, pg.digest.rows == n)
 		}
 	}
-	mustCheckUnread := pg.mismatch != "" || pg.position.requestsKnownRows()
-	if mustCheckUnread && !pg.hasUnreadRow {
-		pg.hasUnreadRow = slices.ContainsFunc(rows, func(row wit.Row) bool { return pg.isUnread(&row, out.Data) })
-	}
-	if pg.position.probe.kind == probeKeyOrder && !pg.hasKnownRow {
-		pg.hasKnownRow = slices.ContainsFunc(rows, func(row wit.Row) bool {
-			return slices.Contains(pg.repeats.tail.hashes, rowHash(&row, out.Data))
+	if witness := unpackHashes(pg.position.previous.witnessHash); len(witness) > 0 && !pg.hasWitness {
+		pg.hasWitness = slices.ContainsFunc(rows, func(row wit.Row) bool {
+			return rowHash(&row, out.Data) == witness[0]
 		})
 	}
-	if mustCheckUnread || pg.position.probe.kind != "" || pg.position.pager.speculative {
+	mustCheckUnread := pg.mismatch != "" || pg.position.expectsReadRows()
+	for i := range rows {
+		if mustCheckUnread {
+			pg.checkUnread(&rows[i], out.Data)
+		}
+	}
+	emittedRows := len(rows)
+	isEmitted := !mustCheckUnread && pg.position.probe.kind == ""
+	if isEmitted && pg.set.Cursor != nil {
+		rows = pg.filterSeen(out, rows)
+	}
+	if !isEmitted || pg.filterError != nil {
 		// The host waits for the errors that it requested.
 		out.Errors = slices.DeleteFunc(out.Errors, func(rowError wit.RowError) bool {
 			return !slices.Contains(out.Skipped, rowError.RowIndex)
 		})
 		return nil, false
 	}
-	pg.emittedRows += len(rows)
-	return pg.cursor.filterSeen(pg.set, pg.position, out, rows), true
+	pg.emittedRows += emittedRows
+	return rows, true
 }
+
+// IsUnchecked reports whether rows need not meet the condition of a setting: the service is known to apply it, or the
+// page answers a probe.
+func (pg *Page) IsUnchecked(setting string) bool {
+	return pg.position.probe.kind != "" || strings.Contains(","+pg.position.known.appliedConditions, ","+setting+",")
+}
+
+// Contradict records the error about the first row that contradicts the condition of a setting.
+func (pg *Page) Contradict(failure *wit.Error) { pg.filterError = cmp.Or(pg.filterError, failure) }
 
 // observe runs the checks on decoded rows. It is called for each row of a load, so it must be fast.
 func (pg *Page) observe(rows []wit.Row, data []byte) {
@@ -134,31 +163,23 @@ func (pg *Page) observe(rows []wit.Row, data []byte) {
 }
 
 func (pg *Page) checkOrder(rows []wit.Row, data []byte) {
-	for count := 0; count < len(rows); {
-		if count += pg.order.observeAscending(pg.digest, rows[count:], data); count == len(rows) {
-			break
-		}
-		batch := rows[count:]
-		var previousKey []string
-		if pg.order.rows == 0 && pg.order.isActive {
-			batch = batch[:1] // after it, observeAscending can continue
-			previousKey = pg.keyBefore(&batch[0], data)
-		}
-		pg.order.observe(batch, data, previousKey)
-		pg.digest.add(batch, data)
-		count += len(batch)
+	var previousKey []byte
+	if len(rows) > 0 && pg.order.rows == 0 && pg.order.isActive {
+		previousKey = pg.keyBefore(&rows[0], data)
 	}
+	pg.order.observe(rows, data, previousKey)
+	pg.digest.add(rows, data)
 }
 
 // keyBefore returns the key after which the page's first row must come, or nil. A page that overlaps may start with
 // that key, which is recorded.
-func (pg *Page) keyBefore(first *wit.Row, data []byte) []string {
+func (pg *Page) keyBefore(first *wit.Row, data []byte) []byte {
 	if pg.position.probe.kind != "" || pg.position.rowsRead == 0 {
 		return nil
 	}
-	last := pg.set.unpackKey(pg.position.checks.key)
+	last := pg.set.Keys.Unpack(pg.position.checks.key)
 	pg.startsWithLast = pg.position.usesKeyset() && pg.position.pager.overlaps &&
-		slices.Equal(last, pg.set.sortTexts(keyOf(first, data)))
+		pg.set.equalKeys(last, keyOf(first, data))
 	if pg.startsWithLast {
 		return nil
 	}
@@ -168,28 +189,52 @@ func (pg *Page) keyBefore(first *wit.Row, data []byte) []string {
 // advancesKey reports whether a row comes after the last key of ascending rows. ok is false if that is unknown.
 func (pg *Page) advancesKey(row *wit.Row, data []byte) (advances, ok bool) {
 	checks := pg.position.checks
-	last := pg.set.unpackKey(checks.key)
+	last := pg.set.Keys.Unpack(checks.key)
 	if last == nil || !checks.ascending() {
 		return false, false
 	}
-	byBytes, folded, ok := pg.set.Keys.CompareTexts(pg.set.sortTexts(keyOf(row, data)), last)
+	byBytes, folded, ok := pg.set.Keys.Compare(keyOf(row, data), last)
 	return (checks.sorted && byBytes > 0) || (checks.folded && folded > 0), ok
 }
 
-// isUnread reports whether a row was certainly not read before this page.
-func (pg *Page) isUnread(row *wit.Row, data []byte) bool {
+// checkUnread finds out whether a row was certainly not read before this page. Rows that descend from the last
+// key must be the last rows read: any other row among them is unread.
+func (pg *Page) checkUnread(row *wit.Row, data []byte) {
+	position := pg.position
+	tail := pg.repeats.tail.hashes
+	rowHash := rowHash(row, data)
+	index := len(tail) - 1
+	for index >= 0 && tail[index] != rowHash {
+		index--
+	}
+	isGap := pg.order.mustDescend && pg.tailIndex > 0 && pg.order.ascends() && !position.seen.shifted
 	advances, _ := pg.advancesKey(row, data)
-	// The last rows of the set may have been read before an imported offset, or skipped.
-	checksOrder := pg.position.probe.kind == probeKeyOrder && !pg.position.requestsLastRows()
-	isSampled := (checksOrder && !pg.position.capabilities.has(keysWorked)) || !pg.position.usesKeyset()
-	return advances || (isSampled && pg.repeats.isUnread(row, data))
+	switch {
+	case advances:
+		pg.advancesLastKey = true
+	case index >= 0:
+		pg.hasKnownRow = true
+		pg.hasLastRow = pg.hasLastRow || index == len(tail)-1
+		pg.tailIndex = min(pg.tailIndex, index)
+		return
+	case len(tail) >= position.rowsSeen(), isGap: // all rows down to this one are among the last rows
+	case position.seen.used[byKey] || !pg.repeats.isUnread(row, data):
+		return
+	}
+	if !pg.hasUnreadRow {
+		pg.hasUnreadRow = true
+		pg.unreadHash = rowHash
+		if key := pg.set.sortedKey(keyOf(row, data)); key != nil {
+			pg.unreadKey = pg.set.Keys.Pack(key)
+		}
+	}
 }
 
 // checkOverlap returns the rows without the first one if that was read before, as requested. It sets mismatch if the
 // service does not apply $skip.
 func (pg *Page) checkOverlap(rows []wit.Row, data []byte) []wit.Row {
 	pager := pg.position.pager
-	isBySkip := pager.kind == skipWorked
+	isBySkip := pager.kind == bySkip
 	isLast := isBySkip && pg.repeats.tail.endsWith(rowHash(&rows[0], data))
 	pg.startsWithLast = pg.startsWithLast || (pager.overlaps && isLast)
 	switch {
@@ -197,7 +242,8 @@ func (pg *Page) checkOverlap(rows []wit.Row, data []byte) []wit.Row {
 		return rows[1:]
 	case isBySkip && pager.overlaps:
 		pg.mismatch = "its rows have another order when they are requested again"
-	case isBySkip && pager.speculative && pg.set.Keys != nil && (isLast || pg.repeats.seenBefore(&rows[0], data)):
+	case isBySkip && pg.position.totalCount < 0 && pg.set.Keys != nil &&
+		(isLast || pg.repeats.seenBefore(&rows[0], data)):
 		pg.mismatch = "the service ignores $skip"
 	}
 	return rows

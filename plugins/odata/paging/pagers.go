@@ -2,55 +2,51 @@ package paging
 
 import "github.com/culvert-project/culvert/wit"
 
+// pagerKind is the way in which pages are requested.
+type pagerKind uint8
+
 const (
-	// promised pages were announced, by a link or a count.
-	promised = false
-	// speculative pages are requested although nothing shows that there are more rows.
-	speculative = true
+	firstPage pagerKind = iota
+	byLink
+	byKey
+	bySkip
 )
 
 // pager is how a page is requested. The zero value requests the first page.
 type pager struct {
-	kind Capabilities // keysWorked, linksWorked or skipWorked: the capability that a page requested so proves
+	kind pagerKind
 	// overlaps means that the page starts with the last row read, to check $skip, or to show rows with equal keys.
-	overlaps    bool
-	speculative bool // its rows are not emitted
-	skipped     int  // undecodable rows after the key
+	overlaps bool
+	skipped  int // undecodable rows after the key
 }
 
 // useKeyset continues by key, if the keys ascended so far. It returns false, and changes nothing, if another pager must
-// be used.
-func (t *transition) useKeyset(isSpeculative bool) bool {
+// be used. hasLink means that a link may be followed instead: then a page of one row shows no order.
+func (t *transition) useKeyset(hasLink bool) bool {
 	next := t.next
-	if !t.set.canUseKeyset(next.capabilities) || !next.checks.ascending() || next.checks.key == "" {
+	isUnordered := hasLink && next.pageRows == 1 && next.totalCount < 0 && !next.known.sortsByKey
+	if !t.set.canUseKeyset(next.known) || !next.checks.ascending() || next.checks.key == "" || isUnordered {
 		return false
 	}
-	if next.totalCount < 0 && !t.position.usesKeyset() {
-		// Without a count nothing would reveal missing rows, so the order must be certain.
-		isOrdered := isSpeculative || next.capabilities.has(sortsByKey) || t.order.rows >= minOrderedRows
-		if !next.checks.sorted || !isOrdered {
-			return false
-		}
-	}
-	t.continueByKey(isSpeculative)
+	t.continueByKey()
 	next.checks.lastHashes = packHashes(t.repeats.lastHashes)
 	return true
 }
 
 // continueByKey requests the rows from the last key on, or the rows after that key if pages have one row.
-func (t *transition) continueByKey(isSpeculative bool) {
+func (t *transition) continueByKey() {
 	if t.isEmittedPage() && t.digest.rows > 0 {
 		t.rereadUndecoded()
 	}
 	hasRoom := t.next.pageRows > 1 // else the page would consist of the last row
-	if !isSpeculative && !hasRoom {
-		t.next.capabilities.set(equalKeysUnseen, true)
+	if !hasRoom && t.next.rowsRead > 1 {
+		t.next.seen.equalKeys = true
 	}
-	t.useKeysetPager(pager{overlaps: hasRoom, speculative: isSpeculative})
+	t.useKeysetPager(pager{overlaps: hasRoom})
 }
 
 func (t *transition) useKeysetPager(pager pager) {
-	pager.kind = keysWorked
+	pager.kind = byKey
 	t.next.pager = pager
 	t.next.url = t.keysetURL(pager)
 	t.next.checks.emptyPages = 0 // the request does not follow the link of an empty page
@@ -61,43 +57,36 @@ func (t *transition) keysetURL(pager pager) string {
 	if pager.overlaps {
 		condition = t.set.Keys.FilterFrom
 	}
-	return t.set.pageURL(t.next, condition(t.set.unpackKey(t.next.checks.key)), pager.skipped)
+	return t.set.pageURL(t.next, condition(t.set.Keys.Unpack(t.next.checks.key)), pager.skipped)
 }
 
-// requireKeyOrder probes whether the service sorts and compares keys, unless that is known, or is assumed and there is
-// a count. If it does not, fallbackLink is followed, or $skip is used if that is empty. A probe of the last rows of the
-// set takes the place of a speculative page.
+// requireKeyOrder probes, once and before the second page, whether the service sorts and compares keys, unless that is
+// known. If it does not, fallbackLink is followed, or $skip is used if that is empty.
 func (t *transition) requireKeyOrder(fallbackLink string) {
-	isAssumed := t.next.capabilities.has(orderAssumed) && t.next.totalCount >= 0
-	isShown := t.next.capabilities.has(sortsByKey)
-	hasOrder := t.next.rowsRead > 1 // else the order of the next page is probed
-	t.next.probe = &probe{fallbackLink: fallbackLink}
-	if !isAssumed && (t.next.pager.speculative || (hasOrder && !isShown)) {
-		t.next.probe.kind = probeKeyOrder
+	next := t.next
+	next.probe = &probe{fallbackLink: fallbackLink}
+	if !next.known.sortsByKey && next.seen.rowsBefore == unasked && next.rowsRead > 1 {
+		next.probe.kind = probeBefore
 	}
 }
 
 // useSkip requests the rows after those read. A page that overlaps starts with the last of them.
-func (t *transition) useSkip(pager pager) {
-	if t.isEmittedPage() && pager.overlaps && t.digest.rows > 0 {
+func (t *transition) useSkip(overlaps bool) {
+	if t.isEmittedPage() && overlaps && t.digest.rows > 0 {
 		t.rereadUndecoded()
 	}
 	rows := t.next.rowsRead
-	if pager.overlaps {
+	if overlaps {
 		rows--
 	}
-	if !pager.speculative {
-		t.next.capabilities.set(rowsMayShift, true)
-	}
 	t.recordLastKeys(true) // $skip counts rows
-	pager.kind = skipWorked
-	t.next.pager = pager
+	t.next.pager = pager{kind: bySkip, overlaps: overlaps}
 	t.next.url = t.set.pageURL(t.next, "", rows)
 }
 
 // isEmittedPage reports whether the response is a page whose rows were emitted.
 func (t *transition) isEmittedPage() bool {
-	return t.mismatch == "" && t.position.probe.kind == "" && !t.position.pager.speculative
+	return t.mismatch == "" && t.position.probe.kind == ""
 }
 
 // rereadUndecoded moves the position back so that undecodable rows at the end are requested again but reported once.
@@ -122,10 +111,8 @@ func (t *transition) followLink(link string, countsRows bool) error {
 		return t.afterLinkLoop("the link " + link + " was followed before")
 	}
 	t.next.url = link
-	t.next.pager = pager{kind: linksWorked}
-	if countsRows {
-		t.next.capabilities.set(rowsMayShift, true)
-	}
+	t.next.pager = pager{kind: byLink}
+	t.next.seen.shifted = t.next.seen.shifted || countsRows
 	t.recordLastKeys(countsRows)
 	return nil
 }
@@ -140,7 +127,7 @@ func (t *transition) restoreOptions(link string) (string, error) {
 
 // recordLastKeys stores the last keys if the next page is requested by counting, so that shifted rows are detected.
 func (t *transition) recordLastKeys(countsRows bool) {
-	if !t.isEmittedPage() || (t.Rows == 0 && t.position.pager.kind != 0) {
+	if !t.isEmittedPage() || (t.Rows == 0 && t.position.pager.kind != firstPage) {
 		return // the keys of the page before it are stored
 	}
 	t.next.checks.lastHashes = ""
@@ -151,56 +138,49 @@ func (t *transition) recordLastKeys(countsRows bool) {
 
 // afterLinkLoop continues by key if links loop: the link has shown that there are more rows.
 func (t *transition) afterLinkLoop(reason string) error {
-	if !t.useKeyset(speculative) {
+	if !t.useKeyset(false) {
 		return t.loopError(reason)
 	}
-	t.next.capabilities.set(foundSpeculativeRows, true)
+	t.next.seen.unpromised = true
 	t.warn("the service's pages form a loop: " + reason + "; continuing by key")
 	return nil
 }
 
-// afterSpeculativeFailure handles a speculative page that the service rejects, or that is not the one requested: it
-// requests further rows in another way, or ends the load.
-func (t *transition) afterSpeculativeFailure() error {
+// afterFailedRequest handles a request for further rows, which nothing had promised, that the service rejects or
+// answers by another page: it requests them in another way, or ends the load.
+func (t *transition) afterFailedRequest() error {
 	next := t.next
 	position := t.position
 	next.probe = &probe{}
-	if t.mismatch != "" && !position.usesKeyset() {
-		next.capabilities.set(skipUnreliable, true)
-	}
-	switch {
-	case position.usesKeyset() && position.pager.skipped == 0 && t.set.Pageable && next.checks.lastHashes != "":
+	if position.usesKeyset() && position.pager.skipped == 0 && t.set.Pageable && next.checks.lastHashes != "" {
 		t.markKeyFilterIgnored()
 		overlaps := next.pageRows > 1 && next.undecoded.count == 0
 		next.countUndecoded()
-		t.useSkip(pager{overlaps: overlaps, speculative: true})
-		return nil
-	case !position.usesKeyset() && t.set.canUseKeyset(next.capabilities) && next.checks.ascending():
-		t.useKeysetPager(pager{overlaps: next.pageRows > 1, speculative: true})
-		t.requireKeyOrder("")
+		t.useSkip(overlaps)
 		return nil
 	}
-	next.countUndecoded()
-	next.rowsRead += position.pager.skipped
-	if next.capabilities.has(countMayBePageOnly) && next.rowsRead > 1 {
-		next.probe = &probe{kind: probePageCount}
-		return nil
-	}
-	return t.afterLastSpeculativePage()
+	return t.endAfterFailure()
 }
 
-// afterLastSpeculativePage ends a load if no way to request further rows has worked.
-func (t *transition) afterLastSpeculativePage() error {
+// endAfterFailure ends a load if no way to request further rows has worked.
+func (t *transition) endAfterFailure() error {
 	next := t.next
 	skipped := t.position.pager.skipped
+	next.countUndecoded()
+	next.rowsRead += skipped
+	if next.seen.mayCountPage && next.seen.counted == unasked && next.rowsRead > 1 {
+		next.seen.counted = asked
+		next.probe = &probe{kind: probeRowCount}
+		return nil
+	}
 	switch {
-	case next.capabilities.has(foundSpeculativeRows), next.previous.minRows > next.rowsRead:
-		return t.restartWithoutKeyset("the service has more rows than it announced, and rejects requests for them")
-	case next.capabilities.has(leftUnreadRows):
-		return t.retry("the service has other rows, and ignores or rejects requests for the rows after the last one")
+	case next.seen.unpromised && t.set.canUseKeyset(next.known):
+		return t.restartWithoutKeyset("the service has more rows than it promised, and rejects requests for them")
 	case skipped > 0 && skipped == t.set.Top, next.rowsRead == t.set.Top:
 		return t.incomplete("as many as requested, and it ignores or rejects requests for further rows; " +
 			t.set.Setting("paging") + " = auto lets the service choose the pages")
+	case next.seen.unpromised:
+		return t.incomplete("and it has more, and ignores or rejects requests for them")
 	}
 	return t.complete("it ignores or rejects requests for further rows")
 }

@@ -11,7 +11,7 @@ import (
 // the next page then starts with the last rows of the previous one.
 //
 // Only the least hashes of keys are stored, so one moved row of N is found with a chance of sampleSize/N. While keys
-// ascend, a key below the previous page's last one counts as repeated too.
+// ascend, the first key below the previous page's last one counts as repeated, too.
 type repeatCheck struct {
 	isSampling     bool         // false if pages are requested by key, and in a probe
 	isKeyless      bool         // equal rows are different rows
@@ -20,16 +20,14 @@ type repeatCheck struct {
 	maxHash        uint64       // higher hashes are not stored
 	tail           overlapCheck // compares with the last rows of the previous page
 	lastHashes     []uint64     // hashes of the last rows of this page
-	floor          []string     // the last key before the page while keys ascend, else nil
-	outOfOrderKey  string       // the first key below floor
+	floor          []byte       // the last key before the page while keys ascend, else nil
 	duplicateKeys  bool         // the page has a key twice
 	repeatedHashes []uint64     // hashes of keys that are on an earlier page, too
 }
 
 const (
-	sampleSize     = 1000 // hashes of keys that a load stores, 8 KB in the offset
-	maxTail        = 64   // remembered last rows of a page: if more are inserted between two pages, the load restarts
-	minOrderedRows = 8    // rows in order by chance are unlikely: eight rows have 40,320 orders
+	sampleSize = 1000 // hashes of keys that a load stores, 8 KB in the offset
+	maxTail    = 64   // remembered last rows of a page: if more are inserted between two pages, the load restarts
 )
 
 func (r *repeatCheck) begin(set *Set, position *Position) {
@@ -43,13 +41,12 @@ func (r *repeatCheck) begin(set *Set, position *Position) {
 	r.tail = overlapCheck{}
 	r.lastHashes = r.lastHashes[:0]
 	r.floor = nil
-	r.outOfOrderKey = position.previous.outOfOrderKey
 	r.duplicateKeys = false
 	r.tail.hashes = unpackHashes(checks.lastHashes)
 	if position.usesKeyset() { // the last rows may come from several pages
 		r.lastHashes = append(r.lastHashes, r.tail.hashes...)
 	}
-	isUnique := !r.isKeyless && !position.capabilities.has(duplicateKeys) // else equal hashes may be different rows
+	isUnique := !r.isKeyless && !position.seen.duplicateKeys // else equal hashes may be different rows
 	r.tail.isMatching = len(r.tail.hashes) > 0 && r.isSampling && isUnique
 	r.previous = unpackHashes(checks.sample)
 	slices.Sort(r.previous)
@@ -57,7 +54,7 @@ func (r *repeatCheck) begin(set *Set, position *Position) {
 		r.maxHash = r.previous[len(r.previous)-1]
 	}
 	if checks.ascending() && len(r.previous) < position.rowsRead {
-		r.floor = set.unpackKey(checks.key)
+		r.floor = set.Keys.Unpack(checks.key)
 	}
 }
 
@@ -78,7 +75,7 @@ func (r *repeatCheck) countOverlap(rows []wit.Row, data []byte) (n int) {
 }
 
 func (r *repeatCheck) observe(rows []wit.Row, data []byte, order *orderCheck, checks *checkState) {
-	if r.outOfOrderKey != "" || (r.floor != nil && !order.isActive) {
+	if r.floor != nil && !order.isActive {
 		r.observeBelowFloor(rows, data, order, checks)
 	}
 	if !r.isSampling {
@@ -101,24 +98,14 @@ func (r *repeatCheck) observe(rows []wit.Row, data []byte, order *orderCheck, ch
 func (r *repeatCheck) observeBelowFloor(rows []wit.Row, data []byte, order *orderCheck, checks *checkState) {
 	for i := range rows {
 		key := keyOf(&rows[i], data)
-		keyHash := hashOf(key)
-		isBelowFloor := false
-		if r.floor != nil && !order.isActive {
-			plain, folded, ok := order.keys.CompareTexts(order.keys.SortTexts(key), r.floor)
-			if !checks.sorted {
-				plain = folded
-			}
-			isBelowFloor = ok && plain <= 0
+		plain, folded, ok := order.keys.Compare(key, r.floor)
+		if !checks.sorted {
+			plain = folded
 		}
-		switch {
-		case isBelowFloor && encodeHash(keyHash) == r.outOfOrderKey:
+		if ok && plain <= 0 {
+			r.repeatedHashes = append(r.repeatedHashes, hashOf(key).bits48())
 			r.floor = nil
-		case isBelowFloor:
-			r.repeatedHashes = append(r.repeatedHashes, keyHash.bits48())
-			r.floor = nil
-			r.outOfOrderKey = encodeHash(keyHash)
-		case encodeHash(keyHash) == r.outOfOrderKey:
-			r.outOfOrderKey = ""
+			return
 		}
 	}
 }
@@ -128,7 +115,11 @@ func (r *repeatCheck) seenBefore(row *wit.Row, data []byte) bool {
 	return isSeen
 }
 
+// rememberLast keeps the hashes of the last rows. A row that repeats the last one of the page before is kept once.
 func (r *repeatCheck) rememberLast(rows []wit.Row, data []byte) {
+	if n := len(r.lastHashes); n > 0 && len(rows) > 0 && r.lastHashes[n-1] == rowHash(&rows[0], data) {
+		rows = rows[1:]
+	}
 	rows = rows[max(0, len(rows)-maxTail):]
 	r.lastHashes = r.lastHashes[max(0, len(r.lastHashes)+len(rows)-maxTail):]
 	for i := range rows {

@@ -114,12 +114,6 @@ func (p *pageDigest) add(rows []wit.Row, data []byte) {
 	p.keys = keys
 }
 
-func (p *pageDigest) addHashed(rows int, last []byte, keys hash) {
-	p.rows += rows
-	p.last = append(p.last[:0], last...)
-	p.keys = keys
-}
-
 // hash returns the hash of the page, or of its undecodable rows if none was decoded. ok is false for an empty page.
 func (p *pageDigest) hash() (digest hash, ok bool) {
 	if p.rows == 0 && p.errorCount > 0 {

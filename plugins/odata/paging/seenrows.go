@@ -14,7 +14,6 @@ type cursorCheck struct {
 	seen          map[string]bool // hashes of the rows that the previous load delivered
 	high          string          // the highest value so far
 	rows          []seenRow       // the rows of this load within the look-back
-	belowFrom     string          // a value below the requested ones: the service ignores the filter
 	nullIsHighest bool            // the service returned null as the highest value
 }
 
@@ -52,13 +51,13 @@ func (cc *cursorCheck) base(position *Position) string {
 	return cc.high
 }
 
-// filterSeen records the rows' cursor values and returns the rows that no earlier load delivered. It returns nil if the
-// service ignores the filter.
-func (cc *cursorCheck) filterSeen(set *Set, position *Position, out *Rows, rows []wit.Row) []wit.Row {
-	cursor := set.Cursor
-	if cursor == nil {
-		return rows
-	}
+// filterSeen records the rows' cursor values and returns the rows that no earlier load delivered.
+func (pg *Page) filterSeen(out *Rows, rows []wit.Row) []wit.Row {
+	cc := pg.cursor
+	cursor := pg.set.Cursor
+	position := pg.position
+	setting := pg.set.Setting("cursor.property")
+	isUnchecked := pg.IsUnchecked(setting)
 	first := len(out.Rows) - len(rows)
 	remaining := rows[:0:0]
 	for i := range rows {
@@ -67,8 +66,11 @@ func (cc *cursorCheck) filterSeen(set *Set, position *Position, out *Rows, rows 
 			remaining = append(remaining, rows[i])
 			continue
 		}
-		if cursor.isBelow(cursorValue, position.cursor.from) {
-			cc.belowFrom = cursorValue
+		if !isUnchecked && cursor.isBelow(cursorValue, position.cursor.from) {
+			pg.Contradict(&wit.Error{Kind: wit.ErrorData, Setting: &setting, Message: pg.set.Label() +
+				": found a row whose " + cursor.Name + " is " + cursorValue + ", and rows from " +
+				position.cursor.from + " on were requested: the service accepts $filter but ignores it, or its " +
+				"next links do"})
 			return nil
 		}
 		if cc.high == "" || cursor.isAtLeast(cursorValue, cc.high) {
@@ -90,13 +92,6 @@ func (cc *cursorCheck) filterSeen(set *Set, position *Position, out *Rows, rows 
 		}
 	}
 	return remaining
-}
-
-func (cc *cursorCheck) filterIgnoredError(set *Set, position *Position) error {
-	setting := set.Setting("cursor.property")
-	return &wit.Error{Kind: wit.ErrorData, Setting: &setting, Message: set.Label() + ": found a row whose " +
-		set.Cursor.Name + " is " + cc.belowFrom + ", and rows from " + position.cursor.from +
-		" on were requested: the service accepts $filter but ignores it, or its next links do"}
 }
 
 const seenRowBytes = 32 // approximate size of a packed row
@@ -136,7 +131,7 @@ func exceedsLimit(rows []seenRow) bool {
 // save stores the state in the next position, and returns warnings for the log.
 func (cc *cursorCheck) save(set *Set, position, next *Position) (warnings []string) {
 	cursorProperty := set.Cursor
-	if cursorProperty == nil || next.snapshot > position.snapshot { // the load restarts
+	if cursorProperty == nil || next.snapshot.number > position.snapshot.number { // the load restarts
 		return nil
 	}
 	if cc.nullIsHighest {
@@ -144,7 +139,7 @@ func (cc *cursorCheck) save(set *Set, position, next *Position) (warnings []stri
 			"highest value: the next load starts at the highest value of this one's first page, or reads all rows if "+
 			"that has none")
 	}
-	isDone := next.capabilities.has(loadComplete)
+	isDone := next.isDone
 	if position.probe.kind != "" && !isDone { // its rows are not emitted
 		cursor := *position.cursor
 		cursor.high = cc.high

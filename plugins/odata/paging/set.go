@@ -1,6 +1,7 @@
 package paging
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,6 +31,12 @@ type Set struct {
 	Cursor  *Cursor  // nil means that each load reads all rows
 	Query   uri.Query
 	Keys    *rowkey.Keys // nil means that rows have no key
+	Expands bool         // requests contain $expand
+	// KeysAlone returns the set of the same rows with key properties only. without is a setting whose condition is
+	// dropped, or "". Nil means the set itself.
+	KeysAlone func(without string) *Set
+	// LastRows is the $top of the probe for the last rows. Zero means 8, which have 40,320 orders.
+	LastRows int
 }
 
 // LogEndings are the ends of log lines about a load.
@@ -43,19 +50,15 @@ type Support struct {
 	Ordered   bool // all key properties are sortable
 	Countable bool // $inlinecount works
 	Pageable  bool // $skip and $top work
+	Partial   bool // the set does not have all rows
 }
-
-const (
-	countOption = "$inlinecount"
-	tokenOption = "$skiptoken"
-)
 
 // Label names the set in messages.
 func (s *Set) Label() string { return "entity set " + s.Name + " of " + s.Service }
 
 // First returns the start of the first load. now is in milliseconds since 1970.
 func (s *Set) First(now int64) *Position {
-	position := s.start(0)
+	position := s.start(known{})
 	position.timestamp = int(now)
 	if s.Cursor != nil && s.Cursor.Sortable {
 		position.probe = &probe{kind: probeHighestCursor}
@@ -65,14 +68,11 @@ func (s *Set) First(now int64) *Position {
 
 // FirstAfter returns the start of the load after a complete one. It keeps what was learned about the service.
 func (s *Set) FirstAfter(done *Position, now int64) *Position {
-	position := newPosition(done.capabilities & serviceCapabilities)
-	position.previous = &previousAttempts{repeatDigest: done.previous.repeatDigest,
-		outOfOrderKey: done.previous.outOfOrderKey}
-	position.endMarkerPending = done.endMarkerPending
+	position := newPosition(done.known)
+	position.previous = &previousAttempts{repeatDigest: done.previous.repeatDigest, verdict: done.verdict}
+	position.snapshot.endMarkerPending = done.snapshot.endMarkerPending
 	position.timestamp = int(now)
 	position.SetAnswered()
-	position.previous.verdict = done.verdict
-	position.previous.provenRows = done.previous.provenRows
 	if s.Cursor != nil {
 		position.cursor = s.Cursor.nextState(done.cursor)
 	}
@@ -80,55 +80,66 @@ func (s *Set) FirstAfter(done *Position, now int64) *Position {
 	return position
 }
 
-func (s *Set) start(capabilities Capabilities) *Position {
-	position := newPosition(capabilities)
+func (s *Set) start(known known) *Position {
+	position := newPosition(known)
 	position.url = s.pageURL(position, "", 0)
 	return position
 }
 
 // Request returns the path and query of a position, and whether repeated requests return the rows in the same order.
 func (s *Set) Request(position *Position) (target string, repeatable bool) {
-	return s.Target(position), s.Ordered && !position.capabilities.has(refusesOrderBy)
+	return s.Target(position), s.Ordered && !position.known.refusesOrderBy
 }
 
 // Target returns the path and query of a position, or of its probe.
 func (s *Set) Target(position *Position) string {
-	oneRow := *s
-	oneRow.Top = 1
-	switch position.probe.kind {
-	case probeKeyOrder:
-		if position.requestsLastRows() {
-			return s.lastRowsURL(position, "", minOrderedRows)
+	set := *s
+	if position.RequestsKeysAlone() {
+		if s.KeysAlone != nil {
+			set = *s.KeysAlone(position.DroppedCondition())
 		}
-		return s.lastRowsURL(position, s.Keys.FilterUpTo(s.unpackKey(position.checks.key)), minOrderedRows)
-	case probePageCount, probeRowCount:
-		return oneRow.pageURL(position, "", 0)
-	case probeDeletedRow:
-		return s.lastRowsURL(position, s.Keys.FilterUpTo(s.unpackKey(position.probe.lastKey)), 1)
-	case probeKnownRows, probeKnownEnd:
-		return s.pageURL(position, "", position.suspectFrom)
-	case probeFurtherRows:
-		return oneRow.pageURL(position, "", position.rowsRead)
+		set.Top = s.Top
+		set.Count = s.Count && (position.probe.message != "" ||
+			(position.probe.kind == probeLastRows && position.totalCount >= 0))
+	}
+	last := s.Keys.Unpack(position.checks.key)
+	switch position.probe.kind {
+	case probeBefore:
+		return set.sortedURL(position, s.Keys.FilterBefore(last), " desc", 0)
+	case probeAfter:
+		if position.pageRows == 1 {
+			return set.pageURL(position, s.Keys.FilterAfter(last), 0)
+		}
+		return set.pageURL(position, s.Keys.FilterFrom(last), 0)
+	case probeFirstRows, probeFiltered:
+		return set.pageURL(position, "", 0)
+	case probeLastRows:
+		set.Top = cmp.Or(s.LastRows, 8)
+		return set.sortedURL(position, "", " desc", 0)
+	case probeRank:
+		set.Top = 2
+		return set.pageURL(position, "", position.rowsSeen()-1)
+	case probeDeletedRow, probeEarlierRow:
+		return set.pageURL(position, s.Keys.FilterEqual([][]byte{s.Keys.Unpack(position.probe.key)}), 0)
+	case probeUnfiltered:
+		if position.probe.dropped == s.Setting("cursor.property") {
+			set.Cursor = nil
+		}
+		return set.pageURL(position, "", 0)
+	case probeRowCount:
+		set.Top = 1
+		return set.pageURL(position, "", 0)
 	case probeHighestCursor:
 		return s.highestURL(position)
 	}
 	return position.url
 }
 
-// lastRowsURL returns the URL of the last rows that meet a condition, in descending order. An empty condition means all
-// rows. A service that ignores $orderby or the filter returns other rows, even if they are stored in the order of keys.
-func (s *Set) lastRowsURL(position *Position, condition string, rows int) string {
-	lastRows := *s
-	lastRows.Top = rows
-	lastRows.Count = false
-	return lastRows.sortedURL(position, condition, " desc", 0)
-}
-
 // UnorderedURL returns the URL of all rows without order. withCount requests their number, if the set is countable.
 func (s *Set) UnorderedURL(withCount bool) string {
-	capabilities := refusesOrderBy
-	capabilities.set(refusesCount, !withCount)
-	return s.pageURL(newPosition(capabilities), "", 0)
+	set := *s
+	set.Top = 0 // links and delta links, if any, follow a page
+	return set.pageURL(newPosition(known{refusesOrderBy: true, refusesCount: !withCount}), "", 0)
 }
 
 // FilteredURL returns the URL of rows that meet a condition, without order and count.
@@ -150,7 +161,7 @@ func (s *Set) sortedURL(position *Position, condition, direction string, skip in
 	if filter := s.filter(condition); filter != "" {
 		options = append(options, "$filter="+filter)
 	}
-	if s.Ordered && !position.capabilities.has(refusesOrderBy) {
+	if s.Ordered && !position.known.refusesOrderBy {
 		properties := strings.Join(s.Keys.Names(), direction+",") + direction
 		options = append(options, "$orderby="+strings.ReplaceAll(properties, " ", "%20"))
 	}
@@ -160,8 +171,8 @@ func (s *Set) sortedURL(position *Position, condition, direction string, skip in
 	if skip > 0 {
 		options = append(options, "$skip="+strconv.Itoa(skip))
 	}
-	if s.requestsCount(position.capabilities) {
-		options = append(options, countOption+"=allpages")
+	if s.requestsCount(position.known) {
+		options = append(options, "$inlinecount=allpages")
 	}
 	return s.buildURL(options)
 }
@@ -193,36 +204,28 @@ func (s *Set) filter(condition string) string {
 	return string(uri.AppendEscaped(nil, condition))
 }
 
-func (s *Set) requestsCount(capabilities Capabilities) bool {
-	return s.Count && s.Countable && !capabilities.has(refusesCount)
-}
+func (s *Set) requestsCount(known known) bool { return s.Count && s.Countable && !known.refusesCount }
 
 // CanUseKeyset reports whether the set can be paged by key, as far as the configuration and the metadata show.
-func (s *Set) CanUseKeyset() bool { return s.canUseKeyset(0) }
+func (s *Set) CanUseKeyset() bool { return s.canUseKeyset(known{}) }
 
-func (s *Set) canUseKeyset(capabilities Capabilities) bool {
-	return s.Keys != nil && s.Ordered && !capabilities.has(refusesOrderBy) && !capabilities.has(ignoresKeyFilter) &&
-		s.Paging != "links"
+func (s *Set) canUseKeyset(known known) bool {
+	return s.Keys != nil && s.Ordered && !known.refusesOrderBy && !known.ignoresKeyFilter && s.Paging != "links"
 }
 
-// sortTexts returns the parts of an encoded key as [rowkey.Keys.CompareTexts] compares them, or nil without key.
-func (s *Set) sortTexts(key []byte) []string {
-	if s.Keys == nil || len(key) == 0 {
-		return nil
+// sortedKey returns an encoded key if services compare such keys as they are written, else nil.
+func (s *Set) sortedKey(key []byte) []byte {
+	if s.Keys.IsSortable() && len(key) > 0 {
+		return key
 	}
-	return s.Keys.SortTexts(key)
+	return nil
 }
 
-func (s *Set) literalTexts(key []byte) []string {
-	if s.Keys == nil || len(key) == 0 {
-		return nil
+// equalKeys reports whether two encoded keys are the same. Fields that were added to them are not compared.
+func (s *Set) equalKeys(a, b []byte) bool {
+	if s.Keys == nil || len(a) == 0 || len(b) == 0 {
+		return false
 	}
-	return s.Keys.LiteralTexts(key)
-}
-
-func (s *Set) unpackKey(key string) []string {
-	if s.Keys == nil || key == "" {
-		return nil
-	}
-	return s.Keys.Unpack(key)
+	plain, _, ok := s.Keys.Compare(a, b)
+	return ok && plain == 0
 }

@@ -25,33 +25,36 @@ func TestOffsetsOfPreviousVersion(t *testing.T) {
 			target: "/s/X?$inlinecount=allpages"},
 		"by links": {offset: `{"url":"/s/X?$skiptoken='d'","seen":3,"sorted":true,"folded":true,"key":"(2L)",
 			"sample":"kEB01Qld8Bh15chV","followed":"2.iyMLHamh.7AFMel0qiyMLHamh","pages":"1.QuuHv8lA.QuuHv8lA"}`,
-			pager: pager{kind: linksWorked}, target: "/s/X?$skiptoken='d'"},
+			pager: pager{kind: byLink}, target: "/s/X?$skiptoken='d'"},
 		"by links that count": {offset: `{"url":"/s/X?$skiptoken=2","seen":2,"count":4,"links":true,"shifts":true,
 			"tail":"eCHdkcp5","run":"VofqdufE","followed":"2.ATCQKR8j.CMaXq0ATATCQKR8j"}`,
-			pager: pager{kind: linksWorked}, target: "/s/X?$skiptoken=2"},
+			pager: pager{kind: byLink}, target: "/s/X?$skiptoken=2"},
 		"by key": {offset: `{"url":"` + keyed + `","seen":2,"count":3,"base":2,"sorted":true,"folded":true,"sound":true,
 			"key":"(2L)","next":"/s/X?$skip=2"}`,
-			pager: pager{kind: keysWorked}, target: keyed},
+			pager: pager{kind: byKey}, target: keyed},
 		"by key, checked": {offset: `{"url":"` + keyed + `","seen":2,"count":3,"base":2,"sorted":true,"key":"(2L)",
 			"check":"rows","level":2,"floor":"(1L)","floorseen":1}`,
-			pager: pager{kind: keysWorked}, target: keyed},
+			pager: pager{kind: byKey}, target: keyed},
 		"by key, order asked": {offset: `{"url":"` + keyed + `","seen":2,"count":5,"base":2,"sorted":true,"key":"(2L)",
 			"check":"order","probed":1}`,
-			pager: pager{kind: keysWorked}},
-		"by key, unannounced": {offset: `{"url":"` + keyed + `","seen":2,"base":2,"sorted":true,"key":"(2L)",
+			pager: pager{kind: byKey}, target: keyed},
+		"by links, at the end": {offset: `{"url":"/s/X?$skiptoken='d'","seen":3,"count":3,"sorted":true,"key":"(2L)",
+			"followed":"2.iyMLHamh.7AFMel0qiyMLHamh","check":"lastly"}`,
+			pager: pager{kind: byLink}, target: "/s/X?$orderby=K&$top=1&$inlinecount=allpages"},
+		"by key, unpromised": {offset: `{"url":"` + keyed + `","seen":2,"base":2,"sorted":true,"key":"(2L)",
 			"check":"count","beyond":true,"tail":"Hge06I3X","run":"JAe06JgF","claimed":2}`,
-			pager: pager{kind: keysWorked, speculative: true}, target: keyed},
+			pager: pager{kind: byKey}, target: keyed},
 		"by key, rows left out": {offset: `{"url":"` + keyed + `&$skip=3","seen":2,"base":2,"passed":3,"sorted":true,
 			"key":"(2L)"}`,
-			pager: pager{kind: keysWorked, skipped: 3}, target: keyed + "&$skip=3"},
+			pager: pager{kind: byKey, skipped: 3}, target: keyed + "&$skip=3"},
 		"by number": {
 			offset: `{"url":"/s/X?$skip=298","seen":299,"count":400,"unordered":true,"laps":true,"tail":"Hge06I3X"}`,
-			pager:  pager{kind: skipWorked, overlaps: true}, target: "/s/X?$skip=298"},
-		"by number, unannounced": {
+			pager:  pager{kind: bySkip, overlaps: true}, target: "/s/X?$skip=298"},
+		"by number, unpromised": {
 			offset: `{"url":"/s/X?$skip=6","seen":6,"shifts":true,"faults":"k7Pk-zcZ","beyond":true}`,
-			pager:  pager{kind: skipWorked, speculative: true}, target: "/s/X?$skip=6"},
+			pager:  pager{kind: bySkip}, target: "/s/X?$skip=6"},
 		"the count at the end": {offset: `{"url":"` + keyed + `","seen":5,"count":6,"base":2,"check":"end"}`,
-			pager: pager{kind: linksWorked}, target: "/s/X?$orderby=K&$top=1&$inlinecount=allpages"},
+			pager: pager{kind: byLink}, target: "/s/X?$orderby=K&$top=1&$inlinecount=allpages"},
 		"the way without": {offset: `{"url":"` + page + `","seen":0,"check":"without","refused":"500 SY/530"}`,
 			pager: pager{}, target: page},
 		"complete": {offset: `{"url":"` + page + `","seen":4,"count":4,"done":true,"proven":true,
@@ -68,13 +71,13 @@ func TestOffsetsOfPreviousVersion(t *testing.T) {
 				t.Fatalf("expected the pager %#v, found %+v, %v", test.pager, position, err)
 			}
 			target, _ := setOf("auto", 0).Request(position)
-			want := cmp.Or(test.target, "/s/X?$filter=K%20le%202L&$orderby=K%20desc&$top=8")
+			want := cmp.Or(test.target, "/s/X?$filter=K%20lt%202L&$orderby=K%20desc")
 			if target != want {
 				t.Errorf("expected %s, found %s", want, target)
 			}
 			if reread, err := Read(position.Fields()); err != nil || reread.pager != position.pager ||
 				reread.url != position.url ||
-				reread.capabilities != position.capabilities || *reread.checks != *position.checks {
+				reread.known != position.known || reread.seen != position.seen || *reread.checks != *position.checks {
 				t.Errorf("expected %+v after storing it again, found %+v, %v", position, reread, err)
 			}
 		})
@@ -83,7 +86,7 @@ func TestOffsetsOfPreviousVersion(t *testing.T) {
 
 // Field names that the host adds to an offset are reserved: a position does not use them.
 func TestReservedFieldsOfOffsets(t *testing.T) {
-	for _, item := range newPosition(0).offsetFields(&encodedState{}) {
+	for _, item := range newPosition(known{}).appendFields(nil, &encodedState{}) {
 		switch item.Name {
 		case "record", "keys", "fingerprint", "subscription":
 			t.Errorf("expected no field %s, which is reserved for the host", item.Name)

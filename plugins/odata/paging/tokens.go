@@ -20,7 +20,7 @@ import (
 // the last row, seen the number of rows so far. If the link contains a number that may be either, lastKey is that
 // number: pass it to [Set.MayHideRows] with the next page.
 func (s *Set) CountsRows(link, request string, last []byte, seen int) (countsRows bool, lastKey string) {
-	texts := s.literalTexts(last)
+	texts := s.Keys.LiteralTexts(last)
 	switch {
 	case s.linkHasKey(link, request, texts, seen):
 		return false, ""
@@ -33,33 +33,8 @@ func (s *Set) CountsRows(link, request string, last []byte, seen int) (countsRow
 // MayHideRows reports whether rows may be missing between key last and the first row of the next page.
 func (s *Set) MayHideRows(last string, first []byte) bool {
 	lastNumber, err := strconv.ParseInt(last, 10, 64)
-	texts := s.literalTexts(first)
+	texts := s.Keys.LiteralTexts(first)
 	return err != nil || texts == nil || texts[0] != strconv.FormatInt(lastNumber+1, 10)
-}
-
-// rowNumberIn returns the number of a link that is named as a number of rows: $skip=1000,
-// {"startRow":1000,"endRow":2000}, $rows=500&$offset=1000.
-func rowNumberIn(link string) (row int, ok bool) {
-	_, query, _ := strings.Cut(link, "?")
-	for option := range strings.SplitSeq(query, "&") {
-		name, optionValue, _ := strings.Cut(option, "=")
-		name = uri.Unescape(name)
-		if name != "$skip" && name != tokenOption {
-			continue
-		}
-		for _, decoded := range decodings(uri.Unescape(optionValue)) {
-			_, start, isOffset := strings.Cut(decoded, "offset=")
-			if _, startRow, isStart := strings.Cut(decoded, `"startRow":`); isStart {
-				start, _, _ = strings.Cut(startRow, ",")
-			} else if !isOffset && name == "$skip" {
-				start = decoded
-			}
-			if row, err := strconv.Atoi(start); err == nil {
-				return row, true
-			}
-		}
-	}
-	return 0, false
 }
 
 const maxLink = 16 << 10 // longer links count as links without key
@@ -86,8 +61,8 @@ func (s *Set) linkHasKey(link, request string, keys []string, counts ...int) boo
 		switch {
 		case name == "$skip":
 			return false
-		case name == "$top", name == countOption: // these options select no position
-		case name == tokenOption:
+		case name == "$top", name == "$inlinecount": // these options select no position
+		case name == "$skiptoken":
 			for _, decoded := range decodings(optionValue) {
 				numbers = append(numbers, numbersIn(decoded)...)
 				addedOptions = append(addedOptions, decoded)

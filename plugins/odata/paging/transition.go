@@ -34,6 +34,10 @@ func (pg *Page) newTransition(info PageInfo) *transition {
 	previous := *pg.position.previous
 	next.checks = &checks
 	next.previous = &previous
+	if !pg.set.Count && next.totalCount >= 0 { // the setting has changed during the load
+		next.totalCount = -1
+		next.known.overcounts = true
+	}
 	return &transition{Page: pg, PageInfo: info, next: &next}
 }
 
@@ -45,8 +49,10 @@ func (t *transition) end(err error) (*Position, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, warning := range t.cursor.save(t.set, t.position, t.next) {
-		t.warn(warning)
+	if t.filterError == nil { // else the page follows again
+		for _, warning := range t.cursor.save(t.set, t.position, t.next) {
+			t.warn(warning)
+		}
 	}
 	for _, entry := range t.logEntries {
 		sdk.Log(entry.level, t.set.Label()+": "+entry.text)
@@ -56,10 +62,9 @@ func (t *transition) end(err error) (*Position, error) {
 
 // repeatsRequest reports whether the next request is the same one although the page had no new row.
 func (t *transition) repeatsRequest() bool {
-	continues := t.next.pager.kind != 0 && !t.next.capabilities.has(loadComplete)
-	isAnswered := t.position.pager.speculative && !t.next.pager.speculative // its rows are emitted now
+	continues := t.next.pager.kind != firstPage && !t.next.isDone
 	isSame := t.next.rowsRead <= t.position.rowsRead && t.set.Target(t.next) == t.set.Target(t.position)
-	return continues && !isAnswered && isSame
+	return continues && isSame
 }
 
 func (t *transition) warn(text string) {
@@ -74,7 +79,7 @@ func itoa(n int) string { return strconv.Itoa(n) }
 
 // restartWithoutKeyset starts the load over without requests by key. If that was tried before, it is a retry.
 func (t *transition) restartWithoutKeyset(reason string) error {
-	if t.next.capabilities.has(ignoresKeyFilter) {
+	if t.next.known.ignoresKeyFilter {
 		return t.retry(reason)
 	}
 	t.markKeyFilterIgnored()
@@ -83,8 +88,8 @@ func (t *transition) restartWithoutKeyset(reason string) error {
 }
 
 func (t *transition) markKeyFilterIgnored() {
-	t.next.capabilities.set(ignoresKeyFilter, true)
-	t.next.capabilities.set(sortsByKey, false)
+	t.next.known.ignoresKeyFilter = true
+	t.next.known.sortsByKey = false
 }
 
 const maxAttempts = 3 // with one pager
@@ -92,16 +97,17 @@ const maxAttempts = 3 // with one pager
 // retry starts the load over, or fails it after maxAttempts.
 func (t *transition) retry(reason string) error {
 	t.next.previous.count++
+	t.next.known.overcounts = t.next.known.overcounts || t.next.totalCount > t.next.distinctRows()
 	if t.next.previous.count < maxAttempts {
 		return t.restart(reason)
 	}
-	action := "if the service counts rows that it does not return, " + t.set.Setting("count") +
-		" = none disables the count. "
+	action := "if the service counts rows that it does not return, " + t.set.Setting("count") + " = none removes " +
+		"this evidence, and the load ends as unproven. "
 	if t.next.totalCount < 0 {
 		action = "else the service must return counts or next links, or support $skip or $orderby and $filter. "
 	}
 	return t.incomplete(reason + "; the set was read " + itoa(maxAttempts) + " times. If its rows change all the " +
-		"time, read it when they aren't; " + action + "Reset the connector's offsets to start over")
+		"time, read it when they do not; " + action + "Reset the connector's offsets to start over")
 }
 
 // restart starts the load over with another snapshot number, or fails it if exactly-once forbids to read rows again.
@@ -117,17 +123,21 @@ func (t *transition) restart(reason string) error {
 			reason + ". Reading the set again would deliver rows twice, which exactly-once excludes: " + name +
 			" = reload does so nevertheless, and marks them"}
 	}
-	first := t.set.start(next.capabilities & (serviceCapabilities | duplicateKeys | keysNumberRows))
+	first := t.set.start(next.known)
+	first.seen.duplicateKeys = next.seen.duplicateKeys
+	first.seen.numberedKeys = next.seen.numberedKeys
+	first.seen.firstSinceStart = next.seen.firstSinceStart
 	first.previous = next.previous
 	first.timestamp = next.timestamp
-	first.capabilities.set(firstSinceStart, next.capabilities.has(firstSinceStart))
-	first.snapshot = max(int(t.ReceivedAt), next.snapshot+1)
-	first.endMarkerPending = next.endMarkerPending
+	first.snapshot = next.snapshot
+	first.snapshot.number = max(int(t.ReceivedAt), next.snapshot.number+1)
 	first.cursor = &cursorState{from: next.cursor.from, high: next.cursor.high, previousRows: next.cursor.previousRows,
 		truncated: next.cursor.truncated}
 	first.url = t.set.pageURL(first, "", 0)
-	if next.capabilities.has(foundSpeculativeRows) {
-		first.previous.minRows = max(next.previous.minRows, next.rowsRead)
+	if last := unpackHashes(next.checks.lastHashes); next.previous.witnessHash == "" && next.checks.key != "" &&
+		len(last) > 0 && next.checks.repeatCount == 0 {
+		first.previous.witness = next.checks.key
+		first.previous.witnessHash = packHashes(last[len(last)-1:])
 	}
 	t.next = first
 	t.warn(progress + ", " + reason + "; reading the set again from its start, " + t.set.AfterRestart)
@@ -140,7 +150,7 @@ func (t *transition) incomplete(reason string) error {
 	message := "the service counts " + itoa(next.totalCount) + " rows, " + itoa(next.rowsRead) + " were read, "
 	if next.totalCount < 0 {
 		message = "the service returns no count, " + itoa(next.rowsRead) + " rows were read, "
-		if next.capabilities.has(countMayBePageOnly) {
+		if next.seen.mayCountPage {
 			message = "the service counts the rows of a page only, " + itoa(next.rowsRead) + " rows were read, "
 		}
 	}

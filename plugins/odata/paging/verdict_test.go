@@ -94,7 +94,7 @@ func provenLoads() []verdictCase {
 		{name: "links by key, no count", service: &service{links: "key", count: "none"}, verdict: ProvenByKey,
 			rows: many, requests: 257},
 		{name: "links by key, followed", service: &service{links: "key"}, paging: "links", firstKey: 100_001,
-			verdict: provenByCount, rows: many, requests: 251},
+			verdict: ProvenByCount, rows: many, requests: 251},
 		{name: "no links, no count", service: &service{links: "none", count: "none", skips: true}, verdict: ProvenByKey,
 			rows: many, requests: 257},
 		{name: "no links, count of a page", service: &service{links: "none", count: "page", skips: true},
@@ -159,7 +159,7 @@ func unprovenLoads() []verdictCase {
 					s.remove(last)
 				}
 			}, fault: func(s *service, number int, target string, correct answer) answer {
-				if strings.HasSuffix(target, "desc&$top=1") {
+				if strings.Contains(target, "%20eq%20") {
 					return answer{status: 400, message: "no"}
 				}
 				return correct
@@ -180,8 +180,6 @@ func unprovenLoads() []verdictCase {
 			}}, verdict: Unproven, rows: many, requests: 252},
 		{name: "links behind the end, with a count", service: &service{links: "fresh", skips: true, order: "ignores",
 			filter: "ignores", fault: linksBehindTheEnd}, verdict: Unproven, rows: many, requests: 253},
-		{name: "links behind the end, no count", service: &service{links: "fresh", skips: true, order: "ignores",
-			filter: "ignores", count: "none", fault: linksBehindTheEnd}, verdict: Unproven, rows: many, requests: 257},
 		{name: "equal rows of few properties, no keys",
 			service: &service{links: "token", keyless: true, skips: true, equal: true}, keyless: true,
 			verdict: Unproven, rows: many, requests: 257},
@@ -220,6 +218,8 @@ func failedLoads() []verdictCase {
 				}
 				return correct
 			}}, paging: "links", verdict: failedLoad},
+		{name: "links behind the end, no count", service: &service{links: "fresh", skips: true, order: "ignores",
+			filter: "ignores", count: "none", fault: linksBehindTheEnd}, verdict: failedLoad},
 		{name: "links behind the end, and nothing can confirm it", service: &service{links: "fresh", order: "ignores",
 			filter: "ignores", count: "none", noSkip: 400, fault: linksBehindTheEnd}, verdict: failedLoad},
 	}
@@ -323,30 +323,25 @@ func TestRejectionsOfRequestsThatWorked(t *testing.T) {
 	}
 }
 
-// TestProofIsRemembered: the verdict survives a restart, and later loads of as many rows in one page need no request
-// for further ones.
-func TestProofIsRemembered(t *testing.T) {
+// TestProofOfOnePage: a set of one page is asked for its rows before and after the last one, for each load again, since
+// the set may have grown. The verdict survives a restart.
+func TestProofOfOnePage(t *testing.T) {
 	fake := &service{keys: upFrom(1, 50), page: 100, links: "none", skips: true}
 	set := setOf("auto", 0)
 	first, err := fake.load(t, set, nil)
-	if err != nil || first.end.verdict != ProvenByKey || len(fake.requests) != 2 {
-		t.Fatalf("expected a proof by key in 2 requests, found %v, %v, in %q", first.end, err, fake.requests)
+	if err != nil || first.end.verdict != ProvenByKey || len(fake.requests) != 3 {
+		t.Fatalf("expected a proof by key in 3 requests, found %v, %v, in %q", first.end, err, fake.requests)
 	}
 	stored, err := Read(first.end.Fields())
 	if err != nil || stored.Verdict() != ProvenByKey {
 		t.Fatalf("expected the stored verdict %s, found %q, %v", ProvenByKey, stored.Verdict(), err)
 	}
-	for _, test := range []struct{ rows, requests int }{
-		{rows: 50, requests: 1},
-		{rows: 40, requests: 1},
-		{rows: 60, requests: 2},
-	} {
-		fake.keys = upFrom(1, test.rows)
+	for _, rows := range []int{50, 40, 60} {
+		fake.keys = upFrom(1, rows)
 		fake.requests = nil
 		next, err := fake.load(t, set, set.FirstAfter(stored, 1_700_000_100_000))
-		if err != nil || !Proves(next.end.verdict) || len(fake.requests) != test.requests {
-			t.Errorf("%d rows: expected a proof in %d requests, found %v, %v, in %q", test.rows, test.requests,
-				next.end, err, fake.requests)
+		if err != nil || !Proves(next.end.verdict) || len(fake.requests) != 3 {
+			t.Errorf("%d rows: expected a proof in 3 requests, found %v, %v, in %q", rows, next.end, err, fake.requests)
 		}
 	}
 }
@@ -373,18 +368,136 @@ func TestWarningNamesMissingProof(t *testing.T) {
 		change func(*Position)
 		want   string
 	}{
-		"order assumed":       {func(p *Position) { p.capabilities.set(orderAssumed, true) }, "$orderby"},
+		"order assumed":       {func(p *Position) { p.seen.assumedOrder = true }, "$orderby"},
 		"rows do not ascend":  {func(p *Position) { p.checks.sorted = false }, "$orderby"},
-		"$orderby is refused": {func(p *Position) { p.capabilities.set(refusesOrderBy, true) }, "$orderby"},
+		"$orderby is refused": {func(p *Position) { p.known.refusesOrderBy = true }, "$orderby"},
 		"another count":       {func(p *Position) { p.totalCount = 2 }, "it counts 2 rows"},
 	} {
-		position := newPosition(0)
+		position := newPosition(known{})
 		position.rowsRead = 3
 		position.totalCount = 3
 		position.checks.sorted = true
 		test.change(position)
 		if text := setOf("auto", 0).missingProof(position, ""); !strings.Contains(text, test.want) {
 			t.Errorf("%s: expected a warning with %q, found %q", name, test.want, text)
+		}
+	}
+}
+
+// A count that has shown that rows are missing is not forgotten by count = none, as long as the offset is kept.
+func TestCountThatIsNoLongerRequested(t *testing.T) {
+	for _, isExactlyOnce := range []bool{false, true} {
+		fake := &service{keys: upFrom(100_001, 500), page: 100, links: "key", count: "more"}
+		set := setOf("links", 0)
+		set.ExactlyOnce = isExactlyOnce
+		_, err := fake.load(t, set, nil)
+		if err == nil || (!isExactlyOnce && !strings.Contains(err.Error(), "count = none removes this evidence")) {
+			t.Fatalf("expected an error about the count, found %v", err)
+		}
+		position := set.First(1_700_000_000_000)
+		page := NewPage()
+		for err = nil; err == nil; { // up to the error, whose position is kept
+			var next *Position
+			if next, err = fake.readPage(set, page, position, &result{}); err == nil {
+				position = next
+			}
+		}
+		load := func(requestsCount bool, previous *Position) *Position {
+			set.Count = requestsCount
+			if previous.isDone {
+				previous = set.FirstAfter(previous, 1_700_000_000_000)
+			}
+			result, err := fake.load(t, set, previous)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return result.end
+		}
+		end := load(false, position)
+		again := load(false, end)
+		if end.verdict != Unproven || again.verdict != Unproven {
+			t.Errorf("exactly once %v: expected two loads without proof, found %s and %s", isExactlyOnce, end.verdict,
+				again.verdict)
+		}
+		fake.count = "filtered"
+		counted := load(true, again)
+		set.Paging = "auto"
+		uncounted := load(false, counted)
+		if !Proves(counted.verdict) || !Proves(uncounted.verdict) {
+			t.Errorf("exactly once %v: expected two proven loads, found %s and %s", isExactlyOnce, counted.verdict,
+				uncounted.verdict)
+		}
+	}
+}
+
+// A set whose metadata say that it is partial is never proven.
+func TestPartialSet(t *testing.T) {
+	for _, links := range []string{"token", "none"} {
+		for _, page := range []int{100, 1000} {
+			fake := &service{keys: upFrom(1, 500), page: page, links: links, skips: true}
+			set := setOf("auto", 0)
+			proven, err := fake.load(t, set, nil)
+			set.Partial = true
+			partial, partialErr := fake.load(t, set, nil)
+			if err != nil || partialErr != nil || !Proves(proven.end.verdict) || partial.end.verdict != Unproven ||
+				set.CanProve() {
+				t.Errorf("%s, pages of %d: expected a proof for the whole set only, found %s and %s, %v, %v", links,
+					page, proven.end.verdict, partial.end.verdict, err, partialErr)
+			}
+		}
+	}
+}
+
+// A count that moves by six is evidence if 494 rows are missing: the set is read again, and the load fails if that
+// number stays the same. With exactly-once no row is read again.
+func TestCountThatMoves(t *testing.T) {
+	for _, test := range []struct {
+		missing     int // in the first and in later attempts
+		later       int
+		exactlyOnce bool
+		verdict     string
+		attempts    int
+	}{
+		{missing: 494, later: 494, verdict: failedLoad, attempts: 3},
+		{missing: 494, later: 493, verdict: failedLoad, attempts: 3},
+		{missing: 494, later: 0, verdict: ProvenByKey, attempts: 2},
+		{missing: 7, later: 7, verdict: failedLoad, attempts: 3},
+		{missing: 6, later: 6, verdict: ProvenByKey, attempts: 1},
+		{missing: 494, later: 494, exactlyOnce: true, verdict: Unproven, attempts: 1},
+	} {
+		firstKey := 100_001
+		fake := &service{keys: upFrom(firstKey, many), page: 1000, links: "none", hidden: map[int]bool{}}
+		hide := func(count int) {
+			clear(fake.hidden)
+			for k := range count {
+				fake.hidden[firstKey+5000+k] = true
+			}
+		}
+		attempts := 0
+		fake.fault = func(s *service, number int, target string, correct answer) answer {
+			isCounted := strings.Contains(target, "$inlinecount")
+			switch {
+			case strings.HasPrefix(target, "/s/X?$orderby=K&$inlinecount"):
+				attempts++
+				if attempts == 2 {
+					hide(test.later)
+				}
+			case isCounted && correct.count >= 0:
+				correct.count += 6
+			}
+			return correct
+		}
+		hide(test.missing)
+		set := setOf("keys", 0)
+		set.ExactlyOnce = test.exactlyOnce
+		result, err := fake.load(t, set, nil)
+		verdict := failedLoad
+		if err == nil {
+			verdict = result.end.verdict
+		}
+		if verdict != test.verdict || attempts != test.attempts {
+			t.Errorf("%+v: found %s after %d attempts, %v\n%s", test, verdict, attempts, err,
+				strings.Join(fake.requests[len(fake.requests)-3:], "\n"))
 		}
 	}
 }

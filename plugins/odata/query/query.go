@@ -229,6 +229,11 @@ func (q *Query) compileCondition(model *edm.Model, root *level, spec *Condition,
 	return nil
 }
 
+// AppliesToExpanded reports whether a condition selects expanded rows, not rows of the set.
+func (q *Query) AppliesToExpanded(spec *Condition) bool {
+	return slices.ContainsFunc(q.expandedConditions, func(c condition) bool { return c.setting == spec.Prefix+Option })
+}
+
 // addCondition adds a condition to $filter, or to the conditions on expanded rows, which OData v2 cannot express. Rows
 // that contain the value are checked too.
 func (q *Query) addCondition(compiled condition, r *route) error {

@@ -108,9 +108,10 @@ func (r *RowChecker) value(node uint32, data []byte, path []int) (_ uint32, _ []
 }
 
 // Check returns an error for a row that contradicts a condition, because a service that ignores $filter would fill a
-// topic with unwanted rows. It accepts differences between services, such as case and blanks of texts. Rows for which
-// isExempt, if not nil, returns true are not checked.
-func (r *RowChecker) Check(out *decode.Output, isExempt func(row int) bool) *wit.Error {
+// topic with unwanted rows. It accepts differences between services, such as case and blanks of texts. It skips
+// rows for which isExempt, and conditions for whose setting isUnchecked returns true; nil skips none.
+func (r *RowChecker) Check(out *decode.Output, isExempt func(row int) bool,
+	isUnchecked func(setting string) bool) *wit.Error {
 	if r == nil {
 		return nil
 	}
@@ -119,6 +120,9 @@ func (r *RowChecker) Check(out *decode.Output, isExempt func(row int) bool) *wit
 			continue
 		}
 		for index := range r.checks {
+			if isUnchecked != nil && isUnchecked(r.checks[index].setting) {
+				continue
+			}
 			if err := r.checkRow(out, i, &r.checks[index]); err != nil {
 				return err
 			}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/plugins/odata/delta"
+	"github.com/culvert-project/culvert/plugins/odata/document"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/plugins/odata/inspect"
@@ -180,7 +181,7 @@ func (r *Retirement) endQueue(prober *probe.Prober, config sourceconfig.EntitySe
 	if response.Status < 200 || response.Status > 299 {
 		return odataerror.FromResponse(ended.function+" of "+ended.service, response, response.Body)
 	}
-	if done, ok := delta.FindFlag(response.Body, "ResultFlag"); !ok || !done {
+	if done, ok := document.FindFlag(response.Body, "ResultFlag"); !ok || !done {
 		return odataerror.NotData(ended.function+" of "+ended.service, "ResultFlag true", response.Body)
 	}
 	return nil

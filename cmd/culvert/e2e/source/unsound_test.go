@@ -102,8 +102,8 @@ func unsoundRows() (rows []int) {
 	return append(rows, 150)
 }
 
-// filterRows removes the rows that do not match a $filter: comparisons with gt, ge and le, joined by and. It changes
-// rows.
+// filterRows removes the rows that do not match a $filter: comparisons with gt, ge, lt and eq, joined by and. It
+// changes rows.
 func filterRows(rows []int, filter string) []int {
 	for part := range strings.SplitSeq(filter, " and ") {
 		words := strings.Fields(strings.Trim(part, "()"))
@@ -114,7 +114,7 @@ func filterRows(rows []int, filter string) []int {
 		bound, _ := strconv.Atoi(words[2])
 		rows = slices.DeleteFunc(rows, func(row int) bool {
 			return (operator == "gt" && row <= bound) || (operator == "ge" && row < bound) ||
-				(operator == "le" && row > bound)
+				(operator == "lt" && row >= bound) || (operator == "eq" && row != bound)
 		})
 	}
 	return rows

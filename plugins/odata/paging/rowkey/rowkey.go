@@ -7,10 +7,9 @@ import (
 	"cmp"
 	"encoding/binary"
 	"errors"
-	"math/big"
 	"slices"
-	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/culvert-project/culvert/plugins/odata/decode"
@@ -27,7 +26,6 @@ type Keys struct {
 	nodes      []wit.SchemaNode // the key's schema, without extra fields
 	// partKinds has one item for each part, or is nil if services do not compare such keys as they are written.
 	partKinds []partKind
-	isInteger bool
 }
 
 // New returns the keys of an entity type, nil for a type without key. nodes is the schema of the key.
@@ -37,12 +35,17 @@ func New(typ *edm.StructuredType, layout *decode.RowSchema, nodes []wit.SchemaNo
 	}
 	k := &Keys{entityType: typ, schema: layout, nodes: nodes}
 	k.partKinds = k.findPartKinds()
-	k.isInteger = len(k.partKinds) == 1 && k.partKinds[0] == integerPart
 	return k
 }
 
+// IsSortable reports whether services compare keys exactly as they are written.
+func (k *Keys) IsSortable() bool { return k != nil && k.partKinds != nil }
+
 // IsInteger reports whether a key is a single integer, encoded as a signed varint.
-func (k *Keys) IsInteger() bool { return k.isInteger }
+func (k *Keys) IsInteger() bool { return len(k.partKinds) == 1 && k.partKinds[0] == integerPart }
+
+// HasTexts reports whether a part of the key is a text, which services may sort and compare by different collations.
+func (k *Keys) HasTexts() bool { return k != nil && slices.Contains(k.partKinds, textPart) }
 
 // Names returns the key properties.
 func (k *Keys) Names() []string { return k.entityType.Key }
@@ -64,8 +67,10 @@ func (k *Keys) findPartKinds() []partKind {
 	var parts []partKind
 	for i, m := range k.nodes[0].Fields {
 		n := &k.nodes[m.Node]
+		mapping := k.schema.Columns[k.schema.Keys[i]].Mapping
+		isConverted := mapping == decode.Float64Mapping || mapping == decode.DateMapping
 		switch {
-		case n.Optional:
+		case n.Optional, isConverted, !isComparable(k.property(i)):
 			return nil
 		case n.Kind == wit.Boolean:
 			parts = append(parts, boolPart)
@@ -120,7 +125,8 @@ func (k *Keys) Compare(a, b []byte) (plain, folded int, ok bool) {
 				byBytes = compareTwosComplement(x, y)
 				byFold = byBytes
 			} else {
-				byBytes, byFold = compareText(x, y)
+				byBytes = bytes.Compare(x, y)
+				byFold = compareFolded(x, y)
 				if part == guidPart {
 					byBytes = byFold
 				}
@@ -133,14 +139,6 @@ func (k *Keys) Compare(a, b []byte) (plain, folded int, ok bool) {
 		}
 	}
 	return plain, folded, k.partKinds != nil
-}
-
-// compareText orders texts by bytes and case-insensitively.
-func compareText(a, b []byte) (plain, folded int) {
-	if plain = bytes.Compare(a, b); plain != 0 {
-		folded = compareFolded(a, b)
-	}
-	return plain, folded
 }
 
 func lengthPrefixed(b []byte) (value, remaining []byte, ok bool) {
@@ -160,19 +158,12 @@ func compareFolded(a, b []byte) int {
 			return strings.Compare(strings.ToLower(string(a)), strings.ToLower(string(b)))
 		}
 		if x != y {
-			if c := cmp.Compare(lower(x), lower(y)); c != 0 {
+			if c := cmp.Compare(unicode.ToLower(rune(x)), unicode.ToLower(rune(y))); c != 0 {
 				return c
 			}
 		}
 	}
 	return cmp.Compare(len(a), len(b))
-}
-
-func lower(c byte) byte {
-	if c >= 'A' && c <= 'Z' {
-		return c + 'a' - 'A'
-	}
-	return c
 }
 
 // compareTwosComplement orders integers in the shortest big-endian two's complement, such as unscaled decimals.
@@ -211,21 +202,9 @@ func (k *Keys) eachPart(key []byte, visit func(p *edm.Property, text string, raw
 	return nil
 }
 
-// SortTexts returns the parts of a key as texts of literals, or nil if services compare them differently.
-func (k *Keys) SortTexts(key []byte) []string {
-	for i, column := range k.schema.Keys {
-		mapping := k.schema.Columns[column].Mapping
-		isConverted := mapping == decode.Float64Mapping || mapping == decode.DateMapping
-		if isConverted || !isComparable(k.property(i)) {
-			return nil
-		}
-	}
-	return k.LiteralTexts(key)
-}
-
-// LiteralTexts returns the parts of a key as texts of literals, also of types by which rows are not sorted.
+// LiteralTexts returns the parts of an encoded key as texts of literals, or nil if it cannot be read.
 func (k *Keys) LiteralTexts(key []byte) (texts []string) {
-	if len(key) == 0 || len(k.schema.Keys) != len(k.nodes[0].Fields) ||
+	if k == nil || len(key) == 0 || len(k.schema.Keys) != len(k.nodes[0].Fields) ||
 		k.eachPart(key, func(_ *edm.Property, text string, _ []byte) { texts = append(texts, text) }) != nil {
 		return nil
 	}
@@ -300,23 +279,22 @@ func isComparable(p *edm.Property) bool {
 	return true
 }
 
-// FilterAfter returns the condition for rows after a key: A gt 1 or A eq 1 and B gt 2.
-func (k *Keys) FilterAfter(texts []string) string { return k.comparison(texts, "gt", "gt") }
+// FilterAfter returns the condition for rows after an encoded key: A gt 1 or A eq 1 and B gt 2.
+func (k *Keys) FilterAfter(key []byte) string { return k.comparison(key, "gt", "gt") }
 
-// FilterFrom returns the condition for a key and the rows after it: A gt 1 or A eq 1 and B ge 2.
-func (k *Keys) FilterFrom(texts []string) string { return k.comparison(texts, "gt", "ge") }
+// FilterFrom returns the condition for an encoded key and the rows after it: A gt 1 or A eq 1 and B ge 2.
+func (k *Keys) FilterFrom(key []byte) string { return k.comparison(key, "gt", "ge") }
 
-// FilterUpTo returns the condition for a key and the rows before it: A lt 1 or A eq 1 and B le 2.
-func (k *Keys) FilterUpTo(texts []string) string { return k.comparison(texts, "lt", "le") }
+// FilterBefore returns the condition for rows before an encoded key: A lt 1 or A eq 1 and B lt 2.
+func (k *Keys) FilterBefore(key []byte) string { return k.comparison(key, "lt", "lt") }
 
-// comparison returns the condition that compares a key with texts. lastOperator is the operator for equal first parts.
-func (k *Keys) comparison(texts []string, operator, lastOperator string) string {
+// comparison returns the condition that compares a key. lastOperator is the operator for equal first parts.
+func (k *Keys) comparison(key []byte, operator, lastOperator string) string {
 	var names, literals []string
-	for i, part := range texts {
-		p := k.property(i)
+	_ = k.eachPart(key, func(p *edm.Property, text string, _ []byte) {
 		names = append(names, p.Name)
-		literals = append(literals, literal(p, part))
-	}
+		literals = append(literals, literal(p, text))
+	})
 	var out strings.Builder
 	for i := range names {
 		if i > 0 {
@@ -339,66 +317,23 @@ func (k *Keys) comparison(texts []string, operator, lastOperator string) string 
 	return out.String()
 }
 
-// Pack encodes a key for an offset, as a key predicate.
-func (k *Keys) Pack(texts []string) string {
-	var keys []uri.Key
-	for i, part := range texts {
-		p := k.property(i)
-		keys = append(keys, uri.Key{Name: p.Name, Literal: uri.Literal{Type: p.Type.Primitive, Text: part}})
+// Pack converts an encoded key to a key predicate, for an offset. It returns "" if the key cannot be read.
+func (k *Keys) Pack(key []byte) string {
+	predicate, err := k.Predicate([][]byte{key})
+	if err != nil {
+		return ""
 	}
-	return string(uri.AppendPredicate(nil, keys))
+	return predicate
 }
 
-// Unpack decodes the result of [Keys.Pack]. It returns nil for other texts.
-func (k *Keys) Unpack(s string) []string {
-	_, keys, err := uri.ParsePredicate(s)
-	if err != nil || len(keys) != len(k.schema.Keys) {
+// Unpack returns the encoded key in the result of [Keys.Pack]. It returns nil for other texts.
+func (k *Keys) Unpack(predicate string) []byte {
+	if k == nil {
 		return nil
 	}
-	var texts []string
-	for _, part := range keys {
-		texts = append(texts, part.Literal.Text)
+	encoded, err := k.ParseAddress(predicate)
+	if err != nil {
+		return nil
 	}
-	return texts
-}
-
-// CompareTexts is [Keys.Compare] for keys as texts of literals.
-func (k *Keys) CompareTexts(a, b []string) (plain, folded int, ok bool) {
-	if len(a) != len(k.schema.Keys) || len(b) != len(k.schema.Keys) {
-		return 0, 0, false
-	}
-	for i := range k.schema.Keys {
-		byBytes, byFold := compareLiterals(k.property(i).Type.Primitive, a[i], b[i])
-		plain = cmp.Or(plain, byBytes)
-		folded = cmp.Or(folded, byFold)
-	}
-	return plain, folded, true
-}
-
-// compareLiterals orders texts of literals. Only texts have two orders.
-func compareLiterals(t edm.Primitive, a, b string) (plain, folded int) {
-	switch t {
-	case edm.Byte, edm.SByte, edm.Int16, edm.Int32, edm.Int64:
-		x, _ := strconv.ParseInt(a, 10, 64)
-		y, _ := strconv.ParseInt(b, 10, 64)
-		plain = cmp.Compare(x, y)
-		return plain, plain
-	case edm.Decimal:
-		x, _ := new(big.Rat).SetString(a)
-		y, _ := new(big.Rat).SetString(b)
-		if x == nil || y == nil {
-			return 0, 0
-		}
-		return x.Cmp(y), x.Cmp(y)
-	case edm.DateTimeOffset:
-		a = strings.TrimSuffix(a, "Z")
-		b = strings.TrimSuffix(b, "Z")
-	case edm.Time:
-		a = strings.TrimSuffix(a, "S")
-		b = strings.TrimSuffix(b, "S")
-	case edm.Guid:
-		folded = compareFolded([]byte(a), []byte(b))
-		return folded, folded
-	}
-	return compareText([]byte(a), []byte(b))
+	return slices.Concat(encoded...)
 }

@@ -11,40 +11,6 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// Literals are ordered by their type: a is before b, texts case-insensitively if isFolded is set.
-func TestCompare(t *testing.T) {
-	for _, test := range []struct {
-		typ      edm.Primitive
-		a        string
-		b        string
-		isFolded bool
-	}{
-		{typ: edm.Int64, a: "-10", b: "9"},
-		{typ: edm.Byte, a: "9", b: "10"},
-		{typ: edm.Decimal, a: "-1.5", b: "-1.25"},
-		{typ: edm.Decimal, a: "9.9", b: "10"},
-		{typ: edm.DateTime, a: "2016-07-08T12:34:56", b: "2016-07-08T12:34:56.5"},
-		{typ: edm.DateTimeOffset, a: "2016-07-08T12:34:56Z", b: "2016-07-08T12:34:56.5Z"},
-		{typ: edm.Time, a: "PT12H34M56S", b: "PT12H34M56.5S"},
-		{typ: edm.String, a: "B", b: "a"},
-		{typ: edm.String, a: "a", b: "B", isFolded: true},
-		{typ: edm.Guid, a: "0A", b: "0b"},
-		{typ: edm.Boolean, a: "false", b: "true"},
-		{typ: edm.String, a: "Ä", b: "äb", isFolded: true},
-	} {
-		compare := func(a, b string) int {
-			plain, folded := compareLiterals(test.typ, a, b)
-			if test.isFolded {
-				return folded
-			}
-			return plain
-		}
-		if compare(test.a, test.b) >= 0 || compare(test.b, test.a) <= 0 || compare(test.a, test.a) != 0 {
-			t.Errorf("%v: expected %s before %s", test.typ, test.a, test.b)
-		}
-	}
-}
-
 // Unscaled decimals are ordered like the numbers.
 func TestCompareWhole(t *testing.T) {
 	for x := int64(-70_000); x < 70_000; x += 77 {
@@ -70,7 +36,11 @@ func twosComplement(n int64) []byte {
 // TestCompareKeysPartByPart compares keys of a number, a text and a GUID, and expects the result of comparing their
 // parts.
 func TestCompareKeysPartByPart(t *testing.T) {
-	k := &Keys{schema: &decode.RowSchema{Keys: []int{0, 1, 2}, Columns: []decode.Column{
+	filterable := func(name string) edm.Property {
+		return edm.Property{Name: name, Type: edm.Type{Primitive: edm.String}, Filterable: true}
+	}
+	k := &Keys{entityType: &edm.StructuredType{Properties: []edm.Property{filterable("ID"), filterable("Name"),
+		filterable("GUID")}}, schema: &decode.RowSchema{Keys: []int{0, 1, 2}, Columns: []decode.Column{
 		{Name: "ID", Type: edm.Int64},
 		{Name: "Name", Type: edm.String},
 		{Name: "GUID", Type: edm.Guid},

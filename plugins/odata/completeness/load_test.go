@@ -1,0 +1,284 @@
+package completeness
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/plugins/odata/config/configtest"
+	"github.com/culvert-project/culvert/plugins/odata/delta"
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/feedreader"
+	"github.com/culvert-project/culvert/plugins/odata/paging"
+	"github.com/culvert-project/culvert/wit"
+)
+
+const now = 1_700_000_000_000 // milliseconds since 1970
+
+// reader reads services of one type with one configuration.
+type reader struct {
+	pool    feedreader.Pool
+	context *feedreader.Context
+	feed    *feedreader.Feed
+}
+
+// readers has the readers by their configurations.
+type readers map[string]*reader
+
+// find returns the reader for a description.
+func (rs readers) find(t testing.TB, d *description) *reader {
+	name := strings.Join([]string{d[keyType], d[pagingMode], d[countMode], d[deliveryMode], d[notShown],
+		d[trackingToken]}, "/")
+	r := rs[name]
+	if r == nil {
+		r = newReader(t, d)
+		rs[name] = r
+	}
+	return r
+}
+
+func newReader(t testing.TB, d *description) *reader {
+	t.Helper()
+	settings := []string{"service=/s", "entityset=X", "topic=t", "paging=" + d[pagingMode], "format=json"}
+	if d[countMode] == "off" {
+		settings = append(settings, "count=none")
+	}
+	if d[deliveryMode] == "exactly once" {
+		settings = append(settings, "incomplete.load=fail")
+	}
+	if d[notShown] == "under expand" {
+		settings = append(settings, "expand=E")
+	}
+	if d.tracks() {
+		settings = append(settings, "track-changes=1", "exec-period=60")
+	}
+	for i := range settings {
+		settings[i] = "sap.odata#00." + settings[i]
+	}
+	context, sets := feedreader.NewContext(configtest.Source(settings...))
+	model, err := edm.Parse([]byte(d.metadata()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	feed, err := feedreader.New(sets[0], model)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &reader{context: context, feed: feed}
+}
+
+func (d *description) isODP() bool { return strings.HasPrefix(d[trackingToken], "ODP") }
+
+func (d *description) tracks() bool { return d[trackingToken] != "none" }
+
+// metadata returns the service's $metadata.
+func (d *description) metadata() string {
+	key := map[string]string{"K": "Int32"}
+	names := []string{"K"}
+	switch d[keyType] {
+	case "texts", "mixed case":
+		key["K"] = "String"
+	case "two components":
+		names = []string{"A", "B"}
+		key["A"] = "Int32"
+		key["B"] = "String"
+	}
+	references := ""
+	properties := ""
+	for _, name := range names {
+		references += `<PropertyRef Name="` + name + `"/>`
+		properties += fmt.Sprintf(`<Property Name="%s" Type="Edm.%s" Nullable="%v"/>`, name, key[name],
+			d[keyType] == "nullable")
+	}
+	more := ""
+	if d.isODP() {
+		more = `<EntitySet Name="DeltaLinksOfX" EntityType="N.T"/><FunctionImport Name="SubscribedToX"/>` +
+			`<FunctionImport Name="TerminateDeltasForX"/>`
+	}
+	return `<Schema Namespace="N"><EntityType Name="T"><Key>` + references + `</Key>` +
+		`<Property Name="V" Type="Edm.Int32" Nullable="false"/>` + properties +
+		`<NavigationProperty Name="E" Relationship="N.R" FromRole="F" ToRole="E"/></EntityType>` +
+		`<EntityType Name="U"><Key><PropertyRef Name="U"/></Key><Property Name="U" Type="Edm.Int32" Nullable="false"/>` +
+		`</EntityType><Association Name="R"><End Role="F" Type="N.T" Multiplicity="1"/>` +
+		`<End Role="E" Type="N.U" Multiplicity="*"/></Association>` +
+		`<EntityContainer Name="C"><EntitySet Name="X" EntityType="N.T"/>` + more + `</EntityContainer></Schema>`
+}
+
+// result is the end of a load.
+type result struct {
+	verdict  string // "failed" after an error
+	err      error
+	arrived  map[int]int // how often each row arrived, by its id
+	requests []string
+	missing  []int
+	doubled  int // rows that arrived more than once
+	offset   []wit.OffsetEntry
+}
+
+const failed = "failed"
+
+// maxRequests ends loads that do not end by themselves.
+const maxRequests = 200
+
+var errEndless = errors.New("the load does not end")
+
+// read reads a service to its end, and after that once more if the description has two loads.
+func (r *reader) read(s *service) result {
+	r.feed.Paging.Top = 0
+	r.feed.Paging.LastRows = s.page
+	if s.description[pagingMode] == "top" {
+		r.feed.Paging.Top = s.page
+	}
+	loaded := r.load(s, nil)
+	if s.description[loadCount] == "one" || loaded.err != nil {
+		return loaded
+	}
+	s.resize()
+	s.deleted = map[int]bool{}
+	s.shown = map[int]bool{}
+	s.requests = nil
+	return r.load(s, loaded.offset)
+}
+
+// load reads a service from the end of an earlier load on, or from the start.
+func (r *reader) load(s *service, previous []wit.OffsetEntry) result {
+	originals := append([]row(nil), s.stored...)
+	loaded := result{arrived: map[int]int{}, offset: previous}
+	if r.feed.Tracking.On {
+		loaded.err = r.track(s, &loaded)
+	} else {
+		loaded.err = r.readSet(s, &loaded)
+	}
+	if loaded.err != nil {
+		loaded.verdict = failed
+	}
+	loaded.requests = s.requests
+	loaded.missing = s.missing(originals, loaded.arrived)
+	for _, times := range loaded.arrived {
+		if times > 1 {
+			loaded.doubled++
+		}
+	}
+	return loaded
+}
+
+// readSet reads the whole set.
+func (r *reader) readSet(s *service, loaded *result) error {
+	feed := r.feed
+	position, err := paging.Read(loaded.offset)
+	if err != nil {
+		return err
+	}
+	if position == nil {
+		position = feed.Paging.First(now)
+	} else {
+		position = feed.Paging.FirstAfter(position, now)
+	}
+	loaded.offset = position.Fields()
+	for attempts := 0; ; {
+		if position, err = paging.Read(loaded.offset); err != nil {
+			return err
+		}
+		if done, _ := position.Done(); done {
+			loaded.verdict = position.Verdict()
+			return nil
+		}
+		if len(s.requests) > maxRequests {
+			return errEndless
+		}
+		target, _ := feed.Paging.Request(position)
+		answer := s.get(target)
+		page, err := feedreader.BeginPage(&r.pool, r.context, feed, loaded.offset, answer.head(target))
+		if err != nil {
+			return err
+		}
+		decoded, _, err := page.Decode("", uint16(answer.status), []byte(answer.body), true)
+		if err == nil {
+			loaded.add(&decoded, false)
+			loaded.offset = *decoded.Next
+		}
+		r.pool.End(page.Base(), err == nil)
+		var failure *wit.Error
+		switch isTransient := errors.As(err, &failure) && failure.Kind == wit.ErrorTransient; {
+		case isTransient && attempts < 3:
+			attempts++
+		case err != nil:
+			return err
+		default:
+			attempts = 0
+		}
+	}
+}
+
+func (r *response) head(target string) *wit.Response {
+	head := &wit.Response{Status: uint16(r.status), Target: target, ReceivedAt: now}
+	if !r.isHTML {
+		head.Headers = []wit.Header{{Name: "dataserviceversion", Value: "2.0"},
+			{Name: "preference-applied", Value: "odata.track-changes"}}
+	}
+	return head
+}
+
+// add records the rows of a decoded page, and those that cannot be decoded. isOptional means that values may be null,
+// as in delta mode.
+func (r *result) add(decoded *wit.DecodeResult, isOptional bool) {
+	for i := range decoded.Rows {
+		value := decoded.Rows[i].Value
+		data := decoded.Data[value.Start : value.Start+value.Size]
+		if isOptional {
+			_, size := binary.Varint(data)
+			data = data[size:]
+		}
+		id, _ := binary.Varint(data)
+		r.arrived[int(id)]++
+	}
+	for i := range decoded.Errors {
+		rowError := &decoded.Errors[i]
+		var id int
+		_, text, _ := strings.Cut(string(decoded.Data[rowError.RawStart:rowError.RawStart+rowError.RawSize]),
+			"no number ")
+		fmt.Sscanf(text, "%d", &id)
+		r.arrived[id]++
+	}
+}
+
+// track reads the set once, and the changes that follow.
+func (r *reader) track(s *service, loaded *result) error {
+	set := delta.Set{Feed: r.feed}
+	reason := wit.PollReason{Start: wit.Set}
+	for attempts := 0; ; {
+		if len(s.requests) > maxRequests {
+			return errEndless
+		}
+		action, err := set.Next(loaded.offset, reason, now)
+		if err != nil || action.Fetch == nil {
+			return err
+		}
+		target := action.Fetch.Request.Target
+		answer := s.get(target)
+		page, err := delta.Begin(&r.pool, r.context, r.feed, *action.Fetch.Position, answer.head(target))
+		if err != nil {
+			return err
+		}
+		decoded, _, err := page.Decode("", uint16(answer.status), []byte(answer.body), true)
+		r.pool.End(page.Base(), err == nil)
+		var failure *wit.Error
+		switch isTransient := errors.As(err, &failure) && failure.Kind == wit.ErrorTransient; {
+		case isTransient && attempts < 3:
+			attempts++
+			continue
+		case err != nil:
+			return err
+		}
+		attempts = 0
+		loaded.add(&decoded, true)
+		loaded.offset = *decoded.Next
+		reason = wit.PollReason{More: wit.Set}
+		loaded.verdict = paging.LookupText(loaded.offset, "complete")
+		if !decoded.More || strings.Contains(target, "deltatoken=") {
+			return nil
+		}
+	}
+}
