@@ -97,6 +97,9 @@ func TestRealForgedRequests(t *testing.T) {
 			worker.Eventually("the three forms to be sent", func() bool {
 				return strings.Count(strings.Join(tab.Requests(), "\n")+"\n", "POST "+target+"/console/act\n") == 3
 			})
+			worker.Eventually("the browser to refuse a frame", func() bool {
+				return strings.Contains(strings.Join(tab.Console(), "\n"), "frame-ancestors")
+			})
 			sent := strings.Join(tab.Requests(), "\n")
 			for _, forged := range []string{
 				"POST " + target + "/console/act?a=no-cors",
@@ -109,9 +112,6 @@ func TestRealForgedRequests(t *testing.T) {
 					t.Errorf("%s: expected the browser to send %s", what, forged)
 				}
 			}
-			worker.Eventually("the browser to refuse a frame", func() bool {
-				return strings.Contains(strings.Join(tab.Console(), "\n"), "frame-ancestors")
-			})
 			checkUnchanged(what)
 		}
 	}
