@@ -200,8 +200,8 @@ func (d *description) variants(visit func(v variant) (isRelevant bool)) {
 	}
 }
 
-// isHonest reports whether a service sorts as it compares, cuts after sorting, shows all rows and lies about nothing.
-// Of the settings, paging by links that count rows excludes a proof.
+// isHonest reports whether the loads of a service must be proven: it sorts keys as it compares them, cuts pages after
+// sorting, returns all rows, and counts correctly or not at all. Loads by links that count rows are no such loads.
 func (d *description) isHonest() bool {
 	isSound := d[filterOrder] == "as sorted" && (d[sortOrder] == "heeded" || d[sortOrder] == "another collation") &&
 		(d[cutting] == "page with link" || d[cutting] == "page without") &&
@@ -212,10 +212,11 @@ func (d *description) isHonest() bool {
 		(d[failures] == "none" || d[failures] == "503 once")
 	isFollowed := d[pagingMode] != "links" || (d[linkForm] == "by key" && d[cutting] == "page with link" &&
 		d[counts] == "right" && d[countMode] == "on")
-	// A delta link on each page shows no end, so that only a count does.
+	// If each page has a delta link, only a count shows the end.
 	showsEnd := !strings.HasSuffix(d[trackingToken], "each page") || (d[counts] == "right" && d[countMode] == "on")
-	isTracked := !d.tracks() || (d[trackingToken] != "never" && d[linkForm] == "by key" &&
-		d[cutting] == "page with link" && d[trackingToken] != "ODP never" && d[trackingToken] != "ODP DeltaLinksOf")
+	hasTokens := d[trackingToken] != "never" && d[trackingToken] != "missing once" && d[trackingToken] != "ODP never" &&
+		d[trackingToken] != "ODP DeltaLinksOf"
+	isTracked := !d.tracks() || (hasTokens && d[linkForm] == "by key" && d[cutting] == "page with link")
 	return isSound && hasKeys && isSteady && isFollowed && isTracked && showsEnd
 }
 

@@ -221,7 +221,7 @@ func (r *response) head(target string) *wit.Response {
 	return head
 }
 
-// add records the rows of a decoded page, and those that cannot be decoded. isOptional means that values may be null,
+// add records the rows of a decoded page, and its undecodable rows. isOptional means that values may be null,
 // as in delta mode.
 func (r *result) add(decoded *wit.DecodeResult, isOptional bool) {
 	for i := range decoded.Rows {
@@ -244,7 +244,7 @@ func (r *result) add(decoded *wit.DecodeResult, isOptional bool) {
 	}
 }
 
-// track reads the set once, and the changes that follow.
+// track reads the set once, and requests the changes that follow.
 func (r *reader) track(s *service, loaded *result) error {
 	set := delta.Set{Feed: r.feed}
 	reason := wit.PollReason{Start: wit.Set}
@@ -273,12 +273,15 @@ func (r *reader) track(s *service, loaded *result) error {
 			return err
 		}
 		attempts = 0
-		loaded.add(&decoded, true)
 		loaded.offset = *decoded.Next
-		reason = wit.PollReason{More: wit.Set}
+		if strings.Contains(target, "deltatoken=") {
+			return nil // changes do not make up for rows that the load lacks
+		}
+		loaded.add(&decoded, true)
 		loaded.verdict = paging.LookupText(loaded.offset, "complete")
-		if !decoded.More || strings.Contains(target, "deltatoken=") {
-			return nil
+		reason = wit.PollReason{More: wit.Set}
+		if !decoded.More {
+			reason = wit.PollReason{Poll: wit.Set}
 		}
 	}
 }

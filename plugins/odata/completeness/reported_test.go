@@ -14,7 +14,7 @@ type reportedService struct {
 	values  map[dimension]string
 	variant variant
 	verdict string
-	rows    int    // that arrive, unless the load fails
+	rows    int    // number of rows that arrive, unless the load fails
 	message string // part of the error
 }
 
@@ -23,7 +23,7 @@ var reportedServices = []reportedService{
 	{name: "an extraction of ODP that ends without a link",
 		values:  map[dimension]string{trackingToken: "ODP DeltaLinksOf", cutting: "page without"},
 		variant: variant{rows: 77, page: 20}, verdict: failed, message: "the service counts 77 rows"},
-	{name: "the same without a count",
+	{name: "an extraction of ODP that ends without a link, no count",
 		values:  map[dimension]string{trackingToken: "ODP DeltaLinksOf", cutting: "page without", counts: "absent"},
 		variant: variant{rows: 77, page: 20}, verdict: paging.Unproven, rows: 20},
 	{name: "rows are cut before they are sorted",
@@ -31,7 +31,7 @@ var reportedServices = []reportedService{
 			skips: "after cutting"},
 		variant: variant{rows: 25_000, page: 1000}, verdict: failed,
 		message: "and the service still has the row"},
-	{name: "the same, stored in the order of the keys",
+	{name: "rows are cut before they are sorted, and stored in the order of the keys",
 		values:  map[dimension]string{cutting: "before sorting", counts: "absent", skips: "after cutting"},
 		variant: variant{rows: 25_000, page: 1000}, verdict: paging.Unproven, rows: 25_000},
 	{name: "a set that has grown beyond a page",
@@ -41,7 +41,7 @@ var reportedServices = []reportedService{
 		values: map[dimension]string{keyType: "mixed case", sortOrder: "another collation", filterOrder: "by bytes",
 			counts: "absent"},
 		variant: variant{rows: 25_000, page: 1000, pattern: 24}, verdict: paging.Unproven, rows: 24_500},
-	{name: "the same with a count that moves",
+	{name: "texts that are sorted by a collation and compared by bytes, a count that moves",
 		values: map[dimension]string{keyType: "mixed case", sortOrder: "another collation", filterOrder: "by bytes",
 			changes: "insert", pagingMode: "keys"},
 		variant: variant{rows: 25_000, page: 1000, pattern: 24, request: 4, changed: "last"},
@@ -49,10 +49,10 @@ var reportedServices = []reportedService{
 	{name: "answers end at a number of rows",
 		values:  map[dimension]string{cutting: "a total", counts: "of what was cut"},
 		variant: variant{rows: 25_000, page: 2500}, verdict: paging.Unproven, rows: 25_000},
-	{name: "rows without expanded ones are hidden", values: map[dimension]string{notShown: "under expand"},
+	{name: "hidden rows under expand", values: map[dimension]string{notShown: "under expand"},
 		variant: variant{rows: 25_000, page: 1000, place: "middle", specialRows: 1000}, verdict: failed,
 		message: "Remove sap.odata#00.expand"},
-	{name: "the same without the count",
+	{name: "hidden rows under expand, no count",
 		values:  map[dimension]string{notShown: "under expand", countMode: "off"},
 		variant: variant{rows: 25_000, page: 1000, place: "middle", specialRows: 1000}, verdict: failed,
 		message: "Remove sap.odata#00.expand"},

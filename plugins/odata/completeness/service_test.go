@@ -25,7 +25,7 @@ type service struct {
 	requests     []string
 	cursors      [][]row // the rows that follow a page, by token
 	deleted      map[int]bool
-	shown        map[int]bool // rows that an answer contained
+	shown        map[int]bool // rows that an answer contained, except changes
 	changedRows  []row        // rows that were inserted, or changed and thereby stored elsewhere
 	special      int          // the first row that is hidden, or that the second node lacks. Zero means none.
 	hasChanged   bool
@@ -160,8 +160,8 @@ func (s *service) changeRows() {
 	case "move": // a row that was changed is stored elsewhere
 		moved := s.stored[index]
 		s.changedRows = append(s.changedRows, moved)
-		rest := slices.Delete(slices.Clone(s.stored), index, index+1)
-		s.stored = slices.Insert(rest, len(rest)-min(index, len(rest)), moved)
+		remaining := slices.Delete(slices.Clone(s.stored), index, index+1)
+		s.stored = slices.Insert(remaining, len(remaining)-min(index, len(remaining)), moved)
 	case "delete and insert":
 		s.remove(index)
 		s.insert(s.insertedKey())
@@ -308,6 +308,9 @@ func (s *service) feed(options url.Values) string {
 	if options.Has("$inlinecount") {
 		counted = s.countOf(filtered, len(page), returned)
 	}
+	for _, r := range page {
+		s.shown[r.id] = true
+	}
 	return s.render(page, counted, link, options, s.hasToken(hasMore))
 }
 
@@ -352,7 +355,7 @@ func (s *service) follow(rows []row, start int, token string, options url.Values
 	return rows, index
 }
 
-// link returns the next link of a page that ends before an index of rows, with a last row.
+// link returns the next link of a page. end is the index after its last row in rows, last is its last row.
 func (s *service) link(rows []row, end int, last row, options url.Values) string {
 	token := strings.Join(last.key, ",")
 	switch s.description[linkForm] {
@@ -523,7 +526,6 @@ func (s *service) render(page []row, counted int, link string, options url.Value
 	}
 	body = append(body, `"results":[`...)
 	for i, r := range page {
-		s.shown[r.id] = true
 		if i > 0 {
 			body = append(body, ',')
 		}
@@ -575,11 +577,14 @@ func (s *service) hasToken(hasMore bool) bool {
 	return false
 }
 
-// isEvident reports whether an answer contained a row. Of rows with equal keys only the first is evident, none if a
-// node lags, and none of a large set, of which only a sample is known.
-func (s *service) isEvident(id int) bool {
-	isKnown := s.variant.rows <= maxRows && s.description[nodeCount] == "one"
-	return s.shown[id] && isKnown && (s.description[keyType] != "duplicate" || id != 3)
+// isEvident reports whether an answer contained a missing row although no row with its key arrived. It returns false if
+// a node lags, and for a large set, because the pager remembers only a sample of its keys.
+func (s *service) isEvident(id int, arrived map[int]int) bool {
+	index := slices.IndexFunc(s.stored, func(r row) bool { return r.id == id })
+	hasKeyArrived := slices.ContainsFunc(s.stored, func(r row) bool {
+		return arrived[r.id] > 0 && slices.Equal(r.key, s.stored[index].key)
+	})
+	return s.shown[id] && !hasKeyArrived && s.variant.rows <= maxRows && s.description[nodeCount] == "one"
 }
 
 // missing returns the rows that the user may read, that existed throughout the load, and that did not arrive.
