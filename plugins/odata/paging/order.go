@@ -28,11 +28,8 @@ func (o *orderCheck) ascends() bool { return o.isActive && (o.sorted || o.folded
 
 // observe compares each row with the one before it. previousKey is the key before the first row of the page, or nil.
 func (o *orderCheck) observe(rows []wit.Row, data []byte, previousKey []byte) {
-	if !o.isActive || len(rows) == 0 {
-		return
-	}
 	last := o.last
-	for i := range rows {
+	for i := 0; i < len(rows) && o.isActive; i++ {
 		key := keyOf(&rows[i], data)
 		if o.rows == 0 {
 			last = previousKey
@@ -44,15 +41,14 @@ func (o *orderCheck) observe(rows []wit.Row, data []byte, previousKey []byte) {
 		}
 		o.rows++
 		last = key
-		if !o.isActive {
-			break
-		}
 	}
 	o.last = append(o.last[:0], last...)
 }
 
 func (o *orderCheck) record(plain, folded int, ok bool) {
-	o.sorted = o.sorted && plain < 0
-	o.folded = o.folded && folded < 0
-	o.isActive = o.isActive && ok && (o.sorted || o.folded)
+	if plain >= 0 || folded >= 0 || !ok { // rare: most services sort by key
+		o.sorted = o.sorted && plain < 0
+		o.folded = o.folded && folded < 0
+		o.isActive = o.isActive && ok && (o.sorted || o.folded)
+	}
 }

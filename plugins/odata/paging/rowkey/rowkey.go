@@ -132,11 +132,11 @@ func (k *Keys) Compare(a, b []byte) (plain, folded int, ok bool) {
 				}
 			}
 		}
+		if plain == 0 && folded == 0 && byBytes != 0 && byFold != 0 {
+			return byBytes, byFold, true // the usual case
+		}
 		plain = cmp.Or(plain, byBytes)
 		folded = cmp.Or(folded, byFold)
-		if plain != 0 && folded != 0 {
-			break // usually at the first part that differs
-		}
 	}
 	return plain, folded, k.partKinds != nil
 }
