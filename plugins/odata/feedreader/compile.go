@@ -161,8 +161,9 @@ func (f *Feed) KeysOnly() (*Feed, error) { return f.keysWithout("") }
 
 // keysWithout is [Feed.KeysOnly] without the condition of a setting.
 func (f *Feed) keysWithout(setting string) (*Feed, error) {
-	if f.keysOnly == nil || f.keysOnly.without != setting {
-		keys := &Feed{EntitySetConfig: f.EntitySetConfig, setMetadata: f.setMetadata, Name: f.Name, without: setting}
+	keys := f.keysOnly[setting]
+	if keys == nil {
+		keys = &Feed{EntitySetConfig: f.EntitySetConfig, setMetadata: f.setMetadata, Name: f.Name}
 		keys.QueryOptions = f.QueryOptions.WithSelect(f.EntityType().Key)
 		keys.QueryOptions.Conditions = slices.DeleteFunc(slices.Clone(f.QueryOptions.Conditions),
 			func(condition query.Condition) bool {
@@ -177,14 +178,17 @@ func (f *Feed) keysWithout(setting string) (*Feed, error) {
 		if keys.Paging.Paging == "auto" {
 			keys.Paging.Paging = "keys"
 		}
-		f.keysOnly = keys
+		if f.keysOnly == nil {
+			f.keysOnly = map[string]*Feed{}
+		}
+		f.keysOnly[setting] = keys
 	}
-	f.keysOnly.Paging.FormatOption = f.Paging.FormatOption
+	keys.Paging.FormatOption = f.Paging.FormatOption
 	if f.absent == nil {
 		f.absent = map[string]absence{}
 	}
-	f.keysOnly.absent = f.absent
-	return f.keysOnly, nil
+	keys.absent = f.absent
+	return keys, nil
 }
 
 func (f *Feed) afterLoadText() string {

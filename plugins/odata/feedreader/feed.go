@@ -35,9 +35,8 @@ type Feed struct {
 	Paging   paging.Set
 	cursor   func(out *decode.Output, row int) (text string, ok bool) // see [paging.Rows.Cursor]
 	headers  encodedHeaders
-	guids    []int  // the parts of the key that are GUIDs; only in delta mode
-	keysOnly *Feed  // see [Feed.KeysOnly]
-	without  string // in a feed of keys: the setting whose condition was dropped
+	guids    []int            // the parts of the key that are GUIDs; only in delta mode
+	keysOnly map[string]*Feed // by the setting whose condition they lack, see [Feed.keysWithout]
 	// absent caches properties that rows have and the metadata lack.
 	absent map[string]absence
 }

@@ -24,7 +24,7 @@ const (
 
 // support has the observations of a load that support its end.
 type support struct {
-	rowsBefore finding // all rows before the last key were read, when that was requested
+	rowsBefore finding // a request for the rows before the last key returned only rows that were read
 	rowsAfter  finding // no row follows the last one
 	counted    finding // the service counts as many rows at the end as were read
 	ranked     finding // sorted by key, the row with the number of rows read has the last key

@@ -29,20 +29,25 @@ type results struct {
 	emittedRows    int      // rows emitted
 	startsWithLast bool     // whether the first row is the last one read, as requested
 	// mayAdvanceKey means that a row after an empty page comes after the last key, or cannot be compared with it.
-	mayAdvanceKey   bool
-	hasUnreadRow    bool // a row that was not emitted was certainly not read
-	advancesLastKey bool // such a row is after the last key
-	hasKnownRow     bool // a row that was not emitted is one of the last rows read
-	hasLastRow      bool // such a row is the last row read
+	mayAdvanceKey bool
 	// startsWithNewErrors means that the page starts with undecodable rows, not all of which were reported earlier.
 	startsWithNewErrors bool
-	unreadKey           string     // the packed key of the first row that was not read, empty if keys are not sortable
-	unreadHash          uint64     // the hash of that row
-	hasWitness          bool       // the page has the witness, see [previousAttempts]
-	tailIndex           int        // the lowest index, in the last rows read, of the rows found so far
-	filterError         *wit.Error // a row contradicts a condition that may be ignored, so no row is emitted
+	unreadCheck
+	hasWitness  bool       // the page has the witness, see [previousAttempts]
+	filterError *wit.Error // a row contradicts a condition that may be ignored, so no row is emitted
 	// mismatch is the reason why the page is not the one requested. If set, no row is emitted.
 	mismatch string
+}
+
+// unreadCheck has the results of [Page.checkUnread], which compares rows that are not emitted with the rows read.
+type unreadCheck struct {
+	hasKnownRow     bool   // a row is one of the last rows read
+	hasLastRow      bool   // a row is the last row read
+	tailIndex       int    // the lowest index, in the last rows read, of the rows found so far
+	advancesLastKey bool   // a row is after the last key
+	hasUnreadRow    bool   // a row was certainly not read
+	unreadKey       string // the packed key of the first such row, empty if keys are not sortable
+	unreadHash      uint64 // the hash of that row
 }
 
 // NewPage returns a page that must be started by [Page.Begin].

@@ -79,7 +79,7 @@ func (c *checkState) ascending() bool { return c.sorted || c.folded }
 // previousAttempts has the findings of earlier attempts and of the previous load.
 type previousAttempts struct {
 	count        int    // attempts before this one
-	witness      string // the packed key of a row that must be read unless deleted. Empty means in any case.
+	witness      string // the packed key of a row that must be read if it still exists. Empty means in any case.
 	witnessHash  string // the hash of that row. Empty means that there is none.
 	gap          int    // rows that the service counted in the previous attempt and did not return
 	repeatDigest string // keys are not unique if it is the same in two attempts

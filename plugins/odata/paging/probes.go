@@ -36,11 +36,13 @@ const ( // kinds of probes, as stored
 	probeFiltered      = "some"    // which are there with it?
 )
 
-// keyProbes are the kinds of probes that request keys alone. The first four expect only rows that were read.
-var keyProbes = []string{probeBefore, probeAfter, probeLastRows, probeFirstRows, probeRank, probeEarlierRow,
-	probeDeletedRow, probeUnfiltered, probeFiltered}
+// readRowProbes are the kinds of probes that expect only rows that were read. They request keys alone.
+var readRowProbes = []string{probeBefore, probeAfter, probeLastRows, probeFirstRows}
 
-func (p *Position) expectsReadRows() bool { return slices.Contains(keyProbes[:4], p.probe.kind) }
+// keyProbes are all kinds of probes that request keys alone.
+var keyProbes = append(readRowProbes, probeRank, probeEarlierRow, probeDeletedRow, probeUnfiltered, probeFiltered)
+
+func (p *Position) expectsReadRows() bool { return slices.Contains(readRowProbes, p.probe.kind) }
 
 // DroppedCondition returns the setting whose condition the next request does not contain, or "".
 func (p *Position) DroppedCondition() string { return p.probe.dropped }
@@ -131,11 +133,8 @@ func (t *transition) afterProbe() error {
 	answered := t.position.probe
 	// The next page may contradict the answer.
 	next.probe = &probe{fallbackLink: answered.fallbackLink, closing: answered.closing}
-	isRank := t.Rows == 1 && t.startsWithLastKey()
-	isHidden := !t.hasWitness
-	if answered.kind == probeRank {
-		isHidden = isRank
-	}
+	confirmsRank := answered.kind == probeRank && t.Rows == 1 && t.startsWithLastKey()
+	isHidden := confirmsRank || (answered.kind != probeRank && !t.hasWitness)
 	if answered.expanded && isHidden {
 		return t.expandError()
 	}
@@ -147,7 +146,7 @@ func (t *transition) afterProbe() error {
 	case probeAfter, probeLastRows:
 		return t.afterLastRows()
 	case probeRank:
-		if isRank {
+		if confirmsRank {
 			next.seen.ranked = shown
 		} else if t.mayBeHidden() && t.Rows > 0 {
 			return t.repeatExpanded()

@@ -58,8 +58,9 @@ func (s *Set) Label() string { return "entity set " + s.Name + " of " + s.Servic
 
 // First returns the start of the first load. now is in milliseconds since 1970.
 func (s *Set) First(now int64) *Position {
-	position := s.start(known{})
+	position := newPosition(known{})
 	position.timestamp = int(now)
+	position.url = s.pageURL(position, "", 0)
 	if s.Cursor != nil && s.Cursor.Sortable {
 		position.probe = &probe{kind: probeHighestCursor}
 	}
@@ -76,12 +77,6 @@ func (s *Set) FirstAfter(done *Position, now int64) *Position {
 	if s.Cursor != nil {
 		position.cursor = s.Cursor.nextState(done.cursor)
 	}
-	position.url = s.pageURL(position, "", 0)
-	return position
-}
-
-func (s *Set) start(known known) *Position {
-	position := newPosition(known)
 	position.url = s.pageURL(position, "", 0)
 	return position
 }

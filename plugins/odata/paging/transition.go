@@ -123,7 +123,7 @@ func (t *transition) restart(reason string) error {
 			reason + ". Reading the set again would deliver rows twice, which exactly-once excludes: " + name +
 			" = reload does so nevertheless, and marks them"}
 	}
-	first := t.set.start(next.known)
+	first := newPosition(next.known)
 	first.seen.duplicateKeys = next.seen.duplicateKeys
 	first.seen.numberedKeys = next.seen.numberedKeys
 	first.seen.firstSinceStart = next.seen.firstSinceStart

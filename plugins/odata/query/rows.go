@@ -115,15 +115,16 @@ func (r *RowChecker) Check(out *decode.Output, isExempt func(row int) bool,
 	if r == nil {
 		return nil
 	}
+	checks := r.checks
+	if isUnchecked != nil {
+		checks = slices.DeleteFunc(slices.Clone(checks), func(c check) bool { return isUnchecked(c.setting) })
+	}
 	for i := range out.Rows {
-		if len(r.checks) > 0 && isExempt != nil && isExempt(i) {
+		if len(checks) > 0 && isExempt != nil && isExempt(i) {
 			continue
 		}
-		for index := range r.checks {
-			if isUnchecked != nil && isUnchecked(r.checks[index].setting) {
-				continue
-			}
-			if err := r.checkRow(out, i, &r.checks[index]); err != nil {
+		for index := range checks {
+			if err := r.checkRow(out, i, &checks[index]); err != nil {
 				return err
 			}
 		}
