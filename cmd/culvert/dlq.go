@@ -45,19 +45,23 @@ contain the error and the connector. Pass TOPIC to read it directly, or --connec
 }
 
 type deadLetterFlags struct {
-	filter connect.DeadLetterFilter
-	since  string
-	until  string
+	filter    connect.DeadLetterFilter
+	positions []string
+	since     string
+	until     string
 }
 
 func (l *deadLetterFlags) flags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&l.filter.Connector, "connector", "", "only dead letters of the connector with this `NAME`")
+	f.StringVar(&l.filter.Cause, "cause", "", "only dead letters of the cause with this `ID`, as --json lists it")
 	f.StringVar(&l.filter.Error, "error", "",
 		"only dead letters whose exception has this `TEXT` in its class or message, in any case")
 	f.StringVar(&l.since, "since", "", "only dead letters that failed at this `time` or later, such as "+
 		"2026-02-03T04:05:06Z or 2026-02-03, or how long ago, such as 2h")
 	f.StringVar(&l.until, "until", "", "only dead letters that failed before this `time`")
+	f.BoolVar(&l.filter.Superseded, "superseded", false,
+		"only dead letters with a newer one of the same key and another value; needs --connector")
 }
 
 func (l *deadLetterFlags) read(now time.Time) (f connect.DeadLetterFilter, err error) {
@@ -70,7 +74,22 @@ func (l *deadLetterFlags) read(now time.Time) (f connect.DeadLetterFilter, err e
 	if l.until != "" {
 		f.Until, err = parseTime("--until", l.until, now)
 	}
+	if f.Superseded && f.Connector == "" {
+		err = errors.New("--superseded: expected --connector too")
+	}
 	return f, asUsageError(err)
+}
+
+// selection returns the filter for the running worker.
+func (l *deadLetterFlags) selection(f *connect.DeadLetterFilter) rest.DeadLetterSelection {
+	formatTime := func(bound time.Time) string {
+		if bound.IsZero() {
+			return ""
+		}
+		return bound.UTC().Format(time.RFC3339Nano)
+	}
+	return rest.DeadLetterSelection{Positions: l.positions, Cause: f.Cause, Error: f.Error, Since: formatTime(f.Since),
+		Until: formatTime(f.Until), Superseded: f.Superseded}
 }
 
 // readDeadLetters calls each with the dead letters of a topic, or of a part of it. If it is unknown which ones are
@@ -110,6 +129,7 @@ func (r *remote) newDLQList() *cobra.Command {
 	var from topicSource
 	var selection deadLetterFlags
 	var show string
+	var limit int
 	var o output
 	c := &cobra.Command{
 		Use:   "list [TOPIC]",
@@ -118,7 +138,8 @@ func (r *remote) newDLQList() *cobra.Command {
 they are settled (delivered or discarded), as the worker of --properties has stored it.
 
 With --connector and no TOPIC, the running worker lists the dead letters of the connector: the newest first, one for
-each original record or row, with the number of attempts.`,
+each original record or row, with the number of attempts. A row of a source that is refused again with the same key and
+value is one of them.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			filter, err := selection.read(time.Now())
 			if err != nil {
@@ -131,9 +152,12 @@ each original record or row, with the number of attempts.`,
 				if err := rejectFlags(c, needsTopic, topicFlags...); err != nil {
 					return err
 				}
-				return r.listLetters(c, filter, show, o.json)
+				if limit <= 0 {
+					return asUsageError(fmt.Errorf("--limit: expected at least 1, found %d", limit))
+				}
+				return r.listLetters(c, filter.Connector, show, selection.selection(&filter), limit, o.json)
 			}
-			if err := rejectFlags(c, needsNoTopic, "show", "url", "config", "user"); err != nil {
+			if err := rejectFlags(c, needsNoTopic, "show", "limit", "superseded", "url", "config", "user"); err != nil {
 				return err
 			}
 			out := bufio.NewWriter(c.OutOrStdout())
@@ -163,6 +187,7 @@ each original record or row, with the number of attempts.`,
 	selection.flags(c)
 	c.Flags().StringVar(&show, "show", connect.ShowOpen,
 		"without TOPIC: open, settled (delivered or discarded) or all dead letters")
+	c.Flags().IntVar(&limit, "limit", 1000, "without TOPIC: at most this `number` of dead letters")
 	o.flag(c, "as JSON, a line for each")
 	return c
 }
@@ -277,7 +302,6 @@ func (r *remote) newDLQReplay() *cobra.Command {
 	var in installation
 	var selection deadLetterFlags
 	var includeReplayed, includeSuperseded, isDryRun bool
-	var letters []string
 	c := &cobra.Command{
 		Use:   "replay [TOPIC worker-file connector-files…]",
 		Short: "Send dead letters through their connectors again",
@@ -288,7 +312,7 @@ same key.
 
 Pass the files of culvert run. No worker may be running on the --data folder. With --connector and no TOPIC, the running
 worker at --url replays those of its connector. See culvert reference guide/delivery.`,
-		Example: `  culvert dlq replay --connector orders
+		Example: `  culvert dlq replay --connector orders --since 2h
   culvert dlq replay orders-refused worker.properties orders.properties
   culvert dlq replay orders-refused --config /etc/culvert --connector orders --error "expected a number" --since 24h
   culvert dlq replay orders-refused worker.properties orders.properties --letters 0@17,0@18 --dry`,
@@ -297,15 +321,12 @@ worker at --url replays those of its connector. See culvert reference guide/deli
 			if err != nil {
 				return err
 			}
-			if err := filter.SelectPositions(letters); err != nil {
+			if err := filter.SelectPositions(selection.positions); err != nil {
 				return asUsageError(fmt.Errorf("--letters: %w", err))
 			}
 			switch {
 			case len(args) == 0 && filter.Connector == "":
 				return errNoTopic
-			case len(args) == 0 && (selection.since != "" || selection.until != ""):
-				return asUsageError(errors.New("--since and --until: expected TOPIC and files, because a running " +
-					"worker does not select by time"))
 			case len(args) == 0:
 				if err := rejectFlags(c, needsTopic, "data", "set", "plugins", "log-level", "log-format"); err != nil {
 					return err
@@ -314,7 +335,7 @@ worker at --url replays those of its connector. See culvert reference guide/deli
 				if r.config != "" && r.url != "" {
 					return asUsageError(errors.New("expected --url or --config, found both"))
 				}
-				request := rest.ReplayRequest{Positions: letters, Error: filter.Error,
+				request := rest.ReplayRequest{DeadLetterSelection: selection.selection(&filter),
 					IncludeReplayed: includeReplayed, IncludeSuperseded: includeSuperseded, DryRun: isDryRun}
 				return r.replayLetters(c, "/replay", request, filter.Connector)
 			}
@@ -338,7 +359,8 @@ worker at --url replays those of its connector. See culvert reference guide/deli
 	in.flags(c, "warn")
 	in.folderFlag(c)
 	selection.flags(c)
-	c.Flags().StringSliceVar(&letters, "letters", nil, "only these, as `PARTITION@OFFSET` separated by commas")
+	c.Flags().StringSliceVar(&selection.positions, "letters", nil,
+		"only these, as `PARTITION@OFFSET` separated by commas")
 	c.Flags().BoolVar(&isDryRun, "dry", false, "report what would pass, and send and store nothing")
 	c.Flags().BoolVar(&includeReplayed, "again", false, "also dead letters that were replayed before")
 	c.Flags().BoolVar(&includeSuperseded, "older", false,

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +8,6 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -44,44 +42,52 @@ func (r *remote) deadLetterPage(ctx context.Context, connector string,
 	return page, err
 }
 
-// listLetters prints the connector's dead letters that the filter selects, the newest first.
-func (r *remote) listLetters(c *cobra.Command, filter connect.DeadLetterFilter, show string, asJSON bool) error {
-	out := bufio.NewWriter(c.OutOrStdout())
-	var rows [][]string
-	query := url.Values{"show": {show}}
-	for {
-		page, err := r.deadLetterPage(c.Context(), filter.Connector, query)
+// listLetters prints dead letters of a connector, the newest first, as their pages arrive.
+func (r *remote) listLetters(c *cobra.Command, connector, show string, selection rest.DeadLetterSelection, limit int,
+	asJSON bool) error {
+	out := c.OutOrStdout()
+	titles := "LETTER FAILED FROM STAGE ATTEMPTS SETTLED ERROR"
+	query := url.Values{"show": {show}, "cause": {selection.Cause}, "error": {selection.Error},
+		"since": {selection.Since}, "until": {selection.Until}}
+	if selection.Superseded {
+		query.Set("superseded", "true")
+	}
+	for remaining := limit; ; {
+		page, err := r.deadLetterPage(c.Context(), connector, query)
 		if err != nil {
 			return err
 		}
-		for i := range page.DeadLetters {
-			l := &page.DeadLetters[i]
-			failed, _ := time.Parse(time.RFC3339, l.Failed) // the zero time if the letter has none
-			hasText := strings.Contains(strings.ToLower(l.Class+"\n"+l.Message), strings.ToLower(filter.Error))
-			switch {
-			case !hasText, failed.Before(filter.Since), !filter.Until.IsZero() && !failed.Before(filter.Until):
-				// not selected
-			case asJSON:
+		letters := page.DeadLetters[:min(len(page.DeadLetters), remaining)]
+		remaining -= len(letters)
+		isLast := page.Next == "" || remaining == 0
+		var rows [][]string
+		for i := range letters {
+			l := &letters[i]
+			if asJSON {
 				if err := printJSON(out, l); err != nil {
 					return asFailure(err)
 				}
-			default:
-				rows = append(rows, []string{l.Position(), l.Failed,
-					inLine(sourceText(l.From.Topic, l.From.Partition, l.From.Offset)), inLine(l.Stage),
-					strconv.Itoa(l.Attempts), settledText(l.Settled), inLine(l.Message)})
+				continue
 			}
+			rows = append(rows, []string{l.Position(), l.Failed,
+				inLine(sourceText(l.From.Topic, l.From.Partition, l.From.Offset)), inLine(l.Stage),
+				strconv.Itoa(l.Attempts), settledText(l.Settled), inLine(l.Message)})
 		}
-		if page.Next == "" {
-			break
+		if !asJSON && (len(rows) > 0 || isLast) {
+			if err := printColumns(out, titles, rows); err != nil {
+				return err
+			}
+			titles = ""
+		}
+		switch {
+		case isLast && (page.Next != "" || len(letters) < len(page.DeadLetters)):
+			fmt.Fprintf(c.ErrOrStderr(), "there are more than %d dead letters: see --limit\n", limit)
+			return nil
+		case isLast:
+			return nil
 		}
 		query.Set("after", page.Next)
 	}
-	if !asJSON {
-		if err := printColumns(out, "LETTER FAILED FROM STAGE ATTEMPTS SETTLED ERROR", rows); err != nil {
-			return err
-		}
-	}
-	return asFailure(out.Flush())
 }
 
 func (r *remote) showLetter(c *cobra.Command, connector, letter string, o output) error {
@@ -136,6 +142,7 @@ func (r *remote) showLetter(c *cobra.Command, connector, letter string, o output
 
 func (r *remote) replayLetters(c *cobra.Command, route string, body any, names ...string) error {
 	r.setReplayTimeout(c)
+	defer r.printProgress(c, names[0])()
 	var answer rest.ReplayResult
 	err := r.call(c.Context(), "POST /culvert/connectors/{name}/deadletters"+route, body, &answer, names...)
 	if err != nil {
@@ -154,6 +161,29 @@ func (r *remote) replayLetters(c *cobra.Command, route string, body any, names .
 	return replayError(result)
 }
 
+// printProgress prints every two seconds how far a replay or discard of a connector is, until the caller calls stop.
+func (r *remote) printProgress(c *cobra.Command, connector string) (stop func()) {
+	ctx, cancel := context.WithCancel(c.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for ctx.Err() == nil {
+			select {
+			case <-ctx.Done():
+			case <-time.After(2 * time.Second):
+				page, err := r.deadLetterPage(ctx, connector, url.Values{"letter": {"0@0"}}) // of at most one letter
+				if err == nil && page.Replay != nil && page.Replay.Selected > 0 {
+					fmt.Fprintf(c.ErrOrStderr(), "%d of %d dead letters\n", page.Replay.Handled, page.Replay.Selected)
+				}
+			}
+		}
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
 // setReplayTimeout makes calls wait longer than a worker replays or discards, unless --timeout is set.
 func (r *remote) setReplayTimeout(c *cobra.Command) {
 	if !c.Flags().Changed("timeout") {
@@ -163,6 +193,10 @@ func (r *remote) setReplayTimeout(c *cobra.Command) {
 
 func connectorFlag(c *cobra.Command, name *string) {
 	c.Flags().StringVar(name, "connector", "", "`NAME` of the connector")
+	requireConnector(c, name)
+}
+
+func requireConnector(c *cobra.Command, name *string) {
 	c.PreRunE = func(*cobra.Command, []string) error {
 		if *name == "" {
 			return asUsageError(errors.New("expected --connector NAME, found nothing"))
@@ -209,16 +243,30 @@ culvert dlq replay. A record that is refused again is another attempt of the sam
 }
 
 func (r *remote) newDLQDiscard() *cobra.Command {
-	var connector string
+	var selection deadLetterFlags
+	var all bool
 	c := &cobra.Command{
-		Use:     "discard PARTITION@OFFSET…",
-		Short:   "Settle dead letters without sending them, through the running worker",
-		Example: `  culvert dlq discard 0@17 0@18 --connector orders`,
+		Use:   "discard [PARTITION@OFFSET…]",
+		Short: "Settle dead letters without sending them, through the running worker",
+		Long: `Settle dead letters without sending them, through the running worker: those that are named or selected by flags, or
+with --all all open ones of the connector.`,
+		Example: `  culvert dlq discard 0@17 0@18 --connector orders
+  culvert dlq discard --connector orders --superseded`,
 		RunE: func(c *cobra.Command, args []string) error {
+			filter, err := selection.read(time.Now())
+			if err != nil {
+				return err
+			}
+			if len(args) > 0 {
+				selection.positions = args
+			}
+			body := rest.DiscardRequest{DeadLetterSelection: selection.selection(&filter)}
+			body.All = all
 			r.setReplayTimeout(c)
+			defer r.printProgress(c, filter.Connector)()
 			var answer rest.DiscardResult
-			err := r.call(c.Context(), "POST /culvert/connectors/{name}/deadletters/discard",
-				rest.DiscardRequest{Letters: args}, &answer, connector)
+			err = r.call(c.Context(), "POST /culvert/connectors/{name}/deadletters/discard", body, &answer,
+				filter.Connector)
 			if err != nil {
 				return err
 			}
@@ -234,6 +282,8 @@ func (r *remote) newDLQDiscard() *cobra.Command {
 			return nil
 		},
 	}
-	connectorFlag(c, &connector)
+	selection.flags(c)
+	requireConnector(c, &selection.filter.Connector)
+	c.Flags().BoolVar(&all, "all", false, "all open dead letters of the connector")
 	return c
 }

@@ -51,12 +51,14 @@ func (c *connectorReplay) load(ctx context.Context) error {
 	if selected := c.request.Filter.Positions; selected != nil {
 		newest, missing := c.index.newestOf(selected)
 		c.request.Filter.Positions = newest
-		for position := range selected {
-			if !missing[position] {
-				delete(c.request.notFound, position)
-			}
+		if c.request.notFound != nil { // else no user has named them
+			isFound := func(position DeadLetterPosition, _ bool) bool { return !missing[position] }
+			maps.DeleteFunc(c.request.notFound, isFound)
+			maps.Copy(c.request.notFound, newest)
 		}
-		maps.Copy(c.request.notFound, newest)
+		c.request.running.setSelected(len(newest))
+	} else if c.request.Filter.IsZero() {
+		c.request.running.setSelected(int(*c.index.summary().Open))
 	}
 	return nil
 }
@@ -65,6 +67,11 @@ func (c *connectorReplay) load(ctx context.Context) error {
 func (c *connectorReplay) discard(ctx context.Context) error {
 	if err := c.load(ctx); err != nil {
 		return err
+	}
+	if !c.request.positionsSuffice() {
+		if err := c.findPositions(ctx); err != nil {
+			return err
+		}
 	}
 	newest := c.request.Filter.Positions
 	letters := c.index.related(newest)
@@ -83,6 +90,22 @@ func (c *connectorReplay) discard(ctx context.Context) error {
 		delete(c.request.notFound, position)
 	}
 	c.result.Discarded += len(newest)
+	return nil
+}
+
+// findPositions reads which open letters the request selects.
+func (c *connectorReplay) findPositions(ctx context.Context) error {
+	positions := map[DeadLetterPosition]bool{}
+	for _, p := range c.partitions {
+		_, err := p.readSelected(ctx, &p.state, func(l *DeadLetter) error {
+			positions[l.position()] = true
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	c.request.Filter.Positions = positions
 	return nil
 }
 
@@ -288,7 +311,7 @@ func (c *connectorReplay) dropSuperseded(ctx context.Context, letters []*DeadLet
 	return slices.DeleteFunc(letters, func(l *DeadLetter) bool {
 		isSuperseded := c.newer.isSuperseded(l)
 		if isSuperseded {
-			c.result.Kept[c.skipReason(l)]++
+			c.keep(c.skipReason(l))
 		}
 		return isSuperseded
 	}), nil
@@ -302,10 +325,17 @@ func (c *connectorReplay) count(position string, isDelivered bool) {
 	case isDelivered:
 		c.result.Delivered++
 	default:
-		c.result.Kept[SettledUnsent]++
+		c.keep(SettledUnsent)
 		return
 	}
 	c.result.Sent++
+	c.request.running.addHandled(1)
+}
+
+// keep counts a letter that is not sent.
+func (c *connectorReplay) keep(reason string) {
+	c.result.Kept[reason]++
+	c.request.running.addHandled(1)
 }
 
 // checkLock returns an error if the replay has lost its lock, so that another process may replay. A dry run needs none.

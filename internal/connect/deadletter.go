@@ -180,9 +180,22 @@ func (l *DeadLetter) position() DeadLetterPosition {
 type DeadLetterFilter struct {
 	Positions map[DeadLetterPosition]bool // single dead letters; nil means all
 	Connector string                      // a name; empty means all connectors
+	Cause     string                      // a [DeadLetter.CauseID]; empty means all
 	Error     string                      // a part of the exception's class or message, in any case
 	Since     time.Time                   // the earliest FailedAt; zero means no bound
 	Until     time.Time                   // the first FailedAt that is not selected; zero means no bound
+	// Superseded selects letters with a newer one of the same key and another value. Matches does not check it.
+	Superseded bool
+}
+
+// IsZero reports whether the filter selects all dead letters of its connectors.
+func (f *DeadLetterFilter) IsZero() bool {
+	return f.Positions == nil && f.Cause == "" && f.Error == "" && f.Since.IsZero() && f.Until.IsZero() && !f.Superseded
+}
+
+// isInTime reports whether the filter selects letters that failed at a time.
+func (f *DeadLetterFilter) isInTime(failedAt time.Time) bool {
+	return !failedAt.Before(f.Since) && (f.Until.IsZero() || failedAt.Before(f.Until))
 }
 
 // SelectPositions sets Positions from texts like PARTITION@OFFSET. Nil changes nothing; an empty slice excludes all.
@@ -202,12 +215,16 @@ func (f *DeadLetterFilter) SelectPositions(positions []string) error {
 
 // Matches reports whether the filter selects a dead letter.
 func (f *DeadLetterFilter) Matches(deadLetter *DeadLetter) bool {
-	contains := func(text string) bool { return strings.Contains(strings.ToLower(text), strings.ToLower(f.Error)) }
 	return (f.Positions == nil || f.Positions[deadLetter.position()]) &&
 		(f.Connector == "" || f.Connector == deadLetter.Connector) &&
-		(contains(deadLetter.Class) || contains(deadLetter.Message)) &&
-		(f.Since.IsZero() || !deadLetter.FailedAt.Before(f.Since)) &&
-		(f.Until.IsZero() || deadLetter.FailedAt.Before(f.Until))
+		(f.Cause == "" || f.Cause == deadLetter.CauseID()) &&
+		f.matchesText(deadLetter) && f.isInTime(deadLetter.FailedAt)
+}
+
+// matchesText reports whether the filter selects the texts of a dead letter's exception.
+func (f *DeadLetterFilter) matchesText(l *DeadLetter) bool {
+	contains := func(text string) bool { return strings.Contains(strings.ToLower(text), strings.ToLower(f.Error)) }
+	return contains(l.Class) || contains(l.Message)
 }
 
 func compareOrigins(a, b *DeadLetter) int {

@@ -11,9 +11,13 @@ import (
 	"github.com/culvert-project/culvert/internal/shown"
 )
 
-// CauseCount counts the open dead letters of one cause among the newest ones.
+// UnknownCause is the identifier of all causes beyond [maxCauseTexts] together: letters of several faults, which can be
+// listed but not handled by it.
+const UnknownCause = "00000000"
+
+// CauseCount counts the open dead letters of one cause.
 type CauseCount struct {
-	ID     string // [DeadLetter.CauseID], or 00000000 for all causes beyond [maxCauseTexts] together
+	ID     string // [DeadLetter.CauseID] or [UnknownCause]
 	Text   string // see [causeText]
 	Count  int
 	Newest int64 // when the newest of them failed, in Unix seconds

@@ -4,12 +4,14 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"iter"
 	"maps"
 	"math"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/culvert-project/culvert/internal/kafka"
 )
@@ -19,8 +21,7 @@ const (
 	maxTrackedLetters = 1_000_000 // bounds the newest records of the topic that are read and kept
 	// maxTrackedOfWorker bounds the letters of all connectors. A connector keeps at least an equal share.
 	maxTrackedOfWorker = 2_000_000
-	maxCountedCauses   = 10_000 // bounds the newest open letters whose causes are counted
-	maxCauseTexts      = 200    // bounds the causes with a text
+	maxCauseTexts      = 200 // bounds the causes with a text
 )
 
 // deadLetterIndex records which dead letters of a connector are of the same original record or row, and which
@@ -44,14 +45,18 @@ const (
 // Of letters in one partition the one with the greater offset is newer, of letters in several partitions the one that
 // failed later. An open letter is newer than a settled one. The number of replays decides nothing.
 //
-// Memory: about 80 bytes for each letter, so 80 MB at [maxTrackedLetters], 160 MB at [maxTrackedOfWorker], 320 MB at
-// [maxReplayBytes], and 2 MB of texts.
+// Originals with one key and different values are versions of one record or row, see [deadLetterIndex.isSuperseded].
+//
+// Memory: about 150 bytes for each letter, so 150 MB at [maxTrackedLetters], 300 MB at [maxTrackedOfWorker], and 2 MB
+// of texts.
 //
 // Invariants: letters are sorted by [compareTracked]. states has the replay state of each partition. The letters of an
-// original are linked from the last to the first one. An original is open if its newest letter is not settled.
+// original are linked from the last to the first one. An original is open if its newest letter is not settled. versions
+// has the keys of all letters in originals.
 type deadLetterIndex struct {
 	letters   []trackedDeadLetter
 	originals map[originalID]originalState
+	versions  map[originalID]newestVersions // by trackedDeadLetter.key
 	texts     map[causeID]string
 	states    map[int32]replayState
 	from      kafka.Positions // the first offsets that were read
@@ -66,12 +71,16 @@ type originalID uint64
 // trackedDeadLetter is what the index keeps of a dead letter.
 type trackedDeadLetter struct {
 	original  originalID
+	key       originalID // [DeadLetter.keyID]
 	offset    int64
+	version   int64 // orders the originals with one key: the offset of a record, the time of a row in milliseconds
 	partition int32
 	replays   int32
 	failedAt  uint32 // Unix seconds
 	cause     causeID
-	older     int32 // index of the previous letter of the original, or -1
+	value     uint32 // digest of the value
+	older     int32  // index of the previous letter of the original, or -1
+	isRow     bool   // of a source
 }
 
 type originalState struct {
@@ -79,14 +88,44 @@ type originalState struct {
 	last   int32 // index of its last letter in the order of [compareTracked]
 }
 
+// newestVersions has the newest of the originals with one key, and the newest one with another value.
+type newestVersions struct {
+	newest int64  // [trackedDeadLetter.version]
+	second int64  // of the newest version with another value; zero means that all have one value
+	value  uint32 // of the newest version
+}
+
+func (n *newestVersions) add(l *trackedDeadLetter) {
+	switch {
+	case l.value == n.value:
+		n.newest = max(n.newest, l.version)
+	case l.version < n.newest:
+		n.second = max(n.second, l.version)
+	default:
+		*n = newestVersions{newest: l.version, second: n.newest, value: l.value}
+	}
+}
+
+// others returns the newest version with another value than this one; zero means that no version has another value.
+func (n newestVersions) others(value uint32) int64 {
+	if value == n.value {
+		return n.second
+	}
+	return n.newest
+}
+
 func newDeadLetterIndex() *deadLetterIndex {
-	return &deadLetterIndex{originals: map[originalID]originalState{}, texts: map[causeID]string{},
-		states: map[int32]replayState{}, from: kafka.Positions{}, limit: maxTrackedLetters}
+	return &deadLetterIndex{originals: map[originalID]originalState{}, versions: map[originalID]newestVersions{},
+		texts: map[causeID]string{}, states: map[int32]replayState{}, from: kafka.Positions{}, limit: maxTrackedLetters}
 }
 
 func compareTracked(a, b trackedDeadLetter) int {
 	return cmp.Or(cmp.Compare(a.failedAt, b.failedAt), cmp.Compare(a.partition, b.partition),
 		cmp.Compare(a.offset, b.offset))
+}
+
+func comparePositions(a, b trackedDeadLetter) int {
+	return cmp.Or(cmp.Compare(a.partition, b.partition), cmp.Compare(a.offset, b.offset))
 }
 
 func (l *trackedDeadLetter) position() DeadLetterPosition {
@@ -99,9 +138,14 @@ func (d *deadLetterIndex) add(l *DeadLetter) {
 	if len(d.texts) < maxCauseTexts {
 		d.texts[cause] = message
 	}
-	d.letters = append(d.letters, trackedDeadLetter{original: l.recordID().original(),
-		offset: l.Record.Offset, partition: l.Record.Partition, replays: int32(l.Replays),
-		failedAt: uint32(max(0, min(l.FailedAt.Unix(), math.MaxUint32))), cause: cause})
+	version := l.Offset
+	if l.isRow() {
+		version = orderOf(l).millis
+	}
+	d.letters = append(d.letters, trackedDeadLetter{original: l.recordID().original(), key: l.keyID(),
+		offset: l.Record.Offset, version: version, partition: l.Record.Partition, replays: int32(l.Replays),
+		failedAt: uint32(max(0, min(l.FailedAt.Unix(), math.MaxUint32))), cause: cause,
+		value: crc32.ChecksumIEEE(l.Record.Value), isRow: l.isRow()})
 	if len(d.letters) > d.limit {
 		d.dropOldest()
 	}
@@ -139,6 +183,7 @@ func (d *deadLetterIndex) update(starts kafka.Positions, states map[int32]replay
 	if d.indexed == 0 {
 		slices.SortFunc(d.letters, compareTracked)
 		clear(d.originals)
+		clear(d.versions)
 	}
 	for i := d.indexed; i < len(d.letters); i++ {
 		l := &d.letters[i]
@@ -152,6 +197,11 @@ func (d *deadLetterIndex) update(starts kafka.Positions, states map[int32]replay
 		}
 		o.last = int32(i)
 		d.originals[l.original] = o
+		if l.key != 0 {
+			versions := d.versions[l.key]
+			versions.add(l)
+			d.versions[l.key] = versions
+		}
 	}
 	d.indexed = len(d.letters)
 	if len(d.texts) == maxCauseTexts {
@@ -192,12 +242,15 @@ func (d *deadLetterIndex) oldest(original originalID) (oldest *trackedDeadLetter
 	return oldest
 }
 
-// failures returns how often an original has failed: one more than the most replays of its letters.
-func (d *deadLetterIndex) failures(original originalID) (count int) {
+// failures returns how often an original has failed: the number of its letters, or more if earlier ones are gone.
+func (d *deadLetterIndex) failures(original originalID) int {
+	letters := 0
+	replays := 0
 	for l := range d.deadLettersOf(original) {
-		count = max(count, int(l.replays)+1)
+		letters++
+		replays = max(replays, int(l.replays))
 	}
-	return count
+	return max(letters, replays+1)
 }
 
 // dropTexts drops the texts of causes without an open letter.
@@ -223,6 +276,20 @@ func (d *deadLetterIndex) isOpen(original originalID) bool {
 	return ok && !d.isSettled(d.newest(original))
 }
 
+// isSuperseded reports whether an original has the key of a newer one with another value. Only letters are compared: a
+// newer value that was accepted is not known here.
+func (d *deadLetterIndex) isSuperseded(original originalID) bool {
+	newest := d.newest(original)
+	version := newest.version
+	for l := range d.deadLettersOf(original) {
+		version = max(version, l.version)
+	}
+	if newest.isRow {
+		version += clockTolerance.Milliseconds()
+	}
+	return newest.key != 0 && d.versions[newest.key].others(newest.value) > version
+}
+
 // isComplete reports whether all letters that were not read or were dropped are settled.
 func (d *deadLetterIndex) isComplete() bool {
 	for partition, from := range d.from {
@@ -234,7 +301,7 @@ func (d *deadLetterIndex) isComplete() bool {
 	return true
 }
 
-// summary counts the open originals, and causes of the newest of them, the most frequent first.
+// summary counts the open originals and their causes, the most frequent first.
 func (d *deadLetterIndex) summary() *DeadLetterSummary {
 	s := &DeadLetterSummary{Causes: []CauseCount{}, More: !d.isComplete()}
 	indexes := map[causeID]int{} // in s.Causes
@@ -245,8 +312,8 @@ func (d *deadLetterIndex) summary() *DeadLetterSummary {
 			continue
 		}
 		open++
-		if open > maxCountedCauses {
-			continue
+		if d.isSuperseded(l.original) {
+			s.Superseded++
 		}
 		cause := d.countedCause(l)
 		n, ok := indexes[cause]
@@ -265,10 +332,10 @@ func (d *deadLetterIndex) summary() *DeadLetterSummary {
 
 // DeadLetterQuery selects a page of original records or rows, the newest first.
 type DeadLetterQuery struct {
-	Show  string              // open, settled or all
-	Cause string              // an identifier of a cause; "" means all
-	After string              // [DeadLetterPage.Next] of the previous page. "" selects the first page.
-	Only  *DeadLetterPosition // if not nil, selects the original with the letter at this position
+	Show   string              // open, settled or all
+	Filter DeadLetterFilter    // Connector and Positions are not used
+	After  string              // [DeadLetterPage.Next] of the previous page. "" selects the first page.
+	Only   *DeadLetterPosition // if not nil, selects the original with the letter at this position
 }
 
 // Values of [DeadLetterQuery.Show].
@@ -278,7 +345,11 @@ const (
 	ShowAll     = "all"
 )
 
-const deadLetterPageSize = 100
+// DeadLetterPageSize is the largest number of letters in a page of [Herder.ListDeadLetters] without a filter by error.
+const DeadLetterPageSize = 100
+
+// maxSearchedLetters bounds the letters that are read for a page with a filter by error, which may have all of them.
+const maxSearchedLetters = 10_000
 
 // ErrInvalidAfter is the error of an invalid [DeadLetterQuery.After].
 var ErrInvalidAfter = errors.New("after: expected the next of the previous page, such as 1764288000-0@17")
@@ -315,25 +386,36 @@ func (d *deadLetterIndex) page(query DeadLetterQuery) (page []trackedDeadLetter,
 		}
 		onlyOriginal = d.letters[i].original
 	}
-	cause, err := strconv.ParseUint(query.Cause, 16, 32)
-	if query.Cause != "" && err != nil {
-		return nil, "", nil
+	limit := DeadLetterPageSize
+	if query.Filter.Error != "" {
+		limit = maxSearchedLetters
 	}
 	last := 0
 	for i := end - 1; i >= 0; i-- {
 		l := d.newest(d.letters[i].original)
 		switch isOpen := !d.isSettled(l); {
 		case d.letters[i].older >= 0, query.Show == ShowOpen && !isOpen, query.Show == ShowSettled && isOpen,
-			query.Cause != "" && d.countedCause(l) != causeID(cause), query.Only != nil && onlyOriginal != l.original:
+			!d.matches(l, &query.Filter), query.Only != nil && onlyOriginal != l.original:
 			continue
 		}
-		if len(page) == deadLetterPageSize {
+		if len(page) == limit {
 			return page, d.letters[last].pageKey(), nil
 		}
 		page = append(page, *l)
 		last = i
 	}
 	return page, "", nil
+}
+
+// matches reports whether a filter selects the newest letter of an original, as far as the index knows the letter.
+func (d *deadLetterIndex) matches(l *trackedDeadLetter, filter *DeadLetterFilter) bool {
+	isOfCause := filter.Cause == ""
+	if !isOfCause {
+		id, err := strconv.ParseUint(filter.Cause, 16, 32)
+		isOfCause = err == nil && (causeID(id) == l.cause || causeID(id) == d.countedCause(l))
+	}
+	return isOfCause && (filter.Positions == nil || filter.Positions[l.position()]) &&
+		filter.isInTime(time.Unix(int64(l.failedAt), 0)) && (!filter.Superseded || d.isSuperseded(l.original))
 }
 
 // countedCause returns the cause under which the letter is counted: zero if the text of its cause was not kept.
@@ -359,7 +441,20 @@ func (d *deadLetterIndex) newestOf(
 	return newest, missing
 }
 
-// related returns all dead letters of the originals that have one at one of the positions.
+// selected returns the positions of the newest letters that a filter selects, apart from its Error. It leaves out
+// settled ones unless withSettled is set.
+func (d *deadLetterIndex) selected(filter *DeadLetterFilter, withSettled bool) map[DeadLetterPosition]bool {
+	positions := map[DeadLetterPosition]bool{}
+	for _, o := range d.originals {
+		l := &d.letters[o.newest]
+		if (withSettled || !d.isSettled(l)) && d.matches(l, filter) {
+			positions[l.position()] = true
+		}
+	}
+	return positions
+}
+
+// related returns all dead letters of the originals that have one at one of the positions, by their positions.
 func (d *deadLetterIndex) related(positions map[DeadLetterPosition]bool) (letters []trackedDeadLetter) {
 	selected := map[originalID]bool{}
 	for i := range d.letters {
@@ -372,5 +467,6 @@ func (d *deadLetterIndex) related(positions map[DeadLetterPosition]bool) (letter
 			letters = append(letters, *l)
 		}
 	}
+	slices.SortFunc(letters, comparePositions)
 	return letters
 }

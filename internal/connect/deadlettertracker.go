@@ -23,9 +23,10 @@ import (
 type DeadLetterSummary struct {
 	// Open is nil if the number is unknown: this worker does not own the connector or has not read the topic yet, or
 	// the connector has no topic or writes no headers to it, or the worker may not read it.
-	Open   *int64
-	More   bool         // older letters, which were not read, may be open as well
-	Causes []CauseCount // the most frequent ones first
+	Open       *int64
+	More       bool         // older letters, which were not read, may be open as well
+	Causes     []CauseCount // the most frequent ones first
+	Superseded int          // number of open letters with a newer one of the same key and another value
 }
 
 const (
@@ -355,7 +356,7 @@ func (t *deadLetterTracker) refreshLocked(ctx context.Context, entry *trackedTop
 	if !maps.Equal(from, offsets.To) {
 		_, readErr = clients.reader.Read(ctx, entry.name, kafka.ReadOptions{From: from, To: offsets.To},
 			func(r *kgo.Record) error {
-				l := t.herder.parseRedacted(r)
+				l := t.herder.shared.parseDeadLetter(r)
 				if c := connectors[l.Connector]; c != nil && r.Offset >= c.next[r.Partition] {
 					c.index.add(&l)
 					t.updateLimit(c)
@@ -527,21 +528,32 @@ func (t *deadLetterTracker) withIndex(ctx context.Context, name, topic string,
 
 // locatedLetters are all letters of some originals, which a replay reads in place of the whole topic.
 type locatedLetters struct {
+	filter  DeadLetterFilter // the filter of the request, with positions in place of what the index knows
 	letters []trackedDeadLetter
 	ends    kafka.Positions       // the end offsets of the topic
 	topicID string                // [kafka.Range.TopicID]
 	isOpen  func(originalID) bool // reports whether an original is open, also one that was not located
 }
 
-// locate returns the letters of the originals at the positions. Nil means that the topic must be read instead: the
-// index could not be updated, or lacks letters that are open and may be of the same originals.
-func (t *deadLetterTracker) locate(ctx context.Context, name, topic string,
-	positions map[DeadLetterPosition]bool) (located *locatedLetters) {
-	_ = t.withIndex(ctx, name, topic, func(c *trackedConnector, _ *kafka.Reader) error { // nil after an error
+// locate returns the letters of the originals that a filter selects. Nil means that the topic must be read instead: the
+// filter selects all, or the index could not be updated, or lacks letters that are open and may be of the same
+// originals. withSettled means that settled letters are selected, too.
+func (t *deadLetterTracker) locate(ctx context.Context, topic string, filter DeadLetterFilter,
+	withSettled bool) (located *locatedLetters) {
+	if filter.IsZero() {
+		return nil
+	}
+	// After an error, located is nil.
+	_ = t.withIndex(ctx, filter.Connector, topic, func(c *trackedConnector, _ *kafka.Reader) error {
 		if !c.index.isComplete() {
 			return nil
 		}
-		located = &locatedLetters{letters: c.index.related(positions), ends: maps.Clone(c.next), topicID: c.topicID}
+		located = &locatedLetters{filter: filter, ends: maps.Clone(c.next), topicID: c.topicID}
+		if filter.Positions == nil {
+			located.filter = DeadLetterFilter{Connector: filter.Connector, Error: filter.Error,
+				Positions: c.index.selected(&filter, withSettled)}
+		}
+		located.letters = c.index.related(located.filter.Positions)
 		located.isOpen = func(original originalID) (isOpen bool) {
 			if c.lock.Lock(ctx) == nil {
 				defer c.lock.Unlock()

@@ -97,7 +97,7 @@ func (h *herd) awaitOpen(name string, want int) (s DeadLetterSummary) {
 func (h *herd) discard(name string, positions ...string) (DiscardResult, error) {
 	var f DeadLetterFilter
 	require.NoError(h.t, f.SelectPositions(positions))
-	return h.DiscardDeadLetters(kafkatest.Context(h.t), name, f.Positions)
+	return h.DiscardDeadLetters(kafkatest.Context(h.t), name, f)
 }
 
 // pages returns the positions and attempts of all pages of a connector's letters. Of every second page it keeps a part
@@ -105,22 +105,21 @@ func (h *herd) discard(name string, positions ...string) (DiscardResult, error) 
 func (h *herd) pages(name string, query DeadLetterQuery) (positions []string) {
 	h.t.Helper()
 	for number := 1; ; number++ {
-		page := make([]string, deadLetterPageSize)
-		after := make([]string, deadLetterPageSize)
-		n := 0
+		var page []ListedDeadLetter
 		list, err := h.ListDeadLetters(kafkatest.Context(h.t), name, query, func(l ListedDeadLetter) error {
-			page[l.Index] = fmt.Sprintf("%v x%d", l.position(), l.Attempts)
-			after[l.Index] = l.After
-			n++
+			page = append(page, l)
 			return nil
 		})
 		require.NoError(h.t, err)
+		slices.SortFunc(page, func(a, b ListedDeadLetter) int { return a.Index - b.Index })
 		query.After = list.Next
-		if n > 1 && number%2 == 0 {
-			n /= 2
-			query.After = after[n-1]
+		if n := len(page); n > 1 && number%2 == 0 {
+			page = page[:n/2]
+			query.After = page[len(page)-1].After
 		}
-		positions = append(positions, page[:n]...)
+		for _, l := range page {
+			positions = append(positions, fmt.Sprintf("%v x%d", l.position(), l.Attempts))
+		}
 		if query.After == "" {
 			return positions
 		}
@@ -136,16 +135,18 @@ func TestPagesHaveEachDeadLetterOnce(t *testing.T) {
 	s := h.awaitOpen("c", count)
 	assert.Equal(t, false, s.More)
 	assert.Equal(t, 1, len(s.Causes))
-	assert.Equal(t, CauseCount{ID: s.Causes[0].ID, Text: `order "…" is locked`, Count: maxCountedCauses,
+	assert.Equal(t, CauseCount{ID: s.Causes[0].ID, Text: `order "…" is locked`, Count: count,
 		Newest: 1_700_000_000 + count - 1}, s.Causes[0])
-	positions := h.pages("c", DeadLetterQuery{Show: ShowOpen, Cause: s.Causes[0].ID})
+	positions := h.pages("c", DeadLetterQuery{Show: ShowOpen, Filter: DeadLetterFilter{Cause: s.Causes[0].ID}})
 	assert.Equal(t, count, len(positions))
 	for i, position := range positions {
 		if want := fmt.Sprintf("0@%d x1", count-1-i); position != want {
 			t.Fatalf("place %d: expected %s, found %s", i, want, position)
 		}
 	}
-	assert.Equal(t, 0, len(h.pages("c", DeadLetterQuery{Show: ShowOpen, Cause: "12345678"})))
+	for _, cause := range []string{"12345678", "no number"} {
+		assert.Equal(t, 0, len(h.pages("c", DeadLetterQuery{Show: ShowOpen, Filter: DeadLetterFilter{Cause: cause}})))
+	}
 	assert.Equal(t, 0, len(h.pages("c", DeadLetterQuery{Show: ShowSettled})))
 	h.awaitOpen("none", unknownOpen)
 	_, err := h.ListDeadLetters(kafkatest.Context(t), "c", DeadLetterQuery{Show: ShowAll, After: "17-0"}, nil)
@@ -217,8 +218,8 @@ func TestAttemptsOfAnOriginalAreOneEntry(t *testing.T) {
 	for range 2 {
 		assert.Equal(t, 2, len(h.awaitOpen("c", 2).Causes))
 		h.awaitOpen("d", 1)
-		assert.Equal(t, []string{"0@6 x1", "0@7 x2"}, h.pages("c", DeadLetterQuery{Show: ShowAll}))
-		assert.Equal(t, []string{"0@7 x2"}, h.pages("c", DeadLetterQuery{Show: ShowOpen,
+		assert.Equal(t, []string{"0@6 x1", "0@7 x3"}, h.pages("c", DeadLetterQuery{Show: ShowAll}))
+		assert.Equal(t, []string{"0@7 x3"}, h.pages("c", DeadLetterQuery{Show: ShowOpen,
 			Only: &DeadLetterPosition{0, 5}}))
 		h.must(h.Remove("c"))
 		h.Put(h.spyConnector("c", "errors.tolerance=all", deadLetterContext+"=true", deadLetterTopic+"=dlq"), nil)
@@ -230,7 +231,7 @@ func TestAttemptsOfAnOriginalAreOneEntry(t *testing.T) {
 	h.awaitOpen("c", 1)
 	h.awaitOpen("d", 1)
 	assert.Equal(t, []string{"0@6 x1"}, h.pages("c", DeadLetterQuery{Show: ShowOpen}))
-	assert.Equal(t, []string{"0@7 x2"}, h.pages("c", DeadLetterQuery{Show: ShowSettled}))
+	assert.Equal(t, []string{"0@7 x3"}, h.pages("c", DeadLetterQuery{Show: ShowSettled}))
 	result, err = h.discard("c", "0@6", "0@0")
 	require.NoError(t, err)
 	assert.Equal(t, DiscardResult{Discarded: 1, Kept: map[string]int{keptUnknown + ": 0@0": 1}}, result)
@@ -455,7 +456,8 @@ func TestCausesAreRedacted(t *testing.T) {
 	produce(t, client, deadLetterOf("dlq", "c", 0, 0, "no s3cret-word4711 for 17 rows"))
 	cause := h.awaitOpen("c", 1).Causes[0]
 	assert.Equal(t, "no […] for # rows", cause.Text)
-	_, err := h.ListDeadLetters(kafkatest.Context(t), "c", DeadLetterQuery{Show: ShowOpen, Cause: cause.ID},
+	query := DeadLetterQuery{Show: ShowOpen, Filter: DeadLetterFilter{Cause: cause.ID}}
+	_, err := h.ListDeadLetters(kafkatest.Context(t), "c", query,
 		func(l ListedDeadLetter) error {
 			assert.Equal(t, []string{cause.ID, "no [hidden] for 17 rows"}, []string{l.CauseID(), l.Message})
 			return nil
@@ -463,43 +465,39 @@ func TestCausesAreRedacted(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// A discard that exceeds the bound of stored ranges stores nothing. A discard that closes a gap is permitted.
-func TestDiscardIsBounded(t *testing.T) {
+// A discard of one of two alternating causes leaves more gaps than ranges are stored. Both causes are settled.
+func TestAlternatingCausesAreDiscarded(t *testing.T) {
 	t.Parallel()
-	const count = 2*maxSettledRanges + 10
+	const count = 25_000
 	h, client := newDeadLetterHerd(t, map[string]string{"c": "dlq"})
-	produce(t, client, lettersOf("dlq", "c", count)...)
-	h.awaitOpen("c", count)
-	var oddPositions []string
-	for n := range maxSettledRanges {
-		oddPositions = append(oddPositions, fmt.Sprintf("0@%d", 2*n+1))
+	var records []*kgo.Record
+	for n := range count {
+		records = append(records, deadLetterOf("dlq", "c", n, 0, []string{"odd", "even"}[n%2]))
 	}
-	_, err := h.discard("c", append(oddPositions, "0@20001")...)
-	assert.Equal(t, true, errors.Is(err, ErrTooManyRanges))
-	assert.Contains(t, err.Error(), "at most 10000 ranges", "would make 10001")
-	h.awaitOpen("c", count)
-	_, err = h.discard("c", oddPositions...)
-	require.NoError(t, err)
-	h.awaitOpen("c", count-maxSettledRanges)
-	_, err = h.discard("c", "0@20002")
-	assert.Equal(t, true, errors.Is(err, ErrTooManyRanges))
-	_, err = h.discard("c", "0@20000")
-	require.NoError(t, err)
-	h.awaitOpen("c", count-maxSettledRanges-1)
-	_, err = h.discard("c", "0@0")
-	require.NoError(t, err)
+	produce(t, client, records...)
+	for left := count / 2; left >= 0; left -= count / 2 {
+		s := h.awaitOpen("c", left+count/2)
+		assert.Equal(t, count/2, s.Causes[0].Count)
+		result, err := h.DiscardDeadLetters(kafkatest.Context(t), "c", DeadLetterFilter{Cause: s.Causes[0].ID})
+		require.NoError(t, err)
+		assert.Equal(t, DiscardResult{Discarded: count / 2, Kept: map[string]int{}}, result)
+		h.awaitOpen("c", left)
+	}
+}
 
-	// A replay that would exceed the bound sends nothing.
-	_, err = h.discard("c", "0@20003")
-	require.NoError(t, err)
-	h.await("c", Running)
-	for position, wantSent := range map[string]int{"0@20008": 0, "0@20004": 1} {
-		var filter DeadLetterFilter
-		require.NoError(t, filter.SelectPositions([]string{position}))
-		result, err := h.ReplayConnector(kafkatest.Context(t), "c", ReplayRequest{Filter: filter})
-		assert.Equal(t, wantSent == 0, errors.Is(err, ErrTooManyRanges), fmt.Sprint(err))
-		assert.Equal(t, wantSent, result.Sent, fmt.Sprint(result))
+// A state that is too large for a bitmap is not stored.
+func TestStateOfSettledLettersIsBounded(t *testing.T) {
+	c := &connectorReplay{partitions: map[int32]*partitionReplay{0: {}}}
+	letters := []trackedDeadLetter{{offset: 8 * maxSettledBitmap}}
+	for n := range int64(maxSettledRanges) {
+		letters = append(letters, trackedDeadLetter{offset: 2*n + 1})
 	}
+	if err := c.checkBounds(c.settledStates(letters)); !errors.Is(err, ErrTooManyRanges) {
+		t.Errorf("expected %v, found %v", ErrTooManyRanges, err)
+	}
+	assert.NoError(t, c.checkBounds(c.settledStates(letters[1:])))
+	letters[0].offset--
+	assert.NoError(t, c.checkBounds(c.settledStates(letters)), "within the bitmap")
 }
 
 // A row of a source counts as delivered when it was sent; dry runs count the same.
@@ -528,7 +526,7 @@ func TestSummaryIsUnknownWithoutOwnership(t *testing.T) {
 	h.must(h.Assign("c", Assignment{OwnsConnector: true}))
 	h.awaitOpen("c", 0)
 	assert.Equal(t, DeadLetterSummary{}, h.DeadLetterSummary("unknown"))
-	_, err := h.DiscardDeadLetters(context.Background(), "unknown", nil)
+	_, err := h.DiscardDeadLetters(context.Background(), "unknown", DeadLetterFilter{})
 	assert.Equal(t, true, errors.Is(err, ErrUnknownConnector))
 }
 
@@ -639,7 +637,26 @@ func TestTrackedLettersOfWorkerAreBounded(t *testing.T) {
 		fmt.Sprint(open))
 }
 
-// Causes beyond the bound are counted together. Only the newest open letters are counted by cause.
+// A page that a text selects reads at most a number of letters, and continues after them.
+func TestSearchedLettersAreBounded(t *testing.T) {
+	t.Parallel()
+	index := newDeadLetterIndex()
+	for i, r := range lettersOf("dlq", "c", maxSearchedLetters+1) {
+		r.Offset = int64(i)
+		l := ParseDeadLetter(r)
+		index.add(&l)
+	}
+	index.update(kafka.Positions{0: 0}, nil)
+	query := DeadLetterQuery{Show: ShowOpen, Filter: DeadLetterFilter{Error: "locked"}}
+	for _, want := range []int{maxSearchedLetters, 1} {
+		page, next, err := index.page(query)
+		require.NoError(t, err)
+		assert.Equal(t, []any{want, want == 1}, []any{len(page), next == ""})
+		query.After = next
+	}
+}
+
+// Causes beyond the bound are counted and listed together, and cannot be selected together.
 func TestCausesAreBounded(t *testing.T) {
 	t.Parallel()
 	index := newDeadLetterIndex()
@@ -651,17 +668,15 @@ func TestCausesAreBounded(t *testing.T) {
 	index.update(kafka.Positions{}, nil)
 	s := index.summary()
 	assert.Equal(t, maxCauseTexts+1, len(s.Causes))
-	page, _, err := index.page(DeadLetterQuery{Show: ShowOpen, Cause: causeID(0).String()})
+	others := DeadLetterFilter{Cause: UnknownCause}
+	page, _, err := index.page(DeadLetterQuery{Show: ShowOpen, Filter: others})
 	require.NoError(t, err)
 	assert.Equal(t, 1, len(page))
-	for n := range maxCountedCauses {
-		l := ParseDeadLetter(deadLetterOf("dlq", "c", 1000+n, 0, message(0)))
-		index.add(&l)
-	}
-	index.update(kafka.Positions{}, nil)
-	s = index.summary()
-	assert.Equal(t, []int{maxCountedCauses + maxCauseTexts + 1, 1, maxCountedCauses},
-		[]int{int(*s.Open), len(s.Causes), s.Causes[0].Count})
+	h := newHerd(t)
+	_, err = h.DiscardDeadLetters(t.Context(), "c", others)
+	assert.Equal(t, true, errors.Is(err, ErrMixedCauses))
+	_, err = h.ReplayConnector(t.Context(), "c", ReplayRequest{Filter: others})
+	assert.Equal(t, true, errors.Is(err, ErrMixedCauses))
 }
 
 // A record that is read and refused again after its letter was settled is open again: it is counted, discarded, and
@@ -684,7 +699,8 @@ func TestRecordRefusedAgainAfterSettlementIsOpen(t *testing.T) {
 	for offset := 2; offset < 4; offset++ {
 		produce(t, client, letter())
 		h.awaitOpen("c", 1)
-		assert.Equal(t, []string{fmt.Sprintf("0@%d x1", offset)}, h.pages("c", DeadLetterQuery{Show: ShowOpen}))
+		assert.Equal(t, []string{fmt.Sprintf("0@%d x%d", offset, offset+1)},
+			h.pages("c", DeadLetterQuery{Show: ShowOpen}))
 		if offset == 2 {
 			result, err := h.discard("c", "0@2")
 			require.NoError(t, err)
@@ -757,4 +773,77 @@ func TestDiscardSettlesLettersMissingInTheIndex(t *testing.T) {
 		return nil
 	}))
 	assert.Equal(t, []bool{true, true, false, true, false}, settled)
+}
+
+// A list, a dry run, a replay and a discard select the same letters by a filter, whether the index has all letters or
+// the topic must be read.
+func TestFilterSelectsTheSameLetters(t *testing.T) {
+	t.Parallel()
+	const count = 250
+	h, client := newDeadLetterHerd(t, map[string]string{"c": "dlq"})
+	var records []*kgo.Record
+	for n := range count { // each second letter is of one cause; row 7 has ten values
+		r := sendableLetter(n)
+		for i := range r.Headers {
+			if r.Headers[i].Key == "__connect.errors.exception.message" {
+				r.Headers[i].Value = []byte([]string{"order 17 is locked", "no stock"}[n%2])
+			}
+		}
+		if n%25 == 7 {
+			r.Key = []byte(`{"schema":null,"payload":7}`)
+			r.Timestamp = time.Unix(1_700_000_000+int64(n), 0)
+		}
+		records = append(records, r)
+	}
+	produce(t, client, records...)
+	h.await("c", Running)
+	causes := h.awaitOpen("c", count).Causes
+	assert.Equal(t, 2, len(causes))
+	at := func(n int64) time.Time { return time.Unix(1_700_000_000+n, 0) }
+	const isComplete, isIncomplete = true, false
+	for name, test := range map[string]struct {
+		filter DeadLetterFilter
+		want   int
+	}{
+		"cause":            {DeadLetterFilter{Cause: causes[0].ID}, count / 2},
+		"unknown cause":    {DeadLetterFilter{Cause: "12345678"}, 0},
+		"since":            {DeadLetterFilter{Since: at(200)}, 50},
+		"until":            {DeadLetterFilter{Until: at(200)}, 200},
+		"text":             {DeadLetterFilter{Error: "NO STOCK"}, count / 2},
+		"superseded":       {DeadLetterFilter{Superseded: true}, 9},
+		"text, superseded": {DeadLetterFilter{Superseded: true, Error: "locked"}, 4},
+		"text, time":       {DeadLetterFilter{Error: "locked", Since: at(10), Until: at(14)}, 2},
+		"text of a cause":  {DeadLetterFilter{Cause: causes[0].ID, Error: causes[1].Text[:5]}, 0},
+	} {
+		assert.Equal(t, test.want, len(h.pages("c", DeadLetterQuery{Show: ShowOpen, Filter: test.filter})), name)
+		for _, complete := range []bool{isComplete, isIncomplete} {
+			name := fmt.Sprintf("%s, index complete: %t", name, complete)
+			require.NoError(t, h.tracker.withIndex(kafkatest.Context(t), "c", "dlq",
+				func(c *trackedConnector, _ *kafka.Reader) error {
+					c.index.from[0] = 0
+					if !complete {
+						c.index.from[0] = count
+					}
+					return nil
+				}))
+			dry := ReplayRequest{Filter: test.filter, DryRun: true}
+			result, err := h.ReplayConnector(kafkatest.Context(t), "c", dry)
+			require.NoError(t, err)
+			assert.Equal(t, ReplayResult{Sent: test.want, Delivered: test.want, Kept: map[string]int{}}, result, name)
+		}
+	}
+	// The index is incomplete, as at first.
+	lockedFilter := DeadLetterFilter{Superseded: true, Error: "locked"}
+	discarded, err := h.DiscardDeadLetters(kafkatest.Context(t), "c", lockedFilter)
+	require.NoError(t, err)
+	assert.Equal(t, DiscardResult{Discarded: 4, Kept: map[string]int{}}, discarded)
+	newest := ReplayRequest{Filter: DeadLetterFilter{Since: at(180)}}
+	replayed, err := h.ReplayConnector(kafkatest.Context(t), "c", newest)
+	require.NoError(t, err)
+	assert.Equal(t, ReplayResult{Sent: 69, Delivered: 69, Kept: map[string]int{}}, replayed, "one of 70 was discarded")
+	h.awaitOpen("c", count-4-69)
+	discarded, err = h.DiscardDeadLetters(kafkatest.Context(t), "c", DeadLetterFilter{})
+	require.NoError(t, err)
+	assert.Equal(t, DiscardResult{Discarded: count - 4 - 69, Kept: map[string]int{}}, discarded)
+	h.awaitOpen("c", 0)
 }

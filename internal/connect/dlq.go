@@ -20,17 +20,19 @@ var ErrNoDeadLetterTopic = errors.New("the connector has no " + deadLetterTopic)
 // ListedDeadLetter is the newest dead letter of an original record or row.
 type ListedDeadLetter struct {
 	*DeadLetter
-	Index    int    // in the page
-	After    string // the value of [DeadLetterQuery.After] for a page that begins after it
-	Attempts int    // number of failures
-	IsOpen   bool   // false means that it was settled
+	Index        int    // orders the letters of a page; some are left out
+	After        string // the value of [DeadLetterQuery.After] for a page that begins after it
+	Attempts     int    // number of failures
+	IsOpen       bool   // false means that it was settled
+	IsSuperseded bool   // see [DeadLetterFilter]
 }
 
 // DeadLetterPage is a page of dead letters.
 type DeadLetterPage struct {
-	Topic  string
-	Next   string       // the value of [DeadLetterQuery.After] for the next page; "" means that this is the last page
-	Causes []CauseCount // the causes of [DeadLetterSummary]
+	Topic   string
+	Next    string // the value of [DeadLetterQuery.After] for the next page; "" means that this is the last page
+	Summary DeadLetterSummary
+	Replay  *ReplayProgress // nil means that none runs
 }
 
 // ListDeadLetters calls handle with each dead letter of a page of the connector, in any order. Letters that are deleted
@@ -40,6 +42,7 @@ func (h *Herder) ListDeadLetters(ctx context.Context, name string, query DeadLet
 	if page.Topic, err = h.deadLetterTopic(name); err != nil {
 		return page, err
 	}
+	page.Replay = h.shared.replays.progress(name)
 	var letters []trackedDeadLetter
 	var reader *kafka.Reader
 	entries := map[DeadLetterPosition]ListedDeadLetter{}
@@ -48,13 +51,15 @@ func (h *Herder) ListDeadLetters(ctx context.Context, name string, query DeadLet
 		reader = r
 		letters, page.Next, err = index.page(query)
 		if c.summary != nil {
-			page.Causes = c.summary.Causes
+			page.Summary = *c.summary
 		}
 		for i := range letters {
 			l := &letters[i]
 			entries[l.position()] = ListedDeadLetter{Index: i, After: index.oldest(l.original).pageKey(),
-				Attempts: index.failures(l.original), IsOpen: !index.isSettled(l)}
+				Attempts: index.failures(l.original), IsOpen: !index.isSettled(l),
+				IsSuperseded: index.isSuperseded(l.original)}
 		}
+		slices.SortFunc(letters, comparePositions)
 		return err
 	})
 	if err != nil {
@@ -62,32 +67,31 @@ func (h *Herder) ListDeadLetters(ctx context.Context, name string, query DeadLet
 	}
 	// This read does not hold the lock of the topic, so that other lists do not wait for it.
 	return page, readLetters(ctx, reader, page.Topic, letters, func(r *kgo.Record) error {
-		l := h.parseRedacted(r)
+		l := h.shared.parseDeadLetter(r)
+		if !query.Filter.matchesText(&l) {
+			return nil
+		}
 		entry := entries[l.position()]
 		entry.DeadLetter = &l
 		return handle(entry)
 	})
 }
 
-// parseRedacted returns a dead letter without secrets in its class and message, from which its cause is derived.
-func (h *Herder) parseRedacted(r *kgo.Record) DeadLetter {
+// parseDeadLetter returns a dead letter without secrets in its class and message, from which its cause is derived.
+func (o *Options) parseDeadLetter(r *kgo.Record) DeadLetter {
 	l := ParseDeadLetter(r)
-	l.Class = h.shared.Worker.Redact(l.Class)
-	l.Message = h.shared.Worker.Redact(l.Message)
+	l.Class = o.Worker.Redact(l.Class)
+	l.Message = o.Worker.Redact(l.Message)
 	return l
 }
 
 // spanGap is the number of other records that are read to save a request.
 const spanGap = 50
 
-// readLetters calls handle with the records of letters, until handle returns [kafka.ErrStop]. Letters that are deleted
-// in the meantime are missing.
+// readLetters calls handle with the records of letters, which are sorted by [comparePositions], until handle returns
+// [kafka.ErrStop]. Letters that are deleted in the meantime are missing.
 func readLetters(ctx context.Context, reader *kafka.Reader, topic string, letters []trackedDeadLetter,
 	handle func(*kgo.Record) error) error {
-	letters = slices.Clone(letters)
-	slices.SortFunc(letters, func(a, b trackedDeadLetter) int {
-		return cmp.Or(cmp.Compare(a.partition, b.partition), cmp.Compare(a.offset, b.offset))
-	})
 	for len(letters) > 0 {
 		first := letters[0]
 		n := 1
@@ -117,8 +121,16 @@ func readLetters(ctx context.Context, reader *kafka.Reader, topic string, letter
 	return nil
 }
 
-// ReplayConnector is [Herder.Replay] for one connector. It returns [ErrNotRunning] if it is paused or stopped.
+// ErrMixedCauses means that a filter selects [UnknownCause].
+var ErrMixedCauses = errors.New("cause " + UnknownCause + " has letters of several faults: expected letters, or " +
+	"another filter")
+
+// ReplayConnector is [Herder.Replay] for one connector. It returns [ErrNotRunning] if it is paused or stopped, and
+// [ErrMixedCauses].
 func (h *Herder) ReplayConnector(ctx context.Context, name string, r ReplayRequest) (result ReplayResult, err error) {
+	if r.Filter.Cause == UnknownCause {
+		return result, ErrMixedCauses
+	}
 	if r.Topic, err = h.deadLetterTopic(name); err != nil {
 		return result, err
 	}
@@ -128,16 +140,15 @@ func (h *Herder) ReplayConnector(ctx context.Context, name string, r ReplayReque
 	case isPaused && !r.DryRun:
 		return result, ErrNotRunning
 	}
-	end, err := h.shared.replays.begin(name, replayBytes)
+	running, end, err := h.shared.replays.begin(name, replayBytes)
 	if err != nil {
 		return result, err
 	}
 	defer end()
+	r.running = running
 	defer h.tracker.wake.Ring()
 	r.Filter.Connector = name
-	if r.Filter.Positions != nil {
-		r.located = h.tracker.locate(ctx, name, r.Topic, r.Filter.Positions)
-	}
+	r.located = h.tracker.locate(ctx, r.Topic, r.Filter, r.IncludeReplayed)
 	result, err = h.Replay(ctx, r)
 	if err == nil && result.Rejected > 0 && !r.DryRun && len(r.Filter.Positions) == 1 {
 		for selected := range r.Filter.Positions {
@@ -169,23 +180,27 @@ type DiscardResult struct {
 	Kept      map[string]int // number of other positions by reason
 }
 
-// DiscardDeadLetters marks the original records or rows of open dead letters as settled: they are not replayed. An
-// error wraps [ErrTooManyRanges] if their number of ranges would exceed the bound; nothing is stored then.
-func (h *Herder) DiscardDeadLetters(ctx context.Context, name string,
-	positions map[DeadLetterPosition]bool) (DiscardResult, error) {
+// DiscardDeadLetters marks the original records or rows of the open dead letters that a filter selects as settled: they
+// are not replayed. An error wraps [ErrTooManyRanges] if their state would exceed its bound; nothing is stored then. It
+// returns [ErrMixedCauses].
+func (h *Herder) DiscardDeadLetters(ctx context.Context, name string, filter DeadLetterFilter) (DiscardResult, error) {
+	if filter.Cause == UnknownCause {
+		return DiscardResult{}, ErrMixedCauses
+	}
 	topic, err := h.deadLetterTopic(name)
 	if err != nil {
 		return DiscardResult{}, err
 	}
-	end, err := h.shared.replays.begin(name, 0)
+	running, end, err := h.shared.replays.begin(name, 0)
 	if err != nil {
 		return DiscardResult{}, err
 	}
 	defer end()
 	defer h.tracker.wake.Ring()
-	result, err := h.Replay(ctx, ReplayRequest{Topic: topic, isDiscard: true,
-		Filter:  DeadLetterFilter{Connector: name, Positions: positions},
-		located: h.tracker.locate(ctx, name, topic, positions)})
+	filter.Connector = name
+	const withSettled = false
+	result, err := h.Replay(ctx, ReplayRequest{Topic: topic, isDiscard: true, Filter: filter, running: running,
+		located: h.tracker.locate(ctx, topic, filter, withSettled)})
 	return DiscardResult{Discarded: result.Discarded, Kept: result.Kept}, err
 }
 

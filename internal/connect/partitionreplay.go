@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -105,7 +106,7 @@ func (p *partitionReplay) nextBatch(ctx context.Context) (letters []*DeadLetter,
 		}
 		delete(p.request.notFound, l.position())
 		if reason := p.skipReason(l); reason != "" {
-			p.result.Kept[reason]++
+			p.keep(reason)
 			return nil
 		}
 		records[record] = true
@@ -130,13 +131,13 @@ func (p *partitionReplay) readSelected(ctx context.Context, state *replayState,
 	reached = p.next
 	isStopped := false
 	err = p.read(ctx, func(r *kgo.Record) (err error) {
-		l := ParseDeadLetter(r)
+		l := p.run.options.parseDeadLetter(r)
 		p.markUnused(state, reached, r.Offset-1)
 		reached = r.Offset
 		switch {
 		case l.Connector != p.run.config.Name:
 			state.markSettled(r.Offset, r.Offset)
-		case !state.isSettled(r.Offset) && p.index.represents(&l) && p.request.Filter.Matches(&l):
+		case !state.isSettled(r.Offset) && p.index.represents(&l) && p.selects(&l):
 			err = visit(&l)
 		}
 		isStopped = err != nil
@@ -152,6 +153,12 @@ func (p *partitionReplay) readSelected(ctx context.Context, state *replayState,
 	return reached, err
 }
 
+// selects reports whether the request selects a letter, which represents its original.
+func (p *partitionReplay) selects(l *DeadLetter) bool {
+	filter := &p.request.Filter
+	return filter.Matches(l) && (!filter.Superseded || p.index.isSuperseded(l.recordID().original()))
+}
+
 // read calls visit with the records of the partition from next on, or with the located letters among them.
 func (p *partitionReplay) read(ctx context.Context, visit func(*kgo.Record) error) error {
 	if p.request.located == nil {
@@ -159,13 +166,15 @@ func (p *partitionReplay) read(ctx context.Context, visit func(*kgo.Record) erro
 			To: kafka.Positions{p.partition: p.end()}}, visit)
 		return err
 	}
-	var letters []trackedDeadLetter
-	for _, l := range p.request.located.letters {
-		if l.partition == p.partition && l.offset >= p.next {
-			letters = append(letters, l)
-		}
+	letters := p.request.located.letters
+	find := func(position DeadLetterPosition) int {
+		target := trackedDeadLetter{partition: position.Partition, offset: position.Offset}
+		i, _ := slices.BinarySearchFunc(letters, target, comparePositions)
+		return i
 	}
-	return readLetters(ctx, p.reader, p.request.Topic, letters, visit)
+	start := find(DeadLetterPosition{p.partition, p.next})
+	end := find(DeadLetterPosition{p.partition, p.end()})
+	return readLetters(ctx, p.reader, p.request.Topic, letters[start:end], visit)
 }
 
 // markUnused marks offsets between the records of a read as settled: transaction markers and compacted records. It

@@ -25,16 +25,35 @@ func newRecordID(topic string, partition int32, offset int64, timestamp time.Tim
 	return id
 }
 
-// recordID identifies the original record or row.
+// recordID identifies the original record or row. A row of a source with a key is the same row each time that it is
+// read, until it has another value.
 func (l *DeadLetter) recordID() (id recordID) {
-	if original, err := hex.DecodeString(l.Original); err == nil && len(original) == len(id) {
+	r := l.Record
+	original, err := hex.DecodeString(l.Original)
+	switch {
+	case err == nil && len(original) == len(id):
 		return recordID(original)
-	}
-	if l.Partition < 0 && l.Timestamp.IsZero() && l.Replays == 0 {
-		r := l.Record // only the position of the dead letter distinguishes rows of a source without a time
+	case l.isRow() && r.Key != nil:
+		return newRowRecord(l.Feed, r.Key, r.Value).content
+	case l.isRow() && l.Timestamp.IsZero() && l.Replays == 0:
+		// Only the position of the dead letter distinguishes rows without key and time.
 		return newRecordID(r.Topic, r.Partition, r.Offset, r.Timestamp, r.Key, r.Value)
 	}
-	return newRecordID(l.Topic, l.Partition, l.Offset, l.Timestamp, l.Record.Key, l.Record.Value)
+	return newRecordID(l.Topic, l.Partition, l.Offset, l.Timestamp, r.Key, r.Value)
+}
+
+// isRow reports whether the letter is of a source.
+func (l *DeadLetter) isRow() bool { return l.Partition < 0 }
+
+// keyID identifies the key of the original record or row, which letters with other values share. Zero means no key.
+func (l *DeadLetter) keyID() originalID {
+	switch {
+	case l.Record.Key == nil:
+		return 0
+	case l.isRow():
+		return newRowRecord(l.Feed, l.Record.Key, l.Record.Value).key.original()
+	}
+	return newKeyID(l.Topic, l.Partition, l.Record.Key).original()
 }
 
 // original returns the identifier in an index.

@@ -35,6 +35,7 @@ type ReplayRequest struct {
 	Value  *string // if not nil, is sent in place of the value of the only selected dead letter
 
 	isDiscard bool                        // the letters are settled without being sent
+	running   *runningReplay              // counts the handled letters
 	notFound  map[DeadLetterPosition]bool // positions of the filter at which no open letter was found so far
 	topicID   string                      // [kafka.Range.TopicID]
 	located   *locatedLetters             // the letters to read; nil means the whole topic
@@ -120,16 +121,21 @@ func (h *Herder) Replay(ctx context.Context, r ReplayRequest) (ReplayResult, err
 			index.close()
 		}
 	}()
-	selected := map[string]bool{}        // names of the connectors with selected letters
-	if r.isDiscard && r.located != nil { // the positions of located letters suffice
-		index := newReplayIndex(nil)
-		index.letters = r.located.letters
+	selected := map[string]bool{} // names of the connectors with selected letters
+	if r.positionsSuffice() {
+		index := newReplayIndex(h.shared.replays)
+		if err := index.setLocated(r.located.letters); err != nil {
+			return result, fmt.Errorf("connector %s: %w", r.Filter.Connector, err)
+		}
 		indexes[r.Filter.Connector] = index
 		selected[r.Filter.Connector] = true
 	}
 	r.notFound = maps.Clone(r.Filter.Positions)
+	if r.located != nil {
+		r.Filter = r.located.filter
+	}
 	ends, err := r.read(ctx, reader, func(record *kgo.Record) error {
-		l := ParseDeadLetter(record)
+		l := h.shared.parseDeadLetter(record)
 		_, findErr := h.find(l.Connector)
 		if findErr == nil && (r.Filter.Connector == "" || r.Filter.Connector == l.Connector) {
 			index := indexes[l.Connector]
@@ -177,13 +183,18 @@ func (h *Herder) Replay(ctx context.Context, r ReplayRequest) (ReplayResult, err
 	return result, nil
 }
 
+// positionsSuffice reports whether the request needs no letter itself: it discards letters that are located.
+func (r *ReplayRequest) positionsSuffice() bool {
+	return r.isDiscard && r.located != nil && r.Filter.Error == ""
+}
+
 // read calls visit with the dead letters from which the request selects. It returns the end offsets of the topic, and
 // sets topicID.
 func (r *ReplayRequest) read(ctx context.Context, reader *kafka.Reader,
 	visit func(*kgo.Record) error) (ends kafka.Positions, err error) {
 	if r.located != nil {
 		r.topicID = r.located.topicID
-		if r.isDiscard { // the positions suffice
+		if r.positionsSuffice() {
 			return r.located.ends, nil
 		}
 		return r.located.ends, readLetters(ctx, reader, r.Topic, r.located.letters, visit)

@@ -1,11 +1,13 @@
 package connect
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"maps"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -211,18 +213,50 @@ func FuzzReplayState(f *testing.F) {
 	})
 }
 
-// Filters leave gaps, whose number is bounded. Every second dead letter is the worst case.
+// Filters leave gaps, whose number is bounded. Every second dead letter is the worst case: a bitmap has more of them
+// than ranges, but only within a number of offsets.
 func TestReplayStateIsBounded(t *testing.T) {
+	const start, end = 7, 7 + 8*maxSettledBitmap // the offsets of the largest bitmap
 	var state replayState
-	for i := range int64(maxSettledRanges) {
-		state.markSettled(2*i+1, 2*i+1)
+	state.markSettled(0, start-1)
+	form := func() (field string, size int) {
+		t.Helper()
+		fields := state.fields()
+		last := fields[len(fields)-1]
+		parsed, err := parseReplayState(fields)
+		require.NoError(t, err)
+		assert.Equal(t, true, slices.Equal(state.settled, parsed.settled), "parsed again")
+		return last.Name, len(*last.Value.String)
 	}
+	for i := range int64(maxSettledRanges - 1) {
+		state.markSettled(start+2*i+1, start+2*i+1)
+	}
+	state.markSettled(end-1, end-1)
 	assert.NoError(t, state.checkBounds(0))
-	state.markSettled(2*maxSettledRanges+1, 2*maxSettledRanges+1)
-	if err := state.checkBounds(maxSettledRanges); !errors.Is(err, ErrTooManyRanges) {
-		t.Errorf("expected at most %d ranges, found %d", maxSettledRanges, len(state.settled))
+	name, _ := form()
+	assert.Equal(t, fieldDone, name, "as many ranges as are stored as text")
+	state.markSettled(end-3, end-3)
+	assert.NoError(t, state.checkBounds(0))
+	name, size := form()
+	assert.Equal(t, []any{fieldBitmap, base64.StdEncoding.EncodedLen(maxSettledBitmap)}, []any{name, size})
+
+	state.markSettled(end+1, end+1)
+	if err := state.checkBounds(0); !errors.Is(err, ErrTooManyRanges) {
+		t.Errorf("expected %v, found %v", ErrTooManyRanges, err)
 	}
-	assert.NoError(t, state.checkBounds(maxSettledRanges+1), "as many ranges as before")
+	assert.NoError(t, state.checkBounds(state.ranges()), "as many ranges as before")
+	name, _ = form()
+	assert.Equal(t, fieldDone, name, "too many offsets for a bitmap")
+
+	for name, text := range map[string]string{
+		"expected at most 524288 bytes": strings.Repeat("A", base64.StdEncoding.EncodedLen(maxSettledBitmap)+4),
+		"illegal base64 data":           "A",
+		"expected ascending ranges":     "AQ==", // begins with a settled offset, which next would contain
+	} {
+		_, err := parseReplayState([]wit.OffsetEntry{wit.IntegerEntry(fieldNext, 1),
+			wit.StringEntry(fieldBitmap, text)})
+		assert.Error(t, err, name)
+	}
 }
 
 // A value that is not JSON replaces no JSON object or array. Any other stored value may be plain text, even if it is

@@ -2,6 +2,7 @@ package connect
 
 import (
 	"math"
+	"slices"
 
 	"github.com/culvert-project/culvert/internal/kafka"
 	core "github.com/culvert-project/culvert/internal/run/task"
@@ -36,6 +37,15 @@ func (r *replayIndex) add(l *DeadLetter) error {
 	return nil
 }
 
+// setLocated sets the letters of an index without rows. Call update afterwards.
+func (r *replayIndex) setLocated(letters []trackedDeadLetter) error {
+	err := r.replays.reserve(int64(len(letters)) * indexedLetterBytes)
+	if err == nil {
+		r.letters = slices.Clone(letters)
+	}
+	return err
+}
+
 // update derives the originals with the states of all partitions.
 func (r *replayIndex) update(partitions map[int32]*partitionReplay) {
 	states := map[int32]replayState{}
@@ -62,8 +72,10 @@ type attempt struct {
 }
 
 // attempt derives the next attempt from the letters of an original. A letter is no longer in doubt if a later letter
-// has more replays: the replay of the former was rejected.
+// has more replays: the replay of the former was rejected. A row of a source that was read several times is sent as it
+// failed after the last read, because later rows of its key may have been delivered in between.
 func (r *replayIndex) attempt(original originalID) (a attempt) {
+	isOfEarlierRead := false
 	for l := range r.deadLettersOf(original) {
 		state := r.states[l.partition]
 		a.replays = max(a.replays, int(l.replays)+1)
@@ -71,9 +83,10 @@ func (r *replayIndex) attempt(original originalID) (a attempt) {
 			a.inDoubt = true
 			a.valueDigest = max(a.valueDigest, digest)
 		}
-		if r.isSettled(l) {
+		if r.isSettled(l) || isOfEarlierRead {
 			continue
 		}
+		isOfEarlierRead = l.isRow && l.replays == 0
 		common, ok := a.rows.Intersect(r.rows[l.position()])
 		a.rows = common
 		a.isContradictory = a.isContradictory || !ok

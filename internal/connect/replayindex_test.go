@@ -3,6 +3,7 @@ package connect
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -119,36 +120,121 @@ func TestDeadLetterOfADeadLetterIsAnotherRecord(t *testing.T) {
 	assert.Equal(t, recordHeaders, appendHeaders(nil, recordHeaders, nil), "without headers of the failure")
 }
 
-// Rows of a source that have no time are identified by their letters: a settled one does not settle the next letter of
-// the same row. A retry keeps the identifier.
-func TestRowsWithoutTimeAreIdentifiedByTheirLetters(t *testing.T) {
-	letterAt := func(offset int64, original string) *DeadLetter { // a letter with an original is a retry
+// A row of a source with a key is one original each time that it is read, until it has another value. Rows without key
+// and time are identified by their letters: a settled one does not settle the next letter of the same row. A retry
+// keeps the identifier.
+func TestRowsOfASourceAreIdentified(t *testing.T) {
+	letterAt := func(offset int64, key []byte, value, original string) *DeadLetter { // with an original it is a retry
 		replays := 0
 		if original != "" {
 			replays = 1
 		}
 		r := deadLetterOf("dlq", "c", 1, replays, "no")
 		r.Offset = offset
+		r.Key = key
+		r.Value = nil
+		if value != "" {
+			r.Value = []byte(value)
+		}
 		r.Attrs = kgo.NewRecordAttrs(kgo.RecordAttrsOpts{TimestampType: 1}) // LogAppendTime
 		l := ParseDeadLetter(r)
 		l.Original = original
 		return &l
 	}
-	first := letterAt(0, "")
-	retry := letterAt(1, first.forReplay().Original)
-	index := newDeadLetterIndex()
-	for _, l := range []*DeadLetter{first, retry, letterAt(2, "")} {
-		index.add(l)
+	for _, test := range []struct {
+		key       []byte
+		others    string // the value of the last letter
+		want      int    // number of originals
+		wantOpen  int64
+		wantTries int // attempts of the newest original
+	}{
+		{key: nil, others: "v1", want: 2, wantOpen: 1, wantTries: 1},
+		{key: []byte("k"), others: "v1", want: 1, wantOpen: 1, wantTries: 3},
+		{key: []byte("k"), others: "v2", want: 2, wantOpen: 1, wantTries: 1},
+		{key: []byte("k"), others: "", want: 2, wantOpen: 1, wantTries: 1}, // a tombstone
+	} {
+		first := letterAt(0, test.key, "v1", "")
+		retry := letterAt(1, test.key, "edited", first.forReplay().Original)
+		last := letterAt(2, test.key, test.others, "")
+		index := newDeadLetterIndex()
+		for _, l := range []*DeadLetter{first, retry, last} {
+			index.add(l)
+		}
+		settled := replayState{}
+		settled.markSettled(0, 1)
+		index.update(kafka.Positions{0: 0}, map[int32]replayState{0: settled})
+		page, _, err := index.page(DeadLetterQuery{Show: ShowAll})
+		require.NoError(t, err)
+		assert.Equal(t, []any{test.want, test.wantOpen, test.wantTries},
+			[]any{len(page), *index.summary().Open, index.failures(last.recordID().original())}, fmt.Sprint(test))
 	}
-	settled := replayState{}
-	settled.markSettled(0, 1)
-	index.update(kafka.Positions{0: 0}, map[int32]replayState{0: settled})
-	page, _, err := index.page(DeadLetterQuery{Show: ShowAll})
-	require.NoError(t, err)
-	assert.Equal(t, []any{2, int64(1)}, []any{len(page), *index.summary().Open})
 }
 
-// The rows to send are those that failed in all open letters of a record.
+// A letter is superseded by a newer one of the same key with another value: a row by the time of its last read, beyond
+// what clocks may differ, a record by its offset. A retry that is rejected makes neither newer.
+func TestSupersededLetters(t *testing.T) {
+	const tolerance = 2000 // milliseconds
+	type letter struct {
+		key       string // "" means none
+		value     string
+		millis    int64 // when a row failed, or the offset of a sink's record
+		retryOf   int   // the place of the letter that was retried, plus one
+		isOfASink bool
+	}
+	for name, test := range map[string]struct {
+		letters []letter
+		want    []int // the places of the newest letters of superseded originals
+	}{
+		"one value": {letters: []letter{{key: "k", value: "a"}, {key: "k", value: "a", millis: 9000}}},
+		"another value": {letters: []letter{{key: "k", value: "a"}, {key: "k", value: "b", millis: tolerance + 1}},
+			want: []int{0}},
+		"clocks may differ": {letters: []letter{{key: "k", value: "a"}, {key: "k", value: "b", millis: tolerance}}},
+		"other keys":        {letters: []letter{{key: "k", value: "a"}, {key: "l", value: "b", millis: 9000}}},
+		"no keys":           {letters: []letter{{value: "a"}, {value: "b", millis: 9000}}},
+		"the value returns": {letters: []letter{{key: "k", value: "a"}, {key: "k", value: "b", millis: 9000},
+			{key: "k", value: "a", millis: 18000}}, want: []int{1}},
+		"three values": {letters: []letter{{key: "k", value: "a"}, {key: "k", value: "b", millis: 9000},
+			{key: "k", value: "c", millis: 18000}}, want: []int{0, 1}},
+		"a retry": {letters: []letter{{key: "k", value: "a"}, {key: "k", value: "b", millis: 9000},
+			{key: "k", value: "a", millis: 18000, retryOf: 1}}, want: []int{2}},
+		"records": {letters: []letter{{key: "k", value: "a", millis: 7, isOfASink: true},
+			{key: "k", value: "b", millis: 8, isOfASink: true}}, want: []int{0}},
+		"records of one value": {letters: []letter{{key: "k", value: "a", millis: 7, isOfASink: true},
+			{key: "k", value: "a", millis: 8, isOfASink: true}}},
+	} {
+		index := newDeadLetterIndex()
+		var letters []*DeadLetter
+		for i, l := range test.letters {
+			r := &kgo.Record{Offset: int64(i), Value: []byte(l.value), Timestamp: time.UnixMilli(l.millis)}
+			if l.key != "" {
+				r.Key = []byte(l.key)
+			}
+			added := ParseDeadLetter(r)
+			if l.isOfASink {
+				added.DeadLetterOrigin = DeadLetterOrigin{Topic: "t", Offset: l.millis}
+			}
+			if l.retryOf > 0 {
+				first := letters[l.retryOf-1]
+				added.Original = first.forReplay().Original
+				added.Timestamp = first.Timestamp
+				added.Replays = 1
+			}
+			letters = append(letters, &added)
+			index.add(&added)
+		}
+		index.update(kafka.Positions{0: 0}, nil)
+		var superseded []int
+		for position := range index.selected(&DeadLetterFilter{Superseded: true}, false) {
+			superseded = append(superseded, int(position.Offset))
+		}
+		slices.Sort(superseded)
+		assert.Equal(t, test.want, superseded, name)
+		assert.Equal(t, len(test.want), index.summary().Superseded, name)
+	}
+}
+
+// The rows to send are those that failed in all open letters of a record, and in the last read of a source's row: rows
+// that were delivered after an earlier read may have been overwritten since.
 func TestReplayIndexIntersectsRows(t *testing.T) {
 	index := newReplayIndex(nil)
 	for i, letter := range []struct {
@@ -169,6 +255,26 @@ func TestReplayIndexIntersectsRows(t *testing.T) {
 		attempt := index.attempt(deadLetter.recordID().original())
 		assert.Equal(t, letter.want, attempt.rows.String(), fmt.Sprintf("after letter %d", i))
 		assert.Equal(t, letter.wantContradiction, attempt.isContradictory, fmt.Sprintf("after letter %d", i))
+	}
+
+	index = newReplayIndex(nil)
+	for i, letter := range []struct {
+		failedRow uint32
+		replays   int
+		want      string // after this letter
+	}{
+		{failedRow: 0, want: "1 of 3"},
+		{failedRow: 1, want: "2 of 3"},
+		{failedRow: 1, replays: 1, want: "2 of 3"},
+		{failedRow: 2, want: "3 of 3"},
+	} {
+		row := newDeadLetter(0, "a", letter.replays, core.NewRowSubset(3, []uint32{letter.failedRow}))
+		row.Partition = -1
+		row.Record.Offset = int64(i)
+		require.NoError(t, index.add(row))
+		index.update(nil)
+		attempt := index.attempt(row.recordID().original())
+		assert.Equal(t, letter.want, attempt.rows.String(), fmt.Sprintf("of a source, after letter %d", i))
 	}
 }
 

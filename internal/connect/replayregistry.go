@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -14,44 +15,83 @@ var ErrReplayInProgress = errors.New("dead letters are being replayed already")
 const (
 	maxReplayBytes     = 320 << 20 // bounds all replays of a worker
 	replayBytes        = 8 << 20   // of a replay: a batch of letters with the requests for them
-	indexedLetterBytes = 80        // of a letter in a replayIndex
+	indexedLetterBytes = 200       // of a letter in a replayIndex, with its position among the selected ones
 	watchedKeyBytes    = 50        // of a letter of a sink in offsetComparison
 	watchedRowBytes    = 250       // of a record that a letter of a source becomes, in timeComparison
 )
+
+// ReplayProgress is how far a replay, retry, dry run or discard is.
+type ReplayProgress struct {
+	Start    time.Time
+	Handled  int64 // number of dead letters that were handled so far
+	Selected int64 // number of dead letters to handle. Zero means unknown: they are being selected.
+}
+
+// runningReplay counts the letters of a replay.
+type runningReplay struct {
+	start    time.Time
+	handled  atomic.Int64
+	selected atomic.Int64
+}
+
+// addHandled counts letters. Nil counts nothing.
+func (r *runningReplay) addHandled(count int) {
+	if r != nil {
+		r.handled.Add(int64(count))
+	}
+}
+
+// setSelected sets the number of letters to handle. Nil ignores it.
+func (r *runningReplay) setSelected(count int) {
+	if r != nil {
+		r.selected.Store(int64(count))
+	}
+}
 
 // replayRegistry has the replays, retries, dry runs and discards that run on a worker. The zero value is ready. A nil
 // registry accepts reserve and release, and bounds nothing.
 //
 // Invariants: a connector has at most one of them. All of them together have reserved at most maxReplayBytes.
 type replayRegistry struct {
-	mu     sync.Mutex
-	starts map[string]time.Time // by connector
-	bytes  int64                // reserved by all
+	mu      sync.Mutex
+	running map[string]*runningReplay // by connector
+	bytes   int64                     // reserved by all
 }
 
 // begin registers a replay and reserves bytes. The caller must call end when the replay has ended. An error wraps
 // [ErrReplayInProgress].
-func (r *replayRegistry) begin(connector string, bytes int64) (end func(), err error) {
+func (r *replayRegistry) begin(connector string, bytes int64) (running *runningReplay, end func(), err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if start, ok := r.starts[connector]; ok {
-		return nil, fmt.Errorf("connector %s: %w, for %v: repeat the request when that has ended", connector,
-			ErrReplayInProgress, time.Since(start).Round(time.Second))
+	if other, ok := r.running[connector]; ok {
+		return nil, nil, fmt.Errorf("connector %s: %w, for %v: repeat the request when that has ended", connector,
+			ErrReplayInProgress, time.Since(other.start).Round(time.Second))
 	}
 	if r.bytes+bytes > maxReplayBytes {
-		return nil, fmt.Errorf("connector %s: %w", connector, r.fullErr())
+		return nil, nil, fmt.Errorf("connector %s: %w", connector, r.fullErr())
 	}
-	if r.starts == nil {
-		r.starts = map[string]time.Time{}
+	if r.running == nil {
+		r.running = map[string]*runningReplay{}
 	}
-	r.starts[connector] = time.Now()
+	running = &runningReplay{start: time.Now()}
+	r.running[connector] = running
 	r.bytes += bytes
-	return func() {
+	return running, func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		delete(r.starts, connector)
+		delete(r.running, connector)
 		r.bytes -= bytes
 	}, nil
+}
+
+// progress returns how far the replay of a connector is. Nil means that none runs.
+func (r *replayRegistry) progress(connector string) *ReplayProgress {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if running := r.running[connector]; running != nil {
+		return &ReplayProgress{Start: running.start, Handled: running.handled.Load(), Selected: running.selected.Load()}
+	}
+	return nil
 }
 
 // reserve reserves bytes for a replay that has begun, until release.
@@ -80,9 +120,9 @@ func (r *replayRegistry) release(bytes int64) {
 
 // fullErr explains that no bytes are left. r.mu is held.
 func (r *replayRegistry) fullErr() error {
-	if len(r.starts) > 1 {
+	if len(r.running) > 1 {
 		return fmt.Errorf("%w: the %d replays of this worker use the %d MiB that they have together: repeat the "+
-			"request when others have ended", ErrReplayInProgress, len(r.starts), maxReplayBytes>>20)
+			"request when others have ended", ErrReplayInProgress, len(r.running), maxReplayBytes>>20)
 	}
 	return fmt.Errorf("expected dead letters that need at most %d MiB of memory, found more: delete those that were "+
 		"replayed, with kafka-delete-records for example, or select one connector", (maxReplayBytes-replayBytes)>>20)

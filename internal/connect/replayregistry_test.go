@@ -17,37 +17,37 @@ import (
 func TestConnectorHasOneReplay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r replayRegistry
-		end, err := r.begin("orders", replayBytes)
+		_, end, err := r.begin("orders", replayBytes)
 		require.NoError(t, err)
 		time.Sleep(90 * time.Second)
-		_, err = r.begin("orders", 0)
+		_, _, err = r.begin("orders", 0)
 		assert.Error(t, err, "connector orders: dead letters are being replayed already, for 1m30s")
 		assert.Equal(t, true, errors.Is(err, ErrReplayInProgress))
-		endOther, err := r.begin("items", replayBytes)
+		_, endOther, err := r.begin("items", replayBytes)
 		require.NoError(t, err)
 		endOther()
 		end()
-		_, err = r.begin("orders", 0)
+		_, _, err = r.begin("orders", 0)
 		require.NoError(t, err)
 		assert.Equal(t, int64(0), r.bytes)
 	})
 }
 
-// All replays of a worker share a bound of memory. Discards need none of it.
+// All replays of a worker share a bound of memory. A discard begins without memory.
 func TestReplaysShareMemory(t *testing.T) {
 	var r replayRegistry
 	const most = maxReplayBytes / replayBytes
 	var end func()
 	for n := range most {
 		var err error
-		end, err = r.begin(string(rune('a'+n)), replayBytes)
+		_, end, err = r.begin(string(rune('a'+n)), replayBytes)
 		require.NoError(t, err)
 	}
-	_, err := r.begin("another", replayBytes)
+	_, _, err := r.begin("another", replayBytes)
 	assert.Error(t, err, "connector another: dead letters are being replayed already: the 40 replays of this worker "+
 		"use the 320 MiB that they have together")
 	assert.Equal(t, true, errors.Is(err, ErrReplayInProgress))
-	_, err = r.begin("a discard", 0)
+	_, _, err = r.begin("a discard", 0)
 	require.NoError(t, err)
 	assert.Equal(t, true, errors.Is(r.reserve(1), ErrReplayInProgress))
 	end()
@@ -56,7 +56,7 @@ func TestReplaysShareMemory(t *testing.T) {
 
 	// A replay that is alone has more letters than fit.
 	alone := replayRegistry{}
-	_, err = alone.begin("orders", replayBytes)
+	_, _, err = alone.begin("orders", replayBytes)
 	require.NoError(t, err)
 	require.NoError(t, alone.reserve((maxReplayBytes-replayBytes)/indexedLetterBytes*indexedLetterBytes))
 	err = alone.reserve(indexedLetterBytes)

@@ -3,6 +3,7 @@ package connect
 import (
 	"cmp"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"maps"
@@ -165,21 +166,32 @@ func (r *replayState) ranges() int {
 	return len(others)
 }
 
-// maxSettledRanges bounds the stored state of a partition.
-const maxSettledRanges = 10_000
+// Bounds of the stored state of a partition. A state with more ranges is stored as a bitmap, whose text fits a record
+// of the largest size that brokers accept by default.
+const (
+	maxSettledRanges = 10_000
+	maxSettledBitmap = 512 << 10 // bytes of the bitmap, so it has 4,194,304 offsets
+)
 
 // ErrTooManyRanges means that the stored state of a partition would exceed its bound.
-var ErrTooManyRanges = fmt.Errorf("at most %d ranges of settled dead letters with gaps between them are stored",
-	maxSettledRanges)
+var ErrTooManyRanges = fmt.Errorf("settled dead letters with gaps between them are stored in at most %d ranges, or "+
+	"within %d offsets", maxSettledRanges, 8*maxSettledBitmap)
 
-// checkBounds returns an error if the state has too many ranges and more than the previous number of them. The error
-// wraps [ErrTooManyRanges].
+// checkBounds returns an error if the state needs a larger bitmap than is stored, and has more than the previous number
+// of ranges. The error wraps [ErrTooManyRanges].
 func (r *replayState) checkBounds(previous int) error {
-	if count := r.ranges(); count > max(maxSettledRanges, previous) {
-		return fmt.Errorf("%w, and this would make %d: replay or discard the dead letters in the gaps first, "+
-			"without a filter or with --older", ErrTooManyRanges, count)
+	next, ranges := r.next()
+	if len(ranges) <= max(maxSettledRanges, previous) || r.fitsBitmap() {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("%w, and this would make %d ranges within %d offsets: replay or discard the dead letters in the "+
+		"gaps first, without a filter or with --older", ErrTooManyRanges, len(ranges), r.end()-next)
+}
+
+// fitsBitmap reports whether a bitmap may have all settled letters.
+func (r *replayState) fitsBitmap() bool {
+	next, _ := r.next()
+	return r.end()-next <= 8*maxSettledBitmap
 }
 
 // setInDoubt records that a dead letter may have been written. digest is "" for its own value, see
@@ -224,10 +236,13 @@ func (r *replayState) markSettled(first, last int64) {
 
 // Fields of the stored state.
 const (
-	fieldNext  = "next"  // all letters before this offset are settled
-	fieldDone  = "done"  // other ranges of settled letters
-	fieldSent  = "sent"  // letters in doubt
-	fieldKnown = "known" // earlier versions reject it, because their check would miss dead letters
+	fieldNext = "next" // all letters before this offset are settled
+	fieldDone = "done" // other ranges of settled letters
+	// fieldBitmap replaces fieldDone if there are many ranges: a bit for each offset from fieldNext on, the lowest bit
+	// of a byte first, in base64. Earlier versions reject it.
+	fieldBitmap = "bitmap"
+	fieldSent   = "sent"  // letters in doubt
+	fieldKnown  = "known" // earlier versions reject it, because their check would miss dead letters
 	// fieldValues has the digests of other values that were sent, as OFFSET:DIGEST. Earlier versions reject it.
 	fieldValues = "values"
 	fieldTopic  = "topic" // the topic's ID. Earlier versions reject it.
@@ -240,8 +255,11 @@ func (r *replayState) fields() []wit.OffsetEntry {
 		fields = append(fields, wit.StringEntry(fieldTopic, r.topicID))
 	}
 	var done, sent, values []string
+	isBitmap := len(ranges) > maxSettledRanges && r.fitsBitmap()
 	for _, span := range ranges {
-		done = append(done, fmt.Sprintf("%d-%d", span.first, span.last))
+		if !isBitmap {
+			done = append(done, fmt.Sprintf("%d-%d", span.first, span.last))
+		}
 	}
 	for _, pos := range slices.Sorted(maps.Keys(r.inDoubt)) {
 		sent = append(sent, strconv.FormatInt(pos, 10))
@@ -251,6 +269,9 @@ func (r *replayState) fields() []wit.OffsetEntry {
 	}
 	if len(values) > 0 {
 		fields = append(fields, wit.StringEntry(fieldValues, strings.Join(values, ",")))
+	}
+	if isBitmap {
+		fields = append(fields, wit.StringEntry(fieldBitmap, encodeBitmap(next, ranges)))
 	}
 	if len(done) > 0 {
 		fields = append(fields, wit.StringEntry(fieldDone, strings.Join(done, ",")))
@@ -262,6 +283,42 @@ func (r *replayState) fields() []wit.OffsetEntry {
 		}
 	}
 	return fields
+}
+
+// encodeBitmap returns the form of fieldBitmap of ranges that begin after next.
+func encodeBitmap(next int64, ranges []offsetRange) string {
+	bitmap := make([]byte, (ranges[len(ranges)-1].last-next)/8+1)
+	for _, span := range ranges {
+		for pos := span.first - next; pos <= span.last-next; pos++ {
+			bitmap[pos/8] |= 1 << (pos % 8)
+		}
+	}
+	return base64.StdEncoding.EncodeToString(bitmap)
+}
+
+// addBitmap adds the ranges of fieldBitmap. fieldNext was parsed before.
+func (r *replayState) addBitmap(text string) error {
+	next, _ := r.next()
+	if base64.StdEncoding.DecodedLen(len(text)) > maxSettledBitmap+2 {
+		return fmt.Errorf("field %s: expected at most %d bytes, found more", fieldBitmap, maxSettledBitmap)
+	}
+	bitmap, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return fmt.Errorf("field %s: %w", fieldBitmap, err)
+	}
+	isSet := func(pos int) bool { return pos < 8*len(bitmap) && bitmap[pos/8]>>(pos%8)&1 == 1 }
+	first := 0
+	for pos := range 8*len(bitmap) + 1 {
+		switch {
+		case !isSet(pos):
+			first = pos + 1
+		case !isSet(pos + 1):
+			if err := r.appendSettled(fieldBitmap, next+int64(first), next+int64(pos)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // errReplayState is the end of each error of parseReplayState.
@@ -295,12 +352,14 @@ func (r *replayState) parse(fields []wit.OffsetEntry) (err error) {
 			r.topicID = *v.String
 		case field.Name == fieldKnown && v.String != nil && len(*v.String) <= wit.MaxKnown:
 			r.known = wit.Known(*v.String)
+		case field.Name == fieldBitmap && v.String != nil:
+			err = r.addBitmap(*v.String)
 		case (field.Name == fieldDone || field.Name == fieldSent) && v.String != nil:
 			err = r.addOffsets(field.Name, *v.String)
 		case field.Name == fieldValues && v.String != nil:
 			err = r.addDigests(*v.String)
 		default:
-			err = fmt.Errorf("expected next, done, sent, known, values and topic, found %s", field.Name)
+			err = fmt.Errorf("expected next, done, bitmap, sent, known, values and topic, found %s", field.Name)
 		}
 		if err != nil {
 			return err

@@ -112,7 +112,8 @@ func TestLettersAreLocatedInTheIndex(t *testing.T) {
 		return nil
 	}))
 	located := func(offset int64) *locatedLetters {
-		return h.tracker.locate(ctx, "c", "dlq", map[DeadLetterPosition]bool{{Offset: offset}: true})
+		filter := DeadLetterFilter{Connector: "c", Positions: map[DeadLetterPosition]bool{{Offset: offset}: true}}
+		return h.tracker.locate(ctx, "dlq", filter, false)
 	}
 	for _, offset := range []int64{firstRead - 1, firstRead} {
 		assert.Equal(t, (*locatedLetters)(nil), located(offset))

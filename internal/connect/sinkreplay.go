@@ -158,7 +158,7 @@ func (p *partitionReplay) checkStoredValue(ctx context.Context, options sink.Opt
 	}
 	switch {
 	case missing.record == nil && isFound.Load():
-		p.result.Kept[keptWritten]++
+		p.keep(keptWritten)
 		state := p.state.clone()
 		if err := p.settle(ctx, &state, letters); err != nil {
 			return false, err

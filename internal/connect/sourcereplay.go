@@ -45,6 +45,7 @@ func (p *partitionReplay) watchRows(ctx context.Context, t *task, binding *plugi
 	dry := *p.connectorReplay
 	dry.request.DryRun = true
 	dry.request.notFound = nil
+	dry.request.running = nil
 	dry.result = &ReplayResult{Kept: map[string]int{}}
 	dry.rejections = newRejections(p.run, dry.result)
 	dry.newer = newSourceNewerRecords(p.run.clients.kafka, nil)
@@ -140,7 +141,7 @@ func (p *partitionReplay) nextRows(ctx context.Context,
 					return nil, nil, err
 				}
 				if reason != "" {
-					p.result.Kept[reason]++
+					p.keep(reason)
 					continue
 				}
 			}

@@ -55,12 +55,16 @@ var actions = map[string]action{
 		body: retryBody, response: func() any { return &rest.ReplayResult{} }},
 	"discard": {route: "POST /culvert/connectors/{name}/deadletters/discard", Label: "Discard",
 		success: ": ", response: func() any { return &rest.DiscardResult{} },
-		body: func(form url.Values) any { return rest.DiscardRequest{Letters: append([]string{}, form["letter"]...)} }},
+		body: func(form url.Values) any { return rest.DiscardRequest{DeadLetterSelection: selection(form)} }},
 }
 
-// replayBody selects exactly the dead letters in the form, also if it has none.
+// selection selects exactly the dead letters in the form, also if it has none.
+func selection(form url.Values) rest.DeadLetterSelection {
+	return rest.DeadLetterSelection{Positions: append([]string{}, form["letter"]...)}
+}
+
 func replayBody(form url.Values) any {
-	return rest.ReplayRequest{Positions: append([]string{}, form["letter"]...), DryRun: form.Get("dry") != "",
+	return rest.ReplayRequest{DeadLetterSelection: selection(form), DryRun: form.Get("dry") != "",
 		IncludeSuperseded: form.Get("older") != ""}
 }
 

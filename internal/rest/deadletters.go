@@ -3,7 +3,7 @@ package rest
 import (
 	"cmp"
 	"encoding/base64"
-	"errors"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -19,8 +19,21 @@ import (
 type DeadLetterList struct {
 	Topic       string            `json:"topic"`
 	DeadLetters []DeadLetter      `json:"letters"`        // one for each original record or row, the newest first
-	Causes      []DeadLetterCause `json:"causes"`         // of the newest open ones, the most frequent first
+	Causes      []DeadLetterCause `json:"causes"`         // of the open ones, the most frequent first
 	Next        string            `json:"next,omitempty"` // for ?after= of the next page, "" on the last page
+	// Open and More are as in ConnectorLetters. Superseded counts open letters with a newer one of the same key and
+	// another value.
+	Open       *int64          `json:"open"`
+	More       bool            `json:"more,omitempty"`
+	Superseded int             `json:"superseded,omitempty"`
+	Replay     *ReplayProgress `json:"replay,omitempty"` // nil if none runs
+}
+
+// ReplayProgress is how far a running replay, retry, dry run or discard is.
+type ReplayProgress struct {
+	Start    time.Time `json:"start"`
+	Handled  int64     `json:"handled"`
+	Selected int64     `json:"selected,omitempty"` // zero while letters are being selected
 }
 
 // DeadLetter is a dead letter: in a list the newest attempt of its original record or row.
@@ -39,9 +52,10 @@ type DeadLetter struct {
 	Parts     string           `json:"parts,omitempty"`
 	// Attempts counts how often the original has failed. Settled means that it was delivered or discarded; null is
 	// unknown.
-	Attempts int    `json:"attempts"`
-	Settled  *bool  `json:"settled"`
-	Cause    string `json:"cause,omitempty"` // the id of its cause
+	Attempts   int    `json:"attempts"`
+	Settled    *bool  `json:"settled"`
+	Superseded bool   `json:"superseded,omitempty"`
+	Cause      string `json:"cause,omitempty"` // the id of its cause
 	// Headers and Record are nil for users who may not see values of samples. HeadersMore counts headers that are left
 	// out.
 	Headers     []DeadLetterHeader `json:"headers,omitempty"`
@@ -166,15 +180,16 @@ func incompleteRune(text []byte) int {
 
 // deadLetterQuery returns the selection of the request. If it is invalid or not allowed, it has answered.
 func (req *request) deadLetterQuery() (query connect.DeadLetterQuery, ok bool) {
-	query = connect.DeadLetterQuery{Show: cmp.Or(req.queryValue("show"), connect.ShowOpen),
-		Cause: req.queryValue("cause"), After: req.queryValue("after")}
+	query.Show = cmp.Or(req.queryValue("show"), connect.ShowOpen)
+	query.After = req.queryValue("after")
 	if !slices.Contains([]string{connect.ShowOpen, connect.ShowSettled, connect.ShowAll}, query.Show) {
 		req.fail(http.StatusBadRequest, fmt.Sprintf("show: expected open, settled or all, found %q",
 			shown.LineUpTo(query.Show, 100)))
 		return query, false
 	}
-	if withheld := req.withheldMessage(); withheld != "" && query.Cause != "" { // the pages would reveal the messages
-		req.fail(http.StatusForbidden, "cause: cannot select by the messages of dead letters. A message is "+withheld)
+	selection := DeadLetterSelection{Cause: req.queryValue("cause"), Error: req.queryValue("error"),
+		Since: req.queryValue("since"), Until: req.queryValue("until"), Superseded: req.queryBool("superseded")}
+	if query.Filter, ok = req.deadLetterFilter(selection); !ok {
 		return query, false
 	}
 	if letter := req.queryValue("letter"); letter != "" {
@@ -213,8 +228,11 @@ func (req *request) listDeadLetters() {
 		req.failErr(err)
 		return
 	}
-	list := DeadLetterList{Topic: page.Topic, DeadLetters: []DeadLetter{}, Causes: req.causes(page.Causes),
-		Next: page.Next}
+	list := DeadLetterList{Topic: page.Topic, DeadLetters: []DeadLetter{}, Causes: req.causes(page.Summary.Causes),
+		Next: page.Next, Open: page.Summary.Open, More: page.Summary.More, Superseded: page.Summary.Superseded}
+	if page.Replay != nil {
+		list.Replay = new(ReplayProgress(*page.Replay))
+	}
 	for i := range letters.entries {
 		list.DeadLetters = append(list.DeadLetters, letters.entries[i].DeadLetter)
 	}
@@ -228,6 +246,7 @@ func (req *request) listDeadLetters() {
 func (req *request) visibleDeadLetter(l connect.ListedDeadLetter, bounds letterBounds) DeadLetter {
 	letter := NewDeadLetter(l.DeadLetter)
 	letter.Attempts = l.Attempts
+	letter.Superseded = l.IsSuperseded
 	isSettled := !l.IsOpen
 	letter.Settled = &isSettled
 	for _, field := range []*string{&letter.Message, &letter.From.Request, &letter.From.Feed, &letter.From.Topic,
@@ -252,12 +271,22 @@ func (req *request) visibleDeadLetter(l connect.ListedDeadLetter, bounds letterB
 	return letter
 }
 
-// ReplayRequest selects dead letters. Zero selects all that were not settled.
-type ReplayRequest struct {
+// DeadLetterSelection selects dead letters: those that match all its fields. The zero value selects all open ones.
+type DeadLetterSelection struct {
 	// Positions lists dead letters as PARTITION@OFFSET, at most 1000. Nil means all; an empty list means none.
-	Positions       []string `json:"letters,omitzero"`
-	Error           string   `json:"error,omitempty"` // in the class or message of the exception
-	IncludeReplayed bool     `json:"again,omitempty"`
+	Positions  []string `json:"letters,omitzero"`
+	Cause      string   `json:"cause,omitempty"`      // the id of a cause
+	Error      string   `json:"error,omitempty"`      // in the class or message of the exception
+	Since      string   `json:"since,omitempty"`      // the first time of failure, in RFC 3339
+	Until      string   `json:"until,omitempty"`      // the end of the times of failure, in RFC 3339
+	Superseded bool     `json:"superseded,omitempty"` // with a newer letter of the same key and another value
+	All        bool     `json:"all,omitempty"`        // selects all, and excludes the other fields
+}
+
+// ReplayRequest selects dead letters to send again.
+type ReplayRequest struct {
+	DeadLetterSelection
+	IncludeReplayed bool `json:"again,omitempty"`
 	// IncludeSuperseded includes records followed by one with the same key, and records without a key.
 	IncludeSuperseded bool `json:"older,omitempty"`
 	// DryRun processes dead letters up to the request to the service, and sends and stores nothing.
@@ -272,10 +301,8 @@ type RetryRequest struct {
 	IncludeSuperseded bool    `json:"older,omitempty"` // see [ReplayRequest]
 }
 
-// DiscardRequest lists dead letters as PARTITION@OFFSET, at most 1000.
-type DiscardRequest struct {
-	Letters []string `json:"letters"`
-}
+// DiscardRequest selects dead letters to settle without sending them. Its zero value is invalid.
+type DiscardRequest struct{ DeadLetterSelection }
 
 // DiscardResult counts original records or rows; Kept counts the others by reason.
 type DiscardResult struct {
@@ -324,18 +351,47 @@ func (req *request) redactReasons(counts map[string]int) map[string]int {
 // replayTimeout ends a replay before the response times out; the next replay continues.
 const replayTimeout = answerTimeout - time.Minute
 
-// selectPositions selects dead letters of a request. If they are invalid, it has answered.
-func (req *request) selectPositions(positions []string) (filter connect.DeadLetterFilter, ok bool) {
-	if len(positions) > maxReplayPositions {
+// deadLetterFilter returns the filter of a selection. If it is invalid or not allowed, it has answered.
+func (req *request) deadLetterFilter(s DeadLetterSelection) (filter connect.DeadLetterFilter, ok bool) {
+	filter = connect.DeadLetterFilter{Cause: s.Cause, Error: s.Error, Superseded: s.Superseded}
+	for field, message := range map[string]string{"cause": s.Cause, "error": s.Error} {
+		if withheld := req.withheldMessage(); withheld != "" && message != "" { // the numbers would reveal messages
+			req.fail(http.StatusForbidden,
+				field+": cannot select by the messages of dead letters. A message is "+withheld)
+			return filter, false
+		}
+	}
+	if len(s.Positions) > maxReplayPositions {
 		req.fail(http.StatusBadRequest, fmt.Sprintf("letters: expected at most %d, found %d", maxReplayPositions,
-			len(positions)))
+			len(s.Positions)))
 		return filter, false
 	}
-	if err := filter.SelectPositions(positions); err != nil {
-		req.fail(http.StatusBadRequest, "letters: "+err.Error())
-		return filter, false
+	err := filter.SelectPositions(s.Positions)
+	if err != nil {
+		err = fmt.Errorf("letters: %w", err)
 	}
-	return filter, true
+	parse := func(name, text string) (parsed time.Time) {
+		if text != "" && err == nil {
+			if parsed, err = time.Parse(time.RFC3339, text); err != nil {
+				err = fmt.Errorf("%s: expected a time such as 2026-02-03T04:05:06Z, found %q", name,
+					shown.LineUpTo(text, 100))
+			}
+		}
+		return parsed
+	}
+	filter.Since = parse("since", s.Since)
+	filter.Until = parse("until", s.Until)
+	switch {
+	case err != nil:
+		req.fail(http.StatusBadRequest, err.Error())
+	case s.All && !filter.IsZero():
+		req.fail(http.StatusBadRequest, "all: expected no other selection, found one")
+	case s.Superseded && s.Positions != nil:
+		req.fail(http.StatusBadRequest, "superseded: expected no letters, found some")
+	default:
+		return filter, true
+	}
+	return filter, false
 }
 
 func (req *request) replay() {
@@ -343,17 +399,10 @@ func (req *request) replay() {
 	if req.r.ContentLength != 0 && !req.readJSON(&body) {
 		return
 	}
-	if withheld := req.withheldMessage(); withheld != "" && body.Error != "" { // the counts would reveal messages
-		req.fail(http.StatusForbidden, "error: cannot select by the messages of dead letters. A message is "+withheld)
-		return
+	if filter, ok := req.deadLetterFilter(body.DeadLetterSelection); ok {
+		req.answerReplay(connect.ReplayRequest{Filter: filter, IncludeReplayed: body.IncludeReplayed,
+			IncludeSuperseded: body.IncludeSuperseded, DryRun: body.DryRun})
 	}
-	filter, ok := req.selectPositions(body.Positions)
-	if !ok {
-		return
-	}
-	filter.Error = body.Error
-	req.answerReplay(connect.ReplayRequest{Filter: filter, IncludeReplayed: body.IncludeReplayed,
-		IncludeSuperseded: body.IncludeSuperseded, DryRun: body.DryRun})
 }
 
 func (req *request) retryDeadLetter() {
@@ -365,7 +414,7 @@ func (req *request) retryDeadLetter() {
 		req.fail(http.StatusForbidden, "value: only users who may see values of records may send one: "+why)
 		return
 	}
-	filter, ok := req.selectPositions([]string{req.r.PathValue("letter")})
+	filter, ok := req.deadLetterFilter(DeadLetterSelection{Positions: []string{req.r.PathValue("letter")}})
 	if ok {
 		req.answerReplay(connect.ReplayRequest{Filter: filter, Value: body.Value,
 			IncludeSuperseded: body.IncludeSuperseded})
@@ -380,11 +429,6 @@ func (req *request) answerReplay(replay connect.ReplayRequest) {
 		return err
 	})
 	switch {
-	case errors.Is(err, connect.ErrNotRunning):
-		req.fail(http.StatusConflict, "Connector "+req.name()+" is paused or stopped and writes "+
-			"nothing: resume it, then replay its dead letters")
-	case errors.Is(err, connect.ErrReplayInProgress):
-		req.fail(http.StatusConflict, err.Error())
 	case err != nil && outcome.Sent > 0 && !replay.DryRun:
 		req.failErr(fmt.Errorf("%d dead letters were sent, of which %d were delivered and %d refused, before the "+
 			"replay failed; another replay continues after them: %v", outcome.Sent, outcome.Delivered,
@@ -408,26 +452,30 @@ func (req *request) discardDeadLetters() {
 	if !req.readJSON(&body) {
 		return
 	}
-	if body.Letters == nil {
-		req.fail(http.StatusBadRequest, "letters: expected a list such as [\"0@17\"], found none")
+	filter, ok := req.deadLetterFilter(body.DeadLetterSelection)
+	if !ok {
 		return
 	}
-	filter, ok := req.selectPositions(body.Letters)
-	if !ok {
+	if filter.IsZero() && !body.All {
+		req.fail(http.StatusBadRequest, "expected letters such as [\"0@17\"], cause, error, since, until, superseded "+
+			"or all, found none")
 		return
 	}
 	var outcome connect.DiscardResult
 	err := req.control(func(herder Herder) (err error) {
-		outcome, err = herder.DiscardDeadLetters(req.timeoutContext(), req.name(), filter.Positions)
+		outcome, err = herder.DiscardDeadLetters(req.timeoutContext(), req.name(), filter)
 		return err
 	})
-	switch {
-	case errors.Is(err, connect.ErrReplayInProgress):
-		req.fail(http.StatusConflict, err.Error())
-	case err != nil:
+	if err != nil {
 		req.failErr(err)
-	default:
-		req.logWith("discarded", outcome.Discarded, "letters", shown.Line(strings.Join(body.Letters, " ")))
-		req.answer(http.StatusOK, DiscardResult{Discarded: outcome.Discarded, Kept: req.redactReasons(outcome.Kept)})
+		return
 	}
+	req.logWith("discarded", outcome.Discarded, "selection", body.line())
+	req.answer(http.StatusOK, DiscardResult{Discarded: outcome.Discarded, Kept: req.redactReasons(outcome.Kept)})
+}
+
+// line returns the selection for a line of the log.
+func (s *DeadLetterSelection) line() string {
+	data, _ := json.Marshal(s) // does not fail: it has texts and booleans
+	return shown.Line(string(data))
 }

@@ -2,12 +2,14 @@ package rest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"log/slog"
 	"net"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -40,6 +42,7 @@ type deadLetterWorker struct {
 	value   string // appended to its value
 	query   connect.DeadLetterQuery
 	replay  connect.ReplayRequest
+	discard connect.DeadLetterFilter
 	rejects bool // a dry replay rejects one
 }
 
@@ -50,19 +53,20 @@ func (l *deadLetterWorker) ListDeadLetters(_ context.Context, _ string, query co
 	l.query = query
 	r := &kgo.Record{Key: []byte("k"), Value: []byte("{\"order\":4711,\"by\":\"\u202e<b>\"}" + l.value),
 		Headers: []kgo.RecordHeader{{Key: "h", Value: []byte("order 4711 of geheim" + l.more)}}}
-	return connect.DeadLetterPage{Topic: "dlq", Next: "1-0@0", Causes: []connect.CauseCount{{ID: "0a",
-			Text: "no order of geheim", Count: 3}}},
+	summary := connect.DeadLetterSummary{Causes: []connect.CauseCount{{ID: "0a", Text: "no order of geheim", Count: 3}}}
+	return connect.DeadLetterPage{Topic: "dlq", Next: "1-0@0", Summary: summary},
 		each(connect.ListedDeadLetter{Attempts: 2, IsOpen: true, Index: 1, DeadLetter: &connect.DeadLetter{Record: r,
 			DeadLetterOrigin: connect.DeadLetterOrigin{Request: "GET /geheim/Orders(1)"},
 			DeadLetterCause:  connect.DeadLetterCause{Class: "Exception", Message: "no geheim, order 4711" + l.more}}})
 }
 
 func (l *deadLetterWorker) DiscardDeadLetters(_ context.Context, _ string,
-	p map[connect.DeadLetterPosition]bool) (connect.DiscardResult, error) {
-	if p[connect.DeadLetterPosition{Offset: 9}] {
+	f connect.DeadLetterFilter) (connect.DiscardResult, error) {
+	l.discard = f
+	if f.Positions[connect.DeadLetterPosition{Offset: 9}] {
 		return connect.DiscardResult{}, connect.ErrTooManyRanges
 	}
-	return connect.DiscardResult{Discarded: len(p), Kept: map[string]int{"of geheim": 2}}, nil
+	return connect.DiscardResult{Discarded: len(f.Positions), Kept: map[string]int{"of geheim": 2}}, nil
 }
 
 func (l *deadLetterWorker) ReplayConnector(_ context.Context, _ string,
@@ -145,6 +149,8 @@ func TestDeadLetterMessagesAreShownByRights(t *testing.T) {
 				{method: "POST", path: "/replay", body: `{"dry":true,"again":true,"error":"no order 4"}`},
 				{method: "POST", path: "/0@1/retry", body: `{"value":"order 4711"}`},
 				{method: "GET", path: "?cause=0a"},
+				{method: "GET", path: "?error=no"},
+				{method: "POST", path: "/discard", body: `{"cause":"0a"}`},
 			} {
 				status, answer = send(call.method, call.path, call.body)
 				if status != wantStatus || (c.host == "" && !strings.Contains(answer, c.hidden)) {
@@ -235,9 +241,66 @@ func TestRecordsOfDeadLetters(t *testing.T) {
 	assert.Contains(t, sendOnThisMachine(t, worker, "GET", letters, ""), `"cut":true,"size":20508`)
 	assert.Contains(t, sendOnThisMachine(t, worker, "GET", letters+"?letter=0@3", ""), `x","size":20508`)
 	assert.Equal(t, connect.DeadLetterQuery{Show: "all", Only: &connect.DeadLetterPosition{Offset: 3}}, worker.query)
-	text := sendOnThisMachine(t, worker, "GET", letters+"?show=settled&cause=0a&after=1-0@3", "")
+	text := sendOnThisMachine(t, worker, "GET", letters+"?show=settled&after=1-0@3&superseded=true", "")
 	assert.Contains(t, text, `"topic":"dlq"`)
-	assert.Equal(t, connect.DeadLetterQuery{Show: "settled", Cause: "0a", After: "1-0@3"}, worker.query)
+	assert.Equal(t, connect.DeadLetterQuery{Show: "settled", After: "1-0@3",
+		Filter: connect.DeadLetterFilter{Superseded: true}}, worker.query)
+}
+
+// A list, a replay and a discard select letters by the same filter.
+func TestSelectionsOfDeadLetters(t *testing.T) {
+	worker := &deadLetterWorker{}
+	const letters = "/culvert/connectors/a/deadletters"
+	at := time.Date(2026, 2, 3, 4, 5, 6, 0, time.UTC)
+	position := map[connect.DeadLetterPosition]bool{{Offset: 7}: true}
+	for _, test := range []struct {
+		body   string
+		query  string // the same for a list; "" if a list does not have it
+		filter connect.DeadLetterFilter
+		fails  string // the error; "" means none
+	}{
+		{body: `{"cause":"0a"}`, query: "cause=0a", filter: connect.DeadLetterFilter{Cause: "0a"}},
+		{body: `{"error":"no"}`, query: "error=no", filter: connect.DeadLetterFilter{Error: "no"}},
+		{body: `{"since":"2026-02-03T04:05:06Z"}`, query: "since=2026-02-03T04:05:06Z",
+			filter: connect.DeadLetterFilter{Since: at}},
+		{body: `{"until":"2026-02-03T05:05:06+01:00"}`, query: "until=2026-02-03T05:05:06%2B01:00",
+			filter: connect.DeadLetterFilter{Until: at}},
+		{body: `{"superseded":true}`, query: "superseded=true", filter: connect.DeadLetterFilter{Superseded: true}},
+		{body: `{"all":true}`},
+		{body: `{"letters":["0@7"],"error":"no"}`, filter: connect.DeadLetterFilter{Positions: position, Error: "no"}},
+		{body: `{"until":"now"}`, query: "until=now", fails: `until: expected a time such as`},
+		{body: `{"all":true,"error":"no"}`, fails: "all: expected no other selection"},
+		{body: `{"all":true,"letters":[]}`, fails: "all: expected no other selection"},
+		{body: `{"superseded":true,"letters":["0@7"]}`, fails: "superseded: expected no letters"},
+	} {
+		for _, route := range []string{"/replay", "/discard"} {
+			worker.replay = connect.ReplayRequest{}
+			worker.discard = connect.DeadLetterFilter{}
+			answer := sendOnThisMachine(t, worker, "POST", letters+route, test.body)
+			assert.Contains(t, answer, cmp.Or(test.fails, `"kept"`))
+			found := worker.replay.Filter
+			if route == "/discard" {
+				found = worker.discard
+			}
+			assertFilter(t, test.filter, found, test.body)
+		}
+		if test.query != "" {
+			worker.query = connect.DeadLetterQuery{}
+			answer := sendOnThisMachine(t, worker, "GET", letters+"?"+test.query, "")
+			assert.Contains(t, answer, cmp.Or(test.fails, `"letters"`))
+			assertFilter(t, test.filter, worker.query.Filter, test.query)
+		}
+	}
+}
+
+func assertFilter(t *testing.T, want, found connect.DeadLetterFilter, name string) {
+	t.Helper()
+	if !want.Since.Equal(found.Since) || !want.Until.Equal(found.Until) {
+		t.Errorf("%s: expected %v and %v, found %v and %v", name, want.Since, want.Until, found.Since, found.Until)
+	}
+	found.Since = want.Since
+	found.Until = want.Until
+	assert.Equal(t, want, found, name)
 }
 
 // sendOnThisMachine returns the response to a request by a user who sees values of samples.
@@ -279,7 +342,7 @@ func TestRetryAndDiscard(t *testing.T) {
 		`{"letters":[]}`:            `{"discarded":0,"kept":{"of *":2}}`,
 		`{}`:                        `"error_code":400`,
 		`{"letters":["0-1"]}`:       `"error_code":400`,
-		`{"letters":["0@9"]}`:       `{"error_code":409,"message":"at most 10000 ranges`,
+		`{"letters":["0@9"]}`:       `{"error_code":409,"message":"settled dead letters with gaps`,
 		`{"letters":["` + strings.Repeat(`0@1","`, 1000) + `0@1"]}`: "at most 1000, found 1001",
 	} {
 		_, answer := exchange(t, http.DefaultClient, newRequest(t, "POST",
@@ -288,7 +351,7 @@ func TestRetryAndDiscard(t *testing.T) {
 		assert.Contains(t, answer, want)
 	}
 	assert.Contains(t, log.String(), `level=INFO msg="changed by REST"`, "by=127.0.0.1", "connector=a",
-		`discarded=2 letters="0@1 0@2"`)
+		`discarded=2 selection="{\"letters\":[\"0@1\",\"0@2\"]}"`)
 	assert.Contains(t, sendOnThisMachine(t, worker, "POST", "/culvert/connectors/a/deadletters/0@17/retry",
 		`{"value":"no JSON"}`), `"error_code":400`)
 	assert.Equal(t, 404, serveRequest(worker, "POST", "/culvert/connectors/a/deadletters/x/y/retry", "").Code)

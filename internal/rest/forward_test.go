@@ -124,7 +124,7 @@ func (r *rejectingWorker) ListDeadLetters(context.Context, string, connect.DeadL
 }
 
 func (r *rejectingWorker) DiscardDeadLetters(context.Context, string,
-	map[connect.DeadLetterPosition]bool) (connect.DiscardResult, error) {
+	connect.DeadLetterFilter) (connect.DiscardResult, error) {
 	return connect.DiscardResult{}, &Refusal{http.StatusGone, r.name}
 }
 

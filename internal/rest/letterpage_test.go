@@ -113,6 +113,11 @@ func TestLettersFitExactly(t *testing.T) {
 	var p letterPage
 	p.add(pageEntry{size: maxPageBytes + 1})
 	assert.Equal(t, 1, len(p.entries))
+	p = letterPage{}
+	for index := range connect.DeadLetterPageSize + 1 { // a search by text returns more
+		p.add(pageEntry{index: 2 * index})
+	}
+	assert.Equal(t, []int{connect.DeadLetterPageSize, 2 * connect.DeadLetterPageSize}, []int{len(p.entries), p.end})
 }
 
 // A page marks what it leaves out of a letter. The response with this letter alone has it.

@@ -292,7 +292,8 @@ func (req *request) finish(status int, err error) {
 
 var errorStatuses = map[error]int{plugin.ErrUnknownVersion: 404, connect.ErrNoDeadLetterTopic: 404,
 	connect.ErrNotSource: 400, connect.ErrInvalidAfter: 400, connect.ErrTooManyRanges: 409,
-	connect.ErrTooManySnapshots: 409, connect.ErrNotJSON: 400}
+	connect.ErrTooManySnapshots: 409, connect.ErrNotJSON: 400, connect.ErrMixedCauses: 400,
+	connect.ErrNotRunning: 409, connect.ErrReplayInProgress: 409}
 
 func (req *request) failErr(err error) { req.failUnknown(err, "Connector "+req.name()+" not found") }
 

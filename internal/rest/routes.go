@@ -204,15 +204,18 @@ var routes = []route{
 	{"GET", "/culvert/connectors/{name}/deadletters", owner, (*request).listDeadLetters,
 		"Dead letters of the connector, the newest first, one entry for each original record or row with the number " +
 			"of attempts: open ones, or with ?show=settled those that were delivered or discarded, with ?show=all " +
-			"both; of one ?cause=, by its id. ?after= selects the next page; a page has at most 100 entries and 2 " +
-			"MiB, and ?letter=0@17 has one entry with more of its record and headers. Causes of the newest 10,000 " +
-			"open ones are counted. Messages, headers and records are for users who may see values of samples " +
-			"(console.records).",
-		operation{query: []string{"show", "cause", "after", "letter"}, responseBody: DeadLetterList{},
+			"both. ?cause= (an id), ?error=, ?since=, ?until= and ?superseded= select as in a replay. ?after= " +
+			"selects the next page; a page has at most 100 entries and 2 MiB, and ?letter=0@17 has one entry with " +
+			"more of its record and headers. A row of a source that is refused again with the same key and value is " +
+			"one entry. open, causes and superseded count the open ones; replay is how far a running replay or " +
+			"discard is. Messages, headers and records are for users who may see values of samples (console.records).",
+		operation{query: []string{"show", "cause", "error", "since", "until", "superseded=boolean", "after", "letter"},
+			responseBody:  DeadLetterList{},
 			otherStatuses: []int{400, 403, 404}}},
 	{"POST", "/culvert/connectors/{name}/deadletters/replay", owner, (*request).replay,
-		"Sends the connector's open dead letters again, or with {\"again\": true} settled ones too; {\"letters\": " +
-			"[\"0@17\"]} and {\"error\": …} select some. delivered counts those that the service has accepted, " +
+		"Sends the connector's open dead letters again, or with {\"again\": true} settled ones too. letters, cause " +
+			"(an id), error (a part of the message), since, until (times of failure) and superseded (a newer letter " +
+			"has the same key and another value) select some. delivered counts those that the service has accepted, " +
 			"refusals has the reasons of the first 100 that it refused. It ends after 4 minutes; another call " +
 			"continues after it. {\"dry\": true} reports what would pass, and sends, stores and registers nothing.",
 		operation{requestBody: ReplayRequest{}, responseBody: ReplayResult{}, timeout: replayTimeout,
@@ -225,7 +228,8 @@ var routes = []route{
 		operation{requestBody: RetryRequest{}, responseBody: ReplayResult{}, timeout: replayTimeout,
 			otherStatuses: []int{400, 403, 404, 405}}},
 	{"POST", "/culvert/connectors/{name}/deadletters/discard", owner, (*request).discardDeadLetters,
-		"Marks the originals of {\"letters\": [\"0@17\"]} as settled, without sending them, within 4 minutes.",
+		"Marks the originals of open dead letters as settled, without sending them, within 4 minutes: those that " +
+			"letters, cause, error, since, until or superseded select, as in a replay, or {\"all\": true}.",
 		operation{requestBody: DiscardRequest{}, responseBody: DiscardResult{}, timeout: replayTimeout,
 			otherStatuses: []int{400, 404, 405}}},
 	{"GET", "/culvert/log", namedWorker, (*request).log,

@@ -113,7 +113,7 @@ func (q *quotingWorker) ReplayConnector(_ context.Context, _ string,
 }
 
 func (q *quotingWorker) DiscardDeadLetters(context.Context, string,
-	map[connect.DeadLetterPosition]bool) (r connect.DiscardResult, err error) {
+	connect.DeadLetterFilter) (r connect.DiscardResult, err error) {
 	return r, errQuoting
 }
 

@@ -119,8 +119,7 @@ type DeadLetterStore interface {
 	DeadLetterSummary(name string) connect.DeadLetterSummary
 	ListDeadLetters(ctx context.Context, name string, query connect.DeadLetterQuery,
 		each func(connect.ListedDeadLetter) error) (connect.DeadLetterPage, error)
-	DiscardDeadLetters(
-		ctx context.Context, name string, positions map[connect.DeadLetterPosition]bool) (connect.DiscardResult, error)
+	DiscardDeadLetters(ctx context.Context, name string, filter connect.DeadLetterFilter) (connect.DiscardResult, error)
 	ReplayConnector(ctx context.Context, name string, r connect.ReplayRequest) (connect.ReplayResult, error)
 }
 

@@ -96,7 +96,7 @@ func TestReplayOfChosenLetters(t *testing.T) {
 	}
 	f.MustCall(200, "PATCH", "/connectors/orders/config", `{"transforms.number.spec":"ShipPostalCode:string"}`)
 	f.Await("orders", "runs", e2etest.IsRunning)
-	r = letters.replay(rest.ReplayRequest{Positions: []string{"0@5", "0@2", "0@9999"}, DryRun: true})
+	r = letters.replay(rest.ReplayRequest{DeadLetterSelection: positions("0@5", "0@2", "0@9999"), DryRun: true})
 	if r.WouldPass != 2 || r.Refused != 0 || r.Kept[notReplayed+"0@9999"] != 1 {
 		t.Errorf("expected that two would pass, found %+v", r)
 	}
@@ -110,17 +110,17 @@ func TestReplayOfChosenLetters(t *testing.T) {
 func checkLettersAreReplayedOnce(t *testing.T, letters *ordersLetters, n int, broker string) {
 	t.Helper()
 	for _, position := range []string{"0@5", "0@2"} {
-		if r := letters.replay(rest.ReplayRequest{Positions: []string{position}}); r.Sent != 1 || r.Refused != 0 ||
-			len(r.Kept) > 0 || r.DryRun {
+		r := letters.replay(rest.ReplayRequest{DeadLetterSelection: positions(position)})
+		if r.Sent != 1 || r.Refused != 0 || len(r.Kept) > 0 || r.DryRun {
 			t.Errorf("%s: expected that it is sent and accepted, found %+v", position, r)
 		}
 	}
 	e2etest.Equal(t, "replayed", []int64{2, 5}, letters.settledOffsets())
-	if r := letters.replay(rest.ReplayRequest{Positions: []string{"0@5", "0@7", "0@2"}}); r.Sent != 1 ||
+	if r := letters.replay(rest.ReplayRequest{DeadLetterSelection: positions("0@5", "0@7", "0@2")}); r.Sent != 1 ||
 		r.Kept[notReplayed+"0@2 0@5"] != 2 {
 		t.Errorf("expected that one is replayed, found %+v", r)
 	}
-	if r := letters.replay(rest.ReplayRequest{Positions: []string{"0@5"}, IncludeReplayed: true}); r.Sent != 1 ||
+	if r := letters.replay(rest.ReplayRequest{DeadLetterSelection: positions("0@5"), IncludeReplayed: true}); r.Sent != 1 ||
 		len(r.Kept) > 0 {
 		t.Errorf("expected that it is replayed again, found %+v", r)
 	}
@@ -205,4 +205,8 @@ func letterPosition(t *testing.T, list, record string) string {
 	}
 	t.Fatalf("expected a letter of %s in\n%s", record, list)
 	return ""
+}
+
+func positions(letters ...string) rest.DeadLetterSelection {
+	return rest.DeadLetterSelection{Positions: letters}
 }

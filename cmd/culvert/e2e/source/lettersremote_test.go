@@ -93,3 +93,54 @@ func TestOldRowIsHeldBack(t *testing.T) {
 	dlq("retry", "0@0", "--older").WantCode(0).WantStdout("1 sent: 1 delivered, 0 refused\n")
 	dlq("list").WantCode(0).WantNo("0@")
 }
+
+// A row that is refused in every period is one entry with its attempts, and only its newest value is left after the
+// superseded letters were discarded. A discard of all settles the others.
+func TestRowRefusedInEveryPeriodIsOneLetter(t *testing.T) {
+	t.Parallel()
+	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{})
+	rename := func(name string) {
+		t.Helper()
+		for _, id := range []string{"1", "2"} {
+			if w := (e2etest.Writer{S: s}); !w.Send("MERGE", "Products("+id+")", map[string]any{"ProductName": name}) {
+				t.Fatalf("product %s was not changed", id)
+			}
+		}
+	}
+	rename("no number")
+	broker := e2etest.StartEmbeddedBroker(t).Addr()
+	f := p.StartWorkerWith(e2etest.Plugins(t, "smt"), "conf", "bootstrap.servers="+broker)
+	f.Create(append(e2etest.Source("rows", address, "Products"), "sap.odata#00.query=$filter=ProductID le 2",
+		"sap.odata#00.exec-period=1", "errors.tolerance=all", "transforms=number",
+		"transforms.number.type=org.apache.kafka.connect.transforms.Cast$Value", "transforms.number.spec=ProductName:int16",
+		"errors.deadletterqueue.topic.name=refused", "errors.deadletterqueue.context.headers.enable=true",
+		"errors.deadletterqueue.topic.replication.factor=1")...)
+	list := func(query string) rest.DeadLetterList {
+		t.Helper()
+		const path = "/culvert/connectors/rows/deadletters"
+		return e2etest.Decode[rest.DeadLetterList](t, f.MustCall(200, "GET", path+query, ""))
+	}
+	isRepeated := func(l rest.DeadLetter) bool { return l.Attempts >= 4 } // beyond what clocks may differ
+	f.Eventually("attempts of both rows", func() bool {
+		letters := list("").DeadLetters
+		return len(letters) == 2 && isRepeated(letters[0]) && isRepeated(letters[1])
+	})
+	rename("none")
+	f.Eventually("attempts of both new values", func() bool {
+		page := list("?superseded=true")
+		return page.Superseded == 2 && len(page.DeadLetters) == 2 && *page.Open == 4
+	})
+	dlq := func(args ...string) e2etest.Result {
+		return p.Run(append([]string{"dlq"}, append(args, "--connector", "rows", "--url", f.URL)...)...)
+	}
+	dlq("list", "--limit", "3").WantCode(0).WantStderr("there are more than 3 dead letters")
+	dlq("discard", "--superseded").WantCode(0).WantStdout("2 discarded\n")
+	for _, l := range list("").DeadLetters {
+		if l.Record == nil || !strings.Contains(*l.Record.Value, "none") || l.Superseded {
+			t.Errorf("expected the newest values, found %+v", l)
+		}
+	}
+	f.MustCall(200, "PATCH", "/connectors/rows/config", `{"sap.odata#00.exec-period":"-1"}`)
+	dlq("discard").WantCode(1).WantStderr("superseded or all, found none")
+	dlq("discard", "--error", "no such text").WantCode(0).WantStdout("0 discarded\n")
+}
