@@ -299,7 +299,7 @@ func readConnectorFiles(files []string) ([]connectorFile, error) {
 		settings := map[string]string{}
 		state := ""
 		for _, e := range entries {
-			if e.IsInitialState {
+			if e.Key == config.InitialStateKey {
 				state = e.Raw
 				continue
 			}
@@ -370,7 +370,7 @@ func (r *remote) newApply() *cobra.Command {
 					body := map[string]any{"name": name, "config": settings}
 					initialState := cmp.Or(state, strings.ToUpper(strings.TrimSpace(configurations[i].initialState)))
 					if initialState != "" {
-						body["initial_state"] = initialState
+						body[config.InitialStateKey] = initialState
 					}
 					return name, "is created", r.call(c.Context(), "POST /connectors", body, nil)
 				case err != nil:

@@ -135,6 +135,10 @@ func (ch Checker) unknownProblem(connector *Connector, entry Entry, pluginSettin
 	} else if ok {
 		return entry.warning("has no effect: a setting of sources")
 	}
+	if entry.Key == InitialStateKey {
+		return entry.warning("has no effect in a configuration: expected in the connector's file, or next to config " +
+			"in POST /connectors")
+	}
 	if hasSpec(workerSettings, entry.Key) {
 		return entry.warning("has no effect: a setting of the worker, which belongs in the worker's file")
 	}

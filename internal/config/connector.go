@@ -19,7 +19,7 @@ type Connector struct {
 	Name         string
 	File         string
 	Entries      []Entry  // in the order of the file, with unique keys
-	InitialState *Entry   // InitialState is the target state in REST's form of a connector, nil if it has none
+	InitialState *Entry   // InitialState is the initial_state in the connector's file, nil if it has none
 	Problems     Problems // found so far. A connector with errors must not run.
 	// Version is the version in a [ConnectorsFile] or the offset of a record. Empty means that it was read from a file.
 	Version string
@@ -65,8 +65,9 @@ func NewConnector(file string, entries []Entry, providers *Providers) (*Connecto
 }
 
 func newConnector(file string, entries []Entry, references *references) (*Connector, Problems) {
-	settings, initial := splitInitialState(entries)
+	settings, initial, stateProblems := splitInitialState(entries)
 	entries, problems := references.resolve(settings)
+	problems = append(stateProblems, problems...)
 	connector := &Connector{File: file, Entries: entries, InitialState: initial}
 	if name, ok := connector.Get("name"); ok {
 		connector.Name = setting.Trim(name)
@@ -78,12 +79,33 @@ func newConnector(file string, entries []Entry, references *references) (*Connec
 	return connector, references.providers.redactProblems(problems)
 }
 
-func splitInitialState(entries []Entry) (settings []Entry, initial *Entry) {
-	i := slices.IndexFunc(entries, func(entry Entry) bool { return entry.IsInitialState })
+// InitialStateKey is the target state of a connector in its file, and next to its configuration in a request to create
+// it. In a configuration in a request it is an unknown setting, as in Kafka Connect.
+const InitialStateKey = "initial_state"
+
+func splitInitialState(entries []Entry) (settings []Entry, initial *Entry, problems Problems) {
+	i := slices.IndexFunc(entries, func(entry Entry) bool { return entry.Key == InitialStateKey && !entry.FromREST })
 	if i < 0 {
-		return entries, nil
+		return entries, nil, nil
 	}
-	return slices.Delete(slices.Clone(entries), i, i+1), &entries[i]
+	settings = slices.Delete(slices.Clone(entries), i, i+1)
+	if initialTarget(entries[i]) == "" {
+		return settings, nil, Problems{entries[i].problem("expected RUNNING, PAUSED or STOPPED, found %s",
+			entries[i].Raw)}
+	}
+	return settings, &entries[i], nil
+}
+
+func initialTarget(entry Entry) string {
+	switch strings.ToUpper(setting.Trim(entry.Raw)) {
+	case "RUNNING":
+		return TargetStarted
+	case TargetPaused:
+		return TargetPaused
+	case TargetStopped:
+		return TargetStopped
+	}
+	return ""
 }
 
 // InitialTarget returns the target state of a connector for which no other one was set.

@@ -285,10 +285,8 @@ func TestDocuments(t *testing.T) {
 			problems: "c.json:1: tasks: expected text, a number or a boolean, found an object or a list"},
 		{file: "c.json", text: `{"name":"n","initial_state":"running","config":{"connector.class":"x"}}`,
 			want: "name=n connector.class=x initial_state=running"},
-		{file: "c.json", text: `{"name":"n","initial_state":"AWAY","config":{}}`, want: "name=n",
-			problems: "c.json:1: initial_state: expected RUNNING, PAUSED or STOPPED, found AWAY"},
-		{file: "c.json", text: `{"name":"n","initial_state":null,"config":{}}`, want: "name=n",
-			problems: "c.json:1: initial_state: expected RUNNING, PAUSED or STOPPED, found null"},
+		{file: "c.json", text: `{"name":"n","initial_state":"AWAY","config":{}}`, want: "name=n initial_state=AWAY"},
+		{file: "c.json", text: `{"name":"n","initial_state":null,"config":{}}`, want: "name=n initial_state=null"},
 		{file: "c.properties", text: " \n{\"name\":\"n\"}", want: "name=n"},
 		{file: "c.json"},
 		{file: "c.json", text: "name=n", want: "name=n"},
@@ -300,8 +298,7 @@ func TestDocuments(t *testing.T) {
 				"source",
 			want: "name=n connector.class=x tasks.max=2"},
 		{file: "c.yaml", text: "name: n\ninitial_state: [x]\nconfig: {connector: {class: x}}",
-			want:     "name=n connector.class=x",
-			problems: "c.yaml:2: initial_state: expected RUNNING, PAUSED or STOPPED, found x"},
+			want: "name=n connector.class=x initial_state=x"},
 		{file: "c.yaml", text: "name: n\nconnector: {class: x}\nconfig: {action: {reload: none}}",
 			want: "name=n connector.class=x config.action.reload=none"},
 		{file: "w.yaml", text: "bootstrap.servers: a\nconfig: {storage: {topic: c}}",
@@ -331,6 +328,37 @@ func TestDocuments(t *testing.T) {
 		assert.Equal(t, test.want, strings.Join(got, " "), test.text)
 		expectLines(t, test.text, test.problems, problems)
 	}
+}
+
+// initial_state is the initial target state in every format of a connector's file. In a configuration from REST it is
+// an unknown setting.
+func TestInitialStateIsNoSetting(t *testing.T) {
+	for _, test := range []struct{ file, text, target, problems string }{
+		{file: "c.properties", text: "name=n\ninitial_state = paused\nx=1", target: TargetPaused},
+		{file: "c.yaml", text: "name: n\ninitial_state: STOPPED\nx: 1", target: TargetStopped},
+		{file: "c.yaml", text: "name: n\ninitial_state: STOPPED\nconfig: {x: 1}", target: TargetStopped},
+		{file: "c.json", text: `{"name":"n","initial_state":"PAUSED","x":1}`, target: TargetPaused},
+		{file: "c.json", text: `{"name":"n","initial_state":"running","config":{"x":1}}`, target: TargetStarted},
+		{file: "c.json", text: `{"name":"n","config":{"initial_state":"PAUSED","x":1}}`, target: TargetPaused},
+		{file: "c.json", text: `{"name":"n","x":1}`, target: TargetStarted},
+		{file: "c.properties", text: "name=n\nx=1\ninitial_state=AWAY", target: TargetStarted,
+			problems: "c.properties:3: initial_state: expected RUNNING, PAUSED or STOPPED, found AWAY"},
+		{file: "c.json", text: `{"name":"n","initial_state":null,"config":{"x":1}}`, target: TargetStarted,
+			problems: "c.json:1: initial_state: expected RUNNING, PAUSED or STOPPED, found null"},
+	} {
+		entries, problems := Read(test.file, []byte(test.text))
+		c, more := NewConnector(test.file, entries, nil)
+		expectLines(t, test.text, test.problems, append(problems, more...))
+		assert.Equal(t, test.target, c.InitialTarget(), test.text)
+		assert.Equal(t, map[string]string{"name": "n", "x": "1"}, c.Raw(), test.text)
+	}
+	sent := map[string]string{"name": "n", "connector.class": "x", "initial_state": "PAUSED"}
+	c := NewRESTConnector("the request", sent, nil, nil)
+	assert.Equal(t, TargetStarted, c.InitialTarget(), "the target state of a configuration from REST")
+	assert.Equal(t, sent, c.Raw(), "the settings of a configuration from REST")
+	expectLines(t, "from REST", "the request: initial_state: warning: has no effect in a configuration: expected in "+
+		"the connector's file, or next to config in POST /connectors",
+		Checker{}.CheckComponent(t.Context(), c, wit.Component{}))
 }
 
 // References are replaced by values of files, folders and the environment, within the configured bounds.

@@ -14,7 +14,6 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/culvert-project/culvert/internal/secret"
-	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
 // readJSON reads what Kafka's standalone worker accepts: an object of settings, or REST's request or response
@@ -67,28 +66,13 @@ func envelope(outer, config []Entry, nested nestedMembers) ([]Entry, Problems) {
 		case entry.Key == "name":
 			problems = append(problems, entry.problem("expected the same name as inside config, %q, found %q",
 				config[inside].Raw, entry.Raw))
-		case entry.Key == "initial_state" && initialTarget(entry) == "":
-			problems = append(problems, entry.problem("expected RUNNING, PAUSED or STOPPED, found %s", entry.Raw))
-		case entry.Key == "initial_state":
-			entry.IsInitialState = true
+		case entry.Key == InitialStateKey:
 			config = append(config, entry)
 		default:
 			problems = append(problems, entry.warning("not a setting: expected inside config"))
 		}
 	}
 	return config, problems
-}
-
-func initialTarget(entry Entry) string {
-	switch strings.ToUpper(setting.Trim(entry.Raw)) {
-	case "RUNNING":
-		return TargetStarted
-	case TargetPaused:
-		return TargetPaused
-	case TargetStopped:
-		return TargetStopped
-	}
-	return ""
 }
 
 type jsonReader struct {
@@ -289,7 +273,7 @@ func restForm(n *yaml.Node) (config, outer *yaml.Node) {
 			continue
 		case key.Value == "name":
 			hasName = true
-		case key.Value != "initial_state":
+		case key.Value != InitialStateKey:
 			return nil, nil
 		}
 		remaining.Content = append(remaining.Content, key, value)

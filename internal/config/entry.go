@@ -18,8 +18,6 @@ type Entry struct {
 	Line  int          // Line counts from 1. Zero means that it is not in a file.
 	// FromREST restricts references to the config providers that are open to REST, see [Providers].
 	FromREST bool
-	// IsInitialState marks the initial_state beside the settings in REST's form of a connector.
-	IsInitialState bool
 }
 
 // String omits the value, because entries are logged.

@@ -122,6 +122,9 @@ func (b *Backend) restoreMasked(settings map[string]string) (*config.Connector, 
 	if err != nil {
 		return nil, &rest.Refusal{Status: http.StatusBadRequest, Message: err.Error()}
 	}
+	if running.Config != nil && running.Config.InitialState != nil {
+		delete(settings, config.InitialStateKey) // the console sends the text of the connector's file
+	}
 	c := config.NewRESTConnector("the request", settings, running.Config, b.Worker.Providers)
 	if _, ok := c.Entry("name"); !ok {
 		c.Name = ""

@@ -291,8 +291,8 @@ func TestTasksAreRestarted(t *testing.T) {
 	p.CheckRecordCount("Customers", 91)
 }
 
-// initial_state in a connector's file sets its first target state. A later target state wins, also after a restart of
-// the worker and when the file is written again.
+// initial_state in a connector's file sets its first target state and is no setting. A later target state wins, also
+// after a restart of the worker and when the file is written again.
 func TestInitialStateOfFiles(t *testing.T) {
 	t.Parallel()
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
@@ -300,11 +300,14 @@ func TestInitialStateOfFiles(t *testing.T) {
 		p.File("conf/"+name+".json", e2etest.AsJSON(t, map[string]any{"name": name, "initial_state": state,
 			"config": e2etest.SettingsOf(e2etest.Source(name, address, set))}))
 	}
-	file("paused", "Customers", "paused")
+	lines := append(e2etest.Source("paused", address, "Customers"), "initial_state=paused")
+	p.File("conf/paused.properties", lines...)
 	file("stopped", "Suppliers", "STOPPED")
 	f := p.StartWorker("conf")
 	f.Await("paused", "is paused", e2etest.HasState(connect.Paused, 0))
 	f.Await("stopped", "is stopped", e2etest.HasState(connect.Stopped, 0))
+	f.MustCall(200, "POST", "/culvert/diff",
+		e2etest.AsJSON(t, map[string]any{"name": "paused", "text": strings.Join(lines, "\n")}), `"differences":[]`)
 	f.Steer("paused", "resume")
 	f.MustCall(202, "POST", "/culvert/reload", "")
 	f.AwaitStderr(`msg="the folder of connectors was read again on request"`)
@@ -313,11 +316,10 @@ func TestInitialStateOfFiles(t *testing.T) {
 	f = p.StartWorker("conf")
 	f.Await("paused", "runs", e2etest.IsRunning)
 	f.Await("stopped", "is stopped", e2etest.HasState(connect.Stopped, 0))
-	f.Stop()
+	f.Stop().WantNo("initial_state")
 	// Nobody could resume it in a run that ends by itself.
-	file("paused", "Customers", "PAUSED")
-	p.RunOnce("conf/worker.properties", "conf/paused.json").
-		WantCode(2).WantStderr("initial_state: expected RUNNING in a run with --once, found PAUSED")
+	p.RunOnce("conf/worker.properties", "conf/paused.properties").
+		WantCode(2).WantStderr("initial_state: expected RUNNING in a run with --once, found paused")
 }
 
 // A stored secret is sent only where the stored configuration sends it, whatever a client tries: validation, PUT with
