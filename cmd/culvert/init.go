@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -38,8 +39,10 @@ func newInit() *cobra.Command {
 		Long: `Write the file of a connector that reads an OData service. The command asks for everything that no option sets, and
 suggests services, entity sets and properties of the service, shows three rows of each set, and asks again after a
 wrong answer. With --yes it asks nothing and uses the defaults. The
-file is written only if a check with the service succeeds, and never over another file. It contains a reference to the
-password, or the password itself with --password-in-file. Exit code: 0 written, 1 a check failed, 2 wrong use.`,
+file is written only if a check with the service succeeds, and never over another file; after an error another file has
+the answers. It contains a reference to the password; a password that is typed instead goes into a file NAME.secrets,
+which only its owner can read, or into the connector's with --password-in-file. Exit code: 0 written, 1 a check failed,
+2 wrong use.`,
 		Example: `  culvert init -o orders.properties
   SAP_PASSWORD=secret culvert init --yes --host sap.example.com --user me --service /sap/opu/odata/sap/MY_SRV --entity-set MySet`,
 		RunE: func(c *cobra.Command, _ []string) error { return d.run(c, &in) },
@@ -77,6 +80,9 @@ type initDialog struct {
 }
 
 func (i *initDialog) run(c *cobra.Command, in *installation) error {
+	if err := i.checkFlags(); err != nil {
+		return err
+	}
 	log, err := in.logger(c.ErrOrStderr())
 	if err != nil {
 		return err
@@ -98,14 +104,47 @@ func (i *initDialog) run(c *cobra.Command, in *installation) error {
 	i.out = shown.Writer{To: c.ErrOrStderr()}
 	i.checker = &check.Checker{Worker: w, Plugins: plugins, Kafka: kafka.Defaults(), Embedded: true,
 		Registry: record.NewRegistry(), Lockouts: lockouts, Logger: log, Wait: check.OnlineTimeout, Logon: true}
-	name := i.answers(c.Context())
-	if i.err != nil {
-		return i.err
+	name := cmp.Or(i.answers(c.Context()), "connector")
+	file := i.file
+	if file == "" || file == "-" {
+		file = name + ".properties"
 	}
-	if err := i.check(c.Context()); err != nil {
-		return err
+	if err = i.err; err == nil {
+		err = i.check(c.Context())
 	}
-	return i.write(c.OutOrStdout(), name)
+	if err == nil {
+		err = i.write(c.OutOrStdout(), file)
+	}
+	if err != nil && !i.isYes && len(i.entries) > 1 { // besides the class
+		return i.keepAnswers(err, file)
+	}
+	return err
+}
+
+// checkFlags returns the errors of flags that would otherwise end the dialog after its questions.
+func (i *initDialog) checkFlags() error {
+	if password, isSet := i.flagValue("password"); isSet && i.isTyped(password) {
+		return asUsageError(errors.New("--password: expected a reference such as ${env:SAP_PASSWORD}, found " +
+			"something else; --password-in-file writes the password itself into the file"))
+	}
+	if i.file == "" || i.file == "-" {
+		return nil
+	}
+	return asFailure(checkNew(i.file))
+}
+
+// isTyped reports whether a password is no reference, and must not be in the connector's file.
+func (i *initDialog) isTyped(password string) bool {
+	return !strings.HasPrefix(password, "${") && !i.passwordInFile
+}
+
+// checkNew returns why a file cannot be created.
+func checkNew(file string) error {
+	if _, err := os.Lstat(file); err == nil {
+		return fmt.Errorf("%s exists: expected the name of a new file", file)
+	}
+	_, err := os.Stat(filepath.Dir(file))
+	return err
 }
 
 // answers asks for all settings, with suggestions of the service once it is reachable, and returns the connector's
@@ -144,7 +183,14 @@ func (i *initDialog) answers(ctx context.Context) (name string) {
 		}
 	}
 	if i.err == nil {
-		name = cmp.Or(i.answer("name", name, "Name of the connector"), name)
+		for {
+			name = cmp.Or(i.answer("name", name, "Name of the connector"), name)
+			err := checkNew(name + ".properties")
+			if err == nil || i.file != "" || !i.isAsked("name") {
+				break
+			}
+			fmt.Fprintln(i.out, err)
+		}
 		i.entries = slices.Insert(i.entries, 0, config.NewEntry("name", name, "the answers", 0))
 	}
 	return name
@@ -195,18 +241,21 @@ func (i *initDialog) printErrors(ctx context.Context, isSelected func(setting st
 	return hasErrors
 }
 
+const passwordSetting = "sap.odata.user.pwd"
+
 // logon asks for user, password and client until the service accepts them, and returns the services that it suggests.
 func (i *initDialog) logon(ctx context.Context, service string) (services []string) {
 	for {
 		count := len(i.entries)
 		if user := i.answer("user", "", "User"); user != "" {
-			password := i.answer("password", i.flags.Lookup("password").DefValue, "Reference to the password")
-			if i.err == nil && !strings.HasPrefix(password, "${") && !i.passwordInFile {
-				i.err = asUsageError(errors.New("--password: expected a reference such as ${env:SAP_PASSWORD}, found " +
-					"something else; --password-in-file writes the password itself into the file"))
+			password := i.answer("password", i.flags.Lookup("password").DefValue, "Reference to the password, or the "+
+				"password")
+			if i.err == nil && i.isTyped(password) {
+				fmt.Fprintln(i.out, "this is taken as the password: a file of its own, which only you can read, will "+
+					"have it, and the connector's file a reference to it")
 			}
 			i.set("sap.odata.user.name", user)
-			i.set("sap.odata.user.pwd", password)
+			i.set(passwordSetting, password)
 		}
 		i.set("sap.odata.sap.client", i.answer("client", "", "SAP client, empty for the system's"))
 		services = i.recommended(ctx, "service", service)
@@ -287,8 +336,9 @@ func (i *initDialog) flagValue(flag string) (string, bool) {
 	return f.Value.String(), true
 }
 
-// answer returns the value of a flag, else the answer to a question. An empty answer means the default, a number one of
-// the offered values. With --yes every answer is the default. The end of the input sets i.err.
+// answer returns the value of a flag, else the answer to a question. An empty answer means the default. With offered
+// values an answer is a list of values or of their numbers, else any text. With --yes every answer is the default. The
+// end of the input sets i.err.
 func (i *initDialog) answer(flag, defaultValue, question string, offered ...string) string {
 	if value, isSet := i.flagValue(flag); isSet {
 		return value
@@ -309,6 +359,9 @@ func (i *initDialog) answer(flag, defaultValue, question string, offered ...stri
 			i.err = asUsageError(fmt.Errorf("%s: expected an answer, found the end of the input", question))
 		}
 		return ""
+	}
+	if len(offered) == 0 { // a password may contain commas
+		return cmp.Or(strings.TrimSpace(i.answerLines.Text()), defaultValue)
 	}
 	var values []string
 	for _, value := range config.List(i.answerLines.Text()) {
@@ -405,37 +458,86 @@ func (i *initDialog) check(ctx context.Context) error {
 		}
 	}
 	if len(errs) > 0 {
-		return asFailure(errors.New(strings.Join(errs, "\n") + "\nnothing is written"))
+		return asFailure(errors.New(strings.Join(errs, "\n")))
 	}
 	return nil
 }
 
-// write writes the file, which must not exist, or to stdout.
-func (i *initDialog) write(stdout io.Writer, name string) error {
+// keepAnswers writes the settings so far to a new folder, and names it in the error.
+func (i *initDialog) keepAnswers(err error, file string) error {
+	dir, draftErr := os.MkdirTemp("", "culvert-init-")
+	draft := filepath.Join(dir, filepath.Base(file))
+	if draftErr == nil {
+		_, draftErr = i.writeFiles(draft, nil)
+	}
+	if draftErr != nil {
+		return errors.Join(err, draftErr)
+	}
+	return fmt.Errorf("%w\nnothing is written but %s, with the answers", err, draft)
+}
+
+// write writes the connector's file, or to stdout, and a file with a typed password.
+func (i *initDialog) write(stdout io.Writer, file string) error {
+	if i.file != "-" {
+		stdout = nil
+	}
+	secrets, err := i.writeFiles(file, stdout)
+	if err != nil {
+		return asFailure(err)
+	}
+	if secrets != "" {
+		fmt.Fprintf(i.out, "%s is written, with the password, for its owner only\n", secrets)
+	}
+	if stdout == nil {
+		fmt.Fprintf(i.out, "%s is written: culvert validate %s, culvert run --once %s\n", file, file, file)
+	}
+	return nil
+}
+
+// writeFiles writes the settings so far to a file, or to stdout unless it is nil. It writes a typed password to another
+// file, whose name it returns, and a reference in its place. The files must not exist.
+func (i *initDialog) writeFiles(file string, stdout io.Writer) (secrets string, err error) {
 	c, _ := config.NewConnector("the answers", slices.Clone(i.entries), i.checker.Worker.Providers)
-	var b bytes.Buffer
-	fmt.Fprintf(&b, "# Written by culvert init. All settings: culvert reference source\n")
 	declared := i.checker.Declared(c)
+	var b, password bytes.Buffer
+	fmt.Fprintf(&b, "# Written by culvert init. All settings: culvert reference source\n")
 	for _, e := range i.entries {
+		if e.Key == passwordSetting && i.isTyped(e.Raw) {
+			secrets, err = filepath.Abs(strings.TrimSuffix(file, filepath.Ext(file)) + ".secrets")
+			fmt.Fprintln(&password, config.PropertiesLine("password", e.Raw))
+			e.Raw = "${file:" + secrets + ":password}"
+		}
 		if spec, ok := declared.Find(e.Key); ok {
 			fmt.Fprintf(&b, "\n# %s\n", shown.Line(spec.Documentation))
 		}
 		fmt.Fprintln(&b, config.PropertiesLine(e.Key, e.Raw))
 	}
-	file := cmp.Or(i.file, name+".properties")
-	if file == "-" {
-		_, err := stdout.Write(b.Bytes())
-		return asFailure(err)
+	if secrets != "" && err == nil {
+		err = writeNew(secrets, password.Bytes())
 	}
+	switch {
+	case err != nil:
+		return "", err
+	case stdout != nil:
+		_, err = stdout.Write(b.Bytes())
+	default:
+		err = writeNew(file, b.Bytes())
+	}
+	if err != nil && secrets != "" {
+		os.Remove(secrets)
+	}
+	return secrets, err
+}
+
+// writeNew creates a file that only its owner can read. The file must not exist.
+func writeNew(file string, content []byte) error {
 	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return asFailure(err)
+		return err
 	}
-	_, err = f.Write(b.Bytes())
+	_, err = f.Write(content)
 	if err = errors.Join(err, f.Close()); err != nil {
 		os.Remove(file)
-		return asFailure(err)
 	}
-	fmt.Fprintf(i.out, "%s is written: culvert validate %s, culvert run --once %s\n", file, file, file)
-	return nil
+	return err
 }

@@ -36,7 +36,8 @@ const maxPeeked = 1000
 
 var (
 	serviceOption = setting.Define(optionService, wit.KindString, wit.High, nil,
-		"Path of the service, such as /V2/Northwind/Northwind.svc.", setting.Required(), setting.Alias("service"))
+		"Path of the service, such as /V2/Northwind/Northwind.svc. Default: the one that the connector reads.",
+		setting.Alias("service"))
 	setOption = setting.Define(optionSet, wit.KindString, wit.High, nil, "Name of the entity set.", setting.Required(),
 		setting.Alias("entity-set"))
 )
@@ -119,7 +120,31 @@ func Run(name string, options, settings []wit.Setting, state []byte,
 			args.rows = int(n)
 		}
 	}
+	if args.root == "" && name != "ping" && slices.ContainsFunc(command.Options, isService) {
+		var err error
+		if args.root, err = args.onlyService(name); err != nil {
+			return wit.CommandResult{}, err
+		}
+	}
 	return probe.Run(state, answers, func(p *probe.Prober) (wit.CommandResult, error) { return command.run(p, args) })
+}
+
+func isService(option wit.ConfigKey) bool { return option.Name == optionService }
+
+// onlyService returns the service from which the connector reads the set of the command, or the only one that it reads.
+func (a *arguments) onlyService(command string) (string, error) {
+	sets := sourceconfig.EntitySets(sourceconfig.Table.Values(a.settings))
+	reads := sourceconfig.ServicePaths(sets)
+	same := sourceconfig.ServicePaths(slices.DeleteFunc(sets, func(s sourceconfig.EntitySetConfig) bool {
+		return s.Set != a.set
+	}))
+	for _, fitting := range [][]string{same, reads} {
+		if len(fitting) == 1 && fitting[0] != "/" {
+			return fitting[0], nil
+		}
+	}
+	return "", odataerror.ForSetting(optionService, command+" needs -"+optionService+", the path of a service; the "+
+		"connector reads: "+cmp.Or(strings.Join(reads, ", "), "none"))
 }
 
 func valueOf(options []wit.Setting, names []string) string {

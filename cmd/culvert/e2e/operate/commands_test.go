@@ -255,6 +255,44 @@ func TestInit(t *testing.T) {
 		WantCode(0).WantStdout("sap.odata.user.pwd=geheim\n")
 }
 
+// A typed password goes into a file of its own, and no error loses the answers.
+func TestInitKeepsAnswers(t *testing.T) {
+	t.Parallel()
+	const password = "ge, heim=x"
+	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10, User: "me", Password: password})
+	host, port, _ := net.SplitHostPort(address)
+	args := []string{"init", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--protocol", "http", "--host", host,
+		"--port", port, "--user", "me", "--client", "", "--service", odatatest.NorthwindPath}
+	temp := p.Subfolder("temp")
+	p.Environ = append(p.Environ, "TMPDIR="+temp)
+	p.File("taken.properties")
+
+	// The input ends after the set.
+	p.Stdin = password + "\nOrders\n"
+	r := p.Run(args...).WantCode(2).WantStderr("found the end of the input\nnothing is written but " + temp)
+	drafts, _ := filepath.Glob(filepath.Join(temp, "*", "orders.properties"))
+	if len(drafts) != 1 || !strings.Contains(r.Stderr, drafts[0]) {
+		t.Fatalf("expected the answers in a file, found %v\n%s", drafts, r.Stderr)
+	}
+	p.Stdin = password + "\nOrders\n\n\ntaken\ntyped\n"
+	r = p.MustRun(args...).WantStderr("taken.properties exists", "typed.secrets is written").WantNo(password)
+	for _, file := range []string{drafts[0], filepath.Join(p.Dir, "typed.properties")} {
+		secrets := strings.TrimSuffix(file, ".properties") + ".secrets"
+		content, _ := os.ReadFile(file)
+		e2etest.Contains(t, file, string(content), "\nsap.odata#00.entityset=Orders\n",
+			"\nsap.odata.user.pwd=${file:"+secrets+":password}\n")
+		info, err := os.Stat(secrets)
+		e2etest.NoError(t, err)
+		if content, _ = os.ReadFile(secrets); string(content) != "password="+password+"\n" ||
+			info.Mode().Perm() != 0o600 {
+			t.Errorf("expected the password for its owner alone, found %q with mode %v", content, info.Mode())
+		}
+	}
+	p.Stdin = ""
+	p.MustRunOnce(filepath.Join(p.Dir, "typed.properties"))
+	p.CheckRecordCount("Orders", s.Count("Orders"))
+}
+
 // Avro and JSON Schema records are printed as JSON with the registry of the worker's file or of the command. Without a
 // registry, or with an unknown schema, their bytes are printed.
 func TestConsumeRegistered(t *testing.T) {
