@@ -1,16 +1,19 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // finish adds argument checks derived from the usages of a command and its subcommands. A command without action shows
-// its help.
+// its help. Commands with up to two other letters are suggested for unknown ones.
 func finish(c *cobra.Command) {
+	c.SuggestionsMinimumDistance = 2
 	if !c.Runnable() {
 		c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
 	}
@@ -53,10 +56,25 @@ func argumentsOf(usage string) cobra.PositionalArgs {
 		case maxCount < 0 || len(args) <= maxCount:
 			return nil
 		case maxCount == 0:
-			return cobra.NoArgs(c, args)
+			err := cobra.NoArgs(c, args)
+			if suggestions := c.SuggestionsFor(args[0]); len(suggestions) > 0 {
+				return fmt.Errorf("%w: did you mean %s?", err, strings.Join(suggestions, " or "))
+			}
+			return err
 		case len(names) == 0:
 			return cobra.MaximumNArgs(maxCount)(c, args)
 		}
 		return fmt.Errorf("expected one %s, found %q", strings.Join(names, " and one "), args)
 	}
+}
+
+// flagError adds the most similar flag to the error about an unknown one.
+func flagError(c *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	if !errors.As(err, &unknown) {
+		return err
+	}
+	var names []string
+	c.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+	return withNearest(err, unknown.GetSpecifiedName(), "--", names)
 }

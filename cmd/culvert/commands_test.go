@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -56,6 +57,7 @@ func invalidCommandLines(p *e2etest.Place, server string) []invalidCommandLine {
 	_, port, _ := net.SplitHostPort(closed)
 	file := p.File("c.properties", "name=c", "connector.class=ODataSource")
 	noWorker := "expected a running worker at http://" + closed + ": dial tcp "
+	const otherWorker = "; --url, --config FILE or CULVERT_URL selects another one"
 	const noURL = `--url: expected http://HOST:PORT, found "ftp://x:1"`
 	return []invalidCommandLine{
 		{line: "nonsense", code: 2, want: `unknown command "nonsense"`},
@@ -69,7 +71,9 @@ func invalidCommandLines(p *e2etest.Place, server string) []invalidCommandLine {
 		},
 		{line: "grind --help", code: 2, want: "culvert grind -p FILE"},
 		{line: "completion tcsh", code: 2, want: `unknown command "tcsh"`},
-		{line: "run --nonsense", code: 2, want: "unknown flag"},
+		{line: "run --nonsense", code: 2, want: "unknown flag: --nonsense\n"},
+		{line: "status --jsn", code: 2, want: "unknown flag: --jsn: did you mean --json?"},
+		{line: "connectors pasue x", code: 2, want: `"pasue" for "culvert connectors": did you mean pause?`},
 		{line: "run", code: 2, want: "expected --config DIR or files"},
 		{line: "run nowhere.properties", code: 2, want: "nowhere.properties"},
 		{line: "run --config . x.properties", code: 2, want: "found both"},
@@ -111,7 +115,7 @@ func invalidCommandLines(p *e2etest.Place, server string) []invalidCommandLine {
 			want: "--set number 2: expected name=value, found no =",
 		},
 		{line: "connectors list --url http://" + closed, code: 1, want: noWorker},
-		{line: "status --url http://" + closed, code: 1, want: noWorker},
+		{line: "status --url http://" + closed, code: 1, want: otherWorker},
 		{line: "offsets show c --url http://" + closed, code: 1, want: noWorker},
 		{line: "connectors list --url https://" + server, code: 1, want: "server gave HTTP response to HTTPS client"},
 		{line: "connectors list --timeout 0s URL", code: 2, want: "--timeout: expected a time such as 30s, found 0s"},
@@ -207,6 +211,55 @@ func workerWith(t *testing.T, answers map[string]string) (url string) {
 	}))
 	t.Cleanup(server.Close)
 	return server.URL
+}
+
+// The nearest name is suggested for a connector that the worker does not have.
+func TestNearestConnectorIsSuggested(t *testing.T) {
+	url := workerWith(t, map[string]string{"GET /connectors": `["orders","items"]`})
+	for line, want := range map[string]string{
+		"connectors pause ordrs":             "not found: did you mean orders?\n",
+		"connectors show Ordres":             "not found: did you mean orders?\n",
+		"dlq list --connector itmes":         "not found: did you mean items?\n",
+		"offsets show oders":                 "not found: did you mean orders?\n",
+		"connectors pause customers":         "not found\n",
+		"connectors restart orders --task 9": "not found\n", // only the task is unknown
+		"plugins rollback orderz":            "not found\n",
+	} {
+		code, _, stderr := command(t, append(strings.Fields(line), "--url", url)...)
+		if code != exitFailed || stderr != want {
+			t.Errorf("culvert %s: expected exit %d and %q, found exit %d and %q", line, exitFailed, want, code, stderr)
+		}
+	}
+}
+
+// A shell completes names of connectors where a command expects them, each once.
+func TestCompletionOfConnectors(t *testing.T) {
+	url := workerWith(t, map[string]string{"GET /connectors": `["orders","items"]`})
+	for line, want := range map[string]string{
+		"connectors pause EMPTY":             "orders items",
+		"connectors pause orders EMPTY":      "items",
+		"connectors snapshot orders EMPTY":   "",
+		"offsets show EMPTY":                 "orders items",
+		"offsets show orders EMPTY":          "",
+		"dlq retry 0@17 --connector EMPTY":   "orders items",
+		"dlq list --connector EMPTY":         "orders items",
+		"dlq discard 0@17 --connector EMPTY": "orders items",
+		"plugins rollback EMPTY":             "",
+		"drain EMPTY":                        "",
+	} {
+		args := strings.Fields(line)
+		args = append([]string{"__complete"}, args...)
+		args[len(args)-1] = "" // the word at the cursor
+		last := len(args) - 1
+		if args[last-1] == "--connector" {
+			last--
+		}
+		_, stdout, _ := command(t, slices.Insert(args, last, "--url", url)...)
+		names, _, _ := strings.Cut(stdout, ":")
+		if got := strings.Join(strings.Fields(names), " "); got != want {
+			t.Errorf("culvert %s: expected %q, found %q", line, want, got)
+		}
+	}
 }
 
 func TestCommandsShowWorkerResponses(t *testing.T) {

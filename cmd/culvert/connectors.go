@@ -415,8 +415,8 @@ type routeCommand struct {
 }
 
 func (r *remote) newRouteCommand(command routeCommand) *cobra.Command {
-	return withRouteHelp(command.route, &cobra.Command{
-		Use: command.use, Example: command.example, ValidArgsFunction: r.complete,
+	c := withRouteHelp(command.route, &cobra.Command{
+		Use: command.use, Example: command.example,
 		RunE: func(c *cobra.Command, args []string) error {
 			calls := [][]string{args}
 			if strings.HasSuffix(command.use, "…") {
@@ -447,6 +447,10 @@ func (r *remote) newRouteCommand(command routeCommand) *cobra.Command {
 			})
 		},
 	})
+	if strings.Contains(command.route, connectorPath) {
+		c.ValidArgsFunction = r.complete
+	}
+	return c
 }
 
 func (r *remote) newRestart() *cobra.Command {
@@ -557,13 +561,16 @@ func (r *remote) forEach(c *cobra.Command, n int, do func(i int) (name, message 
 	return nil
 }
 
-func (r *remote) complete(c *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+// complete returns the names of the worker's connectors, with which a shell completes the first argument, or each one
+// if the usage ends with ….
+func (r *remote) complete(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	worker := *r
 	worker.timeout = 2 * time.Second
 	var names []string
-	if err := worker.callOnce(c.Context(), "GET /connectors", nil, &names); err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
+	if len(args) == 0 || strings.HasSuffix(c.Use, "…") {
+		_ = worker.call(c.Context(), "GET /connectors", nil, &names) // without a worker there are no names
 	}
+	names = slices.DeleteFunc(names, func(name string) bool { return slices.Contains(args, name) })
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 

@@ -41,6 +41,12 @@ contain the error and the connector. Pass TOPIC to read it directly, or --connec
 	r := &remote{}
 	r.flags(c)
 	c.AddCommand(r.newDLQList(), r.newDLQShow(), r.newDLQReplay(), r.newDLQRetry(), r.newDLQDiscard())
+	for _, command := range c.Commands() { // all have the flag
+		_ = command.RegisterFlagCompletionFunc("connector",
+			func(c *cobra.Command, _ []string, text string) ([]string, cobra.ShellCompDirective) {
+				return r.complete(c, nil, text)
+			})
+	}
 	return c
 }
 

@@ -38,11 +38,10 @@ func newInit() *cobra.Command {
 		Short: "Write the file of a source connector, by questions and suggestions of the service",
 		Long: `Write the file of a connector that reads an OData service. The command asks for everything that no option sets, and
 suggests services, entity sets and properties of the service, shows three rows of each set, and asks again after a
-wrong answer. With --yes it asks nothing and uses the defaults. The
-file is written only if a check with the service succeeds, and never over another file; after an error another file has
-the answers. It contains a reference to the password; a password that is typed instead goes into a file NAME.secrets,
-which only its owner can read, or into the connector's with --password-in-file. Exit code: 0 written, 1 a check failed,
-2 wrong use.`,
+wrong answer. With --yes it asks nothing and uses the defaults. The file is written only if a check with the service
+succeeds, and never over another file; after an error another file has the answers. It contains a reference to the
+password. A password that is typed instead goes into NAME.secrets, which only its owner can read, or with
+--password-in-file into the connector's file. Exit code: 0 written, 1 a check failed, 2 wrong use.`,
 		Example: `  culvert init -o orders.properties
   SAP_PASSWORD=secret culvert init --yes --host sap.example.com --user me --service /sap/opu/odata/sap/MY_SRV --entity-set MySet`,
 		RunE: func(c *cobra.Command, _ []string) error { return d.run(c, &in) },

@@ -144,15 +144,15 @@ culvert reference guide/commands.`,
 			}
 			return c.Help()
 		},
-		SilenceErrors:              true,
-		SilenceUsage:               true,
-		SuggestionsMinimumDistance: 2, // letters between a command and what is taken for it
+		SilenceErrors: true,
+		SilenceUsage:  true,
 	}
 	root.Flags().BoolVar(&showVersion, "version", false, "print the version")
 	root.AddCommand(newRun(), newConsume(), newProduce(), newTopics(), newValidate(), newDiff(), newInit(),
 		newPlugins(), newBroker(), newDoctor(), newTest(), newTunnel(), newReference(), newOffsets(), newDLQ(),
 		newConnectors(), newStatus(), newCluster(), newDrain(), newVersion())
 	addTools(root, args)
+	root.SetFlagErrorFunc(flagError)
 	root.InitDefaultCompletionCmd()
 	finish(root)
 	return root

@@ -69,6 +69,12 @@ func newOffsetsCommand(use, short, method string, read func(c *cobra.Command, ar
 	argumentCount := strings.Count(strings.Split(use, " [")[0], " ")
 	c := &cobra.Command{
 		Use: use, Short: short,
+		ValidArgsFunction: func(c *cobra.Command, args []string, text string) ([]string, cobra.ShellCompDirective) {
+			if len(args) > 0 {
+				return nil, cobra.ShellCompDirectiveDefault // files
+			}
+			return (&remote{url: address}).complete(c, args, text)
+		},
 		RunE: func(c *cobra.Command, args []string) error {
 			configuration, err := in.offsetsFiles(c, &address, args[argumentCount:])
 			if err != nil {

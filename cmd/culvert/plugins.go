@@ -40,7 +40,6 @@ func newPlugins() *cobra.Command {
 		r := &remote{}
 		swap := r.newRouteCommand(a)
 		r.flags(swap)
-		swap.ValidArgsFunction = nil // which completes names of connectors
 		c.AddCommand(swap)
 	}
 	return c

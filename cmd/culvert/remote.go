@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	secrets "github.com/culvert-project/culvert/internal/secret"
 	"github.com/culvert-project/culvert/internal/setup"
 	"github.com/culvert-project/culvert/internal/shown"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
 // remote is a worker that is called by REST, Culvert's or Kafka Connect's.
@@ -74,7 +76,7 @@ func (r *remote) call(ctx context.Context, route string, body, into any, names .
 	for {
 		err := r.callOnce(ctx, route, body, into, names...)
 		if !isTemporary(err) {
-			return err
+			return r.withNearestName(ctx, err, route, names)
 		}
 		select {
 		case <-time.After(conflictPause):
@@ -82,6 +84,27 @@ func (r *remote) call(ctx context.Context, route string, body, into any, names .
 			return err
 		}
 	}
+}
+
+// connectorPath is in the paths of all routes whose first argument is a connector.
+const connectorPath = "/connectors/{name}"
+
+// withNearestName adds the most similar name to the error about a connector that does not exist.
+func (r *remote) withNearestName(ctx context.Context, err error, route string, arguments []string) error {
+	var names []string
+	if !strings.Contains(route, connectorPath) || !isRefused(err, http.StatusNotFound) ||
+		r.callOnce(ctx, "GET /connectors", nil, &names) != nil || slices.Contains(names, arguments[0]) {
+		return err
+	}
+	return withNearest(err, arguments[0], "", names)
+}
+
+// withNearest adds the most similar name to an error about an unknown one.
+func withNearest(err error, unknown, prefix string, names []string) error {
+	if nearest := setting.NearestName(unknown, names); nearest != "" {
+		return fmt.Errorf("%w: did you mean %s%s?", err, prefix, inLine(nearest))
+	}
+	return err
 }
 
 func isTemporary(err error) bool {
@@ -196,5 +219,6 @@ func connectionError(base *url.URL, err error) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = errors.New("no response in time")
 	}
-	return fmt.Errorf("expected a running worker at %s: %w", shown.Line(base.Redacted()), err)
+	return fmt.Errorf("expected a running worker at %s: %w; --url, --config FILE or %s selects another one",
+		shown.Line(base.Redacted()), err, environmentURL)
 }

@@ -233,6 +233,7 @@ func newToolCommand(tool *check.Tool, command wit.Command) *cobra.Command {
 		SilenceUsage:  true,
 	}
 	c.Flags().BoolP("help", "h", false, "help for "+inLine(command.Name))
+	c.SetFlagErrorFunc(flagError)
 	commonFlags(c, &in, &o, &format, &wait)
 	for i := range command.Options {
 		declareOption(c, &command.Options[i])

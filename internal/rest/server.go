@@ -63,8 +63,9 @@ func (s *Server) open(setting string, urls []string, tlsConfig *tls.Config) erro
 		}
 		netListener, err := inbound.Listen(address)
 		if err != nil {
-			return fmt.Errorf("%s: REST cannot listen on %s: %w (to use another port: %s=http://:8084; "+
-				"to disable REST: %s=)", setting, l, err, setting, setting)
+			return fmt.Errorf("%s: REST cannot listen on %s: %w (for another port: culvert run --set "+
+				"%s=http://127.0.0.1:8084, or the worker's file; for no REST: --set %s=)", setting, l, err, setting,
+				setting)
 		}
 		if isHTTPS {
 			netListener = tls.NewListener(netListener, tlsConfig)

@@ -19,7 +19,8 @@ func listen(address, advertised string) (*advertisedListener, error) {
 		return nil, fmt.Errorf("embedded broker: listen address: expected HOST:PORT, found %q", address)
 	}
 	if port != "0" && isListening(net.JoinHostPort(loopbackFor(host), port)) {
-		return nil, fmt.Errorf("embedded broker: %s is in use by another program", address)
+		return nil, fmt.Errorf("embedded broker: %s is in use by another program; bootstrap.servers=embedded:PORT, or "+
+			"--listen of culvert broker, chooses another one", address)
 	}
 	l, err := net.Listen("tcp", address)
 	if err != nil {

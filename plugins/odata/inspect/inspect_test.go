@@ -1,7 +1,6 @@
 package inspect
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -35,12 +34,12 @@ func TestServiceOfCommands(t *testing.T) {
 					wit.Setting{Name: prefix + "entityset", Value: fields[i+1]})
 			}
 			result, err := Run("peek", []wit.Setting{{Name: "e", Value: test.set}}, settings, nil, nil)
-			var failure *wit.Error
-			switch {
-			case errors.As(err, &failure) && strings.Contains(failure.Message, test.want):
-				// as expected
-			case err != nil || result.Pending == nil || !strings.HasPrefix(result.Pending.Requests[0].Target, test.want):
-				t.Errorf("expected %q, found %+v, %v", test.want, result.Pending, err)
+			got := fmt.Sprint(err)
+			if result.Pending != nil {
+				got = result.Pending.Requests[0].Target
+			}
+			if !strings.Contains(got, test.want) {
+				t.Errorf("expected %q, found %q", test.want, got)
 			}
 		})
 	}

@@ -45,8 +45,7 @@ func TestPeek(t *testing.T) {
 		t.Errorf("expected the types of the four selected properties, found %v", types)
 	}
 	p.MustRun(append([]string{"peek", "-n", "1"}, common...)...).WantStdout("ORDERID", "10250")
-	p.Run("peek", "-p", file, "-s", odatatest.NorthwindPath, "-e", "Order", "--plugins", e2etest.Plugins(t), "--data",
-		p.Data).WantCode(1).WantStderr("the nearest name is Orders")
+	p.Run("peek", "-p", file, "-e", "Order", "--plugins", e2etest.Plugins(t), "--data", p.Data).WantCode(1).WantStderr("the nearest name is Orders")
 	if rows := s.Ledger().Rows; rows == 0 || rows > 20 {
 		t.Errorf("expected 1 to 20 rows to be read, found %d", rows)
 	}
