@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
+	"fmt"
 	"io"
 	"log"
 	"log/slog"
@@ -16,6 +18,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/internal/buildinfo"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
@@ -185,7 +188,8 @@ func invalidCommandLines(p *e2etest.Place, server string) []invalidCommandLine {
 
 func TestVersionCommandAndFlagPrintTheSame(t *testing.T) {
 	_, byFlag, _ := command(t, "--version")
-	if _, byCommand, _ := command(t, "version"); byFlag == "" || byFlag != byCommand {
+	if _, byCommand, _ := command(t, "version"); byFlag != byCommand ||
+		!strings.HasPrefix(byFlag, "Culvert "+buildinfo.Product()+", compatible with Kafka Connect 4.3.1, ") {
 		t.Errorf("expected the same version, found %q by the flag and %q by the command", byFlag, byCommand)
 	}
 }
@@ -413,6 +417,34 @@ func TestStatusOfKafkaConnectWorker(t *testing.T) {
 	code, _, stderr = command(t, "status", "--url", server.URL, "--user", "bert")
 	if code != exitFailed || !strings.Contains(stderr, "401") {
 		t.Errorf("with another user: expected exit %d and 401, found exit %d\n%s", exitFailed, code, stderr)
+	}
+}
+
+// status --json has what a worker's list of connectors has.
+func TestStatusAsJSON(t *testing.T) {
+	url := workerWith(t, map[string]string{
+		"GET /connectors": `{"a":{"status":{"name":"a","connector":{"state":"RUNNING"},"tasks":[]}}}`,
+		"GET /culvert/connectors": `{"connectors":[{"name":"a","state":"loading","note":"limited to 3 requests a second",` +
+			`"cause":"two rows were refused","advice":"Mend them","rows_per_second":12.5,"lag":7,"letters_open":2,` +
+			`"refused":3,"load":{"read":10,"total":40,"seconds_left":9}}]}`,
+	})
+	_, stdout, _ := command(t, "status", "--json", "--url", url)
+	var states []map[string]any
+	if err := json.Unmarshal([]byte(stdout), &states); err != nil || len(states) != 1 {
+		t.Fatalf("expected one connector, found %v\n%s", err, stdout)
+	}
+	for member, want := range map[string]string{
+		"cause":           "two rows were refused",
+		"advice":          "Mend them",
+		"note":            "limited to 3 requests a second",
+		"rows_per_second": "12.5",
+		"letters_open":    "2",
+		"refused":         "3",
+		"load":            "map[read:10 seconds_left:9 total:40]",
+	} {
+		if got := fmt.Sprint(states[0][member]); got != want {
+			t.Errorf("%s: expected %s, found %s", member, want, got)
+		}
 	}
 }
 

@@ -28,7 +28,7 @@ const (
 	exitInterrupt = 130 // a second signal
 )
 
-// version is set by the build: -ldflags "-X main.version=1.2.3".
+// version is set by the build to the output of git describe: -ldflags "-X main.version=1.2.3".
 var version string
 
 func main() {

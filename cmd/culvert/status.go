@@ -153,14 +153,17 @@ type connectorState struct {
 	Since     *time.Time `json:"since,omitempty"`
 	Tasks     []string   `json:"tasks"`
 	Rows      *float64   `json:"rows,omitempty"`
-	Rate      *float64   `json:"rows_per_second,omitempty"`
-	Lag       *int64     `json:"lag,omitempty"`
-	Refused   *int64     `json:"refused,omitempty"`
-	Letters   *int64     `json:"letters_open,omitempty"`
+	// Rate is the mean since the earlier snapshot of --watch, else of the last minute.
+	Rate    *float64 `json:"rows_per_second,omitempty"`
+	Lag     *int64   `json:"lag,omitempty"`
+	Refused *int64   `json:"refused,omitempty"`
+	Letters *int64   `json:"letters_open,omitempty"`
 	// Complete has the proof of the last load of each feed, see [connect.FeedProgress]. Load is a load under way.
 	Complete map[string]string `json:"complete,omitempty"`
 	Load     *connect.Load     `json:"load,omitempty"`
 	Note     string            `json:"note,omitempty"`
+	Cause    string            `json:"cause,omitempty"`
+	Advice   string            `json:"advice,omitempty"`
 	// Errors are the reasons for failures, an unavailable service, a rejected configuration and missing metrics.
 	Errors []string        `json:"errors,omitempty"`
 	Action *connect.Action `json:"action,omitempty"`
@@ -196,12 +199,8 @@ func (ss statusSnapshot) states(earlier *statusSnapshot) []connectorState {
 		summary := ss.connectors[name].summary()
 		state := connectorState{Connector: name, Type: s.Type, State: string(summary.State), Tasks: []string{},
 			Errors: statusErrors(s), Letters: summary.LettersOpen, Since: summary.Since, Action: summary.Action,
-			Complete: ss.connectors[name].proofs()}
-		if ss.connectors[name].Summary != nil {
-			state.Refused = summary.Refused
-			state.Load = summary.Load
-			state.Note = summary.Note
-		}
+			Complete: ss.connectors[name].proofs(), Rate: summary.Rows, Refused: summary.Refused, Load: summary.Load,
+			Note: summary.Note, Cause: summary.Cause, Advice: summary.Advice}
 		if s.Type == "sink" {
 			state.Lag = summary.Lag
 		}

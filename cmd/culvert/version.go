@@ -26,9 +26,11 @@ func newVersion() *cobra.Command {
 func printVersion(c *cobra.Command, o output) error {
 	v, commit := buildinfo.Version()
 	contract := wit.Package + "@" + wit.Version
-	document := map[string]string{"version": v, "commit": commit, "contract": contract, "go": runtime.Version()}
+	document := map[string]string{"version": v, "commit": commit, "kafka_connect": buildinfo.KafkaConnect,
+		"contract": contract, "go": runtime.Version()}
 	return o.print(c.OutOrStdout(), document, func(out io.Writer) error {
-		_, err := fmt.Fprintf(out, "culvert %s (%s), contract %s, %s\n", v, commit, contract, runtime.Version())
+		_, err := fmt.Fprintf(out, "Culvert %s, compatible with Kafka Connect %s, contract %s, %s\n",
+			buildinfo.Product(), buildinfo.KafkaConnect, contract, runtime.Version())
 		return err
 	})
 }

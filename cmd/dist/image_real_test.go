@@ -117,7 +117,7 @@ func runImage(t *testing.T, bundle string, config imageConfig) {
 		args []string
 		want string // a part of the output
 	}{
-		{args: []string{"version"}, want: "culvert "},
+		{args: []string{"version"}, want: "Culvert "},
 		{args: []string{"plugins", "list", "--data", "/var/lib/culvert"}, want: "odata-source"},
 	} {
 		spec, err := json.Marshal(map[string]any{

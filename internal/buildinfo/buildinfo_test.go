@@ -5,9 +5,24 @@ import (
 	"testing"
 )
 
-// The version of the REST API begins with the version of Kafka Connect.
-func TestVersionReadsAsKafkas(t *testing.T) {
-	if v := REST(); !strings.HasPrefix(v, "4.3.1-culvert-") {
-		t.Errorf("expected the prefix 4.3.1-culvert-, found %s", v)
+// A version comes from the release's tag, or is the next release's. The version of the REST API begins with the version
+// of Kafka Connect.
+func TestVersionOfDescribedCommit(t *testing.T) {
+	defer func(previous string) { Release = previous }(Release)
+	for described, want := range map[string]string{
+		"60b532997":           "0.1.0 (60b532997)",
+		"60b532997-dirty":     "0.1.0 (60b532997-dirty)",
+		"":                    "0.1.0 (",
+		"v0.2.0":              "0.2.0 (",
+		"v0.2.0-3-gabc123456": "0.2.0-3-gabc123456 (",
+	} {
+		Release = described
+		if got := Product(); !strings.HasPrefix(got, want) {
+			t.Errorf("%q: expected %q, found %q", described, want, got)
+		}
+		version, _, _ := strings.Cut(want, " ")
+		if got := REST(); got != "4.3.1-culvert-"+version {
+			t.Errorf("%q: expected 4.3.1-culvert-%s from REST, found %s", described, version, got)
+		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/buildinfo"
 	"github.com/culvert-project/culvert/internal/check"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/console/pagetest"
@@ -341,6 +342,13 @@ func TestPagesAreWellFormedAndSafe(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A page names the product's version, and the version of Kafka Connect next to it.
+func TestPageNamesBothVersions(t *testing.T) {
+	page := pagetest.Read(serve(t, newConsole(newFakeAPI()), "GET", "/console/", nil).Body.String())
+	assert.Contains(t, page, "Culvert "+buildinfo.Product())
+	assert.Contains(t, page, "Compatible with Kafka Connect "+buildinfo.KafkaConnect)
 }
 
 // A service counts once for all workers, and is away if it is away for one worker, whatever else its connectors wait

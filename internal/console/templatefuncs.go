@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/buildinfo"
 	"github.com/culvert-project/culvert/internal/console/fields"
 	"github.com/culvert-project/culvert/internal/console/sampled"
 	"github.com/culvert-project/culvert/internal/console/svg"
@@ -26,9 +27,10 @@ var templateFuncs = template.FuncMap{
 	"query": query, "seconds": formatSeconds, "actions": rowActions, "flow": flowText, "spark": sparkOf,
 	"loadShare": loadShare, "hasLetters": hasLetters, "canEdit": canEdit, "valueID": valueID, "tree": sampled.NewTree,
 	"compared": sampled.CompareStep, "outcome": sampled.Outcome, "lastStep": sampled.LastStep, "next": fields.Next,
-	"isUneditable": isUneditable, "shortClass": shortClass,
-	"label": func(do string) string { return actions[do].Label },
-	"alone": func(r rest.SampledRecord) sampled.Compared { return sampled.Compared{Now: r} },
+	"isUneditable": isUneditable, "shortClass": shortClass, "product": buildinfo.Product,
+	"kafkaConnect": func() string { return buildinfo.KafkaConnect },
+	"label":        func(do string) string { return actions[do].Label },
+	"alone":        func(r rest.SampledRecord) sampled.Compared { return sampled.Compared{Now: r} },
 }
 
 const maxBrief = 300

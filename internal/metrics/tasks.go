@@ -105,8 +105,7 @@ var workerMetrics = newMetrics("kafka_connect_", nil, slices.Concat(
 		labelled(prometheus.GaugeValue, "app_info",
 			"Version and start time of this program, in Unix milliseconds.",
 			[]string{"client_id", "version", "start_time_ms"}, func(_ workerCounts, emit func(float64, ...string)) {
-				build, _ := buildinfo.Version()
-				emit(1, clientID, build, strconv.FormatInt(processStart.UnixMilli(), 10))
+				emit(1, clientID, buildinfo.Product(), strconv.FormatInt(processStart.UnixMilli(), 10))
 			}),
 		gauge("coordinator_assigned_connectors", "Connectors of this worker.", connectorCount),
 		gauge("coordinator_assigned_tasks", "Tasks of this worker.", taskCount),

@@ -78,10 +78,10 @@ func (req *request) ownInfo() WorkerInfo {
 	sample := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
 	metrics.Read(sample)
 	memory := sample[0].Value.Uint64() - sample[1].Value.Uint64()
-	version, _ := buildinfo.Version()
 	started := parts.Started.UTC().Truncate(time.Second)
 	info := WorkerInfo{Worker: parts.ID, Leader: req.cluster == nil || req.cluster.Membership().IsLeader,
-		Version: version, Started: &started, Tasks: &tasks, Memory: &memory, Plugins: []string{}, Seen: &seen}
+		Version: buildinfo.Product(), Started: &started, Tasks: &tasks, Memory: &memory, Plugins: []string{},
+		Seen: &seen}
 	if parts.Plugins == nil {
 		return info
 	}
