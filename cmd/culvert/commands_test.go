@@ -420,6 +420,17 @@ func TestStatusOfKafkaConnectWorker(t *testing.T) {
 	}
 }
 
+// A file's initial state is no setting of the connector that is created.
+func TestInitialStateOfAppliedFile(t *testing.T) {
+	file := e2etest.NewPlace(t).File("orders.properties", "connector.class=ODataSource", "initial_state=paused")
+	files, err := readConnectorFiles([]string{file})
+	want := connectorFile{settings: map[string]string{"name": "orders", "connector.class": "ODataSource"},
+		initialState: "paused"}
+	if err != nil || cmp.Diff([]connectorFile{want}, files, cmp.AllowUnexported(connectorFile{})) != "" {
+		t.Errorf("expected %v, found %v, %v", want, files, err)
+	}
+}
+
 // status --json has what a worker's list of connectors has.
 func TestStatusAsJSON(t *testing.T) {
 	url := workerWith(t, map[string]string{

@@ -88,7 +88,8 @@ func TestFailedConnectorLeavesOthersRunning(t *testing.T) {
 	p.CheckRecordCount("Orders", s.Count("Orders"))
 	worker := p.File("worker.properties", "bootstrap.servers=embedded", "listeners=http://"+address)
 	p.Run("run", "--plugins", e2etest.Plugins(t), "--data", p.Data, worker, good).
-		WantCode(2).WantLastLinePrefix(worker + ":2: listeners: REST cannot listen on http://" + address)
+		WantCode(2).WantLastLinePrefix(worker + ":2: listeners: REST cannot listen on http://" + address).
+		WantStderr("culvert run --set listeners=http://127.0.0.1:8084")
 }
 
 // An entity set that is read with AvroConverter and written with it is unchanged. The registry fails the first
