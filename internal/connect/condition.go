@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	core "github.com/culvert-project/culvert/internal/run/task"
 	"github.com/culvert-project/culvert/internal/transport/limits"
 )
 
@@ -52,10 +53,8 @@ func (c Condition) Precedence() int {
 	return c.Urgency()
 }
 
-const (
-	RefusingTime = 10 * time.Minute // how long a refused record counts
-	LoadingTime  = 5 * time.Second  // how long pages have followed each other before their set is loading
-)
+// LoadingTime is how long pages have followed each other before their set is loading.
+const LoadingTime = 5 * time.Second
 
 // evidence holds the observations from which a condition is derived.
 type evidence struct {
@@ -84,7 +83,7 @@ func (e *evidence) condition(now time.Time) Condition {
 		return ConditionUnassigned
 	case e.hasFailed, e.isAway:
 		return ConditionAway
-	case !e.lastRefused.IsZero() && sinceRefused >= 0 && sinceRefused < RefusingTime:
+	case !e.lastRefused.IsZero() && sinceRefused >= 0 && sinceRefused < core.RefusingTime:
 		return ConditionRefusing
 	case !e.hasStarted:
 		return ConditionStarting

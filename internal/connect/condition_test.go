@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
+	core "github.com/culvert-project/culvert/internal/run/task"
 	"github.com/culvert-project/culvert/internal/transport/limits"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -27,9 +28,9 @@ func TestFirstConditionThatApplies(t *testing.T) {
 		{want: "unassigned", evidence: evidence{state: Unassigned, isAway: true, lastRefused: now}},
 		{want: "away", evidence: evidence{hasFailed: true, willRestart: true, lastRefused: now}},
 		{want: "away", evidence: evidence{isAway: true, lastRefused: now, hasStarted: true}},
-		{want: "refusing", evidence: evidence{lastRefused: ago(RefusingTime - 1)}},
+		{want: "refusing", evidence: evidence{lastRefused: ago(core.RefusingTime - 1)}},
 		{want: "starting", evidence: evidence{lastRefused: ago(-time.Hour)}}, // the clock was set back
-		{want: "starting", evidence: evidence{lastRefused: ago(RefusingTime), readingSince: ago(time.Hour)}},
+		{want: "starting", evidence: evidence{lastRefused: ago(core.RefusingTime), readingSince: ago(time.Hour)}},
 		{
 			want:     "loading",
 			evidence: evidence{hasStarted: true, readingSince: ago(LoadingTime), waits: window, isCaughtUp: true},

@@ -42,7 +42,7 @@ type InternalProgress struct {
 	Counters     core.MetricsSnapshot
 	Errors       int64
 	LastError    time.Time
-	LastRefused  time.Time // zero means none
+	Refusal      core.Refusal
 	IsLagKnown   bool
 	Partitions   int64
 	Flow         core.Flow // has no stages before the task has run

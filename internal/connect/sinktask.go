@@ -80,7 +80,7 @@ func (t *task) fillSinkProgress(progress *Progress, current sink.Progress, taskL
 	progress.Counters = metrics.Snapshot(time.Now())
 	progress.Errors = current.Errors
 	progress.LastError = current.LastError
-	progress.LastRefused = current.LastRefused
+	progress.Refusal = current.Refusal
 	progress.Flow = current.Flow
 	progress.Partitions = int64(current.Partitions)
 	progress.Read = current.Read

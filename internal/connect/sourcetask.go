@@ -53,7 +53,7 @@ func (t *task) runSource(ctx context.Context, binding *plugin.Binding, once bool
 		progress.Counters = metrics.Snapshot(time.Now())
 		progress.Errors = current.Errors
 		progress.LastError = current.LastError
-		progress.LastRefused = current.LastRefused
+		progress.Refusal = current.Refusal
 		progress.Flow = current.Flow
 		progress.Rows = current.Written
 		progress.Read = current.Read

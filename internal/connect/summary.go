@@ -61,6 +61,9 @@ func reasonOf(text string) string {
 // IsAllOf reports whether a cause contains the whole error text.
 func IsAllOf(text, cause string) bool { return sink.ReasonFirst(text) == cause }
 
+// RefusedCause is the cause of [ConditionRefusing] for users who may not see values of records, which reasons may quote.
+const RefusedCause = "a record was refused in the last 10 minutes"
+
 // RemoteStatus returns the status of a component of which only the status topic was read. restartsAt is when it
 // restarts by itself, in RFC 3339; empty means that it does not.
 func RemoteStatus(task int, state State, worker, trace, restartsAt string) ComponentStatus {
@@ -158,7 +161,7 @@ func (v *view) taskStatus(task *taskView, progress *Progress) ComponentStatus {
 	component := ComponentStatus{Task: task.number, WorkerID: v.options.WorkerID, Local: true, State: task.state,
 		Since: task.clock.stateSince, Activity: taskActivity(progress)}
 	facts := evidence{target: task.state, hasStarted: task.fillProgress != nil, isCaughtUp: progress.CaughtUp,
-		lastRefused: progress.LastRefused, readingSince: earliestReading(progress.Feeds)}
+		lastRefused: progress.Refusal.Last, readingSince: earliestReading(progress.Feeds)}
 	var unavailableSince time.Time
 	switch {
 	case task.err != nil:
@@ -178,8 +181,8 @@ func (v *view) taskStatus(task *taskView, progress *Progress) ComponentStatus {
 			component.Since = unavailableSince
 		}
 	case ConditionRefusing:
-		component.Since = progress.LastRefused
-		component.Cause = "a record was refused in the last 10 minutes"
+		component.Since = progress.Refusal.Since
+		component.Cause = causeText(reasonOf(v.redact(progress.Refusal.Err.Error())))
 		component.Action = &Action{Do: "log"}
 		if v.config.Text(deadLetterTopic) != "" {
 			component.Action.Do = "letters"

@@ -129,6 +129,7 @@ func TestTimesOfTaskConditions(t *testing.T) {
 		progress  Progress
 		want      Condition
 		wantSince time.Time
+		wantCause string
 	}{
 		"no rows yet": {want: "running", wantSince: stateSince},
 		"rows": {
@@ -142,10 +143,12 @@ func TestTimesOfTaskConditions(t *testing.T) {
 			want:      "idle",
 			wantSince: flow.LastActive,
 		},
-		"refused record": {
-			progress:  Progress{InternalProgress: InternalProgress{LastRefused: loadingSince}},
+		"refused records": {
+			progress: Progress{InternalProgress: InternalProgress{Refusal: core.Refusal{Since: stateSince,
+				Last: loadingSince, Err: errors.New(`ProductName: "17 x" is no number`)}}},
 			want:      "refusing",
-			wantSince: loadingSince,
+			wantSince: stateSince,
+			wantCause: `ProductName: "…" is no number`,
 		},
 		"pages": {
 			progress:  Progress{Feeds: []FeedProgress{{Name: "a", ReadingSince: &loadingSince}, {Name: "b"}}},
@@ -158,6 +161,7 @@ func TestTimesOfTaskConditions(t *testing.T) {
 		component := newTestView(t).taskStatus(&task, &test.progress)
 		assert.Equal(t, test.want, component.Condition, name)
 		assert.Equal(t, test.wantSince, component.Since, name)
+		assert.Equal(t, test.wantCause, component.Cause, name)
 		if name == "pages" {
 			assert.Equal(t, "loading running", test.progress.Feeds[0].State+" "+test.progress.Feeds[1].State)
 		}

@@ -283,6 +283,8 @@ func summarize(c *connect.Summary, group *listAnswers, ownOnly bool,
 		}
 		if withheld != "" && component.State == connect.Failed {
 			component.Cause = withheld
+		} else if withheld != "" && component.Condition == connect.ConditionRefusing {
+			component.Cause = connect.RefusedCause
 		}
 		summary.merge(ConnectorSummary{ConnectorState: newConnectorState(c.Name, &component),
 			Activity: component.Activity})

@@ -287,6 +287,16 @@ func TestWithheldCauses(t *testing.T) {
 	}
 }
 
+// Users who may not see why records were refused see that they were.
+func TestReasonOfRefusalIsWithheld(t *testing.T) {
+	refusing := connect.Summary{Name: "a", Components: []connect.ComponentStatus{{Local: true, State: connect.Running,
+		Condition: connect.ConditionRefusing, Cause: rowValue}}}
+	for withheld, want := range map[string]string{"": rowValue, "not shown": connect.RefusedCause} {
+		summary, _ := summarize(&refusing, newListAnswers(nil), true, withheld)
+		assert.Equal(t, want, summary.Cause)
+	}
+}
+
 // errorTexts are names of fields with texts of errors.
 var errorTexts = []string{"trace", "cause", "causes", "error", "message", "reason", "why", "problem", "problems", "note",
 	"request", "text", "advice", "silent", "waits", "unplaced"}

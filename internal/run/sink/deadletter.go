@@ -41,7 +41,7 @@ func (t *Task) sendToDLQ(out *outcome) error {
 		}
 	}
 	for n, i := range items {
-		t.count.errors.AddRefused(int64(t.tracker.apply(deadLetterStored{i}).number))
+		t.count.errors.AddRefused(int64(t.tracker.apply(deadLetterStored{i}).number), deadLetters[n].Err)
 		t.logSkipped(&deadLetters[n], i)
 	}
 	return nil

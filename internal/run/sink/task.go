@@ -63,22 +63,22 @@ type openedVersion struct {
 
 // Progress is what a task has done since it started. Counts are of rows unless they name something else.
 type Progress struct {
-	Read        int64 // records
-	Written     int64
-	Ignored     int64
-	Batches     int64
-	Requests    int64
-	Skipped     int64
-	Errors      int64
-	Reencoded   int64
-	Warnings    int64     // logged by the plugin about successful responses
-	LastError   time.Time // zero means none, as in LastRefused
-	LastRefused time.Time
-	Unsettled   int       // records that were read and are not settled
-	Partitions  int       // owned by the task
-	InDoubt     int       // records of the connector whose outcome is unknown
-	Flow        task.Flow // consume, convert, transform, encode, send, settle
-	Version     string    // of the plugin
+	Read       int64 // records
+	Written    int64
+	Ignored    int64
+	Batches    int64
+	Requests   int64
+	Skipped    int64
+	Errors     int64
+	Reencoded  int64
+	Warnings   int64     // logged by the plugin about successful responses
+	LastError  time.Time // zero means none
+	Refusal    task.Refusal
+	Unsettled  int       // records that were read and are not settled
+	Partitions int       // owned by the task
+	InDoubt    int       // records of the connector whose outcome is unknown
+	Flow       task.Flow // consume, convert, transform, encode, send, settle
+	Version    string    // of the plugin
 }
 
 // stageClocks measure how long the stages of a task are busy. wait has the waits of send for limits and retries.
@@ -147,21 +147,21 @@ func (t *Task) Finish() { t.finishOnce.Do(func() { close(t.finishing) }) }
 func (t *Task) Progress() Progress {
 	c := t.count
 	return Progress{
-		Read:        c.read.Load(),
-		Written:     c.written.Load(),
-		Ignored:     c.ignored.Load(),
-		Batches:     c.batches.Load(),
-		Requests:    c.requests.Load(),
-		Skipped:     c.errors.Skipped.Load(),
-		Errors:      c.errors.All.Load(),
-		LastError:   c.errors.Last(),
-		LastRefused: c.errors.LastRefused(),
-		Reencoded:   c.reencoded.Load(),
-		Unsettled:   t.tracker.unsettled(),
-		Partitions:  t.tracker.sum(func(*partition) int { return 1 }),
-		InDoubt:     t.o.InDoubt.count(),
-		Version:     t.plugin.Version(),
-		Warnings:    c.warnings.Load(),
+		Read:       c.read.Load(),
+		Written:    c.written.Load(),
+		Ignored:    c.ignored.Load(),
+		Batches:    c.batches.Load(),
+		Requests:   c.requests.Load(),
+		Skipped:    c.errors.Skipped.Load(),
+		Errors:     c.errors.All.Load(),
+		LastError:  c.errors.Last(),
+		Refusal:    c.errors.Refusal(),
+		Reencoded:  c.reencoded.Load(),
+		Unsettled:  t.tracker.unsettled(),
+		Partitions: t.tracker.sum(func(*partition) int { return 1 }),
+		InDoubt:    t.o.InDoubt.count(),
+		Version:    t.plugin.Version(),
+		Warnings:   c.warnings.Load(),
 		Flow: task.NewFlow(c.startedAt, &c.written, &c.bytes, task.NewStage("consume", &c.consume),
 			task.NewStage("convert", &c.convert), task.NewStage("transform", &c.transform),
 			task.NewStage("encode", &c.encode), task.NewStage("wait", &c.wait),

@@ -162,7 +162,7 @@ func (p *page) handleRowErrors(rowErrors []wit.RowError) error {
 			continue
 		}
 		t := p.feed.task
-		if err := t.o.HandleError(&t.count.errors, &rowError{rowErr.RowIndex, &rowErr.Error},
+		if err := t.o.HandleError(&t.count.errors, &rowError{rowErr.RowIndex, &rowErr.Error}, &rowErr.Error,
 			func() {
 				p.feed.logSkipped(p.origin.request, rowErr.RowIndex, task.StageDecode, &rowErr.Error, nil)
 			}); err != nil {

@@ -9,10 +9,10 @@ import (
 // Progress is what a task has done since it started.
 type Progress struct {
 	Counts
-	LastError   time.Time // zero means that there was none
-	LastRefused time.Time // when a row last failed and was skipped; zero means never
-	Flow        task.Flow // wait, fetch, decode, transform with the converters, produce
-	CaughtUp    bool      // no feed has anything left to read
+	LastError time.Time    // zero means that there was none
+	Refusal   task.Refusal // rows that failed and were skipped
+	Flow      task.Flow    // wait, fetch, decode, transform with the converters, produce
+	CaughtUp  bool         // no feed has anything left to read
 	// LastCaughtUp is the earliest of the feeds' times, zero if one never caught up. LastNotified is the earliest of
 	// the times of the last notification, or else of the subscription, of feeds that subscribe; zero if none does.
 	LastCaughtUp time.Time
@@ -98,7 +98,7 @@ func (t *Task) Progress() Progress {
 		Pages: c.pages.Load(), Skipped: c.errors.Skipped.Load(), Errors: c.errors.All.Load(),
 		Repeated: c.repeated.Load(), Resumed: c.resumed.Load(),
 		Notified: c.notified.Load(), Duplicates: c.duplicates.Load()},
-		LastError: c.errors.Last(), LastRefused: c.errors.LastRefused(), Version: t.plugin.Version(),
+		LastError: c.errors.Last(), Refusal: c.errors.Refusal(), Version: t.plugin.Version(),
 		Flow: task.NewFlow(c.startedAt, &c.written, &c.bytes,
 			task.NewStage("wait", &c.wait), task.NewStage("fetch", &c.fetch), task.NewStage("decode", &c.decode),
 			task.NewStage("transform", &c.transform, &c.convert), task.NewStage("produce", &c.produce))}

@@ -138,7 +138,7 @@ func (r *replayReader) fill(ctx context.Context, page *page) error {
 		err = &wit.Error{Kind: wit.ErrorData, Message: trapMessage(trap)}
 	}
 	onSkip := func() { page.feed.logSkipped(page.origin.request, uint32(deadLetter.Record.Offset), stage, err, nil) }
-	if err := t.o.HandleError(&t.count.errors, err, onSkip); err != nil {
+	if err := t.o.HandleError(&t.count.errors, err, err, onSkip); err != nil {
 		return err
 	}
 	row := deadLetter.Record

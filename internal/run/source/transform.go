@@ -176,7 +176,7 @@ func (s *transformStage) countRowError(c *chunk, index uint32, stage task.ErrorS
 	t := s.feed.task
 	row := c.pageRow(index)
 	rowErr := fmt.Errorf("%s: %w", c.origin.request, &rowError{row, fmt.Errorf("%s: %w", stage, err)})
-	return t.o.HandleError(&t.count.errors, rowErr, func() {
+	return t.o.HandleError(&t.count.errors, rowErr, err, func() {
 		s.feed.logSkipped(c.origin.request, row, stage, err, func() []any { return describeRow(c, index) })
 	})
 }

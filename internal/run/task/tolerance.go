@@ -21,9 +21,19 @@ type Tolerance struct {
 type ErrorCounts struct {
 	All     atomic.Int64
 	Skipped atomic.Int64
-	// In Unix milliseconds, 0 for never: the last error, and the last refused record.
-	lastErrorMillis   atomic.Int64
-	lastRefusedMillis atomic.Int64
+	// In Unix milliseconds, 0 for never.
+	lastErrorMillis atomic.Int64
+	refusal         atomic.Pointer[Refusal]
+}
+
+// RefusingTime is how long a refused record counts.
+const RefusingTime = 10 * time.Minute
+
+// Refusal describes refused records that follow each other within [RefusingTime]. The zero value means none.
+type Refusal struct {
+	Since time.Time // the time of the first one
+	Last  time.Time
+	Err   error // why the last one was refused
 }
 
 // Add counts an error.
@@ -33,32 +43,41 @@ func (e *ErrorCounts) Add() {
 }
 
 // Last returns the time of the last error, or zero.
-func (e *ErrorCounts) Last() time.Time { return unixMilli(&e.lastErrorMillis) }
-
-// LastRefused returns the time of the last refused record, or zero.
-func (e *ErrorCounts) LastRefused() time.Time { return unixMilli(&e.lastRefusedMillis) }
-
-// AddRefused counts records that could not be handled and are skipped.
-func (e *ErrorCounts) AddRefused(records int64) {
-	e.Skipped.Add(records)
-	e.lastRefusedMillis.Store(time.Now().UnixMilli())
-}
-
-func unixMilli(millis *atomic.Int64) time.Time {
-	if ms := millis.Load(); ms > 0 {
+func (e *ErrorCounts) Last() time.Time {
+	if ms := e.lastErrorMillis.Load(); ms > 0 {
 		return time.UnixMilli(ms)
 	}
 	return time.Time{}
 }
 
-// HandleError counts an error. If errors are not tolerated it returns the error, otherwise it counts a refused record,
-// calls onSkip and returns nil.
-func (t Tolerance) HandleError(count *ErrorCounts, err error, onSkip func()) error {
+// Refusal returns the last refused records.
+func (e *ErrorCounts) Refusal() Refusal {
+	if refusal := e.refusal.Load(); refusal != nil {
+		return *refusal
+	}
+	return Refusal{}
+}
+
+// AddRefused counts records that could not be handled and are skipped. Goroutines that call it at the same time may
+// replace each other's error.
+func (e *ErrorCounts) AddRefused(records int64, err error) {
+	e.Skipped.Add(records)
+	now := time.Now()
+	refusal := Refusal{Since: now, Last: now, Err: err}
+	if last := e.Refusal(); now.Sub(last.Last) < RefusingTime {
+		refusal.Since = last.Since
+	}
+	e.refusal.Store(&refusal)
+}
+
+// HandleError counts an error. If errors are not tolerated it returns the error, otherwise it counts a refused record
+// with the reason, which is the error without the record's position, calls onSkip and returns nil.
+func (t Tolerance) HandleError(count *ErrorCounts, err, reason error, onSkip func()) error {
 	count.Add()
 	if !t.TolerateAll {
 		return err
 	}
-	count.AddRefused(1)
+	count.AddRefused(1, reason)
 	onSkip()
 	return nil
 }

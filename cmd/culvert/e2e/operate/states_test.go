@@ -43,8 +43,9 @@ func TestStatesOfSources(t *testing.T) {
 		*lines.Load.Total != 3000 || lines.Load.Read == 0 || *lines.Lag != 3000-int64(lines.Load.Read) {
 		t.Errorf("expected a limited load of 3000 rows in progress, found %+v", lines)
 	}
-	if bad.Refused == nil || *bad.Refused == 0 || bad.Action == nil || bad.Action.Do != "log" || bad.Lag != nil {
-		t.Errorf("expected refused rows and the log as the action, found %+v", bad)
+	if bad.Refused == nil || *bad.Refused == 0 || bad.Action == nil || bad.Action.Do != "log" || bad.Lag != nil ||
+		bad.Cause != "cast: Value (…) was out of range for requested data type" {
+		t.Errorf("expected refused rows, why, and the log as the action, found %+v", bad)
 	}
 	out := p.Run("status", "--url", f.URL).Stdout
 	if !strings.Contains(out, "refusing") || !strings.Contains(out, "loading") ||
