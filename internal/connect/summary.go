@@ -61,7 +61,8 @@ func reasonOf(text string) string {
 // IsAllOf reports whether a cause contains the whole error text.
 func IsAllOf(text, cause string) bool { return sink.ReasonFirst(text) == cause }
 
-// RefusedCause is the cause of [ConditionRefusing] for users who may not see values of records, which reasons may quote.
+// RefusedCause is the cause of [ConditionRefusing] for users who may not see values of records, which reasons may
+// quote.
 const RefusedCause = "a record was refused in the last 10 minutes"
 
 // RemoteStatus returns the status of a component of which only the status topic was read. restartsAt is when it
