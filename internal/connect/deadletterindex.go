@@ -393,9 +393,7 @@ func (d *deadLetterIndex) page(query DeadLetterQuery) (page []trackedDeadLetter,
 	last := 0
 	for i := end - 1; i >= 0; i-- {
 		l := d.newest(d.letters[i].original)
-		switch isOpen := !d.isSettled(l); {
-		case d.letters[i].older >= 0, query.Show == ShowOpen && !isOpen, query.Show == ShowSettled && isOpen,
-			!d.matches(l, &query.Filter), query.Only != nil && onlyOriginal != l.original:
+		if d.letters[i].older >= 0 || !d.isListed(l, &query) || (query.Only != nil && onlyOriginal != l.original) {
 			continue
 		}
 		if len(page) == limit {
@@ -405,6 +403,22 @@ func (d *deadLetterIndex) page(query DeadLetterQuery) (page []trackedDeadLetter,
 		last = i
 	}
 	return page, "", nil
+}
+
+// count returns the number of originals that a query selects on all pages. The Error of its filter is not considered.
+func (d *deadLetterIndex) count(query *DeadLetterQuery) (count int64) {
+	for _, o := range d.originals {
+		if d.isListed(&d.letters[o.newest], query) {
+			count++
+		}
+	}
+	return count
+}
+
+// isListed reports whether a query selects the newest letter of an original.
+func (d *deadLetterIndex) isListed(l *trackedDeadLetter, query *DeadLetterQuery) bool {
+	isOpen := !d.isSettled(l)
+	return (query.Show == ShowAll || (query.Show == ShowOpen) == isOpen) && d.matches(l, &query.Filter)
 }
 
 // matches reports whether a filter selects the newest letter of an original, as far as the index knows the letter.

@@ -815,7 +815,15 @@ func TestFilterSelectsTheSameLetters(t *testing.T) {
 		"text, time":       {DeadLetterFilter{Error: "locked", Since: at(10), Until: at(14)}, 2},
 		"text of a cause":  {DeadLetterFilter{Cause: causes[0].ID, Error: causes[1].Text[:5]}, 0},
 	} {
-		assert.Equal(t, test.want, len(h.pages("c", DeadLetterQuery{Show: ShowOpen, Filter: test.filter})), name)
+		query := DeadLetterQuery{Show: ShowOpen, Filter: test.filter}
+		assert.Equal(t, test.want, len(h.pages("c", query)), name)
+		page, err := h.ListDeadLetters(kafkatest.Context(t), "c", query, func(ListedDeadLetter) error { return nil })
+		require.NoError(t, err)
+		if test.filter.Error != "" {
+			assert.Equal(t, (*int64)(nil), page.Matching, name)
+		} else {
+			assert.Equal(t, int64(test.want), *page.Matching, name)
+		}
 		for _, complete := range []bool{isComplete, isIncomplete} {
 			name := fmt.Sprintf("%s, index complete: %t", name, complete)
 			require.NoError(t, h.tracker.withIndex(kafkatest.Context(t), "c", "dlq",

@@ -33,6 +33,8 @@ type DeadLetterPage struct {
 	Next    string // the value of [DeadLetterQuery.After] for the next page; "" means that this is the last page
 	Summary DeadLetterSummary
 	Replay  *ReplayProgress // nil means that none runs
+	// Matching is the number of letters on all pages. Nil means unknown: their texts must be read.
+	Matching *int64
 }
 
 // ListDeadLetters calls handle with each dead letter of a page of the connector, in any order. Letters that are deleted
@@ -52,6 +54,9 @@ func (h *Herder) ListDeadLetters(ctx context.Context, name string, query DeadLet
 		letters, page.Next, err = index.page(query)
 		if c.summary != nil {
 			page.Summary = *c.summary
+		}
+		if query.Filter.Error == "" && query.Only == nil {
+			page.Matching = new(index.count(&query))
 		}
 		for i := range letters {
 			l := &letters[i]

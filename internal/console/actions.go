@@ -21,6 +21,8 @@ type action struct {
 	ConfirmsName bool                      // the user types the name of the connector to confirm
 	body         func(form url.Values) any // returns the request's body for the form; nil means no body
 	response     func() any                // returns what the response is decoded into; nil means it is ignored
+	// prepare completes the form before the call; nil means that it is complete.
+	prepare func(*pageRequest, url.Values) error
 }
 
 // actions lists all buttons except on the pages of configurations and samples.
@@ -52,15 +54,12 @@ var actions = map[string]action{
 	"replay": {route: "POST /culvert/connectors/{name}/deadletters/replay", Label: "Replay", success: ": ",
 		body: replayBody, response: func() any { return &rest.ReplayResult{} }},
 	"retry": {route: "POST /culvert/connectors/{name}/deadletters/{letter}/retry", Label: "Retry", success: ": ",
-		body: retryBody, response: func() any { return &rest.ReplayResult{} }},
+		body: retryBody, response: func() any { return &rest.ReplayResult{} }, prepare: (*pageRequest).editLetter},
+	"retry-text": {route: "POST /culvert/connectors/{name}/deadletters/{letter}/retry", Label: "Retry", success: ": ",
+		body: retryBody, response: func() any { return &rest.ReplayResult{} }, prepare: (*pageRequest).editLetter},
 	"discard": {route: "POST /culvert/connectors/{name}/deadletters/discard", Label: "Discard",
 		success: ": ", response: func() any { return &rest.DiscardResult{} },
 		body: func(form url.Values) any { return rest.DiscardRequest{DeadLetterSelection: selection(form)} }},
-}
-
-// selection selects exactly the dead letters in the form, also if it has none.
-func selection(form url.Values) rest.DeadLetterSelection {
-	return rest.DeadLetterSelection{Positions: append([]string{}, form["letter"]...)}
 }
 
 func replayBody(form url.Values) any {
@@ -68,12 +67,11 @@ func replayBody(form url.Values) any {
 		IncludeSuperseded: form.Get("older") != ""}
 }
 
-// retryBody has the value only if it was edited.
+// retryBody has the value that [pageRequest.editLetter] has set.
 func retryBody(form url.Values) any {
 	request := rest.RetryRequest{IncludeSuperseded: form.Get("older") != ""}
-	value := strings.ReplaceAll(form.Get("value"), "\r\n", "\n")
-	if form.Has("value") && valueID(&value) != form.Get("original") {
-		request.Value = &value
+	if form.Has("value") {
+		request.Value = new(form.Get("value"))
 	}
 	return request
 }
@@ -119,9 +117,36 @@ const maxSelected = 1000
 
 // outcome is the data of the page after an action.
 type outcome struct {
-	Back    string // the page to link to
-	Results []result
-	Failed  int // number of results with an error
+	Back     string // the page to link to
+	Results  []result
+	Failed   int       // number of results with an error
+	Question *question // is asked before the action
+}
+
+// question asks whether to replay or discard all letters that match a filter.
+type question struct {
+	Label    string // of the action
+	Matching *int64 // number of letters; nil is unknown
+	Form     url.Values
+}
+
+// askForAll returns the question before an action for all letters that match the filter of the form.
+func (pr *pageRequest) askForAll(a action) (any, error) {
+	selected := selection(pr.formValues)
+	superseded := ""
+	if selected.Superseded {
+		superseded = "true"
+	}
+	var list rest.DeadLetterList
+	err := pr.get(lettersRoute+query("cause", selected.Cause, "error", selected.Error, "since", selected.Since, "until",
+		selected.Until, "superseded", superseded), &list, pr.formValues.Get("name"))
+	form := maps.Clone(pr.formValues)
+	form.Del("letter")
+	form.Set("since", selected.Since)
+	form.Set("sure", "yes")
+	pr.title = "All letters that match"
+	return outcome{Back: backLink(pr.formValues.Get("back")),
+		Question: &question{Label: a.Label, Matching: list.Matching, Form: form}}, err
 }
 
 // Title returns the title of the worst result.
@@ -221,6 +246,10 @@ func (pr *pageRequest) act() (any, error) {
 	if err := pr.mayChange(); err != nil {
 		return nil, err
 	}
+	isTrial := pr.formValues.Get("dry") != ""
+	if pr.formValues.Get("matching") != "" && pr.formValues.Get("sure") == "" && !isTrial {
+		return pr.askForAll(a)
+	}
 	for _, name := range names {
 		form := maps.Clone(pr.formValues)
 		form.Set("name", name)
@@ -235,6 +264,11 @@ func (pr *pageRequest) act() (any, error) {
 }
 
 func (pr *pageRequest) perform(a action, form url.Values) result {
+	if a.prepare != nil {
+		if err := a.prepare(pr, form); err != nil {
+			return result{Name: form.Get("name"), Error: err.Error()}
+		}
+	}
 	values, body := a.arguments(form)
 	r := result{Name: form.Get("name"), Message: a.success, Command: pr.curl(a.route, body, values...)}
 	var response any

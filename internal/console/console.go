@@ -83,7 +83,7 @@ var pages = map[string]page{
 	"connector": {fragments: []string{"head", "state", "charts", "feeds", "tasks"}, load: (*pageRequest).connector},
 	"records": {title: "Records", fragments: []string{"head", "rows"}, isPrivate: true, load: (*pageRequest).records,
 		post: (*pageRequest).postRecords},
-	"letters": {title: "Letters", fragments: []string{"head", "causes"}, isPrivate: true,
+	"letters": {title: "Letters", fragments: []string{"head", "progress", "causes"}, isPrivate: true,
 		load: (*pageRequest).deadLetters},
 	"form": {title: "New connector", fragments: []string{"notice", "fields", "text", "review"}, isPrivate: true,
 		load: (*pageRequest).form, post: (*pageRequest).postForm},

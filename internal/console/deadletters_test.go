@@ -135,16 +135,27 @@ func TestDeadLetterIsEdited(t *testing.T) {
 	_, target := rest.Target("POST /culvert/connectors/{name}/deadletters/{letter}/retry", "orders", "0@7")
 	f.responses["POST "+target] = rest.ReplayResult{Sent: 1, Delivered: 1}
 	form := formOf(t, serve(t, newConsole(f), "GET", "/console/letters?name=orders&letter=0%407", nil).Body.String())
-	assert.Equal(t, "{\"a\":\n1}", form.Get("value"))
+	assert.Equal(t, []string{"{\"a\":\n1}", "1"}, []string{form.Get("value"), form.Get("f./0")})
 	form.Del("older")
-	for value, want := range map[string]string{"{\"a\":\r\n1}": `{}`, "{\"a\":2}": `{"value":"{\"a\":2}"}`} {
-		form.Set("value", value)
-		form.Set("do", "retry")
+	for _, test := range []struct{ do, value, field, want string }{
+		{do: "retry-text", value: "{\"a\":\r\n1}", field: "1", want: `{}`},
+		{do: "retry-text", value: "{\"a\":2}", field: "3", want: `{"value":"{\"a\":2}"}`},
+		{do: "retry", value: "{\"a\":2}", field: "1", want: `{}`},
+		{do: "retry", value: "{\"a\":2}", field: "3", want: `{"value":"{\"a\":\n3}"}`},
+	} {
+		form.Set("value", test.value)
+		form.Set("f./0", test.field)
+		form.Set("do", test.do)
 		w := serve(t, newConsole(f), "POST", "/console/act", form)
-		assert.Equal(t, want, f.bodies[len(f.bodies)-2]) // the last request is for the frame
+		assert.Equal(t, test.want, f.bodies[len(f.bodies)-2]) // the last request is for the frame
 		assert.Contains(t, w.Body.String(), "1 delivered", "#circle-check")
 	}
-	page := serve(t, newConsole(f), "GET", "/console/letters?name=orders&letter=0%408", nil).Body.String()
+	form.Set("f./0", "many")
+	requests := len(f.bodies)
+	page := serve(t, newConsole(f), "POST", "/console/act", form).Body.String()
+	assert.Contains(t, page, "a: expected a number, found &#34;many&#34;")
+	assert.Equal(t, requests+2, len(f.bodies), "the letter and the frame: nothing is sent")
+	page = serve(t, newConsole(f), "GET", "/console/letters?name=orders&letter=0%408", nil).Body.String()
 	assert.Contains(t, page, "shown in part")
 	assert.Equal(t, false, strings.Contains(page, `name="value"`))
 	for _, value := range []string{"a\r\nb", "a\rb", "a\x00b"} {
@@ -180,6 +191,37 @@ func TestRefusedRetry(t *testing.T) {
 		"record":{"value":"{\"a\":1}","size":7}}]}`)
 	page = serve(t, newConsole(f), "GET", "/console/letters?name=orders&letter=0%407", nil).Body.String()
 	assert.Contains(t, page, `<details class="stored">`, "<pre tabindex=\"0\">{&#34;a&#34;:1}\n</pre>")
+}
+
+// All letters that match the filter of the page are replayed or discarded after a question with their number. A letter
+// that failed after the page was loaded is not among them. A dry run asks nothing.
+func TestAllMatchingLetters(t *testing.T) {
+	f := newFakeAPI()
+	const letters = "/culvert/connectors/orders/deadletters"
+	f.responses["GET "+letters+"?cause=0a&since=2026-02-03T04%3A05%3A06Z"] = json.RawMessage(`{"topic":"dlq",
+		"letters":[{"offset":7,"attempts":3}],"causes":[{"id":"0a","text":"no","count":16926}],"matching":16926,"next":"1-0@7"}`)
+	page := serve(t, newConsole(f), "GET", "/console/letters?name=orders&cause=0a&since=2026-02-03T04:05:06Z",
+		nil).Body.String()
+	assert.Contains(t, page, "All 16,926 of this cause, on all pages")
+	form := url.Values{"name": {"orders"}, "cause": {"0a"}, "since": {"2026-02-03T04:05:06Z"}, "letter": {"0@7"},
+		"loaded": {"2026-03-01T00:00:00Z"}, "matching": {"yes"}, "do": {"discard"}}
+	f.responses["GET "+letters+"?cause=0a&since=2026-02-03T04%3A05%3A06Z&until=2026-03-01T00%3A00%3A00Z"] =
+		json.RawMessage(`{"letters":[],"matching":16925}`)
+	f.responses["POST "+letters+"/discard"] = rest.DiscardResult{Discarded: 16925}
+	f.responses["POST "+letters+"/replay"] = rest.ReplayResult{DryRun: true, WouldPass: 9}
+	const selected = `{"cause":"0a","since":"2026-02-03T04:05:06Z","until":"2026-03-01T00:00:00Z"`
+
+	requests := len(f.bodies)
+	page = serve(t, newConsole(f), "POST", "/console/act", form).Body.String()
+	assert.Contains(t, page, "Discard all 16,925 dead letters that match?")
+	assert.Equal(t, false, slices.ContainsFunc(f.bodies[requests:], func(body string) bool { return body != "" }))
+	page = serve(t, newConsole(f), "POST", "/console/act", formOf(t, page)).Body.String()
+	assert.Contains(t, page, "16,925 discarded")
+	assert.Equal(t, selected+"}", f.bodies[len(f.bodies)-2])
+
+	form.Set("dry", "yes")
+	serve(t, newConsole(f), "POST", "/console/act", form)
+	assert.Equal(t, selected+`,"dry":true}`, f.bodies[len(f.bodies)-2])
 }
 
 // Only a result whose letters were all delivered has a green tick.

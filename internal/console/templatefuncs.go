@@ -25,10 +25,11 @@ var templateFuncs = template.FuncMap{
 	"at": formatTime, "exactly": formatExactly, "rate": formatRate, "count": formatCount, "bytes": formatBytes,
 	"percent": formatPercent, "wholePercent": wholePercent, "state": stateWord, "look": lookOf, "icon": icon,
 	"query": query, "seconds": formatSeconds, "actions": rowActions, "flow": flowText, "spark": sparkOf,
-	"loadShare": loadShare, "hasLetters": hasLetters, "canEdit": canEdit, "valueID": valueID, "tree": sampled.NewTree,
+	"loadShare": loadShare, "hasLetters": hasLetters, "canEdit": canEdit, "keyLine": keyLine, "tree": sampled.NewTree,
 	"compared": sampled.CompareStep, "outcome": sampled.Outcome, "lastStep": sampled.LastStep, "next": fields.Next,
 	"isUneditable": isUneditable, "shortClass": shortClass, "product": buildinfo.Product,
 	"kafkaConnect": func() string { return buildinfo.KafkaConnect },
+	"list":         func(words ...string) []string { return words },
 	"label":        func(do string) string { return actions[do].Label },
 	"alone":        func(r rest.SampledRecord) sampled.Compared { return sampled.Compared{Now: r} },
 }

@@ -26,6 +26,7 @@ type DeadLetterList struct {
 	Open       *int64          `json:"open"`
 	More       bool            `json:"more,omitempty"`
 	Superseded int             `json:"superseded,omitempty"`
+	Matching   *int64          `json:"matching"`         // on all pages; nil is unknown, as of a filter by error
 	Replay     *ReplayProgress `json:"replay,omitempty"` // nil if none runs
 }
 
@@ -229,7 +230,8 @@ func (req *request) listDeadLetters() {
 		return
 	}
 	list := DeadLetterList{Topic: page.Topic, DeadLetters: []DeadLetter{}, Causes: req.causes(page.Summary.Causes),
-		Next: page.Next, Open: page.Summary.Open, More: page.Summary.More, Superseded: page.Summary.Superseded}
+		Next: page.Next, Open: page.Summary.Open, More: page.Summary.More, Superseded: page.Summary.Superseded,
+		Matching: page.Matching}
 	if page.Replay != nil {
 		list.Replay = new(ReplayProgress(*page.Replay))
 	}

@@ -84,7 +84,7 @@ function show(fragments) {
   for (const [name, fragment] of Object.entries(fragments)) {
     const old = document.getElementById("fragment-" + name);
     if (old && fragment.rows) showRows(old, fragment);
-    if (!old || fragment.rows) continue;
+    if (!old || fragment.rows || old.querySelector("[data-still]") && old.querySelector(".pick :checked")) continue;
     const before = spokenText(old);
     const fresh = old.cloneNode(false);
     fresh.append(...parse(fragment.html).childNodes);
@@ -199,12 +199,16 @@ async function act(form, button) {
   const sent = new URLSearchParams(new FormData(form, button));
   if (form.ariaBusy === "true") return;
   form.ariaBusy = "true";
-  const result = document.createElement("div"), dialog = form.closest("dialog");
+  const result = document.createElement("div"), dialog = form.closest("dialog"), label = button ? [...button.childNodes] : [];
   result.className = "result";
+  const running = setInterval(async () => { // what takes longer shows how far it is
+    const {progress} = await ask(fragmentsOf(main.dataset.poll)).catch(() => ({}));
+    if (form.ariaBusy === "true") button?.replaceChildren(progress && parse(progress.html).querySelector(".done")?.textContent || "Running …");
+  }, every);
   try {
     const answer = await ask("act?fragments=", {method: "POST", body: sent}, longest);
     result.append(...parse(answer.outcome.html).childNodes);
-    if (!sent.has("dry") && !result.querySelector(failures)) for (const box of form.elements) if (box.type === "checkbox") box.checked = false;
+    if (!sent.has("dry") && !result.querySelector(".problem, .question")) for (const box of (form.matches(".question") ? main.querySelector("form.scope") : form).elements) if (box.type === "checkbox") box.checked = false;
     updateCounts();
   } catch (e) {
     const p = document.createElement("p");
@@ -213,10 +217,20 @@ async function act(form, button) {
     result.append(p);
   }
   form.ariaBusy = "false";
-  const failed = result.querySelector(failures) !== null;
+  clearInterval(running);
+  button?.replaceChildren(...label);
+  const failed = result.querySelector(failures) !== null, question = result.querySelector(".question");
   say([...result.querySelectorAll("p, li")].map(e => [...e.childNodes].filter(n => n.nodeName !== "DETAILS")
     .map(n => n.textContent).join("")).join(" ").trim());
   document.querySelector(":popover-open:not(#toast)")?.hidePopover();
+  if (question) {
+    const asked = document.createElement("dialog");
+    asked.append(result);
+    document.body.append(asked);
+    asked.addEventListener("close", () => asked.remove());
+    asked.showModal();
+    return;
+  }
   if (dialog && failed) {
     dialog.querySelector(".result")?.remove();
     dialog.querySelector(".top, h2").after(result);
@@ -224,7 +238,6 @@ async function act(form, button) {
     const fresh = result.querySelector("[data-letter]");
     if (fresh) { // the next retry is of the new letter, whose value is the one that was sent
       form.elements.letter.value = fresh.dataset.letter;
-      if (form.elements.original) form.elements.original.value = "";
     }
   } else {
     dialog?.close();

@@ -62,10 +62,9 @@ func (e *ErrorCounts) Refusal() Refusal {
 // replace each other's error.
 func (e *ErrorCounts) AddRefused(records int64, err error) {
 	e.Skipped.Add(records)
-	now := time.Now()
-	refusal := Refusal{Since: now, Last: now, Err: err}
-	if last := e.Refusal(); now.Sub(last.Last) < RefusingTime {
-		refusal.Since = last.Since
+	refusal := Refusal{Since: time.Now(), Last: time.Now(), Err: err}
+	if previous := e.Refusal(); refusal.Last.Sub(previous.Last) < RefusingTime {
+		refusal.Since = previous.Since
 	}
 	e.refusal.Store(&refusal)
 }

@@ -286,9 +286,10 @@ func testFailureIsRepaired(t *testing.T, worker *e2etest.Worker, b *Browser) {
 	tab.Press(kb.Enter)
 	tab.AwaitText("Dead letter 0@1", "not", "2 attempts")
 	tab.CheckAccessible("a dead letter in the drawer")
+	tab.Click(`dialog.drawer form > details > summary`)
 	retry := func(value string, outcome ...string) {
 		tab.Type("#drawer-value", value)
-		tab.Click(`dialog.drawer button[value="retry"]`)
+		tab.Click(`dialog.drawer button[value="retry-text"]`)
 		tab.AwaitText(outcome...)
 	}
 	// A value that is not JSON, or that is refused again, can be edited again, and the stored one is shown.
