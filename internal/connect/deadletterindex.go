@@ -47,8 +47,8 @@ const (
 //
 // Originals with one key and different values are versions of one record or row, see [deadLetterIndex.isSuperseded].
 //
-// Memory: about 150 bytes for each letter, so 150 MB at [maxTrackedLetters], 300 MB at [maxTrackedOfWorker], and 2 MB
-// of texts.
+// Memory: at most 200 bytes for each letter, so 200 MB at [maxTrackedLetters], 400 MB at [maxTrackedOfWorker], and 2 MB
+// of texts. Repeated letters of a row need 80.
 //
 // Invariants: letters are sorted by [compareTracked]. states has the replay state of each partition. The letters of an
 // original are linked from the last to the first one. An original is open if its newest letter is not settled. versions

@@ -15,7 +15,7 @@ var ErrReplayInProgress = errors.New("dead letters are being replayed already")
 const (
 	maxReplayBytes     = 320 << 20 // bounds all replays of a worker
 	replayBytes        = 8 << 20   // of a replay: a batch of letters with the requests for them
-	indexedLetterBytes = 200       // of a letter in a replayIndex, with its position among the selected ones
+	indexedLetterBytes = 300       // of a letter in a replayIndex, with its position among the selected ones
 	watchedKeyBytes    = 50        // of a letter of a sink in offsetComparison
 	watchedRowBytes    = 250       // of a record that a letter of a source becomes, in timeComparison
 )
