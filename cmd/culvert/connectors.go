@@ -127,7 +127,7 @@ are as for culvert run: properties, JSON or YAML; references in them (${file:…
   culvert connectors restart orders --failed`,
 	}
 	r.flags(c)
-	c.AddCommand(r.newList(), r.newShow(), r.newCompare(), r.newApply(), r.newRestart(), r.newLockouts())
+	c.AddCommand(r.newList(), r.newShow(), r.newEvents(), r.newCompare(), r.newApply(), r.newRestart(), r.newLockouts())
 	for _, a := range []routeCommand{
 		{use: "delete NAME…", route: "DELETE /connectors/{name}", message: "is deleted"},
 		{use: "pause NAME…", route: "PUT /connectors/{name}/pause", message: "is being paused"},
@@ -204,6 +204,20 @@ func (r *remote) newShow() *cobra.Command {
 			})
 		},
 	}
+}
+
+func (r *remote) newEvents() *cobra.Command {
+	const route = "GET /culvert/connectors/{name}/events"
+	return withRouteHelp(route, &cobra.Command{
+		Use: "events NAME", ValidArgsFunction: r.complete,
+		RunE: func(c *cobra.Command, args []string) error {
+			var list rest.ConnectorEvents
+			if err := r.call(c.Context(), route, nil, &list, args[0]); err != nil {
+				return err
+			}
+			return r.print(c.OutOrStdout(), list, nil)
+		},
+	})
 }
 
 func printConnector(out io.Writer, connector expandedConnector, now time.Time) error {

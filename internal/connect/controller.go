@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/events"
 	"github.com/culvert-project/culvert/internal/guard"
 )
 
@@ -207,6 +208,9 @@ func (ctl *controller) assign(assignment Assignment) {
 	ctl.update(func(desired *spec, _ *status) { desired.pending = append(desired.pending, assignment) })
 	ctl.enqueue(event{apply: func(context.Context) {
 		ctl.mu.Lock()
+		if gained := assignment.since(ctl.spec.assignment); gained != "" {
+			ctl.status.currentRun.recordEvent(events.Event{Kind: "assigned", Text: gained})
+		}
 		ctl.spec.setAssignment(assignment, assignment.TaskConfigs != nil) // only a member of the group has task configs
 		ctl.spec.pending = ctl.spec.pending[1:]
 		current := ctl.status.currentRun

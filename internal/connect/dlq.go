@@ -10,6 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/internal/events"
 	"github.com/culvert-project/culvert/internal/kafka"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
@@ -155,6 +156,10 @@ func (h *Herder) ReplayConnector(ctx context.Context, name string, r ReplayReque
 	r.Filter.Connector = name
 	r.located = h.tracker.locate(ctx, r.Topic, r.Filter, r.IncludeReplayed)
 	result, err = h.Replay(ctx, r)
+	if result.Sent > 0 && !r.DryRun {
+		h.Events().Record(ctx, events.Event{Connector: name, Kind: "replayed", Text: fmt.Sprintf("dead letters: "+
+			"%d sent, %d delivered, %d refused again", result.Sent, result.Delivered, result.Rejected)})
+	}
 	if err == nil && result.Rejected > 0 && !r.DryRun && len(r.Filter.Positions) == 1 {
 		for selected := range r.Filter.Positions {
 			result.Letter = h.newestLetter(ctx, name, r.Topic, selected)
@@ -206,6 +211,10 @@ func (h *Herder) DiscardDeadLetters(ctx context.Context, name string, filter Dea
 	const withSettled = false
 	result, err := h.Replay(ctx, ReplayRequest{Topic: topic, isDiscard: true, Filter: filter, running: running,
 		located: h.tracker.locate(ctx, topic, filter, withSettled)})
+	if result.Discarded > 0 {
+		h.Events().Record(ctx, events.Event{Connector: name, Kind: "discarded",
+			Text: fmt.Sprintf("dead letters: %d", result.Discarded)})
+	}
 	return DiscardResult{Discarded: result.Discarded, Kept: result.Kept}, err
 }
 

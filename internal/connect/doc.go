@@ -21,7 +21,8 @@
 //     replaystate.go: stored state. replayindex.go, recordid.go: replayed letters. newerrecords.go,
 //     offsetcomparison.go, timecomparison.go, keylocks.go: order of replayed records.
 //   - condition.go: the words for states. summary.go, activity.go, restinfo.go, trace.go, progress.go, metrics.go: what
-//     is shown, history.go: of the last hour. offsets.go, importoffsets.go: offsets.
+//     is shown, history.go: of the last hour. Package events: what happened to a connector. offsets.go,
+//     importoffsets.go: offsets.
 //
 // Invariants: only a controller's loop changes its state. At most one run of a connector is active, even if the
 // connector is deleted and created again; the next run starts after the previous one has stored its offsets. Enqueuing
@@ -29,6 +30,6 @@
 // configurations. A rejected configuration leaves the previous one running.
 //
 // Locks: controller.mu guards the spec, the status, the task set and the queue. While it is held, nothing calls the
-// group, Kafka, a service or a plugin, except that the log is written and the locks of the plugin manager and of
-// startCounter are taken. Herder.mu is taken before controller.mu.
+// group, Kafka, a service or a plugin, except that log and events are written and the locks of the plugin manager and
+// of startCounter are taken. Herder.mu is taken before controller.mu.
 package connect

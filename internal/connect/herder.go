@@ -12,6 +12,7 @@ import (
 
 	"github.com/culvert-project/culvert/internal/components"
 	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/events"
 	"github.com/culvert-project/culvert/internal/guard"
 	"github.com/culvert-project/culvert/internal/history"
 	"github.com/culvert-project/culvert/internal/run/notify"
@@ -37,9 +38,16 @@ type Herder struct {
 func New(o Options, connectors []*config.Connector) *Herder {
 	o.sharedResources = sharedResources{claims: &claimRegistry{}, buffers: source.NewBuffers(o.Memory.Chunks()),
 		hub: &notify.Hub{Logger: o.Logger}, starts: &startCounters{}, replays: &replayRegistry{},
+		events:          events.New(o.WorkerID, o.Worker.Redact),
 		refreshInterval: cmp.Or(o.refreshInterval, time.Minute)}
 	h := &Herder{shared: o, controllers: map[string]*controller{}, deleting: map[string]*controller{}}
 	h.tracker = newDeadLetterTracker(h)
+	if o.Plugins != nil {
+		o.Plugins.OnSwap(func(connector, plugin, from, to string) {
+			o.events.Record(context.Background(), events.Event{Connector: connector, Kind: "swapped",
+				Text: fmt.Sprintf("plugin %s %s to %s", plugin, from, to)})
+		})
+	}
 	options := h.options(connectors)
 	for _, connector := range connectors {
 		ctl := newController(options, connector)
@@ -62,6 +70,9 @@ func (h *Herder) options(connectors []*config.Connector) *Options {
 	o.reserved = components.Reserved(o.Worker, connectors)
 	return &o
 }
+
+// Events returns the recorder of what happens to connectors on this worker.
+func (h *Herder) Events() *events.Recorder { return h.shared.events }
 
 // Run starts all connectors. When ctx ends it stops them within task.shutdown.graceful.timeout.ms, acknowledges pending
 // records and stores offsets. A failed connector or task does not affect the others.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/culvert-project/culvert/internal/base/memory"
 	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/events"
 	"github.com/culvert-project/culvert/internal/kafka"
 	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/internal/record"
@@ -52,6 +53,7 @@ type sharedResources struct {
 	hub             *notify.Hub
 	starts          *startCounters
 	replays         *replayRegistry
+	events          *events.Recorder
 	refreshInterval time.Duration // how often a failed start checks again for settings that change elsewhere
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/watch"
 	"github.com/culvert-project/culvert/internal/components"
 	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/events"
 	"github.com/culvert-project/culvert/internal/guard"
 	"github.com/culvert-project/culvert/internal/kafka"
 	"github.com/culvert-project/culvert/internal/plugin"
@@ -129,6 +130,7 @@ func (run *connectorRun) reportFailure(ctx context.Context, err error) {
 	if message := err.Error(); message != run.clients.lastError {
 		run.clients.lastError = message
 		run.log.Log(ctx, level, "connector failed", "error", err)
+		run.recordEvent(events.Event{Kind: "failed", Reason: reasonOf(message)})
 	}
 	run.controller.report(run, evFailed, err)
 }
@@ -162,6 +164,9 @@ func (run *connectorRun) start(ctx context.Context) (closeAll func(), err error)
 		run.clients.client.Close()
 		return nil, err
 	}
+	if run.clients.lastError != "" {
+		run.recordEvent(events.Event{Kind: "restarted", Text: "automatically"})
+	}
 	run.clients.lastError = ""
 	run.createTasks(configs)
 	run.options.starts.connectors.addSuccess()
@@ -181,6 +186,12 @@ func (run *connectorRun) start(ctx context.Context) (closeAll func(), err error)
 			run.clients.admin.Close()
 		}
 	}, nil
+}
+
+// recordEvent records an event that no request has caused.
+func (run *connectorRun) recordEvent(e events.Event) {
+	e.Connector = run.controller.name
+	run.options.events.Record(context.Background(), e)
 }
 
 // openService creates the service and its client, which the caller closes.

@@ -27,6 +27,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/watch"
 	"github.com/culvert-project/culvert/internal/check/checktest"
 	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/events"
 	"github.com/culvert-project/culvert/internal/guard"
 	"github.com/culvert-project/culvert/internal/kafka"
 	"github.com/culvert-project/culvert/internal/transport/connectivitytest"
@@ -99,6 +100,11 @@ func TestConnectorStartsAfterAFix(t *testing.T) {
 			}
 			if n := strings.Count(b.Log.String(), "connector failed"); n != 1 {
 				t.Errorf("expected one failure in the log, found %d", n)
+			}
+			list := h.Events().List("c")
+			if len(list) != 2 || list[0].Kind != "restarted" || list[0].Text != "automatically" ||
+				list[1].Kind != "failed" || !strings.Contains(list[1].Reason, test.want) {
+				t.Errorf("expected the failure and the restart as events, found %+v", list)
 			}
 		})
 	}
@@ -269,8 +275,9 @@ func TestAutoRestartDelayDoubles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		worker := defaultWorker(t)
 		var log bytes.Buffer
-		run := newEmptyRun(&Options{Worker: worker, sharedResources: sharedResources{starts: &startCounters{}}},
-			slog.New(slog.NewTextHandler(&log, nil)))
+		recorder := events.New("w", worker.Redact)
+		run := newEmptyRun(&Options{Worker: worker, sharedResources: sharedResources{starts: &startCounters{},
+			events: recorder}}, slog.New(slog.NewTextHandler(&log, nil)))
 		run.config = &config.Connector{Name: "c"}
 		task := &task{run: run}
 		unavailable := &wit.Error{Kind: wit.ErrorTransient, Message: "away"}
@@ -301,6 +308,12 @@ func TestAutoRestartDelayDoubles(t *testing.T) {
 		if n := strings.Count(log.String(), "restarts by itself"); n != 1 {
 			t.Errorf("expected one line, found %d:\n%s", n, log.String())
 		}
+		task.setRunning(nil, nil)
+		found := ""
+		for _, e := range recorder.List("") {
+			found += e.Kind + " " + e.Text + " " + e.Reason + "\n"
+		}
+		assert.Equal(t, "restarted task 0, automatically \nfailed task 0 away\n", found)
 		for _, attempt := range []struct {
 			duration  time.Duration
 			movedRows bool

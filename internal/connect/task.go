@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/events"
 	"github.com/culvert-project/culvert/internal/guard"
 	"github.com/culvert-project/culvert/internal/plugin"
 	core "github.com/culvert-project/culvert/internal/run/task"
@@ -151,6 +152,9 @@ func (t *task) setRunning(progress func(*Progress), plugins func(*TaskStatus)) {
 	defer ctl.reportStatus()
 	ctl.mu.Lock()
 	defer ctl.mu.Unlock()
+	if t.err != nil && t.state != Restarting {
+		t.run.recordEvent(events.Event{Kind: "restarted", Text: fmt.Sprintf("task %d, automatically", t.number)})
+	}
 	t.taskStatus = taskStatus{fillProgress: progress, fillPlugins: plugins}
 	t.setState(Running)
 	t.isWorking = true
@@ -178,6 +182,10 @@ func (t *task) recordEnd(ctx context.Context, err error, restart *restartBackoff
 			restartsAt = time.Now().Add(restart.delay)
 		}
 		t.run.log.Log(ctx, level, "task failed", "task", t.number, "error", err)
+		if restart == nil || restart.failures == 1 {
+			t.run.recordEvent(events.Event{Kind: "failed", Text: fmt.Sprintf("task %d", t.number),
+				Reason: reasonOf(err.Error())})
+		}
 		if t.isRestartRequested() { // it is RESTARTING
 			break
 		}

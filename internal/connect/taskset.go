@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -27,6 +29,20 @@ type Assignment struct {
 func (a Assignment) hasTask(task int) bool { return a.Standalone || slices.Contains(a.Tasks, task) }
 
 func (a Assignment) empty() bool { return !a.Standalone && !a.OwnsConnector && len(a.Tasks) == 0 }
+
+// since describes what the assignment has that the previous one does not have, "" for nothing.
+func (a Assignment) since(previous Assignment) string {
+	var parts []string
+	if a.OwnsConnector && !previous.OwnsConnector {
+		parts = append(parts, "the connector")
+	}
+	for _, task := range a.Tasks {
+		if !previous.hasTask(task) {
+			parts = append(parts, fmt.Sprintf("task %d", task))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
 
 func (a Assignment) claims() []string {
 	if a.TaskConfigs == nil {

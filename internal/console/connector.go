@@ -19,6 +19,7 @@ type connectorPage struct {
 	Feeds     []feed
 	FlowError string
 	Charts    []svg.Chart
+	Events    rest.ConnectorEvents
 }
 
 type feed struct {
@@ -48,6 +49,7 @@ func (pr *pageRequest) connector() (any, error) {
 		page.Charts = svg.Charts(&hour, unread, formatRate)
 	}
 	page.Feeds = feedsOf(&page.Motion)
+	_ = pr.get("GET /culvert/connectors/{name}/events", &page.Events, name) // without an answer no event is shown
 	return page, nil
 }
 

@@ -80,7 +80,7 @@ const home = "overview"
 // pages has all pages, by the last segment of their path.
 var pages = map[string]page{
 	home:        {title: "Overview", fragments: []string{"figures", "filters", "list"}, load: (*pageRequest).overview},
-	"connector": {fragments: []string{"head", "state", "charts", "feeds", "tasks"}, load: (*pageRequest).connector},
+	"connector": {fragments: []string{"head", "state", "charts", "feeds", "tasks", "events"}, load: (*pageRequest).connector},
 	"records": {title: "Records", fragments: []string{"head", "rows"}, isPrivate: true, load: (*pageRequest).records,
 		post: (*pageRequest).postRecords},
 	"letters": {title: "Letters", fragments: []string{"head", "progress", "causes"}, isPrivate: true,

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -18,6 +19,7 @@ import (
 	"github.com/culvert-project/culvert/internal/check"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/console/pagetest"
+	"github.com/culvert-project/culvert/internal/events"
 	"github.com/culvert-project/culvert/internal/rest"
 	"github.com/culvert-project/culvert/internal/transport/limits"
 )
@@ -171,6 +173,12 @@ func newFakeAPI() *fakeAPI {
 				{Stage: "fetch", Share: 0.5, BusySeconds: 30, Calls: 100},
 				{Stage: hostileText, Share: 7},
 			},
+			Silent: []string{hostileText},
+		},
+		"GET " + path("/culvert/connectors/{name}/events"): rest.ConnectorEvents{
+			Since: date,
+			Events: slices.Repeat([]events.Event{{Time: date, Kind: "failed", Text: hostileText, Reason: hostileText,
+				By: hostileText, Worker: hostileText, Count: 3}}, 12),
 			Silent: []string{hostileText},
 		},
 		"GET " + path("/connectors/{name}/offsets"): map[string]any{"offsets": []any{map[string]any{
@@ -349,6 +357,17 @@ func TestPageNamesBothVersions(t *testing.T) {
 	page := pagetest.Read(serve(t, newConsole(newFakeAPI()), "GET", "/console/", nil).Body.String())
 	assert.Contains(t, page, "Culvert "+buildinfo.Product())
 	assert.Contains(t, page, "Compatible with Kafka Connect "+buildinfo.KafkaConnect)
+}
+
+func TestEarlierEventsAreFolded(t *testing.T) {
+	page := serve(t, newConsole(newFakeAPI()), "GET", addresses()[2], nil).Body.String()
+	_, page, _ = strings.Cut(page, "<h2>Events</h2>")
+	first, folded, isFolded := strings.Cut(page, "<details><summary>Earlier events</summary>")
+	const event = "<b>failed</b>"
+	if n := strings.Count(first, event); !isFolded || n != 10 || strings.Count(folded, event) != 2 {
+		t.Errorf("expected 10 events and 2 folded ones, found %d and %d", n, strings.Count(folded, event))
+	}
+	assert.Contains(t, first, " (3 times)")
 }
 
 // A service counts once for all workers, and is away if it is away for one worker, whatever else its connectors wait

@@ -119,6 +119,18 @@ func TaskOf(t *testing.T, address, connector string) connect.TaskStatus {
 	return s.Tasks[0]
 }
 
+// Events returns the events of a connector as KIND TEXT REASON BY SENDER, the oldest first.
+func (w *Worker) Events(name string) (lines []string) {
+	w.Place.T.Helper()
+	var list rest.ConnectorEvents
+	Get(w.Place.T, w.URL+"/culvert/connectors/"+name+"/events", &list)
+	slices.Reverse(list.Events)
+	for _, e := range list.Events {
+		lines = append(lines, strings.Join(strings.Fields(e.Kind+" "+e.Text+" "+e.Reason+" by "+e.By), " "))
+	}
+	return lines
+}
+
 // ReloadReport returns REST's report on reloads.
 func (w *Worker) ReloadReport() (r rest.Reload) {
 	w.Place.T.Helper()

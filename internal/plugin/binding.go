@@ -155,6 +155,7 @@ func (b *Binding) Promote(pool *Pool) {
 	if hash, pinned := b.manager.pinnedHash(pool.module.info.Name, b.query); pinned {
 		isAllowed = isAllowed && strings.HasPrefix(pool.module.info.Hash, hash)
 	}
+	onSwap := b.manager.onSwap
 	b.manager.mu.Unlock()
 	if !isAllowed {
 		b.mu.Unlock()
@@ -180,6 +181,9 @@ func (b *Binding) Promote(pool *Pool) {
 	b.manager.loader.logger.Info("plugin swapped", "connector", b.connector, "plugin", pool.module.info.Name,
 		"from", old.module.info.Version, "to", pool.module.info.Version, "hash", pool.module.info.Hash[:12],
 		"file", pool.module.info.Path)
+	if onSwap != nil {
+		onSwap(b.connector, pool.module.info.Name, old.module.info.Version, pool.module.info.Version)
+	}
 }
 
 // Reject releases the candidate, which is not returned again, and keeps the current version.

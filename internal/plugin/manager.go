@@ -95,8 +95,16 @@ type Manager struct {
 	bindings map[*Binding]struct{}
 	loads    int // counts the files that were loaded
 	closed   bool
+	onSwap   func(connector, plugin, from, to string) // nil before OnSwap is called
 	pinning
 	trimming trimming
+}
+
+// OnSwap sets a function that is called after each swap with the versions.
+func (m *Manager) OnSwap(do func(connector, plugin, from, to string)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.onSwap = do
 }
 
 // folders holds the plugin folders.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/culvert-project/culvert/internal/components"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/events"
 	"github.com/culvert-project/culvert/internal/guard"
 	"github.com/culvert-project/culvert/internal/rest"
 	"github.com/culvert-project/culvert/internal/transport/lockouts"
@@ -37,6 +39,7 @@ type Options struct {
 
 // Group is the group of a worker. In a group only the worker that plans a connector's tasks checks it.
 type Group interface {
+	Membership() rest.Membership
 	// Applied reports that the herder has the connectors of a snapshot.
 	Applied(config.Snapshot)
 }
@@ -190,7 +193,12 @@ func (r *Reloader) Reconcile(ctx context.Context, snapshot config.Snapshot, runn
 	r.timedOutOrigins = map[string]bool{}
 	check := func(connector *config.Connector) config.Problems { return find(ctx, connector) }
 	if apply == nil {
-		apply = func(step config.Change, isNew bool) { r.apply(step, snapshot.Connectors, isNew) }
+		apply = func(step config.Change, isNew bool) {
+			r.apply(step, snapshot.Connectors, isNew)
+			if r.Group == nil || (r.Reconciled() && r.Group.Membership().IsLeader) { // it made the change for the group
+				r.recordEvent(ctx, step, isNew)
+			}
+		}
 		if r.Group != nil {
 			check = func(*config.Connector) config.Problems { return nil }
 			defer r.Group.Applied(snapshot)
@@ -251,6 +259,24 @@ func (r *Reloader) apply(step config.Change, connectors []*config.Connector, isN
 	if err != nil {
 		r.Log.Error("an internal error of culvert: a reload", "connector", step.Name, "error", err)
 	}
+}
+
+var eventKinds = map[config.Action]string{config.Create: "created", config.UpdateInPlace: "changed",
+	config.Restart: "changed", config.Remove: "deleted", config.Reject: "rejected"}
+
+// recordEvent adds a change to the events of its connector.
+func (r *Reloader) recordEvent(ctx context.Context, step config.Change, isNew bool) {
+	event := events.Event{Connector: step.Name, Kind: eventKinds[step.Action], Text: strings.Join(step.Settings, ", ")}
+	if event.Kind == "" || (step.Action == config.Reject && !isNew) {
+		return
+	}
+	if step.Action == config.Reject {
+		event.Text = step.Problems.Error()
+	}
+	if step.Connector != nil {
+		event.By = step.Connector.File
+	}
+	r.herder.Events().Record(ctx, event)
 }
 
 // logStep logs a change. isNew is false for a rejection that was logged before, which is not logged again.

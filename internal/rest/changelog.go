@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/culvert-project/culvert/internal/events"
 	"github.com/culvert-project/culvert/internal/shown"
 )
 
@@ -19,7 +20,8 @@ func isChange(r *http.Request) bool {
 	return !slices.ContainsFunc(routes, func(o route) bool { return o.readOnly && o.matches(r.Method, path) })
 }
 
-// logChanges logs each successful change with its sender. authenticated means that the user name was verified.
+// logChanges logs each successful change with its sender, which it passes on to events. authenticated means that the
+// user name was verified.
 func logChanges(next http.Handler, log *slog.Logger, authenticated bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !isChange(r) {
@@ -34,7 +36,7 @@ func logChanges(next http.Handler, log *slog.Logger, authenticated bool) http.Ha
 		if user, _, ok := r.BasicAuth(); ok && authenticated {
 			sender = user + " at " + sender
 		}
-		next.ServeHTTP(response, r)
+		next.ServeHTTP(response, r.WithContext(events.WithSender(r.Context(), sender)))
 		if response.status >= http.StatusMultipleChoices {
 			return
 		}

@@ -9,7 +9,8 @@
 //     to the worker).
 //   - Access: hosts.go, hostguard.go (Host), access.go, users.go, tls.go, changelog.go (the log of changes),
 //     withheld.go (texts that quote records).
-//   - Routes that show: connectors.go, connectorlist.go, flow.go, origins.go, log.go, samples.go, sampling.go (types).
+//   - Routes that show: connectors.go, connectorlist.go, flow.go, events.go, origins.go, log.go, samples.go,
+//     sampling.go (types).
 //   - Routes that change: configs.go, diff.go, validate.go, targetstate.go, offsets.go, loggers.go, plugins.go,
 //     lockouts.go, deadletters.go, letterpage.go.
 //   - Groups: cluster.go (types), forward.go (which worker answers), fanout.go (queries to all workers), session.go

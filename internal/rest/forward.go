@@ -257,6 +257,7 @@ func (req *request) forward(to string) {
 		req.fail(http.StatusInternalServerError, err.Error())
 		return
 	}
+	req.isForwarded = true
 	req.logWith("forwarded_to", to)
 	answer, err := req.workerClient.Do(r)
 	stopTimer() // the client may take longer to read the answer
@@ -287,6 +288,7 @@ func (req *request) forward(to string) {
 			req.w.Header()[name] = values
 		}
 	}
+	req.worker.Now().Events.RecordCopy(req.r.Context(), answer.Header.Get(eventHeader))
 	if location, err := answer.Location(); err == nil { // the client may not reach the other worker
 		req.w.Header().Set("Location", req.baseURL()+location.EscapedPath())
 	}

@@ -150,9 +150,10 @@ func startGroup(t *testing.T, workers []Worker, startTimeout time.Duration,
 		h := common{worker: worker, bodies: new(inbound.Bodies), validations: make(chan struct{}, maxValidations),
 			seen: new(seenWorkers), cluster: s, workerClient: peers, requiresLogon: true,
 			startTimeout: startTimeout}.handler(func(string) bool { return true })
+		logged := logChanges(h, slog.New(slog.DiscardHandler), true)
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if !intercept(w, r, n) {
-				h.ServeHTTP(w, r)
+				logged.ServeHTTP(w, r)
 			}
 		}))
 		t.Cleanup(server.Close)

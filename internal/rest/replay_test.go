@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -28,6 +29,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/check"
 	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/events"
 	"github.com/culvert-project/culvert/internal/logging"
 	"github.com/culvert-project/culvert/internal/rest/replaytest"
 	"github.com/culvert-project/culvert/internal/run/offset"
@@ -122,6 +124,7 @@ func (s *standIn) worker() Worker { return s.with(s) }
 func (s *standIn) with(h Herder) Worker {
 	parts := s.parts
 	parts.Herder = h
+	parts.Events = cmp.Or(parts.Events, events.New("w", strings.Clone))
 	parts.TracksTopics = true
 	parts.ResetsTopics = true
 	parts.Root = Root{Version: "${version}", Commit: "${commit}", Cluster: "${cluster}"}

@@ -28,8 +28,9 @@ type request struct {
 	r     *http.Request
 	route *route // nil before dispatch, and in calls of other workers
 	// releases run before the response is sent. They return the memory budget of bodies, and end timeouts.
-	releases  []func()
-	passwords func(setting string) bool
+	releases    []func()
+	passwords   func(setting string) bool
+	isForwarded bool // another worker has answered
 }
 
 // release runs the releases, each once.
@@ -184,9 +185,12 @@ func (req *request) sendAs(contentType string, status int, data []byte) {
 // viewTimeout bounds how long the answer to a change waits for this worker's view of the group.
 const viewTimeout = 5 * time.Second
 
-// writeHeader sends the status. The answer to a change of a connector waits until this worker's next answers contain
-// the change, which another worker may have made.
+// writeHeader records the event of a change and sends the status. The answer to a change of a connector waits until
+// this worker's next answers contain the change, which another worker may have made.
 func (req *request) writeHeader(status int) {
+	if status < 300 {
+		req.recordEvent()
+	}
 	if status < 300 && req.worker.CatchUp != nil && req.route != nil && req.route.changesConnector() {
 		ctx, cancel := context.WithTimeout(req.r.Context(), viewTimeout)
 		defer cancel()

@@ -30,6 +30,7 @@ type operation struct {
 	mediaType string
 	// allowsText means that the configuration in the request, or else in the response, may be properties text.
 	allowsText  bool
+	event       string        // the kind of the event that a successful answer records; "" means no event
 	timeout     time.Duration // zero means [changeTimeout]
 	readOnly    bool          // nothing is changed, whatever the method
 	duringStart bool          // the route does not wait until the worker has started

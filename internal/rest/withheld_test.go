@@ -304,9 +304,12 @@ var errorTexts = []string{"trace", "cause", "causes", "error", "message", "reaso
 // rowlessTexts are fields with such names that never quote a row, or that users who may not see values do not get.
 var rowlessTexts = map[string]bool{
 	"connect.TaskMetrics.error":    true, // a worker that does not respond
+	"events.Event.request":         true, // an id
+	"events.Event.text":            true, // names and numbers
 	"history.History.silent":       true,
 	"logging.Line.text":            true, // without its attributes
 	"rest.Change.problems":         true, // of settings and files
+	"rest.ConnectorEvents.silent":  true,
 	"rest.ConnectorList.silent":    true,
 	"rest.ConnectorState.advice":   true, // constant
 	"rest.ConnectorState.cause":    true, // see summarize

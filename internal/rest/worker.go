@@ -10,6 +10,7 @@ import (
 	"github.com/culvert-project/culvert/internal/check"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/events"
 	"github.com/culvert-project/culvert/internal/history"
 	"github.com/culvert-project/culvert/internal/logging"
 	"github.com/culvert-project/culvert/internal/plugin"
@@ -139,6 +140,7 @@ type Parts struct {
 	Lockouts     *lockouts.Store
 	Levels       *logging.Levels
 	Log          *slog.Logger
+	Events       *events.Recorder
 	Recent       *logging.Recent
 }
 

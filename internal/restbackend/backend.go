@@ -123,12 +123,16 @@ func (b *Backend) ChangeChecker(plugins *plugin.Manager, herder *connect.Herder)
 func (b *Backend) snapshot() rest.Parts {
 	parts := b.Parts()
 	_, commit := buildinfo.Version()
-	return rest.Parts{Starting: b.starting(parts), ID: b.WorkerID(), Started: b.started, Once: b.Config.Once,
+	shown := rest.Parts{Starting: b.starting(parts), ID: b.WorkerID(), Started: b.started, Once: b.Config.Once,
 		Herder: b.view(parts.Herder), Plugins: parts.Plugins, Lockouts: b.Lockouts, Levels: b.Levels, Log: b.Log,
 		Recent:       b.Recent,
 		Root:         rest.Root{Version: buildinfo.REST(), Commit: commit, Cluster: parts.Cluster},
 		TracksTopics: b.Worker.Boolean("topic.tracking.enable"),
 		ResetsTopics: b.Worker.Boolean("topic.tracking.allow.reset")}
+	if parts.Herder != nil {
+		shown.Events = parts.Herder.Events()
+	}
+	return shown
 }
 
 // starting returns what the worker's start waits for, nil once it can handle requests. REST shows the texts verbatim,

@@ -85,6 +85,12 @@ func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
 	if n := f.StartCount("calm"); n != 1 {
 		t.Errorf("expected calm to have run undisturbed, found it started %d times", n)
 	}
+	changes := f.Events("orders")
+	e2etest.Equal(t, "events", []string{"created by conf/orders.properties",
+		"changed transforms by conf/orders.properties", "changed sap.odata.user.pwd by conf/orders.properties"},
+		changes[:3])
+	e2etest.Equal(t, "the rejected files and the end", []string{"rejected", "rejected", "rejected", "deleted"},
+		kinds(changes[3:]))
 	checkFolderMayGoAway(f, "calm", "renamed")
 	// The worker keeps running without connectors, and a restored file continues from its offset.
 	f.DeleteFile("conf/orders.properties")
@@ -97,6 +103,15 @@ func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
 	if strings.Contains(f.Stderr.String(), "an internal error of culvert") {
 		t.Errorf("expected no internal error, found\n%s", f.Stderr.String())
 	}
+}
+
+// kinds returns the first word of each event.
+func kinds(changes []string) (words []string) {
+	for _, change := range changes {
+		word, _, _ := strings.Cut(change, " ")
+		words = append(words, word)
+	}
+	return words
 }
 
 // checkInvalidFilesAreReported checks that invalid files of the connector orders are reported everywhere with file and

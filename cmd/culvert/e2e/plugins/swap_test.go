@@ -10,6 +10,7 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 	"github.com/culvert-project/culvert/internal/porttest"
+	"github.com/culvert-project/culvert/internal/rest"
 )
 
 // Newer versions of a source, of a transform and of a predicate are dropped into the folder in the middle of a load:
@@ -61,6 +62,10 @@ func TestPluginsAreSwappedInMidLoad(t *testing.T) {
 	c.AwaitStderr("plugin=odata-source from=0.1.0 to=0.2.0")
 	c.AwaitStderr("plugin=smt from=0.1.0 to=0.2.0")
 	c.AwaitStderr("plugin=odd from=1.0.0 to=1.1.0")
+	var list rest.ConnectorEvents
+	e2etest.Get(t, "http://"+listen+"/culvert/connectors/orders/events", &list)
+	e2etest.Contains(t, "the events", fmt.Sprintf("%v", list.Events), "swapped plugin odata-source 0.1.0 to 0.2.0",
+		"swapped plugin smt 0.1.0 to 0.2.0")
 	if got := status(); got.Tasks[0].Version != "0.2.0" || got.Tasks[0].State != connect.Running {
 		t.Errorf("expected version 0.2.0 RUNNING in the status, found %+v", got)
 	}

@@ -97,6 +97,7 @@ func TestDeadLettersOfARunningWorker(t *testing.T) {
 		t.Errorf("expected three settled letters, found %d lines", n)
 	}
 	e2etest.Contains(t, "the log", f.Stderr.String(), "/deadletters/discard", "by=127.0.0.1", "discarded=1", last)
+	e2etest.Contains(t, "the events", strings.Join(f.Events("inbox"), "; "), "discarded dead letters: 1 by 127.0.0.1")
 	d.Run("dlq", "list").WantCode(2).WantStderr("expected TOPIC or --connector NAME, found neither")
 	d.Run("dlq", "discard", "0@1").WantCode(2).WantStderr("expected --connector NAME")
 }

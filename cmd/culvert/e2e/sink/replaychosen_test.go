@@ -101,6 +101,10 @@ func TestReplayOfChosenLetters(t *testing.T) {
 		t.Errorf("expected that two would pass, found %+v", r)
 	}
 	checkLettersAreReplayedOnce(t, letters, n, broker)
+	const one = "replayed dead letters: 1 sent, 1 delivered, 0 refused again by 127.0.0.1"
+	e2etest.Equal(t, "events", []string{"created by 127.0.0.1", "changed transforms.number.spec by 127.0.0.1",
+		one, one, one, one, strings.ReplaceAll(one, "1 ", fmt.Sprint(n-3, " ")),
+	}, f.Events("orders"))
 	f.MustStop()
 	checkCommandReplaysChosenLetters(t, p)
 }
