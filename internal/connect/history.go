@@ -8,15 +8,16 @@ import (
 	"github.com/culvert-project/culvert/internal/history"
 )
 
-// History returns what a connector's tasks on this worker did in the last hour. The name "" means all connectors.
-func (h *Herder) History(name string) (history.History, error) {
+// History returns what a connector's tasks on this worker did in one of [history.Ranges]. The name "" means all
+// connectors.
+func (h *Herder) History(name, timeRange string) (history.History, error) {
 	if name == "" {
-		return h.history.All(time.Now()), nil
+		return h.history.All(time.Now(), timeRange), nil
 	}
 	if _, err := h.find(name); err != nil {
 		return history.History{}, err
 	}
-	return h.history.Connector(name, time.Now()), nil
+	return h.history.Connector(name, time.Now(), timeRange), nil
 }
 
 // Hour returns the rows of each minute and the refused records of the last hour, of a connector's tasks on this worker.

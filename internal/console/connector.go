@@ -18,8 +18,16 @@ type connectorPage struct {
 	Flow      rest.Flow
 	Feeds     []feed
 	FlowError string
-	Charts    []svg.Chart
+	Ranges    []chartRange
+	Charts    []svg.Chart // nil without a sample
 	Events    rest.ConnectorEvents
+}
+
+// chartRange is a link to the charts of a range.
+type chartRange struct {
+	Name      string // in [history.Ranges]
+	Link      string
+	IsCurrent bool
 }
 
 type feed struct {
@@ -40,13 +48,19 @@ func (pr *pageRequest) connector() (any, error) {
 	if err := pr.get("GET /culvert/connectors/{name}/flow", &page.Flow, name); err != nil {
 		page.FlowError = err.Error()
 	}
-	var hour history.History
-	if err := pr.get("GET /culvert/connectors/{name}/history", &hour, name); err == nil && len(hour.Rows) > 0 {
+	timeRange := cmp.Or(pr.query.Get("range"), "1h")
+	for _, other := range history.Ranges {
+		link := "connector" + query("name", name, "range", other)
+		page.Ranges = append(page.Ranges, chartRange{Name: other, Link: link, IsCurrent: other == timeRange})
+	}
+	var steps history.History
+	route := "GET /culvert/connectors/{name}/history" + query("range", timeRange)
+	if err := pr.get(route, &steps, name); err == nil && steps.Step > 0 {
 		unread := "rows"
 		if head.Status.Type == "sink" {
 			unread = "records"
 		}
-		page.Charts = svg.Charts(&hour, unread, formatRate)
+		page.Charts = svg.Charts(&steps, unread, formatRate)
 	}
 	page.Feeds = feedsOf(&page.Motion)
 	_ = pr.get("GET /culvert/connectors/{name}/events", &page.Events, name) // without an answer no event is shown

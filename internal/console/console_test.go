@@ -20,6 +20,7 @@ import (
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/console/pagetest"
 	"github.com/culvert-project/culvert/internal/events"
+	"github.com/culvert-project/culvert/internal/history"
 	"github.com/culvert-project/culvert/internal/rest"
 	"github.com/culvert-project/culvert/internal/transport/limits"
 )
@@ -357,6 +358,24 @@ func TestPageNamesBothVersions(t *testing.T) {
 	page := pagetest.Read(serve(t, newConsole(newFakeAPI()), "GET", "/console/", nil).Body.String())
 	assert.Contains(t, page, "Culvert "+buildinfo.Product())
 	assert.Contains(t, page, "Compatible with Kafka Connect "+buildinfo.KafkaConnect)
+}
+
+func TestChartsHaveARange(t *testing.T) {
+	f := newFakeAPI()
+	console := newConsole(f)
+	page := serve(t, console, "GET", addresses()[2]+"&range=24h", nil).Body.String()
+	assert.Contains(t, f.log(), "/history?range=24h")
+	assert.Contains(t, page, `aria-current="true">24h</a>`, `&amp;range=15m">15m</a>`, `<svg class="chart"`)
+	for call := range f.responses {
+		if strings.HasSuffix(call, "/history") {
+			f.responses[call] = history.History{Step: 10, Rows: make([]*int64, 6)}
+		}
+	}
+	page = serve(t, console, "GET", addresses()[2], nil).Body.String()
+	if strings.Contains(page, `<svg class="chart"`) {
+		t.Error("expected no chart without a sample")
+	}
+	assert.Contains(t, page, `aria-current="true">1h</a>`, "Nothing ran in this range.")
 }
 
 func TestEarlierEventsAreFolded(t *testing.T) {

@@ -1,5 +1,5 @@
-// Package history keeps what connectors did in the last hour, in steps of 10 seconds, for charts. It is kept in memory:
-// a connector with one task needs less than 10 kB.
+// Package history keeps what connectors did, for charts: the last hour in steps of 10 seconds, the last 24 hours in
+// steps of 5 minutes. It is kept in memory: a connector with one task needs less than 16 kB.
 package history
 
 import (
@@ -8,18 +8,24 @@ import (
 	"time"
 )
 
-// The length of a history.
+// Minutes is the length of [Recorder.Hour].
+const Minutes = 60
+
 const (
-	Steps          = 360
-	StepSeconds    = 10
-	Minutes        = 60
-	stepsPerMinute = Steps / Minutes
+	stepSeconds     = 10
+	hourSteps       = 360
+	stepsPerMinute  = hourSteps / Minutes
+	stepsPerDayStep = 30
+	daySteps        = 288
 )
+
+// Ranges are the ranges of a history. The first two have steps of 10 seconds, the last one of 5 minutes.
+var Ranges = []string{"15m", "1h", "24h"}
 
 // Counts are the totals of a task, or of a connector's client. They begin again with a new task or client.
 type Counts struct {
 	Rows     int64 // delivered rows
-	Requests int64
+	Requests int64 // a smaller number shows that the client is new
 	Errors   int64 // including refused records
 	Refused  int64
 	Latency  [LatencyBuckets]int64 // requests by duration
@@ -42,37 +48,36 @@ type Part struct {
 // Client is the task of the client in [Sample.Parts].
 const Client = -1
 
-// History is the last hour, the oldest step first. Null means unknown: the worker or the tasks did not run.
+// History has the complete steps of a range, the oldest first. Null means unknown: the worker or the tasks did not run.
 type History struct {
 	Step int       `json:"step"` // seconds
 	From time.Time `json:"from"`
 	// P50 and P95 are milliseconds until the service began to answer, at most 65,534, null without requests.
-	Rows     []*int64 `json:"rows"` // delivered rows
-	Requests []*int64 `json:"requests"`
-	P50      []*int64 `json:"p50"`
-	P95      []*int64 `json:"p95"`
-	Errors   []*int64 `json:"errors"` // including refused records
-	Refused  []*int64 `json:"refused"`
-	Lag      []*int64 `json:"lag"`    // at the end of the step
-	Silent   []string `json:"silent"` // workers that did not answer
+	Rows    []*int64 `json:"rows"` // delivered rows
+	P50     []*int64 `json:"p50"`
+	P95     []*int64 `json:"p95"`
+	Errors  []*int64 `json:"errors"` // including refused records
+	Refused []*int64 `json:"refused"`
+	Lag     []*int64 `json:"lag"`    // at the end of the step
+	Silent  []string `json:"silent"` // workers that did not answer
 }
 
 // Recorder records samples. It is safe for concurrent use.
 type Recorder struct {
 	mu         sync.Mutex
 	connectors map[string]*connectorHistory
-	total      ring // of all connectors
+	total      rings // of all connectors
 }
 
 type connectorHistory struct {
 	created  time.Time
 	previous []Part // counts of the last sample, without lag
-	ring     ring
+	rings    rings
 }
 
 // NextSample returns when the next sample is due: at the end of a step.
 func NextSample(now time.Time) time.Time {
-	return now.Truncate(StepSeconds * time.Second).Add(StepSeconds * time.Second)
+	return now.Truncate(stepSeconds * time.Second).Add(stepSeconds * time.Second)
 }
 
 // Record adds the samples of the connectors with tasks on this worker. Connectors that do not exist are removed.
@@ -101,30 +106,30 @@ func (r *Recorder) Record(now time.Time, samples []Sample, existing map[string]b
 		for i := range c.previous {
 			c.previous[i].Lag = nil
 		}
-		c.ring.record(step, point)
+		c.rings.record(step, point)
 		total.add(point)
 	}
 	r.total.record(step, total)
 }
 
 // lastStep returns the number of the step whose end is closest to now.
-func lastStep(now time.Time) int64 { return (now.Unix()+StepSeconds/2)/StepSeconds - 1 }
+func lastStep(now time.Time) int64 { return (now.Unix()+stepSeconds/2)/stepSeconds - 1 }
 
-// Connector returns the history of a connector; all of it is unknown if the connector has none.
-func (r *Recorder) Connector(name string, now time.Time) History {
+// Connector returns the history of a connector in one of [Ranges]; all of it is unknown if the connector has none.
+func (r *Recorder) Connector(name string, now time.Time, timeRange string) History {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if c := r.connectors[name]; c != nil {
-		return c.ring.history(lastStep(now))
+		return c.rings.history(lastStep(now), timeRange)
 	}
-	return new(ring).history(lastStep(now))
+	return new(rings).history(lastStep(now), timeRange)
 }
 
 // All returns the history of all connectors together. Its latencies are the greatest of the connectors.
-func (r *Recorder) All(now time.Time) History {
+func (r *Recorder) All(now time.Time, timeRange string) History {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.total.history(lastStep(now))
+	return r.total.history(lastStep(now), timeRange)
 }
 
 // Hour returns the rows of each minute, the oldest first, and the refused records of the hour; nil means unknown.
@@ -136,9 +141,9 @@ func (r *Recorder) Hour(name string, now time.Time) (minutes []*int64, refused *
 	if c == nil {
 		return minutes, nil
 	}
-	first := lastStep(now) - Steps + 1
-	for i := range Steps {
-		point := c.ring.at(first + int64(i))
+	first := lastStep(now) - hourSteps + 1
+	for i := range hourSteps {
+		point := c.rings.hour.at(first + int64(i))
 		if point.rows == unknown {
 			continue
 		}
@@ -149,16 +154,15 @@ func (r *Recorder) Hour(name string, now time.Time) (minutes []*int64, refused *
 	return minutes, refused
 }
 
-// Add adds the history of another worker, whose steps may be at other times.
+// Add adds the same range of another worker, whose steps may be at other times.
 func (h *History) Add(other History) {
-	shift := int(other.From.Sub(h.From).Seconds()) / StepSeconds
-	for i := range Steps {
+	if other.Step != h.Step {
+		return
+	}
+	shift := int(other.From.Sub(h.From).Seconds()) / h.Step
+	for i := range h.Rows {
 		from := i - shift
-		if from < 0 || from >= Steps || len(other.Rows) != Steps {
-			continue
-		}
 		addStep(h.Rows, other.Rows, i, from, Sum)
-		addStep(h.Requests, other.Requests, i, from, Sum)
 		addStep(h.Errors, other.Errors, i, from, Sum)
 		addStep(h.Refused, other.Refused, i, from, Sum)
 		addStep(h.Lag, other.Lag, i, from, Sum)
@@ -167,9 +171,9 @@ func (h *History) Add(other History) {
 	}
 }
 
-// addStep combines the step i of a series with the step from of another worker's, which may lack the series.
+// addStep combines the step i of a series with the step from of another worker's, which may lack it.
 func addStep(series, other []*int64, i, from int, combine func(a, b *int64) *int64) {
-	if len(other) == Steps {
+	if from >= 0 && from < len(other) {
 		series[i] = combine(series[i], other[from])
 	}
 }

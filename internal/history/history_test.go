@@ -47,14 +47,14 @@ func TestStepsHaveTheIncreaseOfCounts(t *testing.T) {
 	record(&r, 40*time.Second, sample("a", 160))
 	record(&r, 70*time.Second, sample("a", 170)) // the machine slept
 	record(&r, 80*time.Second, sample("a", 5))   // new tasks
-	h := r.Connector("a", startTime.Add(83*time.Second))
+	h := r.Connector("a", startTime.Add(83*time.Second), "1h")
 	assert.Equal(t, " - 100 30 20 10 - - 10 5", lastOf(9, h.Rows))
 	assert.Equal(t, " - 100 130 150 160 - - 170 5", lastOf(9, h.Lag))
 	assert.Equal(t, h.Rows, h.Refused)
 	assert.Equal(t, startTime.Add(80*time.Second-time.Hour), h.From)
-	later := r.Connector("a", startTime.Add(100*time.Second))
+	later := r.Connector("a", startTime.Add(100*time.Second), "1h")
 	assert.Equal(t, " 10 5 - -", lastOf(4, later.Rows), "no sample since")
-	assert.Equal(t, " - -", lastOf(2, r.Connector("none", startTime).Rows))
+	assert.Equal(t, " - -", lastOf(2, r.Connector("none", startTime, "1h").Rows))
 }
 
 // A point is kept for exactly an hour.
@@ -62,12 +62,12 @@ func TestPointIsKeptForAnHour(t *testing.T) {
 	t.Parallel()
 	var r Recorder
 	for step := int64(1); step <= 1000; step++ {
-		record(&r, time.Duration(step)*StepSeconds*time.Second, sample("a", step*step))
+		record(&r, time.Duration(step)*stepSeconds*time.Second, sample("a", step*step))
 	}
-	h := r.Connector("a", startTime.Add(1000*StepSeconds*time.Second))
+	h := r.Connector("a", startTime.Add(1000*stepSeconds*time.Second), "1h")
 	assert.Equal(t, int64(641*641-640*640), *h.Rows[0])
-	assert.Equal(t, int64(1000*1000-999*999), *h.Rows[Steps-1])
-	minutes, refused := r.Hour("a", startTime.Add(1000*StepSeconds*time.Second))
+	assert.Equal(t, int64(1000*1000-999*999), *h.Rows[hourSteps-1])
+	minutes, refused := r.Hour("a", startTime.Add(1000*stepSeconds*time.Second))
 	assert.Equal(t, int64(1000*1000-994*994), *minutes[Minutes-1])
 	assert.Equal(t, int64(1000*1000-640*640), *refused)
 }
@@ -78,7 +78,7 @@ func TestSamplesInOneStepAreAdded(t *testing.T) {
 	var r Recorder
 	record(&r, 35*time.Second, sample("a", 100))
 	record(&r, 40*time.Second, sample("a", 130))
-	h := r.Connector("a", startTime.Add(40*time.Second))
+	h := r.Connector("a", startTime.Add(40*time.Second), "1h")
 	assert.Equal(t, " - 130", lastOf(2, h.Rows))
 	assert.Equal(t, " - 130", lastOf(2, h.Lag))
 }
@@ -89,9 +89,9 @@ func TestHistoryBeginsAgainIfClockIsSetBack(t *testing.T) {
 	record(&r, time.Hour, sample("a", 1))
 	record(&r, time.Minute, sample("a", 3))
 	record(&r, time.Minute+10*time.Second, sample("a", 4))
-	assert.Equal(t, " - 2 1", lastOf(3, r.Connector("a", startTime.Add(70*time.Second)).Rows))
+	assert.Equal(t, " - 2 1", lastOf(3, r.Connector("a", startTime.Add(70*time.Second), "1h").Rows))
 	record(&r, 1000*time.Hour, sample("a", 9))
-	assert.Equal(t, " - 5", lastOf(2, r.All(startTime.Add(1000*time.Hour)).Rows))
+	assert.Equal(t, " - 5", lastOf(2, r.All(startTime.Add(1000*time.Hour), "1h").Rows))
 }
 
 func TestConnectorCreatedAgainHasNoEarlierCounts(t *testing.T) {
@@ -101,10 +101,10 @@ func TestConnectorCreatedAgainHasNoEarlierCounts(t *testing.T) {
 	again := sample("a", 200)
 	again.Created = startTime.Add(time.Second)
 	record(&r, 20*time.Second, again, sample("b", 1))
-	assert.Equal(t, " - 200", lastOf(2, r.Connector("a", startTime.Add(20*time.Second)).Rows))
+	assert.Equal(t, " - 200", lastOf(2, r.Connector("a", startTime.Add(20*time.Second), "1h").Rows))
 	record(&r, 30*time.Second, sample("b", 1))
 	assert.Equal(t, 1, len(r.connectors), "connectors after one was deleted")
-	assert.Equal(t, " 101 200 0", lastOf(3, r.All(startTime.Add(30*time.Second)).Rows))
+	assert.Equal(t, " 101 200 0", lastOf(3, r.All(startTime.Add(30*time.Second), "1h").Rows))
 }
 
 // The steps of another worker are added by their time. Of latencies the greatest counts.
@@ -118,8 +118,8 @@ func TestHistoriesOfWorkersAreAddedByTime(t *testing.T) {
 	record(&first, 10*time.Second, quick)
 	record(&first, 20*time.Second, quick)
 	record(&second, 10*time.Second, slow)
-	h := first.Connector("a", startTime.Add(20*time.Second))
-	h.Add(second.Connector("a", startTime.Add(10*time.Second)))
+	h := first.Connector("a", startTime.Add(20*time.Second), "1h")
+	h.Add(second.Connector("a", startTime.Add(10*time.Second), "1h"))
 	assert.Equal(t, " - 11 0", lastOf(3, h.Rows))
 	assert.Equal(t, " - 768 -", lastOf(3, h.P50))
 	assert.Equal(t, " - 998 -", lastOf(3, h.P95), "rounded")
@@ -159,7 +159,7 @@ func TestTaskThatRestartsCountsFromZero(t *testing.T) {
 	record(&r, 20*time.Second, ofTasks(1_000_000, 5, 1_000_000))
 	record(&r, 30*time.Second, ofTasks(1_000_000, 7)) // the third one has moved to another worker
 	record(&r, 40*time.Second, ofTasks(1_000_000, 7, 4))
-	h := r.Connector("a", startTime.Add(40*time.Second))
+	h := r.Connector("a", startTime.Add(40*time.Second), "1h")
 	assert.Equal(t, " 3000000 5 2 4", lastOf(4, h.Rows))
 	_, refused := r.Hour("a", startTime.Add(40*time.Second))
 	assert.Equal(t, int64(3_000_011), *refused)
@@ -186,8 +186,46 @@ func TestHistoryOfAConnectorIsSmall(t *testing.T) {
 		record(&r, 10*step*time.Second, samples...)
 	}
 	size := (heap() - before) / connectors
-	if size <= 8_640 || size >= 10_000 {
-		t.Errorf("expected 8,641 to 9,999 bytes, found %d", size)
+	if data := int64(20 * (hourSteps + daySteps)); size <= data || size >= 16_000 {
+		t.Errorf("expected %d to 15,999 bytes, found %d", data, size)
 	}
 	assert.Equal(t, connectors, len(r.connectors))
+}
+
+// Each range has its steps; the day has complete steps only, each with the sum of the counts and the last lag.
+func TestRangesOfHistory(t *testing.T) {
+	t.Parallel()
+	var r Recorder
+	for step := int64(1); step <= 9001; step++ { // 25 hours
+		record(&r, time.Duration(step)*stepSeconds*time.Second, sample("a", step*step))
+	}
+	end := startTime.Add(9001 * stepSeconds * time.Second)
+	squares := func(to, count int64) int64 { return to*to - (to-count)*(to-count) }
+	for _, want := range []struct {
+		timeRange string
+		seconds   int
+		steps     int
+		last      int64  // the number of the last step of 10 seconds
+		other     string // a range with other steps
+	}{
+		{timeRange: "15m", seconds: 10, steps: 90, last: 9001, other: "24h"},
+		{timeRange: "1h", seconds: 10, steps: 360, last: 9001, other: "24h"},
+		{timeRange: "24h", seconds: 300, steps: 288, last: 9000, other: "1h"},
+	} {
+		h := r.Connector("a", end, want.timeRange)
+		all := r.All(end, want.timeRange)
+		count := int64(want.seconds / stepSeconds)
+		assert.Equal(t, want.seconds, h.Step, want.timeRange)
+		assert.Equal(t, want.steps, len(h.Rows), want.timeRange)
+		assert.Equal(t, squares(want.last, count), *h.Rows[want.steps-1], want.timeRange)
+		first := want.last - int64(want.steps-1)*count
+		assert.Equal(t, squares(first, count), *h.Rows[0], want.timeRange)
+		assert.Equal(t, want.last*want.last, *h.Lag[want.steps-1], want.timeRange)
+		assert.Equal(t, startTime.Add(time.Duration(first-count)*stepSeconds*time.Second), h.From, want.timeRange)
+		assert.Equal(t, h.Rows, all.Rows, want.timeRange)
+		merged := r.Connector("a", end, want.timeRange)
+		merged.Add(h)
+		merged.Add(r.Connector("a", end, want.other))
+		assert.Equal(t, 2**h.Rows[0], *merged.Rows[0], want.timeRange)
+	}
 }

@@ -52,23 +52,21 @@ func (n number) plus(other number) number {
 	return newNumber(int64(n) + int64(other))
 }
 
-// point has the values of a step in 24 bytes.
+// point has the values of a step in 20 bytes.
 type point struct {
-	rows     number
-	requests number
-	errors   number
-	refused  number
-	lag      number
-	p50      millis
-	p95      millis
+	rows    number
+	errors  number
+	refused number
+	lag     number
+	p50     millis
+	p95     millis
 }
 
-var unknownPoint = point{rows: unknown, requests: unknown, errors: unknown, refused: unknown, lag: unknown,
-	p50: unknownMillis, p95: unknownMillis}
+var unknownPoint = point{rows: unknown, errors: unknown, refused: unknown, lag: unknown, p50: unknownMillis,
+	p95: unknownMillis}
 
 func (p *point) add(other point) {
 	p.rows = p.rows.plus(other.rows)
-	p.requests = p.requests.plus(other.requests)
 	p.errors = p.errors.plus(other.errors)
 	p.refused = p.refused.plus(other.refused)
 	p.lag = p.lag.plus(other.lag)
@@ -76,17 +74,43 @@ func (p *point) add(other point) {
 	p.p95 = p.p95.greatest(other.p95)
 }
 
-// ring has the points of the last steps. The point of a step is at the index step%Steps.
-type ring struct {
-	points [Steps]point
-	last   int64 // the newest step
-	length int   // number of steps with a point, at most Steps
+// rings has the points of the last hour and of the last day. The zero value is empty.
+type rings struct {
+	hour ring
+	day  ring // has one more step, which is incomplete
 }
 
-// record adds a point, also to an earlier one of the step. If the clock was set back, the ring begins again.
-func (r *ring) record(step int64, p point) {
-	if r.length > 0 && step == r.last { // the sample before was late
-		previous := &r.points[step%Steps]
+func (r *rings) record(step int64, p point) {
+	r.hour.record(step, p, hourSteps)
+	r.day.record(step/stepsPerDayStep, p, daySteps+1)
+}
+
+// history returns a range up to the step last of the hour.
+func (r *rings) history(last int64, timeRange string) History {
+	switch timeRange {
+	case "15m":
+		return r.hour.history(last, hourSteps/4, stepSeconds)
+	case "24h":
+		return r.day.history((last+1)/stepsPerDayStep-1, daySteps, stepSeconds*stepsPerDayStep)
+	}
+	return r.hour.history(last, hourSteps, stepSeconds)
+}
+
+// ring has the points of the last steps. The point of a step is at the index step%len(points).
+type ring struct {
+	points []point // nil before the first record
+	last   int64   // the newest step
+	length int     // number of steps with a point, at most len(points)
+}
+
+// record adds a point, also to an earlier one of the step. If the clock was set back, the ring begins again. size is
+// the number of points that the ring keeps.
+func (r *ring) record(step int64, p point, size int) {
+	if r.points == nil {
+		r.points = make([]point, size)
+	}
+	if r.length > 0 && step == r.last {
+		previous := &r.points[step%int64(size)]
 		if p.lag != unknown { // the lag is replaced, because it is no count of the step
 			previous.lag = unknown
 		}
@@ -94,32 +118,32 @@ func (r *ring) record(step int64, p point) {
 		return
 	}
 	skipped := step - r.last - 1
-	if r.length == 0 || skipped < 0 || skipped >= Steps {
+	if r.length == 0 || skipped < 0 || skipped >= int64(size) {
 		r.length = 0
 		skipped = 0
 	}
 	for i := range skipped {
-		r.points[(r.last+1+i)%Steps] = unknownPoint
+		r.points[(r.last+1+i)%int64(size)] = unknownPoint
 	}
-	r.points[step%Steps] = p
+	r.points[step%int64(size)] = p
 	r.last = step
-	r.length = min(r.length+int(skipped)+1, Steps)
+	r.length = min(r.length+int(skipped)+1, size)
 }
 
 func (r *ring) at(step int64) point {
 	if age := r.last - step; age >= 0 && age < int64(r.length) {
-		return r.points[step%Steps]
+		return r.points[step%int64(len(r.points))]
 	}
 	return unknownPoint
 }
 
-func (r *ring) history(last int64) History {
-	first := last - Steps + 1
-	h := History{Step: StepSeconds, From: time.Unix(first*StepSeconds, 0).UTC(), Silent: []string{}}
-	for i := range int64(Steps) {
-		p := r.at(first + i)
+// history returns the given number of steps up to the step last.
+func (r *ring) history(last int64, steps, seconds int) History {
+	first := last - int64(steps) + 1
+	h := History{Step: seconds, From: time.Unix(first*int64(seconds), 0).UTC(), Silent: []string{}}
+	for step := first; step <= last; step++ {
+		p := r.at(step)
 		h.Rows = append(h.Rows, p.rows.value())
-		h.Requests = append(h.Requests, p.requests.value())
 		h.P50 = append(h.P50, p.p50.value())
 		h.P95 = append(h.P95, p.p95.value())
 		h.Errors = append(h.Errors, p.errors.value())
@@ -162,8 +186,8 @@ func (c *Counts) since(previous *Counts) point {
 		c.Refused < previous.Refused {
 		previous = &Counts{}
 	}
-	p := point{rows: newNumber(c.Rows - previous.Rows), requests: newNumber(c.Requests - previous.Requests),
-		errors: newNumber(c.Errors - previous.Errors), refused: newNumber(c.Refused - previous.Refused), lag: unknown}
+	p := point{rows: newNumber(c.Rows - previous.Rows), errors: newNumber(c.Errors - previous.Errors),
+		refused: newNumber(c.Refused - previous.Refused), lag: unknown}
 	if c.Lag != nil {
 		p.lag = newNumber(*c.Lag)
 	}

@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"slices"
@@ -92,10 +93,15 @@ func (req *request) flow() {
 }
 
 func (req *request) history() {
-	result, err := req.herder().History(req.name())
+	timeRange := cmp.Or(req.queryValue("range"), "1h")
+	if !slices.Contains(history.Ranges, timeRange) {
+		req.failErr(oneOf("range", history.Ranges, timeRange))
+		return
+	}
+	result, err := req.herder().History(req.name(), timeRange)
 	var answers []workerAnswer
 	if err == nil {
-		answers, err = req.queryWorkers("", http.StatusOK)
+		answers, err = req.queryWorkers("range="+timeRange, http.StatusOK)
 	}
 	silent := mergeAnswers(answers, func(_ string, other history.History) { result.Add(other) })
 	result.Silent = append(result.Silent, silent...)

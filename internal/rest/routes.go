@@ -168,9 +168,8 @@ var routes = []route{
 			"group. GET /culvert/cluster names what no other worker can run.",
 		operation{status: http.StatusNoContent, otherStatuses: []int{404, 409, 500}}},
 	{"GET", "/culvert/history", fanOut, (*request).history,
-		"What all connectors together did in the last hour, as in GET /culvert/connectors/{name}/history; of " +
-			"latencies the greatest.",
-		operation{query: []string{"own=boolean"}, responseBody: history.History{}}},
+		"What all connectors together did, as in GET /culvert/connectors/{name}/history; of latencies the greatest.",
+		operation{query: []string{"range", "own=boolean"}, responseBody: history.History{}, otherStatuses: []int{400}}},
 	{"GET", "/culvert/workers", fanOut, (*request).workers,
 		"The workers of the group, or this one: version, start, number of tasks, bytes of memory, plugins, and when " +
 			"a worker last answered; a worker that does not answer has an error, and null for what is unknown.",
@@ -192,10 +191,12 @@ var routes = []route{
 			"?own=true only the tasks of this worker.",
 		operation{query: []string{"own=boolean"}, responseBody: Flow{}, otherStatuses: []int{404}}},
 	{"GET", "/culvert/connectors/{name}/history", fanOut, (*request).history,
-		"What the connector did in the last hour, in 360 steps of 10 seconds, the oldest first: delivered rows, " +
-			"requests, half of them and 95 % of them within p50 and p95 milliseconds, errors, refused records, lag; " +
-			"null means unknown. With ?own=true only the tasks of this worker.",
-		operation{query: []string{"own=boolean"}, responseBody: history.History{}, otherStatuses: []int{404}}},
+		"What the connector did in the last ?range=, 1h (the default) or 15m in steps of 10 seconds, 24h in steps of " +
+			"5 minutes, the oldest first: delivered rows, half of the requests and 95 % of them within p50 and p95 " +
+			"milliseconds, errors, refused records, lag; null means unknown. With ?own=true only the tasks of this " +
+			"worker.",
+		operation{query: []string{"range", "own=boolean"}, responseBody: history.History{},
+			otherStatuses: []int{400, 404}}},
 	{"GET", "/culvert/connectors/{name}/events", fanOut, (*request).events,
 		"What happened to a connector since the start of its workers, the newest of up to 100 events first: who " +
 			"created, changed, paused, resumed, stopped or restarted it, why it failed, which worker got it, which " +

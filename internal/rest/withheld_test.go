@@ -82,7 +82,7 @@ func (q *quotingWorker) Summaries() []connect.Summary {
 
 func (q *quotingWorker) RunningTasks() int { return 1 }
 
-func (q *quotingWorker) History(string) (h history.History, err error) { return h, errQuoting }
+func (q *quotingWorker) History(string, string) (h history.History, err error) { return h, errQuoting }
 
 func (q *quotingWorker) Hour(string) (a connect.Activity) { return a }
 

@@ -98,7 +98,7 @@ type MetricsReader interface {
 	Origins() []connect.OriginUse
 	Summaries() []connect.Summary
 	RunningTasks() int
-	History(name string) (history.History, error)
+	History(name, timeRange string) (history.History, error)
 	Hour(name string) connect.Activity
 }
 

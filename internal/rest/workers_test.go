@@ -14,7 +14,7 @@ import (
 var historyStart = time.Date(2026, 11, 28, 10, 0, 0, 0, time.UTC)
 
 // History has as many rows as the worker's number and one, in one step.
-func (r *runner) History(name string) (history.History, error) {
+func (r *runner) History(name, timeRange string) (history.History, error) {
 	if name != "" && name != "c" {
 		_, err := r.Info(name)
 		return history.History{}, err
@@ -23,7 +23,7 @@ func (r *runner) History(name string) (history.History, error) {
 	recorder.Record(historyStart, []history.Sample{{Name: "c",
 		Parts: []history.Part{{Task: 0, Counts: history.Counts{Rows: int64(r.number) + 1}}}}},
 		map[string]bool{"c": true})
-	return recorder.Connector("c", historyStart), nil
+	return recorder.Connector("c", historyStart, timeRange), nil
 }
 
 // startRunnersWithSilentOne starts three workers, of which the last one rejects the leader's queries while isSilent is
@@ -44,7 +44,8 @@ func TestHistoryOfGroup(t *testing.T) {
 	t.Parallel()
 	isSilent := false
 	urls, _ := startRunnersWithSilentOne(t, &isSilent)
-	for _, target := range []string{"/culvert/history", "/culvert/connectors/c/history"} {
+	for target, steps := range map[string]int{"/culvert/history": 360, "/culvert/connectors/c/history": 360,
+		"/culvert/connectors/c/history?range=15m": 90, "/culvert/connectors/c/history?range=24h": 288} {
 		for _, test := range []struct {
 			isSilent bool
 			rows     int64
@@ -57,13 +58,17 @@ func TestHistoryOfGroup(t *testing.T) {
 			assert.Equal(t, 200, status)
 			var h history.History
 			require.NoError(t, json.Unmarshal([]byte(body), &h))
-			assert.Equal(t, test.rows, *h.Rows[history.Steps-1])
+			assert.Equal(t, steps, len(h.Rows))
+			assert.Equal(t, test.rows, *h.Rows[steps-1])
 			assert.Equal(t, (*int64)(nil), h.Rows[0])
 			assert.Equal(t, test.isSilent, len(h.Silent) == 1)
 		}
 	}
 	status, _ := get(t, "GET", urls[0]+"/culvert/connectors/none/history")
 	assert.Equal(t, 404, status)
+	status, body := get(t, "GET", urls[0]+"/culvert/history?range=1d")
+	assert.Equal(t, 400, status)
+	assert.Contains(t, body, `range: expected one of 15m, 1h, 24h, found \"1d\"`)
 }
 
 func TestWorkers(t *testing.T) {

@@ -1,5 +1,5 @@
-// Package svg draws charts of the last hour: the paths, grid lines and texts that a template writes as SVG. Unknown
-// values leave gaps.
+// Package svg draws charts of a history: the paths, grid lines and texts that a template writes as SVG. Unknown values
+// leave gaps.
 package svg
 
 import (
@@ -107,15 +107,17 @@ type Sparkline struct {
 	Height int
 }
 
-// NewSparkline returns a sparkline with a size in pixels.
+// NewSparkline returns a sparkline with a size in pixels, from the first known value on.
 func NewSparkline(label string, values []*float64, width, height int) Sparkline {
+	first := slices.IndexFunc(values, func(value *float64) bool { return value != nil })
+	values = values[max(first, 0):]
 	s := Sparkline{Label: label, Width: width, Height: height}
 	plot := box{left: 0, top: 1, width: float64(width), height: float64(height - 2)}
 	s.Line, s.Area = plot.paths(values, max(Highest(values...), 1e-9))
 	return s
 }
 
-// Chart is a chart of the last hour with one or two lines.
+// Chart is a chart with one or two lines.
 type Chart struct {
 	Title      string
 	Unit       string
@@ -155,25 +157,36 @@ type chartRow struct{ Time, First, Second string }
 var chartPlot = box{left: 44, top: 10, width: 516, height: 120}
 
 const (
-	stepsPerPoint  = 3
-	pointsPerRow   = 10
+	pointSeconds   = 30 // unless the steps are longer
 	chartIntervals = 4
 )
+
+// rowMinutes returns the minutes of a row in the table of a chart whose range has a number of minutes.
+func rowMinutes(minutes int) int {
+	switch {
+	case minutes > 60:
+		return 60
+	case minutes > 15:
+		return 5
+	}
+	return 1
+}
 
 // series has the values of a line and of the table.
 type series struct{ points, rows []*float64 }
 
-// newChart completes a chart that has its texts. The values begin at from, and each point is as long as point.
-func newChart(c Chart, format func(float64) string, from time.Time, point time.Duration, first, second series) Chart {
+// newChart completes a chart that has its texts. The values begin at from; point and interval are the lengths of a
+// point and of a row.
+func newChart(c Chart, format func(float64) string, from time.Time, point, interval time.Duration,
+	first, second series) Chart {
 	c.From = from
 	c.To = from.Add(time.Duration(max(len(first.points)-1, 0)) * point)
 	c.Maximum = roundMaximum(max(Highest(first.points...), Highest(second.points...)))
 	c.Line, c.Area = chartPlot.paths(first.points, c.Maximum)
 	c.SecondLine, _ = chartPlot.paths(second.points, c.Maximum)
-	interval := pointsPerRow * point
 	c.Interval = strconv.Itoa(int(interval.Minutes())) + " min"
 	layout := "15:04"
-	if c.To.Sub(from) < interval {
+	if c.To.Sub(from) < 5*time.Minute {
 		layout = time.TimeOnly
 	}
 	for i := range chartIntervals + 1 {
@@ -235,25 +248,31 @@ func formatShort(n float64) string {
 	return strconv.FormatFloat(n, 'g', 4, 64)
 }
 
-// Charts returns the charts of a connector from its first sample on. unread is the unit of the lag.
+// Charts returns the charts of a connector from its first sample on, nil without a sample. unread is the unit of the
+// lag.
 func Charts(h *history.History, unread string, format func(float64) string) []Chart {
-	point := time.Duration(h.Step*stepsPerPoint) * time.Second
-	start := firstStep(h)
+	steps := max(pointSeconds/h.Step, 1) // of a point
+	start, ok := firstStep(h, steps)
+	if !ok {
+		return nil
+	}
+	point := time.Duration(steps*h.Step) * time.Second
+	interval := time.Duration(rowMinutes(len(h.Rows)*h.Step/60)) * time.Minute
 	from := h.From.Add(time.Duration(start*h.Step) * time.Second)
 	merge := func(values []*int64, factor float64, highest bool) series {
 		values = values[min(start, len(values)):]
-		return series{points: scale(Merge(values, stepsPerPoint, highest), factor),
-			rows: Merge(values, stepsPerPoint*pointsPerRow, highest)}
+		return series{points: scale(Merge(values, steps, highest), factor),
+			rows: Merge(values, int(interval.Seconds())/h.Step, highest)}
 	}
 	sums := func(c Chart, factor float64, first, second []*int64) Chart {
 		const highest = false
 		c.Measure = "sum"
-		return newChart(c, format, from, point, merge(first, factor, highest), merge(second, factor, highest))
+		return newChart(c, format, from, point, interval, merge(first, factor, highest), merge(second, factor, highest))
 	}
 	maxima := func(c Chart, first, second []*int64) Chart {
 		const highest = true
 		c.Measure = "maximum"
-		return newChart(c, format, from, point, merge(first, 1, highest), merge(second, 1, highest))
+		return newChart(c, format, from, point, interval, merge(first, 1, highest), merge(second, 1, highest))
 	}
 	return []Chart{
 		sums(Chart{Title: "Rows a second", Unit: "rows/s", First: "rows"}, 1/point.Seconds(), h.Rows, nil),
@@ -264,19 +283,17 @@ func Charts(h *history.History, unread string, format func(float64) string) []Ch
 	}
 }
 
-// firstStep returns the step of the first sample, or up to a point earlier, so that the last point is complete.
-func firstStep(h *history.History) int {
-	first := len(h.Rows)
+// firstStep returns the step of the first sample, or up to a point earlier, so that the last point is complete. ok is
+// false without a sample.
+func firstStep(h *history.History, stepsPerPoint int) (first int, ok bool) {
+	first = len(h.Rows)
 	for _, values := range [][]*int64{h.Rows, h.P50, h.P95, h.Errors, h.Refused, h.Lag} {
 		if i := slices.IndexFunc(values, func(value *int64) bool { return value != nil }); i >= 0 {
 			first = min(first, i)
 		}
 	}
-	if first == len(h.Rows) { // there is no sample
-		return 0
-	}
 	points := (len(h.Rows) - first + stepsPerPoint - 1) / stepsPerPoint
-	return max(len(h.Rows)-points*stepsPerPoint, 0)
+	return max(len(h.Rows)-points*stepsPerPoint, 0), points > 0
 }
 
 // Share is a part of a bar with the counts of states.

@@ -51,23 +51,25 @@ func TestChartsOfAConnector(t *testing.T) {
 	assert.Equal(t, 5, len(charts[0].Times))
 	assert.Equal(t, "12:00:30", charts[0].Times[4].Label)
 	assert.Equal(t, 1, len(charts[0].Rows))
+	assert.Equal(t, 2, strings.Count(charts[0].Line, "M")+strings.Count(charts[0].Line, "L"), "points")
 
 	// The table has the sum of counts in an interval, and the maximum of latencies and lags.
 	var table []string
 	for _, c := range charts {
 		table = append(table, c.Measure+" of "+c.Interval+": "+c.Rows[0].First+" "+c.Rows[0].Second)
 	}
-	assert.Equal(t, []string{"sum of 5 min: 270 –", "maximum of 5 min: 6 120", "sum of 5 min: 1 0",
-		"maximum of 5 min: – –"}, table)
+	assert.Equal(t, []string{"sum of 1 min: 270 –", "maximum of 1 min: 6 120", "sum of 1 min: 1 0",
+		"maximum of 1 min: – –"}, table)
 
 	for i, want := range []bool{false, false, false, true} {
 		assert.Equal(t, want, charts[i].IsEmpty(), charts[i].Title)
 	}
 	assert.Equal(t, "", charts[3].Line, "line of an unknown lag")
 	assert.Equal(t, false, strings.Contains(charts[0].Line, "NaN"), charts[0].Line)
-	empty := Charts(&history.History{Step: 10}, "rows", format)
-	assert.Equal(t, 4, len(empty))
-	assert.Equal(t, "–", empty[0].Now)
+	unknown := make([]*int64, 6)
+	empty := history.History{Step: 10, Rows: unknown, P50: unknown, P95: unknown, Errors: unknown, Refused: unknown,
+		Lag: unknown}
+	assert.Equal(t, 0, len(Charts(&empty, "rows", format)), "charts without a sample")
 }
 
 // The axis begins with the point of the first sample, for example after the start of a worker.
@@ -87,7 +89,16 @@ func TestChartBeginsAtTheFirstSample(t *testing.T) {
 	c := Charts(&h, "rows", func(float64) string { return "" })[0]
 	assert.Equal(t, "2026-11-24T12:56:30Z 2026-11-24T12:59:30Z", c.FromTime()+" "+c.ToTime())
 	assert.Equal(t, 1, len(c.Rows))
+	assert.Equal(t, "5 min", c.Interval)
 	assert.Equal(t, 7, strings.Count(c.Line, "L")+strings.Count(c.Line, "M"), "points")
+	assert.Equal(t, "M0.0", NewSparkline("", Merge(rows, 1, false), 96, 24).Line[:4])
+
+	h.Step = 300
+	c = Charts(&h, "rows", func(float64) string { return "" })[0]
+	assert.Equal(t, "2026-11-25T16:20:00Z 2026-11-25T17:55:00Z", c.FromTime()+" "+c.ToTime())
+	assert.Equal(t, "60 min", c.Interval)
+	assert.Equal(t, 2, len(c.Rows))
+	assert.Equal(t, 20, strings.Count(c.Line, "L")+strings.Count(c.Line, "M"), "points of a step each")
 }
 
 // The maximum is 1, 2, 4 or 8 times a power of ten.
