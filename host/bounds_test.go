@@ -44,6 +44,7 @@ var outsideTheTable = map[string]string{
 	"source.maxPause":            "a pause",
 	"source.maxPrefetch":         "concurrent requests, within the limit of the service",
 	"source.maxSnapshots":        "requested by an operator",
+	"cluster.maxFormer":          "a limit of our own messages",
 	"sink.maxInDoubt":            "our own metadata, which Kafka bounds",
 	"sink.maxAhead":              "our own metadata, which Kafka bounds",
 	"sink.maxRetryWait":          "a pause",

@@ -107,6 +107,9 @@ func (r *remote) snapshot(ctx context.Context, state, search string) (statusSnap
 		ss.notes = append(ss.notes, fmt.Sprintf("Group %s, generation %d: %s, led by %s", group.Group, group.Generation,
 			number(len(group.Members), "worker"), group.Leader))
 		ss.notes = append(ss.notes, group.Problems...)
+		for _, former := range group.Former {
+			ss.notes = append(ss.notes, "Worker "+former.WorkerID+": "+former.Text)
+		}
 	}
 	return ss, nil
 }

@@ -6,8 +6,8 @@
 //   - worker.go, workerstatus.go, leadercalls.go, drain.go, rebalances.go: one worker, what it runs and reports, its
 //     calls to the leader, its shutdown, its metrics.
 //   - leader.go, leaderplan.go, leaderstatus.go: the leader. fencer.go, attempts.go (logons, which lockouts.go
-//     requests), rollout.go (plugin versions), stopped.go, topicowner.go (owner of the config topic, problems of
-//     members), overview.go.
+//     requests), rollout.go (plugin versions), stopped.go, former.go (members that were lost), topicowner.go (owner of
+//     the config topic, problems of members), overview.go.
 //   - group.go, groupbalancer.go, protocol.go: membership and its messages. assignor.go: the assignment.
 //   - log.go, leaderwrites.go: the config topic (its format is package configtopic's). statustopic.go, outbox.go,
 //     status.go: the status topic.

@@ -41,6 +41,7 @@ type leader struct {
 	members    []Member                 // of the last plan
 	targets    map[string][]ResourceSet // of the last plan, by member ID
 	groupProblems
+	former          formerMembers     // after the last plan
 	planAt          time.Time         // the time to plan again although no member joins; zero means never
 	changes         int               // number of changes of the config topic so far
 	plannedChanges  int               // number of changes at the last plan

@@ -23,12 +23,20 @@ func (l *leader) assign(self string, members []JoinedMember) (map[string][]byte,
 	if err := l.worker.options.Log.Await(ctx, offset); err != nil {
 		return nil, err
 	}
+	last := l.worker.lastAssignment()
 	l.mu.Lock()
 	changes := l.changes
 	state := l.state
 	caughtUp := l.caughtUp
-	if l.generation < newest {
+	previous := l.members
+	former := l.former
+	if l.generation < newest { // another worker has led since
 		state = AssignorState{}
+		previous = nil
+		former = last.Former
+		if last.LeaderURL != "" {
+			previous = []Member{{Metadata: Metadata{URL: last.LeaderURL, Name: last.LeaderURL}}}
+		}
 	}
 	l.mu.Unlock()
 	var readErr error
@@ -43,11 +51,11 @@ func (l *leader) assign(self string, members []JoinedMember) (map[string][]byte,
 		snapshot.Connectors = nil // the annotation of this group triggers the next plan
 	}
 	began := time.Now()
+	in := Input{Now: began, Delay: l.worker.options.RebalanceDelay, Members: decoded, State: state}
 	var out Output
 	if readErr == nil || snapshot.Connectors == nil {
-		out = Assign(Input{Now: began, Delay: l.worker.options.RebalanceDelay, Members: decoded,
-			Connectors: l.planInput(snapshot, decoded),
-			State:      state})
+		in.Connectors = l.planInput(snapshot, decoded)
+		out = Assign(in)
 	} else {
 		out = freezePlan(decoded)
 		out.Next = began.Add(replanDelay)
@@ -60,8 +68,10 @@ func (l *leader) assign(self string, members []JoinedMember) (map[string][]byte,
 	}
 	l.worker.options.Logger.Debug("the leader has planned", "members", len(decoded),
 		"connectors", len(snapshot.Connectors), "again", out.RejoinAfterRevoke, "took", time.Since(began))
+	former = former.after(in, previous, out.State)
 	l.mu.Lock()
 	l.state = out.State
+	l.former = former
 	l.members = decoded
 	l.targets = out.Targets
 	l.planAt = out.Next
@@ -69,7 +79,7 @@ func (l *leader) assign(self string, members []JoinedMember) (map[string][]byte,
 	l.unplaced = out.Unplaced
 	l.caughtUp = readErr == nil
 	l.mu.Unlock()
-	assignments, err := l.encodeAssignments(self, decoded, out, snapshot.Offset, began)
+	assignments, err := l.encodeAssignments(self, decoded, out, former, snapshot.Offset, began)
 	l.recordProblems(decoded, recordSize(members, assignments), readErr)
 	return assignments, err
 }
@@ -104,13 +114,13 @@ func (l *leader) decodeMembers(members []JoinedMember) (decoded []Member, offset
 	return decoded, offset, newest
 }
 
-func (l *leader) encodeAssignments(self string, members []Member, out Output, offset int64,
+func (l *leader) encodeAssignments(self string, members []Member, out Output, former formerMembers, offset int64,
 	began time.Time) (map[string][]byte, error) {
 	encoded := map[string][]byte{}
 	for _, member := range members {
 		assignment := Assignment{Leader: self, LeaderURL: l.worker.options.URL,
 			RejoinAfterRevoke: out.RejoinAfterRevoke, Target: out.Targets[member.ID],
-			Origins: out.Origins[member.ID], LastMember: othersLeaving(members, member.ID)}
+			Origins: out.Origins[member.ID], LastMember: othersLeaving(members, member.ID), Former: former}
 		if l.worker.readsSameTopic(member.Metadata) {
 			assignment.Offset = offset
 		}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/culvert-project/culvert/internal/rest"
 )
@@ -41,17 +42,23 @@ func (w *Worker) Overview() (overview rest.Group, ok bool) {
 		for _, p := range m.Plugins {
 			member.Plugins = append(member.Plugins, rest.GroupPlugin{Name: p.Name, Version: p.Version, Hash: p.Hash})
 		}
-		for _, t := range leader.targets[m.ID] {
-			for index := range t.Resources.All() {
-				if index == connectorIndex {
-					member.Connectors++
-				} else {
-					member.Tasks++
-				}
-			}
-		}
+		member.Connectors, member.Tasks = countResources(leader.targets[m.ID])
 		overview.Members = append(overview.Members, member)
 	}
+	overview.Former = leader.former.list(time.Now(), overview.Members)
 	slices.SortFunc(overview.Members, func(a, b rest.GroupMember) int { return cmp.Compare(a.WorkerID, b.WorkerID) })
 	return overview, true
+}
+
+func countResources(sets []ResourceSet) (connectors, tasks int) {
+	for _, set := range sets {
+		for index := range set.Resources.All() {
+			if index == connectorIndex {
+				connectors++
+			} else {
+				tasks++
+			}
+		}
+	}
+	return connectors, tasks
 }

@@ -120,6 +120,7 @@ type Assignment struct {
 	Target            []ResourceSet           `json:",omitempty"`      // all that the member must run
 	Origins           map[Key]limits.Division `json:",omitempty"`      // the member's part of the limits of origins
 	LastMember        bool                    `json:"Alone,omitempty"` // all other members are leaving
+	Former            formerMembers           `json:",omitempty"`      // members that have left or were lost
 }
 
 // Encode returns the bytes of a member's metadata. It fails for what DecodeMetadata rejects.

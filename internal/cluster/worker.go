@@ -428,6 +428,12 @@ func (w *Worker) CheckLease(ctx context.Context) error {
 	return g.Confirm(ctx)
 }
 
+func (w *Worker) lastAssignment() Assignment {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.assignment
+}
+
 // Pending reports whether the worker waits for an assignment.
 func (w *Worker) Pending() bool {
 	w.mu.Lock()

@@ -219,6 +219,7 @@ func newFakeAPI() *fakeAPI {
 			Group:    hostileText,
 			Leader:   hostileText,
 			Members:  []rest.GroupMember{{WorkerID: hostileText}},
+			Former:   []rest.FormerWorker{{WorkerID: hostileText, Text: hostileText}},
 			Unplaced: map[string]string{hostileText: hostileText},
 			Problems: []string{hostileText},
 			Waits:    map[string]string{hostileText: hostileText},
@@ -241,9 +242,10 @@ func newFakeAPI() *fakeAPI {
 			{Number: 1, Level: "WARN", Connector: hostileText, Text: hostileText},
 			{Number: 2, Level: "INFO", Text: "plain"},
 		}},
-		"GET /culvert/workers": json.RawMessage(fmt.Sprintf(`[{"worker":%[1]s,"leader":true,"version":%[1]s,
-			"tasks":12,"memory":3000000,"plugins":[%[1]s]},{"worker":"w2","seen":"2026-11-24T12:00:00Z",
-			"error":%[1]s}]`, quotedJSON(hostileText))),
+		"GET /culvert/workers": json.RawMessage(fmt.Sprintf(`[{"worker":%[1]s,"state":"answers","leader":true,
+			"version":%[1]s,"tasks":12,"memory":3000000,"plugins":[%[1]s]},{"worker":"w2","state":"silent",
+			"seen":"2026-11-24T12:00:00Z","error":%[1]s},{"worker":"w3","state":"lost","error":%[1]s}]`,
+			quotedJSON(hostileText))),
 		"GET /culvert/history":                              hour,
 		"GET " + path("/culvert/connectors/{name}/history"): hour,
 		"GET /connector-plugins":                            []connect.Plugin{{Class: hostileText, Type: "source"}},
@@ -376,6 +378,24 @@ func TestChartsHaveARange(t *testing.T) {
 		t.Error("expected no chart without a sample")
 	}
 	assert.Contains(t, page, `aria-current="true">1h</a>`, "Nothing ran in this range.")
+}
+
+// While a worker is lost, the pages lead to the list of workers. It is not counted, and has no log.
+func TestLostWorkersAreShown(t *testing.T) {
+	f := newFakeAPI()
+	console := newConsole(f)
+	f.responses["GET /culvert/connectors"] = rest.ConnectorList{Connectors: []rest.ConnectorSummary{
+		{ConnectorState: rest.ConnectorState{Name: hostileText, State: "unassigned", Cause: "worker w3: lost 5 s ago"}},
+	}}
+	read := func(address string) string { return serve(t, console, "GET", address, nil).Body.String() }
+	assert.Contains(t, read(addresses()[2]), "<b>worker w3: lost 5 s ago</b>", `href="workers">Show the workers</a>`)
+	assert.Contains(t, read("/console/"), `<a href="workers">Worker `)
+	page := read("/console/workers")
+	assert.Contains(t, page, "</svg>lost</span>", "</svg>no answer</span>", "</svg>answers</span>",
+		`Workers</span><small class="n">2</small>`)
+	if log := read("/console/log"); !strings.Contains(log, `value="w2"`) || strings.Contains(log, `value="w3"`) {
+		t.Errorf("expected a choice of two workers, found %s", log)
+	}
 }
 
 func TestEarlierEventsAreFolded(t *testing.T) {

@@ -143,6 +143,8 @@ type fix struct{ Link, Label string }
 func (h *connectorHead) Fix() *fix {
 	action := h.Summary.Action
 	switch {
+	case action == nil && (h.State() == "unknown" || h.State() == "unassigned"):
+		return &fix{"workers", "Show the workers"}
 	case action == nil:
 		return nil
 	case action.Do == "letters":
@@ -194,7 +196,7 @@ func (pr *pageRequest) readCounts(counts chan<- navCounts, page string) {
 	}
 	var workers []rest.WorkerInfo
 	_ = pr.get("GET /culvert/workers", &workers)
-	result.Workers = int64(len(workers))
+	result.Workers = int64(len(currentWorkers(workers)))
 }
 
 // section returns the page of the navigation that a page belongs to.

@@ -25,7 +25,8 @@ type overviewPage struct {
 	First      string // address of the first page; "" if this is the first one
 	Next       string // address of the next page; "" if this is the last one
 	GroupError string // why only this worker's data is shown; "" if the data of all workers is shown
-	Compiling  bool   // there are no connectors, because plugins are still being compiled
+	Former     []rest.FormerWorker
+	Compiling  bool // there are no connectors, because plugins are still being compiled
 }
 
 // Here returns the address of this page.
@@ -71,6 +72,9 @@ func (pr *pageRequest) overview() (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	var group rest.Group
+	_ = pr.get("GET /culvert/cluster", &group) // there is no group, or no leader
+	page.Former = group.Former
 	if groupErr != nil {
 		page.GroupError = groupErr.Error()
 		page.Connectors = page.Connectors[:min(len(page.Connectors), perPage)]

@@ -69,6 +69,11 @@ func (pr *pageRequest) workers() (any, error) {
 	return page, err
 }
 
+// currentWorkers returns the workers that have not left and are not lost.
+func currentWorkers(workers []rest.WorkerInfo) []rest.WorkerInfo {
+	return slices.DeleteFunc(workers, func(w rest.WorkerInfo) bool { return w.State == "lost" || w.State == "left" })
+}
+
 type servicesPage struct {
 	Services []rest.Origin
 	Silent   []string // workers that do not answer
@@ -126,7 +131,7 @@ func (l *logPage) readChoices(pr *pageRequest) {
 	}
 	var workers []rest.WorkerInfo
 	_ = pr.get("GET /culvert/workers", &workers) // after a failure, the chosen worker is the only choice
-	for _, w := range workers {
+	for _, w := range currentWorkers(workers) {
 		l.Workers = append(l.Workers, w.Worker)
 	}
 	l.Connectors = sortedWith(l.Connectors, l.Connector)

@@ -2,6 +2,8 @@ package rest
 
 import (
 	"context"
+	"fmt"
+	"time"
 
 	"github.com/culvert-project/culvert/internal/cluster/configtopic"
 )
@@ -45,11 +47,51 @@ type Group struct {
 	Generation int32               `json:"generation"`
 	Leader     string              `json:"leader"` // the worker ID of the leader
 	Members    []GroupMember       `json:"members"`
+	Former     []FormerWorker      `json:"former"`   // workers that have left or were lost in the last hour
 	Unplaced   map[string]string   `json:"unplaced"` // why a connector or its tasks are assigned to no worker
 	Problems   []string            `json:"problems"` // of the group as a whole
 	Plugins    map[string]GroupPin `json:"plugins"`  // the versions that the group runs, by plugin name
 	Waits      map[string]string   `json:"waits"`    // why a newer version of a plugin is not used yet
 }
+
+// FormerWorker is a worker that is no member of the group any more. A new leader knows what its predecessor has sent.
+type FormerWorker struct {
+	WorkerID string     `json:"worker_id"`
+	Name     string     `json:"name"`  // group.instance.id, or its URL
+	Since    time.Time  `json:"since"` // when the leader missed it
+	Left     bool       `json:"left"`  // it handed over what it ran; else it was lost
+	Tasks    int        `json:"tasks"` // that wait, or waited, for it to return
+	Moves    *time.Time `json:"moves"` // when its connectors and tasks move or have moved; null if none waited for it
+	Text     string     `json:"text"`  // the same in words, see [FormerWorker.Describe]
+}
+
+// Describe returns a text such as "lost 3 min ago, its 12 tasks move in 1:52".
+func (f *FormerWorker) Describe(now time.Time) string {
+	word := "lost"
+	if f.Left {
+		word = "left"
+	}
+	departure := fmt.Sprintf("%s %d min ago", word, int(now.Sub(f.Since).Minutes()))
+	if age := now.Sub(f.Since); age < 2*time.Minute {
+		departure = fmt.Sprintf("%s %d s ago", word, int(age.Seconds()))
+	}
+	tasks := fmt.Sprintf(", its %d tasks move", f.Tasks)
+	switch {
+	case f.Moves == nil:
+		return departure
+	case !f.IsAwaited(now):
+		return departure + ", other workers run its tasks"
+	case f.Tasks == 1:
+		tasks = ", its task moves"
+	case f.Tasks == 0:
+		tasks = ", its connectors move"
+	}
+	seconds := int(f.Moves.Sub(now).Seconds())
+	return departure + tasks + fmt.Sprintf(" in %d:%02d", seconds/60, seconds%60)
+}
+
+// IsAwaited reports whether connectors or tasks wait for the worker to return.
+func (f *FormerWorker) IsAwaited(now time.Time) bool { return f.Moves != nil && f.Moves.After(now) }
 
 // GroupPin is the version of a plugin that all workers of a group run, with the first digits of its file's SHA-256. A
 // worker without it receives no tasks with the plugin. It is also the format in the config topic.

@@ -204,6 +204,7 @@ type listAnswers struct {
 	silent   []string                               // a line for each worker that did not respond
 	unknown  map[string]string                      // the same by worker; "" is the key of all others
 	members  map[string]bool                        // the workers of the group, nil without one
+	former   []FormerWorker                         // which connectors or tasks wait for
 }
 
 func newListAnswers(answers []workerAnswer) *listAnswers {
@@ -238,6 +239,7 @@ func (l *listAnswers) addMembers(c Cluster) {
 	for _, member := range overview.Members {
 		l.members[member.WorkerID] = true
 	}
+	l.former = slices.DeleteFunc(overview.Former, func(f FormerWorker) bool { return !f.IsAwaited(time.Now()) })
 }
 
 // refine corrects the state in the status topic of a component of another worker, which has not reported it.
@@ -249,7 +251,14 @@ func (l *listAnswers) refine(component connect.ComponentStatus) connect.Componen
 		component.SetUnknown(reason)
 	} else if l.members != nil && !l.members[component.WorkerID] &&
 		(component.State == connect.Running || component.Condition == connect.ConditionAway) {
-		return connect.RemoteStatus(component.Task, connect.Unassigned, component.WorkerID, "", "") // it has left
+		component = connect.RemoteStatus(component.Task, connect.Unassigned, component.WorkerID, "", "") // it has left
+	}
+	for i := range l.former {
+		if former := &l.former[i]; former.WorkerID == component.WorkerID &&
+			component.Condition == connect.ConditionUnassigned {
+			component.Cause = "worker " + former.WorkerID + ": " + former.Text
+			component.Since = former.Since
+		}
 	}
 	return component
 }
@@ -375,9 +384,10 @@ func advice(name string, p *connect.ComponentStatus) string {
 	case connect.ConditionPaused, connect.ConditionStopped:
 		return ""
 	case connect.ConditionUnassigned:
-		return "GET /culvert/cluster and the page Workers of the console show why."
+		return "culvert status, GET /culvert/cluster and the page Workers of the console show why."
 	case connect.ConditionUnknown:
-		return "If the worker does not return, its tasks move to another worker of the group."
+		return "If the worker does not return, its tasks move to another worker of the group: culvert status, GET " +
+			"/culvert/cluster and the page Workers of the console show when."
 	case connect.ConditionWaiting:
 		if !p.RestartsAt.IsZero() {
 			return "It continues automatically at " + p.RestartsAt.UTC().Format(time.RFC3339) + "."

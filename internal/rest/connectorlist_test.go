@@ -194,6 +194,28 @@ func TestTasksOfWorkersThatLeft(t *testing.T) {
 	}
 }
 
+// The cause of components that wait for a lost worker is what is known of the worker.
+func TestTasksOfLostWorkers(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	members := &seat{url: "http://w1", leader: "http://w1", members: []GroupMember{{WorkerID: "w1"}}, former: []FormerWorker{
+		{WorkerID: "w2", Since: now, Moves: new(now.Add(time.Minute)), Text: "lost 3 s ago"},
+		{WorkerID: "w3", Since: now, Moves: new(now.Add(-time.Minute)), Text: "lost 6 min ago"},
+	}}
+	group := &listAnswers{}
+	group.addMembers(members)
+	for worker, want := range map[string]string{
+		"w1": "no worker runs this task at the moment",
+		"w2": "worker w2: lost 3 s ago",
+		"w3": "no worker runs this task at the moment",
+	} {
+		refined := group.refine(connect.RemoteStatus(0, connect.Unassigned, worker, "", ""))
+		assert.Equal(t, connect.ConditionUnassigned, refined.Condition, worker)
+		assert.Equal(t, want, refined.Cause, worker)
+		assert.Equal(t, worker == "w2", refined.Since.Equal(now), worker)
+	}
+}
+
 // REST cannot change the settings of a file.
 func TestActionsOfFiles(t *testing.T) {
 	t.Parallel()
@@ -433,7 +455,8 @@ func TestConnectorListOfGroup(t *testing.T) {
 	want.RefusedHour = wit.Ptr(int64(4))
 	want.Minutes[1] = wit.Ptr(int64(21))
 	want.Cause = ""
-	want.Advice = "If the worker does not return, its tasks move to another worker of the group."
+	want.Advice = "If the worker does not return, its tasks move to another worker of the group: culvert status, GET " +
+		"/culvert/cluster and the page Workers of the console show when."
 	assert.Equal(t, true, strings.HasPrefix(l.Connectors[0].Cause, "worker w2: "), l.Connectors[0].Cause)
 	l.Connectors[0].Cause = ""
 	assert.Equal(t, []ConnectorSummary{want}, l.Connectors)

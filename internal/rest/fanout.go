@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/culvert-project/culvert/internal/connect"
@@ -57,7 +58,7 @@ func (req *request) queryWorkers(query string, expected ...int) ([]workerAnswer,
 			})
 			answers[i].worker = member.WorkerID
 			if err != nil {
-				answers[i].err = errors.New("worker " + member.WorkerID + ": " + req.worker.Redact(err.Error()))
+				answers[i].err = errors.New("worker " + member.WorkerID + ": " + req.worker.Redact(silentReason(err)))
 			}
 		})
 	}
@@ -68,6 +69,18 @@ func (req *request) queryWorkers(query string, expected ...int) ([]workerAnswer,
 		}
 	}
 	return answers, nil
+}
+
+// silentReason returns why a worker has not answered, for operators.
+func silentReason(err error) string {
+	var errno syscall.Errno
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Sprintf("it does not answer within %v", queryTimeout)
+	case errors.As(err, &errno):
+		return "it does not answer: " + errno.Error()
+	}
+	return err.Error()
 }
 
 // queryWorker stores the response of a worker in result, with another status than the expected ones as an error.
@@ -114,6 +127,9 @@ func (req *request) groupMetrics() (*groupMetrics, error) {
 		components: map[connect.TaskID]connect.ComponentStatus{}}
 	group := &listAnswers{unknown: metrics.silent}
 	group.addMembers(req.cluster)
+	for _, former := range group.former {
+		metrics.silent[former.WorkerID] = "worker " + former.WorkerID + ": " + former.Text
+	}
 	for _, summary := range req.herder().Summaries() {
 		for _, component := range summary.Components {
 			id := connect.TaskID{Connector: summary.Name, Task: component.Task}

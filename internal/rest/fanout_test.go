@@ -184,7 +184,7 @@ func TestGroupMetricsOfUnresponsiveWorker(t *testing.T) {
 	}{
 		"silent": {
 			respond: func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
-			want:    "context deadline exceeded",
+			want:    `worker w2: it does not answer within 3s"`,
 		},
 		"refuses": {
 			respond: func(w http.ResponseWriter, _ *http.Request) { writeError(w, 403, "not you") },

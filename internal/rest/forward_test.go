@@ -38,6 +38,7 @@ type seat struct {
 	pending bool
 	calls   []string // on all workers
 	members []GroupMember
+	former  []FormerWorker
 	blocked error
 	// unplaced is known to the leader only.
 	unplaced map[string]string
@@ -75,7 +76,8 @@ func (s *seat) Overview() (o Group, ok bool) {
 			leader = m.WorkerID
 		}
 	}
-	return Group{Leader: leader, Members: slices.Clone(s.members), Unplaced: s.unplaced}, membership.IsLeader
+	return Group{Leader: leader, Members: slices.Clone(s.members), Former: slices.Clone(s.former),
+		Unplaced: s.unplaced}, membership.IsLeader
 }
 
 func (s *seat) Drain(context.Context) error {

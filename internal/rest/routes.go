@@ -159,8 +159,9 @@ var routes = []route{
 			"automatically.",
 		operation{responseBody: resumeResult{}, otherStatuses: []int{405}}},
 	{"GET", "/culvert/cluster", leader, (*request).groupOverview,
-		"The group of workers: its members with their plugins and assignments, and what is assigned to no worker, " +
-			"with the reason. 404 if the worker is in no group.",
+		"The group of workers: its members with their plugins and assignments, those that were lost or have left and " +
+			"when their tasks move, and what is assigned to no worker, with the reason. 404 if the worker is in no " +
+			"group.",
 		operation{responseBody: Group{}, otherStatuses: []int{404}}},
 	{"PUT", "/culvert/drain", local, (*request).drain,
 		"Moves everything that this worker runs to the other workers of its group, before it is stopped; it " +
@@ -172,7 +173,8 @@ var routes = []route{
 		operation{query: []string{"range", "own=boolean"}, responseBody: history.History{}, otherStatuses: []int{400}}},
 	{"GET", "/culvert/workers", fanOut, (*request).workers,
 		"The workers of the group, or this one: version, start, number of tasks, bytes of memory, plugins, and when " +
-			"a worker last answered; a worker that does not answer has an error, and null for what is unknown.",
+			"a worker last answered; a worker that does not answer, was lost or has left has an error, and null for " +
+			"what is unknown.",
 		operation{query: []string{"own=boolean"}, responseBody: []WorkerInfo{}}},
 	{"GET", "/culvert/connectors", fanOut, (*request).listConnectors,
 		"Connectors, each with its state, the cause, a remedy, and what it has read and written; null means unknown. " +

@@ -317,6 +317,7 @@ var rowlessTexts = map[string]bool{
 	"rest.DeadLetter.cause":        true, // absent
 	"rest.DeadLetterCause.text":    true, // absent
 	"rest.Flow.silent":             true,
+	"rest.FormerWorker.text":       true,
 	"rest.Group.problems":          true,
 	"rest.Group.unplaced":          true,
 	"rest.Group.waits":             true,

@@ -6,15 +6,18 @@ import (
 	"net/http"
 	"runtime/metrics"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/culvert-project/culvert/internal/buildinfo"
 )
 
-// WorkerInfo is a worker of the group, or the only one. Unknown values of a worker that does not answer are empty.
+// WorkerInfo is a worker of the group, a former one, or the only one. Unknown values of a worker that does not answer
+// are empty.
 type WorkerInfo struct {
 	Worker  string     `json:"worker"` // its id, "" for all others while no leader is known
+	State   string     `json:"state"`  // answers, silent, or lost or left for one that is no member any more
 	Leader  bool       `json:"leader"` // also of a worker without a group
 	Version string     `json:"version"`
 	Started *time.Time `json:"started"`
@@ -22,7 +25,7 @@ type WorkerInfo struct {
 	Memory  *uint64    `json:"memory"` // bytes that the process has from the operating system
 	Plugins []string   `json:"plugins"`
 	Seen    *time.Time `json:"seen"`  // when it last answered
-	Error   string     `json:"error"` // why it does not answer
+	Error   string     `json:"error"` // why it does not answer, such as FormerWorker.Text
 }
 
 func (req *request) workers() {
@@ -38,7 +41,16 @@ func (req *request) workers() {
 	})
 	for _, answer := range answers {
 		if answer.err != nil {
-			infos = append(infos, WorkerInfo{Worker: answer.worker, Plugins: []string{}, Error: answer.err.Error()})
+			infos = append(infos, WorkerInfo{Worker: answer.worker, State: "silent", Plugins: []string{},
+				Error: answer.err.Error()})
+		}
+	}
+	if req.cluster != nil && !req.queryBool("own") {
+		group, _ := req.cluster.Overview()
+		for _, former := range group.Former {
+			state, _, _ := strings.Cut(former.Text, " ")
+			infos = append(infos, WorkerInfo{Worker: former.WorkerID, State: state, Plugins: []string{},
+				Error: former.Text})
 		}
 	}
 	if !req.queryBool("own") {
@@ -79,9 +91,9 @@ func (req *request) ownInfo() WorkerInfo {
 	metrics.Read(sample)
 	memory := sample[0].Value.Uint64() - sample[1].Value.Uint64()
 	started := parts.Started.UTC().Truncate(time.Second)
-	info := WorkerInfo{Worker: parts.ID, Leader: req.cluster == nil || req.cluster.Membership().IsLeader,
-		Version: buildinfo.Product(), Started: &started, Tasks: &tasks, Memory: &memory, Plugins: []string{},
-		Seen: &seen}
+	info := WorkerInfo{Worker: parts.ID, State: "answers", Version: buildinfo.Product(), Started: &started,
+		Leader: req.cluster == nil || req.cluster.Membership().IsLeader, Tasks: &tasks, Memory: &memory,
+		Plugins: []string{}, Seen: &seen}
 	if parts.Plugins == nil {
 		return info
 	}

@@ -3,6 +3,7 @@ package rest
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
@@ -71,6 +72,23 @@ func TestHistoryOfGroup(t *testing.T) {
 	assert.Contains(t, body, `range: expected one of 15m, 1h, 24h, found \"1d\"`)
 }
 
+func TestFormerWorkersAreDescribed(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	at := func(after time.Duration) *time.Time { return new(now.Add(after)) }
+	for want, former := range map[string]FormerWorker{
+		"lost 0 s ago":   {Since: now},
+		"lost 119 s ago": {Since: now.Add(-119 * time.Second)},
+		"left 2 min ago": {Since: now.Add(-2 * time.Minute), Left: true},
+		"lost 0 s ago, its 12 tasks move in 1:52":     {Since: now, Tasks: 12, Moves: at(112 * time.Second)},
+		"lost 0 s ago, its task moves in 0:01":        {Since: now, Tasks: 1, Moves: at(time.Second)},
+		"lost 0 s ago, its connectors move in 5:00":   {Since: now, Moves: at(5 * time.Minute)},
+		"lost 6 min ago, other workers run its tasks": {Since: now.Add(-6 * time.Minute), Tasks: 2, Moves: at(0)},
+	} {
+		assert.Equal(t, want, former.Describe(now))
+	}
+}
+
 func TestWorkers(t *testing.T) {
 	t.Parallel()
 	isSilent := false
@@ -87,15 +105,32 @@ func TestWorkers(t *testing.T) {
 	for i, id := range []string{"w0", "w1", "w2"} {
 		assert.Equal(t, id, workers[i].Worker)
 		assert.Equal(t, id == "w1", workers[i].Leader)
-		assert.Equal(t, "", workers[i].Error)
+		assert.Equal(t, "answers", workers[i].State+workers[i].Error)
 		assert.Equal(t, true, *workers[i].Memory > 0 && workers[i].Seen != nil)
 		assert.Equal(t, i, *workers[i].Tasks)
 	}
 	isSilent = true
 	silentWorker := read()[2]
-	assert.Contains(t, silentWorker.Error, "worker w2: ")
+	assert.Contains(t, silentWorker.State+" "+silentWorker.Error, "silent worker w2: ")
 	assert.Equal(t, workers[2].Seen, silentWorker.Seen)
 	assert.Equal(t, true, silentWorker.Tasks == nil && silentWorker.Memory == nil && silentWorker.Started == nil)
+
+	members := seats[1].members
+	seats[1].set(func(s *seat) { // the silent worker's port is closed, then it is lost
+		s.members = append(slices.Clone(members[:2]), GroupMember{WorkerID: "w2", URL: "http://127.0.0.1:1"})
+	})
+	assert.Equal(t, "worker w2: it does not answer: connection refused", read()[2].Error)
+	seats[1].set(func(s *seat) {
+		s.members = members[:2]
+		s.former = []FormerWorker{{WorkerID: "w2", Text: "lost 5 s ago"}}
+	})
+	lost := read()[2]
+	assert.Equal(t, "lost: lost 5 s ago", lost.State+": "+lost.Error)
+	assert.Equal(t, workers[2].Seen, lost.Seen)
+	seats[1].set(func(s *seat) {
+		s.members = members
+		s.former = nil
+	})
 
 	seats[1].set(func(s *seat) { s.leader = "" }) // it stops leading during the request
 	wantCount = 2

@@ -40,6 +40,12 @@ func (g *Group) drainAll(connectors, tasks int) {
 	g.drain(0).WantCode(0) // a second time
 	g.workers[0].MustStop()
 	g.AwaitSpread(connectors, tasks, 1, 2)
+	for _, by := range []int{1, 2} {
+		g.workers[by].Eventually("the worker that has left", func() bool {
+			info := g.workerInfo(by, 0)
+			return info.State == "left" && strings.HasPrefix(info.Error, "left ")
+		})
+	}
 	g.drain(1).WantCode(0)
 	g.AwaitSpread(connectors, tasks, 2)
 	g.drain(2).WantCode(1).

@@ -3,7 +3,9 @@ package delivery
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -60,7 +62,54 @@ func TestStatesOfAKilledWorker(t *testing.T) {
 			counts := states(by)
 			return counts[connect.ConditionUnknown] == 0
 		})
-		g.Join(killed)
 		t.Logf("round %d: found %s", round, fmt.Sprint(states(by)))
+		g.checkLostWorker(by, killed, killed != leader) // a new leader has moved the tasks
+		g.Join(killed)
+		g.workers[by].Eventually("no lost worker", func() bool { return g.workerInfo(by, killed).State == "answers" })
+	}
+}
+
+// workerInfo returns what a worker tells of another one, the zero value if it does not list it.
+func (g *Group) workerInfo(by, other int) rest.WorkerInfo {
+	g.T.Helper()
+	var workers []rest.WorkerInfo
+	e2etest.Get(g.T, g.workers[by].URL+"/culvert/workers", &workers)
+	for _, w := range workers {
+		if w.Worker == g.ids[other] {
+			return w
+		}
+	}
+	return rest.WorkerInfo{}
+}
+
+// checkLostWorker checks that a worker names the lost one everywhere, with the time at which its tasks move if they
+// wait for it.
+func (g *Group) checkLostWorker(by, lost int, waits bool) {
+	t := g.T
+	t.Helper()
+	want := `lost \d+ s ago`
+	if waits {
+		want += `, its (\d tasks move|task moves) in 0:\d\d`
+	}
+	g.workers[by].Eventually("the lost worker", func() bool { return g.workerInfo(by, lost).State == "lost" })
+	if info := g.workerInfo(by, lost); !regexp.MustCompile("^" + want + "$").MatchString(info.Error) {
+		t.Errorf("expected %s, found %+v", want, info)
+	}
+	if former := g.overview(by).Former; len(former) != 1 || former[0].WorkerID != g.ids[lost] {
+		t.Errorf("expected the lost worker in the overview of the group, found %+v", former)
+	}
+	if r := g.Run("status", "--url", g.workers[by].URL); !regexp.MustCompile(
+		`(?m)^Worker ` + g.ids[lost] + `: ` + want + `$`).MatchString(r.Stdout) {
+		t.Errorf("expected %s in culvert status, found\n%s", want, r.Stdout)
+	}
+	if _, page := g.workers[by].Call("GET", "/console/", ""); !strings.Contains(page, g.ids[lost]+"</a>: lost ") {
+		t.Errorf("expected the lost worker on the console's overview, found\n%s", page)
+	}
+	isCause := func(c rest.ConnectorSummary) bool {
+		return strings.HasPrefix(c.Cause, "worker "+g.ids[lost]+": lost ")
+	}
+	list := g.listConnectors(by)
+	if slices.ContainsFunc(list.Connectors, isCause) != waits {
+		t.Errorf("expected the lost worker as a cause: %t, found %+v", waits, list.Connectors)
 	}
 }
