@@ -10,6 +10,7 @@ import (
 	"github.com/culvert-project/culvert/internal/check"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/events"
 	"github.com/culvert-project/culvert/internal/group"
 	"github.com/culvert-project/culvert/internal/reload"
 	"github.com/culvert-project/culvert/internal/rest"
@@ -84,7 +85,7 @@ func (b *Backend) writeConnector(ctx context.Context, name string,
 		return result, err
 	}
 	result.Created = unknownErr != nil
-	if err := b.restartIfFailed(name, running, result.Created); err != nil {
+	if err := b.restartIfFailed(ctx, name, running, result.Created); err != nil {
 		return result, err
 	}
 	result.Info = b.infoAfterWrite(name, result.Created)
@@ -177,12 +178,14 @@ func settingsOf(running config.RunningConnector, request rest.ConfigRequest) map
 }
 
 // restartIfFailed restarts a failed connector that was written again without a change, as Kafka Connect does.
-func (b *Backend) restartIfFailed(name string, previous config.RunningConnector, created bool) error {
+func (b *Backend) restartIfFailed(ctx context.Context, name string, previous config.RunningConnector,
+	created bool) error {
 	current, _ := b.herder().RunningConfig(name)
 	if created || previous.Rejected || !maps.Equal(previous.Raw, current.Raw) {
 		return nil
 	}
 	if s, err := b.herder().Status(name); err == nil && s.Connector.State == connect.Failed {
+		b.herder().Events().Record(ctx, events.Event{Connector: name, Kind: "restarted"})
 		return b.herder().Restart(name)
 	}
 	return nil

@@ -471,6 +471,8 @@ func TestFailedConnectorsStartWhenWrittenAgain(t *testing.T) {
 		e2etest.WriteFile(t, p.Dir, name+".jks", store)
 		f.MustCall(200, method, "/connectors/"+name+"/config", same)
 		f.Await(name, "runs", hasState(connect.Running))
+		restarts := slices.DeleteFunc(f.Events(name), func(e string) bool { return e != "restarted by 127.0.0.1" })
+		e2etest.Equal(t, "restarts", 2, len(restarts))
 	}
 }
 
