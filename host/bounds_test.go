@@ -62,8 +62,6 @@ var outsideTheTable = map[string]string{
 	"sampled.maxSampled":         "the size of a message or page",
 	"console.maxSelected":        "requested by an operator",
 	"sampled.maxBrief":           "the size of a message or page",
-	"sampled.maxTreeDepth":       "the size of a message or page",
-	"sampled.maxTreeNodes":       "the size of a message or page",
 	"console.maxCacheBytes":      "the size of a cache",
 	"console.maxCachedPages":     "the size of a cache",
 	"console.maxOutlines":        "the size of a cache of hashes",

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/culvert-project/culvert/internal/console/letter"
+	"github.com/culvert-project/culvert/internal/console/tree"
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
@@ -29,8 +29,8 @@ type deadLettersPage struct {
 // openLetter is a letter in the drawer.
 type openLetter struct {
 	*rest.DeadLetter
-	Key   *letter.Document // nil is no JSON
-	Value *letter.Document
+	Key   *tree.Document // nil is no JSON
+	Value *tree.Document
 }
 
 const lettersRoute = "GET /culvert/connectors/{name}/deadletters"
@@ -68,10 +68,10 @@ func (pr *pageRequest) deadLetters() (any, error) {
 	if opened != nil {
 		p.Letter = &openLetter{DeadLetter: opened}
 		if r := opened.Record; r != nil && r.Key != nil && !r.KeyCut && !r.Base64 {
-			p.Letter.Key = letter.Parse(*r.Key)
+			p.Letter.Key = tree.Parse(*r.Key, "")
 		}
 		if canEdit(opened) {
-			p.Letter.Value = letter.Parse(*opened.Record.Value)
+			p.Letter.Value = tree.Parse(*opened.Record.Value, "")
 		}
 		if p.Letter.Value != nil {
 			p.Letter.Value.Mark(opened.Message)
@@ -159,7 +159,7 @@ func (pr *pageRequest) editLetter(form url.Values) error {
 	value := strings.ReplaceAll(form.Get("value"), "\r\n", "\n")
 	if form.Get("do") == "retry" {
 		value = *stored.Record.Value
-		if document := letter.Parse(value); document != nil {
+		if document := tree.Parse(value, ""); document != nil {
 			fields := map[string]string{}
 			for name := range form {
 				if path, ok := strings.CutPrefix(name, fieldPrefix); ok {
@@ -192,7 +192,7 @@ func isUneditable(value *string) bool { return strings.ContainsAny(*value, "\r\x
 
 // keyLine returns the fields of a key in one line, or the key itself if it is no JSON.
 func keyLine(key *string) string {
-	if document := letter.Parse(*key); document != nil {
+	if document := tree.Parse(*key, ""); document != nil {
 		return document.Line()
 	}
 	return *key

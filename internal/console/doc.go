@@ -8,8 +8,9 @@
 //     assets/vendor has third-party files.
 //   - client.go: how a page calls REST. fragment.go: the parts of pages that the script polls.
 //   - overview.go, connector.go, records.go, deadletters.go, plugins.go: what the pages show; head.go: the
-//     head of all pages of a connector. Package sampled shows records, package letter the fields of a dead letter,
-//     package svg charts, package fields the fields of a configuration in their steps.
+//     head of all pages of a connector. Package sampled compares the records of samples, package tree shows and edits
+//     their fields and those of dead letters. Package svg shows charts, package fields the fields of a configuration
+//     in their steps.
 //   - form.go: a configuration as fields and as text.
 //   - actions.go: what buttons do. templatefuncs.go: numbers, times and commands as text.
 //

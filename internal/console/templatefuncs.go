@@ -14,6 +14,7 @@ import (
 	"github.com/culvert-project/culvert/internal/console/fields"
 	"github.com/culvert-project/culvert/internal/console/sampled"
 	"github.com/culvert-project/culvert/internal/console/svg"
+	"github.com/culvert-project/culvert/internal/console/tree"
 	"github.com/culvert-project/culvert/internal/rest"
 	"github.com/culvert-project/culvert/internal/shown"
 )
@@ -25,13 +26,32 @@ var templateFuncs = template.FuncMap{
 	"at": formatTime, "exactly": formatExactly, "rate": formatRate, "count": formatCount, "bytes": formatBytes,
 	"percent": formatPercent, "wholePercent": wholePercent, "state": stateWord, "look": lookOf, "icon": icon,
 	"query": query, "seconds": formatSeconds, "actions": rowActions, "flow": flowText, "spark": sparkOf,
-	"loadShare": loadShare, "hasLetters": hasLetters, "canEdit": canEdit, "keyLine": keyLine, "tree": sampled.NewTree,
+	"loadShare": loadShare, "hasLetters": hasLetters, "canEdit": canEdit, "keyLine": keyLine, "tree": treeOf,
 	"compared": sampled.CompareStep, "outcome": sampled.Outcome, "lastStep": sampled.LastStep, "next": fields.Next,
 	"isUneditable": isUneditable, "shortClass": shortClass, "product": buildinfo.Product,
 	"kafkaConnect": func() string { return buildinfo.KafkaConnect },
 	"list":         func(words ...string) []string { return words },
 	"label":        func(do string) string { return actions[do].Label },
 	"alone":        func(r rest.SampledRecord) sampled.Compared { return sampled.Compared{Now: r} },
+}
+
+// shownTree is a text of a record: Document if it is complete JSON, else Lines.
+type shownTree struct {
+	*tree.Document
+	Lines []string
+}
+
+// treeOf returns the tree of a text and its schema, with marks where it differs from those before a step; "" means that
+// there is no such text.
+func treeOf(text, schema, before, beforeSchema string) shownTree {
+	d := tree.Parse(text, schema)
+	if d == nil {
+		return shownTree{Lines: linesOfText(text)}
+	}
+	if earlier := tree.Parse(before, beforeSchema); earlier != nil {
+		d.Compare(earlier)
+	}
+	return shownTree{Document: d}
 }
 
 const maxBrief = 300
@@ -118,7 +138,13 @@ func formatPercent(share float64) string { return strconv.FormatFloat(100*share,
 
 func wholePercent(share float64) string { return strconv.Itoa(int(100*share)) + " %" }
 
-func linesOfText(text any) []string { return sampled.Lines(textOf(text)) }
+// linesOfText returns the lines of a text without characters that hide or reorder others.
+func linesOfText(text any) (lines []string) {
+	for line := range strings.SplitSeq(textOf(text), "\n") {
+		lines = append(lines, shown.Line(line))
+	}
+	return lines
+}
 
 func oneLineJSON(data json.RawMessage) string { return brief(string(data)) }
 

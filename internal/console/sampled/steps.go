@@ -1,3 +1,4 @@
+// Package sampled shows the records of samples: what each transform has changed, cut to the size of a page.
 package sampled
 
 import "github.com/culvert-project/culvert/internal/rest"

@@ -1,7 +1,6 @@
 package sampled
 
 import (
-	"fmt"
 	"html/template"
 	"slices"
 	"strings"
@@ -55,27 +54,6 @@ func TestSampleRowsAreTruncated(t *testing.T) {
 		t.Errorf("expected some %d bytes, found %d", maxSampled, sum)
 	}
 	assert.Equal(t, small, sample.Rows[99].Input)
-}
-
-// The changes of a step are marked in the tree of a record.
-func TestChangedValuesAreMarked(t *testing.T) {
-	got := NewTree(`{"same":1,"other":{"x":"a"},"new":[1]}`, `{"same":1,"other":{"x":"b"},"gone":0}`)
-	want := []Node{
-		{Name: "same", Kind: "number", Text: "1"},
-		{Name: "other", Kind: "object", Children: []Node{{Name: "x", Kind: "string", Text: `"a"`, Change: "changed"}}},
-		{Name: "new", Kind: "array", Change: "added", Children: []Node{{Name: "0", Kind: "number", Text: "1"}}},
-	}
-	assert.Equal(t, fmt.Sprintf("%+v", want), fmt.Sprintf("%+v", got.Nodes))
-}
-
-func TestTruncatedDeepAndLargeTextsAreLines(t *testing.T) {
-	deep := strings.Repeat(`{"d":`, 1000) + "1" + strings.Repeat("}", 1000)
-	wide := "[" + strings.Repeat("1,", 5000) + "1]"
-	for _, text := range []string{"{\n \"a\": ", "no JSON", deep, wide} {
-		if got := NewTree(text, ""); len(got.Nodes) > 0 || len(got.Lines) != strings.Count(text, "\n")+1 {
-			t.Errorf("%.20s: expected lines, found %.200v", text, got)
-		}
-	}
 }
 
 // A record is compared with the last step that has records.

@@ -47,17 +47,17 @@ func TestRealChain(t *testing.T) {
 	folder := t.TempDir()
 	tab.SaveDownloads(folder)
 	takeSample(worker, tab, "orders", 3)
-	tab.AwaitText(`Origin: added "here"`)
+	tab.AwaitText(`Origin: string added "here"`)
 	chain := []string{"transforms=in,mask", "transforms.in.type=" + insertFieldType,
 		"transforms.in.static.field=Origin",
 		"transforms.in.static.value=there", "transforms.mask.type=org.apache.kafka.connect.transforms.MaskField$Value",
 		"transforms.mask.fields=CustomerID"}
 	writeChain(tab, chain[:len(chain)-1]...)
 	tab.Click(`#chain button[value="chain"]:not([formaction])`)
-	tab.AwaitText("transforms.mask.fields", `Origin: added "here"`) // the result of the current chain
+	tab.AwaitText("transforms.mask.fields", `Origin: string added "here"`) // the result of the current chain
 	writeChain(tab, chain...)
 	tab.Click(`#chain button[value="chain"]:not([formaction])`)
-	tab.AwaitText(`Origin: "there"`, `CustomerID: changed ""`)
+	tab.AwaitText(`Origin: string "there"`, `CustomerID: string changed ""`)
 	if got := worker.Config("orders"); got["transforms"] != "in" {
 		t.Errorf("expected an unchanged configuration after a chain was tried, found %v", got)
 	}
@@ -78,7 +78,7 @@ func TestRealChain(t *testing.T) {
 	tab.Await("the connector's page", isOnConnectorPage)
 	worker.Await("orders", "runs", e2etest.IsRunning)
 	takeSample(worker, tab, "orders", 3)
-	tab.AwaitText(`Origin: "there"`, `CustomerID: changed ""`)
+	tab.AwaitText(`Origin: string "there"`, `CustomerID: string changed ""`)
 	// The transform never returns from order 10249, the second one. That is reported next to the row after the time of
 	// one call; the sample and the connector continue.
 	writeChain(tab, "transforms=stuck", "transforms.stuck.type=example.Stuck", "transforms.stuck.field=OrderID")

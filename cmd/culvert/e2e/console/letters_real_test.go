@@ -79,7 +79,7 @@ func TestRealLettersAreSettledInABrowser(t *testing.T) {
 		location.reload(); return false; })()`)
 	tab.TabTo(`a[href*="letter=0"]`)
 	tab.Press(kb.Enter)
-	tab.AwaitText("Freight Decimal(6), named by the error")
+	tab.AwaitText("Freight: Decimal(6) named by the error")
 	tab.Type(`dialog input[aria-invalid="true"]`, "12.50")
 	tab.TabTo(`dialog button[value="retry"]`)
 	tab.Press(kb.Enter)

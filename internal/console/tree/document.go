@@ -1,4 +1,4 @@
-package letter
+package tree
 
 import (
 	"encoding/json"
@@ -20,18 +20,21 @@ const (
 type Field struct {
 	Name     string // of the field, or the index in an array
 	Path     string // identifies the field in the document: its place in each value that contains it
-	Type     string // as in the schema, such as Decimal(2), or of the JSON value without a schema
-	Text     string // the value in the form in which it is typed, "" for null
-	IsNull   bool
-	IsFaulty bool     // see [Document.Mark]
-	IsInput  bool     // see [Document.AllowEdits]
-	Children []*Field // nil for a value without members
+	Type     string // in the schema, such as Decimal(2); "" without a schema
+	Text     string // the value in the form in which it is typed, "" for null, and {} or [] for a value without members
+	Kind     string // of the JSON value: object, array, string, number, boolean or null
+	Change   string // changed or added, see [Document.Compare]; "" if it is neither
+	IsFaulty bool   // see [Document.Mark]
+	IsInput  bool   // see [Document.AllowEdits]
+	Children []*Field
 
-	schema   *schema // nil is unknown
-	isNumber bool    // in JSON
-	start    int     // of the value in the text of the document
-	end      int
+	schema *schema // nil is unknown
+	start  int     // of the value in the text of the document
+	end    int
 }
+
+// Open reports whether the viewer shows the members at first.
+func (f *Field) Open() bool { return len(f.Children) <= 20 }
 
 // isEditable reports whether the field is one value in one line.
 func (f *Field) isEditable() bool {
@@ -39,11 +42,11 @@ func (f *Field) isEditable() bool {
 		!strings.ContainsFunc(f.Text, unicode.IsControl)
 }
 
-func (f *Field) isLeaf() bool { return f.Children == nil }
+func (f *Field) isLeaf() bool { return f.Kind != "object" && f.Kind != "array" }
 
 // Document is a key or value as fields.
 type Document struct {
-	Fields []*Field // of the payload
+	Fields []*Field // of the value, or the value itself if it has no members
 	text   string
 	leaves []*Field
 	count  int
@@ -78,19 +81,23 @@ func (s *schema) member(name string) *schema {
 	return s.Fields[i]
 }
 
-// Parse parses the text of a key or value. It returns nil if that is no JSON, or has too many fields.
-func Parse(text string) *Document {
+// Parse parses a value and its schema, both as JsonConverter writes them. Without a schema, the value may be an
+// envelope with its schema. Parse returns nil if the value is no JSON, or has too many fields.
+func Parse(text, schemaText string) *Document {
 	if !json.Valid([]byte(text)) {
 		return nil
 	}
 	d := &Document{text: text}
 	root := &Field{end: len(text)}
 	members := map[string]*Field{}
-	eachMember(text, func(name string, start, end int) { members[name] = &Field{start: start, end: end} })
+	if schemaText == "" {
+		eachMember(text, func(name string, start, end int) { members[name] = &Field{start: start, end: end} })
+	}
 	if s := members["schema"]; len(members) == 2 && s != nil && members["payload"] != nil {
 		root = members["payload"]
-		_ = json.Unmarshal([]byte(text[s.start:s.end]), &root.schema) // without a schema, the types of JSON are shown
+		schemaText = text[s.start:s.end]
 	}
+	_ = json.Unmarshal([]byte(schemaText), &root.schema) // without a schema, the fields have no types
 	d.fill(root, 0)
 	switch {
 	case d.count > maxFields:
@@ -103,10 +110,10 @@ func Parse(text string) *Document {
 	return d
 }
 
-// fill sets what a field has: its members, or its type and text.
+// fill sets what a field has: its type, and its members or text.
 func (d *Document) fill(f *Field, depth int) {
 	d.count++
-	raw := d.text[f.start:f.end]
+	raw := strings.TrimSpace(d.text[f.start:f.end])
 	if f.schema != nil {
 		f.Type = f.schema.kind()
 	}
@@ -116,13 +123,19 @@ func (d *Document) fill(f *Field, depth int) {
 	if d.count > maxFields {
 		return
 	}
-	if raw[0] != '{' && raw[0] != '[' {
+	switch raw[0] {
+	case '{':
+		f.Kind = "object"
+		f.Text = "{}"
+	case '[':
+		f.Kind = "array"
+		f.Text = "[]"
+	default:
 		f.setText(raw)
 		d.leaves = append(d.leaves, f)
 		return
 	}
-	f.Children = []*Field{}
-	eachMember(raw, func(name string, start, end int) {
+	eachMember(d.text[f.start:f.end], func(name string, start, end int) {
 		child := &Field{Name: name, Path: fmt.Sprintf("%s/%d", f.Path, len(f.Children)), schema: f.schema.member(name),
 			start: f.start + start, end: f.start + end}
 		d.fill(child, depth+1)
@@ -173,6 +186,33 @@ func (d *Document) AllowEdits() {
 	for _, f := range d.leaves {
 		f.IsInput = f.isEditable()
 	}
+}
+
+// Compare sets Change in the fields that differ from an earlier document.
+func (d *Document) Compare(earlier *Document) {
+	compare(d.Fields, earlier.Fields)
+}
+
+// compare reports whether the fields of two values differ.
+func compare(fields, earlier []*Field) (differs bool) {
+	byName := map[string]*Field{}
+	for _, f := range earlier {
+		byName[f.Name] = f
+	}
+	differs = len(fields) != len(earlier)
+	for _, f := range fields {
+		previous := byName[f.Name]
+		switch {
+		case previous == nil:
+			f.Change = "added"
+		case f.Kind != previous.Kind || f.Text != previous.Text:
+			f.Change = "changed"
+		case !compare(f.Children, previous.Children):
+			continue
+		}
+		differs = true
+	}
+	return differs
 }
 
 // Mark sets IsFaulty in the fields whose names are words of a message.

@@ -1,6 +1,7 @@
-package letter
+package tree
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"testing"
@@ -27,7 +28,7 @@ const orderText = `{"schema":{"type":"struct","fields":[
 
 func fieldsOf(d *Document) (lines []string) {
 	for _, f := range d.leaves {
-		lines = append(lines, fmt.Sprintf("%s %s %s %q", f.Path, f.Name, f.Type, f.Text))
+		lines = append(lines, fmt.Sprintf("%s %s %s %q", f.Path, f.Name, cmp.Or(f.Type, f.Kind), f.Text))
 	}
 	return lines
 }
@@ -48,13 +49,13 @@ func TestFieldsOfADocument(t *testing.T) {
 		`{"schema":{"type":"struct","fields":[{"type":"int64","name":"org.apache.kafka.connect.data.Timestamp",` +
 			`"field":"far"}]},"payload":{"far":9223372036854775807}}`: `/0 far Timestamp "9223372036854775807"`,
 	} {
-		d := Parse(text)
+		d := Parse(text, "")
 		assert.Equal(t, want, strings.Join(fieldsOf(d), "; "))
 		same, err := d.Edit(map[string]string{"/0": d.leaves[0].Text})
 		require.NoError(t, err)
 		assert.Equal(t, text, same, "an edit without a difference")
 	}
-	assert.Equal(t, "OrderID 13247, ItemNo 10", Parse(`{"OrderID":13247,"ItemNo":"10"}`).Line())
+	assert.Equal(t, "OrderID 13247, ItemNo 10", Parse(`{"OrderID":13247,"ItemNo":"10"}`, "").Line())
 }
 
 // An edit changes the bytes of its fields only. The form of the stored value remains.
@@ -77,7 +78,7 @@ func TestEditOfFields(t *testing.T) {
 		{"/9", "", `"Photo":"AQI="`, `"Photo":""`},
 		{"/10/0/0", "127", `"Qty":null`, `"Qty":127`},
 	} {
-		edited, err := Parse(orderText).Edit(map[string]string{test.path: test.value, "/99": "x"})
+		edited, err := Parse(orderText, "").Edit(map[string]string{test.path: test.value, "/99": "x"})
 		require.NoError(t, err)
 		assert.Equal(t, strings.Replace(orderText, test.old, test.want, 1), edited, test.path)
 	}
@@ -97,7 +98,7 @@ func TestEditOfFields(t *testing.T) {
 		{"/9", "?", "Photo: expected base64"},
 		{"/10/0/0", "128", "Qty: expected an integer of 8 bits"},
 	} {
-		_, err := Parse(orderText).Edit(map[string]string{test.path: test.value})
+		_, err := Parse(orderText, "").Edit(map[string]string{test.path: test.value})
 		assert.Error(t, err, test.want)
 	}
 }
@@ -111,14 +112,14 @@ func TestDocumentsAreBounded(t *testing.T) {
 		items(maxFields - 1): true, items(maxFields): false,
 		nested(maxDepth + 1): true, nested(maxDepth + 2): false,
 	} {
-		assert.Equal(t, wantFields, Parse(text) != nil, text)
+		assert.Equal(t, wantFields, Parse(text, "") != nil, text)
 	}
 	for size, want := range map[int]bool{maxFieldText: true, maxFieldText + 1: false} {
-		d := Parse(`["` + strings.Repeat("x", size) + `"]`)
+		d := Parse(`["`+strings.Repeat("x", size)+`"]`, "")
 		assert.Equal(t, want, d.leaves[0].isEditable())
 	}
-	assert.Equal(t, false, Parse(`["a\nb"]`).leaves[0].isEditable())
-	assert.Equal(t, false, Parse(`{"schema":{"type":"struct"},"payload":null}`).leaves[0].isEditable())
+	assert.Equal(t, false, Parse(`["a\nb"]`, "").leaves[0].isEditable())
+	assert.Equal(t, false, Parse(`{"schema":{"type":"struct"},"payload":null}`, "").leaves[0].isEditable())
 }
 
 // The fields that an error names are marked.
@@ -128,7 +129,7 @@ func TestFaultyFields(t *testing.T) {
 		`Property "ShipName" has no value`: "/1",
 		`ShipNames`:                        "",
 	} {
-		d := Parse(orderText)
+		d := Parse(orderText, "")
 		d.Mark(message)
 		marked := ""
 		for _, f := range d.leaves {
@@ -144,13 +145,33 @@ func FuzzEdit(f *testing.F) {
 	f.Add(orderText, "/2", "12.50")
 	f.Add(`{"a":[1,{"b":"c"}]}`, "/0/1/0", "x")
 	f.Fuzz(func(t *testing.T, text, path, value string) {
-		d := Parse(text)
+		d := Parse(text, "")
 		if d == nil {
 			return
 		}
 		edited, err := d.Edit(map[string]string{path: value})
-		if err == nil && (Parse(edited) == nil || len(Parse(edited).leaves) != len(d.leaves)) {
+		if err == nil && (Parse(edited, "") == nil || len(Parse(edited, "").leaves) != len(d.leaves)) {
 			t.Fatalf("%q: expected a document with the same fields, found %q", text, edited)
 		}
 	})
+}
+
+// Values that differ from those before a transform are marked, also within others. Fields have the types of a schema
+// next to the value.
+func TestChangedFields(t *testing.T) {
+	before := Parse(`{"id":1,"address":{"city":"Berlin","country":"Germany"},"items":[1,2],"no":{}}`, "")
+	after := Parse(`{"id":"1","address":{"city":"Bonn","zip":53111},"items":[1,2],"no":{}}`,
+		`{"type":"struct","fields":[{"type":"string","field":"id"}]}`)
+	after.Compare(before)
+	var changes []string
+	var visit func(fields []*Field)
+	visit = func(fields []*Field) {
+		for _, f := range fields {
+			changes = append(changes, strings.TrimSpace(f.Name+" "+f.Type+" "+f.Text+" "+f.Change))
+			visit(f.Children)
+		}
+	}
+	visit(after.Fields)
+	assert.Equal(t, "id string 1 changed; address  {}; city  Bonn changed; zip  53111 added; items  []; 0  1; 1  2; "+
+		"no  {}", strings.Join(changes, "; "))
 }

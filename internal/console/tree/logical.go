@@ -1,6 +1,7 @@
-package letter
+package tree
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -49,7 +50,7 @@ func (s *schema) scale() (scale int, ok bool) {
 	return scale, err == nil && scale >= 0 && scale <= maxFieldText
 }
 
-// setText sets the text of a value from its JSON.
+// setText sets the kind and text of a value without members from its JSON.
 func (f *Field) setText(raw string) {
 	var value any
 	decoder := json.NewDecoder(strings.NewReader(raw))
@@ -57,18 +58,16 @@ func (f *Field) setText(raw string) {
 	_ = decoder.Decode(&value) // raw is valid JSON
 	switch v := value.(type) {
 	case nil:
-		f.IsNull = true
-		f.setType("null")
+		f.Kind = "null"
 	case string:
+		f.Kind = "string"
 		f.Text = v
-		f.setType("string")
 		if scale, ok := f.schema.scale(); ok {
 			f.Text = decimalText(v, scale)
 		}
 	case json.Number:
-		f.isNumber = true
+		f.Kind = "number"
 		f.Text = v.String()
-		f.setType("number")
 		n, err := v.Int64()
 		if logical, ok := logicalTimes[f.Type]; ok && err == nil {
 			typed := time.UnixMilli(n * logical.unit.Milliseconds()).UTC().Format(logical.layout)
@@ -77,14 +76,8 @@ func (f *Field) setText(raw string) {
 			}
 		}
 	default:
+		f.Kind = "boolean"
 		f.Text = raw
-		f.setType("boolean")
-	}
-}
-
-func (f *Field) setType(ofJSON string) {
-	if f.Type == "" {
-		f.Type = ofJSON
 	}
 }
 
@@ -128,18 +121,19 @@ func (f *Field) parseText(text string) (raw string, err error) {
 	if scale, ok := f.schema.scale(); ok {
 		return f.parseDecimal(text, scale)
 	}
-	isNumber := slices.Contains([]string{"number", "float", "double", "float32", "float64"}, f.Type)
+	kind := cmp.Or(f.Type, f.Kind)
+	isNumber := slices.Contains([]string{"number", "float", "double", "float32", "float64"}, kind)
 	switch {
-	case f.Type == "boolean" && text != "true" && text != "false":
+	case kind == "boolean" && text != "true" && text != "false":
 		return f.null(text, "true or false")
-	case f.Type == "boolean":
+	case kind == "boolean":
 		return text, nil
 	case isNumber && (!json.Valid([]byte(text)) || strings.Trim(text, "+-0123456789.eE") != ""):
 		return f.null(text, "a number")
 	case isNumber:
 		return text, nil
 	}
-	if _, err := base64.StdEncoding.DecodeString(text); f.Type == "bytes" && err != nil {
+	if _, err := base64.StdEncoding.DecodeString(text); kind == "bytes" && err != nil {
 		return "", errors.New("base64")
 	}
 	encoded, err := json.Marshal(text)
@@ -177,7 +171,7 @@ func (f *Field) parseDecimal(text string, scale int) (raw string, err error) {
 		return f.null(text, hint)
 	}
 	n, _ := new(big.Int).SetString(strings.TrimPrefix(integer, "+")+fraction+strings.Repeat("0", scale-len(fraction)), 10)
-	if f.isNumber {
+	if f.Kind == "number" {
 		return scaledDigits(n, scale), nil
 	}
 	size := n.BitLen()/8 + 1
