@@ -39,7 +39,7 @@ func measureConsole(ctx context.Context, b *bench) error {
 	defer service.stop()
 	defer broker.stop()
 	for _, side := range b.candidates() {
-		w, err := b.startLarge(ctx, side, connectors, service, broker)
+		w, err := b.startLarge(ctx, side, "console", connectors, service, broker)
 		if err != nil {
 			return err
 		}
@@ -57,7 +57,9 @@ type largeWorker struct {
 	url string
 }
 
-func (b *bench) startLarge(ctx context.Context, side candidate, connectors int, service,
+// startLarge starts a worker on a data folder with compiled plugins. name is of its offsets, so workers of other names
+// read everything.
+func (b *bench) startLarge(ctx context.Context, side candidate, name string, connectors int, service,
 	broker *process) (*largeWorker, error) {
 	data := filepath.Join(b.dir, "console-"+side.data)
 	if err := b.warm(ctx, side, data); err != nil {
@@ -67,7 +69,7 @@ func (b *bench) startLarge(ctx context.Context, side candidate, connectors int, 
 	if err != nil {
 		return nil, err
 	}
-	worker, err := b.writeFile("console-worker", workerSettings("console", broker.address))
+	worker, err := b.writeFile(name+"-worker", workerSettings(name, broker.address))
 	if err != nil {
 		return nil, err
 	}
@@ -143,8 +145,8 @@ func (w *largeWorker) measure(ctx context.Context, b *bench, connectors int) err
 	return responses.err
 }
 
-// settle waits until every connector has finished its first load, and pauses some.
-func (w *largeWorker) settle(ctx context.Context, b *bench, connectors int) error {
+// awaitLoads waits until every connector has finished its first load.
+func (w *largeWorker) awaitLoads(ctx context.Context, b *bench, connectors int) error {
 	for end := time.Now().Add(10 * time.Minute); ; {
 		var list struct {
 			Counts map[string]int
@@ -154,7 +156,7 @@ func (w *largeWorker) settle(ctx context.Context, b *bench, connectors int) erro
 			_ = json.Unmarshal(body, &list)
 		}
 		if list.Total == connectors && list.Counts["starting"]+list.Counts["loading"] == 0 {
-			break
+			return nil
 		}
 		if time.Now().After(end) {
 			return fmt.Errorf("connectors did not start in 10 minutes: %v", list.Counts)
@@ -162,6 +164,13 @@ func (w *largeWorker) settle(ctx context.Context, b *bench, connectors int) erro
 		if err := b.wait(ctx, time.Second); err != nil {
 			return err
 		}
+	}
+}
+
+// settle is awaitLoads, and pauses some connectors.
+func (w *largeWorker) settle(ctx context.Context, b *bench, connectors int) error {
+	if err := w.awaitLoads(ctx, b, connectors); err != nil {
+		return err
 	}
 	for n := 3; n < connectors; n += 20 {
 		path := fmt.Sprintf("/connectors/s4-sales-orders-%04d/pause", n)

@@ -352,7 +352,31 @@ func measureStart(ctx context.Context, b *bench) error {
 				ratioOf(m.wall), ratioOf(m.cpu), ratioOf(m.peak))
 		}
 	}
+	for _, start := range []struct{ connectors, aim int }{{connectors: 300, aim: 15}, {connectors: 1000, aim: 45}} {
+		for _, side := range b.candidates() {
+			connectors := b.scale(start.connectors)
+			if err := b.measureLargeStart(ctx, side, connectors, start.aim, service, broker); err != nil {
+				return fmt.Errorf("%s: %w", side.culvert, err)
+			}
+		}
+	}
 	return nil
+}
+
+// measureLargeStart measures the processor time of a worker until its connectors have read their sets. aim is in
+// seconds.
+func (b *bench) measureLargeStart(ctx context.Context, side candidate, connectors, aim int, service,
+	broker *process) error {
+	w, err := b.startLarge(ctx, side, fmt.Sprintf("start-%d-%s", connectors, side.data), connectors, service, broker)
+	if err != nil {
+		return err
+	}
+	started := time.Now()
+	err = w.awaitLoads(ctx, b, connectors)
+	fmt.Printf("%s: %d connectors from the start until each has read its set: %.1f s CPU (aim %d), %.0f s\n",
+		side.culvert, connectors, w.cpu().Seconds(), aim, time.Since(started).Seconds())
+	_ = w.stop()
+	return err
 }
 
 func (b *bench) measureFirstRecord(ctx context.Context, culvert, name, broker, servicePort, data string,

@@ -37,11 +37,11 @@ func Declarations(plugins *plugin.Manager, target plugin.Info) (declarations []*
 
 // pastSecrets declares the settings that were passwords in any version that ran, see [plugin.Manager.Secrets].
 func pastSecrets(plugins *plugin.Manager, target *plugin.Info) *config.Declarations {
-	var c wit.Component
+	secrets := config.Declare()
 	for _, name := range plugins.Secrets(target) {
-		c.Settings = append(c.Settings, wit.ConfigKey{Name: name, Kind: wit.KindPassword})
+		secrets.Declare(wit.ConfigKey{Name: name, Kind: wit.KindPassword})
 	}
-	return config.DeclareComponent(c)
+	return secrets
 }
 
 // Passwords returns a function that reports whether any component declares a setting as a password. plugins may be nil.

@@ -100,8 +100,9 @@ func Reserved(w *config.Worker, connectors []*config.Connector) (r kafka.Reserve
 		r.Add(w.ConfigTopic(), "configurations of connectors (the worker's config.storage.topic)")
 	}
 	for _, connector := range connectors {
-		r.Add(setting.Trim(connector.Text("offsets.storage.topic")),
-			fmt.Sprintf("the offsets of connector %s (its offsets.storage.topic)", connector.Name))
+		if topic := setting.Trim(connector.Text("offsets.storage.topic")); topic != "" {
+			r.Add(topic, fmt.Sprintf("the offsets of connector %s (its offsets.storage.topic)", connector.Name))
+		}
 	}
 	return r
 }

@@ -161,3 +161,34 @@ func TestHostileDeclarationsAreCheckedInTime(t *testing.T) {
 		t.Fatal("expected the check to end in time")
 	}
 }
+
+// All uses of a component share a table, until the component is freed. Other prefixes have a table of their own.
+func TestComponentsShareTheirTable(t *testing.T) {
+	component := wit.Component{Settings: []wit.ConfigKey{{Name: "a"}, {Name: "b"}}, Prefixes: []string{"p."}}
+	table := DeclareComponent(component)
+	if DeclareComponent(component) != table {
+		t.Error("expected the same table")
+	}
+	component.Prefixes = []string{"q."}
+	if other := DeclareComponent(component); other == table || other.Prefix("q.x") != "q." {
+		t.Errorf("expected a table of other prefixes, found %v", other.Prefixes)
+	}
+	component.Settings = component.Settings[:1]
+	if other := DeclareComponent(component); other.Declares("b") {
+		t.Error("expected a table without the setting b")
+	}
+	count := func() (n int) {
+		componentTables.Range(func(_, _ any) bool { n++; return true })
+		return n
+	}
+	before := count()
+	component = wit.Component{}
+	for range 1000 {
+		runtime.GC()
+		if count() < before {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+	t.Error("expected that the table of a freed component is freed")
+}

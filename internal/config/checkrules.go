@@ -38,7 +38,7 @@ func checkAddress(connector *Connector, declarations *Declarations) Problems {
 	var problems Problems
 	for _, name := range []string{role.Address, role.Port} {
 		value, ok := roles.byRole[name]
-		if !ok || value.has || setting.IsRequired(&value.spec) {
+		if !ok || value.has || setting.IsRequired(value.spec) {
 			continue
 		}
 		switch r, _ := role.Find(name); {

@@ -15,7 +15,7 @@ func (ch Checker) CheckStage(ctx context.Context, connector *Connector, prefix s
 	component wit.Component) Problems {
 	stageConfig := connector.StageConfig(prefix)
 	pluginSettings := DeclareComponent(component)
-	accepted := DeclareComponent(component)
+	accepted := setting.NewComponentTable(&component)
 	for name := range stageSettings {
 		accepted.Declare(wit.ConfigKey{Name: name})
 	}

@@ -17,7 +17,7 @@ import (
 type Roles struct{ byRole map[string]roleValue }
 
 type roleValue struct {
-	spec  wit.ConfigKey
+	spec  *wit.ConfigKey
 	value string
 	isSet bool // by the user
 	has   bool // set, or a default that counts
@@ -26,7 +26,8 @@ type roleValue struct {
 // NewRoles collects settings with a role: the first declaration of a role, and templates only with a value.
 func NewRoles(declarations *Declarations, connector *Connector) Roles {
 	r := Roles{map[string]roleValue{}}
-	for _, spec := range declarations.Keys() {
+	for i := range declarations.Keys() {
+		spec := &declarations.Keys()[i]
 		name := spec.Role()
 		if name == "" || r.byRole[name].isSet || strings.Contains(spec.Name, "{") {
 			continue
@@ -45,7 +46,7 @@ func NewRoles(declarations *Declarations, connector *Connector) Roles {
 			}
 		}
 		if candidate.has && spec.Kind != wit.KindPassword {
-			if s, ok := setting.Canonical(&spec, candidate.value); ok {
+			if s, ok := setting.Canonical(spec, candidate.value); ok {
 				candidate.value = s
 			}
 		}
@@ -59,7 +60,7 @@ func NewRoles(declarations *Declarations, connector *Connector) Roles {
 		}
 		if spec, ok := declarations.Find(entry.Key); ok && spec.Role() != "" && !r.byRole[spec.Role()].isSet {
 			value := setting.Trim(entry.Value.Reveal())
-			r.byRole[spec.Role()] = roleValue{spec: spec, value: value, isSet: true, has: true}
+			r.byRole[spec.Role()] = roleValue{spec: &spec, value: value, isSet: true, has: true}
 		}
 	}
 	return r

@@ -384,9 +384,13 @@ func (h *history) recordRun(info *Info) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	entry := h.entry(info.Name)
+	isRecorded := h.recorded[info.Hash]
+	if isRecorded && entry.Base.Hash == info.Hash {
+		return // the usual case, at each call of a check
+	}
 	declared := declarationsOf(info)
 	entry.Base = declared
-	if h.recorded[info.Hash] {
+	if isRecorded {
 		return
 	}
 	h.recorded[info.Hash] = true

@@ -17,7 +17,7 @@ func open(component string, settings []wit.Setting, answers []wit.Response) (wit
 	if err := config.CheckComponent(component, sourceconfig.Component, sourceconfig.Alias); err != nil {
 		return wit.SourceOpenResult{}, err
 	}
-	if f := setting.FirstError(sourceconfig.Examine(settings)); f != nil {
+	if f := sourceconfig.FirstError(settings); f != nil {
 		return wit.SourceOpenResult{}, f
 	}
 	values := sourceconfig.Table.Values(settings)

@@ -6,7 +6,6 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
-	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -15,7 +14,7 @@ func plan(component string, settings []wit.Setting, maxTasks uint32) (wit.PlanRe
 	if err := config.CheckComponent(component, sourceconfig.Component, sourceconfig.Alias); err != nil {
 		return wit.PlanResult{}, err
 	}
-	if f := setting.FirstError(sourceconfig.Examine(settings)); f != nil {
+	if f := sourceconfig.FirstError(settings); f != nil {
 		return wit.PlanResult{}, f
 	}
 	v := sourceconfig.Table.Values(settings)

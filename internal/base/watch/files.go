@@ -105,7 +105,8 @@ func Stamp(files ...string) string {
 		}
 		if f != nil {
 			fmt.Fprintf(digest, "%s %d\n", file, info.Size())
-			_, err = io.Copy(digest, io.LimitReader(f, maxStamped))
+			// The limit also bounds io.Copy's buffer, which would be 32 KiB for each small file of a folder.
+			_, err = io.Copy(digest, io.LimitReader(f, min(maxStamped, info.Size()+4<<10)))
 			f.Close()
 		}
 		fmt.Fprintf(digest, "%s: %v\n", file, err)

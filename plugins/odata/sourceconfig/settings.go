@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
@@ -341,7 +342,22 @@ func Examine(settings []wit.Setting) []wit.ConfigValue {
 		setting.AddError(examined, minBackoff, setting.Invalid(minBackoff, values.String(minBackoff),
 			"expected at most "+maxBackoff+", "+values.String(maxBackoff)))
 	}
+	if setting.FirstError(examined) == nil {
+		lastValid.Store(new(slices.Clone(settings)))
+	}
 	return examined
+}
+
+// lastValid has the settings that Examine found valid last: validate and plan of a check receive the same settings, and
+// so do both calls of open.
+var lastValid atomic.Pointer[[]wit.Setting]
+
+// FirstError returns the first error that Examine finds, or nil.
+func FirstError(settings []wit.Setting) *wit.Error {
+	if valid := lastValid.Load(); valid != nil && slices.Equal(*valid, settings) {
+		return nil
+	}
+	return setting.FirstError(Examine(settings))
 }
 
 // MismatchPolicy returns the handling of an offset that belongs to another origin, user, set, query or format.

@@ -1,10 +1,12 @@
 package sourceconfig
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/culvert-project/culvert/plugins/odata/config/configtest"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // Every setting of the original connector is supported, an alias, or rejected by name.
@@ -187,4 +189,18 @@ func TestSubscriptionsAreChecked(t *testing.T) {
 		{append(subscribed, "sap.odata#00.track-changes=1"), "", ""},
 		{subscribed, "", ""},
 	})
+}
+
+// Settings that were found valid are not examined again. Changed ones are, also if the caller changed them in place.
+func TestFirstErrorAfterValidSettings(t *testing.T) {
+	settings := configtest.Source(configtest.Set("00", "Orders")...)
+	for range 2 {
+		if failure := FirstError(settings); failure != nil {
+			t.Errorf("expected no error, found %v", failure)
+		}
+	}
+	settings[slices.IndexFunc(settings, func(s wit.Setting) bool { return strings.HasSuffix(s.Name, ".topic") })].Value = ""
+	if failure := FirstError(settings); failure == nil || !strings.HasSuffix(*failure.Setting, ".topic") {
+		t.Errorf("expected an error of the topic, found %v", failure)
+	}
 }

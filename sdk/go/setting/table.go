@@ -75,6 +75,7 @@ func (t *Table) Declare(keys ...wit.ConfigKey) {
 	if t.groupSizes == nil {
 		t.groupSizes = map[string]int32{}
 	}
+	t.specs = slices.Grow(t.specs, len(keys))
 	for _, key := range keys {
 		if group := GroupOf(&key); group != "" {
 			t.groupSizes[group]++

@@ -13,7 +13,7 @@ import (
 func (t *Table) Validate(settings []wit.Setting) []wit.ConfigValue {
 	v := t.Values(settings)
 	suggester := Suggester{Table: t, Budget: maxComparisons}
-	var out []wit.ConfigValue
+	out := make([]wit.ConfigValue, 0, len(t.specs)+len(settings))
 	for i := range t.specs {
 		if !IsTemplate(t.specs[i].Name) {
 			out = append(out, t.validateOne(v, t.specs[i], &t.specs[i]))
