@@ -1,6 +1,7 @@
 package config
 
 import (
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -100,49 +101,51 @@ func (c *Connector) isCopyOf(other *Connector) bool {
 		&c.Entries[0] == &other.Entries[0]
 }
 
-// Diff compares the running connectors with those in the files and returns a change for each, by name. check is called
-// for connectors that differ; declared returns the declarations of a connector's plugin.
+// Diff compares the running connectors with those in the files and yields a change for each: for a file when it was
+// checked, in the order of the files, then removals by name, because any file may keep a connector running whose name
+// it no longer has. check is called for connectors that differ; declared returns the declarations of a connector's
+// plugin.
 func Diff(have []RunningConnector, files []*Connector, check func(*Connector) Problems,
-	declared func(*Connector) *Declarations) []Change {
-	runningByName := map[string]RunningConnector{}
-	for _, running := range have {
-		runningByName[running.Name] = running
-	}
-	changes := map[string]Change{}
-	var invalid []*Connector
-	invalidByFile := map[string]*Connector{} // their names may be wrong, too
-	for _, connector := range files {
-		running, ok := runningByName[connector.Name]
-		change := Change{Name: connector.Name, Action: Create, Connector: connector, Problems: connector.Problems}
-		if ok {
-			change = changeOf(running, connector, declared)
+	declared func(*Connector) *Declarations) iter.Seq[Change] {
+	return func(yield func(Change) bool) {
+		runningByName := map[string]RunningConnector{}
+		for _, running := range have {
+			runningByName[running.Name] = running
 		}
-		if change.Action != NoChange && connector.Problems.Err() == nil {
-			change.Problems = append(slices.Clone(connector.Problems), check(connector)...)
+		unnamed := maps.Clone(runningByName) // connectors that no file names
+		for _, connector := range files {
+			delete(unnamed, connector.Name)
 		}
-		if change.Problems.Err() == nil {
-			if ok && running.Rejected {
+		for _, connector := range files {
+			running, ok := runningByName[connector.Name]
+			change := Change{Name: connector.Name, Action: Create, Connector: connector, Problems: connector.Problems}
+			if ok {
+				change = changeOf(running, connector, declared)
+			}
+			if change.Action != NoChange && connector.Problems.Err() == nil {
+				change.Problems = append(slices.Clone(connector.Problems), check(connector)...)
+			}
+			if change.Problems.Err() == nil && ok && running.Rejected {
 				change.Action = Restart
 			}
-			changes[connector.Name] = change
-			continue
-		}
-		rejected := *connector
-		rejected.Problems = change.Problems
-		invalid = append(invalid, &rejected)
-		for _, p := range change.Problems {
-			if !p.Warning {
-				invalidByFile[p.File] = &rejected
+			changes := []Change{change}
+			if change.Problems.Err() != nil {
+				rejected := *connector
+				rejected.Problems = change.Problems
+				changes = reject(&rejected, running, unnamed)
+			}
+			for _, change := range changes {
+				if !yield(change) {
+					return
+				}
 			}
 		}
-		invalidByFile[connector.File] = &rejected
+		for _, name := range slices.Sorted(maps.Keys(unnamed)) {
+			if !yield(Change{Name: name, Action: Remove}) {
+				return
+			}
+		}
 	}
-	rejectInvalid(changes, have, invalid, invalidByFile)
-	var sorted []Change
-	for _, name := range slices.Sorted(maps.Keys(changes)) {
-		sorted = append(sorted, changes[name])
-	}
-	return sorted
 }
 
 // changeOf returns the change of a running connector, before the new configuration is checked.
@@ -166,32 +169,28 @@ func changeOf(running RunningConnector, connector *Connector, declared func(*Con
 	return change
 }
 
-// rejectInvalid keeps the connector of an invalid file running: the one of its name, else the one from the file.
-func rejectInvalid(changes map[string]Change, have []RunningConnector, invalid []*Connector,
-	invalidByFile map[string]*Connector) {
-	matched := map[*Connector]bool{}
-	for _, running := range have {
-		if _, ok := changes[running.Name]; ok {
-			continue
-		}
-		i := slices.IndexFunc(invalid, func(c *Connector) bool { return c.Name == running.Name })
-		connector := invalidByFile[running.File]
-		if i >= 0 {
-			connector = invalid[i]
-		}
-		switch {
-		case connector == nil || (running.Rejected && i < 0):
-			changes[running.Name] = Change{Name: running.Name, Action: Remove}
-		default:
-			matched[connector] = true
-			changes[running.Name] = Change{Name: running.Name, Action: Reject, Connector: connector,
-				Problems: connector.Problems, KeepsRunning: !running.Rejected}
+// reject keeps the connectors of an invalid file running: the connector of its name (running, zero if there is none),
+// and connectors from the files of its problems whose names no file has, since the names in these may be wrong, too. It
+// deletes the latter from unnamed.
+func reject(connector *Connector, running RunningConnector, unnamed map[string]RunningConnector) (changes []Change) {
+	add := func(name string, keepsRunning bool) {
+		changes = append(changes, Change{Name: name, Action: Reject, Connector: connector,
+			Problems: connector.Problems, KeepsRunning: keepsRunning})
+	}
+	if running.Name != "" {
+		add(running.Name, !running.Rejected)
+	}
+	for _, name := range slices.Sorted(maps.Keys(unnamed)) {
+		other := unnamed[name]
+		isOf := other.File == connector.File || slices.ContainsFunc(connector.Problems,
+			func(p Problem) bool { return !p.Warning && p.File == other.File })
+		if isOf && !other.Rejected {
+			delete(unnamed, name)
+			add(name, true)
 		}
 	}
-	for _, connector := range invalid {
-		if _, ok := changes[connector.Name]; !ok && !matched[connector] {
-			changes[connector.Name] = Change{Name: connector.Name, Action: Reject, Connector: connector,
-				Problems: connector.Problems}
-		}
+	if len(changes) == 0 {
+		add(connector.Name, false)
 	}
+	return changes
 }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -65,10 +66,10 @@ func TestDiffAppliesChangedFiles(t *testing.T) {
 			files: file("name=a", "via=D", "pwd=p"), want: "a restart [pwd]"},
 		{name: "created and deleted", running: runs(runningConnector(a)),
 			files: []*Connector{readConnector("b.properties", "x=1")},
-			want:  "a remove; b create"},
+			want:  "b create; a remove"},
 		{name: "renamed in its file", running: runs(runningConnector(a)), files: file("name=b", "user=u"),
-			want: "a remove; b create"},
-		{name: "names that change places", want: "x nothing; y nothing",
+			want: "b create; a remove"},
+		{name: "names that change places", want: "y nothing; x nothing",
 			running: runs(runningConnector(readConnector("a.properties", "name=x")),
 				runningConnector(readConnector("b.properties", "name=y"))),
 			files: []*Connector{readConnector("a.properties", "name=y"), readConnector("b.properties", "name=x")}},
@@ -126,7 +127,7 @@ func checkDiff(t *testing.T, c diffCase) {
 		return problems
 	}
 	var steps []string
-	for _, s := range Diff(c.running, c.files, check, func(*Connector) *Declarations { return declarations }) {
+	for s := range Diff(c.running, c.files, check, func(*Connector) *Declarations { return declarations }) {
 		line := s.Name + " " + string(s.Action)
 		if len(s.Settings) > 0 {
 			line += fmt.Sprint(" ", s.Settings)
@@ -145,6 +146,42 @@ func checkDiff(t *testing.T, c diffCase) {
 	}
 }
 
+// Each file's change is yielded before the next file is checked, and removals after all checks: a later file may be a
+// renamed one that is rejected. A caller that stops ends the checks.
+func TestDiffYieldsEachChangeAfterItsCheck(t *testing.T) {
+	running := []RunningConnector{runningConnector(readConnector("c.properties", "name=renamed")),
+		runningConnector(readConnector("d.properties", "name=deleted"))}
+	files := []*Connector{readConnector("z.properties", "name=z"), readConnector("a.properties", "name=a"),
+		readConnector("c.properties", "name=c", "bad=1")}
+	for _, c := range []struct {
+		steps int
+		want  string
+	}{
+		{steps: 1, want: "check z; z create"},
+		{steps: 10, want: "check z; z create; check a; a create; check c; renamed refuse; deleted remove"},
+	} {
+		var events []string
+		check := func(c *Connector) (problems Problems) {
+			events = append(events, "check "+c.Name)
+			if e, ok := c.Entry("bad"); ok {
+				problems = append(problems, e.problem("no"))
+			}
+			return problems
+		}
+		steps := 0
+		for step := range Diff(running, files, check, func(*Connector) *Declarations { return Declare() }) {
+			events = append(events, step.Name+" "+string(step.Action))
+			steps++
+			if steps == c.steps {
+				break
+			}
+		}
+		if got := strings.Join(events, "; "); got != c.want {
+			t.Errorf("after %d steps: expected %s, found %s", c.steps, c.want, got)
+		}
+	}
+}
+
 // A warning about a file is not repeated with each scan of the folder.
 func TestDiffRepeatsNoWarning(t *testing.T) {
 	twice := readConnector("a.properties", "name=a", "x=1", "x=2")
@@ -157,8 +194,8 @@ func TestDiffRepeatsNoWarning(t *testing.T) {
 		"read again":    {file: readConnector("a.properties", "name=a", "x=1", "x=2")},
 		"with one more": {file: readConnector("a.properties", "name=a", "x=1", "x=2", "x=2"), warnings: 1},
 	} {
-		steps := Diff([]RunningConnector{current}, []*Connector{c.file}, func(*Connector) Problems { return nil },
-			func(*Connector) *Declarations { return Declare() })
+		steps := slices.Collect(Diff([]RunningConnector{current}, []*Connector{c.file},
+			func(*Connector) Problems { return nil }, func(*Connector) *Declarations { return Declare() }))
 		if len(steps) != 1 || steps[0].Action != NoChange || len(steps[0].Problems) != c.warnings {
 			t.Errorf("%s: expected nothing to do and %d warnings, found %+v", name, c.warnings, steps)
 		}

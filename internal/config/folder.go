@@ -31,7 +31,7 @@ type FolderStore struct {
 	mu               sync.Mutex
 	current          Snapshot // of the last scan; its Connectors are the previous ones if it has errors
 	refreshRequested bool     // by Refresh, for the next scan
-	writes           int      // see IsStale
+	revision         int      // counts changes: writes, scans with other results, and requests
 	written          bool     // something was written since the last scan
 
 	state *scanState
@@ -91,11 +91,11 @@ func (s *FolderStore) Snapshot() (snapshot Snapshot, ok bool) {
 // Ready reports, without waiting, whether the first scan is over, even if the folder could not be read.
 func (s *FolderStore) Ready() bool { return s.ready.Load() }
 
-// IsStale reports whether something was written after a snapshot, so that another one follows.
+// IsStale reports whether something has changed after a snapshot, so that another one follows.
 func (s *FolderStore) IsStale(snapshot Snapshot) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return snapshot.Revision != s.writes
+	return snapshot.Revision != s.revision
 }
 
 // snapshot merges the connectors of the last scan with the connectors of REST. The caller holds the lock of scanState.
@@ -122,7 +122,7 @@ func (s *FolderStore) snapshot(requested bool) Snapshot {
 	snapshot := s.current
 	snapshot.Problems = append(slices.Clone(snapshot.Problems), shadowed...)
 	snapshot.Requested = requested
-	snapshot.Revision = s.writes
+	snapshot.Revision = s.revision
 	return snapshot
 }
 

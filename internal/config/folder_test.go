@@ -111,8 +111,15 @@ func TestFolderIsFollowed(t *testing.T) {
 	folder.awaitSnapshot("a 1")
 	folder.writeFile("b.json", `{"name":"b","config":{"x":"1"}}`)
 	folder.awaitSnapshot("a 1\nb 1")
+	previous := folder.last
+	if folder.store.IsStale(previous) {
+		t.Error("expected that the last snapshot is not stale")
+	}
 	folder.writeFile("a.properties", "x=2\n")
 	folder.awaitSnapshot("a 2\nb 1")
+	if !folder.store.IsStale(previous) || folder.store.IsStale(folder.last) {
+		t.Error("expected that the snapshot before a change is stale, and the one after it is not")
+	}
 	folder.writeFile("b.json", `{"name":"b","config":{`)
 	folder.awaitSnapshot("a 2\nb ! b.json:1: invalid JSON: ")
 	folder.writeFile("b.json", `{"name":"b","config":{"x":"3"}}`)

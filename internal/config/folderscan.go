@@ -77,7 +77,7 @@ func (w *folderWatch) scanNow() {
 	w.state.mu.Lock()
 	different, unstable := w.scan()
 	w.ready.Store(true)
-	requested, written := w.consumeRequests()
+	requested, written := w.consumeRequests(different)
 	isFirst := !w.reported && !unstable
 	report := different || requested || written || isFirst
 	var snapshot Snapshot
@@ -103,12 +103,15 @@ func (w *folderWatch) retryFailed() {
 }
 
 // consumeRequests returns and resets what was requested or written since the last call. After a Refresh it also reads
-// all files again.
-func (s *FolderStore) consumeRequests() (requested, changed bool) {
+// all files again. different is set if the scan has found a change.
+func (s *FolderStore) consumeRequests(different bool) (requested, changed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	requested, s.refreshRequested = s.refreshRequested, false
 	changed, s.written = s.written, false
+	if different || requested {
+		s.revision++
+	}
 	if requested {
 		s.reload(func(*Connector) bool { return true })
 	}

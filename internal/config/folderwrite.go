@@ -92,7 +92,7 @@ func (s *FolderStore) Delete(_ context.Context, name string) error {
 // markWritten makes earlier snapshots stale and requests a scan. The caller does not hold mu.
 func (s *FolderStore) markWritten() {
 	s.mu.Lock()
-	s.writes++
+	s.revision++
 	s.written = true
 	s.mu.Unlock()
 	s.notify.Ring()

@@ -17,6 +17,7 @@ type StoreReader interface {
 	Ready() bool
 	// Snapshot returns what is stored, including all writes; ok is false before everything was read once.
 	Snapshot() (current Snapshot, ok bool)
+	// IsStale reports whether a newer snapshot follows.
 	IsStale(Snapshot) bool
 }
 
@@ -57,7 +58,7 @@ type Snapshot struct {
 	Tasks      map[string]TaskConfigs
 	Incomplete map[string]bool
 
-	Revision int // Revision counts the writes to the store before the snapshot
+	Revision int // Revision counts the changes of the store before the snapshot
 }
 
 // TaskConfigs returns the planned tasks of a connector, or nil if they must be planned: the settings have changed, the

@@ -2,6 +2,8 @@ package configcheck
 
 import (
 	"context"
+	"slices"
+	"strings"
 
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/rest"
@@ -32,7 +34,9 @@ func Compare(ctx context.Context, c setup.Config,
 	}
 	comparisons := []rest.Comparison{}
 	noProblems := func(*config.Connector) config.Problems { return nil }
-	for _, step := range config.Diff(runningConnectors, in.Connectors, noProblems, in.Checker.Declared) {
+	steps := config.Diff(runningConnectors, in.Connectors, noProblems, in.Checker.Declared)
+	byName := func(a, b config.Change) int { return strings.Compare(a.Name, b.Name) }
+	for _, step := range slices.SortedFunc(steps, byName) {
 		if step.Action == config.NoChange {
 			continue
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/culvert-project/culvert/internal/check"
 	"github.com/culvert-project/culvert/internal/cluster/configtopic"
 	"github.com/culvert-project/culvert/internal/components"
 	"github.com/culvert-project/culvert/internal/config"
@@ -31,6 +32,7 @@ type Folder struct {
 
 // OpenFolder opens the folder of the worker with the options for a reloader of its files.
 func (w *Worker) OpenFolder(o reload.Options) *Folder {
+	o.Checker.Plans = &check.Plans{} // of the files, whose settings have another order than those of the topic
 	f := &Folder{worker: w, files: reload.New(o, reload.FolderStore(w.Files, w.Connectors, nil, w.Settings, w.Log))}
 	if w.Files.Folder != "" || len(w.Connectors) > 0 {
 		f.digest = configtopic.FolderDigest(w.Connectors)
@@ -53,7 +55,12 @@ func (f *Folder) publishedDigest() string {
 	return f.digest
 }
 
-// apply writes the connectors of the folder to the config topic if this worker leads and the folders agree.
+// recordBatch is the number of records of a folder from which they are written: with each batch the group distributes
+// its connectors again. Connectors of named files are written together.
+const recordBatch = 100
+
+// apply writes the connectors of the folder to the config topic if this worker leads and the folders agree. It yields
+// the lock after each check.
 func (f *Folder) apply(ctx context.Context, s config.Snapshot) {
 	f.files.LogGlobalProblems(s.Problems)
 	group, isLeader := f.worker.Overview()
@@ -64,23 +71,48 @@ func (f *Folder) apply(ctx context.Context, s config.Snapshot) {
 	snapshot, _ := f.worker.store.Snapshot()
 	annotations := f.worker.store.Annotations(configtopic.FolderAnnotation)
 	var records []configtopic.Record
-	check := func(ctx context.Context, c *config.Connector) config.Problems {
+	var names []string // of the connectors of records
+	examine := func(ctx context.Context, c *config.Connector) config.Problems {
 		problems := f.check(snapshot, annotations, c)
 		if problems.Err() == nil {
 			problems = append(problems, f.files.Check(ctx, c)...)
 		}
 		return problems
 	}
-	current := configtopic.FolderConnectors(snapshot, annotations, f.worker.Files.Folder, s.Connectors)
-	f.files.Reconcile(ctx, s, current, s.Connectors, check, func(change config.Change, _ bool) {
-		records = append(records, configtopic.ChangeRecords(change, snapshot, annotations)...)
-	})
-	if len(records) == 0 || ctx.Err() != nil {
-		return
+	write := func() bool {
+		isWritten := len(records) == 0 || f.write(ctx, snapshot, names, records)
+		records = nil
+		names = nil
+		return isWritten
 	}
+	isFolder := f.worker.Files.Folder != ""
+	current := configtopic.FolderConnectors(snapshot, annotations, f.worker.Files.Folder, s.Connectors)
+	f.files.Reconcile(ctx, s, current, s.Connectors, examine, func(change config.Change, _ bool) bool {
+		if changes := configtopic.ChangeRecords(change, snapshot, annotations); len(changes) > 0 {
+			records = append(records, changes...)
+			names = append(names, change.Name)
+		}
+		if isFolder && len(records) >= recordBatch && !write() {
+			return false
+		}
+		f.files.Lock.Yield()
+		return !isFolder || !f.files.Superseded(s)
+	})
+	if ctx.Err() == nil {
+		write()
+	}
+}
+
+// write writes records in one transaction, and reports whether it did: not if other records of their connectors follow
+// the snapshot, for example of REST.
+func (f *Folder) write(ctx context.Context, snapshot config.Snapshot, names []string,
+	records []configtopic.Record) bool {
 	err := f.worker.log.Refresh(ctx)
-	if err == nil && f.worker.store.IsStale(snapshot) { // a write would overwrite the change, say of another leader
-		return
+	if err == nil && slices.ContainsFunc(names, func(name string) bool {
+		offset, _ := f.worker.store.ConfigOffset(name)
+		return offset != snapshot.ConfigOffsets[name]
+	}) {
+		return false
 	}
 	if err == nil {
 		_, err = f.worker.store.Write(ctx, records...)
@@ -88,6 +120,7 @@ func (f *Folder) apply(ctx context.Context, s config.Snapshot) {
 	if err != nil && ctx.Err() == nil {
 		f.worker.Log.Warn("the connector folder could not be applied; the worker will retry", "error", err)
 	}
+	return err == nil
 }
 
 // publishDigest publishes the digest, logs a new conflict, and reports whether this worker may apply its folder.

@@ -28,6 +28,12 @@ func (c CtxMutex) TryLock() bool {
 	}
 }
 
+// Yield unlocks the mutex and locks it again, after the goroutines that wait for it now.
+func (c CtxMutex) Yield() {
+	<-c
+	c <- struct{}{}
+}
+
 // Unlock unlocks the mutex.
 func (c CtxMutex) Unlock() { <-c }
 

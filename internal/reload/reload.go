@@ -44,8 +44,8 @@ type Group interface {
 	Applied(config.Snapshot)
 }
 
-// Reloader applies a store's changes to the running connectors. A connector whose new configuration is invalid or
-// cannot be read continues unchanged, and so do all others.
+// Reloader applies a store's changes to the running connectors, each as soon as it is checked. A connector whose new
+// configuration is invalid or cannot be read continues unchanged, and so do all others.
 type Reloader struct {
 	Options
 	store  config.Store
@@ -56,11 +56,12 @@ type Reloader struct {
 	isReconciled    atomic.Bool
 
 	mu         sync.Mutex
-	problems   config.Problems     // that belong to no connector
-	rejections map[string]string   // problems of rejected configurations, by connector
-	counts     map[string]int64    // of reloads, by outcome
-	lastChange time.Time           // of the last reload that changed something
-	connectors []*config.Connector // of the last snapshot
+	problems   config.Problems      // that belong to no connector
+	rejections map[string]string    // problems of rejected configurations, by connector
+	counts     map[string]int64     // of reloads, by outcome
+	lastChange time.Time            // of the last reload that changed something
+	connectors []*config.Connector  // of the last snapshot
+	progress   *rest.ReloadProgress // of the running reload, nil without one
 }
 
 // Outcomes of a reload.
@@ -128,33 +129,70 @@ func (r *Reloader) Check(ctx context.Context, connector *config.Connector) confi
 // serviceTimeout bounds the time of all checks of one reload with services.
 const serviceTimeout = 5 * time.Second
 
-// Watch waits for the plugins and calls apply with a snapshot of the store after each change, until ctx ends.
+// Watch waits for the plugins and calls apply with a snapshot of the store after each change, until ctx ends. While
+// apply runs, the store is watched for newer snapshots, see Superseded.
 func (r *Reloader) Watch(ctx context.Context, apply func(context.Context, config.Snapshot)) {
-	defer guard.Recover(r.Log, "following the folder of connectors", nil)
 	if r.Changes.Plugins.Loaded(ctx) != nil {
 		return
 	}
-	r.store.Watch(ctx, func(snapshot config.Snapshot) {
-		_ = guard.Do(r.Log, "a reload", func() error { // after a panic the next reload may succeed
-			apply(ctx, snapshot)
-			return nil
+	next := make(chan config.Snapshot, 1)
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	watching.Go(func() {
+		defer guard.Recover(r.Log, "following the folder of connectors", nil)
+		r.store.Watch(ctx, func(snapshot config.Snapshot) {
+			select {
+			case older := <-next:
+				snapshot.Requested = snapshot.Requested || older.Requested
+			default:
+			}
+			next <- snapshot
 		})
 	})
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case snapshot := <-next:
+			_ = guard.Do(r.Log, "a reload", func() error { // after a panic the next reload may succeed
+				apply(ctx, snapshot)
+				return nil
+			})
+		}
+	}
 }
 
-// Reload reconciles the connectors with a snapshot of the store.
+// Superseded reports whether a newer snapshot of the store follows, with which the caller starts again. A request for a
+// reload is not lost.
+func (r *Reloader) Superseded(snapshot config.Snapshot) bool {
+	if !r.store.IsStale(snapshot) {
+		return false
+	}
+	if snapshot.Requested {
+		r.store.Refresh()
+	}
+	return true
+}
+
+// Reload reconciles the connectors with a snapshot of the store until a newer one follows, for example because REST has
+// changed a connector while Reload yielded the lock. In a group it checks nothing, so it ends soon.
 func (r *Reloader) Reload(ctx context.Context, snapshot config.Snapshot) {
 	if r.Lock.Lock(ctx) != nil {
 		return // the worker stops
 	}
 	defer r.Lock.Unlock()
-	if r.store.IsStale(snapshot) {
-		if snapshot.Requested {
-			r.store.Refresh()
-		}
-		return // a newer snapshot follows
+	if r.Superseded(snapshot) {
+		return
 	}
-	r.Reconcile(ctx, snapshot, r.herder.RunningConfigs(), snapshot.Connectors, r.Check, nil)
+	var apply func(config.Change, bool) bool
+	if r.Group == nil {
+		apply = func(step config.Change, isNew bool) bool {
+			r.apply(step, snapshot.Connectors, isNew)
+			r.Lock.Yield()
+			return !r.Superseded(snapshot)
+		}
+	}
+	r.Reconcile(ctx, snapshot, r.herder.RunningConfigs(), snapshot.Connectors, r.Check, apply)
 	r.isReconciled.Store(ctx.Err() == nil)
 }
 
@@ -171,16 +209,19 @@ func (r *Reloader) CatchUp(ctx context.Context) error {
 }
 
 // Reconcile applies files of a snapshot to the running connectors. The caller holds the lock. find returns the problems
-// of a connector that differs. apply applies a change; nil means that the herder applies it.
+// of a connector that differs. apply applies a change and reports whether the next one follows; nil means that the
+// herder applies all of them.
 func (r *Reloader) Reconcile(ctx context.Context, snapshot config.Snapshot, running []config.RunningConnector,
 	files []*config.Connector, find func(context.Context, *config.Connector) config.Problems,
-	apply func(step config.Change, isNew bool)) {
+	apply func(step config.Change, isNew bool) bool) {
 	r.LogGlobalProblems(snapshot.Problems)
 	if snapshot.Problems.Err() != nil {
 		return
 	}
 	r.mu.Lock()
 	r.connectors = snapshot.Connectors
+	progress := &rest.ReloadProgress{Started: time.Now().UTC().Format(time.RFC3339), Files: len(files)}
+	r.progress = progress
 	r.mu.Unlock()
 	r.Checker = r.Checker.WithConnectors(snapshot.Connectors)
 	r.serviceDeadline = time.Now().Add(serviceTimeout)
@@ -193,23 +234,27 @@ func (r *Reloader) Reconcile(ctx context.Context, snapshot config.Snapshot, runn
 	r.timedOutOrigins = map[string]bool{}
 	check := func(connector *config.Connector) config.Problems { return find(ctx, connector) }
 	if apply == nil {
-		apply = func(step config.Change, isNew bool) {
+		apply = func(step config.Change, isNew bool) bool {
 			r.apply(step, snapshot.Connectors, isNew)
 			if r.Group == nil || (r.Reconciled() && r.Group.Membership().IsLeader) { // it made the change for the group
 				r.recordEvent(ctx, step, isNew)
 			}
+			return true
 		}
 		if r.Group != nil {
 			check = func(*config.Connector) config.Problems { return nil }
 			defer r.Group.Applied(snapshot)
 		}
 	}
-	plan := config.Diff(running, files, check, r.Checker.Declared)
-	if ctx.Err() != nil {
-		return // the checks are incomplete
-	}
 	outcome := reloadUnchanged
-	for _, step := range plan {
+	isComplete := true
+	for step := range config.Diff(running, files, check, r.Checker.Declared) {
+		if ctx.Err() != nil {
+			return // the check is incomplete
+		}
+		r.mu.Lock()
+		progress.Checked = min(progress.Checked+1, progress.Files)
+		r.mu.Unlock()
 		running, err := r.herder.RunningConfig(step.Name)
 		if err == nil && step.Action == config.Reject && r.Group != nil {
 			// Other workers run the new settings, so no task continues with the previous ones here.
@@ -222,17 +267,21 @@ func (r *Reloader) Reconcile(ctx context.Context, snapshot config.Snapshot, runn
 		case step.Action != config.Reject && step.Action != config.NoChange && outcome == reloadUnchanged:
 			outcome = reloadApplied
 		}
-		apply(step, isNew)
+		if isComplete = apply(step, isNew); !isComplete {
+			break
+		}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if outcome != reloadUnchanged || snapshot.Requested {
+	r.progress = nil
+	isRequested := snapshot.Requested && isComplete
+	if outcome != reloadUnchanged || isRequested {
 		r.counts[outcome]++
 	}
 	if outcome != reloadUnchanged {
 		r.lastChange = time.Now()
 	}
-	if snapshot.Requested {
+	if isRequested {
 		r.Log.Info("the folder of connectors was read again on request", "config", r.Folder, "outcome", outcome)
 	}
 }
@@ -423,6 +472,9 @@ func (r *Reloader) Report(connectors []config.RunningConnector, problems []strin
 	defer r.mu.Unlock()
 	report := rest.Reload{Folder: r.Folder, Reloads: maps.Clone(r.counts),
 		Connectors: []rest.ReloadedConnector{}, Problems: problems}
+	if r.progress != nil {
+		report.Running = new(*r.progress)
+	}
 	if !r.lastChange.IsZero() {
 		report.Last = r.lastChange.UTC().Format(time.RFC3339)
 	}

@@ -169,6 +169,14 @@ type Reload struct {
 	Reloads    map[string]int64    `json:"reloads"`        // by result: applied, refused, unchanged
 	Problems   []string            `json:"problems"`       // of no connector: a missing folder, a changed worker file
 	Connectors []ReloadedConnector `json:"connectors"`
+	Running    *ReloadProgress     `json:"running,omitempty"` // nil while no reload runs
+}
+
+// ReloadProgress is how far a running reload is. Each file is applied when it was checked, removals last.
+type ReloadProgress struct {
+	Started string `json:"started"` // a newer scan of the folder starts it again
+	Checked int    `json:"checked"` // files
+	Files   int    `json:"files"`   // all of them
 }
 
 // ReloadedConnector is a connector with its file.

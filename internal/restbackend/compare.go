@@ -82,8 +82,10 @@ func (b *Backend) compare(ctx context.Context, r *reload.Reloader, name string, 
 	}
 	if len(checked.errors) == 0 {
 		noProblems := func(*config.Connector) config.Problems { return nil }
-		comparison.Effect = config.Diff(running, []*config.Connector{checked.connector}, noProblems,
-			r.Checker.Declared)[0].Action
+		files := []*config.Connector{checked.connector}
+		for step := range config.Diff(running, files, noProblems, r.Checker.Declared) {
+			comparison.Effect = step.Action
+		}
 	}
 	return checked, nil
 }

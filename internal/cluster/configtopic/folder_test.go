@@ -104,7 +104,7 @@ func folderRecords(t *testing.T, w *config.Worker, c folderCase) []string {
 	declare := func(*config.Connector) *config.Declarations { return config.Declare() }
 	var records []string
 	stored := configtopic.FolderConnectors(topic, annotations, "f", c.files)
-	for _, step := range config.Diff(stored, c.files, check, declare) {
+	for step := range config.Diff(stored, c.files, check, declare) {
 		if step.Action == config.Reject {
 			records = append(records, fmt.Sprintf("rejected %s, keeps running: %t", step.Name, step.KeepsRunning))
 		}

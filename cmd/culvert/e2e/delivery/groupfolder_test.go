@@ -159,6 +159,37 @@ func checkFilesAreFollowedWithoutTheLeader(g *Group, source map[string]string) {
 	g.workers[leader].Await("orders", "runs again", e2etest.HasState(connect.Running, 1))
 }
 
+// A group writes the connectors of a large folder in batches, each in one transaction, so that the first ones run while
+// others are checked.
+func TestLargeFolderOfAGroupIsWrittenInBatches(t *testing.T) {
+	t.Parallel()
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 1})
+	g := &Group{Place: p, servers: p.StartBroker(), hasFolders: true}
+	const connectors = 40 // with the records of their initial states more than a batch, which has 100 records
+	for n := range connectors {
+		name := fmt.Sprintf("c%02d", n)
+		g.writeToFolders(name+".json", []string{e2etest.AsJSON(t, map[string]any{"name": name,
+			"config": groupSource(address, name), "initial_state": "STOPPED"})}, 0)
+	}
+	g.start(1)
+	g.workers[0].AwaitCall(200, "GET", "/connectors/c39/status", "", "STOPPED")
+	offsets := map[string]int64{}
+	for _, r := range readRecords(t, g.servers, "configs") {
+		offsets[string(r.Key)] = r.Offset
+	}
+	gaps := 0 // the end of a transaction has an offset, too
+	for n := range connectors {
+		record := offsets[fmt.Sprintf("connector-c%02d", n)]
+		if next, ok := offsets[fmt.Sprintf("culvert-folder-c%02d", n+1)]; ok && next != record+2 {
+			gaps++
+		}
+	}
+	if len(offsets) < 3*connectors || gaps != 1 {
+		t.Errorf("expected two transactions with the records of %d connectors, found %d records with %d gaps",
+			connectors, len(offsets), gaps)
+	}
+}
+
 // A standalone worker joins a group and brings its connectors, their target states and their offsets.
 func TestAdoptedByAGroup(t *testing.T) {
 	t.Parallel()
