@@ -67,8 +67,8 @@ var startingHealthCases = map[string]int{
 	"GET /admin/loggers":            200,
 }
 
-// While the worker starts, /health reports that, / has its version, and all other requests wait: here until its folders
-// were scanned, after all plugins are loaded.
+// While the worker starts, /health and the console report that, / has its version, and all other requests wait: here
+// until its folders were scanned, after all plugins are loaded.
 func TestHealthWhileStartingWorker(t *testing.T) {
 	worker := write(t, "worker.properties", "bootstrap.servers=embedded\nlisteners=http://127.0.0.1:0\n")
 	h, err := New(t.Context(), Config{Files: config.Files{Worker: worker}, Data: t.TempDir(), Logger: discardLogger()})
@@ -97,11 +97,13 @@ func TestHealthWhileStartingWorker(t *testing.T) {
 	}
 	expectStarting := func(stage, reason string) {
 		t.Helper()
-		status, answer := call("GET", "/health", "")
-		if status != 503 || !strings.Contains(answer, `"starting"`) || !strings.Contains(answer, reason) {
-			t.Errorf("%s: expected 503 and %q, found %d %s", stage, reason, status, answer)
+		for _, path := range []string{"/health", "/console/"} {
+			status, answer := call("GET", path, "")
+			if status != 503 || !strings.Contains(answer, "starting") || !strings.Contains(answer, reason) {
+				t.Errorf("%s: %s: expected 503 and %q, found %d %s", stage, path, reason, status, answer)
+			}
 		}
-		status, answer = call("GET", "/", "")
+		status, answer := call("GET", "/", "")
 		if status != 200 || !strings.Contains(answer, `"version":"4.3.1-culvert-`) {
 			t.Errorf("%s: expected the version, found %d %s", stage, status, answer)
 		}

@@ -155,6 +155,8 @@ type frameData struct {
 	Head   template.HTML // replaces the heading on pages of a connector
 	Body   template.HTML
 	Error  string
+	// Starting is what the start of the worker waits for. It replaces the body.
+	Starting string
 }
 
 func (c *console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -199,6 +201,12 @@ func (c *console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		pr.formValues = form
 		p.load = p.post
 		p.isPrivate = true
+	}
+	if c.Starting != nil && !pr.isScript && pr.formValues == nil {
+		if reason := c.Starting(); reason != nil {
+			c.answerStarting(w, pr, name, reason)
+			return
+		}
 	}
 	c.serve(w, pr, name, p)
 }
@@ -303,6 +311,19 @@ func (c *console) answerPage(w http.ResponseWriter, pr *pageRequest, name string
 	if p, ok := data.(overviewPage); ok && p.Search == "" {
 		frame.Counts.Letters = p.LettersOpen
 	}
+	c.answerFrame(w, pr, frame, status)
+}
+
+// answerStarting answers with a page that the browser requests again after refreshSeconds, also without script.
+func (c *console) answerStarting(w http.ResponseWriter, pr *pageRequest, name string, reason error) {
+	w.Header().Set("Refresh", refreshSeconds)
+	c.answerFrame(w, pr, frameData{Page: pr.section(name), Title: "Starting", ReadOnlyReason: pr.ReadOnlyReason,
+		Assets: c.version, Environment: c.Environment, Starting: reason.Error()}, http.StatusServiceUnavailable)
+}
+
+const refreshSeconds = "2"
+
+func (c *console) answerFrame(w http.ResponseWriter, pr *pageRequest, frame frameData, status int) {
 	_ = pr.get("GET /", &frame.Root)
 	var html bytes.Buffer
 	if err := c.templates.ExecuteTemplate(&html, "frame", frame); err != nil {

@@ -2,6 +2,7 @@ package console
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -651,6 +652,35 @@ func TestCachedPagesDependOnRights(t *testing.T) {
 	readOnly := serve(t, console, "GET", "/console/?fragments=", nil).Body.String()
 	if !strings.Contains(withButtons, "one.pause") || strings.Contains(readOnly, "one.pause") {
 		t.Errorf("expected buttons on the first page only, found %s\n%s", withButtons, readOnly)
+	}
+}
+
+// While the worker starts, pages are answered at once with what it waits for, and the browser requests them again. The
+// script's requests wait for REST.
+func TestPagesWhileStarting(t *testing.T) {
+	f := newFakeAPI()
+	reason := errors.New("Plugins are being compiled: <odata-sink> for 12 s, 1 of 3 are ready.")
+	console := Environment{Title: "PRD"}.New(rest.Pages{API: f, Starting: func() error { return reason },
+		Rights: func(*http.Request) rest.Rights { return rest.Rights{} }})
+	for _, address := range addresses() {
+		w := serve(t, console, "GET", address, nil)
+		if w.Code != http.StatusServiceUnavailable || w.Header().Get("Refresh") != "2" ||
+			!strings.Contains(w.Body.String(), "&lt;odata-sink&gt; for 12 s, 1 of 3") {
+			t.Errorf("%s: expected 503 and the reason, found %d %v %s", address, w.Code, w.Header(), w.Body)
+		}
+	}
+	if log := strings.TrimSpace(f.log()); strings.Trim(log, "GET /?\n") != "" {
+		t.Errorf("expected requests for the version only, found %s", log)
+	}
+	if w := serve(t, console, "GET", "/console/?fragments=", nil); w.Code != 200 || w.Header().Get("Refresh") != "" {
+		t.Errorf("expected the script's answer from REST, found %d %v", w.Code, w.Header())
+	}
+	if w := serve(t, console, "GET", "/console/assets/console.css", nil); w.Code != 200 {
+		t.Errorf("expected an asset, found %d", w.Code)
+	}
+	reason = nil
+	if w := serve(t, console, "GET", "/console/", nil); w.Code != 200 || w.Header().Get("Refresh") != "" {
+		t.Errorf("expected the overview after the start, found %d %v", w.Code, w.Header())
 	}
 }
 

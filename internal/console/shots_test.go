@@ -5,6 +5,7 @@ package console
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -121,6 +122,15 @@ type shot struct {
 	worker http.Handler
 }
 
+// starting returns what the worker waits for in the picture of a start.
+func (s shot) starting() error {
+	if s.name != "starting" {
+		return nil
+	}
+	return errors.New("Connectors are being checked: 312 of 737. Plugins are being compiled, once: odata-sink for " +
+		"12 s, smt for 12 s, 1 of 3 are ready.")
+}
+
 func shots(t *testing.T) []shot {
 	data, err := os.ReadFile("testdata/shots.json")
 	assert.NoError(t, err)
@@ -129,6 +139,7 @@ func shots(t *testing.T) []shot {
 	empty := &fixture{responses: full.responses, isEmpty: true}
 	return []shot{
 		{"overview", "", full},
+		{"starting", "", full},
 		{"overview-state", "?state=failed", full},
 		{"failed", "connector?name=hr-password", full},
 		{"loading", "connector?name=order-lines", full},
@@ -182,7 +193,7 @@ func TestShots(t *testing.T) {
 			continue
 		}
 		server := httptest.NewServer(Environment{Title: "PRD", Accent: "red"}.New(rest.Pages{API: s.worker,
-			Rights: func(*http.Request) rest.Rights { return rest.Rights{} }}))
+			Starting: s.starting, Rights: func(*http.Request) rest.Rights { return rest.Rights{} }}))
 		for _, theme := range []string{"light", "dark"} {
 			for _, width := range []int64{1440, 390} {
 				_, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{

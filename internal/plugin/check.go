@@ -81,7 +81,8 @@ func check(ctx context.Context, path string, options Options, timeout time.Durat
 	options.Registry = cmp.Or(options.Registry, record.NewRegistry())
 	options.Idle = 0
 	options.MemoryBytes = 0
-	l := loader{host: newHost(&options), limits: options.Limits.withDefaults(), namedLimits: named}
+	l := loader{host: newHost(&options), limits: options.Limits.withDefaults(), namedLimits: named,
+		compilation: &Compilation{}}
 	l.compiler.Time = timeout // l.cache is nil, so that a module that was refused before is tried again
 	if _, report, err := meter.Rewrite(run.ctx, binary.Normalize(data), code.Metering); err == nil {
 		checked.Metered = report

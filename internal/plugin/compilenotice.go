@@ -1,9 +1,62 @@
 package plugin
 
 import (
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 )
+
+// Compilation is how far the compiling of plugins without cached code is. The zero value is ready. It is safe for
+// concurrent use.
+type Compilation struct {
+	mu      sync.Mutex
+	pending map[string]time.Time // files that are not compiled yet, with the time at which that began or zero
+	done    int                  // files that were compiled or refused
+}
+
+// set records that a file waits, or with a time that its compiling began then.
+func (c *Compilation) set(file string, began time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.pending == nil {
+		c.pending = map[string]time.Time{}
+	}
+	c.pending[file] = began
+}
+
+// end records that a file was loaded.
+func (c *Compilation) end(file string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, ok := c.pending[file]; ok {
+		delete(c.pending, file)
+		c.done++
+	}
+}
+
+// String returns the plugins that are being compiled, and how many are compiled. It is "" if none is.
+func (c *Compilation) String() string {
+	if c == nil {
+		return ""
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.pending) == 0 {
+		return ""
+	}
+	running := ""
+	for _, file := range slices.Sorted(maps.Keys(c.pending)) {
+		if began := c.pending[file]; !began.IsZero() {
+			name := strings.TrimSuffix(filepath.Base(strings.TrimPrefix(file, embeddedPrefix)), ".wasm")
+			running += fmt.Sprintf("%s for %.0f s, ", name, time.Since(began).Seconds())
+		}
+	}
+	return fmt.Sprintf("%s%d of %d are ready", running, c.done, c.done+len(c.pending))
+}
 
 // noticeAfter is how long compiling must take to be reported.
 const noticeAfter = 200 * time.Millisecond

@@ -35,3 +35,31 @@ func TestSlowCompilingIsLogged(t *testing.T) {
 		})
 	}
 }
+
+// The progress of compiling has the plugins that are being compiled, and counts all that have no cached code.
+func TestCompilationProgress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &Compilation{}
+		expect := func(want string) {
+			t.Helper()
+			if got := c.String(); got != want {
+				t.Errorf("expected %q, found %q", want, got)
+			}
+		}
+		expect("")
+		for _, file := range []string{"embedded:odata-sink.wasm", "/plugins/own.wasm", "embedded:smt.wasm"} {
+			c.set(file, time.Time{})
+		}
+		expect("0 of 3 are ready")
+		c.set("embedded:smt.wasm", time.Now())
+		time.Sleep(12 * time.Second)
+		c.set("/plugins/own.wasm", time.Now())
+		expect("own for 0 s, smt for 12 s, 0 of 3 are ready")
+		c.end("embedded:smt.wasm")
+		c.end("embedded:cached.wasm") // it had code in the cache
+		expect("own for 0 s, 1 of 3 are ready")
+		c.end("/plugins/own.wasm")
+		c.end("embedded:odata-sink.wasm")
+		expect("")
+	})
+}

@@ -18,6 +18,7 @@ type loader struct {
 	limits      Limits
 	namedLimits map[string]Limits
 	notice      *compileNotice
+	compilation *Compilation
 }
 
 // load loads a file from the cached facts about it, or by starting the plugin. It remembers why a plugin was refused.
@@ -43,6 +44,7 @@ func (l *loader) load(ctx context.Context, file *candidateFile) (*module, error)
 		return nil, err
 	}
 	l.notice.start()
+	l.compilation.set(file.path, time.Now())
 	description, err := l.compileAndDescribe(ctx, mod)
 	if err != nil {
 		cacheRefusal(l.cache, file.hash, mod.limits, err)

@@ -102,13 +102,23 @@ func TestCompilingIsCanceled(t *testing.T) {
 	defer cancel()
 	start := time.Now()
 	reports := make(chan time.Duration, 2)
+	compilation := &plugin.Compilation{}
+	progress := make(chan string, 2)
 	_, err := plugin.New(ctx, plugin.Options{Registry: record.NewRegistry(), Folders: []string{folder},
 		CacheDir: filepath.Join(t.TempDir(), "cache"), Logger: (&logtest.Journal{}).Logger(plugin.LevelTrace),
-		Compiling: func(elapsed time.Duration) { reports <- elapsed }})
+		Compilation: compilation,
+		Compiling:   func(elapsed time.Duration) { reports <- elapsed; progress <- compilation.String() }})
 	if elapsed := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || elapsed > 50*time.Second ||
 		(elapsed > 2*200*time.Millisecond && len(reports) != 2) {
 		t.Errorf("expected the context's error within 50 s and two messages, found %v after %v and %d messages", err,
 			elapsed, len(reports))
+	}
+	close(progress)
+	if text, ok := <-progress; ok && !strings.Contains(text, "hostile for ") {
+		t.Errorf("expected that the progress names the plugin, found %q", text)
+	}
+	if text := compilation.String(); text != "" {
+		t.Errorf("expected no progress after the end, found %q", text)
 	}
 }
 

@@ -38,7 +38,8 @@ type Options struct {
 	Debounce time.Duration
 	// Compiling is called with 0 when compiling uncached plugins takes a while, and with the total time when New
 	// returns. Default: lines of the Logger.
-	Compiling func(elapsed time.Duration)
+	Compiling   func(elapsed time.Duration)
+	Compilation *Compilation // receives how far that is. Nil means that nobody reads it.
 	// Needed are the components that starting connectors need: New loads their plugins, and the rest in the background.
 	// Nil means to load everything first.
 	Needed     []Requirement

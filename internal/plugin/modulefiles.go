@@ -84,6 +84,11 @@ func (m *Manager) loadNeeded(ctx context.Context, embedded []*candidateFile,
 	if err != nil {
 		return nil, false, err
 	}
+	for _, file := range list {
+		if file.facts == nil && file.err == nil {
+			m.loader.compilation.set(file.path, time.Time{})
+		}
+	}
 	if slices.ContainsFunc(list, func(file *candidateFile) bool { return !file.builtIn }) {
 		// Files of folders are compared with the declarations of built-in plugins, so these are loaded first.
 		for _, file := range list {
@@ -237,6 +242,7 @@ func (m *Manager) loadParallel(ctx context.Context, list []*candidateFile, then 
 			defer guard.Recover(m.loader.logger, "loading "+file.path, nil)
 			if file.err == nil {
 				file.loaded, file.err = m.load(ctx, file)
+				m.loader.compilation.end(file.path)
 			}
 			then(ctx, file)
 		})

@@ -40,7 +40,8 @@ func New(ctx context.Context, options Options) (*Manager, error) {
 		shared:   sharedPools{pools: map[poolKey]*sharedPool{}},
 		pinning:  pinning{rejected: map[string]*rollbackError{}, chosen: map[string]string{}},
 		loader: loader{host: newHost(&options), limits: options.Limits.withDefaults(), namedLimits: named,
-			notice: &compileNotice{report: options.compiling()}},
+			notice: &compileNotice{report: options.compiling()}, compilation: cmp.Or(options.Compilation,
+				new(Compilation))},
 	}
 	background, stop := context.WithCancel(context.Background())
 	manager.stop = stop

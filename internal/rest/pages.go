@@ -23,6 +23,8 @@ type Pages struct {
 	API http.Handler
 	// Rights returns the rights of a request for a page.
 	Rights func(*http.Request) Rights
+	// Starting returns what the start of the worker waits for, nil once API answers. Nil means that it has started.
+	Starting func() error
 
 	bodies *inbound.Bodies
 	held   *heldAnswers
@@ -94,7 +96,8 @@ func (s *Server) withPages(api http.Handler, shared common) http.Handler {
 		return Rights{ReadOnlyReason: s.pageReadOnlyReason(r), ShapeOnlyReason: req.shapeOnlyReason(),
 			HidesSecrets: req.hidesSecrets()}
 	}
-	pages := s.options.Console(Pages{API: forPages(api), Rights: rights, bodies: &s.bodies, held: &s.held})
+	pages := s.options.Console(Pages{API: forPages(api), Rights: rights, bodies: &s.bodies, held: &s.held,
+		Starting: func() error { return shared.worker.Now().Starting }})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		acceptedOn, _ := r.Context().Value(listenerKey{}).(listener)
 		switch path := r.URL.Path; {

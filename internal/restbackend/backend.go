@@ -138,7 +138,10 @@ func (b *Backend) snapshot() rest.Parts {
 // starting returns what the worker's start waits for, nil once it can handle requests. REST shows the texts verbatim,
 // so they are sentences. A change before the connectors are known would treat them as new.
 func (b *Backend) starting(parts Parts) error {
+	progress := b.Progress()
 	switch r := parts.Reloader; {
+	case parts.Herder == nil && progress != "":
+		return errors.New(progress)
 	case parts.Plugins == nil:
 		return errors.New("Plugins are being loaded.")
 	case parts.Herder == nil:
@@ -148,6 +151,8 @@ func (b *Backend) starting(parts Parts) error {
 		return errors.New("Plugins that no connector needs are being loaded, and connectors cannot be changed yet.")
 	case b.Group != nil && !b.Group.HasJoined():
 		return errors.New("The worker is joining its group.")
+	case !r.Store().Ready() && progress != "":
+		return errors.New(progress + " Connectors cannot be changed yet.")
 	case !r.Store().Ready(), b.Group != nil && !r.Reconciled():
 		return errors.New("Connectors are being checked for the first time, and cannot be changed yet.")
 	}

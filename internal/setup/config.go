@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/plugin"
 )
 
 // Config specifies what a worker runs.
@@ -23,11 +24,14 @@ type Config struct {
 	// Compiling, if not nil, is called with the time that compiling plugins took at the start instead of logging it.
 	Compiling func(elapsed time.Duration)
 	Logger    *slog.Logger // default slog.Default()
+
+	compilation *plugin.Compilation // set by Complete
 }
 
 // Complete sets defaults.
 func (c *Config) Complete() {
 	c.Data = cmp.Or(c.Data, "culvert-data")
+	c.compilation = cmp.Or(c.compilation, new(plugin.Compilation))
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}

@@ -2,10 +2,12 @@ package setup
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/culvert-project/culvert/internal/base/memory"
 	"github.com/culvert-project/culvert/internal/check"
@@ -32,6 +34,7 @@ type Installation struct {
 	Embedded bool
 	Checker  *check.Checker // complete when the plugins are open
 	Plugins  *plugin.Manager
+	toCheck  atomic.Int64 // connectors that Examine has yet to check
 }
 
 // Purpose is the reason for which an installation is opened.
@@ -200,11 +203,26 @@ func (in *Installation) setLevels(settings map[string]string) error {
 
 // Examine adds the problems that check finds to the connectors. ToRun skips connectors that will not run.
 func (in *Installation) Examine(purpose Purpose, check func(*config.Connector) config.Problems) {
+	in.toCheck.Store(int64(len(in.Connectors)))
 	for _, connector := range in.Connectors {
 		if connector.Problems.Err() == nil || (purpose == ToCheck && len(connector.Entries) > 0) {
 			connector.Problems = append(connector.Problems, check(connector)...)
 		}
+		in.toCheck.Add(-1)
 	}
+}
+
+// Progress returns how far the compiling of plugins and the check of connectors are. It is "" if neither runs.
+func (in *Installation) Progress() string {
+	message := ""
+	connectors := len(in.Connectors)
+	if unchecked := int(in.toCheck.Load()); unchecked > 0 {
+		message = fmt.Sprintf("Connectors are being checked: %d of %d. ", connectors-unchecked, connectors)
+	}
+	if compiling := in.Config.compilation.String(); compiling != "" {
+		message += "Plugins are being compiled, once: " + compiling + ". "
+	}
+	return strings.TrimSpace(message)
 }
 
 // ExamineOffline is Examine with the checks that send no request.

@@ -31,6 +31,7 @@ func openPlugins(ctx context.Context, c Config, w *config.Worker, registry *reco
 		Registry:    registry,
 		Logger:      c.Logger,
 		Compiling:   c.Compiling,
+		Compilation: c.compilation,
 		Watch:       len(folders) > 0,
 		Needed:      needed,
 		NeededOnly:  neededOnly,
