@@ -10,6 +10,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/culvert-project/culvert/internal/java/values"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // logicalPrefix begins the names of Kafka Connect's logical types.
@@ -87,25 +90,15 @@ func decimalText(encoded string, scale int) string {
 	if err != nil || len(data) == 0 || len(data) > maxFieldText/4 {
 		return encoded
 	}
-	n := new(big.Int).SetBytes(data)
-	if data[0]&0x80 != 0 {
-		n.Sub(n, new(big.Int).Lsh(big.NewInt(1), uint(8*len(data))))
-	}
-	return scaledDigits(n, scale)
+	return scaledDigits(connectdata.Unscaled(data), scale)
 }
 
 // scaledDigits returns the digits of a number divided by a power of ten.
 func scaledDigits(n *big.Int, scale int) string {
-	digits := new(big.Int).Abs(n).String()
-	if scale > 0 {
-		digits = strings.Repeat("0", max(0, scale+1-len(digits))) + digits
-		digits = digits[:len(digits)-scale] + "." + digits[len(digits)-scale:]
-	}
-	if n.Sign() < 0 {
-		digits = "-" + digits
-	}
-	return digits
+	return new(big.Rat).SetFrac(n, powerOfTen(scale)).FloatString(scale)
 }
+
+func powerOfTen(n int) *big.Int { return new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(n)), nil) }
 
 // parseText returns the JSON of a typed value. An error is what was expected.
 func (f *Field) parseText(text string) (raw string, err error) {
@@ -163,19 +156,15 @@ func (f *Field) parseTime(text string) (raw string, err error) {
 // parseDecimal returns a number in the form of JsonConverter's decimal.format=BASE64, or NUMERIC if the stored value is
 // a number. It adds zeros, but drops no digits.
 func (f *Field) parseDecimal(text string, scale int) (raw string, err error) {
-	integer, fraction, _ := strings.Cut(text, ".")
-	digits := strings.TrimLeft(integer, "+-")
-	hint := "digits with at most " + strconv.Itoa(scale) + " after the point"
-	if len(fraction) > scale || strings.Trim(digits+fraction, "0123456789") != "" || digits == "" ||
-		len(integer)-len(digits) > 1 || len(text) > maxFieldText {
-		return f.null(text, hint)
+	typed, ok := values.ParseDecimal(text)
+	missing := int64(scale) - typed.Scale // zeros
+	if !ok || missing < 0 || missing > maxFieldText {
+		return f.null(text, "digits with at most "+strconv.Itoa(scale)+" after the point")
 	}
-	n, _ := new(big.Int).SetString(strings.TrimPrefix(integer, "+")+fraction+strings.Repeat("0", scale-len(fraction)), 10)
+	n := typed.Unscaled.Mul(typed.Unscaled, powerOfTen(int(missing)))
 	if f.Kind == "number" {
 		return scaledDigits(n, scale), nil
 	}
-	size := n.BitLen()/8 + 1
-	data := new(big.Int).Add(n, new(big.Int).Lsh(big.NewInt(1), uint(8*size))).FillBytes(make([]byte, size+1))
-	encoded, err := json.Marshal(base64.StdEncoding.EncodeToString(data[1:]))
-	return string(encoded), err
+	data, _ := connectdata.LengthPrefixed(connectdata.AppendDecimal(nil, n))
+	return strconv.Quote(base64.StdEncoding.EncodeToString(data)), nil
 }
