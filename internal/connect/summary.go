@@ -16,6 +16,7 @@ import (
 	"github.com/culvert-project/culvert/internal/run/sink"
 	"github.com/culvert-project/culvert/internal/shown"
 	"github.com/culvert-project/culvert/internal/transport/limits"
+	"github.com/culvert-project/culvert/internal/transport/lockouts"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -47,11 +48,8 @@ type ComponentStatus struct {
 	Activity   Activity
 }
 
-// causeLength is the number of characters of a cause, without the note of how much was cut off.
-const causeLength = 270
-
-// causeLine returns the first line of an error for lists, with the reason before the record, since columns are narrow.
-func causeLine(text string) string { return shown.LineUpTo(reasonOf(text), causeLength) }
+// causeLine returns the first line of an error, with the reason before the record. It does not change a line again.
+func causeLine(text string) string { return shown.Line(reasonOf(text)) }
 
 func reasonOf(text string) string {
 	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
@@ -129,15 +127,16 @@ func (v *view) ownStatus() ComponentStatus {
 		component.Activity.Topics = v.sinkTopics()
 	}
 	if err := v.rejected.Err(); err != nil {
-		component.Cause = causeLine(v.redact(err.Error()))
+		component.Cause = err.Error()
 		component.Kind = wit.ErrorConfig.String()
-		component.Action = &Action{Do: "edit", Setting: firstSetting(v.rejected)}
+		component.Action = v.changeAction("edit", firstProblem(v.rejected))
 	}
 	if v.state == Failed && v.err != nil {
 		facts.hasFailed = true
 		facts.willRestart = !v.restartsAt.IsZero()
 		v.setFailed(&component, v.err, v.restartsAt)
 	}
+	component.Cause = causeLine(v.redact(component.Cause))
 	component.Condition = facts.condition(time.Now())
 	if component.Condition == ConditionPaused || component.Condition == ConditionStopped {
 		component.Action = &Action{Do: "resume"}
@@ -209,7 +208,7 @@ func (v *view) taskStatus(task *taskView, progress *Progress) ComponentStatus {
 			component.Note = "limited to 1 request a second"
 		}
 		if component.Action == nil && v.currentRun.roles().IsSet(role.RequestsPerSecond) {
-			component.Action = &Action{Do: "limit", Setting: v.currentRun.roles().Setting(role.RequestsPerSecond)}
+			component.Action = v.roleAction("limit", role.RequestsPerSecond)
 		}
 	}
 	component.Cause = causeLine(v.redact(component.Cause))
@@ -265,34 +264,61 @@ func (v *view) setFailed(component *ComponentStatus, err error, restartsAt time.
 	if !restartsAt.IsZero() && isKafkaFault(err) {
 		reason = "Kafka: " + reason
 	}
-	component.Cause = shown.LineUpTo(reason, causeLength)
+	component.Cause = reason
 	component.Action = &Action{Do: "restart"}
 	var witError *wit.Error
 	var problems config.Problems
 	switch {
 	case errors.As(err, &problems):
 		component.Kind = wit.ErrorConfig.String()
-		component.Action = &Action{Do: "edit", Setting: firstSetting(problems)}
+		component.Action = v.changeAction("edit", firstProblem(problems))
 	case errors.As(err, new(*security.Denied)):
 		component.Kind = "kafka"
 	case errors.As(err, &witError):
 		component.Kind = witError.Kind.String()
+		do := "edit"
+		if errors.As(err, new(*lockouts.LockedOut)) {
+			do = "logon"
+		}
 		switch {
 		case witError.Setting != nil:
-			component.Action = &Action{Do: "edit", Setting: *witError.Setting}
+			component.Action = v.changeAction(do, v.config.Locate(config.Problem{Setting: *witError.Setting}))
 		case witError.Kind == wit.ErrorUnauthorized && v.currentRun.roles().IsSet(role.Password):
-			component.Action = &Action{Do: "edit", Setting: v.currentRun.roles().Setting(role.Password)}
+			component.Action = v.roleAction(do, role.Password)
+		case do == "logon":
+			component.Action = &Action{Do: do}
 		}
 	}
 }
 
-func firstSetting(problems config.Problems) string {
+// roleAction returns the action that changes the setting of a role.
+func (v *view) roleAction(do, role string) *Action {
+	return v.changeAction(do, v.config.Locate(config.Problem{Setting: v.currentRun.roles().Setting(role)}))
+}
+
+// changeAction returns the action that changes the setting of a problem, with its place if the connector is in a file.
+func (v *view) changeAction(do string, p config.Problem) *Action {
+	action := &Action{Do: do, Setting: p.Setting}
+	if v.config.Version == "" {
+		action.File = p.File
+		action.Line = p.Line
+	}
+	return action
+}
+
+// firstProblem returns the first error of a setting, or else of the whole configuration.
+func firstProblem(problems config.Problems) (first config.Problem) {
 	for _, problem := range problems {
-		if problem.Setting != "" && !problem.Warning {
-			return problem.Setting
+		switch {
+		case problem.Warning:
+			// it is no reason
+		case problem.Setting != "":
+			return problem
+		case first.Text == "":
+			first = problem
 		}
 	}
-	return ""
+	return first
 }
 
 // isKafkaFault reports whether brokers caused a transient error. Errors of services are [wit.Error]s.

@@ -23,8 +23,10 @@ import (
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/run/source"
 	core "github.com/culvert-project/culvert/internal/run/task"
+	"github.com/culvert-project/culvert/internal/shown"
 	"github.com/culvert-project/culvert/internal/transport"
 	"github.com/culvert-project/culvert/internal/transport/limits"
+	"github.com/culvert-project/culvert/internal/transport/lockouts"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -177,7 +179,7 @@ func TestStatusOfFailures(t *testing.T) {
 	timeout := fmt.Errorf("topic t: %w", kgo.ErrRecordTimeout)
 	noLeader := fmt.Errorf("topic t: %w", kerr.NotLeaderForPartition)
 	transient := &wit.Error{Kind: wit.ErrorTransient, Message: "gone"}
-	problems := config.Problems{{Text: "x"}, {Setting: "tasks.max", Text: "y"}}
+	problems := config.Problems{{Text: "x"}, {Setting: "tasks.max", Text: "y", File: "c.properties", Line: 3}}
 	for name, test := range map[string]struct {
 		err        error
 		restartsAt time.Time // zero means that the task does not restart by itself
@@ -190,7 +192,18 @@ func TestStatusOfFailures(t *testing.T) {
 		"error of a setting": {
 			err: &wit.Error{Kind: wit.ErrorUnauthorized, Message: "no", Setting: &setting},
 			want: ComponentStatus{Condition: "failed", Cause: setting + ": no", Kind: "unauthorized",
-				Action: &Action{Do: "edit", Setting: setting}},
+				Action: &Action{Do: "edit", Setting: setting, File: "c.properties", Line: 7}},
+		},
+		"refused logon": {
+			err: fmt.Errorf("open: %w", &lockouts.LockedOut{Why: "no"}),
+			want: ComponentStatus{Condition: "failed", Cause: "open: no", Kind: "unauthorized",
+				Action: &Action{Do: "logon"}},
+		},
+		"refused logon with a setting": {
+			err: fmt.Errorf("%[2]w; %[1]w", &wit.Error{Kind: wit.ErrorUnauthorized, Message: "401", Setting: &setting},
+				&lockouts.LockedOut{Why: "no"}),
+			want: ComponentStatus{Condition: "failed", Cause: "no; " + setting + ": 401", Kind: "unauthorized",
+				Action: &Action{Do: "logon", Setting: setting, File: "c.properties", Line: 7}},
 		},
 		"transient error without restart": {
 			err:  transient,
@@ -219,27 +232,37 @@ func TestStatusOfFailures(t *testing.T) {
 		"problems of the configuration": {
 			err: problems,
 			want: ComponentStatus{Condition: "failed", Cause: causeLine(problems.Error()), Kind: "config",
-				Action: &Action{Do: "edit", Setting: "tasks.max"}},
+				Action: &Action{Do: "edit", Setting: "tasks.max", File: "c.properties", Line: 3}},
+		},
+		"problem of the whole configuration": {
+			err: config.Problems{{Text: "w", Setting: "tasks.max", Warning: true}, {Text: "x", File: "c.properties"}},
+			want: ComponentStatus{Condition: "failed", Cause: "c.properties: x", Kind: "config",
+				Action: &Action{Do: "edit", File: "c.properties"}},
 		},
 	} {
 		task := taskView{taskStatus: taskStatus{state: Failed, err: test.err, restartsAt: test.restartsAt}}
-		component := newTestView(t).taskStatus(&task, &Progress{})
+		v := newTestView(t)
+		v.config = &config.Connector{Name: "c", Entries: []config.Entry{config.NewEntry(setting, "x", "c.properties", 7)}}
+		component := v.taskStatus(&task, &Progress{})
 		test.want.RestartsAt = test.restartsAt
 		test.want.State = Failed
 		test.want.Local = true
 		test.want.Activity = Activity{Rows: new(float64), Refused: new(int64)}
 		assert.Equal(t, test.want, component, name)
+		if test.want.Action.File != "" {
+			v.config.Version = "2"
+			assert.Equal(t, &Action{Do: test.want.Action.Do, Setting: test.want.Action.Setting},
+				v.taskStatus(&task, &Progress{}).Action, name, "of a connector in no file")
+		}
 	}
 }
 
 // The cause of a failure is bounded. A task that fails at each restart has been away since its first failure.
 func TestCauseAndTimeOfFailure(t *testing.T) {
 	t.Parallel()
-	task := taskView{taskStatus: taskStatus{state: Failed, err: errors.New(strings.Repeat("x", 1000))}}
+	task := taskView{taskStatus: taskStatus{state: Failed, err: errors.New(strings.Repeat("x", 3000))}}
 	component := newTestView(t).taskStatus(&task, &Progress{})
-	if length := len([]rune(component.Cause)); length > 300 {
-		t.Errorf("expected a cause of at most 300 characters, found %d", length)
-	}
+	assert.Equal(t, strings.Repeat("x", shown.MaxLine)+"... (1000 bytes more)", component.Cause)
 
 	task.restartsAt = time.Now()
 	task.failingSince = time.Now().Add(-time.Hour)
@@ -282,15 +305,15 @@ func TestLoadsOfStoppedTasksHaveNoEstimate(t *testing.T) {
 func TestCauseBeginsWithTheReason(t *testing.T) {
 	const place = `topic a, partition 0, offset 7, key "k"`
 	for text, want := range map[string]string{
-		place + ": write: no":              "write: no (" + place + ")",
-		place + ": write: no\nmore":        "write: no (" + place + ")",
-		"  the service refused it\nmore":   "the service refused it",
-		"the service refused it":           "the service refused it",
-		strings.Repeat("x", causeLength):   strings.Repeat("x", causeLength),
-		strings.Repeat("x", causeLength+1): strings.Repeat("x", causeLength) + "... (1 bytes more)",
+		place + ": write: no":                "write: no (" + place + ")",
+		place + ": write: no\nmore":          "write: no (" + place + ")",
+		"  the service refused it\nmore":     "the service refused it",
+		"the service refused it":             "the service refused it",
+		strings.Repeat("x", shown.MaxLine):   strings.Repeat("x", shown.MaxLine),
+		strings.Repeat("x", shown.MaxLine+1): strings.Repeat("x", shown.MaxLine) + "... (1 bytes more)",
 	} {
 		assert.Equal(t, want, causeLine(text))
-		isShortLine := !strings.Contains(text, "\n") && len(text) <= causeLength
+		isShortLine := !strings.Contains(text, "\n") && len(text) <= shown.MaxLine
 		assert.Equal(t, isShortLine, IsAllOf(text, want), text)
 	}
 }

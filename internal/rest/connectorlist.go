@@ -47,7 +47,8 @@ type ConnectorState struct {
 	Since *time.Time        `json:"since,omitempty"`
 	// Note adds to the state what needs no action: "1 of 4 tasks", "limited to 3 requests a second".
 	Note string `json:"note"`
-	// Cause is the first line of the reason for the state, Advice what to do, and Action a step that can succeed.
+	// Cause is the first line of the reason for the state, in a list of all connectors without the clauses after
+	// causeLength characters. Advice is what to do, and Action a step that can succeed.
 	Cause   string          `json:"cause,omitempty"`
 	Advice  string          `json:"advice,omitempty"`
 	Action  *connect.Action `json:"action"`
@@ -59,6 +60,7 @@ type ConnectorState struct {
 const (
 	defaultListLimit = 100
 	maxListLimit     = 1000
+	causeLength      = 270 // characters of a cause
 )
 
 // listOrders returns the value by which a list is sorted, ascending and then by name, for each ?sort=.
@@ -177,8 +179,8 @@ func (req *request) listConnectors() {
 		letters := req.connectorLetters(herder, c.Name)
 		letters.mergeLetters(summary.ConnectorLetters)
 		summary.ConnectorLetters = letters
-		if isEdit(summary.Action) && !ownOnly && req.isOfFile(c.Name) {
-			summary.Action = nil // REST cannot change it
+		if query.connector == "" {
+			summary.Cause = shown.ReasonUpTo(summary.Cause, causeLength)
 		}
 		if isIncluded {
 			connectors = append(connectors, summary)
@@ -314,17 +316,6 @@ func summarize(c *connect.Summary, group *listAnswers, ownOnly bool,
 	return summary, isIncluded
 }
 
-// isEdit reports whether an action changes the configuration.
-func isEdit(action *connect.Action) bool {
-	return action != nil && (action.Setting != "" || action.Do == "edit")
-}
-
-// isOfFile reports whether only a user can change the connector's file.
-func (req *request) isOfFile(name string) bool {
-	_, version, err := req.worker.Source(name, false)
-	return err == nil && version == ""
-}
-
 func newConnectorState(name string, component *connect.ComponentStatus) ConnectorState {
 	state := ConnectorState{State: component.Condition, Note: component.Note, Cause: component.Cause,
 		Advice: advice(name, component), Action: component.Action}
@@ -361,10 +352,10 @@ func (c *ConnectorSummary) merge(other ConnectorSummary) {
 	c.mergeLetters(other.ConnectorLetters)
 }
 
-// adviceByKind has the advice by kind of failure. NAME is replaced by the connector.
+// adviceByKind has the advice by kind of failure. NAME is replaced by the connector, SETTING by what the action changes.
 var adviceByKind = map[string]string{
-	"config":       "Correct the setting that the cause names; the connector then restarts automatically.",
-	"unauthorized": "Change the secret of the connector; if it is correct, run culvert connectors lockouts resume.",
+	"config":       "Correct SETTING; the connector then restarts automatically.",
+	"unauthorized": "Change SETTING; if it is correct, run culvert connectors lockouts resume.",
 	"forbidden": "Grant the user the authorization in the service, then run culvert connectors restart NAME " +
 		"--failed.",
 	"not-found": "Check that the service has what the settings name, then run culvert connectors restart NAME " +
@@ -402,10 +393,26 @@ func advice(name string, p *connect.ComponentStatus) string {
 	case p.Condition == connect.ConditionAway:
 		return "It continues automatically when the service or Kafka responds."
 	case p.Condition == connect.ConditionFailed || p.Kind != "":
-		return strings.ReplaceAll(cmp.Or(adviceByKind[p.Kind], adviceByKind[""]), "NAME",
-			shown.Line(shown.ShellWord(name)))
+		return strings.NewReplacer("NAME", shown.Line(shown.ShellWord(name)), "SETTING", changedSetting(p)).Replace(
+			cmp.Or(adviceByKind[p.Kind], adviceByKind[""]))
 	}
 	return ""
+}
+
+// changedSetting returns the setting that the action changes, with its place in the connector's file.
+func changedSetting(p *connect.ComponentStatus) string {
+	action := *cmp.Or(p.Action, &connect.Action{})
+	changed := cmp.Or(shown.Line(action.Setting), "the setting that the cause names")
+	if action.Setting == "" && p.Kind == "unauthorized" {
+		changed = "the secret of the connector"
+	}
+	if action.File != "" {
+		changed += " in " + shown.Line(action.File)
+	}
+	if action.Line > 0 {
+		changed += ":" + strconv.Itoa(action.Line)
+	}
+	return changed
 }
 
 // listEntry is a connector with the value by which the list is sorted.

@@ -216,15 +216,31 @@ func TestTasksOfLostWorkers(t *testing.T) {
 	}
 }
 
-// REST cannot change the settings of a file.
-func TestActionsOfFiles(t *testing.T) {
+// A list of all connectors has causes up to 270 characters, which end before the remedy; the answer for one connector has
+// all of it. The action of a connector in a file has the place, which is part of the advice.
+func TestCausesOfListsEndBeforeTheRemedy(t *testing.T) {
 	t.Parallel()
-	for do, isKept := range map[string]bool{"edit": false, "restart": true} {
-		failed := conditionOf("a", "failed")
-		failed.Components[1].Action = &connect.Action{Do: do}
-		l := &lister{conditions: []connect.Summary{failed}}
-		assert.Equal(t, isKept, listPage(t, Handler(l.worker()), "").Connectors[0].Action != nil, do)
+	failed := conditionOf("a", "failed")
+	task := &failed.Components[1]
+	task.Action = &connect.Action{Do: "logon", Setting: "sap.odata.user.pwd", File: "conf/a.properties", Line: 7}
+	l := &lister{conditions: []connect.Summary{failed}}
+	h := common{worker: l.worker(), requiresLogon: true}.handler(func(string) bool { return true })
+	read := func(query string) ConnectorSummary { return listPage(t, h, query).Connectors[0] }
+	reason := "the password was " + strings.Repeat("x", 200)
+	for remedy, isWhole := range map[string]bool{strings.Repeat("y", 51): true, strings.Repeat("y", 52): false} {
+		task.Cause = reason + ": " + remedy
+		want := reason + " (...)"
+		if isWhole {
+			want = task.Cause
+		}
+		for _, query := range []string{"", "?own=true"} {
+			assert.Equal(t, want, read(query).Cause, query)
+		}
+		assert.Equal(t, task.Cause, read("?name=a").Cause)
 	}
+	assert.Equal(t, task.Action, read("").Action)
+	assert.Equal(t, "Change sap.odata.user.pwd in conf/a.properties:7; if it is correct, run culvert connectors lockouts "+
+		"resume.", read("").Advice)
 }
 
 // A client that reads all pages gets each connector whose state does not change once, whatever the others do.

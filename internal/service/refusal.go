@@ -24,7 +24,8 @@ func Explain(c *transport.Client, err error) error {
 		return &causeFirst{text: fmt.Sprintf("%s (in %s)", lockout.Why, step), cause: err}
 	}
 	if why := c.Refusal(); why != "" {
-		return fmt.Errorf("%s; %w", why, err)
+		// errors.As finds the setting of err first.
+		return fmt.Errorf("%[2]w; %[1]w", err, &lockouts.LockedOut{Why: why})
 	}
 	return err
 }

@@ -70,6 +70,35 @@ func LineUpTo(s string, limit int) string {
 	return b.String()
 }
 
+// ReasonUpTo is [LineUpTo] for messages, which are "what happened: what to do". A longer one ends with its last clause
+// that fits, and "(...)", so that it does not end inside the remedy. Single words before the first clause, such as a
+// setting, are not clauses.
+func ReasonUpTo(s string, limit int) string {
+	fits := len(s)
+	n := 0
+	for pos := range s {
+		if n == limit {
+			fits = pos
+			break
+		}
+		n++
+	}
+	if fits == len(s) {
+		return LineUpTo(s, limit)
+	}
+	end := strings.LastIndex(s[:fits], " (")
+	if strings.Contains(s[max(end, 0):fits], ")") {
+		end = -1 // the text in brackets fits
+	}
+	for _, mark := range []string{": ", "; ", ". "} { // a clause may end where the limit is
+		end = max(end, strings.LastIndex(s[:min(fits+len(mark), len(s))], mark))
+	}
+	if end < 0 || !strings.Contains(strings.ReplaceAll(s[:end], ": ", ":"), " ") {
+		return LineUpTo(s, limit)
+	}
+	return LineUpTo(s[:end], limit) + " (...)"
+}
+
 // Text applies [Line] to each line, except a tab at its beginning, and shortens the text to maxLines.
 func Text(s string) string {
 	var b strings.Builder

@@ -43,6 +43,34 @@ func TestLineIsBounded(t *testing.T) {
 	}
 }
 
+// A message that is too long ends before the remedy, or before another clause, and never within it.
+func TestReasonEndsWithAClause(t *testing.T) {
+	const refused = "the password was refused: correct it, or, if it is right, unlock the user"
+	const unknown = "open: set: Set A isn't in $metadata; expected one of B, C (see sap.odata.host.address)"
+	for _, test := range []struct {
+		text  string
+		limit int
+		want  string
+	}{
+		{refused, len(refused), refused},
+		{refused, len(refused) - 1, "the password was refused (...)"},
+		{refused, len("the password was refused"), "the password was refused (...)"},
+		{refused, len("the password was refused") - 1, "the password was refuse... (50 bytes more)"},
+		{unknown, len(unknown) - 1, "open: set: Set A isn't in $metadata; expected one of B, C (...)"},
+		{unknown, 50, "open: set: Set A isn't in $metadata (...)"},
+		{unknown, 20, "open: set: Set A isn... (66 bytes more)"},
+		{"It ends. The next sentence", 12, "It ends (...)"},
+		{"refused (401) by a: no", 20, "refused (401) by a (...)"},
+		{"refused (401) by a", 15, "refused (401) b... (3 bytes more)"},
+		{"ä ö: ü", 3, "ä ö (...)"},
+		{"ä ö: ü", 2, "ä ... (6 bytes more)"},
+	} {
+		if got := ReasonUpTo(test.text, test.limit); got != test.want {
+			t.Errorf("%q up to %d: expected %q, found %q", test.text, test.limit, test.want, got)
+		}
+	}
+}
+
 func TestTextKeepsLinesAndIsBounded(t *testing.T) {
 	if got, want := Text("a\x1b[m\r\n\tb\tc\n"), "a\ufffd[m\n\tb c\n"; got != want {
 		t.Errorf("expected %q, found %q", want, got)
@@ -59,7 +87,7 @@ func FuzzShown(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		for _, got := range []string{Line(text), strings.NewReplacer("\n", "", "\t", "").Replace(Text(text))} {
+		for _, got := range []string{Line(text), ReasonUpTo(text, 9), strings.NewReplacer("\n", "", "\t", "").Replace(Text(text))} {
 			for _, r := range got {
 				if r != utf8.RuneError && !isPrintable(r) {
 					t.Errorf("%q: expected printable characters, found %q", text, r)
