@@ -88,6 +88,11 @@ func invalidCommandLines(p *e2etest.Place, server string) []invalidCommandLine {
 			code: 2,
 			want: `--log-format: expected text, text+location or json, found "xml"`,
 		},
+		{
+			line: "connectors lockouts resume --url http://" + closed,
+			code: 1,
+			want: "; without a worker, retry by culvert run --resume-logons",
+		},
 		{line: "consume", code: 2, want: "expected TOPIC, found nothing"},
 		{line: "consume x --data nowhere", code: 1, want: "nowhere"},
 		{

@@ -518,6 +518,9 @@ func (r *remote) newLockouts() *cobra.Command {
 			return r.forEach(c, 1, func(int) (string, string, error) {
 				var answer struct{ Resumed int }
 				err := r.call(c.Context(), resume, nil, &answer)
+				if err != nil && !isRefused(err, 0) { // no worker answers
+					err = fmt.Errorf("%w; without a worker, retry by culvert run --resume-logons", err)
+				}
 				return number(answer.Resumed, "refused logon"), "will be retried", err
 			})
 		},

@@ -177,7 +177,7 @@ With --once every source reads until it has caught up, then every sink delivers 
 failed task does not stop the others. After --timeout everything stops as by SIGTERM: offsets are stored, and the next
 run continues. Exit code: 1 for a failed task or --timeout, 2 for an invalid file.
 
-A password that a service has refused is not sent again until it is changed, or until a run with --resume-logons.`,
+A password that a service has refused is not sent again until it is changed: see culvert connectors lockouts resume.`,
 		Example: `  culvert run --config /etc/culvert
   culvert run worker.properties orders.properties products.json
   culvert run --once --progress orders.properties`,

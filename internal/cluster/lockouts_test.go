@@ -248,7 +248,7 @@ func TestWrongSecretOfTenWorkersIsSentOnce(t *testing.T) {
 		for _, d := range workers {
 			_, err := d.logOn(t.Context(), "wrong")
 			for _, text := range []string{`the password of user "ALICE" in client 100 was refused (401) at 2`,
-				"PUT /culvert/lockouts/resume"} {
+				"culvert connectors lockouts resume"} {
 				if err == nil || !strings.Contains(err.Error(), text) {
 					t.Errorf("expected %q, found %v", text, err)
 				}

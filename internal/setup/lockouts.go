@@ -27,6 +27,9 @@ func (c *Config) OpenLockouts() (*lockouts.Store, error) {
 		c.Logger.Error("rejected logons cannot be stored: after a restart a rejected secret is sent once more, "+
 			"which may lock the user", "error", err)
 	}
+	if c.Once {
+		store.ResumeByRun()
+	}
 	if !c.ResumeLogons {
 		return store, nil
 	}

@@ -86,7 +86,8 @@ func TestRejectedRequestStopsConcurrentRequests(t *testing.T) {
 					}
 				})
 				assert.Equal(t, []int{1, 1}, []int{s.requests, s.refusalCount()}, "requests, refusals")
-				wantFaultOf(t, c, request, wit.ErrorUnauthorized, "is not sent again", "PUT /culvert/lockouts/resume")
+				wantFaultOf(t, c, request, wit.ErrorUnauthorized, "is not sent again",
+					"culvert connectors lockouts resume")
 				time.Sleep(24 * time.Hour)
 				assert.Equal(t, 1, s.requests, "requests by the next day")
 

@@ -538,7 +538,7 @@ func TestProxyResponseTakenForService(t *testing.T) {
 	c := clientOf(t, roles, Environment{Shared: Shared{Lockouts: lockouts.New()}})
 	wantStatus(t, c, get("/x"), 401)
 	wantFaultOf(t, c, get("/x"), wit.ErrorUnauthorized, `user "u"`, "by the service or by the proxy (see ",
-		roles.Setting("http.proxy.user"), roles.Setting("http.proxy.password"), "--resume-logons")
+		roles.Setting("http.proxy.user"), roles.Setting("http.proxy.password"), "lockouts resume")
 	if refusal := c.Refusal(); !strings.Contains(refusal, roles.Setting("http.proxy.password")) || requests != 1 {
 		t.Errorf("expected one request and a refusal that names the proxy's password, found %d and %q", requests,
 			refusal)

@@ -123,8 +123,8 @@ func (g *Gate) Refusal() string {
 		consequence = "and is not sent again, because directories lock users after a few failures"
 	}
 	return fmt.Sprintf("%s was refused%s at %s by %s%s %s: correct user or password, or, if they are right and the "+
-		"user is unlocked, retry with culvert run --resume-logons, or PUT /culvert/lockouts/resume",
-		who, status, since.Format("2006-01-02 15:04:05 -0700"), g.Origin, hint, consequence)
+		"user is unlocked, run %s",
+		who, status, since.Format("2006-01-02 15:04:05 -0700"), g.Origin, hint, consequence, g.store.resumeCommand)
 }
 
 func (g *Gate) lockedOut() error {

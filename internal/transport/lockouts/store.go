@@ -21,6 +21,8 @@ type Store struct {
 	lockFolder string // of lock files, or ""
 	log        atomic.Pointer[slog.Logger]
 	group      Group // nil for a single worker
+	// resumeCommand is the command for operators who have unlocked a user.
+	resumeCommand string
 
 	mu            guard.Mutex
 	files         []*file  // this process's own first
@@ -32,8 +34,13 @@ type Store struct {
 
 // New returns a store that keeps refusals in memory only.
 func New() *Store {
-	return &Store{files: []*file{{}}, gates: map[[sha256.Size]byte]*Gate{}, locks: map[string]guard.CtxMutex{}}
+	return &Store{files: []*file{{}}, gates: map[[sha256.Size]byte]*Gate{}, locks: map[string]guard.CtxMutex{},
+		resumeCommand: "culvert connectors lockouts resume"}
 }
+
+// ResumeByRun makes refusals name the flag of the next run, because no request can resume logons in this one. Call it
+// before the first [Store.Gate].
+func (st *Store) ResumeByRun() { st.resumeCommand = "culvert run --resume-logons" }
 
 // Open returns a store that saves refusals in ownFolder and also reads the refusals in others. Processes with the same
 // lockFolder make first logons to an origin one after another.

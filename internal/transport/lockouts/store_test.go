@@ -63,6 +63,17 @@ func wantRefusal(t *testing.T, err error, texts ...string) {
 	}
 }
 
+// In a run in which no request can resume logons, a refusal names the flag of the next one.
+func TestRefusalNamesTheWayOfTheRun(t *testing.T) {
+	store := New()
+	store.ResumeByRun()
+	if sent, err := try(t, store, alice, 401); !sent {
+		t.Fatalf("expected the secret to be sent, found %v", err)
+	}
+	_, err := try(t, store, alice, 200)
+	wantRefusal(t, err, "is unlocked, run culvert run --resume-logons")
+}
+
 // After one 401 the secret is not sent again, also after a restart and by other processes, until it changes or an
 // operator resumes.
 func TestRejectedSecretIsLockedOut(t *testing.T) {
@@ -80,7 +91,7 @@ func TestRejectedSecretIsLockedOut(t *testing.T) {
 		for _, l := range []*Store{open(t, c.own, c.other), running} {
 			_, err := try(t, l, alice, 200)
 			wantRefusal(t, err, "http://sap.example:8000", `"ALICE"`, "client 100", "was refused (401) at 20",
-				"correct user or password", "culvert run --resume-logons")
+				"correct user or password", "run culvert connectors lockouts resume")
 			if strings.Contains(err.Error(), alice.Secret) {
 				t.Errorf("%s: expected no secret in the error, found %v", owner, err)
 			}

@@ -198,7 +198,7 @@ func TestWrongPasswordLocksNoUser(t *testing.T) {
 		}
 		trace := e2etest.TaskOf(t, listen, "c07").Trace
 		for _, want := range []string{"http://" + address, `user "me"`, "was refused (401) at 20",
-			"correct user or password", "culvert run --resume-logons"} {
+			"correct user or password", "culvert connectors lockouts resume"} {
 			if !strings.Contains(trace, want) {
 				t.Errorf("expected %q in the status, found %s", want, trace)
 			}
