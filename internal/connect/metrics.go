@@ -9,6 +9,7 @@ import (
 	core "github.com/culvert-project/culvert/internal/run/task"
 	"github.com/culvert-project/culvert/internal/transport"
 	"github.com/culvert-project/culvert/internal/transport/limits"
+	"github.com/culvert-project/culvert/internal/transport/lockouts"
 )
 
 // MaxTasksWithMetrics is the maximum number of tasks with their own metrics.
@@ -99,12 +100,23 @@ type OriginUse struct {
 	Connectors []string `json:"connectors"`
 	// AwaySince is when the origin stopped responding to one of the connectors. Nil means that it responds to all.
 	AwaySince *time.Time `json:"away_since"`
+	// Logons has the connectors by the user with which they, or their proxies, log on.
+	Logons map[lockouts.Identity][]string `json:"-"`
 }
 
 func (u *OriginUse) add(connector string, client *transport.Client) {
 	u.Connectors = append(u.Connectors, connector)
+	if u.Origin != client.Origin() {
+		return
+	}
+	for _, user := range client.Logons() {
+		if u.Logons == nil {
+			u.Logons = map[lockouts.Identity][]string{}
+		}
+		u.Logons[user] = append(u.Logons[user], connector)
+	}
 	since := client.AwaySince()
-	if since.IsZero() || client.Waits().ByService || u.Origin != client.Origin() {
+	if since.IsZero() || client.Waits().ByService {
 		return
 	}
 	if u.AwaySince == nil || since.Before(*u.AwaySince) {

@@ -81,6 +81,28 @@ func TestClientWaitsDetermineTheCondition(t *testing.T) {
 	}
 }
 
+// The use of an origin has the users with which connectors log on.
+func TestOriginUseHasLogons(t *testing.T) {
+	t.Parallel()
+	use := OriginUse{Usage: limits.Usage{Origin: "https://sap"}}
+	for connector, user := range map[string]string{"a": "me", "b": "you", "c": ""} {
+		client, err := transport.New(transport.Config{
+			Service:     transport.Service{Scheme: "https", Address: "sap"},
+			Credentials: transport.Credentials{User: user, Password: map[bool]string{true: "secret"}[user != ""]},
+			Shared:      transport.Shared{Destinations: transport.NewOriginRegistry(), Lockouts: lockouts.New()},
+		})
+		require.NoError(t, err)
+		defer client.Close()
+		use.Origin = client.Origin()
+		use.add(connector, client)
+	}
+	users := map[string][]string{}
+	for user, connectors := range use.Logons {
+		users[user.User+" "+user.Secret] = connectors
+	}
+	assert.Equal(t, map[string][]string{"me ": {"a"}, "you ": {"b"}}, users)
+}
+
 // clientWaitCase is a client's limits and requests, and the status of a running task that uses the client.
 type clientWaitCase struct {
 	limits   limits.Limits

@@ -3,10 +3,12 @@ package rest
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/transport/lockouts"
 )
 
 // Lockouts lists logons that services have refused.
@@ -23,23 +25,41 @@ type Lockout struct {
 	State   string    `json:"state"` // always "refused"
 	Since   time.Time `json:"since"`
 	Message string    `json:"message"`
+	// Connectors of this worker that log on with it.
+	Connectors []string `json:"connectors"`
 }
 
 type resumeResult struct {
 	Resumed int `json:"resumed"`
 }
 
-func (req *request) lockouts() { req.reply(req.refusedLogons(), nil) }
+func (req *request) lockouts() {
+	logons, _ := req.refusedLogons(req.herder().Origins())
+	req.reply(logons, nil)
+}
 
-func (req *request) refusedLogons() Lockouts {
+// refusedLogons also returns the logons of each origin, with those of the proxies on the way to it.
+func (req *request) refusedLogons(uses []connect.OriginUse) (result Lockouts, byOrigin map[string][]Lockout) {
 	list, others := req.worker.Now().Lockouts.List()
 	redact := req.worker.Redact
-	result := Lockouts{Logons: []Lockout{}, Others: others}
+	result = Lockouts{Logons: []Lockout{}, Others: others}
+	byOrigin = map[string][]Lockout{}
 	for _, l := range list {
-		result.Logons = append(result.Logons, Lockout{Origin: redact(l.Origin), Client: redact(l.Client),
-			User: redact(l.User), State: "refused", Since: l.Since.UTC(), Message: redact(l.Text)})
+		lockout := Lockout{Origin: redact(l.Origin), Client: redact(l.Client), User: redact(l.User), State: "refused",
+			Since: l.Since.UTC(), Message: redact(l.Text), Connectors: []string{}}
+		user := lockouts.Identity{Origin: l.Origin, Client: l.Client, User: l.User}
+		for i := range uses {
+			lockout.Connectors = append(lockout.Connectors, uses[i].Logons[user]...)
+		}
+		slices.Sort(lockout.Connectors)
+		for i := range uses {
+			if l.Origin == uses[i].Origin || len(uses[i].Logons[user]) > 0 {
+				byOrigin[uses[i].Origin] = append(byOrigin[uses[i].Origin], lockout)
+			}
+		}
+		result.Logons = append(result.Logons, lockout)
 	}
-	return result
+	return result, byOrigin
 }
 
 func (req *request) resumeLogons() {

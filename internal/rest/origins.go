@@ -38,17 +38,12 @@ func (req *request) ownOrigins() Origins {
 	if len(uses) == 0 {
 		return origins
 	}
-	refused := req.refusedLogons()
+	_, refused := req.refusedLogons(uses)
 	for _, u := range uses {
-		u.Origin = req.worker.Redact(u.Origin)
-		u.Waiting = req.redactAll(u.Waiting)
-		u.Windows = req.redactAll(u.Windows)
-		o := Origin{OriginUse: u}
-		for _, l := range refused.Logons {
-			if l.Origin == o.Origin {
-				o.Lockouts = append(o.Lockouts, l)
-			}
-		}
+		o := Origin{OriginUse: u, Lockouts: refused[u.Origin]}
+		o.Origin = req.worker.Redact(u.Origin)
+		o.Waiting = req.redactAll(u.Waiting)
+		o.Windows = req.redactAll(u.Windows)
 		origins.Origins = append(origins.Origins, o)
 	}
 	return origins

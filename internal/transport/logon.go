@@ -121,6 +121,16 @@ func (d *destination) gates() []*lockouts.Gate {
 	return gates
 }
 
+// Logons returns the users of the service and of the proxy, without their secrets.
+func (c *Client) Logons() (users []lockouts.Identity) {
+	for _, g := range c.target.Load().gates() {
+		if g != nil {
+			users = append(users, g.Identity)
+		}
+	}
+	return users
+}
+
 // Refusal describes the refused logon: the user, the place, the time, and what to do; "" if the secrets may be sent.
 func (c *Client) Refusal() string {
 	for _, g := range c.target.Load().gates() {

@@ -327,6 +327,7 @@ func TestUsage(t *testing.T) {
 		l := New(origin)
 		first := join(l, Limits{Concurrent: 2, Connections: 3, PerSecond: 50})
 		second := join(l, Limits{Concurrent: 4, Windows: windows})
+		assert.Equal(t, false, first.Usage().Asked, "asked before a request")
 		a := &load{t: t, release: make(chan bool)}
 		a.begin(3, first)
 		a.begin(1, second)
@@ -336,6 +337,7 @@ func TestUsage(t *testing.T) {
 		reason := "waiting for other requests to " + origin + ": limit 2 at a time"
 		want := Usage{
 			Origin:      origin,
+			Asked:       true,
 			Requests:    Count{Used: 2, Limit: 2, Waiting: 2},
 			Connections: Count{Limit: 3},
 			Sessions:    Count{Limit: 3},

@@ -9,6 +9,7 @@ import (
 // Usage compares the use of an origin by all clients with the limits, in a group this worker's part of them.
 type Usage struct {
 	Origin      string `json:"origin"`
+	Asked       bool   `json:"asked"` // a request was admitted since the first of the clients joined
 	Requests    Count  `json:"requests"`
 	Connections Count  `json:"connections"`
 	// Sessions counts the sessions of the user with most sessions; the caller sets Used.
@@ -48,6 +49,7 @@ func (c *Client) Usage() Usage {
 	}
 	u := Usage{
 		Origin:      l.origin,
+		Asked:       l.granted > 0,
 		Requests:    count(&l.requests, l.limits.Concurrent),
 		Connections: count(&l.connections, l.limits.Connections),
 		Sessions:    Count{Limit: l.sessions},
