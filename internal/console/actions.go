@@ -1,11 +1,13 @@
 package console
 
 import (
+	"cmp"
 	"maps"
 	"net/url"
 	"strconv"
 	"strings"
 
+	"github.com/culvert-project/culvert/internal/check"
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
@@ -23,6 +25,8 @@ type action struct {
 	response     func() any                // returns what the response is decoded into; nil means it is ignored
 	// prepare completes the form before the call; nil means that it is complete.
 	prepare func(*pageRequest, url.Values) error
+	// then continues with the response; nil means that the call is all.
+	then func(pr *pageRequest, r *result, response any)
 }
 
 // actions lists all buttons except on the pages of configurations and samples.
@@ -51,6 +55,8 @@ var actions = map[string]action{
 		success: " will use the previous version"},
 	"resume-logons": {route: "PUT /culvert/lockouts/resume", Label: "Retry refused logons",
 		success: "Refused logons are retried", Confirm: "The secrets are correct now"},
+	"check-logon": {route: "GET /connectors/{name}/config", Label: "Check logon",
+		response: func() any { return &map[string]string{} }, then: (*pageRequest).checkLogon},
 	"replay": {route: "POST /culvert/connectors/{name}/deadletters/replay", Label: "Replay", success: ": ",
 		body: replayBody, response: func() any { return &rest.ReplayResult{} }},
 	"retry": {route: "POST /culvert/connectors/{name}/deadletters/{letter}/retry", Label: "Retry", success: ": ",
@@ -281,7 +287,32 @@ func (pr *pageRequest) perform(a action, form url.Values) result {
 	}
 	r.Replayed, _ = response.(*rest.ReplayResult)
 	r.Discarded, _ = response.(*rest.DiscardResult)
+	if a.then != nil {
+		a.then(pr, &r, response)
+	}
 	return r
+}
+
+// checkLogon tries the secrets of a configuration. One that was refused is not sent again.
+func (pr *pageRequest) checkLogon(r *result, response any) {
+	const route = "PUT /connector-plugins/{name}/config/validate?logon=check"
+	settings := *response.(*map[string]string)
+	class := settings["connector.class"]
+	r.Command = pr.curl(route, settings, class)
+	var validation check.Validation
+	if _, err := pr.call(route, nil, settings, &validation, class); err != nil {
+		r.Error = err.Error()
+		return
+	}
+	if validation.Logon == check.LogonAccepted {
+		r.Message = ": " + cmp.Or(validation.User, "the logon") + " was accepted"
+		return
+	}
+	var problems []string
+	for _, c := range validation.Configs {
+		problems = append(problems, c.Value.Errors...)
+	}
+	r.Error = cmp.Or(strings.Join(problems, "\n"), validation.Logon, "the service was not asked")
 }
 
 // backLink returns the page to link to after an action: address if it is a page of the console, else the overview.

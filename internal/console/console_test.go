@@ -422,7 +422,8 @@ func TestServicesAreCountedOnce(t *testing.T) {
 				AwaySince:  awaySince,
 				Usage:      limits.Usage{Origin: origin},
 			},
-			Lockouts: []rest.Lockout{{Origin: origin, User: "demo"}},
+			Lockouts: []rest.Lockout{{Origin: origin, User: "demo", Message: "no from " + origin,
+				Connectors: []string{"of-" + worker}}},
 		}
 	}
 	f.responses["GET /culvert/origins"] = rest.Origins{Origins: []rest.Origin{
@@ -431,13 +432,18 @@ func TestServicesAreCountedOnce(t *testing.T) {
 		use("https://a", "w3", nil),
 		use("https://b", "w1", nil),
 		use("https://b", "w2", new(time.Now())),
+		{OriginUse: connect.OriginUse{Usage: limits.Usage{Origin: "https://c", Asked: true}}},
+		{OriginUse: connect.OriginUse{Usage: limits.Usage{Origin: "https://d"}}},
 	}}
 	page := serve(t, newConsole(f), "GET", "/console/", nil).Body.String()
-	for _, want := range []string{">1 of 2<", ">1 away<", "2 logons refused"} {
+	for _, want := range []string{">3 of 4<", ">1 away<", "2 logons refused"} {
 		assert.Contains(t, page, want)
 	}
 	page = serve(t, newConsole(f), "GET", "/console/origins", nil).Body.String()
 	assert.Equal(t, 1, strings.Count(page, "#cloud-off"), "services that are away")
+	assert.Equal(t, 1, strings.Count(page, "not asked yet"), "services that were not asked")
+	assert.Equal(t, 1, strings.Count(page, "no from https://a"), "texts of one refused logon")
+	assert.Contains(t, page, `>of-w1</a>, <a href="connector?name=of-w2">of-w2</a>, <a href="connector?name=of-w3">of-w3<`)
 	assert.Equal(t, false, strings.Contains(f.log(), "state=away"), "reads the connectors that are away")
 }
 
@@ -450,8 +456,8 @@ func TestPageReadsOneSummary(t *testing.T) {
 	assert.Contains(t, page, "limited to 3 requests")
 }
 
-// Buttons that would be refused are not shown: the previous version of a plugin that has no other version, the edit of
-// no setting, and changes by users who only read.
+// Buttons that would be refused are not shown: the previous version of a plugin that has no other version, and changes
+// by users who only read.
 func TestRefusedButtonsAreNotShown(t *testing.T) {
 	f := newFakeAPI()
 	f.responses["GET /culvert/plugins"] = []rest.Module{
@@ -471,7 +477,10 @@ func TestRefusedButtonsAreNotShown(t *testing.T) {
 		want     string // the page of the link; "" means no link
 	}{
 		{action: "edit", setting: "a", want: "form"},
-		{action: "edit"},
+		{action: "edit", want: "form"},
+		{action: "edit", readOnly: true},
+		{action: "logon", want: "form"},
+		{action: "restart"},
 		{action: "limit", setting: "a", readOnly: true},
 		{action: "log", readOnly: true, want: "log"},
 	} {
@@ -485,10 +494,68 @@ func TestRefusedButtonsAreNotShown(t *testing.T) {
 		head.Summary.State = connect.ConditionFailed
 		assert.Equal(t, "restart", head.Main())
 	}
-	permanentlyFailed := connectorHead{} // without a proposed action
-	permanentlyFailed.Summary.State = connect.ConditionFailed
-	assert.Equal(t, "", permanentlyFailed.Main())
-	assert.Equal(t, []string{"pause", "restart", "stop"}, permanentlyFailed.Commands())
+}
+
+// pageOf returns the page of a connector with a summary and a status, for users who may change it or not.
+func pageOf(t *testing.T, summary rest.ConnectorSummary, status connect.Status, readOnlyReason string) string {
+	t.Helper()
+	f := newFakeAPI()
+	f.responses["GET /connectors/"+summary.Name+"/status"] = status
+	f.responses["GET /culvert/connectors/"+summary.Name] = json.RawMessage(`{}`)
+	f.responses["GET /culvert/connectors"] = rest.ConnectorList{Connectors: []rest.ConnectorSummary{summary}}
+	return serve(t, newConsoleFor(f, readOnlyReason), "GET", "/console/connector?name="+summary.Name, nil).Body.String()
+}
+
+// The page of a connector whose logon was refused has all of the cause, and checks and retries the logon.
+func TestRefusedLogonIsMendedOnThePage(t *testing.T) {
+	cause := strings.Repeat("long ", 300) + "and its end"
+	summary := rest.ConnectorSummary{ConnectorState: rest.ConnectorState{Name: "hr", State: "failed", Cause: cause,
+		Advice: "Change pwd in hr.properties:7", Action: &connect.Action{Do: "logon", Setting: "pwd",
+			File: "hr.properties", Line: 7}}}
+	page := pageOf(t, summary, connect.Status{}, "")
+	assert.Contains(t, page, cause, "Change pwd in hr.properties:7", ">Change pwd<", `value="check-logon"`,
+		`value="resume-logons"`)
+	page = pageOf(t, summary, connect.Status{}, "why")
+	assert.Contains(t, page, cause, "Change pwd in hr.properties:7")
+	assert.Equal(t, false, strings.Contains(page, `value="check-logon"`) || strings.Contains(page, ">Change pwd<"))
+	summary.Action.Do = "edit"
+	assert.Equal(t, false, strings.Contains(pageOf(t, summary, connect.Status{}, ""), `value="check-logon"`))
+}
+
+// The logon of a stored configuration is checked with its class, and the result is shown.
+func TestCheckOfALogon(t *testing.T) {
+	for want, validation := range map[string]check.Validation{
+		"hr: me was accepted": {Logon: check.LogonAccepted, User: "me",
+			Configs: []check.Validated{{Value: check.Value{Name: "other", Errors: []string{"no"}}}}},
+		"hr: the logon was accepted": {Logon: check.LogonAccepted},
+		"hr: refused": {Logon: "unknown",
+			Configs: []check.Validated{{Value: check.Value{Errors: []string{"refused"}}}}},
+		"hr: no answer":                 {Logon: "no answer"},
+		"hr: the service was not asked": {},
+	} {
+		f := newFakeAPI()
+		f.responses["GET /connectors/hr/config"] = map[string]string{"name": "hr", "connector.class": "C"}
+		f.responses["PUT /connector-plugins/C/config/validate"] = validation
+		w := serve(t, newConsole(f), "POST", "/console/act", url.Values{"do": {"check-logon"}, "name": {"hr"}})
+		assert.Contains(t, w.Body.String(), want)
+		assert.Equal(t, `{"connector.class":"C","name":"hr"}`, strings.TrimSpace(f.bodies[1]))
+	}
+}
+
+// A load has one box, with its limit and the place of it. What its tasks wait for is no error.
+func TestLoadHasOneBox(t *testing.T) {
+	summary := rest.ConnectorSummary{
+		ConnectorState: rest.ConnectorState{Name: "big", State: "loading", Note: "limited to 1 request a second",
+			Action: &connect.Action{Do: "limit", Setting: "per.second", File: "big.properties", Line: 12}},
+		Activity: connect.Activity{Load: &connect.Load{Read: 5, Total: new(uint64(10))}},
+	}
+	status := connect.Status{Tasks: []connect.TaskStatus{{State: connect.Running, Trace: "waiting for the limit"}}}
+	page := pageOf(t, summary, status, "")
+	assert.Equal(t, 1, strings.Count(page, `class="notice `)-strings.Count(page, `id="link" class="notice `), "boxes")
+	assert.Equal(t, 1, strings.Count(page, "limited to 1 request a second"))
+	assert.Contains(t, page, "<code>per.second</code> in big.properties:12", ">Change the limit<")
+	summary.Load = nil
+	assert.Contains(t, pageOf(t, summary, status, ""), " · limited to 1 request a second")
 }
 
 // A connector with open dead letters is not healthy, and its page shows their number.
@@ -724,6 +791,9 @@ func TestActionsSendTheirRequests(t *testing.T) {
 				target += "?"
 			}
 			want = append(want, method+" "+target)
+			if do == "check-logon" {
+				want = append(want, "PUT /connector-plugins//config/validate?logon=check")
+			}
 			if values == nil {
 				break
 			}

@@ -43,7 +43,7 @@ func (pr *pageRequest) head(name, current string) (*connectorHead, error) {
 	h.version = strings.Trim(header.Get("ETag"), `"`)
 	h.configErr = err
 	h.IsStored = err == nil && h.version != ""
-	if action := h.Summary.Action; action != nil && action.Do == "edit" {
+	if action := h.Summary.Action; action != nil && (action.Do == "edit" || action.Do == "logon") {
 		var definitions []check.Definition
 		_ = pr.get("GET /connector-plugins/{name}/config", &definitions, h.Summary.Class)
 		h.ChangesPassword = slices.ContainsFunc(definitions, func(d check.Definition) bool {
@@ -92,13 +92,11 @@ func (h *connectorHead) State() string {
 // Address returns the page to link to after an action.
 func (h *connectorHead) Address() string { return "connector" + query("name", h.Name) }
 
-// Main returns the action of the button next to the heading, "" for no button.
+// Main returns the action of the button next to the heading.
 func (h *connectorHead) Main() string {
 	switch state := h.State(); {
 	case state == "paused" || state == "stopped":
 		return "resume"
-	case state == "failed" && h.Summary.State != "" && h.Summary.Action == nil: // only another change would help
-		return ""
 	case state == "failed":
 		return "restart"
 	}
@@ -142,32 +140,41 @@ type fix struct{ Link, Label string }
 // Fix returns nil if no action is proposed, or a button does it.
 func (h *connectorHead) Fix() *fix {
 	action := h.Summary.Action
-	switch {
-	case action == nil && (h.State() == "unknown" || h.State() == "unassigned"):
+	if action == nil && (h.State() == "unknown" || h.State() == "unassigned") {
 		return &fix{"workers", "Show the workers"}
-	case action == nil:
+	}
+	if action == nil {
 		return nil
+	}
+	form := "form" + query("name", h.Name) + "#" + fieldID(action.Setting)
+	switch {
 	case action.Do == "letters":
 		return &fix{"letters" + query("name", h.Name), "Show the dead letters"}
 	case action.Do == "log":
 		return &fix{"log" + query("connector", h.Name, "worker", h.logWorker()), "Show the log"}
-	case action.Setting == "" || h.ReadOnly:
+	case h.ReadOnly || action.Do == "restart" || action.Do == "resume":
 		return nil
+	case action.Do == "limit":
+		return &fix{form, "Change the limit"}
+	case h.ChangesPassword:
+		return &fix{form, "Change the password"}
 	}
-	label := "Change " + brief(action.Setting)
-	if action.Do == "limit" {
-		label = "Change the limit"
-	} else if h.ChangesPassword {
-		label = "Change the password"
-	}
-	return &fix{"form" + query("name", h.Name) + "#" + fieldID(action.Setting), label}
+	return &fix{form, "Change " + brief(cmp.Or(action.Setting, "the configuration"))}
 }
 
-// Trace returns the full error texts of the connector and its tasks, "" if the cause contains all of them.
+// Proposes reports whether the worker proposes an action.
+func (h *connectorHead) Proposes(do string) bool {
+	return h.Summary.Action != nil && h.Summary.Action.Do == do
+}
+
+// Trace returns the full error texts of the connector and its tasks, "" if the cause contains all of them. The trace of
+// a task that has not failed is what it waits for, which is no error.
 func (h *connectorHead) Trace() string {
 	texts := []string{h.Status.Connector.ConfigError, h.Status.Connector.Trace}
 	for _, t := range h.Status.Tasks {
-		texts = append(texts, t.Trace)
+		if t.State == connect.Failed {
+			texts = append(texts, t.Trace)
+		}
 	}
 	var traces []string
 	for _, trace := range texts {

@@ -146,15 +146,11 @@ func (f *figures) read(pr *pageRequest) {
 		return
 	}
 	isAway := map[string]bool{} // by origin: several workers may use it
-	logons := map[string]bool{}
 	for _, s := range services.Services {
 		isAway[s.Origin] = isAway[s.Origin] || s.AwaySince != nil
-		for _, l := range s.Lockouts {
-			logons[l.Origin+" "+l.Client+" "+l.User] = true
-		}
 	}
 	f.Services = len(isAway)
-	f.RefusedLogons = len(logons)
+	f.RefusedLogons = len(services.RefusedLogons())
 	for _, away := range isAway {
 		if away {
 			f.Away++

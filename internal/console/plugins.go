@@ -79,6 +79,25 @@ type servicesPage struct {
 	Silent   []string // workers that do not answer
 }
 
+// RefusedLogons returns each refused logon once, with the connectors of all workers.
+func (p servicesPage) RefusedLogons() (logons []rest.Lockout) {
+	for _, service := range p.Services {
+		for _, l := range service.Lockouts {
+			i := slices.IndexFunc(logons, func(other rest.Lockout) bool {
+				return other.Origin == l.Origin && other.Client == l.Client && other.User == l.User
+			})
+			if i < 0 {
+				logons = append(logons, l)
+				continue
+			}
+			names := slices.Concat(logons[i].Connectors, l.Connectors)
+			slices.Sort(names)
+			logons[i].Connectors = slices.Compact(names)
+		}
+	}
+	return logons
+}
+
 func (pr *pageRequest) origins() (any, error) { return pr.services() }
 
 func (pr *pageRequest) services() (servicesPage, error) {

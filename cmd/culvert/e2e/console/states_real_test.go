@@ -135,7 +135,8 @@ func TestRealWatchEqualsConsole(t *testing.T) {
 		tab.Await("the connector "+name,
 			`document.querySelector(".top .pill") && document.querySelector("#fragment-state")`)
 		return Eval[shownConnector](tab, `({state: document.querySelector(".top .pill").innerText,
-			note: document.querySelector(".top .soft").innerText.split(" \u00b7 ")[1] || "",
+			note: document.querySelector(".top .soft").innerText.split(" \u00b7 ")[1] ||
+				document.querySelector(".limit span")?.innerText || "",
 			errors: [...document.querySelectorAll("#fragment-state .notice:has(b)")].filter(n => !n.matches(".info"))
 				.map(n => [n.querySelector("b"), n.querySelector("b + p")].filter(Boolean).map(e => e.textContent).join(". "))})`)
 	}
