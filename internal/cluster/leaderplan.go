@@ -212,17 +212,9 @@ type requirement struct {
 
 func (l *leader) requirements(c *config.Connector) (needs []requirement) {
 	pins := l.worker.pinnedVersions()
-	add := func(class, version string) {
-		name, pluginName := l.worker.options.ResolveClass(class)
-		needs = append(needs, requirement{name, pluginName, version, pins[pluginName]})
-	}
-	add(c.Text("connector.class"), c.Text("connector.plugin.version"))
-	stages, _ := c.Stages()
-	for _, s := range stages {
-		add(s.Class, s.Version)
-		if s.Predicate != nil {
-			add(s.Predicate.Class, s.Predicate.Version)
-		}
+	for _, class := range c.PluginClasses() {
+		name, pluginName := l.worker.options.ResolveClass(class.Class)
+		needs = append(needs, requirement{name, pluginName, class.Version, pins[pluginName]})
 	}
 	return needs
 }

@@ -242,6 +242,25 @@ type Predicate struct {
 	Prefix  string // Prefix begins its settings: predicates.ALIAS.
 }
 
+// PluginClass is a class that a connector names, with a range of versions, of which "" means any.
+type PluginClass struct {
+	Class   string
+	Version string
+}
+
+// PluginClasses returns the classes of the connector, its transformations and their predicates, each once.
+func (c *Connector) PluginClasses() (classes []PluginClass) {
+	classes = append(classes, PluginClass{c.Text(classKey), c.Text("connector.plugin.version")})
+	stages, _ := c.Stages()
+	for _, s := range stages {
+		classes = append(classes, PluginClass{s.Class, s.Version})
+		if s.Predicate != nil {
+			classes = append(classes, PluginClass{s.Predicate.Class, s.Predicate.Version})
+		}
+	}
+	return unique(classes)
+}
+
 // StageConfig returns the settings of a transformation or predicate without their prefix.
 func (c *Connector) StageConfig(prefix string) *Connector {
 	stageConfig := &Connector{Name: c.Name, File: c.File}
@@ -386,13 +405,13 @@ func (c *Connector) predicate(alias string) Predicate {
 	return Predicate{Alias: alias, Class: c.Text(p + "type"), Version: c.Text(p + "plugin.version"), Prefix: p}
 }
 
-func unique(aliases []string) []string {
-	var once []string
-	isKnown := make(map[string]bool, len(aliases))
-	for _, alias := range aliases {
-		if !isKnown[alias] {
-			isKnown[alias] = true
-			once = append(once, alias)
+func unique[T comparable](list []T) []T {
+	var once []T
+	isKnown := make(map[T]bool, len(list))
+	for _, element := range list {
+		if !isKnown[element] {
+			isKnown[element] = true
+			once = append(once, element)
 		}
 	}
 	return once

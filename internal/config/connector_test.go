@@ -820,3 +820,10 @@ func TestStagesAreBounded(t *testing.T) {
 	expectLines(t, "predicates only",
 		"c.properties:2: predicates: expected at most 200 transforms and predicates together, found 201", problems)
 }
+
+func TestPluginClasses(t *testing.T) {
+	c := connector(t, "connector.class=C\nconnector.plugin.version=2\ntransforms=a,b\ntransforms.a.type=A\n"+
+		"transforms.a.predicate=p\ntransforms.b.type=A\npredicates=p,unused\npredicates.p.type=P\n"+
+		"predicates.p.plugin.version=3\npredicates.unused.type=U")
+	assert.Equal(t, []PluginClass{{"C", "2"}, {"A", ""}, {"P", "3"}}, c.PluginClasses())
+}

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/culvert-project/culvert/internal/components"
+	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/convert"
 	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/wit"
@@ -99,6 +101,30 @@ func (h *Herder) Plugins(connectorsOnly bool) []Plugin {
 		}
 	}
 	return plugins
+}
+
+// PluginUsers returns the connectors that use each plugin file, by its hash, for their class, transformations or
+// predicates: those whose new tasks get it, and those with tasks on this worker that run it.
+func (h *Herder) PluginUsers() map[string][]string {
+	users := h.shared.Plugins.Users()
+	hashes := map[config.PluginClass]string{}
+	for _, ctl := range h.allControllers() {
+		for _, class := range ctl.observe().config.PluginClasses() {
+			hash, ok := hashes[class]
+			if !ok { // the search looks at all components
+				info, _, _ := components.Find(h.shared.Plugins, class.Class, class.Version, wit.ComponentSource,
+					wit.ComponentSink, wit.ComponentTransformation, wit.ComponentPredicate)
+				hash = info.Hash
+				hashes[class] = hash
+			}
+			users[hash] = append(users[hash], ctl.name)
+		}
+	}
+	for hash, names := range users {
+		slices.Sort(names)
+		users[hash] = slices.Compact(names)
+	}
+	return users
 }
 
 func pluginFile(info plugin.Info) string {

@@ -211,7 +211,7 @@ func newFakeAPI() *fakeAPI {
 				Hash:    hostileText,
 				File:    hostileText,
 				State:   "active",
-				Classes: []string{hostileText},
+				Classes: []string{hostileText}, Connectors: []string{hostileText},
 			},
 			{Plugin: hostileText, Hash: "2", State: "refused", Error: hostileText},
 			{Plugin: "p", Hash: "3", State: "kept"},

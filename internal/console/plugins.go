@@ -9,35 +9,12 @@ import (
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
-type pluginsPage struct {
-	Modules []rest.Module
-	Users   map[string][]string // connectors by class
-}
+type pluginsPage struct{ Modules []rest.Module }
 
 func (pr *pageRequest) plugins() (any, error) {
-	page := pluginsPage{Users: map[string][]string{}}
-	if err := pr.get("GET /culvert/plugins", &page.Modules); err != nil {
-		return nil, err
-	}
-	for _, c := range pr.connectors() {
-		page.Users[c.Class] = append(page.Users[c.Class], c.Name)
-	}
-	return page, nil
-}
-
-// UsedBy returns the connectors with a class of a plugin version. Only the active version has any.
-func (p pluginsPage) UsedBy(m rest.Module) (names []string) {
-	if m.State != "active" {
-		return nil
-	}
-	for _, class := range m.Classes {
-		names = append(names, p.Users[class]...)
-		if alias := class[strings.LastIndexByte(class, '.')+1:]; alias != class {
-			names = append(names, p.Users[alias]...)
-		}
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
+	var page pluginsPage
+	err := pr.get("GET /culvert/plugins", &page.Modules)
+	return page, err
 }
 
 // HasPrevious reports whether another version of a plugin is kept, which can be used again.

@@ -262,6 +262,18 @@ func (b *Binding) ShouldRetry(err error) bool {
 	return current.isCanary() || (b.manager.rejected[current.module.info.Hash] != nil && b.replacement() != nil)
 }
 
+// Users returns the connectors whose tasks run each module, by its hash.
+func (m *Manager) Users() map[string][]string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	users := map[string][]string{}
+	for binding := range m.bindings {
+		hash := binding.Current().module.info.Hash
+		users[hash] = append(users[hash], binding.connector)
+	}
+	return users
+}
+
 // retiredModules returns the modules that bindings use although their file was removed or replaced. m.mu must be held.
 func (m *Manager) retiredModules() (modules []*module) {
 	for binding := range m.bindings {

@@ -85,7 +85,11 @@ func TestSwapByPromotion(t *testing.T) {
 	}
 	assertWorks(t, candidate, "1.1.0")
 	assertWorks(t, old, "1.0.0")
+	users := map[string][]string{old.Module().Hash: {"orders"}}
+	assert.Equal(t, users, m.Users())
 	binding.Promote(candidate)
+	users = map[string][]string{candidate.Module().Hash: {"orders"}}
+	assert.Equal(t, users, m.Users())
 	if binding.Current() != candidate || binding.Candidate() != nil {
 		t.Error("the promoted version is not current")
 	}

@@ -18,13 +18,18 @@ type Module struct {
 	Error   string   `json:"error,omitempty"`
 	Classes []string `json:"classes"`
 	Waits   string   `json:"waits,omitempty"` // why tasks do not run the version
+	// Connectors use the file for their class, transformations or predicates. Those whose tasks still run it, although
+	// new tasks get another version, are known only to the worker of the tasks.
+	Connectors []string `json:"connectors"`
 }
 
 func (req *request) modules() {
 	modules := []Module{}
+	users := req.herder().PluginUsers()
 	for _, info := range req.worker.Now().Plugins.Modules() {
 		m := Module{Plugin: info.Name, Version: info.Version, Hash: info.Hash, File: info.Path, State: info.State(),
-			Chosen: info.Chosen, Classes: []string{}, Waits: req.worker.Redact(info.Waits)}
+			Chosen: info.Chosen, Classes: []string{}, Waits: req.worker.Redact(info.Waits),
+			Connectors: append([]string{}, users[info.Hash]...)}
 		if info.Err != nil {
 			m.Error = req.worker.Redact(info.Err.Error())
 		}

@@ -90,6 +90,7 @@ type ConnectorReader interface {
 	Status(name string) (connect.Status, error)
 	Tasks(name string) ([]connect.TaskInfo, error)
 	Plugins(connectorsOnly bool) []connect.Plugin
+	PluginUsers() map[string][]string
 }
 
 // MetricsReader returns the progress of connectors, and how they use their services.

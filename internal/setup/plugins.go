@@ -70,22 +70,14 @@ func cacheFolder(data string, w *config.Worker) string {
 // Needed returns the plugin classes that connectors name.
 func Needed(connectors []*config.Connector) []plugin.Requirement {
 	needed := []plugin.Requirement{}
-	add := func(class, version string) {
-		r := plugin.Requirement{Class: class, Version: version}
-		if class != "" && !slices.Contains(needed, r) {
-			needed = append(needed, r)
-		}
-	}
 	for _, connector := range connectors {
 		if connector.Problems.Err() != nil {
 			continue
 		}
-		add(connector.Text("connector.class"), connector.Text("connector.plugin.version"))
-		stages, _ := connector.Stages()
-		for _, s := range stages {
-			add(s.Class, s.Version)
-			if s.Predicate != nil {
-				add(s.Predicate.Class, s.Predicate.Version)
+		for _, class := range connector.PluginClasses() {
+			r := plugin.Requirement(class)
+			if r.Class != "" && !slices.Contains(needed, r) {
+				needed = append(needed, r)
 			}
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/culvert-project/culvert/internal/console/pagetest"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
+	"github.com/culvert-project/culvert/internal/rest"
 )
 
 // Secrets in settings, in files of config providers, and in messages of a service.
@@ -109,7 +110,21 @@ func TestConsoleOfAWorker(t *testing.T) {
 	t.Parallel()
 	worker := startWorld(t)
 	checkPages(t, worker)
+	checkPluginUsers(t, worker)
 	checkButtons(t, worker)
+}
+
+// checkPluginUsers checks that a plugin names the connectors that use it, also if only for transforms.
+func checkPluginUsers(t *testing.T, worker *e2etest.Worker) {
+	t.Helper()
+	var modules []rest.Module
+	e2etest.Get(t, worker.URL+"/culvert/plugins", &modules)
+	users := map[string][]string{}
+	for _, m := range modules {
+		users[m.Plugin] = m.Connectors
+	}
+	e2etest.Equal(t, "connectors by plugin", map[string][]string{"odata-source": {"bad", "orders", "refused"},
+		"odata-sink": {"back"}, "smt": {"orders"}}, users)
 }
 
 // checkPages checks that every page is well-formed, as a page and as fragments, and shows no secret, and that a
