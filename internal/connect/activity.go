@@ -15,6 +15,7 @@ type Activity struct {
 	Minutes    []*int64   `json:"minutes"`         // delivered rows of each of the last 60 minutes, the oldest first
 	LastActive *time.Time `json:"last_active"`     // the last delivery
 	CaughtUp   *time.Time `json:"caught_up"`       // of a source: the earliest time of its feeds
+	NextRead   *time.Time `json:"next_read"`       // of a source: of the feed that is read next
 	// Lag counts what a sink has not committed of its topics, and what a source has not read of a load.
 	Lag         *int64  `json:"lag"`
 	Load        *Load   `json:"load"`
@@ -46,6 +47,9 @@ func feedActivity(feed *FeedProgress) Activity {
 	if feed.LastCaughtUp != nil {
 		activity.CaughtUp = seconds(*feed.LastCaughtUp)
 	}
+	if feed.NextRun != nil {
+		activity.NextRead = seconds(*feed.NextRun)
+	}
 	if feed.Topic != "" {
 		activity.Topics = []string{feed.Topic}
 	}
@@ -73,6 +77,9 @@ func (a *Activity) Add(other Activity) {
 	isEarlier := a.CaughtUp != nil && (other.CaughtUp == nil || other.CaughtUp.Before(*a.CaughtUp))
 	if len(other.Sets) > 0 && (len(a.Sets) == 0 || isEarlier) {
 		a.CaughtUp = other.CaughtUp
+	}
+	if other.NextRead != nil && (a.NextRead == nil || other.NextRead.Before(*a.NextRead)) {
+		a.NextRead = other.NextRead
 	}
 	a.Sets = union(a.Sets, other.Sets)
 	a.Topics = union(a.Topics, other.Topics)

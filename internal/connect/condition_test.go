@@ -85,6 +85,7 @@ func TestActivityOfSeveralParts(t *testing.T) {
 		Minutes:    []*int64{wit.Ptr(int64(1)), nil},
 		LastActive: unix(5),
 		CaughtUp:   unix(4),
+		NextRead:   unix(9),
 		Lag:        wit.Ptr(int64(10)),
 		Load:       &Load{Read: 10, Total: wit.Ptr(uint64(20)), SecondsLeft: wit.Ptr(int64(3))},
 		Complete:   wit.Ptr("key"),
@@ -96,6 +97,7 @@ func TestActivityOfSeveralParts(t *testing.T) {
 		Minutes:     minutes(2, 5),
 		LastActive:  unix(6),
 		CaughtUp:    unix(3),
+		NextRead:    unix(8),
 		Lag:         wit.Ptr(int64(1)),
 		Load:        &Load{Read: 1, Total: wit.Ptr(uint64(2)), SecondsLeft: wit.Ptr(int64(9))},
 		Complete:    wit.Ptr("count"),
@@ -110,6 +112,7 @@ func TestActivityOfSeveralParts(t *testing.T) {
 		Minutes:     minutes(3, 5),
 		LastActive:  unix(6),
 		CaughtUp:    unix(3),
+		NextRead:    unix(8),
 		Lag:         wit.Ptr(int64(11)),
 		Load:        &Load{Read: 11, Total: wit.Ptr(uint64(22)), SecondsLeft: wit.Ptr(int64(9))},
 		Complete:    wit.Ptr("count"),
@@ -119,5 +122,6 @@ func TestActivityOfSeveralParts(t *testing.T) {
 	sum.Add(Activity{Sets: []string{"never"}, Load: &Load{Read: 5}, Complete: wit.Ptr("unproven")})
 	assert.Equal(t, (*time.Time)(nil), sum.CaughtUp, "a set that was never caught up")
 	assert.Equal(t, &Load{Read: 16}, sum.Load, "a total that is unknown")
+	assert.Equal(t, unix(8).UTC(), *feedActivity(&FeedProgress{NextRun: wit.Ptr(time.Unix(8, 5))}).NextRead)
 	assert.Equal(t, "unproven", *sum.Complete)
 }

@@ -586,6 +586,24 @@ func TestOpenLettersNeedAttention(t *testing.T) {
 	}
 }
 
+// An idle connector says what is next.
+func TestIdleConnectorsSayWhatIsNext(t *testing.T) {
+	at := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+	for want, summary := range map[string]rest.ConnectorSummary{
+		`next read <time datetime="2026-11-24T12:00:00Z">`: {Activity: connect.Activity{NextRead: &at}},
+		"waits for records":          {ConnectorState: rest.ConnectorState{Type: "sink"}},
+		"no read is scheduled":       {Activity: connect.Activity{CaughtUp: &at}},
+		"limited to 1":               {ConnectorState: rest.ConnectorState{Note: "limited to 1"}},
+		`<span class="soft"></span>`: {}, // unknown
+	} {
+		summary.Name = "a"
+		summary.State = connect.ConditionIdle
+		f := newFakeAPI()
+		f.responses["GET /culvert/connectors"] = rest.ConnectorList{Total: 1, Connectors: []rest.ConnectorSummary{summary}}
+		assert.Contains(t, serve(t, newConsole(f), "GET", "/console/", nil).Body.String(), want)
+	}
+}
+
 // The label of an edit depends on the declaration of the setting, not on its name.
 func TestLabelOfPasswordEditDependsOnDeclaration(t *testing.T) {
 	f := newFakeAPI()

@@ -73,14 +73,13 @@ var listOrders = map[string]func(l *ConnectorSummary) float64{
 	"activity": func(l *ConnectorSummary) float64 { return latestFirst(l.LastActive) },
 }
 
-// urgency returns the place of a state in a list. States without a problem are equally urgent, so that a list keeps its
-// order while connectors start and end reads.
+// urgency returns the place of a state in a list. A running connector has that of an idle one, so that a short read does
+// not move it; a load does.
 func urgency(state connect.Condition) float64 {
-	place := state.Urgency()
-	if place <= connect.ConditionIdle.Urgency() {
-		place = min(place, connect.ConditionStarting.Urgency())
+	if state == connect.ConditionRunning {
+		state = connect.ConditionIdle
 	}
-	return float64(place)
+	return float64(state.Urgency())
 }
 
 // unknownLast is greater than any value of an order.

@@ -95,10 +95,10 @@ func TestConnectorList(t *testing.T) {
 	l.conditions[2].Components[1].Activity.LastActive = wit.Ptr(time.Unix(9, 0))
 	h := common{worker: l.worker(), requiresLogon: true}.handler(func(string) bool { return true })
 	for query, want := range map[string]string{
-		"":                        "b=failed Orders=running c=idle d=waiting new=starting p=paused next:",
-		"?limit=2":                "b=failed Orders=running next:5/Orders",
-		"?limit=2&after=5/Orders": "c=idle d=waiting next:5/d",
-		"?limit=2&after=5/cc":     "d=waiting new=starting next:5/new", // the position is gone
+		"":                        "b=failed new=starting d=waiting Orders=running c=idle p=paused next:",
+		"?limit=2":                "b=failed new=starting next:5/new",
+		"?limit=2&after=5/new":    "d=waiting Orders=running next:9/Orders",
+		"?limit=1&after=9/a":      "c=idle next:9/c", // the position is gone
 		"?name=b":                 "b=failed next:",
 		"?name=B":                 "next:",
 		"?name=b&state=running":   "next:",
@@ -241,6 +241,20 @@ func TestCausesOfListsEndBeforeTheRemedy(t *testing.T) {
 	assert.Equal(t, task.Action, read("").Action)
 	assert.Equal(t, "Change sap.odata.user.pwd in conf/a.properties:7; if it is correct, run culvert connectors lockouts "+
 		"resume.", read("").Advice)
+}
+
+// A list by urgency has loads above idle connectors, and one that begins or ends a short read in its place.
+func TestUrgencyOfStates(t *testing.T) {
+	t.Parallel()
+	last := -1.0
+	for _, state := range connect.Conditions {
+		place := urgency(state)
+		if isShortRead := state == connect.ConditionIdle; (place == last) != isShortRead || place < last {
+			t.Errorf("%s: expected a place after %v, found %v", state, last, place)
+		}
+		last = place
+	}
+	assert.Equal(t, true, urgency(connect.ConditionLoading) < urgency(connect.ConditionIdle))
 }
 
 // A client that reads all pages gets each connector whose state does not change once, whatever the others do.
