@@ -210,6 +210,8 @@ func (v *view) taskStatus(task *taskView, progress *Progress) ComponentStatus {
 		if component.Action == nil && v.currentRun.roles().IsSet(role.RequestsPerSecond) {
 			component.Action = v.roleAction("limit", role.RequestsPerSecond)
 		}
+	} else if component.Condition == ConditionLoading {
+		component.Note = shown.Line(v.redact(strings.Join(facts.waits.Reasons, "; ")))
 	}
 	component.Cause = causeLine(v.redact(component.Cause))
 	for i := range progress.Feeds {

@@ -59,13 +59,19 @@ func TestClientWaitsDetermineTheCondition(t *testing.T) {
 			v := newTestView(t)
 			v.client = client
 			task := taskView{taskStatus: taskStatus{state: Running}}
-			task.fillProgress = func(p *Progress) { p.CaughtUp = true }
+			task.fillProgress = func(p *Progress) {
+				p.CaughtUp = true
+				if test.want.Condition == ConditionLoading {
+					p.Feeds = []FeedProgress{{ReadingSince: wit.Ptr(time.Now().Add(-time.Minute))}}
+				}
+			}
 			component := ComponentStatus{}
 			require.Until(t, func() bool {
 				progress := task.currentProgress()
 				component = v.taskStatus(&task, &progress)
 				return component.Condition == test.want.Condition && strings.Contains(component.Cause, test.cause) &&
-					component.Note == test.want.Note
+					strings.HasPrefix(component.Note, test.want.Note) &&
+					(component.Note == "") == (test.want.Note == "")
 			}, func() string {
 				return fmt.Sprintf("expected %+v with cause %q, found %+v", test.want, test.cause, component)
 			})
@@ -76,7 +82,8 @@ func TestClientWaitsDetermineTheCondition(t *testing.T) {
 			use.add("c", client)
 			assert.Equal(t, isAway, use.AwaySince != nil, "has a time since when the origin is away")
 			assert.Equal(t, test.want.Kind, component.Kind)
-			assert.Equal(t, isInWindow, !component.RestartsAt.IsZero(), "has a time of its next start")
+			isWaiting := isInWindow && test.want.Condition == ConditionWaiting
+			assert.Equal(t, isWaiting, !component.RestartsAt.IsZero(), "has a time of its next start")
 		})
 	}
 }
@@ -122,6 +129,11 @@ func clientWaitCases(t *testing.T) map[string]clientWaitCase {
 			limits:   limits.Limits{Windows: window},
 			requests: 1,
 			want:     ComponentStatus{Condition: "waiting"},
+		},
+		"load in a maintenance window": {
+			limits:   limits.Limits{Windows: window},
+			requests: 1,
+			want:     ComponentStatus{Condition: "loading", Note: "maintenance window: no requests to "},
 		},
 		"service down": {
 			requests: 1,

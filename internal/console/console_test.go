@@ -604,6 +604,26 @@ func TestIdleConnectorsSayWhatIsNext(t *testing.T) {
 	}
 }
 
+// The attributes of a line of the log are its fields, also after a message with an equals sign, and if they are cut.
+func TestFieldsOfLogLines(t *testing.T) {
+	const message = "finished, complete=count"
+	for attributes, want := range map[string]string{
+		"": "task= []",
+		` connector=orders task=3 rows=30 opened in=37ms`: `task=3 [{rows 30} {opened in 37ms}]`,
+		` error="no \"a\" = b: c\nd" group.x= task=0 y=z`: "task=0 [{error no \"a\" = b: c\nd} {group.x } {y z}]",
+		` rows=30 error="no answ... (12 bytes more)`:      `task= [{rows 30} {error "no answ... (12 bytes more)}]`,
+		` rows`: `task= [{rows }]`,
+	} {
+		line := rest.LogLine{Message: message, Text: message + attributes}
+		row := logPage{LogPage: rest.LogPage{Lines: []rest.LogLine{line}}}.Rows()[0]
+		assert.Equal(t, want, fmt.Sprintf("task=%s %v", row.Task, row.Fields))
+		assert.Equal(t, message, row.Message)
+	}
+	cut := rest.LogLine{Message: "long... (9 bytes more)", Text: "long... (20 bytes more)"}
+	assert.Equal(t, []logLine{{LogLine: rest.LogLine{Message: cut.Text, Text: cut.Text}}},
+		logPage{LogPage: rest.LogPage{Lines: []rest.LogLine{cut}}}.Rows())
+}
+
 // The label of an edit depends on the declaration of the setting, not on its name.
 func TestLabelOfPasswordEditDependsOnDeclaration(t *testing.T) {
 	f := newFakeAPI()

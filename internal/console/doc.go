@@ -7,7 +7,7 @@
 //   - console.go: requests, pages and their headers. pages/ has the templates, assets/ the style and the script;
 //     assets/vendor has third-party files.
 //   - client.go: how a page calls REST. fragment.go: the parts of pages that the script polls.
-//   - overview.go, connector.go, records.go, deadletters.go, plugins.go: what the pages show; head.go: the
+//   - overview.go, connector.go, records.go, deadletters.go, plugins.go, log.go: what the pages show; head.go: the
 //     head of all pages of a connector. Package sampled compares the records of samples, package tree shows and edits
 //     their fields and those of dead letters. Package svg shows charts, package fields the fields of a configuration
 //     in their steps.

@@ -1,10 +1,8 @@
 package console
 
 import (
-	"cmp"
 	"net/url"
 	"slices"
-	"strings"
 
 	"github.com/culvert-project/culvert/internal/rest"
 )
@@ -81,63 +79,4 @@ func (pr *pageRequest) services() (servicesPage, error) {
 	var list rest.Origins
 	_, err := pr.getOfGroup("GET /culvert/origins", url.Values{}, &list)
 	return servicesPage{Services: list.Origins, Silent: list.Silent}, err
-}
-
-type logPage struct {
-	Head       *connectorHead
-	Level      string
-	Logger     string
-	Connector  string
-	Worker     string
-	Text       string
-	Connectors []string
-	Workers    []string
-	rest.LogPage
-}
-
-func (logPage) Levels() []string { return []string{"INFO", "WARN", "ERROR", "DEBUG", "TRACE"} }
-
-func (pr *pageRequest) log() (any, error) {
-	page := logPage{Level: pr.query.Get("level"), Logger: pr.query.Get("logger"), Connector: pr.query.Get("connector"),
-		Worker: pr.query.Get("worker"), Text: pr.query.Get("text")}
-	var err error
-	if page.Head, err = pr.head(page.Connector, "log"); isRefused(err, 404) {
-		err = nil // a deleted connector still has lines
-	}
-	limit := ""
-	if page.Text != "" {
-		limit = "1000" // the lines to search
-	}
-	filter := pairs("level", page.Level, "logger", page.Logger, "connector", page.Connector, "worker", page.Worker,
-		"limit", limit)
-	err = cmp.Or(err, pr.get("GET /culvert/log?"+filter.Encode(), &page.LogPage))
-	slices.Reverse(page.Lines)
-	page.Lines = slices.DeleteFunc(page.Lines, func(line rest.LogLine) bool {
-		return !strings.Contains(strings.ToLower(line.Text), strings.ToLower(page.Text))
-	})
-	if !pr.isScript { // the form is in no fragment
-		page.readChoices(pr)
-	}
-	return page, err
-}
-
-func (l *logPage) readChoices(pr *pageRequest) {
-	for _, c := range pr.connectors() {
-		l.Connectors = append(l.Connectors, c.Name)
-	}
-	var workers []rest.WorkerInfo
-	_ = pr.get("GET /culvert/workers", &workers) // after a failure, the chosen worker is the only choice
-	for _, w := range currentWorkers(workers) {
-		l.Workers = append(l.Workers, w.Worker)
-	}
-	l.Connectors = sortedWith(l.Connectors, l.Connector)
-	l.Workers = sortedWith(l.Workers, l.Worker)
-}
-
-func sortedWith(names []string, name string) []string {
-	if name != "" {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
 }

@@ -21,7 +21,7 @@ type Line struct {
 	Logger    string    `json:"logger"`
 	Connector string    `json:"connector,omitempty"`
 	Text      string    `json:"text"`
-	Message   string    `json:"-"` // Text without the attributes, which may quote values of records
+	Message   string    `json:"message"` // Text without the attributes, which may quote values of records
 }
 
 // Recent keeps the last lines of a log in memory. It is safe for concurrent use.

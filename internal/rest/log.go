@@ -48,11 +48,13 @@ func (req *request) log() {
 		return
 	}
 	withheld := req.withheldInBody()
-	for i := range lines {
+	for i := range lines { // a logged value may have become a secret since
+		line := &lines[i]
+		line.Message = req.worker.Redact(line.Message)
+		line.Text = req.worker.Redact(line.Text)
 		if withheld != "" {
-			lines[i].Text = lines[i].Message
+			line.Text = line.Message
 		}
-		lines[i].Text = req.worker.Redact(lines[i].Text) // a logged value may have become a secret since
 	}
 	req.answer(http.StatusOK, LogPage{WorkerID: req.worker.Now().ID, Lines: lines, Last: last, Lost: lost,
 		Withheld: withheld})

@@ -50,9 +50,9 @@ func TestLog(t *testing.T) {
 	log.With("connector", "orders").Warn("two")
 	server := httptest.NewServer(Handler(worker.worker()))
 	defer server.Close()
-	status, page, _ := pageOf(t, server.URL+"/culvert/log")
+	status, page, text := pageOf(t, server.URL+"/culvert/log")
 	if status != 200 || page.WorkerID != "a:1" || page.Last != 2 || len(page.Lines) != 2 ||
-		page.Lines[0].Text != "one *" || page.Lines[1].Connector != "orders" || page.Lines[1].Level != "WARN" ||
+		page.Lines[0].Text != "one *" || page.Lines[0].Message != "one *" || strings.Contains(text, "geheim") || page.Lines[1].Connector != "orders" || page.Lines[1].Level != "WARN" ||
 		page.Lines[1].Number != 2 {
 		t.Errorf("expected the two lines, the first one redacted, found %d %+v", status, page)
 	}

@@ -307,6 +307,7 @@ var rowlessTexts = map[string]bool{
 	"events.Event.request":         true, // an id
 	"events.Event.text":            true, // names and numbers
 	"history.History.silent":       true,
+	"logging.Line.message":         true, // without attributes
 	"logging.Line.text":            true, // without its attributes
 	"rest.Change.problems":         true, // of settings and files
 	"rest.ConnectorEvents.silent":  true,

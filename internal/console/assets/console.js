@@ -181,13 +181,15 @@ function showConnectionError(text) {
 }
 
 if (main.dataset.poll && main.querySelector("[data-fragment]") && !main.querySelector("form[data-step]")) {
-  const button = document.getElementById("pause");
-  button.hidden = false;
-  button.addEventListener("click", () => {
-    paused = !paused;
-    button.setAttribute("aria-pressed", String(paused));
-    if (!paused) poll();
-  });
+  const buttons = document.querySelectorAll("button.pause");
+  for (const button of buttons) {
+    button.hidden = false;
+    button.addEventListener("click", () => {
+      paused = !paused;
+      for (const b of buttons) b.setAttribute("aria-pressed", String(paused));
+      if (!paused) poll();
+    });
+  }
   document.addEventListener("visibilitychange", () => { if (!document.hidden) poll(); });
   timer = setTimeout(poll, every);
 }

@@ -1,0 +1,67 @@
+//go:build real
+
+package console
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp/kb"
+
+	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
+)
+
+// A refused logon of a connector in a file is checked and retried by keyboard on the page of the connector, after its
+// user was unlocked. The log follows, until it is paused.
+func TestRealRefusedLogonByKeyboard(t *testing.T) {
+	t.Parallel()
+	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 5, User: "me", Password: e2etest.Password,
+		Switches: odatatest.Switches{LockAfter: 1}})
+	guess, err := http.NewRequest("GET", "http://"+address+odatatest.SAPPath, nil)
+	e2etest.NoError(t, err)
+	guess.SetBasicAuth("me", "somebody's guess")
+	_, err = http.DefaultClient.Do(guess)
+	e2etest.NoError(t, err)
+	p.File("conf/hr.properties", e2etest.WithLogon(e2etest.Source("hr", address, "Orders"))...)
+	worker := p.StartWorker("conf")
+	worker.Await("hr", "has failed", func(s connect.Status) bool {
+		return len(s.Tasks) == 1 && s.Tasks[0].State == connect.Failed
+	})
+	b := NewBrowser(t)
+	tab := b.Open(nil)
+	tab.Load(worker.URL + "/console/connector?name=hr")
+	tab.AwaitText("Change sap.odata.user.pwd in conf/hr.properties:", "Change the password",
+		"the user is unlocked, run culvert connectors lockouts resume")
+	tab.CheckAccessible("a refused logon")
+	const retry = `form:has([value="resume-logons"]) `
+	tab.TabTo(`form:has([value="check-logon"]) button`)
+	tab.Press(kb.Enter)
+	tab.Await("the result of the check", `document.getElementById("toast").innerText.includes("was refused (401)")`)
+	if refused := s.Ledger().FailedLogonsOf["me"]; refused != 2 {
+		t.Errorf("expected one logon of the worker after the guess, found %d refused ones", refused)
+	}
+	s.Set("unlock-users", "")
+	tab.TabTo(retry + "input[name=sure]")
+	tab.Press(" ")
+	tab.TabTo(retry + "button")
+	tab.Press(kb.Enter)
+	tab.Await("a running connector", `["idle", "running"].includes(document.querySelector(".top .pill").innerText)`)
+
+	tab.Load(worker.URL + "/console/log")
+	tab.AwaitText("refused logons are retried")
+	other := b.Open(nil)
+	other.Load(worker.URL + "/console/log")
+	tab.Click(".filters button.pause")
+	tab.Await("both buttons", `[...document.querySelectorAll("button.pause")].every(b => b.ariaPressed === "true")`)
+	worker.Steer("hr", "pause")
+	other.AwaitText("hr/pause")
+	if strings.Contains(tab.Text(), "hr/pause") {
+		t.Error("expected no new line in a paused log, found one")
+	}
+	tab.Click("#pause")
+	tab.AwaitText("hr/pause")
+	tab.CheckQuiet(hostPort(worker))
+}
