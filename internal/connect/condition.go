@@ -99,10 +99,10 @@ func (e *evidence) condition(now time.Time) Condition {
 
 // Action is a step that an operator can take, and that can succeed.
 type Action struct {
-	// Do is one of edit, logon (a secret was refused: edit it, or try it again), resume, restart, letters, limit and log.
+	// Do is one of edit, logon (edit a refused secret, or try it again), resume, restart, letters, limit and log.
 	Do string `json:"do"`
-	// Setting is the setting to edit, or the one of the limit; "" for others. If the connector comes from a file, a user
-	// edits it there: File and Line are its place. A zero Line means that the place in the file is unknown.
+	// Setting is the setting to edit, or the one of the limit; "" for others. If the connector comes from a file, a
+	// user edits it there: File and Line are its place. A zero Line means that the place in the file is unknown.
 	Setting string `json:"setting,omitempty"`
 	File    string `json:"file,omitempty"`
 	Line    int    `json:"line,omitempty"`

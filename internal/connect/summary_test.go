@@ -204,21 +204,25 @@ func TestTimesOfTaskConditions(t *testing.T) {
 	}
 }
 
-// A failure has the kind and the action of its error. It is away if the task restarts by itself.
-func TestStatusOfFailures(t *testing.T) {
-	t.Parallel()
+// failureCase is an error of a task, and the status of the task.
+type failureCase struct {
+	err        error
+	restartsAt time.Time // zero means that the task does not restart by itself
+	want       ComponentStatus
+}
+
+// failedSetting is in line 7 of c.properties.
+const failedSetting = "sap.odata.user.pwd"
+
+func failureCases() map[string]failureCase {
 	restartsAt := time.Now()
-	setting := "sap.odata.user.pwd"
+	setting := failedSetting
 	restart := &Action{Do: "restart"}
 	timeout := fmt.Errorf("topic t: %w", kgo.ErrRecordTimeout)
 	noLeader := fmt.Errorf("topic t: %w", kerr.NotLeaderForPartition)
 	transient := &wit.Error{Kind: wit.ErrorTransient, Message: "gone"}
 	problems := config.Problems{{Text: "x"}, {Setting: "tasks.max", Text: "y", File: "c.properties", Line: 3}}
-	for name, test := range map[string]struct {
-		err        error
-		restartsAt time.Time // zero means that the task does not restart by itself
-		want       ComponentStatus
-	}{
+	return map[string]failureCase{
 		"unknown error": {
 			err:  errors.New("broken\nat x"),
 			want: ComponentStatus{Condition: "failed", Cause: "broken", Action: restart},
@@ -273,10 +277,16 @@ func TestStatusOfFailures(t *testing.T) {
 			want: ComponentStatus{Condition: "failed", Cause: "c.properties: x", Kind: "config",
 				Action: &Action{Do: "edit", File: "c.properties"}},
 		},
-	} {
+	}
+}
+
+// A failure has the kind and the action of its error. It is away if the task restarts by itself.
+func TestStatusOfFailures(t *testing.T) {
+	t.Parallel()
+	for name, test := range failureCases() {
 		task := taskView{taskStatus: taskStatus{state: Failed, err: test.err, restartsAt: test.restartsAt}}
 		v := newTestView(t)
-		v.config = &config.Connector{Name: "c", Entries: []config.Entry{config.NewEntry(setting, "x", "c.properties", 7)}}
+		v.config = &config.Connector{Name: "c", Entries: []config.Entry{config.NewEntry(failedSetting, "x", "c.properties", 7)}}
 		component := v.taskStatus(&task, &Progress{})
 		test.want.RestartsAt = test.restartsAt
 		test.want.State = Failed

@@ -599,7 +599,8 @@ func TestIdleConnectorsSayWhatIsNext(t *testing.T) {
 		summary.Name = "a"
 		summary.State = connect.ConditionIdle
 		f := newFakeAPI()
-		f.responses["GET /culvert/connectors"] = rest.ConnectorList{Total: 1, Connectors: []rest.ConnectorSummary{summary}}
+		f.responses["GET /culvert/connectors"] = rest.ConnectorList{Total: 1,
+			Connectors: []rest.ConnectorSummary{summary}}
 		assert.Contains(t, serve(t, newConsole(f), "GET", "/console/", nil).Body.String(), want)
 	}
 }

@@ -28,7 +28,10 @@ type logLine struct {
 	Fields []logField // the other attributes except the connector
 }
 
-type logField struct{ Name, Value string }
+type logField struct {
+	Name  string
+	Value string
+}
 
 // Rows returns the lines with their attributes, which follow a message as NAME=VALUE. A value that was cut is the last.
 func (l logPage) Rows() (rows []logLine) {
@@ -38,8 +41,8 @@ func (l logPage) Rows() (rows []logLine) {
 		if !ok {
 			row.Message = line.Text // a message that was cut
 		}
-		for attributes = strings.TrimSpace(attributes); ok && attributes != ""; attributes = strings.TrimSpace(attributes) {
-			name, value, _ := strings.Cut(attributes, "=")
+		for ok && attributes != "" {
+			name, value, _ := strings.Cut(strings.TrimSpace(attributes), "=")
 			quoted, err := strconv.QuotedPrefix(value)
 			switch {
 			case err == nil:

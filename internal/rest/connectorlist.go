@@ -73,8 +73,8 @@ var listOrders = map[string]func(l *ConnectorSummary) float64{
 	"activity": func(l *ConnectorSummary) float64 { return latestFirst(l.LastActive) },
 }
 
-// urgency returns the place of a state in a list. A running connector has that of an idle one, so that a short read does
-// not move it; a load does.
+// urgency returns the place of a state in a list. A running connector has that of an idle one, so that a short read
+// does not move it; a load does.
 func urgency(state connect.Condition) float64 {
 	if state == connect.ConditionRunning {
 		state = connect.ConditionIdle
@@ -351,7 +351,7 @@ func (c *ConnectorSummary) merge(other ConnectorSummary) {
 	c.mergeLetters(other.ConnectorLetters)
 }
 
-// adviceByKind has the advice by kind of failure. NAME is replaced by the connector, SETTING by what the action changes.
+// adviceByKind has the advice by kind of failure. NAME is replaced by the connector, SETTING by what the action edits.
 var adviceByKind = map[string]string{
 	"config":       "Correct SETTING; the connector then restarts automatically.",
 	"unauthorized": "Change SETTING; if it is correct, run culvert connectors lockouts resume.",
@@ -392,8 +392,8 @@ func advice(name string, p *connect.ComponentStatus) string {
 	case p.Condition == connect.ConditionAway:
 		return "It continues automatically when the service or Kafka responds."
 	case p.Condition == connect.ConditionFailed || p.Kind != "":
-		return strings.NewReplacer("NAME", shown.Line(shown.ShellWord(name)), "SETTING", changedSetting(p)).Replace(
-			cmp.Or(adviceByKind[p.Kind], adviceByKind[""]))
+		replacer := strings.NewReplacer("NAME", shown.Line(shown.ShellWord(name)), "SETTING", changedSetting(p))
+		return replacer.Replace(cmp.Or(adviceByKind[p.Kind], adviceByKind[""]))
 	}
 	return ""
 }

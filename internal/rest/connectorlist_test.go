@@ -216,8 +216,8 @@ func TestTasksOfLostWorkers(t *testing.T) {
 	}
 }
 
-// A list of all connectors has causes up to 270 characters, which end before the remedy; the answer for one connector has
-// all of it. The action of a connector in a file has the place, which is part of the advice.
+// A list of all connectors has causes up to 270 characters, which end before the remedy; the answer for one connector
+// has all of it. The action of a connector in a file has the place, which is part of the advice.
 func TestCausesOfListsEndBeforeTheRemedy(t *testing.T) {
 	t.Parallel()
 	failed := conditionOf("a", "failed")
@@ -239,8 +239,8 @@ func TestCausesOfListsEndBeforeTheRemedy(t *testing.T) {
 		assert.Equal(t, task.Cause, read("?name=a").Cause)
 	}
 	assert.Equal(t, task.Action, read("").Action)
-	assert.Equal(t, "Change sap.odata.user.pwd in conf/a.properties:7; if it is correct, run culvert connectors lockouts "+
-		"resume.", read("").Advice)
+	assert.Equal(t, "Change sap.odata.user.pwd in conf/a.properties:7; if it is correct, run culvert connectors "+
+		"lockouts resume.", read("").Advice)
 }
 
 // A list by urgency has loads above idle connectors, and one that begins or ends a short read in its place.

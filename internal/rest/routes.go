@@ -135,8 +135,8 @@ var routes = []route{
 		operation{requestBody: DiffRequest{}, responseBody: Comparison{}, readOnly: true,
 			otherStatuses: []int{400, 405, 413}}},
 	{"GET", "/culvert/plugins", local, (*request).modules,
-		"Versions of plugins with the connectors that use them, also for transforms and predicates: active ones, ones " +
-			"that only older connectors still run, and rejected ones with the reason.",
+		"Versions of plugins with the connectors that use them, also for transforms and predicates: active ones, " +
+			"ones that only older connectors still run, and rejected ones with the reason.",
 		operation{responseBody: []Module{}}},
 	{"PUT", "/culvert/plugins/{name}/rollback", leader, (*request).rollBack,
 		"Switches connectors to the previous version of a plugin, until a new file of the plugin is loaded. In a " +
