@@ -67,6 +67,9 @@ type Value struct {
 	RecommendedValues []string `json:"recommended_values"`
 	Errors            []string `json:"errors"`
 	Visible           bool     `json:"visible"`
+	// AllowedValues are the only valid values, or items of a list. Nil means that the declaration has no fixed set.
+	// Kafka Connect does not have this field.
+	AllowedValues []string `json:"allowed_values,omitempty"`
 }
 
 // KindName returns Kafka's name of a kind of settings in lower case.
@@ -184,6 +187,7 @@ func (v *validationBuilder) redact(redact func(string) string) {
 		}
 		definition.DisplayName = redact(definition.DisplayName)
 		redactAll(value.RecommendedValues)
+		redactAll(value.AllowedValues)
 		redactAll(value.Errors)
 	}
 	redactAll(v.Groups)
@@ -401,8 +405,14 @@ func (v *validationBuilder) add(prefix string, value wit.ConfigValue) {
 		shown = &hidden
 	}
 	v.index[definition.Name] = len(v.Configs)
-	v.Configs = append(v.Configs, Validated{Definition: definition, Value: Value{Name: definition.Name, Value: shown,
-		RecommendedValues: append([]string{}, value.Recommended...), Errors: []string{}, Visible: value.Visible}})
+	validated := Validated{Definition: definition, Value: Value{Name: definition.Name, Value: shown,
+		RecommendedValues: append([]string{}, value.Recommended...), Errors: []string{}, Visible: value.Visible}}
+	for _, r := range spec.Rules {
+		if r.Allowed != nil {
+			validated.Value.AllowedValues = slices.Clone(*r.Allowed)
+		}
+	}
+	v.Configs = append(v.Configs, validated)
 }
 
 // normalizedValue returns a value as Kafka Connect shows it: normalized and trimmed, unchanged if it is invalid.

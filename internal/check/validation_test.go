@@ -24,8 +24,10 @@ func TestValidate(t *testing.T) {
 	data, err := json.Marshal(validation)
 	require.NoError(t, err)
 	errors := map[string][]string{}
+	allowed := map[string][]string{}
 	errorCount := 0
 	for _, s := range validation.Configs {
+		allowed[s.Value.Name] = s.Value.AllowedValues
 		d := s.Definition
 		if d.Name != s.Value.Name || d.Order != d.OrderInGroup || d.Type == "" {
 			t.Errorf("expected a definition with a type that agrees with its value, found %+v", s)
@@ -41,6 +43,8 @@ func TestValidate(t *testing.T) {
 		t.Errorf("expected errors of tasks.max, spy.adress and transforms.a.type, found %d errors, %v",
 			validation.ErrorCount, errors)
 	}
+	assert.Equal(t, []string{"none", "all"}, allowed["errors.tolerance"])
+	assert.Equal(t, nil, allowed["tasks.max"])
 	if groups := strings.Join(validation.Groups, ","); !strings.HasPrefix(groups,
 		"Common,Transforms,Predicates,Error Handling,Topic Creation,Exactly Once Support,offsets.topic,Transforms: a") {
 		t.Errorf("expected the groups of Kafka Connect and of the transform, found %s", groups)

@@ -295,8 +295,8 @@ var routes = []route{
 		operation{query: []string{"version"}, responseBody: []check.Definition{}, otherStatuses: []int{404}}},
 	{"PUT", "/connector-plugins/{name}/config/validate", local, (*request).validate,
 		"Checks a configuration and describes each of its settings; ?logon=check tries a secret that the " +
-			"service has not accepted yet.",
-		operation{query: []string{"logon"}, requestBody: configuration{}, responseBody: check.Validation{},
+			"service has not accepted yet, and ?allowed=true adds the fixed set of values that some settings have.",
+		operation{query: []string{"logon", "allowed=boolean"}, requestBody: configuration{}, responseBody: check.Validation{},
 			readOnly: true, otherStatuses: []int{400, 404, 500}}},
 	{"GET", "/metrics", local, (*request).metrics,
 		"Metrics in the Prometheus format.", operation{mediaType: "text/plain"}},

@@ -61,6 +61,11 @@ func (req *request) validate() {
 		v.Logon = ""
 		v.User = ""
 	}
+	if !req.queryBool("allowed") { // nor does it have this one
+		for i := range v.Configs {
+			v.Configs[i].Value.AllowedValues = nil
+		}
+	}
 	for _, name := range slices.Sorted(slices.Values(desired.Null)) {
 		v.AddError(name, NullValue)
 	}

@@ -88,3 +88,27 @@ func TestConcurrentValidationsAreBounded(t *testing.T) {
 		assert.Equal(t, maxValidations, int(counter.maxRunning.Load()), "concurrent validations")
 	})
 }
+
+// A validation has the fields that Kafka Connect does not have only on request.
+func TestFieldsOfValidationsOnRequest(t *testing.T) {
+	herder := &standIn{}
+	worker := herder.with(herder)
+	worker.Validate = func(context.Context, string, map[string]string, bool) (*check.Validation, error) {
+		value := check.Value{Name: "a", AllowedValues: []string{"x"}}
+		return &check.Validation{Logon: check.LogonAccepted, User: "me", Configs: []check.Validated{{Value: value}}}, nil
+	}
+	for query, want := range map[string]struct{ logon, allowed bool }{
+		"":                          {},
+		"?allowed=false":            {},
+		"?allowed=true":             {allowed: true},
+		"?logon=check":              {logon: true},
+		"?allowed=true&logon=check": {logon: true, allowed: true},
+	} {
+		r := httptest.NewRequest("PUT", "/connector-plugins/a/config/validate"+query, strings.NewReader("{}"))
+		r.Header.Set("Content-Type", "application/json")
+		w := httptest.NewRecorder()
+		Handler(worker).ServeHTTP(w, r)
+		assert.Equal(t, want.logon, strings.Contains(w.Body.String(), `"logon":"accepted","user":"me"`), query)
+		assert.Equal(t, want.allowed, strings.Contains(w.Body.String(), `"allowed_values":["x"]`), query)
+	}
+}
