@@ -126,7 +126,7 @@ func (b *Backend) restoreMasked(settings map[string]string) (*config.Connector, 
 		delete(settings, config.InitialStateKey) // the console sends the text of the connector's file
 	}
 	c := config.NewRESTConnector("the request", settings, running.Config, b.Worker.Providers)
-	if _, ok := c.Entry("name"); !ok {
+	if c.Text("name") == "" { // else it would have the name of the request
 		c.Name = ""
 	}
 	return c, nil

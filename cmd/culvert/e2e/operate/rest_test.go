@@ -57,6 +57,9 @@ func TestConnectorsAreSteered(t *testing.T) {
 	if v := e2etest.Decode[check.Validation](t, answer); v.ErrorCount < 2 || strings.Contains(answer, "geheim") {
 		t.Errorf("expected at least two errors and no password, found %s", answer)
 	}
+	// A connector without a name does not have the name of the request.
+	e2etest.MustNotContain(t, "the comparison", f.MustCall(200, "POST", "/culvert/diff",
+		`{"text": "connector.class=ODataSource\nname="}`, "String may not be empty"), "the request")
 	for pathClass, configClass := range map[string]string{
 		"ODataSink":             "ODataSource",
 		"NotThere":              "ODataSource",
