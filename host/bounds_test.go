@@ -55,7 +55,7 @@ var outsideTheTable = map[string]string{
 	"sink.maxActiveBytes":        "when batches wait for one another",
 	"console.maxAnswer":          "a limit of our own REST API",
 	"console.maxBrief":           "the size of a message or page",
-	"fields.maxChoices":          "the size of a message or page",
+	"fields.maxProposals":        "the size of a message or page",
 	"console.maxCacheTTL":        "the age of a page",
 	"console.maxForm":            "sent by an operator",
 	"console.maxOffsets":         "the size of a message or page",

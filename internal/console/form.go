@@ -220,9 +220,9 @@ func (pr *pageRequest) validate(p *formPage, typed map[string]string, step strin
 	}
 	withSecrets := maps.Clone(settings)
 	maps.Copy(withSecrets, typed)
-	route := "PUT /connector-plugins/{name}/config/validate"
+	route := "PUT /connector-plugins/{name}/config/validate?allowed=true"
 	if step == "check" {
-		route += "?logon=check"
+		route += "&logon=check"
 		p.Checked = true
 	}
 	var validation check.Validation

@@ -94,22 +94,28 @@ func TestUnchangedFormKeepsText(t *testing.T) {
 	f := newFakeAPI()
 	_, target := rest.Target("GET /connectors/{name}/config", "x")
 	text := "# a comment\nname=x\nconnector.class=C\nsecret=[hidden]\nby=${file:/x:pw}\nunknown=\\n1\n" +
-		"producer.override.sasl.jaas.config=[hidden]\nyes=true\nperhaps=odd\n"
+		"producer.override.sasl.jaas.config=[hidden]\nyes=true\nperhaps=odd  value \nformat=${env:F}\n"
 	f.responses["GET "+target+" text"] = text
 	validation := f.responses["PUT /connector-plugins/C/config/validate"].(check.Validation)
 	for name, kind := range map[string]string{
 		"producer.override.sasl.jaas.config": "STRING",
 		"yes":                                "BOOLEAN",
 		"perhaps":                            "BOOLEAN",
+		"format":                             "STRING",
 	} {
-		validation.Configs = append(validation.Configs, check.Validated{
+		validated := check.Validated{
 			Definition: check.Definition{Name: name, Type: kind},
 			Value:      check.Value{Visible: true, Errors: []string{"refused"}},
-		})
+		}
+		if name == "format" {
+			validated.Value.AllowedValues = []string{"json", "atom"}
+		}
+		validation.Configs = append(validation.Configs, validated)
 	}
 	f.responses["PUT /connector-plugins/C/config/validate"] = validation
 	form := formOf(t, serve(t, newConsole(f), "GET", "/console/form?name=x", nil).Body.String())
-	if !form.Has("f.name") || !form.Has("f.yes") || !form.Has("f.producer.override.sasl.jaas.config") {
+	if !form.Has("f.name") || !form.Has("f.yes") || !form.Has("f.producer.override.sasl.jaas.config") ||
+		!form.Has("f.format") {
 		t.Errorf("expected fields for the settings, found %v", form)
 	}
 	form.Set("step", "download")
@@ -133,7 +139,7 @@ func formOf(t *testing.T, page string) url.Values {
 		case n.Data == "select":
 			for option := range n.ChildNodes() {
 				isSelected := false
-				value := pagetest.Text(option)
+				value := pagetest.Text(option) // without repeated spaces, as in a browser
 				for _, a := range option.Attr {
 					isSelected = isSelected || a.Key == "selected"
 					if a.Key == "value" {
@@ -157,7 +163,8 @@ func TestLogonIsShownAsAcceptedAfterACheckOnly(t *testing.T) {
 		"":                  "the fields show the result",
 	} {
 		f := newFakeAPI()
-		f.responses["PUT /connector-plugins/C/config/validate?logon=check"] = check.Validation{Logon: logon, User: "me"}
+		f.responses["PUT /connector-plugins/C/config/validate?allowed=true&logon=check"] = check.Validation{
+			Logon: logon, User: "me"}
 		w := serve(t, newConsole(f), "POST", "/console/form", url.Values{"name": {"x"}, "step": {"check"},
 			"text": {"connector.class=C\n"}})
 		assert.Contains(t, w.Body.String(), want)

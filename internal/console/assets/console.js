@@ -51,6 +51,7 @@ function morph(old, fresh) {
   const kept = field => isDirty(field) || field === document.activeElement ||
     // A field that is as it was at first may have been set back since it was sent.
     underway && field.name && field.name.startsWith("f.") && underway.has(field.name) && underway.get(field.name) !== field.value;
+  const focused = document.activeElement;
   Idiomorph.morph(old, fresh.childNodes, {morphStyle: "innerHTML", callbacks: {
     beforeNodeMorphed(node, next) {
       if (node.nodeType !== Node.ELEMENT_NODE || !node.matches("input, select, textarea") || node.type === "hidden" || !kept(node)) return true;
@@ -68,6 +69,9 @@ function morph(old, fresh) {
     },
     beforeNodeRemoved: node => !isHeld(node),
   }});
+  const fold = focused.closest("details:not([open]):not(:has(> summary:focus))");
+  if (fold) fold.open = true; // a field that was emptied
+  if (fold) focused.focus();
 }
 
 // say has a screen reader say a text once.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/culvert-project/culvert/internal/check"
 	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
 // Step is a part of the form: the fields of the service, of its sets, or of Kafka.
@@ -18,11 +19,13 @@ type Step struct {
 	Problems int // number of fields with errors
 }
 
-// Group has the fields of a declared group; More are the rarely used ones.
+// Group has the fields of a declared group. Fields are those that most connectors need, that are set, or that have an
+// error; More are the others.
 type Group struct {
 	Name   string
 	Fields []Field
 	More   []Field
+	IsNext bool // an entity set without settings, besides the first: it is visible once somebody adds it
 	// The following are not empty for a set of a source, of which rows can be shown.
 	Service string
 	Set     string
@@ -43,7 +46,7 @@ var (
 	serviceGroups = []string{"Service destination", "Authentication", "Proxy", "TLS", "Load"}
 	kafkaPrefixes = []string{"key.converter", "value.converter", "header.converter", "transforms", "predicates",
 		"errors.", "topic", "producer.", "consumer.", "admin.", "tasks.max", "config.", "connector.",
-		"unknown.settings", "task.auto.restart", "exactly.once", "transaction.", "offsets.", "on.delete", "trace."}
+		"unknown.settings", "task.auto.restart", "exactly.once", "transaction.", "offsets.", "on.delete", "tracing."}
 )
 
 func stepOf(setting, group string) int {
@@ -59,10 +62,11 @@ func stepOf(setting, group string) int {
 // Field is a setting with its value.
 type Field struct {
 	check.Validated
-	Text   string // the value in the text; "" if it is absent or a secret
-	IsSet  bool   // the text has the setting
-	Secret bool   // the value is not sent to the browser
-	Note   string // that a logon was not tried, which is no error
+	Text    string   // the value in the text; "" if it is absent or a secret
+	IsSet   bool     // the text has the setting
+	Secret  bool     // the value is not sent to the browser
+	Note    string   // that a logon was not tried, which is no error
+	Choices []string // the values besides the default; nil means that the value is typed
 }
 
 // Label returns the declared label, or the name of the setting if it has no label.
@@ -71,11 +75,11 @@ func (f Field) Label() string { return cmp.Or(f.Definition.DisplayName, f.Defini
 // SeveralLines reports whether the value has line ends, which an input field cannot hold.
 func (f Field) SeveralLines() bool { return OneLine(f.Text) != f.Text }
 
-const maxChoices = 500
+const maxProposals = 500
 
-// choices returns the values to propose: at most maxChoices, if possible those that contain the typed text.
-func choices(values []string, typed string) []string {
-	if len(values) > maxChoices && typed != "" {
+// proposals returns the values to propose: at most maxProposals, if possible those that contain the typed text.
+func proposals(values []string, typed string) []string {
+	if len(values) > maxProposals && typed != "" {
 		typed = strings.ToLower(typed)
 		matching := slices.DeleteFunc(slices.Clone(values), func(value string) bool {
 			return !strings.Contains(strings.ToLower(value), typed)
@@ -84,7 +88,27 @@ func choices(values []string, typed string) []string {
 			values = matching
 		}
 	}
-	return values[:min(len(values), maxChoices)]
+	return values[:min(len(values), maxProposals)]
+}
+
+// setChoices sets the choices of a setting with a fixed set of values. They include the stored value, whatever it is:
+// it may be a reference.
+func (f *Field) setChoices() {
+	values := f.Value.AllowedValues
+	switch {
+	case f.Definition.Type == "BOOLEAN":
+		values = []string{"true", "false"}
+	case values == nil || f.Definition.Type == "LIST":
+		return
+	case slices.Equal(values, setting.BoolValues):
+		values = []string{"0", "1"} // as the documentation has them
+	}
+	f.Choices = slices.DeleteFunc(slices.Clone(values), func(value string) bool {
+		return value == "" || (f.Definition.DefaultValue != nil && value == *f.Definition.DefaultValue)
+	})
+	if f.Text != "" && !slices.Contains(f.Choices, f.Text) {
+		f.Choices = append(f.Choices, f.Text)
+	}
 }
 
 // Steps returns the steps of a form. Empty fields have errors only in the first steps, whose number is revealed.
@@ -106,7 +130,8 @@ func Steps(v check.Validation, settings map[string]string, revealed int) []Step 
 			f.Note = f.Value.Errors[i]
 			f.Value.Errors = slices.Delete(slices.Clone(f.Value.Errors), i, i+1)
 		}
-		f.Value.RecommendedValues = choices(validated.Value.RecommendedValues, f.Text)
+		f.Value.RecommendedValues = proposals(validated.Value.RecommendedValues, f.Text)
+		f.setChoices()
 		group := "Other settings"
 		if definition.Group != nil && *definition.Group != "" {
 			group = *definition.Group
@@ -136,8 +161,15 @@ func Steps(v check.Validation, settings map[string]string, revealed int) []Step 
 	for i := range steps {
 		slices.SortStableFunc(steps[i].Groups, func(a, b Group) int { return cmp.Compare(order(a), order(b)) })
 	}
+	for i := range steps[Sets].Groups {
+		g := &steps[Sets].Groups[i]
+		g.IsNext = i > 0 && slices.ContainsFunc(g.Fields, isSetName) && !slices.ContainsFunc(g.Fields, Field.isUsed)
+	}
 	return steps
 }
+
+// isUsed reports whether the setting must be seen: it is set, or has an error.
+func (f Field) isUsed() bool { return f.IsSet || len(f.Value.Errors) > 0 }
 
 func isSetName(f Field) bool { return strings.HasSuffix(f.Definition.Name, ".entityset") }
 
@@ -164,10 +196,10 @@ func (s *Step) add(f Field, group string) {
 	if len(f.Value.Errors) > 0 {
 		s.Problems++
 	}
-	if f.Definition.Importance == "LOW" && !f.IsSet && len(f.Value.Errors) == 0 {
-		g.More = append(g.More, f)
-	} else {
+	if f.Definition.Required || f.Definition.Importance == "HIGH" || f.isUsed() {
 		g.Fields = append(g.Fields, f)
+	} else {
+		g.More = append(g.More, f)
 	}
 }
 

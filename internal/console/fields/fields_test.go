@@ -25,25 +25,111 @@ func newValidation() check.Validation {
 			Value:      check.Value{Visible: true},
 		},
 		{
-			Definition: check.Definition{Name: "b", Group: &sets, DisplayName: "The set"},
+			Definition: check.Definition{Name: "b", Group: &sets, DisplayName: "The set", Importance: "HIGH"},
 			Value:      check.Value{Visible: true},
 		},
 		{
-			Definition: check.Definition{Name: "errors.tolerance"},
+			Definition: check.Definition{Name: "errors.tolerance", Required: true},
 			Value:      check.Value{Visible: true},
 		},
 	}}
 }
 
-// Settings are in the step that they belong to, and rarely used ones are separate.
+// Settings are in the step that they belong to.
 func TestSettingsAreInTheirSteps(t *testing.T) {
 	steps := Steps(newValidation(), map[string]string{}, All)
-	service := &steps[Service].Groups[0]
-	assert.Equal(t, 1, len(service.Fields))
-	assert.Equal(t, 1, len(service.More))
 	assert.Equal(t, 1, steps[Service].Problems)
 	assert.Equal(t, "The set", steps[Sets].Groups[0].Fields[0].Label())
 	assert.Equal(t, "errors.tolerance", steps[Kafka].Groups[0].Fields[0].Label())
+}
+
+// Required and important settings, and those that are set or have an error, are not among the folded ones.
+func TestNeededSettingsAreNotFolded(t *testing.T) {
+	v := check.Validation{}
+	add := func(name, importance string, isRequired bool, problems ...string) {
+		v.Configs = append(v.Configs, check.Validated{
+			Definition: check.Definition{Name: name, Importance: importance, Required: isRequired},
+			Value:      check.Value{Visible: true, Errors: problems},
+		})
+	}
+	add("important", "HIGH", false)
+	add("required", "LOW", true)
+	add("set", "LOW", false)
+	add("set.empty", "MEDIUM", false)
+	add("wrong", "MEDIUM", false, "it is wrong")
+	add("medium", "MEDIUM", false)
+	add("low", "LOW", false)
+	group := Steps(v, map[string]string{"set": "x", "set.empty": ""}, All)[Sets].Groups[0]
+	assert.Equal(t, []string{"important", "required", "set", "set.empty", "wrong"}, labels(group.Fields))
+	assert.Equal(t, []string{"medium", "low"}, labels(group.More))
+}
+
+func labels(fields []Field) (labels []string) {
+	for _, f := range fields {
+		labels = append(labels, f.Label())
+	}
+	return labels
+}
+
+// A setting with a fixed set of values has them as choices, without the default, which means that it is not set. Other
+// stored values, such as references, are choices, too. Lists and proposed values are typed.
+func TestFixedValuesAreChoices(t *testing.T) {
+	allowed := []string{"json", "atom"}
+	booleans := []string{"0", "1", "true", "false"}
+	for name, test := range map[string]struct {
+		kind         string
+		allowed      []string
+		defaultValue *string
+		text         string
+		want         []string
+	}{
+		"without a default":   {allowed: allowed, want: allowed},
+		"with a default":      {allowed: allowed, defaultValue: new("json"), want: []string{"atom"}},
+		"a stored default":    {allowed: allowed, defaultValue: new("json"), text: "json", want: []string{"atom", "json"}},
+		"a reference":         {allowed: allowed, text: "${env:A}", want: []string{"json", "atom", "${env:A}"}},
+		"another case":        {allowed: allowed, text: "Atom", want: []string{"json", "atom", "Atom"}},
+		"a boolean":           {kind: "BOOLEAN", defaultValue: new("true"), want: []string{"false"}},
+		"an odd boolean":      {kind: "BOOLEAN", text: "yes ", want: []string{"true", "false", "yes "}},
+		"a boolean of string": {allowed: booleans, text: "true", want: []string{"0", "1", "true"}},
+		"an empty value":      {allowed: []string{"", "x"}, want: []string{"x"}},
+		"a list":              {kind: "LIST", allowed: allowed},
+		"no fixed set":        {},
+	} {
+		definition := check.Definition{Name: "a", Type: test.kind, DefaultValue: test.defaultValue, Required: true}
+		value := check.Value{Visible: true, AllowedValues: test.allowed, RecommendedValues: []string{"proposal"}}
+		settings := map[string]string{}
+		if test.text != "" {
+			settings["a"] = test.text
+		}
+		v := check.Validation{Configs: []check.Validated{{Definition: definition, Value: value}}}
+		assert.Equal(t, test.want, Steps(v, settings, All)[Sets].Groups[0].Fields[0].Choices, name)
+	}
+	assert.Equal(t, []string{"json", "atom"}, allowed, "the declaration is not changed")
+}
+
+// A further set, of which nothing is set, is shown when somebody adds it. The first set is always shown.
+func TestFurtherSetIsShownWhenAdded(t *testing.T) {
+	v := check.Validation{}
+	for _, group := range []string{"Entity set 00", "Entity set 01"} {
+		for _, name := range []string{"service", "entityset"} {
+			v.Groups = append(v.Groups, group)
+			v.Configs = append(v.Configs, check.Validated{
+				Definition: check.Definition{Name: "s#" + group[len(group)-2:] + "." + name, Group: &group, Required: true},
+				Value:      check.Value{Visible: true},
+			})
+		}
+	}
+	isNext := func(settings map[string]string) (isNext []bool) {
+		for _, g := range Steps(v, settings, All)[Sets].Groups {
+			isNext = append(isNext, g.IsNext)
+		}
+		return isNext
+	}
+	assert.Equal(t, []bool{false, true}, isNext(map[string]string{"s#00.entityset": "A"}))
+	assert.Equal(t, []bool{false, true}, isNext(map[string]string{}))
+	assert.Equal(t, []bool{false, false}, isNext(map[string]string{"s#01.service": "/s"}))
+	v.Configs[3].Value.Errors = []string{"it is wrong"}
+	assert.Equal(t, []bool{false, false}, isNext(map[string]string{}))
 }
 
 // An empty field of a new connector has no error before its step is revealed.
@@ -65,8 +151,8 @@ func TestEmptyFieldsHaveNoErrorsBeforeTheirStep(t *testing.T) {
 	}
 }
 
-// Of very many values the browser gets at most maxChoices, if possible those that contain the typed text.
-func TestChoicesAreBounded(t *testing.T) {
+// Of very many values the browser gets at most maxProposals, if possible those that contain the typed text.
+func TestProposalsAreBounded(t *testing.T) {
 	v := newValidation()
 	for n := range 10_000 {
 		v.Configs[0].Value.RecommendedValues = append(v.Configs[0].Value.RecommendedValues, fmt.Sprint("service", n))
@@ -75,7 +161,7 @@ func TestChoicesAreBounded(t *testing.T) {
 		return Steps(v, settings, All)[Service].Groups[0].Fields[0].Value.RecommendedValues
 	}
 	assert.Equal(t, []string{"service9999"}, proposed(map[string]string{"a": "e9999"}))
-	assert.Equal(t, maxChoices, len(proposed(map[string]string{})))
+	assert.Equal(t, maxProposals, len(proposed(map[string]string{})))
 }
 
 // The groups of entity sets precede the settings of all sets. That a logon was not tried is a note and no error.
@@ -83,7 +169,8 @@ func TestGroupsOfSetsPrecedeSettingsOfAllSets(t *testing.T) {
 	groups := []string{"Authentication", "All entity sets", "Entity set 00", "Entity set 01"}
 	v := check.Validation{Groups: groups}
 	for i, name := range []string{"secret", "page.size", "s#00.entityset", "s#01.entityset", "undeclared"} {
-		validated := check.Validated{Definition: check.Definition{Name: name}, Value: check.Value{Visible: true}}
+		validated := check.Validated{Definition: check.Definition{Name: name, Required: true},
+			Value: check.Value{Visible: true}}
 		if i < len(groups) {
 			validated.Definition.Group = &groups[i]
 		}

@@ -181,6 +181,7 @@ func TestRealFromNothingByKeyboard(t *testing.T) {
 	tab.Screenshot("three-rows")
 	tab.typeField("sap.odata#00.topic", "sold")
 	tab.leaveField()
+	tab.addSet("sap.odata#01.", path)
 	tab.TabTo(`button[value="review"]`)
 	tab.Press(kb.Enter)
 	tab.AwaitText("A new connector is created")
@@ -216,6 +217,20 @@ func (f keyboardForm) leaveField() {
 	f.b.t.Helper()
 	f.Press(kb.Tab)
 	f.Await("the step to be done", `document.querySelector("form[data-step]").getAttribute("aria-busy") === null`)
+}
+
+// addSet adds a further set of a service, and removes it.
+func (f keyboardForm) addSet(prefix, service string) {
+	f.b.t.Helper()
+	f.Await("the button of a further set", `document.querySelector(".add > summary")`)
+	f.TabTo(`.add > summary`)
+	f.Press(kb.Enter)
+	f.typeField(prefix+"service", service)
+	f.leaveField()
+	f.Await("entity sets of the service", proposals(prefix+"entityset")+".includes('Products')")
+	f.CheckAccessible("a form with a further set")
+	f.Type(`[name="f.`+prefix+`service"]`, kb.Delete)
+	f.leaveField()
 }
 
 func (f keyboardForm) openStep(name string) {

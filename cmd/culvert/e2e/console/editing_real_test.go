@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/chromedp/chromedp/kb"
+
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
@@ -30,8 +32,51 @@ func TestRealEditing(t *testing.T) {
 	b := NewBrowser(t)
 	worker.Create(e2etest.Source("orders", address, "Orders")...)
 	worker.AwaitStderr("extraction finished: 5 rows")
+	testFolds(t, worker, b)
 	testTwoEditors(t, worker, b)
 	testWithoutScripts(t, worker, b)
+}
+
+// isVisible returns the condition that an element is visible.
+func isVisible(selector string) string {
+	return fmt.Sprintf("document.querySelector(%q)?.checkVisibility()", selector)
+}
+
+// testFolds checks that rarely used settings are folded unless they are set, and that a field keeps the focus when its
+// setting is set or removed. A further set is visible once it is added.
+func testFolds(t *testing.T, worker *e2etest.Worker, b *Browser) {
+	const (
+		retries = `[name="f.sap.odata.max.retries"]`
+		codes   = `[name="f.sap.odata.http.codes"]`
+		next    = `[name="f.sap.odata#01.service"]`
+		format  = `[name="f.sap.odata#00.format"]`
+	)
+	tab := b.Open(nil)
+	tab.Load(worker.URL + "/console/form?name=orders#step-service")
+	tab.Await("the setting that is set, without the others", isVisible(retries)+" && !"+isVisible(codes))
+	awaitFocus := func(field, line string) {
+		t.Helper()
+		tab.Await("the field in step, with the focus", line+" && "+formIsIdle+
+			fmt.Sprintf(" && document.activeElement === document.querySelector(%q) && ", field)+isVisible(field))
+	}
+	tab.Type(retries, kb.Delete)
+	awaitFocus(retries, `!document.getElementById("text").value.includes("max.retries")`)
+	tab.Await("the fold with the focus", isVisible(codes))
+	tab.Type(codes, "503")
+	awaitFocus(codes, textHasLine("sap.odata.http.codes=503"))
+
+	tab.Click(`.steps a[href="#step-sets"]`)
+	tab.Await("no further set", isVisible(set)+" && !"+isVisible(next))
+	tab.Click(`.add > summary`)
+	tab.Type(next, "/further")
+	awaitFocus(next, textHasLine("sap.odata#01.service=/further"))
+	tab.Type(next, kb.Delete)
+	awaitFocus(next, `!document.getElementById("text").value.includes("further")`)
+	tab.Click(fmt.Sprintf("details:has(> .field %s) > summary", format))
+	tab.TabTo(format)
+	tab.Press("atom")
+	awaitFocus(format, textHasLine("sap.odata#00.format=atom"))
+	tab.CheckQuiet(hostPort(worker))
 }
 
 // testTwoEditors lets two people edit one connector: the second one is told, keeps the typed text, and sees the new
