@@ -301,7 +301,9 @@ func (pr *pageRequest) review(p *formPage, full string) error {
 			"running configuration."
 		p.Version = comparison.Version
 	}
-	p.Command = pr.curl("PUT /connectors/{name}/config", p.Name+".properties", p.Name)
+	if !p.New { // a new connector has no file to send
+		p.Command = pr.curl("PUT /connectors/{name}/config", p.Name+".properties", p.Name)
+	}
 	return nil
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/check"
+	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/console/pagetest"
 	"github.com/culvert-project/culvert/internal/rest"
 )
@@ -218,6 +219,45 @@ func TestRowsOfChosenSet(t *testing.T) {
 	form.Set("text", "connector.class=C\no#00.service=/s\no#00.entityset=Orders\n")
 	page = serve(t, newConsole(f), "POST", "/console/form", form).Body.String()
 	assert.Equal(t, false, strings.Contains(page, "peek:"), "a button of a sink")
+}
+
+// A class is chosen by the direction of the data.
+func TestClassIsChosenByDirection(t *testing.T) {
+	f := newFakeAPI()
+	f.responses["GET /connector-plugins"] = []connect.Plugin{
+		{Class: "example.In", Type: "source"},
+		{Class: "example.Out", Type: "sink"},
+	}
+	text := pagetest.Read(serve(t, newConsole(f), "GET", "/console/form", nil).Body.String())
+	_, source, _ := strings.Cut(text, "From SAP to Kafka")
+	source, sink, _ := strings.Cut(source, "From Kafka to SAP")
+	assert.Contains(t, source, "example.In")
+	assert.Contains(t, sink, "example.Out")
+}
+
+// The review of an existing connector shows a command with its file; a new connector has none. Its download is named
+// by its name, not by an address.
+func TestNewConnectorHasNoFile(t *testing.T) {
+	for name, test := range map[string]struct {
+		form     url.Values
+		hasFile  bool
+		download string
+	}{
+		"existing": {form: url.Values{"name": {"x"}, "text": {"connector.class=C\nname=x\n"}}, hasFile: true,
+			download: "x.properties"},
+		"new": {form: url.Values{"new": {"yes"}, "text": {"connector.class=C\nname=y\n"}},
+			download: "y.properties"},
+		"new, without a name": {form: url.Values{"new": {"yes"}, "text": {"connector.class=C\nhost=h.example.com\n"}},
+			download: "connector.properties"},
+	} {
+		test.form.Set("step", "review")
+		page := serve(t, newConsole(newFakeAPI()), "POST", "/console/form", test.form).Body.String()
+		assert.Contains(t, page, "Effect of this change")
+		assert.Equal(t, test.hasFile, strings.Contains(page, ".properties"), name, "names a file")
+		test.form.Set("step", "download")
+		w := serve(t, newConsole(newFakeAPI()), "POST", "/console/form", test.form)
+		assert.Equal(t, "attachment; filename="+test.download, w.Header().Get("Content-Disposition"), name)
+	}
 }
 
 // Enter in a field presses the first button of the form: it changes nothing but the form.

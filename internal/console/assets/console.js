@@ -457,6 +457,9 @@ setInterval(() => document.hidden || showAges(document), 1000);
 const configuration = document.querySelector("form[data-step]");
 if (configuration) {
   configuration.addEventListener("change", () => step(configuration, "update"));
+  configuration.addEventListener("click", e => { // Apply takes the place of Review between two quick clicks
+    if (e.detail > 1 && e.target.value === "apply") e.preventDefault();
+  });
   configuration.addEventListener("input", () => {
     clearTimeout(typing);
     typing = setTimeout(() => step(configuration, "update"), 600);

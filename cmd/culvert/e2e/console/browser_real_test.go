@@ -136,7 +136,7 @@ func TestRealFromNothingByKeyboard(t *testing.T) {
 	tab.AwaitText("There are no connectors yet")
 	tab.TabTo(`a.button[href="form"]`)
 	tab.Press(kb.Enter)
-	tab.AwaitText("Source", "Sink")
+	tab.AwaitText("From SAP to Kafka", "From Kafka to SAP")
 	tab.TabTo(`.choices a`) // the only source's class
 	tab.Press(kb.Enter)
 	tab.Await("fields", `document.querySelector('[name="f.name"]')`)

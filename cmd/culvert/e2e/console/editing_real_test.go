@@ -33,6 +33,7 @@ func TestRealEditing(t *testing.T) {
 	worker.Create(e2etest.Source("orders", address, "Orders")...)
 	worker.AwaitStderr("extraction finished: 5 rows")
 	testFolds(t, worker, b)
+	testApplyReplacesReview(t, worker, b)
 	testTwoEditors(t, worker, b)
 	testWithoutScripts(t, worker, b)
 }
@@ -76,6 +77,36 @@ func testFolds(t *testing.T, worker *e2etest.Worker, b *Browser) {
 	tab.TabTo(format)
 	tab.Press("atom")
 	awaitFocus(format, textHasLine("sap.odata#00.format=atom"))
+	tab.CheckQuiet(hostPort(worker))
+}
+
+// testApplyReplacesReview checks that the form's only primary button is Apply while a review is current, and Review
+// before and after that. A double click on Review applies nothing.
+func testApplyReplacesReview(t *testing.T, worker *e2etest.Worker, b *Browser) {
+	tab := b.Open(nil)
+	tab.Load(worker.URL + "/console/form?name=orders#step-sets")
+	awaitPrimary := func(button, other string) {
+		t.Helper()
+		tab.Await("the button "+button, isVisible(`button[value="`+button+`"]`)+" && !"+
+			isVisible(`button[value="`+other+`"]`)+" && "+formIsIdle)
+	}
+	awaitPrimary("review", "apply")
+	review(tab) // the text is stored, so that there is nothing to apply
+	awaitPrimary("review", "apply")
+	tab.Click(`.steps a[href="#step-sets"]`)
+	tab.Type(topic, "elsewhere")
+	review(tab, "elsewhere")
+	awaitPrimary("apply", "review")
+	if Eval[bool](tab, `document.querySelector('button[value="apply"]').dispatchEvent(
+		new MouseEvent("click", {bubbles: true, cancelable: true, detail: 2}))`) {
+		t.Error("expected that the second click of a double click is ignored")
+	}
+	tab.Click(`.steps a[href="#step-sets"]`)
+	tab.Type(topic, "anywhere")
+	awaitPrimary("review", "apply")
+	if got := worker.Config("orders")["sap.odata#00.topic"]; got != "Orders" {
+		t.Errorf("expected an unchanged topic, found %s", got)
+	}
 	tab.CheckQuiet(hostPort(worker))
 }
 
