@@ -219,7 +219,7 @@ func (h *Herder) DiscardDeadLetters(ctx context.Context, name string, filter Dea
 }
 
 // ErrNotRunning means that the connector is paused or stopped.
-var ErrNotRunning = errors.New("the connector is paused or stopped: resume it first")
+var ErrNotRunning = errors.New("the connector is paused or stopped: resume it, then replay its dead letters")
 
 // isPausedOrStopped waits until queued requests are handled. It reports whether the target state is not Running.
 func (h *Herder) isPausedOrStopped(ctx context.Context, name string) (bool, error) {
