@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/guard"
 	"github.com/culvert-project/culvert/internal/rest"
 	"github.com/culvert-project/culvert/internal/shown"
 )
@@ -166,6 +167,7 @@ func (r *remote) printProgress(c *cobra.Command, connector string) (stop func())
 	ctx, cancel := context.WithCancel(c.Context())
 	done := make(chan struct{})
 	go func() {
+		defer guard.Recover(nil, "the progress of a replay", nil)
 		defer close(done)
 		for ctx.Err() == nil {
 			select {
