@@ -110,7 +110,7 @@ func (g *Group) checkMetrics(address string) {
 	w := g.workers[(slices.Index(g.ids, g.overview(0).Leader)+1)%3]
 	w.Eventually("all rows in culvert status", func() bool {
 		out := g.Run("status", "--url", w.URL).Stdout
-		return regexp.MustCompile(`(?m)^c0 +source +idle +2 +137 +- +- +0 +- +[a-z,]+$`).MatchString(out) &&
+		return regexp.MustCompile(`(?m)^c0 +source +idle +2 +137 +[0-9.]+ +- +0 +- +[a-z,]+$`).MatchString(out) &&
 			strings.Contains(out, "Group workers, generation ") &&
 			strings.Contains(out, ": 3 workers, led by 127.0.0.1:")
 	})
