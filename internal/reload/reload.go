@@ -187,7 +187,7 @@ func (r *Reloader) Reload(ctx context.Context, snapshot config.Snapshot) {
 	var apply func(config.Change, bool) bool
 	if r.Group == nil {
 		apply = func(step config.Change, isNew bool) bool {
-			r.apply(step, snapshot.Connectors, isNew)
+			r.apply(ctx, step, snapshot.Connectors, isNew)
 			r.Lock.Yield()
 			return !r.Superseded(snapshot)
 		}
@@ -235,10 +235,7 @@ func (r *Reloader) Reconcile(ctx context.Context, snapshot config.Snapshot, runn
 	check := func(connector *config.Connector) config.Problems { return find(ctx, connector) }
 	if apply == nil {
 		apply = func(step config.Change, isNew bool) bool {
-			r.apply(step, snapshot.Connectors, isNew)
-			if r.Group == nil || (r.Reconciled() && r.Group.Membership().IsLeader) { // it made the change for the group
-				r.recordEvent(ctx, step, isNew)
-			}
+			r.apply(ctx, step, snapshot.Connectors, isNew)
 			return true
 		}
 		if r.Group != nil {
@@ -286,8 +283,8 @@ func (r *Reloader) Reconcile(ctx context.Context, snapshot config.Snapshot, runn
 	}
 }
 
-// apply passes a change to the herder. An error is logged.
-func (r *Reloader) apply(step config.Change, connectors []*config.Connector, isNew bool) {
+// apply passes a change to the herder, and records its event. An error is logged.
+func (r *Reloader) apply(ctx context.Context, step config.Change, connectors []*config.Connector, isNew bool) {
 	var err error
 	switch step.Action {
 	case config.NoChange:
@@ -307,6 +304,9 @@ func (r *Reloader) apply(step config.Change, connectors []*config.Connector, isN
 	}
 	if err != nil {
 		r.Log.Error("an internal error of culvert: a reload", "connector", step.Name, "error", err)
+	}
+	if r.Group == nil || (r.Reconciled() && r.Group.Membership().IsLeader) { // the leader makes changes for the group
+		r.recordEvent(ctx, step, isNew)
 	}
 }
 

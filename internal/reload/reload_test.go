@@ -92,6 +92,13 @@ func TestReloadYieldsToChanges(t *testing.T) {
 		r.Reload(t.Context(), snapshot)
 		assert.Equal(t, 3, len(r.herder.RunningConfigs()), "after a complete reload")
 		assert.Equal(t, map[string]int64{"applied": 0, "refused": 2, "unchanged": 0}, r.Outcomes())
+		for _, file := range snapshot.Connectors {
+			var found []string
+			for _, event := range r.herder.Events().List(file.Name) {
+				found = append(found, event.Kind+" by "+event.By)
+			}
+			assert.Equal(t, []string{"rejected by " + file.File}, found, "events of "+file.Name)
+		}
 	})
 }
 
