@@ -393,7 +393,7 @@ func (d *deadLetterIndex) page(query DeadLetterQuery) (page []trackedDeadLetter,
 	last := 0
 	for i := end - 1; i >= 0; i-- {
 		l := d.newest(d.letters[i].original)
-		if d.letters[i].older >= 0 || !d.isListed(l, &query) || (query.Only != nil && onlyOriginal != l.original) {
+		if d.letters[i].older >= 0 || !d.selects(l, query.Show, &query.Filter) || (query.Only != nil && onlyOriginal != l.original) {
 			continue
 		}
 		if len(page) == limit {
@@ -405,24 +405,23 @@ func (d *deadLetterIndex) page(query DeadLetterQuery) (page []trackedDeadLetter,
 	return page, "", nil
 }
 
-// count returns the number of originals that a query selects on all pages. The Error of its filter is not considered.
-func (d *deadLetterIndex) count(query *DeadLetterQuery) (count int64) {
-	for _, o := range d.originals {
-		if d.isListed(&d.letters[o.newest], query) {
-			count++
+// selected yields the positions of the newest letters of the originals that [deadLetterIndex.selects] selects.
+func (d *deadLetterIndex) selected(show string, filter *DeadLetterFilter) iter.Seq2[DeadLetterPosition, bool] {
+	return func(yield func(DeadLetterPosition, bool) bool) {
+		for _, o := range d.originals {
+			if l := &d.letters[o.newest]; d.selects(l, show, filter) && !yield(l.position(), true) {
+				return
+			}
 		}
 	}
-	return count
 }
 
-// isListed reports whether a query selects the newest letter of an original.
-func (d *deadLetterIndex) isListed(l *trackedDeadLetter, query *DeadLetterQuery) bool {
-	isOpen := !d.isSettled(l)
-	return (query.Show == ShowAll || (query.Show == ShowOpen) == isOpen) && d.matches(l, &query.Filter)
-}
-
-// matches reports whether a filter selects the newest letter of an original, as far as the index knows the letter.
-func (d *deadLetterIndex) matches(l *trackedDeadLetter, filter *DeadLetterFilter) bool {
+// selects reports whether the newest letter of an original is to be shown and matches a filter, as far as the index
+// knows the letter: the Error of the filter is not considered.
+func (d *deadLetterIndex) selects(l *trackedDeadLetter, show string, filter *DeadLetterFilter) bool {
+	if show != ShowAll && (show == ShowOpen) == d.isSettled(l) {
+		return false
+	}
 	isOfCause := filter.Cause == ""
 	if !isOfCause {
 		id, err := strconv.ParseUint(filter.Cause, 16, 32)
@@ -453,19 +452,6 @@ func (d *deadLetterIndex) newestOf(
 		}
 	}
 	return newest, missing
-}
-
-// selected returns the positions of the newest letters that a filter selects, apart from its Error. It leaves out
-// settled ones unless withSettled is set.
-func (d *deadLetterIndex) selected(filter *DeadLetterFilter, withSettled bool) map[DeadLetterPosition]bool {
-	positions := map[DeadLetterPosition]bool{}
-	for _, o := range d.originals {
-		l := &d.letters[o.newest]
-		if (withSettled || !d.isSettled(l)) && d.matches(l, filter) {
-			positions[l.position()] = true
-		}
-	}
-	return positions
 }
 
 // related returns all dead letters of the originals that have one at one of the positions, by their positions.

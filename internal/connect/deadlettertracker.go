@@ -537,9 +537,9 @@ type locatedLetters struct {
 
 // locate returns the letters of the originals that a filter selects. Nil means that the topic must be read instead: the
 // filter selects all, or the index could not be updated, or lacks letters that are open and may be of the same
-// originals. withSettled means that settled letters are selected, too.
-func (t *deadLetterTracker) locate(ctx context.Context, topic string, filter DeadLetterFilter,
-	withSettled bool) (located *locatedLetters) {
+// originals. show is as in [DeadLetterQuery].
+func (t *deadLetterTracker) locate(ctx context.Context, topic, show string,
+	filter DeadLetterFilter) (located *locatedLetters) {
 	if filter.IsZero() {
 		return nil
 	}
@@ -551,7 +551,7 @@ func (t *deadLetterTracker) locate(ctx context.Context, topic string, filter Dea
 		located = &locatedLetters{filter: filter, ends: maps.Clone(c.next), topicID: c.topicID}
 		if filter.Positions == nil {
 			located.filter = DeadLetterFilter{Connector: filter.Connector, Error: filter.Error,
-				Positions: c.index.selected(&filter, withSettled)}
+				Positions: maps.Collect(c.index.selected(show, &filter))}
 		}
 		located.letters = c.index.related(located.filter.Positions)
 		located.isOpen = func(original originalID) (isOpen bool) {

@@ -672,7 +672,7 @@ func TestCausesAreBounded(t *testing.T) {
 	page, _, err := index.page(DeadLetterQuery{Show: ShowOpen, Filter: others})
 	require.NoError(t, err)
 	assert.Equal(t, 1, len(page))
-	h := newHerd(t)
+	h, _ := newDeadLetterHerd(t, map[string]string{"c": "dlq"})
 	_, err = h.DiscardDeadLetters(t.Context(), "c", others)
 	assert.Equal(t, true, errors.Is(err, ErrMixedCauses))
 	_, err = h.ReplayConnector(t.Context(), "c", ReplayRequest{Filter: others})

@@ -57,7 +57,10 @@ func (h *Herder) ListDeadLetters(ctx context.Context, name string, query DeadLet
 			page.Summary = *c.summary
 		}
 		if query.Filter.Error == "" && query.Only == nil {
-			page.Matching = new(index.count(&query))
+			page.Matching = new(int64)
+			for range index.selected(query.Show, &query.Filter) {
+				*page.Matching++
+			}
 		}
 		for i := range letters {
 			l := &letters[i]
@@ -134,9 +137,6 @@ var ErrMixedCauses = errors.New("cause " + UnknownCause + " has letters of sever
 // ReplayConnector is [Herder.Replay] for one connector. It returns [ErrNotRunning] if it is paused or stopped, and
 // [ErrMixedCauses].
 func (h *Herder) ReplayConnector(ctx context.Context, name string, r ReplayRequest) (result ReplayResult, err error) {
-	if r.Filter.Cause == UnknownCause {
-		return result, ErrMixedCauses
-	}
 	if r.Topic, err = h.deadLetterTopic(name); err != nil {
 		return result, err
 	}
@@ -146,16 +146,7 @@ func (h *Herder) ReplayConnector(ctx context.Context, name string, r ReplayReque
 	case isPaused && !r.DryRun:
 		return result, ErrNotRunning
 	}
-	running, end, err := h.shared.replays.begin(name, replayBytes)
-	if err != nil {
-		return result, err
-	}
-	defer end()
-	r.running = running
-	defer h.tracker.wake.Ring()
-	r.Filter.Connector = name
-	r.located = h.tracker.locate(ctx, r.Topic, r.Filter, r.IncludeReplayed)
-	result, err = h.Replay(ctx, r)
+	result, err = h.replayAlone(ctx, name, replayBytes, r)
 	if result.Sent > 0 && !r.DryRun {
 		h.Events().Record(ctx, events.Event{Connector: name, Kind: "replayed", Text: fmt.Sprintf("dead letters: "+
 			"%d sent, %d delivered, %d refused again", result.Sent, result.Delivered, result.Rejected)})
@@ -166,6 +157,27 @@ func (h *Herder) ReplayConnector(ctx context.Context, name string, r ReplayReque
 		}
 	}
 	return result, err
+}
+
+// replayAlone is [Herder.Replay] for one connector, of which no other replay may run. bytes are reserved for it.
+func (h *Herder) replayAlone(ctx context.Context, name string, bytes int64, r ReplayRequest) (ReplayResult, error) {
+	if r.Filter.Cause == UnknownCause {
+		return ReplayResult{}, ErrMixedCauses
+	}
+	running, end, err := h.shared.replays.begin(name, bytes)
+	if err != nil {
+		return ReplayResult{}, err
+	}
+	defer end()
+	defer h.tracker.wake.Ring()
+	r.running = running
+	r.Filter.Connector = name
+	show := ShowOpen
+	if r.IncludeReplayed {
+		show = ShowAll
+	}
+	r.located = h.tracker.locate(ctx, r.Topic, show, r.Filter)
+	return h.Replay(ctx, r)
 }
 
 // newestLetter returns the position of the newest dead letter of the same original. It returns "" if no letter is
@@ -194,23 +206,12 @@ type DiscardResult struct {
 // are not replayed. An error wraps [ErrTooManyRanges] if their state would exceed its bound; nothing is stored then. It
 // returns [ErrMixedCauses].
 func (h *Herder) DiscardDeadLetters(ctx context.Context, name string, filter DeadLetterFilter) (DiscardResult, error) {
-	if filter.Cause == UnknownCause {
-		return DiscardResult{}, ErrMixedCauses
-	}
 	topic, err := h.deadLetterTopic(name)
 	if err != nil {
 		return DiscardResult{}, err
 	}
-	running, end, err := h.shared.replays.begin(name, 0)
-	if err != nil {
-		return DiscardResult{}, err
-	}
-	defer end()
-	defer h.tracker.wake.Ring()
-	filter.Connector = name
-	const withSettled = false
-	result, err := h.Replay(ctx, ReplayRequest{Topic: topic, isDiscard: true, Filter: filter, running: running,
-		located: h.tracker.locate(ctx, topic, filter, withSettled)})
+	const noBytes = 0
+	result, err := h.replayAlone(ctx, name, noBytes, ReplayRequest{Topic: topic, isDiscard: true, Filter: filter})
 	if result.Discarded > 0 {
 		h.Events().Record(ctx, events.Event{Connector: name, Kind: "discarded",
 			Text: fmt.Sprintf("dead letters: %d", result.Discarded)})

@@ -224,7 +224,7 @@ func TestSupersededLetters(t *testing.T) {
 		}
 		index.update(kafka.Positions{0: 0}, nil)
 		var superseded []int
-		for position := range index.selected(&DeadLetterFilter{Superseded: true}, false) {
+		for position := range index.selected(ShowOpen, &DeadLetterFilter{Superseded: true}) {
 			superseded = append(superseded, int(position.Offset))
 		}
 		slices.Sort(superseded)

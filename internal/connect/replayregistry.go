@@ -20,11 +20,11 @@ const (
 	watchedRowBytes    = 250       // of a record that a letter of a source becomes, in timeComparison
 )
 
-// ReplayProgress is how far a replay, retry, dry run or discard is.
+// ReplayProgress is how far a running replay, retry, dry run or discard is.
 type ReplayProgress struct {
-	Start    time.Time
-	Handled  int64 // number of dead letters that were handled so far
-	Selected int64 // number of dead letters to handle. Zero means unknown: they are being selected.
+	Start    time.Time `json:"start"`
+	Handled  int64     `json:"handled"`            // number of dead letters that were handled so far
+	Selected int64     `json:"selected,omitempty"` // of dead letters to handle. Zero means that they are being selected.
 }
 
 // runningReplay counts the letters of a replay.

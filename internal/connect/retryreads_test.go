@@ -113,7 +113,7 @@ func TestLettersAreLocatedInTheIndex(t *testing.T) {
 	}))
 	located := func(offset int64) *locatedLetters {
 		filter := DeadLetterFilter{Connector: "c", Positions: map[DeadLetterPosition]bool{{Offset: offset}: true}}
-		return h.tracker.locate(ctx, "dlq", filter, false)
+		return h.tracker.locate(ctx, "dlq", ShowOpen, filter)
 	}
 	for _, offset := range []int64{firstRead - 1, firstRead} {
 		assert.Equal(t, (*locatedLetters)(nil), located(offset))
