@@ -262,7 +262,7 @@ with --all all open ones of the connector.`,
 			if len(args) > 0 {
 				selection.positions = args
 			}
-			body := rest.DiscardRequest{DeadLetterSelection: selection.selection(&filter)}
+			body := selection.selection(&filter)
 			body.All = all
 			r.setReplayTimeout(c)
 			defer r.printProgress(c, filter.Connector)()

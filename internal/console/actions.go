@@ -65,7 +65,7 @@ var actions = map[string]action{
 		body: retryBody, response: func() any { return &rest.ReplayResult{} }, prepare: (*pageRequest).editLetter},
 	"discard": {route: "POST /culvert/connectors/{name}/deadletters/discard", Label: "Discard",
 		success: ": ", response: func() any { return &rest.DiscardResult{} },
-		body: func(form url.Values) any { return rest.DiscardRequest{DeadLetterSelection: selection(form)} }},
+		body: func(form url.Values) any { return selection(form) }},
 }
 
 func replayBody(form url.Values) any {
@@ -138,18 +138,14 @@ type question struct {
 
 // askForAll returns the question before an action for all letters that match the filter of the form.
 func (pr *pageRequest) askForAll(a action) (any, error) {
-	selected := selection(pr.formValues)
-	superseded := ""
-	if selected.Superseded {
-		superseded = "true"
-	}
-	var list rest.DeadLetterList
-	err := pr.get(lettersRoute+query("cause", selected.Cause, "error", selected.Error, "since", selected.Since, "until",
-		selected.Until, "superseded", superseded), &list, pr.formValues.Get("name"))
 	form := maps.Clone(pr.formValues)
 	form.Del("letter")
+	selected := selection(form)
 	form.Set("since", selected.Since)
+	form.Set("until", selected.Until)
 	form.Set("sure", "yes")
+	var list rest.DeadLetterList
+	err := pr.get(lettersRoute+"?"+filterOf(form).Encode(), &list, form.Get("name"))
 	pr.title = "All letters that match"
 	return outcome{Back: backLink(pr.formValues.Get("back")),
 		Question: &question{Label: a.Label, Matching: list.Matching, Form: form}}, err

@@ -52,8 +52,8 @@ func (pr *pageRequest) deadLetters() (any, error) {
 	if p.After != "" {
 		selected.Set("after", p.After)
 	}
-	if ago, err := time.ParseDuration(selected.Get("since")); err == nil {
-		selected.Set("since", time.Now().UTC().Add(-ago).Format(time.RFC3339))
+	if since := sinceOf(p.Filter); since != "" {
+		selected.Set("since", since)
 	}
 	err = pr.get(lettersRoute+"?"+selected.Encode(), &p.DeadLetterList, p.Name)
 	if isRefused(err, 400) || isRefused(err, 404) || isRefused(err, 500) {
@@ -137,12 +137,17 @@ func selection(form url.Values) rest.DeadLetterSelection {
 	if form.Get("matching") == "" {
 		return rest.DeadLetterSelection{Positions: append([]string{}, form["letter"]...)}
 	}
+	return rest.DeadLetterSelection{Cause: form.Get("cause"), Error: form.Get("error"), Since: sinceOf(form),
+		Until: cmp.Or(form.Get("until"), form.Get("loaded")), Superseded: form.Get("superseded") != ""}
+}
+
+// sinceOf returns the first time of failure in a form, which a user may type as how long ago that was.
+func sinceOf(form url.Values) string {
 	since := form.Get("since")
 	if ago, err := time.ParseDuration(since); err == nil {
-		since = time.Now().UTC().Add(-ago).Format(time.RFC3339)
+		return time.Now().UTC().Add(-ago).Format(time.RFC3339)
 	}
-	return rest.DeadLetterSelection{Cause: form.Get("cause"), Error: form.Get("error"), Since: since,
-		Until: cmp.Or(form.Get("until"), form.Get("loaded")), Superseded: form.Get("superseded") != ""}
+	return since
 }
 
 // editLetter sets the value of a retry: the stored one with the fields of the form, or the text of the form. It sets no

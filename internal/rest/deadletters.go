@@ -23,18 +23,11 @@ type DeadLetterList struct {
 	Next        string            `json:"next,omitempty"` // for ?after= of the next page, "" on the last page
 	// Open and More are as in ConnectorLetters. Superseded counts open letters with a newer one of the same key and
 	// another value.
-	Open       *int64          `json:"open"`
-	More       bool            `json:"more,omitempty"`
-	Superseded int             `json:"superseded,omitempty"`
-	Matching   *int64          `json:"matching"`         // on all pages; nil is unknown, as of a filter by error
-	Replay     *ReplayProgress `json:"replay,omitempty"` // nil if none runs
-}
-
-// ReplayProgress is how far a running replay, retry, dry run or discard is.
-type ReplayProgress struct {
-	Start    time.Time `json:"start"`
-	Handled  int64     `json:"handled"`
-	Selected int64     `json:"selected,omitempty"` // zero while letters are being selected
+	Open       *int64                  `json:"open"`
+	More       bool                    `json:"more,omitempty"`
+	Superseded int                     `json:"superseded,omitempty"`
+	Matching   *int64                  `json:"matching"`         // on all pages; nil is unknown, as of a filter by error
+	Replay     *connect.ReplayProgress `json:"replay,omitempty"` // nil if no replay runs
 }
 
 // DeadLetter is a dead letter: in a list the newest attempt of its original record or row.
@@ -231,10 +224,7 @@ func (req *request) listDeadLetters() {
 	}
 	list := DeadLetterList{Topic: page.Topic, DeadLetters: []DeadLetter{}, Causes: req.causes(page.Summary.Causes),
 		Next: page.Next, Open: page.Summary.Open, More: page.Summary.More, Superseded: page.Summary.Superseded,
-		Matching: page.Matching}
-	if page.Replay != nil {
-		list.Replay = new(ReplayProgress(*page.Replay))
-	}
+		Matching: page.Matching, Replay: page.Replay}
 	for i := range letters.entries {
 		list.DeadLetters = append(list.DeadLetters, letters.entries[i].DeadLetter)
 	}
@@ -302,9 +292,6 @@ type RetryRequest struct {
 	Value             *string `json:"value,omitempty"`
 	IncludeSuperseded bool    `json:"older,omitempty"` // see [ReplayRequest]
 }
-
-// DiscardRequest selects dead letters to settle without sending them. Its zero value is invalid.
-type DiscardRequest struct{ DeadLetterSelection }
 
 // DiscardResult counts original records or rows; Kept counts the others by reason.
 type DiscardResult struct {
@@ -450,11 +437,11 @@ func (req *request) answerReplay(replay connect.ReplayRequest) {
 }
 
 func (req *request) discardDeadLetters() {
-	var body DiscardRequest
+	var body DeadLetterSelection
 	if !req.readJSON(&body) {
 		return
 	}
-	filter, ok := req.deadLetterFilter(body.DeadLetterSelection)
+	filter, ok := req.deadLetterFilter(body)
 	if !ok {
 		return
 	}
@@ -472,12 +459,7 @@ func (req *request) discardDeadLetters() {
 		req.failErr(err)
 		return
 	}
-	req.logWith("discarded", outcome.Discarded, "selection", body.line())
+	selection, _ := json.Marshal(body) // does not fail: it has texts and booleans
+	req.logWith("discarded", outcome.Discarded, "selection", shown.Line(string(selection)))
 	req.answer(http.StatusOK, DiscardResult{Discarded: outcome.Discarded, Kept: req.redactReasons(outcome.Kept)})
-}
-
-// line returns the selection for a line of the log.
-func (s *DeadLetterSelection) line() string {
-	data, _ := json.Marshal(s) // does not fail: it has texts and booleans
-	return shown.Line(string(data))
 }

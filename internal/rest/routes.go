@@ -243,7 +243,7 @@ var routes = []route{
 	{"POST", "/culvert/connectors/{name}/deadletters/discard", owner, (*request).discardDeadLetters,
 		"Marks the originals of open dead letters as settled, without sending them, within 4 minutes: those that " +
 			"letters, cause, error, since, until or superseded select, as in a replay, or {\"all\": true}.",
-		operation{requestBody: DiscardRequest{}, responseBody: DiscardResult{}, timeout: replayTimeout,
+		operation{requestBody: DeadLetterSelection{}, responseBody: DiscardResult{}, timeout: replayTimeout,
 			otherStatuses: []int{400, 404, 405}}},
 	{"GET", "/culvert/log", namedWorker, (*request).log,
 		"The last lines of the worker's log, of up to 10,000 lines or 4 MiB in memory: ?limit= (default 200, at " +
