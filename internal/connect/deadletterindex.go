@@ -393,7 +393,8 @@ func (d *deadLetterIndex) page(query DeadLetterQuery) (page []trackedDeadLetter,
 	last := 0
 	for i := end - 1; i >= 0; i-- {
 		l := d.newest(d.letters[i].original)
-		if d.letters[i].older >= 0 || !d.selects(l, query.Show, &query.Filter) || (query.Only != nil && onlyOriginal != l.original) {
+		isOther := query.Only != nil && onlyOriginal != l.original
+		if d.letters[i].older >= 0 || isOther || !d.selects(l, query.Show, &query.Filter) {
 			continue
 		}
 		if len(page) == limit {

@@ -24,7 +24,7 @@ const (
 type ReplayProgress struct {
 	Start    time.Time `json:"start"`
 	Handled  int64     `json:"handled"`            // number of dead letters that were handled so far
-	Selected int64     `json:"selected,omitempty"` // of dead letters to handle. Zero means that they are being selected.
+	Selected int64     `json:"selected,omitempty"` // number to handle. Zero means that they are being selected.
 }
 
 // runningReplay counts the letters of a replay.

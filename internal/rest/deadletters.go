@@ -26,7 +26,7 @@ type DeadLetterList struct {
 	Open       *int64                  `json:"open"`
 	More       bool                    `json:"more,omitempty"`
 	Superseded int                     `json:"superseded,omitempty"`
-	Matching   *int64                  `json:"matching"`         // on all pages; nil is unknown, as of a filter by error
+	Matching   *int64                  `json:"matching"`         // on all pages; nil is unknown, for a filter by error
 	Replay     *connect.ReplayProgress `json:"replay,omitempty"` // nil if no replay runs
 }
 
@@ -125,14 +125,11 @@ const MaxRetryValue = 1<<20 - 1<<10
 // visibleText redacts a text and cuts it.
 func (req *request) visibleText(text string) string {
 	text = strings.ToValidUTF8(req.worker.Redact(text), "\ufffd")
-	n := 0
-	for i := range text {
-		if n == maxTextChars {
-			return fmt.Sprintf("%s... (%d bytes more)", text[:i], len(text)-i)
-		}
-		n++
+	visible := shown.Prefix(text, maxTextChars)
+	if visible != text {
+		visible += fmt.Sprintf("... (%d bytes more)", len(text)-len(visible))
 	}
-	return text
+	return visible
 }
 
 // visibleRecord returns key and value of a dead letter, redacted and each up to a number of bytes.

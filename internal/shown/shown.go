@@ -70,19 +70,23 @@ func LineUpTo(s string, limit int) string {
 	return b.String()
 }
 
+// Prefix returns the first characters of a text, at most limit.
+func Prefix(s string, limit int) string {
+	n := 0
+	for pos := range s {
+		if n == limit {
+			return s[:pos]
+		}
+		n++
+	}
+	return s
+}
+
 // ReasonUpTo is [LineUpTo] for messages, which are "what happened: what to do". A longer one ends with its last clause
 // that fits, and "(...)", so that it does not end inside the remedy. Single words before the first clause, such as a
 // setting, are not clauses.
 func ReasonUpTo(s string, limit int) string {
-	fits := len(s)
-	n := 0
-	for pos := range s {
-		if n == limit {
-			fits = pos
-			break
-		}
-		n++
-	}
+	fits := len(Prefix(s, limit))
 	if fits == len(s) {
 		return LineUpTo(s, limit)
 	}
