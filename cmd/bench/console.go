@@ -57,8 +57,8 @@ type largeWorker struct {
 	url string
 }
 
-// startLarge starts a worker on a data folder with compiled plugins. name is of its offsets, so workers of other names
-// read everything.
+// startLarge starts a worker on a data folder with compiled plugins. Workers with different names have different
+// offsets, so each reads everything.
 func (b *bench) startLarge(ctx context.Context, side candidate, name string, connectors int, service,
 	broker *process) (*largeWorker, error) {
 	data := filepath.Join(b.dir, "console-"+side.data)
@@ -167,7 +167,7 @@ func (w *largeWorker) awaitLoads(ctx context.Context, b *bench, connectors int) 
 	}
 }
 
-// settle is awaitLoads, and pauses some connectors.
+// settle waits until every connector has finished its first load, then pauses some.
 func (w *largeWorker) settle(ctx context.Context, b *bench, connectors int) error {
 	if err := w.awaitLoads(ctx, b, connectors); err != nil {
 		return err

@@ -91,7 +91,7 @@ func invalidCommandLines(p *e2etest.Place, server string) []invalidCommandLine {
 		{
 			line: "connectors lockouts resume --url http://" + closed,
 			code: 1,
-			want: "; without a worker, retry by culvert run --resume-logons",
+			want: "; without a worker, culvert run --resume-logons retries them",
 		},
 		{line: "consume", code: 2, want: "expected TOPIC, found nothing"},
 		{line: "consume x --data nowhere", code: 1, want: "nowhere"},

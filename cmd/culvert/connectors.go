@@ -519,7 +519,7 @@ func (r *remote) newLockouts() *cobra.Command {
 				var answer struct{ Resumed int }
 				err := r.call(c.Context(), resume, nil, &answer)
 				if err != nil && !isRefused(err, 0) { // no worker answers
-					err = fmt.Errorf("%w; without a worker, retry by culvert run --resume-logons", err)
+					err = fmt.Errorf("%w; without a worker, culvert run --resume-logons retries them", err)
 				}
 				return number(answer.Resumed, "refused logon"), "will be retried", err
 			})

@@ -250,8 +250,8 @@ func (i *initDialog) logon(ctx context.Context, service string) (services []stri
 			password := i.answer("password", i.flags.Lookup("password").DefValue, "Reference to the password, or the "+
 				"password")
 			if i.err == nil && i.isTyped(password) {
-				fmt.Fprintln(i.out, "this is taken as the password: a file of its own, which only you can read, will "+
-					"have it, and the connector's file a reference to it")
+				fmt.Fprintln(i.out, "this is no reference, so it is used as the password: it will be in a file of its "+
+					"own that only you can read, and the connector's file will refer to that")
 			}
 			i.set("sap.odata.user.name", user)
 			i.set(passwordSetting, password)
@@ -472,7 +472,7 @@ func (i *initDialog) keepAnswers(err error, file string) error {
 	if draftErr != nil {
 		return errors.Join(err, draftErr)
 	}
-	return fmt.Errorf("%w\nnothing is written but %s, with the answers", err, draft)
+	return fmt.Errorf("%w\nonly %s is written: it has the answers", err, draft)
 }
 
 // write writes the connector's file, or to stdout, and a file with a typed password.
@@ -485,7 +485,7 @@ func (i *initDialog) write(stdout io.Writer, file string) error {
 		return asFailure(err)
 	}
 	if secrets != "" {
-		fmt.Fprintf(i.out, "%s is written, with the password, for its owner only\n", secrets)
+		fmt.Fprintf(i.out, "%s is written: it has the password, and only you can read it\n", secrets)
 	}
 	if stdout == nil {
 		fmt.Fprintf(i.out, "%s is written: culvert validate %s, culvert run --once %s\n", file, file, file)

@@ -269,7 +269,7 @@ func TestInitKeepsAnswers(t *testing.T) {
 
 	// The input ends after the set.
 	p.Stdin = password + "\nOrders\n"
-	r := p.Run(args...).WantCode(2).WantStderr("found the end of the input\nnothing is written but " + temp)
+	r := p.Run(args...).WantCode(2).WantStderr("found the end of the input\nonly " + temp)
 	drafts, _ := filepath.Glob(filepath.Join(temp, "*", "orders.properties"))
 	if len(drafts) != 1 || !strings.Contains(r.Stderr, drafts[0]) {
 		t.Fatalf("expected the answers in a file, found %v\n%s", drafts, r.Stderr)
