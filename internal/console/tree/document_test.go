@@ -62,6 +62,7 @@ func TestFieldsOfADocument(t *testing.T) {
 func TestEditOfFields(t *testing.T) {
 	for _, test := range []struct{ path, value, old, want string }{
 		{"/0", "-2147483648", `"OrderID": 13247`, `"OrderID": -2147483648`},
+		{"/0", "+007", `"OrderID": 13247`, `"OrderID": 7`},
 		{"/1", `a "b" 1`, `"Ana \u00e9"`, `"a \"b\" 1"`},
 		{"/1", "", `"Ana \u00e9"`, `""`},
 		{"/2", "12.5", `"BOI="`, `"BOI="`},

@@ -103,10 +103,11 @@ func powerOfTen(n int) *big.Int { return new(big.Int).Exp(big.NewInt(10), big.Ne
 // parseText returns the JSON of a typed value. An error is what was expected.
 func (f *Field) parseText(text string) (raw string, err error) {
 	if bits, ok := integerBits[f.Type]; ok {
-		if _, err := strconv.ParseInt(text, 10, bits); err != nil {
+		n, err := strconv.ParseInt(text, 10, bits)
+		if err != nil {
 			return f.null(text, "an integer of "+strconv.Itoa(bits)+" bits")
 		}
-		return text, nil
+		return strconv.FormatInt(n, 10), nil // without a plus sign and leading zeros, which are no JSON
 	}
 	if _, ok := logicalTimes[f.Type]; ok {
 		return f.parseTime(text)
