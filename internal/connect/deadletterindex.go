@@ -426,7 +426,8 @@ func (d *deadLetterIndex) selects(l *trackedDeadLetter, show string, filter *Dea
 	isOfCause := filter.Cause == ""
 	if !isOfCause {
 		id, err := strconv.ParseUint(filter.Cause, 16, 32)
-		isOfCause = err == nil && (causeID(id) == l.cause || causeID(id) == d.countedCause(l))
+		isOfCause = err == nil && len(filter.Cause) == len(UnknownCause) && // only one form selects all unknown causes
+			(causeID(id) == l.cause || causeID(id) == d.countedCause(l))
 	}
 	return isOfCause && (filter.Positions == nil || filter.Positions[l.position()]) &&
 		filter.isInTime(time.Unix(int64(l.failedAt), 0)) && (!filter.Superseded || d.isSuperseded(l.original))

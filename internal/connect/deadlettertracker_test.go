@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -672,6 +673,8 @@ func TestCausesAreBounded(t *testing.T) {
 	page, _, err := index.page(DeadLetterQuery{Show: ShowOpen, Filter: others})
 	require.NoError(t, err)
 	assert.Equal(t, 1, len(page))
+	otherForm := maps.Collect(index.selected(ShowOpen, &DeadLetterFilter{Cause: "0"}))
+	assert.Equal(t, 0, len(otherForm), "another form of the unknown cause")
 	h, _ := newDeadLetterHerd(t, map[string]string{"c": "dlq"})
 	_, err = h.DiscardDeadLetters(t.Context(), "c", others)
 	assert.Equal(t, true, errors.Is(err, ErrMixedCauses))
