@@ -61,8 +61,6 @@ var actions = map[string]action{
 		body: replayBody, response: func() any { return &rest.ReplayResult{} }},
 	"retry": {route: "POST /culvert/connectors/{name}/deadletters/{letter}/retry", Label: "Retry", success: ": ",
 		body: retryBody, response: func() any { return &rest.ReplayResult{} }, prepare: (*pageRequest).editLetter},
-	"retry-text": {route: "POST /culvert/connectors/{name}/deadletters/{letter}/retry", Label: "Retry", success: ": ",
-		body: retryBody, response: func() any { return &rest.ReplayResult{} }, prepare: (*pageRequest).editLetter},
 	"discard": {route: "POST /culvert/connectors/{name}/deadletters/discard", Label: "Discard",
 		success: ": ", response: func() any { return &rest.DiscardResult{} },
 		body: func(form url.Values) any { return selection(form) }},

@@ -150,8 +150,8 @@ func sinceOf(form url.Values) string {
 	return since
 }
 
-// editLetter sets the value of a retry: the stored one with the fields of the form, or the text of the form. It sets no
-// value if that equals the stored one.
+// editLetter sets the value of a retry: the stored one with the fields of the form, or the text of the form if that
+// differs from the stored one. It sets no value if nothing was edited, and refuses fields and a text that both were.
 func (pr *pageRequest) editLetter(form url.Values) error {
 	if !form.Has("value") {
 		return nil
@@ -161,23 +161,28 @@ func (pr *pageRequest) editLetter(form url.Values) error {
 		form.Del("value")
 		return err
 	}
-	value := strings.ReplaceAll(form.Get("value"), "\r\n", "\n")
-	if form.Get("do") == "retry" {
-		value = *stored.Record.Value
-		if document := tree.Parse(value, ""); document != nil {
-			fields := map[string]string{}
-			for name := range form {
-				if path, ok := strings.CutPrefix(name, fieldPrefix); ok {
-					fields[path] = form.Get(name)
-				}
-			}
-			if value, err = document.Edit(fields); err != nil {
-				return newRefusal(http.StatusBadRequest, err.Error())
+	value := *stored.Record.Value
+	if document := tree.Parse(value, ""); document != nil {
+		fields := map[string]string{}
+		for name := range form {
+			if path, ok := strings.CutPrefix(name, fieldPrefix); ok {
+				fields[path] = form.Get(name)
 			}
 		}
+		if value, err = document.Edit(fields); err != nil {
+			return newRefusal(http.StatusBadRequest, err.Error())
+		}
 	}
-	form.Set("value", value)
-	if value == *stored.Record.Value {
+	text := strings.ReplaceAll(form.Get("value"), "\r\n", "\n")
+	switch *stored.Record.Value {
+	case text:
+		form.Set("value", value)
+	case value:
+		form.Set("value", text)
+	default:
+		return newRefusal(http.StatusBadRequest, "Fields and the raw JSON were both edited: change only one of them")
+	}
+	if text == value {
 		form.Del("value")
 	}
 	return nil

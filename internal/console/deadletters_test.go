@@ -137,19 +137,20 @@ func TestDeadLetterIsEdited(t *testing.T) {
 	form := formOf(t, serve(t, newConsole(f), "GET", "/console/letters?name=orders&letter=0%407", nil).Body.String())
 	assert.Equal(t, []string{"{\"a\":\n1}", "1"}, []string{form.Get("value"), form.Get("f./0")})
 	form.Del("older")
-	for _, test := range []struct{ do, value, field, want string }{
-		{do: "retry-text", value: "{\"a\":\r\n1}", field: "1", want: `{}`},
-		{do: "retry-text", value: "{\"a\":2}", field: "3", want: `{"value":"{\"a\":2}"}`},
-		{do: "retry", value: "{\"a\":2}", field: "1", want: `{}`},
-		{do: "retry", value: "{\"a\":2}", field: "3", want: `{"value":"{\"a\":\n3}"}`},
+	form.Set("do", "retry")
+	for _, test := range []struct{ value, field, want string }{
+		{value: "{\"a\":\r\n1}", field: "1", want: `{}`},
+		{value: "{\"a\":2}", field: "1", want: `{"value":"{\"a\":2}"}`},
+		{value: "{\"a\":\r\n1}", field: "3", want: `{"value":"{\"a\":\n3}"}`},
 	} {
 		form.Set("value", test.value)
 		form.Set("f./0", test.field)
-		form.Set("do", test.do)
 		w := serve(t, newConsole(f), "POST", "/console/act", form)
 		assert.Equal(t, test.want, f.bodies[len(f.bodies)-2]) // the last request is for the frame
 		assert.Contains(t, w.Body.String(), "1 delivered", "#circle-check")
 	}
+	form.Set("value", "{\"a\":2}")
+	assert.Contains(t, serve(t, newConsole(f), "POST", "/console/act", form).Body.String(), "both edited")
 	form.Set("f./0", "many")
 	requests := len(f.bodies)
 	page := serve(t, newConsole(f), "POST", "/console/act", form).Body.String()

@@ -304,7 +304,7 @@ func testFailureIsRepaired(t *testing.T, worker *e2etest.Worker, b *Browser) {
 	tab.Click(`dialog.drawer form > details > summary`)
 	retry := func(value string, outcome ...string) {
 		tab.Type("#drawer-value", value)
-		tab.Click(`dialog.drawer button[value="retry-text"]`)
+		tab.Click(`dialog.drawer details button[value="retry"]`)
 		tab.AwaitText(outcome...)
 	}
 	// A value that is not JSON, or that is refused again, can be edited again, and the stored one is shown.
