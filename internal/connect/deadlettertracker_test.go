@@ -853,8 +853,17 @@ func TestFilterSelectsTheSameLetters(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, ReplayResult{Sent: 69, Delivered: 69, Kept: map[string]int{}}, replayed, "one of 70 was discarded")
 	h.awaitOpen("c", count-4-69)
+	discarded, err = h.DiscardDeadLetters(kafkatest.Context(t), "c", DeadLetterFilter{Since: at(1)})
+	require.NoError(t, err)
+	assert.Equal(t, DiscardResult{Discarded: count - 4 - 69 - 1, Kept: map[string]int{}}, discarded)
+	h.awaitOpen("c", 1)
+	again := ReplayRequest{Filter: DeadLetterFilter{Error: "no stock"}, IncludeReplayed: true, IncludeSuperseded: true}
+	replayed, err = h.ReplayConnector(kafkatest.Context(t), "c", again)
+	require.NoError(t, err)
+	assert.Equal(t, ReplayResult{Sent: count / 2, Delivered: count / 2, Kept: map[string]int{}}, replayed, "again")
+	h.awaitOpen("c", 1) // letters that the filter does not select are still settled
 	discarded, err = h.DiscardDeadLetters(kafkatest.Context(t), "c", DeadLetterFilter{})
 	require.NoError(t, err)
-	assert.Equal(t, DiscardResult{Discarded: count - 4 - 69, Kept: map[string]int{}}, discarded)
+	assert.Equal(t, DiscardResult{Discarded: 1, Kept: map[string]int{}}, discarded)
 	h.awaitOpen("c", 0)
 }

@@ -26,7 +26,7 @@ import (
 type ReplayRequest struct {
 	Topic  string
 	Filter DeadLetterFilter
-	// IncludeReplayed replays letters again that were replayed before: those in Filter.Positions, all if it is nil.
+	// IncludeReplayed replays letters again that were replayed before: those that Filter selects.
 	IncludeReplayed   bool
 	IncludeSuperseded bool // also sends records of a sink that have a newer record of the same key
 	// DryRun processes dead letters without sending or storing anything. Plugins are opened, which may read the
@@ -134,6 +134,10 @@ func (h *Herder) Replay(ctx context.Context, r ReplayRequest) (ReplayResult, err
 	if r.located != nil {
 		r.Filter = r.located.filter
 	}
+	var matching map[DeadLetterPosition]bool // of a filter that also selects settled letters
+	if r.IncludeReplayed && r.Filter.Positions == nil && !r.Filter.IsZero() {
+		matching = map[DeadLetterPosition]bool{}
+	}
 	ends, err := r.read(ctx, reader, func(record *kgo.Record) error {
 		l := h.shared.parseDeadLetter(record)
 		_, findErr := h.find(l.Connector)
@@ -155,6 +159,9 @@ func (h *Herder) Replay(ctx context.Context, r ReplayRequest) (ReplayResult, err
 		}
 		if findErr == nil {
 			selected[l.Connector] = true
+			if matching != nil {
+				matching[l.position()] = true
+			}
 			return nil
 		}
 		reason := "of connector " + strconv.Quote(l.Connector) + ", which is not configured"
@@ -167,6 +174,9 @@ func (h *Herder) Replay(ctx context.Context, r ReplayRequest) (ReplayResult, err
 	})
 	if err != nil {
 		return result, err
+	}
+	if matching != nil { // the states of other letters remain
+		r.Filter.Positions = matching
 	}
 	for _, name := range slices.Sorted(maps.Keys(selected)) {
 		c := &connectorReplay{reader: reader, request: r, result: &result, index: indexes[name], ends: ends}
