@@ -430,7 +430,18 @@ func (d *deadLetterIndex) selects(l *trackedDeadLetter, show string, filter *Dea
 			(causeID(id) == l.cause || causeID(id) == d.countedCause(l))
 	}
 	return isOfCause && (filter.Positions == nil || filter.Positions[l.position()]) &&
-		filter.isInTime(time.Unix(int64(l.failedAt), 0)) && (!filter.Superseded || d.isSuperseded(l.original))
+		d.isInTime(l, filter) && (!filter.Superseded || d.isSuperseded(l.original))
+}
+
+// isInTime reports whether an original was failing within the times of a filter. Its newest attempt may follow them: a
+// row that is refused in every period would never be of the letters up to the time of a list.
+func (d *deadLetterIndex) isInTime(newest *trackedDeadLetter, filter *DeadLetterFilter) bool {
+	first := newest.failedAt
+	for l := range d.deadLettersOf(newest.original) {
+		first = min(first, l.failedAt)
+	}
+	return !time.Unix(int64(newest.failedAt), 0).Before(filter.Since) &&
+		(filter.Until.IsZero() || time.Unix(int64(first), 0).Before(filter.Until))
 }
 
 // countedCause returns the cause under which the letter is counted: zero if the text of its cause was not kept.

@@ -289,3 +289,20 @@ func TestReplayIndexIsBounded(t *testing.T) {
 	index.close()
 	assert.Equal(t, int64(maxReplayBytes-3*indexedLetterBytes), replays.bytes)
 }
+
+// A filter by time selects an original that was failing within it, also if it has failed again since.
+func TestTimesOfAnOriginal(t *testing.T) {
+	index, letters := indexOf(t, []indexedLetter{{failedAt: 5}, {failedAt: 15}})
+	for _, test := range []struct {
+		since, until int64
+		want         int
+	}{{since: 15, want: 1}, {since: 16}, {until: 6, want: 1}, {until: 5}, {since: 7, until: 8, want: 1}} {
+		filter := DeadLetterFilter{Since: time.Unix(test.since, 0)}
+		if test.until > 0 {
+			filter.Until = time.Unix(test.until, 0)
+		}
+		selected := index.selected(&filter, false)
+		assert.Equal(t, test.want, len(selected), fmt.Sprint(test))
+		assert.Equal(t, test.want == 1, selected[letters[1].position()], "the newest letter")
+	}
+}
