@@ -173,16 +173,16 @@ func (pr *pageRequest) editLetter(form url.Values) error {
 			return newRefusal(http.StatusBadRequest, err.Error())
 		}
 	}
-	text := strings.ReplaceAll(form.Get("value"), "\r\n", "\n")
+	rawJSON := strings.ReplaceAll(form.Get("value"), "\r\n", "\n")
 	switch *stored.Record.Value {
-	case text:
+	case rawJSON:
 		form.Set("value", value)
 	case value:
-		form.Set("value", text)
+		form.Set("value", rawJSON)
 	default:
 		return newRefusal(http.StatusBadRequest, "Fields and the raw JSON were both edited: change only one of them")
 	}
-	if text == value {
+	if rawJSON == value {
 		form.Del("value")
 	}
 	return nil
