@@ -845,25 +845,33 @@ func TestFilterSelectsTheSameLetters(t *testing.T) {
 	}
 	// The index is incomplete, as at first.
 	lockedFilter := DeadLetterFilter{Superseded: true, Error: "locked"}
-	discarded, err := h.DiscardDeadLetters(kafkatest.Context(t), "c", lockedFilter)
-	require.NoError(t, err)
-	assert.Equal(t, DiscardResult{Discarded: 4, Kept: map[string]int{}}, discarded)
+	h.discardSelected(lockedFilter, 4)
 	newest := ReplayRequest{Filter: DeadLetterFilter{Since: at(180)}}
 	replayed, err := h.ReplayConnector(kafkatest.Context(t), "c", newest)
 	require.NoError(t, err)
 	assert.Equal(t, ReplayResult{Sent: 69, Delivered: 69, Kept: map[string]int{}}, replayed, "one of 70 was discarded")
 	h.awaitOpen("c", count-4-69)
-	discarded, err = h.DiscardDeadLetters(kafkatest.Context(t), "c", DeadLetterFilter{Since: at(1)})
-	require.NoError(t, err)
-	assert.Equal(t, DiscardResult{Discarded: count - 4 - 69 - 1, Kept: map[string]int{}}, discarded)
+	h.discardSelected(DeadLetterFilter{Since: at(1)}, count-4-69-1)
 	h.awaitOpen("c", 1)
-	again := ReplayRequest{Filter: DeadLetterFilter{Error: "no stock"}, IncludeReplayed: true, IncludeSuperseded: true}
-	replayed, err = h.ReplayConnector(kafkatest.Context(t), "c", again)
-	require.NoError(t, err)
-	assert.Equal(t, ReplayResult{Sent: count / 2, Delivered: count / 2, Kept: map[string]int{}}, replayed, "again")
+	h.replayAgain(DeadLetterFilter{Error: "no stock"}, count/2)
 	h.awaitOpen("c", 1) // letters that the filter does not select are still settled
-	discarded, err = h.DiscardDeadLetters(kafkatest.Context(t), "c", DeadLetterFilter{})
-	require.NoError(t, err)
-	assert.Equal(t, DiscardResult{Discarded: 1, Kept: map[string]int{}}, discarded)
+	h.discardSelected(DeadLetterFilter{}, 1)
 	h.awaitOpen("c", 0)
+}
+
+// discardSelected discards the open letters of the connector c that a filter selects.
+func (h *herd) discardSelected(filter DeadLetterFilter, want int) {
+	h.t.Helper()
+	discarded, err := h.DiscardDeadLetters(kafkatest.Context(h.t), "c", filter)
+	require.NoError(h.t, err)
+	assert.Equal(h.t, DiscardResult{Discarded: want, Kept: map[string]int{}}, discarded)
+}
+
+// replayAgain replays all letters of the connector c that a filter selects, also settled ones.
+func (h *herd) replayAgain(filter DeadLetterFilter, want int) {
+	h.t.Helper()
+	again := ReplayRequest{Filter: filter, IncludeReplayed: true, IncludeSuperseded: true}
+	replayed, err := h.ReplayConnector(kafkatest.Context(h.t), "c", again)
+	require.NoError(h.t, err)
+	assert.Equal(h.t, ReplayResult{Sent: want, Delivered: want, Kept: map[string]int{}}, replayed, "again")
 }

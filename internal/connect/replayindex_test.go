@@ -294,8 +294,9 @@ func TestReplayIndexIsBounded(t *testing.T) {
 func TestTimesOfAnOriginal(t *testing.T) {
 	index, letters := indexOf(t, []indexedLetter{{failedAt: 5}, {failedAt: 15}})
 	for _, test := range []struct {
-		since, until int64
-		want         int
+		since int64 // Unix seconds
+		until int64
+		want  int
 	}{{since: 15, want: 1}, {since: 16}, {until: 6, want: 1}, {until: 5}, {since: 7, until: 8, want: 1}} {
 		filter := DeadLetterFilter{Since: time.Unix(test.since, 0)}
 		if test.until > 0 {
