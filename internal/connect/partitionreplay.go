@@ -156,7 +156,7 @@ func (p *partitionReplay) readSelected(ctx context.Context, state *replayState,
 // selects reports whether the request selects a letter, which represents its original.
 func (p *partitionReplay) selects(l *DeadLetter) bool {
 	filter := &p.request.Filter
-	return filter.matchesText(l) && p.index.matches(p.index.newest(l.recordID().original()), filter)
+	return filter.matchesText(l) && p.index.selects(p.index.newest(l.recordID().original()), ShowAll, filter)
 }
 
 // read calls visit with the records of the partition from next on, or with the located letters among them.

@@ -2,6 +2,7 @@ package connect
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -302,7 +303,7 @@ func TestTimesOfAnOriginal(t *testing.T) {
 		if test.until > 0 {
 			filter.Until = time.Unix(test.until, 0)
 		}
-		selected := index.selected(&filter, false)
+		selected := maps.Collect(index.selected(ShowOpen, &filter))
 		assert.Equal(t, test.want, len(selected), fmt.Sprint(test))
 		assert.Equal(t, test.want == 1, selected[letters[1].position()], "the newest letter")
 	}
