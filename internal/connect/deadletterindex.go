@@ -90,24 +90,31 @@ type originalState struct {
 
 // newestVersions has the newest of the originals with one key, and the newest one with another value.
 type newestVersions struct {
-	newest int64  // [trackedDeadLetter.version]
-	second int64  // of the newest version with another value; zero means that all have one value
-	value  uint32 // of the newest version
+	newest versionOrder
+	second versionOrder // the zero value means that all have one value
+	value  uint32       // of the newest version
+}
+
+// versionOrder orders the originals with one key.
+type versionOrder struct {
+	version  int64  // [trackedDeadLetter.version]
+	failedAt uint32 // of its first letter
 }
 
 func (n *newestVersions) add(l *trackedDeadLetter) {
+	added := versionOrder{l.version, l.failedAt}
 	switch {
-	case l.value == n.value:
-		n.newest = max(n.newest, l.version)
-	case l.version < n.newest:
-		n.second = max(n.second, l.version)
-	default:
-		*n = newestVersions{newest: l.version, second: n.newest, value: l.value}
+	case l.value != n.value && l.version >= n.newest.version:
+		*n = newestVersions{newest: added, second: n.newest, value: l.value}
+	case l.value != n.value && l.version > n.second.version:
+		n.second = added
+	case l.value == n.value && l.version > n.newest.version:
+		n.newest = added
 	}
 }
 
-// others returns the newest version with another value than this one; zero means that no version has another value.
-func (n newestVersions) others(value uint32) int64 {
+// others returns the newest version with another value than this one.
+func (n newestVersions) others(value uint32) versionOrder {
 	if value == n.value {
 		return n.second
 	}
@@ -287,7 +294,9 @@ func (d *deadLetterIndex) isSuperseded(original originalID) bool {
 	if newest.isRow {
 		version += clockTolerance.Milliseconds()
 	}
-	return newest.key != 0 && d.versions[newest.key].others(newest.value) > version
+	other := d.versions[newest.key].others(newest.value)
+	// A greater offset that failed earlier may be of an earlier topic with the same name.
+	return newest.key != 0 && other.version > version && other.failedAt >= d.oldest(original).failedAt
 }
 
 // isComplete reports whether all letters that were not read or were dropped are settled.

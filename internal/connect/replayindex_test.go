@@ -181,6 +181,7 @@ func TestSupersededLetters(t *testing.T) {
 		millis    int64 // when a row failed, or the offset of a sink's record
 		retryOf   int   // the place of the letter that was retried, plus one
 		isOfASink bool
+		failedAt  int64 // Unix seconds, of a sink's record
 	}
 	for name, test := range map[string]struct {
 		letters []letter
@@ -200,6 +201,8 @@ func TestSupersededLetters(t *testing.T) {
 			{key: "k", value: "a", millis: 18000, retryOf: 1}}, want: []int{2}},
 		"records": {letters: []letter{{key: "k", value: "a", millis: 7, isOfASink: true},
 			{key: "k", value: "b", millis: 8, isOfASink: true}}, want: []int{0}},
+		"records of a topic that was created again": {letters: []letter{{key: "k", value: "a", millis: 1000, isOfASink: true},
+			{key: "k", value: "b", millis: 5, isOfASink: true, failedAt: 1}}},
 		"records of one value": {letters: []letter{{key: "k", value: "a", millis: 7, isOfASink: true},
 			{key: "k", value: "a", millis: 8, isOfASink: true}}},
 	} {
@@ -213,6 +216,7 @@ func TestSupersededLetters(t *testing.T) {
 			added := ParseDeadLetter(r)
 			if l.isOfASink {
 				added.DeadLetterOrigin = DeadLetterOrigin{Topic: "t", Offset: l.millis}
+				added.FailedAt = time.Unix(l.failedAt, 0)
 			}
 			if l.retryOf > 0 {
 				first := letters[l.retryOf-1]
