@@ -16,7 +16,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/culvert-project/culvert/host"
-	"github.com/culvert-project/culvert/internal/buildinfo"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/guard"
 	"github.com/culvert-project/culvert/internal/logging"
@@ -235,8 +234,6 @@ func run(ctx context.Context, in *installation, hostConfig host.Config, showProg
 		hangUps = make(chan os.Signal, 1)
 		signal.Notify(hangUps, syscall.SIGHUP) // while it starts, too, since a SIGHUP ends the process otherwise
 	}
-	hostConfig.Logger.Info("Culvert starts", "version", buildinfo.Product(),
-		"compatible_with", "Kafka Connect "+buildinfo.KafkaConnect)
 	h, err := host.New(ctx, hostConfig)
 	if err != nil && ctx.Err() != nil {
 		return nil // stopped before anything ran

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"github.com/culvert-project/culvert/internal/base/memory"
+	"github.com/culvert-project/culvert/internal/buildinfo"
 	"github.com/culvert-project/culvert/internal/check"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/kafka"
@@ -109,7 +110,8 @@ func (in *Installation) OpenPlugins(ctx context.Context, needed []plugin.Require
 	return nil
 }
 
-// ReadSettings parses the worker's settings and returns all of their problems. ToRun also sets logger levels.
+// ReadSettings parses the worker's settings and returns all of their problems. ToRun also sets logger levels, and logs
+// the version of the program.
 func (in *Installation) ReadSettings(ctx context.Context, problems config.Problems, purpose Purpose) config.Problems {
 	add := func(err error) { // two parsers may report the same problem, for example of a key store that both use
 		if p := in.Worker.Locate(err); !slices.Contains(problems, p) {
@@ -121,6 +123,8 @@ func (in *Installation) ReadSettings(ctx context.Context, problems config.Proble
 		if err := in.setLevels(valid); err != nil {
 			add(err)
 		}
+		in.Log.Info("Culvert starts", "version", buildinfo.Product(),
+			"compatible_with", "Kafka Connect "+buildinfo.KafkaConnect)
 	}
 	var err error
 	var warnings config.Problems
