@@ -240,11 +240,15 @@ async function act(form, button) {
   if (dialog && failed) {
     dialog.querySelector(".result")?.remove();
     dialog.querySelector(".top, h2").after(result);
-    for (const stored of dialog.querySelectorAll(".stored")) stored.open = true;
     const fresh = result.querySelector("[data-letter]");
     if (fresh) { // the next retry is of the new letter, whose value is the one that was sent
-      form.elements.letter.value = fresh.dataset.letter;
+      const at = new URL(location.href), raw = form.querySelector("details");
+      at.searchParams.set("letter", fresh.dataset.letter);
+      const next = await fetch(at).then(page => page.text()).then(page => parse(page).querySelector("form.retry"), () => null);
+      if (next && raw?.open) next.querySelector("details").open = true;
+      if (next) form.replaceWith(next);
     }
+    for (const stored of dialog.querySelectorAll(".stored")) stored.open = true;
   } else {
     dialog?.close();
     notify(result, failed);
@@ -390,7 +394,7 @@ if (drawer) {
     main.dataset.poll = back.slice(back.indexOf("?"));
     drawer.remove();
   });
-  const leaves = () => ![...drawer.querySelectorAll("textarea")].some(isDirty) || confirm("Discard the edit?");
+  const leaves = () => ![...drawer.querySelectorAll("textarea, .tree input")].some(isDirty) || confirm("Discard the edit?");
   drawer.addEventListener("cancel", e => leaves() || e.preventDefault());
   drawer.querySelector(".top a").addEventListener("click", e => {
     e.preventDefault();

@@ -80,6 +80,12 @@ func TestRealLettersAreSettledInABrowser(t *testing.T) {
 	tab.TabTo(`a[href*="letter=0"]`)
 	tab.Press(kb.Enter)
 	tab.AwaitText("Freight: Decimal(6) named by the error")
+	// A value that is refused again is mended in the form of its new letter.
+	tab.Type(`dialog input[aria-invalid="true"]`, "12.500002")
+	tab.TabTo(`dialog button[value="retry"]`)
+	tab.Press(kb.Enter)
+	tab.AwaitText("Refused again")
+	tab.Await("the new letter", `document.querySelector('dialog input[aria-invalid="true"]').defaultValue === "12.500002"`)
 	tab.Type(`dialog input[aria-invalid="true"]`, "12.50")
 	tab.TabTo(`dialog button[value="retry"]`)
 	tab.Press(kb.Enter)
