@@ -183,12 +183,9 @@ func TestComponentsShareTheirTable(t *testing.T) {
 	}
 	before := count()
 	component = wit.Component{}
-	for range 1000 {
+	isFreed := func() bool {
 		runtime.GC()
-		if count() < before {
-			return
-		}
-		time.Sleep(time.Millisecond)
+		return count() < before
 	}
-	t.Error("expected that the table of a freed component is freed")
+	require.Until(t, isFreed, func() string { return "expected that the table of a freed component is freed" })
 }

@@ -18,7 +18,7 @@ type Declarations = setting.Table
 func Declare(specs ...wit.ConfigKey) *Declarations { return setting.NewTable(specs...) }
 
 // componentTables has the tables of plugins' components, by the first of their settings, until the plugin is freed: the
-// check of one connector needs those of all components. Keys are weak.Pointer[wit.ConfigKey].
+// check of one connector needs the tables of all components. Keys are weak.Pointer[wit.ConfigKey].
 var componentTables sync.Map
 
 // DeclareComponent is [Declare] for a plugin's component, with its prefixes. Callers share the result, so they change

@@ -113,8 +113,8 @@ func (n *newestVersions) add(l *trackedDeadLetter) {
 	}
 }
 
-// others returns the newest version with another value than this one.
-func (n newestVersions) others(value uint32) versionOrder {
+// newestOther returns the newest version with another value than this one.
+func (n newestVersions) newestOther(value uint32) versionOrder {
 	if value == n.value {
 		return n.second
 	}
@@ -294,7 +294,7 @@ func (d *deadLetterIndex) isSuperseded(original originalID) bool {
 	if newest.isRow {
 		version += clockTolerance.Milliseconds()
 	}
-	other := d.versions[newest.key].others(newest.value)
+	other := d.versions[newest.key].newestOther(newest.value)
 	// A greater offset that failed earlier may be of an earlier topic with the same name.
 	return newest.key != 0 && other.version > version && other.failedAt >= d.oldest(original).failedAt
 }
@@ -426,8 +426,8 @@ func (d *deadLetterIndex) selected(show string, filter *DeadLetterFilter) iter.S
 	}
 }
 
-// selects reports whether the newest letter of an original is to be shown and matches a filter, as far as the index
-// knows the letter: the Error of the filter is not considered.
+// selects reports whether show and a filter select the newest letter of an original, as far as the index knows the
+// letter: it ignores the Error of the filter.
 func (d *deadLetterIndex) selects(l *trackedDeadLetter, show string, filter *DeadLetterFilter) bool {
 	if show != ShowAll && (show == ShowOpen) == d.isSettled(l) {
 		return false
@@ -442,8 +442,8 @@ func (d *deadLetterIndex) selects(l *trackedDeadLetter, show string, filter *Dea
 		d.isInTime(l, filter) && (!filter.Superseded || d.isSuperseded(l.original))
 }
 
-// isInTime reports whether an original was failing within the times of a filter. Its newest attempt may follow them: a
-// row that is refused in every period would never be of the letters up to the time of a list.
+// isInTime reports whether an original was failing within the times of a filter. Its newest attempt may follow them:
+// otherwise no filter up to the time of a list would select a row that is refused in every period.
 func (d *deadLetterIndex) isInTime(newest *trackedDeadLetter, filter *DeadLetterFilter) bool {
 	first := newest.failedAt
 	for l := range d.deadLettersOf(newest.original) {

@@ -299,7 +299,7 @@ func encodeBitmap(next int64, ranges []offsetRange) string {
 // addBitmap adds the ranges of fieldBitmap. fieldNext was parsed before.
 func (r *replayState) addBitmap(text string) error {
 	next, _ := r.next()
-	if base64.StdEncoding.DecodedLen(len(text)) > maxSettledBitmap+2 {
+	if len(text) > base64.StdEncoding.EncodedLen(maxSettledBitmap) {
 		return fmt.Errorf("field %s: expected at most %d bytes, found more", fieldBitmap, maxSettledBitmap)
 	}
 	bitmap, err := base64.StdEncoding.DecodeString(text)

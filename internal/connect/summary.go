@@ -48,7 +48,7 @@ type ComponentStatus struct {
 	Activity   Activity
 }
 
-// causeLine returns the first line of an error, with the reason before the record. It does not change a line again.
+// causeLine returns the first line of an error, with the reason before the record. It leaves such a line unchanged.
 func causeLine(text string) string { return shown.Line(reasonOf(text)) }
 
 func reasonOf(text string) string {

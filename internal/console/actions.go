@@ -25,8 +25,8 @@ type action struct {
 	response     func() any                // returns what the response is decoded into; nil means it is ignored
 	// prepare completes the form before the call; nil means that it is complete.
 	prepare func(*pageRequest, url.Values) error
-	// then continues with the response; nil means that the call is all.
-	then func(pr *pageRequest, r *result, response any)
+	// handle completes the result with the response, and may send more requests. Nil leaves the result as it is.
+	handle func(pr *pageRequest, r *result, response any)
 }
 
 // actions lists all buttons except on the pages of configurations and samples.
@@ -56,7 +56,7 @@ var actions = map[string]action{
 	"resume-logons": {route: "PUT /culvert/lockouts/resume", Label: "Retry refused logons",
 		success: "Refused logons are retried", Confirm: "The secrets are correct now"},
 	"check-logon": {route: "GET /connectors/{name}/config", Label: "Check logon",
-		response: func() any { return &map[string]string{} }, then: (*pageRequest).checkLogon},
+		response: func() any { return &map[string]string{} }, handle: (*pageRequest).checkLogon},
 	"replay": {route: "POST /culvert/connectors/{name}/deadletters/replay", Label: "Replay", success: ": ",
 		body: replayBody, response: func() any { return &rest.ReplayResult{} }},
 	"retry": {route: "POST /culvert/connectors/{name}/deadletters/{letter}/retry", Label: "Retry", success: ": ",
@@ -281,8 +281,8 @@ func (pr *pageRequest) perform(a action, form url.Values) result {
 	}
 	r.Replayed, _ = response.(*rest.ReplayResult)
 	r.Discarded, _ = response.(*rest.DiscardResult)
-	if a.then != nil {
-		a.then(pr, &r, response)
+	if a.handle != nil {
+		a.handle(pr, &r, response)
 	}
 	return r
 }

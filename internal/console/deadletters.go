@@ -123,8 +123,8 @@ func (p deadLettersPage) Link(changes ...string) string {
 	return "letters?" + link.Encode()
 }
 
-// Others returns the condition of the box that sends letters although newer records exist.
-func (p deadLettersPage) Others() string {
+// OlderCondition returns which records the box older also sends.
+func (p deadLettersPage) OlderCondition() string {
 	if p.Head.Status.Type == "source" {
 		return "whose key has a later record in the topic that the connector writes"
 	}

@@ -9,8 +9,7 @@
 //   - client.go: how a page calls REST. fragment.go: the parts of pages that the script polls.
 //   - overview.go, connector.go, records.go, deadletters.go, plugins.go, log.go: what the pages show; head.go: the
 //     head of all pages of a connector. Package sampled compares the records of samples, package tree shows and edits
-//     their fields and those of dead letters. Package svg shows charts, package fields the fields of a configuration
-//     in their steps.
+//     the fields of records. Package svg shows charts, package fields the settings of a configuration in steps.
 //   - form.go: a configuration as fields and as text.
 //   - actions.go: what buttons do. templatefuncs.go: numbers, times and commands as text.
 //

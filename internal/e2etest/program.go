@@ -578,6 +578,19 @@ func WithLogon(lines []string, settings ...string) []string {
 	return WithSettings(WithSettings(lines, "sap.odata.user.name=me", "sap.odata.user.pwd="+Password), settings...)
 }
 
+// LockUser sends a wrong password of the user of [WithLogon], which a service with LockAfter 1 locks.
+func LockUser(t *testing.T, address string) {
+	t.Helper()
+	request, err := http.NewRequest("GET", "http://"+address+odatatest.SAPPath, nil)
+	NoError(t, err)
+	request.SetBasicAuth("me", "a wrong password")
+	r, err := http.DefaultClient.Do(request)
+	if err != nil || r.StatusCode != 401 {
+		t.Fatalf("expected 401, found %v, %v", r, err)
+	}
+	r.Body.Close()
+}
+
 // RefuseWrites lets a service answer 400 to the next n writes.
 func RefuseWrites(t *testing.T, s *odatatest.Service, n int) {
 	t.Helper()

@@ -65,15 +65,19 @@ type FormerWorker struct {
 	Text     string     `json:"text"`  // the same in words, see [FormerWorker.Describe]
 }
 
+// State returns left or lost.
+func (f *FormerWorker) State() string {
+	if f.Left {
+		return "left"
+	}
+	return "lost"
+}
+
 // Describe returns a text such as "lost 3 min ago, its 12 tasks move in 1:52".
 func (f *FormerWorker) Describe(now time.Time) string {
-	word := "lost"
-	if f.Left {
-		word = "left"
-	}
-	departure := fmt.Sprintf("%s %d min ago", word, int(now.Sub(f.Since).Minutes()))
+	departure := fmt.Sprintf("%s %d min ago", f.State(), int(now.Sub(f.Since).Minutes()))
 	if age := now.Sub(f.Since); age < 2*time.Minute {
-		departure = fmt.Sprintf("%s %d s ago", word, int(age.Seconds()))
+		departure = fmt.Sprintf("%s %d s ago", f.State(), int(age.Seconds()))
 	}
 	tasks := fmt.Sprintf(", its %d tasks move", f.Tasks)
 	switch {

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"runtime/metrics"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -48,8 +47,7 @@ func (req *request) workers() {
 	if req.cluster != nil && !req.queryBool("own") {
 		group, _ := req.cluster.Overview()
 		for _, former := range group.Former {
-			state, _, _ := strings.Cut(former.Text, " ")
-			infos = append(infos, WorkerInfo{Worker: former.WorkerID, State: state, Plugins: []string{},
+			infos = append(infos, WorkerInfo{Worker: former.WorkerID, State: former.State(), Plugins: []string{},
 				Error: former.Text})
 		}
 	}

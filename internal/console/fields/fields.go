@@ -25,7 +25,7 @@ type Group struct {
 	Name   string
 	Fields []Field
 	More   []Field
-	IsNext bool // an entity set without settings, besides the first: it is visible once somebody adds it
+	IsNext bool // an entity set without settings, besides the first: it is shown after a user has added it
 	// The following are not empty for a set of a source, of which rows can be shown.
 	Service string
 	Set     string

@@ -107,7 +107,7 @@ func TestFixedValuesAreChoices(t *testing.T) {
 	assert.Equal(t, []string{"json", "atom"}, allowed, "the declaration is not changed")
 }
 
-// A further set, of which nothing is set, is shown when somebody adds it. The first set is always shown.
+// A set without settings is shown after a user has added it. The first set is always shown.
 func TestFurtherSetIsShownWhenAdded(t *testing.T) {
 	v := check.Validation{}
 	for _, group := range []string{"Entity set 00", "Entity set 01"} {

@@ -3,7 +3,6 @@
 package console
 
 import (
-	"net/http"
 	"strings"
 	"testing"
 
@@ -20,11 +19,7 @@ func TestRealRefusedLogonByKeyboard(t *testing.T) {
 	t.Parallel()
 	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 5, User: "me", Password: e2etest.Password,
 		Switches: odatatest.Switches{LockAfter: 1}})
-	guess, err := http.NewRequest("GET", "http://"+address+odatatest.SAPPath, nil)
-	e2etest.NoError(t, err)
-	guess.SetBasicAuth("me", "somebody's guess")
-	_, err = http.DefaultClient.Do(guess)
-	e2etest.NoError(t, err)
+	e2etest.LockUser(t, address)
 	p.File("conf/hr.properties", e2etest.WithLogon(e2etest.Source("hr", address, "Orders"))...)
 	worker := p.StartWorker("conf")
 	worker.Await("hr", "has failed", func(s connect.Status) bool {

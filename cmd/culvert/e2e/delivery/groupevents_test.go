@@ -10,7 +10,7 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// The events of a connector are those of all workers, each once, with the sender of the request to the worker where it
+// The events of a connector come from all workers, each once, with the sender of the request to the worker where it
 // arrived. They are kept after the connector was deleted.
 func TestEventsOfAConnectorInAGroup(t *testing.T) {
 	g := embeddedGroup(t, 2)

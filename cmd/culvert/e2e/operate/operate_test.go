@@ -28,7 +28,7 @@ func TestOperate(t *testing.T) {
 	worker := p.File("worker.properties", "bootstrap.servers=embedded", "listeners=http://"+listen)
 	lockingService, lockingAddress := e2etest.StartDemo(t, odatatest.Options{Rows: 10, User: "me",
 		Password: e2etest.Password, Switches: odatatest.Switches{LockAfter: 1}})
-	lock(t, lockingAddress)
+	e2etest.LockUser(t, lockingAddress)
 	rejecting, rejectingAddress := e2etest.StartDemo(t, odatatest.Options{Rows: 1,
 		Switches: odatatest.Switches{Match: "POST", Status: 400, StatusCount: 1_000_000}})
 	// An error of the service is shown in its own words, with the transaction ID.
@@ -141,19 +141,6 @@ func checkSubscriptionsAreEnded(f *e2etest.Worker) {
 		t.Errorf("expected that nothing is ended, found %s", result)
 	}
 	f.Steer("orders", "resume")
-}
-
-// lock locks a user of a service by wrong passwords.
-func lock(t *testing.T, address string) {
-	t.Helper()
-	request, err := http.NewRequest("GET", "http://"+address+odatatest.SAPPath, nil)
-	e2etest.NoError(t, err)
-	request.SetBasicAuth("me", "somebody's guess")
-	r, err := http.DefaultClient.Do(request)
-	if err != nil || r.StatusCode != 401 {
-		t.Fatalf("expected 401, found %v, %v", r, err)
-	}
-	r.Body.Close()
 }
 
 // checkDeadLettersAreReplayed reads the dead letters of a service that has rejected all writes, and replays them.
