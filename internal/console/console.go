@@ -301,7 +301,7 @@ func (c *console) answerPage(w http.ResponseWriter, pr *pageRequest, name string
 	}
 	status := http.StatusOK
 	if err != nil {
-		frame.Title = "Not shown"
+		frame.Title = "This page cannot be shown"
 		frame.Error = err.Error()
 		status = statusOf(err)
 	} else if pr.formValues == nil {

@@ -436,7 +436,7 @@ func TestServicesAreCountedOnce(t *testing.T) {
 		{OriginUse: connect.OriginUse{Usage: limits.Usage{Origin: "https://d"}}},
 	}}
 	page := serve(t, newConsole(f), "GET", "/console/", nil).Body.String()
-	for _, want := range []string{">3 of 4<", ">1 away<", "2 logons refused"} {
+	for _, want := range []string{">3 of 4 <small>answer</small><", ">1 away<", "2 logons refused"} {
 		assert.Contains(t, page, want)
 	}
 	page = serve(t, newConsole(f), "GET", "/console/origins", nil).Body.String()
@@ -765,13 +765,13 @@ func TestCachedPagesDependOnRights(t *testing.T) {
 // script's requests wait for REST.
 func TestPagesWhileStarting(t *testing.T) {
 	f := newFakeAPI()
-	reason := errors.New("Plugins are being compiled: <odata-sink> for 12 s, 1 of 3 are ready.")
+	reason := errors.New("Plugins are being compiled: 1 of 3 done, <odata-sink> for 12 s.")
 	console := Environment{Title: "PRD"}.New(rest.Pages{API: f, Starting: func() error { return reason },
 		Rights: func(*http.Request) rest.Rights { return rest.Rights{} }})
 	for _, address := range addresses() {
 		w := serve(t, console, "GET", address, nil)
 		if w.Code != http.StatusServiceUnavailable || w.Header().Get("Refresh") != "2" ||
-			!strings.Contains(w.Body.String(), "&lt;odata-sink&gt; for 12 s, 1 of 3") {
+			!strings.Contains(w.Body.String(), "1 of 3 done, &lt;odata-sink&gt; for 12 s") {
 			t.Errorf("%s: expected 503 and the reason, found %d %v %s", address, w.Code, w.Header(), w.Body)
 		}
 	}
@@ -920,7 +920,7 @@ func TestFormatsOfFigures(t *testing.T) {
 		{got: formatRate(0.001), want: "< 0.01"},
 		{got: formatRate(1.234), want: "1.23"},
 		{got: formatRate(1234.5), want: "1,235"},
-		{got: formatPercent(0.1234), want: "12.3 %"},
+		{got: wholePercent(0.1294), want: "12 %"},
 		{got: string(formatTime(time.Time{})), want: "–"},
 		{got: stateWord("RESTARTING"), want: "starting"},
 	} {

@@ -201,9 +201,9 @@ func canEdit(l *rest.DeadLetter) bool {
 func isUneditable(value *string) bool { return strings.ContainsAny(*value, "\r\x00") }
 
 // keyLine returns the fields of a key in one line, or the key itself if it is no JSON.
-func keyLine(key *string) string {
-	if document := tree.Parse(*key, ""); document != nil {
+func keyLine(key string) string {
+	if document := tree.Parse(key, ""); document != nil {
 		return document.Line()
 	}
-	return *key
+	return key
 }

@@ -127,8 +127,8 @@ func (s shot) starting() error {
 	if s.name != "starting" {
 		return nil
 	}
-	return errors.New("Connectors are being checked: 312 of 737. Plugins are being compiled, once: odata-sink for " +
-		"12 s, smt for 12 s, 1 of 3 are ready.")
+	return errors.New("Connectors are being checked: 312 of 737. Plugins are being compiled, once: 1 of 3 done, " +
+		"odata-sink for 12 s, smt for 12 s.")
 }
 
 func shots(t *testing.T) []shot {

@@ -24,7 +24,7 @@ import (
 var templateFuncs = template.FuncMap{
 	"line": shown.Line, "text": shown.Text, "brief": brief, "json": oneLineJSON, "lines": linesOfText, "id": elementID,
 	"at": formatTime, "exactly": formatExactly, "rate": formatRate, "count": formatCount, "bytes": formatBytes,
-	"percent": formatPercent, "wholePercent": wholePercent, "state": stateWord, "look": lookOf, "icon": icon,
+	"wholePercent": wholePercent, "state": stateWord, "look": lookOf, "icon": icon,
 	"query": query, "seconds": formatSeconds, "actions": rowActions, "flow": flowText, "spark": sparkOf,
 	"loadShare": loadShare, "hasLetters": hasLetters, "canEdit": canEdit, "keyLine": keyLine, "tree": treeOf,
 	"compared": sampled.CompareStep, "outcome": sampled.Outcome, "lastStep": sampled.LastStep, "next": fields.Next,
@@ -133,8 +133,6 @@ func formatCount(n any) string {
 	}
 	return b.String()
 }
-
-func formatPercent(share float64) string { return strconv.FormatFloat(100*share, 'f', 1, 64) + " %" }
 
 func wholePercent(share float64) string { return strconv.Itoa(int(100*share)) + " %" }
 

@@ -52,10 +52,10 @@ func (c *Compilation) String() string {
 	for _, file := range slices.Sorted(maps.Keys(c.pending)) {
 		if began := c.pending[file]; !began.IsZero() {
 			name := strings.TrimSuffix(filepath.Base(strings.TrimPrefix(file, embeddedPrefix)), ".wasm")
-			running += fmt.Sprintf("%s for %.0f s, ", name, time.Since(began).Seconds())
+			running += fmt.Sprintf(", %s for %.0f s", name, time.Since(began).Seconds())
 		}
 	}
-	return fmt.Sprintf("%s%d of %d are ready", running, c.done, c.done+len(c.pending))
+	return fmt.Sprintf("%d of %d done%s", c.done, c.done+len(c.pending), running)
 }
 
 // noticeAfter is how long compiling must take to be reported.

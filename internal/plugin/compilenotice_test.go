@@ -50,14 +50,14 @@ func TestCompilationProgress(t *testing.T) {
 		for _, file := range []string{"embedded:odata-sink.wasm", "/plugins/own.wasm", "embedded:smt.wasm"} {
 			c.set(file, time.Time{})
 		}
-		expect("0 of 3 are ready")
+		expect("0 of 3 done")
 		c.set("embedded:smt.wasm", time.Now())
 		time.Sleep(12 * time.Second)
 		c.set("/plugins/own.wasm", time.Now())
-		expect("own for 0 s, smt for 12 s, 0 of 3 are ready")
+		expect("0 of 3 done, own for 0 s, smt for 12 s")
 		c.end("embedded:smt.wasm")
 		c.end("embedded:cached.wasm") // it had code in the cache
-		expect("own for 0 s, 1 of 3 are ready")
+		expect("1 of 3 done, own for 0 s")
 		c.end("/plugins/own.wasm")
 		c.end("embedded:odata-sink.wasm")
 		expect("")

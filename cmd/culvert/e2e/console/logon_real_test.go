@@ -3,6 +3,8 @@
 package console
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -58,5 +60,47 @@ func TestRealRefusedLogonByKeyboard(t *testing.T) {
 	}
 	tab.Click("#pause")
 	tab.AwaitText("hr/pause")
+	tab.CheckQuiet(hostPort(worker))
+}
+
+// A wrong password in a file is found and mended by keyboard from the page of its connector, as the guide tells: the
+// right one is tried in the form, the text downloaded, and what is hidden in it filled in.
+func TestRealWrongPasswordOfAFileByKeyboard(t *testing.T) {
+	t.Parallel()
+	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 5, User: "me", Password: e2etest.Password})
+	const file = "conf/hr.properties"
+	p.File(file, e2etest.WithLogon(e2etest.Source("hr", address, "Orders"), "sap.odata.user.pwd=guessed")...)
+	worker := p.StartWorker("conf")
+	tab := keyboardForm{Tab: NewBrowser(t).Open(nil)}
+	downloads := t.TempDir()
+	tab.SaveDownloads(downloads)
+	tab.Load(worker.URL + "/console/")
+	tab.AwaitText(`the password of user "me" was refused (401)`)
+	tab.TabTo(`#rows a`)
+	tab.Press(kb.Enter)
+	tab.AwaitText("Change sap.odata.user.pwd in " + file + ":")
+	tab.TabTo(`a[href^="form?name=hr"]`)
+	tab.Press(kb.Enter)
+	tab.typeField("sap.odata.user.pwd", e2etest.Password)
+	tab.leaveField()
+	tab.TabTo(`button[value="check"]`)
+	tab.Press(kb.Enter)
+	tab.AwaitText("me was accepted")
+	tab.TabTo(`button[value="download"]`)
+	tab.Press(kb.Enter)
+	download := filepath.Join(downloads, "hr.properties")
+	worker.Eventually("the file", func() bool { _, err := os.Stat(download); return err == nil })
+	text, err := os.ReadFile(download)
+	e2etest.NoError(t, err)
+	if hidden := strings.Count(string(text), "[hidden]"); hidden != 1 {
+		t.Fatalf("expected one hidden value, found %d in\n%s", hidden, text)
+	}
+	tab.Load(worker.URL + "/console/connector?name=hr")
+	p.File(file, strings.ReplaceAll(string(text), "[hidden]", e2etest.Password))
+	tab.Await("a running connector", `["idle", "running"].includes(document.querySelector(".top .pill").innerText)`)
+	worker.AwaitStderr("extraction finished: 5 rows")
+	if refused := s.Ledger().FailedLogonsOf["me"]; refused != 1 {
+		t.Errorf("expected one refused logon, found %d", refused)
+	}
 	tab.CheckQuiet(hostPort(worker))
 }

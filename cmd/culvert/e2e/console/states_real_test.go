@@ -9,17 +9,20 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/chromedp/kb"
+
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/internal/porttest"
 )
 
-// Of two workers one is killed: its connector becomes unknown on the pages of the other one.
+// Of two workers one is killed: its connector becomes unknown on the pages of the other one, which tell by keyboard when
+// its task moves, until it has moved.
 func TestRealWorkerOfTwoKilled(t *testing.T) {
 	t.Parallel()
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 5})
-	first, second := startPair(p, 60_000)
+	first, second := startPair(p, 15_000)
 	first.AwaitChangeable()
 	for _, name := range []string{"one", "two"} {
 		config := e2etest.SettingsOf(append(e2etest.Source(name, address, "Orders"), "sap.odata#00.exec-period=1"))
@@ -48,10 +51,23 @@ func TestRealWorkerOfTwoKilled(t *testing.T) {
 	if waited > 15*time.Second {
 		t.Errorf("expected the state within 15 s, found it after %v", waited)
 	}
-	tab.Load(first.URL + "/console/connector?name=" + name)
-	tab.AwaitText("unknown")
+	tab.AwaitText(secondHost + ": lost ")
+	tab.TabTo(`a[href^="connector?name=` + name + `"]`)
+	tab.Press(kb.Enter)
+	tab.AwaitText("worker " + secondHost + ": lost ")
+	tab.TabTo(`main a[href^="workers"]`)
+	tab.Press(kb.Enter)
+	tab.AwaitText("lost ", "its task moves in 0:")
+	tab.TabTo(`nav a[href="./"]`)
+	tab.Press(kb.Enter)
+	waited = tab.Await("the moved task", `["idle", "running"].includes(`+state+`)`)
+	t.Logf("moved after another %v", waited)
+	if task := e2etest.TaskOf(t, strings.TrimPrefix(first.URL, "http://"), name); task.WorkerID == secondHost {
+		t.Errorf("expected a task that has moved, found it on %s", task.WorkerID)
+	}
 	tab.Load(first.URL + "/console/workers")
-	tab.AwaitText("no answer")
+	tab.AwaitText("lost ")
+	tab.CheckQuiet(hostPort(first))
 }
 
 // startStates starts a worker with connectors in many states.
