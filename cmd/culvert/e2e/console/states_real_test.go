@@ -17,8 +17,8 @@ import (
 	"github.com/culvert-project/culvert/internal/porttest"
 )
 
-// Of two workers one is killed: its connector becomes unknown on the pages of the other one, which tell by keyboard when
-// its task moves, until it has moved.
+// Of two workers one is killed: its connector becomes unknown on the pages of the other one, which tell by keyboard
+// when its task moves, until it has moved.
 func TestRealWorkerOfTwoKilled(t *testing.T) {
 	t.Parallel()
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 5})

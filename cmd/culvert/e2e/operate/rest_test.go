@@ -451,8 +451,8 @@ func TestFailedConnectorsStartWhenWrittenAgain(t *testing.T) {
 	f.AwaitReady()
 	for method, same := range map[string]string{"PUT": "", "PATCH": "{}"} {
 		name := strings.ToLower(method)
-		// A missing key store fails the connector; a server that speaks no TLS fails its task. The action none leaves the
-		// restart to the request: otherwise the connector starts as soon as the file is back.
+		// A missing key store fails the connector; a server that speaks no TLS fails its task. The action none leaves
+		// the restart to the request: otherwise the connector starts as soon as the file is back.
 		store, err := os.ReadFile(filepath.Join(e2etest.KeyStoreFolder(t), "trust.jks"))
 		e2etest.NoError(t, err)
 		file := e2etest.WriteFile(t, p.Dir, name+".jks", store)
