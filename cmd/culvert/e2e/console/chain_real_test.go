@@ -4,8 +4,6 @@ package console
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -64,12 +62,9 @@ func TestRealChain(t *testing.T) {
 	tab.CheckAccessible("records with another chain")
 	// The sample's rows and the chain's results become a test.
 	tab.Click(`#chain button[value="test"]`)
-	file := filepath.Join(folder, "orders_test.yaml")
-	worker.Eventually("the file", func() bool { _, err := os.Stat(file); return err == nil })
+	file, content := tab.Download(worker, folder, "orders_test.yaml")
 	p.MustRun("test", "--plugins", plugins, "--data", p.Data, file).WantStdout("orders_test.yaml")
-	content, err := os.ReadFile(file)
-	e2etest.NoError(t, err)
-	p.Run("test", "--plugins", plugins, "--data", p.Data, p.File("wrong_test.yaml", strings.Replace(string(content),
+	p.Run("test", "--plugins", plugins, "--data", p.Data, p.File("wrong_test.yaml", strings.Replace(content,
 		"value: there", "value: elsewhere", 1))).WantCode(1)
 	tab.Click(`#chain button[formaction="form"]`)
 	tab.Await("the chain in the text", textHasLine("transforms.mask.fields=CustomerID"))

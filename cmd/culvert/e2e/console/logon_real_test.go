@@ -3,8 +3,6 @@
 package console
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -88,15 +86,12 @@ func TestRealWrongPasswordOfAFileByKeyboard(t *testing.T) {
 	tab.AwaitText("me was accepted")
 	tab.TabTo(`button[value="download"]`)
 	tab.Press(kb.Enter)
-	download := filepath.Join(downloads, "hr.properties")
-	worker.Eventually("the file", func() bool { _, err := os.Stat(download); return err == nil })
-	text, err := os.ReadFile(download)
-	e2etest.NoError(t, err)
-	if hidden := strings.Count(string(text), "[hidden]"); hidden != 1 {
+	_, text := tab.Download(worker, downloads, "hr.properties")
+	if hidden := strings.Count(text, "[hidden]"); hidden != 1 {
 		t.Fatalf("expected one hidden value, found %d in\n%s", hidden, text)
 	}
 	tab.Load(worker.URL + "/console/connector?name=hr")
-	p.File(file, strings.ReplaceAll(string(text), "[hidden]", e2etest.Password))
+	p.File(file, strings.ReplaceAll(text, "[hidden]", e2etest.Password))
 	tab.Await("a running connector", `["idle", "running"].includes(document.querySelector(".top .pill").innerText)`)
 	worker.AwaitStderr("extraction finished: 5 rows")
 	if refused := s.Ledger().FailedLogonsOf["me"]; refused != 1 {

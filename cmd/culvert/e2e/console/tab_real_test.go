@@ -248,6 +248,18 @@ func (t *Tab) SaveDownloads(folder string) {
 	e2etest.NoError(t.b.t, err)
 }
 
+// Download returns the path and the text of a downloaded file. The browser creates an empty file first.
+func (t *Tab) Download(worker *e2etest.Worker, folder, name string) (file, text string) {
+	t.b.t.Helper()
+	file = filepath.Join(folder, name)
+	worker.Eventually("the file "+name, func() bool {
+		content, err := os.ReadFile(file)
+		text = string(content)
+		return err == nil && text != ""
+	})
+	return file, text
+}
+
 // Resize sets the size of the window.
 func (t *Tab) Resize(width, height int64) {
 	t.b.t.Helper()
