@@ -157,7 +157,8 @@ type chartRow struct{ Time, First, Second string }
 var chartPlot = box{left: 44, top: 10, width: 516, height: 120}
 
 const (
-	pointSeconds   = 30 // unless the steps are longer
+	pointSeconds   = 30 // unless the steps are longer, or the history is young
+	youngPoints    = 10 // below that, a point is a step
 	chartIntervals = 4
 )
 
@@ -180,7 +181,11 @@ type series struct{ points, rows []*float64 }
 func newChart(c Chart, format func(float64) string, from time.Time, point, interval time.Duration,
 	first, second series) Chart {
 	c.From = from
-	c.To = from.Add(time.Duration(max(len(first.points)-1, 0)) * point)
+	if len(first.points) == 1 { // a line needs two
+		first.points = append(first.points, first.points...)
+		second.points = append(second.points, second.points...)
+	}
+	c.To = from.Add(time.Duration(len(first.points)-1) * point)
 	c.Maximum = roundMaximum(max(Highest(first.points...), Highest(second.points...)))
 	c.Line, c.Area = chartPlot.paths(first.points, c.Maximum)
 	c.SecondLine, _ = chartPlot.paths(second.points, c.Maximum)
@@ -251,9 +256,8 @@ func formatShort(n float64) string {
 // Charts returns the charts of a connector from its first sample on, nil without a sample. unread is the unit of the
 // lag.
 func Charts(h *history.History, unread string, format func(float64) string) []Chart {
-	steps := max(pointSeconds/h.Step, 1) // of a point
-	start, ok := firstStep(h, steps)
-	if !ok {
+	start, steps := firstPoint(h)
+	if start == len(h.Rows) {
 		return nil
 	}
 	point := time.Duration(steps*h.Step) * time.Second
@@ -283,17 +287,22 @@ func Charts(h *history.History, unread string, format func(float64) string) []Ch
 	}
 }
 
-// firstStep returns the step of the first sample, or up to a point earlier, so that the last point is complete. ok is
-// false without a sample.
-func firstStep(h *history.History, stepsPerPoint int) (first int, ok bool) {
+// firstPoint returns the first step of the first point, which has the first sample, so that the last point is complete,
+// and the number of steps of a point. Without a sample, first is the number of all steps.
+func firstPoint(h *history.History) (first, steps int) {
 	first = len(h.Rows)
 	for _, values := range [][]*int64{h.Rows, h.P50, h.P95, h.Errors, h.Refused, h.Lag} {
 		if i := slices.IndexFunc(values, func(value *int64) bool { return value != nil }); i >= 0 {
 			first = min(first, i)
 		}
 	}
-	points := (len(h.Rows) - first + stepsPerPoint - 1) / stepsPerPoint
-	return max(len(h.Rows)-points*stepsPerPoint, 0), points > 0
+	steps = max(pointSeconds/h.Step, 1)
+	known := len(h.Rows) - first
+	if known < youngPoints*steps {
+		steps = 1
+	}
+	points := (known + steps - 1) / steps
+	return max(len(h.Rows)-points*steps, 0), steps
 }
 
 // Share is a part of a bar with the counts of states.

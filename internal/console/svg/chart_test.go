@@ -44,14 +44,14 @@ func TestChartsOfAConnector(t *testing.T) {
 	}
 	format := func(n float64) string { return strconv.FormatFloat(n, 'f', -1, 64) }
 	charts := Charts(&h, "rows", format)
-	for i, want := range []string{"6", "6 / 120", "2 / 0", "–"} {
+	for i, want := range []string{"6", "6 / 120", "6 / 0", "–"} {
 		assert.Equal(t, want, charts[i].Now)
 	}
 	assert.Equal(t, 8.0, charts[0].Maximum)
 	assert.Equal(t, 5, len(charts[0].Times))
-	assert.Equal(t, "12:00:30", charts[0].Times[4].Label)
+	assert.Equal(t, "12:00:50", charts[0].Times[4].Label)
 	assert.Equal(t, 1, len(charts[0].Rows))
-	assert.Equal(t, 2, strings.Count(charts[0].Line, "M")+strings.Count(charts[0].Line, "L"), "points")
+	assert.Equal(t, 6, countPoints(charts[0]), "points")
 
 	// The table has the sum of counts in an interval, and the maximum of latencies and lags.
 	var table []string
@@ -75,7 +75,7 @@ func TestChartsOfAConnector(t *testing.T) {
 // The axis begins with the point of the first sample, for example after the start of a worker.
 func TestChartBeginsAtTheFirstSample(t *testing.T) {
 	unknown := make([]*int64, 360)
-	rows := append(make([]*int64, 340), stepsOf(make([]int64, 20)...)...)
+	rows := append(make([]*int64, 329), stepsOf(make([]int64, 31)...)...)
 	h := history.History{
 		Step:    10,
 		From:    time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC),
@@ -87,18 +87,41 @@ func TestChartBeginsAtTheFirstSample(t *testing.T) {
 		Lag:     unknown,
 	}
 	c := Charts(&h, "rows", func(float64) string { return "" })[0]
-	assert.Equal(t, "2026-11-24T12:56:30Z 2026-11-24T12:59:30Z", c.FromTime()+" "+c.ToTime())
-	assert.Equal(t, 1, len(c.Rows))
+	assert.Equal(t, "2026-11-24T12:54:30Z 2026-11-24T12:59:30Z", c.FromTime()+" "+c.ToTime())
+	assert.Equal(t, 2, len(c.Rows))
 	assert.Equal(t, "5 min", c.Interval)
-	assert.Equal(t, 7, strings.Count(c.Line, "L")+strings.Count(c.Line, "M"), "points")
+	assert.Equal(t, 11, countPoints(c), "points")
 	assert.Equal(t, "M0.0", NewSparkline("", Merge(rows, 1, false), 96, 24).Line[:4])
 
 	h.Step = 300
 	c = Charts(&h, "rows", func(float64) string { return "" })[0]
-	assert.Equal(t, "2026-11-25T16:20:00Z 2026-11-25T17:55:00Z", c.FromTime()+" "+c.ToTime())
+	assert.Equal(t, "2026-11-25T15:25:00Z 2026-11-25T17:55:00Z", c.FromTime()+" "+c.ToTime())
 	assert.Equal(t, "60 min", c.Interval)
-	assert.Equal(t, 2, len(c.Rows))
-	assert.Equal(t, 20, strings.Count(c.Line, "L")+strings.Count(c.Line, "M"), "points of a step each")
+	assert.Equal(t, 3, len(c.Rows))
+	assert.Equal(t, 31, countPoints(c), "points of a step each")
+}
+
+func countPoints(c Chart) int { return strings.Count(c.Line, "L") + strings.Count(c.Line, "M") }
+
+// A young history has a point for each step, and a single step is a line.
+func TestPointsOfAYoungHistory(t *testing.T) {
+	for samples, want := range map[int]int{1: 2, 2: 2, 29: 29, 30: 10, 31: 11} {
+		unknown := make([]*int64, 360)
+		h := history.History{
+			Step:    10,
+			Rows:    append(make([]*int64, 360-samples), stepsOf(make([]int64, samples)...)...),
+			P50:     unknown,
+			P95:     unknown,
+			Errors:  unknown,
+			Refused: unknown,
+			Lag:     unknown,
+		}
+		c := Charts(&h, "rows", func(float64) string { return "" })[0]
+		assert.Equal(t, want, countPoints(c), samples, "samples")
+		if !c.To.After(c.From) {
+			t.Errorf("%d samples: expected a range, found %v", samples, c.From)
+		}
+	}
 }
 
 // The maximum is 1, 2, 4 or 8 times a power of ten.
