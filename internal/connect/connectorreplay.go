@@ -56,9 +56,9 @@ func (c *connectorReplay) load(ctx context.Context) error {
 			maps.DeleteFunc(c.request.notFound, isFound)
 			maps.Copy(c.request.notFound, newest)
 		}
-		c.request.running.setSelected(len(newest))
+		c.request.running.selected.Store(int64(len(newest)))
 	} else if c.request.Filter.IsZero() {
-		c.request.running.setSelected(int(*c.index.summary().Open))
+		c.request.running.selected.Store(*c.index.summary().Open)
 	}
 	return nil
 }
@@ -329,13 +329,13 @@ func (c *connectorReplay) count(position string, isDelivered bool) {
 		return
 	}
 	c.result.Sent++
-	c.request.running.addHandled(1)
+	c.request.running.handled.Add(1)
 }
 
 // keep counts a letter that is not sent.
 func (c *connectorReplay) keep(reason string) {
 	c.result.Kept[reason]++
-	c.request.running.addHandled(1)
+	c.request.running.handled.Add(1)
 }
 
 // checkLock returns an error if the replay has lost its lock, so that another process may replay. A dry run needs none.

@@ -445,12 +445,8 @@ func (d *deadLetterIndex) selects(l *trackedDeadLetter, show string, filter *Dea
 // isInTime reports whether an original was failing within the times of a filter. Its newest attempt may follow them:
 // otherwise no filter up to the time of a list would select a row that is refused in every period.
 func (d *deadLetterIndex) isInTime(newest *trackedDeadLetter, filter *DeadLetterFilter) bool {
-	first := newest.failedAt
-	for l := range d.deadLettersOf(newest.original) {
-		first = min(first, l.failedAt)
-	}
-	return !time.Unix(int64(newest.failedAt), 0).Before(filter.Since) &&
-		(filter.Until.IsZero() || time.Unix(int64(first), 0).Before(filter.Until))
+	return !time.Unix(int64(newest.failedAt), 0).Before(filter.Since) && (filter.Until.IsZero() ||
+		time.Unix(int64(d.oldest(newest.original).failedAt), 0).Before(filter.Until))
 }
 
 // countedCause returns the cause under which the letter is counted: zero if the text of its cause was not kept.

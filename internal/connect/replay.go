@@ -35,7 +35,7 @@ type ReplayRequest struct {
 	Value  *string // if not nil, is sent in place of the value of the only selected dead letter
 
 	isDiscard bool                        // the letters are settled without being sent
-	running   *runningReplay              // counts the handled letters
+	running   *runningReplay              // set by Replay if it is nil
 	notFound  map[DeadLetterPosition]bool // positions of the filter at which no open letter was found so far
 	topicID   string                      // [kafka.Range.TopicID]
 	located   *locatedLetters             // the letters to read; nil means the whole topic
@@ -110,6 +110,7 @@ func isDocument(value []byte) bool {
 // after it began. A discard settles the letters without sending them.
 func (h *Herder) Replay(ctx context.Context, r ReplayRequest) (ReplayResult, error) {
 	result := ReplayResult{Kept: map[string]int{}}
+	r.running = cmp.Or(r.running, new(runningReplay))
 	reader, err := kafka.NewReader(h.shared.Kafka)
 	if err != nil {
 		return result, err

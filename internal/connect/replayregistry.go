@@ -27,25 +27,11 @@ type ReplayProgress struct {
 	Selected int64     `json:"selected,omitempty"` // number to handle. Zero means that they are being selected.
 }
 
-// runningReplay counts the letters of a replay.
+// runningReplay counts the letters of a replay, see [ReplayProgress].
 type runningReplay struct {
 	start    time.Time
 	handled  atomic.Int64
 	selected atomic.Int64
-}
-
-// addHandled counts letters. Nil counts nothing.
-func (r *runningReplay) addHandled(count int) {
-	if r != nil {
-		r.handled.Add(int64(count))
-	}
-}
-
-// setSelected sets the number of letters to handle. Nil ignores it.
-func (r *runningReplay) setSelected(count int) {
-	if r != nil {
-		r.selected.Store(int64(count))
-	}
 }
 
 // replayRegistry has the replays, retries, dry runs and discards that run on a worker. The zero value is ready. A nil

@@ -45,7 +45,7 @@ func (p *partitionReplay) watchRows(ctx context.Context, t *task, binding *plugi
 	dry := *p.connectorReplay
 	dry.request.DryRun = true
 	dry.request.notFound = nil
-	dry.request.running = nil
+	dry.request.running = new(runningReplay)
 	dry.result = &ReplayResult{Kept: map[string]int{}}
 	dry.rejections = newRejections(p.run, dry.result)
 	dry.newer = newSourceNewerRecords(p.run.clients.kafka, nil)

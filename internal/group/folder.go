@@ -32,7 +32,7 @@ type Folder struct {
 
 // OpenFolder opens the folder of the worker with the options for a reloader of its files.
 func (w *Worker) OpenFolder(o reload.Options) *Folder {
-	o.Checker.Plans = &check.Plans{} // of the files, whose settings have another order than those of the topic
+	o.Checker.Plans = &check.Plans{} // apart from the topic's, because a file has its settings in another order
 	f := &Folder{worker: w, files: reload.New(o, reload.FolderStore(w.Files, w.Connectors, nil, w.Settings, w.Log))}
 	if w.Files.Folder != "" || len(w.Connectors) > 0 {
 		f.digest = configtopic.FolderDigest(w.Connectors)

@@ -223,6 +223,11 @@ func (r *Reloader) Reconcile(ctx context.Context, snapshot config.Snapshot, runn
 	progress := &rest.ReloadProgress{Started: time.Now().UTC().Format(time.RFC3339), Files: len(files)}
 	r.progress = progress
 	r.mu.Unlock()
+	defer func() { // also after a panic
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.progress = nil
+	}()
 	r.Checker = r.Checker.WithConnectors(snapshot.Connectors)
 	r.serviceDeadline = time.Now().Add(serviceTimeout)
 	r.Checker.Running = nil
@@ -270,7 +275,6 @@ func (r *Reloader) Reconcile(ctx context.Context, snapshot config.Snapshot, runn
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.progress = nil
 	isRequested := snapshot.Requested && isComplete
 	if outcome != reloadUnchanged || isRequested {
 		r.counts[outcome]++

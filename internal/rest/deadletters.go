@@ -340,12 +340,13 @@ const replayTimeout = answerTimeout - time.Minute
 // deadLetterFilter returns the filter of a selection. If it is invalid or not allowed, it has answered.
 func (req *request) deadLetterFilter(s DeadLetterSelection) (filter connect.DeadLetterFilter, ok bool) {
 	filter = connect.DeadLetterFilter{Cause: s.Cause, Error: s.Error, Superseded: s.Superseded}
-	for field, message := range map[string]string{"cause": s.Cause, "error": s.Error} {
-		if withheld := req.withheldMessage(); withheld != "" && message != "" { // the numbers would reveal messages
-			req.fail(http.StatusForbidden,
-				field+": cannot select by the messages of dead letters. A message is "+withheld)
-			return filter, false
+	if withheld := req.withheldMessage(); withheld != "" && s.Cause+s.Error != "" { // numbers would reveal messages
+		field := "cause"
+		if s.Cause == "" {
+			field = "error"
 		}
+		req.fail(http.StatusForbidden, field+": cannot select by the messages of dead letters. A message is "+withheld)
+		return filter, false
 	}
 	if len(s.Positions) > maxReplayPositions {
 		req.fail(http.StatusBadRequest, fmt.Sprintf("letters: expected at most %d, found %d", maxReplayPositions,

@@ -61,7 +61,7 @@ func (req *request) validate() {
 		v.Logon = ""
 		v.User = ""
 	}
-	if !req.queryBool("allowed") { // nor does it have this one
+	if !req.queryBool("allowed") { // Kafka Connect does not have this field either
 		for i := range v.Configs {
 			v.Configs[i].Value.AllowedValues = nil
 		}

@@ -74,18 +74,8 @@ func TestChartsOfAConnector(t *testing.T) {
 
 // The axis begins with the point of the first sample, for example after the start of a worker.
 func TestChartBeginsAtTheFirstSample(t *testing.T) {
-	unknown := make([]*int64, 360)
-	rows := append(make([]*int64, 329), stepsOf(make([]int64, 31)...)...)
-	h := history.History{
-		Step:    10,
-		From:    time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC),
-		Rows:    rows,
-		P50:     unknown,
-		P95:     unknown,
-		Errors:  unknown,
-		Refused: unknown,
-		Lag:     unknown,
-	}
+	h := historyOf(31)
+	rows := h.Rows
 	c := Charts(&h, "rows", func(float64) string { return "" })[0]
 	assert.Equal(t, "2026-11-24T12:54:30Z 2026-11-24T12:59:30Z", c.FromTime()+" "+c.ToTime())
 	assert.Equal(t, 2, len(c.Rows))
@@ -101,21 +91,27 @@ func TestChartBeginsAtTheFirstSample(t *testing.T) {
 	assert.Equal(t, 31, countPoints(c), "points of a step each")
 }
 
+// historyOf returns an hour of which the last steps are known.
+func historyOf(samples int) history.History {
+	unknown := make([]*int64, 360)
+	return history.History{
+		Step:    10,
+		From:    time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC),
+		Rows:    append(make([]*int64, 360-samples), stepsOf(make([]int64, samples)...)...),
+		P50:     unknown,
+		P95:     unknown,
+		Errors:  unknown,
+		Refused: unknown,
+		Lag:     unknown,
+	}
+}
+
 func countPoints(c Chart) int { return strings.Count(c.Line, "L") + strings.Count(c.Line, "M") }
 
 // A young history has a point for each step, and a single step is a line.
 func TestPointsOfAYoungHistory(t *testing.T) {
 	for samples, want := range map[int]int{1: 2, 2: 2, 29: 29, 30: 10, 31: 11} {
-		unknown := make([]*int64, 360)
-		h := history.History{
-			Step:    10,
-			Rows:    append(make([]*int64, 360-samples), stepsOf(make([]int64, samples)...)...),
-			P50:     unknown,
-			P95:     unknown,
-			Errors:  unknown,
-			Refused: unknown,
-			Lag:     unknown,
-		}
+		h := historyOf(samples)
 		c := Charts(&h, "rows", func(float64) string { return "" })[0]
 		assert.Equal(t, want, countPoints(c), samples, "samples")
 		if !c.To.After(c.From) {

@@ -62,7 +62,8 @@ func (e *ErrorCounts) Refusal() Refusal {
 // replace each other's error.
 func (e *ErrorCounts) AddRefused(records int64, err error) {
 	e.Skipped.Add(records)
-	refusal := Refusal{Since: time.Now(), Last: time.Now(), Err: err}
+	now := time.Now()
+	refusal := Refusal{Since: now, Last: now, Err: err}
 	if previous := e.Refusal(); refusal.Last.Sub(previous.Last) < RefusingTime {
 		refusal.Since = previous.Since
 	}
