@@ -238,16 +238,18 @@ async function act(form, button) {
     return;
   }
   if (dialog && failed) {
-    dialog.querySelector(".result")?.remove();
-    dialog.querySelector(".top, h2").after(result);
     const fresh = result.querySelector("[data-letter]");
-    if (fresh) { // the next retry is of the new letter, whose value is the one that was sent
+    // The next retry is of the new letter, whose value is the one that was sent. Its form is there before the result is
+    // shown: a text typed into the earlier one would be lost.
+    if (fresh) {
       const at = new URL(location.href), raw = form.querySelector("details");
       at.searchParams.set("letter", fresh.dataset.letter);
-      const next = await fetch(at).then(page => page.text()).then(page => parse(page).querySelector("form.retry"), () => null);
+      const next = await fetch(at, {signal: AbortSignal.timeout(patience)}).then(page => page.text()).then(page => parse(page).querySelector("form.retry"), () => null);
       if (next && raw?.open) next.querySelector("details").open = true;
       if (next) form.replaceWith(next);
     }
+    dialog.querySelector(".result")?.remove();
+    dialog.querySelector(".top, h2").after(result);
     for (const stored of dialog.querySelectorAll(".stored")) stored.open = true;
   } else {
     dialog?.close();
