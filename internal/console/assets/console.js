@@ -214,6 +214,8 @@ async function act(form, button) {
   try {
     const answer = await ask("act?fragments=", {method: "POST", body: sent}, longest);
     result.append(...parse(answer.outcome.html).childNodes);
+    const letter = dialog && result.querySelector("[data-letter]")?.dataset.letter;
+    if (letter) await showLetter(form, letter);
     if (!sent.has("dry") && !result.querySelector(".problem, .question")) for (const box of (form.matches(".question") ? main.querySelector("form.scope") : form).elements) if (box.type === "checkbox") box.checked = false;
     updateCounts();
   } catch (e) {
@@ -238,16 +240,6 @@ async function act(form, button) {
     return;
   }
   if (dialog && failed) {
-    const fresh = result.querySelector("[data-letter]");
-    // The next retry is of the new letter, whose value is the one that was sent. Its form is there before the result is
-    // shown: a text typed into the earlier one would be lost.
-    if (fresh) {
-      const at = new URL(location.href), raw = form.querySelector("details");
-      at.searchParams.set("letter", fresh.dataset.letter);
-      const next = await fetch(at, {signal: AbortSignal.timeout(patience)}).then(page => page.text()).then(page => parse(page).querySelector("form.retry"), () => null);
-      if (next && raw?.open) next.querySelector("details").open = true;
-      if (next) form.replaceWith(next);
-    }
     dialog.querySelector(".result")?.remove();
     dialog.querySelector(".top, h2").after(result);
     for (const stored of dialog.querySelectorAll(".stored")) stored.open = true;
@@ -259,6 +251,18 @@ async function act(form, button) {
   // Also where nothing else changes. The page of a configuration is being edited: only its head, as the page of offsets has it.
   const seen = main.dataset.poll, editing = main.querySelector("form[data-step]");
   if (seen) ask(editing ? "offsets" + seen + "&fragments=" : fragmentsOf(seen)).then(show, () => {});
+}
+
+// showLetter replaces the form of a refused retry: the next retry is of the new letter, whose value is the one that was
+// sent. The result is told afterwards, because a text typed into the earlier form would be lost.
+async function showLetter(form, letter) {
+  const at = new URL(location.href);
+  at.searchParams.set("letter", letter);
+  const next = await fetch(at, {signal: AbortSignal.timeout(patience)}).then(page => page.text())
+    .then(page => parse(page).querySelector("form.retry"), () => null);
+  const raw = next?.querySelector("details");
+  if (raw && form.querySelector("details")?.open) raw.open = true;
+  if (next) form.replaceWith(next);
 }
 
 let toasting = 0;
