@@ -28,7 +28,7 @@ type Event struct {
 	// By is the user and address of the sender, or the file; "" if the worker did it by itself.
 	By     string `json:"by"`
 	Worker string `json:"worker"` // the worker where it happened
-	Count  int    `json:"count"`  // of equal events that followed each other; Time is the time of the last one
+	Count  int    `json:"count"`  // number of equal events that followed each other; Time is the time of the last one
 	// Request identifies the sender's request, "" without one. Hops is the number of workers that forwarded it before
 	// the copy was recorded, 0 for the original.
 	Request string `json:"request,omitempty"`

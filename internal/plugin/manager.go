@@ -39,7 +39,7 @@ type Options struct {
 	// Compiling is called with 0 when compiling uncached plugins takes a while, and with the total time when New
 	// returns. Default: lines of the Logger.
 	Compiling   func(elapsed time.Duration)
-	Compilation *Compilation // receives the progress of compiling; nil means that nobody reads it
+	Compilation *Compilation // where New records its progress; nil means nowhere
 	// Needed are the components that starting connectors need: New loads their plugins, and the rest in the background.
 	// Nil means to load everything first.
 	Needed     []Requirement

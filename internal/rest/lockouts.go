@@ -38,7 +38,7 @@ func (req *request) lockouts() {
 	req.reply(logons, nil)
 }
 
-// refusedLogons returns all refused logons, and by origin those of its services and of the proxies on the way to it.
+// refusedLogons returns all refused logons. byOrigin has the logons at the services and the proxies of each origin.
 func (req *request) refusedLogons(uses []connect.OriginUse) (result Lockouts, byOrigin map[string][]Lockout) {
 	list, others := req.worker.Now().Lockouts.List()
 	redact := req.worker.Redact

@@ -253,8 +253,8 @@ async function act(form, button) {
   if (seen) ask(editing ? "offsets" + seen + "&fragments=" : fragmentsOf(seen)).then(show, () => {});
 }
 
-// showLetter replaces the form of a refused retry: the next retry is of the new letter, whose value is the one that was
-// sent. The result is told afterwards, because a text typed into the earlier form would be lost.
+// showLetter replaces the form of a refused retry by the form of its new letter, which has the value that was sent. The
+// caller shows the result afterwards: a text typed into the earlier form would be lost.
 async function showLetter(form, letter) {
   const at = new URL(location.href);
   at.searchParams.set("letter", letter);

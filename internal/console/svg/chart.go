@@ -158,7 +158,7 @@ var chartPlot = box{left: 44, top: 10, width: 516, height: 120}
 
 const (
 	pointSeconds   = 30 // unless the steps are longer, or the history is young
-	youngPoints    = 10 // below that, a point is a step
+	youngPoints    = 10 // a history of fewer points is young: each of its steps is a point
 	chartIntervals = 4
 )
 
@@ -287,8 +287,8 @@ func Charts(h *history.History, unread string, format func(float64) string) []Ch
 	}
 }
 
-// firstPoint returns the first step of the first point, which has the first sample, so that the last point is complete,
-// and the number of steps of a point. Without a sample, first is the number of all steps.
+// firstPoint returns the step with which the first point begins, and the number of steps of a point. The first point
+// has the first sample, and the last point is complete. Without a sample, first is the number of all steps.
 func firstPoint(h *history.History) (first, steps int) {
 	first = len(h.Rows)
 	for _, values := range [][]*int64{h.Rows, h.P50, h.P95, h.Errors, h.Refused, h.Lag} {
@@ -297,11 +297,11 @@ func firstPoint(h *history.History) (first, steps int) {
 		}
 	}
 	steps = max(pointSeconds/h.Step, 1)
-	known := len(h.Rows) - first
-	if known < youngPoints*steps {
+	samples := len(h.Rows) - first
+	if samples < youngPoints*steps {
 		steps = 1
 	}
-	points := (known + steps - 1) / steps
+	points := (samples + steps - 1) / steps
 	return max(len(h.Rows)-points*steps, 0), steps
 }
 

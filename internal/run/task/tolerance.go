@@ -62,8 +62,8 @@ func (e *ErrorCounts) Refusal() Refusal {
 // replace each other's error.
 func (e *ErrorCounts) AddRefused(records int64, err error) {
 	e.Skipped.Add(records)
-	now := time.Now()
-	refusal := Refusal{Since: now, Last: now, Err: err}
+	refusedAt := time.Now()
+	refusal := Refusal{Since: refusedAt, Last: refusedAt, Err: err}
 	if previous := e.Refusal(); refusal.Last.Sub(previous.Last) < RefusingTime {
 		refusal.Since = previous.Since
 	}
