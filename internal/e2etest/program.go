@@ -71,9 +71,9 @@ func run(m *testing.M) (code int, err error) {
 	return m.Run(), nil
 }
 
-// Build builds a version of the program in which some files are replaced, for one package of tests at a time. `go
-// build` links it again only if it has changed.
-func Build(binary, version string, replace map[string]string) error {
+// Build builds a version of the program in which some files are replaced, with more flags of `go build`, for one package
+// of tests at a time. `go build` links it again only if it has changed.
+func Build(binary, version string, replace map[string]string, flags ...string) error {
 	unlock, err := lockBench()
 	if err != nil {
 		return err
@@ -83,8 +83,8 @@ func Build(binary, version string, replace map[string]string) error {
 	if err != nil {
 		return err
 	}
-	c := exec.Command("go", "build", "-ldflags=-s -w -X main.version="+version, "-overlay", overlay, "-o", binary,
-		"./cmd/culvert")
+	arguments := []string{"build", "-ldflags=-s -w -X main.version=" + version, "-overlay", overlay, "-o", binary}
+	c := exec.Command("go", slices.Concat(arguments, flags, []string{"./cmd/culvert"})...)
 	c.Dir = Bench.Root
 	if out, err := c.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build: %w\n%s", err, out)

@@ -1,0 +1,130 @@
+package operate
+
+import (
+	"bufio"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
+)
+
+// countedPackages are compiled with counters, which `go build -cover` adds to each block of statements.
+var countedPackages = []string{"sdk/go/setting", "internal/config", "internal/components", "internal/plugin"}
+
+// TestConfigurationIsResolvedOnce counts what one change of a running connector with a transform costs, including the
+// restart of its task. The counters are the coverage counters of a worker with three changes, minus those of a worker
+// with one change, halved.
+func TestConfigurationIsResolvedOnce(t *testing.T) {
+	t.Parallel()
+	binary := filepath.Join(e2etest.Bench.Dir, "culvert-counted")
+	instrumented := "./cmd/culvert,./" + strings.Join(countedPackages, ",./") // the main package writes the counters
+	e2etest.NoError(t, e2etest.Build(binary, "", nil, "-cover", "-covermode=atomic", "-coverpkg="+instrumented))
+	calls := callsOfChanges(t, binary, 3)
+	for name, n := range callsOfChanges(t, binary, 1) {
+		calls[name] -= n
+	}
+	for _, c := range []struct {
+		what     string
+		function string // with its package and receiver
+		limit    int
+	}{
+		{"tables of settings", "setting.NewTable", 70},
+		{"comparisons with a template", "setting.template.matches", 37_500},
+		{"settings by role", "config.NewRoles", 39},
+		{"look-ups of a class", "components.Find", 15},
+		{"validations by a plugin", "plugin.Instance.Validate", 9},
+	} {
+		n, ok := calls[c.function]
+		if !ok || n > 2*c.limit {
+			t.Errorf("%s: expected at most %d calls of %s for a change, found %.1f", c.what, c.limit, c.function,
+				float64(n)/2)
+		}
+		t.Logf("%s: %.1f", c.what, float64(n)/2)
+	}
+}
+
+// callsOfChanges starts a worker, changes its connector several times, and returns the number of calls of each function
+// of [countedPackages].
+func callsOfChanges(t *testing.T, binary string, changes int) map[string]int {
+	t.Helper()
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
+	p.Binary = binary
+	counters := filepath.Join(p.Dir, "counters")
+	e2etest.NoError(t, os.Mkdir(counters, 0o700))
+	p.Environ = append(p.Environ, "GOCOVERDIR="+counters)
+	f := p.StartWorkerWith(e2etest.Plugins(t, "odata-sink", "smt"), "conf")
+	settings := e2etest.SettingsOf(e2etest.Source("counted", address, "Customers"))
+	maps.Copy(settings, map[string]string{"transforms": "add", "transforms.add.static.field": "origin",
+		"transforms.add.type": "org.apache.kafka.connect.transforms.InsertField$Value"})
+	for n := range changes + 1 { // the first one creates the connector
+		settings["transforms.add.static.value"] = strconv.Itoa(n)
+		f.MustCall(map[bool]int{true: 201, false: 200}[n == 0], "PUT", "/connectors/counted/config",
+			e2etest.AsJSON(t, settings))
+		f.Await("counted", "runs", e2etest.IsRunning)
+	}
+	f.MustStop()
+	profile := filepath.Join(p.Dir, "counters.txt")
+	out, err := exec.Command("go", "tool", "covdata", "textfmt", "-i="+counters, "-o="+profile).CombinedOutput()
+	if err != nil {
+		t.Fatalf("go tool covdata: %v\n%s", err, out)
+	}
+	return callsOfFunctions(t, profile)
+}
+
+// callsOfFunctions returns how often the first block of each function was entered, by package, receiver and name.
+func callsOfFunctions(t *testing.T, profile string) map[string]int {
+	t.Helper()
+	starts := map[string]string{} // functions, by the file and the position of their first block
+	for _, dir := range countedPackages {
+		files, err := filepath.Glob(filepath.Join(e2etest.Bench.Root, dir, "*.go"))
+		e2etest.NoError(t, err)
+		for _, path := range files {
+			set := token.NewFileSet()
+			file, err := parser.ParseFile(set, path, nil, parser.SkipObjectResolution)
+			e2etest.NoError(t, err)
+			for _, declaration := range file.Decls {
+				if f, ok := declaration.(*ast.FuncDecl); ok {
+					start := set.Position(f.Body.Lbrace)
+					position := fmt.Sprintf("%s/%s:%d.%d", dir, filepath.Base(path), start.Line, start.Column)
+					starts[position] = file.Name.Name + "." + functionName(f)
+				}
+			}
+		}
+	}
+	content, err := os.Open(profile)
+	e2etest.NoError(t, err)
+	defer content.Close()
+	calls := map[string]int{}
+	for lines := bufio.NewScanner(content); lines.Scan(); {
+		path, block, _ := strings.Cut(lines.Text(), ",")
+		_, path, _ = strings.Cut(path, "culvert-project/culvert/")
+		if name, ok := starts[path]; ok {
+			count, err := strconv.Atoi(block[strings.LastIndexByte(block, ' ')+1:])
+			e2etest.NoError(t, err)
+			calls[name] += count
+		}
+	}
+	return calls
+}
+
+// functionName returns the name of a function, or RECEIVER.NAME of a method.
+func functionName(f *ast.FuncDecl) string {
+	if f.Recv == nil {
+		return f.Name.Name
+	}
+	receiver := f.Recv.List[0].Type
+	if pointer, ok := receiver.(*ast.StarExpr); ok {
+		receiver = pointer.X
+	}
+	return receiver.(*ast.Ident).Name + "." + f.Name.Name
+}
