@@ -96,8 +96,7 @@ func (ch *Checker) check(ctx context.Context, connector *config.Connector, valid
 	if err == nil {
 		defer binding.Close() // one instance serves all calls, which take less time than its creation
 	}
-	rules := config.Checker{Worker: ch.Worker, Embedded: ch.Embedded,
-		OtherComponents: components.Declarations(ch.Plugins, info)}
+	rules := config.Checker{Worker: ch.Worker, Embedded: ch.Embedded, Secrets: ch.Plugins.SecretNames(info.BuiltIn)}
 	problems = append(problems, rules.CheckComponent(ctx, connector, component)...)
 	problems = append(problems, checkTopicNames(connector, component)...)
 	problems = append(problems, ch.checkTargets(connector, component)...)

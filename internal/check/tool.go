@@ -58,7 +58,7 @@ func OpenTool(ctx context.Context, plugins *plugin.Manager, w *config.Worker, co
 	if err != nil {
 		return nil, config.Problems{problem(entryFor(connector, "connector.class"), err)}
 	}
-	rules := config.Checker{Worker: w, OtherComponents: components.Declarations(plugins, info)}
+	rules := config.Checker{Worker: w, Secrets: plugins.SecretNames(info.BuiltIn)}
 	problems := rules.CheckComponent(ctx, connector, component)
 	problems = append(problems, unsupported(connector, config.DeclareComponent(component), problems)...)
 	if err := problems.Err(); err != nil {

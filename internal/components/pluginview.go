@@ -15,40 +15,15 @@ func PluginView(plugins *plugin.Manager, info plugin.Info, declared wit.Componen
 	if c := component(&info, declared.Kind, declared.Name); c != nil {
 		declared = *c
 	}
-	view := config.PluginView{Component: config.DeclareComponent(declared), BuiltIn: info.BuiltIn,
-		Exposed: plugins.Revealed(info.Name)}
-	view.OtherComponents = append(Declarations(plugins, info), pastSecrets(plugins, &info))
-	return view
-}
-
-// Declarations returns the declarations that decide which settings are hidden from a plugin. The zero Info means all
-// plugins.
-func Declarations(plugins *plugin.Manager, target plugin.Info) (declarations []*config.Declarations) {
-	for _, info := range plugins.Modules() {
-		if target.BuiltIn && !info.BuiltIn {
-			continue
-		}
-		for _, c := range info.Components {
-			declarations = append(declarations, config.DeclareComponent(c))
-		}
-	}
-	return declarations
-}
-
-// pastSecrets declares the settings that were passwords in any version that ran, see [plugin.Manager.Secrets].
-func pastSecrets(plugins *plugin.Manager, target *plugin.Info) *config.Declarations {
-	secrets := config.Declare()
-	for _, name := range plugins.Secrets(target) {
-		secrets.Declare(wit.ConfigKey{Name: name, Kind: wit.KindPassword})
-	}
-	return secrets
+	return config.PluginView{Component: config.DeclareComponent(declared), BuiltIn: info.BuiltIn,
+		Exposed: plugins.Revealed(info.Name), Secrets: plugins.SecretNames(info.BuiltIn)}
 }
 
 // Passwords returns a function that reports whether any component declares a setting as a password. plugins may be nil.
 func Passwords(plugins *plugin.Manager) func(key string) bool {
-	var declarations []*config.Declarations
+	var secrets *config.Declarations
 	if plugins != nil {
-		declarations = append(Declarations(plugins, plugin.Info{}), pastSecrets(plugins, &plugin.Info{}))
+		secrets = plugins.SecretNames(false)
 	}
 	return func(key string) bool {
 		for _, prefix := range []string{"transforms.", "predicates."} {
@@ -58,6 +33,6 @@ func Passwords(plugins *plugin.Manager) func(key string) bool {
 				}
 			}
 		}
-		return config.IsPassword(key, declarations...)
+		return config.IsPassword(key, secrets)
 	}
 }

@@ -15,9 +15,9 @@ import (
 // Checker finds the problems of connectors' settings: unknown keys, missing or invalid values, and rules of Kafka
 // Connect between settings. It calls no plugin.
 type Checker struct {
-	Worker          *Worker
-	Embedded        bool            // true if the broker is the built-in one
-	OtherComponents []*Declarations // OtherComponents are the declarations by which a setting may be a secret, too.
+	Worker   *Worker
+	Embedded bool          // true if the broker is the built-in one
+	Secrets  *Declarations // the names of settings that are secrets by other declarations. Nil means none.
 }
 
 // maxGuesses bounds the comparisons for similar names: some hundred times what built-in plugins need.
@@ -175,7 +175,7 @@ func (ch Checker) checkValue(entry Entry, spec *wit.ConfigKey, pluginSettings *D
 	if entry.unresolved() {
 		return nil
 	}
-	secret := isSecret(entry.Key, append([]*Declarations{pluginSettings}, ch.OtherComponents...)...)
+	secret := isSecret(entry.Key, pluginSettings, ch.Secrets)
 	if name := spec.Role(); secret && name != "" {
 		if r, ok := role.Find(name); ok && r.Kind != role.Secret && r.Kind != role.StringOrSecret {
 			return Problems{entry.problem(

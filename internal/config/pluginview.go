@@ -11,8 +11,8 @@ import (
 
 // PluginView decides which of a connector's settings a plugin sees. Passwords are always redacted.
 type PluginView struct {
-	Component       *Declarations
-	OtherComponents []*Declarations
+	Component *Declarations
+	Secrets   *Declarations // the names of secrets of other plugins
 	// BuiltIn is true for plugins of the program itself. Others do not see values of `${file:…}` and `${dir:…}`, except
 	// for settings in Exposed (`plugin.NAME.reveal`), named as the user writes or the plugin declares them.
 	BuiltIn bool
@@ -69,7 +69,7 @@ func (p *PluginView) visible(entry Entry) string {
 }
 
 func (p *PluginView) redacts(entry Entry) bool {
-	return isSecret(entry.Key, append([]*Declarations{p.Component}, p.OtherComponents...)...) || p.redactsFile(entry)
+	return isSecret(entry.Key, p.Component, p.Secrets) || p.redactsFile(entry)
 }
 
 func (p *PluginView) redactsFile(entry Entry) bool {
@@ -93,7 +93,7 @@ func (p *PluginView) RedactedFromFiles(connector *Connector) []string {
 	for _, entry := range connector.Entries {
 		_, declared := p.Component.Find(entry.Key)
 		if declared && !isHostSetting(entry.Key) && p.redactsFile(entry) &&
-			!isSecret(entry.Key, append([]*Declarations{p.Component}, p.OtherComponents...)...) {
+			!isSecret(entry.Key, p.Component, p.Secrets) {
 			keys = append(keys, p.Prefix+entry.Key)
 		}
 	}
@@ -104,6 +104,9 @@ func (p *PluginView) RedactedFromFiles(connector *Connector) []string {
 func isSecret(key string, declared ...*Declarations) bool {
 	isDeclared := false
 	for _, declarations := range declared {
+		if declarations == nil {
+			continue
+		}
 		for _, spec := range declarations.Matching(key) {
 			isDeclared = isDeclared || !strings.HasSuffix(spec.Name, "{name}") // a template for any other name
 			if spec.Kind == wit.KindPassword || slices.ContainsFunc(spec.Rules,

@@ -142,9 +142,8 @@ func TestSecretInAPublicRole(t *testing.T) {
 	declarations := wit.Component{Name: "x", Kind: wit.ComponentSource, Settings: []wit.ConfigKey{declared("shop.pwd",
 		wit.KindString, "", "", roleRule("http.address")),
 		declared("shop.code", wit.KindInt, "", "")}}
-	others := []*Declarations{Declare(declared("shop.pwd", wit.KindPassword, "", ""), declared("shop.code",
-		wit.KindPassword, "", ""))}
-	checker := Checker{Worker: plainWorker(t, ""), OtherComponents: others}
+	others := Declare(declared("shop.pwd", wit.KindPassword, "", ""), declared("shop.code", wit.KindPassword, "", ""))
+	checker := Checker{Worker: plainWorker(t, ""), Secrets: others}
 	connector := connector(t, "name=x\nconnector.class=x\nshop.pwd=hunter2\nshop.code=hunter3")
 	problems := checker.CheckComponent(t.Context(), connector, declarations)
 	if diff := cmp.Diff("c.properties:3: shop.pwd: is a secret, but the plugin declares it as http.address, whose "+

@@ -71,8 +71,8 @@ func run(m *testing.M) (code int, err error) {
 	return m.Run(), nil
 }
 
-// Build builds a version of the program in which some files are replaced, with more flags of `go build`, for one package
-// of tests at a time. `go build` links it again only if it has changed.
+// Build builds a version of the program in which some files are replaced, with more flags of `go build`, for one
+// package of tests at a time. `go build` links it again only if it has changed.
 func Build(binary, version string, replace map[string]string, flags ...string) error {
 	unlock, err := lockBench()
 	if err != nil {

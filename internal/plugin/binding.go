@@ -59,8 +59,8 @@ func (m *Manager) BindVersion(connector string, kind wit.ComponentKind, class, v
 
 func (m *Manager) bind(connector string, query componentQuery) (*Binding, error) {
 	binding, err := m.newBinding(connector, query)
-	if err == nil {
-		m.history.recordRun(&binding.current.module.info)
+	if err == nil && m.history.recordRun(&binding.current.module.info) {
+		m.changes.Add(1)
 	}
 	return binding, err
 }
@@ -175,7 +175,9 @@ func (b *Binding) Promote(pool *Pool) {
 	}
 	b.checkedAt.Store(0)
 	b.mu.Unlock()
-	b.manager.history.recordRun(&pool.module.info)
+	if b.manager.history.recordRun(&pool.module.info) {
+		b.manager.changes.Add(1)
+	}
 	b.manager.shared.release(old)
 	b.manager.scheduleTrim()
 	b.manager.loader.logger.Info("plugin swapped", "connector", b.connector, "plugin", pool.module.info.Name,

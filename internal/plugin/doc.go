@@ -26,7 +26,8 @@
 //
 //   - manager.go, open.go: [Manager], from [New] to [Manager.Close]. modulefiles.go, watch.go: module files.
 //   - loader.go, refusals.go, compilenotice.go: from a file to a module; check.go: `plugins check`.
-//   - selection.go, pins.go, rollback.go: which version connectors get; history.go: roles of versions that ran.
+//   - selection.go, pins.go, rollback.go: which version connectors get; history.go: roles of versions that ran;
+//     secretnames.go: which settings are secrets.
 //   - binding.go, module.go, breaker.go: the version of a connector; metrics.go, version.go: metrics, version order.
 //   - sharedpools.go, pool.go, reader.go, memorylimiter.go, processors.go: instances, pages, and waiting.
 //   - instance.go, calls.go, commands.go: calls. batch.go, apply.go, encode.go, decode.go, rows.go: calls with batches.

@@ -379,19 +379,20 @@ func (h *history) checkRoles(info *Info, older *roleDeclarations) error {
 
 const listedChanges = 10
 
-// recordRun stores that a connector runs a version, merged with what other processes have stored.
-func (h *history) recordRun(info *Info) {
+// recordRun stores that a connector runs a version, merged with what other processes have stored. isNew is true for the
+// first run of the version.
+func (h *history) recordRun(info *Info) (isNew bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	entry := h.entry(info.Name)
 	isRecorded := h.recorded[info.Hash]
 	if isRecorded && entry.Base.Hash == info.Hash {
-		return // the usual case, at each call of a check
+		return false // the usual case, at each call of a check
 	}
 	declared := declarationsOf(info)
 	entry.Base = declared
 	if isRecorded {
-		return
+		return false
 	}
 	h.recorded[info.Hash] = true
 	if other, err := readHistory(h.path, h.logger); err == nil { // it was readable at the start
@@ -401,7 +402,7 @@ func (h *history) recordRun(info *Info) {
 	}
 	entry.All.merge(declared)
 	if h.path == "" {
-		return
+		return true
 	}
 	b, err := json.Marshal(h)
 	if err == nil {
@@ -411,28 +412,21 @@ func (h *history) recordRun(info *Info) {
 		h.logger.Warn("the plugin versions that ran cannot be stored: after a restart the first version found is "+
 			"trusted", "file", h.path, "error", err)
 	}
+	return true
 }
 
-// secrets returns the secret settings of a plugin, "" for all plugins.
-func (h *history) secrets(name string) (names []string) {
+// addSecrets adds the settings that were secret in any version that ran of a plugin, "" for all plugins.
+func (h *history) addSecrets(isSecret map[string]bool, name string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for plugin, entry := range h.Plugins {
-		if name == "" || name == plugin {
-			for _, settings := range entry.All.Secrets {
-				names = append(names, settings...)
+		if name != "" && name != plugin {
+			continue
+		}
+		for _, settings := range entry.All.Secrets {
+			for _, setting := range settings {
+				isSecret[setting] = true
 			}
 		}
 	}
-	slices.Sort(names)
-	return slices.Compact(names)
-}
-
-// Secrets returns the settings that were secret in any version that ran: of this plugin if it is built in, else of any
-// plugin.
-func (m *Manager) Secrets(info *Info) []string {
-	if info.BuiltIn {
-		return m.history.secrets(info.Name)
-	}
-	return m.history.secrets("")
 }

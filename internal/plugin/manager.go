@@ -87,9 +87,11 @@ type Manager struct {
 	watching sync.WaitGroup
 	trusted  trust
 	history  *history
-	// changes is incremented when files or choices change, so that bindings search for candidates only then.
-	changes atomic.Uint64
-	shared  sharedPools
+	// changes is incremented when files or choices change or a version runs for the first time, so that bindings search
+	// for candidates, and secretNames is made again, only then.
+	changes     atomic.Uint64
+	secretNames atomic.Pointer[secretNames] // nil before the first use
+	shared      sharedPools
 
 	mu       guard.Mutex
 	sources  map[string]*moduleSource // by path

@@ -26,8 +26,10 @@ type Table struct {
 
 // index finds declarations by name.
 type index struct {
-	exact     map[string]int
-	templates []template
+	exact map[string][]int // the indexes of declarations with a name or alias without placeholders
+	// templates has the templates that may match a name, by the end of the name from its last dot. The list of "" has
+	// the templates whose end is open; all other lists contain these, too.
+	templates map[string][]template
 }
 
 // template is a name or alias with placeholders.
@@ -124,12 +126,24 @@ func (t *Table) loadIndex() *index {
 	if in := t.index.Load(); in != nil {
 		return in
 	}
-	in := &index{exact: make(map[string]int, len(t.specs))}
+	in := &index{exact: make(map[string][]int, len(t.specs)), templates: map[string][]template{}}
+	var templates []template
 	for i := range t.specs {
-		in.add(t.specs[i].Name, i)
-		for _, r := range t.specs[i].Rules {
-			if r.Alias != nil {
-				in.add(*r.Alias, i)
+		for _, name := range t.specs[i].Names() {
+			if !IsTemplate(name) {
+				in.exact[name] = append(in.exact[name], i)
+				continue
+			}
+			template := newTemplate(name, i)
+			templates = append(templates, template)
+			in.templates[lastPart(template.suffix)] = nil
+		}
+	}
+	for _, template := range templates {
+		end := lastPart(template.suffix)
+		for part := range in.templates {
+			if end == "" || end == part {
+				in.templates[part] = append(in.templates[part], template)
 			}
 		}
 	}
@@ -137,23 +151,31 @@ func (t *Table) loadIndex() *index {
 	return in
 }
 
-func (in *index) add(name string, spec int) {
-	if IsTemplate(name) {
-		in.templates = append(in.templates, newTemplate(name, spec))
-	} else if _, ok := in.exact[name]; !ok {
-		in.exact[name] = spec
+// lastPart returns the end of a name from its last dot, "" without a dot.
+func lastPart(name string) string {
+	if i := strings.LastIndexByte(name, '.'); i >= 0 {
+		return name[i:]
 	}
+	return ""
+}
+
+// templatesFor returns the templates that may match a name, in the order of the declarations.
+func (in *index) templatesFor(name string) []template {
+	if templates, ok := in.templates[lastPart(name)]; ok {
+		return templates
+	}
+	return in.templates[""]
 }
 
 // locate returns the declaration of a name and the template that matches, or "" if the exact name is declared.
 func (t *Table) locate(name string) (spec int, templateName string, ok bool) {
 	in := t.loadIndex()
-	if i, ok := in.exact[name]; ok {
-		return i, "", true
+	if exact := in.exact[name]; len(exact) > 0 {
+		return exact[0], "", true
 	}
-	for i := range in.templates {
-		if tmpl := &in.templates[i]; tmpl.matches(name) {
-			return tmpl.spec, tmpl.name, true
+	for _, template := range in.templatesFor(name) {
+		if template.matches(name) {
+			return template.spec, template.name, true
 		}
 	}
 	return 0, "", false
@@ -180,15 +202,13 @@ func (t *Table) Declares(name string) bool {
 
 // Matching returns all declarations that match a name, unchanged. Several templates may match.
 func (t *Table) Matching(name string) (keys []wit.ConfigKey) {
-	for i := range t.specs {
-		if key := &t.specs[i]; key.Name == name ||
-			slices.ContainsFunc(key.Rules, func(r wit.Rule) bool { return r.Alias != nil && *r.Alias == name }) {
-			keys = append(keys, *key)
-		}
+	in := t.loadIndex()
+	for _, i := range in.exact[name] {
+		keys = append(keys, t.specs[i])
 	}
-	for _, tmpl := range t.loadIndex().templates {
-		if tmpl.matches(name) {
-			keys = append(keys, t.specs[tmpl.spec])
+	for _, template := range in.templatesFor(name) {
+		if template.matches(name) {
+			keys = append(keys, t.specs[template.spec])
 		}
 	}
 	return keys

@@ -38,8 +38,8 @@ func TestConfigurationIsResolvedOnce(t *testing.T) {
 		function string // with its package and receiver
 		limit    int
 	}{
-		{"tables of settings", "setting.NewTable", 70},
-		{"comparisons with a template", "setting.template.matches", 37_500},
+		{"tables of settings", "setting.NewTable", 20},
+		{"comparisons with a template", "setting.template.matches", 2_000},
 		{"settings by role", "config.NewRoles", 39},
 		{"look-ups of a class", "components.Find", 15},
 		{"validations by a plugin", "plugin.Instance.Validate", 9},
