@@ -19,7 +19,7 @@ type boundPlugin struct {
 
 // bind binds the plugin of a connector or, with a prefix, of a transform or predicate. The caller closes it.
 func bind(plugins *plugin.Manager, connector *config.Connector, prefix string, info plugin.Info,
-	component wit.Component) (boundPlugin, error) {
+	component *plugin.Component) (boundPlugin, error) {
 	b, err := plugins.BindVersion(connector.Name, component.Kind, component.Name, info.Version)
 	if err != nil {
 		return boundPlugin{}, err

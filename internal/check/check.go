@@ -71,7 +71,7 @@ func (ch *Checker) Check(ctx context.Context, connector *config.Connector) confi
 // is a warning of [setting.CodeNotChecked].
 func (ch *Checker) CheckOnline(ctx context.Context, connector *config.Connector) config.Problems {
 	return ch.check(ctx, connector, func(ctx context.Context, connector *config.Connector, _ string, info plugin.Info,
-		component wit.Component, found config.Problems) config.Problems {
+		component *plugin.Component, found config.Problems) config.Problems {
 		_, _, problems := ch.validateOnline(ctx, connector, info, component, found)
 		return problems
 	})
@@ -80,7 +80,7 @@ func (ch *Checker) CheckOnline(ctx context.Context, connector *config.Connector)
 // validateFunc returns the problems that the plugin of a connector, or of its transform or predicate with a prefix,
 // finds in addition to the found ones.
 type validateFunc func(ctx context.Context, c *config.Connector, prefix string, info plugin.Info,
-	component wit.Component, found config.Problems) config.Problems
+	component *plugin.Component, found config.Problems) config.Problems
 
 func (ch *Checker) check(ctx context.Context, connector *config.Connector, validate validateFunc) config.Problems {
 	class, ok := connector.Entry("connector.class")
@@ -97,7 +97,7 @@ func (ch *Checker) check(ctx context.Context, connector *config.Connector, valid
 		defer binding.Close() // one instance serves all calls, which take less time than its creation
 	}
 	rules := config.Checker{Worker: ch.Worker, Embedded: ch.Embedded, Secrets: ch.Plugins.SecretNames(info.BuiltIn)}
-	problems = append(problems, rules.CheckComponent(ctx, connector, component)...)
+	problems = append(problems, rules.CheckComponent(ctx, connector, component.Kind, component.Table())...)
 	problems = append(problems, checkTopicNames(connector, component)...)
 	problems = append(problems, ch.checkTargets(connector, component)...)
 	problems = append(problems, ch.unreachableTopics(connector, component)...)
@@ -111,7 +111,7 @@ func (ch *Checker) check(ctx context.Context, connector *config.Connector, valid
 		problems = append(problems, ch.checkSharedGroup(connector)...)
 		problems = append(problems, ch.checkInstance(connector)...)
 	}
-	problems = append(problems, unsupported(connector, config.DeclareComponent(component), problems)...)
+	problems = append(problems, unsupported(connector, component.Table(), problems)...)
 	if problems.Err() == nil {
 		problems = append(problems, ch.claimConflicts(ctx, connector)...)
 		problems = append(problems, ch.checkExactlyOnce(ctx, connector)...)
@@ -143,7 +143,7 @@ func missingClass(plugins *plugin.Manager, connector *config.Connector) config.P
 
 // validateOffline is the [validateFunc] that calls the plugin without documents.
 func (ch *Checker) validateOffline(ctx context.Context, connector *config.Connector, prefix string, info plugin.Info,
-	component wit.Component, found config.Problems) config.Problems {
+	component *plugin.Component, found config.Problems) config.Problems {
 	bound, err := bind(ch.Plugins, connector, prefix, info, component)
 	if err != nil {
 		return config.Problems{{File: connector.File, Line: 1, Text: err.Error()}}
@@ -174,7 +174,7 @@ func (ch *Checker) validateOffline(ctx context.Context, connector *config.Connec
 // findVersion is [components.Find] with the version of a setting. If only the version is wrong, it returns the newest
 // one and the problem.
 func (ch *Checker) findVersion(connector *config.Connector, class, versionSetting string,
-	kinds ...wit.ComponentKind) (info plugin.Info, component wit.Component, problems config.Problems, err error) {
+	kinds ...wit.ComponentKind) (info plugin.Info, component *plugin.Component, problems config.Problems, err error) {
 	info, component, err = components.Find(ch.Plugins, class, connector.Text(versionSetting), kinds...)
 	entry, ok := connector.Entry(versionSetting)
 	if !ok || err == nil {
@@ -209,7 +209,7 @@ func (ch *Checker) checkStages(ctx context.Context, connector *config.Connector,
 			problems = append(problems, warning(entryFor(connector, prefix+"type"),
 				"Kafka Connect accepts a nested class only with its package: "+component.Name))
 		}
-		stageProblems := rules.CheckStage(ctx, connector, prefix, component)
+		stageProblems := rules.CheckStage(ctx, connector, prefix, component.Name, component.Table())
 		problems = append(problems, stageProblems...)
 		hasEnded = ctx.Err() != nil
 		if hasEnded { // the problems already contain the end of the context
@@ -272,8 +272,8 @@ func (ch *Checker) checkOverrides(connector *config.Connector) config.Problems {
 }
 
 func (ch *Checker) checkDestination(ctx context.Context, connector *config.Connector,
-	component wit.Component) config.Problems {
-	roles := connector.Roles(component)
+	component *plugin.Component) config.Problems {
+	roles := config.NewRoles(component.Table(), connector)
 	if !roles.Has(role.Address) && !roles.Has(role.Destination) {
 		return nil
 	}
@@ -318,7 +318,7 @@ func (ch *Checker) Declared(connector *config.Connector) *config.Declarations {
 	if err != nil {
 		return config.Declare()
 	}
-	return config.DeclareComponent(component)
+	return component.Table()
 }
 
 // unsupported returns problems of settings whose role the host does not support yet: ignoring them could lose data or

@@ -48,7 +48,7 @@ const converterVersion = "plugin.version"
 
 // checkConverters checks the settings of each converter and creates it, to find further problems, if they are valid.
 // Problems of the worker's converters are reported at the setting that names the converter.
-func (ch *Checker) checkConverters(connector *config.Connector, component wit.Component) config.Problems {
+func (ch *Checker) checkConverters(connector *config.Connector, component *plugin.Component) config.Problems {
 	var problems config.Problems
 	for _, converter := range components.ConverterSettings {
 		class, settings := connector.Converter(converter, ch.Worker)
@@ -150,7 +150,7 @@ func (ch *Checker) CheckRegistries(ctx context.Context, connector *config.Connec
 }
 
 // isIgnored reports whether an invalid value does not matter, because a sink writes nothing with a converter.
-func isIgnored(component wit.Component, value wit.ConfigValue) bool {
+func isIgnored(component *plugin.Component, value wit.ConfigValue) bool {
 	return component.Kind == wit.ComponentSink && len(value.Errors) > 0 && convert.IsWriteSetting(value.Key.Name)
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/internal/record"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -35,7 +36,7 @@ value.converter.value.schema.id.serializer=x.HeaderSchemaIdSerializer`))
 		wit.ComponentSink: {prefix + "warning: has no effect on a sink: it specifies how values are written, and a " +
 			"sink only reads them"},
 	} {
-		component := wit.Component{Kind: kind}
+		component := plugin.NewComponent(&wit.Component{Kind: kind})
 		var got []string
 		for _, p := range checker.checkConverters(connector, component) {
 			got = append(got, p.String())

@@ -57,7 +57,7 @@ func (ch *Checker) Definitions(class string, version *string, workerVersion stri
 			return nil, missing
 		}
 		isConnector := slices.Contains(kinds, wit.ComponentSink)
-		definitions := newDefinitions(config.DeclareComponent(component).Keys(), false)
+		definitions := newDefinitions(component.Table().Keys(), false)
 		if isConnector {
 			for _, definition := range newDefinitions(ch.common(info, component), true) {
 				name := strings.TrimSuffix(definition.Name, "."+converterVersion)

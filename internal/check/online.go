@@ -47,7 +47,7 @@ func (ch *Checker) log() *slog.Logger {
 // validateOnline calls the plugin's validate and fetches the documents that it requests, as far as the service responds
 // in time. A missing response is a warning, a rejected user an error. If the plugin fails, validateOffline calls it.
 func (ch *Checker) validateOnline(
-	ctx context.Context, connector *config.Connector, info plugin.Info, component wit.Component, found config.Problems,
+	ctx context.Context, connector *config.Connector, info plugin.Info, component *plugin.Component, found config.Problems,
 ) (validated []wit.ConfigValue, logon logonHint, problems config.Problems) {
 	bound, err := bind(ch.Plugins, connector, "", info, component)
 	if err != nil {
@@ -81,7 +81,7 @@ func (ch *Checker) validateOnline(
 // OpenedSource is a source as its plugin opens it. The zero value has no feeds.
 type OpenedSource struct {
 	wit.SourceOpened
-	component wit.Component
+	component *plugin.Component
 	info      plugin.Info
 }
 
@@ -211,10 +211,10 @@ const notChecked = "not checked with the service: "
 
 // unansweredWarnings returns a warning for each request without a response, at the setting of the service's address.
 func (o *onlineCheck) unansweredWarnings(connector *config.Connector,
-	component wit.Component) (warnings config.Problems) {
+	component *plugin.Component) (warnings config.Problems) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	roles := connector.Roles(component)
+	roles := config.NewRoles(component.Table(), connector)
 	name := roles.Setting(role.Address)
 	if roles.Has(role.Destination) {
 		name = roles.Setting(role.Destination)
@@ -242,10 +242,10 @@ func TimedOut(problems config.Problems) bool {
 }
 
 // newOnlineCheck returns a check that sends no request before [onlineCheck.Fetch]. The caller closes it.
-func (ch *Checker) newOnlineCheck(ctx context.Context, component wit.Component,
+func (ch *Checker) newOnlineCheck(ctx context.Context, component *plugin.Component,
 	connector *config.Connector) *onlineCheck {
 	limitWait := cmp.Or(ch.LimitWait, ch.Wait)
-	roles := connector.Roles(component)
+	roles := config.NewRoles(component.Table(), connector)
 	online := &onlineCheck{log: ch.log(), wait: ch.Wait, clock: newOnlineClock(ctx, ch.Wait, limitWait)}
 	online.limitText = func(wait limits.Wait) string {
 		reason := cmp.Or(strings.Join(wait.Reasons, "; "), "waiting for a limit of its origin")
@@ -258,7 +258,7 @@ func (ch *Checker) newOnlineCheck(ctx context.Context, component wit.Component,
 		if roles.Text(role.User) != "" && !roles.Has(role.Password) && !roles.Has(role.Destination) {
 			return nil, fmt.Errorf("%s is not set", roles.Setting(role.Password))
 		}
-		if err := ch.Worker.Providers.CheckSent(connector, config.DeclareComponent(component)); err != nil {
+		if err := ch.Worker.Providers.CheckSent(connector, component.Table()); err != nil {
 			return nil, err
 		}
 		service, err := service.New(component, connector, ch.Worker.Providers, ch.Lockouts, online.log)

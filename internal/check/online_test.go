@@ -15,6 +15,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/pause"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/internal/porttest"
 	"github.com/culvert-project/culvert/internal/transport"
 	"github.com/culvert-project/culvert/internal/transport/limits"
@@ -28,7 +29,7 @@ import (
 func TestServiceTimeoutStartsWithFirstRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ch := &Checker{Wait: OnlineTimeout, LimitWait: LogonLimitWait}
-		clock := ch.newOnlineCheck(t.Context(), wit.Component{}, &config.Connector{}).clock
+		clock := ch.newOnlineCheck(t.Context(), plugin.NewComponent(&wit.Component{}), &config.Connector{}).clock
 		time.Sleep(2 * OnlineTimeout) // the plugin starts
 		ctx, end := clock.request()
 		_, endOther := clock.request()
@@ -51,7 +52,7 @@ func TestServiceTimeoutStartsWithFirstRequest(t *testing.T) {
 		end()
 
 		// A wait that outlasts its request is not counted.
-		clock = ch.newOnlineCheck(t.Context(), wit.Component{}, &config.Connector{}).clock
+		clock = ch.newOnlineCheck(t.Context(), plugin.NewComponent(&wit.Component{}), &config.Connector{}).clock
 		ctx, end = clock.request()
 		endWait = pause.MarkLimitWait(ctx)
 		end()
@@ -72,7 +73,7 @@ func TestLogonUnderOwnRate(t *testing.T) {
 	t.Parallel()
 	w, _, err := config.LoadWorker("", nil, nil)
 	require.NoError(t, err)
-	var component wit.Component
+	component := plugin.NewComponent(&wit.Component{})
 	for _, name := range []string{role.Scheme, role.Address, role.Port, role.User, role.Password,
 		role.RequestsPerSecond, role.MaintenanceWindows} {
 		component.Settings = append(component.Settings, wit.ConfigKey{Name: name, Kind: wit.KindString,
@@ -145,7 +146,7 @@ func TestSilentService(t *testing.T) {
 	t.Parallel()
 	w, _, err := config.LoadWorker("", nil, nil)
 	require.NoError(t, err)
-	var component wit.Component
+	component := plugin.NewComponent(&wit.Component{})
 	for _, name := range []string{role.Scheme, role.Address, role.Port} {
 		component.Settings = append(component.Settings, wit.ConfigKey{Name: name, Kind: wit.KindString,
 			Rules: []wit.Rule{{Role: &name}}})
@@ -200,9 +201,9 @@ func TestValidationSharesClientLimits(t *testing.T) {
 	w, _, err := config.LoadWorker("", nil, nil)
 	require.NoError(t, err)
 	addressRole := role.Address
-	component := wit.Component{Settings: []wit.ConfigKey{
+	component := plugin.NewComponent(&wit.Component{Settings: []wit.ConfigKey{
 		{Name: "address", Kind: wit.KindString, Rules: []wit.Rule{{Role: &addressRole}}},
-	}}
+	}})
 	connector, _ := config.NewConnector("c.properties",
 		[]config.Entry{config.NewEntry("address", "sap.example", "", 0)}, w.Providers)
 	ch := &Checker{Worker: w, Wait: OnlineTimeout, Destinations: transport.NewOriginRegistry()}
@@ -224,7 +225,7 @@ func TestUnacceptedSecretIsNotSent(t *testing.T) {
 	t.Parallel()
 	w, _, err := config.LoadWorker("", nil, nil)
 	require.NoError(t, err)
-	var component wit.Component
+	component := plugin.NewComponent(&wit.Component{})
 	for _, name := range []string{role.Scheme, role.Address, role.Port, role.User, role.Password} {
 		component.Settings = append(component.Settings, wit.ConfigKey{Name: name, Kind: wit.KindString,
 			Rules: []wit.Rule{{Role: &name}}})

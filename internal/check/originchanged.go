@@ -6,14 +6,14 @@ import (
 
 	"github.com/culvert-project/culvert/internal/components"
 	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/sdk/go/role"
-	"github.com/culvert-project/culvert/wit"
 )
 
 // OriginChanged returns the problems of a source that would read another system than before, although its stored
 // offsets belong to the previous one and no setting decides what happens to the offsets: its tasks could not start.
 // fingerprints returns the fingerprints of the stored offsets; it is only called if the system differs.
-func OriginChanged(previous, connector *config.Connector, component wit.Component,
+func OriginChanged(previous, connector *config.Connector, component *plugin.Component,
 	fingerprints func() ([]string, error)) (problems config.Problems, err error) {
 	undecided := undecidedSettings(connector, component)
 	oldSystem := components.SystemOf(previous, component)
@@ -43,8 +43,8 @@ func OriginChanged(previous, connector *config.Connector, component wit.Componen
 
 // undecidedSettings returns an entry for each setting that decides what happens to an offset of another system and
 // whose value is "fail", its default. A template has such a setting for each entity set that has a topic.
-func undecidedSettings(connector *config.Connector, component wit.Component) (undecided []config.Entry) {
-	declarations := config.DeclareComponent(component)
+func undecidedSettings(connector *config.Connector, component *plugin.Component) (undecided []config.Entry) {
+	declarations := component.Table()
 	name := components.OriginChangeSetting(component)
 	prefix, suffix, isTemplate := strings.Cut(name, "{n}")
 	if name == "" {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -17,10 +18,10 @@ func TestOffsetsOfAnotherOriginAreRejected(t *testing.T) {
 	spec := func(name, role string) wit.ConfigKey {
 		return setting.Define(name, wit.KindString, wit.Low, nil, "", setting.Role(role))
 	}
-	component := wit.Component{Kind: wit.ComponentSource, Name: "a", Settings: []wit.ConfigKey{
+	component := plugin.NewComponent(&wit.Component{Kind: wit.ComponentSource, Name: "a", Settings: []wit.ConfigKey{
 		spec("a.scheme", role.Scheme), spec("a.host", role.Address), spec("a.port", role.Port),
 		spec("a.client", role.Header+"sap-client"), spec("a.destination", role.Destination),
-		spec("a#{n}.topic", role.SourceTopic), spec("a#{n}.change", role.SourceChanged)}}
+		spec("a#{n}.topic", role.SourceTopic), spec("a#{n}.change", role.SourceChanged)}})
 	connector := func(lines ...string) *config.Connector {
 		var entries []config.Entry
 		for _, line := range append([]string{"a#00.topic=t", "a#01.topic=u"}, lines...) {

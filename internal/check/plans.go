@@ -62,8 +62,8 @@ func (ch *Checker) claimConflicts(ctx context.Context, connector *config.Connect
 
 // topicReads returns the topic settings of a source. The key of each identifies the data and the topic: the system, the
 // topic and the required settings of the group, which name an entity set.
-func topicReads(connector *config.Connector, component wit.Component) map[string]config.Entry {
-	declarations := config.DeclareComponent(component)
+func topicReads(connector *config.Connector, component *plugin.Component) map[string]config.Entry {
+	declarations := component.Table()
 	topics := map[string]config.Entry{}
 	required := map[string][]string{} // "NAME=VALUE", by group
 	for _, entry := range connector.Entries {
@@ -88,7 +88,7 @@ func topicReads(connector *config.Connector, component wit.Component) map[string
 }
 
 // MovedTopics returns the topics into which a changed source reads data that it did not read into them before.
-func MovedTopics(previous, changed *config.Connector, component wit.Component) (topics []string) {
+func MovedTopics(previous, changed *config.Connector, component *plugin.Component) (topics []string) {
 	previousReads := topicReads(previous, component)
 	for source, entry := range topicReads(changed, component) {
 		if _, ok := previousReads[source]; !ok {
@@ -149,7 +149,7 @@ type foundSources map[[2]string]foundSource
 
 type foundSource struct {
 	info      plugin.Info
-	component wit.Component
+	component *plugin.Component
 	err       error
 }
 
@@ -210,7 +210,7 @@ func (ch *Checker) checkBoundary(connector *config.Connector) config.Problems {
 }
 
 func (ch *Checker) plan(ctx context.Context, connector *config.Connector, info plugin.Info,
-	component wit.Component) (connectorPlan, error) {
+	component *plugin.Component) (connectorPlan, error) {
 	maxTasks, err := strconv.ParseUint(connector.Text("tasks.max"), 10, 32)
 	if err != nil {
 		return connectorPlan{}, err

@@ -12,6 +12,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/internal/transport"
 	"github.com/culvert-project/culvert/internal/transport/lockouts"
 	"github.com/culvert-project/culvert/sdk/go/role"
@@ -86,7 +87,7 @@ type secretService struct {
 	received  []string          // secrets, in the order of their requests
 	url       *url.URL
 	worker    *config.Worker
-	component wit.Component
+	component *plugin.Component
 	store     *lockouts.Store
 }
 
@@ -95,11 +96,13 @@ func newSecretService(t *testing.T, setting string, entries map[string]string) *
 	w, _, err := config.LoadWorker("", nil, nil)
 	require.NoError(t, err)
 	s := &secretService{setting: setting, entries: entries, worker: w, store: lockouts.New()}
+	var component wit.Component
 	for _, name := range []string{role.Scheme, role.Address, role.Port, role.User, role.Password, role.ProxyType,
 		role.ProxyAddress, role.ProxyUser, role.ProxyPassword, role.Header + "{name}"} {
-		s.component.Settings = append(s.component.Settings, wit.ConfigKey{Name: name, Kind: wit.KindString,
+		component.Settings = append(component.Settings, wit.ConfigKey{Name: name, Kind: wit.KindString,
 			Rules: []wit.Rule{{Role: &name}}})
 	}
+	s.component = plugin.NewComponent(&component)
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
 	s.url, err = url.Parse(server.URL)

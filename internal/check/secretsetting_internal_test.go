@@ -8,6 +8,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -27,6 +28,6 @@ func TestErrorOfSecretHeadersBelongsToTheFirst(t *testing.T) {
 	connector, problems := config.NewConnector("c.properties", entries, nil)
 	require.NoError(t, problems.Err())
 	for range 100 {
-		assert.Equal(t, "set."+role.Header+"x-a", secretSetting(connector.Roles(component), ""))
+		assert.Equal(t, "set."+role.Header+"x-a", secretSetting(config.NewRoles(setting.NewComponentTable(&component), connector), ""))
 	}
 }

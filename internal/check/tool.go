@@ -30,7 +30,7 @@ import (
 // the log and documents never contain values of config providers.
 type Tool struct {
 	connector *config.Connector
-	component wit.Component
+	component *plugin.Component
 	plugins   *plugin.Manager
 	plugin    boundPlugin
 	worker    *config.Worker
@@ -59,8 +59,8 @@ func OpenTool(ctx context.Context, plugins *plugin.Manager, w *config.Worker, co
 		return nil, config.Problems{problem(entryFor(connector, "connector.class"), err)}
 	}
 	rules := config.Checker{Worker: w, Secrets: plugins.SecretNames(info.BuiltIn)}
-	problems := rules.CheckComponent(ctx, connector, component)
-	problems = append(problems, unsupported(connector, config.DeclareComponent(component), problems)...)
+	problems := rules.CheckComponent(ctx, connector, component.Kind, component.Table())
+	problems = append(problems, unsupported(connector, component.Table(), problems)...)
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
@@ -209,10 +209,14 @@ func (t *Tool) service() (*service.Service, error) {
 }
 
 // Target returns the name of the connector's BTP destination, "" without one.
-func (t *Tool) Target() string { return t.connector.Roles(t.component).Text(role.Destination) }
+func (t *Tool) Target() string {
+	return config.NewRoles(t.component.Table(), t.connector).Text(role.Destination)
+}
 
 // Setting returns the connector's name for the setting of a role.
-func (t *Tool) Setting(role string) string { return t.connector.Roles(t.component).Setting(role) }
+func (t *Tool) Setting(role string) string {
+	return config.NewRoles(t.component.Table(), t.connector).Setting(role)
+}
 
 // Destination returns a copy of the connector's connection settings. If the connector names a BTP destination, it sends
 // a request to the destination service.
@@ -258,7 +262,7 @@ func (t *Tool) Topics() (topics []Topic) {
 		}
 	}
 	connector := t.connector
-	declarations := config.DeclareComponent(t.component)
+	declarations := t.component.Table()
 	if list, ok := connector.Entry("topics"); ok {
 		add(reads, list, config.List(list.Value.Reveal())...)
 	} else if _, hasRegex := connector.Entry("topics.regex"); !hasRegex && t.component.Kind == wit.ComponentSink {

@@ -10,19 +10,20 @@ import (
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/java/pattern"
 	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
 
 // namesTopics reports whether a sink's settings name topics, which it reads if topics and topics.regex are not set.
-func namesTopics(component wit.Component) bool {
+func namesTopics(component *plugin.Component) bool {
 	return slices.ContainsFunc(component.Settings, func(s wit.ConfigKey) bool { return s.Role() == role.SinkTopic })
 }
 
 // unreachableTopics finds settings of a sink that name a topic which no record can have, and topics that are read
 // although no setting writes their records. If a transform may change the topic, package sink checks the first record
 // instead.
-func (ch *Checker) unreachableTopics(connector *config.Connector, component wit.Component) config.Problems {
+func (ch *Checker) unreachableTopics(connector *config.Connector, component *plugin.Component) config.Problems {
 	if component.Kind != wit.ComponentSink {
 		return nil
 	}
@@ -101,7 +102,7 @@ func unwrittenTopics(settings []config.Entry, topics []string, entry config.Entr
 }
 
 // checkTopicNames finds invalid names of a source's own offsets topic and of the topics that a sink reads.
-func checkTopicNames(connector *config.Connector, component wit.Component) config.Problems {
+func checkTopicNames(connector *config.Connector, component *plugin.Component) config.Problems {
 	var problems config.Problems
 	if entry, ok := connector.Entry("offsets.storage.topic"); ok && component.Kind == wit.ComponentSource {
 		if err := kafka.CheckTopic(components.TopicOf(entry)); err != nil {
@@ -122,7 +123,7 @@ func checkTopicNames(connector *config.Connector, component wit.Component) confi
 
 // checkTargets finds reserved topics, and rows that would go to the dead letter topic. If a transform may change the
 // topic, the topic of a row is not known before the first record.
-func (ch *Checker) checkTargets(connector *config.Connector, component wit.Component) config.Problems {
+func (ch *Checker) checkTargets(connector *config.Connector, component *plugin.Component) config.Problems {
 	var problems config.Problems
 	reserved := components.Reserved(ch.Worker, append([]*config.Connector{connector}, ch.Connectors...))
 	checkReserved := func(entry config.Entry) {
@@ -137,7 +138,7 @@ func (ch *Checker) checkTargets(connector *config.Connector, component wit.Compo
 	if len(config.List(connector.Text("transforms"))) > 0 {
 		return problems
 	}
-	declarations := config.DeclareComponent(component)
+	declarations := component.Table()
 	for _, entry := range connector.Entries {
 		if spec, ok := declarations.Find(entry.Key); ok && spec.Role() == role.SourceTopic {
 			checkReserved(entry)

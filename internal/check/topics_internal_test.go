@@ -6,6 +6,7 @@ import (
 
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -16,7 +17,7 @@ func TestSinkRequiresTopics(t *testing.T) {
 	connector, _ := config.NewConnector("c.properties", nil, nil)
 	sink := wit.Component{Kind: wit.ComponentSink}
 	var found []string
-	for _, p := range checker.unreachableTopics(connector, sink) {
+	for _, p := range checker.unreachableTopics(connector, plugin.NewComponent(&sink)) {
 		found = append(found, p.Setting+": "+p.Text)
 	}
 	assert.Equal(t, []string{"topics: Must configure one of topics or topics.regex",
@@ -25,7 +26,7 @@ func TestSinkRequiresTopics(t *testing.T) {
 	// With a setting for a topic it reads that topic.
 	topicRole := role.SinkTopic
 	sink.Settings = []wit.ConfigKey{{Name: "own", Rules: []wit.Rule{{Role: &topicRole}}}}
-	if problems := checker.unreachableTopics(connector, sink); len(problems) > 0 {
+	if problems := checker.unreachableTopics(connector, plugin.NewComponent(&sink)); len(problems) > 0 {
 		t.Errorf("expected the sink's own topics to be read, found %v", problems)
 	}
 }
@@ -52,7 +53,7 @@ func TestUnreachableTopicsLeavesSettingsToOtherChecks(t *testing.T) {
 				entries = append(entries, config.NewEntry(key, value, "c.properties", 2))
 			}
 			connector, _ := config.NewConnector("c.properties", entries, nil)
-			problems := (&Checker{}).unreachableTopics(connector, sink)
+			problems := (&Checker{}).unreachableTopics(connector, plugin.NewComponent(&sink))
 			if test.want == "" && len(problems) == 0 {
 				return
 			}

@@ -113,7 +113,7 @@ func (ch *Checker) Validate(ctx context.Context, connector *config.Connector) (*
 		}
 		builder.addStage(ch, p.Prefix, p.Alias, p.Class, wit.ComponentPredicate)
 	}
-	for _, value := range config.DeclareComponent(component).Validate(rawSettings(connector)) {
+	for _, value := range component.Table().Validate(rawSettings(connector)) {
 		builder.add("", value)
 	}
 	for _, converter := range []string{components.HeaderConverter, components.KeyConverter, components.ValueConverter} {
@@ -124,7 +124,7 @@ func (ch *Checker) Validate(ctx context.Context, connector *config.Connector) (*
 	var logon logonHint
 	if ch.Wait > 0 {
 		validate = func(ctx context.Context, connector *config.Connector, _ string, info plugin.Info,
-			component wit.Component, found config.Problems) (problems config.Problems) {
+			component *plugin.Component, found config.Problems) (problems config.Problems) {
 			validated, logon, problems = ch.validateOnline(ctx, connector, info, component, found)
 			return problems
 		}
@@ -134,7 +134,7 @@ func (ch *Checker) Validate(ctx context.Context, connector *config.Connector) (*
 	if setting.Trim(connector.Text("name")) == "" {
 		problems = append(problems, config.Problem{Setting: "name", Text: setting.Missing("name")})
 	}
-	builder.addProblems(append(slices.Clone(connector.Problems), problems...), config.DeclareComponent(component))
+	builder.addProblems(append(slices.Clone(connector.Problems), problems...), component.Table())
 	if secret := builder.find(logon.setting); secret != nil && logon.reason != "" {
 		secret.Value.Errors = append(secret.Value.Errors,
 			LogonNotTried+logon.reason+". Values from the service are neither recommended nor checked: "+
@@ -143,7 +143,7 @@ func (ch *Checker) Validate(ctx context.Context, connector *config.Connector) (*
 	}
 	builder.Logon = ch.Worker.Redact(logon.result)
 	if builder.Logon == LogonAccepted {
-		user, _ := connector.Entry(connector.Roles(component).Setting(role.User))
+		user, _ := connector.Entry(config.NewRoles(component.Table(), connector).Setting(role.User))
 		builder.User = user.Raw
 	}
 	builder.redact(ch.Worker.Redact)
@@ -195,7 +195,7 @@ func (v *validationBuilder) redact(redact func(string) string) {
 
 // common returns the settings that all connectors of the component's kind have, with the defaults of this worker and
 // the version of the plugin.
-func (ch *Checker) common(info plugin.Info, component wit.Component) []wit.ConfigKey {
+func (ch *Checker) common(info plugin.Info, component *plugin.Component) []wit.ConfigKey {
 	specs := config.CommonSettings(component.Kind)
 	for i := range specs {
 		spec := &specs[i]
@@ -221,7 +221,7 @@ func (ch *Checker) common(info plugin.Info, component wit.Component) []wit.Confi
 }
 
 // recommended returns the recommended values of a setting that common returns.
-func (ch *Checker) recommended(name string, component wit.Component) (values []string) {
+func (ch *Checker) recommended(name string, component *plugin.Component) (values []string) {
 	switch name {
 	case "connector.plugin.version":
 		values = ch.versions(component.Name, component.Kind)
@@ -332,7 +332,7 @@ func (v *validationBuilder) addStage(ch *Checker, prefix, alias, class string, k
 	v.add("", versionValue)
 	if err == nil {
 		settings := rawSettings(v.connector.StageConfig(prefix))
-		for _, value := range config.DeclareComponent(component).Validate(settings) {
+		for _, value := range component.Table().Validate(settings) {
 			v.add(prefix, value)
 		}
 	}

@@ -13,27 +13,30 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Find returns the module and the component of a class that is one of these kinds. An empty version means the newest.
+// Find returns the module and the component of a class that is one of these kinds, with an error an empty component. An
+// empty version means the newest.
 // Kafka Connect's short forms are accepted: the class without its package, and without Connector at its end.
 func Find(plugins *plugin.Manager, class, version string,
-	kinds ...wit.ComponentKind) (plugin.Info, wit.Component, error) {
+	kinds ...wit.ComponentKind) (plugin.Info, *plugin.Component, error) {
 	var firstErr error
 	for _, kind := range kinds {
 		fullName, isDeclared, err := fullClass(plugins, kind, class)
 		if err != nil {
-			return plugin.Info{}, wit.Component{}, err
+			return plugin.Info{}, noComponent, err
 		}
 		info, err := plugins.Find(kind, fullName, version)
 		if err == nil {
-			return info, *component(&info, kind, fullName), nil
+			return info, component(&info, kind, fullName), nil
 		}
 		if isDeclared {
-			return plugin.Info{}, wit.Component{}, err // it exists, but not in this version
+			return plugin.Info{}, noComponent, err // it exists, but not in this version
 		}
 		firstErr = cmp.Or(firstErr, err)
 	}
-	return plugin.Info{}, wit.Component{}, notFoundError(plugins, class, kinds, firstErr)
+	return plugin.Info{}, noComponent, notFoundError(plugins, class, kinds, firstErr)
 }
+
+var noComponent = plugin.NewComponent(&wit.Component{})
 
 // notFoundError adds to the cause, which is the error of kinds[0], the other kinds and what the user may have meant.
 func notFoundError(plugins *plugin.Manager, class string, kinds []wit.ComponentKind, cause error) error {
@@ -96,10 +99,10 @@ func fullClass(plugins *plugin.Manager, kind wit.ComponentKind,
 	candidates := map[string]string{} // descriptions of the best-ranked components, by class
 	for _, info := range modules {
 		for _, c := range info.Components {
-			if c.Kind != kind || !slices.Contains(plugin.Names(&c), class) {
+			if c.Kind != kind || !slices.Contains(plugin.Names(c), class) {
 				continue
 			}
-			rank := nameRank(&c, class)
+			rank := nameRank(c, class)
 			if builtIn[info.Name] {
 				rank += builtInRank
 			}
@@ -123,7 +126,7 @@ func fullClass(plugins *plugin.Manager, kind wit.ComponentKind,
 	}
 }
 
-func nameRank(c *wit.Component, class string) int {
+func nameRank(c *plugin.Component, class string) int {
 	switch {
 	case c.Name == class:
 		return 3
@@ -134,10 +137,9 @@ func nameRank(c *wit.Component, class string) int {
 }
 
 // component returns the component with a class name, or else an alias, nil if there is no such component.
-func component(info *plugin.Info, kind wit.ComponentKind, class string) *wit.Component {
+func component(info *plugin.Info, kind wit.ComponentKind, class string) *plugin.Component {
 	for _, exact := range []bool{true, false} {
-		for i := range info.Components {
-			c := &info.Components[i]
+		for _, c := range info.Components {
 			if c.Kind == kind && (c.Name == class || (!exact && slices.Contains(c.Aliases, class))) {
 				return c
 			}

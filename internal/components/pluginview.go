@@ -5,17 +5,16 @@ import (
 
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/plugin"
-	"github.com/culvert-project/culvert/wit"
 )
 
 // PluginView returns which of a component's settings a version of its plugin may see: all but those that a plugin
 // declares as passwords. For a built-in plugin only declarations of built-in plugins count, so that no plugin file can
 // hide a setting from it.
-func PluginView(plugins *plugin.Manager, info plugin.Info, declared wit.Component) config.PluginView {
+func PluginView(plugins *plugin.Manager, info plugin.Info, declared *plugin.Component) config.PluginView {
 	if c := component(&info, declared.Kind, declared.Name); c != nil {
-		declared = *c
+		declared = c
 	}
-	return config.PluginView{Component: config.DeclareComponent(declared), BuiltIn: info.BuiltIn,
+	return config.PluginView{Component: declared.Table(), BuiltIn: info.BuiltIn,
 		Exposed: plugins.Revealed(info.Name), Secrets: plugins.SecretNames(info.BuiltIn)}
 }
 

@@ -8,12 +8,13 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
 
 // OriginChangeSetting returns the setting that decides what happens to a stored offset of another system, "" for none.
-func OriginChangeSetting(component wit.Component) string {
+func OriginChangeSetting(component *plugin.Component) string {
 	i := slices.IndexFunc(component.Settings, func(s wit.ConfigKey) bool { return s.Role() == role.SourceChanged })
 	if i < 0 {
 		return ""
@@ -51,8 +52,8 @@ func (s System) WithFingerprint(fingerprint string) System {
 const destination = "destination:"
 
 // SystemOf returns the system that a connector's settings name; its Origin is "" if they name none.
-func SystemOf(connector *config.Connector, component wit.Component) System {
-	return systemBy(connector.Roles(component))
+func SystemOf(connector *config.Connector, component *plugin.Component) System {
+	return systemBy(config.NewRoles(component.Table(), connector))
 }
 
 // Origin returns the origin or the BTP destination that a connector's settings name, "" for none.
@@ -77,9 +78,9 @@ func originText(scheme, host, port string) string {
 }
 
 // QualifyClaims returns a connector's claims, sorted, with the system and the user within which they are exclusive.
-func QualifyClaims(connector *config.Connector, component wit.Component, names []string) []string {
+func QualifyClaims(connector *config.Connector, component *plugin.Component, names []string) []string {
 	var claims []string
-	roles := connector.Roles(component)
+	roles := config.NewRoles(component.Table(), connector)
 	scope := fmt.Sprintf("%v, user %s", systemBy(roles), cmp.Or(strings.ToUpper(roles.Text(role.User)), "none"))
 	for _, claim := range names {
 		claims = append(claims, fmt.Sprintf("%q at %s", claim, scope))

@@ -68,9 +68,9 @@ func transformClass(plugins *plugin.Manager, class, version string,
 }
 
 // TopicSettings returns the settings of a sink that name a topic whose records it writes.
-func TopicSettings(connector *config.Connector, component wit.Component) []config.Entry {
+func TopicSettings(connector *config.Connector, component *plugin.Component) []config.Entry {
 	var settings []config.Entry
-	declarations := config.DeclareComponent(component)
+	declarations := component.Table()
 	for _, e := range connector.Entries {
 		if spec, ok := declarations.Find(e.Key); ok && spec.Role() == role.SinkTopic && TopicOf(e) != "" {
 			settings = append(settings, e)

@@ -31,9 +31,9 @@ var nestedPrefixes = []string{"key.converter.", "value.converter.", "header.conv
 // CheckComponent checks settings by declarations. Unknown keys with a prefix of the component, or similar to a known
 // key with one, are errors unless unknown.settings=warn, because a misspelled filter would export the whole table
 // (RATIONALE.md P6); others are warnings. If the context ends, that is a problem, too.
-func (ch Checker) CheckComponent(ctx context.Context, connector *Connector, component wit.Component) Problems {
-	pluginSettings := DeclareComponent(component)
-	connectSettings := Declare(CommonSettings(component.Kind)...)
+func (ch Checker) CheckComponent(ctx context.Context, connector *Connector, kind wit.ComponentKind,
+	pluginSettings *Declarations) Problems {
+	connectSettings := Declare(CommonSettings(kind)...)
 	suggester := sync.OnceValue(func() *setting.Suggester {
 		both := Declare(slices.Concat(pluginSettings.Keys(), connectSettings.Keys())...)
 		both.Prefixes = pluginSettings.Prefixes
@@ -54,7 +54,7 @@ func (ch Checker) CheckComponent(ctx context.Context, connector *Connector, comp
 		func() Problems { return missingSettings(ctx, connector, pluginSettings) },
 		func() Problems { return checkAddress(connector, pluginSettings) },
 		func() Problems { return ignoredDefaults(ctx, connector, pluginSettings) },
-		func() Problems { return checkCommonRules(connector, component.Kind) },
+		func() Problems { return checkCommonRules(connector, kind) },
 	} {
 		if ctx.Err() != nil {
 			return append(problems, connector.checkCanceled(ctx))

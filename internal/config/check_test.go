@@ -11,6 +11,7 @@ import (
 
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/java/pattern"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -72,9 +73,9 @@ func TestCheckStopsWithContext(t *testing.T) {
 		connector.Entries = append(connector.Entries, NewEntry(fmt.Sprintf("mad.p%d", i), "1", "", 0))
 	}
 	for name, check := range map[string]func(ctx context.Context) Problems{
-		"connector": func(ctx context.Context) Problems { return Checker{}.CheckComponent(ctx, connector, component) },
+		"connector": func(ctx context.Context) Problems { return checkComponent(ctx, Checker{}, connector, component) },
 		"part": func(ctx context.Context) Problems {
-			return Checker{}.CheckStage(ctx, connector, "mad.", component)
+			return checkStage(ctx, connector, "mad.", component)
 		},
 	} {
 		unlimited := &countingContext{Context: context.Background(), limit: 1 << 30}
@@ -109,7 +110,7 @@ func TestAliasesAreParsedOnceForACheck(t *testing.T) {
 			}
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			problems := Checker{}.CheckComponent(t.Context(), connector, component)
+			problems := checkComponent(t.Context(), Checker{}, connector, component)
 			runtime.ReadMemStats(&after)
 			if used := after.TotalAlloc - before.TotalAlloc; used > 50<<20 {
 				t.Errorf("%s: expected at most 50 MiB for a list of %d bytes and %d settings, found %d MiB", list,
@@ -145,7 +146,7 @@ func TestHostileDeclarationsAreCheckedInTime(t *testing.T) {
 		connector.Entries = append(connector.Entries, NewEntry(key, "1", "", 0))
 	}
 	done := make(chan Problems, 1)
-	go func() { done <- Checker{}.CheckComponent(t.Context(), connector, component) }()
+	go func() { done <- checkComponent(t.Context(), Checker{}, connector, component) }()
 	select {
 	case problems := <-done:
 		unknown := 0
@@ -162,30 +163,12 @@ func TestHostileDeclarationsAreCheckedInTime(t *testing.T) {
 	}
 }
 
-// All uses of a component share a table, until the component is freed. Other prefixes have a table of their own.
-func TestComponentsShareTheirTable(t *testing.T) {
-	component := wit.Component{Settings: []wit.ConfigKey{{Name: "a"}, {Name: "b"}}, Prefixes: []string{"p."}}
-	table := DeclareComponent(component)
-	if DeclareComponent(component) != table {
-		t.Error("expected the same table")
-	}
-	component.Prefixes = []string{"q."}
-	if other := DeclareComponent(component); other == table || other.Prefix("q.x") != "q." {
-		t.Errorf("expected a table of other prefixes, found %v", other.Prefixes)
-	}
-	component.Settings = component.Settings[:1]
-	if other := DeclareComponent(component); other.Declares("b") {
-		t.Error("expected a table without the setting b")
-	}
-	count := func() (n int) {
-		componentTables.Range(func(_, _ any) bool { n++; return true })
-		return n
-	}
-	before := count()
-	component = wit.Component{}
-	isFreed := func() bool {
-		runtime.GC()
-		return count() < before
-	}
-	require.Until(t, isFreed, func() string { return "expected that the table of a freed component is freed" })
+func tableOf(component wit.Component) *Declarations { return setting.NewComponentTable(&component) }
+
+func checkComponent(ctx context.Context, ch Checker, connector *Connector, component wit.Component) Problems {
+	return ch.CheckComponent(ctx, connector, component.Kind, tableOf(component))
+}
+
+func checkStage(ctx context.Context, connector *Connector, prefix string, component wit.Component) Problems {
+	return Checker{}.CheckStage(ctx, connector, prefix, component.Name, tableOf(component))
 }

@@ -11,11 +11,11 @@ import (
 
 // CheckStage checks a transformation or predicate. Unknown keys are warnings. Keys with a prefix of the plugin, and
 // names that Kafka 4.0 removed, if fields that they exclude would pass, are errors unless unknown.settings=warn.
-func (ch Checker) CheckStage(ctx context.Context, connector *Connector, prefix string,
-	component wit.Component) Problems {
+func (ch Checker) CheckStage(ctx context.Context, connector *Connector, prefix, class string,
+	pluginSettings *Declarations) Problems {
 	stageConfig := connector.StageConfig(prefix)
-	pluginSettings := DeclareComponent(component)
-	accepted := setting.NewComponentTable(&component)
+	accepted := Declare(pluginSettings.Keys()...)
+	accepted.Prefixes = pluginSettings.Prefixes
 	for name := range stageSettings {
 		accepted.Declare(wit.ConfigKey{Name: name})
 	}
@@ -35,7 +35,7 @@ func (ch Checker) CheckStage(ctx context.Context, connector *Connector, prefix s
 			problems = append(problems, valueProblems...)
 			continue
 		}
-		if newName := renamedSetting(component.Name, entry.Key); newName != "" {
+		if newName := renamedSetting(class, entry.Key); newName != "" {
 			problems = append(problems, ch.renamedProblem(connector, stageConfig, entry, newName))
 			continue
 		}

@@ -29,7 +29,7 @@ func checkProblems(t *testing.T, cases []problemCase) {
 	for _, test := range cases {
 		t.Run(test.name, func(t *testing.T) {
 			ch := Checker{Worker: plainWorker(t, ""), Embedded: true}
-			expectLines(t, test.text, test.want, ch.CheckComponent(t.Context(), connector(t, test.text), component()))
+			expectLines(t, test.text, test.want, checkComponent(t.Context(), ch, connector(t, test.text), component()))
 		})
 	}
 }

@@ -126,17 +126,17 @@ func TestSinkRules(t *testing.T) {
 		"connector.class=x\ntopics=a\nerrors.log.enable=true":  "",
 		"connector.class=x\ntopics=a\nerrors.log.enable=FALSE": "",
 	} {
-		expectLines(t, text, want, checker.CheckComponent(t.Context(), connector(t, text), sink))
+		expectLines(t, text, want, checkComponent(t.Context(), checker, connector(t, text), sink))
 	}
 }
 
 // Problems and printed values contain no password.
 func TestPasswordsAreNeverShown(t *testing.T) {
 	connector := connector(t, "connector.class=x\nshop.address=h\nshop.password=hunter2\nshop.port=hunter2")
-	declarations := DeclareComponent(component())
+	declarations := tableOf(component())
 	// A value from a provider.
 	connector.Entries[3].Value = new(secret.Redactor).NewSecret("hunter2", true, "hunter2")
-	output := fmt.Sprint(Checker{Worker: plainWorker(t, "")}.CheckComponent(t.Context(), connector, component()),
+	output := fmt.Sprint(checkComponent(t.Context(), Checker{Worker: plainWorker(t, "")}, connector, component()),
 		connector, connector.Entries, NewRoles(declarations, connector))
 	if strings.Contains(output, "hunter2") {
 		t.Errorf("expected no secret, found one in %s", output)
@@ -151,7 +151,7 @@ func TestPasswordsAreNeverShown(t *testing.T) {
 func TestRoles(t *testing.T) {
 	connector := connector(t, "connector.class=x\nshop.address= host "+
 		"\nshop.pwd=secret\nshop.protocol=HTTP\nshop.client=100\nshop.codes=408, 503,/IWBEP/CM 7")
-	r := NewRoles(DeclareComponent(component()), connector)
+	r := NewRoles(tableOf(component()), connector)
 	if got := fmt.Sprint(r.Text("http.address"), " ", r.Int("http.port"), " ", r.Text("http.scheme"), " ",
 		r.Text("http.password"), " ",
 		r.Duration("http.read-timeout-ms"), " ", r.Has("http.user"), " ", r.Setting("http.user"), " ",
@@ -179,7 +179,7 @@ func TestGuestSettings(t *testing.T) {
 		{Name: "shop#00.table", Value: "t"},
 		{Name: "topics", Value: "a"},
 	}
-	assert.Equal(t, want, (&PluginView{Component: DeclareComponent(declaration)}).Settings(connector))
+	assert.Equal(t, want, (&PluginView{Component: tableOf(declaration)}).Settings(connector))
 }
 
 // Transforms are in the order of their list, with their predicates. Invalid ones are reported.
@@ -246,7 +246,7 @@ func TestRemovedKafkaSettings(t *testing.T) {
 			want: "c.properties:3: transforms.a.blacklist: warning: unknown setting; Kafka 4.0 removed this name, it " +
 				"is exclude since 2.6, and without it all fields remain"},
 	} {
-		problems := Checker{}.CheckStage(t.Context(), connector(t, test.text), "transforms.a.", replace)
+		problems := checkStage(t.Context(), connector(t, test.text), "transforms.a.", replace)
 		expectLines(t, name, test.want, problems)
 	}
 }
@@ -259,7 +259,7 @@ func TestStageProblems(t *testing.T) {
 	want := `c.properties:3: transforms.a.feild: warning: unknown setting; the nearest known one is field
 c.properties:4: transforms.a.count: Invalid value z for configuration count: Not a number of type INT
 c.properties:2: transforms.a.field: Missing required configuration "field" which has no default value.`
-	expectLines(t, "all", want, Checker{}.CheckStage(t.Context(), connector, "transforms.a.", smt))
+	expectLines(t, "all", want, checkStage(t.Context(), connector, "transforms.a.", smt))
 }
 
 // Files in JSON, YAML and properties have the same settings; problems name the line.
@@ -358,7 +358,7 @@ func TestInitialStateIsNoSetting(t *testing.T) {
 	assert.Equal(t, sent, c.Raw(), "the settings of a configuration from REST")
 	expectLines(t, "from REST", "the request: initial_state: warning: has no effect in a configuration: expected in "+
 		"the connector's file, or next to config in POST /connectors",
-		Checker{}.CheckComponent(t.Context(), c, wit.Component{}))
+		checkComponent(t.Context(), Checker{}, c, wit.Component{}))
 }
 
 // References are replaced by values of files, folders and the environment, within the configured bounds.

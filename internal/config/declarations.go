@@ -2,10 +2,6 @@ package config
 
 import (
 	"regexp"
-	"runtime"
-	"slices"
-	"sync"
-	"weak"
 
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -16,30 +12,6 @@ type Declarations = setting.Table
 
 // Declare returns the Declarations of settings in order.
 func Declare(specs ...wit.ConfigKey) *Declarations { return setting.NewTable(specs...) }
-
-// componentTables has the tables of plugins' components, by the first of their settings, until the plugin is freed: the
-// check of one connector needs the tables of all components. Keys are weak.Pointer[wit.ConfigKey].
-var componentTables sync.Map
-
-// DeclareComponent is [Declare] for a plugin's component, with its prefixes. Callers share the result, so they change
-// neither the table nor the settings.
-func DeclareComponent(c wit.Component) *Declarations {
-	if len(c.Settings) == 0 {
-		return setting.NewComponentTable(&c)
-	}
-	key := weak.Make(&c.Settings[0])
-	if cached, ok := componentTables.Load(key); ok {
-		table := cached.(*Declarations)
-		if len(table.Keys()) == len(c.Settings) && slices.Equal(table.Prefixes, c.Prefixes) {
-			return table
-		}
-	}
-	table := setting.NewComponentTable(&c)
-	if _, exists := componentTables.Swap(key, table); !exists {
-		runtime.AddCleanup(&c.Settings[0], func(key weak.Pointer[wit.ConfigKey]) { componentTables.Delete(key) }, key)
-	}
-	return table
-}
 
 func declared(name string, kind wit.SettingKind, value, doc string, rules ...wit.Rule) wit.ConfigKey {
 	s := wit.ConfigKey{Name: name, Kind: kind, Importance: wit.Low, Documentation: doc, Rules: rules}

@@ -78,7 +78,7 @@ func TestValuesFromFiles(t *testing.T) {
 			want: settings(Mask, "open", Mask, "kept", Mask),
 		},
 	} {
-		test.guest.Component = DeclareComponent(component())
+		test.guest.Component = tableOf(component())
 		assert.Equal(t, test.want, test.guest.Settings(connector), name)
 		// A plan of a built-in plugin is passed to another version, which sees no more than it would have seen
 		// otherwise.
@@ -145,7 +145,7 @@ func TestSecretInAPublicRole(t *testing.T) {
 	others := Declare(declared("shop.pwd", wit.KindPassword, "", ""), declared("shop.code", wit.KindPassword, "", ""))
 	checker := Checker{Worker: plainWorker(t, ""), Secrets: others}
 	connector := connector(t, "name=x\nconnector.class=x\nshop.pwd=hunter2\nshop.code=hunter3")
-	problems := checker.CheckComponent(t.Context(), connector, declarations)
+	problems := checkComponent(t.Context(), checker, connector, declarations)
 	if diff := cmp.Diff("c.properties:3: shop.pwd: is a secret, but the plugin declares it as http.address, whose "+
 		"values are shown: it is not used\n"+
 		"c.properties:4: shop.code: Invalid value [hidden] for configuration shop.code: Not a number of type INT",
@@ -165,7 +165,7 @@ func TestTextsAreTrimmedAsJavaDoes(t *testing.T) {
 		{text: "\ufeff", want: "\ufeff"},
 	} {
 		connector := &Connector{Entries: []Entry{NewEntry("delimiter", test.text, "", 0)}}
-		guest := PluginView{Component: DeclareComponent(declarations)}
+		guest := PluginView{Component: tableOf(declarations)}
 		want := []wit.Setting{{Name: "delimiter", Value: test.want}}
 		if diff := cmp.Diff(want, guest.Settings(connector)); diff != "" || connector.Text("delimiter") != test.want {
 			t.Errorf("%q: (-want +got)\n%s", test.text, diff)

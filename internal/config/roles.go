@@ -66,11 +66,6 @@ func NewRoles(declarations *Declarations, connector *Connector) Roles {
 	return r
 }
 
-// Roles returns the connector's settings by the roles of a component, see [NewRoles].
-func (c *Connector) Roles(component wit.Component) Roles {
-	return NewRoles(DeclareComponent(component), c)
-}
-
 // Declared reports whether a setting has the role.
 func (r Roles) Declared(role string) bool {
 	_, ok := r.byRole[role]

@@ -35,7 +35,7 @@ func TestRejectedOffsetWithURLHasAHint(t *testing.T) {
 		if test.setting == "host" {
 			declaration.Settings = declaration.Settings[:1]
 		}
-		run := &connectorRun{class: class{declarations: config.DeclareComponent(declaration)}, accepted: connector}
+		run := &connectorRun{class: class{declarations: config.Declare(declaration.Settings...)}, accepted: connector}
 		hint := run.pathHint([]wit.OffsetEntry{wit.IntegerEntry("n", 1), wit.StringEntry("url", test.link)})
 		if strings.Contains(hint, "begins with /") != test.wantHint {
 			t.Errorf("%s: expected a hint: %t, found %q", test.name, test.wantHint, hint)

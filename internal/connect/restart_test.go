@@ -13,6 +13,8 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/check/checktest"
 	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // defaultWorker returns a worker without settings.
@@ -27,7 +29,7 @@ func defaultWorker(t *testing.T) *config.Worker {
 func newEmptyRun(options *Options, log *slog.Logger) *connectorRun {
 	ctl := &controller{log: log, spec: spec{options: options}, status: status{state: Running, clocks: stateClocks{}}}
 	return &connectorRun{controller: ctl, options: options, log: log,
-		taskSet: taskSet{assignment: Assignment{Standalone: true}}}
+		class: class{component: plugin.NewComponent(&wit.Component{})}, taskSet: taskSet{assignment: Assignment{Standalone: true}}}
 }
 
 // An error that is not caused by the stop is a failure, whatever it wraps.

@@ -38,7 +38,7 @@ type connectorRun struct {
 }
 
 type class struct {
-	component    wit.Component
+	component    *plugin.Component
 	declarations *config.Declarations
 	plugin       plugin.Info
 	err          error                          // the class was not found
@@ -71,7 +71,7 @@ func newConnectorRun(ctl *controller, options *Options, connector *config.Connec
 	run.class.plugin, run.class.component, run.class.err = components.Find(options.Plugins,
 		connector.Text("connector.class"), connector.Text("connector.plugin.version"), wit.ComponentSource,
 		wit.ComponentSink)
-	run.class.declarations = config.DeclareComponent(run.class.component)
+	run.class.declarations = run.class.component.Table()
 	return run
 }
 

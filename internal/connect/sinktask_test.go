@@ -73,9 +73,8 @@ func TestLagOfATaskCountsItsPartitionsOnly(t *testing.T) {
 
 // The worker's offset.flush.interval.ms applies if the sink sets none.
 func TestFlushIntervalDefaultsToTheWorkers(t *testing.T) {
-	component := wit.Component{Name: "C", Kind: wit.ComponentSink, Settings: []wit.ConfigKey{
-		setting.Define("x.flush.ms", wit.KindLong, wit.Low, setting.Default("1000"), "",
-			setting.Role(role.SinkFlushIntervalMS))}}
+	declarations := config.Declare(setting.Define("x.flush.ms", wit.KindLong, wit.Low, setting.Default("1000"), "",
+		setting.Role(role.SinkFlushIntervalMS)))
 	for _, test := range []struct {
 		worker    string // in milliseconds; "" means not set
 		connector string
@@ -97,7 +96,7 @@ func TestFlushIntervalDefaultsToTheWorkers(t *testing.T) {
 		if len(problems)+len(connectorProblems) > 0 {
 			t.Fatal(problems, connectorProblems)
 		}
-		if got := flushInterval(connector.Roles(component), worker); got != test.want {
+		if got := flushInterval(config.NewRoles(declarations, connector), worker); got != test.want {
 			t.Errorf("worker %q, connector %q: expected %v, found %v", test.worker, test.connector, test.want, got)
 		}
 	}

@@ -368,7 +368,7 @@ func newTestView(t *testing.T) *view {
 	run := newEmptyRun(&Options{Worker: &config.Worker{}}, slog.New(slog.DiscardHandler))
 	run.controller.status.currentRun = run
 	run.config = &config.Connector{Name: "c"}
-	run.class.declarations = config.DeclareComponent(wit.Component{})
+	run.class.declarations = config.Declare()
 	v := run.controller.observe()
 	v.assignment.Standalone = true
 	v.config = run.config

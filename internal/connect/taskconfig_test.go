@@ -106,7 +106,7 @@ func TestTaskConfigRoundTrip(t *testing.T) {
 		"errors.tolerance=all")
 	run := New(b.options, []*config.Connector{connector}).controllers["c"].currentRun()
 	pluginView := components.PluginView(b.options.Plugins, run.class.plugin, run.class.component)
-	declarations := config.DeclareComponent(run.class.component)
+	declarations := run.class.component.Table()
 	for seed := range uint64(2000) {
 		random := rand.New(rand.NewPCG(seed, 26))
 		pluginView.BuiltIn = seed%2 == 0 // otherwise the plugin does not see values of files

@@ -65,7 +65,7 @@ func Stages(plugins *plugin.Manager, connector *config.Connector, onView viewFun
 	return stages, nil
 }
 
-func stageSettings(plugins *plugin.Manager, component wit.Component, connector *config.Connector, prefix string,
+func stageSettings(plugins *plugin.Manager, component *plugin.Component, connector *config.Connector, prefix string,
 	onView viewFunc) func(plugin.Info) []wit.Setting {
 	return func(info plugin.Info) []wit.Setting {
 		pluginView := components.PluginView(plugins, info, component)

@@ -387,9 +387,9 @@ func (w *Worker) resolveClass(class string) (name, pluginName string) {
 		return component.Name, info.Name
 	}
 	for _, info := range w.Parts.Plugins().Modules() {
-		for i := range info.Components {
-			if slices.Contains(plugin.Names(&info.Components[i]), class) {
-				return info.Components[i].Name, info.Name
+		for _, component := range info.Components {
+			if slices.Contains(plugin.Names(component), class) {
+				return component.Name, info.Name
 			}
 		}
 	}

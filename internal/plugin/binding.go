@@ -89,7 +89,7 @@ func (b *Binding) Current() *Pool {
 }
 
 // Component describes the bound component, as in the current version.
-func (b *Binding) Component() *wit.Component {
+func (b *Binding) Component() *Component {
 	return b.Current().module.component(b.query.kind, b.query.class)
 }
 

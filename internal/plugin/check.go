@@ -102,8 +102,8 @@ func check(ctx context.Context, path string, options Options, timeout time.Durat
 	}
 	run.module = mod
 	run.describe()
-	for n := range mod.info.Components {
-		run.checkComponent(&mod.info.Components[n])
+	for _, component := range mod.info.Components {
+		run.checkComponent(&component.Component)
 	}
 	run.callAll()
 	if run.skipped > 0 && ctx.Err() == nil {
@@ -183,9 +183,7 @@ func (c *checker) describe() {
 			if err != nil {
 				return err
 			}
-			m := c.module.info
-			if !reflect.DeepEqual(description, wit.Description{Name: m.Name, Version: m.Version,
-				Documentation: m.Documentation, Components: m.Components}) {
+			if !reflect.DeepEqual(description, c.module.info.Description()) {
 				c.refuse("plugin.describe", "expected the same result each time, found two")
 				break
 			}
@@ -331,8 +329,8 @@ func (c *checker) callAll() {
 
 // tryEach tries a function with each component of a kind.
 func (c *checker) tryEach(kind wit.ComponentKind, function string, f func(i *Instance, component string) error) {
-	for n := range c.module.info.Components {
-		if component := &c.module.info.Components[n]; component.Kind == kind {
+	for _, component := range c.module.info.Components {
+		if component.Kind == kind {
 			c.try(function, component.Name, func(i *Instance) error { return f(i, component.Name) })
 		}
 	}
@@ -430,7 +428,7 @@ func (c *checker) callTransform() {
 		return err
 	})
 	hasPredicates := slices.ContainsFunc(c.module.info.Components,
-		func(component wit.Component) bool { return component.Kind == wit.ComponentPredicate })
+		func(component *Component) bool { return component.Kind == wit.ComponentPredicate })
 	c.try("transform.test", "", func(i *Instance) error {
 		_, _, err := i.Test(c.ctx, prepared, c.emptyBatch())
 		if !hasPredicates && isA[*wit.Error](err) {

@@ -45,8 +45,7 @@ func cachedDescriptions(t *testing.T, m *plugin.Manager) (descriptions []wit.Des
 		if info.Err != nil {
 			t.Fatal(info.Err)
 		}
-		cached := wit.Description{Name: info.Name, Version: info.Version, Documentation: info.Documentation,
-			Components: info.Components}
+		cached := info.Description()
 		binding, err := m.BindPlugin("orders", info.Name, "")
 		require.NoError(t, err)
 		useInstance(t, binding, func(ctx context.Context, i *plugin.Instance) {

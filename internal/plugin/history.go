@@ -103,7 +103,7 @@ func (m *Manager) checkReplacement(file *candidateFile) error {
 }
 
 // isForAllConnectors reports whether connectors of other plugins use a component, too.
-func isForAllConnectors(component wit.Component) bool {
+func isForAllConnectors(component *Component) bool {
 	return component.Kind == wit.ComponentTransformation || component.Kind == wit.ComponentPredicate
 }
 
@@ -119,7 +119,7 @@ type roleDeclarations struct {
 
 // Names returns a component's name, its aliases, and Kafka Connect's short forms, without the package and without
 // Connector at the end.
-func Names(component *wit.Component) []string {
+func Names(component *Component) []string {
 	simple := component.Name[strings.LastIndexByte(component.Name, '.')+1:]
 	names := append([]string{component.Name}, component.Aliases...)
 	for _, short := range []string{simple, strings.TrimSuffix(simple, "Connector")} {
@@ -132,8 +132,7 @@ func Names(component *wit.Component) []string {
 
 func declarationsOf(info *Info) *roleDeclarations {
 	declarations := &roleDeclarations{Version: info.Version, Hash: info.Hash}
-	for i := range info.Components {
-		component := &info.Components[i]
+	for _, component := range info.Components {
 		for _, name := range Names(component) {
 			for j := range component.Settings {
 				names, roles, isSecret := settingOf(&component.Settings[j])
@@ -246,8 +245,7 @@ func (m *RoleMovedError) Error() string {
 // movedRole returns the first setting with an address role that other settings had before, or whose name belonged to a
 // setting without the role; nil if there is no such setting.
 func (info *Info) movedRole(previous *roleDeclarations) *RoleMovedError {
-	for i := range info.Components {
-		component := &info.Components[i]
+	for _, component := range info.Components {
 		for _, name := range Names(component) {
 			earlier := previous.Roles[component.Kind.String()+" "+name]
 			if earlier == nil {

@@ -81,7 +81,7 @@ func (l *loader) fromCache(ctx context.Context, file *candidateFile, facts *code
 	if err := mod.checkDescription(ctx, &facts.Description); err != nil {
 		return nil, context.Cause(ctx)
 	}
-	mod.info.Description = facts.Description
+	mod.info.describe(&facts.Description)
 	mod.limits = l.limitsFor(mod.info.Name)
 	if err := mod.checkMemory(); err != nil {
 		return nil, err
@@ -151,7 +151,7 @@ func (m *module) describe(ctx context.Context) (*wit.Description, error) {
 			}
 		}
 	}
-	m.info.Description = description
+	m.info.describe(&description)
 	return &description, nil
 }
 

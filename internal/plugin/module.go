@@ -7,19 +7,25 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/culvert-project/culvert/internal/guard"
 	"github.com/culvert-project/culvert/internal/plugin/binary"
 	"github.com/culvert-project/culvert/internal/plugin/internal/code"
 	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
 // Info describes a module, or a file that was refused.
 type Info struct {
-	// Description is the plugin's own. It is empty for a refused file.
-	wit.Description
+	// Name, Version, Documentation and Components are the plugin's own description. They are empty for a refused file.
+	Name          string
+	Version       string
+	Documentation string
+	Components    []*Component
+
 	Hash       string // the SHA-256 of the file, in hex
 	Size       int
 	Path       string // the file's path, or `embedded:` and its path there
@@ -33,6 +39,41 @@ type Info struct {
 	Kept       bool   // [Manager.Rollback] returns to it
 	Err        error  // why the file was refused. An earlier module of the same file stays active.
 	Metrics    Metrics
+}
+
+// Component is a component of a plugin with the table of its settings. It is immutable.
+type Component struct {
+	wit.Component
+	table func() *setting.Table
+}
+
+// NewComponent returns the component of a declaration, which must not change after.
+func NewComponent(declaration *wit.Component) *Component {
+	return &Component{Component: *declaration,
+		table: sync.OnceValue(func() *setting.Table { return setting.NewComponentTable(declaration) })}
+}
+
+// Table returns the component's settings. It is built once, at the first call, and must not be changed.
+func (c *Component) Table() *setting.Table { return c.table() }
+
+// describe sets the plugin's description.
+func (info *Info) describe(description *wit.Description) {
+	info.Name = description.Name
+	info.Version = description.Version
+	info.Documentation = description.Documentation
+	info.Components = make([]*Component, 0, len(description.Components))
+	for i := range description.Components {
+		info.Components = append(info.Components, NewComponent(&description.Components[i]))
+	}
+}
+
+// Description returns the plugin's own description.
+func (info *Info) Description() wit.Description {
+	description := wit.Description{Name: info.Name, Version: info.Version, Documentation: info.Documentation}
+	for _, component := range info.Components {
+		description.Components = append(description.Components, component.Component)
+	}
+	return description
 }
 
 // State returns active, retired (only old connectors run it), kept (for rollback) or refused.
@@ -106,9 +147,8 @@ func (m *module) snapshot() Info {
 }
 
 // component returns the component with a class name or alias, nil if there is no such component.
-func (m *module) component(kind wit.ComponentKind, class string) *wit.Component {
-	for i := range m.info.Components {
-		component := &m.info.Components[i]
+func (m *module) component(kind wit.ComponentKind, class string) *Component {
+	for _, component := range m.info.Components {
 		if component.Kind == kind && (component.Name == class || slices.Contains(component.Aliases, class)) {
 			return component
 		}

@@ -16,7 +16,6 @@ import (
 
 	"github.com/culvert-project/culvert/internal/guard"
 	"github.com/culvert-project/culvert/internal/plugin/internal/code"
-	"github.com/culvert-project/culvert/wit"
 )
 
 // embeddedModules returns the built-in modules. If needed is not nil, unknown modules without a needed class are
@@ -128,8 +127,8 @@ func (m *Manager) hasAll(needed []Requirement) bool {
 	})
 }
 
-func providesClass(components []wit.Component, requirement Requirement) bool {
-	return slices.ContainsFunc(components, func(component wit.Component) bool {
+func providesClass(components []*Component, requirement Requirement) bool {
+	return slices.ContainsFunc(components, func(component *Component) bool {
 		return slices.ContainsFunc(append([]string{component.Name}, component.Aliases...),
 			func(name string) bool { return strings.Contains(name, requirement.Class) })
 	})

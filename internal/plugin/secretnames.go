@@ -42,10 +42,10 @@ func (m *Manager) collectSecretNames() *secretNames {
 	isSecret := map[string]bool{}
 	isBuiltInSecret := map[string]bool{}
 	for _, mod := range modules {
-		for i := range mod.info.Components {
-			addNames(isSecret, mod.info.Components[i].Settings)
+		for _, component := range mod.info.Components {
+			addNames(isSecret, component.Settings)
 			if mod.info.BuiltIn {
-				addNames(isBuiltInSecret, mod.info.Components[i].Settings)
+				addNames(isBuiltInSecret, component.Settings)
 			}
 		}
 		if mod.info.BuiltIn {

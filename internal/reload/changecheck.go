@@ -38,7 +38,7 @@ func (c ChangeChecker) Change(checker *check.Checker, connector *config.Connecto
 	class := connector.Text("connector.class")
 	_, component, err := components.Find(checker.Plugins, class, "", wit.ComponentSource, wit.ComponentSink)
 	if err == nil {
-		change.Declarations = config.DeclareComponent(component)
+		change.Declarations = component.Table()
 	}
 	return change
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/keystore"
 	"github.com/culvert-project/culvert/internal/keystore/keystoretest"
+	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/internal/transport"
 	"github.com/culvert-project/culvert/internal/transport/connectivitytest"
 	"github.com/culvert-project/culvert/internal/transport/lockouts"
@@ -30,7 +31,7 @@ import (
 )
 
 // roleComponent returns a component with a setting for each role, named `x.` and the role.
-func roleComponent() wit.Component {
+func roleComponent() *plugin.Component {
 	c := wit.Component{Name: "X", Kind: wit.ComponentSource, Prefixes: []string{"x."}}
 	for _, role := range []string{
 		"http.scheme",
@@ -53,7 +54,7 @@ func roleComponent() wit.Component {
 		c.Settings = append(c.Settings, wit.ConfigKey{Name: "x." + role, Kind: wit.KindPassword,
 			Rules: []wit.Rule{{Role: wit.Ptr(role)}}})
 	}
-	return c
+	return plugin.NewComponent(&c)
 }
 
 // openService returns the service and the client of a connector with the settings of a properties file.

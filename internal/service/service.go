@@ -12,16 +12,16 @@ import (
 	"github.com/culvert-project/culvert/internal/base/watch"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/guard"
+	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/internal/transport"
 	"github.com/culvert-project/culvert/internal/transport/btp"
 	"github.com/culvert-project/culvert/internal/transport/lockouts"
 	"github.com/culvert-project/culvert/sdk/go/role"
-	"github.com/culvert-project/culvert/wit"
 )
 
 // Service holds the client settings and the BTP destination of a connector. It is safe for concurrent use.
 type Service struct {
-	component    wit.Component
+	component    *plugin.Component
 	providers    *config.Providers
 	lockouts     *lockouts.Store
 	origins      *transport.OriginRegistry // see UseLimits
@@ -43,7 +43,7 @@ type Service struct {
 }
 
 // New reads the settings of a connector's service; it sends nothing. log may be nil.
-func New(component wit.Component, c *config.Connector, p *config.Providers, lockouts *lockouts.Store,
+func New(component *plugin.Component, c *config.Connector, p *config.Providers, lockouts *lockouts.Store,
 	log *slog.Logger) (*Service, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -66,7 +66,7 @@ func New(component wit.Component, c *config.Connector, p *config.Providers, lock
 	return s, err
 }
 
-func (s *Service) roles() config.Roles { return s.connector.Roles(s.component) }
+func (s *Service) roles() config.Roles { return config.NewRoles(s.component.Table(), s.connector) }
 
 // NoRetries makes the client send requests once and not wait for a Cloud Connector. Call it before the first request.
 func (s *Service) NoRetries() { s.noRetries = true }
@@ -205,7 +205,7 @@ func (s *Service) reload() bool {
 		return false
 	}
 	changedKeys := s.connector.ChangedSince(resolved)
-	declarations := config.DeclareComponent(s.component)
+	declarations := s.component.Table()
 	serviceKeys := slices.DeleteFunc(slices.Clone(changedKeys),
 		func(key string) bool { return !affectsService(declarations, key) })
 	if len(serviceKeys) < len(changedKeys) {
@@ -232,8 +232,8 @@ var pathRoles = []string{role.TLSKeyStoreLocation, role.TLSTrustStoreLocation, r
 	role.ProxyTokenCertificate, role.ProxyTokenKey}
 
 // Paths returns the files that a connector's service settings name without a reference.
-func Paths(component wit.Component, c *config.Connector) []string {
-	return pathsOf(c.Roles(component))
+func Paths(component *plugin.Component, c *config.Connector) []string {
+	return pathsOf(config.NewRoles(component.Table(), c))
 }
 
 func pathsOf(roles config.Roles) []string {

@@ -151,7 +151,7 @@ func components(t *testing.T, name string) []wit.Component {
 	defer m.Close()
 	for _, info := range m.Modules() {
 		if info.Name == name {
-			return info.Components
+			return info.Description().Components
 		}
 	}
 	t.Fatalf("no plugin %s", name)

@@ -40,8 +40,8 @@ func TestConfigurationIsResolvedOnce(t *testing.T) {
 	}{
 		{"tables of settings", "setting.NewTable", 20},
 		{"comparisons with a template", "setting.template.matches", 2_000},
-		{"settings by role", "config.NewRoles", 39},
-		{"look-ups of a class", "components.Find", 15},
+		{"settings by role", "config.NewRoles", 45},
+		{"look-ups of a class", "components.Find", 18},
 		{"validations by a plugin", "plugin.Instance.Validate", 9},
 	} {
 		n, ok := calls[c.function]

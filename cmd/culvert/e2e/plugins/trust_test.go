@@ -44,7 +44,8 @@ func TestVersionThatMovesTheAddressIsRefused(t *testing.T) {
 	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{dir}, CacheDir: guesttest.Code(t),
 		Registry: record.NewRegistry()})
 	e2etest.NoError(t, err)
-	components := m.Modules()[0].Components
+	source := m.Modules()[0]
+	components := source.Description().Components
 	m.Close()
 	withoutRole := func(rules []wit.Rule) []wit.Rule {
 		return slices.DeleteFunc(slices.Clone(rules), func(r wit.Rule) bool { return r.Role != nil })

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strconv"
 
-	"github.com/culvert-project/culvert/sdk/go"
+	sdk "github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/sdk/go/source"
 	"github.com/culvert-project/culvert/wit"
 )
