@@ -29,7 +29,8 @@ func defaultWorker(t *testing.T) *config.Worker {
 func newEmptyRun(options *Options, log *slog.Logger) *connectorRun {
 	ctl := &controller{log: log, spec: spec{options: options}, status: status{state: Running, clocks: stateClocks{}}}
 	return &connectorRun{controller: ctl, options: options, log: log,
-		class: class{component: plugin.NewComponent(&wit.Component{})}, taskSet: taskSet{assignment: Assignment{Standalone: true}}}
+		class:   class{component: plugin.NewComponent(&wit.Component{})},
+		taskSet: taskSet{assignment: Assignment{Standalone: true}}}
 }
 
 // An error that is not caused by the stop is a failure, whatever it wraps.
