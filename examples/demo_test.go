@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 )
 
@@ -23,18 +25,15 @@ var progressLine = regexp.MustCompile(`^(\S+) +(?:source|sink) +[a-z]+ +\S+ +(\d
 func TestDemoTwice(t *testing.T) {
 	bin, plugins := culvert(t)
 	out, err := exec.Command("go", "build", "-o", filepath.Join(bin, "demo"), "./demo").CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	require.True(t, err == nil, "%v\n%s", err, out)
 	data := t.TempDir()
 	guesttest.ShareCode(t, data)
 	ports := map[string]string{"first": "0", "second": freePort(t)}
 	occupied, err := net.Listen("tcp", "127.0.0.1:"+ports["second"])
 	noError(t, err)
 	out, err = exec.Command(filepath.Join(bin, "demo"), "--data", data, "--port", ports["second"]).CombinedOutput()
-	if err == nil || !strings.Contains(string(out), "PORT="+ports["second"]+"): listen") {
-		t.Errorf("expected an error about the port, found %v\n%s", err, out)
-	}
+	assert.True(t, err != nil && strings.Contains(string(out), "PORT="+ports["second"]+"): listen"),
+		"expected an error about the port, found %v\n%s", err, out)
 	occupied.Close()
 	for _, run := range []string{"first", "second"} {
 		c := exec.Command(filepath.Join(bin, "demo"), "--culvert", filepath.Join(bin, "culvert"), "--config",
@@ -55,24 +54,18 @@ func TestDemoTwice(t *testing.T) {
 			}
 			if (arrived["order-details 100"] && arrived["copies 100"] && arrived["northwind 117"]) ||
 				strings.Contains(lines.Text(), "failed") {
-				if err := syscall.Kill(-c.Process.Pid, syscall.SIGINT); err != nil && err != syscall.ESRCH {
-					t.Error(err)
-				}
+				err := syscall.Kill(-c.Process.Pid, syscall.SIGINT)
+				assert.True(t, err == nil || err == syscall.ESRCH, "%v", err)
 				arrived = map[string]bool{}
 			}
 		}
 		err = c.Wait()
 		kill.Stop()
-		if strings.Contains(output, ": failed: ") || err != nil {
-			t.Fatalf("the %s run: %v\n%s", run, err, output)
-		}
-		if console := fmt.Sprintf("http://127.0.0.1:%s/console/", ports[run]); run == "second" &&
-			!strings.Contains(output, console) {
-			t.Errorf("expected %s, found\n%s", console, output)
-		}
+		require.True(t, !strings.Contains(output, ": failed: ") && err == nil, "the %s run: %v\n%s", run, err, output)
+		console := fmt.Sprintf("http://127.0.0.1:%s/console/", ports[run])
+		assert.True(t, run != "second" || strings.Contains(output, console), "expected %s, found\n%s", console, output)
 		want := fmt.Sprintf("consume Orders --data %s", data)
-		if !strings.Contains(output, want) || !strings.Contains(output, "/connectors?expand=status") {
-			t.Errorf("expected the commands and addresses to look at, with %q, found\n%s", want, output)
-		}
+		assert.True(t, strings.Contains(output, want) && strings.Contains(output, "/connectors?expand=status"),
+			"expected the commands and addresses to look at, with %q, found\n%s", want, output)
 	}
 }

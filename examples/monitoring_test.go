@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
 )
 
 // metricName matches the name of a worker's metric. Labels and functions do not have these prefixes.
@@ -22,13 +24,10 @@ func TestMonitoredMetricsExist(t *testing.T) {
 		text, err := os.ReadFile("monitoring/" + file)
 		noError(t, err)
 		names := metricName.FindAllString(string(text), -1)
-		if len(names) < 5 && file != "README.md" {
-			t.Errorf("%s: expected at least 5 metrics, found %q", file, names)
-		}
+		assert.True(t, len(names) >= 5 || file == "README.md", "%s: expected at least 5 metrics, found %q", file, names)
 		for _, name := range names {
-			if !strings.Contains(string(reference), "| `"+name+"` |") {
-				t.Errorf("%s: expected the metric %s in the reference", file, name)
-			}
+			assert.True(t, strings.Contains(string(reference), "| `"+name+"` |"),
+				"%s: expected the metric %s in the reference", file, name)
 		}
 		switch file {
 		case "grafana-dashboard.json":
@@ -36,9 +35,7 @@ func TestMonitoredMetricsExist(t *testing.T) {
 		case "alerts.yaml":
 			err = yaml.Unmarshal(text, new(map[string]any))
 		}
-		if err != nil {
-			t.Errorf("%s: %v", file, err)
-		}
+		assert.NoError(t, err, file)
 	}
 }
 
@@ -102,9 +99,8 @@ func TestConfluentDashboardsFindTheirMetrics(t *testing.T) {
 				return !slices.Contains(s.labels, label)
 			})
 		})
-		if exists == (reason != "") {
-			t.Errorf("%s: expected a metric with these labels, or the reason why there is none, found %t, reason %q",
-				line, exists, reason)
-		}
+		assert.True(t, exists != (reason != ""),
+			"%s: expected a metric with these labels, or the reason why there is none, found %t, reason %q", line,
+			exists, reason)
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
@@ -25,9 +27,7 @@ func connectorSettings(t *testing.T) (specs []wit.ConfigKey) {
 	noError(t, err)
 	defer m.Close()
 	for _, info := range m.Modules() {
-		if info.Err != nil {
-			t.Fatal(info.Err)
-		}
+		require.NoError(t, info.Err)
 		for _, c := range info.Components {
 			specs = append(specs, c.Settings...)
 		}
@@ -101,7 +101,5 @@ func TestReadmeSettings(t *testing.T) {
 			}
 		}
 	}
-	if rows < 25 {
-		t.Errorf("expected rows of tables, found %d", rows)
-	}
+	assert.AtLeast(t, 25, rows, "rows of tables")
 }

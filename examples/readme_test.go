@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 	"github.com/culvert-project/culvert/internal/porttest"
 )
@@ -38,15 +40,12 @@ func TestReadmeOfPlugin(t *testing.T) {
 	masked := 0
 	for _, r := range records(t, out) {
 		name := []rune(r.Value["ContactName"].(string))
-		if len(name) < 3 || strings.Trim(string(name[:len(name)-2]), "*") != "" ||
-			strings.Contains(r.Value["CompanyName"].(string), "**") {
-			t.Errorf("expected masked names only, found %v", r)
-		}
+		assert.True(t, len(name) >= 3 && strings.Trim(string(name[:len(name)-2]), "*") == "" &&
+			!strings.Contains(r.Value["CompanyName"].(string), "**"), "expected masked names only, found %v", r)
 		masked++
 	}
-	if masked < 91 || !strings.Contains(out, "accepted: example-transform 1.0.0") {
-		t.Errorf("expected at least 91 records and an accepted plugin, found %d in\n%.2000s", masked, out)
-	}
+	assert.True(t, masked >= 91 && strings.Contains(out, "accepted: example-transform 1.0.0"),
+		"expected at least 91 records and an accepted plugin, found %d in\n%.2000s", masked, out)
 }
 
 // The page of the source that reads something other than OData works.
@@ -59,21 +58,16 @@ func TestReadmeOfSource(t *testing.T) {
 	for _, r := range tickets {
 		seen[r.Value["id"].(float64)] = true
 	}
-	if len(tickets) != 250 || len(seen) != 250 || !strings.Contains(out, "accepted: example-source 1.0.0") {
-		t.Errorf("expected 250 records of 250 tickets, found %d of %d\n%.2000s", len(tickets), len(seen), out)
-	}
+	assert.True(t, len(tickets) == 250 && len(seen) == 250 && strings.Contains(out, "accepted: example-source 1.0.0"),
+		"expected 250 records of 250 tickets, found %d of %d\n%.2000s", len(tickets), len(seen), out)
 }
 
 // The README's five-minute tour works.
 func TestReadmeTour(t *testing.T) {
 	out := readme{path: "README.md", from: "## Five minutes", copied: []string{"examples/tour/orders.properties",
 		"examples/tour/copies.properties"}}.run(t)
-	for _, want := range []string{"entitySets       13", "entityTypes",
-		"{\n  \"OrderID\": 10248,\n  \"CustomerID\": \"AAAAA\","} {
-		if !strings.Contains(out, want) {
-			t.Errorf("expected %q in the output, found\n%.2000s", want, out)
-		}
-	}
+	assert.Contains(t, out, "entitySets       13", "entityTypes",
+		"{\n  \"OrderID\": 10248,\n  \"CustomerID\": \"AAAAA\",")
 }
 
 // The page of the simulated SAP Connectivity works.
@@ -83,16 +77,11 @@ func TestReadmeOfConnectivity(t *testing.T) {
 		ports: []string{"9092", "19092"},
 		ready: map[string]string{"./examples/connectivity": "[ -e connectivity-keys/vcap.json ]"}}.run(t)
 	last := records(t, out)
-	if len(last) != 2 || last[0].Topic != "Orders" || last[0].Offset != 829 || last[1].Topic != "Products" {
-		t.Errorf("expected the last of 830 orders and of the products, found %v", last)
-	}
-	for _, want := range []string{"ok  ", "13 entity sets", "kafka.proxy.address.map: ", "kafka.proxy.location.id: ",
+	assert.True(t, len(last) == 2 && last[0].Topic == "Orders" && last[0].Offset == 829 && last[1].Topic == "Products",
+		"expected the last of 830 orders and of the products, found %v", last)
+	assert.Contains(t, out, "ok  ", "13 entity sets", "kafka.proxy.address.map: ", "kafka.proxy.location.id: ",
 		"exit code 1", " bootstrap kafka.virtual:", ": REP 00, ", ": REP 02", " at DE-Berlin: REP 03",
-		"/destinations/S4: 200"} {
-		if !strings.Contains(out, want) {
-			t.Errorf("expected %q in the output, found\n%.8000s", want, out)
-		}
-	}
+		"/destinations/S4: 200")
 }
 
 // run runs the page's commands in a copy of the repository, on another port, and returns their standard output.
@@ -125,9 +114,8 @@ func (r readme) run(t *testing.T) string {
 			}
 		}
 	}
-	if !hasHeading || strings.Count(script, "\n") < 8 {
-		t.Fatalf("%s: expected the heading %q and at least 5 commands, found\n%s", r.path, r.from, script)
-	}
+	require.True(t, hasHeading && strings.Count(script, "\n") >= 8,
+		"%s: expected the heading %q and at least 5 commands, found\n%s", r.path, r.from, script)
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute)
 	defer cancel()
 	c := exec.CommandContext(ctx, "bash", "-c", script)
@@ -144,14 +132,11 @@ func (r readme) run(t *testing.T) string {
 	var errs strings.Builder
 	c.Stderr = &errs
 	out, err := c.Output()
-	if err != nil {
-		t.Fatalf("%v\n%s\n%.2000s\n%s", err, script, out, errs.String())
-	}
+	require.True(t, err == nil, "%v\n%s\n%.2000s\n%s", err, script, out, errs.String())
 	// After the page's commands a reader's clone has no changes, so releases and tests work in it.
 	for _, name := range namesIn(t, c.Dir) {
-		if !slices.Contains(earlier, name) && !slices.Contains(ignored(t, root), name) {
-			t.Errorf("%s: expected .gitignore to name %s, which its commands create", r.path, name)
-		}
+		assert.True(t, slices.Contains(earlier, name) || slices.Contains(ignored(t, root), name),
+			"%s: expected .gitignore to name %s, which its commands create", r.path, name)
 	}
 	return string(out)
 }
@@ -210,9 +195,8 @@ func records(t *testing.T, out string) (list []record) {
 			continue
 		}
 		var r record
-		if err := json.Unmarshal([]byte(line), &r); err != nil {
-			t.Fatalf("%v: %s", err, line)
-		}
+		err := json.Unmarshal([]byte(line), &r)
+		require.True(t, err == nil, "%v: %s", err, line)
 		if payload, ok := r.Value["payload"].(map[string]any); ok {
 			r.Value = payload
 		}
@@ -228,9 +212,8 @@ func cloneOf(t *testing.T, root string, replace *strings.Replacer, copied []stri
 	clone := t.TempDir()
 	linkInto(t, root, clone, "", copied, replace)
 	for _, name := range ignored(t, root) {
-		if err := os.Remove(filepath.Join(clone, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
-			t.Fatal(err)
-		}
+		err := os.Remove(filepath.Join(clone, name))
+		require.True(t, err == nil || errors.Is(err, os.ErrNotExist), "%v", err)
 	}
 	return clone
 }
@@ -269,9 +252,7 @@ func culvert(t *testing.T) (bin, plugins string) {
 	noError(t, err)
 	program := filepath.Join(bin, "culvert")
 	out, err := exec.Command("go", "build", "-ldflags=-s -w", "-o", program, "../cmd/culvert").CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	require.True(t, err == nil, "%v\n%s", err, out)
 	return bin, guesttest.Folder(t, "odata-source", "odata-sink", "smt")
 }
 
@@ -285,7 +266,5 @@ func freePort(t *testing.T) string {
 // noError ends the test at an unexpected error.
 func noError(t testing.TB, err error) {
 	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 }

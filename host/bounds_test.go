@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/meter"
 )
@@ -226,22 +227,17 @@ func TestPluginBoundsFitHostBounds(t *testing.T) {
 		case regexp.MustCompile(`^\w+\.[mM]ax\w+$`).MatchString(reason):
 			pluginBound := number(pluginPackages, name)
 			hostBound := number(hostPackages, reason)
-			if pluginBound > hostBound {
-				t.Errorf("expected %s = %d to be at least %s = %d", reason, hostBound, name, pluginBound)
-			}
+			assert.True(t, pluginBound <= hostBound,
+				"expected %s = %d to be at least %s = %d", reason, hostBound, name, pluginBound)
 		}
 	}
 	for name := range boundsOfPlugins {
-		if !slices.Contains(names, name) {
-			t.Errorf("expected %s to be a constant of a plugin or the SDK", name)
-		}
+		assert.True(t, slices.Contains(names, name), "expected %s to be a constant of a plugin or the SDK", name)
 	}
 	confirmSeconds := number(pluginPackages, "sourceconfig.maxConfirm")
 	delayMs := number(hostPackages, "source.maxRepeatDelay")
-	if 1000*confirmSeconds > delayMs {
-		t.Errorf("expected the longest wake interval, %d s, within the host's longest wait, %d ms", confirmSeconds,
-			delayMs)
-	}
+	assert.True(t, 1000*confirmSeconds <= delayMs,
+		"expected the longest wake interval, %d s, within the host's longest wait, %d ms", confirmSeconds, delayMs)
 }
 
 // The bounds are in a table next to the tests. The reference page is generated from it and from the constants.
@@ -273,9 +269,7 @@ func TestTableOfBounds(t *testing.T) {
 		"changes it; other bounds are fixed.\n\n| bound | at most | setting | in the code |\n" +
 		"| --- | --- | --- | --- |\n")
 	for _, b := range boundsOf(t) {
-		if !tests[b.test] {
-			t.Errorf("%s: expected the test %s to exist", b.subject, b.test)
-		}
+		assert.True(t, tests[b.test], "%s: expected the test %s to exist", b.subject, b.test)
 		if b.name != "" {
 			b.value = bound(t, packages, b.name)
 			isInTable[b.name] = true
@@ -285,10 +279,9 @@ func TestTableOfBounds(t *testing.T) {
 	if *update {
 		require.NoError(t, os.WriteFile(boundsPage, []byte(page.String()), 0o644))
 	}
-	if got, err := os.ReadFile(boundsPage); err != nil || string(got) != page.String() {
-		t.Errorf("%s is not what the code has (%v): go test ./host -run TestTableOfBounds -update writes it",
-			boundsPage, err)
-	}
+	got, err := os.ReadFile(boundsPage)
+	assert.True(t, err == nil && string(got) == page.String(),
+		"%s is not what the code has (%v): go test ./host -run TestTableOfBounds -update writes it", boundsPage, err)
 	names := allBounds(t, packages)
 	for _, name := range names {
 		if _, ok := outsideTheTable[name]; !isInTable[name] && !ok {
@@ -297,9 +290,8 @@ func TestTableOfBounds(t *testing.T) {
 		}
 	}
 	for name := range outsideTheTable {
-		if !slices.Contains(names, name) || isInTable[name] {
-			t.Errorf("expected %s to be a constant that is outside of the table", name)
-		}
+		assert.True(t, slices.Contains(names, name) && !isInTable[name],
+			"expected %s to be a constant that is outside of the table", name)
 	}
 }
 
@@ -313,9 +305,7 @@ func boundsOf(t *testing.T) (bounds []boundRow) {
 			continue
 		}
 		f := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
-		if len(f) != 4 {
-			t.Fatalf("%s: expected four columns, found %q", boundsTable, line)
-		}
+		require.True(t, len(f) == 4, "%s: expected four columns, found %q", boundsTable, line)
 		b := boundRow{name: f[0], test: f[1], setting: f[2], subject: f[3]}
 		if value, ok := strings.CutPrefix(b.name, "="); ok {
 			b.name = ""
@@ -323,9 +313,7 @@ func boundsOf(t *testing.T) (bounds []boundRow) {
 		}
 		bounds = append(bounds, b)
 	}
-	if len(bounds) < 130 {
-		t.Fatalf("expected a table of bounds, found %d rows", len(bounds))
-	}
+	require.AtLeast(t, 130, len(bounds), "a table of bounds: rows")
 	return bounds
 }
 
@@ -366,14 +354,11 @@ func TestNamesOfBoundsBeginWithMax(t *testing.T) {
 	others := regexp.MustCompile(`^([Ll]argest|[Mm]ost|[Ll]ongest|[Dd]eepest|[Hh]ighest|[Bb]iggest)([A-Z]|$)|AtMost$`)
 	for _, root := range []string{"../internal", "../wit", "../sdk", "../plugins", "../cmd"} {
 		packages := packagesBelow(t, root)
-		if len(packages) < 3 {
-			t.Errorf("%s: expected several packages, found %d", root, len(packages))
-		}
+		assert.AtLeast(t, 3, len(packages), root, "several packages")
 		for name, folder := range packages {
 			for constant := range constants(t, folder) {
-				if others.MatchString(constant) {
-					t.Errorf("%s.%s: expected the name of a bound to begin with max", name, constant)
-				}
+				assert.True(t, !others.MatchString(constant),
+					"%s.%s: expected the name of a bound to begin with max", name, constant)
 			}
 		}
 	}
@@ -394,9 +379,7 @@ func allBounds(t *testing.T, packages map[string]string) (names []string) {
 	for i := range limits.NumField() {
 		names = append(names, "meter.Limits."+limits.Field(i).Name)
 	}
-	if len(names) < 40 {
-		t.Errorf("expected to find the bounds in the code, found %d", len(names))
-	}
+	assert.AtLeast(t, 40, len(names), "to find the bounds in the code")
 	slices.Sort(names)
 	return names
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/configcheck"
 )
@@ -50,14 +51,11 @@ func TestWorkerSecretsAreNotShown(t *testing.T) {
 		output.Write(log.Bytes())
 		mu.Unlock()
 		for line := range strings.Lines(output.String()) {
-			if strings.Contains(strings.ToLower(line), "c4n4ry") || strings.Contains(line, "s3cret-x0x") {
-				t.Errorf("with %s: expected no secret, found %.600s", name, line)
-			}
+			assert.True(t, !strings.Contains(strings.ToLower(line), "c4n4ry") && !strings.Contains(line, "s3cret-x0x"),
+				"with %s: expected no secret, found %.600s", name, line)
 		}
 	}
-	if started < 20 {
-		t.Errorf("expected a worker with many of %d settings, found %d", len(settings), started)
-	}
+	assert.AtLeast(t, 20, started, "a worker with many of", len(settings), "settings")
 }
 
 // collectResponses runs a worker until it is healthy or has ended. It returns all responses and the error of Run.

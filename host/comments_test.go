@@ -15,6 +15,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
@@ -61,9 +62,7 @@ func TestDocCommentsBeginWithName(t *testing.T) {
 			t.Error(problem)
 		}
 	}
-	if commentCount < 10_000 {
-		t.Errorf("expected the doc comments of all packages, found %d", commentCount)
-	}
+	assert.AtLeast(t, 10_000, commentCount, "the doc comments of all packages")
 }
 
 // findProblems returns the doc comments of a package that begin with another name, and the number of comments that were

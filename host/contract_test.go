@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/canon"
 )
@@ -22,20 +23,16 @@ func TestContractIsBounded(t *testing.T) {
 	for _, field := range fields {
 		bounds, isBounded := boundsOfFields[field]
 		reason, isUnbounded := unboundedFields[field]
-		if isBounded == isUnbounded || (isBounded && len(bounds) == 0) || (isUnbounded && reason == "") {
-			t.Errorf("expected a bound of %s, or a reason why it needs none, found %q and %q", field, bounds, reason)
-		}
+		assert.True(t, isBounded != isUnbounded && (!isBounded || len(bounds) != 0) && (!isUnbounded || reason != ""),
+			"expected a bound of %s, or a reason why it needs none, found %q and %q", field, bounds, reason)
 		for _, name := range bounds {
-			if !table[name] {
-				t.Errorf("%s: expected %s in the table of bounds (%s)", field, name, boundsTable)
-			}
+			assert.True(t, table[name], "%s: expected %s in the table of bounds (%s)", field, name, boundsTable)
 		}
 	}
 	for _, field := range slices.Concat(slices.Collect(maps.Keys(boundsOfFields)),
 		slices.Collect(maps.Keys(unboundedFields))) {
-		if !slices.Contains(fields, field) {
-			t.Errorf("expected %s to be a field of variable size that plugins pass to the host", field)
-		}
+		assert.True(t, slices.Contains(fields, field),
+			"expected %s to be a field of variable size that plugins pass to the host", field)
 	}
 }
 

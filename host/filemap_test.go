@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
@@ -20,21 +21,18 @@ func TestFileMaps(t *testing.T) {
 	for _, folder := range folders {
 		text, err := os.ReadFile(filepath.Join(folder, "doc.go"))
 		require.NoError(t, err)
-		if !strings.Contains(string(text), "// Where to look") || !strings.Contains(string(text), "// Invariants:") {
-			t.Errorf("%s/doc.go: expected a file map and invariants", folder)
-		}
+		assert.True(t, strings.Contains(string(text), "// Where to look") &&
+			strings.Contains(string(text), "// Invariants:"), "%s/doc.go: expected a file map and invariants", folder)
 		mappedNames := name.FindAllString(string(text), -1)
 		files, _ := filepath.Glob(filepath.Join(folder, "*.go"))
 		for _, file := range files {
 			base := filepath.Base(file)
-			if base != "doc.go" && !strings.HasSuffix(base, "_test.go") && !slices.Contains(mappedNames, base) {
-				t.Errorf("%s/doc.go: expected the file %s in the file map", folder, base)
-			}
+			assert.True(t, base == "doc.go" || strings.HasSuffix(base, "_test.go") ||
+				slices.Contains(mappedNames, base), "%s/doc.go: expected the file %s in the file map", folder, base)
 		}
 		for _, base := range mappedNames {
-			if !slices.Contains(files, filepath.Join(folder, base)) {
-				t.Errorf("%s/doc.go: expected the file %s to exist", folder, base)
-			}
+			assert.True(t, slices.Contains(files, filepath.Join(folder, base)),
+				"%s/doc.go: expected the file %s to exist", folder, base)
 		}
 	}
 }

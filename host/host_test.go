@@ -48,9 +48,7 @@ func runWorker(t *testing.T, h *Host) (stop func()) {
 	untilHealthy(t, h, ended)
 	return func() {
 		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, <-ended)
 	}
 }
 
@@ -90,23 +88,19 @@ func TestHealthWhileStartingWorker(t *testing.T) {
 	until := func(condition string, isMet func() bool) {
 		t.Helper()
 		for deadline := time.Now().Add(5 * time.Minute); !isMet(); time.Sleep(10 * time.Millisecond) {
-			if time.Now().After(deadline) {
-				t.Fatalf("%s: expected it within 5 minutes", condition)
-			}
+			require.True(t, !time.Now().After(deadline), "%s: expected it within 5 minutes", condition)
 		}
 	}
 	expectStarting := func(stage, reason string) {
 		t.Helper()
 		for _, path := range []string{"/health", "/console/"} {
 			status, answer := call("GET", path, "")
-			if status != 503 || !strings.Contains(answer, "starting") || !strings.Contains(answer, reason) {
-				t.Errorf("%s: %s: expected 503 and %q, found %d %s", stage, path, reason, status, answer)
-			}
+			assert.True(t, status == 503 && strings.Contains(answer, "starting") && strings.Contains(answer, reason),
+				"%s: %s: expected 503 and %q, found %d %s", stage, path, reason, status, answer)
 		}
 		status, answer := call("GET", "/", "")
-		if status != 200 || !strings.Contains(answer, `"version":"4.3.1-culvert-`) {
-			t.Errorf("%s: expected the version, found %d %s", stage, status, answer)
-		}
+		assert.True(t, status == 200 && strings.Contains(answer, `"version":"4.3.1-culvert-`),
+			"%s: expected the version, found %d %s", stage, status, answer)
 	}
 	// A read does not get an empty result before the worker knows its connectors, and a change is not rejected.
 	var waiting sync.WaitGroup
@@ -114,10 +108,9 @@ func TestHealthWhileStartingWorker(t *testing.T) {
 	for request, want := range startingHealthCases {
 		waiting.Go(func() {
 			method, path, _ := strings.Cut(request, " ")
-			if status, answer := call(method, path, ""); status != want || !started.Load() {
-				t.Errorf("%s: expected %d after the start (%t), found %d %s", request, want, started.Load(), status,
-					answer)
-			}
+			status, answer := call(method, path, "")
+			assert.True(t, status == want && started.Load(),
+				"%s: expected %d after the start (%t), found %d %s", request, want, started.Load(), status, answer)
 		})
 	}
 	expectStarting("Kafka was not reached", "Kafka is being contacted")
@@ -145,9 +138,8 @@ func TestHealthWhileStartingWorker(t *testing.T) {
 		status, _ := call("GET", "/health", "")
 		return status == 200
 	})
-	if status, answer := call("DELETE", "/connectors/none", ""); status != 404 {
-		t.Errorf("expected 404, found %d %s", status, answer)
-	}
+	status, answer := call("DELETE", "/connectors/none", "")
+	assert.Equal(t, 404, status, answer)
 }
 
 // A REST API that is reachable for others without access checks is logged once. Host is checked on loopback listeners
@@ -225,10 +217,8 @@ func TestKubernetesNamesAreAllowedHosts(t *testing.T) {
 		answer, err := http.DefaultClient.Do(r)
 		require.NoError(t, err)
 		answer.Body.Close()
-		if (answer.StatusCode != 403) != c.allowed {
-			t.Errorf("%s of %s: expected it to be let through: %t, found %d", c.path, c.host, c.allowed,
-				answer.StatusCode)
-		}
+		assert.True(t, (answer.StatusCode != 403) == c.allowed,
+			"%s of %s: expected it to be let through: %t, found %d", c.path, c.host, c.allowed, answer.StatusCode)
 	}
 }
 
@@ -275,14 +265,10 @@ func TestKafkaSettingsAreReportedWithTheirLine(t *testing.T) {
 		lines = append(lines, p.String())
 	}
 	want := worker + ":4: plugin.path: warning: expected folders, found none at /nowhere/java"
-	if got := lines[len(lines)-1]; got != want {
-		t.Errorf("expected %q last, found %q", want, got)
-	}
+	assert.Equal(t, want, lines[len(lines)-1], "last")
 	_, err = New(t.Context(), Config{Files: config.Files{Worker: worker}, Data: t.TempDir(), Logger: discardLogger()})
 	var setupError *SetupError
-	if !errors.As(err, &setupError) {
-		t.Errorf("expected a SetupError, found %v", err)
-	}
+	assert.True(t, errors.As(err, &setupError), "expected a SetupError, found %v", err)
 }
 
 // A problem that the declarations find is reported once, and does not hide other problems.
@@ -295,16 +281,12 @@ func TestWorkerProblemsAreReportedOnce(t *testing.T) {
 	require.NoError(t, err)
 	counts := map[string]int{}
 	for _, p := range problems.Problems {
-		if p.File != worker {
-			t.Errorf("expected %s, found %s", worker, p)
-		}
+		assert.True(t, p.File == worker, "expected %s, found %s", worker, p)
 		counts[fmt.Sprintf("%d: %s", p.Line, p.Setting)]++
 	}
 	want := map[string]int{"1: bootstrap.servers": 1, "2: security.protocol": 1, "4: offset.flush.interval.ms": 1,
 		"5: offset.flush.timeout.ms": 1, "6: offset.storage.partitions": 1, "7: offset.storage.topic": 1}
-	if !maps.Equal(counts, want) {
-		t.Errorf("expected %v, found %v in\n%s", want, counts, problems.Error())
-	}
+	assert.True(t, maps.Equal(counts, want), "expected %v, found %v in\n%s", want, counts, problems.Error())
 }
 
 // addresses returns host:port of the REST listeners, once Run has opened them.

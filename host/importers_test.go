@@ -7,6 +7,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 )
 
 // The host does not import packages of plugins. Shared code is in wit.
@@ -22,18 +25,12 @@ func TestHostImportsNoPlugin(t *testing.T) {
 			return err
 		}
 		for _, i := range file.Imports {
-			if strings.Contains(i.Path.Value, "/culvert/plugins/") {
-				t.Errorf("%s: expected no import of plugins, found %s", path, i.Path.Value)
-			}
+			assert.NotContains(t, i.Path.Value, "/culvert/plugins/", path, "import of plugins")
 		}
 		return nil
 	}
 	for _, root := range []string{".", "../internal"} {
-		if err := filepath.WalkDir(root, check); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, filepath.WalkDir(root, check))
 	}
-	if files < 500 {
-		t.Fatalf("expected files of the host, found %d", files)
-	}
+	require.AtLeast(t, 500, files, "files of the host")
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
 )
 
 // built is the folder that other tests build and use at the same time.
@@ -34,15 +36,12 @@ func TestLines(t *testing.T) {
 		}
 		for number, line := range strings.Split(withoutDocuments(path, text), "\n") {
 			lineCount++
-			if columns := utf8.RuneCountInString(line) + 3*strings.Count(line, "\t"); columns > 120 {
-				t.Errorf("%s:%d: expected at most 120 columns, found %d", path, number+1, columns)
-			}
+			columns := utf8.RuneCountInString(line) + 3*strings.Count(line, "\t")
+			assert.True(t, columns <= 120, "%s:%d: expected at most 120 columns, found %d", path, number+1, columns)
 		}
 		return nil
 	})
-	if err != nil || lineCount < 100_000 {
-		t.Errorf("expected at least 100000 lines, found %d: %v", lineCount, err)
-	}
+	assert.True(t, err == nil && lineCount >= 100_000, "expected at least 100000 lines, found %d: %v", lineCount, err)
 }
 
 // Lines of Markdown have at most 100 columns, except tables, code blocks, headings, single words such as links, and
@@ -74,15 +73,12 @@ func TestLinesOfMarkdown(t *testing.T) {
 				len(strings.Fields(strings.TrimLeft(trimmed, "-*> "))) < 2 {
 				continue
 			}
-			if columns := utf8.RuneCountInString(line); columns > 100 {
-				t.Errorf("%s:%d: expected at most 100 columns, found %d", path, number+1, columns)
-			}
+			columns := utf8.RuneCountInString(line)
+			assert.True(t, columns <= 100, "%s:%d: expected at most 100 columns, found %d", path, number+1, columns)
 		}
 		return nil
 	})
-	if err != nil || lineCount < 3_000 {
-		t.Errorf("expected at least 3000 lines, found %d: %v", lineCount, err)
-	}
+	assert.True(t, err == nil && lineCount >= 3_000, "expected at least 3000 lines, found %d: %v", lineCount, err)
 }
 
 // withoutDocuments returns a file without its literals in backquotes, except for their line breaks, and without its

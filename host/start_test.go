@@ -48,9 +48,8 @@ func TestTemporaryFilesAreRemovedAtStart(t *testing.T) {
 	require.NoError(t, err)
 	h.Close()
 	for _, path := range leftovers {
-		if _, err := os.Stat(path); err == nil {
-			t.Errorf("expected %s to be removed", path)
-		}
+		_, err := os.Stat(path)
+		assert.True(t, err != nil, "expected %s to be removed", path)
 	}
 }
 
@@ -62,9 +61,7 @@ func TestStartingWorkerHasNoHerder(t *testing.T) {
 			Installation: &setup.Installation{Installation: &config.Installation{Worker: settings}}})
 		parts := b.REST().Now()
 		assert.Error(t, parts.Starting, "Plugins are being loaded.")
-		if parts.Herder != nil {
-			t.Errorf("expected no herder, found %#v", parts.Herder)
-		}
+		assert.True(t, parts.Herder == nil, "expected no herder, found %#v", parts.Herder)
 	}
 }
 

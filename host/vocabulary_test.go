@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"unicode"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
 )
 
 // rejectedWords are words that names must not contain, since Kafka Connect, OData and Go have other words for them.
@@ -59,9 +61,8 @@ func TestNamesUseTheWordsOfTheField(t *testing.T) {
 		})
 		return nil
 	})
-	if err != nil || files < 900 || names < 50_000 {
-		t.Errorf("expected at least 900 files and 50000 names, found %d and %d: %v", files, names, err)
-	}
+	assert.True(t, err == nil && files >= 900 && names >= 50_000,
+		"expected at least 900 files and 50000 names, found %d and %d: %v", files, names, err)
 }
 
 // declaredNames returns the names that a node declares.
@@ -123,8 +124,6 @@ func TestWordsOfNames(t *testing.T) {
 		"unlifely":      "unlifely",
 		"TestX":         "test x",
 	} {
-		if got := strings.Join(wordsOf(name), " "); got != want {
-			t.Errorf("%s: expected %s, found %s", name, want, got)
-		}
+		assert.Equal(t, want, strings.Join(wordsOf(name), " "), name)
 	}
 }

@@ -9,6 +9,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 )
 
 // Each section names benchmarks that exist. Without this test a moved benchmark is only noticed when figures are
@@ -17,29 +20,24 @@ func TestSectionsNameExistingBenchmarks(t *testing.T) {
 	for _, b := range []benchmark{decodeBenchmark, stockGoBenchmark, transformBenchmark, encodeBenchmark} {
 		folder := "../../" + strings.TrimPrefix(b.folder, "./")
 		out, err := exec.Command("go", "test", "-list", "^"+b.name+"$", folder).CombinedOutput()
-		if err != nil || !strings.HasPrefix(string(out), b.name) {
-			t.Errorf("%s: expected %s, found %v\n%s", b.folder, b.name, err, out)
-		}
+		assert.True(t, err == nil && strings.HasPrefix(string(out), b.name),
+			"%s: expected %s, found %v\n%s", b.folder, b.name, err, out)
 	}
 }
 
 func TestParseStages(t *testing.T) {
 	seconds, err := parseStages("level=INFO msg=\"source task ended\" rows=5 at_work.fetch=1.5s at_work.decode=20ms "+
 		"at_work.transform=0s at_work.convert=3µs at_work.produce=1m0s\n", stageNames)
-	if want := []float64{1.5, 0.02, 0, 0.000003, 60}; err != nil || !slices.Equal(seconds, want) {
-		t.Errorf("expected %v, found %v, %v", want, seconds, err)
-	}
-	if _, err := parseStages("level=INFO msg=other", stageNames); err == nil {
-		t.Error("expected an error for a log without the stages, found nil")
-	}
+	want := []float64{1.5, 0.02, 0, 0.000003, 60}
+	assert.True(t, err == nil && slices.Equal(seconds, want), "expected %v, found %v, %v", want, seconds, err)
+	_, err = parseStages("level=INFO msg=other", stageNames)
+	assert.True(t, err != nil, "expected an error for a log without the stages, found nil")
 }
 
 func TestParseFigures(t *testing.T) {
 	found := figures([]byte("goos: linux\nBenchmarkPages/json/orders-2\t12\t 0 ns/op\t 5.5 ratio\t 812.5 "+
 		"guest-ns/row\nBenchmarkOther\t1\t3 ns/op\nPASS\n"), "guest-ns/row")
-	if want := []figure{{name: "BenchmarkPages/json/orders-2", value: 812.5}}; !slices.Equal(found, want) {
-		t.Errorf("expected %v, found %v", want, found)
-	}
+	assert.Equal(t, []figure{{name: "BenchmarkPages/json/orders-2", value: 812.5}}, found)
 }
 
 // With --strict a benchmark fails if it misses its target by more than the variation between runs.
@@ -56,9 +54,7 @@ func TestStrictReportsFailedTargets(t *testing.T) {
 		{reading: 231, finished: 116, failures: 2},
 	} {
 		failures := f.exceededAims(feedMemory{reading: c.reading, finished: c.finished})
-		if len(failures) != c.failures {
-			t.Errorf("%v and %v MiB: expected %d failures, found %q", c.reading, c.finished, c.failures, failures)
-		}
+		assert.Len(t, c.failures, failures, c.reading, "and", c.finished, "MiB: failures")
 	}
 }
 
@@ -66,21 +62,14 @@ func TestStrictReportsFailedTargets(t *testing.T) {
 func TestPageGetsOutputBetweenMarks(t *testing.T) {
 	page := filepath.Join(t.TempDir(), "page.md")
 	out := os.Stdout
-	if err := os.WriteFile(page, []byte("head\n"+pageBegin+"old\n"+pageEnd+"\ntail\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.WriteFile(page, []byte("head\n"+pageBegin+"old\n"+pageEnd+"\ntail\n"), 0o644))
 	finish, err := copyOutput(page)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	fmt.Println("1.5 times")
-	if err := finish(); err != nil || os.Stdout != out {
-		t.Fatalf("expected standard output to be restored, found %v", err)
-	}
+	err = finish()
+	require.True(t, err == nil && os.Stdout == out, "expected standard output to be restored, found %v", err)
 	text, err := os.ReadFile(page)
 	want := regexp.MustCompile("(?s)^head\n" + pageBegin + "go[^\n]*\n\n```\n\\$ bench [^\n]*\n\n" +
 		"1.5 times\n```\n\n" + pageEnd + "\ntail\n$")
-	if err != nil || !want.Match(text) {
-		t.Errorf("expected %s, found %v\n%s", want, err, text)
-	}
+	assert.True(t, err == nil && want.Match(text), "expected %s, found %v\n%s", want, err, text)
 }

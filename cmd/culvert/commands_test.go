@@ -18,6 +18,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/buildinfo"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/e2etest"
@@ -36,15 +38,13 @@ func TestInvalidCommandLines(t *testing.T) {
 			args[i] = strings.ReplaceAll(arg, "EMPTY", "")
 		}
 		code, stdout, stderr := command(t, args...)
-		if code != c.code || stdout != "" || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, c.want) ||
-			strings.Contains(stderr, "Get \"") || strings.Contains(stderr, "geheim") {
-			t.Errorf("culvert %s: expected exit %d and %q, found %d\n%s%s", c.line, c.code, c.want, code, stdout,
-				stderr)
-		}
+		assert.True(t, code == c.code && stdout == "" && strings.Count(stderr, "\n") == 1 &&
+			strings.Contains(stderr, c.want) && !strings.Contains(stderr, "Get \"") &&
+			!strings.Contains(stderr, "geheim"),
+			"culvert %s: expected exit %d and %q, found %d\n%s%s", c.line, c.code, c.want, code, stdout, stderr)
 	}
-	if n := requests.Load(); n > 0 {
-		t.Errorf("expected nothing to be sent, found %d requests", n)
-	}
+	n := requests.Load()
+	assert.True(t, n <= 0, "expected nothing to be sent, found %d requests", n)
 }
 
 // invalidCommandLine is a command line that fails before anything is sent.
@@ -235,9 +235,8 @@ func TestNearestConnectorIsSuggested(t *testing.T) {
 		"plugins rollback orderz":            "not found\n",
 	} {
 		code, _, stderr := command(t, append(strings.Fields(line), "--url", url)...)
-		if code != exitFailed || stderr != want {
-			t.Errorf("culvert %s: expected exit %d and %q, found exit %d and %q", line, exitFailed, want, code, stderr)
-		}
+		assert.True(t, code == exitFailed && stderr == want,
+			"culvert %s: expected exit %d and %q, found exit %d and %q", line, exitFailed, want, code, stderr)
 	}
 }
 
@@ -265,9 +264,7 @@ func TestCompletionOfConnectors(t *testing.T) {
 		}
 		_, stdout, _ := command(t, slices.Insert(args, last, "--url", url)...)
 		names, _, _ := strings.Cut(stdout, ":")
-		if got := strings.Join(strings.Fields(names), " "); got != want {
-			t.Errorf("culvert %s: expected %q, found %q", line, want, got)
-		}
+		assert.Equal(t, want, strings.Join(strings.Fields(names), " "), "culvert", line)
 	}
 }
 
@@ -285,10 +282,9 @@ func TestCommandsShowWorkerResponses(t *testing.T) {
 	for _, c := range workerResponseCases(t) {
 		t.Run(c.name, func(t *testing.T) {
 			code, stdout, stderr := command(t, append([]string{c.args[0], "--url", url}, c.args[1:]...)...)
-			if output := stdout + stderr; code != c.code || !strings.Contains(output, c.want) ||
-				(c.noStderr && stderr != "") {
-				t.Errorf("expected exit %d and %q, found exit %d and %q", c.code, c.want, code, output)
-			}
+			output := stdout + stderr
+			assert.True(t, code == c.code && strings.Contains(output, c.want) && (!c.noStderr || stderr == ""),
+				"expected exit %d and %q, found exit %d and %q", c.code, c.want, code, output)
 		})
 	}
 	code, _, stderr := command(t, "offsets", "set", "orders", "missing.json")
@@ -420,9 +416,8 @@ func TestStatusOfKafkaConnectWorker(t *testing.T) {
 		t.Errorf("expected exit %d and the failed task of a, found exit %d\n%s%s", exitFailed, code, stdout, stderr)
 	}
 	code, _, stderr = command(t, "status", "--url", server.URL, "--user", "bert")
-	if code != exitFailed || !strings.Contains(stderr, "401") {
-		t.Errorf("with another user: expected exit %d and 401, found exit %d\n%s", exitFailed, code, stderr)
-	}
+	assert.True(t, code == exitFailed && strings.Contains(stderr, "401"),
+		"with another user: expected exit %d and 401, found exit %d\n%s", exitFailed, code, stderr)
 }
 
 // A file's initial state is no setting of the connector that is created.
@@ -431,9 +426,8 @@ func TestInitialStateOfAppliedFile(t *testing.T) {
 	files, err := readConnectorFiles([]string{file})
 	want := connectorFile{settings: map[string]string{"name": "orders", "connector.class": "ODataSource"},
 		initialState: "paused"}
-	if err != nil || cmp.Diff([]connectorFile{want}, files, cmp.AllowUnexported(connectorFile{})) != "" {
-		t.Errorf("expected %v, found %v, %v", want, files, err)
-	}
+	assert.True(t, err == nil && cmp.Diff([]connectorFile{want}, files, cmp.AllowUnexported(connectorFile{})) == "",
+		"expected %v, found %v, %v", want, files, err)
 }
 
 // status --json has what a worker's list of connectors has.
@@ -446,9 +440,8 @@ func TestStatusAsJSON(t *testing.T) {
 	})
 	_, stdout, _ := command(t, "status", "--json", "--url", url)
 	var states []map[string]any
-	if err := json.Unmarshal([]byte(stdout), &states); err != nil || len(states) != 1 {
-		t.Fatalf("expected one connector, found %v\n%s", err, stdout)
-	}
+	err := json.Unmarshal([]byte(stdout), &states)
+	require.True(t, err == nil && len(states) == 1, "expected one connector, found %v\n%s", err, stdout)
 	for member, want := range map[string]string{
 		"cause":           "two rows were refused",
 		"advice":          "Mend them",
@@ -458,9 +451,7 @@ func TestStatusAsJSON(t *testing.T) {
 		"refused":         "3",
 		"load":            "map[read:10 seconds_left:9 total:40]",
 	} {
-		if got := fmt.Sprint(states[0][member]); got != want {
-			t.Errorf("%s: expected %s, found %s", member, want, got)
-		}
+		assert.Equal(t, want, fmt.Sprint(states[0][member]), member)
 	}
 }
 
@@ -469,13 +460,11 @@ func TestDiffOfKafkaConnectWorker(t *testing.T) {
 	url := workerWith(t, map[string]string{
 		"GET /connectors": `{"orders":{"info":{"name":"orders"},"status":{"connector":{"state":"RUNNING"}}}}`})
 	running, _, err := runningConnectors(t.Context(), url, "folder")
-	if err != nil || len(running) != 1 || running[0].Name != "orders" || running[0].HasFailed {
-		t.Errorf("expected orders, found %+v %v", running, err)
-	}
-	if _, _, err := runningConnectors(t.Context(), workerWith(t, nil), "folder"); err == nil ||
-		!strings.Contains(err.Error(), "not found") {
-		t.Errorf("expected the error of the worker, found %v", err)
-	}
+	assert.True(t, err == nil && len(running) == 1 && running[0].Name == "orders" && !running[0].HasFailed,
+		"expected orders, found %+v %v", running, err)
+	_, _, err = runningConnectors(t.Context(), workerWith(t, nil), "folder")
+	assert.True(t, err != nil && strings.Contains(err.Error(), "not found"),
+		"expected the error of the worker, found %v", err)
 }
 
 func TestInitUsesDefaultsForEmptyValues(t *testing.T) {
@@ -510,24 +499,18 @@ func TestInitUsesDefaultsForEmptyValues(t *testing.T) {
 			if c.flag == "--entity-set" {
 				args = append(args[:4], c.flag, c.value)
 			}
-			if err := command.ParseFlags(args); err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, command.ParseFlags(args))
 			d := &initDialog{isYes: true, flags: command.Flags()}
 			name := d.answers(t.Context())
 			if c.fault != "" {
-				if d.err == nil || !strings.HasPrefix(d.err.Error(), c.fault) {
-					t.Errorf("expected %q, found %v", c.fault, d.err)
-				}
+				assert.True(t, d.err != nil && strings.HasPrefix(d.err.Error(), c.fault),
+					"expected %q, found %v", c.fault, d.err)
 				return
 			}
-			if d.err != nil || name != c.connector {
-				t.Errorf("expected connector %q, found %q and %v", c.connector, name, d.err)
-			}
+			assert.True(t, d.err == nil && name == c.connector,
+				"expected connector %q, found %q and %v", c.connector, name, d.err)
 			for _, e := range d.entries {
-				if e.Key == "sap.odata.host.port" && e.Raw != "443" {
-					t.Errorf("expected port 443, found %s", e.Raw)
-				}
+				assert.True(t, e.Key != "sap.odata.host.port" || e.Raw == "443", "expected port 443, found %s", e.Raw)
 			}
 		})
 	}
@@ -543,12 +526,8 @@ func TestPrintDocument(t *testing.T) {
 		`[1,2]`:                                     "[1,2]\n",
 	} {
 		var b bytes.Buffer
-		if err := printDocument(&b, []byte(document)); err != nil {
-			t.Errorf("%s: expected no error, found %v", document, err)
-		}
-		if diff := cmp.Diff(want, b.String()); diff != "" {
-			t.Errorf("%s (-want +got)\n%s", document, diff)
-		}
+		assert.NoError(t, printDocument(&b, []byte(document)), document)
+		assert.Equal(t, want, b.String(), document)
 	}
 }
 
@@ -577,9 +556,7 @@ func TestProgress(t *testing.T) {
 		"parts    source  running  -      0     -       -    0        -        -,unproven\n" +
 		"unknown  sink    failed   -      0     -       -    1        -        -\n" +
 		"log\n"
-	if diff := cmp.Diff(want, out.String()); diff != "" {
-		t.Errorf("(-want +got)\n%s", diff)
-	}
+	assert.Equal(t, want, out.String())
 }
 
 // A message of net/http becomes a line at level debug, without the bytes of an unsolicited response.
@@ -593,9 +570,8 @@ func TestLibraryLogIsRedirected(t *testing.T) {
 		captureLibraryLogs(slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: level})))
 		log.Printf("Unsolicited response received on idle HTTP channel starting with %q; err=%v",
 			"HTTP/1.1 400 Bad Request\r\nSet-Cookie: session=abc\r\n", nil)
-		if _, line, _ := strings.Cut(out.String(), " "); line != want {
-			t.Errorf("%v: expected %q, found %q", level, want, line)
-		}
+		_, line, _ := strings.Cut(out.String(), " ")
+		assert.Equal(t, want, line, level)
 	}
 }
 
@@ -628,11 +604,10 @@ func TestUnsolicitedResponsesAreNotLogged(t *testing.T) {
 	var stderr e2etest.Buffer
 	// If the command ends before the bytes after the response were read, net/http logs nothing.
 	for tries := 0; tries < 30 && !strings.Contains(stderr.String(), "Unsolicited response"); tries++ {
-		if code := execute(t.Context(), args, io.Discard, &stderr); code != exitDone {
-			t.Fatalf("expected exit %d, found %d: %s", exitDone, code, stderr.String())
-		}
+		code := execute(t.Context(), args, io.Discard, &stderr)
+		require.True(t, code == exitDone, "expected exit %d, found %d: %s", exitDone, code, stderr.String())
 	}
-	e2etest.Contains(t, "stderr", stderr.String(), "Unsolicited response", "HTTP/1.1 400 Bad Request")
+	assert.Contains(t, stderr.String(), "Unsolicited response", "HTTP/1.1 400 Bad Request")
 	e2etest.MustNotContain(t, "stderr", stderr.String(), "session=abc")
 }
 
@@ -644,13 +619,10 @@ func (panickingWriter) Write([]byte) (int, error) { panic("a mistake in a comman
 // A panic in a command ends it with exit code 1 and prints the stack.
 func TestPanicEndsCommandWithExitCode1(t *testing.T) {
 	var stderr bytes.Buffer
-	if code := execute(t.Context(), []string{"version"}, panickingWriter{}, &stderr); code != exitFailed {
-		t.Errorf("expected exit %d, found %d", exitFailed, code)
-	}
+	code := execute(t.Context(), []string{"version"}, panickingWriter{}, &stderr)
+	assert.True(t, code == exitFailed, "expected exit %d, found %d", exitFailed, code)
 	for _, want := range []string{"an internal error of culvert", "a mistake in a command", "commands_test.go"} {
-		if !strings.Contains(stderr.String(), want) {
-			t.Errorf("expected %q, found %s", want, &stderr)
-		}
+		assert.True(t, strings.Contains(stderr.String(), want), "expected %q, found %s", want, &stderr)
 	}
 }
 

@@ -13,6 +13,8 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
@@ -27,9 +29,7 @@ func checkRunLine(t *testing.T, place string, line []string) (configuration, dat
 	if err == nil && command.Name() != "run" {
 		err = errors.New("it runs no worker")
 	}
-	if err != nil {
-		t.Fatalf("%s: %q: %v", place, line, err)
-	}
+	require.True(t, err == nil, "%s: %q: %v", place, line, err)
 	configuration, _ = command.Flags().GetString("config")
 	data, _ = command.Flags().GetString("data")
 	return configuration, data
@@ -38,7 +38,7 @@ func checkRunLine(t *testing.T, place string, line []string) (configuration, dat
 func readFile(t *testing.T, name string) string {
 	t.Helper()
 	content, err := os.ReadFile(name)
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	return string(content)
 }
 
@@ -52,14 +52,11 @@ func TestServiceUnit(t *testing.T) {
 		}
 	}
 	line := strings.Fields(unit["ExecStart"])
-	if len(line) == 0 || !strings.Contains(readFile(t, "../dist/nfpm.yaml"), "dst: "+line[0]+"\n") {
-		t.Fatalf("ExecStart=%s: expected the program in the packages", unit["ExecStart"])
-	}
+	require.True(t, len(line) != 0 && strings.Contains(readFile(t, "../dist/nfpm.yaml"), "dst: "+line[0]+"\n"),
+		"ExecStart=%s: expected the program in the packages", unit["ExecStart"])
 	configuration, data := checkRunLine(t, "ExecStart", line[1:])
 	warm := "-" + line[0] + " plugins warm --config " + configuration + " --data " + data
-	if unit["ExecStartPre"] != warm {
-		t.Errorf("ExecStartPre: expected %q, found %q", warm, unit["ExecStartPre"])
-	}
+	assert.Equal(t, warm, unit["ExecStartPre"], "ExecStartPre")
 	for name, want := range map[string]string{
 		"ConfigurationDirectory": strings.TrimPrefix(configuration, "/etc/"),
 		"StateDirectory":         strings.TrimPrefix(data, "/var/lib/"),
@@ -70,14 +67,12 @@ func TestServiceUnit(t *testing.T) {
 		"CapabilityBoundingSet":  "",
 		"Environment":            "XDG_CACHE_HOME=" + filepath.Dir(data),
 	} {
-		if got, ok := unit[name]; !ok || got != want {
-			t.Errorf("%s: expected %q, found %q", name, want, got)
-		}
+		got, ok := unit[name]
+		assert.True(t, ok && got == want, "%s: expected %q, found %q", name, want, got)
 	}
 	// Compiled plugins are written to memory, then executed.
-	if _, ok := unit["MemoryDenyWriteExecute"]; ok {
-		t.Error("expected no MemoryDenyWriteExecute, with which no plugin runs")
-	}
+	_, ok := unit["MemoryDenyWriteExecute"]
+	assert.True(t, !ok, "expected no MemoryDenyWriteExecute, with which no plugin runs")
 }
 
 // instruction is a line of a Dockerfile.
@@ -117,18 +112,16 @@ func TestDockerfile(t *testing.T) {
 			isCopied[from[len(from)-1]] = true
 			for _, source := range from[:len(from)-1] {
 				if strings.Contains(i.arguments, "--from=build") {
-					if !isCreated[source] {
-						t.Errorf("COPY %s: expected a RUN that creates %s, found none", i.arguments, source)
-					}
+					assert.True(t, isCreated[source],
+						"COPY %s: expected a RUN that creates %s, found none", i.arguments, source)
 				} else if _, err := os.Stat(filepath.Join("../..", source)); err != nil {
 					t.Error(err)
 				}
 			}
 		case "RUN":
 			if words[0] == "make" {
-				if !strings.Contains(makefile, "\n"+words[1]+": ") {
-					t.Errorf("RUN %s: expected a rule of the Makefile", i.arguments)
-				}
+				assert.True(t, strings.Contains(makefile, "\n"+words[1]+": "),
+					"RUN %s: expected a rule of the Makefile", i.arguments)
 				isCreated["/src/"+words[1]] = true
 			}
 			isWarmed = isWarmed || strings.HasPrefix(i.arguments, "bin/culvert plugins warm "+
@@ -148,32 +141,24 @@ func TestDockerfile(t *testing.T) {
 			volume = i.arguments
 		case "ENTRYPOINT", "CMD":
 			var part []string
-			if err := json.Unmarshal([]byte(i.arguments), &part); err != nil {
-				t.Errorf("%s %s: expected a list, since there is no shell: %v", i.name, i.arguments, err)
-			}
+			err := json.Unmarshal([]byte(i.arguments), &part)
+			assert.NoError(t, err, i.name, i.arguments, "a list, since there is no shell")
 			command = append(command, part...)
 		}
 	}
-	if len(stages) != 4 || !strings.HasPrefix(stages[0], "golang:"+version+"-") ||
-		!strings.Contains(stages[1], "distroless/static") || !strings.Contains(stages[2], "distroless/cc") ||
-		stages[3] != "base$TAGS" {
-		t.Errorf("expected Go %s, an image without a shell, and one that has the C and C++ libraries besides, found %q",
-			version, stages)
-	}
-	if !regexp.MustCompile(`^[1-9]\d*:[1-9]\d*$`).MatchString(user) {
-		t.Errorf("USER: expected numbers, which a cluster can tell from root's, found %q", user)
-	}
-	if !isWarmed {
-		t.Error("expected that plugins are compiled into a folder that is copied and that CULVERT_CACHE_DIR names")
-	}
-	if len(command) == 0 || !isCopied[command[0]] {
-		t.Fatalf("ENTRYPOINT: expected %q in the image", command)
-	}
-	if configuration, data := checkRunLine(t, "Dockerfile", command[1:]); data != volume || !isCopied[data] ||
-		!isCopied[configuration] {
-		t.Errorf("expected the folders %s and %s in the image, and the second as the volume %s", configuration, data,
-			volume)
-	}
+	assert.True(t, len(stages) == 4 && strings.HasPrefix(stages[0], "golang:"+version+"-") &&
+		strings.Contains(stages[1], "distroless/static") && strings.Contains(stages[2], "distroless/cc") &&
+		stages[3] == "base$TAGS",
+		"expected Go %s, an image without a shell, and one that has the C and C++ libraries besides, found %q", version,
+		stages)
+	assert.True(t, regexp.MustCompile(`^[1-9]\d*:[1-9]\d*$`).MatchString(user),
+		"USER: expected numbers, which a cluster can tell from root's, found %q", user)
+	assert.True(t, isWarmed,
+		"expected that plugins are compiled into a folder that is copied and that CULVERT_CACHE_DIR names")
+	require.True(t, len(command) != 0 && isCopied[command[0]], "ENTRYPOINT: expected %q in the image", command)
+	configuration, data := checkRunLine(t, "Dockerfile", command[1:])
+	assert.True(t, data == volume && isCopied[data] && isCopied[configuration],
+		"expected the folders %s and %s in the image, and the second as the volume %s", configuration, data, volume)
 }
 
 // The files of the ConfigMap pass the README's check without a warning, although no secret is mounted.
@@ -186,9 +171,7 @@ func TestKubernetesReadme(t *testing.T) {
 	}
 	check := regexp.MustCompile(`(?m)^culvert (validate .*?)(?: *#.*)?$`).FindStringSubmatch(
 		readFile(t, "../../examples/kubernetes/README.md"))
-	if check == nil {
-		t.Fatal("expected a check in the README, found none")
-	}
+	require.True(t, check != nil, "expected a check in the README, found none")
 	args := strings.Fields(check[1])
 	for i, arg := range args {
 		if strings.HasSuffix(arg, ".properties") {
@@ -208,17 +191,15 @@ func TestPackagedSettings(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	worker := p.File("worker.properties", readFile(t, "../dist/worker.properties"))
 	connector := p.File("orders.properties", readFile(t, "../../examples/tour/orders.properties"))
-	if r := p.Run("validate", "--plugins", e2etest.Plugins(t), worker, connector); r.Code != exitDone ||
-		r.Stdout != "" {
-		t.Errorf("expected exit code 0 and no warning, found %d\n%s%s", r.Code, r.Stdout, r.Stderr)
-	}
+	r := p.Run("validate", "--plugins", e2etest.Plugins(t), worker, connector)
+	assert.True(t, r.Code == exitDone && r.Stdout == "",
+		"expected exit code 0 and no warning, found %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 	example := regexp.MustCompile(`/usr/share/doc/culvert/(examples\S+\.properties)`)
 	for _, m := range example.FindAllStringSubmatch(readFile(t, "../dist/worker.properties"), -1) {
 		readFile(t, "../../"+m[1]) // it must exist
 	}
-	if strings.Contains(readFile(t, "../dist/postinstall.sh"), "systemctl start") {
-		t.Error("expected that the installation of the package does not start the service")
-	}
+	assert.True(t, !strings.Contains(readFile(t, "../dist/postinstall.sh"), "systemctl start"),
+		"expected that the installation of the package does not start the service")
 }
 
 // object is a Kubernetes object.
@@ -240,9 +221,7 @@ func (o object) value(t *testing.T, path ...any) any {
 				v = l[step]
 			}
 		}
-		if !exists {
-			t.Fatalf("expected %v, found no %v", path, step)
-		}
+		require.True(t, exists, "expected %v, found no %v", path, step)
 	}
 	return v
 }
@@ -266,7 +245,7 @@ func manifests(t *testing.T, file string) map[string]object {
 		if errors.Is(err, io.EOF) {
 			return objects
 		}
-		e2etest.NoError(t, err)
+		require.NoError(t, err)
 		document := object(members)
 		objects[document.value(t, "kind").(string)+" "+document.value(t, "metadata", "name").(string)] = document
 	}
@@ -308,19 +287,16 @@ func TestKubernetes(t *testing.T) {
 	pod := object(set.value(t, "spec", "template", "spec").(map[string]any))
 	configMap := pod.value(t, "volumes", 0, "configMap", "name").(string)
 	secret := pod.value(t, "volumes", 1, "secret", "secretName").(string)
-	if objects["ConfigMap "+configMap] == nil || objects["Secret "+secret] == nil {
-		t.Errorf("expected the ConfigMap %s and the Secret %s, found neither or one", configMap, secret)
-	}
-	if mounts[data]["name"] != set.value(t, "spec", "volumeClaimTemplates", 0, "metadata", "name") ||
-		mounts[configuration]["name"] != pod.value(t, "volumes", 0, "name") ||
-		mounts[configuration]["readOnly"] != true {
-		t.Errorf("mounts %v: expected %s to be the claim, and %s the ConfigMap", mounts, data, configuration)
-	}
+	assert.True(t, objects["ConfigMap "+configMap] != nil && objects["Secret "+secret] != nil,
+		"expected the ConfigMap %s and the Secret %s, found neither or one", configMap, secret)
+	assert.True(t, mounts[data]["name"] == set.value(t, "spec", "volumeClaimTemplates", 0, "metadata", "name") &&
+		mounts[configuration]["name"] == pod.value(t, "volumes", 0, "name") &&
+		mounts[configuration]["readOnly"] == true,
+		"mounts %v: expected %s to be the claim, and %s the ConfigMap", mounts, data, configuration)
 	scraped := set.value(t, "spec", "template", "metadata", "annotations", "prometheus.io/path").(string)
 	for _, path := range []string{"/health", scraped} {
-		if !strings.Contains(readFile(t, "reference/rest.md"), path) {
-			t.Errorf("expected the REST path %q to exist", path)
-		}
+		assert.True(t, strings.Contains(readFile(t, "reference/rest.md"), path),
+			"expected the REST path %q to exist", path)
 	}
 	service := object(objects["Service culvert"].value(t, "spec", "ports", 0).(map[string]any))
 	if service["targetPort"] != container.value(t, "ports", 0, "name") ||
@@ -331,13 +307,11 @@ func TestKubernetes(t *testing.T) {
 			container.value(t, "ports"))
 	}
 	user := object(set.value(t, "spec", "template", "spec", "securityContext").(map[string]any))
-	if user["runAsNonRoot"] != true || user["runAsUser"] == 0 || user["fsGroup"] != user["runAsUser"] ||
-		user["fsGroupChangePolicy"] != "OnRootMismatch" ||
-		container.value(t, "securityContext", "readOnlyRootFilesystem") != true ||
-		container.value(t, "resources", "limits", "memory") == "" {
-		t.Errorf("expected a user that is not root, a read-only file system and a memory limit, found %v, %v", user,
-			container)
-	}
+	assert.True(t, user["runAsNonRoot"] == true && user["runAsUser"] != 0 && user["fsGroup"] == user["runAsUser"] &&
+		user["fsGroupChangePolicy"] == "OnRootMismatch" &&
+		container.value(t, "securityContext", "readOnlyRootFilesystem") == true &&
+		container.value(t, "resources", "limits", "memory") != "",
+		"expected a user that is not root, a read-only file system and a memory limit, found %v, %v", user, container)
 }
 
 // The objects in the manifests of a group refer to each other.
@@ -348,9 +322,8 @@ func TestKubernetesGroupObjectsReferToEachOther(t *testing.T) {
 	peers := set.value(t, "spec", "serviceName").(string)
 	labels := set.value(t, "spec", "template", "metadata", "labels", "app.kubernetes.io/name")
 	for _, service := range []object{objects["Service culvert"], objects["Service "+peers]} {
-		if service.value(t, "spec", "selector", "app.kubernetes.io/name") != labels {
-			t.Errorf("expected a Service of the pods, found %v", service)
-		}
+		assert.True(t, service.value(t, "spec", "selector", "app.kubernetes.io/name") == labels,
+			"expected a Service of the pods, found %v", service)
 	}
 	if objects["Service "+peers].value(t, "spec", "clusterIP") != "None" ||
 		objects["PodDisruptionBudget culvert"].value(t, "spec", "selector", "matchLabels",
@@ -368,17 +341,15 @@ func TestKubernetesGroupIsScaledByTasksWithWork(t *testing.T) {
 	scaler := objects["HorizontalPodAutoscaler culvert"]
 	replicas := set.value(t, "spec", "replicas").(int)
 	target := scaler.value(t, "spec", "scaleTargetRef").(map[string]any)
-	if target["kind"] != "StatefulSet" || target["name"] != set.value(t, "metadata", "name") ||
-		scaler.value(t, "spec", "minReplicas") != replicas || scaler.value(t, "spec", "maxReplicas").(int) <= replicas {
-		t.Errorf("expected the autoscaler to scale the %d workers, found %v", replicas, scaler)
-	}
+	assert.True(t, target["kind"] == "StatefulSet" && target["name"] == set.value(t, "metadata", "name") &&
+		scaler.value(t, "spec", "minReplicas") == replicas && scaler.value(t, "spec", "maxReplicas").(int) > replicas,
+		"expected the autoscaler to scale the %d workers, found %v", replicas, scaler)
 	readme := readFile(t, "../../examples/kubernetes/README.md")
 	metric := scaler.value(t, "spec", "metrics", 1, "pods", "metric", "name").(string)
 	rule := regexp.MustCompile("(?s)seriesQuery: (\\w+).*?metricsQuery: >-(.*?)```").FindStringSubmatch(readme)
 	figures := readFile(t, "reference/metrics.md")
-	if !strings.Contains(readme, "name: {as: "+metric+"}") || rule == nil {
-		t.Fatalf("expected a rule of the README for %s, found %v", metric, rule)
-	}
+	require.True(t, strings.Contains(readme, "name: {as: "+metric+"}") && rule != nil,
+		"expected a rule of the README for %s, found %v", metric, rule)
 	// The query counts tasks that are able to work and have work left. Tasks without a metric count as idle.
 	if query := strings.Join(strings.Fields(rule[2]), " "); query != "sum by (<<.GroupBy>>) "+
 		"(1 - <<.Series>>{<<.LabelMatchers>>}) or sum by (<<.GroupBy>>) "+
@@ -398,9 +369,7 @@ func TestKubernetesGroupRunsWorkersOfAGroup(t *testing.T) {
 	peers := set.value(t, "spec", "serviceName").(string)
 	container, args, mounts := checkContainer(t, set)
 	file := args[len(args)-1]
-	if mounts[filepath.Dir(file)] == nil {
-		t.Errorf("expected a volume at the folder of %s, found %v", file, mounts)
-	}
+	assert.True(t, mounts[filepath.Dir(file)] != nil, "expected a volume at the folder of %s, found %v", file, mounts)
 	hook := texts(t, container.value(t, "lifecycle", "preStop", "exec", "command"))
 	command, flags, err := newRoot(t.Context(), nil).Find(hook[1:])
 	if err == nil {
@@ -409,9 +378,8 @@ func TestKubernetesGroupRunsWorkersOfAGroup(t *testing.T) {
 	isProgram := func(i instruction) bool {
 		return i.name == "ENTRYPOINT" && strings.Contains(i.arguments, `"`+hook[0]+`"`)
 	}
-	if err != nil || command.Name() != "drain" || !slices.ContainsFunc(dockerfileInstructions(t), isProgram) {
-		t.Errorf("expected culvert drain as preStop, found %q: %v", hook, err)
-	}
+	assert.True(t, err == nil && command.Name() == "drain" && slices.ContainsFunc(dockerfileInstructions(t), isProgram),
+		"expected culvert drain as preStop, found %q: %v", hook, err)
 
 	// The worker configuration and the environment result in a worker of a group, without a warning.
 	settings := objects["ConfigMap culvert"].value(t, "data", filepath.Base(file)).(string)
@@ -425,17 +393,14 @@ func TestKubernetesGroupRunsWorkersOfAGroup(t *testing.T) {
 	for _, p := range append(problems, workerProblems...) {
 		t.Errorf("expected no problem, found %v", p)
 	}
-	if !w.InGroup() || w.Text("group.instance.id") == "" {
-		t.Error("expected a worker of a group with a name of its own")
-	}
-	if set.value(t, "spec", "template", "spec", "enableServiceLinks") != false {
-		t.Error("expected enableServiceLinks: false, since the worker warns of CULVERT_SERVICE_HOST and the like")
-	}
+	assert.True(t, w.InGroup() && w.Text("group.instance.id") != "",
+		"expected a worker of a group with a name of its own")
+	assert.True(t, set.value(t, "spec", "template", "spec", "enableServiceLinks") == false,
+		"expected enableServiceLinks: false, since the worker warns of CULVERT_SERVICE_HOST and the like")
 	address := container.value(t, "env", 2, "value").(string)
 	if w.Text("rest.advertised.host.name") == "" || !strings.HasSuffix(address, "."+peers+".$(POD_NAMESPACE).svc") {
 		t.Errorf("expected the name of the pod by Service %s, found %s", peers, address)
 	}
-	if !strings.Contains(settings, "param.allowed.paths=/run/secrets\n") || mounts["/run/secrets/sap"] == nil {
-		t.Error("expected secrets where the provider may read them")
-	}
+	assert.True(t, strings.Contains(settings, "param.allowed.paths=/run/secrets\n") &&
+		mounts["/run/secrets/sap"] != nil, "expected secrets where the provider may read them")
 }

@@ -17,6 +17,8 @@ import (
 	"testing"
 	"unicode"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/keystore"
@@ -49,7 +51,7 @@ func TestReferenceLinks(t *testing.T) {
 		pages[path] = codeBlock.ReplaceAllString(string(content), "")
 		return err
 	})
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	links := 0
 	isLinked := map[string]bool{}
 	for _, page := range slices.Sorted(maps.Keys(pages)) {
@@ -75,19 +77,16 @@ func TestReferenceLinks(t *testing.T) {
 			}
 		}
 		for _, m := range guideReference.FindAllStringSubmatch(pages[page], -1) {
-			if !slices.Contains(referenceNames(), guidePrefix+m[1]) {
-				t.Errorf("%s: expected the guide %s to exist", page, m[1])
-			}
+			assert.True(t, slices.Contains(referenceNames(), guidePrefix+m[1]),
+				"%s: expected the guide %s to exist", page, m[1])
 		}
 	}
 	guides, err := filepath.Glob("guides/*.md")
-	if err != nil || len(guides) < 10 || links < 50 {
-		t.Errorf("expected guides and links, found %d guides, %d links: %v", len(guides), links, err)
-	}
+	assert.True(t, err == nil && len(guides) >= 10 && links >= 50,
+		"expected guides and links, found %d guides, %d links: %v", len(guides), links, err)
 	for _, g := range guides {
-		if target := filepath.Join("../../cmd/culvert", g); !isLinked[target] {
-			t.Errorf("expected a link to %s in README.md, found none", target)
-		}
+		target := filepath.Join("../../cmd/culvert", g)
+		assert.True(t, isLinked[target], "expected a link to %s in README.md, found none", target)
 	}
 }
 
@@ -95,20 +94,17 @@ func TestReferenceLinks(t *testing.T) {
 func TestGuidesBeginWithExample(t *testing.T) {
 	t.Parallel()
 	guides, err := filepath.Glob("guides/*.md")
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	words := 0
 	for _, g := range guides {
 		content, err := os.ReadFile(g)
-		e2etest.NoError(t, err)
+		require.NoError(t, err)
 		words += len(strings.Fields(string(content)))
 		start, _, ok := strings.Cut(string(content), "\n```")
-		if n := len(strings.Fields(start)); !ok || n > 60 {
-			t.Errorf("%s: expected an example after at most 60 words, found %d words before it", g, n)
-		}
+		n := len(strings.Fields(start))
+		assert.True(t, ok && n <= 60, "%s: expected an example after at most 60 words, found %d words before it", g, n)
 	}
-	if words > 11_400 {
-		t.Errorf("expected at most 11400 words in all guides, found %d", words)
-	}
+	assert.AtMost(t, 11_400, words, "words in all guides")
 }
 
 // anchors returns GitHub's anchors of the headings of a page.
@@ -141,7 +137,7 @@ func anchors(page string) (names []string) {
 func TestGuidesQuoteExistingMessages(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("guides/messages.md")
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	var program strings.Builder
 	walkSources(t, func(path, text string) {
 		if strings.HasSuffix(path, "_test.go") {
@@ -165,14 +161,11 @@ func TestGuidesQuoteExistingMessages(t *testing.T) {
 	for _, m := range regexp.MustCompile("(?m)^- `([^`]+)`:").FindAllStringSubmatch(string(page), -1) {
 		rows++
 		for part := range strings.SplitSeq(m[1], "…") {
-			if part = strings.TrimSpace(part); !strings.Contains(texts, part) {
-				t.Errorf("expected %q in the program, found it nowhere", part)
-			}
+			part = strings.TrimSpace(part)
+			assert.True(t, strings.Contains(texts, part), "expected %q in the program, found it nowhere", part)
 		}
 	}
-	if rows < 20 {
-		t.Errorf("expected the messages of the guide, found %d", rows)
-	}
+	assert.AtLeast(t, 20, rows, "the messages of the guide")
 }
 
 // literalText returns the text of a string literal or of concatenated ones, with a mark for each other operand.
@@ -192,14 +185,12 @@ func literalText(e ast.Expr) string {
 func TestCodeNamesEachDesignRule(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../DESIGN.md")
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	isNamed := map[string]bool{} // by rule
 	for _, m := range regexp.MustCompile(`(?m)^\| (P[0-9]+) \|`).FindAllStringSubmatch(string(page), -1) {
 		isNamed[m[1]] = false
 	}
-	if len(isNamed) != 32 {
-		t.Errorf("expected 32 rules, found %d", len(isNamed))
-	}
+	assert.Equal(t, 32, len(isNamed), "rules")
 	ruleName := regexp.MustCompile(`\bP[0-9]+\b`)
 	walkSources(t, func(path, text string) {
 		for line := range strings.Lines(text) {
@@ -212,9 +203,7 @@ func TestCodeNamesEachDesignRule(t *testing.T) {
 		}
 	})
 	for rule, ok := range isNamed {
-		if !ok {
-			t.Errorf("expected a comment of the program that names %s, found none", rule)
-		}
+		assert.True(t, ok, "expected a comment of the program that names %s, found none", rule)
 	}
 }
 
@@ -222,7 +211,7 @@ func TestCodeNamesEachDesignRule(t *testing.T) {
 func TestServicesNameTests(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../plugins/odata/SERVICES.md")
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	tests := map[string]bool{}
 	function := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`)
 	walkSources(t, func(path, text string) {
@@ -247,9 +236,7 @@ func TestServicesNameTests(t *testing.T) {
 			}
 		}
 	}
-	if rows < 80 {
-		t.Errorf("expected the rows of SERVICES.md, found %d", rows)
-	}
+	assert.AtLeast(t, 80, rows, "the rows of SERVICES.md")
 }
 
 // walkSources visits the Go files of the repository.
@@ -264,7 +251,7 @@ func walkSources(t *testing.T, visit func(path, content string)) {
 			visit(path, string(content))
 			return err
 		})
-		e2etest.NoError(t, err)
+		require.NoError(t, err)
 	}
 }
 
@@ -273,17 +260,16 @@ func TestCommandsOfGuides(t *testing.T) {
 	pages := []string{"../../README.md"}
 	for _, pattern := range []string{"guides/*.md", "../../examples/*/README.md"} {
 		files, err := filepath.Glob(pattern)
-		if err != nil || len(files) < 5 {
-			t.Fatalf("%s: expected at least 5 files, found %v, %v", pattern, files, err)
-		}
+		require.True(t, err == nil && len(files) >= 5,
+			"%s: expected at least 5 files, found %v, %v", pattern, files, err)
 		pages = append(pages, files...)
 	}
 	reference, err := os.ReadFile("reference/commands.md")
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	lines := 0
 	for _, page := range pages {
 		content, err := os.ReadFile(page)
-		e2etest.NoError(t, err)
+		require.NoError(t, err)
 		for _, line := range commandLines(string(content)) {
 			lines++
 			for _, problem := range unknownWords(string(reference), line) {
@@ -291,14 +277,12 @@ func TestCommandsOfGuides(t *testing.T) {
 			}
 		}
 	}
-	if lines < 60 {
-		t.Errorf("expected the commands of the pages, found %d", lines)
-	}
+	assert.AtLeast(t, 60, lines, "the commands of the pages")
 }
 
 func TestUnknownCommandsAndOptionsAreFound(t *testing.T) {
 	reference, err := os.ReadFile("reference/commands.md")
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	for line, want := range map[string]string{
 		"run --onec orders.properties": "no option --onec",
 		"runn orders.properties":       "no command runn",
@@ -309,9 +293,7 @@ func TestUnknownCommandsAndOptionsAreFound(t *testing.T) {
 		"offsets show|set|reset NAME":  "",
 		"connectors list --failed":     "no option --failed",
 	} {
-		if problems := strings.Join(unknownWords(string(reference), line), "; "); problems != want {
-			t.Errorf("%s: expected %q, found %q", line, want, problems)
-		}
+		assert.Equal(t, want, strings.Join(unknownWords(string(reference), line), "; "), line)
 	}
 }
 
@@ -383,17 +365,13 @@ func TestAdvisedSettingsExist(t *testing.T) {
 	keys := settingsOfConnectors(p)
 	for _, name := range []string{"sap.odata.tls.host-check", "sap.odata#00.nothing", "rest.allowed.host",
 		"kafka.proxy.nothing"} {
-		if isDeclared(name, keys) {
-			t.Errorf("expected %s to be unknown", name)
-		}
+		assert.True(t, !isDeclared(name, keys), "expected %s to be unknown", name)
 	}
 	texts := 0
 	for _, folder := range []string{"../../host", "../../internal", "../../plugins", "../../cmd"} {
 		texts += checkAdvisedSettings(t, folder, keys)
 	}
-	if texts < 50 {
-		t.Errorf("expected texts with names of settings, found %d", texts)
-	}
+	assert.AtLeast(t, 50, texts, "texts with names of settings")
 }
 
 // settingsOfConnectors returns the names and aliases of the settings that the source and the sink declare.
@@ -409,10 +387,9 @@ func settingsOfConnectors(p *e2etest.Place) (keys []wit.ConfigKey) {
 				} `json:"settings"`
 			} `json:"components"`
 		}
-		if err := json.Unmarshal([]byte(r.Stdout), &shown); err != nil || len(shown) == 0 ||
-			len(shown[0].Components) == 0 {
-			p.T.Fatalf("%v\n%s%s", err, r.Stdout, r.Stderr)
-		}
+		err := json.Unmarshal([]byte(r.Stdout), &shown)
+		require.True(p.T, err == nil && len(shown) != 0 && len(shown[0].Components) != 0,
+			"%v\n%s%s", err, r.Stdout, r.Stderr)
 		for _, s := range shown[0].Components[0].Settings {
 			for _, name := range append(s.Aliases, s.Name) {
 				keys = append(keys, wit.ConfigKey{Name: name})
@@ -467,15 +444,14 @@ func checkAdvisedSettings(t *testing.T, folder string, keys []wit.ConfigKey) (te
 			text, _ := strconv.Unquote(literal.Value)
 			for _, name := range settingName.FindAllString(text, -1) {
 				texts++
-				if strings.Contains(text, " ") && !isDeclared(name, keys) {
-					t.Errorf("%s: expected the recommended setting %s to exist: %q", path, name, text)
-				}
+				assert.True(t, !strings.Contains(text, " ") || isDeclared(name, keys),
+					"%s: expected the recommended setting %s to exist: %q", path, name, text)
 			}
 			return true
 		})
 		return nil
 	})
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	return texts
 }
 
@@ -486,8 +462,7 @@ func TestSettingsOfKeystoresAreOfARole(t *testing.T) {
 		"keystore." + keystore.FieldType, "keystore." + keystore.FieldKeyPassword, "keystore." + keystore.FieldAlias,
 		"truststore." + keystore.FieldLocation, "truststore." + keystore.FieldPassword,
 		"truststore." + keystore.FieldType, keystore.FieldProtocol, keystore.FieldAllowLegacy} {
-		if _, ok := role.Find("tls." + field); !ok {
-			t.Errorf("expected a role for what package keystore calls %s", field)
-		}
+		_, ok := role.Find("tls." + field)
+		assert.True(t, ok, "expected a role for what package keystore calls %s", field)
 	}
 }

@@ -12,10 +12,11 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
@@ -29,9 +30,7 @@ func writePlugin(t *testing.T, file, name, class string) {
 	if class != "" {
 		d.Components = []wit.Component{{Name: class, Kind: wit.ComponentSource}}
 	}
-	if err := os.WriteFile(file, guesttest.Static(d, "", wit.InterfaceSource), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.WriteFile(file, guesttest.Static(d, "", wit.InterfaceSource), 0o600))
 }
 
 // A single file is shown, whatever its extension and its neighbours.
@@ -42,28 +41,22 @@ func TestPluginsShowOpensSingleFile(t *testing.T) {
 	writePlugin(t, file, "same", "Mine")
 	writePlugin(t, filepath.Join(dir, "sibling.wasm"), "same", "Other")
 	code, stdout, stderr := command(t, "plugins", "show", file)
-	if code != exitDone || !strings.Contains(stdout, "Mine") || strings.Contains(stdout, "Other") {
-		t.Errorf("expected only Mine, found exit %d and %s%s", code, stdout, stderr)
-	}
+	assert.True(t, code == exitDone && strings.Contains(stdout, "Mine") && !strings.Contains(stdout, "Other"),
+		"expected only Mine, found exit %d and %s%s", code, stdout, stderr)
 	code, stdout, _ = command(t, "plugins", "show", file, "--json")
 	var shown []struct{ From string }
-	if err := json.Unmarshal([]byte(stdout), &shown); err != nil || code != exitDone || len(shown) != 1 ||
-		shown[0].From != file {
-		t.Errorf("expected one plugin from %s, found exit %d, %v and %s", file, code, err, stdout)
-	}
+	err := json.Unmarshal([]byte(stdout), &shown)
+	assert.True(t, err == nil && code == exitDone && len(shown) == 1 && shown[0].From == file,
+		"expected one plugin from %s, found exit %d, %v and %s", file, code, err, stdout)
 	broken := filepath.Join(dir, "broken.wasm")
-	if err := os.WriteFile(broken, []byte("text"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if code, _, stderr := command(t, "plugins", "show", broken); code != exitFailed ||
-		!strings.HasPrefix(stderr, broken+": ") {
-		t.Errorf("expected exit 1 and what is wrong with %s, found exit %d and %s", broken, code, stderr)
-	}
+	require.NoError(t, os.WriteFile(broken, []byte("text"), 0o600))
+	code, _, stderr = command(t, "plugins", "show", broken)
+	assert.True(t, code == exitFailed && strings.HasPrefix(stderr, broken+": "),
+		"expected exit 1 and what is wrong with %s, found exit %d and %s", broken, code, stderr)
 	const unreadable = "/proc/self/mem" // reading it fails, even for root
 	if runtime.GOOS == "linux" {
-		if code, _, stderr := command(t, "plugins", "show", unreadable); code != exitWrong {
-			t.Errorf("expected exit 2, found exit %d and %s", code, stderr)
-		}
+		code, _, stderr := command(t, "plugins", "show", unreadable)
+		assert.True(t, code == exitWrong, "expected exit 2, found exit %d and %s", code, stderr)
 	}
 }
 
@@ -73,18 +66,14 @@ func TestPluginsListHasPluginsWithoutComponents(t *testing.T) {
 	dir := t.TempDir()
 	writePlugin(t, filepath.Join(dir, "empty.wasm"), "empty", "")
 	writePlugin(t, filepath.Join(dir, "one.wasm"), "one", "One")
-	if err := os.WriteFile(filepath.Join(dir, "broken.wasm"), []byte("text"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "broken.wasm"), []byte("text"), 0o600))
 	_, stdout, stderr := command(t, "plugins", "list", "--plugins", dir)
 	if !regexp.MustCompile(`(?m)^empty +1 `).MatchString(stdout) { // built-in plugins make the column wider
 		t.Errorf("expected a row for the plugin without components, found\n%s%s", stdout, stderr)
 	}
 	_, stdout, stderr = command(t, "plugins", "list", "--plugins", dir, "--json")
 	var plugins []map[string]any
-	if err := json.Unmarshal([]byte(stdout), &plugins); err != nil {
-		t.Fatalf("%v in %s%s", err, stdout, stderr)
-	}
+	require.NoError(t, json.Unmarshal([]byte(stdout), &plugins), "in", stdout, stderr)
 	membersByFile := map[string][]string{}
 	for _, p := range plugins {
 		name := filepath.Base(p["from"].(string))
@@ -111,9 +100,7 @@ func TestPluginsListHasPluginsWithoutComponents(t *testing.T) {
 		"empty.wasm":  members,
 		"one.wasm":    slices.Concat(componentMembers, members), // sorted
 	}
-	if diff := cmp.Diff(want, membersByFile); diff != "" {
-		t.Errorf("(-want +got)\n%s", diff)
-	}
+	assert.Equal(t, want, membersByFile)
 }
 
 // hostile clears a screen, sets a title, changes the text direction, is invalid UTF-8 when truncated, and looks like a
@@ -130,13 +117,9 @@ func expectSafeText(t *testing.T, name, output string) {
 			return
 		}
 	}
-	if strings.Contains("\n"+output, "\ntime=2026-01-01") {
-		t.Errorf("%s: found a hostile line in\n%s", name, output)
-	}
+	assert.True(t, !strings.Contains("\n"+output, "\ntime=2026-01-01"), "%s: found a hostile line in\n%s", name, output)
 	for line := range strings.Lines(output) {
-		if len(line) > 20_000 {
-			t.Errorf("%s: found a line of %d bytes", name, len(line))
-		}
+		assert.True(t, len(line) <= 20_000, "%s: found a line of %d bytes", name, len(line))
 	}
 }
 
@@ -160,7 +143,7 @@ func writeTalker(t *testing.T, p *e2etest.Place) (folder, connector string) {
 			Rules: []wit.Rule{{Required: wit.Set}}},
 			{Name: "one", Rules: []wit.Rule{{Allowed: &[]string{"a", hostile}}}}}}})
 	document, err := json.Marshal(map[string]any{"say": hostile, hostile: []map[string]any{{hostile: hostile}}})
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	// Marshal escapes only what JSON requires. A plugin need not escape anything.
 	raw := strings.NewReplacer(`\u009b`, "\u009b", `\u202e`, "\u202e", `\u200b`, "\u200b").Replace(string(document))
 	m.Answer(wit.InterfaceTools, "Run", wit.CommandResult{Document: &raw})
@@ -191,10 +174,8 @@ func TestPluginTextIsPrintedSafely(t *testing.T) {
 		r := p.Run(args...)
 		expectSafeText(t, strings.Join(args, " ")+", stdout", r.Stdout)
 		expectSafeText(t, strings.Join(args, " ")+", stderr", r.Stderr)
-		if args[0] == "talk" && (r.Code != 0 || !strings.Contains(r.Stdout, "evil")) {
-			t.Errorf("%q: expected exit 0 and evil in the output, found exit %d\n%s%s", args, r.Code, r.Stdout,
-				r.Stderr)
-		}
+		assert.True(t, args[0] != "talk" || (r.Code == 0 && strings.Contains(r.Stdout, "evil")),
+			"%q: expected exit 0 and evil in the output, found exit %d\n%s%s", args, r.Code, r.Stdout, r.Stderr)
 	}
 	// JSON keeps the text unchanged.
 	r := p.Run("talk", "-p", connector, "--plugins", folder, "--data", p.Data, "--json")
@@ -206,10 +187,9 @@ func TestPluginTextIsPrintedSafely(t *testing.T) {
 	r = p.Run("plugins", "show", file, "--json")
 	expectSafeText(t, "show --json", strings.ReplaceAll(r.Stdout, "long ", ""))
 	var list []struct{ Name string }
-	if err := json.Unmarshal([]byte(r.Stdout), &list); err != nil || len(list) != 1 ||
-		list[0].Name != "talker"+hostile {
-		t.Errorf("expected one plugin with the hostile name, found %v, %.2000s", err, r.Stdout)
-	}
+	err := json.Unmarshal([]byte(r.Stdout), &list)
+	assert.True(t, err == nil && len(list) == 1 && list[0].Name == "talker"+hostile,
+		"expected one plugin with the hostile name, found %v, %.2000s", err, r.Stdout)
 	// `plugins check` warns about the documentation.
 	if r := p.Run("plugins", "check", file); !strings.Contains(r.Stdout, "documentation contains control characters") {
 		t.Errorf("expected the warning, found exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
@@ -229,9 +209,7 @@ func TestReservedOptionsMatchCommandLine(t *testing.T) {
 		}
 	})
 	slices.Sort(names)
-	if !slices.Equal(names, plugin.ReservedOptions) {
-		t.Errorf("expected %q, found %q", plugin.ReservedOptions, names)
-	}
+	assert.Equal(t, plugin.ReservedOptions, names)
 }
 
 // The command names that plugins must not use are the commands of the command line.
@@ -250,7 +228,5 @@ func TestReservedCommandsMatchCommandLine(t *testing.T) {
 		}
 	}
 	slices.Sort(names)
-	if !slices.Equal(names, plugin.ReservedCommands) {
-		t.Errorf("expected %q, found %q", plugin.ReservedCommands, names)
-	}
+	assert.Equal(t, plugin.ReservedCommands, names)
 }

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
 )
 
 const storedSet = `{"service":"/s","entityset":"Orders"}`
@@ -164,9 +166,8 @@ func TestOffsetsShowPrintsLabels(t *testing.T) {
 			asJSON = true
 		)
 		err := printOffsets(&out, []byte(answer), asText)
-		if err != nil || singleSpaced(out.String()) != singleSpaced(c.want) {
-			t.Errorf("%s: expected\n%s, found %v\n%s", c.name, c.want, err, out.String())
-		}
+		assert.True(t, err == nil && singleSpaced(out.String()) == singleSpaced(c.want),
+			"%s: expected\n%s, found %v\n%s", c.name, c.want, err, out.String())
 		out.Reset()
 		if err := printOffsets(&out, []byte(answer), asJSON); err != nil || !json.Valid([]byte(out.String())) {
 			t.Errorf("%s: expected JSON, found %v\n%s", c.name, err, out.String())
@@ -179,9 +180,8 @@ func TestOffsetsShowReportsThatNoneAreStored(t *testing.T) {
 	var out strings.Builder
 	const asText = false
 	err := printOffsets(&out, []byte(`{"offsets":[]}`), asText)
-	if err != nil || out.String() != "no offsets are stored\n" {
-		t.Errorf("expected the line that no offsets are stored, found %v, %q", err, out.String())
-	}
+	assert.True(t, err == nil && out.String() == "no offsets are stored\n",
+		"expected the line that no offsets are stored, found %v, %q", err, out.String())
 }
 
 // singleSpaced returns a text with single spaces between columns.

@@ -17,6 +17,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/check"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/convert"
@@ -47,7 +49,7 @@ func TestReference(t *testing.T) {
 	for name, want := range pages {
 		file := filepath.Join("reference", name+".md")
 		if *update {
-			e2etest.NoError(t, os.WriteFile(file, []byte(want), 0o644))
+			require.NoError(t, os.WriteFile(file, []byte(want), 0o644))
 		}
 		if got, err := os.ReadFile(file); err != nil || string(got) != want {
 			t.Errorf("%s differs from the declarations (%v): go test ./cmd/culvert -run TestReference -update "+
@@ -67,23 +69,18 @@ func TestReferenceCommand(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	list := p.Run("reference")
 	want, err := os.ReadFile("reference/source.md")
-	e2etest.NoError(t, err)
-	if got := p.Run("reference", "source"); got.Code != exitDone || got.Stdout != string(want) {
-		t.Errorf("expected the %d bytes of the page, found exit code %d, %d bytes", len(want), got.Code,
-			len(got.Stdout))
-	}
+	require.NoError(t, err)
+	got := p.Run("reference", "source")
+	assert.True(t, got.Code == exitDone && got.Stdout == string(want),
+		"expected the %d bytes of the page, found exit code %d, %d bytes", len(want), got.Code, len(got.Stdout))
 	for _, name := range referenceNames() {
-		if !strings.Contains(list.Stdout, name+" ") {
-			t.Errorf("expected %s in the list, found\n%s", name, list.Stdout)
-		}
+		assert.True(t, strings.Contains(list.Stdout, name+" "), "expected %s in the list, found\n%s", name, list.Stdout)
 	}
-	if want, err = os.ReadFile("guides/source.md"); err != nil {
-		t.Fatal(err)
-	}
-	if got := p.Run("reference", "guide/source"); got.Code != exitDone || got.Stdout != string(want) {
-		t.Errorf("expected the %d bytes of the guide, found exit code %d, %d bytes", len(want), got.Code,
-			len(got.Stdout))
-	}
+	want, err = os.ReadFile("guides/source.md")
+	require.NoError(t, err)
+	got = p.Run("reference", "guide/source")
+	assert.True(t, got.Code == exitDone && got.Stdout == string(want),
+		"expected the %d bytes of the guide, found exit code %d, %d bytes", len(want), got.Code, len(got.Stdout))
 	if got := p.Run("reference", "sauce"); got.Code != exitWrong || !strings.Contains(got.Stderr,
 		`"sauce": the nearest one is source (`) {
 		t.Errorf("expected exit code %d with the nearest name, found %d, %s", exitWrong, got.Code, got.Stderr)
@@ -136,9 +133,7 @@ func workerPage(t *testing.T) string {
 // checkDocumented fails for settings without documentation.
 func checkDocumented(t *testing.T, where string, specs []wit.ConfigKey) {
 	for _, s := range specs {
-		if s.Documentation == "" {
-			t.Errorf("%s: expected documentation of %s, found none", where, s.Name)
-		}
+		assert.True(t, s.Documentation != "", "%s: expected documentation of %s, found none", where, s.Name)
 	}
 }
 
@@ -237,10 +232,10 @@ func commandsOfPlugin(t *testing.T) (commands []*cobra.Command) {
 	t.Helper()
 	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{e2etest.Plugins(t)}, CacheDir: guesttest.Code(t),
 		Registry: record.NewRegistry()})
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	defer m.Close()
 	b, err := m.Bind("reference", wit.ComponentSource, "ODataSource", "")
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	defer b.Close()
 	if err := b.Current().Do(t.Context(), func(i *plugin.Instance) error {
 		declared, err := i.Commands(t.Context())
@@ -261,9 +256,7 @@ func routesPage(t *testing.T) string {
 	writeRow(&b, "request", "meaning")
 	writeRow(&b, "---", "---")
 	for _, r := range rest.Routes() {
-		if r.Summary == "" {
-			t.Errorf("REST: expected a description of %s %s, found none", r.Method, r.Path)
-		}
+		assert.True(t, r.Summary != "", "REST: expected a description of %s %s, found none", r.Method, r.Path)
 		writeRow(&b, code(r.Method+" "+r.Path), r.Summary)
 	}
 	return b.String()
@@ -325,7 +318,7 @@ func clientMetricsTable() string {
 // reason why there is no equivalent. A metric with neither or with both fails the test.
 func connectMetricsTable(t *testing.T, scrape string) string {
 	list, err := os.ReadFile("../../testdata/connect-metrics.txt")
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	var b strings.Builder
 	b.WriteString("\n## Kafka Connect's names\n\nThe JMX metrics of a Kafka Connect worker and their names in " +
 		"/metrics, which " +
@@ -360,7 +353,7 @@ func connectMetricsTable(t *testing.T, scrape string) string {
 // query. For Confluent's dashboards see examples/monitoring_test.go.
 func checkDashboardMetrics(t *testing.T, scrape string) {
 	list, err := os.ReadFile("../../testdata/dashboards.txt")
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	for line := range strings.Lines(string(list)) {
 		line, reason, _ := strings.Cut(strings.TrimSpace(line), " - ")
 		words := strings.Fields(line)
@@ -375,10 +368,9 @@ func checkDashboardMetrics(t *testing.T, scrape string) {
 					return !regexp.MustCompile(`[{,]` + label + `="[^"]`).MatchString(suffix)
 				}))
 		}
-		if isServed == (reason != "") {
-			t.Errorf("%s: expected a series with these labels in /metrics, or the reason why not: found %t, reason %q",
-				line, isServed, reason)
-		}
+		assert.True(t, isServed != (reason != ""),
+			"%s: expected a series with these labels in /metrics, or the reason why not: found %t, reason %q", line,
+			isServed, reason)
 	}
 }
 
@@ -447,16 +439,14 @@ func pluginPages(t *testing.T) map[string]string {
 	dir := e2etest.Plugins(t, "odata-sink", "smt")
 	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{dir}, CacheDir: guesttest.Code(t),
 		Registry: record.NewRegistry()})
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	t.Cleanup(func() { m.Close() })
 	var transforms strings.Builder
 	transforms.WriteString("# Transforms and predicates\n\nSettings have the prefix `transforms.ALIAS.` " +
 		"and `predicates.ALIAS.`.\n")
 	pages := map[string]string{}
 	for _, module := range m.Modules() {
-		if module.Err != nil {
-			t.Fatal(module.Err)
-		}
+		require.NoError(t, module.Err)
 		for _, c := range module.Components {
 			checkDocumented(t, c.Name, c.Settings)
 			switch c.Kind {
@@ -480,9 +470,8 @@ func pluginPages(t *testing.T) map[string]string {
 		}
 	}
 	pages["transforms"] = transforms.String()
-	if len(pages) != 3 {
-		t.Fatalf("expected a source, a sink and transforms, found %v", slices.Sorted(maps.Keys(pages)))
-	}
+	require.True(t, len(pages) == 3,
+		"expected a source, a sink and transforms, found %v", slices.Sorted(maps.Keys(pages)))
 	return pages
 }
 
@@ -498,9 +487,7 @@ func checkPositions(t *testing.T, specs []wit.ConfigKey) {
 				position = fmt.Sprint(setting.GroupOf(&spec), *r.Order)
 			}
 		}
-		if position == "" {
-			t.Errorf("%s: expected a group and an order in it", spec.Name)
-		}
+		assert.True(t, position != "", "%s: expected a group and an order in it", spec.Name)
 		if other := settingAt[position]; other != "" && !strings.HasPrefix(spec.Name, "topics") {
 			t.Errorf("%s: expected a position of its own, found the one of %s", spec.Name, other)
 		}

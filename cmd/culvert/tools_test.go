@@ -24,9 +24,7 @@ func TestFileOfPluginCommand(t *testing.T) {
 	} {
 		words := strings.Fields(args)
 		file, isSet, err := parseFile(new(installation), words)
-		if err != nil || !isSet || !hasFile(words) {
-			t.Errorf("%s: expected a file, found %q, %v", args, file, err)
-		}
+		assert.True(t, err == nil && isSet && hasFile(words), "%s: expected a file, found %q, %v", args, file, err)
 		assert.Equal(t, want, file, args)
 	}
 	for args, want := range map[string]bool{"peek": false, "peek -s/sap/opu": false, "peek --help": false,

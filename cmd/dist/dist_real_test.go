@@ -10,24 +10,21 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
 // systemd accepts the unit. The test replaces the path of the program, which is not installed here.
 func TestRealUnit(t *testing.T) {
 	tool, err := exec.LookPath("systemd-analyze")
-	if err != nil {
-		t.Fatal("this test needs systemd-analyze, which is not installed: it comes with systemd")
-	}
+	require.True(t, err == nil, "this test needs systemd-analyze, which is not installed: it comes with systemd")
 	text, err := os.ReadFile("culvert.service")
 	require.NoError(t, err)
 	unit := filepath.Join(t.TempDir(), "culvert.service")
 	text = bytes.ReplaceAll(text, []byte("/usr/bin/culvert"), []byte("/bin/sh"))
 	require.NoError(t, os.WriteFile(unit, text, 0o644))
 	out, err := exec.Command(tool, "verify", unit).CombinedOutput()
-	if err != nil || len(out) > 0 {
-		t.Errorf("systemd-analyze verify: expected no complaint, found %v\n%s", err, out)
-	}
+	assert.True(t, err == nil && len(out) == 0, "systemd-analyze verify: expected no complaint, found %v\n%s", err, out)
 }
 
 // A package that nfpm builds has the wanted version and entries, as Debian's own tools read them.
@@ -45,19 +42,15 @@ func TestRealPackages(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	debian, err := exec.LookPath("dpkg-deb")
-	if err != nil {
-		t.Fatal("this test needs dpkg-deb, which is not installed: it comes with dpkg")
-	}
+	require.True(t, err == nil, "this test needs dpkg-deb, which is not installed: it comes with dpkg")
 	version, err := exec.Command(debian, "--field", file, "Version").Output()
-	if err != nil || string(version) != "1.2.3+4.gabc\n" {
-		t.Errorf("expected version 1.2.3+4.gabc, found %q, %v", version, err)
-	}
+	assert.True(t, err == nil && string(version) == "1.2.3+4.gabc\n",
+		"expected version 1.2.3+4.gabc, found %q, %v", version, err)
 	previous := ""
 	for _, version := range commitVersions(t) {
 		if previous != "" {
-			if err := exec.Command("dpkg", "--compare-versions", previous, "lt", version).Run(); err != nil {
-				t.Errorf("dpkg: %s is not older than %s: %v", previous, version, err)
-			}
+			err := exec.Command("dpkg", "--compare-versions", previous, "lt", version).Run()
+			assert.NoError(t, err, "dpkg:", previous, "is not older than", version)
 		}
 		previous = version
 	}
@@ -73,19 +66,15 @@ func TestRealPackages(t *testing.T) {
 		owner := fields[1]
 		name := "/" + strings.Trim(strings.TrimPrefix(fields[5], "."), "/")
 		isWritable := mode[5] == 'w' || mode[8] == 'w' // by the group or by others
-		if owner != "root/root" || strings.ContainsAny(mode, "sStT") || isWritable {
-			t.Errorf("%s: expected root/root and no write access for others, found %s of %s", name, mode, owner)
-		}
+		assert.True(t, owner == "root/root" && !strings.ContainsAny(mode, "sStT") && !isWritable,
+			"%s: expected root/root and no write access for others, found %s of %s", name, mode, owner)
 		if entry, ok := want[name]; ok && mode[1:] != entry.mode.String()[1:] {
 			t.Errorf("%s: expected the mode %v, found %s", name, entry.mode, mode)
 		}
 		delete(want, name)
 	}
-	if len(want) > 0 {
-		t.Errorf("not in the package: %v", want)
-	}
+	assert.True(t, len(want) == 0, "not in the package: %v", want)
 	configFiles, err := exec.Command(debian, "--info", file, "conffiles").Output()
-	if err != nil || string(configFiles) != "/etc/culvert/worker.properties\n" {
-		t.Errorf("expected the configuration file of the worker, found %q, %v", configFiles, err)
-	}
+	assert.True(t, err == nil && string(configFiles) == "/etc/culvert/worker.properties\n",
+		"expected the configuration file of the worker, found %q, %v", configFiles, err)
 }

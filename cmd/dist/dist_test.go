@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
@@ -20,9 +21,8 @@ import (
 func TestPackageVersions(t *testing.T) {
 	versions := commitVersions(t)
 	for i := 1; i < len(versions); i++ {
-		if compareRPM(versions[i-1], versions[i]) >= 0 {
-			t.Errorf("rpm: expected %s to be older than %s, found that it is not", versions[i-1], versions[i])
-		}
+		assert.True(t, compareRPM(versions[i-1], versions[i]) < 0,
+			"rpm: expected %s to be older than %s, found that it is not", versions[i-1], versions[i])
 	}
 	for i, want := range map[int]string{
 		0:  `0\.0\.0\+1\.g[0-9a-f]+`,
@@ -31,9 +31,8 @@ func TestPackageVersions(t *testing.T) {
 		17: `0\.1\.0`,
 		18: `0\.1\.0\+1\.g[0-9a-f]+`,
 	} {
-		if !regexp.MustCompile("^" + want + "$").MatchString(versions[i]) {
-			t.Errorf("commit %d: expected %s, found %s", i, want, versions[i])
-		}
+		assert.True(t, regexp.MustCompile("^"+want+"$").MatchString(versions[i]),
+			"commit %d: expected %s, found %s", i, want, versions[i])
 	}
 }
 
@@ -49,9 +48,7 @@ func commitVersions(t *testing.T) (versions []string) {
 		c := exec.Command(name, args...)
 		c.Dir = dir
 		out, err := c.CombinedOutput()
-		if err != nil {
-			t.Fatalf("%s %q: %v\n%s", name, args, err, out)
-		}
+		require.True(t, err == nil, "%s %q: %v\n%s", name, args, err, out)
 		return strings.TrimSpace(string(out))
 	}
 	run("git", "init", "--quiet")
@@ -167,21 +164,18 @@ func TestPackagesHold(t *testing.T) {
 	found := map[string]packageEntry{}
 	trees := []string{}
 	for _, c := range config.Contents {
-		if c.Info.Owner != "" || c.Info.Group != "" {
-			t.Errorf("%s has the owner %q and the group %q", c.Dst, c.Info.Owner, c.Info.Group)
-		}
+		assert.True(t, c.Info.Owner == "" && c.Info.Group == "",
+			"%s has the owner %q and the group %q", c.Dst, c.Info.Owner, c.Info.Group)
 		if c.Type == "tree" {
 			trees = append(trees, c.Dst)
 			continue
 		}
 		found[c.Dst] = packageEntry{mode: c.Info.Mode, isConfig: c.Type == "config|noreplace"}
 	}
-	if d := cmp.Diff(wantedEntries(), found, cmp.AllowUnexported(packageEntry{})); d != "" {
-		t.Errorf("other entries than expected (-want +got):\n%s", d)
-	}
-	if !slices.Equal(trees, []string{examplesFolder}) {
-		t.Errorf("expected the folder %q, found %q", examplesFolder, trees)
-	}
+	d := cmp.Diff(wantedEntries(), found, cmp.AllowUnexported(packageEntry{}))
+	assert.True(t, d == "", "other entries than expected (-want +got):\n%s", d)
+	assert.True(t, slices.Equal(trees, []string{examplesFolder}),
+		"expected the folder %q, found %q", examplesFolder, trees)
 }
 
 // systemd creates a user and a group of the unit's name for a service with DynamicUser, and does not start it if one of
@@ -195,9 +189,7 @@ func TestGroupOfTheUnit(t *testing.T) {
 			values[name] = value
 		}
 	}
-	if values["DynamicUser"] != "yes" {
-		t.Fatal("expected a service with DynamicUser")
-	}
+	require.True(t, values["DynamicUser"] == "yes", "expected a service with DynamicUser")
 	sysusers, err := os.ReadFile("sysusers.conf")
 	require.NoError(t, err)
 	var groups []string
@@ -206,13 +198,11 @@ func TestGroupOfTheUnit(t *testing.T) {
 			groups = append(groups, words[1])
 		}
 	}
-	if len(groups) != 1 || groups[0] != values["SupplementaryGroups"] {
-		t.Errorf("expected the group %q of the service, found %q", values["SupplementaryGroups"], groups)
-	}
+	assert.True(t, len(groups) == 1 && groups[0] == values["SupplementaryGroups"],
+		"expected the group %q of the service, found %q", values["SupplementaryGroups"], groups)
 	for _, reserved := range []string{"culvert", values["User"], values["Group"]} {
-		if slices.Contains(groups, reserved) {
-			t.Errorf("expected another group than %q, which systemd creates", reserved)
-		}
+		assert.True(t, !slices.Contains(groups, reserved),
+			"expected another group than %q, which systemd creates", reserved)
 	}
 	script, err := os.ReadFile("postinstall.sh")
 	require.NoError(t, err)

@@ -17,8 +17,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
@@ -57,14 +56,10 @@ func TestRealImage(t *testing.T) {
 	for _, dir := range builds {
 		c := exec.Command("./image.sh", filepath.Join(dir, "image"))
 		out, err := c.CombinedOutput()
-		if err != nil {
-			t.Fatalf("%v\n%s", err, out)
-		}
+		require.True(t, err == nil, "%v\n%s", err, out)
 		files = append(files, digests(t, filepath.Join(dir, "image")))
 	}
-	if diff := cmp.Diff(files[0], files[1]); diff != "" {
-		t.Errorf("two builds differ\n%s", diff)
-	}
+	assert.Equal(t, files[0], files[1], "two builds differ")
 	layout := filepath.Join(builds[0], "image")
 	blobPath := func(digest string) string {
 		return filepath.Join(layout, "blobs", "sha256", strings.TrimPrefix(digest, "sha256:"))
@@ -80,38 +75,29 @@ func TestRealImage(t *testing.T) {
 		config := configuration.Config.imageConfig
 		architectures = append(architectures, m.Platform.Architecture)
 		_, hasVolume := config.Volumes["/var/lib/culvert"]
-		if config.User != fmt.Sprintf("%d:%d", imageUser, imageUser) || !hasVolume {
-			t.Errorf("expected the user and the volume of the Dockerfile, found %+v", config)
-		}
+		assert.True(t, config.User == fmt.Sprintf("%d:%d", imageUser, imageUser) && hasVolume,
+			"expected the user and the volume of the Dockerfile, found %+v", config)
 		wantCmd := []string{"run", "--config", "/etc/culvert", "--data", "/var/lib/culvert"}
-		if diff := cmp.Diff(wantCmd, config.Cmd); diff != "" {
-			t.Errorf("expected the command of the Dockerfile (-expected +found)\n%s", diff)
-		}
+		assert.Equal(t, wantCmd, config.Cmd, "the command of the Dockerfile")
 		bundle := t.TempDir()
 		owners := unpack(t, blobPath(manifest.Layers[0].Digest), filepath.Join(bundle, "rootfs"))
-		if owners["./var/lib/culvert/"] != imageUser || owners["./usr/bin/culvert"] != 0 {
-			t.Errorf("expected the data folder to belong to the user, found %v", owners)
-		}
+		assert.True(t, owners["./var/lib/culvert/"] == imageUser && owners["./usr/bin/culvert"] == 0,
+			"expected the data folder to belong to the user, found %v", owners)
 		roots, err := os.ReadFile(filepath.Join(bundle, "rootfs/etc/ssl/certs/ca-certificates.crt"))
-		if n := strings.Count(string(roots), "BEGIN CERTIFICATE"); err != nil || n < 100 {
-			t.Errorf("expected at least 100 certificates, found %d, %v", n, err)
-		}
+		n := strings.Count(string(roots), "BEGIN CERTIFICATE")
+		assert.True(t, err == nil && n >= 100, "expected at least 100 certificates, found %d, %v", n, err)
 		if m.Platform.Architecture == "amd64" {
 			runImage(t, bundle, config)
 		}
 	}
-	if diff := cmp.Diff([]string{"amd64", "arm64"}, architectures); diff != "" {
-		t.Error(diff)
-	}
+	assert.Equal(t, []string{"amd64", "arm64"}, architectures)
 }
 
 // runImage runs commands in a container with the image's user, environment and entry point, and a read-only root.
 func runImage(t *testing.T, bundle string, config imageConfig) {
 	t.Helper()
 	home, err := exec.Command("../../testdata/peers/runc/fetch.sh").Output()
-	if err != nil {
-		t.Fatalf("fetch.sh: %v", err)
-	}
+	require.NoError(t, err, "fetch.sh")
 	lib := filepath.Join(strings.TrimSpace(string(home)), "lib")
 	for n, c := range []struct {
 		args []string
@@ -213,9 +199,8 @@ func unpack(t *testing.T, layer, dir string) map[string]int {
 			require.NoError(t, os.MkdirAll(path, 0o755))
 			continue
 		}
-		if h.Typeflag != tar.TypeReg {
-			t.Fatalf("%s: expected a directory or a regular file, found type %q", h.Name, h.Typeflag)
-		}
+		require.True(t, h.Typeflag == tar.TypeReg,
+			"%s: expected a directory or a regular file, found type %q", h.Name, h.Typeflag)
 		file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, h.FileInfo().Mode())
 		require.NoError(t, err)
 		_, err = io.Copy(file, r)

@@ -4,6 +4,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 )
 
 var ruleCases = map[string]struct {
@@ -80,9 +83,7 @@ func TestRules(t *testing.T) {
 	for name, c := range ruleCases {
 		t.Run(name, func(t *testing.T) {
 			reports, err := check("x.go", []byte("package p\n\n"+c.code+"\n"))
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			isExpected := func(report string) bool { return strings.Contains(report, c.want) }
 			if c.want == "" && len(reports) > 0 {
 				t.Errorf("expected no report, found %q", reports)
@@ -97,10 +98,9 @@ func TestRules(t *testing.T) {
 func TestPlaces(t *testing.T) {
 	code := "package p\n\nvar x = a && b || c\n\ntype t struct {\n\ta, b int\n}\n"
 	reports, err := check("dir/x.go", []byte(code))
-	if err != nil || len(reports) != 2 || !strings.HasPrefix(reports[0], "dir/x.go:3: ") ||
-		!strings.HasPrefix(reports[1], "dir/x.go:6: ") {
-		t.Errorf("expected reports about the lines 3 and 6, found %q, %v", reports, err)
-	}
+	assert.True(t, err == nil && len(reports) == 2 && strings.HasPrefix(reports[0], "dir/x.go:3: ") &&
+		strings.HasPrefix(reports[1], "dir/x.go:6: "),
+		"expected reports about the lines 3 and 6, found %q, %v", reports, err)
 }
 
 func TestOtherFiles(t *testing.T) {
@@ -108,7 +108,6 @@ func TestOtherFiles(t *testing.T) {
 	if reports, err := check("x.go", []byte(generated)); err != nil || len(reports) > 0 {
 		t.Errorf("expected no report about a generated file, found %q, %v", reports, err)
 	}
-	if _, err := check("x.go", []byte("package")); err == nil {
-		t.Error("expected an error about a file that is no Go")
-	}
+	_, err := check("x.go", []byte("package"))
+	assert.True(t, err != nil, "expected an error about a file that is no Go")
 }

@@ -32,6 +32,8 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 	"github.com/culvert-project/culvert/internal/porttest"
@@ -70,36 +72,29 @@ func manifest(t *testing.T) application {
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	decoder.KnownFields(true)
 	noError(t, decoder.Decode(&m))
-	if m.Version != 1 || len(m.Applications) != 1 {
-		t.Fatalf("expected version 1 and one application, found %+v", m)
-	}
+	require.True(t, m.Version == 1 && len(m.Applications) == 1, "expected version 1 and one application, found %+v", m)
 	return m.Applications[0]
 }
 
 // The manifest runs one binary with a health check. README.md creates its services and files. Each variable is used.
 func TestManifest(t *testing.T) {
 	a := manifest(t)
-	if !slices.Equal(a.Buildpacks, []string{"binary_buildpack"}) || a.HealthCheckType != "http" ||
-		a.HealthCheckEndpoint != "/health" || a.Instances != 1 {
-		t.Errorf("expected one instance of a binary with an HTTP health check, found %+v", a)
-	}
+	assert.True(t, slices.Equal(a.Buildpacks, []string{"binary_buildpack"}) && a.HealthCheckType == "http" &&
+		a.HealthCheckEndpoint == "/health" && a.Instances == 1,
+		"expected one instance of a binary with an HTTP health check, found %+v", a)
 	page, err := os.ReadFile("README.md")
 	noError(t, err)
 	for _, s := range a.Services {
-		if !regexp.MustCompile(`(?m)^cf create-service \w+ \w+ ` + regexp.QuoteMeta(s) + `$`).Match(page) {
-			t.Errorf("expected README.md to create the service %s", s)
-		}
+		assert.True(t, regexp.MustCompile(`(?m)^cf create-service \w+ \w+ `+regexp.QuoteMeta(s)+`$`).Match(page),
+			"expected README.md to create the service %s", s)
 	}
 	for _, command := range []string{"mkdir -p " + strings.TrimPrefix(a.Path, "../../"),
 		"cp -r examples/cloudfoundry/config " + strings.TrimPrefix(a.Path, "../../") + "/"} {
-		if !strings.Contains(string(page), "\n"+command+"\n") {
-			t.Errorf("expected %q in README.md", command)
-		}
+		assert.True(t, strings.Contains(string(page), "\n"+command+"\n"), "expected %q in README.md", command)
 	}
 	for _, r := range a.Routes {
-		if !strings.HasSuffix(r.Route, ".internal") {
-			t.Errorf("REST has no users of its own: expected internal routes, found %s", r.Route)
-		}
+		assert.True(t, strings.HasSuffix(r.Route, ".internal"),
+			"REST has no users of its own: expected internal routes, found %s", r.Route)
 	}
 	for variable := range a.Env {
 		isUsed := strings.HasPrefix(variable, "GO")
@@ -108,9 +103,7 @@ func TestManifest(t *testing.T) {
 			noError(t, err)
 			isUsed = isUsed || strings.Contains(string(text), "${env:"+variable+"}")
 		}
-		if !isUsed {
-			t.Errorf("expected a file that uses the variable %s, found none", variable)
-		}
+		assert.True(t, isUsed, "expected a file that uses the variable %s, found none", variable)
 	}
 }
 
@@ -158,25 +151,19 @@ func TestApplicationRunsOnCloudFoundry(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
 	defer cancel()
 	waitHealthy(ctx, t, "http://127.0.0.1:"+port+a.HealthCheckEndpoint, ended)
-	if got := cluster.consume(ctx, t, "SalesOrders", rows); got != rows {
-		t.Errorf("records: expected %d, found %d", rows, got)
-	}
+	assert.Equal(t, rows, cluster.consume(ctx, t, "SalesOrders", rows), "records")
 
 	// as the platform stops it
 	noError(t, command.Process.Signal(syscall.SIGTERM))
 	select {
 	case err := <-ended:
-		if err != nil {
-			t.Errorf("expected exit code 0 after SIGTERM, found %v", err)
-		}
+		assert.NoError(t, err, "exit code 0 after SIGTERM")
 	case <-time.After(100 * time.Second): // ten times as long: a machine may have other things to do
 		t.Error("expected the end soon after SIGTERM: the platform kills after 10 s")
 	}
 	for _, secret := range []string{kafkaPassword, sapPassword, btp.Connectivity.Secret, btp.Destination.Secret,
 		"eyJ"} {
-		if strings.Contains(log.String(), secret) {
-			t.Errorf("expected no secret in the log, found %q", secret)
-		}
+		assert.True(t, !strings.Contains(log.String(), secret), "expected no secret in the log, found %q", secret)
 	}
 	for _, entry := range btp.Ledger() {
 		if entry.Port == "destination" && entry.Code == http.StatusOK {
@@ -210,9 +197,7 @@ func droplet(t *testing.T, authority []byte) string {
 	t.Helper()
 	app := t.TempDir()
 	out, err := exec.Command("go", "build", "-o", filepath.Join(app, "culvert"), "../../cmd/culvert").CombinedOutput()
-	if err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
+	require.True(t, err == nil, "go build: %v\n%s", err, out)
 	for _, folder := range []string{"config", "built-in"} {
 		noError(t, os.Mkdir(filepath.Join(app, folder), 0o755))
 	}
@@ -348,9 +333,7 @@ func (c *cluster) consume(ctx context.Context, t *testing.T, topic string, want 
 	defer client.Close()
 	for n < want && ctx.Err() == nil {
 		client.PollFetches(ctx).EachRecord(func(r *kgo.Record) {
-			if !bytes.Contains(r.Value, []byte("OrderID")) {
-				t.Errorf("expected an order, found %.200s", r.Value)
-			}
+			assert.True(t, bytes.Contains(r.Value, []byte("OrderID")), "expected an order, found %.200s", r.Value)
 			n++
 		})
 	}
@@ -391,7 +374,5 @@ func freePort(t *testing.T) string {
 // noError ends the test at an unexpected error.
 func noError(t testing.TB, err error) {
 	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 }

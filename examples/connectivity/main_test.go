@@ -6,15 +6,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/transport/connectivitytest"
 )
 
 // Invalid flags are reported with what is expected.
 func TestOptionsAreChecked(t *testing.T) {
 	broken := filepath.Join(t.TempDir(), "broken.json")
-	if err := os.WriteFile(broken, []byte(`{"URL": 1}`), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.WriteFile(broken, []byte(`{"URL": 1}`), 0o600))
 	for _, c := range []struct {
 		name    string
 		options options

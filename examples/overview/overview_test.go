@@ -15,6 +15,8 @@ import (
 	"github.com/twmb/franz-go/pkg/sr/srfake"
 
 	"github.com/culvert-project/culvert/host"
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/configcheck"
 	"github.com/culvert-project/culvert/internal/odatatest"
@@ -62,9 +64,7 @@ func TestFilesMatchTheirFirstLine(t *testing.T) {
 					t.Error(p)
 				}
 			}
-			if isRejected && !isNamed {
-				t.Errorf("expected a problem that names %s, found %v", rejected, problems)
-			}
+			assert.True(t, !isRejected || isNamed, "expected a problem that names %s, found %v", rejected, problems)
 		})
 	}
 }
@@ -103,21 +103,16 @@ func TestConnectorsRun(t *testing.T) {
 	noError(t, runOnce(t, data, append([]string{"worker.properties"}, sources...)...))
 	rows := demo.Ledger().Rows
 	want += probedRows(t, demo)
-	if len(sources) < 8 || len(sinks) < 8 || rows != want {
-		t.Errorf("expected 8 sources or more to read %d rows, and 8 sinks or more; found %d, %d rows, %d sinks", want,
-			len(sources), rows, len(sinks))
-	}
+	assert.True(t, len(sources) >= 8 && len(sinks) >= 8 && rows == want,
+		"expected 8 sources or more to read %d rows, and 8 sinks or more; found %d, %d rows, %d sinks", want,
+		len(sources), rows, len(sinks))
 	wantCreated := map[string]int{"insert": 250, "dynamic": 250, "delete": 250, "batches": 500, "flush-trigger": 250,
 		"dead-letter-queue": 250, "update": 0, "kafka-consume": 0}
 	for _, file := range sinks {
 		earlier := demo.Count("Order_DetailCopies")
-		if err := runOnce(t, data, "worker.properties", file); err != nil {
-			t.Errorf("%s: %v", filepath.Base(file), err)
-		}
+		assert.NoError(t, runOnce(t, data, "worker.properties", file), filepath.Base(file))
 		name := strings.TrimSuffix(filepath.Base(file), ".properties")
-		if n := demo.Count("Order_DetailCopies") - earlier; n != wantCreated[name] {
-			t.Errorf("%s: expected %d created order lines, found %d", name, wantCreated[name], n)
-		}
+		assert.Equal(t, wantCreated[name], demo.Count("Order_DetailCopies")-earlier, name, "created order lines")
 	}
 	updated := 0
 	for key, w := range demo.Ledger().Writes {
@@ -182,9 +177,7 @@ const (
 func exampleFiles(t *testing.T) []string {
 	t.Helper()
 	files, err := filepath.Glob("*.properties")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no files, %v", err)
-	}
+	require.True(t, err == nil && len(files) != 0, "no files, %v", err)
 	return files
 }
 
@@ -239,7 +232,5 @@ func probedRows(t *testing.T, demo *odatatest.Service) (rows int64) {
 // noError ends the test at an unexpected error.
 func noError(t testing.TB, err error) {
 	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 }

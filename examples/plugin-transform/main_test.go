@@ -3,8 +3,7 @@ package main
 import (
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/sdk/go/plugintest"
 	"github.com/culvert-project/culvert/sdk/go/transform"
 	"github.com/culvert-project/culvert/wit"
@@ -42,7 +41,5 @@ func TestMaskText(t *testing.T) {
 	for _, r := range wantRecords {
 		want = append(want, plugintest.Result{Records: []plugintest.Record{r}})
 	}
-	if d := cmp.Diff(want, got); d != "" {
-		t.Errorf("results (-want +got):\n%s", d)
-	}
+	assert.Equal(t, want, got, "results")
 }

@@ -3,6 +3,8 @@ package buildinfo
 import (
 	"strings"
 	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
 )
 
 // A version comes from the release's tag, or is the next release's. The version of the REST API begins with the version
@@ -17,9 +19,8 @@ func TestVersionOfDescribedCommit(t *testing.T) {
 		"v0.2.0-3-gabc123456": "0.2.0-3-gabc123456 (",
 	} {
 		Release = described
-		if got := Product(); !strings.HasPrefix(got, want) {
-			t.Errorf("%q: expected %q, found %q", described, want, got)
-		}
+		got := Product()
+		assert.True(t, strings.HasPrefix(got, want), "%q: expected %q, found %q", described, want, got)
 		version, _, _ := strings.Cut(want, " ")
 		if got := REST(); got != "4.3.1-culvert-"+version {
 			t.Errorf("%q: expected 4.3.1-culvert-%s from REST, found %s", described, version, got)

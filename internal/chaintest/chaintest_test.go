@@ -47,14 +47,10 @@ func checkFailures(t *testing.T, o Options, c fileCase) {
 	require.NoError(t, os.WriteFile(path, []byte(c.file), 0o600))
 	results, err := Run(t.Context(), o, []string{path})
 	require.NoError(t, err)
-	if len(results) != 1 {
-		t.Fatalf("expected one result, found %v", results)
-	}
+	require.Len(t, 1, results, "result")
 	failures := joinProblems(results[0].Failures)
 	assert.Contains(t, failures, c.want...)
-	if len(c.want) == 0 && failures != "" {
-		t.Errorf("expected no failures, found\n%s", failures)
-	}
+	assert.True(t, len(c.want) != 0 || failures == "", "expected no failures, found\n%s", failures)
 }
 
 func TestFilesOfFolders(t *testing.T) {
@@ -66,14 +62,11 @@ func TestFilesOfFolders(t *testing.T) {
 	}
 	files, err := Files([]string{dir, filepath.Join(dir, "c.yaml")})
 	require.NoError(t, err)
-	if len(files) != 3 || filepath.Base(files[1]) != "b_test.yml" {
-		t.Errorf("expected two files of tests and c.yaml, found %v", files)
-	}
+	assert.True(t, len(files) == 3 && filepath.Base(files[1]) == "b_test.yml",
+		"expected two files of tests and c.yaml, found %v", files)
 	folder, err := config.ListFolder(dir)
 	require.NoError(t, err)
-	if len(folder.Connectors) != 2 {
-		t.Errorf("expected a worker to read two connectors, found %v", folder.Connectors)
-	}
+	assert.Len(t, 2, folder.Connectors, "a worker to read two connectors")
 }
 
 func TestJUnit(t *testing.T) {
@@ -89,11 +82,10 @@ func TestJUnit(t *testing.T) {
 	require.NoError(t, err)
 	var back suites
 	require.NoError(t, xml.Unmarshal(text, &back))
-	if back.Tests != 3 || back.Failures != 2 || len(back.Suites) != 2 || back.Suites[0].Cases[0].Failure != nil ||
-		back.Suites[0].Cases[1].Name != "two <&>" || !strings.Contains(back.Suites[0].Cases[1].Failure.Text,
-		"a:10: oh") {
-		t.Errorf("expected two suites with three cases, of which two fail, found\n%s", text)
-	}
+	assert.True(t, back.Tests == 3 && back.Failures == 2 && len(back.Suites) == 2 &&
+		back.Suites[0].Cases[0].Failure == nil && back.Suites[0].Cases[1].Name == "two <&>" &&
+		strings.Contains(back.Suites[0].Cases[1].Failure.Text, "a:10: oh"),
+		"expected two suites with three cases, of which two fail, found\n%s", text)
 	// The schemas of Surefire and xUnit require these attributes, and a class must not be called yaml.
 	assert.Contains(t, string(text), `<testsuites tests="3" failures="2" errors="0" `,
 		`<testsuite name="a.yaml" tests="2" failures="1" errors="0" skipped="0" `,
@@ -112,9 +104,7 @@ func TestDifference(t *testing.T) {
 		want = append(want, "    "+a[i])
 	}
 	want = append(want, "  - "+a[10], "  + new", "    "+a[11], "    "+a[12], "    "+a[13], "    …")
-	if got != strings.Join(want, "\n") {
-		t.Errorf("expected\n%s\nfound\n%s", strings.Join(want, "\n"), got)
-	}
+	assert.Equal(t, strings.Join(want, "\n"), got)
 	long := strings.Repeat("a\n", 3000)
 	assert.Contains(t, difference(long+"x", long+"y"), "- x", "+ y")
 }
@@ -125,14 +115,11 @@ func TestNumbersByValue(t *testing.T) {
 		require.NoError(t, err)
 		b, err := canonicalJSON([]byte(other))
 		require.NoError(t, err)
-		if a != b {
-			t.Errorf("%s and %s: expected the same number, found %s and %s", one, other, a, b)
-		}
+		assert.True(t, a == b, "%s and %s: expected the same number, found %s and %s", one, other, a, b)
 	}
 	for _, text := range []string{"1e999999999", "-1E-99999", "0.1"} {
-		if got, err := canonicalJSON([]byte(text)); err != nil || got != text {
-			t.Errorf("expected %s unchanged, found %s, %v", text, got, err)
-		}
+		got, err := canonicalJSON([]byte(text))
+		assert.True(t, err == nil && got == text, "expected %s unchanged, found %s, %v", text, got, err)
 	}
 }
 
@@ -140,9 +127,7 @@ func TestNumbersByValue(t *testing.T) {
 func TestOwnTransforms(t *testing.T) {
 	results, err := Run(t.Context(), options(t), []string{"../../plugins/smt/testdata/own_test.yaml"})
 	require.NoError(t, err)
-	if len(results) < 15 {
-		t.Fatalf("expected at least 15 results, found %d", len(results))
-	}
+	require.AtLeast(t, 15, len(results), "results")
 	for _, r := range results {
 		if len(r.Failures) > 0 {
 			t.Errorf("%s: %s", r.Name, joinProblems(r.Failures))

@@ -31,9 +31,8 @@ func TestIntervalBoundaryWarns(t *testing.T) {
 			assert.Equal(t, 0, len(problems), boundary)
 			continue
 		}
-		if len(problems) != 1 || !problems[0].Warning || problems[0].Line != 2 {
-			t.Fatalf("%s: expected a warning at line 2, found %v", boundary, problems)
-		}
+		require.True(t, len(problems) == 1 && problems[0].Warning && problems[0].Line == 2,
+			"%s: expected a warning at line 2, found %v", boundary, problems)
 		assert.Error(t, problems[0], want)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/check/checktest"
 	"github.com/culvert-project/culvert/internal/config"
@@ -27,9 +28,8 @@ func TestCheckVersions(t *testing.T) {
 		converter + "(4)": "c.properties:6: value.converter.plugin.version: Single version must be surrounded by []: (4)",
 	} {
 		got := checktest.Text(b.Checker.Check(t.Context(), b.Connector(t, strings.Split(text, "\n")...)))
-		if !strings.HasPrefix(got, want) || (want == "" && got != "") {
-			t.Errorf("%s: expected %q, found %q", text, want, got)
-		}
+		assert.True(t, strings.HasPrefix(got, want) && (want != "" || got == ""),
+			"%s: expected %q, found %q", text, want, got)
 	}
 }
 
@@ -104,9 +104,8 @@ func TestCheck(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			got := checktest.Text(b.Checker.Check(context.Background(),
 				b.Connector(t, strings.Split(test.text, "\n")...)))
-			if (test.want == "" && got != "") || !strings.HasPrefix(got, test.want) {
-				t.Errorf("expected %q, found %q", test.want, got)
-			}
+			assert.True(t, (test.want != "" || got == "") && strings.HasPrefix(got, test.want),
+				"expected %q, found %q", test.want, got)
 		})
 	}
 }
@@ -129,9 +128,8 @@ func TestSinkInTheWorkersGroupIsRejected(t *testing.T) {
 		good: "",
 	} {
 		got := checktest.Text(b.Checker.Check(t.Context(), b.Connector(t, strings.Split(text, "\n")...)))
-		if !strings.HasPrefix(got, want) || (want == "" && got != "") {
-			t.Errorf("%s: expected %q, found %q", text, want, got)
-		}
+		assert.True(t, strings.HasPrefix(got, want) && (want != "" || got == ""),
+			"%s: expected %q, found %q", text, want, got)
 	}
 }
 
@@ -192,9 +190,8 @@ func TestSinksHaveGroupsOfTheirOwn(t *testing.T) {
 			problems := checktest.Text(b.Checker.Check(t.Context(), test.connector))
 			for _, other := range installed {
 				conflict := "no other sink uses, found the group of connector " + other.Name + ": "
-				if strings.Contains(problems, conflict) != slices.Contains(test.want, other.Name) {
-					t.Errorf("expected conflicts with %v, found %s", test.want, problems)
-				}
+				assert.True(t, strings.Contains(problems, conflict) == slices.Contains(test.want, other.Name),
+					"expected conflicts with %v, found %s", test.want, problems)
 			}
 		})
 	}
@@ -220,9 +217,8 @@ func TestSinkWithTheWorkersGroupByDefaultIsRejected(t *testing.T) {
 		"connector.class=test.SpySource\nname=workers":                                   false,
 	} {
 		got := checktest.Text(b.Checker.Check(t.Context(), b.Connector(t, strings.Split(text, "\n")...)))
-		if strings.Contains(got, "c.properties:2: "+conflict) != isConflict ||
-			strings.Contains(got, "conflicts") != isConflict {
-			t.Errorf("%s: expected a conflict %t, found %s", text, isConflict, got)
-		}
+		assert.True(t, strings.Contains(got, "c.properties:2: "+conflict) == isConflict &&
+			strings.Contains(got, "conflicts") == isConflict,
+			"%s: expected a conflict %t, found %s", text, isConflict, got)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/check/checktest"
 	"github.com/culvert-project/culvert/internal/components"
@@ -41,16 +42,13 @@ func TestShortFormSelectsBuiltInPlugin(t *testing.T) {
 	defer plugins.Close()
 	for _, class := range []string{"SpySource", "test.SpySource"} {
 		info, _, err := components.Find(plugins, class, "", wit.ComponentSource, wit.ComponentSink)
-		if err != nil || info.Name != "spy" {
-			t.Errorf("%s: expected the built-in plugin, found %s %v", class, info.Name, err)
-		}
+		assert.True(t, err == nil && info.Name == "spy",
+			"%s: expected the built-in plugin, found %s %v", class, info.Name, err)
 	}
 
 	// Without the built-in plugin, two plugins of the folder are ambiguous, and the error names both.
 	_, _, err = components.Find(withoutBuiltIn, "SpySource", "", wit.ComponentSource, wit.ComponentSink)
-	if err == nil || !strings.Contains(err.Error(), "found a, c (") {
-		t.Errorf("expected an error that names both, found %v", err)
-	}
+	assert.Error(t, err, "found a, c (", "names both")
 }
 
 // The error for a class of another kind names that kind.
@@ -58,8 +56,7 @@ func TestErrorNamesKindOfClass(t *testing.T) {
 	b := checktest.WithSpy(t)
 	for _, class := range []string{"test.SpySource", "SpySource"} {
 		_, _, err := components.Find(b.Checker.Plugins, class, "", wit.ComponentSink)
-		if err == nil || !strings.HasSuffix(err.Error(), ": test.SpySource is a source") {
-			t.Errorf("%s: expected an error that names the source, found %v", class, err)
-		}
+		assert.True(t, err != nil && strings.HasSuffix(err.Error(), ": test.SpySource is a source"),
+			"%s: expected an error that names the source, found %v", class, err)
 	}
 }

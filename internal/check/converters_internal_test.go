@@ -24,9 +24,7 @@ value.converter.value.schema.id.serializer=x.HeaderSchemaIdSerializer`))
 	worker, problems := config.NewWorker("w.properties", lines, nil, nil)
 	require.NoError(t, problems.Err())
 	connector, problems := config.NewConnector("c.properties", entries, worker.Providers)
-	if len(problems) > 0 {
-		t.Fatal(problems)
-	}
+	require.True(t, len(problems) == 0, "%v", problems)
 	checker := &Checker{Worker: worker, Registry: record.NewRegistry()}
 	const prefix = "c.properties:5: value.converter.value.schema.id.serializer: "
 	for kind, want := range map[wit.ComponentKind][]string{

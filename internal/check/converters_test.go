@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/check"
 	"github.com/culvert-project/culvert/internal/check/checktest"
 	"github.com/culvert-project/culvert/internal/config"
@@ -26,9 +27,7 @@ header.converter.zzzzzzzzzzzz=1
 	entries, _ := config.Read("w.properties", []byte(text))
 	w, problems := config.NewWorker("w.properties", entries,
 		[]string{"CULVERT_KEY_CONVERTER_SCHEMAS_CACHE_SIZES=5"}, nil)
-	if len(problems) > 0 {
-		t.Fatal(problems)
-	}
+	require.True(t, len(problems) == 0, "%v", problems)
 	var got []string
 	for _, p := range check.WorkerConverters(w) {
 		got = append(got, p.String())
@@ -51,12 +50,9 @@ value.converter=${env:NO_SUCH_CONVERTER}
 value.converter.schemas.enable=false
 key.converter.schemas.enable=false`))
 	connector, problems := config.NewConnector("c.properties", entries, b.Checker.Worker.Providers)
-	if len(problems) != 1 {
-		t.Fatalf("expected the reference alone, found %v", problems)
-	}
+	require.Len(t, 1, problems, "the reference alone")
 	got := checktest.Text(b.Checker.Check(t.Context(), connector))
-	if strings.Contains(got, "value.converter.schemas.enable: warning: has no effect") ||
-		!strings.Contains(got, "key.converter.schemas.enable: warning: has no effect") {
-		t.Errorf("expected a warning for the key converter alone, found\n%s", got)
-	}
+	assert.True(t, !strings.Contains(got, "value.converter.schemas.enable: warning: has no effect") &&
+		strings.Contains(got, "key.converter.schemas.enable: warning: has no effect"),
+		"expected a warning for the key converter alone, found\n%s", got)
 }

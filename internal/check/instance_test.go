@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/check/checktest"
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 )
@@ -37,9 +38,8 @@ func TestStaticNameOfSeveralTasksIsRejected(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			b.Checker.Kafka.Consumer.Instance = c.worker
 			got := checktest.Text(b.Checker.Check(t.Context(), b.Connector(t, strings.Split(c.lines, "\n")...)))
-			if strings.Contains(got, "expected one task") != (c.want != "") || !strings.Contains(got, c.want) {
-				t.Errorf("expected %q, found %s", c.want, got)
-			}
+			assert.True(t, strings.Contains(got, "expected one task") == (c.want != "") &&
+				strings.Contains(got, c.want), "expected %q, found %s", c.want, got)
 		})
 	}
 }

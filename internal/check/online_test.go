@@ -132,9 +132,7 @@ func TestLogonUnderOwnRate(t *testing.T) {
 		if c.answered == 2 {
 			continue
 		}
-		if len(warnings) == 0 {
-			t.Fatalf("expected a warning about %s", c.reason)
-		}
+		require.True(t, len(warnings) != 0, "expected a warning about %s", c.reason)
 		assert.Contains(t, warnings[0].Text, c.reason)
 		namesRate := strings.Contains(warnings[0].Text, role.RequestsPerSecond)
 		assert.Equal(t, c.reason == byRate, namesRate, warnings[0].Text)
@@ -184,10 +182,9 @@ func TestSilentService(t *testing.T) {
 		require.NoError(t, err)
 		warnings := online.unansweredWarnings(connector, component)
 		online.close()
-		if len(warnings) != request.warnings || TimedOut(warnings) != request.timedOut {
-			t.Errorf("%s: expected %d requests without a response and a timeout %t, found %v", request.path,
-				request.warnings, request.timedOut, warnings)
-		}
+		assert.True(t, len(warnings) == request.warnings && TimedOut(warnings) == request.timedOut,
+			"%s: expected %d requests without a response and a timeout %t, found %v", request.path, request.warnings,
+			request.timedOut, warnings)
 		// The service needs no logon, so a response leaves the result empty.
 		isUnknown := strings.HasPrefix(online.logonResult(), notChecked)
 		assert.Equal(t, request.warnings > 0, isUnknown, request.path)

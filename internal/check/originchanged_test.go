@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/sdk/go/role"
@@ -69,14 +70,12 @@ func TestOffsetsOfAnotherOriginAreRejected(t *testing.T) {
 		for _, p := range problems {
 			settings = append(settings, p.Setting)
 			isClientMissing := strings.Contains(name, "client") && !strings.Contains(p.Text, "client 200")
-			if p.File != "f" || !strings.Contains(p.Text, p.Setting+"=keep") ||
-				!strings.Contains(p.Text, "http://h:8000") || isClientMissing {
-				t.Errorf("%s: expected the setting, the origin and the client to be named, found %v", name, p)
-			}
+			assert.True(t, p.File == "f" && strings.Contains(p.Text, p.Setting+"=keep") &&
+				strings.Contains(p.Text, "http://h:8000") && !isClientMissing,
+				"%s: expected the setting, the origin and the client to be named, found %v", name, p)
 		}
-		if got := strings.Join(settings, " "); err != nil || got != test.want {
-			t.Errorf("%s: expected %q, found %q (%v)", name, test.want, got, err)
-		}
+		got := strings.Join(settings, " ")
+		assert.True(t, err == nil && got == test.want, "%s: expected %q, found %q (%v)", name, test.want, got, err)
 	}
 	if _, err := OriginChanged(previous, connector("a.host=g"), component, func() ([]string, error) {
 		return nil, errors.New("no brokers")
@@ -84,7 +83,6 @@ func TestOffsetsOfAnotherOriginAreRejected(t *testing.T) {
 		t.Error("expected an error if stored offsets are unavailable")
 	}
 	component.Settings = component.Settings[:len(component.Settings)-1] // without a#{n}.change
-	if problems, _ := OriginChanged(previous, connector("a.host=g"), component, nil); problems != nil {
-		t.Errorf("expected no problems for a plugin without that setting, found %v", problems)
-	}
+	problems, _ := OriginChanged(previous, connector("a.host=g"), component, nil)
+	assert.True(t, problems == nil, "expected no problems for a plugin without that setting, found %v", problems)
 }

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/check"
 	"github.com/culvert-project/culvert/internal/check/checktest"
 	"github.com/culvert-project/culvert/internal/config"
@@ -69,9 +70,8 @@ func TestCheckCostIsLinear(t *testing.T) {
 	const fewConnectors, manyConnectors = 10, 50
 	few, costOfFew := costOfConnectors(fewConnectors)
 	many, costOfMany := costOfConnectors(manyConnectors)
-	if cost := (costOfMany - costOfFew) / (manyConnectors - fewConnectors); cost > 10 {
-		t.Errorf("expected another connector with a cached plan to cost almost nothing, found %v allocations", cost)
-	}
+	cost := (costOfMany - costOfFew) / (manyConnectors - fewConnectors)
+	assert.AtMost(t, 10, cost, "another connector with a cached plan to cost almost nothing: allocations")
 
 	// The check looks at the context once for each connector, and ends with it.
 	ctx := &countingContext{Context: t.Context()}
@@ -79,15 +79,13 @@ func TestCheckCostIsLinear(t *testing.T) {
 	callsOfFew := ctx.calls.Swap(0)
 	many.Check(ctx, last)
 	callsOfMany := ctx.calls.Swap(0)
-	if callsOfMany != callsOfFew+manyConnectors-fewConnectors {
-		t.Errorf("expected one check of the context for each of %d more connectors, found %d and %d",
-			manyConnectors-fewConnectors, callsOfFew, callsOfMany)
-	}
+	assert.True(t, callsOfMany == callsOfFew+manyConnectors-fewConnectors,
+		"expected one check of the context for each of %d more connectors, found %d and %d",
+		manyConnectors-fewConnectors, callsOfFew, callsOfMany)
 	ctx.lastCall.Store(callsOfMany - 25) // between two connectors
 	problems := checktest.Text(many.Check(ctx, last))
-	if !strings.Contains(problems, "the check was canceled: context canceled") {
-		t.Errorf("expected a problem about the canceled check, found %q", problems)
-	}
+	assert.True(t, strings.Contains(problems, "the check was canceled: context canceled"),
+		"expected a problem about the canceled check, found %q", problems)
 }
 
 // countingContext is a context that counts the calls of Err, and ends at one of them.

@@ -27,7 +27,8 @@ func TestErrorOfSecretHeadersBelongsToTheFirst(t *testing.T) {
 	require.NoError(t, problems.Err())
 	connector, problems := config.NewConnector("c.properties", entries, nil)
 	require.NoError(t, problems.Err())
+	roles := config.NewRoles(setting.NewComponentTable(&component), connector)
 	for range 100 {
-		assert.Equal(t, "set."+role.Header+"x-a", secretSetting(config.NewRoles(setting.NewComponentTable(&component), connector), ""))
+		assert.Equal(t, "set."+role.Header+"x-a", secretSetting(roles, ""))
 	}
 }

@@ -26,9 +26,8 @@ func TestSinkRequiresTopics(t *testing.T) {
 	// With a setting for a topic it reads that topic.
 	topicRole := role.SinkTopic
 	sink.Settings = []wit.ConfigKey{{Name: "own", Rules: []wit.Rule{{Role: &topicRole}}}}
-	if problems := checker.unreachableTopics(connector, plugin.NewComponent(&sink)); len(problems) > 0 {
-		t.Errorf("expected the sink's own topics to be read, found %v", problems)
-	}
+	problems := checker.unreachableTopics(connector, plugin.NewComponent(&sink))
+	assert.Len(t, 0, problems, "the sink's own topics to be read")
 }
 
 // Topics of settings are compared neither with an invalid pattern nor with topics and topics.regex together: other
@@ -57,9 +56,8 @@ func TestUnreachableTopicsLeavesSettingsToOtherChecks(t *testing.T) {
 			if test.want == "" && len(problems) == 0 {
 				return
 			}
-			if test.want == "" || len(problems) != 1 || !strings.HasPrefix(problems[0].Text, test.want) {
-				t.Errorf("expected %q, found %v", test.want, problems)
-			}
+			assert.True(t, test.want != "" && len(problems) == 1 && strings.HasPrefix(problems[0].Text, test.want),
+				"expected %q, found %v", test.want, problems)
 		})
 	}
 }

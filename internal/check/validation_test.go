@@ -29,29 +29,25 @@ func TestValidate(t *testing.T) {
 	for _, s := range validation.Configs {
 		allowed[s.Value.Name] = s.Value.AllowedValues
 		d := s.Definition
-		if d.Name != s.Value.Name || d.Order != d.OrderInGroup || d.Type == "" {
-			t.Errorf("expected a definition with a type that agrees with its value, found %+v", s)
-		}
+		assert.True(t, d.Name == s.Value.Name && d.Order == d.OrderInGroup && d.Type != "",
+			"expected a definition with a type that agrees with its value, found %+v", s)
 		errorCount += len(s.Value.Errors)
 		if len(s.Value.Errors) > 0 {
 			errors[s.Value.Name] = s.Value.Errors
 		}
 	}
 	const tasksMaxError = "Invalid value 0 for configuration tasks.max: Value must be at least 1"
-	if errorCount != validation.ErrorCount || strings.Join(errors["tasks.max"], "") != tasksMaxError ||
-		len(errors["spy.adress"]) == 0 || len(errors["transforms.a.type"]) == 0 {
-		t.Errorf("expected errors of tasks.max, spy.adress and transforms.a.type, found %d errors, %v",
-			validation.ErrorCount, errors)
-	}
+	assert.True(t, errorCount == validation.ErrorCount && strings.Join(errors["tasks.max"], "") == tasksMaxError &&
+		len(errors["spy.adress"]) != 0 && len(errors["transforms.a.type"]) != 0,
+		"expected errors of tasks.max, spy.adress and transforms.a.type, found %d errors, %v", validation.ErrorCount,
+		errors)
 	assert.Equal(t, []string{"none", "all"}, allowed["errors.tolerance"])
 	assert.Equal(t, nil, allowed["tasks.max"])
 	if groups := strings.Join(validation.Groups, ","); !strings.HasPrefix(groups,
 		"Common,Transforms,Predicates,Error Handling,Topic Creation,Exactly Once Support,offsets.topic,Transforms: a") {
 		t.Errorf("expected the groups of Kafka Connect and of the transform, found %s", groups)
 	}
-	if strings.Contains(string(data), "geheim") {
-		t.Errorf("expected no password, found one in %s", data)
-	}
+	assert.True(t, !strings.Contains(string(data), "geheim"), "expected no password, found one in %s", data)
 
 	// The first setting is the required name.
 	validation, err = b.Checker.Validate(t.Context(), b.Connector(t, "connector.class=test.SpySource"))
@@ -60,9 +56,8 @@ func TestValidate(t *testing.T) {
 		t.Errorf("expected the required setting name first, found %+v", first)
 	}
 
-	if _, err := b.Checker.Validate(t.Context(), b.Connector(t, "connector.class=NotThere")); err == nil {
-		t.Error("expected an error about the unknown class, found none")
-	}
+	_, err = b.Checker.Validate(t.Context(), b.Connector(t, "connector.class=NotThere"))
+	assert.True(t, err != nil, "expected an error about the unknown class, found none")
 }
 
 // A converter that a connector names contributes its declared settings, under their names in the connector.
@@ -82,15 +77,12 @@ func TestValidateConverters(t *testing.T) {
 	for _, s := range validation.Configs {
 		if strings.HasSuffix(s.Value.Name, ".converter.plugin.version") {
 			versions++
-			if s.Value.Value == nil || *s.Value.Value != "4.3.1-own" ||
-				strings.Join(s.Value.RecommendedValues, " ") != "4.3.1-own" {
-				t.Errorf("expected the version of a converter, found %+v", s.Value)
-			}
+			assert.True(t, s.Value.Value != nil && *s.Value.Value == "4.3.1-own" &&
+				strings.Join(s.Value.RecommendedValues, " ") == "4.3.1-own",
+				"expected the version of a converter, found %+v", s.Value)
 		}
 	}
-	if versions != 3 {
-		t.Errorf("expected versions of three converters, found %d", versions)
-	}
+	assert.Equal(t, 3, versions, "versions of three converters")
 
 	values := map[string]string{} // "VALUE ERRORS" with - for no value, by the name of a setting
 	for _, s := range withConverters.Configs {
@@ -115,9 +107,7 @@ func TestValidateConverters(t *testing.T) {
 			"decimal.format: String must be one of: BASE64, NUMERIC",
 		"value.converter.replace.null.with.default": "true",
 	} {
-		if values[name] != want {
-			t.Errorf("%s: expected %q, found %q", name, want, values[name])
-		}
+		assert.Equal(t, want, values[name], name)
 	}
 	if groups := strings.Join(withConverters.Groups, ","); !strings.Contains(groups, "Schemas,Serialization") {
 		t.Errorf("expected the groups Schemas and Serialization, found %s", groups)
@@ -144,9 +134,8 @@ func TestValidationOfManyTransformsIsBounded(t *testing.T) {
 		if s.Value.Name == "transforms" && strings.Contains(strings.Join(s.Value.Errors, ""), "at most 200 transforms") {
 			boundErrors++
 		}
-		if s.Definition.Group != nil && strings.HasPrefix(*s.Definition.Group, "Transforms: ") {
-			t.Fatalf("expected no settings of transforms, found %s", s.Value.Name)
-		}
+		require.True(t, s.Definition.Group == nil || !strings.HasPrefix(*s.Definition.Group, "Transforms: "),
+			"expected no settings of transforms, found %s", s.Value.Name)
 	}
 	if boundErrors != 1 {
 		t.Errorf("expected the bound at transforms, found %+v", validation.Configs[0])
@@ -177,8 +166,6 @@ func TestDefinitionsOfVersions(t *testing.T) {
 			assert.Error(t, err, c.want)
 			continue
 		}
-		if err != nil || definitions == nil {
-			t.Errorf("%+v: found %v, %v", c, definitions, err)
-		}
+		assert.True(t, err == nil && definitions != nil, "%+v: found %v, %v", c, definitions, err)
 	}
 }

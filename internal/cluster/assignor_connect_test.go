@@ -178,9 +178,7 @@ func (g *group) play(t *testing.T, steps string) {
 		case verb == "has" && len(f) == 1:
 			assert.Equal(t, units, fmt.Sprint(g.targetOf(text)), step)
 		case verb == "has": // some of its units
-			for _, unit := range g.targetOf(f[1]) {
-				assert.Contains(t, units, unit)
-			}
+			assert.Contains(t, units, g.targetOf(f[1])...)
 		default:
 			t.Fatalf("unknown step %q", step)
 		}

@@ -185,22 +185,19 @@ func TestRandomLockouts(t *testing.T) {
 				}
 			default:
 				a, _ := l.requestTurn(c, now, members)
-				if refused && a.RejectedAt.IsZero() && !a.Wait {
-					t.Fatalf("seed %d, step %d: expected the secret to stay rejected, found %+v", seed, step, a)
-				}
+				require.True(t, !refused || !a.RejectedAt.IsZero() || a.Wait,
+					"seed %d, step %d: expected the secret to stay rejected, found %+v", seed, step, a)
 				refused = refused || !a.RejectedAt.IsZero()
-				if (a.Granted && holder != "") || (!a.Granted && !a.Wait && a.RejectedAt.IsZero()) {
-					t.Fatalf("seed %d, step %d: expected one holder, found %+v and %s", seed, step, a, holder)
-				}
+				require.True(t, (!a.Granted || holder == "") && (a.Granted || a.Wait || !a.RejectedAt.IsZero()),
+					"seed %d, step %d: expected one holder, found %+v and %s", seed, step, a, holder)
 				if a.Granted {
 					holder = c.Turn
 					sent++
 				}
 			}
-			if sent > maxFailures {
-				t.Fatalf("seed %d, step %d: expected the secret to be sent %d times at most, found %d", seed, step,
-					maxFailures, sent)
-			}
+			require.True(t, sent <= maxFailures,
+				"seed %d, step %d: expected the secret to be sent %d times at most, found %d", seed, step, maxFailures,
+				sent)
 		}
 	}
 }
@@ -222,15 +219,13 @@ func FuzzUserNote(f *testing.F) {
 		if c.Outcome == "" {
 			var a lockoutAnswer
 			a, changed = l.requestTurn(c, time.UnixMilli(5), map[string]bool{"a": true})
-			if refused && a.RejectedAt.IsZero() {
-				t.Errorf("%s, %s: expected no change, found %+v", previous, call, a)
-			}
+			assert.True(t, !refused || !a.RejectedAt.IsZero(),
+				"%s, %s: expected no change, found %+v", previous, call, a)
 		} else {
 			changed = l.recordOutcome(c, time.UnixMilli(5))
 		}
-		if current := encodeLockout(t, &l); !changed && current != previous {
-			t.Errorf("%s, %s: expected no change, found %s", previous, call, current)
-		}
+		current := encodeLockout(t, &l)
+		assert.True(t, changed || current == previous, "%s, %s: expected no change, found %s", previous, call, current)
 		if refused && len(l.Rejected) <= maxRejected && l.indexOf(c.Secret) < 0 {
 			t.Errorf("%s, %s: expected the secret to stay rejected, found %s", previous, call, encodeLockout(t, &l))
 		}

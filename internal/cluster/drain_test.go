@@ -71,9 +71,8 @@ func TestRebalancesAreMeasured(t *testing.T) {
 	t.Parallel()
 	var worker *Worker // nil has seen no rebalance
 	r := worker.Rebalances()
-	if r.Completed != 0 || r.InProgress || r.Duration.Avg == r.Duration.Avg || r.SinceLast < 1e300 {
-		t.Errorf("expected no rebalance, found %+v", r)
-	}
+	assert.True(t, r.Completed == 0 && !r.InProgress && r.Duration.Avg != r.Duration.Avg && r.SinceLast >= 1e300,
+		"expected no rebalance, found %+v", r)
 	var l rebalanceTimer
 	l.stop() // nothing of it has started
 	l.start()
@@ -81,9 +80,8 @@ func TestRebalancesAreMeasured(t *testing.T) {
 	assert.Equal(t, true, l.snapshot().InProgress)
 	l.stop()
 	r = l.snapshot()
-	if r.Completed != 1 || r.InProgress || !(r.Duration.Max >= 0 && r.Duration.Max < 60_000) || r.SinceLast > 60_000 {
-		t.Errorf("expected one rebalance, found %+v", r)
-	}
+	assert.True(t, r.Completed == 1 && !r.InProgress && r.Duration.Max >= 0 && r.Duration.Max < 60_000 &&
+		r.SinceLast <= 60_000, "expected one rebalance, found %+v", r)
 }
 
 // openStates opens a status topic and reads it to its end.

@@ -85,13 +85,11 @@ func TestProducersAreFencedOnce(t *testing.T) {
 	// Another leader knows the fencing.
 	require.NoError(t, b.Lead(ctx))
 	assert.Equal(t, nil, fence(NewFencer(b.store, "g", isLeader), second, counts))
-	if err := fencer.Fence(ctx, k, "c", 0, counts); err == nil {
-		t.Error("expected the former leader to be unable to record the fencing")
-	}
+	err = fencer.Fence(ctx, k, "c", 0, counts)
+	assert.True(t, err != nil, "expected the former leader to be unable to record the fencing")
 	b.Resign()
-	if err := NewFencer(b.store, "g", isLeader).Fence(ctx, k, "d", 0, counts); !errors.Is(err, ErrNotLeader) {
-		t.Errorf("expected an error because only a leader fences, found %v", err)
-	}
+	err = NewFencer(b.store, "g", isLeader).Fence(ctx, k, "d", 0, counts)
+	assert.ErrorIs(t, err, ErrNotLeader, "an error because only a leader fences")
 	stale := NewFencer(b.store, "g", func(context.Context) error { return ErrNotLeader })
 	mu.Lock()
 	ids = nil
@@ -112,8 +110,7 @@ func TestFencingTimeoutIsRetriable(t *testing.T) {
 		})
 		err := kafka.Fence(t.Context(), n.Config("a"), []string{"g-c-0", "g-c-1", "g-c-2"})
 		assert.Error(t, err, "g-c-1: expected the previous producer's transaction to end within 30s")
-		if f, ok := errors.AsType[*wit.Error](err); !ok || f.Kind != wit.ErrorTransient {
-			t.Errorf("expected a transient error, found %v", err)
-		}
+		f, ok := errors.AsType[*wit.Error](err)
+		assert.True(t, ok && f.Kind == wit.ErrorTransient, "expected a transient error, found %v", err)
 	})
 }

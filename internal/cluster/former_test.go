@@ -78,7 +78,6 @@ func TestFormerMembersAreBounded(t *testing.T) {
 		former = former.after(Input{Now: time.Now()}, []Member{memberAt(fmt.Sprint("w", n))}, AssignorState{})
 		assert.Equal(t, min(n+1, maxFormer), len(former))
 	}
-	if _, ok := former["w0"]; ok {
-		t.Error("expected the newest ones, found the oldest one")
-	}
+	_, ok := former["w0"]
+	assert.True(t, !ok, "expected the newest ones, found the oldest one")
 }

@@ -4,7 +4,6 @@ package cluster
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -236,9 +235,7 @@ func TestRealGroupOfKafkaConnect(t *testing.T) {
 	a.o.Topic = "ours"
 	start := time.Now()
 	_, err := Join(t.Context(), a.o)
-	if !errors.Is(err, kerr.InconsistentGroupProtocol) {
-		t.Fatalf("expected a rejection, found %v", err)
-	}
+	require.ErrorIs(t, err, kerr.InconsistentGroupProtocol, "a rejection")
 	t.Logf("rejected after %v: %v", time.Since(start).Round(time.Millisecond), err)
 	assert.Contains(t, err.Error(), "group.id=workers", "Kafka Connect's")
 	admin := kadm.NewClient(kafkatest.Client(t, c.AdminOpts()...))

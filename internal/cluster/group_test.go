@@ -244,9 +244,8 @@ func TestGroupLifecycle(t *testing.T) {
 			}
 			time.Sleep(30 * time.Second)
 			next := agree(t, generation, workers...)
-			if next > generation+2 {
-				t.Errorf("%s: expected one generation or two for calls at once, found %d", w.name, next-generation)
-			}
+			assert.True(t, next <= generation+2,
+				"%s: expected one generation or two for calls at once, found %d", w.name, next-generation)
 			generation = next
 		}
 		b.update(func() { b.metadataText = "b again" })
@@ -350,9 +349,8 @@ func TestGroupStaticMember(t *testing.T) {
 		assert.Equal(t, generation+3, agree(t, generation+2, a, b, c), "after it has left for a while")
 		require.NoError(t, b.Leave(t.Context(), true))
 		assert.Equal(t, generation+4, agree(t, generation+3, a, c))
-		if elapsed := time.Since(start); elapsed > 5*time.Second+4*time.Second {
-			t.Errorf("expected the others to notice with their next heartbeat, found %v", elapsed)
-		}
+		elapsed := time.Since(start)
+		assert.AtMost(t, 5*time.Second+4*time.Second, elapsed, "the others to notice with their next heartbeat")
 		assert.Equal(t, 0, a.losses()+b.losses()+c.losses())
 	})
 }
@@ -547,9 +545,8 @@ func checkForeignGroup(t *testing.T, kind, protocol string) {
 		a := newWorker("a", n.Config("a"))
 		start := time.Now()
 		_, err := Join(t.Context(), a.o)
-		if err == nil || time.Since(start) > time.Second {
-			t.Fatalf("expected an immediate rejection, found %v after %v", err, time.Since(start))
-		}
+		require.True(t, err != nil && time.Since(start) <= time.Second,
+			"expected an immediate rejection, found %v after %v", err, time.Since(start))
 		assert.Contains(t, err.Error(), "group.id=workers", "Kafka Connect's", "its own group.id",
 			"INCONSISTENT_GROUP_PROTOCOL")
 		first.Close()
@@ -557,9 +554,7 @@ func checkForeignGroup(t *testing.T, kind, protocol string) {
 		a.o.Group = "ours" // a group without members keeps its type in kfake
 		a.join(t)
 		second := kafkatest.Client(t, opts...)
-		if err := <-refused; !errors.Is(err, kerr.InconsistentGroupProtocol) {
-			t.Errorf("expected the others to be rejected, found %v", err)
-		}
+		assert.ErrorIs(t, <-refused, kerr.InconsistentGroupProtocol, "the others to be rejected")
 		second.Close()
 
 		n.Cut("a") // others take over the group while the member is cut off
@@ -592,9 +587,7 @@ func TestGroupJoinReturnsReason(t *testing.T) {
 			_, err = Join(ctx, w.o)
 			cancel()
 			assert.Error(t, err, "group.id=workers", name)
-			if !errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("%s: expected the error of the context, found %v", name, err)
-			}
+			assert.ErrorIs(t, err, context.DeadlineExceeded, name, "the error of the context")
 			n.Mend("a")
 		}
 	})
@@ -665,17 +658,13 @@ func TestGroupConfirmInTime(t *testing.T) {
 		start := time.Now()
 		for range 3 {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-			if err := a.Confirm(ctx); !errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("expected the error of the context, found %v", err)
-			}
+			assert.ErrorIs(t, a.Confirm(ctx), context.DeadlineExceeded, "the error of the context")
 			cancel()
 		}
 		assert.Equal(t, 3*time.Second, time.Since(start))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if err := a.Leave(ctx, true); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("expected the error of the context, found %v", err)
-		}
+		assert.ErrorIs(t, a.Leave(ctx, true), context.DeadlineExceeded, "the error of the context")
 		assert.Equal(t, 4*time.Second, time.Since(start))
 	})
 }
@@ -704,9 +693,7 @@ func TestGroupConfirm(t *testing.T) {
 		n.Hold("a", clustertest.Directions{})
 		calls.Wait()
 		mu.Lock()
-		if requests > 3 {
-			t.Errorf("expected callers to share a response, found %d requests", requests)
-		}
+		assert.AtMost(t, 3, requests, "callers to share a response: requests")
 		responseErr = kerr.RebalanceInProgress
 		mu.Unlock()
 		assert.NoError(t, a.Confirm(t.Context()))

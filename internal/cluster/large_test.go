@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/plugin"
 )
@@ -54,7 +55,5 @@ func TestLargeGroupFitsRecord(t *testing.T) {
 	for range 2 {
 		g.rebalance()
 	}
-	if total := g.bytes(t); total > 500_000 {
-		t.Errorf("expected at most 500,000 bytes of metadata and assignments, found %d", total)
-	}
+	assert.AtMost(t, 500_000, g.bytes(t), "bytes of metadata and assignments")
 }

@@ -249,16 +249,12 @@ func TestWrongSecretOfTenWorkersIsSentOnce(t *testing.T) {
 			_, err := d.logOn(t.Context(), "wrong")
 			for _, text := range []string{`the password of user "ALICE" in client 100 was refused (401) at 2`,
 				"culvert connectors lockouts resume"} {
-				if err == nil || !strings.Contains(err.Error(), text) {
-					t.Errorf("expected %q, found %v", text, err)
-				}
+				assert.Error(t, err, text)
 			}
 			path := filepath.Join(o.t.TempDir(), "logons")
 			command, err := lockouts.Open("", path, d.folder)
 			require.NoError(t, err)
-			if reason := command.Gate(alice("wrong")).Refusal(); reason == "" {
-				t.Error("expected a local command to know the lockout")
-			}
+			assert.True(t, command.Gate(alice("wrong")).Refusal() != "", "expected a local command to know the lockout")
 			list, _ := d.store.List()
 			assert.Equal(t, 1, len(list))
 		}
@@ -273,18 +269,16 @@ func TestWrongSecretOfTenWorkersIsSentOnce(t *testing.T) {
 		late := o.startWorker(10, filepath.Join(t.TempDir(), "logons"))
 		late.isBehind = true // it reads the topic late
 		_, err := late.logOn(t.Context(), "wrong")
-		if _, isLocked := errors.AsType[*lockouts.LockedOut](err); !isLocked {
-			t.Errorf("expected a rejection by the leader, found %v", err)
-		}
+		_, isLocked := errors.AsType[*lockouts.LockedOut](err)
+		assert.True(t, isLocked, "expected a rejection by the leader, found %v", err)
 		assert.Equal(t, 2, o.refused, "refused at the service")
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		assert.Equal(t, true, o.writes <= 9, "writes") // the key, four permits, four outcomes
 		for key, note := range o.annotations {
 			for _, text := range []string{"alice", "sap.example", "wrong", "right"} {
-				if strings.Contains(strings.ToLower(key+string(note)), text) {
-					t.Errorf("%s shows %s: %s", key, text, note)
-				}
+				assert.True(t, !strings.Contains(strings.ToLower(key+string(note)), text),
+					"%s shows %s: %s", key, text, note)
 			}
 		}
 	})
@@ -331,9 +325,7 @@ func TestLogonsWithoutALeader(t *testing.T) {
 		go func() { time.Sleep(time.Minute); o.lead(1) }()
 		_, err = workers[1].logOn(t.Context(), "right")
 		require.NoError(t, err)
-		if elapsed := time.Since(start); elapsed > time.Minute+2*time.Second {
-			t.Errorf("expected the logon to continue after a minute, found %v", elapsed)
-		}
+		assert.AtMost(t, time.Minute+2*time.Second, time.Since(start), "the logon to continue after a minute")
 	})
 }
 
@@ -369,9 +361,8 @@ func TestSlowRequestBlocksNoOtherWorker(t *testing.T) {
 		start := time.Now()
 		_, err = workers[1].logOn(t.Context(), "right")
 		require.NoError(t, err)
-		if elapsed := time.Since(start); elapsed > 15*time.Second {
-			t.Errorf("expected no wait for the response, found a wait of %v", elapsed)
-		}
+		elapsed := time.Since(start)
+		assert.True(t, elapsed <= 15*time.Second, "expected no wait for the response, found a wait of %v", elapsed)
 		done(200)
 	})
 }
@@ -444,9 +435,8 @@ func TestFencedLeaderGrantsNoPermit(t *testing.T) {
 	require.NoError(t, b.Lead(ctx))
 	secret := lockouts.Secret{Place: "another", Hash: func() (h [32]byte) { return h }}
 	_, _, err = shared.call(ctx, secret, lockoutCall{Turn: "p", Member: "w"})
-	if failed, ok := errors.AsType[*WriteError](err); !ok {
-		t.Errorf("expected the former leader to write no permit, found %v, %v", err, failed)
-	}
+	failed, ok := errors.AsType[*WriteError](err)
+	assert.True(t, ok, "expected the former leader to write no permit, found %v, %v", err, failed)
 	a.Resign()
 	leader = next
 	_, _, err = shared.Acquire(ctx, secret, false)
@@ -466,9 +456,8 @@ func TestFencedLeaderGrantsNoPermit(t *testing.T) {
 		require.NoError(t, b.Refresh(ctx))
 	}
 	_, err = store.Gate(alice("first")).Acquire(ctx, func() bool { return false })
-	if _, isLocked := errors.AsType[*lockouts.LockedOut](err); !isLocked {
-		t.Errorf("expected a rejection, found %v", err)
-	}
+	_, isLocked := errors.AsType[*lockouts.LockedOut](err)
+	assert.True(t, isLocked, "expected a rejection, found %v", err)
 	n, err := store.Resume(ctx)
 	require.NoError(t, err)
 	assert.Equal(t, 1, n)
@@ -490,9 +479,7 @@ func TestWaitingLogonsAreLoggedOnce(t *testing.T) {
 			calls.Go(func() { shared.Acquire(ctx, secret, false) })
 		}
 		calls.Wait()
-		if n := strings.Count(log.String(), "a logon waits for the cluster's leader"); n != 1 {
-			t.Errorf("expected one warning, found %d\n%s", n, &log)
-		}
+		assert.Equal(t, 1, strings.Count(log.String(), "a logon waits for the cluster's leader"), "warning", &log)
 	})
 }
 
@@ -520,9 +507,8 @@ func TestUndeliverableOutcomeDelaysNoOther(t *testing.T) {
 		workers[0].lockouts.mu.Lock()
 		defer workers[0].lockouts.mu.Unlock()
 		for _, v := range workers[0].lockouts.pending {
-			if strings.Contains(v.secret.Place, "BOB") {
-				t.Error("expected the rejection of another user to be delivered")
-			}
+			assert.True(t, !strings.Contains(v.secret.Place, "BOB"),
+				"expected the rejection of another user to be delivered")
 		}
 		assert.Equal(t, 1, len(workers[0].lockouts.pending))
 	})

@@ -139,9 +139,8 @@ func checkRecordsOfConnect(t *testing.T, base string, f *follower) {
 	assert.Equal(t, config.TargetStopped, state.Targets["stopped"])
 	assert.Equal(t, 0, len(state.Tasks["stopped"].Settings))
 	assert.Equal(t, "", state.Targets["gone"])
-	if _, ok := f.store.SessionKey(); !ok {
-		t.Error("expected a session key")
-	}
+	_, ok := f.store.SessionKey()
+	assert.True(t, ok, "expected a session key")
 }
 
 // checkFencing checks that the fencing of a connector is recorded after its tasks.

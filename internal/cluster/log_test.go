@@ -109,9 +109,8 @@ func openFollowerOf(t testing.TB, change func(*LogOptions), addrs ...string) *fo
 	}()
 	f.close = sync.OnceFunc(func() {
 		cancel()
-		if err := <-f.ended; err != nil {
-			t.Errorf("reading ended with %v", err)
-		}
+		err := <-f.ended
+		assert.True(t, err == nil, "reading ended with %v", err)
 		l.Close()
 	})
 	t.Cleanup(f.close)
@@ -146,9 +145,7 @@ func (f *follower) values() map[string]string {
 // Both workers have read a write when it is reported as done. Only the leader writes connectors.
 func TestLogWritesReachAllWorkers(t *testing.T) {
 	ctx, a, b, addrs := twoFollowers(t)
-	if err := a.put(ctx, "c", "1"); !errors.Is(err, ErrNotLeader) {
-		t.Errorf("expected an error because only a leader writes, found %v", err)
-	}
+	assert.ErrorIs(t, a.put(ctx, "c", "1"), ErrNotLeader, "an error because only a leader writes")
 	require.NoError(t, a.Lead(ctx))
 	require.NoError(t, a.put(ctx, "c", "1"))
 	assert.Equal(t, map[string]string{"c": "1"}, a.values())
@@ -164,9 +161,7 @@ func TestLogWritesReachAllWorkers(t *testing.T) {
 	snapshot, _ = a.store.Snapshot()
 	assert.Equal(t, map[string]string{"c": config.TargetStopped}, snapshot.Targets)
 	a.Resign()
-	if err := a.put(ctx, "c", "2"); !errors.Is(err, ErrNotLeader) {
-		t.Errorf("expected an error because only a leader writes, found %v", err)
-	}
+	assert.ErrorIs(t, a.put(ctx, "c", "2"), ErrNotLeader, "an error because only a leader writes")
 	require.NoError(t, b.Lead(ctx))
 	require.NoError(t, b.store.Delete(ctx, "c"))
 	require.NoError(t, a.Await(ctx, b.Offset()))
@@ -188,9 +183,7 @@ func TestLogFenced(t *testing.T) {
 	require.NoError(t, b.put(ctx, "c", "2"))
 	var failed *WriteError
 	err := a.put(ctx, "c", "3")
-	if !errors.As(err, &failed) {
-		t.Errorf("expected the write to fail, found %v", err)
-	}
+	assert.True(t, errors.As(err, &failed), "expected the write to fail, found %v", err)
 	assert.Error(t, err, "Failed to write to config topic; this may be due to a transient error and the request can "+
 		"be safely retried")
 	assert.Equal(t, map[string]string{"c": "2"}, a.values())
@@ -211,9 +204,7 @@ func TestLogAfterResign(t *testing.T) {
 	l.setGeneration(0)
 	require.NoError(t, b.Lead(ctx))
 	l.claimWrites(ctx)
-	if err := a.put(ctx, "c", "1"); !errors.Is(err, ErrNotLeader) {
-		t.Errorf("expected an error because only a leader writes, found %v", err)
-	}
+	assert.ErrorIs(t, a.put(ctx, "c", "1"), ErrNotLeader, "an error because only a leader writes")
 	require.NoError(t, b.put(ctx, "c", "2"))
 	l.setGeneration(4)
 	require.NoError(t, a.put(ctx, "c", "3"))
@@ -385,9 +376,8 @@ func TestWritesShareATransaction(t *testing.T) {
 	assert.Equal(t, int32(1), ends.Load())
 	assert.Equal(t, map[string]string{"c0": "1", "c1": "2", "c2": "3"}, f.values())
 	for _, err := range writeTogether("4", strings.Repeat("x", 1_100_000)) {
-		if failed := (*WriteError)(nil); !errors.As(err, &failed) {
-			t.Errorf("expected an error that allows a retry, found %v", err)
-		}
+		failed := (*WriteError)(nil)
+		assert.True(t, errors.As(err, &failed), "expected an error that allows a retry, found %v", err)
 	}
 	assert.Error(t, f.put(ctx, "c0", strings.Repeat("x", 1_100_000)), "expected records that max.message.bytes allows")
 	require.NoError(t, f.put(ctx, "c0", "4"))
@@ -417,9 +407,7 @@ func TestLogStopsWhenTopicIsCreatedAgain(t *testing.T) {
 		})
 	}()
 	<-recreated
-	if err := <-read; !errors.Is(err, kafka.ErrTruncated) {
-		t.Errorf("expected an error about lost records, found %v", err)
-	}
+	assert.ErrorIs(t, <-read, kafka.ErrTruncated, "an error about lost records")
 }
 
 // Failures to read the topic are logged and retried.

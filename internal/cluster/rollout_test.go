@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/internal/rest"
 )
@@ -157,10 +158,8 @@ func TestRollingImageUpdate(t *testing.T) {
 			assigned += n
 			maxTasks = max(maxTasks, n)
 		}
-		if len(g.out.Unplaced) > 0 || assigned != 2*tasks {
-			t.Fatalf("%s: expected all tasks to have a worker, found %d of %d: %v", id, assigned, 2*tasks,
-				g.out.Unplaced)
-		}
+		require.True(t, len(g.out.Unplaced) == 0 && assigned == 2*tasks,
+			"%s: expected all tasks to have a worker, found %d of %d: %v", id, assigned, 2*tasks, g.out.Unplaced)
 	}
 	for n := range members {
 		step(fmt.Sprint("m", n), plugin.Offer{Name: "p", Version: "1", Hash: "a"})
@@ -173,9 +172,7 @@ func TestRollingImageUpdate(t *testing.T) {
 		step(id+"'", plugin.Offer{Name: "p", Version: "2", Hash: "b"})
 	}
 	assert.Equal(t, "b", r.pin.Hash)
-	if want := 2 * 2 * tasks / members; maxTasks > want {
-		t.Errorf("expected at most %d tasks at a worker, found %d", want, maxTasks)
-	}
+	assert.AtMost(t, 2*2*tasks/members, maxTasks, "tasks at a worker")
 }
 
 // An operator's choice is stored in the pin. It applies until another file arrives, whoever leads.
@@ -215,19 +212,15 @@ func TestRolloutConverges(t *testing.T) {
 		rollout := newRollout(pin, members...)
 		for step := 0; ; step++ {
 			next := rollout.next()
-			if len(next.Passed) > maxPassed+1 {
-				t.Fatalf("%d: %v: expected a newer state, found %+v after %+v", n, members, next, rollout.pin)
-			}
+			require.True(t, len(next.Passed) <= maxPassed+1,
+				"%d: %v: expected a newer state, found %+v after %+v", n, members, next, rollout.pin)
 			if fmt.Sprint(next) == fmt.Sprint(rollout.pin) {
 				break
 			}
 			rollout.pin = next
-			if step > 8 {
-				t.Fatalf("%d: %v: expected the pin to converge, found %+v", n, members, next)
-			}
+			require.True(t, step <= 8, "%d: %v: expected the pin to converge, found %+v", n, members, next)
 		}
-		if rollout.version(rollout.pin.Hash).members == nil {
-			t.Fatalf("%d: %v: expected a version that a member has, found %+v", n, members, rollout.pin)
-		}
+		require.True(t, rollout.version(rollout.pin.Hash).members != nil,
+			"%d: %v: expected a version that a member has, found %+v", n, members, rollout.pin)
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/logtest"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/cluster/clustertest"
@@ -292,9 +293,8 @@ func (w *simWorker) run(ctx context.Context) {
 	defer loops.Wait()
 	caughtUp := make(chan struct{})
 	loops.Go(func() {
-		if err := w.log.Read(ctx, w.apply, func() { w.store.CaughtUp(); close(caughtUp) }); err != nil {
-			w.group.t.Errorf("%s: reading ended with %v", w.name, err)
-		}
+		err := w.log.Read(ctx, w.apply, func() { w.store.CaughtUp(); close(caughtUp) })
+		assert.True(w.group.t, err == nil, "%s: reading ended with %v", w.name, err)
 	})
 	loops.Go(func() { w.herder.Run(ctx) })
 	select {

@@ -39,9 +39,8 @@ func (w javaWorker) call(t *testing.T, method, path, body string, answer any) {
 	if method == "GET" && response.StatusCode == http.StatusNotFound {
 		return // no status yet
 	}
-	if response.StatusCode >= 300 {
-		t.Fatalf("%s %s: expected a status below 300, found %s %s", method, path, response.Status, text)
-	}
+	require.True(t, response.StatusCode < 300,
+		"%s %s: expected a status below 300, found %s %s", method, path, response.Status, text)
 	if answer != nil {
 		require.NoError(t, json.Unmarshal(text, answer))
 	}
@@ -112,9 +111,8 @@ func TestRealStatuses(t *testing.T) {
 	log, err := os.ReadFile(filepath.Join(dir, "connect", "worker.log"))
 	require.NoError(t, err)
 	for line := range strings.Lines(string(log)) {
-		if strings.Contains(line, "KafkaStatusBackingStore") && !strings.Contains(line, "INFO") {
-			t.Errorf("unexpected line of the worker's log: %s", line)
-		}
+		assert.True(t, !strings.Contains(line, "KafkaStatusBackingStore") || strings.Contains(line, "INFO"),
+			"unexpected line of the worker's log: %s", line)
 	}
 }
 
@@ -240,9 +238,7 @@ func TestRealStatusBrokerKilled(t *testing.T) {
 	got := reader.Tasks("c")
 	assert.Equal(t, tasks, len(got))
 	for _, s := range got {
-		if s.State != connect.Running {
-			t.Errorf("unexpected status: task %d is %s", s.Task, s.State)
-		}
+		assert.True(t, s.State == connect.Running, "unexpected status: task %d is %s", s.Task, s.State)
 	}
 	assert.NoError(t, reader.Close(t.Context()))
 	assert.NoError(t, ours.Close(t.Context()))

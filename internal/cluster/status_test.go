@@ -42,9 +42,7 @@ func javaRecords(t testing.TB) (records []javaRecord) {
 		}
 		records = append(records, r)
 	}
-	if len(records) < 30 {
-		t.Fatalf("expected the records of a worker, found %d", len(records))
-	}
+	require.AtLeast(t, 30, len(records), "the records of a worker")
 	return records
 }
 
@@ -117,9 +115,7 @@ func TestStatusKeysAreParsed(t *testing.T) {
 	} {
 		got, err := parseStatusKey(key)
 		assert.NoError(t, err, key)
-		if got != want {
-			t.Errorf("%s: expected %+v, found %+v", key, want, got)
-		}
+		assert.Equal(t, want, got, key)
 	}
 	for _, key := range []string{"", "status", "status-connector-", "status-task-", "status-task-0", "status-task-a",
 		"status-task--0", "status-task-a-", "status-task-a-x", "status-task-a-00", "status-task-a-+1",
@@ -218,9 +214,7 @@ func (w *statusWriter) send(t *testing.T) {
 	t.Helper()
 	for _, k := range w.outbox.keys() {
 		w.outbox.send(k, w.statuses.status(k), func(value []byte) {
-			if w.sent[k] != nil {
-				t.Fatalf("%v: expected one value in flight, found two", k)
-			}
+			require.True(t, w.sent[k] == nil, "%v: expected one value in flight, found two", k)
 			w.sent[k] = value
 		})
 	}
@@ -262,9 +256,7 @@ func TestSafeWritesMatchJava(t *testing.T) {
 	for seed := range uint64(300) {
 		var log []statusWrite
 		statusWriters(t, rand.New(rand.NewPCG(seed, 1)), false, &log)
-		if len(log) == 0 {
-			t.Errorf("seed %d: expected writes, found none", seed)
-		}
+		assert.True(t, len(log) != 0, "seed %d: expected writes, found none", seed)
 	}
 }
 
@@ -304,10 +296,8 @@ func TestWritesKeepTheirOrder(t *testing.T) {
 					}
 					step := 0
 					fmt.Sscan(o.status.Trace, &step)
-					if step < lastStep {
-						t.Fatalf("seed %d: expected writes in order: %s wrote step %d after %d", seed, w.id, step,
-							lastStep)
-					}
+					require.True(t, step >= lastStep,
+						"seed %d: expected writes in order: %s wrote step %d after %d", seed, w.id, step, lastStep)
 					lastStep = step
 				}
 			}
@@ -324,9 +314,7 @@ func TestWritesKeepTheirOrder(t *testing.T) {
 			}
 		}
 	}
-	if superseded == 0 {
-		t.Error("expected writes that yield to a newer generation")
-	}
+	assert.True(t, superseded != 0, "expected writes that yield to a newer generation")
 }
 
 // Arbitrary contents of the topic break nothing, and accepted values are written again with the same meaning.

@@ -243,10 +243,9 @@ func TestManyStatuses(t *testing.T) {
 		require.Until(t, func() bool { return running() == tasks },
 			func() string { return fmt.Sprintf("%d tasks run", running()) })
 		t.Logf("%d records in %d requests", records.Load(), requests.Load())
-		if records.Load() > 2*tasks || requests.Load() > tasks/4 {
-			t.Errorf("expected at most two records a task, and a request for four of %d tasks, found %d and %d",
-				tasks, records.Load(), requests.Load())
-		}
+		assert.True(t, records.Load() <= 2*tasks && requests.Load() <= tasks/4,
+			"expected at most two records a task, and a request for four of %d tasks, found %d and %d", tasks,
+			records.Load(), requests.Load())
 	})
 }
 
@@ -310,9 +309,8 @@ func TestStatusWithoutPermission(t *testing.T) {
 		<-time.After(time.Minute)
 		assert.Equal(t, 0, len(w.Tasks("c")))
 		assert.Contains(t, w.journal.String(), "expected the right WRITE on the resource Topic connect-status")
-		if sent := requests.Load(); sent < 20 || sent > 70 {
-			t.Errorf("expected 20 to 70 requests in a minute, found %d", sent)
-		}
+		sent := requests.Load()
+		assert.True(t, sent >= 20 && sent <= 70, "expected 20 to 70 requests in a minute, found %d", sent)
 		granted.Store(true)
 		w.awaitStates(t, "0 RUNNING@a:1")
 	})

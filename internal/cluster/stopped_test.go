@@ -57,9 +57,8 @@ func leaderOfStopped(t *testing.T, callOther func() ([]byte, error)) *Worker {
 		Call: func(ctx context.Context, to, call, connector string, body, answer any) error {
 			assert.Equal(t, `http://w2:1 POST /culvert/internal/holds <nil>`,
 				fmt.Sprint(to, " ", call, connector, " ", body))
-			if _, ok := ctx.Deadline(); !ok {
-				t.Error("expected the request to have a deadline")
-			}
+			_, ok := ctx.Deadline()
+			assert.True(t, ok, "expected the request to have a deadline")
 			response, err := callOther()
 			if err == nil {
 				err = json.Unmarshal(response, answer)
@@ -94,15 +93,13 @@ func TestWhenStoppedWaitsForOtherWorkers(t *testing.T) {
 			w.options.Store.Apply(configtopic.TargetRecord("c", config.TargetStarted))
 			err := w.leader.putTaskConfigs(t.Context(), "c", config.TaskPlan{Offset: 0, Tasks: []map[string]string{{}}})
 			var failed *WriteError
-			if !errors.As(err, &failed) || failed.Cause.Error() !=
-				"connector c: expected no tasks while its offsets are changed" {
-				t.Errorf("expected tasks to be rejected for now, found %v", err)
-			}
+			assert.True(t, errors.As(err, &failed) &&
+				failed.Cause.Error() == "connector c: expected no tasks while its offsets are changed",
+				"expected tasks to be rejected for now, found %v", err)
 			return nil
 		}))
-		if elapsed < 7*time.Second || elapsed > 8*time.Second {
-			t.Errorf("expected the action to run when the tasks have ended, after 7 s, found %v", elapsed)
-		}
+		assert.True(t, elapsed >= 7*time.Second && elapsed <= 8*time.Second,
+			"expected the action to run when the tasks have ended, after 7 s, found %v", elapsed)
 		assert.Equal(t, map[string]int{}, w.leader.stoppedOnly)
 		assert.Equal(t, true, errors.Is(w.WhenStopped(t.Context(), "c", nil),
 			connect.ErrNotStopped)) // by now the connector runs

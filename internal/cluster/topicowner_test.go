@@ -147,10 +147,8 @@ func TestTwoGroupsNeverBothTakeATopic(t *testing.T) {
 			played := 0
 			for schedule := []int{}; schedule != nil; played++ {
 				b, choices := play(c.records, schedule)
-				if len(b.owners) != c.owners {
-					t.Fatalf("expected %d groups to run something, found %v:\n%s", c.owners, b.owners,
-						strings.Join(b.steps, "\n"))
-				}
+				require.True(t, len(b.owners) == c.owners, "expected %d groups to run something, found %v:\n%s",
+					c.owners, b.owners, strings.Join(b.steps, "\n"))
 				for len(schedule) < len(choices) {
 					schedule = append(schedule, 0)
 				}

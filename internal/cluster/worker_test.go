@@ -90,9 +90,8 @@ func TestOutdatedPlanIsNotForwarded(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		var refused *WriteError
-		if err := w.PutTaskConfigs(ctx, "c", plan); !errors.As(err, &refused) || ctx.Err() == nil {
-			t.Errorf("expected a wait for another plan, found %v", err)
-		}
+		err := w.PutTaskConfigs(ctx, "c", plan)
+		assert.True(t, errors.As(err, &refused) && ctx.Err() != nil, "expected a wait for another plan, found %v", err)
 		assert.Error(t, refused.Cause, "connector c: expected task configs of its current settings in the config topic")
 		assert.Equal(t, 0, len(sent), "plans that were sent")
 		write(7, map[string]string{"sets": "A"})

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/java/pattern"
 	"github.com/culvert-project/culvert/sdk/go/setting"
@@ -20,12 +21,10 @@ func TestExpressionTimeoutIsReported(t *testing.T) {
 	p, err := pattern.Compile("(a|aa)+b")
 	require.NoError(t, err)
 	topic := strings.Repeat("a", 200)
-	if _, err := MatchesTopic(p, topic); err == nil || !strings.Contains(err.Error(), topic) {
-		t.Errorf("expected an error that names the topic, found %v", err)
-	}
-	if isMatch, err := MatchesTopic(p, "aab"); err != nil || !isMatch {
-		t.Errorf("expected aab to match, found %t, %v", isMatch, err)
-	}
+	_, err = MatchesTopic(p, topic)
+	assert.Error(t, err, topic, "names the topic")
+	isMatch, err := MatchesTopic(p, "aab")
+	assert.True(t, err == nil && isMatch, "expected aab to match, found %t, %v", isMatch, err)
 }
 
 // A sink creates a task for each that it may have, so the number is bounded, with Kafka Connect's message.
@@ -36,9 +35,7 @@ func TestSinkTasksAreBounded(t *testing.T) {
 			NewEntry("tasks.max", value, "", 0),
 			NewEntry("topics", "t", "", 0),
 		}, nil)
-		if problems.Err() != nil {
-			t.Fatal(problems)
-		}
+		require.True(t, problems.Err() == nil, "%v", problems)
 		isRejected := func(kind wit.ComponentKind) bool {
 			return slices.ContainsFunc(checkCommonRules(connector, kind),
 				func(p Problem) bool { return p.Setting == "tasks.max" })
@@ -80,17 +77,15 @@ func TestCheckStopsWithContext(t *testing.T) {
 	} {
 		unlimited := &countingContext{Context: context.Background(), limit: 1 << 30}
 		check(unlimited)
-		if unlimited.checks < len(connector.Entries) {
-			t.Errorf("%s: expected a check of the context for each of %d settings, found %d", name,
-				len(connector.Entries), unlimited.checks)
-		}
+		assert.True(t, unlimited.checks >= len(connector.Entries),
+			"%s: expected a check of the context for each of %d settings, found %d", name, len(connector.Entries),
+			unlimited.checks)
 		for _, limit := range []int{0, 100, unlimited.checks - 1} {
 			problems := check(&countingContext{Context: context.Background(), limit: limit})
-			if n := len(problems); n == 0 || n > limit+1 || problems.Err() == nil ||
-				!strings.Contains(problems[n-1].Text, "context canceled") {
-				t.Errorf("%s: expected the check to stop after %d settings with a problem, found %d problems", name,
-					limit, n)
-			}
+			n := len(problems)
+			assert.True(t, n != 0 && n <= limit+1 && problems.Err() != nil &&
+				strings.Contains(problems[n-1].Text, "context canceled"),
+				"%s: expected the check to stop after %d settings with a problem, found %d problems", name, limit, n)
 		}
 	}
 }
@@ -122,9 +117,8 @@ func TestAliasesAreParsedOnceForACheck(t *testing.T) {
 					noEffect++
 				}
 			}
-			if noEffect != warnings {
-				t.Errorf("%s=%.9s: expected %d settings without effect, found %d", list, aliases, warnings, noEffect)
-			}
+			assert.True(t, noEffect == warnings,
+				"%s=%.9s: expected %d settings without effect, found %d", list, aliases, warnings, noEffect)
 		}
 	}
 }
@@ -155,9 +149,7 @@ func TestHostileDeclarationsAreCheckedInTime(t *testing.T) {
 				unknown++
 			}
 		}
-		if unknown != len(connector.Entries) {
-			t.Errorf("expected %d unknown settings, found %d", len(connector.Entries), unknown)
-		}
+		assert.Equal(t, len(connector.Entries), unknown, "unknown settings")
 	case <-time.After(10 * time.Minute): // many times the usual duration; without a bound it is an hour
 		t.Fatal("expected the check to end in time")
 	}

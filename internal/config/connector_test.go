@@ -50,9 +50,7 @@ func connector(t *testing.T, text string) *Connector {
 	entries, problems := Read("c.properties", []byte(text))
 	providers, providerProblems := newProviders(nil)
 	connector, connectorProblems := NewConnector("c.properties", entries, providers)
-	if all := slices.Concat(problems, providerProblems, connectorProblems); len(all) > 0 {
-		t.Fatalf("expected no problems, found %v", all)
-	}
+	require.Len(t, 0, slices.Concat(problems, providerProblems, connectorProblems), "problems")
 	return connector
 }
 
@@ -106,10 +104,8 @@ func TestUnreadableWorkerFile(t *testing.T) {
 		}
 	}
 	path := filepath.Join(dir, "empty")
-	if _, problems, err := LoadWorker(path, []string{"CULVERT_BOOTSTRAP_SERVERS=a:1"}, nil); err != nil ||
-		problems != nil {
-		t.Errorf("expected the environment to do, found %v %v", problems, err)
-	}
+	_, problems, err := LoadWorker(path, []string{"CULVERT_BOOTSTRAP_SERVERS=a:1"}, nil)
+	assert.True(t, err == nil && problems == nil, "expected the environment to do, found %v %v", problems, err)
 }
 
 // Kafka Connect's rules about topics of sinks are checked.
@@ -138,9 +134,7 @@ func TestPasswordsAreNeverShown(t *testing.T) {
 	connector.Entries[3].Value = new(secret.Redactor).NewSecret("hunter2", true, "hunter2")
 	output := fmt.Sprint(checkComponent(t.Context(), Checker{Worker: plainWorker(t, "")}, connector, component()),
 		connector, connector.Entries, NewRoles(declarations, connector))
-	if strings.Contains(output, "hunter2") {
-		t.Errorf("expected no secret, found one in %s", output)
-	}
+	assert.True(t, !strings.Contains(output, "hunter2"), "expected no secret, found one in %s", output)
 	spec := wit.ConfigKey{Kind: wit.KindPassword, Rules: []wit.Rule{{Pattern: wit.Ptr("[a-z]+")}}}
 	if text := CheckValue(&spec, "hunter2", true); text == "" || strings.Contains(text, "hunter2") {
 		t.Errorf("expected a problem that does not show the value, found %q", text)
@@ -199,9 +193,8 @@ predicates.p.pattern=y`)
 		{Alias: "a", Class: "A", Prefix: "transforms.a.", Predicate: p, Negate: true},
 		{Alias: "b", Class: "B", Prefix: "transforms.b."},
 	}
-	if diff := cmp.Diff(want, stages); diff != "" || len(problems) > 0 {
-		t.Errorf("(-want +got)\n%s%v", diff, problems)
-	}
+	diff := cmp.Diff(want, stages)
+	assert.True(t, diff == "" && len(problems) == 0, "(-want +got)\n%s%v", diff, problems)
 	assert.Equal(t, map[string]string{"name": "c", "field": "x"}, c.StageConfig("transforms.a.").Raw())
 	invalid := connector(t,
 		"transforms=a,b,a\ntransforms.a.type=A\ntransforms.a.predicate=q\ntransforms.b.negate=maybe\n"+
@@ -389,9 +382,8 @@ func TestProviders(t *testing.T) {
 		got, more := providers.resolveAll([]Entry{NewEntry("k", test.value, "", 0)})
 		problems = append(problems, more...)
 		if test.problem != "" {
-			if len(problems) != 1 || !strings.Contains(problems[0].Text, test.problem) {
-				t.Errorf("%s: expected a problem with %q, found %v", test.value, test.problem, problems)
-			}
+			assert.True(t, len(problems) == 1 && strings.Contains(problems[0].Text, test.problem),
+				"%s: expected a problem with %q, found %v", test.value, test.problem, problems)
 			continue
 		}
 		if got[0].Value.Reveal() != test.want || got[0].Raw != test.value || len(problems) > 0 ||
@@ -422,16 +414,14 @@ func TestOnlyLoginModuleOptionsAreRedacted(t *testing.T) {
 	} {
 		providers, _ := newProviders(nil)
 		resolved, problems := providers.resolveAll([]Entry{entry})
-		if got := providers.Redact(text); got != want || len(problems) > 0 ||
-			!strings.Contains(resolved[0].Value.Reveal(), "hush") {
-			t.Errorf("of %q: expected %q, found %q %v", text, want, got, problems)
-		}
+		got := providers.Redact(text)
+		assert.True(t, got == want && len(problems) == 0 && strings.Contains(resolved[0].Value.Reveal(), "hush"),
+			"of %q: expected %q, found %q %v", text, want, got, problems)
 	}
 	providers, _ := newProviders(nil)
 	resolved, _ := providers.resolveAll([]Entry{NewEntry("k", "${file:"+file+":part}", "w.properties", 1)})
-	if got := providers.Redact("user svc.orders, hush"); got != "user [hidden], [hidden]" {
-		t.Errorf("expected nothing for a part of a line, found %q", got)
-	}
+	got := providers.Redact("user svc.orders, hush")
+	assert.Equal(t, "user [hidden], [hidden]", got, "nothing for a part of a line")
 	runtime.KeepAlive(resolved)
 }
 
@@ -443,37 +433,28 @@ func TestRotatedSecretsAreRedacted(t *testing.T) {
 		NewEntry("sasl.jaas.config", "${file:"+file+":pw}", "w.properties", 2)}, nil, nil)
 	require.NoError(t, problems.Err())
 	write(t, file, "pw=second-passw0rd")
-	if current, ok := w.Current("sasl.jaas.config"); !ok || current != "second-passw0rd" {
-		t.Fatalf("expected second-passw0rd, found %q, %t", current, ok)
-	}
+	current, ok := w.Current("sasl.jaas.config")
+	require.True(t, ok && current == "second-passw0rd", "expected second-passw0rd, found %q, %t", current, ok)
 	for range 2 { // unused values are forgotten by the garbage collector
 		t.Setenv("CONFIG_TEST_DROPPED", "third-passw0rd")
 		w.Providers.resolveAll([]Entry{NewEntry("k", "${env:CONFIG_TEST_DROPPED}", "", 0)})
 		for deadline := time.Now().Add(time.Minute); w.Redact("third-passw0rd") == "[hidden]"; runtime.GC() {
-			if time.Now().After(deadline) {
-				t.Fatal("expected the former value to be forgotten")
-			}
+			require.True(t, !time.Now().After(deadline), "expected the former value to be forgotten")
 		}
 	}
-	if got := w.Redact("refused second-passw0rd"); got != "refused [hidden]" {
-		t.Errorf("expected the current value hidden, found %q", got)
-	}
+	assert.Equal(t, "refused [hidden]", w.Redact("refused second-passw0rd"), "the current value hidden")
 }
 
 // The largest LONG means "forever".
 func TestLargestDurationMeansForever(t *testing.T) {
 	const largest = "9223372036854775807"
 	w, problems := NewWorker("", nil, nil, map[string]string{"task.shutdown.graceful.timeout.ms": largest})
-	if len(problems) > 0 {
-		t.Fatal(problems)
-	}
+	require.True(t, len(problems) == 0, "%v", problems)
 	r := Roles{byRole: map[string]roleValue{role.SinkFlushIntervalMS: {value: largest}}}
 	const long = 50 * 365 * 24 * time.Hour
 	for _, d := range []time.Duration{w.Duration("task.shutdown.graceful.timeout.ms"),
 		r.Duration(role.SinkFlushIntervalMS)} {
-		if d < long || d+long < d {
-			t.Errorf("expected a very long time, found %v", d)
-		}
+		assert.True(t, d >= long && d+long >= d, "expected a very long time, found %v", d)
 	}
 }
 
@@ -483,32 +464,24 @@ func TestWorkerLayers(t *testing.T) {
 		"key.converter.schemas.enable=false")
 	w, problems := NewWorker("w.properties", entries, []string{"CULVERT_OFFSET_FLUSH_INTERVAL_MS=2",
 		"CULVERT_LISTENERS=http://:2", "HOME=/", "CULVERT_DEMO_PORT=1"}, map[string]string{"listeners": "http://:3"})
-	if len(problems) > 0 {
-		t.Fatal(problems)
-	}
+	require.True(t, len(problems) == 0, "%v", problems)
 	got := fmt.Sprint(w.List("bootstrap.servers"), w.Duration("offset.flush.interval.ms"), w.Text("listeners"),
 		w.Text("offset.storage.topic"), w.Prefixed("key.converter."))
-	if want := "[a:1] 2mshttp://:3connect-offsetsmap[schemas.enable:false]"; got != want {
-		t.Errorf("expected %s, found %s", want, got)
-	}
+	assert.Equal(t, "[a:1] 2mshttp://:3connect-offsetsmap[schemas.enable:false]", got)
 	connector := connector(t, "value.converter=own\nvalue.converter.a=1")
-	if class, settings := connector.Converter("key.converter", w); class != JSONConverter ||
-		settings["schemas.enable"] != "false" {
-		t.Errorf("expected the worker's key converter, found %s %v", class, settings)
-	}
-	if class, settings := connector.Converter("value.converter", w); class != "own" ||
-		fmt.Sprint(settings) != "map[a:1]" {
-		t.Errorf("expected the connector's value converter, found %s %v", class, settings)
-	}
+	class, settings := connector.Converter("key.converter", w)
+	assert.True(t, class == JSONConverter && settings["schemas.enable"] == "false",
+		"expected the worker's key converter, found %s %v", class, settings)
+	class, settings = connector.Converter("value.converter", w)
+	assert.True(t, class == "own" && fmt.Sprint(settings) == "map[a:1]",
+		"expected the connector's value converter, found %s %v", class, settings)
 }
 
 // A host whose name begins like the embedded broker's is a broker of a cluster.
 func TestExactlyOnceWithHostNamedLikeEmbedded(t *testing.T) {
 	_, problems := NewWorker("w.properties", workerEntries(t, "bootstrap.servers=embedded-kafka:9092\ngroup.id=g\n"+
 		"exactly.once.source.support=enabled"), nil, nil)
-	if err := problems.Err(); err != nil {
-		t.Errorf("expected no problem, found %v", err)
-	}
+	assert.NoError(t, problems.Err(), "no problem")
 }
 
 // Missing, invalid and misplaced settings of a worker are reported with their lines.
@@ -557,9 +530,7 @@ func TestSettingsWithoutEffectWarnWithReason(t *testing.T) {
 		_, problems := NewWorker("", workerEntries(t, key+"="+value+"\n"), nil, nil)
 		expectLines(t, key, "w.properties:1: "+key+": warning: has no effect: "+reason, problems)
 	}
-	if count != 34 {
-		t.Errorf("expected 34 settings without effect, found %d", count)
-	}
+	assert.Equal(t, 34, count, "settings without effect")
 }
 
 // A file is a connector's if it has settings that no worker has.
@@ -588,9 +559,7 @@ func TestIsConnector(t *testing.T) {
 		"plugin.x.limits.calls=1":                          false,
 	} {
 		entries, _ := Read("x.properties", []byte(text))
-		if got := isConnector(entries); got != want {
-			t.Errorf("%q: expected %t, found %t", text, want, got)
-		}
+		assert.Equal(t, want, isConnector(entries), text)
 	}
 }
 
@@ -618,24 +587,20 @@ func TestFolder(t *testing.T) {
 		},
 		Folder: dir,
 	}
-	if diff := cmp.Diff(want, files); diff != "" || err != nil {
-		t.Errorf("(-want +got)\n%s%v", diff, err)
-	}
+	diff := cmp.Diff(want, files)
+	assert.True(t, diff == "" && err == nil, "(-want +got)\n%s%v", diff, err)
 	in, problems, err := Load(files, nil, nil)
 	wantLines := fmt.Sprintf("%[1]s:1: name: expected a name that no other connector has, found \"a\" in %[1]s and "+
 		"%[2]s: none of them runs, because offsets belong to the name\n"+
 		"%[2]s:1: name: expected a name that no other connector has, found \"a\" in %[1]s and %[2]s: none of them "+
 		"runs, because offsets belong to the name",
 		files.Connectors[0], files.Connectors[1])
-	if err != nil || len(problems) > 0 || len(in.Connectors) != 2 || in.Connectors[0].Name != "a" ||
-		in.Connectors[1].Name != "c" {
-		t.Fatalf("expected the connectors a and c, found %v %v %v", in.Connectors, problems, err)
-	}
+	require.True(t, err == nil && len(problems) == 0 && len(in.Connectors) == 2 && in.Connectors[0].Name == "a" &&
+		in.Connectors[1].Name == "c", "expected the connectors a and c, found %v %v %v", in.Connectors, problems, err)
 	expectLines(t, "all", wantLines, in.Problems())
 	args, err := ParseArguments([]string{files.Connectors[0], files.Connectors[1]})
-	if err != nil || args.Worker != "" || len(args.Connectors) != 2 {
-		t.Errorf("expected a connector's file to be recognised, found %v %v", args, err)
-	}
+	assert.True(t, err == nil && args.Worker == "" && len(args.Connectors) == 2,
+		"expected a connector's file to be recognised, found %v %v", args, err)
 }
 
 // An unreadable file keeps its own name and takes no name from another file.
@@ -655,9 +620,8 @@ func TestUnreadableConnectorFile(t *testing.T) {
 		": expected at most 10000 settings, found 10001"
 	require.NoError(t, err)
 	expectLines(t, "all", want, in.Problems())
-	if len(in.Connectors) == 0 || in.Connectors[0].Problems != nil {
-		t.Errorf("expected the first connector without problems, found %+v", in.Connectors)
-	}
+	assert.True(t, len(in.Connectors) != 0 && in.Connectors[0].Problems == nil,
+		"expected the first connector without problems, found %+v", in.Connectors)
 	// A file that grows while it is read is not accepted.
 	growing := filepath.Join(dir, "growing.properties")
 	stop := make(chan struct{})
@@ -677,10 +641,9 @@ func TestUnreadableConnectorFile(t *testing.T) {
 		}
 	}()
 	for range 20 {
-		if _, _, err := ReadFile(growing); err != nil && !strings.Contains(err.Error(), "changes while it is read") &&
-			!strings.Contains(err.Error(), "at most") {
-			t.Errorf("expected an error about the change or the size, found %v", err)
-		}
+		_, _, err := ReadFile(growing)
+		assert.True(t, err == nil || strings.Contains(err.Error(), "changes while it is read") ||
+			strings.Contains(err.Error(), "at most"), "expected an error about the change or the size, found %v", err)
 	}
 	close(stop)
 	<-stopped
@@ -700,15 +663,12 @@ func TestNoPluginSettingsByName(t *testing.T) {
 		files++
 		data, err := os.ReadFile(path)
 		for i, line := range strings.Split(string(data), "\n") {
-			if name.MatchString(line) {
-				t.Errorf("%s:%d: expected no name of a plugin's setting, found %s", path, i+1, line)
-			}
+			assert.True(t, !name.MatchString(line),
+				"%s:%d: expected no name of a plugin's setting, found %s", path, i+1, line)
 		}
 		return err
 	})
-	if err != nil || files < 10 {
-		t.Errorf("expected to read all of internal/, read %d files, %v", files, err)
-	}
+	assert.True(t, err == nil && files >= 10, "expected to read all of internal/, read %d files, %v", files, err)
 }
 
 // Each expression for topic creation is bounded, and so are all of them together.
@@ -723,10 +683,9 @@ func TestTopicCreationExpressionsAreBounded(t *testing.T) {
 			test.include).checkTopicCreation())
 	}
 	problems := checkCommonRules(connector(t, "topics.regex="+strings.Repeat(`\\pL`, 60_000)), wit.ComponentSink)
-	if len(problems) != 1 || !strings.Contains(problems[0].Text,
-		"Invalid regex: expected at most 1000 characters, found 180000") {
-		t.Errorf("expected the expression to be too long, found %d problems %.300v", len(problems), problems)
-	}
+	assert.True(t, len(problems) == 1 &&
+		strings.Contains(problems[0].Text, "Invalid regex: expected at most 1000 characters, found 180000"),
+		"expected the expression to be too long, found %d problems %.300v", len(problems), problems)
 }
 
 // Problems and settings of transforms repeat an alias, but no long one, and no list of them.
@@ -768,10 +727,8 @@ func TestAliasesAreBounded(t *testing.T) {
 			size += len(p.Text)
 		}
 	}
-	if unknown != maxStages/2-2 || size > 2*aliases {
-		t.Errorf("expected %d unknown predicates in at most %d bytes, found %d in %d", maxStages/2-2, 2*aliases,
-			unknown, size)
-	}
+	assert.True(t, unknown == maxStages/2-2 && size <= 2*aliases,
+		"expected %d unknown predicates in at most %d bytes, found %d in %d", maxStages/2-2, 2*aliases, unknown, size)
 }
 
 // A connector has a bounded number of transforms and predicates together. Aliases are compared in linear time.

@@ -62,9 +62,8 @@ func TestRESTConnectorsSurviveRestart(t *testing.T) {
 	snapshot, _ = store.Snapshot()
 	assert.Equal(t, "3", snapshot.Connectors[1].Version) // not a version of an earlier connector of its name
 	write(t, filepath.Join(dir, "connectors.json"), "{")
-	if _, err := OpenConnectorsFile(filepath.Join(dir, "connectors.json")); err == nil {
-		t.Error("expected an error for a truncated file")
-	}
+	_, err := OpenConnectorsFile(filepath.Join(dir, "connectors.json"))
+	assert.True(t, err != nil, "expected an error for a truncated file")
 }
 
 // The second of two changes to one version is rejected and writes nothing.
@@ -128,9 +127,8 @@ func TestImport(t *testing.T) {
 	require.NoError(t, os.Remove(filepath.Join(folder, "bad.json")))
 	_, _, err = made.Import(folder, targets)
 	require.NoError(t, err)
-	if _, err := os.Stat(folder); err == nil {
-		t.Error("expected the empty folder to be removed")
-	}
+	_, err = os.Stat(folder)
+	assert.True(t, err != nil, "expected the empty folder to be removed")
 }
 
 // A connector that has a file must be changed there, also while it runs with an earlier version of the file.
@@ -157,7 +155,6 @@ func TestConnectorsFileIsBounded(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "connectors.json")
 	write(t, path, "{}")
 	require.NoError(t, os.Truncate(path, maxConnectorsFile+1))
-	if _, err := OpenConnectorsFile(path); err == nil {
-		t.Error("expected an error for a file that is too large")
-	}
+	_, err := OpenConnectorsFile(path)
+	assert.True(t, err != nil, "expected an error for a file that is too large")
 }

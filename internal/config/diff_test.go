@@ -6,8 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -135,15 +134,12 @@ func checkDiff(t *testing.T, c diffCase) {
 		if s.KeepsRunning {
 			line += ", keeps running"
 		}
-		if (s.Action == Reject) != (s.Problems.Err() != nil) || (s.Connector == nil) != (s.Action == Remove) {
-			t.Errorf("%s: expected problems of rejected steps only and a connector unless removed, found %+v", c.name,
-				s)
-		}
+		assert.True(t, (s.Action == Reject) == (s.Problems.Err() != nil) &&
+			(s.Connector == nil) == (s.Action == Remove),
+			"%s: expected problems of rejected steps only and a connector unless removed, found %+v", c.name, s)
 		steps = append(steps, line)
 	}
-	if diff := cmp.Diff(c.want, strings.Join(steps, "; ")); diff != "" {
-		t.Errorf("%s (-want +got)\n%s", c.name, diff)
-	}
+	assert.Equal(t, c.want, strings.Join(steps, "; "), c.name)
 }
 
 // Each file's change is yielded before the next file is checked, and removals after all checks: a later file may be a
@@ -176,9 +172,7 @@ func TestDiffYieldsEachChangeAfterItsCheck(t *testing.T) {
 				break
 			}
 		}
-		if got := strings.Join(events, "; "); got != c.want {
-			t.Errorf("after %d steps: expected %s, found %s", c.steps, c.want, got)
-		}
+		assert.Equal(t, c.want, strings.Join(events, "; "), "after", c.steps, "steps")
 	}
 }
 
@@ -196,8 +190,7 @@ func TestDiffRepeatsNoWarning(t *testing.T) {
 	} {
 		steps := slices.Collect(Diff([]RunningConnector{current}, []*Connector{c.file},
 			func(*Connector) Problems { return nil }, func(*Connector) *Declarations { return Declare() }))
-		if len(steps) != 1 || steps[0].Action != NoChange || len(steps[0].Problems) != c.warnings {
-			t.Errorf("%s: expected nothing to do and %d warnings, found %+v", name, c.warnings, steps)
-		}
+		assert.True(t, len(steps) == 1 && steps[0].Action == NoChange && len(steps[0].Problems) == c.warnings,
+			"%s: expected nothing to do and %d warnings, found %+v", name, c.warnings, steps)
 	}
 }

@@ -97,14 +97,12 @@ func checkEdit(t *testing.T, text string, settings map[string]string) {
 	if err != nil {
 		decoded, decodeErr := decodeText([]byte(text))
 		withoutMark := []byte(strings.TrimPrefix(text, byteOrderMark))
-		if decodeErr == nil && !isJSON(withoutMark) && !isJSON(decoded) {
-			t.Fatalf("%q: expected no error, found %v", text, err)
-		}
+		require.True(t, decodeErr != nil || isJSON(withoutMark) || isJSON(decoded),
+			"%q: expected no error, found %v", text, err)
 		return
 	}
-	if got := settingsOf(t, data); !maps.Equal(got, settings) {
-		t.Fatalf("%q with %q became %q, which reads as %q", text, settings, data, got)
-	}
+	got := settingsOf(t, data)
+	require.True(t, maps.Equal(got, settings), "%q with %q became %q, which reads as %q", text, settings, data, got)
 	oldText, _ := decodeText([]byte(text))
 	newText, _ := decodeText(data)
 	var unchanged []string
@@ -147,9 +145,8 @@ func FuzzEdit(f *testing.F) {
 			for _, entry := range entries {
 				settings[entry.Key] = entry.Raw
 			}
-			if result, err := Edit(text, settings); err == nil && result != text {
-				t.Fatalf("%q became %q", text, result)
-			}
+			result, err := Edit(text, settings)
+			require.True(t, err != nil || result == text, "%q became %q", text, result)
 		}
 		settings[a] = one
 		settings[b] = two

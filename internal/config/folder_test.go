@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
@@ -93,10 +94,8 @@ func (f *watchedFolder) awaitSnapshot(want string, intermediate ...string) {
 		if got == want || (isPrefix && strings.HasPrefix(got, want)) {
 			return
 		}
-		if !slices.Contains(allowed, got) {
-			f.t.Fatalf("between\n%s\nand\n%s\nfound an unexpected snapshot\n%s",
-				strings.Join(allowed, "\nor\n"), want, got)
-		}
+		require.True(f.t, slices.Contains(allowed, got),
+			"between\n%s\nand\n%s\nfound an unexpected snapshot\n%s", strings.Join(allowed, "\nor\n"), want, got)
 	}
 }
 
@@ -112,14 +111,11 @@ func TestFolderIsFollowed(t *testing.T) {
 	folder.writeFile("b.json", `{"name":"b","config":{"x":"1"}}`)
 	folder.awaitSnapshot("a 1\nb 1")
 	previous := folder.last
-	if folder.store.IsStale(previous) {
-		t.Error("expected that the last snapshot is not stale")
-	}
+	assert.True(t, !folder.store.IsStale(previous), "expected that the last snapshot is not stale")
 	folder.writeFile("a.properties", "x=2\n")
 	folder.awaitSnapshot("a 2\nb 1")
-	if !folder.store.IsStale(previous) || folder.store.IsStale(folder.last) {
-		t.Error("expected that the snapshot before a change is stale, and the one after it is not")
-	}
+	assert.True(t, folder.store.IsStale(previous) && !folder.store.IsStale(folder.last),
+		"expected that the snapshot before a change is stale, and the one after it is not")
 	folder.writeFile("b.json", `{"name":"b","config":{`)
 	folder.awaitSnapshot("a 2\nb ! b.json:1: invalid JSON: ")
 	folder.writeFile("b.json", `{"name":"b","config":{"x":"3"}}`)
@@ -147,9 +143,7 @@ func TestFolderIsFollowed(t *testing.T) {
 	folder.store.Refresh()
 	for folder.last = <-folder.snapshots; !folder.last.Requested; folder.last = <-folder.snapshots {
 	}
-	if got := folder.describe(folder.last); got != "a 9" {
-		t.Errorf("after Refresh: expected a 9, found %s", got)
-	}
+	assert.Equal(t, "a 9", folder.describe(folder.last), "after Refresh")
 }
 
 // A growing file does not delay other files, and is read whole when it no longer changes.
@@ -189,10 +183,9 @@ func TestGrowingFileIsReadWhole(t *testing.T) {
 	for folder.describe(folder.last) != want {
 		folder.last = <-folder.snapshots
 		for _, connector := range folder.last.Connectors {
-			if connector.Problems.Err() != nil &&
-				connector.Problems[0].Text != "the file is empty: expected the settings of a connector" {
-				t.Errorf("expected no problems, found %v", connector.Problems)
-			}
+			assert.True(t, connector.Problems.Err() == nil ||
+				connector.Problems[0].Text == "the file is empty: expected the settings of a connector",
+				"expected no problems, found %v", connector.Problems)
 		}
 	}
 }
@@ -206,12 +199,9 @@ func TestFileChangedAtStartIsNotDeleted(t *testing.T) {
 	s := NewFolderStore(Locations{Folder: dir}, plainWorker(t, ""), slog.New(slog.DiscardHandler))
 	const requested = false
 	for range 3 {
-		if _, unstable := s.scan(); !unstable {
-			t.Error("expected another scan of a file that has just changed")
-		}
-		if snapshot := s.snapshot(requested); len(snapshot.Connectors) != 2 {
-			t.Errorf("expected both files, found %v", snapshot.Connectors)
-		}
+		_, unstable := s.scan()
+		assert.True(t, unstable, "expected another scan of a file that has just changed")
+		assert.Len(t, 2, s.snapshot(requested).Connectors, "both files")
 		// The next scan finds other contents than this one.
 		s.state.files[filepath.Join(dir, "a.properties")].stamp = "stamp of other contents"
 	}

@@ -44,9 +44,7 @@ func TestMaskedSettings(t *testing.T) {
 		"transforms.x.spec":                                    "a:b",
 	}
 	assert.Equal(t, want, masked)
-	if stored["shop.key"] != "k3y" {
-		t.Error("expected the stored settings not to change")
-	}
+	assert.True(t, stored["shop.key"] == "k3y", "expected the stored settings not to change")
 
 	// A masked configuration that is sent back is stored with the original values and the changes.
 	masked["name"] = "d"
@@ -56,9 +54,8 @@ func TestMaskedSettings(t *testing.T) {
 	assert.Equal(t, stored, restored)
 	_, err = RestoreMasked(map[string]string{"b.pwd": Mask, "a.pwd": " " + Mask, "c": "x"}, map[string]string{"c": "y",
 		"b.pwd": Mask})
-	if err == nil || !strings.HasPrefix(err.Error(), "a.pwd, b.pwd: expected a value, found [hidden]") {
-		t.Errorf("expected the settings to be named, found %v", err)
-	}
+	assert.True(t, err != nil && strings.HasPrefix(err.Error(), "a.pwd, b.pwd: expected a value, found [hidden]"),
+		"expected the settings to be named, found %v", err)
 	if restored, err := RestoreMasked(map[string]string{"a": "x" + Mask}, nil); err != nil || restored["a"] != "x"+Mask {
 		t.Errorf("expected a value that contains the mask not to count as masked: %v, %v", restored, err)
 	}
@@ -68,12 +65,9 @@ func TestMaskedSettings(t *testing.T) {
 func TestListenersAreLocalByDefault(t *testing.T) {
 	for file, want := range map[string]string{"": "http://127.0.0.1:8083", "worker.properties": "http://:8083"} {
 		w, _ := NewWorker(file, nil, nil, nil)
-		if got := strings.Join(w.List("listeners"), ","); got != want || w.IsSet("listeners") {
-			t.Errorf("file %q: expected %s, found %s", file, want, got)
-		}
+		got := strings.Join(w.List("listeners"), ",")
+		assert.True(t, got == want && !w.IsSet("listeners"), "file %q: expected %s, found %s", file, want, got)
 	}
 	w, _ := NewWorker("", nil, []string{"CULVERT_LISTENERS=http://:1"}, nil)
-	if got := w.Text("listeners"); got != "http://:1" {
-		t.Errorf("expected the specified listeners, found %s", got)
-	}
+	assert.Equal(t, "http://:1", w.Text("listeners"), "the specified listeners")
 }

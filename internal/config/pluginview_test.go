@@ -36,9 +36,8 @@ func TestSecretsOfAnyDeclaration(t *testing.T) {
 		"shop.client.SECRET": true,
 		"shop.secrets":       false,
 	} {
-		if got := isSecret(key, pluginSettings, others); got != want {
-			t.Errorf("%s: expected a secret: %t, found %t", key, want, got)
-		}
+		got := isSecret(key, pluginSettings, others)
+		assert.True(t, got == want, "%s: expected a secret: %t, found %t", key, want, got)
 	}
 }
 
@@ -82,10 +81,8 @@ func TestValuesFromFiles(t *testing.T) {
 		assert.Equal(t, test.want, test.guest.Settings(connector), name)
 		// A plan of a built-in plugin is passed to another version, which sees no more than it would have seen
 		// otherwise.
-		if diff := cmp.Diff(test.want, test.guest.PlannedSettings(connector, settings("kept", "open", Mask, "kept",
-			"pre-kept"))); diff != "" {
-			t.Errorf("%s, planned (-want +got)\n%s", name, diff)
-		}
+		assert.Equal(t, test.want, test.guest.PlannedSettings(connector, settings("kept", "open", Mask, "kept",
+			"pre-kept")), name, "planned")
 	}
 }
 
@@ -112,9 +109,7 @@ func TestEndpointDefaultsOfPluginsAreIgnored(t *testing.T) {
 		"http.oauth.token-endpoint", "tls.truststore.location",
 		"tls.allow-legacy", "http.destination", "http.header.x-forwarded-host", "http.user", "http.maintenance-windows",
 		"http.whatever"} {
-		if r.Has(name) || r.IsSet(name) {
-			t.Errorf("%s: expected nothing, found %q", name, r.Text(name))
-		}
+		assert.True(t, !r.Has(name) && !r.IsSet(name), "%s: expected nothing, found %q", name, r.Text(name))
 	}
 	if len(r.Prefix("http.header.")) > 0 || r.Text("http.address") != "good.example" ||
 		r.Text("http.read-timeout-ms") != "5" {
@@ -132,9 +127,7 @@ c.properties:1: x.port: Missing required configuration "x.port" which has no def
 c.properties:1: x.scheme: warning: not set; the plugin's default "http" is ignored, because only the user may set http.scheme
 c.properties:1: x.proxy: warning: not set; the plugin's default "http" is ignored, because only the user may set http.proxy.type
 `
-	if len(text) < len(want) || text[:len(want)] != want {
-		t.Errorf("expected\n%s\nfound\n%s", want, text)
-	}
+	assert.True(t, len(text) >= len(want) && text[:len(want)] == want, "expected\n%s\nfound\n%s", want, text)
 }
 
 // A secret is rejected in a setting that is shown, and no message contains it.
@@ -167,8 +160,7 @@ func TestTextsAreTrimmedAsJavaDoes(t *testing.T) {
 		connector := &Connector{Entries: []Entry{NewEntry("delimiter", test.text, "", 0)}}
 		guest := PluginView{Component: tableOf(declarations)}
 		want := []wit.Setting{{Name: "delimiter", Value: test.want}}
-		if diff := cmp.Diff(want, guest.Settings(connector)); diff != "" || connector.Text("delimiter") != test.want {
-			t.Errorf("%q: (-want +got)\n%s", test.text, diff)
-		}
+		diff := cmp.Diff(want, guest.Settings(connector))
+		assert.True(t, diff == "" && connector.Text("delimiter") == test.want, "%q: (-want +got)\n%s", test.text, diff)
 	}
 }

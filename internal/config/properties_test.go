@@ -75,9 +75,8 @@ func TestPropertiesSyntax(t *testing.T) {
 			for i := range test.want {
 				test.want[i].File = "x.properties"
 			}
-			if diff := cmp.Diff(test.want, got); diff != "" || len(problems) > 0 {
-				t.Errorf("(-want +got)\n%s%v", diff, problems)
-			}
+			diff := cmp.Diff(test.want, got)
+			assert.True(t, diff == "" && len(problems) == 0, "(-want +got)\n%s%v", diff, problems)
 		})
 	}
 }
@@ -93,9 +92,7 @@ func storedProperties(t *testing.T) (files, answers []string) {
 		files = append(files, file)
 		answers = append(answers, answer)
 	}
-	if len(files) < 539 {
-		t.Fatalf("expected 539 files and more, found %d", len(files))
-	}
+	require.True(t, len(files) >= 539, "expected 539 files and more, found %d", len(files))
 	return files, answers
 }
 
@@ -137,12 +134,10 @@ func TestPropertiesProblems(t *testing.T) {
 	want := "x.properties:2: b: expected four hexadecimal digits after \\u\n" +
 		"x.properties:3: a: warning: set again, first in line 1: the last one counts\n" +
 		"x.properties:4: a: warning: set again, first in line 1: the last one counts"
-	if got := lines(problems); got != want {
-		t.Errorf("got\n%s\nwant\n%s", got, want)
-	}
-	if len(entries) != 1 || entries[0].Value.Reveal() != "2" {
-		t.Errorf("expected the last a alone, found %v", entries)
-	}
+	got := lines(problems)
+	assert.True(t, got == want, "got\n%s\nwant\n%s", got, want)
+	assert.True(t, len(entries) == 1 && entries[0].Value.Reveal() == "2",
+		"expected the last a alone, found %v", entries)
 }
 
 func lines(problems Problems) string {
@@ -175,9 +170,8 @@ func FuzzProperties(f *testing.F) {
 			}
 			last[entry.Key] = entry.Raw
 		}
-		if diff := cmp.Diff(other.Map(), last); diff != "" {
-			t.Errorf("%q (-other +ours)\n%s", text, diff)
-		}
+		diff := cmp.Diff(other.Map(), last)
+		assert.True(t, diff == "", "%q (-other +ours)\n%s", text, diff)
 	})
 }
 
@@ -189,14 +183,10 @@ func FuzzRead(f *testing.F) {
 	f.Fuzz(func(t *testing.T, file, text string) {
 		entries, problems := Read(file, []byte(text))
 		for _, entry := range entries {
-			if entry.File != file || entry.Line < 1 {
-				t.Errorf("entry %v", entry)
-			}
+			assert.True(t, entry.File == file && entry.Line >= 1, "entry %v", entry)
 		}
 		for _, p := range problems {
-			if p.File != file || p.Line < 1 || p.Text == "" {
-				t.Errorf("problem %v", p)
-			}
+			assert.True(t, p.File == file && p.Line >= 1 && p.Text != "", "problem %v", p)
 		}
 	})
 }

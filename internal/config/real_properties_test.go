@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 )
 
 // properties.tsv agrees with the java.util.Properties of this machine.
@@ -24,8 +25,6 @@ func TestRealProperties(t *testing.T) {
 	java.Stdin = strings.NewReader(strings.Join(files, "\n") + "\n")
 	java.Stderr = &stderr
 	out, err := java.Output()
-	if err != nil {
-		t.Fatalf("Java: %v\n%s", err, stderr.Bytes())
-	}
+	require.True(t, err == nil, "Java: %v\n%s", err, stderr.Bytes())
 	assert.Equal(t, answers, strings.Split(strings.TrimSuffix(string(out), "\n"), "\n"))
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
@@ -45,15 +46,13 @@ func TestFileOfManyReferencesIsReadOnceInAScan(t *testing.T) {
 	// checkReads checks the reads since its last call, and the last value of each connector.
 	checkReads := func(step string, loaded []*Connector) {
 		t.Helper()
-		if reads != 1 || values != connectorCount*referenceCount {
-			t.Errorf("%s: expected one read that returns %d values, found %d reads and %d values", step,
-				connectorCount*referenceCount, reads, values)
-		}
+		assert.True(t, reads == 1 && values == connectorCount*referenceCount,
+			"%s: expected one read that returns %d values, found %d reads and %d values", step,
+			connectorCount*referenceCount, reads, values)
 		for n, connector := range loaded {
 			key := fmt.Sprintf("x%d", referenceCount-1)
-			if want := fmt.Sprintf("value of %d", (n+1)*referenceCount-1); connector.Text(key) != want {
-				t.Errorf("%s: expected %q, found %q %v", step, want, connector.Text(key), connector.Problems)
-			}
+			want := fmt.Sprintf("value of %d", (n+1)*referenceCount-1)
+			assert.Equal(t, want, connector.Text(key), step, connector.Problems)
 		}
 		reads = 0
 		values = 0
@@ -64,9 +63,7 @@ func TestFileOfManyReferencesIsReadOnceInAScan(t *testing.T) {
 	loaded, _ := LoadConnectors(files, worker.Providers)
 	runtime.ReadMemStats(&after)
 	checkReads("at the start", loaded)
-	if allocated := after.TotalAlloc - before.TotalAlloc; allocated > maxAllocated {
-		t.Errorf("expected at most %d bytes, found %d", maxAllocated, allocated)
-	}
+	assert.AtMost(t, maxAllocated, after.TotalAlloc-before.TotalAlloc, "bytes")
 
 	const requested = false
 	store := NewFolderStore(Locations{Folder: dir}, worker, nil)
@@ -128,12 +125,9 @@ func TestResolvedValuesAreBounded(t *testing.T) {
 		if got := problems.Error(); !strings.Contains(got, test.want) || (test.want == "") != (got == "") {
 			t.Errorf("%s: expected %q, found %.300q", test.name, test.want, got)
 		}
-		if test.want != "" && entries[0].Value.Reveal() != "" && entries[1].Value.Reveal() != "" {
-			t.Errorf("%s: expected one value without a problem at most, found two", test.name)
-		}
-		if allocated := after.TotalAlloc - before.TotalAlloc; allocated > maxMemory {
-			t.Errorf("%s: expected at most %d bytes, found %d", test.name, maxMemory, allocated)
-		}
+		assert.True(t, test.want == "" || entries[0].Value.Reveal() == "" || entries[1].Value.Reveal() == "",
+			"%s: expected one value without a problem at most, found two", test.name)
+		assert.AtMost(t, maxMemory, after.TotalAlloc-before.TotalAlloc, test.name, "bytes")
 	}
 }
 
@@ -151,7 +145,6 @@ func TestMalformedFileOfSecrets(t *testing.T) {
 	want := "c.properties:1: x: ${file:" + path + ":a}: " + path + ":2: pwd: expected four hexadecimal digits after \\u"
 	got := problems.Error()
 	reportsMissing := strings.Contains(got, fs.ErrNotExist.Error()) || strings.Contains(got, "no such file")
-	if !strings.HasPrefix(got, want+"\n") || !reportsMissing {
-		t.Errorf("expected %q and a missing file, found %q", want, got)
-	}
+	assert.True(t, strings.HasPrefix(got, want+"\n") && reportsMissing,
+		"expected %q and a missing file, found %q", want, got)
 }

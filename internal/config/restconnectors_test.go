@@ -33,9 +33,7 @@ func settings(t *testing.T, file, text string) *Connector {
 func describeStore(t *testing.T, s *FolderStore) string {
 	t.Helper()
 	snapshot, isScanned := s.Snapshot()
-	if !isScanned {
-		t.Fatal("expected the first scan to be done")
-	}
+	require.True(t, isScanned, "expected the first scan to be done")
 	var texts []string
 	for _, connector := range snapshot.Connectors {
 		texts = append(texts, connector.Name+"="+connector.Text("x"))
@@ -57,16 +55,14 @@ func TestFileOverridesRESTConnector(t *testing.T) {
 	path := filepath.Join(folder, "a.properties")
 	write(t, path, "name=a\nx=folder")
 	store := openFolderStore(t, Locations{Folder: folder, REST: fromREST})
-	if description := describeStore(t, store); !strings.HasPrefix(description,
-		"a=folder b=rest ") || !strings.Contains(description,
-		"warning: has no effect: "+path+" contains a connector of the same name, a") {
-		t.Errorf("expected the file's connector a, b and a warning, found %s", description)
-	}
+	description := describeStore(t, store)
+	assert.True(t, strings.HasPrefix(description, "a=folder b=rest ") &&
+		strings.Contains(description, "warning: has no effect: "+path+" contains a connector of the same name, a"),
+		"expected the file's connector a, b and a warning, found %s", description)
 	in, problems, err := Load(Files{Connectors: []string{path}, REST: fromREST}, nil, nil)
-	if err != nil || problems.Err() != nil || len(in.Connectors) != 2 || in.Connectors[0].Text("x") != "folder" ||
-		len(in.Shadowed) != 1 {
-		t.Errorf("expected the file's connector and one that it overrides, found %+v %v %v", in, problems, err)
-	}
+	assert.True(t, err == nil && problems.Err() == nil && len(in.Connectors) == 2 &&
+		in.Connectors[0].Text("x") == "folder" && len(in.Shadowed) == 1,
+		"expected the file's connector and one that it overrides, found %+v %v %v", in, problems, err)
 	require.NoError(t, os.Remove(path))
 	for range 3 {
 		store.scan()
@@ -86,20 +82,16 @@ func TestTargetStatesSurviveRestart(t *testing.T) {
 	require.NoError(t, err)
 	for name, target := range map[string]string{"a": TargetPaused, "b": TargetStopped, "c": TargetStarted,
 		"d": TargetStarted} {
-		if current := second.Get(&Connector{Name: name}); current != target {
-			t.Errorf("%s: expected %s, found %s", name, target, current)
-		}
+		assert.Equal(t, target, second.Get(&Connector{Name: name}), name)
 	}
 	require.NoError(t, second.Set("a", TargetStarted))
 	withInitialState := func(name, state string) *Connector {
 		return &Connector{Name: name, InitialState: &Entry{Raw: state}}
 	}
 	third, err := OpenTargetStates(path)
-	if err != nil || third.Get(withInitialState("a", "PAUSED")) != TargetStarted ||
-		third.Get(&Connector{Name: "b"}) != TargetStopped ||
-		third.Get(withInitialState("d", "paused")) != TargetPaused {
-		t.Errorf("expected stored states to precede initial ones, found %+v %v", third, err)
-	}
+	assert.True(t, err == nil && third.Get(withInitialState("a", "PAUSED")) == TargetStarted &&
+		third.Get(&Connector{Name: "b"}) == TargetStopped && third.Get(withInitialState("d", "paused")) == TargetPaused,
+		"expected stored states to precede initial ones, found %+v %v", third, err)
 	err = second.Forget("b")
 	if target := second.Get(withInitialState("b", "PAUSED")); err != nil || target != TargetPaused {
 		t.Errorf("expected the initial state of b after Forget, found %s, %v", target, err)
@@ -107,9 +99,7 @@ func TestTargetStatesSurviveRestart(t *testing.T) {
 	// An unreadable file of states must not start stopped connectors.
 	for _, text := range []string{"", "[]", `{"a": "GONE"}`, `{"a": 1}`} {
 		write(t, path, text)
-		if _, err := OpenTargetStates(path); err == nil || !strings.Contains(err.Error(),
-			"without the file all connectors run") {
-			t.Errorf("%s: expected an error with the consequence, found %v", text, err)
-		}
+		_, err := OpenTargetStates(path)
+		assert.Error(t, err, "without the file all connectors run", text, "with the consequence")
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
 )
 
 const fileClass = "org.apache.kafka.common.config.provider.FileConfigProvider"
@@ -35,13 +37,11 @@ func TestReferencesOfREST(t *testing.T) {
 		w := plainWorker(t, test.worker)
 		received := NewRESTConnector("the request", test.sent, stored, w.Providers)
 		pwd, _ := received.Get("pwd")
-		if len(received.Problems) != test.problems || pwd != test.pwd {
-			t.Errorf("%q: found %q %v", test.sent, pwd, received.Problems)
-		}
+		assert.True(t, len(received.Problems) == test.problems && pwd == test.pwd,
+			"%q: found %q %v", test.sent, pwd, received.Problems)
 		for _, p := range received.Problems {
-			if !strings.Contains(p.Text, "config.providers=file") {
-				t.Errorf("expected what opens the provider, found %v", p)
-			}
+			assert.True(t, strings.Contains(p.Text, "config.providers=file"),
+				"expected what opens the provider, found %v", p)
 		}
 	}
 }
@@ -64,9 +64,8 @@ func TestUnboundedProvidersWarn(t *testing.T) {
 			want = "an empty pattern"
 		}
 		providers, problems := newProviders(workerEntries(t, param+"= "))
-		if len(problems) != 1 || !problems[0].Warning || !strings.Contains(problems[0].Text, want) {
-			t.Errorf("%s with an empty bound: expected %q, found %v", class, want, problems)
-		}
+		assert.True(t, len(problems) == 1 && problems[0].Warning && strings.Contains(problems[0].Text, want),
+			"%s with an empty bound: expected %q, found %v", class, want, problems)
 		if _, problems := providers.resolveAll([]Entry{NewEntry("k", "${p:PATH}", "", 0)}); problems.Err() == nil {
 			t.Errorf("%s with an empty bound: expected no access to PATH of the environment", class)
 		}

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -35,25 +36,22 @@ func write(t *testing.T, path, text string) {
 func TestReferencesAreReadAgain(t *testing.T) {
 	providers, connector, dir := newSecretConnector(t)
 	files := providers.Files(connector)
-	if len(files) != 2 || files[0] != filepath.Join(dir, "some.properties") || files[1] != filepath.Join(dir, "token") {
-		t.Errorf("expected the files of both references, found %v", files)
-	}
+	assert.True(t, len(files) == 2 && files[0] == filepath.Join(dir, "some.properties") &&
+		files[1] == filepath.Join(dir, "token"), "expected the files of both references, found %v", files)
 	write(t, files[1], "due")
 	reread, err := connector.Resolve(providers)
 	require.NoError(t, err)
-	if keys := connector.ChangedSince(reread); len(keys) != 1 || keys[0] != "token" ||
-		reread.Text("token") != "Bearer due" || reread.Text("password") != "one" ||
-		connector.Text("token") != "Bearer uno" {
-		t.Errorf("expected other values of the changed keys, found changes %v: %q, %q", keys, reread.Text("token"),
-			reread.Text("password"))
-	}
+	keys := connector.ChangedSince(reread)
+	assert.True(t, len(keys) == 1 && keys[0] == "token" && reread.Text("token") == "Bearer due" &&
+		reread.Text("password") == "one" && connector.Text("token") == "Bearer uno",
+		"expected other values of the changed keys, found changes %v: %q, %q", keys, reread.Text("token"),
+		reread.Text("password"))
 	if entry, _ := reread.Entry("token"); !entry.Value.IsSecret() || entry.Raw != "Bearer ${dir:"+dir+":token}" {
 		t.Errorf("expected a secret with its reference, found %+v", entry)
 	}
 	require.NoError(t, os.Remove(files[1]))
-	if _, err := connector.Resolve(providers); err == nil {
-		t.Error("expected an error for a missing secret")
-	}
+	_, err = connector.Resolve(providers)
+	assert.True(t, err != nil, "expected an error for a missing secret")
 }
 
 // Setting names that end with a word of the user's list are secret.
@@ -68,10 +66,7 @@ func TestUserSecretNames(t *testing.T) {
 		r.Setting("http.header.API-Key") != "x.header.API-Key" || !r.IsSet("http.header.API-Key") {
 		t.Errorf("expected the header API-Key, found %v by %s", headers, r.Setting("http.header.API-Key"))
 	}
-	if _, ok := declarations.Find("x.header."); ok {
-		t.Error("expected no declaration for an empty name")
-	}
-	if near := declarations.Nearest("x.heder.API"); near != "x.header.API" {
-		t.Errorf("expected the nearest setting x.header.API, found %q", near)
-	}
+	_, ok := declarations.Find("x.header.")
+	assert.True(t, !ok, "expected no declaration for an empty name")
+	assert.Equal(t, "x.header.API", declarations.Nearest("x.heder.API"), "the nearest setting")
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
@@ -223,15 +224,12 @@ func checkMisdirected(t *testing.T, cases []secretCase) {
 			change.FromStored = func(key string) bool { return !sent[key] }
 			var misdirected []string
 			for _, p := range change.MisdirectedSecrets() {
-				if p.Warning || strings.Contains(p.Text, "theworkers") {
-					t.Errorf("expected an error without the worker's secret, found %+v", p)
-				}
+				assert.True(t, !p.Warning && !strings.Contains(p.Text, "theworkers"),
+					"expected an error without the worker's secret, found %+v", p)
 				misdirected = append(misdirected, p.Setting)
 			}
 			slices.Sort(misdirected)
-			if got := strings.Join(misdirected, " "); got != test.want {
-				t.Errorf("expected %q, found %q", test.want, got)
-			}
+			assert.Equal(t, test.want, strings.Join(misdirected, " "))
 		})
 	}
 }
@@ -269,9 +267,7 @@ func TestHasCompleteCredentials(t *testing.T) {
 		connector, _ := NewConnector("c.properties", connectorEntries(text.Replace(lines)), w.Providers)
 		s := ConfigChange{Declarations: declarations, Worker: w, New: connector,
 			IsPassword: func(key string) bool { return IsPassword(key, declarations) }}
-		if got := s.HasCompleteCredentials(); got != want {
-			t.Errorf("%s: expected %t, found %t", lines, want, got)
-		}
+		assert.Equal(t, want, s.HasCompleteCredentials(), lines)
 	}
 }
 
@@ -297,8 +293,6 @@ func TestHasStoredCredentials(t *testing.T) {
 		key, value, _ := strings.Cut(sent, "=")
 		settings[key] = value
 		s.New = connectorOf(t, joinSettings(settings))
-		if got := s.hasStoredCredentials(); got != want {
-			t.Errorf("%s: expected %t, found %t", sent, want, got)
-		}
+		assert.Equal(t, want, s.hasStoredCredentials(), sent)
 	}
 }

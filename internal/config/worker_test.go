@@ -8,8 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
@@ -42,27 +41,18 @@ func TestWorkerFormats(t *testing.T) {
 		maps.Copy(want, map[string]string{"bootstrap.servers": "a:1", "client.id": "me", "plugin.x.limits.a\x00b": "1",
 			"plugin.x.limits.a": "true", "key.converter": "K", "key.converter.a.B": "1", "key.converter.a": "2",
 			"producer.\u00ff\x00": "3", "": "4", "kafka.proxy.password": "hush-hush-hush", "listeners": "http://:3"})
-		if diff := cmp.Diff(want, w.All()); diff != "" {
-			t.Errorf("%s: (-want +got)\n%s", file, diff)
-		}
-		if diff := cmp.Diff(map[string]string{"a": "2", "a.B": "1"}, w.Prefixed("key.converter.")); diff != "" {
-			t.Errorf("%s: (-want +got)\n%s", file, diff)
-		}
+		assert.Equal(t, want, w.All(), file)
+		assert.Equal(t, map[string]string{"a": "2", "a.B": "1"}, w.Prefixed("key.converter."), file)
 		for name, where := range map[string]string{"client.id": "environment CULVERT_CLIENT_ID: ",
 			"listeners": "command line: ", "kafka.proxy.password": path + ":10: ", "key.converter.a": path + ":7: ",
 			"offset.storage.topic": ""} {
-			if got := w.ErrorPrefix(name); got != where {
-				t.Errorf("%s: %s: expected %q, found %q", file, name, where, got)
-			}
+			assert.Equal(t, where, w.ErrorPrefix(name), file, name)
 		}
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%d"} {
-			if shown := fmt.Sprintf(verb, w); strings.Contains(shown, "hush-hush") {
-				t.Errorf("%s: expected no password with %s", file, verb)
-			}
+			shown := fmt.Sprintf(verb, w)
+			assert.True(t, !strings.Contains(shown, "hush-hush"), "%s: expected no password with %s", file, verb)
 		}
-		if got := w.Text(""); got != "" {
-			t.Errorf("%s: expected no setting without a name, found %q", file, got)
-		}
+		assert.Equal(t, "", w.Text(""), file, "no setting without a name")
 	}
 }
 
@@ -93,9 +83,7 @@ func TestYAMLMemoryIsLinear(t *testing.T) {
 		if got := problems.Error(); !strings.Contains(got, test.problem) || (test.problem == "") != (got == "") {
 			t.Errorf("%s: expected an error with %q, found %.300q", name, test.problem, got)
 		}
-		if used := after.TotalAlloc - before.TotalAlloc; used > limit {
-			t.Errorf("%s: expected at most %d bytes, found %d", name, limit, used)
-		}
+		assert.AtMost(t, limit, after.TotalAlloc-before.TotalAlloc, name, "bytes")
 	}
 }
 
@@ -114,11 +102,9 @@ func TestYAMLNamesAreBounded(t *testing.T) {
 			text += fmt.Sprintf(" %02d: 1\n", i)
 		}
 		entries, problems := Read("c.yaml", []byte(text))
-		if got := problems.Error(); got != test.problem {
-			t.Errorf("expected %q, found %.300q", test.problem, got)
-		}
-		if test.problem == "" && len(entries) != count {
-			t.Errorf("expected %d settings, found %d", count, len(entries))
-		}
+		got := problems.Error()
+		assert.True(t, got == test.problem, "expected %q, found %.300q", test.problem, got)
+		assert.True(t, test.problem != "" || len(entries) == count,
+			"expected %d settings, found %d", count, len(entries))
 	}
 }

@@ -5,8 +5,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
@@ -42,11 +41,9 @@ func TestEmptyValueSwitchesNoProtectionOff(t *testing.T) {
 			flags := map[string]string{name: blank}
 			w, problems, err := LoadWorker(file, nil, flags)
 			require.NoError(t, err)
-			if !hasError(problems, name) {
-				t.Errorf("%s=%q on the command line: expected an error, found %v and the value %q", name, blank,
-					problems,
-					w.Text(name))
-			}
+			assert.True(t, hasError(problems, name),
+				"%s=%q on the command line: expected an error, found %v and the value %q", name, blank, problems,
+				w.Text(name))
 			_, problems, err = LoadWorker(file, nil, map[string]string{name: value})
 			require.NoError(t, err)
 			require.NoError(t, problems.Err())
@@ -124,19 +121,15 @@ func TestServiceLinksOfKubernetesAreIgnored(t *testing.T) {
 		"CULVERT_REST_SERVICE_PORT_HTTP: ignored, because Kubernetes sets such variables for a service. "+
 		"enableServiceLinks: false in the pod's spec removes them", problems)
 	plain, _ := NewWorker("", nil, others, nil)
-	if diff := cmp.Diff(plain.All(), w.All()); diff != "" {
-		t.Errorf("expected no setting of these variables: (-want +got)\n%s", diff)
-	}
+	assert.Equal(t, plain.All(), w.All(), "no setting of these variables")
 	for _, variable := range []string{"CULVERT_REST_PORT=tcp", "CULVERT_REST_PORT=http://10.0.0.11:8083",
 		"CULVERT_REST_PORT=10.0.0.11:8083", "CULVERT_REST_ADVERTISED_PORT=tcp:/x"} {
-		if _, problems := NewWorker("", nil, []string{variable}, nil); problems.Err() == nil {
-			t.Errorf("%s: expected an error, found %v", variable, problems)
-		}
+		_, problems := NewWorker("", nil, []string{variable}, nil)
+		assert.True(t, problems.Err() != nil, "%s: expected an error, found %v", variable, problems)
 	}
 	w, problems = NewWorker("", nil, []string{"CULVERT_REST_ADVERTISED_PORT=8084"}, nil)
-	if value := w.Text("rest.advertised.port"); problems.Err() != nil || value != "8084" {
-		t.Errorf("expected the port 8084, found %q and %v", value, problems)
-	}
+	value := w.Text("rest.advertised.port")
+	assert.True(t, problems.Err() == nil && value == "8084", "expected the port 8084, found %q and %v", value, problems)
 }
 
 func hasError(problems Problems, name string) bool {

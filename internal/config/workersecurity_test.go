@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/kafka"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -19,13 +20,11 @@ func TestReferencedSecretIsReadAgain(t *testing.T) {
 		t.Errorf("expected after, found %q, %v", value, ok)
 	}
 	write(t, secrets, "other=x")
-	if value, ok := w.Current("sasl.jaas.config"); ok {
-		t.Errorf("expected nothing where the reference leads nowhere, found %q", value)
-	}
+	value, ok := w.Current("sasl.jaas.config")
+	assert.True(t, !ok, "expected nothing where the reference leads nowhere, found %q", value)
 	for _, name := range []string{"client.id", "ssl.key.password"} {
-		if value, ok := w.Current(name); ok {
-			t.Errorf("%s: expected nothing, found %q", name, value)
-		}
+		value, ok := w.Current(name)
+		assert.True(t, !ok, "%s: expected nothing, found %q", name, value)
 	}
 }
 
@@ -33,10 +32,9 @@ func TestReferencedSecretIsReadAgain(t *testing.T) {
 func TestPasswordsAreNotShown(t *testing.T) {
 	for _, s := range workerSettings {
 		if strings.Contains(s.Name, "password") || (strings.Contains(s.Name, "secret") && s.Name != SecretsSetting) {
-			if text := CheckValue(&s, "hush-hush", true); strings.Contains(text, "hush-hush") ||
-				s.Kind != wit.KindPassword {
-				t.Errorf("%s: kind %d, %q", s.Name, s.Kind, text)
-			}
+			text := CheckValue(&s, "hush-hush", true)
+			assert.True(t, !strings.Contains(text, "hush-hush") && s.Kind == wit.KindPassword,
+				"%s: kind %d, %q", s.Name, s.Kind, text)
 		}
 	}
 }
@@ -73,9 +71,7 @@ func TestSecurityIsCheckedAlikeWithAndWithoutPrefix(t *testing.T) {
 			}
 		}
 	}
-	if wrong < 20 {
-		t.Errorf("expected wrong values among them, found %d", wrong)
-	}
+	assert.AtLeast(t, 20, wrong, "wrong values among them")
 }
 
 // A reference to an unknown config provider is never sent as a secret. In other settings it is used literally, as in

@@ -153,10 +153,8 @@ func TestAssignmentStartsAndStopsTasks(t *testing.T) {
 			return len(keys) >= steppedRows
 		}, func() string { return fmt.Sprintf("feed %d: found %d rows\n%s", n, len(keys), b.Log.String()) })
 		distinct := slices.Compact(slices.Sorted(slices.Values(keys)))
-		if len(keys) != steppedRows || len(distinct) != steppedRows {
-			t.Errorf("feed %d: expected %d rows, found %d, of which %d differ", n, steppedRows, len(keys),
-				len(distinct))
-		}
+		assert.True(t, len(keys) == steppedRows && len(distinct) == steppedRows,
+			"feed %d: expected %d rows, found %d, of which %d differ", n, steppedRows, len(keys), len(distinct))
 	}
 }
 
@@ -229,9 +227,7 @@ func TestEmptyAssignmentRunsNothing(t *testing.T) {
 		}
 	}
 	// Offsets can be changed if the connector is stopped, even if it is not assigned.
-	if err := h.ResetOffsets(t.Context(), "a"); !errors.Is(err, ErrNotStopped) {
-		t.Errorf("expected an error because the connector is not stopped, found %v", err)
-	}
+	assert.ErrorIs(t, h.ResetOffsets(t.Context(), "a"), ErrNotStopped, "an error because the connector is not stopped")
 	require.NoError(t, h.Stop("a"))
 	require.NoError(t, h.ResetOffsets(t.Context(), "a"))
 	require.NoError(t, h.Pause("a"))
@@ -293,15 +289,11 @@ func TestPlanIsStoredInTheGroup(t *testing.T) {
 	h.await("a", Running, runsTasks(1, 2))
 	require.NoError(t, h.Assign("a", Assignment{OwnsConnector: true, TaskConfigs: first}))
 	h.await("a", Running, runsTasks())
-	if ctl.currentRun() != run {
-		t.Error("expected the same run with other assignments of one plan, found another")
-	}
+	assert.True(t, ctl.currentRun() == run, "expected the same run with other assignments of one plan, found another")
 	require.NoError(t, h.Assign("a", Assignment{TaskConfigs: &config.TaskConfigs{Version: 9, Settings: plan.Tasks[:1]},
 		Tasks: []int{0}}))
 	h.await("a", Running, runsTasks(0))
-	if ctl.currentRun() == run {
-		t.Error("expected another run by another plan, found the same")
-	}
+	assert.True(t, ctl.currentRun() != run, "expected another run by another plan, found the same")
 	require.NoError(t, h.Assign("a", Assignment{OwnsConnector: true})) // without task configs it plans again
 	assert.Equal(t, 3, len((<-plans).Tasks))
 	h.await("a", Running, runsTasks())
@@ -334,9 +326,8 @@ func TestStatusChangedIsCalledWithoutLock(t *testing.T) {
 	require.NoError(t, h.Pause("a"))
 	h.await("a", Paused)
 	for _, state := range []State{Unassigned, Running, Paused} {
-		if _, ok := states.Load(state); !ok {
-			t.Errorf("expected a report of state %s, found none", state)
-		}
+		_, ok := states.Load(state)
+		assert.True(t, ok, "expected a report of state %s, found none", state)
 	}
 }
 
@@ -389,18 +380,16 @@ func TestReportedTaskRestartsAlone(t *testing.T) {
 	isRejecting.Store(true)
 	service.permits[failing] <- struct{}{} // the first page; the request for the second is rejected
 	require.NoError(t, <-restarted)
-	if tasksCtx.Err() != nil {
-		t.Fatal("expected the other tasks to continue after the restart of one, found the connector restarting")
-	}
+	require.True(t, tasksCtx.Err() == nil,
+		"expected the other tasks to continue after the restart of one, found the connector restarting")
 	<-service.requested[failing]
 	service.servePage(failing)
 	for n := range service.requested {
 		service.permits[n] <- struct{}{}
 		<-service.requested[n]
 	}
-	if !slices.Equal(tasksOf(h.controllers["c"]), initialTasks) {
-		t.Errorf("expected the same tasks after the restart of one, found others:\n%s", b.Log.String())
-	}
+	assert.True(t, slices.Equal(tasksOf(h.controllers["c"]), initialTasks),
+		"expected the same tasks after the restart of one, found others:\n%s", b.Log.String())
 }
 
 // The trace of a transform's failure names the plugin of the transform, not that of the source.
@@ -437,9 +426,8 @@ func TestRevokedTaskCanBeAssignedAgain(t *testing.T) {
 	require.NoError(t, h.Assign("a", Assignment{Tasks: []int{0, 1}}))
 	<-requests
 	newTasks := tasksOf(ctl)
-	if len(newTasks) != 2 || newTasks[0] != tasks[0] || newTasks[1] == tasks[1] {
-		t.Errorf("expected the first task to be unchanged and the second to be new, found %v and %v", tasks, newTasks)
-	}
+	assert.True(t, len(newTasks) == 2 && newTasks[0] == tasks[0] && newTasks[1] != tasks[1],
+		"expected the first task to be unchanged and the second to be new, found %v and %v", tasks, newTasks)
 }
 
 // Connectors use the worker's quota of their service's limits.

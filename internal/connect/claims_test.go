@@ -48,9 +48,7 @@ func TestClaimOfAnotherConnectorIsRejected(t *testing.T) {
 			checkConflict := func(when, text string) {
 				t.Helper()
 				if !test.isConflict {
-					if strings.Contains(text, "claim") {
-						t.Errorf("%s: expected no conflict, found %s", when, text)
-					}
+					assert.NotContains(t, text, "claim", when, "conflict")
 					return
 				}
 				assert.Contains(t, text, `connectors first and second both claim "queue Q1" at `+
@@ -78,9 +76,8 @@ func TestClaimOfAnotherConnectorIsRejected(t *testing.T) {
 			}
 			checkConflict("at the start", problems)
 			options.claims.release("first")
-			if _, err := secondRun.planTasks(t.Context()); err != nil {
-				t.Errorf("expected no error after the end of the first connector, found %v", err)
-			}
+			_, err = secondRun.planTasks(t.Context())
+			assert.NoError(t, err, "no error after the end of the first connector")
 		})
 	}
 }
@@ -128,9 +125,8 @@ func TestTasksWaitForClaimsOfAnotherConnector(t *testing.T) {
 	<-cleanup
 	owned := h.Owned()
 	isFirst := func(o Ownership) bool { return o.Connector == "first" && len(o.Tasks) == 1 }
-	if !slices.ContainsFunc(owned, isFirst) || len(requests) > 0 {
-		t.Errorf("expected only the first connector until it has ended, found %v and %d requests", owned, len(requests))
-	}
+	assert.True(t, slices.ContainsFunc(owned, isFirst) && len(requests) == 0,
+		"expected only the first connector until it has ended, found %v and %d requests", owned, len(requests))
 	close(endCleanup)
 	<-requests
 	assert.Contains(t, h.Log.String(), "could not be ended", "the lease is over")

@@ -60,9 +60,8 @@ func TestOrdersOfConditions(t *testing.T) {
 		{rank: Condition.Precedence, conditions: []Condition{ConditionFailed, ConditionStopped, ConditionUnknown}},
 	} {
 		for i, condition := range order.conditions[1:] {
-			if previous := order.conditions[i]; order.rank(previous) >= order.rank(condition) {
-				t.Errorf("expected %s before %s", previous, condition)
-			}
+			previous := order.conditions[i]
+			assert.True(t, order.rank(previous) < order.rank(condition), "expected %s before %s", previous, condition)
 		}
 	}
 }

@@ -140,9 +140,8 @@ func TestSecretsNeverEnterAPlugin(t *testing.T) {
 	log := b.Log.String()
 	assert.Contains(t, log, "spy validate", "spy plan", "spy open", "{a 200 /hello", "{spy.user reader}")
 	user, password, ok := (&http.Request{Header: header}).BasicAuth()
-	if !ok || user != "reader" || password != secret {
-		t.Errorf("expected the host to send user and password, found %v", header)
-	}
+	assert.True(t, ok && user == "reader" && password == secret,
+		"expected the host to send user and password, found %v", header)
 	status, _ := h.Status("c")
 	for name, text := range map[string]string{
 		"log":      log,
@@ -150,9 +149,7 @@ func TestSecretsNeverEnterAPlugin(t *testing.T) {
 		"error":    fmt.Sprint(err),
 		"status":   fmt.Sprint(status),
 	} {
-		if strings.Contains(text, secret) {
-			t.Errorf("expected no secret, found it in the %s: %s", name, text)
-		}
+		assert.True(t, !strings.Contains(text, secret), "expected no secret, found it in the %s: %s", name, text)
 	}
 }
 

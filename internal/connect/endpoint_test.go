@@ -28,17 +28,13 @@ func TestNotificationIsDeliveredByItsPath(t *testing.T) {
 	run.taskSet.handlers.set("/a/stopped", nil)
 	assert.NoError(t, deliver("/a/my%20feed?x=1"))
 	assert.Equal(t, 1, calls)
-	if err := deliver("/a/stopped"); !errors.Is(err, notify.ErrBusy) {
-		t.Errorf("a stopped task: expected %v, found %v", notify.ErrBusy, err)
-	}
+	assert.ErrorIs(t, deliver("/a/stopped"), notify.ErrBusy, "a stopped task")
 	var witError *wit.Error
 	if err := deliver("/a/other"); !errors.As(err, &witError) || witError.Kind != wit.ErrorNotFound {
 		t.Errorf("an unknown feed: expected the kind not-found, found %v", err)
 	}
 	ctl.spec.options = &Options{Group: &group{}}
-	if err := deliver("/a/other"); !errors.Is(err, notify.ErrBusy) {
-		t.Errorf("an unknown feed in a group: expected %v, found %v", notify.ErrBusy, err)
-	}
+	assert.ErrorIs(t, deliver("/a/other"), notify.ErrBusy, "an unknown feed in a group")
 }
 
 // In a group a worker logs the trap of a plugin, and the sender must send the notification again, because the feed may
@@ -66,16 +62,13 @@ func TestTrapInNotificationIsLogged(t *testing.T) {
 		})
 		h := &Herder{controllers: map[string]*controller{"a": ctl}}
 		notification := wit.Notification{Target: "/a/b"}
-		if err := ctl.handleNotification(t.Context(), notification); err != test.want {
-			t.Errorf("%s: expected %v, found %v", test.name, test.want, err)
-		}
+		err := ctl.handleNotification(t.Context(), notification)
+		assert.True(t, err == test.want, "%s: expected %v, found %v", test.name, test.want, err)
 		result := h.HandleNotification(t.Context(), "a", notification)
 		if test.group == nil {
 			continue
 		}
-		if !result.Found || !result.Retry {
-			t.Errorf("%s: expected a request to retry, found %+v", test.name, result)
-		}
+		assert.True(t, result.Found && result.Retry, "%s: expected a request to retry, found %+v", test.name, result)
 		if n := strings.Count(log.String(), trap.Error()); (n == 2) != test.isLogged {
 			t.Errorf("%s: expected a line for each attempt: %t, found:\n%s", test.name, test.isLogged, log.String())
 		}

@@ -2,7 +2,6 @@ package connect
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -157,9 +156,7 @@ func TestBlockedConnectors(t *testing.T) {
 	<-requests
 	h.must(h.Remove("start"))
 	checkLoops("testBlockInSourceTaskStop")
-	if names := h.Names(); len(names) != 0 {
-		t.Errorf("expected no connectors after their removal, found %v", names)
-	}
+	assert.Len(t, 0, h.Names(), "connectors after their removal")
 }
 
 // tasks.max is enforced unless disabled (Kafka Connect's testTasksMaxEnforcement), and removed tasks are not shown
@@ -207,16 +204,14 @@ func TestWaitIdleNamesBlockedLoop(t *testing.T) {
 		if attempt == 0 {
 			idleCh = ctl.idleCh
 		}
-		if idleCh == nil || ctl.idleCh != idleCh {
-			t.Errorf("attempt %d: expected the first request to wait, found another", attempt)
-		}
+		assert.True(t, idleCh != nil && ctl.idleCh == idleCh,
+			"attempt %d: expected the first request to wait, found another", attempt)
 		ctl.mu.Unlock()
 	}
 	close(unblock)
 	h.must(h.WaitIdle(t.Context()))
-	if err := New(h.bench.options, nil).WaitIdle(t.Context()); err == nil {
-		t.Error("expected an error from a herder that does not run")
-	}
+	err := New(h.bench.options, nil).WaitIdle(t.Context())
+	assert.True(t, err != nil, "expected an error from a herder that does not run")
 }
 
 func (h *herd) must(err error) {
@@ -246,17 +241,14 @@ func TestPauseStopResumeRestart(t *testing.T) {
 	h.await("b", Running, hasStarted("b", 1))
 	h.must(h.Pause("a"))
 	result := h.await("a", Paused)
-	if len(result.Tasks) != 1 || (result.Tasks[0].State != Paused && result.Tasks[0].State != Failed) {
-		t.Errorf("paused: expected one task, PAUSED or FAILED, found %+v", result)
-	}
+	assert.True(t, len(result.Tasks) == 1 && (result.Tasks[0].State == Paused || result.Tasks[0].State == Failed),
+		"paused: expected one task, PAUSED or FAILED, found %+v", result)
 	h.must(h.Restart("a")) // it remains paused
 	h.must(h.Stop("a"))
-	if result := h.await("a", Stopped); len(result.Tasks) != 0 {
-		t.Errorf("stopped: expected no tasks, found %+v", result)
-	}
-	if tasks, err := h.Tasks("a"); err != nil || len(tasks) != 0 {
-		t.Errorf("stopped: expected no tasks, found %v, %v", tasks, err)
-	}
+	result = h.await("a", Stopped)
+	assert.True(t, len(result.Tasks) == 0, "stopped: expected no tasks, found %+v", result)
+	tasks, err := h.Tasks("a")
+	assert.True(t, err == nil && len(tasks) == 0, "stopped: expected no tasks, found %v, %v", tasks, err)
 	h.must(h.Pause("a"))
 	h.await("a", Paused)
 	h.must(h.Resume("a"))
@@ -272,14 +264,11 @@ func TestPauseStopResumeRestart(t *testing.T) {
 	h.await("a", Stopped)
 	h.must(h.Resume("a"))
 	h.await("a", Running)
-	if n := h.countStarts("b"); n != 1 {
-		t.Errorf("expected the other connector to keep running, found it started %d times", n)
-	}
+	n := h.countStarts("b")
+	assert.True(t, n == 1, "expected the other connector to keep running, found it started %d times", n)
 	restart := func(name string) error { return h.Restart(name) }
 	for _, do := range []func(string) error{h.Pause, h.Stop, h.Resume, restart, h.Remove} {
-		if err := do("nobody"); !errors.Is(err, ErrUnknownConnector) {
-			t.Errorf("expected %v, found %v", ErrUnknownConnector, err)
-		}
+		assert.ErrorIs(t, do("nobody"), ErrUnknownConnector)
 	}
 }
 
@@ -290,9 +279,7 @@ func TestConnectorRemovedAtTheEndOfRunIsForgotten(t *testing.T) {
 	stop()
 	h.runCtx = ctx // it has ended, but Run has not noticed yet
 	require.NoError(t, h.Remove("c"))
-	if len(h.deleting) > 0 {
-		t.Errorf("expected no connectors that are being deleted, found %v", h.deleting)
-	}
+	assert.Len(t, 0, h.deleting, "connectors that are being deleted")
 }
 
 // Concurrent reads of connectors that are added, changed and removed are consistent.
@@ -307,9 +294,8 @@ func TestConnectorsAreAddedAndRemoved(t *testing.T) {
 			for readCtx.Err() == nil {
 				<-ticker.C
 				for _, name := range h.Names() {
-					if result, err := h.Status(name); err == nil && result.Name != name {
-						t.Errorf("expected %s, found %+v", name, result)
-					}
+					result, err := h.Status(name)
+					assert.True(t, err != nil || result.Name == name, "expected %s, found %+v", name, result)
 					h.Info(name)
 					h.Tasks(name)
 				}
@@ -332,9 +318,8 @@ func TestConnectorsAreAddedAndRemoved(t *testing.T) {
 	changers.Wait()
 	stop()
 	readers.Wait()
-	if names := h.Names(); !slices.Equal(names, []string{"c0", "c1", "c2"}) {
-		t.Errorf("expected three connectors, found %q", names)
-	}
+	names := h.Names()
+	assert.True(t, slices.Equal(names, []string{"c0", "c1", "c2"}), "expected three connectors, found %q", names)
 	for _, name := range h.Names() {
 		h.await(name, Running)
 		if info, _ := h.Info(name); info.Config["spy.user"] != "u9" {
@@ -342,9 +327,7 @@ func TestConnectorsAreAddedAndRemoved(t *testing.T) {
 		}
 		h.must(h.Remove(name))
 	}
-	if names := h.Names(); len(names) != 0 {
-		t.Errorf("expected no connectors, found %q", names)
-	}
+	assert.Len(t, 0, h.Names(), "connectors")
 	h.Put(h.spyConnector("after"), nil) // the herder still runs
 	h.await("after", Running)
 }
@@ -380,28 +363,23 @@ func TestExclusiveActionWaitsForTheEndOfTasks(t *testing.T) {
 	h.await("a", Running)
 	ctl, _ := h.find("a")
 	doNothing := func(context.Context) error { return nil }
-	if err := ctl.runWhenStopped(t.Context(), time.Minute, waitForAction, doNothing); !errors.Is(err, ErrNotStopped) {
-		t.Errorf("expected %v of a connector that runs, found %v", ErrNotStopped, err)
-	}
+	err := ctl.runWhenStopped(t.Context(), time.Minute, waitForAction, doNothing)
+	assert.ErrorIs(t, err, ErrNotStopped, "of a connector that runs")
 	h.must(h.Stop("a"))
 	endAction, done := startExclusive(t, ctl)
 	assert.NoError(t, h.WaitIdle(t.Context()))
 	h.must(h.Resume("a"))
 	assert.NoError(t, h.WaitIdle(t.Context()))
-	if result, _ := h.Status("a"); result.Connector.State == Running {
-		t.Error("expected the connector not to resume during the action")
-	}
-	if err := ctl.runWhenStopped(t.Context(), time.Minute, waitForAction, doNothing); !errors.Is(err, ErrNotStopped) {
-		t.Errorf("expected %v of a connector that was resumed, found %v", ErrNotStopped, err)
-	}
+	result, _ := h.Status("a")
+	assert.True(t, result.Connector.State != Running, "expected the connector not to resume during the action")
+	err = ctl.runWhenStopped(t.Context(), time.Minute, waitForAction, doNothing)
+	assert.ErrorIs(t, err, ErrNotStopped, "of a connector that was resumed")
 	ctl.enqueue(event{apply: func(context.Context) { ctl.stopTimer.Reset(0) }}) // without waiting for the limit
 	h.awaitLog("the connector waits for an action that requires it to be stopped")
 	close(endAction)
 	assert.NoError(t, <-done)
 	h.await("a", Running)
-	if text := h.Log.String(); strings.Contains(text, "did not stop in time") {
-		t.Errorf("expected nothing about tasks, found:\n%s", text)
-	}
+	assert.NotContains(t, h.Log.String(), "did not stop in time", "nothing about tasks")
 }
 
 // awaitLog waits until the log contains text.
@@ -438,12 +416,8 @@ func TestTasksOfAPausedConnector(t *testing.T) {
 	}, func() string { return fmt.Sprintf("expected the task with its other user, found %+v", tasks) })
 	h.must(h.Stop("a"))
 	h.await("a", Stopped, func(result Status) bool { return len(result.Tasks) == 0 })
-	if len(requests) > 0 {
-		t.Errorf("expected no request to the service, found %d", len(requests))
-	}
-	if result := h.await("created", Paused); len(result.Tasks) != 0 {
-		t.Errorf("expected no task of a connector created as paused, found %+v", result.Tasks)
-	}
+	assert.Equal(t, 0, len(requests), "request to the service")
+	assert.Len(t, 0, h.await("created", Paused).Tasks, "task of a connector created as paused")
 	h.service = responsive
 	h.Put(h.spyConnector("a"), nil)
 	h.must(h.Resume("a"))
@@ -475,9 +449,8 @@ func TestTasksBetweenRuns(t *testing.T) {
 		s.previousRun = nil
 		s.currentRun = first
 	})
-	if metrics.HTTP != nil || len(origins) > 0 {
-		t.Errorf("expected no client between the runs, found %+v, %+v", metrics.HTTP, origins)
-	}
+	assert.True(t, metrics.HTTP == nil && len(origins) == 0,
+		"expected no client between the runs, found %+v, %+v", metrics.HTTP, origins)
 	assert.Equal(t, []TaskID{{"a", 0}}, info.Tasks)
 }
 
@@ -504,9 +477,8 @@ func TestTaskClocksContinueAfterAPause(t *testing.T) {
 		ctl.mu.Lock()
 		ctl.newRun()
 		ctl.mu.Unlock()
-		if s, _ := h.Status("a"); len(s.Tasks) != 1 {
-			t.Errorf("%s: expected its task, found %+v", kind, s.Tasks)
-		}
+		s, _ := h.Status("a")
+		assert.Len(t, 1, s.Tasks, kind, "its task")
 		if tasks, _ := h.Tasks("a"); len(tasks) != 1 || tasks[0].Config["spy.address"] == "" {
 			t.Errorf("%s: expected its task with its settings, found %+v", kind, tasks)
 		}

@@ -3,6 +3,8 @@ package connect
 import (
 	"testing"
 	"time"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
 )
 
 // Tasks share plugin instances, which are released when all tasks are idle for a long time.
@@ -14,9 +16,7 @@ func TestIdleTasksReleaseInstances(t *testing.T) {
 		t.Helper()
 		releases = 0
 		end = tracker.setIdle(task, until, now, func() { releases++ })
-		if releases != wantReleases {
-			t.Errorf("idle task %d: expected %d releases of instances, found %d", task, wantReleases, releases)
-		}
+		assert.Equal(t, wantReleases, releases, "idle task", task, "releases of instances")
 		return end
 	}
 	never := time.Time{}

@@ -37,9 +37,8 @@ func TestRejectedOffsetWithURLHasAHint(t *testing.T) {
 		}
 		run := &connectorRun{class: class{declarations: config.Declare(declaration.Settings...)}, accepted: connector}
 		hint := run.pathHint([]wit.OffsetEntry{wit.IntegerEntry("n", 1), wit.StringEntry("url", test.link)})
-		if strings.Contains(hint, "begins with /") != test.wantHint {
-			t.Errorf("%s: expected a hint: %t, found %q", test.name, test.wantHint, hint)
-		}
+		assert.True(t, strings.Contains(hint, "begins with /") == test.wantHint,
+			"%s: expected a hint: %t, found %q", test.name, test.wantHint, hint)
 	}
 }
 

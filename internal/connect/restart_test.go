@@ -55,9 +55,8 @@ func TestTaskStateAfterAttempt(t *testing.T) {
 		task.state = Running
 		task.restartsAt = time.Now() // of an earlier failure: the attempt has not begun to work
 		task.recordEnd(test.ctx, test.err, nil)
-		if task.state != test.want || (task.err != nil) != (test.want == Failed) {
-			t.Errorf("%s: expected %s, found %s (%v)", name, test.want, task.state, task.err)
-		}
+		assert.True(t, task.state == test.want && (task.err != nil) == (test.want == Failed),
+			"%s: expected %s, found %s (%v)", name, test.want, task.state, task.err)
 		assert.Equal(t, test.want == Failed, task.restartsAt.IsZero(), name+": no automatic restart")
 	}
 }
@@ -75,11 +74,8 @@ func TestTasksShareThatServiceHasAnswered(t *testing.T) {
 	run := ctl.currentRun()
 	first := answeredOf(run, 0)
 	ofSource := (&task{run: run}).sourceOptions(delivery{}, nil, &chainFactory{}).Answered
-	if first == nil || first != answeredOf(run, 1) || first != ofSource {
-		t.Error("expected the tasks to share one flag, found several")
-	}
+	assert.True(t, first != nil && first == answeredOf(run, 1) && first == ofSource,
+		"expected the tasks to share one flag, found several")
 	ctl.newRun()
-	if answeredOf(ctl.currentRun(), 0) == first {
-		t.Error("expected a new flag of a new run, found the same")
-	}
+	assert.True(t, answeredOf(ctl.currentRun(), 0) != first, "expected a new flag of a new run, found the same")
 }

@@ -93,11 +93,8 @@ func TestFlushIntervalDefaultsToTheWorkers(t *testing.T) {
 		}
 		worker, problems := config.NewWorker("", entries("offset.flush.interval.ms", test.worker), nil, nil)
 		connector, connectorProblems := config.NewConnector("", entries("x.flush.ms", test.connector), worker.Providers)
-		if len(problems)+len(connectorProblems) > 0 {
-			t.Fatal(problems, connectorProblems)
-		}
-		if got := flushInterval(config.NewRoles(declarations, connector), worker); got != test.want {
-			t.Errorf("worker %q, connector %q: expected %v, found %v", test.worker, test.connector, test.want, got)
-		}
+		require.True(t, len(problems)+len(connectorProblems) <= 0, "%v %v", problems, connectorProblems)
+		got := flushInterval(config.NewRoles(declarations, connector), worker)
+		assert.Equal(t, test.want, got, "worker", test.worker, "connector", test.connector)
 	}
 }

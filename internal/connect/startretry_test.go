@@ -12,7 +12,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -98,14 +97,11 @@ func TestConnectorStartsAfterAFix(t *testing.T) {
 			if result := herd.await("c", Running, readInfo); result.Connector.Trace != "" || len(result.Tasks) != 1 {
 				t.Errorf("expected the connector to run after the fix, found %v", result)
 			}
-			if n := strings.Count(b.Log.String(), "connector failed"); n != 1 {
-				t.Errorf("expected one failure in the log, found %d", n)
-			}
+			assert.Equal(t, 1, strings.Count(b.Log.String(), "connector failed"), "failure in the log")
 			list := h.Events().List("c")
-			if len(list) != 2 || list[0].Kind != "restarted" || list[0].Text != "automatically" ||
-				list[1].Kind != "failed" || !strings.Contains(list[1].Reason, test.want) {
-				t.Errorf("expected the failure and the restart as events, found %+v", list)
-			}
+			assert.True(t, len(list) == 2 && list[0].Kind == "restarted" && list[0].Text == "automatically" &&
+				list[1].Kind == "failed" && strings.Contains(list[1].Reason, test.want),
+				"expected the failure and the restart as events, found %+v", list)
 		})
 	}
 }
@@ -121,15 +117,11 @@ func TestChangeBeforeTheWaitIsSeen(t *testing.T) {
 	ctl, _ := h.find("c")
 	run := ctl.currentRun()
 	_, err := run.start(t.Context())
-	if !run.canRetryLookup(err) {
-		t.Fatalf("expected an error about the missing destination, found %v", err)
-	}
+	require.True(t, run.canRetryLookup(err), "expected an error about the missing destination, found %v", err)
 	t.Setenv("TEST_USER", "after")
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	if !run.waitRetryable(ctx, err, watch.Stamp()) {
-		t.Error("expected another start, found a wait")
-	}
+	assert.True(t, run.waitRetryable(ctx, err, watch.Stamp()), "expected another start, found a wait")
 }
 
 // A rejected binding's secret is not sent again (P10).
@@ -146,10 +138,9 @@ func TestRejectedBindingIsNotSentAgain(t *testing.T) {
 		ctl.enqueue(event{apply: func(context.Context) { isActive <- ctl.activity != nil }})
 		return !<-isActive
 	}, func() string { return "expected that its run has ended: " + b.Log.String() })
-	if result, _ := h.Status("c"); result.Connector.State != Failed ||
-		!strings.Contains(result.Connector.Trace, "401") {
-		t.Errorf("expected a failure by 401 without a retry, found %+v", result.Connector)
-	}
+	result, _ := h.Status("c")
+	assert.True(t, result.Connector.State == Failed && strings.Contains(result.Connector.Trace, "401"),
+		"expected a failure by 401 without a retry, found %+v", result.Connector)
 }
 
 // The status has the time of the next start after an outage, but not after a rejected login or an invalid setting.
@@ -235,9 +226,7 @@ func TestTransientErrorsAreRetriable(t *testing.T) {
 		{err: fmt.Errorf("5 times in succession: %w", &kafka.TransactionAbortedError{Cause: kerr.UnknownProducerID})},
 		{err: errors.New("the page answers differently now: rows would come twice, which exactly-once forbids")},
 	} {
-		if got := isRetriable(test.err); got != test.want {
-			t.Errorf("%v: expected %t, found %t", test.err, test.want, got)
-		}
+		assert.Equal(t, test.want, isRetriable(test.err), test.err)
 	}
 }
 
@@ -290,9 +279,8 @@ func TestAutoRestartDelayDoubles(t *testing.T) {
 			restartsAt := task.recordEnd(t.Context(), unavailable, &backoff)
 			assert.Equal(t, restartsAt, task.restartsAt, "stored with the failure")
 			assert.Equal(t, Failed, task.state)
-			if !task.waitForRestart(t.Context(), t.Context(), unavailable, 0, restartsAt) {
-				t.Fatal("expected the task to continue")
-			}
+			require.True(t, task.waitForRestart(t.Context(), t.Context(), unavailable, 0, restartsAt),
+				"expected the task to continue")
 			assert.Equal(t, restartsAt, time.Now())
 			delays = append(delays, time.Since(start))
 		}
@@ -302,12 +290,9 @@ func TestAutoRestartDelayDoubles(t *testing.T) {
 		const second = time.Second
 		want := []time.Duration{10 * second, 20 * second, 40 * second, 80 * second, 160 * second, 320 * second,
 			600 * second, 600 * second}
-		if !slices.Equal(delays, want) {
-			t.Errorf("expected %v, found %v", want, delays)
-		}
-		if n := strings.Count(log.String(), "restarts by itself"); n != 1 {
-			t.Errorf("expected one line, found %d:\n%s", n, log.String())
-		}
+		assert.Equal(t, want, delays)
+		n := strings.Count(log.String(), "restarts by itself")
+		assert.True(t, n == 1, "expected one line, found %d:\n%s", n, log.String())
 		task.setRunning(nil, nil)
 		found := ""
 		for _, e := range recorder.List("") {
@@ -379,16 +364,12 @@ func TestAutoRestartIsTheDefault(t *testing.T) {
 			flags[config.AutoRestart] = test.worker
 		}
 		worker, problems := config.NewWorker(test.file, nil, nil, flags)
-		if len(problems) > 0 {
-			t.Fatal(problems)
-		}
+		require.True(t, len(problems) == 0, "%v", problems)
 		run := &connectorRun{options: &Options{Worker: worker}, config: &config.Connector{Name: "c"}}
 		if test.connector != "" {
 			run.config.Entries = []config.Entry{config.NewEntry(config.AutoRestart, test.connector, "", 0)}
 		}
-		if got := run.autoRestart(); got != test.want {
-			t.Errorf("file %q, connector %q, worker %q: expected %t, found %t", test.file, test.connector, test.worker,
-				test.want, got)
-		}
+		got := run.autoRestart()
+		assert.Equal(t, test.want, got, "file", test.file, "connector", test.connector, "worker", test.worker)
 	}
 }

@@ -39,9 +39,8 @@ func TestUnstartedTasksArePaused(t *testing.T) {
 		assert.Equal(t, []State{Unassigned, Failed}, taskStates())
 		time.Sleep(time.Second)
 		for i, want := range []float64{0.75, 0} {
-			if _, paused := ctl.observe().tasks[i].clock.ratios(); paused != want {
-				t.Errorf("task %d: expected %v paused, found %v", i, want, paused)
-			}
+			_, paused := ctl.observe().tasks[i].clock.ratios()
+			assert.Equal(t, want, paused, "task", i, "paused")
 		}
 	})
 }

@@ -75,9 +75,7 @@ func TestConfigurationsAreShownWithoutSecrets(t *testing.T) {
 		info, _ := h.Info("c")
 		assert.Equal(t, want, asShown(info.Config), "masked", isMasked)
 		tasks, _ := h.Tasks("c")
-		if len(tasks) != 1 {
-			t.Fatalf("expected a task, found %v", tasks)
-		}
+		require.Len(t, 1, tasks, "task")
 		taskConfig := asShown(tasks[0].Config)
 		assert.Equal(t, "test.SpySourceTask", taskConfig["task.class"])
 		for _, key := range []string{"connector.class", "spy.address", "spy.user", "spy.password", "spy#00.token"} {
@@ -130,16 +128,13 @@ func TestTaskConfigRoundTrip(t *testing.T) {
 		written := run.unresolvedTaskConfig(connector, want)
 		written[taskClassKey] = "test.SpySourceTask"
 		for name, value := range written {
-			if strings.Contains(value, "hunter2") || strings.Contains(value, "reader") {
-				t.Fatalf("seed %d: %s: expected a reference, found %s", seed, name, value)
-			}
+			require.True(t, !strings.Contains(value, "hunter2") && !strings.Contains(value, "reader"),
+				"seed %d: %s: expected a reference, found %s", seed, name, value)
 		}
 		slices.SortFunc(want, func(a, b wit.Setting) int { return strings.Compare(a.Name, b.Name) })
 		resolved := resolveTaskConfig(declarations, connector, visible, written)
 		assert.Equal(t, want, append([]wit.Setting{}, resolved...), seed)
-		if t.Failed() {
-			t.Fatalf("written %v", written)
-		}
+		require.True(t, !t.Failed(), "written %v", written)
 	}
 
 	// The reference has another value after the plan.

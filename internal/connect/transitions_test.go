@@ -53,8 +53,7 @@ func TestTransitionsAreComplete(t *testing.T) {
 	want := slices.Sorted(slices.Values(allStates))
 	assert.Equal(t, want, slices.Sorted(maps.Keys(isReached)), "states that can be reached")
 	for state, row := range transitions {
-		if !slices.Contains(allStates, state) || len(row) != len(allEvents) {
-			t.Errorf("%s: expected a known state with %d events, found %d", state, len(allEvents), len(row))
-		}
+		assert.True(t, slices.Contains(allStates, state) && len(row) == len(allEvents),
+			"%s: expected a known state with %d events, found %d", state, len(allEvents), len(row))
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/buildinfo"
 	"github.com/culvert-project/culvert/internal/check"
 	"github.com/culvert-project/culvert/internal/connect"
@@ -335,9 +336,7 @@ func TestPagesAreWellFormedAndSafe(t *testing.T) {
 			t.Errorf("%.60s: %s", address, problem)
 		}
 		for _, unwanted := range []string{"<script>alert", "<nil>", "%!", "ZgotmplZ"} {
-			if strings.Contains(page, unwanted) {
-				t.Errorf("%.60s: expected no %q, found it", address, unwanted)
-			}
+			assert.True(t, !strings.Contains(page, unwanted), "%.60s: expected no %q, found it", address, unwanted)
 		}
 		if text := pagetest.Read(page); strings.ContainsAny(text, "\u202e\u2066\x1b\x00") {
 			t.Errorf("%.60s: expected no characters that hide text or change its direction, found %.300q", address,
@@ -349,9 +348,8 @@ func TestPagesAreWellFormedAndSafe(t *testing.T) {
 			"Referrer-Policy":         "same-origin",
 			"Cache-Control":           "no-store",
 		} {
-			if got := w.Header().Get(name); got != want {
-				t.Errorf("%.60s: %s: expected %q, found %q", address, name, want, got)
-			}
+			got := w.Header().Get(name)
+			assert.True(t, got == want, "%.60s: %s: expected %q, found %q", address, name, want, got)
 		}
 	}
 }
@@ -375,9 +373,7 @@ func TestChartsHaveARange(t *testing.T) {
 		}
 	}
 	page = serve(t, console, "GET", addresses()[2], nil).Body.String()
-	if strings.Contains(page, `<svg class="chart"`) {
-		t.Error("expected no chart without a sample")
-	}
+	assert.True(t, !strings.Contains(page, `<svg class="chart"`), "expected no chart without a sample")
 	assert.Contains(t, page, `aria-current="true">1h</a>`, "Nothing ran in this range.")
 }
 
@@ -436,9 +432,7 @@ func TestServicesAreCountedOnce(t *testing.T) {
 		{OriginUse: connect.OriginUse{Usage: limits.Usage{Origin: "https://d"}}},
 	}}
 	page := serve(t, newConsole(f), "GET", "/console/", nil).Body.String()
-	for _, want := range []string{">3 of 4 <small>answer</small><", ">1 away<", "2 logons refused"} {
-		assert.Contains(t, page, want)
-	}
+	assert.Contains(t, page, ">3 of 4 <small>answer</small><", ">1 away<", "2 logons refused")
 	page = serve(t, newConsole(f), "GET", "/console/origins", nil).Body.String()
 	assert.Equal(t, 1, strings.Count(page, "#cloud-off"), "services that are away")
 	assert.Equal(t, 1, strings.Count(page, "not asked yet"), "services that were not asked")
@@ -661,21 +655,15 @@ func TestErrorPagesHaveStatusAndText(t *testing.T) {
 func TestUnknownPagesAndMethodsAreRejected(t *testing.T) {
 	f := newFakeAPI()
 	for target, want := range map[string]int{"/console/none": 404, "/console/assets/none": 404, "/console/../x": 404} {
-		if w := serve(t, newConsole(f), "GET", target, nil); w.Code != want {
-			t.Errorf("%s: expected %d, found %d", target, want, w.Code)
-		}
+		assert.Equal(t, want, serve(t, newConsole(f), "GET", target, nil).Code, target)
 	}
-	if w := serve(t, newConsole(f), "DELETE", "/console/", nil); w.Code != 405 {
-		t.Errorf("DELETE: expected 405, found %d", w.Code)
-	}
+	assert.Equal(t, 405, serve(t, newConsole(f), "DELETE", "/console/", nil).Code, "DELETE")
 	for page, allowed := range map[string]string{"": "GET, HEAD", "form": "GET, HEAD, POST"} {
 		w := serve(t, newConsole(f), "PUT", "/console/"+page, url.Values{"a": {"b"}})
 		assert.Equal(t, http.StatusMethodNotAllowed, w.Code, page)
 		assert.Equal(t, allowed, w.Header().Get("Allow"), page)
 	}
-	if w := serve(t, newConsole(f), "POST", "/console/", url.Values{"a": {"b"}}); w.Code != 405 {
-		t.Errorf("POST: expected 405, found %d", w.Code)
-	}
+	assert.Equal(t, 405, serve(t, newConsole(f), "POST", "/console/", url.Values{"a": {"b"}}).Code, "POST")
 }
 
 func TestNumberOfAnySizeIsShownUnchanged(t *testing.T) {
@@ -695,9 +683,7 @@ func TestSizesOfResponsesAndFormsAreBounded(t *testing.T) {
 	assert.Equal(t, http.StatusInternalServerError, w.Code)
 	assert.Contains(t, w.Body.String(), "expected an answer of at most")
 	long := url.Values{"do": {strings.Repeat("x", maxForm)}}
-	if w := serve(t, newConsole(f), "POST", "/console/act", long); w.Code != 413 {
-		t.Errorf("a form that is too long: expected 413, found %d", w.Code)
-	}
+	assert.Equal(t, 413, serve(t, newConsole(f), "POST", "/console/act", long).Code, "a form that is too long")
 }
 
 // The script gets the fragments that it does not have. A fragment of equal data has the same version.
@@ -714,21 +700,16 @@ func TestScriptGetsChangedFragments(t *testing.T) {
 		}
 		fragments := poll("")
 		list := fragments["list"]
-		if len(fragments) != 3 || list.Version == "" || !strings.Contains(string(list.HTML), "plain") {
-			t.Fatalf("expected three fragments, found %v", fragments)
-		}
+		require.True(t, len(fragments) == 3 && list.Version != "" && strings.Contains(string(list.HTML), "plain"),
+			"expected three fragments, found %v", fragments)
 		page := serve(t, console, "GET", "/console/", nil).Body.String()
 		assert.Contains(t, page, `data-version="`+fragments["list"].Version+`"`, `data-poll="?"`)
 		others := ",filters." + fragments["filters"].Version + ",figures." + fragments["figures"].Version
 		known := "list." + fragments["list"].Version + others
 		time.Sleep(time.Minute)
-		if changed := poll(known); len(changed) != 0 {
-			t.Errorf("expected no changed fragments, found %v", changed)
-		}
+		assert.Len(t, 0, poll(known), "changed fragments")
 		changed := poll("list.x" + others + ",none.y,,.")
-		if len(changed) != 1 || changed["list"].HTML == "" {
-			t.Errorf("expected the list, found %v", changed)
-		}
+		assert.True(t, len(changed) == 1 && changed["list"].HTML != "", "expected the list, found %v", changed)
 
 		// Many viewers within a second cause one request.
 		time.Sleep(time.Minute)
@@ -737,14 +718,11 @@ func TestScriptGetsChangedFragments(t *testing.T) {
 		for range 10 {
 			poll(known)
 		}
-		if n := strings.Count(f.log()+"\n", request) - before; n != 1 {
-			t.Errorf("expected one request, found %d", n)
-		}
+		assert.Equal(t, 1, strings.Count(f.log()+"\n", request)-before, "request")
 		time.Sleep(cacheTTL)
 		poll(known)
-		if strings.Count(f.log()+"\n", request)-before != 2 {
-			t.Error("expected a new request after the cache has expired")
-		}
+		assert.True(t, strings.Count(f.log()+"\n", request)-before == 2,
+			"expected a new request after the cache has expired")
 	})
 }
 
@@ -756,9 +734,8 @@ func TestCachedPagesDependOnRights(t *testing.T) {
 	withButtons := serve(t, console, "GET", "/console/?fragments=", nil).Body.String()
 	readOnlyReason = "no right to change"
 	readOnly := serve(t, console, "GET", "/console/?fragments=", nil).Body.String()
-	if !strings.Contains(withButtons, "one.pause") || strings.Contains(readOnly, "one.pause") {
-		t.Errorf("expected buttons on the first page only, found %s\n%s", withButtons, readOnly)
-	}
+	assert.True(t, strings.Contains(withButtons, "one.pause") && !strings.Contains(readOnly, "one.pause"),
+		"expected buttons on the first page only, found %s\n%s", withButtons, readOnly)
 }
 
 // While the worker starts, pages are answered at once with what it waits for, and the browser requests them again. The
@@ -775,15 +752,12 @@ func TestPagesWhileStarting(t *testing.T) {
 			t.Errorf("%s: expected 503 and the reason, found %d %v %s", address, w.Code, w.Header(), w.Body)
 		}
 	}
-	if log := strings.TrimSpace(f.log()); strings.Trim(log, "GET /?\n") != "" {
-		t.Errorf("expected requests for the version only, found %s", log)
-	}
+	log := strings.TrimSpace(f.log())
+	assert.True(t, strings.Trim(log, "GET /?\n") == "", "expected requests for the version only, found %s", log)
 	if w := serve(t, console, "GET", "/console/?fragments=", nil); w.Code != 200 || w.Header().Get("Refresh") != "" {
 		t.Errorf("expected the script's answer from REST, found %d %v", w.Code, w.Header())
 	}
-	if w := serve(t, console, "GET", "/console/assets/console.css", nil); w.Code != 200 {
-		t.Errorf("expected an asset, found %d", w.Code)
-	}
+	assert.Equal(t, 200, serve(t, console, "GET", "/console/assets/console.css", nil).Code, "an asset")
 	reason = nil
 	if w := serve(t, console, "GET", "/console/", nil); w.Code != 200 || w.Header().Get("Refresh") != "" {
 		t.Errorf("expected the overview after the start, found %d %v", w.Code, w.Header())
@@ -808,9 +782,8 @@ func TestActionsSendTheirRequests(t *testing.T) {
 			form["name"] = []string{"a b"}
 		}
 		w := serve(t, newConsole(f), "POST", "/console/act", form)
-		if w.Code != 200 || strings.Contains(w.Body.String(), "✕") {
-			t.Errorf("%s: expected success, found status %d\n%s", do, w.Code, w.Body)
-		}
+		assert.True(t, w.Code == 200 && !strings.Contains(w.Body.String(), "✕"),
+			"%s: expected success, found status %d\n%s", do, w.Code, w.Body)
 		var want []string
 		for _, name := range form["name"] {
 			values := []string{name}

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/net/html"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/check"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/console/pagetest"
@@ -115,10 +116,8 @@ func TestUnchangedFormKeepsText(t *testing.T) {
 	}
 	f.responses["PUT /connector-plugins/C/config/validate"] = validation
 	form := formOf(t, serve(t, newConsole(f), "GET", "/console/form?name=x", nil).Body.String())
-	if !form.Has("f.name") || !form.Has("f.yes") || !form.Has("f.producer.override.sasl.jaas.config") ||
-		!form.Has("f.format") {
-		t.Errorf("expected fields for the settings, found %v", form)
-	}
+	assert.True(t, form.Has("f.name") && form.Has("f.yes") && form.Has("f.producer.override.sasl.jaas.config") &&
+		form.Has("f.format"), "expected fields for the settings, found %v", form)
 	form.Set("step", "download")
 	assert.Equal(t, text, serve(t, newConsole(f), "POST", "/console/form", form).Body.String())
 }
@@ -369,9 +368,8 @@ func TestWarningsAreAboveTheButton(t *testing.T) {
 		"text": {"connector.class=C\n"}}).Body.String()
 	warningStart := strings.Index(page, warning)
 	buttonStart := strings.Index(page, `value="apply"`)
-	if warningStart < 0 || warningStart > buttonStart {
-		t.Errorf("expected the warning above the button at %d, found it at %d", buttonStart, warningStart)
-	}
+	assert.True(t, warningStart >= 0 && warningStart <= buttonStart,
+		"expected the warning above the button at %d, found it at %d", buttonStart, warningStart)
 }
 
 // The page of a connector has no time of a complete read if an earlier run has read the set.
@@ -399,9 +397,7 @@ func TestScriptGetsFragmentsOfSteps(t *testing.T) {
 			"step":     {step},
 			"reviewed": {(&formPage{Text: formText}).ReviewToken()},
 		})
-		if err := json.Unmarshal(w.Body.Bytes(), &response); err != nil {
-			t.Fatalf("%s: expected JSON, found %v\n%s", step, err, w.Body)
-		}
+		require.NoError(t, json.Unmarshal(w.Body.Bytes(), &response), step, "JSON", w.Body)
 		return response
 	}
 	fragments := post("review")
@@ -417,9 +413,8 @@ func TestFormKeepsValuesWhileWorkerStarts(t *testing.T) {
 	f.refusals["PUT /connector-plugins/C/config/validate"] = 409
 	form := url.Values{"name": {"x"}, "base": {formText}, "text": {formText + "mine=1\n"}, "step": {"update"}}
 	w := serve(t, newConsole(f), "POST", "/console/form?fragments=", form)
-	if w.Code != 409 || !strings.HasPrefix(w.Body.String(), `{"error":"no: `) {
-		t.Errorf("the script: expected 409 with an error, found %d %s", w.Code, w.Body)
-	}
+	assert.True(t, w.Code == 409 && strings.HasPrefix(w.Body.String(), `{"error":"no: `),
+		"the script: expected 409 with an error, found %d %s", w.Code, w.Body)
 	w = serve(t, newConsole(f), "POST", "/console/form", form)
 	assert.Equal(t, http.StatusOK, w.Code)
 	assert.Contains(t, w.Body.String(), "mine=1", "no: ")
@@ -453,9 +448,7 @@ func TestOnlyReviewedChangesAreApplied(t *testing.T) {
 		maps.Copy(form, test.fields)
 		w := serve(t, newConsole(f), "POST", "/console/form", form)
 		assert.Contains(t, w.Body.String(), "The form was changed after the review", "Effect of this change")
-		if strings.Contains(f.log(), "PUT /connectors/") {
-			t.Errorf("%s: expected no change, found %s", name, f.log())
-		}
+		assert.NotContains(t, f.log(), "PUT /connectors/", name, "change")
 	}
 }
 

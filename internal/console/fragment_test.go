@@ -48,9 +48,8 @@ func TestPollGetsChangedRows(t *testing.T) {
 	}
 	expectWhole := func(fragment pageFragment, name string) {
 		t.Helper()
-		if fragment.HTML == "" || fragment.Rows != nil {
-			t.Errorf("%s: expected the whole fragment, found %+v", name, fragment)
-		}
+		assert.True(t, fragment.HTML != "" && fragment.Rows == nil,
+			"%s: expected the whole fragment, found %+v", name, fragment)
 	}
 	expectWhole(changesSince("", "first", listOf("a=1", "b=1", "c=1")), "first")
 	want := pageFragment{Version: listOf("a=1", "b=2", "c=1").fragments["list"].Version,
@@ -96,9 +95,8 @@ func TestAnswersAreShared(t *testing.T) {
 		cache.answer(pageInputs{}, "list.v", render).write(rest.Pages{}, compressed, r)
 		assert.Equal(t, 1, renderings)
 		assert.Equal(t, "gzip", compressed.Header().Get("Content-Encoding"))
-		if size := compressed.Body.Len(); size >= 1000 {
-			t.Errorf("expected less than 1000 bytes, found %d", size)
-		}
+		size := compressed.Body.Len()
+		assert.True(t, size < 1000, "expected less than 1000 bytes, found %d", size)
 		unzipped, err := gzip.NewReader(compressed.Body)
 		require.NoError(t, err)
 		var fromPlain, fromCompressed map[string]pageFragment
@@ -186,9 +184,7 @@ func TestCacheIsBounded(t *testing.T) {
 		for n := range 100 {
 			key := pageInputs{encodedQuery: fmt.Sprint(n)}
 			cache.answer(key, "", func() rendered { return listOf(row) })
-			if cache.pages[key] == nil {
-				t.Fatalf("expected the last page to be cached")
-			}
+			require.True(t, cache.pages[key] != nil, "expected the last page to be cached")
 			time.Sleep(time.Millisecond)
 		}
 		bytes := 0
@@ -200,9 +196,7 @@ func TestCacheIsBounded(t *testing.T) {
 		}
 		large := strings.Repeat("x", maxCacheBytes/2)
 		answer := cache.answer(pageInputs{}, "", func() rendered { return listOf("a=" + large) })
-		if len(answer.plain) < len(large) {
-			t.Errorf("expected the whole page, found %d bytes", len(answer.plain))
-		}
+		assert.AtLeast(t, len(large), len(answer.plain), "the whole page: bytes")
 		assert.Equal(t, 0, len(cache.pages))
 	})
 }
@@ -227,9 +221,7 @@ func TestPagesAreSharedByEqualInputs(t *testing.T) {
 			assert.Equal(t, count, len(cache.pages))
 			count++
 		}
-		if count < 6 {
-			t.Errorf("expected more inputs, found %d", count)
-		}
+		assert.True(t, count >= 6, "expected more inputs, found %d", count)
 	})
 }
 

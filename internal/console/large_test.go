@@ -87,9 +87,7 @@ func TestPageOfLargeListIsSmall(t *testing.T) {
 		console.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
 		assert.Contains(t, w.Body.String(), `<small class="n">4,711</small>`)
 	}
-	if size <= 10_000 || size > 60_000 {
-		t.Errorf("expected 10,001 to 60,000 bytes, found %d", size)
-	}
+	assert.True(t, size > 10_000 && size <= 60_000, "expected 10,001 to 60,000 bytes, found %d", size)
 }
 
 // BenchmarkLargeList measures the first page of a list, rendered and compressed.

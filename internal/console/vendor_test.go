@@ -25,9 +25,7 @@ var thirdPartyDigests = map[string]string{
 func TestThirdPartyFilesAreKnown(t *testing.T) {
 	files, err := fs.ReadDir(assetFiles, "assets/vendor")
 	assert.NoError(t, err)
-	if len(files) != len(thirdPartyDigests) {
-		t.Errorf("expected %d files, found %d", len(thirdPartyDigests), len(files))
-	}
+	assert.Equal(t, len(thirdPartyDigests), len(files), "files")
 	for _, f := range files {
 		data, err := assetFiles.ReadFile("assets/vendor/" + f.Name())
 		assert.NoError(t, err)
@@ -42,13 +40,9 @@ func TestThirdPartyFilesAreKnown(t *testing.T) {
 	}
 	sprite, err := assetFiles.ReadFile("assets/vendor/lucide-1.62.0.svg")
 	assert.NoError(t, err)
-	if n := strings.Count(string(sprite), "<symbol "); n != 24 {
-		t.Errorf("expected 24 icons, found %d", n)
-	}
+	assert.Equal(t, 24, strings.Count(string(sprite), "<symbol "), "icons")
 	for word, s := range stateLooks {
 		assert.Contains(t, string(sprite), `id="`+s.Icon+`"`)
-		if s.Color == "" {
-			t.Errorf("%s: expected a color, found none", word)
-		}
+		assert.True(t, s.Color != "", "%s: expected a color, found none", word)
 	}
 }

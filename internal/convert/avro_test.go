@@ -12,7 +12,6 @@ import (
 	"math"
 	"net/http"
 	"reflect"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -129,10 +128,9 @@ func TestWritesWhatAvroDataWrites(t *testing.T) {
 		options := row[0]
 		document := row[1]
 		got := avroOf(t, options, document)
-		if !sameAvro([]string{"write", options, document}, row[2:], got) {
-			t.Errorf("%s document %s\nAvroData %s\nours     %s", options, document,
-				strings.Join(row[2:], "\n         "), strings.Join(got, "\n         "))
-		}
+		assert.True(t, sameAvro([]string{"write", options, document}, row[2:], got),
+			"%s document %s\nAvroData %s\nours     %s", options, document, strings.Join(row[2:], "\n         "),
+			strings.Join(got, "\n         "))
 	}
 }
 
@@ -160,9 +158,8 @@ func TestAvroValueIsCopied(t *testing.T) {
 		for range 3 {
 			out, isNull, err := c.Encode(t.Context(), []byte("x"), math.MaxInt32, "orders", b, d)
 			want := append([]byte("x\x00\x00\x00\x00\x01"), b.Bytes(d)...)
-			if err != nil || isNull || !bytes.Equal(out, want) {
-				t.Fatalf("expected %x, found %x, %v, %v", want, out, isNull, err)
-			}
+			require.True(t, err == nil && !isNull && bytes.Equal(out, want),
+				"expected %x, found %x, %v, %v", want, out, isNull, err)
 		}
 		// Bytes are copied without being read, even those that no reader would accept, into the caller's buffer.
 		invalid := b.Bytes(d)
@@ -171,18 +168,14 @@ func TestAvroValueIsCopied(t *testing.T) {
 		}
 		dst := make([]byte, 0, 100)
 		out, _, err := c.Encode(t.Context(), dst, math.MaxInt32, "orders", b, d)
-		if err != nil || !bytes.Equal(out[5:], invalid) || &out[:1][0] != &dst[:1][0] {
-			t.Errorf("expected %x unchanged in the caller's buffer, found %x, %v", invalid, out, err)
-		}
+		assert.True(t, err == nil && bytes.Equal(out[5:], invalid) && &out[:1][0] == &dst[:1][0],
+			"expected %x unchanged in the caller's buffer, found %x, %v", invalid, out, err)
 		allocations := testing.AllocsPerRun(100, func() {
 			out, _, err = c.Encode(t.Context(), dst, math.MaxInt32, "orders", b, d)
 		})
-		if allocations != 0 || err != nil {
-			t.Errorf("expected no allocation for a row, found %v, %v", allocations, err)
-		}
-		if want := []string{"POST /subjects/" + subject + "/versions"}; !slices.Equal(requests, want) {
-			t.Errorf("%s: expected %q, found %q", strategy, want, requests)
-		}
+		assert.True(t, allocations == 0 && err == nil,
+			"expected no allocation for a row, found %v, %v", allocations, err)
+		assert.Equal(t, []string{"POST /subjects/" + subject + "/versions"}, requests, strategy)
 	}
 }
 
@@ -220,9 +213,8 @@ func TestUnreachableRegistryIsRetried(t *testing.T) {
 		require.NoError(t, err)
 		json := newConverter(t, ClassJSON, b.Registry, "replace.null.with.default", "false")
 		out, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, datumOf(t, json, b, person))
-		if err != nil || len(out) < 5 || out[4] != 9 || requests != 5 {
-			t.Errorf("expected the value after 5 requests, found %x, %v after %d", out, err, requests)
-		}
+		assert.True(t, err == nil && len(out) >= 5 && out[4] == 9 && requests == 5,
+			"expected the value after 5 requests, found %x, %v after %d", out, err, requests)
 		assert.Equal(t, "", client.Outage())
 		// A stopping task does not wait for a registry.
 		ctx, cancel := context.WithCancelCause(t.Context())
@@ -263,17 +255,14 @@ func TestRegistryRejections(t *testing.T) {
 		"wrong password": write("basic.auth.user.info", "u:q"),
 		"incompatible":   writeIncompatible(t),
 	} {
-		if !fault.IsFatal(err) {
-			t.Errorf("%s: expected an error that stops the task, found %v", name, err)
-		}
+		assert.True(t, fault.IsFatal(err), "%s: expected an error that stops the task, found %v", name, err)
 	}
 	require.NoError(t, write())
 	c, _, b := newAvroPair(t, fake.URL(), "basic.auth.credentials.source", "USER_INFO", "basic.auth.user.info", "u:p")
 	for _, data := range []string{"", "\x00", "\x01abcdefgh", "{}", "\x00\x00\x00\x00\x63x"} {
 		_, err := c.Decode(t.Context(), "t", []byte(data), b)
-		if fault.Class(err) != fault.DataException || fault.IsFatal(err) {
-			t.Errorf("%q: expected a data error, found %v", data, err)
-		}
+		assert.True(t, fault.Class(err) == fault.DataException && !fault.IsFatal(err),
+			"%q: expected a data error, found %v", data, err)
 	}
 	if d, err := c.Decode(t.Context(), "t", nil, b); err != nil || d.Encoding != wit.Absent {
 		t.Errorf("expected a tombstone to be read as null, found %v, %v", d, err)
@@ -291,10 +280,9 @@ func writeIncompatible(t *testing.T) error {
 	})
 	c, json, b := newAvroPair(t, fake.URL())
 	_, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, datumOf(t, json, b, person))
-	if err == nil || !strings.Contains(err.Error(), "incompatible with an earlier schema") ||
-		(!strings.Contains(err.Error(), "a.Person") && !strings.Contains(err.Error(), `"Person"`)) {
-		t.Errorf("expected an error with the registry's message and the schema, found %v", err)
-	}
+	assert.True(t, err != nil && strings.Contains(err.Error(), "incompatible with an earlier schema") &&
+		(strings.Contains(err.Error(), "a.Person") || strings.Contains(err.Error(), `"Person"`)),
+		"expected an error with the registry's message and the schema, found %v", err)
 	return err
 }
 
@@ -327,12 +315,10 @@ func TestReaderIgnoresWriterSettings(t *testing.T) {
 		"key.schema.id.serializer": "io.confluent.kafka.serializers.schema.id.HeaderSchemaIdSerializer"}
 	for _, class := range []string{"AvroConverter", "JsonSchemaConverter"} {
 		_, err := New(class, settings, Options{Schemas: record.NewRegistry(), ReadOnly: true})
-		if err != nil || len(settings) != 2 {
-			t.Errorf("%s: expected unchanged settings and no error, found %v, %v", class, settings, err)
-		}
-		if _, err := New(class, settings, Options{Schemas: record.NewRegistry()}); err == nil {
-			t.Errorf("%s: expected a writer to reject it", class)
-		}
+		assert.True(t, err == nil && len(settings) == 2,
+			"%s: expected unchanged settings and no error, found %v, %v", class, settings, err)
+		_, err = New(class, settings, Options{Schemas: record.NewRegistry()})
+		assert.True(t, err != nil, "%s: expected a writer to reject it", class)
 	}
 }
 
@@ -371,10 +357,8 @@ func TestInvalidAvroNames(t *testing.T) {
 	const invalidName = `{"schema":{"type":"struct","name":"1a.b-c","fields":[{"type":"int32","field":"x.y"}]},"payload":{"x.y":1}}`
 	c, json, b := newAvroPair(t, fakeRegistry(t))
 	_, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, datumOf(t, json, b, invalidName))
-	if fault.Class(err) != "org.apache.avro.SchemaParseException" ||
-		!strings.Contains(err.Error(), "scrub.invalid.names") {
-		t.Errorf("expected an error with advice, found %v", err)
-	}
+	assert.True(t, fault.Class(err) == "org.apache.avro.SchemaParseException" &&
+		strings.Contains(err.Error(), "scrub.invalid.names"), "expected an error with advice, found %v", err)
 	const sameNames = `{"schema":{"type":"struct","fields":[{"type":"struct","name":"N","field":"a","fields":[{"type":"int32","field":"x"}]},{"type":"struct","name":"N","field":"b","fields":[{"type":"string","field":"y"}]},{"type":"struct","name":"N","optional":true,"field":"c","fields":[{"type":"int32","field":"x"}]}]},"payload":{"a":{"x":1},"b":{"y":"q"},"c":{"x":2}}}`
 	if got := avroOf(t, "", sameNames); !strings.Contains(got[0], `"name":"N_2"`) || strings.Count(got[2], `"name":"N"`) != 3 {
 		t.Errorf("expected the second type to be written as N_2, and read as N again, found %q", got)
@@ -395,9 +379,8 @@ func TestUnionBranchesAreBounded(t *testing.T) {
 		t.Errorf("expected a value of the third type, found %v, %v", d, err)
 	}
 	_, err := c.Decode(t.Context(), "copied", []byte{0, 0, 0, 0, 2, 4}, b)
-	if fault.Class(err) != fault.DataException || !strings.Contains(err.Error(), "expected at most 1000") {
-		t.Errorf("expected an error about 1001 types, found %v", err)
-	}
+	assert.True(t, fault.Class(err) == fault.DataException && strings.Contains(err.Error(), "expected at most 1000"),
+		"expected an error about 1001 types, found %v", err)
 }
 
 // Any bytes in a topic are read or rejected in time, and never grow beyond their limit.
@@ -415,19 +398,15 @@ func FuzzAvro(f *testing.F) {
 		b.Rows = b.Rows[:0]
 		d, err := c.Decode(t.Context(), "copied", append([]byte{0, 0, 0, 0, id%byte(len(schemas)) + 1}, payload...), b)
 		if err != nil {
-			if fault.Class(err) == "" {
-				t.Fatal(err)
-			}
+			require.True(t, fault.Class(err) != "", "%v", err)
 			return
 		}
 		if d.Encoding == wit.WithSchema {
-			if err := connectdata.Check(b.Registry.Get(d.Schema).Nodes, b.Bytes(d)); err != nil {
-				t.Fatalf("read as %x: %v", b.Bytes(d), err)
-			}
+			err := connectdata.Check(b.Registry.Get(d.Schema).Nodes, b.Bytes(d))
+			require.True(t, err == nil, "read as %x: %v", b.Bytes(d), err)
 		} else if d.Encoding == wit.Schemaless {
-			if err := connectdata.CheckSchemaless(b.Bytes(d)); err != nil {
-				t.Fatalf("read as %x: %v", b.Bytes(d), err)
-			}
+			err := connectdata.CheckSchemaless(b.Bytes(d))
+			require.True(t, err == nil, "read as %x: %v", b.Bytes(d), err)
 		}
 	})
 }
@@ -553,22 +532,17 @@ func TestSchemaIDInHeader(t *testing.T) {
 	}
 	assert.Equal(t, 1, guidRequests, "requests for the GUID")
 	d, err := decoder.DecodeBy(t.Context(), "t", []byte{0, 0, 0, 0, 7}, []byte{2}, b)
-	if err != nil || b.Registry.Get(d.Schema).Root().Kind != wit.Int64 {
-		t.Errorf("ID: expected a long, found %v, %v", d, err)
-	}
-	if d, err := decoder.DecodeBy(t.Context(), "t", guid, nil, b); err != nil || d.Encoding != wit.Absent {
-		t.Errorf("expected a tombstone, found %v, %v", d, err)
-	}
+	assert.True(t, err == nil && b.Registry.Get(d.Schema).Root().Kind == wit.Int64,
+		"ID: expected a long, found %v, %v", d, err)
+	d, err = decoder.DecodeBy(t.Context(), "t", guid, nil, b)
+	assert.True(t, err == nil && d.Encoding == wit.Absent, "expected a tombstone, found %v, %v", d, err)
 	for _, header := range [][]byte{nil, {1, 2}, append([]byte{2}, guid[1:]...)} {
-		if _, err := decoder.DecodeBy(t.Context(), "t", header, []byte{2}, b); fault.Class(err) != fault.DataException {
-			t.Errorf("% x: expected a data error, found %v", header, err)
-		}
+		_, err := decoder.DecodeBy(t.Context(), "t", header, []byte{2}, b)
+		assert.True(t, fault.Class(err) == fault.DataException, "% x: expected a data error, found %v", header, err)
 	}
 	synctest.Test(t, func(t *testing.T) { // the registry may learn of the ID
 		_, err := decoder.DecodeBy(t.Context(), "t", []byte{0, 0, 0, 0, 9}, []byte{2}, b)
-		if fault.Class(err) != fault.DataException {
-			t.Errorf("unknown ID: expected a data error, found %v", err)
-		}
+		assert.True(t, fault.Class(err) == fault.DataException, "unknown ID: expected a data error, found %v", err)
 	})
 }
 
@@ -596,10 +570,9 @@ func TestConfluentAvroOptions(t *testing.T) {
 			readDocument: null},
 	} {
 		got := avroOf(t, test.options, test.document)
-		if !strings.HasPrefix(got[0], test.schemaPrefix) || got[1] != test.bytes || got[2] != test.readDocument {
-			t.Errorf("%s %s\nexpected %s… %s %s\nfound    %s %s %s", test.options, test.document, test.schemaPrefix,
-				test.bytes, test.readDocument, got[0], got[1], got[2])
-		}
+		assert.True(t, strings.HasPrefix(got[0], test.schemaPrefix) && got[1] == test.bytes &&
+			got[2] == test.readDocument, "%s %s\nexpected %s… %s %s\nfound    %s %s %s", test.options, test.document,
+			test.schemaPrefix, test.bytes, test.readDocument, got[0], got[1], got[2])
 	}
 	const union = `{"type":"record","name":"R","fields":[{"name":"u","type":["string"]}]}`
 	for flatten, want := range map[string]string{
@@ -610,10 +583,9 @@ func TestConfluentAvroOptions(t *testing.T) {
 		c, json, b := newAvroPair(t, fakeRegistry(t, union), "flatten.singleton.unions", flatten)
 		d, err := c.Decode(t.Context(), "copied", []byte("\x00\x00\x00\x00\x01\x00\x02x"), b)
 		require.NoError(t, err)
-		if got, _, err := json.Encode(t.Context(), nil, math.MaxInt32, "t", b, d); err != nil ||
-			!strings.Contains(string(got), `"fields":[`+want+`]`) {
-			t.Errorf("flatten.singleton.unions=%s: expected %s, found %s, %v", flatten, want, got, err)
-		}
+		got, _, err := json.Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
+		assert.True(t, err == nil && strings.Contains(string(got), `"fields":[`+want+`]`),
+			"flatten.singleton.unions=%s: expected %s, found %s, %v", flatten, want, got, err)
 	}
 }
 
@@ -690,10 +662,9 @@ func TestSchemasWithRulesAreRejected(t *testing.T) {
 		} {
 			isRejected := fault.IsFatal(result.err) &&
 				strings.Contains(result.err.Error(), `the rule "r" of type "ENCRYPT`)
-			if (result.isAllowed && result.err != nil) || (!result.isAllowed && !isRejected) {
-				t.Errorf("%s %s, %s: expected success to be %v, found %v", test.setting, test.rules, action,
-					result.isAllowed, result.err)
-			}
+			assert.True(t, (!result.isAllowed || result.err == nil) && (result.isAllowed || isRejected),
+				"%s %s, %s: expected success to be %v, found %v", test.setting, test.rules, action, result.isAllowed,
+				result.err)
 		}
 	}
 }
@@ -726,8 +697,6 @@ func TestLogicalTypesUnknownToConnect(t *testing.T) {
 		if n := b.Registry.Get(d.Schema).Root(); n.Name != nil {
 			name = *n.Name
 		}
-		if name != want {
-			t.Errorf("%s: expected the name %q, found %q", schema, want, name)
-		}
+		assert.True(t, name == want, "%s: expected the name %q, found %q", schema, want, name)
 	}
 }

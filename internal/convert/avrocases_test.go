@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/convert/fault"
 	"github.com/culvert-project/culvert/internal/convert/registry"
@@ -63,9 +64,7 @@ func readAvro(t *testing.T, options, schema, payload, version string) (document,
 	}
 	out, _, err := newConverter(t, ClassJSON, b.Registry, "replace.null.with.default", "false").
 		Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
-	if err != nil {
-		t.Errorf("%s %s: %v", schema, payload, err)
-	}
+	assert.NoError(t, err, schema, payload)
 	text, err := avroText(t, settings, b.Registry.Get(d.Schema).Nodes)
 	if err != nil {
 		return string(out), "!" + err.Error()
@@ -158,8 +157,7 @@ func TestMisnamedAvroTypesAreRejected(t *testing.T) {
 		b.Retain(s)
 		_, _, err = c.Encode(t.Context(), nil, math.MaxInt32, "t", b,
 			wit.ValueSlice{Encoding: wit.WithSchema, Schema: s.ID, Size: uint32(len(test.value))})
-		if fault.Class(err) != fault.DataException || err.Error() != test.want {
-			t.Errorf("%s: expected %q, found %v", name, test.want, err)
-		}
+		assert.True(t, fault.Class(err) == fault.DataException && err.Error() == test.want,
+			"%s: expected %q, found %v", name, test.want, err)
 	}
 }

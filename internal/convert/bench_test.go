@@ -37,8 +37,6 @@ func TestNoAllocationForARow(t *testing.T) {
 
 func findGolden(t testing.TB, name string) golden {
 	g, ok := goldens(t, "../../testdata/convert")[name]
-	if !ok {
-		t.Fatalf("no case %s", name)
-	}
+	require.True(t, ok, "no case %s", name)
 	return g
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/convert/fault"
 	"github.com/culvert-project/culvert/internal/record"
@@ -32,9 +33,7 @@ func endsInTime(t *testing.T, f func(ctx context.Context)) {
 	}()
 	select {
 	case <-done:
-		if ctx.Err() != nil {
-			t.Fatalf("expected the conversion to end in %s", timeLimit)
-		}
+		require.True(t, ctx.Err() == nil, "expected the conversion to end in %s", timeLimit)
 	case <-ctx.Done():
 		t.Fatalf("expected the conversion to end in %s, or with its context", timeLimit)
 	}
@@ -75,9 +74,7 @@ func TestNestedMembersOutOfOrder(t *testing.T) {
 			}
 			v = r[0]
 		}
-		if v != "x" || err != nil {
-			t.Errorf("expected the innermost text x, found %v, %v", v, err)
-		}
+		assert.True(t, v == "x" && err == nil, "expected the innermost text x, found %v, %v", v, err)
 	})
 }
 
@@ -118,17 +115,15 @@ func TestConversionsEndWithTheirContext(t *testing.T) {
 	}
 	d, err := c.Decode(t.Context(), "t", []byte(document), b)
 	require.NoError(t, err)
-	if _, _, err := c.Encode(ctx, nil, math.MaxInt32, "t", b, d); !errors.Is(err, context.Canceled) ||
-		fault.Class(err) != "" {
-		t.Errorf("encode: expected context.Canceled, found %v", err)
-	}
+	_, _, err = c.Encode(ctx, nil, math.MaxInt32, "t", b, d)
+	assert.True(t, errors.Is(err, context.Canceled) && fault.Class(err) == "",
+		"encode: expected context.Canceled, found %v", err)
 	s, _ := b.Registry.Intern([]wit.SchemaNode{{Kind: wit.Array, Element: 1}, {Kind: wit.Int8}})
 	b.Data = append(append(connectdata.AppendNumber(nil, 100_000), make([]byte, 100_000)...), 0)
 	d = wit.ValueSlice{Encoding: wit.WithSchema, Schema: s.ID, Size: uint32(len(b.Data))}
-	if _, _, err := c.Encode(ctx, nil, math.MaxInt32, "t", b, d); !errors.Is(err, context.Canceled) ||
-		fault.Class(err) != "" {
-		t.Errorf("encode with a schema: expected context.Canceled, found %v", err)
-	}
+	_, _, err = c.Encode(ctx, nil, math.MaxInt32, "t", b, d)
+	assert.True(t, errors.Is(err, context.Canceled) && fault.Class(err) == "",
+		"encode with a schema: expected context.Canceled, found %v", err)
 }
 
 // Each record contains the JSON of its schema: a schema whose JSON is too long is the row's fault.
@@ -140,8 +135,7 @@ func TestLongEnvelopesAreRejected(t *testing.T) {
 		d := wit.ValueSlice{Encoding: wit.WithSchema, Schema: s.ID, Size: uint32(len(b.Data))}
 		_, _, err = newConverter(t, ClassJSON, b.Registry).Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
 		isExpected := err != nil && strings.Contains(err.Error(), want) && fault.Class(err) != ""
-		if (want == "" && err != nil) || (want != "" && !isExpected) {
-			t.Errorf("%d bytes: expected %q, found %.300v", size, want, err)
-		}
+		assert.True(t, (want != "" || err == nil) && (want == "" || isExpected),
+			"%d bytes: expected %q, found %.300v", size, want, err)
 	}
 }

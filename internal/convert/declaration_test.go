@@ -98,9 +98,7 @@ func TestDeclaredDefaults(t *testing.T) {
 			if s.DefaultValue != nil {
 				assert.Equal(t, "", (setting.Check{}).Value(&s, *s.DefaultValue), d.Class)
 			}
-			if s.Documentation == "" {
-				t.Errorf("%s: %s has no documentation", d.Class, s.Name)
-			}
+			assert.True(t, s.Documentation != "", "%s: %s has no documentation", d.Class, s.Name)
 		}
 	}
 }

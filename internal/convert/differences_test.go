@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/convert/fault"
 	"github.com/culvert-project/culvert/internal/record"
@@ -107,9 +108,7 @@ func TestWantedDifferences(t *testing.T) {
 			t.Errorf("%s: %s: expected %s, and something else than Kafka's %s, found %s", c.name, c.document, c.ours,
 				c.kafka, got)
 		}
-		if !strings.Contains(words, c.name) {
-			t.Errorf("RATIONALE.md does not name %q", c.name)
-		}
+		assert.True(t, strings.Contains(words, c.name), "RATIONALE.md does not name %q", c.name)
 	}
 }
 
@@ -158,10 +157,9 @@ func TestResultsDoNotDependOnEarlierDocuments(t *testing.T) {
 			b.Data = b.Data[:0]
 			got, err := doc.rewriteWith(t.Context(), pair[0], pair[1], b)
 			want, wantErr := doc.tryRewrite(t.Context())
-			if got != want || fmt.Sprint(err) != fmt.Sprint(wantErr) {
-				t.Errorf("reader %q, writer %q, document %q:\nalone        %s %v\nafter others %s %v", w.reader,
-					w.writer, document, want, wantErr, got, err)
-			}
+			assert.True(t, got == want && fmt.Sprint(err) == fmt.Sprint(wantErr),
+				"reader %q, writer %q, document %q:\nalone        %s %v\nafter others %s %v", w.reader, w.writer,
+				document, want, wantErr, got, err)
 		}
 		previous = w.document
 	}

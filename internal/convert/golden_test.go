@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/record"
 	"github.com/culvert-project/culvert/wit"
@@ -28,18 +29,15 @@ type golden struct {
 func goldens(t testing.TB, folder string) map[string]golden {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(folder, "*.golden"))
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no cases in %s: %v", folder, err)
-	}
+	require.True(t, err == nil && len(files) != 0, "no cases in %s: %v", folder, err)
 	cases := map[string]golden{}
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		require.NoError(t, err)
 		head, written, ok := strings.Cut(string(text), "\n-----\n")
 		lines := strings.SplitN(head, "\n", 3)
-		if !ok || len(lines) != 3 {
-			t.Fatalf("%s: expected lines of settings, schema and value, ----- and the expected bytes", file)
-		}
+		require.True(t, ok && len(lines) == 3,
+			"%s: expected lines of settings, schema and value, ----- and the expected bytes", file)
 		g := golden{settings: map[string]string{}, schema: lines[1][len("schema "):], value: lines[2][len("value "):],
 			written: strings.TrimSuffix(written, "\n")}
 		for _, pair := range strings.Fields(lines[0])[1:] {
@@ -96,19 +94,15 @@ func TestWritesWhatKafkaWrites(t *testing.T) {
 			b := &record.Batch{Registry: record.NewRegistry()}
 			d := g.read(t, b)
 			if d.Encoding == wit.WithSchema {
-				if err := connectdata.Check(b.Registry.Get(d.Schema).Nodes, b.Bytes(d)); err != nil {
-					t.Fatalf("expected a value of its schema: %v", err)
-				}
+				err := connectdata.Check(b.Registry.Get(d.Schema).Nodes, b.Bytes(d))
+				require.NoError(t, err, "a value of its schema")
 			}
 			c, err := New(ClassJSON, g.settings, Options{Schemas: b.Registry})
 			require.NoError(t, err)
 			out, isNull, err := c.Encode(t.Context(), []byte("before "), math.MaxInt32, "t", b, d)
-			if err != nil || isNull {
-				t.Fatalf("expected a value, found null: %v, %v", isNull, err)
-			}
-			if diff := cmp.Diff("before "+g.written, string(out)); diff != "" {
-				t.Errorf("differs from Kafka (-Kafka +ours):\n%s", diff)
-			}
+			require.True(t, err == nil && !isNull, "expected a value, found null: %v, %v", isNull, err)
+			diff := cmp.Diff("before "+g.written, string(out))
+			assert.True(t, diff == "", "differs from Kafka (-Kafka +ours):\n%s", diff)
 		})
 	}
 }
@@ -127,10 +121,9 @@ func TestReadsWhatKafkaWrote(t *testing.T) {
 			for range 2 {
 				got, err := c.Decode(t.Context(), "t", []byte(g.written), b)
 				require.NoError(t, err)
-				if got.Encoding != want.Encoding || got.Schema != want.Schema ||
-					string(b.Bytes(got)) != string(b.Bytes(want)) {
-					t.Fatalf("expected %v % x, found %v % x", want, b.Bytes(want), got, b.Bytes(got))
-				}
+				require.True(t, got.Encoding == want.Encoding && got.Schema == want.Schema &&
+					string(b.Bytes(got)) == string(b.Bytes(want)),
+					"expected %v % x, found %v % x", want, b.Bytes(want), got, b.Bytes(got))
 			}
 		})
 	}
@@ -158,9 +151,7 @@ func readTSV(t *testing.T, name string, columns int) (rows [][]string) {
 	require.NoError(t, err)
 	for line := range strings.Lines(string(content)) {
 		row := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
-		if columns > 0 && len(row) != columns {
-			t.Fatalf("%s: expected %d columns, found %q", name, columns, line)
-		}
+		require.True(t, columns <= 0 || len(row) == columns, "%s: expected %d columns, found %q", name, columns, line)
 		rows = append(rows, row)
 	}
 	if minimum := minRows[name]; minimum == 0 || len(rows) < minimum {

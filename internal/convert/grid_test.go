@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 )
 
 // gridTypes contains schemas of every type, with a %s for attributes, and a default of the type.
@@ -72,15 +75,13 @@ func grid(reader, writer string) (documents []rewriting) {
 func TestGridMatchesKafka(t *testing.T) {
 	lines := readTSV(t, "grid.tsv", 4)
 	documents := grid("replace.null.with.default=true", "schemas.enable=false decimal.format=NUMERIC")
-	if len(lines) != len(documents) {
-		t.Fatalf("expected a line for each of %d documents, found %d", len(documents), len(lines))
-	}
+	require.True(t, len(lines) == len(documents),
+		"expected a line for each of %d documents, found %d", len(documents), len(lines))
 	same := 0
 	for i, w := range documents {
 		kafka := lines[i][3]
-		if input := []string{w.reader, w.writer, w.document}; !slices.Equal(input, lines[i][:3]) {
-			t.Fatalf("line %d: expected %q, found %q", i+1, input, lines[i])
-		}
+		input := []string{w.reader, w.writer, w.document}
+		require.True(t, slices.Equal(input, lines[i][:3]), "line %d: expected %q, found %q", i+1, input, lines[i])
 		verdict, ours := w.compare(t.Context(), kafka)
 		if verdict == "same" {
 			same++
@@ -88,7 +89,5 @@ func TestGridMatchesKafka(t *testing.T) {
 			t.Errorf("%s\nKafka %s\nours  %s", w.document, kafka, ours)
 		}
 	}
-	if same < len(documents)*3/5 {
-		t.Errorf("expected most of %d results to be the same, found %d", len(documents), same)
-	}
+	assert.AtLeast(t, len(documents)*3/5, same, "most of", len(documents), "results to be the same")
 }

@@ -79,13 +79,11 @@ func TestHeadersAreReadByTheirConverter(t *testing.T) {
 		require.NoError(t, err)
 		b := &record.Batch{Registry: reg}
 		h, err := c.Decode(t.Context(), "t", "h", []byte(test.data), b)
-		if err != nil || h.Name != "h" || h.Encoding != test.encoding {
-			t.Fatalf("%s: expected encoding %d, found %d, %v", test.class, test.encoding, h.Encoding, err)
-		}
+		require.True(t, err == nil && h.Name == "h" && h.Encoding == test.encoding,
+			"%s: expected encoding %d, found %d, %v", test.class, test.encoding, h.Encoding, err)
 		if test.encoding == wit.WithSchema {
-			if v, _, err := connectdata.Read(reg.Get(h.Schema).Nodes, 0, h.Value); err != nil || v != test.want {
-				t.Errorf("%s: expected %v, found %v, %v", test.class, test.want, v, err)
-			}
+			v, _, err := connectdata.Read(reg.Get(h.Schema).Nodes, 0, h.Value)
+			assert.True(t, err == nil && v == test.want, "%s: expected %v, found %v, %v", test.class, test.want, v, err)
 		}
 		if h, err = c.Decode(t.Context(), "t", "h", nil, b); err != nil || h.Encoding == wit.Absent {
 			t.Errorf("%s: expected a null value of a header, found encoding %d, %v", test.class, h.Encoding, err)
@@ -93,14 +91,12 @@ func TestHeadersAreReadByTheirConverter(t *testing.T) {
 	}
 	c, err := NewHeaders(ClassJSON, nil, Options{Schemas: reg})
 	require.NoError(t, err)
-	if _, err := c.Decode(t.Context(), "t", "h", []byte("{"), &record.Batch{Registry: reg}); err == nil {
-		t.Error("expected a header that is not JSON to be rejected")
-	}
+	_, err = c.Decode(t.Context(), "t", "h", []byte("{"), &record.Batch{Registry: reg})
+	assert.True(t, err != nil, "expected a header that is not JSON to be rejected")
 	c, err = NewHeaders("org.apache.kafka.connect.converters.LongConverter", nil, Options{Schemas: reg})
 	require.NoError(t, err)
-	if _, err := c.Decode(t.Context(), "t", "h", make([]byte, 10), &record.Batch{Registry: reg}); err == nil {
-		t.Error("expected a header of ten bytes to be rejected as a number")
-	}
+	_, err = c.Decode(t.Context(), "t", "h", make([]byte, 10), &record.Batch{Registry: reg})
+	assert.True(t, err != nil, "expected a header of ten bytes to be rejected as a number")
 }
 
 func TestInvalidHeaderConverters(t *testing.T) {

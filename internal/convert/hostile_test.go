@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/convert/fault"
 	"github.com/culvert-project/culvert/internal/convert/registered"
 	"github.com/culvert-project/culvert/internal/convert/registry"
@@ -66,31 +67,23 @@ func checkRegistered(ctx context.Context, t *testing.T, class string, c hostileR
 	open := func() Converter {
 		converter, err := New(class, map[string]string{"schema.registry.url": "http://registry.test"},
 			Options{Schemas: b.Registry, OpenRegistry: registryOf(kind, c.schema)})
-		if err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, err)
 		return converter
 	}
 	d, err := open().Decode(ctx, "t", append([]byte{0, 0, 0, 0, 1}, c.value...), b)
-	if c.want == "" && err != nil {
-		t.Errorf("expected no error, found %.300v", err)
-	}
+	assert.True(t, c.want != "" || err == nil, "expected no error, found %.300v", err)
 	isExpected := err != nil && strings.Contains(err.Error(), c.want) && fault.Class(err) == fault.DataException
-	if c.want != "" && !isExpected {
-		t.Errorf("expected %q, found %.300v", c.want, err)
-	}
+	assert.True(t, c.want == "" || isExpected, "expected %q, found %.300v", c.want, err)
 	if err != nil {
-		if len(err.Error()) > 10_000 || len(b.Data) > 0 {
-			t.Errorf("expected a short error and an empty batch, found an error of %d bytes and a batch of %d",
-				len(err.Error()), len(b.Data))
-		}
+		assert.True(t, len(err.Error()) <= 10_000 && len(b.Data) == 0,
+			"expected a short error and an empty batch, found an error of %d bytes and a batch of %d", len(err.Error()),
+			len(b.Data))
 		return
 	}
 	// A new converter writes it, which has not read it.
 	out, _, err := open().Encode(ctx, nil, math.MaxInt32, "t", b, d)
-	if err != nil || len(out) < registered.IDBytes {
-		t.Errorf("expected the value to be written, found %d bytes, %.300v", len(out), err)
-	}
+	assert.True(t, err == nil && len(out) >= registered.IDBytes,
+		"expected the value to be written, found %d bytes, %.300v", len(out), err)
 }
 
 // nested returns the inner text in n pairs of texts.

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/convert/conversion"
 	"github.com/culvert-project/culvert/internal/convert/fault"
 	"github.com/culvert-project/culvert/internal/record"
@@ -35,18 +36,13 @@ func checkRead(ctx context.Context, t *testing.T, c hostileRecord) {
 		settings = nil
 	}
 	_, err := newConverter(t, ClassJSON, b.Registry, settings...).Decode(ctx, "t", []byte(c.document), b)
-	if c.want == "" && err != nil {
-		t.Errorf("expected no error, found %.300v", err)
-	}
-	if c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want) || fault.Class(err) == "") {
-		t.Errorf("expected %q, found %.300v", c.want, err)
-	}
+	assert.True(t, c.want != "" || err == nil, "expected no error, found %.300v", err)
+	assert.True(t, c.want == "" || (err != nil && strings.Contains(err.Error(), c.want) && fault.Class(err) != ""),
+		"expected %q, found %.300v", c.want, err)
 	if err != nil && len(err.Error()) > 10_000 {
 		t.Errorf("expected an error of at most 10000 bytes, found %d", len(err.Error()))
 	}
-	if cap(b.Data) > 4*conversion.MaxDecodedBytes {
-		t.Errorf("expected at most %d bytes to be allocated, found %d", 4*conversion.MaxDecodedBytes, cap(b.Data))
-	}
+	assert.AtMost(t, 4*conversion.MaxDecodedBytes, cap(b.Data), "bytes to be allocated")
 }
 
 // inEnvelope returns a document with the schema.

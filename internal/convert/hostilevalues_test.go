@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/convert/fault"
 	"github.com/culvert-project/culvert/internal/record"
 	"github.com/culvert-project/culvert/wit"
@@ -47,18 +48,13 @@ func checkWritten(ctx context.Context, t *testing.T, c hostileValue) {
 	}
 	class := cmp.Or(c.class, ClassJSON)
 	out, _, err := newConverter(t, class, b.Registry).Encode(ctx, []byte("before"), 1<<20, "t", b, d)
-	if c.want == "" && err != nil {
-		t.Errorf("expected no error, found %.300v", err)
-	}
-	if c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want) || string(out) != "before") {
-		t.Errorf("expected %q, found %.300v", c.want, err)
-	}
+	assert.True(t, c.want != "" || err == nil, "expected no error, found %.300v", err)
+	assert.True(t, c.want == "" || (err != nil && strings.Contains(err.Error(), c.want) && string(out) == "before"),
+		"expected %q, found %.300v", c.want, err)
 	if strings.HasPrefix(c.want, "more than 1048576") && fault.Class(err) != fault.TooLargeException {
 		t.Errorf("expected %s, found %s", fault.TooLargeException, fault.Class(err))
 	}
-	if cap(out) > 32<<20 {
-		t.Errorf("expected at most %d bytes to be allocated, found %d", 32<<20, cap(out))
-	}
+	assert.AtMost(t, 32<<20, cap(out), "bytes to be allocated")
 }
 
 func emptyStructures() map[string]hostileValue {

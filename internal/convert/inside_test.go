@@ -4,6 +4,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/convert/fault"
 	"github.com/culvert-project/culvert/internal/record"
 	"github.com/culvert-project/culvert/wit"
@@ -28,13 +29,11 @@ func FuzzInsideTypes(f *testing.F) {
 		}
 		b := &record.Batch{Registry: reg}
 		b.Retain(s)
-		if b.Data, err = connectdata.Append(nil, nodes, 0, r.Value(nodes, 0)); err != nil {
-			t.Fatalf("seed %d: %v", seed, err)
-		}
+		b.Data, err = connectdata.Append(nil, nodes, 0, r.Value(nodes, 0))
+		require.NoError(t, err, "seed", seed)
 		d := wit.ValueSlice{Encoding: wit.WithSchema, Schema: s.ID, Size: uint32(len(b.Data))}
-		if b.Data, err = connectdata.AppendSchemaless(b.Data, r.Dynamic(0)); err != nil {
-			t.Fatalf("seed %d: %v", seed, err)
-		}
+		b.Data, err = connectdata.AppendSchemaless(b.Data, r.Dynamic(0))
+		require.NoError(t, err, "seed", seed)
 		schemaless := wit.ValueSlice{Encoding: wit.Schemaless, Start: d.Size, Size: uint32(len(b.Data)) - d.Size}
 		if change != 0 && len(b.Data) > 0 {
 			b.Data[int(changed)%len(b.Data)] ^= change
@@ -44,14 +43,10 @@ func FuzzInsideTypes(f *testing.F) {
 			for _, value := range []wit.ValueSlice{d, schemaless} {
 				out, _, err := newConverter(t, class, reg).Encode(t.Context(), []byte("before"), int(maxBytes), "t", b,
 					value)
-				if len(out) > int(maxBytes)+len("before") {
-					t.Fatalf("seed %d: %s: expected at most %d bytes, found %d", seed, class,
-						int(maxBytes)+len("before"), len(out))
-				}
-				if err != nil && (string(out) != "before" || len(err.Error()) > 2*fault.MaxErrorBytes) {
-					t.Fatalf("seed %d: %s: expected a short error and no output, found %.300v, %d bytes", seed, class,
-						err, len(out))
-				}
+				require.AtMost(t, int(maxBytes)+len("before"), len(out), "seed", seed, class, "bytes")
+				require.True(t, err == nil || (string(out) == "before" && len(err.Error()) <= 2*fault.MaxErrorBytes),
+					"seed %d: %s: expected a short error and no output, found %.300v, %d bytes", seed, class, err,
+					len(out))
 			}
 		}
 		checkReread(t, ClassJSON, seed, reg, b, d)
@@ -80,8 +75,7 @@ func checkReread(t *testing.T, class string, seed uint64, reg *record.Registry, 
 	case err != nil:
 		return // duplicate names, floats that JSON cannot represent, null for required values
 	case got.Encoding == wit.WithSchema:
-		if err := connectdata.Check(reg.Get(got.Schema).Nodes, decoded.Bytes(got)); err != nil {
-			t.Fatalf("seed %d: %q was read as % x: %v", seed, text, decoded.Bytes(got), err)
-		}
+		err := connectdata.Check(reg.Get(got.Schema).Nodes, decoded.Bytes(got))
+		require.True(t, err == nil, "seed %d: %q was read as % x: %v", seed, text, decoded.Bytes(got), err)
 	}
 }

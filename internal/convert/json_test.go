@@ -61,14 +61,11 @@ func TestWritesValuesOutsideGoldenFiles(t *testing.T) {
 		{value: connectdata.Map{}, want: `{}`},
 	} {
 		got, isNull, err := encode(t, c, reg, test.nodes, test.value)
-		if err != nil || isNull || got != test.want {
-			t.Errorf("%v: expected %s, found %s, %v", test.value, test.want, got, err)
-		}
+		assert.True(t, err == nil && !isNull && got == test.want,
+			"%v: expected %s, found %s, %v", test.value, test.want, got, err)
 	}
 	_, isNull, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", &record.Batch{}, wit.ValueSlice{})
-	if !isNull || err != nil {
-		t.Errorf("expected an absent value to be a tombstone, found %v, %v", isNull, err)
-	}
+	assert.True(t, isNull && err == nil, "expected an absent value to be a tombstone, found %v, %v", isNull, err)
 }
 
 // Values that Kafka's converter rejects are rejected with its message, and malformed ones with the field. Nothing is
@@ -81,9 +78,8 @@ func TestRefusesToWrite(t *testing.T) {
 		"Mismatching schema.": connectdata.List{connectdata.Nested{Schema: 1}},
 	} {
 		out, _, err := encode(t, c, reg, nil, v)
-		if err == nil || err.Error() != want || fault.Class(err) != fault.DataException || out != "" {
-			t.Errorf("%v: expected %q, found %q, %v", v, want, out, err)
-		}
+		assert.True(t, err != nil && err.Error() == want && fault.Class(err) == fault.DataException && out == "",
+			"%v: expected %q, found %q, %v", v, want, out, err)
 	}
 	_, _, err := encode(t, c, reg, []wit.SchemaNode{{Kind: wit.Bytes, Name: wit.Ptr(wit.NameDecimal)}}, []byte{1})
 	assert.Error(t, err, "scale parameter not found")
@@ -125,16 +121,14 @@ func TestReadsWithoutSchema(t *testing.T) {
 			continue
 		}
 		expected, _ := connectdata.AppendSchemaless(nil, want)
-		if d.Encoding != wit.Schemaless || string(b.Bytes(d)) != string(expected) {
-			t.Errorf("%s: expected % x, found % x", text, expected, b.Bytes(d))
-		}
+		assert.True(t, d.Encoding == wit.Schemaless && string(b.Bytes(d)) == string(expected),
+			"%s: expected % x, found % x", text, expected, b.Bytes(d))
 	}
 	for _, document := range [][]byte{nil, {}, []byte("null"), []byte(" ")} {
 		b := &record.Batch{Registry: reg}
 		d, err := c.Decode(t.Context(), "t", document, b)
-		if err != nil || d.Encoding != wit.Absent || len(b.Data) != 0 {
-			t.Errorf("%q: expected null, found %v, %v", document, d, err)
-		}
+		assert.True(t, err == nil && d.Encoding == wit.Absent && len(b.Data) == 0,
+			"%q: expected null, found %v, %v", document, d, err)
 	}
 }
 
@@ -171,9 +165,8 @@ func TestReadsMembersInAnyOrder(t *testing.T) {
 			}
 			nodes := reg.Get(d.Schema).Nodes
 			expected, err := connectdata.Append(nil, nodes, 0, want)
-			if err != nil || string(b.Bytes(d)) != string(expected) {
-				t.Errorf("%s: expected % x, found % x, %v", payload, expected, b.Bytes(d), err)
-			}
+			assert.True(t, err == nil && string(b.Bytes(d)) == string(expected),
+				"%s: expected % x, found % x, %v", payload, expected, b.Bytes(d), err)
 		}
 	}
 }
@@ -221,10 +214,8 @@ func TestRefusesToRead(t *testing.T) {
 	} {
 		b := &record.Batch{Registry: reg, Data: []byte("before")}
 		_, err := c.Decode(t.Context(), "t", []byte(document), b)
-		if err == nil || !strings.Contains(err.Error(), want) || fault.Class(err) != fault.DataException ||
-			string(b.Data) != "before" {
-			t.Errorf("%s: expected %q, found %v", document, want, err)
-		}
+		assert.True(t, err != nil && strings.Contains(err.Error(), want) && fault.Class(err) == fault.DataException &&
+			string(b.Data) == "before", "%s: expected %q, found %v", document, want, err)
 	}
 	schemaless := newConverter(t, ClassJSON, reg, "schemas.enable", "false")
 	for document, want := range map[string]string{
@@ -289,24 +280,20 @@ func TestNew(t *testing.T) {
 	for _, settings := range []map[string]string{{"schemas.enable": "maybe"}, {"decimal.format": "x"},
 		{"schemas.cache.size": "x"}} {
 		_, err := New("JsonConverter", settings, Options{Schemas: reg})
-		if fault.Class(err) != fault.ConfigException {
-			t.Errorf("%v: expected a ConfigException, found %v", settings, err)
-		}
+		assert.True(t, fault.Class(err) == fault.ConfigException,
+			"%v: expected a ConfigException, found %v", settings, err)
 	}
 	c := newConverter(t, ClassJSON, reg, "schema.content", `{"type":"string"}`)
 	b := &record.Batch{Registry: reg}
-	if d, err := c.Decode(t.Context(), "t", []byte(`"x"`), b); err != nil || d.Encoding != wit.WithSchema ||
-		string(b.Bytes(d)) != "\x02x" {
-		t.Errorf("schema.content: expected a string, found %v, %v", d, err)
-	}
+	d, err := c.Decode(t.Context(), "t", []byte(`"x"`), b)
+	assert.True(t, err == nil && d.Encoding == wit.WithSchema && string(b.Bytes(d)) == "\x02x",
+		"schema.content: expected a string, found %v, %v", d, err)
 	newConverter(t, ClassJSON, reg, "schema.content", " null\n") // as in Kafka, no schema
 	for _, text := range []string{"none", "nul", "nullnull", `null {}`, `{"type":"string"} x`, `{"type":"string"}}`} {
 		_, err := New("JsonConverter", map[string]string{"schema.content": text}, Options{Schemas: reg})
 		assert.Error(t, err, "schema.content", text)
 	}
-	if fault.Class(errors.New("x")) != "" {
-		t.Error("expected no class for another package's error")
-	}
+	assert.True(t, fault.Class(errors.New("x")) == "", "expected no class for another package's error")
 }
 
 // Any bytes as a structured or schemaless value only cause an error, the same as the slow reader's.
@@ -321,9 +308,8 @@ func FuzzHostileDatum(f *testing.F) {
 		out, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", batch,
 			wit.ValueSlice{Encoding: wit.WithSchema, Schema: s, Size: uint32(len(b))})
 		checkErr := connectdata.Check(reg.Get(s).Nodes, b)
-		if (checkErr == nil && err != nil) || (err == nil && len(out) == 0) {
-			t.Fatalf("% x: expected %v, found %v", b, checkErr, err)
-		}
+		require.True(t, (checkErr != nil || err == nil) && (err != nil || len(out) != 0),
+			"% x: expected %v, found %v", b, checkErr, err)
 		c.Encode(t.Context(), nil, math.MaxInt32, "t", batch, wit.ValueSlice{Encoding: wit.Schemaless,
 			Size: uint32(len(b))})
 	})
@@ -355,18 +341,15 @@ func FuzzHostileJSON(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		b := &record.Batch{Registry: reg}
 		if d, err := schemaless.Decode(t.Context(), "t", text, b); err == nil && d.Encoding == wit.Schemaless {
-			if err := connectdata.CheckSchemaless(b.Bytes(d)); err != nil {
-				t.Fatalf("%s: read % x: %v", text, b.Bytes(d), err)
-			}
-			if _, _, err := schemaless.Encode(t.Context(), nil, math.MaxInt32, "t", b, d); err != nil {
-				t.Fatalf("%s: cannot be written again: %v", text, err)
-			}
+			err := connectdata.CheckSchemaless(b.Bytes(d))
+			require.True(t, err == nil, "%s: read % x: %v", text, b.Bytes(d), err)
+			_, _, err = schemaless.Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
+			require.True(t, err == nil, "%s: cannot be written again: %v", text, err)
 		}
 		b = &record.Batch{Registry: reg}
 		if d, err := withSchema.Decode(t.Context(), "t", text, b); err == nil && d.Encoding == wit.WithSchema {
-			if err := connectdata.Check(reg.Get(d.Schema).Nodes, b.Bytes(d)); err != nil {
-				t.Fatalf("%s: read % x: %v", text, b.Bytes(d), err)
-			}
+			err := connectdata.Check(reg.Get(d.Schema).Nodes, b.Bytes(d))
+			require.True(t, err == nil, "%s: read % x: %v", text, b.Bytes(d), err)
 		}
 	})
 }
@@ -432,15 +415,12 @@ func TestMapsWithMixedKeys(t *testing.T) {
 	} {
 		b := &record.Batch{Registry: record.NewRegistry(), Data: []byte{}}
 		var err error
-		if b.Data, err = connectdata.AppendSchemaless(nil, c.value); err != nil {
-			t.Fatal(err)
-		}
+		b.Data, err = connectdata.AppendSchemaless(nil, c.value)
+		require.NoError(t, err)
 		d := wit.ValueSlice{Encoding: wit.Schemaless, Size: uint32(len(b.Data))}
 		got, _, err := newConverter(t, ClassJSON, b.Registry, "schemas.enable", "false").Encode(t.Context(),
 			[]byte("before "), math.MaxInt32, "t", b, d)
-		if err != nil || string(got) != "before "+c.want {
-			t.Errorf("expected %s, found %s, %v", c.want, got, err)
-		}
+		assert.True(t, err == nil && string(got) == "before "+c.want, "expected %s, found %s, %v", c.want, got, err)
 	}
 }
 
@@ -507,9 +487,8 @@ func TestCachedNamesBetweenValues(t *testing.T) {
 	for i, value := range values {
 		b := &record.Batch{Registry: reg}
 		var err error
-		if b.Data, err = connectdata.AppendSchemaless(nil, value); err != nil {
-			t.Fatal(err)
-		}
+		b.Data, err = connectdata.AppendSchemaless(nil, value)
+		require.NoError(t, err)
 		encode := func(c Converter, in []byte) string {
 			b.Data = in
 			out, isNull, err := c.Encode(t.Context(), []byte("before "), math.MaxInt32, "t", b,
@@ -548,25 +527,21 @@ func TestSchemalessNumbersAreExact(t *testing.T) {
 		c := newConverter(t, ClassJSON, b.Registry, "schemas.enable", "false")
 		d, err := c.Decode(t.Context(), "t", []byte(text), b)
 		if want == nil {
-			if err == nil {
-				t.Errorf("%.40s: expected an error", text)
-			}
+			assert.True(t, err != nil, "%.40s: expected an error", text)
 			continue
 		}
 		require.NoError(t, err)
 		got, _, err := connectdata.ReadSchemaless(b.Bytes(d))
 		require.NoError(t, err)
-		if fmt.Sprintf("%T %[1]v", got) != fmt.Sprintf("%T %[1]v", want) {
-			t.Errorf("%s: expected %T %[2]v, found %[3]T %[3]v", text, want, got)
-		}
+		assert.True(t, fmt.Sprintf("%T %[1]v", got) == fmt.Sprintf("%T %[1]v", want),
+			"%s: expected %T %[2]v, found %[3]T %[3]v", text, want, got)
 		out, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
 		require.NoError(t, err)
 		if _, ok := got.(connectdata.Decimal); !ok {
 			continue
 		}
 		read, _ := new(big.Rat).SetString(text)
-		if written, ok := new(big.Rat).SetString(string(out)); !ok || read.Cmp(written) != 0 {
-			t.Errorf("%s: expected the same number to be written, found %s", text, out)
-		}
+		written, ok := new(big.Rat).SetString(string(out))
+		assert.True(t, ok && read.Cmp(written) == 0, "%s: expected the same number to be written, found %s", text, out)
 	}
 }

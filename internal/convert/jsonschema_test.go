@@ -51,9 +51,8 @@ func TestWritesWhatJSONSchemaDataWrites(t *testing.T) {
 		}
 		readDocument, _, err := json.Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
 		want := `{"schema":` + readSchema + `,"payload":` + value + `}`
-		if err != nil || !sameJSON(want, string(readDocument)) {
-			t.Errorf("%s, read and written again\nexpected %s\nfound    %s, %v", schema, want, readDocument, err)
-		}
+		assert.True(t, err == nil && sameJSON(want, string(readDocument)),
+			"%s, read and written again\nexpected %s\nfound    %s, %v", schema, want, readDocument, err)
 	}
 }
 
@@ -76,9 +75,8 @@ func TestReadsWhatJSONSchemaDataReads(t *testing.T) {
 		c, json, b := newPair(t, ClassJSONSchema, url, append(options(row[0]), "value.subject.name.strategy", "")...)
 		d, err := c.Decode(t.Context(), "seeded", append([]byte{0, 0, 0, 0, 1}, document...), b)
 		if part, ok := strings.CutPrefix(row[3], "!"); ok {
-			if err == nil || !strings.Contains(err.Error(), part) || fault.IsFatal(err) || fault.Class(err) == "" {
-				t.Errorf("%s %s: expected %q, found %v", schema, document, part, err)
-			}
+			assert.True(t, err != nil && strings.Contains(err.Error(), part) && !fault.IsFatal(err) &&
+				fault.Class(err) != "", "%s %s: expected %q, found %v", schema, document, part, err)
 			continue
 		}
 		if err != nil {
@@ -87,9 +85,8 @@ func TestReadsWhatJSONSchemaDataReads(t *testing.T) {
 		}
 		out, _, err := json.Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
 		want := strings.Replace(row[3], `,"version":1`, "", 1) // the subject of this topic has no versions
-		if err != nil || string(out) != want {
-			t.Errorf("%s %s\nexpected %s\nfound    %s, %v", schema, document, want, out, err)
-		}
+		assert.True(t, err == nil && string(out) == want,
+			"%s %s\nexpected %s\nfound    %s, %v", schema, document, want, out, err)
 	}
 }
 
@@ -116,23 +113,20 @@ func TestRegisteredJSONSchema(t *testing.T) {
 		}
 		d, err := c.Decode(t.Context(), "t", append([]byte{0, 0, 0, 0, id}, document...), b)
 		if part, ok := strings.CutPrefix(want, "!"); ok {
-			if err == nil || !strings.Contains(err.Error(), part) || fault.Class(err) != fault.DataException {
-				t.Errorf("%d: expected %q, found %v", id, part, err)
-			}
+			assert.True(t, err != nil && strings.Contains(err.Error(), part) && fault.Class(err) == fault.DataException,
+				"%d: expected %q, found %v", id, part, err)
 			continue
 		}
 		if err != nil {
 			t.Errorf("%d: %v", id, err)
 			continue
 		}
-		if out, _, err := json.Encode(t.Context(), nil, math.MaxInt32, "t", b, d); err != nil || string(out) != want {
-			t.Errorf("%d: expected %s, found %s, %v", id, want, out, err)
-		}
+		out, _, err := json.Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
+		assert.True(t, err == nil && string(out) == want, "%d: expected %s, found %s, %v", id, want, out, err)
 	}
 	for _, data := range []string{"", "\x00\x00\x00", "\x01\x00\x00\x00\x02\"x\"", `{"a":1}`} {
-		if _, err := c.Decode(t.Context(), "t", []byte(data), b); fault.Class(err) != fault.DataException {
-			t.Errorf("%q: expected a data error, found %v", data, err)
-		}
+		_, err := c.Decode(t.Context(), "t", []byte(data), b)
+		assert.True(t, fault.Class(err) == fault.DataException, "%q: expected a data error, found %v", data, err)
 	}
 }
 
@@ -186,13 +180,10 @@ func TestJSONSchemaRejections(t *testing.T) {
 	}
 	schemaless := datumOf(t, newConverter(t, ClassJSON, b.Registry, "schemas.enable", "false"), b, `{"a":1}`)
 	_, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, schemaless)
-	if fault.Class(err) != fault.DataException {
-		t.Errorf("expected a value without schema to be rejected, found %v", err)
-	}
-	if out, isNull, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, wit.ValueSlice{}); err != nil || !isNull ||
-		len(out) > 0 {
-		t.Errorf("expected a tombstone, found %q, %v, %v", out, isNull, err)
-	}
+	assert.True(t, fault.Class(err) == fault.DataException,
+		"expected a value without schema to be rejected, found %v", err)
+	out, isNull, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, wit.ValueSlice{})
+	assert.True(t, err == nil && isNull && len(out) == 0, "expected a tombstone, found %q, %v, %v", out, isNull, err)
 	c, json, b = newPair(t, ClassJSONSchema, newFakeRegistry(t, sr.TypeJSON))
 	d = datumOf(t, json, b, person)
 	if _, _, err := c.Encode(t.Context(), nil, 10, "t", b, d); fault.Class(err) != fault.TooLargeException {
@@ -223,13 +214,11 @@ func TestMisnamedSchemasAreNotRegistered(t *testing.T) {
 	}
 	for _, name := range []string{wit.NameDate, wit.NameTime, wit.NameTimestamp, wit.NameDecimal} {
 		err := write([]wit.SchemaNode{{Kind: wit.String, Name: &name}})
-		if fault.Class(err) != fault.DataException || requests != 0 {
-			t.Errorf("%s: expected an error and no request, found %d, %v", name, requests, err)
-		}
+		assert.True(t, fault.Class(err) == fault.DataException && requests == 0,
+			"%s: expected an error and no request, found %d, %v", name, requests, err)
 	}
-	if err := write([]wit.SchemaNode{{Kind: wit.String, Name: wit.Ptr("n")}}); err != nil || requests != 1 {
-		t.Errorf("another name: expected one request, found %d, %v", requests, err)
-	}
+	err = write([]wit.SchemaNode{{Kind: wit.String, Name: wit.Ptr("n")}})
+	assert.True(t, err == nil && requests == 1, "another name: expected one request, found %d, %v", requests, err)
 }
 
 // If several members of a union are set, the first one is used, as in JsonSchemaData.
@@ -248,8 +237,7 @@ func TestFirstUnionMemberIsUsed(t *testing.T) {
 		c := newConverter(t, ClassJSONSchema, b.Registry)
 		d := datumOf(t, newConverter(t, ClassJSON, b.Registry), b, `{"schema":`+schema+`,"payload":`+value+`}`)
 		out, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "orders", b, d)
-		if err != nil || string(out) != "\x00\x00\x00\x00\x01"+want {
-			t.Errorf("%s: expected %s, found %q, %v", value, want, out, err)
-		}
+		assert.True(t, err == nil && string(out) == "\x00\x00\x00\x00\x01"+want,
+			"%s: expected %s, found %q, %v", value, want, out, err)
 	}
 }

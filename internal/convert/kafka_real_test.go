@@ -37,9 +37,7 @@ func runTool(t *testing.T, peer, program string, args ...string) []string {
 	var stderr bytes.Buffer
 	command.Stderr = &stderr
 	out, err := command.Output()
-	if err != nil {
-		t.Fatalf("%s: %v\n%s%s", program, err, out, stderr.String())
-	}
+	require.True(t, err == nil, "%s: %v\n%s%s", program, err, out, stderr.String())
 	return strings.Split(strings.TrimSuffix(string(out), "\n"), "\n")
 }
 
@@ -49,9 +47,7 @@ func convertWithTool(t *testing.T, peer, program string, lines []string) (result
 	file := filepath.Join(t.TempDir(), "lines")
 	require.NoError(t, os.WriteFile(file, []byte(strings.Join(lines, "\n")+"\n"), 0o600))
 	results = runTool(t, peer, program, file)
-	if len(results) != len(lines) {
-		t.Fatalf("%s: expected %d results, found %d", program, len(lines), len(results))
-	}
+	require.Equal(t, len(lines), len(results), program, "results")
 	return results
 }
 
@@ -142,9 +138,7 @@ func TestRealDocuments(t *testing.T) {
 	results := runJava(t, "Rewrite.java", file)
 	isExact := results[0] == "17" // other versions of Java write other digits
 	results = results[1:]
-	if len(results) != len(documents) {
-		t.Fatalf("expected %d results, found %d", len(documents), len(results))
-	}
+	require.Equal(t, len(documents), len(results), "results")
 	for i, result := range results {
 		if i >= firstDifference && strings.HasPrefix(result, "!") {
 			result, _, _ = strings.Cut(result, ":") // differences.tsv contains only the class of an error

@@ -28,9 +28,8 @@ func TestPlainValuesOutsidePrimitivesFile(t *testing.T) {
 	} {
 		reg := record.NewRegistry()
 		got, isNull, err := encode(t, newConverter(t, test.class, reg), reg, nil, test.value)
-		if got != test.want || isNull || (err == nil) != (test.want != "") {
-			t.Errorf("%s, %v: expected %q, found %q, %v", test.class, test.value, test.want, got, err)
-		}
+		assert.True(t, got == test.want && !isNull && (err == nil) == (test.want != ""),
+			"%s, %v: expected %q, found %q, %v", test.class, test.value, test.want, got, err)
 	}
 }
 
@@ -77,13 +76,11 @@ func TestMissingValueHasConverterSchema(t *testing.T) {
 			continue
 		}
 		root := b.Registry.Get(d.Schema).Root()
-		if isNull, size, ok := connectdata.IsNull(root, b.Bytes(d)); !isNull || size != 1 || !ok || root.Kind != kind ||
-			!root.Optional {
-			t.Errorf("%s: expected a null of an optional %v, found % x of %v", class, kind, b.Bytes(d), root)
-		}
-		if out, isNull, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, d); err != nil || !isNull ||
-			len(out) > 0 {
-			t.Errorf("%s: expected nothing, found %q, %v, %v", class, out, isNull, err)
-		}
+		isNull, size, ok := connectdata.IsNull(root, b.Bytes(d))
+		assert.True(t, isNull && size == 1 && ok && root.Kind == kind && root.Optional,
+			"%s: expected a null of an optional %v, found % x of %v", class, kind, b.Bytes(d), root)
+		out, isNull, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
+		assert.True(t, err == nil && isNull && len(out) == 0,
+			"%s: expected nothing, found %q, %v, %v", class, out, isNull, err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/convert/conversion"
 	"github.com/culvert-project/culvert/internal/convert/fault"
@@ -83,11 +84,9 @@ func TestPrimitivesAreBounded(t *testing.T) {
 	c := newConverter(t, "LongConverter", b.Registry)
 	d, err := newConverter(t, ClassJSON, b.Registry).Decode(t.Context(), "t", []byte(`{"schema":null,"payload":7}`), b)
 	require.NoError(t, err)
-	if out, _, err := c.Encode(t.Context(), []byte("x"), 8, "t", b, d); err != nil || len(out) != 9 {
-		t.Errorf("expected 8 bytes where 8 are allowed, found %x, %v", out, err)
-	}
-	if out, _, err := c.Encode(t.Context(), []byte("x"), 7, "t", b, d); fault.Class(err) != fault.TooLargeException ||
-		string(out) != "x" {
-		t.Errorf("expected an error where 7 of 8 bytes are allowed, found %x, %v", out, err)
-	}
+	out, _, err := c.Encode(t.Context(), []byte("x"), 8, "t", b, d)
+	assert.True(t, err == nil && len(out) == 9, "expected 8 bytes where 8 are allowed, found %x, %v", out, err)
+	out, _, err = c.Encode(t.Context(), []byte("x"), 7, "t", b, d)
+	assert.True(t, fault.Class(err) == fault.TooLargeException && string(out) == "x",
+		"expected an error where 7 of 8 bytes are allowed, found %x, %v", out, err)
 }

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
@@ -43,23 +45,17 @@ func TestRenderSchemas(t *testing.T) {
 		if err == nil {
 			err = json.Unmarshal(text, &v)
 		}
-		if err != nil {
-			t.Fatalf("%s: %v", format, err)
-		}
+		require.NoError(t, err, format)
 		compact, _ := json.Marshal(v)
 		for _, part := range want {
-			if !strings.Contains(string(compact), part) {
-				t.Errorf("%s: expected %s in %s", format, part, compact)
-			}
+			assert.True(t, strings.Contains(string(compact), part), "%s: expected %s in %s", format, part, compact)
 		}
 	}
 	for _, invalid := range [][]wit.SchemaNode{nil, {{Kind: wit.Array, Element: 0}}} {
-		if _, err := RenderSchemas(t.Context(), []wit.Schema{{Nodes: invalid}}, "avro"); err == nil {
-			t.Errorf("expected an error, %+v was written", invalid)
-		}
+		_, err := RenderSchemas(t.Context(), []wit.Schema{{Nodes: invalid}}, "avro")
+		assert.True(t, err != nil, "expected an error, %+v was written", invalid)
 	}
 	list, err := RenderSchemas(t.Context(), []wit.Schema{{Nodes: nodes[3:4]}, {Nodes: nodes[4:5]}}, "avro")
-	if err != nil || strings.Join(strings.Fields(string(list)), "") != `["string","boolean"]` {
-		t.Errorf("expected an array of two schemas, found %s, %v", list, err)
-	}
+	assert.True(t, err == nil && strings.Join(strings.Fields(string(list)), "") == `["string","boolean"]`,
+		"expected an array of two schemas, found %s, %v", list, err)
 }

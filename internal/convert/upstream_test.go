@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/base/upstreamtest"
 	"github.com/culvert-project/culvert/internal/record"
@@ -31,23 +32,18 @@ func TestKafkaJSONConverterCases(t *testing.T) {
 		if isNull {
 			out = []byte("nothing")
 		}
-		if err != nil || string(out) != want {
-			t.Errorf("%s: %s\nexpected %s\nfound    %s, %v", method, document, want, out, err)
-		}
+		assert.True(t, err == nil && string(out) == want,
+			"%s: %s\nexpected %s\nfound    %s, %v", method, document, want, out, err)
 	}
-	if len(lines) < 70 {
-		t.Errorf("expected the cases of all methods, found %d", len(lines))
-	}
+	assert.AtLeast(t, 70, len(lines), "the cases of all methods")
 	for _, schemas := range []string{"true", "false"} {
 		b := &record.Batch{Registry: record.NewRegistry()}
 		c := newConverter(t, ClassJSON, b.Registry, "schemas.enable", schemas)
 		d, err := c.Decode(t.Context(), "t", nil, b)
-		if err != nil || d.Encoding != wit.Absent {
-			t.Errorf("expected a tombstone to be read as null, found %v, %v", d, err)
-		}
-		if out, isNull, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, d); err != nil || !isNull {
-			t.Errorf("expected a tombstone to be written, found %q, %v", out, err)
-		}
+		assert.True(t, err == nil && d.Encoding == wit.Absent,
+			"expected a tombstone to be read as null, found %v, %v", d, err)
+		out, isNull, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
+		assert.True(t, err == nil && isNull, "expected a tombstone to be written, found %q, %v", out, err)
 	}
 }
 

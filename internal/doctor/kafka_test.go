@@ -101,9 +101,8 @@ func TestStepsToKafka(t *testing.T) {
 		"connect broker-1",
 		"tls broker-1",
 	}
-	if diff := cmp.Diff(want, names(steps)); diff != "" {
-		t.Fatalf("steps (-want +got): %s\n%+v", diff, steps)
-	}
+	diff := cmp.Diff(want, names(steps))
+	require.True(t, diff == "", "steps (-want +got): %s\n%+v", diff, steps)
 	assert.Equal(t, "as kafka-0.virtual:9092", steps[5].Message)
 	assert.Equal(t, "2 brokers: 0 broker-0 -> kafka-0.virtual:9092, 1 broker-1 -> kafka-1.virtual:9092",
 		steps[8].Message)
@@ -122,9 +121,7 @@ func TestStepsEndWithTheError(t *testing.T) {
 					test.wantMessage, last, names(steps))
 			}
 			for _, step := range steps[:len(steps)-1] {
-				if !step.OK {
-					t.Errorf("expected no step after %+v", step)
-				}
+				assert.True(t, step.OK, "expected no step after %+v", step)
 			}
 		})
 	}

@@ -12,6 +12,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 )
 
 // Password is in the settings of every connector here and must appear nowhere else.
@@ -22,9 +25,7 @@ func CheckNoPassword(t *testing.T, outputs ...string) {
 	t.Helper()
 	for _, output := range outputs {
 		for _, secret := range []string{Password, "aHVudGVyMi1pcy1zZWNyZXQ", "Omh1bnRlcjItaXMtc2VjcmV0"} {
-			if strings.Contains(output, secret) {
-				t.Errorf("expected no password, found %q in\n%s", secret, output)
-			}
+			assert.True(t, !strings.Contains(output, secret), "expected no password, found %q in\n%s", secret, output)
 		}
 	}
 }
@@ -45,15 +46,12 @@ func WithSettings(lines []string, settings ...string) []string {
 func (p *Place) TopicValues(name string) (values map[string]any, keys []string) {
 	p.T.Helper()
 	r := p.Run("consume", name, "--data", p.Data)
-	if r.Code != 0 && !strings.Contains(r.Stderr, name) {
-		p.T.Fatalf("consume %s: exit %d\n%s", name, r.Code, r.Stderr)
-	}
+	require.True(p.T, r.Code == 0 || strings.Contains(r.Stderr, name),
+		"consume %s: exit %d\n%s", name, r.Code, r.Stderr)
 	values = map[string]any{}
 	for line := range strings.Lines(r.Stdout) {
 		var record struct{ Key, Value any }
-		if err := json.Unmarshal([]byte(line), &record); err != nil {
-			p.T.Fatalf("%v in %s", err, line)
-		}
+		require.NoError(p.T, json.Unmarshal([]byte(line), &record), "in", line)
 		key := fmt.Sprint(record.Key)
 		if _, ok := values[key]; !ok {
 			keys = append(keys, key)
@@ -85,7 +83,7 @@ func CopyPlugins(t *testing.T, more ...string) string {
 	source := Plugins(t, more...)
 	dir := t.TempDir()
 	for _, name := range append([]string{"odata-source"}, more...) {
-		NoError(t, os.Link(filepath.Join(source, name+".wasm"), filepath.Join(dir, name+".wasm")))
+		require.NoError(t, os.Link(filepath.Join(source, name+".wasm"), filepath.Join(dir, name+".wasm")))
 	}
 	return dir
 }
@@ -94,6 +92,6 @@ func CopyPlugins(t *testing.T, more ...string) string {
 func WriteFile(t *testing.T, dir, name string, data []byte) string {
 	t.Helper()
 	path := filepath.Join(dir, name)
-	NoError(t, os.WriteFile(path, data, 0o600))
+	require.NoError(t, os.WriteFile(path, data, 0o600))
 	return path
 }

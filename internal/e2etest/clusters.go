@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/kafka"
 	"github.com/culvert-project/culvert/internal/kafka/embedded"
 )
@@ -15,7 +16,7 @@ import (
 func StartEmbeddedBroker(t *testing.T) *embedded.Broker {
 	t.Helper()
 	b, err := embedded.Open(embedded.Options{Dir: t.TempDir(), Listen: "127.0.0.1:0"})
-	NoError(t, err)
+	require.NoError(t, err)
 	t.Cleanup(func() { b.Close() })
 	return b
 }
@@ -24,7 +25,7 @@ func StartEmbeddedBroker(t *testing.T) *embedded.Broker {
 func NewClient(t *testing.T, broker string, options ...kgo.Opt) *kgo.Client {
 	t.Helper()
 	client, err := kgo.NewClient(append(options, kgo.SeedBrokers(broker))...)
-	NoError(t, err)
+	require.NoError(t, err)
 	t.Cleanup(client.Close)
 	return client
 }
@@ -33,8 +34,8 @@ func NewClient(t *testing.T, broker string, options ...kgo.Opt) *kgo.Client {
 func CreateTopics(t *testing.T, client *kgo.Client, names ...string) {
 	t.Helper()
 	results, err := kadm.NewClient(client).CreateTopics(t.Context(), 1, 1, nil, names...)
-	NoError(t, err)
-	NoError(t, results.Error())
+	require.NoError(t, err)
+	require.NoError(t, results.Error())
 }
 
 // EndOffsets returns the end offsets of a topic's partitions; nil if the topic does not exist.
@@ -43,7 +44,7 @@ func EndOffsets(t *testing.T, servers, topic string) kafka.Positions {
 	c := kafka.Defaults()
 	c.Bootstrap = strings.Split(servers, ",")
 	admin, err := kafka.NewAdmin(c)
-	NoError(t, err)
+	require.NoError(t, err)
 	defer admin.Close()
 	const includeInternal = false
 	offsets, _ := admin.EndOffsets(t.Context(), includeInternal, topic)

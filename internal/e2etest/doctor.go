@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/require"
 )
 
 // DoctorSteps returns the names of the steps that `culvert doctor` prints, without ports.
@@ -19,9 +21,8 @@ func DoctorSteps(t *testing.T, r Result) (names []string) {
 			OK      bool
 			Ms      *int64
 		}
-		if err := json.Unmarshal([]byte(line), &s); err != nil || s.Ms == nil {
-			t.Fatalf("expected a step as JSON, found %v in %s", err, line)
-		}
+		err := json.Unmarshal([]byte(line), &s)
+		require.True(t, err == nil && s.Ms != nil, "expected a step as JSON, found %v in %s", err, line)
 		name := ports.ReplaceAllString(s.Step, "HOST")
 		if !s.OK {
 			name += " FAIL " + s.Setting

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
@@ -58,7 +60,7 @@ func (g *Gate) Allow(n int) {
 // ReplaceFile replaces a file by a rename, as careful operators do.
 func ReplaceFile(t *testing.T, dir, name string, data []byte) {
 	t.Helper()
-	NoError(t, os.Rename(WriteFile(t, dir, name+".new", data), filepath.Join(dir, name)))
+	require.NoError(t, os.Rename(WriteFile(t, dir, name+".new", data), filepath.Join(dir, name)))
 }
 
 // CheckOrders checks that a topic has the demo service's orders, each once and in order, except for the missing ones.
@@ -70,37 +72,32 @@ func (p *Place) CheckOrders(rows int, isMissing func(id int) bool) {
 			want++
 		}
 		value := r["value"].(map[string]any)["payload"].(map[string]any)
-		if id := int(value["OrderID"].(float64)); id != want {
-			p.T.Fatalf("expected order %d, found %d", want, id)
-		}
+		id := int(value["OrderID"].(float64))
+		require.True(p.T, id == want, "expected order %d, found %d", want, id)
 		want++
 	}
 	for isMissing(want) {
 		want++
 	}
-	if want != 10248+rows {
-		p.T.Errorf("expected orders up to %d, found them up to %d", 10248+rows-1, want-1)
-	}
+	assert.True(p.T, want == 10248+rows, "expected orders up to %d, found them up to %d", 10248+rows-1, want-1)
 }
 
 // Scrape reads a worker's metrics like Prometheus: values by series with labels.
 func Scrape(t *testing.T, address string) map[string]float64 {
 	t.Helper()
 	r, err := http.Get("http://" + address + "/metrics")
-	NoError(t, err)
+	require.NoError(t, err)
 	defer r.Body.Close()
 	body, err := io.ReadAll(r.Body)
-	if kind := r.Header.Get("Content-Type"); err != nil || r.StatusCode != http.StatusOK || !strings.HasPrefix(kind,
-		"text/plain; version=0.0.4") {
-		t.Fatalf("expected Prometheus' text, found %d %s %v: %.300s", r.StatusCode, kind, err, body)
-	}
+	kind := r.Header.Get("Content-Type")
+	require.True(t, err == nil && r.StatusCode == http.StatusOK && strings.HasPrefix(kind, "text/plain; version=0.0.4"),
+		"expected Prometheus' text, found %d %s %v: %.300s", r.StatusCode, kind, err, body)
 	values := map[string]float64{}
 	for line := range strings.Lines(string(body)) {
 		pos := strings.LastIndexByte(line, ' ')
 		if line[0] != '#' {
-			if values[line[:pos]], err = strconv.ParseFloat(strings.TrimSpace(line[pos+1:]), 64); err != nil {
-				t.Fatalf("%q: %v", line, err)
-			}
+			values[line[:pos]], err = strconv.ParseFloat(strings.TrimSpace(line[pos+1:]), 64)
+			require.NoError(t, err, line)
 		}
 	}
 	return values
@@ -136,13 +133,9 @@ func (c *Command) memory(field string) int64 {
 func (c *Command) CheckPeakMemory(limit int64) {
 	c.t.Helper()
 	peak := c.PeakMemory()
-	if peak == 0 {
-		c.t.Fatal("expected VmHWM in the status of the process")
-	}
+	require.True(c.t, peak != 0, "expected VmHWM in the status of the process")
 	c.t.Logf("peak: %d MiB", peak>>20)
-	if peak > limit {
-		c.t.Errorf("expected a peak of at most %d MiB, found %d", limit>>20, peak>>20)
-	}
+	assert.True(c.t, peak <= limit, "expected a peak of at most %d MiB, found %d", limit>>20, peak>>20)
 }
 
 // slowdown returns the factor by which a busy machine may be slower: twice the load of each processor, at least 1.
@@ -161,12 +154,9 @@ func (c *Command) StopInTime() Result {
 	limit := time.Duration(float64(stopLimit) * slowdown())
 	c.Signal(syscall.SIGTERM)
 	r := c.Wait()
-	if elapsed := time.Since(start); elapsed > limit {
-		c.t.Errorf("expected an end within %v of SIGTERM, found %v", limit, elapsed)
-	}
-	if memory > maxMemory {
-		c.t.Errorf("expected at most %d MB of memory, found %d", maxMemory>>20, memory>>20)
-	}
+	elapsed := time.Since(start)
+	assert.True(c.t, elapsed <= limit, "expected an end within %v of SIGTERM, found %v", limit, elapsed)
+	assert.True(c.t, memory <= maxMemory, "expected at most %d MB of memory, found %d", maxMemory>>20, memory>>20)
 	c.t.Logf("at most %d MB of memory", memory>>20)
 	return r
 }

@@ -5,6 +5,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 )
 
 // TestOnlyTestsImportThis checks that no program contains test helpers: among the files that are no tests, only this
@@ -18,7 +21,7 @@ func TestOnlyTestsImportThis(t *testing.T) {
 		"./...")
 	c.Dir = "../.."
 	out, err := c.Output()
-	NoError(t, err)
+	require.NoError(t, err)
 	count := 0
 	for line := range strings.Lines(strings.ReplaceAll(string(out), "github.com/culvert-project/culvert/", "")) {
 		importer, helper, _ := strings.Cut(strings.TrimSpace(line), " ")
@@ -27,11 +30,8 @@ func TestOnlyTestsImportThis(t *testing.T) {
 			continue
 		}
 		count++
-		if !slices.Contains(importers, importer) {
-			t.Errorf("expected that only tests import %s, found that %s does", helper, importer)
-		}
+		assert.True(t, slices.Contains(importers, importer),
+			"expected that only tests import %s, found that %s does", helper, importer)
 	}
-	if count == 0 {
-		t.Error("expected importers, found none")
-	}
+	assert.True(t, count != 0, "expected importers, found none")
 }

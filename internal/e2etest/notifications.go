@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/internal/porttest"
 )
@@ -27,7 +29,7 @@ type author struct {
 // NewAuthor returns an author for the demo service at an address; it requests a CSRF token.
 func NewAuthor(t *testing.T, address string) *author {
 	jar, err := cookiejar.New(nil)
-	NoError(t, err)
+	require.NoError(t, err)
 	a := &author{t: t, address: address, client: http.Client{Jar: jar}}
 	a.token = a.Send("GET", "", nil).Header.Get("X-CSRF-Token")
 	return a
@@ -54,9 +56,7 @@ func (a *author) Send(method, path string, body any) *http.Response {
 		return &http.Response{}
 	}
 	answer.Body.Close()
-	if answer.StatusCode > 299 {
-		a.t.Errorf("%s %s: %s", method, path, answer.Status)
-	}
+	assert.True(a.t, answer.StatusCode <= 299, "%s %s: %s", method, path, answer.Status)
 	return answer
 }
 

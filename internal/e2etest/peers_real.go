@@ -21,6 +21,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/porttest"
 )
 
@@ -47,12 +48,10 @@ func StartPeer(t *testing.T, script, dir string, env []string, args ...string) *
 	c.Env = append(append(os.Environ(), "UNTIL_EOF=1"), env...)
 	c.Stderr = &p.Stderr
 	stdin, err := c.StdinPipe()
-	NoError(t, err)
+	require.NoError(t, err)
 	stdout, err := c.StdoutPipe()
-	NoError(t, err)
-	if err := c.Start(); err != nil {
-		t.Fatalf("%s: %v", script, err)
-	}
+	require.NoError(t, err)
+	require.NoError(t, c.Start(), script)
 	ready := make(chan bool, 1)
 	ended := make(chan struct{})
 	go func() {
@@ -90,7 +89,7 @@ func StartPeer(t *testing.T, script, dir string, env []string, args ...string) *
 func FreePort(t *testing.T) string {
 	t.Helper()
 	_, port, err := net.SplitHostPort(porttest.Address(t))
-	NoError(t, err)
+	require.NoError(t, err)
 	return port
 }
 
@@ -113,9 +112,7 @@ func RunKafkaToolWithInput(t *testing.T, input string, args ...string) string {
 	c.Stdin = strings.NewReader(input)
 	c.Stdout = &stdout
 	c.Stderr = &stderr
-	if err := c.Run(); err != nil {
-		t.Fatalf("Kafka's tool %s: %v\n%s%s", strings.Join(args, " "), err, stdout.String(), stderr.String())
-	}
+	require.NoError(t, c.Run(), "Kafka's tool", strings.Join(args, " "), stdout.String(), stderr.String())
 	return stdout.String()
 }
 
@@ -167,23 +164,23 @@ type ExactPeer struct {
 func (e *ExactPeer) Pid() int {
 	e.T.Helper()
 	content, err := os.ReadFile(filepath.Join(e.Dir, "pids"))
-	NoError(e.T, err)
+	require.NoError(e.T, err)
 	pid, err := strconv.Atoi(strings.TrimSpace(string(content)))
-	NoError(e.T, err)
+	require.NoError(e.T, err)
 	return pid
 }
 
 // Signal sends a signal to the broker.
 func (e *ExactPeer) Signal(s syscall.Signal) {
 	e.T.Helper()
-	NoError(e.T, syscall.Kill(e.Pid(), s))
+	require.NoError(e.T, syscall.Kill(e.Pid(), s))
 }
 
 // AwaitAdmin waits until a condition holds that an admin client checks. what names it in the message of a failure.
 func (e *ExactPeer) AwaitAdmin(what string, holds func(ctx context.Context, c *kadm.Client) (bool, error)) {
 	e.T.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(e.Servers, ",")...))
-	NoError(e.T, err)
+	require.NoError(e.T, err)
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), WaitLimit)
 	defer cancel()

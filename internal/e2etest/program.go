@@ -23,8 +23,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 )
@@ -129,7 +129,7 @@ func writeOverlay(replaced map[string]string) (file string, err error) {
 func Plugins(t *testing.T, more ...string) string {
 	t.Helper()
 	unlock, err := lockBench()
-	NoError(t, err)
+	require.NoError(t, err)
 	defer unlock()
 	names := slices.Sorted(slices.Values(append(more, "odata-source")))
 	hash := sha256.New()
@@ -143,16 +143,15 @@ func Plugins(t *testing.T, more ...string) string {
 		return dir
 	}
 	unfinished, err := os.MkdirTemp(Bench.Dir, "making-")
-	NoError(t, err)
+	require.NoError(t, err)
 	for i, name := range names {
 		WriteFile(t, unfinished, name+".wasm", modules[i])
 	}
 	list := exec.Command(Bench.Binary, "plugins", "list", "--plugins", unfinished)
 	list.Env = append(os.Environ(), "XDG_CACHE_HOME="+filepath.Join(Bench.Dir, "cache"))
-	if out, err := list.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %v\n%s", list, err, out)
-	}
-	NoError(t, os.Rename(unfinished, dir))
+	out, err := list.CombinedOutput()
+	require.True(t, err == nil, "%v: %v\n%s", list, err, out)
+	require.NoError(t, os.Rename(unfinished, dir))
 	return dir
 }
 
@@ -175,7 +174,7 @@ var dependOnSources = sync.OnceValue(func() error {
 // NewPlace returns a folder that is removed after the test.
 func NewPlace(t *testing.T) *Place {
 	t.Helper()
-	NoError(t, dependOnSources())
+	require.NoError(t, dependOnSources())
 	p := &Place{T: t, Dir: t.TempDir(), Binary: Bench.Binary}
 	p.Data = filepath.Join(p.Dir, "data")
 	guesttest.ShareCode(t, p.Data)
@@ -188,7 +187,7 @@ func NewPlace(t *testing.T) *Place {
 func (p *Place) Refusals() (refusals []string) {
 	p.T.Helper()
 	files, err := filepath.Glob(filepath.Join(p.Dir, "*", "refused-logons"))
-	NoError(p.T, err)
+	require.NoError(p.T, err)
 	for _, path := range append(files, filepath.Join(p.Dir, "cache", "culvert", "refused-logons")) {
 		content, _ := os.ReadFile(path)
 		for line := range strings.Lines(string(content)) {
@@ -205,7 +204,7 @@ func (p *Place) File(name string, lines ...string) string {
 	p.T.Helper()
 	p.Subfolder(filepath.Dir(name))
 	path := filepath.Join(p.Dir, name)
-	NoError(p.T, os.WriteFile(path, []byte(strings.Join(lines, "\n")+"\n"), 0o600))
+	require.NoError(p.T, os.WriteFile(path, []byte(strings.Join(lines, "\n")+"\n"), 0o600))
 	return path
 }
 
@@ -222,31 +221,27 @@ type Result struct {
 // WantCode checks the exit code.
 func (r Result) WantCode(code int) Result {
 	r.t.Helper()
-	if r.Code != code {
-		r.t.Errorf("culvert %s: expected exit %d, found %d\n%s%s", r.command, code, r.Code, r.Stdout, r.Stderr)
-	}
+	assert.True(r.t, r.Code == code,
+		"culvert %s: expected exit %d, found %d\n%s%s", r.command, code, r.Code, r.Stdout, r.Stderr)
 	return r
 }
 
 // WantStdout checks that stdout contains texts.
 func (r Result) WantStdout(texts ...string) Result {
 	r.t.Helper()
-	Contains(r.t, "culvert "+r.command+": stdout", r.Stdout, texts...)
-	return r
+	return r.contains(r.Stdout, "stdout", texts)
 }
 
 // WantStderr checks that stderr contains texts.
 func (r Result) WantStderr(texts ...string) Result {
 	r.t.Helper()
-	Contains(r.t, "culvert "+r.command+": stderr", r.Stderr, texts...)
-	return r
+	return r.contains(r.Stderr, "stderr", texts)
 }
 
 // WantOutput checks that stdout or stderr contains texts.
 func (r Result) WantOutput(texts ...string) Result {
 	r.t.Helper()
-	Contains(r.t, "culvert "+r.command, r.Stdout+r.Stderr, texts...)
-	return r
+	return r.contains(r.Stdout+r.Stderr, "the output", texts)
 }
 
 // WantNo checks that neither stdout nor stderr contains texts.
@@ -259,9 +254,7 @@ func (r Result) WantNo(texts ...string) Result {
 // WantNoStdout checks that stdout is empty.
 func (r Result) WantNoStdout() Result {
 	r.t.Helper()
-	if r.Stdout != "" {
-		r.t.Errorf("culvert %s: expected nothing on stdout, found %s", r.command, r.Stdout)
-	}
+	assert.Equal(r.t, "", r.Stdout, "culvert", r.command, "on stdout")
 	return r
 }
 
@@ -277,45 +270,37 @@ func (r Result) WantStderrTimes(n int, text string) Result {
 // WantLastLinePrefix checks the start of the last line of stderr.
 func (r Result) WantLastLinePrefix(prefix string) Result {
 	r.t.Helper()
-	if !strings.HasPrefix(r.LastLine(), prefix) {
-		r.t.Errorf("culvert %s: expected a last line with %q, found\n%s", r.command, prefix, r.Stderr)
-	}
+	assert.True(r.t, strings.HasPrefix(r.LastLine(), prefix),
+		"culvert %s: expected a last line with %q, found\n%s", r.command, prefix, r.Stderr)
 	return r
 }
 
 // WantLastLine checks that the last line of stderr contains texts.
 func (r Result) WantLastLine(texts ...string) Result {
 	r.t.Helper()
-	Contains(r.t, "culvert "+r.command+": the last line", r.LastLine(), texts...)
-	return r
+	return r.contains(r.LastLine(), "the last line", texts)
 }
 
 // WantFailure checks that the exit code is not 0.
 func (r Result) WantFailure() Result {
 	r.t.Helper()
-	if r.Code == 0 {
-		r.t.Errorf("culvert %s: expected it to fail\n%s%s", r.command, r.Stdout, r.Stderr)
-	}
+	assert.True(r.t, r.Code != 0, "culvert %s: expected it to fail\n%s%s", r.command, r.Stdout, r.Stderr)
 	return r
 }
 
-// Contains checks that a text contains all substrings. name is the name of the text in messages.
-func Contains(t *testing.T, name, text string, substrings ...string) {
-	t.Helper()
-	for _, substring := range substrings {
-		if !strings.Contains(text, substring) {
-			t.Errorf("%s: expected %q, found\n%s", name, substring, text)
-		}
+func (r Result) contains(text, name string, wants []string) Result {
+	r.t.Helper()
+	if !assert.Contains(r.t, text, wants...) {
+		r.t.Logf("culvert %s: %s", r.command, name)
 	}
+	return r
 }
 
 // MustNotContain checks that a text contains none of the substrings. name is the name of the text in messages.
 func MustNotContain(t *testing.T, name, text string, substrings ...string) {
 	t.Helper()
 	for _, substring := range substrings {
-		if strings.Contains(text, substring) {
-			t.Errorf("%s: expected no %q, found\n%s", name, substring, text)
-		}
+		assert.NotContains(t, text, substring, name)
 	}
 }
 
@@ -374,22 +359,6 @@ func (p *Place) StartOnce(plugins string, args ...string) *Command {
 	return p.Start(append([]string{"run", "--once", "--plugins", plugins, "--data", p.Data}, args...)...)
 }
 
-// NoError ends the test at an error that is not its subject.
-func NoError(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// Equal fails the test if two values differ. name is their name in messages.
-func Equal(t *testing.T, name string, want, got any) {
-	t.Helper()
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("%s (-want +got)\n%s", name, diff)
-	}
-}
-
 // Command is the running program.
 type Command struct {
 	t       *testing.T
@@ -420,7 +389,7 @@ func (p *Place) StartFor(limit time.Duration, args ...string) *Command {
 	c.Process.Stdin = strings.NewReader(p.Stdin)
 	c.Process.Stdout = &c.Stdout
 	c.Process.Stderr = &c.Stderr
-	NoError(p.T, c.Process.Start())
+	require.NoError(p.T, c.Process.Start())
 	p.T.Cleanup(func() {
 		c.Process.Process.Kill()
 		cancel()
@@ -497,7 +466,7 @@ func (c *Command) Kill() {
 // Signal sends the process a signal. After SIGSTOP it waits until each thread has stopped: the kernel returns earlier.
 func (c *Command) Signal(s syscall.Signal) {
 	c.t.Helper()
-	NoError(c.t, c.Process.Process.Signal(s))
+	require.NoError(c.t, c.Process.Process.Signal(s))
 	if s != syscall.SIGSTOP {
 		return
 	}
@@ -552,7 +521,7 @@ func StartDemo(t *testing.T, o odatatest.Options) (s *odatatest.Service, address
 	t.Helper()
 	s = odatatest.New(o)
 	server, err := s.Start("127.0.0.1:0")
-	NoError(t, err)
+	require.NoError(t, err)
 	t.Cleanup(func() { server.Close() })
 	return s, strings.TrimPrefix(server.URL, "http://")
 }
@@ -582,12 +551,10 @@ func WithLogon(lines []string, settings ...string) []string {
 func LockUser(t *testing.T, address string) {
 	t.Helper()
 	request, err := http.NewRequest("GET", "http://"+address+odatatest.SAPPath, nil)
-	NoError(t, err)
+	require.NoError(t, err)
 	request.SetBasicAuth("me", "a wrong password")
 	r, err := http.DefaultClient.Do(request)
-	if err != nil || r.StatusCode != 401 {
-		t.Fatalf("expected 401, found %v, %v", r, err)
-	}
+	require.True(t, err == nil && r.StatusCode == 401, "expected 401, found %v, %v", r, err)
 	r.Body.Close()
 }
 
@@ -596,9 +563,7 @@ func RefuseWrites(t *testing.T, s *odatatest.Service, n int) {
 	t.Helper()
 	// The count comes last, so that requests in flight are not rejected.
 	for _, change := range [][2]string{{"match", "POST"}, {"status", "400"}, {"status-count", strconv.Itoa(n)}} {
-		if err := s.Set(change[0], change[1]); err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, s.Set(change[0], change[1]))
 	}
 }
 
@@ -623,9 +588,8 @@ func Get(t *testing.T, url string, into any) int {
 	}
 	defer r.Body.Close()
 	data, _ := io.ReadAll(r.Body)
-	if err := json.Unmarshal(data, into); err != nil {
-		t.Fatalf("GET %s: %v in %s", url, err, data)
-	}
+	err = json.Unmarshal(data, into)
+	require.True(t, err == nil, "GET %s: %v in %s", url, err, data)
 	return r.StatusCode
 }
 
@@ -650,7 +614,7 @@ func (p *Place) consume(decode func(*json.Decoder, any) error, args ...string) (
 	r := p.MustRun(append([]string{"consume"}, args...)...)
 	for d := json.NewDecoder(strings.NewReader(r.Stdout)); d.More(); {
 		var record map[string]any
-		NoError(p.T, decode(d, &record))
+		require.NoError(p.T, decode(d, &record))
 		records = append(records, record)
 	}
 	return records
@@ -659,9 +623,7 @@ func (p *Place) consume(decode func(*json.Decoder, any) error, args ...string) (
 // CheckRecordCount checks the number of records in a topic.
 func (p *Place) CheckRecordCount(topic string, rows int) {
 	p.T.Helper()
-	if n := len(p.Records(topic)); n != rows {
-		p.T.Errorf("expected %d records in %s, found %d", rows, topic, n)
-	}
+	assert.Equal(p.T, rows, len(p.Records(topic)), "records in", topic)
 }
 
 // Buffer is a bytes.Buffer for concurrent reads and writes.

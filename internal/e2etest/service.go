@@ -7,6 +7,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/keystore"
 	"github.com/culvert-project/culvert/internal/keystore/keystoretest"
 	"github.com/culvert-project/culvert/internal/odatatest"
@@ -37,16 +39,15 @@ func CopySink(address string, settings ...string) []string {
 // CheckCopies checks that OrderCopies equals Orders.
 func CheckCopies(t *testing.T, s *odatatest.Service) {
 	t.Helper()
-	Equal(t, "OrderCopies", Entities(s, "Orders"), Entities(s, "OrderCopies"))
+	assert.Equal(t, Entities(s, "Orders"), Entities(s, "OrderCopies"), "OrderCopies")
 }
 
 // CheckCreatedOnce checks that all rows were created, each once.
 func CheckCreatedOnce(t *testing.T, l odatatest.Ledger, rows int) {
 	t.Helper()
 	CheckNoneTwice(t, l)
-	if len(l.Writes) != rows {
-		t.Errorf("expected %d rows, found %d: %d lost", rows, len(l.Writes), rows-len(l.Writes))
-	}
+	assert.True(t, len(l.Writes) == rows,
+		"expected %d rows, found %d: %d lost", rows, len(l.Writes), rows-len(l.Writes))
 }
 
 // CheckNoneTwice checks that no row was created twice.
@@ -56,9 +57,7 @@ func CheckNoneTwice(t *testing.T, l odatatest.Ledger) {
 	for entity, w := range l.Writes {
 		if w.Created != 1 {
 			wrong++
-			if wrong < 5 {
-				t.Errorf("expected %s to be created once, found %d times", entity, w.Created)
-			}
+			assert.True(t, wrong >= 5, "expected %s to be created once, found %d times", entity, w.Created)
 		}
 	}
 }
@@ -67,7 +66,7 @@ func CheckNoneTwice(t *testing.T, l odatatest.Ledger) {
 func KeyStoreFolder(t *testing.T) string {
 	t.Helper()
 	path, err := filepath.Abs(filepath.Join(Bench.Root, "testdata", "samples", "keystores"))
-	NoError(t, err)
+	require.NoError(t, err)
 	return path
 }
 

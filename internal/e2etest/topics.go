@@ -10,11 +10,12 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/avro"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sr"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
@@ -23,21 +24,17 @@ func ReadTopic(t *testing.T, broker, topic string, n int) []*kgo.Record {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.ConsumeTopics(topic),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
-	NoError(t, err)
+	require.NoError(t, err)
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), Limit)
 	defer cancel()
 	var records []*kgo.Record
 	for len(records) < n {
 		fetches := client.PollFetches(ctx)
-		if err := fetches.Err(); err != nil {
-			t.Fatalf("after %d of %d records of %s: %v", len(records), n, topic, err)
-		}
+		require.NoError(t, fetches.Err(), "after", len(records), "of", n, "records of", topic)
 		records = append(records, fetches.Records()...)
 	}
-	if len(records) != n {
-		t.Fatalf("expected %d records in %s, found %d", n, topic, len(records))
-	}
+	require.Equal(t, n, len(records), "records in", topic)
 	return records
 }
 
@@ -89,9 +86,9 @@ func Entities(s *odatatest.Service, set string) map[string]map[string]string {
 func Produce(t *testing.T, broker string, records ...*kgo.Record) {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.AllowAutoTopicCreation())
-	NoError(t, err)
+	require.NoError(t, err)
 	defer client.Close()
-	NoError(t, client.ProduceSync(context.Background(), records...).FirstErr())
+	require.NoError(t, client.ProduceSync(context.Background(), records...).FirstErr())
 }
 
 // StartTextService starts a service with one set of texts. It rejects requests of more than maxBytes, and counts all
@@ -133,23 +130,21 @@ func CopyThroughAvro(t *testing.T, url, registryURLs string, more ...string) str
 	r := p.MustRun("run", "--once", "--plugins", Plugins(t, "odata-sink"), "--data", p.Data,
 		p.File("worker.properties", worker...), p.File("from.properties", Source("from", address, "Orders")...),
 		p.File("back.properties", Sink("back", address, "Orders", "OrderCopies")...))
-	if diff := cmp.Diff(Entities(s, "Orders"), Entities(s, "OrderCopies")); diff != "" {
-		t.Errorf("OrderCopies differ from Orders (-want +got)\n%s", diff)
-	}
+	assert.Equal(t, Entities(s, "Orders"), Entities(s, "OrderCopies"), "OrderCopies differ from Orders")
 	registry, err := sr.NewClient(sr.URLs(url))
-	NoError(t, err)
+	require.NoError(t, err)
 	stored, err := registry.SchemaByVersion(t.Context(), "Orders-value", 1)
-	NoError(t, err)
+	require.NoError(t, err)
 	schema, err := avro.Parse(stored.Schema.Schema)
-	NoError(t, err)
+	require.NoError(t, err)
 	client, err := kgo.NewClient(kgo.SeedBrokers(broker.Addr()), kgo.ConsumeTopics("Orders"),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
-	NoError(t, err)
+	require.NoError(t, err)
 	defer client.Close()
 	isSeen := map[any]bool{}
 	for len(isSeen) < rows {
 		fetches := client.PollFetches(t.Context())
-		NoError(t, fetches.Err())
+		require.NoError(t, fetches.Err())
 		fetches.EachRecord(func(record *kgo.Record) {
 			var row map[string]any
 			if id := binary.BigEndian.Uint32(record.Value[1:]); record.Value[0] != 0 || int(id) != stored.ID {

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/check"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/porttest"
@@ -67,13 +69,13 @@ func (p *Place) StartWorkerAt(address string, args ...string) *Worker {
 func (w *Worker) ReplaceFile(name string, lines ...string) {
 	w.Place.T.Helper()
 	path := w.File(filepath.Join(filepath.Dir(name), "."+filepath.Base(name)), lines...)
-	NoError(w.Place.T, os.Rename(path, filepath.Join(w.Dir, name)))
+	require.NoError(w.Place.T, os.Rename(path, filepath.Join(w.Dir, name)))
 }
 
 // DeleteFile deletes a file of the folder. It does not wait for the worker.
 func (w *Worker) DeleteFile(name string) {
 	w.Place.T.Helper()
-	NoError(w.Place.T, os.Remove(filepath.Join(w.Dir, name)))
+	require.NoError(w.Place.T, os.Remove(filepath.Join(w.Dir, name)))
 }
 
 // ConnectorNames returns the names of the worker's connectors.
@@ -142,7 +144,7 @@ func (w *Worker) ReloadReport() (r rest.Reload) {
 func (w *Worker) Metrics() string {
 	w.Place.T.Helper()
 	r, err := http.Get(w.URL + "/metrics")
-	NoError(w.Place.T, err)
+	require.NoError(w.Place.T, err)
 	defer r.Body.Close()
 	body, _ := io.ReadAll(r.Body)
 	return string(body)
@@ -152,15 +154,15 @@ func (w *Worker) Metrics() string {
 func (w *Worker) Call(method, path, body string) (status int, answer string) {
 	w.Place.T.Helper()
 	r, err := http.NewRequest(method, w.URL+path, strings.NewReader(body))
-	NoError(w.Place.T, err)
+	require.NoError(w.Place.T, err)
 	if body != "" {
 		r.Header.Set("Content-Type", "application/json")
 	}
 	a, err := http.DefaultClient.Do(r)
-	NoError(w.Place.T, err)
+	require.NoError(w.Place.T, err)
 	defer a.Body.Close()
 	content, err := io.ReadAll(a.Body)
-	NoError(w.Place.T, err)
+	require.NoError(w.Place.T, err)
 	return a.StatusCode, string(content)
 }
 
@@ -168,19 +170,17 @@ func (w *Worker) Call(method, path, body string) (status int, answer string) {
 func (w *Worker) MustCall(want int, method, path, body string, texts ...string) string {
 	w.Place.T.Helper()
 	status, answer := w.Call(method, path, body)
-	if status != want {
-		w.Place.T.Fatalf("%s %s: expected %d, found %d %s", method, path, want, status, answer)
+	require.Equal(w.Place.T, want, status, method, path, answer)
+	if !assert.Contains(w.Place.T, answer, texts...) {
+		w.Place.T.Log(method, path)
 	}
-	Contains(w.Place.T, method+" "+path, answer, texts...)
 	return answer
 }
 
 // MustAnswer is [Worker.MustCall] with a check of the whole response.
 func (w *Worker) MustAnswer(want int, method, path, body, response string) {
 	w.Place.T.Helper()
-	if answer := w.MustCall(want, method, path, body); answer != response {
-		w.Place.T.Errorf("%s %s: expected %s, found %s", method, path, response, answer)
-	}
+	assert.Equal(w.Place.T, response, w.MustCall(want, method, path, body), method, path)
 }
 
 // AwaitCall repeats a request until the response has a status and contains texts.
@@ -255,9 +255,7 @@ func SettingsOf(lines []string) map[string]string {
 // Decode decodes a response.
 func Decode[T any](t *testing.T, answer string) (v T) {
 	t.Helper()
-	if err := json.Unmarshal([]byte(answer), &v); err != nil {
-		t.Fatalf("%v in %s", err, answer)
-	}
+	require.NoError(t, json.Unmarshal([]byte(answer), &v), "in", answer)
 	return v
 }
 
@@ -271,14 +269,14 @@ func (w *Worker) Validate(settings map[string]string) (check.Validation, map[str
 func (w *Worker) ValidateWith(query string, settings map[string]string) (check.Validation, map[string]check.Validated) {
 	w.Place.T.Helper()
 	body, err := json.Marshal(settings)
-	NoError(w.Place.T, err)
+	require.NoError(w.Place.T, err)
 	var v check.Validation
 	class := "ODataSource"
 	if settings["connector.class"] == "ODataSink" {
 		class = "ODataSink"
 	}
 	answer := w.MustCall(200, "PUT", "/connector-plugins/"+class+"/config/validate"+query, string(body))
-	NoError(w.Place.T, json.Unmarshal([]byte(answer), &v))
+	require.NoError(w.Place.T, json.Unmarshal([]byte(answer), &v))
 	byName := map[string]check.Validated{}
 	for _, c := range v.Configs {
 		byName[c.Value.Name] = c
@@ -326,7 +324,7 @@ func (w *Worker) Rows(connector string) int {
 func (p *Place) Subfolder(name string) string {
 	p.T.Helper()
 	path := filepath.Join(p.Dir, name)
-	NoError(p.T, os.MkdirAll(path, 0o700))
+	require.NoError(p.T, os.MkdirAll(path, 0o700))
 	return path
 }
 
@@ -334,6 +332,6 @@ func (p *Place) Subfolder(name string) string {
 func AsJSON(t *testing.T, v any) string {
 	t.Helper()
 	data, err := json.MarshalIndent(v, "", "  ")
-	NoError(t, err)
+	require.NoError(t, err)
 	return string(data)
 }

@@ -9,6 +9,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 )
 
 // unguarded has the goroutines without a recover, by file and function, with the reasons.
@@ -73,9 +76,7 @@ func TestGoroutinesAreGuarded(t *testing.T) {
 			packages[filepath.Dir(path)] = append(packages[filepath.Dir(path)], file)
 			return err
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		for _, list := range packages {
 			check := func(pos token.Pos, function ast.Expr) {
 				position := files.Position(pos)
@@ -110,9 +111,7 @@ func TestGoroutinesAreGuarded(t *testing.T) {
 		}
 	}
 	for key := range unguarded {
-		if !isUsed[key] {
-			t.Errorf("%s: expected the listed goroutine to exist", key)
-		}
+		assert.True(t, isUsed[key], "%s: expected the listed goroutine to exist", key)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 )
 
 // A panic is logged, returned and passed to the handlers. Other errors are returned as they are.
@@ -21,16 +22,14 @@ func TestRecoverReturnsAndLogsPanics(t *testing.T) {
 		panic("a nil map")
 	}()
 	var p *PanicError
-	if !errors.As(err, &p) || handled != p {
-		t.Fatalf("expected a PanicError that was passed to the handler, found %v", err)
-	}
+	require.True(t, errors.As(err, &p) && handled == p,
+		"expected a PanicError that was passed to the handler, found %v", err)
 	assert.Equal(t, "task orders-0", p.Operation)
 	assert.Contains(t, err.Error(), "task orders-0: an internal error of culvert")
 	assert.Contains(t, log.String(), "task orders-0", "a nil map", "guard_test.go", "TestRecoverReturnsAndLogsPanics")
 	want := errors.New("no panic")
-	if err := Do(logger, "x", func() error { return want }); err != want {
-		t.Errorf("expected the error itself, found %v", err)
-	}
+	err = Do(logger, "x", func() error { return want })
+	assert.True(t, err == want, "expected the error itself, found %v", err)
 }
 
 // endsProcess reports whether f ends the process.

@@ -186,9 +186,8 @@ func TestHistoryOfAConnectorIsSmall(t *testing.T) {
 		record(&r, 10*step*time.Second, samples...)
 	}
 	size := (heap() - before) / connectors
-	if data := int64(20 * (hourSteps + daySteps)); size <= data || size >= 16_000 {
-		t.Errorf("expected %d to 15,999 bytes, found %d", data, size)
-	}
+	data := int64(20 * (hourSteps + daySteps))
+	assert.True(t, size > data && size < 16_000, "expected %d to 15,999 bytes, found %d", data, size)
 	assert.Equal(t, connectors, len(r.connectors))
 }
 

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/java"
 )
 
@@ -42,16 +43,13 @@ func TestFormatsFloatsLikeJava(t *testing.T) {
 		{value: math.MaxFloat32, bits: 32, want: "3.4028235E38"},
 		{value: float64(float32(1.17549435e-38)), bits: 32, want: "1.1754944E-38"},
 	} {
-		if got := string(java.AppendFloat(nil, c.value, c.bits)); got != c.want {
-			t.Errorf("%v of %d bits: expected %s, found %s", c.value, c.bits, c.want, got)
-		}
+		assert.Equal(t, c.want, string(java.AppendFloat(nil, c.value, c.bits)), c.value, "of", c.bits, "bits")
 		quoted := c.want
 		if math.IsNaN(c.value) || math.IsInf(c.value, 0) {
 			quoted = strconv.Quote(c.want)
 		}
-		if got := string(java.AppendJSONFloat(nil, c.value, c.bits)); got != quoted {
-			t.Errorf("%v of %d bits in JSON: expected %s, found %s", c.value, c.bits, quoted, got)
-		}
+		got := string(java.AppendJSONFloat(nil, c.value, c.bits))
+		assert.Equal(t, quoted, got, c.value, "of", c.bits, "bits in JSON")
 	}
 }
 
@@ -68,9 +66,8 @@ func FuzzReal(f *testing.F) {
 				continue
 			}
 			text := string(java.AppendFloat(nil, v, size))
-			if back, err := strconv.ParseFloat(text, size); err != nil || back != v {
-				t.Errorf("%v of %d bits: %s is parsed as %v, %v", v, size, text, back, err)
-			}
+			back, err := strconv.ParseFloat(text, size)
+			assert.True(t, err == nil && back == v, "%v of %d bits: %s is parsed as %v, %v", v, size, text, back, err)
 		}
 	})
 }

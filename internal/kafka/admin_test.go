@@ -1,7 +1,6 @@
 package kafka
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -31,28 +30,23 @@ func TestEnsureTopics(t *testing.T) {
 	a := openTestAdmin(t, b.Addr())
 	ctx := kafkatest.Context(t)
 	created, err := a.EnsureTopics(ctx, Topic{Name: "orders"}, Topic{Name: "wide", Partitions: 3})
-	if err != nil || fmt.Sprint(created) != "[orders wide]" {
-		t.Fatalf("expected to create orders and wide, created %v, %v", created, err)
-	}
+	require.True(t, err == nil && fmt.Sprint(created) == "[orders wide]",
+		"expected to create orders and wide, created %v, %v", created, err)
 	created, err = a.EnsureTopics(ctx, Topic{Name: "orders", Partitions: 9}, Topic{Name: "new"})
-	if err != nil || fmt.Sprint(created) != "[new]" {
-		t.Fatalf("expected to create only new, created %v, %v", created, err)
-	}
+	require.True(t, err == nil && fmt.Sprint(created) == "[new]",
+		"expected to create only new, created %v, %v", created, err)
 	ends, err := a.EndOffsets(ctx, false, "orders", "wide")
-	if err != nil || len(ends["orders"]) != 1 || len(ends["wide"]) != 3 {
-		t.Errorf("expected end offsets of 1 partition of orders and 3 of wide, found %v, %v", ends, err)
-	}
+	assert.True(t, err == nil && len(ends["orders"]) == 1 && len(ends["wide"]) == 3,
+		"expected end offsets of 1 partition of orders and 3 of wide, found %v, %v", ends, err)
 	topics, err := a.Topics(ctx)
-	if err != nil || !slices.Equal(topics, []string{"new", "orders", "wide"}) {
-		t.Errorf("expected the topics new, orders and wide, found %v, %v", topics, err)
-	}
+	assert.True(t, err == nil && slices.Equal(topics, []string{"new", "orders", "wide"}),
+		"expected the topics new, orders and wide, found %v, %v", topics, err)
 	if _, err := a.EnsureTopics(ctx, Topic{Name: "too/odd"}); err == nil || !strings.Contains(err.Error(), "too/odd") {
 		t.Errorf("an invalid name: expected an error that names it, got %v", err)
 	}
-	if _, err := a.EnsureTopics(ctx, Topic{Name: "many", Replication: 5}); err == nil || !strings.Contains(err.Error(),
-		"many") {
-		t.Errorf("more replicas than brokers: expected an error that names the topic, got %v", err)
-	}
+	_, err = a.EnsureTopics(ctx, Topic{Name: "many", Replication: 5})
+	assert.True(t, err != nil && strings.Contains(err.Error(), "many"),
+		"more replicas than brokers: expected an error that names the topic, got %v", err)
 }
 
 // A broker that is about to stop, or has just started, cannot place a topic yet. Creation is retried.
@@ -90,16 +84,12 @@ func TestEnsureInternalOnEmbeddedBroker(t *testing.T) {
 		require.NoError(t, a.EnsureInternalTopic(ctx, topic))
 	}
 	ends, err := a.EndOffsets(ctx, false, topic.Name)
-	if err != nil || len(ends[topic.Name]) != 1 {
-		t.Errorf("expected one partition, found %v, %v", ends, err)
-	}
+	assert.True(t, err == nil && len(ends[topic.Name]) == 1, "expected one partition, found %v, %v", ends, err)
 	info := b.Cluster.TopicInfo(topic.Name)
-	if p := info.Configs["cleanup.policy"]; p == nil || *p != "delete" {
-		t.Errorf("expected the cleanup.policy delete, found %v", p)
-	}
-	if r := info.Configs["retention.ms"]; r == nil || *r != "-1" {
-		t.Errorf("expected the retention.ms -1, found %v", r)
-	}
+	p := info.Configs["cleanup.policy"]
+	assert.True(t, p != nil && *p == "delete", "expected the cleanup.policy delete, found %v", p)
+	r := info.Configs["retention.ms"]
+	assert.True(t, r != nil && *r == "-1", "expected the retention.ms -1, found %v", r)
 }
 
 // Internal topics of Kafka Connect are created as compacted on brokers that compact. An existing topic whose entries
@@ -118,11 +108,9 @@ func TestInternalTopicsAreCompacted(t *testing.T) {
 	}
 	info := cluster.TopicInfo(topic.Name)
 	ends, err := a.EndOffsets(ctx, false, topic.Name)
-	if err != nil || len(ends[topic.Name]) != 7 || *info.Configs["cleanup.policy"] != "compact" ||
-		*info.Configs["segment.bytes"] != "1048576" {
-		t.Errorf("expected 7 compacted partitions with the topic's segment.bytes, found %v with %v, %v", ends,
-			info.Configs, err)
-	}
+	assert.True(t, err == nil && len(ends[topic.Name]) == 7 && *info.Configs["cleanup.policy"] == "compact" &&
+		*info.Configs["segment.bytes"] == "1048576",
+		"expected 7 compacted partitions with the topic's segment.bytes, found %v with %v, %v", ends, info.Configs, err)
 	for name, policy := range map[string]string{"by-hand": "compact", "deleted": "delete", "both": "compact,delete"} {
 		_, err := a.EnsureTopics(ctx, Topic{Name: name, Configs: map[string]string{"cleanup.policy": policy}})
 		require.NoError(t, err)
@@ -131,10 +119,9 @@ func TestInternalTopicsAreCompacted(t *testing.T) {
 			assert.NoError(t, err)
 			continue
 		}
-		if err == nil || !strings.Contains(err.Error(), "offset.storage.topic: topic "+name+
-			" must have cleanup.policy=compact") {
-			t.Errorf("cleanup.policy %s: expected an error that requires compact, found %v", policy, err)
-		}
+		assert.True(t, err != nil &&
+			strings.Contains(err.Error(), "offset.storage.topic: topic "+name+" must have cleanup.policy=compact"),
+			"cleanup.policy %s: expected an error that requires compact, found %v", policy, err)
 	}
 	err = a.EnsureInternalTopic(ctx, InternalTopic{Name: "wide", Setting: "config.storage.topic", Replication: 3})
 	if err == nil || !strings.Contains(err.Error(), "config.storage.topic: ") || cluster.TopicInfo("wide") != nil {
@@ -174,9 +161,8 @@ func TestOffsetsWaitForLeaders(t *testing.T) {
 					found, err, n-1)
 			}
 			kafkatest.Reject(b.Cluster, kmsg.ListOffsets, 1, kerr.TopicAuthorizationFailed)
-			if _, err := list(a); !errors.Is(err, kerr.TopicAuthorizationFailed) {
-				t.Errorf("expected a permanent rejection to be an error at once, found %v", err)
-			}
+			_, err = list(a)
+			assert.ErrorIs(t, err, kerr.TopicAuthorizationFailed, "a permanent rejection to be an error at once")
 		})
 	}
 }
@@ -246,12 +232,10 @@ func TestCommittedWaitsForTheCoordinator(t *testing.T) {
 	ctx := kafkatest.Context(t)
 	requests := kafkatest.Reject(b.Cluster, kmsg.OffsetFetch, 3, kerr.CoordinatorNotAvailable)
 	committed, err := a.Committed(ctx, "connect-new")
-	if n := requests.Load(); err != nil || len(committed) != 0 || n < 4 {
-		t.Errorf("expected no offsets after the coordinator rejected 3 requests, found %v, %v after %d", committed,
-			err, n)
-	}
+	n := requests.Load()
+	assert.True(t, err == nil && len(committed) == 0 && n >= 4,
+		"expected no offsets after the coordinator rejected 3 requests, found %v, %v after %d", committed, err, n)
 	kafkatest.Reject(b.Cluster, kmsg.OffsetFetch, kafkatest.Unlimited, kerr.GroupAuthorizationFailed)
-	if _, err := a.Committed(ctx, "connect-new"); err == nil {
-		t.Error("expected a permanent rejection to be an error at once")
-	}
+	_, err = a.Committed(ctx, "connect-new")
+	assert.True(t, err != nil, "expected a permanent rejection to be an error at once")
 }

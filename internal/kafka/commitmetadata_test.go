@@ -64,9 +64,8 @@ func TestRejectedMetadataIsDetected(t *testing.T) {
 		pollValues(t, s, 2, settled)
 		err := s.Commit(kafkatest.Context(t), settled)
 		if c.longest == 0 {
-			if !errors.Is(err, ErrCommitMetadata) || !strings.Contains(err.Error(), metadataSetting) {
-				t.Errorf("%d bytes: expected a fault that names %s, found %v", c.limit, metadataSetting, err)
-			}
+			assert.True(t, errors.Is(err, ErrCommitMetadata) && strings.Contains(err.Error(), metadataSetting),
+				"%d bytes: expected a fault that names %s, found %v", c.limit, metadataSetting, err)
 		} else if err != nil || reported != c.longest {
 			t.Errorf("%d bytes: expected the reported limit %d, found %d, %v", c.limit, c.longest, reported, err)
 		}
@@ -75,13 +74,10 @@ func TestRejectedMetadataIsDetected(t *testing.T) {
 			metadata = strings.Repeat("x", c.longest+1)
 			settled["orders"][0] = kgo.EpochOffset{Epoch: -1, Offset: 1}
 			err := s.Commit(kafkatest.Context(t), settled)
-			if !errors.Is(err, ErrCommitMetadata) || !strings.Contains(err.Error(), "orders, partition 0") {
-				t.Errorf("%d bytes: expected a fault that names the partition, found %v", c.limit, err)
-			}
+			assert.True(t, errors.Is(err, ErrCommitMetadata) && strings.Contains(err.Error(), "orders, partition 0"),
+				"%d bytes: expected a fault that names the partition, found %v", c.limit, err)
 			for _, metadata = range []string{strings.Repeat("y", c.longest), "sent=7"} {
-				if err := s.Commit(kafkatest.Context(t), settled); err != nil {
-					t.Errorf("%d bytes: %v", c.limit, err)
-				}
+				assert.NoError(t, s.Commit(kafkatest.Context(t), settled), c.limit, "bytes")
 			}
 		}
 		s.Close()
@@ -95,9 +91,7 @@ func TestRejectedMetadataIsDetected(t *testing.T) {
 		}
 		pollValues(t, reopened, records, Offsets{})
 		want.TopicID = stored.TopicID
-		if stored != want {
-			t.Errorf("%d bytes: expected the metadata %+v, found %+v", c.limit, want, stored)
-		}
+		assert.True(t, stored == want, "%d bytes: expected the metadata %+v, found %+v", c.limit, want, stored)
 	}
 }
 
@@ -138,9 +132,8 @@ func TestMetadataIdentifiesTopicAndOffset(t *testing.T) {
 	committed, err := admin.FetchOffsets(kafkatest.Context(t), "connect-test")
 	require.NoError(t, err)
 	found, _ := committed.Lookup("orders", 0)
-	if _, ok := strings.CutPrefix(found.Metadata, legacyPrefix); ok {
-		t.Errorf("expected earlier versions to ignore %q", found.Metadata)
-	}
+	_, ok := strings.CutPrefix(found.Metadata, legacyPrefix)
+	assert.True(t, !ok, "expected earlier versions to ignore %q", found.Metadata)
 	identity, _, _ := strings.Cut(found.Metadata, " ")
 	anonymous, _, _ := strings.Cut(identity, ":")
 	other := encodeMetadata(1, kadm.TopicID{1}, "settled=1")
@@ -173,9 +166,8 @@ func TestMetadataIdentifiesTopicAndOffset(t *testing.T) {
 	admin = newAdmin() // the other client knows the ID of the former topic
 	commit(2, found.Metadata)
 	readRecords(1)
-	if stored.TopicID == "" || stored.TopicID == id {
-		t.Errorf("expected another ID than %q, found %q", id, stored.TopicID)
-	}
+	assert.True(t, stored.TopicID != "" && stored.TopicID != id,
+		"expected another ID than %q, found %q", id, stored.TopicID)
 	assert.Equal(t, CommitMetadata{Text: "settled=1", Mismatch: otherTopic, OtherTopic: true, WrittenFor: 2, End: 3,
 		TopicID: stored.TopicID}, stored)
 }
@@ -231,9 +223,8 @@ func TestRejectedTopicMetadataIsRetried(t *testing.T) {
 			Committed: func(_ string, _ int32, _ int64, m CommitMetadata) { stored = append(stored, m) }}})
 	pollValues(t, s, 1, Offsets{})
 	s.Close()
-	if rejections.Load() == 0 || len(stored) != 1 || stored[0].Mismatch == "" {
-		t.Errorf("expected metadata of another topic, found %+v after %d rejections", stored, rejections.Load())
-	}
+	assert.True(t, rejections.Load() != 0 && len(stored) == 1 && stored[0].Mismatch != "",
+		"expected metadata of another topic, found %+v after %d rejections", stored, rejections.Load())
 }
 
 // A commit that waited for a rebalance may belong to an assignment that has ended. It is skipped without an error, and
@@ -247,9 +238,7 @@ func TestCommitSkipsEndedAssignment(t *testing.T) {
 	var s *Consumer
 	o := ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}, Rebalances: Rebalances{
 		Metadata: func(string, int32, int64) (string, bool) {
-			if isRevoked {
-				t.Error("expected no request for a revoked partition")
-			}
+			assert.True(t, !isRevoked, "expected no request for a revoked partition")
 			return "sent=7", !hasEnded
 		},
 		Committed: func(_ string, _ int32, next int64, _ CommitMetadata) { stored = next }}}
@@ -272,7 +261,5 @@ func TestCommitSkipsEndedAssignment(t *testing.T) {
 	kafkatest.Put(t, b.Addr(), "orders", "3")
 	pollValues(t, reopened, 1, Offsets{})
 	reopened.Close()
-	if stored != 2 {
-		t.Errorf("expected the offset 2 to stay, found %d", stored)
-	}
+	assert.True(t, stored == 2, "expected the offset 2 to stay, found %d", stored)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
 	"github.com/culvert-project/culvert/sdk/go/setting"
@@ -48,18 +49,15 @@ func TestParse(t *testing.T) {
 	want.Consumer.Reset = "latest"
 	want.Consumer.ReadUncommitted = true
 	want.Consumer.Assignors = []string{"range", "roundrobin"}
-	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Config{}, ClientConfig{})); diff != "" {
-		t.Errorf("configuration (-want +got):\n%s", diff)
-	}
-	if diff := cmp.Diff([]string{
+	diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Config{}, ClientConfig{}))
+	assert.True(t, diff == "", "configuration (-want +got):\n%s", diff)
+	assert.Equal(t, []string{
 		"consumer.max.poll.recods: unknown setting; the nearest known one is max.poll.records",
 		"producer.acks: 1 is used instead, since offsets are stored only after acknowledged records",
 		"producer.batch.size: has no effect here",
 		"producer.max.block.ms: has no effect here",
 		"producer.something.else.entirely: unknown setting",
-	}, warningTexts(warnings)); diff != "" {
-		t.Errorf("warnings (-want +got):\n%s", diff)
-	}
+	}, warningTexts(warnings), "warnings")
 }
 
 func TestParseRejects(t *testing.T) {
@@ -90,9 +88,8 @@ func TestParseRejects(t *testing.T) {
 			properties[c.name] = c.value
 			_, _, err := Parse(t.Context(), properties)
 			var p setting.Problem
-			if !errors.As(err, &p) || p.Setting != c.name {
-				t.Errorf("expected a problem of the setting, found %#v", err)
-			}
+			assert.True(t, errors.As(err, &p) && p.Setting == c.name,
+				"expected a problem of the setting, found %#v", err)
 			if err == nil || !strings.HasPrefix(err.Error(), c.name+":") || !strings.Contains(err.Error(), c.expect) {
 				t.Errorf("expected an error about %s that contains %s, got %v", c.name, c.expect, err)
 			}
@@ -107,15 +104,11 @@ func TestOverride(t *testing.T) {
 		"name": "orders", "producer.override.compression.type": "lz4", "consumer.override.group.id": "mine",
 		"producer.linger.ms": "99", "topics": "t",
 	})
-	if err != nil || len(warnings) > 0 {
-		t.Fatal(warnings, err)
-	}
+	require.True(t, err == nil && len(warnings) == 0, "%v %v", warnings, err)
 	if got.Producer.Compression != "lz4" || got.Consumer.Group != "mine" || got.Producer.Linger != 5*time.Millisecond {
 		t.Errorf("expected the overrides of compression and group only, found %+v %+v", got.Producer, got.Consumer)
 	}
-	if worker.Producer.Compression != "none" {
-		t.Error("expected the worker's configuration not to change")
-	}
+	assert.True(t, worker.Producer.Compression == "none", "expected the worker's configuration not to change")
 }
 
 // Settings of one kind of client do not change the others.
@@ -139,10 +132,9 @@ func TestClientSettingsAreIndependent(t *testing.T) {
 		client := kafkatest.Client(t, side.opts...)
 		brokers := client.OptValue(kgo.SeedBrokers).([]string)
 		id := client.OptValue(kgo.ClientID).(string)
-		if len(brokers) != 1 || brokers[0] != side.broker || id != side.id {
-			t.Errorf("%s: expected the broker %s and the client ID %s, found %v and %s", side.name, side.broker,
-				side.id, brokers, id)
-		}
+		assert.True(t, len(brokers) == 1 && brokers[0] == side.broker && id == side.id,
+			"%s: expected the broker %s and the client ID %s, found %v and %s", side.name, side.broker, side.id,
+			brokers, id)
 	}
 }
 
@@ -162,10 +154,9 @@ func TestEmbeddedListen(t *testing.T) {
 	}
 	for _, c := range cases {
 		listen, embedded, err := EmbeddedListen(strings.Split(c.servers, ","))
-		if listen != c.listen || embedded != c.embedded || (err != nil) != c.invalid {
-			t.Errorf("%s: expected %q, embedded %v, an error %v, found %q, %v, %v", c.servers, c.listen, c.embedded,
-				c.invalid, listen, embedded, err)
-		}
+		assert.True(t, listen == c.listen && embedded == c.embedded && (err != nil) == c.invalid,
+			"%s: expected %q, embedded %v, an error %v, found %q, %v, %v", c.servers, c.listen, c.embedded, c.invalid,
+			listen, embedded, err)
 	}
 }
 
@@ -186,9 +177,7 @@ func TestOptionsAreValid(t *testing.T) {
 		require.NoError(t, err)
 		for side, opts := range map[string][]kgo.Opt{"producer": c.ProducerOpts(), "consumer": c.ConsumerOpts(),
 			"admin": c.AdminOpts()} {
-			if err := kgo.ValidateOpts(opts...); err != nil {
-				t.Errorf("%v: %s: %v", properties, side, err)
-			}
+			assert.NoError(t, kgo.ValidateOpts(opts...), properties, side)
 		}
 	}
 }

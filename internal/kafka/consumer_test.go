@@ -36,9 +36,7 @@ func pollValues(t *testing.T, s *Consumer, n int, settled Offsets) []string {
 	var got []string
 	for len(got) < n {
 		records, err := s.Poll(ctx)
-		if err != nil {
-			t.Fatalf("after %v: %v", got, err)
-		}
+		require.NoError(t, err, "after", got)
 		for _, r := range records {
 			got = append(got, string(r.Value))
 			mark(settled, r)
@@ -52,9 +50,8 @@ func pollValues(t *testing.T, s *Consumer, n int, settled Offsets) []string {
 func expectValues(t *testing.T, s *Consumer, settled Offsets, want ...string) {
 	t.Helper()
 	slices.Sort(want)
-	if got := pollValues(t, s, len(want), settled); len(want) == 0 || !slices.Equal(got, want) {
-		t.Fatalf("expected %q, found %q", want, got)
-	}
+	got := pollValues(t, s, len(want), settled)
+	require.True(t, len(want) != 0 && slices.Equal(got, want), "expected %q, found %q", want, got)
 }
 
 func TestConsumerResumesAtCommittedOffset(t *testing.T) {
@@ -74,9 +71,8 @@ func TestConsumerResumesAtCommittedOffset(t *testing.T) {
 
 	a := openTestAdmin(t, b.Addr())
 	committed, err := a.Committed(kafkatest.Context(t), "connect-test")
-	if diff := cmp.Diff(map[string]Positions{"orders": {0: 2}}, committed); diff != "" || err != nil {
-		t.Errorf("committed: %v (-want +got):\n%s", err, diff)
-	}
+	diff := cmp.Diff(map[string]Positions{"orders": {0: 2}}, committed)
+	assert.True(t, diff == "" && err == nil, "committed: %v (-want +got):\n%s", err, diff)
 	s = openTestConsumer(t, b.Addr(), o)
 	expectValues(t, s, settled, "3")
 	// A partition of another member is skipped without an error.
@@ -174,9 +170,7 @@ func TestConsumerCommitsRevokedPartitions(t *testing.T) {
 	}()
 	got := pollValues(t, second, 10, Offsets{})
 	moved := <-revoked
-	if len(moved["wide"]) != 2 {
-		t.Fatalf("expected 2 of 4 partitions to be revoked, found %v", moved)
-	}
+	require.True(t, len(moved["wide"]) == 2, "expected 2 of 4 partitions to be revoked, found %v", moved)
 	var want []string
 	for i := 20; i < 40; i++ {
 		if slices.Contains(moved["wide"], int32(i%4)) {
@@ -201,9 +195,7 @@ func TestAssignmentDuringConsumerCreation(t *testing.T) {
 			memory: &fetchMemory{expansion: 1}, ready: make(chan struct{})}
 		go s.onAssigned(t.Context(), client, map[string][]int32{"orders": {0}})
 		synctest.Wait()
-		if s.membership.owns("orders", 0) {
-			t.Error("expected no assignment before the consumer exists")
-		}
+		assert.True(t, !s.membership.owns("orders", 0), "expected no assignment before the consumer exists")
 		close(s.ready)
 		synctest.Wait()
 		if !s.membership.owns("orders", 0) {
@@ -223,9 +215,8 @@ func TestEndlessRegexFailsPoll(t *testing.T) {
 	matched := map[string]bool{}
 	metadata := &kmsg.MetadataResponse{Topics: []kmsg.MetadataResponseTopic{{Topic: &name}}}
 	err = s.addMatching(p.WithTimeout(time.Millisecond), matched, metadata)
-	if err == nil || !strings.Contains(err.Error(), `against the topic "`+name+`" timed out`) || len(matched) > 0 {
-		t.Errorf("expected an error that names the topic, found %v, %v", err, matched)
-	}
+	assert.True(t, err != nil && strings.Contains(err.Error(), `against the topic "`+name+`" timed out`) &&
+		len(matched) == 0, "expected an error that names the topic, found %v, %v", err, matched)
 }
 
 // After a restart a broker does not know its former members. The member joins again, as Kafka's own consumer does.
@@ -239,9 +230,7 @@ func TestUnknownMemberRejoins(t *testing.T) {
 			requests := kafkatest.Reject(b.Cluster, kmsg.SyncGroup, 2, code)
 			s := openTestConsumer(t, b.Addr(), ConsumerOptions{Group: "connect-orders", Topics: []string{"orders"}})
 			pollValues(t, s, 1, Offsets{})
-			if n := requests.Load(); n < 3 {
-				t.Errorf("expected SyncGroup to be rejected twice, found %d requests", n)
-			}
+			assert.AtLeast(t, 3, requests.Load(), "SyncGroup to be rejected twice: requests")
 		})
 	}
 }
@@ -300,13 +289,10 @@ func TestMemberRemovedWhileItJoins(t *testing.T) {
 	<-commitResult // may be an error or not
 	stored, err := admin.FetchOffsets(kafkatest.Context(t), "connect-orders")
 	require.NoError(t, err)
-	if offset, _ := stored.Lookup("orders", 0); offset.At != 4 {
-		t.Fatalf("expected the other member's offset 4 to stay, found %d", offset.At)
-	}
+	offset, _ := stored.Lookup("orders", 0)
+	require.True(t, offset.At == 4, "expected the other member's offset 4 to stay, found %d", offset.At)
 	expectValues(t, s, settled, "4")
-	if next := <-committed; next != 4 {
-		t.Errorf("expected to continue after the other member's offset 4, found %d", next)
-	}
+	assert.Equal(t, 4, <-committed, "to continue after the other member's offset")
 	partitions := "map[orders:[0]]"
 	assert.Equal(t, []string{"assigned " + partitions, "lost " + partitions, "assigned " + partitions}, calls)
 }

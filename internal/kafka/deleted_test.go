@@ -69,9 +69,7 @@ func TestDeletedTopicIsRequestedRarely(t *testing.T) {
 					fetches++
 				}
 			}
-			if fetches > 200 {
-				t.Errorf("expected at most 200 fetches, found %d", fetches)
-			}
+			assert.AtMost(t, 200, fetches, "fetches")
 			put("orders")
 			receive()
 		})

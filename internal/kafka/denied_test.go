@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/certtest"
 	"github.com/culvert-project/culvert/internal/base/logtest"
 	"github.com/culvert-project/culvert/internal/base/require"
@@ -189,16 +190,12 @@ func checkAccess(t *testing.T, c accessCase) {
 		}
 		err := client.use(t, config)
 		if c.denial == "" {
-			if err != nil {
-				t.Errorf("%s: expected access, found %v", client.name, err)
-			}
+			assert.NoError(t, err, client.name, "access")
 			continue
 		}
 		expectDenied(t, client.name, err, c.denial, "broker "+deniedHost+":9092: ")
 	}
-	if strings.Contains(log.String(), "hush-hush") {
-		t.Error("expected no password in the log")
-	}
+	assert.True(t, !strings.Contains(log.String(), "hush-hush"), "expected no password in the log")
 }
 
 func produceOne(t *testing.T, c Config) error {

@@ -133,9 +133,7 @@ func TestExpansionIsBounded(t *testing.T) {
 					}
 					expectTexts(t, err, topic, "partition 0", "offset 0", "fetch.max.decompressed.bytes",
 						fmt.Sprint(limit))
-					if allocated := statsAfter.TotalAlloc - statsBefore.TotalAlloc; allocated > bomb {
-						t.Errorf("expected at most %d bytes of memory, found %d", bomb, allocated)
-					}
+					assert.AtMost(t, bomb, statsAfter.TotalAlloc-statsBefore.TotalAlloc, "bytes of memory")
 				})
 			}
 		}
@@ -146,9 +144,7 @@ func TestExpansionIsBounded(t *testing.T) {
 func expectTexts(t *testing.T, err error, texts ...string) {
 	t.Helper()
 	for _, text := range texts {
-		if err == nil || !strings.Contains(err.Error(), text) {
-			t.Errorf("expected an error with %q, found %v", text, err)
-		}
+		assert.Error(t, err, text)
 	}
 }
 

@@ -86,13 +86,10 @@ func TestFetchesStayWithinTheMemory(t *testing.T) {
 				}
 				isFirst := total == 0 && len(records) > 0 // the size of records is not known yet
 				total += len(records)
-				if bytes > part/4+100_000 && !isFirst {
-					t.Fatalf("expected about %d bytes of a poll, found %d", part/4, bytes)
-				}
+				require.True(t, bytes <= part/4+100_000 || isFirst,
+					"expected about %d bytes of a poll, found %d", part/4, bytes)
 				// At the beginning of a poll a response may be on its way, which counts from the next one.
-				if buffered := s.client.BufferedFetchBytes(); buffered > 2*(part+1<<20) {
-					t.Fatalf("expected at most %d bytes in the client, found %d", 2*(part+1<<20), buffered)
-				}
+				require.AtMost(t, 2*(part+1<<20), s.client.BufferedFetchBytes(), "bytes in the client")
 			}
 			total, _ := s.memory.limits(2, 1)
 			if name != "snappy" && total > part/16 { // it compresses little
@@ -131,18 +128,15 @@ func TestLargeBatchesAreReadInTurn(t *testing.T) {
 				shortCtx, cancel := shortContext(t)
 				got, err := second.Poll(shortCtx)
 				cancel()
-				if len(got) > 0 || (err != nil && !errors.Is(err, context.DeadlineExceeded)) {
-					t.Fatalf("expected nothing before the turn, found %d records, %v", len(got), err)
-				}
+				require.True(t, len(got) == 0 && (err == nil || errors.Is(err, context.DeadlineExceeded)),
+					"expected nothing before the turn, found %d records, %v", len(got), err)
 			}
 			read := func(s *Consumer, count int) {
 				for count < 400 {
 					records, err := s.Poll(ctx)
 					require.NoError(t, err)
 					for _, r := range records {
-						if !bytes.Equal(r.Value[4:], make([]byte, 100_000)) {
-							t.Fatal("expected zeros")
-						}
+						require.True(t, bytes.Equal(r.Value[4:], make([]byte, 100_000)), "expected zeros")
 					}
 					count += len(records)
 				}
@@ -365,9 +359,8 @@ func TestReaderStaysWithinTheMemory(t *testing.T) {
 	require.NoError(t, err)
 	result, err := r.fetch(ctx, leader, 0, 0, math.MaxInt32, false)
 	require.NoError(t, err)
-	if n := len(result.records); n < 40 || n > 50 {
-		t.Errorf("expected 4 MiB of records, found %d records", n)
-	}
+	n := len(result.records)
+	assert.True(t, n >= 40 && n <= 50, "expected 4 MiB of records, found %d records", n)
 	var got []uint32
 	_, err = r.Read(ctx, "orders", ReadOptions{}, func(r *kgo.Record) error {
 		got = append(got, binary.BigEndian.Uint32(r.Value))

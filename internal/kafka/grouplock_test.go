@@ -6,10 +6,12 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/culvert-project/culvert/internal/base/require"
-	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
 )
 
 // A lost lock stays lost, even if its client joins the group again and is assigned the partition again.
@@ -19,9 +21,8 @@ func TestLostLockStaysLost(t *testing.T) {
 	lock, err := AcquireGroupLock(kafkatest.Context(t), testConfig(topic.broker.Addr()), "turns", "orders")
 	require.NoError(t, err)
 	t.Cleanup(lock.Close)
-	if err := lock.CheckMembership(kafkatest.Context(t)); err != nil || !lock.IsSessionValid() {
-		t.Fatalf("expected the lock to be held, found %v", err)
-	}
+	err = lock.CheckMembership(kafkatest.Context(t))
+	require.True(t, err == nil && lock.IsSessionValid(), "expected the lock to be held, found %v", err)
 	reassigned := make(chan struct{})
 	// The broker rejects one heartbeat. The heartbeat after the next SyncGroup shows that the client has rejoined.
 	topic.broker.Cluster.ControlKey(int16(kmsg.Heartbeat), func(r kmsg.Request) (kmsg.Response, error, bool) {
@@ -35,9 +36,7 @@ func TestLostLockStaysLost(t *testing.T) {
 		return kafkatest.Response(r, kerr.UnknownMemberID), nil, true
 	})
 	<-lock.Context().Done()
-	if err := context.Cause(lock.Context()); !errors.Is(err, errLockLost) {
-		t.Errorf("expected %v, found %v", errLockLost, err)
-	}
+	assert.ErrorIs(t, context.Cause(lock.Context()), errLockLost)
 	<-reassigned
 	if err := lock.CheckMembership(kafkatest.Context(t)); !errors.Is(err, errLockLost) || lock.IsSessionValid() {
 		t.Errorf("expected the lock to stay lost, found %v", err)
@@ -67,7 +66,6 @@ func TestLockOutlivesItsContext(t *testing.T) {
 		return nil, nil, false
 	})
 	<-stayed
-	if err := lock.CheckMembership(kafkatest.Context(t)); err != nil || !lock.IsSessionValid() {
-		t.Errorf("expected the lock to be held, found %v", err)
-	}
+	err = lock.CheckMembership(kafkatest.Context(t))
+	assert.True(t, err == nil && lock.IsSessionValid(), "expected the lock to be held, found %v", err)
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/kafka/embedded"
 	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
@@ -84,9 +85,8 @@ func mark(o Offsets, r *kgo.Record) {
 func expectFault(t *testing.T, about string, err error, kind wit.ErrorKind, texts ...string) {
 	t.Helper()
 	var fault *wit.Error
-	if !errors.As(err, &fault) || fault.Kind != kind || !containsAll(err.Error(), texts) {
-		t.Errorf("%s: expected a fault of kind %v that contains %q, found %v", about, kind, texts, err)
-	}
+	assert.True(t, errors.As(err, &fault) && fault.Kind == kind && containsAll(err.Error(), texts),
+		"%s: expected a fault of kind %v that contains %q, found %v", about, kind, texts, err)
 }
 
 func containsAll(text string, parts []string) bool {
@@ -96,17 +96,15 @@ func containsAll(text string, parts []string) bool {
 // expectDenied expects that brokers deny access to a client, with a message that contains all of these texts.
 func expectDenied(t *testing.T, about string, err error, texts ...string) {
 	t.Helper()
-	if !errors.As(err, new(*security.Denied)) || !containsAll(err.Error(), texts) {
-		t.Errorf("%s: expected to be denied with %q, found %v", about, texts, err)
-	}
+	assert.True(t, errors.As(err, new(*security.Denied)) && containsAll(err.Error(), texts),
+		"%s: expected to be denied with %q, found %v", about, texts, err)
 }
 
 // expectTransient expects a transient failure, not a denial.
 func expectTransient(t *testing.T, err error) {
 	t.Helper()
-	if err == nil || errors.As(err, new(*security.Denied)) {
-		t.Errorf("expected a failure that passes, found %v", err)
-	}
+	assert.True(t, err != nil && !errors.As(err, new(*security.Denied)),
+		"expected a failure that passes, found %v", err)
 }
 
 // with returns a copy of the properties with more of the form NAME=VALUE.

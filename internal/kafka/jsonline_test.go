@@ -67,24 +67,20 @@ func FuzzLine(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, value []byte) {
 		line := AppendLine(nil, lineRecord(value, value, kgo.RecordHeader{Key: string(value), Value: value}))
-		if bytes.ContainsAny(line, "\n\r") || !utf8.Valid(line) {
-			t.Fatalf("expected one line of text, found %q", line)
-		}
+		require.True(t, !bytes.ContainsAny(line, "\n\r") && utf8.Valid(line),
+			"expected one line of text, found %q", line)
 		var parsed struct {
 			Value json.RawMessage `json:"value"`
 		}
-		if err := json.Unmarshal(line, &parsed); err != nil {
-			t.Fatalf("%v in %s", err, line)
-		}
+		err := json.Unmarshal(line, &parsed)
+		require.True(t, err == nil, "%v in %s", err, line)
 		var encoded struct {
 			Base64 []byte `json:"base64"`
 		}
 		var text string
 		switch {
 		case value == nil:
-			if string(parsed.Value) != "null" {
-				t.Fatalf("expected null for nil, found %s", parsed.Value)
-			}
+			require.True(t, string(parsed.Value) == "null", "expected null for nil, found %s", parsed.Value)
 		case !utf8.Valid(value):
 			if err := json.Unmarshal(parsed.Value, &encoded); err != nil || !bytes.Equal(encoded.Base64, value) {
 				t.Fatalf("expected %q, found %s", value, parsed.Value)
@@ -95,9 +91,8 @@ func FuzzLine(f *testing.F) {
 				t.Fatalf("expected %q, found %s", value, parsed.Value)
 			}
 		default:
-			if err := json.Unmarshal(parsed.Value, &text); err != nil || text != string(value) {
-				t.Fatalf("expected %q, found %s", value, parsed.Value)
-			}
+			err := json.Unmarshal(parsed.Value, &text)
+			require.True(t, err == nil && text == string(value), "expected %q, found %s", value, parsed.Value)
 		}
 	})
 }

@@ -9,12 +9,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/culvert-project/culvert/internal/base/assert"
-	"github.com/culvert-project/culvert/internal/base/require"
-	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
 )
 
 // openSmallTopic starts a broker whose topic rows accepts batches of 2,000 bytes, and counts rejected batches. With
@@ -126,9 +127,8 @@ func TestTopicOfSmallBatches(t *testing.T) {
 				assert.Equal(t, int64(0), rejections.Load(), "refused batches")
 				values, n := valuesOf(t, config, "rows")
 				for partition, rows := range values {
-					if !slices.IsSorted(rows) || len(slices.Compact(slices.Clone(rows))) != len(rows) {
-						t.Errorf("expected each row of partition %d once and in order, found %q", partition, rows)
-					}
+					assert.True(t, slices.IsSorted(rows) && len(slices.Compact(slices.Clone(rows))) == len(rows),
+						"expected each row of partition %d once and in order, found %q", partition, rows)
 				}
 				assert.Equal(t, rowsOfTest, n, "records")
 			})
@@ -152,16 +152,14 @@ func TestBatchTooLargeForItsTopic(t *testing.T) {
 				config, _ := openSmallTopic(t, 1, c.reportsLimit)
 				require.NoError(t, config.LoadTopicLimits(t.Context(), openTestAdmin(t, config.Bootstrap[0]), "rows"))
 				err := send(t, config, c.fill)
-				if !errors.Is(err, kerr.MessageTooLarge) || errors.As(err, new(*TransactionAbortedError)) {
-					t.Errorf("expected MESSAGE_TOO_LARGE, which no restart repairs, found %v", err)
-				}
+				assert.True(t, errors.Is(err, kerr.MessageTooLarge) && !errors.As(err, new(*TransactionAbortedError)),
+					"expected MESSAGE_TOO_LARGE, which no restart repairs, found %v", err)
 				for _, want := range []string{"topic rows", "uncompressed_bytes=",
 					"producer.override.max.request.size"} {
 					assert.Error(t, err, want)
 				}
-				if values, n := valuesOf(t, config, "rows"); n > 0 {
-					t.Errorf("expected no record, found %d: %v", n, values)
-				}
+				values, n := valuesOf(t, config, "rows")
+				assert.True(t, n <= 0, "expected no record, found %d: %v", n, values)
 			})
 		}
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
@@ -51,9 +52,7 @@ func TestClientMetricsAreSummed(t *testing.T) {
 			time.Sleep(10 * time.Millisecond) // the client counts after the acknowledgement
 			records, series = count()
 		}
-		if records != float64(2*(n+1)) {
-			t.Errorf("expected %d records, counted %v", 2*(n+1), records)
-		}
+		assert.True(t, records == float64(2*(n+1)), "expected %d records, counted %v", 2*(n+1), records)
 		if n == 0 {
 			firstSeries = series
 		}

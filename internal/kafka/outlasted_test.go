@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/kversion"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/logtest"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/kafka/embedded"
@@ -78,19 +79,16 @@ func checkTimedOut(t *testing.T, c timedOutCase) {
 	}
 	describeAs(b, c.states, producer, epoch+c.epochs)
 	err = o.Commit(t.Context())
-	if !IsTransactionTimeout(err) || errors.As(err, new(*TransactionAbortedError)) != c.startsOver {
-		t.Errorf("expected to start over %t, found %v", c.startsOver, err)
-	}
+	assert.True(t, IsTransactionTimeout(err) && errors.As(err, new(*TransactionAbortedError)) == c.startsOver,
+		"expected to start over %t, found %v", c.startsOver, err)
 	if n := strings.Count(log.String(), "when the brokers report the outcome"); n != c.lines {
 		t.Errorf("expected %d lines that the brokers are waited for, found %d in\n%s", c.lines, n, log.String())
 	}
 	if !c.startsOver {
-		if !strings.Contains(err.Error(), "was unreachable for") || !strings.Contains(err.Error(), c.message) {
-			t.Errorf("expected an error about the outage with %q, found %v", c.message, err)
-		}
-		if err := o.Flush(t.Context()); err == nil {
-			t.Error("expected Flush to fail too, or the feed would start over and wait for the producer")
-		}
+		assert.True(t, strings.Contains(err.Error(), "was unreachable for") && strings.Contains(err.Error(), c.message),
+			"expected an error about the outage with %q, found %v", c.message, err)
+		err := o.Flush(t.Context())
+		assert.True(t, err != nil, "expected Flush to fail too, or the feed would start over and wait for the producer")
 		return
 	}
 	restarted := o.transactions.Output()

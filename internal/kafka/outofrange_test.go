@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/kafka/embedded"
 	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
@@ -83,17 +84,15 @@ func TestExpiredRecordsAreReported(t *testing.T) {
 				if !c.fails {
 					expectValues(t, s, Offsets{}, c.remaining...)
 					text := log.String()
-					if !strings.Contains(text, missing) || !strings.Contains(text, slog.LevelError.String()) {
-						t.Errorf("expected an error in the log with %q, found:\n%s", missing, text)
-					}
+					assert.True(t, strings.Contains(text, missing) && strings.Contains(text, slog.LevelError.String()),
+						"expected an error in the log with %q, found:\n%s", missing, text)
 					return
 				}
 				var err error
 				for err == nil {
 					var records []*kgo.Record
-					if records, err = s.Poll(ctx); len(records) > 0 {
-						t.Fatalf("expected no record, found %d", len(records))
-					}
+					records, err = s.Poll(ctx)
+					require.Equal(t, 0, len(records), "record")
 				}
 				expectFault(t, when, err, wit.ErrorConfig, missing, "consumer.override.auto.offset.reset=earliest")
 			})
@@ -169,16 +168,13 @@ func TestExpiredRecordsOfOnePartition(t *testing.T) {
 	client := kafkatest.Client(t, kgo.SeedBrokers(b.Addr()), kgo.ProducerLinger(0))
 	var err error
 	for n := 0; err == nil; n++ {
-		if n == 1000 {
-			t.Fatal("expected an error about expired records")
-		}
+		require.True(t, n != 1000, "expected an error about expired records")
 		r := &kgo.Record{Topic: "busy", Value: []byte("x")}
 		require.NoError(t, client.ProduceSync(ctx, r).FirstErr())
 		_, err = s.Poll(ctx)
 	}
-	if !strings.Contains(err.Error(), "from offset 1 to 2 have expired") {
-		t.Errorf("expected an error about the offsets 1 to 2, found %v", err)
-	}
+	assert.True(t, strings.Contains(err.Error(), "from offset 1 to 2 have expired"),
+		"expected an error about the offsets 1 to 2, found %v", err)
 }
 
 // The marker of a transaction occupies an offset, but is no record that could be missed: if only markers have expired
@@ -214,9 +210,7 @@ func TestExpiredMarkersAreNoRecords(t *testing.T) {
 			}
 		}
 	}
-	if !slices.Equal(got, []string{"settled"}) {
-		t.Fatalf("expected only the settled record, found %q", got)
-	}
+	require.True(t, slices.Equal(got, []string{"settled"}), "expected only the settled record, found %q", got)
 	require.NoError(t, s.Commit(ctx, settled))
 	s.Close()
 	expire(t, addr, "rows", -1)
@@ -273,10 +267,9 @@ func TestExpiredBeforeTheFirstCommit(t *testing.T) {
 			s.client.ResumeFetchPartitions(map[string][]int32{"orders": {0}})
 			result := <-results
 			if reset != "" {
-				if !slices.Equal(result.values, []string{"3", "4"}) || result.err != nil ||
-					!strings.Contains(log.String(), "the records from offset 0 to 1 have expired") {
-					t.Errorf("expected 3, 4 and an error in the log, found %v\n%s", result, log)
-				}
+				assert.True(t, slices.Equal(result.values, []string{"3", "4"}) && result.err == nil &&
+					strings.Contains(log.String(), "the records from offset 0 to 1 have expired"),
+					"expected 3, 4 and an error in the log, found %v\n%s", result, log)
 				return
 			}
 			expectFault(t, "unread", result.err, wit.ErrorData, "the records before offset 2 have expired",
@@ -299,15 +292,12 @@ func TestOutOfRangeOfAnotherMember(t *testing.T) {
 	kafkatest.Put(t, b.Addr(), "orders", "2", "3")
 	expire(t, b.Addr(), "orders", 4)
 	s.membership.drop(map[string][]int32{"orders": {0}})
-	if err := s.handleOutOfRange(ctx, "orders", 0); err != nil {
-		t.Errorf("expected no error for a partition of another member, found %v", err)
-	}
+	assert.NoError(t, s.handleOutOfRange(ctx, "orders", 0), "no error for a partition of another member")
 	if err := s.resetUncommitted(ctx, "orders", 0, 4, 4); err != nil {
 		t.Errorf("expected no error for a partition that another member owns by now, found %v", err)
 	}
 	stored, err := kadm.NewClient(s.client).FetchOffsets(ctx, "connect-orders")
 	require.NoError(t, err)
-	if offset, ok := stored.Lookup("orders", 0); ok {
-		t.Errorf("expected no offset, found %d", offset.At)
-	}
+	offset, ok := stored.Lookup("orders", 0)
+	assert.True(t, !ok, "expected no offset, found %d", offset.At)
 }

@@ -3,6 +3,8 @@ package kafka
 import (
 	"strings"
 	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/require"
 )
 
 // The nine cases in which Kafka Connect's own tests query its policies apply to the settings of the producer, the
@@ -29,9 +31,7 @@ func TestOverridePolicies(t *testing.T) {
 			refusal: "allows batch.size, acks"},
 	} {
 		o, err := OverridePolicy(c.policy, c.allowlist)
-		if err != nil {
-			t.Fatalf("%s: %v", c.name, err)
-		}
+		require.NoError(t, err, c.name)
 		for _, client := range []string{"producer", "consumer", "admin"} {
 			setting := client + ".override." + c.setting
 			if c.setting == "" {

@@ -71,9 +71,7 @@ func TestProduceReportsInOrder(t *testing.T) {
 			}
 			sent++
 		}
-		if batch.Len() != n {
-			t.Fatalf("expected a batch of %d records, found %d", n, batch.Len())
-		}
+		require.True(t, batch.Len() == n, "expected a batch of %d records, found %d", n, batch.Len())
 		want = append(want, fmt.Sprintf("%d %d false", i, n))
 		p.Produce(ctx, batch, got.done(fmt.Sprint(i)))
 	}
@@ -83,24 +81,20 @@ func TestProduceReportsInOrder(t *testing.T) {
 	seen := map[string]bool{}
 	_, err := openTestReader(t, b.Addr()).Read(ctx, "wide", ReadOptions{}, func(r *kgo.Record) error {
 		var n int
-		if _, err := fmt.Sscan(string(r.Key), &n); err != nil || string(r.Value) != fmt.Sprint("value ", n) ||
-			seen[string(r.Key)] {
-			t.Errorf("record %q: expected its number as the value, once, found %q (duplicate: %v)", r.Key, r.Value,
-				seen[string(r.Key)])
-		}
+		_, err := fmt.Sscan(string(r.Key), &n)
+		assert.True(t, err == nil && string(r.Value) == fmt.Sprint("value ", n) && !seen[string(r.Key)],
+			"record %q: expected its number as the value, once, found %q (duplicate: %v)", r.Key, r.Value,
+			seen[string(r.Key)])
 		seen[string(r.Key)] = true
 		if n%2 == 0 && r.Partition != int32(n%3) {
 			t.Errorf("record %d: expected partition %d, found %d", n, n%3, r.Partition)
 		}
-		if (n%5 == 0) != (len(r.Headers) == 2) || (n%5 == 0 && (string(r.Headers[0].Value) != string(r.Key) ||
-			r.Headers[1].Key != "twice")) {
-			t.Errorf("record %d: expected two headers only in every fifth record, found %v", n, r.Headers)
-		}
+		assert.True(t, (n%5 == 0) == (len(r.Headers) == 2) &&
+			(n%5 != 0 || (string(r.Headers[0].Value) == string(r.Key) && r.Headers[1].Key == "twice")),
+			"record %d: expected two headers only in every fifth record, found %v", n, r.Headers)
 		return nil
 	})
-	if err != nil || len(seen) != sent {
-		t.Errorf("expected %d records, found %d, %v", sent, len(seen), err)
-	}
+	assert.True(t, err == nil && len(seen) == sent, "expected %d records, found %d, %v", sent, len(seen), err)
 }
 
 // Keys are partitioned as by Kafka's own producer: murmur2, with the values that its tests state for these keys.
@@ -116,9 +110,7 @@ func TestProducePartitionsAsKafkaDoes(t *testing.T) {
 		"abc": 479470107,
 	} {
 		r := &kgo.Record{Key: []byte(key), Partition: -1}
-		if got, want := p.Partition(r, partitions), int(hash&0x7fffffff)%partitions; got != want {
-			t.Errorf("%q: expected partition %d, found %d", key, want, got)
-		}
+		assert.Equal(t, int(hash&0x7fffffff)%partitions, p.Partition(r, partitions), "partition of", key)
 		r.Partition = 7
 		if got := p.Partition(r, partitions); got != 7 || !p.RequiresConsistency(r) {
 			t.Errorf("%q: expected partition 7 as set in the record, found %d", key, got)
@@ -141,17 +133,13 @@ func TestNothingIsAcknowledgedAfterAFailure(t *testing.T) {
 	send("bad", make([]byte, 50_000))
 	send("after", []byte("4"))
 	err := p.Flush(ctx)
-	if !errors.Is(err, kerr.MessageTooLarge) || !strings.Contains(err.Error(), "orders") {
-		t.Errorf("flush: expected MESSAGE_TOO_LARGE that names the topic, got %v", err)
-	}
+	assert.True(t, errors.Is(err, kerr.MessageTooLarge) && strings.Contains(err.Error(), "orders"),
+		"flush: expected MESSAGE_TOO_LARGE that names the topic, got %v", err)
 	send("later", []byte("5"))
-	if p.Flush(ctx) == nil || p.Err() == nil {
-		t.Error("expected the failure to be reported again")
-	}
-	if len(got.lines) != 4 || got.lines[0] != "good 3 false" || got.lines[1] != "bad 0 true" ||
-		!strings.HasSuffix(got.lines[2], "true") || got.lines[3] != "later 0 true" {
-		t.Errorf("expected all batches but the first to fail, found %v", got.lines)
-	}
+	assert.True(t, p.Flush(ctx) != nil && p.Err() != nil, "expected the failure to be reported again")
+	assert.True(t, len(got.lines) == 4 && got.lines[0] == "good 3 false" && got.lines[1] == "bad 0 true" &&
+		strings.HasSuffix(got.lines[2], "true") && got.lines[3] == "later 0 true",
+		"expected all batches but the first to fail, found %v", got.lines)
 }
 
 // A caller whose context ends still waits for records in flight. They are not withdrawn.
@@ -189,17 +177,12 @@ func TestProduceWaitsWhileBufferIsFull(t *testing.T) {
 	ctx, cancel := shortContext(t)
 	defer cancel()
 	produce(ctx, p, "orders", got.done("no room"), make([]byte, 10))
-	if ctx.Err() == nil {
-		t.Error("expected producing to wait")
-	}
+	assert.True(t, ctx.Err() != nil, "expected producing to wait")
 	close(release)
-	if err := p.Flush(kafkatest.Context(t)); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("expected Flush to return the error of the batch without room, found %v", err)
-	}
+	err := p.Flush(kafkatest.Context(t))
+	assert.ErrorIs(t, err, context.DeadlineExceeded, "Flush to return the error of the batch without room")
 	assert.Equal(t, []string{"first 1 false", "no room 0 true"}, got.lines, "reports")
-	if got := len(kafkatest.Values(t, b.Addr(), "orders")); got != 1 {
-		t.Errorf("expected 1 stored record, found %d", got)
-	}
+	assert.Equal(t, 1, len(kafkatest.Values(t, b.Addr(), "orders")), "stored record")
 }
 
 func TestProduceToUnknownTopicFails(t *testing.T) {
@@ -207,9 +190,8 @@ func TestProduceToUnknownTopicFails(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	p := openTestProducer(t, testConfig(b.Addr()))
 	produce(kafkatest.Context(t), p, "nope", nil, nil)
-	if err := p.Flush(kafkatest.Context(t)); !errors.Is(err, kerr.UnknownTopicOrPartition) {
-		t.Errorf("expected UNKNOWN_TOPIC_OR_PARTITION, got %v", err)
-	}
+	err := p.Flush(kafkatest.Context(t))
+	assert.True(t, errors.Is(err, kerr.UnknownTopicOrPartition), "expected UNKNOWN_TOPIC_OR_PARTITION, got %v", err)
 }
 
 // Records that do not arrive in time make Close fail instead of hang.
@@ -225,12 +207,8 @@ func TestCloseFailsAfterTimeout(t *testing.T) {
 	result := deliver(kafkatest.Context(t), p, "orders", "cold")
 	ctx, cancel := shortContext(t)
 	defer cancel()
-	if err := p.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("expected Close to end with its context, found %v", err)
-	}
-	if err := <-result; err == nil {
-		t.Error("expected no acknowledgement of a record that no broker received")
-	}
+	assert.ErrorIs(t, p.Close(ctx), context.DeadlineExceeded, "Close to end with its context")
+	assert.True(t, <-result != nil, "expected no acknowledgement of a record that no broker received")
 }
 
 // A producer continues when its broker is killed and started again: no acknowledged record is missing.
@@ -268,9 +246,7 @@ func TestProduceOutlivesItsBroker(t *testing.T) {
 	for _, v := range kafkatest.Values(t, addr, "orders") {
 		seen[v] = true
 	}
-	if len(seen) != batches*records {
-		t.Errorf("expected %d different records, found %d", batches*records, len(seen))
-	}
+	assert.Equal(t, batches*records, len(seen), "different records")
 }
 
 // A record costs none of our allocations: the remaining ones are the client's own, per batch and request.
@@ -296,7 +272,5 @@ func TestProduceAllocations(t *testing.T) {
 	// The allocations of the embedded broker are counted as well.
 	perRecord := perBatch / n
 	t.Logf("%.3f allocations per record", perRecord)
-	if perRecord > 0.2 {
-		t.Errorf("expected at most 0.2 allocations per record, found %.2f", perRecord)
-	}
+	assert.True(t, perRecord <= 0.2, "expected at most 0.2 allocations per record, found %.2f", perRecord)
 }

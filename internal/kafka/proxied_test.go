@@ -135,13 +135,9 @@ func (l *load) run(t *testing.T, ctx context.Context, c Config) {
 	group.Go(func() { produceErr = l.produce(ctx, c) })
 	group.Go(func() { consumeErr = l.consume(ctx, c) })
 	group.Wait()
-	if produceErr != nil || consumeErr != nil {
-		t.Fatalf("producer: %v; consumer: %v", produceErr, consumeErr)
-	}
-	if l.acknowledged.Load() != int64(l.records) || l.received.Load() != int64(l.records) {
-		t.Errorf("expected %d records, %d are acknowledged, %d arrived", l.records, l.acknowledged.Load(),
-			l.received.Load())
-	}
+	require.True(t, produceErr == nil && consumeErr == nil, "producer: %v; consumer: %v", produceErr, consumeErr)
+	assert.True(t, l.acknowledged.Load() == int64(l.records) && l.received.Load() == int64(l.records),
+		"expected %d records, %d are acknowledged, %d arrived", l.records, l.acknowledged.Load(), l.received.Load())
 }
 
 // Three brokers are reachable only through the tunnel, with TLS and SASL inside it. Tokens expire, a broker is
@@ -167,12 +163,8 @@ func TestThroughCloudConnector(t *testing.T) {
 	}}
 	l.run(t, ctx, c)
 	group.Wait()
-	if n := missingConnectors(r); n < 3 {
-		t.Errorf("expected repeated requests to the proxy, found %d responses of 03", n)
-	}
-	if n := r.TokenCount(r.Connectivity); n < 2 {
-		t.Errorf("expected tokens to be renewed in the middle, found %d", n)
-	}
+	assert.AtLeast(t, 3, missingConnectors(r), "repeated requests to the proxy: responses of 03")
+	assert.AtLeast(t, 2, r.TokenCount(r.Connectivity), "tokens to be renewed in the middle")
 	rejected := r.Count(func(e connectivitytest.Entry) bool {
 		return e.Port == "socks5" && e.Step == connectivitytest.Logon
 	})
@@ -181,13 +173,9 @@ func TestThroughCloudConnector(t *testing.T) {
 	}
 	checkSeveralBrokersAreReached(t, r, len(hosts))
 	for _, secret := range []string{"hush-hush", r.Connectivity.Secret, "eyJ"} {
-		if strings.Contains(log.String(), secret) {
-			t.Errorf("expected no secret in the log, found %.10s…", secret)
-		}
+		assert.True(t, !strings.Contains(log.String(), secret), "expected no secret in the log, found %.10s…", secret)
 	}
-	if !strings.Contains(log.String(), "kafka: ") {
-		t.Error("expected entries in the log: it is not the clients' log")
-	}
+	assert.True(t, strings.Contains(log.String(), "kafka: "), "expected entries in the log: it is not the clients' log")
 }
 
 // unreachableBrokers counts the proxy's responses that a broker is unreachable.
@@ -203,17 +191,13 @@ func missingConnectors(r *remote) int {
 func expireTokens(t *testing.T, r *remote) {
 	r.Lifetime(2 * time.Second) // for new tokens, which then expire on their own
 	r.ExpireTokens()            // the proxy rejects the tokens in use
-	if r.DropTunnels() == 0 {
-		t.Error("expected tunnels")
-	}
+	assert.True(t, r.DropTunnels() != 0, "expected tunnels")
 }
 
 // restartBroker closes the busiest broker, and opens it again in the group once a client has found it unreachable.
 func restartBroker(ctx context.Context, t *testing.T, r *remote, group *sync.WaitGroup) {
 	broker := busiestListener(ctx, r.listeners) // some lead no partition
-	if broker.shut() == 0 {
-		t.Error("expected a connection of the broker to end")
-	}
+	assert.True(t, broker.shut() != 0, "expected a connection of the broker to end")
 	group.Go(func() {
 		for unreachableBrokers(r) == 0 && pause.For(ctx, 100*time.Millisecond) == nil {
 			// No client has tried the broker so far.
@@ -249,9 +233,7 @@ func checkSeveralBrokersAreReached(t *testing.T, r *remote, brokers int) {
 			reached++
 		}
 	}
-	if reached < 2 {
-		t.Errorf("expected tunnels to several brokers by their names, found them to %d", reached)
-	}
+	assert.True(t, reached >= 2, "expected tunnels to several brokers by their names, found them to %d", reached)
 }
 
 // A virtual host that no Cloud Connector exposes fails the task at once, with its name.
@@ -287,9 +269,7 @@ func TestTokenServiceOfTheProxy(t *testing.T) {
 	t.Run("wrong secret", func(t *testing.T) {
 		err := produceOne(t, parseConfig(t, r.properties(t, "kafka.proxy.token.client.secret=hush-hush")))
 		expectDenied(t, "secret", err, "kafka.proxy.token.client.")
-		if strings.Contains(fmt.Sprint(err), "hush-hush") {
-			t.Errorf("found the secret in %v", err)
-		}
+		assert.True(t, !strings.Contains(fmt.Sprint(err), "hush-hush"), "found the secret in %v", err)
 	})
 }
 
@@ -324,9 +304,7 @@ func TestProxySecretRotation(t *testing.T) {
 			config.SetCurrentValues(func(name string) (string, bool) {
 				return secret, name == "kafka.proxy.token.client.secret"
 			})
-			if err := config.CheckReachable(longContext(t)); err == nil {
-				t.Fatal("expected the old secret to be rejected")
-			}
+			require.True(t, config.CheckReachable(longContext(t)) != nil, "expected the old secret to be rejected")
 			c.correct()
 			assert.NoError(t, config.CheckReachable(longContext(t)))
 		})
@@ -372,22 +350,17 @@ func TestNoSecretInTrafficOrLog(t *testing.T) {
 					"ssl.truststore.certificates": string(a.PEM())})
 				config.Logger = log.logger()
 				err := produceOne(t, config)
-				if (err != nil) != (c.mechanism == "OAUTHBEARER") {
-					t.Fatalf("expected an error only of OAUTHBEARER, which the broker does not support, found %v", err)
-				}
+				require.True(t, (err != nil) == (c.mechanism == "OAUTHBEARER"),
+					"expected an error only of OAUTHBEARER, which the broker does not support, found %v", err)
 				isReadable := false
 				for _, secret := range c.secrets {
 					isReadable = isReadable || strings.Contains(wire.Seen(), secret)
-					if strings.Contains(log.String(), secret) {
-						t.Errorf("expected no secret in the log, found %.10s…", secret)
-					}
+					assert.True(t, !strings.Contains(log.String(), secret),
+						"expected no secret in the log, found %.10s…", secret)
 				}
-				if len(wire.Seen()) < 100 {
-					t.Fatal("expected traffic")
-				}
-				if expected := protocol == "SASL_PLAINTEXT" && c.mechanism != "OAUTHBEARER"; isReadable != expected {
-					t.Errorf("secrets in the traffic: expected %v, found %v", expected, isReadable)
-				}
+				require.True(t, len(wire.Seen()) >= 100, "expected traffic")
+				expected := protocol == "SASL_PLAINTEXT" && c.mechanism != "OAUTHBEARER"
+				assert.Equal(t, expected, isReadable, "secrets in the traffic")
 			})
 		}
 	}

@@ -13,14 +13,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/culvert-project/culvert/internal/base/assert"
-	"github.com/culvert-project/culvert/internal/base/require"
-	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
 )
 
 func openTestReader(t *testing.T, addr string) *Reader {
@@ -58,18 +59,16 @@ func TestReadPartitionByPartition(t *testing.T) {
 	got, positions = readAll(t, r, "wide", ReadOptions{From: Positions{1: 1}, To: Positions{0: 1, 1: 99}})
 	assert.Equal(t, []string{"0/0 0", "1/1 4"}, got, "bounded")
 	assert.Equal(t, Positions{0: 1, 1: 2}, positions, "bounded: positions")
-	if _, err := r.Read(kafkatest.Context(t), "wide", ReadOptions{To: Positions{7: 1}}, nil); err == nil {
-		t.Error("expected an error for a missing partition")
-	}
+	_, err := r.Read(kafkatest.Context(t), "wide", ReadOptions{To: Positions{7: 1}}, nil)
+	assert.True(t, err != nil, "expected an error for a missing partition")
 }
 
 func TestReadUnknownTopic(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	r := openTestReader(t, b.Addr())
 	for range 2 { // the request must not create it
-		if _, err := r.Read(kafkatest.Context(t), "nope", ReadOptions{}, nil); !errors.Is(err, ErrUnknownTopic) {
-			t.Errorf("expected ErrUnknownTopic, got %v", err)
-		}
+		_, err := r.Read(kafkatest.Context(t), "nope", ReadOptions{}, nil)
+		assert.True(t, errors.Is(err, ErrUnknownTopic), "expected ErrUnknownTopic, got %v", err)
 	}
 }
 
@@ -83,9 +82,8 @@ func TestReadEndsEarly(t *testing.T) {
 		}
 		return nil
 	})
-	if err != nil || positions[0] != 2 {
-		t.Errorf("stopped at two: expected offset 2 and no error, found %d, %v", positions[0], err)
-	}
+	assert.True(t, err == nil && positions[0] == 2,
+		"stopped at two: expected offset 2 and no error, found %d, %v", positions[0], err)
 	errBroken := errors.New("broken")
 	positions, err = r.Read(kafkatest.Context(t), "orders", ReadOptions{}, func(r *kgo.Record) error {
 		if string(r.Value) == "two" {
@@ -93,9 +91,8 @@ func TestReadEndsEarly(t *testing.T) {
 		}
 		return nil
 	})
-	if !errors.Is(err, errBroken) || positions[0] != 1 {
-		t.Errorf("failed at two: expected offset 1 and the callback's error, found %d, %v", positions[0], err)
-	}
+	assert.True(t, errors.Is(err, errBroken) && positions[0] == 1,
+		"failed at two: expected offset 1 and the callback's error, found %d, %v", positions[0], err)
 }
 
 // A transaction that was aborted while another one was open leaves a gap before the end offset in which there is no
@@ -172,17 +169,11 @@ func TestReadFollows(t *testing.T) {
 		})
 		done <- err
 	}()
-	if v := <-got; v != "one" {
-		t.Errorf("expected the value one, found %q", v)
-	}
+	assert.Equal(t, "one", <-got, "the value")
 	kafkatest.Put(t, b.Addr(), "orders", "two")
-	if v := <-got; v != "two" {
-		t.Errorf("expected the value two, found %q", v)
-	}
+	assert.Equal(t, "two", <-got, "the value")
 	stop()
-	if err := <-done; err != nil {
-		t.Errorf("expected no error after the context has ended, found %v", err)
-	}
+	assert.NoError(t, <-done, "no error after the context has ended")
 }
 
 // Large values need several responses, and a value larger than a response must still arrive.
@@ -204,9 +195,7 @@ func TestReadLargeValues(t *testing.T) {
 		n++
 		return nil
 	})
-	if err != nil || n != len(values) {
-		t.Errorf("expected %d records, found %d, %v", len(values), n, err)
-	}
+	assert.True(t, err == nil && n == len(values), "expected %d records, found %d, %v", len(values), n, err)
 }
 
 // A read of few records requests few bytes, also of large records, which the broker returns whole.
@@ -275,9 +264,8 @@ func TestReadFindsNewLeader(t *testing.T) {
 			defer r.Close()
 			got, _ := readAll(t, r, "orders", ReadOptions{})
 			assert.Equal(t, []string{"0/0 x"}, got)
-			if n := responses.Load(); n < 3 {
-				t.Errorf("expected metadata to name the dead leader 3 times, found %d", n)
-			}
+			n := responses.Load()
+			assert.True(t, n >= 3, "expected metadata to name the dead leader 3 times, found %d", n)
 		})
 	}
 }
@@ -360,10 +348,8 @@ func TestReadStopsAfterEmptyResponses(t *testing.T) {
 			var s stallDetector
 			for i, step := range steps {
 				next, err := s.advance(step.offset, end, step.result)
-				if next != step.next || (err != nil) != step.fails {
-					t.Errorf("response %d: expected offset %d, an error: %v, found %d, %v", i, step.next, step.fails,
-						next, err)
-				}
+				assert.True(t, next == step.next && (err != nil) == step.fails,
+					"response %d: expected offset %d, an error: %v, found %d, %v", i, step.next, step.fails, next, err)
 			}
 		})
 	}

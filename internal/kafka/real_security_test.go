@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/keystore"
 	"github.com/culvert-project/culvert/internal/keystore/keystoretest"
@@ -68,9 +69,8 @@ func (b *realBroker) makeStores(t *testing.T) {
 	keytool := func(args ...string) {
 		c := exec.Command("keytool", append(args, "-storepass", "changeit")...)
 		c.Dir = b.stores
-		if out, err := c.CombinedOutput(); err != nil {
-			t.Fatalf("keytool %s: %v\n%s", strings.Join(args, " "), err, out)
-		}
+		out, err := c.CombinedOutput()
+		require.True(t, err == nil, "keytool %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
 	keytool("-genkeypair", "-keystore", "ca.p12", "-alias", "ca", "-keyalg", "EC", "-groupname", "secp256r1", "-dname",
 		"CN=real-ca", "-ext", "bc:c", "-ext", "ku=keyCertSign,cRLSign")
@@ -194,9 +194,7 @@ func TestRealSecurity(t *testing.T) {
 	t.Run("TLS client, plain broker", func(t *testing.T) {
 		properties := map[string]string{"bootstrap.servers": "127.0.0.1:" + b.plain, "security.protocol": "SSL"}
 		config := parseConfig(t, properties)
-		if err := produceOne(t, config); err == nil || !strings.Contains(err.Error(), "the broker speaks plain Kafka") {
-			t.Errorf("expected an error about plain Kafka, found %v", err)
-		}
+		assert.Error(t, produceOne(t, config), "the broker speaks plain Kafka", "about plain Kafka")
 	})
 	t.Run("30,000 records", func(t *testing.T) {
 		config := parseConfig(t, b.properties("9094", saslProperties("SCRAM-SHA-512", scramModule, realUser,
@@ -329,16 +327,12 @@ func checkRealLogon(t *testing.T, b *realBroker, c realLogon) {
 		if err == nil {
 			err = pollOnce(t, config)
 		}
-		if err != nil {
-			t.Errorf("expected access, found %v", err)
-		}
+		assert.NoError(t, err, "access")
 	} else {
 		expectDenied(t, "producer", err, c.denial)
 	}
 	for _, secret := range []string{"user-secret", "hush-hush", "changeit", "eyJ"} {
-		if strings.Contains(log.String(), secret) {
-			t.Errorf("expected no secret in the log, found %s", secret)
-		}
+		assert.True(t, !strings.Contains(log.String(), secret), "expected no secret in the log, found %s", secret)
 	}
 }
 

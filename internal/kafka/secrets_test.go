@@ -87,26 +87,23 @@ func TestBearer(t *testing.T) {
 		message, err := initialMessage(t, "sasl.login.callback.handler.class="+tokenHandler,
 			"sasl.oauthbearer.token.endpoint.url="+s.URL+connectivitytest.TokenPath,
 			"sasl.jaas.config="+oauthModule+" required "+id+secret+`extension_logicalCluster="lkc-1";`)
-		if err != nil || !strings.HasPrefix(message, "n,,\x01auth=Bearer eyJ") ||
-			!strings.HasSuffix(message, "\x01logicalCluster=lkc-1\x01\x01") {
-			t.Errorf("expected the service's token and the extension, found %q, %v", message, err)
-		}
+		assert.True(t, err == nil && strings.HasPrefix(message, "n,,\x01auth=Bearer eyJ") &&
+			strings.HasSuffix(message, "\x01logicalCluster=lkc-1\x01\x01"),
+			"expected the service's token and the extension, found %q, %v", message, err)
 	})
 	t.Run("token service by TLS, properties of Kafka 4.1", func(t *testing.T) {
 		message, err := initialMessage(t, "sasl.oauthbearer.token.endpoint.url="+s.TLSURL+connectivitytest.TokenPath,
 			"sasl.oauthbearer.client.credentials.client.id="+s.XSUAA.ID,
 			"sasl.oauthbearer.client.credentials.client.secret="+s.XSUAA.Secret,
 			"sasl.jaas.config="+oauthModule+` required ssl.truststore.type="PEM" ssl.truststore.location="`+roots+`";`)
-		if err != nil || !strings.HasPrefix(message, "n,,\x01auth=Bearer eyJ") {
-			t.Errorf("expected the service's token, found %q, %v", message, err)
-		}
+		assert.True(t, err == nil && strings.HasPrefix(message, "n,,\x01auth=Bearer eyJ"),
+			"expected the service's token, found %q, %v", message, err)
 	})
 	t.Run("wrong secret", func(t *testing.T) {
 		_, err := initialMessage(t, "sasl.oauthbearer.token.endpoint.url="+s.URL+connectivitytest.TokenPath,
 			"sasl.jaas.config="+oauthModule+" required "+id+`clientSecret="hush-hush";`)
-		if err == nil || strings.Contains(err.Error(), "hush-hush") || kgo.IsRetryableBrokerErr(err) {
-			t.Errorf("expected a permanent error, found %v", err)
-		}
+		assert.True(t, err != nil && !strings.Contains(err.Error(), "hush-hush") && !kgo.IsRetryableBrokerErr(err),
+			"expected a permanent error, found %v", err)
 	})
 	t.Run("token service down", func(t *testing.T) {
 		s.TokenServiceDown(503)
@@ -124,9 +121,8 @@ func TestBearer(t *testing.T) {
 		message, err := initialMessage(t, "sasl.oauthbearer.token.endpoint.url="+address,
 			"sasl.oauthbearer.jwt.retriever.class="+oauthHandlers+"FileJwtRetriever",
 			"sasl.jaas.config="+oauthModule+" required;")
-		if err != nil || message != "n,,\x01auth=Bearer eyJ.from.file\x01\x01" {
-			t.Errorf("expected the token of the file, found %q, %v", message, err)
-		}
+		assert.True(t, err == nil && message == "n,,\x01auth=Bearer eyJ.from.file\x01\x01",
+			"expected the token of the file, found %q, %v", message, err)
 	})
 	t.Run("unsecured", func(t *testing.T) {
 		message, err := initialMessage(t, "sasl.jaas.config="+oauthModule+
@@ -135,8 +131,7 @@ func TestBearer(t *testing.T) {
 		body, _, _ := strings.Cut(token, ".")
 		claims, decodeErr := base64.RawURLEncoding.DecodeString(body)
 		const want = `"l":["a","b"],"n":1.5,"sub":"alice"`
-		if err != nil || decodeErr != nil || !ok || !strings.Contains(string(claims), want) {
-			t.Errorf("expected an unsigned token with %s, found %q with %s, %v", want, message, claims, err)
-		}
+		assert.True(t, err == nil && decodeErr == nil && ok && strings.Contains(string(claims), want),
+			"expected an unsigned token with %s, found %q with %s, %v", want, message, claims, err)
 	})
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"strings"
 	"testing"
 
@@ -95,9 +94,8 @@ func TestSecurityByClientKind(t *testing.T) {
 	})
 	require.NoError(t, err)
 	assert.Equal(t, []string{"TLS SCRAM-SHA-256", "TLS", "PLAIN"}, mechanisms(connector), "connector")
-	if diff := cmp.Diff([]string{"TLS PLAIN", "TLS SCRAM-SHA-512", "PLAINTEXT"}, mechanisms(worker)); diff != "" {
-		t.Errorf("expected the worker's configuration not to change (-want +got):\n%s", diff)
-	}
+	diff := cmp.Diff([]string{"TLS PLAIN", "TLS SCRAM-SHA-512", "PLAINTEXT"}, mechanisms(worker))
+	assert.True(t, diff == "", "expected the worker's configuration not to change (-want +got):\n%s", diff)
 	_, _, err = worker.Override(t.Context(), map[string]string{"producer.override.sasl.jaas.config": scramLogon})
 	if err == nil || !strings.HasPrefix(err.Error(), "producer.override.sasl.jaas.config: expected "+plainModule+
 		" for sasl.mechanism PLAIN") {
@@ -112,11 +110,9 @@ func TestKeyStoreReadStopsWithContext(t *testing.T) {
 	for _, store := range []string{"client.p12", "client.jceks"} {
 		properties := map[string]string{"bootstrap.servers": "a:1", "security.protocol": "SSL",
 			"ssl.keystore.location": "../../testdata/samples/keystores/" + store, "ssl.keystore.password": "changeit"}
-		if _, _, err := Parse(t.Context(), properties); err != nil {
-			t.Errorf("%s: %v", store, err)
-		}
-		if _, _, err := Parse(canceled, properties); !errors.Is(err, context.Canceled) {
-			t.Errorf("%s: expected the read to stop, found %v", store, err)
-		}
+		_, _, err := Parse(t.Context(), properties)
+		assert.NoError(t, err, store)
+		_, _, err = Parse(canceled, properties)
+		assert.ErrorIs(t, err, context.Canceled, store, "the read to stop")
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/certtest"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/kafka/security"
@@ -44,10 +45,8 @@ func TestSecuritySettings(t *testing.T) {
 		_, warnings, err := Parse(t.Context(), map[string]string{"bootstrap.servers": "a:1", p.Name: "x"})
 		isRejected := err != nil
 		isOnlyWarning := cmp.Equal(warningTexts(warnings), []string{p.Name + ": has no effect here"})
-		if isRejected != (p.Unsupported != "") || (p.NoEffect && !isOnlyWarning) {
-			t.Errorf("%s: expected a rejection, or a warning that it has no effect, found %v, %v", p.Name, warnings,
-				err)
-		}
+		assert.True(t, isRejected == (p.Unsupported != "") && (!p.NoEffect || isOnlyWarning),
+			"%s: expected a rejection, or a warning that it has no effect, found %v, %v", p.Name, warnings, err)
 	}
 }
 
@@ -66,9 +65,8 @@ func checkSecurity(t *testing.T, c clientCertificate, test securityCase) {
 		t.Errorf("expected a warning about %s that contains %q, found %q", test.name, test.warning, text)
 	}
 	output := fmt.Sprint(err) + text + fmt.Sprintf("%v %+v %#v", config.Security, config, config.Producer.Security)
-	if strings.Contains(output, "hush-hush") || strings.Contains(output, c.key[40:80]) {
-		t.Errorf("expected no secret, found one in %s", output)
-	}
+	assert.True(t, !strings.Contains(output, "hush-hush") && !strings.Contains(output, c.key[40:80]),
+		"expected no secret, found one in %s", output)
 }
 
 // keystores is the folder of sample stores.

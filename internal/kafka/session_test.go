@@ -6,10 +6,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
 )
 
 // clock is a time that a test sets.
@@ -68,10 +70,8 @@ func TestExpiredSessionNeedsCoordinator(t *testing.T) {
 		err := s.CheckMembership(kafkatest.Context(t))
 		mu.Lock()
 		defer mu.Unlock()
-		if !errors.Is(err, want) || requests != wantRequests {
-			t.Errorf("%s: expected %d requests and the error %v, found %d, %v", about, wantRequests, want, requests,
-				err)
-		}
+		assert.True(t, errors.Is(err, want) && requests == wantRequests,
+			"%s: expected %d requests and the error %v, found %d, %v", about, wantRequests, want, requests, err)
 	}
 	expect("at first", nil, 1, nil)
 	expect("within the session", kerr.UnknownMemberID, 0, nil)
@@ -111,14 +111,10 @@ func TestSessionOnBothClocks(t *testing.T) {
 		s := NewSession("connect-test", "", 10*time.Second, time.Minute)
 		clock := start
 		s.now = func() bootTime { return clock }
-		if s.IsValid() {
-			t.Errorf("%s: expected no session before its start", name)
-		}
+		assert.True(t, !s.IsValid(), "%s: expected no session before its start", name)
 		s.OnBrokerE2E(kgo.BrokerMetadata{}, int16(kmsg.Heartbeat), kgo.BrokerE2E{}) // from an earlier session
 		s.OnBrokerE2E(kgo.BrokerMetadata{}, int16(kmsg.SyncGroup), kgo.BrokerE2E{})
-		if s.IsValid() {
-			t.Errorf("%s: expected no session before the join", name)
-		}
+		assert.True(t, !s.IsValid(), "%s: expected no session before the join", name)
 		s.Joined()
 		clock = bootTime{start.monotonic.Add(c.monotonic), start.boot + c.boot}
 		if s.IsValid() != c.isValid {
@@ -126,11 +122,8 @@ func TestSessionOnBothClocks(t *testing.T) {
 		}
 		s.Ended()
 		clock = start
-		if s.IsValid() {
-			t.Errorf("%s: expected no session after its end", name)
-		}
+		assert.True(t, !s.IsValid(), "%s: expected no session after its end", name)
 	}
-	if first := now(); now().since(first) < 0 || first.boot <= 0 {
-		t.Errorf("expected running clocks, found %v", first)
-	}
+	first := now()
+	assert.True(t, now().since(first) >= 0 && first.boot > 0, "expected running clocks, found %v", first)
 }

@@ -8,12 +8,13 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/culvert-project/culvert/internal/base/assert"
-	"github.com/culvert-project/culvert/internal/base/require"
-	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
 )
 
 // startCountingBroker starts a broker that counts its connections.
@@ -79,31 +80,22 @@ func TestProducersShareAClient(t *testing.T) {
 		require.NoError(t, <-deliver(ctx, p, "orders", "one"))
 	}
 	opened := connections.Load() - connectionsBefore
-	if opened > 5 {
-		t.Errorf("expected the connections of one client for 50 producers with equal settings, found %d", opened)
-	}
+	assert.AtMost(t, 5, opened, "the connections of one client for 50 producers with equal settings")
 	other := openProducers("other", 1)[0]
 	require.NoError(t, <-deliver(ctx, other, "orders", "one"))
-	if other.client == producers[0].client {
-		t.Error("expected another client for other settings")
-	}
+	assert.True(t, other.client != producers[0].client, "expected another client for other settings")
 	for i, p := range producers {
 		require.NoError(t, p.Close(ctx))
-		if i+1 < len(producers) && p.client.ctx.Err() != nil {
-			t.Fatalf("expected the client to last for all users, ended with user %d of 50", i+1)
-		}
+		require.True(t, i+1 >= len(producers) || p.client.ctx.Err() == nil,
+			"expected the client to last for all users, ended with user %d of 50", i+1)
 	}
-	if producers[0].client.ctx.Err() == nil {
-		t.Error("expected the client to end with its users")
-	}
+	assert.True(t, producers[0].client.ctx.Err() != nil, "expected the client to end with its users")
 	reopened := openProducers("", 1)[0]
 	assert.NoError(t, <-deliver(ctx, reopened, "orders", "one"))
 	for _, p := range []*Producer{reopened, other} {
 		_ = p.Close(ctx)
 	}
-	if n := len(c.shared.producers); n != 0 {
-		t.Errorf("expected no remaining clients, found %d", n)
-	}
+	assert.Equal(t, 0, len(c.shared.producers), "remaining clients")
 }
 
 // A failure of one feed fails no other feed of the client, even if their records go to the same partition. A feed that
@@ -158,22 +150,18 @@ func TestProducersDoNotJoinAClientThatFailed(t *testing.T) {
 	open := func() *Producer { return openSharedProducer(t, c) }
 	idle := open()
 	failing := open()
-	if err := <-deliver(ctx, failing, "orders", "one"); !errors.Is(err, kerr.ClusterAuthorizationFailed) {
-		t.Fatalf("expected CLUSTER_AUTHORIZATION_FAILED, found %v", err)
-	}
+	err := <-deliver(ctx, failing, "orders", "one")
+	require.ErrorIs(t, err, kerr.ClusterAuthorizationFailed, "CLUSTER_AUTHORIZATION_FAILED")
 	_ = failing.Close(ctx)
 	restarted := open()
 	other := open()
 	assert.NoError(t, <-deliver(ctx, restarted, "orders", "one"), "started again, and it fails again")
-	if other.client != restarted.client {
-		t.Error("expected restarted producers to share a client")
-	}
+	assert.True(t, other.client == restarted.client, "expected restarted producers to share a client")
 	for _, p := range []*Producer{idle, restarted, other} {
 		_ = p.Close(ctx)
 	}
-	if idle.client.ctx.Err() == nil || len(c.shared.producers) != 0 {
-		t.Error("expected the client to end with its users")
-	}
+	assert.True(t, idle.client.ctx.Err() != nil && len(c.shared.producers) == 0,
+		"expected the client to end with its users")
 }
 
 // Administrators with equal settings share one client, those with other settings do not. The last one closes it,
@@ -201,31 +189,21 @@ func TestAdministratorsShareAClient(t *testing.T) {
 	for _, a := range admins {
 		sendRequest(a)
 	}
-	if n := connections.Load(); n > 5 {
-		t.Errorf("expected the connections of one client for 50 administrators with equal settings, found %d", n)
-	}
+	assert.AtMost(t, 5, connections.Load(), "the connections of one client for 50 administrators with equal settings")
 	other := openAdmin("other")
 	sendRequest(other)
-	if other.client == admins[0].client {
-		t.Error("expected another client for other settings")
-	}
+	assert.True(t, other.client != admins[0].client, "expected another client for other settings")
 	for _, a := range admins[1:] {
 		a.Close()
 		a.Close()
 	}
 	sendRequest(admins[0])
 	admins[0].Close()
-	if len(c.shared.admins) != 1 {
-		t.Errorf("expected the client of the other one alone, found %d", len(c.shared.admins))
-	}
+	assert.Equal(t, 1, len(c.shared.admins), "the client of the other one alone")
 	reopened := openAdmin("")
 	sendRequest(reopened)
-	if reopened.client == admins[0].client {
-		t.Error("expected a closed client not to be used again")
-	}
+	assert.True(t, reopened.client != admins[0].client, "expected a closed client not to be used again")
 	reopened.Close()
 	other.Close()
-	if n := len(c.shared.admins); n != 0 {
-		t.Errorf("expected no remaining clients, found %d", n)
-	}
+	assert.Equal(t, 0, len(c.shared.admins), "remaining clients")
 }

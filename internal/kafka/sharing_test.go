@@ -16,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/kafka/embedded"
 	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
 )
@@ -172,18 +173,14 @@ func checkSharedClient(t *testing.T, seed uint64) {
 	}
 	running.Wait()
 	unreported.Wait() // also batches of producers that were closed early
-	if ctx.Err() != nil {
-		t.Fatal("expected all producers to end in time")
-	}
+	require.True(t, ctx.Err() == nil, "expected all producers to end in time")
 	for _, b := range failedBuffers {
-		if !bytes.Equal(b.data, b.original) {
-			t.Errorf("expected an unacknowledged buffer not to change, found %.60q", b.data)
-		}
+		assert.True(t, bytes.Equal(b.data, b.original),
+			"expected an unacknowledged buffer not to change, found %.60q", b.data)
 	}
-	if len(failedBuffers) == 0 || len(acknowledged) < 1000 {
-		t.Errorf("expected failed and acknowledged records, found %d failed batches, %d acknowledged records",
-			len(failedBuffers), len(acknowledged))
-	}
+	assert.True(t, len(failedBuffers) != 0 && len(acknowledged) >= 1000,
+		"expected failed and acknowledged records, found %d failed batches, %d acknowledged records",
+		len(failedBuffers), len(acknowledged))
 	arrived := map[string]bool{}
 	for _, topic := range topics {
 		for _, value := range kafkatest.Values(t, b.Addr(), topic) {
@@ -201,7 +198,5 @@ func checkSharedClient(t *testing.T, seed uint64) {
 		}
 	}
 	slices.Sort(lost)
-	if len(lost) > 0 {
-		t.Errorf("expected all acknowledged records, %d are missing: %.200q", len(lost), lost)
-	}
+	assert.True(t, len(lost) == 0, "expected all acknowledged records, %d are missing: %.200q", len(lost), lost)
 }

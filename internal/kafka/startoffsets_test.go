@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/logtest"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/kafka/embedded"
@@ -40,9 +41,7 @@ func awaitPartitions(t *testing.T, s *Consumer, partitions int) {
 		if err == nil && len(ownedPartitions(s, "orders")) == partitions && len(a["orders"]) == partitions {
 			return
 		}
-		if records := pollBriefly(ctx, t, s); len(records) > 0 {
-			t.Fatalf("expected no record, found %d", len(records))
-		}
+		require.Equal(t, 0, len(pollBriefly(ctx, t, s)), "record")
 	}
 }
 
@@ -159,9 +158,8 @@ func TestLatestOfMissingTopic(t *testing.T) {
 	var got []string
 	for len(got) < 2 {
 		records, err := s.Poll(readCtx)
-		if err != nil && !errors.Is(err, kerr.CoordinatorLoadInProgress) {
-			t.Fatalf("expected all records of the new topic, found %q, %v", got, err)
-		}
+		require.True(t, err == nil || errors.Is(err, kerr.CoordinatorLoadInProgress),
+			"expected all records of the new topic, found %q, %v", got, err)
 		for _, r := range records {
 			got = append(got, string(r.Value))
 		}
@@ -239,9 +237,7 @@ func TestLatestNamesSkippedRecords(t *testing.T) {
 		open(1).Close()
 		topic.grow(2)
 		open(2).Close()
-		if log := journal.String(); strings.Contains(log, "skipped") {
-			t.Errorf("expected no warning, found %s", log)
-		}
+		assert.NotContains(t, journal.String(), "skipped", "warning")
 		topic.grow(4)
 		for range 3 {
 			topic.put(2, "missed")
@@ -279,9 +275,7 @@ func TestLatestOfMemberWithoutPartitions(t *testing.T) {
 			stored, err := topic.admin.FetchOffsets(ctx, "connect-test")
 			require.NoError(t, err)
 			if offset, ok := stored.Lookup("orders", 1); ok {
-				if offset.At != 0 {
-					t.Errorf("expected the added partition to begin at 0, found %d", offset.At)
-				}
+				assert.Equal(t, 0, offset.At, "the added partition to begin at")
 				return
 			}
 			for _, s := range []*Consumer{busy, idle} {
@@ -323,17 +317,14 @@ func TestStartOffsetsIgnoreForeignPartitions(t *testing.T) {
 			s := openConsumer(t, config, ordersSink)
 			s.config.Consumer.Reset = reset
 			err := s.commitStarts(ctx, s.client, map[string][]int32{"orders": {2}}, Offsets{})
-			if err != nil || requests.Load() > 0 {
-				t.Errorf("with an offset: expected no request, found %d requests, %v", requests.Load(), err)
-			}
-			if err := s.commitStarts(ctx, s.client, map[string][]int32{"orders": {0, 2}}, Offsets{}); err != nil {
-				t.Errorf("another partition has no leader: expected no error, found %v", err)
-			}
+			assert.True(t, err == nil && requests.Load() <= 0,
+				"with an offset: expected no request, found %d requests, %v", requests.Load(), err)
+			err = s.commitStarts(ctx, s.client, map[string][]int32{"orders": {0, 2}}, Offsets{})
+			assert.NoError(t, err, "another partition has no leader")
 			shortCtx, cancel := context.WithTimeout(ctx, time.Second)
 			defer cancel()
-			if err := s.commitStarts(shortCtx, s.client, map[string][]int32{"orders": {0, 1}}, Offsets{}); err == nil {
-				t.Error("expected an error for an assigned partition without a leader")
-			}
+			err = s.commitStarts(shortCtx, s.client, map[string][]int32{"orders": {0, 1}}, Offsets{})
+			assert.True(t, err != nil, "expected an error for an assigned partition without a leader")
 		})
 	}
 }
@@ -380,9 +371,8 @@ func TestStartOffsetsAreCommittedAfterRebalance(t *testing.T) {
 					}
 					if isCommitted {
 						// With latest, the expected offset is the end of the topic at the time of the first lookup.
-						if (reset == "earliest" && offset.At != 0) || (reset == "latest" && offset.At != 1) {
-							t.Errorf("expected 0 with earliest and 1 with latest, found %d", offset.At)
-						}
+						assert.True(t, (reset != "earliest" || offset.At == 0) && (reset != "latest" || offset.At == 1),
+							"expected 0 with earliest and 1 with latest, found %d", offset.At)
 						return
 					}
 					select {

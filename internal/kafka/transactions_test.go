@@ -93,17 +93,14 @@ func committedValues(t *testing.T, c Config, topic string) string {
 // expectCommitted expects these values of the topics rows and offsets.
 func expectCommitted(t *testing.T, c Config, rows, offsets string) {
 	t.Helper()
-	if got := committedValues(t, c, "rows") + "; " + committedValues(t, c, "offsets"); got != rows+"; "+offsets {
-		t.Errorf("expected %s; %s, found %s", rows, offsets, got)
-	}
+	got := committedValues(t, c, "rows") + "; " + committedValues(t, c, "offsets")
+	assert.Equal(t, rows+"; "+offsets, got, rows, offsets)
 }
 
 // expectRowsCommitted expects these values of the topic rows.
 func expectRowsCommitted(t *testing.T, c Config, want string) {
 	t.Helper()
-	if got := committedValues(t, c, "rows"); got != want {
-		t.Errorf("expected %q, found %q", want, got)
-	}
+	assert.Equal(t, want, committedValues(t, c, "rows"))
 }
 
 // transactionsBroker starts a broker with the topics rows and offsets.
@@ -156,12 +153,8 @@ func TestFencedProducersCommitNothing(t *testing.T) {
 			}
 			err := o.Commit(t.Context())
 			expectFault(t, action, err, wit.ErrorConfig, "g-c-0", "group.id")
-			if id := FencedTransactionalID(err); id != "g-c-0" {
-				t.Errorf("expected the error to contain the transactional ID g-c-0, found %q", id)
-			}
-			if got := committedValues(t, c, "rows"); strings.Contains(got, "zombie") {
-				t.Errorf("expected no record of the fenced producer, found %s", got)
-			}
+			assert.Equal(t, "g-c-0", FencedTransactionalID(err), "the error to contain the transactional ID")
+			assert.NotContains(t, committedValues(t, c, "rows"), "zombie", "record of the fenced producer")
 		})
 	}
 }
@@ -183,9 +176,7 @@ func TestFenceManyIDs(t *testing.T) {
 		c.Extra = []kgo.Opt{kgo.Dialer(network.DialContext)}
 		began := time.Now()
 		require.NoError(t, Fence(t.Context(), c, TransactionalIDs("g", "c", 10, 10)))
-		if elapsed := time.Since(began); elapsed < 100*time.Second {
-			t.Errorf("expected a second for each of 100 IDs, found %v", elapsed)
-		}
+		assert.AtLeast(t, 100*time.Second, time.Since(began), "a second for each of 100 IDs")
 	})
 }
 
@@ -286,9 +277,8 @@ func TestTransactionTimeoutDuringOutage(t *testing.T) {
 			time.Sleep(time.Until(began.Add(time.Minute)) + c.after) // not before the transaction timeout
 			err := o.explain(producer, began, kerr.InvalidProducerEpoch)
 			expectFault(t, c.name, err, c.kind, c.want)
-			if strings.Contains(fmt.Sprint(err), c.unwanted) {
-				t.Errorf("%s: expected an error without %q, found %v", c.name, c.unwanted, err)
-			}
+			assert.True(t, !strings.Contains(fmt.Sprint(err), c.unwanted),
+				"%s: expected an error without %q, found %v", c.name, c.unwanted, err)
 		})
 	}
 }
@@ -308,9 +298,8 @@ func TestTransactionFaults(t *testing.T) {
 		{kerr.ProducerFenced, "another producer uses it"},
 		{kerr.NotLeaderForPartition, "transactional id g-c-0: NOT_LEADER"},
 	} {
-		if err := transactionError(Defaults(), "g-c-0", c.err); !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%v: expected %q, found %v", c.err, c.want, err)
-		}
+		err := transactionError(Defaults(), "g-c-0", c.err)
+		assert.True(t, strings.Contains(err.Error(), c.want), "%v: expected %q, found %v", c.err, c.want, err)
 	}
 }
 
@@ -325,9 +314,8 @@ func TestRejectedCommitEndsProducer(t *testing.T) {
 	require.NoError(t, sendPage(t, o, "refused", 1))
 	kafkatest.Reject(b.Cluster, kmsg.EndTxn, 1, kerr.InvalidTxnState)
 	err := o.Commit(t.Context())
-	if !errors.Is(err, kerr.InvalidTxnState) || errors.As(err, new(*TransactionAbortedError)) {
-		t.Errorf("expected the error of the brokers, found %v", err)
-	}
+	assert.True(t, errors.Is(err, kerr.InvalidTxnState) && !errors.As(err, new(*TransactionAbortedError)),
+		"expected the error of the brokers, found %v", err)
 	next := openTestTransactions(t, c, "g-c-0").Output()
 	require.NoError(t, errors.Join(sendPage(t, next, "again", 1), next.Commit(t.Context())))
 	expectRowsCommitted(t, c, "before again")
@@ -439,9 +427,7 @@ func TestTransactionRestartsOnNewEpoch(t *testing.T) {
 		})
 	})
 	assert.Error(t, err, "expected all records of the transaction by producer")
-	if !errors.As(err, new(*TransactionAbortedError)) {
-		t.Errorf("expected the feed to start over, found %v", err)
-	}
+	assert.True(t, errors.As(err, new(*TransactionAbortedError)), "expected the feed to start over, found %v", err)
 	require.NoError(t, transact(func() {}))
 	assert.Equal(t, "a a; a a", committedValues(t, c, "rows")+"; "+committedValues(t, c, "others"))
 }

@@ -114,9 +114,8 @@ func TestMutualTLS(t *testing.T) {
 			k := sampleAt(t, key, keyAt)
 			r := sampleAt(t, trust, trustAt)
 			got, err := ask(t, s, clientConfig(t, Options{Key: &k, Trust: &r}), "localhost")
-			if err != nil || got != ownerOf(key) {
-				t.Errorf("%s with %s: found the client name %q, %v", key, trust, got, err)
-			}
+			assert.True(t, err == nil && got == ownerOf(key),
+				"%s with %s: found the client name %q, %v", key, trust, got, err)
 		}
 	}
 }
@@ -389,9 +388,8 @@ func TestNoHost(t *testing.T) {
 	if err == nil {
 		conn.Close()
 	}
-	if err == nil || !strings.Contains(err.Error(), "ForHost") {
-		t.Errorf("expected the server to be rejected, found %v", err)
-	}
+	assert.True(t, err != nil && strings.Contains(err.Error(), "ForHost"),
+		"expected the server to be rejected, found %v", err)
 }
 
 // Changed files are reloaded; an unusable file is logged once and ignored.
@@ -410,9 +408,8 @@ func TestReload(t *testing.T) {
 	after := startIssuedServer(t, newCA, &tls.Config{ClientAuth: tls.RequestClientCert})
 	expect := func(s *httptest.Server, want string) {
 		t.Helper()
-		if got, err := ask(t, s, config, "127.0.0.1"); err != nil || got != want {
-			t.Errorf("%q, %v; expected %q", got, err, want)
-		}
+		got, err := ask(t, s, config, "127.0.0.1")
+		assert.True(t, err == nil && got == want, "%q, %v; expected %q", got, err, want)
 	}
 	expect(before, "before")
 	replaceFile(t, key, []byte("-----BEGIN half a file"))
@@ -420,18 +417,15 @@ func TestReload(t *testing.T) {
 	for range 3 {
 		expect(before, "before")
 	}
-	if got := strings.Count(logs.String(), "level=ERROR"); got != 2 {
-		t.Errorf("%d errors logged, expected one for each file", got)
-	}
+	got := strings.Count(logs.String(), "level=ERROR")
+	assert.True(t, got == 2, "%d errors logged, expected one for each file", got)
 	replaceFile(t, key, certtest.Issue(t, "after", newCA, nil).KeyPEM(t))
 	replaceFile(t, trust, newCA.PEM())
 	expect(after, "after")
-	if _, err := ask(t, before, config, "localhost"); err == nil {
-		t.Error("expected a removed CA not to be trusted")
-	}
-	if got := strings.Count(logs.String(), "level=INFO"); got != 2 {
-		t.Errorf("found %d lines about reloaded stores, expected one for each file", got)
-	}
+	_, err := ask(t, before, config, "localhost")
+	assert.True(t, err != nil, "expected a removed CA not to be trusted")
+	got = strings.Count(logs.String(), "level=INFO")
+	assert.True(t, got == 2, "found %d lines about reloaded stores, expected one for each file", got)
 }
 
 // The stores of a DKS domain are reloaded, too.
@@ -506,18 +500,13 @@ func TestServerAsksForCertificates(t *testing.T) {
 		{name: "self-signed", certificate: certtest.Issue(t, "self", nil, nil), want: "refused"},
 		{name: "for servers", certificate: certtest.Issue(t, "a server", ca, forServers), want: "refused"},
 	} {
-		if found := requestAs(c.certificate); found != c.want {
-			t.Errorf("%s: expected %s, found %s", c.name, c.want, found)
-		}
+		assert.Equal(t, c.want, requestAs(c.certificate), c.name)
 	}
 	open, err := ServerTLS(Options{Key: fromPEM(own.KeyPEM(t))}, tls.NoClientCert)
 	require.NoError(t, err)
 	s = startServer(t, open)
-	if found := requestAs(nil); found != "nobody" {
-		t.Errorf("without a trust store: expected nobody, found %s", found)
-	}
+	assert.Equal(t, "nobody", requestAs(nil), "without a trust store")
 	o.Trust.Path += ".missing"
-	if _, err := ServerTLS(o, tls.RequireAndVerifyClientCert); err == nil {
-		t.Error("expected an error for a missing trust store")
-	}
+	_, err = ServerTLS(o, tls.RequireAndVerifyClientCert)
+	assert.True(t, err != nil, "expected an error for a missing trust store")
 }

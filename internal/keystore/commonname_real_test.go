@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
@@ -25,9 +26,8 @@ func TestRealNameConstraints(t *testing.T) {
 			output, err := exec.CommandContext(t.Context(), "openssl", "verify", "-x509_strict", "-purpose", "sslserver",
 				"-verify_hostname", c.host, "-CAfile", roots, "-untrusted", chain, chain).CombinedOutput()
 			isConstrained := strings.Contains(string(output), "subtree violation")
-			if (err == nil) != c.isAccepted || isConstrained == c.isAccepted {
-				t.Errorf("openssl verify: expected %t, found %v: %s", c.isAccepted, err, output)
-			}
+			assert.True(t, (err == nil) == c.isAccepted && isConstrained != c.isAccepted,
+				"openssl verify: expected %t, found %v: %s", c.isAccepted, err, output)
 		})
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
@@ -56,12 +57,9 @@ func TestParseDKS(t *testing.T) {
 	}
 	for name, c := range cases {
 		got, err := parseDKS(c.text)
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-		if diff := cmp.Diff(c.want, got, cmp.AllowUnexported(dksDomain{}, dksStore{})); diff != "" {
-			t.Errorf("%s: %s", name, diff)
-		}
+		assert.NoError(t, err, name)
+		diff := cmp.Diff(c.want, got, cmp.AllowUnexported(dksDomain{}, dksStore{}))
+		assert.True(t, diff == "", "%s: %s", name, diff)
 	}
 }
 

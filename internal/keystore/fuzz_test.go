@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
@@ -30,12 +31,8 @@ func checkBounded(t *testing.T, n int, f func()) {
 	start := time.Now()
 	f()
 	runtime.ReadMemStats(&after)
-	if grown := after.TotalAlloc - before.TotalAlloc; grown > maxGrowth(n) {
-		t.Errorf("expected at most %d allocated bytes for a file of %d, found %d", maxGrowth(n), n, grown)
-	}
-	if elapsed := time.Since(start); elapsed > 5*time.Minute {
-		t.Errorf("expected at most 5 min for a file of %d bytes, found %v", n, elapsed)
-	}
+	assert.AtMost(t, maxGrowth(n), after.TotalAlloc-before.TotalAlloc, "allocated bytes for a file of", n)
+	assert.AtMost(t, 5*time.Minute, time.Since(start), "min for a file of", n, "bytes")
 }
 
 // checkReading reads a store and all its entries. Errors must be of type *Error.
@@ -49,9 +46,7 @@ func checkReading(t *testing.T, read func(*Store) error) {
 		}
 	}
 	var f *Error
-	if err != nil && !errors.As(err, &f) {
-		t.Errorf("expected an *Error, found %T: %v", err, err)
-	}
+	assert.True(t, err == nil || errors.As(err, &f), "expected an *Error, found %T: %v", err, err)
 }
 
 // smallBudget has a low limit, so that a fuzzer does not spend its time on hashing.
@@ -100,11 +95,10 @@ func FuzzJavaObject(f *testing.F) {
 		if r.err == nil {
 			o.skipValue()
 		}
-		if !bytes.HasSuffix(content, r.remaining) || (o.depth != 0 && r.err == nil) ||
-			o.objects > maxJavaObjects+maxJavaDepth || len(o.handles) > len(content) {
-			t.Errorf("%d bytes left of %d, depth %d, %d objects, %d handles, %v", len(r.remaining), len(content),
-				o.depth, o.objects, len(o.handles), r.err)
-		}
+		assert.True(t, bytes.HasSuffix(content, r.remaining) && (o.depth == 0 || r.err != nil) &&
+			o.objects <= maxJavaObjects+maxJavaDepth && len(o.handles) <= len(content),
+			"%d bytes left of %d, depth %d, %d objects, %d handles, %v", len(r.remaining), len(content), o.depth,
+			o.objects, len(o.handles), r.err)
 	})
 }
 
@@ -123,9 +117,8 @@ func FuzzSafes(f *testing.F) {
 		require.NoError(f, err)
 		var p pfx
 		var signed []byte
-		if _, err := asn1.Unmarshal(content, &p); err != nil {
-			f.Fatal(err)
-		}
+		_, err = asn1.Unmarshal(content, &p)
+		require.NoError(f, err)
 		require.NoError(f, unmarshal(p.AuthSafe.Content.Bytes, &signed))
 		f.Add(signed)
 		budget := newKDFBudget(context.Background())
@@ -178,9 +171,8 @@ func FuzzDecrypt(f *testing.F) {
 			return
 		}
 		plain, err := decrypt(a, data, "changeit", smallBudget())
-		if err == nil && len(plain) >= len(data) {
-			t.Errorf("expected fewer than %d decrypted bytes, found %d", len(data), len(plain))
-		}
+		assert.True(t, err != nil || len(plain) < len(data),
+			"expected fewer than %d decrypted bytes, found %d", len(data), len(plain))
 	})
 }
 
@@ -194,13 +186,10 @@ func FuzzDKS(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		domains, err := parseDKS(text)
-		if err == nil && len(domains) == 0 {
-			t.Error("expected a domain or an error, found neither")
-		}
+		assert.True(t, err != nil || len(domains) != 0, "expected a domain or an error, found neither")
 		for _, d := range domains {
-			if d.name == "" || len(d.stores) == 0 || len(d.stores) > maxDKSStores {
-				t.Errorf("expected a name and 1 to %d stores, found %q with %d", maxDKSStores, d.name, len(d.stores))
-			}
+			assert.True(t, d.name != "" && len(d.stores) != 0 && len(d.stores) <= maxDKSStores,
+				"expected a name and 1 to %d stores, found %q with %d", maxDKSStores, d.name, len(d.stores))
 		}
 	})
 }
@@ -210,9 +199,8 @@ func FuzzFound(f *testing.F) {
 	addSamples(f, ".jks", ".p12", ".pem", ".dks")
 	f.Add([]byte("library = /x.so\n"))
 	f.Fuzz(func(t *testing.T, content []byte) {
-		if k, what := detectKind(content); (k == "") == (what == "") {
-			t.Errorf("expected either a kind or a description, found %q and %q", k, what)
-		}
+		k, what := detectKind(content)
+		assert.True(t, (k == "") != (what == ""), "expected either a kind or a description, found %q and %q", k, what)
 		parseSunPKCS11(content)
 	})
 }
@@ -305,10 +293,9 @@ func TestExcessiveKeyDerivation(t *testing.T) {
 	}
 	for name, algorithm := range cases {
 		checkBounded(t, 0, func() {
-			if _, err := decrypt(algorithm, make([]byte, 16), "x", newKDFBudget(t.Context())); err == nil ||
-				errors.Is(err, errPassword) {
-				t.Errorf("%s: expected an error other than a wrong password, found %v", name, err)
-			}
+			_, err := decrypt(algorithm, make([]byte, 16), "x", newKDFBudget(t.Context()))
+			assert.True(t, err != nil && !errors.Is(err, errPassword),
+				"%s: expected an error other than a wrong password, found %v", name, err)
 		})
 	}
 	budget := newKDFBudget(t.Context())
@@ -320,9 +307,8 @@ func TestExcessiveKeyDerivation(t *testing.T) {
 			_, err = decrypt(expensive, make([]byte, 16), "x", budget)
 		}
 	}
-	if err == nil || !strings.Contains(err.Error(), "in one file") {
-		t.Errorf("expected the file's budget to be used up, found %v", err)
-	}
+	assert.True(t, err != nil && strings.Contains(err.Error(), "in one file"),
+		"expected the file's budget to be used up, found %v", err)
 }
 
 // Files are read up to the limit only.

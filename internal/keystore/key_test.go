@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/certtest"
 	"github.com/culvert-project/culvert/internal/base/require"
 )
@@ -112,14 +113,12 @@ func TestEncryptedPEM(t *testing.T) {
 		for _, l := range []Location{{Password: "changeit"}, {KeyPassword: "changeit"},
 			{Password: "x", KeyPassword: "changeit"}} {
 			l.Path = filepath.Join(more, file)
-			if _, err := mustOpen(t, l).Certificate(); err != nil {
-				t.Errorf("%s: %v", file, err)
-			}
+			_, err := mustOpen(t, l).Certificate()
+			assert.NoError(t, err, file)
 		}
 	}
-	if _, err := mustOpen(t, Location{Path: filepath.Join(more, "client.pem"), Type: "PEM"}).Certificate(); err != nil {
-		t.Error(err)
-	}
+	_, err := mustOpen(t, Location{Path: filepath.Join(more, "client.pem"), Type: "PEM"}).Certificate()
+	assert.NoError(t, err)
 }
 
 // Other files are recognized.
@@ -140,16 +139,14 @@ func TestInlineContent(t *testing.T) {
 	for _, file := range []string{"client.jks", "client.jceks", "client.p12", "more/client.pem"} {
 		content, err := os.ReadFile(sample(file))
 		require.NoError(t, err)
-		if _, err := mustOpen(t, Location{Content: content, Password: "changeit"}).Certificate(); err != nil {
-			t.Errorf("%s: %v", file, err)
-		}
+		_, err = mustOpen(t, Location{Content: content, Password: "changeit"}).Certificate()
+		assert.NoError(t, err, file)
 		config, err := ClientTLS(Options{Key: &Location{Content: content, Password: "changeit"}})
 		require.NoError(t, err)
 		request := &tls.CertificateRequestInfo{Version: tls.VersionTLS13,
 			SignatureSchemes: []tls.SignatureScheme{tls.PSSWithSHA256}}
-		if c, err := config.GetClientCertificate(request); err != nil || c.Leaf == nil {
-			t.Errorf("%s: %v", file, err)
-		}
+		c, err := config.GetClientCertificate(request)
+		assert.True(t, err == nil && c.Leaf != nil, "%s: %v", file, err)
 	}
 	for _, content := range []string{"domain d { };", "library = /x.so", "\x7fELF"} {
 		_, err := Open(Location{Content: []byte(content), Password: "x"})
@@ -162,9 +159,8 @@ func TestKeyIsDecryptedOnce(t *testing.T) {
 	for _, file := range []string{"client.jceks", "client.p12"} {
 		s := mustOpen(t, Location{Path: sample(file), Password: "changeit"})
 		for range 3000 {
-			if _, err := s.Certificate(); err != nil {
-				t.Fatal(file, err)
-			}
+			_, err := s.Certificate()
+			require.True(t, err == nil, "%v %v", file, err)
 		}
 	}
 }

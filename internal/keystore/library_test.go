@@ -11,6 +11,7 @@ import (
 
 	"software.sslmate.com/src/go-pkcs12"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/certtest"
 	"github.com/culvert-project/culvert/internal/base/require"
 )
@@ -39,10 +40,9 @@ func TestAgainstPKCS12Library(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "a.p12")
 			replaceFile(t, path, der)
 			c, err := mustOpen(t, Location{Path: path, Password: string(password)}).Certificate()
-			if err != nil || !isKeyOf(c.PrivateKey, a.Cert) || len(c.Certificate) != 2 {
-				t.Errorf("%s, password %q: expected the key with a chain of 2, found a chain of %d, %v", name,
-					string(password), len(c.Certificate), err)
-			}
+			assert.True(t, err == nil && isKeyOf(c.PrivateKey, a.Cert) && len(c.Certificate) == 2,
+				"%s, password %q: expected the key with a chain of 2, found a chain of %d, %v", name, string(password),
+				len(c.Certificate), err)
 			_, err = Open(Location{Path: path, Password: string(password) + "x"})
 			expectFault(t, err, "password", "wrong password")
 		}
@@ -51,9 +51,8 @@ func TestAgainstPKCS12Library(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "trust.p12")
 		replaceFile(t, path, der)
 		trusted, err := mustOpen(t, Location{Path: path, Password: "changeit"}).trustedCertificates()
-		if err != nil || len(trusted) != 2 {
-			t.Errorf("%s: expected 2 trusted certificates, found %d, %v", name, len(trusted), err)
-		}
+		assert.True(t, err == nil && len(trusted) == 2,
+			"%s: expected 2 trusted certificates, found %d, %v", name, len(trusted), err)
 	}
 }
 
@@ -70,13 +69,11 @@ func TestRC2(t *testing.T) {
 		c, err := newRC2(key)
 		require.NoError(t, err)
 		c.Encrypt(sealed, plain)
-		if hex.EncodeToString(sealed) != v.sealed {
-			t.Errorf("%s encrypts %s to %x, expected %s", v.key, v.plain, sealed, v.sealed)
-		}
+		assert.True(t, hex.EncodeToString(sealed) == v.sealed,
+			"%s encrypts %s to %x, expected %s", v.key, v.plain, sealed, v.sealed)
 		c.Decrypt(sealed, sealed)
-		if !bytes.Equal(sealed, plain) {
-			t.Errorf("%s decrypts %s to %x, expected %s", v.key, v.sealed, sealed, v.plain)
-		}
+		assert.True(t, bytes.Equal(sealed, plain),
+			"%s decrypts %s to %x, expected %s", v.key, v.sealed, sealed, v.plain)
 	}
 	key := make([]byte, 5)
 	plain := make([]byte, 8)
@@ -88,8 +85,6 @@ func TestRC2(t *testing.T) {
 		require.NoError(t, err)
 		c.Encrypt(back, plain)
 		c.Decrypt(back, back)
-		if !bytes.Equal(back, plain) {
-			t.Fatalf("expected %x after encryption and decryption with %x", plain, key)
-		}
+		require.True(t, bytes.Equal(back, plain), "expected %x after encryption and decryption with %x", plain, key)
 	}
 }

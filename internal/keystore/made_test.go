@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
@@ -94,10 +95,9 @@ func openGeneratedStores(t *testing.T, folder string) {
 			}
 			c, err := s.Certificate()
 			require.NoError(t, err)
-			if c.Leaf.Subject.CommonName != m.owner || !isKeyOf(c.PrivateKey, c.Leaf) || len(c.Certificate) != 2 {
-				t.Errorf("expected the certificate CN=%s with a chain of 2, found %s with %d", m.owner, c.Leaf.Subject,
-					len(c.Certificate))
-			}
+			assert.True(t, c.Leaf.Subject.CommonName == m.owner && isKeyOf(c.PrivateKey, c.Leaf) &&
+				len(c.Certificate) == 2, "expected the certificate CN=%s with a chain of 2, found %s with %d", m.owner,
+				c.Leaf.Subject, len(c.Certificate))
 		})
 	}
 }
@@ -107,9 +107,8 @@ func expectTrust(t *testing.T, s *Store, leaf *x509.Certificate) {
 	t.Helper()
 	roots, err := s.Roots()
 	require.NoError(t, err)
-	if _, err := leaf.Verify(x509.VerifyOptions{Roots: roots, DNSName: "localhost"}); err != nil {
-		t.Error(err)
-	}
+	_, err = leaf.Verify(x509.VerifyOptions{Roots: roots, DNSName: "localhost"})
+	assert.NoError(t, err)
 }
 
 // As in Java, a key's own certificate is trusted, but not its chain.
@@ -123,11 +122,9 @@ func TestTrustOfKeys(t *testing.T) {
 		roots, err := mustOpen(t, Location{Path: filepath.Join(folder, file), Password: "changeit"}).Roots()
 		require.NoError(t, err)
 		usage := []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
-		if _, err := first.Leaf.Verify(x509.VerifyOptions{Roots: roots, KeyUsages: usage}); err != nil {
-			t.Errorf("%s: expected its own certificate to be trusted, found %v", file, err)
-		}
-		if _, err := ca.Verify(x509.VerifyOptions{Roots: roots}); err == nil {
-			t.Errorf("%s: expected its CA not to be trusted", file)
-		}
+		_, err = first.Leaf.Verify(x509.VerifyOptions{Roots: roots, KeyUsages: usage})
+		assert.NoError(t, err, file, "its own certificate to be trusted")
+		_, err = ca.Verify(x509.VerifyOptions{Roots: roots})
+		assert.True(t, err != nil, "%s: expected its CA not to be trusted", file)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/certtest"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/porttest"
@@ -100,9 +101,8 @@ func TestRealDomains(t *testing.T) {
 			got = append(got, e.alias+" "+strings.TrimSuffix(e.kind.String(), " certificate"))
 		}
 		slices.Sort(got)
-		if strings.Join(got, "\n") != want {
-			t.Errorf("%s: found the entries\n%s\nexpected those of Java\n%s", name, strings.Join(got, "\n"), want)
-		}
+		assert.True(t, strings.Join(got, "\n") == want,
+			"%s: found the entries\n%s\nexpected those of Java\n%s", name, strings.Join(got, "\n"), want)
 	}
 }
 
@@ -118,9 +118,7 @@ func runTool(t *testing.T, folder, tool string, args ...string) []byte {
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("%s: %v\n%s%s", tool, err, out, stderr.Bytes())
-	}
+	require.True(t, err == nil, "%s: %v\n%s%s", tool, err, out, stderr.Bytes())
 	return out
 }
 
@@ -149,9 +147,7 @@ func TestRealRisks(t *testing.T) {
 		t.Run(setting, func(t *testing.T) {
 			o := Options{Trust: fromPEM(ca.PEM()), HasRisks: true}
 			err := exchangeLine(t, keyFile, c.cipher, c.command, clientConfig(t, o))
-			if explained := Explain(err, o); explained == nil || !strings.Contains(explained.Error(), setting) {
-				t.Errorf("expected an error that names %s, found %v", setting, explained)
-			}
+			assert.Error(t, Explain(err, o), setting)
 			c.allow(&o)
 			require.NoError(t, exchangeLine(t, keyFile, c.cipher, c.command, clientConfig(t, o)))
 		})

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
@@ -342,12 +343,8 @@ func expectFault(t testing.TB, err error, setting string, texts ...string) {
 		t.Errorf("expected an error that names %s, found %v", setting, err)
 		return
 	}
-	if f.Setting != setting {
-		t.Errorf("expected the setting %s, found %s in %q", setting, f.Setting, f)
-	}
+	assert.True(t, f.Setting == setting, "expected the setting %s, found %s in %q", setting, f.Setting, f)
 	for _, text := range texts {
-		if !strings.Contains(f.Text, text) {
-			t.Errorf("expected %q in the error, found %q", text, f)
-		}
+		assert.True(t, strings.Contains(f.Text, text), "expected %q in the error, found %q", text, f)
 	}
 }

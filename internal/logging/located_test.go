@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
@@ -19,9 +20,8 @@ func TestJSONLinesHaveSourceLocation(t *testing.T) {
 	_, _, line, _ := runtime.Caller(0)
 	var fields map[string]any
 	require.NoError(t, json.Unmarshal(out.Bytes(), &fields))
-	if want := "logging.TestJSONLinesHaveSourceLocation:" + strconv.Itoa(line-1); fields[locationKey] != want ||
-		fields["msg"] != "here" ||
-		fields["level"] != "WARN" || fields["connector"] != "orders" || fields["task"] != 1.0 {
-		t.Errorf("expected a warning of task 1 of orders at %s, found %s", want, &out)
-	}
+	want := "logging.TestJSONLinesHaveSourceLocation:" + strconv.Itoa(line-1)
+	assert.True(t, fields[locationKey] == want && fields["msg"] == "here" && fields["level"] == "WARN" &&
+		fields["connector"] == "orders" && fields["task"] == 1.0,
+		"expected a warning of task 1 of orders at %s, found %s", want, &out)
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 )
 
 // A function belongs to the logger of the longest matching package path.
@@ -25,9 +26,7 @@ func TestLoggerOf(t *testing.T) {
 		"net/http.(*Server).logf":                           "culvert",
 		"":                                                  "culvert",
 	} {
-		if got := loggerOf(function); got != want {
-			t.Errorf("%s: expected %s, found %s", function, want, got)
-		}
+		assert.Equal(t, want, loggerOf(function), function)
 	}
 }
 
@@ -36,18 +35,14 @@ func TestLevels(t *testing.T) {
 	var out bytes.Buffer
 	log := New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: Lowest}), slog.LevelInfo)
 	l, same := LevelsOf(log)
-	if same != log {
-		t.Error("expected the logger that New has created")
-	}
+	assert.True(t, same == log, "expected the logger that New has created")
 	ownLogger := loggerOf(module + "internal/logging.TestLevels")
 	isLogged := func(level slog.Level) bool {
 		out.Reset()
 		log.With("connector", "c").Log(t.Context(), level, "here")
 		return out.Len() > 0
 	}
-	if !isLogged(slog.LevelInfo) || isLogged(slog.LevelDebug) {
-		t.Error("expected INFO at the start")
-	}
+	assert.True(t, isLogged(slog.LevelInfo) && !isLogged(slog.LevelDebug), "expected INFO at the start")
 	for _, c := range []struct {
 		logger string
 		level  string
@@ -64,9 +59,8 @@ func TestLevels(t *testing.T) {
 		{logger: Root, level: "INFO", warn: true},
 	} {
 		changed, isUsed, err := l.Set(c.logger, c.level)
-		if err != nil || !slices.Contains(changed, c.logger) || !isUsed || !slices.IsSorted(changed) {
-			t.Fatalf("%+v: expected sorted names with this logger, found %v, used %t, %v", c, changed, isUsed, err)
-		}
+		require.True(t, err == nil && slices.Contains(changed, c.logger) && isUsed && slices.IsSorted(changed),
+			"%+v: expected sorted names with this logger, found %v, used %t, %v", c, changed, isUsed, err)
 		if isLogged(slog.LevelDebug) != c.debug || isLogged(slog.LevelWarn) != c.warn {
 			t.Errorf("%+v: found debug %t, warn %t", c, isLogged(slog.LevelDebug), isLogged(slog.LevelWarn))
 		}
@@ -74,21 +68,18 @@ func TestLevels(t *testing.T) {
 			t.Errorf("%+v: expected the level that was set, found %+v, %t", c, got, ok)
 		}
 	}
-	if _, isUsed, err := l.Set("org.example.one", "INFO"); err != nil || isUsed {
-		t.Errorf("expected an unused logger, found used %t, %v", isUsed, err)
-	}
+	_, isUsed, err := l.Set("org.example.one", "INFO")
+	assert.True(t, err == nil && !isUsed, "expected an unused logger, found used %t, %v", isUsed, err)
 	if changed, _, err := l.Set("org.example", "INFO"); err != nil || len(changed) > 0 {
 		t.Errorf("expected no change of a level, found %v, %v", changed, err)
 	}
 	changed, _, _ := l.Set("org.example", "WARN")
 	assert.Equal(t, []string{"org.example", "org.example.one"}, changed)
 	var levelErr ErrLevel
-	if _, _, err := l.Set("x", "LOUD"); !errors.As(err, &levelErr) {
-		t.Errorf("expected an ErrLevel for LOUD, found %v", err)
-	}
-	if _, ok := l.Get("x"); ok {
-		t.Error("expected a rejected level not to be stored")
-	}
+	_, _, err = l.Set("x", "LOUD")
+	assert.True(t, errors.As(err, &levelErr), "expected an ErrLevel for LOUD, found %v", err)
+	_, ok := l.Get("x")
+	assert.True(t, !ok, "expected a rejected level not to be stored")
 }
 
 // Levels may change while other goroutines log.
@@ -101,9 +92,8 @@ func TestConcurrentLevelChanges(t *testing.T) {
 			for range 200 {
 				log.Debug("x")
 				l.All()
-				if _, _, err := l.Set("org.apache", "DEBUG"); err != nil {
-					t.Error(err)
-				}
+				_, _, err := l.Set("org.apache", "DEBUG")
+				assert.NoError(t, err)
 			}
 		})
 	}
@@ -115,9 +105,8 @@ func TestConcurrentLevelChanges(t *testing.T) {
 func TestLoggerOfEmbeddingProgram(t *testing.T) {
 	var out bytes.Buffer
 	l, log := LevelsOf(slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelWarn})))
-	if got, ok := l.Get("ROOT"); !ok || got.Level != "WARN" {
-		t.Errorf("expected the level of the handler, WARN, found %+v", got)
-	}
+	got, ok := l.Get("ROOT")
+	assert.True(t, ok && got.Level == "WARN", "expected the level of the handler, WARN, found %+v", got)
 	_, _, _ = l.Set(Root, "DEBUG")
 	log.Debug("a")
 	assert.Equal(t, "", out.String(), "a line below the handler's own level")
@@ -129,18 +118,14 @@ func TestLoggerOfEmbeddingProgram(t *testing.T) {
 // The number of loggers that may be set by REST is bounded, since they are stored.
 func TestSetLoggersAreBounded(t *testing.T) {
 	l, _ := LevelsOf(New(slog.DiscardHandler, slog.LevelInfo))
-	if _, _, err := l.Set(strings.Repeat("x", maxName+1), "DEBUG"); err == nil {
-		t.Error("expected an error for a name that is too long")
-	}
+	_, _, err := l.Set(strings.Repeat("x", maxName+1), "DEBUG")
+	assert.True(t, err != nil, "expected an error for a name that is too long")
 	for i := range maxSet {
-		if _, _, err := l.Set("own."+strconv.Itoa(i), "DEBUG"); err != nil {
-			t.Fatalf("number %d: %v", i, err)
-		}
+		_, _, err := l.Set("own."+strconv.Itoa(i), "DEBUG")
+		require.NoError(t, err, "number", i)
 	}
-	if _, _, err := l.Set("one.more", "DEBUG"); err == nil {
-		t.Error("expected an error for too many loggers")
-	}
-	if _, _, err := l.Set("own.1", "INFO"); err != nil {
-		t.Errorf("expected a change of an existing logger, found %v", err)
-	}
+	_, _, err = l.Set("one.more", "DEBUG")
+	assert.True(t, err != nil, "expected an error for too many loggers")
+	_, _, err = l.Set("own.1", "INFO")
+	assert.NoError(t, err, "a change of an existing logger")
 }

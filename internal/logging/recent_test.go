@@ -36,9 +36,8 @@ func TestRecentLines(t *testing.T) {
 			levels, _ := LevelsOf(log)
 			log = Redacted(WithRecent(log, &recent),
 				func(s string) string { return strings.ReplaceAll(s, canary, "*") })
-			if _, same := LevelsOf(log); same != log {
-				t.Fatal("expected the same logger with its levels")
-			}
+			_, same := LevelsOf(log)
+			require.True(t, same == log, "expected the same logger with its levels")
 			log.Debug("is not shown")
 			orders := log.With("connector", "orders", "secret", canary)
 			orders.WithGroup("g").Warn("m "+canary, "a", 1, "error", errors.New(canary+" = \x1b[2J"),
@@ -47,9 +46,8 @@ func TestRecentLines(t *testing.T) {
 			log.Debug("two\nlines\x00", "list", []string{canary})
 			lines, last, lost, err := recent.Page(RecentQuery{After: -1, Limit: 10})
 			require.NoError(t, err)
-			if len(lines) != 2 || last != 2 || lost || strings.Count(out.String(), "\n") != 2 {
-				t.Fatalf("expected 2 lines, found %+v, last %d, lost %t\n%s", lines, last, lost, &out)
-			}
+			require.True(t, len(lines) == 2 && last == 2 && !lost && strings.Count(out.String(), "\n") == 2,
+				"expected 2 lines, found %+v, last %d, lost %t\n%s", lines, last, lost, &out)
 			ownLogger := loggerOf(module + "internal/logging.TestRecentLines")
 			for i, want := range []Line{
 				{
@@ -116,9 +114,8 @@ func TestRecentPages(t *testing.T) {
 			continue
 		}
 		for i, l := range lines {
-			if want := c.first + int64(i)*c.step; l.Number != want {
-				t.Errorf("%s: line %d: expected number %d, found %d", name, i, want, l.Number)
-			}
+			want := c.first + int64(i)*c.step
+			assert.True(t, l.Number == want, "%s: line %d: expected number %d, found %d", name, i, want, l.Number)
 		}
 	}
 }
@@ -176,12 +173,10 @@ func TestRecentIsBounded(t *testing.T) {
 	sum := 0
 	for i, l := range recent.lines {
 		sum += l.bytes()
-		if l.Number != recent.last-int64(len(recent.lines)-1-i) {
-			t.Fatalf("line %d has number %d, the last one %d", i, l.Number, recent.last)
-		}
+		require.True(t, l.Number == recent.last-int64(len(recent.lines)-1-i),
+			"line %d has number %d, the last one %d", i, l.Number, recent.last)
 	}
-	if sum != recent.bytes || sum > recentBytes || sum < recentBytes/2 || recent.last != 1600 {
-		t.Errorf("expected 1600 lines and about %d bytes, found number %d, %d lines of %d bytes, counted %d",
-			recentBytes, recent.last, len(recent.lines), sum, recent.bytes)
-	}
+	assert.True(t, sum == recent.bytes && sum <= recentBytes && sum >= recentBytes/2 && recent.last == 1600,
+		"expected 1600 lines and about %d bytes, found number %d, %d lines of %d bytes, counted %d", recentBytes,
+		recent.last, len(recent.lines), sum, recent.bytes)
 }

@@ -139,23 +139,19 @@ func TestEffort(t *testing.T) {
 			elapsed := compile(t, out)
 			t.Logf("size %d in %d bytes: estimated %v, took %v", n, report.BytesIn,
 				time.Duration(report.MaxEffort)*time.Microsecond, elapsed)
-			if elapsed > factor*time.Duration(report.MaxEffort)*time.Microsecond {
-				t.Errorf("expected at most %d times the estimated %d µs, found %v", factor, report.MaxEffort, elapsed)
-			}
+			assert.True(t, elapsed <= factor*time.Duration(report.MaxEffort)*time.Microsecond,
+				"expected at most %d times the estimated %d µs, found %v", factor, report.MaxEffort, elapsed)
 			// Growing code is rejected before it takes long to compile.
 			for n *= 2; ; n *= 2 {
 				_, report, err := meter.Rewrite(context.Background(), s.module(n), meter.Options{})
 				if exceeded := new(meter.LimitError); errors.As(err, &exceeded) {
-					if !strings.HasPrefix(err.Error(), "effort of compiling function 0 in microseconds") &&
-						!strings.HasPrefix(err.Error(), "blocks in each other in function 0") {
-						t.Errorf("expected an error about the effort or nesting, found %v", err)
-					}
+					assert.True(t, strings.HasPrefix(err.Error(), "effort of compiling function 0 in microseconds") ||
+						strings.HasPrefix(err.Error(), "blocks in each other in function 0"),
+						"expected an error about the effort or nesting, found %v", err)
 					break
 				}
-				if err != nil || report.MaxEffort > 4_000_000 {
-					t.Fatalf("%d: expected the effort to be rejected, found an effort of %d and %v", n,
-						report.MaxEffort, err)
-				}
+				require.True(t, err == nil && report.MaxEffort <= 4_000_000,
+					"%d: expected the effort to be rejected, found an effort of %d and %v", n, report.MaxEffort, err)
 			}
 		})
 	}
@@ -173,9 +169,8 @@ func TestStackEffort(t *testing.T) {
 	branches := bytes.Repeat([]byte{0x41, 0, 0x04, 0x40, 0x0b}, 100)
 	withoutValues := effort(branches)
 	withValues := effort(values(1000), branches, drops(1000))
-	if withValues < withoutValues+100*1000/5 {
-		t.Errorf("expected 1000 values over 100 branches to count, found %d, and %d without", withValues, withoutValues)
-	}
+	assert.True(t, withValues >= withoutValues+100*1000/5,
+		"expected 1000 values over 100 branches to count, found %d, and %d without", withValues, withoutValues)
 	assert.Equal(t, withoutValues, effort(values(1000), drops(1000), branches), "effort of popped values")
 	for name, code := range map[string][]byte{
 		"stores":      bytes.Repeat([]byte{0x41, 0, 0x41, 0, 0x36, 2, 0}, 1000),

@@ -15,6 +15,7 @@ import (
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/meter"
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
@@ -141,10 +142,9 @@ func TestLimits(t *testing.T) {
 	} {
 		_, _, err := meter.Rewrite(context.Background(), module, meter.Options{Limits: limits})
 		var exceeded *meter.LimitError
-		if want = strings.Replace(want, "found 2", "found", 1); !errors.As(err, &exceeded) ||
-			!strings.Contains(err.Error(), want) {
-			t.Errorf("expected %q, found %v", want, err)
-		}
+		want = strings.Replace(want, "found 2", "found", 1)
+		assert.True(t, errors.As(err, &exceeded) && strings.Contains(err.Error(), want),
+			"expected %q, found %v", want, err)
 	}
 }
 
@@ -180,9 +180,8 @@ func TestModulesThatExpandAreRejected(t *testing.T) {
 		}
 		_, _, err := meter.Rewrite(context.Background(), m, meter.Options{Limits: limits})
 		var exceeded *meter.LimitError
-		if !errors.As(err, &exceeded) || !strings.HasPrefix(err.Error(), want) {
-			t.Errorf("%d bytes: expected %q, found %v", len(m), want, err)
-		}
+		assert.True(t, errors.As(err, &exceeded) && strings.HasPrefix(err.Error(), want),
+			"%d bytes: expected %q, found %v", len(m), want, err)
 	}
 	types := concat(magic, section(1, leb(2001), bytes.Repeat([]byte{0x60, 0, 0}, 2001)), section(3, []byte{1, 0}))
 	if _, _, err := meter.Rewrite(context.Background(), types, meter.Options{}); err == nil ||
@@ -224,9 +223,7 @@ func instantiateBoth(t testing.TB, module []byte, o meter.Options) (plain, meter
 	rewritten, _, err := meter.Rewrite(context.Background(), module, o)
 	require.NoError(t, err)
 	repeated, _, _ := meter.Rewrite(context.Background(), module, o)
-	if !bytes.Equal(rewritten, repeated) {
-		t.Error("expected the same bytes for the same module")
-	}
+	assert.True(t, bytes.Equal(rewritten, repeated), "expected the same bytes for the same module")
 	ticks = new(int)
 	r := wazero.NewRuntime(ctx)
 	t.Cleanup(func() { _ = r.Close(ctx) })
@@ -284,9 +281,7 @@ func TestCopies(t *testing.T) {
 					errs[0], errs[1], bytes.Equal(plainMemory, meteredMemory))
 			}
 		}
-		if *ticks < 100 {
-			t.Errorf("%s: expected at least 100 ticks, found %d", name, *ticks)
-		}
+		assert.AtLeast(t, 100, *ticks, name, "ticks")
 	}
 }
 
@@ -357,13 +352,11 @@ func TestCharges(t *testing.T) {
 	} {
 		plain, metered, ticks := instantiateBoth(t, c.module, meter.Options{Budget: 1000})
 		for _, m := range []api.Module{plain, metered} {
-			if _, err := m.ExportedFunction("f").Call(t.Context(), uint64(c.rounds), 0, 0); err != nil {
-				t.Fatal(c.name, err)
-			}
+			_, err := m.ExportedFunction("f").Call(t.Context(), uint64(c.rounds), 0, 0)
+			require.True(t, err == nil, "%v %v", c.name, err)
 		}
-		if *ticks < c.min || *ticks > c.max {
-			t.Errorf("%s: expected %d to %d ticks, found %d", c.name, c.min, c.max, *ticks)
-		}
+		assert.True(t, *ticks >= c.min && *ticks <= c.max,
+			"%s: expected %d to %d ticks, found %d", c.name, c.min, c.max, *ticks)
 	}
 }
 
@@ -375,12 +368,8 @@ func TestPaddedNumbersAndNames(t *testing.T) {
 	out, report, err := meter.Rewrite(context.Background(), module, meter.Options{})
 	require.NoError(t, err)
 	want := "\x04name\x00\x02\x01m\x01\x06\x01\x01\x03abc\x02\x06\x01\x01\x01\x00\x01x"
-	if !bytes.Contains(out, []byte(want)) {
-		t.Errorf("expected the names %q in %q", want, out)
-	}
-	if !bytes.Contains(out, []byte{0x10, 1, 0x0b}) {
-		t.Errorf("expected a call of function 1 in % x", out)
-	}
+	assert.True(t, bytes.Contains(out, []byte(want)), "expected the names %q in %q", want, out)
+	assert.True(t, bytes.Contains(out, []byte{0x10, 1, 0x0b}), "expected a call of function 1 in % x", out)
 	if report.Functions != 1 || report.Entries != 1 || report.BytesOut != len(out) || report.BytesIn != len(module) {
 		t.Errorf("expected one function with a charged entry and the sizes of both modules, found %+v", report)
 	}
@@ -393,10 +382,9 @@ func TestCustomSections(t *testing.T) {
 			"metadata.code.branch_hint": "4", "producers": "kept"}}
 	out, report, err := meter.Rewrite(context.Background(), m.Bytes(), meter.Options{})
 	require.NoError(t, err)
-	if len(report.Dropped) != 4 || !bytes.Contains(out, []byte("producerskept")) ||
-		bytes.Contains(out, []byte("debug")) {
-		t.Errorf("expected 4 dropped sections and a copy of the producers, found %+v", report)
-	}
+	assert.True(t, len(report.Dropped) == 4 && bytes.Contains(out, []byte("producerskept")) &&
+		!bytes.Contains(out, []byte("debug")),
+		"expected 4 dropped sections and a copy of the producers, found %+v", report)
 }
 
 // countdown is a context that is canceled after a number of checks.
@@ -441,17 +429,14 @@ func TestRewriteChecksContext(t *testing.T) {
 			unlimited := &countdown{Context: context.Background(), allowed: 1 << 30}
 			_, _, err := meter.Rewrite(unlimited, module, meter.Options{})
 			require.NoError(t, err)
-			if want := len(module) / (128 << 10); unlimited.checks < want {
-				t.Errorf("expected at least %d checks of the context within %d bytes, found %d", want, len(module),
-					unlimited.checks)
-			}
+			want := len(module) / (128 << 10)
+			assert.AtLeast(t, want, unlimited.checks, "checks of the context within", len(module), "bytes")
 			for _, allowed := range []int{0, unlimited.checks / 2, unlimited.checks - 1} {
 				ctx := &countdown{Context: context.Background(), allowed: allowed}
 				out, _, err := meter.Rewrite(ctx, module, meter.Options{})
 				// One more check is for the cause.
-				if !errors.Is(err, context.Canceled) || out != nil || ctx.checks != allowed+2 {
-					t.Errorf("expected to end at check %d, found %v at %d", allowed+1, err, ctx.checks)
-				}
+				assert.True(t, errors.Is(err, context.Canceled) && out == nil && ctx.checks == allowed+2,
+					"expected to end at check %d, found %v at %d", allowed+1, err, ctx.checks)
 			}
 		})
 	}
@@ -487,8 +472,7 @@ func FuzzRewrite(f *testing.F) {
 		defer r.Close(ctx)
 		_, plainErr := r.CompileModule(ctx, module)
 		_, meteredErr := r.CompileModule(ctx, out)
-		if (plainErr == nil) != (meteredErr == nil) {
-			t.Errorf("plain: %v, metered: %v, % x", plainErr, meteredErr, module)
-		}
+		assert.True(t, (plainErr == nil) == (meteredErr == nil),
+			"plain: %v, metered: %v, % x", plainErr, meteredErr, module)
 	})
 }

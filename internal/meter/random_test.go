@@ -20,6 +20,7 @@ import (
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/meter"
 )
@@ -83,11 +84,9 @@ func (d *differential) checkCoverage(t *testing.T, n int) {
 	t.Helper()
 	t.Logf("%d modules, %d calls, %d ticks; %d invalid for the engine, %d refused, %d beyond limits; charged: %+v; "+
 		"ends: %v", d.modules, d.calls, d.ticks, d.invalid, d.refused, d.exceeded, d.report, d.ends)
-	if d.modules < n || d.calls < 2*n || d.ticks < n || d.ends["result"] < n ||
-		d.ends["wasm error: unreachable"] < n/10 || len(d.ends) < 6 ||
-		d.report.Loops < n || d.report.Entries < n || d.report.Copies < n/5 || d.invalid+d.refused+d.exceeded > n/50 {
-		t.Error("the modules cover too few cases")
-	}
+	assert.True(t, d.modules >= n && d.calls >= 2*n && d.ticks >= n && d.ends["result"] >= n &&
+		d.ends["wasm error: unreachable"] >= n/10 && len(d.ends) >= 6 && d.report.Loops >= n && d.report.Entries >= n &&
+		d.report.Copies >= n/5 && d.invalid+d.refused+d.exceeded <= n/50, "the modules cover too few cases")
 }
 
 // run compares modules in two workers until the test has failed.

@@ -8,6 +8,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/meter"
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
@@ -55,14 +56,10 @@ func TestMeteredGoGuestIsEqual(t *testing.T) {
 	for _, budget = range []int64{meter.DefaultBudget, 0} {
 		got, gotErrors := runSeeds(rewritten)
 		for seed := range want {
-			if got[seed] != want[seed] || gotErrors[seed] != wantErrors[seed] ||
-				(wantErrors[seed] != "") != (seed%7 == 0) {
-				t.Errorf("seed %d: plain: %#x %s, metered: %#x %s", seed, want[seed], wantErrors[seed], got[seed],
-					gotErrors[seed])
-			}
+			assert.True(t, got[seed] == want[seed] && gotErrors[seed] == wantErrors[seed] &&
+				(wantErrors[seed] != "") == (seed%7 == 0), "seed %d: plain: %#x %s, metered: %#x %s", seed, want[seed],
+				wantErrors[seed], got[seed], gotErrors[seed])
 		}
 	}
-	if ticks < 10_000 {
-		t.Errorf("expected at least 10000 ticks, found %d", ticks)
-	}
+	assert.AtLeast(t, 10_000, ticks, "ticks")
 }

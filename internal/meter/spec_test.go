@@ -16,6 +16,7 @@ import (
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/meter"
 )
@@ -119,9 +120,8 @@ func TestSpecification(t *testing.T) {
 		}
 	}
 	t.Logf("%+v", total)
-	if total.scripts < 80 || total.calls < 40_000 || total.ticks < 1000 {
-		t.Errorf("expected at least 80 scripts, 40000 calls and 1000 ticks, found %+v", total)
-	}
+	assert.True(t, total.scripts >= 80 && total.calls >= 40_000 && total.ticks >= 1000,
+		"expected at least 80 scripts, 40000 calls and 1000 ticks, found %+v", total)
 }
 
 // score counts the compared items. refused counts modules that the meter does not support.
@@ -241,9 +241,8 @@ func (s *score) call(t *testing.T, location string, plain *engine, metered []*en
 		got, err := meteredModule.ExportedFunction(c.Action.Field).Call(t.Context(), args...)
 		types := plainModule.ExportedFunction(c.Action.Field).Definition().ResultTypes()
 		s.calls++
-		if firstLine(wantErr) != firstLine(err) || !equalResults(types, want, got) {
-			t.Errorf("%s: %s: plain: %#x, %v, metered: %#x, %v", location, c.Action.Field, want, wantErr, got, err)
-		}
+		assert.True(t, firstLine(wantErr) == firstLine(err) && equalResults(types, want, got),
+			"%s: %s: plain: %#x, %v, metered: %#x, %v", location, c.Action.Field, want, wantErr, got, err)
 	}
 }
 

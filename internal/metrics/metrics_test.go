@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/plugin"
 )
 
@@ -19,9 +20,8 @@ func TestMetricsOfFileNamesWithInvalidUTF8(t *testing.T) {
 		{Path: "plugins/\xfe.wasm", Hash: "1"},
 	}})
 	families, err := r.Gather()
-	if err != nil || len(families) != 1 || len(families[0].Metric) != 2 {
-		t.Errorf("expected two files, found %v and %v", families, err)
-	}
+	assert.True(t, err == nil && len(families) == 1 && len(families[0].Metric) == 2,
+		"expected two files, found %v and %v", families, err)
 }
 
 // Names of topics, files and settings come from other systems. In /metrics none of them starts a new line or changes
@@ -37,10 +37,8 @@ func TestMetricsOfNamesWithControls(t *testing.T) {
 	gatherer := redactingGatherer{r, func(text string) string { return text }}
 	promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{}).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
 	body := w.Body.String()
-	if strings.ContainsAny(body, "\r\x1b\x00\x7f\u202e\u2028") || strings.Contains(body, "\nup") {
-		t.Errorf("expected no control characters, found %q", body)
-	}
-	if !strings.Contains(body, "ä\u00a0ß") || !strings.Contains(body, `a\\r\\nup 1\\x1b[2J`) {
-		t.Errorf("expected a quoted name with controls and another one unchanged, found %q", body)
-	}
+	assert.True(t, !strings.ContainsAny(body, "\r\x1b\x00\x7f\u202e\u2028") && !strings.Contains(body, "\nup"),
+		"expected no control characters, found %q", body)
+	assert.True(t, strings.Contains(body, "ä\u00a0ß") && strings.Contains(body, `a\\r\\nup 1\\x1b[2J`),
+		"expected a quoted name with controls and another one unchanged, found %q", body)
 }

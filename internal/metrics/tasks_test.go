@@ -145,16 +145,13 @@ var wantFigures = map[string]float64{
 func TestTaskMetrics(t *testing.T) {
 	figures := gatherFigures(t, exampleMetrics()...)
 	for figure, want := range wantFigures {
-		if value, ok := figures[figure]; !ok || value != want {
-			t.Errorf("%s: expected %v, found %v (%t)", figure, want, value, ok)
-		}
+		value, ok := figures[figure]
+		assert.True(t, ok && value == want, "%s: expected %v, found %v (%t)", figure, want, value, ok)
 	}
 	for figure := range figures {
 		isOfOtherKind := (strings.Contains(figure, "sink_task") && strings.Contains(figure, "orders")) ||
 			(strings.Contains(figure, "source_") && strings.Contains(figure, "copies"))
-		if isOfOtherKind {
-			t.Errorf("expected no figure %s for the other kind of connector", figure)
-		}
+		assert.True(t, !isOfOtherKind, "expected no figure %s for the other kind of connector", figure)
 	}
 }
 
@@ -162,9 +159,8 @@ func TestTaskMetrics(t *testing.T) {
 func TestTasksThatCannotWorkAreNotCaughtUp(t *testing.T) {
 	figures := gatherFigures(t, exampleMetrics()...)
 	for _, task := range []string{"orders 1", "copies 0"} { // one has failed, one is paused
-		if _, ok := figures["culvert_task_caught_up "+task]; ok {
-			t.Errorf("%s: expected no figure", task)
-		}
+		_, ok := figures["culvert_task_caught_up "+task]
+		assert.True(t, !ok, "%s: expected no figure", task)
 	}
 }
 
@@ -172,21 +168,18 @@ func TestTasksThatCannotWorkAreNotCaughtUp(t *testing.T) {
 func TestAgeOfDataIsMeasured(t *testing.T) {
 	figures := gatherFigures(t, exampleMetrics()...)
 	for _, figure := range []string{"culvert_source_delta_age_seconds", "culvert_source_notified_seconds"} {
-		if age := figures[figure+" orders 0"]; age < 3600 || age > 7200 {
-			t.Errorf("%s: expected an age of an hour, found %v", figure, age)
-		}
-		if _, ok := figures[figure+" orders 1"]; ok {
-			t.Errorf("%s: expected no age of a task that was never caught up, nor subscribes", figure)
-		}
+		age := figures[figure+" orders 0"]
+		assert.True(t, age >= 3600 && age <= 7200, "%s: expected an age of an hour, found %v", figure, age)
+		_, ok := figures[figure+" orders 1"]
+		assert.True(t, !ok, "%s: expected no age of a task that was never caught up, nor subscribes", figure)
 	}
 }
 
 // Unknown values have no figure: the proof of a load that has not ended, and a lag that nothing measures.
 func TestUnknownFiguresAreMissing(t *testing.T) {
 	figures := gatherFigures(t, exampleMetrics()...)
-	if _, ok := figures["culvert_feed_load_complete orders B 0"]; ok {
-		t.Error("expected no proof of a feed whose load has not ended")
-	}
+	_, ok := figures["culvert_feed_load_complete orders B 0"]
+	assert.True(t, !ok, "expected no proof of a feed whose load has not ended")
 	figures = gatherFigures(t, connect.Metrics{Name: "copies", Type: "sink",
 		Tasks: []connect.TaskMetrics{{Progress: &connect.Progress{}}}})
 	for _, name := range []string{"culvert_sink_lag_records", "kafka_connect_sink_task_sink_record_lag_max"} {
@@ -225,13 +218,11 @@ func TestMetricsOfWorkerInGroup(t *testing.T) {
 		"kafka_connect_worker_rebalance_epoch":                        9,
 		"kafka_connect_worker_rebalance_leader_name p http://a:1":     1,
 	} {
-		if value, ok := figures[figure]; !ok || value != want {
-			t.Errorf("%s: expected %v, found %v (%t)", figure, want, value, ok)
-		}
+		value, ok := figures[figure]
+		assert.True(t, ok && value == want, "%s: expected %v, found %v (%t)", figure, want, value, ok)
 	}
-	if _, ok := figures["kafka_connect_worker_connector_total_task_count others"]; ok {
-		t.Error("expected no figures of a connector that others run")
-	}
+	_, ok := figures["kafka_connect_worker_connector_total_task_count others"]
+	assert.True(t, !ok, "expected no figures of a connector that others run")
 }
 
 // The number of tasks with their own metrics is bounded. All tasks are counted.
@@ -248,11 +239,10 @@ func TestNumberOfTasksWithMetricsIsBounded(t *testing.T) {
 			withMetrics++
 		}
 	}
-	if withMetrics != connect.MaxTasksWithMetrics ||
-		figures["kafka_connect_worker_task_count"] != connect.MaxTasksWithMetrics+5 {
-		t.Errorf("expected %d tasks with metrics and 5 more, found %d and a count of %v", connect.MaxTasksWithMetrics,
-			withMetrics, figures["kafka_connect_worker_task_count"])
-	}
+	assert.True(t, withMetrics == connect.MaxTasksWithMetrics &&
+		figures["kafka_connect_worker_task_count"] == connect.MaxTasksWithMetrics+5,
+		"expected %d tasks with metrics and 5 more, found %d and a count of %v", connect.MaxTasksWithMetrics,
+		withMetrics, figures["kafka_connect_worker_task_count"])
 }
 
 // A rate compares with a sample that is a minute old, if there is one, and is zero after a reset. The samples of a
@@ -276,13 +266,10 @@ func TestRates(t *testing.T) {
 		r.beginScrape()
 		rate := r.rate(key, start.Add(c.after), c.value)
 		r.endScrape()
-		if rate < c.want-1 || rate > c.want+1 {
-			t.Errorf("after %v: expected a rate of about %v, found %v", c.after, c.want, rate)
-		}
+		assert.True(t, rate >= c.want-1 && rate <= c.want+1,
+			"after %v: expected a rate of about %v, found %v", c.after, c.want, rate)
 	}
 	r.beginScrape()
 	r.endScrape()
-	if len(r.samples) != 0 {
-		t.Errorf("expected the removed task's samples to be deleted, found %v", r.samples)
-	}
+	assert.Len(t, 0, r.samples, "the removed task's samples to be deleted")
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
@@ -53,9 +55,8 @@ func (c *client) expect(status int, method, path, body string, headers ...string
 	noError(c.t, err)
 	defer a.Body.Close()
 	text, err := io.ReadAll(a.Body)
-	if err != nil || a.StatusCode != status {
-		c.t.Fatalf("%s %s %s: expected %d, found %d %v\n%s", method, path, body, status, a.StatusCode, err, text)
-	}
+	require.True(c.t, err == nil && a.StatusCode == status,
+		"%s %s %s: expected %d, found %d %v\n%s", method, path, body, status, a.StatusCode, err, text)
 	return a.Header, string(text)
 }
 
@@ -80,9 +81,8 @@ func TestReadmeNamesEverySwitch(t *testing.T) {
 	readme, err := os.ReadFile("../../examples/demo-service/README.md")
 	noError(t, err)
 	for _, name := range append(odatatest.SwitchNames(), odatatest.ActionNames()...) {
-		if !strings.Contains(string(readme), "| `"+name+"` |") {
-			t.Errorf("README.md: expected a row for the switch %s, found none", name)
-		}
+		assert.True(t, strings.Contains(string(readme), "| `"+name+"` |"),
+			"README.md: expected a row for the switch %s, found none", name)
 	}
 }
 
@@ -113,22 +113,18 @@ func TestSwitchAndLedgerByHTTP(t *testing.T) {
 	if keys, next := c.page("?sap-client=100"); len(keys) != 4 || next != "Orders?sap-client=100&$skiptoken=10251" {
 		t.Errorf("expected four keys and a relative next link, found %v, %q", keys, next)
 	}
-	if keys, _ := c.page("", "Prefer", "odata.track-changes, odata.maxpagesize=3"); len(keys) != 3 {
-		t.Errorf("expected the page size that the client prefers, found %v", keys)
-	}
+	keys, _ := c.page("", "Prefer", "odata.track-changes, odata.maxpagesize=3")
+	assert.Len(t, 3, keys, "the page size that the client prefers")
 	c.expect(404, "GET", odatatest.SAPPath+"Nope", "", "sap-client", "200")
 	var l odatatest.Ledger
 	_, text := c.expect(200, "GET", "/__demo/ledger", "")
 	noError(t, json.Unmarshal([]byte(text), &l))
-	if l.Total != 3 || l.Pages != 2 || l.Rows != 7 || l.Statuses[200] != 2 || l.Statuses[404] != 1 || l.Logons != 1 ||
-		l.SessionsOpened != 1 {
-		t.Errorf("expected the counts of three requests, found %+v", l)
-	}
-	if q := l.Requests[2]; q.Headers["Sap-Client"] != "200" || !strings.Contains(q.Headers["Cookie"],
-		"SAP_SESSIONID_") ||
-		q.Path != odatatest.SAPPath+"Nope" || q.Status != 404 {
-		t.Errorf("expected the request for Nope with its headers, found %+v", q)
-	}
+	assert.True(t, l.Total == 3 && l.Pages == 2 && l.Rows == 7 && l.Statuses[200] == 2 && l.Statuses[404] == 1 &&
+		l.Logons == 1 && l.SessionsOpened == 1, "expected the counts of three requests, found %+v", l)
+	q := l.Requests[2]
+	assert.True(t, q.Headers["Sap-Client"] == "200" && strings.Contains(q.Headers["Cookie"], "SAP_SESSIONID_") &&
+		q.Path == odatatest.SAPPath+"Nope" && q.Status == 404,
+		"expected the request for Nope with its headers, found %+v", q)
 }
 
 // A token is valid only on its server and in its session, whose ID changes with the fetch and after it.
@@ -139,9 +135,7 @@ func TestWriteNeedsTokenOfItsSession(t *testing.T) {
 	c.expect(401, "POST", inbox, message)
 	c.headers["Authorization"] = "Basic dTpw"
 	h, _ := c.expect(403, "POST", inbox, message)
-	if h.Get("X-CSRF-Token") != "Required" {
-		t.Errorf("expected X-CSRF-Token: Required without a token, found %v", h)
-	}
+	assert.True(t, h.Get("X-CSRF-Token") == "Required", "expected X-CSRF-Token: Required without a token, found %v", h)
 	session := func(h http.Header) (cookie string) {
 		for _, one := range h["Set-Cookie"] {
 			if strings.HasPrefix(one, "SAP_SESSIONID_") {
@@ -164,9 +158,8 @@ func TestWriteNeedsTokenOfItsSession(t *testing.T) {
 	c.forgetCookies() // the next request goes to the other server
 	c.expect(403, "POST", inbox, message, token...)
 	l := c.service.Ledger()
-	if len(l.Writes) != 2 || l.TokenRefusals != 3 || l.Sessions["u@NWD_02"].Opened == 0 {
-		t.Errorf("expected two writes, three refusals and a session on NWD_02, found %+v", l)
-	}
+	assert.True(t, len(l.Writes) == 2 && l.TokenRefusals == 3 && l.Sessions["u@NWD_02"].Opened != 0,
+		"expected two writes, three refusals and a session on NWD_02, found %+v", l)
 }
 
 // A session that has ended is answered 401 and a page; it is no wrong password. The newest session may end the others.
@@ -177,9 +170,8 @@ func TestSessionsEnd(t *testing.T) {
 	c.expect(200, "GET", odatatest.SAPPath, "")
 	c.expect(200, "GET", odatatest.SAPPath, "")
 	h, page := c.expect(401, "GET", odatatest.SAPPath, "")
-	if !strings.Contains(page, "Session timed out") || !strings.Contains(h.Get("Set-Cookie"), "Max-Age=0") {
-		t.Errorf("expected a page, and a cookie to be deleted, found %v, %s", h, page)
-	}
+	assert.True(t, strings.Contains(page, "Session timed out") && strings.Contains(h.Get("Set-Cookie"), "Max-Age=0"),
+		"expected a page, and a cookie to be deleted, found %v, %s", h, page)
 	c.expect(200, "GET", odatatest.SAPPath, "")
 	noError(t, c.service.Set("expire-every", "0"))
 	noError(t, c.service.Set("one-session", "true"))
@@ -199,15 +191,13 @@ func TestPageThatDiffersTheSecondTime(t *testing.T) {
 		first, _ := c.page("?$skiptoken=10250")
 		second, _ := c.page("?$skiptoken=10250")
 		l := c.service.Ledger()
-		if slices.Equal(first, second) || len(second) != 20 || (len(l.Deleted) == 2 &&
-			len(l.Born) == 1) != (mode == "all") {
-			t.Errorf("%s: expected two different pages, found %v, then %v; gone %v, born %v", mode, first, second,
-				l.Deleted, l.Born)
-		}
+		assert.True(t, !slices.Equal(first, second) && len(second) == 20 &&
+			(len(l.Deleted) == 2 && len(l.Born) == 1) == (mode == "all"),
+			"%s: expected two different pages, found %v, then %v; gone %v, born %v", mode, first, second, l.Deleted,
+			l.Born)
 		slices.Sort(second)
-		if slices.Equal(first, second) != (mode == "reorder") {
-			t.Errorf("%s: expected the same keys with reorder alone, found %v, then %v", mode, first, second)
-		}
+		assert.True(t, slices.Equal(first, second) == (mode == "reorder"),
+			"%s: expected the same keys with reorder alone, found %v, then %v", mode, first, second)
 	}
 }
 
@@ -216,9 +206,8 @@ func TestETags(t *testing.T) {
 	const address = odatatest.SAPPath + "Suppliers(2)"
 	h, text := c.expect(200, "GET", address, "")
 	etag := h.Get("ETag")
-	if etag != `W/"1"` || !strings.Contains(text, `"etag":"W/\"1\""`) {
-		t.Fatalf(`expected W/"1" in header and body, found %s, %s`, etag, text)
-	}
+	require.True(t, etag == `W/"1"` && strings.Contains(text, `"etag":"W/\"1\""`),
+		`expected W/"1" in header and body, found %s, %s`, etag, text)
 	c.expect(304, "GET", address, "", "If-None-Match", etag)
 	c.expect(428, "MERGE", address, `{"City":"x"}`)
 	for _, step := range []struct {
@@ -240,7 +229,5 @@ func TestETags(t *testing.T) {
 // noError ends a test at an error that is not its subject.
 func noError(t testing.TB, err error) {
 	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 }

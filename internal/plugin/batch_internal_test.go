@@ -1,7 +1,6 @@
 package plugin
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"testing"
@@ -36,9 +35,7 @@ func TestRowsAreCopiedSeparately(t *testing.T) {
 	} {
 		call := &batchCall{batch: b, rows: c.rows, padded: true}
 		require.NoError(t, (&Instance{}).checkRows(call))
-		if call.padded != c.padded {
-			t.Errorf("%s: expected padded %t, found %t", c.name, c.padded, call.padded)
-		}
+		assert.True(t, call.padded == c.padded, "%s: expected padded %t, found %t", c.name, c.padded, call.padded)
 		rows := make([]byte, len(c.rows)*abi.RowBytes)
 		data := make([]byte, call.transferBytes())
 		call.write(rows, data)
@@ -53,21 +50,17 @@ func TestRowsAreCopiedSeparately(t *testing.T) {
 				entry := row[sliceOffset(part):]
 				start := int(binary.LittleEndian.Uint32(entry[8:]))
 				size := int(binary.LittleEndian.Uint32(entry[12:]))
-				if !bytes.Equal(data[start:start+size], b.Bytes(slice)) {
-					t.Errorf("%s: row %d: expected %q, found %q", c.name, n, b.Bytes(slice), data[start:start+size])
-				}
-				if c.padded && start < end {
-					t.Errorf("%s: row %d: expected data from byte %d on, found it at %d", c.name, n, end, start)
-				}
+				assert.Equal(t, b.Bytes(slice), data[start:start+size], c.name, "row", n)
+				assert.True(t, !c.padded || start >= end,
+					"%s: row %d: expected data from byte %d on, found it at %d", c.name, n, end, start)
 				end = start + size
 				if slice == c.rows[n].Value {
 					end += valuePadding
 				}
 			}
 		}
-		if c.padded && end > len(data) {
-			t.Errorf("%s: expected at least %d bytes with the padding, found %d", c.name, end, len(data))
-		}
+		assert.True(t, !c.padded || end <= len(data),
+			"%s: expected at least %d bytes with the padding, found %d", c.name, end, len(data))
 	}
 }
 
@@ -82,13 +75,10 @@ func TestRepeatedBytesCountOnce(t *testing.T) {
 	small := wit.Row{Value: wit.ValueSlice{Encoding: wit.Schemaless, Size: 400}}
 	for n, input := range []*wit.Row{&large, &small, &small, &small} {
 		row := wit.Row{Value: wit.ValueSlice{Encoding: wit.Unchanged}}
-		if err := check.translateRow(n, &row, input); err != nil {
-			t.Errorf("row %d: expected no error within the limit, found %v", n, err)
-		}
+		assert.NoError(t, check.translateRow(n, &row, input), "row", n, "no error within the limit")
 	}
 	row := wit.Row{Value: wit.ValueSlice{Encoding: wit.Unchanged}}
 	var tooLarge *abi.TooLarge
-	if err := check.translateRow(4, &row, &small); !errors.As(err, &tooLarge) {
-		t.Errorf("row 4: expected the limit of 1000 bytes to be exceeded, found %v", err)
-	}
+	err := check.translateRow(4, &row, &small)
+	assert.True(t, errors.As(err, &tooLarge), "row 4: expected the limit of 1000 bytes to be exceeded, found %v", err)
 }

@@ -35,9 +35,8 @@ func TestApplyAllocatesNothing(t *testing.T) {
 			for range 5 {
 				apply()
 			}
-			if n := testing.AllocsPerRun(50, apply); n > 0 {
-				t.Errorf("%s: %v allocations for 500 rows", component, n)
-			}
+			n := testing.AllocsPerRun(50, apply)
+			assert.True(t, n <= 0, "%s: %v allocations for 500 rows", component, n)
 		}
 	})
 }
@@ -55,21 +54,16 @@ func TestNestedSchemaIDsAreTranslated(t *testing.T) {
 		t.Helper()
 		for _, r := range b.Rows {
 			v, n, err := connectdata.ReadSchemaless(b.Bytes(r.Value))
-			if err != nil || n != int(r.Value.Size) {
-				t.Fatal(err, n)
-			}
+			require.True(t, err == nil && n == int(r.Value.Size), "%v %v", err, n)
 			headers, err := connectdata.Headers(nil, b.Bytes(r.Headers))
-			if err != nil || len(headers) != 3 {
-				t.Fatal(err, headers)
-			}
+			require.True(t, err == nil && len(headers) == 3, "%v %v", err, headers)
 			if s := reg.Get(headers[0].Schema); s == nil || *s.Root().Name != "other" {
 				t.Errorf("header of schema %d", headers[0].Schema)
 			}
 			for _, x := range append(v.(connectdata.List), mustDynamic(t, headers[1].Value)) {
-				if s := x.(connectdata.Nested); reg.Get(s.Schema) == nil || *reg.Get(s.Schema).Root().Name != "mine" ||
-					string(s.Bytes) != "\x04in" {
-					t.Errorf("struct of schema %d: %q", s.Schema, s.Bytes)
-				}
+				s := x.(connectdata.Nested)
+				assert.True(t, reg.Get(s.Schema) != nil && *reg.Get(s.Schema).Root().Name == "mine" &&
+					string(s.Bytes) == "\x04in", "struct of schema %d: %q", s.Schema, s.Bytes)
 			}
 		}
 	}
@@ -90,9 +84,8 @@ func TestNestedSchemaIDsAreTranslated(t *testing.T) {
 	useInstance(t, binding, func(ctx context.Context, i *plugin.Instance) {
 		_, err := i.Apply(ctx, []byte("copy"), b)
 		assert.Error(t, err, "a schemaless value of")
-		if _, err := i.Describe(ctx); err != nil {
-			t.Errorf("the host's invalid argument closed the instance: %v", err)
-		}
+		_, err = i.Describe(ctx)
+		assert.NoError(t, err, "the host's invalid argument closed the instance")
 	})
 }
 
@@ -153,9 +146,7 @@ func TestPoolIsBounded(t *testing.T) {
 	first, err := pool.Acquire(t.Context())
 	require.NoError(t, err)
 	second, err := pool.Acquire(t.Context())
-	if err != nil || first == second {
-		t.Fatal(err)
-	}
+	require.True(t, err == nil && first != second, "%v", err)
 	short, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
 	_, err = pool.Acquire(short)
@@ -166,9 +157,7 @@ func TestPoolIsBounded(t *testing.T) {
 		got <- i
 	}()
 	pool.Release(second)
-	if i := <-got; i != second {
-		t.Error("expected the released instance")
-	}
+	assert.True(t, <-got == second, "expected the released instance")
 	pool.Release(first)
 	pool.Release(second)
 	assertInstances(t, pool, 2, "released")
@@ -201,9 +190,8 @@ func TestPoolUnderConcurrency(t *testing.T) {
 	}
 	wait.Wait()
 	got := first.Current().Module().Metrics
-	if got.Instances > 6 || got.Recycled == 0 || got.Traps != 0 || got.Calls != 12*15+extraCalls(12, 15) {
-		t.Errorf("expected at most 6 instances, some replaced, and no trap, found %+v", got)
-	}
+	assert.True(t, got.Instances <= 6 && got.Recycled != 0 && got.Traps == 0 && got.Calls == 12*15+extraCalls(12, 15),
+		"expected at most 6 instances, some replaced, and no trap, found %+v", got)
 }
 
 // extraCalls returns the calls that the component "few" needs because it returns early.
@@ -223,12 +211,10 @@ func TestGuestCollectsGarbage(t *testing.T) {
 	withInstance(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
 		in := batch(t, reg, 500, 100)
 		for n := range 150 { // each creates more than 100 KB of garbage
-			if _, err := i.Encode(ctx, nil, in, originsOf(in), nil); err != nil {
-				t.Fatal(n, err)
-			}
-			if got := i.Module().Metrics.MemoryBytes; got > 12<<20 {
-				t.Fatalf("call %d: memory has grown to %d bytes", n, got)
-			}
+			_, err := i.Encode(ctx, nil, in, originsOf(in), nil)
+			require.True(t, err == nil, "%v %v", n, err)
+			got := i.Module().Metrics.MemoryBytes
+			require.True(t, got <= 12<<20, "call %d: memory has grown to %d bytes", n, got)
 		}
 	})
 }

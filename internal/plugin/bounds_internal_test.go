@@ -2,7 +2,6 @@ package plugin
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -52,9 +51,7 @@ func TestDescriptionCheckEndsWithContext(t *testing.T) {
 	require.NoError(t, mod.checkDescription(t.Context(), long))
 	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := mod.checkDescription(canceled, long); !errors.Is(err, context.Canceled) {
-		t.Errorf("expected %v, found %v", context.Canceled, err)
-	}
+	assert.ErrorIs(t, mod.checkDescription(canceled, long), context.Canceled)
 }
 
 func TestOffsetsAreBounded(t *testing.T) {

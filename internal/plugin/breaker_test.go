@@ -61,9 +61,7 @@ func callsUntilSuccess(t *testing.T, binding *plugin.Binding) (tries int) {
 	t.Helper()
 	for err := prepareOn(t, binding); err != nil; err = prepareOn(t, binding) {
 		tries++
-		if !binding.ShouldRetry(err) {
-			t.Fatalf("try %d: expected to try again after %v", tries, err)
-		}
+		require.True(t, binding.ShouldRetry(err), "try %d: expected to try again after %v", tries, err)
 		if c := binding.Candidate(); c != nil {
 			binding.Promote(c)
 		}
@@ -82,10 +80,8 @@ func TestBrokenVersionIsStopped(t *testing.T) {
 	}
 	err := prepareOn(t, binding)
 	var stopped *plugin.StoppedError
-	if !errors.As(err, &stopped) || stopped.Times != plugin.BreaksToOpen || stopped.Cause != "call.ms" ||
-		stopped.Hash != binding.Status().Hash {
-		t.Fatalf("expected the version to be stopped, found %v", err)
-	}
+	require.True(t, errors.As(err, &stopped) && stopped.Times == plugin.BreaksToOpen && stopped.Cause == "call.ms" &&
+		stopped.Hash == binding.Status().Hash, "expected the version to be stopped, found %v", err)
 	message := "plugin fickle 1.0.0 (" + stopped.Hash[:12] +
 		", connector orders) is stopped: its prepare broke 20 times in succession, last by call.ms"
 	assert.Error(t, err, message)
@@ -96,17 +92,14 @@ func TestBrokenVersionIsStopped(t *testing.T) {
 		_, err := i.Describe(t.Context())
 		return err
 	})
-	if !errors.As(err, &stopped) {
-		t.Errorf("describe: expected the version to be stopped, found %v", err)
-	}
+	assert.True(t, errors.As(err, &stopped), "describe: expected the version to be stopped, found %v", err)
 	other := boundTo(t, m, "items", wit.ComponentTransformation, "Fickle")
 	if err := prepareOn(t, other); !errors.As(err, &trap) || errors.As(err, &stopped) {
 		t.Errorf("another connector: expected a call, found %v", err)
 	}
-	if got := binding.Current().Module().Metrics; got.Stopped != 1 ||
-		got.Aborted["call.ms"] != int64(plugin.BreaksToOpen)+1 {
-		t.Errorf("expected one stopped version and %d calls out of time, found %+v", plugin.BreaksToOpen+1, got)
-	}
+	got := binding.Current().Module().Metrics
+	assert.True(t, got.Stopped == 1 && got.Aborted["call.ms"] == int64(plugin.BreaksToOpen)+1,
+		"expected one stopped version and %d calls out of time, found %+v", plugin.BreaksToOpen+1, got)
 	put(t, folder, "fickle.wasm", fickle(t, "1.0.1", prepareWorks))
 	require.NoError(t, m.Reload(t.Context()))
 	binding.Promote(binding.Candidate())
@@ -127,14 +120,11 @@ func TestTwoStoppedFunctionsAreRetried(t *testing.T) {
 			time.Sleep(40 * time.Second)
 			stop("test")
 			for range 3 {
-				if breaker.Check("apply", time.Now()) == nil {
-					t.Error("apply: expected it to be stopped by test")
-				}
+				assert.True(t, breaker.Check("apply", time.Now()) != nil, "apply: expected it to be stopped by test")
 			}
 			time.Sleep(31 * time.Second)
-			if err := breaker.Check("apply", time.Now()); err != nil {
-				t.Errorf("expected apply to be retried, found %v", err)
-			}
+			err := breaker.Check("apply", time.Now())
+			assert.True(t, err == nil, "expected apply to be retried, found %v", err)
 		})
 	}
 }
@@ -145,35 +135,24 @@ func TestStoppedVersionIsRetried(t *testing.T) {
 		breaker := plugin.NewBreaker()
 		isAllowed := func(function string) bool { return breaker.Check(function, time.Now()) == nil }
 		for range plugin.BreaksToOpen {
-			if !isAllowed("apply") {
-				t.Fatal("stopped too early")
-			}
+			require.True(t, isAllowed("apply"), "stopped too early")
 			breaker.Bad("apply", time.Now())
 		}
-		if isAllowed("apply") || isAllowed("describe") {
-			t.Error("expected every function to be stopped")
-		}
+		assert.True(t, !isAllowed("apply") && !isAllowed("describe"), "expected every function to be stopped")
 		for range 7 { // calls of other instances that were running
 			breaker.Bad("apply", time.Now())
 		}
 		time.Sleep(30 * time.Second)
-		if !isAllowed("describe") || !isAllowed("apply") || isAllowed("apply") {
-			t.Error("expected one call of the failed function, and any of the others")
-		}
+		assert.True(t, isAllowed("describe") && isAllowed("apply") && !isAllowed("apply"),
+			"expected one call of the failed function, and any of the others")
 		breaker.Good("describe")
 		breaker.Bad("apply", time.Now())
 		time.Sleep(59 * time.Second)
-		if isAllowed("apply") {
-			t.Error("expected a pause of 60 s after the second failure")
-		}
+		assert.True(t, !isAllowed("apply"), "expected a pause of 60 s after the second failure")
 		time.Sleep(time.Second)
-		if !isAllowed("apply") {
-			t.Fatal("expected another try")
-		}
+		require.True(t, isAllowed("apply"), "expected another try")
 		breaker.Inconclusive("apply")
-		if !isAllowed("apply") {
-			t.Error("expected to try again after a canceled call")
-		}
+		assert.True(t, isAllowed("apply"), "expected to try again after a canceled call")
 		breaker.Good("apply")
 		for n := range 3 * plugin.BreaksToOpen {
 			breaker.Bad("apply", time.Now())
@@ -183,9 +162,8 @@ func TestStoppedVersionIsRetried(t *testing.T) {
 			if n%7 == 6 {
 				time.Sleep(11 * time.Minute) // old failures do not count
 			}
-			if !isAllowed("apply") {
-				t.Fatalf("trap %d: stopped despite successful calls and long pauses in between", n)
-			}
+			require.True(t, isAllowed("apply"),
+				"trap %d: stopped despite successful calls and long pauses in between", n)
 		}
 	})
 }
@@ -204,13 +182,11 @@ func TestBrokenVersionIsRolledBack(t *testing.T) {
 			assert.Equal(t, 3, callsUntilSuccess(t, binding), "broken calls before the rollback")
 			reason := "version 1.1.0 was rolled back: 3 calls broke soon after it was activated for connector " +
 				"orders, last prepare by call.ms"
-			if got := binding.Status(); got.Version != "1.0.0" || got.Rejected != reason || got.Candidate != "" ||
-				got.Removed {
-				t.Errorf("expected 1.0.0 and the reason %q, found %+v", reason, got)
-			}
-			if !strings.Contains(log.String(), "plugin version rolled back") {
-				t.Error("expected a line in the log, found", log.String())
-			}
+			got := binding.Status()
+			assert.True(t, got.Version == "1.0.0" && got.Rejected == reason && got.Candidate == "" && !got.Removed,
+				"expected 1.0.0 and the reason %q, found %+v", reason, got)
+			assert.True(t, strings.Contains(log.String(), "plugin version rolled back"),
+				"expected a line in the log, found %v", log.String())
 			// New connectors get the old version, and the list contains the reason.
 			if found, err := m.Find(wit.ComponentTransformation, "Fickle", ""); err != nil || found.Version != "1.0.0" {
 				t.Errorf("a new connector: %s %v", found.Version, err)
@@ -245,9 +221,8 @@ func TestBrokenVersionIsRolledBack(t *testing.T) {
 			callsUntilSuccess(t, binding)
 			assert.Equal(t, "1.0.0", binding.Status().Version, "1.0.0 again")
 			put(t, folder, file, fickle(t, "1.2.0", prepareWorks))
-			if err := m.Reload(t.Context()); err != nil || binding.Candidate() == nil {
-				t.Fatalf("a fixed version: %v", err)
-			}
+			err = m.Reload(t.Context())
+			require.True(t, err == nil && binding.Candidate() != nil, "a fixed version: %v", err)
 			binding.Promote(binding.Candidate())
 			if got := binding.Status(); got.Version != "1.2.0" || got.Rejected != "" {
 				t.Errorf("expected 1.2.0 and no rejected version, found %+v", got)
@@ -257,9 +232,7 @@ func TestBrokenVersionIsRolledBack(t *testing.T) {
 			c := binding.Candidate()
 			if file == "newer.wasm" {
 				assert.Error(t, err, "none of its files has a previous version")
-				if c != nil {
-					t.Errorf("expected no rollback, found the candidate %v", c)
-				}
+				assert.True(t, c == nil, "expected no rollback, found the candidate %v", c)
 			} else if err != nil || c == nil || c.Module().Version != "1.0.0" {
 				t.Errorf("expected a rollback to 1.0.0, found %v, %v", c, err)
 			}
@@ -271,8 +244,7 @@ func TestBrokenVersionIsRolledBack(t *testing.T) {
 func TestRollbackWithoutEarlierVersion(t *testing.T) {
 	_, binding, _, _ := bindFickle(t, "1.0.0", prepareLoops)
 	for range 5 {
-		if err := prepareOn(t, binding); err == nil || binding.ShouldRetry(err) {
-			t.Fatalf("expected no retry after %v", err)
-		}
+		err := prepareOn(t, binding)
+		require.True(t, err != nil && !binding.ShouldRetry(err), "expected no retry after %v", err)
 	}
 }

@@ -30,37 +30,29 @@ func checkFile(t *testing.T, path string) (*plugin.CheckResult, string) {
 
 func TestCheck(t *testing.T) {
 	c, findings := checkFile(t, guesttest.Build(t, allGuest))
-	if c.Refused() || c.Info.Name != "all" || !strings.Contains(findings,
-		"source org.example.AllSource: has no documentation") ||
-		!strings.Contains(findings, "panic: runtime error: index out of range") ||
-		!strings.Contains(findings, "source org.example.AllSource: validate returns nothing for the setting text") {
-		t.Errorf("%+v %s", c, findings)
-	}
-	if m := c.Metered; m.BytesOut <= c.Info.Size || m.Functions < 1000 || m.Entries == 0 || m.Loops == 0 ||
-		m.Copies == 0 || m.Leaves == 0 {
-		t.Errorf("expected a larger module with all kinds of metered code, found %+v", m)
-	}
+	assert.True(t, !c.Refused() && c.Info.Name == "all" &&
+		strings.Contains(findings, "source org.example.AllSource: has no documentation") &&
+		strings.Contains(findings, "panic: runtime error: index out of range") &&
+		strings.Contains(findings, "source org.example.AllSource: validate returns nothing for the setting text"),
+		"%+v %s", c, findings)
+	m := c.Metered
+	assert.True(t, m.BytesOut > c.Info.Size && m.Functions >= 1000 && m.Entries != 0 && m.Loops != 0 && m.Copies != 0 &&
+		m.Leaves != 0, "expected a larger module with all kinds of metered code, found %+v", m)
 	// Every function of the contract was called.
 	calledFunctions := map[string]bool{}
 	for _, call := range c.Calls {
 		calledFunctions[call.Function] = true
 		// The command panics without its option, which is a finding and no reason to reject the plugin.
-		if call.Answer == "trap" && call.Function != "tools.run" {
-			t.Errorf("expected no trap, found %+v", call)
-		}
+		assert.True(t, call.Answer != "trap" || call.Function == "tools.run", "expected no trap, found %+v", call)
 	}
 	for _, i := range c.Info.Interfaces {
 		for _, f := range canon.Functions(i) {
-			if !calledFunctions[i+"."+f.Name] {
-				t.Errorf("%s.%s was not called", i, f.Name)
-			}
+			assert.True(t, calledFunctions[i+"."+f.Name], "%s.%s was not called", i, f.Name)
 		}
 	}
 	assert.Equal(t, 8, len(c.Info.Interfaces), "interfaces of the guest")
-	if _, err := plugin.Check(t.Context(), filepath.Join(t.TempDir(), "none.wasm"),
-		plugin.Options{}); !os.IsNotExist(err) {
-		t.Error(err)
-	}
+	_, err := plugin.Check(t.Context(), filepath.Join(t.TempDir(), "none.wasm"), plugin.Options{})
+	assert.True(t, os.IsNotExist(err), "%v", err)
 }
 
 // Findings name the place and the reason.
@@ -84,9 +76,8 @@ func TestCheckFindings(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "x.wasm")
 			require.NoError(t, os.WriteFile(path, c.module, 0o600))
 			got, findings := checkFile(t, path)
-			if !got.Refused() || !strings.Contains(findings, c.want) || (got.Info.Err == nil) != c.loaded {
-				t.Errorf("expected %q, found %v %s", c.want, got.Info.Err, findings)
-			}
+			assert.True(t, got.Refused() && strings.Contains(findings, c.want) && (got.Info.Err == nil) == c.loaded,
+				"expected %q, found %v %s", c.want, got.Info.Err, findings)
 		})
 	}
 	c, findings := checkFile(t, guesttest.Build(t, rogue))
@@ -120,25 +111,21 @@ func TestCheckTimeIsBounded(t *testing.T) {
 	want := plugin.Finding{Refused: true, Where: "all calls",
 		Text: fmt.Sprintf("expected compiling and all calls to take at most %v together: 1 calls were made, "+
 			"the others were not tried", timeout)}
-	if len(c.Findings) != 1 || c.Findings[0] != want || len(c.Calls) != 1 || c.Info.Name != "slow" {
-		t.Errorf("expected only the call of describe and the finding %+v, found the calls %+v and findings %+v", want,
-			c.Calls, c.Findings)
-	}
+	assert.True(t, len(c.Findings) == 1 && c.Findings[0] == want && len(c.Calls) == 1 && c.Info.Name == "slow",
+		"expected only the call of describe and the finding %+v, found the calls %+v and findings %+v", want, c.Calls,
+		c.Findings)
 	// Compiling counts toward the time.
 	c, err = plugin.CheckWithin(t.Context(), path, plugin.Options{}, time.Nanosecond)
-	if err != nil || !c.Refused() || len(c.Findings) != 1 || !strings.HasPrefix(c.Findings[0].String(),
-		"load: expected compiling and describe to take at most 1ns") {
-		t.Errorf("%v, %+v", err, c.Findings)
-	}
+	assert.True(t, err == nil && c.Refused() && len(c.Findings) == 1 &&
+		strings.HasPrefix(c.Findings[0].String(), "load: expected compiling and describe to take at most 1ns"),
+		"%v, %+v", err, c.Findings)
 	assert.Equal(t, time.Minute, plugin.CheckTime, "the time limit in the help of plugins check")
 }
 
 // A plugin without faults passes all calls: they receive the contexts that open and prepare returned.
 func TestCheckPassesExample(t *testing.T) {
 	c, findings := checkFile(t, guesttest.Build(t, "../../examples/plugin-transform"))
-	if c.Refused() || findings != "" {
-		t.Error(findings)
-	}
+	assert.True(t, !c.Refused() && findings == "", "%v", findings)
 	for _, call := range c.Calls {
 		assert.Equal(t, "answered", call.Answer, call)
 	}
@@ -184,14 +171,11 @@ func TestCheckOfInvalidCommands(t *testing.T) {
 		c, findings := checkFile(t, commandsOf(t, commands...))
 		if want == "" {
 			// Its commands are valid; all other calls trap in this guest.
-			if c.Info.Err != nil {
-				t.Errorf("expected no error, found %v", c.Info.Err)
-			}
+			assert.NoError(t, c.Info.Err)
 			continue
 		}
-		if c.Info.Err == nil || !strings.HasPrefix(findings, "load: "+want) || strings.Count(findings, "\n") != 1 {
-			t.Errorf("expected %q once, found %s", want, findings)
-		}
+		assert.True(t, c.Info.Err != nil && strings.HasPrefix(findings, "load: "+want) &&
+			strings.Count(findings, "\n") == 1, "expected %q once, found %s", want, findings)
 	}
 }
 
@@ -297,9 +281,8 @@ func assertFoundOnce(t *testing.T, description wit.Description, want string) {
 	path := filepath.Join(t.TempDir(), "k.wasm")
 	module := guesttest.Static(description, "", wit.InterfaceTransform, wit.InterfaceSource)
 	require.NoError(t, os.WriteFile(path, module, 0o600))
-	if _, findings := checkFile(t, path); strings.Count(findings, want) != 1 {
-		t.Errorf("expected %q once, found\n%s", want, findings)
-	}
+	_, findings := checkFile(t, path)
+	assert.True(t, strings.Count(findings, want) == 1, "expected %q once, found\n%s", want, findings)
 }
 
 // Check finds each kind of problem once, including those that loading rejects.

@@ -85,18 +85,14 @@ func TestDeadlinesCountWork(t *testing.T) {
 				err := call.tick(c.ticks, c.wait)
 				elapsed := time.Since(began)
 				var overdue *timeLimitError
-				if errors.As(err, &overdue) != c.ended || (err == nil) == c.ended {
-					t.Fatalf("after %v: expected the call to end: %v, found %v", elapsed, c.ended, err)
-				}
-				if c.ended && elapsed < limit {
-					t.Errorf("expected to end after %v at the earliest, found %v", limit, elapsed)
-				}
-				if elapsed < c.byClock*8/10 || elapsed > c.byClock*12/10+2*c.wait {
-					t.Errorf("expected about %v of wall time, found %v", c.byClock, elapsed)
-				}
-				if c.ended && (overdue.Elapsed > 0) != (elapsed >= clockFactor*limit) {
-					t.Errorf("after %v: %v", elapsed, overdue)
-				}
+				require.True(t, errors.As(err, &overdue) == c.ended && (err == nil) != c.ended,
+					"after %v: expected the call to end: %v, found %v", elapsed, c.ended, err)
+				assert.True(t, !c.ended || elapsed >= limit,
+					"expected to end after %v at the earliest, found %v", limit, elapsed)
+				assert.True(t, elapsed >= c.byClock*8/10 && elapsed <= c.byClock*12/10+2*c.wait,
+					"expected about %v of wall time, found %v", c.byClock, elapsed)
+				assert.True(t, !c.ended || (overdue.Elapsed > 0) == (elapsed >= clockFactor*limit),
+					"after %v: %v", elapsed, overdue)
 			})
 		})
 	}
@@ -119,9 +115,8 @@ func TestDeadlinesCountHostFunctions(t *testing.T) {
 		for range 5 {
 			err = cmp.Or(err, callOut())
 		}
-		if !errors.As(err, new(*timeLimitError)) {
-			t.Errorf("expected to end after a second in host functions, found %v", err)
-		}
+		assert.True(t, errors.As(err, new(*timeLimitError)),
+			"expected to end after a second in host functions, found %v", err)
 	})
 	synctest.Test(t, func(t *testing.T) {
 		call := workFor(t, t.Context(), time.Second)

@@ -33,20 +33,17 @@ func equal[T any](t *testing.T, function string, want T) func(T, error) {
 func assertFault(t *testing.T, err error, kind wit.ErrorKind, message string) {
 	t.Helper()
 	var failure *wit.Error
-	if !errors.As(err, &failure) || failure.Kind != kind || failure.Message != message {
-		t.Errorf("expected the fault %s %q, found %v", kind, message, err)
-	}
+	assert.True(t, errors.As(err, &failure) && failure.Kind == kind && failure.Message == message,
+		"expected the fault %s %q, found %v", kind, message, err)
 }
 
 func TestPluginAndTools(t *testing.T) {
 	withInstance(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, _ *record.Registry) {
 		description, err := i.Describe(ctx)
-		if err != nil || description.Name != "all" || len(description.Components) != 17 ||
-			len(description.Components[0].Settings[0].Rules) != 3 ||
-			*description.Components[0].Settings[0].Rules[0].AtLeast != -5 ||
-			description.Components[1].Prefixes[0] != "all." {
-			t.Errorf("describe: %v %+v", err, description)
-		}
+		assert.True(t, err == nil && description.Name == "all" && len(description.Components) == 17 &&
+			len(description.Components[0].Settings[0].Rules) == 3 &&
+			*description.Components[0].Settings[0].Rules[0].AtLeast == -5 &&
+			description.Components[1].Prefixes[0] == "all.", "describe: %v %+v", err, description)
 		settings := []wit.Setting{{Name: "a", Value: "1"}}
 		equal(t, "validate", wit.ValidateResult{Pending: &wit.RequestBatch{State: []byte("asked"),
 			Requests: []wit.Request{{Tag: "t", Method: "GET", Target: "/x", Repeatable: true,
@@ -81,9 +78,8 @@ func TestPluginAndTools(t *testing.T) {
 		equal(t, "progress", &wit.LoadProgress{Total: wit.Ptr(uint64(1)), Complete: wit.Ptr("key")})(
 			i.Progress(ctx, nil, 0, offset))
 		offset[0] = wit.StringEntry("t", "ä\n")
-		if _, err := i.Progress(ctx, nil, 0, offset); err == nil || !strings.Contains(err.Error(), "for complete") {
-			t.Errorf("expected an error for an invalid name in complete, found %v", err)
-		}
+		_, err = i.Progress(ctx, nil, 0, offset)
+		assert.Error(t, err, "for complete", "for an invalid name in complete")
 	})
 }
 
@@ -93,14 +89,12 @@ func TestSource(t *testing.T) {
 		equal(t, "plan", wit.PlanResult{Tasks: [][]wit.Setting{settings, settings},
 			ExactlyOnce: wit.Support{Unsupported: wit.Ptr("why not")}})(i.Plan(ctx, "s", settings, 2))
 		opening, err := i.OpenSource(ctx, "s", settings, nil, nil)
-		if err != nil || opening.Ready == nil || len(opening.Ready.Feeds) != 1 {
-			t.Fatalf("open: %v %+v", err, opening)
-		}
+		require.True(t, err == nil && opening.Ready != nil && len(opening.Ready.Feeds) == 1,
+			"open: %v %+v", err, opening)
 		feed := opening.Ready.Feeds[0]
-		if s := reg.Get(feed.Value.ID); s == nil || *s.Root().Name != "line" || *feed.PollEveryMs != 1000 ||
-			feed.Partition[0].Name != "service" {
-			t.Errorf("feed: %+v", feed)
-		}
+		s := reg.Get(feed.Value.ID)
+		assert.True(t, s != nil && *s.Root().Name == "line" && *feed.PollEveryMs == 1000 &&
+			feed.Partition[0].Name == "service", "feed: %+v", feed)
 		offset := []wit.OffsetEntry{wit.IntegerEntry("n", -1), {Name: "r", Value: wit.Scalar{Real: wit.Ptr(0.5)}},
 			wit.NullEntry("z"), wit.StringEntry("t", "ü")}
 		position := append(offset[:4:4], wit.IntegerEntry("now", 7))
@@ -111,9 +105,8 @@ func TestSource(t *testing.T) {
 			7))
 		_, err = i.Next(ctx, nil, 0, nil, wit.PollReason{Start: wit.Set}, -1)
 		assertFault(t, err, wit.ErrorData, "a time before 1970")
-		if _, err = i.Next(ctx, nil, 0, nil, wit.PollReason{}, 7); err == nil {
-			t.Error("a cause outside of the enum was passed to the guest")
-		}
+		_, err = i.Next(ctx, nil, 0, nil, wit.PollReason{}, 7)
+		assert.True(t, err != nil, "a cause outside of the enum was passed to the guest")
 		_, err = i.Begin(ctx, nil, 0, nil, wit.Response{Status: 404})
 		assertFault(t, err, wit.ErrorNotFound, "status 404")
 		assertFault(t, i.CheckOffset(ctx, nil, nil), wit.ErrorIncompatible, "an offset without entries")
@@ -166,10 +159,8 @@ func TestSink(t *testing.T) {
 			IDs: []wit.RecordID{{Topic: 1, Partition: 7, Offset: 1 << 40, Part: 3},
 				{Partition: -1, Offset: -2}}}, []wit.Hint{{Row: 0, Text: "origin"}, {Row: 1, Text: "origin"}})
 		require.NoError(t, err)
-		if got := string(identified.Ready[0].State) + " " +
-			string(identified.Ready[1].State); got != "größer-7@1099511627776/3 other--1@-2/0" {
-			t.Errorf("found the record IDs %s", got)
-		}
+		got := string(identified.Ready[0].State) + " " + string(identified.Ready[1].State)
+		assert.True(t, got == "größer-7@1099511627776/3 other--1@-2/0", "found the record IDs %s", got)
 		_, err = i.Encode(ctx, nil, b, record.RecordIDs{}, nil)
 		assert.Error(t, err, "3 rows with the origins of 0")
 		rows := []uint32{4, 5}
@@ -193,9 +184,8 @@ func TestSink(t *testing.T) {
 func TestTest(t *testing.T) {
 	withInstance(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
 		matches, rowErrors, err := i.Test(ctx, nil, batch(t, reg, 4, 6))
-		if err != nil || rowErrors != nil || !cmp.Equal(matches, []bool{false, true, false, true}) {
-			t.Errorf("expected the matches false, true, false, true, found %v, %v, %v", matches, rowErrors, err)
-		}
+		assert.True(t, err == nil && rowErrors == nil && cmp.Equal(matches, []bool{false, true, false, true}),
+			"expected the matches false, true, false, true, found %v, %v, %v", matches, rowErrors, err)
 	})
 }
 
@@ -228,9 +218,8 @@ func TestContractViolationsTrap(t *testing.T) {
 				assert.Equal(t, "apply", trap.Function)
 				assert.Contains(t, trap.Error(), "panic: boom")
 			}
-			if _, err := i.Describe(ctx); err == nil {
-				t.Error("the instance responds after a trap")
-			}
+			_, err := i.Describe(ctx)
+			assert.True(t, err != nil, "the instance responds after a trap")
 		})
 	}
 	if got := binding.Current().Module().Metrics; got.Traps != 4 || got.Instances != 0 || got.Started != 4 {

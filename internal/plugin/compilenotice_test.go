@@ -5,6 +5,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
 )
 
 // A slow compilation is logged after a while and at its end; a fast one is not.
@@ -29,9 +31,8 @@ func TestSlowCompilingIsLogged(t *testing.T) {
 			}
 			time.Sleep(c.duration)
 			n.stop()
-			if got := strings.Join(reports, "; "); got != c.want {
-				t.Errorf("%+v: expected %q, found %q", c, c.want, got)
-			}
+			got := strings.Join(reports, "; ")
+			assert.True(t, got == c.want, "%+v: expected %q, found %q", c, c.want, got)
 		})
 	}
 }
@@ -42,9 +43,7 @@ func TestCompilationProgress(t *testing.T) {
 		c := &Compilation{}
 		expect := func(want string) {
 			t.Helper()
-			if got := c.String(); got != want {
-				t.Errorf("expected %q, found %q", want, got)
-			}
+			assert.Equal(t, want, c.String())
 		}
 		expect("")
 		for _, file := range []string{"embedded:odata-sink.wasm", "/plugins/own.wasm", "embedded:smt.wasm"} {

@@ -42,9 +42,7 @@ func cacheFiles(t *testing.T, cache, kind string) []string {
 func cachedDescriptions(t *testing.T, m *plugin.Manager) (descriptions []wit.Description) {
 	t.Helper()
 	for _, info := range m.Modules() {
-		if info.Err != nil {
-			t.Fatal(info.Err)
-		}
+		require.NoError(t, info.Err)
 		cached := info.Description()
 		binding, err := m.BindPlugin("orders", info.Name, "")
 		require.NoError(t, err)
@@ -71,12 +69,9 @@ func TestKnownFilesAreNotCompiled(t *testing.T) {
 	want := cachedDescriptions(t, first)
 	second, log := managerWithCache(t, folder, cache)
 	assert.Equal(t, 0, plugin.LoadedModules(second), "plugins started the second time")
-	if got := cachedDescriptions(t, second); !reflect.DeepEqual(got, want) || len(got) != 2 {
-		t.Errorf("expected %+v, found %+v", want, got)
-	}
-	if strings.Contains(log.String(), "WARN") {
-		t.Error(log.String())
-	}
+	got := cachedDescriptions(t, second)
+	assert.True(t, reflect.DeepEqual(got, want) && len(got) == 2, "expected %+v, found %+v", want, got)
+	assert.True(t, !strings.Contains(log.String(), "WARN"), "%v", log.String())
 }
 
 // countingFS counts how often each module is read completely.
@@ -127,9 +122,7 @@ func TestDamagedCacheIsRebuilt(t *testing.T) {
 				m, _ := managerWithCache(t, folder, cache)
 				want := cachedDescriptions(t, m)
 				files := cacheFiles(t, cache, kind)
-				if len(files) != 2 {
-					t.Fatalf("expected 2 files, found %v", files)
-				}
+				require.Len(t, 2, files, "files")
 				var contents [2][]byte
 				for n := range contents {
 					contents[n], _ = os.ReadFile(files[n])
@@ -139,13 +132,10 @@ func TestDamagedCacheIsRebuilt(t *testing.T) {
 						0o600))
 				}
 				m, log := managerWithCache(t, folder, cache)
-				if got := cachedDescriptions(t, m); !reflect.DeepEqual(got, want) {
-					t.Errorf("expected %+v, found %+v", want, got)
-				}
-				if n := strings.Count(log.String(), "a file of the plugin cache is damaged"); n != 2 ||
-					strings.Contains(log.String(), "<nil>") {
-					t.Errorf("expected 2 warnings with the reason, found %d: %s", n, log.String())
-				}
+				assert.Equal(t, want, cachedDescriptions(t, m))
+				n := strings.Count(log.String(), "a file of the plugin cache is damaged")
+				assert.True(t, n == 2 && !strings.Contains(log.String(), "<nil>"),
+					"expected 2 warnings with the reason, found %d: %s", n, log.String())
 				for n := range contents {
 					if rebuilt, _ := os.ReadFile(files[n]); string(rebuilt) != string(contents[n]) {
 						t.Errorf("%s: expected it to be created again", files[n])
@@ -190,15 +180,12 @@ func TestDamagedCodeIsRecompiled(t *testing.T) {
 			m, _ := managerWithCache(t, folder, cache)
 			want := cachedDescriptions(t, m)
 			files, err := filepath.Glob(filepath.Join(cache, "culvert-*.code", "*", "*"))
-			if err != nil || len(files) != 1 {
-				t.Fatalf("expected one file of compiled code, found %v, %v", files, err)
-			}
+			require.True(t, err == nil && len(files) == 1,
+				"expected one file of compiled code, found %v, %v", files, err)
 			damage(t, files[0])
 			for _, warnings := range []int{1, 0} {
 				m, log := managerWithCache(t, folder, cache)
-				if got := cachedDescriptions(t, m); !reflect.DeepEqual(got, want) {
-					t.Errorf("expected %+v, found %+v", want, got)
-				}
+				assert.Equal(t, want, cachedDescriptions(t, m))
 				assert.Equal(t, warnings, strings.Count(log.String(), "level=WARN"), log)
 				assert.Equal(t, warnings, strings.Count(log.String(), "is damaged"), log)
 			}
@@ -254,9 +241,8 @@ func TestUnusedCacheFilesAreDeleted(t *testing.T) {
 	expired := age("culvert-"+key+".code", 40)
 	kept = append(kept, age("culvert-"+key+".json", 20), age("mine", 400))
 	managerWithCache(t, folder, cache)
-	if _, err := os.Lstat(expired); err == nil {
-		t.Errorf("%s exists", expired)
-	}
+	_, err := os.Lstat(expired)
+	assert.True(t, err != nil, "%s exists", expired)
 	for _, name := range kept {
 		_, err := os.Lstat(name)
 		assert.NoError(t, err)
@@ -276,9 +262,8 @@ func TestUnsafeCacheFolders(t *testing.T) {
 		assert.Equal(t, 1, strings.Count(log.String(), "the plugin cache is not used"), log)
 		assert.Contains(t, log.String(), reason)
 	}
-	if entries, _ := os.ReadDir(writableByAll); len(entries) > 0 {
-		t.Errorf("expected the folder to stay empty, found %v", entries)
-	}
+	entries, _ := os.ReadDir(writableByAll)
+	assert.Len(t, 0, entries, "the folder to stay empty")
 }
 
 // Cached results depend on how modules are prepared: a change of the result must increase PreparationVersion.
@@ -289,9 +274,7 @@ func TestPreparationVersion(t *testing.T) {
 		"loop-free recursion", "maze", "nesting"} {
 		module := cases[name].module
 		prepared, err := code.Prepare(t.Context(), module.Bytes())
-		if err != nil {
-			t.Fatal(name, err)
-		}
+		require.True(t, err == nil, "%v %v", name, err)
 		sum.Write(prepared.Wasm)
 	}
 	started := startModule([]byte{0x41, 0x00, 0x1a}, nil)

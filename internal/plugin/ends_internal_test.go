@@ -76,13 +76,11 @@ func TestReadingResultsEndsWithContext(t *testing.T) {
 				t.Fatalf("expected at least %d checks of the context, found %d, %v", least, complete.checks, err)
 			}
 			ctx, err := run(complete.checks / 2)
-			if violation := new(abi.Violation); !errors.Is(err, context.Canceled) || errors.As(err, &violation) ||
-				canceledBy(err) == nil {
-				t.Errorf("expected an error that is not the guest's fault, found %v", err)
-			}
-			if ctx.checks > complete.checks/2+2 {
-				t.Errorf("expected to end at check %d, found it at %d", complete.checks/2+1, ctx.checks)
-			}
+			violation := new(abi.Violation)
+			assert.True(t, errors.Is(err, context.Canceled) && !errors.As(err, &violation) && canceledBy(err) != nil,
+				"expected an error that is not the guest's fault, found %v", err)
+			assert.True(t, ctx.checks <= complete.checks/2+2,
+				"expected to end at check %d, found it at %d", complete.checks/2+1, ctx.checks)
 		})
 	}
 }
@@ -94,12 +92,10 @@ func TestCanceledPreparationIsRepeated(t *testing.T) {
 	cancel()
 	cache := code.NewCompiler(t.TempDir(), provideImports, slog.New(slog.DiscardHandler)).Cache()
 	prepared, err := code.Prepare(canceled, module)
-	if !errors.Is(err, context.Canceled) || prepared != nil {
-		t.Fatalf("expected the preparation to be canceled, found %v", err)
-	}
+	require.True(t, errors.Is(err, context.Canceled) && prepared == nil,
+		"expected the preparation to be canceled, found %v", err)
 	cacheRefusal(cache, "x", Limits{}.withDefaults(), err)
 	assert.NoError(t, cachedRefusal(cache, "x", Limits{}.withDefaults()), "refused")
-	if prepared, err = code.Prepare(t.Context(), module); err != nil || prepared == nil {
-		t.Errorf("expected the module, found %v", err)
-	}
+	prepared, err = code.Prepare(t.Context(), module)
+	assert.True(t, err == nil && prepared != nil, "expected the module, found %v", err)
 }

@@ -32,14 +32,11 @@ func misbehave(t *testing.T, binding *plugin.Binding, reg *record.Registry, mode
 	t.Helper()
 	useInstance(t, binding, func(ctx context.Context, i *plugin.Instance) {
 		prepared, prepareErr := i.Prepare(ctx, []wit.Stage{{Component: mode}})
-		if prepareErr != nil {
-			t.Fatal(mode, prepareErr)
-		}
+		require.True(t, prepareErr == nil, "%v %v", mode, prepareErr)
 		in := batch(t, reg, 3, 6)
 		_, err = i.Apply(ctx, prepared, in)
-		if err != nil && (len(in.Rows) != 3 || len(in.Data) != 21 || len(in.Topics) != 1) {
-			t.Errorf("%s: expected an unchanged batch of 3 rows, 21 bytes and 1 topic, found %+v", mode, in)
-		}
+		assert.True(t, err == nil || (len(in.Rows) == 3 && len(in.Data) == 21 && len(in.Topics) == 1),
+			"%s: expected an unchanged batch of 3 rows, 21 bytes and 1 topic, found %+v", mode, in)
 	})
 	return err
 }
@@ -90,9 +87,8 @@ func TestRogueResults(t *testing.T) {
 	} {
 		t.Run(mode, func(t *testing.T) {
 			trap := assertTrap(t, misbehave(t, binding, reg, mode), want, "(connector orders)", "apply")
-			if trap != nil && strings.Contains(trap.Error(), "post-return") {
-				t.Error("post-return was called after a rejected result")
-			}
+			assert.True(t, trap == nil || !strings.Contains(trap.Error(), "post-return"),
+				"post-return was called after a rejected result")
 			if trap != nil && (trap.Plugin != "rogue" || trap.Version != "1.0.0" || trap.Connector != "orders" ||
 				trap.Function != "apply") {
 				t.Errorf("expected plugin rogue 1.0.0, connector orders and function apply, found %+v", trap)
@@ -136,9 +132,8 @@ func TestGrownInstanceIsReplaced(t *testing.T) {
 	for range 3 {
 		require.NoError(t, misbehave(t, binding, reg, "swell"))
 	}
-	if got := binding.Current().Module().Metrics; got.Recycled != 3 || got.Instances != 0 {
-		t.Errorf("expected 3 replaced instances, found %+v", got)
-	}
+	got := binding.Current().Module().Metrics
+	assert.True(t, got.Recycled == 3 && got.Instances == 0, "expected 3 replaced instances, found %+v", got)
 	binding, reg = rogueGuest(t, plugin.Options{Limits: plugin.Limits{Calls: 4}})
 	for range 4 {
 		require.NoError(t, misbehave(t, binding, reg, "nothing"))
@@ -160,14 +155,11 @@ func TestBatchResultIsBounded(t *testing.T) {
 			in := batch(t, reg, rows, 6)
 			size := len(in.Data)
 			_, err := i.Apply(ctx, []byte("row-by-row"), in)
-			if want == "" && err != nil {
-				t.Error(err)
-			}
+			assert.True(t, want != "" || err == nil, "%v", err)
 			if want != "" {
-				if trap := assertTrap(t, err, want, "plugin.rogue.limits.result.bytes"); (trap != nil &&
-					trap.Limit != "result.bytes") || len(in.Data) != size || len(in.Rows) != rows {
-					t.Errorf("found %+v, and %d bytes of %d", trap, len(in.Data), size)
-				}
+				trap := assertTrap(t, err, want, "plugin.rogue.limits.result.bytes")
+				assert.True(t, (trap == nil || trap.Limit == "result.bytes") && len(in.Data) == size &&
+					len(in.Rows) == rows, "found %+v, and %d bytes of %d", trap, len(in.Data), size)
 			}
 		})
 	}
@@ -194,9 +186,7 @@ func TestTopicsAreBounded(t *testing.T) {
 				t.Errorf("%s: %d topics, %v", c.mode, len(in.Topics), err)
 			case c.want != "":
 				assertTrap(t, err, c.want)
-				if len(in.Topics) != 1 {
-					t.Errorf("%s: the batch has %d topics", c.mode, len(in.Topics))
-				}
+				assert.True(t, len(in.Topics) == 1, "%s: the batch has %d topics", c.mode, len(in.Topics))
 			}
 		})
 	}
@@ -213,10 +203,9 @@ func TestLimitsOfUnknownPluginAreReported(t *testing.T) {
 		"plugin.shop.accept":            "beef",
 	}}, folder)
 	assert.Contains(t, log.String(), "has no effect", "plugin.shop.accept")
-	if got := log.String(); !strings.Contains(got, "plugin=presnet settings=plugin.presnet.limits.*") ||
-		strings.Contains(got, "plugin.present.limits") {
-		t.Errorf("expected a warning about presnet only, found %s", got)
-	}
+	got := log.String()
+	assert.True(t, strings.Contains(got, "plugin=presnet settings=plugin.presnet.limits.*") &&
+		!strings.Contains(got, "plugin.present.limits"), "expected a warning about presnet only, found %s", got)
 }
 
 func TestLogRateLimit(t *testing.T) {
@@ -228,24 +217,19 @@ func TestLogRateLimit(t *testing.T) {
 	since := time.Now()
 	refilled := func() int { return int(time.Since(since).Seconds() * rate) }
 	require.NoError(t, misbehave(t, binding, reg, "chatter"))
-	if got := strings.Count(log.String(), "plugin=rogue version=1.0.0 connector=orders"); got < rate ||
-		got > 2*rate+refilled() {
-		t.Errorf("expected about 10 lines of 300, found %d", got)
-	}
+	got := strings.Count(log.String(), "plugin=rogue version=1.0.0 connector=orders")
+	assert.True(t, got >= rate && got <= 2*rate+refilled(), "expected about 10 lines of 300, found %d", got)
 	assertTrap(t, misbehave(t, binding, reg, "flood"),
 		"log lines beyond the allowed 10 a second in one call (plugin.rogue.limits.log.lines.per.second)")
 	// The rate applies to the connector: its instances share it.
 	loggedBytes := len(log.String())
 	since = time.Now()
 	require.NoError(t, misbehave(t, binding, reg, "output"))
-	if more := strings.Count(log.String()[loggedBytes:], "some output"); more > 3+refilled() {
-		t.Errorf("a fresh instance logged %d lines after the rate limit", more)
-	}
+	more := strings.Count(log.String()[loggedBytes:], "some output")
+	assert.True(t, more <= 3+refilled(), "a fresh instance logged %d lines after the rate limit", more)
 	binding, reg = rogueGuest(t, plugin.Options{Logger: log.Logger(plugin.LevelTrace)})
 	require.NoError(t, misbehave(t, binding, reg, "output"))
-	if !strings.Contains(log.String(), `msg="some output"`) {
-		t.Error("expected the guest's output in the log")
-	}
+	assert.True(t, strings.Contains(log.String(), `msg="some output"`), "expected the guest's output in the log")
 }
 
 // assertTrap checks that an error is a trap whose message contains the texts, and returns it.
@@ -256,8 +240,6 @@ func assertTrap(t *testing.T, err error, want ...string) *plugin.Trap {
 		t.Errorf("expected a trap, found %v", err)
 		return nil
 	}
-	for _, w := range append(want, "plugin "+trap.Plugin+" "+trap.Version) {
-		assert.Contains(t, trap.Error(), w)
-	}
+	assert.Contains(t, trap.Error(), append(want, "plugin "+trap.Plugin+" "+trap.Version)...)
 	return trap
 }

@@ -37,9 +37,7 @@ func foreignGuest(t *testing.T, folder, prefix string, registry *record.Registry
 	plugins := t.TempDir()
 	build := exec.Command("../../testdata/guests/"+folder+"/build.sh", filepath.Join(plugins, "guest.wasm"))
 	build.Stderr = os.Stderr
-	if err := build.Run(); err != nil {
-		t.Fatalf("building the guest %s: %v", folder, err)
-	}
+	require.NoError(t, build.Run(), "building the guest", folder)
 	m := manager(t, plugin.Options{Registry: registry, Logger: log.Logger(plugin.LevelTrace)}, plugins)
 	binding, err := m.Bind("test", wit.ComponentTransformation, prefix+"Append", "")
 	if err != nil {
@@ -85,15 +83,12 @@ func writeExamples(t *testing.T, prefix string, pool *plugin.Pool, registry *rec
 		require.NoError(t, err)
 		for n, row := range b.Rows {
 			v, _, err := connectdata.Read(registry.Get(row.Value.Schema).Nodes, 0, b.Bytes(row.Value))
-			if err != nil || !bytes.Equal(v.([]byte), want[n]) {
-				t.Errorf("example %d: the guest wrote % x, expected % x (%v)", n+1, v, want[n], err)
-			}
+			assert.True(t, err == nil && bytes.Equal(v.([]byte), want[n]),
+				"example %d: the guest wrote % x, expected % x (%v)", n+1, v, want[n], err)
 		}
 		return nil
 	})
-	if err != nil || len(want) != 28 {
-		t.Fatalf("%d examples, %v", len(want), err)
-	}
+	require.True(t, err == nil && len(want) == 28, "%d examples, %v", len(want), err)
 }
 
 func encodingPage(t *testing.T) string {
@@ -117,8 +112,7 @@ func TestRealRustPanicIsLogged(t *testing.T) {
 		return err
 	})
 	assert.Error(t, err, "rust_transform")
-	if !strings.Contains(log.String(), "asked to panic in a batch of 1 rows") || !strings.Contains(log.String(),
-		"src/lib.rs:") {
-		t.Errorf("expected the panic and its place in the log, found %s", log.String())
-	}
+	assert.True(t, strings.Contains(log.String(), "asked to panic in a batch of 1 rows") &&
+		strings.Contains(log.String(), "src/lib.rs:"),
+		"expected the panic and its place in the log, found %s", log.String())
 }

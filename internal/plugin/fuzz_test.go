@@ -3,6 +3,7 @@ package plugin
 import (
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/plugin/internal/abi"
 	"github.com/culvert-project/culvert/internal/plugin/internal/schemas"
@@ -52,14 +53,10 @@ func FuzzRows(f *testing.F) {
 			content := b.Bytes(d)
 			switch d.Encoding {
 			case wit.WithSchema:
-				if registry.Get(d.Schema) == nil {
-					t.Errorf("schema %d is not the registry's", d.Schema)
-				}
+				assert.True(t, registry.Get(d.Schema) != nil, "schema %d is not the registry's", d.Schema)
 			case wit.Schemaless, wit.Raw:
 				err := i.schemas.NeedReferenced(d.Encoding, content) // looks up referenced schemas in the registry
-				if err != nil {
-					t.Errorf("%x: %v", content, err)
-				}
+				assert.True(t, err == nil, "%x: %v", content, err)
 			}
 		}
 	})

@@ -143,18 +143,16 @@ func TestVersionsWithChangedRoles(t *testing.T) {
 					assert.Equal(t, "shop 2.0.0", got)
 				case base == "built in":
 					assert.Equal(t, "shop 1.0.0", got)
-					if status := binding.Status(); !strings.Contains(status.FileError, c.moved) ||
-						binding.Candidate() != nil {
-						t.Errorf("expected a status with the rejected version, found %+v", status)
-					}
+					status := binding.Status()
+					assert.True(t, strings.Contains(status.FileError, c.moved) && binding.Candidate() == nil,
+						"expected a status with the rejected version, found %+v", status)
 				default:
 					assert.Contains(t, got, c.moved)
 				}
 				const warning = "gives other roles to settings than the previous version"
-				if lines := log.String(); strings.Contains(lines, warning) != (c.warned != "") ||
-					!strings.Contains(lines, c.warned) {
-					t.Errorf("expected a warning %q, found %s", c.warned, lines)
-				}
+				lines := log.String()
+				assert.True(t, strings.Contains(lines, warning) == (c.warned != "") &&
+					strings.Contains(lines, c.warned), "expected a warning %q, found %s", c.warned, lines)
 			})
 		}
 	}
@@ -285,10 +283,9 @@ func TestBuiltInClassIsReserved(t *testing.T) {
 	m := manager(t, plugin.Options{Embedded: embedded}, folder)
 	assert.Equal(t, "shop 1.0.0", selectedVersion(m), "the built-in")
 	binding := boundTo(t, m, "c", wit.ComponentSource, shopClass)
-	if status := binding.Status(); len(status.Others) != 2 || !strings.Contains(status.Others[0], "a-thief") ||
-		!strings.HasPrefix(status.File, "embedded:") {
-		t.Errorf("found %+v", status)
-	}
+	status := binding.Status()
+	assert.True(t, len(status.Others) == 2 && strings.Contains(status.Others[0], "a-thief") &&
+		strings.HasPrefix(status.File, "embedded:"), "found %+v", status)
 }
 
 // A file replaces the built-in transforms, which see the records of all connectors, only with plugin.NAME.replace=true.

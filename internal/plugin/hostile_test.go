@@ -231,25 +231,18 @@ func TestHostileGuests(t *testing.T) {
 			loading, elapsed, err := loadAndCall(t, c.module)
 			t.Logf("loading %v, the call %v", loading.Round(time.Millisecond), elapsed.Round(100*time.Microsecond))
 			assert.Error(t, err, c.want)
-			if elapsed > 20*time.Second {
-				t.Errorf("expected to end within 20 s, found %v", elapsed)
-			}
-			if loading > loadTime {
-				t.Errorf("expected it to be loaded or rejected within %v, found %v", loadTime, loading)
-			}
+			assert.AtMost(t, 20*time.Second, elapsed, "to end within 20 s")
+			assert.True(t, loading <= loadTime,
+				"expected it to be loaded or rejected within %v, found %v", loadTime, loading)
 			if limit := map[string]string{timeIsUp: "call.ms", stackExceeded: "stack"}[c.want]; limit != "" {
 				trap := assertTrap(t, err, "plugin hostile 1.0.0 (connector victim): prepare: ", "wasm stack trace")
-				if trap != nil && trap.Limit != limit {
-					t.Errorf("expected the limit %s, found %q", limit, trap.Limit)
-				}
+				assert.True(t, trap == nil || trap.Limit == limit, "expected the limit %s, found %q", limit, trap.Limit)
 			}
 			if c.want == timeIsUp {
 				assert.Error(t, err, "plugin.hostile.limits.call.ms")
 			}
 			for batchesBefore, tries := batches.Load(), 0; batches.Load() == batchesBefore; tries++ {
-				if tries > 120_000 {
-					t.Fatal("the other connector makes no progress")
-				}
+				require.True(t, tries <= 120_000, "the other connector makes no progress")
 				<-time.After(time.Millisecond)
 			}
 		})
@@ -306,9 +299,8 @@ func TestDeepRecursion(t *testing.T) {
 			require.NoError(t, err)
 		}
 	})
-	if got := binding.Current().Module().Metrics; got.Ticks == 0 {
-		t.Errorf("expected ticks at that depth, found %+v", got)
-	}
+	got := binding.Current().Module().Metrics
+	assert.True(t, got.Ticks != 0, "expected ticks at that depth, found %+v", got)
 }
 
 // Compiled guests that loop or wait too long are ended too, and the next call gets a new instance.
@@ -318,16 +310,13 @@ func TestTimeLimit(t *testing.T) {
 		start := time.Now()
 		assertTrap(t, misbehave(t, binding, reg, mode), timeIsUp, "(connector orders): apply: ",
 			"plugin.rogue.limits.call.ms")
-		if elapsed := time.Since(start); elapsed > 20*time.Second {
-			t.Errorf("%s: ended after %v", mode, elapsed)
-		}
+		elapsed := time.Since(start)
+		assert.True(t, elapsed <= 20*time.Second, "%s: ended after %v", mode, elapsed)
 	}
 	assert.NoError(t, misbehave(t, binding, reg, "nothing"))
 	got := binding.Current().Module().Metrics
-	if got.Aborted["call.ms"] != 2 || got.Traps != 2 || got.Ticks < 10 || got.LongestSeconds < 0.05 ||
-		got.LongestSeconds > 20 {
-		t.Errorf("expected two traps by the time limit of 50 ms, found %+v", got)
-	}
+	assert.True(t, got.Aborted["call.ms"] == 2 && got.Traps == 2 && got.Ticks >= 10 && got.LongestSeconds >= 0.05 &&
+		got.LongestSeconds <= 20, "expected two traps by the time limit of 50 ms, found %+v", got)
 }
 
 // A call returns when its context ends, before the call's deadline, with the context's error, which is not a trap.
@@ -339,14 +328,11 @@ func TestCallsEndWithContext(t *testing.T) {
 		start := time.Now()
 		_, err := i.Apply(ctx, []byte("spin"), batch(t, reg, 3, 6))
 		var trap *plugin.Trap
-		if !errors.Is(err, context.DeadlineExceeded) || errors.As(err, &trap) || binding.ShouldRetry(err) {
-			t.Errorf("expected the context's error and no trap, found %v", err)
-		}
-		if elapsed := time.Since(start); elapsed > 20*time.Second {
-			t.Errorf("ended after %v", elapsed)
-		}
+		assert.True(t, errors.Is(err, context.DeadlineExceeded) && !errors.As(err, &trap) && !binding.ShouldRetry(err),
+			"expected the context's error and no trap, found %v", err)
+		elapsed := time.Since(start)
+		assert.True(t, elapsed <= 20*time.Second, "ended after %v", elapsed)
 	})
-	if got := binding.Current().Module().Metrics; got.Traps != 0 || got.Stopped != 0 {
-		t.Errorf("expected no traps, found %+v", got)
-	}
+	got := binding.Current().Module().Metrics
+	assert.True(t, got.Traps == 0 && got.Stopped == 0, "expected no traps, found %+v", got)
 }

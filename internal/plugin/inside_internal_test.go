@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/plugin/internal/abi"
 	"github.com/culvert-project/culvert/internal/plugin/internal/schemas"
 	"github.com/culvert-project/culvert/internal/record"
@@ -41,14 +43,10 @@ func FuzzInsideRows(f *testing.F) {
 				return // too large
 			}
 			value, err := connectdata.Append(nil, nodes, 0, r.Value(nodes, 0))
-			if err != nil {
-				t.Fatalf("seed %d: %v", seed, err)
-			}
+			require.NoError(t, err, "seed", seed)
 			dynamic, err := connectdata.AppendSchemaless(nil, connectdata.List{r.Dynamic(0),
 				connectdata.Nested{Schema: id, Bytes: value}})
-			if err != nil {
-				t.Fatalf("seed %d: %v", seed, err)
-			}
+			require.NoError(t, err, "seed", seed)
 			headers := connectdata.AppendHeaders(nil, []connectdata.Header{
 				{Name: "s", Encoding: wit.WithSchema, Schema: id, Value: value},
 				{Name: "d", Encoding: wit.Schemaless, Value: dynamic},
@@ -73,26 +71,18 @@ func FuzzInsideRows(f *testing.F) {
 		check := rowCheck{instance: i, batch: b, base: uint32(base), size: uint32(len(b.Data) - base), limit: 1 << 24}
 		for n, row := range abi.AppendRows(nil, list) {
 			if err := check.translateRow(n, &row, nil); err != nil {
-				if mask == 0 {
-					t.Fatalf("seed %d, row %d: %v", seed, n, err)
-				}
+				require.True(t, mask != 0, "seed %d, row %d: %v", seed, n, err)
 				return
 			}
 			for _, d := range []wit.ValueSlice{row.Key, row.Value, row.Headers} {
-				if d.Encoding != wit.Absent && len(b.Bytes(d)) > len(b.Data) {
-					t.Fatalf("seed %d, row %d: %+v", seed, n, d)
-				}
-				if d.Encoding == wit.WithSchema && registry.Get(d.Schema) == nil {
-					t.Fatalf("seed %d, row %d: the batch does not retain schema %d", seed, n, d.Schema)
-				}
+				require.True(t, d.Encoding == wit.Absent || len(b.Bytes(d)) <= len(b.Data),
+					"seed %d, row %d: %+v", seed, n, d)
+				require.True(t, d.Encoding != wit.WithSchema || registry.Get(d.Schema) != nil,
+					"seed %d, row %d: the batch does not retain schema %d", seed, n, d.Schema)
 			}
-			if int(row.Topic) >= len(b.Topics) {
-				t.Fatalf("seed %d, row %d: topic %d", seed, n, row.Topic)
-			}
+			require.True(t, int(row.Topic) < len(b.Topics), "seed %d, row %d: topic %d", seed, n, row.Topic)
 		}
-		if len(b.Data) > 1<<22 {
-			t.Fatalf("seed %d: %d bytes", seed, len(b.Data))
-		}
+		require.True(t, len(b.Data) <= 1<<22, "seed %d: %d bytes", seed, len(b.Data))
 	})
 }
 
@@ -132,9 +122,8 @@ func FuzzDeclarations(f *testing.F) {
 		if checkLists(t.Context(), &description) == nil {
 			for _, component := range description.Components {
 				for _, key := range component.Settings {
-					if len(key.Name) > maxNameBytes || strings.Count(key.Name, "{n}") > 1 {
-						t.Errorf("seed %d: %q was accepted", seed, key.Name)
-					}
+					assert.True(t, len(key.Name) <= maxNameBytes && strings.Count(key.Name, "{n}") <= 1,
+						"seed %d: %q was accepted", seed, key.Name)
 				}
 			}
 		}
@@ -145,8 +134,7 @@ func FuzzDeclarations(f *testing.F) {
 				wit.IntegerEntry(anyText(), r.Int64()), wit.NullEntry(anyText())}[r.IntN(3)]
 			size += len(fields[i].Name)
 		}
-		if CheckOffset("next", fields) == nil && size > wit.MaxOffsetBytes {
-			t.Errorf("seed %d: an offset of more than %d bytes was accepted", seed, size)
-		}
+		assert.True(t, CheckOffset("next", fields) != nil || size <= wit.MaxOffsetBytes,
+			"seed %d: an offset of more than %d bytes was accepted", seed, size)
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 )
 
 // The stored version ranges are read as stored by Kafka Connect's own class.
@@ -25,9 +26,7 @@ func TestRealVersionRanges(t *testing.T) {
 	var stderr bytes.Buffer
 	c.Stderr = &stderr
 	out, err := c.Output()
-	if err != nil {
-		t.Fatalf("%v\n%s%s", err, out, stderr.String())
-	}
+	require.True(t, err == nil, "%v\n%s%s", err, out, stderr.String())
 	for i, line := range strings.Split(strings.TrimSuffix(string(out), "\n"), "\n") {
 		assert.Equal(t, versionsAsKafka(t)[i], line)
 	}

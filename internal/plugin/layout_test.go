@@ -54,16 +54,14 @@ func TestResultOffsets(t *testing.T) {
 		require.NoError(t, err)
 		area := image.Blocks[0].Data
 		size, align := c.fn.ResultSize()
-		if int(size) != payloadOffset+max(c.size, errorSize) || align != 4 || len(area) != int(size) {
-			t.Errorf("%s: size %d, alignment %d", c.fn.Name, size, align)
-		}
+		assert.True(t, int(size) == payloadOffset+max(c.size, errorSize) && align == 4 && len(area) == int(size),
+			"%s: size %d, alignment %d", c.fn.Name, size, align)
 		for offset, want := range c.lengths {
 			// The length of a list is 4 bytes after its pointer.
 			assert.Equal(t, want, binary.LittleEndian.Uint32(area[payloadOffset+offset+4:]), c.fn.Name, offset)
 		}
-		if c.fn == decodeFunc && (area[payloadOffset+40] != 1 || area[payloadOffset+52] != 1) {
-			t.Errorf("wrong offset of next or more: %v", area)
-		}
+		assert.True(t, c.fn != decodeFunc || (area[payloadOffset+40] == 1 && area[payloadOffset+52] == 1),
+			"wrong offset of next or more: %v", area)
 	}
 	assert.Equal(t, errorSize, canon.SizeOf[wit.Error](), "bytes of an error")
 }
@@ -76,7 +74,5 @@ func TestVersionOrder(t *testing.T) {
 			assert.Equal(t, cmp.Compare(i, j), CompareVersions(a, b), a, b)
 		}
 	}
-	if CompareVersions("1.0.0+5", "v1.0") != 0 {
-		t.Error("expected equal versions, whatever their build metadata")
-	}
+	assert.True(t, CompareVersions("1.0.0+5", "v1.0") == 0, "expected equal versions, whatever their build metadata")
 }

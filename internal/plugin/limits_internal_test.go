@@ -65,10 +65,9 @@ func TestInvalidLimits(t *testing.T) {
 		"plugin.a.limits.recycle.bytes": {value: " 7 "},
 	} {
 		byPlugin, err := limitsOf(Limits{}, map[string]string{key: c.value})
-		if (c.want == "" && (err != nil || byPlugin["a"].RecycleBytes != 7)) ||
-			(c.want != "" && (err == nil || !strings.HasPrefix(err.Error(), key+": "+c.want))) {
-			t.Errorf("%s: expected %q, found %v, %v", key, c.want, byPlugin, err)
-		}
+		assert.True(t, (c.want != "" || (err == nil && byPlugin["a"].RecycleBytes == 7)) &&
+			(c.want == "" || (err != nil && strings.HasPrefix(err.Error(), key+": "+c.want))),
+			"%s: expected %q, found %v, %v", key, c.want, byPlugin, err)
 	}
 }
 
@@ -129,8 +128,6 @@ func TestRowsOfALoadAreBounded(t *testing.T) {
 		"one to sixteen letters a–z for complete":  {Complete: wit.Ptr("KEY")},
 	} {
 		err := checkProgress(progress)
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("expected %q, found %v", want, err)
-		}
+		assert.Error(t, err, want)
 	}
 }

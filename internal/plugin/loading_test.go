@@ -55,20 +55,16 @@ func TestUnneededPluginsLoadLast(t *testing.T) {
 		return manager(t, plugin.Options{CacheDir: filepath.Join(t.TempDir(), "cache"), Needed: needed}, folder)
 	}
 	m := load(plugin.Requirement{Class: "org.example.AllSource"})
-	if isLoaded, _ := state(m, "used"); !isLoaded {
-		t.Error("expected the required plugin")
-	}
-	if isLoaded, err := state(m, "hostile"); isLoaded || err != nil {
-		t.Errorf("expected the other plugin to be compiling, found %v %v", isLoaded, err)
-	}
+	isLoaded, _ := state(m, "used")
+	assert.True(t, isLoaded, "expected the required plugin")
+	isLoaded, err := state(m, "hostile")
+	assert.True(t, !isLoaded && err == nil, "expected the other plugin to be compiling, found %v %v", isLoaded, err)
 	waitFor(t, "the other one", func() bool { isLoaded, _ := state(m, "hostile"); return isLoaded })
 	// A manager that is closed while it loads does not wait for the engine.
 	m = load(plugin.Requirement{Class: "org.example.AllSource"})
 	start := time.Now()
 	_ = m.Close()
-	if elapsed := time.Since(start); elapsed > 50*time.Second {
-		t.Errorf("expected Close to return within 50 s, found %v", elapsed)
-	}
+	assert.AtMost(t, 50*time.Second, time.Since(start), "Close to return within 50 s")
 }
 
 // A short run does not load plugins that its connectors do not need: it would compile them at each start without
@@ -85,9 +81,8 @@ func TestNeededOnlyLoadsNoOtherPlugin(t *testing.T) {
 			require.NoError(t, err)
 			defer func() { _ = m.Close() }()
 			synctest.Wait() // background loading has ended
-			if isLoaded, err := state(m, "used"); !isLoaded {
-				t.Errorf("%s: expected the first plugin, found %v", class, err)
-			}
+			isLoaded, err := state(m, "used")
+			assert.True(t, isLoaded, "%s: expected the first plugin, found %v", class, err)
 			if isLoaded, err := state(m, "other"); isLoaded != wantOther {
 				t.Errorf("%s: the other plugin: expected loaded=%v, found %v %v", class, wantOther, isLoaded, err)
 			}
@@ -117,9 +112,7 @@ func TestCompilingIsCanceled(t *testing.T) {
 	if text, ok := <-progress; ok && !strings.Contains(text, "hostile for ") {
 		t.Errorf("expected that the progress names the plugin, found %q", text)
 	}
-	if text := compilation.String(); text != "" {
-		t.Errorf("expected no progress after the end, found %q", text)
-	}
+	assert.Equal(t, "", compilation.String(), "no progress after the end")
 }
 
 // A rejected module is not compiled again at later starts, until its file in the cache is deleted.
@@ -150,21 +143,18 @@ func TestRefusalsAreKept(t *testing.T) {
 				m, log := managerWithCache(t, folder, cache)
 				defer m.Close()
 				_, err := state(m, strings.TrimSuffix(file, ".wasm"))
-				if err == nil || !strings.Contains(err.Error(), c.want) {
-					t.Fatalf("expected %q, found %v\n%s", c.want, err, log)
-				}
+				require.True(t, err != nil && strings.Contains(err.Error(), c.want),
+					"expected %q, found %v\n%s", c.want, err, log)
 				return err
 			}
 			var cached *plugin.RefusedError
-			if err := load("hostile.wasm"); errors.As(err, &cached) {
-				t.Errorf("expected the module to be compiled the first time, found %v", err)
-			}
+			err := load("hostile.wasm")
+			assert.True(t, !errors.As(err, &cached), "expected the module to be compiled the first time, found %v", err)
 			// Neither a restart nor a touched or copied file compiles it again.
 			put(t, folder, "copy.wasm", c.module)
 			for _, file := range []string{"hostile.wasm", "copy.wasm"} {
-				if err := load(file); !errors.As(err, &cached) {
-					t.Errorf("%s: expected a cached rejection, found %v", file, err)
-				}
+				err := load(file)
+				assert.True(t, errors.As(err, &cached), "%s: expected a cached rejection, found %v", file, err)
 			}
 			if cached == nil {
 				return
@@ -172,9 +162,8 @@ func TestRefusalsAreKept(t *testing.T) {
 			assert.Contains(t, cached.Error(), "to try it now delete "+cached.File)
 			require.NoError(t, os.Remove(cached.File))
 			require.NoError(t, os.Remove(filepath.Join(folder, "copy.wasm")))
-			if err := load("hostile.wasm"); errors.As(err, &cached) {
-				t.Errorf("expected the module to be compiled again, found %v", err)
-			}
+			err = load("hostile.wasm")
+			assert.True(t, !errors.As(err, &cached), "expected the module to be compiled again, found %v", err)
 		})
 	}
 }
@@ -207,8 +196,6 @@ func TestLimitMessagesBeforeDescription(t *testing.T) {
 	m.Exports[m.Index(describeExport)].Body = endlessLoop()
 	folder := folderWith(t, "file.wasm", m.Bytes())
 	info := manager(t, plugin.Options{Limits: plugin.Limits{CallMs: 50}}, folder).Modules()[0]
-	if info.Err == nil || !strings.Contains(info.Err.Error(), "plugin.NAME.limits.call.ms") ||
-		strings.Contains(info.Err.Error(), "wasm.limits") {
-		t.Errorf("expected plugin.NAME.limits.call.ms, found %v", info.Err)
-	}
+	assert.True(t, info.Err != nil && strings.Contains(info.Err.Error(), "plugin.NAME.limits.call.ms") &&
+		!strings.Contains(info.Err.Error(), "wasm.limits"), "expected plugin.NAME.limits.call.ms, found %v", info.Err)
 }

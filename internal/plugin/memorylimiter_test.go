@@ -47,9 +47,7 @@ func newLimitedManager(t *testing.T, n int64) limitedManager {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = m.Close() })
 	for _, i := range m.Modules() {
-		if i.Err != nil {
-			t.Fatal(i.Err)
-		}
+		require.NoError(t, i.Err)
 		binding, err := m.BindPlugin("first", i.Name, "")
 		require.NoError(t, err)
 		assertWorks(t, binding.Current(), "1.0.0") // compile outside of the bubble
@@ -137,10 +135,8 @@ func TestConnectorsTakeTurnsForMemory(t *testing.T) {
 					calls.Add(1)
 					if turns[n].Add(1) == 7 { // a turn of a second is three pages
 						for other := range turns {
-							if turns[other].Load() == 0 {
-								t.Errorf("connector %d starts its third turn before the first turn of connector %d", n,
-									other)
-							}
+							assert.True(t, turns[other].Load() != 0,
+								"connector %d starts its third turn before the first turn of connector %d", n, other)
 						}
 					}
 				}
@@ -152,10 +148,9 @@ func TestConnectorsTakeTurnsForMemory(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		assert.Equal(t, 0, m.instances(), "remaining instances")
 	})
-	if n := strings.Count(m.log.String(), "the memory for plugins is used up"); n == 0 ||
-		!strings.Contains(m.log.String(), plugin.MemorySetting) {
-		t.Errorf("expected a warning that names %s, found %s", plugin.MemorySetting, m.log.String())
-	}
+	n := strings.Count(m.log.String(), "the memory for plugins is used up")
+	assert.True(t, n != 0 && strings.Contains(m.log.String(), plugin.MemorySetting),
+		"expected a warning that names %s, found %s", plugin.MemorySetting, m.log.String())
 }
 
 // A connector whose pages overlap all the time gets no further instance while another connector waits.
@@ -187,9 +182,7 @@ func TestOverlappingPagesYieldMemory(t *testing.T) {
 			assertWorks(t, other.Current(), "1.0.0")
 			time.Sleep(100 * time.Millisecond)
 		}
-		if waited := time.Since(began); waited > 10*time.Second {
-			t.Errorf("expected five calls within 10 s, found %v", waited)
-		}
+		assert.AtMost(t, 10*time.Second, time.Since(began), "five calls within 10 s")
 		stop()
 		wait.Wait()
 		time.Sleep(10 * time.Second)
@@ -209,10 +202,9 @@ func TestWaitingForMemoryIsCanceled(t *testing.T) {
 		require.NoError(t, err)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		if _, err := second.Current().Acquire(ctx); !errors.Is(err, context.DeadlineExceeded) ||
-			!strings.Contains(err.Error(), plugin.MemorySetting) {
-			t.Errorf("expected the deadline and %s, found %v", plugin.MemorySetting, err)
-		}
+		_, err = second.Current().Acquire(ctx)
+		assert.True(t, errors.Is(err, context.DeadlineExceeded) && strings.Contains(err.Error(), plugin.MemorySetting),
+			"expected the deadline and %s, found %v", plugin.MemorySetting, err)
 		ended := make(chan error)
 		go func() {
 			_, err := third.Current().Acquire(t.Context())
@@ -220,9 +212,7 @@ func TestWaitingForMemoryIsCanceled(t *testing.T) {
 		}()
 		synctest.Wait()
 		third.Close()
-		if err := <-ended; !errors.Is(err, plugin.ErrClosed) {
-			t.Errorf("expected %v, found %v", plugin.ErrClosed, err)
-		}
+		assert.ErrorIs(t, <-ended, plugin.ErrClosed)
 		r.Close()
 		assertWorks(t, second.Current(), "1.0.0")
 		time.Sleep(10 * time.Second)

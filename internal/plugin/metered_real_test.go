@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/meter"
 )
@@ -50,11 +51,10 @@ func TestRealMeteredGuestsAreEqual(t *testing.T) {
 			require.NoError(t, err)
 			_, report, err := meter.Rewrite(t.Context(), module, meter.Options{})
 			require.NoError(t, err)
-			if growth := float64(report.BytesOut) / float64(report.BytesIn); growth > g.growth ||
-				report.Functions < g.functions {
-				t.Errorf("grew by %.3f, expected at most %.3f; %d functions, expected at least %d", growth, g.growth,
-					report.Functions, g.functions)
-			}
+			growth := float64(report.BytesOut) / float64(report.BytesIn)
+			assert.True(t, growth <= g.growth && report.Functions >= g.functions,
+				"grew by %.3f, expected at most %.3f; %d functions, expected at least %d", growth, g.growth,
+				report.Functions, g.functions)
 		})
 	}
 }

@@ -76,9 +76,7 @@ func checkRejected(t testing.TB, options plugin.Options, module []byte, wants ..
 	t.Helper()
 	m := manager(t, options, folderWith(t, "x.wasm", module))
 	infos := m.Modules()
-	if len(infos) != 1 || infos[0].Err == nil {
-		t.Fatalf("expected one rejected file, found %+v", infos)
-	}
+	require.True(t, len(infos) == 1 && infos[0].Err != nil, "expected one rejected file, found %+v", infos)
 	assert.Contains(t, infos[0].Err.Error(), wants...)
 	return m
 }
@@ -88,9 +86,7 @@ func guest(t testing.TB, options plugin.Options, pkg string) (*plugin.Manager, *
 	t.Helper()
 	m := manager(t, options, folderWith(t, path.Base(pkg)+".wasm", guesttest.Bytes(t, pkg)))
 	for _, i := range m.Modules() {
-		if i.Err != nil {
-			t.Fatal(i.Err)
-		}
+		require.NoError(t, i.Err)
 	}
 	return m, bind(t, m, "orders", path.Base(pkg))
 }
@@ -162,9 +158,7 @@ func originsOf(b *record.Batch) record.RecordIDs {
 func texts(t testing.TB, b *record.Batch) (list []string) {
 	t.Helper()
 	for _, r := range b.Rows {
-		if r.Value.Encoding != wit.WithSchema {
-			t.Fatalf("form %d", r.Value.Encoding)
-		}
+		require.True(t, r.Value.Encoding == wit.WithSchema, "form %d", r.Value.Encoding)
 		v, _, err := connectdata.Read(b.Registry.Get(r.Value.Schema).Nodes, 0, b.Bytes(r.Value))
 		require.NoError(t, err)
 		list = append(list, fmt.Sprintf("%s/%d %d@%d: %s", b.Topics[r.Topic], r.Partition, r.RowIndex, r.Offset, v))
@@ -217,30 +211,25 @@ func TestApply(t *testing.T) {
 				b.Rows = b.Rows[round:]
 				first = round
 				rowErrors, err := i.Apply(ctx, context, b)
-				if err != nil {
-					t.Fatalf("%s: %v", c.name, err)
-				}
+				require.NoError(t, err, c.name)
 				var want []string
 				for n := range c.rows - round {
 					want = append(want, c.want(n)...)
 				}
 				assert.Equal(t, want, texts(t, b), c.name)
-				if got := len(rowErrors); got != c.faults && (round == 0 || c.faults == 0) {
-					t.Errorf("%s: %d faults", c.name, got)
-				}
+				got := len(rowErrors)
+				assert.True(t, got == c.faults || (round != 0 && c.faults != 0), "%s: %d faults", c.name, got)
 				for _, f := range rowErrors {
-					if f.RowIndex%2 != 1 || f.Stage != 3 || f.ErrorClass != "E" || f.Error.Message != "odd" {
-						t.Errorf("%s: %+v", c.name, f)
-					}
+					assert.True(t, f.RowIndex%2 == 1 && f.Stage == 3 && f.ErrorClass == "E" && f.Error.Message == "odd",
+						"%s: %+v", c.name, f)
 				}
 			}
 		}
 		var failure *wit.Error
 		b := batch(t, reg, 2, 6)
 		textsBefore := texts(t, b)
-		if _, err := i.Apply(ctx, []byte("gone"), b); !errors.As(err, &failure) || failure.Kind != wit.ErrorStale {
-			t.Errorf("unknown context: %v", err)
-		}
+		_, err := i.Apply(ctx, []byte("gone"), b)
+		assert.True(t, errors.As(err, &failure) && failure.Kind == wit.ErrorStale, "unknown context: %v", err)
 		assert.Equal(t, textsBefore, texts(t, b), "a fault changed the batch")
 	})
 }

@@ -2,7 +2,6 @@ package plugin
 
 import (
 	"context"
-	"errors"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -19,9 +18,7 @@ func TestYieldedProcessorsReturn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &processors{slots: make(chan struct{}, 1)}
 		require.NoError(t, p.acquire(t.Context()))
-		if p.yield() {
-			t.Error("the processor was passed on without a waiting call")
-		}
+		assert.True(t, !p.yield(), "the processor was passed on without a waiting call")
 		second := make(chan error, 1)
 		first := make(chan bool, 1)
 		go func() { second <- p.acquire(t.Context()) }()
@@ -31,9 +28,7 @@ func TestYieldedProcessorsReturn(t *testing.T) {
 		synctest.Wait()
 		go func() { second <- nil; p.yield(); second <- nil }()
 		<-second
-		if !<-first {
-			t.Error("the waiting call did not run first")
-		}
+		assert.True(t, <-first, "the waiting call did not run first")
 		synctest.Wait()
 		p.release()
 		<-second
@@ -50,9 +45,7 @@ func TestProcessorsLimitRunningCalls(t *testing.T) {
 		var running, maxRunning, completed, canceled atomic.Int64
 		enter := func() {
 			n := running.Add(1)
-			if n > processorCount {
-				t.Errorf("expected at most %d running calls, found %d", processorCount, n)
-			}
+			assert.AtMost(t, processorCount, n, "running calls")
 			raise(&maxRunning, n)
 		}
 		var wait sync.WaitGroup
@@ -64,9 +57,7 @@ func TestProcessorsLimitRunningCalls(t *testing.T) {
 					err := p.acquire(ctx)
 					cancel()
 					if err != nil {
-						if !errors.Is(err, context.DeadlineExceeded) {
-							t.Error(err)
-						}
+						assert.ErrorIs(t, err, context.DeadlineExceeded)
 						canceled.Add(1)
 						continue
 					}
@@ -84,12 +75,10 @@ func TestProcessorsLimitRunningCalls(t *testing.T) {
 			})
 		}
 		wait.Wait()
-		if len(p.slots) != 0 || p.waiting.Load() != 0 || maxRunning.Load() != processorCount {
-			t.Errorf("expected 0 processors in use, 0 waiting and at most %d running calls, found %d, %d and %d",
-				processorCount, len(p.slots), p.waiting.Load(), maxRunning.Load())
-		}
-		if completed.Load() == 0 || canceled.Load() == 0 {
-			t.Errorf("expected completed and canceled calls, found %d and %d", completed.Load(), canceled.Load())
-		}
+		assert.True(t, len(p.slots) == 0 && p.waiting.Load() == 0 && maxRunning.Load() == processorCount,
+			"expected 0 processors in use, 0 waiting and at most %d running calls, found %d, %d and %d", processorCount,
+			len(p.slots), p.waiting.Load(), maxRunning.Load())
+		assert.True(t, completed.Load() != 0 && canceled.Load() != 0,
+			"expected completed and canceled calls, found %d and %d", completed.Load(), canceled.Load())
 	})
 }

@@ -39,9 +39,8 @@ func begin(t *testing.T, r *plugin.Reader) uint32 {
 func breakPage(t *testing.T, r *plugin.Reader, page uint32, into *record.Batch) {
 	t.Helper()
 	_, err := r.Decode(t.Context(), page, "", 200, []byte(strings.Repeat("x\n", 50_000)), true, into)
-	if trap := new(plugin.Trap); !errors.As(err, &trap) {
-		t.Fatalf("expected a trap, found %v", err)
-	}
+	trap := new(plugin.Trap)
+	require.True(t, errors.As(err, &trap), "expected a trap, found %v", err)
 }
 
 // assertInstances checks the number of instances of a pool's plugin.
@@ -110,10 +109,9 @@ func TestPagesShareAnInstance(t *testing.T) {
 		}
 	}
 	for n, b := range into {
-		if text, want := string(b.Data), fmt.Sprintf("first of %d|second of %d", n, n); len(b.Rows) != 2 ||
-			strings.Count(text, fmt.Sprintf("of %d", n)) != 2 {
-			t.Errorf("page %d: %d rows of %q, expected %s", n, len(b.Rows), text, want)
-		}
+		text := string(b.Data)
+		assert.True(t, len(b.Rows) == 2 && strings.Count(text, fmt.Sprintf("of %d", n)) == 2,
+			"page %d: %d rows of %q, expected first of %[1]d|second of %[1]d", n, len(b.Rows), text)
 	}
 }
 
@@ -137,12 +135,9 @@ func TestTrapAbandonsPages(t *testing.T) {
 	for n, r := range readers {
 		_, err := r.Begin(t.Context(), nil, 0, nil, wit.Response{Status: 200})
 		var lost *plugin.PageLostError
-		if errors.As(err, &lost) == (n == 0) || err == nil {
-			t.Errorf("reader %d: %v", n, err)
-		}
-		if n > 0 && errors.As(err, new(*plugin.Trap)) {
-			t.Errorf("reader %d: found another reader's trap: %v", n, err)
-		}
+		assert.True(t, errors.As(err, &lost) != (n == 0) && err != nil, "reader %d: %v", n, err)
+		assert.True(t, n <= 0 || !errors.As(err, new(*plugin.Trap)),
+			"reader %d: found another reader's trap: %v", n, err)
 	}
 	next := newReader(t, pool)
 	defer next.Close()
@@ -166,10 +161,8 @@ func TestUnstartedPagesSurviveTrap(t *testing.T) {
 	breakPage(t, trapping, page, into)
 	trapping.Close()
 	page = begin(t, waiting)
-	if _, err := waiting.Decode(t.Context(), page, "", 200, []byte("row\n"), true, into); err != nil ||
-		len(into.Rows) != 1 {
-		t.Errorf("expected 1 row, found %d and %v", len(into.Rows), err)
-	}
+	_, err = waiting.Decode(t.Context(), page, "", 200, []byte("row\n"), true, into)
+	assert.True(t, err == nil && len(into.Rows) == 1, "expected 1 row, found %d and %v", len(into.Rows), err)
 	waiting.Close()
 	binding.Close()
 	assertInstances(t, pool, 0, "closed")
@@ -192,18 +185,16 @@ func TestReadersWaitInOrder(t *testing.T) {
 			if n%2 == 1 {
 				ctx = canceled
 			}
-			if _, err := r.Begin(ctx, nil, 0, nil, wit.Response{Status: 200}); (err != nil) != (n%2 == 1) {
-				t.Errorf("call %d: %v", n, err)
-			}
+			_, err := r.Begin(ctx, nil, 0, nil, wit.Response{Status: 200})
+			assert.True(t, (err != nil) == (n%2 == 1), "call %d: %v", n, err)
 		})
 	}
 	pool.Release(i)
 	calls.Wait()
 	binding.Close()
 	assertInstances(t, pool, 0, "after closing")
-	if _, err := pool.Reader(t.Context()); !errors.Is(err, plugin.ErrClosed) {
-		t.Error(err)
-	}
+	_, err = pool.Reader(t.Context())
+	assert.ErrorIs(t, err, plugin.ErrClosed)
 }
 
 // The tasks of a connector share its instances; other connectors have their own. An idle connector keeps only the
@@ -217,9 +208,7 @@ func TestIdleConnectorsReleaseInstances(t *testing.T) {
 		assertWorks(t, binding.Current(), "1.0.0")
 	}
 	assertInstances(t, pool, 2, "at work")
-	if pool != task.Current() || pool == other.Current() {
-		t.Error("expected one pool for the tasks of a connector")
-	}
+	assert.True(t, pool == task.Current() && pool != other.Current(), "expected one pool for the tasks of a connector")
 	binding.Close()
 	r := newReader(t, pool)
 	pool.CloseIdle()
@@ -240,12 +229,10 @@ func TestPanicReleasesProcessor(t *testing.T) {
 		err := guard.Do(slog.New(slog.DiscardHandler), "a call", func() error {
 			return pool.Do(t.Context(), func(i *plugin.Instance) error { return plugin.Panic(t.Context(), i) })
 		})
-		if mistake := new(guard.PanicError); !errors.As(err, &mistake) {
-			t.Fatalf("expected the panic, found %v", err)
-		}
-		if n := plugin.Running(m); n != 0 {
-			t.Fatalf("%d calls have a processor although none runs", n)
-		}
+		mistake := new(guard.PanicError)
+		require.True(t, errors.As(err, &mistake), "expected the panic, found %v", err)
+		n := plugin.Running(m)
+		require.True(t, n == 0, "%d calls have a processor although none runs", n)
 	}
 	assertInstances(t, pool, 0, "calls ended in the middle")
 	assertWorks(t, pool, "1.0.0")

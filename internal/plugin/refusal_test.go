@@ -191,9 +191,7 @@ func TestTruncatedModulesAreRejected(t *testing.T) {
 			_, err = b.CheckContract()
 		}
 		// Without its last section the rest is a valid module, but code is missing; the compiler detects that.
-		if err == nil && n > 0 && full[n] != 10 {
-			t.Errorf("cut off at %d of %d: accepted", n, len(full))
-		}
+		assert.True(t, err != nil || n <= 0 || full[n] == 10, "cut off at %d of %d: accepted", n, len(full))
 	}
 }
 
@@ -215,10 +213,9 @@ func TestPatchVersionIsIgnored(t *testing.T) {
 	folder := folderWith(t, "x.wasm", guesttest.Static(wit.Description{Name: "patched", Version: "1"}, "0.3.7",
 		wit.InterfaceSink))
 	infos := manager(t, plugin.Options{}, folder).Modules()
-	if len(infos) != 1 || infos[0].Err != nil || infos[0].Contract != "0.3.7" || infos[0].Name != "patched" ||
-		len(infos[0].Interfaces) != 2 {
-		t.Errorf("expected one module of contract 0.3.7 with its name and two interfaces, found %+v", infos)
-	}
+	assert.True(t, len(infos) == 1 && infos[0].Err == nil && infos[0].Contract == "0.3.7" &&
+		infos[0].Name == "patched" && len(infos[0].Interfaces) == 2,
+		"expected one module of contract 0.3.7 with its name and two interfaces, found %+v", infos)
 }
 
 // A limit below the module's initial memory is reported with its setting, by the plugin's name if that is known.
@@ -313,13 +310,10 @@ func TestLoadingIsCanceled(t *testing.T) {
 	go func() { loading <- m.Reload(ctx) }()
 	assertWorks(t, binding.Current(), "1.0.0")
 	cancel()
-	if err := <-loading; !errors.Is(err, context.Canceled) {
-		t.Errorf("expected the context's error, found %v", err)
-	}
+	assert.ErrorIs(t, <-loading, context.Canceled, "the context's error")
 	for _, info := range m.Modules() {
-		if info.Err != nil && !errors.Is(info.Err, context.Canceled) {
-			t.Errorf("expected the file to wait for the next scan, found %v", info.Err)
-		}
+		assert.True(t, info.Err == nil || errors.Is(info.Err, context.Canceled),
+			"expected the file to wait for the next scan, found %v", info.Err)
 	}
 	require.NoError(t, m.Reload(t.Context()))
 	bind(t, m, "x", "hostile") // it is loaded by the next scan

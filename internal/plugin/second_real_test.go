@@ -108,9 +108,7 @@ func TestRealSecondHost(t *testing.T) {
 	node.Env = append(os.Environ(), "JCO_HOME="+home)
 	node.Stderr = os.Stderr
 	results, err := node.Output()
-	if err != nil {
-		t.Fatalf("host.mjs: %v", err)
-	}
+	require.NoError(t, err, "host.mjs")
 	var onNode map[string]hostResults
 	require.NoError(t, json.Unmarshal(results, &onNode))
 	for _, r := range guests {
@@ -124,9 +122,7 @@ func output(t *testing.T, name string, args ...string) string {
 	c := exec.Command(name, args...)
 	c.Stderr = os.Stderr
 	out, err := c.Output()
-	if err != nil {
-		t.Fatalf("%s: %v", name, err)
-	}
+	require.NoError(t, err, name)
 	return strings.TrimSpace(string(out))
 }
 
@@ -306,9 +302,8 @@ func (r *recorder) compare(t *testing.T, onNode hostResults) {
 	require.NoError(t, err)
 	var own hostResults
 	require.NoError(t, json.Unmarshal(text, &own))
-	if len(own.Answers) < 5 || len(onNode.Answers) != len(own.Answers) {
-		t.Fatalf("%d results here, %d on Node", len(own.Answers), len(onNode.Answers))
-	}
+	require.True(t, len(own.Answers) >= 5 && len(onNode.Answers) == len(own.Answers),
+		"%d results here, %d on Node", len(own.Answers), len(onNode.Answers))
 	functions := map[string]int{}
 	differences := 0
 	for n := range own.Answers {
@@ -320,15 +315,12 @@ func (r *recorder) compare(t *testing.T, onNode hostResults) {
 			}
 		}
 	}
-	if diff := cmp.Diff(len(own.Log), len(onNode.Log)); diff != "" || (len(own.Log) > 0 &&
-		cmp.Diff(own.Log, onNode.Log) != "") {
-		t.Errorf("log lines: our host %v, Node %v", own.Log, onNode.Log)
-	}
+	diff := cmp.Diff(len(own.Log), len(onNode.Log))
+	assert.True(t, diff == "" && (len(own.Log) == 0 || cmp.Diff(own.Log, onNode.Log) == ""),
+		"log lines: our host %v, Node %v", own.Log, onNode.Log)
 	for _, i := range r.interfaces {
 		for _, f := range canon.Functions(i) {
-			if functions[i+"."+f.Name] == 0 {
-				t.Errorf("%s.%s was not called", i, f.Name)
-			}
+			assert.True(t, functions[i+"."+f.Name] != 0, "%s.%s was not called", i, f.Name)
 		}
 	}
 	t.Logf("%d calls, %d with different results, %d log lines: %v", len(own.Answers), differences, len(own.Log),
@@ -345,16 +337,13 @@ func (r *recorder) describe(t *testing.T) {
 	}
 	for _, component := range description.Components {
 		var failure *wit.Error
-		if _, err := r.validate(component.Name, nil, false, nil, nil); err != nil &&
-			(!errors.As(err, &failure) || failure.Kind != wit.ErrorConfig) {
-			t.Errorf("validate %s: %v", component.Name, err)
-		}
+		_, err := r.validate(component.Name, nil, false, nil, nil)
+		assert.True(t, err == nil || (errors.As(err, &failure) && failure.Kind == wit.ErrorConfig),
+			"validate %s: %v", component.Name, err)
 	}
 	_, err := r.validate("none", []wit.Setting{{Name: "Größe", Value: ""}}, true, []byte{0xff},
 		[]wit.Response{{Tag: "t", Status: 404, Headers: []wit.Header{{Name: "a", Value: "b"}}, ReceivedAt: -1}})
-	if err == nil {
-		t.Error("expected a fault for a missing component")
-	}
+	assert.True(t, err != nil, "expected a fault for a missing component")
 	if slices.Contains(r.interfaces, wit.InterfaceTools) {
 		r.commands(t)
 	}
@@ -386,9 +375,7 @@ func (r *recorder) validate(component string, settings []wit.Setting, online boo
 // commands lists and runs the commands of the plugin.
 func (r *recorder) commands(t *testing.T) {
 	commands, err := invoke[[]wit.Command](r, wit.InterfaceTools, "Commands")
-	if err != nil || len(commands) == 0 {
-		t.Errorf("commands: %v, %v", commands, err)
-	}
+	assert.True(t, err == nil && len(commands) != 0, "commands: %v, %v", commands, err)
 	for _, c := range commands {
 		for _, options := range [][]wit.Setting{nil, {{Name: "s", Value: "/V2/Northwind"}}} {
 			_, _ = invoke[wit.CommandResult](r, wit.InterfaceTools, "Run", c.Name, options, destination(), []byte(nil),
@@ -586,14 +573,10 @@ func sinkExamples(t *testing.T, r *recorder) {
 	}
 	_, err := encode()
 	var stale *wit.Error // the service does not declare the field Größe
-	if !errors.As(err, &stale) || stale.Kind != wit.ErrorStale {
-		t.Fatalf("expected a stale error, found %v", err)
-	}
+	require.True(t, errors.As(err, &stale) && stale.Kind == wit.ErrorStale, "expected a stale error, found %v", err)
 	openContext = open([]byte(*stale.Detail))
 	out, err := encode()
-	if err != nil || len(out.Ready) < 10 {
-		t.Fatalf("%d deliveries, %v", len(out.Ready), err)
-	}
+	require.True(t, err == nil && len(out.Ready) >= 10, "%d deliveries, %v", len(out.Ready), err)
 	for _, d := range out.Ready {
 		for _, response := range []wit.Response{exchange(s, &d.Request), exchange(s, &d.Request), {},
 			{Status: 500, Body: []byte("<html>")}} {
@@ -646,9 +629,7 @@ func foreignExamples(t *testing.T, r *recorder, prefix string) {
 		{stage(prefix + "Upper")},
 	} {
 		context, err := transform.Prepare(stages)
-		if (err == nil) != (len(stages) == 1) {
-			t.Errorf("%d stages: %v", len(stages), err)
-		}
+		assert.True(t, (err == nil) == (len(stages) == 1), "%d stages: %v", len(stages), err)
 		if err != nil {
 			continue
 		}
@@ -656,9 +637,8 @@ func foreignExamples(t *testing.T, r *recorder, prefix string) {
 		assert.NoError(t, err)
 		schemas = nil
 	}
-	if out, err := transform.Apply([]byte("\xff"), nil, nil, nil, nil); err == nil {
-		t.Errorf("a context that is not UTF-8: %+v", out)
-	}
+	out, err := transform.Apply([]byte("\xff"), nil, nil, nil, nil)
+	assert.True(t, err != nil, "a context that is not UTF-8: %+v", out)
 }
 
 // provide adds a function that guests can import.

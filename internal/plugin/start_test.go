@@ -2,10 +2,11 @@ package plugin_test
 
 import (
 	"bytes"
-	"strings"
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 )
@@ -51,9 +52,8 @@ func TestStartIsLimited(t *testing.T) {
 			start := time.Now()
 			err := loadModule(t, c.module.Bytes()).Err
 			t.Log(time.Since(start))
-			if trap := assertTrap(t, err, c.want, ": _initialize: "); trap != nil && trap.Limit != c.limit {
-				t.Errorf("expected the limit %q, found %q", c.limit, trap.Limit)
-			}
+			trap := assertTrap(t, err, c.want, ": _initialize: ")
+			assert.True(t, trap == nil || trap.Limit == c.limit, "expected the limit %q, found %q", c.limit, trap.Limit)
 		})
 	}
 }
@@ -66,9 +66,8 @@ func TestStartRunsBeforeInitialize(t *testing.T) {
 			0}
 	}
 	m := startModule(nextState(0), nextState(1))
-	if info := loadModule(t, m.Bytes()); info.Err != nil || info.Name != "hostile" {
-		t.Error(info.Err)
-	}
+	info := loadModule(t, m.Bytes())
+	assert.True(t, info.Err == nil && info.Name == "hostile", "%v", info.Err)
 	m = startModule(nextState(1), nextState(0)) // both trap: the start function runs first
 	assertTrap(t, loadModule(t, m.Bytes()).Err, "unreachable")
 }
@@ -78,12 +77,8 @@ func TestInvalidStarts(t *testing.T) {
 	valid := startModule([]byte{0x41, 0x00, 0x1a}, nil)
 	section := append([]byte{8, byte(len(valid.Start))}, valid.Start...)
 	code := valid.Bytes()
-	if bytes.Count(code, section) != 1 {
-		t.Fatalf("expected one section %x", section)
-	}
-	if info := loadModule(t, code); info.Err != nil {
-		t.Fatal(info.Err)
-	}
+	require.True(t, bytes.Count(code, section) == 1, "expected one section %x", section)
+	require.NoError(t, loadModule(t, code).Err)
 	index := valid.Start[0]
 	withSections := func(sections ...byte) []byte { return bytes.Replace(code, section, sections, 1) }
 	for name, c := range map[string]struct {
@@ -105,12 +100,10 @@ func TestInvalidStarts(t *testing.T) {
 			want:   "number",
 		},
 		"too much": {module: withSections(8, 2, index, 0), want: "left over"},
-		"nothing":  {module: withSections(8, 0)},
+		"nothing":  {module: withSections(8, 0), want: "truncated"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if err := loadModule(t, c.module).Err; err == nil || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("expected %q, found %v", c.want, err)
-			}
+			assert.Error(t, loadModule(t, c.module).Err, c.want)
 		})
 	}
 }

@@ -53,9 +53,8 @@ func assertWorks(t *testing.T, pool *plugin.Pool, version string) {
 	t.Helper()
 	err := pool.Do(t.Context(), func(i *plugin.Instance) error {
 		description, err := i.Describe(t.Context())
-		if err == nil && description.Version != version {
-			t.Errorf("expected version %s, found %s", version, description.Version)
-		}
+		assert.True(t, err != nil || description.Version == version,
+			"expected version %s, found %s", version, description.Version)
 		return err
 	})
 	assert.NoError(t, err)
@@ -63,9 +62,7 @@ func assertWorks(t *testing.T, pool *plugin.Pool, version string) {
 
 func TestSwapByPromotion(t *testing.T) {
 	folder, m, binding := watchedManager(t)
-	if binding.Candidate() != nil {
-		t.Fatal("a candidate before anything changed")
-	}
+	require.True(t, binding.Candidate() == nil, "a candidate before anything changed")
 	// An instance is in use while the file changes: its page continues with the old code.
 	old := binding.Current()
 	instance, err := old.Acquire(t.Context())
@@ -73,16 +70,14 @@ func TestSwapByPromotion(t *testing.T) {
 	put(t, folder, "all.wasm", variant(t, "1.1.0", 0))
 	waitFor(t, "a candidate", func() bool { return binding.Candidate() != nil })
 	candidate := binding.Candidate()
-	if candidate != binding.Candidate() || binding.Current() != old {
-		t.Error("a second call returns another version")
-	}
+	assert.True(t, candidate == binding.Candidate() && binding.Current() == old,
+		"a second call returns another version")
 	if status := binding.Status(); status.Version != "1.0.0" || status.Candidate != "1.1.0" || !status.Removed {
 		t.Errorf("with a candidate: expected 1.0.0, whose file is gone, and candidate 1.1.0, found %+v", status)
 	}
-	if infos := m.Modules(); len(infos) != 2 || !infos[0].Active || infos[0].Version != "1.1.0" || infos[1].Active ||
-		infos[1].Version != "1.0.0" {
-		t.Errorf("with a candidate: expected 1.1.0 active and 1.0.0 not, found %+v", infos)
-	}
+	infos := m.Modules()
+	assert.True(t, len(infos) == 2 && infos[0].Active && infos[0].Version == "1.1.0" && !infos[1].Active &&
+		infos[1].Version == "1.0.0", "with a candidate: expected 1.1.0 active and 1.0.0 not, found %+v", infos)
 	assertWorks(t, candidate, "1.1.0")
 	assertWorks(t, old, "1.0.0")
 	users := map[string][]string{old.Module().Hash: {"orders"}}
@@ -90,16 +85,13 @@ func TestSwapByPromotion(t *testing.T) {
 	binding.Promote(candidate)
 	users = map[string][]string{candidate.Module().Hash: {"orders"}}
 	assert.Equal(t, users, m.Users())
-	if binding.Current() != candidate || binding.Candidate() != nil {
-		t.Error("the promoted version is not current")
-	}
+	assert.True(t, binding.Current() == candidate && binding.Candidate() == nil, "the promoted version is not current")
 	if description, err := instance.Describe(t.Context()); err != nil || description.Version != "1.0.0" {
 		t.Errorf("the page of the old version: %v %v", description.Version, err)
 	}
 	old.Release(instance)
-	if _, err := old.Acquire(t.Context()); !errors.Is(err, plugin.ErrClosed) {
-		t.Errorf("the old pool: %v", err)
-	}
+	_, err = old.Acquire(t.Context())
+	assert.ErrorIs(t, err, plugin.ErrClosed, "the old pool")
 	assertWorks(t, binding.Current(), "1.1.0")
 	if got := binding.Status(); got.Version != "1.1.0" || got.Candidate != "" || got.Removed {
 		t.Errorf("after the promotion: expected 1.1.0 and no candidate, found %+v", got)
@@ -111,13 +103,10 @@ func TestSwapByRejection(t *testing.T) {
 	put(t, folder, "new.wasm", variant(t, "1.1.0", 0))
 	waitFor(t, "a candidate", func() bool { return binding.Candidate() != nil })
 	binding.Reject(binding.Candidate(), "feeds differ")
-	if binding.Candidate() != nil {
-		t.Error("a rejected version is offered again")
-	}
-	if status := binding.Status(); status.Version != "1.0.0" || status.Rejected != "1.1.0: feeds differ" ||
-		status.Candidate != "" || status.Removed {
-		t.Errorf("after the rejection: expected 1.0.0 and the reason, found %+v", status)
-	}
+	assert.True(t, binding.Candidate() == nil, "a rejected version is offered again")
+	status := binding.Status()
+	assert.True(t, status.Version == "1.0.0" && status.Rejected == "1.1.0: feeds differ" && status.Candidate == "" &&
+		!status.Removed, "after the rejection: expected 1.0.0 and the reason, found %+v", status)
 	assertWorks(t, binding.Current(), "1.0.0")
 	// A third file is checked again.
 	put(t, folder, "new.wasm", variant(t, "1.2.0", 0))
@@ -133,21 +122,16 @@ func TestBadFileKeepsRunningVersion(t *testing.T) {
 	complete := variant(t, "1.1.0", 0)
 	put(t, folder, "all.wasm", complete[:len(complete)/2])
 	waitFor(t, "the refusal", func() bool { return binding.Status().FileError != "" })
-	if status := binding.Status(); status.Version != "1.0.0" || status.Removed ||
-		!strings.Contains(status.FileError, "truncated") {
-		t.Errorf("half a file: expected 1.0.0 and that the file is truncated, found %+v", status)
-	}
-	if binding.Candidate() != nil {
-		t.Error("a rejected file is a candidate")
-	}
+	status := binding.Status()
+	assert.True(t, status.Version == "1.0.0" && !status.Removed && strings.Contains(status.FileError, "truncated"),
+		"half a file: expected 1.0.0 and that the file is truncated, found %+v", status)
+	assert.True(t, binding.Candidate() == nil, "a rejected file is a candidate")
 	assertWorks(t, binding.Current(), "1.0.0")
-	if module, err := m.Find(wit.ComponentSource, "AllSource", ""); err != nil || module.Version != "1.0.0" {
-		t.Error("new connectors do not get the old version", err)
-	}
+	module, err := m.Find(wit.ComponentSource, "AllSource", "")
+	assert.True(t, err == nil && module.Version == "1.0.0", "new connectors do not get the old version %v", err)
 	infos := m.Modules()
-	if len(infos) != 2 || infos[0].Err == nil || infos[1].Err != nil {
-		t.Errorf("half a file: expected it with its error and the running version without, found %+v", infos)
-	}
+	assert.True(t, len(infos) == 2 && infos[0].Err != nil && infos[1].Err == nil,
+		"half a file: expected it with its error and the running version without, found %+v", infos)
 	// If the file is replaced by the running version, nothing is swapped.
 	put(t, folder, "all.wasm", variant(t, "1.0.0", 0))
 	waitFor(t, "the return", func() bool { return binding.Status().FileError == "" })
@@ -169,9 +153,8 @@ func TestRemovedFile(t *testing.T) {
 	assertWorks(t, binding.Current(), "1.0.0")
 	_, err := m.Bind("new", wit.ComponentSource, "AllSource", "")
 	assert.Error(t, err, "no plugin has the source AllSource")
-	if infos := m.Modules(); len(infos) != 1 || infos[0].Active {
-		t.Errorf("expected one version that is not active, found %+v", infos)
-	}
+	infos := m.Modules()
+	assert.True(t, len(infos) == 1 && !infos[0].Active, "expected one version that is not active, found %+v", infos)
 	put(t, folder, "all.wasm", variant(t, "1.0.0", 1))
 	waitFor(t, "its return", func() bool { return binding.Candidate() != nil })
 }
@@ -197,18 +180,14 @@ func TestSwap(t *testing.T) {
 	promote := func(version string) {
 		t.Helper()
 		pool := binding.Candidate()
-		if pool == nil || pool.Module().Version != version {
-			t.Fatalf("expected candidate %s, found %v", version, pool)
-		}
+		require.True(t, pool != nil && pool.Module().Version == version,
+			"expected candidate %s, found %v", version, pool)
 		binding.Promote(pool)
 		assertWorks(t, binding.Current(), version)
-		if binding.Candidate() != nil {
-			t.Errorf("another version is offered next to %s", version)
-		}
+		assert.True(t, binding.Candidate() == nil, "another version is offered next to %s", version)
 		module, err := m.Find(wit.ComponentSink, "org.example.AllSink", "")
-		if err != nil || module.Version != version {
-			t.Errorf("new connectors: expected %s, found %s: %v", version, module.Version, err)
-		}
+		assert.True(t, err == nil && module.Version == version,
+			"new connectors: expected %s, found %s: %v", version, module.Version, err)
 	}
 	assertWorks(t, binding.Current(), "1.5.0")
 	require.NoError(t, m.Swap(t.Context(), "all", hash("1.0.0")))
@@ -243,9 +222,7 @@ func TestNewestVersionOfSeveralFiles(t *testing.T) {
 		binding, err := m.Bind("c", wit.ComponentSink, "org.example.AllSink", version)
 		require.NoError(t, err)
 		assertWorks(t, binding.Current(), want)
-		if binding.Candidate() != nil {
-			t.Error("a connector that chose its version is offered another")
-		}
+		assert.True(t, binding.Candidate() == nil, "a connector that chose its version is offered another")
 		if component := binding.Component(); component == nil || component.Name != "org.example.AllSink" {
 			t.Errorf("version %q: expected its sink, found %+v", version, component)
 		}
@@ -262,9 +239,8 @@ func TestNewestVersionOfSeveralFiles(t *testing.T) {
 	put(t, folder, "z.wasm", variant(t, "1.10.0", 1))
 	require.NoError(t, m.Reload(t.Context()))
 	module, err := m.Find(wit.ComponentSink, "org.example.AllSink", "")
-	if err != nil || filepath.Base(module.Path) != "z.wasm" {
-		t.Errorf("expected the version of z.wasm, found that of %s: %v", module.Path, err)
-	}
+	assert.True(t, err == nil && filepath.Base(module.Path) == "z.wasm",
+		"expected the version of z.wasm, found that of %s: %v", module.Path, err)
 }
 
 func TestOneClassInTwoPlugins(t *testing.T) {
@@ -306,9 +282,8 @@ func TestSchemasOfTwoInstances(t *testing.T) {
 	})
 	assert.Equal(t, 1, len(ids), "schemas", ids)
 	for id := range ids {
-		if s := reg.Get(id); s == nil || *s.Root().Name != "mine" {
-			t.Errorf("schema %d: expected the name mine, found %+v", id, s)
-		}
+		s := reg.Get(id)
+		assert.True(t, s != nil && *s.Root().Name == "mine", "schema %d: expected the name mine, found %+v", id, s)
 	}
 }
 

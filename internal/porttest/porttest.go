@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/require"
 )
 
 // Linux assigns ports from 32768, other systems from 49152.
@@ -55,9 +57,7 @@ func Listen(t testing.TB) net.Listener {
 func Serve(t testing.TB, serve func(net.Conn)) (address string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	var open sync.Map // the accepted connections
 	var acceptLoop sync.WaitGroup
 	acceptLoop.Go(func() {

@@ -5,8 +5,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/record"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -49,29 +48,20 @@ func TestBatchPart(t *testing.T) {
 			} {
 				wantData := b.Bytes(*pair[0])
 				gotData := subset.Bytes(*pair[1])
-				if string(wantData) != string(gotData) {
-					t.Errorf("row %d: expected %x, found %x", row, wantData, gotData)
-				}
+				assert.True(t, string(wantData) == string(gotData),
+					"row %d: expected %x, found %x", row, wantData, gotData)
 				size += len(wantData)
 				pair[1].Start = pair[0].Start // the position may differ
 			}
-			if d := cmp.Diff(want, got); d != "" {
-				t.Errorf("row %d: (-want +got) %s", row, d)
-			}
+			assert.Equal(t, want, got, "row", row)
 		}
-		if len(subset.Data) != size {
-			t.Errorf("%v: expected %d bytes, found %d", rows, size, len(subset.Data))
-		}
+		assert.Equal(t, size, len(subset.Data), rows, "bytes")
 	}
 	copied := b.CopyRow(7)
 	wantData := string(b.Bytes(b.Rows[7].Key)) + string(b.Bytes(b.Rows[7].Value)) + string(b.Bytes(b.Rows[7].Headers))
 	clear(b.Data)
 	clear(b.Topics)
-	if string(copied.Data) != wantData || b.RowBytes(7) != len(wantData) || copied.Topics[1] != "b" ||
-		len(copied.Rows) != 1 {
-		t.Errorf("expected a separate row with %x, found %+v", wantData, copied)
-	}
-	if d := cmp.Diff(originalRows, b.Rows); d != "" {
-		t.Error("expected the unchanged batch (-want +got)", d)
-	}
+	assert.True(t, string(copied.Data) == wantData && b.RowBytes(7) == len(wantData) && copied.Topics[1] == "b" &&
+		len(copied.Rows) == 1, "expected a separate row with %x, found %+v", wantData, copied)
+	assert.Equal(t, originalRows, b.Rows, "the unchanged batch")
 }

@@ -3,6 +3,7 @@ package record
 import (
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata/connectdatatest"
 )
@@ -25,16 +26,14 @@ func FuzzRegistry(f *testing.F) {
 			b := Batch{Registry: reg}
 			b.Retain(first)
 			second, err := reg.Intern(nodes)
-			if err != nil || second != first || reg.Get(first.ID) != first || first.Size <= 0 {
-				t.Fatalf("seed %d: expected one registered schema, found %v and %v, %v", seed, first, second, err)
-			}
+			require.True(t, err == nil && second == first && reg.Get(first.ID) == first && first.Size > 0,
+				"seed %d: expected one registered schema, found %v and %v, %v", seed, first, second, err)
 			b.Reset()
 		}
 		reg.mu.RLock()
 		defer reg.mu.RUnlock()
-		if reg.owner.bytes > maxRegistryBytes || reg.owner.bytes < 0 {
-			t.Fatalf("expected at most %d bytes, found %d of %d schemas", maxRegistryBytes, reg.owner.bytes,
-				len(reg.owner.entries))
-		}
+		require.True(t, reg.owner.bytes <= maxRegistryBytes && reg.owner.bytes >= 0,
+			"expected at most %d bytes, found %d of %d schemas", maxRegistryBytes, reg.owner.bytes,
+			len(reg.owner.entries))
 	})
 }

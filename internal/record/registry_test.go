@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -22,9 +23,8 @@ func TestInternReturnsOneNumberPerSchema(t *testing.T) {
 	require.NoError(t, err)
 	same, _ := r.Intern(nodes("x"))
 	other, _ := r.Intern(nodes("y"))
-	if a != same || a == other || a.ID == 0 || r.Get(a.ID) != a || r.Get(0) != nil || r.Get(99) != nil {
-		t.Fatalf("expected one schema for equal nodes and another for others, found %v, %v and %v", a, same, other)
-	}
+	require.True(t, a == same && a != other && a.ID != 0 && r.Get(a.ID) == a && r.Get(0) == nil && r.Get(99) == nil,
+		"expected one schema for equal nodes and another for others, found %v, %v and %v", a, same, other)
 }
 
 // Nodes that contain themselves or miss others are rejected.
@@ -36,9 +36,8 @@ func TestInternRejectsLoopsAndMissingNodes(t *testing.T) {
 		"unknown kind":             {{Kind: 200}},
 		"node 1, key: expected a ": {{Kind: wit.Array, Element: 1}, {Kind: wit.Map, Key: 1, Element: 1}},
 	} {
-		if _, err := NewRegistry().Intern(nodes); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("expected %q, found %v", want, err)
-		}
+		_, err := NewRegistry().Intern(nodes)
+		assert.Error(t, err, want)
 	}
 }
 
@@ -109,9 +108,8 @@ func TestUnusedSchemasAreRemoved(t *testing.T) {
 		if _, err := internPage(registry, i); err != nil {
 			// The registry is full, and its last garbage collection was less than a second ago: allow the next one.
 			registry.owner.lastGC = registry.owner.lastGC.Add(-2 * time.Second)
-			if _, err = internPage(registry, i); err != nil {
-				t.Fatalf("page %d: %v", i, err)
-			}
+			_, err = internPage(registry, i)
+			require.NoError(t, err, "page", i)
 		}
 	}
 	runtime.GC()
@@ -127,18 +125,13 @@ func TestUnusedSchemasAreRemoved(t *testing.T) {
 			b.Retain(s)
 		}
 	}
-	if err == nil || !strings.Contains(err.Error(), "at most 67108864 bytes of schemas of one connector") ||
-		len(b.Retained) < 20 {
-		t.Errorf("expected an error after 20 retained schemas, found %d, %v", len(b.Retained), err)
-	}
+	assert.True(t, err != nil && strings.Contains(err.Error(), "at most 67108864 bytes of schemas of one connector") &&
+		len(b.Retained) >= 20, "expected an error after 20 retained schemas, found %d, %v", len(b.Retained), err)
 	for _, s := range b.Retained {
-		if r.Get(s.ID) != s {
-			t.Fatalf("expected schema %d, which a batch retains, found %v", s.ID, r.Get(s.ID))
-		}
+		require.True(t, r.Get(s.ID) == s, "expected schema %d, which a batch retains, found %v", s.ID, r.Get(s.ID))
 	}
-	if _, err := internPage(registry, 5000); err != nil {
-		t.Error("another connector:", err)
-	}
+	_, err = internPage(registry, 5000)
+	assert.NoError(t, err, "another connector")
 	runtime.KeepAlive(retained)
 	b.Reset()
 }

@@ -49,9 +49,7 @@ func startServerFor(t *testing.T, o Options, log *slog.Logger, worker testWorker
 // assertStatus checks the status of a read.
 func assertStatus(t *testing.T, client *http.Client, url string, want int) {
 	t.Helper()
-	if a := fetch(t, client, "GET", url, ""); a.StatusCode != want {
-		t.Errorf("%s: expected %d, found %d", url, want, a.StatusCode)
-	}
+	assert.Equal(t, want, fetch(t, client, "GET", url, "").StatusCode, url)
 }
 
 // newRequest creates a request; headers are name, value, name, value, …
@@ -126,12 +124,9 @@ func TestUsers(t *testing.T) {
 		t.Helper()
 		for range 2 { // the second from memory
 			a := fetch(t, http.DefaultClient, "GET", url+path, logon)
-			if a.StatusCode != want {
-				t.Errorf("%q %s: expected %d, found %d", logon, path, want, a.StatusCode)
-			}
-			if challenge := a.Header.Get("WWW-Authenticate"); (challenge != "") != (want == 401) {
-				t.Errorf("%q %s: WWW-Authenticate is %q", logon, path, challenge)
-			}
+			assert.Equal(t, want, a.StatusCode, logon, path)
+			challenge := a.Header.Get("WWW-Authenticate")
+			assert.True(t, (challenge != "") == (want == 401), "%q %s: WWW-Authenticate is %q", logon, path, challenge)
 		}
 	}
 	expect("", "/connectors", 401)
@@ -196,14 +191,12 @@ func TestUnknownUserTakesAsLongAsKnownUser(t *testing.T) {
 			hash, isKnown := u.hashToCompare(name)
 			secondHash, _ := u.hashToCompare(name)
 			cost, err := bcrypt.Cost(hash)
-			if isKnown || err != nil || !bytes.Equal(hash, secondHash) {
-				t.Errorf("%s: found %s, %s (%v)", name, hash, secondHash, err)
-			}
+			assert.True(t, !isKnown && err == nil && bytes.Equal(hash, secondHash),
+				"%s: found %s, %s (%v)", name, hash, secondHash, err)
 			costsFound[cost] = true
 		}
-		if costs := slices.Sorted(maps.Keys(costsFound)); !slices.Equal(costs, c.want) {
-			t.Errorf("expected costs %v, found %v", c.want, costs)
-		}
+		costs := slices.Sorted(maps.Keys(costsFound))
+		assert.True(t, slices.Equal(costs, c.want), "expected costs %v, found %v", c.want, costs)
 	}
 }
 
@@ -250,9 +243,7 @@ func TestAccessToEachRoute(t *testing.T) {
 			checked++
 		}
 	}
-	if checked < 8*50 {
-		t.Errorf("expected at least 400 requests, found %d", checked)
-	}
+	assert.AtLeast(t, 8*50, checked, "requests")
 }
 
 // A browser is redirected from / to the console, if there is one; other clients are not.
@@ -299,9 +290,7 @@ func TestAdminListeners(t *testing.T) {
 			urls := s.URLs()
 			assertStatus(t, http.DefaultClient, urls[0]+"/admin/loggers", c.main)
 			assertStatus(t, http.DefaultClient, urls[0]+"/connectors", 200)
-			if len(s.Addresses()) != 1 {
-				t.Errorf("expected one address, found %q", s.Addresses())
-			}
+			assert.Len(t, 1, s.Addresses(), "address")
 			if c.admin == 0 {
 				return
 			}
@@ -348,17 +337,15 @@ func TestCrossOrigin(t *testing.T) {
 		{url: anyOrigin, method: "GET", path: "/console/", origin: "https://other.example.com", status: 200},
 	} {
 		a := fetch(t, http.DefaultClient, c.method, c.url+c.path, "", "Origin", c.origin)
-		if allowed := a.Header.Get("Access-Control-Allow-Origin"); a.StatusCode != c.status || (c.status < 300 &&
-			allowed != c.allowed) {
-			t.Errorf("%+v: found %d, allowed %q", c, a.StatusCode, allowed)
-		}
+		allowed := a.Header.Get("Access-Control-Allow-Origin")
+		assert.True(t, a.StatusCode == c.status && (c.status >= 300 || allowed == c.allowed),
+			"%+v: found %d, allowed %q", c, a.StatusCode, allowed)
 	}
 	a := fetch(t, http.DefaultClient, "OPTIONS", oneOrigin+"/connectors/a/pause", "", "Origin", page,
 		"Access-Control-Request-Method", "PUT")
-	if a.StatusCode != 200 || a.Header.Get("Access-Control-Allow-Methods") != "GET,PUT" ||
-		a.Header.Get("Access-Control-Allow-Credentials") != "" {
-		t.Errorf("expected 200 with the methods GET,PUT and without credentials, found %d %v", a.StatusCode, a.Header)
-	}
+	assert.True(t, a.StatusCode == 200 && a.Header.Get("Access-Control-Allow-Methods") == "GET,PUT" &&
+		a.Header.Get("Access-Control-Allow-Credentials") == "",
+		"expected 200 with the methods GET,PUT and without credentials, found %d %v", a.StatusCode, a.Header)
 }
 
 func TestAddedHeaders(t *testing.T) {
@@ -366,10 +353,9 @@ func TestAddedHeaders(t *testing.T) {
 		"setDate Expires: 60000"}).URLs()[0]
 	a := fetch(t, http.DefaultClient, "GET", url+"/connectors", "")
 	expires, err := http.ParseTime(a.Header.Get("Expires"))
-	if a.Header.Get("X-Frame-Options") != "DENY" || a.Header.Get("Cache-Control") != "no-cache, no-store" ||
-		err != nil || !expires.After(time.Now().Add(-time.Hour)) {
-		t.Errorf("expected the three configured headers, found %v %v", a.Header, err)
-	}
+	assert.True(t, a.Header.Get("X-Frame-Options") == "DENY" && a.Header.Get("Cache-Control") == "no-cache, no-store" &&
+		err == nil && expires.After(time.Now().Add(-time.Hour)),
+		"expected the three configured headers, found %v %v", a.Header, err)
 	for _, text := range []string{"X-Frame-Options: DENY", "put X: y", "set X", "set X Y: z", "setDate X: soon"} {
 		assert.Error(t, Options{Headers: text}.Check(), "expected `ACTION NAME: VALUE`", text)
 	}
@@ -416,9 +402,7 @@ func TestListenersWithTLS(t *testing.T) {
 	o := Options{Listeners: []string{"https://127.0.0.1:0"}, TLS: settings}
 	url := startServer(t, o).URLs()[0]
 	assertStatus(t, clientWith(), url+"/connectors", 200)
-	if !strings.HasPrefix(url, "https://") {
-		t.Errorf("expected https, found %s", url)
-	}
+	assert.True(t, strings.HasPrefix(url, "https://"), "expected https, found %s", url)
 	settings["ssl.client.auth"] = "required"
 	settings["ssl.truststore.location"] = filepath.Join(dir, "ca.pem")
 	url = startServer(t, o).URLs()[0]

@@ -60,9 +60,7 @@ func listPage(t *testing.T, h http.Handler, query string) (page ConnectorList) {
 	t.Helper()
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest("GET", "/culvert/connectors"+query, nil))
-	if w.Code != 200 {
-		t.Fatalf("%s: found %d %s", query, w.Code, w.Body)
-	}
+	require.Equal(t, 200, w.Code, query, w.Body)
 	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &page))
 	return page
 }
@@ -144,9 +142,8 @@ func TestConnectorList(t *testing.T) {
 	} {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest("GET", "/culvert/connectors"+query, nil))
-		if w.Code != 400 || !strings.Contains(w.Body.String(), want) {
-			t.Errorf("%s: expected 400 with %s, found %d %s", query, want, w.Code, w.Body)
-		}
+		assert.True(t, w.Code == 400 && strings.Contains(w.Body.String(), want),
+			"%s: expected 400 with %s, found %d %s", query, want, w.Code, w.Body)
 	}
 }
 
@@ -276,9 +273,8 @@ func TestConnectorListWhileStatesChange(t *testing.T) {
 		changed.Components[1].Condition = []connect.Condition{"failed", "idle", "loading", "running"}[n%4]
 	}
 	for n := 10; n < 100; n++ {
-		if name := fmt.Sprintf("c%02d", n); seen[name] != 1 {
-			t.Errorf("expected %s once, found it %d times", name, seen[name])
-		}
+		name := fmt.Sprintf("c%02d", n)
+		assert.True(t, seen[name] == 1, "expected %s once, found it %d times", name, seen[name])
 	}
 }
 
@@ -397,9 +393,8 @@ func TestAdvice(t *testing.T) {
 	}
 	for kind, text := range adviceByKind { // which people copy into a shell
 		quoted := advice("a b; c'd", &connect.ComponentStatus{Condition: "failed", Kind: kind})
-		if strings.Contains(quoted, `'a b; c'\''d'`) != strings.Contains(text, "NAME") {
-			t.Errorf("%s: expected a quoted name in place of NAME, found %s", kind, quoted)
-		}
+		assert.True(t, strings.Contains(quoted, `'a b; c'\''d'`) == strings.Contains(text, "NAME"),
+			"%s: expected a quoted name in place of NAME, found %s", kind, quoted)
 	}
 }
 

@@ -137,10 +137,9 @@ func TestDeadLetterMessagesAreShownByRights(t *testing.T) {
 			isQuoted := strings.Contains(answer, "4711") || strings.Contains(answer, "/Orders(") ||
 				strings.Contains(answer, `"record"`) || strings.Contains(answer, `"headers"`) ||
 				strings.Contains(answer, "no order of")
-			if status != http.StatusOK || isQuoted != isShown || !strings.Contains(answer, `"class":"Exception"`) ||
-				!strings.Contains(answer, c.hidden) {
-				t.Errorf("found %d %s", status, answer)
-			}
+			assert.True(t, status == http.StatusOK && isQuoted == isShown &&
+				strings.Contains(answer, `"class":"Exception"`) && strings.Contains(answer, c.hidden),
+				"found %d %s", status, answer)
 			wantStatus := http.StatusOK
 			if !isShown {
 				wantStatus = http.StatusForbidden
@@ -153,9 +152,8 @@ func TestDeadLetterMessagesAreShownByRights(t *testing.T) {
 				{method: "POST", path: "/discard", body: `{"cause":"0a"}`},
 			} {
 				status, answer = send(call.method, call.path, call.body)
-				if status != wantStatus || (c.host == "" && !strings.Contains(answer, c.hidden)) {
-					t.Errorf("%v: expected %d, found %d %s", call, wantStatus, status, answer)
-				}
+				assert.True(t, status == wantStatus && (c.host != "" || strings.Contains(answer, c.hidden)),
+					"%v: expected %d, found %d %s", call, wantStatus, status, answer)
 			}
 			if status, answer := send("POST", "/0@1/retry", ""); (status == http.StatusOK) != (c.host == "") {
 				t.Errorf("retry without a value: found %d %s", status, answer)
@@ -165,10 +163,8 @@ func TestDeadLetterMessagesAreShownByRights(t *testing.T) {
 				assert.Equal(t, http.StatusForbidden, status)
 				return
 			}
-			if status != http.StatusOK || strings.Contains(answer, "order 4711") != isShown ||
-				!strings.Contains(answer, c.hidden) {
-				t.Errorf("dry replay: found %d %s", status, answer)
-			}
+			assert.True(t, status == http.StatusOK && strings.Contains(answer, "order 4711") == isShown &&
+				strings.Contains(answer, c.hidden), "dry replay: found %d %s", status, answer)
 		})
 	}
 }
@@ -188,9 +184,7 @@ func TestDeadLettersAreRedacted(t *testing.T) {
 			"http://"+s.Addresses()[0]+"/culvert/connectors/a/deadletters", ""))
 		assert.Equal(t, http.StatusOK, a.StatusCode)
 		assert.Contains(t, answer, want...)
-		if strings.Contains(answer, "geheim") {
-			t.Errorf("found %s", answer)
-		}
+		assert.NotContains(t, answer, "geheim")
 	}
 }
 
@@ -219,9 +213,8 @@ func TestRecordsOfDeadLetters(t *testing.T) {
 		"":            {},
 	} {
 		text, r := visible(value, 10)
-		if text != want.text || r.Base64 != want.base64 || r.Cut != want.cut || r.Size != len(value) {
-			t.Errorf("%q: expected %+v, found %q %+v", value, want, text, r)
-		}
+		assert.True(t, text == want.text && r.Base64 == want.base64 && r.Cut == want.cut && r.Size == len(value),
+			"%q: expected %+v, found %q %+v", value, want, text, r)
 	}
 	tombstone := &connect.DeadLetter{Record: &kgo.Record{}}
 	assert.Equal(t, DeadLetterRecord{}, *req.visibleRecord(tombstone, 10), "a tombstone")
@@ -295,9 +288,8 @@ func TestSelectionsOfDeadLetters(t *testing.T) {
 
 func assertFilter(t *testing.T, want, found connect.DeadLetterFilter, name string) {
 	t.Helper()
-	if !want.Since.Equal(found.Since) || !want.Until.Equal(found.Until) {
-		t.Errorf("%s: expected %v and %v, found %v and %v", name, want.Since, want.Until, found.Since, found.Until)
-	}
+	assert.True(t, want.Since.Equal(found.Since) && want.Until.Equal(found.Until),
+		"%s: expected %v and %v, found %v and %v", name, want.Since, want.Until, found.Since, found.Until)
 	found.Since = want.Since
 	found.Until = want.Until
 	assert.Equal(t, want, found, name)

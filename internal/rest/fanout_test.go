@@ -214,15 +214,13 @@ func TestGroupMetricsOfUnresponsiveWorker(t *testing.T) {
 				t.Errorf("expected a response within %v, found one after %v", queryTimeout, elapsed)
 			}
 			own, others, _ := strings.Cut(body, `{"id":2,`)
-			if status != 200 || !strings.Contains(own, `"rows":10,`) || !strings.Contains(own, `"rows":11,`) ||
-				!strings.HasPrefix(others, `"state":"unknown","worker_id":"w2","error":"worker w2: `) ||
-				!strings.Contains(others, c.want) || strings.Contains(others, `"rows"`) {
-				t.Errorf("found %d %s", status, body)
-			}
+			assert.True(t, status == 200 && strings.Contains(own, `"rows":10,`) &&
+				strings.Contains(own, `"rows":11,`) &&
+				strings.HasPrefix(others, `"state":"unknown","worker_id":"w2","error":"worker w2: `) &&
+				strings.Contains(others, c.want) && !strings.Contains(others, `"rows"`), "found %d %s", status, body)
 			status, body = get(t, "POST", urls[0]+"/culvert/connectors/c/feeds/feed7/snapshot")
-			if status != 500 || !strings.Contains(body, "worker w2") {
-				t.Errorf("expected an error for a snapshot without a worker, found %d %s", status, body)
-			}
+			assert.True(t, status == 500 && strings.Contains(body, "worker w2"),
+				"expected an error for a snapshot without a worker, found %d %s", status, body)
 		})
 	}
 }
@@ -244,16 +242,13 @@ func TestGroupMetricsAreBounded(t *testing.T) {
 	})
 	const full = "the bodies of other requests use all memory"
 	_, body := get(t, "GET", urls[1]+"/culvert/connectors/c")
-	if !strings.Contains(body, full) {
-		t.Errorf("expected space for one response only, found %s", body)
-	}
+	assert.True(t, strings.Contains(body, full), "expected space for one response only, found %s", body)
 	mu.Lock()
 	large = map[int]bool{2: true}
 	mu.Unlock()
 	_, body = get(t, "GET", urls[1]+"/culvert/connectors/c")
-	if strings.Contains(body, full) || !strings.Contains(body, `"rows":10`) {
-		t.Errorf("expected space for the response again, found %s", body)
-	}
+	assert.True(t, !strings.Contains(body, full) && strings.Contains(body, `"rows":10`),
+		"expected space for the response again, found %s", body)
 }
 
 // A snapshot reaches the worker that runs the task of its feed.

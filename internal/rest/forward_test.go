@@ -3,7 +3,6 @@ package rest
 import (
 	"context"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -308,9 +307,8 @@ func TestEachRouteIsHandledByItsWorker(t *testing.T) {
 		path := paths[r.target]
 		status, body, hops := group.send(t, r.method, target)
 		assert.Equal(t, path, hops, r.method, target)
-		if status == 409 || status == 503 {
-			t.Errorf("%s %s: expected a response by %v, found %d %s", r.method, target, path, status, body)
-		}
+		assert.True(t, status != 409 && status != 503,
+			"%s %s: expected a response by %v, found %d %s", r.method, target, path, status, body)
 		statusBefore := status
 		group.seats[0].set(func(s *seat) { s.pending = true })
 		status, body, _ = group.send(t, r.method, target)
@@ -325,9 +323,7 @@ func TestEachRouteIsHandledByItsWorker(t *testing.T) {
 		}
 		compared++
 	}
-	if compared < 20 {
-		t.Errorf("expected at least 20 forwarded routes, found %d", compared)
-	}
+	assert.AtLeast(t, 20, compared, "forwarded routes")
 	for target, path := range map[string][]string{
 		"/connectors/a/restart?includeTasks=true":                  {"0", "1:true"},
 		"/connectors/a/restart?onlyFailed=TRUE&x":                  {"0", "1:true"},
@@ -585,9 +581,8 @@ func TestForwardedRequest(t *testing.T) {
 
 	follower.send(t, "DELETE", "/connectors/a", "")
 	assert.Equal(t, "DELETE /connectors/a?forward=true", received.Method+" "+received.RequestURI)
-	if len(received.Header["Authorization"])+len(received.Header["Content-Type"])+len(receivedBody) > 0 {
-		t.Errorf("expected neither a logon nor a body, found %v %q", received.Header, receivedBody)
-	}
+	assert.True(t, len(received.Header["Authorization"])+len(received.Header["Content-Type"])+len(receivedBody) <= 0,
+		"expected neither a logon nor a body, found %v %q", received.Header, receivedBody)
 	// Reads have no body, also by HEAD.
 	answer, _ = follower.send(t, "HEAD", "/culvert/reload", "")
 	assert.Equal(t, "HEAD 201", fmt.Sprint(received.Method, " ", answer.StatusCode))
@@ -612,9 +607,8 @@ func TestForwardingEndsWithItsClient(t *testing.T) {
 		<-began
 		cancel()
 	}()
-	if _, err := http.DefaultClient.Do(r); !errors.Is(err, context.Canceled) {
-		t.Errorf("found %v", err)
-	}
+	_, err = http.DefaultClient.Do(r)
+	assert.ErrorIs(t, err, context.Canceled)
 	<-ended
 }
 
@@ -820,9 +814,8 @@ func TestForwardingByHTTPS(t *testing.T) {
 				`{"name":"blah","config":{}}`, "Content-Type", "application/json"))
 			isCreated := answer.StatusCode == 201 && worker.connectors["blah"] != nil
 			fails := answer.StatusCode == 500 && strings.Contains(text, c.want) && strings.Contains(text, leaderURL)
-			if (c.want == "" && !isCreated) || (c.want != "" && !fails) {
-				t.Errorf("expected 201 or %q, found %d %s", c.want, answer.StatusCode, text)
-			}
+			assert.True(t, (c.want != "" || isCreated) && (c.want == "" || fails),
+				"expected 201 or %q, found %d %s", c.want, answer.StatusCode, text)
 		})
 	}
 }

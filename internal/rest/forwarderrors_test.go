@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
@@ -59,20 +60,16 @@ func TestForwardingErrors(t *testing.T) {
 	} {
 		follower := newFollower(t, c.leader)
 		answer, body := follower.send(t, "DELETE", "/connectors/"+name, "")
-		if answer.StatusCode != c.status || !strings.Contains(body, c.want) {
-			t.Errorf("%s: expected %d %s, found %d %s", name, c.status, c.want, answer.StatusCode, body)
-		}
-		if c.status == 500 && !strings.Contains(body, strings.Trim(c.leader, "\x00")) {
-			t.Errorf("%s: expected the URL, found %s", name, body)
-		}
-		if (answer.Header.Get("WWW-Authenticate") != "") != (c.status == 401) {
-			t.Errorf("%s: expected WWW-Authenticate only with 401, found %v", name, answer.Header)
-		}
+		assert.True(t, answer.StatusCode == c.status && strings.Contains(body, c.want),
+			"%s: expected %d %s, found %d %s", name, c.status, c.want, answer.StatusCode, body)
+		assert.True(t, c.status != 500 || strings.Contains(body, strings.Trim(c.leader, "\x00")),
+			"%s: expected the URL, found %s", name, body)
+		assert.True(t, (answer.Header.Get("WWW-Authenticate") != "") == (c.status == 401),
+			"%s: expected WWW-Authenticate only with 401, found %v", name, answer.Header)
 	}
 	answer, body := newFollower(t, oddURL).send(t, "DELETE", "/connectors/cut", "")
-	if answer.StatusCode != 200 || !strings.Contains(body, "unexpected EOF") {
-		t.Errorf("expected a truncated response, found %d %s", answer.StatusCode, body)
-	}
+	assert.True(t, answer.StatusCode == 200 && strings.Contains(body, "unexpected EOF"),
+		"expected a truncated response, found %d %s", answer.StatusCode, body)
 }
 
 // oddLeader returns the URL of a leader whose response depends on the name of the connector.
@@ -105,9 +102,8 @@ func TestNothingIsForwardedInCircles(t *testing.T) {
 	follower := newFollower(t, "")
 	follower.set(func(s *seat) { s.owners = map[string]string{"a": strings.ToUpper(s.url[:4]) + s.url[4:] + "/"} })
 	answer, body := follower.send(t, "POST", "/connectors/a/restart", "")
-	if answer.StatusCode != 500 || !strings.Contains(body, "advertises the URL of this one, "+follower.url) {
-		t.Errorf("expected 500 with this worker's own URL, found %d %s", answer.StatusCode, body)
-	}
+	assert.True(t, answer.StatusCode == 500 && strings.Contains(body, "advertises the URL of this one, "+follower.url),
+		"expected 500 with this worker's own URL, found %d %s", answer.StatusCode, body)
 }
 
 // No part of a body that is too large or incomplete is forwarded.
@@ -118,9 +114,8 @@ func TestIncompleteBodiesAreNotForwarded(t *testing.T) {
 	follower := newFollower(t, leader.URL)
 	answer, body := follower.send(t, "POST", "/connectors", strings.Repeat("x", maxBodyBytes+1), "Content-Type",
 		"application/json")
-	if answer.StatusCode != 413 || isForwarded {
-		t.Errorf("expected 413, found %d %s, forwarded: %t", answer.StatusCode, body, isForwarded)
-	}
+	assert.True(t, answer.StatusCode == 413 && !isForwarded,
+		"expected 413, found %d %s, forwarded: %t", answer.StatusCode, body, isForwarded)
 	conn, err := net.Dial("tcp", strings.TrimPrefix(follower.url, "http://"))
 	require.NoError(t, err)
 	defer conn.Close()
@@ -128,7 +123,6 @@ func TestIncompleteBodiesAreNotForwarded(t *testing.T) {
 		"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\nx\r\n")
 	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	require.NoError(t, err)
-	if response.StatusCode != 400 || isForwarded {
-		t.Errorf("expected 400, found %d, forwarded: %t", response.StatusCode, isForwarded)
-	}
+	assert.True(t, response.StatusCode == 400 && !isForwarded,
+		"expected 400, found %d, forwarded: %t", response.StatusCode, isForwarded)
 }

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
@@ -48,16 +49,14 @@ func FuzzPath(f *testing.F) {
 	f.Fuzz(func(t *testing.T, path string) {
 		name := url.PathEscape(path)
 		if path != "" && path != "." && path != ".." {
-			if got, ok := segments("/connectors/" + name); ok && (len(got) != 2 || got[1] != path) {
-				t.Errorf("%q became %q", path, got)
-			}
+			got, ok := segments("/connectors/" + name)
+			assert.True(t, !ok || (len(got) == 2 && got[1] == path), "%q became %q", path, got)
 		}
 		u, err := url.Parse("http://x/" + path)
 		if err != nil {
 			return
 		}
-		if w := answerAt(u); w.Code == 0 || w.Body.Len() == 0 {
-			t.Errorf("%q: expected a response", path)
-		}
+		w := answerAt(u)
+		assert.True(t, w.Code != 0 && w.Body.Len() != 0, "%q: expected a response", path)
 	})
 }

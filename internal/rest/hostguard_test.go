@@ -61,11 +61,9 @@ func TestForeignHostsSeeNoPasswords(t *testing.T) {
 	for host, isTrusted := range guardedHosts {
 		for _, line := range []string{"GET /connectors/a", "GET /connectors/a/config", "GET /connectors?expand=info"} {
 			status, body := askWithHost(t, anonymous, line, host, "X-Forwarded-Host: localhost")
-			if status != 200 || strings.Contains(body, "geheim") != isTrusted ||
-				strings.Contains(body, "[hidden]") == isTrusted || !strings.Contains(body, `"topic":"t"`) {
-				t.Errorf("%s, Host %s: expected 200 with the password: %t, found %d %s", line, host, isTrusted, status,
-					body)
-			}
+			assert.True(t, status == 200 && strings.Contains(body, "geheim") == isTrusted &&
+				strings.Contains(body, "[hidden]") != isTrusted && strings.Contains(body, `"topic":"t"`),
+				"%s, Host %s: expected 200 with the password: %t, found %d %s", line, host, isTrusted, status, body)
 		}
 		for _, line := range []string{"PUT /connectors/a/pause", "POST /connectors/a/restart",
 			"DELETE /connectors/a/offsets"} {
@@ -75,19 +73,14 @@ func TestForeignHostsSeeNoPasswords(t *testing.T) {
 			}
 		}
 	}
-	if n := strings.Count(log.String(), "host=evil.example "); n != 1 {
-		t.Errorf("expected one line about a name, found %d in %s", n, log)
-	}
+	assert.Equal(t, 1, strings.Count(log.String(), "host=evil.example "), "line about a name: in", log)
 	assert.Contains(t, log.String(), "rest.allowed.hosts", "rest.basic.auth.file")
-	if status, _ := askWithHost(t, anonymous, "GET /connectors", "a.b.c.example"); status != 200 {
-		t.Errorf("expected 200, found %d", status)
-	}
+	status, _ := askWithHost(t, anonymous, "GET /connectors", "a.b.c.example")
+	assert.Equal(t, 200, status)
 	for i := range 3 * maxWarned {
 		askWithHost(t, anonymous, "GET /connectors", strings.Repeat("x", i+1)+".evil.example")
 	}
-	if n := strings.Count(log.String(), "level=WARN"); n > maxWarned {
-		t.Errorf("expected at most %d lines, found %d", maxWarned, n)
-	}
+	assert.AtMost(t, maxWarned, strings.Count(log.String(), "level=WARN"), "lines")
 }
 
 // No name is restricted if users log on.
@@ -96,13 +89,10 @@ func TestUsersSeePasswordsByAnyHost(t *testing.T) {
 	users := guardedServer(t, Options{Users: usersFile(t)}, log)
 	for host := range guardedHosts {
 		status, body := askWithHost(t, users, "GET /connectors/a", host, "Authorization: Basic YW5uYTpnZWhlaW0=")
-		if status != 200 || !strings.Contains(body, "geheim") {
-			t.Errorf("Host %s of a user: expected 200 with the password, found %d %s", host, status, body)
-		}
+		assert.True(t, status == 200 && strings.Contains(body, "geheim"),
+			"Host %s of a user: expected 200 with the password, found %d %s", host, status, body)
 	}
-	if strings.Contains(log.String(), "host=") {
-		t.Errorf("expected no line about a name, found %s", log)
-	}
+	assert.True(t, !strings.Contains(log.String(), "host="), "expected no line about a name, found %s", log)
 }
 
 // Another worker shows no more than the worker that got the request would.
@@ -138,10 +128,9 @@ func TestForwardedRequestsSeeNoPasswords(t *testing.T) {
 			{server: masked, host: "connect"},
 		} {
 			status, body := askWithHost(t, c.server, "GET /connectors?expand=info&expand=motion", c.host)
-			if status != 200 || strings.Contains(body, "geheim") != c.shown || !strings.Contains(body, `"motion"`) {
-				t.Errorf("Host %s at a follower: expected 200 with the password: %t, found %d %s", c.host, c.shown,
-					status, body)
-			}
+			assert.True(t, status == 200 && strings.Contains(body, "geheim") == c.shown &&
+				strings.Contains(body, `"motion"`),
+				"Host %s at a follower: expected 200 with the password: %t, found %d %s", c.host, c.shown, status, body)
 		}
 	}
 }

@@ -86,9 +86,7 @@ func TestPageOfDeadLettersIsBounded(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			pages, offsets := c.letters.readLetters(t, "show=all")
 			assert.Equal(t, c.pages, len(pages))
-			if most := slices.Max(pages); most > maxPageBytes+1000 {
-				t.Errorf("expected pages of at most 2 MiB, found %d bytes", most)
-			}
+			assert.AtMost(t, maxPageBytes+1000, slices.Max(pages), "pages of at most 2 MiB: bytes")
 			for n, offset := range offsets {
 				assert.Equal(t, int64(n), offset)
 			}

@@ -43,26 +43,21 @@ func pageOf(t *testing.T, url string) (status int, page LogPage, text string) {
 // The log is read page by page. An invalid query is rejected with what is expected.
 func TestLog(t *testing.T) {
 	worker, log := newLogger("a:1")
-	if w := serveRequest(worker, "GET", "/culvert/log", ""); !strings.Contains(w.Body.String(), `"lines":[]`) {
-		t.Errorf("a log without lines: found %s", w.Body)
-	}
+	w := serveRequest(worker, "GET", "/culvert/log", "")
+	assert.True(t, strings.Contains(w.Body.String(), `"lines":[]`), "a log without lines: found %s", w.Body)
 	log.Info("one geheim")
 	log.With("connector", "orders").Warn("two")
 	server := httptest.NewServer(Handler(worker.worker()))
 	defer server.Close()
 	status, page, body := pageOf(t, server.URL+"/culvert/log")
-	if status != 200 || page.WorkerID != "a:1" || page.Last != 2 || len(page.Lines) != 2 ||
-		page.Lines[0].Text != "one *" || page.Lines[0].Message != "one *" || strings.Contains(body, "geheim") ||
-		page.Lines[1].Connector != "orders" || page.Lines[1].Level != "WARN" || page.Lines[1].Number != 2 {
-		t.Errorf("expected the two lines, the first one redacted, found %d %+v", status, page)
-	}
+	assert.True(t, status == 200 && page.WorkerID == "a:1" && page.Last == 2 && len(page.Lines) == 2 &&
+		page.Lines[0].Text == "one *" && page.Lines[0].Message == "one *" && !strings.Contains(body, "geheim") &&
+		page.Lines[1].Connector == "orders" && page.Lines[1].Level == "WARN" && page.Lines[1].Number == 2,
+		"expected the two lines, the first one redacted, found %d %+v", status, page)
 	status, page, body = pageOf(t, server.URL+"/culvert/log?after=2")
-	if status != 200 || page.Last != 2 || !strings.Contains(body, `"lines":[]`) {
-		t.Errorf("found %d %s", status, body)
-	}
-	if _, page, _ = pageOf(t, server.URL+"/culvert/log?after=0&limit=1"); page.Last != 1 || len(page.Lines) != 1 {
-		t.Errorf("found %+v", page)
-	}
+	assert.True(t, status == 200 && page.Last == 2 && strings.Contains(body, `"lines":[]`), "found %d %s", status, body)
+	_, page, _ = pageOf(t, server.URL+"/culvert/log?after=0&limit=1")
+	assert.True(t, page.Last == 1 && len(page.Lines) == 1, "found %+v", page)
 	for id, want := range map[string]int{"a:1": 200, "b:1": 404, "": 200} {
 		status, _, body := pageOf(t, server.URL+"/culvert/log?worker="+id)
 		assert.Equal(t, want, status, body)
@@ -75,9 +70,8 @@ func TestLog(t *testing.T) {
 		"after=-1":   "after: expected",
 	} {
 		status, _, body := pageOf(t, server.URL+"/culvert/log?"+query)
-		if status != 400 || !strings.Contains(body, want) {
-			t.Errorf("%s: expected 400 with %q, found %d %s", query, want, status, body)
-		}
+		assert.True(t, status == 400 && strings.Contains(body, want),
+			"%s: expected 400 with %q, found %d %s", query, want, status, body)
 	}
 }
 
@@ -89,15 +83,12 @@ func TestForeignHostsReadNoLog(t *testing.T) {
 		o.Listeners = []string{"http://:0"}
 		s := startServerFor(t, o, slog.New(slog.DiscardHandler), worker)
 		for _, target := range []string{"/culvert/log", "/culvert/log?worker=b:1"} {
-			if status, body := askWithHost(t, s, "GET "+target, "evil.example"); status != 403 ||
-				!strings.Contains(body, "rest.allowed.hosts") {
-				t.Errorf("%s: expected 403, found %d %s", target, status, body)
-			}
+			status, body := askWithHost(t, s, "GET "+target, "evil.example")
+			assert.True(t, status == 403 && strings.Contains(body, "rest.allowed.hosts"),
+				"%s: expected 403, found %d %s", target, status, body)
 		}
-		if status, body := askWithHost(t, s, "GET /culvert/log", "localhost"); status != 200 ||
-			!strings.Contains(body, "one") {
-			t.Errorf("expected 200, found %d %s", status, body)
-		}
+		status, body := askWithHost(t, s, "GET /culvert/log", "localhost")
+		assert.True(t, status == 200 && strings.Contains(body, "one"), "expected 200, found %d %s", status, body)
 	}
 }
 
@@ -114,17 +105,14 @@ func TestLogOfGroup(t *testing.T) {
 	for from, url := range urls {
 		for to, id := range ids {
 			status, page, body := pageOf(t, url+"/culvert/log?worker="+id)
-			if status != 200 || page.WorkerID != id || len(page.Lines) != 1 || page.Lines[0].Text != "of "+id {
-				t.Errorf("worker %d, log of %d: found %d %s", from, to, status, body)
-			}
+			assert.True(t, status == 200 && page.WorkerID == id && len(page.Lines) == 1 &&
+				page.Lines[0].Text == "of "+id, "worker %d, log of %d: found %d %s", from, to, status, body)
 		}
-		if _, page, _ := pageOf(t, url+"/culvert/log"); page.WorkerID != ids[from] {
-			t.Errorf("worker %d: found the log of %s", from, page.WorkerID)
-		}
+		_, page, _ := pageOf(t, url+"/culvert/log")
+		assert.True(t, page.WorkerID == ids[from], "worker %d: found the log of %s", from, page.WorkerID)
 		status, _, body := pageOf(t, url+"/culvert/log?worker=nobody")
-		if status != 404 || !strings.Contains(body, "nobody") {
-			t.Errorf("worker %d, log of an unknown worker: found %d %s", from, status, body)
-		}
+		assert.True(t, status == 404 && strings.Contains(body, "nobody"),
+			"worker %d, log of an unknown worker: found %d %s", from, status, body)
 	}
 	// A wrong address of a member does not cause endless forwarding.
 	seats[0].members[2].URL = urls[0]

@@ -56,14 +56,11 @@ func TestRecordedCalls(t *testing.T) {
 	defer func() {
 		for at, kinds := range differs {
 			for _, kind := range kinds {
-				if (kind == replaytest.LeftOut || kind == replaytest.Text) && kindsFound[at] != kind {
-					t.Errorf("%s: expected a difference of kind %q, found none", at, kind)
-				}
+				assert.True(t, (kind != replaytest.LeftOut && kind != replaytest.Text) || kindsFound[at] == kind,
+					"%s: expected a difference of kind %q, found none", at, kind)
 			}
 		}
-		if calls != 709 {
-			t.Errorf("expected 709 calls, found %d", calls)
-		}
+		assert.Equal(t, 709, calls, "calls")
 	}()
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".jsonl"), func(t *testing.T) {
@@ -101,9 +98,7 @@ func TestRecordedCalls(t *testing.T) {
 				}
 				compared++
 			}
-			if compared < 2 {
-				t.Errorf("expected compared responses, found %d", compared)
-			}
+			assert.AtLeast(t, 2, compared, "compared responses")
 		})
 	}
 }
@@ -436,9 +431,8 @@ func TestHealthAndVersionWhileStarting(t *testing.T) {
 		t.Errorf("found %d %s", w.Code, w.Body)
 	}
 	w := serveRequest(worker, "GET", "/health", "")
-	if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), `"status":"starting"`) {
-		t.Errorf("found %d %s", w.Code, w.Body)
-	}
+	assert.True(t, w.Code == http.StatusServiceUnavailable && strings.Contains(w.Body.String(), `"status":"starting"`),
+		"found %d %s", w.Code, w.Body)
 }
 
 // Until the worker has started, all requests but those for health and version wait, as in Kafka Connect's workers, and
@@ -472,17 +466,15 @@ func TestRequestsWaitForTheStart(t *testing.T) {
 			}
 			time.Sleep(changeTimeout - time.Second)
 			for _, answer := range responses {
-				if answer.Body.Len() > 0 {
-					t.Errorf("expected no response yet, found %d %s", answer.Code, answer.Body)
-				}
+				assert.True(t, answer.Body.Len() <= 0,
+					"expected no response yet, found %d %s", answer.Code, answer.Body)
 			}
 			isStarted.Store(isStarting)
 			requests.Wait()
 			for _, answer := range responses {
 				const why = "still starting up. Kafka is being reached."
-				if isLate := answer.Code == 503 && strings.Contains(answer.Body.String(), why); isLate == isStarting {
-					t.Errorf("it starts: %t: found %d %s", isStarting, answer.Code, answer.Body)
-				}
+				isLate := answer.Code == 503 && strings.Contains(answer.Body.String(), why)
+				assert.True(t, isLate != isStarting, "it starts: %t: found %d %s", isStarting, answer.Code, answer.Body)
 			}
 		})
 	}
@@ -521,9 +513,8 @@ func TestPanicFailsItsRequestOnly(t *testing.T) {
 	for range 2 {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest("GET", "/connectors", nil))
-		if w.Code != http.StatusInternalServerError || !strings.Contains(w.Body.String(), `"error_code":500`) ||
-			!strings.Contains(w.Body.String(), "an internal error of culvert") {
-			t.Errorf("found %d %s", w.Code, w.Body)
-		}
+		assert.True(t, w.Code == http.StatusInternalServerError &&
+			strings.Contains(w.Body.String(), `"error_code":500`) &&
+			strings.Contains(w.Body.String(), "an internal error of culvert"), "found %d %s", w.Code, w.Body)
 	}
 }

@@ -112,9 +112,8 @@ func TestRecordsAreShownByRights(t *testing.T) {
 			a := newSampleAsker(t, c)
 			status, answer := a.ask(t, "POST", "/samples", `{"rows":7,"show":"`+c.show+`"}`)
 			isStarted := strings.Contains(answer, `"wanted":7,"show":"`+c.wantShow+`"`)
-			if status != c.status || !strings.Contains(answer, c.message) || (status == 202 && !isStarted) {
-				t.Errorf("found %d %s", status, answer)
-			}
+			assert.True(t, status == c.status && strings.Contains(answer, c.message) && (status != 202 || isStarted),
+				"found %d %s", status, answer)
 			checkSamples(t, a)
 			checkTestFiles(t, a)
 			checkTools(t, a)
@@ -161,16 +160,14 @@ func checkSamples(t *testing.T, a *sampleAsker) {
 		a.worker.show = show
 		status, answer := a.ask(t, "GET", "/samples", "")
 		isWrong := a.shape == 403 && status != 403
-		if isWrong || strings.Contains(answer, `"id":"1"`) != (want == 200) {
-			t.Errorf("samples of %s: found %d %s", show, status, answer)
-		}
+		assert.True(t, !isWrong && strings.Contains(answer, `"id":"1"`) == (want == 200),
+			"samples of %s: found %d %s", show, status, answer)
 		for _, call := range []struct{ method, path, body string }{
 			{method: "GET", path: "/samples/1"},
 			{method: "POST", path: "/samples/1/chain", body: `{"config":{"transforms":"a"}}`},
 		} {
-			if status, answer := a.ask(t, call.method, call.path, call.body); status != want {
-				t.Errorf("%s of a sample of %s: expected %d, found %d %s", call.path, show, want, status, answer)
-			}
+			status, answer := a.ask(t, call.method, call.path, call.body)
+			assert.Equal(t, want, status, call.path, "of a sample of", show, answer)
 		}
 	}
 }
@@ -183,9 +180,8 @@ func checkTestFiles(t *testing.T, a *sampleAsker) {
 		"a": {method: "POST", path: "/samples/1/chain?as=test", body: `{"config":{"transforms":"a"}}`},
 	} {
 		status, answer := a.ask(t, call.method, call.path, call.body)
-		if status != a.full || (status == 200 && answer != "tests: "+chain+"\n") {
-			t.Errorf("a test file of %s: expected %d, found %d %s", call.path, a.full, status, answer)
-		}
+		assert.True(t, status == a.full && (status != 200 || answer == "tests: "+chain+"\n"),
+			"a test file of %s: expected %d, found %d %s", call.path, a.full, status, answer)
 	}
 }
 
@@ -199,16 +195,13 @@ func checkTools(t *testing.T, a *sampleAsker) {
 		wantPing = 403
 	}
 	status, answer := a.ask(t, "POST", "/tools/peek", `{"options":{"n":"5"}}`)
-	if status != want || (want == 200 && !strings.Contains(answer, "peek5")) {
-		t.Errorf("peek: found %d %s", status, answer)
-	}
+	assert.True(t, status == want && (want != 200 || strings.Contains(answer, "peek5")),
+		"peek: found %d %s", status, answer)
 	status, answer = a.ask(t, "POST", "/culvert/peek", `{"config":{"a":"b"},"options":{"n":"5"}}`)
-	if status != want || (want == 200 && !strings.Contains(answer, "b5")) {
-		t.Errorf("peek with a configuration: found %d %s", status, answer)
-	}
-	if status, answer := a.ask(t, "POST", "/tools/ping", ""); status != wantPing {
-		t.Errorf("ping: found %d %s", status, answer)
-	}
+	assert.True(t, status == want && (want != 200 || strings.Contains(answer, "b5")),
+		"peek with a configuration: found %d %s", status, answer)
+	status, answer = a.ask(t, "POST", "/tools/ping", "")
+	assert.True(t, status == wantPing, "ping: found %d %s", status, answer)
 }
 
 // An invalid request is rejected with the reason.
@@ -256,9 +249,8 @@ func TestInvalidSampleRequests(t *testing.T) {
 		{method: "DELETE", path: "/samples/1", status: 405},
 	} {
 		w := serveRequest(worker, c.method, "/culvert/connectors/a"+c.path, c.body, "Content-Type", "application/json")
-		if w.Code != c.status || !strings.Contains(w.Body.String(), c.message) {
-			t.Errorf("%+v: found %d %s", c, w.Code, w.Body)
-		}
+		assert.True(t, w.Code == c.status && strings.Contains(w.Body.String(), c.message),
+			"%+v: found %d %s", c, w.Code, w.Body)
 	}
 	// A test file is YAML, and clients that accept YAML do not get 406.
 	for accept, status := range map[string]int{"text/yaml": 403, "text/html": 403, "application/json": 403} {

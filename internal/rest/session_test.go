@@ -156,17 +156,15 @@ func TestUnsignedCalls(t *testing.T) {
 					r.Header.Set(algorithmHeader, "HmacSHA256")
 				}
 			})
-			if status != c.want || !strings.Contains(text, `"error_code":`+fmt.Sprint(c.want)) {
-				t.Errorf("%s, %s: expected %d, found %d %s", call, name, c.want, status, text)
-			}
+			assert.True(t, status == c.want && strings.Contains(text, `"error_code":`+fmt.Sprint(c.want)),
+				"%s, %s: expected %d, found %d %s", call, name, c.want, status, text)
 		}
 	}
 	assert.Equal(t, 0, i.handledCalls.Load()+keyless.handledCalls.Load())
 	r, err := http.NewRequest("POST", i.url+"/culvert/internal/permit", nil)
 	require.NoError(t, err)
-	if err := keyless.Sign(r, nil); !errors.Is(err, ErrNoKey) || len(r.Header) > 0 {
-		t.Errorf("expected ErrNoKey, found %v %v", err, r.Header)
-	}
+	err = keyless.Sign(r, nil)
+	assert.True(t, errors.Is(err, ErrNoKey) && len(r.Header) == 0, "expected ErrNoKey, found %v %v", err, r.Header)
 }
 
 // The body is not read before the signature was verified.
@@ -197,10 +195,9 @@ func TestInternalCallsAreNotListed(t *testing.T) {
 	a := fetch(t, http.DefaultClient, "POST", separate.URLs()[0]+"/culvert/internal/permit", "")
 	assert.Equal(t, 400, a.StatusCode)
 	for _, r := range Routes() {
-		if strings.Contains(r.Path, "/internal/") || strings.HasSuffix(r.Path, "/fence") ||
-			(r.Method == "POST" && strings.HasSuffix(r.Path, "/tasks")) {
-			t.Errorf("found %s %s among the routes", r.Method, r.Path)
-		}
+		assert.True(t, !strings.Contains(r.Path, "/internal/") && !strings.HasSuffix(r.Path, "/fence") &&
+			(r.Method != "POST" || !strings.HasSuffix(r.Path, "/tasks")),
+			"found %s %s among the routes", r.Method, r.Path)
 	}
 	answer := serveRequest(&standIn{}, "GET", "/culvert/openapi.json", "")
 	if text := answer.Body.String(); strings.Contains(text, "/internal/") || strings.Contains(text, "/fence") {
@@ -244,9 +241,8 @@ func TestSessionKeyOverlap(t *testing.T) {
 		}
 		expect := func(want error, r *http.Request) {
 			t.Helper()
-			if _, err := receiver.verify(r, to); err != want {
-				t.Errorf("expected %v, found %v", want, err)
-			}
+			_, err := receiver.verify(r, to)
+			assert.True(t, err == want, "expected %v, found %v", want, err)
 		}
 		expect(errNoSessionKey, call(earlier))
 		require.NoError(t, receiver.SetKey([]byte(firstKey)))
@@ -287,9 +283,8 @@ func TestRememberedCallsAreBounded(t *testing.T) {
 	for _, want := range []error{nil, errNonces, errNonces} {
 		r := httptest.NewRequest("POST", to+"/culvert/internal/permit", nil)
 		require.NoError(t, s.Sign(r, nil))
-		if _, err := s.verify(r, to); err != want {
-			t.Errorf("expected %v, found %v", want, err)
-		}
+		_, err := s.verify(r, to)
+		assert.True(t, err == want, "expected %v, found %v", want, err)
 	}
 	require.NoError(t, s.SetKey([]byte(secondKey)))
 	r := httptest.NewRequest("POST", to+"/culvert/internal/permit", nil)
@@ -315,14 +310,11 @@ func TestSignatureCoversAllParts(t *testing.T) {
 		r := &http.Request{Method: parts[1], URL: &url.URL{Path: parts[2], RawQuery: parts[3]}}
 		signature := string(s.current.sign("HmacSHA256", parts[0], r, parts[4]))
 		request := fmt.Sprintf("%q", parts)
-		if previous, ok := seen[signature]; ok && previous != request {
-			t.Fatalf("expected different signatures of %s and %s", previous, request)
-		}
+		previous, ok := seen[signature]
+		require.True(t, !ok || previous == request, "expected different signatures of %s and %s", previous, request)
 		seen[signature] = request
 	}
-	if len(seen) < 5_000 {
-		t.Errorf("expected many requests, found %d", len(seen))
-	}
+	assert.AtLeast(t, 5_000, len(seen), "many requests")
 }
 
 // Settings of sessions and keys are checked by name.
@@ -382,9 +374,8 @@ func TestSessionSettings(t *testing.T) {
 		}
 		require.NoError(t, err)
 		other, _ := NewKey(c.algorithm, c.bits)
-		if len(key) != c.bytes || bytes.Equal(key, other) {
-			t.Errorf("%v: expected %d random bytes, found %x and %x", c, c.bytes, key, other)
-		}
+		assert.True(t, len(key) == c.bytes && !bytes.Equal(key, other),
+			"%v: expected %d random bytes, found %x and %x", c, c.bytes, key, other)
 	}
 }
 
@@ -413,13 +404,10 @@ func TestCallWorker(t *testing.T) {
 	}
 	var refusal *Refusal
 	_, err = call("/culvert/internal/permit", "refuse")
-	if !errors.As(err, &refusal) || refusal.Status != 409 {
-		t.Errorf("expected a refusal with 409, found %v", err)
-	}
+	assert.True(t, errors.As(err, &refusal) && refusal.Status == 409, "expected a refusal with 409, found %v", err)
 	require.NoError(t, caller.SetKey([]byte(secondKey)))
-	if _, err = call("/culvert/internal/permit", ""); !errors.As(err, &refusal) || refusal.Status != 403 {
-		t.Errorf("expected a refusal with 403, found %v", err)
-	}
+	_, err = call("/culvert/internal/permit", "")
+	assert.True(t, errors.As(err, &refusal) && refusal.Status == 403, "expected a refusal with 403, found %v", err)
 	_, err = caller.CallWorker(t.Context(), "ftp://a", "POST", "/", nil)
 	assert.Error(t, err, "expected http://HOST:PORT")
 	redirecting := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -428,9 +416,8 @@ func TestCallWorker(t *testing.T) {
 	defer redirecting.Close()
 	callsBefore := called.handledCalls.Load()
 	_, err = caller.CallWorker(t.Context(), redirecting.URL, "POST", "/culvert/internal/permit", nil)
-	if !errors.As(err, &refusal) || refusal.Status != 307 || called.handledCalls.Load() != callsBefore {
-		t.Errorf("expected no redirect to be followed, found %v", err)
-	}
+	assert.True(t, errors.As(err, &refusal) && refusal.Status == 307 && called.handledCalls.Load() == callsBefore,
+		"expected no redirect to be followed, found %v", err)
 }
 
 func FuzzSigned(f *testing.F) {
@@ -439,8 +426,7 @@ func FuzzSigned(f *testing.F) {
 	f.Add(" " + strings.Repeat("A", 32) + " " + strings.Repeat("x", 64))
 	f.Fuzz(func(t *testing.T, message string) {
 		id, nonce, body, ok := parseSigned(message)
-		if joined := fmt.Sprintf("%s %x %x", id, nonce, body); ok && !strings.EqualFold(joined, message) {
-			t.Errorf("expected %q, found %q", message, joined)
-		}
+		joined := fmt.Sprintf("%s %x %x", id, nonce, body)
+		assert.True(t, !ok || strings.EqualFold(joined, message), "expected %q, found %q", message, joined)
 	})
 }

@@ -47,19 +47,16 @@ func TestSignedCalls(t *testing.T) {
 func checkSigned(t *testing.T, i *internals, signer *Session, c signedCase) {
 	callsBefore := i.handledCalls.Load()
 	status, answer := i.send(t, signer, c.call, c.body, c.change)
-	if status != c.status || !strings.Contains(answer, c.want) {
-		t.Errorf("expected %d %s, found %d %.300s", c.status, c.want, status, answer)
-	}
+	assert.True(t, status == c.status && strings.Contains(answer, c.want),
+		"expected %d %s, found %d %.300s", c.status, c.want, status, answer)
 	var response failure // a single one: after a panic in the handler no user route handles the call
 	err := json.Unmarshal([]byte(answer), &response)
-	if status >= 400 && (err != nil || response.Code != status) {
-		t.Errorf("expected one response with %d, found %s", status, answer)
-	}
+	assert.True(t, status < 400 || (err == nil && response.Code == status),
+		"expected one response with %d, found %s", status, answer)
 	handled := i.handledCalls.Load() - callsBefore
 	mayBeHandled := status < 400 || status == 409 || status == 500
-	if handled > 1 || (handled == 1 && !mayBeHandled) {
-		t.Errorf("found %d handled calls for status %d", handled, status)
-	}
+	assert.True(t, handled <= 1 && (handled != 1 || mayBeHandled),
+		"found %d handled calls for status %d", handled, status)
 }
 
 func withHeader(name, value string) func(*http.Request) {

@@ -3,7 +3,6 @@ package rest
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -16,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/inbound"
 	"github.com/culvert-project/culvert/internal/base/require"
 )
@@ -100,20 +100,17 @@ func TestSlowClients(t *testing.T) {
 				} else {
 					time.Sleep(c.closedAfter + slack)
 					next := make([]byte, 1)
-					if _, err := client.Read(next); !errors.Is(err, io.EOF) {
-						t.Errorf("expected the connection to be closed, found %v", err)
-					}
+					_, err := client.Read(next)
+					assert.ErrorIs(t, err, io.EOF, "the connection to be closed")
 				}
 				elapsed := time.Since(began)
 				isEarly := c.readsResponse && elapsed+slack < c.closedAfter
-				if isEarly || elapsed > c.closedAfter+2*slack {
-					t.Errorf("expected the connection to be closed after %v, found %v", c.closedAfter, elapsed)
-				}
+				assert.True(t, !isEarly && elapsed <= c.closedAfter+2*slack,
+					"expected the connection to be closed after %v, found %v", c.closedAfter, elapsed)
 				head, _, _ := strings.Cut(string(answer), "\r\n")
-				if (c.status == 0 && head != "") || (c.status != 0 &&
-					!strings.Contains(head, " "+strconv.Itoa(c.status)+" ")) {
-					t.Errorf("expected status %d, found %q", c.status, head)
-				}
+				assert.True(t, (c.status != 0 || head == "") &&
+					(c.status == 0 || strings.Contains(head, " "+strconv.Itoa(c.status)+" ")),
+					"expected status %d, found %q", c.status, head)
 			})
 		})
 	}
@@ -130,9 +127,8 @@ func TestBodiesAreBounded(t *testing.T) {
 		answer := serveRequest(worker, "POST", "/connectors",
 			strings.Replace(withoutText, `""`, `"`+strings.Repeat("x", c.size-len(withoutText))+`"`, 1), "Content-Type",
 			"application/json")
-		if answer.Code != c.status {
-			t.Errorf("%d bytes: expected %d, found %d %.200s", c.size, c.status, answer.Code, answer.Body)
-		}
+		assert.True(t, answer.Code == c.status,
+			"%d bytes: expected %d, found %d %.200s", c.size, c.status, answer.Code, answer.Body)
 	}
 }
 
@@ -187,9 +183,7 @@ func TestBodiesOfRequestsAreBounded(t *testing.T) {
 	for n := range clients - maxBufferedBytes/maxBodyBytes {
 		select {
 		case head := <-statusLines:
-			if !strings.Contains(head, " 503 ") {
-				t.Fatalf("expected 503 beyond the bound, found %q", head)
-			}
+			require.True(t, strings.Contains(head, " 503 "), "expected 503 beyond the bound, found %q", head)
 		case <-time.After(bodyTimeout - 5*time.Second):
 			t.Fatalf("expected %d rejected requests, found %d", clients-maxBufferedBytes/maxBodyBytes, n)
 		}
@@ -223,7 +217,5 @@ func TestConnectionsAreBounded(t *testing.T) {
 	case <-time.After(time.Second):
 	}
 	connections[0].Close()
-	if status := <-statuses; status != http.StatusOK {
-		t.Errorf("expected 200 after a connection was closed, found %d", status)
-	}
+	assert.Equal(t, http.StatusOK, <-statuses, "after a connection was closed")
 }

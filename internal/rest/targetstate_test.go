@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/connect"
 )
 
@@ -73,9 +74,7 @@ func TestAnswersToChangesWaitForTheView(t *testing.T) {
 		method, target, _ := strings.Cut(call, " ")
 		writer := statusWriter{ResponseRecorder: httptest.NewRecorder(), record: record}
 		Handler(worker).ServeHTTP(writer, httptest.NewRequest(method, target, nil))
-		if got := fmt.Sprint(events); got != want {
-			t.Errorf("%s: expected %s, found %s", call, want, got)
-		}
+		assert.Equal(t, want, fmt.Sprint(events), call)
 	}
 }
 
@@ -171,9 +170,8 @@ func TestRestartMatrix(t *testing.T) {
 			state, _, _ := strings.Cut(part, `"`)
 			states = append(states, state)
 		}
-		if w.Code != c.status || strings.Join(states, " ") != c.states || len(worker.restarts) != c.restarts {
-			t.Errorf("%+v: found %d %v, restarted %v", c, w.Code, states, worker.restarts)
-		}
+		assert.True(t, w.Code == c.status && strings.Join(states, " ") == c.states &&
+			len(worker.restarts) == c.restarts, "%+v: found %d %v, restarted %v", c, w.Code, states, worker.restarts)
 	}
 }
 
@@ -305,12 +303,10 @@ func TestRejectedChanges(t *testing.T) {
 	for _, c := range changeCases {
 		w := serveRequest(newRestartCounter(connect.Running, connect.Running), c.method, c.path, c.body,
 			"Content-Type", c.media)
-		if w.Code != c.status || !strings.Contains(w.Body.String(), c.message) {
-			t.Errorf("%+v: found %d %s", c, w.Code, w.Body)
-		}
-		if strings.Contains(w.Body.String(), "Z") {
-			t.Errorf("%+v: expected no value of the body, found %s", c, w.Body)
-		}
+		assert.True(t, w.Code == c.status && strings.Contains(w.Body.String(), c.message),
+			"%+v: found %d %s", c, w.Code, w.Body)
+		assert.True(t, !strings.Contains(w.Body.String(), "Z"),
+			"%+v: expected no value of the body, found %s", c, w.Body)
 	}
 }
 
@@ -329,13 +325,11 @@ func TestCrossOriginRequestsChangeNothing(t *testing.T) {
 		{line: "POST /connectors/a/restart", header: "Accept: */*", status: 404},
 		{line: "GET /connectors", header: "Origin: http://page.example", status: 200},
 	} {
-		if status, body := askWithHost(t, s, c.line, "localhost", c.header); status != c.status {
-			t.Errorf("%+v: found %d %s", c, status, body)
-		}
+		status, body := askWithHost(t, s, c.line, "localhost", c.header)
+		assert.True(t, status == c.status, "%+v: found %d %s", c, status, body)
 	}
-	if status, _ := askWithHost(t, s, "POST /connectors/a/restart", "page.example"); status != 403 {
-		t.Errorf("expected Host to be checked for changes, found %d", status)
-	}
+	status, _ := askWithHost(t, s, "POST /connectors/a/restart", "page.example")
+	assert.Equal(t, 403, status, "Host to be checked for changes")
 }
 
 // vanishingWorker is a worker with a connector that is deleted while it is listed.
@@ -351,9 +345,8 @@ func TestListOmitsDeletedConnectors(t *testing.T) {
 	worker := vanishingWorker{newRestartCounter(connect.Running, connect.Running)}
 	for _, query := range []string{"?expand=info", "?expand=status", "?expand=info&expand=status"} {
 		answer := serveRequest(worker, "GET", "/connectors"+query, "").Body.String()
-		if strings.Contains(answer, "gone") || !strings.Contains(answer, `"a":{`) {
-			t.Errorf("%s: expected the connector a only, found %s", query, answer)
-		}
+		assert.True(t, !strings.Contains(answer, "gone") && strings.Contains(answer, `"a":{`),
+			"%s: expected the connector a only, found %s", query, answer)
 	}
 }
 
@@ -374,9 +367,8 @@ func TestRequestTimeoutMessage(t *testing.T) {
 	for _, line := range []string{"PUT /connectors/a/pause", "DELETE /connectors/a"} {
 		method, path, _ := strings.Cut(line, " ")
 		w := serveRequest(&slowWorker{}, method, path, "")
-		if want := `{"error_code":500,"message":"Request timed out"}`; w.Code != 500 ||
-			strings.TrimSpace(w.Body.String()) != want {
-			t.Errorf("%s: expected %s, found %d %s", line, want, w.Code, w.Body)
-		}
+		want := `{"error_code":500,"message":"Request timed out"}`
+		assert.True(t, w.Code == 500 && strings.TrimSpace(w.Body.String()) == want,
+			"%s: expected %s, found %d %s", line, want, w.Code, w.Body)
 	}
 }

@@ -180,19 +180,16 @@ func TestNoRouteQuotesRows(t *testing.T) {
 				for _, query := range quotingQueries(r) {
 					if status, answer := ask(r, query); strings.Contains(answer, rowValue) {
 						showing = append(showing, r.method+" "+r.path+query)
-						if !c.isShown(r) {
-							t.Errorf("%s %s%s: expected no value of a row, found %d %s", r.method, r.path, query,
-								status, answer)
-						}
+						assert.True(t, c.isShown(r),
+							"%s %s%s: expected no value of a row, found %d %s", r.method, r.path, query, status, answer)
 					}
 				}
 			}
 			if wantAny := c.isShown(&route{path: "/"}); wantAny != (len(showing) > 0) {
 				t.Errorf("expected routes of Kafka Connect to show errors: %t, found %q", wantAny, showing)
 			}
-			if name == "this machine" && len(showing) < 25 {
-				t.Errorf("expected at least 25 requests that show errors, found %d: %q", len(showing), showing)
-			}
+			assert.True(t, name != "this machine" || len(showing) >= 25,
+				"expected at least 25 requests that show errors, found %d: %q", len(showing), showing)
 		})
 	}
 }
@@ -279,9 +276,8 @@ func TestWithheldCauses(t *testing.T) {
 		}
 		const why = "not shown, because it may quote values of records, which users see after a logon or on a " +
 			"loopback listener: this listener requires no logon"
-		if !strings.Contains(list, `"cause":"`+why) || !strings.Contains(list, `"advice":"Correct the data`) {
-			t.Errorf("expected the reason and an advice, found %s", list)
-		}
+		assert.True(t, strings.Contains(list, `"cause":"`+why) && strings.Contains(list, `"advice":"Correct the data`),
+			"expected the reason and an advice, found %s", list)
 		assert.Equal(t, "row skipped", page.Lines[0].Text)
 		assert.Equal(t, true, strings.HasPrefix(page.Withheld, why), page.Withheld)
 	}
@@ -356,9 +352,8 @@ func TestErrorTextsOfRoutesAreWithheld(t *testing.T) {
 				key := kind.String() + "." + name
 				isText := slices.Contains(errorTexts, name) && hasText(field.Type) && !isWithheld
 				delete(unused, key)
-				if isText && !rowlessTexts[key] {
-					t.Errorf("%s: expected the tag quotes:\"records\", or an entry in rowlessTexts", key)
-				}
+				assert.True(t, !isText || rowlessTexts[key],
+					"%s: expected the tag quotes:\"records\", or an entry in rowlessTexts", key)
 				if name != "-" {
 					visit(field.Type)
 				}

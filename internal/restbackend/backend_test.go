@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/logging"
@@ -28,9 +29,7 @@ func TestTopicTrackingDisabled(t *testing.T) {
 		},
 	} {
 		settings, problems, err := config.LoadWorker("", nil, map[string]string{setting: "false"})
-		if err != nil || problems.Err() != nil {
-			t.Fatal(err, problems)
-		}
+		require.True(t, err == nil && problems.Err() == nil, "%v %v", err, problems)
 		levels, log := logging.LevelsOf(slog.New(slog.DiscardHandler))
 		in := &setup.Installation{Config: setup.Config{Once: true}, Levels: levels, Log: log,
 			Installation: &config.Installation{Worker: settings}}

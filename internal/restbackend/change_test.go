@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/guard"
@@ -37,9 +38,8 @@ func TestWaitingChangeEndsWithItsRequest(t *testing.T) {
 		"delete":  backend.deleteConnector(ctx, "a"),
 	} {
 		var refusal *rest.Refusal
-		if !errors.As(err, &refusal) || refusal.Status != 500 {
-			t.Errorf("%s: expected a refusal with 500, found %v", name, err)
-		}
+		assert.True(t, errors.As(err, &refusal) && refusal.Status == 500,
+			"%s: expected a refusal with 500, found %v", name, err)
 	}
 }
 
@@ -54,7 +54,5 @@ func TestTimeoutOfCheck(t *testing.T) {
 	}
 	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := timeoutError(canceled); !errors.Is(err, context.Canceled) {
-		t.Errorf("expected the end of the request, found %v", err)
-	}
+	assert.ErrorIs(t, timeoutError(canceled), context.Canceled, "the end of the request")
 }

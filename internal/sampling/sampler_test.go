@@ -18,6 +18,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/memory"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/chaintest"
@@ -39,9 +40,8 @@ func batch(t testing.TB, reg *record.Registry, values ...any) *record.Batch {
 	for i, v := range values {
 		start := len(b.Data)
 		var err error
-		if b.Data, err = connectdata.AppendSchemaless(b.Data, v); err != nil {
-			t.Fatal(err)
-		}
+		b.Data, err = connectdata.AppendSchemaless(b.Data, v)
+		require.NoError(t, err)
 		value := wit.ValueSlice{Encoding: wit.Schemaless, Start: uint32(start), Size: uint32(len(b.Data) - start)}
 		b.Rows = append(b.Rows, wit.Row{RowIndex: uint32(i), Partition: 2, Offset: int64(100 + i),
 			Timestamp: 1700000000000, Value: value})
@@ -92,45 +92,33 @@ func TestSampleLifetime(t *testing.T) {
 		reg := record.NewRegistry()
 		s := New(reg, func(text string) string { return text }, nil)
 		b := batch(t, reg, orderValue(1, "a"), orderValue(2, "b"), orderValue(3, "c"))
-		if observe(s, "orders", b) {
-			t.Error("expected no inspected rows without a sample")
-		}
+		assert.True(t, !observe(s, "orders", b), "expected no inspected rows without a sample")
 		id := startSample(t, s, "orders", 4)
-		if observe(s, "others", b) || !observe(s, "orders", b) {
-			t.Error("expected the rows of one connector to be inspected")
-		}
+		assert.True(t, !observe(s, "others", b) && observe(s, "orders", b),
+			"expected the rows of one connector to be inspected")
 		k, err := s.Read(t.Context(), "orders", id, chaintest.Chain{})
-		if err != nil || k.State != waiting || len(k.Rows) != 3 || k.Rows[2].Offset != 102 ||
-			k.Rows[0].Partition != 2 || !strings.Contains(k.Rows[1].Input.Value, `"state": "b"`) ||
-			k.Rows[0].Problem != "" {
-			t.Errorf("expected three rows of a waiting sample, found %+v, %v", k, err)
-		}
+		assert.True(t, err == nil && k.State == waiting && len(k.Rows) == 3 && k.Rows[2].Offset == 102 &&
+			k.Rows[0].Partition == 2 && strings.Contains(k.Rows[1].Input.Value, `"state": "b"`) &&
+			k.Rows[0].Problem == "", "expected three rows of a waiting sample, found %+v, %v", k, err)
 		clear(b.Data) // the memory belongs to the task
 		cached, err := s.Read(t.Context(), "orders", id, chaintest.Chain{})
-		if err != nil || &cached.Rows[0] != &k.Rows[0] {
-			t.Error("expected cached rows, since there are no new ones:", err)
-		}
+		assert.True(t, err == nil && &cached.Rows[0] == &k.Rows[0],
+			"expected cached rows, since there are no new ones: %v", err)
 		observe(s, "orders", batch(t, reg, orderValue(4, "d"), orderValue(5, "e")))
-		if observe(s, "orders", b) {
-			t.Error("expected no inspected rows after the sample was complete")
-		}
+		assert.True(t, !observe(s, "orders", b), "expected no inspected rows after the sample was complete")
 		k, err = s.Read(t.Context(), "orders", id, chaintest.Chain{})
-		if err != nil || k.State != done || len(k.Rows) != 4 || !strings.Contains(k.Rows[3].Input.Value, `"id": 4`) ||
-			!strings.Contains(k.Rows[0].Input.Value, `"id": 1`) {
-			t.Errorf("expected four rows of a complete sample, found %+v, %v", k, err)
-		}
-		if _, err := s.Read(t.Context(), "others", id, chaintest.Chain{}); !isRefusal(err, 404, "no such sample") {
-			t.Error("another connector's sample: expected 404, found", err)
-		}
+		assert.True(t, err == nil && k.State == done && len(k.Rows) == 4 &&
+			strings.Contains(k.Rows[3].Input.Value, `"id": 4`) && strings.Contains(k.Rows[0].Input.Value, `"id": 1`),
+			"expected four rows of a complete sample, found %+v, %v", k, err)
+		_, err = s.Read(t.Context(), "others", id, chaintest.Chain{})
+		assert.True(t, isRefusal(err, 404, "no such sample"), "another connector's sample: expected 404, found %v", err)
 		startSample(t, s, "orders", 1)
 		time.Sleep(lifetime + time.Second)
 		synctest.Wait()
-		if _, err := s.Read(t.Context(), "orders", id, chaintest.Chain{}); !isRefusal(err, 404, "no such sample") {
-			t.Error("after ten minutes: expected 404, found", err)
-		}
-		if len(s.samples) > 0 || observe(s, "orders", b) {
-			t.Error("expected no inspected rows after the sample has expired")
-		}
+		_, err = s.Read(t.Context(), "orders", id, chaintest.Chain{})
+		assert.True(t, isRefusal(err, 404, "no such sample"), "after ten minutes: expected 404, found %v", err)
+		assert.True(t, len(s.samples) == 0 && !observe(s, "orders", b),
+			"expected no inspected rows after the sample has expired")
 	})
 }
 
@@ -139,9 +127,8 @@ func TestNumberOfSamplesIsBounded(t *testing.T) {
 	reg := record.NewRegistry()
 	s := New(reg, func(text string) string { return text }, nil)
 	for _, n := range []int{-1, 101} {
-		if _, err := s.Start("a", rest.SampleRequest{Rows: n}); !isRefusal(err, 400, "from 1 to 100") {
-			t.Errorf("%d rows: expected 400, found %v", n, err)
-		}
+		_, err := s.Start("a", rest.SampleRequest{Rows: n})
+		assert.True(t, isRefusal(err, 400, "from 1 to 100"), "%d rows: expected 400, found %v", n, err)
 	}
 	first := startSample(t, s, "a", 1)
 	s.Observer("a")
@@ -150,26 +137,21 @@ func TestNumberOfSamplesIsBounded(t *testing.T) {
 	otherConnectors := startSample(t, s, "b", 1)
 	second := startSample(t, s, "a", 1)
 	list := s.List("a") // the newest first
-	if len(list) != 2 || list[0].ID != second || list[1].ID != first || list[0].State+list[1].State != waiting+done {
-		t.Errorf("expected %s and %s, found %+v", second, first, list)
-	}
+	assert.True(t, len(list) == 2 && list[0].ID == second && list[1].ID == first &&
+		list[0].State+list[1].State == waiting+done, "expected %s and %s, found %+v", second, first, list)
 	for range maxSamples - 2 {
 		startSample(t, s, "a", 1)
 	}
-	if _, err := s.Read(t.Context(), "a", first, chaintest.Chain{}); !isRefusal(err, 404, "keeps the last 16 samples") {
-		t.Error("the oldest sample: expected 404, found", err)
-	}
+	_, err := s.Read(t.Context(), "a", first, chaintest.Chain{})
+	assert.True(t, isRefusal(err, 404, "keeps the last 16 samples"), "the oldest sample: expected 404, found %v", err)
 	runtime.GC()
-	if oldest.Value() != nil {
-		t.Error("expected the oldest sample's memory to be freed")
-	}
+	assert.True(t, oldest.Value() == nil, "expected the oldest sample's memory to be freed")
 	if k, err := s.Read(t.Context(), "b", otherConnectors, chaintest.Chain{}); err != nil || k.State != waiting {
 		t.Errorf("another connector's sample: expected that it waits, found %+v, %v", k, err)
 	}
 	startSample(t, s, "a", 1)
-	if observe(s, "b", batch(t, reg, orderValue(1, "a"))) {
-		t.Error("expected no inspected rows for a replaced sample")
-	}
+	assert.True(t, !observe(s, "b", batch(t, reg, orderValue(1, "a"))),
+		"expected no inspected rows for a replaced sample")
 }
 
 // A row that is too large to copy is reported as such, and does not count against the space of others.
@@ -185,10 +167,9 @@ func TestRowTooLargeForSample(t *testing.T) {
 		!strings.Contains(large.Problem, "it is not shown: the row has 2097") {
 		t.Errorf("expected a problem instead of a large row, found %+v", large)
 	}
-	if k.Rows[1].Input.Cut || k.Rows[1].Problem != "" || !k.Rows[2].Input.Cut || k.Rows[2].Problem != "" {
-		t.Errorf("expected a whole row and one whose text is cut, found the problems %q and %.100q, cut %t and %t",
-			k.Rows[1].Problem, k.Rows[2].Problem, k.Rows[1].Input.Cut, k.Rows[2].Input.Cut)
-	}
+	assert.True(t, !k.Rows[1].Input.Cut && k.Rows[1].Problem == "" && k.Rows[2].Input.Cut && k.Rows[2].Problem == "",
+		"expected a whole row and one whose text is cut, found the problems %q and %.100q, cut %t and %t",
+		k.Rows[1].Problem, k.Rows[2].Problem, k.Rows[1].Input.Cut, k.Rows[2].Input.Cut)
 }
 
 // Tasks may read while samples are started, read and removed.
@@ -333,10 +314,8 @@ func TestSampleShowsEachStep(t *testing.T) {
 	}, steps); d != "" {
 		t.Error("(-want +got)", d)
 	}
-	if k.State != done || k.Problem != "" || k.Rows[0].Task != 1 || k.Rows[0].Feed != "Orders" ||
-		k.Rows[0].Offset != 0 {
-		t.Errorf("expected a complete sample of task 1 and feed Orders, found %+v", k)
-	}
+	assert.True(t, k.State == done && k.Problem == "" && k.Rows[0].Task == 1 && k.Rows[0].Feed == "Orders" &&
+		k.Rows[0].Offset == 0, "expected a complete sample of task 1 and feed Orders, found %+v", k)
 	if d := cmp.Diff([]rest.SampleStep{
 		{Alias: "drop", Class: transforms + "Filter", Predicate: "deleted"},
 		{Alias: "mask", Class: transforms + "MaskField"},
@@ -351,17 +330,15 @@ func TestSampleShowsEachStep(t *testing.T) {
 	hoist := w.chain(t, map[string]string{"transforms": "in", "transforms.in.type": transforms + "HoistField$Value",
 		"transforms.in.field": "row"})
 	shown, err := w.ReadWithChain(t.Context(), "orders", id, hoist)
-	if err != nil || len(shown.Steps) != 1 || !strings.Contains(shown.Rows[0].Steps[0].Records[0].Value, `"row": {`) ||
-		shown.Rows[0].Problem != "" {
-		t.Errorf("expected a hoisted row, found %+v, %v", shown, err)
-	}
+	assert.True(t, err == nil && len(shown.Steps) == 1 &&
+		strings.Contains(shown.Rows[0].Steps[0].Records[0].Value, `"row": {`) && shown.Rows[0].Problem == "",
+		"expected a hoisted row, found %+v, %v", shown, err)
 	incomplete := w.chain(t, map[string]string{"transforms": "in",
 		"transforms.in.type": transforms + "HoistField$Value"})
 	shown, err = w.ReadWithChain(t.Context(), "orders", id, incomplete)
-	if err != nil || !strings.Contains(shown.Problem, "transforms.in") || len(shown.Rows) != 3 ||
-		!strings.Contains(shown.Rows[0].Input.Value, `"id": 1`) || len(shown.Rows[0].Steps) > 0 {
-		t.Errorf("expected a problem and rows without steps, found %+v, %v", shown, err)
-	}
+	assert.True(t, err == nil && strings.Contains(shown.Problem, "transforms.in") && len(shown.Rows) == 3 &&
+		strings.Contains(shown.Rows[0].Input.Value, `"id": 1`) && len(shown.Rows[0].Steps) == 0,
+		"expected a problem and rows without steps, found %+v, %v", shown, err)
 	checkTestFile(t, w, id, c)
 }
 
@@ -372,10 +349,9 @@ func checkTestFile(t *testing.T, w *testWorker, id string, c chaintest.Chain) {
 	text, err := w.TestFile(t.Context(), "orders", id, c, ordersChain)
 	require.NoError(t, err)
 	w.redact = func(text string) string { return strings.ReplaceAll(text, "1234", "[hidden]") }
-	if _, err := w.TestFile(t.Context(), "orders", id, c, ordersChain); !isRefusal(err, 409,
-		"row 1: it holds what a config") {
-		t.Error("a row with a secret: expected 409, found", err)
-	}
+	_, err = w.TestFile(t.Context(), "orders", id, c, ordersChain)
+	assert.True(t, isRefusal(err, 409, "row 1: it holds what a config"),
+		"a row with a secret: expected 409, found %v", err)
 	for _, isChanged := range []bool{false, true} {
 		file := filepath.Join(t.TempDir(), "orders_test.yaml")
 		if isChanged {
@@ -389,9 +365,8 @@ func checkTestFile(t *testing.T, w *testWorker, id string, c chaintest.Chain) {
 			Logger:   discardLog,
 		}, []string{file})
 		require.NoError(t, err)
-		if len(results) != 1 || (len(results[0].Failures) > 0) != isChanged {
-			t.Errorf("changed %t: found %+v of\n%s", isChanged, results, text)
-		}
+		assert.True(t, len(results) == 1 && (len(results[0].Failures) > 0) == isChanged,
+			"changed %t: found %+v of\n%s", isChanged, results, text)
 	}
 }
 
@@ -406,14 +381,12 @@ func TestShapesHideValues(t *testing.T) {
 	k, err = w.Read(t.Context(), "orders", k.ID, c)
 	require.NoError(t, err)
 	text := strings.Join(strings.Fields(k.Rows[0].Input.Value), "")
-	if text != `{"id":"number","state":"string(12)","iban":"string(9)"}` ||
-		k.Rows[0].Steps[0].Error != "cast: org.apache.kafka.connect.errors.DataException" ||
-		!strings.Contains(k.Rows[1].Steps[0].Records[0].Value, `"state": "number"`) {
-		t.Errorf("expected types, sizes and error classes, found %+v", k.Rows)
-	}
-	if _, err := w.TestFile(t.Context(), "orders", k.ID, c, nil); !isRefusal(err, 403, "has no values") {
-		t.Error("a test file of shapes: expected 403, found", err)
-	}
+	assert.True(t, text == `{"id":"number","state":"string(12)","iban":"string(9)"}` &&
+		k.Rows[0].Steps[0].Error == "cast: org.apache.kafka.connect.errors.DataException" &&
+		strings.Contains(k.Rows[1].Steps[0].Records[0].Value, `"state": "number"`),
+		"expected types, sizes and error classes, found %+v", k.Rows)
+	_, err = w.TestFile(t.Context(), "orders", k.ID, c, nil)
+	assert.True(t, isRefusal(err, 403, "has no values"), "a test file of shapes: expected 403, found %v", err)
 }
 
 // The rows of all samples share the worker's memory, which a removed sample releases.
@@ -426,28 +399,21 @@ func TestSamplesShareTheQuota(t *testing.T) {
 		observe(s, "orders", b)
 		_, rows, err := s.find("orders", id)
 		require.NoError(t, err)
-		if rows[0].batch == nil && !strings.Contains(rows[0].Problem, "a 32nd of its limit, is used up") {
-			t.Errorf("found the problem %q", rows[0].Problem)
-		}
+		assert.True(t, rows[0].batch != nil || strings.Contains(rows[0].Problem, "a 32nd of its limit, is used up"),
+			"found the problem %q", rows[0].Problem)
 		return rows[0].batch != nil
 	}
 	first := startSample(t, s, "orders", 1)
-	if !isKept(first) || !isKept(startSample(t, s, "orders", 1)) || isKept(startSample(t, s, "orders", 1)) {
-		t.Error("expected the rows of two samples to be kept")
-	}
+	assert.True(t, isKept(first) && isKept(startSample(t, s, "orders", 1)) && !isKept(startSample(t, s, "orders", 1)),
+		"expected the rows of two samples to be kept")
 	s.remove(first)
 	last := startSample(t, s, "orders", 1)
-	if !isKept(last) {
-		t.Error("expected memory after a sample was removed")
-	}
+	assert.True(t, isKept(last), "expected memory after a sample was removed")
 	sample, _, _ := s.find("orders", last)
-	if s.reserveText(sample, 1) {
-		t.Error("expected no memory for results")
-	}
+	assert.True(t, !s.reserveText(sample, 1), "expected no memory for results")
 	for _, sample := range slices.Clone(s.samples) {
 		s.remove(sample.ID)
 	}
-	if !quota.TryReserve(2*b.RowBytes(0)) || s.reserveText(sample, 0) {
-		t.Error("expected removed samples to release all memory and to reserve none")
-	}
+	assert.True(t, quota.TryReserve(2*b.RowBytes(0)) && !s.reserveText(sample, 0),
+		"expected removed samples to release all memory and to reserve none")
 }

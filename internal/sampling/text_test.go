@@ -8,6 +8,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/record"
 	"github.com/culvert-project/culvert/internal/rest"
 	"github.com/culvert-project/culvert/wit"
@@ -41,10 +43,9 @@ func TestText(t *testing.T) {
 	} {
 		full, cut := testWriter(t, false).json([]byte(c.document), false)
 		shape, shapeCut := testWriter(t, true).json([]byte(c.document), true)
-		if full != c.full || shape != c.shape || cut || shapeCut {
-			t.Errorf("%s: expected %s and the shape %s, found %s and %s, cut %t %t", c.document, c.full, c.shape, full,
-				shape, cut, shapeCut)
-		}
+		assert.True(t, full == c.full && shape == c.shape && !cut && !shapeCut,
+			"%s: expected %s and the shape %s, found %s and %s, cut %t %t", c.document, c.full, c.shape, full, shape,
+			cut, shapeCut)
 	}
 }
 
@@ -64,13 +65,10 @@ func TestTextIsBounded(t *testing.T) {
 	} {
 		began := time.Now()
 		text, cut := testWriter(t, false).json([]byte(document), false)
-		if !utf8.ValidString(text) || len(text) > maxText || len(text) < maxText-2 || !cut {
-			t.Errorf("%s: expected %d bytes of a cut text, found %d, cut %t: %.100s", name, maxText, len(text), cut,
-				text)
-		}
-		if elapsed := time.Since(began); elapsed > 10*time.Second {
-			t.Errorf("%s took %v", name, elapsed)
-		}
+		assert.True(t, utf8.ValidString(text) && len(text) <= maxText && len(text) >= maxText-2 && cut,
+			"%s: expected %d bytes of a cut text, found %d, cut %t: %.100s", name, maxText, len(text), cut, text)
+		elapsed := time.Since(began)
+		assert.True(t, elapsed <= 10*time.Second, "%s took %v", name, elapsed)
 	}
 	w := testWriter(t, false)
 	for range maxTextBytes/maxText + 10 {
@@ -96,14 +94,12 @@ func TestValues(t *testing.T) {
 	} {
 		b := &record.Batch{}
 		var err error
-		if b.Data, err = connectdata.AppendSchemaless(nil, v); err != nil {
-			t.Fatal(err)
-		}
+		b.Data, err = connectdata.AppendSchemaless(nil, v)
+		require.NoError(t, err)
 		text, schema, cut := testWriter(t, false).value(b, wit.ValueSlice{Encoding: wit.Schemaless,
 			Size: uint32(len(b.Data))})
-		if !strings.Contains(text, want) || schema != "" || cut || !json.Valid([]byte(text)) {
-			t.Errorf("%v: expected %s without a schema, found %s, schema %q, cut %t", v, want, text, schema, cut)
-		}
+		assert.True(t, strings.Contains(text, want) && schema == "" && !cut && json.Valid([]byte(text)),
+			"%v: expected %s without a schema, found %s, schema %q, cut %t", v, want, text, schema, cut)
 	}
 	reg := record.NewRegistry()
 	s, err := reg.Intern([]wit.SchemaNode{{
@@ -111,28 +107,23 @@ func TestValues(t *testing.T) {
 		Name:       wit.Ptr(wit.NameDecimal),
 		Parameters: []wit.Setting{{Name: "scale", Value: "2"}},
 	}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	b := &record.Batch{Registry: reg, Data: connectdata.AppendDecimal64(nil, 1250)}
 	w := testWriter(t, false)
 	w.registry = reg
 	text, schema, _ := w.value(b, wit.ValueSlice{Encoding: wit.WithSchema, Schema: s.ID, Size: uint32(len(b.Data))})
-	if text != "12.50" || !strings.Contains(schema, `"name": "org.apache.kafka.connect.data.Decimal"`) {
-		t.Errorf("expected 12.50 with the schema of a Decimal, found %s with %s", text, schema)
-	}
+	assert.True(t, text == "12.50" && strings.Contains(schema, `"name": "org.apache.kafka.connect.data.Decimal"`),
+		"expected 12.50 with the schema of a Decimal, found %s with %s", text, schema)
 	// Invalid values and invalid UTF-8 are reported as such.
 	for _, data := range [][]byte{{0xff}, append([]byte{connectdata.TagString, 4}, 0xff, 0xfe)} {
 		b := &record.Batch{Data: data}
 		slice := wit.ValueSlice{Encoding: wit.Schemaless, Size: uint32(len(data))}
 		text, _, cut := testWriter(t, false).value(b, slice)
-		if !strings.HasPrefix(text, "it cannot be shown as JSON: ") || !utf8.ValidString(text) || !cut {
-			t.Errorf("% x: expected a problem with its cause, found %s, cut %t", data, text, cut)
-		}
+		assert.True(t, strings.HasPrefix(text, "it cannot be shown as JSON: ") && utf8.ValidString(text) && cut,
+			"% x: expected a problem with its cause, found %s, cut %t", data, text, cut)
 		text, _, _ = testWriter(t, true).value(b, slice)
-		if text != "it cannot be shown as JSON" {
-			t.Errorf("% x: expected a problem without its cause, found %s", data, text)
-		}
+		assert.True(t, text == "it cannot be shown as JSON",
+			"% x: expected a problem without its cause, found %s", data, text)
 	}
 }
 
@@ -146,10 +137,9 @@ func TestShownRecordsAreBounded(t *testing.T) {
 	b.Rows = make([]wit.Row, maxRecords+1)
 	b.Rows[0].Headers = wit.ValueSlice{Encoding: wit.Raw, Size: uint32(len(b.Data))}
 	records := testWriter(t, false).records(b, b.Rows)
-	if len(records) != maxRecords || !records[maxRecords-1].Cut || records[1].Cut || !records[0].Cut ||
-		len(records[0].Headers) != maxHeaders ||
-		records[0].Headers[0] != (rest.SampledHeader{Name: "h", Value: "null"}) {
-		t.Errorf("expected %d records, the first with %d headers, found %d and %d", maxRecords, maxHeaders,
-			len(records), len(records[0].Headers))
-	}
+	assert.True(t, len(records) == maxRecords && records[maxRecords-1].Cut && !records[1].Cut && records[0].Cut &&
+		len(records[0].Headers) == maxHeaders &&
+		records[0].Headers[0] == (rest.SampledHeader{Name: "h", Value: "null"}),
+		"expected %d records, the first with %d headers, found %d and %d", maxRecords, maxHeaders, len(records),
+		len(records[0].Headers))
 }

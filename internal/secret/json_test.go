@@ -5,6 +5,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
 )
 
 // Errors of encoding/json contain the position and quote nothing of the document.
@@ -33,9 +35,8 @@ func TestJSONErrorsQuoteNothing(t *testing.T) {
 		if err != nil {
 			got = err.Error()
 		}
-		if got != want || strings.Contains(got, "4711") || strings.Contains(got, "Q") {
-			t.Errorf("%s: expected %q, found %q", text, want, got)
-		}
+		assert.True(t, got == want && !strings.Contains(got, "4711") && !strings.Contains(got, "Q"),
+			"%s: expected %q, found %q", text, want, got)
 	}
 	other := errors.New("expected text")
 	if JSONError(other) != other || JSONError(nil) != nil {

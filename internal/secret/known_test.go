@@ -10,6 +10,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/secret"
 )
 
@@ -74,9 +75,8 @@ func TestStrike(t *testing.T) {
 			redactor.Add("s3cr3t?Passw0rd>")
 			encoded := encoding.EncodeToString([]byte(strings.Repeat("u", prefixBytes) + "s3cr3t?Passw0rd>after"))
 			got := redactor.Redact("Basic " + encoded)
-			if !strings.Contains(got, secret.Hidden) || len(got) > 6+8+8+prefixBytes+8 {
-				t.Errorf("after %d bytes: expected the secret hidden in %q, found %q", prefixBytes, encoded, got)
-			}
+			assert.True(t, strings.Contains(got, secret.Hidden) && len(got) <= 6+8+8+prefixBytes+8,
+				"after %d bytes: expected the secret hidden in %q, found %q", prefixBytes, encoded, got)
 		}
 	}
 }
@@ -93,9 +93,7 @@ func TestJSONStaysJSON(t *testing.T) {
 		`{"a":[true,null,1.5,"\ud83d\ude00",""]} `:        `{"a":[true,null,1.5,"\ud83d\ude00",""]} `,
 		"": "",
 	} {
-		if got := secret.RedactJSON(document, redactor.Redact); got != want {
-			t.Errorf("%s: expected %s, found %s", document, want, got)
-		}
+		assert.Equal(t, want, secret.RedactJSON(document, redactor.Redact), document)
 	}
 }
 
@@ -106,17 +104,11 @@ func TestSecretAddedTwice(t *testing.T) {
 	removeSecond := redactor.Add("Welcome1!", "one, four")
 	removeFirst()
 	removeFirst()
-	if got := redactor.Redact("Welcome1! four"); got != "[hidden] [hidden]" {
-		t.Errorf("added once more: expected \"[hidden] [hidden]\", found %q", got)
-	}
+	assert.Equal(t, "[hidden] [hidden]", redactor.Redact("Welcome1! four"), "added once more")
 	removeSecond()
-	if got := redactor.Redact("Welcome1! four"); got != "Welcome1! four" {
-		t.Errorf("removed: expected the unchanged text, found %q", got)
-	}
+	assert.Equal(t, "Welcome1! four", redactor.Redact("Welcome1! four"), "removed: the unchanged text")
 	var none *secret.Redactor
-	if got := none.Redact("text"); got != "text" {
-		t.Errorf("a nil redactor: expected the unchanged text, found %q", got)
-	}
+	assert.Equal(t, "text", none.Redact("text"), "a nil redactor: the unchanged")
 }
 
 // Texts with a part of a secret beyond the bounds are hidden as a whole; with too many secrets, all texts are.
@@ -131,18 +123,13 @@ func TestStrikeBounds(t *testing.T) {
 		"found " + b.String(): secret.Hidden,
 		"another text":        "another text",
 	} {
-		if got := redactor.Redact(text); got != want {
-			t.Errorf("a long secret: expected %q, found %d bytes: %.100s", want, len(got), got)
-		}
+		got := redactor.Redact(text)
+		assert.True(t, got == want, "a long secret: expected %q, found %d bytes: %.100s", want, len(got), got)
 	}
 	remove()
 	defer secret.WithCapacity(100)()
 	remove = redactor.Add("a secret of some bytes that takes too many windows")
-	if got := redactor.Redact("another text"); got != secret.Hidden {
-		t.Errorf("too many secrets: expected %q, found %q", secret.Hidden, got)
-	}
+	assert.Equal(t, secret.Hidden, redactor.Redact("another text"), "too many secrets")
 	remove()
-	if got := redactor.Redact("another text"); got != "another text" {
-		t.Errorf("after the removal: expected the unchanged text, found %q", got)
-	}
+	assert.Equal(t, "another text", redactor.Redact("another text"), "after the removal: the unchanged text")
 }

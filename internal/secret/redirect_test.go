@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/secret"
 )
@@ -75,9 +76,8 @@ func TestRedirectsCarryNoSecrets(t *testing.T) {
 			a.Body.Close()
 		}
 		refusal := new(secret.RedirectError)
-		if errors.As(err, &refusal) != c.isRefused || (!c.isRefused && err != nil) {
-			t.Errorf("%s %s: expected a refusal: %t, found %v", c.method, c.path, c.isRefused, err)
-		}
+		assert.True(t, errors.As(err, &refusal) == c.isRefused && (c.isRefused || err == nil),
+			"%s %s: expected a refusal: %t, found %v", c.method, c.path, c.isRefused, err)
 		var want []receivedRequest
 		for _, path := range c.secretAt {
 			want = append(want, receivedRequest{path: path, authorization: "Bearer x", cookie: "x=y", body: c.body})
@@ -85,13 +85,9 @@ func TestRedirectsCarryNoSecrets(t *testing.T) {
 		for _, path := range c.noSecretAt {
 			want = append(want, receivedRequest{path: path})
 		}
-		if len(received) != len(want) {
-			t.Fatalf("%s %s: expected %v, found %v", c.method, c.path, want, received)
-		}
+		require.Len(t, len(want), received, c.method, c.path, want)
 		for i := range want {
-			if received[i] != want[i] {
-				t.Errorf("%s %s: expected %v, found %v", c.method, c.path, want[i], received[i])
-			}
+			assert.Equal(t, want[i], received[i], c.method, c.path)
 		}
 	}
 }

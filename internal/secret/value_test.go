@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/secret"
 )
@@ -36,18 +37,15 @@ func TestValueIsNotShown(t *testing.T) {
 	}
 	shown := strings.ToLower(b.String())
 	for _, form := range []string{canary, "before", fmt.Sprintf("%x", canary)} {
-		if strings.Contains(shown, form) {
-			t.Errorf("expected no %q, found %s", form, shown)
-		}
+		assert.NotContains(t, shown, form)
 	}
 	if v.Reveal() != "before "+canary || !v.IsSecret() || !v.FromFile() || v.String() != secret.Hidden {
 		t.Errorf("expected a secret of a file, found %q, secret %t, of a file %t", v.Reveal(), v.IsSecret(),
 			v.FromFile())
 	}
-	if w := secret.Plain("text"); w.String() != "text" || w.IsSecret() || fmt.Sprintf("%q", w) != `"text"` ||
-		w.Equal(redactor.NewSecret("text", false)) {
-		t.Errorf("expected a text that is no secret, found %v", w)
-	}
+	w := secret.Plain("text")
+	assert.True(t, w.String() == "text" && !w.IsSecret() && fmt.Sprintf("%q", w) == `"text"` &&
+		!w.Equal(redactor.NewSecret("text", false)), "expected a text that is no secret, found %v", w)
 }
 
 // A value's secret is redacted as long as the value exists.
@@ -55,9 +53,7 @@ func TestValueIsRedactedWhileItExists(t *testing.T) {
 	var redactor secret.Redactor
 	v := redactor.NewSecret("x-c4n4ry", false, "c4n4ry")
 	runtime.GC()
-	if got := redactor.Redact("a c4n4ry, x-"); got != "a [hidden], x-" {
-		t.Errorf("expected \"a [hidden], x-\", found %q", got)
-	}
+	assert.Equal(t, "a [hidden], x-", redactor.Redact("a c4n4ry, x-"))
 	runtime.KeepAlive(v)
 	timeout := time.After(30 * time.Second)
 	for redactor.Redact("a c4n4ry") != "a c4n4ry" {

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/logtest"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/config"
@@ -61,17 +62,11 @@ func roleComponent() *plugin.Component {
 func openService(t *testing.T, log *logtest.Journal, lines ...string) (*Service, *transport.Client) {
 	t.Helper()
 	w, problems, err := config.LoadWorker("", nil, nil)
-	if err != nil || problems.Err() != nil {
-		t.Fatal(err, problems)
-	}
+	require.True(t, err == nil && problems.Err() == nil, "%v %v", err, problems)
 	entries, problems := config.Read("c.properties", []byte(strings.Join(lines, "\n")))
-	if problems.Err() != nil {
-		t.Fatal(problems)
-	}
+	require.True(t, problems.Err() == nil, "%v", problems)
 	c, problems := config.NewConnector("c.properties", entries, w.Providers)
-	if problems.Err() != nil {
-		t.Fatal(problems)
-	}
+	require.True(t, problems.Err() == nil, "%v", problems)
 	s, err := New(roleComponent(), c, w.Providers, lockouts.New(), log.Logger(slog.LevelDebug))
 	require.NoError(t, err)
 	client, err := s.Open(t.Context())
@@ -162,28 +157,24 @@ func TestDestinationFillsIn(t *testing.T) {
 		"/sap/x?$top=1":               "/gateway/sap/x?$top=1",
 		"/gateway/sap/x?$skiptoken=1": "/gateway/sap/x?$skiptoken=1",
 	} {
-		if status, err := get(client, target); err != nil || status != 200 {
-			t.Fatalf("expected 200, found %d, %v", status, err)
-		}
+		status, err := get(client, target)
+		require.True(t, err == nil && status == 200, "expected 200, found %d, %v", status, err)
 		h := requests.last.Header
-		if user, password, _ := requests.last.BasicAuth(); requests.last.RequestURI != want || user != "u" ||
-			password != "s3cret" || h.Get("sap-client") != "200" || h.Get("apikey") != "k3y" ||
-			h.Get("extra") != "e" {
-			t.Errorf("%s: expected the request %s with user u, client 200 and both headers, found %s with %v", target,
-				want, requests.last.RequestURI, h)
-		}
+		user, password, _ := requests.last.BasicAuth()
+		assert.True(t, requests.last.RequestURI == want && user == "u" && password == "s3cret" &&
+			h.Get("sap-client") == "200" && h.Get("apikey") == "k3y" && h.Get("extra") == "e",
+			"%s: expected the request %s with user u, client 200 and both headers, found %s with %v", target, want,
+			requests.last.RequestURI, h)
 	}
 	if text := log.String(); !strings.Contains(text, "x.http.header.sap-client") || strings.Contains(text, "s3cret") ||
 		strings.Contains(text, "k3y") {
 		t.Errorf("expected the setting that overrides the destination, and no secret, found\n%s", text)
 	}
 	_, client = openService(t, log, "x.http.destination=D", "x.http.user=own", "x.http.password=0wn")
-	if status, err := get(client, "/"); err != nil || status != 200 {
-		t.Fatalf("expected 200, found %d, %v", status, err)
-	}
-	if user, password, _ := requests.last.BasicAuth(); user != "own" || password != "0wn" {
-		t.Errorf("expected the connector's own user, found %s", user)
-	}
+	status, err := get(client, "/")
+	require.True(t, err == nil && status == 200, "expected 200, found %d, %v", status, err)
+	user, password, _ := requests.last.BasicAuth()
+	assert.True(t, user == "own" && password == "0wn", "expected the connector's own user, found %s", user)
 }
 
 // Tokens of the destination service are renewed when the service rejects them, and so are the other properties of the
@@ -232,9 +223,7 @@ func TestDestinationTokensAreRenewed(t *testing.T) {
 		t.Errorf("after a change of the destination's address: expected 200 of the other server, found %d, %v", status,
 			err)
 	}
-	if strings.Contains(log.String(), "t0ken") {
-		t.Errorf("expected no token in the log, found\n%s", log.String())
-	}
+	assert.NotContains(t, log.String(), "t0ken", "token in the log")
 }
 
 // After a change of the password in the destination, the old password is sent once, then the new one is used.
@@ -264,9 +253,8 @@ func TestDestinationPasswordChange(t *testing.T) {
 	}
 	setPassword("0ne")
 	_, client := openService(t, &logtest.Journal{}, "x.http.destination=D")
-	if status, err := get(client, "/"); err != nil || status != 200 {
-		t.Fatalf("expected 200, found %d, %v", status, err)
-	}
+	status, err := get(client, "/")
+	require.True(t, err == nil && status == 200, "expected 200, found %d, %v", status, err)
 	mu.Lock()
 	acceptedPassword = "tw0"
 	mu.Unlock()
@@ -348,15 +336,11 @@ func TestSecretFilesAreReloaded(t *testing.T) {
 	defer cancel()
 	version := s.version.Load()
 	write("password", "second\n")
-	if !s.waitForVersion(ctx, version) {
-		t.Fatal("expected the change to be detected within five minutes")
-	}
-	if _, err := get(client, "/"); err != nil {
-		t.Fatal(err)
-	}
-	if _, password, _ := requests.last.BasicAuth(); password != "second" {
-		t.Errorf("expected the second password, found %q", password)
-	}
+	require.True(t, s.waitForVersion(ctx, version), "expected the change to be detected within five minutes")
+	_, err := get(client, "/")
+	require.NoError(t, err)
+	_, password, _ := requests.last.BasicAuth()
+	assert.True(t, password == "second", "expected the second password, found %q", password)
 }
 
 // A replaced trust store applies from the next request on.
@@ -380,16 +364,13 @@ func TestTrustStoresAreReloaded(t *testing.T) {
 	s, client := openService(t, &logtest.Journal{}, "x.http.scheme=https", "x.http.address=localhost",
 		"x.http.port="+port, "x.tls.truststore.location="+path)
 	defer s.Watch(client)()
-	if _, err := get(client, "/"); err == nil || !strings.Contains(err.Error(), "x.tls.truststore.location") {
-		t.Errorf("expected an error of the trust store, found %v", err)
-	}
+	_, err := get(client, "/")
+	assert.Error(t, err, "x.tls.truststore.location", "of the trust store")
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	version := s.version.Load()
 	require.NoError(t, os.WriteFile(path, root(serverCertificate.Certificate[0]), 0o600))
-	if !s.waitForVersion(ctx, version) {
-		t.Fatal("expected the change to be detected within five minutes")
-	}
+	require.True(t, s.waitForVersion(ctx, version), "expected the change to be detected within five minutes")
 	if status, err := get(client, "/"); err != nil || status != 200 {
 		t.Errorf("with the replaced trust store: expected 200, found %d, %v", status, err)
 	}

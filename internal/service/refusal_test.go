@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/transport/lockouts"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -26,7 +27,6 @@ func TestLockoutNamesFirstRejection(t *testing.T) {
 		}
 	}
 	notFound := &wit.Error{Kind: wit.ErrorNotFound, Message: "no such set"}
-	if err := Explain(nil, notFound); err != error(notFound) {
-		t.Errorf("expected the unchanged error, found %v", err)
-	}
+	err := Explain(nil, notFound)
+	assert.True(t, err == error(notFound), "expected the unchanged error, found %v", err)
 }

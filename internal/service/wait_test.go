@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/internal/base/logtest"
+	"github.com/culvert-project/culvert/internal/base/require"
 )
 
 // A task that failed because of its destination continues when the destination is corrected in the cockpit, also if the
@@ -54,9 +55,8 @@ func TestCorrectedDestinationRestartsTask(t *testing.T) {
 			s, client := openService(t, &logtest.Journal{}, "x.http.destination=D")
 			s.pollInterval = time.Millisecond
 			version := s.version.Load()
-			if status, err := get(client, "/"); err == nil && status != 401 {
-				t.Fatalf("expected an error or 401, found %d", status)
-			}
+			status, err := get(client, "/")
+			require.True(t, err != nil || status == 401, "expected an error or 401, found %d", status)
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 			defer cancel()
 			result := make(chan bool, 1)
@@ -69,9 +69,7 @@ func TestCorrectedDestinationRestartsTask(t *testing.T) {
 			mu.Unlock()
 			setLogon(k.right, "t0ken-2")
 			s.destination.destinations.Forget("D") // as after four minutes in the cache
-			if !<-result {
-				t.Fatal("expected the task to continue")
-			}
+			require.True(t, <-result, "expected the task to continue")
 			if status, err := get(client, "/"); err != nil || status != 200 {
 				t.Errorf("with the corrected destination: expected 200, found %d, %v", status, err)
 			}

@@ -3,6 +3,8 @@ package setup
 import (
 	"testing"
 	"testing/fstest"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
 )
 
 // The available memory is the least of the machine's memory and the limits of control groups of either version, at any
@@ -80,8 +82,6 @@ func TestAvailableMemory(t *testing.T) {
 		for file, text := range test.files {
 			root[file] = &fstest.MapFile{Data: []byte(text)}
 		}
-		if got := availableIn(root); got != test.want {
-			t.Errorf("%s: expected %d, found %d", name, test.want, got)
-		}
+		assert.Equal(t, test.want, availableIn(root), name)
 	}
 }

@@ -28,9 +28,8 @@ func TestNoneOfBefore(t *testing.T) {
 	require.NoError(t, os.MkdirAll(filepath.Dir(orders), 0o755)) // an empty folder was removed
 	require.NoError(t, os.WriteFile(orders, []byte("name=orders"), 0o600))
 	assert.Error(t, reject(), "found STOPPED b, orders: `culvert cluster adopt")
-	if _, err := os.Stat(orders); err == nil {
-		t.Error("expected orders.properties to be imported")
-	}
+	_, err := os.Stat(orders)
+	assert.True(t, err != nil, "expected orders.properties to be imported")
 	assert.Error(t, reject(), "found STOPPED b, orders: `culvert cluster adopt") // from connectors.json
 	require.NoError(t, os.WriteFile(states, []byte(`{`), 0o600))
 	assert.Error(t, reject(), "states of connectors")

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/config"
 )
@@ -91,10 +92,9 @@ func TestTracingSettings(t *testing.T) {
 		}
 		problemsErr := problems.Err()
 		isWrongCount := test.isWarning && (len(problems) > 0) != (test.want != "")
-		if (problemsErr == nil) != test.isWarning || !strings.Contains(problem, test.want) || isWrongCount ||
-			strings.Contains(problem, "geheim") {
-			t.Errorf("%s %s: expected %q, found %v: %s", test.environ, test.lines, test.want, problemsErr, problem)
-		}
+		assert.True(t, (problemsErr == nil) == test.isWarning && strings.Contains(problem, test.want) &&
+			!isWrongCount && !strings.Contains(problem, "geheim"),
+			"%s %s: expected %q, found %v: %s", test.environ, test.lines, test.want, problemsErr, problem)
 	}
 	environ := []string{endpointVariable, "OTEL_EXPORTER_OTLP_PROTOCOL=grpc"}
 	w, _, err := config.LoadWorker("", environ, nil)

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
 )
 
 // printedForms maps texts of a plugin to the result of Line.
@@ -30,17 +32,14 @@ var printedForms = map[string]string{
 
 func TestLineReplacesUnprintableCharacters(t *testing.T) {
 	for text, want := range printedForms {
-		if got := Line(text); got != want {
-			t.Errorf("%q: expected %q, found %q", text, want, got)
-		}
+		assert.Equal(t, want, Line(text), text)
 	}
 }
 
 func TestLineIsBounded(t *testing.T) {
 	long := Line(strings.Repeat("é", 5_000_000))
-	if want := strings.Repeat("é", MaxLine) + "... (9996000 bytes more)"; long != want {
-		t.Errorf("expected %d characters and a count, found %d bytes", MaxLine, len(long))
-	}
+	want := strings.Repeat("é", MaxLine) + "... (9996000 bytes more)"
+	assert.True(t, long == want, "expected %d characters and a count, found %d bytes", MaxLine, len(long))
 }
 
 // A message that is too long ends before the remedy, or before another clause, and never within it.
@@ -65,16 +64,12 @@ func TestReasonEndsWithAClause(t *testing.T) {
 		{"ä ö: ü", 3, "ä ö (...)"},
 		{"ä ö: ü", 2, "ä ... (6 bytes more)"},
 	} {
-		if got := ReasonUpTo(test.text, test.limit); got != test.want {
-			t.Errorf("%q up to %d: expected %q, found %q", test.text, test.limit, test.want, got)
-		}
+		assert.Equal(t, test.want, ReasonUpTo(test.text, test.limit), test.text, "up to", test.limit)
 	}
 }
 
 func TestTextKeepsLinesAndIsBounded(t *testing.T) {
-	if got, want := Text("a\x1b[m\r\n\tb\tc\n"), "a\ufffd[m\n\tb c\n"; got != want {
-		t.Errorf("expected %q, found %q", want, got)
-	}
+	assert.Equal(t, "a\ufffd[m\n\tb c\n", Text("a\x1b[m\r\n\tb\tc\n"))
 	got := Text(strings.Repeat("x\n", 1000))
 	if n := strings.Count(got, "\n"); n != maxLines || !strings.HasSuffix(got, "... (800 lines more)") {
 		t.Errorf("expected %d lines and a count, found %d lines and %q", maxLines, n, got[len(got)-40:])
@@ -89,9 +84,8 @@ func FuzzShown(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		for _, got := range []string{Line(text), ReasonUpTo(text, 9), strings.NewReplacer("\n", "", "\t", "").Replace(Text(text))} {
 			for _, r := range got {
-				if r != utf8.RuneError && !isPrintable(r) {
-					t.Errorf("%q: expected printable characters, found %q", text, r)
-				}
+				assert.True(t, r == utf8.RuneError || isPrintable(r),
+					"%q: expected printable characters, found %q", text, r)
 			}
 		}
 		document, err := json.Marshal(map[string]string{"text": text, text: "x"})
@@ -101,14 +95,12 @@ func FuzzShown(f *testing.F) {
 		// Marshal escapes most unprintable characters; JSON must escape the others.
 		safe := JSON(document)
 		for _, r := range string(safe) {
-			if r != utf8.RuneError && r != '\n' && !isPrintable(r) {
-				t.Errorf("%q: expected printable characters, found %q in %s", text, r, safe)
-			}
+			assert.True(t, r == utf8.RuneError || r == '\n' || isPrintable(r),
+				"%q: expected printable characters, found %q in %s", text, r, safe)
 		}
 		var before, after map[string]string
-		if json.Unmarshal(document, &before) != nil || json.Unmarshal(safe, &after) != nil ||
-			len(before) != len(after) || before["text"] != after["text"] {
-			t.Errorf("%q: expected a document equal to %s, found %s", text, document, safe)
-		}
+		assert.True(t, json.Unmarshal(document, &before) == nil && json.Unmarshal(safe, &after) == nil &&
+			len(before) == len(after) && before["text"] == after["text"],
+			"%q: expected a document equal to %s, found %s", text, document, safe)
 	})
 }

@@ -133,9 +133,8 @@ func checkObstacles(t *testing.T, cases []obstacleCase) {
 			require.NoError(t, err)
 			lines := group.problemLines(report.Problems)
 			isWanted := len(lines) == 1 && strings.HasPrefix(lines[0], test.want)
-			if (test.want == "" && len(lines) > 0) || (test.want != "" && !isWanted) {
-				t.Errorf("expected %q, found %q", test.want, lines)
-			}
+			assert.True(t, (test.want != "" || len(lines) == 0) && (test.want == "" || isWanted),
+				"expected %q, found %q", test.want, lines)
 			topics, err := group.admin.ListTopics(t.Context())
 			topicCount := 4 // of the group
 			if test.deletesTopic {

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
 )
@@ -48,9 +49,7 @@ type Receiver struct {
 func Start(t *testing.T) *Receiver {
 	r := &Receiver{}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-		if err := r.record(q); err != nil {
-			t.Errorf("%s %s: %v", q.Method, q.URL, err)
-		}
+		assert.NoError(t, r.record(q), q.Method, q.URL)
 		if r.Answer != nil {
 			r.Answer(w, q)
 			return

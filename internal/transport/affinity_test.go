@@ -103,9 +103,7 @@ func TestPagesOfReadUseOneSession(t *testing.T) {
 					}
 				})
 				assert.Equal(t, 0, s.rejected, "rejected pages")
-				if s.opened > 4 {
-					t.Errorf("expected at most 4 sessions, found %d", s.opened)
-				}
+				assert.AtMost(t, 4, s.opened, "sessions")
 			})
 		})
 	}

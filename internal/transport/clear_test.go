@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/keystore"
 	"github.com/culvert-project/culvert/internal/keystore/keystoretest"
 	"github.com/culvert-project/culvert/internal/porttest"
@@ -58,13 +59,10 @@ func TestNoSecretIsSentInClearText(t *testing.T) {
 	}
 	secrets := []string{"p4ssword", "bWU6", "4pikey", "c1ient-secret", "aWQ6", "t0ken-", "s3ssion", "c5rf", "changeit"}
 	for _, p := range []*porttest.Tap{serviceTap, tokenTap} {
-		if seen := p.Seen(); len(seen) < 2000 {
-			t.Errorf("expected 2000 bytes or more through the tap, found %d", len(seen))
-		}
+		seen := p.Seen()
+		assert.True(t, len(seen) >= 2000, "expected 2000 bytes or more through the tap, found %d", len(seen))
 		for _, secret := range append(secrets, "Authorization", "POST ") {
-			if strings.Contains(p.Seen(), secret) {
-				t.Errorf("expected no %q in clear text", secret)
-			}
+			assert.True(t, !strings.Contains(p.Seen(), secret), "expected no %q in clear text", secret)
 		}
 	}
 	log.wantNone(t, secrets...)

@@ -178,13 +178,9 @@ func readText(t *testing.T, c *Client, r *wit.Request) (uint16, string, error) {
 func wantFault(t *testing.T, err error, kind wit.ErrorKind, parts ...string) {
 	t.Helper()
 	var f *wit.Error
-	if !errors.As(err, &f) || f.Kind != kind {
-		t.Fatalf("expected a fault of kind %v, found %v", kind, err)
-	}
+	require.True(t, errors.As(err, &f) && f.Kind == kind, "expected a fault of kind %v, found %v", kind, err)
 	for _, part := range parts {
-		if !strings.Contains(f.Error(), part) {
-			t.Errorf("expected %q in the fault, found %q", part, f)
-		}
+		assert.True(t, strings.Contains(f.Error(), part), "expected %q in the fault, found %q", part, f)
 	}
 }
 
@@ -232,14 +228,11 @@ func TestHeadersOfPluginAndHost(t *testing.T) {
 		want := http.Header{"Authorization": {"Basic dTpwOnE="}, "X-Own": {"7"}, "Sap-Client": {"100"},
 			"User-Agent": {"culvert"}, "Accept-Encoding": {"gzip"}}
 		assert.Equal(t, want, header)
-		if host != "sap.example:8000" || line != "/a%2Fb/c(x='%C3%BC%20y')?$filter=a%20eq%20'b'&x=|" {
-			t.Errorf("expected the service's host and the target without fragment, found host %q, line %q", host, line)
-		}
+		assert.True(t, host == "sap.example:8000" && line == "/a%2Fb/c(x='%C3%BC%20y')?$filter=a%20eq%20'b'&x=|",
+			"expected the service's host and the target without fragment, found host %q, line %q", host, line)
 		notes := []string{}
 		for _, h := range a.Headers {
-			if h.Name == "set-cookie" {
-				t.Error("expected no cookies in the plugin's response")
-			}
+			assert.True(t, h.Name != "set-cookie", "expected no cookies in the plugin's response")
 			if h.Name == "x-note" {
 				notes = append(notes, h.Value)
 			}
@@ -277,13 +270,11 @@ func TestLoopbackNamesAreOneOrigin(t *testing.T) {
 		"http://localhost:8000?x":   "/?x",
 		"//127.0.0.1:8000/y":        "/y",
 	} {
-		if got, err := o.resolve(target, ""); err != nil || got != want {
-			t.Errorf("%s: expected %s, found %s, %v", target, want, got, err)
-		}
+		got, err := o.resolve(target, "")
+		assert.True(t, err == nil && got == want, "%s: expected %s, found %s, %v", target, want, got, err)
 	}
-	if got, err := (endpoint{"https", "h", 443}).resolve("https://H/x", ""); err != nil || got != "/x" {
-		t.Errorf("expected /x, found %s, %v", got, err)
-	}
+	got, err := (endpoint{"https", "h", 443}).resolve("https://H/x", "")
+	assert.True(t, err == nil && got == "/x", "expected /x, found %s, %v", got, err)
 }
 
 func TestConfigIsChecked(t *testing.T) {
@@ -358,10 +349,8 @@ func TestConfigOfRoles(t *testing.T) {
 	got.Route = Route{}
 	got.explain = nil
 	got.Logger = nil
-	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Config{}, TLSOptions{}, Route{})); diff != "" ||
-		err != nil {
-		t.Errorf("configuration, %v (-want +got):\n%s", err, diff)
-	}
+	diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Config{}, TLSOptions{}, Route{}))
+	assert.True(t, diff == "" && err == nil, "configuration, %v (-want +got):\n%s", err, diff)
 	for role, c := range map[string]struct{ value, want string }{
 		"http.port":                {"x", "Not a number of type INT"},
 		"retry.max":                {"-1", "Value must be at least 0"},
@@ -453,10 +442,9 @@ func TestRetriesByCode(t *testing.T) {
 			}, func(t *testing.T, client *Client) {
 				start := time.Now()
 				status, _, err := readText(t, client, c.request)
-				if err != nil || status != c.status || requests != c.requests {
-					t.Fatalf("expected status %d after %d requests, found %d after %d, %v", c.status, c.requests,
-						status, requests, err)
-				}
+				require.True(t, err == nil && status == c.status && requests == c.requests,
+					"expected status %d after %d requests, found %d after %d, %v", c.status, c.requests, status,
+					requests, err)
 				waited := time.Since(start)
 				minWait := time.Duration(requests-1) * time.Second
 				if maxWait := 10 * minWait; waited < minWait || waited > maxWait {
@@ -467,10 +455,9 @@ func TestRetriesByCode(t *testing.T) {
 				for _, answers := range n.Answers {
 					answered += answers
 				}
-				if n.Requests != int64(requests) || n.Repeated != int64(requests-1) || answered != int64(requests) ||
-					n.Answers[status/100] == 0 {
-					t.Errorf("expected %d requests and answers, all but one repeated, found %+v", requests, n)
-				}
+				assert.True(t, n.Requests == int64(requests) && n.Repeated == int64(requests-1) &&
+					answered == int64(requests) && n.Answers[status/100] != 0,
+					"expected %d requests and answers, all but one repeated, found %+v", requests, n)
 			})
 		})
 	}
@@ -548,10 +535,9 @@ func TestConnectionErrors(t *testing.T) {
 					}
 					status, _, err := readText(t, client, c.request)
 					_, lost := errors.AsType[*NoResponseError](err)
-					if status != c.status || requests != c.requests || (c.status == 0) != lost {
-						t.Fatalf("expected status %d after %d requests, found %d after %d, %v", c.status, c.requests,
-							status, requests, err)
-					}
+					require.True(t, status == c.status && requests == c.requests && (c.status == 0) == lost,
+						"expected status %d after %d requests, found %d after %d, %v", c.status, c.requests, status,
+						requests, err)
 				})
 			})
 		}
@@ -626,9 +612,8 @@ func TestIncompleteBodies(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			service(t, c.handler, setRetries(0), func(t *testing.T, client *Client) {
 				_, body, err := readText(t, client, get("/page"))
-				if (err != nil) != c.isIncomplete || !strings.HasPrefix(body, c.body) {
-					t.Fatalf("expected %q, an error: %v, found %q, %v", c.body, c.isIncomplete, body, err)
-				}
+				require.True(t, (err != nil) == c.isIncomplete && strings.HasPrefix(body, c.body),
+					"expected %q, an error: %v, found %q, %v", c.body, c.isIncomplete, body, err)
 				if err != nil {
 					wantFault(t, err, wit.ErrorTransient, "GET /page: the response ended early, after",
 						"unexpected EOF")
@@ -651,11 +636,9 @@ func TestFetchRetriesIncompleteResponses(t *testing.T) {
 		io.WriteString(w, "abcdef"[:min(requests*2, 6)])
 	}, nil, func(t *testing.T, c *Client) {
 		answers, err := c.Fetch(t.Context(), wit.RequestBatch{Requests: []wit.Request{*get("/a"), *get("/missing")}})
-		if err != nil || len(answers) != 2 || string(answers[0].Body) != "abcdef" || answers[1].Status != 404 ||
-			requests != 4 {
-			t.Fatalf("expected the whole body and status 404 after 4 requests, found %v, %v after %d", answers, err,
-				requests)
-		}
+		require.True(t, err == nil && len(answers) == 2 && string(answers[0].Body) == "abcdef" &&
+			answers[1].Status == 404 && requests == 4,
+			"expected the whole body and status 404 after 4 requests, found %v, %v after %d", answers, err, requests)
 		requests = 0
 		_, err = c.Exchange(t.Context(), post("/a"))
 		if _, lost := errors.AsType[*NoResponseError](err); !lost || requests != 1 {
@@ -795,17 +778,15 @@ func TestRejectingResponseOpensSession(t *testing.T) {
 				}
 			}
 		})
-		if writes != 400 || refused == 0 {
-			t.Errorf("expected 400 writes and some refusals, found %d and %d", writes, refused)
-		}
+		assert.True(t, writes == 400 && refused != 0,
+			"expected 400 writes and some refusals, found %d and %d", writes, refused)
 	})
 }
 
 func TestTokenFetchCarriesClientAndLanguage(t *testing.T) {
 	service(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("sap-client") != "100" || r.Header.Get("sap-language") != "DE" {
-			t.Errorf("%s %s: expected client and language, found %v", r.Method, r.RequestURI, r.Header)
-		}
+		assert.True(t, r.Header.Get("sap-client") == "100" && r.Header.Get("sap-language") == "DE",
+			"%s %s: expected client and language, found %v", r.Method, r.RequestURI, r.Header)
 		w.Header().Set("x-csrf-token", "t")
 	}, func(c *Config) {
 		c.Headers = map[string]string{"sap-client": "100", "sap-language": "DE"}
@@ -916,9 +897,8 @@ func TestRejectedSecretIsSentOnce(t *testing.T) {
 				refused++
 			}
 		}
-		if requests != 1 || refused != 19 {
-			t.Errorf("expected 1 request with the wrong password and 19 rejected, found %d and %d", requests, refused)
-		}
+		assert.True(t, requests == 1 && refused == 19,
+			"expected 1 request with the wrong password and 19 rejected, found %d and %d", requests, refused)
 		wantStatus(t, clientWith("right"), get("/"), 200)
 	})
 }
@@ -942,14 +922,11 @@ func TestRedirects(t *testing.T) {
 	}, nil, func(t *testing.T, c *Client) {
 		err := wantFaultOf(t, c, get("/away"), wit.ErrorUnauthorized, "GET /away: status 302",
 			"https://logon.example/saml", "logon page", "communication user")
-		if strings.Contains(err.Error(), "secret") {
-			t.Errorf("expected no query of the redirect, found %v", err)
-		}
+		assert.True(t, !strings.Contains(err.Error(), "secret"), "expected no query of the redirect, found %v", err)
 		wantFaultOf(t, c, post("/here"), wit.ErrorUnauthorized, "POST /here: status 302")
 		a, err := c.Do(t.Context(), get("/here"))
-		if err != nil || a.Status != 200 || line != "/there?x=%20" || a.Target != line {
-			t.Errorf("expected the answer of the target, found %v, %v, line %s", a, err, line)
-		}
+		assert.True(t, err == nil && a.Status == 200 && line == "/there?x=%20" && a.Target == line,
+			"expected the answer of the target, found %v, %v, line %s", a, err, line)
 		a.Body.Close()
 		wantFaultOf(t, c, get("/loop"), wit.ErrorData, "redirected more than 10 times")
 	})
@@ -979,9 +956,7 @@ func TestRedirectOfUnavailableService(t *testing.T) {
 			err := wantFaultOf(t, c, get("/"), wit.ErrorTransient, "status 302", "https://sorry.example/maintenance",
 				"unavailable")
 			assert.Equal(t, requestsBefore+3, requests, "times that the secret was sent")
-			if strings.Contains(err.Error(), "secret") {
-				t.Errorf("expected no query of the redirect, found %v", err)
-			}
+			assert.True(t, !strings.Contains(err.Error(), "secret"), "expected no query of the redirect, found %v", err)
 			time.Sleep(3 * time.Hour)
 		}
 		isAway.Store(false)
@@ -1148,17 +1123,13 @@ func checkRedirect(t *testing.T, client *Client, name string, ends bool) {
 	c := redirectCases[name]
 	status, _, err := readText(t, client, c.request)
 	if ends && c.requests > 1 {
-		if err != nil || status != 200 {
-			t.Errorf("expected the answer after the redirect, found %d, %v", status, err)
-		}
+		assert.True(t, err == nil && status == 200, "expected the answer after the redirect, found %d, %v", status, err)
 		return
 	}
 	_, inDoubt := errors.AsType[*NoResponseError](err)
 	assert.Equal(t, c.inDoubt, inDoubt, "in doubt")
 	f, ok := errors.AsType[*wit.Error](err)
-	if !ok || f.Kind != c.kind {
-		t.Fatalf("expected an error of kind %v, found %v", c.kind, err)
-	}
+	require.True(t, ok && f.Kind == c.kind, "expected an error of kind %v, found %v", c.kind, err)
 	assert.Contains(t, f.Message, c.text, fmt.Sprintf("%s /: status %d", c.request.Method, c.status))
 	switch c.location {
 	case "":
@@ -1166,9 +1137,7 @@ func checkRedirect(t *testing.T, client *Client, name string, ends bool) {
 	case "-":
 		assert.Contains(t, f.Message, "redirect to an unknown address,")
 	}
-	if strings.Contains(err.Error(), "s3cret") {
-		t.Errorf("expected no query of the redirect, found %v", err)
-	}
+	assert.True(t, !strings.Contains(err.Error(), "s3cret"), "expected no query of the redirect, found %v", err)
 }
 
 func TestCanceledRequests(t *testing.T) {

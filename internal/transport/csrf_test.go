@@ -103,9 +103,8 @@ func TestCSRFTokenIsNotFetchedForeverInSharedSession(t *testing.T) {
 		synctest.Wait()
 		c.target.Load().sessions.UseSingle()
 		status, body, err := readText(t, c, writeRequest())
-		if status != 403 || body != "refused" || err != nil {
-			t.Errorf("expected the service's answer, found %d, %q, %v", status, body, err)
-		}
+		assert.True(t, status == 403 && body == "refused" && err == nil,
+			"expected the service's answer, found %d, %q, %v", status, body, err)
 		assert.Equal(t, maxFreshRefusals+2, writes)
 		close(release)
 		others.Wait()

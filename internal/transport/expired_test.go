@@ -163,9 +163,7 @@ func TestExpiredSessionIsRenewed(t *testing.T) {
 					}
 					time.Sleep(30 * time.Minute)
 				}
-				if refusal := c.Refusal(); refusal != "" {
-					t.Errorf("expected no refusal, found %s", refusal)
-				}
+				assert.Equal(t, "", c.Refusal(), "no refusal")
 			})
 		})
 	}
@@ -205,9 +203,7 @@ func TestManySessionsExpireAtOnce(t *testing.T) {
 								status, err)
 						}
 					})
-					if elapsed := time.Since(began); elapsed > openingWait {
-						t.Errorf("expected no request to wait for openingWait, found %v", elapsed)
-					}
+					assert.AtMost(t, openingWait, time.Since(began), "no request to wait for openingWait")
 					if isRight {
 						assert.Equal(t, []int{0, concurrent}, []int{s.wrong, s.logons}, "wrong passwords, logons")
 						if c.Refusal() != "" || (request().Method == "POST" && s.writes != 4*concurrent) {
@@ -315,9 +311,8 @@ func TestRenewalNeedsNoLockOfWaitingRequests(t *testing.T) {
 				wantStatus(t, c, r, 200)
 			})
 			<-otherDone
-			if elapsed := time.Since(began); elapsed >= openingWait {
-				t.Errorf("expected no request to wait for openingWait, found %v", elapsed)
-			}
+			elapsed := time.Since(began)
+			assert.True(t, elapsed < openingWait, "expected no request to wait for openingWait, found %v", elapsed)
 			assert.Equal(t, []int{0, 2, 30}, []int{s.wrong, s.logons, s.writes}, "wrong passwords, logons, writes")
 
 			other.Close()
@@ -418,9 +413,7 @@ func TestRenewalWithoutAnswer(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		go func() {
 			_, err := c.Do(ctx, get("/svc/"))
-			if err == nil {
-				t.Error("expected the request to be cancelled")
-			}
+			assert.True(t, err != nil, "expected the request to be cancelled")
 		}()
 		// After a second the request got its 401; it waits for the answer to the logon.
 		time.Sleep(1500 * time.Millisecond)
@@ -428,9 +421,8 @@ func TestRenewalWithoutAnswer(t *testing.T) {
 		synctest.Wait()
 		began := time.Now()
 		runConcurrently(4, func(int) { wantStatus(t, c, get("/svc/"), 200) })
-		if elapsed := time.Since(began); elapsed >= openingWait {
-			t.Errorf("expected no wait for openingWait, found %v", elapsed)
-		}
+		elapsed := time.Since(began)
+		assert.True(t, elapsed < openingWait, "expected no wait for openingWait, found %v", elapsed)
 		assert.Equal(t, 0, s.wrong, "wrong passwords")
 	})
 }
@@ -467,10 +459,9 @@ func TestServiceWithOneSession(t *testing.T) {
 				})
 				assert.Equal(t, 800, s.writes)
 				warnings := strings.Count(log.String(), "sap.odata.max.connections = 1")
-				if s.opened > k.maxSessions || warnings != k.warnings {
-					t.Errorf("expected at most %d sessions and %d warning, found %d and %s", k.maxSessions, k.warnings,
-						s.opened, &log)
-				}
+				assert.True(t, s.opened <= k.maxSessions && warnings == k.warnings,
+					"expected at most %d sessions and %d warning, found %d and %s", k.maxSessions, k.warnings, s.opened,
+					&log)
 			})
 		})
 	}

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
@@ -41,7 +42,6 @@ func TestHTTPS(t *testing.T) {
 	child := exec.Command(os.Args[0], "-test.run", "^TestHTTPS$")
 	child.Env = append(os.Environ(), addressVariable+"="+server.Listener.Addr().String(), "SSL_CERT_FILE="+roots,
 		"SSL_CERT_DIR="+t.TempDir())
-	if out, err := child.CombinedOutput(); err != nil {
-		t.Errorf("expected the child process to succeed, found %v\n%s", err, out)
-	}
+	out, err := child.CombinedOutput()
+	assert.True(t, err == nil, "expected the child process to succeed, found %v\n%s", err, out)
 }

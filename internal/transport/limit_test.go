@@ -21,10 +21,9 @@ func TestLimitsByRole(t *testing.T) {
 		"http.logoff-path":         "/bye",
 	}, Environment{})
 	require.NoError(t, err)
-	if c.Limits.Concurrent != 7 || c.Limits.Connections != 3 || c.Limits.PerSecond != 0.5 ||
-		len(c.Limits.Windows) != 2 || c.LogoffPath != "/bye" {
-		t.Errorf("found limits %+v, log-off path %q", c.Limits, c.LogoffPath)
-	}
+	assert.True(t, c.Limits.Concurrent == 7 && c.Limits.Connections == 3 && c.Limits.PerSecond == 0.5 &&
+		len(c.Limits.Windows) == 2 && c.LogoffPath == "/bye",
+		"found limits %+v, log-off path %q", c.Limits, c.LogoffPath)
 
 	for role, value := range map[string]string{
 		"http.max-concurrent":      "-1",

@@ -3,7 +3,6 @@ package transport
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -88,10 +87,9 @@ func TestConcurrentRequestsAreBounded(t *testing.T) {
 			elapsed := sendAll(t, 10, first, second)
 			rounds := (20 + c.peak - 1) / c.peak // of 20 requests, rounded up
 			want := time.Duration(rounds) * time.Second
-			if server.peak.Load() != c.peak || elapsed != want {
-				t.Errorf("%+v and %+v: expected %d at a time and %v, found %d and %v", c.first, c.second, c.peak, want,
-					server.peak.Load(), elapsed)
-			}
+			assert.True(t, server.peak.Load() == c.peak && elapsed == want,
+				"%+v and %+v: expected %d at a time and %v, found %d and %v", c.first, c.second, c.peak, want,
+				server.peak.Load(), elapsed)
 			if c.second.Connections > 0 && w.peak.Load() > int64(c.second.Connections) {
 				t.Errorf("expected at most %d connections, found %d", c.second.Connections, w.peak.Load())
 			}
@@ -121,9 +119,8 @@ func TestClientsTakeTurns(t *testing.T) {
 		assert.Equal(t, "", busy.Waiting()+occasional.Waiting())
 		n := strings.Count(log.String(), `msg="a request had to wait" for=7s why="waiting for other requests to `+
 			`http://sap.example:8000: limit 1 at a time"`)
-		if n != 1 || strings.Count(log.String(), "\n") != 1 {
-			t.Errorf("expected one line about many requests, found\n%s", &log)
-		}
+		assert.True(t, n == 1 && strings.Count(log.String(), "\n") == 1,
+			"expected one line about many requests, found\n%s", &log)
 	})
 }
 
@@ -140,13 +137,10 @@ func TestWaitingEndsWithItsContext(t *testing.T) {
 			synctest.Wait()
 			ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, fmt.Errorf("enough"))
 			defer cancel()
-			if _, err := c.Do(ctx, get("/")); err == nil || err.Error() != "enough" {
-				t.Errorf("expected the context's cause, found %v", err)
-			}
+			_, err := c.Do(ctx, get("/"))
+			assert.True(t, err != nil && err.Error() == "enough", "expected the context's cause, found %v", err)
 			// The first request has 59 s left, this one lasts 60 s, and the cancelled one takes no time.
-			if elapsed := sendAll(t, 1, c); elapsed != 119*time.Second {
-				t.Errorf("expected 119 s, found %v", elapsed)
-			}
+			assert.Equal(t, 119*time.Second, sendAll(t, 1, c), "119 s")
 		})
 }
 
@@ -206,15 +200,12 @@ func TestRequestsThatMustNotWait(t *testing.T) {
 		noWaitCtx := WithoutWaiting(WithParent(t.Context()))
 		second := open(noWaitCtx)
 		_, err := c.Do(noWaitCtx, &wit.Request{Method: "GET", Target: "/", Repeatable: true})
-		if !errors.Is(err, ErrNoRoom) {
-			t.Errorf("expected no room for a third request, found %v", err)
-		}
+		assert.ErrorIs(t, err, ErrNoRoom, "no room for a third request")
 		nested := open(WithParent(t.Context())) // needs no slot
 		close(release)
 		for _, a := range []*Answer{first, second, nested} {
-			if _, err := io.ReadAll(a.Body); err != nil {
-				t.Error(err)
-			}
+			_, err := io.ReadAll(a.Body)
+			assert.NoError(t, err)
 			a.Body.Close()
 		}
 

@@ -124,12 +124,9 @@ func TestLoginIsChecked(t *testing.T) {
 			if f, ok := err.(*wit.Error); ok && f.Setting != nil {
 				message = *f.Setting + ": " + f.Message
 			}
-			if (k.want == "" && err != nil) || !strings.HasPrefix(message, k.want) {
-				t.Errorf("expected %q, found %q, %v", k.want, message, err)
-			}
-			if strings.Contains(message, "pw-not-shown") {
-				t.Errorf("expected no password, found %q", message)
-			}
+			assert.True(t, (k.want != "" || err == nil) && strings.HasPrefix(message, k.want),
+				"expected %q, found %q, %v", k.want, message, err)
+			assert.NotContains(t, message, "pw-not-shown", "password")
 		})
 	}
 }
@@ -188,37 +185,30 @@ func TestLoginUsesSettingsOfRequests(t *testing.T) {
 func TestRedirectToConfiguredOrigin(t *testing.T) {
 	var service *httptest.Server
 	files := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		if len(r.Header["Authorization"])+len(r.Header["X-Key"])+len(r.Header["Cookie"]) > 0 ||
-			r.URL.RawQuery != "sig=abc" {
-			t.Errorf("expected no credentials, found %v %s", r.Header, r.URL)
-		}
+		assert.True(t, len(r.Header["Authorization"])+len(r.Header["X-Key"])+len(r.Header["Cookie"]) <= 0 &&
+			r.URL.RawQuery == "sig=abc", "expected no credentials, found %v %s", r.Header, r.URL)
 		if r.URL.Path == "/back" {
 			http.Redirect(w, r, service.URL+"/deep", http.StatusFound)
 		}
 		fmt.Fprint(w, "file")
 	})
 	service = serve(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/deep" {
-			t.Error("expected no redirect from another origin to the service")
-		}
+		assert.True(t, r.URL.Path != "/deep", "expected no redirect from another origin to the service")
 		http.SetCookie(w, &http.Cookie{Name: "SESSION", Value: "s"})
 		http.Redirect(w, r, files.URL+r.URL.Path+"?sig=abc", http.StatusFound)
 	})
 	roles := rolesOf(t, service.URL, "http.user=u", "http.password=x", "http.header.x-key=k", "http.origins="+files.URL)
 	c := clientOf(t, roles, Environment{})
 	a, err := c.Exchange(t.Context(), get("/file"))
-	if err != nil || string(a.Body) != "file" || a.Target != files.URL+"/file?sig=abc" {
-		t.Errorf("expected the file, found %q of %s, %v", a.Body, a.Target, err)
-	}
-	if _, err = c.Exchange(t.Context(), get("/back")); err == nil || !strings.Contains(err.Error(), "not followed") ||
-		strings.Contains(err.Error(), "sig=abc") {
-		t.Errorf("expected the redirect back to be rejected, found %v", err)
-	}
+	assert.True(t, err == nil && string(a.Body) == "file" && a.Target == files.URL+"/file?sig=abc",
+		"expected the file, found %q of %s, %v", a.Body, a.Target, err)
+	_, err = c.Exchange(t.Context(), get("/back"))
+	assert.True(t, err != nil && strings.Contains(err.Error(), "not followed") &&
+		!strings.Contains(err.Error(), "sig=abc"), "expected the redirect back to be rejected, found %v", err)
 	delete(roles, "http.origins")
-	if _, err = clientOf(t, roles, Environment{}).Exchange(t.Context(), get("/file")); err == nil ||
-		strings.Contains(err.Error(), "sig=abc") {
-		t.Errorf("expected a redirect to an origin that is not configured to be rejected, found %v", err)
-	}
+	_, err = clientOf(t, roles, Environment{}).Exchange(t.Context(), get("/file"))
+	assert.True(t, err != nil && !strings.Contains(err.Error(), "sig=abc"),
+		"expected a redirect to an origin that is not configured to be rejected, found %v", err)
 }
 
 // Requests may go to configured origins, with credentials only if configured. Errors do not contain the query of a
@@ -233,10 +223,9 @@ func TestRequestsToConfiguredOrigins(t *testing.T) {
 		files := serve(t, func(_ http.ResponseWriter, r *http.Request) {
 			requests++
 			user, _, _ := r.BasicAuth()
-			if (user == "u") != hasCredentials || (r.Header.Get("X-Key") == "k") != hasCredentials ||
-				(r.URL.Query().Get("key") == "q") != hasCredentials || r.URL.Query().Get("sig") != "abc" {
-				t.Errorf("%q: expected credentials: %v, found %v %s", entry, hasCredentials, r.Header, r.URL)
-			}
+			assert.True(t, (user == "u") == hasCredentials && (r.Header.Get("X-Key") == "k") == hasCredentials &&
+				(r.URL.Query().Get("key") == "q") == hasCredentials && r.URL.Query().Get("sig") == "abc",
+				"%q: expected credentials: %v, found %v %s", entry, hasCredentials, r.Header, r.URL)
 		})
 		_, host, _ := strings.Cut(files.URL, "://")
 		service := serve(t, func(http.ResponseWriter, *http.Request) {})
@@ -244,11 +233,9 @@ func TestRequestsToConfiguredOrigins(t *testing.T) {
 			"http.origins=https://files.invalid"+strings.Replace(entry, "ORIGIN", host, 1))
 		_, err := clientOf(t, roles, Environment{}).Exchange(t.Context(), get(files.URL+"/a?sig=abc"))
 		isRejected := entry == ""
-		if (err != nil) != isRejected || (requests == 0) != isRejected ||
-			(err != nil && strings.Contains(err.Error(), "sig=abc")) {
-			t.Errorf("%q: expected a rejection without the query: %v, found %d requests, %v", entry, isRejected,
-				requests, err)
-		}
+		assert.True(t, (err != nil) == isRejected && (requests == 0) == isRejected &&
+			(err == nil || !strings.Contains(err.Error(), "sig=abc")),
+			"%q: expected a rejection without the query: %v, found %d requests, %v", entry, isRejected, requests, err)
 	}
 }
 
@@ -268,9 +255,8 @@ func TestTargetsWithUserAreRejected(t *testing.T) {
 	}
 	for _, address := range []string{"u:pw-1@host", "http://u:pw-1@host"} {
 		_, err := New(Config{Service: Service{Address: address}})
-		if err == nil || strings.Contains(err.Error(), "pw-1") {
-			t.Errorf("address %s: expected a refusal without the password, found %v", address, err)
-		}
+		assert.True(t, err != nil && !strings.Contains(err.Error(), "pw-1"),
+			"address %s: expected a refusal without the password, found %v", address, err)
 	}
 }
 
@@ -284,13 +270,11 @@ func FuzzMask(f *testing.F) {
 		}
 		masked, _ := io.ReadAll(mask(io.NopCloser(bytes.NewReader(text)), []string{a, b}))
 		maskedByByte, _ := io.ReadAll(mask(io.NopCloser(iotest.OneByteReader(bytes.NewReader(text))), []string{a, b}))
-		if !bytes.Equal(masked, maskedByByte) {
-			t.Errorf("expected the same result, found %q in one piece, %q byte by byte", masked, maskedByByte)
-		}
+		assert.True(t, bytes.Equal(masked, maskedByByte),
+			"expected the same result, found %q in one piece, %q byte by byte", masked, maskedByByte)
 		for part := range bytes.SplitSeq(masked, []byte(hidden)) {
-			if bytes.Contains(part, []byte(a)) || bytes.Contains(part, []byte(b)) {
-				t.Errorf("expected no %q in %q", a+" or "+b, masked)
-			}
+			assert.True(t, !bytes.Contains(part, []byte(a)) && !bytes.Contains(part, []byte(b)),
+				"expected no %q in %q", a+" or "+b, masked)
 		}
 	})
 }

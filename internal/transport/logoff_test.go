@@ -93,8 +93,7 @@ func TestRejectedLogoffIsLogged(t *testing.T) {
 			c.Logger = slog.New(slog.NewTextHandler(&log, nil))
 		}, func(t *testing.T, c *Client) { sendAll(t, 1, c) })
 		const warning = "/logoff returned 403: activate it in transaction SICF"
-		if strings.Contains(log.String(), warning) != isLogged {
-			t.Errorf("status %d: expected a warning: %v, found\n%s", status, isLogged, &log)
-		}
+		assert.True(t, strings.Contains(log.String(), warning) == isLogged,
+			"status %d: expected a warning: %v, found\n%s", status, isLogged, &log)
 	}
 }

@@ -6,6 +6,9 @@ import (
 	"net/http/httptest"
 	"sync/atomic"
 	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 )
 
 // An outage is logged once at WARN, whatever the number and errors of requests, and once at its end.
@@ -49,27 +52,17 @@ func TestOutageIsLoggedOnce(t *testing.T) {
 				return err
 			}
 
-			if err := send(); err != nil {
-				t.Fatalf("expected a response, found %v", err)
-			}
-			if c.Away() {
-				t.Fatal("expected no outage before the first failed request, found one")
-			}
+			require.NoError(t, send(), "a response")
+			require.True(t, !c.Away(), "expected no outage before the first failed request, found one")
 			isAway.Store(true)
 			runConcurrently(outage.requests, func(int) { send() })
 			if n := failures.Load(); n < int64(outage.requests) {
 				t.Errorf("expected at least %d failed requests, found %d", outage.requests, n)
 			}
-			if !c.Away() {
-				t.Error("expected the client to report the outage after failed requests, found no outage")
-			}
+			assert.True(t, c.Away(), "expected the client to report the outage after failed requests, found no outage")
 			isAway.Store(false)
-			if err := send(); err != nil {
-				t.Errorf("expected a response, found %v", err)
-			}
-			if c.Away() {
-				t.Error("expected the outage to end with a response, found the client still away")
-			}
+			assert.NoError(t, send(), "a response")
+			assert.True(t, !c.Away(), "expected the outage to end with a response, found the client still away")
 			log.wantOnce(t, "level=WARN", "the service responds again")
 		})
 	}

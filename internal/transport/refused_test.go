@@ -81,9 +81,8 @@ func TestRejectedRequestStopsConcurrentRequests(t *testing.T) {
 				time.Sleep(50 * time.Minute)
 				s.refuse(1, 1)
 				runConcurrently(8, func(int) {
-					if status, _, err := readText(t, c, request); !isUnauthorized(status, err) {
-						t.Errorf("expected a refusal, found %d, %v", status, err)
-					}
+					status, _, err := readText(t, c, request)
+					assert.True(t, isUnauthorized(status, err), "expected a refusal, found %d, %v", status, err)
 				})
 				assert.Equal(t, []int{1, 1}, []int{s.requests, s.refusalCount()}, "requests, refusals")
 				wantFaultOf(t, c, request, wit.ErrorUnauthorized, "is not sent again",
@@ -127,20 +126,16 @@ func TestAcceptedReadsDoNotProveWrites(t *testing.T) {
 				runConcurrently(3*concurrent, func(i int) {
 					target := []string{"/OrdersA", "/OrdersB"}[i%2]
 					r := &wit.Request{Method: "POST", Target: target, TokenPath: wit.Ptr("/")}
-					if status, _, err := readText(t, c, r); !isUnauthorized(status, err) {
-						t.Errorf("expected a refusal, found status %d, %v", status, err)
-					}
+					status, _, err := readText(t, c, r)
+					assert.True(t, isUnauthorized(status, err), "expected a refusal, found status %d, %v", status, err)
 					readText(t, c, get("/Orders")) // is accepted
 				})
 				time.Sleep(time.Minute)
 			}
-			if writes < 1 || writes > concurrent+1 {
-				t.Errorf("%d at a time: expected the requests in flight and one more to be rejected, found %d",
-					concurrent, writes)
-			}
-			if c.Refusal() == "" {
-				t.Error("expected the secret to be rejected")
-			}
+			assert.True(t, writes >= 1 && writes <= concurrent+1,
+				"%d at a time: expected the requests in flight and one more to be rejected, found %d", concurrent,
+				writes)
+			assert.True(t, c.Refusal() != "", "expected the secret to be rejected")
 		})
 	}
 }
@@ -178,7 +173,6 @@ func TestLogonShowsNoSecret(t *testing.T) {
 	var log strings.Builder
 	slog.New(slog.NewTextHandler(&log, nil)).Info("logs on", "logon", l)
 	output := fmt.Sprintf("%v %+v", l, l) + log.String()
-	if strings.Contains(output, "geheim") || strings.Count(output, origin) != 3 {
-		t.Errorf("expected the origin three times and no secret, found %s", output)
-	}
+	assert.True(t, !strings.Contains(output, "geheim") && strings.Count(output, origin) == 3,
+		"expected the origin three times and no secret, found %s", output)
 }

@@ -30,9 +30,7 @@ func TestConnectionsCloseAfterTheirResponses(t *testing.T) {
 			wantStatus(t, other, get("/"), 200)
 		}},
 		{name: "a setting changes", closeIdle: func(t *testing.T, c, _ *Client) {
-			if err := c.setConfig(c.target.Load().config); err != nil {
-				t.Error(err)
-			}
+			assert.NoError(t, c.setConfig(c.target.Load().config))
 		}},
 		{name: "the client is closed", closeIdle: func(_ *testing.T, c, _ *Client) { c.Close() }},
 	} {
@@ -61,9 +59,7 @@ func TestConnectionsCloseAfterTheirResponses(t *testing.T) {
 					other.Close()
 					time.Sleep(time.Millisecond)
 					assert.Equal(t, int64(0), w.open.Load(), "connections")
-					if n := w.peak.Load(); n > 2 {
-						t.Errorf("expected at most 2 connections, found %d", n)
-					}
+					assert.AtMost(t, 2, w.peak.Load(), "connections")
 				})
 		})
 	}

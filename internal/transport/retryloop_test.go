@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"sync/atomic"
 	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
 )
 
 // Settings are refreshed once per sent request, retries included.
@@ -24,9 +26,8 @@ func TestSettingsAreRefreshedOncePerRequest(t *testing.T) {
 	// The second call is answered by 503, and repeated.
 	for i, want := range []int64{1, 3} {
 		_, err := c.Exchange(t.Context(), get("/a"))
-		if err != nil || refreshes.Load() != want || requests.Load() != want {
-			t.Errorf("%d: expected %d requests and as many refreshes, found %d, %d, %v", i, want, requests.Load(),
-				refreshes.Load(), err)
-		}
+		assert.True(t, err == nil && refreshes.Load() == want && requests.Load() == want,
+			"%d: expected %d requests and as many refreshes, found %d, %d, %v", i, want, requests.Load(),
+			refreshes.Load(), err)
 	}
 }

@@ -98,9 +98,7 @@ func (j *journal) wantNone(t *testing.T, secrets ...string) {
 	t.Helper()
 	text := j.String()
 	for _, s := range secrets {
-		if strings.Contains(text, s) {
-			t.Errorf("expected no %q in the log, found\n%s", s, text)
-		}
+		assert.NotContains(t, text, s, "in the log")
 	}
 }
 
@@ -179,10 +177,9 @@ func TestOAuth2(t *testing.T) {
 		t.Helper()
 		requests = 0
 		status, _, err := readText(t, c, r)
-		if err != nil || status != wantStatus || requests != wantRequests || tokens.issued != wantTokens {
-			t.Errorf("expected status %d after %d requests and %d tokens, found %d (%v), %d, %d", wantStatus,
-				wantRequests, wantTokens, status, err, requests, tokens.issued)
-		}
+		assert.True(t, err == nil && status == wantStatus && requests == wantRequests && tokens.issued == wantTokens,
+			"expected status %d after %d requests and %d tokens, found %d (%v), %d, %d", wantStatus, wantRequests,
+			wantTokens, status, err, requests, tokens.issued)
 	}
 	check(get("/"), 200, 1, 1)
 	check(post("/"), 200, 1, 1)
@@ -191,10 +188,9 @@ func TestOAuth2(t *testing.T) {
 	refuseAll = true
 	check(get("/"), 401, 2, 3) // the new token is refused, too
 	wantFaultOf(t, c, get("/"), wit.ErrorUnauthorized, "is not sent again")
-	if len(tokens.forms[0]["client_secret"]) != 0 || tokens.basic[0] != "id:c1ient-secret" ||
-		tokens.forms[0].Get("scope") != "a b" {
-		t.Errorf("expected id and secret in the header, found %v %v", tokens.forms[0], tokens.basic[0])
-	}
+	assert.True(t, len(tokens.forms[0]["client_secret"]) == 0 && tokens.basic[0] == "id:c1ient-secret" &&
+		tokens.forms[0].Get("scope") == "a b",
+		"expected id and secret in the header, found %v %v", tokens.forms[0], tokens.basic[0])
 
 	// With the secret in the body and a wrong secret, one token is requested.
 	roles["http.oauth.client-auth"] = "body"
@@ -204,11 +200,10 @@ func TestOAuth2(t *testing.T) {
 	for range 3 {
 		wantFaultOf(t, c, get("/"), wit.ErrorUnauthorized)
 	}
-	if n := len(tokens.forms) - earlier; n != 1 || tokens.forms[earlier].Get("client_id") != "id" ||
-		tokens.basic[earlier] != ":" {
-		t.Errorf("expected one request for a token, with the secret in the body, found %d, the first one with %v", n,
-			tokens.forms[earlier])
-	}
+	n := len(tokens.forms) - earlier
+	assert.True(t, n == 1 && tokens.forms[earlier].Get("client_id") == "id" && tokens.basic[earlier] == ":",
+		"expected one request for a token, with the secret in the body, found %d, the first one with %v", n,
+		tokens.forms[earlier])
 	log.wantNone(t, "c1ient-secret", "wr0ng-secret", "t0ken-")
 }
 
@@ -353,20 +348,17 @@ func TestCorporateProxy(t *testing.T) {
 		}
 		client := newClient(t, config)
 		status, _, err := readText(t, client, get(target))
-		if c.problem == "" && (err != nil || status != 200 || len(paths) != 1 || paths[0] != target) {
-			t.Errorf("%s: expected status 200 and the path %s, found %d, %v, %q", c.url, target, status, err, paths)
-		}
+		assert.True(t, c.problem != "" || (err == nil && status == 200 && len(paths) == 1 && paths[0] == target),
+			"%s: expected status 200 and the path %s, found %d, %v, %q", c.url, target, status, err, paths)
 		if c.problem != "" {
 			wantFault(t, err, wit.ErrorConfig, c.problem, roles.Setting("http.proxy.user"),
 				roles.Setting("http.proxy.password"))
 		}
-		if len(p.lines) != 1 || p.lines[0] != c.line {
-			t.Errorf("%s: expected the request %q at the proxy, found %q", c.url, c.line, p.lines)
-		}
+		assert.True(t, len(p.lines) == 1 && p.lines[0] == c.line,
+			"%s: expected the request %q at the proxy, found %q", c.url, c.line, p.lines)
 		for _, h := range p.headers {
-			if strings.HasPrefix(c.url, "https") && strings.HasPrefix(h, "Authorization") {
-				t.Errorf("expected no such header at the proxy, found %q", h)
-			}
+			assert.True(t, !strings.HasPrefix(c.url, "https") || !strings.HasPrefix(h, "Authorization"),
+				"expected no such header at the proxy, found %q", h)
 		}
 		client.Close()
 	}
@@ -414,23 +406,20 @@ func TestWrongProxyPasswordIsSentOnce(t *testing.T) {
 				return newClient(t, config)
 			}
 			wrong := client("wr0ng", c.url)
-			if _, _, err := readText(t, wrong, get("/x")); err == nil {
-				t.Error("expected an error of the proxy, found none")
-			}
+			_, _, err := readText(t, wrong, get("/x"))
+			assert.True(t, err != nil, "expected an error of the proxy, found none")
 			otherHost := strings.Replace(c.url, "example", "eexample", 1)
 			for _, address := range []string{c.url, otherHost} {
 				wantFaultOf(t, client("wr0ng", address), get("/x"), wit.ErrorUnauthorized,
 					`the password of user "me" was refused at`, "by proxy "+proxy.Listener.Addr().String(), "not sent again")
 			}
 			assert.Equal(t, 1, len(p.lines), "requests to the proxy")
-			if refusal := wrong.Refusal(); !strings.Contains(refusal, "by proxy ") {
-				t.Errorf("expected a refusal by the proxy, found %q", refusal)
-			}
+			refusal := wrong.Refusal()
+			assert.True(t, strings.Contains(refusal, "by proxy "), "expected a refusal by the proxy, found %q", refusal)
 			if c.name != "token by tunnel" { // its token service has no trusted certificate
 				status, _, err := readText(t, client("pr0xy", c.url), get("/x"))
-				if err != nil || status != http.StatusOK {
-					t.Errorf("with the right password: expected status 200, found %d, %v", status, err)
-				}
+				assert.True(t, err == nil && status == http.StatusOK,
+					"with the right password: expected status 200, found %d, %v", status, err)
 			}
 		})
 	}
@@ -452,9 +441,8 @@ func TestLateRefusalOfProxyCounts(t *testing.T) {
 		<-received
 		cancel()
 	}()
-	if _, err := c.Do(ctx, get("/x")); err == nil {
-		t.Error("expected the request to be cancelled")
-	}
+	_, err := c.Do(ctx, get("/x"))
+	assert.True(t, err != nil, "expected the request to be cancelled")
 	close(refuse)
 	require.Until(t, func() bool { return c.Refusal() != "" }, func() string { return "a refusal" })
 	wantFaultOf(t, c, get("/x"), wit.ErrorUnauthorized, "not sent again")
@@ -482,9 +470,8 @@ func TestProxyPasswordOfTokensOnly(t *testing.T) {
 		if isWrong := password == "wr0ng"; isWrong != (firstErr != nil) || isWrong != (secondErr != nil) {
 			t.Errorf("%s: expected errors: %v, found %v and %v", password, isWrong, firstErr, secondErr)
 		}
-		if role, ok := logon.Untried(); ok {
-			t.Errorf("%s: expected no untried secret, found %q", password, role)
-		}
+		role, ok := logon.Untried()
+		assert.True(t, !ok, "%s: expected no untried secret, found %q", password, role)
 	}
 }
 
@@ -539,10 +526,9 @@ func TestProxyResponseTakenForService(t *testing.T) {
 	wantStatus(t, c, get("/x"), 401)
 	wantFaultOf(t, c, get("/x"), wit.ErrorUnauthorized, `user "u"`, "by the service or by the proxy (see ",
 		roles.Setting("http.proxy.user"), roles.Setting("http.proxy.password"), "lockouts resume")
-	if refusal := c.Refusal(); !strings.Contains(refusal, roles.Setting("http.proxy.password")) || requests != 1 {
-		t.Errorf("expected one request and a refusal that names the proxy's password, found %d and %q", requests,
-			refusal)
-	}
+	refusal := c.Refusal()
+	assert.True(t, strings.Contains(refusal, roles.Setting("http.proxy.password")) && requests == 1,
+		"expected one request and a refusal that names the proxy's password, found %d and %q", requests, refusal)
 }
 
 // Requests for tokens use the proxy of the service.
@@ -550,10 +536,9 @@ func TestTokensThroughCorporateProxy(t *testing.T) {
 	p := &corporateProxy{upstream: serve(t, (&issuer{}).withService()).Listener.Addr().String()}
 	c := clientOf(t, rolesOf(t, "http://sap.example:8000", proxyRoles(serve(t, p.ServeHTTP), "pr0xy",
 		oauth2Roles("http://idp.example/token")...)...), Environment{})
-	if status, _, err := readText(t, c, get("/x")); err != nil || status != 200 || len(p.lines) != 2 ||
-		p.lines[0] != "POST http://idp.example/token" {
-		t.Errorf("expected status 200 and a request for a token at the proxy, found %d, %v, %q", status, err, p.lines)
-	}
+	status, _, err := readText(t, c, get("/x"))
+	assert.True(t, err == nil && status == 200 && len(p.lines) == 2 && p.lines[0] == "POST http://idp.example/token",
+		"expected status 200 and a request for a token at the proxy, found %d, %v, %q", status, err, p.lines)
 }
 
 // Without a proxy in the settings, HTTP_PROXY and NO_PROXY of the environment apply.
@@ -573,10 +558,8 @@ func TestProxyOfTheEnvironment(t *testing.T) {
 		{url: "http://outside.example", roles: []string{"http.proxy.type=none"}},
 	} {
 		config, err := ConfigOf(rolesOf(t, c.url, append(c.roles, "http.port=")...), Environment{})
-		if err != nil || config.Route.AbsoluteForm != c.usesProxy {
-			t.Errorf("%s %v: expected a proxy: %v, found %v, %v", c.url, c.roles, c.usesProxy,
-				config.Route.AbsoluteForm, err)
-		}
+		assert.True(t, err == nil && config.Route.AbsoluteForm == c.usesProxy,
+			"%s %v: expected a proxy: %v, found %v, %v", c.url, c.roles, c.usesProxy, config.Route.AbsoluteForm, err)
 	}
 	c := clientOf(t, rolesOf(t, "http://outside.example:80"), Environment{})
 	if status, _, err := readText(t, c, get("/x")); err != nil || status != 200 || len(p.lines) != 1 {
@@ -602,9 +585,7 @@ func TestConnectivityHTTP(t *testing.T) {
 	a, _ := startSubaccount(t, func(w http.ResponseWriter, r *http.Request) {
 		requests.Add(1)
 		for name := range r.Header {
-			if strings.HasPrefix(name, "Proxy-") {
-				t.Errorf("expected no header %s at the service", name)
-			}
+			assert.True(t, !strings.HasPrefix(name, "Proxy-"), "expected no header %s at the service", name)
 		}
 		if u, p, _ := r.BasicAuth(); u != "me" || p != "s3cret" {
 			w.WriteHeader(http.StatusUnauthorized)
@@ -645,9 +626,7 @@ func TestConnectivityHTTP(t *testing.T) {
 	}))
 	a.Attach("DE-Berlin")
 	for range 2 {
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, <-done)
 	}
 	assert.Equal(t, int64(6), requests.Load(), "requests at the service")
 	log.wantOnce(t, "level=WARN msg=\"no Cloud Connector is connected, or the service is unavailable; waiting",
@@ -664,15 +643,12 @@ func TestConnectivityOutageEnds(t *testing.T) {
 			Environment{VCAP: a.VCAP(0)})
 		began := time.Now()
 		status, _, err := readText(t, c, get("/x"))
-		if kind == "sap-connectivity-http" && (err != nil || status != 503) {
-			t.Errorf("%s: expected status 503, found %d, %v", kind, status, err)
-		}
+		assert.True(t, kind != "sap-connectivity-http" || (err == nil && status == 503),
+			"%s: expected status 503, found %d, %v", kind, status, err)
 		if kind != "sap-connectivity-http" {
 			wantFault(t, err, wit.ErrorTransient, "no Cloud Connector is connected")
 		}
-		if elapsed := time.Since(began); elapsed < 1500*time.Millisecond {
-			t.Errorf("%s: expected a failure after 1.5 s, found %v", kind, elapsed)
-		}
+		assert.AtLeast(t, 1500*time.Millisecond, time.Since(began), kind, "a failure after 1.5 s")
 	}
 }
 
@@ -720,9 +696,7 @@ func TestCertificateOfAnotherHost(t *testing.T) {
 		c := clientOf(t, rolesOf(t, address), Environment{Trust: trust})
 		err := wantFaultOf(t, c, get("/"), wit.ErrorConfig, "http.address: "+address, "is for example.com, ",
 			"not for localhost")
-		if strings.Contains(err.Error(), "host-check") {
-			t.Errorf("expected a setting that exists, found %v", err)
-		}
+		assert.True(t, !strings.Contains(err.Error(), "host-check"), "expected a setting that exists, found %v", err)
 	}
 	byDestination := roleMap{"http.destination": "D"}
 	assert.Equal(t, "http.destination", tlsSetting(byDestination, keystore.FieldHostCheck))
@@ -756,7 +730,6 @@ func TestChangedSecretIsUsedByAllRequests(t *testing.T) {
 	next.Refresh = config.Refresh
 	c := newClient(t, config)
 	runConcurrently(20, func(int) { wantStatus(t, c, post("/"), 200) })
-	if sent["old"] != 1 || sent["new"] != 20 {
-		t.Errorf("expected the old secret once and the new one 20 times, found %v", sent)
-	}
+	assert.True(t, sent["old"] == 1 && sent["new"] == 20,
+		"expected the old secret once and the new one 20 times, found %v", sent)
 }

@@ -162,15 +162,13 @@ func TestMethodsOfPlugins(t *testing.T) {
 		return &wit.Request{Method: method, Target: "/", Headers: []wit.Header{{Name: header, Value: value}}}
 	}
 	service(t, func(_ http.ResponseWriter, r *http.Request) {
-		if r.Method == "TRACE" || strings.EqualFold(r.Header.Get("X-Http-Method"), "TRACE") {
-			t.Errorf("expected no request with %s", r.Method)
-		}
+		assert.True(t, r.Method != "TRACE" && !strings.EqualFold(r.Header.Get("X-Http-Method"), "TRACE"),
+			"expected no request with %s", r.Method)
 	}, nil, func(t *testing.T, c *Client) {
 		// Methods of requests
 		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "MERGE", "DELETE"} {
-			if _, _, err := readText(t, c, &wit.Request{Method: method, Target: "/"}); err != nil {
-				t.Errorf("%s: %v", method, err)
-			}
+			_, _, err := readText(t, c, &wit.Request{Method: method, Target: "/"})
+			assert.NoError(t, err, method)
 		}
 		for _, method := range []string{"TRACE", "trace", "Trace", "OPTIONS", "CONNECT", "TRACK", "DEBUG", "PROPFIND",
 			"get", "Post", "merge", "", "GET ", "G\tET"} {
@@ -184,9 +182,8 @@ func TestMethodsOfPlugins(t *testing.T) {
 			withHeader("POST", "x-http-method-override", "DELETE"),
 			withHeader("GET", "X-Method", "TRACE"), // has no meaning
 		} {
-			if _, _, err := readText(t, c, r); err != nil {
-				t.Errorf("%v: %v", r.Headers, err)
-			}
+			_, _, err := readText(t, c, r)
+			assert.NoError(t, err, r.Headers)
 		}
 		for _, r := range []*wit.Request{
 			withHeader("POST", "X-HTTP-Method", "TRACE"),
@@ -217,13 +214,9 @@ func FuzzClientsOf(f *testing.F) {
 		for name := range values {
 			switch strings.ToLower(name) {
 			case sapUser, sapPassword:
-				if err == nil {
-					t.Errorf("%q: expected the line to be rejected", line)
-				}
+				assert.True(t, err != nil, "%q: expected the line to be rejected", line)
 			case sapClient:
-				if err == nil && len(clients) == 0 {
-					t.Errorf("%q: expected a client to be found", line)
-				}
+				assert.True(t, err != nil || len(clients) != 0, "%q: expected a client to be found", line)
 			}
 		}
 	})

@@ -41,9 +41,7 @@ func TestDestinationQueryIsHidden(t *testing.T) {
 				output += err.Error() + "\n"
 			}
 		}
-		if strings.Contains(output+log.String(), "s3cret") {
-			t.Errorf("expected no key, found\n%s%s", output, &log)
-		}
+		assert.True(t, !strings.Contains(output+log.String(), "s3cret"), "expected no key, found\n%s%s", output, &log)
 	})
 	slices.Sort(requests)
 	want := []string{

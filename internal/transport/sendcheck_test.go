@@ -60,12 +60,9 @@ func TestSendCheckHoldsNoSlot(t *testing.T) {
 				synctest.Wait()
 				otherCtx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
-				if err := send(otherCtx, other, writeRequest()); err != nil {
-					t.Errorf("expected another client's request to be sent, found %v", err)
-				}
-				if g.writes > 1 || checks != c.expired+1 {
-					t.Errorf("expected %d checks and at most one write, found %d, %d", c.expired+1, checks, g.writes)
-				}
+				assert.NoError(t, send(otherCtx, other, writeRequest()), "another client's request to be sent")
+				assert.True(t, g.writes <= 1 && checks == c.expired+1,
+					"expected %d checks and at most one write, found %d, %d", c.expired+1, checks, g.writes)
 				close(gate)
 				if err := <-done; err != nil || g.writes != 2 || checks != c.expired+1 || validations != c.expired+1 {
 					t.Errorf("expected two writes after %d checks and validations, found %d, %d, %d, %v", c.expired+1,
@@ -149,9 +146,7 @@ func TestSendCheckRejectsRequest(t *testing.T) {
 	service(t, g.ServeHTTP, func(c *Config) { c.Limits.Concurrent = 1 }, func(t *testing.T, c *Client) {
 		errRejected := errors.New("rejected by the check")
 		ctx := WithSendCheck(t.Context(), func() error { return errRejected }, func() bool { return true })
-		if err := send(ctx, c, writeRequest()); !errors.Is(err, errRejected) {
-			t.Errorf("expected the error of the check, found %v", err)
-		}
+		assert.ErrorIs(t, send(ctx, c, writeRequest()), errRejected, "the error of the check")
 		require.NoError(t, send(t.Context(), c, writeRequest())) // the only slot is free
 		assert.Equal(t, 1, g.writes)
 	})

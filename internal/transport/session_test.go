@@ -105,16 +105,13 @@ func TestSessionsAreBoundedAndLoggedOff(t *testing.T) {
 					// Both clients send reads and writes.
 					wantStatus(t, []*Client{c, other}[i/2%2], r, 200)
 				})
-				if s.opened > k.maxSessions {
-					t.Errorf("expected at most %d sessions, found %d", k.maxSessions, s.opened)
-				}
+				assert.AtMost(t, k.maxSessions, s.opened, "sessions")
 				other.Close()
 				assert.Equal(t, 0, len(s.logoffs), "sessions stay while a client has them", s.logoffs)
 				c.Close()
-				if len(s.open) != 0 || len(s.logoffs) != s.opened {
-					t.Errorf("expected all of %d sessions to be logged off, found %v open and log-offs %q", s.opened,
-						s.open, s.logoffs)
-				}
+				assert.True(t, len(s.open) == 0 && len(s.logoffs) == s.opened,
+					"expected all of %d sessions to be logged off, found %v open and log-offs %q", s.opened, s.open,
+					s.logoffs)
 				for _, logoff := range s.logoffs {
 					assert.Equal(t, `auth "", known true`, logoff, "the session's cookies and no password")
 				}
@@ -130,9 +127,7 @@ func TestLogoffIsBounded(t *testing.T) {
 		sendAll(t, 4, c)
 		began := time.Now()
 		c.Close()
-		if elapsed := time.Since(began); elapsed > logoffTimeout {
-			t.Errorf("expected at most %v, found %v", logoffTimeout, elapsed)
-		}
+		assert.AtMost(t, logoffTimeout, time.Since(began))
 	})
 }
 
@@ -167,15 +162,13 @@ func TestChangedSecretEndsSessions(t *testing.T) {
 		config := c.target.Load().config
 		require.NoError(t, c.setConfig(config))
 		sendAll(t, 1, c)
-		if s.opened != 1 || len(s.logoffs) != 0 {
-			t.Errorf("expected the session to continue with the same secret, found %d opened, %q", s.opened, s.logoffs)
-		}
+		assert.True(t, s.opened == 1 && len(s.logoffs) == 0,
+			"expected the session to continue with the same secret, found %d opened, %q", s.opened, s.logoffs)
 		config.Password = "other"
 		require.NoError(t, c.setConfig(config))
 		sendAll(t, 1, c)
-		if s.opened != 2 || len(s.logoffs) != 1 || len(s.open) != 1 {
-			t.Errorf("expected one session after another, found %d opened, %q, %v", s.opened, s.logoffs, s.open)
-		}
+		assert.True(t, s.opened == 2 && len(s.logoffs) == 1 && len(s.open) == 1,
+			"expected one session after another, found %d opened, %q, %v", s.opened, s.logoffs, s.open)
 	})
 }
 
@@ -288,9 +281,8 @@ func TestSessionTimedOut(t *testing.T) {
 			}, nil, func(t *testing.T, c *Client) {
 				r := withToken(post("/"), "/")
 				status, body, err := readText(t, c, r)
-				if err != nil || status != k.status || (status == 400 && body != k.body) {
-					t.Errorf("expected status %d, found %d %.50q %v", k.status, status, body, err)
-				}
+				assert.True(t, err == nil && status == k.status && (status != 400 || body == k.body),
+					"expected status %d, found %d %.50q %v", k.status, status, body, err)
 				assert.Equal(t, k.methods, strings.Join(methods, " "))
 			})
 		})
@@ -337,9 +329,7 @@ func TestRequestsWaitForSlowLogons(t *testing.T) {
 				sendAll(t, 1, c)
 				assert.Equal(t, k.wait, time.Since(began), "wait")
 				assert.Equal(t, "waiting for another logon to http://sap.example:8000", <-reason)
-				if err := <-slow; err != nil {
-					t.Error(err)
-				}
+				assert.NoError(t, <-slow)
 			})
 		})
 	}

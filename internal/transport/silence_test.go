@@ -50,9 +50,8 @@ func TestLongResponseThatKeepsComingIsRead(t *testing.T) {
 			time.Sleep(29 * time.Second)
 		}
 	}, setShortTimeout, func(t *testing.T, c *Client) {
-		if _, body, err := readText(t, c, get("/")); body != "xxxxxxxxxx" || err != nil {
-			t.Errorf("expected ten bytes, found %q, %v", body, err)
-		}
+		_, body, err := readText(t, c, get("/"))
+		assert.True(t, body == "xxxxxxxxxx" && err == nil, "expected ten bytes, found %q, %v", body, err)
 	})
 }
 
@@ -82,9 +81,7 @@ func TestSlowReaderIsNotSilence(t *testing.T) {
 		require.NoError(t, err)
 		time.Sleep(time.Hour)
 		body, err := io.ReadAll(a.Body)
-		if string(body) != "abcdef" || err != nil {
-			t.Errorf("expected abcdef, found %q, %v", body, err)
-		}
+		assert.True(t, string(body) == "abcdef" && err == nil, "expected abcdef, found %q, %v", body, err)
 	})
 }
 
@@ -112,9 +109,7 @@ func TestUnansweredPOSTMayHaveArrived(t *testing.T) {
 			_, _, err := readText(t, c, post("/orders"))
 			_, isNoResponse := errors.AsType[*NoResponseError](err)
 			const want = "POST /orders may have arrived, but there was no response: nothing was received for 30s"
-			if !isNoResponse || !strings.Contains(err.Error(), want) {
-				t.Errorf("expected %q, found %v", want, err)
-			}
+			assert.True(t, isNoResponse && strings.Contains(err.Error(), want), "expected %q, found %v", want, err)
 			time.Sleep(time.Minute) // until the handler has returned
 		})
 }

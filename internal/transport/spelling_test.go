@@ -34,8 +34,7 @@ func TestAddressInBrackets(t *testing.T) {
 		c, err := ConfigOf(roleMap{"http.scheme": "http", "http.address": address, "http.port": "8000"}, Environment{})
 		require.NoError(t, err)
 		o, err := c.origin()
-		if err != nil || c.Address != "::1" || !strings.HasPrefix(o.String(), "http://[::1]:8000") {
-			t.Errorf("%q: expected ::1 and brackets in the origin, found %q, %s, %v", address, c.Address, o, err)
-		}
+		assert.True(t, err == nil && c.Address == "::1" && strings.HasPrefix(o.String(), "http://[::1]:8000"),
+			"%q: expected ::1 and brackets in the origin, found %q, %s, %v", address, c.Address, o, err)
 	}
 }

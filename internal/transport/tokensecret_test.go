@@ -42,9 +42,7 @@ func TestRejectedSecretOfConnectivity(t *testing.T) {
 			}
 			c := newClient(t, config)
 			err := wantFaultOf(t, c, get("/x"), wit.ErrorUnauthorized, "http.proxy.token-client-secret")
-			if strings.Contains(err.Error(), "wr0ng") {
-				t.Errorf("expected no secret in the error, found %v", err)
-			}
+			assert.True(t, !strings.Contains(err.Error(), "wr0ng"), "expected no secret in the error, found %v", err)
 			log.wantNone(t, "wr0ng")
 			assert.Equal(t, 1, a.Count(func(e connectivitytest.Entry) bool { return e.Port == "token" }),
 				"requests for a token")

@@ -82,10 +82,9 @@ func TestTrustAllDoesNotApplyToProxies(t *testing.T) {
 		c := clientWith(t, Config{Service: Service{Scheme: scheme, Address: "sap.example"},
 			TLSOptions: TLSOptions{TrustAll: true}})
 		_, _, err := readText(t, c, get("/"))
-		if err == nil || len(authorizations) > 0 {
-			t.Errorf("%s: expected the proxy's certificate to be checked, found %v; the proxy got %q", scheme, err,
-				authorizations)
-		}
+		assert.True(t, err != nil && len(authorizations) == 0,
+			"%s: expected the proxy's certificate to be checked, found %v; the proxy got %q", scheme, err,
+			authorizations)
 	}
 
 	// A proxy that the connector's own trust store verifies is used, by its own name.
@@ -96,7 +95,6 @@ func TestTrustAllDoesNotApplyToProxies(t *testing.T) {
 	u, _ := url.Parse(proxyURL)
 	password, _ := u.User.Password()
 	want := "Basic " + base64.StdEncoding.EncodeToString([]byte(u.User.Username()+":"+password))
-	if len(authorizations) == 0 || authorizations[0] != want {
-		t.Errorf("expected the proxy to be used, found %q, %v", authorizations, err)
-	}
+	assert.True(t, len(authorizations) != 0 && authorizations[0] == want,
+		"expected the proxy to be used, found %q, %v", authorizations, err)
 }

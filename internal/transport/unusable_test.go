@@ -99,15 +99,12 @@ func TestUnusableResponses(t *testing.T) {
 					_, err := client.Exchange(t.Context(), post("/orders"))
 					var noResponse *NoResponseError
 					isUnknown := errors.As(err, &noResponse)
-					if isUnknown != (c.status != 0) {
-						t.Errorf("expected status %d, found %v", c.status, err)
-					}
+					assert.True(t, isUnknown == (c.status != 0), "expected status %d, found %v", c.status, err)
 					if isUnknown && (noResponse.Status != c.status || !strings.Contains(err.Error(), "POST /orders")) {
 						t.Errorf("expected status %d of POST /orders, found %v", c.status, err)
 					}
-					if (err != nil) != (c.text != "") || (err != nil && !strings.Contains(err.Error(), c.text)) {
-						t.Errorf("expected %q, found %v", c.text, err)
-					}
+					assert.True(t, (err != nil) == (c.text != "") &&
+						(err == nil || strings.Contains(err.Error(), c.text)), "expected %q, found %v", c.text, err)
 					assert.Equal(t, 1, requests, "requests")
 				})
 		})
@@ -150,9 +147,8 @@ func TestTotalSizeOfDocumentsIsBounded(t *testing.T) {
 				batch.Requests = append(batch.Requests, get(path))
 			}
 			_, err := c.Fetch(t.Context(), batch)
-			if (err != nil) != (k.text != "") || (err != nil && !strings.Contains(err.Error(), k.text)) {
-				t.Errorf("%v: expected %q, found %v", k.paths, k.text, err)
-			}
+			assert.True(t, (err != nil) == (k.text != "") && (err == nil || strings.Contains(err.Error(), k.text)),
+				"%v: expected %q, found %v", k.paths, k.text, err)
 		}
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
@@ -39,12 +40,8 @@ func TestPassReadsOneFrame(t *testing.T) {
 				for _, c := range []net.Conn{source, from, to, sink} {
 					c.SetDeadline(time.Now().Add(5 * time.Minute))
 				}
-				if err := copyBytes(to, from, buffered, int64(size)); err != nil {
-					t.Fatalf("%s: %v", description, err)
-				}
-				if !bytes.Equal(<-got, frame) {
-					t.Fatalf("%s: expected the same bytes, found others", description)
-				}
+				require.NoError(t, copyBytes(to, from, buffered, int64(size)), description)
+				require.True(t, bytes.Equal(<-got, frame), "%s: expected the same bytes, found others", description)
 				remaining := make([]byte, bytesAfter)
 				if _, err := io.ReadFull(buffered, remaining); err != nil || !bytes.Equal(remaining, after) {
 					t.Fatalf("%s: expected the bytes after the frame to be unread, found others (%v)", description, err)
@@ -64,13 +61,11 @@ func TestPassForwardsTruncatedFrame(t *testing.T) {
 		to, sink := newTCPPair(t)
 		source.Write(make([]byte, size/2))
 		source.Close()
-		if err := copyBytes(to, from, bufio.NewReaderSize(from, bufferSize), int64(size)); err == nil {
-			t.Errorf("half of %d bytes: expected an error, found none", size)
-		}
+		err := copyBytes(to, from, bufio.NewReaderSize(from, bufferSize), int64(size))
+		assert.True(t, err != nil, "half of %d bytes: expected an error, found none", size)
 		to.Close()
-		if b, err := io.ReadAll(sink); err != nil || len(b) != size/2 {
-			t.Errorf("expected %d bytes, found %d (%v)", size/2, len(b), err)
-		}
+		b, err := io.ReadAll(sink)
+		assert.True(t, err == nil && len(b) == size/2, "expected %d bytes, found %d (%v)", size/2, len(b), err)
 	}
 }
 
@@ -80,12 +75,10 @@ func newTCPPair(t *testing.T) (near, far net.Conn) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer listener.Close()
-	if near, err = net.Dial("tcp", listener.Addr().String()); err != nil {
-		t.Fatal(err)
-	}
-	if far, err = listener.Accept(); err != nil {
-		t.Fatal(err)
-	}
+	near, err = net.Dial("tcp", listener.Addr().String())
+	require.NoError(t, err)
+	far, err = listener.Accept()
+	require.NoError(t, err)
 	t.Cleanup(func() {
 		near.Close()
 		far.Close()

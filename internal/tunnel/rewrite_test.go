@@ -73,9 +73,7 @@ func TestAllAddressesAreRewritten(t *testing.T) {
 			}
 		}
 	}
-	if count < 30 {
-		t.Errorf("expected at least 30 responses with an address, found %d", count)
-	}
+	assert.AtLeast(t, 30, count, "responses with an address")
 }
 
 // setAddresses sets every host and port, and adds an element to every list. It reports whether there is a host.

@@ -23,6 +23,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
 	"github.com/culvert-project/culvert/internal/porttest"
@@ -106,13 +107,9 @@ func TestGroupThroughTunnel(t *testing.T) {
 	ctx := testContext(t)
 	roundTrip(t, ctx, tunnel, announced)
 	lines := announced.snapshot()
-	if len(lines) != 4 {
-		t.Fatalf("expected lines for the bootstrap and three brokers, found %q", lines)
-	}
+	require.Len(t, 4, lines, "lines for the bootstrap and three brokers")
 	for i, line := range lines[1:] {
-		if want := fmt.Sprintf(" broker %d 127.0.0.1:", i); !strings.Contains(line, want) {
-			t.Errorf("expected %q in the line, found %q", want, line)
-		}
+		assert.Contains(t, line, fmt.Sprintf(" broker %d 127.0.0.1:", i))
 	}
 }
 
@@ -124,9 +121,7 @@ func roundTrip(t *testing.T, ctx context.Context, tunnel *Tunnel, announced *lin
 	for i := range count {
 		writer.Produce(ctx, &kgo.Record{Key: []byte(strconv.Itoa(i)), Value: bytes.Repeat([]byte{byte(i)}, 100)},
 			func(_ *kgo.Record, err error) {
-				if err != nil {
-					t.Errorf("produce: %v", err)
-				}
+				assert.NoError(t, err, "produce")
 			})
 	}
 	require.NoError(t, writer.Flush(ctx))
@@ -135,27 +130,22 @@ func roundTrip(t *testing.T, ctx context.Context, tunnel *Tunnel, announced *lin
 	reads := map[string]int{} // by key
 	for len(reads) < count {
 		fetches := reader.PollFetches(ctx)
-		if err := ctx.Err(); err != nil {
-			t.Fatalf("expected all records, found %d of %d: %v", len(reads), count, err)
-		}
+		err := ctx.Err()
+		require.True(t, err == nil, "expected all records, found %d of %d: %v", len(reads), count, err)
 		for _, e := range fetches.Errors() {
 			t.Fatal(e.Err)
 		}
 		fetches.EachRecord(func(r *kgo.Record) { reads[string(r.Key)]++ })
 	}
 	for key, times := range reads {
-		if times != 1 {
-			t.Errorf("expected record %s once, found it %d times", key, times)
-		}
+		assert.True(t, times == 1, "expected record %s once, found it %d times", key, times)
 	}
 	require.NoError(t, reader.CommitUncommittedOffsets(ctx))
 	committed, err := kadm.NewClient(writer).FetchOffsets(ctx, "g")
 	require.NoError(t, err)
 	sum := int64(0)
 	committed.Each(func(o kadm.OffsetResponse) { sum += o.At })
-	if sum != count {
-		t.Errorf("expected committed offsets with the sum %d, found %d", count, sum)
-	}
+	assert.True(t, sum == count, "expected committed offsets with the sum %d, found %d", count, sum)
 }
 
 func TestTunnelLogsOnForClients(t *testing.T) {
@@ -184,13 +174,11 @@ func TestRejectedLogonIsLogged(t *testing.T) {
 	tunnel, _ := open(t, Options{Bootstrap: c.ListenAddrs(), SASL: plain.Auth{User: "u", Pass: "wrong"}.AsMechanism(),
 		Logger: logTo(log)})
 	conn := dialTo(t, tunnel)
-	if _, err := io.ReadAll(conn); err != nil {
-		t.Fatalf("expected the connection to be closed in order, found %v", err)
-	}
+	_, err := io.ReadAll(conn)
+	require.NoError(t, err, "the connection to be closed in order")
 	lines := strings.Join(log.snapshot(), "\n")
-	if !strings.Contains(lines, "SASL PLAIN") || strings.Contains(lines, "wrong") {
-		t.Errorf("expected the mechanism and no password in the log, found\n%s", lines)
-	}
+	assert.True(t, strings.Contains(lines, "SASL PLAIN") && !strings.Contains(lines, "wrong"),
+		"expected the mechanism and no password in the log, found\n%s", lines)
 }
 
 func TestUnreachableBrokerIsLoggedOnce(t *testing.T) {
@@ -202,9 +190,8 @@ func TestUnreachableBrokerIsLoggedOnce(t *testing.T) {
 		Dial:      func(context.Context, string) (net.Conn, error) { return nil, dialErr },
 	})
 	for range 5 {
-		if _, err := io.ReadAll(dialTo(t, tunnel)); err != nil {
-			t.Fatal(err)
-		}
+		_, err := io.ReadAll(dialTo(t, tunnel))
+		require.NoError(t, err)
 	}
 	warnings := 0
 	for _, line := range log.snapshot() {
@@ -246,9 +233,8 @@ func TestOccupiedPortIsSkipped(t *testing.T) {
 	require.NoError(t, err)
 	lines := announced.snapshot()
 	_, port, _ := net.SplitHostPort(strings.Fields(lines[1])[0])
-	if n, _ := strconv.Atoi(port); n <= firstPort+1 {
-		t.Errorf("expected port %d to be skipped, found %q", firstPort+1, lines)
-	}
+	n, _ := strconv.Atoi(port)
+	assert.True(t, n > firstPort+1, "expected port %d to be skipped, found %q", firstPort+1, lines)
 }
 
 func TestUnknownVersionOfApiVersionsIsRejectedAsByABroker(t *testing.T) {
@@ -258,9 +244,7 @@ func TestUnknownVersionOfApiVersionsIsRejectedAsByABroker(t *testing.T) {
 	conn.Write([]byte{0, 0, 0, 12, 0, keyApiVersions, 0, unknownVersion, 0, 0, 0, 7, 1, 2, 3, 4})
 	response := readFrame(t, conn)
 	want := []byte{0, 0, 0, 7, 0, errUnsupportedVersion, 0, 0, 0, 1, 0, keyApiVersions, 0, 0}
-	if !bytes.HasPrefix(response[4:], want) {
-		t.Fatalf("expected response % x…, found % x", want, response)
-	}
+	require.True(t, bytes.HasPrefix(response[4:], want), "expected response % x…, found % x", want, response)
 	request := kmsg.NewPtrApiVersionsRequest()
 	request.Version = 3
 	request.ClientSoftwareName = "test"
@@ -268,11 +252,9 @@ func TestUnknownVersionOfApiVersionsIsRejectedAsByABroker(t *testing.T) {
 	conn.Write(kmsg.NewRequestFormatter().AppendRequest(nil, request, 8))
 	versions := kmsg.NewPtrApiVersionsResponse()
 	versions.Version = 3
-	if err := versions.ReadFrom(readFrame(t, conn)[8:]); err != nil || versions.ErrorCode != 0 ||
-		len(versions.ApiKeys) < 20 {
-		t.Fatalf("expected at least 20 APIs, found error %d, %d APIs: %v", versions.ErrorCode, len(versions.ApiKeys),
-			err)
-	}
+	err := versions.ReadFrom(readFrame(t, conn)[8:])
+	require.True(t, err == nil && versions.ErrorCode == 0 && len(versions.ApiKeys) >= 20,
+		"expected at least 20 APIs, found error %d, %d APIs: %v", versions.ErrorCode, len(versions.ApiKeys), err)
 	for _, k := range versions.ApiKeys {
 		if layout := kmsg.ResponseForKey(k.ApiKey); layout == nil || k.MaxVersion > layout.MaxVersion() ||
 			(k.ApiKey == keySASLHandshake && k.MinVersion < 1) {
@@ -290,9 +272,8 @@ func TestRequestsWithoutResponsesKeepTheOrder(t *testing.T) {
 	for range 3 {
 		require.NoError(t, writer.ProduceSync(ctx, &kgo.Record{Value: []byte("x")}).FirstErr())
 		// The response to a request on the same connections must not count as the response to the produce request.
-		if _, err := kadm.NewClient(writer).ListEndOffsets(ctx, "rows"); err != nil {
-			t.Fatal(err)
-		}
+		_, err := kadm.NewClient(writer).ListEndOffsets(ctx, "rows")
+		require.NoError(t, err)
 	}
 }
 
@@ -317,9 +298,8 @@ func TestClientWithTLSIsLogged(t *testing.T) {
 	conn.Write([]byte{tlsHandshake, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3, 0xbb, 0, 0, 0, 0})
 	io.ReadAll(conn)
 	tunnel.end()
-	if lines := strings.Join(log.snapshot(), "\n"); !strings.Contains(lines, "PLAINTEXT") {
-		t.Errorf("expected PLAINTEXT, found the log\n%s", lines)
-	}
+	lines := strings.Join(log.snapshot(), "\n")
+	assert.True(t, strings.Contains(lines, "PLAINTEXT"), "expected PLAINTEXT, found the log\n%s", lines)
 }
 
 // With short sessions the second logon happens while a request of the client is in flight.
@@ -402,12 +382,10 @@ func TestEndWaitsForResponses(t *testing.T) {
 	conn.Write(kmsg.NewRequestFormatter().AppendRequest(nil, kmsg.NewPtrHeartbeatRequest(), 5))
 	<-received
 	go tunnel.end()
-	if response := readFrame(t, conn); response[7] != 5 {
-		t.Errorf("expected a response with correlation ID 5, found % x", response)
-	}
-	if b, err := io.ReadAll(conn); err != nil || len(b) > 0 {
-		t.Errorf("expected the end of the connection, found % x, %v", b, err)
-	}
+	response := readFrame(t, conn)
+	assert.True(t, response[7] == 5, "expected a response with correlation ID 5, found % x", response)
+	b, err := io.ReadAll(conn)
+	assert.True(t, err == nil && len(b) == 0, "expected the end of the connection, found % x, %v", b, err)
 }
 
 func dialTo(t *testing.T, tunnel *Tunnel) net.Conn {

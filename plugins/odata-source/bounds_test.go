@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	host "github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
@@ -27,9 +28,8 @@ func manySets(each ...string) (settings []string) {
 func TestValidationFitsHostLimit(t *testing.T) {
 	settings := manySets("track-changes=x", "exec-period=x", "page.size=x", "format=x", "filter#00.option=x",
 		"filter#01.option=x", "filter#02.option=x")
-	if n := len(sourceconfig.Examine(configuration(settings...))); n < 30_000 || n > host.MaxExamined {
-		t.Errorf("expected at most %d settings, found %d", host.MaxExamined, n)
-	}
+	n := len(sourceconfig.Examine(configuration(settings...)))
+	assert.True(t, n >= 30_000 && n <= host.MaxExamined, "expected at most %d settings, found %d", host.MaxExamined, n)
 }
 
 // The claims of a connector with a configuration of the largest size (1 MiB) fit into the host's limit.
@@ -40,9 +40,8 @@ func TestClaimsFitHostLimit(t *testing.T) {
 	noError(t, err)
 	file := len(strings.Join(settings, "\n"))
 	claims := len(strings.Join(layout.Claims, ""))
-	if len(layout.Claims) != 1000 || file < 800_000 || claims > host.MaxClaimBytes || claims > file {
-		t.Errorf("the %d claims have %d bytes, the configuration %d", len(layout.Claims), claims, file)
-	}
+	assert.True(t, len(layout.Claims) == 1000 && file >= 800_000 && claims <= host.MaxClaimBytes && claims <= file,
+		"the %d claims have %d bytes, the configuration %d", len(layout.Claims), claims, file)
 }
 
 // maxSize bounds the guest in bytes, so that growth is noticed. Most of it is Go's runtime, reflection for rare calls,

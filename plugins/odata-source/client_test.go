@@ -5,9 +5,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/google/go-cmp/cmp"
 )
 
 var (
@@ -23,23 +23,19 @@ func TestClientInQuery(t *testing.T) {
 		s := odatatest.New(odatatest.Options{Rows: 90, Switches: odatatest.Switches{PageSize: 20, SkipToken: token}})
 		header := loadSet(t, s, append(set("00", "Orders"), clientInHeader...)...)
 		query := loadSet(t, s, append(set("00", "Orders"), clientInQuery...)...)
-		if len(header.rows) < 90 || !slices.Equal(header.rows, query.rows) {
-			t.Errorf("%s: expected the same rows, found %d and %d", token, len(header.rows), len(query.rows))
-		}
+		assert.True(t, len(header.rows) >= 90 && slices.Equal(header.rows, query.rows),
+			"%s: expected the same rows, found %d and %d", token, len(header.rows), len(query.rows))
 		for _, target := range header.targets {
-			if strings.Contains(target, "sap-") {
-				t.Errorf("%s: unexpected query in %s", token, target)
-			}
+			assert.True(t, !strings.Contains(target, "sap-"), "%s: unexpected query in %s", token, target)
 		}
 		for _, target := range query.targets {
 			if n := strings.Count(target, clientQuery); n != 1 { // the demo service copies it into its links
 				t.Errorf("%s: expected the client once, found %s", token, target)
 			}
 		}
-		if header.opened.Feeds[0].Fingerprint != query.opened.Feeds[0].Fingerprint {
-			t.Errorf("expected equal fingerprints for one client, found %s, %s", header.opened.Feeds[0].Fingerprint,
-				query.opened.Feeds[0].Fingerprint)
-		}
+		assert.True(t, header.opened.Feeds[0].Fingerprint == query.opened.Feeds[0].Fingerprint,
+			"expected equal fingerprints for one client, found %s, %s", header.opened.Feeds[0].Fingerprint,
+			query.opened.Feeds[0].Fingerprint)
 	}
 }
 
@@ -82,7 +78,5 @@ func TestClientInQueryOfCommands(t *testing.T) {
 	}
 	want := []string{northwind + "/$metadata?" + clientQuery, northwind + "/?" + clientQuery,
 		northwind + "/$metadata?" + clientQuery}
-	if d := cmp.Diff(want, targets); d != "" {
-		t.Errorf("requests (-want +got):\n%s", d)
-	}
+	assert.Equal(t, want, targets, "requests")
 }

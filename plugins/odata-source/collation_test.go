@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
 )
 
 // collatingService has text keys. It sorts them by one collation and compares them in filters by another.
@@ -104,10 +106,9 @@ func TestCollations(t *testing.T) {
 						missing++
 					}
 				}
-				if err != nil || missing > 0 {
-					t.Errorf("sorted by %s, compared by %s, counts %v: %d rows are missing, %v\n%s", sortName,
-						filterName, service.hasCount, missing, err, strings.Join(service.requests, "\n"))
-				}
+				assert.True(t, err == nil && missing <= 0,
+					"sorted by %s, compared by %s, counts %v: %d rows are missing, %v\n%s", sortName, filterName,
+					service.hasCount, missing, err, strings.Join(service.requests, "\n"))
 			}
 		}
 	}

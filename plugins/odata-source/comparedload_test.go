@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/wit"
@@ -138,9 +139,7 @@ func (c *comparedLoad) check(t *testing.T) {
 	}
 	compared := len(f.log)
 	noError(t, f.catchUp(poll))
-	if len(f.log) > compared+2 {
-		t.Errorf("expected no row again after the load, found %d", len(f.log)-compared)
-	}
+	assert.True(t, len(f.log) <= compared+2, "expected no row again after the load, found %d", len(f.log)-compared)
 }
 
 // checkRows checks that all rows that can be decoded were received, once or again as expected.
@@ -155,23 +154,18 @@ func (c *comparedLoad) checkRows(t *testing.T, service *comparedService, f *foll
 	want := service.Count(c.set)
 	if c.broken > 0 {
 		want--
-		if len(f.faults) != 2 {
-			t.Errorf("expected two faults, of the load and of the request for the row, found %v", f.faults)
-		}
+		assert.Len(t, 2, f.faults, "faults, of the load and of the request for the row")
 	}
 	wantRepeated := 0
 	if c.isDelivered {
 		wantRepeated = want
 	}
-	if repeated != wantRepeated || (!c.isDelivered && service.loaded != want+c.repeats) {
-		t.Errorf("expected %d rows, %d of them again, found %d and %d", want, wantRepeated, service.loaded, repeated)
-	}
+	assert.True(t, repeated == wantRepeated && (c.isDelivered || service.loaded == want+c.repeats),
+		"expected %d rows, %d of them again, found %d and %d", want, wantRepeated, service.loaded, repeated)
 	service.Each(c.set, func(_ string, fields map[string]string) {
 		id := fields["OrderID"]
 		isRead := f.state["["+id+"]"] != nil || f.state["["+id+" 7]"] != nil
-		if c.set == "Orders" && !isRead && id != strconv.Itoa(c.broken) {
-			t.Errorf("row %s is missing", id)
-		}
+		assert.True(t, c.set != "Orders" || isRead || id == strconv.Itoa(c.broken), "row %s is missing", id)
 	})
 }
 

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
@@ -22,24 +24,19 @@ func TestNoSecretIsRead(t *testing.T) {
 	noError(t, err)
 	opened, err := load.p.Open(sourceconfig.Component, settings, nil, load.exchangeAll(result.Pending))
 	noError(t, err)
-	if string(opened.Ready.Context) != string(load.opened.Context) ||
-		opened.Ready.Feeds[0].Fingerprint != load.opened.Feeds[0].Fingerprint {
-		t.Error("the password changes the result of open")
-	}
+	assert.True(t, string(opened.Ready.Context) == string(load.opened.Context) &&
+		opened.Ready.Feeds[0].Fingerprint == load.opened.Feeds[0].Fingerprint,
+		"the password changes the result of open")
 	output, err := json.Marshal([]any{result, opened})
 	noError(t, err)
-	if strings.Contains(string(output), "hush") {
-		t.Error("a result contains the password")
-	}
+	assert.True(t, !strings.Contains(string(output), "hush"), "a result contains the password")
 	passwords := 0
 	for _, spec := range sourceconfig.Table.Keys() {
 		if spec.Kind == wit.KindPassword {
 			passwords++
 		}
 	}
-	if passwords != 11 {
-		t.Errorf("expected 11 passwords, found %d", passwords)
-	}
+	assert.Equal(t, 11, passwords, "passwords")
 }
 
 func TestPlan(t *testing.T) {
@@ -56,37 +53,30 @@ func TestPlan(t *testing.T) {
 				numbers = append(numbers, g.Digits)
 			}
 			tasks = append(tasks, strings.Join(numbers, " "))
-			if values.String("sap.odata.format") != "atom" || values.String(config.Address) == "" {
-				t.Error("a task lacks a setting of all tasks")
-			}
+			assert.True(t, values.String("sap.odata.format") == "atom" && values.String(config.Address) != "",
+				"a task lacks a setting of all tasks")
 		}
-		if distribution := strings.Join(tasks, "|"); distribution != expected {
-			t.Errorf("%d tasks: expected %s, found %s", maxTasks, expected, distribution)
-		}
+		assert.Equal(t, expected, strings.Join(tasks, "|"), maxTasks, "tasks")
 		if layout.ExactlyOnce.Supported == nil {
 			t.Errorf("expected exactly once, found %s", *layout.ExactlyOnce.Unsupported)
 		}
 	}
 	layout, err := (&plugin{}).Plan(sourceconfig.Component,
 		configuration(append(settings, "sap.odata#01.exec-period=60")...), 1)
-	if err != nil || layout.ExactlyOnce.Unsupported == nil ||
-		!strings.Contains(*layout.ExactlyOnce.Unsupported, "Products") {
-		t.Errorf("expected the rejection to name Products, found %+v (%v)", layout.ExactlyOnce, err)
-	}
+	assert.True(t, err == nil && layout.ExactlyOnce.Unsupported != nil &&
+		strings.Contains(*layout.ExactlyOnce.Unsupported, "Products"),
+		"expected the rejection to name Products, found %+v (%v)", layout.ExactlyOnce, err)
 }
 
 // TestPollReasons: an interrupted load continues at once. A complete load waits for its period, even after a restart.
 func TestPollReasons(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Switches: odatatest.Switches{PageSize: 500}})
 	load := newLoad(t, service, append(set("00", "Orders"), "sap.odata#00.exec-period=60")...)
-	if p := load.opened.Feeds[0].PollEveryMs; p == nil || *p != 60_000 {
-		t.Errorf("expected a period of 60000 ms, found %v", p)
-	}
+	p := load.opened.Feeds[0].PollEveryMs
+	assert.True(t, p != nil && *p == 60_000, "expected a period of 60000 ms, found %v", p)
 	step, err := load.next(0, nil, start)
-	if err != nil || step.Fetch == nil || !step.Fetch.RepeatsExactly || step.Fetch.Acknowledges ||
-		!step.Fetch.Request.Repeatable {
-		t.Fatalf("expected the first page, found %+v (%v)", step, err)
-	}
+	require.True(t, err == nil && step.Fetch != nil && step.Fetch.RepeatsExactly && !step.Fetch.Acknowledges &&
+		step.Fetch.Request.Repeatable, "expected the first page, found %+v (%v)", step, err)
 	firstPage, err := load.page(0, step.Fetch)
 	noError(t, err)
 	secondPage, err := load.next(0, append(firstPage, wit.IntegerEntry("record", 3)), start)
@@ -105,16 +95,12 @@ func TestPollReasons(t *testing.T) {
 		{cause: poll, now: readAt, hasPage: true},
 	} {
 		step, err := load.p.Next(load.opened.Context, 0, done, test.cause, test.now)
-		if err != nil || (step.Fetch != nil) != test.hasPage || (step.Idle != nil) == test.hasPage {
-			t.Errorf("%+v at %d: expected a page: %v, found %+v (%v)", test.cause, test.now-readAt, test.hasPage,
-				step, err)
-		}
+		assert.True(t, err == nil && (step.Fetch != nil) == test.hasPage && (step.Idle != nil) != test.hasPage,
+			"%+v at %d: expected a page: %v, found %+v (%v)", test.cause, test.now-readAt, test.hasPage, step, err)
 	}
 	unscheduled := newLoad(t, service, set("00", "Orders")...)
-	if step, err := unscheduled.p.Next(unscheduled.opened.Context, 0, done, start, readAt+90_000); err != nil ||
-		step.Finished == nil {
-		t.Errorf("expected a finished load, found %+v (%v)", step, err)
-	}
+	step, err = unscheduled.p.Next(unscheduled.opened.Context, 0, done, start, readAt+90_000)
+	assert.True(t, err == nil && step.Finished != nil, "expected a finished load, found %+v (%v)", step, err)
 }
 
 // An offset is accepted if its partition names a set, and its fields are of the right kinds. No offset is accepted too.
@@ -176,10 +162,9 @@ func TestOffsetsOfOtherHosts(t *testing.T) {
 					}
 				}
 				offset = append(offset, wit.StringEntry(field, address))
-				if err := (&plugin{}).CheckOffset(partition, offset); (err == nil) != isPath {
-					t.Errorf("phase %q, %s=%s: expected a valid address: %v, found %v", phase, field, address,
-						isPath, err)
-				}
+				err := (&plugin{}).CheckOffset(partition, offset)
+				assert.True(t, (err == nil) == isPath,
+					"phase %q, %s=%s: expected a valid address: %v, found %v", phase, field, address, isPath, err)
 			}
 		}
 	}
@@ -196,17 +181,14 @@ func TestTools(t *testing.T) {
 			list = append(list, wit.Setting{Name: name, Value: value})
 		}
 		document, err := load.runCommand(command, list)
-		if err == nil && !json.Valid([]byte(document)) {
-			t.Errorf("%s: invalid JSON: %s", command, document)
-		}
+		assert.True(t, err != nil || json.Valid([]byte(document)), "%s: invalid JSON: %s", command, document)
 		return document, err
 	}
 	check := func(part, command string, options ...string) {
 		t.Helper()
 		document, err := run(command, options...)
-		if err != nil || !strings.Contains(document, part) {
-			t.Errorf("%s: expected %s in %s (%v)", command, part, document, err)
-		}
+		assert.True(t, err == nil && strings.Contains(document, part),
+			"%s: expected %s in %s (%v)", command, part, document, err)
 	}
 	check(`{"service":"/V2/Northwind/Northwind.svc","collections":`, "ping", "s="+northwind+"/")
 	check(`{"name":"Order_Details","type":"NorthwindModel.Order_Detail","key":"OrderID,ProductID","creatable":true`,
@@ -218,24 +200,20 @@ func TestTools(t *testing.T) {
 	check(`"rows":[{"OrderID":10248,`, "peek", "s="+northwind, "e=Orders", "rows=1")
 	for command, options := range map[string][]string{"ping": nil, "extract-schema": {"s=" + northwind}, "fly": {"s=/"},
 		"list-entitysets": {"s=/nowhere"}} {
-		if document, err := run(command, options...); err == nil {
-			t.Errorf("%s %v: expected an error, found %s", command, options, document)
-		}
+		document, err := run(command, options...)
+		assert.True(t, err != nil, "%s %v: expected an error, found %s", command, options, document)
 	}
 	commands := load.p.Commands()
-	if len(commands) != 9 || commands[0].Name != "ping" {
-		t.Errorf("expected ping to be the first of nine commands, found %+v", commands)
-	}
+	assert.True(t, len(commands) == 9 && commands[0].Name == "ping",
+		"expected ping to be the first of nine commands, found %+v", commands)
 }
 
 // TestInvalidSettingsStartNoTask: no task starts with settings that the validation rejects.
 func TestInvalidSettingsStartNoTask(t *testing.T) {
 	wrong := configuration(append(set("00", "Orders"), "sap.odata#00.exec-period=0")...)
 	inquiry, err := (&plugin{}).Validate(sourceconfig.Component, wrong, false, nil, nil)
-	if err != nil || setting.FirstError(*inquiry.Done) == nil {
-		t.Errorf("expected validation errors, found none (%v)", err)
-	}
-	if _, err := (&plugin{}).Open(sourceconfig.Component, wrong, nil, nil); err == nil {
-		t.Error("expected open to reject the settings")
-	}
+	assert.True(t, err == nil && setting.FirstError(*inquiry.Done) != nil,
+		"expected validation errors, found none (%v)", err)
+	_, err = (&plugin{}).Open(sourceconfig.Component, wrong, nil, nil)
+	assert.True(t, err != nil, "expected open to reject the settings")
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -47,10 +49,8 @@ func TestCursor(t *testing.T) {
 			for _, o := range orders {
 				expected = append(expected, "["+o+"]")
 			}
-			if !slices.Equal(load.rows, expected) {
-				t.Errorf("%v: expected rows %v, found %v with the requests %v", test.settings, expected, load.rows,
-					load.targets)
-			}
+			assert.True(t, slices.Equal(load.rows, expected),
+				"%v: expected rows %v, found %v with the requests %v", test.settings, expected, load.rows, load.targets)
 		}
 		offset = load.poll(offset)
 		expectRows()
@@ -113,14 +113,11 @@ func TestCursorWhileRowsChange(t *testing.T) {
 			expectRows := func(maxRows int, orders ...string) {
 				t.Helper()
 				for _, o := range orders {
-					if !slices.Contains(load.rows, "["+o+"]") {
-						t.Errorf("expected row %s, found %v with the requests %v", o, load.rows, load.targets)
-					}
+					assert.True(t, slices.Contains(load.rows, "["+o+"]"),
+						"expected row %s, found %v with the requests %v", o, load.rows, load.targets)
 				}
-				if len(load.rows) > maxRows {
-					t.Errorf("expected at most %d rows, found %v with the requests %v", maxRows, load.rows,
-						load.targets)
-				}
+				assert.True(t, len(load.rows) <= maxRows,
+					"expected at most %d rows, found %v with the requests %v", maxRows, load.rows, load.targets)
 			}
 			changeDate = "2024-06-01"
 			offset := load.readAll(nil)
@@ -162,14 +159,11 @@ func TestCursorWithRejectedEndRequest(t *testing.T) {
 	}), dateCursor...)
 	offset := load.readAll(nil)
 	load.checkComplete(service, "Orders")
-	if refused == 0 {
-		t.Fatalf("no request was rejected: %v", load.targets)
-	}
+	require.True(t, refused != 0, "no request was rejected: %v", load.targets)
 	for range 2 {
 		offset = load.poll(offset)
-		if len(load.rows) > 0 || !strings.Contains(load.targets[0], "OrderDate%20ge%20") {
-			t.Errorf("expected no row again, found %v with the requests %v", load.rows, load.targets)
-		}
+		assert.True(t, len(load.rows) == 0 && strings.Contains(load.targets[0], "OrderDate%20ge%20"),
+			"expected no row again, found %v with the requests %v", load.rows, load.targets)
 	}
 }
 
@@ -200,14 +194,12 @@ func TestCursorWithUnavailableHighestValue(t *testing.T) {
 				}
 			}), dateCursor...)
 			offset, err := load.run(0, nil)
-			if err != nil || requests != 1 || !changed {
-				t.Fatalf("%d requests, changed %t: %v", requests, changed, err)
-			}
+			require.True(t, err == nil && requests == 1 && changed,
+				"%d requests, changed %t: %v", requests, changed, err)
 			load.checkComplete(service, "Orders")
 			load.poll(offset)
-			if !slices.Contains(load.rows, "[10248]") || requests != 1 {
-				t.Errorf("expected row 10248, found %v with the requests %v", load.rows, load.targets)
-			}
+			assert.True(t, slices.Contains(load.rows, "[10248]") && requests == 1,
+				"expected row 10248, found %v with the requests %v", load.rows, load.targets)
 		})
 	}
 }
@@ -234,21 +226,15 @@ func TestCursorWithoutValueOnFirstPage(t *testing.T) {
 		service.ServeHTTP(w, r)
 	}), dateCursor...)
 	offset, err := load.run(0, nil)
-	if err != nil || !changed {
-		t.Fatalf("changed %t: %v", changed, err)
-	}
+	require.True(t, err == nil && changed, "changed %t: %v", changed, err)
 	load.checkComplete(service, "Orders")
 	offset = load.poll(offset)
-	if !slices.Contains(load.rows, "[10248]") {
-		t.Errorf("expected row 10248, found %v with the requests %v", load.rows, load.targets)
-	}
+	assert.True(t, slices.Contains(load.rows, "[10248]"),
+		"expected row 10248, found %v with the requests %v", load.rows, load.targets)
 	setDate(t, service, 10249, "2024-07-01T02:00:00")
 	offset = load.poll(offset)
-	if !slices.Contains(load.rows, "[10249]") || !strings.Contains(load.targets[0], "OrderDate%20ge%20") {
-		t.Errorf("expected row 10249 by the cursor, found %v with the requests %v", load.rows, load.targets)
-	}
+	assert.True(t, slices.Contains(load.rows, "[10249]") && strings.Contains(load.targets[0], "OrderDate%20ge%20"),
+		"expected row 10249 by the cursor, found %v with the requests %v", load.rows, load.targets)
 	load.poll(offset)
-	if len(load.rows) > 0 {
-		t.Errorf("expected no row again, found %v with the requests %v", load.rows, load.targets)
-	}
+	assert.Len(t, 0, load.rows, "row again: with the requests", load.targets)
 }

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/delta"
 	"github.com/culvert-project/culvert/plugins/odata/feedreader"
@@ -58,23 +60,16 @@ func TestDelta(t *testing.T) {
 			noError(t, follower.catchUp(poll))
 			follower.checkTopic(service, "Customers", "CustomerID", "CompanyName")
 			deletions := follower.log[recordCount:]
-			if len(deletions) != 1 {
-				t.Fatalf("expected one record of the deleted entity, found %v", deletions)
-			}
+			require.Len(t, 1, deletions, "record of the deleted entity")
 			v := deletions[0].value
-			if v["RECORDMODE"] != "D" || v["CustomerID"] != "O'N/1" || v["CompanyName"] != nil ||
-				v["DELETED_AT"] == nil {
-				t.Errorf("the record of the deleted entity is %v", v)
-			}
+			assert.True(t, v["RECORDMODE"] == "D" && v["CustomerID"] == "O'N/1" && v["CompanyName"] == nil &&
+				v["DELETED_AT"] != nil, "the record of the deleted entity is %v", v)
 			for _, e := range follower.log[:recordCount] {
-				if e.value["RECORDMODE"] != nil || e.value["DELETED_AT"] != nil {
-					t.Fatalf("expected no change mode for a row that is not deleted, found %v and %v",
-						e.value["RECORDMODE"], e.value["DELETED_AT"])
-				}
+				require.True(t, e.value["RECORDMODE"] == nil && e.value["DELETED_AT"] == nil,
+					"expected no change mode for a row that is not deleted, found %v and %v", e.value["RECORDMODE"],
+					e.value["DELETED_AT"])
 			}
-			if len(follower.faults) > 0 {
-				t.Errorf("expected no row errors, found %v", follower.faults)
-			}
+			assert.Len(t, 0, follower.faults, "row errors")
 			if err := follower.catchUp(poll); err != nil || len(follower.log) != recordCount+1 {
 				t.Errorf("expected no rows without a change, found %d (%v)", len(follower.log)-recordCount-1, err)
 			}
@@ -110,13 +105,10 @@ func TestDeletes(t *testing.T) {
 					forms += "r"
 				}
 			}
-			if want := map[string]string{"": "rrr", "record": "rrr", "tombstone": "ttt",
-				"both": "rtrtrt"}[form]; forms != want {
-				t.Errorf("%s in %s: expected %s, found %s", form, format, want, forms)
-			}
-			if len(follower.state) != len(deleted)-3 {
-				t.Errorf("%s in %s: %d of %d rows remain", form, format, len(follower.state), len(deleted))
-			}
+			want := map[string]string{"": "rrr", "record": "rrr", "tombstone": "ttt", "both": "rtrtrt"}[form]
+			assert.Equal(t, want, forms, form, "in", format)
+			assert.True(t, len(follower.state) == len(deleted)-3,
+				"%s in %s: %d of %d rows remain", form, format, len(follower.state), len(deleted))
 		}
 	}
 }
@@ -179,13 +171,10 @@ func TestRowAndTombstone(t *testing.T) {
 			noError(t, follower.catchUp(poll))
 			follower.checkTopic(service, "Products", "ProductID", "ProductName")
 			row := follower.state["[3]"]
-			if test.deleted != (row == nil) {
-				t.Fatalf("expected a deleted entity: %t, found %v", test.deleted, row)
-			}
+			require.True(t, test.deleted == (row == nil), "expected a deleted entity: %t, found %v", test.deleted, row)
 			for name, v := range row {
-				if name != "ProductName" && name != "DELETED_AT" && name != "RECORDMODE" && v != earlierRow[name] {
-					t.Errorf("%s: expected %v as before, found %v", name, earlierRow[name], v)
-				}
+				assert.True(t, name == "ProductName" || name == "DELETED_AT" || name == "RECORDMODE" ||
+					v == earlierRow[name], "%s: expected %v as before, found %v", name, earlierRow[name], v)
 			}
 		})
 	}
@@ -223,9 +212,8 @@ func TestRereadRowHasNewProperty(t *testing.T) {
 	}
 	follower.start()
 	noError(t, follower.catchUp(poll))
-	if follower.state["[3]"]["UnitsOnOrder"] == nil {
-		t.Errorf("expected UnitsOnOrder again, found the record %v", follower.state["[3]"])
-	}
+	assert.True(t, follower.state["[3]"]["UnitsOnOrder"] != nil,
+		"expected UnitsOnOrder again, found the record %v", follower.state["[3]"])
 }
 
 // TestRowAndTombstoneOnTwoPages: as TestRowAndTombstone, with row and deleted entry on different pages of one response,
@@ -271,9 +259,7 @@ func TestRowAndTombstoneOnTwoPages(t *testing.T) {
 				}
 				noError(t, err)
 				follower.checkTopic(service, "Products", "ProductID", "ProductName")
-				if t.Failed() {
-					t.Fatalf("Products(%d), deleted %t, restarted %t", key, deleted, restarted)
-				}
+				require.True(t, !t.Failed(), "Products(%d), deleted %t, restarted %t", key, deleted, restarted)
 			}
 		}
 	}
@@ -321,9 +307,7 @@ func TestFailedRereadIsNoDelete(t *testing.T) {
 				}
 			}
 			err := follower.catchUp(poll)
-			if !errorContains(err, test.message) {
-				t.Errorf("expected %q, found %v", test.message, err)
-			}
+			assert.ErrorOrNone(t, err, test.message)
 			if test.message == "" && (len(follower.state) != rows-1 || follower.state["[3]"] != nil) {
 				t.Errorf("expected all of %d rows but row 3, found %d and %v", rows, len(follower.state),
 					follower.state["[3]"])
@@ -436,9 +420,8 @@ func TestDeltaFailsIfChangesAreLost(t *testing.T) {
 				}
 				stored := fmt.Sprint(follower.stored)
 				err = follower.catchUp(poll)
-				if fmt.Sprint(follower.stored) != stored {
-					t.Errorf("expected the offset %s, found %v", stored, follower.stored)
-				}
+				assert.True(t, fmt.Sprint(follower.stored) == stored,
+					"expected the offset %s, found %v", stored, follower.stored)
 			}
 			if fault := faultOf(err); fault.Kind != test.kind || !strings.Contains(fault.Message, test.message) {
 				t.Errorf("expected %v with %q, found %v", test.kind, test.message, err)
@@ -495,15 +478,11 @@ func TestDeltaOfOddServices(t *testing.T) {
 			stored := fmt.Sprint(follower.stored)
 			requestCount := len(follower.targets)
 			err := follower.catchUp(poll)
-			if !errorContains(err, test.message) {
-				t.Errorf("expected %q, found %v", test.message, err)
-			}
+			assert.ErrorOrNone(t, err, test.message)
 			if test.message != "" && fmt.Sprint(follower.stored) != stored && !strings.Contains(test.name, "circle") {
 				t.Errorf("expected the offset %s, found %v", stored, follower.stored)
 			}
-			if n := len(follower.targets) - requestCount; n > 5 {
-				t.Errorf("expected at most 5 requests, found %d", n)
-			}
+			assert.AtMost(t, 5, len(follower.targets)-requestCount, "requests")
 			isKeyless := strings.Contains(test.name, "without a key")
 			hasKeyError := len(follower.faults) == 1 &&
 				strings.Contains(follower.faults[0].Error.Message, "expected a key in parentheses")
@@ -538,16 +517,12 @@ func TestDeltaReload(t *testing.T) {
 		noError(t, follower.catchUp(poll))
 		follower.checkTopic(service, "Products", "ProductID", "ProductName")
 		reloaded := len(follower.log) - rowCount
-		if reloaded != service.Count("Products") {
-			t.Errorf("expected %d rows, found %d", service.Count("Products"), reloaded)
-		}
+		assert.Equal(t, service.Count("Products"), reloaded, "rows")
 		for i, e := range follower.log {
 			mark := map[int]string{rowCount: "begin", len(follower.log) - 1: "end"}[i]
-			if (e.headers[feedreader.HeaderSnapshot] != "") != (i >= rowCount) ||
-				e.headers[feedreader.HeaderMark] != mark ||
-				e.headers[sourceconfig.HeaderChange] != change {
-				t.Errorf("row %d of %d: headers %v", i, len(follower.log), e.headers)
-			}
+			assert.True(t, (e.headers[feedreader.HeaderSnapshot] != "") == (i >= rowCount) &&
+				e.headers[feedreader.HeaderMark] == mark && e.headers[sourceconfig.HeaderChange] == change,
+				"row %d of %d: headers %v", i, len(follower.log), e.headers)
 		}
 		if err := follower.catchUp(poll); err != nil || len(follower.log) != rowCount+reloaded {
 			t.Errorf("expected no more rows, found %d, %v", len(follower.log)-rowCount-reloaded, err)
@@ -574,9 +549,8 @@ func TestSnapshotKeepsDeltaLink(t *testing.T) {
 			follower := newFollower(t, service, deltaSet("Products")...)
 			snapshot := wit.PollReason{Snapshot: wit.Ptr("4711")}
 			step, err := follower.p.Next(follower.opened.Context, 0, nil, snapshot, follower.now)
-			if err != nil || step.Idle == nil {
-				t.Errorf("expected an idle feed before the first load, found %+v, %v", step, err)
-			}
+			assert.True(t, err == nil && step.Idle != nil,
+				"expected an idle feed before the first load, found %+v, %v", step, err)
 			noError(t, follower.catchUp(start))
 			write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Before"})
 			received := len(follower.log)
@@ -597,23 +571,18 @@ func TestSnapshotKeepsDeltaLink(t *testing.T) {
 			rows := slices.DeleteFunc(slices.Clone(follower.log[received:]), func(e event) bool {
 				return e.headers[feedreader.HeaderSnapshot] == ""
 			})
-			if len(rows) != test.rows || service.Count("Products") != 77 {
-				t.Errorf("expected %d rows of 77, found %d of %d", test.rows, len(rows), service.Count("Products"))
-			}
+			assert.True(t, len(rows) == test.rows && service.Count("Products") == 77,
+				"expected %d rows of 77, found %d of %d", test.rows, len(rows), service.Count("Products"))
 			for i, e := range rows {
 				isLast := i == len(rows)-1 && test.ends
 				mark := e.headers[feedreader.HeaderMark]
-				if e.headers[feedreader.HeaderSnapshot] != "4711" || (mark == "end") != isLast ||
-					(i == 0 && mark != "begin") {
-					t.Errorf("row %d of %d: headers %v", i, len(rows), e.headers)
-				}
+				assert.True(t, e.headers[feedreader.HeaderSnapshot] == "4711" && (mark == "end") == isLast &&
+					(i != 0 || mark == "begin"), "row %d of %d: headers %v", i, len(rows), e.headers)
 			}
 			write(t, service, "MERGE", "Products(7)", map[string]any{"ProductName": "Behind"})
 			noError(t, follower.catchUp(poll))
 			follower.checkTopic(service, "Products", "ProductID", "ProductName")
-			if n := len(follower.log) - received - len(rows); n != 3 {
-				t.Errorf("expected three more changes, found %d", n)
-			}
+			assert.Equal(t, 3, len(follower.log)-received-len(rows), "three more changes")
 		})
 	}
 }
@@ -710,9 +679,8 @@ func TestPlainLoadsAreCheckedByCount(t *testing.T) {
 				}
 			}
 			marks = strings.Join(strings.Fields(marks), " ")
-			if rows != test.rows || (marks != "begin end" && marks != "begin ended") {
-				t.Errorf("expected %d rows with marks at the start and end, found %d and %q", test.rows, rows, marks)
-			}
+			assert.True(t, rows == test.rows && (marks == "begin end" || marks == "begin ended"),
+				"expected %d rows with marks at the start and end, found %d and %q", test.rows, rows, marks)
 		})
 	}
 }
@@ -760,9 +728,8 @@ func TestChangesAtAnnouncedURL(t *testing.T) {
 				return
 			}
 			noError(t, err)
-			if !strings.Contains(stringOf(follower.stored, "url"), "deltatoken") {
-				t.Errorf("stored: %v", follower.stored)
-			}
+			assert.True(t, strings.Contains(stringOf(follower.stored, "url"), "deltatoken"),
+				"stored: %v", follower.stored)
 			write(t, service, "MERGE", "Products(4)", map[string]any{"ProductName": "Changed too"})
 			follower.onResponse = nil
 			noError(t, follower.catchUp(poll))
@@ -804,9 +771,7 @@ func TestChangesPreparedWhileStopped(t *testing.T) {
 						}
 					}
 				}
-				if err := follower.catchUp(poll); !errors.Is(err, errKilled) {
-					t.Fatal(err)
-				}
+				require.ErrorIs(t, follower.catchUp(poll), errKilled)
 				isDown = false
 				follower.now += patienceMs + 1
 				follower.start()

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
@@ -83,9 +84,8 @@ func TestNestedPagesWithoutEnd(t *testing.T) {
 			l := newLoad(t, handler, setOf("/s", "X", "sap.odata#00.expand=L", "sap.odata.count=none")...)
 			_, err := l.readPages(0, nil, 1)
 			ends := test.message == ""
-			if !errorContains(err, test.message) || (ends && inner < 1200) || (!ends && inner > 1001) {
-				t.Errorf("expected %q, found %v after %d nested pages", test.message, err, inner)
-			}
+			assert.True(t, errorContains(err, test.message) && (!ends || inner >= 1200) && (ends || inner <= 1001),
+				"expected %q, found %v after %d nested pages", test.message, err, inner)
 		})
 	}
 }

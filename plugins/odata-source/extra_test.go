@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -25,13 +27,11 @@ func TestAdditionalKeyFields(t *testing.T) {
 		noError(t, follower.catchUp(poll))
 		follower.checkTopic(service, "Customers", "CustomerID", "CompanyName")
 		for _, e := range follower.log {
-			if !strings.HasSuffix(e.key, " PRD 100]") {
-				t.Errorf("%s: expected the additional fields, found %s", format, e.key)
-			}
+			assert.True(t, strings.HasSuffix(e.key, " PRD 100]"),
+				"%s: expected the additional fields, found %s", format, e.key)
 		}
-		if len(follower.partitions) != 1 || follower.partitions[3] != len(follower.log) {
-			t.Errorf("%s: expected %d records in partition 3, found %v", format, len(follower.log), follower.partitions)
-		}
+		assert.True(t, len(follower.partitions) == 1 && follower.partitions[3] == len(follower.log),
+			"%s: expected %d records in partition 3, found %v", format, len(follower.log), follower.partitions)
 		const suffix = " key.extra=system=PRD, client=100"
 		if fingerprint := follower.opened.Feeds[0].Fingerprint; !strings.HasSuffix(fingerprint, suffix) {
 			t.Errorf("expected a fingerprint that ends in %q, found %q", suffix, fingerprint)
@@ -44,10 +44,9 @@ func TestAdditionalKeyFieldsAreNotRequested(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Switches: odatatest.Switches{PageSize: 300, SkipToken: "offset"}})
 	l := loadSet(t, s, append(set("00", "Order_Details"), "sap.odata#00.key.extra=system=PRD")...)
 	l.checkComplete(s, "Order_Details")
-	if requests := strings.Join(l.targets, "\n"); !strings.Contains(requests, "%20and%20ProductID%20ge%20") ||
-		strings.Contains(requests, "system") {
-		t.Errorf("expected requests by ProductID and without system, found\n%s", requests)
-	}
+	requests := strings.Join(l.targets, "\n")
+	assert.True(t, strings.Contains(requests, "%20and%20ProductID%20ge%20") && !strings.Contains(requests, "system"),
+		"expected requests by ProductID and without system, found\n%s", requests)
 }
 
 // Metadata older than the configured age are read again at the next page. A property that was added in the meantime is
@@ -75,21 +74,18 @@ func TestMetadataAreReadAgain(t *testing.T) {
 		offset, err := load.readPages(0, nil, 1)
 		noError(t, err)
 		hasNewProperty = true
-		if _, err := load.p.Next(load.opened.Context, 0, offset, onward, readAt+59_999); err != nil {
-			t.Errorf("%s: expected the next page, found %v", test.setting, err)
-		}
+		_, err = load.p.Next(load.opened.Context, 0, offset, onward, readAt+59_999)
+		assert.NoError(t, err, test.setting, "the next page")
 		_, err = load.p.Next(load.opened.Context, 0, offset, onward, readAt+60_000)
-		if stale := faultOf(err).Kind == wit.ErrorStale; stale != test.stale {
-			t.Fatalf("%s: expected stale %v, found %v", test.setting, test.stale, err)
-		}
+		stale := faultOf(err).Kind == wit.ErrorStale
+		require.True(t, stale == test.stale, "%s: expected stale %v, found %v", test.setting, test.stale, err)
 		if !test.stale {
 			continue
 		}
 		second := newLoad(t, service, setOf("/s", "X", test.setting)...)
-		if second.opened.Feeds[0].Fingerprint != load.opened.Feeds[0].Fingerprint {
-			t.Errorf("expected the fingerprint %s, found %s", load.opened.Feeds[0].Fingerprint,
-				second.opened.Feeds[0].Fingerprint)
-		}
+		assert.True(t, second.opened.Feeds[0].Fingerprint == load.opened.Feeds[0].Fingerprint,
+			"expected the fingerprint %s, found %s", load.opened.Feeds[0].Fingerprint,
+			second.opened.Feeds[0].Fingerprint)
 		second.readAll(offset)
 		if nodes := second.opened.Feeds[0].Value.Nodes; len(second.rows) != 20 || len(nodes[0].Fields) != 2 {
 			t.Errorf("expected 20 more rows with the new property, found %d of %v", len(second.rows), nodes[0].Fields)
@@ -114,9 +110,8 @@ func TestRestartedDeltaReadsLaterChanges(t *testing.T) {
 		}
 		step, err := follower.p.Next(follower.opened.Context, 0, follower.stored, reason, follower.now)
 		noError(t, err)
-		if more, err := follower.page(step.Fetch); err != nil || !more {
-			t.Fatalf("expected more pages, found %v (%v)", more, err)
-		}
+		more, err := follower.page(step.Fetch)
+		require.True(t, err == nil && more, "expected more pages, found %v (%v)", more, err)
 		read := fmt.Sprint(follower.log[len(follower.log)-1].value["CustomerID"])
 		write(t, service, "MERGE", "Customers('"+read+"')", map[string]any{"CompanyName": "changed before the start"})
 		follower.start()

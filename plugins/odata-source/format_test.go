@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -40,10 +41,8 @@ func TestRejectedFormatIsOmitted(t *testing.T) {
 					requests++
 				}
 			}
-			if requests != 1 {
-				t.Errorf("expected one request with $format, found %d:\n%s", requests,
-					strings.Join(follower.targets, "\n"))
-			}
+			assert.True(t, requests == 1,
+				"expected one request with $format, found %d:\n%s", requests, strings.Join(follower.targets, "\n"))
 		})
 	}
 }

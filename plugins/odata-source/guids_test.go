@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/plugins/odata/delta"
 	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/wit"
@@ -198,9 +200,7 @@ func TestGuidsOfOldOffsets(t *testing.T) {
 			service.rows = service.rows[:1]
 			follower.start()
 			noError(t, follower.catchUp(poll))
-			if got := follower.topicGuids(); !slices.Equal(got, service.rows) {
-				t.Errorf("expected %v, found %v", service.rows, got)
-			}
+			assert.Equal(t, service.rows, follower.topicGuids())
 		})
 	}
 }
@@ -221,13 +221,10 @@ func TestGuidsInNotifications(t *testing.T) {
 			n := wit.Notification{Method: "POST", Target: "/c/X",
 				Body: []byte(`{"d":{"__metadata":{"uri":"X(N=1,ID=guid'` + test.notified(id) + `')"}}}`)}
 			wakes, err := follower.p.HandleNotification(follower.opened.Context, n)
-			if err != nil || len(wakes) != 1 {
-				t.Fatalf("expected one trigger, found %v, %v", wakes, err)
-			}
+			require.True(t, err == nil && len(wakes) == 1, "expected one trigger, found %v, %v", wakes, err)
 			noError(t, follower.catchUp(wit.PollReason{Trigger: &wakes[0].Token}))
 		}
-		if got := follower.topicGuids(); len(got) != 3 || slices.Contains(got, deleted) {
-			t.Errorf("expected %v, found %v", service.rows, got)
-		}
+		got := follower.topicGuids()
+		assert.True(t, len(got) == 3 && !slices.Contains(got, deleted), "expected %v, found %v", service.rows, got)
 	}
 }

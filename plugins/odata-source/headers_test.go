@@ -4,9 +4,10 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
-	"github.com/google/go-cmp/cmp"
 )
 
 // Record headers contain what happened to the entity, in every mode. If a service does not distinguish created from
@@ -40,9 +41,7 @@ func TestHeadersContainChange(t *testing.T) {
 			service := odatatest.New(odatatest.Options{Rows: 30})
 			follower := followSet(t, service, append(slices.Clone(test.settings), enabled)...)
 			loaded := len(follower.log)
-			if loaded != service.Count("Products") {
-				t.Fatalf("%d rows of %d", loaded, service.Count("Products"))
-			}
+			require.True(t, loaded == service.Count("Products"), "%d rows of %d", loaded, service.Count("Products"))
 			if test.after != nil {
 				write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
 				write(t, service, "POST", "Products", product(9000, "New"))
@@ -62,14 +61,11 @@ func TestHeadersContainChange(t *testing.T) {
 					sourceconfig.HeaderVersion:   version,
 					sourceconfig.HeaderChange:    want,
 				}
-				if d := cmp.Diff(headers, event.headers); d != "" {
-					t.Fatalf("row %d: %s", i, d)
-				}
+				require.Equal(t, headers, event.headers, "row", i)
 			}
 			slices.Sort(after)
-			if !slices.Equal(after, slices.Sorted(slices.Values(test.after))) {
-				t.Errorf("expected %v, found %v", test.after, after)
-			}
+			assert.True(t, slices.Equal(after, slices.Sorted(slices.Values(test.after))),
+				"expected %v, found %v", test.after, after)
 		})
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/wit"
@@ -106,9 +107,7 @@ func TestHiddenKeysAreBounded(t *testing.T) {
 	c := compare(t, newFollower(t, service, deltaSet("Orders")...))
 	for _, size := range []int{24 << 10, 24<<10 + 1} {
 		next := c.p.Compared(c.opened.Context, 0, c.last, [][]byte{make([]byte, size)})
-		if isSmall := size == 24<<10; isSmall != (next != nil) {
-			t.Errorf("%d bytes: found the offset %v", size, next)
-		}
+		assert.True(t, (size == 24<<10) == (next != nil), "%d bytes: found the offset %v", size, next)
 	}
 	if next := c.p.Compared(c.opened.Context, 0, c.stored, nil); next != nil {
 		t.Errorf("expected no offset after another page than one of a comparison, found %v", *next)
@@ -132,8 +131,7 @@ func TestKeysOfOtherLoadsAreIgnored(t *testing.T) {
 	} {
 		f := newFollower(t, odatatest.New(odatatest.Options{Rows: 35}), c.settings...)
 		use := f.p.Keys(f.opened.Context, 0, c.offset)
-		if (use.Remembered != nil) != c.remembered || use.Compared != nil {
-			t.Errorf("%s: expected remembered keys: %v, found %+v", name, c.remembered, use)
-		}
+		assert.True(t, (use.Remembered != nil) == c.remembered && use.Compared == nil,
+			"%s: expected remembered keys: %v, found %+v", name, c.remembered, use)
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -65,9 +67,7 @@ func withWrongLinks(t *testing.T, offset []wit.OffsetEntry) (wrong []wit.OffsetE
 		}
 		wrong = append(wrong, f)
 	}
-	if links == 0 {
-		t.Fatalf("no link in %v", offset)
-	}
+	require.True(t, links != 0, "no link in %v", offset)
 	return wrong
 }
 
@@ -89,10 +89,9 @@ func TestStoredLinkInAnotherForm(t *testing.T) {
 			earlier := len(load.targets)
 			_, err = load.run(0, offset)
 			noError(t, err)
-			if requests := strings.Join(load.targets[earlier:], "\n"); len(load.rows) != 50 ||
-				strings.Contains(requests, "A+B") {
-				t.Errorf("%s: found %d rows with the requests\n%s", columns, len(load.rows), requests)
-			}
+			requests := strings.Join(load.targets[earlier:], "\n")
+			assert.True(t, len(load.rows) == 50 && !strings.Contains(requests, "A+B"),
+				"%s: found %d rows with the requests\n%s", columns, len(load.rows), requests)
 		}
 	}
 }
@@ -134,9 +133,7 @@ func checkStoredDeltaLink(t *testing.T, phase string, changes []string) {
 	noError(t, f.catchUp(poll))
 	requests := f.targets[requestCount:]
 	for _, target := range requests {
-		if strings.Contains(target, "A+B") {
-			t.Errorf("unexpected request %s", target)
-		}
+		assert.True(t, !strings.Contains(target, "A+B"), "unexpected request %s", target)
 	}
 	discontinued := 0
 	for _, row := range f.state {
@@ -144,10 +141,9 @@ func checkStoredDeltaLink(t *testing.T, phase string, changes []string) {
 			discontinued++
 		}
 	}
-	if len(f.state) != 50 || discontinued != f.changed {
-		t.Errorf("expected 50 rows and %d changes, found %d and %d with the requests\n%s", f.changed, len(f.state),
-			discontinued, strings.Join(requests, "\n"))
-	}
+	assert.True(t, len(f.state) == 50 && discontinued == f.changed,
+		"expected 50 rows and %d changes, found %d and %d with the requests\n%s", f.changed, len(f.state), discontinued,
+		strings.Join(requests, "\n"))
 }
 
 // plusFollower follows the products of plusProducts, of which it has changed some.
@@ -242,16 +238,14 @@ func TestDeltaLinkRepeatsItsRequest(t *testing.T) {
 					follower.start()
 					noError(t, follower.catchUp(start))
 					noError(t, follower.catchUp(poll))
-					if n := len(follower.log) - earlier; n != 45 {
-						t.Errorf("round %d: expected each of 45 changes once, found %d rows", round, n)
-					}
+					n := len(follower.log) - earlier
+					assert.True(t, n == 45, "round %d: expected each of 45 changes once, found %d rows", round, n)
 					isDelta := func(target string) bool { return strings.Contains(target, "deltatoken") }
 					first := follower.targets[requests+slices.IndexFunc(follower.targets[requests:], isDelta)]
 					_, query, _ := strings.Cut(first, "?")
 					options, err := url.ParseQuery(query)
-					if err != nil || options.Get("$select") != test.selected {
-						t.Errorf("round %d: expected $select=%s in %s", round, test.selected, first)
-					}
+					assert.True(t, err == nil && options.Get("$select") == test.selected,
+						"round %d: expected $select=%s in %s", round, test.selected, first)
 				}
 			})
 		}
@@ -311,9 +305,7 @@ func TestLinksWithoutSearch(t *testing.T) {
 	const search = "sap.odata#00.query=search=odd"
 	check := func(mode string, targets []string, keys int) {
 		t.Helper()
-		if keys != rows {
-			t.Errorf("%s: expected %d rows, found %d", mode, rows, keys)
-		}
+		assert.Equal(t, rows, keys, mode, "rows")
 		for _, target := range targets {
 			if strings.Contains(target, "/X?") && strings.Count(target, "search=odd") != 1 {
 				t.Errorf("%s: expected search=odd once in %s", mode, target)

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	"github.com/culvert-project/culvert/sdk/go/plugintest"
@@ -42,17 +44,13 @@ func checkLoads(t *testing.T, loads []loadCase) {
 			if len(load.faults) > 0 {
 				t.Errorf("expected no row errors, found %v", load.faults[0])
 			}
-			if len(load.targets) != len(test.requests) {
-				t.Fatalf("expected %d requests, found %s", len(test.requests), strings.Join(load.targets, "\n"))
-			}
+			require.True(t, len(load.targets) == len(test.requests),
+				"expected %d requests, found %s", len(test.requests), strings.Join(load.targets, "\n"))
 			for i, part := range test.requests {
-				if !strings.Contains(load.targets[i], part) {
-					t.Errorf("expected %s in request %s", part, load.targets[i])
-				}
+				assert.True(t, strings.Contains(load.targets[i], part),
+					"expected %s in request %s", part, load.targets[i])
 			}
-			if err := load.p.CheckOffset(load.opened.Feeds[0].Partition, offset); err != nil {
-				t.Error(err)
-			}
+			assert.NoError(t, load.p.CheckOffset(load.opened.Feeds[0].Partition, offset))
 		})
 	}
 }
@@ -161,9 +159,7 @@ func TestMotion(t *testing.T) {
 	}
 	missing := loadChangingSet(t, "Orders", odatatest.Switches{PageSize: 100, SkipToken: "offset", Churn: 7},
 		"sap.odata.paging=links", "sap.odata.count=none")
-	if missing == 0 {
-		t.Error("expected links that count rows to lose some")
-	}
+	assert.True(t, missing != 0, "expected links that count rows to lose some")
 }
 
 // loadChangingSet loads a set whose rows change, and counts the rows that existed before and after the load and did not
@@ -174,9 +170,8 @@ func loadChangingSet(t *testing.T, name string, switches odatatest.Switches, set
 	earlier := map[string]bool{}
 	service.Each(name, func(key string, _ map[string]string) { earlier[key] = true })
 	load := newLoad(t, service, append(set("00", name), settings...)...)
-	if _, err := load.run(0, nil); err != nil {
-		t.Fatalf("%s: %v", name, err)
-	}
+	_, err := load.run(0, nil)
+	require.NoError(t, err, name)
 	delivered := map[string]bool{}
 	for _, r := range load.rows {
 		delivered["("+strings.ReplaceAll(strings.Trim(r, "[]"), " ", ",")+")"] = true
@@ -196,9 +191,7 @@ func (l *fullLoad) readSkipping(fetch *wit.Fetch, rowText string) (end wit.Decod
 	page, response, err := l.begin(0, fetch)
 	noError(l.t, err)
 	pos := bytes.Index(response.Body, []byte(rowText))
-	if pos < 0 {
-		l.t.Fatalf("the row is missing in %s", response.Body)
-	}
+	require.True(l.t, pos >= 0, "the row is missing in %s", response.Body)
 	for i, step := range []struct {
 		tag   string
 		piece []byte
@@ -233,20 +226,17 @@ func TestSkippedRowIsError(t *testing.T) {
 		end := load.readSkipping(step.Fetch, "Products(5)")
 		for _, f := range end.Errors {
 			raw := string(end.Data[f.RawStart:][:f.RawSize])
-			if !strings.Contains(raw, "Products(5)") || strings.Contains(raw, "Products(6)") {
-				t.Errorf("%q: unexpected document of the row: %q", settings, raw)
-			}
+			assert.True(t, strings.Contains(raw, "Products(5)") && !strings.Contains(raw, "Products(6)"),
+				"%q: unexpected document of the row: %q", settings, raw)
 		}
 		asksForMore := false // the count may be the count of a page
 		if end.Next != nil {
 			_, asksForMore = wit.Lookup(*end.Next, "check")
 		}
 		total := service.Count("Products")
-		if len(load.rows) != total-1 || slices.Contains(load.rows, "[5]") || len(load.faults) != 1 || end.Next == nil ||
-			end.More != asksForMore {
-			t.Errorf("%q: found %d of %d rows, faults %+v, next %+v", settings, len(load.rows), total, load.faults,
-				end.Next)
-		}
+		assert.True(t, len(load.rows) == total-1 && !slices.Contains(load.rows, "[5]") && len(load.faults) == 1 &&
+			end.Next != nil && end.More == asksForMore,
+			"%q: found %d of %d rows, faults %+v, next %+v", settings, len(load.rows), total, load.faults, end.Next)
 	}
 }
 
@@ -262,16 +252,13 @@ func TestSkippedRowOfPreviousPage(t *testing.T) {
 	})
 	load := newLoad(t, handler, set("00", "X")...)
 	offset, err := load.readPages(0, nil, 1)
-	if err != nil || len(load.faults) != 1 {
-		t.Fatalf("faults %v, %v", load.faults, err)
-	}
+	require.True(t, err == nil && len(load.faults) == 1, "faults %v, %v", load.faults, err)
 	load.faults = nil
 	step, err := load.next(0, offset, onward)
 	noError(t, err)
 	load.readSkipping(step.Fetch, `{"K":"no number 10"`)
-	if len(load.faults) != 1 || load.faults[0].RowIndex != 0 {
-		t.Errorf("expected a fault for the row, found %v", load.faults)
-	}
+	assert.True(t, len(load.faults) == 1 && load.faults[0].RowIndex == 0,
+		"expected a fault for the row, found %v", load.faults)
 }
 
 // A row that is deleted ahead of the load is distinguished from a skipped row by one request, also for keys of several
@@ -295,9 +282,8 @@ func TestRowDeletedAheadOfLoad(t *testing.T) {
 		load.readAll(nil)
 		load.checkComplete(service, name)
 		want := (len(load.rows)+199)/200 + 2 // for the order of the keys, and for the last rows of the set
-		if len(load.targets) != want {
-			t.Errorf("%s: expected %d requests, found\n%s", name, want, strings.Join(load.targets, "\n"))
-		}
+		assert.True(t, len(load.targets) == want,
+			"%s: expected %d requests, found\n%s", name, want, strings.Join(load.targets, "\n"))
 	}
 }
 
@@ -331,15 +317,12 @@ func TestPendingResponsesArePolled(t *testing.T) {
 		noError(t, err)
 		result, err := load.p.Decode(page, "", 202, nil, true)
 		if test.waitMs == 0 {
-			if faultOf(err).Kind != wit.ErrorTransient {
-				t.Errorf("after %d ms: expected a transient error, found %v", test.lateMs, err)
-			}
+			assert.True(t, faultOf(err).Kind == wit.ErrorTransient,
+				"after %d ms: expected a transient error, found %v", test.lateMs, err)
 			continue
 		}
-		if err != nil || result.WaitMs != test.waitMs || !result.More || result.Next == nil {
-			t.Errorf("Retry-After %q: expected a wait of %d ms, found %d, %v", test.retryAfter, test.waitMs,
-				result.WaitMs, err)
-		}
+		assert.True(t, err == nil && result.WaitMs == test.waitMs && result.More && result.Next != nil,
+			"Retry-After %q: expected a wait of %d ms, found %d, %v", test.retryAfter, test.waitMs, result.WaitMs, err)
 	}
 }
 
@@ -371,19 +354,15 @@ func TestLostSnapshotRestartsLoad(t *testing.T) {
 			}
 			switch {
 			case isExactlyOnce:
-				if !errorContains(err, "sap.odata#00.incomplete.load = reload") {
-					t.Errorf("%d, exactly-once: %v", status, err)
-				}
+				assert.Error(t, err, "sap.odata#00.incomplete.load = reload", status, "exactly-once")
 			case losses == 9:
-				if !errorContains(err, "read 3 times") || lost != 3 {
-					t.Errorf("%d, always: lost %d times, %v", status, lost, err)
-				}
+				assert.True(t, errorContains(err, "read 3 times") && lost == 3,
+					"%d, always: lost %d times, %v", status, lost, err)
 			case err != nil || len(keys) != 95:
 				t.Errorf("%d: found %d of 95 rows, %v", status, len(keys), err)
 			}
-			if strings.Contains(strings.Join(service.requests, " "), "$filter") {
-				t.Errorf("%d: expected no requests by key, found %v", status, service.requests)
-			}
+			assert.True(t, !strings.Contains(strings.Join(service.requests, " "), "$filter"),
+				"%d: expected no requests by key, found %v", status, service.requests)
 		}
 	}
 }

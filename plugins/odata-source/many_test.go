@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
@@ -22,23 +24,17 @@ func TestManySets(t *testing.T) {
 			"sap.odata#"+number+".filter#000.low="+strconv.Itoa(i))
 	}
 	load := newLoad(t, service, settings...)
-	if len(load.targets) != 1 || len(load.opened.Feeds) != 200 {
-		t.Errorf("expected one request and 200 feeds, found %d and %d", len(load.targets), len(load.opened.Feeds))
-	}
+	assert.True(t, len(load.targets) == 1 && len(load.opened.Feeds) == 200,
+		"expected one request and 200 feeds, found %d and %d", len(load.targets), len(load.opened.Feeds))
 	layout, err := load.p.Plan(sourceconfig.Component, configuration(settings...), 7)
-	if err != nil || len(layout.Tasks) != 7 {
-		t.Fatalf("expected 7 tasks, found %d, %v", len(layout.Tasks), err)
-	}
+	require.True(t, err == nil && len(layout.Tasks) == 7, "expected 7 tasks, found %d, %v", len(layout.Tasks), err)
 	sets := 0
 	for _, task := range layout.Tasks {
 		sets += len(sourceconfig.EntitySets(sourceconfig.Table.Values(task)))
 	}
-	if sets != 200 {
-		t.Errorf("expected 200 sets in all tasks, found %d", sets)
-	}
-	if _, err := load.run(199, nil); err != nil {
-		t.Error(err)
-	}
+	assert.Equal(t, 200, sets, "sets in all tasks")
+	_, err = load.run(199, nil)
+	assert.NoError(t, err)
 }
 
 // TestInstancesCacheFewDecoders: an instance that reads two hundred sets keeps decoders for a few of them. A set that
@@ -56,17 +52,12 @@ func TestInstancesCacheFewDecoders(t *testing.T) {
 		_, err := load.run(uint32(f), nil)
 		noError(t, err)
 		// Each set has a decoder of its rows, and one of its keys.
-		if n := len(load.p.pages.Decoders); n != min(2*(f+1), feedreader.MaxPooled) {
-			t.Fatalf("after feed %d: expected %d decoders, found %d", f, min(2*(f+1), feedreader.MaxPooled), n)
-		}
+		require.Equal(t, min(2*(f+1), feedreader.MaxPooled), len(load.p.pages.Decoders), "after feed", f, "decoders")
 	}
 	last := load.p.pages.Decoders[feedreader.MaxPooled-1]
 	_, err := load.run(3*feedreader.MaxPooled-1, nil)
 	noError(t, err)
-	if decoder := load.p.pages.Decoders[feedreader.MaxPooled-1]; decoder != last {
-		t.Errorf("expected the decoder %p for a set that is read again, found %p", last, decoder)
-	}
-	if n := len(load.p.pages.Readers); n != 1 {
-		t.Errorf("expected 1 cached decoder for pages read one after another, found %d", n)
-	}
+	decoder := load.p.pages.Decoders[feedreader.MaxPooled-1]
+	assert.True(t, decoder == last, "expected the decoder %p for a set that is read again, found %p", last, decoder)
+	assert.Equal(t, 1, len(load.p.pages.Readers), "cached decoder for pages read one after another")
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/wit"
@@ -39,9 +41,7 @@ func (f *follower) markedKeys() map[string]bool {
 			state = mark
 		}
 	}
-	if state != "end" {
-		f.t.Fatalf("expected a load with marks, found %q and %d rows", state, len(rows))
-	}
+	require.True(f.t, state == "end", "expected a load with marks, found %q and %d rows", state, len(rows))
 	return rows
 }
 
@@ -66,14 +66,11 @@ func TestFirstLoadOfManyRowsBySkip(t *testing.T) {
 	noError(t, follower.catchUp(start))
 	reread := follower.markedKeys()
 	service.Each("Orders", func(_ string, fields map[string]string) {
-		if key := "[" + fields["OrderID"] + "]"; !reread[key] || follower.state[key] == nil {
-			t.Fatalf("row %s is missing", key)
-		}
+		key := "[" + fields["OrderID"] + "]"
+		require.True(t, reread[key] && follower.state[key] != nil, "row %s is missing", key)
 	})
-	if len(reread) != rows-5 || len(follower.state) != rows {
-		t.Errorf("expected %d rows in the reload and %d in all, found %d and %d", rows-5, rows, len(reread),
-			len(follower.state))
-	}
+	assert.True(t, len(reread) == rows-5 && len(follower.state) == rows,
+		"expected %d rows in the reload and %d in all, found %d and %d", rows-5, rows, len(reread), len(follower.state))
 	write(t, service, "MERGE", "Orders(10300)", map[string]any{"ShipName": "Changed"})
 	requests := len(follower.targets)
 	delivered := len(follower.log)
@@ -122,9 +119,7 @@ func TestOffsetsOfManyRowsAndLongLinks(t *testing.T) {
 				noError(t, follower.catchUp(reason))
 			}
 			follower.checkTopic(service, "Orders", "OrderID", "ShipName")
-			if long < 1 {
-				t.Error("expected a long link")
-			}
+			assert.True(t, long >= 1, "expected a long link")
 		})
 	}
 }
@@ -155,19 +150,14 @@ func TestOffsetsWithKeysOfALoad(t *testing.T) {
 			noError(t, follower.catchUp(start))
 			reread := follower.markedKeys()
 			service.Each("Orders", func(_ string, fields map[string]string) {
-				if !reread["["+fields["OrderID"]+"]"] {
-					t.Errorf("%s: row %s is missing", kind, fields["OrderID"])
-				}
+				assert.True(t, reread["["+fields["OrderID"]+"]"], "%s: row %s is missing", kind, fields["OrderID"])
 			})
 			follower.restartsEachPage = false
-			if len(reread) != service.Count("Orders") {
-				t.Errorf("%s: %d rows of %d were read again", kind, len(reread), service.Count("Orders"))
-			}
+			assert.True(t, len(reread) == service.Count("Orders"),
+				"%s: %d rows of %d were read again", kind, len(reread), service.Count("Orders"))
 			noError(t, follower.catchUp(poll))
 			follower.checkTopic(service, "Orders", "OrderID", "ShipName")
 		}
 	}
-	if offsets != 3 {
-		t.Errorf("expected 3 stored offsets with keys, found %d", offsets)
-	}
+	assert.Equal(t, 3, offsets, "stored offsets with keys")
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/convert"
 	"github.com/culvert-project/culvert/internal/record"
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
@@ -88,21 +90,17 @@ func TestFeedContinuesAfterMetadataChange(t *testing.T) {
 		earlierReads := service.metadataReads
 		err := follower.catchUp(reason)
 		if faultOf(err).Kind == wit.ErrorStale {
-			if len(written) != i {
-				t.Fatalf("%s: a row was written before the metadata were read again: %v", step.row, written)
-			}
+			require.True(t, len(written) == i,
+				"%s: a row was written before the metadata were read again: %v", step.row, written)
 			follower.start() // as the host does
 			err = follower.catchUp(reason)
 		}
-		if err != nil || len(follower.faults) > 0 {
-			t.Fatalf("%s: %v, %v", step.row, err, follower.faults)
-		}
+		require.True(t, err == nil && len(follower.faults) == 0, "%s: %v, %v", step.row, err, follower.faults)
 		reason = poll
 		reads := service.metadataReads - earlierReads
-		if len(written) != i+1 || (reads > 0) != step.readsMetadata {
-			t.Fatalf("%s: expected %d rows and metadata read again %v, found them read %d times, and %v", step.row,
-				i+1, step.readsMetadata, reads, written)
-		}
+		require.True(t, len(written) == i+1 && (reads > 0) == step.readsMetadata,
+			"%s: expected %d rows and metadata read again %v, found them read %d times, and %v", step.row, i+1,
+			step.readsMetadata, reads, written)
 		step.checkRecord(t, written[i])
 	}
 }
@@ -185,9 +183,8 @@ func TestPropertyNewerThanMetadata(t *testing.T) {
 						complexProperties = late
 					}
 				}
-				if err := follower.catchUpReopening(reason); err != nil || len(follower.faults) > 0 {
-					t.Fatal(err, follower.faults)
-				}
+				err := follower.catchUpReopening(reason)
+				require.True(t, err == nil && len(follower.faults) == 0, "%v %v", err, follower.faults)
 				reason = poll
 				follower.now += sourceconfig.FreshFor + 1
 			}
@@ -197,17 +194,13 @@ func TestPropertyNewerThanMetadata(t *testing.T) {
 				}
 				delivered++
 				hasProperty := row.value["Late"] == "x" || strings.Contains(fmt.Sprint(row.value["In"]), "x")
-				if isExpected := test.declared == 0 && !test.unselected; isExpected && !hasProperty {
-					t.Errorf("unexpected record %v", row.value)
-				}
+				isExpected := test.declared == 0 && !test.unselected
+				assert.True(t, !isExpected || hasProperty, "unexpected record %v", row.value)
 			}
 			last := follower.state["[3]"]
-			if test.declared > 0 && last["Late"] != "x" {
-				t.Errorf("after the declaration the row is %v", last)
-			}
-			if delivered != 12 || reads != test.reads {
-				t.Errorf("expected 12 rows and %d reads of the metadata, found %d and %d", test.reads, delivered, reads)
-			}
+			assert.True(t, test.declared <= 0 || last["Late"] == "x", "after the declaration the row is %v", last)
+			assert.True(t, delivered == 12 && reads == test.reads,
+				"expected 12 rows and %d reads of the metadata, found %d and %d", test.reads, delivered, reads)
 		})
 	}
 }
@@ -233,33 +226,26 @@ func TestRowsOfADerivedType(t *testing.T) {
 	reason := start
 	for range 4 {
 		follower.now += sourceconfig.FreshFor + 1
-		if err := follower.catchUp(reason); err != nil || len(follower.faults) > 0 {
-			t.Fatal(err, follower.faults)
-		}
+		err := follower.catchUp(reason)
+		require.True(t, err == nil && len(follower.faults) == 0, "%v %v", err, follower.faults)
 		reason = poll
 	}
-	if len(follower.log) != 12 || reads != 1 {
-		t.Errorf("expected 12 rows after one read of the metadata, found %d after %d", len(follower.log), reads)
-	}
+	assert.True(t, len(follower.log) == 12 && reads == 1,
+		"expected 12 rows after one read of the metadata, found %d after %d", len(follower.log), reads)
 	o, err := follower.p.contexts.Get(follower.opened.Context)
 	noError(t, err)
 	want := "[Salary N.Employee Salary N.Boss Car N.Boss]"
-	if derived := fmt.Sprint(o.Feeds[0].Derived); derived != want {
-		t.Errorf("derived properties: expected %s, found %s", want, derived)
-	}
+	assert.Equal(t, want, fmt.Sprint(o.Feeds[0].Derived), "derived properties")
 	// With their properties if configured, in both formats and after a restart with the packed context.
 	load := newLoad(t, service, setOf("/s", "X", "sap.odata#00.derived=include", "sap.odata.count=none")...)
-	if _, err := load.readPages(0, nil, 1); err != nil || len(load.faults) > 0 {
-		t.Fatal(err, load.faults)
-	}
+	_, err = load.readPages(0, nil, 1)
+	require.True(t, err == nil && len(load.faults) == 0, "%v %v", err, load.faults)
 	want = "[[1 <nil> <nil>] [2 3 <nil>] [3 4 c]]"
-	if values := fmt.Sprint(load.values); values != want {
-		t.Errorf("expected the rows %s, found %s", want, values)
-	}
+	values := fmt.Sprint(load.values)
+	assert.True(t, values == want, "expected the rows %s, found %s", want, values)
 	want = newLoad(t, service, setOf("/s", "X")...).opened.Feeds[0].Fingerprint + " derived=include"
-	if fingerprint := load.opened.Feeds[0].Fingerprint; fingerprint != want {
-		t.Errorf("expected the fingerprint %s, found %s", want, fingerprint)
-	}
+	fingerprint := load.opened.Feeds[0].Fingerprint
+	assert.True(t, fingerprint == want, "expected the fingerprint %s, found %s", want, fingerprint)
 }
 
 // TestDerivedTypesWithOtherFacets checks that two derived types are rejected if they define a property of the same name
@@ -311,9 +297,8 @@ func TestDerivedTypesWithOtherFacets(t *testing.T) {
 			err := newUnopened(t, service).open(settings...)
 			hasFailed := errorContains(err, "property X of N.B is Edm.") && errorContains(err, "expected ignore") &&
 				*faultOf(err).Setting == "sap.odata#00.derived"
-			if (!test.fails && err != nil) || (test.fails && !hasFailed) {
-				t.Errorf("%v, %s: expected a fault %v, found %v", types, test.settings, test.fails, err)
-			}
+			assert.True(t, (test.fails || err == nil) && (!test.fails || hasFailed),
+				"%v, %s: expected a fault %v, found %v", types, test.settings, test.fails, err)
 		}
 	}
 }
@@ -327,14 +312,11 @@ func TestPropertyOfUnsupportedType(t *testing.T) {
 			fmt.Fprint(w, `{"d":{"results":[{"ID":1,"Odd":{"results":["a"]},"Name":"n"}]}}`)
 		})
 		err := newUnopened(t, service).open(setOf("/s", "X")...)
-		if !errorContains(err, "property Odd of N.T") ||
-			!errorContains(err, "sap.odata#00.select with the required properties") {
-			t.Errorf("%s: %v", property, err)
-		}
+		assert.True(t, errorContains(err, "property Odd of N.T") &&
+			errorContains(err, "sap.odata#00.select with the required properties"), "%s: %v", property, err)
 		l := newLoad(t, service, setOf("/s", "X", "sap.odata#00.select=Name", "sap.odata.count=none")...)
-		if _, err := l.readPages(0, nil, 1); err != nil || len(l.values) != 1 || l.values[0] != "[1 n]" ||
-			len(l.faults) > 0 {
-			t.Errorf("%s: %v, %v, %v", property, l.values, err, l.faults)
-		}
+		_, err = l.readPages(0, nil, 1)
+		assert.True(t, err == nil && len(l.values) == 1 && l.values[0] == "[1 n]" && len(l.faults) == 0,
+			"%s: %v, %v, %v", property, l.values, err, l.faults)
 	}
 }

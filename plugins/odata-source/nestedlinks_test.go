@@ -6,6 +6,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 )
 
 // inlineLines is the number of expanded rows in front of a nested link.
@@ -43,19 +46,14 @@ func (c *nestedLinkCase) check(t *testing.T, format string) {
 	l := newLoad(t, c.service(format), setOf("/s", "X", "sap.odata#00.expand=L", "sap.odata.count=none",
 		"sap.odata#00.format="+format)...)
 	_, err := l.readPages(0, nil, 1)
-	if !errorContains(err, c.fails) {
-		t.Fatalf("expected %q, found %v", c.fails, err)
-	}
+	require.ErrorOrNone(t, err, c.fails)
 	if c.fails != "" {
-		if len(l.values) > 0 {
-			t.Errorf("expected no row, found %d", len(l.values))
-		}
+		assert.Equal(t, 0, len(l.values), "row")
 		return
 	}
-	if len(l.values) != 2 || strings.Count(l.values[0], "[")-2 != c.lines {
-		t.Errorf("expected two rows, the first with %d lines, found %d with %d", c.lines, len(l.values),
-			strings.Count(l.values[0], "[")-2)
-	}
+	assert.True(t, len(l.values) == 2 && strings.Count(l.values[0], "[")-2 == c.lines,
+		"expected two rows, the first with %d lines, found %d with %d", c.lines, len(l.values),
+		strings.Count(l.values[0], "[")-2)
 }
 
 // service returns a service of two rows. The first has the link.
@@ -161,9 +159,7 @@ func TestNestedLinkOfReread(t *testing.T) {
 		})
 		follower := followSet(t, handler, deltaSetOf("/s", "X", "sap.odata#00.expand=L", "sap.odata#00.format=json")...)
 		err := follower.catchUp(poll)
-		if !errorContains(err, fails) {
-			t.Errorf("%s: expected %q, found %v", link, fails, err)
-		}
+		assert.ErrorOrNone(t, err, fails, link)
 		lines := strings.Count(fmt.Sprint(follower.state["[1]"]["L"]), "[") - 1
 		if fails == "" && lines != 26 {
 			t.Errorf("%s: expected 26 lines, found %d in %v", link, lines, follower.state)

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	"github.com/culvert-project/culvert/wit"
@@ -181,22 +183,18 @@ func TestHandleNotification(t *testing.T) {
 		var found []string
 		for _, w := range wakes {
 			found = append(found, w.Token+" "+w.Ident)
-			if !w.AnswerWhenStored || w.Feed != 0 {
-				t.Errorf("%s: %+v", test.name, w)
-			}
+			assert.True(t, w.AnswerWhenStored && w.Feed == 0, "%s: %+v", test.name, w)
 		}
 		fault, _ := err.(*wit.Error)
-		if !slices.Equal(found, test.wakes) || (err == nil) != (test.wakes != nil) || (fault != nil &&
-			fault.Kind != test.fault) {
-			t.Errorf("%s: expected %q, found %q, %v", test.name, test.wakes, found, err)
-		}
+		assert.True(t, slices.Equal(found, test.wakes) && (err == nil) == (test.wakes != nil) &&
+			(fault == nil || fault.Kind == test.fault),
+			"%s: expected %q, found %q, %v", test.name, test.wakes, found, err)
 	}
 	n := notificationOf("", notificationCases[0].body)
 	n.Target = "/c/Orders"
-	if _, err := load.p.HandleNotification(load.opened.Context, n); err == nil ||
-		err.(*wit.Error).Kind != wit.ErrorNotFound {
-		t.Errorf("a notification without a feed: unexpected error %v", err)
-	}
+	_, err := load.p.HandleNotification(load.opened.Context, n)
+	assert.True(t, err != nil && err.(*wit.Error).Kind == wit.ErrorNotFound,
+		"a notification without a feed: unexpected error %v", err)
 }
 
 // TestSubscribe: a missing subscription is created, an existing one is reused, and a response 201 proves nothing.
@@ -204,14 +202,11 @@ func TestSubscribe(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Subscriptions: true})
 	load := newLoad(t, service, notifiedSet("Orders")...)
 	first, err := load.subscribe("/c/Orders")
-	if err != nil || service.SubscriptionCount() != 3 {
-		t.Fatalf("expected 3 subscriptions, found %d, %v", service.SubscriptionCount(), err)
-	}
+	require.True(t, err == nil && service.SubscriptionCount() == 3,
+		"expected 3 subscriptions, found %d, %v", service.SubscriptionCount(), err)
 	second, err := load.subscribe("/c/Orders")
-	if err != nil || *second != *first || service.Ledger().Subscribed != 3 {
-		t.Errorf("expected %s and 3 subscriptions, found %s and %d, %v", *first, *second, service.Ledger().Subscribed,
-			err)
-	}
+	assert.True(t, err == nil && *second == *first && service.Ledger().Subscribed == 3,
+		"expected %s and 3 subscriptions, found %s and %d, %v", *first, *second, service.Ledger().Subscribed, err)
 	if _, err = load.subscribe("/C/Orders"); err != nil || service.SubscriptionCount() != 6 {
 		t.Errorf("expected 6 subscriptions, found %d, %v", service.SubscriptionCount(), err)
 	}
@@ -226,9 +221,7 @@ func TestSubscribe(t *testing.T) {
 		t.Errorf("a service that does not create what it confirms: expected an error, found %v, %v", done, err)
 	}
 	err = newUnopened(t, odatatest.New(odatatest.Options{})).open(notifiedSet("Orders")...)
-	if !errorContains(err, "accepts no subscriptions") {
-		t.Errorf("a service without subscriptions: expected an error, found %v", err)
-	}
+	assert.Error(t, err, "accepts no subscriptions", "a service without subscriptions")
 }
 
 // TestChangesWithoutNotification: a set in delta mode that relies on notifications still reads changes if the service
@@ -237,31 +230,25 @@ func TestChangesWithoutNotification(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 10, Subscriptions: true})
 	settings := notifiedSet("Products", "sap.odata#00.track-changes=1")
 	follower := newFollower(t, service, settings...)
-	if pollEvery := follower.opened.Feeds[0].PollEveryMs; pollEvery == nil || *pollEvery != 3_600_000 {
-		t.Fatalf("expected a poll every hour, found %v", pollEvery)
-	}
+	pollEvery := follower.opened.Feeds[0].PollEveryMs
+	require.True(t, pollEvery != nil && *pollEvery == 3_600_000, "expected a poll every hour, found %v", pollEvery)
 	noError(t, follower.catchUp(start))
 	write(t, service, "MERGE", "Products(1)", map[string]any{"ProductName": "Changed"})
 	step, err := follower.p.Next(follower.opened.Context, 0, follower.stored, poll, follower.now)
-	if err != nil || step.Fetch == nil {
-		t.Fatalf("expected a request for changes, found %+v, %v", step, err)
-	}
+	require.True(t, err == nil && step.Fetch != nil, "expected a request for changes, found %+v, %v", step, err)
 	if _, ok := wit.Lookup(*step.Fetch.Position, "untold"); !ok {
 		t.Errorf("the position does not record a poll without notification: %v", *step.Fetch.Position)
 	}
 	noError(t, follower.catchUp(poll))
 	follower.checkTopic(service, "Products", "ProductID", "ProductName")
-	if _, ok := wit.Lookup(follower.stored, "untold"); ok {
-		t.Errorf("the position still records it after the changes: %v", follower.stored)
-	}
+	_, ok := wit.Lookup(follower.stored, "untold")
+	assert.True(t, !ok, "the position still records it after the changes: %v", follower.stored)
 	follower = newFollower(t, service, append(settings, "sap.odata.notification.check.seconds=-1")...)
 	if pollEvery := follower.opened.Feeds[0].PollEveryMs; pollEvery != nil {
 		t.Errorf("expected no polls, found one every %d ms", *pollEvery)
 	}
 	err = newUnopened(t, service).open(append(settings, "sap.odata.notification.check.seconds=0")...)
-	if !errorContains(err, "expected -1 or at least 1 second") {
-		t.Errorf("expected an error that names the smallest interval, found %v", err)
-	}
+	assert.Error(t, err, "expected -1 or at least 1 second", "names the smallest interval")
 }
 
 // FuzzHandleNotification: anyone can send bodies. Those that are accepted contain whole keys of entities.
@@ -273,17 +260,14 @@ func FuzzHandleNotification(f *testing.F) {
 	load := newLoad(&testing.T{}, s, notifiedSet("Order_Details")...)
 	f.Fuzz(func(t *testing.T, headers, body string) {
 		wakes, err := load.p.HandleNotification(load.opened.Context, notificationOf(headers, body))
-		if (err == nil) == (len(wakes) == 0) {
-			t.Fatalf("%d wakes, %v", len(wakes), err)
-		}
+		require.True(t, (err == nil) != (len(wakes) == 0), "%d wakes, %v", len(wakes), err)
 		opened, _ := load.p.contexts.Get(load.opened.Context)
 		for _, w := range wakes {
 			if w.Token == "" {
 				continue
 			}
-			if _, err := opened.Feeds[0].Keys.ParseAddress(w.Token); err != nil {
-				t.Fatalf("token %q: %v", w.Token, err)
-			}
+			_, err := opened.Feeds[0].Keys.ParseAddress(w.Token)
+			require.NoError(t, err, "token", w.Token)
 		}
 	})
 }
@@ -341,10 +325,8 @@ func TestMissingEntities(t *testing.T) {
 				}
 				if err != nil && !isReread {
 					isNamed := strings.Contains(err.Error(), sourceconfig.NotFoundCodes)
-					if isNamed != (test.status == 400) {
-						t.Errorf("expected an error that names %s: %v, found %v", sourceconfig.NotFoundCodes,
-							test.status == 400, err)
-					}
+					assert.True(t, isNamed == (test.status == 400), "expected an error that names %s: %v, found %v",
+						sourceconfig.NotFoundCodes, test.status == 400, err)
 				}
 			})
 		}
@@ -390,9 +372,7 @@ func TestResponsesThatContradictNotifications(t *testing.T) {
 					Body: fmt.Appendf(nil, `{"d":{"ID":"1","collection":"Products","changeType":"%s",`+
 						`"__metadata":{"type":"X.Notification","links":{}},"via":{"__deferred":{`+
 						`"uri":"Products(7)"}}}}`, test.notified)})
-				if err != nil || len(wakes) != 1 {
-					t.Fatalf("expected one trigger, found %+v, %v", wakes, err)
-				}
+				require.True(t, err == nil && len(wakes) == 1, "expected one trigger, found %+v, %v", wakes, err)
 				notifiedAt := follower.now
 				reads := 0
 				follower.piece = piece
@@ -411,9 +391,8 @@ func TestResponsesThatContradictNotifications(t *testing.T) {
 					t.Errorf("expected a deleted entity: %t after %d reads, found one that exists: %t after %d",
 						test.deleted, test.reads, exists, reads)
 				}
-				if waited := follower.now - notifiedAt; test.reads > 1 && waited < 10_000 {
-					t.Errorf("unexpected second read after %d ms", waited)
-				}
+				waited := follower.now - notifiedAt
+				assert.True(t, test.reads <= 1 || waited >= 10_000, "unexpected second read after %d ms", waited)
 			})
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
@@ -77,10 +78,8 @@ func TestResponsesThatAreNoFeed(t *testing.T) {
 				err = f.catchUp(start)
 				rows = len(f.log) + len(f.faults)
 			}
-			if err == nil || !strings.Contains(err.Error(), test.message) || rows > 0 {
-				t.Errorf("%s, %s: expected %q and no rows, found %v; %d rows or faults", name, mode, test.message, err,
-					rows)
-			}
+			assert.True(t, err != nil && strings.Contains(err.Error(), test.message) && rows <= 0,
+				"%s, %s: expected %q and no rows, found %v; %d rows or faults", name, mode, test.message, err, rows)
 		}
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/wit"
@@ -63,9 +65,8 @@ func TestRowsDeletedDuringLoadBySkip(t *testing.T) {
 					if !strings.Contains(query, "$filter") {
 						seconds++
 					}
-					if request.FirstByteTimeoutMs == nil {
-						t.Errorf("too short a timeout for %s, which sorts all rows", request.Target)
-					}
+					assert.True(t, request.FirstByteTimeoutMs != nil,
+						"too short a timeout for %s, which sorts all rows", request.Target)
 				case !strings.Contains(query, "token=") && !strings.Contains(request.Target, "("):
 					loads++
 				}
@@ -80,19 +81,16 @@ func TestRowsDeletedDuringLoadBySkip(t *testing.T) {
 			}
 			noError(t, follower.catchUp(reason))
 			remaining := service.Count(test.set)
-			if loads != test.loads || seconds != test.seconds || remaining != len(isRow)-test.deleted {
-				t.Errorf("expected %d loads and %d by key, found %d and %d; %d of %d rows remain", test.loads,
-					test.seconds, loads, seconds, remaining, len(isRow))
-			}
+			assert.True(t, loads == test.loads && seconds == test.seconds && remaining == len(isRow)-test.deleted,
+				"expected %d loads and %d by key, found %d and %d; %d of %d rows remain", test.loads, test.seconds,
+				loads, seconds, remaining, len(isRow))
 			service.Each(test.set, func(_ string, fields map[string]string) {
 				if key := fields[id]; isRow[key] && follower.state["["+key+"]"] == nil {
 					t.Errorf("row %s is missing in %v", key, follower.targets)
 				}
 			})
 			marks := follower.log[len(follower.log)-1].headers[feedreader.HeaderMark]
-			if test.snapshot && marks != "end" {
-				t.Errorf("the last row of the snapshot has the mark %q", marks)
-			}
+			assert.True(t, !test.snapshot || marks == "end", "the last row of the snapshot has the mark %q", marks)
 			checkPollIsOneRequest(t, follower)
 			if test.tombstones == "on" && len(follower.state) != service.Count(test.set) {
 				t.Errorf("expected the %d rows of the service in the topic, found %d", service.Count(test.set),
@@ -121,10 +119,9 @@ func TestOffsetOfLoadBySkip(t *testing.T) {
 		wit.BooleanEntry("counted", true), wit.IntegerEntry("owed", 4711)}
 	follower.start()
 	rowCount := len(follower.log)
-	if err := follower.catchUp(start); err != nil || len(follower.log)-rowCount != service.Count("Orders") {
-		t.Errorf("expected the %d rows of the set, found %d, %v", service.Count("Orders"), len(follower.log)-rowCount,
-			err)
-	}
+	err := follower.catchUp(start)
+	assert.True(t, err == nil && len(follower.log)-rowCount == service.Count("Orders"),
+		"expected the %d rows of the set, found %d, %v", service.Count("Orders"), len(follower.log)-rowCount, err)
 	// The end of the previous load is reported in the first row of changes.
 	rowCount = len(follower.log)
 	write(t, service, "MERGE", "Orders(10250)", map[string]any{"ShipName": "Changed"})
@@ -162,9 +159,7 @@ func TestReloadWhoseLastPageIsEmpty(t *testing.T) {
 	}
 	rowCount := len(follower.log)
 	noError(t, follower.catchUp(poll))
-	if linked == "" {
-		t.Fatalf("expected an empty page: %v", follower.targets)
-	}
+	require.True(t, linked != "", "expected an empty page: %v", follower.targets)
 	// Nothing shows that its link does not count rows, so the set is read again, with its own marks.
 	load := follower.log[rowCount:]
 	for i, e := range load {
@@ -181,11 +176,10 @@ func TestReloadWhoseLastPageIsEmpty(t *testing.T) {
 	write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
 	write(t, service, "MERGE", "Products(4)", map[string]any{"ProductName": "Changed"})
 	noError(t, follower.catchUp(poll))
-	if after := follower.log[rowCount:]; len(after) != 2 || after[0].headers[feedreader.HeaderMark] != "ended" ||
-		after[0].headers[feedreader.HeaderSnapshot] != load[77].headers[feedreader.HeaderSnapshot] ||
-		len(after[1].headers) > 0 {
-		t.Errorf("expected the first row after the load to report its end, found %v", after)
-	}
+	after := follower.log[rowCount:]
+	assert.True(t, len(after) == 2 && after[0].headers[feedreader.HeaderMark] == "ended" &&
+		after[0].headers[feedreader.HeaderSnapshot] == load[77].headers[feedreader.HeaderSnapshot] &&
+		len(after[1].headers) == 0, "expected the first row after the load to report its end, found %v", after)
 }
 
 // A service that accepts a cursor's condition but ignores it would return all rows with each extraction.
@@ -207,10 +201,8 @@ func TestServiceThatIgnoresTheCursor(t *testing.T) {
 			}
 		}
 	}
-	if !errorContains(err, "accepts $filter but ignores it") || !errorContains(err, "OrderDate is") ||
-		len(load.rows) > 0 {
-		t.Errorf("expected an ignored filter and no rows, found %d rows, %v", len(load.rows), err)
-	}
+	assert.True(t, errorContains(err, "accepts $filter but ignores it") && errorContains(err, "OrderDate is") &&
+		len(load.rows) == 0, "expected an ignored filter and no rows, found %d rows, %v", len(load.rows), err)
 }
 
 // If a page of changes is never available, the changes are requested once more from their delta link, and then the feed
@@ -252,10 +244,8 @@ func TestLostPageOfChangesFailsFeed(t *testing.T) {
 				requests = 0
 				follower.start()
 				err := follower.catchUp([]wit.PollReason{poll, start}[round])
-				if err == nil || len(follower.log)-rowCount > 40 {
-					t.Fatalf("round %d: found %d rows in %d requests, %v", round, len(follower.log)-rowCount, requests,
-						err)
-				}
+				require.True(t, err != nil && len(follower.log)-rowCount <= 40,
+					"round %d: found %d rows in %d requests, %v", round, len(follower.log)-rowCount, requests, err)
 			}
 			broken = false
 			follower.start()
@@ -293,10 +283,8 @@ func TestSkipTokenLostAfterLongPreparation(t *testing.T) {
 		}
 	}
 	err := follower.catchUp(poll)
-	if prepared != 1 || lost != 1 || err != nil {
-		t.Fatalf("expected 1 response 202 and 1 lost page, found %d and %d, %v: %v", prepared, lost, err,
-			follower.targets)
-	}
+	require.True(t, prepared == 1 && lost == 1 && err == nil,
+		"expected 1 response 202 and 1 lost page, found %d and %d, %v: %v", prepared, lost, err, follower.targets)
 	follower.checkTopic(service, "Products", "ProductID", "ProductName")
 }
 
@@ -329,13 +317,11 @@ func TestTokensLostAtOnce(t *testing.T) {
 					}
 					requestCount := len(follower.targets)
 					err = follower.catchUp(reason)
-					if requests := len(follower.targets) - requestCount; requests > 20 {
-						t.Fatalf("%d requests, %v", requests, err)
-					}
+					requests := len(follower.targets) - requestCount
+					require.True(t, requests <= 20, "%d requests, %v", requests, err)
 				}
-				if !errorContains(err, "3 times") {
-					t.Fatalf("expected an error after three losses, found %v and %v", err, follower.targets)
-				}
+				require.True(t, errorContains(err, "3 times"),
+					"expected an error after three losses, found %v and %v", err, follower.targets)
 			})
 		}
 	}
@@ -351,10 +337,9 @@ func TestDeltaPageThatLinksToItself(t *testing.T) {
 		requests++
 		r.Body = next.ReplaceAllLiteral(r.Body, []byte(`rel="next" href="`+q.Target+`"`))
 	}
-	if err := follower.catchUp(start); !errorContains(err, "form a loop") || requests != 1 || len(follower.log) > 10 {
-		t.Errorf("expected an error after one request, found %d rows in %d requests, %v", len(follower.log), requests,
-			err)
-	}
+	err := follower.catchUp(start)
+	assert.True(t, errorContains(err, "form a loop") && requests == 1 && len(follower.log) <= 10,
+		"expected an error after one request, found %d rows in %d requests, %v", len(follower.log), requests, err)
 }
 
 // TestDeltaLinkWithWrongFilter: next links and delta links in delta mode that repeat the filter in another form
@@ -374,20 +359,18 @@ func TestDeltaLinkWithWrongFilter(t *testing.T) {
 			}
 			err := follower.catchUp(start)
 			if message != "" {
-				if !errorContains(err, message) {
-					t.Errorf("pages of %d, %s: found %d rows, %v", pageSize, plus, len(follower.log), err)
-				}
+				assert.True(t, errorContains(err, message),
+					"pages of %d, %s: found %d rows, %v", pageSize, plus, len(follower.log), err)
 				continue
 			}
 			noError(t, err)
 			write(t, service, "MERGE", "Products(1003)", map[string]any{"Discontinued": true})
 			noError(t, follower.catchUp(poll))
 			last := follower.targets[len(follower.targets)-1]
-			if len(follower.state) != 50 || fmt.Sprint(follower.state["[1003]"]["Discontinued"]) != "true" ||
-				!strings.Contains(last, rightFilter) {
-				t.Errorf("pages of %d, %s: %d rows, the changed one is %v\n%s", pageSize, plus, len(follower.state),
-					follower.state["[1003]"], strings.Join(follower.targets, "\n"))
-			}
+			assert.True(t, len(follower.state) == 50 &&
+				fmt.Sprint(follower.state["[1003]"]["Discontinued"]) == "true" && strings.Contains(last, rightFilter),
+				"pages of %d, %s: %d rows, the changed one is %v\n%s", pageSize, plus, len(follower.state),
+				follower.state["[1003]"], strings.Join(follower.targets, "\n"))
 		}
 	}
 }
@@ -399,7 +382,6 @@ func TestPagesReturnedTwice(t *testing.T) {
 	f := followSet(t, s, deltaSet("Orders")...)
 	f.checkTopic(s, "Orders", "OrderID", "ShipName")
 	// Nothing shows where the links of the repeated pages point, so the set is read once more after them.
-	if n := len(f.log) - 2*s.Count("Orders"); n != 20 {
-		t.Errorf("expected two pages twice, found %d rows more than in two loads", n)
-	}
+	n := len(f.log) - 2*s.Count("Orders")
+	assert.True(t, n == 20, "expected two pages twice, found %d rows more than in two loads", n)
 }

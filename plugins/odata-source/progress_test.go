@@ -4,8 +4,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/paging"
 	"github.com/culvert-project/culvert/wit"
@@ -51,9 +51,7 @@ func TestProgress(t *testing.T) {
 			want: &wit.LoadProgress{Complete: wit.Ptr("key")}},
 		"delta, of an earlier version": {offset: phase("changes", wit.BooleanEntry("rest", true))},
 	} {
-		if diff := cmp.Diff(c.want, (&plugin{}).Progress(nil, 0, c.offset)); diff != "" {
-			t.Errorf("%s (-want +got): %s", name, diff)
-		}
+		assert.Equal(t, c.want, (&plugin{}).Progress(nil, 0, c.offset), name)
 	}
 }
 
@@ -65,9 +63,7 @@ func TestFirstLoadSinceStart(t *testing.T) {
 	settings := append(set("00", "Orders"), "sap.odata#00.exec-period=60")
 	load := newLoad(t, service, settings...)
 	offset := load.readAll(nil)
-	if verdict := stringOf(offset, "complete"); verdict != paging.Unproven {
-		t.Fatalf("expected a load without proof, found %q", verdict)
-	}
+	require.Equal(t, paging.Unproven, stringOf(offset, "complete"), "a load without proof")
 	next := func(reason wit.PollReason) *wit.Fetch {
 		step, err := load.p.Next(load.opened.Context, 0, offset, reason, load.now)
 		noError(t, err)
@@ -75,9 +71,8 @@ func TestFirstLoadSinceStart(t *testing.T) {
 	}
 	load.now += 30_000
 	noError(t, load.open(settings...)) // the connector is started again
-	if fetch := next(start); fetch != nil {
-		t.Fatalf("expected no load before its time, found %+v", fetch)
-	}
+	fetch := next(start)
+	require.True(t, fetch == nil, "expected no load before its time, found %+v", fetch)
 	for n, isFirst := range []bool{true, false} {
 		load.now += 60_000
 		fetch := next(poll)
@@ -103,9 +98,8 @@ func TestRequiredProofOfChanges(t *testing.T) {
 		SkipToken: "opaque", RefuseOrderBy: true}})
 	f := newFollower(t, service, deltaSet("Orders", "sap.odata#00.completeness=require")...)
 	for _, reason := range []wit.PollReason{start, start, poll} {
-		if err := f.catchUp(reason); !errorContains(err, "sap.odata#00.completeness = warn reads it nevertheless") {
-			t.Fatalf("expected an error that names the setting, found %v", err)
-		}
+		err := f.catchUp(reason)
+		require.Error(t, err, "sap.odata#00.completeness = warn reads it nevertheless", "names the setting")
 	}
 	read := len(f.log)
 	f.settings = deltaSet("Orders", "sap.odata#00.completeness=warn")
@@ -113,9 +107,7 @@ func TestRequiredProofOfChanges(t *testing.T) {
 	write(t, service, "MERGE", "Orders(10250)", map[string]any{"ShipName": "Behind"})
 	noError(t, f.catchUp(poll))
 	f.checkTopic(service, "Orders", "OrderID", "ShipName")
-	if len(f.log) != read+1 {
-		t.Errorf("expected one change after %d rows, found %d", read, len(f.log)-read)
-	}
+	assert.True(t, len(f.log) == read+1, "expected one change after %d rows, found %d", read, len(f.log)-read)
 }
 
 // A first load of changes begins again if the session of its link has ended, whatever delta.lost specifies: nothing is
@@ -141,9 +133,8 @@ func TestFirstLoadWithoutItsSession(t *testing.T) {
 		err := f.catchUp(start)
 		if rejections > 0 {
 			fault := faultOf(err)
-			if fault.Kind != wit.ErrorGone || !strings.Contains(fault.Message, "unknown cursor") {
-				t.Errorf("expected a lost session, found %v", err)
-			}
+			assert.True(t, fault.Kind == wit.ErrorGone && strings.Contains(fault.Message, "unknown cursor"),
+				"expected a lost session, found %v", err)
 			continue
 		}
 		noError(t, err)

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	host "github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/plugins/odata/config/configtest"
@@ -59,9 +61,7 @@ func odpSet(name string, more ...string) []string {
 // noError ends the test at an unexpected error.
 func noError(t testing.TB, err error) {
 	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 }
 
 // errorContains reports whether an error contains a text. If the text is empty, it reports whether there is no error.
@@ -127,9 +127,8 @@ func tryWrite(s http.Handler, method, address string, body any) {
 // write changes an entity, and ends the test if the service rejects it.
 func write(t *testing.T, s http.Handler, method, address string, body any) {
 	t.Helper()
-	if w := sendChange(s, method, sapNorthwind+"/"+address, body); w.Code > 299 {
-		t.Fatalf("%s %s: %d %s", method, address, w.Code, w.Body)
-	}
+	w := sendChange(s, method, sapNorthwind+"/"+address, body)
+	require.True(t, w.Code <= 299, "%s %s: %d %s", method, address, w.Code, w.Body)
 }
 
 // product returns a new product.
@@ -260,9 +259,7 @@ func (r *reader) decode(page uint32, tag string, response wit.Response, end *wit
 		}
 		body = body[size:]
 		for _, row := range result.Rows {
-			if row.RowIndex < *last {
-				r.t.Fatalf("row %d after row %d", row.RowIndex, *last)
-			}
+			require.True(r.t, row.RowIndex >= *last, "row %d after row %d", row.RowIndex, *last)
 			*last = row.RowIndex
 		}
 		r.addResult(&result)
@@ -301,13 +298,9 @@ func (r *reader) addResult(p *wit.DecodeResult) {
 // read decodes a value.
 func (r *reader) read(d wit.ValueSlice, data []byte) any {
 	nodes := r.schemas[d.Schema]
-	if nodes == nil {
-		r.t.Fatalf("schema %d was not declared", d.Schema)
-	}
+	require.True(r.t, nodes != nil, "schema %d was not declared", d.Schema)
 	v, size, err := connectdata.Read(nodes, 0, data[d.Start:d.Start+d.Size])
-	if err != nil || size != int(d.Size) {
-		r.t.Fatalf("a value of %d bytes: read %d (%v)", d.Size, size, err)
-	}
+	require.True(r.t, err == nil && size == int(d.Size), "a value of %d bytes: read %d (%v)", d.Size, size, err)
 	return v
 }
 
@@ -391,9 +384,7 @@ func (l *fullLoad) readAll(offset []wit.OffsetEntry) []wit.OffsetEntry {
 // run reads one feed from an offset until it is idle or finished, or fails.
 func (l *fullLoad) run(feed uint32, offset []wit.OffsetEntry) ([]wit.OffsetEntry, error) {
 	offset, err := l.readPages(feed, offset, 2000)
-	if l.unfinished {
-		l.t.Fatal("the load does not end")
-	}
+	require.True(l.t, !l.unfinished, "the load does not end")
 	return offset, err
 }
 
@@ -428,9 +419,7 @@ func (l *fullLoad) page(feed uint32, fetch *wit.Fetch) ([]wit.OffsetEntry, error
 	if err != nil {
 		return nil, err
 	}
-	if end.Next == nil {
-		l.t.Fatal("a page ended without the next position")
-	}
+	require.True(l.t, end.Next != nil, "a page ended without the next position")
 	return *end.Next, nil
 }
 
@@ -461,14 +450,10 @@ func (l *fullLoad) poll(offset []wit.OffsetEntry) []wit.OffsetEntry {
 // checkComplete checks that as many rows arrived as the set has, each once.
 func (l *fullLoad) checkComplete(s *odatatest.Service, set string) {
 	l.t.Helper()
-	if expected := s.Count(set); len(l.rows) != expected {
-		l.t.Fatalf("expected %d rows, found %d", expected, len(l.rows))
-	}
+	require.Equal(l.t, s.Count(set), len(l.rows), "rows")
 	rows := map[string]bool{}
 	for _, r := range l.rows {
-		if rows[r] {
-			l.t.Fatalf("row %s was read twice", r)
-		}
+		require.True(l.t, !rows[r], "row %s was read twice", r)
 		rows[r] = true
 	}
 }
@@ -576,9 +561,7 @@ func (f *follower) page(fetch *wit.Fetch) (more bool, err error) {
 		f.retryMs = end.WaitMs
 		return end.More, nil // the offset does not change
 	}
-	if end.Next == nil {
-		f.t.Fatal("a page ended without the next position")
-	}
+	require.True(f.t, end.Next != nil, "a page ended without the next position")
 	if end.WaitMs > 0 {
 		f.waits++
 	}
@@ -640,17 +623,15 @@ func (f *follower) checkTopic(s *odatatest.Service, set, key, field string) {
 	f.t.Helper()
 	want := map[string]string{}
 	s.Each(set, func(_ string, fields map[string]string) { want[fields[key]] = fields[field] })
-	if len(want) != len(f.state) {
-		f.t.Errorf("expected the %d entities of the service in the topic, found %d", len(want), len(f.state))
-	}
+	assert.True(f.t, len(want) == len(f.state),
+		"expected the %d entities of the service in the topic, found %d", len(want), len(f.state))
 	for _, v := range f.state {
 		k := fmt.Sprint(v[key])
 		got := ""
 		if v[field] != nil {
 			got = fmt.Sprint(v[field])
 		}
-		if w, ok := want[k]; !ok || w != got {
-			f.t.Errorf("%s: expected %q, exists %v, found %q", k, w, ok, got)
-		}
+		w, ok := want[k]
+		assert.True(f.t, ok && w == got, "%s: expected %q, exists %v, found %q", k, w, ok, got)
 	}
 }

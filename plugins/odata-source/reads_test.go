@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/probe"
 	"github.com/culvert-project/culvert/wit"
@@ -76,18 +77,15 @@ func (c *readCase) check(t *testing.T, format string) {
 			options = append(options, option)
 		}
 	}
-	if got := strings.Join(options, "&"); got != c.wantQuery {
-		t.Errorf("expected the request\n%s, found\n%s", c.wantQuery, got)
-	}
+	got := strings.Join(options, "&")
+	assert.True(t, got == c.wantQuery, "expected the request\n%s, found\n%s", c.wantQuery, got)
 	if len(load.faults) > 0 {
 		t.Errorf("faults: %v", load.faults[0])
 	}
-	if (len(load.rows) != c.rows && c.rows >= 0) || len(load.rows) == 0 {
-		t.Errorf("expected %d rows, found %d", c.rows, len(load.rows))
-	}
-	if shown := fieldNames(load.opened.Feeds[0].Value.Nodes, 0); c.shown != "" && shown != c.shown {
-		t.Errorf("rows are %s, expected %s", shown, c.shown)
-	}
+	assert.True(t, (len(load.rows) == c.rows || c.rows < 0) && len(load.rows) != 0,
+		"expected %d rows, found %d", c.rows, len(load.rows))
+	shown := fieldNames(load.opened.Feeds[0].Value.Nodes, 0)
+	assert.True(t, c.shown == "" || shown == c.shown, "rows are %s, expected %s", shown, c.shown)
 	if c.first != "" && load.values[0] != c.first {
 		t.Errorf("the first row is %s, expected %s", load.values[0], c.first)
 	}
@@ -206,13 +204,10 @@ func TestServicesThatIgnoreOptions(t *testing.T) {
 				}
 				continue
 			}
-			if f := faultOf(err); !strings.Contains(f.Message, test.message) || f.Setting == nil ||
-				*f.Setting != test.setting {
-				t.Errorf("%s, %s: expected %s, found %v", test.name, format, test.message, err)
-			}
-			if len(load.rows) > 0 {
-				t.Errorf("%s, %s: expected no rows, found %d", test.name, format, len(load.rows))
-			}
+			f := faultOf(err)
+			assert.True(t, strings.Contains(f.Message, test.message) && f.Setting != nil && *f.Setting == test.setting,
+				"%s, %s: expected %s, found %v", test.name, format, test.message, err)
+			assert.Equal(t, 0, len(load.rows), test.name, format, "rows")
 		}
 	}
 	for _, format := range []string{"json", "atom"} {
@@ -241,9 +236,8 @@ func TestMicros(t *testing.T) {
 		{"2024-01-31T00:00:00.000003", "2024-01-31T00:00:00.123457Z"},
 	}
 	service := withMetadata(metadata, func(w http.ResponseWriter, r *http.Request) {
-		if !strings.Contains(r.Header.Get("Accept"), "atom") {
-			t.Error("unexpected Accept " + r.Header.Get("Accept"))
-		}
+		assert.True(t, strings.Contains(r.Header.Get("Accept"), "atom"),
+			"%v", "unexpected Accept "+r.Header.Get("Accept"))
 		rows := slices.Clone(times)
 		query := r.URL.Query()
 		if _, condition, ok := strings.Cut(query.Get("$filter"), "At "); ok {
@@ -271,24 +265,17 @@ func TestMicros(t *testing.T) {
 	offset := load.readAll(nil)
 	want := []string{"[1706659200000001 1706659200123456]", "[1706659200000002 1706655600500000]",
 		"[1706659200000003 1706659200123457]"}
-	if strings.Join(load.values, ",") != strings.Join(want, ",") {
-		t.Errorf("expected %v, found %v", want, load.values)
-	}
-	if len(filters) == 0 || !slices.Contains(filters, "At ge datetime'2024-01-31T00:00:00.000002'") ||
-		!slices.Contains(filters, "At ge datetime'2024-01-31T00:00:00.000003'") {
-		t.Errorf("unexpected filters %v", filters)
-	}
-	if high := stringOf(offset, "high"); high != "2024-01-31T00:00:00.123457Z" {
-		t.Errorf("unexpected cursor %v", high)
-	}
+	assert.True(t, strings.Join(load.values, ",") == strings.Join(want, ","),
+		"expected %v, found %v", want, load.values)
+	assert.True(t, len(filters) != 0 && slices.Contains(filters, "At ge datetime'2024-01-31T00:00:00.000002'") &&
+		slices.Contains(filters, "At ge datetime'2024-01-31T00:00:00.000003'"), "unexpected filters %v", filters)
+	high := stringOf(offset, "high")
+	assert.True(t, high == "2024-01-31T00:00:00.123457Z", "unexpected cursor %v", high)
 	nodes := load.opened.Feeds[0].Value.Nodes
-	if name := *nodes[nodes[0].Fields[0].Node].Name; name != wit.NameMicroTimestamp {
-		t.Errorf("unexpected schema %s", name)
-	}
+	name := *nodes[nodes[0].Fields[0].Node].Name
+	assert.True(t, name == wit.NameMicroTimestamp, "unexpected schema %s", name)
 	err := load.open(append(settings, "sap.odata.format=json")...)
-	if !errorContains(err, "sap.odata#00.format = atom with it, since JSON has milliseconds only") {
-		t.Errorf("expected an error that names atom, found %v", err)
-	}
+	assert.Error(t, err, "sap.odata#00.format = atom with it, since JSON has milliseconds only")
 }
 
 // TestDates: properties that the metadata declare as dates become dates if configured, in both formats, in filters and
@@ -317,13 +304,11 @@ func TestDates(t *testing.T) {
 		load := newLoad(t, service, join(settings, test.settings)...)
 		offset := load.readAll(nil)
 		nodes := load.opened.Feeds[0].Value.Nodes
-		if kind := *nodes[nodes[0].Fields[1].Node].Name; kind != test.kind ||
-			strings.Join(load.values, ",") != strings.Join(test.rows, ",") {
-			t.Errorf("%v: expected %s, %v, found %s, %v", test.settings, test.kind, test.rows, kind, load.values)
-		}
-		if len(test.settings) == 3 && stringOf(offset, "high") != "2024-01-31T00:00:00" {
-			t.Errorf("%v: unexpected cursor %v", test.settings, offset)
-		}
+		kind := *nodes[nodes[0].Fields[1].Node].Name
+		assert.True(t, kind == test.kind && strings.Join(load.values, ",") == strings.Join(test.rows, ","),
+			"%v: expected %s, %v, found %s, %v", test.settings, test.kind, test.rows, kind, load.values)
+		assert.True(t, len(test.settings) != 3 || stringOf(offset, "high") == "2024-01-31T00:00:00",
+			"%v: unexpected cursor %v", test.settings, offset)
 	}
 }
 
@@ -368,16 +353,14 @@ func TestZones(t *testing.T) {
 			"sap.odata#00.cursor.property=At"}, condition("0", "At", "le", "2024-03-31T02:40:00")...),
 			condition("1", "At", "ge", "2024-01-31T12:00:00+01:00"), condition("2", "From", "ge", noonText))...)
 		offset := load.readAll(nil)
-		if strings.Join(load.values, ",") != strings.Join(rows, ",") {
-			t.Errorf("%s: expected %v, found %v", format, rows, load.values)
-		}
+		assert.True(t, strings.Join(load.values, ",") == strings.Join(rows, ","),
+			"%s: expected %v, found %v", format, rows, load.values)
 		if filters[0] != "At le datetime'2024-03-31T02:40:00' and At ge datetime'2024-01-31T12:00:00' and From ge "+
 			"datetime'2024-01-31T12:00:00'" {
 			t.Errorf("%s: unexpected filter %s", format, filters[0])
 		}
-		if high := stringOf(offset, "high"); high != nightText {
-			t.Errorf("%s: unexpected cursor %v", format, high)
-		}
+		high := stringOf(offset, "high")
+		assert.True(t, high == nightText, "%s: unexpected cursor %v", format, high)
 	}
 	load := newLoad(t, service, join(berlin, []string{"sap.odata.timestamp.precision=micros"})...)
 	if _, err := load.run(0, nil); err != nil || !strings.Contains(load.values[0], " "+noonUTC+"000 ") {
@@ -388,9 +371,8 @@ func TestZones(t *testing.T) {
 		t.Errorf("a row with the local time 02:30 met a condition: %v", err)
 	}
 	err := load.open(setOf("/s", "X", "sap.odata.datetime.zone=Europe/Atlantis")...)
-	if !errorContains(err, "sap.odata.datetime.zone") || !errorContains(err, "Europe/Berlin") {
-		t.Errorf("expected an error that suggests Europe/Berlin, found %v", err)
-	}
+	assert.True(t, errorContains(err, "sap.odata.datetime.zone") && errorContains(err, "Europe/Berlin"),
+		"expected an error that suggests Europe/Berlin, found %v", err)
 }
 
 // TestFunctionImports: the entities that a function import returns are read like those of a set, including pages,
@@ -421,13 +403,10 @@ func TestFunctionImports(t *testing.T) {
 	// The doctor requests them with the same parameters.
 	options := []wit.Setting{{Name: "step", Value: "entityset /s/Rated"}}
 	output, err := load.runCommand(probe.Doctor, options, setOf("/s", "Rated", "sap.odata#00.query=rating=3")...)
-	if err != nil || !strings.Contains(output, "readable") {
-		t.Errorf("expected the doctor to report a readable set, found %s, %v", output, err)
-	}
+	assert.True(t, err == nil && strings.Contains(output, "readable"),
+		"expected the doctor to report a readable set, found %s, %v", output, err)
 	for name, want := range map[string]string{"Rated": "needs the parameter rating (Edm.Int32)",
 		"Post": "is called by POST", "One": `returns "N.T"; expected one that returns entities`} {
-		if err := load.open(setOf("/s", name)...); !errorContains(err, want) {
-			t.Errorf("%s: expected %s, found %v", name, want, err)
-		}
+		assert.ErrorOrNone(t, load.open(setOf("/s", name)...), want, name)
 	}
 }

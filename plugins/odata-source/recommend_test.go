@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/probe"
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
@@ -26,9 +28,8 @@ func validateOnline(t *testing.T, s http.Handler, settings ...string) (map[strin
 		if inquiry.Done != nil {
 			values := map[string]wit.ConfigValue{}
 			for _, value := range *inquiry.Done {
-				if _, ok := values[value.Key.Name]; ok {
-					t.Errorf("%s is repeated", value.Key.Name)
-				}
+				_, ok := values[value.Key.Name]
+				assert.True(t, !ok, "%s is repeated", value.Key.Name)
 				values[value.Key.Name] = value
 			}
 			return values, load.targets
@@ -98,13 +99,10 @@ func TestRecommendations(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			values, _ := validateOnline(t, service, test.settings...)
 			value, ok := values[test.setting]
-			if !ok || !value.Visible {
-				t.Fatalf("%s is hidden (%v)", test.setting, ok)
-			}
+			require.True(t, ok && value.Visible, "%s is hidden (%v)", test.setting, ok)
 			for _, want := range test.want {
-				if !slices.Contains(value.Recommended, want) {
-					t.Errorf("expected %s among %.300s", want, fmt.Sprint(value.Recommended))
-				}
+				assert.True(t, slices.Contains(value.Recommended, want),
+					"expected %s among %.300s", want, fmt.Sprint(value.Recommended))
 			}
 			isUnexpected := func(v string) bool { return test.notPrefix != "" && strings.HasPrefix(v, test.notPrefix) }
 			if len(value.Recommended) > test.maxCount || slices.ContainsFunc(value.Recommended, isUnexpected) {
@@ -112,9 +110,7 @@ func TestRecommendations(t *testing.T) {
 					len(value.Recommended), fmt.Sprint(value.Recommended))
 			}
 			for name, e := range values {
-				if len(e.Errors) > 0 && len(test.settings) > 2 {
-					t.Errorf("%s: %v", name, e.Errors)
-				}
+				assert.True(t, len(e.Errors) == 0 || len(test.settings) <= 2, "%s: %v", name, e.Errors)
 			}
 		})
 	}
@@ -206,14 +202,11 @@ func TestErrorsOfOnlineValidation(t *testing.T) {
 			values, _ := validateOnline(t, service, test.settings...)
 			for name, want := range test.want {
 				problems := strings.Join(values["sap.odata#00."+name].Errors, "\n")
-				if !strings.Contains(problems, want) {
-					t.Errorf("%s: expected %s, found %.600s", name, want, problems)
-				}
+				assert.True(t, strings.Contains(problems, want), "%s: expected %s, found %.600s", name, want, problems)
 			}
 			for name, e := range values {
-				if _, ok := test.want[strings.TrimPrefix(name, "sap.odata#00.")]; len(e.Errors) > 0 && !ok {
-					t.Errorf("%s: %v", name, e.Errors)
-				}
+				_, ok := test.want[strings.TrimPrefix(name, "sap.odata#00.")]
+				assert.True(t, len(e.Errors) == 0 || ok, "%s: %v", name, e.Errors)
 			}
 		})
 	}
@@ -243,11 +236,10 @@ func TestDeltaOfSetWithoutTracking(t *testing.T) {
 		settings := sapSet("00", test.set, "track-changes=1", "exec-period=5")
 		values, _ := validateOnline(t, trackingService(test.tracking), settings...)
 		e := values["sap.odata#00.track-changes"]
-		if problems := strings.Join(e.Errors, ""); !strings.Contains(problems, test.message) ||
-			(problems == "") != (test.message == "") ||
-			!strings.Contains(e.Key.Documentation, test.hint) {
-			t.Errorf("%s: expected %q, found %q; %s", test.set, test.message, problems, e.Key.Documentation)
-		}
+		problems := strings.Join(e.Errors, "")
+		assert.True(t, strings.Contains(problems, test.message) && (problems == "") == (test.message == "") &&
+			strings.Contains(e.Key.Documentation, test.hint),
+			"%s: expected %q, found %q; %s", test.set, test.message, problems, e.Key.Documentation)
 	}
 }
 
@@ -264,21 +256,18 @@ func TestNothingToRecommend(t *testing.T) {
 		})
 		values, targets := validateOnline(t, handler, sapSet("00", "Orders")...)
 		e := values["sap.odata#00.service"]
-		if len(e.Errors) > 0 || len(e.Recommended) > 0 || !strings.Contains(e.Key.Documentation,
-			"No services are suggested: ") {
-			t.Errorf("%d: expected only a hint, found %v %v %s", status, e.Errors, e.Recommended, e.Key.Documentation)
-		}
-		if len(targets) > 4 || !strings.HasPrefix(targets[0], sapNorthwind) ||
-			strings.Contains(targets[1], "$metadata") {
-			t.Errorf("%d: expected at most 4 requests, of the configured service first, found %v", status, targets)
-		}
+		assert.True(t, len(e.Errors) == 0 && len(e.Recommended) == 0 &&
+			strings.Contains(e.Key.Documentation, "No services are suggested: "),
+			"%d: expected only a hint, found %v %v %s", status, e.Errors, e.Recommended, e.Key.Documentation)
+		assert.True(t, len(targets) <= 4 && strings.HasPrefix(targets[0], sapNorthwind) &&
+			!strings.Contains(targets[1], "$metadata"),
+			"%d: expected at most 4 requests, of the configured service first, found %v", status, targets)
 	}
 	// Without the service's address, no request is sent.
 	settings := []wit.Setting{{Name: "sap.odata#00.service", Value: sapNorthwind}}
 	inquiry, err := (&plugin{}).Validate(sourceconfig.Component, settings, true, nil, nil)
-	if err != nil || inquiry.Done == nil {
-		t.Errorf("expected a result without requests, found %v %+v", err, inquiry.Pending)
-	}
+	assert.True(t, err == nil && inquiry.Done != nil,
+		"expected a result without requests, found %v %+v", err, inquiry.Pending)
 }
 
 // A catalogue that ignores $top and $filter is cut, and the work stays bounded.
@@ -306,18 +295,15 @@ func TestLargeCatalogue(t *testing.T) {
 	size := 0
 	n := 0
 	for _, e := range values {
-		if len(e.Recommended) > probe.MaxRecommended {
-			t.Errorf("%s: expected at most %d values, found %d", e.Key.Name, probe.MaxRecommended, len(e.Recommended))
-		}
+		assert.AtMost(t, probe.MaxRecommended, len(e.Recommended), e.Key.Name, "values")
 		for _, v := range e.Recommended {
 			size += len(v)
 			n++
 		}
 	}
-	if size > probe.MaxRecommendedBytes+probe.MaxRecommendedBytes/4 || n < 1000 ||
-		len(targets) > 1+2*probe.MaxServices+probe.MaxServices {
-		t.Errorf("expected at least 1000 values of limited size and requests, found %d values, %d bytes, %d requests",
-			n, size, len(targets))
-	}
+	assert.True(t, size <= probe.MaxRecommendedBytes+probe.MaxRecommendedBytes/4 && n >= 1000 &&
+		len(targets) <= 1+2*probe.MaxServices+probe.MaxServices,
+		"expected at least 1000 values of limited size and requests, found %d values, %d bytes, %d requests", n, size,
+		len(targets))
 	t.Log(time.Since(start), n, size, len(targets))
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/notifications"
 	"github.com/culvert-project/culvert/wit"
@@ -101,9 +102,7 @@ func (c *routerCase) checkLoad(t *testing.T, service *routerService) {
 	}
 	service.isAway = nil
 	offset = load.readAll(offset)
-	if len(load.rows) != 40 {
-		t.Errorf("expected 40 rows, found %d", len(load.rows))
-	}
+	assert.Equal(t, 40, len(load.rows), "rows")
 	service.isAway = isOrders
 	for subject, reason := range map[string]wit.PollReason{"next load": poll, "snapshot": {Snapshot: wit.Ptr("now")}} {
 		step, err := load.next(0, offset, reason)
@@ -260,9 +259,7 @@ func (c *outageCase) check(t *testing.T, answer outageAnswer) {
 		}
 	}
 	err := follower.catchUp(start)
-	if failure := faultOf(err); failure.Kind != answer.kind {
-		t.Errorf("expected %v, found %v (%v)", answer.kind, failure.Kind, err)
-	}
+	assert.Equal(t, answer.kind, faultOf(err).Kind, err)
 	follower.onResponse = nil
 	noError(t, follower.catchUp(start))
 	noError(t, follower.catchUp(poll))
@@ -279,9 +276,7 @@ func TestOptionRejectedByDefaultPage(t *testing.T) {
 		service := &routerService{Handler: odatatest.New(odatatest.Options{Rows: 40}), status: status, body: "no",
 			isAway: func(r *http.Request) bool { return strings.Contains(r.URL.RawQuery, "$inlinecount") }}
 		_, err := newLoad(t, service, setOf(northwind, "Orders")...).run(0, nil)
-		if err == nil || !strings.Contains(err.Error(), "sap.odata#00.count = none requests no $inlinecount") {
-			t.Errorf("%d: expected an error that names the setting, found %v", status, err)
-		}
+		assert.Error(t, err, "sap.odata#00.count = none requests no $inlinecount", status, "names the setting")
 		load := newLoad(t, service, setOf(northwind, "Orders", "sap.odata#00.count=none")...)
 		if _, err := load.run(0, nil); err != nil || len(load.rows) != 40 {
 			t.Errorf("%d: expected 40 rows, found %d (%v)", status, len(load.rows), err)

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/notifications"
 	"github.com/culvert-project/culvert/wit"
@@ -50,9 +52,7 @@ func (c *storeCase) check(t *testing.T) {
 		follower.kill = 45 // pieces
 	}
 	err = follower.catchUp(start)
-	if (err != nil) != c.duringLoad || (c.duringLoad && follower.stored == nil) {
-		t.Fatal(err)
-	}
+	require.True(t, (err != nil) == c.duringLoad && (!c.duringLoad || follower.stored != nil), "%v", err)
 	changeProducts(t, service)
 	follower.kill = -1
 	follower.start()
@@ -62,16 +62,14 @@ func (c *storeCase) check(t *testing.T) {
 			c.onResponse(r)
 		}
 	}
-	if err = follower.catchUp(start); !errorContains(err, c.message) {
-		t.Fatalf("expected %q, found %v", c.message, err)
-	}
+	err = follower.catchUp(start)
+	require.ErrorOrNone(t, err, c.message)
 	if c.message != "" {
 		return
 	}
 	if c.isUnrelated {
-		if strings.Contains(strings.Join(follower.targets, " "), "/Products") {
-			t.Errorf("expected no request for products, found\n%s", strings.Join(follower.targets, "\n"))
-		}
+		assert.True(t, !strings.Contains(strings.Join(follower.targets, " "), "/Products"),
+			"expected no request for products, found\n%s", strings.Join(follower.targets, "\n"))
 		return
 	}
 	if c.reload {
@@ -108,10 +106,9 @@ func (c *storeCase) checkRequests(t *testing.T, follower *follower) {
 		}
 	}
 	const changed = 22
-	if (!c.reload && entities != changed) || (pages > 0) != (c.reload || c.duringLoad) {
-		t.Errorf("expected %d entities, and pages if needed, found %d and %d:\n%s", changed, entities, pages,
-			strings.Join(follower.targets, "\n"))
-	}
+	assert.True(t, (c.reload || entities == changed) && (pages > 0) == (c.reload || c.duringLoad),
+		"expected %d entities, and pages if needed, found %d and %d:\n%s", changed, entities, pages,
+		strings.Join(follower.targets, "\n"))
 }
 
 // Changes that were not notified while the connector was stopped are found in SAP's notification store. Each entity is
@@ -170,7 +167,6 @@ func TestStoreNeedsItsOwnSubscription(t *testing.T) {
 		_, err := newFollower(t, service, notifiedSet("Products", settings...)...).subscribe("/c/Products")
 		noError(t, err)
 	}
-	if n := service.Ledger().Subscribed; n != 6 {
-		t.Errorf("expected new subscriptions with the store, found %d created", n)
-	}
+	n := service.Ledger().Subscribed
+	assert.True(t, n == 6, "expected new subscriptions with the store, found %d created", n)
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/paging"
 )
@@ -61,9 +62,8 @@ func TestTimeSlices(t *testing.T) {
 		if err != nil || len(load.rows) != len(plain.rows) || len(plain.rows) < 100 || len(plain.rows) == rows {
 			t.Errorf("%s: expected %d rows, found %d, %v", test.name, len(plain.rows), len(load.rows), err)
 		}
-		if heeded := paging.LookupText(offset, "applied"); heeded != "sap.odata#00.filter#1.option," {
-			t.Errorf("%s: expected the condition among those that are heeded, found %q", test.name, heeded)
-		}
+		heeded := paging.LookupText(offset, "applied")
+		assert.Equal(t, "sap.odata#00.filter#1.option,", heeded, test.name, "the condition among those that are heeded")
 		if again := load.poll(offset); again == nil || len(load.rows) != len(plain.rows) {
 			t.Errorf("%s: expected %d rows of a second load, found %d", test.name, len(plain.rows), len(load.rows))
 		}
@@ -81,9 +81,8 @@ func TestTimeSlicesByCursor(t *testing.T) {
 	offset := load.readAll(nil)
 	load.service = timeSlices(date, shown, "", options)
 	load.poll(offset)
-	if n := len(load.rows); n < 100 || n > 2000 {
-		t.Errorf("expected the rows of the look-back, found %d", n)
-	}
+	n := len(load.rows)
+	assert.True(t, n >= 100 && n <= 2000, "expected the rows of the look-back, found %d", n)
 }
 
 // A condition is not taken for applied if nothing shows it: the request without it is rejected, a row cannot be
@@ -138,8 +137,7 @@ func TestConditionThatMayBeIgnored(t *testing.T) {
 		}
 		load := newLoad(t, timeSlices(late, `${1}"Elsewhere"`, "", options), settings...)
 		_, err := load.readPages(0, nil, 20)
-		if errorContains(err, "which exactly-once excludes") != isExactlyOnce || len(load.rows) == 0 {
-			t.Errorf("exactly once %v: found %d rows, %v", isExactlyOnce, len(load.rows), err)
-		}
+		assert.True(t, errorContains(err, "which exactly-once excludes") == isExactlyOnce && len(load.rows) != 0,
+			"exactly once %v: found %d rows, %v", isExactlyOnce, len(load.rows), err)
 	}
 }

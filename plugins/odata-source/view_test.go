@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -72,21 +72,15 @@ func TestViewWithParameters(t *testing.T) {
 	const rows, name = 25_000, "ZC_X(P_Date=datetime'2024-01-31T00:00:00',P_Count=7)/Set"
 	load := loadSet(t, viewService(rows), set("00", name)...)
 	for i, row := range load.rows {
-		if row != fmt.Sprintf("[%d]", i+1) {
-			t.Fatalf("row %d: found key %s", i, row)
-		}
+		require.True(t, row == fmt.Sprintf("[%d]", i+1), "row %d: found key %s", i, row)
 	}
-	if len(load.rows) != rows || len(load.targets) < rows/100 {
-		t.Errorf("expected %d rows, found %d with %d requests", rows, len(load.rows), len(load.targets))
-	}
+	assert.True(t, len(load.rows) == rows && len(load.targets) >= rows/100,
+		"expected %d rows, found %d with %d requests", rows, len(load.rows), len(load.targets))
 	f := load.opened.Feeds[0]
-	if diff := cmp.Diff([]wit.OffsetEntry{wit.StringEntry("service", "/V2/Northwind/Northwind.svc"),
-		wit.StringEntry("entityset", name)}, f.Partition); diff != "" {
-		t.Error(diff)
-	}
-	if !strings.Contains(f.Fingerprint, "ZC_X(P_Date=datetime'2024-01-31T00%3A00%3A00',P_Count=7L)/Set") {
-		t.Errorf("expected the parameters in the fingerprint %s", f.Fingerprint)
-	}
+	assert.Equal(t, []wit.OffsetEntry{wit.StringEntry("service", "/V2/Northwind/Northwind.svc"),
+		wit.StringEntry("entityset", name)}, f.Partition)
+	assert.True(t, strings.Contains(f.Fingerprint, "ZC_X(P_Date=datetime'2024-01-31T00%3A00%3A00',P_Count=7L)/Set"),
+		"expected the parameters in the fingerprint %s", f.Fingerprint)
 }
 
 // Commands that show a set's rows also show the rows of a view.
@@ -95,9 +89,8 @@ func TestPeekIntoAView(t *testing.T) {
 	l := newLoad(t, viewService(3), set("00", name)...)
 	document, err := l.runCommand("peek", []wit.Setting{{Name: "s", Value: northwind}, {Name: "e", Value: name},
 		{Name: "n", Value: "2"}})
-	if err != nil || !strings.Contains(document, `"rows":[{"ID":1,"Amount":1.50},{"ID":2,`) {
-		t.Errorf("expected two rows, found %s (%v)", document, err)
-	}
+	assert.True(t, err == nil && strings.Contains(document, `"rows":[{"ID":1,"Amount":1.50},{"ID":2,`),
+		"expected two rows, found %s (%v)", document, err)
 }
 
 // Parameters are checked against the metadata.
@@ -114,9 +107,8 @@ func TestParametersOfAView(t *testing.T) {
 		"ZC_XY(P_Date=datetime'2024-01-31T00:00:00',P_Count=7)/Set": "Entity set ZC_XY isn't in $metadata",
 	} {
 		err := newUnopened(t, viewService(1)).open(set("00", name)...)
-		if f, ok := err.(*wit.Error); !ok || f.Kind != wit.ErrorConfig || !strings.Contains(f.Message, want) ||
-			*f.Setting != "sap.odata#00.entityset" {
-			t.Errorf("%s: expected %q, found %v", name, want, err)
-		}
+		f, ok := err.(*wit.Error)
+		assert.True(t, ok && f.Kind == wit.ErrorConfig && strings.Contains(f.Message, want) &&
+			*f.Setting == "sap.odata#00.entityset", "%s: expected %q, found %v", name, want, err)
 	}
 }

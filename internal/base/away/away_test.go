@@ -37,9 +37,8 @@ func TestOutageIsTwoLines(t *testing.T) {
 		p.Back(log, time.Now(), "back", "who", "it")
 		p.Back(log, time.Now(), "back")
 		assert.Equal(t, true, p.Since().IsZero())
-		if lost(during, "") || lost(time.Now(), "") {
-			t.Error("expected attempts of the last outage, and of the moment after it, not to be logged")
-		}
+		assert.True(t, !lost(during, "") && !lost(time.Now(), ""),
+			"expected attempts of the last outage, and of the moment after it, not to be logged")
 		assert.Equal(t, false, p.Since().IsZero(), "a partner that is unreachable again immediately")
 		p.Back(log, time.Now().Add(1), "back")
 		assert.Equal(t, true, p.Since().IsZero())

@@ -251,9 +251,7 @@ func TestDaysOfTenYears(t *testing.T) {
 func assertNoDay(t *testing.T, c *calendar, err error) {
 	t.Helper()
 	for day := time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC); day.Year() < 2100; day = day.AddDate(0, 0, 1) {
-		if c.hasDay(day) {
-			t.Fatalf("%s: expected %v, found %v", c.expression, day, err)
-		}
+		require.True(t, !c.hasDay(day), "%s: expected %v, found %v", c.expression, day, err)
 	}
 }
 
@@ -304,9 +302,8 @@ func compareMinutes(t *testing.T, s *Schedule, c *calendar, from time.Time, minu
 			continue
 		}
 		next, ok := s.Next(after)
-		if !ok || !next.Equal(instant) {
-			t.Fatalf("%s after %v: expected %v, found %v", c.expression, after, instant, next)
-		}
+		require.True(t, ok && next.Equal(instant),
+			"%s after %v: expected %v, found %v", c.expression, after, instant, next)
 		after = instant
 	}
 	if next, ok := s.Next(after); ok && next.Before(end) {

@@ -33,9 +33,7 @@ func TestNext(t *testing.T) {
 		if start, ok := s.Next(after); ok {
 			next = start.UTC().Format(time.RFC3339)
 		}
-		if next != c.next {
-			t.Errorf("%s: expected %s, found %s", c.text, c.next, next)
-		}
+		assert.Equal(t, c.next, next, c.text)
 	}
 	for text, want := range map[string]string{
 		"":                           "expected six fields",
@@ -56,9 +54,8 @@ func TestNext(t *testing.T) {
 		"0 0 0 29 2 ? 2025-2027":     "found none in \"0 0 0 29 2 ? 2025-2027\"",
 		"0 0 0 ? 2 1#5 2027":         "found none",
 	} {
-		if _, err := Parse(text); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: expected %s, found %v", text, want, err)
-		}
+		_, err := Parse(text)
+		assert.Error(t, err, want, text)
 	}
 }
 
@@ -132,23 +129,18 @@ func TestDaylightSavingChanges(t *testing.T) {
 		instant := c.after
 		for range strings.Fields(c.want) {
 			next, ok := s.Next(instant)
-			if !ok || !next.After(instant) {
-				t.Fatalf("%s: expected a start after %v, found %v", c.text, instant, next)
-			}
+			require.True(t, ok && next.After(instant), "%s: expected a start after %v, found %v", c.text, instant, next)
 			instant = next
 			starts = append(starts, instant.UTC().Format("15:04"))
 		}
-		if got := strings.Join(starts, " "); got != c.want {
-			t.Errorf("%s: expected %s, found %s", c.text, c.want, got)
-		}
+		assert.Equal(t, c.want, strings.Join(starts, " "), c.text)
 	}
 	// in the repeated hour
 	for _, text := range []string{"0 */30 2 * * ? Europe/Berlin", "0 */10 * * * ? Europe/Berlin"} {
 		s, _ := Parse(text)
 		instant := time.Date(2024, 10, 27, 1, 15, 0, 0, time.UTC)
-		if next, ok := s.Next(instant); !ok || !next.After(instant) {
-			t.Errorf("%s: %v is not after %v", text, next, instant)
-		}
+		next, ok := s.Next(instant)
+		assert.True(t, ok && next.After(instant), "%s: %v is not after %v", text, next, instant)
 	}
 }
 
@@ -164,8 +156,7 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		after := time.Date(2024, 3, 30, 12, 0, 0, 0, time.UTC)
-		if next, ok := s.Next(after); ok && !next.After(after) {
-			t.Errorf("%q: %v is not after %v", text, next, after)
-		}
+		next, ok := s.Next(after)
+		assert.True(t, !ok || next.After(after), "%q: %v is not after %v", text, next, after)
 	})
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 )
 
 // Starts are the same as in Quartz, except for expressions with starts in all hours when clocks go back: Quartz skips
@@ -39,9 +40,7 @@ func TestRealQuartz(t *testing.T) {
 	java.Stdin = strings.NewReader(strings.Join(lines, "\n") + "\n")
 	java.Stderr = &stderr
 	out, err := java.Output()
-	if err != nil {
-		t.Fatalf("Java: %v\n%s", err, stderr.Bytes())
-	}
+	require.True(t, err == nil, "Java: %v\n%s", err, stderr.Bytes())
 	results := strings.Split(strings.TrimSuffix(string(out), "\n"), "\n")
 	assert.Equal(t, len(lines), len(results))
 	for i, line := range lines {
@@ -73,9 +72,7 @@ func isAfterHalfHour(text string) bool {
 func randomStart(t *testing.T, r *rand.Rand, zoneName string, atBeginning bool) time.Time {
 	t.Helper()
 	zone, err := time.LoadLocation(zoneName)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	month := time.Date(2024+r.IntN(10), time.Month(1+r.IntN(12)), 1, 0, 0, 0, 0, zone)
 	if _, change := month.ZoneBounds(); !change.IsZero() && !atBeginning {
 		return change.Add(-3 * time.Hour).UTC()

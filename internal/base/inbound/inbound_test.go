@@ -6,6 +6,9 @@ import (
 	"io"
 	"testing"
 	"testing/iotest"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 )
 
 // A body that could not be read uses no memory while its connection is drained.
@@ -25,16 +28,12 @@ func TestFailedBodyUsesNoMemory(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			var bodies Bodies
 			data, release, err := bodies.Read(test.body, test.limit)
-			if !errors.Is(err, test.err) {
-				t.Fatalf("expected error %v, found %v", test.err, err)
-			}
+			require.ErrorIs(t, err, test.err, "error", test.err)
 			if inUse := bodies.InUse(); inUse != int64(cap(data)) || (err != nil) != (inUse == 0) {
 				t.Errorf("expected the memory of the body, or none after an error, found %d bytes", inUse)
 			}
 			release()
-			if inUse := bodies.InUse(); inUse != 0 {
-				t.Errorf("expected no memory after release, found %d bytes", inUse)
-			}
+			assert.Equal(t, 0, bodies.InUse(), "memory after release: bytes")
 		})
 	}
 }

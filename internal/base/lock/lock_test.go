@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
@@ -19,22 +20,15 @@ func TestLockIsExclusive(t *testing.T) {
 	require.NoError(t, err)
 	_, err = Acquire(name)
 	want := fmt.Sprintf("(process %d)", os.Getpid())
-	if !errors.Is(err, ErrLocked) || !strings.HasSuffix(err.Error(), want) {
-		t.Errorf("expected it to be locked %s, found %v", want, err)
-	}
-	if err := first.Release(); err != nil {
-		t.Error(err)
-	}
+	assert.True(t, errors.Is(err, ErrLocked) && strings.HasSuffix(err.Error(), want),
+		"expected it to be locked %s, found %v", want, err)
+	assert.NoError(t, first.Release())
 	second, err := Acquire(name)
-	if err != nil {
-		t.Fatalf("expected it to be unlocked, found %v", err)
-	}
+	require.NoError(t, err, "it to be unlocked")
 	second.Release()
 	if _, err := Acquire(filepath.Join(name, "below")); err == nil || errors.Is(err, ErrLocked) {
 		t.Errorf("expected another error for a file that cannot be created, found %v", err)
 	}
 	var nilLock *Lock
-	if err := nilLock.Release(); err != nil {
-		t.Error(err)
-	}
+	assert.NoError(t, nilLock.Release())
 }

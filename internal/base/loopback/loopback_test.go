@@ -3,6 +3,7 @@ package loopback_test
 import (
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/loopback"
 )
 
@@ -21,8 +22,6 @@ func TestIs(t *testing.T) {
 		"::1%eth0":          false,
 		"example":           false,
 	} {
-		if loopback.Is(host) != want {
-			t.Errorf("%q: expected a loopback host: %v, found %v", host, want, !want)
-		}
+		assert.True(t, loopback.Is(host) == want, "%q: expected a loopback host: %v, found %v", host, want, !want)
 	}
 }

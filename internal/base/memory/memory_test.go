@@ -16,9 +16,7 @@ func TestSharesFitIntoTheLimit(t *testing.T) {
 	for _, limit := range []int64{256 << 20, 512 << 20, 1 << 30, 64 << 30} {
 		b := New(limit)
 		sum := 2*b.Plugins() + b.Rows().Part() + b.Fetched().Part() + int64(b.Chunks())*chunkBytes + b.Spare().bytes
-		if sum > limit*25/32 {
-			t.Errorf("limit %d: expected shares of at most 25/32, found %d", limit, sum)
-		}
+		assert.True(t, sum <= limit*25/32, "limit %d: expected shares of at most 25/32, found %d", limit, sum)
 		if b.Instance()*2 > b.Plugins() {
 			t.Errorf("limit %d: expected room for two instances of %d, found %d", limit, b.Instance(), b.Plugins())
 		}

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/pause"
 )
 
@@ -24,9 +25,8 @@ func TestFor(t *testing.T) {
 		if err := pause.For(ctx, time.Hour); err != enough || time.Since(began) != time.Minute+time.Second {
 			t.Errorf("expected the cause after a second, found %v after %v", err, time.Since(began)-time.Minute)
 		}
-		if err := pause.For(ctx, 0); err != enough {
-			t.Errorf("expected the cause, found %v", err)
-		}
+		err := pause.For(ctx, 0)
+		assert.True(t, err == enough, "expected the cause, found %v", err)
 	})
 }
 

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
 )
 
 // Retry-After is a number of seconds or a date. Long pauses are limited.
@@ -25,8 +27,6 @@ func TestRetryAfter(t *testing.T) {
 		"9223372036854775807": maxRetryAfter * time.Second,
 		now.AddDate(200, 0, 0).Format(http.TimeFormat): maxRetryAfter * time.Second,
 	} {
-		if got := RetryAfter(value, now); got != want {
-			t.Errorf("%q: expected %v, found %v", value, want, got)
-		}
+		assert.Equal(t, want, RetryAfter(value, now), value)
 	}
 }

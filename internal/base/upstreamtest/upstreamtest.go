@@ -7,6 +7,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 )
 
 // List is a section of the list: which of our tests corresponds to which method of Kafka's.
@@ -29,13 +32,9 @@ type List struct {
 func (l List) Check(t *testing.T) {
 	t.Helper()
 	list, err := os.ReadFile(filepath.Join(l.Root, "testdata/upstream-cases.txt"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	_, section, ok := strings.Cut(string(list), "# area: "+l.Area)
-	if !ok {
-		t.Fatalf("expected the section of %s", l.Area)
-	}
+	require.True(t, ok, "expected the section of %s", l.Area)
 	section, _, _ = strings.Cut(section, "\n# area: ")
 	var tests strings.Builder
 	for _, folder := range l.Tests {
@@ -47,9 +46,7 @@ func (l List) Check(t *testing.T) {
 			tests.Write(b)
 			return err
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 	}
 	count := 0
 	for _, line := range strings.Split(section, "\n")[1:] {
@@ -66,19 +63,15 @@ func (l List) Check(t *testing.T) {
 			continue
 		case l.Case == nil || strings.HasPrefix(name, "Test"):
 			for test := range strings.SplitSeq(name, ", ") {
-				if !strings.Contains(tests.String(), "func "+test+"(") {
-					t.Errorf("%s: expected a test %s, found none", method, test)
-				}
+				assert.True(t, strings.Contains(tests.String(), "func "+test+"("),
+					"%s: expected a test %s, found none", method, test)
 			}
 		}
 		if l.Case == nil {
 			continue
 		}
-		if missing := l.Case(method, name); missing != "" {
-			t.Errorf("%s: %s", method, missing)
-		}
+		missing := l.Case(method, name)
+		assert.True(t, missing == "", "%s: %s", method, missing)
 	}
-	if count < l.Least {
-		t.Errorf("expected all methods, found %d", count)
-	}
+	assert.AtLeast(t, l.Least, count, "all methods")
 }

@@ -53,9 +53,8 @@ func TestWatch(t *testing.T) {
 		link("..2", filepath.Join(kubernetes, "..data_tmp"))
 		require.NoError(t, os.Rename(filepath.Join(kubernetes, "..data_tmp"), filepath.Join(kubernetes, "..data")))
 	})
-	if text, _ := os.ReadFile(filepath.Join(kubernetes, "password")); string(text) != "two" {
-		t.Errorf("expected the content two through the link, found %q", text)
-	}
+	text, _ := os.ReadFile(filepath.Join(kubernetes, "password"))
+	assert.True(t, string(text) == "two", "expected the content two through the link, found %q", text)
 }
 
 // A stamp depends on contents, not on times.

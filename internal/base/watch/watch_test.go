@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
@@ -27,20 +28,14 @@ func TestDebounce(t *testing.T) {
 			}
 		}
 		time.Sleep(time.Hour)
-		if hasFired() {
-			t.Error("expected no report without an event")
-		}
+		assert.True(t, !hasFired(), "expected no report without an event")
 		for range 3 {
 			d.observe()
 			time.Sleep(Settle / 2)
-			if hasFired() {
-				t.Error("expected no report between the events")
-			}
+			assert.True(t, !hasFired(), "expected no report between the events")
 		}
 		time.Sleep(Settle)
-		if !hasFired() {
-			t.Error("expected a report after the last event")
-		}
+		assert.True(t, hasFired(), "expected a report after the last event")
 		const events = 200
 		reports := 0
 		for range events {
@@ -51,17 +46,12 @@ func TestDebounce(t *testing.T) {
 			}
 		}
 		const maxReports = events / 2 / delayFactor // two events in each settle period
-		if reports < maxReports-1 || reports > maxReports {
-			t.Errorf("with continuous events: expected %d reports or one less, found %d", maxReports, reports)
-		}
+		assert.True(t, reports >= maxReports-1 && reports <= maxReports,
+			"with continuous events: expected %d reports or one less, found %d", maxReports, reports)
 		time.Sleep(Settle)
-		if !hasFired() {
-			t.Error("expected a report after the last of the continuous events")
-		}
+		assert.True(t, hasFired(), "expected a report after the last of the continuous events")
 		time.Sleep(time.Hour)
-		if hasFired() {
-			t.Error("expected one report, found two")
-		}
+		assert.True(t, !hasFired(), "expected one report, found two")
 	})
 }
 
@@ -84,7 +74,5 @@ func TestWritten(t *testing.T) {
 			t.Fatal("expected to see the file written")
 		}
 	}
-	if f.Written(filepath.Join(dir, "b")) {
-		t.Error("expected another file not to be written")
-	}
+	assert.True(t, !f.Written(filepath.Join(dir, "b")), "expected another file not to be written")
 }

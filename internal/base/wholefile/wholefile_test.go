@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
@@ -19,15 +20,13 @@ func TestReplace(t *testing.T) {
 	for _, want := range []string{"one", "another"} {
 		for _, write := range []func(string, []byte) error{Write, WriteSynced} {
 			require.NoError(t, write(path, []byte(want)))
-			if got, err := os.ReadFile(path); err != nil || string(got) != want {
-				t.Errorf("expected %q, found %q, %v", want, got, err)
-			}
+			got, err := os.ReadFile(path)
+			assert.True(t, err == nil && string(got) == want, "expected %q, found %q, %v", want, got, err)
 		}
 	}
 	expectOnlyFile(t, path)
-	if err := Write(filepath.Join(t.TempDir(), "missing", "a"), nil); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("expected that there is no such folder, found %v", err)
-	}
+	err := Write(filepath.Join(t.TempDir(), "missing", "a"), nil)
+	assert.ErrorIs(t, err, os.ErrNotExist, "that there is no such folder")
 }
 
 // Of concurrent creations one succeeds, also without links.
@@ -63,9 +62,8 @@ func TestNew(t *testing.T) {
 // expectOnlyFile checks that the folder of a file contains nothing else.
 func expectOnlyFile(t *testing.T, path string) {
 	t.Helper()
-	if files, err := os.ReadDir(filepath.Dir(path)); err != nil || len(files) != 1 {
-		t.Errorf("expected one file, found %v, %v", files, err)
-	}
+	files, err := os.ReadDir(filepath.Dir(path))
+	assert.True(t, err == nil && len(files) == 1, "expected one file, found %v, %v", files, err)
 }
 
 // Old temporary files are removed; new ones and other files are not.
@@ -88,7 +86,6 @@ func TestClean(t *testing.T) {
 	for _, e := range entries {
 		names = append(names, e.Name())
 	}
-	if want := []string{".culvert-new-2", ".new-3", "a.properties"}; err != nil || !slices.Equal(names, want) {
-		t.Errorf("expected %q, found %q %v", want, names, err)
-	}
+	want := []string{".culvert-new-2", ".new-3", "a.properties"}
+	assert.True(t, err == nil && slices.Equal(names, want), "expected %q, found %q %v", want, names, err)
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/base/logtest"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/check"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/kafka"
@@ -40,21 +41,15 @@ func New(t testing.TB, modules map[string][]byte) *Bench {
 	b.Logger = b.Log.Logger(slog.LevelInfo)
 	dir := t.TempDir()
 	for name, module := range modules {
-		if err := os.WriteFile(filepath.Join(dir, name+".wasm"), module, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name+".wasm"), module, 0o600))
 	}
 	registry := record.NewRegistry()
 	manager, err := plugin.New(context.Background(), plugin.Options{Folders: []string{dir}, Registry: registry,
 		Logger: b.Logger, CacheDir: guesttest.Code(t)})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(func() { manager.Close() })
 	worker, problems := config.NewWorker("", nil, nil, nil)
-	if len(problems) > 0 {
-		t.Fatal(problems)
-	}
+	require.True(t, len(problems) == 0, "%v", problems)
 	b.Checker = check.Checker{Worker: worker, Plugins: manager, Kafka: kafka.Defaults(), Embedded: true,
 		Registry: registry}
 	return b
@@ -71,9 +66,8 @@ func (b *Bench) Connector(t testing.TB, lines ...string) *config.Connector {
 	t.Helper()
 	entries, problems := config.Read("c.properties", []byte(strings.Join(lines, "\n")))
 	c, connectorProblems := config.NewConnector("c.properties", entries, b.Checker.Worker.Providers)
-	if allProblems := append(problems, connectorProblems...); len(allProblems) > 0 {
-		t.Fatal(allProblems)
-	}
+	allProblems := append(problems, connectorProblems...)
+	require.True(t, len(allProblems) == 0, "%v", allProblems)
 	return c
 }
 

@@ -91,9 +91,7 @@ func TestRecordsMatchKafkaConnect(t *testing.T) {
 	for _, c := range kafkaRecords {
 		want := records(c.key + " " + c.value)[0]
 		ours := c.ours()
-		if len(ours) != 1 {
-			t.Fatalf("%s: expected one record, found %d", c.name, len(ours))
-		}
+		require.Equal(t, 1, len(ours), c.name, "record")
 		got := ours[0]
 		assert.Equal(t, want.Key, got.Key, c.name)
 		assert.Equal(t, want.Value == nil, got.Value == nil, c.name, "is a deletion")
@@ -418,29 +416,21 @@ func TestCompactionKeepsTaskConfigsConsistent(t *testing.T) {
 		assert.Equal(t, want.Targets, got.Targets, seed)
 		assert.Equal(t, want.Offset, got.Offset, seed)
 		for name := range want.ConfigOffsets {
-			if !reflect.DeepEqual(full.connectors[name].settings, s.connectors[name].settings) {
-				t.Errorf("seed %d: %s: expected %v, found %v", seed, name, full.connectors[name].settings,
-					s.connectors[name].settings)
-			}
+			assert.Equal(t, full.connectors[name].settings, s.connectors[name].settings, "seed", seed, name)
 			if got.Incomplete[name] {
 				incomplete++
 			}
 		}
 		for name, tasks := range got.Tasks {
-			if !reflect.DeepEqual(want.Tasks[name], tasks) {
-				t.Errorf("seed %d: %s: expected tasks %v or none, found %v", seed, name, want.Tasks[name], tasks)
-			}
+			assert.True(t, reflect.DeepEqual(want.Tasks[name], tasks),
+				"seed %d: %s: expected tasks %v or none, found %v", seed, name, want.Tasks[name], tasks)
 			for _, settings := range tasks.Settings {
 				assert.Equal(t, tasks.Settings[0]["set"], settings["set"], seed)
 			}
 		}
-		if t.Failed() {
-			t.Fatalf("seed %d: %v", seed, remaining)
-		}
+		require.True(t, !t.Failed(), "seed %d: %v", seed, remaining)
 	}
-	if incomplete < 20 {
-		t.Errorf("expected histories with incomplete sets, found %d", incomplete)
-	}
+	assert.AtLeast(t, 20, incomplete, "histories with incomplete sets")
 }
 
 // FuzzTopicState applies any records: applied records are reported as changes, and skipped records leave no trace.
@@ -459,14 +449,11 @@ func FuzzTopicState(f *testing.F) {
 		if err != nil {
 			want, _ := applyAll(log)
 			want.next = 8
-			if change != (Change{}) || !reflect.DeepEqual(contents(want), contents(s)) {
-				t.Errorf("expected no change, found %v", change)
-			}
+			assert.True(t, change == (Change{}) && reflect.DeepEqual(contents(want), contents(s)),
+				"expected no change, found %v", change)
 			return
 		}
-		if snapshot := s.Snapshot(); snapshot.Offset != 8 {
-			t.Errorf("expected offset 8, found %d", snapshot.Offset)
-		}
+		assert.Equal(t, 8, s.Snapshot().Offset, "offset")
 		if kind, name := r.Kind(); kind == KindConnector && s.connectors[name] != nil {
 			copied := NewState()
 			_, err := copied.Apply(ConnectorRecord(name, s.connectors[name].settings))

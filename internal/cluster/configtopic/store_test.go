@@ -102,9 +102,7 @@ func TestPutIsReadableAndLeaderWritesTogether(t *testing.T) {
 	assert.Equal(t, map[string]string{"name": "a", "x": "1"}, snapshot.Connectors[0].Raw())
 	assert.Equal(t, "configs: connector-a", snapshot.Connectors[0].File)
 	assert.Equal(t, true, &snapshot.Connectors[0].Entries[0] == &before.Connectors[0].Entries[0])
-	if len(before.Tasks) > 0 {
-		t.Error("expected a snapshot not to change")
-	}
+	assert.True(t, len(before.Tasks) == 0, "expected a snapshot not to change")
 	require.NoError(t, l.Delete(ctx, "a"))
 	snapshot, _ = l.Snapshot()
 	assert.Equal(t, 0, len(snapshot.Connectors)+len(snapshot.Targets)+len(snapshot.Tasks)+len(snapshot.ConfigOffsets))
@@ -166,10 +164,9 @@ func TestReferencesInTheTopic(t *testing.T) {
 	record := `connector-a {"properties":{"name":"other","x":"${file:` + file + `:k}"}}`
 	withoutProviders := topicStore(newWorker(t, ""), discard, nil, record)
 	snapshot, _ := withoutProviders.Snapshot()
-	if c := snapshot.Connectors[0]; c.Problems.Err() == nil ||
-		!strings.Contains(c.Problems[0].Text, "config.providers=file") {
-		t.Errorf("expected the provider to be rejected, found %v", c.Problems)
-	}
+	c := snapshot.Connectors[0]
+	assert.True(t, c.Problems.Err() != nil && strings.Contains(c.Problems[0].Text, "config.providers=file"),
+		"expected the provider to be rejected, found %v", c.Problems)
 	w := newWorker(t, "config.providers=file\nconfig.providers.file.class="+
 		"org.apache.kafka.common.config.provider.FileConfigProvider"+
 		"\nconfig.providers.file.param.allowed.paths="+dir)

@@ -114,17 +114,13 @@ func TestPointsOfAYoungHistory(t *testing.T) {
 		h := historyOf(samples)
 		c := Charts(&h, "rows", func(float64) string { return "" })[0]
 		assert.Equal(t, want, countPoints(c), samples, "samples")
-		if !c.To.After(c.From) {
-			t.Errorf("%d samples: expected a range, found %v", samples, c.From)
-		}
+		assert.True(t, c.To.After(c.From), "%d samples: expected a range, found %v", samples, c.From)
 	}
 }
 
 // The maximum is 1, 2, 4 or 8 times a power of ten.
 func TestMaximumOfAChartIsRound(t *testing.T) {
 	for value, want := range map[float64]float64{0: 1, 0.3: 0.4, 1: 1, 3: 4, 9: 10, 41: 80, 81_200: 100_000} {
-		if got := roundMaximum(value); got != want {
-			t.Errorf("%v: expected %v, found %v", value, want, got)
-		}
+		assert.Equal(t, want, roundMaximum(value), value)
 	}
 }

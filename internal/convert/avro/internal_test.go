@@ -10,6 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/sr/srfake"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/convert/conversion"
 	"github.com/culvert-project/culvert/internal/convert/registry"
@@ -50,10 +51,9 @@ func TestCachedAvroSchemasAreBounded(t *testing.T) {
 		maxEncoders = max(maxEncoders, len(converter.encoders.Entries))
 		maxDecoders = max(maxDecoders, len(converter.DecoderCache.Cache.Entries))
 	}
-	if maxEncoders != cacheSize || maxDecoders != cacheSize {
-		t.Errorf("expected the caches to fill up to %d schemas, found %d encoders and %d decoders", cacheSize,
-			maxEncoders, maxDecoders)
-	}
+	assert.True(t, maxEncoders == cacheSize && maxDecoders == cacheSize,
+		"expected the caches to fill up to %d schemas, found %d encoders and %d decoders", cacheSize, maxEncoders,
+		maxDecoders)
 }
 
 // Numbers are narrowed as Java's intValue and longValue do it: integers lose their upper bits, other numbers are
@@ -82,13 +82,11 @@ func TestNumbersAreNarrowedAsInJava(t *testing.T) {
 		{value: json.Number("1e400"), bits: 64, want: math.MaxInt64},
 		{value: float32(1e10), bits: 32, want: math.MaxInt32},
 	} {
-		if n, ok := asNumber(c.value, c.bits); !ok || n != c.want {
-			t.Errorf("%v in %d bits: expected %d, found %d, %v", c.value, c.bits, c.want, n, ok)
-		}
+		n, ok := asNumber(c.value, c.bits)
+		assert.True(t, ok && n == c.want, "%v in %d bits: expected %d, found %d, %v", c.value, c.bits, c.want, n, ok)
 	}
 	for _, value := range []any{nil, "7", true, json.Number(""), json.Number("-"), json.Number("x")} {
-		if n, ok := asNumber(value, 32); ok || n != 0 {
-			t.Errorf("%v: expected no number, found %d", value, n)
-		}
+		n, ok := asNumber(value, 32)
+		assert.True(t, !ok && n == 0, "%v: expected no number, found %d", value, n)
 	}
 }

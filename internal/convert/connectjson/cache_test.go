@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/convert/conversion"
 	"github.com/culvert-project/culvert/internal/record"
@@ -33,16 +34,14 @@ func TestCachedSchemaBytesAreBounded(t *testing.T) {
 		if err != nil || len(out) < schemaBytes || !bytes.Contains(out, fmt.Appendf(nil, `"%02dddd`, i%schemaCount)) {
 			t.Fatalf("schema %d: expected its text in the document, found %d bytes, %v", i, len(out), err)
 		}
-		if c.programs.Bytes > conversion.MaxCachedBytes || c.readers.Bytes > conversion.MaxCachedBytes {
-			t.Fatalf("schema %d: expected at most %d cached bytes, found %d for writing and %d for reading", i,
-				conversion.MaxCachedBytes, c.programs.Bytes, c.readers.Bytes)
-		}
+		require.True(t, c.programs.Bytes <= conversion.MaxCachedBytes && c.readers.Bytes <= conversion.MaxCachedBytes,
+			"schema %d: expected at most %d cached bytes, found %d for writing and %d for reading", i,
+			conversion.MaxCachedBytes, c.programs.Bytes, c.readers.Bytes)
 		maxPrograms = max(maxPrograms, len(c.programs.Entries))
 		maxReaders = max(maxReaders, len(c.readers.Entries))
 	}
 	isBounded := func(entries int) bool { return entries >= 2 && entries < schemaCount }
-	if !isBounded(maxPrograms) || !isBounded(maxReaders) {
-		t.Errorf("expected some of %d schemas to be cached, found %d for writing and %d for reading", schemaCount,
-			maxPrograms, maxReaders)
-	}
+	assert.True(t, isBounded(maxPrograms) && isBounded(maxReaders),
+		"expected some of %d schemas to be cached, found %d for writing and %d for reading", schemaCount, maxPrograms,
+		maxReaders)
 }

@@ -56,14 +56,11 @@ func TestReferencesAreBounded(t *testing.T) {
 	}, nil)
 	texts, kind, err := c.Schema(t.Context(), 1, Read)
 	want := []NamedSchema{{"a", `"text 3"`}, {"a", `"text 2"`}, {"a", `"text 1"`}, {"", `"text 0"`}}
-	if err != nil || kind != Avro || !slices.Equal(texts, want) {
-		t.Errorf("expected four schemas, found %q of type %s, %v", texts, kind, err)
-	}
+	assert.True(t, err == nil && kind == Avro && slices.Equal(texts, want),
+		"expected four schemas, found %q of type %s, %v", texts, kind, err)
 	references = maxReferences + 10
-	if _, _, err := c.Schema(t.Context(), 1, Read); err == nil ||
-		!strings.Contains(err.Error(), "more than 1000 others") {
-		t.Errorf("expected an error, found %v", err)
-	}
+	_, _, err = c.Schema(t.Context(), 1, Read)
+	assert.Error(t, err, "more than 1000 others")
 }
 
 // An endless response is cut off, and the registry counts as unreachable.
@@ -109,16 +106,13 @@ func TestCredentialsStayWithTheRegistry(t *testing.T) {
 			}, credentials)
 			_, _, err := c.Schema(t.Context(), 1, Read)
 			var rejected *RejectedError
-			if !errors.As(err, &rejected) || rejected.Status != http.StatusGone {
-				t.Errorf("expected the other host's response, found %v", err)
-			}
+			assert.True(t, errors.As(err, &rejected) && rejected.Status == http.StatusGone,
+				"expected the other host's response, found %v", err)
 			want := "Basic dTpwOnE="
 			if credentials["bearer.auth.token"] != "" {
 				want = "Bearer t"
 			}
-			if len(received) != 1 || received[0] != want {
-				t.Errorf("expected %q, found %q", want, received)
-			}
+			assert.True(t, len(received) == 1 && received[0] == want, "expected %q, found %q", want, received)
 		}
 	}
 	assert.Equal(t, "", strings.Join(sentElsewhere, ""), "credentials sent to another host", sentElsewhere)
@@ -164,9 +158,8 @@ func TestSchemaOfLaggingRegistry(t *testing.T) {
 			start := time.Now()
 			_, _, err := c.Schema(t.Context(), id, Read)
 			rejected, ok := errors.AsType[*RejectedError](err)
-			if !ok || !rejected.IsNotFound() || rejected.Code != 40403 {
-				t.Errorf("schema %d: expected that it is missing, found %v", id, err)
-			}
+			assert.True(t, ok && rejected.IsNotFound() && rejected.Code == 40403,
+				"schema %d: expected that it is missing, found %v", id, err)
 			assert.Equal(t, want, time.Since(start), "wait for schema", id)
 		}
 		texts, _, err := c.Schema(t.Context(), 1, Read)
@@ -179,9 +172,8 @@ func TestSchemaOfLaggingRegistry(t *testing.T) {
 		assert.Equal(t, 3, l.requests, "requests for a missing schema")
 		assert.Equal(t, 3, strings.Count(log.String(), "does not know a schema"), log.String())
 		time.Sleep(time.Hour)
-		if _, _, err := c.Schema(t.Context(), 2, Read); err != nil {
-			t.Error(err)
-		}
+		_, _, err = c.Schema(t.Context(), 2, Read)
+		assert.NoError(t, err)
 		for id := range maxMissing {
 			missing(1000+id, maxLag)
 		}
@@ -220,13 +212,10 @@ func TestRegistryResponsesAreRedacted(t *testing.T) {
 		cancel()
 		output := fmt.Sprint(err, c.Outage(), log.String())
 		for _, hidden := range []string{"gehe/im+42", "gehe%2Fim%2B42", "cmVhZGVyOmdlaGUvaW0rNDI=", "\x1b"} {
-			if strings.Contains(output, hidden) {
-				t.Errorf("status %d: expected %q hidden, found %s", status, hidden, output)
-			}
+			assert.NotContains(t, output, hidden, "status", status, "hidden")
 		}
-		if !strings.Contains(output, "[hidden]") {
-			t.Errorf("status %d: expected the response, found %s", status, output)
-		}
+		assert.True(t, strings.Contains(output, "[hidden]"),
+			"status %d: expected the response, found %s", status, output)
 	}
 }
 
@@ -240,8 +229,7 @@ func TestPrefixedRegistrySettings(t *testing.T) {
 			{Name: prefix + "bearer.auth.token", Value: "tok"},
 			{Name: prefix + "bearer.auth.credentials.source", Value: "STATIC_TOKEN"}})
 		s, err := Parse(v)
-		if err != nil || s.User != "me" || s.Password != "pw:x" || s.Token != "tok" {
-			t.Errorf("%q: expected user, password and token, found %q, %v", prefix, s.User, err)
-		}
+		assert.True(t, err == nil && s.User == "me" && s.Password == "pw:x" && s.Token == "tok",
+			"%q: expected user, password and token, found %q, %v", prefix, s.User, err)
 	}
 }

@@ -6,6 +6,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 )
 
 // Times are formatted as by java.text.SimpleDateFormat of OpenJDK 17 in UTC and Locale.US, whose results for patterns
@@ -13,9 +16,7 @@ import (
 func TestFormatsDatesLikeJava(t *testing.T) {
 	checkRows(t, "dates.tsv", func(pattern, input string) string {
 		millis, err := strconv.ParseInt(input, 10, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		f, err := Parse(pattern)
 		if err != nil {
 			return "fails: " + err.Error()
@@ -28,9 +29,7 @@ func TestFormatsDatesLikeJava(t *testing.T) {
 func checkRows(t *testing.T, name string, result func(pattern, input string) string) {
 	t.Helper()
 	content, err := os.ReadFile("../../../plugins/smt/testdata/" + name)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	lines := strings.Split(strings.TrimSuffix(string(content), "\n"), "\n")
 	differences := 0
 	for _, line := range lines {
@@ -45,9 +44,7 @@ func checkRows(t *testing.T, name string, result func(pattern, input string) str
 		}
 	}
 	t.Logf("%d of %d differ", differences, len(lines))
-	if len(lines) < 500 {
-		t.Errorf("expected at least 500 lines, found %d", len(lines))
-	}
+	assert.AtLeast(t, 500, len(lines), "lines")
 }
 
 // Any pattern is accepted or rejected. Times within one unit have the same text.
@@ -59,17 +56,15 @@ func FuzzDateFormat(f *testing.F) {
 			return
 		}
 		format, err := Parse(pattern)
-		if (format == nil) != (err != nil) {
-			t.Fatalf("%q: expected a format or an error, found %v, %v", pattern, format, err)
-		}
+		require.True(t, (format == nil) == (err != nil),
+			"%q: expected a format or an error, found %v, %v", pattern, format, err)
 		if format == nil {
 			return
 		}
 		want := string(format.Append(nil, millis))
 		unitStart := FloorDiv(millis, format.Unit) * format.Unit
-		if unitStart <= millis && string(format.Append(nil, unitStart)) != want {
-			t.Fatalf("%q: expected the same text for %d and %d", pattern, unitStart, millis)
-		}
+		require.True(t, unitStart > millis || string(format.Append(nil, unitStart)) == want,
+			"%q: expected the same text for %d and %d", pattern, unitStart, millis)
 	})
 }
 
@@ -78,9 +73,7 @@ func FuzzDateFormat(f *testing.F) {
 func TestParsesDatesLikeJava(t *testing.T) {
 	checkRows(t, "parses.tsv", func(pattern, input string) string {
 		var text string
-		if err := json.Unmarshal([]byte(input), &text); err != nil {
-			t.Fatalf("%s: %v", input, err)
-		}
+		require.NoError(t, json.Unmarshal([]byte(input), &text), input)
 		f, err := Parse(pattern)
 		if err != nil {
 			return "fails: " + err.Error()

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/require"
 )
 
 // UnescapedPrefix, which reads eight bytes at a time, agrees with the table isUnescaped, wherever the prefix ends.
@@ -17,9 +19,8 @@ func TestPlainRun(t *testing.T) {
 	check := func(s []byte) {
 		t.Helper()
 		want := byTable(s)
-		if got := UnescapedPrefix(s); got != want {
-			t.Fatalf("expected a prefix of %d bytes of %q, found %d", want, s, got)
-		}
+		got := UnescapedPrefix(s)
+		require.True(t, got == want, "expected a prefix of %d bytes of %q, found %d", want, s, got)
 	}
 	for size := range 200 {
 		for quotePos := range size + 1 {

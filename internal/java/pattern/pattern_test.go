@@ -8,30 +8,25 @@ import (
 	"testing"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 )
 
 // Random regular expressions match like in java.util.regex of OpenJDK 17, whose results are in patterns.tsv, or are
 // rejected because a construct is not supported.
 func TestPatternsMatchLikeJava(t *testing.T) {
 	data, err := os.ReadFile("../../../plugins/smt/testdata/patterns.tsv")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	lines := strings.Split(strings.TrimSuffix(string(data), "\n"), "\n")
-	if len(lines) < 300 {
-		t.Errorf("expected at least 300 lines, found %d", len(lines))
-	}
+	assert.AtLeast(t, 300, len(lines), "lines")
 	differences := 0
 	for _, line := range lines {
 		parts := strings.Split(line, "\t")
 		var text string
 		var subjects []string
-		if err := json.Unmarshal([]byte(parts[0]), &text); err != nil {
-			t.Fatal(err)
-		}
-		if err := json.Unmarshal([]byte(parts[1]), &subjects); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, json.Unmarshal([]byte(parts[0]), &text))
+		require.NoError(t, json.Unmarshal([]byte(parts[1]), &subjects))
 		got := ""
 		p, err := Compile(text)
 		if err != nil {
@@ -77,9 +72,8 @@ func FuzzPattern(f *testing.F) {
 			return
 		}
 		p, err := Compile(expression)
-		if err == nil && p.Groups < len(p.Names) {
-			t.Fatalf("%q: expected at least %d groups, found %d", expression, len(p.Names), p.Groups)
-		}
+		require.True(t, err != nil || p.Groups >= len(p.Names),
+			"%q: expected at least %d groups, found %d", expression, len(p.Names), p.Groups)
 	})
 }
 
@@ -129,9 +123,8 @@ func TestJavaPatterns(t *testing.T) {
 
 	for _, invalid := range []string{`a&&[`, `\X`, `\p{InKlingon}`, `\N{DIGIT ONE}`, `(?c)a`, `a{,3}`, `a**`,
 		`(?<a_b>x)`, `[a&&]`, `(?<=a+)b`, `[`, `a)|(b`, `\`, `a{2`, `\p{Alpha`, `\b{g}`, `\k<x>`, `\xZZ`} {
-		if _, err := Compile(invalid); err == nil {
-			t.Errorf("expected %s to be rejected", invalid)
-		}
+		_, err := Compile(invalid)
+		assert.True(t, err != nil, "expected %s to be rejected", invalid)
 	}
 }
 
@@ -177,8 +170,7 @@ func TestUnsupportedPatterns(t *testing.T) {
 		`\ud835\udcb3`:      "half a pair of surrogates",
 	} {
 		want := construct + " is not supported near index "
-		if _, err := Compile(text); err == nil || !strings.HasPrefix(err.Error(), want) {
-			t.Errorf("%s: expected %q, found %v", text, want, err)
-		}
+		_, err := Compile(text)
+		assert.True(t, err != nil && strings.HasPrefix(err.Error(), want), "%s: expected %q, found %v", text, want, err)
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
@@ -42,12 +44,9 @@ func TestLiteralsWithoutASchema(t *testing.T) {
 // A list of numbers and times has the schema of times.
 func TestMixedTimesHaveASchema(t *testing.T) {
 	l, err := Parse(`[12, "12:00:00.000Z" ]`)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if nodes, _, err := l.Encode(); nodes == nil || err != nil {
-		t.Errorf("expected a schema, found none, %v", err)
-	}
+	require.NoError(t, err)
+	nodes, _, err := l.Encode()
+	assert.True(t, nodes != nil && err == nil, "expected a schema, found none, %v", err)
 }
 
 // A number that does not fit into a value is rejected if the text is a number, but not if it is part of a longer text.
@@ -57,15 +56,13 @@ func TestNumberLiteralsAtLimits(t *testing.T) {
 		t.Errorf("expected the text, found %v, %v", l.value, err)
 	}
 	for _, text := range []string{"1.5E7102", "[1.5E7102]", `{"a":1.5E7102}`, "[1, 1E-7102, 1E7102]"} {
-		if l, err := Parse(text); err == nil {
-			t.Errorf("%s: expected a rejection, found %v", text, l.value)
-		}
+		l, err := Parse(text)
+		assert.True(t, err != nil, "%s: expected a rejection, found %v", text, l.value)
 	}
 	l, err := Parse("[-38.5e-89 ,]")
 	list, _ := l.value.(connectdata.List)
-	if err != nil || len(list) != 1 || !math.Signbit(float64(list[0].(float32))) {
-		t.Errorf("expected -0.0, found %v, %v", l.value, err)
-	}
+	assert.True(t, err == nil && len(list) == 1 && math.Signbit(float64(list[0].(float32))),
+		"expected -0.0, found %v, %v", l.value, err)
 }
 
 // Parsing ends for any text, and the result matches its schema.
@@ -91,8 +88,6 @@ func FuzzLiteral(f *testing.F) {
 		} else {
 			err = connectdata.CheckSchemaless(b)
 		}
-		if err != nil {
-			t.Errorf("%q: %v", text, err)
-		}
+		assert.NoError(t, err, text)
 	})
 }

@@ -11,12 +11,13 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/internal/base/assert"
-	"github.com/culvert-project/culvert/internal/base/require"
-	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
 )
 
 // TestMain lets the test binary be a broker that can be killed.
@@ -47,9 +48,8 @@ func TestBrokerKeepsDataOverRestart(t *testing.T) {
 	require.NoError(t, b.Close())
 	b = openTestBroker(t, dir)
 	kafkatest.Put(t, b.Addr(), "orders", "three")
-	if got := fmt.Sprint(kafkatest.Values(t, b.Addr(), "orders")); got != "[one two three]" {
-		t.Errorf("expected the values one, two and three after a restart, found %s", got)
-	}
+	got := fmt.Sprint(kafkatest.Values(t, b.Addr(), "orders"))
+	assert.Equal(t, "[one two three]", got, "the values one, two and three after a restart")
 	if id := folderClusterID(dir); id != idBefore || !strings.HasPrefix(id, ClusterPrefix) {
 		t.Errorf("expected the same cluster ID, found %q and then %q", idBefore, id)
 	}
@@ -64,9 +64,8 @@ func TestBrokerKeepsDataOverKill(t *testing.T) {
 		kafkatest.Put(t, addr, "all", strconv.Itoa(round))
 		kill()
 	}
-	if _, running := Find(kafkatest.Context(t), dir); running {
-		t.Error("expected a killed broker to be reported as not running")
-	}
+	_, running := Find(kafkatest.Context(t), dir)
+	assert.True(t, !running, "expected a killed broker to be reported as not running")
 	if _, err := os.Stat(filepath.Join(dir, announcementFile)); err != nil {
 		t.Errorf("expected the killed broker's %s to stay, found %v", announcementFile, err)
 	}
@@ -79,9 +78,8 @@ func TestBrokerKeepsDataOverKill(t *testing.T) {
 		"round-2": "[a b]",
 		"all":     "[0 1 2]",
 	} {
-		if got := fmt.Sprint(kafkatest.Values(t, addr, topic)); got != want {
-			t.Errorf("%s: expected the values %s, found %s", topic, want, got)
-		}
+		got := fmt.Sprint(kafkatest.Values(t, addr, topic))
+		assert.True(t, got == want, "%s: expected the values %s, found %s", topic, want, got)
 	}
 }
 
@@ -108,19 +106,15 @@ func TestBrokerAnnouncesItself(t *testing.T) {
 		t.Errorf("Find: expected %q, found %q, %v", b.Addr(), addr, running)
 	}
 	addr, done, err := Attach(ctx, dir, nil)
-	if err != nil || addr != b.Addr() {
-		t.Errorf("attach to a running broker: expected %q, found %q, %v", b.Addr(), addr, err)
-	}
+	assert.True(t, err == nil && addr == b.Addr(),
+		"attach to a running broker: expected %q, found %q, %v", b.Addr(), addr, err)
 	assert.NoError(t, done())
 	b.Close()
-	if _, err := os.Stat(filepath.Join(dir, announcementFile)); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("expected no broker.json after Close, found %v", err)
-	}
+	_, err = os.Stat(filepath.Join(dir, announcementFile))
+	assert.ErrorIs(t, err, os.ErrNotExist, "no broker.json after Close")
 	addr, done, err = Attach(ctx, dir, nil)
 	require.NoError(t, err)
-	if got := fmt.Sprint(kafkatest.Values(t, addr, "orders")); got != "[one]" {
-		t.Errorf("attach to the folder: expected the value one, found %s", got)
-	}
+	assert.Equal(t, "[one]", fmt.Sprint(kafkatest.Values(t, addr, "orders")), "attach to the folder: the value one")
 	assert.NoError(t, done())
 }
 
@@ -132,9 +126,8 @@ func TestFindBrokerDistinguishesFolders(t *testing.T) {
 	b.Close()
 	b = openTestBroker(t, otherDir)
 	require.NoError(t, writeAnnouncement(dir, announcement{Address: b.Addr(), PID: 1}))
-	if addr, running := Find(kafkatest.Context(t), dir); running {
-		t.Errorf("expected the broker at %s to belong to another folder", addr)
-	}
+	addr, running := Find(kafkatest.Context(t), dir)
+	assert.True(t, !running, "expected the broker at %s to belong to another folder", addr)
 }
 
 func TestBrokerListens(t *testing.T) {
@@ -143,32 +136,26 @@ func TestBrokerListens(t *testing.T) {
 	p1 := portOf(t, b1.Addr())
 	p2 := portOf(t, b2.Addr())
 	// Other tests on this machine may use some of the ports.
-	if p1 < firstPort || p1 > lastPort || p2 < firstPort || p2 > lastPort || p1 == p2 {
-		t.Errorf("default ports: expected two from %d to %d, found %d and %d", firstPort, lastPort, p1, p2)
-	}
+	assert.True(t, p1 >= firstPort && p1 <= lastPort && p2 >= firstPort && p2 <= lastPort && p1 != p2,
+		"default ports: expected two from %d to %d, found %d and %d", firstPort, lastPort, p1, p2)
 	_, err := Open(Options{Dir: t.TempDir(), Listen: b1.Addr()})
-	if err == nil || !strings.Contains(err.Error(), b1.Addr()) {
-		t.Errorf("a port in use: expected an error that names %s, got %v", b1.Addr(), err)
-	}
-	if _, err := Open(Options{Dir: t.TempDir(), Listen: "9092"}); err == nil {
-		t.Error("expected an error for a listen address without host and colon")
-	}
+	assert.True(t, err != nil && strings.Contains(err.Error(), b1.Addr()),
+		"a port in use: expected an error that names %s, got %v", b1.Addr(), err)
+	_, err = Open(Options{Dir: t.TempDir(), Listen: "9092"})
+	assert.True(t, err != nil, "expected an error for a listen address without host and colon")
 }
 
 func TestBrokerAdvertises(t *testing.T) {
 	b := openBroker(t, Options{Dir: t.TempDir(), Listen: ":0", Advertised: "localhost"})
 	host, _, _ := net.SplitHostPort(b.Addr())
-	if host != "localhost" {
-		t.Errorf("expected the advertised host localhost, found %s", b.Addr())
-	}
+	assert.True(t, host == "localhost", "expected the advertised host localhost, found %s", b.Addr())
 	kafkatest.Put(t, b.Addr(), "orders", "one")
 	client := kafkatest.Client(t, kgo.SeedBrokers(b.Addr()))
 	request := kmsg.NewPtrMetadataRequest()
 	response, err := request.RequestWith(kafkatest.Context(t), client)
 	require.NoError(t, err)
-	if got := fmt.Sprintf("%s:%d", response.Brokers[0].Host, response.Brokers[0].Port); got != b.Addr() {
-		t.Errorf("metadata: expected the address %s, found %s", b.Addr(), got)
-	}
+	got := fmt.Sprintf("%s:%d", response.Brokers[0].Host, response.Brokers[0].Port)
+	assert.True(t, got == b.Addr(), "metadata: expected the address %s, found %s", b.Addr(), got)
 }
 
 func portOf(t *testing.T, addr string) int {
@@ -191,24 +178,20 @@ func TestBrokerVersionsForJava(t *testing.T) {
 	for _, k := range response.ApiKeys {
 		highest[k.ApiKey] = k.MaxVersion
 	}
-	if v, ok := highest[int16(kmsg.CreateTopics)]; !ok || v != 4 {
-		t.Errorf("CreateTopics: found version %d %v, expected 4", v, ok)
-	}
-	if v, ok := highest[int16(kmsg.DescribeTopicPartitions)]; ok {
-		t.Errorf("expected no DescribeTopicPartitions, found version %d", v)
-	}
-	if _, ok := highest[int16(kmsg.Produce)]; !ok {
-		t.Error("expected Produce to be offered")
-	}
+	v, ok := highest[int16(kmsg.CreateTopics)]
+	assert.True(t, ok && v == 4, "CreateTopics: found version %d %v, expected 4", v, ok)
+	v, ok = highest[int16(kmsg.DescribeTopicPartitions)]
+	assert.True(t, !ok, "expected no DescribeTopicPartitions, found version %d", v)
+	_, ok = highest[int16(kmsg.Produce)]
+	assert.True(t, ok, "expected Produce to be offered")
 }
 
 // Nothing is compacted or expires, whatever the settings of the topic.
 func TestBrokerNeverCleans(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	got := brokerConfig(t, b.Addr(), "log.cleaner.backoff.ms", "log.retention.ms")
-	if got["log.cleaner.backoff.ms"] != "3155760000000" || got["log.retention.ms"] != "-1" {
-		t.Errorf("expected the longest backoff of the cleaner and no retention, found %v", got)
-	}
+	assert.True(t, got["log.cleaner.backoff.ms"] == "3155760000000" && got["log.retention.ms"] == "-1",
+		"expected the longest backoff of the cleaner and no retention, found %v", got)
 }
 
 // The control function that keeps auto-created topics is renewed. The broker keeps responding after that.

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
@@ -15,8 +16,7 @@ func TestErrorWithoutFreePort(t *testing.T) {
 	defer l.Close()
 	port := l.Addr().(*net.TCPAddr).Port
 	_, err = listenNextFree(port, port, "")
-	if err == nil || strings.Contains(err.Error(), "nil") ||
-		!strings.Contains(err.Error(), "another program listens there") {
-		t.Errorf("expected an error with its reason, found %v", err)
-	}
+	assert.True(t, err != nil && !strings.Contains(err.Error(), "nil") &&
+		strings.Contains(err.Error(), "another program listens there"),
+		"expected an error with its reason, found %v", err)
 }

@@ -10,13 +10,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/culvert-project/culvert/internal/base/assert"
-	"github.com/culvert-project/culvert/internal/base/require"
-	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
 )
 
 // Timeouts of members in tests: the shortest session that the broker accepts, and a sink's default rebalance timeout.
@@ -225,9 +226,8 @@ func TestLeaderIsKilledBeforeItSyncs(t *testing.T) {
 	for i, result := range syncs {
 		select {
 		case err := <-result:
-			if err != kerr.RebalanceInProgress {
-				t.Errorf("member %d: expected %v, found %v", i, kerr.RebalanceInProgress, err)
-			}
+			assert.True(t, err == kerr.RebalanceInProgress,
+				"member %d: expected %v, found %v", i, kerr.RebalanceInProgress, err)
 		case <-late:
 			t.Fatalf("expected member %d of %d not to wait for the assignment of the killed leader", i, len(others))
 		}
@@ -266,9 +266,7 @@ func TestSlowMembersStay(t *testing.T) {
 		joinResult := other.startJoin(t, b)
 		if test.reconnects {
 			other.kill()
-			if err := <-joinResult; err == nil {
-				t.Fatal("expected no response on a closed connection")
-			}
+			require.True(t, <-joinResult != nil, "expected no response on a closed connection")
 			other.connect(t)
 			joinResult = other.startJoin(t, b)
 		}
@@ -282,10 +280,9 @@ func TestSlowMembersStay(t *testing.T) {
 		select {
 		case <-tick.C:
 			for group, p := range pairs {
-				if err := p.slow.heartbeat(t); err != kerr.RebalanceInProgress {
-					t.Fatalf("%s: a heartbeat of the slow member: expected %v, found %v", group,
-						kerr.RebalanceInProgress, err)
-				}
+				err := p.slow.heartbeat(t)
+				require.True(t, err == kerr.RebalanceInProgress,
+					"%s: a heartbeat of the slow member: expected %v, found %v", group, kerr.RebalanceInProgress, err)
 			}
 		case <-late:
 			waiting = false
@@ -301,9 +298,8 @@ func TestSlowMembersStay(t *testing.T) {
 			continue
 		}
 		join(t, p.slow, p.joinResult)
-		if p.slow.generation != p.other.generation {
-			t.Errorf("%s: expected one generation, found %d and %d", group, p.slow.generation, p.other.generation)
-		}
+		assert.True(t, p.slow.generation == p.other.generation,
+			"%s: expected one generation, found %d and %d", group, p.slow.generation, p.other.generation)
 	}
 }
 
@@ -325,9 +321,7 @@ func TestPendingRequestsAreRecognized(t *testing.T) {
 				conn := &memberConn{Conn: &pieceConn{unread: stream, pieceBytes: pieceBytes}, waiting: waiting}
 				_, err := io.ReadFull(conn, make([]byte, len(first)))
 				require.NoError(t, err)
-				if len(waiting.snapshot()) > 0 {
-					t.Fatal("expected no waiting member before its request was read")
-				}
+				require.True(t, len(waiting.snapshot()) == 0, "expected no waiting member before its request was read")
 				remaining, err := io.ReadAll(conn)
 				require.NoError(t, err)
 				assert.Equal(t, stream[len(first):], remaining)

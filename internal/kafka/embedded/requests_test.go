@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
 )
@@ -51,9 +52,8 @@ func TestJunkTakesNoMemory(t *testing.T) {
 			_ = c.(*net.TCPConn).CloseWrite() // the broker may have closed it
 			_, _ = io.ReadAll(c)              // until the broker closes it
 			runtime.ReadMemStats(&statsAfter)
-			if allocated := statsAfter.TotalAlloc - statsBefore.TotalAlloc; allocated > 16<<20 {
-				t.Errorf("expected at most 16 MB of memory, found %d", allocated>>20)
-			}
+			allocated := statsAfter.TotalAlloc - statsBefore.TotalAlloc
+			assert.True(t, allocated <= 16<<20, "expected at most 16 MB of memory, found %d", allocated>>20)
 		})
 	}
 	value := strings.Repeat("x", 20<<20)

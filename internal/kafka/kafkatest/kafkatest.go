@@ -25,6 +25,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
@@ -114,9 +115,8 @@ func ClusterWithLateTopics(t *testing.T, times int32) *kfake.Cluster {
 	cluster := Cluster(t, kfake.NumBrokers(1))
 	requests := Reject(cluster, kmsg.ListOffsets, times, kerr.UnknownTopicOrPartition)
 	t.Cleanup(func() {
-		if n := requests.Load(); n <= times {
-			t.Errorf("expected more than %d requests to the leader, found %d", times, n)
-		}
+		n := requests.Load()
+		assert.True(t, n > times, "expected more than %d requests to the leader, found %d", times, n)
 	})
 	return cluster
 }
@@ -151,9 +151,7 @@ func Process(t *testing.T, dir, listen string) (addr string, kill func()) {
 	}
 	t.Cleanup(kill)
 	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil || strings.HasPrefix(line, "error:") {
-		t.Fatalf("broker process: %s %v", line, err)
-	}
+	require.True(t, err == nil && !strings.HasPrefix(line, "error:"), "broker process: %s %v", line, err)
 	return strings.TrimSpace(line), kill
 }
 
@@ -180,9 +178,7 @@ func Put(t *testing.T, addr, topic string, values ...string) {
 	client := Client(t, kgo.SeedBrokers(addr), kgo.AllowAutoTopicCreation(), kgo.ProducerLinger(0))
 	for _, v := range values {
 		r := &kgo.Record{Topic: topic, Value: []byte(v)}
-		if err := client.ProduceSync(Context(t), r).FirstErr(); err != nil {
-			t.Fatalf("produce %q to %s: %v", v, topic, err)
-		}
+		require.NoError(t, client.ProduceSync(Context(t), r).FirstErr(), "produce", v, "to", topic)
 	}
 }
 
@@ -192,17 +188,13 @@ func Values(t *testing.T, addr, topic string) (got []string) {
 	client := Client(t, kgo.SeedBrokers(addr), kgo.ConsumeTopics(topic),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	ends, err := kadm.NewClient(client).ListEndOffsets(Context(t), topic)
-	if err != nil {
-		t.Fatalf("read %s: %v", topic, err)
-	}
+	require.NoError(t, err, "read", topic)
 	remaining := int64(0)
 	ends.Each(func(o kadm.ListedOffset) { remaining += o.Offset })
 	byPartition := map[int32][]string{}
 	for remaining > 0 {
 		fetches := client.PollFetches(Context(t))
-		if err := fetches.Err(); err != nil {
-			t.Fatalf("read %s: %v", topic, err)
-		}
+		require.NoError(t, fetches.Err(), "read", topic)
 		fetches.EachRecord(func(r *kgo.Record) {
 			byPartition[r.Partition] = append(byPartition[r.Partition], string(r.Value))
 			remaining--
@@ -247,7 +239,5 @@ func PutBatch(t *testing.T, addr, topic string, partition int32, codec kgo.Compr
 	response, err := client.Broker(int(leader)).Request(Context(t), request)
 	require.NoError(t, err)
 	code := response.(*kmsg.ProduceResponse).Topics[0].Partitions[0].ErrorCode
-	if err := kerr.ErrorForCode(code); err != nil {
-		t.Fatalf("produce a batch to %s: %v", topic, err)
-	}
+	require.NoError(t, kerr.ErrorForCode(code), "produce a batch to", topic)
 }

@@ -12,6 +12,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 )
 
 var toleratedRejectionCases = []struct {
@@ -65,19 +68,14 @@ func TestDialerToleratesRejections(t *testing.T) {
 				}
 				d.OnBrokerConnect(broker, 0, conn, c.err)
 				for _, wait := range c.waits {
-					if len(denials) > 0 {
-						t.Fatalf("expected a later denial, found %v", denials)
-					}
+					require.Len(t, 0, denials, "a later denial")
 					time.Sleep(wait)
 					d.OnBrokerConnect(broker, 0, conn, c.err)
 				}
-				if len(denials) != 1 || d.activeDenial() == nil {
-					t.Fatalf("expected to be denied once, found %v", denials)
-				}
+				require.True(t, len(denials) == 1 && d.activeDenial() != nil,
+					"expected to be denied once, found %v", denials)
 				time.Sleep(denialTime)
-				if err := d.activeDenial(); err != nil {
-					t.Errorf("expected another try after %v, found %v", denialTime, err)
-				}
+				assert.NoError(t, d.activeDenial(), "another try after", denialTime)
 			})
 		})
 	}
@@ -93,9 +91,7 @@ func TestDialerToleratesRejections(t *testing.T) {
 				d.OnBrokerConnect(broker, 0, conn, kerr.SaslAuthenticationFailed)
 				time.Sleep(3 * time.Second)
 			}
-			if err := d.activeDenial(); err != nil {
-				t.Errorf("expected no denial by brokers that gave access before, found %v", err)
-			}
+			assert.NoError(t, d.activeDenial(), "no denial by brokers that gave access before")
 		})
 	})
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
@@ -77,9 +78,8 @@ func TestParseJAAS(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			m, err := parseJAAS(c.text)
 			require.NoError(t, err)
-			if diff := cmp.Diff(c.options, m.options); diff != "" || m.class != class {
-				t.Errorf("%s: options (-want +got):\n%s", m.class, diff)
-			}
+			diff := cmp.Diff(c.options, m.options)
+			assert.True(t, diff == "" && m.class == class, "%s: options (-want +got):\n%s", m.class, diff)
 		})
 	}
 }
@@ -111,12 +111,9 @@ func TestParseJAASRejects(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.text, func(t *testing.T) {
 			m, err := parseJAAS(c.text)
-			if err == nil || !strings.Contains(err.Error(), c.expect) {
-				t.Fatalf("expected an error that contains %q, found %v", c.expect, err)
-			}
-			if text := err.Error() + fmt.Sprintf("%v %+v %#v", m, m, m); strings.Contains(text, "hush") {
-				t.Errorf("expected no password, found one in %s", text)
-			}
+			require.Error(t, err, c.expect)
+			text := err.Error() + fmt.Sprintf("%v %+v %#v", m, m, m)
+			assert.True(t, !strings.Contains(text, "hush"), "expected no password, found one in %s", text)
 		})
 	}
 }
@@ -128,8 +125,7 @@ func FuzzParseJAAS(f *testing.F) {
 	f.Add("C required a=\"\\")
 	f.Fuzz(func(t *testing.T, text string) {
 		m, err := parseJAAS(text)
-		if err == nil && (m.class == "" && !strings.Contains(text, `""`) && !strings.Contains(text, `''`)) {
-			t.Errorf("%q: expected a class", text)
-		}
+		assert.True(t, err != nil || m.class != "" || strings.Contains(text, `""`) || strings.Contains(text, `''`),
+			"%q: expected a class", text)
 	})
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
 )
 
 var (
@@ -127,9 +129,8 @@ func checkOutages(t *testing.T, cases []outageCase) {
 			synctest.Test(t, func(t *testing.T) {
 				var text bytes.Buffer
 				c.events(outageWorld{&Outages{}, slog.New(slog.NewTextHandler(&text, nil))})
-				if got := loggedOutages(text.String()); got != c.want {
-					t.Errorf("expected %q, found %q:\n%s", c.want, got, text.String())
-				}
+				got := loggedOutages(text.String())
+				assert.True(t, got == c.want, "expected %q, found %q:\n%s", c.want, got, text.String())
 			})
 		})
 	}
@@ -163,9 +164,8 @@ func TestUnreachableCluster(t *testing.T) {
 		o.recordConnect(secondBroker)
 		time.Sleep(time.Minute)
 		o.recordFailure(log, firstBroker, 0, errRefused)
-		if since := o.Unreachable(); !since.IsZero() {
-			t.Errorf("expected that the other broker counts, found unreachable since %v", since)
-		}
+		since := o.Unreachable()
+		assert.True(t, since.IsZero(), "expected that the other broker counts, found unreachable since %v", since)
 		time.Sleep(time.Second)
 		o.recordFailure(log, secondBroker, 0, errRefused)
 		if since := o.Unreachable(); !since.Equal(time.Now()) {
@@ -173,9 +173,8 @@ func TestUnreachableCluster(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		o.recordResponse(log, firstBroker)
-		if since := o.Unreachable(); !since.IsZero() {
-			t.Errorf("expected reachable, found unreachable since %v", since)
-		}
+		since = o.Unreachable()
+		assert.True(t, since.IsZero(), "expected reachable, found unreachable since %v", since)
 		var shrinking Outages // of a cluster from which the second broker is removed
 		for _, isRemoved := range []bool{false, true} {
 			shrinking.recordConnect(firstBroker)
@@ -199,8 +198,7 @@ func TestUnreachableCluster(t *testing.T) {
 		}
 		var unknown Outages
 		unknown.recordFailure(log, kgo.BrokerMetadata{NodeID: -5}, 0, errRefused)
-		if unknown.Unreachable().IsZero() {
-			t.Error("expected that bootstrap.servers without an answer are unreachable")
-		}
+		assert.True(t, !unknown.Unreachable().IsZero(),
+			"expected that bootstrap.servers without an answer are unreachable")
 	})
 }

@@ -91,9 +91,8 @@ func TestProxySettings(t *testing.T) {
 			p, err := NewProxy(properties, []string{"kafka:9092"}, &CurrentValues{})
 			if c.wantError != "" {
 				assert.Error(t, err, c.wantError)
-				if strings.Contains(fmt.Sprint(err), "hush-hush") {
-					t.Errorf("expected an error without the password, found %v", err)
-				}
+				assert.True(t, !strings.Contains(fmt.Sprint(err), "hush-hush"),
+					"expected an error without the password, found %v", err)
 				return
 			}
 			require.NoError(t, err)
@@ -101,9 +100,7 @@ func TestProxySettings(t *testing.T) {
 			if p != nil && p.route.Type() != "none" {
 				kind = p.route.Type()
 			}
-			if kind != c.kind {
-				t.Errorf("expected a connection by %q, found %q", c.kind, kind)
-			}
+			assert.True(t, kind == c.kind, "expected a connection by %q, found %q", c.kind, kind)
 		})
 	}
 	if _, err := NewProxy(map[string]string{"kafka.proxy.type": "socks5", "kafka.proxy.address": "p:1"},
@@ -113,9 +110,7 @@ func TestProxySettings(t *testing.T) {
 		t.Errorf("the embedded broker behind a proxy: expected an error about kafka.proxy.type, found %v", err)
 	}
 	for server, want := range map[string]bool{"embedded": true, "embedded:9092": true, "embedded-kafka:9092": false} {
-		if found := IsEmbedded(server); found != want {
-			t.Errorf("%s is embedded: expected %v, found %v", server, want, found)
-		}
+		assert.Equal(t, want, IsEmbedded(server), server, "is embedded")
 	}
 	_, err := NewProxy(map[string]string{"kafka.proxy.type": "socks5", "kafka.proxy.address": "p:1"},
 		[]string{"embedded-kafka:9092"}, &CurrentValues{})

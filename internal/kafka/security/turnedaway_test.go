@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/kafka/wire"
 	"github.com/culvert-project/culvert/internal/transport/connectivitytest"
@@ -40,9 +41,7 @@ func TestRejectedTokenIsReplaced(t *testing.T) {
 		require.NoError(t, err)
 		return string(message)
 	}
-	if first, second := logOn(), logOn(); first != second {
-		t.Error("expected the token to be kept while brokers accept it")
-	}
+	assert.True(t, logOn() == logOn(), "expected the token to be kept while brokers accept it")
 	conn, peer := net.Pipe()
 	defer conn.Close()
 	defer peer.Close()
@@ -52,13 +51,9 @@ func TestRejectedTokenIsReplaced(t *testing.T) {
 	} {
 		rejected := logOn()
 		d.OnBrokerConnect(kgo.BrokerMetadata{Host: "broker", Port: 9093}, 0, conn, rejection)
-		if next := logOn(); next == rejected {
-			t.Errorf("%v: expected another token", rejection)
-		}
+		assert.True(t, logOn() != rejected, "%v: expected another token", rejection)
 	}
-	if n := s.TokenCount(s.XSUAA); n != 3 {
-		t.Errorf("expected three tokens in all, found %d", n)
-	}
+	assert.Equal(t, 3, s.TokenCount(s.XSUAA), "tokens in all")
 	// A tunnel authenticates by itself.
 	rejected := logOn()
 	_, err = wire.Authenticate(t.Context(), "broker", d.access.sasl, func(r kmsg.Request) ([]byte, error) {
@@ -75,7 +70,5 @@ func TestRejectedTokenIsReplaced(t *testing.T) {
 	only := logOn()
 	s.TokenServiceDown(400)
 	d.OnBrokerConnect(kgo.BrokerMetadata{Host: "broker", Port: 9093}, 0, conn, kerr.SaslAuthenticationFailed)
-	if next := logOn(); next != only {
-		t.Error("expected the rejected token again, because there is no other")
-	}
+	assert.True(t, logOn() == only, "expected the rejected token again, because there is no other")
 }

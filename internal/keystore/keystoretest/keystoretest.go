@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/keystore"
 )
 
@@ -12,12 +13,8 @@ import (
 func Certificate(t testing.TB, l keystore.Location) tls.Certificate {
 	t.Helper()
 	config, err := keystore.ServerTLS(keystore.Options{Context: t.Context(), Key: &l}, tls.NoClientCert)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	certificate, err := config.GetCertificate(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return *certificate
 }

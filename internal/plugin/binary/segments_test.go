@@ -8,6 +8,8 @@ import (
 
 	"github.com/tetratelabs/wazero"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/base/wasm"
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 )
@@ -48,20 +50,14 @@ func TestJoinedSegmentsMakeTheSameMemory(t *testing.T) {
 	original := guesttest.Bytes(t, "../testdata/guests/rogue")
 	joined := joinSegments(original)
 	originalSegments, ok := readSegments(original)
-	if !ok || len(originalSegments) < 1000 {
-		t.Fatalf("%d segments: expected a Go guest to have thousands", len(originalSegments))
-	}
+	require.True(t, ok && len(originalSegments) >= 1000,
+		"%d segments: expected a Go guest to have thousands", len(originalSegments))
 	joinedSegments, ok := readSegments(joined)
-	if !ok || len(joinedSegments) > len(originalSegments)/20 {
-		t.Errorf("expected at most a twentieth of the %d segments, found %d", len(originalSegments),
-			len(joinedSegments))
-	}
-	if !bytes.Equal(memoryOf(originalSegments), memoryOf(joinedSegments)) {
-		t.Error("expected the same memory with joined segments")
-	}
-	if joinedTwice := joinSegments(joined); !bytes.Equal(joinedTwice, joined) {
-		t.Error("joining a second time changes the module")
-	}
+	assert.True(t, ok && len(joinedSegments) <= len(originalSegments)/20,
+		"expected at most a twentieth of the %d segments, found %d", len(originalSegments), len(joinedSegments))
+	assert.True(t, bytes.Equal(memoryOf(originalSegments), memoryOf(joinedSegments)),
+		"expected the same memory with joined segments")
+	assert.True(t, bytes.Equal(joinSegments(joined), joined), "joining a second time changes the module")
 }
 
 func TestUnusualModulesAreNotChanged(t *testing.T) {
@@ -84,9 +80,8 @@ func TestUnusualModulesAreNotChanged(t *testing.T) {
 			0x80, 0x80, 0x80, 0x80, 0x10, 0x0b, 1, 'a', 0, 0x41, 1, 0x0b, 1, 'b'),
 	} {
 		module = append([]byte("\x00asm\x01\x00\x00\x00"), module...)
-		if got := joinSegments(module); !bytes.Equal(got, module) {
-			t.Errorf("%s: expected the module %x, found %x", name, module, got)
-		}
+		got := joinSegments(module)
+		assert.True(t, bytes.Equal(got, module), "%s: expected the module %x, found %x", name, module, got)
 	}
 }
 
@@ -94,9 +89,8 @@ func TestSignedNumbers(t *testing.T) {
 	for _, n := range []int32{0, 1, 63, 64, -1, -64, -65, 8191, 8192, math.MaxInt32, math.MinInt32} {
 		b := wasm.AppendSigned(nil, int64(n))
 		reader := wasm.NewReader(b)
-		if got := reader.Signed(32); got != int64(n) || reader.At != len(b) {
-			t.Errorf("%d: %x reads as %d", n, b, got)
-		}
+		got := reader.Signed(32)
+		assert.True(t, got == int64(n) && reader.At == len(b), "%d: %x reads as %d", n, b, got)
 	}
 }
 
@@ -120,9 +114,8 @@ func FuzzJoinSegments(f *testing.F) {
 		module = append(binary.AppendUvarint(module, uint64(len(content))), content...)
 		plain, errPlain := memoryAfterStart(t, module)
 		joined, errJoined := memoryAfterStart(t, joinSegments(module))
-		if (errPlain == nil) != (errJoined == nil) || !bytes.Equal(plain, joined) {
-			t.Errorf("%x: %v, %v", module, errPlain, errJoined)
-		}
+		assert.True(t, (errPlain == nil) == (errJoined == nil) && bytes.Equal(plain, joined),
+			"%x: %v, %v", module, errPlain, errJoined)
 	})
 }
 

@@ -6,6 +6,8 @@ import (
 
 	"github.com/tetratelabs/wazero"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 )
 
@@ -30,15 +32,11 @@ func FuzzExportStart(f *testing.F) {
 		compiled, err := r.CompileModule(t.Context(), moved)
 		if err == nil {
 			definition := compiled.ExportedFunctions()[StartExport]
-			if definition == nil {
-				t.Fatalf("%x: the export is missing", moved)
-			}
+			require.True(t, definition != nil, "%x: the export is missing", moved)
 			if len(definition.ParamTypes())+len(definition.ResultTypes()) > 0 {
 				return // Guest.Begin rejects it
 			}
 		}
-		if (originalErr == nil) != (err == nil) {
-			t.Errorf("%x: %v, moved %v", module, originalErr, err)
-		}
+		assert.True(t, (originalErr == nil) == (err == nil), "%x: %v, moved %v", module, originalErr, err)
 	})
 }

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/require"
 )
 
 var (
@@ -23,9 +25,7 @@ var (
 func Build(t testing.TB, pkg string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), filepath.Base(pkg)+".wasm")
-	if err := os.WriteFile(path, Bytes(t, pkg), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.WriteFile(path, Bytes(t, pkg), 0o644))
 	return path
 }
 
@@ -33,15 +33,11 @@ func Build(t testing.TB, pkg string) string {
 func Folder(t testing.TB, plugins ...string) string {
 	t.Helper()
 	root, err := Root()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	folder := t.TempDir()
 	for _, name := range plugins {
 		module := Bytes(t, filepath.Join(root, "plugins", name))
-		if err := os.WriteFile(filepath.Join(folder, name+".wasm"), module, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.WriteFile(filepath.Join(folder, name+".wasm"), module, 0o600))
 	}
 	return folder
 }
@@ -64,18 +60,12 @@ func With(t testing.TB, pkg, file string) []byte {
 	if err == nil {
 		file, err = filepath.Abs(file)
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	replace := map[string]string{filepath.Join(dir, filepath.Base(file)): file}
 	overlay, err := json.Marshal(map[string]any{"Replace": replace})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	path := filepath.Join(t.TempDir(), "overlay.json")
-	if err := os.WriteFile(path, overlay, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.WriteFile(path, overlay, 0o600))
 	return build(t, pkg, "-overlay="+path)
 }
 
@@ -84,29 +74,20 @@ func build(t testing.TB, pkg, flag string) []byte {
 	mu.Lock()
 	defer mu.Unlock()
 	dir, err := filepath.Abs(pkg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	key := dir + flag
 	if b, ok := built[key]; ok {
 		return b
 	}
-	if err := Depend("plugins", "sdk", "wit", "internal/java", "examples"); err != nil {
-		t.Fatal(err)
-	}
-	if err := Kernels(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, Depend("plugins", "sdk", "wit", "internal/java", "examples"))
+	require.NoError(t, Kernels())
 	out := filepath.Join(t.TempDir(), "guest.wasm")
 	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", "-tags=kernels", flag, "-o", out, pkg)
 	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
-	if output, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("building the guest %s: %v\n%s", pkg, err, output)
-	}
+	output, err := cmd.CombinedOutput()
+	require.True(t, err == nil, "building the guest %s: %v\n%s", pkg, err, output)
 	b, err := os.ReadFile(out)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	built[key] = b
 	return b
 }
@@ -156,24 +137,16 @@ var Root = sync.OnceValues(func() (string, error) {
 func Code(t testing.TB) string {
 	t.Helper()
 	root, err := Root()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	folder := filepath.Join(root, "bin", "e2e", "cache", "culvert", "plugins.cache")
-	if err := os.MkdirAll(folder, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.MkdirAll(folder, 0o700))
 	return folder
 }
 
 // ShareCode links a worker's data folder, which is created if missing, to the folder of [Code], unless it has a cache.
 func ShareCode(t testing.TB, data string) {
 	t.Helper()
-	if err := os.MkdirAll(data, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.MkdirAll(data, 0o700))
 	err := os.Symlink(Code(t), filepath.Join(data, "plugins.cache"))
-	if err != nil && !errors.Is(err, fs.ErrExist) {
-		t.Fatal(err)
-	}
+	require.True(t, err == nil || errors.Is(err, fs.ErrExist), "%v", err)
 }

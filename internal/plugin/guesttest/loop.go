@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/base/wasm"
 )
 
@@ -38,9 +39,7 @@ func Looping(t testing.TB, module []byte, export string) []byte {
 		}
 		out = wasm.AppendSection(out, section.ID, content)
 	}
-	if function < 0 {
-		t.Fatalf("no function %q is exported", export)
-	}
+	require.True(t, function >= 0, "no function %q is exported", export)
 	return out
 }
 

@@ -73,22 +73,16 @@ func TestPorts(t *testing.T) {
 	defer occupied.Close()
 	s := Settings{Ports: ports, Address: "127.0.0.1"}
 	first, unregisterFirst, err := h.Register("/a/X", s, respondWith(nil))
-	if err != nil || first != ports[1] {
-		t.Fatalf("expected port %d, found %d, %v", ports[1], first, err)
-	}
+	require.True(t, err == nil && first == ports[1], "expected port %d, found %d, %v", ports[1], first, err)
 	second, unregisterSecond, err := h.Register("/b%20c/X", s, respondWith(nil))
-	if err != nil || second != first {
-		t.Errorf("expected port %d again, found %d, %v", first, second, err)
-	}
-	if _, _, err := h.Register("/a/X", s, respondWith(nil)); err == nil {
-		t.Error("expected an error for a path that is registered twice")
-	}
+	assert.True(t, err == nil && second == first, "expected port %d again, found %d, %v", first, second, err)
+	_, _, err = h.Register("/a/X", s, respondWith(nil))
+	assert.True(t, err != nil, "expected an error for a path that is registered twice")
 	other := s
 	other.Identity = "a store"
 	third, unregisterThird, err := h.Register("/a/X", other, respondWith(nil))
-	if err != nil || third != ports[2] {
-		t.Errorf("expected port %d for another store, found %d, %v", ports[2], third, err)
-	}
+	assert.True(t, err == nil && third == ports[2],
+		"expected port %d for another store, found %d, %v", ports[2], third, err)
 	other.Identity = "a third store"
 	_, _, err = h.Register("/a/X", other, respondWith(nil))
 	runtest.Fails(t, err, strconv.Itoa(ports[0]))
@@ -176,13 +170,10 @@ func TestBounds(t *testing.T) {
 	for range maxConcurrent {
 		n := <-received
 		for _, header := range n.Headers {
-			if header.Name == "Authorization" {
-				t.Error("expected no password for the handler")
-			}
+			assert.True(t, header.Name != "Authorization", "expected no password for the handler")
 		}
-		if n.Target != "/held?x=1" || string(n.Body) != "body" || n.Method != "POST" {
-			t.Errorf("expected POST /held?x=1 with a body, found %+v", n)
-		}
+		assert.True(t, n.Target == "/held?x=1" && string(n.Body) == "body" && n.Method == "POST",
+			"expected POST /held?x=1 with a body, found %+v", n)
 	}
 	assert.Equal(t, 503, post(t, port, "/held", "sap", "secret", "x"), "a request without free space")
 	close(release)
@@ -241,9 +232,7 @@ func TestBodiesTogetherAreBounded(t *testing.T) {
 	if size := bytesHandled.Load(); size > maxTotalBodies {
 		t.Errorf("expected bodies of at most %d bytes together, found %d", maxTotalBodies, size)
 	}
-	if size := h.bodies.InUse(); size > maxTotalBodies {
-		t.Errorf("expected at most %d bytes in memory, found %d", maxTotalBodies, size)
-	}
+	assert.AtMost(t, maxTotalBodies, h.bodies.InUse(), "bytes in memory")
 	close(release)
 	for range senders - busyCount {
 		if status := <-done; status != http.StatusNoContent && status != http.StatusServiceUnavailable {

@@ -68,16 +68,14 @@ func TestParseSinkPosition(t *testing.T) {
 	} {
 		place, err := ParseSinkPosition(Entry{Partition: parse(c.partition), Offset: parse(c.offset)})
 		if c.want == "" {
-			if diff := cmp.Diff(SinkPosition{Topic: "t", Partition: 1, Offset: 2}, place); err != nil || diff != "" {
-				t.Errorf("%s %s: %v (-want +got)\n%s", c.partition, c.offset, err, diff)
-			}
+			diff := cmp.Diff(SinkPosition{Topic: "t", Partition: 1, Offset: 2}, place)
+			assert.True(t, err == nil && diff == "", "%s %s: %v (-want +got)\n%s", c.partition, c.offset, err, diff)
 			continue
 		}
 		var invalid *InvalidError
-		if err == nil || !strings.Contains(err.Error(), c.want) ||
-			(!errors.Is(err, errNegative) && !errors.As(err, &invalid)) {
-			t.Errorf("%s %s: expected %q, found %v", c.partition, c.offset, c.want, err)
-		}
+		assert.True(t, err != nil && strings.Contains(err.Error(), c.want) &&
+			(errors.Is(err, errNegative) || errors.As(err, &invalid)),
+			"%s %s: expected %q, found %v", c.partition, c.offset, c.want, err)
 	}
 }
 

@@ -119,9 +119,8 @@ func TestAppendJSON(t *testing.T) {
 		{want: `{}`},
 	}
 	for _, c := range cases {
-		if got := string(AppendJSON(nil, c.fields)); got != c.want {
-			t.Errorf("wrote    %s\nexpected %s", got, c.want)
-		}
+		got := string(AppendJSON(nil, c.fields))
+		assert.True(t, got == c.want, "wrote    %s\nexpected %s", got, c.want)
 	}
 	assert.Equal(t, `x["a\"b",{"p":1}]`, string(appendKey([]byte("x"), `a"b`,
 		[]wit.OffsetEntry{wit.IntegerEntry("p", 1)})), "key")
@@ -131,15 +130,12 @@ func TestAppendJSON(t *testing.T) {
 func TestParseJSON(t *testing.T) {
 	got, err := ParseJSON([]byte(" { \"a\" : 1e2 , \"b\":\"\\u00e4\\/\", \"a\":-0 } "))
 	want := []wit.OffsetEntry{wit.IntegerEntry("a", 0), wit.StringEntry("b", "ä/")}
-	if diff := cmp.Diff(want, got); diff != "" || err != nil {
-		t.Errorf("expected no error, found %v (-want +got):\n%s", err, diff)
-	}
-	if got, err := ParseJSON([]byte(" null ")); got != nil || err != nil {
-		t.Errorf("null: expected nil, found %v, %v", got, err)
-	}
-	if got, err := ParseJSON([]byte("{}")); got == nil || err != nil {
-		t.Errorf("expected an empty offset, found %v, %v", got, err)
-	}
+	diff := cmp.Diff(want, got)
+	assert.True(t, diff == "" && err == nil, "expected no error, found %v (-want +got):\n%s", err, diff)
+	got, err = ParseJSON([]byte(" null "))
+	assert.True(t, got == nil && err == nil, "null: expected nil, found %v, %v", got, err)
+	got, err = ParseJSON([]byte("{}"))
+	assert.True(t, got != nil && err == nil, "expected an empty offset, found %v, %v", got, err)
 	for text, expect := range map[string]string{
 		``:                             "not JSON",
 		`{"a":1`:                       "not JSON",
@@ -165,9 +161,8 @@ func TestParseJSON(t *testing.T) {
 func TestParseKeyRejects(t *testing.T) {
 	for _, text := range []string{``, `"a"`, `["a"]`, `["a",1]`, `[1,{}]`, `["a",{},1]`, `["a",{}`, `["a",{}]]`,
 		`{"a":{}}`, `["a",null]`, `["a",[]]`} {
-		if c, p, err := ParseKey([]byte(text)); err == nil {
-			t.Errorf("%s: expected an error, found the connector %q and the partition %v", text, c, p)
-		}
+		c, p, err := ParseKey([]byte(text))
+		assert.True(t, err != nil, "%s: expected an error, found the connector %q and the partition %v", text, c, p)
 	}
 }
 
@@ -223,9 +218,8 @@ func FuzzFields(f *testing.F) {
 		}
 		written := AppendJSON(nil, fields)
 		reread, err := ParseJSON(written)
-		if diff := cmp.Diff(fields, reread); err != nil || diff != "" {
-			t.Fatalf("%s: %v (-read +read from the written text):\n%s", written, err, diff)
-		}
+		diff := cmp.Diff(fields, reread)
+		require.True(t, err == nil && diff == "", "%s: %v (-read +read from the written text):\n%s", written, err, diff)
 	})
 }
 
@@ -240,13 +234,11 @@ func FuzzReal(f *testing.F) {
 			return
 		}
 		text := string(java.AppendJSONFloat(nil, x, 64))
-		if parsed, err := strconv.ParseFloat(text, 64); err != nil || parsed != x {
-			t.Fatalf("%x became %s", x, text)
-		}
+		parsed, err := strconv.ParseFloat(text, 64)
+		require.True(t, err == nil && parsed == x, "%x became %s", x, text)
 		mantissa, _, _ := strings.Cut(text, "E")
-		if integer, fraction, ok := strings.Cut(mantissa, "."); !ok || integer == "" || fraction == "" {
-			t.Fatalf("%x became %s, which Java would not write", x, text)
-		}
+		integer, fraction, ok := strings.Cut(mantissa, ".")
+		require.True(t, ok && integer != "" && fraction != "", "%x became %s, which Java would not write", x, text)
 	})
 }
 
@@ -263,15 +255,12 @@ func TestOffsetFieldsAreBounded(t *testing.T) {
 		return append(b, '}')
 	}
 	fields, err := ParseJSON(list(2*maxFields, func(i int) string { return fmt.Sprint("n", i%maxFields) }))
-	if err != nil || len(fields) != maxFields || *fields[0].Value.Integer != maxFields {
-		t.Errorf("expected %d fields, found %d, %v", maxFields, len(fields), err)
-	}
+	assert.True(t, err == nil && len(fields) == maxFields && *fields[0].Value.Integer == maxFields,
+		"expected %d fields, found %d, %v", maxFields, len(fields), err)
 	_, err = ParseJSON(list(maxFields+1, func(i int) string { return fmt.Sprint("n", i) }))
 	runtest.Fails(t, err, "at most 10000 fields")
-	if _, err := ParseJSON([]byte(`{"a":` + strings.Repeat("9", 1<<20) + `}`)); err == nil ||
-		len(err.Error()) > 1000 {
-		t.Errorf("expected a short error, found %.200v", err)
-	}
+	_, err = ParseJSON([]byte(`{"a":` + strings.Repeat("9", 1<<20) + `}`))
+	assert.True(t, err != nil && len(err.Error()) <= 1000, "expected a short error, found %.200v", err)
 }
 
 // OpenJDK 17 gave these orders for HashMaps.

@@ -35,9 +35,7 @@ func fromKafka(t *testing.T, program string, args ...string) string {
 	var stderr bytes.Buffer
 	c.Stderr = &stderr
 	written, err := c.Output()
-	if err != nil {
-		t.Fatalf("%s: %v\n%s%s", program, err, written, stderr.String())
-	}
+	require.True(t, err == nil, "%s: %v\n%s%s", program, err, written, stderr.String())
 	return string(written)
 }
 
@@ -52,10 +50,9 @@ func TestRealKeysAndValues(t *testing.T) {
 			want = append(want, line)
 		}
 	}
-	if diff := cmp.Diff(want, strings.SplitAfter(strings.TrimSuffix(written, "\n")+"\n",
-		"\n")[:len(want)]); diff != "" || len(want) == 0 {
-		t.Errorf("connect-worker.txt differs from what Kafka writes (-file +Kafka):\n%s", diff)
-	}
+	diff := cmp.Diff(want, strings.SplitAfter(strings.TrimSuffix(written, "\n")+"\n", "\n")[:len(want)])
+	assert.True(t, diff == "" && len(want) != 0,
+		"connect-worker.txt differs from what Kafka writes (-file +Kafka):\n%s", diff)
 }
 
 // Kafka's class writes the file of the other tests.
@@ -70,9 +67,7 @@ func TestRealStandaloneFile(t *testing.T) {
 	// Only the order of entries differs between runs.
 	slices.Sort(stored)
 	slices.Sort(written)
-	if !bytes.Equal(stored, written) {
-		t.Errorf("%s differs from the file that Kafka writes", standaloneFile)
-	}
+	assert.True(t, bytes.Equal(stored, written), "%s differs from the file that Kafka writes", standaloneFile)
 }
 
 func realBroker(t *testing.T) kafka.Config {
@@ -99,9 +94,8 @@ func realBroker(t *testing.T) kafka.Config {
 		_, _ = io.Copy(io.Discard, lines)
 		_ = c.Wait()
 	})
-	if line, _ := lines.ReadString('\n'); strings.TrimSpace(line) != "READY" {
-		t.Fatalf("the broker did not start:\n%s", stderr.String())
-	}
+	line, _ := lines.ReadString('\n')
+	require.True(t, strings.TrimSpace(line) == "READY", "the broker did not start:\n%s", stderr.String())
 	k := kafka.Defaults()
 	k.Bootstrap = []string{"127.0.0.1:" + port}
 	return k

@@ -89,9 +89,8 @@ func TestInvalidStandaloneFiles(t *testing.T) {
 		assert.Error(t, err, c.want, c.name)
 	}
 	for n := range valid {
-		if _, err := parseStandalone(valid[:n]); err == nil {
-			t.Errorf("the first %d bytes: expected an error", n)
-		}
+		_, err := parseStandalone(valid[:n])
+		assert.True(t, err != nil, "the first %d bytes: expected an error", n)
 	}
 }
 
@@ -121,20 +120,15 @@ func FuzzStandalone(f *testing.F) {
 	f.Fuzz(func(t *testing.T, file []byte) {
 		entries, err := parseStandalone(file)
 		if err != nil {
-			if entries != nil || err.Error() == "" {
-				t.Errorf("expected no entries with an error that has a text, found %d and %q", len(entries), err)
-			}
+			assert.True(t, entries == nil && err.Error() != "",
+				"expected no entries with an error that has a text, found %d and %q", len(entries), err)
 			return
 		}
 		end := 0
 		for _, e := range entries {
-			if e.Key == nil || e.ByteOffset < end {
-				t.Fatalf("expected an entry after byte %d, found %+v", end, e)
-			}
+			require.True(t, e.Key != nil && e.ByteOffset >= end, "expected an entry after byte %d, found %+v", end, e)
 			end = e.ByteOffset + len(e.Key) + len(e.Value)
 		}
-		if end >= len(file) {
-			t.Errorf("expected at most %d bytes, found %d", len(file), end)
-		}
+		assert.True(t, end < len(file), "expected at most %d bytes, found %d", len(file), end)
 	})
 }

@@ -3,7 +3,6 @@ package offset
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -148,9 +147,8 @@ func TestStoreOverRestart(t *testing.T) {
 	require.NoError(t, s.Set(ctx, "orders", Entry{Partition: partition("/a", "B")}))
 	expectOffset(t, s, "orders", partition("/a", "B"), "none")
 	entries, err := openTestStore(t, k, DefaultConfig()).All(testContext(t), "orders")
-	if err != nil || len(entries) != 1 || Identity(entries[0].Partition) != Identity(partition("/a", "C")) {
-		t.Errorf("expected the partition of C only, found %v, %v", entries, err)
-	}
+	assert.True(t, err == nil && len(entries) == 1 && Identity(entries[0].Partition) == Identity(partition("/a", "C")),
+		"expected the partition of C only, found %v, %v", entries, err)
 }
 
 // Offsets of a Java worker are read in any field order and continue under the same keys.
@@ -219,13 +217,9 @@ func TestStoreReportsUnreadableOffsets(t *testing.T) {
 	s := openTestStore(t, k, c)
 	_, ok, err := s.Get(testContext(t), "orders", partition("/a", "B"))
 	runtest.Fails(t, err, "orders", `"list"`)
-	if ok {
-		t.Error("expected no offset, found the unreadable one")
-	}
+	assert.True(t, !ok, "expected no offset, found the unreadable one")
 	entries, err := s.All(testContext(t), "orders")
-	if len(entries) != 1 || err == nil {
-		t.Errorf("expected one offset and an error, found %v, %v", entries, err)
-	}
+	assert.True(t, len(entries) == 1 && err != nil, "expected one offset and an error, found %v, %v", entries, err)
 	// A write replaces the unreadable offset.
 	require.NoError(t, s.Set(testContext(t), "orders", Entry{Partition: partition("/a", "B"), Offset: position(2)}))
 	expectOffset(t, s, "orders", partition("/a", "B"), `{"record":2}`)
@@ -257,14 +251,11 @@ func TestStoreSkipsForeignRecords(t *testing.T) {
 	expectOffset(t, s, "orders", partition("gone"), "none")
 	_, _, err = s.Get(testContext(t), "orders", partition(longText))
 	runtest.Fails(t, err, "offset.storage.topic", "`culvert offsets reset`")
-	if len(err.Error()) > 1000 {
-		t.Errorf("expected a short error, found %.2000v", err)
-	}
-	if lines := strings.Count(log.String(), "\n"); lines != loggedSkips+1 || log.Len() > 10_000 ||
-		!strings.Contains(log.String(), "records=495") {
-		t.Errorf("expected %d lines that are counted further, found %d of %d bytes:\n%.3000s", loggedSkips, lines,
-			log.Len(), log.String())
-	}
+	assert.True(t, len(err.Error()) <= 1000, "expected a short error, found %.2000v", err)
+	lines := strings.Count(log.String(), "\n")
+	assert.True(t, lines == loggedSkips+1 && log.Len() <= 10_000 && strings.Contains(log.String(), "records=495"),
+		"expected %d lines that are counted further, found %d of %d bytes:\n%.3000s", loggedSkips, lines, log.Len(),
+		log.String())
 }
 
 // A refresh reads what other stores wrote.
@@ -313,16 +304,12 @@ func TestWriterKeepsTheNewest(t *testing.T) {
 	writes := 0
 	w, k := newWriter(t, time.Hour, func(_ time.Time, err error) {
 		writes++
-		if err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, err)
 	})
 	for n := range 100 {
 		w.Acknowledged(partition("/a", fmt.Sprint(n%2)), position(int64(n)))
 	}
-	if lines := readRaw(t, k, DefaultConfig().Topic); len(lines) > 0 {
-		t.Errorf("before the interval: expected no written offsets, found %v", lines)
-	}
+	assert.Len(t, 0, readRaw(t, k, DefaultConfig().Topic), "before the interval: written offsets")
 	require.NoError(t, w.Flush(testContext(t)))
 	require.NoError(t, w.Flush(testContext(t))) // nothing new to write
 	w.Acknowledged(partition("/a", "0"), position(100))
@@ -362,9 +349,7 @@ func TestWriterRetriesFailedWrite(t *testing.T) {
 	w.Acknowledged(partition("/a", "C"), position(1))
 	canceled, cancel := context.WithCancel(testContext(t))
 	cancel()
-	if err := w.Flush(canceled); !errors.Is(err, context.Canceled) {
-		t.Fatalf("a flush with a canceled context: expected its error, found %v", err)
-	}
+	require.ErrorIs(t, w.Flush(canceled), context.Canceled, "a flush with a canceled context: its error")
 	w.Acknowledged(partition("/a", "B"), position(2))
 	require.NoError(t, w.Close(testContext(t)))
 	s := openTestStore(t, k, DefaultConfig())
@@ -409,9 +394,8 @@ func TestParseConfig(t *testing.T) {
 		"offset.flush.timeout.ms":           "-5",
 	} {
 		_, problems := ParseConfig(map[string]string{name: value, "offset.storage.min.insync.replicas": "2"})
-		if len(problems) != 1 || !strings.HasPrefix(problems[0].Error(), name+":") {
-			t.Errorf("%s=%s: expected one problem of it, found %v", name, value, problems)
-		}
+		assert.True(t, len(problems) == 1 && strings.HasPrefix(problems[0].Error(), name+":"),
+			"%s=%s: expected one problem of it, found %v", name, value, problems)
 	}
 }
 
@@ -428,9 +412,7 @@ func TestFlushEndsWithContext(t *testing.T) {
 	require.NoError(t, w.flushMutex.Lock(t.Context()))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := w.Flush(ctx); !errors.Is(err, context.Canceled) {
-		t.Errorf("expected the context's error, found %v", err)
-	}
+	assert.ErrorIs(t, w.Flush(ctx), context.Canceled, "the context's error")
 }
 
 // A read waits for another read only until its context ends.
@@ -440,9 +422,7 @@ func TestReadEndsWithContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for name, err := range map[string]error{"Refresh": s.Refresh(ctx), "Load": s.Load(ctx, "another")} {
-		if !errors.Is(err, context.Canceled) {
-			t.Errorf("%s: expected the context's error, found %v", name, err)
-		}
+		assert.ErrorIs(t, err, context.Canceled, name, "the context's error")
 	}
 }
 
@@ -466,9 +446,8 @@ func TestConnectorOffsetTopic(t *testing.T) {
 	expectOffset(t, store, "c", orders, `{"seen":3}`)
 	expectOffset(t, store, "c", items, `{"seen":2}`)
 	expectOffset(t, worker, "c", orders, `{"seen":3}`)
-	if entries, err := store.All(ctx, "c"); err != nil || len(entries) != 2 {
-		t.Errorf("expected both partitions once, found %v, %v", entries, err)
-	}
+	entries, err := store.All(ctx, "c")
+	assert.True(t, err == nil && len(entries) == 2, "expected both partitions once, found %v, %v", entries, err)
 	// Offsets of transactions are copied to the worker's topic, too.
 	transactional := store.NewTransactional("c")
 	o := kafka.Offset{Partition: orders, Position: position(4)}
@@ -480,9 +459,8 @@ func TestConnectorOffsetTopic(t *testing.T) {
 	expectOffset(t, worker, "c", orders, `{"seen":4}`)
 	require.NoError(t, store.Set(ctx, "c", Entry{Partition: orders}))
 	for _, s := range []*Store{store, worker} {
-		if _, ok, err := s.Get(ctx, "c", orders); ok || err != nil {
-			t.Errorf("expected no more offsets, found %v, %v", ok, err)
-		}
+		_, ok, err := s.Get(ctx, "c", orders)
+		assert.True(t, !ok && err == nil, "expected no more offsets, found %v, %v", ok, err)
 	}
 }
 

@@ -2,7 +2,6 @@ package offset
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -79,9 +78,8 @@ func checkZombieWrites(t *testing.T, k kafka.Config, inTransaction bool) {
 	}
 	clear(zombie.pending)
 	runtest.Fails(t, zombie.Close(ctx), "g-orders-0", "offsets of connector orders", "topic connect-offsets")
-	if len(failures) != 3 || kafka.FencedTransactionalID(failures[0]) == "" {
-		t.Errorf("expected a call for each failure, found %v", failures)
-	}
+	assert.True(t, len(failures) == 3 && kafka.FencedTransactionalID(failures[0]) != "",
+		"expected a call for each failure, found %v", failures)
 	expectOffset(t, zombie.store, "orders", partitionB, `{"record":3}`)
 	owner.Acknowledged(partitionB, position(4))
 	require.NoError(t, owner.Close(ctx))
@@ -115,14 +113,10 @@ func TestSlowTransaction(t *testing.T) {
 	w.Acknowledged(partitionB, position(1))
 	for range 2 { // the second one waits for the first
 		shortCtx, cancel := context.WithTimeout(testContext(t), 100*time.Millisecond)
-		if err := w.Flush(shortCtx); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("expected the context's error, found %v", err)
-		}
+		assert.ErrorIs(t, w.Flush(shortCtx), context.DeadlineExceeded, "the context's error")
 		cancel()
 	}
-	if lines := readRaw(t, k, DefaultConfig().Topic); len(lines) > 0 {
-		t.Errorf("expected no stored offsets, found %v", lines)
-	}
+	assert.Len(t, 0, readRaw(t, k, DefaultConfig().Topic), "stored offsets")
 	w.Acknowledged(partitionB, position(2))
 	isAway.Store(false)
 	require.NoError(t, w.Close(testContext(t)))
@@ -143,9 +137,7 @@ func TestRejectedWriteIsRepeated(t *testing.T) {
 		for n := range 3 {
 			isRejecting.Store(true)
 			w.Acknowledged(partitionB, position(int64(n)))
-			if err := w.Flush(testContext(t)); !errors.Is(err, rejection) {
-				t.Errorf("expected %v, found %v", rejection, err)
-			}
+			assert.ErrorIs(t, w.Flush(testContext(t)), rejection)
 			isRejecting.Store(false)
 			require.NoError(t, w.Flush(testContext(t)))
 		}
@@ -167,9 +159,7 @@ func TestWriterWithoutPermissionOrBrokers(t *testing.T) {
 	w.Acknowledged(partitionB, position(1))
 	shortCtx, cancel := context.WithTimeout(testContext(t), 50*time.Millisecond)
 	defer cancel()
-	if err := w.Close(shortCtx); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("expected the context's error, found %v", err)
-	}
+	assert.ErrorIs(t, w.Close(shortCtx), context.DeadlineExceeded, "the context's error")
 }
 
 // Offsets of many partitions are one transaction and are copied to the worker's topic.

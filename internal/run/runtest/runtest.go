@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/run/task"
 )
 
@@ -23,9 +24,7 @@ func Bubble(t *testing.T, name string, run func(*testing.T)) {
 // Fails checks that an error contains all parts.
 func Fails(t *testing.T, err error, parts ...string) {
 	t.Helper()
-	if err == nil {
-		t.Fatalf("expected an error with %q", parts)
-	}
+	require.True(t, err != nil, "expected an error with %q", parts)
 	assert.Contains(t, err.Error(), parts...)
 }
 

@@ -68,9 +68,8 @@ func TestBitmapMetadata(t *testing.T) {
 				got.meaning())
 		}
 		rangeCount := len(n.settled) + len(n.inFlight) + len(n.inDoubt)
-		if round%2 == 1 && rangeCount > 100 && !strings.Contains(text, bitmapName+"=") {
-			t.Errorf("round %d: %d ranges in lists: %.300s", round, rangeCount, text)
-		}
+		assert.True(t, round%2 != 1 || rangeCount <= 100 || strings.Contains(text, bitmapName+"="),
+			"round %d: %d ranges in lists: %.300s", round, rangeCount, text)
 	}
 	// A compacted record in doubt among settled ones does not prevent the dense form.
 	compacted := metadata{inDoubt: []offsetRange{{1, 1}}}
@@ -90,9 +89,8 @@ func TestBitmapMetadata(t *testing.T) {
 	}
 	for _, text := range []string{"near", "near=", "near=3", "near=:A", "near=-1:A", "near=x:A", "near=1:A*",
 		"near=1:A,B", "near=9000000000000000000:A", "near=0:" + strings.Repeat("q", maxInDoubt/3+1)} {
-		if _, err := parseMetadata(7, text); err == nil {
-			t.Errorf("%.50s: expected an error", text)
-		}
+		_, err := parseMetadata(7, text)
+		assert.True(t, err != nil, "%.50s: expected an error", text)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/convert"
 	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/internal/record"
@@ -55,9 +56,8 @@ func TestConvertedBytesOfABatchAreBounded(t *testing.T) {
 		if n := len(x.service.bodies()); n != records || len(seen) != records || x.committed("t", 0) != records {
 			t.Errorf("expected %d records once, found %d, %d of them different", records, n, len(seen))
 		}
-		if largest < maxConvertedBytes || largest > maxConvertedBytes+2*convertedBytes {
-			t.Errorf("expected batches of about %d bytes, found one of %d", maxConvertedBytes, largest)
-		}
+		assert.True(t, largest >= maxConvertedBytes && largest <= maxConvertedBytes+2*convertedBytes,
+			"expected batches of about %d bytes, found one of %d", maxConvertedBytes, largest)
 	})
 }
 

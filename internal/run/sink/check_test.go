@@ -374,9 +374,7 @@ func TestRecordsInDoubtAreCheckedAtStart(t *testing.T) {
 		assert.Equal(t, "a b look b c", strings.Join(x.service.bodies(), " "),
 			"the requests, of which the check is the first")
 		assert.Equal(t, 3, x.committed("orders", 3), "committed")
-		if metadata := x.metadata(topicPartition{"orders", 3}); strings.Contains(metadata, "1") {
-			t.Errorf("expected metadata without the offset 1, found %q", metadata)
-		}
+		assert.NotContains(t, x.metadata(topicPartition{"orders", 3}), "1", "metadata without the offset 1")
 	})
 }
 
@@ -412,9 +410,8 @@ func TestRecordsOfAKilledRunAreChecked(t *testing.T) {
 		x.group.committed[tp] = 0
 		x.mustFail(t, "an earlier run, which was killed, may have written it", "another one is there",
 			"orders-3@0", "orders-3@1")
-		if seen := x.service.bodies(); slices.Contains(seen, "a") {
-			t.Errorf("a record in doubt was sent: %s", seen)
-		}
+		seen := x.service.bodies()
+		assert.True(t, !slices.Contains(seen, "a"), "a record in doubt was sent: %s", seen)
 	})
 }
 
@@ -455,9 +452,7 @@ func TestDeliveryWithRecordInDoubtFailsWhole(t *testing.T) {
 		x.group.metadata[tp] = "uncertain=2"
 		x.group.committed[tp] = 0
 		x.mustFail(t, "orders-3@2", "the plugin returned POST as the check: expected GET or HEAD")
-		if seen := x.service.bodies(); len(seen) > 0 {
-			t.Errorf("expected no request, found %q", seen)
-		}
+		assert.Len(t, 0, x.service.bodies(), "request")
 	})
 }
 
@@ -499,9 +494,8 @@ func TestChecksNeedNoPause(t *testing.T) {
 			len(x.service.bodies()) != 4*doubts || x.committed("t", 0) != doubts {
 			t.Errorf("%d records in doubt took %v and %d requests", doubts, elapsed, len(x.service.bodies()))
 		}
-		if len(c.soloBytes) < doubts || slices.Max(c.soloBytes) > len("z239v") {
-			t.Errorf("expected %d rows, each with its own bytes, found %v", doubts, c.soloBytes)
-		}
+		assert.True(t, len(c.soloBytes) >= doubts && slices.Max(c.soloBytes) <= len("z239v"),
+			"expected %d rows, each with its own bytes, found %v", doubts, c.soloBytes)
 	})
 }
 
@@ -551,10 +545,9 @@ func TestLearnedContextIsPassedOn(t *testing.T) {
 		x.group.put("t", 0, "f=")
 		runtest.Pass(time.Minute)
 		require.NoError(t, stop())
-		if !slices.Equal(l.contexts, []string{"", "xxxxx"}) || l.overlap {
-			t.Errorf("expected the second call of encode to receive %q, found %q; concurrent calls of settle: %v",
-				"xxxxx", l.contexts, l.overlap)
-		}
+		assert.True(t, slices.Equal(l.contexts, []string{"", "xxxxx"}) && !l.overlap,
+			"expected the second call of encode to receive %q, found %q; concurrent calls of settle: %v", "xxxxx",
+			l.contexts, l.overlap)
 	})
 }
 
@@ -577,15 +570,13 @@ func TestLearnedContextEndsWithVersionAndTask(t *testing.T) {
 		}
 		x.mustRun(t)
 		hasLearned := func(context string) bool { return context != "" }
-		if !slices.ContainsFunc(before.contexts, hasLearned) {
-			t.Errorf("expected the first version to have learned, found %q", before.contexts)
-		}
+		assert.True(t, slices.ContainsFunc(before.contexts, hasLearned),
+			"expected the first version to have learned, found %q", before.contexts)
 		// A batch may be encoded before the responses to the previous one, and is then encoded again.
 		checkLearning := func(name string, contexts []string) {
 			t.Helper()
-			if len(contexts) == 0 || contexts[0] != "" || !slices.ContainsFunc(contexts, hasLearned) {
-				t.Errorf("expected %s to begin without a learned context and to learn, found %q", name, contexts)
-			}
+			assert.True(t, len(contexts) != 0 && contexts[0] == "" && slices.ContainsFunc(contexts, hasLearned),
+				"expected %s to begin without a learned context and to learn, found %q", name, contexts)
 		}
 		checkLearning("the second version", after.contexts)
 		first := len(after.contexts)
@@ -615,9 +606,8 @@ func TestRetryWaitsAsRequested(t *testing.T) {
 				return map[bool]uint16{true: 409, false: 201}[n == 1], nil
 			}
 			x.mustRun(t)
-			if len(times) != 2 || times[1].Sub(times[0]) != c.want {
-				t.Errorf("wait-ms %d: expected two requests %v apart, found %v", c.waitMs, c.want, times)
-			}
+			assert.True(t, len(times) == 2 && times[1].Sub(times[0]) == c.want,
+				"wait-ms %d: expected two requests %v apart, found %v", c.waitMs, c.want, times)
 		})
 	}
 }
@@ -693,16 +683,13 @@ func TestCheckResultIsStoredBeforeNextSend(t *testing.T) {
 			if body == "merge a" {
 				merged = true
 				metadata := x.metadata(tp)
-				if x.committed(tp.topic, tp.partition) < 1 && !strings.Contains(metadata, "settled=0") {
-					t.Errorf("expected the record before to be stored as settled, found %q", metadata)
-				}
+				assert.True(t, x.committed(tp.topic, tp.partition) >= 1 || strings.Contains(metadata, "settled=0"),
+					"expected the record before to be stored as settled, found %q", metadata)
 			}
 			return 200, nil
 		}
 		x.mustRun(t)
-		if !merged {
-			t.Error("expected the second record to be sent")
-		}
+		assert.True(t, merged, "expected the second record to be sent")
 	})
 }
 
@@ -771,9 +758,8 @@ func TestPluginContextIsStored(t *testing.T) {
 				x.o.Revoked = nil
 				k.hints = nil
 				k.checkResult = nil
-				if _, err := x.run(t); err == nil {
-					t.Error("expected the record to be named")
-				}
+				_, err := x.run(t)
+				assert.True(t, err != nil, "expected the record to be named")
 				if len(k.hints) == 0 || slices.ContainsFunc(k.hints, func(h string) bool {
 					return !strings.HasSuffix(h, ":uncertain "+knowledge)
 				}) {

@@ -9,8 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/run/runtest"
 )
 
@@ -34,19 +33,13 @@ func TestConcurrentBatches(t *testing.T) {
 					t.Fatalf("seed %d: found %v committed, and no more progress", seed, c.group.committed)
 				}
 			}
-			if err := stop(); err != nil {
-				t.Fatalf("seed %d: %v", seed, err)
-			}
+			require.NoError(t, stop(), "seed", seed)
 			if isCaughtUp, _ := c.group.caughtUp(t.Context()); isCaughtUp {
 				break
 			}
-			if n > 1000 {
-				t.Fatalf("seed %d: found %v committed after %d runs", seed, c.group.committed, n)
-			}
+			require.True(t, n <= 1000, "seed %d: found %v committed after %d runs", seed, c.group.committed, n)
 		}
-		if diff := cmp.Diff(want, written); diff != "" {
-			t.Fatalf("seed %d: %s", seed, diff)
-		}
+		require.Equal(t, want, written, "seed", seed)
 	})
 }
 

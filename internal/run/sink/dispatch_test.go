@@ -230,17 +230,13 @@ func TestOtherLanesWaitForSlowResponse(t *testing.T) {
 		}
 		stop := runtest.Start(t, NewTask(x.o).Run)
 		runtest.Pass(50 * time.Second)
-		if n := len(x.service.bodies()); n > 25 {
-			t.Errorf("expected requests of the first batches only, found %d", n)
-		}
+		assert.AtMost(t, 25, len(x.service.bodies()), "requests of the first batches only")
 		time.Sleep(time.Minute)
 		last := map[byte]int{}
 		for _, body := range x.service.bodies() {
 			value, err := strconv.Atoi(body[2:])
 			require.NoError(t, err)
-			if value < last[body[0]] {
-				t.Errorf("%s was sent after %d", body, last[body[0]])
-			}
+			assert.True(t, value >= last[body[0]], "%s was sent after %d", body, last[body[0]])
 			last[body[0]] = value
 		}
 		assert.Equal(t, 301, x.committed("t", 0), "committed")

@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/kafka"
 	"github.com/culvert-project/culvert/internal/run/runtest"
 	"github.com/culvert-project/culvert/wit"
@@ -136,9 +137,7 @@ func TestKilledWorkers(t *testing.T) {
 				break
 			}
 			m.operate(t, err, written)
-			if runs == 10 {
-				t.Fatalf("seed %d: %v", seed, err)
-			}
+			require.True(t, runs != 10, "seed %d: %v", seed, err)
 		}
 		m.checkCommitted(t, written, order)
 		assert.Equal(t, 200, len(written), "seed", seed, "lines")
@@ -148,9 +147,8 @@ func TestKilledWorkers(t *testing.T) {
 			latest[key] = line
 		}
 		for key, line := range last {
-			if latest[key] != line {
-				t.Fatalf("seed %d: the last write of %s is %q, its last record %q", seed, key, latest[key], line)
-			}
+			require.True(t, latest[key] == line,
+				"seed %d: the last write of %s is %q, its last record %q", seed, key, latest[key], line)
 		}
 	})
 }
@@ -184,10 +182,8 @@ func TestKillKeepsTheOrderOfLanes(t *testing.T) {
 		m.mustRun(t)
 		last := map[byte]int{}
 		for n, line := range written {
-			if number[line] < last[line[0]] {
-				t.Fatalf("seed %d: %s is written again after %d of its lane, as request %d", seed, line,
-					last[line[0]], n+1)
-			}
+			require.True(t, number[line] >= last[line[0]],
+				"seed %d: %s is written again after %d of its lane, as request %d", seed, line, last[line[0]], n+1)
 			last[line[0]] = number[line]
 		}
 		slices.Sort(written)
@@ -268,9 +264,7 @@ func (m *mortal) checkCommitted(t *testing.T, written []string, order map[topicP
 	}
 	for p, next := range m.group.committed {
 		for _, line := range order[p][:next] {
-			if !done[line] {
-				t.Fatalf("%s is committed and was not written", line)
-			}
+			require.True(t, done[line], "%s is committed and was not written", line)
 		}
 	}
 }

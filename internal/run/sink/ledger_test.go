@@ -9,6 +9,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 )
 
 // format returns the effects as text.
@@ -111,9 +114,8 @@ func TestLedgerEvents(t *testing.T) {
 	} {
 		e := c.event()
 		out := l.apply(e)
-		if diff := cmp.Diff(c.want, strings.TrimSpace(out.format())); diff != "" {
-			t.Errorf("event %d, %T: (-expected +found)\n%s", n, e, diff)
-		}
+		diff := cmp.Diff(c.want, strings.TrimSpace(out.format()))
+		assert.True(t, diff == "", "event %d, %T: (-expected +found)\n%s", n, e, diff)
 		switch e.(type) {
 		case recordsRead:
 			items = append(items, out.items...)
@@ -159,9 +161,7 @@ type modelLedger struct {
 // until it was made.
 func (m *modelLedger) restart() {
 	meta, err := parseMetadata(m.stored.offset, m.stored.metadata)
-	if err != nil {
-		m.t.Fatal(err)
-	}
+	require.NoError(m.t, err)
 	isIn := func(ranges []offsetRange, offset int) bool {
 		return containsRange(ranges, offsetRange{int64(offset), int64(offset)})
 	}
@@ -213,9 +213,7 @@ func (m *modelLedger) read() {
 		got = append(got, i.offset)
 		m.items = append(m.items, i)
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		m.t.Fatalf("records to be written: (-expected +found)\n%s", diff)
-	}
+	require.Equal(m.t, want, got, "records to be written")
 }
 
 func (m *modelLedger) startDelivery() {
@@ -273,9 +271,7 @@ func (m *modelLedger) startOrEndCommit() {
 			m.l.apply(commitFailed{offsets})
 		} else {
 			m.l.apply(commitSucceeded{offsets, m.commitSeq})
-			if !m.l.isDurable(m.commitSeq) {
-				m.t.Fatal("the deliveries announced before the commit are not stored")
-			}
+			require.True(m.t, m.l.isDurable(m.commitSeq), "the deliveries announced before the commit are not stored")
 		}
 		// may be stored although the response was lost
 		m.stored = m.commit

@@ -30,17 +30,14 @@ func TestMetadataIsReadAsWritten(t *testing.T) {
 		text := n.encode(100)
 		assert.Equal(t, want, text)
 		got, err := parseMetadata(100, text)
-		if diff := cmp.Diff(n, got, cmp.AllowUnexported(metadata{}, offsetRange{}),
-			cmpopts.EquateEmpty()); diff != "" || err != nil {
-			t.Errorf("%q: %v\n%s", text, err, diff)
-		}
+		diff := cmp.Diff(n, got, cmp.AllowUnexported(metadata{}, offsetRange{}), cmpopts.EquateEmpty())
+		assert.True(t, diff == "" && err == nil, "%q: %v\n%s", text, err, diff)
 	}
 	for _, text := range []string{"settled", "settled=", "settled=1-", "settled=3-1", "settled=-1", "other=1",
 		"settled=1;2", "uncertain=0-9000000000000", "known=12345678901234567", "moved=x", "moved=",
 		"uncertain=0-9223372036854775807", "settled=9223372036854775807", "sent=x", "sent=0-100001"} {
-		if _, err := parseMetadata(7, text); err == nil {
-			t.Errorf("%q: expected an error", text)
-		}
+		_, err := parseMetadata(7, text)
+		assert.True(t, err != nil, "%q: expected an error", text)
 	}
 }
 
@@ -59,9 +56,8 @@ func TestMetadataOfEarlierVersions(t *testing.T) {
 			t.Errorf("%s: expected %s, found %s, %v", text, want, n.encode(100), err)
 		}
 	}
-	if _, err := parseMetadata(100, "reach=100001"); err == nil {
-		t.Error("expected an error for more records than may be in doubt")
-	}
+	_, err := parseMetadata(100, "reach=100001")
+	assert.True(t, err != nil, "expected an error for more records than may be in doubt")
 }
 
 func FuzzMetadata(f *testing.F) {
@@ -76,14 +72,11 @@ func FuzzMetadata(f *testing.F) {
 		lists, err := parseMetadata(max(next, 0), n.encodeLists(max(next, 0)))
 		lists.relocated = n.relocated
 		lists.known = n.known
-		if diff := cmp.Diff(n, lists, cmp.AllowUnexported(metadata{}, offsetRange{}),
-			cmpopts.EquateEmpty()); diff != "" || err != nil {
-			t.Errorf("%v\n%s", err, diff)
-		}
+		diff := cmp.Diff(n, lists, cmp.AllowUnexported(metadata{}, offsetRange{}), cmpopts.EquateEmpty())
+		assert.True(t, diff == "" && err == nil, "%v\n%s", err, diff)
 		reparsed, err := parseMetadata(max(next, 0), n.encode(max(next, 0)))
-		if diff := cmp.Diff(n.meaning(), reparsed.meaning()); diff != "" || err != nil {
-			t.Errorf("%v\n%s", err, diff)
-		}
+		diff = cmp.Diff(n.meaning(), reparsed.meaning())
+		assert.True(t, diff == "" && err == nil, "%v\n%s", err, diff)
 	})
 }
 
@@ -95,9 +88,7 @@ func TestDecisionsNameRecords(t *testing.T) {
 	}
 	for _, name := range []string{"a", "a@5", "a-@5", "-0@5", "a-0@", "a-0@x", "a-0@9-7", "a-99999999999@5"} {
 		_, err := parseDecisions(skipSetting, []string{name})
-		if err == nil || !strings.Contains(err.Error(), skipSetting) {
-			t.Errorf("%s: expected an error with %s, found %v", name, skipSetting, err)
-		}
+		assert.Error(t, err, skipSetting, name)
 	}
 }
 
@@ -113,10 +104,9 @@ func TestHostileMetadata(t *testing.T) {
 		"uncertain=0-99999 settled=0-1000000000,2000000000": "",
 	} {
 		_, err := parseMetadata(5, metadata)
-		if (want == "" && err != nil) || (want != "" && (err == nil || !strings.Contains(err.Error(), want) ||
-			len(err.Error()) > 5000)) {
-			t.Errorf("%.50s: expected %q, found %.300v", metadata, want, err)
-		}
+		assert.True(t, (want != "" || err == nil) &&
+			(want == "" || (err != nil && strings.Contains(err.Error(), want) && len(err.Error()) <= 5000)),
+			"%.50s: expected %q, found %.300v", metadata, want, err)
 	}
 }
 

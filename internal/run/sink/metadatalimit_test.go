@@ -8,6 +8,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/kafka"
 )
 
@@ -30,9 +31,7 @@ func TestMetadataNeverExceedTheirLimit(t *testing.T) {
 				}
 				if result == startMetadataFull && len(running) == 0 { // as [dispatcher.split]
 					items := waiting[0]
-					if len(items) == 1 {
-						t.Fatalf("seed %d: no space for one row", seed)
-					}
+					require.True(t, len(items) != 1, "seed %d: no space for one row", seed)
 					waiting = slices.Insert(waiting[1:], 0, items[:len(items)/2], items[len(items)/2:])
 					continue
 				}
@@ -166,7 +165,6 @@ func (w *metadataWorld) checkMetadata(t *testing.T) {
 	}
 	text := w.ledger.apply(metadataRequested{tp: w.tp, next: w.next}).text
 	w.longest = max(w.longest, len(text))
-	if len(text) > w.limit {
-		t.Fatalf("seed %d, limit %d: metadata of %d bytes: %.300s", w.seed, w.limit, len(text), text)
-	}
+	require.True(t, len(text) <= w.limit,
+		"seed %d, limit %d: metadata of %d bytes: %.300s", w.seed, w.limit, len(text), text)
 }

@@ -8,12 +8,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/kafka"
 	"github.com/culvert-project/culvert/internal/run/runtest"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // copied is a world whose group has metadata that may have been written for another log.
@@ -242,9 +243,7 @@ func checkCopied(t *testing.T, c copiedCase) {
 	}
 	assert.Equal(t, want, checked, "checked records")
 	n := strings.Count(x.log.String(), "is not about this log")
-	if (c.warned && n != 1) || (!c.warned && n > 0) {
-		t.Errorf("expected a warning: %t, found %d", c.warned, n)
-	}
+	assert.True(t, (!c.warned || n == 1) && (c.warned || n <= 0), "expected a warning: %t, found %d", c.warned, n)
 	assert.Equal(t, 25, x.committed("t", 0), "committed")
 	assert.Equal(t, "", x.metadata(x.tp), "metadata")
 }
@@ -436,9 +435,8 @@ func TestManyRecordsOfCopy(t *testing.T) {
 			require.NoError(t, err)
 			for _, s := range gaps(offsetRange{next, records - 101}, slices.Concat(m.settled, m.inDoubt, m.inFlight)) {
 				for n := s.first; n <= s.last; n++ {
-					if n%3 > 0 {
-						t.Errorf("the metadata with offset %d does not contain record %d: %.300s", next, n, text)
-					}
+					assert.True(t, n%3 <= 0,
+						"the metadata with offset %d does not contain record %d: %.300s", next, n, text)
 				}
 			}
 		}
@@ -446,17 +444,14 @@ func TestManyRecordsOfCopy(t *testing.T) {
 		x.o.InDoubt = nil
 		x.o.Revoked = nil
 		text := x.metadata(x.tp)
-		if !strings.Contains(text, "moved=") || len(text) > 1000 {
-			t.Errorf("expected metadata with the copied records, found %d bytes: %.300q", len(text), text)
-		}
+		assert.True(t, strings.Contains(text, "moved=") && len(text) <= 1000,
+			"expected metadata with the copied records, found %d bytes: %.300q", len(text), text)
 		hintsBefore := len(c.hints)
 		x.mustRun(t)
 		checks := slices.DeleteFunc(c.hints[hintsBefore:], func(h string) bool {
 			return !strings.HasSuffix(h, ":uncertain moved")
 		})
-		if len(checks) < 6000 {
-			t.Errorf("expected no repeated checks in the next run, found %d checks", len(checks))
-		}
+		assert.AtLeast(t, 6000, len(checks), "no repeated checks in the next run: checks")
 		missing := 0
 		for n := 100; n < records; n++ {
 			if !x.written[keyOf(n)] {
@@ -538,10 +533,8 @@ func TestRecordsInDoubtThatFillTheMetadata(t *testing.T) {
 			}
 			text += fmt.Sprintf(",%d00", doubts+1)
 		}
-		if full < 10 {
-			t.Errorf("limit %d: expected space for some records in doubt and not for all, found none for %d", limit,
-				full)
-		}
+		assert.True(t, full >= 10,
+			"limit %d: expected space for some records in doubt and not for all, found none for %d", limit, full)
 	}
 }
 
@@ -554,9 +547,8 @@ func metadataIsFull(t *testing.T, limit int, text string) bool {
 	x.group.committed[tp] = 0
 	x.group.metadata[tp] = text
 	_, err := x.run(t)
-	if x.group.longestMetadata > limit {
-		t.Errorf("expected metadata of at most %d bytes, found %d", limit, x.group.longestMetadata)
-	}
+	assert.True(t, x.group.longestMetadata <= limit,
+		"expected metadata of at most %d bytes, found %d", limit, x.group.longestMetadata)
 	if err == nil {
 		assert.Equal(t, 1, len(x.service.bodies()), "requests")
 		return false

@@ -27,9 +27,7 @@ func writeCounts(t *testing.T, x *world) map[string]int {
 		for _, line := range strings.Split(body, ",") {
 			line, _, _ = strings.Cut(line, "?")
 			counts[line]++
-			if counts[line] > 1 {
-				t.Fatalf("%s was written twice", line)
-			}
+			require.True(t, counts[line] <= 1, "%s was written twice", line)
 		}
 	}
 	return counts
@@ -65,9 +63,7 @@ func TestStopsInLargeBatches(t *testing.T) {
 		for stops := 0; stops < 60; stops++ {
 			stop := runtest.Start(t, NewTask(x.o).Run)
 			time.Sleep(2*time.Second + time.Duration(r.IntN(20_000))*time.Millisecond)
-			if err := stop(); err != nil {
-				t.Fatalf("seed %d: %v", seed, err)
-			}
+			require.NoError(t, stop(), "seed", seed)
 			writeCounts(t, x)
 			if isCaughtUp, _ := x.group.caughtUp(t.Context()); isCaughtUp {
 				break
@@ -135,10 +131,9 @@ func TestLargeBatchesAreEncodedOnce(t *testing.T) {
 			x.mustRun(t)
 			n := len(writeCounts(t, x))
 			requests := len(x.service.bodies())
-			if n != 16_000 || w.encoded != n || (partitions == 0 && requests > 20) {
-				t.Errorf("%d partitions: found %d records in %d requests, of %d rows that were encoded", partitions+1,
-					n, requests, w.encoded)
-			}
+			assert.True(t, n == 16_000 && w.encoded == n && (partitions != 0 || requests <= 20),
+				"%d partitions: found %d records in %d requests, of %d rows that were encoded", partitions+1, n,
+				requests, w.encoded)
 		})
 	}
 }
@@ -390,9 +385,8 @@ func TestRecordsOfAKilledRun(t *testing.T) {
 			x.o.InDoubt = nil
 			for _, name := range names {
 				var i int
-				if _, err := fmt.Sscanf(name, "t-0@%d", &i); err != nil {
-					t.Fatal(err)
-				}
+				_, err := fmt.Sscanf(name, "t-0@%d", &i)
+				require.NoError(t, err)
 				i -= c.committed
 				if slices.Contains(x.service.bodies(), fmt.Sprintf("%c%d=1", 'a'+i%7, i)) {
 					x.o.Skip = append(x.o.Skip, name)
@@ -404,9 +398,7 @@ func TestRecordsOfAKilledRun(t *testing.T) {
 			lines := map[string]int{}
 			for _, body := range x.service.bodies() {
 				lines[body]++
-				if lines[body] > 1 {
-					t.Errorf("%s was sent twice", body)
-				}
+				assert.True(t, lines[body] <= 1, "%s was sent twice", body)
 			}
 			if n := len(lines); n != c.committed+400 || x.committed("t", 0) != int64(n) ||
 				x.group.metadata[topicPartition{"t", 0}] != "" {
@@ -426,9 +418,8 @@ func TestExistingRecordsAreRejected(t *testing.T) {
 		for range 2 {
 			_, err := x.run(t)
 			runtest.Fails(t, err, `topic t, partition 0, offset 2, key "a": write: answered 410`)
-			if strings.Contains(err.Error(), "killed") {
-				t.Errorf("expected no mention of a killed run, found %v", err)
-			}
+			assert.True(t, !strings.Contains(err.Error(), "killed"),
+				"expected no mention of a killed run, found %v", err)
 		}
 	})
 }
@@ -514,26 +505,17 @@ func TestDecisionsFollowTheirPartition(t *testing.T) {
 	for range 2 { // tried twice
 		inDoubt.useDecision(id)
 	}
-	if n := len(inDoubt.usedDecisions(tp, 0)); n != 1 {
-		t.Fatalf("expected one decision to be used up, found %d", n)
-	}
+	require.Equal(t, 1, len(inDoubt.usedDecisions(tp, 0)), "decision to be used up")
 	inDoubt.add(id, reason) // the response is lost again
-	if inDoubt.decide(id, reason, 1, 1) {
-		t.Error("expected the decision to apply once")
-	}
+	assert.True(t, !inDoubt.decide(id, reason, 1, 1), "expected the decision to apply once")
 	inDoubt.resolve(id) // a check finds that it was not written
 	names, _ := inDoubt.names()
 	used := inDoubt.usedDecisions(tp, 0)
-	if len(names) != 0 || len(inDoubt.openRanges(tp, 0)) != 0 || len(used) != 1 {
-		t.Errorf("expected nothing in doubt and one decision used up, found %q, %v", names, used)
-	}
+	assert.True(t, len(names) == 0 && len(inDoubt.openRanges(tp, 0)) == 0 && len(used) == 1,
+		"expected nothing in doubt and one decision used up, found %q, %v", names, used)
 	var next InDoubtRecords // another process, after a kill while it was sent
 	next.restoreDecisions(id, 1)
-	if next.decide(id, errKilled, 1, 1) {
-		t.Error("expected the decision to apply once after a kill, too")
-	}
+	assert.True(t, !next.decide(id, errKilled, 1, 1), "expected the decision to apply once after a kill, too")
 	next.remove(id)
-	if len(next.usedDecisions(tp, 0)) != 0 {
-		t.Error("expected a settled record to be removed")
-	}
+	assert.True(t, len(next.usedDecisions(tp, 0)) == 0, "expected a settled record to be removed")
 }

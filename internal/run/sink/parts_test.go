@@ -62,9 +62,8 @@ func TestDeadLettersNameTheRemainingParts(t *testing.T) {
 			}
 			p := x.mustRun(t).Progress()
 			assert.Equal(t, want, fmt.Sprint(deadLetters.lines), rejected, "is rejected")
-			if int(p.Skipped) != len(rejected) || int(p.Written) != 6-len(rejected) || x.committed("t", 0) != 2 {
-				t.Errorf("%s is rejected: %+v, committed %v", rejected, p, x.group.committed)
-			}
+			assert.True(t, int(p.Skipped) == len(rejected) && int(p.Written) == 6-len(rejected) &&
+				x.committed("t", 0) == 2, "%s is rejected: %+v, committed %v", rejected, p, x.group.committed)
 		})
 	}
 }
@@ -120,9 +119,7 @@ func TestReplayOfParts(t *testing.T) {
 					return nil
 				},
 			})
-			if err != nil || !slices.Equal(settled, []bool{true}) {
-				t.Fatalf("%s: %v, settled %v", name, err, settled)
-			}
+			require.True(t, err == nil && slices.Equal(settled, []bool{true}), "%s: %v, settled %v", name, err, settled)
 			assert.Equal(t, c.requests, len(x.service.bodies()), name, "requests")
 			if got := fmt.Sprint(deadLetters.lines); !strings.Contains(got, c.deadLetters) ||
 				(c.requests == 0 && !strings.HasSuffix(got, "parts 2,4 of 4]")) {
@@ -169,9 +166,8 @@ func TestRecordsWaitUntilWritable(t *testing.T) {
 		ctx, stop := context.WithTimeout(t.Context(), time.Minute)
 		defer stop()
 		require.NoError(t, NewTask(x.o).Run(ctx))
-		if seen := x.service.bodies(); len(seen) > 0 || x.committed("t", 0) != 0 {
-			t.Errorf("expected no written record, found %v", seen)
-		}
+		seen := x.service.bodies()
+		assert.True(t, len(seen) == 0 && x.committed("t", 0) == 0, "expected no written record, found %v", seen)
 		close(writable)
 		x.mustRun(t)
 		assert.Equal(t, 2, len(x.service.bodies()), "requests")

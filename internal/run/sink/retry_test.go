@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/record"
 	"github.com/culvert-project/culvert/internal/run/runtest"
 	"github.com/culvert-project/culvert/internal/run/task"
@@ -168,9 +169,7 @@ func TestRetryWithoutProgressIsPaced(t *testing.T) {
 			return 409, nil
 		}
 		x.mustFail(t, "write it again for the 17th time")
-		if len(times) != maxRepeats+1 {
-			t.Fatalf("expected %d requests, found %d", maxRepeats+1, len(times))
-		}
+		require.Equal(t, maxRepeats+1, len(times), "requests")
 		for n := range times[1:] {
 			pause := times[n+1].Sub(times[n])
 			if n == 0 && pause != 0 { // the first hint is progress
@@ -193,9 +192,8 @@ func TestReopeningIsPaced(t *testing.T) {
 		x.group.put("t", 0, "a=1")
 		start := time.Now()
 		x.mustFail(t, `topic t, partition 0, offset 0, key "a": encode: old`)
-		if elapsed := time.Since(start); elapsed < 10*time.Second || w.opens != maxRepeats+1 {
-			t.Errorf("opened %d times in %v", w.opens, elapsed)
-		}
+		elapsed := time.Since(start)
+		assert.True(t, elapsed >= 10*time.Second && w.opens == maxRepeats+1, "opened %d times in %v", w.opens, elapsed)
 	})
 }
 
@@ -224,9 +222,7 @@ func TestServiceThatIsNotFoundAnyMoreIsAway(t *testing.T) {
 		for _, step := range []string{"open again: no route", "open: no route"} {
 			_, err := x.run(t)
 			runtest.Fails(t, err, step)
-			if !isTransient(err) {
-				t.Errorf("expected a transient error, found %v", err)
-			}
+			assert.True(t, isTransient(err), "expected a transient error, found %v", err)
 		}
 		x.mustRun(t)
 	})
@@ -300,10 +296,9 @@ func TestRowThatStaysLockedIsRejected(t *testing.T) {
 				t.Errorf("expected 3 other rows and all committed, found %v, committed %d (%v)", order,
 					x.committed("t", 0), err)
 			}
-			if attempts != c.attempts || len(deadLetters.lines) != c.deadLetters {
-				t.Errorf("expected %d attempts and %d dead letters, found %d and %v", c.attempts, c.deadLetters,
-					attempts, deadLetters.lines)
-			}
+			assert.True(t, attempts == c.attempts && len(deadLetters.lines) == c.deadLetters,
+				"expected %d attempts and %d dead letters, found %d and %v", c.attempts, c.deadLetters, attempts,
+				deadLetters.lines)
 		})
 	}
 }
@@ -383,20 +378,16 @@ func TestLockedRowsDoNotHoldBackOtherKeys(t *testing.T) {
 				if row == "z=1" {
 					metadata = x.metadata(topicPartition{"t", 0})
 				}
-				if row >= "x" && c.othersContinue != isLocked {
-					t.Errorf("expected %s to be written during the locks: %t, found %t", row, c.othersContinue,
-						isLocked)
-				}
+				assert.True(t, row < "x" || c.othersContinue == isLocked,
+					"expected %s to be written during the locks: %t, found %t", row, c.othersContinue, isLocked)
 				return 201, nil
 			}
 			x.mustRun(t)
-			if requests > c.requests || (c.othersContinue && strings.HasPrefix(metadata, "sent=0")) {
-				t.Errorf("expected at most %d requests and no first record in flight, found %d and %s", c.requests,
-					requests, metadata)
-			}
-			if slices.Index(order, "a=1") > slices.Index(order, "a=2") || x.service.maxInFlight != 2 {
-				t.Errorf("found the order %v and %d requests at once", order, x.service.maxInFlight)
-			}
+			assert.True(t, requests <= c.requests && (!c.othersContinue || !strings.HasPrefix(metadata, "sent=0")),
+				"expected at most %d requests and no first record in flight, found %d and %s", c.requests, requests,
+				metadata)
+			assert.True(t, slices.Index(order, "a=1") <= slices.Index(order, "a=2") && x.service.maxInFlight == 2,
+				"found the order %v and %d requests at once", order, x.service.maxInFlight)
 		})
 	}
 }

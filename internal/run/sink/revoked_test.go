@@ -171,9 +171,7 @@ func TestPartitionLostTwiceBeforeACommit(t *testing.T) {
 		x.group.put("t", 0, "a=1", "a=2")
 		stop := runtest.Start(t, NewTask(x.o).Run)
 		runtest.Pass(1500 * time.Millisecond) // a=1 is in progress
-		if got := x.metadata(tp); got != "sent=0" {
-			t.Fatalf("expected metadata of a request in progress, found %q", got)
-		}
+		require.Equal(t, "sent=0", x.metadata(tp), "metadata of a request in progress")
 		x.group.lose(tp)
 		x.group.assign(tp) // waits for a=1
 		x.group.lose(tp)
@@ -249,10 +247,9 @@ func TestCommitOfEndedAssignment(t *testing.T) {
 		}
 		l.apply(commitSucceeded{commit.offsets, commit.number})
 		p := l.partitions[topicPartition{"t", 0}]
-		if (p.storedCommit != nil && p.storedCommit.current) || p.committed != c.committed ||
-			p.predecessorUncommitted != c.reported || p.dirty != c.reported {
-			t.Errorf("%s: expected nothing to be stored, found %+v", c.name, p)
-		}
+		assert.True(t, (p.storedCommit == nil || !p.storedCommit.current) && p.committed == c.committed &&
+			p.predecessorUncommitted == c.reported && p.dirty == c.reported,
+			"%s: expected nothing to be stored, found %+v", c.name, p)
 	}
 }
 
@@ -309,20 +306,17 @@ func TestTruncatedPartition(t *testing.T) {
 	if stored := l.apply(metadataRequested{tp: tp, next: 10}); stored.ok {
 		t.Errorf("the offset 10 is committed, with %q, over records from 4 on", stored.text)
 	}
-	if l.apply(commitSucceeded{commit.offsets, commit.number}).ok || l.isDurable(seqBefore) {
-		t.Error("expected no stored metadata after a commit without the partition")
-	}
-	if !oldItems[10].revoked() || slices.ContainsFunc(reread.items, (*item).revoked) {
-		t.Error("expected the earlier records to be dropped, and the others to be delivered")
-	}
+	assert.True(t, !l.apply(commitSucceeded{commit.offsets, commit.number}).ok && !l.isDurable(seqBefore),
+		"expected no stored metadata after a commit without the partition")
+	assert.True(t, oldItems[10].revoked() && !slices.ContainsFunc(reread.items, (*item).revoked),
+		"expected the earlier records to be dropped, and the others to be delivered")
 	commit = l.apply(commitStarted{})
 	stored := l.apply(metadataRequested{tp: tp, next: commit.offsets["t"][0].Offset})
 	if next := commit.offsets["t"][0].Offset; next != 4 || !stored.ok || stored.text != "sent=0" {
 		t.Errorf("expected the offset 4 with sent=0, found %d with %q, %v", next, stored.text, stored.ok)
 	}
-	if !l.apply(commitSucceeded{commit.offsets, commit.number}).ok || !l.isDurable(seqAfter) {
-		t.Error("expected the announced deliveries to be stored")
-	}
+	assert.True(t, l.apply(commitSucceeded{commit.offsets, commit.number}).ok && l.isDurable(seqAfter),
+		"expected the announced deliveries to be stored")
 }
 
 // The commit moves past transaction markers, also past an abort marker without records before it; they are neither rows
@@ -369,8 +363,6 @@ func markerAttrs(t *testing.T) kgo.RecordAttrs {
 	fetched.RecordBatches = batch.AppendTo(nil)
 	options := kgo.ProcessFetchPartitionOpts{KeepControlRecords: true, DisableCRCValidation: true}
 	p, _ := kgo.ProcessFetchPartition(options, &fetched, kgo.DefaultDecompressor(), nil)
-	if len(p.Records) != 1 || !p.Records[0].Attrs.IsControl() {
-		t.Fatalf("expected a marker, found %+v", p)
-	}
+	require.True(t, len(p.Records) == 1 && p.Records[0].Attrs.IsControl(), "expected a marker, found %+v", p)
 	return p.Records[0].Attrs
 }

@@ -44,17 +44,13 @@ func TestOnceWritesEverything(t *testing.T) {
 		assert.Equal(t, 700, x.committed("a", 0), "committed")
 		assert.Equal(t, 7, x.committed("a", 1), "committed")
 		p := task.Progress()
-		if p.Read != 707 || p.Written != 706 || p.Ignored != 1 || p.Unsettled != 0 ||
-			p.Skipped+p.Errors+p.Reencoded != 0 {
-			t.Errorf("expected 707 records to be read, 706 to be written and one to be ignored, found %+v", p)
-		}
-		if p.Requests == 0 || p.Warnings != 2*p.Requests {
-			t.Errorf("expected two warnings with each of %d responses, found %d", p.Requests, p.Warnings)
-		}
+		assert.True(t, p.Read == 707 && p.Written == 706 && p.Ignored == 1 && p.Unsettled == 0 &&
+			p.Skipped+p.Errors+p.Reencoded == 0,
+			"expected 707 records to be read, 706 to be written and one to be ignored, found %+v", p)
+		assert.True(t, p.Requests != 0 && p.Warnings == 2*p.Requests,
+			"expected two warnings with each of %d responses, found %d", p.Requests, p.Warnings)
 		tombstone := func(s string) bool { return s == "b1" || strings.HasSuffix(s, ",b1") }
-		if !slices.ContainsFunc(x.service.bodies(), tombstone) {
-			t.Error("expected a tombstone")
-		}
+		assert.True(t, slices.ContainsFunc(x.service.bodies(), tombstone), "expected a tombstone")
 	})
 }
 
@@ -147,10 +143,9 @@ func TestRejectedRowIsSettledWithItsDeadLetter(t *testing.T) {
 			x.group.put("t", 0, append(slices.Repeat([]string{"a=1"}, int(offset)), row)...)
 			x.service.answer = answer
 			task, err := x.run(t)
-			if n := task.o.Metrics.Snapshot(time.Now()); n.DeadLetters != 1 || n.LostDeadLetters != 1 ||
-				n.Logged != 0 || n.Errors != 1 {
-				t.Errorf("expected the metrics of one lost dead letter, found %+v", n)
-			}
+			n := task.o.Metrics.Snapshot(time.Now())
+			assert.True(t, n.DeadLetters == 1 && n.LostDeadLetters == 1 && n.Logged == 0 && n.Errors == 1,
+				"expected the metrics of one lost dead letter, found %+v", n)
 			runtest.Fails(t, err, fmt.Sprintf("topic t, partition 0, offset %d", offset),
 				"it is not skipped, because its dead letter cannot be stored: brokers are away")
 			if committed := x.committed("t", 0); committed > offset {
@@ -167,9 +162,8 @@ func TestTopicWithoutSettings(t *testing.T) {
 		x.o.TolerateAll = true
 		x.group.put("t", 0, "a=1", "b=!!no entity set is configured")
 		x.mustFail(t, `topic t, partition 0, offset 1, key "b": encode: no entity set is configured`)
-		if committed := x.committed("t", 0); committed > 1 {
-			t.Errorf("expected at most offset 1 to be committed, found %d", committed)
-		}
+		committed := x.committed("t", 0)
+		assert.True(t, committed <= 1, "expected at most offset 1 to be committed, found %d", committed)
 	})
 }
 
@@ -267,9 +261,7 @@ func TestTaskLogsItsSummary(t *testing.T) {
 		last := log.String()[strings.LastIndex(strings.TrimSpace(log.String()), "\n")+1:]
 		for _, want := range []string{`msg="sink task ended"`, "rows=3 ", "deliveries=2 ", "ignored=1 ",
 			"at_work.send=2s"} {
-			if !strings.Contains(last, want) {
-				t.Errorf("expected %q in the last line, found %s", want, last)
-			}
+			assert.True(t, strings.Contains(last, want), "expected %q in the last line, found %s", want, last)
 		}
 	})
 }
@@ -282,9 +274,8 @@ func TestCommitsWhileABatchIsWritten(t *testing.T) {
 		x.group.put("t", 0, lines("a", 40)...)
 		stop := runtest.Start(t, NewTask(x.o).Run)
 		time.Sleep(10*time.Second + 100*time.Millisecond)
-		if n := x.committed("t", 0); n < 15 || n > 20 {
-			t.Errorf("offset %d is committed after 10 s of a batch that takes 20 s", n)
-		}
+		n := x.committed("t", 0)
+		assert.True(t, n >= 15 && n <= 20, "offset %d is committed after 10 s of a batch that takes 20 s", n)
 		require.NoError(t, stop())
 		assert.Equal(t, int64(len(x.service.bodies())), x.committed("t", 0), "committed offset of the written records")
 	})
@@ -306,9 +297,7 @@ func TestStopEndsACommit(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	x.group.commitErr = ctx.Err()
-	if err := task.commit(ctx); !errors.Is(err, context.Canceled) {
-		t.Errorf("expected the commit to be canceled, found %v", err)
-	}
+	assert.ErrorIs(t, task.commit(ctx), context.Canceled, "the commit to be canceled")
 	assert.Equal(t, 0, x.o.Metrics.Snapshot(time.Now()).FailedCommits, "failed commits")
 	assert.Equal(t, "", logged.String(), "the log")
 	assert.Equal(t, 1, task.tracker.apply(commitStarted{}).offsets["t"][0].Offset, "offset of the next commit")
@@ -336,9 +325,8 @@ func TestStopWaitsForRequestsInFlight(t *testing.T) {
 	runtest.Bubble(t, "reports a request that takes too long", func(t *testing.T) {
 		x, elapsed, err := run(t, time.Hour)
 		runtest.Fails(t, err, `topic t, partition 0, offset 0, key "a"`, "not sent again")
-		if x.committed("t", 0) != 0 || elapsed > 5*time.Second {
-			t.Errorf("expected no commit and a stop within 5 s, found %v after %v", x.group.committed, elapsed)
-		}
+		assert.True(t, x.committed("t", 0) == 0 && elapsed <= 5*time.Second,
+			"expected no commit and a stop within 5 s, found %v after %v", x.group.committed, elapsed)
 	})
 }
 
@@ -550,9 +538,8 @@ func TestTrapOfReopenSkipsNothing(t *testing.T) {
 		task, err := x.run(t)
 		runtest.Fails(t, err, "open again", "unreachable")
 		assert.Equal(t, 0, task.Progress().Skipped, "skipped")
-		if committed := x.committed("t", 0); committed > 0 {
-			t.Errorf("expected nothing to be committed, found offset %d", committed)
-		}
+		committed := x.committed("t", 0)
+		assert.True(t, committed <= 0, "expected nothing to be committed, found offset %d", committed)
 	})
 }
 
@@ -578,9 +565,8 @@ func TestVersionChangesBetweenBatches(t *testing.T) {
 			}
 			task := x.mustRun(t)
 			problem := x.versions.Rejected()
-			if !strings.Contains(problem, c.problem) || (c.problem == "") != (problem == "") {
-				t.Errorf("expected the version to be rejected because of %q, found %q", c.problem, problem)
-			}
+			assert.True(t, strings.Contains(problem, c.problem) && (c.problem == "") == (problem == ""),
+				"expected the version to be rejected because of %q, found %q", c.problem, problem)
 			assert.Equal(t, 50, len(x.service.bodies()), "requests")
 			wantVersion := "2"
 			if c.problem != "" {
@@ -630,9 +616,8 @@ func TestKeySchemaHeaderIsIgnoredForValue(t *testing.T) {
 		{Key: "__value_schema_id", Value: []byte("last")}, {Key: "other"}}}
 	for key, want := range map[bool]string{true: "none", false: "last"} {
 		h := &headerConverter{}
-		if _, err := decodeValue(t.Context(), h, key, r, nil, nil); err != nil || h.header != want {
-			t.Errorf("key %v: expected %q, found %q, %v", key, want, h.header, err)
-		}
+		_, err := decodeValue(t.Context(), h, key, r, nil, nil)
+		assert.True(t, err == nil && h.header == want, "key %v: expected %q, found %q, %v", key, want, h.header, err)
 	}
 }
 
@@ -662,9 +647,8 @@ func TestPanicsFailTheTask(t *testing.T) {
 			x.group.put("t", 0, "a=1", "b=2")
 			breakStage(x)
 			err := guard.Do(nil, "the test", func() error { return NewTask(x.o).Run(t.Context()) })
-			if p := new(guard.PanicError); !errors.As(err, &p) {
-				t.Errorf("expected the panic as the task's error, found %v", err)
-			}
+			p := new(guard.PanicError)
+			assert.True(t, errors.As(err, &p), "expected the panic as the task's error, found %v", err)
 		})
 	}
 }

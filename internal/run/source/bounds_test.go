@@ -12,6 +12,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/convert"
 	"github.com/culvert-project/culvert/internal/convert/fault"
@@ -43,15 +44,12 @@ func newTestStage(t *testing.T, registry *record.Registry, o Options,
 	}
 	s = &transformStage{feed: f, topics: map[string]bool{}}
 	var err error
-	if s.key, err = convert.New(convert.ClassString, nil, convert.Options{IsKey: true, Schemas: registry}); err != nil {
-		t.Fatal(err)
-	}
-	if s.value, err = convert.New(convert.ClassJSON, nil, convert.Options{Schemas: registry}); err != nil {
-		t.Fatal(err)
-	}
-	if s.header, err = f.task.o.NewHeaderConverter(); err != nil {
-		t.Fatal(err)
-	}
+	s.key, err = convert.New(convert.ClassString, nil, convert.Options{IsKey: true, Schemas: registry})
+	require.NoError(t, err)
+	s.value, err = convert.New(convert.ClassJSON, nil, convert.Options{Schemas: registry})
+	require.NoError(t, err)
+	s.header, err = f.task.o.NewHeaderConverter()
+	require.NoError(t, err)
 	var consumer sync.WaitGroup
 	consumer.Go(func() {
 		for c := range f.pipeline.converted {
@@ -78,9 +76,7 @@ func TestOutputOfAChunkIsBounded(t *testing.T) {
 	totalBytes := 0
 	nextRow := 0
 	check := func(c *chunk) {
-		if cap(c.converted) > 2*(maxChunkOutput+1<<20) {
-			t.Errorf("expected at most %d bytes in a chunk, found %d", 2*(maxChunkOutput+1<<20), cap(c.converted))
-		}
+		assert.AtMost(t, 2*(maxChunkOutput+1<<20), cap(c.converted), "bytes in a chunk")
 		b := c.produced.(*reusedBatch)
 		for _, r := range b.records[:b.n] {
 			totalBytes += len(r.Value)
@@ -103,9 +99,8 @@ func TestOutputOfAChunkIsBounded(t *testing.T) {
 	require.NoError(t, s.process(t.Context(), c))
 	stop()
 	check(c)
-	if nextRow != rows || totalBytes < rows*docBytes {
-		t.Errorf("expected %d rows, found %d with %d bytes", rows, nextRow, totalBytes)
-	}
+	assert.True(t, nextRow == rows && totalBytes >= rows*docBytes,
+		"expected %d rows, found %d with %d bytes", rows, nextRow, totalBytes)
 }
 
 // A row whose single record exceeds the producer's limit is that row's fault: 300 KB of control characters are 1.8 MB
@@ -130,19 +125,16 @@ func TestTooLargeRowFails(t *testing.T) {
 	fill(c)
 	err = s.process(t.Context(), c)
 	var rowErr *rowError
-	if !errors.As(err, &rowErr) || rowErr.row != 1 || fault.Class(err) != fault.TooLargeException ||
-		!strings.Contains(err.Error(), "producer.max.request.size") {
-		t.Errorf("expected the second row, found %v", err)
-	}
+	assert.True(t, errors.As(err, &rowErr) && rowErr.row == 1 && fault.Class(err) == fault.TooLargeException &&
+		strings.Contains(err.Error(), "producer.max.request.size"), "expected the second row, found %v", err)
 	tolerantStage, stopTolerant := newTestStage(t, registry,
 		Options{ErrorHandling: ErrorHandling{Tolerance: task.Tolerance{TolerateAll: true}}},
 		func(*chunk) {})
 	defer stopTolerant()
 	fill(c)
-	if err := tolerantStage.process(t.Context(), c); err != nil || c.produced.Len() != 2 ||
-		tolerantStage.feed.task.count.errors.Skipped.Load() != 1 {
-		t.Errorf("expected two of three rows, found %d, %v", c.produced.Len(), err)
-	}
+	err = tolerantStage.process(t.Context(), c)
+	assert.True(t, err == nil && c.produced.Len() == 2 && tolerantStage.feed.task.count.errors.Skipped.Load() == 1,
+		"expected two of three rows, found %d, %v", c.produced.Len(), err)
 	// Headers count, too, whatever their number.
 	for name, headers := range map[string][]connectdata.Header{
 		"one":  {{Name: "h", Encoding: wit.Raw, Value: make([]byte, 2<<20)}},
@@ -239,12 +231,10 @@ func TestNoAllocationForARow(t *testing.T) {
 	f.opened = &openedVersion{feeds: []wit.Feed{{Topic: "t"}}}
 	s := &transformStage{feed: f, topics: map[string]bool{}}
 	json := map[string]string{"schemas.enable": "false"}
-	if s.key, err = convert.New(convert.ClassJSON, json, convert.Options{IsKey: true, Schemas: registry}); err != nil {
-		t.Fatal(err)
-	}
-	if s.value, err = convert.New(convert.ClassJSON, json, convert.Options{Schemas: registry}); err != nil {
-		t.Fatal(err)
-	}
+	s.key, err = convert.New(convert.ClassJSON, json, convert.Options{IsKey: true, Schemas: registry})
+	require.NoError(t, err)
+	s.value, err = convert.New(convert.ClassJSON, json, convert.Options{Schemas: registry})
+	require.NoError(t, err)
 	c := newChunk(registry)
 	position := []wit.OffsetEntry{wit.StringEntry("url", "/x")}
 	p := &page{feed: f, fetch: &wit.Fetch{Position: &position, RepeatsExactly: true}, chunk: c,
@@ -270,9 +260,8 @@ func TestNoAllocationForARow(t *testing.T) {
 		require.NoError(t, s.process(context.Background(), c))
 	}
 	processChunk()
-	if batch.n != targetRows || string(batch.records[3].Value) != `{"Id":3,"Name":"name 3"}` {
-		t.Fatalf("expected %d records, found %d with the fourth value %s", targetRows, batch.n, batch.records[3].Value)
-	}
+	require.True(t, batch.n == targetRows && string(batch.records[3].Value) == `{"Id":3,"Name":"name 3"}`,
+		"expected %d records, found %d with the fourth value %s", targetRows, batch.n, batch.records[3].Value)
 	// A chunk may need some allocations, but a row none. The values are boxed above, so connectdata.Append needs none.
 	if allocations := testing.AllocsPerRun(20, processChunk); allocations > 5 {
 		t.Errorf("expected no allocation for a row, found %.0f for %d rows", allocations, targetRows)

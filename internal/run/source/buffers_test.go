@@ -104,9 +104,8 @@ func (s *slowOutput) Produce(_ context.Context, batch Batch, upTo kafka.Offset, 
 func (s *slowOutput) write(b *sentBatch) error {
 	// In virtual time, all other goroutines continue as far as they can.
 	time.Sleep(time.Duration(s.random.IntN(50)) * time.Millisecond)
-	if changedRecord := b.changedRecord(); changedRecord != "" {
-		s.t.Error("before the acknowledgement:", changedRecord)
-	}
+	changedRecord := b.changedRecord()
+	assert.True(s.t, changedRecord == "", "before the acknowledgement: %v", changedRecord)
 	s.broker.mu.Lock()
 	defer s.broker.mu.Unlock()
 	if *s.failures > 0 && s.random.IntN(12) == 0 {
@@ -257,9 +256,7 @@ func shareMemory(t *testing.T, seed uint64) {
 				isRefused := w.broker.rejectedText != ""
 				w.broker.rejectedText = ""
 				w.broker.mu.Unlock()
-				if err != nil && !isRefused && !strings.Contains(err.Error(), "broke off") {
-					t.Error(err)
-				}
+				assert.True(t, err == nil || isRefused || strings.Contains(err.Error(), "broke off"), "%v", err)
 			}
 			t.Error("expected the feed to end within 20 runs")
 		})
@@ -267,27 +264,22 @@ func shareMemory(t *testing.T, seed uint64) {
 	tasks.Wait()
 	producers.Wait()
 	for _, b := range neverAcknowledged.batches {
-		if changedRecord := b.changedRecord(); changedRecord != "" {
-			t.Error("in a feed that failed:", changedRecord)
-		}
+		changedRecord := b.changedRecord()
+		assert.True(t, changedRecord == "", "in a feed that failed: %v", changedRecord)
 	}
-	if len(neverAcknowledged.batches) == 0 {
-		t.Error("expected some failures")
-	}
+	assert.True(t, len(neverAcknowledged.batches) != 0, "expected some failures")
 	for n, w := range worlds {
 		hasKey := map[string]bool{}
 		for _, line := range w.broker.records() {
 			key, value, _ := strings.Cut(line, "=")
 			hasKey[key] = true
-			if !strings.HasPrefix(key, fmt.Sprintf("feed%d/", n)) || !strings.HasPrefix(value, key+".") {
-				t.Errorf("feed %d: expected a record of this feed, found %.60s", n, line)
-			}
+			assert.True(t, strings.HasPrefix(key, fmt.Sprintf("feed%d/", n)) && strings.HasPrefix(value, key+"."),
+				"feed %d: expected a record of this feed, found %.60s", n, line)
 		}
 		for _, page := range w.service.pages {
 			for _, line := range page {
-				if key, _, _ := strings.Cut(line, "="); !hasKey[key] {
-					t.Fatalf("feed %d: %s is lost", n, key)
-				}
+				key, _, _ := strings.Cut(line, "=")
+				require.True(t, hasKey[key], "feed %d: %s is lost", n, key)
 			}
 		}
 	}
@@ -311,13 +303,11 @@ func TestPanicReleasesSharedChunk(t *testing.T) {
 			p, err := w.broker.output(name)
 			return panickingProducer{p}, err
 		}
-		if _, err := w.run(t); err == nil {
-			t.Error("expected the panic, found nothing")
-		}
-		if b := w.o.Buffers; b.inUse != 0 || len(b.sharedTokens) != 0 || len(b.free) != 0 {
-			t.Errorf("expected no chunks, found %d in use, %d shared, %d cached", b.inUse, len(b.sharedTokens),
-				len(b.free))
-		}
+		_, err := w.run(t)
+		assert.True(t, err != nil, "expected the panic, found nothing")
+		b := w.o.Buffers
+		assert.True(t, b.inUse == 0 && len(b.sharedTokens) == 0 && len(b.free) == 0,
+			"expected no chunks, found %d in use, %d shared, %d cached", b.inUse, len(b.sharedTokens), len(b.free))
 	})
 }
 
@@ -338,9 +328,7 @@ func TestLateAcknowledgementOfReusedChunk(t *testing.T) {
 		go func() { defer close(done); c.done(1, nil) }()
 		f.releaseChunk(c)
 		reused, err := f.acquireChunk(t.Context(), &origin{request: "GET /y"})
-		if err != nil || reused != c {
-			t.Fatal(err)
-		}
+		require.True(t, err == nil && reused == c, "%v", err)
 		reused.batch.Data = append(reused.batch.Data, "something else"...)
 		<-done
 		assert.Equal(t, "chunks in progress", string(data))

@@ -2,7 +2,6 @@ package source
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -55,10 +54,9 @@ func TestFollowedRequestWithoutFreeSlot(t *testing.T) {
 		c := &busyClient{service: w.service}
 		w.o.Client = c
 		w.mustRun(t)
-		if diff := cmp.Diff([]string{"topic0/a=1", "topic0/a=1", "topic0/a=2"}, w.broker.records()); diff != "" ||
-			!c.hasRejected.Load() {
-			t.Errorf("expected a rejected request (%t), records (-want +got):\n%s", c.hasRejected.Load(), diff)
-		}
+		diff := cmp.Diff([]string{"topic0/a=1", "topic0/a=1", "topic0/a=2"}, w.broker.records())
+		assert.True(t, diff == "" && c.hasRejected.Load(),
+			"expected a rejected request (%t), records (-want +got):\n%s", c.hasRejected.Load(), diff)
 	})
 }
 
@@ -124,10 +122,9 @@ func TestChangedFingerprint(t *testing.T) {
 			_, err := w.run(t)
 			assert.ErrorOrNone(t, err, want.err, policy)
 			assert.Equal(t, want.requests, w.service.requests, policy)
-			if stored := describeOffset(w.broker.offsets["feed=0"]); err == nil &&
-				stored != "page=2 total=2 fingerprint=client=200" {
-				t.Errorf("%d: expected the offset of the end with the new fingerprint, found %s", policy, stored)
-			}
+			stored := describeOffset(w.broker.offsets["feed=0"])
+			assert.True(t, err != nil || stored == "page=2 total=2 fingerprint=client=200",
+				"%d: expected the offset of the end with the new fingerprint, found %s", policy, stored)
 		})
 	}
 
@@ -189,9 +186,7 @@ func TestSnapshotBetweenPages(t *testing.T) {
 		assert.Equal(t, []string{"start", "snapshot now", "more"}, r.causes)
 		assert.Equal(t, []string{"topic0/a=1", "topic0/x=1", "topic0/b=2"}, w.broker.records())
 		assert.Equal(t, "page=2 total=2 fingerprint=", w.storedOffset())
-		if err := task.Snapshot("none", "now"); !errors.Is(err, ErrNoFeed) {
-			t.Errorf("expected %v, found %v", ErrNoFeed, err)
-		}
+		assert.ErrorIs(t, task.Snapshot("none", "now"), ErrNoFeed)
 		checkSnapshotEnded(t, task, true)
 	})
 }

@@ -173,9 +173,7 @@ func (st *stack) keys(t *testing.T, topic string) map[string]int {
 	defer reader.Close()
 	keys := map[string]int{}
 	_, err = reader.Read(t.Context(), topic, kafka.ReadOptions{}, func(r *kgo.Record) error {
-		if !json.Valid(r.Value) {
-			t.Errorf("expected a JSON document, found %.80s", r.Value)
-		}
+		assert.True(t, json.Valid(r.Value), "expected a JSON document, found %.80s", r.Value)
 		keys[string(r.Key)]++
 		return nil
 	})
@@ -272,14 +270,10 @@ func TestPagesThatBreakOffInTransit(t *testing.T) {
 				task := x.run(t)
 				keys := x.keys(t, "t")
 				addedRows := x.service.Ledger().Born
-				if differ != "all" && len(keys) != 3000 {
-					t.Fatalf("expected 3000 keys, found %d", len(keys))
-				}
+				require.True(t, differ == "all" || len(keys) == 3000, "expected 3000 keys, found %d", len(keys))
 				x.service.Each("Orders", func(key string, _ map[string]string) {
-					if keys[`{"OrderID":`+strings.Trim(key, "()")+`}`] == 0 &&
-						!slices.Contains(addedRows, "Orders"+key) {
-						t.Errorf("expected a record of %s, found none", key)
-					}
+					assert.True(t, keys[`{"OrderID":`+strings.Trim(key, "()")+`}`] != 0 ||
+						slices.Contains(addedRows, "Orders"+key), "expected a record of %s, found none", key)
 				})
 				if p := task.Progress(); p.Errors == 0 {
 					t.Errorf("expected interrupted pages, found %+v", p)
@@ -370,16 +364,14 @@ func TestResponsesWithoutRows(t *testing.T) {
 			}()
 			_, err := x.place.runTask(t.Context())
 			runtest.Fails(t, err, append(c.want, "feed Orders: ", "GET ")...)
-			if len(err.Error()) > 1500 {
-				t.Errorf("expected an error of at most 1500 bytes, found %d", len(err.Error()))
-			}
+			assert.True(t, len(err.Error()) <= 1500,
+				"expected an error of at most 1500 bytes, found %d", len(err.Error()))
 		})
 	}
 	// After a 500 with a document the plugin repeats the request without options. It may have stored that in an offset,
 	// but none that covers rows.
-	if rows, isMidPage := x.coveredRows(t); rows != 0 || isMidPage {
-		t.Errorf("expected no offset that covers rows, found one of %d rows", rows)
-	}
+	rows, isMidPage := x.coveredRows(t)
+	assert.True(t, rows == 0 && !isMidPage, "expected no offset that covers rows, found one of %d rows", rows)
 	x.run(t) // without faults, everything arrives
 	assert.Equal(t, 10, len(x.keys(t, "t")), "keys")
 }

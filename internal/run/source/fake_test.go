@@ -797,9 +797,8 @@ func (w *world) requestSnapshotAt(t *testing.T, task *Task, target string) {
 func checkSnapshotEnded(t *testing.T, task *Task, wantStarted bool) {
 	t.Helper()
 	s := task.Progress().Feeds[0]
-	if s.Snapshots != 0 || s.LastSnapshot.Snapshot != "now" || s.LastSnapshot.Started != wantStarted {
-		t.Errorf("expected an ended snapshot, started %t, found %+v", wantStarted, s)
-	}
+	assert.True(t, s.Snapshots == 0 && s.LastSnapshot.Snapshot == "now" && s.LastSnapshot.Started == wantStarted,
+		"expected an ended snapshot, started %t, found %+v", wantStarted, s)
 }
 
 // replayOf returns a replay of the dead letters of one topic. check, if not nil, may prevent their delivery.

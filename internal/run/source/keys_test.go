@@ -87,9 +87,8 @@ func TestKeysAreCompared(t *testing.T) {
 				want = append(want, firstLoad()...)
 			}
 			log := w.runLogged(t)
-			if diff := compareLines(recordsOf(want), w.broker.records()); diff != "" {
-				t.Error(diff)
-			}
+			diff := compareLines(recordsOf(want), w.broker.records())
+			assert.True(t, diff == "", "%v", diff)
 			assert.Equal(t, c.reason == "", strings.Contains(log, "no row is delivered again"), log)
 			assert.Equal(t, c.reason != "", strings.Contains(log, "level=INFO") && strings.Contains(log, c.reason) &&
 				strings.Contains(log, "cannot be compared"), log)
@@ -345,9 +344,8 @@ func TestKeysWithoutMemory(t *testing.T) {
 			} else {
 				want = append(want, firstLoad()...)
 			}
-			if diff := compareLines(recordsOf(want), w.broker.records()); diff != "" {
-				t.Error(diff)
-			}
+			diff := compareLines(recordsOf(want), w.broker.records())
+			assert.True(t, diff == "", "%v", diff)
 			assert.Equal(t, c.isLoaded == 2, strings.Contains(log, "are not remembered") && r.comparisonCount == 0, log)
 			assert.Equal(t, true, w.o.Spare.TryReserve(c.bytes), "all memory was released")
 		})

@@ -43,9 +43,8 @@ func (w *world) runLogged(t *testing.T) string {
 	t.Helper()
 	var log bytes.Buffer
 	w.o.Logger = slog.New(slog.NewTextHandler(&log, nil))
-	if _, err := w.run(t); err != nil && !errors.Is(err, errKilled) {
-		t.Fatal(err)
-	}
+	_, err := w.run(t)
+	require.True(t, err == nil || errors.Is(err, errKilled), "%v", err)
 	w.broker.killAt = 0
 	clear(w.broker.pending)
 	return log.String()
@@ -77,9 +76,8 @@ func TestEndIsStoredAtOnce(t *testing.T) {
 			w.service.requests = nil
 			w.mustRun(t)
 			assert.Equal(t, written, len(w.broker.records()), "records after the restart")
-			if slices.Contains(w.service.requests, "/page/0") {
-				t.Errorf("expected no second read of the set, found %q", w.service.requests)
-			}
+			assert.True(t, !slices.Contains(w.service.requests, "/page/0"),
+				"expected no second read of the set, found %q", w.service.requests)
 		})
 	}
 }
@@ -105,9 +103,7 @@ func TestBeginningOfFirstLoad(t *testing.T) {
 			w := newWorld(&reader{repeatsExactly: c.repeatsExactly}, page, rows("b", 3))
 			w.broker.killAfter = c.killAfter
 			const warning = "begins again"
-			if log := w.runLogged(t); strings.Contains(log, warning) {
-				t.Errorf("expected no warning of a first run, found %s", log)
-			}
+			assert.NotContains(t, w.runLogged(t), warning, "warning of a first run")
 			if first := w.broker.storedOffsets[0]; !strings.HasPrefix(first, "page=0 "+fieldBeginning+"=") {
 				t.Errorf("expected the beginning in the first offset, found %q", first)
 			}
@@ -115,18 +111,13 @@ func TestBeginningOfFirstLoad(t *testing.T) {
 				assert.Equal(t, 0, len(w.broker.records()), "records before the beginning was stored")
 			}
 			for _, offset := range w.broker.storedOffsets[1:] {
-				if strings.Contains(offset, fieldBeginning) {
-					t.Errorf("expected no beginning in %q", offset)
-				}
+				assert.NotContains(t, offset, fieldBeginning, "beginning")
 			}
 			log := w.runLogged(t)
 			assert.Equal(t, c.warns, strings.Contains(log, warning), log)
-			if c.warns && !strings.Contains(log, `command="culvert connectors snapshot c feed0"`) {
-				t.Errorf("expected the command that mends it, found %s", log)
-			}
-			if log := w.runLogged(t); strings.Contains(log, warning) {
-				t.Errorf("expected no warning after the load, found %s", log)
-			}
+			assert.True(t, !c.warns || strings.Contains(log, `command="culvert connectors snapshot c feed0"`),
+				"expected the command that mends it, found %s", log)
+			assert.NotContains(t, w.runLogged(t), warning, "warning after the load")
 		})
 	}
 }
@@ -138,9 +129,8 @@ func TestBeginningAgain(t *testing.T) {
 		w.service.bodies = map[string][]string{"/store": {"LATER 0"}}
 		w.broker.killAfter = 2 // the extra page, and the beginning
 		w.runLogged(t)
-		if stored := w.storedOffset(); !strings.Contains(stored, fieldBeginning) {
-			t.Fatalf("expected the beginning, found %q", stored)
-		}
+		stored := w.storedOffset()
+		require.True(t, strings.Contains(stored, fieldBeginning), "expected the beginning, found %q", stored)
 		w.broker.killAfter = 1
 		w.runLogged(t)
 		if stored := w.storedOffset(); !strings.Contains(stored, fieldBeginning) {
@@ -183,15 +173,12 @@ func TestLoadProgress(t *testing.T) {
 			"/page/3": {Read: 3},
 			"/page/4": {Read: 3},
 		}
-		if diff := cmp.Diff(want, loads); diff != "" {
-			t.Errorf("before the requests (-want +got):\n%s", diff)
-		}
+		assert.Equal(t, want, loads, "before the requests")
 		checkEnded := func(when string, task *Task, want *string) {
 			t.Helper()
 			feed := task.Progress().Feeds[0]
-			if feed.Load != nil || !cmp.Equal(want, feed.Complete) {
-				t.Errorf("%s: expected no load and the proof %v, found %+v", when, want, feed)
-			}
+			assert.True(t, feed.Load == nil && cmp.Equal(want, feed.Complete),
+				"%s: expected no load and the proof %v, found %+v", when, want, feed)
 		}
 		checkEnded("at the end", task, wit.Ptr("key"))
 		w.service.onRequest = nil

@@ -15,10 +15,9 @@ func TestLoadPace(t *testing.T) {
 	f.status.load = &FeedLoad{Read: 1, SecondsLeft: new(int64(9))}
 	for age, isEstimated := range map[time.Duration]bool{0: true, time.Minute: false} { // without a response since
 		f.status.loadPace.samples = []loadSample{{time.Now().Add(-age), 1}}
-		if progress := f.progress(); (progress.Load.SecondsLeft != nil) != isEstimated || progress.Load.Read != 1 {
-			t.Errorf("%v after the last observation: expected an estimate: %t, found %+v", age, isEstimated,
-				progress.Load)
-		}
+		progress := f.progress()
+		assert.True(t, (progress.Load.SecondsLeft != nil) == isEstimated && progress.Load.Read == 1,
+			"%v after the last observation: expected an estimate: %t, found %+v", age, isEstimated, progress.Load)
 	}
 	var pace loadPace
 	observe := func(second int64, read uint64) (secondsLeft *int64) {

@@ -69,9 +69,7 @@ func runSubscribed(t *testing.T, r *reader, prepare func(*world), test func(t *t
 		}
 		test(t, w, e)
 		require.NoError(t, stop())
-		if !e.isClosed {
-			t.Error("expected the path to be released")
-		}
+		assert.True(t, e.isClosed, "expected the path to be released")
 	})
 }
 
@@ -116,10 +114,9 @@ func TestNotifications(t *testing.T) {
 		}
 		assert.Equal(t, []string{"wake y"}, r.causes, "a notification that is received three times")
 		var pluginErr *wit.Error
-		if err := e.handle(t.Context(), wit.Notification{}); !errors.As(err, &pluginErr) ||
-			pluginErr.Kind != wit.ErrorData {
-			t.Errorf("expected a data error, found %v", err)
-		}
+		err := e.handle(t.Context(), wit.Notification{})
+		assert.True(t, errors.As(err, &pluginErr) && pluginErr.Kind == wit.ErrorData,
+			"expected a data error, found %v", err)
 	})
 }
 
@@ -131,16 +128,13 @@ func TestWaitingSenders(t *testing.T) {
 		loaded := len(w.broker.records())
 		for i := range 5 {
 			e.send(t, "page/0", strconv.Itoa(i))
-			if written := len(w.broker.records()); written != loaded+3*(i+1) {
-				t.Fatalf("expected %d records in Kafka at the sender's response, found %d", loaded+3*(i+1), written)
-			}
+			require.Equal(t, loaded+3*(i+1), len(w.broker.records()), "records in Kafka at the sender's response")
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		err := e.handle(ctx, wit.Notification{Target: "page/0", Body: []byte("9")})
-		if !errors.Is(err, notify.ErrBusy) && !errors.Is(err, context.Canceled) {
-			t.Errorf("expected an error for a sender whose rows are not in Kafka, found %v", err)
-		}
+		assert.True(t, errors.Is(err, notify.ErrBusy) || errors.Is(err, context.Canceled),
+			"expected an error for a sender whose rows are not in Kafka, found %v", err)
 	})
 }
 
@@ -205,10 +199,8 @@ func TestSubscriptionsDeletedBeforeTheStart(t *testing.T) {
 				w.mustRun(t)
 			}
 			causes, err := runUntilIdle(t, w, r, "1", c.isMissing)
-			if slices.Contains(causes, "wake ") != c.readsChanges || err != nil {
-				t.Errorf("expected a read of the changes: %t, found the causes %q and the error %v", c.readsChanges,
-					causes, err)
-			}
+			assert.True(t, slices.Contains(causes, "wake ") == c.readsChanges && err == nil,
+				"expected a read of the changes: %t, found the causes %q and the error %v", c.readsChanges, causes, err)
 		})
 	}
 }
@@ -236,10 +228,9 @@ func TestLostSubscriptionAndAKill(t *testing.T) {
 				w.broker.killAt = w.broker.eventCount + 1
 			}
 			causes, err := runUntilIdle(t, w, r, c.subscription, c.isMissing)
-			if slices.Contains(causes, "wake ") != c.readsChanges || (err != nil) != c.kill {
-				t.Errorf("start %d: expected a read of the changes: %t, found the causes %q and the error %v", i,
-					c.readsChanges, causes, err)
-			}
+			assert.True(t, slices.Contains(causes, "wake ") == c.readsChanges && (err != nil) == c.kill,
+				"start %d: expected a read of the changes: %t, found the causes %q and the error %v", i, c.readsChanges,
+				causes, err)
 		}
 	})
 }
@@ -251,9 +242,8 @@ func TestRestartedFeedServesWaitingNotifications(t *testing.T) {
 	old.notifications.subscriptionDigest = "1"
 	old.notifications.currentDigest = "2"
 	served, err := old.enqueue(&wit.Trigger{Token: "x", Ident: "1", AnswerWhenStored: true})
-	if token, _ := old.nextTrigger(); token != "x" || err != nil {
-		t.Fatal(token, err)
-	}
+	token, _ := old.nextTrigger()
+	require.True(t, token == "x" && err == nil, "%v %v", token, err)
 	mustEnqueue(t, old, "y")
 	restarted := emptyFeed(&Task{}, nil)
 	restarted.notifications.subscriptionDigest = "1"
@@ -266,11 +256,9 @@ func TestRestartedFeedServesWaitingNotifications(t *testing.T) {
 		restarted.markReading()
 		tokens = append(tokens, token)
 	}
-	if want := []string{"x", "y", "", "z"}; !slices.Equal(tokens, want) ||
-		restarted.notifications.subscriptionDigest != "2" {
-		t.Errorf("served %q with the subscription %q, expected %q", tokens, restarted.notifications.subscriptionDigest,
-			want)
-	}
+	want := []string{"x", "y", "", "z"}
+	assert.True(t, slices.Equal(tokens, want) && restarted.notifications.subscriptionDigest == "2",
+		"served %q with the subscription %q, expected %q", tokens, restarted.notifications.subscriptionDigest, want)
 	select {
 	case <-served:
 		t.Error("expected no response for the sender of x before its read")
@@ -289,9 +277,8 @@ func TestSnapshotDoesNotReplaceTrigger(t *testing.T) {
 				return
 			}
 			assert.NoError(t, w.task.Snapshot("feed0", "now"))
-			if _, err := w.task.findFeed("feed0").enqueue(&wit.Trigger{Token: "y"}); err != nil {
-				t.Error(err)
-			}
+			_, err := w.task.findFeed("feed0").enqueue(&wit.Trigger{Token: "y"})
+			assert.NoError(t, err)
 		}
 	}
 	runSubscribed(t, r, prepare, func(t *testing.T, _ *world, e *endpoint) {
@@ -321,9 +308,8 @@ func TestSnapshotDoesNotReplaceStart(t *testing.T) {
 			}
 			require.NoError(t, task.Run(t.Context()))
 			causes, _ := r.recorded()
-			if len(causes) < 2 || causes[0] != "store" || causes[1] != "snapshot now" {
-				t.Errorf("expected a read of the start page, then of the snapshot, found the causes %q", causes)
-			}
+			assert.True(t, len(causes) >= 2 && causes[0] == "store" && causes[1] == "snapshot now",
+				"expected a read of the start page, then of the snapshot, found the causes %q", causes)
 			assert.Equal(t, []string{"topic0/gone=", "topic0/s=1"}, w.broker.records()[loaded:])
 			checkSnapshotEnded(t, task, true)
 		})
@@ -356,10 +342,9 @@ func TestSnapshotBeforeDeferredReads(t *testing.T) {
 			runSubscribed(t, r, prepare, func(t *testing.T, _ *world, e *endpoint) {
 				e.send(t, "x", "")
 				runtest.Pass(10 * time.Second)
-				if _, ok := isCovered["/snapshot"]; !ok || isCovered["/snapshot"] || isCovered["/page/0"] ||
-					!isCovered["/"] {
-					t.Errorf("expected only the read of the changes to cover them, found %v", isCovered)
-				}
+				_, ok := isCovered["/snapshot"]
+				assert.True(t, ok && !isCovered["/snapshot"] && !isCovered["/page/0"] && isCovered["/"],
+					"expected only the read of the changes to cover them, found %v", isCovered)
 			})
 		})
 	}
@@ -373,16 +358,13 @@ func TestWaitingNotificationsAreBounded(t *testing.T) {
 	} {
 		f := emptyFeed(&Task{}, nil)
 		for i := range maxTriggers {
-			if _, err := f.enqueue(newTrigger(i)); err != nil {
-				t.Fatalf("%s: number %d: %v", name, i, err)
-			}
+			_, err := f.enqueue(newTrigger(i))
+			require.NoError(t, err, name, "number", i)
 		}
-		if _, err := f.enqueue(newTrigger(maxTriggers)); !errors.Is(err, notify.ErrBusy) {
-			t.Errorf("%s: expected the next sender to be told to send again, found %v", name, err)
-		}
-		if _, err := f.enqueue(newTrigger(0)); err != nil {
-			t.Errorf("%s: expected a waiting notification to be accepted again, found %v", name, err)
-		}
+		_, err := f.enqueue(newTrigger(maxTriggers))
+		assert.ErrorIs(t, err, notify.ErrBusy, name, "the next sender to be told to send again")
+		_, err = f.enqueue(newTrigger(0))
+		assert.NoError(t, err, name, "a waiting notification to be accepted again")
 	}
 }
 
@@ -486,10 +468,9 @@ func TestSecondResponseIsReadAgainAfterFailedCommit(t *testing.T) {
 				lines = append(lines, line)
 			}
 		}
-		if want := []string{"topic0/late=gone", "topic0/late=there"}; rejected.Load() != nil ||
-			!slices.Equal(lines, want) {
-			t.Errorf("expected a failed commit, and %q in Kafka, found %q", want, lines)
-		}
+		want := []string{"topic0/late=gone", "topic0/late=there"}
+		assert.True(t, rejected.Load() == nil && slices.Equal(lines, want),
+			"expected a failed commit, and %q in Kafka, found %q", want, lines)
 	})
 }
 
@@ -516,9 +497,8 @@ func TestRepeatedTriggersAreBounded(t *testing.T) {
 		for i := range maxTriggers {
 			mustEnqueue(t, f, strconv.Itoa(i))
 		}
-		if _, err := f.enqueue(&wit.Trigger{Token: "one more"}); !errors.Is(err, notify.ErrBusy) {
-			t.Errorf("expected the next sender to be told to send again, found %v", err)
-		}
+		_, err := f.enqueue(&wit.Trigger{Token: "one more"})
+		assert.ErrorIs(t, err, notify.ErrBusy, "the next sender to be told to send again")
 	})
 }
 
@@ -564,13 +544,10 @@ func TestPendingTriggersAreFound(t *testing.T) {
 					repeated++
 				}
 			}
-			if repeated != q.repeated || !maps.Equal(last, q.byToken) {
-				t.Fatalf("step %d: expected %d repeated triggers and %v, found %d and %v", step, repeated,
-					last, q.repeated, q.byToken)
-			}
+			require.True(t, repeated == q.repeated && maps.Equal(last, q.byToken),
+				"step %d: expected %d repeated triggers and %v, found %d and %v", step, repeated, last, q.repeated,
+				q.byToken)
 		}
-		if served < 1000 {
-			t.Errorf("expected at least 1000 served triggers, found %d", served)
-		}
+		assert.AtLeast(t, 1000, served, "served triggers")
 	})
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/kafka"
 	"github.com/culvert-project/culvert/internal/run/runtest"
 	"github.com/culvert-project/culvert/internal/transport"
@@ -36,17 +37,14 @@ func (t *transactionalOutput) AtLeastOnce() bool          { return false }
 func (t *transactionalOutput) OnFailure(fail func(error)) { t.onFailure = fail }
 
 func (t *transactionalOutput) Begin(context.Context) error {
-	if t.isOpen {
-		t.t.Error("expected no page to start within another one")
-	}
+	assert.True(t.t, !t.isOpen, "expected no page to start within another one")
 	t.isOpen = true
 	return nil
 }
 
 func (t *transactionalOutput) Produce(_ context.Context, batch Batch, upTo kafka.Offset, done func(int, error)) {
-	if !t.isOpen && (batch.Len() > 0 || upTo.Partition != nil) {
-		t.t.Error("expected no records and no offset outside of a page")
-	}
+	assert.True(t.t, t.isOpen || (batch.Len() <= 0 && upTo.Partition == nil),
+		"expected no records and no offset outside of a page")
 	for _, r := range batch.(*fakeBatch).records {
 		t.lines = append(t.lines, fmt.Sprintf("%s/%s=%s", r.Topic, r.Key, r.Value))
 	}
@@ -57,9 +55,7 @@ func (t *transactionalOutput) Produce(_ context.Context, batch Batch, upTo kafka
 }
 
 func (t *transactionalOutput) Commit(context.Context) error {
-	if !t.isOpen {
-		t.t.Error("expected no commit without a page")
-	}
+	assert.True(t.t, t.isOpen, "expected no commit without a page")
 	t.broker.mu.Lock()
 	defer t.broker.mu.Unlock()
 	if !t.broker.countEvent() {
@@ -79,9 +75,7 @@ func (t *transactionalOutput) Commit(context.Context) error {
 }
 
 func (t *transactionalOutput) Abort(context.Context) error {
-	if !t.isOpen {
-		t.t.Error("expected no abort without a page")
-	}
+	assert.True(t.t, t.isOpen, "expected no abort without a page")
 	t.isOpen = false
 	t.lines = nil
 	t.upTo = kafka.Offset{}
@@ -100,9 +94,8 @@ func TestPagesAsTransactions(t *testing.T) {
 		for range r.IntN(5) {
 			l.w.broker.killAt = 1 + r.IntN(12)
 			l.w.broker.eventCount = 0
-			if _, err := l.w.run(t); err != nil && !errors.Is(err, errKilled) {
-				t.Errorf("expected to be killed, found %v", err)
-			}
+			_, err := l.w.run(t)
+			assert.True(t, err == nil || errors.Is(err, errKilled), "expected to be killed, found %v", err)
 		}
 		l.w.broker.killAt = 0
 		l.w.mustRun(t)
@@ -110,21 +103,17 @@ func TestPagesAsTransactions(t *testing.T) {
 		for _, record := range l.w.broker.records() {
 			var feed int
 			var line string
-			if _, err := fmt.Sscanf(record, "topic%d/%s", &feed, &line); err != nil {
-				t.Fatal(err)
-			}
+			_, err := fmt.Sscanf(record, "topic%d/%s", &feed, &line)
+			require.NoError(t, err)
 			next[feed]++
-			if l.order[line] != next[feed] {
-				t.Fatalf("seed %d, exact %v: feed %d: expected row %d, found row %d", seed, l.repeatsExactly, feed,
-					next[feed], l.order[line])
-			}
+			require.True(t, l.order[line] == next[feed], "seed %d, exact %v: feed %d: expected row %d, found row %d",
+				seed, l.repeatsExactly, feed, next[feed], l.order[line])
 		}
 		for feed, n := range next {
 			assert.Equal(t, len(l.order), n, "seed", seed, "rows of feed", feed)
 		}
-		if stored, _ := l.w.broker.Get(t.Context(), []wit.OffsetEntry{wit.IntegerEntry("feed", 0)}); len(stored) == 0 {
-			t.Error("expected a stored offset, found none")
-		}
+		stored, _ := l.w.broker.Get(t.Context(), []wit.OffsetEntry{wit.IntegerEntry("feed", 0)})
+		assert.True(t, len(stored) != 0, "expected a stored offset, found none")
 	})
 }
 
@@ -180,10 +169,8 @@ func TestRejectedPageCommits(t *testing.T) {
 				return
 			}
 			_, err := w.run(t)
-			if !errors.Is(err, c.err) || remaining != c.failures-maxRejectedCommits {
-				t.Errorf("expected %v after %d tries, found %v after %d", c.err, maxRejectedCommits, err,
-					c.failures-remaining)
-			}
+			assert.True(t, errors.Is(err, c.err) && remaining == c.failures-maxRejectedCommits,
+				"expected %v after %d tries, found %v after %d", c.err, maxRejectedCommits, err, c.failures-remaining)
 			assert.Equal(t, 0, len(w.broker.records()), "records")
 		})
 	}
@@ -248,12 +235,9 @@ func TestPagesAreReadWhileOthersAreCommitted(t *testing.T) {
 		start := time.Now()
 		w.mustRun(t)
 		elapsed := time.Since(start)
-		if n := len(w.broker.records()); n != pages*len(page) {
-			t.Fatalf("expected %d records, found %d", pages*len(page), n)
-		}
-		if readTime := pages * 12 * pieceTime; elapsed > readTime+2*commitTime {
-			t.Errorf("expected about %v for the pages and %v for the last commit, took %v", readTime, commitTime,
-				elapsed)
-		}
+		require.Equal(t, pages*len(page), len(w.broker.records()), "records")
+		readTime := pages * 12 * pieceTime
+		assert.True(t, elapsed <= readTime+2*commitTime,
+			"expected about %v for the pages and %v for the last commit, took %v", readTime, commitTime, elapsed)
 	})
 }

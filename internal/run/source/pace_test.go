@@ -101,9 +101,8 @@ func TestEmptyPagesThatAdvanceArePacedBriefly(t *testing.T) {
 		start := time.Now()
 		w.mustRun(t)
 		assert.Equal(t, pages, requests, "pages")
-		if elapsed := time.Since(start); elapsed > 100*time.Second {
-			t.Errorf("expected at most 100 s for %d pages, found %v", pages, elapsed)
-		}
+		elapsed := time.Since(start)
+		assert.True(t, elapsed <= 100*time.Second, "expected at most 100 s for %d pages, found %v", pages, elapsed)
 	})
 }
 
@@ -203,9 +202,8 @@ func TestProgressIsNotPaced(t *testing.T) {
 		w := newWorld(&reader{repeatsExactly: true}, pages...)
 		start := time.Now()
 		w.mustRun(t)
-		if elapsed := time.Since(start); elapsed > 5*time.Second {
-			t.Errorf("expected at most 5 s for 500 pages, found %v", elapsed)
-		}
+		elapsed := time.Since(start)
+		assert.True(t, elapsed <= 5*time.Second, "expected at most 5 s for 500 pages, found %v", elapsed)
 	})
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{repeatsExactly: true, pollMs: 5000}, []string{"a=1"})
@@ -334,9 +332,7 @@ func TestAcknowledgementNeedsMembership(t *testing.T) {
 				if ctx.Err() == nil {
 					checks++
 				}
-				if len(w.broker.pending) > 0 {
-					t.Errorf("%s: expected offsets to be stored before, found %v", name, w.broker.pending)
-				}
+				assert.Len(t, 0, w.broker.pending, name, "offsets to be stored before")
 				if time.Since(start) < c.away {
 					return errors.New("no coordinator")
 				}

@@ -56,9 +56,7 @@ func TestTrappingRowsAreFound(t *testing.T) {
 			slices.Sort(letters) // a dead letter without a later row may be repeated
 			letters = slices.Compact(letters)
 			assert.Equal(t, records, delivered)
-			if !slices.Contains(dead, "dead/=!trap") {
-				t.Errorf("expected the dead letter !trap, found %q", dead)
-			}
+			assert.True(t, slices.Contains(dead, "dead/=!trap"), "expected the dead letter !trap, found %q", dead)
 			if want := 4 * trapsPerRow; r.trapCount != want { // the page has four such rows
 				t.Errorf("expected %d traps, found %d", want, r.trapCount)
 			}
@@ -96,9 +94,7 @@ func TestTrappingNestedRowsAreFound(t *testing.T) {
 			delivered = slices.Compact(delivered)
 			assert.Equal(t, records, delivered)
 			for _, row := range []string{"dead/=>deep", "dead/=>deeper"} {
-				if !slices.Contains(dead, row) {
-					t.Errorf("expected the dead letter %q, found %q", row, dead)
-				}
+				assert.True(t, slices.Contains(dead, row), "expected the dead letter %q, found %q", row, dead)
 			}
 			if len(letters) == 0 || slices.ContainsFunc(letters, func(l string) bool {
 				return l != "decode the plugin breaks on this row: plugin fake : decode: unreachable"
@@ -153,9 +149,7 @@ func TestTrappingPagesFailTheTask(t *testing.T) {
 			w.o.Tolerance = task.Tolerance{TolerateAll: true}
 			c.change(w)
 			w.mustFail(t, "unreachable")
-			if r.trapCount > c.maxTraps {
-				t.Errorf("expected at most %d traps, found %d", c.maxTraps, r.trapCount)
-			}
+			assert.AtMost(t, c.maxTraps, r.trapCount, "traps")
 		})
 	}
 }
@@ -201,9 +195,7 @@ func TestTrappingRowsBetweenChangingTimes(t *testing.T) {
 					delivered = slices.Compact(delivered)
 				}
 				assert.Equal(t, keys(records), delivered)
-				if r.trapCount > c.maxTraps {
-					t.Errorf("expected at most %d traps, found %d", c.maxTraps, r.trapCount)
-				}
+				assert.AtMost(t, c.maxTraps, r.trapCount, "traps")
 			})
 		}
 	}
@@ -218,21 +210,15 @@ func TestSearchEndsAfterLastByte(t *testing.T) {
 		for s.narrow(&trapError{from: size, to: size}) {
 			n++
 		}
-		if n > maxRequests {
-			t.Errorf("expected at most %d requests of a page of %d bytes, found %d", maxRequests, size, n)
-		}
+		assert.AtMost(t, maxRequests, n, "requests of a page of", size, "bytes")
 	}
 }
 
 // If a plugin traps on any input, also before the first byte, no row is at fault.
 func TestTrapBeforeFirstByteIsNoRowFault(t *testing.T) {
 	s := bisection{}
-	if !s.narrow(&trapError{from: 0, to: 1480}) {
-		t.Error("expected the page to be requested again in smaller pieces")
-	}
-	if s.narrow(&trapError{}) {
-		t.Error("expected the search to end")
-	}
+	assert.True(t, s.narrow(&trapError{from: 0, to: 1480}), "expected the page to be requested again in smaller pieces")
+	assert.True(t, !s.narrow(&trapError{}), "expected the search to end")
 }
 
 // Tags that the host itself uses are rejected from plugins.

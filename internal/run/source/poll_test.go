@@ -68,14 +68,12 @@ func TestIdleTask(t *testing.T) {
 			var starts, ends atomic.Int64
 			w.o.OnIdle = func(until time.Time) func() {
 				starts.Add(1)
-				if starts.Load() != ends.Load()+1 {
-					t.Errorf("expected the end of each earlier idle time, found %d starts and %d ends", starts.Load(),
-						ends.Load())
-				}
-				if never := c.periods == [2]uint32{}; until.IsZero() != never ||
-					(!never && time.Until(until) < MinIdleTime) {
-					t.Errorf("expected an end after %v or never, found %v", MinIdleTime, until)
-				}
+				assert.True(t, starts.Load() == ends.Load()+1,
+					"expected the end of each earlier idle time, found %d starts and %d ends", starts.Load(),
+					ends.Load())
+				never := c.periods == [2]uint32{}
+				assert.True(t, until.IsZero() == never && (never || time.Until(until) >= MinIdleTime),
+					"expected an end after %v or never, found %v", MinIdleTime, until)
 				return func() { ends.Add(1) }
 			}
 			stop := runtest.Start(t, NewTask(w.o).Run)

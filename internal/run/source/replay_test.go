@@ -47,10 +47,8 @@ func TestReplayPassesTheOffset(t *testing.T) {
 				Value: []byte("k=v\n"), Timestamp: time.UnixMilli(7)}}
 			require.NoError(t, NewTask(w.o).Replay(t.Context(), replayOf([]task.DeadLetter{letter}, nil)))
 			assert.Equal(t, 1, len(w.broker.records()), "records")
-			if len(r.unsolicited) != 1 || !slices.Equal(r.unsolicited[0].Headers, c.want) ||
-				r.unsolicited[0].ReceivedAt != 7 {
-				t.Errorf("expected one document with %v, found %+v", c.want, r.unsolicited)
-			}
+			assert.True(t, len(r.unsolicited) == 1 && slices.Equal(r.unsolicited[0].Headers, c.want) &&
+				r.unsolicited[0].ReceivedAt == 7, "expected one document with %v, found %+v", c.want, r.unsolicited)
 			if want := []wit.OffsetEntry{wit.IntegerEntry("feed", 0)}; !sameFields(readPartition, want) {
 				t.Errorf("expected the offset of %v to be read, found %v", want, readPartition)
 			}
@@ -96,9 +94,8 @@ func TestReplayOfUnreadableDeadLetters(t *testing.T) {
 			require.NoError(t, err)
 			assert.Equal(t, recordsOf([]string{"a=v", "b=v", "c=v", "d=v"}), delivered)
 			if c.letterErr == "" {
-				if len(dead)+len(failures) > 0 {
-					t.Errorf("expected no dead letters, found %q with %q", dead, failures)
-				}
+				assert.True(t, len(dead)+len(failures) <= 0,
+					"expected no dead letters, found %q with %q", dead, failures)
 				return
 			}
 			assert.Equal(t, []string{"dead/" + string(c.letter.Record.Key) + "=" + string(c.letter.Record.Value)}, dead)
@@ -227,10 +224,9 @@ func TestRejectedPartsBecomeDeadLetter(t *testing.T) {
 		}
 		want := []string{"dead/k=x|bad y|z|bad w", "topic0/k=x", "topic0/k=z"}
 		assert.Equal(t, want, slices.Sorted(slices.Values(rowRecords)))
-		if len(failed) != 1 || failed[0].Row != number || failed[0].Rows.String() != "2,4 of 4" ||
-			failed[0].Stage != task.StageValueConverter || finished.Progress().Skipped != 2 {
-			t.Fatalf("expected one dead letter of the records 2 and 4 of row %d, found %+v", number, failed)
-		}
+		require.True(t, len(failed) == 1 && failed[0].Row == number && failed[0].Rows.String() == "2,4 of 4" &&
+			failed[0].Stage == task.StageValueConverter && finished.Progress().Skipped == 2,
+			"expected one dead letter of the records 2 and 4 of row %d, found %+v", number, failed)
 
 		// Replays deliver only the remaining records.
 		letter := task.DeadLetter{Rows: failed[0].Rows, Replays: 1, Record: &kgo.Record{Topic: "topic0", Partition: 3,

@@ -11,8 +11,6 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/run/runtest"
@@ -38,9 +36,8 @@ func TestResume(t *testing.T) {
 			}
 		}
 		l.finish(t)
-		if t.Failed() {
-			t.Fatalf("seed %d: exact %v, unreliable %v, %d feeds", seed, l.repeatsExactly, l.unreliable, l.feeds)
-		}
+		require.True(t, !t.Failed(),
+			"seed %d: exact %v, unreliable %v, %d feeds", seed, l.repeatsExactly, l.unreliable, l.feeds)
 	})
 }
 
@@ -59,9 +56,8 @@ func TestExtraPageDuringALoad(t *testing.T) {
 			t.Fatal(err)
 		}
 		offsetBefore := w.broker.storedOffsets[len(w.broker.storedOffsets)-1]
-		if !strings.Contains(offsetBefore, fieldRecord+"=") {
-			t.Fatalf("expected an offset in the page, found %s", offsetBefore)
-		}
+		require.True(t, strings.Contains(offsetBefore, fieldRecord+"="),
+			"expected an offset in the page, found %s", offsetBefore)
 		clear(w.broker.pending)
 		written := len(w.broker.records())
 		fieldsBefore, _ := w.broker.Get(t.Context(), []wit.OffsetEntry{wit.IntegerEntry("feed", 0)})
@@ -124,14 +120,11 @@ func TestTopicChangedDuringALoad(t *testing.T) {
 				clear(w.broker.pending)
 				return err
 			}
-			if err := restart(c.killAfter); err != nil && !errors.Is(err, errKilled) {
-				t.Fatal(err)
-			}
+			err := restart(c.killAfter)
+			require.True(t, err == nil || errors.Is(err, errKilled), "%v", err)
 			if c.startPage {
 				r.hasStartPage = true
-				if err := restart(1); !errors.Is(err, errKilled) {
-					t.Fatal(err)
-				}
+				require.ErrorIs(t, restart(1), errKilled)
 			}
 			earlier := len(w.broker.records())
 			r.topic = "other"
@@ -141,9 +134,8 @@ func TestTopicChangedDuringALoad(t *testing.T) {
 			for _, line := range c.want {
 				want = append(want, "other/"+line)
 			}
-			if got := w.broker.records()[earlier:]; !slices.Equal(got, want) {
-				t.Errorf("expected %q, found %q", want, got)
-			}
+			got := w.broker.records()[earlier:]
+			assert.True(t, slices.Equal(got, want), "expected %q, found %q", want, got)
 			if c.message == "" {
 				assert.NoError(t, restart(0), "the next start")
 			}
@@ -227,9 +219,7 @@ func (s *scenario) runKilled(t *testing.T, events, stores int) {
 	stored := s.countStored()
 	written := len(b.records())
 	_, err := s.w.run(t)
-	if err != nil && !errors.Is(err, errKilled) {
-		t.Errorf("expected to be killed, found %v", err)
-	}
+	assert.True(t, err == nil || errors.Is(err, errKilled), "expected to be killed, found %v", err)
 	b.mu.Lock()
 	clear(b.pending)
 	b.killAt = 0
@@ -242,9 +232,8 @@ func (s *scenario) runKilled(t *testing.T, events, stores int) {
 func (s *scenario) finish(t *testing.T) {
 	stored := s.countStored()
 	written := len(s.w.broker.records())
-	if _, err := s.w.run(t); err != nil {
-		t.Error(err)
-	}
+	_, err := s.w.run(t)
+	assert.NoError(t, err)
 	s.check(t, stored, written)
 	got := map[string]bool{}
 	for _, record := range s.w.broker.records() {
@@ -354,14 +343,11 @@ func TestNoRowTwiceAfterAFailureWithinAPage(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(&reader{repeatsExactly: true}, page)
 				w.service.respond = func(_ int, body string) (uint16, string, bool) { return 200, body[:cut], true }
-				if _, err := w.run(t); err == nil {
-					t.Error("expected the task to fail")
-				}
+				_, err := w.run(t)
+				assert.True(t, err != nil, "expected the task to fail")
 				w.service.respond = nil
 				task := w.mustRun(t)
-				if diff := cmp.Diff(recordsOf(page), w.broker.records()); diff != "" {
-					t.Errorf("%s, cut after %d bytes of %d:\n%.300s", name, cut, size, diff)
-				}
+				assert.Equal(t, recordsOf(page), w.broker.records(), name, "cut after", cut, "bytes of", size)
 				assert.Equal(t, 0, task.Progress().Repeated, name, "pages were delivered again")
 			})
 		}

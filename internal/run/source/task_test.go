@@ -40,15 +40,12 @@ func TestOnceReadsEverything(t *testing.T) {
 		assert.Equal(t, recordsOf(slices.Concat(pages...)), w.broker.records())
 		assert.Equal(t, "page=4 total=4 fingerprint=f", w.storedOffset())
 		p := task.Progress()
-		if p.Read != 20_004 || p.Written != 20_004 || p.Pages != 4 || !p.CaughtUp ||
-			p.LastCaughtUp.IsZero() || p.Bytes == 0 || p.Feeds[0].LastRead == nil ||
-			p.Repeated+p.Resumed+p.Skipped+p.Errors != 0 {
-			t.Errorf("expected 20004 rows in 4 pages without errors, found %+v", p)
-		}
+		assert.True(t, p.Read == 20_004 && p.Written == 20_004 && p.Pages == 4 && p.CaughtUp &&
+			!p.LastCaughtUp.IsZero() && p.Bytes != 0 && p.Feeds[0].LastRead != nil &&
+			p.Repeated+p.Resumed+p.Skipped+p.Errors == 0, "expected 20004 rows in 4 pages without errors, found %+v", p)
 		p = w.mustRun(t).Progress() // a second run finds nothing, and does not know when the first one ended
-		if p.Feeds[0].LastCaughtUp == nil || p.Feeds[0].LastRead != nil {
-			t.Errorf("expected no time of a read, found %+v", p.Feeds[0])
-		}
+		assert.True(t, p.Feeds[0].LastCaughtUp != nil && p.Feeds[0].LastRead == nil,
+			"expected no time of a read, found %+v", p.Feeds[0])
 		assert.Equal(t, 20_004, len(w.broker.records()), "records")
 	})
 }
@@ -71,9 +68,7 @@ func TestPolls(t *testing.T) {
 		task := NewTask(w.o)
 		stop := runtest.Start(t, task.Run)
 		runtest.Pass(90 * time.Second)
-		if !task.Progress().CaughtUp {
-			t.Error("expected the task to have caught up")
-		}
+		assert.True(t, task.Progress().CaughtUp, "expected the task to have caught up")
 		w.service.mu.Lock()
 		w.service.pages = append(w.service.pages, rows("b", 2))
 		w.service.mu.Unlock()
@@ -111,9 +106,7 @@ func TestPagesThatBreakOff(t *testing.T) {
 			}
 			assert.Equal(t, recordsOf(rows("a", 20_000)), got[len(got)-20_000:])
 			for _, s := range w.broker.storedOffsets {
-				if strings.Contains(s, "record") {
-					t.Errorf("expected no offset within a page that does not repeat exactly, found %s", s)
-				}
+				assert.NotContains(t, s, "record", "offset within a page that does not repeat exactly")
 			}
 		})
 	}
@@ -153,9 +146,7 @@ func TestChangedPageIsReadAgain(t *testing.T) {
 			got[r] = true
 		}
 		for _, r := range recordsOf(rows("a", 4000))[1:] {
-			if !got[r] {
-				t.Fatalf("expected the record %s, found none", r)
-			}
+			require.True(t, got[r], "expected the record %s, found none", r)
 		}
 		assert.Equal(t, 1, task.Progress().Repeated, "repeated")
 		assert.Equal(t, 3, responses, "responses")
@@ -354,11 +345,10 @@ func TestAcknowledgingRequestWaitsForOffset(t *testing.T) {
 			}
 			w.broker.mu.Lock()
 			defer w.broker.mu.Unlock()
-			if stored := describeOffset(w.broker.offsets["feed=0"]); len(w.broker.log) != n*3 ||
-				stored != fmt.Sprintf("page=%d fingerprint=;topic=topic0", n) {
-				t.Errorf("%s: expected %d records and their offset before, found %d and %q", r.Target, n*3,
-					len(w.broker.log), stored)
-			}
+			stored := describeOffset(w.broker.offsets["feed=0"])
+			assert.True(t, len(w.broker.log) == n*3 && stored == fmt.Sprintf("page=%d fingerprint=;topic=topic0", n),
+				"%s: expected %d records and their offset before, found %d and %q", r.Target, n*3, len(w.broker.log),
+				stored)
 		}
 		w.mustRun(t)
 	})
@@ -379,17 +369,13 @@ func TestStopInTheMiddleOfAPage(t *testing.T) {
 		time.AfterFunc(time.Millisecond, func() { close(w.broker.ackGate) }) // while it stops
 		require.NoError(t, stop())
 		first := w.broker.records()
-		if len(first) == 0 || len(first) >= 200_000 || !strings.Contains(w.storedOffset(), "record=") {
-			t.Fatalf("expected some records and an offset within the page, found %d and %v", len(first),
-				w.broker.offsets)
-		}
+		require.True(t, len(first) != 0 && len(first) < 200_000 && strings.Contains(w.storedOffset(), "record="),
+			"expected some records and an offset within the page, found %d and %v", len(first), w.broker.offsets)
 		w.o.Once = true
 		w.mustRun(t)
 		got := w.broker.records()
 		// The last row before the stop may be incomplete: it may be read twice.
-		if n := len(got); n > 200_001 {
-			t.Errorf("expected at most 200001 records, found %d", n)
-		}
+		assert.AtMost(t, 200_001, len(got), "records")
 		assert.Equal(t, recordsOf(rows("a", 200_000)), slices.Compact(got))
 	})
 }
@@ -406,9 +392,8 @@ func TestStopThatTakesTooLong(t *testing.T) {
 		start := time.Now()
 		time.AfterFunc(time.Minute, func() { close(w.broker.ackGate) }) // only the producer's Close waits for it here
 		require.NoError(t, stop())
-		if elapsed := time.Since(start); elapsed > time.Minute+time.Second {
-			t.Errorf("expected a stop within a minute, took %v", elapsed)
-		}
+		elapsed := time.Since(start)
+		assert.True(t, elapsed <= time.Minute+time.Second, "expected a stop within a minute, took %v", elapsed)
 	})
 }
 
@@ -419,9 +404,7 @@ func TestSlowOffsetStore(t *testing.T) {
 		w.broker.storesAtOnce = false
 		w.broker.flushDelay = time.Minute
 		w.mustRun(t)
-		if len(w.broker.offsets) == 0 {
-			t.Error("expected the offset to be stored")
-		}
+		assert.True(t, len(w.broker.offsets) != 0, "expected the offset to be stored")
 	})
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{repeatsExactly: true}, rows("a", 3))
@@ -431,9 +414,8 @@ func TestSlowOffsetStore(t *testing.T) {
 		time.AfterFunc(10*time.Second, cancel)
 		start := time.Now()
 		NewTask(w.o).Run(ctx)
-		if elapsed := time.Since(start); elapsed > 15*time.Second {
-			t.Errorf("expected a stop within 5 s, took %v", elapsed-10*time.Second)
-		}
+		elapsed := time.Since(start)
+		assert.True(t, elapsed <= 15*time.Second, "expected a stop within 5 s, took %v", elapsed-10*time.Second)
 	})
 }
 
@@ -523,10 +505,9 @@ func TestSwapAtThePageBoundary(t *testing.T) {
 			}
 			task := w.mustRun(t)
 			assert.Equal(t, recordsOf(slices.Concat(rows("a", 3000), rows("b", 3), rows("c", 3))), w.broker.records())
-			if rejected := w.versions.Rejected(); !strings.Contains(rejected, c.reject) ||
-				(c.reject == "") != (rejected == "") {
-				t.Errorf("expected the rejection %q, found %q", c.reject, rejected)
-			}
+			rejected := w.versions.Rejected()
+			assert.True(t, strings.Contains(rejected, c.reject) && (c.reject == "") == (rejected == ""),
+				"expected the rejection %q, found %q", c.reject, rejected)
 			want := "2"
 			if c.reject != "" {
 				want = "1"
@@ -554,9 +535,8 @@ func TestFaultsOfTheService(t *testing.T) {
 		w.service.respond = func(int, string) (uint16, string, bool) { return 410, "", false }
 		_, err := w.run(t)
 		var pluginErr *wit.Error
-		if !errors.As(err, &pluginErr) || pluginErr.Kind != wit.ErrorGone {
-			t.Errorf("expected an error of the kind gone, found %v", err)
-		}
+		assert.True(t, errors.As(err, &pluginErr) && pluginErr.Kind == wit.ErrorGone,
+			"expected an error of the kind gone, found %v", err)
 		runtest.Fails(t, err, "feed feed0: GET /page/0: the link is gone")
 	})
 }
@@ -632,9 +612,8 @@ func TestPanicsAreTheTasks(t *testing.T) {
 			w := newWorld(&reader{}, rows("a", 10), rows("b", 10))
 			breakStage(w)
 			_, err := w.run(t)
-			if p := new(guard.PanicError); !errors.As(err, &p) {
-				t.Errorf("expected the panic as the task's error, found %v", err)
-			}
+			p := new(guard.PanicError)
+			assert.True(t, errors.As(err, &p), "expected the panic as the task's error, found %v", err)
 		})
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/logtest"
+	"github.com/culvert-project/culvert/internal/base/require"
 )
 
 // A window summarizes the values of the current and the previous half.
@@ -36,13 +37,10 @@ func TestWindow(t *testing.T) {
 		{after: time.Hour, value: 2, want: Summary{Avg: 2, Max: 2, Min: 2}},
 	} {
 		w.add(start.Add(c.after), c.value)
-		if s := w.Summary(start.Add(c.after)); s != c.want {
-			t.Errorf("after %v: expected %v, found %v", c.after, c.want, s)
-		}
+		assert.Equal(t, c.want, w.Summary(start.Add(c.after)), "after", c.after)
 	}
-	if s := w.Summary(start.Add(time.Hour + 2*halfWindow)); !math.IsNaN(s.Avg) {
-		t.Errorf("expected no values after the window, found %v", s)
-	}
+	s := w.Summary(start.Add(time.Hour + 2*halfWindow))
+	assert.True(t, math.IsNaN(s.Avg), "expected no values after the window, found %v", s)
 }
 
 // Ratios count the operations of the window only.
@@ -51,9 +49,7 @@ func TestOutcomes(t *testing.T) {
 	start := time.Unix(1_000_000, 0)
 	check := func(after time.Duration, want OutcomeRatios) {
 		t.Helper()
-		if got := o.Ratios(start.Add(after)); got != want {
-			t.Errorf("after %v: expected %v, found %v", after, want, got)
-		}
+		assert.Equal(t, want, o.Ratios(start.Add(after)), "after", after)
 	}
 	check(0, OutcomeRatios{})
 	o.Add(start, false)
@@ -85,17 +81,13 @@ func TestMetrics(t *testing.T) {
 		if want := (Summary{Avg: 250, Max: 250, Min: 250}); n.BatchTime != want || n.CommitTime != want {
 			t.Errorf("expected %v, found %v for batches and %v for commits", want, n.BatchTime, n.CommitTime)
 		}
-		if n.BatchSize.Max != 5 || n.Active != 7 || n.ActiveRows.Max != 12 || n.ActiveRows.Min != 5 {
-			t.Errorf("expected batches of 5 rows, 7 active rows, 5 to 12 before, found %v, %d, %v", n.BatchSize,
-				n.Active, n.ActiveRows)
-		}
-		if n.RecentCommits != (OutcomeRatios{Succeeded: 0.5, Failed: 0.5}) {
-			t.Errorf("expected half of the commits to succeed, found %v", n.RecentCommits)
-		}
-		if n.Commits != 2 || n.FailedCommits != 2 || n.Transactions.Max != 9 {
-			t.Errorf("expected 2 commits, 2 failed ones and a transaction of 9 records, found %d, %d and %v", n.Commits,
-				n.FailedCommits, n.Transactions)
-		}
+		assert.True(t, n.BatchSize.Max == 5 && n.Active == 7 && n.ActiveRows.Max == 12 && n.ActiveRows.Min == 5,
+			"expected batches of 5 rows, 7 active rows, 5 to 12 before, found %v, %d, %v", n.BatchSize, n.Active,
+			n.ActiveRows)
+		assert.Equal(t, (OutcomeRatios{Succeeded: 0.5, Failed: 0.5}), n.RecentCommits, "half of the commits to succeed")
+		assert.True(t, n.Commits == 2 && n.FailedCommits == 2 && n.Transactions.Max == 9,
+			"expected 2 commits, 2 failed ones and a transaction of 9 records, found %d, %d and %v", n.Commits,
+			n.FailedCommits, n.Transactions)
 	})
 }
 
@@ -122,9 +114,8 @@ func TestRowSubset(t *testing.T) {
 				continue
 			}
 			parsed, err := ParseRowSubset(subsets[n].String())
-			if err != nil || parsed.String() != subsets[n].String() {
-				t.Fatalf("%s: expected the same subset, found %s, %v", subsets[n], parsed, err)
-			}
+			require.True(t, err == nil && parsed.String() == subsets[n].String(),
+				"%s: expected the same subset, found %s, %v", subsets[n], parsed, err)
 		}
 		common, ok := subsets[0].Intersect(subsets[1])
 		if !common.IsAll() {
@@ -145,22 +136,18 @@ func TestRowSubset(t *testing.T) {
 	disjoint, _ := NewRowSubset(3, []uint32{0}).Intersect(NewRowSubset(3, []uint32{2}))
 	assert.Equal(t, "none of 3", disjoint.String())
 	stored, err := ParseRowSubset(" of 3") // how earlier versions stored "none of 3"
-	if err != nil || stored.IsAll() || stored.Contains(0) || stored.CheckTotal(4) == nil {
-		t.Errorf("expected no row of 3, found %q (%v)", stored, err)
-	}
-	if _, ok := NewRowSubset(3, []uint32{1}).Intersect(NewRowSubset(4, []uint32{1})); ok {
-		t.Error("expected no intersection of subsets of 3 and of 4 rows")
-	}
-	if NewRowSubset(3, []uint32{1}).CheckTotal(4) == nil || NewRowSubset(3, []uint32{1}).CheckTotal(3) != nil ||
-		(RowSubset{}).CheckTotal(9) != nil {
-		t.Error("expected an error for another total only")
-	}
+	assert.True(t, err == nil && !stored.IsAll() && !stored.Contains(0) && stored.CheckTotal(4) != nil,
+		"expected no row of 3, found %q (%v)", stored, err)
+	_, ok := NewRowSubset(3, []uint32{1}).Intersect(NewRowSubset(4, []uint32{1}))
+	assert.True(t, !ok, "expected no intersection of subsets of 3 and of 4 rows")
+	assert.True(t, NewRowSubset(3, []uint32{1}).CheckTotal(4) != nil &&
+		NewRowSubset(3, []uint32{1}).CheckTotal(3) == nil && (RowSubset{}).CheckTotal(9) == nil,
+		"expected an error for another total only")
 
 	for _, text := range []string{"", "1", "1 of 0", "0 of 3", "4 of 3", "2-1 of 3", "2,1 of 3", "1,1 of 3", "1- of 3",
 		"1 of 99999999999", "x of 3", "none of 0", "none", "none,1 of 3"} {
-		if parsed, err := ParseRowSubset(text); err == nil {
-			t.Errorf("%q: expected an error, found %s", text, parsed)
-		}
+		parsed, err := ParseRowSubset(text)
+		assert.True(t, err != nil, "%q: expected an error, found %s", text, parsed)
 	}
 }
 
@@ -177,13 +164,9 @@ func TestSkipLog(t *testing.T) {
 			journal := out.String()
 			lines := strings.Split(strings.TrimSuffix(journal[checkedLen:], "\n"), "\n")
 			checkedLen = len(journal)
-			if len(lines) != len(want) {
-				t.Fatalf("expected %d lines, found %q", len(want), lines)
-			}
+			require.Len(t, len(want), lines, "lines")
 			for _, text := range want {
-				if !strings.Contains(strings.Join(lines, "\n"), text) {
-					t.Errorf("expected %q, found %q", text, lines)
-				}
+				assert.True(t, strings.Contains(strings.Join(lines, "\n"), text), "expected %q, found %q", text, lines)
 			}
 		}
 		for i := range 1000 {

@@ -93,9 +93,7 @@ func TestServiceThatWasOpenedBeforeIsAway(t *testing.T) {
 		b := &fakeVersions{current: &version{name: "1", open: func(int) error { return failure }}}
 		kindOf := func(_ *openedVersion, err error) wit.ErrorKind {
 			var f *wit.Error
-			if !errors.As(err, &f) {
-				t.Fatalf("expected an error of the plugin, found %v", err)
-			}
+			require.True(t, errors.As(err, &f), "expected an error of the plugin, found %v", err)
 			assert.Contains(t, err.Error(), "HTTP 404")
 			return f.Kind
 		}
@@ -149,11 +147,10 @@ func TestUpgrade(t *testing.T) {
 						total = time.Since(start) + time.Second
 					}
 				}
-				if opens := int(candidate.opens.Load()); total != c.usedAfter || opens != c.opens ||
-					(b.rejected == "") != (c.usedAfter > 0) || p.UpgradePending() {
-					t.Errorf("expected use after %v and %d opens, found %v and %d, rejected: %q", c.usedAfter, c.opens,
-						total, opens, b.rejected)
-				}
+				opens := int(candidate.opens.Load())
+				assert.True(t, total == c.usedAfter && opens == c.opens && (b.rejected == "") == (c.usedAfter > 0) &&
+					!p.UpgradePending(), "expected use after %v and %d opens, found %v and %d, rejected: %q",
+					c.usedAfter, c.opens, total, opens, b.rejected)
 			})
 		})
 	}
@@ -200,9 +197,8 @@ func TestUpgradeIfOpened(t *testing.T) {
 			t.Helper()
 			start := time.Now()
 			o, err := p.UpgradeIfOpened(t.Context())
-			if err != nil || o.code.Version() != want || time.Since(start) > upgradeWait {
-				t.Errorf("expected version %s, found %v, %v after %v", want, o, err, time.Since(start))
-			}
+			assert.True(t, err == nil && o.code.Version() == want && time.Since(start) <= upgradeWait,
+				"expected version %s, found %v, %v after %v", want, o, err, time.Since(start))
 		}
 		for range 3 {
 			checkUpgrade(p, "1")
@@ -226,15 +222,13 @@ func TestUpgradeIfOpened(t *testing.T) {
 		}
 		b := &fakeVersions{current: &version{name: "1"}, candidate: candidate}
 		p := startPlugin(t, b, nil)
-		if o, err := p.UpgradeIfOpened(ctx); err != nil || o.code.Version() != "1" {
-			t.Errorf("expected version 1, found %v, %v", o, err)
-		}
+		o, err := p.UpgradeIfOpened(ctx)
+		assert.True(t, err == nil && o.code.Version() == "1", "expected version 1, found %v, %v", o, err)
 		cancel()
 		p.Close()
 		for range 2 {
-			if _, err := p.UpgradeIfOpened(t.Context()); err != nil {
-				t.Error(err)
-			}
+			_, err := p.UpgradeIfOpened(t.Context())
+			assert.NoError(t, err)
 		}
 		assert.Equal(t, "2", p.Version())
 		assert.Equal(t, "", b.rejected)

@@ -7,8 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/run/task"
 )
@@ -49,9 +48,7 @@ func TestRetryPolicy(t *testing.T) {
 				want:  ms(300, 900, 2100, 4500, 9300, 18900, 38100),
 			},
 		} {
-			if diff := cmp.Diff(c.want, c.times); diff != "" {
-				t.Errorf("%s (-expected +found)\n%s", name, diff)
-			}
+			assert.Equal(t, c.want, c.times, name)
 		}
 		previous := time.Duration(0)
 		for n, retryTime := range retryTimes(task.RetryPolicy{Timeout: -1, MaxDelay: time.Second}, 50) {
@@ -63,8 +60,7 @@ func TestRetryPolicy(t *testing.T) {
 		cause := errors.New("enough")
 		ctx, cancel := context.WithCancelCause(t.Context())
 		cancel(cause)
-		if _, err := (task.RetryPolicy{Timeout: -1}).Start().Wait(ctx); err != cause {
-			t.Errorf("expected the cause, found %v", err)
-		}
+		_, err := (task.RetryPolicy{Timeout: -1}).Start().Wait(ctx)
+		assert.True(t, err == cause, "expected the cause, found %v", err)
 	})
 }

@@ -101,31 +101,25 @@ func TestSpansArrive(t *testing.T) {
 	flush(t, tracer)
 
 	paths, headers := r.Requests()
-	if !slices.Equal(paths, []string{"POST /v1/traces"}) || headers[0].Get("X-Token") != "geheim" ||
-		headers[0].Get("Content-Type") != "application/x-protobuf" {
-		t.Errorf("expected one POST of protobuf to /v1/traces with the token, found %q with %v", paths, headers)
-	}
+	assert.True(t, slices.Equal(paths, []string{"POST /v1/traces"}) && headers[0].Get("X-Token") == "geheim" &&
+		headers[0].Get("Content-Type") == "application/x-protobuf",
+		"expected one POST of protobuf to /v1/traces with the token, found %q with %v", paths, headers)
 	spans := map[string]tracetest.Span{}
 	for _, s := range r.Spans("") {
 		spans[s.Name] = s
 	}
 	pageSpan := spans["page"]
-	if len(spans) != 3 || pageSpan.Parent != "" || spans["fetch"].Parent != pageSpan.ID ||
-		spans["decode"].Parent != pageSpan.ID || spans["decode"].Trace != pageSpan.Trace ||
-		pageSpan.Service != "feeds" {
-		t.Errorf("expected a page with the children fetch and decode, found %+v", spans)
-	}
-	if pageSpan.Texts["culvert.connector"] != "orders" || pageSpan.Numbers["culvert.task"] != 1 || !pageSpan.Failed {
-		t.Errorf("expected a failed page of task 1 of orders, found %+v", pageSpan)
-	}
-	if n := len([]rune(pageSpan.Texts["culvert.feed"])); n < maxText || n > maxText+50 {
-		t.Errorf("expected about %d characters of a long text, found %d", maxText, n)
-	}
+	assert.True(t, len(spans) == 3 && pageSpan.Parent == "" && spans["fetch"].Parent == pageSpan.ID &&
+		spans["decode"].Parent == pageSpan.ID && spans["decode"].Trace == pageSpan.Trace && pageSpan.Service == "feeds",
+		"expected a page with the children fetch and decode, found %+v", spans)
+	assert.True(t, pageSpan.Texts["culvert.connector"] == "orders" && pageSpan.Numbers["culvert.task"] == 1 &&
+		pageSpan.Failed, "expected a failed page of task 1 of orders, found %+v", pageSpan)
+	n := len([]rune(pageSpan.Texts["culvert.feed"]))
+	assert.True(t, n >= maxText && n <= maxText+50, "expected about %d characters of a long text, found %d", maxText, n)
 	fetchSpan := spans["fetch"]
-	if fetchSpan.Texts["culvert.request.target"] != "/x/Orders?$top=5&key=[hidden]" || !fetchSpan.Failed ||
-		fetchSpan.Numbers["http.response.status_code"] != 503 {
-		t.Errorf("expected a failed fetch with status 503 and a redacted target, found %+v", fetchSpan)
-	}
+	assert.True(t, fetchSpan.Texts["culvert.request.target"] == "/x/Orders?$top=5&key=[hidden]" && fetchSpan.Failed &&
+		fetchSpan.Numbers["http.response.status_code"] == 503,
+		"expected a failed fetch with status 503 and a redacted target, found %+v", fetchSpan)
 	checkSent(t, tracer, 3, 0)
 	assert.Equal(t, 0, strings.Count(log.String(), "\n"), "lines in the log")
 }
@@ -167,9 +161,8 @@ func TestSpansAreResent(t *testing.T) {
 	tracer, _ := openTracer(t, r.URL, nil)
 	sendPage(t, tracer)
 	checkSent(t, tracer, 1, 0)
-	if paths, _ := r.Requests(); len(paths) != 2 {
-		t.Errorf("expected 2 requests, found %q", paths)
-	}
+	paths, _ := r.Requests()
+	assert.Len(t, 2, paths, "requests")
 }
 
 // A collector that responds with success may accept only a part: partial_success.
@@ -220,9 +213,7 @@ func TestCollectorResponsesAreBounded(t *testing.T) {
 	}
 	tracer, _ := openTracer(t, r.URL, nil)
 	sendPage(t, tracer)
-	if n := <-written; n > 64<<20 {
-		t.Errorf("expected only the bytes that fit into sockets, found %d bytes", n)
-	}
+	assert.AtMost(t, 64<<20, <-written, "only the bytes that fit into sockets: bytes")
 	checkSent(t, tracer, 0, 1)
 }
 
@@ -239,9 +230,8 @@ func TestSilentCollector(t *testing.T) {
 	}
 	exported, lost := tracer.Sent()
 	close(release)
-	if exported != 0 || lost < spans-maxQueued-batch || lost > spans-maxQueued {
-		t.Errorf("expected about %d lost spans and no accepted ones, found %d and %d", spans-maxQueued, lost, exported)
-	}
+	assert.True(t, exported == 0 && lost >= spans-maxQueued-batch && lost <= spans-maxQueued,
+		"expected about %d lost spans and no accepted ones, found %d and %d", spans-maxQueued, lost, exported)
 	flush(t, tracer)
 	checkSent(t, tracer, spans-lost, lost)
 }
@@ -283,9 +273,7 @@ func TestDisabledTracingCostsNothing(t *testing.T) {
 		s.StartChild("transform", Internal).End(nil)
 		s.AddPastChild("decode", time.Time{}, time.Time{}, 0)
 		s.SetInt("n", 1)
-		if h := s.Header(); h.Key != "" {
-			t.Errorf("expected no header without a span, found %q", h.Key)
-		}
+		assert.Equal(t, "", s.Header().Key, "no header without a span")
 		s.End(nil)
 	}); n != 0 {
 		t.Errorf("expected no allocation, found %v", n)
@@ -317,9 +305,7 @@ func TestBatchLinksToItsRecords(t *testing.T) {
 	page.End(nil)
 	flush(t, tracer)
 	want := []string{r.Spans("page")[0].ID, "b7ad6b7169203331"}
-	if diff := cmp.Diff(want, r.Spans("batch")[0].Links); diff != "" {
-		t.Errorf("links (-want +got):\n%s", diff)
-	}
+	assert.Equal(t, want, r.Spans("batch")[0].Links, "links")
 }
 
 // Headers are parsed and decoded; errors quote no value.
@@ -339,9 +325,8 @@ func TestParseHeaders(t *testing.T) {
 		if diff := cmp.Diff(c.want, got); diff != "" || (err == nil) != (c.want != nil) {
 			t.Errorf("%q: error %v, headers (-want +got):\n%s", c.list, err, diff)
 		}
-		if err != nil && strings.Contains(err.Error(), "geheim") {
-			t.Errorf("%q: expected an error without the value, found %v", c.list, err)
-		}
+		assert.True(t, err == nil || !strings.Contains(err.Error(), "geheim"),
+			"%q: expected an error without the value, found %v", c.list, err)
 	}
 }
 
@@ -363,18 +348,14 @@ func TestEndpoint(t *testing.T) {
 // All samplers are accepted, invalid ones rejected, and always_off sends no spans.
 func TestSamplers(t *testing.T) {
 	for _, name := range samplers {
-		if err := (Options{Sampler: name, SamplerArg: "0.5"}).CheckSampler(); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
+		assert.NoError(t, (Options{Sampler: name, SamplerArg: "0.5"}).CheckSampler(), name)
 	}
 	for _, o := range []Options{
 		{Sampler: "jaeger_remote"},
 		{Sampler: "traceidratio", SamplerArg: "2"},
 		{Sampler: "parentbased_traceidratio", SamplerArg: "NaN"},
 	} {
-		if o.CheckSampler() == nil {
-			t.Errorf("%+v: expected an error", o)
-		}
+		assert.True(t, o.CheckSampler() != nil, "%+v: expected an error", o)
 	}
 	r := tracetest.Start(t)
 	tracer, _ := openTracer(t, r.URL, func(o *Options) { o.Sampler = "always_off" })

@@ -181,10 +181,9 @@ func benchChain(b *testing.B, m *plugin.Manager, stages []Stage, batch *record.B
 		batch.Rows = append(batch.Rows[:0], rows...)
 		batch.Data = batch.Data[:dataSize]
 		batch.Topics = batch.Topics[:1]
-		if rowErrs, err := chain.Apply(context.Background(), batch); err != nil || len(rowErrs) > 0 ||
-			len(batch.Rows) != len(rows) {
-			b.Fatalf("expected %d rows, found %d, %v, %v", len(rows), len(batch.Rows), err, rowErrs)
-		}
+		rowErrs, err := chain.Apply(context.Background(), batch)
+		require.True(b, err == nil && len(rowErrs) == 0 && len(batch.Rows) == len(rows),
+			"expected %d rows, found %d, %v, %v", len(rows), len(batch.Rows), err, rowErrs)
 	}
 	b.ReportMetric(float64(cpu(b)-cpuBefore)/float64(b.N*len(rows)), "cpu-ns/record")
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(rows)), "ns/record")

@@ -48,10 +48,9 @@ func rowTexts(t testing.TB, b *record.Batch) []string {
 		v, _, err := connectdata.Read(b.Registry.Get(r.Value.Schema).Nodes, 0, b.Bytes(r.Value))
 		require.NoError(t, err)
 		list = append(list, fmt.Sprint(b.Topics[r.Topic], v))
-		if n := v.(connectdata.Struct)[0].(int64); r.RowIndex != uint32(1000+n/3) || r.Offset != n {
-			t.Fatalf("row %d: expected the row index %d and its offset, found %d and %d", n, 1000+n/3, r.RowIndex,
-				r.Offset)
-		}
+		n := v.(connectdata.Struct)[0].(int64)
+		require.True(t, r.RowIndex == uint32(1000+n/3) && r.Offset == n,
+			"row %d: expected the row index %d and its offset, found %d and %d", n, 1000+n/3, r.RowIndex, r.Offset)
 	}
 	return list
 }
@@ -93,9 +92,8 @@ func open(t testing.TB, m *plugin.Manager, limit int, stages ...Stage) *Chain {
 // mustApply applies a chain to a batch and checks that no row fails.
 func mustApply(t testing.TB, c *Chain, b *record.Batch) {
 	t.Helper()
-	if rowErrs, err := c.Apply(t.Context(), b); err != nil || len(rowErrs) > 0 {
-		t.Fatalf("expected no error, found %v, %v", err, rowErrs)
-	}
+	rowErrs, err := c.Apply(t.Context(), b)
+	require.True(t, err == nil && len(rowErrs) == 0, "expected no error, found %v, %v", err, rowErrs)
 }
 
 // run applies stages to a batch and returns the errors of its rows.
@@ -157,9 +155,7 @@ func TestPredicateOfAnotherPlugin(t *testing.T) {
 			},
 		} {
 			b := newNumberedBatch(t, reg, 4)
-			if rowErrs := run(t, m, b, limit, c.stages...); len(rowErrs) > 0 {
-				t.Errorf("%s: expected no failed row, found %v", name, rowErrs)
-			}
+			assert.Len(t, 0, run(t, m, b, limit, c.stages...), name, "failed row")
 			assert.Equal(t, c.want, rowTexts(t, b), fmt.Sprintf("%s, %d rows a call", name, limit))
 		}
 	}
@@ -176,9 +172,7 @@ func TestSplitRowsKeepTheirOrder(t *testing.T) {
 		"odd[1 -m1]"}
 	for _, limit := range []int{1, 2, 3, 500} {
 		b := newNumberedBatch(t, reg, 2)
-		if rowErrs := run(t, m, b, limit, split, onOddTopic(mark("m"))); len(rowErrs) > 0 {
-			t.Errorf("expected no failed row, found %v", rowErrs)
-		}
+		assert.Len(t, 0, run(t, m, b, limit, split, onOddTopic(mark("m"))), "failed row")
 		assert.Equal(t, want, rowTexts(t, b), fmt.Sprint(limit, " rows a call"))
 		b = newNumberedBatch(t, reg, 10)
 		var failures []string
@@ -234,14 +228,11 @@ func TestErrorsHaveThePluginOfTheStage(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err := c.Apply(ctx, newNumberedBatch(t, reg, 1))
-	if !errors.As(err, &smt) || !strings.HasPrefix(smt.Plugin, "smt ") {
-		t.Errorf("expected an error of the plugin smt, found %v", err)
-	}
+	assert.True(t, errors.As(err, &smt) && strings.HasPrefix(smt.Plugin, "smt "),
+		"expected an error of the plugin smt, found %v", err)
 	_, err = New(t.Context(), Options{Manager: m, Connector: "c", Stages: []Stage{insert("i", "1"),
 		newStage("o", "InsertField$Value", "partition.fields", "p")}})
-	if !errors.As(err, &smt) {
-		t.Errorf("expected an error of the plugin smt, found %v", err)
-	}
+	assert.True(t, errors.As(err, &smt), "expected an error of the plugin smt, found %v", err)
 }
 
 // A row of which another plugin rejects one part fails as a whole, as it does if its own plugin rejects the part: half
@@ -265,9 +256,8 @@ func TestRowFailsAsAWhole(t *testing.T) {
 		split := newStage("split", "", "field", "l", "extract", "true")
 		split.Class = "org.culvert.transforms.Split"
 		rowErrs := run(t, m, b, limit, split, Stage{Alias: "t", Class: "test.Trap"})
-		if len(rowErrs) != 2 || rowErrs[0].RowIndex != 1 || rowErrs[1].RowIndex != 2 || len(b.Rows) != 3 {
-			t.Errorf("%d rows a call: expected the three rows of the first, found %d, %v", limit, len(b.Rows), rowErrs)
-		}
+		assert.True(t, len(rowErrs) == 2 && rowErrs[0].RowIndex == 1 && rowErrs[1].RowIndex == 2 && len(b.Rows) == 3,
+			"%d rows a call: expected the three rows of the first, found %d, %v", limit, len(b.Rows), rowErrs)
 		for _, r := range b.Rows {
 			assert.Equal(t, 0, r.RowIndex, limit, "rows a call: no part of row")
 		}
@@ -308,9 +298,8 @@ func TestStagesAreGrouped(t *testing.T) {
 		got = append(got, strings.Join(g.aliases, " "))
 	}
 	assert.Equal(t, []string{"insert-a insert-b insert-c", "insert-d", "insert-e", "insert-f", "markx marky"}, got)
-	if s := c.Status()["insert-e"]; s.Plugin != "smt" || s.Version != "0.1.0" {
-		t.Errorf("expected smt 0.1.0, found %+v", s)
-	}
+	s := c.Status()["insert-e"]
+	assert.True(t, s.Plugin == "smt" && s.Version == "0.1.0", "expected smt 0.1.0, found %+v", s)
 }
 
 func TestNewNamesTheSetting(t *testing.T) {
@@ -325,9 +314,8 @@ func TestNewNamesTheSetting(t *testing.T) {
 			Version: "9.9.9"},
 	} {
 		_, err := New(t.Context(), Options{Manager: m, Connector: "c", Stages: []Stage{s}})
-		if err == nil || !strings.HasPrefix(err.Error(), prefix) {
-			t.Errorf("expected an error that begins with %q, found %v", prefix, err)
-		}
+		assert.True(t, err != nil && strings.HasPrefix(err.Error(), prefix),
+			"expected an error that begins with %q, found %v", prefix, err)
 	}
 }
 
@@ -362,18 +350,16 @@ func TestManyRowsEqualSingleRows(t *testing.T) {
 				for i, c := range []*Chain{batchChain, rowChain} {
 					b := *batches[i]
 					b.Rows = slices.Clone(b.Rows)
-					if rowErrs, err := c.Apply(t.Context(), &b); err != nil || len(rowErrs) > 0 || len(b.Rows) != 300 {
-						t.Fatalf("%s, with %s: expected 300 rows, found %d, %v, %v", name, mixed, len(b.Rows), rowErrs,
-							err)
-					}
+					rowErrs, err := c.Apply(t.Context(), &b)
+					require.True(t, err == nil && len(rowErrs) == 0 && len(b.Rows) == 300,
+						"%s, with %s: expected 300 rows, found %d, %v, %v", name, mixed, len(b.Rows), rowErrs, err)
 					for _, r := range b.Rows {
 						found[i] = append(found[i], fmt.Sprintf("%d %d %x %d %d %x %x", r.RowIndex, r.Key.Encoding,
 							b.Bytes(r.Key), r.Value.Encoding, r.Value.Schema, b.Bytes(r.Value), b.Bytes(r.Headers)))
 					}
 				}
-				if d := cmp.Diff(found[1], found[0]); d != "" {
-					t.Fatalf("%s, with %s: (-one by one +many)\n%s", name, mixed, d)
-				}
+				d := cmp.Diff(found[1], found[0])
+				require.True(t, d == "", "%s, with %s: (-one by one +many)\n%s", name, mixed, d)
 			}
 		}
 	}
@@ -405,9 +391,8 @@ func TestNewVersionsTakeOver(t *testing.T) {
 		mustApply(t, c, b)
 		return rowTexts(t, b)[0]
 	}
-	if apply(upgradable) != "even[0 -w1]" || apply(pinned) != "even[0 -s1]" {
-		t.Fatal("expected the marks of version 1")
-	}
+	require.True(t, apply(upgradable) == "even[0 -w1]" && apply(pinned) == "even[0 -s1]",
+		"expected the marks of version 1")
 	writePlugin("odd.wasm", oddPlugin(t, "2.0.0"))
 	require.Until(t, func() bool { return apply(upgradable) == "even[0 -w2]" }, func() string { return "version 2" })
 	require.Until(t, func() bool {
@@ -453,9 +438,7 @@ func TestIsolatedChainsDoNotCountForVersions(t *testing.T) {
 		b := newNumberedBatch(t, reg, 6)
 		b.Rows = b.Rows[5:]
 		_, err = isolated.Apply(t.Context(), b)
-		if tries > 100 {
-			t.Fatal("expected the plugin to be stopped for the isolated chain, found", err)
-		}
+		require.True(t, tries <= 100, "expected the plugin to be stopped for the isolated chain, found %v", err)
 	}
 	mustApply(t, chain, newNumberedBatch(t, reg, 5))
 	assert.Equal(t, "", chain.Status()["trap"].Rejected, "why the version is rejected")

@@ -73,9 +73,7 @@ func parseGolden(t *testing.T, text string) golden {
 			isValid = false
 		}
 	}
-	if !isValid {
-		t.Fatalf("%s: expected lines of stage and record, ----- and the outcome", head)
-	}
+	require.True(t, isValid, "%s: expected lines of stage and record, ----- and the outcome", head)
 	return g
 }
 
@@ -173,9 +171,7 @@ func (g golden) headers(t *testing.T, b *record.Batch) wit.ValueSlice {
 func TestTransformsMatchKafka(t *testing.T) {
 	m, reg, _ := manager(t, nil)
 	files, _ := filepath.Glob("../../../plugins/smt/testdata/*.golden")
-	if len(files) < 150 {
-		t.Fatalf("expected at least 150 cases, found %d", len(files))
-	}
+	require.AtLeast(t, 150, len(files), "cases")
 	for _, file := range files {
 		g := parseGolden(t, read(t, file))
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".golden"), func(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/record"
 	"github.com/culvert-project/culvert/wit"
@@ -110,9 +111,7 @@ func TestRealSimilarRowsTogether(t *testing.T) {
 		}
 	}
 	t.Logf("%d rows, %d of them transformed, %d differ", rows, transformed, different)
-	if transformed < rows/4 {
-		t.Errorf("expected a quarter of the rows to be transformed, found %d of %d", transformed, rows)
-	}
+	assert.AtLeast(t, rows/4, transformed, "a quarter of the rows to be transformed: of", rows)
 }
 
 // similarRows are rows of one batch, the result that each has alone, and their values.
@@ -204,8 +203,6 @@ func TestRealGrowthOfABatchIsBounded(t *testing.T) {
 	_, err := c.Apply(t.Context(), newNumberedBatch(t, reg, 2))
 	require.NoError(t, err)
 	_, err = c.Apply(t.Context(), newNumberedBatch(t, reg, maxGrowth/markBytes+2))
-	if err == nil || !strings.Contains(err.Error(), "at most 268435456 bytes more than the batch") ||
-		!strings.Contains(err.Error(), "transforms.mark") {
-		t.Errorf("expected an error, found %.300v", err)
-	}
+	assert.True(t, err != nil && strings.Contains(err.Error(), "at most 268435456 bytes more than the batch") &&
+		strings.Contains(err.Error(), "transforms.mark"), "expected an error, found %.300v", err)
 }

@@ -20,6 +20,9 @@ import (
 	"unicode"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 )
 
 // runReplay runs Replay.java of plugins/smt/testdata with Kafka's own transforms and returns its standard output and
@@ -36,9 +39,7 @@ func runReplay(t *testing.T, stdin, folder string) (stdout, stderr string) {
 	var errOut bytes.Buffer
 	c.Stderr = &errOut
 	out, err := c.Output()
-	if err != nil {
-		t.Fatalf("Replay.java: %v\n%s%s", err, out, errOut.String())
-	}
+	require.True(t, err == nil, "Replay.java: %v\n%s%s", err, out, errOut.String())
 	return string(out), errOut.String()
 }
 
@@ -47,9 +48,7 @@ func TestRealGoldenCases(t *testing.T) {
 	files, _ := filepath.Glob("../../../plugins/smt/testdata/*.golden")
 	out, _ := runReplay(t, "", "../../../plugins/smt/testdata")
 	lines := strings.Split(strings.TrimSpace(out), "\n")
-	if got, want := lines[len(lines)-1], fmt.Sprintf("%d good, 0 differ", len(files)); got != want {
-		t.Errorf("expected %s, found %s", want, got)
-	}
+	assert.Equal(t, fmt.Sprintf("%d good, 0 differ", len(files)), lines[len(lines)-1])
 }
 
 // kafkaOutcomes returns the results of Kafka's classes for cases, each the head of a golden file.
@@ -57,9 +56,8 @@ func kafkaOutcomes(t *testing.T, cases []string) []string {
 	t.Helper()
 	out, stderr := runReplay(t, strings.Join(cases, ""), "-")
 	list := strings.Split(out, "-----\n")
-	if len(list) != len(cases)+1 {
-		t.Fatalf("Replay.java: expected %d results, found %d\n%s", len(cases), len(list)-1, stderr)
-	}
+	require.True(t, len(list) == len(cases)+1,
+		"Replay.java: expected %d results, found %d\n%s", len(cases), len(list)-1, stderr)
 	return list[:len(cases)]
 }
 
@@ -89,9 +87,8 @@ func readDifferences(t *testing.T) (list []*intendedDifference) {
 			continue
 		}
 		parts := strings.Split(line, "\t")
-		if len(parts) != 3 && len(parts) != 4 {
-			t.Fatalf("differences.tsv: expected three or four columns, found %q", line)
-		}
+		require.True(t, len(parts) == 3 || len(parts) == 4,
+			"differences.tsv: expected three or four columns, found %q", line)
 		stage := append(parts, "")[3]
 		list = append(list, &intendedDifference{
 			kafka:  regexp.MustCompile(parts[0]),
@@ -124,9 +121,7 @@ func envNumber(t *testing.T, name string, defaultValue uint64) uint64 {
 		return defaultValue
 	}
 	n, err := strconv.ParseUint(text, 10, 64)
-	if err != nil {
-		t.Fatalf("%s: %v", name, err)
-	}
+	require.NoError(t, err, name)
 	return n
 }
 

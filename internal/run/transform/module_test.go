@@ -23,15 +23,11 @@ func moduleOfTheGuide(t *testing.T) []byte {
 	dir := t.TempDir()
 	for file, block := range map[string]string{"go.mod": "(?s)```\n(module .*?)```", "main.go": "(?s)```go\n(.*?)```"} {
 		got := regexp.MustCompile(block).FindStringSubmatch(text)
-		if got == nil {
-			t.Fatalf("expected %s in the guide", file)
-		}
+		require.True(t, got != nil, "expected %s in the guide", file)
 		require.NoError(t, os.WriteFile(filepath.Join(dir, file), []byte(got[1]), 0o644))
 	}
 	command := regexp.MustCompile(`(?m)^GOOS=wasip1 GOARCH=wasm (go build .* -o (\S+) \.)$`).FindStringSubmatch(text)
-	if command == nil {
-		t.Fatal("expected the command that builds it in the guide")
-	}
+	require.True(t, command != nil, "expected the command that builds it in the guide")
 	root, err := filepath.Abs("../../..")
 	require.NoError(t, err)
 	const path = "github.com/culvert-project/culvert"
@@ -39,9 +35,8 @@ func moduleOfTheGuide(t *testing.T) []byte {
 		build := exec.Command("sh", "-c", line)
 		build.Dir = dir
 		build.Env = append(os.Environ(), "GOPROXY=off", "GOWORK=off", "GOOS=wasip1", "GOARCH=wasm")
-		if out, err := build.CombinedOutput(); err != nil {
-			t.Fatalf("%s: %v\n%s", line, err, out)
-		}
+		out, err := build.CombinedOutput()
+		require.True(t, err == nil, "%s: %v\n%s", line, err, out)
 	}
 	return []byte(read(t, filepath.Join(dir, command[2])))
 }
@@ -52,17 +47,13 @@ func TestTransformInOwnModule(t *testing.T) {
 	m, reg, dir := manager(t, map[string][]byte{"my.wasm": moduleOfTheGuide(t)})
 	checked, err := plugin.Check(t.Context(), filepath.Join(dir, "my.wasm"), plugin.Options{Registry: reg,
 		CacheDir: guesttest.Code(t)})
-	if err != nil || len(checked.Findings) > 0 {
-		t.Errorf("plugins check: %+v, %v", checked, err)
-	}
+	assert.True(t, err == nil && len(checked.Findings) == 0, "plugins check: %+v, %v", checked, err)
 	chain := open(t, m, 0, Stage{Alias: "source", Class: "com.example.AddSource",
 		Settings: settingsOf("system", "S4H")})
 	for range 2 { // the second batch uses known schemas
 		b := tenFields(t, reg, 3, 200)
 		mustApply(t, chain, b)
-		if len(b.Rows) != 6 {
-			t.Fatalf("expected 6 rows of 3, found %d", len(b.Rows))
-		}
+		require.Equal(t, 6, len(b.Rows), "rows of 3")
 		for i, r := range b.Rows {
 			topic := [...]string{"orders", "orders.audit"}[i%2]
 			assert.Equal(t, topic, b.Topics[r.Topic], "topic of row", i)
@@ -76,13 +67,10 @@ func TestTransformInOwnModule(t *testing.T) {
 				t.Errorf("row %d: expected a last field source, found %s: %v", i, name, value)
 			}
 			headers, err := connectdata.Headers(nil, b.Bytes(r.Headers))
-			if err != nil || len(headers) != 1 {
-				t.Fatalf("row %d: expected a header, found %v, %v", i, headers, err)
-			}
+			require.True(t, err == nil && len(headers) == 1, "row %d: expected a header, found %v, %v", i, headers, err)
 			content, _, err := connectdata.Read(reg.Get(headers[0].Schema).Nodes, 0, headers[0].Value)
-			if diff := cmp.Diff([]any{"source", "S4H"}, []any{headers[0].Name, content}); diff != "" || err != nil {
-				t.Errorf("row %d: %v\n%s", i, err, diff)
-			}
+			diff := cmp.Diff([]any{"source", "S4H"}, []any{headers[0].Name, content})
+			assert.True(t, diff == "" && err == nil, "row %d: %v\n%s", i, err, diff)
 		}
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
 )
 
 // oddText returns an unusual value of a setting: empty, blank, with Java's or Unicode's whitespace around it, lists
@@ -335,9 +337,8 @@ func TestRealOddStages(t *testing.T) {
 	failed, _, refused := compare(t, cases, func() string {
 		return "stage " + g.stage(true, 2+g.IntN(8)) + "\nrecord " + g.record()
 	})
-	if failed == 0 || refused == 0 || failed+refused > cases*9/10 {
-		t.Errorf("expected some to fail, some to be rejected and a tenth to succeed, found %d and %d", failed, refused)
-	}
+	assert.True(t, failed != 0 && refused != 0 && failed+refused <= cases*9/10,
+		"expected some to fail, some to be rejected and a tenth to succeed, found %d and %d", failed, refused)
 }
 
 // sample is a schema without its end, and values of it in JSON.

@@ -103,9 +103,7 @@ func peer(b *testing.B, tool, program string, settings ...string) func(b *testin
 	results := bufio.NewScanner(out)
 	return func(b *testing.B, caseText string, n int) float64 {
 		fmt.Fprintf(in, "%d %s\n", n, caseText)
-		if !results.Scan() {
-			b.Fatalf("%s ended", program)
-		}
+		require.True(b, results.Scan(), "%s ended", program)
 		ns, err := strconv.ParseFloat(results.Text(), 64)
 		require.NoError(b, err)
 		return ns
@@ -169,9 +167,7 @@ func BenchmarkRealPeers(b *testing.B) {
 	}
 	b.Run("avro", func(b *testing.B) {
 		libraries, _ := filepath.Glob("../../../.peers/kafka-*/lib")
-		if len(libraries) == 0 {
-			b.Fatal("expected Kafka's classes, which Peer.java downloads")
-		}
+		require.True(b, len(libraries) != 0, "expected Kafka's classes, which Peer.java downloads")
 		avroCPU := peer(b, "avro", "PeerAvro.java", "CLASSES="+libraries[0]+"/*")
 		for _, name := range []string{"avro-in", "avro-out", "avro-path"} {
 			compare(b, avroCPU, name, "schema", fieldStages)
@@ -258,18 +254,16 @@ func ourWork(b *testing.B, chain func() (*Chain, error), reg *record.Registry, n
 		if step == "in" || step == "path" {
 			batch.Data = batch.Data[:0]
 			for i := range batch.Rows {
-				if batch.Rows[i].Value, err = converter.Decode(ctx, "orders", text, batch); err != nil {
-					b.Fatal(err)
-				}
+				batch.Rows[i].Value, err = converter.Decode(ctx, "orders", text, batch)
+				require.NoError(b, err)
 			}
 		}
 		if step == "in" {
 			return
 		}
-		if rowErrs, err := c.Apply(ctx, batch); err != nil || len(rowErrs) > 0 ||
-			(len(batch.Rows) != count && step != "Filter") {
-			b.Fatalf("expected %d rows, found %d, %v, %v", count, len(batch.Rows), err, rowErrs)
-		}
+		rowErrs, err := c.Apply(ctx, batch)
+		require.True(b, err == nil && len(rowErrs) == 0 && (len(batch.Rows) == count || step == "Filter"),
+			"expected %d rows, found %d, %v, %v", count, len(batch.Rows), err, rowErrs)
 		if step == "path" {
 			encode()
 		}

@@ -102,9 +102,8 @@ func startBroker(b *testing.B) (address string) {
 		_, _ = io.Copy(io.Discard, lines)
 		_ = c.Wait()
 	})
-	if line, _ := lines.ReadString('\n'); strings.TrimSpace(line) != "READY" {
-		b.Fatalf("the broker did not start:\n%s", stderr.String())
-	}
+	line, _ := lines.ReadString('\n')
+	require.True(b, strings.TrimSpace(line) == "READY", "the broker did not start:\n%s", stderr.String())
 	return address
 }
 
@@ -207,9 +206,8 @@ func (w *brokerWork) copyRecords(b *testing.B, in string, chain *Chain) float64 
 			case text = <-buffers:
 			default:
 			}
-			if text, err = w.convert(ctx, polled, batch, chain, out, records, text[:0]); err != nil {
-				b.Fatal(err)
-			}
+			text, err = w.convert(ctx, polled, batch, chain, out, records, text[:0])
+			require.NoError(b, err)
 		}
 		producer.Produce(ctx, records, func(_ int, err error) {
 			if err != nil {

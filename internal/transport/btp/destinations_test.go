@@ -215,9 +215,7 @@ func checkDestinations(t *testing.T, s *destinationService, cases []destinationC
 			s.put("S4", c.properties, c.more...)
 			got, err := s.open(t).Find(t.Context(), "S4")
 			require.NoError(t, err)
-			if got.Digest == c.want.Digest {
-				t.Error("expected a digest")
-			}
+			assert.True(t, got.Digest != c.want.Digest, "expected a digest")
 			got.Digest = c.want.Digest
 			assert.Equal(t, c.want, got)
 			s.tokens.mu.Lock()
@@ -318,9 +316,7 @@ func TestRejectedDestinationTokenIsRenewed(t *testing.T) {
 func wantHost(t *testing.T, d *btp.Destinations, host string) btp.Destination {
 	t.Helper()
 	got, err := d.Find(t.Context(), "S4")
-	if err != nil || got.Host != host {
-		t.Fatalf("expected %s, found %s, %v", host, got.Host, err)
-	}
+	require.True(t, err == nil && got.Host == host, "expected %s, found %s, %v", host, got.Host, err)
 	return got
 }
 
@@ -379,9 +375,8 @@ func TestForgetDuringRequest(t *testing.T) {
 	d := s.open(t)
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if _, err := d.Find(t.Context(), "S4"); err != nil {
-			t.Error(err)
-		}
+		_, err := d.Find(t.Context(), "S4")
+		assert.NoError(t, err)
 	})
 	g.wait()
 	d.Forget("S4")
@@ -400,9 +395,8 @@ func TestDeliveredTokenIsRenewed(t *testing.T) {
 	}
 	want := func(target btp.Destination, value string) {
 		t.Helper()
-		if target.Token == nil || target.Token.Value != "Bearer "+value {
-			t.Fatalf("expected the token %s, found %v", value, target.Token)
-		}
+		require.True(t, target.Token != nil && target.Token.Value == "Bearer "+value,
+			"expected the token %s, found %v", value, target.Token)
 	}
 	put("a", "100")
 	d := s.open(t)
@@ -484,16 +478,12 @@ func TestRejectedBindingIsRetriedAtGrowingIntervals(t *testing.T) {
 		d.Forget("S4")
 		return s.requestCount() - before
 	}
-	if requestsOfFind() == 0 {
-		t.Fatal("expected a request")
-	}
+	require.True(t, requestsOfFind() != 0, "expected a request")
 	for n, pause := range []time.Duration{10, 20, 40, 80, 160, 320, 600, 600} {
 		s.clock.advance(pause*time.Second - time.Second)
 		assert.Equal(t, 0, requestsOfFind(), "requests a second before a pause is over", n, pause*time.Second)
 		s.clock.advance(2 * time.Second)
-		if requestsOfFind() == 0 {
-			t.Errorf("pause %d: expected a request after %v", n, pause*time.Second)
-		}
+		assert.True(t, requestsOfFind() != 0, "pause %d: expected a request after %v", n, pause*time.Second)
 	}
 	s.fail(0)
 	s.clock.advance(601 * time.Second)
@@ -501,11 +491,7 @@ func TestRejectedBindingIsRetriedAtGrowingIntervals(t *testing.T) {
 	require.NoError(t, err)
 	s.fail(403)
 	d.Forget("S4")
-	if requestsOfFind() == 0 {
-		t.Fatal("expected a request after a success")
-	}
+	require.True(t, requestsOfFind() != 0, "expected a request after a success")
 	s.clock.advance(11 * time.Second)
-	if requestsOfFind() == 0 {
-		t.Error("expected the interval to restart")
-	}
+	assert.True(t, requestsOfFind() != 0, "expected the interval to restart")
 }

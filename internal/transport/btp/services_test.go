@@ -177,9 +177,8 @@ func TestMissingFieldsAreNamed(t *testing.T) {
 	s, _ = btp.ParseVCAP(boundTo("connectivity", "c", proxy))
 	for want, address := range map[string]func() (string, error){"proxy.internal:20004": s.Connectivity.SOCKS5Address,
 		"proxy.internal:20003": s.Connectivity.HTTPAddress} {
-		if got, err := address(); got != want || err != nil {
-			t.Errorf("expected %s, found %s, %v", want, got, err)
-		}
+		got, err := address()
+		assert.True(t, got == want && err == nil, "expected %s, found %s, %v", want, got, err)
 	}
 }
 
@@ -217,14 +216,12 @@ func TestReadKey(t *testing.T) {
 		`{"clientid":"a","clientsecret":"top"}`: "found the fields clientid, clientsecret",
 	} {
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
-		if _, err := btp.ReadServiceKey(path); err == nil || !strings.Contains(err.Error(), part) ||
-			strings.Contains(err.Error(), "top") || strings.Contains(err.Error(), "'t'") {
-			t.Errorf("%s: expected an error with %q, found %v", text, part, err)
-		}
+		_, err := btp.ReadServiceKey(path)
+		assert.True(t, err != nil && strings.Contains(err.Error(), part) && !strings.Contains(err.Error(), "top") &&
+			!strings.Contains(err.Error(), "'t'"), "%s: expected an error with %q, found %v", text, part, err)
 	}
-	if _, err := btp.ReadServiceKey(path + "x"); err == nil || !strings.Contains(err.Error(), "key.jsonx") {
-		t.Errorf("expected an error that names the file, found %v", err)
-	}
+	_, err := btp.ReadServiceKey(path + "x")
+	assert.Error(t, err, "key.jsonx", "names the file")
 }
 
 // Any text is parsed or rejected, and parsed values have no surrounding spaces.
@@ -272,9 +269,7 @@ func TestEnvironment(t *testing.T) {
 		t.Setenv("VCAP_SERVICES", c.variable)
 		t.Setenv("VCAP_SERVICES_FILE_PATH", c.path)
 		got, err := btp.ReadVCAP()
-		if got != c.want || (err != nil) != (c.problem != "") {
-			t.Errorf("%+v: found %q, %v", c, got, err)
-		}
+		assert.True(t, got == c.want && (err != nil) == (c.problem != ""), "%+v: found %q, %v", c, got, err)
 		if c.problem != "" {
 			wantFailure(t, err, btp.Misconfigured, c.path, "VCAP_SERVICES_FILE_PATH", c.problem)
 		}

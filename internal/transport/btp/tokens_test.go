@@ -136,9 +136,8 @@ func wantNoSecret(t *testing.T, where, text string) {
 	t.Helper()
 	// The last text is the start of the base64 of clientID, in basic authentication.
 	for _, s := range []string{secret, url.QueryEscape(secret), "token-1", "token-2", "c2ItY3Vs"} {
-		if strings.Contains(text, s) {
-			t.Errorf("%s: expected no secret and no token, found %q in %q", where, s, text)
-		}
+		assert.True(t, !strings.Contains(text, s),
+			"%s: expected no secret and no token, found %q in %q", where, s, text)
 	}
 }
 
@@ -162,9 +161,7 @@ func wantToken(t *testing.T, tokens *btp.Tokens, refused, want string) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	got, err := tokens.Token(ctx, refused)
-	if err != nil || got != want {
-		t.Fatalf("Token(%q): expected %s, found %q, %v", refused, want, got, err)
-	}
+	require.True(t, err == nil && got == want, "Token(%q): expected %s, found %q, %v", refused, want, got, err)
 }
 
 // A request identifies the client in one way only.
@@ -327,9 +324,8 @@ func TestOneRenewalAtATime(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 20 {
 		wg.Go(func() {
-			if got, err := tokens.Token(t.Context(), ""); got != "token-1" || err != nil {
-				t.Errorf("expected token-1, found %q, %v", got, err)
-			}
+			got, err := tokens.Token(t.Context(), "")
+			assert.True(t, got == "token-1" && err == nil, "expected token-1, found %q, %v", got, err)
 		})
 	}
 	<-entered
@@ -337,9 +333,8 @@ func TestOneRenewalAtATime(t *testing.T) {
 	// A caller whose context ends does not wait.
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errors.New("task stopped"))
-	if _, err := tokens.Token(ctx, ""); err == nil || !strings.Contains(err.Error(), "task stopped") {
-		t.Errorf("expected an error that names the cause, found %v", err)
-	}
+	_, err := tokens.Token(ctx, "")
+	assert.Error(t, err, "task stopped", "names the cause")
 
 	close(release)
 	wg.Wait()
@@ -362,9 +357,8 @@ func TestOldTokenIsUsedDuringRenewal(t *testing.T) {
 	now.advance(3550 * time.Second)
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if got, err := tokens.Token(t.Context(), ""); got != "token-2" || err != nil {
-			t.Errorf("expected token-2, found %q, %v", got, err)
-		}
+		got, err := tokens.Token(t.Context(), "")
+		assert.True(t, got == "token-2" && err == nil, "expected token-2, found %q, %v", got, err)
 	})
 	<-entered
 	wantToken(t, tokens, "", "token-1")
@@ -389,9 +383,8 @@ func TestRefusedEarlyRenewalIsNotRepeated(t *testing.T) {
 		}
 		now.advance(time.Minute)
 		_, err := tokens.Token(t.Context(), "")
-		if renewals := len(s.recorded()) - 1; (renewals > 1) != isRepeated || err == nil {
-			t.Errorf("%d: found %d renewals and %v", code, renewals, err)
-		}
+		renewals := len(s.recorded()) - 1
+		assert.True(t, (renewals > 1) == isRepeated && err != nil, "%d: found %d renewals and %v", code, renewals, err)
 	}
 }
 
@@ -399,16 +392,11 @@ func TestRefusedEarlyRenewalIsNotRepeated(t *testing.T) {
 func wantFailure(t *testing.T, err error, kind btp.Kind, setting string, parts ...string) {
 	t.Helper()
 	var f *btp.Failure
-	if !errors.As(err, &f) {
-		t.Fatalf("expected a *btp.Failure, found %v", err)
-	}
-	if f.Kind != kind || f.Setting != setting {
-		t.Errorf("expected kind %d and setting %q, found %d and %q: %v", kind, setting, f.Kind, f.Setting, err)
-	}
+	require.True(t, errors.As(err, &f), "expected a *btp.Failure, found %v", err)
+	assert.True(t, f.Kind == kind && f.Setting == setting,
+		"expected kind %d and setting %q, found %d and %q: %v", kind, setting, f.Kind, f.Setting, err)
 	for _, p := range parts {
-		if !strings.Contains(err.Error(), p) {
-			t.Errorf("expected %q in %q", p, err)
-		}
+		assert.True(t, strings.Contains(err.Error(), p), "expected %q in %q", p, err)
 	}
 	wantNoSecret(t, "error", err.Error())
 }
@@ -667,14 +655,11 @@ func TestRetryPeriodOfTokens(t *testing.T) {
 				_, err := tokens.Token(ctx, "")
 				elapsed := time.Since(began)
 				wantFailure(t, err, btp.Unavailable, "token-url", "http://token.example.com/oauth/token")
-				if elapsed < c.minTime || elapsed > c.maxTime {
-					t.Errorf("expected an error after %v to %v, found it after %v: %v", c.minTime, c.maxTime, elapsed,
-						err)
-				}
+				assert.True(t, elapsed >= c.minTime && elapsed <= c.maxTime,
+					"expected an error after %v to %v, found it after %v: %v", c.minTime, c.maxTime, elapsed, err)
 				mu.Lock()
-				if requests < c.minRequests || requests > c.maxRequests {
-					t.Errorf("requests: expected %d to %d, found %d", c.minRequests, c.maxRequests, requests)
-				}
+				assert.True(t, requests >= c.minRequests && requests <= c.maxRequests,
+					"requests: expected %d to %d, found %d", c.minRequests, c.maxRequests, requests)
 				mu.Unlock()
 				close(p.connections)
 				<-served
@@ -772,15 +757,13 @@ func TestCanceledCallerFailsNoOther(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if _, err := tokens.Token(ctx, ""); !errors.Is(err, context.Canceled) {
-			t.Errorf("expected the end of the context, found %v", err)
-		}
+		_, err := tokens.Token(ctx, "")
+		assert.ErrorIs(t, err, context.Canceled, "the end of the context")
 	})
 	g.wait()
 	wg.Go(func() {
-		if got, err := tokens.Token(t.Context(), ""); got != "token-1" || err != nil {
-			t.Errorf("expected token-1, found %q, %v", got, err)
-		}
+		got, err := tokens.Token(t.Context(), "")
+		assert.True(t, got == "token-1" && err == nil, "expected token-1, found %q, %v", got, err)
 	})
 	waitFor(t, func() bool { return goroutinesIn("btp.(*cachedValue[...]).fetch") == 2 })
 	cancel()

@@ -102,13 +102,11 @@ func TestSharesDoNotExceedLimits(t *testing.T) {
 		total.Concurrent = Least(total.Concurrent, total.Connections)
 		workers := 1 + r.IntN(total.Concurrent)
 		part := total.perWorker(workers)
-		if part.Concurrent < 1 || (total.Connections > 0 && part.Connections < part.Concurrent) {
-			t.Fatalf("%+v of %d: expected a request, and a connection for each, found %+v", total, workers, part)
-		}
-		if part.Concurrent*workers > total.Concurrent || part.Connections*workers > total.Connections ||
-			part.PerSecond*float64(workers) > total.PerSecond+1e-9 {
-			t.Fatalf("%+v of %d: expected parts that do not exceed it together, found %+v", total, workers, part)
-		}
+		require.True(t, part.Concurrent >= 1 && (total.Connections <= 0 || part.Connections >= part.Concurrent),
+			"%+v of %d: expected a request, and a connection for each, found %+v", total, workers, part)
+		require.True(t, part.Concurrent*workers <= total.Concurrent && part.Connections*workers <= total.Connections &&
+			part.PerSecond*float64(workers) <= total.PerSecond+1e-9,
+			"%+v of %d: expected parts that do not exceed it together, found %+v", total, workers, part)
 	}
 }
 
@@ -227,9 +225,7 @@ func TestShareOfRate(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 12 {
 			wg.Go(func() {
-				if err := c.WaitToSend(t.Context()); err != nil {
-					t.Error(err)
-				}
+				assert.NoError(t, c.WaitToSend(t.Context()))
 				mu.Lock()
 				defer mu.Unlock()
 				sendTimes = append(sendTimes, time.Since(began).Round(100*time.Microsecond))

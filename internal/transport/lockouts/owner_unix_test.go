@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
@@ -26,15 +27,12 @@ func TestLockoutFileOfAnotherUser(t *testing.T) {
 		try(t, l, alice, 401)
 		content, err := os.ReadFile(filepath.Join(folder, fileName))
 		require.NoError(t, err)
-		if n := strings.Count(string(content), "\n"); n != 1+2 {
-			t.Errorf("expected nothing to be added to it, found %d lines", n)
-		}
+		n := strings.Count(string(content), "\n")
+		assert.True(t, n == 1+2, "expected nothing to be added to it, found %d lines", n)
 		_, err = try(t, l, alice, 200)
 		wantRefusal(t, err)
 		_, err = try(t, l, bob, 200)
 		wantRefusal(t, err)
-		if err := l.Writable(); err == nil || !strings.Contains(err.Error(), "found one of user 65534") {
-			t.Errorf("expected an error about the owner, found %v", err)
-		}
+		assert.Error(t, l.Writable(), "found one of user 65534", "about the owner")
 	}
 }

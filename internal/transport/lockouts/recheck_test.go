@@ -40,9 +40,8 @@ func TestOthersWaitForRecheck(t *testing.T) {
 			cancel(errors.New("enough"))
 			require.NoError(t, r.gate.exclusive.Lock(t.Context())) // as during another logon
 			defer r.gate.exclusive.Unlock()
-			if _, err := r.Acquire(ctx); err == nil || err.Error() != "enough" {
-				t.Errorf("expected the logon to be cancelled, found %v", err)
-			}
+			_, err := r.Acquire(ctx)
+			assert.True(t, err != nil && err.Error() == "enough", "expected the logon to be cancelled, found %v", err)
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -66,9 +65,8 @@ func TestOthersWaitForRecheck(t *testing.T) {
 				if c.isRefused {
 					return
 				}
-				if sent, err := try(t, l, alice, 200); !sent {
-					t.Errorf("expected no refusal, found %v", err)
-				}
+				sent, err := try(t, l, alice, 200)
+				assert.True(t, sent, "expected no refusal, found %v", err)
 			})
 		})
 	}

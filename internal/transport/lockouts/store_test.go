@@ -57,9 +57,7 @@ func wantRefusal(t *testing.T, err error, texts ...string) {
 		return
 	}
 	for _, text := range texts {
-		if !strings.Contains(f.Message, text) {
-			t.Errorf("expected %q in it, found %v", text, err)
-		}
+		assert.True(t, strings.Contains(f.Message, text), "expected %q in it, found %v", text, err)
 	}
 }
 
@@ -92,9 +90,8 @@ func TestRejectedSecretIsLockedOut(t *testing.T) {
 			_, err := try(t, l, alice, 200)
 			wantRefusal(t, err, "http://sap.example:8000", `"ALICE"`, "client 100", "was refused (401) at 20",
 				"correct user or password", "run culvert connectors lockouts resume")
-			if strings.Contains(err.Error(), alice.Secret) {
-				t.Errorf("%s: expected no secret in the error, found %v", owner, err)
-			}
+			assert.True(t, !strings.Contains(err.Error(), alice.Secret),
+				"%s: expected no secret in the error, found %v", owner, err)
 		}
 		l := open(t, c.own, c.other)
 		for part, change := range map[string]func(*Identity){
@@ -105,9 +102,8 @@ func TestRejectedSecretIsLockedOut(t *testing.T) {
 		} {
 			other := alice
 			change(&other)
-			if sent, err := try(t, l, other, 200); !sent {
-				t.Errorf("expected another %s to be tried, found %v", part, err)
-			}
+			sent, err := try(t, l, other, 200)
+			assert.True(t, sent, "expected another %s to be tried, found %v", part, err)
 		}
 		otherSpelling := alice
 		otherSpelling.User = "alice"
@@ -124,9 +120,8 @@ func TestRejectedSecretIsLockedOut(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, 1, n, "forgotten")
 		for _, l := range []*Store{l, running, open(t, c.own)} {
-			if sent, err := try(t, l, alice, 200); !sent {
-				t.Errorf("%s: after resuming: expected the secret to be sent, found %v", owner, err)
-			}
+			sent, err := try(t, l, alice, 200)
+			assert.True(t, sent, "%s: after resuming: expected the secret to be sent, found %v", owner, err)
 		}
 	}
 }
@@ -166,9 +161,8 @@ func TestLockoutWithoutFile(t *testing.T) {
 	other := alice
 	other.User = "BOB"
 	try(t, l, other, 401)
-	if sent, err := try(t, l, alice, 200); sent {
-		t.Errorf("expected the secret not to be sent again: %v", err)
-	}
+	sent, err := try(t, l, alice, 200)
+	assert.True(t, !sent, "expected the secret not to be sent again: %v", err)
 	n, err := l.Resume(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, 2, n)
@@ -184,9 +178,8 @@ func expectNothingReadable(t *testing.T, path string) {
 	content, err := os.ReadFile(path)
 	require.NoError(t, err)
 	for _, text := range []string{"alice", "secr3t", "sap.example"} {
-		if strings.Contains(strings.ToLower(string(content)), text) {
-			t.Errorf("%s: expected no %q in the file", path, text)
-		}
+		assert.True(t, !strings.Contains(strings.ToLower(string(content)), text),
+			"%s: expected no %q in the file", path, text)
 	}
 }
 
@@ -208,9 +201,8 @@ func TestLockoutFileIsBounded(t *testing.T) {
 	_, err = try(t, open(t, folder), alice, 200)
 	wantRefusal(t, err)
 	require.NoError(t, os.WriteFile(path, []byte(string(content)+strings.Repeat("\n", maxFile)), 0o600))
-	if _, err := Open("", folder); err == nil {
-		t.Error("expected a larger file to be an error")
-	}
+	_, err = Open("", folder)
+	assert.True(t, err != nil, "expected a larger file to be an error")
 }
 
 // Two processes with several connectors send a wrong secret once.
@@ -233,9 +225,8 @@ func TestFirstLogonsAreSequential(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if sent.Load() != 1 || peak.Load() != 1 {
-		t.Errorf("expected the secret to be sent once, found %d times, %d at a time", sent.Load(), peak.Load())
-	}
+	assert.True(t, sent.Load() == 1 && peak.Load() == 1,
+		"expected the secret to be sent once, found %d times, %d at a time", sent.Load(), peak.Load())
 }
 
 // A request that logs on at a service also logs on at a proxy, even if both secrets have the same name of a lock file.
@@ -305,24 +296,19 @@ func TestLogonsOfUserAreSequential(t *testing.T) {
 	if _, err := l.Gate(other).Acquire(ctx, always); err == nil || err.Error() != "enough" {
 		t.Errorf("expected the second secret to wait for the first, found %v", err)
 	}
-	if sent, err := try(t, l, bob, 200); !sent {
-		t.Errorf("another user: expected the secret to be sent, found %v", err)
-	}
+	sent, err := try(t, l, bob, 200)
+	assert.True(t, sent, "another user: expected the secret to be sent, found %v", err)
 	firstDone(503)
-	if sent, err := try(t, l, other, 200); !sent {
-		t.Errorf("after the first: expected the secret to be sent, found %v", err)
-	}
+	sent, err = try(t, l, other, 200)
+	assert.True(t, sent, "after the first: expected the secret to be sent, found %v", err)
 	// A request with an accepted secret does not wait, unless it opens a session.
 	holderDone, err := l.Gate(alice).Acquire(t.Context(), always)
 	require.NoError(t, err)
 	done, err := l.Gate(other).Acquire(ctx, never)
-	if err != nil {
-		t.Fatalf("in a session: %v", err)
-	}
+	require.NoError(t, err, "in a session")
 	done(200)
-	if _, err := l.Gate(other).Acquire(ctx, always); err == nil {
-		t.Error("expected the opening of a session to wait")
-	}
+	_, err = l.Gate(other).Acquire(ctx, always)
+	assert.True(t, err != nil, "expected the opening of a session to wait")
 	holderDone(0)
 }
 
@@ -468,12 +454,10 @@ func TestLockoutsOfOlderVersions(t *testing.T) {
 	wantRefusal(t, err, "ALICE")
 	other := alice
 	other.Secret = "another"
-	if sent, err := try(t, l, other, 200); !sent {
-		t.Errorf("expected another secret to be sent, found %v", err)
-	}
+	sent, err := try(t, l, other, 200)
+	assert.True(t, sent, "expected another secret to be sent, found %v", err)
 	_, err = l.Resume(t.Context())
 	require.NoError(t, err)
-	if sent, err := try(t, open(t, folder, user), alice, 200); !sent {
-		t.Errorf("expected the secret to be sent after a resume, found %v", err)
-	}
+	sent, err = try(t, open(t, folder, user), alice, 200)
+	assert.True(t, sent, "expected the secret to be sent after a resume, found %v", err)
 }

@@ -7,6 +7,8 @@ import (
 	"net"
 	"strings"
 	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/require"
 )
 
 // A parsed map has addresses on both sides, and the same number of entries after formatting.
@@ -31,19 +33,15 @@ func FuzzParseAddressMap(f *testing.F) {
 		for advertised, virtual := range mapping {
 			for _, address := range []string{advertised, virtual} {
 				host, port, err := net.SplitHostPort(address)
-				if err != nil || host == "" {
-					t.Fatalf("%q: expected host:port, found %q, %v", text, address, err)
-				}
-				if _, err := parsePort(port); err != nil {
-					t.Fatalf("%q: expected a port, found %q, %v", text, port, err)
-				}
+				require.True(t, err == nil && host != "", "%q: expected host:port, found %q, %v", text, address, err)
+				_, err = parsePort(port)
+				require.True(t, err == nil, "%q: expected a port, found %q, %v", text, port, err)
 			}
 			entries = append(entries, advertised+"="+virtual)
 		}
 		reparsed, err := ParseAddressMap(strings.Join(entries, ","))
-		if err != nil || len(reparsed) != len(mapping) {
-			t.Fatalf("%q: expected %d entries again, found %d, %v", text, len(mapping), len(reparsed), err)
-		}
+		require.True(t, err == nil && len(reparsed) == len(mapping),
+			"%q: expected %d entries again, found %d, %v", text, len(mapping), len(reparsed), err)
 	})
 }
 
@@ -73,17 +71,13 @@ func FuzzHead(f *testing.F) {
 		response, err := c.readHead(textConn{Reader: r})
 		used := data[:len(data)-r.Len()]
 		if response != nil {
-			if !bytes.HasSuffix(used, []byte("\n\r\n")) && !bytes.HasSuffix(used, []byte("\n\n")) {
-				t.Fatalf("%q: expected the end of the head at the empty line", used)
-			}
+			require.True(t, bytes.HasSuffix(used, []byte("\n\r\n")) || bytes.HasSuffix(used, []byte("\n\n")),
+				"%q: expected the end of the head at the empty line", used)
 			return
 		}
 		var notHTTP *NotHTTP
-		if !errors.As(err, &notHTTP) && !errors.Is(err, io.EOF) {
-			t.Fatalf("%q: expected *NotHTTP or the end of the input, found %v", data, err)
-		}
-		if errors.Is(err, io.EOF) && r.Len() > 0 {
-			t.Fatalf("%q: expected no end before the empty line", data)
-		}
+		require.True(t, errors.As(err, &notHTTP) || errors.Is(err, io.EOF),
+			"%q: expected *NotHTTP or the end of the input, found %v", data, err)
+		require.True(t, !errors.Is(err, io.EOF) || r.Len() <= 0, "%q: expected no end before the empty line", data)
 	})
 }

@@ -10,8 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/transport/connectivitytest"
@@ -53,9 +51,7 @@ func send(t *testing.T, roundTripper http.RoundTripper, method, address string, 
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)
 	require.NoError(t, err)
-	if diff := cmp.Diff(headerBefore, request.Header); diff != "" {
-		t.Errorf("expected the caller's request to be unchanged, found %s", diff)
-	}
+	assert.Equal(t, headerBefore, request.Header, "the caller's request to be unchanged")
 	return response.StatusCode, string(text)
 }
 
@@ -72,26 +68,19 @@ func TestConnectivityHTTP(t *testing.T) {
 	assert.Equal(t, 200, status, "status by the mapped address")
 	assert.Equal(t, "GET /sap host=erp.virtual:80 body= auth=Basic bWU6cGFzc3dvcmQ=", text)
 	for _, e := range s.Ledger() {
-		if e.Port == "http" && e.Location != "EU 1" {
-			t.Errorf("expected the location id in plain text, found %+v", e)
-		}
+		assert.True(t, e.Port != "http" || e.Location == "EU 1", "expected the location id in plain text, found %+v", e)
 	}
 	s.ExpireTokens()
-	if status, text := send(t, roundTripper, "POST", "http://erp.virtual/sap",
-		strings.NewReader("entity")); status != 200 || !strings.Contains(text, "body=entity") {
-		t.Errorf("after the token expired: expected status 200 and the entity, found %d %s", status, text)
-	}
+	status, text = send(t, roundTripper, "POST", "http://erp.virtual/sap", strings.NewReader("entity"))
+	assert.True(t, status == 200 && strings.Contains(text, "body=entity"),
+		"after the token expired: expected status 200 and the entity, found %d %s", status, text)
 	assert.Equal(t, 2, s.TokenCount(s.Connectivity), "tokens")
 	// With a body that cannot be read again the caller gets the error, and the next request has another token.
 	s.ExpireTokens()
-	if status, _ := send(t, roundTripper, "POST", "http://erp.virtual/sap",
-		io.MultiReader(strings.NewReader("entity"))); status != 407 {
-		t.Errorf("expected the proxy's status 407, found %d", status)
-	}
-	if status, _ := send(t, roundTripper, "POST", "http://erp.virtual/sap",
-		io.MultiReader(strings.NewReader("entity"))); status != 200 {
-		t.Errorf("expected status 200 with another token, found %d", status)
-	}
+	status, _ = send(t, roundTripper, "POST", "http://erp.virtual/sap", io.MultiReader(strings.NewReader("entity")))
+	assert.Equal(t, 407, status, "the proxy's status")
+	status, _ = send(t, roundTripper, "POST", "http://erp.virtual/sap", io.MultiReader(strings.NewReader("entity")))
+	assert.True(t, status == 200, "expected status 200 with another token, found %d", status)
 	request, _ := http.NewRequest("GET", "https://erp.virtual/", nil)
 	if _, err := roundTripper.RoundTrip(request); err == nil || !strings.Contains(err.Error(), "kafka.proxy.type") ||
 		!strings.Contains(err.Error(), "sap-connectivity-socks5") {
@@ -165,9 +154,7 @@ func TestConnectivityHTTPRejectsConnections(t *testing.T) {
 		Name:        settingName,
 	})
 	_, err := r.DialContext(boundedContext(t), "tcp", "kafka:9092")
-	if err == nil || !strings.Contains(err.Error(), "kafka.proxy.type") {
-		t.Errorf("expected an error that names the setting, found %v", err)
-	}
+	assert.Error(t, err, "kafka.proxy.type", "names the setting")
 }
 
 // Requests through the SOCKS5 port use the given transport, also with https.
@@ -181,8 +168,7 @@ func TestTransportUsesSOCKS(t *testing.T) {
 	r := routeOf(t, route.Settings{Type: route.ConnectivitySOCKS5, TokenSource: route.TokenSource{VCAP: s.VCAP(0)}})
 	transport := &http.Transport{TLSClientConfig: secure.Client().Transport.(*http.Transport).TLSClientConfig}
 	defer transport.CloseIdleConnections()
-	if status, text := send(t, r.RoundTripper(transport), "GET", "https://example.com:44300/", nil); status != 200 ||
-		text != "example.com:44300" {
-		t.Errorf("expected status 200 and the host, found %d %s", status, text)
-	}
+	status, text := send(t, r.RoundTripper(transport), "GET", "https://example.com:44300/", nil)
+	assert.True(t, status == 200 && text == "example.com:44300",
+		"expected status 200 and the host, found %d %s", status, text)
 }

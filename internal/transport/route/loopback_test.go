@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/net/http/httpproxy"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/transport/route"
 )
@@ -43,9 +44,7 @@ func TestLoopback(t *testing.T) {
 			r := routeOf(t, s)
 			proxy, err := r.HTTPProxy().URL(&http.Request{URL: target})
 			require.NoError(t, err)
-			if proxy != nil && proxy.Host != "proxy:8080" {
-				t.Errorf("%s: found proxy %s", c.url, proxy)
-			}
+			assert.True(t, proxy == nil || proxy.Host == "proxy:8080", "%s: found proxy %s", c.url, proxy)
 			return proxy != nil
 		}
 		configured := route.Settings{
@@ -57,8 +56,7 @@ func TestLoopback(t *testing.T) {
 			t.Errorf("%s, NO_PROXY=%s: by proxy %v, expected %v", c.url, c.noProxy, byProxy, c.byProxy)
 		}
 		environment := &httpproxy.Config{HTTPProxy: "http://proxy:8080", HTTPSProxy: "http://proxy:8080"}
-		if target.Hostname() != "sap.example" && usesProxy(route.Settings{Environment: environment}) {
-			t.Errorf("%s: expected no proxy of the environment", c.url)
-		}
+		assert.True(t, target.Hostname() == "sap.example" || !usesProxy(route.Settings{Environment: environment}),
+			"%s: expected no proxy of the environment", c.url)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/porttest"
 	"github.com/culvert-project/culvert/internal/transport/connectivitytest"
@@ -81,20 +82,18 @@ func TestSOCKS5(t *testing.T) {
 		r := routeOf(t, settings)
 		checkEcho(t, r, "kafka.corp:9092")
 		checkEcho(t, r, "broker.corp:9092")
-		if _, err := r.DialContext(boundedContext(t), "tcp", "other:1"); err == nil {
-			t.Error("expected a refusal")
-		}
+		_, err := r.DialContext(boundedContext(t), "tcp", "other:1")
+		assert.True(t, err != nil, "expected a refusal")
 		if user == "" {
 			continue
 		}
 		settings.Password = "another"
 		r = routeOf(t, settings)
 		var refused *route.LogonRefused
-		if _, err := r.DialContext(boundedContext(t), "tcp", "kafka.corp:9092"); !errors.As(err, &refused) ||
-			!refused.Permanent() || !strings.Contains(err.Error(), "(see user, password)") ||
-			strings.Contains(err.Error(), "another") {
-			t.Errorf("expected a permanent refusal without the password in it, found %v", err)
-		}
+		_, err = r.DialContext(boundedContext(t), "tcp", "kafka.corp:9092")
+		assert.True(t, errors.As(err, &refused) && refused.Permanent() &&
+			strings.Contains(err.Error(), "(see user, password)") && !strings.Contains(err.Error(), "another"),
+			"expected a permanent refusal without the password in it, found %v", err)
 		settings.User = ""
 		settings.Password = ""
 		r = routeOf(t, settings)
@@ -188,10 +187,9 @@ func TestHTTPConnect(t *testing.T) {
 				}
 				if !isAccepted {
 					var permanent interface{ Permanent() bool }
-					if !errors.As(err, &permanent) || permanent.Permanent() != c.permanent ||
-						!strings.Contains(err.Error(), c.message) || strings.Contains(err.Error(), "secret") {
-						t.Fatalf("expected %q, permanent: %t, found %v", c.message, c.permanent, err)
-					}
+					require.True(t, errors.As(err, &permanent) && permanent.Permanent() == c.permanent &&
+						strings.Contains(err.Error(), c.message) && !strings.Contains(err.Error(), "secret"),
+						"expected %q, permanent: %t, found %v", c.message, c.permanent, err)
 					return
 				}
 				require.NoError(t, err)
@@ -222,9 +220,8 @@ func TestSilentProxies(t *testing.T) {
 		r = routeOf(t, route.Settings{Type: kind, Address: address})
 		canceledCtx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(50*time.Millisecond, cancel)
-		if _, err := r.DialContext(canceledCtx, "tcp", "kafka:9092"); !errors.Is(err, context.Canceled) {
-			t.Errorf("%s: expected the caller's end, found %v", kind, err)
-		}
+		_, err := r.DialContext(canceledCtx, "tcp", "kafka:9092")
+		assert.ErrorIs(t, err, context.Canceled, kind, "the caller's end")
 	}
 }
 

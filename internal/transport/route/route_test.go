@@ -65,9 +65,8 @@ func checkEcho(t *testing.T, r *route.Route, address string) net.Conn {
 	got := make([]byte, 3)
 	_, err = io.WriteString(conn, "abc")
 	require.NoError(t, err)
-	if _, err := io.ReadFull(conn, got); err != nil || string(got) != "abc" {
-		t.Fatalf("expected the echo, found %q, %v", got, err)
-	}
+	_, err = io.ReadFull(conn, got)
+	require.True(t, err == nil && string(got) == "abc", "expected the echo, found %q, %v", got, err)
 	conn.SetDeadline(time.Time{})
 	return conn
 }
@@ -144,10 +143,9 @@ func TestConnectivity(t *testing.T) {
 				settings.Name = settingName
 				r := routeOf(t, settings)
 				checkEcho(t, r, "kafka.virtual:9092")
-				if r.Address() != s.SOCKS5 || r.Type() != route.Connectivity {
-					t.Errorf("expected type %s and the proxy %s, found %s, %s", route.Connectivity, s.SOCKS5, r.Type(),
-						r.Address())
-				}
+				assert.True(t, r.Address() == s.SOCKS5 && r.Type() == route.Connectivity,
+					"expected type %s and the proxy %s, found %s, %s", route.Connectivity, s.SOCKS5, r.Type(),
+					r.Address())
 				assert.Equal(t, r.ConnectivityAPI() != nil, strings.Contains(name, "VCAP"),
 					"the list of Cloud Connectors")
 			})
@@ -168,10 +166,8 @@ func TestAddressMap(t *testing.T) {
 	}
 	_, err = r.DialContext(boundedContext(t), "tcp", "broker.corp:9094")
 	var refused *socks.Refused
-	if !errors.As(err, &refused) || !refused.Permanent() || refused.Target != "Kafka.virtual:19094" ||
-		!strings.Contains(err.Error(), "broker.corp:9094 (mapped to") {
-		t.Errorf("expected both names, found %v", err)
-	}
+	assert.True(t, errors.As(err, &refused) && refused.Permanent() && refused.Target == "Kafka.virtual:19094" &&
+		strings.Contains(err.Error(), "broker.corp:9094 (mapped to"), "expected both names, found %v", err)
 	assert.Equal(t, "other:1", r.MapAddress("other:1"), "not in the map")
 }
 
@@ -246,19 +242,12 @@ func TestSecretsAreNotLogged(t *testing.T) {
 	s.ExpireTokens()
 	s.TokenServiceDown(401)
 	_, err = r.DialContext(boundedContext(t), "tcp", "kafka.virtual:9092")
-	if err == nil {
-		t.Fatal("expected an error")
-	}
+	require.True(t, err != nil, "expected an error")
 	output.WriteString(err.Error())
-	if first == second {
-		t.Fatal("expected another token after expiry")
-	}
+	require.True(t, first != second, "expected another token after expiry")
 	for _, secret := range []string{first, second, s.Connectivity.Secret, "eyJ"} {
-		if strings.Contains(output.String(), secret) {
-			t.Fatalf("expected no %q in the log, found\n%s", secret, output.String())
-		}
+		require.NotContains(t, output.String(), secret, "in the log")
 	}
-	if !strings.Contains(output.String(), "tunnel could not be opened") {
-		t.Fatalf("expected a log, found\n%s", output.String())
-	}
+	require.True(t, strings.Contains(output.String(), "tunnel could not be opened"),
+		"expected a log, found\n%s", output.String())
 }

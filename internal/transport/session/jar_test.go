@@ -6,6 +6,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 )
 
 var jarCases = map[string]struct {
@@ -95,9 +98,7 @@ func TestJar(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var j jar
 			j.update(http.Header{"Set-Cookie": c.cookies}, "/svc/request?x=/y", now, 0, true)
-			if got := j.header(c.path, now.Add(c.later)).Header; got != c.want {
-				t.Errorf("expected %q, found %q", c.want, got)
-			}
+			assert.Equal(t, c.want, j.header(c.path, now.Add(c.later)).Header)
 		})
 	}
 }
@@ -115,10 +116,9 @@ func TestCookiesAreBounded(t *testing.T) {
 		j.update(h, "/a", now, 0, true)
 	}
 	header := j.header("/a", now).Header
-	if n := strings.Count(header, "="); n != maxCookies || !strings.Contains(header, "c19-499=x") ||
-		strings.Contains(header, "long") {
-		t.Errorf("expected the %d newest cookies, found %d: %.200s", maxCookies, n, header)
-	}
+	n := strings.Count(header, "=")
+	assert.True(t, n == maxCookies && strings.Contains(header, "c19-499=x") && !strings.Contains(header, "long"),
+		"expected the %d newest cookies, found %d: %.200s", maxCookies, n, header)
 }
 
 // A concurrent reader finds the cookies of the old or the new session, not none.
@@ -130,15 +130,12 @@ func TestNewSessionIsStoredAtomically(t *testing.T) {
 	go func() {
 		defer close(done)
 		for n := range 10_000 {
-			if !j.restart(n, h, "/", time.Now()) {
-				t.Errorf("expected generation %d to be the current one", n)
-			}
+			assert.True(t, j.restart(n, h, "/", time.Now()), "expected generation %d to be the current one", n)
 		}
 	}()
 	for {
-		if header := j.header("/", time.Now()).Header; header != "SID=1" || j.isEmpty() {
-			t.Fatalf("expected the cookie SID=1, found %q", header)
-		}
+		header := j.header("/", time.Now()).Header
+		require.True(t, header == "SID=1" && !j.isEmpty(), "expected the cookie SID=1, found %q", header)
 		select {
 		case <-done:
 			return

@@ -234,9 +234,8 @@ func TestBytes(t *testing.T) {
 				if _, err := io.ReadFull(conn, got); err != nil || string(got) != p.tail {
 					t.Fatalf("expected the stream's bytes after the reply, found %q, %v", got, err)
 				}
-				if _, err := conn.Write([]byte("x")); err != nil {
-					t.Fatalf("expected a connection without a deadline: %v", err)
-				}
+				_, err = conn.Write([]byte("x"))
+				require.NoError(t, err, "a connection without a deadline")
 			})
 		}
 	}
@@ -281,12 +280,9 @@ func TestInvalidDialArguments(t *testing.T) {
 				t.Fatal("expected an error")
 			}
 			var unusable *socks.Unusable
-			if !errors.As(err, &unusable) || !unusable.Permanent() || !strings.Contains(err.Error(), c.expect) {
-				t.Fatalf("expected a permanent error with %q, found %v", c.expect, err)
-			}
-			if strings.Contains(err.Error(), "secret") {
-				t.Fatalf("expected no token in the error, found %v", err)
-			}
+			require.True(t, errors.As(err, &unusable) && unusable.Permanent() &&
+				strings.Contains(err.Error(), c.expect), "expected a permanent error with %q, found %v", c.expect, err)
+			require.True(t, !strings.Contains(err.Error(), "secret"), "expected no token in the error, found %v", err)
 		})
 	}
 }
@@ -318,9 +314,8 @@ func TestUnexpectedPeers(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := newDialer(play(c.talk)).DialContext(boundedContext(t), "tcp", "kafka-broker-0:9093")
 			var unexpected *socks.Unexpected
-			if !errors.As(err, &unexpected) || !unexpected.Permanent() || !strings.Contains(err.Error(), c.expect) {
-				t.Fatalf("expected a permanent error with %q, found %v", c.expect, err)
-			}
+			require.True(t, errors.As(err, &unexpected) && unexpected.Permanent() &&
+				strings.Contains(err.Error(), c.expect), "expected a permanent error with %q, found %v", c.expect, err)
 		})
 	}
 }
@@ -333,9 +328,8 @@ func TestTruncatedReplies(t *testing.T) {
 			truncated := append(append(talk{}, whole[:i]...), exchange{last.expect, last.answer[:n]})
 			p := &closingProxy{play(truncated)}
 			_, err := newDialer(p).DialContext(boundedContext(t), "tcp", "kafka-broker-0:9093")
-			if err == nil || !errors.Is(err, io.ErrUnexpectedEOF) {
-				t.Errorf("exchange %d, %d bytes: expected the end of the connection, found %v", i, n, err)
-			}
+			assert.True(t, err != nil && errors.Is(err, io.ErrUnexpectedEOF),
+				"exchange %d, %d bytes: expected the end of the connection, found %v", i, n, err)
 		}
 	}
 }
@@ -360,9 +354,7 @@ func TestTrace(t *testing.T) {
 	d := newDialer(p)
 	var steps []socks.Step
 	d.Trace = func(e socks.Event) {
-		if e.Err != nil || e.Target != "kafka-broker-0:9093" {
-			t.Errorf("step %s: found %+v", e.Step, e)
-		}
+		assert.True(t, e.Err == nil && e.Target == "kafka-broker-0:9093", "step %s: found %+v", e.Step, e)
 		steps = append(steps, e.Step)
 	}
 	conn, err := d.DialContext(boundedContext(t), "tcp", "kafka-broker-0:9093")

@@ -6,6 +6,8 @@ import (
 	"io"
 	"testing"
 	"testing/iotest"
+
+	"github.com/culvert-project/culvert/internal/base/require"
 )
 
 // Any reply to CONNECT is read to its end and not beyond, with the same result in any fragmentation.
@@ -31,29 +33,24 @@ func FuzzConnected(f *testing.F) {
 		reply, err := a.readConnectReply(whole)
 		pieces := bytes.NewReader(data)
 		replyInPieces, errInPieces := a.readConnectReply(iotest.OneByteReader(pieces))
-		if reply != replyInPieces || (err == nil) != (errInPieces == nil) || whole.Len() != pieces.Len() {
-			t.Fatalf("in one piece: %02x, %v, %d left; in many: %02x, %v, %d left", reply, err, whole.Len(),
-				replyInPieces, errInPieces, pieces.Len())
-		}
+		require.True(t, reply == replyInPieces && (err == nil) == (errInPieces == nil) && whole.Len() == pieces.Len(),
+			"in one piece: %02x, %v, %d left; in many: %02x, %v, %d left", reply, err, whole.Len(), replyInPieces,
+			errInPieces, pieces.Len())
 		used := len(data) - whole.Len()
 		switch {
 		case err == nil && reply == Success:
-			if want := replyLength(data); used != want {
-				t.Fatalf("found %d read bytes, expected a reply of %d: % x", used, want, data)
-			}
+			want := replyLength(data)
+			require.True(t, used == want, "found %d read bytes, expected a reply of %d: % x", used, want, data)
 		case err == nil:
-			if len(data) < 2 || data[0] != 5 || data[1] != reply {
-				t.Fatalf("found REP %02x, expected the second byte of % x", reply, data)
-			}
+			require.True(t, len(data) >= 2 && data[0] == 5 && data[1] == reply,
+				"found REP %02x, expected the second byte of % x", reply, data)
 		case errors.Is(err, io.ErrUnexpectedEOF):
-			if whole.Len() != 0 || replyLength(data) <= len(data) {
-				t.Fatalf("expected an error for an incomplete reply: % x", data)
-			}
+			require.True(t, whole.Len() == 0 && replyLength(data) > len(data),
+				"expected an error for an incomplete reply: % x", data)
 		default:
 			var unexpected *Unexpected
-			if !errors.As(err, &unexpected) || used > 4 {
-				t.Fatalf("expected *Unexpected after at most 4 bytes, found %v after %d bytes of % x", err, used, data)
-			}
+			require.True(t, errors.As(err, &unexpected) && used <= 4,
+				"expected *Unexpected after at most 4 bytes, found %v after %d bytes of % x", err, used, data)
 		}
 	})
 }

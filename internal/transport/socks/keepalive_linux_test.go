@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/transport/connectivitytest"
 	"github.com/culvert-project/culvert/internal/transport/socks"
@@ -32,8 +33,7 @@ func TestKeepAlive(t *testing.T) {
 		isOn, _ := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_KEEPALIVE)
 		idle, _ := unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_KEEPIDLE)
 		interval, _ := unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_KEEPINTVL)
-		if isOn != 1 || idle != 30 || interval != 15 {
-			t.Errorf("expected probes after 30 s every 15 s, found on=%d, %d s, %d s", isOn, idle, interval)
-		}
+		assert.True(t, isOn == 1 && idle == 30 && interval == 15,
+			"expected probes after 30 s every 15 s, found on=%d, %d s, %d s", isOn, idle, interval)
 	})
 }

@@ -57,9 +57,8 @@ func checkEcho(t *testing.T, conn net.Conn) {
 	_, err := conn.Write([]byte("abc"))
 	require.NoError(t, err)
 	got := make([]byte, 3)
-	if _, err := io.ReadFull(conn, got); err != nil || string(got) != "abc" {
-		t.Fatalf("expected the echo, found %q, %v", got, err)
-	}
+	_, err = io.ReadFull(conn, got)
+	require.True(t, err == nil && string(got) == "abc", "expected the echo, found %q, %v", got, err)
 	conn.SetDeadline(time.Time{})
 }
 
@@ -88,18 +87,15 @@ func TestOutage(t *testing.T) {
 			time.AfterFunc(time.Minute, clearFault)
 			began := time.Now()
 			second, err := d.DialContext(t.Context(), "tcp", "kafka.virtual:9092")
-			if err != nil {
-				t.Fatalf("REP %02x: %v", code, err)
-			}
+			require.True(t, err == nil, "REP %02x: %v", code, err)
 			if elapsed := time.Since(began); elapsed < time.Minute || elapsed > time.Minute+20*time.Second {
 				t.Errorf("REP %02x: expected a tunnel soon after a minute, found it after %v", code, elapsed)
 			}
 			checkEcho(t, second)
 			second.Close()
 			hasCode := func(e connectivitytest.Entry) bool { return e.Code == int(code) }
-			if n := proxyServer.Count(hasCode); n < 6 || n > 40 {
-				t.Errorf("expected a reasonable number of attempts in a minute, found %d", n)
-			}
+			n := proxyServer.Count(hasCode)
+			assert.True(t, n >= 6 && n <= 40, "expected a reasonable number of attempts in a minute, found %d", n)
 		})
 	}
 }
@@ -112,9 +108,8 @@ func TestOutageEnds(t *testing.T) {
 		began := time.Now()
 		_, err := d.DialContext(t.Context(), "tcp", "kafka.virtual:9092")
 		var refused *socks.Refused
-		if !errors.As(err, &refused) || refused.Code != socks.NetworkUnreachable || refused.Permanent() {
-			t.Fatalf("expected REP 03, found %v", err)
-		}
+		require.True(t, errors.As(err, &refused) && refused.Code == socks.NetworkUnreachable && !refused.Permanent(),
+			"expected REP 03, found %v", err)
 		if elapsed := time.Since(began); elapsed < d.Outage || elapsed > d.Outage+time.Second {
 			t.Errorf("expected to give up after %v, found %v", d.Outage, elapsed)
 		}
@@ -131,13 +126,9 @@ func TestForbiddenEndsOutage(t *testing.T) {
 		began := time.Now()
 		_, err := d.DialContext(t.Context(), "tcp", "kafka.virtual:9092")
 		var refused *socks.Refused
-		if !errors.As(err, &refused) || !refused.Permanent() ||
-			!strings.Contains(err.Error(), "add kafka.virtual:9092") {
-			t.Fatalf("expected REP 02, found %v", err)
-		}
-		if elapsed := time.Since(began); elapsed > 30*time.Second {
-			t.Errorf("expected to fail at once, found it after %v", elapsed)
-		}
+		require.True(t, errors.As(err, &refused) && refused.Permanent() &&
+			strings.Contains(err.Error(), "add kafka.virtual:9092"), "expected REP 02, found %v", err)
+		assert.AtMost(t, 30*time.Second, time.Since(began), "to fail at once")
 	})
 }
 
@@ -172,9 +163,7 @@ func TestLocations(t *testing.T) {
 		proxyServer.Inject(connectivitytest.Fault{At: connectivitytest.Connect, Code: socks.HostUnreachable,
 			Location: "third", Times: 1})
 		dial("first", "", "third", "first", "", "third")
-		if time.Since(began) == 0 {
-			t.Error("expected a pause between rounds")
-		}
+		assert.True(t, time.Since(began) != 0, "expected a pause between rounds")
 	})
 }
 
@@ -214,17 +203,13 @@ func TestStall(t *testing.T) {
 			d.Outage = time.Hour
 			began = time.Now()
 			_, err = d.DialContext(ctx, "tcp", "kafka.virtual:9092")
-			if elapsed := time.Since(began); !errors.Is(err, reason) || !errors.Is(err, context.Canceled) ||
-				elapsed != 7*time.Second {
-				t.Errorf("%s, %d bytes: expected the context's cause after 7 s, found %v after %v", c.at, c.bytes, err,
-					elapsed)
-			}
+			elapsed := time.Since(began)
+			assert.True(t, errors.Is(err, reason) && errors.Is(err, context.Canceled) && elapsed == 7*time.Second,
+				"%s, %d bytes: expected the context's cause after 7 s, found %v after %v", c.at, c.bytes, err, elapsed)
 
 			time.AfterFunc(50*time.Second, clearFault)
 			conn, err := d.DialContext(t.Context(), "tcp", "kafka.virtual:9092")
-			if err != nil {
-				t.Fatalf("%s, %d bytes: expected a tunnel when the stall is over: %v", c.at, c.bytes, err)
-			}
+			require.NoError(t, err, c.at, c.bytes, "bytes: a tunnel when the stall is over")
 			checkEcho(t, conn)
 			conn.Close()
 		})
@@ -241,10 +226,8 @@ func TestContextEndsBetweenRounds(t *testing.T) {
 		defer cancel()
 		_, err := d.DialContext(ctx, "tcp", "kafka.virtual:9092")
 		var refused *socks.Refused
-		if !errors.Is(err, context.DeadlineExceeded) || !errors.As(err, &refused) ||
-			refused.Code != socks.NetworkUnreachable {
-			t.Fatalf("expected the deadline and REP 03, found %v", err)
-		}
+		require.True(t, errors.Is(err, context.DeadlineExceeded) && errors.As(err, &refused) &&
+			refused.Code == socks.NetworkUnreachable, "expected the deadline and REP 03, found %v", err)
 	})
 }
 
@@ -271,9 +254,8 @@ func TestUnreachableProxy(t *testing.T) {
 			return nil, unknownHost
 		})
 		_, err = d.DialContext(t.Context(), "tcp", "kafka.virtual:9092")
-		if !errors.Is(err, unknownHost) || calls != 1 {
-			t.Fatalf("expected the error of an unknown host after 1 call, found %v after %d calls", err, calls)
-		}
+		require.True(t, errors.Is(err, unknownHost) && calls == 1,
+			"expected the error of an unknown host after 1 call, found %v after %d calls", err, calls)
 	})
 }
 
@@ -296,12 +278,9 @@ func TestContextEndsAfterLastByte(t *testing.T) {
 		return counted, err
 	}))
 	conn, err := d.DialContext(ctx, "tcp", "kafka-broker-0:9093")
-	if conn != nil || !errors.Is(err, context.Canceled) {
-		t.Fatalf("expected an error, found %v, %v", conn, err)
-	}
-	if _, err := counted.Read(make([]byte, 1)); !errors.Is(err, io.ErrClosedPipe) {
-		t.Fatalf("expected a closed connection, found %v", err)
-	}
+	require.True(t, conn == nil && errors.Is(err, context.Canceled), "expected an error, found %v, %v", conn, err)
+	_, err = counted.Read(make([]byte, 1))
+	require.ErrorIs(t, err, io.ErrClosedPipe, "a closed connection")
 }
 
 // countedConn calls end after left read bytes.

@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/transport/socks"
 )
 
@@ -52,20 +54,15 @@ func TestReplies(t *testing.T) {
 			p := play(talks...)
 			_, err := newDialer(p, "DE-Berlin").DialContext(boundedContext(t), "tcp", "kafka-broker-0:9093")
 			var refused *socks.Refused
-			if !errors.As(err, &refused) {
-				t.Fatalf("expected a refusal, found %v", err)
-			}
-			if refused.Target != "kafka-broker-0:9093" || refused.Location != "DE-Berlin" ||
-				refused.Code != byte(reply) || refused.Step != socks.StepConnect {
-				t.Errorf("expected the refusal of the connection with the target and location, found %+v", refused)
-			}
-			if refused.Permanent() != want.permanent || !strings.Contains(err.Error(), want.message) ||
-				!strings.Contains(err.Error(), "kafka-broker-0:9093") {
-				t.Errorf("permanent %v, expected %v: %v", refused.Permanent(), want.permanent, err)
-			}
-			if len(p.talks) > 0 {
-				t.Errorf("expected %d attempts, found %d", want.attempts, want.attempts-len(p.talks))
-			}
+			require.True(t, errors.As(err, &refused), "expected a refusal, found %v", err)
+			assert.True(t, refused.Target == "kafka-broker-0:9093" && refused.Location == "DE-Berlin" &&
+				refused.Code == byte(reply) && refused.Step == socks.StepConnect,
+				"expected the refusal of the connection with the target and location, found %+v", refused)
+			assert.True(t, refused.Permanent() == want.permanent && strings.Contains(err.Error(), want.message) &&
+				strings.Contains(err.Error(), "kafka-broker-0:9093"),
+				"permanent %v, expected %v: %v", refused.Permanent(), want.permanent, err)
+			assert.True(t, len(p.talks) == 0,
+				"expected %d attempts, found %d", want.attempts, want.attempts-len(p.talks))
 		})
 	}
 }
@@ -77,9 +74,8 @@ func TestTruncatedRejection(t *testing.T) {
 		p := &closingProxy{play(talk{{greeting, methodAccepted}, {plainLogon, logonOK}, {exampleConnect, reply}})}
 		_, err := newDialer(p).DialContext(boundedContext(t), "tcp", "kafka-broker-0:9093")
 		var refused *socks.Refused
-		if !errors.As(err, &refused) || refused.Code != socks.Forbidden {
-			t.Errorf("% x: expected REP 02, found %v", reply, err)
-		}
+		assert.True(t, errors.As(err, &refused) && refused.Code == socks.Forbidden,
+			"% x: expected REP 02, found %v", reply, err)
 	}
 }
 
@@ -88,10 +84,9 @@ func TestRejectedMethod(t *testing.T) {
 		p := play(talk{{greeting, "\x05" + string([]byte{method})}})
 		_, err := newDialer(p).DialContext(boundedContext(t), "tcp", "kafka-broker-0:9093")
 		var refused *socks.Refused
-		if !errors.As(err, &refused) || !refused.Permanent() || refused.Step != socks.StepGreeting ||
-			!strings.Contains(err.Error(), "onpremise_socks5_proxy_port") {
-			t.Errorf("method %02x: expected a permanent error with the port's name, found %v", method, err)
-		}
+		assert.True(t, errors.As(err, &refused) && refused.Permanent() && refused.Step == socks.StepGreeting &&
+			strings.Contains(err.Error(), "onpremise_socks5_proxy_port"),
+			"method %02x: expected a permanent error with the port's name, found %v", method, err)
 	}
 }
 
@@ -153,17 +148,12 @@ func TestRejectedToken(t *testing.T) {
 				conn.Close()
 			} else {
 				var refused *socks.Refused
-				if !errors.As(err, &refused) || !refused.Permanent() || !refused.Authentication() ||
-					refused.Step != c.step {
-					t.Errorf("expected a rejected token in step %s, found %v", c.step, err)
-				}
+				assert.True(t, errors.As(err, &refused) && refused.Permanent() && refused.Authentication() &&
+					refused.Step == c.step, "expected a rejected token in step %s, found %v", c.step, err)
 			}
-			if tokens.n != 2 || tokens.refused[1] != "eyJsecret1" {
-				t.Errorf("expected one refresh, found %+v", tokens)
-			}
-			if shown := fmt.Sprint(err) + logged.String(); strings.Contains(shown, "secret") {
-				t.Errorf("expected no token in the error and the log, found %s", shown)
-			}
+			assert.True(t, tokens.n == 2 && tokens.refused[1] == "eyJsecret1",
+				"expected one refresh, found %+v", tokens)
+			assert.NotContains(t, fmt.Sprint(err)+logged.String(), "secret", "token in the error and the log")
 		})
 	}
 }
@@ -191,9 +181,8 @@ func TestTokenError(t *testing.T) {
 			return "eyJh.eyJz.c2ln", nil
 		}
 		conn, err := d.DialContext(t.Context(), "tcp", "kafka-broker-0:9093")
-		if err != nil || calls != 4 {
-			t.Fatalf("expected a tunnel after 4 calls, found %v after %d calls", err, calls)
-		}
+		require.True(t, err == nil && calls == 4,
+			"expected a tunnel after 4 calls, found %v after %d calls", err, calls)
 		conn.Close()
 	})
 }

@@ -11,6 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/plugins/odata/batch"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -43,9 +45,7 @@ func outline(d batch.Document) string {
 
 func TestSamples(t *testing.T) {
 	files, err := filepath.Glob(samples + "*")
-	if err != nil || len(files) < 11 {
-		t.Fatalf("found %d files, %v", len(files), err)
-	}
+	require.True(t, err == nil && len(files) >= 11, "found %d files, %v", len(files), err)
 	expected := map[string]string{
 		"cap_Batch-DELETE.txt":          "DELETE Header(guid'{{ID}}') HTTP/1.1",
 		"cap_Batch-Draft-MERGE.txt":     "S[MERGE Header(ID=guid'{{ID}}',IsActiveEntity=false) HTTP/1.1]",
@@ -69,9 +69,7 @@ func TestSamples(t *testing.T) {
 	}
 	for _, file := range files {
 		stored, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		for _, end := range []string{"\n", "\r\n"} {
 			text := strings.ReplaceAll(string(stored), "\n", end)
 			d, ok := batch.Parse("", []byte(text))
@@ -120,18 +118,13 @@ func TestResponsesOfServices(t *testing.T) {
 		{"nothing", "multipart/mixed; boundary=b", "--b--", ""},
 	} {
 		d, _ := batch.Parse(c.contentType, []byte(c.text))
-		if diff := cmp.Diff(c.want, outline(d)); diff != "" {
-			t.Errorf("%s (-expected +found)\n%s", c.name, diff)
-		}
+		assert.Equal(t, c.want, outline(d), c.name)
 	}
 	d, _ := batch.Parse("multipart/mixed; boundary=b", []byte("--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 "+
 		"400 Bad\r\nContent-Length: 8\r\n\r\nx\r\n--b\r\n\r\n--b--"))
-	if body := string(d.Parts[0].Messages[0].Body); body != "x\r\n--b\r\n" {
-		t.Errorf("a body that looks like a boundary: found %q", body)
-	}
-	if _, ok := batch.Parse("application/json", []byte(`{"error":{}}`)); ok {
-		t.Error("expected JSON not to be a batch")
-	}
+	assert.Equal(t, "x\r\n--b\r\n", string(d.Parts[0].Messages[0].Body), "a body that looks like a boundary")
+	_, ok := batch.Parse("application/json", []byte(`{"error":{}}`))
+	assert.True(t, !ok, "expected JSON not to be a batch")
 }
 
 func TestStatus(t *testing.T) {
@@ -139,9 +132,7 @@ func TestStatus(t *testing.T) {
 		"HTTP/1.1  400 Bad": 400, "HTTP/1.1 20": 0, "HTTP/1.1 2O1 Created": 0, "201 Created": 0,
 		"ICY 200 OK": 0, "": 0, "HTTP/1.1 099 x": 0, "HTTP/1.1 +12 x": 0} {
 		d, _ := batch.Parse("", []byte("--b\r\n\r\n"+line+"\r\n\r\n\r\n--b--"))
-		if found := d.Parts[0].Messages[0].Status(); found != want {
-			t.Errorf("%q: expected %d, found %d", line, want, found)
-		}
+		assert.Equal(t, want, d.Parts[0].Messages[0].Status(), line)
 	}
 }
 
@@ -212,22 +203,15 @@ line
 
 --batch_X--
 `, "\n", "\r\n"), "X", suffix)
-	if diff := cmp.Diff(want, string(body)); diff != "" {
-		t.Error(diff)
-	}
-	if len(boundary) > 70 {
-		t.Errorf("expected a boundary of at most 70 characters, found %s", boundary)
-	}
+	assert.Equal(t, want, string(body))
+	assert.True(t, len(boundary) <= 70, "expected a boundary of at most 70 characters, found %s", boundary)
 	again, _ := batch.Append(nil, request())
-	if !bytes.Equal(body, again) {
-		t.Error("expected equal texts of equal batches")
-	}
+	assert.True(t, bytes.Equal(body, again), "expected equal texts of equal batches")
 	// The standard library reads it.
 	r := multipart.NewReader(bytes.NewReader(body), boundary)
 	for i := range 3 {
-		if _, err := r.NextRawPart(); err != nil {
-			t.Errorf("part %d: %v", i, err)
-		}
+		_, err := r.NextRawPart()
+		assert.NoError(t, err, "part", i)
 	}
 	d, ok := batch.Parse("multipart/mixed; boundary="+boundary, body)
 	if want := "S[POST Orders HTTP/1.1 #1 | DELETE Orders(2) HTTP/1.1 #2]\nGET Orders(3)?x=y " +
@@ -249,15 +233,12 @@ func TestCutOff(t *testing.T) {
 		n := 0
 		for _, p := range d.Parts {
 			for _, m := range p.Messages {
-				if m.Complete && (n >= len(lines) || m.Line != lines[n]) {
-					t.Errorf("%d bytes: message %d is %q", end, n, m.Line)
-				}
+				assert.True(t, !m.Complete || (n < len(lines) && m.Line == lines[n]),
+					"%d bytes: message %d is %q", end, n, m.Line)
 				n++
 			}
 		}
-		if d.Complete && end < len(whole)-2 {
-			t.Errorf("%d bytes: expected an incomplete document", end)
-		}
+		assert.True(t, !d.Complete || end >= len(whole)-2, "%d bytes: expected an incomplete document", end)
 	}
 }
 
@@ -275,14 +256,10 @@ func TestLarge(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	files, err := filepath.Glob(samples + "*")
-	if err != nil {
-		f.Fatal(err)
-	}
+	require.NoError(f, err)
 	for _, file := range files {
 		text, err := os.ReadFile(file)
-		if err != nil {
-			f.Fatal(err)
-		}
+		require.NoError(f, err)
 		f.Add("multipart/mixed; boundary=b", text)
 	}
 	f.Add("multipart/mixed; boundary=b", []byte("--b\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n\r\n--b--"))
@@ -294,9 +271,7 @@ func FuzzParse(f *testing.F) {
 				size += len(m.Body)
 			}
 		}
-		if size > len(text) {
-			t.Errorf("found bodies of %d bytes in a document of %d", size, len(text))
-		}
+		assert.True(t, size <= len(text), "found bodies of %d bytes in a document of %d", size, len(text))
 	})
 }
 
@@ -314,9 +289,8 @@ func FuzzAppend(f *testing.F) {
 				bodies = append(bodies, m.Body)
 			}
 		}
-		if !ok || !d.Complete || len(bodies) != 2 || !bytes.Equal(bodies[0], one) || !bytes.Equal(bodies[1], two) {
-			t.Errorf("expected %q and %q, found %q", one, two, bodies)
-		}
+		assert.True(t, ok && d.Complete && len(bodies) == 2 && bytes.Equal(bodies[0], one) &&
+			bytes.Equal(bodies[1], two), "expected %q and %q, found %q", one, two, bodies)
 	})
 }
 
@@ -329,15 +303,12 @@ func TestHeaders(t *testing.T) {
 	m := &d.Parts[0].Messages[0]
 	for name, want := range map[string]string{"FIRST": "1", "location": "http://x/A(1)", "Locations": "none",
 		"SAP-Message": "one two three", "empty": "", "alone": "", "locatio": "", "nothing": ""} {
-		if found := m.Header(name); found != want {
-			t.Errorf("%s: expected %q, found %q", name, want, found)
-		}
+		assert.Equal(t, want, m.Header(name), name)
 	}
 	want := []wit.Header{{Name: "first", Value: "1"}, {Name: "Location", Value: "http://x/A(1)"}, {Name: "Locations",
 		Value: "none"},
 		{Name: "sap-message", Value: "one two three"}, {Name: "empty"}, {Name: "alone"}, {Name: "sap-message",
 			Value: "again"}}
-	if diff := cmp.Diff(want, m.Headers()); diff != "" || m.ID != "7" || !m.Complete {
-		t.Errorf("id %q, complete %t\n%s", m.ID, m.Complete, diff)
-	}
+	diff := cmp.Diff(want, m.Headers())
+	assert.True(t, diff == "" && m.ID == "7" && m.Complete, "id %q, complete %t\n%s", m.ID, m.Complete, diff)
 }

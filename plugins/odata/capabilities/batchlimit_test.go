@@ -1,6 +1,10 @@
 package capabilities
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+)
 
 // The limit follows the first response to a batch that was encoded with it.
 func TestBatchLimit(t *testing.T) {
@@ -28,8 +32,7 @@ func TestBatchLimit(t *testing.T) {
 		refused.Refused(c.sentWith, c.operations)
 		answered := c.limit
 		answered.Answered(c.sentWith, c.operations, maxOperations)
-		if refused != c.refused || answered != c.answered {
-			t.Errorf("%s: expected %d and %d, found %d and %d", c.name, c.refused, c.answered, refused, answered)
-		}
+		assert.True(t, refused == c.refused && answered == c.answered,
+			"%s: expected %d and %d, found %d and %d", c.name, c.refused, c.answered, refused, answered)
 	}
 }

@@ -19,9 +19,7 @@ func TestLargestStaleErrorFits(t *testing.T) {
 	}
 	assert.Equal(t, true, state.AddUndeclared("T", "one more"), "metadata of unknown age")
 	detail := *state.StaleError().Detail
-	if shown.Text(detail) != detail {
-		t.Errorf("expected %d bytes to pass the host", len(detail))
-	}
+	assert.True(t, shown.Text(detail) == detail, "expected %d bytes to pass the host", len(detail))
 	restored := New(connector)
 	fields := restored.Restore([]byte(detail), func(f UndeclaredField) bool { return strings.HasSuffix(f.Name, "7") })
 	assert.Equal(t, maxUndeclared*9/10, len(fields), "fields that are still undeclared")

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/plugins/odata/paging"
 )
 
@@ -139,9 +141,8 @@ func TestPairs(t *testing.T) {
 	}
 	e.report()
 	for i := range e.silent {
-		if !e.silenced[e.silent[i].values] {
-			t.Errorf("nothing-tells.tsv: expected a service with %s and a missing row, found none", e.silent[i].values)
-		}
+		assert.True(t, e.silenced[e.silent[i].values],
+			"nothing-tells.tsv: expected a service with %s and a missing row, found none", e.silent[i].values)
 	}
 }
 
@@ -209,32 +210,24 @@ const maxSilentServices = 25
 func readSilentServices(t *testing.T) (services []silentService) {
 	t.Helper()
 	content, err := os.ReadFile("nothing-tells.tsv")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	for line := range strings.Lines(string(content)) {
 		columns := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
-		if len(columns) != 3 || columns[2] == "" {
-			t.Fatalf("nothing-tells.tsv: expected values, an assumption and a product, found %q", line)
-		}
+		require.True(t, len(columns) == 3 && columns[2] != "",
+			"nothing-tells.tsv: expected values, an assumption and a product, found %q", line)
 		services = append(services, silentService{values: columns[0], assumption: columns[1]})
 	}
-	if len(services) > maxSilentServices {
-		t.Errorf("nothing-tells.tsv: expected at most %d lines, found %d", maxSilentServices, len(services))
-	}
+	assert.AtMost(t, maxSilentServices, len(services), "nothing-tells.tsv: lines")
 	return services
 }
 
 // TestAssumptionsAreStated checks that SERVICES.md contains each assumption of nothing-tells.tsv word for word.
 func TestAssumptionsAreStated(t *testing.T) {
 	content, err := os.ReadFile("../SERVICES.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	text := strings.Join(strings.Fields(string(content)), " ")
 	for _, silent := range readSilentServices(t) {
-		if !strings.Contains(text, silent.assumption) {
-			t.Errorf("SERVICES.md: expected the assumption %q about %s", silent.assumption, silent.values)
-		}
+		assert.True(t, strings.Contains(text, silent.assumption),
+			"SERVICES.md: expected the assumption %q about %s", silent.assumption, silent.values)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/plugins/odata/config/configtest"
 	"github.com/culvert-project/culvert/plugins/odata/delta"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
@@ -59,13 +60,9 @@ func newReader(t testing.TB, d *description) *reader {
 	}
 	context, sets := feedreader.NewContext(configtest.Source(settings...))
 	model, err := edm.Parse([]byte(d.metadata()))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	feed, err := feedreader.New(sets[0], model)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return &reader{context: context, feed: feed}
 }
 

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/plugins/odata/paging"
 )
 
@@ -67,18 +69,14 @@ func TestReportedServices(t *testing.T) {
 			for dimension, value := range test.values {
 				d[dimension] = value
 			}
-			if !d.isPossible() {
-				t.Fatalf("expected a possible service, found %s", d)
-			}
+			require.True(t, d.isPossible(), "expected a possible service, found %s", d)
 			loaded := byConfiguration.find(t, &d).read(newService(d, test.variant))
 			t.Logf("%s: complete=%s, %d rows in %d requests, %d missing, %d twice, %v", d, loaded.verdict,
 				len(loaded.arrived), len(loaded.requests), len(loaded.missing), loaded.doubled, loaded.err)
-			if loaded.verdict != test.verdict || (loaded.err == nil && len(loaded.arrived) != test.rows) {
-				t.Errorf("expected %s and %d rows", test.verdict, test.rows)
-			}
-			if loaded.err != nil && !strings.Contains(loaded.err.Error(), test.message) {
-				t.Errorf("expected %q in the error", test.message)
-			}
+			assert.True(t, loaded.verdict == test.verdict && (loaded.err != nil || len(loaded.arrived) == test.rows),
+				"expected %s and %d rows", test.verdict, test.rows)
+			assert.True(t, loaded.err == nil || strings.Contains(loaded.err.Error(), test.message),
+				"expected %q in the error", test.message)
 		})
 	}
 }

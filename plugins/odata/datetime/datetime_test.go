@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/plugins/odata/datetime"
 )
 
@@ -49,9 +50,7 @@ func TestParseAgainstStandard(t *testing.T) {
 		"1969-12-31T23:59:59Z", "0000-01-01T00:00:00", "9999-12-31T23:59:59"} {
 		check(text)
 	}
-	if plain < 20_000 {
-		t.Errorf("only %d of 50,000 were plain", plain)
-	}
+	assert.True(t, plain >= 20_000, "only %d of 50,000 were plain", plain)
 }
 
 // TestParse checks points in time with their ticks and offsets, and whether digits were dropped.
@@ -65,9 +64,8 @@ func TestParse(t *testing.T) {
 		"/Date(253402300800000)/":      {Wall: datetime.LastMs, Rounded: true},
 	} {
 		var m datetime.DateTime
-		if ok := m.Parse([]byte(text)); !ok || m != want {
-			t.Errorf("%s: expected %+v, found %+v, %t", text, want, m, ok)
-		}
+		ok := m.Parse([]byte(text))
+		assert.True(t, ok && m == want, "%s: expected %+v, found %+v, %t", text, want, m, ok)
 	}
 }
 
@@ -86,8 +84,7 @@ func TestTimeOfDay(t *testing.T) {
 		{text: "PT23H59M59.9999999S", ticks: 24*hour - 1, ok: true},
 	} {
 		ticks, rounded, ok := datetime.TimeOfDay([]byte(c.text))
-		if ticks != c.ticks || rounded != c.rounded || ok != c.ok {
-			t.Errorf("%s: expected %+v, found %d, %t, %t", c.text, c, ticks, rounded, ok)
-		}
+		assert.True(t, ticks == c.ticks && rounded == c.rounded && ok == c.ok,
+			"%s: expected %+v, found %d, %t, %t", c.text, c, ticks, rounded, ok)
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/plugins/odata/datetime"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/wit/connectdata"
@@ -37,9 +39,7 @@ func parseSchema(t testing.TB, text string) *RowSchema {
 	schema := parseColumns(t, &lines, "Row")
 	schema.KeySchema = 7
 	schema.ValueSchema = 8
-	if err := schema.Init(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, schema.Init())
 	return schema
 }
 
@@ -79,9 +79,8 @@ func parseColumns(t testing.TB, lines *[]string, name string) *RowSchema {
 			kind = kind[:len(kind)-1]
 		}
 		if facets != "" {
-			if _, err := fmt.Sscanf(facets, "%d,%d)", &column.Precision, &column.Scale); err != nil {
-				t.Fatalf("schema line %q: %v", line, err)
-			}
+			_, err := fmt.Sscanf(facets, "%d,%d)", &column.Precision, &column.Scale)
+			require.NoError(t, err, "schema line", line)
 		}
 		switch kind {
 		case "complex", "one", "many":
@@ -93,9 +92,7 @@ func parseColumns(t testing.TB, lines *[]string, name string) *RowSchema {
 		default:
 			for column.Type = edm.Binary; column.Type <= edm.Time && column.Type.String() != kind; column.Type++ {
 			}
-			if column.Type > edm.Time {
-				t.Fatalf("schema line %q: unknown type", line)
-			}
+			require.True(t, column.Type <= edm.Time, "schema line %q: unknown type", line)
 		}
 		for _, w := range words[2:] {
 			target, ok := strings.CutPrefix(w, "target=")
@@ -113,9 +110,8 @@ func parseColumns(t testing.TB, lines *[]string, name string) *RowSchema {
 				hidden++
 			case w == "{": // nested properties follow
 			default:
-				if column.Mapping = forms[w]; column.Mapping == 0 {
-					t.Fatalf("schema line %q: unknown word %s", line, w)
-				}
+				column.Mapping = forms[w]
+				require.True(t, column.Mapping != 0, "schema line %q: unknown word %s", line, w)
 			}
 		}
 		schema.Columns = append(schema.Columns, column)
@@ -150,9 +146,7 @@ func render(t testing.TB, schema *RowSchema, output *Output) string {
 			s.WriteString(" ")
 		}
 		text, rest := renderStruct(t, schema, schema.ValueColumns, v)
-		if len(rest) > 0 {
-			t.Fatalf("row %d: %d unread bytes", r.RowIndex, len(rest))
-		}
+		require.True(t, len(rest) == 0, "row %d: %d unread bytes", r.RowIndex, len(rest))
 		s.WriteString("value " + text)
 		for n, i := range schema.Tracked {
 			w := output.Tracked[k*len(schema.Tracked)+n]
@@ -180,9 +174,7 @@ func render(t testing.TB, schema *RowSchema, output *Output) string {
 				found++
 			}
 		}
-		if found != 1 {
-			t.Errorf("row number %d is present %d times", n, found)
-		}
+		assert.True(t, found == 1, "row number %d is present %d times", n, found)
 	}
 	return b.String()
 }
@@ -225,9 +217,7 @@ func renderColumn(t testing.TB, column *Column, b []byte) (string, []byte) {
 		if b[0] == 0 {
 			return "null", b[1:]
 		}
-		if b[0] != 2 {
-			t.Fatalf("column %s: branch number %x", column.Name, b[0])
-		}
+		require.True(t, b[0] == 2, "column %s: branch number %x", column.Name, b[0])
 		b = b[1:]
 	}
 	switch column.Kind {
@@ -243,9 +233,7 @@ func renderColumn(t testing.TB, column *Column, b []byte) (string, []byte) {
 			items = append(items, text)
 		}
 		if n > 0 {
-			if b[0] != 0 {
-				t.Fatalf("column %s: the array does not end", column.Name)
-			}
+			require.True(t, b[0] == 0, "column %s: the array does not end", column.Name)
 			b = b[1:]
 		}
 		return "[" + strings.Join(items, ", ") + "]", b
@@ -256,17 +244,13 @@ func renderColumn(t testing.TB, column *Column, b []byte) (string, []byte) {
 func renderPrimitive(t testing.TB, column *Column, b []byte) (string, []byte) {
 	number := func() int64 {
 		n, size := connectdata.Number(b)
-		if size <= 0 {
-			t.Fatalf("column %s: no number in %x", column.Name, b)
-		}
+		require.True(t, size > 0, "column %s: no number in %x", column.Name, b)
 		b = b[size:]
 		return n
 	}
 	block := func() []byte {
 		v, size := connectdata.LengthPrefixed(b)
-		if size <= 0 {
-			t.Fatalf("column %s: no block in %x", column.Name, b)
-		}
+		require.True(t, size > 0, "column %s: no block in %x", column.Name, b)
 		b = b[size:]
 		return v
 	}

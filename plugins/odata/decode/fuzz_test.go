@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 )
 
@@ -94,11 +95,9 @@ func checkCuts(t *testing.T, doc []byte, cut uint16, newDecoder func(*RowSchema)
 	for _, rowError := range whole.RowErrors {
 		raw := whole.Data[rowError.RawStart : rowError.RawStart+rowError.RawSize]
 		out, err := decodeWith(newDecoder(schema), raw, cuts{size: len(raw) + 1})
-		if err != nil || len(out.RowErrors) != 1 ||
-			cause(out.RowErrors[0].Error.Message) != cause(rowError.Error.Message) {
-			t.Fatalf("raw row %q: expected the error %q again, found %v and %v", raw, rowError.Error.Message,
-				out.RowErrors, err)
-		}
+		require.True(t, err == nil && len(out.RowErrors) == 1 &&
+			cause(out.RowErrors[0].Error.Message) == cause(rowError.Error.Message),
+			"raw row %q: expected the error %q again, found %v and %v", raw, rowError.Error.Message, out.RowErrors, err)
 	}
 }
 
@@ -150,9 +149,8 @@ func FuzzValue(f *testing.F) {
 			schema := &RowSchema{Columns: []Column{column}, ValueColumns: 1}
 			got, err := AppendText(nil, schema, &column, text)
 			want, wantErr := refPrimitive(&column, string(text))
-			if (err == nil) != (wantErr == nil) || (err == nil && string(got) != string(want)) {
-				t.Fatalf("%s %q: expected %x, %v; found %x, %v", column.Type, text, want, wantErr, got, err)
-			}
+			require.True(t, (err == nil) == (wantErr == nil) && (err != nil || string(got) == string(want)),
+				"%s %q: expected %x, %v; found %x, %v", column.Type, text, want, wantErr, got, err)
 		}
 	})
 }
@@ -180,8 +178,7 @@ func FuzzBase64(f *testing.F) {
 			encoding = base64.RawStdEncoding
 		}
 		want, err := encoding.DecodeString(standard)
-		if ok != (err == nil) || (ok && !bytes.Equal(got, want)) {
-			t.Fatalf("%q: expected %x, %v, found %x, %v", text, want, err, got, ok)
-		}
+		require.True(t, ok == (err == nil) && (!ok || bytes.Equal(got, want)),
+			"%q: expected %x, %v, found %x, %v", text, want, err, got, ok)
 	})
 }

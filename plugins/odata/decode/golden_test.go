@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/require"
 )
 
 var update = flag.Bool("update", false, "write the expected part of golden files")
@@ -14,9 +16,7 @@ var update = flag.Bool("update", false, "write the expected part of golden files
 // document and result there may be responses to nested links, each after a line `----- <link>`.
 func TestGolden(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(testdata, "decode", "*.txt"))
-	if err != nil || len(files) < 10 {
-		t.Fatalf("expected golden files, found %d: %v", len(files), err)
-	}
+	require.True(t, err == nil && len(files) >= 10, "expected golden files, found %d: %v", len(files), err)
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) { golden(t, file) })
 	}
@@ -33,13 +33,9 @@ type goldenCase struct {
 
 func readGolden(t testing.TB, file string) goldenCase {
 	raw, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	parts := strings.Split(string(raw), "\n-----")
-	if len(parts) < 3 {
-		t.Fatalf("%s: expected schema, document and result, found %d parts", file, len(parts))
-	}
+	require.AtLeast(t, 3, len(parts), file, "schema, document and result: parts")
 	golden := goldenCase{layout: parts[0], nested: map[string]string{}}
 	_, golden.doc, _ = strings.Cut(parts[1], "\n")
 	_, golden.want, _ = strings.Cut(parts[len(parts)-1], "\n")
@@ -59,9 +55,7 @@ func golden(t *testing.T, file string) {
 	if *update {
 		raw, _ := os.ReadFile(file)
 		i := strings.LastIndex(string(raw), "\n-----\n")
-		if err := os.WriteFile(file, []byte(string(raw[:i])+"\n-----\n"+got), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.WriteFile(file, []byte(string(raw[:i])+"\n-----\n"+got), 0o644))
 		return
 	}
 	if got != g.want {

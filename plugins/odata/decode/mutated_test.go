@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"unicode"
+
+	"github.com/culvert-project/culvert/internal/base/require"
 )
 
 // corpus is a source of pages, most of them invalid: documents, or rows in a page, of which parts are cut, repeated,
@@ -219,9 +221,7 @@ func resultDigest(out *Output, requests []NestedPageRequest, err error) uint32 {
 // with a link that cannot be read are exempt: the earlier decoder ignored the link, or used a part of it. So are texts.
 func TestPagesAreAsBefore(t *testing.T) {
 	want, err := os.ReadFile(pageDigests)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	invalid := 20_000
 	if testing.Short() {
 		invalid = 1000

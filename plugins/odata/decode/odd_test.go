@@ -5,6 +5,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 )
 
 // oddSchema is the schema of rows that are each odd in one way. They run after and between regular rows.
@@ -563,13 +566,10 @@ func TestKernelDecodesConsecutiveRows(t *testing.T) {
 			}
 			d := NewJSON(schema)
 			var out Output
-			if err := d.Write([]byte("["+strings.Join(rows[:20], ",")+"]"), true, &out); err != nil {
-				t.Fatal(err)
-			}
-			if count := d.root.RowCount; (count > 10) != test.isConsecutive || (!test.isConsecutive && count > 0) {
-				t.Errorf("the kernel decoded %d of 20 rows by itself, expected consecutive rows: %v", count,
-					test.isConsecutive)
-			}
+			require.NoError(t, d.Write([]byte("["+strings.Join(rows[:20], ",")+"]"), true, &out))
+			count := d.root.RowCount
+			assert.True(t, (count > 10) == test.isConsecutive && (test.isConsecutive || count <= 0),
+				"the kernel decoded %d of 20 rows by itself, expected consecutive rows: %v", count, test.isConsecutive)
 		})
 	}
 }
@@ -586,21 +586,17 @@ func TestEntriesThatLookUsual(t *testing.T) {
 		"empty link":           {items, items[:len(items)-1] + "/>", "expected </entry>, found </link>"},
 	} {
 		odd := strings.Replace(nestedEntry, test.before, test.after, 1)
-		if odd == nestedEntry {
-			t.Fatalf("%s: expected %q in the entry", name, test.before)
-		}
+		require.True(t, odd != nestedEntry, "%s: expected %q in the entry", name, test.before)
 		doc := feedFront + nestedEntry + odd + "</feed>"
 		out, err := decodePieces(NewAtom(schema), []byte(doc), cuts{size: len(doc)}, nil)
-		if err == nil || !strings.HasPrefix(err.Error(), test.problem) || len(out.Rows) != 1 {
-			t.Errorf("%s: expected one row and %q, found %d and %v", name, test.problem, len(out.Rows), err)
-		}
+		assert.True(t, err != nil && strings.HasPrefix(err.Error(), test.problem) && len(out.Rows) == 1,
+			"%s: expected one row and %q, found %d and %v", name, test.problem, len(out.Rows), err)
 	}
 	// The first of two relations counts.
 	doc := feedFront + nestedEntry + strings.Replace(nestedEntry, "<link ", `<link rel="http://x/y" `, 1) + "</feed>"
 	out, err := decodePieces(NewAtom(schema), []byte(doc), cuts{size: len(doc)}, nil)
-	if text := describeAll(t, schema, out, err); strings.Count(text, "Owner: null") != 1 {
-		t.Errorf("expected an owner and none, found %s", text)
-	}
+	text := describeAll(t, schema, out, err)
+	assert.True(t, strings.Count(text, "Owner: null") == 1, "expected an owner and none, found %s", text)
 }
 
 // Package kernel compares the elements of an entry with the previous entry. Each entry returns the row, or the failed
@@ -642,17 +638,14 @@ func TestElementsOfConsecutiveEntries(t *testing.T) {
 			failed++
 		}
 	}
-	if failed != 4 {
-		t.Errorf("expected 4 entries that fail because of a link to Items, found %d", failed)
-	}
+	assert.Equal(t, 4, failed, "entries that fail because of a link to Items")
 	for _, first := range elements {
 		for _, second := range elements {
 			for _, third := range elements {
 				entries := entryOf[first] + entryOf[second] + entryOf[third] + entryOf[third]
 				want := []string{rowOf[first], rowOf[second], rowOf[third], rowOf[third]}
-				if rows := rowsOf(entries); !slices.Equal(rows, want) {
-					t.Fatalf("%s: expected the rows %q, found %q", entries, want, rows)
-				}
+				rows := rowsOf(entries)
+				require.True(t, slices.Equal(rows, want), "%s: expected the rows %q, found %q", entries, want, rows)
 			}
 		}
 	}
@@ -672,9 +665,8 @@ func TestElementsOfConsecutiveEntries(t *testing.T) {
 		for _, links := range []string{usual, usual, strings.Replace(usual, `b="1"`, `b="="`, 1), broken} {
 			doc += withLinks(links, "<d:ID>1</d:ID>")
 		}
-		if err := NewAtom(schema).Write([]byte(doc+"</feed>"), true, &Output{}); err == nil {
-			t.Errorf("expected an error for %s after %s", broken, usual)
-		}
+		err := NewAtom(schema).Write([]byte(doc+"</feed>"), true, &Output{})
+		assert.True(t, err != nil, "expected an error for %s after %s", broken, usual)
 	}
 }
 

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -639,9 +641,7 @@ func TestPagesEqualReference(t *testing.T) {
 	for n := range pages / pagesOfSchema {
 		g := &refGenerator{Rand: rand.New(rand.NewPCG(54, uint64(n)))}
 		schema := g.rootSchema()
-		if err := schema.Init(); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, schema.Init())
 		isAtom := n%2 == 0
 		g.compare(t, schema, isAtom, pagesOfSchema)
 	}
@@ -653,9 +653,7 @@ func TestPagesOfMetadataEqualReference(t *testing.T) {
 	types := 0
 	for _, file := range files {
 		document, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		model, err := edm.Parse(document)
 		if err != nil {
 			continue // annotations alone
@@ -680,9 +678,7 @@ func TestPagesOfMetadataEqualReference(t *testing.T) {
 			}
 		}
 	}
-	if types < 150 {
-		t.Errorf("expected at least 150 types, found %d", types)
-	}
+	assert.AtLeast(t, 150, types, "types")
 }
 
 // compare decodes pages of a schema, in one decoder, and compares them with the reference.
@@ -706,9 +702,8 @@ func (g *refGenerator) compare(t *testing.T, schema *RowSchema, isAtom bool, pag
 		if err == nil {
 			problem = want.differs(schema, out, g.nested)
 		}
-		if problem != "" {
-			t.Fatalf("odd %v, %+v: %s\n%.3000s\nnested %.1000q\n%+v", g.odd, c, problem, doc, g.nested, schema)
-		}
+		require.True(t, problem == "",
+			"odd %v, %+v: %s\n%.3000s\nnested %.1000q\n%+v", g.odd, c, problem, doc, g.nested, schema)
 	}
 }
 

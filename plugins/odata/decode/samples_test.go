@@ -8,6 +8,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 )
 
 const address = "Street Edm.String?\nCity Edm.String?\nState Edm.String?\nZipCode Edm.String?\nCountry Edm.String?\n}\n"
@@ -135,9 +138,7 @@ func TestSamples(t *testing.T) {
 			doc := []byte(sample(t, test.file))
 			schema := parseSchema(t, test.layout)
 			out, err := decodePieces(newDecoder(schema, doc), doc, cuts{size: len(doc) + 1}, test.nested)
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			if len(out.Rows) != test.rows || len(out.RowErrors) != test.faults || len(out.Page.Unknown) > 0 {
 				t.Errorf("expected %d rows and %d faults, found %d and %d; unknown %v\n%s", test.rows, test.faults,
 					len(out.Rows), len(out.RowErrors), out.Page.Unknown, render(t, schema, out))
@@ -145,9 +146,7 @@ func TestSamples(t *testing.T) {
 			got := describeAll(t, schema, out, nil)
 			file := filepath.Join(testdata, "decode", "samples", filepath.Base(test.file)+".txt")
 			if *update {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
+				require.NoError(t, os.WriteFile(file, []byte(got), 0o644))
 			}
 			if want, err := os.ReadFile(file); err != nil || got != string(want) {
 				t.Fatalf("%v\ngot  %s\nwant %s", err, excerpt(got, string(want)), excerpt(string(want), got))
@@ -165,13 +164,10 @@ func TestEverySampleIsTested(t *testing.T) {
 	}
 	for _, folder := range []string{"atom", "json", "delta"} {
 		files, err := os.ReadDir(filepath.Join(testdata, "samples", folder))
-		if err != nil || len(files) == 0 {
-			t.Fatalf("no samples in %s: %v", folder, err)
-		}
+		require.True(t, err == nil && len(files) != 0, "no samples in %s: %v", folder, err)
 		for _, f := range files {
-			if name := folder + "/" + f.Name(); !tested[name] {
-				t.Errorf("%s has no test", name)
-			}
+			name := folder + "/" + f.Name()
+			assert.True(t, tested[name], "%s has no test", name)
 		}
 	}
 }
@@ -221,21 +217,16 @@ until 9</title></head><body>x</body></html>`
 			test.decoder.Reset()
 			_, err := decodePieces(test.decoder, []byte(test.doc), cuts{size: size}, nil)
 			var e *PageError
-			if !errors.As(err, &e) || e.HTML != test.isHTML || (test.kind != "" && e.Found != test.kind) {
-				t.Errorf("%.40q in pieces of %d: expected %q, HTML %v, found %v", test.doc, size, test.kind,
-					test.isHTML, err)
-			}
-			if !strings.Contains(fmt.Sprint(err), test.message) {
-				t.Errorf("%.40q in pieces of %d: expected %q, found %v", test.doc, size, test.message, err)
-			}
+			assert.True(t, errors.As(err, &e) && e.HTML == test.isHTML && (test.kind == "" || e.Found == test.kind),
+				"%.40q in pieces of %d: expected %q, HTML %v, found %v", test.doc, size, test.kind, test.isHTML, err)
+			assert.True(t, strings.Contains(fmt.Sprint(err), test.message),
+				"%.40q in pieces of %d: expected %q, found %v", test.doc, size, test.message, err)
 		}
 	}
 }
 
 func sample(t testing.TB, file string) string {
 	doc, err := os.ReadFile(filepath.Join(testdata, "samples", file))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return string(doc)
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -41,9 +43,7 @@ func TestSkipsRowOnRequest(t *testing.T) {
 		}
 		doc += test.tail
 		whole, err := decodePieces(newDecoder(schema, []byte(doc)), []byte(doc), cuts{size: len(doc) + 1}, nil)
-		if err != nil || len(whole.Rows) != rows {
-			t.Fatal(name, err)
-		}
+		require.True(t, err == nil && len(whole.Rows) == rows, "%v %v", name, err)
 		for _, skipped := range []int{0, 5, rows - 1} {
 			for at := starts[skipped] + 1; at < starts[skipped]+len(test.row(skipped)); at++ {
 				d := newDecoder(schema, []byte(doc))
@@ -51,18 +51,16 @@ func TestSkipsRowOnRequest(t *testing.T) {
 				steps := []struct{ tag, piece string }{{"", doc[:at]}, {wit.TagComplete, ""}, {wit.TagSkipRow, ""},
 					{"", doc[at:]}}
 				for i, s := range steps {
-					if err := d.Feed(s.tag, []byte(s.piece), i == len(steps)-1, out); err != nil {
-						t.Fatalf("%s: row %d skipped at byte %d: %v", name, skipped, at, err)
-					}
+					err := d.Feed(s.tag, []byte(s.piece), i == len(steps)-1, out)
+					require.NoError(t, err, name, "row", skipped, "skipped at byte", at)
 					if n := len(out.Rows); i > 0 && i < len(steps)-1 && n != skipped {
 						t.Fatalf("%s: expected %d rows before byte %d, found %d", name, skipped, at, n)
 					}
 				}
-				if len(out.Rows) != rows-1 || len(out.RowErrors) != 1 || out.RowErrors[0].RowIndex != uint32(skipped) ||
-					!out.Page.Done || out.Page.Next.Href != "n" || out.Page.Rows != rows {
-					t.Fatalf("%s: row %d left out at byte %d: %d rows, faults %+v, page %+v", name, skipped, at,
-						len(out.Rows), out.RowErrors, out.Page)
-				}
+				require.True(t, len(out.Rows) == rows-1 && len(out.RowErrors) == 1 &&
+					out.RowErrors[0].RowIndex == uint32(skipped) && out.Page.Done && out.Page.Next.Href == "n" &&
+					out.Page.Rows == rows, "%s: row %d left out at byte %d: %d rows, faults %+v, page %+v", name,
+					skipped, at, len(out.Rows), out.RowErrors, out.Page)
 				for i, r := range out.Rows {
 					if i >= skipped {
 						i++
@@ -70,9 +68,8 @@ func TestSkipsRowOnRequest(t *testing.T) {
 					w := whole.Rows[i]
 					found := out.Data[r.Value.Start:][:r.Value.Size]
 					want := whole.Data[w.Value.Start:][:w.Value.Size]
-					if r.RowIndex != uint32(i) || !bytes.Equal(found, want) {
-						t.Fatalf("%s: row %d skipped at byte %d: row %d differs", name, skipped, at, i)
-					}
+					require.True(t, r.RowIndex == uint32(i) && bytes.Equal(found, want),
+						"%s: row %d skipped at byte %d: row %d differs", name, skipped, at, i)
 				}
 				raw := string(out.Data[out.RowErrors[0].RawStart:][:out.RowErrors[0].RawSize])
 				again, err := decodePieces(newDecoder(schema, []byte(raw)), []byte(raw), cuts{size: len(raw) + 1}, nil)
@@ -91,13 +88,10 @@ func TestSkipsDeletedEntry(t *testing.T) {
 	for _, s := range []struct{ tag, piece string }{
 		{"", `{"d":{"results":[{"@odata.context":"x/$deletedEntity","id":"x"`}, {wit.TagSkipRow, ""},
 		{"", `},{"ID":7}]}}`}} {
-		if err := d.Feed(s.tag, []byte(s.piece), strings.HasSuffix(s.piece, "}}"), out); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, d.Feed(s.tag, []byte(s.piece), strings.HasSuffix(s.piece, "}}"), out))
 	}
-	if len(out.Rows) != 1 || len(out.RowErrors) != 1 || len(out.Tombstones) != 0 {
-		t.Errorf("expected a row and a failed one, found %+v", out)
-	}
+	assert.True(t, len(out.Rows) == 1 && len(out.RowErrors) == 1 && len(out.Tombstones) == 0,
+		"expected a row and a failed one, found %+v", out)
 }
 
 // A row that waits for a further page of an expanded feed can be skipped, and the rows after it are read.
@@ -114,13 +108,10 @@ func TestSkipsRowThatWaits(t *testing.T) {
 		out := &Output{}
 		for i, s := range []struct{ tag, piece string }{{"", test.doc}, {wit.TagSkipRow, ""},
 			{"nested page 1", test.page}} {
-			if err := d.Feed(s.tag, []byte(s.piece), i != 1, out); err != nil {
-				t.Fatalf("%s: step %d: %v", name, i, err)
-			}
+			require.NoError(t, d.Feed(s.tag, []byte(s.piece), i != 1, out), name, "step", i)
 		}
-		if len(out.Rows) != 1 || len(out.RowErrors) != 1 || !out.Page.Done {
-			t.Errorf("%s: expected a row, a failed one and the end of the page, found %+v", name, out)
-		}
+		assert.True(t, len(out.Rows) == 1 && len(out.RowErrors) == 1 && out.Page.Done,
+			"%s: expected a row, a failed one and the end of the page, found %+v", name, out)
 	}
 }
 
@@ -144,8 +135,7 @@ func TestNestedRowsWithoutKey(t *testing.T) {
 	} {
 		page := []byte(c.page)
 		out, err := decodePieces(newDecoder(schema, page), page, cuts{size: len(page)}, c.pages)
-		if err != nil || len(out.Rows) != 1 || len(out.RowErrors) != 0 {
-			t.Errorf("%s: expected a row, found %+v, %v", name, out, err)
-		}
+		assert.True(t, err == nil && len(out.Rows) == 1 && len(out.RowErrors) == 0,
+			"%s: expected a row, found %+v, %v", name, out, err)
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
 )
 
 // Results depend on neither the time zone nor the locale of the process: the test runs itself in others (T11).
@@ -24,9 +26,8 @@ func TestResultsIgnoreZoneAndLocale(t *testing.T) {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestResultsIgnoreZoneAndLocale$")
 		cmd.Env = append(append(os.Environ(), "CULVERT_DIGEST=1"), env...)
 		out, err := cmd.CombinedOutput()
-		if err != nil || !bytes.Contains(out, []byte(want)) {
-			t.Errorf("%v: expected %s, found %s (%v)", env, want, out, err)
-		}
+		assert.True(t, err == nil && bytes.Contains(out, []byte(want)),
+			"%v: expected %s, found %s (%v)", env, want, out, err)
 	}
 }
 

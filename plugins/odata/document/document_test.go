@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/plugins/odata/document"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
 )
@@ -43,14 +44,10 @@ func TestParse(t *testing.T) {
 		v, err := document.Parse([]byte(test.body))
 		got := string(jsontext.Append(nil, v))
 		if err != nil {
-			if got != "null" {
-				t.Errorf("%s: expected nothing with an error, found %s", test.name, got)
-			}
+			assert.Equal(t, "null", got, test.name, "nothing with an error")
 			got = "!" + err.Error()
 		}
-		if got != test.want {
-			t.Errorf("%s: expected\n%s\nfound\n%s", test.name, test.want, got)
-		}
+		assert.Equal(t, test.want, got, test.name)
 	}
 }
 
@@ -69,8 +66,7 @@ func TestETagOfDocuments(t *testing.T) {
 		parsed, wantErr := document.Parse([]byte(body))
 		want := parsed.Get("__metadata", "etag").Text
 		found, err := document.ETag([]byte(body))
-		if (err == nil && found != want) || (err != nil) != (wantErr != nil) {
-			t.Errorf("%s: expected %q (%v), found %q (%v)", body, want, wantErr, found, err)
-		}
+		assert.True(t, (err != nil || found == want) && (err != nil) == (wantErr != nil),
+			"%s: expected %q (%v), found %q (%v)", body, want, wantErr, found, err)
 	}
 }

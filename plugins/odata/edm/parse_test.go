@@ -5,10 +5,13 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/plugins/odata/edm"
-	"github.com/culvert-project/culvert/sdk/go/pack"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/sdk/go/pack"
 )
 
 // odd is a document with constructs that real services use and the specification hardly mentions.
@@ -37,28 +40,18 @@ const odd = `<?xml version="1.0"?>
 // Inherited keys, aliases, documentation, dangling associations and foreign annotations are read or skipped.
 func TestOddDocument(t *testing.T) {
 	model, err := edm.Parse([]byte("\ufeff" + odd))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	thing := model.Structure(model.Set("Things").Type)
-	if thing == nil {
-		t.Fatal("the set's type is missing")
-	}
-	if !thing.Stream || !cmp.Equal(thing.Key, []string{"ID"}) || len(thing.Properties) != 3 {
-		t.Errorf("expected a media entity with inherited key and 3 properties, found %+v", thing)
-	}
-	if p := thing.Property("Text"); p.Length != -1 || p.Type.Primitive != edm.String {
-		t.Errorf("expected a text without limit, found %+v", p)
-	}
-	if n := thing.Navigation("Items"); n.Target != "A.B.Thing" || !n.Many {
-		t.Errorf("expected many of A.B.Thing, found %+v", n)
-	}
-	if n := thing.Navigation("Gone"); n.Target != "" {
-		t.Errorf("expected a dangling association, found %+v", n)
-	}
-	if len(model.Structures) != 3 {
-		t.Errorf("expected 3 types, found %d", len(model.Structures))
-	}
+	require.True(t, thing != nil, "the set's type is missing")
+	assert.True(t, thing.Stream && cmp.Equal(thing.Key, []string{"ID"}) && len(thing.Properties) == 3,
+		"expected a media entity with inherited key and 3 properties, found %+v", thing)
+	p := thing.Property("Text")
+	assert.True(t, p.Length == -1 && p.Type.Primitive == edm.String, "expected a text without limit, found %+v", p)
+	n := thing.Navigation("Items")
+	assert.True(t, n.Target == "A.B.Thing" && n.Many, "expected many of A.B.Thing, found %+v", n)
+	n = thing.Navigation("Gone")
+	assert.True(t, n.Target == "", "expected a dangling association, found %+v", n)
+	assert.Equal(t, 3, len(model.Structures), "types")
 }
 
 // A document that is no $metadata of OData v2 is rejected with the reason.
@@ -77,9 +70,8 @@ func TestRejectedDocuments(t *testing.T) {
 		{"circular base types", circular, "form a circle"},
 		{"document type", "<!DOCTYPE x [<!ENTITY a 'b'>]><x/>", "no document type"},
 	} {
-		if _, err := edm.Parse([]byte(test.document)); err == nil || !strings.Contains(err.Error(), test.message) {
-			t.Errorf("%s: expected an error with %q, found %v", test.name, test.message, err)
-		}
+		_, err := edm.Parse([]byte(test.document))
+		assert.Error(t, err, test.message, test.name)
 	}
 }
 
@@ -99,13 +91,10 @@ func TestDecimals(t *testing.T) {
 		document := `<Schema Namespace="N" xmlns:sap="http://www.sap.com/Protocols/SAPData"><ComplexType Name="T">` +
 			`<Property Name="P" Type="Edm.Decimal" ` + test.facets + `/></ComplexType></Schema>`
 		model, err := edm.Parse([]byte(document))
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		decimal := model.Structure("N.T").Property("P")
-		if found := (edm.Options{ScaleFallback: 6}).DecimalScale(decimal); found != test.scale {
-			t.Errorf("%q: expected scale %d, found %d", test.facets, test.scale, found)
-		}
+		found := (edm.Options{ScaleFallback: 6}).DecimalScale(decimal)
+		assert.True(t, found == test.scale, "%q: expected scale %d, found %d", test.facets, test.scale, found)
 	}
 }
 
@@ -127,16 +116,12 @@ func TestPackKeepsUsedFields(t *testing.T) {
 	packed := edm.Pack(nil, []*edm.StructuredType{structure})
 	r := pack.NewReader(packed)
 	structures := edm.Unpack(r).Structures
-	if !r.Done() || len(structures) != 1 {
-		t.Fatalf("expected one structure, found %d", len(structures))
-	}
-	if diff := cmp.Diff(structure, structures[0], cmpopts.IgnoreUnexported(edm.StructuredType{})); diff != "" {
-		t.Errorf("(-packed +unpacked)\n%s", diff)
-	}
+	require.True(t, r.Done() && len(structures) == 1, "expected one structure, found %d", len(structures))
+	diff := cmp.Diff(structure, structures[0], cmpopts.IgnoreUnexported(edm.StructuredType{}))
+	assert.True(t, diff == "", "(-packed +unpacked)\n%s", diff)
 	for n := range packed {
-		if r := pack.NewReader(packed[:n]); edm.Unpack(r) != nil && r.Done() {
-			t.Fatalf("expected %d of %d bytes to be rejected", n, len(packed))
-		}
+		r := pack.NewReader(packed[:n])
+		require.True(t, edm.Unpack(r) == nil || !r.Done(), "expected %d of %d bytes to be rejected", n, len(packed))
 	}
 }
 
@@ -170,9 +155,8 @@ func TestDefaultContainer(t *testing.T) {
 			`<EntityType Name="T"/><EntityContainer Name="C" m:IsDefaultEntityContainer="` + text + `">` +
 			`<EntitySet Name="X" EntityType="N.T"/></EntityContainer></Schema>`
 		model, err := edm.Parse([]byte(document))
-		if err != nil || len(model.Sets) != 1 || model.Sets[0].Default != isDefault {
-			t.Errorf("%s: expected a default container %t, found %+v, %v", text, isDefault, model, err)
-		}
+		assert.True(t, err == nil && len(model.Sets) == 1 && model.Sets[0].Default == isDefault,
+			"%s: expected a default container %t, found %+v, %v", text, isDefault, model, err)
 	}
 }
 
@@ -216,14 +200,10 @@ func TestInheritedPropertiesAreBounded(t *testing.T) {
 		}
 		if err != nil {
 			const want = "at most 100000 properties, keys and base types together, found more"
-			if !strings.Contains(err.Error(), want) {
-				t.Errorf("%s: expected %s, found %v", test.name, want, err)
-			}
+			assert.True(t, strings.Contains(err.Error(), want), "%s: expected %s, found %v", test.name, want, err)
 			continue
 		}
 		last := model.Structure(fmt.Sprintf("N.T%d", test.derived))
-		if len(last.Properties) != test.properties {
-			t.Errorf("%s: expected %d properties, found %d", test.name, test.properties, len(last.Properties))
-		}
+		assert.Equal(t, test.properties, len(last.Properties), test.name, "properties")
 	}
 }

@@ -8,11 +8,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/sdk/go/pack"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/google/go-cmp/cmp"
 )
 
 var update = flag.Bool("update", false, "write the golden files again")
@@ -22,29 +25,20 @@ const samples = "../../../testdata/samples/metadata"
 // The sets of every metadata sample are as in testdata/edm.
 func TestSamples(t *testing.T) {
 	files, err := os.ReadDir(samples)
-	if err != nil || len(files) < 11 {
-		t.Fatalf("expected 11 samples, found %d (%v)", len(files), err)
-	}
+	require.True(t, err == nil && len(files) >= 11, "expected 11 samples, found %d (%v)", len(files), err)
 	for _, file := range files {
 		t.Run(file.Name(), func(t *testing.T) {
 			document, err := os.ReadFile(filepath.Join(samples, file.Name()))
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			golden := filepath.Join("../../../testdata/edm", file.Name()+".txt")
 			description := describe(document)
 			if *update {
-				if err := os.WriteFile(golden, []byte(description), 0o644); err != nil {
-					t.Fatal(err)
-				}
+				require.NoError(t, os.WriteFile(golden, []byte(description), 0o644))
 			}
 			expected, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(string(expected), description); diff != "" {
-				t.Errorf("(-%s +found)\n%s", golden, diff)
-			}
+			require.NoError(t, err)
+			diff := cmp.Diff(string(expected), description)
+			assert.True(t, diff == "", "(-%s +found)\n%s", golden, diff)
 		})
 	}
 }

@@ -3,6 +3,8 @@ package encode
 import (
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/rowvalue"
 	"github.com/culvert-project/culvert/wit"
@@ -42,20 +44,15 @@ func TestInsertEqualsUpdate(t *testing.T) {
 		typ := NewType([]*edm.StructuredType{{Namespace: "N", Name: "T", Key: []string{"ID"},
 			Properties: append(keyed[:3:3], c.property), Navigations: []edm.Navigation{{Name: "N"}}}})
 		data, err := connectdata.AppendSchemaless(nil, c.row)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		reader := rowvalue.NewReader(rowvalue.Schemas{})
 		var value rowvalue.Value
-		if _, err := reader.Read(&value, wit.ValueSlice{Encoding: wit.Schemaless, Size: uint32(len(data))},
-			data); err != nil {
-			t.Fatal(err)
-		}
+		_, err = reader.Read(&value, wit.ValueSlice{Encoding: wit.Schemaless, Size: uint32(len(data))}, data)
+		require.NoError(t, err)
 		merge := typ.InsertEqualsUpdate(&value, false)
 		put := typ.InsertEqualsUpdate(&value, true)
-		if merge != c.merge || put != c.put {
-			t.Errorf("%s: expected %t, and %t for PUT, found %t and %t", name, c.merge, c.put, merge, put)
-		}
+		assert.True(t, merge == c.merge && put == c.put,
+			"%s: expected %t, and %t for PUT, found %t and %t", name, c.merge, c.put, merge, put)
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
 	"github.com/culvert-project/culvert/plugins/odata/rowvalue"
@@ -85,9 +87,7 @@ func TestSchemalessMapsEqualConvertedEntries(t *testing.T) {
 			}
 			row := randomMap(r, outer, order)
 			data, err := connectdata.AppendSchemaless(nil, row)
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			var rowValue rowvalue.Value
 			slice := wit.ValueSlice{Encoding: wit.Schemaless, Size: uint32(len(data))}
 			if _, err := reader.Read(&rowValue, slice, data); err != nil {
@@ -124,9 +124,8 @@ func TestSchemalessMapsEqualConvertedEntries(t *testing.T) {
 			if err != nil {
 				body = nil
 			}
-			if (err != nil) != (wantErr != nil) || string(body) != want {
-				t.Fatalf("seed %d, %+v, %v: expected %s, %v, found %s, %v", seed, config, row, want, wantErr, body, err)
-			}
+			require.True(t, (err != nil) == (wantErr != nil) && string(body) == want,
+				"seed %d, %+v, %v: expected %s, %v, found %s, %v", seed, config, row, want, wantErr, body, err)
 			if err == nil {
 				written++
 			} else {
@@ -134,9 +133,8 @@ func TestSchemalessMapsEqualConvertedEntries(t *testing.T) {
 			}
 		}
 	}
-	if written < 1000 || failed < 1000 {
-		t.Errorf("expected 1000 rows that are written and 1000 that fail, found %d and %d", written, failed)
-	}
+	assert.True(t, written >= 1000 && failed >= 1000,
+		"expected 1000 rows that are written and 1000 that fail, found %d and %d", written, failed)
 }
 
 // A map nests as deep as connectdata allows.
@@ -147,16 +145,13 @@ func TestDepthOfSchemalessMaps(t *testing.T) {
 			v = connectdata.List{v}
 		}
 		data, err := connectdata.AppendSchemaless(nil, connectdata.Map{{Key: "A", Value: v}, {Key: "B", Value: "b"}})
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		_, want := connectdata.SkipSchemaless(data)
 		reader := rowvalue.NewReader(nil)
 		var rowValue rowvalue.Value
 		slice := wit.ValueSlice{Encoding: wit.Schemaless, Size: uint32(len(data))}
-		if _, err := reader.Read(&rowValue, slice, data); (err != nil) != (want != nil) {
-			t.Errorf("%d arrays in a map: expected %v, found %v", depth, want, err)
-		}
+		_, err = reader.Read(&rowValue, slice, data)
+		assert.True(t, (err != nil) == (want != nil), "%d arrays in a map: expected %v, found %v", depth, want, err)
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/config/configtest"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
@@ -162,10 +164,9 @@ func TestUnknownNamesAreRejected(t *testing.T) {
 	for _, test := range unknownNameCases {
 		_, err := newOrdersContext(test.settings...)
 		var failure *wit.Error
-		if !errors.As(err, &failure) || failure.Kind != wit.ErrorConfig || failure.Setting == nil ||
-			*failure.Setting != "sap.odata#00."+test.setting || !strings.Contains(failure.Message, test.message) {
-			t.Errorf("%v: expected %s: %s, found %v", test.settings, test.setting, test.message, err)
-		}
+		assert.True(t, errors.As(err, &failure) && failure.Kind == wit.ErrorConfig && failure.Setting != nil &&
+			*failure.Setting == "sap.odata#00."+test.setting && strings.Contains(failure.Message, test.message),
+			"%v: expected %s: %s, found %v", test.settings, test.setting, test.message, err)
 	}
 }
 
@@ -181,9 +182,7 @@ func TestInvalidCursors(t *testing.T) {
 			"expected 0 with ShipCity, which is a text"},
 	} {
 		_, err := newOrdersContext(test.settings...)
-		if err == nil || !strings.Contains(err.Error(), test.message) {
-			t.Errorf("%v: expected %s, found %v", test.settings, test.message, err)
-		}
+		assert.Error(t, err, test.message, test.settings)
 	}
 }
 
@@ -196,19 +195,16 @@ func TestInvalidKeyFields(t *testing.T) {
 	} {
 		_, err := newOrdersContext("sap.odata.key.extra=" + fields)
 		var failure *wit.Error
-		if !errors.As(err, &failure) || failure.Setting == nil || *failure.Setting != "sap.odata.key.extra" ||
-			!strings.Contains(failure.Message, want) {
-			t.Errorf("%s: expected %s, found %v", fields, want, err)
-		}
+		assert.True(t, errors.As(err, &failure) && failure.Setting != nil &&
+			*failure.Setting == "sap.odata.key.extra" && strings.Contains(failure.Message, want),
+			"%s: expected %s, found %v", fields, want, err)
 	}
 }
 
 // noError ends the test at an unexpected error.
 func noError(t testing.TB, err error) {
 	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 }
 
 // fingerprint returns the fingerprint of the set Orders with settings.
@@ -254,9 +250,8 @@ func TestFingerprintNamesTheFormat(t *testing.T) {
 		{tracked, " mode=delta format=atom"},
 		{append(tracked, "sap.odata#00.format=json"), " mode=delta format=json"},
 	} {
-		if found := fingerprint(t, test.settings...); !strings.Contains(found, test.mode) {
-			t.Errorf("%q: expected%s, found %s", test.settings, test.mode, found)
-		}
+		found := fingerprint(t, test.settings...)
+		assert.True(t, strings.Contains(found, test.mode), "%q: expected%s, found %s", test.settings, test.mode, found)
 	}
 }
 
@@ -267,10 +262,9 @@ func TestStaleContext(t *testing.T) {
 	packed := PackContext(context)
 	for _, invalid := range [][]byte{nil, {1}, packed[:len(packed)-1], append(packed, 0)} {
 		var failure *wit.Error
-		if _, err := UnpackContext(invalid); !errors.As(err, &failure) || failure.Kind != wit.ErrorStale {
-			t.Errorf("a context of %d bytes instead of %d: expected it to be stale, found %v", len(invalid),
-				len(packed), err)
-		}
+		_, err := UnpackContext(invalid)
+		assert.True(t, errors.As(err, &failure) && failure.Kind == wit.ErrorStale,
+			"a context of %d bytes instead of %d: expected it to be stale, found %v", len(invalid), len(packed), err)
 	}
 }
 
@@ -299,9 +293,8 @@ func TestContextsAreCached(t *testing.T) {
 		{tasks: 4, sets: maxCompiled / 3, cached: 3},
 		{tasks: 3, sets: maxCompiled, cached: 2},
 	} {
-		if n := len(cacheOf(test.tasks, test.sets).entries); n != test.cached {
-			t.Errorf("%d tasks of %d sets: expected %d contexts, found %d", test.tasks, test.sets, test.cached, n)
-		}
+		n := len(cacheOf(test.tasks, test.sets).entries)
+		assert.Equal(t, test.cached, n, test.tasks, "tasks of", test.sets, "sets: contexts")
 	}
 }
 
@@ -334,11 +327,10 @@ func TestMetadataChangeDuringPage(t *testing.T) {
 		result, _, err := page.Decode("", 200, []byte(test.body), true)
 		failure, ok := err.(*wit.Error)
 		isStale := ok && failure.Kind == wit.ErrorStale
-		if isStale != test.isStale || len(result.Rows) != test.rows || len(result.Errors) != test.faults ||
-			len(result.Linked) != test.requests {
-			t.Errorf("%s after %d ms: expected %+v, found %v, %d rows, %d faults, %d requests", test.body,
-				test.receivedAt-readAt, test, err, len(result.Rows), len(result.Errors), len(result.Linked))
-		}
+		assert.True(t, isStale == test.isStale && len(result.Rows) == test.rows && len(result.Errors) == test.faults &&
+			len(result.Linked) == test.requests,
+			"%s after %d ms: expected %+v, found %v, %d rows, %d faults, %d requests", test.body,
+			test.receivedAt-readAt, test, err, len(result.Rows), len(result.Errors), len(result.Linked))
 	}
 }
 

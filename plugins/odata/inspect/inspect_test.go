@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -38,9 +39,7 @@ func TestServiceOfCommands(t *testing.T) {
 			if result.Pending != nil {
 				got = result.Pending.Requests[0].Target
 			}
-			if !strings.Contains(got, test.want) {
-				t.Errorf("expected %q, found %q", test.want, got)
-			}
+			assert.Contains(t, got, test.want)
 		})
 	}
 }

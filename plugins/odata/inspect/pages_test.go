@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/plugins/odata/notifications"
 	"github.com/culvert-project/culvert/plugins/odata/probe"
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
@@ -19,14 +21,8 @@ const manyRounds = 120
 func isDataFault(t *testing.T, err error, texts ...string) {
 	t.Helper()
 	var f *wit.Error
-	if !errors.As(err, &f) || f.Kind != wit.ErrorData {
-		t.Fatalf("expected a data error, found %v", err)
-	}
-	for _, text := range texts {
-		if !strings.Contains(f.Message, text) {
-			t.Errorf("expected %q in %q", text, f.Message)
-		}
-	}
+	require.True(t, errors.As(err, &f) && f.Kind == wit.ErrorData, "expected a data error, found %v", err)
+	assert.Contains(t, f.Message, texts...)
 }
 
 // answersOf returns the responses of a service whose pages are given by target.
@@ -68,9 +64,7 @@ func TestSubscriptionsWithRepeatedLink(t *testing.T) {
 			endless := errors.New("endless")
 			for range manyRounds {
 				prober, err := probe.Restore(state, answers)
-				if err != nil {
-					t.Fatal(err)
-				}
+				require.NoError(t, err)
 				err = VisitSubscriptions(prober, sourceconfig.Table.Values(settings), "/s", "Subs",
 					func(*notifications.Subscription, ResolveFunc) error {
 						calls++
@@ -124,9 +118,7 @@ func TestServicesWithRepeatedLink(t *testing.T) {
 			path, _, _ := strings.Cut(link, "hunter2")
 			isDataFault(t, err, "catalogue of services: expected a page that was not read yet, found a link back to "+
 				probe.Catalogues[0]+"/"+path)
-			if strings.Contains(err.Error(), "hunter2") {
-				t.Errorf("the message shows a secret: %v", err)
-			}
+			assert.True(t, !strings.Contains(err.Error(), "hunter2"), "the message shows a secret: %v", err)
 		})
 	}
 }
@@ -152,7 +144,6 @@ func TestServicesOfSeveralPages(t *testing.T) {
 		return fmt.Sprintf(`{"d":{"results":[{"TechnicalServiceName":"S%d","ServiceUrl":"/a"}],`+
 			`"__next":"ServiceCollection?$skiptoken=%d"}}`, n, n)
 	})
-	if err != nil || strings.Count(*reply.Document, `"name"`) != 5 || !strings.Contains(*reply.Document, "LAST") {
-		t.Errorf("expected 5 services, found %+v, %v", reply, err)
-	}
+	assert.True(t, err == nil && strings.Count(*reply.Document, `"name"`) == 5 &&
+		strings.Contains(*reply.Document, "LAST"), "expected 5 services, found %+v, %v", reply, err)
 }

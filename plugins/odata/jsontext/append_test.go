@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
 )
 
@@ -14,8 +15,6 @@ func TestAppendInt(t *testing.T) {
 		numbers = append(numbers, n, n-1, n*9, -n)
 	}
 	for _, n := range numbers {
-		if got, want := string(jsontext.AppendInt([]byte("x"), n)), "x"+strconv.FormatInt(n, 10); got != want {
-			t.Errorf("expected %s, found %s", want, got)
-		}
+		assert.Equal(t, "x"+strconv.FormatInt(n, 10), string(jsontext.AppendInt([]byte("x"), n)))
 	}
 }

@@ -5,8 +5,10 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"github.com/culvert-project/culvert/plugins/odata/jsontext"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/plugins/odata/jsontext"
 )
 
 var documents = []string{`null`, `{"a":[1,-2.5e3,"x\u00e9\ud83d\ude00\"\\\/\b\f\n\r\t",true,false,null],"b":{}}`, `[]`,
@@ -24,9 +26,7 @@ func compare(t *testing.T, document []byte) {
 	t.Helper()
 	v, err := jsontext.Parse(document)
 	if err != nil {
-		if json.Valid(document) {
-			t.Errorf("%q: unexpected error %v", document, err)
-		}
+		assert.True(t, !json.Valid(document), "%q: unexpected error %v", document, err)
 		return
 	}
 	var expected, found any

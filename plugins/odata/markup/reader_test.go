@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/plugins/odata/markup"
 )
 
@@ -56,9 +57,8 @@ func TestReader(t *testing.T) {
 		{`<a b='1'c='2'/>`, `!XML, line 1: expected white space before an attribute, found 'c'`},
 		{`<`, `!XML, line 1: the document ends inside of a tag, comment or CDATA section`},
 	} {
-		if found := outline(c.document); found != c.outline {
-			t.Errorf("%s\nexpected %s\nfound    %s", c.document, c.outline, found)
-		}
+		found := outline(c.document)
+		assert.True(t, found == c.outline, "%s\nexpected %s\nfound    %s", c.document, c.outline, found)
 	}
 }
 

@@ -3,6 +3,7 @@ package odataerror_test
 import (
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -93,10 +94,8 @@ func TestLocks(t *testing.T) {
 		response := withMessage(&wit.Response{Status: 400, Target: "/s/Orders"}, c.code, c.message)
 		lock := response.Lock()
 		proves := response.LockProvesNothingDone()
-		if lock != c.lock || proves != c.proves {
-			t.Errorf("%s %q: expected %d, proof %t; found %d, proof %t", c.code, c.message, c.lock, c.proves, lock,
-				proves)
-		}
+		assert.True(t, lock == c.lock && proves == c.proves,
+			"%s %q: expected %d, proof %t; found %d, proof %t", c.code, c.message, c.lock, c.proves, lock, proves)
 	}
 }
 
@@ -157,9 +156,8 @@ func TestWhoSentAnError(t *testing.T) {
 	} {
 		isFromService := odataerror.FromService(&c.response, c.response.Body)
 		isFromRouter := odataerror.FromRouter(&c.response, c.response.Body)
-		if isFromService != c.isFromService || isFromRouter != c.isFromRouter {
-			t.Errorf("%s: expected service %t, router %t; found %t, %t", c.name, c.isFromService, c.isFromRouter,
-				isFromService, isFromRouter)
-		}
+		assert.True(t, isFromService == c.isFromService && isFromRouter == c.isFromRouter,
+			"%s: expected service %t, router %t; found %t, %t", c.name, c.isFromService, c.isFromRouter, isFromService,
+			isFromRouter)
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -13,9 +15,7 @@ import (
 func readSAPError(t *testing.T) string {
 	t.Helper()
 	document, err := os.ReadFile("../../../testdata/samples/error/sap_odata_v2_error_object.json")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return string(document)
 }
 
@@ -122,11 +122,9 @@ func TestErrorDocuments(t *testing.T) {
 		if failure.Code != nil {
 			code = *failure.Code
 		}
-		if failure.Kind != test.kind || (code != test.code && (test.code != "*" || code == "")) ||
-			!strings.HasPrefix(failure.Message, test.message) {
-			t.Errorf("%s: expected %v %q %q, found %v %q %q", name, test.kind, test.code, test.message, failure.Kind,
-				code, failure.Message)
-		}
+		assert.True(t, failure.Kind == test.kind && (code == test.code || (test.code == "*" && code != "")) &&
+			strings.HasPrefix(failure.Message, test.message), "%s: expected %v %q %q, found %v %q %q", name, test.kind,
+			test.code, test.message, failure.Kind, code, failure.Message)
 		if (failure.Detail != nil) != (test.body != "") || (failure.Detail != nil && len(*failure.Detail) > 1100) {
 			t.Errorf("%s: expected the start of the body as detail, found %v", name, failure.Detail)
 		}
@@ -154,18 +152,16 @@ func TestMessageContainsTransactionID(t *testing.T) {
 		{body: `<error><message>no</message><innererror><transactionid>1`, end: "no"},
 	} {
 		failure := odataerror.FromResponse("x", &wit.Response{Status: 500}, []byte(test.body))
-		if !strings.HasSuffix(failure.Message, test.end) {
-			t.Errorf("expected %q at the end, found %q", test.end, failure.Message)
-		}
+		assert.True(t, strings.HasSuffix(failure.Message, test.end),
+			"expected %q at the end, found %q", test.end, failure.Message)
 	}
 }
 
 // A logon page with status 200 is named in the error.
 func TestLogonPageInsteadOfFeed(t *testing.T) {
 	failure := odataerror.NotData("x", "a feed", []byte("<html>"))
-	if failure.Kind != wit.ErrorUnauthorized || !strings.Contains(failure.Message, "logon page") {
-		t.Errorf("a logon page with status 200: expected it to be named, found %v", failure)
-	}
+	assert.True(t, failure.Kind == wit.ErrorUnauthorized && strings.Contains(failure.Message, "logon page"),
+		"a logon page with status 200: expected it to be named, found %v", failure)
 }
 
 // A document whose root is an error is one, whatever the status.
@@ -180,9 +176,7 @@ func TestErrorsWithSuccessStatus(t *testing.T) {
 		`error`:                                       false,
 		`<error`:                                      false,
 	} {
-		if found := odataerror.IsError([]byte(body)); found != expected {
-			t.Errorf("%s: expected %v, found %v", body, expected, found)
-		}
+		assert.Equal(t, expected, odataerror.IsError([]byte(body)), body)
 	}
 }
 

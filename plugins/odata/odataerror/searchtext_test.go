@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -76,9 +78,7 @@ func TestQuotedRequestIsNotSearched(t *testing.T) {
 		for _, message := range []string{quoted, "in '" + quoted + "': not now", "GET " + quoted + " failed"} {
 			response := &wit.Response{Status: 400, Target: target}
 			body, err := json.Marshal(map[string]any{"error": map[string]any{"code": "X", "message": message}})
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			if odataerror.LostToken(response, body) || isLocked(response, message) ||
 				odataerror.RefusesFormat(response, body) ||
 				strings.Contains(odataerror.SearchText(target, message), "inlinecount") {
@@ -86,10 +86,9 @@ func TestQuotedRequestIsNotSearched(t *testing.T) {
 			}
 			serviceText := []byte(strings.TrimSuffix(string(body), `"}}`) +
 				`: the skiptoken is not known, $format is no option, "}}`)
-			if !odataerror.LostToken(response, serviceText) || !odataerror.RefusesFormat(response, serviceText) ||
-				!isLocked(response, message+" - is locked by X") {
-				t.Errorf("%s: the service's text after %q was not found", name, message)
-			}
+			assert.True(t, odataerror.LostToken(response, serviceText) &&
+				odataerror.RefusesFormat(response, serviceText) && isLocked(response, message+" - is locked by X"),
+				"%s: the service's text after %q was not found", name, message)
 		}
 	}
 	// Only the URL's options are quoted.
@@ -125,9 +124,8 @@ func TestQuotedRequestIsNotSearched(t *testing.T) {
 	// The search is limited.
 	const lastStart = 4<<10 - len("gesperrt")
 	for start, isFound := range map[int]bool{lastStart: true, lastStart + 1: false} {
-		if isLocked(&wit.Response{Status: 400}, strings.Repeat("x", start)+"gesperrt") != isFound {
-			t.Errorf("a word at %d: expected it to be found %t", start, isFound)
-		}
+		assert.True(t, isLocked(&wit.Response{Status: 400}, strings.Repeat("x", start)+"gesperrt") == isFound,
+			"a word at %d: expected it to be found %t", start, isFound)
 	}
 }
 
@@ -150,9 +148,8 @@ func TestFormatNamedAsAWhole(t *testing.T) {
 	} {
 		for status, hasText := range map[uint16]bool{400: true, 501: true, 404: false, 500: false} {
 			response := &wit.Response{Status: status, Target: "/s/Orders?$top=1&$format=json&$inlinecount=allpages"}
-			if odataerror.RefusesFormat(response, []byte(message)) != (isRejected && hasText) {
-				t.Errorf("%d %q: expected a rejected format %v", status, message, isRejected && hasText)
-			}
+			assert.True(t, odataerror.RefusesFormat(response, []byte(message)) == (isRejected && hasText),
+				"%d %q: expected a rejected format %v", status, message, isRejected && hasText)
 		}
 	}
 }
@@ -177,9 +174,8 @@ func TestLostPage(t *testing.T) {
 		{status: 410, body: document, isLost: true}, // the status means a lost token
 	} {
 		response := wit.Response{Status: test.status, Headers: test.headers, Target: "/s/X?$skiptoken=1000"}
-		if isLost := odataerror.LostPage(&response, test.body); isLost != test.isLost {
-			t.Errorf("%+v: expected %v, found %v", test, test.isLost, isLost)
-		}
+		isLost := odataerror.LostPage(&response, test.body)
+		assert.True(t, isLost == test.isLost, "%+v: expected %v, found %v", test, test.isLost, isLost)
 	}
 }
 
@@ -210,9 +206,8 @@ func TestLostToken(t *testing.T) {
 		for _, status := range statuses {
 			isLost := slices.Contains(lostStatuses, status)
 			response := &wit.Response{Status: status, Target: "/s/X?$skiptoken=1000"}
-			if found := odataerror.LostToken(response, []byte(body)); found != isLost {
-				t.Errorf("%d %s: expected a lost token %v, found %v", status, body, isLost, found)
-			}
+			found := odataerror.LostToken(response, []byte(body))
+			assert.True(t, found == isLost, "%d %s: expected a lost token %v, found %v", status, body, isLost, found)
 		}
 	}
 }

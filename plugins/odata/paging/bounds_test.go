@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -76,22 +77,17 @@ func checkFits(t *testing.T, p *Position) {
 	t.Helper()
 	fields := p.Fields()
 	t.Logf("%d bytes", wit.OffsetBytes(fields))
-	if err := plugin.CheckOffset("next", fields); err != nil {
-		t.Errorf("expected an offset that fits, found %v", err)
-	}
-	if _, err := Read(fields); err != nil {
-		t.Errorf("expected a readable offset, found %v", err)
-	}
+	assert.NoError(t, plugin.CheckOffset("next", fields), "an offset that fits")
+	_, err := Read(fields)
+	assert.NoError(t, err, "a readable offset")
 }
 
 // The largest offset of a load fits into the host's limit.
 func TestLargestPositionFits(t *testing.T) {
 	position := largestPosition()
-	if position.checks.sample != packHashes(unpackHashes(position.checks.sample)[:sampleSize]) ||
-		len(position.checks.lastHashes) != maxTail*hashSize ||
-		len(position.checks.pages.recent) != maxRecent*hashSize {
-		t.Error("expected the largest parts")
-	}
+	assert.True(t, position.checks.sample == packHashes(unpackHashes(position.checks.sample)[:sampleSize]) &&
+		len(position.checks.lastHashes) == maxTail*hashSize && len(position.checks.pages.recent) == maxRecent*hashSize,
+		"expected the largest parts")
 	checkFits(t, position)
 }
 
@@ -126,10 +122,8 @@ func TestLargestPositionOfACursorFits(t *testing.T) {
 				check.save(set, position, next)
 				next.cursor.from = value
 				checkFits(t, next)
-				if n := len(unpackRows(next.cursor.currentRows + next.cursor.previousRows)); n < 100 &&
-					len(value) < 100 {
-					t.Errorf("expected at least 100 remembered rows, found %d", n)
-				}
+				n := len(unpackRows(next.cursor.currentRows + next.cursor.previousRows))
+				assert.True(t, n >= 100 || len(value) >= 100, "expected at least 100 remembered rows, found %d", n)
 				position = next
 			}
 		})
@@ -189,9 +183,7 @@ func TestMarksCutToFit(t *testing.T) {
 			if name == "cut" && !isLarge {
 				want = 0
 			}
-			if reports != want {
-				t.Errorf("%s, large %t: expected %d reports, found %d", name, isLarge, want, reports)
-			}
+			assert.Equal(t, want, reports, name, "large", isLarge, "reports")
 		}
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/plugins/odata/config/configtest"
 )
 
@@ -17,10 +19,9 @@ func (s *service) requestsLastRows() bool {
 // expectVerdict fails a test unless a load ended with a verdict, and each row arrived once.
 func (s *service) expectVerdict(t *testing.T, verdict string, loaded result, err error) {
 	t.Helper()
-	if err != nil || loaded.end.verdict != verdict || len(loaded.missing) > 0 || loaded.repeated > 0 {
-		t.Fatalf("expected %s, found %+v, %d rows missing, %d twice, %v, in\n%s", verdict, loaded.end,
-			len(loaded.missing), loaded.repeated, err, strings.Join(s.requests, "\n"))
-	}
+	require.True(t, err == nil && loaded.end.verdict == verdict && len(loaded.missing) == 0 && loaded.repeated <= 0,
+		"expected %s, found %+v, %d rows missing, %d twice, %v, in\n%s", verdict, loaded.end, len(loaded.missing),
+		loaded.repeated, err, strings.Join(s.requests, "\n"))
 }
 
 // loadAgain returns the next load after one that has ended, of a service that does what OData demands from then on.
@@ -49,9 +50,7 @@ func TestLastRowsAreDeleted(t *testing.T) {
 		}
 		set := setOf("auto", 0)
 		loaded, err := fake.load(t, set, nil)
-		if !isDeleted {
-			t.Fatalf("count %s: the last rows were not requested", count)
-		}
+		require.True(t, isDeleted, "count %s: the last rows were not requested", count)
 		fake.expectVerdict(t, ProvenByKey, loaded, err)
 		loaded, err = fake.loadAgain(t, set, loaded.end)
 		fake.expectVerdict(t, ProvenByKey, loaded, err)
@@ -80,10 +79,8 @@ func TestLastRowsCannotBeDecoded(t *testing.T) {
 		fake := &service{keys: upFrom(1, 14), page: 10, count: count, links: "none", skips: true, tops: true,
 			undecodable: setFrom(upFrom(11, 4))}
 		loaded, err := fake.load(t, setOf("auto", 0), nil)
-		if err != nil || !slices.Equal(loaded.errors, upFrom(11, 4)) {
-			t.Errorf("count %s: expected faults for rows 11 to 14, found %v, %+v, %v", count, loaded.errors, loaded.end,
-				err)
-		}
+		assert.True(t, err == nil && slices.Equal(loaded.errors, upFrom(11, 4)),
+			"count %s: expected faults for rows 11 to 14, found %v, %+v, %v", count, loaded.errors, loaded.end, err)
 	}
 	inserted := &service{keys: upFrom(1, 46), page: 12, count: "none", links: "key", skips: true, tops: true,
 		undecodable: setFrom(upFrom(47, 2))}
@@ -93,9 +90,8 @@ func TestLastRowsCannotBeDecoded(t *testing.T) {
 		}
 	}
 	loaded, err := inserted.load(t, setOf("auto", 0), nil)
-	if err != nil || !slices.Equal(loaded.errors, upFrom(47, 2)) {
-		t.Errorf("expected faults for rows 47 and 48, found %v, %+v, %v", loaded.errors, loaded.end, err)
-	}
+	assert.True(t, err == nil && slices.Equal(loaded.errors, upFrom(47, 2)),
+		"expected faults for rows 47 and 48, found %v, %+v, %v", loaded.errors, loaded.end, err)
 
 	fake := &service{keys: upFrom(1, 46), page: 16, count: "none", links: "key", skips: true, tops: true,
 		undecodable: setFrom(upFrom(35, 12))}
@@ -141,14 +137,11 @@ func TestRowsComeAndGo(t *testing.T) {
 		set.ExactlyOnce = true
 		loaded, err := fake.load(t, set, nil)
 		if test.isErr {
-			if err == nil || !strings.Contains(err.Error(), "incomplete.load") {
-				t.Errorf("%d times: expected an error that names a setting, found %+v, %v", test.times, loaded.end, err)
-			}
+			assert.True(t, err != nil && strings.Contains(err.Error(), "incomplete.load"),
+				"%d times: expected an error that names a setting, found %+v, %v", test.times, loaded.end, err)
 			continue
 		}
-		if count != test.times {
-			t.Fatalf("expected %d rows that come and go, found %d", test.times, count)
-		}
+		require.Equal(t, test.times, count, "rows that come and go")
 		fake.expectVerdict(t, ProvenByKey, loaded, err)
 	}
 }
@@ -180,16 +173,13 @@ func TestOneRowShowsNoOrder(t *testing.T) {
 func TestUndecodableEndIsReadOnce(t *testing.T) {
 	fake := &service{keys: upFrom(1, 58), page: 8, count: "limit", links: "token", undecodable: setFrom(upFrom(48, 11))}
 	loaded, err := fake.load(t, setOf("auto", 0), nil)
-	if len(fake.requests) > 20 || (err == nil && loaded.end.verdict != Unproven) {
-		t.Errorf("expected an error or no proof in at most 20 requests, found %d, %+v, %v", len(fake.requests),
-			loaded.end, err)
-	}
+	assert.True(t, len(fake.requests) <= 20 && (err != nil || loaded.end.verdict == Unproven),
+		"expected an error or no proof in at most 20 requests, found %d, %+v, %v", len(fake.requests), loaded.end, err)
 	// Such a page does not prove the first page's count.
 	fake = &service{keys: upFrom(1, 22), page: 2, count: "page", links: "none", order: "refused",
 		undecodable: setFrom(upFrom(1, 2))}
-	if loaded, err = fake.load(t, setOf("auto", 0), nil); err == nil && loaded.end.verdict != Unproven {
-		t.Errorf("expected no proof, found %+v", loaded.end)
-	}
+	loaded, err = fake.load(t, setOf("auto", 0), nil)
+	assert.True(t, err != nil || loaded.end.verdict == Unproven, "expected no proof, found %+v", loaded.end)
 }
 
 // TestOnlyDecodableRowIsRepeated: a page by key starts with the only row of the first page that could be decoded. That
@@ -198,10 +188,9 @@ func TestOnlyDecodableRowIsRepeated(t *testing.T) {
 	fake := &service{keys: upFrom(1, 24), page: 8, count: "filtered", links: "skip", skips: true,
 		undecodable: setFrom(append(upFrom(1, 7), upFrom(9, 7)...))}
 	loaded, err := fake.load(t, setOf("auto", 0), nil)
-	if err != nil || len(loaded.missing) > 0 || len(loaded.errors) != 14 {
-		t.Errorf("expected 14 errors and all other rows, found %d errors, %d rows missing, %v\n%s", len(loaded.errors),
-			len(loaded.missing), err, strings.Join(fake.requests, "\n"))
-	}
+	assert.True(t, err == nil && len(loaded.missing) == 0 && len(loaded.errors) == 14,
+		"expected 14 errors and all other rows, found %d errors, %d rows missing, %v\n%s", len(loaded.errors),
+		len(loaded.missing), err, strings.Join(fake.requests, "\n"))
 }
 
 // TestLastRowsAreRejected: a service that cannot sort all rows in time ends without proof, and pages by key are
@@ -230,9 +219,8 @@ func TestLastRowsAreRejected(t *testing.T) {
 			}
 			return correct
 		}
-		if loaded, err := fake.load(t, setOf("auto", 0), nil); err == nil {
-			t.Errorf("status %d: expected an error, found %+v", status, loaded.end)
-		}
+		loaded, err := fake.load(t, setOf("auto", 0), nil)
+		assert.True(t, err != nil, "status %d: expected an error, found %+v", status, loaded.end)
 	}
 }
 
@@ -268,18 +256,13 @@ func TestOffsetsNearTheEnd(t *testing.T) {
 			verdict: ProvenByKey},
 	} {
 		var fields map[string]any
-		if err := json.Unmarshal([]byte(offset), &fields); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, json.Unmarshal([]byte(offset), &fields))
 		from, err := Read(configtest.Offset(fields))
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		loaded, err := test.fake.load(t, setOf("auto", 0), from)
-		if err != nil || len(loaded.rows) != test.rows || loaded.end.verdict != test.verdict {
-			t.Errorf("expected %d rows and %s, found %d, %+v, %v in\n%s", test.rows, test.verdict, len(loaded.rows),
-				loaded.end, err, strings.Join(test.fake.requests, "\n"))
-		}
+		assert.True(t, err == nil && len(loaded.rows) == test.rows && loaded.end.verdict == test.verdict,
+			"expected %d rows and %s, found %d, %+v, %v in\n%s", test.rows, test.verdict, len(loaded.rows), loaded.end,
+			err, strings.Join(test.fake.requests, "\n"))
 	}
 }
 

@@ -4,6 +4,9 @@ import (
 	"cmp"
 	"strings"
 	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 )
 
 // TestOptionsOfALink: if a link repeats an option in another form, the requested form replaces it. If its value
@@ -46,9 +49,8 @@ func TestOptionsOfALink(t *testing.T) {
 		got, err := setOf("auto", 0).RestoreOptions("/s/X?"+test.query, request, "")
 		if test.want == "" {
 			option, _, _ := strings.Cut(test.query, "=")
-			if err == nil || !strings.Contains(err.Error(), "expected "+option+"=") {
-				t.Errorf("%s: expected an error that names the option, found %s, %v", name, got, err)
-			}
+			assert.True(t, err != nil && strings.Contains(err.Error(), "expected "+option+"="),
+				"%s: expected an error that names the option, found %s, %v", name, got, err)
 		} else if err != nil || got != "/s/X?"+test.want {
 			t.Errorf("%s: expected %s, found %s, %v", name, test.want, got, err)
 		}
@@ -57,20 +59,17 @@ func TestOptionsOfALink(t *testing.T) {
 	// A wrong option stays, the others are restored. Options that only a later request had are restored as in that
 	// request.
 	got, err := setOf("auto", 0).RestoreOptions("/s/X?$select=L&$filter=Name+eq+%27A+B+100%25%27", request)
-	if want := "/s/X?$select=L&" + filter; err == nil || got != want {
-		t.Errorf("expected an error and %s, found %s, %v", want, got, err)
-	}
+	want := "/s/X?$select=L&" + filter
+	assert.True(t, err != nil && got == want, "expected an error and %s, found %s, %v", want, got, err)
 	got, err = setOf("auto", 0).RestoreOptions("/s/X?$filter=K+gt+'A+B'&$select=L", "/s/X",
 		"/s/X?$filter=K%20gt%20'A%2BB'")
-	if want := "/s/X?$filter=K%20gt%20'A%2BB'&$select=L"; err != nil || got != want {
-		t.Errorf("expected %s, found %s, %v", want, got, err)
-	}
+	want = "/s/X?$filter=K%20gt%20'A%2BB'&$select=L"
+	assert.True(t, err == nil && got == want, "expected %s, found %s, %v", want, got, err)
 
 	// Without a requested option, the link is not changed.
 	for _, link := range []string{"/s/X", "/s/X?", "/s/X?$filter=K%20gt%207&$orderby=K&$skiptoken=7"} {
-		if got, err := setOf("auto", 0).RestoreOptions(link, "/s/X?$format=json", ""); got != link || err != nil {
-			t.Errorf("%s: expected the unchanged link, found %s, %v", link, got, err)
-		}
+		got, err := setOf("auto", 0).RestoreOptions(link, "/s/X?$format=json", "")
+		assert.True(t, got == link && err == nil, "%s: expected the unchanged link, found %s, %v", link, got, err)
 	}
 }
 
@@ -102,9 +101,7 @@ func TestLostOptionsOfALink(t *testing.T) {
 	} {
 		want := cmp.Or(test.want, test.link) // "" means that the link is not changed
 		got, err := set.RestoreOptions(test.link, set.UnorderedURL(false))
-		if err != nil || got != want {
-			t.Errorf("%s: expected %s, found %s, %v", name, want, got, err)
-		}
+		assert.True(t, err == nil && got == want, "%s: expected %s, found %s, %v", name, want, got, err)
 		if restored, err := set.RestoreOptions(got, set.UnorderedURL(false)); err != nil || restored != got {
 			t.Errorf("%s: expected no second change of %s, found %s, %v", name, got, restored, err)
 		}
@@ -119,12 +116,10 @@ func TestRestoredOptionsAreNoKey(t *testing.T) {
 	request := set.UnorderedURL(false)
 	for link, want := range map[string]bool{"/s/X?$skiptoken=A": false, "/s/X?$skiptoken=4711": true} {
 		restored, err := set.RestoreOptions(link, request)
-		if err != nil || !strings.Contains(restored, "search=4711") {
-			t.Fatalf("%s: expected search=4711, found %s, %v", link, restored, err)
-		}
-		if got := set.linkHasKey(restored, request, []string{"4711"}); got != want {
-			t.Errorf("%s: expected a link with the key: %t, found %t", restored, want, got)
-		}
+		require.True(t, err == nil && strings.Contains(restored, "search=4711"),
+			"%s: expected search=4711, found %s, %v", link, restored, err)
+		got := set.linkHasKey(restored, request, []string{"4711"})
+		assert.True(t, got == want, "%s: expected a link with the key: %t, found %t", restored, want, got)
 	}
 }
 
@@ -150,10 +145,8 @@ func TestOptionsOfTheRequest(t *testing.T) {
 				pg.Begin(set, &position)
 				got, err := pg.newTransition(PageInfo{}).restoreOptions("/s/X?" + query + "&$skiptoken=10")
 				wantErr := isErr || (filter == "" && strings.Contains(query, "1000"))
-				if (err != nil) != wantErr {
-					t.Errorf("%+v, request %s, link %s: expected an error: %t, found %s, %v", strategy, filter, query,
-						wantErr, got, err)
-				}
+				assert.True(t, (err != nil) == wantErr, "%+v, request %s, link %s: expected an error: %t, found %s, %v",
+					strategy, filter, query, wantErr, got, err)
 			}
 		}
 	}

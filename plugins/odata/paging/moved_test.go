@@ -5,6 +5,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 )
 
 // versions divides a row's number: the remainder is its key, and each change of the row adds one to the quotient.
@@ -134,10 +137,8 @@ func TestRowThatMovesDuringEachLoad(t *testing.T) {
 				}
 			}
 			loaded, err := fake.load(t, setOf(paging, 0), nil)
-			if len(loaded.missing) > 0 && err == nil && loaded.end.verdict != Unproven {
-				t.Errorf("%d rows, %s: expected an error or no proof, rows %v are missing", rows, paging,
-					loaded.missing)
-			}
+			assert.True(t, len(loaded.missing) == 0 || err != nil || loaded.end.verdict == Unproven,
+				"%d rows, %s: expected an error or no proof, rows %v are missing", rows, paging, loaded.missing)
 		}
 	}
 }
@@ -196,9 +197,7 @@ func TestLoadsInWhichNoRowMoves(t *testing.T) {
 					rows *= 2
 				}
 				fake.expectAllRows(t, loaded, err)
-				if len(loaded.rows) != rows+test.repeatedRows {
-					t.Errorf("expected %d rows, found %d", rows+test.repeatedRows, len(loaded.rows))
-				}
+				assert.Equal(t, rows+test.repeatedRows, len(loaded.rows), "rows")
 			})
 		}
 	}
@@ -214,11 +213,8 @@ func TestLargeSetInOtherOrder(t *testing.T) {
 	}
 	result, err := service.load(t, set, nil)
 	service.expectAllRows(t, result, err)
-	if len(result.rows) != 6000 {
-		t.Fatalf("expected each of 3000 rows twice, found %d", len(result.rows))
-	}
-	if result, err = service.load(t, set, set.FirstAfter(result.end, 1_700_000_100_000)); err != nil ||
-		len(result.rows) != 3000 {
-		t.Errorf("expected each row once, found %d of 3000, %v", len(result.rows), err)
-	}
+	require.Equal(t, 6000, len(result.rows), "each of 3000 rows twice")
+	result, err = service.load(t, set, set.FirstAfter(result.end, 1_700_000_100_000))
+	assert.True(t, err == nil && len(result.rows) == 3000,
+		"expected each row once, found %d of 3000, %v", len(result.rows), err)
 }

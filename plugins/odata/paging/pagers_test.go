@@ -7,6 +7,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 )
 
 // A service that accepts $orderby but ignores it: rows out of order arrive like all others, each once.
@@ -72,12 +75,11 @@ func (s *service) expectEachOnce(t *testing.T, loaded result, err error) {
 	slices.Sort(loaded.errors)
 	faults := len(slices.Compact(slices.Clone(loaded.errors)))
 	isEachOnce := len(loaded.missing) == 0 && loaded.repeated == 0
-	if err != nil || !isEachOnce || len(loaded.rows) != len(s.keys)-len(s.undecodable) ||
-		faults != len(s.undecodable) || len(loaded.errors) != faults {
-		t.Errorf("expected %d rows and %d errors, found %d rows, %d twice, %v missing, errors %v; %v, in\n%s",
-			len(s.keys)-len(s.undecodable), len(s.undecodable), len(loaded.rows), loaded.repeated, loaded.missing,
-			loaded.errors, err, strings.Join(s.requests, "\n"))
-	}
+	assert.True(t, err == nil && isEachOnce && len(loaded.rows) == len(s.keys)-len(s.undecodable) &&
+		faults == len(s.undecodable) && len(loaded.errors) == faults,
+		"expected %d rows and %d errors, found %d rows, %d twice, %v missing, errors %v; %v, in\n%s",
+		len(s.keys)-len(s.undecodable), len(s.undecodable), len(loaded.rows), loaded.repeated, loaded.missing,
+		loaded.errors, err, strings.Join(s.requests, "\n"))
 }
 
 // setFrom returns a map in which the keys are true.
@@ -135,9 +137,8 @@ func TestUnreadableRows(t *testing.T) {
 				}
 				loaded, err := fake.load(t, setOf(test.paging, top), nil)
 				fake.expectEachOnce(t, loaded, err)
-				if len(fake.requests) >= 100 {
-					t.Errorf("expected fewer than 100 requests, found %d", len(fake.requests))
-				}
+				assert.True(t, len(fake.requests) < 100,
+					"expected fewer than 100 requests, found %d", len(fake.requests))
 			})
 		}
 	}
@@ -188,9 +189,8 @@ func TestUnreadableRowsWithoutSkip(t *testing.T) {
 						t.Errorf("expected no proof, found a load with %d rows:\n%s", len(loaded.rows),
 							strings.Join(fake.requests, "\n"))
 					}
-					if len(fake.requests) >= 100 {
-						t.Errorf("expected fewer than 100 requests, found %d", len(fake.requests))
-					}
+					assert.True(t, len(fake.requests) < 100,
+						"expected fewer than 100 requests, found %d", len(fake.requests))
 				})
 			}
 		}
@@ -236,10 +236,9 @@ func TestPagesWithoutLinkAndCount(t *testing.T) {
 								order != "heeds" || pageSize == 1)
 							isIncomplete := err != nil || len(loaded.missing) > 0
 							isRepeated := err == nil && loaded.repeated > 0
-							if (!isHopeless && isIncomplete) || (isRepeated && order == "heeds") {
-								t.Errorf("%s: rows %v are missing, %d twice, %v: %v\n%s", paging, loaded.missing,
-									loaded.repeated, err, fake, strings.Join(fake.requests, "\n"))
-							}
+							assert.True(t, (isHopeless || !isIncomplete) && (!isRepeated || order != "heeds"),
+								"%s: rows %v are missing, %d twice, %v: %v\n%s", paging, loaded.missing,
+								loaded.repeated, err, fake, strings.Join(fake.requests, "\n"))
 							maxRequests := 3
 							if count == "refused" {
 								maxRequests++
@@ -293,10 +292,7 @@ func TestCircles(t *testing.T) {
 			if test.circle > 64 {
 				maxRequests = 3 * test.circle
 			}
-			if len(fake.requests) > maxRequests+100/test.page {
-				t.Errorf("a circle of %d: expected at most %d requests, found %d", test.circle,
-					maxRequests+100/test.page, len(fake.requests))
-			}
+			assert.AtMost(t, maxRequests+100/test.page, len(fake.requests), "a circle of", test.circle, "requests")
 		})
 	}
 }
@@ -322,19 +318,17 @@ func TestRowsInAnotherOrderOnEachPage(t *testing.T) {
 				s := shuffledService(links, order, swaps, 400)
 				loaded, err := s.load(t, setOf("auto", 0), nil)
 				isProven := err == nil && loaded.end.verdict != Unproven
-				if len(s.requests) > 400 || (isProven && len(loaded.missing) > 0) {
-					t.Errorf("links %s, order %s, %d swaps: rows %v are missing in %d requests, %v", links, order,
-						swaps, loaded.missing, len(s.requests), err)
-				}
+				assert.True(t, len(s.requests) <= 400 && (!isProven || len(loaded.missing) == 0),
+					"links %s, order %s, %d swaps: rows %v are missing in %d requests, %v", links, order, swaps,
+					loaded.missing, len(s.requests), err)
 			}
 		}
 	}
 	s := shuffledService("skip", "ignores", 50, 5)
 	loaded, err := s.load(t, setOf("auto", 0), nil)
 	s.expectAllRows(t, loaded, err)
-	if len(loaded.rows) <= 200 {
-		t.Errorf("expected that the set is read again, found %d rows in all loads", len(loaded.rows))
-	}
+	assert.True(t, len(loaded.rows) > 200,
+		"expected that the set is read again, found %d rows in all loads", len(loaded.rows))
 }
 
 // Keys that identify several rows, as in a view without a real key, are not a sign of a changed order: a second reading
@@ -344,13 +338,11 @@ func TestKeysOfSeveralRows(t *testing.T) {
 		links: "skip", order: "ignores", skips: true}
 	set := setOf("auto", 0)
 	loaded, err := fake.load(t, set, nil)
-	if err != nil || len(loaded.rows) != 2*len(fake.keys) {
-		t.Fatalf("expected %d rows twice, found %d, %v", len(fake.keys), len(loaded.rows), err)
-	}
-	if loaded, err = fake.load(t, set, set.FirstAfter(loaded.end, 1_700_000_100_000)); err != nil ||
-		len(loaded.rows) != len(fake.keys) {
-		t.Errorf("the next load: expected %d rows, found %d, %v", len(fake.keys), len(loaded.rows), err)
-	}
+	require.True(t, err == nil && len(loaded.rows) == 2*len(fake.keys),
+		"expected %d rows twice, found %d, %v", len(fake.keys), len(loaded.rows), err)
+	loaded, err = fake.load(t, set, set.FirstAfter(loaded.end, 1_700_000_100_000))
+	assert.True(t, err == nil && len(loaded.rows) == len(fake.keys),
+		"the next load: expected %d rows, found %d, %v", len(fake.keys), len(loaded.rows), err)
 }
 
 // TestLinkOfAnEmptyPage: a service that adds a link back to every page, and supports filters by key, is read to its
@@ -378,9 +370,8 @@ func TestLinkOfAnEmptyPage(t *testing.T) {
 	}
 	// If rows are missing, the empty page is not trusted.
 	s := &service{keys: upFrom(1, 300), page: 100, links: "back", count: "more"}
-	if loaded, err := s.load(t, setOf("auto", 0), nil); err == nil {
-		t.Errorf("expected an error, found a load with %d rows", len(loaded.rows))
-	}
+	loaded, err := s.load(t, setOf("auto", 0), nil)
+	assert.True(t, err != nil, "expected an error, found a load with %d rows", len(loaded.rows))
 }
 
 // TestLinkOfAnEmptyPageBeforeRows: a service that cuts pages before it hides rows returns empty pages that are followed
@@ -468,10 +459,9 @@ func TestRejectedLinkOfAnEmptyPage(t *testing.T) {
 				return 0
 			}
 			loaded, err := fake.load(t, setOf("keys", 0), nil)
-			if (err != nil) != isAlways || (!isAlways && len(loaded.missing) > 0) {
-				t.Errorf("%d, always %v: %d rows, %d of them missing, %v", status, isAlways, len(loaded.rows),
-					len(loaded.missing), err)
-			}
+			assert.True(t, (err != nil) == isAlways && (isAlways || len(loaded.missing) == 0),
+				"%d, always %v: %d rows, %d of them missing, %v", status, isAlways, len(loaded.rows),
+				len(loaded.missing), err)
 		}
 	}
 }
@@ -512,11 +502,9 @@ func TestLinkOfAnEmptyPageToItself(t *testing.T) {
 					set.Filter = filterOfUser
 				}
 				loaded, err := fake.load(t, set, nil)
-				if err != nil || len(loaded.rows) != 300 || loaded.repeated > 0 || len(fake.requests) > 7 {
-					t.Errorf("count %s, exactly-once %v, filtered %v: %d rows, %d twice, %v, in\n%s", count,
-						exactlyOnce, filtered, len(loaded.rows), loaded.repeated, err,
-						strings.Join(fake.requests, "\n"))
-				}
+				assert.True(t, err == nil && len(loaded.rows) == 300 && loaded.repeated <= 0 && len(fake.requests) <= 7,
+					"count %s, exactly-once %v, filtered %v: %d rows, %d twice, %v, in\n%s", count, exactlyOnce,
+					filtered, len(loaded.rows), loaded.repeated, err, strings.Join(fake.requests, "\n"))
 			}
 		}
 	}

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/paging/rowkey"
@@ -345,10 +347,8 @@ func (s *service) load(t *testing.T, set *Set, from *Position) (loaded result, e
 // expectAllRows checks that a load has returned all rows.
 func (s *service) expectAllRows(t *testing.T, loaded result, err error) {
 	t.Helper()
-	if err != nil || len(loaded.missing) > 0 {
-		t.Fatalf("expected all rows, found %v, missing %v, %v\n%s", loaded.rows, loaded.missing, err,
-			strings.Join(s.requests, "\n"))
-	}
+	require.True(t, err == nil && len(loaded.missing) == 0, "expected all rows, found %v, missing %v, %v\n%s",
+		loaded.rows, loaded.missing, err, strings.Join(s.requests, "\n"))
 }
 
 // ordersByChance reports whether a few rows of the service's pages may be in order by chance, first ascending and then
@@ -553,9 +553,7 @@ func TestPageOfKnownRows(t *testing.T) {
 	}
 	result, err := fake.load(t, setOf("links", 0), nil)
 	fake.expectAllRows(t, result, err)
-	if !slices.Contains(result.rows, 0) {
-		t.Errorf("expected row 0, found %v", result.rows)
-	}
+	assert.True(t, slices.Contains(result.rows, 0), "expected row 0, found %v", result.rows)
 	fake.requests = nil
 	fake.beforeRequest = func(s *service, number int) {
 		if number == 3 { // the second page is read again
@@ -566,9 +564,7 @@ func TestPageOfKnownRows(t *testing.T) {
 	fake.keys = upFrom(1, 7)
 	result, err = fake.load(t, setOf("links", 0), nil)
 	fake.expectAllRows(t, result, err)
-	if !slices.Contains(result.rows, 21) {
-		t.Errorf("expected row 21, found %v", result.rows)
-	}
+	assert.True(t, slices.Contains(result.rows, 21), "expected row 21, found %v", result.rows)
 }
 
 // TestRowsInsertedBelowTheLastKey: if rows are inserted below keys that were read, while as many others are deleted,
@@ -584,12 +580,10 @@ func TestRowsInsertedBelowTheLastKey(t *testing.T) {
 	}
 	loaded, err := fake.load(t, setOf("auto", 0), nil)
 	fake.expectAllRows(t, loaded, err)
-	if loaded.end.verdict != ProvenByKey || loaded.repeated > 0 {
-		t.Fatalf("expected a proof by key and each row once, found %s, %v", loaded.end.verdict, loaded.rows)
-	}
-	if loaded.end.known.ignoresKeyFilter || !loaded.end.known.sortsByKey {
-		t.Errorf("expected further requests by key, found %v", strings.Join(fake.requests, "\n"))
-	}
+	require.True(t, loaded.end.verdict == ProvenByKey && loaded.repeated <= 0,
+		"expected a proof by key and each row once, found %s, %v", loaded.end.verdict, loaded.rows)
+	assert.True(t, !loaded.end.known.ignoresKeyFilter && loaded.end.known.sortsByKey,
+		"expected further requests by key, found %v", strings.Join(fake.requests, "\n"))
 }
 
 // TestCircleOfLinksIsLeftByKey: if next links form a circle and nothing else shows that there are more rows, the load

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/plugins/odata/config/configtest"
 )
 
@@ -63,23 +65,17 @@ func TestOffsetsOfPreviousVersion(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var fields map[string]any
-			if err := json.Unmarshal([]byte(test.offset), &fields); err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, json.Unmarshal([]byte(test.offset), &fields))
 			position, err := Read(configtest.Offset(fields))
-			if err != nil || position.pager != test.pager {
-				t.Fatalf("expected the pager %#v, found %+v, %v", test.pager, position, err)
-			}
+			require.True(t, err == nil && position.pager == test.pager,
+				"expected the pager %#v, found %+v, %v", test.pager, position, err)
 			target, _ := setOf("auto", 0).Request(position)
 			want := cmp.Or(test.target, "/s/X?$filter=K%20lt%202L&$orderby=K%20desc")
-			if target != want {
-				t.Errorf("expected %s, found %s", want, target)
-			}
-			if reread, err := Read(position.Fields()); err != nil || reread.pager != position.pager ||
-				reread.url != position.url ||
-				reread.known != position.known || reread.seen != position.seen || *reread.checks != *position.checks {
-				t.Errorf("expected %+v after storing it again, found %+v, %v", position, reread, err)
-			}
+			assert.Equal(t, want, target)
+			reread, err := Read(position.Fields())
+			assert.True(t, err == nil && reread.pager == position.pager && reread.url == position.url &&
+				reread.known == position.known && reread.seen == position.seen && *reread.checks == *position.checks,
+				"expected %+v after storing it again, found %+v, %v", position, reread, err)
 		})
 	}
 }
@@ -98,21 +94,14 @@ func TestReservedFieldsOfOffsets(t *testing.T) {
 func TestLoopDetectorIsBounded(t *testing.T) {
 	var detector LoopDetector
 	for i := range 200_000 {
-		if detector.visit(hashOf(strconv.Itoa(i))) {
-			t.Fatalf("expected step %d to differ from the ones before", i)
-		}
+		require.True(t, !detector.visit(hashOf(strconv.Itoa(i))), "expected step %d to differ from the ones before", i)
 	}
-	if n := len(detector.String()); n > 1000 {
-		t.Errorf("expected at most 1000 bytes, found %d", n)
-	}
+	assert.AtMost(t, 1000, len(detector.String()), "bytes")
 	var parsed LoopDetector
-	if !parsed.parse(detector.String()) || parsed != detector {
-		t.Errorf("expected %+v after parsing, found %+v", detector, parsed)
-	}
+	assert.True(t, parsed.parse(detector.String()) && parsed == detector,
+		"expected %+v after parsing, found %+v", detector, parsed)
 	for _, text := range []string{"", "1", "1.2.3", "0." + detector.checkpoint + ".", detector.String() + "x",
 		"x." + detector.checkpoint + "."} {
-		if parsed.parse(text) {
-			t.Errorf("expected %q to be rejected", text)
-		}
+		assert.True(t, !parsed.parse(text), "expected %q to be rejected", text)
 	}
 }

@@ -3,6 +3,8 @@ package paging
 import (
 	"strings"
 	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
 )
 
 // plainSet is a set without settings, which suffices to read links.
@@ -67,10 +69,8 @@ func TestLinksThatCountRows(t *testing.T) {
 		{link: "/s/X?$skiptoken=7" + strings.Repeat(",7", maxLink), keys: "7", rowsRead: 10, isByKey: unknown},
 	} {
 		isByKey := plainSet.linkHasKey(test.link, request, strings.Fields(test.keys), test.rowsRead)
-		if isByKey != test.isByKey {
-			t.Errorf("%.80s after %s, %d rows: expected by key %t, found %t", test.link, test.keys, test.rowsRead,
-				test.isByKey, isByKey)
-		}
+		assert.True(t, isByKey == test.isByKey, "%.80s after %s, %d rows: expected by key %t, found %t", test.link,
+			test.keys, test.rowsRead, test.isByKey, isByKey)
 	}
 }
 
@@ -83,9 +83,8 @@ func TestLinksThatLoseTheOrder(t *testing.T) {
 		"/s/X?$orderby=K&$skiptoken='ALFKI'":                             true,
 		"/s/X?$filter=K%20ne%20'DE'&$skiptoken='ALFKI'":                  false,
 	} {
-		if got := plainSet.linkHasKey(link, request, []string{"ALFKI"}, 10); got != isByKey {
-			t.Errorf("%s: expected by key %t, found %t", link, isByKey, got)
-		}
+		got := plainSet.linkHasKey(link, request, []string{"ALFKI"}, 10)
+		assert.True(t, got == isByKey, "%s: expected by key %t, found %t", link, isByKey, got)
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -66,10 +68,7 @@ func (c *verdictCase) check(t *testing.T) {
 	if err == nil {
 		verdict = result.end.verdict
 	}
-	if verdict != c.verdict {
-		t.Fatalf("expected %s, found %s with %d rows in %d requests, %v", c.verdict, verdict, len(result.rows),
-			len(fake.requests), err)
-	}
+	require.Equal(t, c.verdict, verdict, "with", len(result.rows), "rows in", len(fake.requests), "requests,", err)
 	if verdict == failedLoad {
 		return
 	}
@@ -307,18 +306,12 @@ func TestRejectionsOfRequestsThatWorked(t *testing.T) {
 			}
 			loaded, err := fake.load(t, setOf(paging, 0), nil)
 			var failure *wit.Error
-			if !errors.As(err, &failure) {
-				t.Fatalf("expected an error, found %d rows", len(loaded.rows))
-			}
-			if isTransient := failure.Kind == wit.ErrorTransient; isTransient != test.transient {
-				t.Errorf("expected transient %v, found %v", test.transient, err)
-			}
-			if test.request == 1 && !strings.Contains(failure.Message, "count = none") {
-				t.Errorf("expected an error that names settings, found %v", err)
-			}
-			if len(fake.requests) != test.request {
-				t.Errorf("expected %d requests, found %d", test.request, len(fake.requests))
-			}
+			require.True(t, errors.As(err, &failure), "expected an error, found %d rows", len(loaded.rows))
+			isTransient := failure.Kind == wit.ErrorTransient
+			assert.True(t, isTransient == test.transient, "expected transient %v, found %v", test.transient, err)
+			assert.True(t, test.request != 1 || strings.Contains(failure.Message, "count = none"),
+				"expected an error that names settings, found %v", err)
+			assert.Equal(t, test.request, len(fake.requests), "requests")
 		})
 	}
 }
@@ -329,9 +322,8 @@ func TestProofOfOnePage(t *testing.T) {
 	fake := &service{keys: upFrom(1, 50), page: 100, links: "none", skips: true}
 	set := setOf("auto", 0)
 	first, err := fake.load(t, set, nil)
-	if err != nil || first.end.verdict != ProvenByKey || len(fake.requests) != 3 {
-		t.Fatalf("expected a proof by key in 3 requests, found %v, %v, in %q", first.end, err, fake.requests)
-	}
+	require.True(t, err == nil && first.end.verdict == ProvenByKey && len(fake.requests) == 3,
+		"expected a proof by key in 3 requests, found %v, %v, in %q", first.end, err, fake.requests)
 	stored, err := Read(first.end.Fields())
 	if err != nil || stored.Verdict() != ProvenByKey {
 		t.Fatalf("expected the stored verdict %s, found %q, %v", ProvenByKey, stored.Verdict(), err)
@@ -340,9 +332,8 @@ func TestProofOfOnePage(t *testing.T) {
 		fake.keys = upFrom(1, rows)
 		fake.requests = nil
 		next, err := fake.load(t, set, set.FirstAfter(stored, 1_700_000_100_000))
-		if err != nil || !Proves(next.end.verdict) || len(fake.requests) != 3 {
-			t.Errorf("%d rows: expected a proof in 3 requests, found %v, %v, in %q", rows, next.end, err, fake.requests)
-		}
+		assert.True(t, err == nil && Proves(next.end.verdict) && len(fake.requests) == 3,
+			"%d rows: expected a proof in 3 requests, found %v, %v, in %q", rows, next.end, err, fake.requests)
 	}
 }
 
@@ -355,9 +346,8 @@ func TestProofOfPagesProvesNoPage(t *testing.T) {
 	fake.expectAllRows(t, first, err)
 	next, err := fake.load(t, set, set.FirstAfter(first.end, 1_700_000_100_000))
 	fake.expectAllRows(t, next, err)
-	if first.end.verdict != ProvenByKey || next.end.verdict != ProvenByKey {
-		t.Errorf("expected proofs by key, found %s and %s", first.end.verdict, next.end.verdict)
-	}
+	assert.True(t, first.end.verdict == ProvenByKey && next.end.verdict == ProvenByKey,
+		"expected proofs by key, found %s and %s", first.end.verdict, next.end.verdict)
 }
 
 // The warning about an unproven load names what the service lacks, also if its order was only assumed, its rows do not
@@ -408,25 +398,21 @@ func TestCountThatIsNoLongerRequested(t *testing.T) {
 				previous = set.FirstAfter(previous, 1_700_000_000_000)
 			}
 			result, err := fake.load(t, set, previous)
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			return result.end
 		}
 		end := load(false, position)
 		again := load(false, end)
-		if end.verdict != Unproven || again.verdict != Unproven {
-			t.Errorf("exactly once %v: expected two loads without proof, found %s and %s", isExactlyOnce, end.verdict,
-				again.verdict)
-		}
+		assert.True(t, end.verdict == Unproven && again.verdict == Unproven,
+			"exactly once %v: expected two loads without proof, found %s and %s", isExactlyOnce, end.verdict,
+			again.verdict)
 		fake.count = "filtered"
 		counted := load(true, again)
 		set.Paging = "auto"
 		uncounted := load(false, counted)
-		if !Proves(counted.verdict) || !Proves(uncounted.verdict) {
-			t.Errorf("exactly once %v: expected two proven loads, found %s and %s", isExactlyOnce, counted.verdict,
-				uncounted.verdict)
-		}
+		assert.True(t, Proves(counted.verdict) && Proves(uncounted.verdict),
+			"exactly once %v: expected two proven loads, found %s and %s", isExactlyOnce, counted.verdict,
+			uncounted.verdict)
 	}
 }
 
@@ -439,11 +425,10 @@ func TestPartialSet(t *testing.T) {
 			proven, err := fake.load(t, set, nil)
 			set.Partial = true
 			partial, partialErr := fake.load(t, set, nil)
-			if err != nil || partialErr != nil || !Proves(proven.end.verdict) || partial.end.verdict != Unproven ||
-				set.CanProve() {
-				t.Errorf("%s, pages of %d: expected a proof for the whole set only, found %s and %s, %v, %v", links,
-					page, proven.end.verdict, partial.end.verdict, err, partialErr)
-			}
+			assert.True(t, err == nil && partialErr == nil && Proves(proven.end.verdict) &&
+				partial.end.verdict == Unproven && !set.CanProve(),
+				"%s, pages of %d: expected a proof for the whole set only, found %s and %s, %v, %v", links, page,
+				proven.end.verdict, partial.end.verdict, err, partialErr)
 		}
 	}
 }

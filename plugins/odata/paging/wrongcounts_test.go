@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
 )
 
 // TestServicesThatPretendToSort: for services that accept an option but ignore it, the load is complete with each row
@@ -65,14 +67,11 @@ func TestServicesThatPretendToSort(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			test.fake.keys = slices.Clone(rows)
 			loaded, err := test.fake.load(t, setOf(test.paging, test.top), nil)
-			if (test.wantError == "" && (err != nil || len(loaded.missing) > 0 || loaded.repeated > 0)) ||
-				(test.wantError != "" && (err == nil || !strings.Contains(err.Error(), test.wantError))) {
-				t.Errorf("expected each row once, or the error %q, rows %v are missing, %d were read twice: %v\n%s",
-					test.wantError, loaded.missing, loaded.repeated, err, strings.Join(test.fake.requests, "\n"))
-			}
-			if len(test.fake.requests) > 110 {
-				t.Errorf("expected at most 110 requests, found %d", len(test.fake.requests))
-			}
+			assert.True(t, (test.wantError != "" || (err == nil && len(loaded.missing) == 0 && loaded.repeated <= 0)) &&
+				(test.wantError == "" || (err != nil && strings.Contains(err.Error(), test.wantError))),
+				"expected each row once, or the error %q, rows %v are missing, %d were read twice: %v\n%s",
+				test.wantError, loaded.missing, loaded.repeated, err, strings.Join(test.fake.requests, "\n"))
+			assert.AtMost(t, 110, len(test.fake.requests), "requests")
 		})
 	}
 }
@@ -84,10 +83,9 @@ func TestNextLinkWinsOverSmallCount(t *testing.T) {
 		s := &service{keys: upFrom(1, 10_600), page: 100, links: "token", order: "ignores", filter: "ignores",
 			count: count, skips: true}
 		loaded, err := s.load(t, setOf("links", 0), nil)
-		if err != nil || len(loaded.missing) > 0 || loaded.repeated > 0 {
-			t.Errorf("%s: expected each row once, rows %v are missing, %d were read twice: %v", count, loaded.missing,
-				loaded.repeated, err)
-		}
+		assert.True(t, err == nil && len(loaded.missing) == 0 && loaded.repeated <= 0,
+			"%s: expected each row once, rows %v are missing, %d were read twice: %v", count, loaded.missing,
+			loaded.repeated, err)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -50,21 +51,16 @@ func TestSets(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			options := []wit.Setting{{Name: "step", Value: "entityset /x/" + test.set}}
 			first, err := Steps(test.services, "sap-client=1", options, nil, nil)
-			if err != nil || first.Pending == nil {
-				t.Fatalf("%+v, %v", first, err)
-			}
+			require.True(t, err == nil && first.Pending != nil, "%+v, %v", first, err)
 			reply, err := Steps(test.services, "sap-client=1", options, nil,
 				[]wit.Response{{Tag: first.Pending.Requests[0].Tag, Status: 200, Body: []byte(metadata)}})
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 
 			// The request for a row follows the metadata.
 			if test.target != "" {
-				if reply.Pending == nil || len(reply.Pending.Requests) != 1 ||
-					reply.Pending.Requests[0].Target != test.target {
-					t.Fatalf("expected a request for %s, found %+v", test.target, reply.Pending)
-				}
+				require.True(t, reply.Pending != nil && len(reply.Pending.Requests) == 1 &&
+					reply.Pending.Requests[0].Target == test.target,
+					"expected a request for %s, found %+v", test.target, reply.Pending)
 				if reply, err = Steps(test.services, "sap-client=1", options,
 					reply.Pending.State, []wit.Response{{Tag: reply.Pending.Requests[0].Tag, Status: test.status,
 						Body: []byte(test.body)}}); err != nil {
@@ -72,13 +68,9 @@ func TestSets(t *testing.T) {
 				}
 			}
 
-			if reply.Document == nil {
-				t.Fatalf("expected a result, found %+v", reply.Pending)
-			}
+			require.True(t, reply.Document != nil, "expected a result, found %+v", reply.Pending)
 			var got stepResult
-			if err := json.Unmarshal([]byte(*reply.Document), &got); err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, json.Unmarshal([]byte(*reply.Document), &got))
 			if got.OK != test.ok || got.Setting != test.setting || !strings.Contains(got.Message, test.message) {
 				t.Errorf("expected ok %t, setting %q and %q, found %+v", test.ok, test.setting, test.message, got)
 			}

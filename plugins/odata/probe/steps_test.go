@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -24,19 +24,13 @@ var services = []Service{
 
 func TestSteps(t *testing.T) {
 	reply, err := Steps(services, "", nil, nil, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	var got []string
-	if err := json.Unmarshal([]byte(*reply.Document), &got); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, json.Unmarshal([]byte(*reply.Document), &got))
 	want := []string{"service /sap/opu/odata/sap/A", "metadata /sap/opu/odata/sap/A", "csrf /sap/opu/odata/sap/A",
 		"entityset /sap/opu/odata/sap/A/S", "service /sap/opu/odata/sap/B", "metadata /sap/opu/odata/sap/B",
 		"entityset /sap/opu/odata/sap/B/S", "entityset /sap/opu/odata/sap/B/None", "catalogue"}
-	if d := cmp.Diff(want, got); d != "" {
-		t.Error(d)
-	}
+	assert.Equal(t, want, got)
 }
 
 func TestQueryOfSteps(t *testing.T) {
@@ -49,13 +43,10 @@ func TestQueryOfSteps(t *testing.T) {
 		"catalogue":                        Catalogues[0] + "/ServiceCollection?$top=1&$format=json&" + query,
 	} {
 		first, err := Steps(services, query, []wit.Setting{{Name: "step", Value: name}}, nil, nil)
-		if err != nil || first.Pending == nil {
-			t.Fatalf("%s: %+v, %v", name, first, err)
-		}
+		require.True(t, err == nil && first.Pending != nil, "%s: %+v, %v", name, first, err)
 		r := first.Pending.Requests[0]
-		if r.Target != want || (r.TokenPath != nil && *r.TokenPath != want) {
-			t.Errorf("%s: expected %s, found %+v", name, want, r)
-		}
+		assert.True(t, r.Target == want && (r.TokenPath == nil || *r.TokenPath == want),
+			"%s: expected %s, found %+v", name, want, r)
 	}
 }
 
@@ -122,22 +113,16 @@ func TestResponsesOfSteps(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			options := []wit.Setting{{Name: "step", Value: test.step}}
 			first, err := Steps(services, "", options, nil, nil)
-			if err != nil || first.Pending == nil || len(first.Pending.Requests) != 1 {
-				t.Fatalf("%+v, %v", first, err)
-			}
+			require.True(t, err == nil && first.Pending != nil && len(first.Pending.Requests) == 1,
+				"%+v, %v", first, err)
 			request := first.Pending.Requests[0]
-			if (request.TokenPath != nil) != strings.HasPrefix(test.step, "csrf") || request.Method != "GET" {
-				t.Errorf("unexpected request: %+v", request)
-			}
+			assert.True(t, (request.TokenPath != nil) == strings.HasPrefix(test.step, "csrf") &&
+				request.Method == "GET", "unexpected request: %+v", request)
 			response := wit.Response{Tag: request.Tag, Status: test.status, Body: []byte(test.body)}
 			reply, err := Steps(services, "", options, nil, []wit.Response{response})
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			var got stepResult
-			if err := json.Unmarshal([]byte(*reply.Document), &got); err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, json.Unmarshal([]byte(*reply.Document), &got))
 			if got.OK != test.ok || got.Setting != test.setting || !strings.Contains(got.Message, test.message) {
 				t.Errorf("expected ok %t, setting %q and %q, found %+v", test.ok, test.setting, test.message, got)
 			}

@@ -1,9 +1,10 @@
 package query
 
 import (
-	"slices"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 )
 
@@ -56,18 +57,15 @@ func TestContradicts(t *testing.T) {
 			continue
 		}
 		for _, text := range test.fits {
-			if compiled.contradicts(rowText{text: text, isNull: text == null}, false) {
-				t.Errorf("%v %s %s %s: contradicts %q", test.typ, test.option, test.low, test.high, text)
-			}
+			assert.True(t, !compiled.contradicts(rowText{text: text, isNull: text == null}, false),
+				"%v %s %s %s: contradicts %q", test.typ, test.option, test.low, test.high, text)
 		}
 		for _, text := range test.contradict {
 			actual := rowText{text: text, isNull: text == null}
-			if !compiled.contradicts(actual, false) {
-				t.Errorf("%v %s %s %s: does not contradict %q", test.typ, test.option, test.low, test.high, text)
-			}
-			if compiled.matches(actual) {
-				t.Errorf("%v %s %s %s: meets %q", test.typ, test.option, test.low, test.high, text)
-			}
+			assert.True(t, compiled.contradicts(actual, false),
+				"%v %s %s %s: does not contradict %q", test.typ, test.option, test.low, test.high, text)
+			assert.True(t, !compiled.matches(actual),
+				"%v %s %s %s: meets %q", test.typ, test.option, test.low, test.high, text)
 		}
 	}
 }
@@ -84,9 +82,7 @@ func TestItems(t *testing.T) {
 			"datetime'2024-01-02T00:00:00'"},
 		"1,,2": {"1", "", "2"},
 	} {
-		if found := splitList(list); !slices.Equal(found, want) {
-			t.Errorf("%s: expected %q, found %q", list, want, found)
-		}
+		assert.Equal(t, want, splitList(list), list)
 	}
 }
 
@@ -116,16 +112,13 @@ func FuzzCompile(f *testing.F) {
 		}
 		for _, option := range append(query.Options(), query.Filter("ID gt 1")) {
 			for i := range len(option) {
-				if c := option[i]; c <= ' ' || c >= 0x7f || c == '#' {
-					t.Fatalf("%q contains %q", option, c)
-				}
+				c := option[i]
+				require.True(t, c > ' ' && c < 0x7f && c != '#', "%q contains %q", option, c)
 			}
 		}
-		if _, err := model.ViewSchema(query.View, edm.Options{}); err != nil {
-			t.Error(err)
-		}
-		if _, err := query.RowChecker(model, edm.Options{}); err != nil {
-			t.Error(err)
-		}
+		_, err = model.ViewSchema(query.View, edm.Options{})
+		assert.NoError(t, err)
+		_, err = query.RowChecker(model, edm.Options{})
+		assert.NoError(t, err)
 	})
 }

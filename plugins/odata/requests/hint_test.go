@@ -3,10 +3,10 @@ package requests
 import (
 	"encoding/hex"
 	"hash/fnv"
-	"slices"
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/plugins/odata/entityset"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -36,9 +36,7 @@ func TestIdentity(t *testing.T) {
 			{Name: "RepeatabilityCreation", Value: test.creation}}
 		encoder := rowEncoder{set: &entityset.EntitySet{Path: test.path}, sourceRow: sourceRow{recordTopic: test.topic,
 			recordID: test.origin, row: &wit.Row{Timestamp: test.timestamp}}}
-		if found := encoder.appendIdentity(nil); !slices.Equal(headers, found) {
-			t.Errorf("%q: expected %v, found %v", test.hashed, headers, found)
-		}
+		assert.Equal(t, headers, encoder.appendIdentity(nil), test.hashed)
 	}
 }
 
@@ -47,8 +45,6 @@ func TestHints(t *testing.T) {
 		ETag: `W/"a alone b"`},
 		{NoBatch: true}, {NoIfMatch: true, NotFoundStatus: 404, StoppedBatches: 2, Step: "insert"},
 		{MaxBatchSize: 12, OwnChangeset: true}, {HasETag: true}, {Step: wit.HintUncertain}} {
-		if found := parseHint(hint.Text()); found != hint {
-			t.Errorf("%q: expected %+v, found %+v", hint.Text(), hint, found)
-		}
+		assert.Equal(t, hint, parseHint(hint.Text()), hint.Text())
 	}
 }

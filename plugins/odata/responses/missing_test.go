@@ -1,6 +1,10 @@
 package responses
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+)
 
 // The warning about rows without results contains how many of them are sent again, and how many are in doubt.
 func TestConsequencesOfMissingResults(t *testing.T) {
@@ -13,8 +17,6 @@ func TestConsequencesOfMissingResults(t *testing.T) {
 		"3 are sent again in smaller batches until the failing row is alone, " +
 			"2 must not be repeated and are in doubt": {repeatedCount: 3, inDoubtCount: 2, answersAll: true},
 	} {
-		if found := missing.consequences(); found != want {
-			t.Errorf("expected %q, found %q", want, found)
-		}
+		assert.Equal(t, want, missing.consequences())
 	}
 }

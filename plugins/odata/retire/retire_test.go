@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -23,9 +24,7 @@ func TestRetireWithRepeatedLink(t *testing.T) {
 			strings.Contains(f.Message, "found a link back to /s/SubscriptionCollection;") {
 			return
 		}
-		if err != nil || reply.Pending == nil {
-			t.Fatalf("expected a data error that names the link, found %v", err)
-		}
+		require.True(t, err == nil && reply.Pending != nil, "expected a data error that names the link, found %v", err)
 		state = reply.Pending.State
 		answers = nil
 		for _, r := range reply.Pending.Requests {

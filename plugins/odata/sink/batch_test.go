@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/entityset"
 	"github.com/culvert-project/culvert/wit"
@@ -74,9 +76,7 @@ func TestBatches(t *testing.T) {
 			host.tombstone("ProductID", int64(3))
 			want = slices.DeleteFunc(want, func(text string) bool { return strings.HasPrefix(text, "3:") })
 			host.run()
-			if host.taskError != nil {
-				t.Fatal(host.taskError)
-			}
+			require.NoError(t, host.taskError)
 			for i, found := range host.outcomes {
 				if isInvalid[i] == (found == outcomeWritten) || found == outcomeInDoubt {
 					t.Errorf("row %d: %s (%v)", i, found, host.reasons[i])
@@ -90,9 +90,7 @@ func TestBatches(t *testing.T) {
 				t.Errorf("expected at most %d batches, found %d", test.requests, batches)
 			}
 			for entity, writes := range service.Ledger().Writes {
-				if writes.Created != 1 {
-					t.Errorf("%s was created %d times", entity, writes.Created)
-				}
+				assert.True(t, writes.Created == 1, "%s was created %d times", entity, writes.Created)
 			}
 		})
 	}
@@ -138,9 +136,8 @@ func TestLearnsFromResponses(t *testing.T) {
 			}
 			refused := service.Ledger().Statuses[413]
 			requests(300)
-			if service.Ledger().Statuses[413] != refused {
-				t.Error("expected no body above the limit that earlier responses have shown")
-			}
+			assert.True(t, service.Ledger().Statuses[413] == refused,
+				"expected no body above the limit that earlier responses have shown")
 		})
 	}
 }
@@ -191,11 +188,11 @@ func TestEquivalentKeysShareOrderingKey(t *testing.T) {
 	}
 	for _, same := range [][]uint32{{0, 1, 2, 3}, {4, 5}} {
 		for i := 1; i < len(same); i++ {
-			if a, b := same[i-1], same[i]; keys[a] != keys[b] || delivery[a] >= delivery[b] {
-				t.Errorf(
-					"expected row %d after row %d in its sequence, found keys %d and %d, deliveries %d and %d",
-					b, a, keys[b], keys[a], delivery[b], delivery[a])
-			}
+			a := same[i-1]
+			b := same[i]
+			assert.True(t, keys[a] == keys[b] && delivery[a] < delivery[b],
+				"expected row %d after row %d in its sequence, found keys %d and %d, deliveries %d and %d", b, a,
+				keys[b], keys[a], delivery[b], delivery[a])
 		}
 	}
 }
@@ -210,9 +207,8 @@ func TestServiceThatStopsAtAFailure(t *testing.T) {
 	host.addProducts(100, 20, "x")
 	host.run()
 	host.expectAll(outcomeWritten)
-	if batches, _ := host.batches(); batches != 1 {
-		t.Errorf("expected one batch, found %d in %d requests", batches, len(host.requests))
-	}
+	batches, _ := host.batches()
+	assert.Equal(t, 1, batches, "batch: in", len(host.requests), "requests")
 }
 
 // After a rejected update the other operations of the stopped batch are sent in a batch again, a few times.
@@ -239,10 +235,9 @@ func TestUpdatesAfterFailedPart(t *testing.T) {
 			found[outcome]++
 		}
 		batches, singles := host.batches()
-		if found["not-found"] != test.bad || found[outcomeWritten] != 20 || batches != test.batches ||
-			singles != test.singles {
-			t.Errorf("%d invalid rows: found %v with %d batches and %d requests", test.bad, found, batches, singles)
-		}
+		assert.True(t, found["not-found"] == test.bad && found[outcomeWritten] == 20 && batches == test.batches &&
+			singles == test.singles,
+			"%d invalid rows: found %v with %d batches and %d requests", test.bad, found, batches, singles)
 	}
 }
 
@@ -273,18 +268,14 @@ func writeTruncated(t *testing.T, sink *harness, end int, mode string) (response
 		return response
 	}
 	host.run()
-	if host.taskError != nil {
-		t.Fatalf("%d bytes: %v", end, host.taskError)
-	}
+	require.NoError(t, host.taskError, end, "bytes")
 	for i, found := range host.outcomes {
 		if found != outcomeWritten && (found != outcomeInDoubt || mode == "upsert") {
 			t.Errorf("%s, %d bytes, row %d: %s (%v)", mode, end, i, found, host.reasons[i])
 		}
 	}
 	for entity, n := range service.Ledger().Writes {
-		if n.Created != 1 {
-			t.Errorf("%s, %d bytes: %s was created %d times", mode, end, entity, n.Created)
-		}
+		assert.True(t, n.Created == 1, "%s, %d bytes: %s was created %d times", mode, end, entity, n.Created)
 	}
 	return responseSize
 }
@@ -321,18 +312,13 @@ func TestBatchWithMissingPartsIsHalved(t *testing.T) {
 			host := run.host("ProductCopies")
 			host.addProducts(100, rows, "new")
 			host.run()
-			if host.taskError != nil {
-				t.Fatal(host.taskError)
-			}
+			require.NoError(t, host.taskError)
 			host.expectAll(outcomeWritten)
-			if len(host.requests) > test.requests {
-				t.Errorf("expected at most %d requests, found %d", test.requests, len(host.requests))
-			}
+			assert.AtMost(t, test.requests, len(host.requests), "requests")
 			for entity, n := range service.Ledger().Writes {
-				if n.Created != 1 || (isUpdate && n.Updated > test.writes) {
-					t.Errorf("%s: expected 1 insert and at most %d updates, found %d and %d", entity, test.writes,
-						n.Created, n.Updated)
-				}
+				assert.True(t, n.Created == 1 && (!isUpdate || n.Updated <= test.writes),
+					"%s: expected 1 insert and at most %d updates, found %d and %d", entity, test.writes, n.Created,
+					n.Updated)
 			}
 			if names := productsOf(service); len(names) != rows || slices.Contains(names, "old") {
 				t.Errorf("expected %d products, found %d: %s", rows, len(names), names)
@@ -491,16 +477,12 @@ func TestUnusualBatchResponses(t *testing.T) {
 			sent := 0
 			host.answer = func(*wit.Request) wit.Response {
 				sent++
-				if sent > 1 {
-					t.Error("expected no second request")
-				}
+				assert.True(t, sent <= 1, "expected no second request")
 				return wit.Response{Status: uint16(test.status), Body: []byte(test.body),
 					Headers: []wit.Header{{Name: "Content-Type", Value: test.kind}}}
 			}
 			host.run()
-			if found := strings.Join(host.outcomes, " "); found != test.want {
-				t.Errorf("expected %s, found %s (%v)", test.want, found, host.reasons)
-			}
+			assert.Equal(t, test.want, strings.Join(host.outcomes, " "), host.reasons)
 		})
 	}
 }
@@ -532,9 +514,7 @@ func TestChangesetResponsesByContentID(t *testing.T) {
 			}
 			host.answer = func(*wit.Request) wit.Response { return batchAnswer(changeset(parts...)) }
 			host.run()
-			if found := strings.Join(host.outcomes, " "); found != test.want {
-				t.Errorf("expected %s, found %s (%v)", test.want, found, host.reasons)
-			}
+			assert.Equal(t, test.want, strings.Join(host.outcomes, " "), host.reasons)
 		})
 	}
 }
@@ -583,12 +563,10 @@ func TestRetriableInserts(t *testing.T) {
 		if test.codes != "" {
 			settings = []string{"sap.odata.http.codes=" + test.codes}
 		}
-		if _, host := answerInserts(t, 2, test.part, settings...); host.outcomes[0] != outcomeWritten ||
-			host.outcomes[1] != test.want {
-			t.Errorf("%s, with codes %q: expected the second one to be %s, found %v (%v)", test.part, test.codes,
-				test.want,
-				host.outcomes, host.reasons)
-		}
+		_, host := answerInserts(t, 2, test.part, settings...)
+		assert.True(t, host.outcomes[0] == outcomeWritten && host.outcomes[1] == test.want,
+			"%s, with codes %q: expected the second one to be %s, found %v (%v)", test.part, test.codes, test.want,
+			host.outcomes, host.reasons)
 	}
 	for _, test := range []struct {
 		status string
@@ -637,9 +615,7 @@ func TestLateResponseToLargerBatch(t *testing.T) {
 		host.addProducts(0, rows, "x")
 		out, err := run.p.Encode(run.context, nil, []string{"ProductCopies"}, host.rows, slices.Clone(run.data), nil,
 			nil, nil)
-		if err != nil || len(out.Ready) == 0 {
-			t.Fatalf("expected a delivery, found %+v (%v)", out, err)
-		}
+		require.True(t, err == nil && len(out.Ready) != 0, "expected a delivery, found %+v (%v)", out, err)
 		return &out.Ready[0]
 	}
 	large := encodeRows(40)
@@ -663,10 +639,9 @@ func TestErrorMentionsInsertCheck(t *testing.T) {
 	for policy, isMentioned := range map[string]bool{"fail": true, "check": false} {
 		result, host := answerInserts(t, 3, errorPart("400 Bad Request"), "sap.odata.insert.uncertain="+policy)
 		rowResult := result.Results[2]
-		if rowResult.Rejected == nil || rowResult.Rejected.Kind != wit.ErrorTransient ||
-			strings.Contains(rowResult.Rejected.Message, "sap.odata.insert.uncertain = check") != isMentioned {
-			t.Errorf("%s: expected the third row to be in doubt, found %+v", policy, rowResult)
-		}
+		assert.True(t, rowResult.Rejected != nil && rowResult.Rejected.Kind == wit.ErrorTransient &&
+			strings.Contains(rowResult.Rejected.Message, "sap.odata.insert.uncertain = check") == isMentioned,
+			"%s: expected the third row to be in doubt, found %+v", policy, rowResult)
 		if isMentioned && host.outcomes[2] != outcomeInDoubt {
 			t.Errorf("expected the third row to stay in doubt, found %v", host.outcomes)
 		}

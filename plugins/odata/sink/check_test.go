@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
@@ -118,9 +120,8 @@ func rejectedSetting(t *testing.T, metadata string, settings ...string) (setting
 		return "", ""
 	}
 	failure := odataerror.As(err)
-	if failure.Kind != wit.ErrorConfig || failure.Setting == nil {
-		t.Fatalf("expected an error of a setting, found %+v", failure)
-	}
+	require.True(t, failure.Kind == wit.ErrorConfig && failure.Setting != nil,
+		"expected an error of a setting, found %+v", failure)
 	return *failure.Setting, failure.Message
 }
 
@@ -130,9 +131,7 @@ func TestSettingsRejectedByMetadata(t *testing.T) {
 	t.Parallel()
 	const key, kept = `<Property Name="ID" Type="Edm.String"`, `<EntitySet Name="Kept"`
 	numbered := strings.Replace(shop, key, key+` sap:creatable="false"`, 1)
-	if numbered == shop {
-		t.Fatal("the metadata do not contain the property")
-	}
+	require.True(t, numbered != shop, "the metadata do not contain the property")
 	several := strings.Replace(shop, kept, `<EntitySet Name="Items" EntityType="S.Item"/>`+kept, 1)
 	still := strings.Replace(shop, kept, `<EntitySet Name="Still" EntityType="S.Order" sap:updatable="false"/>`+kept, 1)
 	const uncertain, filter, entitySet = "sap.odata.insert.uncertain", "sap.odata.check.filter",
@@ -179,9 +178,8 @@ func TestSettingsRejectedByMetadata(t *testing.T) {
 		{still, append(set("00", "Fixed"), mode+"upsert"), entitySet, "creatable"},
 	} {
 		setting, wrong := rejectedSetting(t, test.metadata, append(set("00", "Orders"), test.settings...)...)
-		if setting != test.setting || !strings.Contains(wrong, test.wrong) {
-			t.Errorf("%v: expected %s: %q, found %s: %q", test.settings, test.setting, test.wrong, setting, wrong)
-		}
+		assert.True(t, setting == test.setting && strings.Contains(wrong, test.wrong),
+			"%v: expected %s: %q, found %s: %q", test.settings, test.setting, test.wrong, setting, wrong)
 	}
 }
 
@@ -192,9 +190,8 @@ func TestDeleteRecordsOfAnyColumn(t *testing.T) {
 		{Name: "CHANGE", Semantics: "change-mode"}}}
 	mode := source.ChangeMode()
 	extra := source.Extra()
-	if mode == nil || len(extra) != 1 {
-		t.Fatalf("expected the service's column and an additional one of the source, found %v and %v", mode, extra)
-	}
+	require.True(t, mode != nil && len(extra) == 1,
+		"expected the service's column and an additional one of the source, found %v and %v", mode, extra)
 	withMode := strings.Replace(shop, `<Property Name="Note"`,
 		`<Property Name="CHANGE" Type="Edm.String" sap:semantics="change-mode"/><Property Name="Note"`, 1)
 	dated := strings.Replace(withMode, `<Property Name="Note"`,

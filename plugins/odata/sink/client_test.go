@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/requests"
 	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
@@ -22,18 +24,14 @@ func TestClientInQuery(t *testing.T) {
 		inquiry, err := New("0.1.0").Open(sinkconfig.Component, settings, nil, nil)
 		noError(t, err)
 		want := gateway + "/$metadata" + []string{"", query}[i]
-		if found := inquiry.Pending.Requests[0].Target; found != want {
-			t.Errorf("expected %s, found %s", want, found)
-		}
+		assert.Equal(t, want, inquiry.Pending.Requests[0].Target)
 		run := open(t, odatatest.New(odatatest.Options{}), append(common, more)...)
 		rows := []wit.Row{{Value: run.withSchema(detail, detailOf(3, 4))},
 			{Key: run.withSchema(detailKey, connectdata.Struct{int32(4), int32(3)})},
 			{Key: run.withSchema(detailKey, connectdata.Struct{int32(4), int32(3)})}}
 		out, err := run.p.Encode(run.context, run.schemas, []string{"Order_DetailCopies"}, rows, run.data, nil, nil,
 			[]wit.Hint{{Row: 2, Text: requests.StepConfirm}})
-		if err != nil || len(out.Ready) != 3 {
-			t.Fatalf("expected three deliveries, found %+v (%v)", out, err)
-		}
+		require.True(t, err == nil && len(out.Ready) == 3, "expected three deliveries, found %+v (%v)", out, err)
 		deliveries[i] = out.Ready
 	}
 	for i := range deliveries[0] {
@@ -54,14 +52,12 @@ func TestClientInQueryOfABatch(t *testing.T) {
 	run := open(t, odatatest.New(odatatest.Options{}), config...)
 	rows := []wit.Row{{Value: run.withSchema(detail, detailOf(3, 4))}, {Value: run.withSchema(detail, detailOf(3, 5))}}
 	request := run.encoded(1, "Order_DetailCopies", rows...)[0].Request
-	if request.Target != gateway+"/$batch"+query || request.TokenPath == nil ||
-		*request.TokenPath != gateway+"/"+query {
-		t.Errorf("expected %s in both URLs, found %s and %v", query, request.Target, request.TokenPath)
-	}
+	assert.True(t, request.Target == gateway+"/$batch"+query && request.TokenPath != nil &&
+		*request.TokenPath == gateway+"/"+query,
+		"expected %s in both URLs, found %s and %v", query, request.Target, request.TokenPath)
 	body := string(request.Body)
-	if strings.Contains(body, "sap-client") || strings.Count(body, "\nPOST Order_DetailCopies HTTP") != 2 {
-		t.Errorf("expected the client in the batch's URL only, found %s", body)
-	}
+	assert.True(t, !strings.Contains(body, "sap-client") && strings.Count(body, "\nPOST Order_DetailCopies HTTP") == 2,
+		"expected the client in the batch's URL only, found %s", body)
 }
 
 func TestClientInQueryOfDoctor(t *testing.T) {
@@ -70,8 +66,7 @@ func TestClientInQueryOfDoctor(t *testing.T) {
 	reply, err := New("0.1.0").Run("doctor", []wit.Setting{{Name: "step", Value: "csrf " + gateway}}, config, nil, nil)
 	noError(t, err)
 	request := reply.Pending.Requests[0]
-	if want := gateway + "/?sap-client=100"; request.Target != want || request.TokenPath == nil ||
-		*request.TokenPath != want {
-		t.Errorf("expected %s for both, found %+v", want, request)
-	}
+	want := gateway + "/?sap-client=100"
+	assert.True(t, request.Target == want && request.TokenPath != nil && *request.TokenPath == want,
+		"expected %s for both, found %+v", want, request)
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
@@ -61,9 +62,8 @@ func TestDeepInsert(t *testing.T) {
 		{fields("ID", nil, "Count", nil, "Place", nil, "Items", nil, "Unknown", nil), `{"Place":null}`},
 	} {
 		result, requests := run.writeRow("Orders", wit.ValueSlice{}, run.schemaless(test.value))
-		if result.Written == nil || string(requests[0].Body) != test.body {
-			t.Errorf("expected %s, found %s (%+v)", test.body, requests[0].Body, result.Rejected)
-		}
+		assert.True(t, result.Written != nil && string(requests[0].Body) == test.body,
+			"expected %s, found %s (%+v)", test.body, requests[0].Body, result.Rejected)
 	}
 	subs := fields("Subs", connectdata.List{fields("N", true)})
 	for text, value := range map[string]connectdata.Map{
@@ -75,10 +75,9 @@ func TestDeepInsert(t *testing.T) {
 		"Note: expected Edm.String, found a map":                 fields("Note", fields()),
 		"the value: expected a struct of S.Order":                {{Key: int64(1), Value: "x"}},
 	} {
-		if result, _ := run.writeRow("Orders", wit.ValueSlice{}, run.schemaless(value)); result.Rejected == nil ||
-			!strings.HasPrefix(result.Rejected.Message, text) {
-			t.Errorf("expected %q, found %+v", text, result.Rejected)
-		}
+		result, _ := run.writeRow("Orders", wit.ValueSlice{}, run.schemaless(value))
+		assert.True(t, result.Rejected != nil && strings.HasPrefix(result.Rejected.Message, text),
+			"expected %q, found %+v", text, result.Rejected)
 	}
 }
 
@@ -89,9 +88,8 @@ func TestStructInSchemaless(t *testing.T) {
 	place := run.withSchema(nodes, connectdata.Struct{"Ulm"})
 	nested := connectdata.Nested{Schema: place.Schema, Bytes: run.data[place.Start : place.Start+place.Size]}
 	result, requests := run.writeRow("Orders", wit.ValueSlice{}, run.schemaless(fields("ID", "a", "Place", nested)))
-	if result.Written == nil || string(requests[0].Body) != `{"ID":"a","Place":{"City":"Ulm"}}` {
-		t.Errorf("found %+v %s", result.Rejected, requests[0].Body)
-	}
+	assert.True(t, result.Written != nil && string(requests[0].Body) == `{"ID":"a","Place":{"City":"Ulm"}}`,
+		"found %+v %s", result.Rejected, requests[0].Body)
 }
 
 func TestConfigurations(t *testing.T) {
@@ -131,9 +129,8 @@ func TestConfigurations(t *testing.T) {
 				message = e.Errors[0]
 			}
 		}
-		if setting != test.setting || !strings.HasPrefix(message, test.message) ||
-			(test.message == "") != (message == "") {
-			t.Errorf("%v: expected %s: %s, found %s: %s", test.settings, test.setting, test.message, setting, message)
-		}
+		assert.True(t, setting == test.setting && strings.HasPrefix(message, test.message) &&
+			(test.message == "") == (message == ""),
+			"%v: expected %s: %s, found %s: %s", test.settings, test.setting, test.message, setting, message)
 	}
 }

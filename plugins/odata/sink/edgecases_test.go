@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
@@ -46,9 +48,8 @@ func TestIgnoredRequestID(t *testing.T) {
 			t.Errorf("expected a message that the entity exists, found %+v", failure)
 		}
 	}
-	if n := service.Count("ProductCopies"); n != 2 || posts != 3 {
-		t.Errorf("expected 2 entities after 3 requests, found %d after %d", n, posts)
-	}
+	n := service.Count("ProductCopies")
+	assert.True(t, n == 2 && posts == 3, "expected 2 entities after 3 requests, found %d after %d", n, posts)
 }
 
 // The entity of a record in doubt has another value. If the service confirms RequestIDs, the insert is repeated.
@@ -96,9 +97,8 @@ func TestSchemalessDecimalInBase64(t *testing.T) {
 			[]wit.Row{{Value: run.schemaless(fields("A", int64(1), "B", "b", "Price", text))}}, run.data, nil, nil, nil)
 		noError(t, err)
 		const setting = "value.converter.decimal.format = NUMERIC"
-		if len(out.Rejected) != 1 || strings.Contains(out.Rejected[0].Error.Message, setting) != hasHint {
-			t.Errorf("%q: expected a rejection, with %q: %t, found %+v", text, setting, hasHint, out)
-		}
+		assert.True(t, len(out.Rejected) == 1 && strings.Contains(out.Rejected[0].Error.Message, setting) == hasHint,
+			"%q: expected a rejection, with %q: %t, found %+v", text, setting, hasHint, out)
 	}
 }
 
@@ -123,24 +123,20 @@ func TestPropertyOutsideTheContent(t *testing.T) {
 		noError(t, err)
 		opened, err := run.p.Open(sinkconfig.Component, settings, nil,
 			[]wit.Response{run.exchange(&inquiry.Pending.Requests[0])})
-		if (err != nil) != test.refused {
-			t.Fatalf("%+v: found %v", test, err)
-		}
+		require.True(t, (err != nil) == test.refused, "%+v: found %v", test, err)
 		if test.refused {
 			failure := odataerror.As(err)
-			if failure.Setting == nil || *failure.Setting != sinkconfig.NameRequestFormat ||
-				!strings.Contains(failure.Message, "Note") {
-				t.Errorf("expected the setting and the property to be named, found %+v", failure)
-			}
+			assert.True(t, failure.Setting != nil && *failure.Setting == sinkconfig.NameRequestFormat &&
+				strings.Contains(failure.Message, "Note"),
+				"expected the setting and the property to be named, found %+v", failure)
 			continue
 		}
 		run.context = opened.Ready.Context
 		row := wit.Row{Value: run.schemaless(fields("ID", "k", "Note", "n"))}
 		body := string(run.encoded(1, "Orders", row)[0].Request.Body)
-		if test.format == "atom" && (!strings.Contains(body, "<title>n</title>") ||
-			!strings.Contains(body, "<d:Note>n</d:Note>")) {
-			t.Errorf("expected the value in both places, found %s", body)
-		}
+		assert.True(t, test.format != "atom" ||
+			(strings.Contains(body, "<title>n</title>") && strings.Contains(body, "<d:Note>n</d:Note>")),
+			"expected the value in both places, found %s", body)
 	}
 }
 

@@ -5,9 +5,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/plugins/odata/batch"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/google/go-cmp/cmp"
 )
 
 // ETags are read with $select. If the service rejects the option or then returns no ETag, the entity is read as a
@@ -130,17 +133,14 @@ func TestETagsOfABatch(t *testing.T) {
 				return mergeResponse(request.Headers, tags, request.Target[len(request.Target)-3:len(request.Target)-2])
 			}
 			d, ok := batch.Parse(headerOfRequest(request, "Content-Type"), request.Body)
-			if !ok {
-				t.Fatalf("expected a batch, found %s", request.Body)
-			}
+			require.True(t, ok, "expected a batch, found %s", request.Body)
 			var parts []string
 			for i := range d.Parts {
 				m := &d.Parts[i].Messages[0]
 				line, isRead := strings.CutSuffix(m.Line, "?$select=ID HTTP/1.1")
 				line, _, _ = strings.Cut(line, " HTTP")
-				if isRead != (strings.HasPrefix(line, "GET") && len(host.requests) == 1) {
-					t.Errorf("request %d: expected $select in the first one only, found %s", len(host.requests), m.Line)
-				}
+				assert.True(t, isRead == (strings.HasPrefix(line, "GET") && len(host.requests) == 1),
+					"request %d: expected $select in the first one only, found %s", len(host.requests), m.Line)
 				id := line[len(line)-3 : len(line)-2]
 				answer := wit.Response{Status: 200, Headers: []wit.Header{{Name: "ETag", Value: tagText(tags[id])}}}
 				if strings.HasPrefix(line, "MERGE") {
@@ -163,10 +163,9 @@ func TestETagsOfABatch(t *testing.T) {
 			return batchAnswer(parts...)
 		}
 		host.run()
-		if diff := cmp.Diff([]string{outcomeWritten, test.second, outcomeWritten}, host.outcomes); diff != "" ||
-			host.taskError != nil {
-			t.Errorf("%s: (-expected +found)\n%s%v", test.conflict, diff, host.taskError)
-		}
+		diff := cmp.Diff([]string{outcomeWritten, test.second, outcomeWritten}, host.outcomes)
+		assert.True(t, diff == "" && host.taskError == nil,
+			"%s: (-expected +found)\n%s%v", test.conflict, diff, host.taskError)
 	}
 }
 

@@ -3,6 +3,8 @@ package sink
 import (
 	"strings"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
@@ -84,17 +86,14 @@ func (h *fakeHost) encode(rows []uint32, hints map[uint32]string) (out []sentDel
 		sent := sentDelivery{Delivery: ready}
 		for _, index := range ready.Rows {
 			sent.rows = append(sent.rows, rows[index])
-			if h.isInDoubt[rows[index]] && ready.Request.Method != "GET" {
-				h.t.Errorf("row %d is in doubt, but would be sent with %s %s", rows[index], ready.Request.Method,
-					ready.Request.Target)
-			}
+			assert.True(h.t, !h.isInDoubt[rows[index]] || ready.Request.Method == "GET",
+				"row %d is in doubt, but would be sent with %s %s", rows[index], ready.Request.Method,
+				ready.Request.Target)
 			seen++
 		}
 		out = append(out, sent)
 	}
-	if seen != len(rows) {
-		h.t.Fatalf("expected %d rows in the deliveries, found %d", len(rows), seen)
-	}
+	require.Equal(h.t, len(rows), seen, "rows in the deliveries")
 	return out
 }
 
@@ -125,9 +124,7 @@ func (h *fakeHost) run() {
 	}
 	queue := h.encode(rows, hints)
 	for steps := 0; len(queue) > 0 && h.taskError == nil; steps++ {
-		if steps > 100*n+100 {
-			h.t.Fatal("the rows are requested endlessly")
-		}
+		require.True(h.t, steps <= 100*n+100, "the rows are requested endlessly")
 		sent := queue[0]
 		queue = append(h.deliver(&sent), queue[1:]...)
 	}

@@ -6,9 +6,10 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/google/go-cmp/cmp"
 )
 
 // foldTest is a service that is written at random with faults, and what it must contain.
@@ -41,15 +42,11 @@ func TestFold(t *testing.T) {
 			host.answer = test.answers(host)
 			host.maxAttempts = 100
 			host.run()
-			if host.taskError != nil {
-				t.Fatalf("seed %d: %v", seed, host.taskError)
-			}
+			require.NoError(t, host.taskError, "seed", seed)
 			test.checkOutcomes(t, host, flush)
 			clear(test.isInvalid)
 		}
-		if diff := cmp.Diff(test.names, test.stored(service)); diff != "" {
-			t.Fatalf("seed %d\n%s", seed, diff)
-		}
+		require.Equal(t, test.names, test.stored(service), "seed", seed)
 	}
 }
 
@@ -88,9 +85,7 @@ func TestFoldOfUpserts(t *testing.T) {
 			}
 			host.maxAttempts = 100
 			host.run()
-			if host.taskError != nil {
-				t.Fatalf("seed %d: %v", seed, host.taskError)
-			}
+			require.NoError(t, host.taskError, "seed", seed)
 			test.checkOutcomes(t, host, flush)
 			clear(test.isInvalid)
 			if state, err := run.p.cache.Read(run.context); err == nil && state.SetCapabilities[0].InsertsFirst {
@@ -102,9 +97,7 @@ func TestFoldOfUpserts(t *testing.T) {
 			expectEqual(t, fmt.Sprintf("seed %d: inserts of %s", seed, entity), 1, writes.Created)
 		}
 	}
-	if insertedFirst < 10 {
-		t.Errorf("expected many flushes after which upserts begin with the insert, found %d", insertedFirst)
-	}
+	assert.AtLeast(t, 10, insertedFirst, "many flushes after which upserts begin with the insert")
 }
 
 // stored returns the names of the service's products by key.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	host "github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
@@ -40,9 +41,7 @@ func TestGuest(t *testing.T) {
 	service := odatatest.New(odatatest.Options{})
 	noError(t, binding.Current().Do(t.Context(),
 		func(instance *host.Instance) error { return writeBatch(t, instance, service, batch) }))
-	if n := service.Count("Order_DetailCopies"); n != rows {
-		t.Errorf("expected %d entities, found %d", rows, n)
-	}
+	assert.Equal(t, rows, service.Count("Order_DetailCopies"), "entities")
 	noError(t, binding.Current().Do(t.Context(),
 		func(instance *host.Instance) error { return writeLargeRecord(t, instance) }))
 }
@@ -70,24 +69,21 @@ func writeLargeRecord(t *testing.T, instance *host.Instance) error {
 	for _, delivery := range out.Ready {
 		result, err := instance.HandleResponse(t.Context(), context, delivery.State, delivery.Rows,
 			wit.Response{Status: 502})
-		if err != nil || len(result.Results) != len(delivery.Rows) {
-			t.Errorf("expected results of %d rows, found %+v (%v)", len(delivery.Rows), result, err)
-		}
+		assert.True(t, err == nil && len(result.Results) == len(delivery.Rows),
+			"expected results of %d rows, found %+v (%v)", len(delivery.Rows), result, err)
 		isComplete = isComplete || (delivery.Rows[0] == 1 && len(delivery.Rows) == 1 &&
 			bytes.Count(delivery.Request.Body, []byte("x")) >= size)
 	}
-	if len(out.Rejected) > 0 || !isComplete {
-		t.Errorf("expected the large record to be sent complete and alone, found %d deliveries, rejected %v",
-			len(out.Ready), out.Rejected)
-	}
+	assert.True(t, len(out.Rejected) == 0 && isComplete,
+		"expected the large record to be sent complete and alone, found %d deliveries, rejected %v", len(out.Ready),
+		out.Rejected)
 	small := &record.Batch{Registry: batch.Registry, Topics: batch.Topics, Rows: batch.Rows[:1],
 		Data: batch.Data[:batch.Rows[0].Value.Size]}
 	for range 3 { // memory that the large record used must not prevent it
 		origins.IDs = origins.IDs[:1]
 		out, err = instance.Encode(t.Context(), context, small, origins, nil)
-		if err != nil || len(out.Ready) != 1 {
-			t.Errorf("expected a small record to be sent after a large one, found %+v (%v)", out, err)
-		}
+		assert.True(t, err == nil && len(out.Ready) == 1,
+			"expected a small record to be sent after a large one, found %+v (%v)", out, err)
 	}
 	return nil
 }
@@ -154,8 +150,7 @@ func TestOmittedPropertiesAreLogged(t *testing.T) {
 					"sap.odata.operation.mode="+mode)...)
 			return err
 		}))
-		if strings.Count(log.String(), want+`"`) != 1 || strings.Count(log.String(), "level=WARN") != 1 {
-			t.Errorf("%s: expected one warning %q, found %s", mode, want, &log)
-		}
+		assert.True(t, strings.Count(log.String(), want+`"`) == 1 && strings.Count(log.String(), "level=WARN") == 1,
+			"%s: expected one warning %q, found %s", mode, want, &log)
 	}
 }

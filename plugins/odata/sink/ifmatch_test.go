@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
 	"github.com/culvert-project/culvert/wit"
@@ -46,10 +47,8 @@ func TestServicesThatRejectIfMatch(t *testing.T) {
 					request := &host.requests[i]
 					sent += strings.Count(requestText(request)+string(request.Body), "If-Match")
 				}
-				if wantsIfMatch != (sent > 0) {
-					t.Errorf("%s, %s, round %d: expected If-Match: %t, found it %d times", mode, batches, round,
-						wantsIfMatch, sent)
-				}
+				assert.True(t, wantsIfMatch == (sent > 0), "%s, %s, round %d: expected If-Match: %t, found it %d times",
+					mode, batches, round, wantsIfMatch, sent)
 			}
 			want := []string{"0:new", "1:new", "2:new", "3:new", "4:new", "5:new"}
 			if mode == "delete" {
@@ -137,9 +136,7 @@ func TestIfMatchRequiredByBatch(t *testing.T) {
 		}
 		host.run()
 		host.expectAll(outcomeWritten)
-		if found := strings.Join(sent, ", "); found != requests {
-			t.Errorf("round %d: expected %s, found %s", round, requests, found)
-		}
+		assert.Equal(t, requests, strings.Join(sent, ", "), "round", round)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -70,7 +71,5 @@ func TestRepeatability(t *testing.T) {
 		host.run()
 		host.expectAll(outcomeWritten)
 	}
-	if n := service.Count("Inbox"); n != 15 {
-		t.Errorf("expected 15 documents, found %d", n)
-	}
+	assert.Equal(t, 15, service.Count("Inbox"), "documents")
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/plugins/odata/requests"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -57,9 +58,8 @@ func TestServicesWithoutBatch(t *testing.T) {
 		if test.none {
 			wantSingle = 9
 		}
-		if batches != test.batches || singles != wantSingle {
-			t.Errorf("%s: found %d batches and %d requests of one row", test.answer, batches, singles)
-		}
+		assert.True(t, batches == test.batches && singles == wantSingle,
+			"%s: found %d batches and %d requests of one row", test.answer, batches, singles)
 	}
 }
 
@@ -176,8 +176,7 @@ func TestEarlyBatchesDoNotTurnBatchesOff(t *testing.T) {
 				deliveries[name[:1]] = encode()
 			}
 		}
-		if isBatch := strings.HasSuffix(encode().Request.Target, "/$batch"); isBatch != test.batches {
-			t.Errorf("%s: expected batches %t, found %t", test.name, test.batches, isBatch)
-		}
+		isBatch := strings.HasSuffix(encode().Request.Target, "/$batch")
+		assert.True(t, isBatch == test.batches, "%s: expected batches %t, found %t", test.name, test.batches, isBatch)
 	}
 }

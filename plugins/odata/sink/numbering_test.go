@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/encode"
 	"github.com/culvert-project/culvert/plugins/odata/entityset"
@@ -408,10 +409,8 @@ func TestMessageForRowsInDoubt(t *testing.T) {
 			}
 			host.run()
 			host.expectAll(outcomeInDoubt)
-			if !strings.Contains(host.reasons[0].Message, want) {
-				t.Errorf("%v, it numbers %t: expected %q, found %v", test.settings, isNumberingShown, want,
-					host.reasons[0])
-			}
+			assert.True(t, strings.Contains(host.reasons[0].Message, want),
+				"%v, it numbers %t: expected %q, found %v", test.settings, isNumberingShown, want, host.reasons[0])
 		}
 	}
 }
@@ -494,10 +493,9 @@ func TestServiceReplacesKeysInBatch(t *testing.T) {
 	deletion.tombstone("ID", "2")
 	deletion.run()
 	deletion.expectAll(wit.ErrorConfig.String())
-	if failure := deletion.reasons[0]; !strings.Contains(failure.Message,
-		"/Orders: the service replaces the keys of inserted entities") {
-		t.Errorf("expected a message about the service's keys, found %v", failure)
-	}
+	failure := deletion.reasons[0]
+	assert.True(t, strings.Contains(failure.Message, "/Orders: the service replaces the keys of inserted entities"),
+		"expected a message about the service's keys, found %v", failure)
 }
 
 // Records of one entity have one ordering key, however its key is spelled.
@@ -534,10 +532,9 @@ func TestSpellingsOfOneKey(t *testing.T) {
 			}
 			spellings[i] = encode.CanonicalPredicate(values, predicate)
 		}
-		if (spellings[0] == spellings[1]) != test.isSame {
-			t.Errorf("%s and %s: expected the same key %t, found %s and %s", test.first, test.second, test.isSame,
-				spellings[0], spellings[1])
-		}
+		assert.True(t, (spellings[0] == spellings[1]) == test.isSame,
+			"%s and %s: expected the same key %t, found %s and %s", test.first, test.second, test.isSame, spellings[0],
+			spellings[1])
 	}
 }
 

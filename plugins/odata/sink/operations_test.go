@@ -5,10 +5,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
-	"github.com/google/go-cmp/cmp"
 )
 
 // requestText returns a request as one line.
@@ -621,9 +623,7 @@ func TestAtom(t *testing.T) {
 		result, requests := run.writeRow("Orders", wit.ValueSlice{}, run.schemaless(test.value))
 		switch {
 		case test.want == "":
-			if result.Rejected == nil {
-				t.Error("expected a text that XML cannot contain to be rejected")
-			}
+			assert.True(t, result.Rejected != nil, "expected a text that XML cannot contain to be rejected")
 		case string(requests[0].Body) != test.want:
 			t.Errorf("expected %s\nfound %s", test.want, requests[0].Body)
 		}
@@ -648,7 +648,6 @@ func TestAtom(t *testing.T) {
 			delete(originals, key)
 		}
 	}
-	if diff := cmp.Diff(originals, copies); diff != "" || rejected > 0 {
-		t.Errorf("%d rejected\n%s", rejected, diff)
-	}
+	diff := cmp.Diff(originals, copies)
+	assert.True(t, diff == "" && rejected <= 0, "%d rejected\n%s", rejected, diff)
 }

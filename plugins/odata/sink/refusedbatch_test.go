@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
@@ -46,12 +47,9 @@ func TestBatchesAdaptToInvalidRows(t *testing.T) {
 			}
 		}
 	}
-	if ratio := float64(operations) / (rows - 1000); ratio > 1.6 {
-		t.Errorf("expected at most 1.6 operations a row, found %.2f", ratio)
-	}
-	if largest < perCall/8 {
-		t.Errorf("expected batches of all rows of an ordering key in the end, found %d operations", largest)
-	}
+	ratio := float64(operations) / (rows - 1000)
+	assert.True(t, ratio <= 1.6, "expected at most 1.6 operations a row, found %.2f", ratio)
+	assert.AtLeast(t, perCall/8, largest, "batches of all rows of an ordering key in the end: operations")
 	expectEqual(t, "entities", rows+20*perCall-invalid, service.Count("ProductCopies"))
 	for entity, writes := range service.Ledger().Writes {
 		expectEqual(t, entity, odatatest.Write{Created: 1}, writes)

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/requests"
 	"github.com/culvert-project/culvert/wit"
@@ -25,10 +26,8 @@ func checkResponses(t *testing.T, responses []deliveredResponse) {
 		state := run.deliveryState(test.operation, "/s/Gesperrte(1)")
 		response := wit.Response{Status: test.status, Body: []byte(test.body)}
 		result, err := run.p.HandleResponse(run.context, state, []uint32{4}, response)
-		if got := describe(t, result, err); got != test.want {
-			t.Errorf("operation %d, HTTP %d %s: expected %s, found %s", test.operation, test.status, test.body,
-				test.want, got)
-		}
+		got := describe(t, result, err)
+		assert.Equal(t, test.want, got, "operation", test.operation, "HTTP", test.status, test.body)
 	}
 }
 
@@ -202,9 +201,8 @@ func TestErrorNamesSettingForMessageCodes(t *testing.T) {
 			failure = result.Results[0].Retry.Error
 		}
 		isAdvised := strings.Contains(failure.Message, "sap.odata.http.codes")
-		if isAdvised != (test.advised != "") || !strings.Contains(failure.Message, test.advised) {
-			t.Errorf("%s: expected %q, found %q", test.body, test.advised, failure.Message)
-		}
+		assert.True(t, isAdvised == (test.advised != "") && strings.Contains(failure.Message, test.advised),
+			"%s: expected %q, found %q", test.body, test.advised, failure.Message)
 	}
 }
 
@@ -236,9 +234,8 @@ func TestOutdatedRequestIDIsWritten(t *testing.T) {
 	}
 	result, _ := answerInserts(t, 2, part("400 Bad Request", "Content-Type: application/json\r\n\r\n", outdated),
 		repeatInDoubt)
-	if result.Results[1].Written == nil {
-		t.Errorf("in a batch: expected it to be written, found %+v", result.Results[1])
-	}
+	assert.True(t, result.Results[1].Written != nil,
+		"in a batch: expected it to be written, found %+v", result.Results[1])
 }
 
 // A 412 for If-Match: * names the setting of the header.
@@ -249,8 +246,7 @@ func TestPreconditionFailureNamesSetting(t *testing.T) {
 			wit.Response{Status: 412, Body: []byte(denial("X/1", "no"))})
 		noError(t, err)
 		failure := result.Results[0].Rejected
-		if failure == nil || strings.Contains(failure.Message, "sap.odata.etag = use") != isNamed {
-			t.Errorf("%s: expected a rejection that names sap.odata.etag %t, found %v", setting, isNamed, failure)
-		}
+		assert.True(t, failure != nil && strings.Contains(failure.Message, "sap.odata.etag = use") == isNamed,
+			"%s: expected a rejection that names sap.odata.etag %t, found %v", setting, isNamed, failure)
 	}
 }

@@ -6,6 +6,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/capabilities"
 	"github.com/culvert-project/culvert/plugins/odata/odataerror"
@@ -13,7 +17,6 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/responses"
 	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/google/go-cmp/cmp"
 )
 
 // describeResponse returns the result of one response to an operation as describe formats it. The answer is a status, a
@@ -48,9 +51,7 @@ func TestRouterAnswersMetadata(t *testing.T) {
 	} {
 		_, err := New("0.1.0").Open(sinkconfig.Component, configuration(set("00", "Orders")...), nil,
 			[]wit.Response{scripted(t, answer)(&wit.Request{})})
-		if found := odataerror.As(err).Kind; found != want {
-			t.Errorf("%s: expected %s, found %s", answer, want, found)
-		}
+		assert.Equal(t, want, odataerror.As(err).Kind, answer)
 	}
 }
 
@@ -111,10 +112,8 @@ func TestNotFoundMustComeFromService(t *testing.T) {
 				requests.LookUp:            lookedUp,
 				requests.LookUpForUpsert:   lookedUp,
 			} {
-				if found := describeResponse(t, run, operation, "/s/Orders('1')", test.answer); found != want {
-					t.Errorf("%s, operation %d, %s: expected %s, found %s", test.setting, operation, test.answer, want,
-						found)
-				}
+				found := describeResponse(t, run, operation, "/s/Orders('1')", test.answer)
+				assert.Equal(t, want, found, test.setting, "operation", operation, test.answer)
 			}
 		}
 	}
@@ -122,13 +121,10 @@ func TestNotFoundMustComeFromService(t *testing.T) {
 	run := open(t, withoutVersion(service), append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=1")...)
 	out, err := run.p.HandleResponse(run.context, run.deliveryState(requests.Delete, "/s/Orders('1')"), []uint32{4},
 		wit.Response{Status: 204, Headers: []wit.Header{{Name: "DataServiceVersion", Value: "2.0"}}})
-	if err != nil || out.Context == nil {
-		t.Fatalf("expected a new context, found %+v (%v)", out, err)
-	}
+	require.True(t, err == nil && out.Context != nil, "expected a new context, found %+v (%v)", out, err)
 	run.context = *out.Context
-	if found := describeResponse(t, run, requests.Delete, "/s/Orders('1')", "404|"); found != "fault not-found" {
-		t.Errorf("expected the response not to count as the service's, found %s", found)
-	}
+	found := describeResponse(t, run, requests.Delete, "/s/Orders('1')", "404|")
+	assert.Equal(t, "fault not-found", found, "the response not to count as the service's")
 }
 
 // An HTML page with 4xx comes from a server in front of the service and fails the call. Otherwise it would reject all
@@ -164,9 +160,8 @@ func TestHTMLErrorsFailTheCall(t *testing.T) {
 				want = "refused transient"
 			}
 			found := describeResponse(t, run, operation, "/s/Orders('1')", answer)
-			if strings.TrimSuffix(found, " "+requests.StepInsert) != want {
-				t.Errorf("operation %d, %s: expected %s, found %s", operation, answer, want, found)
-			}
+			assert.True(t, strings.TrimSuffix(found, " "+requests.StepInsert) == want,
+				"operation %d, %s: expected %s, found %s", operation, answer, want, found)
 		}
 	}
 }
@@ -215,9 +210,7 @@ func TestSuccessMustComeFromService(t *testing.T) {
 			if operation == requests.Insert || operation == requests.UpsertInsert || operation == requests.Find {
 				target = path
 			}
-			if found := describeResponse(t, run, operation, target, answer); found != want {
-				t.Errorf("operation %d, %s: expected %s, found %s", operation, answer, want, found)
-			}
+			assert.Equal(t, want, describeResponse(t, run, operation, target, answer), "operation", operation, answer)
 		}
 	}
 	for _, answer := range []string{
@@ -238,25 +231,21 @@ func TestSuccessMustComeFromService(t *testing.T) {
 				strings.Contains(strings.ToLower(answer), "location") {
 				continue // the Location proves an insert only
 			}
-			if found := describeResponse(t, run, operation, path, answer); found != "written" {
-				t.Errorf("operation %d, %s: expected it to be written, found %s", operation, answer, found)
-			}
+			found := describeResponse(t, run, operation, path, answer)
+			assert.Equal(t, "written", found, "operation", operation, answer, "it to be")
 		}
 	}
 	for _, name := range []string{"RepeatabilityResult", "Repeatability-Result"} {
 		answer := "201 " + name + `: Rejected|{"d":{"OrderID":1}}`
-		if found := describeResponse(t, run, requests.Insert, path, answer); found != "refused transient" {
-			t.Errorf("%s: expected the insert to be in doubt, found %s", name, found)
-		}
+		found := describeResponse(t, run, requests.Insert, path, answer)
+		assert.Equal(t, "refused transient", found, name, "the insert to be in doubt")
 	}
 	// A request that is not repeatable is not repeated.
 	target := run.target(requests.Put, path+key)
 	target.Hint = requests.Hint{HasETag: true, ETag: `W/"1"`}
 	state := target.AppendState(requests.AppendStateHead(nil, 0, 0, 1, capabilities.Service{}), nil, true)
 	out, err := run.p.HandleResponse(run.context, state, []uint32{4}, wit.Response{Status: 200, Body: []byte("wait")})
-	if found := describe(t, out, err); found != "refused transient" {
-		t.Errorf("expected a rejection, found %s", found)
-	}
+	assert.Equal(t, "refused transient", describe(t, out, err), "a rejection")
 }
 
 // rejectedKeyCase is a row whose key a proxy may reject. Without a mode the row is deleted.
@@ -433,10 +422,9 @@ func TestInconclusiveStatusIsReported(t *testing.T) {
 			code, _ := strconv.Atoi(status)
 			results, err := responses.Handle(state, &requests.Delivery{Targets: []requests.Target{target}},
 				&wit.Response{Status: uint16(code)})
-			if err != nil || results[0].Written != nil || !namesStatus(results[0], status) ||
-				(results[0].Retry != nil) == operation.IsInsert() {
-				t.Errorf("operation %d: expected HTTP %s in an error, found %+v (%v)", operation, status, results, err)
-			}
+			assert.True(t, err == nil && results[0].Written == nil && namesStatus(results[0], status) &&
+				(results[0].Retry != nil) != operation.IsInsert(),
+				"operation %d: expected HTTP %s in an error, found %+v (%v)", operation, status, results, err)
 			batch := requests.Delivery{BatchBytes: 1, Parts: []int{2}, Targets: []requests.Target{target, target}}
 			batch.Targets[1].Predicate = "('2')"
 			answer := batchAnswer(changeset(part("204 No Content"), part(status+" Odd")))
@@ -562,10 +550,8 @@ func TestInsertInBatchAnsweredNotFound(t *testing.T) {
 		return wit.Response{Status: 404, Body: []byte(denial("X/1", "no such plant"))}
 	}
 	host.run()
-	if diff := cmp.Diff([]string{outcomeWritten, "data", outcomeWritten}, host.outcomes); diff != "" ||
-		host.taskError != nil {
-		t.Errorf("in a batch: (-expected +found)\n%s (%v)", diff, host.taskError)
-	}
+	diff := cmp.Diff([]string{outcomeWritten, "data", outcomeWritten}, host.outcomes)
+	assert.True(t, diff == "" && host.taskError == nil, "in a batch: (-expected +found)\n%s (%v)", diff, host.taskError)
 }
 
 // With key.from = value, each key property comes from the value, or else from the record's key. If both are needed they
@@ -637,8 +623,6 @@ func TestKeysFromValueAndRecord(t *testing.T) {
 		} else if host.reasons[0] != nil {
 			found = host.reasons[0].Message
 		}
-		if !strings.Contains(found, test.want) {
-			t.Errorf("%s: expected %s, found %s", test.name, test.want, found)
-		}
+		assert.True(t, strings.Contains(found, test.want), "%s: expected %s, found %s", test.name, test.want, found)
 	}
 }

@@ -11,13 +11,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/requests"
 	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
-	"github.com/google/go-cmp/cmp"
 )
 
 const gateway = "/sap/opu/odata/sap/NORTHWIND_SRV"
@@ -70,24 +71,18 @@ func northwind(more ...string) []string {
 func (h *harness) encoded(count int, topic string, rows ...wit.Row) []wit.Delivery {
 	h.t.Helper()
 	out, err := h.p.Encode(h.context, h.schemas, []string{topic}, rows, slices.Clone(h.data), nil, nil, nil)
-	if err != nil || len(out.Ready) != count {
-		h.t.Fatalf("expected %d deliveries, found %+v (%v)", count, out, err)
-	}
+	require.True(h.t, err == nil && len(out.Ready) == count, "expected %d deliveries, found %+v (%v)", count, out, err)
 	return out.Ready
 }
 
 func noError(t testing.TB, err error) {
 	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 }
 
 func expectEqual[T any](t *testing.T, subject string, expected, found T) {
 	t.Helper()
-	if diff := cmp.Diff(expected, found); diff != "" {
-		t.Errorf("%s (-expected +found)\n%s", subject, diff)
-	}
+	assert.Equal(t, expected, found, subject)
 }
 
 // open returns a harness whose sink is open, after the requests for the service's metadata.
@@ -234,9 +229,8 @@ func TestTombstonesAreIgnoredByDefault(t *testing.T) {
 	run := open(t, odatatest.New(odatatest.Options{}), set("00", "Order_DetailCopies")...)
 	key := run.withSchema(detailKey, connectdata.Struct{int32(1), int32(1)})
 	result, requests := run.writeRow("Order_DetailCopies", key, wit.ValueSlice{})
-	if result != (wit.RowResult{}) || len(requests) > 0 {
-		t.Errorf("expected the row to be ignored, found %+v and %d requests", result, len(requests))
-	}
+	assert.True(t, result == (wit.RowResult{}) && len(requests) == 0,
+		"expected the row to be ignored, found %+v and %d requests", result, len(requests))
 }
 
 func TestRejectedRows(t *testing.T) {
@@ -266,15 +260,13 @@ func TestRejectedRows(t *testing.T) {
 		},
 	} {
 		result, requests := run.writeRow("Order_DetailCopies", row.key, row.value)
-		if result.Rejected == nil || result.Rejected.Kind != wit.ErrorData ||
-			!strings.HasPrefix(result.Rejected.Message, message) || len(requests) > 0 {
-			t.Errorf("expected %q, found %+v and %d requests", message, result.Rejected, len(requests))
-		}
+		assert.True(t, result.Rejected != nil && result.Rejected.Kind == wit.ErrorData &&
+			strings.HasPrefix(result.Rejected.Message, message) && len(requests) == 0,
+			"expected %q, found %+v and %d requests", message, result.Rejected, len(requests))
 	}
 	result, _ := run.writeRow("other", wit.ValueSlice{}, run.schemaless(connectdata.Map{}))
-	if result.Rejected == nil || result.Rejected.Kind != wit.ErrorData {
-		t.Errorf("a topic that is not configured: expected an error of the record, found %+v", result)
-	}
+	assert.True(t, result.Rejected != nil && result.Rejected.Kind == wit.ErrorData,
+		"a topic that is not configured: expected an error of the record, found %+v", result)
 }
 
 // A lock whose status or message code is in http.codes fails the task after the attempts, so it loses no row: alone and
@@ -299,15 +291,11 @@ func TestLockWithConfiguredCodeRejectsNoRow(t *testing.T) {
 			result, err := run.p.HandleResponse(run.context, run.deliveryState(operation, "/s/Products(1)"), []uint32{4},
 				wit.Response{Status: test.status, Body: []byte(locked)})
 			found := describe(t, result, err)
-			if found != test.want {
-				t.Errorf("operation %d, HTTP %d with codes %s: expected %s, found %s", operation, test.status,
-					test.codes, test.want, found)
-			}
+			assert.Equal(t, test.want, found, "operation", operation, "HTTP", test.status, "with codes", test.codes)
 			isAdvised := result.Results[0].Retry != nil && strings.Contains(result.Results[0].Retry.Error.Message,
 				"sap.odata.http.codes")
-			if isAdvised != (test.want == "again conflict") {
-				t.Errorf("HTTP %d with codes %s: expected advice to set them %t", test.status, test.codes, !isAdvised)
-			}
+			assert.True(t, isAdvised == (test.want == "again conflict"),
+				"HTTP %d with codes %s: expected advice to set them %t", test.status, test.codes, !isAdvised)
 		}
 		lockedPart := part(fmt.Sprint(test.status, " Locked"), "Content-Type: application/json\r\n\r\n", locked)
 		result, _ := answerInserts(t, 2, lockedPart, "sap.odata.http.codes="+test.codes)
@@ -394,15 +382,13 @@ func TestOrderingKeys(t *testing.T) {
 		{Key: run.schemaless(fields("OrderID", int64(3), "ProductID", int64(5)))},
 	}
 	out := run.encoded(3, "Order_DetailCopies", rows...)
-	if out[0].OrderingKey != out[1].OrderingKey || out[1].OrderingKey == out[2].OrderingKey {
-		t.Errorf("expected ordering keys of two entities, found %d, %d, %d", out[0].OrderingKey, out[1].OrderingKey,
-			out[2].OrderingKey)
-	}
+	assert.True(t, out[0].OrderingKey == out[1].OrderingKey && out[1].OrderingKey != out[2].OrderingKey,
+		"expected ordering keys of two entities, found %d, %d, %d", out[0].OrderingKey, out[1].OrderingKey,
+		out[2].OrderingKey)
 	for _, delivery := range out {
-		if delivery.Request.TokenPath == nil || *delivery.Request.TokenPath != gateway+"/" ||
-			delivery.Request.Repeatable != (delivery.Request.Method == "DELETE") {
-			t.Errorf("%s: expected a token from %s/, and repeatable for DELETE only, found %v, %v",
-				delivery.Request.Method, gateway, delivery.Request.TokenPath, delivery.Request.Repeatable)
-		}
+		assert.True(t, delivery.Request.TokenPath != nil && *delivery.Request.TokenPath == gateway+"/" &&
+			delivery.Request.Repeatable == (delivery.Request.Method == "DELETE"),
+			"%s: expected a token from %s/, and repeatable for DELETE only, found %v, %v", delivery.Request.Method,
+			gateway, delivery.Request.TokenPath, delivery.Request.Repeatable)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
@@ -30,9 +32,7 @@ func TestEveryType(t *testing.T) {
 	}
 	originals := dump(service, "AllTypes")
 	copies := dump(service, "AllTypesCopies")
-	if len(originals) < 200 {
-		t.Fatalf("expected more rows, found %d", len(originals))
-	}
+	require.True(t, len(originals) >= 200, "expected more rows, found %d", len(originals))
 	expectEqual(t, "copies", originals, copies)
 }
 
@@ -106,19 +106,14 @@ func TestLogicalNamesInBodies(t *testing.T) {
 		result, requests := run.writeRow("AllTypesCopies", wit.ValueSlice{}, run.withSchema(nodes,
 			connectdata.Struct{int32(1), int64(60_000_000), test.nanos, test.stamp, int32(19753)}))
 		if test.want == nil {
-			if result.Rejected == nil || len(requests) > 0 {
-				t.Errorf("%s: expected %s and %d to be rejected, found %+v", test.format, test.stamp, test.nanos,
-					result)
-			}
+			assert.True(t, result.Rejected != nil && len(requests) == 0,
+				"%s: expected %s and %d to be rejected, found %+v", test.format, test.stamp, test.nanos, result)
 			continue
 		}
-		if result.Written == nil {
-			t.Fatalf("%s: %+v", test.format, result.Rejected)
-		}
+		require.True(t, result.Written != nil, "%s: %+v", test.format, result.Rejected)
 		for _, want := range test.want {
-			if body := string(requests[0].Body); !strings.Contains(body, want) {
-				t.Errorf("%s: expected %s in %s", test.format, want, body)
-			}
+			body := string(requests[0].Body)
+			assert.True(t, strings.Contains(body, want), "%s: expected %s in %s", test.format, want, body)
 		}
 	}
 }
@@ -132,9 +127,8 @@ func TestDecimalsWithoutASchema(t *testing.T) {
 	result, requests := run.writeRow("AllTypesCopies", wit.ValueSlice{}, run.schemaless(fields("ID", int64(1), "Amount",
 		decimal(123456789012345678, 4), "Precise", decimal(123456789012345678, 4), "Exact", decimal(123, -20))))
 	want := `{"ID":1,"Amount":"12345678901234.5678","Precise":12345678901234.5678,"Exact":"12300000000000000000000"}`
-	if result.Written == nil || string(requests[0].Body) != want {
-		t.Fatalf("expected %s, found %+v, %+v", want, result.Rejected, requests)
-	}
+	require.True(t, result.Written != nil && string(requests[0].Body) == want,
+		"expected %s, found %+v, %+v", want, result.Rejected, requests)
 	for field, value := range map[string]connectdata.Decimal{
 		"Amount":  decimal(123456789012345678, 5),
 		"Long":    decimal(5, 1),
@@ -144,8 +138,7 @@ func TestDecimalsWithoutASchema(t *testing.T) {
 	} {
 		row := run.schemaless(fields("ID", int64(2), field, value))
 		result, _ := run.writeRow("AllTypesCopies", wit.ValueSlice{}, row)
-		if result.Rejected == nil || !strings.Contains(result.Rejected.Message, field) {
-			t.Errorf("%s: expected a rejection, found %+v", field, result)
-		}
+		assert.True(t, result.Rejected != nil && strings.Contains(result.Rejected.Message, field),
+			"%s: expected a rejection, found %+v", field, result)
 	}
 }

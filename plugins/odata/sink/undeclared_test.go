@@ -132,9 +132,8 @@ func TestLearnedOutlivesMetadata(t *testing.T) {
 	state, err = run.p.cache.Read(run.context)
 	assert.NoError(t, err)
 	assert.Equal(t, 1000, state.ServiceCapabilities[0].MaxBatchBytes, "learned size")
-	if found := wit.KnownIn(run.context); found != learned || learned == "" {
-		t.Errorf("expected %q to be known, found %q", learned, found)
-	}
+	found := wit.KnownIn(run.context)
+	assert.True(t, found == learned && learned != "", "expected %q to be known, found %q", learned, found)
 }
 
 // If a set cannot be written any more, the task fails as it would at a start.

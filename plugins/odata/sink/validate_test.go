@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/config/configtest"
 	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
@@ -62,22 +64,16 @@ func TestValidationOfSettings(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			values := validate(t, service, test.settings)
 			i := slices.IndexFunc(values, func(v wit.ConfigValue) bool { return v.Key.Name == test.setting })
-			if i < 0 {
-				t.Fatalf("%v: %s is missing", test.settings, test.setting)
-			}
+			require.True(t, i >= 0, "%v: %s is missing", test.settings, test.setting)
 			value := values[i]
-			if value.Visible != test.visible {
-				t.Errorf("%v: %s: expected visible %v, found %v", test.settings, test.setting, test.visible,
-					value.Visible)
-			}
-			if test.want != "" && !slices.Contains(value.Recommended, test.want) {
-				t.Errorf("%v: %s: expected the recommended value %q, found %.200q", test.settings, test.setting,
-					test.want, value.Recommended)
-			}
+			assert.True(t, value.Visible == test.visible,
+				"%v: %s: expected visible %v, found %v", test.settings, test.setting, test.visible, value.Visible)
+			assert.True(t, test.want == "" || slices.Contains(value.Recommended, test.want),
+				"%v: %s: expected the recommended value %q, found %.200q", test.settings, test.setting, test.want,
+				value.Recommended)
 			errors := strings.Join(value.Errors, "\n")
-			if (errors == "") != (test.wrong == "") || !strings.HasPrefix(errors, test.wrong) {
-				t.Errorf("%v: %s: expected the error %q, found %q", test.settings, test.setting, test.wrong, errors)
-			}
+			assert.True(t, (errors == "") == (test.wrong == "") && strings.HasPrefix(errors, test.wrong),
+				"%v: %s: expected the error %q, found %q", test.settings, test.setting, test.wrong, errors)
 		})
 	}
 }

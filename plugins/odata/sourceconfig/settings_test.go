@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/plugins/odata/config/configtest"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -19,15 +21,12 @@ func TestNamesOfTheOriginal(t *testing.T) {
 func TestIncompleteLoadByBothNames(t *testing.T) {
 	for _, name := range []string{"sap.odata#00.incomplete.load", "sap.odata#00.unsound"} {
 		spec, ok := Table.Find(name)
-		if !ok || spec.Name != "sap.odata#00.incomplete.load" {
-			t.Fatalf("%s: found the setting %q", name, spec.Name)
-		}
+		require.True(t, ok && spec.Name == "sap.odata#00.incomplete.load", "%s: found the setting %q", name, spec.Name)
 		for value, fails := range map[string]bool{"reload": false, "fail": true} {
 			config := configtest.Source(append(configtest.Set("00", "Orders"), spec.Name+"="+value,
 				ExactlyOnce+"=enabled")...)
-			if sets := EntitySets(Table.Values(config)); len(sets) != 1 || sets[0].ExactlyOnce != fails {
-				t.Errorf("%s=%s: found %+v", name, value, sets)
-			}
+			sets := EntitySets(Table.Values(config))
+			assert.True(t, len(sets) == 1 && sets[0].ExactlyOnce == fails, "%s=%s: found %+v", name, value, sets)
 		}
 	}
 }
@@ -50,10 +49,9 @@ func checkConfigurations(t *testing.T, configurations []configuration) {
 				message = value.Errors[0]
 			}
 		}
-		if setting != test.setting || !strings.HasPrefix(message, test.message) ||
-			(test.message == "") != (message == "") {
-			t.Errorf("%v: expected %s: %s, found %s: %s", test.settings, test.setting, test.message, setting, message)
-		}
+		assert.True(t, setting == test.setting && strings.HasPrefix(message, test.message) &&
+			(test.message == "") == (message == ""),
+			"%v: expected %s: %s, found %s: %s", test.settings, test.setting, test.message, setting, message)
 	}
 }
 
@@ -195,9 +193,8 @@ func TestSubscriptionsAreChecked(t *testing.T) {
 func TestFirstErrorAfterValidSettings(t *testing.T) {
 	settings := configtest.Source(configtest.Set("00", "Orders")...)
 	for range 2 {
-		if failure := FirstError(settings); failure != nil {
-			t.Errorf("expected no error, found %v", failure)
-		}
+		failure := FirstError(settings)
+		assert.True(t, failure == nil, "expected no error, found %v", failure)
 	}
 	settings[slices.IndexFunc(settings, func(s wit.Setting) bool { return strings.HasSuffix(s.Name, ".topic") })].Value = ""
 	if failure := FirstError(settings); failure == nil || !strings.HasSuffix(*failure.Setting, ".topic") {

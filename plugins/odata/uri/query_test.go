@@ -1,6 +1,10 @@
 package uri
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+)
 
 func TestQueryOn(t *testing.T) {
 	const clientAndLanguage = Query("sap-client=100&sap-language=DE")
@@ -22,11 +26,7 @@ func TestQueryOn(t *testing.T) {
 		{clientAndLanguage, "/S/A?x-sap-client=200", "/S/A?x-sap-client=200&sap-client=100&sap-language=DE"},
 	} {
 		found := test.query.AppendTo(test.target)
-		if found != test.want {
-			t.Errorf("%q on %s: expected %s, found %s", test.query, test.target, test.want, found)
-		}
-		if second := test.query.AppendTo(found); second != found {
-			t.Errorf("%q twice on %s: expected %s, found %s", test.query, test.target, found, second)
-		}
+		assert.Equal(t, test.want, found, test.query, "on", test.target)
+		assert.Equal(t, found, test.query.AppendTo(found), test.query, "twice on", test.target)
 	}
 }

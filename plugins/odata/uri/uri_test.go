@@ -6,8 +6,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/plugins/odata/edm"
 )
 
 // A literal is parsed as it was written. Other ways to write it are accepted.
@@ -32,13 +35,10 @@ func TestLiterals(t *testing.T) {
 		{Literal{edm.Time, "PT12H34M56S"}, "time'PT12H34M56S'"},
 		{Literal{edm.Binary, "I6s="}, "X'23AB'"},
 	} {
-		if found := string(AppendLiteral(nil, test.literal)); found != test.text {
-			t.Errorf("%v: expected %s, found %s", test.literal, test.text, found)
-		}
+		assert.Equal(t, test.text, string(AppendLiteral(nil, test.literal)), test.literal)
 		parsed, err := ParseLiteral(test.text)
-		if err != nil || parsed != test.literal {
-			t.Errorf("%s: expected %v, found %v (%v)", test.text, test.literal, parsed, err)
-		}
+		assert.True(t, err == nil && parsed == test.literal,
+			"%s: expected %v, found %v (%v)", test.text, test.literal, parsed, err)
 	}
 	for text, expected := range map[string]Literal{
 		"binary'23ab'":                      {edm.Binary, "I6s="},
@@ -48,14 +48,12 @@ func TestLiterals(t *testing.T) {
 		"1m":                                {edm.Decimal, "1"},
 		"123456789012345678901234567890.5m": {edm.Decimal, "123456789012345678901234567890.5"},
 	} {
-		if found, err := ParseLiteral(text); err != nil || found != expected {
-			t.Errorf("%s: expected %v, found %v (%v)", text, expected, found, err)
-		}
+		found, err := ParseLiteral(text)
+		assert.True(t, err == nil && found == expected, "%s: expected %v, found %v (%v)", text, expected, found, err)
 	}
 	for _, text := range []string{"", "'a", "'a'b", "foo'a'", "X'2'", "X'zz'", "1x", "--1", "L", "1.5L", "null"} {
-		if found, err := ParseLiteral(text); err == nil {
-			t.Errorf("%q: expected an error, found %v", text, found)
-		}
+		found, err := ParseLiteral(text)
+		assert.True(t, err != nil, "%q: expected an error, found %v", text, found)
 	}
 }
 
@@ -71,25 +69,19 @@ func TestPredicates(t *testing.T) {
 		{"Set", "(A='x%3D1',B=datetime'2015-01-01T00%3A00%3A00')", []Key{{"A", Literal{edm.String, "x=1"}},
 			{"B", Literal{edm.DateTime, "2015-01-01T00:00:00"}}}},
 	} {
-		if found := string(AppendPredicate(nil, test.keys)); found != test.text {
-			t.Errorf("expected %s, found %s", test.text, found)
-		}
+		assert.Equal(t, test.text, string(AppendPredicate(nil, test.keys)))
 		for _, root := range []string{"", "/s/", "https://h:1/s(1)/", "https://h/S('x')/"} {
 			set, keys, err := ParsePredicate(root + test.set + test.text)
-			if err != nil || set != test.set || !cmp.Equal(keys, test.keys) {
-				t.Errorf("%s: expected %s %v, found %s %v (%v)", root+test.set+test.text, test.set, test.keys, set,
-					keys, err)
-			}
+			assert.True(t, err == nil && set == test.set && cmp.Equal(keys, test.keys),
+				"%s: expected %s %v, found %s %v (%v)", root+test.set+test.text, test.set, test.keys, set, keys, err)
 		}
 	}
 	set, keys, err := ParsePredicate("Set(ID = 'x')")
-	if err != nil || set != "Set" || keys[0].Name != "ID" || keys[0].Literal.Text != "x" {
-		t.Errorf("a named single key: found %s %v (%v)", set, keys, err)
-	}
+	assert.True(t, err == nil && set == "Set" && keys[0].Name == "ID" && keys[0].Literal.Text == "x",
+		"a named single key: found %s %v (%v)", set, keys, err)
 	for _, address := range []string{"", "Set", "Set()", "Set(1", "Set(1)/Items", "Set('a)", "Set(a b)"} {
-		if _, keys, err := ParsePredicate(address); err == nil {
-			t.Errorf("%q: expected an error, found %v", address, keys)
-		}
+		_, keys, err := ParsePredicate(address)
+		assert.True(t, err != nil, "%q: expected an error, found %v", address, keys)
 	}
 }
 
@@ -124,9 +116,8 @@ func TestLinks(t *testing.T) {
 		{httpsOrigin, "https://sap.example?x", "", "/?x"},
 	} {
 		found, err := test.origin.Resolve(test.link, test.base, requested)
-		if err != nil || found != test.target {
-			t.Errorf("%s on %s: expected %s, found %s (%v)", test.link, test.base, test.target, found, err)
-		}
+		assert.True(t, err == nil && found == test.target,
+			"%s on %s: expected %s, found %s (%v)", test.link, test.base, test.target, found, err)
 	}
 
 	// Other hosts, ports and schemes.
@@ -147,17 +138,15 @@ func TestLinks(t *testing.T) {
 	} {
 		found, err := test.origin.Resolve(test.link, test.base, requested)
 		var foreign *ForeignError
-		if !errors.As(err, &foreign) || !strings.Contains(err.Error(), "sap.odata.link.hosts") {
-			t.Errorf("%s: expected a foreign host, found %s (%v)", test.link, found, err)
-		}
+		assert.True(t, errors.As(err, &foreign) && strings.Contains(err.Error(), "sap.odata.link.hosts"),
+			"%s: expected a foreign host, found %s (%v)", test.link, found, err)
 	}
 
 	// Invalid links.
 	for _, link := range []string{"", "ftp://127.0.0.1/x", "mailto:x", "http://user@127.0.0.1:8080/x",
 		"http://127.0.0.1:x/", "http://:8080/"} {
-		if found, err := httpOrigin.Resolve(link, "", requested); err == nil {
-			t.Errorf("%q: expected an error, found %s", link, found)
-		}
+		found, err := httpOrigin.Resolve(link, "", requested)
+		assert.True(t, err != nil, "%q: expected an error, found %s", link, found)
 	}
 }
 
@@ -169,9 +158,7 @@ func FuzzResolve(f *testing.F) {
 			return
 		}
 		target, err := origin.Resolve(link, base, request)
-		if err == nil && strings.ContainsAny(target, " \r\n\t") {
-			t.Errorf("%q is not a valid target", target)
-		}
+		assert.True(t, err != nil || !strings.ContainsAny(target, " \r\n\t"), "%q is not a valid target", target)
 		ParsePredicate(link)
 	})
 }
@@ -190,9 +177,8 @@ func FuzzPredicate(f *testing.F) {
 		}
 		encoded := string(AppendPredicate(AppendEscaped(nil, set), keys))
 		decodedSet, decoded, err := ParsePredicate(encoded)
-		if err != nil || decodedSet != set || len(decoded) != len(keys) {
-			t.Fatalf("%q: %s: %q %v, %v", address, encoded, decodedSet, decoded, err)
-		}
+		require.True(t, err == nil && decodedSet == set && len(decoded) == len(keys),
+			"%q: %s: %q %v, %v", address, encoded, decodedSet, decoded, err)
 		for i := range keys {
 			if keys[i].Name != "" && (decoded[i].Name != keys[i].Name || decoded[i].Literal != keys[i].Literal) {
 				t.Errorf("%q: %s: expected the same key %d, found %v, was %v", address, encoded, i, decoded[i], keys[i])

@@ -5,6 +5,7 @@ import (
 	"math/big"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/value"
 	"github.com/culvert-project/culvert/wit/connectdata"
@@ -70,11 +71,9 @@ func TestLimits(t *testing.T) {
 			}
 			return c.Text
 		}
-		if found := result(value.ConvertChecked(&c.property, nil, c.value)); found != c.checked {
-			t.Errorf("%s of %v: expected %s, found %s", c.property.Type.Primitive, c.value, c.checked, found)
-		}
-		if found := result(value.ConvertLossy(&c.property, nil, c.value)); found != c.lossy {
-			t.Errorf("%s of %v, lossy: expected %s, found %s", c.property.Type.Primitive, c.value, c.lossy, found)
-		}
+		found := result(value.ConvertChecked(&c.property, nil, c.value))
+		assert.Equal(t, c.checked, found, c.property.Type.Primitive, "of", c.value)
+		found = result(value.ConvertLossy(&c.property, nil, c.value))
+		assert.Equal(t, c.lossy, found, c.property.Type.Primitive, "of", c.value, "lossy")
 	}
 }

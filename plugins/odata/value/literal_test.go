@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 )
@@ -105,9 +107,7 @@ func TestLiteral(t *testing.T) {
 		if err == nil {
 			found = string(uri.AppendLiteral(nil, literal))
 		}
-		if found != test.want {
-			t.Errorf("%v %q: expected %s, found %s (%v)", test.typ, test.text, test.want, found, err)
-		}
+		assert.Equal(t, test.want, found, test.typ, test.text, err)
 	}
 }
 
@@ -152,28 +152,23 @@ func FuzzLiteral(f *testing.F) {
 		}
 		literal, err := Literal(property(primitive), text)
 		if err != nil {
-			if primitive != edm.NotPrimitive && !strings.Contains(err.Error(), AcceptedForms(primitive)) {
-				t.Errorf("%v %q: %v", primitive, text, err)
-			}
+			assert.True(t, primitive == edm.NotPrimitive || strings.Contains(err.Error(), AcceptedForms(primitive)),
+				"%v %q: %v", primitive, text, err)
 			return
 		}
 		encoded := string(uri.AppendLiteral(nil, literal))
 		decoded, err := uri.ParseLiteral(encoded)
-		if err != nil {
-			t.Fatalf("%v %q: %s: %v", primitive, text, encoded, err)
-		}
+		require.NoError(t, err, primitive, text, encoded)
 		isSame := decoded.Text == literal.Text
 		if order, ok := Compare(primitive, literal.Text, decoded.Text); ok {
 			isSame = order == 0
 		}
-		if !isSame {
-			t.Errorf("%v %q: %s is parsed as %q, was %q", primitive, text, encoded, decoded.Text, literal.Text)
-		}
+		assert.True(t, isSame,
+			"%v %q: %s is parsed as %q, was %q", primitive, text, encoded, decoded.Text, literal.Text)
 		predicate := string(uri.AppendPredicate([]byte("/s/Set"), []uri.Key{{Name: "A", Literal: literal},
 			{Name: "B", Literal: uri.Literal{Type: edm.Int32, Text: "1"}}}))
 		set, keys, err := uri.ParsePredicate(predicate)
-		if err != nil || set != "Set" || len(keys) != 2 || keys[0].Name != "A" || keys[0].Literal.Text != decoded.Text {
-			t.Errorf("%v %q: %s: %s %v, %v", primitive, text, predicate, set, keys, err)
-		}
+		assert.True(t, err == nil && set == "Set" && len(keys) == 2 && keys[0].Name == "A" &&
+			keys[0].Literal.Text == decoded.Text, "%v %q: %s: %s %v, %v", primitive, text, predicate, set, keys, err)
 	})
 }

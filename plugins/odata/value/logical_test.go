@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -33,10 +34,9 @@ func checkLogicalValues(t *testing.T, values []logicalValue) {
 		} else if !strings.Contains(err.Error(), test.name) {
 			t.Errorf("%s %v for %v: expected the name in %q", test.name, test.value, test.typ, err)
 		}
-		if json != test.json || atom != test.atom {
-			t.Errorf("%s %v for %v: expected %s in JSON and %s in Atom, found %s and %s (%v)", test.name, test.value,
-				test.typ, test.json, test.atom, json, atom, err)
-		}
+		assert.True(t, json == test.json && atom == test.atom,
+			"%s %v for %v: expected %s in JSON and %s in Atom, found %s and %s (%v)", test.name, test.value, test.typ,
+			test.json, test.atom, json, atom, err)
 	}
 }
 

@@ -3,9 +3,9 @@ package value
 import (
 	"math"
 	"math/big"
-	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
@@ -39,9 +39,7 @@ func checkConversions(t *testing.T, conversions []conversion) {
 		if converted, err := Convert(property, test.node, test.value); err == nil && converted.Ticks == 0 {
 			json = string(converted.AppendJSON(nil))
 		}
-		if json != test.json {
-			t.Errorf("%v of %#v: expected %s, found %s", test.typ, test.value, test.json, json)
-		}
+		assert.True(t, json == test.json, "%v of %#v: expected %s, found %s", test.typ, test.value, test.json, json)
 	}
 }
 
@@ -234,9 +232,7 @@ func TestConversionErrorsNameTheForm(t *testing.T) {
 		{edm.Time, "noon", "such as 12:30:00 or PT12H30M00S"},
 	} {
 		_, err := Convert(&edm.Property{Type: edm.Type{Primitive: test.typ}, Scale: -1}, nil, test.value)
-		if err == nil || !strings.Contains(err.Error(), test.want) {
-			t.Errorf("%v of %s: expected %q, found %v", test.typ, test.value, test.want, err)
-		}
+		assert.Error(t, err, test.want, test.typ, "of", test.value)
 	}
 }
 
@@ -262,15 +258,11 @@ func TestMicros(t *testing.T) {
 	} {
 		converted, err := Convert(&edm.Property{Type: edm.Type{Primitive: test.typ}, Scale: -1}, micros, test.value)
 		if test.text == "" {
-			if err == nil {
-				t.Errorf("%v of %d: %q", test.typ, test.value, converted.Text)
-			}
+			assert.True(t, err != nil, "%v of %d: %q", test.typ, test.value, converted.Text)
 			continue
 		}
-		if err != nil || converted.Text != test.text || converted.Millis != test.millis ||
-			converted.Ticks != test.ticks {
-			t.Errorf("%v of %d: %+v, %v", test.typ, test.value, converted, err)
-		}
+		assert.True(t, err == nil && converted.Text == test.text && converted.Millis == test.millis &&
+			converted.Ticks == test.ticks, "%v of %d: %+v, %v", test.typ, test.value, converted, err)
 	}
 }
 
@@ -280,8 +272,7 @@ func TestTrailingZerosAreDropped(t *testing.T) {
 		expected string
 	}{{-1, "1.2000"}, {4, "1.2000"}, {2, "1.20"}, {1, "1.2"}, {0, "1.2"}} {
 		x, err := Convert(&edm.Property{Type: edm.Type{Primitive: edm.Decimal}, Scale: c.scale}, nil, "1.2000")
-		if err != nil || x.Text != c.expected {
-			t.Errorf("scale %d: expected %s, found %s (%v)", c.scale, c.expected, x.Text, err)
-		}
+		assert.True(t, err == nil && x.Text == c.expected,
+			"scale %d: expected %s, found %s (%v)", c.scale, c.expected, x.Text, err)
 	}
 }

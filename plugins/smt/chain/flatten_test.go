@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
@@ -27,13 +29,10 @@ func TestFlattenTakesDefaultsOfStructures(t *testing.T) {
 	in.add(t, nodes, connectdata.Struct{nil})
 	engine, context := newPrepared(t, wit.Stage{Component: ClassFlattenValue})
 	out, rowErrors := apply(t, engine, context, []wit.Schema{{ID: 1, Nodes: nodes}}, in)
-	if len(rowErrors) > 0 {
-		t.Fatalf("expected no error, found %v", rowErrors)
-	}
+	require.Len(t, 0, rowErrors, "error")
 	got := outcomes(t, engine, 1, out, nil)[0]
-	if want := (connectdata.Struct{nil, nil, nil}); !reflect.DeepEqual(got.Value, want) {
-		t.Errorf("expected %v, found %v", want, got.Value)
-	}
+	want := (connectdata.Struct{nil, nil, nil})
+	assert.True(t, reflect.DeepEqual(got.Value, want), "expected %v, found %v", want, got.Value)
 	five := connectdata.AppendNumber(nil, 5)
 	if n := got.ValNodes; !n[1].Optional || string(*n[1].DefaultValue) != string(five) || n[2].DefaultValue != nil ||
 		string(*n[3].DefaultValue) != string(connectdata.AppendString(nil, "own")) {
@@ -51,9 +50,8 @@ func TestFlattenBoundsNames(t *testing.T) {
 	in.add(t, nil, connectdata.Map{{Key: strings.Repeat("x", 200_000), Value: nested}})
 	engine, context := newPrepared(t, wit.Stage{Component: ClassFlattenValue})
 	_, rowErrors := apply(t, engine, context, nil, in)
-	if len(rowErrors) != 1 || !strings.Contains(rowErrors[0].Error.Message, "16 MiB") {
-		t.Errorf("expected a row that fails because of its names, found %v", rowErrors)
-	}
+	assert.True(t, len(rowErrors) == 1 && strings.Contains(rowErrors[0].Error.Message, "16 MiB"),
+		"expected a row that fails because of its names, found %v", rowErrors)
 }
 
 // Decimals without schema keep their digits, unlike Kafka Connect's doubles.
@@ -65,17 +63,13 @@ func TestDecimalsWithoutASchema(t *testing.T) {
 	engine, context := newPrepared(t, wit.Stage{Component: ClassFlattenValue},
 		stageOf(ClassCastValue, "spec", "a.c:float64,a.d:string"))
 	out, rowErrors := apply(t, engine, context, nil, in)
-	if len(rowErrors) > 0 {
-		t.Fatalf("expected no error, found %v", rowErrors)
-	}
+	require.Len(t, 0, rowErrors, "error")
 	for _, entry := range outcomes(t, engine, 1, out, nil)[0].Value.(connectdata.Map) {
 		want := map[any]string{
 			"a.b": "{2 1234567890123456789}",
 			"a.c": "1.2345678901234568e16",
 			"a.d": "12345678901234567.89",
 		}[entry.Key]
-		if got := strings.ReplaceAll(fmt.Sprint(entry.Value), "+", ""); got != want {
-			t.Errorf("%v: expected %s, found %s", entry.Key, want, got)
-		}
+		assert.Equal(t, want, strings.ReplaceAll(fmt.Sprint(entry.Value), "+", ""), entry.Key)
 	}
 }

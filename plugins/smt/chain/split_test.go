@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
@@ -20,11 +21,10 @@ func TestSplitsAreBounded(t *testing.T) {
 	}
 	out, err := engine.Apply(context, nil, []string{"t"}, call.rows, call.data)
 	noError(t, err)
-	if len(out.Errors) != 1 || out.Errors[0].RowIndex != 1 ||
-		!strings.Contains(out.Errors[0].Error.Message, "more than") || len(out.Rows) != 2000 || out.Consumed != 3 {
-		t.Fatalf("expected 2000 rows of 3 and an error of the second, found %d of %d, %v", len(out.Rows), out.Consumed,
-			out.Errors)
-	}
+	require.True(t, len(out.Errors) == 1 && out.Errors[0].RowIndex == 1 &&
+		strings.Contains(out.Errors[0].Error.Message, "more than") && len(out.Rows) == 2000 && out.Consumed == 3,
+		"expected 2000 rows of 3 and an error of the second, found %d of %d, %v", len(out.Rows), out.Consumed,
+		out.Errors)
 	for i, row := range out.Rows {
 		value, _, err := connectdata.ReadSchemaless(out.Data[row.Value.Start : row.Value.Start+row.Value.Size])
 		noError(t, err)
@@ -33,9 +33,8 @@ func TestSplitsAreBounded(t *testing.T) {
 		if i >= 1000 {
 			text = "y"
 		}
-		if m := value.(connectdata.Map); m[0].Value != want || m[1].Value != text || row.RowIndex != uint32(i/1000*2) {
-			t.Fatalf("row %d: expected %d and %q of row %d, found %v of row %d", i, want, text, i/1000*2, value,
-				row.RowIndex)
-		}
+		m := value.(connectdata.Map)
+		require.True(t, m[0].Value == want && m[1].Value == text && row.RowIndex == uint32(i/1000*2),
+			"row %d: expected %d and %q of row %d, found %v of row %d", i, want, text, i/1000*2, value, row.RowIndex)
 	}
 }

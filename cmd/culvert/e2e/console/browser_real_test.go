@@ -16,6 +16,8 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
@@ -63,9 +65,7 @@ func testPages(t *testing.T, worker *e2etest.Worker, b *Browser) {
 					.map(e => e.outerHTML.slice(0, 120)).join("\n")`); small != "" {
 					t.Errorf("%s: expected at least 24 pixels, found less for %s", what, small)
 				}
-				if overlapping := Eval[string](tab, overlaps); overlapping != "" {
-					t.Errorf("%s: expected no overlap, found %s", what, overlapping)
-				}
+				assert.Equal(t, "", Eval[string](tab, overlaps), what, "no overlap")
 				fileName := strings.NewReplacer("?", "-", "=", "-", "&", "-").Replace(page)
 				tab.Screenshot(fmt.Sprintf("%02d-%s-%s-%d", i, fileName, theme, width))
 			}
@@ -86,9 +86,8 @@ func testPages(t *testing.T, worker *e2etest.Worker, b *Browser) {
 		t.Errorf("expected an equal page after %d requests, found another", len(tab.Requests())-requestsBefore)
 	}
 	tab.Load(worker.URL + "/console/plugins")
-	if third := tab.Screenshot("equal-3"); !bytes.Equal(first, third) {
-		t.Error("expected an equal page when it is loaded again, found another")
-	}
+	third := tab.Screenshot("equal-3")
+	assert.True(t, bytes.Equal(first, third), "expected an equal page when it is loaded again, found another")
 	worker.Steer("orders", "resume")
 	worker.Steer("back", "resume")
 	tab.CheckQuiet(hostPort(worker))
@@ -142,9 +141,7 @@ func TestRealFromNothingByKeyboard(t *testing.T) {
 	tab.Await("fields", `document.querySelector('[name="f.name"]')`)
 	problems := Eval[string](tab.Tab,
 		`[...document.querySelectorAll(".problem")].map(p => p.textContent.trim()).join("")`)
-	if problems != "" {
-		t.Errorf("expected no errors in a new form, found %s", problems)
-	}
+	assert.Equal(t, "", problems, "no errors in a new form")
 	tab.typeField("name", "orders")
 	tab.typeField("sap.odata.host.protocol", "http")
 	tab.typeField("sap.odata.host.address", hostname)
@@ -154,9 +151,7 @@ func TestRealFromNothingByKeyboard(t *testing.T) {
 	tab.leaveField()
 	tab.Await("the text to follow", `document.getElementById("text").value.includes("sap.odata.host.port=`+port+`")`)
 	html := Eval[string](tab.Tab, `document.documentElement.outerHTML + document.getElementById("text").value`)
-	if strings.Contains(html, "s3cret-typed") {
-		t.Error("expected no password in the page, found it")
-	}
+	assert.True(t, !strings.Contains(html, "s3cret-typed"), "expected no password in the page, found it")
 	tab.TabTo(`button[value="check"]`)
 	Eval[bool](tab.Tab, `scrollTo(0, document.body.scrollHeight), true`)
 	tab.Press(kb.Enter)
@@ -192,10 +187,9 @@ func TestRealFromNothingByKeyboard(t *testing.T) {
 	worker.Await("orders", "runs", e2etest.IsRunning)
 	worker.AwaitStderr("extraction finished: 40 rows")
 	tab.Await("its rows", `document.getElementById("fragment-tasks").innerText.includes("40")`)
-	if got := worker.Config("orders"); got["sap.odata.user.pwd"] != "s3cret-typed" ||
-		got["sap.odata#00.topic"] != "sold" {
-		t.Errorf("expected what was typed, found %v", got)
-	}
+	got := worker.Config("orders")
+	assert.True(t, got["sap.odata.user.pwd"] == "s3cret-typed" && got["sap.odata#00.topic"] == "sold",
+		"expected what was typed, found %v", got)
 	e2etest.MustNotContain(t, "the log", worker.Stderr.String(), "s3cret-typed")
 	tab.CheckQuiet(hostPort(worker))
 }
@@ -261,7 +255,7 @@ func testFailureIsRepaired(t *testing.T, worker *e2etest.Worker, b *Browser) {
 	// The failure comes from outside: a file was replaced.
 	tab.Load(worker.URL + "/console/?state=failed")
 	content, err := os.ReadFile(filepath.Join(worker.Dir, "conf/bad.properties"))
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	worker.ReplaceFile("conf/bad.properties", strings.Split(strings.ReplaceAll(string(content), "Customers",
 		"NoSuchSet"), "\n")...)
 	waited := tab.Await("the new cause", `document.body.innerText.includes("NoSuchSet")`)

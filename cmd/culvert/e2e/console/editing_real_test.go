@@ -9,6 +9,7 @@ import (
 
 	"github.com/chromedp/chromedp/kb"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
@@ -104,9 +105,7 @@ func testApplyReplacesReview(t *testing.T, worker *e2etest.Worker, b *Browser) {
 	tab.Click(`.steps a[href="#step-sets"]`)
 	tab.Type(topic, "anywhere")
 	awaitPrimary("review", "apply")
-	if got := worker.Config("orders")["sap.odata#00.topic"]; got != "Orders" {
-		t.Errorf("expected an unchanged topic, found %s", got)
-	}
+	assert.Equal(t, "Orders", worker.Config("orders")["sap.odata#00.topic"], "an unchanged topic")
 	tab.CheckQuiet(hostPort(worker))
 }
 
@@ -164,22 +163,18 @@ func testWithoutScripts(t *testing.T, worker *e2etest.Worker, b *Browser) {
 	tab.Type(password, "typed-once")
 	tab.Click(`button[value="review"]`)
 	tab.AwaitText("Effect of this change", "sold", "Type each of these again")
-	if strings.Contains(Eval[string](tab, "document.documentElement.outerHTML"), "typed-once") {
-		t.Error("expected no password in the page, found it")
-	}
+	assert.True(t, !strings.Contains(Eval[string](tab, "document.documentElement.outerHTML"), "typed-once"),
+		"expected no password in the page, found it")
 	tab.Click(`.steps a[href="#step-service"]`)
 	tab.Type(password, "typed-once")
 	tab.Click(`.steps a[href="#step-review"]`)
 	tab.Click(`button[value="apply"]`)
 	tab.Await("the connector's page", isOnConnectorPage)
-	if got := worker.Config("orders"); got["sap.odata#00.topic"] != "sold" ||
-		got["sap.odata.user.pwd"] != "typed-once" {
-		t.Errorf("expected what was typed, found %v", got)
-	}
+	got := worker.Config("orders")
+	assert.True(t, got["sap.odata#00.topic"] == "sold" && got["sap.odata.user.pwd"] == "typed-once",
+		"expected what was typed, found %v", got)
 	for _, r := range tab.Requests() {
-		if strings.Contains(r, "fragments=") {
-			t.Errorf("expected no request of a script, found %s", r)
-		}
+		assert.NotContains(t, r, "fragments=", "request of a script")
 	}
 	tab.CheckQuiet(hostPort(worker))
 }

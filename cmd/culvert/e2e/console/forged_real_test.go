@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
@@ -70,13 +72,13 @@ func TestRealForgedRequests(t *testing.T) {
 	worker := p.StartWorker("conf", "rest.allowed.hosts=console.test")
 	worker.AwaitStderr("extraction finished: 5 rows")
 	_, port, err := net.SplitHostPort(hostPort(worker))
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	evil := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		io.WriteString(w, strings.ReplaceAll(attackPage, "TARGET", r.URL.Query().Get("target")))
 	}))
 	_, evilPort, err := net.SplitHostPort(evil)
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	b := NewBrowser(t)
 	checkUnchanged := func(what string) {
 		t.Helper()
@@ -91,9 +93,7 @@ func TestRealForgedRequests(t *testing.T) {
 			tab := b.Open(nil)
 			tab.Load("http://" + from + ":" + evilPort + "/?target=" + target)
 			statuses := Eval[string](tab, "attempt()")
-			if statuses != "0 -1 -1 0 -1 -1 0 -1" {
-				t.Errorf("%s: expected other responses of fetch, found %s", what, statuses)
-			}
+			assert.Equal(t, "0 -1 -1 0 -1 -1 0 -1", statuses, what, "other responses of fetch")
 			worker.Eventually("the three forms to be sent", func() bool {
 				return strings.Count(strings.Join(tab.Requests(), "\n")+"\n", "POST "+target+"/console/act\n") == 3
 			})
@@ -108,9 +108,7 @@ func TestRealForgedRequests(t *testing.T) {
 				"POST " + target + "/connectors",
 				"GET " + target + "/console/?a=frame",
 			} {
-				if !strings.Contains(sent, forged) {
-					t.Errorf("%s: expected the browser to send %s", what, forged)
-				}
+				assert.True(t, strings.Contains(sent, forged), "%s: expected the browser to send %s", what, forged)
 			}
 			checkUnchanged(what)
 		}
@@ -125,9 +123,8 @@ func TestRealForgedRequests(t *testing.T) {
 		`"/connectors/orders/config"`,
 		`"/console/form?name=orders"`,
 	} {
-		if status := Eval[int](tab, "fetch("+request+").then(a => a.status)"); status != 403 {
-			t.Errorf("by another name %s: expected status 403, found %d", request, status)
-		}
+		status := Eval[int](tab, "fetch("+request+").then(a => a.status)")
+		assert.Equal(t, 403, status, "by another name", request, "status")
 	}
 	checkUnchanged("another name")
 	for _, name := range []string{"127.0.0.1", "console.test"} {

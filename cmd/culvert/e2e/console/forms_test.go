@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
@@ -27,7 +29,7 @@ func TestFormsTakeNoMoreRoomThanBodies(t *testing.T) {
 	partOfForm := "text=" + strings.Repeat("x", formBytes-16)
 	for range connections {
 		c, err := net.Dial("tcp", address)
-		e2etest.NoError(t, err)
+		require.NoError(t, err)
 		defer c.Close()
 		open = append(open, c)
 		go func() {
@@ -76,9 +78,8 @@ func TestFormsTakeNoMoreRoomThanBodies(t *testing.T) {
 		}
 		return counts[http.StatusOK] > 0 || t.Failed()
 	})
-	if counts[http.StatusServiceUnavailable] == 0 {
-		t.Errorf("expected some forms to be rejected with 503, found these numbers by status: %v", counts)
-	}
+	assert.True(t, counts[http.StatusServiceUnavailable] != 0,
+		"expected some forms to be rejected with 503, found these numbers by status: %v", counts)
 	if a, page := post(t, worker.URL+"/console/form", url.Values{"text": {"a=b"}}, nil); a.StatusCode != http.StatusOK {
 		t.Errorf("expected a form that comes later to be answered, found %d %.500s", a.StatusCode, page)
 	}

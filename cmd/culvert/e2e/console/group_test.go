@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
@@ -52,9 +54,7 @@ func TestConsoleOfAGroup(t *testing.T) {
 		for _, name := range []string{"one", "two"} {
 			a, html := post(t, w.URL+"/console/records", url.Values{"step": {"sample"}, "name": {name}, "rows": {"2"}},
 				nil)
-			if a.StatusCode != 303 {
-				t.Fatalf("a sample of %s: expected status 303, found %d\n%s", name, a.StatusCode, html)
-			}
+			require.Equal(t, 303, a.StatusCode, "a sample of", name, "status", html)
 			page := w.URL + "/console/" + a.Header.Get("Location")
 			w.Eventually("two rows of "+name, func() bool {
 				_, html := get(t, page, nil)
@@ -65,9 +65,8 @@ func TestConsoleOfAGroup(t *testing.T) {
 	checkNewerChangeIsNotOverwritten(t, first, second)
 	for _, w := range []*e2etest.Worker{first, second} {
 		a, html := post(t, w.URL+"/console/act", url.Values{"do": {"pause"}, "name": {"one", "two"}}, nil)
-		if a.StatusCode != 200 || strings.Contains(html, "✕") {
-			t.Errorf("pause: expected status 200 without errors, found %d\n%s", a.StatusCode, html)
-		}
+		assert.True(t, a.StatusCode == 200 && !strings.Contains(html, "✕"),
+			"pause: expected status 200 without errors, found %d\n%s", a.StatusCode, html)
 		for _, name := range []string{"one", "two"} {
 			w.Await(name, "is paused", func(s connect.Status) bool { return s.Connector.State == connect.Paused })
 		}
@@ -86,13 +85,11 @@ func checkNewerChangeIsNotOverwritten(t *testing.T, first, second *e2etest.Worke
 	if v := mine.Get("version"); v == "" || v != yours.Get("version") {
 		t.Fatalf("expected equal versions, found %q and %q", v, yours.Get("version"))
 	}
-	if a, html := post(t, second.URL+"/console/form", yours, nil); a.StatusCode != 303 {
-		t.Fatalf("the second worker's form: expected status 303, found %d\n%s", a.StatusCode, html)
-	}
-	if a, html := post(t, first.URL+"/console/form", mine, nil); a.StatusCode != 200 ||
-		!strings.Contains(html, "Nothing was stored") {
-		t.Errorf("the first worker's form: expected that nothing was stored, found %d\n%s", a.StatusCode, html)
-	}
+	a, html := post(t, second.URL+"/console/form", yours, nil)
+	require.Equal(t, 303, a.StatusCode, "the second worker's form: status", html)
+	a, html = post(t, first.URL+"/console/form", mine, nil)
+	assert.True(t, a.StatusCode == 200 && strings.Contains(html, "Nothing was stored"),
+		"the first worker's form: expected that nothing was stored, found %d\n%s", a.StatusCode, html)
 	first.Eventually("the change everywhere", func() bool {
 		return first.Config("one")["sap.odata#00.topic"] == "yours" &&
 			second.Config("one")["sap.odata#00.topic"] == "yours"
@@ -120,9 +117,7 @@ func checkPagesShowConnectorsOfTheGroup(t *testing.T, w *e2etest.Worker, service
 					return false
 				}
 			}
-			if strings.Contains(html, secretInSetting) {
-				t.Errorf("%s shows the password", page)
-			}
+			assert.True(t, !strings.Contains(html, secretInSetting), "%s shows the password", page)
 			return true
 		})
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
@@ -99,7 +100,7 @@ func mendPrice(t *testing.T, s *odatatest.Service, servers string, worker *e2ete
 	tab.AwaitText("1 sent: 1 delivered", "There are no open dead letters")
 	s.Each("OrderCopies", func(key string, fields map[string]string) {
 		if key == "(99999)" {
-			e2etest.Equal(t, "the price", "12.5000", fields["Freight"])
+			assert.Equal(t, "12.5000", fields["Freight"], "the price")
 		}
 	})
 }

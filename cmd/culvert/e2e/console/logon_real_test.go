@@ -8,6 +8,8 @@ import (
 
 	"github.com/chromedp/chromedp/kb"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
@@ -35,9 +37,8 @@ func TestRealRefusedLogonByKeyboard(t *testing.T) {
 	tab.TabTo(`form:has([value="check-logon"]) button`)
 	tab.Press(kb.Enter)
 	tab.Await("the result of the check", `document.getElementById("toast").innerText.includes("was refused (401)")`)
-	if refused := s.Ledger().FailedLogonsOf["me"]; refused != 2 {
-		t.Errorf("expected one logon of the worker after the guess, found %d refused ones", refused)
-	}
+	refused := s.Ledger().FailedLogonsOf["me"]
+	assert.True(t, refused == 2, "expected one logon of the worker after the guess, found %d refused ones", refused)
 	s.Set("unlock-users", "")
 	tab.TabTo(retry + "input[name=sure]")
 	tab.Press(" ")
@@ -53,9 +54,7 @@ func TestRealRefusedLogonByKeyboard(t *testing.T) {
 	tab.Await("both buttons", `[...document.querySelectorAll("button.pause")].every(b => b.ariaPressed === "true")`)
 	worker.Steer("hr", "pause")
 	other.AwaitText("hr/pause")
-	if strings.Contains(tab.Text(), "hr/pause") {
-		t.Error("expected no new line in a paused log, found one")
-	}
+	assert.True(t, !strings.Contains(tab.Text(), "hr/pause"), "expected no new line in a paused log, found one")
 	tab.Click("#pause")
 	tab.AwaitText("hr/pause")
 	tab.CheckQuiet(hostPort(worker))
@@ -87,15 +86,12 @@ func TestRealWrongPasswordOfAFileByKeyboard(t *testing.T) {
 	tab.TabTo(`button[value="download"]`)
 	tab.Press(kb.Enter)
 	_, text := tab.Download(worker, downloads, "hr.properties")
-	if hidden := strings.Count(text, "[hidden]"); hidden != 1 {
-		t.Fatalf("expected one hidden value, found %d in\n%s", hidden, text)
-	}
+	hidden := strings.Count(text, "[hidden]")
+	require.True(t, hidden == 1, "expected one hidden value, found %d in\n%s", hidden, text)
 	tab.Load(worker.URL + "/console/connector?name=hr")
 	p.File(file, strings.ReplaceAll(text, "[hidden]", e2etest.Password))
 	tab.Await("a running connector", `["idle", "running"].includes(document.querySelector(".top .pill").innerText)`)
 	worker.AwaitStderr("extraction finished: 5 rows")
-	if refused := s.Ledger().FailedLogonsOf["me"]; refused != 1 {
-		t.Errorf("expected one refused logon, found %d", refused)
-	}
+	assert.Equal(t, 1, s.Ledger().FailedLogonsOf["me"], "refused logon")
 	tab.CheckQuiet(hostPort(worker))
 }

@@ -14,6 +14,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
@@ -82,9 +84,8 @@ func TestRealOddTexts(t *testing.T) {
 		if shown := tab.Text(); strings.ContainsAny(shown, "\u202e\u2066\x1b\u0007") {
 			t.Errorf("%s: expected no control characters in the page, found %q", what, shown)
 		}
-		if size := len(Eval[string](tab, "document.documentElement.outerHTML")); size > 500<<10 {
-			t.Errorf("%s: expected at most 500 KiB, found %d bytes", what, size)
-		}
+		size := len(Eval[string](tab, "document.documentElement.outerHTML"))
+		assert.True(t, size <= 500<<10, "%s: expected at most 500 KiB, found %d bytes", what, size)
 	}
 	if tab.RemoveMessages("responded with a status of 400") != 1 { // of a name that no connector can have
 		t.Errorf("expected one response with status 400, found %q", tab.Console())
@@ -101,7 +102,7 @@ func TestRealLargeRecords(t *testing.T) {
 	client := e2etest.NewClient(t, servers, kgo.ProducerBatchMaxBytes(32<<20), kgo.BrokerMaxWriteBytes(64<<20))
 	_, err := kadm.NewClient(client).CreateTopic(t.Context(), 1, 1, map[string]*string{
 		"max.message.bytes": kadm.StringPtr("33554432")}, "large")
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	for name, converter := range map[string]string{
 		"json": "org.apache.kafka.connect.json.JsonConverter",
 		"text": "org.apache.kafka.connect.storage.StringConverter",
@@ -126,7 +127,7 @@ func TestRealLargeRecords(t *testing.T) {
 		values = append(values, fmt.Sprintf(`{"n":%d,"many":[%s"<"]}`, n, line))
 	}
 	for _, value := range values {
-		e2etest.NoError(t, client.ProduceSync(t.Context(), &kgo.Record{Topic: "large",
+		require.NoError(t, client.ProduceSync(t.Context(), &kgo.Record{Topic: "large",
 			Value: []byte(value)}).FirstErr())
 	}
 	for name, rows := range map[string]int{"json": 98, "text": 100} {
@@ -140,9 +141,8 @@ func TestRealLargeRecords(t *testing.T) {
 		elapsed := time.Since(began)
 		_, html := get(t, worker.URL+"/console/records?name="+name+"&sample="+ids[name], nil)
 		t.Logf("%s: %d bytes, %v", name, len(html), elapsed)
-		if len(html) > 2<<20 || elapsed > 10*time.Second {
-			t.Errorf("%s: expected 2 MiB within 10 s, found %d bytes after %v", name, len(html), elapsed)
-		}
+		assert.True(t, len(html) <= 2<<20 && elapsed <= 10*time.Second,
+			"%s: expected 2 MiB within 10 s, found %d bytes after %v", name, len(html), elapsed)
 		if name == "text" {
 			tab.CheckAccessible("large records")
 		}

@@ -14,6 +14,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/console/pagetest"
 	"github.com/culvert-project/culvert/internal/e2etest"
@@ -92,17 +94,17 @@ func post(t *testing.T, at string, form url.Values, header http.Header) (*http.R
 func send(t *testing.T, method, at, form string, header http.Header) (*http.Response, string) {
 	t.Helper()
 	r, err := http.NewRequest(method, at, strings.NewReader(form))
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	maps.Copy(r.Header, header)
 	r.Host = header.Get("Host")
 	if method == "POST" {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
 	response, err := http.DefaultTransport.RoundTrip(r)
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	return response, string(body)
 }
 
@@ -123,17 +125,16 @@ func checkPluginUsers(t *testing.T, worker *e2etest.Worker) {
 	for _, m := range modules {
 		users[m.Plugin] = m.Connectors
 	}
-	e2etest.Equal(t, "connectors by plugin", map[string][]string{"odata-source": {"bad", "orders", "refused"},
-		"odata-sink": {"back"}, "smt": {"orders"}}, users)
+	assert.Equal(t, map[string][]string{"odata-source": {"bad", "orders", "refused"},
+		"odata-sink": {"back"}, "smt": {"orders"}}, users, "connectors by plugin")
 }
 
 // checkPages checks that every page is well-formed, as a page and as fragments, and shows no secret, and that a
 // browser is redirected from / to the console.
 func checkPages(t *testing.T, worker *e2etest.Worker) {
 	a, _ := get(t, worker.URL+"/", http.Header{"Accept": {"text/html,application/xhtml+xml,*/*;q=0.8"}})
-	if a.StatusCode != 303 || a.Header.Get("Location") != "./console/" {
-		t.Errorf("expected / to redirect to the console, found %d %v", a.StatusCode, a.Header)
-	}
+	assert.True(t, a.StatusCode == 303 && a.Header.Get("Location") == "./console/",
+		"expected / to redirect to the console, found %d %v", a.StatusCode, a.Header)
 	for _, page := range pages {
 		address := worker.URL + "/console/" + page
 		a, html := get(t, address, nil)
@@ -154,13 +155,9 @@ func checkPages(t *testing.T, worker *e2etest.Worker) {
 			t.Errorf("%s: expected fragments, found %s, error %v", page, fragments, err)
 		}
 		for _, secret := range []string{secretInSetting, secretInFile, "<script>alert"} {
-			if strings.Contains(html+fragments, secret) {
-				t.Errorf("%s: expected no %s, found it", page, secret)
-			}
+			assert.True(t, !strings.Contains(html+fragments, secret), "%s: expected no %s, found it", page, secret)
 		}
-		if len(html) > 150<<10 {
-			t.Errorf("%s: expected at most 150 KiB, found %d bytes", page, len(html))
-		}
+		assert.True(t, len(html) <= 150<<10, "%s: expected at most 150 KiB, found %d bytes", page, len(html))
 	}
 	for page, texts := range map[string][]string{
 		"":                      {"failed", "orders", "refused", "404"},
@@ -174,9 +171,7 @@ func checkPages(t *testing.T, worker *e2etest.Worker) {
 	} {
 		_, html := get(t, worker.URL+"/console/"+page, nil)
 		for _, want := range texts {
-			if !strings.Contains(html, want) {
-				t.Errorf("%s: expected %q in\n%s", page, want, html)
-			}
+			assert.True(t, strings.Contains(html, want), "%s: expected %q in\n%s", page, want, html)
 		}
 	}
 }
@@ -185,29 +180,25 @@ func checkPages(t *testing.T, worker *e2etest.Worker) {
 func TestWithoutConsole(t *testing.T) {
 	t.Parallel()
 	worker := e2etest.NewPlace(t).StartWorker("conf", "console.enable=false")
-	if a, html := get(t, worker.URL+"/console/", nil); a.StatusCode != 404 {
-		t.Errorf("expected 404, found %d %s", a.StatusCode, html)
-	}
+	a, html := get(t, worker.URL+"/console/", nil)
+	assert.Equal(t, 404, a.StatusCode, html)
 }
 
 // checkButtons checks that buttons do the same as REST: the same log line, the same rejection.
 func checkButtons(t *testing.T, worker *e2etest.Worker) {
 	act := worker.URL + "/console/act"
 	a, html := post(t, act, url.Values{"do": {"pause"}, "name": {"orders", "none"}, "back": {"./"}}, nil)
-	if a.StatusCode != 200 || !strings.Contains(html, "1 of 2 failed") ||
-		!strings.Contains(html, "Unknown connector none") {
-		t.Errorf("pause: expected one connector of two to fail, found %d\n%s", a.StatusCode, html)
-	}
+	assert.True(t, a.StatusCode == 200 && strings.Contains(html, "1 of 2 failed") &&
+		strings.Contains(html, "Unknown connector none"),
+		"pause: expected one connector of two to fail, found %d\n%s", a.StatusCode, html)
 	worker.Await("orders", "is paused", func(s connect.Status) bool { return s.Connector.State == connect.Paused })
 	worker.AwaitStderr(`msg="changed by REST" request="PUT /connectors/orders/pause" by=127.0.0.1 status=202`)
-	if strings.Contains(worker.Stderr.String(), "/console/") {
-		t.Errorf("expected the request of REST alone in the log, found\n%s", worker.Stderr.String())
-	}
+	assert.NotContains(t, worker.Stderr.String(), "/console/", "the request of REST alone in the log")
 	post(t, act, url.Values{"do": {"resume"}, "name": {"orders"}}, nil)
 	worker.Await("orders", "runs", e2etest.IsRunning)
 	// The configuration of a file is offered for download; one from REST keeps a password that was never sent.
 	_, review := reviewTopic(t, worker, "bad", "elsewhere")
-	e2etest.Contains(t, "the review", review, "The tasks stop and are created again", "conf/bad.properties",
+	assert.Contains(t, review, "The tasks stop and are created again", "conf/bad.properties",
 		"You can download the edited text")
 	settings := worker.Config("bad")
 	settings["name"] = "edited"
@@ -215,19 +206,16 @@ func checkButtons(t *testing.T, worker *e2etest.Worker) {
 	worker.MustCall(201, "POST", "/connectors", e2etest.AsJSON(t, map[string]any{"name": "edited", "config": settings}))
 	for name, canDelete := range map[string]bool{"edited": true, "bad": false} {
 		_, page := get(t, worker.URL+"/console/connector?name="+name, nil)
-		if strings.Contains(page, "dialog-delete") != canDelete {
-			t.Errorf("connector %s: expected a button that deletes it: %t", name, canDelete)
-		}
+		assert.True(t, strings.Contains(page, "dialog-delete") == canDelete,
+			"connector %s: expected a button that deletes it: %t", name, canDelete)
 	}
 	typed, review := reviewTopic(t, worker, "edited", "elsewhere")
-	e2etest.Contains(t, "the review", review, "The tasks stop and are created again", "elsewhere")
-	if a, html = post(t, worker.URL+"/console/form", typed, nil); a.StatusCode != 303 {
-		t.Fatalf("apply: expected status 303, found %d\n%s", a.StatusCode, html)
-	}
-	if got := worker.Config("edited"); got["sap.odata#00.topic"] != "elsewhere" ||
-		got["sap.odata.user.pwd"] != secretInSetting {
-		t.Errorf("expected the typed topic and the stored password, found %v", got)
-	}
+	assert.Contains(t, review, "The tasks stop and are created again", "elsewhere")
+	a, html = post(t, worker.URL+"/console/form", typed, nil)
+	require.Equal(t, 303, a.StatusCode, "apply: status", html)
+	got := worker.Config("edited")
+	assert.True(t, got["sap.odata#00.topic"] == "elsewhere" && got["sap.odata.user.pwd"] == secretInSetting,
+		"expected the typed topic and the stored password, found %v", got)
 	if a, html = post(t, worker.URL+"/console/form", typed, nil); a.StatusCode != 200 ||
 		!strings.Contains(html, "Nothing was stored") || worker.Config("edited")["sap.odata#00.topic"] != "elsewhere" {
 		t.Errorf("apply to the previous version: expected that nothing was stored, found %d\n%s", a.StatusCode, html)
@@ -252,9 +240,7 @@ func TestFormSendsNoHalfTypedPassword(t *testing.T) {
 		typed.Set("step", name)
 		typed.Set("f.sap.odata.user.pwd", password)
 		a, page := post(t, worker.URL+"/console/form", typed, nil)
-		if a.StatusCode != 200 {
-			t.Fatalf("%s: expected status 200, found %d\n%s", name, a.StatusCode, page)
-		}
+		require.Equal(t, 200, a.StatusCode, name, "status", page)
 		return html.UnescapeString(page)
 	}
 	for _, set := range []string{"", "Orders", "Customers"} {
@@ -269,9 +255,7 @@ func TestFormSendsNoHalfTypedPassword(t *testing.T) {
 		t.Errorf("expected no logon, found %d refused ones in %d requests", l.FailedLogons, l.Total)
 	}
 	step("check", "geheim")
-	if s.Ledger().Total == 0 {
-		t.Error("expected Check logon to ask the service")
-	}
+	assert.True(t, s.Ledger().Total != 0, "expected Check logon to ask the service")
 	worker.Stop()
 }
 

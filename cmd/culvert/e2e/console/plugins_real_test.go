@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/crypto/bcrypt"
 
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
@@ -26,7 +27,7 @@ func addUser(t *testing.T, p *e2etest.Place) (setting string, header map[string]
 	request := http.Request{Header: http.Header{}}
 	request.SetBasicAuth("anna", "right")
 	hash, err := bcrypt.GenerateFromPassword([]byte("right"), bcrypt.MinCost)
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	return "rest.basic.auth.file=" + p.File("users", "anna:"+string(hash)),
 		map[string]string{"Authorization": request.Header.Get("Authorization")}
 }
@@ -101,7 +102,7 @@ func TestRealVersionsOfPlugins(t *testing.T) {
 	awaitState("odata-source", "0.2.0", "active")
 
 	// A file that is no plugin
-	e2etest.NoError(t, os.WriteFile(filepath.Join(dir, "broken.wasm"), []byte("\x00asm, but none"), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "broken.wasm"), []byte("\x00asm, but none"), 0o600))
 	tab.AwaitText("broken.wasm", "refused")
 	tab.Await("the reason", `[...document.querySelectorAll("tbody tr")].find(r => r.innerText.includes("broken.wasm"))
 		.querySelector(".problem")?.innerText.length > 10`)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/chromedp/chromedp/kb"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
@@ -48,9 +49,7 @@ func TestRealWorkerOfTwoKilled(t *testing.T) {
 	// The other worker asks it with each poll of the page, once a second.
 	waited := tab.Await("the connector to be unknown", state+` === "unknown"`)
 	t.Logf("unknown after %v", waited)
-	if waited > 15*time.Second {
-		t.Errorf("expected the state within 15 s, found it after %v", waited)
-	}
+	assert.AtMost(t, 15*time.Second, waited, "the state within 15 s")
 	tab.AwaitText(secondHost + ": lost ")
 	tab.TabTo(`a[href^="connector?name=` + name + `"]`)
 	tab.Press(kb.Enter)
@@ -62,9 +61,8 @@ func TestRealWorkerOfTwoKilled(t *testing.T) {
 	tab.Press(kb.Enter)
 	waited = tab.Await("the moved task", `["idle", "running"].includes(`+state+`)`)
 	t.Logf("moved after another %v", waited)
-	if task := e2etest.TaskOf(t, strings.TrimPrefix(first.URL, "http://"), name); task.WorkerID == secondHost {
-		t.Errorf("expected a task that has moved, found it on %s", task.WorkerID)
-	}
+	task := e2etest.TaskOf(t, strings.TrimPrefix(first.URL, "http://"), name)
+	assert.True(t, task.WorkerID != secondHost, "expected a task that has moved, found it on %s", task.WorkerID)
 	tab.Load(first.URL + "/console/workers")
 	tab.AwaitText("lost ")
 	tab.CheckQuiet(hostPort(first))
@@ -100,9 +98,8 @@ func TestRealColumnsOfFilters(t *testing.T) {
 	tab.Load(worker.URL + "/console/")
 	tab.Await("a load", listedStates+`.limited === "loading"`)
 	tab.Await("a service that is away", listedStates+`.away === "away"`)
-	if gutter := Eval[string](tab, "getComputedStyle(document.documentElement).scrollbarGutter"); gutter != "stable" {
-		t.Errorf("expected a page to keep room for its scroll bar, found %q", gutter)
-	}
+	gutter := Eval[string](tab, "getComputedStyle(document.documentElement).scrollbarGutter")
+	assert.Equal(t, "stable", gutter, "a page to keep room for its scroll bar")
 	const (
 		columns = `[...document.querySelectorAll("main table thead th")].map(h => h.getBoundingClientRect())
 			.map(b => b.left + "-" + b.right).join(" ")`
@@ -190,13 +187,10 @@ func TestRealWatchEqualsConsole(t *testing.T) {
 			}
 			time.Sleep(500 * time.Millisecond)
 		}
-		if fmt.Sprint(onPage) != fmt.Sprint(inWatch) {
-			t.Errorf("%s: the page shows\n%q, status --watch\n%q", name, onPage, inWatch)
-		}
+		assert.True(t, fmt.Sprint(onPage) == fmt.Sprint(inWatch),
+			"%s: the page shows\n%q, status --watch\n%q", name, onPage, inWatch)
 		found[onPage.State] = true
 	}
-	if len(found) < 6 {
-		t.Errorf("expected several states, found %v", found)
-	}
+	assert.True(t, len(found) >= 6, "expected several states, found %v", found)
 	tab.CheckQuiet(hostPort(worker))
 }

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
@@ -108,9 +110,8 @@ func TestRealServiceThatIsSilent(t *testing.T) {
 	for i := range typed {
 		began := time.Now()
 		tab.Press(typed[i : i+1])
-		if got := tab.Value(topic); !strings.HasSuffix(got, typed[:i+1]) {
-			t.Fatalf("expected %q in the field, found %q", typed[:i+1], got)
-		}
+		got := tab.Value(topic)
+		require.True(t, strings.HasSuffix(got, typed[:i+1]), "expected %q in the field, found %q", typed[:i+1], got)
 		slowest = max(slowest, time.Since(began))
 	}
 	// Another field and the text are edited while the first request is in progress.
@@ -131,21 +132,17 @@ func TestRealServiceThatIsSilent(t *testing.T) {
 	differences := tab.Await("the differences",
 		`document.getElementById("compared")?.innerText.includes("again-`+typed+`")`)
 	tab.AwaitText("Products")
-	if s.countHeldRequests() == 0 {
-		t.Error("expected requests to the service while it was silent, found none")
-	}
+	assert.True(t, s.countHeldRequests() != 0, "expected requests to the service while it was silent, found none")
 	t.Logf("opened in %v, a key seen in at most %v, in step after %v, differences after %v", opened, slowest,
 		followed, differences)
-	if slowest > 2*time.Second || opened > 15*time.Second {
-		t.Error("expected a form that does not wait for the service")
-	}
+	assert.True(t, slowest <= 2*time.Second && opened <= 15*time.Second,
+		"expected a form that does not wait for the service")
 	release()
 	tab.Click(`button[value="apply"]`)
 	tab.Await("the connector's page", isOnConnectorPage)
-	if got := worker.Config("orders"); got["sap.odata#00.topic"] != "again-"+typed ||
-		got["sap.odata#00.entityset"] != "Products" {
-		t.Errorf("expected what was typed, found %v", got)
-	}
+	got := worker.Config("orders")
+	assert.True(t, got["sap.odata#00.topic"] == "again-"+typed && got["sap.odata#00.entityset"] == "Products",
+		"expected what was typed, found %v", got)
 	tab.CheckQuiet(hostPort(worker))
 }
 
@@ -187,9 +184,8 @@ func testEightTabs(t *testing.T, worker *e2etest.Worker, b *Browser) {
 		tabs[i+1].AwaitText(text.paused)
 	}
 	awaitUpdates(visible, 3)
-	if later := countUpdates(hidden); later != requests {
-		t.Errorf("expected no request of a hidden page, found %d", later-requests)
-	}
+	later := countUpdates(hidden)
+	assert.True(t, later == requests, "expected no request of a hidden page, found %d", later-requests)
 	hidden.SetHidden(false)
 	waited := hidden.Await("what has happened meanwhile", `document.body.innerText.includes("paused")`)
 	t.Logf("up to date %v after the tab was shown again", waited)
@@ -233,9 +229,7 @@ func TestRealWorkerKilled(t *testing.T) {
 	worker.Eventually("steps that nobody answers", func() bool { return countUpdates(form) >= requests+2 })
 	form.Await("a line that nobody answers", isUnanswered)
 	form.AwaitText("What was typed is still here")
-	if got := form.Value(password); got != "typed-before-the-end" {
-		t.Errorf("expected the typed password, found %q", got)
-	}
+	assert.Equal(t, "typed-before-the-end", form.Value(password), "the typed password")
 	list.AwaitText("orders") // what was known is still shown
 	restarted := p.StartWorkerAt(hostPort(worker), "--plugins", e2etest.Plugins(t), "--data", p.Data, "--config",
 		"conf")
@@ -250,16 +244,13 @@ func TestRealWorkerKilled(t *testing.T) {
 	form.AwaitText("Effect of this change", "elsewhere", "Products")
 	form.Click(`button[value="apply"]`)
 	form.Await("the connector's page", isOnConnectorPage)
-	if got := restarted.Config("orders"); got["sap.odata#00.topic"] != "elsewhere" ||
-		got["sap.odata#00.entityset"] != "Products" ||
-		got["sap.odata.user.pwd"] != "typed-before-the-end" {
-		t.Errorf("expected what was typed, found %v", got)
-	}
+	got := restarted.Config("orders")
+	assert.True(t, got["sap.odata#00.topic"] == "elsewhere" && got["sap.odata#00.entityset"] == "Products" &&
+		got["sap.odata.user.pwd"] == "typed-before-the-end", "expected what was typed, found %v", got)
 	restarted.Await("orders", "has settings that were typed", func(s connect.Status) bool { return len(s.Tasks) == 1 })
 	for _, tab := range []*Tab{list, form} {
-		if tab.RemoveMessages("Failed to load resource: net::ERR_") == 0 {
-			t.Error("expected failed requests while there was no worker, found none")
-		}
+		assert.True(t, tab.RemoveMessages("Failed to load resource: net::ERR_") != 0,
+			"expected failed requests while there was no worker, found none")
 		tab.RemoveMessages("the server responded with a status of 409") // one that is still starting
 		tab.CheckQuiet(hostPort(worker))
 	}

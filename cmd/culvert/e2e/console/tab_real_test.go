@@ -23,6 +23,8 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
@@ -39,10 +41,10 @@ func NewBrowser(t *testing.T) *Browser {
 	fetch := exec.Command(filepath.Join(e2etest.Bench.Root, "testdata/peers/browser/fetch.sh"))
 	fetch.Stderr = os.Stderr
 	out, err := fetch.Output()
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	program, file, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
 	axe, err := os.ReadFile(file)
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program),
 		chromedp.Flag("host-resolver-rules", "MAP *.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"),
 		chromedp.Flag("font-render-hinting", "none"))
@@ -53,7 +55,7 @@ func NewBrowser(t *testing.T) *Browser {
 	t.Cleanup(end)
 	ctx, cancel := chromedp.NewContext(allocator, chromedp.WithErrorf(func(string, ...any) {}))
 	t.Cleanup(cancel)
-	e2etest.NoError(t, chromedp.Do(ctx))
+	require.NoError(t, chromedp.Do(ctx))
 	return &Browser{t: t, ctx: ctx, axe: string(axe)}
 }
 
@@ -76,16 +78,16 @@ func (b *Browser) Open(headers map[string]string) *Tab {
 	ctx, cancel := chromedp.NewContext(b.ctx)
 	b.t.Cleanup(cancel)
 	tab := &Tab{b: b, ctx: ctx, Close: cancel}
-	e2etest.NoError(b.t, chromedp.Do(ctx))
+	require.NoError(b.t, chromedp.Do(ctx))
 	_, err := chromedp.Call(ctx, network.Enable, network.EnableParams{})
-	e2etest.NoError(b.t, err)
+	require.NoError(b.t, err)
 	if headers != nil {
 		encoded, err := json.Marshal(headers)
-		e2etest.NoError(b.t, err)
+		require.NoError(b.t, err)
 		var h network.Headers
-		e2etest.NoError(b.t, json.Unmarshal(encoded, &h))
+		require.NoError(b.t, json.Unmarshal(encoded, &h))
 		_, err = chromedp.Call(ctx, network.SetExtraHTTPHeaders, network.SetExtraHTTPHeadersParams{Headers: h})
-		e2etest.NoError(b.t, err)
+		require.NoError(b.t, err)
 	}
 	messages := chromedp.Console(ctx)
 	requests := chromedp.Events(ctx, network.RequestWillBeSent)
@@ -146,9 +148,7 @@ func Eval[T any](tab *Tab, expression string) T {
 	ctx, cancel := context.WithTimeout(tab.ctx, e2etest.WaitLimit)
 	defer cancel()
 	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
-	if err != nil {
-		tab.b.t.Fatalf("%s: %v", expression, err)
-	}
+	require.NoError(tab.b.t, err, expression)
 	return v
 }
 
@@ -237,7 +237,7 @@ func (t *Tab) DisableScripts() {
 	t.b.t.Helper()
 	_, err := chromedp.Call(t.ctx, emulation.SetScriptExecutionDisabled,
 		emulation.SetScriptExecutionDisabledParams{Value: true})
-	e2etest.NoError(t.b.t, err)
+	require.NoError(t.b.t, err)
 }
 
 // SaveDownloads stores downloads in a folder.
@@ -245,7 +245,7 @@ func (t *Tab) SaveDownloads(folder string) {
 	t.b.t.Helper()
 	_, err := chromedp.CallBrowser(t.ctx, browser.SetDownloadBehavior, browser.SetDownloadBehaviorParams{
 		Behavior: browser.SetDownloadBehaviorBehaviorAllow, DownloadPath: folder})
-	e2etest.NoError(t.b.t, err)
+	require.NoError(t.b.t, err)
 }
 
 // Download returns the path and the text of a downloaded file. The browser creates an empty file first.
@@ -271,7 +271,7 @@ func (t *Tab) SetMedia(feature, value string) {
 	t.b.t.Helper()
 	_, err := chromedp.Call(t.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 		Features: []*emulation.MediaFeature{{Name: feature, Value: value}}})
-	e2etest.NoError(t.b.t, err)
+	require.NoError(t.b.t, err)
 }
 
 // CheckAccessible fails if axe-core reports a violation in the page.
@@ -283,9 +283,7 @@ func (t *Tab) CheckAccessible(what string) {
 	violations := Eval[string](t, `axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa",
 		"best-practice"]}).then(r => r.violations.map(v => v.id + ": " + v.help + "\n" +
 		v.nodes.slice(0, 3).map(n => "  " + n.html + "\n  " + n.failureSummary).join("\n")).join("\n"))`)
-	if violations != "" {
-		t.b.t.Errorf("%s: expected no violation, axe-core found\n%s", what, violations)
-	}
+	assert.True(t.b.t, violations == "", "%s: expected no violation, axe-core found\n%s", what, violations)
 }
 
 // Screenshot returns a screenshot. If CULVERT_SHOTS is set, it is also stored in that folder as NAME.png.
@@ -294,9 +292,9 @@ func (t *Tab) Screenshot(name string) []byte {
 	ctx, cancel := context.WithTimeout(t.ctx, e2etest.WaitLimit)
 	defer cancel()
 	picture, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
-	e2etest.NoError(t.b.t, err)
+	require.NoError(t.b.t, err)
 	if folder := os.Getenv("CULVERT_SHOTS"); folder != "" {
-		e2etest.NoError(t.b.t, os.WriteFile(filepath.Join(folder, name+".png"), picture, 0o600))
+		require.NoError(t.b.t, os.WriteFile(filepath.Join(folder, name+".png"), picture, 0o600))
 	}
 	return picture
 }
@@ -333,8 +331,7 @@ func (t *Tab) CheckQuiet(hosts ...string) {
 	for _, r := range t.Requests() {
 		_, address, _ := strings.Cut(r, " ")
 		u, err := url.Parse(address)
-		if err != nil || (u.Scheme != "data" && !strings.Contains(strings.Join(hosts, " "), u.Host)) {
-			t.b.t.Errorf("expected requests to the worker only, found %s", r)
-		}
+		assert.True(t.b.t, err == nil && (u.Scheme == "data" || strings.Contains(strings.Join(hosts, " "), u.Host)),
+			"expected requests to the worker only, found %s", r)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/internal/porttest"
@@ -37,10 +38,10 @@ func TestBrokerAwayIsSaid(t *testing.T) {
 	broker.Kill()
 	c.AwaitStderr("kafka: a broker is unreachable")
 	l, err := net.Listen("tcp", brokerAddress)
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	for range 5 { // some clients try to connect
 		conn, err := l.Accept()
-		e2etest.NoError(t, err)
+		require.NoError(t, err)
 		conn.Close()
 	}
 	l.Close()

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
@@ -29,16 +30,12 @@ func TestClientsOfAnotherCluster(t *testing.T) {
 	for round := range 2 {
 		p.MustRun("run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data, worker, source,
 			sink)
-		if diff := cmp.Diff(e2etest.Entities(s, "Orders"), e2etest.Entities(s, "OrderCopies")); diff != "" {
-			t.Errorf("round %d: OrderCopies differ from Orders (-want +got)\n%s", round, diff)
-		}
+		diff := cmp.Diff(e2etest.Entities(s, "Orders"), e2etest.Entities(s, "OrderCopies"))
+		assert.True(t, diff == "", "round %d: OrderCopies differ from Orders (-want +got)\n%s", round, diff)
 	}
-	if got := e2etest.EndOffsets(t, otherCluster, "Orders"); len(got) != 3 {
-		t.Errorf("expected 3 partitions on the connector's cluster, found %v", got)
-	}
-	if got := e2etest.EndOffsets(t, workerCluster, "Orders"); got != nil {
-		t.Errorf("expected no such topic on the worker's cluster, found %v", got)
-	}
+	assert.Len(t, 3, e2etest.EndOffsets(t, otherCluster, "Orders"), "partitions on the connector's cluster")
+	got := e2etest.EndOffsets(t, workerCluster, "Orders")
+	assert.True(t, got == nil, "expected no such topic on the worker's cluster, found %v", got)
 }
 
 // No row is written to a topic that the worker keeps its own state in, since a forged offset would make another
@@ -76,10 +73,9 @@ func TestRowsNeverGoToTopicsOfTheWorker(t *testing.T) {
 	offsets := p.Run("consume", "my-offsets", "--bootstrap-servers", broker)
 	for line := range strings.Lines(offsets.Stdout) {
 		var record struct{ Key []any }
-		if err := json.Unmarshal([]byte(line), &record); err != nil || len(record.Key) != 2 ||
-			record.Key[0] != "victim" {
-			t.Errorf("expected offsets of the victim alone, found %s", line)
-		}
+		err := json.Unmarshal([]byte(line), &record)
+		assert.True(t, err == nil && len(record.Key) == 2 && record.Key[0] == "victim",
+			"expected offsets of the victim alone, found %s", line)
 	}
 	for _, topic := range []string{"__consumer_offsets", "__transaction_state", "my-configs", "my-states",
 		"My-Offsets"} {

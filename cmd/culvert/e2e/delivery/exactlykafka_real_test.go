@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
@@ -21,7 +23,7 @@ func startExactBroker(t *testing.T) *e2etest.ExactPeer {
 	k := &e2etest.ExactPeer{T: t, Dir: t.TempDir(), Servers: "127.0.0.1:" + port}
 	propertiesFile := filepath.Join(t.TempDir(), "broker.properties")
 	content := []byte("transaction.abort.timed.out.transaction.cleanup.interval.ms=500\n")
-	e2etest.NoError(t, os.WriteFile(propertiesFile, content, 0o600))
+	require.NoError(t, os.WriteFile(propertiesFile, content, 0o600))
 	k.Start = func() {
 		e2etest.StartPeer(t, "kafka/start-broker.sh", k.Dir, []string{"CONTROLLER_PORT=" + controller,
 			"BROKER_PROPS=" + propertiesFile}, port, k.Dir)
@@ -49,9 +51,8 @@ func TestRealExactlyOnce(t *testing.T) {
 		printed := e2etest.RunKafkaTool(t, "consume", "--bootstrap-server", k.Servers, "--topic", "killed",
 			"--from-beginning",
 			"--isolation-level", "read_committed", "--max-messages", fmt.Sprint(len(e.Rows)+1), "--timeout-ms", "30000")
-		if n := strings.Count(printed, "\n"); n != len(e.Rows) {
-			t.Errorf("expected Kafka's consumer to see %d records, found %d", len(e.Rows), n)
-		}
+		n := strings.Count(printed, "\n")
+		assert.True(t, n == len(e.Rows), "expected Kafka's consumer to see %d records, found %d", len(e.Rows), n)
 	})
 	t.Run("BrokerPaused", func(t *testing.T) {
 		e := NewExactWorker(t, k.Servers, e2etest.NewPlace(t), "paused", 4)

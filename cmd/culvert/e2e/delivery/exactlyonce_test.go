@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
@@ -247,9 +249,7 @@ func (e *ExactWorker) Count(rows map[string]int, keys []string) comparison {
 func (e *ExactWorker) Row(key string) string {
 	e.t.Helper()
 	m := regexp.MustCompile(`^{"OrderID":(\d+),"ProductID":(\d+)}`).FindStringSubmatch(key)
-	if m == nil {
-		e.t.Fatalf("expected a key of order details, found %s", key)
-	}
+	require.True(e.t, m != nil, "expected a key of order details, found %s", key)
 	return m[1] + "/" + m[2]
 }
 
@@ -270,9 +270,7 @@ func (e *ExactWorker) compareChanges() comparison {
 				ODQ_ENTITYCNTR string
 			}
 		}
-		if err := json.Unmarshal([]byte(line), &r); err != nil {
-			e.t.Fatalf("%v in %s", err, line)
-		}
+		require.NoError(e.t, json.Unmarshal([]byte(line), &r), "in", line)
 		keys = append(keys, fmt.Sprint(r.Key.ProductID, " ", r.Value.ODQ_CHANGEMODE, " ", r.Value.ODQ_ENTITYCNTR, " ",
 			r.Value.ProductName))
 	}
@@ -301,14 +299,12 @@ func (e *ExactWorker) check(what string) {
 	loads, changes := e.compareTopics()
 	ledger := e.S.Ledger()
 	for _, c := range []comparison{loads, changes} {
-		if c.Missing > 0 || c.Repeated > 0 || c.Rows == 0 {
-			e.t.Errorf("%s: expected each row once, found %v, the first missing one is row %d", what, c, c.First)
-		}
+		assert.True(e.t, c.Missing <= 0 && c.Repeated <= 0 && c.Rows != 0,
+			"%s: expected each row once, found %v, the first missing one is row %d", what, c, c.First)
 	}
-	if ledger.Jobs != 1 || ledger.Refused536 > e.maxExpired {
-		e.t.Errorf("%s: expected 1 first extraction and at most %d expired tokens, found %d and %d", what, e.maxExpired,
-			ledger.Jobs, ledger.Refused536)
-	}
+	assert.True(e.t, ledger.Jobs == 1 && ledger.Refused536 <= e.maxExpired,
+		"%s: expected 1 first extraction and at most %d expired tokens, found %d and %d", what, e.maxExpired,
+		ledger.Jobs, ledger.Refused536)
 	e.t.Logf("| %s | %d | whole: %v | changes: %v |", what, exactSeed, loads, changes)
 }
 
@@ -338,9 +334,8 @@ func (e *ExactWorker) StopAtRandom(w *e2etest.Command, signal syscall.Signal) {
 	if isWithinPage {
 		close(e.Held.Release)
 	}
-	if r := w.Wait(); signal != syscall.SIGKILL && r.Code != 0 {
-		e.t.Fatalf("expected exit 0, found %d\n%s", r.Code, r.Stderr)
-	}
+	r := w.Wait()
+	require.True(e.t, signal == syscall.SIGKILL || r.Code == 0, "expected exit 0, found %d\n%s", r.Code, r.Stderr)
 }
 
 // Arm blocks a response after some pages.
@@ -352,9 +347,8 @@ func (e *ExactWorker) Finish(what string) {
 	e.edits.end()
 	e.Held.Arm(-1)
 	for range 2 { // the first one may end with pages of changes that another worker began to read
-		if r := e.Start(runOnce, e.Files()...).Wait(); r.Code != 0 {
-			e.t.Fatalf("%s: expected exit 0, found %d\n%s", what, r.Code, r.Stderr)
-		}
+		r := e.Start(runOnce, e.Files()...).Wait()
+		require.Equal(e.t, 0, r.Code, what, "exit", r.Stderr)
 	}
 	e.check(what)
 }

@@ -11,6 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
@@ -50,7 +52,7 @@ func TestConnectorThatCannotFence(t *testing.T) {
 	t.Parallel()
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 5})
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	t.Cleanup(cluster.Close)
 	servers := strings.Join(cluster.ListenAddrs(), ",")
 	var isForbidden atomic.Bool
@@ -65,8 +67,8 @@ func TestConnectorThatCannotFence(t *testing.T) {
 	})
 	otherProducer := e2etest.NewClient(t, servers, kgo.TransactionalID("g-reads-0"))
 	e2etest.CreateTopics(t, otherProducer, "theirs")
-	e2etest.NoError(t, otherProducer.BeginTransaction())
-	e2etest.NoError(t, otherProducer.ProduceSync(t.Context(), &kgo.Record{Topic: "theirs",
+	require.NoError(t, otherProducer.BeginTransaction())
+	require.NoError(t, otherProducer.ProduceSync(t.Context(), &kgo.Record{Topic: "theirs",
 		Value: []byte("x")}).FirstErr())
 	files := []string{p.File("worker.properties", "bootstrap.servers="+servers, "listeners=", "group.id=g",
 		"exactly.once.source.support=enabled"), p.File("reads.properties",
@@ -79,9 +81,8 @@ func TestConnectorThatCannotFence(t *testing.T) {
 	isForbidden.Store(false)
 	run().WantCode(0)
 	e2etest.ReadTopic(t, servers, "Orders", 5)
-	if err := otherProducer.EndTransaction(t.Context(), kgo.TryCommit); err == nil {
-		t.Error("expected the foreign producer to be fenced")
-	}
+	err = otherProducer.EndTransaction(t.Context(), kgo.TryCommit)
+	assert.True(t, err != nil, "expected the foreign producer to be fenced")
 }
 
 // The number of tasks grows and shrinks: each row that the sets have returned so far arrives once, whichever task reads
@@ -107,9 +108,8 @@ func TestTasksThatComeAndGoUnderExactlyOnce(t *testing.T) {
 	for round, tasks := range []int{1, 3, 2} {
 		if round > 0 {
 			for set, field := range map[string]string{"Products": "ProductName", "Categories": "CategoryName"} {
-				if !d.Send("MERGE", set+"(1)", map[string]any{field: fmt.Sprint("Round ", round)}) {
-					t.Fatalf("%s was not changed", set)
-				}
+				require.True(t, d.Send("MERGE", set+"(1)", map[string]any{field: fmt.Sprint("Round ", round)}),
+					"%s was not changed", set)
 				rows[set]++
 			}
 		}
@@ -117,9 +117,7 @@ func TestTasksThatComeAndGoUnderExactlyOnce(t *testing.T) {
 		p.MustRunOnce(worker, file)
 		for _, set := range sets {
 			r := p.Run("consume", set, "--bootstrap-servers", servers)
-			if count := strings.Count(r.Stdout, "\n"); count != rows[set] {
-				t.Errorf("%d tasks: expected %d records of %s, found %d", tasks, rows[set], set, count)
-			}
+			assert.Equal(t, rows[set], strings.Count(r.Stdout, "\n"), tasks, "tasks: records of", set)
 		}
 	}
 }

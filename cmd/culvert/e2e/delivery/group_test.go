@@ -11,6 +11,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/kafka"
@@ -187,9 +188,7 @@ func (g *Group) AwaitSpread(connectors, tasks int, workers ...int) {
 			}
 			return isEven && sum == connectors+tasks
 		})
-		if g.T.Failed() {
-			g.T.Fatal(counts)
-		}
+		require.True(g.T, !g.T.Failed(), "%v", counts)
 	}
 }
 
@@ -293,12 +292,12 @@ func readRecords(t *testing.T, servers, topic string) (records []*kgo.Record) {
 	k := kafka.Defaults()
 	k.Bootstrap = []string{servers}
 	reader, err := kafka.NewReader(k)
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	defer reader.Close()
 	_, err = reader.Read(t.Context(), topic, kafka.ReadOptions{}, func(r *kgo.Record) error {
 		records = append(records, r)
 		return nil
 	})
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	return records
 }

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
@@ -54,9 +56,8 @@ func (g *Group) checkClaims(address string) {
 	}
 	refused := slices.DeleteFunc(slices.Clone(answers), hasStatus("201 ", `"name"`))
 	isRefusal := hasStatus("400 ", claim)
-	if len(refused) != 2 || !isRefusal(refused[0]) || !isRefusal(refused[1]) {
-		t.Errorf("expected one of three rivals, found %q", answers)
-	}
+	assert.True(t, len(refused) == 2 && isRefusal(refused[0]) && isRefusal(refused[1]),
+		"expected one of three rivals, found %q", answers)
 	settings := e2etest.SettingsOf(e2etest.DeltaSource("late", address, odatatest.ODPPath, "FactsOfProducts"))
 	for n, w := range g.workers {
 		w.AwaitCall(200, "PUT", "/connector-plugins/ODataSource/config/validate", e2etest.AsJSON(t, settings), claim)
@@ -153,10 +154,8 @@ func (g *Group) checkOffsets() {
 	g.workers[leader].MustCall(400, "DELETE", "/connectors/c0/offsets", "", "must be in the STOPPED state")
 	g.workers[other].Signal(syscall.SIGSTOP)
 	m := g.metrics(leader, "c0")
-	if m.Tasks[task].Progress != nil || !strings.Contains(m.Tasks[task].Error, g.ids[other]) ||
-		m.Tasks[1-task].Progress == nil {
-		t.Errorf("expected figures of task %d alone, found %+v", 1-task, m)
-	}
+	assert.True(t, m.Tasks[task].Progress == nil && strings.Contains(m.Tasks[task].Error, g.ids[other]) &&
+		m.Tasks[1-task].Progress != nil, "expected figures of task %d alone, found %+v", 1-task, m)
 	g.workers[leader].MustCall(204, "PUT", "/connectors/c0/stop", "")
 	answers := make(chan string, 1)
 	go func() {
@@ -166,12 +165,9 @@ func (g *Group) checkOffsets() {
 	g.metrics(leader, "c0") // waits for the suspended worker for some seconds
 	isEarly := len(answers) > 0
 	g.workers[other].Signal(syscall.SIGCONT)
-	if isEarly {
-		t.Errorf("expected the offsets to be changed when no worker has a task, found an earlier answer")
-	}
-	if answer := <-answers; !strings.HasPrefix(answer, "200 ") {
-		t.Errorf("expected the offsets to be changed, found %s", answer)
-	}
+	assert.True(t, !isEarly, "expected the offsets to be changed when no worker has a task, found an earlier answer")
+	answer := <-answers
+	assert.True(t, strings.HasPrefix(answer, "200 "), "expected the offsets to be changed, found %s", answer)
 	for _, w := range g.workers {
 		w.AwaitCall(200, "GET", "/connectors/c0/offsets", "", `{"offsets":[]}`)
 	}
@@ -193,7 +189,7 @@ func (g *Group) checkCalls(address string) {
 		"POST restart?includeTasks=true&onlyFailed=true", "POST tasks/0/restart", "DELETE offsets"} {
 		var method, path string
 		_, err := fmt.Sscan(call, &method, &path)
-		e2etest.NoError(t, err)
+		require.NoError(t, err)
 		w.MustCall(404, method, "/connectors/none/"+path, "")
 	}
 	w.MustCall(404, "PATCH", "/connectors/none/config", `{"tasks.max":"1"}`)
@@ -215,7 +211,7 @@ func (g *Group) checkCalls(address string) {
 	half := groupSource(failingAddress, "half")
 	half["task.auto.restart"] = "false"
 	for _, change := range [][2]string{{"match", "/Products"}, {"status", "500"}, {"status-count", "1000000"}} {
-		e2etest.NoError(t, failing.Set(change[0], change[1]))
+		require.NoError(t, failing.Set(change[0], change[1]))
 	}
 	g.put(by, "half", half)
 	haveStates := func(orders, products connect.State) func(connect.Status) bool {
@@ -227,20 +223,18 @@ func (g *Group) checkCalls(address string) {
 	w.Await("half", "has failed in part", haveStates(connect.Running, connect.Failed))
 	// The leader answers with the states that it has read, and each worker reads the status topic by itself.
 	g.workers[leader].Await("half", "has failed in part at the leader", haveStates(connect.Running, connect.Failed))
-	e2etest.NoError(t, failing.Set("status-count", "0"))
+	require.NoError(t, failing.Set("status-count", "0"))
 	w.MustCall(202, "POST", "/connectors/half/restart?includeTasks=true&onlyFailed=true", "", `"state":"RESTARTING"`)
 	w.Await("half", "runs", haveStates(connect.Running, connect.Running))
 	for n, w := range g.workers {
-		if strings.Contains(w.Stderr.String(), `msg="source task ended" connector=half task=0`) {
-			t.Errorf("expected the task that had not failed to go on, found its end at worker %d", n)
-		}
+		assert.True(t, !strings.Contains(w.Stderr.String(), `msg="source task ended" connector=half task=0`),
+			"expected the task that had not failed to go on, found its end at worker %d", n)
 	}
 
 	keys := g.countRecords("session-key")
 	g.workers[leader].MustStop()
 	w.AwaitCall(201, "PUT", "/connectors/late/config", e2etest.AsJSON(t, groupSource(address, "late")))
 	g.AwaitSpread(6, 11, by, 3-leader-by)
-	if n := g.countRecords("session-key"); n <= keys {
-		t.Errorf("expected another session key after %d, found %d", keys, n)
-	}
+	n := g.countRecords("session-key")
+	assert.True(t, n > keys, "expected another session key after %d, found %d", keys, n)
 }

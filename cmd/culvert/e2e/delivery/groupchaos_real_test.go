@@ -21,6 +21,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
@@ -94,7 +96,7 @@ func TestRealChaosOfAGroup(t *testing.T) {
 	rounds := ExactRounds(0)
 	if text := os.Getenv("CULVERT_SEED"); text != "" {
 		n, err := strconv.ParseUint(text, 10, 64)
-		e2etest.NoError(t, err)
+		require.NoError(t, err)
 		seed = n
 	} else if rounds > 0 {
 		seed = uint64(time.Now().UnixNano())
@@ -224,7 +226,7 @@ func startChaos(t *testing.T, brokers *trio, name string, exactlyOnce bool) *cha
 		for {
 			select {
 			case <-edits.stop:
-				e2etest.NoError(t, client.Flush(ctx))
+				require.NoError(t, client.Flush(ctx))
 				return
 			case <-ctx.Done():
 				return
@@ -246,8 +248,8 @@ func startChaos(t *testing.T, brokers *trio, name string, exactlyOnce bool) *cha
 // createTopics creates topics with three replicas.
 func (c *chaos) createTopics(settings map[string]*string, partitions int32, names ...string) {
 	responses, err := c.admin.CreateTopics(context.Background(), partitions, 3, settings, names...)
-	e2etest.NoError(c.e.t, err)
-	e2etest.NoError(c.e.t, responses.Error())
+	require.NoError(c.e.t, err)
+	require.NoError(c.e.t, responses.Error())
 }
 
 // connectors returns the settings of three connectors: one that reads sets, one that reads changes, and a sink.
@@ -416,21 +418,17 @@ func (c *chaos) killLeaderMidWrite(n int) {
 	case <-time.After(e2etest.WaitLimit):
 		c.T.Fatal("the leader has ended no transaction")
 	}
-	if state := c.killLeaderDuringCreation(leader, answer, "in mid-write"); state != "no answer, Ongoing" {
-		c.T.Errorf("expected a leader without an answer, and an ongoing transaction, found %s", state)
-	}
-	if deleted := c.deleteExtra(leader); deleted {
-		c.T.Error("expected no connector of a transaction that was not ended, found one")
-	}
+	state := c.killLeaderDuringCreation(leader, answer, "in mid-write")
+	assert.Equal(c.T, "no answer, Ongoing", state, "a leader without an answer, and an ongoing transaction")
+	assert.True(c.T, !c.deleteExtra(leader), "expected no connector of a transaction that was not ended, found one")
 }
 
 // findLeader returns the number of the leader, as worker by reports it.
 func (c *chaos) findLeader(by int) (n int) {
 	c.T.Helper()
 	group := c.overview(by)
-	if n = slices.Index(c.ids, group.Leader); n < 0 {
-		c.T.Fatalf("expected a leader, found %+v", group)
-	}
+	n = slices.Index(c.ids, group.Leader)
+	require.True(c.T, n >= 0, "expected a leader, found %+v", group)
 	return n
 }
 
@@ -468,7 +466,7 @@ func (c *chaos) killLeaderDuringCreation(leader int, answer <-chan string, when 
 		<-time.After(50 * time.Millisecond)
 		transactions, err = c.admin.DescribeTransactions(ctx, id)
 	}
-	e2etest.NoError(c.T, err)
+	require.NoError(c.T, err)
 	state = <-answer + ", " + transactions[id].State
 	c.logStep("the leader, worker %d, is killed %s: %s", leader, when, state)
 	c.leaderKills = append(c.leaderKills, state)
@@ -618,7 +616,7 @@ func (c *chaos) keysByPage(topic string) map[int]map[string]bool {
 			Key   json.RawMessage
 			Value struct{ EmployeeID, Quantity int }
 		}
-		e2etest.NoError(c.T, json.Unmarshal([]byte(line), &record))
+		require.NoError(c.T, json.Unmarshal([]byte(line), &record))
 		n := record.Value.EmployeeID + record.Value.Quantity // each set has one of the two fields
 		if keys[n] == nil {
 			keys[n] = map[string]bool{}
@@ -665,9 +663,8 @@ func (c *chaos) finish(what string) {
 	})
 	var changes comparison
 	defer func() {
-		if changes.Missing > 0 || (c.exactlyOnce && changes.Repeated > 0) {
-			t.Errorf("changes: expected each once, found %v, the first missing one is row %d", changes, changes.First)
-		}
+		assert.True(t, changes.Missing <= 0 && (!c.exactlyOnce || changes.Repeated <= 0),
+			"changes: expected each once, found %v, the first missing one is row %d", changes, changes.First)
 	}()
 	c.workers[0].Eventually("all changes", func() bool {
 		changes = c.e.compareChanges()
@@ -687,9 +684,7 @@ func (c *chaos) finish(what string) {
 		}
 	}
 	// Requests in flight when a worker loses its tasks are repeated by another one: guides/sink.md.
-	if limit := c.losses * chaosLimit; twice > limit {
-		t.Errorf("expected at most %d rows to be created twice, found %d", limit, twice)
-	}
+	assert.AtMost(t, c.losses*chaosLimit, twice, "rows to be created twice")
 
 	// The sources
 	changes = c.e.compareChanges() // again, for records that were written until the workers stopped
@@ -707,24 +702,19 @@ func (c *chaos) finish(what string) {
 		}
 		loads := c.countLoads(set)
 		// complete may be larger, because a last page may be read again.
-		if loads == 0 || loads > complete {
-			t.Errorf("%s: expected 1 to %d complete loads in the stored offsets, found %d", topic, complete, loads)
-		}
+		assert.True(t, loads != 0 && loads <= complete,
+			"%s: expected 1 to %d complete loads in the stored offsets, found %d", topic, complete, loads)
 		pages += fmt.Sprintf(", %s: %d times read, %d of them came, %d stored", topic, last, complete, loads)
 	}
 
 	// The load on the service
 	ledger := c.e.S.Ledger()
-	if ledger.Jobs != 1 || ledger.Refused536 > 0 {
-		t.Errorf("expected 1 first extraction and no expired token, found %d and %d", ledger.Jobs, ledger.Refused536)
-	}
-	if c.origin.maxInFlight > chaosLimit {
-		t.Errorf("expected at most %d requests at a time, found %d", chaosLimit, c.origin.maxInFlight)
-	}
-	if c.origin.maxSessions == 0 || c.origin.longestExcess > chaosLogoff {
-		t.Errorf("expected sessions, and more than %d of them for at most %v, found %d for %v", chaosLimit, chaosLogoff,
-			c.origin.maxSessions, c.origin.longestExcess)
-	}
+	assert.True(t, ledger.Jobs == 1 && ledger.Refused536 <= 0,
+		"expected 1 first extraction and no expired token, found %d and %d", ledger.Jobs, ledger.Refused536)
+	assert.AtMost(t, chaosLimit, c.origin.maxInFlight, "requests at a time")
+	assert.True(t, c.origin.maxSessions != 0 && c.origin.longestExcess <= chaosLogoff,
+		"expected sessions, and more than %d of them for at most %v, found %d for %v", chaosLimit, chaosLogoff,
+		c.origin.maxSessions, c.origin.longestExcess)
 	t.Logf("%s: %v, changes: %v, %d numbers, %d requests and %d sessions at a time, of these too many for "+
 		"%v%s, leaders killed: %q", what, time.Since(c.startTime), changes, len(numbers), c.origin.maxInFlight,
 		c.origin.maxSessions, c.origin.longestExcess, pages, c.leaderKills)

@@ -21,7 +21,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/base/require"
 )
 
 const sessionCookie = "SAP_SESSIONID_NWD_100"
@@ -256,7 +256,7 @@ func newRelay(t *testing.T) (r *relay, address string) {
 		close(r.gates[direction])
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	t.Cleanup(func() { listener.Close() })
 	go func() {
 		for {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
@@ -47,15 +48,15 @@ func Now() Time {`)
 func buildPrograms(t *testing.T) (programs []string) {
 	t.Helper()
 	root, err := exec.Command("go", "env", "GOROOT").Output()
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	file := filepath.Join(strings.TrimSpace(string(root)), "src", "time", "time.go")
 	content, err := os.ReadFile(file)
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	changed := filepath.Join(t.TempDir(), "time.go")
-	e2etest.NoError(t, os.WriteFile(changed, []byte(clockPatch.Replace(string(content))), 0o600))
+	require.NoError(t, os.WriteFile(changed, []byte(clockPatch.Replace(string(content))), 0o600))
 	for _, version := range []string{"8.1.0", "8.2.0"} {
 		program := filepath.Join(e2etest.Bench.Dir, "culvert-"+version)
-		e2etest.NoError(t, e2etest.Build(program, version, map[string]string{file: changed}))
+		require.NoError(t, e2etest.Build(program, version, map[string]string{file: changed}))
 		programs = append(programs, program)
 	}
 	return programs

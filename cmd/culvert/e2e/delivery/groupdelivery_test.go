@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
@@ -92,8 +93,8 @@ func SinkOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 	address := e2etest.Serve(t, held)
 	client := e2etest.NewClient(t, servers)
 	results, err := kadm.NewClient(client).CreateTopics(t.Context(), 4, 1, nil, "orders", "products")
-	e2etest.NoError(t, err)
-	e2etest.NoError(t, results.Error())
+	require.NoError(t, err)
+	require.NoError(t, results.Error())
 	var records []*kgo.Record
 	for n := 1; n <= rows; n++ { // a row with the key 0 in doubt could not be checked: services may number it
 		records = append(records, &kgo.Record{Topic: "orders", Key: fmt.Appendf(nil, `{"OrderID":%d}`, n),
@@ -101,7 +102,7 @@ func SinkOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 			&kgo.Record{Topic: "products", Key: fmt.Appendf(nil, `{"ProductID":%d}`, n),
 				Value: fmt.Appendf(nil, `{"ProductID":%d,"ProductName":"name %d","Discontinued":false}`, n, n)})
 	}
-	e2etest.NoError(t, client.ProduceSync(t.Context(), records...).FirstErr())
+	require.NoError(t, client.ProduceSync(t.Context(), records...).FirstErr())
 	// If a consumer was killed while its group rebalances, the embedded broker keeps it for max.poll.interval.ms.
 	g := NewGroup(t, p, servers, 3, "group.id=sinks", "config.storage.topic=sinkconfigs",
 		"status.storage.topic=sinkstates", "offset.storage.topic=sinkoffsets", "consumer.session.timeout.ms=6000",

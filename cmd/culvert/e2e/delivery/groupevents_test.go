@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
@@ -39,9 +40,9 @@ func TestEventsOfAConnectorInAGroup(t *testing.T) {
 				changes = append(changes, line)
 			}
 		}
-		e2etest.Equal(t, "changes", []string{"created by 127.0.0.1", "changed tasks.max by 127.0.0.1",
-			"paused by 127.0.0.1", "resumed by 127.0.0.1", "deleted by 127.0.0.1"}, changes)
-		e2etest.Equal(t, "assigned", map[string]bool{"the connector by": true, "task 0 by": true, "task 1 by": true},
-			assigned)
+		assert.Equal(t, []string{"created by 127.0.0.1", "changed tasks.max by 127.0.0.1",
+			"paused by 127.0.0.1", "resumed by 127.0.0.1", "deleted by 127.0.0.1"}, changes, "changes")
+		assert.Equal(t, map[string]bool{"the connector by": true, "task 0 by": true, "task 1 by": true}, assigned,
+			"assigned")
 	}
 }

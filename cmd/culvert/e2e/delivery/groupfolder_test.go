@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
@@ -19,7 +21,7 @@ func (g *Group) writeToFolders(name string, lines []string, workers ...int) {
 	g.T.Helper()
 	for _, n := range workers {
 		path := g.File(fmt.Sprintf("conf%d/.%s", n, name), lines...)
-		e2etest.NoError(g.T, os.Rename(path, filepath.Join(g.Dir, fmt.Sprintf("conf%d", n), name)))
+		require.NoError(g.T, os.Rename(path, filepath.Join(g.Dir, fmt.Sprintf("conf%d", n), name)))
 	}
 }
 
@@ -95,14 +97,12 @@ func TestFolderOfAGroup(t *testing.T) {
 				`the folders of other workers differ from the leader's" workers=`)
 		})
 	})
-	if n := g.countConfigs("orders"); n != 1 {
-		t.Errorf("expected that the change is not applied, found orders written %d times", n)
-	}
+	n := g.countConfigs("orders")
+	assert.True(t, n == 1, "expected that the change is not applied, found orders written %d times", n)
 	g.writeToFolders("orders.properties", linesOf(source), (leader+1)%3, (leader+2)%3)
 	follower.Await("orders", "has one task", e2etest.HasState(connect.Running, 1))
-	if n := g.countConfigs("orders"); n != 2 {
-		t.Errorf("expected that a change is applied once, found orders written %d times", n)
-	}
+	n = g.countConfigs("orders")
+	assert.True(t, n == 2, "expected that a change is applied once, found orders written %d times", n)
 	p.MustRun("diff", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--config",
 		filepath.Join(p.Dir, "conf2")).WantStdout("nothing would change")
 	checkRejectedFilesBlockNoOther(g, follower, address, restConnector)
@@ -145,7 +145,7 @@ func checkFilesAreFollowedWithoutTheLeader(g *Group, source map[string]string) {
 	leader := slices.Index(g.ids, g.overview(1).Leader)
 	g.workers[leader].MustStop()
 	for n := range 3 {
-		e2etest.NoError(g.T, os.Remove(filepath.Join(g.Dir, fmt.Sprintf("conf%d", n), "orders.properties")))
+		require.NoError(g.T, os.Remove(filepath.Join(g.Dir, fmt.Sprintf("conf%d", n), "orders.properties")))
 	}
 	stays := g.workers[(leader+1)%3]
 	stays.AwaitCall(404, "GET", "/connectors/orders", "")
@@ -184,10 +184,9 @@ func TestLargeFolderOfAGroupIsWrittenInBatches(t *testing.T) {
 			gaps++
 		}
 	}
-	if len(offsets) < 3*connectors || gaps != 1 {
-		t.Errorf("expected two transactions with the records of %d connectors, found %d records with %d gaps",
-			connectors, len(offsets), gaps)
-	}
+	assert.True(t, len(offsets) >= 3*connectors && gaps == 1,
+		"expected two transactions with the records of %d connectors, found %d records with %d gaps", connectors,
+		len(offsets), gaps)
 }
 
 // A standalone worker joins a group and brings its connectors, their target states and their offsets.
@@ -240,13 +239,11 @@ func TestAdoptedByAGroup(t *testing.T) {
 	g.Join(0)
 	g.workers[0].Await("feed", "runs", e2etest.IsRunning)
 	g.workers[0].Await("halted", "is stopped", e2etest.HasState(connect.Stopped, 0))
-	if !(e2etest.Writer{S: s}).Send("MERGE", "Products(3)", map[string]any{"ProductName": "Changed"}) {
-		t.Fatal("expected the service to apply a change, found that it did not")
-	}
+	require.True(t, (e2etest.Writer{S: s}).Send("MERGE", "Products(3)", map[string]any{"ProductName": "Changed"}),
+		"expected the service to apply a change, found that it did not")
 	g.workers[0].Eventually("the change", func() bool { return countRecords("feed") > rows })
-	if n := countRecords("feed"); n != rows+1 {
-		t.Errorf("expected one row after the %d earlier ones, found %d", rows, n-rows)
-	}
+	n := countRecords("feed")
+	assert.True(t, n == rows+1, "expected one row after the %d earlier ones, found %d", rows, n-rows)
 	adopt(worker).WantCode(2).WantStderr("found another worker at work in it")
 	p.Run("cluster", "adopt", "--data", g.Subfolder("empty"),
 		worker).WantCode(1).WantStderr("expected no workers in group workers")
@@ -259,25 +256,25 @@ func checkAdoptAfterKill(t *testing.T, data string, adopt func() e2etest.Result)
 	adoptedFolder := filepath.Join(data, "connectors.adopted")
 	restoreFiles := func() {
 		for _, name := range []string{"connectors.json", "connectors.states.json"} {
-			e2etest.NoError(t, os.Rename(filepath.Join(adoptedFolder, name), filepath.Join(data, name)))
+			require.NoError(t, os.Rename(filepath.Join(adoptedFolder, name), filepath.Join(data, name)))
 		}
-		e2etest.NoError(t, os.Remove(adoptedFolder))
+		require.NoError(t, os.Remove(adoptedFolder))
 	}
 	restoreFiles()
 	adopt().WantCode(0).WantStdout("no connectors to move")
 	restoreFiles()
-	e2etest.NoError(t, os.Mkdir(adoptedFolder, 0o700)) // a kill after this folder was made
+	require.NoError(t, os.Mkdir(adoptedFolder, 0o700)) // a kill after this folder was made
 	file := filepath.Join(data, "connectors.json")
 	content := ReadFile(t, file)
 	withHalted := func(from, to string) []byte {
 		pos := strings.Index(content, `"halted"`)
 		return []byte(content[:pos] + strings.Replace(content[pos:], from, to, 1))
 	}
-	e2etest.NoError(t, os.WriteFile(file, withHalted(`"2"`, `"1"`), 0o600))
+	require.NoError(t, os.WriteFile(file, withHalted(`"2"`, `"1"`), 0o600))
 	adopt().WantCode(1).WantStderr("same names and other settings in topic configs, found halted")
-	e2etest.NoError(t, os.WriteFile(file, withHalted(`"ODataSource"`, `"${env:HOME}"`), 0o600))
+	require.NoError(t, os.WriteFile(file, withHalted(`"ODataSource"`, `"${env:HOME}"`), 0o600))
 	adopt().WantCode(2).WantStderr("config.providers=env")
-	e2etest.NoError(t, os.WriteFile(file, []byte(content), 0o600))
+	require.NoError(t, os.WriteFile(file, []byte(content), 0o600))
 	adopt().WantCode(0).WantStdout("no connectors to move")
 }
 
@@ -285,6 +282,6 @@ func checkAdoptAfterKill(t *testing.T, data string, adopt func() e2etest.Result)
 func ReadFile(t *testing.T, path string) string {
 	t.Helper()
 	data, err := os.ReadFile(path)
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	return string(data)
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
@@ -102,7 +103,7 @@ func (g *Group) rollSink(address string) {
 		g.T.Helper()
 		g.workers[1].Eventually(what, func() bool {
 			rows++
-			e2etest.NoError(g.T, client.ProduceSync(g.T.Context(), &kgo.Record{Topic: "back",
+			require.NoError(g.T, client.ProduceSync(g.T.Context(), &kgo.Record{Topic: "back",
 				Key:   fmt.Appendf(nil, `{"OrderID":%d}`, 50_000+rows),
 				Value: fmt.Appendf(nil, `{"OrderID":%d,"ShipName":"x"}`, 50_000+rows)}).FirstErr())
 			var s connect.Status
@@ -147,7 +148,7 @@ func components(t *testing.T, name string) []wit.Component {
 	t.Helper()
 	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{e2etest.Plugins(t)}, CacheDir: guesttest.Code(t),
 		Registry: record.NewRegistry()})
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	defer m.Close()
 	for _, info := range m.Modules() {
 		if info.Name == name {
@@ -193,9 +194,7 @@ func checkOrder(t *testing.T, servers, topic string, rows int, after time.Time) 
 			keys = append(keys, key)
 		}
 	}
-	if len(rowKeys) != rows {
-		t.Fatalf("%s: expected %d rows, found %d", topic, rows, len(rowKeys))
-	}
+	require.Equal(t, rows, len(rowKeys), topic, "rows")
 	wrong := 0
 	for i := 1; i < len(keys) && wrong < 5; i++ {
 		if want := rowKeys[(position[keys[i-1]]+1)%rows]; keys[i] != want {

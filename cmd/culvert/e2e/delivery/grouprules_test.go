@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
@@ -45,9 +47,7 @@ func StartBalancer(t *testing.T, workers int) (address, ports string) {
 func (g *Group) put(by int, name string, settings map[string]string) {
 	g.T.Helper()
 	status, answer := g.workers[by].Call("PUT", "/connectors/"+name+"/config", e2etest.AsJSON(g.T, settings))
-	if status > 201 {
-		g.T.Fatalf("%s: %d %s", name, status, answer)
-	}
+	require.True(g.T, status <= 201, "%s: %d %s", name, status, answer)
 }
 
 // owner returns the worker that runs the only task of a connector; by is a worker that runs.
@@ -70,7 +70,7 @@ func TestSoakNotificationsOfAGroup(t *testing.T) {
 	h.Arm(20_000)
 	address := e2etest.Serve(t, h)
 	balancer, ports := StartBalancer(t, 3)
-	e2etest.NoError(t, s.Set("notify-user", "sap:geheim"))
+	require.NoError(t, s.Set("notify-user", "sap:geheim"))
 	g := embeddedGroup(t, 3)
 	p := g.Place
 	for _, w := range g.workers {
@@ -93,10 +93,9 @@ func TestSoakNotificationsOfAGroup(t *testing.T) {
 	e2etest.NewAuthor(t, address).Edit(1, changes, time.Time{})
 	g.workers[0].Eventually("the end of the queue", s.Pushed)
 	l := s.Ledger()
-	if l.Deltas != 0 || l.Notified < changes || l.Undelivered != 0 {
-		t.Errorf("expected no request for changes during the load, and all of %d notifications, found %d and %d",
-			changes, l.Deltas, l.Notified)
-	}
+	assert.True(t, l.Deltas == 0 && l.Notified >= changes && l.Undelivered == 0,
+		"expected no request for changes during the load, and all of %d notifications, found %d and %d", changes,
+		l.Deltas, l.Notified)
 	t.Logf("%d notifications within %v, answered with %v", l.Notified, time.Since(began), l.NotifyStatuses)
 	close(h.Release)
 	g.workers[0].AwaitEqual(p, s, "delta", "after the load")
@@ -106,9 +105,7 @@ func TestSoakNotificationsOfAGroup(t *testing.T) {
 			requests++
 		}
 	}
-	if requests > 5 {
-		t.Errorf("expected at most 5 requests for changes, found %d for %d notifications", requests, changes)
-	}
+	assert.AtMost(t, 5, requests, "requests for changes: for", changes, "notifications")
 
 	killed := g.owner(0, "delta")
 	survivor := (killed + 1) % 3
@@ -129,9 +126,7 @@ func TestSoakNotificationsOfAGroup(t *testing.T) {
 	if l := s.Ledger(); l.Undelivered != 0 || l.Subscribed != 3 {
 		t.Errorf("expected no lost notification and 3 subscriptions, found %d and %d", l.Undelivered, l.Subscribed)
 	}
-	if g.owner(survivor, "delta") == killed {
-		t.Error("expected another worker to run the task")
-	}
+	assert.True(t, g.owner(survivor, "delta") != killed, "expected another worker to run the task")
 	checkPauseClosesListeners(g.workers[survivor], s, address, ports)
 }
 
@@ -157,10 +152,10 @@ func checkPauseClosesListeners(w *e2etest.Worker, s *odatatest.Service, address,
 func IsQueueOpen(t *testing.T, address string) bool {
 	t.Helper()
 	r, err := http.Get("http://" + address + odatatest.ODPPath + "SubscribedToFactsOfProducts?$format=json")
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	defer r.Body.Close()
 	body, err := io.ReadAll(r.Body)
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	return strings.Contains(string(body), `"SubscribedFlag":true`)
 }
 
@@ -234,9 +229,8 @@ func TestSoakDeletedInAGroup(t *testing.T) {
 		})
 	}
 	for by, w := range g.workers {
-		if log := w.Stderr.String(); strings.Contains(log, "could not be ended") {
-			t.Errorf("worker %d: expected that all subscriptions and queues are ended, found\n%s", by, log)
-		}
+		log := w.Stderr.String()
+		assert.NotContains(t, log, "could not be ended", "worker", by, "all subscriptions and queues are ended")
 	}
 }
 
@@ -283,9 +277,8 @@ func TestSoakSecretsOfAGroup(t *testing.T) {
 	sg.checkChangedPasswordNeedsNoRestart(connectors)
 	sg.checkMissingSecretIsReported(connectors)
 	for n, w := range g.workers {
-		if strings.Contains(w.Stderr.String(), "-secret") {
-			t.Errorf("worker %d: expected no secret in the log, found one", n)
-		}
+		assert.True(t, !strings.Contains(w.Stderr.String(), "-secret"),
+			"worker %d: expected no secret in the log, found one", n)
 	}
 }
 
@@ -325,9 +318,8 @@ func (g *secretsGroup) starts() (n int) {
 // checkOneRefusal checks that the service has rejected one logon so far.
 func (g *secretsGroup) checkOneRefusal(what string) {
 	g.T.Helper()
-	if n := g.passwords.Refusals("wrong-secret") + g.passwords.Refusals("newer-secret"); n != 1 {
-		g.T.Errorf("%s: expected one refused logon, found %d", what, n)
-	}
+	n := g.passwords.Refusals("wrong-secret") + g.passwords.Refusals("newer-secret")
+	assert.Equal(g.T, 1, n, what, "refused logon")
 }
 
 // checkChangedPasswordNeedsNoRestart checks that all workers use another password from their files without a restart.
@@ -357,7 +349,7 @@ func (g *secretsGroup) checkMissingSecretIsReported(connectors int) {
 	g.T.Helper()
 	leader := e2etest.Decode[rest.Group](g.T, g.workers[0].MustCall(200, "GET", "/culvert/cluster", "")).Leader
 	without := (slices.Index(g.ids, leader) + 1) % 3
-	e2etest.NoError(g.T, os.Remove(filepath.Join(g.Machine(without), "sap.properties")))
+	require.NoError(g.T, os.Remove(filepath.Join(g.Machine(without), "sap.properties")))
 	const late = 6
 	var names []string
 	for n := range connectors + late { // the first of them run, and change

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
@@ -92,9 +93,8 @@ func (g *Group) checkLostWorker(by, lost int, waits bool) {
 		want += `, its (\d tasks move|task moves) in 0:\d\d`
 	}
 	g.workers[by].Eventually("the lost worker", func() bool { return g.workerInfo(by, lost).State == "lost" })
-	if info := g.workerInfo(by, lost); !regexp.MustCompile("^" + want + "$").MatchString(info.Error) {
-		t.Errorf("expected %s, found %+v", want, info)
-	}
+	info := g.workerInfo(by, lost)
+	assert.True(t, regexp.MustCompile("^"+want+"$").MatchString(info.Error), "expected %s, found %+v", want, info)
 	if former := g.overview(by).Former; len(former) != 1 || former[0].WorkerID != g.ids[lost] {
 		t.Errorf("expected the lost worker in the overview of the group, found %+v", former)
 	}
@@ -109,7 +109,6 @@ func (g *Group) checkLostWorker(by, lost int, waits bool) {
 		return strings.HasPrefix(c.Cause, "worker "+g.ids[lost]+": lost ")
 	}
 	list := g.listConnectors(by)
-	if slices.ContainsFunc(list.Connectors, isCause) != waits {
-		t.Errorf("expected the lost worker as a cause: %t, found %+v", waits, list.Connectors)
-	}
+	assert.True(t, slices.ContainsFunc(list.Connectors, isCause) == waits,
+		"expected the lost worker as a cause: %t, found %+v", waits, list.Connectors)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
@@ -26,9 +27,9 @@ func TestOffsetsAreImported(t *testing.T) {
 	produceForeignOffsets(t, broker, key, url)
 	// Kafka's own class wrote the file.
 	standalone, err := filepath.Abs("../../../../internal/run/offset/testdata/standalone.offsets")
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	content, err := os.ReadFile(standalone)
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	file := func(name, from, to string) string {
 		return e2etest.WriteFile(t, p.Dir, name, bytes.Replace(content, []byte(from), []byte(to), 1))
 	}

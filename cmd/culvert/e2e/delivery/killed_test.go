@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
@@ -44,7 +46,7 @@ func (e *ExactWorker) storedRows() int {
 		return 0
 	}
 	var newest struct{ Value struct{ Seen, Record int } }
-	e2etest.NoError(e.t, json.Unmarshal([]byte(records[len(records)-1]), &newest))
+	require.NoError(e.t, json.Unmarshal([]byte(records[len(records)-1]), &newest))
 	return newest.Value.Seen + newest.Value.Record
 }
 
@@ -79,9 +81,7 @@ func TestSoakKilledInMidPage(t *testing.T) {
 	last := -1
 	repetitions := 0
 	for pos, n := range numbers {
-		if n > last+1 {
-			t.Fatalf("record %d: expected row %d or an earlier one, found row %d", pos, last+1, n)
-		}
+		require.True(t, n <= last+1, "record %d: expected row %d or an earlier one, found row %d", pos, last+1, n)
 		if n <= last {
 			var previous kill // the last one before this record
 			for _, k := range kills {
@@ -89,17 +89,14 @@ func TestSoakKilledInMidPage(t *testing.T) {
 					previous = k
 				}
 			}
-			if n < previous.storedRows {
-				t.Errorf("record %d: expected no row before row %d, because of the stored offset, found row %d", pos,
-					previous.storedRows, n)
-			}
+			assert.True(t, n >= previous.storedRows,
+				"record %d: expected no row before row %d, because of the stored offset, found row %d", pos,
+				previous.storedRows, n)
 			repetitions++
 		}
 		last = n
 	}
-	if last != len(e.Rows)-1 {
-		t.Errorf("expected the last row %d, found %d", len(e.Rows)-1, last)
-	}
+	assert.True(t, last == len(e.Rows)-1, "expected the last row %d, found %d", len(e.Rows)-1, last)
 	t.Logf("%d rows, %d records, %d kills, %d of them with rows that came again: %v", len(e.Rows), len(numbers),
 		len(kills), repetitions, kills)
 }
@@ -131,14 +128,14 @@ func TestKilledAfterTheFirstLoad(t *testing.T) {
 	w.AwaitStderr("extraction finished")
 	<-time.After(400 * time.Millisecond) // far less than offset.flush.interval.ms
 	w.Kill()
-	e2etest.Equal(t, "records after the first load", rows, countRecords())
+	assert.Equal(t, rows, countRecords(), "records after the first load")
 	firstPages := pages.Load()
 
 	w = start()
 	w.AwaitStderr("this start reads nothing")
 	w.MustStop()
-	e2etest.Equal(t, "pages after the restart", firstPages, pages.Load())
-	e2etest.Equal(t, "records after the restart", rows, countRecords())
+	assert.Equal(t, firstPages, pages.Load(), "pages after the restart")
+	assert.Equal(t, rows, countRecords(), "records after the restart")
 }
 
 // A shutdown that waits for a broker that does not respond, to store offsets, ends at the second signal.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
@@ -56,9 +57,9 @@ func (t *trio) start(args ...string) {
 func (t *trio) pid(node int) int {
 	t.T.Helper()
 	content, err := os.ReadFile(filepath.Join(t.Dir, "pids"))
-	e2etest.NoError(t.T, err)
+	require.NoError(t.T, err)
 	pid, err := strconv.Atoi(strings.Fields(string(content))[node])
-	e2etest.NoError(t.T, err)
+	require.NoError(t.T, err)
 	return pid
 }
 
@@ -123,7 +124,7 @@ func (t *trio) coordinator(id string) (node int) {
 func (t *trio) restart(w *e2etest.Command, node int, signal syscall.Signal, whileDown func()) {
 	t.T.Helper()
 	pid := t.pid(node)
-	e2etest.NoError(t.T, syscall.Kill(pid, signal))
+	require.NoError(t.T, syscall.Kill(pid, signal))
 	w.Eventually("a broker that has ended", func() bool { return syscall.Kill(pid, 0) != nil })
 	whileDown()
 	t.start("--node", strconv.Itoa(node+1))

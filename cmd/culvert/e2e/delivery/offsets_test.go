@@ -10,6 +10,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
@@ -40,19 +42,18 @@ func TestOffsets(t *testing.T) {
 	show := func(name string, options ...string) string {
 		t.Helper()
 		r := p.Run(append([]string{"offsets", "show", name, "--json"}, options...)...)
-		if r.Code != 0 || !json.Valid([]byte(r.Stdout)) {
-			t.Fatalf("offsets show %s: expected JSON and exit 0, found exit %d\n%s%s", name, r.Code, r.Stdout, r.Stderr)
-		}
+		require.True(t, r.Code == 0 && json.Valid([]byte(r.Stdout)),
+			"offsets show %s: expected JSON and exit 0, found exit %d\n%s%s", name, r.Code, r.Stdout, r.Stderr)
 		var compact bytes.Buffer
 		_ = json.Compact(&compact, []byte(r.Stdout))
 		return compact.String()
 	}
-	e2etest.Contains(t, "offsets", show("writes", "--url", f.URL), `"kafka_offset":4`)
+	assert.Contains(t, show("writes", "--url", f.URL), `"kafka_offset":4`)
 	offline := []string{"--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data, "--config", p.Dir + "/conf"}
 	p.Run(append([]string{"offsets", "show", "writes"}, offline...)...).WantCode(2).
 		WantStderr("found another worker at work")
 	f.Stop()
-	e2etest.Contains(t, "offsets, offline", show("writes", offline...), `"kafka_offset":4`)
+	assert.Contains(t, show("writes", offline...), `"kafka_offset":4`)
 	saved := p.File("saved.json", show("reads", offline...))
 	for _, c := range []struct {
 		args []string
@@ -68,7 +69,7 @@ func TestOffsets(t *testing.T) {
 	} {
 		p.Run(append(append([]string{"offsets"}, c.args...), offline...)...).WantCode(c.code).WantOutput(c.want)
 	}
-	e2etest.Contains(t, "offsets", show("reads", offline...), "skip=7")
+	assert.Contains(t, show("reads", offline...), "skip=7")
 	// The source continues from its offset and reads three of ten rows again. The sink writes all to the service again.
 	p.Run(append([]string{"run", "--once"}, offline...)...)
 	p.CheckRecordCount("Orders", 13)
@@ -120,10 +121,10 @@ func TestOffsetsAreResetBehindAFence(t *testing.T) {
 	}{{change: []string{"reset", "reads"}, want: "[]"}, {change: []string{"set", "reads", place}, want: "$skip=7"}} {
 		p.MustRun(append([]string{"run", "--once"}, files...)...)
 		paused := e2etest.NewClient(t, servers, kgo.TransactionalID("paused-reads-0"))
-		e2etest.NoError(t, paused.BeginTransaction())
+		require.NoError(t, paused.BeginTransaction())
 		late := &kgo.Record{Topic: "connect-offsets", Key: []byte(`["reads",{"late":1}]`),
 			Value: []byte(`{"url":"/late"}`)}
-		e2etest.NoError(t, paused.ProduceSync(t.Context(), late).FirstErr())
+		require.NoError(t, paused.ProduceSync(t.Context(), late).FirstErr())
 		p.MustRun(slices.Concat([]string{"offsets"}, c.change, files)...)
 		if err := paused.EndTransaction(t.Context(), kgo.TryCommit); err == nil {
 			t.Errorf("%s: expected the task that was paused to be fenced", c.change[0])

@@ -11,6 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/sr/srfake"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
@@ -23,7 +25,7 @@ func TestRunUntilStopped(t *testing.T) {
 	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 200, PageSize: 50})
 	listen := porttest.Address(t)
 	folder := filepath.Join(p.Dir, "etc")
-	e2etest.NoError(t, os.Mkdir(folder, 0o700))
+	require.NoError(t, os.Mkdir(folder, 0o700))
 	p.File("etc/worker.yaml", "bootstrap.servers: embedded", "listeners: http://"+listen,
 		"offset.flush.interval.ms: 3600000", "topic.creation.enable: false") // so the broker creates topics
 	p.File("etc/orders.properties", e2etest.Source("orders", address, "Orders")[1:]...) // named by its file
@@ -36,14 +38,11 @@ func TestRunUntilStopped(t *testing.T) {
 	c.AwaitStderr(fmt.Sprintf("-      %d ", s.Count("Orders"))) // in the table of --progress
 	p.CheckRecordCount("Orders", s.Count("Orders"))
 	c.MustStop()
-	if got := p.Records("connect-offsets"); len(got) == 0 {
-		t.Error("expected offsets to be stored at the stop")
-	}
+	assert.True(t, len(p.Records("connect-offsets")) != 0, "expected offsets to be stored at the stop")
 	rows := s.Ledger().Rows
 	p.MustRun("run", "--once", "--config", folder, "--plugins", e2etest.Plugins(t), "--data", p.Data)
-	if again := s.Ledger().Rows - rows; again != 0 {
-		t.Errorf("expected that nothing is read again, found %d rows", again)
-	}
+	again := s.Ledger().Rows - rows
+	assert.True(t, again == 0, "expected that nothing is read again, found %d rows", again)
 }
 
 // The main job: service → transforms → topics → service. A second run has nothing to do.
@@ -66,16 +65,15 @@ func TestBothWays(t *testing.T) {
 		p.MustRun("run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink", "smt"), "--data", p.Data, there,
 			back).WantNoStdout().WantNo("REST listens") // unless listeners is set
 		for set, copies := range map[string]string{"Orders": "OrderCopies", "Order_Details": "Order_DetailCopies"} {
-			if diff := cmp.Diff(e2etest.Entities(s, set), e2etest.Entities(s, copies)); diff != "" {
-				t.Errorf("round %d: %s differ from %s (-want +got)\n%s", round, copies, set, diff)
-			}
+			diff := cmp.Diff(e2etest.Entities(s, set), e2etest.Entities(s, copies))
+			assert.True(t, diff == "", "round %d: %s differ from %s (-want +got)\n%s", round, copies, set, diff)
 			p.CheckRecordCount("sap."+set, s.Count(set))
 		}
 	}
 	e2etest.CheckNoneTwice(t, s.Ledger())
 	products := p.Records("sap.Products")
-	e2etest.Equal(t, "products", s.Count("Products"), len(products))
-	e2etest.Contains(t, "a product", e2etest.AsJSON(t, products[0]["value"]), `"system": "PRD"`)
+	assert.Equal(t, s.Count("Products"), len(products), "products")
+	assert.Contains(t, e2etest.AsJSON(t, products[0]["value"]), `"system": "PRD"`)
 }
 
 // A failed connector does not disturb others, and the run reports it at its end. An address in use is reported, too.
@@ -107,5 +105,5 @@ func TestAvro(t *testing.T) {
 		return true
 	})
 	log := e2etest.CopyThroughAvro(t, registry.URL(), registry.URL())
-	e2etest.Contains(t, "the log", log, "the schema registry does not respond", "the schema registry responds again")
+	assert.Contains(t, log, "the schema registry does not respond", "the schema registry responds again")
 }

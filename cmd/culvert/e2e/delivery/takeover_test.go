@@ -7,6 +7,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
@@ -25,7 +26,7 @@ func TestTakeover(t *testing.T) {
 	put := func(key string, value any) {
 		t.Helper()
 		r := &kgo.Record{Topic: "configs", Key: []byte(key), Value: []byte(e2etest.AsJSON(t, value))}
-		e2etest.NoError(t, client.ProduceSync(t.Context(), r).FirstErr())
+		require.NoError(t, client.ProduceSync(t.Context(), r).FirstErr())
 	}
 	type object = map[string]any
 	source := func(name string, settings ...string) object {
@@ -67,7 +68,7 @@ func TestTakeover(t *testing.T) {
 			Warning bool
 		}
 	}
-	e2etest.NoError(t, json.Unmarshal([]byte(cluster(1, "check", "--json").Stdout), &shown))
+	require.NoError(t, json.Unmarshal([]byte(cluster(1, "check", "--json").Stdout), &shown))
 	if len(shown.Connectors) != 3 || shown.Connectors[1].Name != "paused" || shown.Connectors[1].State != "PAUSED" ||
 		shown.Connectors[1].Tasks != 1 || len(shown.Problems) != 2 || shown.Problems[1].Setting != "x.password" {
 		t.Errorf("expected three connectors, of which one is paused with a task, and two problems, found %+v", shown)

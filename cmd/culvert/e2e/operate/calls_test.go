@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/check"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/e2etest"
@@ -37,9 +39,8 @@ func TestCallsOfClients(t *testing.T) {
 	checkCallsOfUserInterfaces(f, address)
 	// kcctl parses the version as one of Kafka to learn what the worker supports.
 	root := e2etest.Decode[rest.Root](t, f.MustCall(200, "GET", "/", ""))
-	if !regexp.MustCompile(`^([4-9]|3\.([7-9]|\d\d))\.?\d*`).MatchString(root.Version) || root.Cluster == "" {
-		t.Errorf("expected a version like Kafka's and a cluster, found %+v", root)
-	}
+	assert.True(t, regexp.MustCompile(`^([4-9]|3\.([7-9]|\d\d))\.?\d*`).MatchString(root.Version) && root.Cluster != "",
+		"expected a version like Kafka's and a cluster, found %+v", root)
 }
 
 // checkCallsOfStrimzi probes, creates a connector in an initial state, and compares configurations. Statuses are exact,
@@ -54,10 +55,9 @@ func checkCallsOfStrimzi(f *e2etest.Worker, address string) {
 	f.MustCall(200, "PUT", "/connectors/a-%3Eb/config", e2etest.AsJSON(t, config))
 	f.Await("a-%3Eb", "runs", e2etest.IsRunning)
 	f.Steer("a-%3Eb", "stop")
-	if answer := f.MustCall(200, "DELETE", "/connectors/a-%3Eb/offsets", ""); !strings.HasPrefix(answer,
-		`{"message":`) {
-		t.Errorf("expected a message, found %s", answer)
-	}
+	answer := f.MustCall(200, "DELETE", "/connectors/a-%3Eb/offsets", "")
+	assert.True(t, strings.HasPrefix(answer,
+		`{"message":`), "expected a message, found %s", answer)
 	f.MustCall(204, "PUT", "/admin/loggers/some.logger?scope=cluster", `{"level":"INFO"}`)
 	f.MustCall(204, "DELETE", "/connectors/a-%3Eb", "")
 	f.Eventually("it to be gone", func() bool {
@@ -72,16 +72,14 @@ func checkCallsOfStrimzi(f *e2etest.Worker, address string) {
 func checkCallsOfAKHQ(f *e2etest.Worker) {
 	t := f.Place.T
 	for _, plugin := range e2etest.Decode[[]connect.Plugin](t, f.MustCall(200, "GET", "/connector-plugins", "")) {
-		if plugin.Class == "" || plugin.Type == "" || plugin.Version == "" {
-			t.Errorf("expected a class, a type and a version, found %+v", plugin)
-		}
+		assert.True(t, plugin.Class != "" && plugin.Type != "" && plugin.Version != "",
+			"expected a class, a type and a version, found %+v", plugin)
 		answer := f.MustCall(200, "PUT", "/connector-plugins/"+plugin.Class+"/config/validate",
 			e2etest.AsJSON(t, map[string]string{"connector.class": plugin.Class, "topics": "getPlugins"}),
 			`"order":1,`, `"order_in_group":1,`)
 		v := e2etest.Decode[check.Validation](t, answer)
-		if len(v.Configs) == 0 || strings.Contains(answer, `"definition":null`) {
-			t.Errorf("%s: expected definitions, found %s", plugin.Class, answer)
-		}
+		assert.True(t, len(v.Configs) != 0 && !strings.Contains(answer, `"definition":null`),
+			"%s: expected definitions, found %s", plugin.Class, answer)
 		for _, c := range v.Configs {
 			d := c.Definition
 			if !definitionPattern.MatchString(d.Type + " " + d.Importance + " " + d.Width) {
@@ -255,7 +253,7 @@ func readMetric(f *e2etest.Worker, name string) float64 {
 	_, after, _ := strings.Cut(f.Metrics(), "\n"+name+" ")
 	value, _, _ := strings.Cut(after, "\n")
 	n, err := strconv.ParseFloat(value, 64)
-	e2etest.NoError(f.Place.T, err)
+	require.NoError(f.Place.T, err)
 	return n
 }
 

@@ -23,6 +23,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sr/srfake"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
@@ -68,13 +70,11 @@ func TestValidate(t *testing.T) {
 		"sap.odata.host.address": "missing",
 	} {
 		isProblem := func(p map[string]any) bool { return p["setting"] == setting && p["code"] == code }
-		if !slices.ContainsFunc(list, isProblem) {
-			t.Errorf("expected the problem %s of %s, found %s", code, setting, r.Stdout)
-		}
+		assert.True(t, slices.ContainsFunc(list, isProblem),
+			"expected the problem %s of %s, found %s", code, setting, r.Stdout)
 	}
-	if got := s.Ledger().Total; got != 0 {
-		t.Errorf("expected that validate sends nothing, found %d requests", got)
-	}
+	got := s.Ledger().Total
+	assert.True(t, got == 0, "expected that validate sends nothing, found %d requests", got)
 }
 
 // ping reports that services answer, or why they do not, and that plugins are being compiled, but only if they are.
@@ -91,7 +91,7 @@ func TestPing(t *testing.T) {
 	const compiled = "compiling plugins, once: "
 	for _, args := range [][]string{{"ping", "-s", odatatest.NorthwindPath, "-p"}, {"run", "--once"}} {
 		data := filepath.Join(p.Dir, "data-of-"+args[0])
-		e2etest.NoError(t, os.MkdirAll(filepath.Join(data, "plugins.cache"), 0o700))
+		require.NoError(t, os.MkdirAll(filepath.Join(data, "plugins.cache"), 0o700))
 		args = append(args, file, "--plugins", e2etest.Plugins(t), "--data", data)
 		r = p.Run(args...).WantCode(0).WantStderr(compiled)
 		e2etest.MustNotContain(t, "stdout", r.Stdout, "compiling")
@@ -153,9 +153,7 @@ func TestPlugins(t *testing.T) {
 	}
 	r = p.Run("plugins", "list", "--plugins", e2etest.Plugins(t, "smt"))
 	for line := range strings.Lines(r.Stdout) {
-		if len(line) > 300 {
-			t.Errorf("expected a component in each line, found %q", line)
-		}
+		assert.True(t, len(line) <= 300, "expected a component in each line, found %q", line)
 	}
 	r.WantStdout("  transformation  org.apache.kafka.connect.transforms.Cast$Key\n")
 	p.Run("plugins", "show", "odata-source", "--plugins", e2etest.Plugins(t)).WantCode(0).
@@ -191,11 +189,10 @@ func TestInit(t *testing.T) {
 	p.MustRun(append(flags, "-o", "made.properties")...)
 	file := filepath.Join(p.Dir, "made.properties")
 	content, err := os.ReadFile(file)
-	if err != nil || strings.Contains(string(content), "geheim") || !strings.Contains(string(content),
-		"sap.odata.user.pwd=${env:SAP_PASSWORD}\n") ||
-		!strings.Contains(string(content), "# Name of the entity set.") {
-		t.Fatalf("expected a reference to the password and documentation, found %v\n%s", err, content)
-	}
+	require.True(t, err == nil && !strings.Contains(string(content), "geheim") &&
+		strings.Contains(string(content), "sap.odata.user.pwd=${env:SAP_PASSWORD}\n") &&
+		strings.Contains(string(content), "# Name of the entity set."),
+		"expected a reference to the password and documentation, found %v\n%s", err, content)
 	p.MustRun("validate", "--plugins", e2etest.Plugins(t), "--data", p.Data, file)
 	p.MustRunOnce(file)
 	p.CheckRecordCount("Customers", s.Count("Customers"))
@@ -212,7 +209,7 @@ func TestInit(t *testing.T) {
 		t.Fatalf("expected the service and the properties as suggestions, found %v\n%s", err, out)
 	}
 	content, _ = os.ReadFile(filepath.Join(p.Dir, "asked.properties"))
-	e2etest.Contains(t, "asked.properties", string(content), "\nname=orders\n", "\nsap.odata#00.service="+root+"\n",
+	assert.Contains(t, string(content), "\nname=orders\n", "\nsap.odata#00.service="+root+"\n",
 		"\nsap.odata#00.topic=orders\n", "\nsap.odata#00.select=OrderID,Freight\n")
 
 	// Wrong answers are asked for again: protocol, port, an empty service, an entity set. Three rows are shown.
@@ -220,10 +217,9 @@ func TestInit(t *testing.T) {
 	output := p.MustRun("init", "--plugins", e2etest.Plugins(t), "--data", p.Data, "-o", "again.properties")
 	p.Stdin = ""
 	output.WantStderr("found none\n", "Ordrs", "ORDERID  FREIGHT\n10248 ", "\n10250 ")
-	if strings.Contains(output.Stderr, "10251") || strings.Count(output.Stderr, "Protocol [https]: ") != 2 ||
-		strings.Count(output.Stderr, "Port [80]: ") != 2 {
-		t.Errorf("expected three rows, and two questions for protocol and port, found\n%s", output.Stderr)
-	}
+	assert.True(t, !strings.Contains(output.Stderr, "10251") &&
+		strings.Count(output.Stderr, "Protocol [https]: ") == 2 && strings.Count(output.Stderr, "Port [80]: ") == 2,
+		"expected three rows, and two questions for protocol and port, found\n%s", output.Stderr)
 
 	for _, c := range []struct {
 		code int
@@ -271,18 +267,17 @@ func TestInitKeepsAnswers(t *testing.T) {
 	p.Stdin = password + "\nOrders\n"
 	r := p.Run(args...).WantCode(2).WantStderr("found the end of the input\nonly " + temp)
 	drafts, _ := filepath.Glob(filepath.Join(temp, "*", "orders.properties"))
-	if len(drafts) != 1 || !strings.Contains(r.Stderr, drafts[0]) {
-		t.Fatalf("expected the answers in a file, found %v\n%s", drafts, r.Stderr)
-	}
+	require.True(t, len(drafts) == 1 && strings.Contains(r.Stderr, drafts[0]),
+		"expected the answers in a file, found %v\n%s", drafts, r.Stderr)
 	p.Stdin = password + "\nOrders\n\n\ntaken\ntyped\n"
 	r = p.MustRun(args...).WantStderr("taken.properties exists", "typed.secrets is written").WantNo(password)
 	for _, file := range []string{drafts[0], filepath.Join(p.Dir, "typed.properties")} {
 		secrets := strings.TrimSuffix(file, ".properties") + ".secrets"
 		content, _ := os.ReadFile(file)
-		e2etest.Contains(t, file, string(content), "\nsap.odata#00.entityset=Orders\n",
+		assert.Contains(t, string(content), "\nsap.odata#00.entityset=Orders\n",
 			"\nsap.odata.user.pwd=${file:"+secrets+":password}\n")
 		info, err := os.Stat(secrets)
-		e2etest.NoError(t, err)
+		require.NoError(t, err)
 		if content, _ = os.ReadFile(secrets); string(content) != "password="+password+"\n" ||
 			info.Mode().Perm() != 0o600 {
 			t.Errorf("expected the password for its owner alone, found %q with mode %v", content, info.Mode())
@@ -322,16 +317,14 @@ func TestConsumeRegistered(t *testing.T) {
 					Value struct{ OrderID, ShipCountry any }
 				}
 				err := json.Unmarshal([]byte(line), &record)
-				if err != nil || record.Key.OrderID != 10248.0+float64(n) ||
-					record.Value.OrderID != record.Key.OrderID || record.Value.ShipCountry == nil {
-					t.Errorf("%s, by the %s: expected order %d, found %v in %s", topic, source, 10248+n, err, line)
-				}
+				assert.True(t, err == nil && record.Key.OrderID == 10248.0+float64(n) &&
+					record.Value.OrderID == record.Key.OrderID && record.Value.ShipCountry != nil,
+					"%s, by the %s: expected order %d, found %v in %s", topic, source, 10248+n, err, line)
 				n++
 			}
-			if r.Code != 0 || n != 3 || r.Stderr != "" {
-				t.Errorf("%s, by the %s: expected exit 0 and 3 lines, found exit %d and %d\n%s", topic, source, r.Code,
-					n, r.Stderr)
-			}
+			assert.True(t, r.Code == 0 && n == 3 && r.Stderr == "",
+				"%s, by the %s: expected exit 0 and 3 lines, found exit %d and %d\n%s", topic, source, r.Code, n,
+				r.Stderr)
 		}
 		if r := p.Run("consume", topic, "--bootstrap-servers", broker.Addr()); strings.Count(r.Stdout, "base64") < 3 {
 			t.Errorf("%s without a registry: expected bytes, found exit %d\n%s", topic, r.Code, r.Stdout)
@@ -339,7 +332,7 @@ func TestConsumeRegistered(t *testing.T) {
 	}
 	client := e2etest.NewClient(t, broker.Addr(), kgo.AllowAutoTopicCreation())
 	for _, value := range []string{"\x00\x00\x00\xff\xffx", "plain"} {
-		e2etest.NoError(t, client.ProduceSync(t.Context(), &kgo.Record{Topic: "odd", Value: []byte(value)}).FirstErr())
+		require.NoError(t, client.ProduceSync(t.Context(), &kgo.Record{Topic: "odd", Value: []byte(value)}).FirstErr())
 	}
 	p.Run("consume", "odd", "-p", worker).WantCode(0).WantStdout(`"value":{"base64":`, `"plain"`).
 		WantStderrTimes(1, "cannot be decoded with its schema")
@@ -347,7 +340,7 @@ func TestConsumeRegistered(t *testing.T) {
 	// The text of a record cannot control the terminal, and its JSON is unchanged.
 	text := "red \u009b31m, back \u202e, tag \U000e0041, \u007f, Größe"
 	document, _ := json.Marshal(map[string]string{text: text})
-	e2etest.NoError(t, client.ProduceSync(t.Context(), &kgo.Record{Topic: "steering", Key: []byte(text),
+	require.NoError(t, client.ProduceSync(t.Context(), &kgo.Record{Topic: "steering", Key: []byte(text),
 		Value:   document,
 		Headers: []kgo.RecordHeader{{Key: text, Value: []byte(text)}}}).FirstErr())
 	r := p.Run("consume", "steering", "-p", worker).WantCode(0).WantStdout("Größe").
@@ -357,10 +350,9 @@ func TestConsumeRegistered(t *testing.T) {
 		Value   map[string]string
 		Headers []struct{ Key, Value string }
 	}
-	if err := json.Unmarshal([]byte(r.Stdout), &line); err != nil || line.Key != text || line.Value[text] != text ||
-		line.Headers[0].Value != text {
-		t.Errorf("expected the same text, found %+v, %v", line, err)
-	}
+	err := json.Unmarshal([]byte(r.Stdout), &line)
+	assert.True(t, err == nil && line.Key == text && line.Value[text] == text && line.Headers[0].Value == text,
+		"expected the same text, found %+v, %v", line, err)
 }
 
 // Consuming can start at a time or an offset, be limited to a partition, and end after a number of records.
@@ -374,7 +366,7 @@ func TestConsumeSome(t *testing.T) {
 	for i := range 10 {
 		stamp := start.Add(time.Duration(i) * time.Hour)
 		record := &kgo.Record{Topic: "some", Value: fmt.Append(nil, i), Timestamp: stamp}
-		e2etest.NoError(t, client.ProduceSync(t.Context(), record).FirstErr())
+		require.NoError(t, client.ProduceSync(t.Context(), record).FirstErr())
 	}
 	consume := func(args string) e2etest.Result {
 		return p.Run(append([]string{"consume", "some", "--bootstrap-servers", broker.Addr()},
@@ -395,7 +387,7 @@ func TestConsumeSome(t *testing.T) {
 		var lines []string
 		for line := range strings.Lines(r.Stdout) {
 			var record struct{ Value json.Number }
-			e2etest.NoError(t, json.Unmarshal([]byte(line), &record))
+			require.NoError(t, json.Unmarshal([]byte(line), &record))
 			lines = append(lines, record.Value.String())
 		}
 		if got := strings.Join(lines, " "); r.Code != 0 || got != c.want {
@@ -528,9 +520,8 @@ func TestStatusIsWatched(t *testing.T) {
 	if rows := table(); rows[2] != "- - -" || rows[3] != "8000 - -" {
 		t.Errorf("expected no sum without the metrics of a task, and no rate after it, found %q", rows)
 	}
-	if !strings.Contains(c.Stdout.String(), "a: task 1 has no metrics: lost\n") {
-		t.Errorf("expected the reason for missing metrics, found %s", c.Stdout.String())
-	}
+	assert.True(t, strings.Contains(c.Stdout.String(), "a: task 1 has no metrics: lost\n"),
+		"expected the reason for missing metrics, found %s", c.Stdout.String())
 	c.Signal(syscall.SIGINT)
 	c.MustEnd()
 }
@@ -573,13 +564,11 @@ func TestCommandsKeepPasswords(t *testing.T) {
 			}
 			r := p.Run(call...)
 			r.WantNo("gehe/im", "YW5uYTpnZWhlL2ltKzQy")
-			if serverURL == repeating.URL && !strings.Contains(r.Stderr, "not with [hidden]") {
-				t.Errorf("culvert %q: expected the answer, found %s", call, r.Stderr)
-			}
+			assert.True(t, serverURL != repeating.URL || strings.Contains(r.Stderr, "not with [hidden]"),
+				"culvert %q: expected the answer, found %s", call, r.Stderr)
 		}
 	}
-	if received := strings.Join(otherRequests, "\n"); received == "" || strings.Contains(received, "Basic") ||
-		strings.Contains(received, "geheim") {
-		t.Errorf("expected requests without passwords elsewhere, found %s", received)
-	}
+	received := strings.Join(otherRequests, "\n")
+	assert.True(t, received != "" && !strings.Contains(received, "Basic") && !strings.Contains(received, "geheim"),
+		"expected requests without passwords elsewhere, found %s", received)
 }

@@ -15,6 +15,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/internal/porttest"
@@ -28,7 +30,7 @@ var northwind = strings.TrimSuffix(odatatest.NorthwindPath, "/")
 func startBrokerBehindProxy(t *testing.T, p *e2etest.Place) (proxy *connectivitytest.Server, worker []string) {
 	t.Helper()
 	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(3, "rows"))
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	t.Cleanup(c.Close)
 	proxy = connectivitytest.NewServer()
 	t.Cleanup(proxy.Close)
@@ -69,17 +71,12 @@ func TestDoctor(t *testing.T) {
 
 	proxy.Unmap("kafka.virtual:9092")
 	r = p.Run("doctor", "-p", worker, "-p", connector, "--json", "--plugins", folder, "--data", p.Data).WantCode(1)
-	if d := cmp.Diff(append(viaKafka[:5:5], "connect HOST FAIL kafka.proxy.address.map"),
-		e2etest.DoctorSteps(t, r)); d != "" {
-		t.Errorf("steps (-want +got)\n%s", d)
-	}
+	d := cmp.Diff(append(viaKafka[:5:5], "connect HOST FAIL kafka.proxy.address.map"), e2etest.DoctorSteps(t, r))
+	assert.True(t, d == "", "steps (-want +got)\n%s", d)
 	r = p.Run("doctor", "-p", worker).WantCode(1)
 	last := r.Stdout[strings.LastIndex(strings.TrimSpace(r.Stdout), "\n")+1:]
-	e2etest.Contains(t, "the last line", last, "FAIL", "ms", "kafka.proxy.address.map:", "kafka.virtual:9092",
-		"Access Control")
-	if r.Stderr != "" {
-		t.Errorf("expected nothing on stderr, found %q", r.Stderr)
-	}
+	assert.Contains(t, last, "FAIL", "ms", "kafka.proxy.address.map:", "kafka.virtual:9092", "Access Control")
+	assert.Equal(t, "", r.Stderr, "on stderr")
 }
 
 // Besides reachable brokers, doctor checks the rights of the clients' user on the topics, and a schema registry that
@@ -97,7 +94,7 @@ func TestDoctorChecksRightsAndTheRegistry(t *testing.T) {
 			allow("written", kmsg.ACLOperationDescribe), allow("new", kmsg.ACLOperationDescribe),
 			allow("seen", kmsg.ACLOperationDescribe), allow("read", kmsg.ACLOperationDescribe),
 			allow("read", kmsg.ACLOperationRead)))
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	t.Cleanup(c.Close)
 	worker := p.File("worker.properties", "bootstrap.servers="+c.ListenAddrs()[0], "security.protocol=SASL_PLAINTEXT",
 		"sasl.mechanism=PLAIN", "sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required "+
@@ -149,11 +146,10 @@ func TestDoctorChecksRightsAndTheRegistry(t *testing.T) {
 			r := p.Run("doctor", "-p", worker, "-p", file, "--json", "--plugins", folder, "--data",
 				e2etest.NewPlace(t).Data)
 			got := e2etest.DoctorSteps(t, r)
-			if last := got[len(got)-1]; last != c.last || !strings.Contains(r.Stdout, c.want) ||
-				(r.Code != 0) != strings.Contains(c.last, "FAIL") {
-				t.Errorf("expected the last step %q with %q, found exit %d\n%s%s", c.last, c.want, r.Code, r.Stdout,
-					r.Stderr)
-			}
+			last := got[len(got)-1]
+			assert.True(t, last == c.last && strings.Contains(r.Stdout, c.want) &&
+				(r.Code != 0) == strings.Contains(c.last, "FAIL"),
+				"expected the last step %q with %q, found exit %d\n%s%s", c.last, c.want, r.Code, r.Stdout, r.Stderr)
 		})
 	}
 }
@@ -173,12 +169,10 @@ func TestDoctorAsksOnce(t *testing.T) {
 		p.Run("doctor", "-p", p.File(name+".properties", lines...), "--json", "--plugins", folder, "--data", p.Data).
 			WantCode(1).WantStdout("HTTP 503")
 	}
-	if n := s.Ledger().Total; n != 1 {
-		t.Errorf("expected 1 request to the service, found %d: %+v", n, s.Ledger().Requests)
-	}
-	if n := proxy.Count(func(e connectivitytest.Entry) bool { return e.Port == "http" }); n != 1 {
-		t.Errorf("expected 1 request to the proxy, found %d", n)
-	}
+	n := s.Ledger().Total
+	assert.True(t, n == 1, "expected 1 request to the service, found %d: %+v", n, s.Ledger().Requests)
+	n = proxy.Count(func(e connectivitytest.Entry) bool { return e.Port == "http" })
+	assert.Equal(t, 1, n, "request to the proxy")
 }
 
 func TestTunnel(t *testing.T) {
@@ -198,27 +192,22 @@ func TestTunnel(t *testing.T) {
 		kgo.ConsumeTopics("rows"),
 		kgo.ConsumerGroup("g"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.Dialer(func(ctx context.Context, network, address string) (net.Conn, error) {
-			if address != listeners[1] && address != listeners[2] {
-				t.Errorf("expected only addresses of the tunnel, found %s", address)
-			}
+			assert.True(t, address == listeners[1] || address == listeners[2],
+				"expected only addresses of the tunnel, found %s", address)
 			return (&net.Dialer{}).DialContext(ctx, network, address)
 		}))
 	const count = 1000
 	for i := range count {
 		client.Produce(ctx, kgo.StringRecord(fmt.Sprint(i)), nil)
 	}
-	e2etest.NoError(t, client.Flush(ctx))
+	require.NoError(t, client.Flush(ctx))
 	isSeen := map[string]bool{}
 	for len(isSeen) < count {
 		fetches := client.PollFetches(ctx)
-		if ctx.Err() != nil {
-			t.Fatalf("expected %d records, found %d\n%s", count, len(isSeen), c.Stderr.String())
-		}
+		require.True(t, ctx.Err() == nil, "expected %d records, found %d\n%s", count, len(isSeen), c.Stderr.String())
 		fetches.EachRecord(func(r *kgo.Record) { isSeen[string(r.Value)] = true })
 	}
-	if proxy.Tunnels() == 0 {
-		t.Error("expected connections through the proxy, found none")
-	}
+	assert.True(t, proxy.Tunnels() != 0, "expected connections through the proxy, found none")
 	c.MustStop()
 }
 
@@ -235,18 +224,15 @@ func TestRequestsAtDebug(t *testing.T) {
 	line := regexp.MustCompile(
 		`level=DEBUG msg=request connector=orders method=(\w+) path="?([^ "]+)"? status=(\d+) bytes=(\d+) ms=\d+\n`)
 	matches := line.FindAllStringSubmatch(r.Stderr, -1)
-	if len(matches) != s.Ledger().Total {
-		t.Errorf("expected a line for each of %d requests, found %d in\n%s", s.Ledger().Total, len(matches), r.Stderr)
-	}
+	assert.True(t, len(matches) == s.Ledger().Total,
+		"expected a line for each of %d requests, found %d in\n%s", s.Ledger().Total, len(matches), r.Stderr)
 	pages := 0
 	for _, m := range matches { // method, path, status, bytes
 		if m[1] == "GET" && strings.HasPrefix(m[2], northwind+"/Orders?$") && m[3] == "200" && m[4] != "0" {
 			pages++
 		}
 	}
-	if pages < 3 {
-		t.Errorf("expected 3 pages with their path and bytes, found %d in %q", pages, matches)
-	}
+	assert.True(t, pages >= 3, "expected 3 pages with their path and bytes, found %d in %q", pages, matches)
 	r.WantNo("s3cr3t", "k3y-of", "ZGVtbzpzM2NyM3")
 
 	closed := p.File("closed.properties", e2etest.Source("closed", porttest.Address(t), "Orders")...)
@@ -262,7 +248,5 @@ func TestRequestsAtDebug(t *testing.T) {
 			requests++
 		}
 	}
-	if requests == 0 {
-		t.Errorf("expected requests in JSON, found\n%s", r.Stderr)
-	}
+	assert.True(t, requests != 0, "expected requests in JSON, found\n%s", r.Stderr)
 }

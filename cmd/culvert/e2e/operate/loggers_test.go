@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
@@ -45,10 +46,9 @@ func TestLinesKeepTheirLoggers(t *testing.T) {
 			f.Stop()
 			for name, lines := range loggers {
 				for _, line := range lines {
-					if isLogged := strings.Contains(f.Stderr.String(), line); isLogged != (name == logger) {
-						t.Errorf("%q of logger %s: expected %t, found %t\n%s", line, name, name == logger, isLogged,
-							f.Stderr.String())
-					}
+					isLogged := strings.Contains(f.Stderr.String(), line)
+					assert.True(t, isLogged == (name == logger), "%q of logger %s: expected %t, found %t\n%s", line,
+						name, name == logger, isLogged, f.Stderr.String())
 				}
 			}
 		})

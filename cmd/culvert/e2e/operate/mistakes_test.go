@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/internal/porttest"
@@ -68,16 +70,14 @@ func TestMistakesAreSaid(t *testing.T) {
 	files[0] = p.File("worker.properties", "bootstrap.servers=embedded")
 	p.RunOnceWith(dir, append(files, p.File("good.properties",
 		good...))...).WantCode(2).WantStderr(problems[3:5]...).WantStderr(problems[6:]...)
-	if n := s.Ledger().Total; n != 0 {
-		t.Errorf("expected no request, found %d", n)
-	}
+	assert.Equal(t, 0, s.Ledger().Total, "request")
 }
 
 func TestFoldersWithoutConnectors(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
 	empty := filepath.Join(p.Dir, "empty")
-	e2etest.NoError(t, os.Mkdir(empty, 0o700))
+	require.NoError(t, os.Mkdir(empty, 0o700))
 	p.Run("validate", "--plugins", e2etest.Plugins(t), empty).WantCode(1).
 		WantStdout(empty + ": no connector file found")
 	p.RunOnce("--config", empty).WantCode(0).WantStderr("no connector file found")
@@ -161,9 +161,8 @@ func TestFaultsNameWhereTheServiceIs(t *testing.T) {
 	} {
 		file := p.File(c.name+".properties", c.lines...)
 		ping := p.Run("ping", "-p", file, "-s", odatatest.NorthwindPath, "--plugins", e2etest.Plugins(t)).WantCode(1)
-		if strings.Count(ping.LastLine(), c.want) != 1 {
-			t.Errorf("%s: ping: expected %q once, found\n%s", c.name, c.want, ping.Stderr)
-		}
+		assert.True(t, strings.Count(ping.LastLine(), c.want) == 1,
+			"%s: ping: expected %q once, found\n%s", c.name, c.want, ping.Stderr)
 	}
 	p.RunOnce("closed.properties").WantCode(1).WantLastLine("(see sap.odata.host.address, sap.odata.host.port)")
 	p.Run("doctor", "-p", "scheme.properties", "--plugins", e2etest.Plugins(t)).
@@ -234,16 +233,11 @@ func TestValidateOnline(t *testing.T) {
 		}
 	}
 	r.WantCode(1).WantNo("falsch")
-	if lines := strings.Count(r.Stdout, "\n"); lines != len(want)/3 {
-		t.Errorf("expected %d lines, found %d\n%s", len(want)/3, lines, r.Stdout)
-	}
+	assert.Equal(t, len(want)/3, strings.Count(r.Stdout, "\n"), "lines", r.Stdout)
 	l := s.Ledger()
-	if n := l.FailedLogonsOf["me"]; n != 1 {
-		t.Errorf("expected 1 refused logon, found %d", n)
-	}
-	if l.Pages != 0 || len(l.Writes) != 0 {
-		t.Errorf("expected that a check reads and writes no rows, found %d pages and %d writes", l.Pages, len(l.Writes))
-	}
+	assert.Equal(t, 1, l.FailedLogonsOf["me"], "refused logon")
+	assert.True(t, l.Pages == 0 && len(l.Writes) == 0,
+		"expected that a check reads and writes no rows, found %d pages and %d writes", l.Pages, len(l.Writes))
 }
 
 // A check that could not run is not a success: a service that is down or does not exist, and a schema registry, are
@@ -309,9 +303,7 @@ func TestValidateConnectorsOfOneSet(t *testing.T) {
 		source("client", "sap.odata.sap.client=200"), source("moved", "transforms=r", "transforms.r.regex=.*",
 			"transforms.r.type=org.apache.kafka.connect.transforms.RegexRouter", "transforms.r.replacement=moved"))
 	result.WantCode(0).WantStdout("second.properties:", "warning: ", same)
-	if strings.Count(result.Stdout, "\n") != 1 {
-		t.Errorf("expected one line, found %s", result.Stdout)
-	}
+	assert.True(t, strings.Count(result.Stdout, "\n") == 1, "expected one line, found %s", result.Stdout)
 	validate(source("user", "sap.odata.user.name=b", "sap.odata.user.pwd=b")).WantCode(0).WantStdout(same)
 	changes := []string{"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=5"}
 	validate(source("delta", changes...), source("delta2", changes...), p.File("none.properties", "name=none",
@@ -408,8 +400,7 @@ func TestValidateWithoutWhatBelongsTogether(t *testing.T) {
 			p.File("worker.properties", withReference(worker, c.ofWorker)...),
 			p.File("one.properties", withReference(settings, c.ofOne)...),
 			p.File("two.properties", withReference(two, c.ofTwo)...))
-		if r.Code != 0 || r.Stdout != "" || strings.Count(r.Stderr, ": ok: ") != 2 {
-			t.Errorf("without %v: expected two valid connectors, found exit %d\n%s%s", c, r.Code, r.Stdout, r.Stderr)
-		}
+		assert.True(t, r.Code == 0 && r.Stdout == "" && strings.Count(r.Stderr, ": ok: ") == 2,
+			"without %v: expected two valid connectors, found exit %d\n%s%s", c, r.Code, r.Stdout, r.Stderr)
 	}
 }

@@ -10,6 +10,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
@@ -28,22 +30,17 @@ func TestFlow(t *testing.T) {
 	for name, stages := range map[string]string{"in": "fetch decode transform produce",
 		"out": "consume convert encode send settle"} {
 		var flow rest.Flow
-		if err := json.Unmarshal([]byte(f.MustCall(200, "GET", "/culvert/connectors/"+name+"/flow", "")),
-			&flow); err != nil {
-			t.Fatal(err)
-		}
+		err := json.Unmarshal([]byte(f.MustCall(200, "GET", "/culvert/connectors/"+name+"/flow", "")), &flow)
+		require.NoError(t, err)
 		hasWorked := map[string]bool{}
 		for _, s := range flow.Stages {
 			hasWorked[s.Stage] = s.Calls > 0 && s.BusySeconds > 0 && s.Share > 0 && s.Share <= 1
 		}
 		for stage := range strings.FieldsSeq(stages) {
-			if !hasWorked[stage] {
-				t.Errorf("%s: expected work of stage %s, found %+v", name, stage, flow)
-			}
+			assert.True(t, hasWorked[stage], "%s: expected work of stage %s, found %+v", name, stage, flow)
 		}
-		if flow.Rows <= 0 || flow.Bytes <= 0 || flow.Seconds <= 0 || flow.Seconds > 60 || flow.Tasks != 1 {
-			t.Errorf("%s: expected rows, bytes, a time up to 60 s and one task, found %+v", name, flow)
-		}
+		assert.True(t, flow.Rows > 0 && flow.Bytes > 0 && flow.Seconds > 0 && flow.Seconds <= 60 && flow.Tasks == 1,
+			"%s: expected rows, bytes, a time up to 60 s and one task, found %+v", name, flow)
 	}
 	f.MustCall(404, "GET", "/culvert/connectors/none/flow", "")
 }
@@ -82,7 +79,7 @@ func TestStatusIsGreenOnlyWhereAllIsWell(t *testing.T) {
 			return p.Run("status", "--url", f.URL).Code == code
 		})
 		r := p.Run("status", "--json", "--url", f.URL)
-		e2etest.NoError(t, json.Unmarshal([]byte(r.Stdout), &states))
+		require.NoError(t, json.Unmarshal([]byte(r.Stdout), &states))
 		return states
 	}
 	awaitExit(0)
@@ -111,20 +108,16 @@ func TestStatusIsGreenOnlyWhereAllIsWell(t *testing.T) {
 	f.Eventually("the service to be away", func() bool {
 		return rows("status")["sold"][2] == "away"
 	})
-	if got := rows("connectors", "list")["sold"][2]; got != "away" {
-		t.Errorf("connectors list: expected away, found %s", got)
-	}
+	assert.Equal(t, "away", rows("connectors", "list")["sold"][2], "connectors list")
 	p.Run("connectors", "show", "sold", "--url", f.URL).WantCode(0).WantStdout("away")
-	if states := awaitExit(1); states[1]["state"] != "away" || !strings.Contains(fmt.Sprint(states[1]["errors"]),
-		"does not answer") {
-		t.Errorf("expected that sold is away, found %v", states)
-	}
+	states := awaitExit(1)
+	assert.True(t, states[1]["state"] == "away" && strings.Contains(fmt.Sprint(states[1]["errors"]), "does not answer"),
+		"expected that sold is away, found %v", states)
 	p.Run("status", "--url", f.URL).WantCode(1).WantStderr("away: sold")
 	var s connect.Status // Kafka Connect's own routes keep its states
 	e2etest.Get(t, f.URL+"/connectors/sold/status", &s)
-	if s.Connector.State != connect.Running || s.Tasks[0].State != connect.Running {
-		t.Errorf("expected Kafka Connect's states, found %+v", s)
-	}
+	assert.True(t, s.Connector.State == connect.Running && s.Tasks[0].State == connect.Running,
+		"expected Kafka Connect's states, found %+v", s)
 	f.Stop()
 }
 
@@ -149,9 +142,8 @@ func TestTracesOfBothWays(t *testing.T) {
 	p.Environ = nil
 
 	paths, headers := r.Requests()
-	if len(paths) == 0 || paths[0] != "POST /v1/traces" || headers[0].Get("X-Token") != "geheim-4712" {
-		t.Errorf("expected a POST with the header X-Token, found %q with %v", paths, headers)
-	}
+	assert.True(t, len(paths) != 0 && paths[0] == "POST /v1/traces" && headers[0].Get("X-Token") == "geheim-4712",
+		"expected a POST with the header X-Token, found %q with %v", paths, headers)
 	pages := checkTraces(t, r, s.Count("Orders"))
 	checkRecordsHaveTraceContext(t, p.Records("Orders"), pages)
 }
@@ -165,51 +157,40 @@ func checkTraces(t *testing.T, r *tracetest.Receiver, want int) (pages map[strin
 	for _, page := range r.Spans("page") {
 		pages[page.ID] = page
 		rows += int(page.Numbers["culvert.rows"])
-		if page.Service != "feeds" || page.Texts["culvert.connector"] != "in" || page.Parent != "" {
-			t.Errorf("expected a page of connector in without a parent, found %+v", page)
-		}
+		assert.True(t, page.Service == "feeds" && page.Texts["culvert.connector"] == "in" && page.Parent == "",
+			"expected a page of connector in without a parent, found %+v", page)
 	}
-	if rows != want {
-		t.Errorf("expected pages with %d rows, found %d", want, rows)
-	}
+	assert.True(t, rows == want, "expected pages with %d rows, found %d", want, rows)
 	parts := map[string]map[string]int{} // names, by the page's or batch's id
 	for _, span := range r.Spans("") {
 		if parts[span.Parent] == nil {
 			parts[span.Parent] = map[string]int{}
 		}
 		parts[span.Parent][span.Name]++
-		if span.Failed || strings.Contains(fmt.Sprint(span), "geheim") {
-			t.Errorf("expected no failure and no secret, found %+v", span)
-		}
+		assert.True(t, !span.Failed && !strings.Contains(fmt.Sprint(span), "geheim"),
+			"expected no failure and no secret, found %+v", span)
 	}
 	for id, page := range pages {
 		if page.Numbers["culvert.rows"] == 0 {
 			continue
 		}
 		for _, name := range []string{"fetch", "decode", "transform", "produce"} {
-			if parts[id][name] == 0 {
-				t.Errorf("expected a part %s of page %s, found %v", name, id, parts[id])
-			}
+			assert.True(t, parts[id][name] != 0, "expected a part %s of page %s, found %v", name, id, parts[id])
 		}
 	}
 	linked := map[string]bool{}
 	batches := r.Spans("batch")
 	for _, b := range batches {
 		for _, name := range []string{"consume", "convert", "transform", "encode", "deliver", "settle"} {
-			if parts[b.ID][name] == 0 {
-				t.Errorf("expected a part %s of batch %s, found %v", name, b.ID, parts[b.ID])
-			}
+			assert.True(t, parts[b.ID][name] != 0, "expected a part %s of batch %s, found %v", name, b.ID, parts[b.ID])
 		}
 		for _, id := range b.Links {
 			linked[id] = true
-			if _, ok := pages[id]; !ok {
-				t.Errorf("batch %s: expected links to pages, found %s", b.ID, id)
-			}
+			_, ok := pages[id]
+			assert.True(t, ok, "batch %s: expected links to pages, found %s", b.ID, id)
 		}
 	}
-	if len(batches) == 0 || len(linked) == 0 {
-		t.Errorf("expected batches with links to pages, found %+v", batches)
-	}
+	assert.True(t, len(batches) != 0 && len(linked) != 0, "expected batches with links to pages, found %+v", batches)
 	return pages
 }
 

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/check"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/e2etest"
@@ -48,11 +49,10 @@ func TestValidationAsksTheService(t *testing.T) {
 	v, byName := f.ValidateInTime(sapSource(address, "geheim"), func(byName map[string]check.Validated) bool {
 		return len(byName["sap.odata#00.service"].Value.RecommendedValues) > 0
 	})
-	if c := byName["sap.odata#00.service"]; !c.Value.Visible || !slices.Contains(c.Value.RecommendedValues, root) ||
-		len(c.Value.RecommendedValues) != 1000 {
-		t.Errorf("expected 1000 visible services with %s, found %d errors, %v, %.300v", root, v.ErrorCount,
-			c.Value.Visible, c.Value.RecommendedValues)
-	}
+	c := byName["sap.odata#00.service"]
+	assert.True(t, c.Value.Visible && slices.Contains(c.Value.RecommendedValues, root) &&
+		len(c.Value.RecommendedValues) == 1000, "expected 1000 visible services with %s, found %d errors, %v, %.300v",
+		root, v.ErrorCount, c.Value.Visible, c.Value.RecommendedValues)
 	set := []string{"sap.odata#00.service=" + root, "sap.odata#00.entityset=Orders", "sap.odata#00.topic=orders"}
 	v, byName = f.ValidateInTime(sapSource(address, "geheim", set...), func(byName map[string]check.Validated) bool {
 		return len(byName["sap.odata#00.select"].Value.RecommendedValues) > 0
@@ -66,9 +66,8 @@ func TestValidationAsksTheService(t *testing.T) {
 		"sap.odata#00.filter#00.property=x",
 		"sap.odata#00.filter#00.option=eq", "sap.odata#00.filter#00.low=1")...))
 	problem := strings.Join(byName["sap.odata#00.entityset"].Value.Errors, "")
-	if v.ErrorCount != 1 || !strings.Contains(problem, "the nearest name is Orders") {
-		t.Errorf("expected one error with the nearest name, found %d, %s", v.ErrorCount, problem)
-	}
+	assert.True(t, v.ErrorCount == 1 && strings.Contains(problem, "the nearest name is Orders"),
+		"expected one error with the nearest name, found %d, %s", v.ErrorCount, problem)
 
 	// A wrong password is tried once, and the rejection is reported at its setting.
 	f.ValidateWith("?logon=check", sapSource(address, "falsch", set...))
@@ -79,23 +78,19 @@ func TestValidationAsksTheService(t *testing.T) {
 			t.Errorf("expected one error at the password, found %d, %q", v.ErrorCount, problem)
 		}
 	}
-	if n := s.Ledger().FailedLogonsOf["me"]; n != 1 {
-		t.Errorf("expected 1 refused logon, found %d", n)
-	}
+	assert.Equal(t, 1, s.Ledger().FailedLogonsOf["me"], "refused logon")
 
 	// The user of an accepted logon is named if the logon was to be checked.
 	for query, user := range map[string]string{"": "", "?logon=check": "me"} {
-		if v, _ = f.ValidateWith(query, sapSource(address, "geheim", set...)); v.User != user {
-			t.Errorf("%s: expected the user %q, found %q", query, user, v.User)
-		}
+		v, _ = f.ValidateWith(query, sapSource(address, "geheim", set...))
+		assert.True(t, v.User == user, "%s: expected the user %q, found %q", query, user, v.User)
 	}
 
 	// Without a password nothing is sent.
 	requests := s.Ledger().Total
-	if v, _ = f.Validate(sapSource(address, "", set...)); v.ErrorCount != 0 || s.Ledger().Total != requests {
-		t.Errorf("expected no errors and no further request after %d, found %d and %d", requests, v.ErrorCount,
-			s.Ledger().Total)
-	}
+	v, _ = f.Validate(sapSource(address, "", set...))
+	assert.True(t, v.ErrorCount == 0 && s.Ledger().Total == requests,
+		"expected no errors and no further request after %d, found %d and %d", requests, v.ErrorCount, s.Ledger().Total)
 	f.Stop()
 }
 
@@ -117,7 +112,7 @@ func TestPeekWithPostedConfiguration(t *testing.T) {
 	f.Create(stored...)
 	f.Await("stored", "runs", e2etest.IsRunning)
 	_, port, err := net.SplitHostPort(other)
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	body := func(set string, settings map[string]string) string {
 		return e2etest.AsJSON(t, map[string]any{"config": settings,
 			"options": map[string]string{"s": odatatest.SAPPath, "e": set, "n": "3"}})
@@ -129,9 +124,8 @@ func TestPeekWithPostedConfiguration(t *testing.T) {
 	}
 	const path = "/culvert/peek"
 	answer := f.MustCall(200, "POST", path, body("Orders", sapSource(address, "geheim")), `"rows":[{`)
-	if rows := e2etest.Decode[struct{ Document struct{ Rows []any } }](t, answer).Document.Rows; len(rows) != 3 {
-		t.Errorf("expected 3 rows, found %s", answer)
-	}
+	rows := e2etest.Decode[struct{ Document struct{ Rows []any } }](t, answer).Document.Rows
+	assert.True(t, len(rows) == 3, "expected 3 rows, found %s", answer)
 	f.MustCall(200, "POST", path, body("Orders", edited()), `"rows":[{`)
 	f.MustCall(400, "POST", path, body("Ordres", sapSource(address, "geheim")), "the nearest name is Orders")
 	f.MustCall(502, "POST", path, body("Orders", sapSource(other, "geheim")), "404")
@@ -142,9 +136,8 @@ func TestPeekWithPostedConfiguration(t *testing.T) {
 		edited("sap.odata.host.port="+port, "sap.odata#00.entityset=Orders")} {
 		f.MustCall(400, "POST", path, body("Orders", settings), "expected the secret itself")
 	}
-	if n := logons.Load(); n > 0 {
-		t.Errorf("expected no logon at the other service, found %d", n)
-	}
+	n := logons.Load()
+	assert.True(t, n <= 0, "expected no logon at the other service, found %d", n)
 	f.MustCall(400, "POST", path, body("Orders", sapSource(address, config.Mask)), "hidden")
 	f.Stop()
 }
@@ -169,12 +162,11 @@ func TestTypingAPasswordLocksNoUser(t *testing.T) {
 		t.Helper()
 		v, byName := f.Validate(settings)
 		errors := byName[setting].Value.Errors
-		if v.ErrorCount != 0 || len(errors) != 1 || !strings.Contains(errors[0], untried) ||
-			!strings.Contains(errors[0], "logon=check") || !strings.Contains(errors[0], "${file:") ||
-			len(byName["sap.odata#00.select"].Value.RecommendedValues) > 0 ||
-			len(byName["value.converter"].Value.RecommendedValues) == 0 {
-			t.Errorf("%v: expected no logon to be tried, found %d errors, %q", settings, v.ErrorCount, errors)
-		}
+		assert.True(t, v.ErrorCount == 0 && len(errors) == 1 && strings.Contains(errors[0], untried) &&
+			strings.Contains(errors[0], "logon=check") && strings.Contains(errors[0], "${file:") &&
+			len(byName["sap.odata#00.select"].Value.RecommendedValues) == 0 &&
+			len(byName["value.converter"].Value.RecommendedValues) != 0,
+			"%v: expected no logon to be tried, found %d errors, %q", settings, v.ErrorCount, errors)
 	}
 	f.Validate(sapSource(address, "", set...)) // a user was typed, and no password yet
 	for _, typed := range []string{"s", "ses", "ses", "sesame"} {
@@ -249,16 +241,12 @@ func TestValidationOfASilentService(t *testing.T) {
 		"sap.odata.connection.read.timeout.ms=3600000"}
 	for _, address := range []string{silentAddress, porttest.Address(t)} {
 		v, byName := f.ValidateWith("?logon=check", sapSource(address, "geheim", set...))
-		if hint := byName["sap.odata#00.service"].Definition.Documentation; v.ErrorCount != 0 || !strings.Contains(hint,
-			"No services are suggested: ") ||
-			!strings.Contains(hint, "504") {
-			t.Errorf("%s: expected no error and the reason in the hint, found %d errors, %s", address, v.ErrorCount,
-				hint)
-		}
+		hint := byName["sap.odata#00.service"].Definition.Documentation
+		assert.True(t, v.ErrorCount == 0 && strings.Contains(hint, "No services are suggested: ") &&
+			strings.Contains(hint, "504"),
+			"%s: expected no error and the reason in the hint, found %d errors, %s", address, v.ErrorCount, hint)
 	}
-	if requests.Load() == 0 {
-		t.Error("expected the silent service to be asked")
-	}
+	assert.True(t, requests.Load() != 0, "expected the silent service to be asked")
 	f.Stop()
 }
 
@@ -274,18 +262,17 @@ type restClient struct {
 func (rc restClient) call(want int, method, path, body string, headers ...string) (answer, tag string) {
 	rc.t.Helper()
 	r, err := http.NewRequest(method, rc.URL+path, strings.NewReader(body))
-	e2etest.NoError(rc.t, err)
+	require.NoError(rc.t, err)
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}
 	a, err := http.DefaultClient.Do(r)
-	e2etest.NoError(rc.t, err)
+	require.NoError(rc.t, err)
 	defer a.Body.Close()
 	content, err := io.ReadAll(a.Body)
-	e2etest.NoError(rc.t, err)
-	if a.StatusCode != want {
-		rc.t.Fatalf("%s %s: expected %d, found %d %s", method, path, want, a.StatusCode, content)
-	}
+	require.NoError(rc.t, err)
+	require.True(rc.t, a.StatusCode == want,
+		"%s %s: expected %d, found %d %s", method, path, want, a.StatusCode, content)
 	return string(content), a.Header.Get("ETag")
 }
 
@@ -312,10 +299,10 @@ func TestTextsOfConnectors(t *testing.T) {
 	const path = "/connectors/orders/config"
 
 	shown, _ := client.call(200, "GET", path, "", "Accept", properties)
-	e2etest.Contains(t, "the text", shown, "# was sap.odata.user.pwd=[hidden]\nsap.odata.user.name : u\n")
+	assert.Contains(t, shown, "# was sap.odata.user.pwd=[hidden]\nsap.odata.user.name : u\n")
 	late := strings.Replace(shown, "sap.odata.max.retries=0", "sap.odata.max.retries=2", 1)
 	answer, _ := client.call(409, "PUT", path, late, "Content-Type", properties, "If-Match", `"1"`)
-	e2etest.Contains(t, "the answer", answer, "conf/orders.properties", "change it there")
+	assert.Contains(t, answer, "conf/orders.properties", "change it there")
 	if comparison := client.compare(map[string]any{"name": "orders", "text": late}); comparison.Version != "" ||
 		comparison.Effect != config.UpdateInPlace || len(comparison.Differences) != 1 || len(comparison.Warnings) > 0 ||
 		!strings.Contains(comparison.LockedReason, "conf/orders.properties") {
@@ -354,33 +341,27 @@ func (rc restClient) checkComparisonsStartNothing(address, shown string) {
 		comparison.Feeds[0].Effect != "reload" || strings.Join(comparison.Feeds[0].ChangedFields, " ") != "filter" {
 		t.Errorf("expected a reload because of the filter, found %+v", comparison)
 	}
-	if comparison := rc.compare(map[string]any{"name": "orders", "text": changed}); len(comparison.Feeds) != 1 ||
-		comparison.Feeds[0].Effect != "fail" {
-		t.Errorf("expected the feed to fail, found %+v", comparison)
-	}
+	comparison = rc.compare(map[string]any{"name": "orders", "text": changed})
+	assert.True(t, len(comparison.Feeds) == 1 && comparison.Feeds[0].Effect == "fail",
+		"expected the feed to fail, found %+v", comparison)
 	comparison = rc.compare(map[string]any{"name": "orders", "text": changed + "sap.odata.host.adress=x\n"},
 		"the nearest known one is sap.odata.host.address")
-	if comparison.Effect != config.Reject || !comparison.KeepsRunning {
-		t.Errorf("expected a rejection that keeps the connector running, found %+v", comparison)
-	}
+	assert.True(t, comparison.Effect == config.Reject && comparison.KeepsRunning,
+		"expected a rejection that keeps the connector running, found %+v", comparison)
 	for _, text := range []string{"connector.class=Nope", "connector.class=${env:CLASS}"} {
 		comparison := rc.compare(map[string]any{"name": "orders", "text": text}, "connector")
-		if comparison.Effect != config.Reject || len(comparison.Problems) != 1 {
-			t.Errorf("%s: found %+v", text, comparison)
-		}
+		assert.True(t, comparison.Effect == config.Reject && len(comparison.Problems) == 1,
+			"%s: found %+v", text, comparison)
 	}
 	rc.compare(map[string]any{"name": "orders", "text": shown + "unknown.settings=warn\nunknown.setting=1\n"},
 		`"warnings":["unknown.setting: unknown setting; the nearest known one is unknown.settings"`)
 	created := append(e2etest.Source("new", address, "Customers"), "sap.odata.user.pwd=hush-hush")
 	for _, d := range rc.compare(map[string]any{"name": "new", "text": strings.Join(created, "\n")},
 		`"effect":"create"`).Differences {
-		if d.Before != nil || d.Secret != strings.HasSuffix(d.Setting, ".pwd") || (d.Secret && *d.After != "[hidden]") {
-			t.Errorf("expected new settings with a hidden password, found %+v", d)
-		}
+		assert.True(t, d.Before == nil && d.Secret == strings.HasSuffix(d.Setting, ".pwd") &&
+			(!d.Secret || *d.After == "[hidden]"), "expected new settings with a hidden password, found %+v", d)
 	}
-	if rc.StartCount("orders") != 1 {
-		t.Error("expected that a comparison starts nothing")
-	}
+	assert.True(t, rc.StartCount("orders") == 1, "expected that a comparison starts nothing")
 }
 
 // checkMovedSetsAreNamed checks that the answer names the set that a change moves to the topic of another set. A set
@@ -424,10 +405,9 @@ func (rc restClient) checkLaterChangeIsRefused() {
 	rc.call(200, "PUT", made, e2etest.AsJSON(t, settings), "Content-Type", "application/json", "If-Match", version)
 	late := strings.Replace(shown, "sap.odata.max.retries=0", "sap.odata.max.retries=2", 1)
 	answer, _ := rc.call(412, "PUT", made, late, "Content-Type", properties, "If-Match", version)
-	e2etest.Contains(t, "the answer", answer, "Connector made has changed in the meantime, and nothing was written")
-	if stored := rc.Config("made"); stored["sap.odata.max.retries"] != "1" {
-		t.Errorf("expected 1 retry as before, found %v", stored)
-	}
+	assert.Contains(t, answer, "Connector made has changed in the meantime, and nothing was written")
+	stored := rc.Config("made")
+	assert.True(t, stored["sap.odata.max.retries"] == "1", "expected 1 retry as before, found %v", stored)
 }
 
 // checkCommandAppliesAVersion checks that the command applies a change to the version of the connector made that it
@@ -442,9 +422,8 @@ func (rc restClient) checkCommandAppliesAVersion(p *e2etest.Place, text string) 
 		WantCode(1).WantStderr("has changed in the meantime")
 	p.Run("connectors", "apply", mine, "--if-version", version, "--url", rc.URL).WantCode(0).
 		WantStdout("made is changed")
-	if stored := rc.Config("made"); stored["sap.odata#00.exec-period"] != "7200" {
-		rc.t.Errorf("expected a period of 7200, found %v", stored)
-	}
+	stored := rc.Config("made")
+	assert.True(rc.t, stored["sap.odata#00.exec-period"] == "7200", "expected a period of 7200, found %v", stored)
 }
 
 // If REST is read-only, it still reports the effect of a change. Nobody can find a password by trying values, and
@@ -463,11 +442,9 @@ func TestComparisonsForReaders(t *testing.T) {
 		`"effect":"nothing"`)
 	for _, guess := range []string{"hush-hush", "other"} {
 		settings["sap.odata.user.pwd"] = guess
-		if comparison := client.compare(map[string]any{"name": "orders",
-			"config": settings}); comparison.Effect != config.UpdateInPlace ||
-			len(comparison.Differences) != 1 || *comparison.Differences[0].Before != "[hidden]" {
-			t.Errorf("%s: found %+v", guess, comparison)
-		}
+		comparison := client.compare(map[string]any{"name": "orders", "config": settings})
+		assert.True(t, comparison.Effect == config.UpdateInPlace && len(comparison.Differences) == 1 &&
+			*comparison.Differences[0].Before == "[hidden]", "%s: found %+v", guess, comparison)
 	}
 	client.MustCall(403, "PUT", "/connectors/orders/config", e2etest.AsJSON(t, settings))
 	s, elsewhere := e2etest.StartDemo(t, odatatest.Options{})
@@ -476,9 +453,8 @@ func TestComparisonsForReaders(t *testing.T) {
 			"sap.odata.user.pwd="+password))
 		client.MustCall(200, "PUT", "/connector-plugins/ODataSource/config/validate", e2etest.AsJSON(t, settings))
 	}
-	if n := s.Ledger().Total; n > 0 {
-		t.Errorf("expected nothing to be sent, found %d requests", n)
-	}
+	n := s.Ledger().Total
+	assert.True(t, n <= 0, "expected nothing to be sent, found %d requests", n)
 }
 
 // While a comparison waits for a silent service, other connectors can be changed.

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
@@ -111,14 +113,12 @@ func checkRejectedLogonIsRetried(f *e2etest.Worker, locking *odatatest.Service, 
 		return len(s.Tasks) == 1 && s.Tasks[0].State == connect.Failed
 	})
 	lockouts := e2etest.Decode[rest.Lockouts](t, f.MustCall(200, "GET", "/culvert/lockouts", ""))
-	if len(lockouts.Logons) != 1 || lockouts.Others != 0 {
-		t.Fatalf("expected one refused logon, found %+v", lockouts)
-	}
-	if l := lockouts.Logons[0]; l.User != "me" || l.Origin != "http://"+address || l.State != "refused" ||
-		l.Since.IsZero() || !strings.Contains(l.Message, "was refused (401)") ||
-		strings.Contains(l.Message, e2etest.Password) {
-		t.Errorf("expected a refused logon without its password, found %+v", l)
-	}
+	require.True(t, len(lockouts.Logons) == 1 && lockouts.Others == 0,
+		"expected one refused logon, found %+v", lockouts)
+	l := lockouts.Logons[0]
+	assert.True(t, l.User == "me" && l.Origin == "http://"+address && l.State == "refused" && !l.Since.IsZero() &&
+		strings.Contains(l.Message, "was refused (401)") && !strings.Contains(l.Message, e2etest.Password),
+		"expected a refused logon without its password, found %+v", l)
 	locking.Set("unlock-users", "")
 	f.MustAnswer(200, "PUT", "/culvert/lockouts/resume", "", `{"resumed":1}`)
 	f.Await("beside", "runs", e2etest.IsRunning)
@@ -137,9 +137,7 @@ func checkSubscriptionsAreEnded(f *e2etest.Worker) {
 		result = answer
 		return status != http.StatusConflict
 	})
-	if result != `{"ended":"nothing"}` {
-		t.Errorf("expected that nothing is ended, found %s", result)
-	}
+	assert.Equal(t, `{"ended":"nothing"}`, result, "nothing is ended")
 	f.Steer("orders", "resume")
 }
 
@@ -157,10 +155,9 @@ func checkDeadLettersAreReplayed(f *e2etest.Worker, s *odatatest.Service) {
 			""))
 		return len(list.DeadLetters) == 12
 	})
-	if l := list.DeadLetters[0]; list.Topic != "refused" || l.Connector != "back" || l.From.Topic != "Orders" ||
-		l.Offset != 11 || l.Message == "" {
-		t.Errorf("expected the newest letter of back in refused, found %+v of %s", l, list.Topic)
-	}
+	l := list.DeadLetters[0]
+	assert.True(t, list.Topic == "refused" && l.Connector == "back" && l.From.Topic == "Orders" && l.Offset == 11 &&
+		l.Message != "", "expected the newest letter of back in refused, found %+v of %s", l, list.Topic)
 	readLetters := func(query string) []rest.DeadLetter {
 		return e2etest.Decode[rest.DeadLetterList](t, f.MustCall(200, "GET",
 			"/culvert/connectors/back/deadletters"+query, "")).DeadLetters
@@ -171,9 +168,8 @@ func checkDeadLettersAreReplayed(f *e2etest.Worker, s *odatatest.Service) {
 	if c := list.Causes; len(c) != 1 || c[0].Count != 12 || len(readLetters("?cause="+c[0].ID)) != 12 {
 		t.Errorf("expected one cause, found %+v", c)
 	}
-	if n := len(readLetters("?show=settled")) + len(readLetters("?cause=12345678")); n > 0 {
-		t.Errorf("expected none, found %d", n)
-	}
+	n := len(readLetters("?show=settled")) + len(readLetters("?cause=12345678"))
+	assert.True(t, n <= 0, "expected none, found %d", n)
 	replay := func(body, want string) {
 		t.Helper()
 		f.MustAnswer(200, "POST", "/culvert/connectors/back/deadletters/replay", body, want)
@@ -187,9 +183,7 @@ func checkDeadLettersAreReplayed(f *e2etest.Worker, s *odatatest.Service) {
 		f.MustCall(202, "PUT", "/connectors/back/resume", "")
 	}
 	replay("", `{"sent":12,"delivered":12,"refused":0,"kept":{}}`)
-	if n := s.Count("OrderCopies"); n != 12 {
-		t.Errorf("expected 12 entities, found %d", n)
-	}
+	assert.Equal(t, 12, s.Count("OrderCopies"), "entities")
 	replay("", `{"sent":0,"delivered":0,"refused":0,"kept":{}}`)
 	if open, settled := readLetters(""), readLetters("?show=settled"); len(open) != 0 || len(settled) != 12 {
 		t.Errorf("expected that all are settled, found %d and %d", len(open), len(settled))
@@ -216,9 +210,8 @@ func checkVersionsAreSwitched(f *e2etest.Worker, dir string) {
 		if m.Plugin != "odata-source" {
 			continue
 		}
-		if m.Chosen != (m.Version == "0.1.0") || filepath.Dir(m.File) != dir {
-			t.Errorf("expected version 0.1.0 alone to be chosen, from %s, found %+v", dir, m)
-		}
+		assert.True(t, m.Chosen == (m.Version == "0.1.0") && filepath.Dir(m.File) == dir,
+			"expected version 0.1.0 alone to be chosen, from %s, found %+v", dir, m)
 		if !m.Chosen {
 			other = m.Hash
 		}
@@ -254,9 +247,8 @@ func TestOperators(t *testing.T) {
 	f.MustCall(200, "GET", "/connectors/orders/status", "")
 	f.MustCall(200, "PUT", "/admin/loggers/org.init.ohja", `{"level":"DEBUG"}`)
 	f.AwaitStderr(`request="PUT /admin/loggers/org.init.ohja" by=127.0.0.1 status=200 set_to=DEBUG`)
-	if log := f.Stderr.String(); strings.Contains(log, "logger=org.init.ohja") {
-		t.Errorf("expected one line of a logger's level\n%s", log)
-	}
+	log := f.Stderr.String()
+	assert.True(t, !strings.Contains(log, "logger=org.init.ohja"), "expected one line of a logger's level\n%s", log)
 	checkChangesAreLogged(t, f)
 	command := func(want int, line string) e2etest.Result {
 		t.Helper()
@@ -269,11 +261,10 @@ func TestOperators(t *testing.T) {
 		Since  *time.Time
 		Action *connect.Action
 	}
-	if err := json.Unmarshal([]byte(p.Run("status", "--json", "--url", f.URL).Stdout), &states); err != nil ||
-		len(states) != 2 || len(states[0].Errors) != 1 || states[1].Errors != nil || states[0].Since == nil ||
-		states[0].Action == nil {
-		t.Errorf("expected an error and an action of the first of two connectors, found %+v, %v", states, err)
-	}
+	err := json.Unmarshal([]byte(p.Run("status", "--json", "--url", f.URL).Stdout), &states)
+	assert.True(t, err == nil && len(states) == 2 && len(states[0].Errors) == 1 && states[1].Errors == nil &&
+		states[0].Since != nil && states[0].Action != nil,
+		"expected an error and an action of the first of two connectors, found %+v, %v", states, err)
 	f.Await("orders", "runs", e2etest.IsRunning)
 	command(0, "connectors snapshot orders Orders").WantOutput("orders reads Orders as snapshot ")
 	f.Eventually("the snapshot to be read", func() bool {
@@ -285,9 +276,8 @@ func TestOperators(t *testing.T) {
 	command(0, "connectors lockouts").WantStdout("logons")
 	command(0, "connectors lockouts resume")
 	lines := f.MustCall(200, "GET", "/culvert/log?connector=orders&level=INFO", "")
-	if !strings.Contains(lines, ": extraction finished: 10 rows") || strings.Contains(lines, "connector=bad") {
-		t.Errorf("expected the lines about orders, found %s", lines)
-	}
+	assert.True(t, strings.Contains(lines, ": extraction finished: 10 rows") &&
+		!strings.Contains(lines, "connector=bad"), "expected the lines about orders, found %s", lines)
 	f.MustCall(400, "GET", "/culvert/log?level=LOUD", "")
 	command(2, "connectors tool orders peek")
 	var modules []rest.Module
@@ -295,9 +285,7 @@ func TestOperators(t *testing.T) {
 	i := slices.IndexFunc(modules, func(m rest.Module) bool {
 		return m.Plugin == "odata-source" && m.State == "active" && len(m.Hash) == 64 && len(m.Classes) > 0
 	})
-	if i < 0 {
-		t.Fatalf("expected an active odata-source with its classes, found %+v", modules)
-	}
+	require.True(t, i >= 0, "expected an active odata-source with its classes, found %+v", modules)
 	command(0, "plugins swap odata-source "+modules[i].Hash)
 	command(1, "plugins swap odata-source 0")
 	command(1, "plugins rollback odata-source") // there is no version before it
@@ -340,9 +328,8 @@ func TestNothingToDoIsSaid(t *testing.T) {
 		r := p.Run("run", "--once", "--plugins", e2etest.Plugins(t, "odata-source", "odata-sink"), "--data", p.Data,
 			p.File("out.properties", lines...),
 			p.File("delta.properties", e2etest.DeltaSource("delta", address, odatatest.SAPPath, "Products")...))
-		if r.Code != 0 || strings.Count(r.Stderr, changes) != n || strings.Count(r.Stderr, sinks) != n {
-			t.Errorf("start %d: expected exit 0 and %d lines of each, found exit %d\n%s", n, n, r.Code, r.Stderr)
-		}
+		assert.True(t, r.Code == 0 && strings.Count(r.Stderr, changes) == n && strings.Count(r.Stderr, sinks) == n,
+			"start %d: expected exit 0 and %d lines of each, found exit %d\n%s", n, n, r.Code, r.Stderr)
 	}
 	c := p.Start("run", "--plugins", e2etest.Plugins(t, "odata-source", "odata-sink"), "--data", p.Data,
 		p.File("worker.properties", "bootstrap.servers=embedded", "listeners="), filepath.Join(p.Dir, "out.properties"))
@@ -384,9 +371,8 @@ func TestSamples(t *testing.T) {
 	f.AwaitCall(200, "GET", samples+"/"+full.ID, "", `"state":"done"`)
 	answer := f.MustCall(200, "GET", samples+"/"+full.ID, "")
 	sample := e2etest.Decode[rest.Sample](t, answer)
-	if len(sample.Rows) != 5 || sample.Problem != "" || len(sample.Steps) != 3 {
-		t.Fatalf("expected 5 rows and 3 steps, found %s", answer)
-	}
+	require.True(t, len(sample.Rows) == 5 && sample.Problem == "" && len(sample.Steps) == 3,
+		"expected 5 rows and 3 steps, found %s", answer)
 	for _, row := range sample.Rows {
 		checkSampledRow(t, row)
 	}
@@ -444,13 +430,12 @@ func checkSampledRow(t *testing.T, row rest.SampledRow) {
 	mask := row.Steps[0]
 	in := row.Steps[1]
 	route := row.Steps[2]
-	if row.Problem != "" || row.Feed != "Customers" || row.Input.Topic != "Customers" ||
-		mask.Outcome != "changed" || !strings.Contains(mask.Records[0].Value, `"Country": ""`) ||
-		strings.Contains(row.Input.Value, `"Country": ""`) ||
-		!strings.Contains(in.Records[0].Value, `"Origin": "here"`) || route.Outcome != "skipped" ||
-		!strings.Contains(row.Input.ValueSchema, `"field": "Country"`) {
-		t.Errorf("expected that mask and in change the row and route is skipped, found %+v", row)
-	}
+	assert.True(t, row.Problem == "" && row.Feed == "Customers" && row.Input.Topic == "Customers" &&
+		mask.Outcome == "changed" && strings.Contains(mask.Records[0].Value, `"Country": ""`) &&
+		!strings.Contains(row.Input.Value, `"Country": ""`) &&
+		strings.Contains(in.Records[0].Value, `"Origin": "here"`) && route.Outcome == "skipped" &&
+		strings.Contains(row.Input.ValueSchema, `"field": "Country"`),
+		"expected that mask and in change the row and route is skipped, found %+v", row)
 }
 
 // Commands of a plugin run with the connector's settings.
@@ -476,10 +461,9 @@ func TestToolsByREST(t *testing.T) {
 		f.MustCall(400, "POST", path+"/peek", body, want)
 	}
 	// Commands that change the service are neither listed nor run.
-	if answer := f.MustCall(200, "GET", path, ""); strings.Contains(answer, "delete-subscription") ||
-		strings.Contains(answer, "retire") {
-		t.Errorf("expected commands that read, found %s", answer)
-	}
+	answer := f.MustCall(200, "GET", path, "")
+	assert.True(t, !strings.Contains(answer, "delete-subscription") && !strings.Contains(answer, "retire"),
+		"expected commands that read, found %s", answer)
 	f.MustCall(409, "POST", path+"/delete-subscription", "{}", "only commands that read", "culvert delete-subscription")
 	f.MustCall(409, "POST", path+"/retire", "{}", "only commands that read")
 	f.MustCall(404, "POST", path+"/wander", "{}", "has no command wander")

@@ -14,6 +14,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/check"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/e2etest"
@@ -34,9 +36,7 @@ func TestReferencesThatRESTKeeps(t *testing.T) {
 	f := p.StartWorker("conf")
 	f.Await("calm", "runs", e2etest.IsRunning)
 	shown := f.Config("calm")
-	if shown["sap.odata.user.pwd"] != pwd {
-		t.Fatalf("expected the reference %s, found %v", pwd, shown)
-	}
+	require.True(t, shown["sap.odata.user.pwd"] == pwd, "expected the reference %s, found %v", pwd, shown)
 	const validate = "/connector-plugins/ODataSource/config/validate"
 	e2etest.MustNotContain(t, "a check", f.MustCall(200, "PUT", validate, e2etest.AsJSON(t, shown)), "config.providers")
 	shown["sap.odata.user.name"] = "${file:" + secrets + ":user}"
@@ -53,7 +53,7 @@ func TestReferencesThatRESTKeeps(t *testing.T) {
 		"sap.odata.user.pwd="+pwd))
 	f.MustCall(201, "PUT", "/connectors/made/config", e2etest.AsJSON(t, made))
 	f.Await("made", "runs", e2etest.IsRunning)
-	e2etest.NoError(t, os.Symlink(p.File("other.properties", "pwd=geheim"), filepath.Join(p.Dir, "secrets/link")))
+	require.NoError(t, os.Symlink(p.File("other.properties", "pwd=geheim"), filepath.Join(p.Dir, "secrets/link")))
 	made["sap.odata.user.pwd"] = "${file:" + filepath.Join(p.Dir, "secrets/link") + ":pwd}"
 	f.MustCall(400, "PUT", "/connectors/made/config", e2etest.AsJSON(t, made), "outside allowed.paths")
 	f.MustStop()
@@ -65,9 +65,8 @@ func TestReferencesThatRESTKeeps(t *testing.T) {
 		return s.Connector.State == connect.Failed && strings.Contains(s.Connector.Trace, "config.providers=file")
 	})
 	shown = f.Config("made")
-	if shown["sap.odata.user.pwd"] != pwd || len(shown) != len(made) {
-		t.Errorf("expected the reference %s and %d settings, found %v", pwd, len(made), shown)
-	}
+	assert.True(t, shown["sap.odata.user.pwd"] == pwd && len(shown) == len(made),
+		"expected the reference %s and %d settings, found %v", pwd, len(made), shown)
 	f.MustCall(400, "PUT", "/connectors/made/config", e2etest.AsJSON(t, shown))
 	f.MustStop()
 }
@@ -90,7 +89,7 @@ func TestSecretsAreReadAtTheStart(t *testing.T) {
 	f.Await("reads", "is stopped", e2etest.HasState(connect.Stopped, 0))
 	for _, password := range []string{"first", "second"} { // the one that the configuration came with, and another
 		guarded.Accept(password)
-		e2etest.NoError(t, os.Remove(secrets))
+		require.NoError(t, os.Remove(secrets))
 		f.MustCall(202, "PUT", "/connectors/reads/resume", "")
 		f.Await("reads", "fails without its secret", func(s connect.Status) bool {
 			return s.Connector.State == connect.Failed && strings.Contains(s.Connector.Trace, ":pwd}")
@@ -105,9 +104,7 @@ func TestSecretsAreReadAtTheStart(t *testing.T) {
 	f.MustCall(204, "DELETE", "/connectors/reads", "")
 	f.AwaitStderr("ended the deleted connector's subscriptions at its service")
 	f.MustStop()
-	if n := guarded.Refusals("first") + guarded.Refusals("second"); n != 0 {
-		t.Errorf("expected no logon with an old password, found %d", n)
-	}
+	assert.Equal(t, 0, guarded.Refusals("first")+guarded.Refusals("second"), "logon with an old password")
 }
 
 // A secret from a config provider is put into each setting of each plugin in turn: no validation, start, REST response,
@@ -126,9 +123,7 @@ func TestNothingShowsWhatProvidersGive(t *testing.T) {
 		"config.providers.file.class=org.apache.kafka.common.config.provider.FileConfigProvider",
 		"config.providers.file.param.allowed.paths="+filepath.Join(p.Dir, "secrets"))
 	settings := SettingsOfPlugins(f, address)
-	if len(settings) < 300 {
-		t.Errorf("expected more settings than %d", len(settings))
-	}
+	assert.True(t, len(settings) >= 300, "expected more settings than %d", len(settings))
 	accepted := probeSettings(f, settings, reference)
 	for _, path := range []string{"/", "/health", "/connectors", "/connector-plugins?connectorsOnly=false",
 		"/culvert/plugins", "/culvert/reload",
@@ -145,9 +140,8 @@ func TestNothingShowsWhatProvidersGive(t *testing.T) {
 		names[span.Name] = true
 		checkNoSecret(t, "a trace", fmt.Sprintf("%+v", span))
 	}
-	if len(names) < 5 {
-		t.Errorf("expected traces of pages, batches and their parts, found %v", slices.Collect(maps.Keys(names)))
-	}
+	assert.True(t, len(names) >= 5,
+		"expected traces of pages, batches and their parts, found %v", slices.Collect(maps.Keys(names)))
 }
 
 // checkNoSecret checks that a text does not show the canary.
@@ -231,9 +225,8 @@ func checkDeadLettersHaveNoSecret(t *testing.T, deadLetters []*kgo.Record, conne
 			checkNoSecret(t, "a dead letter's header "+h.Key, string(h.Value))
 		}
 	}
-	if len(connectors) < 80 {
-		t.Errorf("expected dead letters of many of %d connectors, found them of %d", connected, len(connectors))
-	}
+	assert.True(t, len(connectors) >= 80,
+		"expected dead letters of many of %d connectors, found them of %d", connected, len(connectors))
 }
 
 // canaryPlace is a place with a file of secrets. It checks the output of its commands for them.
@@ -267,11 +260,9 @@ func (c *canaryPlace) checkCommand(what, secret string, args ...string) {
 	}
 	r := c.Run(args...)
 	output := r.Stdout + r.Stderr
-	if e2etest.FindCanary(output) != "" || (secret != "" && strings.Contains(output, secret)) || r.Code < 0 ||
-		strings.Contains(output, "unknown flag") || strings.Contains(output, "unknown shorthand") {
-		c.T.Errorf("with %s: culvert %s: expected no secret, found exit %d: %.600s", what, strings.Join(args, " "),
-			r.Code, output)
-	}
+	assert.True(c.T, e2etest.FindCanary(output) == "" && (secret == "" || !strings.Contains(output, secret)) &&
+		r.Code >= 0 && !strings.Contains(output, "unknown flag") && !strings.Contains(output, "unknown shorthand"),
+		"with %s: culvert %s: expected no secret, found exit %d: %.600s", what, strings.Join(args, " "), r.Code, output)
 	if strings.Contains(output, secrets.Hidden) {
 		c.redacted++
 	}
@@ -303,9 +294,7 @@ func TestPluginCommandsShowNoValueOfProviders(t *testing.T) {
 		p.checkCommand("host", "localhost", append(c, "-p", wrong)...)
 		p.checkCommand("user", "", append(c, "-p", good, "--log-level", "debug")...)
 	}
-	if p.redacted < 4 {
-		t.Errorf("expected texts that are struck, found %d", p.redacted)
-	}
+	assert.AtLeast(t, 4, p.redacted, "texts that are struck")
 }
 
 // Commands that read a worker's file print no value of its config providers, and messages about a logon stay readable.
@@ -341,9 +330,7 @@ func TestCommandsShowNoValueOfTheWorkersFile(t *testing.T) {
 			}
 		}
 	}
-	if p.redacted < 8 {
-		t.Errorf("expected texts that are struck, found %d", p.redacted)
-	}
+	assert.AtLeast(t, 8, p.redacted, "texts that are struck")
 }
 
 // Tests of transforms print no value of a config provider: neither settings of the chain nor its results.
@@ -364,9 +351,7 @@ func TestTestsShowNoValueOfProviders(t *testing.T) {
 			t.Errorf("with %s: the report: %v\n%s", class, err, written)
 		}
 	}
-	if p.redacted < 3 {
-		t.Errorf("expected texts that are struck, found %d", p.redacted)
-	}
+	assert.AtLeast(t, 3, p.redacted, "texts that are struck")
 }
 
 // deadLettersOf runs a connector for each setting so that all rows are rejected, and returns the dead letters.
@@ -401,13 +386,9 @@ func deadLettersOf(p *e2etest.Place, settings []SettingOfPlugin, address, refere
 	r := p.Run(append([]string{"run", "--once", "--plugins", e2etest.Plugins(p.T, "odata-sink", "smt"), "--data",
 		p.Subfolder("letters")}, files...)...)
 	for line := range strings.Lines(r.Stderr) {
-		if e2etest.FindCanary(line) != "" {
-			p.T.Errorf("expected no secret in the log, found %s", line)
-		}
+		assert.True(p.T, e2etest.FindCanary(line) == "", "expected no secret in the log, found %s", line)
 	}
-	if r.Code == 2 {
-		p.T.Fatalf("expected that the connectors start, found exit %d\n%s", r.Code, r.Stderr)
-	}
+	require.True(p.T, r.Code != 2, "expected that the connectors start, found exit %d\n%s", r.Code, r.Stderr)
 	end := e2etest.EndOffsets(p.T, broker, "refused")[0]
 	return e2etest.ReadTopic(p.T, broker, "refused", int(end))
 }

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
@@ -79,18 +81,15 @@ func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
 	f.Await("renamed", "runs", e2etest.IsRunning)
 	f.DeleteFile("conf/new.properties")
 	f.Eventually("two connectors", func() bool { return slices.Equal(f.ConnectorNames(), []string{"calm", "renamed"}) })
-	if n := f.StartCount("orders"); n != 2 {
-		t.Errorf("expected orders to have been started twice, found %d times", n)
-	}
-	if n := f.StartCount("calm"); n != 1 {
-		t.Errorf("expected calm to have run undisturbed, found it started %d times", n)
-	}
+	n := f.StartCount("orders")
+	assert.True(t, n == 2, "expected orders to have been started twice, found %d times", n)
+	n = f.StartCount("calm")
+	assert.True(t, n == 1, "expected calm to have run undisturbed, found it started %d times", n)
 	changes := f.Events("orders")
-	e2etest.Equal(t, "events", []string{"created by conf/orders.properties",
-		"changed transforms by conf/orders.properties", "changed sap.odata.user.pwd by conf/orders.properties"},
-		changes[:3])
-	e2etest.Equal(t, "the rejected files and the end", []string{"rejected", "rejected", "rejected", "deleted"},
-		kinds(changes[3:]))
+	assert.Equal(t, []string{"created by conf/orders.properties", "changed transforms by conf/orders.properties",
+		"changed sap.odata.user.pwd by conf/orders.properties"}, changes[:3], "events")
+	assert.Equal(t, []string{"rejected", "rejected", "rejected", "deleted"}, kinds(changes[3:]),
+		"the rejected files and the end")
 	checkFolderMayGoAway(f, "calm", "renamed")
 	// The worker keeps running without connectors, and a restored file continues from its offset.
 	f.DeleteFile("conf/orders.properties")
@@ -100,9 +99,7 @@ func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
 	f.Await("calm", "runs", e2etest.IsRunning)
 	f.MustStop()
 	p.CheckRecordCount("Customers", 91)
-	if strings.Contains(f.Stderr.String(), "an internal error of culvert") {
-		t.Errorf("expected no internal error, found\n%s", f.Stderr.String())
-	}
+	assert.NotContains(t, f.Stderr.String(), "an internal error of culvert", "internal error")
 }
 
 // kinds returns the first word of each event.
@@ -136,9 +133,7 @@ func checkInvalidFilesAreReported(f *e2etest.Worker, good []string) {
 		isReported := func(c rest.ReloadedConnector) bool {
 			return c.Name == "orders" && strings.Contains(c.Error, bad)
 		}
-		if !slices.ContainsFunc(r.Connectors, isReported) {
-			t.Errorf("expected %q in REST's answer, found %+v", bad, r)
-		}
+		assert.True(t, slices.ContainsFunc(r.Connectors, isReported), "expected %q in REST's answer, found %+v", bad, r)
 		f.ReplaceFile("conf/orders.properties", good...)
 		f.Await("orders", "runs", e2etest.IsRunning)
 	}
@@ -152,12 +147,11 @@ func checkInvalidFilesAreReported(f *e2etest.Worker, good []string) {
 func checkFolderMayGoAway(f *e2etest.Worker, connectors ...string) {
 	t := f.Place.T
 	dir := filepath.Join(f.Dir, "conf")
-	e2etest.NoError(t, os.Rename(dir, dir+".away"))
+	require.NoError(t, os.Rename(dir, dir+".away"))
 	f.AwaitStderr("the folder of connectors cannot be read; all connectors continue unchanged")
-	if names := f.ConnectorNames(); !slices.Equal(names, connectors) {
-		t.Errorf("without the folder: expected both to run on, found %q", names)
-	}
-	e2etest.NoError(t, os.Rename(dir+".away", dir))
+	names := f.ConnectorNames()
+	assert.True(t, slices.Equal(names, connectors), "without the folder: expected both to run on, found %q", names)
+	require.NoError(t, os.Rename(dir+".away", dir))
 	f.AwaitStderr("the folder of connectors can be read again")
 	f.Signal(syscall.SIGHUP)
 	f.AwaitStderr("the folder of connectors was read again on request")
@@ -191,10 +185,7 @@ func TestServiceJudgesChangesOfWhatRuns(t *testing.T) {
 		return s.Connector.ConfigError == "" && e2etest.IsRunning(s)
 	})
 	settings := e2etest.SettingsOf(e2etest.WithSettings(made, "sap.odata#00.entityset=Ordres"))
-	if answer := f.MustCall(400, "PUT", "/connectors/made/config", e2etest.AsJSON(t,
-		settings)); !strings.Contains(answer, wrong) {
-		t.Errorf("expected %q, found %s", wrong, answer)
-	}
+	assert.Contains(t, f.MustCall(400, "PUT", "/connectors/made/config", e2etest.AsJSON(t, settings)), wrong)
 	f.AwaitStarts("made", 1)
 
 	// A failed task does not let a wrong set stop the other tasks.
@@ -206,10 +197,7 @@ func TestServiceJudgesChangesOfWhatRuns(t *testing.T) {
 		return len(s.Tasks) == 2 && s.Tasks[0].State == connect.Running && s.Tasks[1].State == connect.Failed
 	})
 	settings = e2etest.SettingsOf(e2etest.WithSettings(half, "sap.odata#00.entityset=Ordres"))
-	if answer := f.MustCall(400, "PUT", "/connectors/half/config", e2etest.AsJSON(t,
-		settings)); !strings.Contains(answer, wrong) {
-		t.Errorf("expected %q, found %s", wrong, answer)
-	}
+	assert.Contains(t, f.MustCall(400, "PUT", "/connectors/half/config", e2etest.AsJSON(t, settings)), wrong)
 
 	// A secret that is not proven is not tried by validation; the tasks try it.
 	ledger := s.Ledger()
@@ -269,9 +257,8 @@ func TestServiceJudgesChangesOfWhatRunsByNow(t *testing.T) {
 		defer close(answered)
 		status, answer := f.Call("PUT", "/connectors/made/config",
 			e2etest.AsJSON(t, e2etest.SettingsOf(e2etest.WithSettings(made, wrong))))
-		if status != 400 || !strings.Contains(answer, "the nearest name is Orders") {
-			t.Errorf("expected 400, found %d %s", status, answer)
-		}
+		assert.True(t, status == 400 && strings.Contains(answer, "the nearest name is Orders"),
+			"expected 400, found %d %s", status, answer)
 	}()
 	time.Sleep(300 * time.Millisecond) // for it to wait for its turn
 	f.Steer("made", "resume")
@@ -353,9 +340,7 @@ topic: its tasks are created again (copy/topic.properties)
 			`"after":"Other"}]}`)
 	p.Run("diff", "--plugins", e2etest.Plugins(t), "--config", "copy", "--url", "http://"+porttest.Address(t)).
 		WantCode(2).WantStderr("expected a running worker")
-	if starts := strings.Count(f.Stderr.String(), `msg="connector started"`); starts != 6 {
-		t.Errorf("expected 6 starts, found %d", starts)
-	}
+	assert.Equal(t, 6, strings.Count(f.Stderr.String(), `msg="connector started"`), "starts")
 }
 
 // fileEditor edits the file of a connector at random.
@@ -418,7 +403,7 @@ func (e *fileEditor) delete() {
 func (e *fileEditor) rename() {
 	e.edits++
 	to := fmt.Sprintf("conf/%s-%d.properties", e.name, e.edits)
-	e2etest.NoError(e.f.Place.T, os.Rename(filepath.Join(e.f.Dir, e.file), filepath.Join(e.f.Dir, to)))
+	require.NoError(e.f.Place.T, os.Rename(filepath.Join(e.f.Dir, e.file), filepath.Join(e.f.Dir, to)))
 	e.file = to
 }
 
@@ -494,19 +479,15 @@ func checkStormLosesNothing(p *e2etest.Place, connectors []*fileEditor, rows int
 	close(g.Turns)
 	run := p.StartFor(10*time.Minute, "run", "--once", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--config",
 		"conf").Wait()
-	if run.Code != 0 {
-		t.Fatalf("expected exit 0, found %d\n%s", run.Code, run.Stderr)
-	}
+	require.Equal(t, 0, run.Code, "exit", run.Stderr)
 	for _, e := range connectors {
 		counts := map[any]int{}
 		records := p.Records(e.name)
 		for _, r := range records {
 			counts[r["value"].(map[string]any)["payload"].(map[string]any)["OrderID"]]++
 		}
-		if len(counts) != rows || len(records) != rows {
-			t.Errorf("%s: expected each of %d rows once, found %d rows in %d records", e.name, rows, len(counts),
-				len(records))
-		}
+		assert.True(t, len(counts) == rows && len(records) == rows,
+			"%s: expected each of %d rows once, found %d rows in %d records", e.name, rows, len(counts), len(records))
 	}
 }
 
@@ -534,11 +515,8 @@ func checkStormEndsInTheStateOfItsFiles(f *e2etest.Worker, connectors []*fileEdi
 	f.Eventually("the connectors of the files", func() bool {
 		return slices.Equal(f.ConnectorNames(), []string{"c0", "c2", "c3", "c4"})
 	})
-	if n := f.StartCount("c0"); n != 1 {
-		t.Errorf("expected one start of the connector whose file did not change, found %d", n)
-	}
+	assert.Equal(t, 1, f.StartCount("c0"), "start of the connector whose file did not change")
 	log := f.Stderr.String()
-	if strings.Contains(log, "an internal error of culvert") || strings.Contains(log, "task failed") {
-		t.Errorf("expected no internal error and no failed task, found\n%s", log)
-	}
+	assert.True(t, !strings.Contains(log, "an internal error of culvert") && !strings.Contains(log, "task failed"),
+		"expected no internal error and no failed task, found\n%s", log)
 }

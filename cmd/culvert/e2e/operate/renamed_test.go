@@ -3,6 +3,7 @@ package operate
 import (
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
@@ -42,12 +43,10 @@ func TestRunOnceWithTimeout(t *testing.T) {
 	c := p.Start("run", "--once", "--timeout", "15s", "--plugins", plugins, "--data", p.Data, file)
 	c.Eventually("the third page to be requested", gate.IsHolding)
 	c.Wait().WantCode(1).WantLastLine("not done within 15s: offsets are stored, and the next run continues")
-	if n := len(p.Records("Orders")); n == 0 || n >= s.Count("Orders") {
-		t.Errorf("expected a part of the rows, found %d", n)
-	}
+	n := len(p.Records("Orders"))
+	assert.True(t, n != 0 && n < s.Count("Orders"), "expected a part of the rows, found %d", n)
 	close(gate.Turns) // from here on all requests pass
 	p.MustRun("run", "--once", "--timeout", "10m", "--plugins", plugins, "--data", p.Data, file)
-	if values, _ := p.TopicValues("Orders"); len(values) != s.Count("Orders") {
-		t.Errorf("expected %d orders, found %d", s.Count("Orders"), len(values))
-	}
+	values, _ := p.TopicValues("Orders")
+	assert.Equal(t, s.Count("Orders"), len(values), "orders")
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
@@ -28,7 +29,7 @@ func TestConfigurationIsResolvedOnce(t *testing.T) {
 	t.Parallel()
 	binary := filepath.Join(e2etest.Bench.Dir, "culvert-counted")
 	instrumented := "./cmd/culvert,./" + strings.Join(countedPackages, ",./") // the main package writes the counters
-	e2etest.NoError(t, e2etest.Build(binary, "", nil, "-cover", "-covermode=atomic", "-coverpkg="+instrumented))
+	require.NoError(t, e2etest.Build(binary, "", nil, "-cover", "-covermode=atomic", "-coverpkg="+instrumented))
 	calls := callsOfChanges(t, binary, 3)
 	for name, n := range callsOfChanges(t, binary, 1) {
 		calls[name] -= n
@@ -60,7 +61,7 @@ func callsOfChanges(t *testing.T, binary string, changes int) map[string]int {
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
 	p.Binary = binary
 	counters := filepath.Join(p.Dir, "counters")
-	e2etest.NoError(t, os.Mkdir(counters, 0o700))
+	require.NoError(t, os.Mkdir(counters, 0o700))
 	p.Environ = append(p.Environ, "GOCOVERDIR="+counters)
 	f := p.StartWorkerWith(e2etest.Plugins(t, "odata-sink", "smt"), "conf")
 	settings := e2etest.SettingsOf(e2etest.Source("counted", address, "Customers"))
@@ -87,11 +88,11 @@ func callsOfFunctions(t *testing.T, profile string) map[string]int {
 	starts := map[string]string{} // functions, by the file and the position of their first block
 	for _, dir := range countedPackages {
 		files, err := filepath.Glob(filepath.Join(e2etest.Bench.Root, dir, "*.go"))
-		e2etest.NoError(t, err)
+		require.NoError(t, err)
 		for _, path := range files {
 			set := token.NewFileSet()
 			file, err := parser.ParseFile(set, path, nil, parser.SkipObjectResolution)
-			e2etest.NoError(t, err)
+			require.NoError(t, err)
 			for _, declaration := range file.Decls {
 				if f, ok := declaration.(*ast.FuncDecl); ok {
 					start := set.Position(f.Body.Lbrace)
@@ -102,7 +103,7 @@ func callsOfFunctions(t *testing.T, profile string) map[string]int {
 		}
 	}
 	content, err := os.Open(profile)
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	defer content.Close()
 	calls := map[string]int{}
 	for lines := bufio.NewScanner(content); lines.Scan(); {
@@ -110,7 +111,7 @@ func callsOfFunctions(t *testing.T, profile string) map[string]int {
 		_, path, _ = strings.Cut(path, "culvert-project/culvert/")
 		if name, ok := starts[path]; ok {
 			count, err := strconv.Atoi(block[strings.LastIndexByte(block, ' ')+1:])
-			e2etest.NoError(t, err)
+			require.NoError(t, err)
 			calls[name] += count
 		}
 	}

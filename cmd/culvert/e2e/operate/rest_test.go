@@ -15,6 +15,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/check"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/connect"
@@ -37,9 +39,8 @@ func TestConnectorsAreSteered(t *testing.T) {
 	f.MustCall(404, "POST", "/connectors/calm/tasks/0/restart", "") // a stopped connector has no tasks
 	f.Steer("calm", "resume")
 	s := e2etest.Decode[connect.Status](t, f.MustCall(202, "POST", "/connectors/calm/restart?includeTasks=true", ""))
-	if !e2etest.HasState(connect.Restarting, 1)(s) {
-		t.Errorf("expected connector and task to be RESTARTING, found %+v", s)
-	}
+	assert.True(t, e2etest.HasState(connect.Restarting, 1)(s),
+		"expected connector and task to be RESTARTING, found %+v", s)
 	f.AwaitStarts("calm", 4)
 	f.Await("calm", "runs", e2etest.IsRunning)
 	f.MustCall(204, "POST", "/connectors/calm/tasks/0/restart", "")
@@ -99,9 +100,8 @@ func TestConnectorsAreWritten(t *testing.T) {
 
 	// A masked configuration can be sent back, and is stored unmasked.
 	shown := f.Config("customers")
-	if shown["sap.odata.user.pwd"] != "[hidden]" || len(shown) != len(settings)+1 {
-		t.Errorf("expected a masked password and all settings, found %v", shown)
-	}
+	assert.True(t, shown["sap.odata.user.pwd"] == "[hidden]" && len(shown) == len(settings)+1,
+		"expected a masked password and all settings, found %v", shown)
 	shown["transforms"] = ""
 	f.MustCall(200, "PUT", "/connectors/customers/config", e2etest.AsJSON(t, shown), `"transforms":""`)
 	f.AwaitStarts("customers", 2)
@@ -119,7 +119,7 @@ func TestConnectorsAreWritten(t *testing.T) {
 
 	// An invalid change changes nothing.
 	content, err := os.ReadFile(file)
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	f.MustCall(400, "PATCH", "/connectors/customers/config", `{"tasks.max": "many"}`,
 		"contains the following 1 error(s):",
 		"Invalid value many for configuration tasks.max: Not a number of type INT")
@@ -136,9 +136,8 @@ func TestConnectorsAreWritten(t *testing.T) {
 	f.MustCall(409, "PATCH", "/connectors/calm/config", `{"sap.odata.user.name": "x", "sap.odata.user.pwd": "y"}`, kept)
 	f.MustCall(409, "PUT", "/connectors/calm/config", e2etest.AsJSON(t, f.Config("calm")), kept)
 	f.MustCall(409, "DELETE", "/connectors/calm", "", kept)
-	if names := f.ConnectorNames(); !slices.Equal(names, []string{"calm", "customers"}) {
-		t.Errorf("expected calm and customers, found %q", names)
-	}
+	names := f.ConnectorNames()
+	assert.True(t, slices.Equal(names, []string{"calm", "customers"}), "expected calm and customers, found %q", names)
 	f.Await("customers", "runs", e2etest.IsRunning)
 	f.AwaitRecords(p, "Customers", 91)
 	f.Steer("calm", "pause")
@@ -181,14 +180,12 @@ func TestManyWriteAtOnce(t *testing.T) {
 				{want: 200, method: "PATCH", path: "/connectors/" + name + "/config", body: `{"tasks.max": "2"}`},
 				{want: 200, method: "GET", path: "/connectors/" + name + "/status"},
 			} {
-				if status, answer := f.Call(c.method, c.path, c.body); status != c.want {
-					t.Errorf("%s %s: expected %d, found %d %s", c.method, c.path, c.want, status, answer)
-				}
+				status, answer := f.Call(c.method, c.path, c.body)
+				assert.Equal(t, c.want, status, c.method, c.path, answer)
 			}
 			if i%2 == 1 {
-				if status, answer := f.Call("DELETE", "/connectors/"+name, ""); status != 204 {
-					t.Errorf("%s: expected 204, found %d %s", name, status, answer)
-				}
+				status, answer := f.Call("DELETE", "/connectors/"+name, "")
+				assert.Equal(t, 204, status, name, answer)
 			}
 		})
 	}
@@ -245,9 +242,8 @@ func TestConnectorsWithoutAFolder(t *testing.T) {
 	f.MustCall(204, "DELETE", "/connectors/made", "")
 	f.MustStop().WantNo("an internal error of culvert")
 	content, err := os.ReadFile(filepath.Join(p.Data, "connectors.json"))
-	if err != nil || !strings.Contains(string(content), `"connectors": {}`) {
-		t.Errorf("expected no connector to be left, found %s %v", content, err)
-	}
+	assert.True(t, err == nil && strings.Contains(string(content), `"connectors": {}`),
+		"expected no connector to be left, found %s %v", content, err)
 	p.CheckRecordCount("Customers", 91)
 }
 
@@ -275,9 +271,8 @@ func TestTasksAreRestarted(t *testing.T) {
 	f.Create(append(e2etest.Source("asked", address, "Products", "Customers"), "tasks.max=2")...)
 	f.Await("asked", "has failed by half", states(connect.Running, connect.Failed))
 	answer := f.MustCall(202, "POST", "/connectors/asked/restart?includeTasks=true&onlyFailed=true", "")
-	if !states(connect.Running, connect.Restarting)(e2etest.Decode[connect.Status](t, answer)) {
-		t.Errorf("expected that only the failed task restarts, found %s", answer)
-	}
+	assert.True(t, states(connect.Running, connect.Restarting)(e2etest.Decode[connect.Status](t, answer)),
+		"expected that only the failed task restarts, found %s", answer)
 	f.Await("asked", "has failed again", states(connect.Running, connect.Failed))
 	status.Store(0)
 	f.MustCall(204, "POST", "/connectors/asked/tasks/1/restart", "")
@@ -333,7 +328,7 @@ func TestStoredSecretsGoNowhereElse(t *testing.T) {
 	var received logonRecorder
 	other := e2etest.Serve(t, &received)
 	_, port, err := net.SplitHostPort(other)
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	secrets := p.File("secrets.properties", "pwd=behind-a-file")
 	p.Subfolder("conf")
 	stored := map[string][]string{
@@ -361,9 +356,7 @@ func TestStoredSecretsGoNowhereElse(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) { c.checkRefusal(t, f, stored[c.connector]) })
 	}
-	if logons := received.values(); len(logons) > 0 {
-		t.Errorf("expected no logons at the other service, found %q", logons)
-	}
+	assert.Len(t, 0, received.values(), "logons at the other service")
 
 	// Settings that do not change the target need no secret, and a secret that is not masked can be sent anywhere.
 	f.MustCall(200, "PATCH", "/connectors/plain/config", `{"sap.odata.max.retries": "1", "sap.odata.user.name": "you"}`)
@@ -371,9 +364,8 @@ func TestStoredSecretsGoNowhereElse(t *testing.T) {
 		map[string]string{"sap.odata.host.port": port, password: "shown", "sap.odata#00.query.change": "reload"}))
 	f.Eventually("the logon that was shown", func() bool { return len(received.values()) > 0 })
 	for _, logon := range received.values() {
-		if logon != "Basic "+base64.StdEncoding.EncodeToString([]byte("you:shown")) {
-			t.Errorf("expected the logon of the request, found %q", logon)
-		}
+		assert.True(t, logon == "Basic "+base64.StdEncoding.EncodeToString([]byte("you:shown")),
+			"expected the logon of the request, found %q", logon)
 	}
 	f.Stop()
 }
@@ -397,9 +389,8 @@ func (r redirection) checkRefusal(t *testing.T, f *e2etest.Worker, stored []stri
 	}
 	for range 2 {
 		answer := f.MustCall(200, "PUT", "/connector-plugins/ODataSource/config/validate", e2etest.AsJSON(t, shown))
-		if !strings.Contains(answer, "expected the secret itself") {
-			t.Errorf("expected that the check requires the secret, found %.500s", answer)
-		}
+		assert.True(t, strings.Contains(answer, "expected the secret itself"),
+			"expected that the check requires the secret, found %.500s", answer)
 	}
 	status := 400
 	message := r.secret + ": expected the secret itself"
@@ -409,12 +400,9 @@ func (r redirection) checkRefusal(t *testing.T, f *e2etest.Worker, stored []stri
 	}
 	for _, answer := range []string{f.MustCall(status, "PUT", path, e2etest.AsJSON(t, shown)),
 		f.MustCall(status, "PATCH", path, e2etest.AsJSON(t, r.set))} {
-		if !strings.Contains(answer, message) {
-			t.Errorf("expected %q, found %s", message, answer)
-		}
-		if strings.Contains(answer, "in-place") || strings.Contains(answer, "behind-a-file") {
-			t.Errorf("expected no secret, found %s", answer)
-		}
+		assert.Contains(t, answer, message)
+		assert.True(t, !strings.Contains(answer, "in-place") && !strings.Contains(answer, "behind-a-file"),
+			"expected no secret, found %s", answer)
 	}
 	f.MustAnswer(200, "GET", path, "", unchanged)
 }
@@ -454,7 +442,7 @@ func TestFailedConnectorsStartWhenWrittenAgain(t *testing.T) {
 		// A missing key store fails the connector; a server that speaks no TLS fails its task. The action none leaves
 		// the restart to the request: otherwise the connector starts as soon as the file is back.
 		store, err := os.ReadFile(filepath.Join(e2etest.KeyStoreFolder(t), "trust.jks"))
-		e2etest.NoError(t, err)
+		require.NoError(t, err)
 		file := e2etest.WriteFile(t, p.Dir, name+".jks", store)
 		settings := e2etest.SettingsOf(e2etest.WithSettings(e2etest.Source(name, address, "Customers"),
 			"sap.odata.host.protocol=https", "config.action.reload=none",
@@ -469,14 +457,14 @@ func TestFailedConnectorsStartWhenWrittenAgain(t *testing.T) {
 		}
 		f.MustCall(201, "PUT", "/connectors/"+name+"/config", body)
 		f.Await(name, "runs", hasState(connect.Running))
-		e2etest.NoError(t, os.Remove(file))
+		require.NoError(t, os.Remove(file))
 		f.MustCall(204, "POST", "/connectors/"+name+"/restart", "")
 		f.Await(name, "has failed", hasState(connect.Failed))
 		e2etest.WriteFile(t, p.Dir, name+".jks", store)
 		f.MustCall(200, method, "/connectors/"+name+"/config", same)
 		f.Await(name, "runs", hasState(connect.Running))
 		restarts := slices.DeleteFunc(f.Events(name), func(e string) bool { return e != "restarted by 127.0.0.1" })
-		e2etest.Equal(t, "restarts", 2, len(restarts))
+		assert.Equal(t, 2, len(restarts), "restarts")
 	}
 }
 
@@ -505,9 +493,8 @@ func TestOddNamesAndSizes(t *testing.T) {
 			made.Type != "source" || !strings.HasPrefix(answer, `{"name":"`+name+`",`) {
 			t.Errorf("%q: expected a source of this name, found %s", name, answer)
 		}
-		if names := f.ConnectorNames(); !slices.Equal(names, []string{name}) {
-			t.Errorf("%q: expected only this connector, found %q", name, names)
-		}
+		names := f.ConnectorNames()
+		assert.True(t, slices.Equal(names, []string{name}), "%q: expected only this connector, found %q", name, names)
 		f.MustCall(200, "GET", "/connectors/"+url.PathEscape(name)+"/config", "")
 		f.MustCall(204, "DELETE", "/connectors/"+url.PathEscape(name), "")
 	}
@@ -523,9 +510,7 @@ func TestOddNamesAndSizes(t *testing.T) {
 	f.MustCall(200, "POST", "/culvert/diff", strings.Replace(many, `"initial_state": "STOPPED",`, "", 1),
 		`"effect":"refuse"`,
 		"expected at most 10000 settings, found 100")
-	if names := f.ConnectorNames(); len(names) > 0 {
-		t.Errorf("expected no connectors, found %q", names)
-	}
+	assert.Len(t, 0, f.ConnectorNames(), "connectors")
 	f.MustCall(201, "POST", "/connectors", body("many", config.MaxSettings-100))
 	shown := f.Config("many")
 	if want := config.MaxSettings - 100 + len(plain) + 2; len(shown) != want { // name and unknown.settings

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
@@ -39,18 +40,15 @@ func TestStatesOfSources(t *testing.T) {
 	})
 	lines := summaries["lines"]
 	bad := summaries["bad"]
-	if lines.Note != "limited to 5 requests a second" || lines.Load == nil || lines.Load.Total == nil ||
-		*lines.Load.Total != 3000 || lines.Load.Read == 0 || *lines.Lag != 3000-int64(lines.Load.Read) {
-		t.Errorf("expected a limited load of 3000 rows in progress, found %+v", lines)
-	}
-	if bad.Refused == nil || *bad.Refused == 0 || bad.Action == nil || bad.Action.Do != "log" || bad.Lag != nil ||
-		bad.Cause != "cast: Value (…) was out of range for requested data type" {
-		t.Errorf("expected refused rows, why, and the log as the action, found %+v", bad)
-	}
+	assert.True(t, lines.Note == "limited to 5 requests a second" && lines.Load != nil && lines.Load.Total != nil &&
+		*lines.Load.Total == 3000 && lines.Load.Read != 0 && *lines.Lag == 3000-int64(lines.Load.Read),
+		"expected a limited load of 3000 rows in progress, found %+v", lines)
+	assert.True(t, bad.Refused != nil && *bad.Refused != 0 && bad.Action != nil && bad.Action.Do == "log" &&
+		bad.Lag == nil && bad.Cause == "cast: Value (…) was out of range for requested data type",
+		"expected refused rows, why, and the log as the action, found %+v", bad)
 	out := p.Run("status", "--url", f.URL).Stdout
-	if !strings.Contains(out, "refusing") || !strings.Contains(out, "loading") ||
-		!strings.Contains(out, "lines: limited to 5 requests a second") {
-		t.Errorf("expected both states and the note, found\n%s", out)
-	}
+	assert.True(t, strings.Contains(out, "refusing") && strings.Contains(out, "loading") &&
+		strings.Contains(out, "lines: limited to 5 requests a second"),
+		"expected both states and the note, found\n%s", out)
 	p.Run("status", "--url", f.URL).WantCode(1).WantStderr("refusing: bad")
 }

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
@@ -34,11 +34,9 @@ func TestTopicsFromTheCommandLine(t *testing.T) {
 
 	p.MustRun("topics", "--data", p.Data).WantStdout("TOPIC   PARTITIONS  RECORDS\n", "Orders  1           2\n")
 	var topics []map[string]any
-	e2etest.NoError(t, json.Unmarshal([]byte(p.MustRun("topics", "--json", "--data", p.Data).Stdout), &topics))
+	require.NoError(t, json.Unmarshal([]byte(p.MustRun("topics", "--json", "--data", p.Data).Stdout), &topics))
 	want := []map[string]any{{"topic": "Orders", "partitions": 1.0, "records": 2.0}}
-	if diff := cmp.Diff(want, topics); diff != "" {
-		t.Errorf("topics (-want +got)\n%s", diff)
-	}
+	assert.Equal(t, want, topics, "topics")
 	broker.MustStop() // later commands open the folder
 
 	first := p.MustRun("consume", "Orders", "--data", p.Data).Stdout
@@ -47,10 +45,9 @@ func TestTopicsFromTheCommandLine(t *testing.T) {
 	produce(first+special, "Copies", "--json", "--create", "--data", p.Data).WantCode(0).
 		WantStdout("4 records were sent")
 	copies := p.MustRun("consume", "Copies", "--data", p.Data).Stdout
-	if !strings.HasPrefix(copies, strings.ReplaceAll(first, `"Orders"`, `"Copies"`)) {
-		t.Errorf("expected the records of\n%s\nfound\n%s", first, copies)
-	}
-	e2etest.Contains(t, "copies", copies, `"offset":2,"timestamp":1000,"key":null,"value":{"base64":"/w=="},`+
+	assert.True(t, strings.HasPrefix(copies, strings.ReplaceAll(first, `"Orders"`, `"Copies"`)),
+		"expected the records of\n%s\nfound\n%s", first, copies)
+	assert.Contains(t, copies, `"offset":2,"timestamp":1000,"key":null,"value":{"base64":"/w=="},`+
 		`"headers":[{"key":"h","value":"\u001b[1m"}]}`, `"key":{"id":1},"value":null,`)
 	for input, problem := range map[string]string{
 		`[1]`:                     "line 1: expected a record as culvert consume prints it",
@@ -62,9 +59,7 @@ func TestTopicsFromTheCommandLine(t *testing.T) {
 	p.Run("produce", "Copies", "--json", "--key-separator", ":").WantCode(2).WantStderr("key-separator")
 
 	const values = "\"a=b\"\n{\"n\":1}\n"
-	if got := p.MustRun("consume", "Orders", "--values", "--data", p.Data).Stdout; got != values {
-		t.Errorf("expected %s, found %s", values, got)
-	}
+	assert.Equal(t, values, p.MustRun("consume", "Orders", "--values", "--data", p.Data).Stdout)
 	p.MustRun("consume", "Orders", "--values", "--pretty", "--data", p.Data).WantStdout("\"a=b\"\n{\n  \"n\": 1\n}\n")
 	p.MustRun("consume", "Orders", "--pretty", "-n", "1", "--data", p.Data).WantStdout("{\n  \"topic\": \"Orders\",\n")
 }

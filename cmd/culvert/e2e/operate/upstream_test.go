@@ -10,6 +10,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/check"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/e2etest"
@@ -42,10 +44,9 @@ func TestUpstreamValidation(t *testing.T) {
 					problems = append(problems, setting.Value.Errors...)
 				}
 			}
-			if v.ErrorCount != c.errors || len(problems) != c.errors || strings.Join(invalid, " ") != c.invalid {
-				t.Errorf("expected %d errors at %q, found %d at %q: %q", c.errors, c.invalid, v.ErrorCount, invalid,
-					problems)
-			}
+			assert.True(t, v.ErrorCount == c.errors && len(problems) == c.errors &&
+				strings.Join(invalid, " ") == c.invalid,
+				"expected %d errors at %q, found %d at %q: %q", c.errors, c.invalid, v.ErrorCount, invalid, problems)
 		})
 	}
 }
@@ -169,24 +170,19 @@ func TestUpstreamReferences(t *testing.T) {
 				e2etest.AsJSON(t, settings))
 			_, made := f.Call("PUT", "/connectors/source/config", e2etest.AsJSON(t, settings))
 			for _, response := range []string{answer, made} {
-				if strings.Contains(response, "behind-the-reference") || strings.Contains(response, "-9999") {
-					t.Errorf("expected no value of a reference, found %s", response)
-				}
+				assert.True(t, !strings.Contains(response, "behind-the-reference") &&
+					!strings.Contains(response, "-9999"), "expected no value of a reference, found %s", response)
 			}
 			if c.setting == "" {
 				return
 			}
 			v := e2etest.Decode[check.Validation](t, answer)
 			i := slices.IndexFunc(v.Configs, func(s check.Validated) bool { return s.Value.Name == c.setting })
-			if i < 0 {
-				t.Fatalf("expected the setting %s, found %s", c.setting, answer)
-			}
+			require.True(t, i >= 0, "expected the setting %s, found %s", c.setting, answer)
 			value := v.Configs[i].Value
-			if value.Value == nil || *value.Value != c.set[c.setting] || len(value.Errors) != c.errors ||
-				v.ErrorCount != c.errors {
-				t.Errorf("expected the reference %s and %d errors, found %+v and %d errors", c.set[c.setting], c.errors,
-					value, v.ErrorCount)
-			}
+			assert.True(t, value.Value != nil && *value.Value == c.set[c.setting] && len(value.Errors) == c.errors &&
+				v.ErrorCount == c.errors, "expected the reference %s and %d errors, found %+v and %d errors",
+				c.set[c.setting], c.errors, value, v.ErrorCount)
 		})
 	}
 }

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
@@ -35,9 +37,7 @@ func TestSecondWorkerOnADataFolder(t *testing.T) {
 	p.RunOnce(worker, second).WantCode(2).WantNo("connector started").WantLastLine(
 		fmt.Sprintf("data folder %s: expected no other worker, found another worker at work in it", p.Data),
 		fmt.Sprintf("(process %d)", c.Process.Process.Pid))
-	if s.Ledger().Total < sent {
-		t.Error("expected nothing to be started")
-	}
+	assert.True(t, s.Ledger().Total >= sent, "expected nothing to be started")
 	for _, args := range [][]string{
 		{"validate", "--plugins", e2etest.Plugins(t), "--data", p.Data, worker, second},
 		{"ping", "-p", second, "-s", odatatest.NorthwindPath, "--plugins", e2etest.Plugins(t), "--data", p.Data},
@@ -70,9 +70,7 @@ func TestBadFilesOfAFolderStopTheirOwnConnector(t *testing.T) {
 	p.CheckRecordCount("Orders", 10)
 	for _, set := range []string{"Products", "Categories", "Customers"} {
 		for _, r := range s.Ledger().Requests {
-			if strings.Contains(r.Path, "/"+set) {
-				t.Errorf("expected no request for a bad file's entity set, found %s", r.Path)
-			}
+			assert.NotContains(t, r.Path, "/"+set, "request for a bad file's entity set")
 		}
 	}
 	check := p.Run("validate", "--plugins", e2etest.Plugins(t), "half").WantCode(1)
@@ -106,9 +104,9 @@ func writeBadFiles(p *e2etest.Place, address string) {
 		"sap.odata.user.pwd=${file:/nowhere/at/all:pwd}")...)
 	p.Subfolder("half/mounted.properties") // Docker creates a folder in place of a missing file to mount
 	p.File("half/utf16.properties", "\xff\xfen\x00a\x00m\x00e\x00=\x00u\x00t\x00f\x001\x006\x00")
-	e2etest.NoError(p.T, os.Symlink("nowhere", filepath.Join(p.Dir, "half", "dangling.properties")))
-	e2etest.NoError(p.T, os.Symlink("/dev/zero", filepath.Join(p.Dir, "half", "endless.properties")))
-	e2etest.NoError(p.T, syscall.Mkfifo(filepath.Join(p.Dir, "half", "pipe.json"), 0o600))
+	require.NoError(p.T, os.Symlink("nowhere", filepath.Join(p.Dir, "half", "dangling.properties")))
+	require.NoError(p.T, os.Symlink("/dev/zero", filepath.Join(p.Dir, "half", "endless.properties")))
+	require.NoError(p.T, syscall.Mkfifo(filepath.Join(p.Dir, "half", "pipe.json"), 0o600))
 }
 
 // problemsOfBadFiles has parts of the expected traces by the names of connectors. A file without a name gives its own.
@@ -142,18 +140,14 @@ func checkBadFilesAreReported(t *testing.T, c *e2etest.Command, listen string) {
 			t.Errorf("%s: expected it to be FAILED, found %+v", name, status)
 		}
 		for _, problem := range problems {
-			if !strings.Contains(status.Connector.Trace, problem) {
-				t.Errorf("%s: expected %q in its trace, found\n%s", name, problem, status.Connector.Trace)
-			}
-			if !strings.Contains(c.Stderr.String(), problem) {
-				t.Errorf("%s: expected %q in the log, found\n%s", name, problem, c.Stderr.String())
-			}
+			assert.True(t, strings.Contains(status.Connector.Trace, problem),
+				"%s: expected %q in its trace, found\n%s", name, problem, status.Connector.Trace)
+			assert.True(t, strings.Contains(c.Stderr.String(), problem),
+				"%s: expected %q in the log, found\n%s", name, problem, c.Stderr.String())
 		}
 	}
 	slices.Sort(want)
-	if !slices.Equal(names, want) {
-		t.Errorf("expected the connectors %q, found %q", want, names)
-	}
+	assert.True(t, slices.Equal(names, want), "expected the connectors %q, found %q", want, names)
 }
 
 // TestExamplesOfGuides checks that the properties in guides are accepted in a worker's or a connector's file and that
@@ -162,12 +156,12 @@ func TestExamplesOfGuides(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
 	guides, err := filepath.Glob("../../guides/*.md")
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	workerSetting := regexp.MustCompile(`(?m)^(bootstrap\.servers|config\.providers|tracing\.)`)
 	examples := 0
 	for _, guide := range guides {
 		content, err := os.ReadFile(guide)
-		e2etest.NoError(t, err)
+		require.NoError(t, err)
 		for _, m := range regexp.MustCompile("(?s)```properties\n(.*?)```").FindAllStringSubmatch(string(content), -1) {
 			examples++
 			lines := strings.Split(strings.TrimSpace(m[1]), "\n")
@@ -188,9 +182,7 @@ func TestExamplesOfGuides(t *testing.T) {
 				files...)...).WantCode(0).WantNo("no effect")
 		}
 	}
-	if examples < 8 {
-		t.Errorf("expected the examples of the guides, found %d", examples)
-	}
+	assert.AtLeast(t, 8, examples, "the examples of the guides")
 }
 
 // Logger levels in the worker's file apply by the longest matching name; text lines have their source position if
@@ -211,13 +203,11 @@ func TestLogLevelsOfTheWorkersFile(t *testing.T) {
 	lines := 0
 	for line := range strings.Lines(r.Stderr) {
 		lines++
-		if !locatedLine.MatchString(line) {
-			t.Errorf("expected only lines of sources, with their place in the program, found %s", line)
-		}
+		assert.True(t, locatedLine.MatchString(line),
+			"expected only lines of sources, with their place in the program, found %s", line)
 	}
-	if r.Code != 0 || lines == 0 {
-		t.Errorf("expected exit 0 and lines of sources, found exit %d and %d lines\n%s", r.Code, lines, r.Stderr)
-	}
+	assert.True(t, r.Code == 0 && lines != 0,
+		"expected exit 0 and lines of sources, found exit %d and %d lines\n%s", r.Code, lines, r.Stderr)
 	run("2", "logging.level.root=OFF").WantCode(0).WantNo("level=")
 	run("3", "logging.level.org.apache.kafka.clients=LOUD").
 		WantCode(2).WantStderr("worker.properties:3: logging.level.org.apache.kafka.clients: Invalid value LOUD")
@@ -233,7 +223,7 @@ func filesBelow(t *testing.T, folders ...string) (files []string) {
 			}
 			return err
 		})
-		e2etest.NoError(t, err)
+		require.NoError(t, err)
 	}
 	return files
 }
@@ -244,15 +234,15 @@ func TestPipesInPlaceOfFiles(t *testing.T) {
 	t.Parallel()
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10, User: "sap", Password: "geheim"})
 	for _, dir := range []string{p.Data, filepath.Join(p.Dir, "cache", "culvert")} { // a cache of its own
-		e2etest.NoError(t, os.Remove(filepath.Join(dir, "plugins.cache")))
+		require.NoError(t, os.Remove(filepath.Join(dir, "plugins.cache")))
 	}
 	cache := filepath.Join(p.Data, "plugins.cache")
 	err := os.CopyFS(cache, os.DirFS(guesttest.Code(t)))
 	for tries := 1; errors.Is(err, fs.ErrNotExist) && tries < 100; tries++ { // workers of other tests write files in it
-		e2etest.NoError(t, os.RemoveAll(cache))
+		require.NoError(t, os.RemoveAll(cache))
 		err = os.CopyFS(cache, os.DirFS(guesttest.Code(t)))
 	}
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	worker := p.File("worker.properties", "bootstrap.servers=embedded", "listeners=")
 	connector := p.File("c.properties", append(e2etest.Source("c", address, "Products"), "sap.odata.user.name=sap",
 		"sap.odata.user.pwd=geheim")...)
@@ -260,9 +250,8 @@ func TestPipesInPlaceOfFiles(t *testing.T) {
 		return p.StartFor(2*time.Minute, "run", "--once", "--plugins", e2etest.Plugins(t), "--data", p.Data, worker,
 			connector).Wait()
 	}
-	if r := run(); r.Code != 0 {
-		t.Fatalf("expected exit 0, found %d\n%s", r.Code, r.Stderr)
-	}
+	r := run()
+	require.Equal(t, 0, r.Code, "exit", r.Stderr)
 	groups := map[string][]string{}
 	for _, file := range filesBelow(t, p.Data, filepath.Join(p.Dir, "cache")) {
 		group := file
@@ -275,18 +264,16 @@ func TestPipesInPlaceOfFiles(t *testing.T) {
 	}
 	for group, files := range groups {
 		for _, file := range files {
-			e2etest.NoError(t, os.Rename(file, file+".kept"))
-			e2etest.NoError(t, syscall.Mkfifo(file, 0o600))
+			require.NoError(t, os.Rename(file, file+".kept"))
+			require.NoError(t, syscall.Mkfifo(file, 0o600))
 		}
 		r := run()
-		if r.Code != 0 && r.Code != 1 && r.Code != 2 {
-			t.Errorf("%s: expected the worker to end, found exit %d\n%s", group, r.Code, r.Stderr)
-		}
-		if r.Code != 0 && !strings.Contains(r.Stderr, "found a pipe") {
-			t.Errorf("%s: expected the pipe in the error, found %s", group, r.LastLine())
-		}
+		assert.True(t, r.Code == 0 || r.Code == 1 || r.Code == 2,
+			"%s: expected the worker to end, found exit %d\n%s", group, r.Code, r.Stderr)
+		assert.True(t, r.Code == 0 || strings.Contains(r.Stderr, "found a pipe"),
+			"%s: expected the pipe in the error, found %s", group, r.LastLine())
 		for _, file := range files {
-			e2etest.NoError(t, os.Rename(file+".kept", file))
+			require.NoError(t, os.Rename(file+".kept", file))
 		}
 	}
 }
@@ -310,9 +297,8 @@ func TestMemoryOfCompilingIsReturned(t *testing.T) {
 	c.Eventually("memory is returned", func() bool {
 		return c.AnonymousMemory() <= limit || time.Now().After(deadline)
 	})
-	if held := c.AnonymousMemory(); held > limit {
-		t.Errorf("expected at most %d MB a minute after a first start, found %d", limit>>20, held>>20)
-	}
+	held := c.AnonymousMemory()
+	assert.True(t, held <= limit, "expected at most %d MB a minute after a first start, found %d", limit>>20, held>>20)
 }
 
 func TestMain(m *testing.M) { e2etest.Main(m) }

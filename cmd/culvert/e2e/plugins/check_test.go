@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 	"github.com/culvert-project/culvert/wit"
@@ -38,30 +38,27 @@ func TestPluginsCheck(t *testing.T) {
 	for name, file := range files {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), name+".wasm")
-			e2etest.NoError(t, os.WriteFile(path, file.module, 0o600))
+			require.NoError(t, os.WriteFile(path, file.module, 0o600))
 			r := p.Run("plugins", "check", path)
-			if r.Code != file.code || !strings.Contains(r.Stderr, file.stderr) || (file.stderr == "" &&
-				r.Stderr != "") {
-				t.Errorf("expected exit %d and stderr %q, found %d and %q", file.code, file.stderr, r.Code, r.Stderr)
-			}
+			assert.True(t, r.Code == file.code && strings.Contains(r.Stderr, file.stderr) &&
+				(file.stderr != "" || r.Stderr == ""),
+				"expected exit %d and stderr %q, found %d and %q", file.code, file.stderr, r.Code, r.Stderr)
 			got := variableLine.ReplaceAllStringFunc(strings.ReplaceAll(r.Stdout, path, name+".wasm"),
 				func(line string) string {
 					return variableFigure.ReplaceAllString(line, "N")
 				})
 			golden := filepath.Join("testdata", "check-"+name+".golden")
 			if os.Getenv("CULVERT_GOLDEN") != "" {
-				e2etest.NoError(t, os.WriteFile(golden, []byte(got), 0o644))
+				require.NoError(t, os.WriteFile(golden, []byte(got), 0o644))
 			}
 			want, err := os.ReadFile(golden)
-			e2etest.NoError(t, err)
-			if diff := cmp.Diff(string(want), got); diff != "" {
-				t.Errorf("(-expected +found)\n%s", diff)
-			}
+			require.NoError(t, err)
+			assert.Equal(t, string(want), got)
 		})
 	}
 	// check uses the limits of the worker's settings, and reports invalid ones.
 	all := filepath.Join(t.TempDir(), "all.wasm")
-	e2etest.NoError(t, os.WriteFile(all, files["all"].module, 0o600))
+	require.NoError(t, os.WriteFile(all, files["all"].module, 0o600))
 	for _, c := range []struct {
 		setting string
 		output  string

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
@@ -41,9 +43,8 @@ func TestVersionThatLoopsIsRolledBack(t *testing.T) {
 	c.AwaitStderr(swap)
 	// The new version fails three times with a page, then the old version decodes it.
 	g.Allow(5)
-	e2etest.Contains(t, "the reason",
-		c.AwaitStderr(`msg="plugin version rolled back; the previous version takes over" plugin=odata-source `+
-			"version=0.2.0"),
+	assert.Contains(t, c.AwaitStderr(`msg="plugin version rolled back; the previous version takes over" plugin=odata-source `+
+		"version=0.2.0"),
 		"3 calls broke soon after it was activated for connector orders, last decode by call.ms")
 	c.AwaitStderr("plugin=odata-source from=0.2.0 to=0.1.0")
 	g.Allow(rows)
@@ -51,10 +52,8 @@ func TestVersionThatLoopsIsRolledBack(t *testing.T) {
 
 	task := statusOf(t, listen, "orders").Tasks[0]
 	const want = "odata-source 0.1.0 runs: version 0.2.0 was rolled back: 3 calls broke soon after"
-	if task.State != connect.Running || task.Version != "0.1.0" || len(task.Plugins) != 1 ||
-		!strings.HasPrefix(task.Plugins[0], want) {
-		t.Fatalf("expected 0.1.0 RUNNING and %q, found %+v", want, task)
-	}
+	require.True(t, task.State == connect.Running && task.Version == "0.1.0" && len(task.Plugins) == 1 &&
+		strings.HasPrefix(task.Plugins[0], want), "expected 0.1.0 RUNNING and %q, found %+v", want, task)
 	checkMetricsOfRollback(t, metrics, e2etest.Scrape(t, listen))
 	c.MustStop()
 	p.CheckOrders(rows, func(int) bool { return false })
@@ -65,9 +64,9 @@ func checkMetricsOfRollback(t *testing.T, before, after map[string]float64) {
 	t.Helper()
 	const good, bad = `version="0.1.0"`, `version="0.2.0"`
 	for _, name := range []string{"calls_total", "call_seconds_total", "bytes_in_total", "bytes_out_total"} {
-		if a, b := pluginMetric(t, before, name, good), pluginMetric(t, after, name, good); a <= 0 || b <= a {
-			t.Errorf("%s: expected a value that rises, found %v and %v", name, a, b)
-		}
+		a := pluginMetric(t, before, name, good)
+		b := pluginMetric(t, after, name, good)
+		assert.True(t, a > 0 && b > a, "%s: expected a value that rises, found %v and %v", name, a, b)
 	}
 	for name, least := range map[string]float64{
 		"memory_high_water_bytes":  1 << 20,
@@ -79,18 +78,15 @@ func checkMetricsOfRollback(t *testing.T, before, after map[string]float64) {
 		"stopped_total":            0,
 		"instances_recycled_total": 0,
 	} {
-		if v := pluginMetric(t, after, name, good); v < least {
-			t.Errorf("%s: expected at least %v, found %v", name, least, v)
-		}
+		assert.AtLeast(t, least, pluginMetric(t, after, name, good), name)
 	}
 	for _, limit := range []string{"call.ms", "memory.bytes", "result.bytes", "log.lines.per.second", "stack"} {
-		if v := pluginMetric(t, after, "aborted_calls_total", good, `limit="`+limit+`"`); v != 0 {
-			t.Errorf("%s: expected no broken calls of the good version, found %v", limit, v)
-		}
+		v := pluginMetric(t, after, "aborted_calls_total", good, `limit="`+limit+`"`)
+		assert.Equal(t, 0, v, limit, "broken calls of the good version")
 	}
-	e2etest.Equal(t, "instances in mid-load", true, pluginMetric(t, before, "instances", good) >= 1)
-	e2etest.Equal(t, "broken calls", 3.0, pluginMetric(t, after, "aborted_calls_total", bad, `limit="call.ms"`))
-	e2etest.Equal(t, "active versions", 1.0, pluginMetric(t, after, "info", `state="active"`))
+	assert.Equal(t, true, pluginMetric(t, before, "instances", good) >= 1, "instances in mid-load")
+	assert.Equal(t, 3.0, pluginMetric(t, after, "aborted_calls_total", bad, `limit="call.ms"`), "broken calls")
+	assert.Equal(t, 1.0, pluginMetric(t, after, "info", `state="active"`), "active versions")
 }
 
 // pluginMetric returns a metric of a version of the source, whatever the hash of its file.
@@ -108,8 +104,6 @@ func pluginMetric(t *testing.T, metrics map[string]float64, name string, labels 
 			exists = true
 		}
 	}
-	if !exists {
-		t.Errorf("expected the metric %s %s, found none", name, labels)
-	}
+	assert.True(t, exists, "expected the metric %s %s, found none", name, labels)
 	return value
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
@@ -127,7 +128,7 @@ func TestHostilePlugins(t *testing.T) {
 	dir := e2etest.CopyPlugins(t)
 	e2etest.WriteFile(t, dir, "mad.wasm", guesttest.Bytes(t, "../../testdata/guests/mad"))
 	for name, f := range hostileFiles {
-		e2etest.NoError(t, f.write(filepath.Join(dir, name+".wasm")))
+		require.NoError(t, f.write(filepath.Join(dir, name+".wasm")))
 	}
 	host, port, _ := net.SplitHostPort(address)
 	listen := porttest.Address(t)

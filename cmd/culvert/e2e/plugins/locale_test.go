@@ -13,6 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
@@ -31,15 +33,13 @@ func TestResultsAreTheSameEverywhere(t *testing.T) {
 			results, log := copyEntities(t, "TZ="+zoneSetting(t, c.zone), "LANG="+c.language, "LC_ALL="+c.language,
 				"LANGUAGE="+c.language)
 			// The log shows that the program ran in that zone.
-			if !regexp.MustCompile(`time=\S+` + c.offset + ` level=`).MatchString(log) {
-				t.Errorf("expected times with %s in the log, found\n%s", c.offset, log)
-			}
+			assert.True(t, regexp.MustCompile(`time=\S+`+c.offset+` level=`).MatchString(log),
+				"expected times with %s in the log, found\n%s", c.offset, log)
 			if first == "" {
 				first = results
 			}
-			if diff := cmp.Diff(first, results); diff != "" {
-				t.Errorf("expected the same as in UTC and C (-UTC +%s)\n%s", c.name, diff)
-			}
+			diff := cmp.Diff(first, results)
+			assert.True(t, diff == "", "expected the same as in UTC and C (-UTC +%s)\n%s", c.name, diff)
 		})
 	}
 }
@@ -69,17 +69,14 @@ func copyEntities(t *testing.T, environ ...string) (results, log string) {
 		p.Data}, args...)...)
 	originals := convertToUTC(t, e2etest.Entities(s, "AllTypes"))
 	copies := convertToUTC(t, e2etest.Entities(s, "AllTypesCopies"))
-	if diff := cmp.Diff(originals, copies); diff != "" {
-		t.Errorf("AllTypes and AllTypesCopies differ\n%s", diff)
-	}
+	assert.Equal(t, originals, copies, "AllTypes and AllTypesCopies differ")
 	timestamp := regexp.MustCompile(`"timestamp":\d+,`)
 	var output strings.Builder
 	for _, topic := range []string{"all-JSON-TRUE", "all-JSON-FALSE", "all-ATOM-TRUE", "all-ATOM-FALSE",
 		"orders-JSON-TRUE", "orders-ATOM-FALSE"} {
 		c := p.Run("consume", topic, "--data", p.Data)
-		if c.Code != 0 || strings.Count(c.Stdout, "\n") < 20 {
-			t.Fatalf("consume %s: expected exit 0 and 20 lines, found %d\n%s%s", topic, c.Code, c.Stdout, c.Stderr)
-		}
+		require.True(t, c.Code == 0 && strings.Count(c.Stdout, "\n") >= 20,
+			"consume %s: expected exit 0 and 20 lines, found %d\n%s%s", topic, c.Code, c.Stdout, c.Stderr)
 		output.WriteString(timestamp.ReplaceAllString(c.Stdout, ""))
 	}
 	return output.String(), r.Stderr
@@ -91,7 +88,7 @@ func convertToUTC(t *testing.T, entities map[string]map[string]string) map[strin
 	for _, fields := range entities {
 		if stamp, ok := fields["Stamp"]; ok {
 			instant, err := time.Parse(time.RFC3339Nano, stamp)
-			e2etest.NoError(t, err)
+			require.NoError(t, err)
 			fields["Stamp"] = instant.UTC().Format(time.RFC3339Nano)
 		}
 	}
@@ -105,14 +102,14 @@ func zoneSetting(t *testing.T, name string) string {
 		return name
 	}
 	root, err := exec.Command("go", "env", "GOROOT").Output()
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	zones, err := zip.OpenReader(filepath.Join(strings.TrimSpace(string(root)), "lib", "time", "zoneinfo.zip"))
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	defer zones.Close()
 	file, err := zones.Open(name)
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	defer file.Close()
 	data, err := io.ReadAll(file)
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	return e2etest.WriteFile(t, t.TempDir(), "zone", data)
 }

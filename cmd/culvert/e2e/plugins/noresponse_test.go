@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
@@ -50,7 +52,7 @@ func TestPluginIsNotBelievedWithoutResponse(t *testing.T) {
 			p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: rows})
 			service := &forgetfulService{stored: map[string]int{}}
 			host, port, err := net.SplitHostPort(e2etest.Serve(t, service))
-			e2etest.NoError(t, err)
+			require.NoError(t, err)
 			p.MustRunOnceWith(dir, p.File("there.properties", e2etest.Source("there", address, "Orders")...),
 				p.File("mad.properties", "name=mad", "connector.class=example.MadSink", "topics=Orders",
 					"mad.scheme=http", "mad.address="+host, "mad.port="+port, "mad.mode="+mode, "mad.min-backoff=1",
@@ -61,10 +63,8 @@ func TestPluginIsNotBelievedWithoutResponse(t *testing.T) {
 					repeated++
 				}
 			}
-			if repeated > 0 || len(service.stored) != rows {
-				t.Errorf("expected %d rows, each once, found %d, %d of them more than once", rows,
-					len(service.stored), repeated)
-			}
+			assert.True(t, repeated <= 0 && len(service.stored) == rows,
+				"expected %d rows, each once, found %d, %d of them more than once", rows, len(service.stored), repeated)
 		})
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
@@ -49,12 +50,10 @@ func TestPluginsAreSwappedInMidLoad(t *testing.T) {
 		"plugin=odd version=1.1.0"} {
 		c.AwaitStderr(`msg="plugin loaded" ` + loaded)
 	}
-	if strings.Contains(c.Stderr.String(), "plugin swapped") {
-		t.Error("expected a swap to wait for the end of the page")
-	}
-	if v := status().Tasks[0].Version; v != "0.1.0" {
-		t.Errorf("expected version 0.1.0 in the status while its page is under way, found %s", v)
-	}
+	assert.True(t, !strings.Contains(c.Stderr.String(), "plugin swapped"),
+		"expected a swap to wait for the end of the page")
+	v := status().Tasks[0].Version
+	assert.True(t, v == "0.1.0", "expected version 0.1.0 in the status while its page is under way, found %s", v)
 	// The newer version is open in addition to the page.
 	c.AwaitStderr(`msg="a newer version of the plugin is open and will replace the current one"`)
 	g.Allow(2)
@@ -64,7 +63,7 @@ func TestPluginsAreSwappedInMidLoad(t *testing.T) {
 	c.AwaitStderr("plugin=odd from=1.0.0 to=1.1.0")
 	var list rest.ConnectorEvents
 	e2etest.Get(t, "http://"+listen+"/culvert/connectors/orders/events", &list)
-	e2etest.Contains(t, "the events", fmt.Sprintf("%v", list.Events), "swapped plugin odata-source 0.1.0 to 0.2.0",
+	assert.Contains(t, fmt.Sprintf("%v", list.Events), "swapped plugin odata-source 0.1.0 to 0.2.0",
 		"swapped plugin smt 0.1.0 to 0.2.0")
 	if got := status(); got.Tasks[0].Version != "0.2.0" || got.Tasks[0].State != connect.Running {
 		t.Errorf("expected version 0.2.0 RUNNING in the status, found %+v", got)
@@ -90,24 +89,18 @@ func TestPluginsAreSwappedInMidLoad(t *testing.T) {
 // whole pages.
 func checkSwapsAtPages(t *testing.T, records []map[string]any, rows, page int) {
 	t.Helper()
-	if len(records) != rows {
-		t.Errorf("expected %d records, found %d", rows, len(records))
-	}
+	assert.Equal(t, rows, len(records), "records")
 	versions := map[string]int{}
 	for i, r := range records {
 		value := r["value"].(map[string]any)["payload"].(map[string]any)
 		id := int(value["OrderID"].(float64))
-		if id != 10248+i {
-			t.Errorf("record %d: expected order %d, found %d", i, 10248+i, id)
-		}
-		if parity, ok := value["Parity"]; ok != (id%2 != 0) || (ok && parity != "odd") {
-			t.Errorf("order %d: found parity %v", id, parity)
-		}
+		assert.True(t, id == 10248+i, "record %d: expected order %d, found %d", i, 10248+i, id)
+		parity, ok := value["Parity"]
+		assert.True(t, ok == (id%2 != 0) && (!ok || parity == "odd"), "order %d: found parity %v", id, parity)
 		versions[fmt.Sprint(value["ShipCountry"])]++
 	}
-	if versions["1.0.0"] < 2*page || versions["1.1.0"] < 2*page || versions["1.2.0"] < page || len(versions) != 3 {
-		t.Errorf("expected records by each version, found %v", versions)
-	}
+	assert.True(t, versions["1.0.0"] >= 2*page && versions["1.1.0"] >= 2*page && versions["1.2.0"] >= page &&
+		len(versions) == 3, "expected records by each version, found %v", versions)
 }
 
 func checkPagesAreRequestedOnce(t *testing.T, s *odatatest.Service) {
@@ -116,9 +109,7 @@ func checkPagesAreRequestedOnce(t *testing.T, s *odatatest.Service) {
 	for _, r := range s.Ledger().Requests {
 		if strings.HasSuffix(r.Path, "/Orders") {
 			seen[r.Query]++
-			if seen[r.Query] > 1 {
-				t.Errorf("expected %s?%s once", r.Path, r.Query)
-			}
+			assert.True(t, seen[r.Query] <= 1, "expected %s?%s once", r.Path, r.Query)
 		}
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
@@ -43,7 +45,7 @@ func TestVersionThatMovesTheAddressIsRefused(t *testing.T) {
 		"sap.odata#00.exec-period=1")...)
 	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{dir}, CacheDir: guesttest.Code(t),
 		Registry: record.NewRegistry()})
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	source := m.Modules()[0]
 	components := source.Description().Components
 	m.Close()
@@ -79,7 +81,7 @@ func TestVersionThatMovesTheAddressIsRefused(t *testing.T) {
 	e2etest.WriteFile(t, dir, "better.wasm", module)
 	const message = "version 9.9.9 of plugin odata-source gives the role http.address to the setting " +
 		"sap.odata.link.hosts (before: sap.odata.host.address)"
-	e2etest.Contains(t, "the log", c.AwaitStderr("plugin refused"), message)
+	assert.Contains(t, c.AwaitStderr("plugin refused"), message)
 	var status connect.Status
 	c.Eventually("a message in the status", func() bool {
 		status = statusOf(t, listen, "orders")
@@ -95,7 +97,7 @@ func TestVersionThatMovesTheAddressIsRefused(t *testing.T) {
 	c.MustStop()
 
 	// It is also rejected if it replaces the good file and no other version is present.
-	e2etest.NoError(t, os.Remove(filepath.Join(dir, "better.wasm")))
+	require.NoError(t, os.Remove(filepath.Join(dir, "better.wasm")))
 	e2etest.ReplaceFile(t, dir, "odata-source.wasm", module)
 	p.Run("run", "--once", "--plugins", dir, "--data", p.Data, file).WantCode(2).
 		WantStderr("the setting sap.odata.link.hosts")
@@ -187,7 +189,7 @@ func TestSecretsReachNoGuest(t *testing.T) {
 	for _, path := range []string{"/connectors/from/status", "/connectors/from/tasks", "/connectors/to/status",
 		"/connectors/to/tasks"} {
 		r, err := http.Get("http://" + listen + path)
-		e2etest.NoError(t, err)
+		require.NoError(t, err)
 		body, _ := io.ReadAll(r.Body)
 		r.Body.Close()
 		// Kafka Connect's own responses contain what the user wrote.
@@ -214,21 +216,18 @@ func TestSecretsReachNoGuest(t *testing.T) {
 			t.Errorf("%s is shown: %.400s", secret, output.String()[max(0, pos-300):])
 		}
 	}
-	e2etest.Contains(t, "what the guest tells", output.String(), "rob validate", "rob plan", "rob open", "rob next",
+	assert.Contains(t, output.String(), "rob validate", "rob plan", "rob open", "rob next",
 		"rob begin", "rob decode", "rob prepare", "rob prepare condition", "rob sink open", "rob encode", "rob settle",
 		"{rob.open seen-by-all}", "{rob.revealed filed-5712}", "{rob.plain [hidden]}", "{rob.password [hidden]}",
 		"{sap.odata.user.pwd [hidden]}", "{sap.odata.header.APIKey [hidden]}",
 		"{x-echo you are [hidden], by [hidden]", "{x-key [hidden]}", "{location /login?p=[hidden]}",
 		"{text [hidden]}")
-	if len(service.headers) < 4 {
-		t.Errorf("expected requests of the source, the sink and the command, found %d: %s", len(service.headers),
-			ping.Stderr)
-	}
+	assert.True(t, len(service.headers) >= 4,
+		"expected requests of the source, the sink and the command, found %d: %s", len(service.headers), ping.Stderr)
 	for _, h := range service.headers {
-		if user, password, ok := (&http.Request{Header: h}).BasicAuth(); !ok || user != "me" ||
-			password != robSecrets["rob.password"] || h.Get("apikey") != robSecrets["rob.key"] {
-			t.Errorf("expected the host to log on as before, found %v", h)
-		}
+		user, password, ok := (&http.Request{Header: h}).BasicAuth()
+		assert.True(t, ok && user == "me" && password == robSecrets["rob.password"] &&
+			h.Get("apikey") == robSecrets["rob.key"], "expected the host to log on as before, found %v", h)
 	}
 	if t.Failed() {
 		t.Logf("%s%s", r.Stderr, ping.Stderr)

@@ -26,6 +26,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/kafka/embedded"
 )
@@ -80,13 +82,11 @@ const capPath = "/odata/v2/peer"
 func (s *capService) get(t *testing.T, path string) []byte {
 	t.Helper()
 	r, err := http.Get("http://" + s.address + path)
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	defer r.Body.Close()
 	body, err := io.ReadAll(r.Body)
-	e2etest.NoError(t, err)
-	if r.StatusCode != http.StatusOK {
-		t.Fatalf("GET %s: expected status 200, found %s\n%s", path, r.Status, body)
-	}
+	require.NoError(t, err)
+	require.True(t, r.StatusCode == http.StatusOK, "GET %s: expected status 200, found %s\n%s", path, r.Status, body)
 	return body
 }
 
@@ -110,7 +110,7 @@ func (s *capService) readMetadata(t *testing.T) {
 			} `xml:"EntityType"`
 		} `xml:"DataServices>Schema"`
 	}
-	e2etest.NoError(t, xml.Unmarshal(s.get(t, capPath+"/$metadata"), &document))
+	require.NoError(t, xml.Unmarshal(s.get(t, capPath+"/$metadata"), &document))
 	s.types = map[string]map[string]string{}
 	s.keys = map[string][]string{}
 	for _, set := range document.Schema.Sets {
@@ -143,7 +143,7 @@ func (s *capService) rows(t *testing.T, set string) map[string]capRow {
 		d := json.NewDecoder(bytes.NewReader(s.get(t, fmt.Sprintf("%s/%s?$format=json&$orderby=%s&$skip=%d", capPath,
 			set, strings.Join(s.keys[set], ","), len(byKey)))))
 		d.UseNumber()
-		e2etest.NoError(t, d.Decode(&page))
+		require.NoError(t, d.Decode(&page))
 		if len(page.D.Results) == 0 {
 			return byKey
 		}
@@ -176,24 +176,18 @@ func (s *capService) topic(t *testing.T, p *e2etest.Place, set, topic string) ma
 		keyRow := capRow{}
 		for name, edm := range s.types[set] {
 			v, ok := value[name]
-			if !ok {
-				t.Fatalf("%s: expected %s in each record, found %v", topic, name, record)
-			}
+			require.True(t, ok, "%s: expected %s in each record, found %v", topic, name, record)
 			r[name] = textOfRecord(t, edm, v)
 		}
-		if len(value) != len(s.types[set]) || len(key) != len(s.keys[set]) {
-			t.Fatalf("%s: expected the properties of the metadata only, found %v", topic, record)
-		}
+		require.True(t, len(value) == len(s.types[set]) && len(key) == len(s.keys[set]),
+			"%s: expected the properties of the metadata only, found %v", topic, record)
 		for _, name := range s.keys[set] {
 			keyRow[name] = textOfRecord(t, s.types[set][name], key[name])
 		}
 		id := s.key(set, r)
-		if s.key(set, keyRow) != id {
-			t.Fatalf("%s: expected key and value of the same entity, found %v", topic, record)
-		}
-		if rows[id] != nil {
-			t.Errorf("%s: expected one record of %s, found two", topic, id)
-		}
+		require.True(t, s.key(set, keyRow) == id,
+			"%s: expected key and value of the same entity, found %v", topic, record)
+		assert.True(t, rows[id] == nil, "%s: expected one record of %s, found two", topic, id)
 		rows[id] = r
 	}
 	return rows
@@ -203,9 +197,7 @@ func payload(t *testing.T, record map[string]any, part string) map[string]any {
 	t.Helper()
 	envelope, _ := record[part].(map[string]any)
 	fields, ok := envelope["payload"].(map[string]any)
-	if !ok {
-		t.Fatalf("expected %s with schema and payload, found %v", part, record)
-	}
+	require.True(t, ok, "expected %s with schema and payload, found %v", part, record)
 	return fields
 }
 
@@ -228,15 +220,11 @@ func textOfJSON(t *testing.T, edm string, v any) *string {
 		return doubleText(t, text)
 	case "Edm.DateTime", "Edm.DateTimeOffset":
 		m := v2Date.FindStringSubmatch(text)
-		if m == nil {
-			t.Fatalf("expected a date, found %s", text)
-		}
+		require.True(t, m != nil, "expected a date, found %s", text)
 		return &m[1]
 	case "Edm.Time":
 		m := v2Time.FindStringSubmatch(text)
-		if m == nil {
-			t.Fatalf("expected a time, found %s", text)
-		}
+		require.True(t, m != nil, "expected a time, found %s", text)
 		ms := 0
 		for i, unit := range []int{3_600_000, 60_000, 1000} {
 			number, _ := strconv.Atoi(m[i+1])
@@ -246,9 +234,8 @@ func textOfJSON(t *testing.T, edm string, v any) *string {
 	case "Edm.Binary":
 		b, err := base64.URLEncoding.DecodeString(text)
 		if err != nil {
-			if b, err = base64.StdEncoding.DecodeString(text); err != nil {
-				t.Fatal(err)
-			}
+			b, err = base64.StdEncoding.DecodeString(text)
+			require.NoError(t, err)
 		}
 		text = hex.EncodeToString(b)
 	}
@@ -262,9 +249,8 @@ func textOfRecord(t *testing.T, edm string, v any) *string {
 		return nil
 	}
 	_, isText := v.(string)
-	if wantText := edm == "Edm.String" || edm == "Edm.Guid" || edm == "Edm.Binary"; isText != wantText {
-		t.Fatalf("%s: expected a string: %t, found %v", edm, wantText, v)
-	}
+	wantText := edm == "Edm.String" || edm == "Edm.Guid" || edm == "Edm.Binary"
+	require.True(t, isText == wantText, "%s: expected a string: %t, found %v", edm, wantText, v)
 	text := fmt.Sprint(v)
 	switch edm {
 	case "Edm.Decimal":
@@ -273,7 +259,7 @@ func textOfRecord(t *testing.T, edm string, v any) *string {
 		return doubleText(t, text)
 	case "Edm.Binary":
 		b, err := base64.StdEncoding.DecodeString(text)
-		e2etest.NoError(t, err)
+		require.NoError(t, err)
 		text = hex.EncodeToString(b)
 	}
 	return &text
@@ -282,9 +268,7 @@ func textOfRecord(t *testing.T, edm string, v any) *string {
 func decimalText(t *testing.T, text string) *string {
 	t.Helper()
 	r, ok := new(big.Rat).SetString(text)
-	if !ok {
-		t.Fatalf("expected a number, found %s", text)
-	}
+	require.True(t, ok, "expected a number, found %s", text)
 	s := r.RatString()
 	return &s
 }
@@ -292,7 +276,7 @@ func decimalText(t *testing.T, text string) *string {
 func doubleText(t *testing.T, text string) *string {
 	t.Helper()
 	f, err := strconv.ParseFloat(text, 64)
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	s := strconv.FormatFloat(f, 'g', -1, 64)
 	return &s
 }
@@ -302,16 +286,14 @@ func doubleText(t *testing.T, text string) *string {
 func atomDifferences(t *testing.T) map[string]func(string) string {
 	t.Helper()
 	content, err := os.ReadFile("../../../../testdata/peers/cap/atom-differences.txt")
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	differences := map[string]func(string) string{}
 	for line := range strings.Lines(string(content)) {
 		words := strings.Fields(line)
 		if strings.HasPrefix(line, "#") || len(words) == 0 {
 			continue
 		}
-		if len(words) < 4 {
-			t.Fatalf("expected set, property, what and why, found %s", line)
-		}
+		require.True(t, len(words) >= 4, "expected set, property, what and why, found %s", line)
 		differences[words[0]+"."+words[1]] = map[string]func(string) string{"seconds": cutToSeconds,
 			"newlines": cutReturns}[words[2]]
 	}
@@ -332,11 +314,9 @@ func (s *capService) testRead(t *testing.T) {
 	for i := range 3 { // media link entries; the service comes without any
 		body := fmt.Sprintf(`{"title":"Größe <&> %d","mediaType":"text/plain"}`, i)
 		r, err := http.Post("http://"+s.address+capPath+"/Documents", "application/json", strings.NewReader(body))
-		e2etest.NoError(t, err)
+		require.NoError(t, err)
 		r.Body.Close()
-		if r.StatusCode != http.StatusCreated {
-			t.Fatalf("expected a new document, found status %s", r.Status)
-		}
+		require.True(t, r.StatusCode == http.StatusCreated, "expected a new document, found status %s", r.Status)
 	}
 	sets := []string{"Products", "AllTypes", "Prices", "Customers", "Categories", "Orders", "OrderItems",
 		"ScheduleLines", "Documents"}
@@ -357,18 +337,15 @@ func (s *capService) testRead(t *testing.T) {
 	// An Atom feed of this service ends after each page without a next link, which could mean the end of the rows.
 	// The warning appears for each page that is requested by number of rows, and once if keys are used from then on
 	// (RATIONALE.md P4).
-	if got := strings.Count(r.Stderr, "there is no next link; continuing with"); got < capRows/1000+1 {
-		t.Errorf("expected a line for each feed that ends early, found %d\n%s", got, r.Stderr)
-	}
-	if !strings.Contains(s.log(t), "skiptoken") {
-		t.Error("expected next links, which say localhost, to be followed where paging=links")
-	}
+	got := strings.Count(r.Stderr, "there is no next link; continuing with")
+	assert.AtLeast(t, capRows/1000+1, got, "a line for each feed that ends early", r.Stderr)
+	assert.True(t, strings.Contains(s.log(t), "skiptoken"),
+		"expected next links, which say localhost, to be followed where paging=links")
 	unused := atomDifferences(t)
 	for _, set := range sets {
 		want := s.rows(t, set)
-		if n := map[string]int{"Products": capRows, "Prices": 2000, "Customers": 3000}[set]; n != 0 && len(want) != n {
-			t.Fatalf("expected %d %s at the service, found %d", n, set, len(want))
-		}
+		n := map[string]int{"Products": capRows, "Prices": 2000, "Customers": 3000}[set]
+		require.True(t, n == 0 || len(want) == n, "expected %d %s at the service, found %d", n, set, len(want))
 		topics := []string{set + "-json", set + "-atom"}
 		if set == "Products" {
 			topics = append(topics, "links-json", "links-atom", "keys-json")
@@ -414,9 +391,7 @@ func rowsInAtom(set string, rows map[string]capRow, differences,
 
 func compareRows(t *testing.T, what string, want, got map[string]capRow) {
 	t.Helper()
-	if len(got) != len(want) {
-		t.Errorf("%s: expected %d rows, found %d", what, len(want), len(got))
-	}
+	assert.Equal(t, len(want), len(got), what, "rows")
 	shown := 0
 	for key, w := range want {
 		if !reflect.DeepEqual(w, got[key]) && shown < 3 {
@@ -429,7 +404,7 @@ func compareRows(t *testing.T, what string, want, got map[string]capRow) {
 func (s *capService) log(t *testing.T) string {
 	t.Helper()
 	log, err := os.ReadFile(filepath.Join(s.peer.Dir, "server.log"))
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	return string(log)
 }
 
@@ -449,9 +424,7 @@ func testExtremes(t *testing.T, p *e2etest.Place, topic string) {
 		`"ID":3,"b":null,"u8":null,"i16":null,"i32":null,"i64":null,"dec":null,"dfl":null,"dbl":null,"date":null,"time":null,"dt":null,"ts":null,` +
 			`"str":null,"lstr":null,"bin":null,"lbin":null,"guid":null`,
 	} {
-		if !strings.Contains(got, want) {
-			t.Errorf("expected %s in\n%s", want, got)
-		}
+		assert.Contains(t, got, want)
 	}
 }
 
@@ -472,13 +445,10 @@ func (s *capService) testChanges(t *testing.T) {
 		}
 		p.MustRunOnce(file)
 		records := p.Records("changes")
-		if len(records) != want {
-			t.Fatalf("round %d: expected %d records, found %d", round, want, len(records))
-		}
+		require.Equal(t, want, len(records), "round", round, "records")
 		last := payload(t, records[len(records)-1], "value")
-		if round >= 2 && last["name"] != "Changed" {
-			t.Errorf("round %d: expected the changed name in the last record, found %v", round, last)
-		}
+		assert.True(t, round < 2 || last["name"] == "Changed",
+			"round %d: expected the changed name in the last record, found %v", round, last)
 	}
 }
 
@@ -486,16 +456,14 @@ func (s *capService) testChanges(t *testing.T) {
 func (s *capService) send(t *testing.T, method, path, body string) {
 	t.Helper()
 	q, err := http.NewRequest(method, "http://"+s.address+path, strings.NewReader(body))
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	q.Header.Set("Content-Type", "application/json")
 	q.Header.Set("If-Match", "*")
 	r, err := http.DefaultClient.Do(q)
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	defer r.Body.Close()
 	answer, _ := io.ReadAll(r.Body)
-	if r.StatusCode > 299 {
-		t.Fatalf("%s %s: expected success, found %s\n%s", method, path, r.Status, answer)
-	}
+	require.True(t, r.StatusCode <= 299, "%s %s: expected success, found %s\n%s", method, path, r.Status, answer)
 }
 
 // sinkSettings returns the settings of a connector that writes topics into sets; pairs are set, topic, set, topic, …
@@ -514,7 +482,7 @@ func (s *capService) sinkSettings(name string, pairs ...string) []string {
 func (s *capService) testWrite(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	broker, err := embedded.Open(embedded.Options{Dir: p.Data, Listen: "127.0.0.1:0"})
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	defer broker.Close()
 	run := func(name string, settings []string, more ...string) {
 		t.Helper()
@@ -544,9 +512,8 @@ func (s *capService) testWrite(t *testing.T) {
 		stored[part.set] = s.rows(t, part.set)
 		rows := e2etest.ReadTopic(t, broker.Addr(), "read-"+part.set, part.rows)
 		rows = slices.Delete(rows, part.moved/2, part.rows-(part.moved-part.moved/2))
-		if part.set == "Prices" && !slices.ContainsFunc(rows, hasOddKey) {
-			t.Fatal("expected keys with odd characters among those that are written")
-		}
+		require.True(t, part.set != "Prices" || slices.ContainsFunc(rows, hasOddKey),
+			"expected keys with odd characters among those that are written")
 		// A second deletion succeeds, because the entity does not exist.
 		records := []*kgo.Record{{Topic: "gone-" + part.set, Key: rows[0].Key}}
 		for _, r := range rows {
@@ -605,23 +572,19 @@ func (s *capService) testRefused(t *testing.T, p *e2etest.Place, servers string)
 	countPosts := func() int { return strings.Count(s.log(t), "[peer] POST /odata/v4/peer/Categories") }
 	before := countPosts()
 	r := p.RunOnceWith(e2etest.Plugins(t, "odata-sink"), p.File("refused.properties", settings...))
-	if r.Code != 1 || !strings.HasPrefix(r.LastLine(), "connector refused, task ") || !strings.Contains(r.LastLine(),
-		": failed: ") {
-		t.Errorf("expected exit 1 and a failed task, found %d\n%s", r.Code, r.Stderr)
-	}
+	assert.True(t, r.Code == 1 && strings.HasPrefix(r.LastLine(), "connector refused, task ") &&
+		strings.Contains(r.LastLine(), ": failed: "),
+		"expected exit 1 and a failed task, found %d\n%s", r.Code, r.Stderr)
 	for _, want := range []string{"refused", "partition 0", "offset 1", "500", "UNIQUE"} {
-		if !strings.Contains(r.LastLine(), want) {
-			t.Errorf("expected %q in the last line: %s", want, r.LastLine())
-		}
+		assert.True(t, strings.Contains(r.LastLine(), want), "expected %q in the last line: %s", want, r.LastLine())
 	}
 	if got := countPosts() - before; got != 2 {
 		t.Errorf("expected a refused record to be sent once and none behind it, the service saw %d requests", got)
 	}
 	var created struct{ D struct{ Title string } }
-	e2etest.NoError(t, json.Unmarshal(s.get(t, capPath+"/Categories('N001')?$format=json"), &created))
-	if created.D.Title != "Größe <&> ''" {
-		t.Errorf("expected the record before the refused one to be written, found %+v", created)
-	}
+	require.NoError(t, json.Unmarshal(s.get(t, capPath+"/Categories('N001')?$format=json"), &created))
+	assert.True(t, created.D.Title == "Größe <&> ''",
+		"expected the record before the refused one to be written, found %+v", created)
 }
 
 // modeRows is the number of records that each mode writes.
@@ -633,7 +596,7 @@ const modeRows = 1000
 func (s *capService) testModes(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	broker, err := embedded.Open(embedded.Options{Dir: p.Data, Listen: "127.0.0.1:0"})
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	defer broker.Close()
 	readTitles := func() map[string]string {
 		stored := map[string]string{}
@@ -662,7 +625,7 @@ func (s *capService) testModes(t *testing.T) {
 				value["op"] = op
 			}
 			encoded, err := json.Marshal(value)
-			e2etest.NoError(t, err)
+			require.NoError(t, err)
 			records = append(records, &kgo.Record{Topic: mode, Key: fmt.Appendf(nil, `{"code":%q}`, code),
 				Value: encoded})
 			switch {
@@ -720,14 +683,9 @@ func (s *capService) testModes(t *testing.T) {
 		r := p.RunOnceWith(e2etest.Plugins(t, "odata-sink"), p.File(mode+".properties", settings...))
 		t.Logf("%s: %d records, %d of them bad, in %v", mode, len(records), bad,
 			time.Since(began).Round(100*time.Millisecond))
-		if r.Code != 0 {
-			t.Fatalf("%s: expected exit 0, found %d\n%s", mode, r.Code, r.Stderr)
-		}
-		if skipped := strings.Count(r.Stderr, "record skipped"); skipped != bad {
-			t.Errorf("%s: expected %d records to be skipped, found %d\n%s", mode, bad, skipped, r.Stderr)
-		}
-		if diff := cmp.Diff(want, readTitles()); diff != "" {
-			t.Fatalf("%s: (-expected +the service has)\n%s", mode, diff)
-		}
+		require.Equal(t, 0, r.Code, mode, "exit", r.Stderr)
+		assert.Equal(t, bad, strings.Count(r.Stderr, "record skipped"), mode, "records to be skipped", r.Stderr)
+		diff := cmp.Diff(want, readTitles())
+		require.True(t, diff == "", "%s: (-expected +the service has)\n%s", mode, diff)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
@@ -52,7 +54,7 @@ func (s *capService) testParts(t *testing.T) {
 			}
 		}
 		body := s.get(t, capPath+"/"+set+"?$format=json&$top=1&$inlinecount=allpages&$filter="+url.PathEscape(filter))
-		e2etest.NoError(t, json.Unmarshal(body, &response))
+		require.NoError(t, json.Unmarshal(body, &response))
 		total, _ := response.D.Count.Int64()
 		return int(total)
 	}
@@ -64,9 +66,8 @@ func (s *capService) testParts(t *testing.T) {
 			"dates":   "released ge datetime'2005-01-01T00:00:00'",
 		} {
 			want := count("Products", filter)
-			if got := len(p.Records(topic + format)); got != want || want == 0 {
-				t.Errorf("%s: expected %d rows, found %d", topic+format, want, got)
-			}
+			got := len(p.Records(topic + format))
+			assert.True(t, got == want && want != 0, "%s: expected %d rows, found %d", topic+format, want, got)
 		}
 		gotItems := 0
 		gotSchedules := 0
@@ -86,10 +87,9 @@ func (s *capService) testParts(t *testing.T) {
 				}
 			}
 		}
-		if gotItems != items || gotSchedules != schedules || gotLater != later || later == 0 {
-			t.Errorf("%s: expected %d items with %d schedule lines, %d of them behind the first, found %d with %d, %d",
-				format, items, schedules, later, gotItems, gotSchedules, gotLater)
-		}
+		assert.True(t, gotItems == items && gotSchedules == schedules && gotLater == later && later != 0,
+			"%s: expected %d items with %d schedule lines, %d of them behind the first, found %d with %d, %d", format,
+			items, schedules, later, gotItems, gotSchedules, gotLater)
 	}
 }
 
@@ -109,7 +109,7 @@ func (s *capService) countItems(t *testing.T) (items, schedules, later int) {
 			}
 		}
 	}
-	e2etest.NoError(t, json.Unmarshal(s.get(t, capPath+"/Orders?$format=json&$expand=Items/Schedule"), &orders))
+	require.NoError(t, json.Unmarshal(s.get(t, capPath+"/Orders?$format=json&$expand=Items/Schedule"), &orders))
 	for _, o := range orders.D.Results {
 		for _, i := range o.Items.Results {
 			items++

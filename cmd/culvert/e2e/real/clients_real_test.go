@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
@@ -39,10 +41,8 @@ func (c *restClients) run(program string, args ...string) string {
 	var stderr strings.Builder
 	command.Stderr = &stderr
 	out, err := command.Output()
-	if err != nil {
-		c.Place.T.Fatalf("%s %s: expected exit 0, found %v\n%s%s", program, strings.Join(args, " "), err, out,
-			stderr.String())
-	}
+	require.True(c.Place.T, err == nil,
+		"%s %s: expected exit 0, found %v\n%s%s", program, strings.Join(args, " "), err, out, stderr.String())
 	return string(out)
 }
 
@@ -75,7 +75,7 @@ func TestRealClients(t *testing.T) {
 	fetch := exec.Command("../../../../testdata/peers/clients/fetch.sh")
 	fetch.Stderr = os.Stderr
 	home, err := fetch.Output()
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 20})
 	c := &restClients{Worker: p.StartWorker("conf"), home: strings.TrimSpace(string(home)),
 		settings: map[string]string{}}
@@ -99,9 +99,7 @@ func TestRealClients(t *testing.T) {
 			defer func(parent *testing.T) { p.T = parent }(p.T)
 			p.T = t
 			part.test(t)
-			if names := c.ConnectorNames(); len(names) > 0 {
-				t.Errorf("expected no connector to be left, found %v", names)
-			}
+			assert.Len(t, 0, c.ConnectorNames(), "connector to be left")
 		})
 	}
 }
@@ -172,7 +170,7 @@ func (c *restClients) testHealthcheck(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	check := exec.CommandContext(ctx, filepath.Join(c.home, "healthcheck/bin/kafka-connect-healthcheck"),
 		"--connect-url", c.URL, "--connect-worker-id", strings.TrimPrefix(c.URL, "http://"), "--port", port)
-	e2etest.NoError(t, check.Start())
+	require.NoError(t, check.Start())
 	defer func() {
 		cancel()
 		check.Wait()

@@ -20,6 +20,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/sr"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/convert"
 	"github.com/culvert-project/culvert/internal/convert/fault"
 	"github.com/culvert-project/culvert/internal/convert/registry"
@@ -52,12 +54,12 @@ func convertAgain(t *testing.T, class, url, topic, document string,
 	open := func(class string, config map[string]string) convert.Converter {
 		t.Helper()
 		c, err := convert.New(class, config, options)
-		e2etest.NoError(t, err)
+		require.NoError(t, err)
 		return c
 	}
 	jsonConverter := open(convert.ClassJSON, nil)
 	decoded, err := jsonConverter.Decode(t.Context(), topic, []byte(document), batch)
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	encoded, _, err := open(class, config).Encode(t.Context(), nil, math.MaxInt32, topic, batch, decoded)
 	if err != nil {
 		return 0, "", err
@@ -72,29 +74,27 @@ func convertAgain(t *testing.T, class, url, topic, document string,
 // testConvertersOfRegistry lets both converters register, look up and use schemas as each setting specifies.
 func testConvertersOfRegistry(t *testing.T, url string) {
 	client, err := sr.NewClient(sr.URLs(url))
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	for _, class := range []string{convert.ClassAvro, convert.ClassJSONSchema} {
 		t.Run(class[strings.LastIndexByte(class, '.')+1:], func(t *testing.T) {
 			topic := "topic-of-" + class[strings.LastIndexByte(class, '.')+1:]
 			write := func(document string, settings ...string) (int, error) {
 				t.Helper()
 				id, readBack, err := convertAgain(t, class, url, topic, document, settings...)
-				if err == nil && !strings.HasSuffix(readBack, `"payload":{"id":7,"more":null}}`) {
-					t.Errorf("expected what was written, found %s", readBack)
-				}
+				assert.True(t, err != nil || strings.HasSuffix(readBack, `"payload":{"id":7,"more":null}}`),
+					"expected what was written, found %s", readBack)
 				return id, err
 			}
 			mustWrite := func(document string, settings ...string) int {
 				t.Helper()
 				id, err := write(document, settings...)
-				e2etest.NoError(t, err)
+				require.NoError(t, err)
 				return id
 			}
 			checkFatal := func(what string, err error, want string) {
 				t.Helper()
-				if !fault.IsFatal(err) || !strings.Contains(err.Error(), want) {
-					t.Errorf("%s: expected an error that stops and says %q, found %v", what, want, err)
-				}
+				assert.True(t, fault.IsFatal(err) && strings.Contains(err.Error(), want),
+					"%s: expected an error that stops and says %q, found %v", what, want, err)
 			}
 			name := "n." + topic[len("topic-of-"):]
 			narrow := personDocument(name, "string")
@@ -106,23 +106,14 @@ func testConvertersOfRegistry(t *testing.T, url string) {
 			if readBack := mustWrite(narrow); readBack != narrowID {
 				t.Errorf("expected the schema to be registered once, found %d and %d", narrowID, readBack)
 			}
-			if id := mustWrite(narrow, "auto.register.schemas=false"); id != narrowID {
-				t.Errorf("looked up: expected %d, found %d", narrowID, id)
-			}
-			if id := mustWrite(narrow, "auto.register.schemas=false", "use.latest.version=true"); id != narrowID {
-				t.Errorf("the newest: expected %d, found %d", narrowID, id)
-			}
-			if id := mustWrite(narrow, "normalize.schemas=true"); id != narrowID {
-				t.Errorf("normalized: expected %d, found %d", narrowID, id)
-			}
+			assert.Equal(t, narrowID, mustWrite(narrow, "auto.register.schemas=false"), "looked up")
+			id := mustWrite(narrow, "auto.register.schemas=false", "use.latest.version=true")
+			assert.Equal(t, narrowID, id, "the newest")
+			assert.Equal(t, narrowID, mustWrite(narrow, "normalize.schemas=true"), "normalized")
 			wideID := mustWrite(wide)
-			if wideID == narrowID {
-				t.Errorf("expected another schema to have another id than %d", narrowID)
-			}
-			if id := mustWrite(narrow, "auto.register.schemas=false", fmt.Sprint("use.schema.id=",
-				narrowID)); id != narrowID {
-				t.Errorf("by its id: expected %d, found %d", narrowID, id)
-			}
+			assert.True(t, wideID != narrowID, "expected another schema to have another id than %d", narrowID)
+			id = mustWrite(narrow, "auto.register.schemas=false", fmt.Sprint("use.schema.id=", narrowID))
+			assert.Equal(t, narrowID, id, "by its id")
 			_, err = write(narrow, "auto.register.schemas=false", "use.latest.version=true")
 			checkFatal("the newest is another", err, "differs from the record's schema")
 			_, err = write(narrow, "auto.register.schemas=false", fmt.Sprint("use.schema.id=", wideID))
@@ -134,11 +125,9 @@ func testConvertersOfRegistry(t *testing.T, url string) {
 			mustWrite(narrow, strategy+"RecordNameStrategy")
 			mustWrite(narrow, strategy+"TopicRecordNameStrategy")
 			subjects, err := client.Subjects(t.Context())
-			e2etest.NoError(t, err)
+			require.NoError(t, err)
 			for _, want := range []string{topic + "-value", name, topic + "-" + name} {
-				if !slices.Contains(subjects, want) {
-					t.Errorf("expected the subject %s, found %q", want, subjects)
-				}
+				assert.True(t, slices.Contains(subjects, want), "expected the subject %s, found %q", want, subjects)
 			}
 		})
 	}
@@ -148,7 +137,7 @@ func testConvertersOfRegistry(t *testing.T, url string) {
 // requires a token; without either the source stops before its first row and reports why.
 func testGuardedRegistry(t *testing.T, registry string) {
 	behind, err := url.Parse(registry)
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	forward := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(&url.URL{Scheme: behind.Scheme, Host: behind.Host})
 		r.Out.Header.Del("Authorization")
@@ -181,10 +170,7 @@ func testGuardedRegistry(t *testing.T, registry string) {
 	}
 	r := p.RunOnce(p.File("worker.properties", worker...),
 		p.File("from.properties", append(e2etest.Source("from", address, "Products"), "errors.tolerance=all")...))
-	if r.Code != 1 || !strings.Contains(r.Stderr, "status 401") || strings.Contains(r.Stderr, "another") {
-		t.Errorf("expected exit 1 with status 401, found %d\n%s", r.Code, r.Stderr)
-	}
-	if n := countTopic(t, b.Addr(), "Products"); n != 0 {
-		t.Errorf("expected no record, found %d", n)
-	}
+	assert.True(t, r.Code == 1 && strings.Contains(r.Stderr, "status 401") && !strings.Contains(r.Stderr, "another"),
+		"expected exit 1 with status 401, found %d\n%s", r.Code, r.Stderr)
+	assert.Equal(t, 0, countTopic(t, b.Addr(), "Products"), "record")
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
@@ -18,14 +19,14 @@ import (
 func dashboardQueries(t *testing.T, file string) (queries []string) {
 	t.Helper()
 	content, err := os.ReadFile(file)
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	var dashboard struct {
 		Panels []struct {
 			Title   string
 			Targets []struct{ Expr string }
 		}
 	}
-	e2etest.NoError(t, json.Unmarshal(content, &dashboard))
+	require.NoError(t, json.Unmarshal(content, &dashboard))
 	for _, panel := range dashboard.Panels {
 		for _, target := range panel.Targets {
 			queries = append(queries, strings.NewReplacer("$connector", ".*", "$__rate_interval",
@@ -40,9 +41,7 @@ func dashboardQueries(t *testing.T, file string) (queries []string) {
 func TestRealDashboards(t *testing.T) {
 	t.Parallel()
 	queries := dashboardQueries(t, "../../../../examples/monitoring/grafana-dashboard.json")
-	if len(queries) < 10 {
-		t.Fatalf("expected the queries of the dashboard, found %q", queries)
-	}
+	require.True(t, len(queries) >= 10, "expected the queries of the dashboard, found %q", queries)
 	queries = append(queries,
 		`sum(kafka_connect_connector_status * on(connector) group_left(connector_class) `+
 			`kafka_connect_connector_connector_class * on(connector) group_left(connector_version) `+
@@ -53,17 +52,16 @@ func TestRealDashboards(t *testing.T) {
 		`sum(rate(kafka_producer_outgoing_byte_total[5m]))`, `sum(kafka_consumer_connection_count)`)
 	scrape := e2etest.WorkerMetrics(t, func(string) bool { return true })
 	in, err := json.Marshal(map[string]any{"scrape": scrape, "queries": queries})
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	c := exec.CommandContext(t.Context(), "go", "run", ".")
 	c.Dir = "../../../../testdata/peers/promql"
 	c.Stdin = bytes.NewReader(in)
 	c.Stderr = os.Stderr
 	out, err := c.Output()
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-	if len(lines) != len(queries) {
-		t.Fatalf("expected an answer to each of %d queries, found %q", len(queries), lines)
-	}
+	require.True(t, len(lines) == len(queries),
+		"expected an answer to each of %d queries, found %q", len(queries), lines)
 	for i, query := range queries {
 		if lines[i] == "0" || !slices.Contains([]string{"1", "2", "3", "4", "5", "6", "7", "8", "9"}, lines[i][:1]) {
 			t.Errorf("%s: expected series, found %s", query, lines[i])

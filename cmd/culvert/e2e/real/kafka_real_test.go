@@ -20,6 +20,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
@@ -100,14 +102,12 @@ func (k *kafkaPeer) runOnce(t *testing.T) {
 func (k *kafkaPeer) testBothWays(t *testing.T) {
 	for round := range 2 {
 		for from, to := range map[string]string{"Orders": "OrderCopies", "Order_Details": "Order_DetailCopies"} {
-			if diff := cmp.Diff(e2etest.Entities(k.service, from), e2etest.Entities(k.service, to)); diff != "" {
-				t.Errorf("round %d: %s and %s differ\n%s", round, from, to, diff)
-			}
+			diff := cmp.Diff(e2etest.Entities(k.service, from), e2etest.Entities(k.service, to))
+			assert.True(t, diff == "", "round %d: %s and %s differ\n%s", round, from, to, diff)
 		}
 		for _, topic := range []string{"Orders", "Order_Details", "Products"} {
-			if got, want := countTopic(t, k.servers, topic), k.service.Count(topic); got != want {
-				t.Errorf("round %d: expected %d records in topic %s, found %d", round, want, topic, got)
-			}
+			got := countTopic(t, k.servers, topic)
+			assert.Equal(t, k.service.Count(topic), got, "round", round, "records in topic", topic)
 		}
 		if round == 0 {
 			k.runOnce(t)
@@ -139,15 +139,11 @@ func (k *kafkaPeer) testConsumer(t *testing.T) {
 		count := len(culvertRecords)
 		for line := range strings.Lines(k.MustRun("consume", topic, "--bootstrap-servers", k.servers).Stdout) {
 			var r consumedRecord
-			e2etest.NoError(t, json.Unmarshal([]byte(line), &r))
-			if r.Topic != topic {
-				t.Fatalf("expected a record of %s, found %s", topic, line)
-			}
+			require.NoError(t, json.Unmarshal([]byte(line), &r))
+			require.True(t, r.Topic == topic, "expected a record of %s, found %s", topic, line)
 			culvertRecords = append(culvertRecords, r.String())
 		}
-		if received, want := len(culvertRecords)-count, k.service.Count(topic); received != want {
-			t.Fatalf("expected %d records of %s, found %d", want, topic, received)
-		}
+		require.Equal(t, k.service.Count(topic), len(culvertRecords)-count, "records of", topic)
 	}
 	args := []string{"consume", "--bootstrap-server", k.servers, "--include", "Orders|Order_Details|Products",
 		"--from-beginning", "--max-messages", fmt.Sprint(len(culvertRecords)), "--isolation-level", "read_committed"}
@@ -187,11 +183,7 @@ func (k *kafkaPeer) testCopied(t *testing.T) {
 func (k *kafkaPeer) testOffsets(t *testing.T) {
 	described := e2etest.RunKafkaTool(t, "topic", "--bootstrap-server", k.servers, "--describe", "--topic",
 		"connect-offsets")
-	for _, want := range []string{"PartitionCount: 25", "ReplicationFactor: 1", "cleanup.policy=compact"} {
-		if !strings.Contains(described, want) {
-			t.Errorf("expected %s in\n%s", want, described)
-		}
-	}
+	assert.Contains(t, described, "PartitionCount: 25", "ReplicationFactor: 1", "cleanup.policy=compact")
 	n := countTopic(t, k.servers, "connect-offsets")
 	keys := map[string]bool{}
 	for line := range strings.Lines(e2etest.RunKafkaTool(t, "consume", "--bootstrap-server", k.servers, "--topic",
@@ -203,9 +195,8 @@ func (k *kafkaPeer) testOffsets(t *testing.T) {
 		if err := json.Unmarshal([]byte(key), &parts); err != nil || len(parts) != 2 || parts[0] != "there" {
 			t.Fatalf(`expected ["connector",{partition}], found %s`, key)
 		}
-		if err := json.Unmarshal([]byte(value), &offset); err != nil || len(offset) == 0 {
-			t.Fatalf("expected an object of offsets, found %s", value)
-		}
+		err := json.Unmarshal([]byte(value), &offset)
+		require.True(t, err == nil && len(offset) != 0, "expected an object of offsets, found %s", value)
 		keys[fmt.Sprint(parts[1].(map[string]any)["entityset"])] = true
 	}
 	if got := slices.Sorted(maps.Keys(keys)); !slices.Equal(got, []string{"Order_Details", "Orders", "Products"}) {
@@ -220,9 +211,8 @@ func (k *kafkaPeer) testGroup(t *testing.T) {
 	for _, topic := range []string{"Orders", "Order_Details"} {
 		want := fmt.Sprintf(`(?m)^connect-back +%s +0 +(%d) +\S*(%d) +0 `, topic, k.service.Count(topic),
 			k.service.Count(topic))
-		if !regexp.MustCompile(want).MatchString(described) {
-			t.Errorf("expected %s at its end without lag in\n%s", topic, described)
-		}
+		assert.True(t, regexp.MustCompile(want).MatchString(described),
+			"expected %s at its end without lag in\n%s", topic, described)
 	}
 }
 
@@ -232,9 +222,7 @@ func (k *kafkaPeer) testProducer(t *testing.T) {
 	dump := e2etest.RunKafkaTool(t, "dump-log", "--files", logFile("Orders")+","+logFile("Order_Details"))
 	batch := regexp.MustCompile(`baseOffset: \d+ .*producerId: (-?\d+) .*isTransactional: (\w+)`)
 	batches := batch.FindAllStringSubmatch(dump, -1)
-	if len(batches) < 2 {
-		t.Fatalf("expected at least 2 batches in\n%s", dump)
-	}
+	require.True(t, len(batches) >= 2, "expected at least 2 batches in\n%s", dump)
 	for _, b := range batches {
 		if b[1] == "-1" || b[2] != "false" {
 			t.Errorf("expected an idempotent producer's batch, found %s", b[0])
@@ -253,22 +241,20 @@ func (k *kafkaPeer) testCompressed(t *testing.T) {
 	for i, codec := range codecs {
 		topic := "compressed-" + codec
 		_, err := admin.CreateTopic(t.Context(), 1, 1, map[string]*string{"compression.type": &codec}, topic)
-		e2etest.NoError(t, err)
+		require.NoError(t, err)
 		var records []*kgo.Record
 		for n, r := range orders {
 			key := fmt.Appendf(nil, `"OrderID":%d`, 900_000+i*100+n)
 			records = append(records, &kgo.Record{Topic: topic, Key: id.ReplaceAll(r.Key, key),
 				Value: id.ReplaceAll(r.Value, key)})
 		}
-		e2etest.NoError(t, client.ProduceSync(t.Context(), records...).FirstErr())
+		require.NoError(t, client.ProduceSync(t.Context(), records...).FirstErr())
 		topics = append(topics, topic, "OrderCopies")
 	}
 	count := k.service.Count("OrderCopies")
 	sink := k.File("compressed.properties", e2etest.Sink("compressed", k.address, topics...)...)
 	k.MustRunOnceWith(e2etest.Plugins(t, "odata-sink"), k.files[0], sink)
-	if got := k.service.Count("OrderCopies") - count; got != 20*len(codecs) {
-		t.Errorf("expected %d entities, found %d", 20*len(codecs), got)
-	}
+	assert.Equal(t, 20*len(codecs), k.service.Count("OrderCopies")-count, "entities")
 }
 
 // countKeys counts the keys and the records of a topic.
@@ -277,7 +263,7 @@ func (k *kafkaPeer) countKeys(t *testing.T, topic string) (keys, records int) {
 	seen := map[string]bool{}
 	for line := range strings.Lines(k.Run("consume", topic, "--bootstrap-servers", k.servers).Stdout) {
 		var r consumedRecord
-		e2etest.NoError(t, json.Unmarshal([]byte(line), &r))
+		require.NoError(t, json.Unmarshal([]byte(line), &r))
 		seen[string(r.Key)] = true
 		records++
 	}
@@ -296,17 +282,16 @@ func (k *kafkaPeer) testBrokerKilled(t *testing.T) {
 	c := k.Start("run", "--plugins", e2etest.Plugins(t), "--data", k.Data, worker, file)
 	c.Eventually("some pages", func() bool { return s.Ledger().Rows > 500 })
 	content, err := os.ReadFile(filepath.Join(k.dir, "pids"))
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	broker, err := strconv.Atoi(strings.TrimSpace(string(content)))
-	e2etest.NoError(t, err)
-	e2etest.NoError(t, syscall.Kill(broker, syscall.SIGKILL))
+	require.NoError(t, err)
+	require.NoError(t, syscall.Kill(broker, syscall.SIGKILL))
 	k.startBroker(t)
 	c.Eventually("all pages", func() bool { return int(s.Ledger().Rows) >= s.Count("Orders") })
 	c.Signal(syscall.SIGTERM)
 	r := c.Wait()
-	if r.Code != 0 || strings.Contains(r.Stderr, ": failed: ") {
-		t.Errorf("expected a worker that continues, found exit %d\n%s", r.Code, r.Stderr)
-	}
+	assert.True(t, r.Code == 0 && !strings.Contains(r.Stderr, ": failed: "),
+		"expected a worker that continues, found exit %d\n%s", r.Code, r.Stderr)
 	if keys, records := k.countKeys(t, "survivor"); keys != records {
 		t.Errorf("expected each row once from a worker whose broker was killed, found %d in %d records", keys, records)
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
@@ -24,10 +25,8 @@ func TestLive(t *testing.T) {
 			missing = append(missing, "CULVERT_LIVE_"+name)
 		}
 	}
-	if len(missing) > 0 {
-		t.Fatalf("expected a system to test, found no value of %s; see the head of the Makefile",
-			strings.Join(missing, ", "))
-	}
+	require.True(t, len(missing) == 0,
+		"expected a system to test, found no value of %s; see the head of the Makefile", strings.Join(missing, ", "))
 	if writeSet := values["WRITE_SET"]; writeSet == values["SET"] || writeSet == values["DELTA_SET"] {
 		t.Fatalf("CULVERT_LIVE_WRITE_SET: expected a set that nothing else reads, found %s", writeSet)
 	}
@@ -35,7 +34,7 @@ func TestLive(t *testing.T) {
 	plugins := e2etest.Plugins(t, "odata-sink")
 	connector := func(name, connection, class string, settings ...string) (file string) {
 		content, err := os.ReadFile(values[connection])
-		e2etest.NoError(t, err)
+		require.NoError(t, err)
 		return p.File(name+".properties", append([]string{string(content), "name=" + name, "connector.class=" + class,
 			"tasks.max=1"}, settings...)...)
 	}
@@ -59,9 +58,7 @@ func TestLive(t *testing.T) {
 	mustSucceed("tour", "validate", tour)
 	mustSucceed("tour", "ping", "-p", tour)
 	mustSucceed("tour", "run", "--once", "--timeout", "30m", tour)
-	if count("live") == 0 {
-		t.Fatalf("CULVERT_LIVE_SET: expected rows in %s, found none", values["SET"])
-	}
+	require.True(t, count("live") != 0, "CULVERT_LIVE_SET: expected rows in %s, found none", values["SET"])
 
 	delta := connector("delta", "CONNECTION", "ODataSource", settingsOf(values["DELTA_SET"], "live-delta",
 		"track-changes=1", "exec-period=1")...)
@@ -74,9 +71,7 @@ func TestLive(t *testing.T) {
 
 	routed := connector("routed", "CLOUD_CONNECTOR", "ODataSource", settingsOf(values["SET"], "live-routed")...)
 	mustSucceed("Cloud Connector", "run", "--once", "--timeout", "30m", routed)
-	if count("live-routed") == 0 {
-		t.Fatal("Cloud Connector: expected rows, found none")
-	}
+	require.True(t, count("live-routed") != 0, "Cloud Connector: expected rows, found none")
 
 	mustSucceed("batch", "peek", "-p", tour, "-s", values["SERVICE"], "-e", values["WRITE_SET"], "-n", "1")
 	p.Stdin = p.MustRun("consume", "live", "-n", liveRows, "--data", p.Data).Stdout

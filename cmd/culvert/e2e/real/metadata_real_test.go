@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
@@ -30,7 +32,7 @@ func TestRealCommitMetadata(t *testing.T) {
 			t.Parallel()
 			p := e2etest.NewPlace(t)
 			more := filepath.Join(t.TempDir(), "broker.properties")
-			e2etest.NoError(t, os.WriteFile(more, []byte("offset.metadata.max.bytes="+c.limit+"\n"), 0o600))
+			require.NoError(t, os.WriteFile(more, []byte("offset.metadata.max.bytes="+c.limit+"\n"), 0o600))
 			port := e2etest.FreePort(t)
 			controller := e2etest.FreePort(t)
 			dir := t.TempDir()
@@ -43,9 +45,8 @@ func TestRealCommitMetadata(t *testing.T) {
 					"--data", p.Data, worker, p.File("connector.properties", append(settings,
 						e2etest.NoReadTimeout)...)).Wait()
 			}
-			if r := run(e2etest.Source("there", address, "Orders")...); r.Code != 0 {
-				t.Fatalf("expected exit 0, found %d\n%s", r.Code, r.Stderr)
-			}
+			r := run(e2etest.Source("there", address, "Orders")...)
+			require.Equal(t, 0, r.Code, "exit", r.Stderr)
 			sink := append(e2etest.Sink("back", address, "Orders", "OrderCopies"), "sap.odata.max.batch.size=7",
 				"sap.odata.flush.trigger.size=50")
 			for range 2 { // the second run finds what the first one has stored, and ends the same
@@ -62,9 +63,8 @@ func TestRealCommitMetadata(t *testing.T) {
 			if c.fails {
 				return
 			}
-			if diff := cmp.Diff(e2etest.Entities(s, "Orders"), e2etest.Entities(s, "OrderCopies")); diff != "" {
-				t.Errorf("Orders and OrderCopies differ\n%s", diff)
-			}
+			diff := cmp.Diff(e2etest.Entities(s, "Orders"), e2etest.Entities(s, "OrderCopies"))
+			assert.True(t, diff == "", "Orders and OrderCopies differ\n%s", diff)
 			e2etest.CheckNoneTwice(t, s.Ledger())
 		})
 	}

@@ -12,9 +12,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/kafka/embedded"
 )
@@ -41,7 +42,7 @@ func TestRealOlingo(t *testing.T) {
 func (o *olingo) testModes(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	broker, err := embedded.Open(embedded.Options{Dir: p.Data, Listen: "127.0.0.1:0"})
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	defer broker.Close()
 	plugins := e2etest.Plugins(t, "odata-sink", "smt")
 	run := func(name string, settings ...string) {
@@ -50,9 +51,7 @@ func (o *olingo) testModes(t *testing.T) {
 	}
 	const sinkClass = "connector.class=ODataSink"
 	original := o.customers(t)
-	if len(original) != olingoRows {
-		t.Fatalf("expected %d orders, found %d", olingoRows, len(original))
-	}
+	require.Equal(t, olingoRows, len(original), "orders")
 	o.checkReads(t, p, plugins)
 	var deletions []*kgo.Record
 	for _, r := range e2etest.ReadTopic(t, broker.Addr(), "plain", olingoRows) {
@@ -68,9 +67,7 @@ func (o *olingo) testModes(t *testing.T) {
 				name += strconv.Itoa(len(o.runs))
 				run(name, append(append(settings, "topics=gone", "sap.odata.enable.delete=1"),
 					setSettings(0, olingoPath, "Orders", "gone")...)...)
-				if remaining := o.customers(t); len(remaining) != 0 {
-					t.Fatalf("%s: expected no orders, found %d", name, len(remaining))
-				}
+				require.Equal(t, 0, len(o.customers(t)), name, "orders")
 				o.runs = append(o.runs, name)
 				continue
 			}
@@ -85,9 +82,7 @@ func (o *olingo) testModes(t *testing.T) {
 			for key := range original {
 				want[key] = name
 			}
-			if diff := cmp.Diff(want, o.customers(t)); diff != "" {
-				t.Fatalf("%s: (-expected +found)\n%s", name, diff)
-			}
+			require.Equal(t, want, o.customers(t), name)
 		}
 	}
 	// All orders except for the customers are unchanged.
@@ -98,9 +93,7 @@ func (o *olingo) testModes(t *testing.T) {
 		order["Customer"] = "insert1"
 		delete(order, "Items")
 	}
-	if diff := cmp.Diff(want, after); diff != "" {
-		t.Errorf("after all modes: (-expected +found)\n%s", diff)
-	}
+	assert.Equal(t, want, after, "after all modes")
 }
 
 // checkReads reads all orders in both formats, parts of them, and pages of our own. The topic plain has the orders as
@@ -115,17 +108,12 @@ func (o *olingo) checkReads(t *testing.T, p *e2etest.Place, plugins string) {
 			"filter#01.property=Amount", "filter#01.option=gt", "filter#01.low=271"),
 		o.reader(p, "pages", "Items", "paging=top", "page.size=77"), o.reader(p, "plain", "Orders"))
 	for _, format := range []string{"json", "atom"} {
-		if diff := cmp.Diff(expectedOrders(), o.orders(t, p, format)); diff != "" {
-			t.Errorf("in %s: (-expected +found)\n%s", format, diff)
-		}
+		assert.Equal(t, expectedOrders(), o.orders(t, p, format), "in", format)
 	}
 	part := p.Documents("part", "--data", p.Data)
-	if len(part) != 1 || payload(t, part[0], "value")["Customer"] != "Müller & Söhne <249>" {
-		t.Errorf("expected the order 249 alone, found %v", part)
-	}
-	if n := len(p.Documents("pages", "--data", p.Data)); n != 2*olingoRows {
-		t.Errorf("expected %d items in pages of our own, found %d", 2*olingoRows, n)
-	}
+	assert.True(t, len(part) == 1 && payload(t, part[0], "value")["Customer"] == "Müller & Söhne <249>",
+		"expected the order 249 alone, found %v", part)
+	assert.Equal(t, 2*olingoRows, len(p.Documents("pages", "--data", p.Data)), "items in pages of our own")
 }
 
 // file writes the file of a connector of the service.
@@ -151,17 +139,16 @@ func (o *olingo) testManyRows(t *testing.T) {
 		received := map[string]int{}
 		for line := range strings.Lines(p.MustRun("consume", format, "--data", p.Data).Stdout) {
 			var record struct{ Key json.RawMessage }
-			e2etest.NoError(t, json.Unmarshal([]byte(line), &record))
+			require.NoError(t, json.Unmarshal([]byte(line), &record))
 			received[string(record.Key)]++
 		}
 		repeated := 0
 		for _, n := range received {
 			repeated += n - 1
 		}
-		if len(received) != manyRows || repeated > 0 {
-			t.Errorf("%s: expected each of %d rows once, found %d, and %d repetitions", format, manyRows, len(received),
-				repeated)
-		}
+		assert.True(t, len(received) == manyRows && repeated <= 0,
+			"%s: expected each of %d rows once, found %d, and %d repetitions", format, manyRows, len(received),
+			repeated)
 		p.MustRun(args...)
 		p.CheckRecordCount(format, manyRows)
 	}
@@ -191,7 +178,7 @@ func (o *olingo) customers(t *testing.T) map[string]string {
 			path = link + "$skiptoken=" + url.QueryEscape(token)
 		}
 		r, err := http.Get("http://" + o.address + olingoPath + "/" + path)
-		e2etest.NoError(t, err)
+		require.NoError(t, err)
 		var page struct {
 			D struct {
 				Results []struct{ OrderId, Customer string }
@@ -200,13 +187,11 @@ func (o *olingo) customers(t *testing.T) map[string]string {
 		}
 		err = json.NewDecoder(r.Body).Decode(&page)
 		r.Body.Close()
-		if err != nil || r.StatusCode != http.StatusOK {
-			t.Fatalf("GET %s: expected a page, found status %s, error %v", path, r.Status, err)
-		}
+		require.True(t, err == nil && r.StatusCode == http.StatusOK,
+			"GET %s: expected a page, found status %s, error %v", path, r.Status, err)
 		for _, order := range page.D.Results {
-			if _, ok := byID[order.OrderId]; ok {
-				t.Fatalf("expected each order once, found %s twice", order.OrderId)
-			}
+			_, ok := byID[order.OrderId]
+			require.True(t, !ok, "expected each order once, found %s twice", order.OrderId)
 			byID[order.OrderId] = order.Customer
 		}
 		path = page.D.Next
@@ -224,9 +209,7 @@ func (o *olingo) orders(t *testing.T, p *e2etest.Place, topic string) map[string
 			order[name] = fmt.Sprint(value)
 		}
 		id := order["OrderId"]
-		if byID[id] != nil {
-			t.Errorf("%s: expected each order once, found %s twice", topic, id)
-		}
+		assert.True(t, byID[id] == nil, "%s: expected each order once, found %s twice", topic, id)
 		byID[id] = order
 	}
 	return byID

@@ -13,6 +13,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/sr"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
@@ -80,7 +82,7 @@ func (c *changingService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // with the offset unchanged, until the registry accepts it (RATIONALE.md P23).
 func testChangingMetadata(t *testing.T, url string) {
 	client, err := sr.NewClient(sr.URLs(url))
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	s := &changingService{}
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
@@ -90,9 +92,7 @@ func testChangingMetadata(t *testing.T, url string) {
 	setCompatibility := func(c sr.CompatibilityLevel) {
 		t.Helper()
 		for _, result := range client.SetCompatibility(t.Context(), sr.SetCompatibility{Level: c}, "moving-value") {
-			if result.Err != nil {
-				t.Fatal(result.Err)
-			}
+			require.NoError(t, result.Err)
 		}
 	}
 	args := []string{"--plugins", e2etest.Plugins(t), "--data", p.Data,
@@ -105,32 +105,23 @@ func testChangingMetadata(t *testing.T, url string) {
 	runOnce := append([]string{"run", "--once"}, args...)
 	for step := range 4 {
 		s.setStep(step)
-		if r := p.Run(runOnce...); r.Code != 0 {
-			t.Fatalf("step %d: expected exit 0, found %d\n%s", step, r.Code, r.Stderr)
-		}
-		if n := countRecords(); n != step+1 {
-			t.Fatalf("step %d: expected %d records, found %d", step, step+1, n)
-		}
+		r := p.Run(runOnce...)
+		require.Equal(t, 0, r.Code, "step", step, "exit", r.Stderr)
+		require.Equal(t, step+1, countRecords(), "step", step, "records")
 		if step == 0 {
 			setCompatibility(sr.CompatBackward)
 		}
 	}
 	s.setStep(4)
-	if r := p.Run(runOnce...); r.Code != 1 || !strings.Contains(r.Stderr,
-		"register the schema of moving-value: status 409") {
-		t.Fatalf("expected exit 1 for a property of another type, found %d\n%s", r.Code, r.Stderr)
-	}
-	if n := countRecords(); n != 4 {
-		t.Errorf("expected the feed to stop before its first row of another type, found %d records", n)
-	}
+	r := p.Run(runOnce...)
+	require.True(t, r.Code == 1 && strings.Contains(r.Stderr, "register the schema of moving-value: status 409"),
+		"expected exit 1 for a property of another type, found %d\n%s", r.Code, r.Stderr)
+	n := countRecords()
+	assert.True(t, n == 4, "expected the feed to stop before its first row of another type, found %d records", n)
 	setCompatibility(sr.CompatNone)
 	p.MustRun(runOnce...)
 	versions, err := client.SubjectVersions(t.Context(), "moving-value")
-	e2etest.NoError(t, err)
-	if len(versions) != len(changingSteps) {
-		t.Errorf("expected %d versions of the schema, found %v", len(changingSteps), versions)
-	}
-	if n := countRecords(); n != len(changingSteps) {
-		t.Errorf("expected %d records, found %d", len(changingSteps), n)
-	}
+	require.NoError(t, err)
+	assert.Len(t, len(changingSteps), versions, "versions of the schema")
+	assert.Equal(t, len(changingSteps), countRecords(), "records")
 }

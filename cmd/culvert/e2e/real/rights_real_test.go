@@ -14,6 +14,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/internal/porttest"
@@ -33,7 +35,7 @@ func TestRealRights(t *testing.T) {
 	more := filepath.Join(t.TempDir(), "broker.properties")
 	settings := "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n" +
 		"super.users=User:ANONYMOUS\nauto.create.topics.enable=false\n"
-	e2etest.NoError(t, os.WriteFile(more, []byte(settings), 0o600))
+	require.NoError(t, os.WriteFile(more, []byte(settings), 0o600))
 	e2etest.StartPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + e2etest.FreePort(t),
 		"SASL_PORT=" + securePort, "BROKER_PROPS=" + more}, port, dir)
 	r := &rights{t: t, p: p, servers: "127.0.0.1:" + port, securePort: securePort, dir: dir,
@@ -45,17 +47,14 @@ func TestRealRights(t *testing.T) {
 	for _, result := range []e2etest.Result{r.run(atLeast, rightsSourceSettings("plain", address)...),
 		r.run(exactly, rightsSourceSettings("exact", address)...), r.run(atLeast,
 			rightsSinkSettings("back", address)...)} {
-		if result.Code != 0 {
-			t.Fatalf("with all rights: expected exit 0, found %d\n%s", result.Code, result.Stderr)
-		}
+		require.Equal(t, 0, result.Code, "with all rights: exit", result.Stderr)
 	}
 	for _, c := range deniedRights(address, atLeast, exactly) {
 		t.Run(c.name, func(t *testing.T) {
 			r.deny(c.denied...)
 			result := r.run(c.worker, c.connector...)
-			if result.Code != 1 || !strings.Contains(result.LastLine(), c.want) {
-				t.Errorf("expected exit 1 and %q, found %d\n%s", c.want, result.Code, result.Stderr)
-			}
+			assert.True(t, result.Code == 1 && strings.Contains(result.LastLine(), c.want),
+				"expected exit 1 and %q, found %d\n%s", c.want, result.Code, result.Stderr)
 			r.allow(c.denied...)
 			r.awaitDenials(false)
 		})
@@ -79,7 +78,7 @@ type rights struct {
 func (r *rights) createRights(b *kadm.ACLBuilder) {
 	r.t.Helper()
 	_, err := r.admin.CreateACLs(r.t.Context(), b)
-	e2etest.NoError(r.t, err)
+	require.NoError(r.t, err)
 }
 
 // awaitDenials waits until the broker denies rights, or denies none: brokers learn of rights from their controllers.
@@ -109,7 +108,7 @@ func (r *rights) allow(denied ...*kadm.ACLBuilder) {
 	r.t.Helper()
 	for _, d := range denied {
 		_, err := r.admin.DeleteACLs(r.t.Context(), d)
-		e2etest.NoError(r.t, err)
+		require.NoError(r.t, err)
 	}
 }
 

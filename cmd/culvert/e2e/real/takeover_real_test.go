@@ -18,6 +18,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/cluster/configtopic"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/e2etest"
@@ -65,7 +67,7 @@ func newTakeover(t *testing.T) *takeover {
 	dir := t.TempDir()
 	broker := e2etest.FreePort(t)
 	properties := filepath.Join(dir, "more.properties")
-	e2etest.NoError(t, os.WriteFile(properties, []byte("log.cleaner.backoff.ms=200\n"), 0o600))
+	require.NoError(t, os.WriteFile(properties, []byte("log.cleaner.backoff.ms=200\n"), 0o600))
 	e2etest.StartPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + e2etest.FreePort(t),
 		"BROKER_PROPS=" + properties}, broker, dir)
 	p := e2etest.NewPlace(t)
@@ -172,11 +174,11 @@ func (t *takeover) appendLines(names ...string) {
 	t.T.Helper()
 	for _, name := range names {
 		file, err := os.OpenFile(filepath.Join(t.Dir, name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-		e2etest.NoError(t.T, err)
+		require.NoError(t.T, err)
 		t.lines++
 		_, err = fmt.Fprintln(file, "line", t.lines)
-		e2etest.NoError(t.T, err)
-		e2etest.NoError(t.T, file.Close())
+		require.NoError(t.T, err)
+		require.NoError(t.T, file.Close())
 	}
 }
 
@@ -247,9 +249,7 @@ func (t *takeover) awaitStates(what string, want map[string]string) map[string]c
 		if len(connectors) != len(want) {
 			difference += fmt.Sprintf("%d connectors, ", len(connectors))
 		}
-		if difference != "" && time.Since(began) > time.Minute {
-			t.T.Fatalf("%s: %.500s", what, difference)
-		}
+		require.True(t.T, difference == "" || time.Since(began) <= time.Minute, "%s: %.500s", what, difference)
 		return difference == ""
 	})
 	t.T.Logf("%s after %v", what, time.Since(began).Round(time.Millisecond))
@@ -262,7 +262,7 @@ func (t *takeover) awaitEndOffsets(names ...string) {
 	t.T.Helper()
 	for _, name := range names {
 		info, err := os.Stat(filepath.Join(t.Dir, name))
-		e2etest.NoError(t.T, err)
+		require.NoError(t.T, err)
 		t.worker.AwaitCall(200, "GET", "/connectors/"+name+"/offsets", "", fmt.Sprintf(`"position":%d`, info.Size()))
 	}
 	e2etest.ReadTopic(t.T, t.servers, "lines", t.lines)
@@ -279,11 +279,11 @@ func (t *takeover) writeUncommittedTasks() {
 	}
 	_, err := kadm.NewClient(client).AlterTopicConfigs(t.T.Context(), []kadm.AlterConfig{set("segment.ms", "100"),
 		set("min.cleanable.dirty.ratio", "0.001"), set("min.compaction.lag.ms", "0")}, topic)
-	e2etest.NoError(t.T, err)
+	require.NoError(t.T, err)
 	write := func(records ...configtopic.Record) {
 		t.T.Helper()
 		for _, r := range records {
-			e2etest.NoError(t.T, client.ProduceSync(t.T.Context(), &kgo.Record{Topic: topic, Key: []byte(r.Key),
+			require.NoError(t.T, client.ProduceSync(t.T.Context(), &kgo.Record{Topic: topic, Key: []byte(r.Key),
 				Value: r.Value}).FirstErr())
 		}
 	}
@@ -378,9 +378,9 @@ func TestRealTakeover(t *testing.T) {
 		if !isTakeoverSource(name) {
 			view.Offsets = original[name].Offsets
 		}
-		e2etest.Equal(t, name+", given back", view, connectViews[name])
+		assert.Equal(t, view, connectViews[name], name+", given back")
 	}
-	e2etest.Equal(t, "names", len(culvertViews), len(connectViews))
+	assert.Equal(t, len(culvertViews), len(connectViews), "names")
 	f.appendLines(append(running, halfSource, compactedSource)...)
 	f.awaitEndOffsets(append(running, halfSource, compactedSource)...)
 	f.checkConnectFindsOffsetsOfASource()
@@ -444,7 +444,7 @@ func (t *takeover) checkAllAreTakenOver(original map[string]connectorView, state
 		if name == halfSource {
 			view.Offsets = current[name].Offsets // Kafka Connect had none
 		}
-		e2etest.Equal(t.T, name, view, current[name])
+		assert.Equal(t.T, view, current[name], name)
 	}
 }
 

@@ -19,6 +19,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/transport/connectivitytest"
 )
@@ -95,15 +97,14 @@ func TestRealTunnel(t *testing.T) {
 	tunnel.Eventually("three brokers", func() bool { return strings.Count(tunnel.Stdout.String(), "\n") == 4 })
 	for i, line := range strings.Split(strings.TrimSpace(tunnel.Stdout.String()), "\n")[1:] {
 		want := fmt.Sprintf(`^127\.0\.0\.1:\d+ broker %d kafka-%d\.virtual:9092$`, i+1, i+1)
-		if !regexp.MustCompile(want).MatchString(line) {
-			t.Errorf("expected a line that matches %s, found %q", want, line)
-		}
+		assert.True(t, regexp.MustCompile(want).MatchString(line),
+			"expected a line that matches %s, found %q", want, line)
 	}
 	t.Run("Doctor", func(t *testing.T) { c.testDoctor(t, p) })
 	admin := kadm.NewClient(e2etest.NewClient(t, strings.Split(c.directServers, ",")[0]))
 	for topic, partitions := range map[string]int32{"nodejs-trial": 6, "killed": 3, "dropped": 3} {
 		_, err := admin.CreateTopic(t.Context(), partitions, 3, nil, topic)
-		e2etest.NoError(t, err)
+		require.NoError(t, err)
 	}
 	t.Run("NodeJS", func(t *testing.T) { c.testNodeJS(t, node, address) })
 	t.Run("Tools", func(t *testing.T) { c.testTools(t, address) })
@@ -136,11 +137,9 @@ func (c *remoteCluster) testDoctor(t *testing.T, p *e2etest.Place) {
 		`sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required `+
 			`username="admin" password="wrong";`)
 	r = p.Run("doctor", "-p", p.File("wrong.properties", wrong...))
-	if r.Code != 1 || !strings.Contains(r.Stdout, "FAIL") || !strings.Contains(r.Stdout, "sasl.jaas.config:") ||
-		strings.Contains(r.Stdout+r.Stderr, `"wrong"`) {
-		t.Errorf("a wrong password: expected exit 1 and a message without it, found %d\n%s%s", r.Code, r.Stdout,
-			r.Stderr)
-	}
+	assert.True(t, r.Code == 1 && strings.Contains(r.Stdout, "FAIL") &&
+		strings.Contains(r.Stdout, "sasl.jaas.config:") && !strings.Contains(r.Stdout+r.Stderr, `"wrong"`),
+		"a wrong password: expected exit 1 and a message without it, found %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 }
 
 // nodeExample fetches what examples/tunnel-nodejs needs and returns a folder in which it can run.
@@ -149,7 +148,7 @@ func nodeExample(t *testing.T) string {
 	fetch := exec.Command("../../../../testdata/peers/kafkajs/fetch.sh")
 	fetch.Stderr = os.Stderr
 	out, err := fetch.Output()
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	return strings.TrimSpace(string(out))
 }
 
@@ -174,7 +173,7 @@ func countValues(t *testing.T, out string) map[string]int {
 	counts := map[string]int{}
 	for line := range strings.Lines(out) {
 		var m struct{ Value string }
-		e2etest.NoError(t, json.Unmarshal([]byte(line), &m))
+		require.NoError(t, json.Unmarshal([]byte(line), &m))
 		counts[m.Value]++
 	}
 	return counts
@@ -203,15 +202,13 @@ func (c *remoteCluster) testNodeJS(t *testing.T, node, address string) {
 	}
 	join := func() member {
 		command, stdout, stderr := nodeCommand(ctx, node, address, []string{"GROUP=nodejs"}, "consumer.js")
-		e2etest.NoError(t, command.Start())
+		require.NoError(t, command.Start())
 		return member{command: command, stdout: stdout, stderr: stderr}
 	}
 	await := func(what string, isDone func() bool) {
 		t.Helper()
 		for !isDone() {
-			if ctx.Err() != nil {
-				t.Fatalf("expected %s, found nothing in time", what)
-			}
+			require.True(t, ctx.Err() == nil, "expected %s, found nothing in time", what)
 			time.Sleep(50 * time.Millisecond) // of other programs nothing but their output can be waited for
 		}
 	}
@@ -229,27 +226,20 @@ func (c *remoteCluster) testNodeJS(t *testing.T, node, address string) {
 	}
 	await("the first 600 messages", func() bool { return countMessages(first, second) >= 600 })
 	first.command.Process.Signal(syscall.SIGTERM)
-	if err := first.command.Wait(); err != nil {
-		t.Errorf("consumer.js: %v\n%s", err, first.stderr)
-	}
+	assert.NoError(t, first.command.Wait(), "consumer.js", first.stderr)
 	produce("b")
 	await("the next 600 messages", func() bool { return countMessages(first, second) >= 1200 })
 	second.command.Process.Signal(syscall.SIGTERM)
-	if err := second.command.Wait(); err != nil {
-		t.Errorf("consumer.js: %v\n%s", err, second.stderr)
-	}
+	assert.NoError(t, second.command.Wait(), "consumer.js", second.stderr)
 	values := countValues(t, first.stdout.String()+second.stdout.String())
 	for _, prefix := range []string{"a", "b"} {
 		for i := range 600 {
-			if n := values[fmt.Sprint(prefix, i)]; n != 1 {
-				t.Errorf("expected message %s%d once, found %d times", prefix, i, n)
-			}
+			n := values[fmt.Sprint(prefix, i)]
+			assert.True(t, n == 1, "expected message %s%d once, found %d times", prefix, i, n)
 		}
 	}
 	described := e2etest.RunKafkaTool(t, "group", "--bootstrap-server", address, "--describe", "--group", "nodejs")
-	if committed := columnSum(described, "nodejs-trial", 3); committed != 1200 {
-		t.Errorf("expected the group to commit 1200, found %d\n%s", committed, described)
-	}
+	assert.Equal(t, 1200, columnSum(described, "nodejs-trial", 3), "the group to commit", described)
 }
 
 // columnSum adds up a column of the lines that contain a word.
@@ -275,21 +265,18 @@ func (c *remoteCluster) testTools(t *testing.T, address string) {
 			"300000"})...)
 	lines := strings.Fields(read)
 	slices.Sort(lines)
-	if !slices.Equal(lines, []string{"one", "three", "two"}) {
-		t.Errorf("console consumer: expected three lines, found %q", read)
-	}
+	assert.True(t, slices.Equal(lines, []string{"one", "three", "two"}),
+		"console consumer: expected three lines, found %q", read)
 	reset := e2etest.RunKafkaTool(t, slices.Concat([]string{"group"}, bootstrap,
 		[]string{"--group", "tools", "--topic", "tools", "--reset-offsets", "--to-earliest", "--execute"})...)
-	if strings.Count(reset, "tools") < 3 || columnSum(reset, "tools", 3) != 0 {
-		t.Errorf("expected three partitions of the group at 0, found\n%s", reset)
-	}
+	assert.True(t, strings.Count(reset, "tools") >= 3 && columnSum(reset, "tools", 3) == 0,
+		"expected three partitions of the group at 0, found\n%s", reset)
 	// A transaction has its own coordinators.
 	performance := e2etest.RunKafkaTool(t, "perf-produce", "--bootstrap-server", address, "--topic", "tools",
 		"--num-records", "1000", "--record-size", "100", "--throughput", "-1",
 		"--transactional-id", "tunnel", "--transaction-duration-ms", "100")
-	if !strings.Contains(performance, "1000 records sent") {
-		t.Errorf("perf-produce with transactions: expected 1000 records to be sent, found\n%s", performance)
-	}
+	assert.True(t, strings.Contains(performance, "1000 records sent"),
+		"perf-produce with transactions: expected 1000 records to be sent, found\n%s", performance)
 	performance = e2etest.RunKafkaTool(t, "perf-consume", "--bootstrap-server", address, "--topic", "tools",
 		"--num-records", "1000", "--timeout", "300000")
 	// The second line is a table's row, with the number of records in its fifth column.
@@ -298,14 +285,12 @@ func (c *remoteCluster) testTools(t *testing.T, address string) {
 	if len(fields) >= 5 {
 		records = strings.TrimSpace(fields[4])
 	}
-	if n, err := strconv.Atoi(records); err != nil || n < 1000 {
-		t.Errorf("perf-consume: expected at least 1000 records, found\n%s", performance)
-	}
+	n, err := strconv.Atoi(records)
+	assert.True(t, err == nil && n >= 1000, "perf-consume: expected at least 1000 records, found\n%s", performance)
 	versions := e2etest.RunKafkaTool(t, "api-versions", "--bootstrap-server", address)
 	for _, line := range strings.Split(strings.TrimSpace(versions), "\n") {
-		if regexp.MustCompile(`^\S+:\d+ \(id`).MatchString(line) && !strings.HasPrefix(line, "127.0.0.1:") {
-			t.Errorf("expected addresses of the tunnel only, found %s", line)
-		}
+		assert.True(t, !regexp.MustCompile(`^\S+:\d+ \(id`).MatchString(line) || strings.HasPrefix(line, "127.0.0.1:"),
+			"expected addresses of the tunnel only, found %s", line)
 	}
 }
 
@@ -314,7 +299,7 @@ func (c *remoteCluster) testTools(t *testing.T, address string) {
 func (c *remoteCluster) testBrokerKilled(t *testing.T, address string) {
 	const count = 8000
 	pids, err := os.ReadFile(filepath.Join(c.dir, "pids"))
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	pid, _ := strconv.Atoi(strings.Fields(string(pids))[1])
 	// This is in the middle of its ten seconds.
 	kill := time.AfterFunc(4*time.Second, func() { syscall.Kill(pid, syscall.SIGKILL) })
@@ -322,16 +307,12 @@ func (c *remoteCluster) testBrokerKilled(t *testing.T, address string) {
 	out := e2etest.RunKafkaTool(t, "perf-produce", "--bootstrap-server", address, "--topic", "killed", "--num-records",
 		strconv.Itoa(count), "--record-size", "100", "--throughput", "800", "--command-property",
 		"enable.idempotence=true")
-	if syscall.Kill(pid, 0) == nil {
-		t.Error("expected the broker to be killed while records are sent, it still runs")
-	}
+	assert.True(t, syscall.Kill(pid, 0) != nil,
+		"expected the broker to be killed while records are sent, it still runs")
 	e2etest.StartPeer(t, "kafka/start-3-brokers.sh", c.dir, nil, "--node", "2", c.dir)
-	if !strings.Contains(out, "8000 records sent") {
-		t.Errorf("perf-produce: expected 8000 records to be sent, found\n%s", out)
-	}
-	if got := countTopic(t, c.directServers, "killed"); got != count {
-		t.Errorf("expected %d records in the topic, found %d", count, got)
-	}
+	assert.True(t, strings.Contains(out, "8000 records sent"),
+		"perf-produce: expected 8000 records to be sent, found\n%s", out)
+	assert.Equal(t, count, countTopic(t, c.directServers, "killed"), "records in the topic")
 }
 
 // testDropped cuts every tunnel repeatedly while an idempotent producer writes: each record arrives once.
@@ -364,15 +345,10 @@ func (c *remoteCluster) testDropped(t *testing.T, address string) {
 		"20000", "--record-size", "500", "--throughput", "4000",
 		"--command-property", "enable.idempotence=true")
 	close(stop)
-	if dropped := <-ended; dropped == 0 {
-		t.Error("expected tunnels to be dropped, found none")
-	}
-	if !strings.Contains(out, "20000 records sent") {
-		t.Errorf("perf-produce: expected 20000 records to be sent, found\n%s", out)
-	}
-	if got := countTopic(t, c.directServers, "dropped"); got != 20000 {
-		t.Errorf("expected 20000 records in the topic, found %d", got)
-	}
+	assert.True(t, <-ended != 0, "expected tunnels to be dropped, found none")
+	assert.True(t, strings.Contains(out, "20000 records sent"),
+		"perf-produce: expected 20000 records to be sent, found\n%s", out)
+	assert.Equal(t, 20000, countTopic(t, c.directServers, "dropped"), "records in the topic")
 }
 
 // testOwnLogon checks that without sasl.* in the worker's file the client's own logon passes.
@@ -383,16 +359,12 @@ func (c *remoteCluster) testOwnLogon(t *testing.T, p *e2etest.Place, node string
 	for _, mechanism := range []string{"plain", "scram-sha-256", "scram-sha-512"} {
 		command, stdout, stderr := nodeCommand(ctx, node, address, []string{"KAFKA_USERNAME=admin",
 			"KAFKA_PASSWORD=admin-secret", "KAFKA_MECHANISM=" + mechanism, "KAFKA_TOPIC=own"}, "producer.js", "x")
-		if err := command.Run(); err != nil {
-			t.Errorf("%s: %v\n%s%s", mechanism, err, stdout, stderr)
-		}
+		assert.NoError(t, command.Run(), mechanism, stdout, stderr)
 	}
 	client := p.File("client.properties", "security.protocol=SASL_PLAINTEXT", "sasl.mechanism=PLAIN",
 		`sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required `+
 			`username="admin" password="admin-secret";`)
 	read := e2etest.RunKafkaTool(t, "consume", "--bootstrap-server", address, "--topic", "own", "--from-beginning",
 		"--max-messages", "3", "--timeout-ms", "300000", "--command-config", client)
-	if strings.Count(read, "x\n") != 3 {
-		t.Errorf("expected 3 records, found %q", read)
-	}
+	assert.True(t, strings.Count(read, "x\n") == 3, "expected 3 records, found %q", read)
 }

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/kafka/embedded"
 	"github.com/culvert-project/culvert/internal/transport/connectivitytest"
@@ -54,7 +56,7 @@ func (i *intermediary) countLog(t *testing.T, expression string) int {
 func countLines(t *testing.T, file, expression string) int {
 	t.Helper()
 	log, err := os.ReadFile(file)
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	return len(regexp.MustCompile("(?m)"+expression).FindAllString(string(log), -1))
 }
 
@@ -98,9 +100,9 @@ func TestRealWays(t *testing.T) {
 func startIntermediary(t *testing.T, name string) *intermediary {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "culvert-"+name+"-")
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	e2etest.NoError(t, os.Chmod(dir, 0o755))
+	require.NoError(t, os.Chmod(dir, 0o755))
 	port := e2etest.FreePort(t)
 	e2etest.StartPeer(t, "ways/start.sh", dir, []string{"HOSTS=127.0.0.1 localhost cap.corp tokens.corp"}, name, port,
 		dir)
@@ -115,9 +117,8 @@ func startIntermediary(t *testing.T, name string) *intermediary {
 func (w *ways) startNginx(t *testing.T) {
 	t.Helper()
 	script := exec.Command("../../../../testdata/peers/ways/pems.sh", e2etest.KeyStoreFolder(t), w.certificates)
-	if out, err := script.CombinedOutput(); err != nil {
-		t.Fatalf("pems.sh: %v\n%s", err, out)
-	}
+	out, err := script.CombinedOutput()
+	require.True(t, err == nil, "pems.sh: %v\n%s", err, out)
 	w.mutual, w.generated, w.compressed = e2etest.FreePort(t), e2etest.FreePort(t), e2etest.FreePort(t)
 	w.namesakes = [2]string{e2etest.FreePort(t), e2etest.FreePort(t)}
 	servers := ""
@@ -151,7 +152,7 @@ http {
 	upstream cap { server ` + w.cap.address + `; keepalive 8; }` + servers + `
 }
 `
-	e2etest.NoError(t, os.WriteFile(filepath.Join(dir, "nginx.conf"), []byte(conf), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "nginx.conf"), []byte(conf), 0o600))
 	e2etest.StartPeer(t, "ways/start.sh", dir, nil, "nginx", port, dir)
 }
 
@@ -178,7 +179,7 @@ func (w *ways) runAll(t *testing.T, p *e2etest.Place, files []string, want map[s
 	t.Helper()
 	p.MustRunOnce(files...)
 	broker, err := embedded.Open(embedded.Options{Dir: p.Data, Listen: "127.0.0.1:0"})
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	defer broker.Close()
 	checkEndOffsets(t, broker.Addr(), want)
 }
@@ -187,9 +188,7 @@ func (w *ways) runAll(t *testing.T, p *e2etest.Place, files []string, want map[s
 func checkEndOffsets(t *testing.T, servers string, want map[string]int) {
 	t.Helper()
 	for topic, n := range want {
-		if got := countTopic(t, servers, topic); got != n {
-			t.Errorf("topic %s: expected %d records, found %d", topic, n, got)
-		}
+		assert.Equal(t, n, countTopic(t, servers, topic), "topic", topic, "records")
 	}
 }
 
@@ -197,17 +196,13 @@ func checkEndOffsets(t *testing.T, servers string, want map[string]int) {
 func (w *ways) runRefused(t *testing.T, p *e2etest.Place, file string, secret string, wants ...string) {
 	t.Helper()
 	r := p.RunOnce(file)
-	if r.Code != 1 || !strings.Contains(r.LastLine(), ": failed: ") {
-		t.Errorf("expected exit 1 and a failed task, found %d\n%s", r.Code, r.Stderr)
-	}
+	assert.True(t, r.Code == 1 && strings.Contains(r.LastLine(), ": failed: "),
+		"expected exit 1 and a failed task, found %d\n%s", r.Code, r.Stderr)
 	for _, text := range wants {
-		if !strings.Contains(r.LastLine(), text) {
-			t.Errorf("expected %q in the last line: %s", text, r.LastLine())
-		}
+		assert.True(t, strings.Contains(r.LastLine(), text), "expected %q in the last line: %s", text, r.LastLine())
 	}
-	if secret != "" && strings.Contains(r.Stderr, secret) {
-		t.Errorf("expected no secret in the log, found\n%s", r.Stderr)
-	}
+	assert.True(t, secret == "" || !strings.Contains(r.Stderr, secret),
+		"expected no secret in the log, found\n%s", r.Stderr)
 }
 
 // testStores checks that nginx accepts certificates of every kind from stores of every type, and that trust stores
@@ -248,15 +243,13 @@ func (w *ways) testStores(t *testing.T) {
 	w.runAll(t, p, files, want)
 	certificates := map[string]bool{}
 	log, err := os.ReadFile(filepath.Join(w.nginx, "access.log"))
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	request := regexp.MustCompile(`(?m)^\d+ SUCCESS (\w+) "[^"]*" 200 .*Categories`)
 	for _, m := range request.FindAllStringSubmatch(string(log), -1) {
 		certificates[m[1]] = true
 	}
 	// The certificates: client in three types, clientec, other, first, edward.
-	if len(certificates) != 7 {
-		t.Errorf("expected 7 certificates at nginx, found %v", certificates)
-	}
+	assert.Len(t, 7, certificates, "certificates at nginx")
 }
 
 // A client without a certificate, with an unknown one, or that does not trust the server, reports the setting that
@@ -269,9 +262,7 @@ func (w *ways) testUnknown(t *testing.T) {
 		"No required SSL certificate was sent")
 	w.runRefused(t, p, w.reader(p, "untrusted", "https://localhost:"+w.generated, trust...), "",
 		"sap.odata.truststore.location")
-	if n := w.requests(t, `^`+w.mutual+` NONE `); n != 1 {
-		t.Errorf("expected nginx to refuse one request without a certificate, found %d", n)
-	}
+	assert.Equal(t, 1, w.requests(t, `^`+w.mutual+` NONE `), "nginx to refuse one request without a certificate")
 	// OpenSSL's own server rejects in the handshake, which the client learns after it in TLS 1.3.
 	for _, version := range []string{"-tls1_2", "-tls1_3"} {
 		port := e2etest.FreePort(t)
@@ -284,11 +275,10 @@ func (w *ways) testUnknown(t *testing.T) {
 		output := &e2etest.Buffer{}
 		server.Stdout = output
 		server.Stderr = output
-		e2etest.NoError(t, server.Start())
+		require.NoError(t, server.Start())
 		for deadline := time.Now().Add(e2etest.PeerEndLimit); !strings.Contains(output.String(), "ACCEPT"); {
-			if time.Now().After(deadline) {
-				t.Fatalf("expected openssl s_server to accept connections, found\n%s", output)
-			}
+			require.True(t, !time.Now().After(deadline),
+				"expected openssl s_server to accept connections, found\n%s", output)
 			time.Sleep(20 * time.Millisecond) // of another program nothing but its output can be waited for
 		}
 		w.runRefused(t, p, w.reader(p, "bare"+version, "https://localhost:"+port, trust...), "",
@@ -312,9 +302,8 @@ func (w *ways) testPacked(t *testing.T) {
 	compareRows(t, "packed", w.cap.rows(t, "Customers"), w.cap.topic(t, p, "Customers", "packed"))
 	count := w.requests(t, `^`+w.compressed+` .* 200 `)
 	compressedCount := w.requests(t, `^`+w.compressed+` .* 200 "gzip" "chunked" GET `)
-	if compressedCount < 4 || count != compressedCount {
-		t.Errorf("expected all responses compressed and in chunks, found %d of %d", compressedCount, count)
-	}
+	assert.True(t, compressedCount >= 4 && count == compressedCount,
+		"expected all responses compressed and in chunks, found %d of %d", compressedCount, count)
 }
 
 // viaSquid returns the settings of the proxy that resolves the test's names.
@@ -346,12 +335,10 @@ func (w *ways) testHTTPProxy(t *testing.T) {
 		w.reader(p, "secure", "https://cap.corp:"+port, append(w.viaSquid(squidPassword),
 			"sap.odata.truststore.location="+filepath.Join(w.certificates, "corp.pem"))...)},
 		map[string]int{"plain": waysRows, "secure": waysRows})
-	if n := w.squid.countLog(t, `^200 GET http://cap\.corp:\d+/.*Categories.* corp`); n < 1 {
-		t.Error("expected Squid to forward a request for rows, found none")
-	}
-	if n := w.squid.countLog(t, `^200 CONNECT cap\.corp:`+port); n < 1 {
-		t.Error("expected a tunnel through Squid, found none")
-	}
+	n := w.squid.countLog(t, `^200 GET http://cap\.corp:\d+/.*Categories.* corp`)
+	assert.True(t, n >= 1, "expected Squid to forward a request for rows, found none")
+	n = w.squid.countLog(t, `^200 CONNECT cap\.corp:`+port)
+	assert.True(t, n >= 1, "expected a tunnel through Squid, found none")
 	for i, url := range []string{"http://" + w.capAt("cap.corp"), "https://cap.corp:" + port} {
 		count := w.squid.countLog(t, `^407 `)
 		secret := fmt.Sprintf("wr0ng-secret-%d", i)
@@ -359,9 +346,8 @@ func (w *ways) testHTTPProxy(t *testing.T) {
 			secret, "407", "sap.odata.proxy.password")
 		w.runRefused(t, p, w.reader(p, fmt.Sprintf("again%d", i), "http://"+w.capAt("cap.corp"), w.viaSquid(secret)...),
 			secret, "proxy "+w.squid.address, "--resume-logons")
-		if n := w.squid.countLog(t, `^407 `) - count; n != 1 {
-			t.Errorf("%s: expected the wrong password to be sent once, found %d times", url, n)
-		}
+		n := w.squid.countLog(t, `^407 `) - count
+		assert.True(t, n == 1, "%s: expected the wrong password to be sent once, found %d times", url, n)
 	}
 	w.runRefused(t, p, w.reader(p, "nowhere", "http://cap.corp:1", append(w.viaSquid(squidPassword),
 		"sap.odata.max.retries=0")...), squidPassword, "503")
@@ -371,9 +357,8 @@ func (w *ways) testHTTPProxy(t *testing.T) {
 	count := w.squid.countLog(t, `^200 GET`)
 	w.runAll(t, p, []string{w.reader(p, "environment", "http://"+w.capAt("cap.corp"))},
 		map[string]int{"environment": waysRows})
-	if n := w.squid.countLog(t, `^200 GET`) - count; n < 2 {
-		t.Errorf("with HTTP_PROXY: expected Squid to forward metadata and rows, found %d requests", n)
-	}
+	n = w.squid.countLog(t, `^200 GET`) - count
+	assert.AtLeast(t, 2, n, "with HTTP_PROXY: Squid to forward metadata and rows: requests")
 	p.Environ = append(p.Environ, "NO_PROXY=.corp, 127.0.0.0/8")
 	count = w.squid.countLog(t, `.`)
 	w.runAll(t, p, []string{w.reader(p, "exempt", "http://"+w.cap.address, w.viaSquid(squidPassword)...)},
@@ -395,9 +380,8 @@ func startNamedNginx(t *testing.T, w *ways) (port string) {
 	openssl := exec.Command("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
 		"-nodes", "-days", "7", "-subj", "/CN=corp", "-addext", "subjectAltName=DNS:cap.corp", "-keyout",
 		pem("corp.key"), "-out", pem("corp.pem"))
-	if out, err := openssl.CombinedOutput(); err != nil {
-		t.Fatalf("openssl: %v\n%s", err, out)
-	}
+	out, err := openssl.CombinedOutput()
+	require.True(t, err == nil, "openssl: %v\n%s", err, out)
 	port = e2etest.FreePort(t)
 	w.startServers(t, dir, port, `server { listen 127.0.0.1:`+port+` ssl; ssl_certificate `+pem("corp.pem")+
 		`; ssl_certificate_key `+pem("corp.key")+`; location / { proxy_pass http://cap; } }`)
@@ -415,16 +399,14 @@ func (w *ways) testSOCKS5(t *testing.T) {
 		w.reader(p, "secure", "https://localhost:"+w.mutual, append(socks("secret"),
 			mutualSettings(t)...)...)}, map[string]int{"plain": waysRows, "secure": waysRows})
 	for _, port := range []string{strings.TrimPrefix(w.cap.address, "127.0.0.1:"), w.mutual} {
-		if n := w.microsocks.countLog(t, `connected to localhost:`+port); n < 1 {
-			t.Errorf("expected MicroSocks to connect to localhost:%s, found no connection", port)
-		}
+		n := w.microsocks.countLog(t, `connected to localhost:`+port)
+		assert.True(t, n >= 1, "expected MicroSocks to connect to localhost:%s, found no connection", port)
 	}
 	count := w.microsocks.countLog(t, `.`)
 	w.runRefused(t, p, w.reader(p, "wrong", "http://"+w.capAt("localhost"), socks("wr0ng-secret")...),
 		"wr0ng-secret", "sap.odata.proxy.password")
-	if n := w.microsocks.countLog(t, `.`) - count; n != 0 {
-		t.Errorf("expected MicroSocks to connect nobody with a wrong password, found %d connections", n)
-	}
+	n := w.microsocks.countLog(t, `.`) - count
+	assert.True(t, n == 0, "expected MicroSocks to connect nobody with a wrong password, found %d connections", n)
 }
 
 // A token service of another author: the client's secret in a header and in the body, and through a proxy; a wrong one
@@ -453,22 +435,16 @@ func (w *ways) testOAuth2(t *testing.T) {
 			oauth("tokens.corp", "by-body", "body", oidcSecret)...)...)},
 		map[string]int{"header": waysRows, "body": waysRows, "proxied": waysRows})
 	for client, most := range map[string]int{"by-header": 1, "by-body": 2} {
-		if n := countLines(t, log, `^token `+client+` odata:read$`); n < 1 || n > most {
-			t.Errorf("expected 1 to %d tokens for %s, found %d", most, client, n)
-		}
+		n := countLines(t, log, `^token `+client+` odata:read$`)
+		assert.True(t, n >= 1 && n <= most, "expected 1 to %d tokens for %s, found %d", most, client, n)
 	}
-	if n := w.squid.countLog(t, `^200 POST http://tokens\.corp:\d+/token `); n != 1 {
-		t.Errorf("expected one request for a token at Squid, found %d", n)
-	}
-	if refusals := countLines(t, filepath.Join(front, "access.log"), `" 401 `); refusals != 0 {
-		t.Errorf("expected nginx to refuse no request, found %d", refusals)
-	}
+	assert.Equal(t, 1, w.squid.countLog(t, `^200 POST http://tokens\.corp:\d+/token `), "request for a token at Squid")
+	assert.Equal(t, 0, countLines(t, filepath.Join(front, "access.log"), `" 401 `), "nginx to refuse no request")
 	count := countLines(t, log, `^refused invalid_client$`)
 	w.runRefused(t, p, w.reader(p, "wrong", "http://127.0.0.1:"+service, oauth("127.0.0.1", "by-header",
 		"header", "wr0ng-secret")...), "wr0ng-secret", "invalid_client", "sap.odata.oauth.client")
-	if n := countLines(t, log, `^refused invalid_client$`) - count; n != 1 {
-		t.Errorf("expected the wrong secret to be sent once, found %d times", n)
-	}
+	n := countLines(t, log, `^refused invalid_client$`) - count
+	assert.True(t, n == 1, "expected the wrong secret to be sent once, found %d times", n)
 }
 
 // The real service is reached through the double of the Connectivity proxy, in both modes.
@@ -538,19 +514,17 @@ func (w *ways) testKafka(t *testing.T) {
 			t.Errorf("%s: expected exit 0, found %d\n%s", c.name, r.Code, r.Stderr)
 			continue
 		}
-		if c.proxy.countLog(t, c.tunnel) == 0 {
-			t.Errorf("%s: expected a connection in the proxy's log, found none", c.name)
-		}
+		assert.True(t, c.proxy.countLog(t, c.tunnel) != 0,
+			"%s: expected a connection in the proxy's log, found none", c.name)
 		want[c.name] = waysRows
 	}
 	checkEndOffsets(t, "127.0.0.1:"+port, want)
 	for _, c := range cases {
 		r := p.RunOnce(worker("wrong", c.kind, c.proxy.address, c.user, "wr0ng-secret"),
 			w.reader(p, "wrong", "http://"+w.cap.address))
-		if r.Code == 0 || !strings.Contains(r.LastLine(), "kafka.proxy.password") || strings.Contains(r.Stderr,
-			"wr0ng-secret") {
-			t.Errorf("%s with a wrong password: expected an error without the password, found exit %d\n%s", c.name,
-				r.Code, r.Stderr)
-		}
+		assert.True(t, r.Code != 0 && strings.Contains(r.LastLine(), "kafka.proxy.password") &&
+			!strings.Contains(r.Stderr, "wr0ng-secret"),
+			"%s with a wrong password: expected an error without the password, found exit %d\n%s", c.name, r.Code,
+			r.Stderr)
 	}
 }

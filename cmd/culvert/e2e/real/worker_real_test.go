@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 	"github.com/culvert-project/culvert/internal/rest"
@@ -131,10 +133,10 @@ func isMomentary(a replaytest.Answer) bool {
 func workerAt(t *testing.T, address string) replaytest.Worker {
 	t.Helper()
 	r, err := http.Get("http://" + address + "/")
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	defer r.Body.Close()
 	var root rest.Root
-	e2etest.NoError(t, json.NewDecoder(r.Body).Decode(&root))
+	require.NoError(t, json.NewDecoder(r.Body).Decode(&root))
 	return replaytest.Worker{Address: address, Folder: t.TempDir(), Versions: []string{root.Version},
 		Masks: map[string]string{root.Commit: "${commit}", root.Cluster: "${cluster}"}}
 }
@@ -205,20 +207,18 @@ func TestRealWorkerAgainstConnect(t *testing.T) {
 	culvert.Own = map[string]string{"files.scheme": "http", "files.address": "127.0.0.1", "files.port": port}
 
 	files, err := replaytest.Sequences(folder)
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	differences, err := replaytest.Differences(folder)
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	both := comparedWorkers{connect: connect, culvert: culvert, differences: differences}
 	began := time.Now()
 	for _, file := range files {
 		steps, err := replaytest.Read(file)
-		e2etest.NoError(t, err)
+		require.NoError(t, err)
 		for _, s := range steps {
 			difference, err := both.do(s)
-			e2etest.NoError(t, err)
-			if difference != "" {
-				t.Error(difference)
-			}
+			require.NoError(t, err)
+			assert.True(t, difference == "", "%v", difference)
 		}
 	}
 	t.Logf("%d calls compared, sent within %v", both.compared, time.Since(began).Round(time.Second))

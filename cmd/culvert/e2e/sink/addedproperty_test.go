@@ -11,6 +11,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
@@ -72,9 +73,7 @@ func TestSinkLearnsAddedProperty(t *testing.T) {
 			cities++
 		}
 	})
-	if cities != rows {
-		t.Errorf("expected %d rows with a city, found %d", rows, cities)
-	}
+	assert.Equal(t, rows, cities, "rows with a city")
 	if found := service.metadata.Load(); found > 4 { // at the start, by a check, and for the two fields
 		t.Errorf("expected at most 4 requests for metadata, found %d", found)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
@@ -51,14 +52,11 @@ func TestDeadLetterTopic(t *testing.T) {
 		checkDeadLetter(t, letters[n], n, want)
 	}
 	skipped := regexp.MustCompile(`level=ERROR msg="record skipped" .*topic=Orders partition=0 offset=.* timestamp=`)
-	if n := len(skipped.FindAllString(r.Stderr, -1)); n != 3 {
-		t.Errorf("expected 3 lines about skipped records, found %d\n%s", n, r.Stderr)
-	}
+	assert.Equal(t, 3, len(skipped.FindAllString(r.Stderr, -1)), "lines about skipped records", r.Stderr)
 	// Records that were processed are not read again.
 	r = p.RunOnceWith(e2etest.Plugins(t, "odata-sink"), worker, p.File("back.properties", lines...))
-	if r.Code != 0 || strings.Contains(r.Stderr, "record skipped") {
-		t.Errorf("expected exit 0 and no skipped record, found exit %d\n%s", r.Code, r.Stderr)
-	}
+	assert.True(t, r.Code == 0 && !strings.Contains(r.Stderr, "record skipped"),
+		"expected exit 0 and no skipped record, found exit %d\n%s", r.Code, r.Stderr)
 }
 
 // deadLetter has the expected fields of a dead letter of topic Orders.
@@ -76,9 +74,8 @@ type deadLetter struct {
 // checkDeadLetter checks letter number n, which is about the record of offset 5+n.
 func checkDeadLetter(t *testing.T, l *kgo.Record, n int, want deadLetter) {
 	t.Helper()
-	if string(l.Key) != want.key || string(l.Value) != want.value {
-		t.Errorf("letter %d: expected key %s and value %s, found %s and %s", n, want.key, want.value, l.Key, l.Value)
-	}
+	assert.True(t, string(l.Key) == want.key && string(l.Value) == want.value,
+		"letter %d: expected key %s and value %s, found %s and %s", n, want.key, want.value, l.Key, l.Value)
 	var names []string
 	for _, h := range l.Headers {
 		names = append(names, h.Key)
@@ -94,11 +91,10 @@ func checkDeadLetter(t *testing.T, l *kgo.Record, n int, want deadLetter) {
 		expected = append(expected, culvert+"service.code", culvert+"service.message")
 		code := values[culvert+"service.code"]
 		message := values[culvert+"service.message"]
-		if code != "/IWBEP/CM_MGW_RT/022" || !strings.Contains(message, "already exists") {
-			t.Errorf("expected the service's own code and message, found %q and %q", code, message)
-		}
+		assert.True(t, code == "/IWBEP/CM_MGW_RT/022" && strings.Contains(message, "already exists"),
+			"expected the service's own code and message, found %q and %q", code, message)
 	}
-	e2etest.Equal(t, fmt.Sprintf("letter %d: headers", n), expected, names)
+	assert.Equal(t, expected, names, fmt.Sprintf("letter %d: headers", n))
 	for name, value := range map[string]string{
 		connect + "topic":                "Orders",
 		connect + "partition":            "0",
@@ -110,9 +106,7 @@ func checkDeadLetter(t *testing.T, l *kgo.Record, n int, want deadLetter) {
 		connect + "exception.class.name": want.exception,
 		culvert + "plugin.name":          "odata-sink",
 	} {
-		if values[name] != value {
-			t.Errorf("letter %d: header %s: expected %q, found %q", n, name, value, values[name])
-		}
+		assert.Equal(t, value, values[name], "letter", n, "header", name)
 	}
 	if m := values[connect+"exception.message"]; !strings.Contains(m, want.message) || m == "" {
 		t.Errorf("letter %d: expected a message with %q, found %q", n, want.message, m)

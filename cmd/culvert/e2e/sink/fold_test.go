@@ -15,6 +15,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
@@ -195,7 +197,7 @@ func (f *foldTest) run(kills int) {
 		client := e2etest.NewClient(f.T, address, kgo.AllowAutoTopicCreation())
 		for _, c := range f.changes {
 			r := c.record(f.numbered)
-			e2etest.NoError(f.T, client.ProduceSync(f.T.Context(), r).FirstErr())
+			require.NoError(f.T, client.ProduceSync(f.T.Context(), r).FirstErr())
 			byPosition[fmt.Sprintf("%s-%d@%d", r.Topic, r.Partition, r.Offset)] = c
 		}
 	})
@@ -204,9 +206,7 @@ func (f *foldTest) run(kills int) {
 	reported := 0
 	for {
 		f.runs++
-		if f.runs > 20*kills+40 {
-			f.T.Fatalf("expected an end, found none after %d runs", f.runs)
-		}
+		require.True(f.T, f.runs <= 20*kills+40, "expected an end, found none after %d runs", f.runs)
 		lines := slices.Clone(f.lines)
 		for setting, names := range map[string][]string{"send": f.sent, "skip": f.skipped} {
 			if len(names) > 0 {
@@ -230,9 +230,7 @@ func (f *foldTest) run(kills int) {
 		reported += f.decide(r, byPosition)
 	}
 	f.T.Logf("%d runs, killed %d times, %d records left to an operator", f.runs, killed, reported)
-	if f.locks.Load() == 0 {
-		f.T.Error("expected the service to report locks, found none")
-	}
+	assert.True(f.T, f.locks.Load() != 0, "expected the service to report locks, found none")
 	f.check()
 }
 
@@ -241,9 +239,7 @@ func (f *foldTest) run(kills int) {
 func (f *foldTest) decide(r e2etest.Result, byPosition map[string]*orderChange) (n int) {
 	skips := skipAdvice.FindAllStringSubmatch(r.Stderr, -1)
 	if len(skips) == 0 {
-		if r.Code == 1 {
-			f.T.Fatalf("expected records to be named, found exit %d: %s", r.Code, r.LastLine())
-		}
+		require.True(f.T, r.Code != 1, "expected records to be named, found exit %d: %s", r.Code, r.LastLine())
 		return 0 // killed
 	}
 	isStored := map[string]bool{}
@@ -252,9 +248,7 @@ func (f *foldTest) decide(r e2etest.Result, byPosition map[string]*orderChange) 
 	}
 	for _, name := range strings.Split(skips[len(skips)-1][1], ",") {
 		c := byPosition[name]
-		if c == nil {
-			f.T.Fatalf("expected records of the topic, found %s", name)
-		}
+		require.True(f.T, c != nil, "expected records of the topic, found %s", name)
 		if isStored[c.reference] {
 			f.skipped = append(f.skipped, name)
 		} else {
@@ -285,9 +279,9 @@ func (f *foldTest) check() {
 				want[c.reference] = 1
 			}
 		}
-		e2etest.Equal(f.T, "documents by their reference", want, counted)
+		assert.Equal(f.T, want, counted, "documents by their reference")
 	} else {
-		e2etest.Equal(f.T, "rows of the service", rows, stored)
+		assert.Equal(f.T, rows, stored, "rows of the service")
 	}
 	letters := map[string]bool{}
 	repeated := 0
@@ -298,9 +292,8 @@ func (f *foldTest) check() {
 		}
 		for _, l := range e2etest.ReadTopic(f.T, address, "letters", n) {
 			var value struct{ ShipName string }
-			if err := json.Unmarshal(l.Value, &value); err != nil {
-				f.T.Errorf("%v in the letter %s", err, l.Value)
-			}
+			err := json.Unmarshal(l.Value, &value)
+			assert.True(f.T, err == nil, "%v in the letter %s", err, l.Value)
 			if letters[value.ShipName] {
 				repeated++
 			}
@@ -308,8 +301,7 @@ func (f *foldTest) check() {
 		}
 	})
 	// A run that is killed between a dead letter and its commit writes the dead letter again.
-	if repeated > 0 && f.runs == 1 {
-		f.T.Errorf("expected each dead letter once in a single run, found %d twice", repeated)
-	}
-	e2etest.Equal(f.T, "dead letters", refused, letters)
+	assert.True(f.T, repeated <= 0 || f.runs != 1,
+		"expected each dead letter once in a single run, found %d twice", repeated)
+	assert.Equal(f.T, refused, letters, "dead letters")
 }

@@ -10,6 +10,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/internal/rest"
@@ -61,17 +63,15 @@ func TestDeadLettersOfARunningWorker(t *testing.T) {
 		WantStdout("1 sent: 0 delivered, 1 refused\n" + first + ": ").Stdout
 	list := dlq("list").WantCode(0).Stdout
 	second := letterPosition(t, list, "said-0@1")
-	if strings.Count(list, "\n") != 4 || second == first {
-		t.Errorf("expected three letters, one of them with another attempt, found\n%s", list)
-	}
-	e2etest.Contains(t, "the result", refused, "refused again as dead letter "+second+"\n")
+	assert.True(t, strings.Count(list, "\n") == 4 && second != first,
+		"expected three letters, one of them with another attempt, found\n%s", list)
+	assert.Contains(t, refused, "refused again as dead letter "+second+"\n")
 	dlq("show", second, "--json").WantCode(0).WantStdout(`"attempts":2`, `{\"Topic\":{\"not\":\"mended\"}}`)
 	dlq("retry", first, "--value", `{"Topic":"mended"}`).WantCode(1).WantStdout("0 sent: ",
 		"1 kept: dead letters "+notReplayed+first)
 	dlq("retry", second, "--value", `{"Topic":"mended"}`).WantCode(0).WantStdout("1 sent: 1 delivered, 0 refused\n")
-	if !d.has("mended") || d.service.Count("Inbox") != 3 {
-		t.Errorf("expected the mended document, found %d", d.service.Count("Inbox"))
-	}
+	assert.True(t, d.has("mended") && d.service.Count("Inbox") == 3,
+		"expected the mended document, found %d", d.service.Count("Inbox"))
 
 	// A later record of the key keeps a letter, unless --older sends it.
 	third := letterPosition(t, list, "said-0@3")
@@ -93,11 +93,10 @@ func TestDeadLettersOfARunningWorker(t *testing.T) {
 	dlq("discard", last, "0@99").WantCode(1).WantStdout("1 discarded\n1 kept: dead letters ")
 	dlq("replay").WantCode(0).WantStdout("0 sent: 0 delivered, 0 refused\n")
 	awaitOpenLetters(0)
-	if n := strings.Count(dlq("list", "--show", "settled").WantCode(0).Stdout, "\n"); n != 4 {
-		t.Errorf("expected three settled letters, found %d lines", n)
-	}
-	e2etest.Contains(t, "the log", f.Stderr.String(), "/deadletters/discard", "by=127.0.0.1", "discarded=1", last)
-	e2etest.Contains(t, "the events", strings.Join(f.Events("inbox"), "; "), "discarded dead letters: 1 by 127.0.0.1")
+	n := strings.Count(dlq("list", "--show", "settled").WantCode(0).Stdout, "\n")
+	assert.True(t, n == 4, "expected three settled letters, found %d lines", n)
+	assert.Contains(t, f.Stderr.String(), "/deadletters/discard", "by=127.0.0.1", "discarded=1", last)
+	assert.Contains(t, strings.Join(f.Events("inbox"), "; "), "discarded dead letters: 1 by 127.0.0.1")
 	d.Run("dlq", "list").WantCode(2).WantStderr("expected TOPIC or --connector NAME, found neither")
 	d.Run("dlq", "discard", "0@1").WantCode(2).WantStderr("expected --connector NAME")
 }
@@ -133,9 +132,8 @@ func TestRetryOfALetterInDoubt(t *testing.T) {
 		"1 kept: dead letters that an earlier attempt has written")
 	dlq("retry", letterPosition(t, list, "said-0@2"), "--value",
 		`{"Topic":"mended 1"}`).WantCode(0).WantStdout("1 sent: 1 delivered, 0 refused\n")
-	if d.service.Count("Inbox") != 2 || d.has("mended 0") || !d.has("mended 1") {
-		t.Errorf("expected the written document and a mended one, found %d", d.service.Count("Inbox"))
-	}
+	assert.True(t, d.service.Count("Inbox") == 2 && !d.has("mended 0") && d.has("mended 1"),
+		"expected the written document and a mended one, found %d", d.service.Count("Inbox"))
 	// A transform leaves out the stored value, so it cannot be checked.
 	dlq("retry", "0@2", "--value", `{"Topic":"mended 2"}`).WantCode(1).WantStderr("its stored value cannot be checked")
 	dlq("list").WantCode(0).WantStdout("said-0@3")
@@ -162,9 +160,8 @@ func TestRetryWithAnotherValueInDoubt(t *testing.T) {
 			"1 kept: dead letters of which an earlier retry may have written another value")
 	}
 	dlq("retry", "0@0", "--value", `{"Topic":"mended"}`).WantCode(0)
-	if d.service.Count("Inbox") != 1 || !d.has("mended") {
-		t.Errorf("expected one mended document, found %d", d.service.Count("Inbox"))
-	}
+	assert.True(t, d.service.Count("Inbox") == 1 && d.has("mended"),
+		"expected one mended document, found %d", d.service.Count("Inbox"))
 	dlq("list").WantCode(0).WantNo("said")
 }
 
@@ -195,7 +192,7 @@ func TestRetryOfOneRowOfARecord(t *testing.T) {
 	dlq("list").WantCode(0).WantNo("said")
 	topics := map[string]int{}
 	d.service.Each("Inbox", func(_ string, fields map[string]string) { topics[fields["Topic"]]++ })
-	e2etest.Equal(t, "the documents", map[string]int{"a": 1, "b": 1, "c": 1, "d": 1}, topics)
+	assert.Equal(t, map[string]int{"a": 1, "b": 1, "c": 1, "d": 1}, topics, "the documents")
 }
 
 // Without the right to read the dead letter topic, the number of open letters is unknown, requests for them name the
@@ -211,12 +208,12 @@ func TestDeadLettersWithoutTheRightToRead(t *testing.T) {
 	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "said", "refused"),
 		kfake.EnableSASL(), kfake.EnableACLs(), kfake.Superuser("PLAIN", "admin", "p"),
 		kfake.User("PLAIN", "u", "p", allow, allowGroups, denyRead))
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	t.Cleanup(c.Close)
 	broker := c.ListenAddrs()[0]
 	client := e2etest.NewClient(t, broker, kgo.SASL(plain.Auth{User: "admin", Pass: "p"}.AsMechanism()))
-	e2etest.NoError(t, client.ProduceSync(t.Context(), newRecords(1)...).FirstErr())
-	e2etest.NoError(t, client.ProduceSync(t.Context(), &kgo.Record{Topic: "said", Value: []byte("no JSON")}).FirstErr())
+	require.NoError(t, client.ProduceSync(t.Context(), newRecords(1)...).FirstErr())
+	require.NoError(t, client.ProduceSync(t.Context(), &kgo.Record{Topic: "said", Value: []byte("no JSON")}).FirstErr())
 	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{})
 	f := p.StartWorkerWith(e2etest.Plugins(t, "odata-sink"), "conf", "bootstrap.servers="+broker,
 		"security.protocol=SASL_PLAINTEXT", "sasl.mechanism=PLAIN", "sasl.jaas.config="+
@@ -242,7 +239,7 @@ func TestDeadLettersWithoutTheRightToRead(t *testing.T) {
 	f.MustCall(200, "GET", "/console/letters?name=inbox", "", denied)
 	f.MustCall(200, "GET", "/console/letters", "", "inbox", `data-label="Open letters">–<`)
 	p.Run("dlq", "list", "--connector", "inbox", "--url", f.URL).WantCode(1).WantStderr(denied)
-	e2etest.NoError(t, client.ProduceSync(t.Context(), &kgo.Record{Topic: "said",
+	require.NoError(t, client.ProduceSync(t.Context(), &kgo.Record{Topic: "said",
 		Value: []byte(`{"Topic":"2"}`)}).FirstErr())
 	f.Eventually("the next document", func() bool { return s.Count("Inbox") == 2 })
 	f.Await("inbox", "runs", e2etest.IsRunning)

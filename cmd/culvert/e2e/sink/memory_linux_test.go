@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
@@ -59,7 +60,7 @@ func TestSinkStaysWithinItsMemory(t *testing.T) {
 			large := "104857600"
 			_, err := kadm.NewClient(client).CreateTopics(t.Context(), partitions, 1,
 				map[string]*string{"max.message.bytes": &large}, "texts")
-			e2etest.NoError(t, err)
+			require.NoError(t, err)
 			produce(t, client, c.size, c.records, c.compressible, partitions)
 			s, _ := e2etest.StartDemo(t, odatatest.Options{Rows: 1})
 			address := e2etest.Serve(t, delayWrites(s))
@@ -93,10 +94,9 @@ func produce(t *testing.T, client *kgo.Client, size, records int, compressible b
 			}
 		})
 	}
-	e2etest.NoError(t, client.Flush(t.Context()))
-	if err := failed.Load(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, client.Flush(t.Context()))
+	err := failed.Load()
+	require.True(t, err == nil, "%v", err)
 }
 
 // delayWrites returns a handler that delays writes to a service.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
@@ -32,7 +33,7 @@ func TestMissingPartsAtUsersSize(t *testing.T) {
 			append(e2etest.Sink(mode, address, mode, "OrderCopies"), "sap.odata.operation.mode="+mode,
 				"sap.odata.insert.uncertain=check", fmt.Sprint("sap.odata.max.batch.size=", batch),
 				"sap.odata.changesets=one", "sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=2")...))
-		e2etest.Equal(t, "after "+mode, want, references(s, "OrderCopies"))
+		assert.Equal(t, want, references(s, "OrderCopies"), "after "+mode)
 		warnings := 0
 		for line := range strings.Lines(r.Stderr) {
 			if strings.Contains(line, "sap.odata.max.batch.size") && strings.Contains(line, "WARN") {
@@ -40,12 +41,9 @@ func TestMissingPartsAtUsersSize(t *testing.T) {
 			}
 		}
 		// Batches that were encoded before the first response have the configured size.
-		if warnings == 0 || warnings > rows/batch/4 {
-			t.Errorf("%s: expected a warning for each of the first batches, found %d", mode, warnings)
-		}
-		if lines := strings.Count(r.Stderr, "level=WARN"); lines > warnings+10 {
-			t.Errorf("%s: expected no warning for each row, found %d", mode, lines)
-		}
+		assert.True(t, warnings != 0 && warnings <= rows/batch/4,
+			"%s: expected a warning for each of the first batches, found %d", mode, warnings)
+		assert.AtMost(t, warnings+10, strings.Count(r.Stderr, "level=WARN"), mode, "no warning for each row")
 	}
 	updates := 0
 	l := s.Ledger()
@@ -53,7 +51,5 @@ func TestMissingPartsAtUsersSize(t *testing.T) {
 		updates += w.Updated
 	}
 	e2etest.CheckCreatedOnce(t, l, rows)
-	if updates > rows+30*batch {
-		t.Errorf("expected %d updates and some repeated ones, found %d", rows, updates)
-	}
+	assert.AtMost(t, rows+30*batch, updates, rows, "updates and some repeated ones")
 }

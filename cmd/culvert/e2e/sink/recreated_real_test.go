@@ -17,9 +17,8 @@ func TestRealTopicThatIsCreatedAgain(t *testing.T) {
 	r := newRecreatedTopic(t, e2etest.NewPlace(t), servers)
 	r.create(1, former)
 	r.MustRunOnceWith(e2etest.Plugins(t, "odata-sink"), r.worker, r.back)
-	if stored := r.delete(); stored.At != former {
-		t.Fatalf("expected the offset %d, found %d", former, stored.At)
-	}
+	stored := r.delete()
+	require.True(t, stored.At == former, "expected the offset %d, found %d", former, stored.At)
 	require.Until(t, func() bool { return r.offset().Topic == "" },
 		func() string { return "the brokers still have the offset of the deleted topic" })
 	r.create(1001, rows)

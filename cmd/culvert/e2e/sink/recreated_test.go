@@ -8,6 +8,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
@@ -52,14 +54,14 @@ func (r *recreatedTopic) delete() kadm.Offset {
 	r.t.Helper()
 	stored := r.offset()
 	response, err := r.admin().DeleteTopics(r.t.Context(), "orders")
-	e2etest.NoError(r.t, errors.Join(err, response.Error()))
+	require.NoError(r.t, errors.Join(err, response.Error()))
 	return stored.Offset
 }
 
 func (r *recreatedTopic) offset() kadm.OffsetResponse {
 	r.t.Helper()
 	offsets, err := r.admin().FetchOffsets(r.t.Context(), "connect-back")
-	e2etest.NoError(r.t, err)
+	require.NoError(r.t, err)
 	stored, _ := offsets.Lookup("orders", 0)
 	return stored
 }
@@ -75,16 +77,13 @@ func (r *recreatedTopic) checkCopiedOffset() {
 	r.create(1001, rows)
 	offsets := kadm.Offsets{}
 	offsets.Add(stored)
-	e2etest.NoError(r.t, r.admin().CommitAllOffsets(r.t.Context(), "connect-back", offsets))
+	require.NoError(r.t, r.admin().CommitAllOffsets(r.t.Context(), "connect-back", offsets))
 	result := r.MustRunOnceWith(e2etest.Plugins(r.t, "odata-sink"), r.worker, r.back)
 	result.WantStderrTimes(1, "is not about this log")
 	result.WantStderr("topic=orders partition=0 offset=50", "skipped=0-49", "culvert offsets set")
-	if found := r.service.Count("OrderCopies"); found != rows {
-		r.t.Errorf("expected %d former rows and %d new ones, found %d", former, rows-former, found)
-	}
-	if found := r.offset().At; found != rows {
-		r.t.Errorf("expected the committed offset %d, found %d", rows, found)
-	}
+	assert.Equal(r.t, rows, r.service.Count("OrderCopies"), former, "former rows and", rows-former, "new ones")
+	found := r.offset().At
+	assert.True(r.t, found == rows, "expected the committed offset %d, found %d", rows, found)
 }
 
 // The guides promise the warning about an offset that was restored for a topic that was created again.

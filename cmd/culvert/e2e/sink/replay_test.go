@@ -12,6 +12,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
@@ -30,9 +32,7 @@ func orderCounts(t *testing.T, p *e2etest.Place, servers, topic string) map[stri
 				Payload struct{ OrderID json.Number }
 			}
 		}
-		if err := json.Unmarshal([]byte(line), &l); err != nil {
-			t.Fatalf("%v in %s", err, line)
-		}
+		require.NoError(t, json.Unmarshal([]byte(line), &l), "in", line)
 		if l.Value.OrderID != "" {
 			counts[l.Value.OrderID.String()]++
 		} else {
@@ -77,30 +77,28 @@ func TestPoison(t *testing.T) {
 		t.Errorf("expected at most the %d rows in front of the first bad one, found %d", preceding, n)
 	}
 	run(atLeast, connector("strict", mended)).WantCode(0)
-	e2etest.Equal(t, "mended, from the offset", orders, orderCounts(t, p, servers, "strict"))
+	assert.Equal(t, orders, orderCounts(t, p, servers, "strict"), "mended, from the offset")
 
 	tolerant := []string{"errors.tolerance=all", "errors.deadletterqueue.topic.name=refused",
 		"errors.deadletterqueue.context.headers.enable=true", "errors.log.enable=true"}
 	output := run(exactly, connector("tolerant", bad, tolerant...)).WantCode(0).Stderr
-	e2etest.Contains(t, "the log", output, `level=ERROR msg="row skipped"`)
-	e2etest.Equal(t, "delivered", good, orderCounts(t, p, servers, "tolerant"))
-	e2etest.Equal(t, "dead letters", poison, orderCounts(t, p, servers, "refused"))
+	assert.Contains(t, output, `level=ERROR msg="row skipped"`)
+	assert.Equal(t, good, orderCounts(t, p, servers, "tolerant"), "delivered")
+	assert.Equal(t, poison, orderCounts(t, p, servers, "refused"), "dead letters")
 	letters := p.Run("consume", "refused", "--bootstrap-servers", servers).Stdout
 	for _, want := range []string{`"__connect.errors.topic","value":"tolerant"`,
 		`"__connect.errors.stage","value":"TRANSFORMATION"`,
 		`"__connect.errors.class.name","value":"org.apache.kafka.connect.transforms.Cast$Value"`,
 		`"__culvert.errors.plugin.name","value":"smt"`, `"__culvert.errors.setting","value":"transforms.number.type"`} {
-		e2etest.Equal(t, "letters with "+want, len(poison), strings.Count(letters, want))
+		assert.Equal(t, len(poison), strings.Count(letters, want), "letters with "+want)
 	}
 	checkPoisonIsListed(t, p, servers, len(poison), preceding)
 	// A replay before the cause is fixed rejects all again, and counts the attempts.
 	replay(exactly, connector("tolerant", bad, tolerant...)).WantCode(1).WantStdout(
 		fmt.Sprintf("%d sent: 0 delivered, %d refused", len(poison), len(poison)))
 	list := p.Run("dlq", "list", "refused", "--bootstrap-servers", servers, "--json")
-	if replayedOnce := strings.Count(list.Stdout, `"attempts":2`); replayedOnce != len(poison) {
-		t.Errorf("expected %d letters that were replayed once, found %d", len(poison), replayedOnce)
-	}
-	e2etest.Equal(t, "delivered", good, orderCounts(t, p, servers, "tolerant"))
+	assert.Equal(t, len(poison), strings.Count(list.Stdout, `"attempts":2`), "letters that were replayed once")
+	assert.Equal(t, good, orderCounts(t, p, servers, "tolerant"), "delivered")
 	// Fixed: a filter selects some, a second replay the others, and a third finds none.
 	file := connector("tolerant", mended, tolerant...)
 	filtered := replay(exactly, file, "--error", "(9").WantCode(0)
@@ -110,7 +108,7 @@ func TestPoison(t *testing.T) {
 	}
 	replay(exactly, file).WantCode(0)
 	checkReplayed(t, 0, replay(exactly, file))
-	e2etest.Equal(t, "after the replays", orders, orderCounts(t, p, servers, "tolerant"))
+	assert.Equal(t, orders, orderCounts(t, p, servers, "tolerant"), "after the replays")
 }
 
 // poisonedOrders returns the orders whose postal code is a number of 16 bits, the others, and the number of good orders
@@ -149,15 +147,13 @@ func checkPoisonIsListed(t *testing.T, p *e2etest.Place, servers string, letters
 	}
 	oldest, _, _ := strings.Cut(lines[1], " ")
 	r := p.Run("dlq", "list", "refused", "--bootstrap-servers", servers, "--json", "--until", "2020-01-01T00:00:00Z")
-	if r.Code != 0 || r.Stdout != "" {
-		t.Errorf("expected none that is so old, found exit %d and %s%s", r.Code, r.Stdout, r.Stderr)
-	}
+	assert.True(t, r.Code == 0 && r.Stdout == "",
+		"expected none that is so old, found exit %d and %s%s", r.Code, r.Stdout, r.Stderr)
 	shown := p.Run("dlq", "show", "refused", oldest, "--bootstrap-servers", servers)
 	for _, want := range []string{"tolerant row " + strconv.Itoa(preceding), "transforms.number.type", "number: Value",
 		"ShipPostalCode", "/Orders?"} {
-		if !strings.Contains(shown.Stdout, want) {
-			t.Errorf("show %s: expected %q, found exit %d\n%s%s", oldest, want, shown.Code, shown.Stdout, shown.Stderr)
-		}
+		assert.True(t, strings.Contains(shown.Stdout, want),
+			"show %s: expected %q, found exit %d\n%s%s", oldest, want, shown.Code, shown.Stdout, shown.Stderr)
 	}
 }
 
@@ -183,9 +179,8 @@ func TestReplayOfDocuments(t *testing.T) {
 			}
 			p.MustRunOnce(worker, connector())
 			letter := e2etest.ReadTopic(t, broker, "refused", 1)[0]
-			if bytes.Contains(letter.Value, []byte(`"schema"`)) {
-				t.Fatalf("expected the document, found %s", letter.Value)
-			}
+			require.True(t, !bytes.Contains(letter.Value, []byte(`"schema"`)),
+				"expected the document, found %s", letter.Value)
 			replay := func(file string, more ...string) e2etest.Result {
 				return p.Run(append([]string{"dlq", "replay", "refused", "--plugins", e2etest.Plugins(t), "--data",
 					p.Data, worker, file}, more...)...)
@@ -202,9 +197,7 @@ func TestReplayOfDocuments(t *testing.T) {
 			for _, r := range e2etest.ReadTopic(t, broker, "Orders", 20) {
 				counts[string(r.Key)]++
 			}
-			if len(counts) != 20 {
-				t.Errorf("expected each of 20 orders once, found %v", counts)
-			}
+			assert.True(t, len(counts) == 20, "expected each of 20 orders once, found %v", counts)
 		})
 	}
 }
@@ -249,10 +242,9 @@ func TestReplayIntoAService(t *testing.T) {
 	delivered := 0
 	refused := 0
 	r := replay()
-	if _, err := fmt.Sscanf(r.Stdout, "12 sent: %d delivered, %d refused", &delivered, &refused); err != nil ||
-		r.Code != 1 || refused == 0 || delivered+refused != 12 {
-		t.Fatalf("expected exit 1 and some of 12 refused, found exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
-	}
+	_, err := fmt.Sscanf(r.Stdout, "12 sent: %d delivered, %d refused", &delivered, &refused)
+	require.True(t, err == nil && r.Code == 1 && refused != 0 && delivered+refused == 12,
+		"expected exit 1 and some of 12 refused, found exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 	for _, l := range e2etest.ReadTopic(t, broker, "refused", 12+refused)[12:] {
 		if h := headersOf(l); h["__culvert.errors.replays"] != "1" || h["__connect.errors.topic"] != "Orders" {
 			t.Errorf("expected a letter of Orders that was replayed once, found %v", h)

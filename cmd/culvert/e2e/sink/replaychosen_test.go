@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/internal/rest"
@@ -33,7 +35,7 @@ func (o *ordersLetters) list() rest.DeadLetterList {
 func (o *ordersLetters) replay(request rest.ReplayRequest) rest.ReplayResult {
 	o.t.Helper()
 	body, err := json.Marshal(request)
-	e2etest.NoError(o.t, err)
+	require.NoError(o.t, err)
 	return e2etest.Decode[rest.ReplayResult](o.t, o.f.MustCall(200, "POST", ordersLettersPath+"/replay", string(body)))
 }
 
@@ -74,22 +76,18 @@ func TestReplayOfChosenLetters(t *testing.T) {
 	for _, c := range letters.list().Causes {
 		sum += c.Count
 	}
-	if n < 10 || sum != n {
-		t.Fatalf("expected causes of all letters, found %d of %d", sum, n)
-	}
+	require.True(t, n >= 10 && sum == n, "expected causes of all letters, found %d of %d", sum, n)
 	for body, want := range map[string]string{`{"letters":["0-17"]}`: `such as 0@17, found \"0-17\"`,
 		`{"letters":["` + strings.Repeat(`0@1","`, 1000) + `0@1"]}`: "at most 1000, found 1001"} {
 		f.MustCall(400, "POST", ordersLettersPath+"/replay", body, want)
 	}
 	// They are tried before the cause is fixed.
 	r := letters.replay(rest.ReplayRequest{DryRun: true})
-	if !r.DryRun || r.WouldPass != 0 || r.Sent != 0 || r.Refused != n || len(r.Refusals) != n {
-		t.Errorf("expected that all %d would be refused, found %+v", n, r)
-	}
-	if r.Refusals[0].Position != "0@0" || (!strings.Contains(r.Refusals[0].Reason, "ShipPostalCode") &&
-		!strings.Contains(r.Refusals[0].Reason, "alue")) {
-		t.Errorf("expected why it would be refused, found %+v", r.Refusals[0])
-	}
+	assert.True(t, r.DryRun && r.WouldPass == 0 && r.Sent == 0 && r.Refused == n && len(r.Refusals) == n,
+		"expected that all %d would be refused, found %+v", n, r)
+	assert.True(t, r.Refusals[0].Position == "0@0" &&
+		(strings.Contains(r.Refusals[0].Reason, "ShipPostalCode") || strings.Contains(r.Refusals[0].Reason, "alue")),
+		"expected why it would be refused, found %+v", r.Refusals[0])
 	if unchanged := letters.list().DeadLetters; len(unchanged) != n || letters.settledOffsets() != nil {
 		t.Errorf("expected that nothing is sent or stored, found %d letters, replayed %v", len(unchanged),
 			letters.settledOffsets())
@@ -97,14 +95,13 @@ func TestReplayOfChosenLetters(t *testing.T) {
 	f.MustCall(200, "PATCH", "/connectors/orders/config", `{"transforms.number.spec":"ShipPostalCode:string"}`)
 	f.Await("orders", "runs", e2etest.IsRunning)
 	r = letters.replay(rest.ReplayRequest{DeadLetterSelection: positions("0@5", "0@2", "0@9999"), DryRun: true})
-	if r.WouldPass != 2 || r.Refused != 0 || r.Kept[notReplayed+"0@9999"] != 1 {
-		t.Errorf("expected that two would pass, found %+v", r)
-	}
+	assert.True(t, r.WouldPass == 2 && r.Refused == 0 && r.Kept[notReplayed+"0@9999"] == 1,
+		"expected that two would pass, found %+v", r)
 	checkLettersAreReplayedOnce(t, letters, n, broker)
 	const one = "replayed dead letters: 1 sent, 1 delivered, 0 refused again by 127.0.0.1"
-	e2etest.Equal(t, "events", []string{"created by 127.0.0.1", "changed transforms.number.spec by 127.0.0.1",
+	assert.Equal(t, []string{"created by 127.0.0.1", "changed transforms.number.spec by 127.0.0.1",
 		one, one, one, one, strings.ReplaceAll(one, "1 ", fmt.Sprint(n-3, " ")),
-	}, f.Events("orders"))
+	}, f.Events("orders"), "events")
 	f.MustStop()
 	checkCommandReplaysChosenLetters(t, p)
 }
@@ -115,31 +112,24 @@ func checkLettersAreReplayedOnce(t *testing.T, letters *ordersLetters, n int, br
 	t.Helper()
 	for _, position := range []string{"0@5", "0@2"} {
 		r := letters.replay(rest.ReplayRequest{DeadLetterSelection: positions(position)})
-		if r.Sent != 1 || r.Refused != 0 || len(r.Kept) > 0 || r.DryRun {
-			t.Errorf("%s: expected that it is sent and accepted, found %+v", position, r)
-		}
+		assert.True(t, r.Sent == 1 && r.Refused == 0 && len(r.Kept) == 0 && !r.DryRun,
+			"%s: expected that it is sent and accepted, found %+v", position, r)
 	}
-	e2etest.Equal(t, "replayed", []int64{2, 5}, letters.settledOffsets())
-	if r := letters.replay(rest.ReplayRequest{DeadLetterSelection: positions("0@5", "0@7", "0@2")}); r.Sent != 1 ||
-		r.Kept[notReplayed+"0@2 0@5"] != 2 {
-		t.Errorf("expected that one is replayed, found %+v", r)
-	}
-	if r := letters.replay(rest.ReplayRequest{DeadLetterSelection: positions("0@5"), IncludeReplayed: true}); r.Sent != 1 ||
-		len(r.Kept) > 0 {
-		t.Errorf("expected that it is replayed again, found %+v", r)
-	}
-	e2etest.Equal(t, "replayed", []int64{2, 5, 7}, letters.settledOffsets())
-	if r := letters.replay(rest.ReplayRequest{}); r.Sent != n-3 {
-		t.Errorf("expected the others, %d, found %+v", n-3, r)
-	}
+	assert.Equal(t, []int64{2, 5}, letters.settledOffsets(), "replayed")
+	r := letters.replay(rest.ReplayRequest{DeadLetterSelection: positions("0@5", "0@7", "0@2")})
+	assert.True(t, r.Sent == 1 && r.Kept[notReplayed+"0@2 0@5"] == 2, "expected that one is replayed, found %+v", r)
+	r = letters.replay(rest.ReplayRequest{DeadLetterSelection: positions("0@5"), IncludeReplayed: true})
+	assert.True(t, r.Sent == 1 && len(r.Kept) == 0, "expected that it is replayed again, found %+v", r)
+	assert.Equal(t, []int64{2, 5, 7}, letters.settledOffsets(), "replayed")
+	r = letters.replay(rest.ReplayRequest{})
+	assert.True(t, r.Sent == n-3, "expected the others, %d, found %+v", n-3, r)
 	times := map[string]int{}
 	for _, record := range e2etest.ReadTopic(t, broker, "Orders", 60+1) {
 		times[string(record.Key)]++
 	}
 	twice := slices.DeleteFunc(slices.Collect(maps.Values(times)), func(n int) bool { return n == 1 })
-	if len(times) != 60 || !slices.Equal(twice, []int{2}) {
-		t.Errorf("expected 60 orders, one of them twice, found %d, %v", len(times), twice)
-	}
+	assert.True(t, len(times) == 60 && slices.Equal(twice, []int{2}),
+		"expected 60 orders, one of them twice, found %d, %v", len(times), twice)
 }
 
 // checkCommandReplaysChosenLetters checks that the command selects and tries as well, with the worker's data folder.
@@ -166,18 +156,11 @@ func TestDryReplayOfASink(t *testing.T) {
 	d.runSink(t, 100_000)
 	e2etest.ReadTopic(t, d.broker, "refused", rows)
 	r := d.checkReplay(t, 1, 0, fmt.Sprintf("%d would pass, 2 would be refused\n", rows-2), "--dry")
-	for _, want := range []string{"\n0@", "Topic", "JSON"} {
-		if !strings.Contains(r.Stdout, want) {
-			t.Errorf("expected %q, found\n%s", want, r.Stdout)
-		}
-	}
-	if n := strings.Count(r.Stdout, "\n0@"); n != 2 {
-		t.Errorf("expected two refusals, found\n%s", r.Stdout)
-	}
+	assert.Contains(t, r.Stdout, "\n0@", "Topic", "JSON")
+	assert.True(t, strings.Count(r.Stdout, "\n0@") == 2, "expected two refusals, found\n%s", r.Stdout)
 	list := d.Run("dlq", "list", "refused", "--bootstrap-servers", d.broker)
-	if n := strings.Count(list.Stdout, "\n"); n != rows+1 {
-		t.Errorf("expected that nothing goes back to the topic, found\n%s", list.Stdout)
-	}
+	n := strings.Count(list.Stdout, "\n")
+	assert.True(t, n == rows+1, "expected that nothing goes back to the topic, found\n%s", list.Stdout)
 	// They are replayed one by one, out of order; the others stay.
 	d.checkReplay(t, 0, 1, "1 sent: 1 delivered, 0 refused\n", "--letters", letterPosition(t, list.Stdout, "said-0@3"))
 	d.checkReplay(t, 0, 2, "1 sent: 1 delivered, 0 refused\n", "--letters", letterPosition(t, list.Stdout, "said-0@0"))

@@ -8,6 +8,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
@@ -74,15 +76,14 @@ func TestReplayOfASourceThatIsKilled(t *testing.T) {
 			}
 			p.MustRunOnceWith(e2etest.Plugins(t, "smt"), worker, connector("ShipName:int16"))
 			client, err := kgo.NewClient(kgo.SeedBrokers(servers))
-			e2etest.NoError(t, err)
+			require.NoError(t, err)
 			defer client.Close()
 			admin := kadm.NewClient(client)
-			if _, err := admin.CreateTopics(t.Context(), 1, 1, nil, "Orders"); err != nil {
-				t.Fatal(err)
-			}
+			_, err = admin.CreateTopics(t.Context(), 1, 1, nil, "Orders")
+			require.NoError(t, err)
 			written := func() int64 {
 				ends, err := admin.ListEndOffsets(t.Context(), "Orders")
-				e2etest.NoError(t, err)
+				require.NoError(t, err)
 				end, _ := ends.Lookup("Orders", 0)
 				return end.Offset
 			}
@@ -96,14 +97,12 @@ func TestReplayOfASourceThatIsKilled(t *testing.T) {
 				count := written()
 				command := replay()
 				command.Eventually("rows", func() bool { return written() > count })
-				e2etest.NoError(t, command.Process.Process.Kill())
+				require.NoError(t, command.Process.Process.Kill())
 				if command.Wait().Code != 0 {
 					killed++
 				}
 			}
-			if killed == 0 {
-				t.Error("expected that a replay is killed before its end, found that all ended")
-			}
+			assert.True(t, killed != 0, "expected that a replay is killed before its end, found that all ended")
 			replay().Wait().WantCode(0)
 			checkReplayed(t, 0, replay().Wait())
 			counts := orderCounts(t, p, servers, "Orders")
@@ -111,10 +110,9 @@ func TestReplayOfASourceThatIsKilled(t *testing.T) {
 			for _, times := range counts {
 				repeated += times - 1
 			}
-			if len(counts) != rows || repeated > c.maxRepeated {
-				t.Errorf("expected %d rows, at most %d repeated, found %d, %d repeated", rows, c.maxRepeated,
-					len(counts), repeated)
-			}
+			assert.True(t, len(counts) == rows && repeated <= c.maxRepeated,
+				"expected %d rows, at most %d repeated, found %d, %d repeated", rows, c.maxRepeated, len(counts),
+				repeated)
 			t.Logf("%d kills: %d rows, %d repeated", killed, len(counts), repeated)
 		})
 	}

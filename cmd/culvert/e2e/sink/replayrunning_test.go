@@ -16,6 +16,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/rest"
 )
@@ -26,9 +28,8 @@ func (d *documents) writePositions(t *testing.T) map[string]int {
 	positions := map[string]int{}
 	d.service.Each("Inbox", func(_ string, fields map[string]string) {
 		topic := fields["Topic"]
-		if _, ok := positions[topic]; ok {
-			t.Errorf("document %s was written twice", topic)
-		}
+		_, ok := positions[topic]
+		assert.True(t, !ok, "document %s was written twice", topic)
 		positions[topic] = len(positions)
 	})
 	return positions
@@ -132,7 +133,7 @@ func (l *laterRecords) produce(keys ...string) {
 		}
 		l.keys[key] = true
 	}
-	e2etest.NoError(l.t, l.client.ProduceSync(l.t.Context(), records...).FirstErr())
+	require.NoError(l.t, l.client.ProduceSync(l.t.Context(), records...).FirstErr())
 }
 
 // await waits until the sink has written all of them.
@@ -177,7 +178,7 @@ func TestReplayOfManyLettersNextToTheRunningTask(t *testing.T) {
 	later.produce(gate.heldKeys()...) // whose letters are in doubt
 	f.Kill()
 	gate.open()
-	e2etest.Equal(t, "the status of the killed replay", 0, <-killed)
+	assert.Equal(t, 0, <-killed, "the status of the killed replay")
 	f.Eventually("the end of the held requests", func() bool { return gate.held.Load() == 0 })
 	f = startWorker()
 	f.Await("inbox", "runs", e2etest.IsRunning)
@@ -191,7 +192,7 @@ func TestReplayOfManyLettersNextToTheRunningTask(t *testing.T) {
 		later.await(f)
 		select {
 		case status := <-second:
-			e2etest.Equal(t, "the status of the second replay", 200, status)
+			assert.Equal(t, 200, status, "the status of the second replay")
 			isOver = true
 		default:
 		}
@@ -201,9 +202,7 @@ func TestReplayOfManyLettersNextToTheRunningTask(t *testing.T) {
 	for _, n := range last.Kept {
 		remaining += n
 	}
-	if last.Sent != 0 || last.Refused != 0 {
-		t.Errorf("expected that the second replay had sent all, found %+v", last)
-	}
+	assert.True(t, last.Sent == 0 && last.Refused == 0, "expected that the second replay had sent all, found %+v", last)
 	f.MustStop()
 	d.checkOrderOfKeys(t, letters, remaining, later.keys, chosen)
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
@@ -102,13 +103,10 @@ func TestRestartingServiceGetsEachRecordOnce(t *testing.T) {
 			})
 			f.Await("back", "runs", e2etest.IsRunning)
 			r := f.MustStop()
-			if failed || strings.Contains(r.Stderr, "task failed") {
-				t.Errorf("expected the task to continue, found: %s", r.Stderr)
-			}
+			assert.True(t, !failed && !strings.Contains(r.Stderr, "task failed"),
+				"expected the task to continue, found: %s", r.Stderr)
 			e2etest.CheckCreatedOnce(t, service.Ledger(), c.rows)
-			if sent := service.requests.Load() - earlier; sent > c.maxRequests {
-				t.Errorf("expected at most %d requests, found %d", c.maxRequests, sent)
-			}
+			assert.AtMost(t, c.maxRequests, service.requests.Load()-earlier, "requests")
 			r.WantStderrTimes(c.lines, "the service has no $batch")
 		})
 	}
@@ -199,9 +197,8 @@ func TestRecordWhoseDataStayLocked(t *testing.T) {
 			worker := p.WritePlainWorker(servers, "key.converter.schemas.enable=false",
 				"value.converter.schemas.enable=false")
 			r := p.RunOnceWith(e2etest.Plugins(t, "odata-sink"), worker, p.File("back.properties", lines...))
-			if n := locks.Load(); n != 5 {
-				t.Errorf("expected the record to be sent 5 times, found %d", n)
-			}
+			n := locks.Load()
+			assert.True(t, n == 5, "expected the record to be sent 5 times, found %d", n)
 			e2etest.CheckNoneTwice(t, s.Ledger())
 			texts := []string{"Customer 7 is being processed by user SMITH", "added to sap.odata.http.codes",
 				"(tried 5 times)"}
@@ -210,20 +207,17 @@ func TestRecordWhoseDataStayLocked(t *testing.T) {
 				return
 			}
 			r.WantCode(0).WantStderr(texts...)
-			if n := s.Count("OrderCopies"); n != rows-1 {
-				t.Errorf("expected %d rows, found %d", rows-1, n)
-			}
+			assert.Equal(t, rows-1, s.Count("OrderCopies"), "rows")
 			letters := e2etest.ReadTopic(t, servers, "letters", 1)
-			if len(letters) != 1 || string(letters[0].Value) != string(records[locked].Value) {
-				t.Errorf("expected the locked record as the only dead letter, found %d", len(letters))
-			}
+			assert.True(t, len(letters) == 1 && string(letters[0].Value) == string(records[locked].Value),
+				"expected the locked record as the only dead letter, found %d", len(letters))
 			message := ""
 			for _, h := range letters[0].Headers {
 				if h.Key == "__connect.errors.exception.message" {
 					message = string(h.Value)
 				}
 			}
-			e2etest.Contains(t, "the dead letter's message", message, texts[:2]...)
+			assert.Contains(t, message, texts[:2]...)
 		})
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
@@ -48,7 +49,7 @@ func TestSlowFirstBatchAtUsersSize(t *testing.T) {
 			p.MustRunOnceWith(e2etest.Plugins(t, "odata-sink"), p.WritePlainWorker(servers), p.File("back.properties",
 				append(e2etest.Sink("back", address, "Orders", "OrderCopies"), "sap.odata.operation.mode="+mode,
 					fmt.Sprint("sap.odata.max.batch.size=", batch), "sap.odata.flush.trigger.size=200")...))
-			e2etest.Equal(t, "rows", want, references(s, "OrderCopies"))
+			assert.Equal(t, want, references(s, "OrderCopies"), "rows")
 			e2etest.CheckCreatedOnce(t, s.Ledger(), keys)
 		})
 	}

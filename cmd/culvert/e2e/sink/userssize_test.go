@@ -6,6 +6,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
@@ -78,17 +79,15 @@ func TestChangesAtUsersSize(t *testing.T) {
 		e2etest.Produce(t, servers, records...)
 		p.MustRunOnceWith(e2etest.Plugins(t, "odata-sink"), p.WritePlainWorker(servers), p.File(mode+".properties",
 			append(e2etest.Sink(mode, address, mode, "OrderCopies"), settings...)...))
-		e2etest.Equal(t, "after "+mode, rowModes, references(s, "OrderCopies"))
+		assert.Equal(t, rowModes, references(s, "OrderCopies"), "after "+mode)
 		var write odatatest.Write
 		l := s.Ledger()
 		for _, w := range l.Writes {
 			write = odatatest.Write{Created: write.Created + w.Created, Updated: write.Updated + w.Updated,
 				Deleted: write.Deleted + w.Deleted}
 		}
-		e2etest.Equal(t, "writes after "+mode, want, write)
-		if l.Batches == batches {
-			t.Errorf("%s: expected batches, found none", mode)
-		}
+		assert.Equal(t, want, write, "writes after "+mode)
+		assert.True(t, l.Batches != batches, "%s: expected batches, found none", mode)
 		batches = l.Batches
 	}
 }

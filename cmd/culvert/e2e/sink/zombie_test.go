@@ -11,6 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/internal/porttest"
@@ -56,9 +58,8 @@ func TestPausedSinkWritesNothingMore(t *testing.T) {
 	listen := porttest.Address(t)
 	client := e2etest.NewClient(t, broker)
 	admin := kadm.NewClient(client)
-	if _, err := admin.CreateTopics(t.Context(), 1, 1, nil, "Names", "New"); err != nil {
-		t.Fatal(err)
-	}
+	_, err := admin.CreateTopics(t.Context(), 1, 1, nil, "Names", "New")
+	require.NoError(t, err)
 	const rows = 3
 	for n := range rows {
 		e2etest.Produce(t, broker,
@@ -115,15 +116,14 @@ func TestPausedSinkWritesNothingMore(t *testing.T) {
 	}
 	moreMerges := merges.writes.Load() - mergesBefore
 	moreCreates := creates.writes.Load() - createsBefore
-	if moreMerges != 0 || moreCreates != 0 {
-		t.Errorf("expected no writes of the paused worker, found %d merges and %d POSTs\n%s", moreMerges, moreCreates,
-			paused.Stderr.String())
-	}
+	assert.True(t, moreMerges == 0 && moreCreates == 0,
+		"expected no writes of the paused worker, found %d merges and %d POSTs\n%s", moreMerges, moreCreates,
+		paused.Stderr.String())
 	if want := fmt.Sprintf("name %d", rows-1); !areCommitted() || productName() != want {
 		t.Errorf("expected the committed offsets and the product %q, found %t and %q\n%s", want, areCommitted(),
 			productName(), paused.Stderr.String())
 	}
-	e2etest.Equal(t, "POSTs by status", map[int]int{http.StatusCreated: rows}, postStatuses(s, "OrderCopies"))
+	assert.Equal(t, map[int]int{http.StatusCreated: rows}, postStatuses(s, "OrderCopies"), "POSTs by status")
 }
 
 // postStatuses returns how often the service has answered the POSTs of a set with each status.

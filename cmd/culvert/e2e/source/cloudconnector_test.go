@@ -11,6 +11,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kfake"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
@@ -32,12 +34,12 @@ func TestCloudConnectorAway(t *testing.T) {
 	issuer := httptest.NewTLSServer(nil)
 	issuer.Close()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.TLS(&tls.Config{Certificates: issuer.TLS.Certificates}),
 		kfake.ListenFn(func(string, string) (net.Listener, error) {
 			return renamedListener{Listener: l, name: "example.com:9092"}, nil
 		}))
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	t.Cleanup(cluster.Close)
 	s, address := e2etest.StartDemo(t, odatatest.Options{Rows: rows, PageSize: 40,
 		Switches: odatatest.Switches{SlowFirstByte: 20 * time.Millisecond}})
@@ -57,9 +59,8 @@ func TestCloudConnectorAway(t *testing.T) {
 	c := p.StartFor(e2etest.Limit+outage, "run", "--plugins", folder, "--data", p.Data, worker, sourceFile, back)
 
 	c.Eventually("rows on their way", func() bool { return s.Count("OrderCopies") > 100 })
-	if n := s.Count("OrderCopies"); n >= s.Count("Orders") {
-		t.Fatalf("expected rows that have not arrived before the outage, found all %d", n)
-	}
+	n := s.Count("OrderCopies")
+	require.True(t, n < s.Count("Orders"), "expected rows that have not arrived before the outage, found all %d", n)
 	btp.Detach("")
 	for end := time.Now().Add(outage); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		checkRunning(t, c, listen)
@@ -74,9 +75,7 @@ func TestCloudConnectorAway(t *testing.T) {
 		btp.Count(func(e connectivitytest.Entry) bool { return e.Port == "http" && e.Code == 503 }) == 0 {
 		t.Errorf("expected refusals at both ports during the outage, found none at one; %d rows at its end", during)
 	}
-	if got, want := s.Count("OrderCopies"), s.Count("Orders"); got != want {
-		t.Errorf("expected %d rows to be written back, found %d", want, got)
-	}
+	assert.Equal(t, s.Count("Orders"), s.Count("OrderCopies"), "rows to be written back")
 	c.MustStop()
 	p.Run("consume", "Orders", "-p", worker).WantCode(0).WantStdout(`"OrderID"`)
 }
@@ -86,9 +85,8 @@ func checkRunning(t *testing.T, c *e2etest.Command, listen string) {
 	t.Helper()
 	for _, name := range []string{"there", "back"} {
 		var status connect.Status
-		if code := e2etest.Get(t, fmt.Sprintf("http://%s/connectors/%s/status", listen, name), &status); code != 200 {
-			t.Fatalf("status of %s: %d", name, code)
-		}
+		code := e2etest.Get(t, fmt.Sprintf("http://%s/connectors/%s/status", listen, name), &status)
+		require.True(t, code == 200, "status of %s: %d", name, code)
 		for _, task := range status.Tasks {
 			if task.State != connect.Running && task.State != connect.Unassigned {
 				t.Fatalf("%s is %s: %s\n%s", name, task.State, task.Trace, c.Stderr.String())

@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
@@ -83,7 +85,7 @@ func checkFirstLoad(t *testing.T, servers, name string, c firstLoad) {
 	repeated := 0
 	for line := range strings.Lines(q.MustRun("consume", topic, "--bootstrap-servers", servers).Stdout) {
 		var record struct{ Key, Value, Headers json.RawMessage }
-		e2etest.NoError(t, json.Unmarshal([]byte(line), &record))
+		require.NoError(t, json.Unmarshal([]byte(line), &record))
 		if strings.Contains(string(record.Headers), "culvert.snapshot") {
 			repeated++
 		} else if !strings.Contains(string(record.Value), "Restored") {
@@ -91,16 +93,13 @@ func checkFirstLoad(t *testing.T, servers, name string, c firstLoad) {
 		}
 	}
 	for key, n := range received {
-		if n > 1 {
-			t.Fatalf("expected key %s once, found it %d times", key, n)
-		}
+		require.True(t, n <= 1, "expected key %s once, found it %d times", key, n)
 	}
 	// The row before the deleted one hides the first row of the next page, until the set is read again.
 	want := comparedRows
 	if c.repeated > 0 {
 		want--
 	}
-	if len(received) != want || repeated != c.repeated {
-		t.Errorf("expected %d rows and %d again, found %d and %d", want, c.repeated, len(received), repeated)
-	}
+	assert.True(t, len(received) == want && repeated == c.repeated,
+		"expected %d rows and %d again, found %d and %d", want, c.repeated, len(received), repeated)
 }

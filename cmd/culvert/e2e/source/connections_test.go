@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
@@ -47,10 +49,8 @@ func TestStoresEndToEnd(t *testing.T) {
 		"sap.odata.keystore.password="+e2etest.StorePassword, "sap.odata.auth.type=certificate",
 		"sap.odata.truststore.location="+filepath.Join(e2etest.KeyStoreFolder(t), "trust.jks"),
 		"sap.odata.truststore.password="+e2etest.StorePassword, "sap.odata.host.protocol=https")...))
-	e2etest.Equal(t, "records", s.Count("Orders"), len(p.Records("Orders")))
-	if shown.Load() == 0 {
-		t.Error("expected the certificate to be shown")
-	}
+	assert.Equal(t, s.Count("Orders"), len(p.Records("Orders")), "records")
+	assert.True(t, shown.Load() != 0, "expected the certificate to be shown")
 }
 
 // validate reports errors of connection settings with file and line.
@@ -74,9 +74,8 @@ func TestConnectionsAreChecked(t *testing.T) {
 				problems = append(problems, line)
 			}
 		}
-		if !strings.Contains(strings.Join(problems, ""), c.want) {
-			t.Errorf("%s: expected %q, found %q", name, c.want, problems)
-		}
+		assert.True(t, strings.Contains(strings.Join(problems, ""), c.want),
+			"%s: expected %q, found %q", name, c.want, problems)
 	}
 	p.MustRun("validate", "--plugins", e2etest.Plugins(t), p.File("y.properties",
 		append(good, "sap.odata.header.APIKey=k", "sap.odata.auth.type=header")...))
@@ -198,18 +197,15 @@ func TestSecretsRotate(t *testing.T) {
 	p.File("secrets/odata.properties", "password=wrong-secret", "# touched")
 	p.File("secrets/new", "password=third-secret")
 	g.Accept("third-secret")
-	e2etest.NoError(t, os.Rename(filepath.Join(secrets, "new"), filepath.Join(secrets, "odata.properties")))
+	require.NoError(t, os.Rename(filepath.Join(secrets, "new"), filepath.Join(secrets, "odata.properties")))
 	c.Eventually("the third password", func() bool {
 		return g.IsLastPassword("third-secret") && state() == connect.Running
 	})
-	if n := g.Refusals("wrong-secret"); n != 1 {
-		t.Errorf("expected the wrong password once, found it %d times", n)
-	}
+	n := g.Refusals("wrong-secret")
+	assert.True(t, n == 1, "expected the wrong password once, found it %d times", n)
 	r := c.MustStop()
 	for _, secret := range []string{"first-secret", "second-secret", "wrong-secret", "third-secret"} {
-		if strings.Contains(r.Stderr+r.Stdout, secret) {
-			t.Errorf("expected no secret in the log, found %s", secret)
-		}
+		assert.True(t, !strings.Contains(r.Stderr+r.Stdout, secret), "expected no secret in the log, found %s", secret)
 	}
 }
 
@@ -274,18 +270,14 @@ func TestThroughCloudConnector(t *testing.T) {
 	})
 	account.Attach("DE-Berlin")
 	r := c.Wait()
-	if dropped.Load() == 0 {
-		t.Error("expected that tunnels are dropped, found none")
-	}
+	assert.True(t, dropped.Load() != 0, "expected that tunnels are dropped, found none")
 	r.WantCode(0)
 	for _, topic := range []string{"plain", "tunnelled"} {
 		keys := map[string]bool{}
 		for _, r := range p.Records(topic) {
 			keys[fmt.Sprint(r["key"])] = true
 		}
-		if want := s.Count("Orders"); len(keys) != want {
-			t.Errorf("%s: expected %d orders, found %d", topic, want, len(keys))
-		}
+		assert.Equal(t, s.Count("Orders"), len(keys), topic, "orders")
 	}
 	checkTunnelHidesSecrets(t, account, password, r)
 }
@@ -297,28 +289,21 @@ func checkTunnelHidesSecrets(t *testing.T, account *connectivitytest.Server, pas
 	ports := map[string]int{}
 	for _, e := range account.Ledger() {
 		ports[e.Port]++
-		if (e.Port == "http" || e.Port == "socks5") && e.Location != "DE-Berlin" {
-			t.Errorf("%s: expected the location DE-Berlin, found %q", e.Port, e.Location)
-		}
+		assert.True(t, (e.Port != "http" && e.Port != "socks5") || e.Location == "DE-Berlin",
+			"%s: expected the location DE-Berlin, found %q", e.Port, e.Location)
 	}
-	if ports["http"] < 6 || ports["socks5"] == 0 || ports["destination"] == 0 {
-		t.Errorf("expected both ports to be used, found %v", ports)
-	}
+	assert.True(t, ports["http"] >= 6 && ports["socks5"] != 0 && ports["destination"] != 0,
+		"expected both ports to be used, found %v", ports)
 	traffic := string(account.Recorded())
-	if len(traffic) < 1000 {
-		t.Errorf("expected at least 1000 bytes through the tunnel, found %d", len(traffic))
-	}
+	assert.AtLeast(t, 1000, len(traffic), "bytes through the tunnel")
 	// The start of a token is long here, because encrypted bytes may contain its first three letters by chance.
 	for _, secret := range []string{password, "Authorization", "dGVjaG5pY2Fs", "eyJhbGciOi"} {
-		if strings.Contains(traffic, secret) {
-			t.Errorf("expected encrypted traffic, found %q in it", secret)
-		}
+		assert.True(t, !strings.Contains(traffic, secret), "expected encrypted traffic, found %q in it", secret)
 	}
 	for _, secret := range []string{password, "dGVjaG5pY2Fs", "eyJ", account.Connectivity.Secret,
 		account.Destination.Secret, e2etest.StorePassword} {
-		if strings.Contains(r.Stderr+r.Stdout, secret) {
-			t.Errorf("expected no secret in the log, found %q in\n%s", secret, r.Stderr)
-		}
+		assert.True(t, !strings.Contains(r.Stderr+r.Stdout, secret),
+			"expected no secret in the log, found %q in\n%s", secret, r.Stderr)
 	}
 }
 
@@ -348,9 +333,9 @@ func TestTokensAndHeadersEndToEnd(t *testing.T) {
 			"sap.odata.oauth.client.id=me", "sap.odata.oauth.client.secret=c1ient-secret",
 			"sap.odata.oauth.scope=read write", "sap.odata.oauth.client.auth=body",
 			"sap.odata.header.X-Api-Key=k3y", "sap.odata.sap.client=100")...))
-	e2etest.Equal(t, "records", s.Count("Orders"), len(p.Records("Orders")))
-	e2etest.Equal(t, "requests to the token service", 1, len(tokenRequests))
-	e2etest.Equal(t, "the request to the token service",
-		"client_id=me&client_secret=c1ient-secret&grant_type=client_credentials&scope=read+write", <-tokenRequests)
+	assert.Equal(t, s.Count("Orders"), len(p.Records("Orders")), "records")
+	assert.Equal(t, 1, len(tokenRequests), "requests to the token service")
+	assert.Equal(t, "client_id=me&client_secret=c1ient-secret&grant_type=client_credentials&scope=read+write",
+		<-tokenRequests, "the request to the token service")
 	r.WantNo("c1ient-secret", "t0ken", "k3y")
 }

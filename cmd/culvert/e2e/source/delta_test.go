@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
@@ -92,9 +93,8 @@ func TestChangesUnderLoad(t *testing.T) {
 		})
 	}
 	l := s.Ledger()
-	if l.Jobs != 1 || l.Refused536 != 0 {
-		t.Errorf("expected 1 extraction and no expired token, found %d and %d", l.Jobs, l.Refused536)
-	}
+	assert.True(t, l.Jobs == 1 && l.Refused536 == 0,
+		"expected 1 extraction and no expired token, found %d and %d", l.Jobs, l.Refused536)
 	t.Logf("%d pages, %d of changes, %d rows, %d products", l.Pages, l.Deltas, l.Rows, len(want))
 	c.MustStop()
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
@@ -58,8 +59,6 @@ func TestLargeMetadata(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	file := p.File("orders.properties", e2etest.Source("orders", address, "Orders")...)
 	p.MustRunOnce(file)
-	if n := len(p.Records("Orders")); n != 20 {
-		t.Errorf("expected 20 rows, found %d", n)
-	}
+	assert.Equal(t, 20, len(p.Records("Orders")), "rows")
 	p.Run("validate", "--online", "--wait", "2m", "--plugins", e2etest.Plugins(t), file).WantCode(0)
 }

@@ -7,6 +7,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/internal/rest"
@@ -37,9 +39,8 @@ func TestRetryOfARowWithAnotherValue(t *testing.T) {
 	f.AwaitCall(200, "GET", path, "", `"letters":[{`)
 	value := func(letter string) string {
 		l := e2etest.Decode[rest.DeadLetterList](t, f.MustCall(200, "GET", path+"?letter="+letter, "")).DeadLetters
-		if len(l) != 1 || l[0].Record == nil || l[0].From.Topic != "Products" || l[0].From.Feed == "" {
-			t.Fatalf("expected a row with its record, found %+v", l)
-		}
+		require.True(t, len(l) == 1 && l[0].Record != nil && l[0].From.Topic == "Products" && l[0].From.Feed != "",
+			"expected a row with its record, found %+v", l)
 		return *l[0].Record.Value
 	}
 	shown := value("0@0")
@@ -59,7 +60,7 @@ func TestRetryOfARowWithAnotherValue(t *testing.T) {
 		payload := r["value"].(map[string]any)["payload"].(map[string]any)
 		names[fmt.Sprint(payload["ProductName"])]++
 	}
-	e2etest.Equal(t, "the rows", map[string]int{"17": 1, "18": 1, "19": 1}, names)
+	assert.Equal(t, map[string]int{"17": 1, "18": 1, "19": 1}, names, "the rows")
 }
 
 // A refused row of a source is held back by a later record of its key, such as a deletion, until it is sent anyway.
@@ -136,9 +137,8 @@ func TestRowRefusedInEveryPeriodIsOneLetter(t *testing.T) {
 	dlq("list", "--limit", "3").WantCode(0).WantStderr("there are more than 3 dead letters")
 	dlq("discard", "--superseded").WantCode(0).WantStdout("2 discarded\n")
 	for _, l := range list("").DeadLetters {
-		if l.Record == nil || !strings.Contains(*l.Record.Value, "none") || l.Superseded {
-			t.Errorf("expected the newest values, found %+v", l)
-		}
+		assert.True(t, l.Record != nil && strings.Contains(*l.Record.Value, "none") && !l.Superseded,
+			"expected the newest values, found %+v", l)
 	}
 	f.MustCall(200, "PATCH", "/connectors/rows/config", `{"sap.odata#00.exec-period":"-1"}`)
 	dlq("discard").WantCode(1).WantStderr("superseded or all, found none")

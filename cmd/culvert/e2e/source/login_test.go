@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 )
@@ -151,13 +153,10 @@ func TestLoginExchange(t *testing.T) {
 	}
 	r := run(strings.ReplaceAll(secret, `\`, `\\`))
 	logins, pages, problems := s.requests()
-	if r.Code != 0 || logins != 1+2 || pages != ticketPages || len(problems) != 1 {
-		t.Fatalf("expected exit 0, 2 more logins and 1 ended token, found %d, %d, %v of %d pages\n%s", r.Code, logins,
-			problems, pages, r.Stderr)
-	}
-	if records := p.Records("Tickets"); len(records) != ticketPages {
-		t.Errorf("expected %d records, found %v", ticketPages, records)
-	}
+	require.True(t, r.Code == 0 && logins == 1+2 && pages == ticketPages && len(problems) == 1,
+		"expected exit 0, 2 more logins and 1 ended token, found %d, %d, %v of %d pages\n%s", r.Code, logins, problems,
+		pages, r.Stderr)
+	assert.Len(t, ticketPages, p.Records("Tickets"), "records")
 }
 
 // A login with status 200 but without a token is not repeated either.
@@ -174,7 +173,7 @@ func TestLoginWithoutAToken(t *testing.T) {
 		"tickets.login.token=result.session")...)
 	for range 2 {
 		p.RunOnceWith(ticketPlugins(t), file).WantCode(1)
-		e2etest.Equal(t, "logins", int32(1), logins.Load())
+		assert.Equal(t, int32(1), logins.Load(), "logins")
 	}
 }
 
@@ -208,10 +207,8 @@ func TestSecretInTheQuery(t *testing.T) {
 	for i := range 2 {
 		r := q.RunOnceWith(dir, "--log-level", "debug", file)
 		_, _, problems := s.requests()
-		if r.Code != 1 || !strings.Contains(r.Stderr, "401") || len(problems) != 1 {
-			t.Fatalf("run %d: expected exit 1 and one refusal in all, found %d and %v\n%s", i, r.Code, problems,
-				r.Stderr)
-		}
+		require.True(t, r.Code == 1 && strings.Contains(r.Stderr, "401") && len(problems) == 1,
+			"run %d: expected exit 1 and one refusal in all, found %d and %v\n%s", i, r.Code, problems, r.Stderr)
 		q.CheckSecretAbsent(wrong, r.Stdout+r.Stderr)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
@@ -36,18 +37,15 @@ func TestRefusalsAreKept(t *testing.T) {
 					args = append(args, "-p", file)
 				}
 				r := p.Run(args...)
-				if r.Code != 1 || !strings.Contains(r.Stdout+r.Stderr, "401") {
-					t.Errorf("%v: expected exit 1 and the refusal, found %d\n%s%s", args, r.Code, r.Stdout, r.Stderr)
-				}
+				assert.True(t, r.Code == 1 && strings.Contains(r.Stdout+r.Stderr, "401"),
+					"%v: expected exit 1 and the refusal, found %d\n%s%s", args, r.Code, r.Stdout, r.Stderr)
 				e2etest.CheckNoPassword(t, r.Stdout, r.Stderr)
 				if l := s.Ledger(); l.FailedLogons != 1 || l.Total != 1 {
 					t.Fatalf("%v: expected one logon in all, the service counts %d in %d requests", args,
 						l.FailedLogons, l.Total)
 				}
 			}
-			if len(p.Refusals()) != 1 {
-				t.Errorf("expected one refusal, found %v", p.Refusals())
-			}
+			assert.Len(t, 1, p.Refusals(), "refusal")
 		})
 	}
 }

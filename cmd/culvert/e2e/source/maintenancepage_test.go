@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
@@ -24,7 +26,7 @@ func TestServiceAway(t *testing.T) {
 	address := porttest.Address(t)
 	serve := func() *http.Server {
 		l, err := net.Listen("tcp", address)
-		e2etest.NoError(t, err)
+		require.NoError(t, err)
 		server := &http.Server{Handler: s}
 		go server.Serve(l)
 		t.Cleanup(func() { server.Close() })
@@ -39,9 +41,8 @@ func TestServiceAway(t *testing.T) {
 		retrySettings...)...)
 	f := p.StartWorkerWith(folder, "conf")
 	f.Eventually("rows on their way", func() bool { return s.Count("OrderCopies") > 100 })
-	if n := s.Count("OrderCopies"); n >= s.Count("Orders") {
-		t.Fatalf("expected rows that have not arrived before the outage, found all %d", n)
-	}
+	n := s.Count("OrderCopies")
+	require.True(t, n < s.Count("Orders"), "expected rows that have not arrived before the outage, found all %d", n)
 	// The sink is paused without an insert in flight: an insert that the outage cuts off would be in doubt, which
 	// fails the task.
 	f.MustCall(202, "PUT", "/connectors/back/pause", "")
@@ -63,9 +64,7 @@ func TestServiceAway(t *testing.T) {
 	f.Await("there", "runs", e2etest.IsRunning)
 	f.Await("back", "runs", e2etest.IsRunning)
 	r := f.MustStop()
-	if s.Count("OrderCopies") != s.Count("Orders") {
-		t.Errorf("expected %d rows, found %d", s.Count("Orders"), s.Count("OrderCopies"))
-	}
+	assert.Equal(t, s.Count("Orders"), s.Count("OrderCopies"), "rows")
 	counts := map[string]int{}
 	for line := range strings.Lines(r.Stderr[size:]) {
 		_, message, _ := strings.Cut(line, " level=")
@@ -81,5 +80,5 @@ func TestServiceAway(t *testing.T) {
 		"INFO the service responds again":                           1,
 		"WARN task failed":                                          2,
 	}
-	e2etest.Equal(t, r.Stderr[size:], want, counts)
+	assert.Equal(t, want, counts, r.Stderr[size:])
 }

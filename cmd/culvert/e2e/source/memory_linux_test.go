@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
@@ -26,9 +27,7 @@ func TestSourceStaysWithinItsMemory(t *testing.T) {
 			content := strings.Repeat("0123456789abcdef", c.size/16)
 			for i := range c.rows {
 				row := map[string]any{"CategoryID": 1000 + i, "CategoryName": "a", "Description": content}
-				if !writer.Send("POST", "Categories", row) {
-					t.Fatalf("expected row %d to be written", i)
-				}
+				require.True(t, writer.Send("POST", "Categories", row), "expected row %d to be written", i)
 			}
 			broker := e2etest.StartEmbeddedBroker(t).Addr()
 			w := p.StartWorker("folder", "bootstrap.servers="+broker, "key.converter.schemas.enable=false",

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
@@ -20,7 +22,7 @@ func TestSubscriptions(t *testing.T) {
 		Switches: odatatest.Switches{CSRF: true}})
 	listener := "http://127.0.0.1:" + port
 	for name, value := range map[string]string{"notify-to": listener, "notify-user": "sap:pä:ss"} {
-		e2etest.NoError(t, s.Set(name, value))
+		require.NoError(t, s.Set(name, value))
 	}
 	lines := func(name string, more ...string) []string {
 		return append(append(e2etest.Source(name, address), "sap.odata#00.service="+odatatest.SAPPath,
@@ -61,13 +63,12 @@ func TestSubscriptions(t *testing.T) {
 	}
 	count := pages()
 	change("by notification")
-	if later := pages(); later != count {
-		t.Errorf("expected no page to be read again, found %d before, %d after", count, later)
-	}
+	later := pages()
+	assert.True(t, later == count, "expected no page to be read again, found %d before, %d after", count, later)
 	stranger, err := http.Post(listener+"/full/Products", "application/atom+xml", strings.NewReader("<entry/>"))
-	e2etest.NoError(t, err)
+	require.NoError(t, err)
 	stranger.Body.Close()
-	e2etest.Equal(t, "the answer to a stranger", http.StatusUnauthorized, stranger.StatusCode)
+	assert.Equal(t, http.StatusUnauthorized, stranger.StatusCode, "the answer to a stranger")
 
 	c.Kill()
 	n++
@@ -84,9 +85,8 @@ func TestSubscriptions(t *testing.T) {
 		t.Errorf("expected that all notifications are delivered, found %d that were not", l.Undelivered)
 	}
 	c.MustStop()
-	if s.SubscriptionCount() != 6 {
-		t.Errorf("expected that a stop ends none of the 6 subscriptions, found %d", s.SubscriptionCount())
-	}
+	assert.True(t, s.SubscriptionCount() == 6,
+		"expected that a stop ends none of the 6 subscriptions, found %d", s.SubscriptionCount())
 	checkCommandsEndSubscriptions(t, p, s, files[1])
 }
 
@@ -96,9 +96,8 @@ func checkCommandsEndSubscriptions(t *testing.T, p *e2etest.Place, s *odatatest.
 	t.Helper()
 	active := p.MustRun("active-subscriptions", "-p", file, "-s", odatatest.SAPPath, "--json", "--plugins",
 		e2etest.Plugins(t))
-	if strings.Count(active.Stdout, "urn:sap-com:channel:CULVERT:/full/Products") != 3 {
-		t.Errorf("expected three subscriptions of full, found\n%s", active.Stdout)
-	}
+	assert.True(t, strings.Count(active.Stdout, "urn:sap-com:channel:CULVERT:/full/Products") == 3,
+		"expected three subscriptions of full, found\n%s", active.Stdout)
 	for _, subscription := range e2etest.Decode[[]struct{ URL, DeliveryAddress string }](t, active.Stdout) {
 		if strings.Contains(subscription.DeliveryAddress, "/delta/") {
 			p.MustRun("delete-subscription", "-p", file, "-u", subscription.URL, "--plugins", e2etest.Plugins(t))
@@ -107,14 +106,11 @@ func checkCommandsEndSubscriptions(t *testing.T, p *e2etest.Place, s *odatatest.
 	}
 	r := p.Run("delete-subscription", "-p", file, "-u", odatatest.SAPPath+"Products(1)", "--plugins",
 		e2etest.Plugins(t))
-	if r.Code == 0 {
-		t.Error("expected that a product cannot be deleted as a subscription, found exit 0")
-	}
+	assert.True(t, r.Code != 0, "expected that a product cannot be deleted as a subscription, found exit 0")
 	r = p.Run("retire", "-p", file, "--plugins", e2etest.Plugins(t))
-	if r.Code != 0 || s.SubscriptionCount() != 2 {
-		t.Errorf("expected exit 0 and the 2 subscriptions of the other connector, found exit %d and %d\n%s%s", r.Code,
-			s.SubscriptionCount(), r.Stdout, r.Stderr)
-	}
+	assert.True(t, r.Code == 0 && s.SubscriptionCount() == 2,
+		"expected exit 0 and the 2 subscriptions of the other connector, found exit %d and %d\n%s%s", r.Code,
+		s.SubscriptionCount(), r.Stdout, r.Stderr)
 }
 
 // TestListenersWithoutAuthentication checks that a connector whose listener requires neither a logon nor a certificate
@@ -144,8 +140,7 @@ func TestListenersWithoutAuthentication(t *testing.T) {
 			warnings = append(warnings, line)
 		}
 	}
-	if len(warnings) != 1 || !strings.Contains(warnings[0], "connector=anybody") ||
-		!strings.Contains(warnings[0], "sap.odata.subscription.truststore.location") {
-		t.Errorf("expected one line about the listener of anybody, found %q", warnings)
-	}
+	assert.True(t, len(warnings) == 1 && strings.Contains(warnings[0], "connector=anybody") &&
+		strings.Contains(warnings[0], "sap.odata.subscription.truststore.location"),
+		"expected one line about the listener of anybody, found %q", warnings)
 }

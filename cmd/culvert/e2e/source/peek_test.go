@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
@@ -31,24 +32,21 @@ func TestPeek(t *testing.T) {
 			OrderDetails []struct{ OrderID, ProductID, Quantity int } `json:"Order_Details"`
 		}
 	}](t, r.Stdout)
-	if len(shown.Rows) != 2 || shown.Rows[0].OrderID != 10250 || len(shown.Rows[0].OrderDetails) < 2 ||
-		!strings.HasSuffix(shown.Rows[0].OrderDate, "Z") {
-		t.Errorf("expected two orders from 10250 on with all their lines, found %s", r.Stdout)
-	}
+	assert.True(t, len(shown.Rows) == 2 && shown.Rows[0].OrderID == 10250 && len(shown.Rows[0].OrderDetails) >= 2 &&
+		strings.HasSuffix(shown.Rows[0].OrderDate, "Z"),
+		"expected two orders from 10250 on with all their lines, found %s", r.Stdout)
 	types := map[string]string{}
 	for _, f := range shown.Fields {
 		types[f.Name] = f.Type
 	}
-	if len(types) != 4 || types["OrderID"] != "int32" || types["OrderDate"] != "Timestamp, optional" ||
-		types["Freight"] != "Decimal, scale 4, optional" ||
-		types["Order_Details"] != "array of struct NorthwindModel.Order_Detail" {
-		t.Errorf("expected the types of the four selected properties, found %v", types)
-	}
+	assert.True(t, len(types) == 4 && types["OrderID"] == "int32" && types["OrderDate"] == "Timestamp, optional" &&
+		types["Freight"] == "Decimal, scale 4, optional" &&
+		types["Order_Details"] == "array of struct NorthwindModel.Order_Detail",
+		"expected the types of the four selected properties, found %v", types)
 	p.MustRun(append([]string{"peek", "-n", "1"}, common...)...).WantStdout("ORDERID", "10250")
 	p.Run("peek", "-p", file, "-e", "Order", "--plugins", e2etest.Plugins(t), "--data", p.Data).WantCode(1).WantStderr("the nearest name is Orders")
-	if rows := s.Ledger().Rows; rows == 0 || rows > 20 {
-		t.Errorf("expected 1 to 20 rows to be read, found %d", rows)
-	}
+	rows := s.Ledger().Rows
+	assert.True(t, rows != 0 && rows <= 20, "expected 1 to 20 rows to be read, found %d", rows)
 	for format, want := range map[string]string{
 		"connect":     `"field": "Freight"`,
 		"avro":        `"connect.name": "org.apache.kafka.connect.data.Decimal"`,
@@ -56,9 +54,7 @@ func TestPeek(t *testing.T) {
 	} {
 		r = p.Run(append([]string{"extract-schema", "--format", format}, common...)...)
 		r.WantCode(0).WantStdout(want)
-		if !json.Valid([]byte(r.Stdout)) {
-			t.Errorf("%s: expected JSON, found %s", format, r.Stdout)
-		}
+		assert.True(t, json.Valid([]byte(r.Stdout)), "%s: expected JSON, found %s", format, r.Stdout)
 	}
 }
 
@@ -83,10 +79,9 @@ func TestListServices(t *testing.T) {
 		WantStdout(`[{"service":"/sap/opu/odata/sap/ZA_SRV","name":"ZA_SRV","version":"1",` +
 			`"title":"The first"},{"service":"/sap/opu/odata/sap/YB_SRV;v=2","name":"YB_SRV","version":"0002",` +
 			`"title":"The second"}]`)
-	if r := list(older, "--prefix", "yb").WantCode(0); !strings.HasPrefix(r.Stdout, "SERVICE ") ||
-		!strings.Contains(r.Stdout, "The second") || strings.Contains(r.Stdout, "ZA_SRV") {
-		t.Errorf("expected a table of YB_SRV alone, found\n%s", r.Stdout)
-	}
+	r := list(older, "--prefix", "yb").WantCode(0)
+	assert.True(t, strings.HasPrefix(r.Stdout, "SERVICE ") && strings.Contains(r.Stdout, "The second") &&
+		!strings.Contains(r.Stdout, "ZA_SRV"), "expected a table of YB_SRV alone, found\n%s", r.Stdout)
 	_, noCatalogue := e2etest.StartDemo(t, odatatest.Options{Rows: 4})
 	list(noCatalogue).WantCode(1).WantStderr("/IWFND/MAINT_SERVICE")
 }

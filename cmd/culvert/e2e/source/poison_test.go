@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
@@ -39,13 +41,11 @@ func TestRowsOnWhichAPluginBreaks(t *testing.T) {
 		}
 	})
 	for _, id := range poisoned["Products"] {
-		if !d.Send("MERGE", "Products("+id+")", map[string]any{"ProductName": "Poison"}) {
-			t.Fatalf("product %s was not changed", id)
-		}
+		require.True(t, d.Send("MERGE", "Products("+id+")", map[string]any{"ProductName": "Poison"}),
+			"product %s was not changed", id)
 	}
-	if c := poisoned["Categories"]; len(c) != 2 || c[0] == c[1] {
-		t.Fatalf("expected products of two categories, found %v", poisoned)
-	}
+	c := poisoned["Categories"]
+	require.True(t, len(c) == 2 && c[0] != c[1], "expected products of two categories, found %v", poisoned)
 	servers := p.StartBroker()
 	lines := append(e2etest.Source("poison", address, "Products", "Categories"), "sap.odata.format=json",
 		"sap.odata#01.expand=Products", "errors.tolerance=all", "errors.deadletterqueue.topic.name=refused",
@@ -57,9 +57,7 @@ func TestRowsOnWhichAPluginBreaks(t *testing.T) {
 		received := map[string]int{}
 		for line := range strings.Lines(p.Run("consume", set, "--bootstrap-servers", servers).Stdout) {
 			var record struct{ Value map[string]json.RawMessage }
-			if err := json.Unmarshal([]byte(line), &record); err != nil {
-				t.Fatalf("%v in %s", err, line)
-			}
+			require.NoError(t, json.Unmarshal([]byte(line), &record), "in", line)
 			received[string(record.Value[key])]++
 		}
 		s.Each(set, func(_ string, fields map[string]string) {
@@ -68,9 +66,8 @@ func TestRowsOnWhichAPluginBreaks(t *testing.T) {
 			if slices.Contains(poisoned[set], id) {
 				want = 0
 			}
-			if received[id] != want {
-				t.Errorf("%s %s: expected it %d times, found it %d times", set, id, want, received[id])
-			}
+			assert.True(t, received[id] == want,
+				"%s %s: expected it %d times, found it %d times", set, id, want, received[id])
 		})
 		// A trap in the other feed repeats a page, so a dead letter may arrive twice.
 		refused := map[string]bool{}
@@ -81,17 +78,14 @@ func TestRowsOnWhichAPluginBreaks(t *testing.T) {
 				refused[value] = true
 			}
 		}
-		if len(refused) != len(poisoned[set]) {
-			t.Errorf("%s: expected %d dead letters, found %d in\n%s", set, len(poisoned[set]), len(refused), letters)
-		}
+		assert.True(t, len(refused) == len(poisoned[set]),
+			"%s: expected %d dead letters, found %d in\n%s", set, len(poisoned[set]), len(refused), letters)
 	}
-	if n := strings.Count(letters, `message","value":"the plugin breaks on this row`); n != strings.Count(
-		letters, "\n") || n == 0 {
-		t.Errorf("expected the reason in each dead letter, found\n%s", letters)
-	}
+	n := strings.Count(letters, `message","value":"the plugin breaks on this row`)
+	assert.True(t, n == strings.Count(letters, "\n") && n != 0,
+		"expected the reason in each dead letter, found\n%s", letters)
 	for _, want := range []string{"panic: a row that holds Poison", "trapping.go:"} {
-		if !regexp.MustCompile(`exception.stacktrace","value":".*` + want).MatchString(letters) {
-			t.Errorf("expected a dead letter with %q in its stack, found\n%s", want, letters)
-		}
+		assert.True(t, regexp.MustCompile(`exception.stacktrace","value":".*`+want).MatchString(letters),
+			"expected a dead letter with %q in its stack, found\n%s", want, letters)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
@@ -39,18 +40,15 @@ func TestChangedQuery(t *testing.T) {
 	} {
 		r := run(settings...)
 		_, message, ok := strings.Cut(r.Stderr, "the stored offset belongs to something else (")
-		if r.Code == 0 || !ok || !namesOnly(message, part) {
-			t.Errorf("expected a failure that names %s, found exit %d\n%s", part, r.Code, r.Stderr)
-		}
+		assert.True(t, r.Code != 0 && ok && namesOnly(message, part),
+			"expected a failure that names %s, found exit %d\n%s", part, r.Code, r.Stderr)
 	}
-	if n := len(p.Records("Products")); n != rows {
-		t.Errorf("expected that nothing is read with a changed query, found %d more records", n-rows)
-	}
+	n := len(p.Records("Products"))
+	assert.True(t, n == rows, "expected that nothing is read with a changed query, found %d more records", n-rows)
 	e2etest.NewAuthor(t, address).Change(1)
 	run("sap.odata.sap.client=200", "sap.odata#00.query.change=reload").WantCode(0)
-	if n := len(p.Records("Products")); n != 2*rows {
-		t.Errorf("expected all %d rows a second time, found %d records", rows, n-rows)
-	}
+	n = len(p.Records("Products"))
+	assert.True(t, n == 2*rows, "expected all %d rows a second time, found %d records", rows, n-rows)
 	names := map[string]string{}
 	for _, record := range p.Records("Products")[rows:] {
 		product := record["value"].(map[string]any)["payload"].(map[string]any)

@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
@@ -74,21 +76,17 @@ func TestRestartingServiceIsReadToTheEnd(t *testing.T) {
 			await("polls again", func() bool { return pages.Load() > count+int64(51*(c.loads-1)) })
 			f.Await("there", "runs", e2etest.IsRunning)
 			r := f.MustStop()
-			if hasFailed || strings.Contains(r.Stderr, "task failed") {
-				t.Errorf("expected the task to continue, found: %s", r.Stderr)
-			}
+			assert.True(t, !hasFailed && !strings.Contains(r.Stderr, "task failed"),
+				"expected the task to continue, found: %s", r.Stderr)
 			received := map[string]int{}
 			for _, record := range p.Records("Orders") {
 				received[fmt.Sprint(record["key"])]++
 			}
 			for key, n := range received {
-				if n < c.loads || n > c.loads+1 || (c.loads == 1 && n > 1) {
-					t.Fatalf("expected key %s in each of %d loads, found it %d times", key, c.loads, n)
-				}
+				require.True(t, n >= c.loads && n <= c.loads+1 && (c.loads != 1 || n <= 1),
+					"expected key %s in each of %d loads, found it %d times", key, c.loads, n)
 			}
-			if len(received) != rows {
-				t.Errorf("expected %d keys, found %d", rows, len(received))
-			}
+			assert.Equal(t, rows, len(received), "keys")
 		})
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
@@ -34,17 +36,14 @@ func TestSessionsAreFewAndLoggedOff(t *testing.T) {
 	c := p.Start("run", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data, "--set", "listeners=", worker,
 		back, away)
 	c.Eventually("all rows", func() bool { return s.Count("OrderCopies") == rows })
-	if l := s.Ledger(); l.SessionsOpen == 0 {
-		t.Error("expected sessions while it runs")
-	}
+	assert.True(t, s.Ledger().SessionsOpen != 0, "expected sessions while it runs")
 	c.MustStop()
 	l := s.Ledger()
 	e2etest.CheckCreatedOnce(t, l, rows)
-	if l.SessionsOpened < 2 || l.SessionsOpened > 8 || l.SessionsOpen != 0 || l.SessionsLoggedOff != l.SessionsOpened ||
-		l.Logons != l.SessionsOpened || l.FailedLogons != 0 || l.Total < rows {
-		t.Errorf("expected 2 to 8 sessions in %d requests, all of them logged off, found %+v, %d logons", l.Total,
-			l.Sessions, l.Logons)
-	}
+	assert.True(t, l.SessionsOpened >= 2 && l.SessionsOpened <= 8 && l.SessionsOpen == 0 &&
+		l.SessionsLoggedOff == l.SessionsOpened && l.Logons == l.SessionsOpened && l.FailedLogons == 0 &&
+		l.Total >= rows, "expected 2 to 8 sessions in %d requests, all of them logged off, found %+v, %d logons",
+		l.Total, l.Sessions, l.Logons)
 	t.Logf("%d requests, %d sessions", l.Total, l.SessionsOpened)
 }
 
@@ -75,14 +74,13 @@ func TestExpiredSessionsStopNoConnector(t *testing.T) {
 	p.CheckRecordCount("Away", rows)
 	_, keys := p.TopicValues("Away")
 	slices.Sort(keys)
-	e2etest.Equal(t, "rows of the source, each once", rows, len(slices.Compact(keys)))
+	assert.Equal(t, rows, len(slices.Compact(keys)), "rows of the source, each once")
 	l := s.Ledger()
 	e2etest.CheckCreatedOnce(t, l, rows)
 	timedOut := l.Sessions["me@NWD_01"].TimedOut
-	if timedOut < 10 || l.FailedLogons != 0 || len(p.Refusals()) != 0 {
-		t.Errorf("expected sessions that timed out and no wrong password, found %+v, %d, %v", l.Sessions,
-			l.FailedLogons, p.Refusals())
-	}
+	assert.True(t, timedOut >= 10 && l.FailedLogons == 0 && len(p.Refusals()) == 0,
+		"expected sessions that timed out and no wrong password, found %+v, %d, %v", l.Sessions, l.FailedLogons,
+		p.Refusals())
 	t.Logf("%d requests, %d sessions, %d timed out", l.Total, l.SessionsOpened, timedOut)
 }
 
@@ -127,9 +125,7 @@ func TestKilledApplicationServers(t *testing.T) {
 				isNamed[name] = true
 			}
 		}
-		if len(isNamed) == 0 {
-			t.Fatalf("expected the records to be named, found exit %d: %s", r.Code, r.LastLine())
-		}
+		require.True(t, len(isNamed) != 0, "expected the records to be named, found exit %d: %s", r.Code, r.LastLine())
 		sent = slices.AppendSeq(sent, maps.Keys(isNamed))
 		r = p.RunOnceWith(e2etest.Plugins(t, "odata-sink"), worker, p.File("back.properties",
 			e2etest.WithSettings(lines, "errors.uncertain.send="+strings.Join(sent, ","))...))
@@ -137,13 +133,10 @@ func TestKilledApplicationServers(t *testing.T) {
 	l := s.Ledger()
 	e2etest.CheckCreatedOnce(t, l, rows)
 	r.WantCode(0)
-	if len(sent) == 0 {
-		t.Error("expected rows to be reported")
-	}
-	if l.Kills < kills || l.Unreached != l.Kills || l.SessionsOpen != 0 || l.Sessions["me@NWD_01"].Lost == 0 ||
-		l.Sessions["me@NWD_02"].Lost == 0 {
-		t.Errorf("expected both servers to be killed, found %d kills, sessions %+v", l.Kills, l.Sessions)
-	}
+	assert.True(t, len(sent) != 0, "expected rows to be reported")
+	assert.True(t, l.Kills >= kills && l.Unreached == l.Kills && l.SessionsOpen == 0 &&
+		l.Sessions["me@NWD_01"].Lost != 0 && l.Sessions["me@NWD_02"].Lost != 0,
+		"expected both servers to be killed, found %d kills, sessions %+v", l.Kills, l.Sessions)
 	t.Logf("%d kills, %d sessions, %d tokens refused, %d rows reported", l.Kills, l.SessionsOpened, l.TokenRefusals,
 		len(sent))
 }
@@ -196,14 +189,10 @@ func TestWrongPasswordLocksNoUser(t *testing.T) {
 				l.FailedLogons, l.Total)
 		}
 		trace := e2etest.TaskOf(t, listen, "c07").Trace
-		for _, want := range []string{"http://" + address, `user "me"`, "was refused (401) at 20",
-			"correct user or password", "culvert connectors lockouts resume"} {
-			if !strings.Contains(trace, want) {
-				t.Errorf("expected %q in the status, found %s", want, trace)
-			}
-		}
+		assert.Contains(t, trace, "http://"+address, `user "me"`, "was refused (401) at 20",
+			"correct user or password", "culvert connectors lockouts resume")
 		if round == 1 {
-			e2etest.NoError(t, os.WriteFile(secrets, []byte("pwd=right\n"), 0o600))
+			require.NoError(t, os.WriteFile(secrets, []byte("pwd=right\n"), 0o600))
 			c.Eventually("RUNNING", allTasks(connect.Running))
 			for _, name := range []string{"c00", "c19"} {
 				c.AwaitRecords(p, name, s.Count("Suppliers"))
@@ -212,14 +201,11 @@ func TestWrongPasswordLocksNoUser(t *testing.T) {
 		c.MustStop()
 	}
 	l := s.Ledger()
-	if l.FailedLogons != 1 || l.SessionsOpen != 0 || l.SessionsOpened > 4 {
-		t.Errorf("expected nothing but the one refusal, and sessions that all connectors share, found %d refusals, %+v",
-			l.FailedLogons, l.Sessions)
-	}
+	assert.True(t, l.FailedLogons == 1 && l.SessionsOpen == 0 && l.SessionsOpened <= 4,
+		"expected nothing but the one refusal, and sessions that all connectors share, found %d refusals, %+v",
+		l.FailedLogons, l.Sessions)
 	for _, name := range []string{"c00", "c19"} {
-		if got := len(p.Records(name)); got != s.Count("Suppliers") {
-			t.Errorf("%s: expected %d records, found %d", name, s.Count("Suppliers"), got)
-		}
+		assert.Equal(t, s.Count("Suppliers"), len(p.Records(name)), name, "records")
 	}
 }
 
@@ -236,8 +222,8 @@ func TestResumeLogons(t *testing.T) {
 			t.Errorf("expected exit 1, found %d: %s", r.Code, r.LastLine())
 		}
 	}
-	e2etest.Equal(t, "refused logons, of which the first is not ours", map[string]int{"me": 2},
-		s.Ledger().FailedLogonsOf)
+	assert.Equal(t, map[string]int{"me": 2}, s.Ledger().FailedLogonsOf,
+		"refused logons, of which the first is not ours")
 	listen := porttest.Address(t)
 	neighbour := p.File("beside.properties", e2etest.WithLogon(e2etest.Source("beside", address, "Suppliers"))...)
 	c := p.Start("run", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--set", "listeners=http://"+listen,
@@ -255,9 +241,7 @@ func TestResumeLogons(t *testing.T) {
 	c.AwaitRecords(p, "Suppliers", s.Count("Suppliers"))
 	c.MustStop()
 	p.CheckRecordCount("Suppliers", s.Count("Suppliers"))
-	if files := p.Refusals(); len(files) != 0 {
-		t.Errorf("expected no refusal to be left, found %v", files)
-	}
+	assert.Len(t, 0, p.Refusals(), "refusal to be left")
 }
 
 // In a maintenance window nothing is sent; the task is RUNNING and reports the window.

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
@@ -123,8 +124,8 @@ func TestTokensOfSessionsAfterRestart(t *testing.T) {
 	for _, record := range p.Records("rows") {
 		keys[fmt.Sprint(record["key"])] = true
 	}
-	e2etest.Equal(t, "different keys", tokenRows, len(keys))
-	e2etest.Equal(t, "rejected tokens", 1, s.rejected)
+	assert.Equal(t, tokenRows, len(keys), "different keys")
+	assert.Equal(t, 1, s.rejected, "rejected tokens")
 }
 
 // Three tasks read three sets in two sessions, each to the end with the tokens of its session. If the service ends the
@@ -163,21 +164,19 @@ func TestTokensOfSessions(t *testing.T) {
 					keys[fmt.Sprint(record["key"])] = true
 					isReload = isReload || strings.Contains(fmt.Sprint(record["headers"]), "culvert.snapshot")
 				}
-				e2etest.Equal(t, "different keys", tokenRows, len(keys))
-				if len(records) > tokenRows != isReload {
-					t.Errorf("set %d: expected a reload if there are more than %d records, found %d, reload %t", i,
-						tokenRows, len(records), isReload)
-				}
+				assert.Equal(t, tokenRows, len(keys), "different keys")
+				assert.True(t, len(records) > tokenRows == isReload,
+					"set %d: expected a reload if there are more than %d records, found %d, reload %t", i, tokenRows,
+					len(records), isReload)
 				if isReload {
 					reloads++
 				}
 			}
-			e2etest.Equal(t, "loads that began again", s.rejected, reloads)
-			e2etest.Equal(t, "warnings", s.rejected, strings.Count(r.Stderr, warning))
-			if (s.rejected > 0) != (c.dropAt > 0) || s.opened > 4 {
-				t.Errorf("expected rejected tokens if sessions are dropped, and at most 4 sessions, found %d and %d",
-					s.rejected, s.opened)
-			}
+			assert.Equal(t, s.rejected, reloads, "loads that began again")
+			assert.Equal(t, s.rejected, strings.Count(r.Stderr, warning), "warnings")
+			assert.True(t, (s.rejected > 0) == (c.dropAt > 0) && s.opened <= 4,
+				"expected rejected tokens if sessions are dropped, and at most 4 sessions, found %d and %d", s.rejected,
+				s.opened)
 			t.Logf("%d pages, %d sessions, %d tokens rejected", s.pages, s.opened, s.rejected)
 		})
 	}

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
@@ -158,13 +160,10 @@ func (s *unsoundService) readTopic() (counts map[int]int, reload []string) {
 	counts = map[int]int{}
 	for line := range strings.Lines(out.Stdout) {
 		_, key, ok := strings.Cut(line, `"key":{"ID":`)
-		if !ok {
-			s.p.T.Fatalf("expected a record with a key, found %s", line)
-		}
+		require.True(s.p.T, ok, "expected a record with a key, found %s", line)
 		var id int
-		if _, err := fmt.Sscanf(key, "%d", &id); err != nil {
-			s.p.T.Fatalf("expected a number as the key, found %s: %v", line, err)
-		}
+		_, err := fmt.Sscanf(key, "%d", &id)
+		require.True(s.p.T, err == nil, "expected a number as the key, found %s: %v", line, err)
 		counts[id]++
 		if strings.Contains(line, "culvert.snapshot") {
 			reload = append(reload, line)
@@ -183,10 +182,8 @@ func TestKillAroundReloadAtLeastOnce(t *testing.T) {
 			s.killWorker()
 			result := s.startWorker().Wait()
 			counts, reload := s.readTopic()
-			if result.Code != 0 || len(counts) != 300 {
-				t.Errorf("expected exit 0 and 300 rows, found exit %d and %d\n%s", result.Code, len(counts),
-					result.Stderr)
-			}
+			assert.True(t, result.Code == 0 && len(counts) == 300,
+				"expected exit 0 and 300 rows, found exit %d and %d\n%s", result.Code, len(counts), result.Stderr)
 			begins := 0
 			ends := 0
 			for _, line := range reload {
@@ -212,13 +209,10 @@ func TestIncompleteLoadExactlyOnce(t *testing.T) {
 	}
 	counts, reload := s.readTopic()
 	for id, n := range counts {
-		if n > 1 {
-			t.Errorf("expected row %d once, found it %d times", id, n)
-		}
+		assert.True(t, n <= 1, "expected row %d once, found it %d times", id, n)
 	}
-	if len(counts) != 299 || len(reload) > 0 {
-		t.Errorf("expected 299 rows and no reload, found %d and %d", len(counts), len(reload))
-	}
+	assert.True(t, len(counts) == 299 && len(reload) == 0,
+		"expected 299 rows and no reload, found %d and %d", len(counts), len(reload))
 	result := s.startWorker("sap.odata#00.incomplete.load=reload").Wait()
 	if counts, reload = s.readTopic(); result.Code != 0 || len(counts) != 300 || len(reload) != 300 {
 		t.Errorf("expected exit 0, 300 rows and a reload of 300, found exit %d, %d and %d\n%s", result.Code,

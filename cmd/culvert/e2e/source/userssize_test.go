@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
@@ -95,13 +97,9 @@ func (m readingMode) run(t *testing.T, servers string) {
 	received, reloads := keysOf(t, q.MustRun("consume", topic, "--bootstrap-servers", servers).Stdout)
 	check := func(what string, counts map[string]int) {
 		for key, n := range counts {
-			if n > 1 && !m.repeats {
-				t.Fatalf("%s: expected key %s once, found it %d times", what, key, n)
-			}
+			require.True(t, n <= 1 || m.repeats, "%s: expected key %s once, found it %d times", what, key, n)
 		}
-		if len(counts) != usersRows {
-			t.Errorf("%s: expected %d rows, found %d", what, usersRows, len(counts))
-		}
+		assert.Equal(t, usersRows, len(counts), what, "rows")
 	}
 	check("the load", received)
 	if m.reloads {
@@ -110,13 +108,11 @@ func (m readingMode) run(t *testing.T, servers string) {
 		t.Errorf("expected no row a second time, found %d", len(reloads))
 	}
 	l := s.Ledger()
-	if m.path == odatatest.ODPPath && (l.Jobs != 1 || l.Refused536 > 0) {
-		t.Errorf("expected 1 extraction and no expired token, found %d and %d", l.Jobs, l.Refused536)
-	}
+	assert.True(t, m.path != odatatest.ODPPath || (l.Jobs == 1 && l.Refused536 <= 0),
+		"expected 1 extraction and no expired token, found %d and %d", l.Jobs, l.Refused536)
 	query := func(r odatatest.Request) bool { return strings.Contains(r.Query, m.query) }
-	if !slices.ContainsFunc(l.Requests, query) {
-		t.Errorf("expected requests with %s, found none of %d", m.query, len(l.Requests))
-	}
+	assert.True(t, slices.ContainsFunc(l.Requests, query),
+		"expected requests with %s, found none of %d", m.query, len(l.Requests))
 }
 
 // keysOf returns how often records of each key occur among the printed ones: those of a load, and those that are marked
@@ -130,7 +126,7 @@ func keysOf(t *testing.T, printed string) (received, reloads map[string]int) {
 			Key     json.RawMessage
 			Headers json.RawMessage
 		}
-		e2etest.NoError(t, json.Unmarshal([]byte(line), &record))
+		require.NoError(t, json.Unmarshal([]byte(line), &record))
 		if strings.Contains(string(record.Headers), "culvert.snapshot") {
 			reloads[string(record.Key)]++
 		} else {

@@ -44,18 +44,13 @@ func TestParametersOfAllKinds(t *testing.T) {
 	for range 3 {
 		failure, err := g.Invoke(t.Context(), g.Func(wide.Export()), wide, &result, []byte("bytes"), "größe",
 			uint8(200), uint32(1<<31), int64(-5), true, wit.Ptr("some"), (*int64)(nil), []string{"a", "bb"}, 0.5)
-		if failure != nil || err != nil {
-			t.Fatal(failure, err)
-		}
+		require.True(t, failure == nil && err == nil, "%v %v", failure, err)
 	}
-	if want := "bytes|größe|200|2147483648|-5|1|1 some|0|2 a bb|0.5"; result != want {
-		t.Errorf("expected %q, found %q", want, result)
-	}
+	assert.Equal(t, "bytes|größe|200|2147483648|-5|1|1 some|0|2 a bb|0.5", result)
 	posted := canon.FuncOf("test", "Posted", test.Posted)
 	var n uint32
-	if _, err := g.Invoke(t.Context(), g.Func(posted.Export()), posted, &n); err != nil || n != 3 {
-		t.Errorf("post-return was called %d times for 3 calls: %v", n, err)
-	}
+	_, err := g.Invoke(t.Context(), g.Func(posted.Export()), posted, &n)
+	assert.True(t, err == nil && n == 3, "post-return was called %d times for 3 calls: %v", n, err)
 }
 
 // A result above a small limit is rejected before it is copied.
@@ -66,16 +61,14 @@ func TestResultLimit(t *testing.T) {
 	_, err := g.Invoke(t.Context(), g.Func(wide.Export()), wide, &result, []byte{}, "", uint8(0), uint32(0), int64(0),
 		false, wit.Ptr(""), (*int64)(nil), []string{"", ""}, 0.0)
 	var violation *Violation
-	if !errors.As(err, &violation) || !strings.Contains(err.Error(), "larger than allowed") {
-		t.Errorf("expected a violation of the limit, found %v", err)
-	}
+	assert.True(t, errors.As(err, &violation) && strings.Contains(err.Error(), "larger than allowed"),
+		"expected a violation of the limit, found %v", err)
 }
 
 func TestMissingFunction(t *testing.T) {
 	g := instantiate(t, guesttest.Bytes(t, "./testdata/guests/wide"), 0)
-	if export := g.Func("nothing"); export != nil {
-		t.Errorf("expected no function, found %+v", export)
-	}
+	export := g.Func("nothing")
+	assert.True(t, export == nil, "expected no function, found %+v", export)
 }
 
 func randomRow(r *rand.Rand) wit.Row {
@@ -104,13 +97,10 @@ func TestRowEncodingsAgree(t *testing.T) {
 	if got := AppendRows(rows[:1:1], b[:RowBytes]); len(got) != 2 || got[0] != rows[0] || got[1] != rows[0] {
 		t.Errorf("expected the first row twice, found %+v", got)
 	}
-	if AppendRows(nil, nil) != nil {
-		t.Error("expected nil for an empty list")
-	}
+	assert.True(t, AppendRows(nil, nil) == nil, "expected nil for an empty list")
 }
 
 func TestRowSize(t *testing.T) {
-	if got := canon.SizeOf[wit.Row](); got != RowBytes {
-		t.Errorf("expected rows of %d bytes, found %d", RowBytes, got)
-	}
+	got := canon.SizeOf[wit.Row]()
+	assert.True(t, got == RowBytes, "expected rows of %d bytes, found %d", RowBytes, got)
 }

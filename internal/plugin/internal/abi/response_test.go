@@ -42,9 +42,8 @@ func TestPassResponse(t *testing.T) {
 		got, err := function.Lift(uncountedMemory{g}, g.flat)
 		require.NoError(t, err)
 		for i := range want {
-			if diff := cmp.Diff(want[i].Interface(), got[i].Interface(), cmpopts.EquateEmpty()); diff != "" {
-				t.Fatalf("argument %d of %+v: %s", i, args, diff)
-			}
+			diff := cmp.Diff(want[i].Interface(), got[i].Interface(), cmpopts.EquateEmpty())
+			require.True(t, diff == "", "argument %d of %+v: %s", i, args, diff)
 		}
 	}
 }

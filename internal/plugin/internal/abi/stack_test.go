@@ -6,6 +6,7 @@ import (
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
@@ -27,14 +28,11 @@ func function(t testing.TB) api.Function {
 func TestStackBytes(t *testing.T) {
 	g := &Guest{}
 	f := function(t)
-	if n := stackBytes(f); n < 1<<10 || n > 1<<20 {
-		t.Errorf("expected a stack of some KiB, found %d bytes", n)
-	}
+	n := stackBytes(f)
+	assert.True(t, n >= 1<<10 && n <= 1<<20, "expected a stack of some KiB, found %d bytes", n)
 	if err := g.run(t.Context(), f, nil); err != nil || g.StackGrowth() != 0 {
 		t.Errorf("expected a stack that has not grown, found %d bytes, %v", g.StackGrowth(), err)
 	}
 	g.stackBefore = 100
-	if n := g.StackGrowth(); n != stackBytes(f) {
-		t.Errorf("expected the whole size of a stack that has grown, found %d", n)
-	}
+	assert.Equal(t, stackBytes(f), g.StackGrowth(), "the whole size of a stack that has grown")
 }

@@ -44,9 +44,8 @@ func slowModule(functions, locals, branches int) []byte {
 // Compiling stops at its time limit.
 func TestCompileTimeIsBounded(t *testing.T) {
 	prepared, err := Prepare(t.Context(), slowModule(400, 100, 300))
-	if err != nil || prepared.effort <= largeEffort || len(prepared.Wasm) > largeBytes/10 {
-		t.Fatalf("expected a small module with a large effort, found %+v and %v", prepared, err)
-	}
+	require.True(t, err == nil && prepared.effort > largeEffort && len(prepared.Wasm) <= largeBytes/10,
+		"expected a small module with a large effort, found %+v and %v", prepared, err)
 	compiler := &Compiler{Time: 50 * time.Millisecond}
 	module := moduleOf(400)
 	compile := func(prepared *Prepared) error {
@@ -60,10 +59,9 @@ func TestCompileTimeIsBounded(t *testing.T) {
 		defer func() { t.Logf("effort %d: %v", prepared.effort, time.Since(start)) }()
 		return compiler.compileInto(ctx, code, prepared, module)
 	}
-	if err := compile(prepared); err == nil ||
-		err.Error() != "the module takes longer to compile than the allowed 50ms" {
-		t.Errorf("expected the compilation to be stopped, found %v", err)
-	}
+	err = compile(prepared)
+	assert.True(t, err != nil && err.Error() == "the module takes longer to compile than the allowed 50ms",
+		"expected the compilation to be stopped, found %v", err)
 	compiler.processorTime = func() time.Duration { return 0 }
 	assert.NoError(t, compile(prepared), "a machine that gives this process no time")
 	// Compiling without a time limit returns code, however long it takes.

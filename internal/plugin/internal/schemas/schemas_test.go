@@ -43,9 +43,8 @@ func TestDeclaredSchemaBytesAreBounded(t *testing.T) {
 	for range 20 {
 		require.NoError(t, declare(big(0)))
 	}
-	if translator.NeedsRecycling() {
-		t.Error("expected one schema, declared 20 times, not to require another instance")
-	}
+	assert.True(t, !translator.NeedsRecycling(),
+		"expected one schema, declared 20 times, not to require another instance")
 	var err error
 	recycled := 0
 	n := 1
@@ -55,11 +54,10 @@ func TestDeclaredSchemaBytesAreBounded(t *testing.T) {
 			recycled++
 		}
 	}
-	if err == nil || !strings.Contains(err.Error(), "declares schemas of more than 33554432 bytes") || recycled < 3 ||
-		n > 12 {
-		t.Errorf("expected an error within 12 schemas, and recycling before, found %d schemas, %d with recycling, %v",
-			n, recycled, err)
-	}
+	assert.True(t, err != nil && strings.Contains(err.Error(), "declares schemas of more than 33554432 bytes") &&
+		recycled >= 3 && n <= 12,
+		"expected an error within 12 schemas, and recycling before, found %d schemas, %d with recycling, %v", n,
+		recycled, err)
 }
 
 // Values that are nested too deeply are rejected, with or without structs.
@@ -112,9 +110,8 @@ func FuzzHeaders(f *testing.F) {
 			}
 		}
 		s := newTranslator(t)
-		if _, err := s.findReferences(wit.Raw, block, abi.NewViolation); err != nil {
-			t.Errorf("%x: %v", block, err)
-		}
+		_, err = s.findReferences(wit.Raw, block, abi.NewViolation)
+		assert.True(t, err == nil, "%x: %v", block, err)
 	})
 }
 
@@ -127,9 +124,8 @@ func TestDeclaredSchemasAreBounded(t *testing.T) {
 		err = s.Declare([]wit.Schema{{ID: wit.GuestSchemas + 1 + uint32(n),
 			Nodes: []wit.SchemaNode{{Kind: wit.String, Name: &name}}}})
 	}
-	if err == nil || err.Error() != "declares more than 10000 schemas" || n != maxDeclaredSchemas {
-		t.Errorf("%d: %v", n, err)
-	}
+	assert.True(t, err != nil && err.Error() == "declares more than 10000 schemas" && n == maxDeclaredSchemas,
+		"%d: %v", n, err)
 	for want, w := range map[string]wit.Schema{
 		"declares schema 7: expected an ID of at least 2147483648, since lower ones are the host's": {ID: 7,
 			Nodes: []wit.SchemaNode{{}}},
@@ -137,11 +133,9 @@ func TestDeclaredSchemasAreBounded(t *testing.T) {
 			Nodes: []wit.SchemaNode{{Kind: wit.Bytes}}},
 		"declares schema 0x80000009: schema: expected at least one node, found none": {ID: wit.GuestSchemas + 9},
 	} {
-		if err := s.Declare([]wit.Schema{w}); err == nil || err.Error() != want {
-			t.Errorf("expected %q, found %v", want, err)
-		}
+		err := s.Declare([]wit.Schema{w})
+		assert.True(t, err != nil && err.Error() == want, "expected %q, found %v", want, err)
 	}
-	if err := s.Declare([]wit.Schema{{ID: wit.GuestSchemas, Nodes: []wit.SchemaNode{{Kind: wit.Int32}}}}); err != nil {
-		t.Errorf("the same schema again: %v", err)
-	}
+	err = s.Declare([]wit.Schema{{ID: wit.GuestSchemas, Nodes: []wit.SchemaNode{{Kind: wit.Int32}}}})
+	assert.NoError(t, err, "the same schema again")
 }

@@ -22,6 +22,8 @@ import (
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 	"github.com/tetratelabs/wazero/sys"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 	"github.com/culvert-project/culvert/plugins/odata/decode"
 )
@@ -77,9 +79,7 @@ func compile(args ...string) ([]byte, error) {
 func newGuest(t testing.TB) *guest {
 	t.Helper()
 	binary, err := build()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return instantiate(t, binary)
 }
 
@@ -94,9 +94,7 @@ func instantiate(t testing.TB, binary []byte) *guest {
 	wasi_snapshot_preview1.MustInstantiate(ctx, r)
 	module, err := r.InstantiateWithConfig(ctx, binary,
 		wazero.NewModuleConfig().WithStartFunctions("_initialize").WithStderr(os.Stderr))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	g := &guest{m: module}
 	for name, f := range map[string]*api.Function{"room": &g.room, "page": &g.page, "piece": &g.piece, "data": &g.data,
 		"dataSize": &g.dataSize, "rows": &g.rows, "allocated": &g.allocs} {
@@ -107,9 +105,7 @@ func instantiate(t testing.TB, binary []byte) *guest {
 
 func (g *guest) call(t testing.TB, f api.Function, args ...uint64) uint64 {
 	result, err := f.Call(context.Background(), args...)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	if len(result) == 0 {
 		return 0
 	}
@@ -131,9 +127,7 @@ func (g *guest) decode(t testing.TB, shape int, atom uint64, doc []byte, size in
 			last = 1
 		}
 		rows := int32(g.call(t, g.piece, uint64(n), last))
-		if rows < 0 {
-			t.Fatal("the guest could not decode the page")
-		}
+		require.True(t, rows >= 0, "the guest could not decode the page")
 		total += int(rows)
 		bytes, _ := g.m.Memory().Read(uint32(g.call(t, g.rows)), uint32(rows)*encodedRowBytes)
 		g.copied = append(g.copied[:0], bytes...)
@@ -247,9 +241,7 @@ func BenchmarkPages(b *testing.B) {
 			want := len(mustDecode(b, native, regular, pageRows).Rows)
 			decode := func(doc []byte) func() {
 				return func() {
-					if n := g.decode(b, k, uint64(atom), doc, pieceSize, nil); n != want {
-						b.Fatalf("expected %d rows, found %d", want, n)
-					}
+					require.Equal(b, want, g.decode(b, k, uint64(atom), doc, pieceSize, nil), "rows")
 				}
 			}
 			if shape.Name == "Odd" {
@@ -299,9 +291,8 @@ func TestGuestReturnsNativeRows(t *testing.T) {
 				for _, size := range []int{pieceSize, 4096, 700} {
 					var data []byte
 					g.decode(t, k, uint64(atom), doc, size, func(_, d []byte) { data = append(data, d...) })
-					if !bytes.Equal(data, out.Data) {
-						t.Errorf("%s %s in pieces of %d: the guest's data differ", shape.Name, v, size)
-					}
+					assert.True(t, bytes.Equal(data, out.Data),
+						"%s %s in pieces of %d: the guest's data differ", shape.Name, v, size)
 				}
 			}
 		}
@@ -311,16 +302,12 @@ func TestGuestReturnsNativeRows(t *testing.T) {
 // The tests of the decoder pass in Wasm too, where its kernel is assembly: the test programs run under wazero.
 func TestDecoderInWasm(t *testing.T) {
 	root, err := filepath.Abs("../../../..")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	ctx := context.Background()
 	for folder, tests := range map[string]string{"plugins/odata/decode": "Pages|Reference|Samples|NoRows|Limit|Golden|Kernel",
 		"plugins/odata/decode/kernel": "."} {
 		binary, err := compile("test", "-c", "-tags=kernels", filepath.Join(root, folder))
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		r := wazero.NewRuntime(ctx)
 		wasi_snapshot_preview1.MustInstantiate(ctx, r)
 		var text bytes.Buffer
@@ -332,10 +319,8 @@ func TestDecoderInWasm(t *testing.T) {
 		if errors.As(err, &exit) && exit.ExitCode() == 0 {
 			err = nil
 		}
-		if err != nil || !bytes.Contains(text.Bytes(), []byte("PASS")) ||
-			bytes.Contains(text.Bytes(), []byte("no tests to run")) {
-			t.Errorf("%s: %v\n%s", folder, err, text.Bytes())
-		}
+		assert.True(t, err == nil && bytes.Contains(text.Bytes(), []byte("PASS")) &&
+			!bytes.Contains(text.Bytes(), []byte("no tests to run")), "%s: %v\n%s", folder, err, text.Bytes())
 		r.Close(ctx)
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/wit/connectdata"
@@ -27,21 +29,17 @@ func TestOddRowsTakeTheirBranch(t *testing.T) {
 		{name: "Atom", base: atomEntry(atomProperties), rows: oddAtom()},
 	} {
 		baseResults := decodeOdd(t, format.name, format.base)
-		if got := strings.Join(baseResults, " "); got != orderWant {
-			t.Errorf("%s: expected the base row\n%s, found\n%s", format.name, orderWant, got)
-		}
+		got := strings.Join(baseResults, " ")
+		assert.True(t, got == orderWant, "%s: expected the base row\n%s, found\n%s", format.name, orderWant, got)
 		texts := map[string]bool{format.base: true}
 		for _, row := range format.rows {
 			t.Run(format.name+"/"+row.branch, func(t *testing.T) {
-				if texts[row.text] {
-					t.Errorf("expected a text that no other row has, found %s", row.text)
-				}
+				assert.True(t, !texts[row.text], "expected a text that no other row has, found %s", row.text)
 				texts[row.text] = true
 				differences := slices.DeleteFunc(decodeOdd(t, format.name, row.text),
 					func(result string) bool { return slices.Contains(baseResults, result) })
-				if got := strings.Join(differences, " "); got != row.want {
-					t.Errorf("expected\n%q, found\n%q", row.want, got)
-				}
+				got := strings.Join(differences, " ")
+				assert.True(t, got == row.want, "expected\n%q, found\n%q", row.want, got)
 			})
 		}
 	}
@@ -58,16 +56,13 @@ func decodeOdd(t *testing.T, format, row string) (results []string) {
 		d = decode.NewAtom(schema)
 	}
 	var out decode.Output
-	if err := d.Write([]byte(page), true, &out); err != nil || out.Page.Rows != 1 || !out.Page.Done ||
-		len(out.Rows)+len(out.RowErrors)+len(out.Tombstones) != 1 {
-		t.Fatalf("expected one row, found %+v, %v", out, err)
-	}
+	err := d.Write([]byte(page), true, &out)
+	require.True(t, err == nil && out.Page.Rows == 1 && out.Page.Done &&
+		len(out.Rows)+len(out.RowErrors)+len(out.Tombstones) == 1, "expected one row, found %+v, %v", out, err)
 	for _, r := range out.Rows {
 		var unread []byte
 		results, unread = render(schema, out.Data[r.Value.Start:][:r.Value.Size])
-		if len(unread) > 0 {
-			t.Errorf("expected a value without more bytes, found %d", len(unread))
-		}
+		assert.Equal(t, 0, len(unread), "a value without more bytes")
 	}
 	for _, rowError := range out.RowErrors {
 		message, _, _ := strings.Cut(rowError.Error.Message, " (row 0 of the page")

@@ -37,9 +37,7 @@ func startOlingo(b *testing.B) olingo {
 	return func(b *testing.B, times, atom int, page []byte) (entries int, ns float64) {
 		require.NoError(b, os.WriteFile(file, page, 0o600))
 		fmt.Fprintf(requests, "%d %s %s\n", times, []string{"application/json", "application/atom+xml"}[atom], file)
-		if !responses.Scan() {
-			b.Fatal("Olingo.java ended")
-		}
+		require.True(b, responses.Scan(), "Olingo.java ended")
 		_, err := fmt.Sscan(responses.Text(), &entries, &ns)
 		require.NoError(b, err)
 		return entries, ns
@@ -76,14 +74,11 @@ func BenchmarkRealPeersPages(b *testing.B) {
 			if len(rejected) > 0 {
 				b.Logf("Olingo rejects %d rows: %s", len(rejected), strings.Join(rejected, "; "))
 			}
-			if entries, _ := o(b, warmUp, atom, page); entries != pageRows-deleted {
-				b.Fatalf("expected %d entries, found %d", pageRows-deleted, entries)
-			}
+			entries, _ := o(b, warmUp, atom, page)
+			require.Equal(b, pageRows-deleted, entries, "entries")
 			_, native := pageOf(Shapes(0)[shape], atom, Regular)
 			want := len(mustDecode(b, native, page, pageRows).Rows)
-			if rows := g.decode(b, shape, uint64(atom), page, pieceSize, nil); rows != want {
-				b.Fatalf("expected %d rows, found %d", want, rows)
-			}
+			require.Equal(b, want, g.decode(b, shape, uint64(atom), page, pieceSize, nil), "rows")
 			for b.Loop() {
 				for range turns {
 					_, ns := o(b, pages, atom, page)

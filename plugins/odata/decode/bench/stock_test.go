@@ -1,14 +1,16 @@
 package bench
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/require"
+)
 
 // BenchmarkStock compares the CPU times of two guests for regular pages, measured alternately: with kernels that stock
 // Go has compiled, and with kernels in assembly. times-kernel is the quotient.
 func BenchmarkStock(b *testing.B) {
 	binary, err := buildGuest("")
-	if err != nil {
-		b.Fatal(err)
-	}
+	require.NoError(b, err)
 	assembled := newGuest(b)
 	compiled := instantiate(b, binary)
 	for atom, format := range []string{"JSON", "Atom"} {

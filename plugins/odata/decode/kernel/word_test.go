@@ -8,6 +8,7 @@ import (
 	"testing"
 	"unsafe"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
@@ -34,9 +35,8 @@ func TestDigits(t *testing.T) {
 			}
 			want, _ := strconv.ParseUint(s[:n], 10, 64)
 			got, size := readDigits(newStruct().Powers, text(s+tail), 0)
-			if size != n || (n < 19 && got != want) {
-				t.Errorf("%q: expected %d of %d digits, found %d of %d", s+tail, want, n, got, size)
-			}
+			assert.True(t, size == n && (n >= 19 || got == want),
+				"%q: expected %d of %d digits, found %d of %d", s+tail, want, n, got, size)
 		}
 	}
 }
@@ -59,18 +59,14 @@ func TestPutNumber(t *testing.T) {
 
 func TestGUID(t *testing.T) {
 	const good = "01234567-89AB-cdef-0123-456789abcdef"
-	if !isGUID(good) {
-		t.Error("a valid GUID is rejected")
-	}
+	assert.True(t, isGUID(good), "a valid GUID is rejected")
 	for i := range good {
 		for _, c := range []byte{0, '/', ':', '@', 'G', '`', 'g', '-', ' ', 0x80, 0xb1, 0xff} {
-			if bad := good[:i] + string(c) + good[i+1:]; bad != good && len(bad) == 36 && isGUID(bad) {
-				t.Errorf("expected %q to be rejected", bad)
-			}
+			bad := good[:i] + string(c) + good[i+1:]
+			assert.True(t, bad == good || len(bad) != 36 || !isGUID(bad), "expected %q to be rejected", bad)
 			raw := []byte(good)
-			if raw[i] = c; string(raw) != good && isGUID(string(raw)) {
-				t.Errorf("expected %q to be rejected", raw)
-			}
+			raw[i] = c
+			assert.True(t, string(raw) == good || !isGUID(string(raw)), "expected %q to be rejected", raw)
 		}
 	}
 }
@@ -95,9 +91,7 @@ func TestHashSpreadsSimilarNames(t *testing.T) {
 			}
 			isUsed[slot] = true
 		}
-		if collisions > maxCollisions {
-			t.Errorf("%s: expected about 7 collisions of %d names, found %d", pattern, names, collisions)
-		}
+		assert.AtMost(t, maxCollisions, collisions, pattern, "collisions of", names, "names")
 	}
 }
 
@@ -159,15 +153,12 @@ func TestPatternsAreComparedWhole(t *testing.T) {
 			p := text(s)
 			return mismatch(p, 0, &pattern, ^uint64(0)) == 0
 		}
-		if got := matches(long); got != (size <= PatternSize) {
-			t.Errorf("%d bytes: matches its text: %v", size, got)
-		}
+		got := matches(long)
+		assert.True(t, got == (size <= PatternSize), "%d bytes: matches its text: %v", size, got)
 		for i := range size {
 			other := []byte(long)
 			other[i] ^= 1
-			if matches(string(other)) {
-				t.Errorf("%d bytes: matches a text that differs at %d", size, i)
-			}
+			assert.True(t, !matches(string(other)), "%d bytes: matches a text that differs at %d", size, i)
 		}
 	}
 }

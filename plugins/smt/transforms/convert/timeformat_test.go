@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/plugins/smt/record"
 	"github.com/culvert-project/culvert/plugins/smt/settings"
 	"github.com/culvert-project/culvert/wit/connectdata"
@@ -23,13 +25,10 @@ func TestDateTextsHaveLengthPrefix(t *testing.T) {
 			{Name: "target.type", Value: "string"},
 			{Name: "format", Value: format},
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.True(t, err == nil, "%v", err)
 		want := connectdata.AppendString([]byte("before"), "1970"+literal)
 		got, failure := result.(*timestampConverter).append([]byte("before"), 0, withSchema, 0)
-		if failure != nil || !bytes.Equal(got, want) {
-			t.Errorf("%s: expected %q, found %q, %v", format, want, got, failure)
-		}
+		assert.True(t, failure == nil && bytes.Equal(got, want),
+			"%s: expected %q, found %q, %v", format, want, got, failure)
 	}
 }
