@@ -3,8 +3,8 @@
 package main
 
 import (
-	"github.com/culvert-project/culvert/plugins/smt/catalog"
 	"github.com/culvert-project/culvert/plugins/smt/chain"
+	"github.com/culvert-project/culvert/plugins/smt/transforms"
 	"github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/sdk/go/transform"
 	"github.com/culvert-project/culvert/wit"
@@ -27,12 +27,12 @@ var (
 func (plugin) Describe() wit.Description {
 	return wit.Description{Name: "smt", Version: version,
 		Documentation: "Kafka Connect's single message transforms and predicates.",
-		Components:    catalog.Components()}
+		Components:    transforms.Components()}
 }
 
 func (plugin) Validate(component string, settings []wit.Setting, online bool, state []byte,
 	answers []wit.Response) (wit.ValidateResult, error) {
-	list, err := catalog.Validate(component, settings)
+	list, err := transforms.Validate(component, settings)
 	if err != nil {
 		return wit.ValidateResult{}, err
 	}

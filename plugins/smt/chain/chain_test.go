@@ -10,9 +10,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/culvert-project/culvert/internal/base/assert"
-	"github.com/culvert-project/culvert/internal/base/require"
-	"github.com/culvert-project/culvert/plugins/smt/batch"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
 	"github.com/culvert-project/culvert/wit/connectdata/connectdatatest"
@@ -341,8 +338,8 @@ type testCall struct {
 }
 
 // input returns the call as the engine's input.
-func (c testCall) input() batch.Input {
-	return batch.Input{Topics: c.topics, Rows: c.rows, Data: c.data}
+func (c testCall) input() input {
+	return input{topics: c.topics, rows: c.rows, data: c.data}
 }
 
 // put appends a value to the data, with schema 1 or, if nodes is nil, without schema.
@@ -431,7 +428,9 @@ func outcomes(t *testing.T, engine *Engine, count int, call testCall, rowErrors 
 		switch slice.Encoding {
 		case wit.WithSchema:
 			nodes := engine.interpreter.Schemas.Nodes(slice.Schema)
-			require.NoError(t, connectdata.Check(nodes, bytes), "the result does not match its schema")
+			if err := connectdata.Check(nodes, bytes); err != nil {
+				t.Fatalf("the result does not match its schema: %v", err)
+			}
 			decoded, _, _ := connectdata.Read(nodes, 0, bytes)
 			return withoutEmptyFields(nodes), decoded
 		case wit.Schemaless:
@@ -501,7 +500,9 @@ func TestFastPathEqualsInterpreter(t *testing.T) {
 		}
 	}
 	t.Log(seen)
-	assert.True(t, len(seen) >= 8, "expected at least 8 kinds of results, found %v", seen)
+	if len(seen) < 8 {
+		t.Errorf("expected at least 8 kinds of results, found %v", seen)
+	}
 }
 
 // applyStageByStage sends rows through one stage at a time, each of its own chain.
@@ -528,7 +529,9 @@ func applyStageByStage(t *testing.T, stages []wit.Stage, schemas []wit.Schema, c
 // noError ends the test at an unexpected error.
 func noError(t testing.TB, err error) {
 	t.Helper()
-	require.NoError(t, err)
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // newPrepared returns an engine and the context of stages.

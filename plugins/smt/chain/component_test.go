@@ -10,10 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/culvert-project/culvert/internal/base/assert"
-	"github.com/culvert-project/culvert/internal/base/require"
-	"github.com/culvert-project/culvert/plugins/smt/catalog"
-	"github.com/culvert-project/culvert/plugins/smt/schemas"
+	"github.com/culvert-project/culvert/plugins/smt/record"
+	"github.com/culvert-project/culvert/plugins/smt/transforms"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
@@ -48,7 +46,7 @@ func TestDeclaresWhatKafkaDeclares(t *testing.T) {
 		}
 	}
 	extra := 0
-	for _, component := range catalog.Components() {
+	for _, component := range transforms.Components() {
 		if strings.HasPrefix(component.Name, ownPackage) {
 			extra++
 			continue
@@ -62,10 +60,11 @@ func TestDeclaresWhatKafkaDeclares(t *testing.T) {
 				Importance: [...]string{"HIGH", "MEDIUM", "LOW"}[s.Importance]}
 			ours = append(ours, d)
 		}
-		diff := cmp.Diff(recorded[component.Name], ours)
-		assert.True(t, diff == "", "%s (-Kafka +ours):\n%s", component.Name, diff)
+		if diff := cmp.Diff(recorded[component.Name], ours); diff != "" {
+			t.Errorf("%s (-Kafka +ours):\n%s", component.Name, diff)
+		}
 	}
-	if count := len(catalog.Components()); len(recorded)+extra != count || extra != 6 {
+	if count := len(transforms.Components()); len(recorded)+extra != count || extra != 6 {
 		t.Errorf("expected the %d recorded components and 6 more, found %d, of which %d are not Kafka's", len(recorded),
 			count, extra)
 	}
@@ -73,7 +72,7 @@ func TestDeclaresWhatKafkaDeclares(t *testing.T) {
 
 // componentNamed returns the component with a name or alias, or an empty one.
 func componentNamed(name string) wit.Component {
-	for _, c := range catalog.Components() {
+	for _, c := range transforms.Components() {
 		if c.Name == name || c.Aliases[0] == name {
 			return c
 		}
@@ -111,11 +110,13 @@ func TestPrepareRejectsInvalidStages(t *testing.T) {
 		`regex: stage 0, RegexRouter: Invalid value a&&[ for configuration regex: Invalid regex: Uncl`: {Component: "RegexRouter", Settings: pairs("regex", "a&&[", "replacement", "")},
 	} {
 		_, err := New().Prepare([]wit.Stage{stage})
-		assert.True(t, err != nil && strings.Contains(err.Error(), want) && err.(*wit.Error).Kind == wit.ErrorConfig,
-			"expected %q, found %v", want, err)
+		if err == nil || !strings.Contains(err.Error(), want) || err.(*wit.Error).Kind != wit.ErrorConfig {
+			t.Errorf("expected %q, found %v", want, err)
+		}
 	}
-	_, err := New().Apply([]byte("no context"), nil, nil, nil, nil)
-	assert.True(t, err != nil, "expected an error for a foreign context")
+	if _, err := New().Apply([]byte("no context"), nil, nil, nil, nil); err == nil {
+		t.Error("expected an error for a foreign context")
+	}
 }
 
 // tenFields returns a call of rows with ten fields and about size bytes each.
@@ -180,8 +181,9 @@ func TestApplyStopsEarly(t *testing.T) {
 		t.Fatalf("expected about 1000 rows, found %d of %d, %v", len(first.Rows), first.Consumed, err)
 	}
 	out, rowErrors := apply(t, New(), context, []wit.Schema{schema}, testCall{[]string{"orders"}, rows, data})
-	require.True(t, len(out.rows) == 3000 && len(rowErrors) == 0 && out.rows[2999].RowIndex == 2999,
-		"expected 3000 rows, found %d, %v", len(out.rows), rowErrors)
+	if len(out.rows) != 3000 || len(rowErrors) > 0 || out.rows[2999].RowIndex != 2999 {
+		t.Fatalf("expected 3000 rows, found %d, %v", len(out.rows), rowErrors)
+	}
 }
 
 // After the first call, rows of known schemas or keys need no allocation.
@@ -208,8 +210,9 @@ func TestNoAllocationForARow(t *testing.T) {
 			engine, context := newPrepared(t, stages...)
 			schemas := []wit.Schema{schema}
 			allocations := testing.AllocsPerRun(20, func() {
-				_, err := engine.Apply(context, schemas, []string{"orders"}, rows, data)
-				require.NoError(t, err)
+				if _, err := engine.Apply(context, schemas, []string{"orders"}, rows, data); err != nil {
+					t.Fatal(err)
+				}
 				schemas = nil
 			})
 			if allocations > 1 { // the list of topics above
@@ -223,19 +226,24 @@ func TestNoAllocationForARow(t *testing.T) {
 // The cache of chains is bounded.
 func TestChainsAreBounded(t *testing.T) {
 	engine := New()
-	for i := range 2*schemas.MaxCached + 1 {
+	for i := range 2*record.MaxCached + 1 {
 		context, err := engine.Prepare([]wit.Stage{stageOf(ClassInsertHeader, "header", strconv.Itoa(i),
 			"value.literal", "x")})
 		noError(t, err)
-		_, err = engine.Apply(context, nil, []string{"t"}, []wit.Row{{}}, nil)
-		require.NoError(t, err)
+		if _, err := engine.Apply(context, nil, []string{"t"}, []wit.Row{{}}, nil); err != nil {
+			t.Fatal(err)
+		}
 	}
-	assert.AtMost(t, schemas.MaxCached, len(engine.chains), "chains")
+	if len(engine.chains) > record.MaxCached {
+		t.Errorf("expected at most %d chains, found %d", record.MaxCached, len(engine.chains))
+	}
 }
 
 // Apply with the context of a predicate passes rows through.
 func TestApplyWithPredicate(t *testing.T) {
 	engine, context := newPrepared(t, wit.Stage{Component: ClassHasHeaderKey, Settings: pairs("name", "h")})
 	out, err := engine.Apply(context, nil, []string{"a"}, []wit.Row{{Partition: -1, Timestamp: -1}}, nil)
-	assert.True(t, err == nil && len(out.Rows) == 1 && out.Consumed == 1, "expected the row, found %+v, %v", out, err)
+	if err != nil || len(out.Rows) != 1 || out.Consumed != 1 {
+		t.Errorf("expected the row, found %+v, %v", out, err)
+	}
 }

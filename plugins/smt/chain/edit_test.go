@@ -9,9 +9,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/culvert-project/culvert/internal/base/assert"
-	"github.com/culvert-project/culvert/internal/base/require"
-	"github.com/culvert-project/culvert/plugins/smt/batch"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
 	"github.com/culvert-project/culvert/wit/connectdata/connectdatatest"
@@ -160,12 +157,13 @@ func TestEditsEqualInterpreter(t *testing.T) {
 		engine, chain, _, rowErrors := compareRuns(t, seed, stages, schemas, call)
 		failures += len(rowErrors)
 		engine.start(call.input())
-		fast += engine.fastPath.Run(chain.routes, 0)
+		fast += engine.fastPath.run(chain.routes, 0)
 		changed += len(call.rows) - len(rowErrors)
 	}
 	t.Logf("%d rows changed, %d of them on the fast path, %d failed", changed, fast, failures)
-	assert.True(t, fast >= 5000 && failures >= 5000,
-		"expected 5000 rows each on the fast path and failed, found %d and %d", fast, failures)
+	if fast < 5000 || failures < 5000 {
+		t.Errorf("expected 5000 rows each on the fast path and failed, found %d and %d", fast, failures)
+	}
 }
 
 // Values of the parameter plain of runChain.
@@ -181,7 +179,7 @@ func runChain(t *testing.T, stages []wit.Stage, schemas []wit.Schema, call testC
 	engine, context := newPrepared(t, stages...)
 	chain, err := engine.chain(context)
 	noError(t, err)
-	engine.fastPath.Off = plain
+	engine.fastPath.off = plain
 	out, rowErrors := apply(t, engine, context, schemas, call)
 	return engine, chain, outcomes(t, engine, len(call.rows), out, rowErrors), rowErrors
 }
@@ -232,10 +230,13 @@ func TestNullKeyIsAbsent(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			call := rowsOf(t, nil, int64(5), nil, int64(6), nil, int64(7))
 			engine, chain, result, _ := compareRuns(t, name, stages, nil, call)
-			assert.True(t, result[1].KeyForm == wit.Absent && result[2].KeyForm == wit.Schemaless,
-				"expected no key and then a key, found %v and %v", result[1].KeyForm, result[2].KeyForm)
+			if result[1].KeyForm != wit.Absent || result[2].KeyForm != wit.Schemaless {
+				t.Errorf("expected no key and then a key, found %v and %v", result[1].KeyForm, result[2].KeyForm)
+			}
 			engine.start(call.input())
-			assert.Equal(t, 1, engine.fastPath.Run(chain.routes, 0), "row on the fast path, up to the null")
+			if done := engine.fastPath.run(chain.routes, 0); done != 1 {
+				t.Errorf("expected one row on the fast path, up to the null, found %d", done)
+			}
 		})
 	}
 }
@@ -255,7 +256,9 @@ func TestInvalidKeyFailsEachRow(t *testing.T) {
 				call := rowsOf(t, nodes, "x", "x", "x")
 				schemas := []wit.Schema{{ID: 1, Nodes: nodes}}
 				_, _, _, rowErrors := compareRuns(t, name, []wit.Stage{key, edit}, schemas, call)
-				assert.Len(t, len(call.rows), rowErrors, "each row to fail")
+				if len(rowErrors) != len(call.rows) {
+					t.Errorf("expected each row to fail, found %v", rowErrors)
+				}
 			})
 		}
 	}
@@ -294,7 +297,7 @@ func TestTombstonesOfExtractedNulls(t *testing.T) {
 				call := rowsOf(t, nodes, int64(5), int64(6), nil, int64(7), nil)
 				engine, chain, _, _ := compareRuns(t, name, test.stages, []wit.Schema{{ID: 1, Nodes: nodes}}, call)
 				engine.start(call.input())
-				if done := engine.fastPath.Run(chain.routes, 0); done > 0 != test.isFastPath {
+				if done := engine.fastPath.run(chain.routes, 0); done > 0 != test.isFastPath {
 					t.Errorf("expected rows on the fast path: %t, found %d", test.isFastPath, done)
 				}
 			})
@@ -328,8 +331,9 @@ func TestMasksOfRequiredAttributes(t *testing.T) {
 				last.Timestamp = -1
 				stages := append([]wit.Stage{stageOf(ClassInsertValue, attribute, "x!")}, stages...)
 				_, _, _, rowErrors := compareRuns(t, name, stages, []wit.Schema{{ID: 1, Nodes: nodes}}, call)
-				assert.True(t, len(rowErrors) == 1 && int(rowErrors[0].RowIndex) == len(call.rows)-1,
-					"expected a fault of the last row only, found %v", rowErrors)
+				if len(rowErrors) != 1 || int(rowErrors[0].RowIndex) != len(call.rows)-1 {
+					t.Errorf("expected a fault of the last row only, found %v", rowErrors)
+				}
 			})
 		}
 	}
@@ -355,12 +359,14 @@ func TestOutputGrowsForEditedKeyAndValue(t *testing.T) {
 			// The output has a buffer that is too small, followed by guard bytes.
 			for size := 1; size < 2500; size++ {
 				guarded := bytes.Repeat([]byte{0xa5}, size+3000)
-				engine.out.Data = guarded[:0:size]
-				engine.start(batch.Input{Topics: call.topics, Rows: call.rows[:1], Data: call.data})
-				done := engine.fastPath.Run(chain.routes, 0)
-				require.True(t, done == 1, "%d bytes: expected the row on the fast path", size)
-				overwritten := bytes.TrimLeft(guarded[size:], "\xa5")
-				require.True(t, len(overwritten) == 0, "%d bytes: guard bytes were overwritten", size)
+				engine.out.data = guarded[:0:size]
+				engine.start(input{topics: call.topics, rows: call.rows[:1], data: call.data})
+				if done := engine.fastPath.run(chain.routes, 0); done != 1 {
+					t.Fatalf("%d bytes: expected the row on the fast path", size)
+				}
+				if overwritten := bytes.TrimLeft(guarded[size:], "\xa5"); len(overwritten) > 0 {
+					t.Fatalf("%d bytes: guard bytes were overwritten", size)
+				}
 			}
 		})
 	}
@@ -451,14 +457,17 @@ func TestChainsOnFastPath(t *testing.T) {
 					data = withoutSchema(t, schema.Nodes, rows, data)
 				}
 				data = append(data, make([]byte, 100)...)
-				_, err = engine.Apply(context, []wit.Schema{schema}, []string{"t"}, rows[:1], data)
-				require.NoError(t, err)
-				engine.start(batch.Input{Topics: []string{"t"}, Rows: rows, Data: data})
+				if _, err := engine.Apply(context, []wit.Schema{schema}, []string{"t"}, rows[:1], data); err != nil {
+					t.Fatal(err)
+				}
+				engine.start(input{topics: []string{"t"}, rows: rows, data: data})
 				want := 0
 				if test.isFastPath {
 					want = len(rows)
 				}
-				assert.Equal(t, want, engine.fastPath.Run(chain.routes, 0), "of", len(rows), "rows")
+				if got := engine.fastPath.run(chain.routes, 0); got != want {
+					t.Errorf("expected %d of %d rows, found %d", want, len(rows), got)
+				}
 			})
 		}
 	}

@@ -3,14 +3,8 @@ package chain
 import (
 	"strconv"
 
-	"github.com/culvert-project/culvert/plugins/smt/batch"
-	"github.com/culvert-project/culvert/plugins/smt/fastpath"
-	"github.com/culvert-project/culvert/plugins/smt/interpreter"
-	"github.com/culvert-project/culvert/plugins/smt/object"
-	"github.com/culvert-project/culvert/plugins/smt/operation"
 	"github.com/culvert-project/culvert/plugins/smt/record"
-	"github.com/culvert-project/culvert/plugins/smt/rowerror"
-	"github.com/culvert-project/culvert/plugins/smt/schemas"
+	"github.com/culvert-project/culvert/plugins/smt/transforms"
 	"github.com/culvert-project/culvert/sdk/go/pack"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -18,10 +12,10 @@ import (
 // Engine sends rows through chains and caches what it compiles. A result is valid until the next call.
 type Engine struct {
 	chains      map[string]*compiledChain // by context
-	call        batch.Input
-	out         batch.Output
-	fastPath    fastpath.Runner
-	interpreter interpreter.Interpreter
+	call        input
+	out         output
+	fastPath    runner
+	interpreter interpreter
 	record      record.Record // in the interpreter
 	rowIndex    int           // of the record's row
 }
@@ -29,9 +23,9 @@ type Engine struct {
 // New returns an empty engine.
 func New() *Engine {
 	engine := &Engine{chains: map[string]*compiledChain{}}
-	engine.interpreter.Schemas = schemas.NewRegistry()
-	engine.fastPath = fastpath.NewRunner(&engine.call, &engine.out, &engine.interpreter.Scratch)
-	engine.interpreter.Emit = func(rec *record.Record) { engine.out.Add(rec, engine.rowIndex, engine.call.Topics) }
+	engine.interpreter.Schemas = record.NewSchemas()
+	engine.fastPath = newRunner(&engine.call, &engine.out, &engine.interpreter.Scratch)
+	engine.interpreter.emit = func(rec *record.Record) { engine.out.add(rec, engine.rowIndex, engine.call.topics) }
 	return engine
 }
 
@@ -50,10 +44,10 @@ func (e *Engine) Apply(context []byte, schemas []wit.Schema, topics []string, ro
 	if err != nil {
 		return wit.ApplyResult{}, err
 	}
-	e.start(batch.Input{Topics: topics, Rows: rows, Data: data})
+	e.start(input{topics: topics, rows: rows, data: data})
 	rowIndex := 0
-	for rowIndex < len(rows) && len(e.out.Data) < batch.MaxData {
-		if next := e.fastPath.Run(chain.routes, rowIndex); next > rowIndex {
+	for rowIndex < len(rows) && len(e.out.data) < maxData {
+		if next := e.fastPath.run(chain.routes, rowIndex); next > rowIndex {
 			rowIndex = next
 			continue
 		}
@@ -62,8 +56,8 @@ func (e *Engine) Apply(context []byte, schemas []wit.Schema, topics []string, ro
 		}
 		rowIndex++
 	}
-	e.call = batch.Input{} // the memory belongs to the host
-	return e.out.Result(rowIndex, e.interpreter.Schemas.DrainPending()), nil
+	e.call = input{} // the memory belongs to the host
+	return e.out.result(rowIndex, e.interpreter.Schemas.DrainPending()), nil
 }
 
 // Test evaluates the predicate of a context for each row.
@@ -76,15 +70,15 @@ func (e *Engine) Test(context []byte, schemas []wit.Schema, topics []string, row
 	if chain.predicate == nil {
 		return wit.TestResult{}, &wit.Error{Kind: wit.ErrorConfig, Message: "test: expected a context of one predicate"}
 	}
-	e.call = batch.Input{Topics: topics, Rows: rows, Data: data}
+	e.call = input{topics: topics, rows: rows, data: data}
 	out := wit.TestResult{Matches: make([]bool, len(rows))}
 	for i := range rows {
 		if err := e.load(i); err != nil {
 			return wit.TestResult{}, err
 		}
 		out.Matches[i], err = chain.predicate.Matches(&e.record, &e.interpreter.Context)
-		if matchErr, ok := err.(*operation.MatchError); ok {
-			out.Errors = append(out.Errors, wit.RowError{RowIndex: uint32(i), ErrorClass: rowerror.ConnectException,
+		if matchErr, ok := err.(*transforms.MatchError); ok {
+			out.Errors = append(out.Errors, wit.RowError{RowIndex: uint32(i), ErrorClass: record.ConnectException,
 				Error: wit.Error{Kind: wit.ErrorData, Message: matchErr.Error()}})
 			continue
 		}
@@ -99,7 +93,7 @@ func (e *Engine) Test(context []byte, schemas []wit.Schema, topics []string, row
 // caches first.
 func (e *Engine) begin(context []byte, declared []wit.Schema) (*compiledChain, error) {
 	if e.interpreter.Schemas.Forget() {
-		e.interpreter.Readers = schemas.Cache[*object.ValueReader]{}
+		e.interpreter.Readers = record.SchemaCache[*record.ValueReader]{}
 		clear(e.chains)
 	}
 	e.interpreter.Schemas.Add(declared)
@@ -119,7 +113,7 @@ func (e *Engine) chain(context []byte) (*compiledChain, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(e.chains) >= schemas.MaxCached {
+	if len(e.chains) >= record.MaxCached {
 		clear(e.chains)
 	}
 	e.chains[string(context)] = chain
@@ -127,10 +121,10 @@ func (e *Engine) chain(context []byte) (*compiledChain, error) {
 }
 
 // start empties the output and prepares for the rows of a call.
-func (e *Engine) start(call batch.Input) {
+func (e *Engine) start(call input) {
 	e.call = call
-	e.out.Reset(call)
-	e.fastPath.Reset()
+	e.out.reset(call)
+	e.fastPath.reset()
 }
 
 // interpret sends one row through the chain, and then compiles a program for rows like it.
@@ -138,26 +132,54 @@ func (e *Engine) interpret(chain *compiledChain, rowIndex int) error {
 	if err := e.load(rowIndex); err != nil {
 		return err
 	}
-	e.out.MoveInPlace()
+	e.out.moveInPlace()
 	snapshot := e.out
 	e.rowIndex = rowIndex
-	failure, err := e.interpreter.Run(chain.stages, &e.record)
+	failure, err := e.interpreter.run(chain.stages, &e.record)
 	if err != nil {
 		return err
 	}
-	e.fastPath.Learn(chain.routes, rowIndex)
+	e.fastPath.learn(chain.routes, rowIndex)
 	if failure != nil {
-		e.out.Fail(rowIndex, failure, &snapshot)
+		e.out.fail(rowIndex, failure, &snapshot)
 	}
 	return nil
 }
 
 // load loads a row of the call into the record.
 func (e *Engine) load(rowIndex int) error {
-	row := &e.call.Rows[rowIndex]
-	if int(row.Topic) >= len(e.call.Topics) {
+	row := &e.call.rows[rowIndex]
+	if int(row.Topic) >= len(e.call.topics) {
 		return &wit.Error{Kind: wit.ErrorInternal, Message: "row " + strconv.Itoa(rowIndex) +
 			" refers to a topic that is not in the call"}
 	}
-	return e.record.Load(row, e.call.Topics[row.Topic], e.call.Data)
+	return e.record.Load(row, e.call.topics[row.Topic], e.call.data)
+}
+
+// compiledChain is the compiled form of a context: the stages of a chain, or one predicate.
+type compiledChain struct {
+	stages    []transforms.Stage
+	routes    *routeTable
+	predicate transforms.Predicate // of a context of one predicate, otherwise nil; see [Engine.Test]
+}
+
+// newChain compiles stages, or one predicate, with which [Engine.Apply] passes rows through.
+func newChain(list []wit.Stage) (*compiledChain, *wit.Error) {
+	chain := &compiledChain{routes: newRouteTable(nil)}
+	if len(list) == 1 {
+		if predicate, ok, err := transforms.NewPredicate(list[0].Component, list[0].Settings); ok {
+			chain.predicate = predicate
+			return chain, err
+		}
+	}
+	for i := range list {
+		stage, err := transforms.NewStage(i, &list[i])
+		if err != nil {
+			err.Message = "stage " + strconv.Itoa(i) + ", " + list[i].Component + ": " + err.Message
+			return nil, err
+		}
+		chain.stages = append(chain.stages, stage)
+	}
+	chain.routes = newRouteTable(chain.stages)
+	return chain, nil
 }

@@ -5,11 +5,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/java/pattern"
-	"github.com/culvert-project/culvert/plugins/smt/predicates"
-	"github.com/culvert-project/culvert/plugins/smt/rowerror"
-	"github.com/culvert-project/culvert/plugins/smt/transforms/topics"
+	"github.com/culvert-project/culvert/plugins/smt/record"
+	"github.com/culvert-project/culvert/plugins/smt/transforms"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -47,10 +45,11 @@ func TestPatternTimeoutFailsRow(t *testing.T) {
 				rowErrors)
 			continue
 		}
-		f := rowErrors[0]
-		assert.True(t, f.Stage == test.failedStage && f.ErrorClass == rowerror.ConnectException &&
-			strings.Contains(f.Error.Message, "topic \""+endless),
-			"%s: expected a ConnectException of stage %d for the first topic, found %+v", name, test.failedStage, f)
+		if f := rowErrors[0]; f.Stage != test.failedStage || f.ErrorClass != record.ConnectException ||
+			!strings.Contains(f.Error.Message, "topic \""+endless) {
+			t.Errorf("%s: expected a ConnectException of stage %d for the first topic, found %+v", name,
+				test.failedStage, f)
+		}
 	}
 
 	engine, context := newPrepared(t, wit.Stage{Component: ifTopic.Component, Settings: ifTopic.Settings})
@@ -58,21 +57,23 @@ func TestPatternTimeoutFailsRow(t *testing.T) {
 	noError(t, err)
 	shortenTimeouts(chain)
 	result, err := engine.Test(context, nil, call.topics, call.rows, nil)
-	assert.True(t, err == nil && len(result.Errors) == 1 && result.Errors[0].RowIndex == 0 && !result.Matches[0] &&
-		result.Matches[1], "test: expected the first row to fail and the second to match, found %+v, %v", result, err)
+	if err != nil || len(result.Errors) != 1 || result.Errors[0].RowIndex != 0 || result.Matches[0] ||
+		!result.Matches[1] {
+		t.Errorf("test: expected the first row to fail and the second to match, found %+v, %v", result, err)
+	}
 }
 
 // shortenTimeouts sets a short timeout for the expressions of a chain. In production, the host ends the call.
 func shortenTimeouts(chain *compiledChain) {
 	shorten := func(p pattern.Pattern) { p.WithTimeout(time.Millisecond) }
-	if predicate, ok := chain.predicate.(*predicates.TopicNameMatches); ok {
+	if predicate, ok := chain.predicate.(*transforms.TopicNameMatches); ok {
 		shorten(predicate.Pattern)
 	}
 	for i := range chain.stages {
-		if predicate, ok := chain.stages[i].Predicate.(*predicates.TopicNameMatches); ok {
+		if predicate, ok := chain.stages[i].Predicate.(*transforms.TopicNameMatches); ok {
 			shorten(predicate.Pattern)
 		}
-		if router, ok := chain.stages[i].Operation.(*topics.RegexRouter); ok {
+		if router, ok := chain.stages[i].Operation.(*transforms.RegexRouter); ok {
 			shorten(router.Pattern)
 		}
 	}

@@ -3,7 +3,6 @@ package record
 import (
 	"strconv"
 
-	"github.com/culvert-project/culvert/plugins/smt/rowerror"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
@@ -47,17 +46,17 @@ func (h *HeaderReader) Next() (name []byte, ok bool) {
 }
 
 // beginHeaders appends the record's headers to dst, with a count that includes the added ones, which must follow.
-func beginHeaders(dst []byte, part *Part, added, stage int) ([]byte, *rowerror.Failure) {
+func beginHeaders(dst []byte, part *Part, added, stage int) ([]byte, *Failure) {
 	var list HeaderReader
 	if part.Encoding == wit.Raw {
 		list = ReadHeaders(part.Bytes)
 	}
 	if list.Remaining < 0 {
-		return dst, rowerror.Data(stage, "invalid bytes of headers")
+		return dst, DataFailure(stage, "invalid bytes of headers")
 	}
 	count := added + int(list.Remaining)
 	if count > connectdata.MaxHeaders {
-		return dst, rowerror.Data(stage, "expected at most "+strconv.Itoa(connectdata.MaxHeaders)+" headers, found "+
+		return dst, DataFailure(stage, "expected at most "+strconv.Itoa(connectdata.MaxHeaders)+" headers, found "+
 			strconv.Itoa(count))
 	}
 	return append(connectdata.AppendNumber(dst, int64(count)), list.Rest...), nil

@@ -1,9 +1,6 @@
 package record
 
 import (
-	"github.com/culvert-project/culvert/plugins/smt/object"
-	"github.com/culvert-project/culvert/plugins/smt/rowerror"
-	"github.com/culvert-project/culvert/plugins/smt/schemas"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
@@ -17,7 +14,7 @@ type Part struct {
 	Class    string // Java class of the value if its schema has another, for example after Cast of a logical type
 	// InvalidNull is set for a null of a required type, as Kafka's transforms create it from a field of a null. It
 	// fails the record unless a later stage replaces the value.
-	InvalidNull *rowerror.Failure
+	InvalidNull *Failure
 }
 
 // load reads the part of a row. It returns false if the slice exceeds the data.
@@ -44,22 +41,22 @@ func (part *Part) Set(encoding wit.Encoding, schema uint32, bytes []byte) {
 }
 
 // Write replaces the part by the value that write appends.
-func (part *Part) Write(scratch *object.Scratch, encoding wit.Encoding, schema uint32, write func(dst []byte) []byte) {
+func (part *Part) Write(scratch *Scratch, encoding wit.Encoding, schema uint32, write func(dst []byte) []byte) {
 	from := len(scratch.Buf)
 	scratch.Buf = write(scratch.Buf)
 	part.Set(encoding, schema, scratch.Buf[from:])
 }
 
 // SetInvalidNull replaces the part by a null of a required type.
-func (part *Part) SetInvalidNull(registry *schemas.Registry, nodes []wit.SchemaNode, stage int) {
+func (part *Part) SetInvalidNull(registry *Schemas, nodes []wit.SchemaNode, stage int) {
 	result := append([]wit.SchemaNode(nil), nodes...)
 	result[0].Optional = true
 	part.Set(wit.WithSchema, registry.Declare(result), connectdata.AppendBranch(nil, &result[0], true))
-	part.InvalidNull = rowerror.RequiredNull(stage)
+	part.InvalidNull = RequiredNull(stage)
 }
 
 // ResolveNull replaces an invalid null by the default of its type. Without a default the record fails.
-func (part *Part) ResolveNull(registry *schemas.Registry) *rowerror.Failure {
+func (part *Part) ResolveNull(registry *Schemas) *Failure {
 	if part.InvalidNull == nil {
 		return nil
 	}
@@ -73,11 +70,11 @@ func (part *Part) ResolveNull(registry *schemas.Registry) *rowerror.Failure {
 }
 
 // IsNull reports whether Kafka Connect would see a null. Invalid bytes are not null.
-func (part *Part) IsNull(schemas *schemas.Registry) (bool, error) {
+func (part *Part) IsNull(schemas *Schemas) (bool, error) {
 	if part.Encoding != wit.WithSchema {
 		return part.Encoding == wit.Absent, nil
 	}
-	nodes, err := schemas.Lookup(part.Schema)
+	nodes, err := schemas.lookup(part.Schema)
 	if err != nil {
 		return false, err
 	}

@@ -3,10 +3,6 @@ package record
 import (
 	"strings"
 
-	"github.com/culvert-project/culvert/plugins/smt/javaclass"
-	"github.com/culvert-project/culvert/plugins/smt/object"
-	"github.com/culvert-project/culvert/plugins/smt/rowerror"
-	"github.com/culvert-project/culvert/plugins/smt/schemas"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -40,7 +36,7 @@ func (rec *Record) Load(row *wit.Row, topic string, data []byte) error {
 }
 
 // AddHeaders adds n headers, which add appends.
-func (rec *Record) AddHeaders(scratch *object.Scratch, n, stage int, add func(dst []byte) []byte) *rowerror.Failure {
+func (rec *Record) AddHeaders(scratch *Scratch, n, stage int, add func(dst []byte) []byte) *Failure {
 	part := &rec.Parts[Headers]
 	block, failure := beginHeaders(scratch.Buf, part, n, stage)
 	if failure == nil {
@@ -52,15 +48,15 @@ func (rec *Record) AddHeaders(scratch *object.Scratch, n, stage int, add func(ds
 }
 
 // WithClass corrects the message of a failure that names the Java class of the schema, if the value has another.
-func (rec *Record) WithClass(registry *schemas.Registry, failure *rowerror.Failure) *rowerror.Failure {
+func (rec *Record) WithClass(registry *Schemas, failure *Failure) *Failure {
 	for target := Key; target <= Value; target++ {
 		part := &rec.Parts[target]
 		if part.Class == "" || part.Encoding != wit.WithSchema {
 			continue
 		}
-		prefix, ok := strings.CutSuffix(failure.Message, javaclass.Of(&registry.Nodes(part.Schema)[0]))
-		if ok && strings.HasSuffix(prefix, rowerror.Found) {
-			return rowerror.New(failure.Stage, failure.Class, prefix+part.Class)
+		prefix, ok := strings.CutSuffix(failure.Message, JavaClass(&registry.Nodes(part.Schema)[0]))
+		if ok && strings.HasSuffix(prefix, classPrefix) {
+			return NewFailure(failure.Stage, failure.Class, prefix+part.Class)
 		}
 	}
 	return failure
