@@ -185,7 +185,7 @@ func measureSink(ctx context.Context, b *bench) error {
 }
 
 var encodeBenchmark = benchmark{
-	folder: "./plugins/odata/sink",
+	folder: "./plugins/odata-sink",
 	name:   "BenchmarkBatchInSandbox",
 	about: "A batch of 1,000 orders of ten fields, encoded and settled in the sandbox: processor time a row. " +
 		"Aim: 10,000 ns.",

@@ -1,20 +1,211 @@
-// Command odata-sink is the guest that writes records to entity sets of OData v2 services: inserts, updates and
-// deletes, several in a $batch request.
+// Command odata-sink is the plugin that writes records to entity sets of OData v2 services: inserts, updates and
+// deletes, several in a $batch request. It does no I/O: the host sends the requests and passes the responses on.
+//
+// Open reads $metadata and returns the context, see package capabilities. Package requests turns rows into deliveries,
+// and package responses turns the responses into results. Package sinkconfig has the settings, package entityset the
+// entity sets, package encode the bodies and keys, and package rowvalue the values of rows.
+//
+// Invariants: the plugin keeps caches only, so every call works in every instance.
 package main
 
 import (
-	"github.com/culvert-project/culvert/plugins/odata/sink"
+	"bytes"
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/capabilities"
+	"github.com/culvert-project/culvert/plugins/odata/config"
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/encode"
+	"github.com/culvert-project/culvert/plugins/odata/entityset"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
+	"github.com/culvert-project/culvert/plugins/odata/probe"
+	"github.com/culvert-project/culvert/plugins/odata/requests"
+	"github.com/culvert-project/culvert/plugins/odata/responses"
+	"github.com/culvert-project/culvert/plugins/odata/rowvalue"
+	"github.com/culvert-project/culvert/plugins/odata/service"
+	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
+	sdk "github.com/culvert-project/culvert/sdk/go"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	register "github.com/culvert-project/culvert/sdk/go/sink"
 	"github.com/culvert-project/culvert/sdk/go/tools"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // version of the plugin; tests set others by the linker.
 var version = "0.1.0"
 
 func init() {
-	p := sink.New(version)
+	p := newPlugin()
 	register.Register(p)
 	tools.Register(p)
 }
 
 func main() {}
+
+// plugin is the sink with its commands. Its fields are caches.
+type plugin struct {
+	cache   capabilities.Cache
+	schemas rowvalue.Schemas
+}
+
+// newPlugin returns a plugin with empty caches.
+func newPlugin() *plugin { return &plugin{schemas: rowvalue.Schemas{}} }
+
+// Describe returns the connector class and its settings.
+func (p *plugin) Describe() wit.Description {
+	return wit.Description{Name: "odata-sink", Version: version,
+		Documentation: "Writes to entity sets of OData v2 services.",
+		Components: []wit.Component{{Name: sinkconfig.Component, Kind: wit.ComponentSink,
+			Aliases:       []string{sinkconfig.Alias},
+			Documentation: "Writes records to entity sets of SAP and other OData v2 services.",
+			Settings:      sinkconfig.Table.Keys(), Prefixes: config.Prefixes}}}
+}
+
+// Open reads the metadata of the services and returns the context. previous is empty, or the detail of the error by
+// which Encode has requested that the metadata are read again.
+func (p *plugin) Open(component string, settings []wit.Setting, previous []byte,
+	answers []wit.Response) (wit.SinkOpenResult, error) {
+	if err := config.CheckComponent(component, sinkconfig.Component, sinkconfig.Alias); err != nil {
+		return wit.SinkOpenResult{}, err
+	}
+	if failure := setting.FirstError(sinkconfig.Validate(settings)); failure != nil {
+		return wit.SinkOpenResult{}, failure
+	}
+	values := sinkconfig.Table.Values(settings)
+	entitySets := sinkconfig.EntitySets(values)
+	services := sinkconfig.ServicePaths(entitySets)
+	if pending, err := service.MetadataRequests(services, config.Query(values), answers); pending != nil || err != nil {
+		if pending != nil {
+			pending.State = previous
+		}
+		return wit.SinkOpenResult{Pending: pending}, err
+	}
+	models := make([]*edm.Model, len(services))
+	sap := make([]bool, len(services))
+	for i := range services {
+		model, err := service.ReadMetadata(services[i], &answers[i])
+		if err != nil {
+			return wit.SinkOpenResult{}, err
+		}
+		models[i] = model
+		sap[i] = bytes.Contains(answers[i].Body, []byte(entityset.NamespaceSAP))
+	}
+	out := &wit.SinkOpened{}
+	connector := &capabilities.Connector{Config: sinkconfig.Parse(values), Settings: settings, Services: services}
+	var filterErrors []*wit.Error // of the sets that the filter does not fit; it must fit one set
+	for _, configured := range entitySets {
+		index := slices.Index(services, configured.Service)
+		set, err := openSet(configured, models[index], &connector.Config)
+		if err != nil {
+			return wit.SinkOpenResult{}, err
+		}
+		if failure := set.FilterError(&connector.Config); failure != nil {
+			filterErrors = append(filterErrors, failure)
+		}
+		if len(previous) == 0 {
+			set.LogOmittedProperties(connector.Mode)
+		}
+		set.SAP = sap[index]
+		set.ServiceIndex = index
+		connector.Sets = append(connector.Sets, *set)
+		out.Topics = append(out.Topics, configured.Topic)
+	}
+	if len(filterErrors) == len(entitySets) {
+		return wit.SinkOpenResult{}, filterErrors[0]
+	}
+	state := capabilities.New(connector)
+	logIgnored(connector, state.Restore(previous, func(field capabilities.UndeclaredField) bool {
+		return !slices.ContainsFunc(models, func(model *edm.Model) bool {
+			structure := model.Structure(field.Type)
+			return structure != nil && structure.Property(field.Name) == nil && structure.Navigation(field.Name) == nil
+		})
+	}))
+	for i := range answers {
+		responses.LearnVersion(state, i, &answers[i])
+	}
+	out.Context = state.Pack()
+	return wit.SinkOpenResult{Ready: out}, nil
+}
+
+// logIgnored logs the fields of records that are not sent, because their types have no such properties.
+func logIgnored(connector *capabilities.Connector, fields []capabilities.UndeclaredField) {
+	if len(fields) == 0 || !connector.IgnoreUnknownFields {
+		return
+	}
+	names := make([]string, len(fields))
+	for i := range fields {
+		names[i] = fields[i].String()
+	}
+	sdk.Log(wit.LevelWarn, "fields that $metadata does not declare are not sent ("+sinkconfig.NameUnknownFields+
+		" = ignore): "+strings.Join(names, ", "))
+}
+
+// openSet finds an entity set in the metadata and checks the settings that depend on its type.
+func openSet(configured sinkconfig.EntitySet, model *edm.Model,
+	sinkConfig *sinkconfig.Config) (*entityset.EntitySet, error) {
+	set, err := entityset.New(configured, model, sinkConfig)
+	if err != nil {
+		return nil, err
+	}
+	if problem := encode.AtomProblem(set.Model.Structures[0]); problem != "" && sinkConfig.Atom {
+		return nil, odataerror.ForSetting(sinkconfig.NameRequestFormat,
+			"Entity set "+set.Name+" of "+set.Service+": "+problem)
+	}
+	if failure := set.UncheckableError(sinkConfig); failure != nil {
+		return nil, failure
+	}
+	return set, nil
+}
+
+// Encode returns the requests that write the rows.
+func (p *plugin) Encode(context []byte, declared []wit.Schema, topics []string, rows []wit.Row, data []byte,
+	origins []wit.RecordID, originTopics []string, hints []wit.Hint) (wit.EncodeResult, error) {
+	p.schemas.Add(declared)
+	state, err := p.cache.Read(context)
+	if err != nil {
+		return wit.EncodeResult{}, err
+	}
+	return requests.Encode(state, p.schemas, &requests.Input{Topics: topics, Rows: rows, Data: data, RecordIDs: origins,
+		RecordTopics: originTopics, Hints: hints})
+}
+
+// HandleResponse returns the result of each row of a delivery.
+func (p *plugin) HandleResponse(context, state []byte, rows []uint32,
+	response wit.Response) (wit.ResponseResult, error) {
+	connectorState, err := p.cache.Read(context)
+	if err != nil {
+		return wit.ResponseResult{}, err
+	}
+	delivery, ok := requests.ReadDelivery(connectorState, state)
+	if !ok || len(delivery.Targets) != len(rows) {
+		return wit.ResponseResult{}, &wit.Error{Kind: wit.ErrorStale,
+			Message: "the state of the delivery is of another version of this plugin"}
+	}
+	results, err := responses.Handle(connectorState, delivery, &response)
+	out := wit.ResponseResult{Results: results}
+	if err == nil && p.cache.Changed(connectorState) {
+		out.Context = wit.Ptr(connectorState.Pack())
+	}
+	return out, err
+}
+
+// Commands returns the sink's commands for the command line.
+func (p *plugin) Commands() []wit.Command { return []wit.Command{probe.DoctorCommand()} }
+
+// Run runs a command of [plugin.Commands].
+func (p *plugin) Run(command string, options []wit.Setting, settings []wit.Setting, state []byte,
+	answers []wit.Response) (wit.CommandResult, error) {
+	if command != probe.Doctor {
+		return wit.CommandResult{}, &wit.Error{Kind: wit.ErrorUnsupported, Message: "unknown command " + command +
+			", expected " + probe.Doctor}
+	}
+	var services []probe.Service
+	values := sinkconfig.Table.Values(settings)
+	for _, configured := range sinkconfig.EntitySets(values) {
+		set := probe.Set{Name: configured.Name, Setting: config.InGroup(configured.Number, sinkconfig.NameEntitySet)}
+		services = append(services, probe.Service{Path: configured.Service,
+			Setting: config.InGroup(configured.Number, sinkconfig.NameService), Writes: true, Sets: []probe.Set{set}})
+	}
+	return probe.Steps(services, config.Query(values), options, state, answers)
+}

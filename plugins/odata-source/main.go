@@ -8,8 +8,6 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/delta"
 	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/plugins/odata/notifications"
-	"github.com/culvert-project/culvert/plugins/odata/recommend"
-	"github.com/culvert-project/culvert/plugins/odata/retire"
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	sdknotifications "github.com/culvert-project/culvert/sdk/go/notifications"
 	"github.com/culvert-project/culvert/sdk/go/progress"
@@ -56,7 +54,7 @@ func (p *plugin) Validate(component string, settings []wit.Setting, online bool,
 		return wit.ValidateResult{}, err
 	}
 	if online {
-		return recommend.ValidateOnline(settings, state, answers)
+		return validateWithService(settings, state, answers)
 	}
 	examined := sourceconfig.Examine(settings)
 	return wit.ValidateResult{Done: &examined}, nil
@@ -137,5 +135,5 @@ func (p *plugin) Retire(component string, settings []wit.Setting, addresses []st
 	if err := config.CheckComponent(component, sourceconfig.Component, sourceconfig.Alias); err != nil {
 		return wit.CallResult{}, err
 	}
-	return retire.Retire(settings, addresses, state, answers)
+	return retire(settings, addresses, state, answers)
 }

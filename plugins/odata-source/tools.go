@@ -4,7 +4,6 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/plugins/odata/inspect"
 	"github.com/culvert-project/culvert/plugins/odata/probe"
-	"github.com/culvert-project/culvert/plugins/odata/retire"
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -13,7 +12,7 @@ func (p *plugin) Commands() (commands []wit.Command) {
 	for _, c := range inspect.Commands {
 		commands = append(commands, c.Command)
 	}
-	return append(commands, retire.Declare(), probe.DoctorCommand())
+	return append(commands, declareRetire(), probe.DoctorCommand())
 }
 
 // Run runs a command of [plugin.Commands].
@@ -23,8 +22,8 @@ func (p *plugin) Run(command string, options, settings []wit.Setting, state []by
 	case probe.Doctor:
 		return probe.Steps(doctorServices(settings), config.Query(sourceconfig.Table.Values(settings)), options, state,
 			answers)
-	case retire.Command:
-		return retire.Run(settings, state, answers)
+	case retireCommand:
+		return runRetire(settings, state, answers)
 	}
 	return inspect.Run(command, options, settings, state, answers)
 }

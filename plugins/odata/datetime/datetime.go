@@ -1,5 +1,6 @@
 // Package datetime reads points in time and times of day as OData v2 writes them: /Date(…)/ in JSON, ISO 8601 in Atom,
-// URLs and settings, and the durations of Edm.Time. Its units are milliseconds, and ticks of 100 ns as in EDM.
+// URLs and settings, and the durations of Edm.Time. A [Zone] converts local times to UTC. Units are milliseconds, and
+// ticks of 100 ns as in EDM.
 package datetime
 
 import "github.com/culvert-project/culvert/plugins/odata/scan"

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/culvert-project/culvert/plugins/odata/datetime"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
-	"github.com/culvert-project/culvert/plugins/odata/zone"
 )
 
 // Mapping selects how a value is written where its EDM type leaves a choice.
@@ -58,8 +58,8 @@ type Column struct {
 	Precision int
 	// Scale is the number of digits after the point of a Decimal in the schema.
 	Scale    int
-	Rounding edm.Rounding // what happens to digits after the scale
-	Zone     *zone.Zone   // of an Edm.DateTime (`datetime.zone`); nil means UTC
+	Rounding edm.Rounding   // what happens to digits after the scale
+	Zone     *datetime.Zone // of an Edm.DateTime (`datetime.zone`); nil means UTC
 	// Nested describes the struct of the column or of its items. Its keys identify the items of an expanded collection.
 	Nested *RowSchema
 	// Target is the FC_TargetPath of the metadata (`SyndicationTitle`, `geo/lat`, `geo/@lat`). In Atom, a value that is

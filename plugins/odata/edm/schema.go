@@ -3,7 +3,7 @@ package edm
 import (
 	"strconv"
 
-	"github.com/culvert-project/culvert/plugins/odata/zone"
+	"github.com/culvert-project/culvert/plugins/odata/datetime"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -31,7 +31,7 @@ type Options struct {
 	Dates bool
 	// Micros maps points in time to microseconds instead of Connect's Timestamp (`timestamp.precision = micros`).
 	Micros bool
-	Zone   *zone.Zone // of Edm.DateTime (`datetime.zone`); nil means UTC
+	Zone   *datetime.Zone // of Edm.DateTime (`datetime.zone`); nil means UTC
 	// Delta makes everything except keys optional and adds the fields of [StructuredType.Extra].
 	Delta bool
 	// Lenient makes everything except keys optional (`nullable = lenient`).

@@ -9,7 +9,6 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/paging"
-	"github.com/culvert-project/culvert/plugins/odata/paging/rowkey"
 	"github.com/culvert-project/culvert/plugins/odata/query"
 	"github.com/culvert-project/culvert/plugins/odata/service"
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
@@ -29,7 +28,7 @@ type Feed struct {
 	RowQuery  *query.Query      // selects rows and properties
 	Rows      *query.RowChecker // checks the rows of responses; nil if nothing needs to be checked
 	changeColumns
-	Keys *rowkey.Keys // nil if rows have no key
+	Keys *paging.Keys // nil if rows have no key
 	// Paging describes how the set is paged through. Its FormatOption depends on the offset, see
 	// [Feed.SetFormatRefused].
 	Paging   paging.Set

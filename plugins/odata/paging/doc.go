@@ -9,8 +9,8 @@
 // Where to look: page.go, next.go (what follows a page) and pagers.go; errors.go and probes.go handle other responses,
 // transition.go restarts a load. evidence.go lists what is known about the service, and what supports or contradicts
 // the end of a load; verdict.go decides. position.go and offsetfields.go are the stored state. set.go builds URLs;
-// links.go and tokens.go read next links. Checks are in order.go, repeats.go, loopdetector.go and rows.go. cursor.go
-// and seenrows.go handle loads of rows that changed since the previous load.
+// links.go and tokens.go read next links; keys.go compares the keys of rows. Checks are in order.go, repeats.go,
+// loopdetector.go and rows.go. cursor.go and seenrows.go handle loads of rows that changed since the previous load.
 //
 // Invariants: a load whose verdict names a proof has all rows that existed throughout it. Rows of probes are not
 // emitted. Any page may be read twice, or by another instance.

@@ -194,7 +194,7 @@ func (t *transition) saveChecks() {
 	if key := t.set.sortedKey(t.digest.last); t.order.ascends() && key != nil {
 		checks.sorted = t.order.sorted
 		checks.folded = t.order.folded
-		checks.key = t.set.Keys.Pack(key)
+		checks.key = t.set.Keys.pack(key)
 	}
 }
 
@@ -246,7 +246,7 @@ func (t *transition) afterLinkedPage() error {
 	if isEmpty && next.totalCount >= 0 && next.totalCount <= next.rowsRead {
 		return t.lastPage()
 	}
-	isSafe := t.set.linkHasKey(link, t.position.url, t.set.Keys.LiteralTexts(t.digest.last), next.rowsRead)
+	isSafe := t.set.linkHasKey(link, t.position.url, t.set.Keys.literalTexts(t.digest.last), next.rowsRead)
 	prefersKeys := t.set.Paging == "keys" || !isSafe || next.totalCount < 0
 	if prefersKeys && t.useKeyset(true) {
 		t.requireKeyOrder(link)
@@ -270,7 +270,7 @@ func (t *transition) followEmptyPage() error {
 	case next.checks.links.visit(hashOf(link)):
 		return t.lastPage()
 	}
-	lastKey := t.set.Keys.LiteralTexts(t.set.Keys.Unpack(next.checks.key))
+	lastKey := t.set.Keys.literalTexts(t.set.Keys.unpack(next.checks.key))
 	if !t.set.linkHasKey(link, t.position.url, lastKey, next.rowsRead) {
 		next.seen.shifted = true
 	}

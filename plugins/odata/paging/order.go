@@ -1,14 +1,13 @@
 package paging
 
 import (
-	"github.com/culvert-project/culvert/plugins/odata/paging/rowkey"
 	"github.com/culvert-project/culvert/wit"
 )
 
 // orderCheck checks that rows ascend by key, since many services accept $orderby but ignore it. Texts may ascend by
 // bytes or case-insensitively; any other collation counts as unordered.
 type orderCheck struct {
-	keys     *rowkey.Keys
+	keys     *Keys
 	isActive bool   // false once rows are out of order, or have keys that cannot be compared
 	rows     int    // number of rows compared
 	last     []byte // encoded key of the last row
@@ -18,10 +17,10 @@ type orderCheck struct {
 	mustDescend bool // rows must descend instead
 }
 
-func (o *orderCheck) begin(keys *rowkey.Keys, checks *checkState, rowsRead int) {
+func (o *orderCheck) begin(keys *Keys, checks *checkState, rowsRead int) {
 	isFirst := rowsRead == 0
 	*o = orderCheck{keys: keys, last: o.last[:0], sorted: checks.sorted || isFirst, folded: checks.folded || isFirst}
-	o.isActive = keys.IsSortable() && (isFirst || (checks.ascending() && checks.key != ""))
+	o.isActive = keys.isSortable() && (isFirst || (checks.ascending() && checks.key != ""))
 }
 
 func (o *orderCheck) ascends() bool { return o.isActive && (o.sorted || o.folded) }
@@ -35,9 +34,9 @@ func (o *orderCheck) observe(rows []wit.Row, data []byte, previousKey []byte) {
 			last = previousKey
 		}
 		if last != nil && o.mustDescend {
-			o.record(o.keys.Compare(key, last))
+			o.record(o.keys.compare(key, last))
 		} else if last != nil {
-			o.record(o.keys.Compare(last, key))
+			o.record(o.keys.compare(last, key))
 		}
 		o.rows++
 		last = key

@@ -68,7 +68,7 @@ func (pg *Page) Begin(set *Set, position *Position) {
 	if position.probe.kind != "" {
 		pg.order.sorted = true
 		pg.order.folded = true
-		pg.order.isActive = set.Keys.IsSortable()
+		pg.order.isActive = set.Keys.isSortable()
 		pg.order.mustDescend = position.probe.kind == probeBefore || position.probe.kind == probeLastRows
 	}
 	pg.tailIndex = len(pg.repeats.tail.hashes)
@@ -182,7 +182,7 @@ func (pg *Page) keyBefore(first *wit.Row, data []byte) []byte {
 	if pg.position.probe.kind != "" || pg.position.rowsRead == 0 {
 		return nil
 	}
-	last := pg.set.Keys.Unpack(pg.position.checks.key)
+	last := pg.set.Keys.unpack(pg.position.checks.key)
 	pg.startsWithLast = pg.position.usesKeyset() && pg.position.pager.overlaps &&
 		pg.set.equalKeys(last, keyOf(first, data))
 	if pg.startsWithLast {
@@ -194,11 +194,11 @@ func (pg *Page) keyBefore(first *wit.Row, data []byte) []byte {
 // advancesKey reports whether a row comes after the last key of ascending rows. ok is false if that is unknown.
 func (pg *Page) advancesKey(row *wit.Row, data []byte) (advances, ok bool) {
 	checks := pg.position.checks
-	last := pg.set.Keys.Unpack(checks.key)
+	last := pg.set.Keys.unpack(checks.key)
 	if last == nil || !checks.ascending() {
 		return false, false
 	}
-	byBytes, folded, ok := pg.set.Keys.Compare(keyOf(row, data), last)
+	byBytes, folded, ok := pg.set.Keys.compare(keyOf(row, data), last)
 	return (checks.sorted && byBytes > 0) || (checks.folded && folded > 0), ok
 }
 
@@ -230,7 +230,7 @@ func (pg *Page) checkUnread(row *wit.Row, data []byte) {
 		pg.hasUnreadRow = true
 		pg.unreadHash = rowHash
 		if key := pg.set.sortedKey(keyOf(row, data)); key != nil {
-			pg.unreadKey = pg.set.Keys.Pack(key)
+			pg.unreadKey = pg.set.Keys.pack(key)
 		}
 	}
 }

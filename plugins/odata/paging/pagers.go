@@ -53,11 +53,11 @@ func (t *transition) useKeysetPager(pager pager) {
 }
 
 func (t *transition) keysetURL(pager pager) string {
-	condition := t.set.Keys.FilterAfter
+	condition := t.set.Keys.filterAfter
 	if pager.overlaps {
-		condition = t.set.Keys.FilterFrom
+		condition = t.set.Keys.filterFrom
 	}
-	return t.set.pageURL(t.next, condition(t.set.Keys.Unpack(t.next.checks.key)), pager.skipped)
+	return t.set.pageURL(t.next, condition(t.set.Keys.unpack(t.next.checks.key)), pager.skipped)
 }
 
 // requireKeyOrder probes, once and before the second page, whether the service sorts and compares keys, unless that is

@@ -72,7 +72,7 @@ func (t *transition) closingProbe() string {
 	isByLink := used[byLink] && isCounted && t.set.Keys != nil && t.canProveByCount()
 	canSort := t.set.Ordered && !next.known.refusesOrderBy
 	canUseKeys := t.canFilterByKey() && !seen.excludesProof()
-	hasTexts := isByKey && !isOnePage && t.set.Keys.HasTexts()
+	hasTexts := isByKey && !isOnePage && t.set.Keys.hasTexts()
 	mustProbeEnd := isByLink || t.canCheckExpand() || (isByKey && seen.rowsAfter == unasked) ||
 		(isByKey && isOnePage && seen.rowsBefore != shown) || (hasTexts && seen.counted == unasked)
 	switch {
@@ -182,7 +182,7 @@ func (t *transition) afterProbe() error {
 }
 
 func (t *transition) firstKeyIs(packedKey string) bool {
-	return packedKey != "" && t.set.equalKeys(t.firstKey, t.set.Keys.Unpack(packedKey))
+	return packedKey != "" && t.set.equalKeys(t.firstKey, t.set.Keys.unpack(packedKey))
 }
 
 func (t *transition) startsWithLastKey() bool { return t.firstKeyIs(t.position.checks.key) }

@@ -54,7 +54,7 @@ func (r *repeatCheck) begin(set *Set, position *Position) {
 		r.maxHash = r.previous[len(r.previous)-1]
 	}
 	if checks.ascending() && len(r.previous) < position.rowsRead {
-		r.floor = set.Keys.Unpack(checks.key)
+		r.floor = set.Keys.unpack(checks.key)
 	}
 }
 
@@ -98,7 +98,7 @@ func (r *repeatCheck) observe(rows []wit.Row, data []byte, order *orderCheck, ch
 func (r *repeatCheck) observeBelowFloor(rows []wit.Row, data []byte, order *orderCheck, checks *checkState) {
 	for i := range rows {
 		key := keyOf(&rows[i], data)
-		plain, folded, ok := order.keys.Compare(key, r.floor)
+		plain, folded, ok := order.keys.compare(key, r.floor)
 		if !checks.sorted {
 			plain = folded
 		}

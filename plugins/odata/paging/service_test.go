@@ -17,7 +17,6 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
-	"github.com/culvert-project/culvert/plugins/odata/paging/rowkey"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -615,8 +614,8 @@ func TestCircleOfLinksIsLeftByKey(t *testing.T) {
 }
 
 // integerKeys returns keys that are one integer, K.
-func integerKeys() *rowkey.Keys {
-	return rowkey.New(&edm.StructuredType{Key: []string{"K"}, Properties: []edm.Property{{Name: "K", Filterable: true,
+func integerKeys() *Keys {
+	return NewKeys(&edm.StructuredType{Key: []string{"K"}, Properties: []edm.Property{{Name: "K", Filterable: true,
 		Sortable: true, Type: edm.Type{Primitive: edm.Int64}}}},
 		&decode.RowSchema{Columns: []decode.Column{{Name: "K", Type: edm.Int64}}, Keys: []int{0}},
 		[]wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "K", Node: 1}}}, {Kind: wit.Int64}})

@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/culvert-project/culvert/plugins/odata/paging/rowkey"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 )
 
@@ -30,8 +29,8 @@ type Set struct {
 	Options []string // options that each request has, besides those of paging
 	Cursor  *Cursor  // nil means that each load reads all rows
 	Query   uri.Query
-	Keys    *rowkey.Keys // nil means that rows have no key
-	Expands bool         // requests contain $expand
+	Keys    *Keys // nil means that rows have no key
+	Expands bool  // requests contain $expand
 	// KeysAlone returns the set of the same rows with key properties only. without is a setting whose condition is
 	// dropped, or "". Nil means the set itself.
 	KeysAlone func(without string) *Set
@@ -97,15 +96,15 @@ func (s *Set) Target(position *Position) string {
 		set.Count = s.Count && (position.probe.message != "" ||
 			(position.probe.kind == probeLastRows && position.totalCount >= 0))
 	}
-	last := s.Keys.Unpack(position.checks.key)
+	last := s.Keys.unpack(position.checks.key)
 	switch position.probe.kind {
 	case probeBefore:
-		return set.sortedURL(position, s.Keys.FilterBefore(last), " desc", 0)
+		return set.sortedURL(position, s.Keys.filterBefore(last), " desc", 0)
 	case probeAfter:
 		if position.pageRows == 1 {
-			return set.pageURL(position, s.Keys.FilterAfter(last), 0)
+			return set.pageURL(position, s.Keys.filterAfter(last), 0)
 		}
-		return set.pageURL(position, s.Keys.FilterFrom(last), 0)
+		return set.pageURL(position, s.Keys.filterFrom(last), 0)
 	case probeFirstRows, probeFiltered:
 		return set.pageURL(position, "", 0)
 	case probeLastRows:
@@ -115,7 +114,7 @@ func (s *Set) Target(position *Position) string {
 		set.Top = 2
 		return set.pageURL(position, "", position.rowsSeen()-1)
 	case probeDeletedRow, probeEarlierRow:
-		return set.pageURL(position, s.Keys.FilterEqual([][]byte{s.Keys.Unpack(position.probe.key)}), 0)
+		return set.pageURL(position, s.Keys.FilterEqual([][]byte{s.Keys.unpack(position.probe.key)}), 0)
 	case probeUnfiltered:
 		if position.probe.dropped == s.Setting("cursor.property") {
 			set.Cursor = nil
@@ -157,7 +156,7 @@ func (s *Set) sortedURL(position *Position, condition, direction string, skip in
 		options = append(options, "$filter="+filter)
 	}
 	if s.Ordered && !position.known.refusesOrderBy {
-		properties := strings.Join(s.Keys.Names(), direction+",") + direction
+		properties := strings.Join(s.Keys.names(), direction+",") + direction
 		options = append(options, "$orderby="+strings.ReplaceAll(properties, " ", "%20"))
 	}
 	if s.Top > 0 {
@@ -210,7 +209,7 @@ func (s *Set) canUseKeyset(known known) bool {
 
 // sortedKey returns an encoded key if services compare such keys as they are written, else nil.
 func (s *Set) sortedKey(key []byte) []byte {
-	if s.Keys.IsSortable() && len(key) > 0 {
+	if s.Keys.isSortable() && len(key) > 0 {
 		return key
 	}
 	return nil
@@ -221,6 +220,6 @@ func (s *Set) equalKeys(a, b []byte) bool {
 	if s.Keys == nil || len(a) == 0 || len(b) == 0 {
 		return false
 	}
-	plain, _, ok := s.Keys.Compare(a, b)
+	plain, _, ok := s.Keys.compare(a, b)
 	return ok && plain == 0
 }

@@ -20,11 +20,11 @@ import (
 // the last row, seen the number of rows so far. If the link contains a number that may be either, lastKey is that
 // number: pass it to [Set.MayHideRows] with the next page.
 func (s *Set) CountsRows(link, request string, last []byte, seen int) (countsRows bool, lastKey string) {
-	texts := s.Keys.LiteralTexts(last)
+	texts := s.Keys.literalTexts(last)
 	switch {
 	case s.linkHasKey(link, request, texts, seen):
 		return false, ""
-	case s.Keys != nil && s.Keys.IsInteger() && s.linkHasKey(link, request, texts):
+	case s.Keys != nil && s.Keys.isInteger() && s.linkHasKey(link, request, texts):
 		return false, texts[0]
 	}
 	return true, ""
@@ -33,7 +33,7 @@ func (s *Set) CountsRows(link, request string, last []byte, seen int) (countsRow
 // MayHideRows reports whether rows may be missing between key last and the first row of the next page.
 func (s *Set) MayHideRows(last string, first []byte) bool {
 	lastNumber, err := strconv.ParseInt(last, 10, 64)
-	texts := s.Keys.LiteralTexts(first)
+	texts := s.Keys.literalTexts(first)
 	return err != nil || texts == nil || texts[0] != strconv.FormatInt(lastNumber+1, 10)
 }
 

@@ -150,7 +150,7 @@ func (t *transition) isProvenByKey() bool {
 	seen := &t.next.seen
 	isOnePageProven := t.next.isOnePage() && seen.rowsBefore == shown
 	isNumberRight := (seen.counted == shown && seen.steady) || (!t.set.Expands &&
-		(!t.set.Keys.HasTexts() || (seen.ranked == shown && t.next.totalCount < 0)))
+		(!t.set.Keys.hasTexts() || (seen.ranked == shown && t.next.totalCount < 0)))
 	isSorted := t.next.known.sortsByKey || seen.descends == shown
 	isByKey := !t.next.isOnePage() && seen.used[byKey] && isSorted && isNumberRight
 	isEmpty := t.next.rowsSeen() == 0 && t.set.canUseKeyset(t.next.known) && (seen.rowsAfter == shown || !t.set.Expands)

@@ -4,10 +4,10 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/culvert-project/culvert/plugins/odata/datetime"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/plugins/odata/value"
-	"github.com/culvert-project/culvert/plugins/odata/zone"
 )
 
 // condition is a compiled [Condition].
@@ -21,7 +21,7 @@ type condition struct {
 	isKey    bool // the property belongs to the key
 	// zone is the service's zone if rows contain UTC and the service compares local times. Nil means that both are the
 	// same.
-	zone     *zone.Zone
+	zone     *datetime.Zone
 	operands []uri.Literal // one, two for bt and nb, any number for in; type 0 is null
 	// itemPath is the path to expanded rows. path continues from there, or from the row, to the value.
 	itemPath []string

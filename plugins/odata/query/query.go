@@ -9,9 +9,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/culvert-project/culvert/plugins/odata/datetime"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
-	"github.com/culvert-project/culvert/plugins/odata/zone"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
@@ -31,7 +31,7 @@ type Query struct {
 	rowConditions      []condition
 	expandedConditions []condition
 	structures         []*edm.StructuredType
-	zone               *zone.Zone
+	zone               *datetime.Zone
 }
 
 // Compile checks settings against the metadata of a set with this entity type. Errors name the setting.

@@ -4,9 +4,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/culvert-project/culvert/plugins/odata/datetime"
 	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
-	"github.com/culvert-project/culvert/plugins/odata/zone"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
@@ -28,9 +28,9 @@ type Settings struct {
 	Select     []string
 	Expand     []string
 	Conditions []Condition
-	Cursor     string     // a further property to read; "" means none
-	Raw        string     // query options in URL syntax
-	Zone       *zone.Zone // of Edm.DateTime; nil means UTC
+	Cursor     string         // a further property to read; "" means none
+	Raw        string         // query options in URL syntax
+	Zone       *datetime.Zone // of Edm.DateTime; nil means UTC
 }
 
 // Condition is a condition on rows. All conditions must hold.

@@ -7,11 +7,11 @@ import (
 	"sync/atomic"
 
 	"github.com/culvert-project/culvert/plugins/odata/config"
+	"github.com/culvert-project/culvert/plugins/odata/datetime"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/query"
 	"github.com/culvert-project/culvert/plugins/odata/service"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
-	"github.com/culvert-project/culvert/plugins/odata/zone"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -242,7 +242,7 @@ func (e *EntitySetConfig) readSchemaOptions(values setting.Values, group setting
 	}
 	if e.Zone = group.String(nameZone); e.Zone != "" {
 		e.zoneSource = group.Source(nameZone)
-		e.Options.Zone, _ = zone.Load(e.Zone)
+		e.Options.Zone, _ = datetime.LoadZone(e.Zone)
 		e.QueryOptions.Zone = e.Options.Zone
 	}
 	if values.Lower(DecimalOverflow) != "round" {
