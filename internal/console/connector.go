@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"github.com/culvert-project/culvert/internal/connect"
-	"github.com/culvert-project/culvert/internal/console/svg"
 	"github.com/culvert-project/culvert/internal/history"
 	"github.com/culvert-project/culvert/internal/rest"
 )
@@ -19,7 +18,7 @@ type connectorPage struct {
 	Feeds     []feed
 	FlowError string
 	Ranges    []chartRange
-	Charts    []svg.Chart // nil without a sample
+	Charts    []chart // nil without a sample
 	Events    rest.ConnectorEvents
 }
 
@@ -60,7 +59,7 @@ func (pr *pageRequest) connector() (any, error) {
 		if head.Status.Type == "sink" {
 			unread = "records"
 		}
-		page.Charts = svg.Charts(&steps, unread, formatRate)
+		page.Charts = newCharts(&steps, unread, formatRate)
 	}
 	page.Feeds = feedsOf(&page.Motion)
 	_ = pr.get("GET /culvert/connectors/{name}/events", &page.Events, name) // without an answer no event is shown

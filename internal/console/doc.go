@@ -8,9 +8,9 @@
 //     assets/vendor has third-party files.
 //   - client.go: how a page calls REST. fragment.go: the parts of pages that the script polls.
 //   - overview.go, connector.go, records.go, deadletters.go, plugins.go, log.go: what the pages show; head.go: the
-//     head of all pages of a connector. Package sampled compares the records of samples, package tree shows and edits
-//     the fields of records. Package svg shows charts, package fields the settings of a configuration in steps.
-//   - form.go: a configuration as fields and as text.
+//     head of all pages of a connector. sample.go compares the records of samples, package tree shows and edits the
+//     fields of records. chart.go draws charts of a history as SVG; unknown values leave gaps.
+//   - form.go: a configuration as fields and as text. formfields.go: its fields in steps: service, sets, and Kafka.
 //   - actions.go: what buttons do. templatefuncs.go: numbers, times and commands as text.
 //
 // Invariants: the console caches responses for 2.5 seconds at most. It reads and changes through REST's routes only,

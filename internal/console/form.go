@@ -13,7 +13,6 @@ import (
 	"github.com/culvert-project/culvert/internal/check"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/connect"
-	"github.com/culvert-project/culvert/internal/console/fields"
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
@@ -30,7 +29,7 @@ type formPage struct {
 	Text     string           // the current text
 	Version  string           // of the stored configuration
 	Head     *connectorHead
-	Steps    []fields.Step
+	Steps    []formStep
 	Problems []string         // of the whole text
 	Retype   []string         // the settings of typed secrets, which must be typed again without the script
 	Compared *rest.Comparison // the reviewed effect; nil means that no review was requested
@@ -192,7 +191,7 @@ func (pr *pageRequest) applyFields(text, base string) (edited string, typed map[
 		case isSecret && value != "" && !config.IsReference(value):
 			typed[key] = value
 			settings[key] = config.Mask
-		case fields.OneLine(value) == fields.OneLine(previous):
+		case oneLine(value) == oneLine(previous):
 			// it is unchanged, apart from line ends, which an input field cannot hold
 		case value == "":
 			delete(settings, key)
@@ -229,13 +228,13 @@ func (pr *pageRequest) validate(p *formPage, typed map[string]string, step strin
 	if _, err := pr.call(route, nil, withSecrets, &validation, class); err != nil {
 		return err
 	}
-	revealed := fields.All
+	revealed := allSteps
 	if step == "check" && p.New {
-		revealed = fields.Sets // only the step of the service, which is before it
+		revealed = setsStep // only the step of the service, which is before it
 	} else if p.New && step != "review" && step != "apply" {
 		revealed = 0
 	}
-	p.Steps = fields.Steps(validation, settings, revealed)
+	p.Steps = formSteps(validation, settings, revealed)
 	if validation.Logon == check.LogonAccepted {
 		p.Accepted = cmp.Or(validation.User, "The logon")
 	} else if p.Checked {
@@ -269,8 +268,8 @@ func (pr *pageRequest) peek(p *formPage, group string, settings map[string]strin
 	if p.Steps == nil { // the settings could not be checked; the page has the problem
 		return
 	}
-	groups := p.Steps[fields.Sets].Groups
-	i := slices.IndexFunc(groups, func(g fields.Group) bool { return g.Name == group && g.Set != "" })
+	groups := p.Steps[setsStep].Groups
+	i := slices.IndexFunc(groups, func(g formGroup) bool { return g.Name == group && g.Set != "" })
 	if i < 0 {
 		return
 	}

@@ -5,7 +5,6 @@ import (
 	"sync"
 
 	"github.com/culvert-project/culvert/internal/connect"
-	"github.com/culvert-project/culvert/internal/console/svg"
 	"github.com/culvert-project/culvert/internal/guard"
 	"github.com/culvert-project/culvert/internal/history"
 	"github.com/culvert-project/culvert/internal/rest"
@@ -42,13 +41,13 @@ type stateCount struct {
 
 // figures are the cards above the list.
 type figures struct {
-	Shares        []svg.Share
+	Shares        []share
 	Failed        int
 	Attention     int
 	Healthy       int
 	Rows          *float64 // per minute
-	RowsSpark     *svg.Sparkline
-	RefusedSpark  *svg.Sparkline
+	RowsSpark     *sparkline
+	RefusedSpark  *sparkline
 	Refused       *float64 // in the last hour
 	Services      int
 	Away          int
@@ -118,7 +117,7 @@ func (f *figures) count(list *rest.ConnectorList) {
 			byColor["warn"] += list.WithLetters[state]
 		}
 	}
-	f.Shares = svg.Stack(byColor)
+	f.Shares = stackShares(byColor)
 	f.Failed = byColor["bad"]
 	f.Attention = byColor["warn"]
 	f.Healthy = byColor["good"] + byColor["info"] + byColor["off"]
@@ -129,17 +128,17 @@ func (f *figures) read(pr *pageRequest) {
 	var hour history.History
 	if err := pr.get("GET /culvert/history", &hour); err == nil && hour.Step > 0 {
 		steps := max(60/hour.Step, 1)
-		rows := svg.Merge(hour.Rows, steps, false)
-		refused := svg.Merge(hour.Refused, steps, false)
-		if n, ok := svg.Last(rows); ok {
+		rows := mergeSteps(hour.Rows, steps, false)
+		refused := mergeSteps(hour.Refused, steps, false)
+		if n, ok := lastValue(rows); ok {
 			f.Rows = &n
 		}
 		f.Refused = new(float64)
 		for _, n := range refused {
-			*f.Refused += svg.Highest(n)
+			*f.Refused += highestValue(n)
 		}
-		f.RowsSpark = new(svg.NewSparkline("rows a minute in the last hour", rows, 240, 32))
-		f.RefusedSpark = new(svg.NewSparkline("refused records in the last hour", refused, 240, 32))
+		f.RowsSpark = new(newSparkline("rows a minute in the last hour", rows, 240, 32))
+		f.RefusedSpark = new(newSparkline("refused records in the last hour", refused, 240, 32))
 	}
 	services, err := pr.services()
 	if err != nil {

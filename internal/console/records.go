@@ -12,7 +12,6 @@ import (
 	"github.com/culvert-project/culvert/internal/chaintest"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/connect"
-	"github.com/culvert-project/culvert/internal/console/sampled"
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
@@ -81,7 +80,7 @@ func (pr *pageRequest) loadRecords(name string) (*recordsPage, error) {
 func (pr *pageRequest) loadSample(p *recordsPage) error {
 	p.Sample = &rest.Sample{}
 	err := pr.get("GET /culvert/connectors/{name}/samples/{id}", p.Sample, p.Name, p.ID)
-	sampled.Truncate(p.Sample)
+	truncateSample(p.Sample)
 	return err
 }
 
@@ -122,7 +121,7 @@ func (pr *pageRequest) tryChain(p *recordsPage) (any, error) {
 	if !pr.callChain(p, "", nil, p.Sample) {
 		return p, pr.loadSample(p)
 	}
-	sampled.Truncate(p.Sample)
+	truncateSample(p.Sample)
 	return p, nil
 }
 

@@ -23,7 +23,6 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
-	"github.com/culvert-project/culvert/internal/console/svg"
 	"github.com/culvert-project/culvert/internal/history"
 	"github.com/culvert-project/culvert/internal/rest"
 )
@@ -87,7 +86,7 @@ func (f *fixture) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // minutesOf returns the rows of each minute at a mean rate.
 func minutesOf(rate float64) (rows []*int64) {
-	for _, n := range svg.Merge(wave().Rows, 6, false) {
+	for _, n := range mergeSteps(wave().Rows, 6, false) {
 		rows = append(rows, new(int64(*n*rate/400)))
 	}
 	return rows

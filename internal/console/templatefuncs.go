@@ -11,9 +11,6 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/internal/buildinfo"
-	"github.com/culvert-project/culvert/internal/console/fields"
-	"github.com/culvert-project/culvert/internal/console/sampled"
-	"github.com/culvert-project/culvert/internal/console/svg"
 	"github.com/culvert-project/culvert/internal/console/tree"
 	"github.com/culvert-project/culvert/internal/rest"
 	"github.com/culvert-project/culvert/internal/shown"
@@ -27,12 +24,12 @@ var templateFuncs = template.FuncMap{
 	"wholePercent": wholePercent, "state": stateWord, "look": lookOf, "icon": icon,
 	"query": query, "seconds": formatSeconds, "actions": rowActions, "flow": flowText, "spark": sparkOf,
 	"loadShare": loadShare, "hasLetters": hasLetters, "canEdit": canEdit, "keyLine": keyLine, "tree": treeOf,
-	"compared": sampled.CompareStep, "outcome": sampled.Outcome, "lastStep": sampled.LastStep, "next": fields.Next,
+	"compared": compareStep, "outcome": stepOutcome, "lastStep": lastStep, "next": nextStep,
 	"isUneditable": isUneditable, "shortClass": shortClass, "product": buildinfo.Product,
 	"kafkaConnect": func() string { return buildinfo.KafkaConnect },
 	"list":         func(words ...string) []string { return words },
 	"label":        func(do string) string { return actions[do].Label },
-	"alone":        func(r rest.SampledRecord) sampled.Compared { return sampled.Compared{Now: r} },
+	"alone":        func(r rest.SampledRecord) comparedRecord { return comparedRecord{Now: r} },
 }
 
 // shownTree is a text of a record: Document if it is complete JSON, else Lines.
@@ -226,12 +223,12 @@ func (v viewer) curl(route string, body any, values ...string) string {
 }
 
 // sparkOf returns the sparkline of a connector in a list: the rows of each minute.
-func sparkOf(minutes []*int64, rows *float64) svg.Sparkline {
+func sparkOf(minutes []*int64, rows *float64) sparkline {
 	label := "rows a minute in the last hour"
 	if rows != nil {
 		label += ", now " + formatRate(*rows) + " a second"
 	}
-	return svg.NewSparkline(label, svg.Merge(minutes, 1, false), 96, 24)
+	return newSparkline(label, mergeSteps(minutes, 1, false), 96, 24)
 }
 
 func hasLetters(c rest.ConnectorSummary) bool { return c.LettersOpen != nil && *c.LettersOpen > 0 }

@@ -1,4 +1,4 @@
-package fields
+package console
 
 import (
 	"fmt"
@@ -37,10 +37,10 @@ func newValidation() check.Validation {
 
 // Settings are in the step that they belong to.
 func TestSettingsAreInTheirSteps(t *testing.T) {
-	steps := Steps(newValidation(), map[string]string{}, All)
-	assert.Equal(t, 1, steps[Service].Problems)
-	assert.Equal(t, "The set", steps[Sets].Groups[0].Fields[0].Label())
-	assert.Equal(t, "errors.tolerance", steps[Kafka].Groups[0].Fields[0].Label())
+	steps := formSteps(newValidation(), map[string]string{}, allSteps)
+	assert.Equal(t, 1, steps[serviceStep].Problems)
+	assert.Equal(t, "The set", steps[setsStep].Groups[0].Fields[0].Label())
+	assert.Equal(t, "errors.tolerance", steps[kafkaStep].Groups[0].Fields[0].Label())
 }
 
 // Required and important settings, and those that are set or have an error, are not among the folded ones.
@@ -59,12 +59,12 @@ func TestNeededSettingsAreNotFolded(t *testing.T) {
 	add("wrong", "MEDIUM", false, "it is wrong")
 	add("medium", "MEDIUM", false)
 	add("low", "LOW", false)
-	group := Steps(v, map[string]string{"set": "x", "set.empty": ""}, All)[Sets].Groups[0]
+	group := formSteps(v, map[string]string{"set": "x", "set.empty": ""}, allSteps)[setsStep].Groups[0]
 	assert.Equal(t, []string{"important", "required", "set", "set.empty", "wrong"}, labels(group.Fields))
 	assert.Equal(t, []string{"medium", "low"}, labels(group.More))
 }
 
-func labels(fields []Field) (labels []string) {
+func labels(fields []formField) (labels []string) {
 	for _, f := range fields {
 		labels = append(labels, f.Label())
 	}
@@ -102,7 +102,7 @@ func TestFixedValuesAreChoices(t *testing.T) {
 			settings["a"] = test.text
 		}
 		v := check.Validation{Configs: []check.Validated{{Definition: definition, Value: value}}}
-		assert.Equal(t, test.want, Steps(v, settings, All)[Sets].Groups[0].Fields[0].Choices, name)
+		assert.Equal(t, test.want, formSteps(v, settings, allSteps)[setsStep].Groups[0].Fields[0].Choices, name)
 	}
 	assert.Equal(t, []string{"json", "atom"}, allowed, "the declaration is not changed")
 }
@@ -120,7 +120,7 @@ func TestFurtherSetIsShownWhenAdded(t *testing.T) {
 		}
 	}
 	isNext := func(settings map[string]string) (isNext []bool) {
-		for _, g := range Steps(v, settings, All)[Sets].Groups {
+		for _, g := range formSteps(v, settings, allSteps)[setsStep].Groups {
 			isNext = append(isNext, g.IsNext)
 		}
 		return isNext
@@ -141,13 +141,13 @@ func TestEmptyFieldsHaveNoErrorsBeforeTheirStep(t *testing.T) {
 	}{
 		{settings: map[string]string{}, revealed: 0, want: 0},
 		{settings: map[string]string{"a": ""}, revealed: 0, want: 0},
-		{settings: map[string]string{}, revealed: Sets, want: 1},
-		{settings: map[string]string{"a": ""}, revealed: Sets, want: 1},
+		{settings: map[string]string{}, revealed: setsStep, want: 1},
+		{settings: map[string]string{"a": ""}, revealed: setsStep, want: 1},
 		{settings: map[string]string{"a": "x"}, revealed: 0, want: 1},
 	} {
-		steps := Steps(newValidation(), test.settings, test.revealed)
+		steps := formSteps(newValidation(), test.settings, test.revealed)
 		about := fmt.Sprintf("%v, revealed: %d", test.settings, test.revealed)
-		assert.Equal(t, test.want, steps[Service].Problems, about)
+		assert.Equal(t, test.want, steps[serviceStep].Problems, about)
 	}
 }
 
@@ -158,7 +158,7 @@ func TestProposalsAreBounded(t *testing.T) {
 		v.Configs[0].Value.RecommendedValues = append(v.Configs[0].Value.RecommendedValues, fmt.Sprint("service", n))
 	}
 	proposed := func(settings map[string]string) []string {
-		return Steps(v, settings, All)[Service].Groups[0].Fields[0].Value.RecommendedValues
+		return formSteps(v, settings, allSteps)[serviceStep].Groups[0].Fields[0].Value.RecommendedValues
 	}
 	assert.Equal(t, []string{"service9999"}, proposed(map[string]string{"a": "e9999"}))
 	assert.Equal(t, maxProposals, len(proposed(map[string]string{})))
@@ -178,13 +178,13 @@ func TestGroupsOfSetsPrecedeSettingsOfAllSets(t *testing.T) {
 	}
 	note := check.LogonNotTried + "it is new"
 	v.Configs[0].Value.Errors = []string{note, "too short"}
-	steps := Steps(v, map[string]string{"secret": "x"}, 0)
+	steps := formSteps(v, map[string]string{"secret": "x"}, 0)
 	var names []string
-	for _, g := range steps[Sets].Groups {
+	for _, g := range steps[setsStep].Groups {
 		names = append(names, g.Name)
 	}
 	assert.Equal(t, []string{"Entity set 00", "Entity set 01", "All entity sets", "Other settings"}, names)
-	f := steps[Service].Groups[0].Fields[0]
+	f := steps[serviceStep].Groups[0].Fields[0]
 	assert.Equal(t, note, f.Note)
 	assert.Equal(t, []string{"too short"}, f.Value.Errors)
 	assert.Equal(t, []string{note, "too short"}, v.Configs[0].Value.Errors, "the validation is not changed")

@@ -1,5 +1,4 @@
-// Package fields derives the fields of a form from the declarations of settings, in steps: service, sets, and Kafka.
-package fields
+package console
 
 import (
 	"cmp"
@@ -11,20 +10,20 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// Step is a part of the form: the fields of the service, of its sets, or of Kafka.
-type Step struct {
+// formStep is a part of the form: the fields of the service, of its sets, or of Kafka.
+type formStep struct {
 	ID       string
 	Title    string
-	Groups   []Group
+	Groups   []formGroup
 	Problems int // number of fields with errors
 }
 
-// Group has the fields of a declared group. Fields are those that most connectors need, that are set, or that have an
-// error; More are the others.
-type Group struct {
+// formGroup has the fields of a declared group. Fields are those that most connectors need, that are set, or that have
+// an error; More are the others.
+type formGroup struct {
 	Name   string
-	Fields []Field
-	More   []Field
+	Fields []formField
+	More   []formField
 	IsNext bool // an entity set without settings, besides the first: it is shown after a user has added it
 	// The following are not empty for a set of a source, of which rows can be shown.
 	Service string
@@ -34,10 +33,10 @@ type Group struct {
 
 // The steps by their index, and their number.
 const (
-	Service = iota
-	Sets
-	Kafka
-	All
+	serviceStep = iota
+	setsStep
+	kafkaStep
+	allSteps
 )
 
 // serviceGroups and kafkaPrefixes assign settings to steps: by the group that a plugin declares, and by the name that
@@ -52,15 +51,15 @@ var (
 func stepOf(setting, group string) int {
 	switch {
 	case setting == "name", slices.Contains(serviceGroups, group):
-		return Service
+		return serviceStep
 	case slices.ContainsFunc(kafkaPrefixes, func(prefix string) bool { return strings.HasPrefix(setting, prefix) }):
-		return Kafka
+		return kafkaStep
 	}
-	return Sets
+	return setsStep
 }
 
-// Field is a setting with its value.
-type Field struct {
+// formField is a setting with its value.
+type formField struct {
 	check.Validated
 	Text    string   // the value in the text; "" if it is absent or a secret
 	IsSet   bool     // the text has the setting
@@ -70,10 +69,10 @@ type Field struct {
 }
 
 // Label returns the declared label, or the name of the setting if it has no label.
-func (f Field) Label() string { return cmp.Or(f.Definition.DisplayName, f.Definition.Name) }
+func (f formField) Label() string { return cmp.Or(f.Definition.DisplayName, f.Definition.Name) }
 
 // SeveralLines reports whether the value has line ends, which an input field cannot hold.
-func (f Field) SeveralLines() bool { return OneLine(f.Text) != f.Text }
+func (f formField) SeveralLines() bool { return oneLine(f.Text) != f.Text }
 
 const maxProposals = 500
 
@@ -93,7 +92,7 @@ func proposals(values []string, typed string) []string {
 
 // setChoices sets the choices of a setting with a fixed set of values. They include the stored value, whatever it is:
 // it may be a reference.
-func (f *Field) setChoices() {
+func (f *formField) setChoices() {
 	values := f.Value.AllowedValues
 	switch {
 	case f.Definition.Type == "BOOLEAN":
@@ -111,12 +110,12 @@ func (f *Field) setChoices() {
 	}
 }
 
-// Steps returns the steps of a form. Empty fields have errors only in the first steps, whose number is revealed.
-func Steps(v check.Validation, settings map[string]string, revealed int) []Step {
-	steps := []Step{{ID: "service", Title: "Service"}, {ID: "sets", Title: "Sets"}, {ID: "kafka", Title: "Kafka"}}
+// formSteps returns the steps of a form. Empty fields have errors only in the first steps, whose number is revealed.
+func formSteps(v check.Validation, settings map[string]string, revealed int) []formStep {
+	steps := []formStep{{ID: "service", Title: "Service"}, {ID: "sets", Title: "Sets"}, {ID: "kafka", Title: "Kafka"}}
 	for _, validated := range v.Configs {
 		definition := validated.Definition
-		f := Field{Validated: validated}
+		f := formField{Validated: validated}
 		f.Text, f.IsSet = settings[definition.Name]
 		if !f.IsSet && !validated.Value.Visible {
 			continue
@@ -143,12 +142,12 @@ func Steps(v check.Validation, settings map[string]string, revealed int) []Step 
 		steps[step].add(f, group)
 	}
 	isSink := slices.ContainsFunc(v.Configs, func(c check.Validated) bool { return c.Definition.Name == "topics" })
-	for i := range steps[Sets].Groups {
+	for i := range steps[setsStep].Groups {
 		if !isSink {
-			steps[Sets].Groups[i].findSet()
+			steps[setsStep].Groups[i].findSet()
 		}
 	}
-	order := func(g Group) int {
+	order := func(g formGroup) int {
 		i := slices.Index(v.Groups, g.Name)
 		switch {
 		case slices.ContainsFunc(g.Fields, isSetName): // before all others
@@ -159,22 +158,22 @@ func Steps(v check.Validation, settings map[string]string, revealed int) []Step 
 		return i
 	}
 	for i := range steps {
-		slices.SortStableFunc(steps[i].Groups, func(a, b Group) int { return cmp.Compare(order(a), order(b)) })
+		slices.SortStableFunc(steps[i].Groups, func(a, b formGroup) int { return cmp.Compare(order(a), order(b)) })
 	}
-	for i := range steps[Sets].Groups {
-		g := &steps[Sets].Groups[i]
-		g.IsNext = i > 0 && slices.ContainsFunc(g.Fields, isSetName) && !slices.ContainsFunc(g.Fields, Field.isUsed)
+	for i := range steps[setsStep].Groups {
+		g := &steps[setsStep].Groups[i]
+		g.IsNext = i > 0 && slices.ContainsFunc(g.Fields, isSetName) && !slices.ContainsFunc(g.Fields, formField.isUsed)
 	}
 	return steps
 }
 
 // isUsed reports whether the setting must be seen: it is set, or has an error.
-func (f Field) isUsed() bool { return f.IsSet || len(f.Value.Errors) > 0 }
+func (f formField) isUsed() bool { return f.IsSet || len(f.Value.Errors) > 0 }
 
-func isSetName(f Field) bool { return strings.HasSuffix(f.Definition.Name, ".entityset") }
+func isSetName(f formField) bool { return strings.HasSuffix(f.Definition.Name, ".entityset") }
 
 // findSet sets the settings that the command peek needs, if the group has them.
-func (g *Group) findSet() {
+func (g *formGroup) findSet() {
 	for _, f := range g.Fields {
 		switch {
 		case strings.HasSuffix(f.Definition.Name, ".service"):
@@ -186,11 +185,11 @@ func (g *Group) findSet() {
 	}
 }
 
-func (s *Step) add(f Field, group string) {
-	i := slices.IndexFunc(s.Groups, func(g Group) bool { return g.Name == group })
+func (s *formStep) add(f formField, group string) {
+	i := slices.IndexFunc(s.Groups, func(g formGroup) bool { return g.Name == group })
 	if i < 0 {
 		i = len(s.Groups)
-		s.Groups = append(s.Groups, Group{Name: group})
+		s.Groups = append(s.Groups, formGroup{Name: group})
 	}
 	g := &s.Groups[i]
 	if len(f.Value.Errors) > 0 {
@@ -203,13 +202,13 @@ func (s *Step) add(f Field, group string) {
 	}
 }
 
-// Next returns the step after the one at an index. The last one is the review, which has no fields.
-func Next(steps []Step, n int) Step {
+// nextStep returns the step after the one at an index. The last one is the review, which has no fields.
+func nextStep(steps []formStep, n int) formStep {
 	if n+1 < len(steps) {
 		return steps[n+1]
 	}
-	return Step{ID: "review", Title: "Review"}
+	return formStep{ID: "review", Title: "Review"}
 }
 
-// OneLine returns a value without line ends, which an input field cannot hold.
-func OneLine(value string) string { return strings.NewReplacer("\r", "", "\n", "").Replace(value) }
+// oneLine returns a value without line ends, which an input field cannot hold.
+func oneLine(value string) string { return strings.NewReplacer("\r", "", "\n", "").Replace(value) }

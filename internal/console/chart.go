@@ -1,6 +1,4 @@
-// Package svg draws charts of a history: the paths, grid lines and texts that a template writes as SVG. Unknown values
-// leave gaps.
-package svg
+package console
 
 import (
 	"fmt"
@@ -13,8 +11,9 @@ import (
 	"github.com/culvert-project/culvert/internal/history"
 )
 
-// Merge returns a value for each n steps: their sum or, with highest, the greatest. Nil means that no step is known.
-func Merge(steps []*int64, n int, highest bool) (groups []*float64) {
+// mergeSteps returns a value for each n steps: their sum or, with highest, the greatest. Nil means that no step is
+// known.
+func mergeSteps(steps []*int64, n int, highest bool) (groups []*float64) {
 	for len(steps) > 0 {
 		var group *float64
 		part := steps[:min(n, len(steps))]
@@ -46,16 +45,16 @@ func scale(values []*float64, factor float64) []*float64 {
 	return result
 }
 
-// Last returns the last value. ok is false if it is unknown.
-func Last(values []*float64) (value float64, ok bool) {
+// lastValue returns the last value. ok is false if it is unknown.
+func lastValue(values []*float64) (value float64, ok bool) {
 	if len(values) == 0 || values[len(values)-1] == nil {
 		return 0, false
 	}
 	return *values[len(values)-1], true
 }
 
-// Highest returns the greatest known value, or zero.
-func Highest(values ...*float64) (maximum float64) {
+// highestValue returns the greatest known value, or zero.
+func highestValue(values ...*float64) (maximum float64) {
 	for _, value := range values {
 		if value != nil {
 			maximum = max(maximum, *value)
@@ -98,8 +97,8 @@ func (b box) paths(values []*float64, maximum float64) (line, area string) {
 	return path.String(), fill.String()
 }
 
-// Sparkline is a small chart of the last hour.
-type Sparkline struct {
+// sparkline is a small chart of the last hour.
+type sparkline struct {
 	Label  string
 	Line   string
 	Area   string
@@ -107,18 +106,18 @@ type Sparkline struct {
 	Height int
 }
 
-// NewSparkline returns a sparkline with a size in pixels, from the first known value on.
-func NewSparkline(label string, values []*float64, width, height int) Sparkline {
+// newSparkline returns a sparkline with a size in pixels, from the first known value on.
+func newSparkline(label string, values []*float64, width, height int) sparkline {
 	first := slices.IndexFunc(values, func(value *float64) bool { return value != nil })
 	values = values[max(first, 0):]
-	s := Sparkline{Label: label, Width: width, Height: height}
+	s := sparkline{Label: label, Width: width, Height: height}
 	plot := box{left: 0, top: 1, width: float64(width), height: float64(height - 2)}
-	s.Line, s.Area = plot.paths(values, max(Highest(values...), 1e-9))
+	s.Line, s.Area = plot.paths(values, max(highestValue(values...), 1e-9))
 	return s
 }
 
-// Chart is a chart with one or two lines.
-type Chart struct {
+// chart is a chart with one or two lines.
+type chart struct {
 	Title      string
 	Unit       string
 	Now        string
@@ -138,13 +137,13 @@ type Chart struct {
 }
 
 // IsEmpty reports whether no value of the first line is known.
-func (c Chart) IsEmpty() bool { return c.Line == "" }
+func (c chart) IsEmpty() bool { return c.Line == "" }
 
 // FromTime returns the time of the first point, for the script.
-func (c Chart) FromTime() string { return c.From.UTC().Format(time.RFC3339) }
+func (c chart) FromTime() string { return c.From.UTC().Format(time.RFC3339) }
 
 // ToTime returns the time of the last point.
-func (c Chart) ToTime() string { return c.To.UTC().Format(time.RFC3339) }
+func (c chart) ToTime() string { return c.To.UTC().Format(time.RFC3339) }
 
 type tick struct {
 	At     float64
@@ -178,15 +177,15 @@ type series struct{ points, rows []*float64 }
 
 // newChart completes a chart that has its texts. The values begin at from; point and interval are the lengths of a
 // point and of a row.
-func newChart(c Chart, format func(float64) string, from time.Time, point, interval time.Duration,
-	first, second series) Chart {
+func newChart(c chart, format func(float64) string, from time.Time, point, interval time.Duration,
+	first, second series) chart {
 	c.From = from
 	if len(first.points) == 1 { // a line needs two
 		first.points = append(first.points, first.points...)
 		second.points = append(second.points, second.points...)
 	}
 	c.To = from.Add(time.Duration(len(first.points)-1) * point)
-	c.Maximum = roundMaximum(max(Highest(first.points...), Highest(second.points...)))
+	c.Maximum = roundMaximum(max(highestValue(first.points...), highestValue(second.points...)))
 	c.Line, c.Area = chartPlot.paths(first.points, c.Maximum)
 	c.SecondLine, _ = chartPlot.paths(second.points, c.Maximum)
 	c.Interval = strconv.Itoa(int(interval.Minutes())) + " min"
@@ -253,9 +252,9 @@ func formatShort(n float64) string {
 	return strconv.FormatFloat(n, 'g', 4, 64)
 }
 
-// Charts returns the charts of a connector from its first sample on, nil without a sample. unread is the unit of the
+// newCharts returns the charts of a connector from its first sample on, nil without a sample. unread is the unit of the
 // lag.
-func Charts(h *history.History, unread string, format func(float64) string) []Chart {
+func newCharts(h *history.History, unread string, format func(float64) string) []chart {
 	start, steps := firstPoint(h)
 	if start == len(h.Rows) {
 		return nil
@@ -265,25 +264,25 @@ func Charts(h *history.History, unread string, format func(float64) string) []Ch
 	from := h.From.Add(time.Duration(start*h.Step) * time.Second)
 	merge := func(values []*int64, factor float64, highest bool) series {
 		values = values[min(start, len(values)):]
-		return series{points: scale(Merge(values, steps, highest), factor),
-			rows: Merge(values, int(interval.Seconds())/h.Step, highest)}
+		return series{points: scale(mergeSteps(values, steps, highest), factor),
+			rows: mergeSteps(values, int(interval.Seconds())/h.Step, highest)}
 	}
-	sums := func(c Chart, factor float64, first, second []*int64) Chart {
+	sums := func(c chart, factor float64, first, second []*int64) chart {
 		const highest = false
 		c.Measure = "sum"
 		return newChart(c, format, from, point, interval, merge(first, factor, highest), merge(second, factor, highest))
 	}
-	maxima := func(c Chart, first, second []*int64) Chart {
+	maxima := func(c chart, first, second []*int64) chart {
 		const highest = true
 		c.Measure = "maximum"
 		return newChart(c, format, from, point, interval, merge(first, 1, highest), merge(second, 1, highest))
 	}
-	return []Chart{
-		sums(Chart{Title: "Rows a second", Unit: "rows/s", First: "rows"}, 1/point.Seconds(), h.Rows, nil),
-		maxima(Chart{Title: "Request latency", Unit: "ms", First: "p50", Second: "p95"}, h.P50, h.P95),
-		sums(Chart{Title: "Errors and refused", Unit: "a minute", First: "errors", Second: "refused"},
+	return []chart{
+		sums(chart{Title: "Rows a second", Unit: "rows/s", First: "rows"}, 1/point.Seconds(), h.Rows, nil),
+		maxima(chart{Title: "Request latency", Unit: "ms", First: "p50", Second: "p95"}, h.P50, h.P95),
+		sums(chart{Title: "Errors and refused", Unit: "a minute", First: "errors", Second: "refused"},
 			60/point.Seconds(), h.Errors, h.Refused),
-		maxima(Chart{Title: "Not read yet", Unit: unread, First: unread}, h.Lag, nil),
+		maxima(chart{Title: "Not read yet", Unit: unread, First: unread}, h.Lag, nil),
 	}
 }
 
@@ -305,15 +304,15 @@ func firstPoint(h *history.History) (first, steps int) {
 	return max(len(h.Rows)-points*steps, 0), steps
 }
 
-// Share is a part of a bar with the counts of states.
-type Share struct {
+// share is a part of a bar with the counts of states.
+type share struct {
 	Color string
 	X     float64
 	Width float64
 }
 
-// Stack returns the parts of a bar with a width of 100 in proportion to counts by color.
-func Stack(counts map[string]int) (parts []Share) {
+// stackShares returns the parts of a bar with a width of 100 in proportion to counts by color.
+func stackShares(counts map[string]int) (parts []share) {
 	total := 0
 	for _, n := range counts {
 		total += n
@@ -322,7 +321,7 @@ func Stack(counts map[string]int) (parts []Share) {
 	for _, color := range []string{"bad", "warn", "info", "good", "off"} {
 		if n := counts[color]; n > 0 {
 			width := 100 * float64(n) / float64(total)
-			parts = append(parts, Share{Color: color, X: x, Width: max(width-0.8, 0.4)}) // with a gap
+			parts = append(parts, share{Color: color, X: x, Width: max(width-0.8, 0.4)}) // with a gap
 			x += width
 		}
 	}

@@ -1,4 +1,4 @@
-package svg
+package console
 
 import (
 	"strconv"
@@ -22,12 +22,12 @@ func stepsOf(values ...int64) (steps []*int64) {
 func TestUnknownStepsLeaveGaps(t *testing.T) {
 	steps := append(append(stepsOf(1, 2), nil, nil), stepsOf(4)...)
 	const sum, highest = false, true
-	line, area := box{width: 4, height: 4}.paths(Merge(steps, 1, sum), 4)
+	line, area := box{width: 4, height: 4}.paths(mergeSteps(steps, 1, sum), 4)
 	assert.Equal(t, "M0.0 3.0L1.0 2.0M4.0 0.0", line)
 	assert.Equal(t, "M0.0 4.0V3.0L1.0 2.0V4.0ZM4.0 4.0V0.0V4.0Z", area)
-	assert.Equal(t, []*float64{new(3.0), new(4.0)}, Merge(steps, 3, sum), "sums")
-	assert.Equal(t, []*float64{new(2.0), new(4.0)}, Merge(steps, 3, highest), "maxima")
-	assert.Equal(t, []*float64{nil}, Merge(steps[2:4], 2, sum), "unknown steps")
+	assert.Equal(t, []*float64{new(3.0), new(4.0)}, mergeSteps(steps, 3, sum), "sums")
+	assert.Equal(t, []*float64{new(2.0), new(4.0)}, mergeSteps(steps, 3, highest), "maxima")
+	assert.Equal(t, []*float64{nil}, mergeSteps(steps[2:4], 2, sum), "unknown steps")
 }
 
 // A chart has the rates of the steps, five times on its axis, and a table. Without history it has no line.
@@ -43,7 +43,7 @@ func TestChartsOfAConnector(t *testing.T) {
 		Lag:     make([]*int64, 6), // unknown
 	}
 	format := func(n float64) string { return strconv.FormatFloat(n, 'f', -1, 64) }
-	charts := Charts(&h, "rows", format)
+	charts := newCharts(&h, "rows", format)
 	for i, want := range []string{"6", "6 / 120", "6 / 0", "–"} {
 		assert.Equal(t, want, charts[i].Now)
 	}
@@ -69,22 +69,22 @@ func TestChartsOfAConnector(t *testing.T) {
 	unknown := make([]*int64, 6)
 	empty := history.History{Step: 10, Rows: unknown, P50: unknown, P95: unknown, Errors: unknown, Refused: unknown,
 		Lag: unknown}
-	assert.Equal(t, 0, len(Charts(&empty, "rows", format)), "charts without a sample")
+	assert.Equal(t, 0, len(newCharts(&empty, "rows", format)), "charts without a sample")
 }
 
 // The axis begins with the point of the first sample, for example after the start of a worker.
 func TestChartBeginsAtTheFirstSample(t *testing.T) {
 	h := historyOf(31)
 	rows := h.Rows
-	c := Charts(&h, "rows", func(float64) string { return "" })[0]
+	c := newCharts(&h, "rows", func(float64) string { return "" })[0]
 	assert.Equal(t, "2026-11-24T12:54:30Z 2026-11-24T12:59:30Z", c.FromTime()+" "+c.ToTime())
 	assert.Equal(t, 2, len(c.Rows))
 	assert.Equal(t, "5 min", c.Interval)
 	assert.Equal(t, 11, countPoints(c), "points")
-	assert.Equal(t, "M0.0", NewSparkline("", Merge(rows, 1, false), 96, 24).Line[:4])
+	assert.Equal(t, "M0.0", newSparkline("", mergeSteps(rows, 1, false), 96, 24).Line[:4])
 
 	h.Step = 300
-	c = Charts(&h, "rows", func(float64) string { return "" })[0]
+	c = newCharts(&h, "rows", func(float64) string { return "" })[0]
 	assert.Equal(t, "2026-11-25T15:25:00Z 2026-11-25T17:55:00Z", c.FromTime()+" "+c.ToTime())
 	assert.Equal(t, "60 min", c.Interval)
 	assert.Equal(t, 3, len(c.Rows))
@@ -106,13 +106,13 @@ func historyOf(samples int) history.History {
 	}
 }
 
-func countPoints(c Chart) int { return strings.Count(c.Line, "L") + strings.Count(c.Line, "M") }
+func countPoints(c chart) int { return strings.Count(c.Line, "L") + strings.Count(c.Line, "M") }
 
 // A young history has a point for each step, and a single step is a line.
 func TestPointsOfAYoungHistory(t *testing.T) {
 	for samples, want := range map[int]int{1: 2, 2: 2, 29: 29, 30: 10, 31: 11} {
 		h := historyOf(samples)
-		c := Charts(&h, "rows", func(float64) string { return "" })[0]
+		c := newCharts(&h, "rows", func(float64) string { return "" })[0]
 		assert.Equal(t, want, countPoints(c), samples, "samples")
 		assert.True(t, c.To.After(c.From), "%d samples: expected a range, found %v", samples, c.From)
 	}
