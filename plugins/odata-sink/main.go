@@ -115,30 +115,25 @@ func (p *plugin) Open(component string, settings []wit.Setting, previous []byte,
 		return wit.SinkOpenResult{}, filterErrors[0]
 	}
 	state := capabilities.New(connector)
-	logIgnored(connector, state.Restore(previous, func(field capabilities.UndeclaredField) bool {
+	ignored := state.Restore(previous, func(field capabilities.UndeclaredField) bool {
 		return !slices.ContainsFunc(models, func(model *edm.Model) bool {
 			structure := model.Structure(field.Type)
 			return structure != nil && structure.Property(field.Name) == nil && structure.Navigation(field.Name) == nil
 		})
-	}))
+	})
+	if len(ignored) > 0 && connector.IgnoreUnknownFields {
+		names := make([]string, len(ignored))
+		for i := range ignored {
+			names[i] = ignored[i].String()
+		}
+		sdk.Log(wit.LevelWarn, "fields that $metadata does not declare are not sent ("+sinkconfig.NameUnknownFields+
+			" = ignore): "+strings.Join(names, ", "))
+	}
 	for i := range answers {
 		responses.LearnVersion(state, i, &answers[i])
 	}
 	out.Context = state.Pack()
 	return wit.SinkOpenResult{Ready: out}, nil
-}
-
-// logIgnored logs the fields of records that are not sent, because their types have no such properties.
-func logIgnored(connector *capabilities.Connector, fields []capabilities.UndeclaredField) {
-	if len(fields) == 0 || !connector.IgnoreUnknownFields {
-		return
-	}
-	names := make([]string, len(fields))
-	for i := range fields {
-		names[i] = fields[i].String()
-	}
-	sdk.Log(wit.LevelWarn, "fields that $metadata does not declare are not sent ("+sinkconfig.NameUnknownFields+
-		" = ignore): "+strings.Join(names, ", "))
 }
 
 // openSet finds an entity set in the metadata and checks the settings that depend on its type.

@@ -8,7 +8,6 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/plugins/odata/service"
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
-	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -42,15 +41,10 @@ func open(component string, settings []wit.Setting, answers []wit.Response) (wit
 		}
 		sourceContext.Feeds = append(sourceContext.Feeds, *f)
 	}
-	nameFeeds(sourceContext.Feeds)
-	return wit.SourceOpenResult{Ready: openResult(sourceContext, values)}, nil
-}
-
-// nameFeeds sets a unique name for each feed, for logs and notification paths.
-func nameFeeds(feeds []feedreader.Feed) {
+	// Each feed has a unique name, for logs and notification paths.
 	var names []string
-	for i := range feeds {
-		feed := &feeds[i]
+	for i := range sourceContext.Feeds {
+		feed := &sourceContext.Feeds[i]
 		feed.Name = feed.Set
 		if feed.ID != "" {
 			feed.Name += "-" + feed.ID
@@ -60,10 +54,6 @@ func nameFeeds(feeds []feedreader.Feed) {
 		}
 		names = append(names, feed.Name)
 	}
-}
-
-// openResult returns the result for a context that has all feeds.
-func openResult(sourceContext *feedreader.Context, values setting.Values) *wit.SourceOpened {
 	result := &wit.SourceOpened{Context: feedreader.PackContext(sourceContext)}
 	for i := range sourceContext.Feeds {
 		feed := &sourceContext.Feeds[i]
@@ -83,5 +73,5 @@ func openResult(sourceContext *feedreader.Context, values setting.Values) *wit.S
 		}
 		result.Feeds = append(result.Feeds, sourceFeed)
 	}
-	return result
+	return wit.SourceOpenResult{Ready: result}, nil
 }

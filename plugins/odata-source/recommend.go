@@ -28,21 +28,7 @@ func validateWithService(settings []wit.Setting, state []byte, answers []wit.Res
 		return wit.ValidateResult{}, err
 	}
 	a := &adviser{p.Advise(sourceconfig.Table, settings, sourceconfig.Examine(settings))}
-	a.AddSuggested(settings, a.nextConditions()...)
-	a.RecommendServices()
-	for _, cfg := range sourceconfig.EntitySets(a.Values) {
-		a.checkEntitySet(&cfg)
-	}
-	a.RecommendAllowedValues()
-	a.hide()
-	return a.Result(), nil
-}
-
-// adviser adds the settings of sources to [probe.Adviser].
-type adviser struct{ *probe.Adviser }
-
-// nextConditions returns the settings of a further condition for each entity set whose conditions are complete.
-func (a *adviser) nextConditions() (names []string) {
+	var names []string // the settings of a further condition for each entity set whose conditions are complete
 	for _, g := range config.Groups(a.Values) {
 		conditions := a.Values.Groups(config.InGroup(g.Digits, sourceconfig.FilterGroup), "")
 		next := a.NextGroup(conditions, query.Property, query.Option, query.Low)
@@ -53,8 +39,23 @@ func (a *adviser) nextConditions() (names []string) {
 			names = append(names, config.InGroup(g.Digits, "filter#"+next+"."+name))
 		}
 	}
-	return names
+	a.AddSuggested(settings, names...)
+	a.RecommendServices()
+	for _, cfg := range sourceconfig.EntitySets(a.Values) {
+		a.checkEntitySet(&cfg)
+	}
+	a.RecommendAllowedValues()
+	// Hide the settings that have no effect with the other settings.
+	subscribed := false
+	for _, g := range config.Groups(a.Values) {
+		subscribed = subscribed || sourceconfig.Flag(g, sourceconfig.NameSubscription)
+	}
+	a.Hide(func(name string) bool { return a.applies(name, subscribed) })
+	return a.Result(), nil
 }
+
+// adviser adds the settings of sources to [probe.Adviser].
+type adviser struct{ *probe.Adviser }
 
 // checkEntitySet recommends values for the settings of an entity set, and reports their errors.
 func (a *adviser) checkEntitySet(cfg *sourceconfig.EntitySetConfig) {
@@ -178,15 +179,6 @@ func (a *adviser) compile(cfg sourceconfig.EntitySetConfig, m *edm.Model) {
 			return
 		}
 	}
-}
-
-// hide hides the settings that have no effect with the other settings.
-func (a *adviser) hide() {
-	subscribed := false
-	for _, g := range config.Groups(a.Values) {
-		subscribed = subscribed || sourceconfig.Flag(g, sourceconfig.NameSubscription)
-	}
-	a.Hide(func(name string) bool { return a.applies(name, subscribed) })
 }
 
 func (a *adviser) applies(name string, subscribed bool) bool {

@@ -26,13 +26,6 @@ import (
 // retireCommand is the name of the command. Ending a queue by mistake costs a new full load.
 const retireCommand = "retire"
 
-// declareRetire returns the description of the command.
-func declareRetire() wit.Command {
-	return wit.Command{Name: retireCommand, Changes: true, Usage: "Ends the ODP delta queues and the subscriptions " +
-		"that a connector has opened at its services. Stop the connector first, and delete it or its offsets " +
-		"afterwards."}
-}
-
 // retirer ends the ODP delta queues and subscriptions that a connector has opened at its services, on a command or when
 // it is deleted. A restarted connector may still need the changes in a queue (RATIONALE.md P15).
 type retirer struct {

@@ -327,8 +327,6 @@ const (
 	lastBoundary
 )
 
-func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\r' }
-
 // readBoundary reads a boundary line at offset, if there is one.
 func (r *reader) readBoundary(offset int) bool {
 	if offset+1 >= len(r.text) || r.text[offset] != '-' || r.text[offset+1] != '-' {
@@ -348,7 +346,7 @@ func (r *reader) isBoundary(offset int, boundary string) bool {
 		kind = lastBoundary
 		end += 2
 	}
-	for end < len(r.text) && isSpace(r.text[end]) {
+	for end < len(r.text) && strings.IndexByte(" \t\r", r.text[end]) >= 0 {
 		end++
 	}
 	if end < len(r.text) && r.text[end] != '\n' {
@@ -378,23 +376,13 @@ func (r *reader) content() []byte {
 	from := r.at
 	for offset := from; offset < len(r.text); {
 		if r.readBoundary(offset) {
-			return withoutEnd(r.text[from:offset])
+			content := bytes.TrimSuffix(r.text[from:offset], []byte{'\n'})
+			return bytes.TrimSuffix(content, []byte{'\r'})
 		}
 		_, offset = lineAt(r.text, offset)
 	}
 	r.finish()
 	return r.text[from:]
-}
-
-func withoutEnd(content []byte) []byte {
-	end := len(content)
-	if end > 0 && content[end-1] == '\n' {
-		end--
-	}
-	if end > 0 && content[end-1] == '\r' {
-		end--
-	}
-	return content[:end]
 }
 
 // headers reads lines up to an empty one. complete is false if the document or the part ends before.

@@ -3,6 +3,9 @@
 package config
 
 import (
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -260,19 +263,27 @@ func declareLoad(t *setting.Table) {
 func Examine(t *setting.Table, settings []wit.Setting) []wit.ConfigValue {
 	examined := t.Validate(settings)
 	v := t.Values(settings)
-	examineAddress(v, examined)
-	examineClient(v, examined)
-	return examined
-}
-
-// examineAddress requires address and port unless there is a destination.
-func examineAddress(values setting.Values, examined []wit.ConfigValue) {
-	if values.String(Destination) != "" {
-		return
-	}
-	for _, name := range []string{Address, Port} {
-		if values.String(name) == "" {
-			setting.AddError(examined, name, setting.Missing(name))
+	if v.String(Destination) == "" {
+		for _, name := range []string{Address, Port} {
+			if v.String(name) == "" {
+				setting.AddError(examined, name, setting.Missing(name))
+			}
 		}
 	}
+	// Reject a client inside a path. The client of a BTP destination is known to the host only, which does not change
+	// queries.
+	if v.Lower(ClientIn) == "query" && v.String(Destination) != "" && v.String(Client) == "" {
+		setting.AddError(examined, ClientIn, setting.Invalid(ClientIn, "query",
+			"expected "+Client+" with it, since the client of "+Destination+" is sent as a header only"))
+	}
+	for _, g := range Groups(v) {
+		for _, name := range []string{g.Name("service"), g.Name("entityset")} {
+			_, query, _ := strings.Cut(v.String(name), "?")
+			if other, ok := uri.Option(query, optionClient); ok {
+				setting.AddError(examined, name, setting.Invalid(name, v.String(name),
+					"it names the SAP client "+other+"; expected a name without a query, and the client in "+Client))
+			}
+		}
+	}
+	return examined
 }

@@ -35,7 +35,12 @@ func (s Set) Next(offset []wit.OffsetEntry, reason wit.PollReason, now int64) (w
 	if err != nil {
 		return wit.NextAction{}, err
 	}
-	s.restoreLinks(current)
+	// Earlier versions stored the links with the query options that the service had sent.
+	for _, field := range current.fields() {
+		if field.Name == "url" || field.Name == "link" {
+			*field.Text, _ = s.Paging.RestoreOptions(*field.Text, s.Paging.UnorderedURL(false))
+		}
+	}
 	fetch, err := s.buildFetch(current)
 	if err != nil {
 		return wit.NextAction{}, err
@@ -105,15 +110,6 @@ func (s Set) resume(current phase, reason wit.PollReason, now int64) phase {
 			position: s.Paging.First(now).Fields()}
 	}
 	return current
-}
-
-// restoreLinks restores the query options of the phase's links, which earlier versions stored as the service sent them.
-func (s Set) restoreLinks(current phase) {
-	for _, field := range current.fields() {
-		if field.Name == "url" || field.Name == "link" {
-			*field.Text, _ = s.Paging.RestoreOptions(*field.Text, s.Paging.UnorderedURL(false))
-		}
-	}
 }
 
 // buildFetch returns the request of a phase. It stores the position of a snapshot with a restored link in the phase.

@@ -137,7 +137,17 @@ func (pg *Page) afterDeltaLinks(search *findingDeltaLink) (phase, time.Duration,
 		return &next, 0, nil
 	}
 	if next.token == "" && search.reason == reasonOpened {
-		return pg.awaitExtraction(search)
+		// The delta link is searched for again, unless the first extraction takes longer than the first byte may.
+		set := pg.set()
+		if search.startedAt > 0 && int(pg.Response.ReceivedAt)-search.startedAt > set.Tracking.FirstByteTimeout {
+			return nil, 0, &wit.Error{Kind: wit.ErrorGone, Message: pg.Label() +
+				": the first extraction was requested before and has not ended within " +
+				initialReadTimeout(pg.Feed) + ": end the subscription at the service, by " + set.ODP.Terminate +
+				", and reset the connector's offsets"}
+		}
+		sdk.Log(wit.LevelInfo, pg.Label()+": the first extraction was requested before and is still "+
+			"running; checking again in "+defaultWait.String())
+		return set.findDeltaLink(search.common, reasonOpened, ""), defaultWait, nil
 	}
 	nextPhase, err := pg.continueFromToken(&next)
 	return nextPhase, 0, err
@@ -202,18 +212,4 @@ func isNewerToken(a, b string) bool {
 			func(c byte) bool { return c < '0' || c > '9' })
 	}
 	return isODPToken(a) && isODPToken(b) && a > b
-}
-
-// awaitExtraction returns the phase that searches for the delta link again, and the wait before it. It returns an error
-// if the first extraction takes longer than the first byte may.
-func (pg *Page) awaitExtraction(search *findingDeltaLink) (phase, time.Duration, error) {
-	set := pg.set()
-	if search.startedAt > 0 && int(pg.Response.ReceivedAt)-search.startedAt > set.Tracking.FirstByteTimeout {
-		return nil, 0, &wit.Error{Kind: wit.ErrorGone, Message: pg.Label() +
-			": the first extraction was requested before and has not ended within " + initialReadTimeout(pg.Feed) +
-			": end the subscription at the service, by " + set.ODP.Terminate + ", and reset the connector's offsets"}
-	}
-	sdk.Log(wit.LevelInfo, pg.Label()+": the first extraction was requested before and is still "+
-		"running; checking again in "+defaultWait.String())
-	return set.findDeltaLink(search.common, reasonOpened, ""), defaultWait, nil
 }

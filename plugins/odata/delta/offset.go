@@ -88,16 +88,11 @@ const snapshotPrefix = "second."
 func writePhase(current phase) []wit.OffsetEntry {
 	fields := append([]wit.OffsetEntry{wit.StringEntry("phase", current.name())}, paging.WriteFields(current.fields())...)
 	if p := snapshotOf(current); p != nil {
-		fields = append(fields, addPrefix(snapshotPrefix, p.position)...)
+		for _, field := range p.position {
+			fields = append(fields, wit.OffsetEntry{Name: snapshotPrefix + field.Name, Value: field.Value})
+		}
 	}
 	return fields
-}
-
-func addPrefix(prefix string, fields []wit.OffsetEntry) (prefixed []wit.OffsetEntry) {
-	for _, field := range fields {
-		prefixed = append(prefixed, wit.OffsetEntry{Name: prefix + field.Name, Value: field.Value})
-	}
-	return prefixed
 }
 
 func stripPrefix(prefix string, fields []wit.OffsetEntry) (stripped []wit.OffsetEntry) {

@@ -20,8 +20,6 @@ type rereads struct {
 	out        decode.Output // the last decoded chunk
 }
 
-func (r *rereads) hasPending() bool { return len(r.pending) > 0 }
-
 // rereadEntity is an entity that is a row and deleted. Only the service knows which is newer (RATIONALE.md P22).
 type rereadEntity struct {
 	keys          [][]byte // encoded parts of the key

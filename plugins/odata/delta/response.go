@@ -132,7 +132,7 @@ func (pg *Page) Decode(tag string, status uint16, chunk []byte,
 // endPage sets the next offset in the result if all rows were read, and all entities that had to be read again.
 func (pg *Page) endPage(result *wit.DecodeResult) (ended bool, err error) {
 	switch {
-	case pg.rows.rereads.hasPending(), !pg.Ended, !pg.Out.Page.Done:
+	case len(pg.rows.rereads.pending) > 0, !pg.Ended, !pg.Out.Page.Done:
 		return false, nil
 	case pg.deadLetter:
 		return true, nil
@@ -158,25 +158,22 @@ func (pg *Page) collectResponse(chunk []byte, last bool) (result wit.DecodeResul
 	if !last {
 		return result, false, nil
 	}
-	next, wait, err := pg.afterResponse()
+	var next phase
+	var wait time.Duration
+	switch {
+	case pg.Response.Status == 202:
+		next, wait, err = pg.afterAccepted()
+	case pg.Response.Status < 200 || pg.Response.Status > 299:
+		next, err = pg.afterError()
+	case odataerror.IsHTML(pg.Body) || len(pg.Body) == 0:
+		err = odataerror.NotData(pg.Label()+": "+pg.phase.target(), "a response in JSON or XML", pg.Body)
+	default:
+		next, wait, err = pg.afterODPResponse()
+	}
 	if err != nil {
 		return result, true, err
 	}
 	pg.continueWith(&result, next)
 	result.WaitMs = uint32(wait.Milliseconds())
 	return result, true, nil
-}
-
-func (pg *Page) afterResponse() (next phase, wait time.Duration, err error) {
-	switch {
-	case pg.Response.Status == 202:
-		return pg.afterAccepted()
-	case pg.Response.Status < 200 || pg.Response.Status > 299:
-		next, err = pg.afterError()
-	case odataerror.IsHTML(pg.Body) || len(pg.Body) == 0:
-		err = odataerror.NotData(pg.Label()+": "+pg.phase.target(), "a response in JSON or XML", pg.Body)
-	default:
-		return pg.afterODPResponse()
-	}
-	return next, 0, err
 }

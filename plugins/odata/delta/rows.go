@@ -50,7 +50,15 @@ func (pg *Page) addRows(result *wit.DecodeResult) error {
 	result.Rows = rows.merged
 	result.Data = pg.Out.Data
 	result.Errors = rows.rowErrors
-	pg.addMarkers(result)
+	if len(result.Rows) > 0 {
+		result.Rows, result.Data = rows.markers.Add(result.Rows, result.Data)
+		if changes, ok := pg.phase.(*readingChanges); ok && changes.endMarkerPending > 0 {
+			result.Data = feedreader.AddEndedMarker(&result.Rows[0], result.Data, changes.endMarkerPending)
+			changes.endMarkerPending = 0
+		}
+		rows.merged = result.Rows
+		pg.Out.Data = result.Data
+	}
 	pg.AddSchemas(result)
 	if n := len(rows.merged); n > 0 {
 		rows.rowIndex = rows.merged[n-1].RowIndex
@@ -62,7 +70,14 @@ func (pg *Page) addRows(result *wit.DecodeResult) error {
 // read again, because the service does not say which is newer (RATIONALE.md P22).
 func (pg *Page) addRow(result *wit.DecodeResult, row *wit.Row, index int) {
 	key := feedreader.KeyOf(row, pg.Out.Data)
-	pg.rememberKey(key)
+	// In a load the first and the last key of a page show whether next links count rows, in a request for a hidden row
+	// whether the service selects it.
+	if !pg.readsChanges() {
+		if len(pg.rows.firstKey) == 0 {
+			pg.rows.firstKey = append(pg.rows.firstKey, key...)
+		}
+		pg.rows.lastKey = append(pg.rows.lastKey[:0], key...)
+	}
 	if pg.Feed.FirstTracked >= 0 {
 		pg.addImage(row, pg.trackedSpans(index))
 		return
@@ -77,18 +92,6 @@ func (pg *Page) addRow(result *wit.DecodeResult, row *wit.Row, index int) {
 		pg.rows.changedKeys[string(key)] = true
 	}
 	pg.emit(row, pg.changeOf(nil))
-}
-
-// rememberKey keeps the first and the last key of a page, unless it contains changes. In a load they show whether next
-// links count rows, in a request for a hidden row whether the service selects it.
-func (pg *Page) rememberKey(key []byte) {
-	if pg.readsChanges() {
-		return
-	}
-	if len(pg.rows.firstKey) == 0 {
-		pg.rows.firstKey = append(pg.rows.firstKey, key...)
-	}
-	pg.rows.lastKey = append(pg.rows.lastKey[:0], key...)
 }
 
 // emit adds a row with headers to the result of the page.
@@ -122,20 +125,6 @@ func (pg *Page) addTombstone(result *wit.DecodeResult, tombstone *decode.Tombsto
 		return
 	}
 	pg.Out.Data, rows.merged = pg.DeletedRows(pg.Out.Data, rows.merged, tombstone.RowIndex, keyParts, deletedAt)
-}
-
-// addMarkers adds snapshot headers to rows, and an end marker that is pending to the first row.
-func (pg *Page) addMarkers(result *wit.DecodeResult) {
-	if len(result.Rows) == 0 {
-		return
-	}
-	result.Rows, result.Data = pg.rows.markers.Add(result.Rows, result.Data)
-	if changes, ok := pg.phase.(*readingChanges); ok && changes.endMarkerPending > 0 {
-		result.Data = feedreader.AddEndedMarker(&result.Rows[0], result.Data, changes.endMarkerPending)
-		changes.endMarkerPending = 0
-	}
-	pg.rows.merged = result.Rows
-	pg.Out.Data = result.Data
 }
 
 // flushMarkers adds the last row of the page, which markers buffer. It is the snapshot's last row unless more pages

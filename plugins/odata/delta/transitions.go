@@ -65,8 +65,11 @@ func (pg *Page) afterLoad(load *loading, nextURL, deltaURL string) (phase, error
 		pg.Feed.Paging.MayHideRows(load.lastKey, rows.firstKey))
 	next.lastKey = ""
 	if nextURL != "" {
-		if err := pg.checkTracked(load); err != nil {
-			return nil, err
+		if !load.applied && pg.Feed.DeclaresTracking { // fail early
+			return nil, &wit.Error{Kind: wit.ErrorUnsupported,
+				Message: pg.Label() + ": $metadata announces change tracking, but the service does not confirm " +
+					TrackChanges + ": expected the header Preference-Applied; read the set with " +
+					pg.Feed.Setting(sourceconfig.NameTrackChanges) + " = 0 until the service is fixed"}
 		}
 		if nextURL == load.url || next.followed.Visit(nextURL) {
 			return nil, pg.loopError(nextURL)
@@ -97,7 +100,10 @@ func (pg *Page) afterLoad(load *loading, nextURL, deltaURL string) (phase, error
 			next.verdict = paging.ProvenByCount // of more than one page
 		}
 		set.logLoaded(&next.common, next.rowsRead, pg.Response.ReceivedAt)
-		pg.recordMissingEndMarker(&next.common)
+		// The last page of a snapshot may have no row for the end marker.
+		if next.snapshot > 0 && !pg.rows.markers.HasBufferedRow() {
+			next.endMarkerPending = next.snapshot
+		}
 	}
 	switch {
 	case deltaURL == "" && set.ODP != nil:
@@ -109,13 +115,6 @@ func (pg *Page) afterLoad(load *loading, nextURL, deltaURL string) (phase, error
 		return set.startSnapshot(next.common, deltaURL, pg.Response.ReceivedAt), nil
 	}
 	return set.idleAt(next.common, deltaURL, pg.Response.ReceivedAt), nil
-}
-
-// recordMissingEndMarker sets endMarkerPending if the last page of a snapshot had no row for the end marker.
-func (pg *Page) recordMissingEndMarker(c *common) {
-	if c.snapshot > 0 && !pg.rows.markers.HasBufferedRow() {
-		c.endMarkerPending = c.snapshot
-	}
 }
 
 func (pg *Page) afterChanges(changes *readingChanges, nextURL, deltaURL string) (phase, error) {
@@ -157,17 +156,6 @@ func (r *readingChanges) deltaLink() string {
 		return r.link
 	}
 	return r.url
-}
-
-// checkTracked makes a load fail early if the service does not track changes although it declares that it does.
-func (pg *Page) checkTracked(load *loading) error {
-	if load.applied || !pg.Feed.DeclaresTracking {
-		return nil
-	}
-	return &wit.Error{Kind: wit.ErrorUnsupported,
-		Message: pg.Label() + ": $metadata announces change tracking, but the service does not confirm " +
-			TrackChanges + ": expected the header Preference-Applied; read the set with " +
-			pg.Feed.Setting(sourceconfig.NameTrackChanges) + " = 0 until the service is fixed"}
 }
 
 func (pg *Page) noDeltaLinkError(applied bool, subject string) error {

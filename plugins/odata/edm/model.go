@@ -258,7 +258,45 @@ func (s *StructuredType) Etag() bool {
 func (m *Model) Structure(name string) *StructuredType {
 	s := m.find(name)
 	if s != nil && s.unparsed != nil {
-		m.parseContent(s)
+		// Parse the content of the type, and add what it inherits. [Parse] has already checked the markup.
+		content := parser{Reader: s.unparsed, model: m}
+		s.unparsed = nil
+		_ = content.visitChildren(func() error {
+			switch content.Local {
+			case "Key":
+				return content.visitChildren(func() error {
+					if content.Local == "PropertyRef" {
+						s.Key = append(s.Key, content.attribute("Name"))
+					}
+					return content.Skip()
+				})
+			case "Property":
+				property, err := content.parseProperty()
+				s.Properties = append(s.Properties, property)
+				return err
+			case "NavigationProperty":
+				s.Navigations = append(s.Navigations, Navigation{Name: content.attribute("Name"),
+					relationship: content.attribute("Relationship"), targetRole: content.attribute("ToRole")})
+			}
+			return content.Skip()
+		})
+		for _, mapping := range s.feedMappings {
+			if property := s.Property(mapping.source); property != nil {
+				property.FeedMapping = &mapping.FeedMapping
+			}
+		}
+		for i := range s.Properties {
+			s.Properties[i].Type = m.resolveType(s.Properties[i].Type)
+		}
+		for i := range s.Navigations {
+			m.resolveNavigation(&s.Navigations[i])
+		}
+		if base := m.Structure(s.Base); s.Base != "" && base != nil {
+			s.Key = slices.Concat(base.Key, s.Key)
+			s.Properties = slices.Concat(base.Properties, s.Properties)
+			s.Navigations = slices.Concat(base.Navigations, s.Navigations)
+			s.Stream = s.Stream || base.Stream
+		}
 	}
 	return s
 }

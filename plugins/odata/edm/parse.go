@@ -35,7 +35,21 @@ func Parse(document []byte) (*Model, error) {
 	if reader.Local == "Schema" {
 		err = reader.parseSchema()
 	} else {
-		err = reader.parseEdmx()
+		err = reader.visitChildren(func() error {
+			if reader.Local != "DataServices" {
+				return reader.Skip()
+			}
+			return reader.visitChildren(func() error {
+				if reader.Local != "Schema" {
+					return reader.Skip()
+				}
+				if strings.Contains(reader.Namespace, namespaceOASIS) {
+					reader.isV4 = true
+					return reader.Skip()
+				}
+				return reader.parseSchema()
+			})
+		})
 	}
 	if err != nil {
 		return nil, err
@@ -79,24 +93,6 @@ func (p *parser) visitChildren(visit func() error) error {
 	}
 }
 
-func (p *parser) parseEdmx() error {
-	return p.visitChildren(func() error {
-		if p.Local != "DataServices" {
-			return p.Skip()
-		}
-		return p.visitChildren(func() error {
-			if p.Local != "Schema" {
-				return p.Skip()
-			}
-			if strings.Contains(p.Namespace, namespaceOASIS) {
-				p.isV4 = true
-				return p.Skip()
-			}
-			return p.parseSchema()
-		})
-	})
-}
-
 func (p *parser) parseSchema() error {
 	p.schemas++
 	p.namespace = p.attribute("Namespace")
@@ -111,9 +107,27 @@ func (p *parser) parseSchema() error {
 		case "Using":
 			p.model.aliases = append(p.model.aliases, [2]string{p.attribute("Alias"), p.attribute("Namespace")})
 		case "EntityType", "ComplexType":
-			return p.parseStructure()
+			structType := &StructuredType{Namespace: p.namespace, Name: p.attribute("Name"), Base: p.attribute("BaseType"),
+				Complex: p.Local == "ComplexType", Abstract: p.attribute("Abstract") == "true"}
+			stream, _ := p.AttributeIn(namespaceData, "HasStream")
+			structType.Stream = stream == "true"
+			structType.feedMappings = p.feedMappings()
+			p.model.Structures = append(p.model.Structures, structType)
+			structType.unparsed = p.Fork()
+			return p.visitChildren(func() error {
+				structType.size++
+				return p.Skip()
+			})
 		case "Association":
-			return p.parseAssociation()
+			a := &association{name: qualify(p.namespace, p.attribute("Name"))}
+			p.model.associations = append(p.model.associations, a)
+			return p.visitChildren(func() error {
+				if p.Local == "End" {
+					a.ends = append(a.ends, end{role: p.attribute("Role"), typ: p.attribute("Type"),
+						many: p.attribute("Multiplicity") == "*"})
+				}
+				return p.Skip()
+			})
 		case "EntityContainer":
 			return p.parseContainer()
 		}
@@ -134,62 +148,6 @@ func (p *parser) sapAttribute(local string) string {
 
 // sapFlag reads an annotation of SAP that defaults to true.
 func (p *parser) sapFlag(local string) bool { return p.sapAttribute(local) != "false" }
-
-func (p *parser) parseStructure() error {
-	structType := &StructuredType{Namespace: p.namespace, Name: p.attribute("Name"), Base: p.attribute("BaseType"),
-		Complex: p.Local == "ComplexType", Abstract: p.attribute("Abstract") == "true"}
-	stream, _ := p.AttributeIn(namespaceData, "HasStream")
-	structType.Stream = stream == "true"
-	structType.feedMappings = p.feedMappings()
-	p.model.Structures = append(p.model.Structures, structType)
-	structType.unparsed = p.Fork()
-	return p.visitChildren(func() error {
-		structType.size++
-		return p.Skip()
-	})
-}
-
-// parseContent parses the content of a type, and adds what it inherits. [Parse] has already checked the markup.
-func (m *Model) parseContent(structure *StructuredType) {
-	content := parser{Reader: structure.unparsed, model: m}
-	structure.unparsed = nil
-	_ = content.visitChildren(func() error {
-		switch content.Local {
-		case "Key":
-			return content.visitChildren(func() error {
-				if content.Local == "PropertyRef" {
-					structure.Key = append(structure.Key, content.attribute("Name"))
-				}
-				return content.Skip()
-			})
-		case "Property":
-			property, err := content.parseProperty()
-			structure.Properties = append(structure.Properties, property)
-			return err
-		case "NavigationProperty":
-			structure.Navigations = append(structure.Navigations, Navigation{Name: content.attribute("Name"),
-				relationship: content.attribute("Relationship"), targetRole: content.attribute("ToRole")})
-		}
-		return content.Skip()
-	})
-	for _, mapping := range structure.feedMappings {
-		if property := structure.Property(mapping.source); property != nil {
-			property.FeedMapping = &mapping.FeedMapping
-		}
-	}
-	for i := range structure.Properties {
-		structure.Properties[i].Type = m.resolveType(structure.Properties[i].Type)
-	}
-	for i := range structure.Navigations {
-		m.resolveNavigation(&structure.Navigations[i])
-	}
-	if base := m.Structure(structure.Base); structure.Base != "" && base != nil {
-		structure.Key = slices.Concat(base.Key, structure.Key)
-		structure.Properties = slices.Concat(base.Properties, structure.Properties)
-		structure.Navigations = slices.Concat(base.Navigations, structure.Navigations)
-		structure.Stream = structure.Stream || base.Stream
-	}
-}
 
 // sourcedMapping is the feed mapping of the property source, in the tag of a type.
 type sourcedMapping struct {
@@ -252,18 +210,6 @@ func (p *parser) facet(local string) int {
 	return n
 }
 
-func (p *parser) parseAssociation() error {
-	a := &association{name: qualify(p.namespace, p.attribute("Name"))}
-	p.model.associations = append(p.model.associations, a)
-	return p.visitChildren(func() error {
-		if p.Local == "End" {
-			a.ends = append(a.ends, end{role: p.attribute("Role"), typ: p.attribute("Type"),
-				many: p.attribute("Multiplicity") == "*"})
-		}
-		return p.Skip()
-	})
-}
-
 func (p *parser) parseContainer() error {
 	name := p.attribute("Name")
 	isDefault, hasDefault := p.AttributeIn(namespaceData, "IsDefaultEntityContainer")
@@ -289,20 +235,16 @@ func (p *parser) parseContainer() error {
 				Label:          p.sapAttribute("label"),
 			})
 		case "AssociationSet":
-			return p.parseAssociationSet()
+			a := &association{name: p.attribute("Association")}
+			p.model.associationSets = append(p.model.associationSets, a)
+			return p.visitChildren(func() error {
+				if p.Local == "End" {
+					a.ends = append(a.ends, end{role: p.attribute("Role"), typ: p.attribute("EntitySet")})
+				}
+				return p.Skip()
+			})
 		case "FunctionImport":
 			return p.parseFunction()
-		}
-		return p.Skip()
-	})
-}
-
-func (p *parser) parseAssociationSet() error {
-	a := &association{name: p.attribute("Association")}
-	p.model.associationSets = append(p.model.associationSets, a)
-	return p.visitChildren(func() error {
-		if p.Local == "End" {
-			a.ends = append(a.ends, end{role: p.attribute("Role"), typ: p.attribute("EntitySet")})
 		}
 		return p.Skip()
 	})

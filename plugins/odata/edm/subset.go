@@ -50,14 +50,6 @@ func Pack(dst []byte, structures []*StructuredType) []byte {
 	return dst
 }
 
-// controlSemantics returns the semantics of ODP's control fields, "" for other properties.
-func controlSemantics(p *Property) string {
-	if p.Semantics == semanticsChangeMode || p.Semantics == semanticsEntityCounter {
-		return p.Semantics
-	}
-	return ""
-}
-
 func packProperty(dst []byte, property *Property) []byte {
 	dst = pack.String(dst, property.Name)
 	dst = pack.Int(dst, int(property.Type.Primitive))
@@ -66,7 +58,11 @@ func packProperty(dst []byte, property *Property) []byte {
 	}
 	dst = pack.Bool(pack.Bool(dst, property.Type.Collection), property.Nullable)
 	dst = pack.Int(pack.Int(pack.Int(dst, property.Length), property.Precision), property.Scale)
-	dst = pack.String(pack.Bool(pack.Bool(dst, property.VariableScale), property.Etag), controlSemantics(property))
+	semantics := "" // only of ODP's control fields
+	if property.Semantics == semanticsChangeMode || property.Semantics == semanticsEntityCounter {
+		semantics = property.Semantics
+	}
+	dst = pack.String(pack.Bool(pack.Bool(dst, property.VariableScale), property.Etag), semantics)
 	dst = pack.Bool(pack.Bool(dst, property.Sortable), property.Filterable)
 	dst = pack.Bool(pack.Bool(dst, property.Creatable), property.Updatable)
 	dst = pack.Bool(pack.Bool(dst, property.DisplayFormat == displayDate), property.FeedMapping != nil)

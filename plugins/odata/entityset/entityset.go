@@ -77,13 +77,9 @@ func New(configured sinkconfig.EntitySet, model *edm.Model, sinkConfig *sinkconf
 func (e *EntitySet) prepare() {
 	e.TokenPath = e.Query.AppendTo(e.Service + "/")
 	e.Type = encode.NewType(e.Model.Structures)
-	e.ETagSelect = etagSelect(e.Model.Structures[0])
-	e.hash = mixHash(hashSeed, e.Path)
-}
-
-// etagSelect selects the key and the properties that ETags are computed from. Without the latter some services fail
-// (seen at a service of .NET: Simple.OData.Client, issue 177). Assumption: others return no ETag.
-func etagSelect(entityType *edm.StructuredType) string {
+	// Select the key and the properties that ETags are computed from. Without the latter some services fail (seen at a
+	// service of .NET: Simple.OData.Client, issue 177). Assumption: others return no ETag.
+	entityType := e.Model.Structures[0]
 	option := []byte("$select=")
 	for i, name := range entityType.Key {
 		if i > 0 {
@@ -96,7 +92,8 @@ func etagSelect(entityType *edm.StructuredType) string {
 			option = uri.AppendEscaped(append(option, ','), property.Name)
 		}
 	}
-	return string(option)
+	e.ETagSelect = string(option)
+	e.hash = mixHash(hashSeed, e.Path)
 }
 
 // Pack appends what [Unpack] needs in addition to the settings.

@@ -111,7 +111,14 @@ func (f *Feed) compile() error {
 	}
 	f.addErrorHints(f.RowSchema, view)
 	f.findChangeColumns()
-	f.findGuids()
+	f.guids = nil
+	if f.Options.Delta {
+		for k, column := range f.RowSchema.Keys {
+			if f.RowSchema.Columns[column].Type == edm.Guid {
+				f.guids = append(f.guids, k)
+			}
+		}
+	}
 	f.Value = wit.Schema{ID: schemaID(), Nodes: value}
 	f.RowSchema.ValueSchema = f.Value.ID
 	if key != nil {
@@ -252,8 +259,9 @@ func (f *Feed) findChangeColumns() {
 			f.CounterColumn = i
 		}
 	}
+	changeMode := f.EntityType().ChangeMode()
 	if f.Tracking.On && f.ModeColumn >= 0 && f.RowSchema.Columns[f.ModeColumn].Kind != decode.Synthetic &&
-		f.rowsHaveChangeMode() {
+		changeMode != nil && changeMode.IsControl() {
 		f.FirstTracked = len(f.RowSchema.Tracked)
 		f.RowSchema.Tracked = append(append(slices.Clone(f.RowSchema.Tracked), f.ModeColumn), f.RowSchema.Keys...)
 		if f.CounterColumn >= 0 {
@@ -267,21 +275,4 @@ func (f *Feed) findChangeColumns() {
 
 func isTimestamp(column *decode.Column) bool {
 	return column.Mapping == decode.DefaultMapping && (column.Type == edm.DateTime || column.Type == edm.DateTimeOffset)
-}
-
-func (f *Feed) rowsHaveChangeMode() bool {
-	property := f.EntityType().ChangeMode()
-	return property != nil && property.IsControl()
-}
-
-func (f *Feed) findGuids() {
-	f.guids = nil
-	if !f.Options.Delta {
-		return
-	}
-	for k, column := range f.RowSchema.Keys {
-		if f.RowSchema.Columns[column].Type == edm.Guid {
-			f.guids = append(f.guids, k)
-		}
-	}
 }

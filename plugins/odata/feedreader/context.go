@@ -68,7 +68,9 @@ func UnpackContext(context []byte) (*Context, error) {
 			&feed.support.Partial, &feed.DeclaresTracking} {
 			*flag = reader.Bool()
 		}
-		feed.ODP = unpackODP(reader)
+		if reader.Bool() {
+			feed.ODP = &ODP{Links: reader.String(), Subscribed: reader.String(), Terminate: reader.String()}
+		}
 		feed.Derived = reader.Strings()
 		feed.Subtypes = reader.Strings()
 		feed.model = edm.Unpack(reader)

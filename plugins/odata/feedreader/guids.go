@@ -27,13 +27,6 @@ const GuidTag = " " + GuidField + "="
 // GuidCase returns the field of an offset.
 func GuidCase(offset []wit.OffsetEntry) string { return paging.LookupText(offset, GuidField) }
 
-func parseGuidCase(field string) byte {
-	if field != "" && (field[0]|0x20 == lowerCase || field[0]|0x20 == upperCase) {
-		return field[0] | 0x20
-	}
-	return 0
-}
-
 // AddGuidCase copies the field to the next position.
 func (f *Feed) AddGuidCase(position *[]wit.OffsetEntry, offset []wit.OffsetEntry) {
 	if field := GuidCase(offset); len(f.guids) > 0 && position != nil && field != "" {
@@ -71,17 +64,6 @@ func (f *Feed) guidCaseOf(out *decode.Output) byte {
 		}
 	}
 	return 0
-}
-
-func (f *Feed) setGuidCase(keyParts [][]byte, letterCase byte) {
-	for _, k := range f.guids {
-		switch guid, _ := connectdata.LengthPrefixed(keyParts[k]); letterCase {
-		case lowerCase:
-			copy(guid, bytes.ToLower(guid))
-		case upperCase:
-			copy(guid, bytes.ToUpper(guid))
-		}
-	}
 }
 
 // KeyOf returns the encoded key of a row.

@@ -37,25 +37,20 @@ func BeginPage(pool *Pool, context *Context, feed *Feed, position []wit.OffsetEn
 	}
 	reader := pool.Begin(context, decoded, response, GuidCase(position))
 	reader.FormatRefused = refused
-	return reader.pageReader(&feed.Paging, start), nil
-}
-
-// pageReader returns the reader of a page of a set. The set is not the one of r.Feed if only keys are read.
-func (r *Reader) pageReader(set *paging.Set, position *paging.Position) *PageReader {
-	if r.page == nil {
-		r.page = paging.NewPage()
+	if reader.page == nil {
+		reader.page = paging.NewPage()
 	}
-	r.page.Begin(set, position)
-	if r.BaseURL == "" {
-		r.BaseURL = set.Target(position)
+	reader.page.Begin(&feed.Paging, start)
+	if reader.BaseURL == "" {
+		reader.BaseURL = feed.Paging.Target(start)
 	}
-	page := &PageReader{Reader: r, page: r.page}
-	if !r.Feed.Tracking.On { // delta mode adds its own markers
-		number, hasBegun := position.Snapshot()
-		page.endMarkerPending = position.EndMarkerPending()
+	page := &PageReader{Reader: reader, page: reader.page}
+	if !reader.Feed.Tracking.On { // delta mode adds its own markers
+		number, hasBegun := start.Snapshot()
+		page.endMarkerPending = start.EndMarkerPending()
 		page.markers = SnapshotMarkers{Snapshot: number, Started: hasBegun}
 	}
-	return page
+	return page, nil
 }
 
 // Base returns the reader.

@@ -12,6 +12,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/paging"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // Reader reads the rows of one response chunk by chunk. Full mode, delta mode and notifications embed it.
@@ -86,7 +87,10 @@ func (p *Pool) Begin(context *Context, feed *Feed, response *wit.Response, guidF
 		reader.Response.Headers = append(slices.Clip(reader.Response.Headers),
 			wit.Header{Name: wit.SessionLostHeader, Value: strings.Clone(lost)})
 	}
-	reader.guidCase = parseGuidCase(guidField)
+	reader.guidCase = 0
+	if guidField != "" && (guidField[0]|0x20 == lowerCase || guidField[0]|0x20 == upperCase) {
+		reader.guidCase = guidField[0] | 0x20
+	}
 	_, reader.charset, _ = strings.Cut(strings.ToLower(HeaderValue(response.Headers, "Content-Type")), "charset=")
 	reader.charset, _, _ = strings.Cut(reader.charset, ";")
 	reader.charset = strings.Trim(reader.charset, `"' `)
@@ -101,7 +105,10 @@ var versionHeaders = []wit.Header{{Name: "DataServiceVersion", Value: "2.0"}}
 func (p *Pool) End(reader *Reader, keepDecoder bool) {
 	if keepDecoder && reader.Decoder != nil {
 		reader.Decoder.Reset()
-		p.putDecoder(reader.Decoder)
+		if len(p.Decoders) == MaxPooled {
+			p.Decoders = slices.Delete(p.Decoders, 0, 1)
+		}
+		p.Decoders = append(p.Decoders, reader.Decoder)
 	}
 	reader.Decoder = nil
 	reader.context = nil
@@ -109,23 +116,6 @@ func (p *Pool) End(reader *Reader, keepDecoder bool) {
 	if len(p.Readers) < MaxPooled {
 		p.Readers = append(p.Readers, reader)
 	}
-}
-
-func (p *Pool) putDecoder(decoder *formatDecoder) {
-	if len(p.Decoders) == MaxPooled {
-		p.Decoders = slices.Delete(p.Decoders, 0, 1)
-	}
-	p.Decoders = append(p.Decoders, decoder)
-}
-
-func (p *Pool) takeDecoder(feed *Feed, atom bool) *formatDecoder {
-	index := slices.IndexFunc(p.Decoders, func(d *formatDecoder) bool { return d.feed == feed && d.Atom == atom })
-	if index < 0 {
-		return nil
-	}
-	d := p.Decoders[index]
-	p.Decoders = slices.Delete(p.Decoders, index, index+1)
-	return d
 }
 
 // CollectBody collects the body of an error response.
@@ -148,7 +138,11 @@ func (r *Reader) ChooseDecoder(chunk []byte, isLast bool) bool {
 		return false
 	}
 	useAtom := isAtom(chunk, r.Feed.Atom)
-	if r.Decoder = r.Pool.takeDecoder(r.Feed, useAtom); r.Decoder == nil {
+	isPooled := func(d *formatDecoder) bool { return d.feed == r.Feed && d.Atom == useAtom }
+	if i := slices.IndexFunc(r.Pool.Decoders, isPooled); i >= 0 {
+		r.Decoder = r.Pool.Decoders[i]
+		r.Pool.Decoders = slices.Delete(r.Pool.Decoders, i, i+1)
+	} else {
 		r.Decoder = &formatDecoder{r.Feed.NewDecoder(chunk), r.Feed, useAtom}
 	}
 	return true
@@ -164,21 +158,6 @@ func isAtom(chunk []byte, isDefault bool) bool {
 		return false
 	}
 	return isDefault
-}
-
-// decodeError returns the error of an unreadable page. It is transient if the page is truncated or the service failed.
-func (r *Reader) decodeError(err error) error {
-	failure := &wit.Error{Kind: wit.ErrorData, Message: r.Label() + ": " + err.Error()} // the host names the request
-	var pageError *decode.PageError
-	if errors.As(err, &pageError) {
-		switch {
-		case pageError.HTML:
-			failure.Kind = wit.ErrorUnauthorized
-		case pageError.Failed, pageError.Found == "its end":
-			failure.Kind = wit.ErrorTransient
-		}
-	}
-	return failure
 }
 
 // Label names the set in messages.
@@ -242,7 +221,16 @@ func (r *Reader) CopyLearned(other *Reader) {
 }
 
 // FitKeys writes the GUIDs of a deleted entity's key in the case of rows.
-func (r *Reader) FitKeys(keyParts [][]byte) { r.Feed.setGuidCase(keyParts, r.guidCase) }
+func (r *Reader) FitKeys(keyParts [][]byte) {
+	for _, k := range r.Feed.guids {
+		switch guid, _ := connectdata.LengthPrefixed(keyParts[k]); r.guidCase {
+		case lowerCase:
+			copy(guid, bytes.ToLower(guid))
+		case upperCase:
+			copy(guid, bytes.ToUpper(guid))
+		}
+	}
+}
 
 // AddSchemas adds the schemas to the first result with rows of a page.
 func (r *Reader) AddSchemas(result *wit.DecodeResult) {

@@ -48,13 +48,6 @@ func (o *ODP) pack(dst []byte) []byte {
 	return pack.String(pack.String(pack.String(pack.Bool(dst, true), o.Links), o.Subscribed), o.Terminate)
 }
 
-func unpackODP(reader *pack.Reader) *ODP {
-	if !reader.Bool() {
-		return nil
-	}
-	return &ODP{Links: reader.String(), Subscribed: reader.String(), Terminate: reader.String()}
-}
-
 func (f *Feed) findSubscriptions(model *edm.Model) error {
 	if !f.Subscribing.On {
 		return nil

@@ -1,6 +1,7 @@
 package feedreader
 
 import (
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -39,44 +40,44 @@ func (r *Reader) DecodeChunk(decoder decode.Decoder, out *decode.Output, chunk C
 	}
 	out.Reset()
 	if err := decoder.Feed(chunk.Tag, chunk.Data, chunk.Last, out); err != nil {
-		return false, r.decodeError(err)
+		// The page is unreadable. The error is transient if the page is truncated or the service failed. The host names
+		// the request.
+		failure := &wit.Error{Kind: wit.ErrorData, Message: r.Label() + ": " + err.Error()}
+		var pageError *decode.PageError
+		if errors.As(err, &pageError) {
+			switch {
+			case pageError.HTML:
+				failure.Kind = wit.ErrorUnauthorized
+			case pageError.Failed, pageError.Found == "its end":
+				failure.Kind = wit.ErrorTransient
+			}
+		}
+		return false, failure
 	}
-	if err := r.checkStale(out); err != nil {
-		return false, err
+	// Undecodable rows show that metadata are stale if these are not fresh.
+	if r.Response.ReceivedAt-r.context.ReadAt > sourceconfig.FreshFor {
+		for i := range out.RowErrors {
+			if rowError := &out.RowErrors[i]; !slices.Contains(out.Skipped, rowError.RowIndex) {
+				return false, &wit.Error{Kind: wit.ErrorStale, Message: r.Label() + ": " + rowError.Error.Message}
+			}
+		}
 	}
-	if r.check.names = r.undeclaredNames(out.Page.Unknown); len(r.check.names) == 0 {
+	r.check.names = nil
+	for _, name := range out.Page.Unknown {
+		if known, ok := r.Feed.absent[name]; ok && r.Response.ReceivedAt <= known.validUntil {
+			continue
+		}
+		if !slices.ContainsFunc(r.Feed.Derived, func(p string) bool { return strings.HasPrefix(p, name+" ") }) {
+			r.check.names = append(r.check.names, name)
+		}
+	}
+	if len(r.check.names) == 0 {
 		return false, nil
 	}
 	request := service.MetadataRequest(r.Feed.Service, r.Feed.Query)
 	request.Tag = chunk.TagPrefix + metadataTag
 	result.Linked = append(result.Linked, wit.LinkedRequest{Request: request, Tolerate: odataerror.RouterStatuses})
 	return true, nil
-}
-
-// checkStale reports undecodable rows as stale metadata if these are not fresh.
-func (r *Reader) checkStale(out *decode.Output) error {
-	if r.Response.ReceivedAt-r.context.ReadAt <= sourceconfig.FreshFor {
-		return nil
-	}
-	for i := range out.RowErrors {
-		if rowError := &out.RowErrors[i]; !slices.Contains(out.Skipped, rowError.RowIndex) {
-			return &wit.Error{Kind: wit.ErrorStale, Message: r.Label() + ": " + rowError.Error.Message}
-		}
-	}
-	return nil
-}
-
-func (r *Reader) undeclaredNames(properties []string) (names []string) {
-	feed := r.Feed
-	for _, name := range properties {
-		if known, ok := feed.absent[name]; ok && r.Response.ReceivedAt <= known.validUntil {
-			continue
-		}
-		if !slices.ContainsFunc(feed.Derived, func(p string) bool { return strings.HasPrefix(p, name+" ") }) {
-			names = append(names, name)
-		}
-	}
-	return names
 }
 
 func (r *Reader) checkMetadata(chunk []byte, isLast bool) (waits bool, err error) {
@@ -116,17 +117,13 @@ func (r *Reader) checkMetadata(chunk []byte, isLast bool) (waits bool, err error
 		}
 		known.validUntil = r.Response.ReceivedAt + min(max(r.Response.ReceivedAt-known.since, sourceconfig.FreshFor),
 			sourceconfig.StillFor)
-		feed.rememberAbsence(name, known)
+		if feed.absent == nil || len(feed.absent) >= maxAbsent {
+			feed.absent = map[string]absence{}
+		}
+		feed.absent[name] = known
 	}
 	*check = metadataCheck{}
 	return false, nil
-}
-
-func (f *Feed) rememberAbsence(name string, a absence) {
-	if f.absent == nil || len(f.absent) >= maxAbsent {
-		f.absent = map[string]absence{}
-	}
-	f.absent[name] = a
 }
 
 // declares reports whether a type has a property path such as Address/City.

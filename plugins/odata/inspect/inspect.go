@@ -120,6 +120,7 @@ func Run(name string, options, settings []wit.Setting, state []byte,
 			args.rows = int(n)
 		}
 	}
+	isService := func(option wit.ConfigKey) bool { return option.Name == optionService }
 	if args.root == "" && name != "ping" && slices.ContainsFunc(command.Options, isService) {
 		var err error
 		if args.root, err = args.onlyService(name); err != nil {
@@ -128,8 +129,6 @@ func Run(name string, options, settings []wit.Setting, state []byte,
 	}
 	return probe.Run(state, answers, func(p *probe.Prober) (wit.CommandResult, error) { return command.run(p, args) })
 }
-
-func isService(option wit.ConfigKey) bool { return option.Name == optionService }
 
 // onlyService returns the service from which the connector reads the set of the command, or the only one that it reads.
 func (a *arguments) onlyService(command string) (string, error) {

@@ -98,7 +98,16 @@ func (e *Entity) Decode(tag string, linkedStatus uint16, chunk []byte,
 	if err := e.ApplyFilter(); err != nil {
 		return result, true, err
 	}
-	if err := e.addRows(&result); err != nil {
+	change := feedreader.ChangeUnknown
+	if e.entities += len(e.Out.Rows) + len(e.Out.RowErrors); e.predicate != "" {
+		change = feedreader.ChangeChanged
+	}
+	e.Out.Data = e.set().AddHeadersToAll(e.Out.Rows, e.Out.Data, change)
+	result.Rows = e.Out.Rows
+	result.Data = e.Out.Data
+	result.Errors = e.Out.RowErrors
+	e.AddSchemas(&result)
+	if err := e.RequestNested(&result); err != nil { // the rest of expanded rows
 		return result, true, err
 	}
 	if ended = e.Ended && e.Out.Page.Done; ended && e.entities != 1 {
@@ -109,21 +118,6 @@ func (e *Entity) Decode(tag string, linkedStatus uint16, chunk []byte,
 		e.scheduleConfirm(&result, e.notifiedDeleted)
 	}
 	return result, ended, nil
-}
-
-// addRows moves the decoded rows into the result and requests the rest of expanded rows.
-func (e *Entity) addRows(result *wit.DecodeResult) error {
-	f := e.set()
-	change := feedreader.ChangeUnknown
-	if e.entities += len(e.Out.Rows) + len(e.Out.RowErrors); e.predicate != "" {
-		change = feedreader.ChangeChanged
-	}
-	e.Out.Data = f.AddHeadersToAll(e.Out.Rows, e.Out.Data, change)
-	result.Rows = e.Out.Rows
-	result.Data = e.Out.Data
-	result.Errors = e.Out.RowErrors
-	e.AddSchemas(result)
-	return e.RequestNested(result)
 }
 
 // scheduleConfirm requests an entity that contradicts its notification again, after it was written. The host does so

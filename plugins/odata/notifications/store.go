@@ -222,7 +222,8 @@ func (se Set) storedToken(n *notificationEntry) (token string, mine bool, err er
 	if via == "" && len(n.inline) > 0 {
 		via = n.inline[0].address
 	}
-	if via != "" && !sameSet(via, se.Service+"/"+se.Set) {
+	// URLs are compared by path: the store's URLs may have another host or a version (;v=2).
+	if via != "" && !slices.EqualFunc(pathSegments(via), pathSegments(se.Service+"/"+se.Set), strings.EqualFold) {
 		if path := pathSegments(via); strings.EqualFold(path[len(path)-1], se.Set) {
 			return via, false, nil
 		}
@@ -234,11 +235,6 @@ func (se Set) storedToken(n *notificationEntry) (token string, mine bool, err er
 	}
 	token, err = se.Keys.Predicate(keyParts)
 	return token, true, err
-}
-
-// sameSet compares URLs by path: the store's URLs may have another host or a version (;v=2).
-func sameSet(address, to string) bool {
-	return slices.EqualFunc(pathSegments(address), pathSegments(to), strings.EqualFold)
 }
 
 // hasSameNames reports whether a URL has the names of the feed's service and set: it may be the same by another path.

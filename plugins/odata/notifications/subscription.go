@@ -134,7 +134,15 @@ func Subscribe(context *feedreader.Context, feed *feedreader.Feed, address strin
 	if err != nil {
 		return wit.CallResult{}, err
 	}
-	set.matchSubscriptions(list, deliveryAddress, ids)
+	// Set the missing ids, one for each change type.
+	for _, s := range list {
+		for i, changeType := range changeTypes {
+			if ids[i] == "" && s.Delivers(set.Set, changeType, deliveryAddress) &&
+				(!set.UsesNotificationStore() || s.persist == "true") {
+				ids[i] = s.ID
+			}
+		}
+	}
 	if next != "" {
 		target, err := context.Origin.Resolve(next, "", answers[0].Target)
 		if err != nil {
@@ -161,18 +169,6 @@ func Subscribe(context *feedreader.Context, feed *feedreader.Feed, address strin
 				" to " + deliveryAddress + " but does not list them"}
 	}
 	return wit.CallResult{Pending: need}, nil
-}
-
-// matchSubscriptions sets the missing ids, one for each change type, from a page of the service's subscriptions.
-func (se Set) matchSubscriptions(list []Subscription, address string, ids []string) {
-	for _, s := range list {
-		for i, changeType := range changeTypes {
-			if ids[i] == "" && s.Delivers(se.Set, changeType, address) &&
-				(!se.UsesNotificationStore() || s.persist == "true") {
-				ids[i] = s.ID
-			}
-		}
-	}
 }
 
 func (se Set) listSubscriptions(target string, phase int, ids []string) wit.CallResult {

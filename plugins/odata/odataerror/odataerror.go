@@ -12,7 +12,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/culvert-project/culvert/plugins/odata/jsontext"
 	"github.com/culvert-project/culvert/plugins/odata/markup"
 	"github.com/culvert-project/culvert/plugins/odata/scan"
 	"github.com/culvert-project/culvert/sdk/go/setting"
@@ -127,14 +126,6 @@ func Document(body []byte) (code, message string, ok bool) {
 	return readBody(&wit.Response{}, body).Document()
 }
 
-func completeJSON(e jsontext.Value) bool {
-	message := e.Get("message")
-	isV2 := message.Get("value").Kind == jsontext.String
-	// Gateways write a number with a plain message, services one with a message of OData v2.
-	code := e.Get("code").Kind
-	return (code == jsontext.String && (isV2 || message.Kind == jsontext.String)) || (code == jsontext.Number && isV2)
-}
-
 func completeXML(body []byte) bool {
 	r := markup.NewReader(body)
 	if kind, err := r.Next(); err != nil || kind != markup.Open || r.Local != "error" ||
@@ -217,27 +208,6 @@ func xmlTransactionID(body []byte) string {
 		return ""
 	}
 	return strings.TrimSpace(id)
-}
-
-func errorObject(body []byte) jsontext.Value {
-	v, err := jsontext.Parse(body)
-	if err != nil {
-		return jsontext.Value{}
-	}
-	e := v.Get("error")
-	if e.Kind != jsontext.Object {
-		e = v.Get("odata.error")
-	}
-	return e
-}
-
-func fromJSON(e jsontext.Value) (code, message string) {
-	if m := e.Get("message"); m.Kind == jsontext.String {
-		message = m.Text
-	} else {
-		message = m.Get("value").Text
-	}
-	return e.Get("code").Text, message
 }
 
 func fromXML(body []byte) (code, message string) {

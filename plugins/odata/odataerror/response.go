@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/culvert-project/culvert/plugins/odata/jsontext"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -55,9 +56,23 @@ func newDocument(body []byte) *document {
 	trimmed := trimStart(body)
 	switch {
 	case isJSON(body):
-		root := errorObject(body)
-		d.code, d.message = fromJSON(root)
-		d.isComplete = completeJSON(root)
+		root := jsontext.Value{}
+		if v, err := jsontext.Parse(body); err == nil {
+			if root = v.Get("error"); root.Kind != jsontext.Object {
+				root = v.Get("odata.error")
+			}
+		}
+		d.code = root.Get("code").Text
+		message := root.Get("message")
+		d.message = message.Get("value").Text
+		if message.Kind == jsontext.String {
+			d.message = message.Text
+		}
+		isV2 := message.Get("value").Kind == jsontext.String
+		// Gateways write a number with a plain message, services one with a message of OData v2.
+		code := root.Get("code").Kind
+		d.isComplete = (code == jsontext.String && (isV2 || message.Kind == jsontext.String)) ||
+			(code == jsontext.Number && isV2)
 		d.transactionID = root.Get("innererror").Get("transactionid").Text
 	case IsHTML(body):
 		// a page has neither code nor message: see describeHTML

@@ -28,7 +28,11 @@ func (t *transition) afterPage() error {
 		t.foundMoreRows()
 	}
 	next.seen.shifted = next.seen.shifted || (isBySkip && (t.newRows() > 0 || t.isPromised()))
-	t.countRows()
+	t.next.undecoded = undecodedRows{hashes: packHashes(t.errorHashes)}
+	t.next.rowsRead += t.position.pager.skipped + t.Rows - t.overlapRows()
+	if t.position.rowsRead == 0 && t.position.totalCount < 0 && t.set.Count && t.Count >= 0 {
+		t.checkFirstCount()
+	}
 	if !isBySkip || t.newRows() > 0 {
 		next.seen.used[t.position.pager.kind] = true
 	}
@@ -105,14 +109,6 @@ func (t *transition) foundMoreRows() {
 	}
 }
 
-func (t *transition) countRows() {
-	t.next.undecoded = undecodedRows{hashes: packHashes(t.errorHashes)}
-	t.next.rowsRead += t.position.pager.skipped + t.Rows - t.overlapRows()
-	if t.position.rowsRead == 0 && t.position.totalCount < 0 && t.set.Count && t.Count >= 0 {
-		t.checkFirstCount()
-	}
-}
-
 // checkFirstCount decides whether the first page's count covers the set, because some services count the rows of the
 // page only, or return 0. If nothing shows that the service counts beyond a page, further rows are requested
 // (RATIONALE.md P4).
@@ -155,7 +151,17 @@ func (t *transition) checkLoop() (handled bool, err error) {
 	case isRepeated:
 		return true, t.loopError(t.position.url + " has the same rows as an earlier page")
 	}
-	t.checkNumberedKeys()
+	// Pages of other rows may have the same keys, which then number the rows of each response.
+	checks := t.next.checks
+	contents := encodeHash(t.digest.contents)
+	keys := encodeHash(t.digest.keys)
+	if t.digest.rows > 1 && keys == checks.keys && contents != checks.contents {
+		t.next.seen.numberedKeys = true
+	}
+	if t.digest.rows > 0 {
+		checks.contents = contents
+		checks.keys = keys
+	}
 	return false, nil
 }
 

@@ -112,7 +112,7 @@ func (pg *Page) Observe(out *Rows) (rows []wit.Row, emit bool) {
 			return rowHash(&row, out.Data) == witness[0]
 		})
 	}
-	mustCheckUnread := pg.mismatch != "" || pg.position.expectsReadRows()
+	mustCheckUnread := pg.mismatch != "" || slices.Contains(readRowProbes, pg.position.probe.kind)
 	for i := range rows {
 		if mustCheckUnread {
 			pg.checkUnread(&rows[i], out.Data)
@@ -145,10 +145,21 @@ func (pg *Page) Contradict(failure *wit.Error) { pg.filterError = cmp.Or(pg.filt
 
 // observe runs the checks on decoded rows. It is called for each row of a load, so it must be fast.
 func (pg *Page) observe(rows []wit.Row, data []byte) {
-	overlap := pg.repeats.countOverlap(rows, data) // rows of the previous page, moved here by inserted rows
+	overlap := 0 // rows of the previous page, moved here by inserted rows
+	for tail := &pg.repeats.tail; overlap < len(rows) && tail.isMatching; {
+		tail.match(rowHash(&rows[overlap], data))
+		if tail.isMatching || tail.isComplete {
+			overlap++
+		}
+	}
 	pg.digest.add(rows[:overlap], data)
 	newRows := rows[overlap:]
-	pg.checkOrder(newRows, data)
+	var previousKey []byte
+	if len(newRows) > 0 && pg.order.rows == 0 && pg.order.isActive {
+		previousKey = pg.keyBefore(&newRows[0], data)
+	}
+	pg.order.observe(newRows, data, previousKey)
+	pg.digest.add(newRows, data)
 	if pg.position.followsEmptyPage() {
 		pg.mayAdvanceKey = pg.mayAdvanceKey || slices.ContainsFunc(newRows, func(row wit.Row) bool {
 			advances, ok := pg.advancesKey(&row, data)
@@ -165,15 +176,6 @@ func (pg *Page) observe(rows []wit.Row, data []byte) {
 		pg.mismatch = "the service ignores the filter by key, or $orderby: row " + itoa(pg.order.rows-1) +
 			" of the page isn't after the one before"
 	}
-}
-
-func (pg *Page) checkOrder(rows []wit.Row, data []byte) {
-	var previousKey []byte
-	if len(rows) > 0 && pg.order.rows == 0 && pg.order.isActive {
-		previousKey = pg.keyBefore(&rows[0], data)
-	}
-	pg.order.observe(rows, data, previousKey)
-	pg.digest.add(rows, data)
 }
 
 // keyBefore returns the key after which the page's first row must come, or nil. A page that overlaps may start with

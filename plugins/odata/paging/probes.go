@@ -42,8 +42,6 @@ var readRowProbes = []string{probeBefore, probeAfter, probeLastRows, probeFirstR
 // keyProbes are all kinds of probes that request keys alone.
 var keyProbes = append(readRowProbes, probeRank, probeEarlierRow, probeDeletedRow, probeUnfiltered, probeFiltered)
 
-func (p *Position) expectsReadRows() bool { return slices.Contains(readRowProbes, p.probe.kind) }
-
 // DroppedCondition returns the setting whose condition the next request does not contain, or "".
 func (p *Position) DroppedCondition() string { return p.probe.dropped }
 
@@ -136,7 +134,9 @@ func (t *transition) afterProbe() error {
 	confirmsRank := answered.kind == probeRank && t.Rows == 1 && t.startsWithLastKey()
 	isHidden := confirmsRank || (answered.kind != probeRank && !t.hasWitness)
 	if answered.expanded && isHidden {
-		return t.expandError()
+		// Some rows are only returned without $expand.
+		return t.incomplete("and it has other rows if they are requested without $expand: it leaves out rows without " +
+			"expanded ones. Remove " + t.set.Setting("expand") + ", and read the expanded entities by themselves")
 	}
 	switch answered.kind {
 	case probeBefore:
@@ -324,13 +324,6 @@ func (t *transition) skipFurther() error {
 	}
 	t.useSkip(t.next.pageRows > 1)
 	return nil
-}
-
-// expandError returns the error of a load of expanded rows, some of which are only returned without $expand.
-func (t *transition) expandError() error {
-	name := t.set.Setting("expand")
-	return t.incomplete("and it has other rows if they are requested without $expand: it leaves out rows without " +
-		"expanded ones. Remove " + name + ", and read the expanded entities by themselves")
 }
 
 // afterRejectedProbe continues without the answer to a probe. Then nothing proves what the probe should have shown.

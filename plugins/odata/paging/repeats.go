@@ -63,17 +63,6 @@ func (r *repeatCheck) isUnread(row *wit.Row, data []byte) bool {
 	return rowHash(row, data) <= r.maxHash && !r.seenBefore(row, data)
 }
 
-// countOverlap returns how many of the rows repeat the last rows of the previous page.
-func (r *repeatCheck) countOverlap(rows []wit.Row, data []byte) (n int) {
-	for n < len(rows) && r.tail.isMatching {
-		r.tail.match(rowHash(&rows[n], data))
-		if r.tail.isMatching || r.tail.isComplete {
-			n++
-		}
-	}
-	return n
-}
-
 func (r *repeatCheck) observe(rows []wit.Row, data []byte, order *orderCheck, checks *checkState) {
 	if r.floor != nil && !order.isActive {
 		r.observeBelowFloor(rows, data, order, checks)
@@ -141,7 +130,9 @@ func (r *repeatCheck) compact() {
 
 // save adds the page's keys to the stored checks. It is called once, at the end of the page.
 func (r *repeatCheck) save(checks *checkState) {
-	r.repeatedHashes = append(r.repeatedHashes, r.tail.partialMatch()...)
+	if tail := &r.tail; tail.matchCount > 0 && !tail.isComplete { // rows that matched
+		r.repeatedHashes = append(r.repeatedHashes, tail.hashes[tail.start:tail.start+tail.matchCount]...)
+	}
 	r.compact()
 	hashes := r.previous
 	for _, keyHash := range r.current {
@@ -153,26 +144,18 @@ func (r *repeatCheck) save(checks *checkState) {
 		}
 		hashes = append(hashes, keyHash)
 	}
-	if !r.isKeyless {
-		checks.addRepeats(r.repeatedHashes)
+	if !r.isKeyless && len(r.repeatedHashes) > 0 {
+		sum := uint64(0) // does not depend on the order of keys
+		for _, rowHash := range append(unpackHashes(checks.repeatDigest), r.repeatedHashes...) {
+			sum += rowHash
+		}
+		checks.repeatCount += len(r.repeatedHashes)
+		checks.repeatDigest = packHashes([]uint64{sum & (1<<48 - 1)})
 	}
 	if r.isSampling {
 		slices.Sort(hashes)
 		checks.sample = packHashes(hashes[:min(len(hashes), sampleSize)])
 	}
-}
-
-// addRepeats counts repeated keys. The digest does not depend on their order.
-func (c *checkState) addRepeats(hashes []uint64) {
-	if len(hashes) == 0 {
-		return
-	}
-	sum := uint64(0)
-	for _, rowHash := range append(unpackHashes(c.repeatDigest), hashes...) {
-		sum += rowHash
-	}
-	c.repeatCount += len(hashes)
-	c.repeatDigest = packHashes([]uint64{sum & (1<<48 - 1)})
 }
 
 // overlapCheck compares the first rows of a page with the last ones of the previous page.
@@ -197,14 +180,6 @@ func (o *overlapCheck) match(rowHash uint64) {
 		o.isComplete = index == len(o.hashes)-1
 		o.isMatching = !o.isComplete
 	}
-}
-
-// partialMatch returns the hashes of rows that matched although the overlap is not complete.
-func (o *overlapCheck) partialMatch() []uint64 {
-	if o.matchCount == 0 || o.isComplete {
-		return nil
-	}
-	return o.hashes[o.start : o.start+o.matchCount]
 }
 
 func (o *overlapCheck) overlap() int {

@@ -124,7 +124,11 @@ func (s *Set) Target(position *Position) string {
 		set.Top = 1
 		return set.pageURL(position, "", 0)
 	case probeHighestCursor:
-		return s.highestURL(position)
+		options := []string{"$orderby=" + s.Cursor.Name + "%20desc", "$top=1"}
+		if filter := s.filter(s.Cursor.condition(position)); filter != "" {
+			options = slices.Insert(options, 0, "$filter="+filter)
+		}
+		return s.buildURL(options)
 	}
 	return position.url
 }
@@ -167,14 +171,6 @@ func (s *Set) sortedURL(position *Position, condition, direction string, skip in
 	}
 	if s.requestsCount(position.known) {
 		options = append(options, "$inlinecount=allpages")
-	}
-	return s.buildURL(options)
-}
-
-func (s *Set) highestURL(position *Position) string {
-	options := []string{"$orderby=" + s.Cursor.Name + "%20desc", "$top=1"}
-	if filter := s.filter(s.Cursor.condition(position)); filter != "" {
-		options = slices.Insert(options, 0, "$filter="+filter)
 	}
 	return s.buildURL(options)
 }

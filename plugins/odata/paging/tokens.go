@@ -76,7 +76,18 @@ func (s *Set) linkHasKey(link, request string, keys []string, counts ...int) boo
 			return false
 		}
 	}
-	return containAll(addedOptions, keys)
+	// Each part of the key must occur in a text. A key whose parts are all empty does not count.
+	hasKey := false
+	for _, key := range keys {
+		if key == "" {
+			continue
+		}
+		if !slices.ContainsFunc(addedOptions, func(text string) bool { return contains(text, key) }) {
+			return false
+		}
+		hasKey = true
+	}
+	return hasKey
 }
 
 // decodings returns a token without quotes and, if it is base64 of a text, also that text.
@@ -107,21 +118,6 @@ func numbersIn(text string) (numbers []int) {
 		text = text[end:]
 	}
 	return numbers
-}
-
-// containAll reports whether each part of a key occurs in a text. It is false if all parts are empty.
-func containAll(texts, keys []string) bool {
-	hasKey := false
-	for _, key := range keys {
-		if key == "" {
-			continue
-		}
-		if !slices.ContainsFunc(texts, func(text string) bool { return contains(text, key) }) {
-			return false
-		}
-		hasKey = true
-	}
-	return hasKey
 }
 
 const minDistinctive = 4 // shorter key parts must be a whole field: 2026-11-7 contains 7 by chance

@@ -58,7 +58,16 @@ func (t *transition) afterRowCount() error {
 	case isSteady && gap > 0:
 		return t.retry("and it still counts " + itoa(t.Count))
 	case gap > max(t.Count, firstCount)-min(t.Count, firstCount):
-		return t.afterGap(gap)
+		// Although its counts moved, they exceed the rows that were read. If the gap is the same in the last two
+		// attempts, rows are missing.
+		next.seen.countGap = true
+		isSame := gap == next.previous.gap
+		next.previous.gap = gap
+		reason := "and it counts " + itoa(next.totalCount) + " and then " + itoa(t.Count)
+		if isSame && next.previous.count+1 >= maxAttempts {
+			return t.retry(reason)
+		}
+		return t.readAgain(reason)
 	case t.Count > next.rowsRead && t.isProvenByKey():
 		return t.complete("")
 	case t.Count > next.rowsRead && next.seen.shifted:
@@ -79,20 +88,6 @@ func (t *transition) afterRowCount() error {
 		}
 	}
 	return t.lastPage()
-}
-
-// afterGap reads the set again because its counts, although they moved, exceed the rows that were read. If the gap is
-// the same in the last two attempts, rows are missing.
-func (t *transition) afterGap(gap int) error {
-	next := t.next
-	next.seen.countGap = true
-	isSame := gap == next.previous.gap
-	next.previous.gap = gap
-	reason := "and it counts " + itoa(next.totalCount) + " and then " + itoa(t.Count)
-	if isSame && next.previous.count+1 >= maxAttempts {
-		return t.retry(reason)
-	}
-	return t.readAgain(reason)
 }
 
 // complete ends a load whose pages were all read, after a request for the witness if that was not read. Repeated keys
@@ -282,18 +277,4 @@ func (s *Set) missingProof(position *Position, doubt string) string {
 // CanProve reports whether a load of the set can be proven, as far as the configuration and the metadata show.
 func (s *Set) CanProve() bool {
 	return !s.Partial && ((s.Count && s.Countable) || s.canUseKeyset(known{}))
-}
-
-// checkNumberedKeys finds pages of other rows under the same keys, which then number the rows of each response.
-func (t *transition) checkNumberedKeys() {
-	checks := t.next.checks
-	contents := encodeHash(t.digest.contents)
-	keys := encodeHash(t.digest.keys)
-	if t.digest.rows > 1 && keys == checks.keys && contents != checks.contents {
-		t.next.seen.numberedKeys = true
-	}
-	if t.digest.rows > 0 {
-		checks.contents = contents
-		checks.keys = keys
-	}
 }

@@ -77,7 +77,12 @@ func (a *Adviser) NextGroup(configured []setting.Group, mandatory ...string) str
 	if slices.ContainsFunc(mandatory, func(name string) bool { return last.String(name) == "" }) {
 		return ""
 	}
-	return nextNumber(last.Digits)
+	n, err := strconv.Atoi(last.Digits)
+	if err != nil || n >= 999 {
+		return ""
+	}
+	next := strconv.Itoa(n + 1)
+	return strings.Repeat("0", max(0, len(last.Digits)-len(next))) + next
 }
 
 // AddSuggested adds settings that can be set next: the names, and another entity set if the last one is complete.
@@ -112,15 +117,6 @@ func (a *Adviser) Hide(applies func(name string) bool) {
 // Applies reports whether a setting that sources and sinks share has an effect.
 func (a *Adviser) Applies(name string) bool {
 	return !strings.HasPrefix(name, "sap.odata.oauth.") || a.Values.Lower("sap.odata.auth.type") == "oauth2"
-}
-
-func nextNumber(digits string) string {
-	n, err := strconv.Atoi(digits)
-	if err != nil || n >= 999 {
-		return ""
-	}
-	next := strconv.Itoa(n + 1)
-	return strings.Repeat("0", max(0, len(digits)-len(next))) + next
 }
 
 func (a *Adviser) add(e wit.ConfigValue) {
@@ -307,7 +303,27 @@ func (a *Adviser) RecommendEntitySets(number, path, set string, query uri.Query,
 	if model == nil {
 		return nil
 	}
-	a.Recommend(config.InGroup(number, nameEntitySet), a.entitySetNames(model, path, functions))
+	// The names of the sets are in metadata and service document. With functions, the names of function imports that
+	// return entities are added.
+	var document []string
+	response, err := a.Get(service.DocumentRequest(path, config.Query(a.Values)))
+	if err == nil && isSuccess(response) {
+		document, _ = service.Collections(response.Body)
+	}
+	var names []string
+	for _, s := range model.Sets {
+		if s.Addressable && (len(document) == 0 || !s.Default || slices.Contains(document, s.Name)) {
+			names = append(names, service.Address(s))
+		}
+	}
+	for _, f := range model.Functions {
+		if functions && strings.EqualFold(f.Method, "GET") && strings.HasPrefix(f.Returns, "Collection(") &&
+			f.Set != "" {
+			names = append(names, f.Name)
+		}
+	}
+	slices.Sort(names)
+	a.Recommend(config.InGroup(number, nameEntitySet), names)
 	if set == "" {
 		return nil
 	}
@@ -371,30 +387,6 @@ func (a *Adviser) requestModel(path string, query uri.Query) (loaded serviceMode
 		loaded.metadata = nil
 	}
 	return loaded
-}
-
-// entitySetNames returns the names of the entity sets that are in metadata and service document. With functions, it
-// also returns the function imports that return entities.
-func (a *Adviser) entitySetNames(model *edm.Model, root string, functions bool) []string {
-	var document []string
-	response, err := a.Get(service.DocumentRequest(root, config.Query(a.Values)))
-	if err == nil && isSuccess(response) {
-		document, _ = service.Collections(response.Body)
-	}
-	var names []string
-	for _, s := range model.Sets {
-		if s.Addressable && (len(document) == 0 || !s.Default || slices.Contains(document, s.Name)) {
-			names = append(names, service.Address(s))
-		}
-	}
-	for _, f := range model.Functions {
-		if functions && strings.EqualFold(f.Method, "GET") && strings.HasPrefix(f.Returns, "Collection(") &&
-			f.Set != "" {
-			names = append(names, f.Name)
-		}
-	}
-	slices.Sort(names)
-	return names
 }
 
 // TopicsFor returns the recommended topic of a set: its name, with _ for characters that a topic cannot have.

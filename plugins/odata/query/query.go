@@ -214,7 +214,7 @@ func (q *Query) compileCondition(model *edm.Model, root *level, spec *Condition,
 		return err
 	}
 	compiled := condition{setting: spec.Prefix + Option, operator: spec.Option, property: property,
-		isKey: target.endsAtKey()}
+		isKey: target.structure.IsKey(target.steps[len(target.steps)-1])}
 	compiled.setRowFormat(edm.Options{Zone: q.zone})
 	if err := compiled.parseOperands(spec); err != nil {
 		return err
@@ -225,7 +225,11 @@ func (q *Query) compileCondition(model *edm.Model, root *level, spec *Condition,
 	if err := q.addCondition(compiled, &target); err != nil {
 		return err
 	}
-	target.addHidden()
+	// The property is hidden on its level if the projection omits it.
+	name := target.firstProperty
+	if target.isExpanded && !target.level.isInRows(name) && !slices.Contains(target.level.hidden, name) {
+		target.level.hidden = append(target.level.hidden, name)
+	}
 	return nil
 }
 

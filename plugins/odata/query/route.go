@@ -1,7 +1,6 @@
 package query
 
 import (
-	"slices"
 	"strconv"
 	"strings"
 
@@ -124,16 +123,6 @@ func (r *route) property() (*edm.Property, error) {
 		r.firstProperty = last
 	}
 	return property, nil
-}
-
-func (r *route) endsAtKey() bool { return r.structure.IsKey(r.steps[len(r.steps)-1]) }
-
-// addHidden adds the property to the hidden ones of its level if the projection omits it.
-func (r *route) addHidden() {
-	name := r.firstProperty
-	if r.isExpanded && !r.level.isInRows(name) && !slices.Contains(r.level.hidden, name) {
-		r.level.hidden = append(r.level.hidden, name)
-	}
 }
 
 func firstName(model *edm.Model, navigation *edm.Navigation) string {

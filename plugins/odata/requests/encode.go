@@ -44,7 +44,8 @@ func Encode(state *capabilities.State, schemas rowvalue.Schemas, input *Input) (
 		valueReader: rowvalue.NewReader(schemas), sourceRow: sourceRow{data: input.Data},
 		undeclared: undeclaredFields{state: state}}
 	encoder.writer.NeedsMetadata = encoder.undeclared.needsMetadata
-	plan := newDeliveryPlan(state, len(input.Rows))
+	plan := &deliveryPlan{state: state, orderedIndexes: newNumberMap(min(len(input.Rows), state.OrderingKeys)),
+		lastGroups: newNumberMap(len(input.Rows))}
 	for i := range input.Rows {
 		row := &input.Rows[i]
 		encoder.row = row
@@ -62,7 +63,13 @@ func Encode(state *capabilities.State, schemas rowvalue.Schemas, input *Input) (
 			topic = input.Topics[row.Topic]
 			encoder.set = sets[row.Topic]
 		}
-		encoder.setSourceRecord(i, input.RecordIDs, input.RecordTopics)
+		// The host may not pass the Kafka record of a row.
+		encoder.recordID = wit.RecordID{}
+		encoder.recordTopic = ""
+		if i < len(input.RecordIDs) && int(input.RecordIDs[i].Topic) < len(input.RecordTopics) {
+			encoder.recordID = input.RecordIDs[i]
+			encoder.recordTopic = input.RecordTopics[input.RecordIDs[i].Topic]
+		}
 		req, err := encoder.encode(topic)
 		switch {
 		case err != nil:
@@ -94,7 +101,11 @@ func (e *rowEncoder) encode(topic string) (*request, error) {
 			", the record's topic after the transforms: expected one of " + e.state.TopicSettings() +
 			"; configure the topic, or change the transforms")
 	}
-	if err := e.readValues(); err != nil {
+	var err error
+	if e.hasKey, err = e.keyReader.Read(&e.key, e.row.Key, e.data); err != nil {
+		return nil, err
+	}
+	if e.hasValue, err = e.valueReader.Read(&e.value, e.row.Value, e.data); err != nil {
 		return nil, err
 	}
 	if !e.hasValue {

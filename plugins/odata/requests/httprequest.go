@@ -87,15 +87,20 @@ func (p *deliveryPlan) encodeBatch(planned *group) wit.Delivery {
 		state = req.AppendState(state, previous, starts[i])
 		previous = &req.Target
 	}
+	// The preference of OData v4 (Protocol, 8.2.8.3) is for services that translate v2 to v4, such as SAP CAP's
+	// adapter: otherwise they stop at the first failed operation. Other services ignore it (RFC 7240, section 2).
+	headers := append([]wit.Header{{Name: "Accept", Value: "multipart/mixed"},
+		{Name: "Content-Type", Value: "multipart/mixed; boundary=" + boundary},
+		{Name: "Prefer", Value: "odata.continue-on-error"}}, versionHeaders...)
 	return wit.Delivery{State: state, Rows: rows, Request: wit.Request{Method: "POST",
 		Target: set.Query.AppendTo(set.Service + "/$batch"), Body: content, TokenPath: &set.TokenPath,
-		Repeatable: planned.class != classNotRepeatable, Headers: batchHeaders(boundary)}}
+		Repeatable: planned.class != classNotRepeatable, Headers: headers}}
 }
 
 // sharesChangeset reports whether a request may share a changeset with others, which are applied as a whole.
 func (p *deliveryPlan) sharesChangeset(req *request) bool {
 	switch {
-	case req.hasOwnChangeset():
+	case req.Hint.OwnChangeset || req.NestedUpdates > 0:
 		return false
 	case p.state.SharedChangesets:
 		return true
@@ -107,11 +112,3 @@ func (p *deliveryPlan) sharesChangeset(req *request) bool {
 
 var versionHeaders = []wit.Header{{Name: "DataServiceVersion", Value: "2.0"},
 	{Name: "MaxDataServiceVersion", Value: "2.0"}}
-
-// batchHeaders includes a preference of OData v4 (Protocol, 8.2.8.3): services that translate v2 to v4, such as SAP
-// CAP's adapter, otherwise stop at the first failed operation. Other services ignore it (RFC 7240, section 2).
-func batchHeaders(boundary string) []wit.Header {
-	return append([]wit.Header{{Name: "Accept", Value: "multipart/mixed"},
-		{Name: "Content-Type", Value: "multipart/mixed; boundary=" + boundary},
-		{Name: "Prefer", Value: "odata.continue-on-error"}}, versionHeaders...)
-}

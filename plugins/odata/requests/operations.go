@@ -174,7 +174,15 @@ func (e *rowEncoder) writeBody(req *request) (err error) {
 	e.bodies = bodies
 	req.body = bodies[start:len(bodies):len(bodies)]
 	e.lastBodySize = len(req.body)
-	addBodyHeaders(&e.state.Config, req)
+	headers := jsonHeaders
+	if e.state.Atom {
+		headers = atomHeaders
+	}
+	if len(req.headers) == 0 {
+		req.headers = slices.Clip(headers)
+	} else {
+		req.headers = append(req.headers, headers...)
+	}
 	if len(e.nested) == 0 {
 		return nil
 	}
@@ -189,18 +197,6 @@ var (
 	atomHeaders = []wit.Header{{Name: "Accept", Value: "application/atom+xml"},
 		{Name: "Content-Type", Value: "application/atom+xml;type=entry"}}
 )
-
-func addBodyHeaders(config *sinkconfig.Config, req *request) {
-	headers := jsonHeaders
-	if config.Atom {
-		headers = atomHeaders
-	}
-	if len(req.headers) == 0 {
-		req.headers = slices.Clip(headers)
-		return
-	}
-	req.headers = append(req.headers, headers...)
-}
 
 // addNestedUpdates adds updates of nested entities, each identified by the key in its own content.
 func (e *rowEncoder) addNestedUpdates(req *request, nested []encode.NestedContent, source *entityset.LinkedSet) error {

@@ -15,11 +15,6 @@ type deliveryPlan struct {
 	lastGroups     numberMap // hash of an entity to the number of its last group within its ordering key
 }
 
-func newDeliveryPlan(state *capabilities.State, rows int) *deliveryPlan {
-	return &deliveryPlan{state: state, orderedIndexes: newNumberMap(min(rows, state.OrderingKeys)),
-		lastGroups: newNumberMap(rows)}
-}
-
 // add adds a request to the group that is open for its kind, or to a new one.
 func (p *deliveryPlan) add(req *request) {
 	ordered := p.orderedGroups(req)
@@ -194,8 +189,6 @@ func (r *request) class() batchClass {
 func (r *request) isUnbatched() bool {
 	return r.Hint.NoBatch || r.Operation == ConfirmDelete || r.Operation >= LookUp
 }
-
-func (r *request) hasOwnChangeset() bool { return r.Hint.OwnChangeset || r.NestedUpdates > 0 }
 
 func (r *request) size() int {
 	const head = 400 // estimated size of headers and boundaries

@@ -62,24 +62,6 @@ type entityKeys struct {
 	needsRecordKey bool
 }
 
-// setSourceRecord sets the Kafka record of a row, or none if the host did not pass it.
-func (e *rowEncoder) setSourceRecord(row int, origins []wit.RecordID, topics []string) {
-	e.recordID = wit.RecordID{}
-	e.recordTopic = ""
-	if row < len(origins) && int(origins[row].Topic) < len(topics) {
-		e.recordID = origins[row]
-		e.recordTopic = topics[origins[row].Topic]
-	}
-}
-
-func (e *rowEncoder) readValues() (err error) {
-	if e.hasKey, err = e.keyReader.Read(&e.key, e.row.Key, e.data); err != nil {
-		return err
-	}
-	e.hasValue, err = e.valueReader.Read(&e.value, e.row.Value, e.data)
-	return err
-}
-
 // findKeys reads the entity's key as configured. The error is a contradiction between value and key.
 func (e *rowEncoder) findKeys() error {
 	switch {

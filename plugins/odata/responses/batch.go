@@ -103,7 +103,12 @@ func (b *sentBatch) partResults(name string, response *odataerror.Response) ([]w
 	}
 	document, isBatch := parseBatch(response)
 	if !isBatch {
-		failure := notBatchError(name, response)
+		failure := odataerror.NotData(name, "a response to $batch", response.Body)
+		if odataerror.IsError(response.Body) {
+			failure = response.Failure(name)
+			failure.Code = nil
+		}
+		failure.Kind = wit.ErrorTransient
 		return b.forEach(func(target *requests.Target) wit.RowResult { return b.unknownResult(target, failure) }), nil
 	}
 	logServiceMessages(name, response)
@@ -124,7 +129,13 @@ func (b *sentBatch) partResults(name string, response *odataerror.Response) ([]w
 		row++
 		if isStopped && rowOutcome.message == nil && target.IsRepeatable(b.State) {
 			allWritten = false
-			return requeueAfterStop(target), nil
+			// The service stopped before this part, so it was not processed. Upserts, which fail for every missing
+			// entity, go without a batch, and so does a row after maxStops batches, because the host encodes a row 16
+			// times at most.
+			hint := target.Hint
+			hint.StoppedBatches++
+			hint.NoBatch = hint.StoppedBatches == maxStops || target.IsUpsertUpdate()
+			return requeue(hint), nil
 		}
 		if !isStopped && rowOutcome.message == nil && rowOutcome.inconclusive == 0 {
 			allWritten = false
@@ -225,16 +236,6 @@ func parseBatch(response *odataerror.Response) (document batch.Document, ok bool
 	return batch.Parse(contentType, response.Body)
 }
 
-func notBatchError(name string, response *odataerror.Response) *wit.Error {
-	failure := odataerror.NotData(name, "a response to $batch", response.Body)
-	if odataerror.IsError(response.Body) {
-		failure = response.Failure(name)
-		failure.Code = nil
-	}
-	failure.Kind = wit.ErrorTransient
-	return failure
-}
-
 func (b *sentBatch) noResultError(name string, status uint16, complete, isStopped bool) *wit.Error {
 	failure := &wit.Error{Kind: wit.ErrorTransient, Message: name + ": the response of HTTP " +
 		strconv.Itoa(int(status)) + " does not contain its result"}
@@ -253,16 +254,6 @@ func (b *sentBatch) noResultError(name string, status uint16, complete, isStoppe
 
 // maxStops is the number of batches stopped before a row after which the row is sent without a batch.
 const maxStops = 5
-
-// requeueAfterStop sends a row again that follows the part at which the service stopped, so that it was not processed.
-// Upserts, which fail for every missing entity, go without a batch, and so does a row after maxStops batches,
-// because the host encodes a row 16 times at most.
-func requeueAfterStop(target *requests.Target) wit.RowResult {
-	hint := target.Hint
-	hint.StoppedBatches++
-	hint.NoBatch = hint.StoppedBatches == maxStops || target.IsUpsertUpdate()
-	return requeue(hint)
-}
 
 // partResult returns the result of a row in a batch. noResult is the error if it has no response.
 func (h responseHandler) partResult(target *requests.Target, rowOutcome outcome, noResult *wit.Error,

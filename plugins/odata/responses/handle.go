@@ -26,7 +26,14 @@ func Handle(state *capabilities.State, delivery *requests.Delivery, received *wi
 	if err != nil {
 		return nil, err
 	}
-	handler.learnBatchSupport(delivery, response)
+	// $batch is unlikely to be supported if the service accepts requests without it that were encoded after a router
+	// had answered a batch.
+	service := &handler.ServiceCapabilities[delivery.ServiceIndex]
+	isUnconfirmed := service.BatchSupport == capabilities.BatchUnconfirmed &&
+		delivery.BatchSupport == capabilities.BatchUnconfirmed
+	if isUnconfirmed && isSuccess(response.Status) && handler.isServiceSuccess(&delivery.Targets[0], response) {
+		service.BatchSupport = capabilities.BatchUnlikely
+	}
 	return []wit.RowResult{result}, nil
 }
 

@@ -28,17 +28,6 @@ func (h responseHandler) learnAnswer(serviceIndex int, response *odataerror.Resp
 		(isSuccess(response.Status) && !odataerror.IsHTML(response.Body))
 }
 
-// learnBatchSupport records that $batch is unlikely to be supported: the service accepts requests without it that were
-// encoded after a router had answered a batch.
-func (h responseHandler) learnBatchSupport(delivery *requests.Delivery, response *odataerror.Response) {
-	service := &h.ServiceCapabilities[delivery.ServiceIndex]
-	isUnconfirmed := service.BatchSupport == capabilities.BatchUnconfirmed &&
-		delivery.BatchSupport == capabilities.BatchUnconfirmed
-	if isUnconfirmed && isSuccess(response.Status) && h.isServiceSuccess(&delivery.Targets[0], response) {
-		service.BatchSupport = capabilities.BatchUnlikely
-	}
-}
-
 // learnRequestIDs records whether the service recognizes the RequestIDs of repeated inserts.
 func (h responseHandler) learnRequestIDs(target *requests.Target, status uint16, header func(string) string) {
 	if h.InsertUncertain == "repeatable" && isSuccess(status) {

@@ -39,18 +39,11 @@ func (h responseHandler) lockResult(response *odataerror.Response, failure *wit.
 		return retry(failure)
 	}
 	failure.Kind = wit.ErrorConflict
-	if code, ok := messageCode(failure); ok {
-		failure.Message += "; with " + code + " added to " + sinkconfig.NameHTTPCodes + ", such records are sent " +
-			"again until the task fails, and none is rejected"
+	if failure.Code != nil {
+		if _, err := strconv.Atoi(*failure.Code); err != nil { // a message code, no HTTP status
+			failure.Message += "; with " + *failure.Code + " added to " + sinkconfig.NameHTTPCodes +
+				", such records are sent again until the task fails, and none is rejected"
+		}
 	}
 	return retry(failure)
-}
-
-// messageCode returns the message code of an error. ok is false without one, also if the code is an HTTP status.
-func messageCode(failure *wit.Error) (code string, ok bool) {
-	if failure.Code == nil {
-		return "", false
-	}
-	_, err := strconv.Atoi(*failure.Code)
-	return *failure.Code, err != nil
 }

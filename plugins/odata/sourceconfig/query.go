@@ -111,29 +111,3 @@ const (
 // declareFunc declares a setting of each entity set and its default for all sets.
 type declareFunc func(name string, kind wit.SettingKind, importance wit.Importance, value, documentation string,
 	rules ...wit.Rule)
-
-func declareCursor(declareBoth declareFunc) {
-	declareBoth(NameCursor, wit.KindString, wit.Medium, "",
-		"Property that grows with each change of a row, such as a time of change: the first extraction reads all "+
-			"rows, each later one those whose property is at least the highest value seen. For sets without change "+
-			"tracking; deleted rows are not detected.",
-		setting.Display("Cursor"))
-	declareBoth(NameLookback, wit.KindLong, wit.Low, "0",
-		"How far below the highest value seen an extraction by cursor starts: in seconds for dates, in units of "+
-			"the property for numbers. For rows that are committed late or change while others are read. Rows that "+
-			"were already delivered unchanged are skipped.",
-		setting.AtLeast(0), setting.Display("Look-back"))
-}
-
-func examineCursor(cfg *EntitySetConfig, examined []wit.ConfigValue) {
-	if cfg.Cursor != "" && cfg.Tracking.On {
-		name := config.InGroup(cfg.Number, NameTrackChanges)
-		setting.AddError(examined, name, setting.Invalid(name, "1", "expected 0 with "+config.InGroup(cfg.Number,
-			NameCursor)+": a set is read by changes or by a cursor"))
-	}
-	if cfg.Lookback > 0 && cfg.Cursor == "" {
-		name := config.InGroup(cfg.Number, NameLookback)
-		setting.AddError(examined, name, setting.Invalid(name, "", "expected "+config.InGroup(cfg.Number,
-			NameCursor)+" with it"))
-	}
-}

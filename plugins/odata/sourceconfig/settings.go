@@ -36,14 +36,21 @@ func declare() *setting.Table {
 	declareTracking(t)
 	declareSubscriptions(t)
 	declareDecimals(t)
-	declareMetadata(t)
+	t.Declare(setting.Define(MetadataRefresh, wit.KindLong, wit.Low, setting.Default("0"),
+		"Milliseconds after which $metadata is read again, so that new properties are known before rows have them; "+
+			"0 reads it again only if rows do not fit it. At least 60000, if not 0.", setting.AtLeast(0), allSets,
+		setting.Display("Metadata again after")))
 	t.Declare(setting.Define(HeadersEnable, wit.KindString, wit.Low, setting.Default("0"),
 		"1 adds headers with the origin of each record: "+HeaderService+", "+HeaderEntitySet+", "+
 			HeaderVersion+" and "+HeaderChange+
 			", which is read for rows of sets that are read whole or by a cursor, else created, "+
 			"changed, before or deleted.",
 		setting.Allowed(setting.BoolValues...), allSets, setting.Display("Headers")))
-	declareUnsupported(t)
+	const guard = "sap.odata#{n}.cron.security.time.sec"
+	t.DeclareUnsupported(setting.Define(guard, wit.KindInt, wit.Low, nil,
+		"Guard interval of the cron expression, in seconds.", setting.InGroup("Entity set {n}")), "0")
+	t.SuggestInstead(guard, "extractions of a set never overlap anyway: times of "+NameCron+
+		" during an extraction are skipped")
 	return t
 }
 
@@ -135,7 +142,16 @@ func declareShared(t *setting.Table) {
 			"name, such as Europe/Berlin. Default: UTC. Keys, and dates without a time of day (sap:display-format "+
 			"Date), stay as they are.",
 		setting.Display("Time zone"))
-	declareCursor(declareBoth)
+	declareBoth(NameCursor, wit.KindString, wit.Medium, "",
+		"Property that grows with each change of a row, such as a time of change: the first extraction reads all "+
+			"rows, each later one those whose property is at least the highest value seen. For sets without change "+
+			"tracking; deleted rows are not detected.",
+		setting.Display("Cursor"))
+	declareBoth(NameLookback, wit.KindLong, wit.Low, "0",
+		"How far below the highest value seen an extraction by cursor starts: in seconds for dates, in units of "+
+			"the property for numbers. For rows that are committed late or change while others are read. Rows that "+
+			"were already delivered unchanged are skipped.",
+		setting.AtLeast(0), setting.Display("Look-back"))
 	declareBoth(nameKeyExtra, wit.KindList, wit.Low, "",
 		"Fields with the same text in each record's key, after the key's own: system=PRD,client=100. For topics "+
 			"with rows of several systems.",
@@ -152,6 +168,10 @@ func declareShared(t *setting.Table) {
 
 func declareDecimals(t *setting.Table) {
 	group := setting.InGroup("Decimals")
+	var names []string
+	for _, r := range roundings {
+		names = append(names, r.name)
+	}
 	t.Declare(
 		setting.Define(ScaleFallback, wit.KindInt, wit.Low, setting.Default("6"),
 			"Scale of decimals whose metadata do not specify it.",
@@ -161,7 +181,7 @@ func declareDecimals(t *setting.Table) {
 				"round"), group),
 		setting.Define(DecimalRounding, wit.KindString, wit.Low, setting.Default("half_even"),
 			"How decimal.overflow = round rounds.",
-			setting.Allowed(roundingNames()...), group),
+			setting.Allowed(names...), group),
 	)
 }
 
@@ -170,30 +190,6 @@ var roundings = []struct {
 	mode edm.Rounding
 }{{"half_even", edm.RoundHalfEven}, {"half_up", edm.RoundHalfUp}, {"half_down", edm.RoundHalfDown}, {"up", edm.RoundUp},
 	{"down", edm.RoundDown}, {"floor", edm.RoundFloor}, {"ceiling", edm.RoundCeiling}}
-
-func roundingNames() []string {
-	var names []string
-	for _, r := range roundings {
-		names = append(names, r.name)
-	}
-	return names
-}
-
-func declareMetadata(t *setting.Table) {
-	t.Declare(setting.Define(MetadataRefresh, wit.KindLong, wit.Low, setting.Default("0"),
-		"Milliseconds after which $metadata is read again, so that new properties are known before rows have them; "+
-			"0 reads it again only if rows do not fit it. At least 60000, if not 0.", setting.AtLeast(0), allSets,
-		setting.Display("Metadata again after")))
-}
-
-func declareUnsupported(t *setting.Table) {
-	const guard = "sap.odata#{n}.cron.security.time.sec"
-	t.DeclareUnsupported(setting.Define(guard, wit.KindInt, wit.Low, nil,
-		"Guard interval of the cron expression, in seconds.",
-		setting.InGroup("Entity set {n}")), "0")
-	t.SuggestInstead(guard, "extractions of a set never overlap anyway: times of "+NameCron+
-		" during an extraction are skipped")
-}
 
 // EntitySets returns the configured entity sets. Settings must be valid: see [Examine].
 func EntitySets(values setting.Values) []EntitySetConfig {
@@ -222,7 +218,13 @@ func readEntitySet(values setting.Values, group setting.Group) EntitySetConfig {
 		values.Lower(ExactlyOnce) == "enabled")
 	cfg.Headers, _ = setting.ParseBool(values.String(HeadersEnable))
 	cfg.Tracking = readTracking(values, group)
-	cfg.Subscribing = readSubscribing(values, group)
+	cfg.Subscribing = Subscribing{
+		On:             Flag(group, NameSubscription),
+		Catchup:        values.Lower(NotificationCatchup),
+		Check:          values.Int(notificationCheck),
+		Confirm:        values.Int(notificationConfirm),
+		DeliveryPrefix: DeliveryPrefix(values),
+	}
 	_, inGroup := values.Lookup(config.InGroup(group.Digits, NameFormat))
 	_, shared := values.Lookup("sap.odata." + NameFormat)
 	cfg.Formatted = inGroup || shared
@@ -320,7 +322,16 @@ func Examine(settings []wit.Setting) []wit.ConfigValue {
 			setting.AddError(examined, cfg.ExtraSource, setting.Invalid(cfg.ExtraSource, cfg.ExtraText, problem))
 		}
 		examineConditions(values, &cfg.QueryOptions, examined)
-		examineCursor(&cfg, examined)
+		if cfg.Cursor != "" && cfg.Tracking.On {
+			name := config.InGroup(cfg.Number, NameTrackChanges)
+			setting.AddError(examined, name, setting.Invalid(name, "1", "expected 0 with "+config.InGroup(cfg.Number,
+				NameCursor)+": a set is read by changes or by a cursor"))
+		}
+		if cfg.Lookback > 0 && cfg.Cursor == "" {
+			name := config.InGroup(cfg.Number, NameLookback)
+			setting.AddError(examined, name, setting.Invalid(name, "", "expected "+config.InGroup(cfg.Number,
+				NameCursor)+" with it"))
+		}
 		// Two loads with one offset would overwrite each other (RATIONALE.md P30).
 		for _, other := range entitySets[:i] {
 			if other.Service == cfg.Service && other.Set == cfg.Set && other.ID == cfg.ID {

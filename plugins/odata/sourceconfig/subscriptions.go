@@ -106,16 +106,6 @@ func declareNotifications(t *setting.Table, group wit.Rule) {
 	)
 }
 
-func readSubscribing(v setting.Values, g setting.Group) Subscribing {
-	return Subscribing{
-		On:             Flag(g, NameSubscription),
-		Catchup:        v.Lower(NotificationCatchup),
-		Check:          v.Int(notificationCheck),
-		Confirm:        v.Int(notificationConfirm),
-		DeliveryPrefix: DeliveryPrefix(v),
-	}
-}
-
 // DeliveryPrefix returns the start of delivery addresses.
 func DeliveryPrefix(v setting.Values) string {
 	if dest := v.String(subscriptionDest); dest != "" {
@@ -160,7 +150,11 @@ func examineSubscriptions(examined []wit.ConfigValue, values setting.Values, ent
 		setting.AddError(examined, subscriptionDest, setting.Invalid(subscriptionDest, dest,
 			"expected the name of an RFC destination"))
 	}
-	if address, ok := cutScheme(url); url != "" && (!ok || address == "" || strings.ContainsAny(address, "?# ")) {
+	address, ok := strings.CutPrefix(url, "https://")
+	if !ok {
+		address, ok = strings.CutPrefix(url, "http://")
+	}
+	if url != "" && (!ok || address == "" || strings.ContainsAny(address, "?# ")) {
 		setting.AddError(examined, subscriptionURL, setting.Invalid(subscriptionURL, url,
 			"expected http://host:port or https://host:port, with a path or without"))
 	}
@@ -184,14 +178,6 @@ func examineSubscriptions(examined []wit.ConfigValue, values setting.Values, ent
 				"mode, a period, or no filter")
 		}
 	}
-}
-
-// cutScheme returns the address after http:// or https://.
-func cutScheme(url string) (address string, ok bool) {
-	if address, ok = strings.CutPrefix(url, "https://"); ok {
-		return address, true
-	}
-	return strings.CutPrefix(url, "http://")
 }
 
 // maxConfirm is the host's longest wait, in seconds.

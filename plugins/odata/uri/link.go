@@ -141,11 +141,7 @@ func splitAlias(alias string) (name string, port int, hasPort bool) {
 func isLoopback(host string) bool {
 	host = strings.ToLower(strings.Trim(host, "[]"))
 	return host == "localhost" || strings.HasSuffix(host, ".localhost") || host == "::1" ||
-		(strings.HasPrefix(host, "127.") && hasIPv4Form(host))
-}
-
-func hasIPv4Form(host string) bool {
-	return strings.Count(host, ".") == 3 && strings.Trim(host, "0123456789.") == ""
+		(strings.HasPrefix(host, "127.") && strings.Count(host, ".") == 3 && strings.Trim(host, "0123456789.") == "")
 }
 
 // resolveReference resolves a reference on a URL or on path and query (RFC 3986 section 5.2).

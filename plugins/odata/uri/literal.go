@@ -29,7 +29,12 @@ func AppendLiteral(dst []byte, literal Literal) []byte {
 	case edm.Time:
 		return appendQuoted(dst, "time", literal.Text)
 	case edm.Binary:
-		return appendBinary(dst, literal.Text)
+		dst = append(dst, 'X', '\'')
+		raw, _ := base64.StdEncoding.DecodeString(literal.Text)
+		for _, c := range raw {
+			dst = append(dst, upperHex[c>>4], upperHex[c&15])
+		}
+		return append(dst, '\'')
 	case edm.Int64:
 		return append(append(dst, literal.Text...), 'L')
 	case edm.Decimal:
@@ -49,15 +54,6 @@ func appendQuoted(dst []byte, prefix, text string) []byte {
 			dst = append(dst, '\'')
 		}
 		dst = append(dst, text[i])
-	}
-	return append(dst, '\'')
-}
-
-func appendBinary(dst []byte, text string) []byte {
-	dst = append(dst, 'X', '\'')
-	raw, _ := base64.StdEncoding.DecodeString(text)
-	for _, c := range raw {
-		dst = append(dst, upperHex[c>>4], upperHex[c&15])
 	}
 	return append(dst, '\'')
 }

@@ -37,7 +37,14 @@ func ConvertChecked(property *edm.Property, node *wit.SchemaNode, value any) (Co
 		}
 	case edm.Decimal:
 		if !fitsDecimal(converted.Text, property) {
-			return converted, &ConversionError{decimalLimits(property), converted.Text}
+			limits := "Edm.Decimal"
+			if property.Precision > 0 {
+				limits += " of at most " + strconv.Itoa(property.Precision) + " digits"
+			}
+			if property.Scale >= 0 && !property.VariableScale {
+				limits += " with at most " + strconv.Itoa(property.Scale) + " of them after the point"
+			}
+			return converted, &ConversionError{limits, converted.Text}
 		}
 	}
 	return converted, nil
@@ -50,17 +57,6 @@ func isNumber(value any) bool {
 	}
 	_, ok := toInteger(value)
 	return ok
-}
-
-func decimalLimits(property *edm.Property) string {
-	limits := "Edm.Decimal"
-	if property.Precision > 0 {
-		limits += " of at most " + strconv.Itoa(property.Precision) + " digits"
-	}
-	if property.Scale >= 0 && !property.VariableScale {
-		limits += " with at most " + strconv.Itoa(property.Scale) + " of them after the point"
-	}
-	return limits
 }
 
 // fitsDecimal reports whether a decimal has at most the digits of a property. Zeros at both ends do not count.
@@ -87,8 +83,19 @@ func fitsDecimal(text string, property *edm.Property) bool {
 func ConvertLossy(property *edm.Property, node *wit.SchemaNode, value any) (Converted, error) {
 	if _, _, bounded := property.Type.Primitive.Bounds(); bounded && !IsTime(node) {
 		if number, ok := truncateToInteger(value); ok {
-			value = wrapInteger(property.Type.Primitive, number)
 			node = nil
+			switch property.Type.Primitive { // drop the upper bits that the type does not have
+			case edm.SByte:
+				value = int64(int8(number))
+			case edm.Byte:
+				value = int64(uint8(number))
+			case edm.Int16:
+				value = int64(int16(number))
+			case edm.Int32:
+				value = int64(int32(number))
+			default:
+				value = number
+			}
 		}
 	}
 	converted, err := Convert(property, node, value)
@@ -108,21 +115,6 @@ func truncateToInteger(value any) (int64, bool) {
 		return int64(x), isFinite(x)
 	}
 	return toInteger(value)
-}
-
-// wrapInteger drops the upper bits that a type does not have.
-func wrapInteger(primitive edm.Primitive, number int64) int64 {
-	switch primitive {
-	case edm.SByte:
-		return int64(int8(number))
-	case edm.Byte:
-		return int64(uint8(number))
-	case edm.Int16:
-		return int64(int16(number))
-	case edm.Int32:
-		return int64(int32(number))
-	}
-	return number
 }
 
 // roundDecimal rounds a decimal half to even. It returns invalid text unchanged.

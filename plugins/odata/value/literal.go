@@ -122,7 +122,15 @@ func normalize(primitive edm.Primitive, text string) (normalized string, ok bool
 	case edm.Guid:
 		return text, edm.IsGUID(text)
 	case edm.DateTime, edm.DateTimeOffset:
-		return normalizeDateTime(text, primitive == edm.DateTimeOffset)
+		if len(text) > 10 && text[10] == ' ' {
+			text = text[:10] + "T" + text[11:]
+		}
+		millis, ticks, ok := parseInstant(text)
+		if !ok {
+			return "", false
+		}
+		// Edm.DateTime has no zone: it is converted to UTC. An Edm.DateTimeOffset without zone is in UTC.
+		return formatISO(millis, ticks, primitive == edm.DateTimeOffset)
 	case edm.Time:
 		return normalizeTimeOfDay(text)
 	case edm.Binary:
@@ -130,19 +138,6 @@ func normalize(primitive edm.Primitive, text string) (normalized string, ok bool
 		return text, err == nil
 	}
 	return text, true
-}
-
-// normalizeDateTime formats a point in time with up to 7 digits of the second. For Edm.DateTime, which has no zone, it
-// converts to UTC; an Edm.DateTimeOffset without zone is in UTC.
-func normalizeDateTime(text string, hasZone bool) (string, bool) {
-	if len(text) > 10 && text[10] == ' ' {
-		text = text[:10] + "T" + text[11:]
-	}
-	millis, ticks, ok := parseInstant(text)
-	if !ok {
-		return "", false
-	}
-	return formatISO(millis, ticks, hasZone)
 }
 
 // normalizeTimeOfDay formats a time such as 12:30 as a duration, and keeps a duration such as PT12H.

@@ -24,7 +24,7 @@ type Engine struct {
 func New() *Engine {
 	engine := &Engine{chains: map[string]*compiledChain{}}
 	engine.interpreter.Schemas = record.NewSchemas()
-	engine.fastPath = newRunner(&engine.call, &engine.out, &engine.interpreter.Scratch)
+	engine.fastPath = runner{call: &engine.call, out: &engine.out, scratch: &engine.interpreter.Scratch}
 	engine.interpreter.emit = func(rec *record.Record) { engine.out.add(rec, engine.rowIndex, engine.call.topics) }
 	return engine
 }

@@ -77,11 +77,25 @@ func compile(obj *record.Object, results *record.Results, row *wit.Row, head []b
 		}
 		program.addObject(obj)
 	}
-	program.checkRequired(obj)
+	// The program is unusable unless one of its ops checks each required attribute.
+	for _, attribute := range obj.Trace.Required {
+		program.usable = program.usable && slices.ContainsFunc(obj.Fields, func(field record.Field) bool {
+			return field.Kind == record.FromAttribute && field.Attribute == attribute && len(field.Edits) == 0 &&
+				(!field.Optional || attribute == record.OffsetAttribute)
+		})
+	}
 	if onlyValue && len(program.edited) == 0 && !program.sameBytes && !obj.Whole {
 		program.setTail(obj)
 	}
-	program.addUnwrittenEdits(obj)
+	// The caller computes edits whose result is not written, because they may fail the row.
+	for i := range obj.Trace.Edited {
+		source := &obj.Trace.Edited[i]
+		last := source.Edits[len(source.Edits)-1]
+		if last.NullValue == nil && !slices.Contains(program.writtenEdits, last) {
+			program.edited = append(program.edited, editedValue{Source: *source, isMap: obj.IsMap})
+			program.Edits = 1
+		}
+	}
 	program.finish()
 	return program
 }
@@ -96,18 +110,6 @@ func (p *compiledProgram) setFields(obj *record.Object) {
 	readsNoField := obj.Key == nil && len(obj.Trace.Edited) == 0 && obj.KeepsInput()
 	if readsNoField && !slices.ContainsFunc(obj.Headers, copiesField) {
 		p.Fields = unsafe.Pointer(&[]uint64{kernel.Rest | uint64(len(obj.Reader.Fields))<<8}[0])
-	}
-}
-
-// addUnwrittenEdits lets the caller compute edits whose result is not written, because they may fail the row.
-func (p *compiledProgram) addUnwrittenEdits(obj *record.Object) {
-	for i := range obj.Trace.Edited {
-		source := &obj.Trace.Edited[i]
-		last := source.Edits[len(source.Edits)-1]
-		if last.NullValue == nil && !slices.Contains(p.writtenEdits, last) {
-			p.edited = append(p.edited, editedValue{Source: *source, isMap: obj.IsMap})
-			p.Edits = 1
-		}
 	}
 }
 
@@ -157,7 +159,9 @@ func (p *compiledProgram) setKeys(obj *record.Object, row *wit.Row) {
 	original.ReadMap(obj.Scratch, obj.Input)
 	keys := make([]kernel.Key, 0, len(original.Fields)+1)
 	for _, field := range original.Fields {
-		keys = append(keys, encodeKey(field.Key))
+		words := append(maskedWords(field.Key), 0, 0, 0, 0)
+		keys = append(keys, kernel.Key{Size: len(field.Key), First: words[0], Mask: words[1], Second: words[2],
+			SecondMask: words[3], Rest: unsafe.Pointer(unsafe.SliceData(words[4:]))})
 	}
 	p.Keys = unsafe.SliceData(keys[:cap(keys)])
 	p.FieldCount = len(keys)
@@ -187,25 +191,9 @@ func maskedWords(text []byte) (list []uint64) {
 	return list
 }
 
-func encodeKey(text []byte) kernel.Key {
-	words := append(maskedWords(text), 0, 0, 0, 0)
-	return kernel.Key{Size: len(text), First: words[0], Mask: words[1], Second: words[2], SecondMask: words[3],
-		Rest: unsafe.Pointer(unsafe.SliceData(words[4:]))}
-}
-
 // requireTags restricts the tags that the value of an entry may have.
 func (p *compiledProgram) requireTags(source *record.Source, allowed uint64) {
 	p.choices = append(p.choices, kernel.Choice{Field: 8 * source.Index, KeySize: source.KeySize, Allowed: allowed})
-}
-
-// checkRequired makes the program unusable unless one of its ops checks each required attribute.
-func (p *compiledProgram) checkRequired(obj *record.Object) {
-	for _, attribute := range obj.Trace.Required {
-		p.usable = p.usable && slices.ContainsFunc(obj.Fields, func(field record.Field) bool {
-			return field.Kind == record.FromAttribute && field.Attribute == attribute && len(field.Edits) == 0 &&
-				(!field.Optional || attribute == record.OffsetAttribute)
-		})
-	}
 }
 
 // setTail creates the tail if the program keeps the value, and only constants and attributes follow it.

@@ -159,6 +159,10 @@ func (r *route) add(stage *transforms.Stage, isLast bool, routes *routeTable, he
 func (r *route) evaluate(stage *transforms.Stage, routes *routeTable, headerResults uint64) (applies, supported bool) {
 	switch predicate := stage.Predicate.(type) {
 	case transforms.RecordIsTombstone:
+		extractsValue := func(stage *transforms.Stage) bool {
+			extract, ok := stage.Operation.(*transforms.ExtractField)
+			return ok && extract.Target == record.Value
+		}
 		if slices.ContainsFunc(r.stages, extractsValue) {
 			return false, false // only some rows may have a null in the extracted field
 		}
@@ -171,9 +175,4 @@ func (r *route) evaluate(stage *transforms.Stage, routes *routeTable, headerResu
 		return matches != stage.Negate, matchErr == nil
 	}
 	return true, true
-}
-
-func extractsValue(stage *transforms.Stage) bool {
-	extract, ok := stage.Operation.(*transforms.ExtractField)
-	return ok && extract.Target == record.Value
 }

@@ -36,11 +36,6 @@ const (
 	no
 )
 
-// newRunner returns a runner that reads call and writes out.
-func newRunner(call *input, out *output, scratch *record.Scratch) runner {
-	return runner{call: call, out: out, scratch: scratch}
-}
-
 // reset prepares for the rows of another call.
 func (r *runner) reset() {
 	r.routes = append(r.routes[:0], make([]*route, len(r.call.topics))...)

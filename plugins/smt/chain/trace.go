@@ -12,7 +12,20 @@ import (
 func (r *route) trace(scratch *record.Scratch, row *wit.Row, data []byte) *compiledProgram {
 	unusable := &compiledProgram{}
 	obj := &record.Object{}
-	if !openForTrace(obj, scratch, row, data) || !r.traceStages(obj, row) {
+	if !openForTrace(obj, scratch, row, data) {
+		return unusable
+	}
+	obj.Trace = &record.Trace{}
+	for i, stage := range r.stages {
+		step := transforms.Step{Stage: stage.Number, Topic: r.topics[i], Row: row}
+		if !r.traceStage(obj, stage, step) {
+			return unusable
+		}
+	}
+	if !obj.IsMap && !obj.KeepsInput() {
+		obj.Load(0)
+	}
+	if obj.Pending != nil || (obj.Key != nil && obj.Key.Pending != nil) {
 		return unusable
 	}
 	results := &record.Results{}
@@ -59,21 +72,6 @@ func openForTrace(obj *record.Object, scratch *record.Scratch, row *wit.Row, dat
 	}
 	obj.Open(scratch, reader, value, start)
 	return true
-}
-
-// traceStages applies the operations on fields. It returns false if one fails or is not supported.
-func (r *route) traceStages(obj *record.Object, row *wit.Row) bool {
-	obj.Trace = &record.Trace{}
-	for i, stage := range r.stages {
-		step := transforms.Step{Stage: stage.Number, Topic: r.topics[i], Row: row}
-		if !r.traceStage(obj, stage, step) {
-			return false
-		}
-	}
-	if !obj.IsMap && !obj.KeepsInput() {
-		obj.Load(0)
-	}
-	return obj.Pending == nil && (obj.Key == nil || obj.Key.Pending == nil)
 }
 
 // traceStage applies a stage to a traced object, or to the key created from it.

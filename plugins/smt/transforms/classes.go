@@ -32,7 +32,7 @@ var classes = []class{
 	{name: kafkaPackage + "ExtractField", keys: extractFieldKeys, perTarget: newExtractField,
 		doc: "Extract the specified field from a Struct when schema present, or a Map in the case of schemaless " +
 			"data, as the record's {target}. Any null values are passed through unmodified."},
-	{name: kafkaPackage + "Filter", transform: newFilter,
+	{name: kafkaPackage + "Filter", transform: func(Settings) (Operation, *wit.Error) { return Filter{}, nil },
 		doc: "Drops all records, filtering them from subsequent transformations in the chain. This is intended " +
 			"to be used conditionally to filter out records matching (or not matching) a particular predicate."},
 	{name: kafkaPackage + "Flatten", keys: flattenKeys, perTarget: newFlatten,
@@ -85,8 +85,9 @@ var classes = []class{
 			"arrays."},
 	{name: kafkaPackage + "predicates.HasHeaderKey", keys: hasHeaderKeyKeys, predicate: newHasHeaderKey,
 		doc: "A predicate which is true for records with at least one header with the configured name."},
-	{name: kafkaPackage + "predicates.RecordIsTombstone", predicate: newRecordIsTombstone,
-		doc: "A predicate which is true for records which are tombstones (i.e. have null value)."},
+	{name: kafkaPackage + "predicates.RecordIsTombstone",
+		predicate: func(Settings) (Predicate, *wit.Error) { return RecordIsTombstone{}, nil },
+		doc:       "A predicate which is true for records which are tombstones (i.e. have null value)."},
 	{name: kafkaPackage + "predicates.TopicNameMatches", keys: topicNameMatchesKeys,
 		predicate: newTopicNameMatches,
 		doc: "A predicate which is true for records with a topic name that matches the configured regular " +

@@ -105,11 +105,6 @@ func (f *insertField) text(field insertion, topic string) string {
 	return *f.static
 }
 
-func notSinkRecord(stage int) *record.Failure {
-	return record.DataFailure(stage, "Only SinkRecord supported for ["+insertPurpose+
-		"], found: org.apache.kafka.connect.source.SourceRecord")
-}
-
 // Apply returns a failure to add a field, and records the failure of a value with [record.Object.Fail].
 func (f *insertField) Apply(obj *record.Object, step Step) *record.Failure {
 	if !obj.IsMap { // a map has neither defaults nor a schema
@@ -162,7 +157,8 @@ func setAttribute(field *record.Field, spec *insertion, obj *record.Object,
 	case value >= 0:
 		// the row has the attribute
 	case spec.attribute == record.OffsetAttribute:
-		failure = notSinkRecord(step.Stage)
+		failure = record.DataFailure(step.Stage, "Only SinkRecord supported for ["+insertPurpose+
+			"], found: org.apache.kafka.connect.source.SourceRecord")
 	case obj.IsMap:
 		return false, nil
 	case !spec.optional:

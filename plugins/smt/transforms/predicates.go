@@ -81,10 +81,6 @@ func (h *HasHeaderKey) In(block []byte) bool {
 // RecordIsTombstone matches records whose value is null.
 type RecordIsTombstone struct{}
 
-func newRecordIsTombstone(Settings) (Predicate, *wit.Error) {
-	return RecordIsTombstone{}, nil
-}
-
 func (RecordIsTombstone) Matches(rec *record.Record, ctx *Context) (bool, error) {
 	return rec.Parts[record.Value].IsNull(&ctx.Schemas)
 }

@@ -53,22 +53,16 @@ func newReplaceField(target record.Target, values Settings) (Operation, *wit.Err
 		if len(parts) != 2 {
 			return nil, invalidSetting("renames", "["+strings.Join(pairs, ", ")+"]", "Invalid rename mapping: "+pair)
 		}
-		transform.addRename(parts[0], parts[1])
+		isSame := func(r rename) bool { return r.from == parts[0] }
+		if i := slices.IndexFunc(transform.renames, isSame); i >= 0 {
+			transform.renames[i].to = parts[1]
+		} else {
+			transform.renames = append(transform.renames, rename{parts[0], parts[1]})
+		}
 	}
 	// If two fields get the same name, the order of the renames decides which one ReplaceField finds.
 	transform.renames = java.HashMapOrder(transform.renames, func(r rename) string { return r.from })
 	return transform, transform.configure(values)
-}
-
-// addRename adds a rename, or replaces the one of the same field.
-func (f *replaceField) addRename(from, to string) {
-	for i := range f.renames {
-		if f.renames[i].from == from {
-			f.renames[i].to = to
-			return
-		}
-	}
-	f.renames = append(f.renames, rename{from, to})
 }
 
 // isIncluded reports whether a field of the input is in the result.

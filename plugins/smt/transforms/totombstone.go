@@ -106,8 +106,6 @@ func (t *toTombstone) fieldText(obj *record.Object, stage int) (string, *record.
 // Filter drops every record.
 type Filter struct{}
 
-func newFilter(Settings) (Operation, *wit.Error) { return Filter{}, nil }
-
 func (Filter) Apply(_ *Context, rec *record.Record, _ int) (*record.Failure, error) {
 	rec.Dropped = true
 	return nil, nil
