@@ -253,12 +253,15 @@ func isToken(value string) bool {
 // complete. The time is linear in the size.
 func Parse(contentType string, body []byte) (document Document, ok bool) {
 	boundary, _ := Boundary(contentType)
-	if boundary == "" {
-		if boundary, ok = firstBoundary(body); !ok {
-			return document, false
+	for offset := 0; boundary == "" && offset < len(body); {
+		end, next := lineAt(body, offset)
+		line := strings.TrimRight(string(body[offset:end]), " \t\r")
+		if len(line) > 2 && strings.HasPrefix(line, "--") {
+			boundary = line[2:]
 		}
+		offset = next
 	}
-	if len(body) > math.MaxInt32 {
+	if boundary == "" || len(body) > math.MaxInt32 {
 		return document, false
 	}
 	r := &reader{text: body, shared: unsafe.String(unsafe.SliceData(body), len(body)), outer: boundary}
@@ -279,18 +282,6 @@ func Parse(contentType string, body []byte) (document Document, ok bool) {
 }
 
 const minPartSize = 64 // in bytes
-
-func firstBoundary(body []byte) (string, bool) {
-	for offset := 0; offset < len(body); {
-		end, next := lineAt(body, offset)
-		line := strings.TrimRight(string(body[offset:end]), " \t\r")
-		if len(line) > 2 && strings.HasPrefix(line, "--") {
-			return line[2:], true
-		}
-		offset = next
-	}
-	return "", false
-}
 
 func lineAt(text []byte, offset int) (end, next int) {
 	n := bytes.IndexByte(text[offset:], '\n')

@@ -65,7 +65,12 @@ func (a *Atom) row(text []byte, pageOffset int64, out *Output) *scan.Error {
 		return nil
 	}
 	a.serviceError = cmp.Or(a.errorInRow, a.serviceError)
-	a.checkCollected(text, tag, scope)
+	// What makes a row of a nested page unreadable is reported when it is decoded with the row around it.
+	a.collector.checkType(a.schema, a.typeName(text, tag, scope))
+	s := a.root
+	if !a.collector.addKey(s.key(a.collector.keyBuffer[:0])) {
+		a.collector.reportKey(a.schema, func(column int) []byte { return a.propertyText(text, tag, scope, column) })
+	}
 	a.collected = a.rowDocument(a.collected, text)
 	a.page.Rows++
 	return nil
@@ -110,16 +115,6 @@ func (a *Atom) finishEntry(text []byte, pageOffset int64, end int, out *Output) 
 		a.addFeedKeys(s.link)
 	}
 	a.addRow(text, pageOffset, s.link, s.problem, end, out)
-}
-
-// checkCollected checks a row of a nested page, which was decoded last. What makes it unreadable is reported when it is
-// decoded with the row around it.
-func (a *Atom) checkCollected(row []byte, tag scan.XMLTag, scope int) {
-	a.collector.checkType(a.schema, a.typeName(row, tag, scope))
-	s := a.root
-	if !a.collector.addKey(s.key(a.collector.keyBuffer[:0])) {
-		a.collector.reportKey(a.schema, func(column int) []byte { return a.propertyText(row, tag, scope, column) })
-	}
 }
 
 // propertyText returns the text of a column's property in an entry, nil if it is outside of the properties.

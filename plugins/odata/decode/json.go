@@ -197,16 +197,15 @@ func (j *JSON) findRows(start int, out *Output) *scan.Error {
 		j.endContainer()
 		return nil
 	}
-	if j.state == jsonRoot && !hasProperty && !j.mayBeWrapper(onlyMember, count) {
-		return &scan.Error{At: start, Expected: "rows",
-			Found: "JSON with none of the set's properties, as gateways return it: " + quoted(b[start:i])}
+	if j.state == jsonRoot && !hasProperty {
+		mayBeWrapper := count == 0 || (count == 1 && (onlyMember.is("d") || onlyMember.is("results") ||
+			onlyMember.isError() || onlyMember.is("EntitySets")))
+		if !mayBeWrapper {
+			return &scan.Error{At: start, Expected: "rows",
+				Found: "JSON with none of the set's properties, as gateways return it: " + quoted(b[start:i])}
+		}
 	}
 	return j.decodeObject(start, i, onlyMember, count, out)
-}
-
-// mayBeWrapper reports whether an object with one member may be something else than an entity.
-func (j *JSON) mayBeWrapper(only jsonMember, count int) bool {
-	return count == 0 || (count == 1 && (only.is("d") || only.is("results") || only.isError() || only.is("EntitySets")))
 }
 
 // version names the other OData version whose responses have this member, or returns an empty string.

@@ -73,7 +73,15 @@ func (j *JSON) row(text []byte, pageOffset int64, out *Output) *scan.Error {
 			j.finishObject(text, pageOffset, end, out)
 			return nil
 		}
-		j.checkCollected(text)
+		// What makes a row of a nested page unreadable is reported when it is decoded with the row around it.
+		j.collector.checkType(j.schema, j.typeName(text))
+		s := j.root
+		if !j.collector.addKey(s.key(j.collector.keyBuffer[:0])) {
+			j.collector.reportKey(j.schema, func(column int) []byte {
+				value := j.valueOf(text, textRange{0, len(text)}, j.schema.Columns[column].Name)
+				return j.scalarText(text[value.start:value.end])
+			})
+		}
 	}
 	if len(j.collected) > 0 {
 		j.collected = append(j.collected, ',')
@@ -94,19 +102,6 @@ func (j *JSON) finishObject(row []byte, pageOffset int64, end int, out *Output) 
 		j.addFeedKeys(s.link)
 	}
 	j.addRow(row, pageOffset, s.link, s.problem, end, out)
-}
-
-// checkCollected checks a row of a nested page, which was decoded last. What makes it unreadable is reported when it is
-// decoded with the row around it.
-func (j *JSON) checkCollected(row []byte) {
-	j.collector.checkType(j.schema, j.typeName(row))
-	s := j.root
-	if !j.collector.addKey(s.key(j.collector.keyBuffer[:0])) {
-		j.collector.reportKey(j.schema, func(column int) []byte {
-			value := j.valueOf(row, textRange{0, len(row)}, j.schema.Columns[column].Name)
-			return j.scalarText(row[value.start:value.end])
-		})
-	}
 }
 
 // addFeedKeys records the keys of an expanded feed's rows.

@@ -138,7 +138,17 @@ func (s *stream) nestedPiece(tag string, piece []byte, last bool, out *Output) *
 		s.requestNestedPage(next, out)
 		return nil
 	}
-	w.splice(child.collected)
+	// Replace the next link by the collected rows.
+	nextLink := w.nextLink
+	link := w.row[nextLink.linkAt.start:nextLink.linkAt.end]
+	for i := range link {
+		link[i] = ' '
+	}
+	copy(link, nextLink.emptyLink)
+	if len(child.collected) > 0 {
+		w.row = padded(slices.Concat(w.row[:nextLink.rowsAt], []byte(nextLink.separator), child.collected,
+			w.row[nextLink.rowsAt:]))
+	}
 	w.keys = nil
 	if err := s.format.row(w.row, w.pageOffset, out); err != nil {
 		return s.pageError(err)
@@ -187,18 +197,4 @@ func (p *nestedPages) reportKey(schema *RowSchema, value func(column int) []byte
 func (p *nestedPages) report(expected, found string) {
 	p.problem = &PageError{Expected: expected, Found: found + " behind the link " + strconv.Quote(p.link.Href),
 		Hint: "leave " + p.nextLink.property + " out of expand, or read its entity set by itself"}
-}
-
-// splice removes the next link and inserts the collected rows.
-func (p *nestedPages) splice(collected []byte) {
-	nextLink := p.nextLink
-	link := p.row[nextLink.linkAt.start:nextLink.linkAt.end]
-	for i := range link {
-		link[i] = ' '
-	}
-	copy(link, nextLink.emptyLink)
-	if len(collected) > 0 {
-		p.row = padded(slices.Concat(p.row[:nextLink.rowsAt], []byte(nextLink.separator), collected,
-			p.row[nextLink.rowsAt:]))
-	}
 }

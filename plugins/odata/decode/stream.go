@@ -245,21 +245,17 @@ func (s *stream) run(out *Output) *PageError {
 		case s.ended:
 			return s.pageError(&scan.Error{At: len(s.buf), Expected: "the rest of the page", Found: "its end"})
 		default:
-			return s.awaitMore()
+			tail := len(s.buf) - s.pos
+			if tail > maxRow {
+				return s.pageError(&scan.Error{At: s.pos,
+					Expected: "a row of at most " + strconv.Itoa(maxRow) + " bytes", Found: "a longer one"})
+			}
+			s.minTail = tail + 1
+			if tail > shortTail {
+				s.minTail = tail + tail/4
+			}
+			return nil
 		}
-	}
-	return nil
-}
-
-func (s *stream) awaitMore() *PageError {
-	tail := len(s.buf) - s.pos
-	if tail > maxRow {
-		return s.pageError(&scan.Error{At: s.pos, Expected: "a row of at most " + strconv.Itoa(maxRow) + " bytes",
-			Found: "a longer one"})
-	}
-	s.minTail = tail + 1
-	if tail > shortTail {
-		s.minTail = tail + tail/4
 	}
 	return nil
 }

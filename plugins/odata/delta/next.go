@@ -22,18 +22,34 @@ func (s Set) Next(offset []wit.OffsetEntry, reason wit.PollReason, now int64) (w
 	case reason.Snapshot != nil && !isIdle:
 		return wit.NextAction{Idle: wit.Set}, nil // the snapshot starts after the current load
 	case reason.Snapshot != nil:
-		current = s.snapshotOnDemand(idling, *reason.Snapshot, now)
-	case isIdle:
-		if err = s.CheckProof(idling.verdict == paging.Unproven); err == nil {
-			current, err = s.pollChanges(idling, reason, now)
+		// A user requests that the set is read. The changes continue from the same link afterwards.
+		number, err := strconv.Atoi(*reason.Snapshot)
+		if err != nil || number <= 0 {
+			number = int(now)
 		}
+		current = &readingSnapshot{link: idling.link, onDemand: true, position: s.Paging.First(now).Fields(),
+			common: common{startedAt: int(now), rewriteSettings: idling.rewriteSettings, snapshot: number,
+				verdict: idling.verdict}}
+	case isIdle:
+		if err := s.CheckProof(idling.verdict == paging.Unproven); err != nil {
+			return wit.NextAction{}, err
+		}
+		next := &readingChanges{common: idling.common, url: idling.link, unnotified: s.PolledOnNotification() &&
+			reason.Poll != nil}
+		next.startedAt = int(now)
+		if reason.Start != nil {
+			next.lostTokens = 0
+			s.LogStart("nothing but changes", "read up to ", int64(idling.readAt),
+				"and its delta link continues from there")
+			if err := s.rewrite(next); err != nil { // by the configured replacement
+				return wit.NextAction{}, err
+			}
+		}
+		current = next
 	case current == nil:
 		current = s.firstPhase(common{startedAt: int(now)})
 	default:
 		current = s.resume(current, reason, now)
-	}
-	if err != nil {
-		return wit.NextAction{}, err
 	}
 	// Earlier versions stored the links with the query options that the service had sent.
 	for _, field := range current.fields() {
@@ -48,31 +64,6 @@ func (s Set) Next(offset []wit.OffsetEntry, reason wit.PollReason, now int64) (w
 	fields := writePhase(current)
 	fetch.Position = &fields
 	return wit.NextAction{Fetch: fetch}, nil
-}
-
-// snapshotOnDemand returns the phase that reads the set on a user's request. The changes continue from the same link
-// afterwards. ident is the number of the snapshot; if it is not a positive number, now is used.
-func (s Set) snapshotOnDemand(idling *idle, ident string, now int64) phase {
-	number, err := strconv.Atoi(ident)
-	if err != nil || number <= 0 {
-		number = int(now)
-	}
-	c := common{startedAt: int(now), rewriteSettings: idling.rewriteSettings, snapshot: number, verdict: idling.verdict}
-	return &readingSnapshot{common: c, link: idling.link, onDemand: true, position: s.Paging.First(now).Fields()}
-}
-
-// pollChanges returns the phase that requests changes. After a start of the connector, it logs where the changes
-// continue, and applies the configured replacement to the delta link.
-func (s Set) pollChanges(idling *idle, reason wit.PollReason, now int64) (phase, error) {
-	next := &readingChanges{common: idling.common, url: idling.link, unnotified: s.PolledOnNotification() &&
-		reason.Poll != nil}
-	next.startedAt = int(now)
-	if reason.Start == nil {
-		return next, nil
-	}
-	next.lostTokens = 0
-	s.LogStart("nothing but changes", "read up to ", int64(idling.readAt), "and its delta link continues from there")
-	return next, s.rewrite(next)
 }
 
 // resume returns the phase that continues current, which it may change. After a restart of the connector, changes

@@ -244,24 +244,20 @@ func (p *parser) parseContainer() error {
 				return p.Skip()
 			})
 		case "FunctionImport":
-			return p.parseFunction()
+			method, _ := p.AttributeIn(namespaceData, "HttpMethod")
+			f := &Function{Name: p.attribute("Name"), Method: strings.Clone(method), Returns: p.attribute("ReturnType"),
+				Set: p.attribute("EntitySet")}
+			p.model.Functions = append(p.model.Functions, f)
+			return p.visitChildren(func() error {
+				if p.Local != "Parameter" {
+					return p.Skip()
+				}
+				parameter, err := p.parseProperty()
+				f.Parameters = append(f.Parameters, parameter)
+				return err
+			})
 		}
 		return p.Skip()
-	})
-}
-
-func (p *parser) parseFunction() error {
-	method, _ := p.AttributeIn(namespaceData, "HttpMethod")
-	f := &Function{Name: p.attribute("Name"), Method: strings.Clone(method), Returns: p.attribute("ReturnType"),
-		Set: p.attribute("EntitySet")}
-	p.model.Functions = append(p.model.Functions, f)
-	return p.visitChildren(func() error {
-		if p.Local != "Parameter" {
-			return p.Skip()
-		}
-		parameter, err := p.parseProperty()
-		f.Parameters = append(f.Parameters, parameter)
-		return err
 	})
 }
 

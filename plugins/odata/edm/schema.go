@@ -149,17 +149,6 @@ func (b *schemaBuilder) addNode(n wit.SchemaNode) uint32 {
 // maxNodes limits the nodes of a schema: types that contain another type twice double them at each level.
 const maxNodes = 20_000
 
-func (b *schemaBuilder) beginStruct(structure *StructuredType, optional bool, depth int) (uint32, error) {
-	if depth > MaxDepth {
-		return 0, &Error{"complex types nest in a circle at " + structure.QualifiedName()}
-	}
-	if len(b.nodes) > maxNodes {
-		return 0, &Error{structure.QualifiedName() + " has more than " + strconv.Itoa(maxNodes) + " properties"}
-	}
-	node := wit.SchemaNode{Kind: wit.Struct, Optional: optional, Name: wit.Ptr(structure.QualifiedName())}
-	return b.addNode(node), nil
-}
-
 func (b *schemaBuilder) addProperty(structure *StructuredType, prop *Property, optional bool,
 	depth int) (uint32, error) {
 	index := uint32(len(b.nodes))

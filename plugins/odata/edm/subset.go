@@ -40,35 +40,31 @@ func Pack(dst []byte, structures []*StructuredType) []byte {
 		dst = pack.Strings(dst, structure.Key)
 		dst = pack.Int(dst, len(structure.Properties))
 		for i := range structure.Properties {
-			dst = packProperty(dst, &structure.Properties[i])
+			property := &structure.Properties[i]
+			dst = pack.String(dst, property.Name)
+			dst = pack.Int(dst, int(property.Type.Primitive))
+			if property.Type.Primitive == NotPrimitive {
+				dst = pack.String(dst, property.Type.Name)
+			}
+			dst = pack.Bool(pack.Bool(dst, property.Type.Collection), property.Nullable)
+			dst = pack.Int(pack.Int(pack.Int(dst, property.Length), property.Precision), property.Scale)
+			semantics := "" // only of ODP's control fields
+			if property.Semantics == semanticsChangeMode || property.Semantics == semanticsEntityCounter {
+				semantics = property.Semantics
+			}
+			dst = pack.String(pack.Bool(pack.Bool(dst, property.VariableScale), property.Etag), semantics)
+			dst = pack.Bool(pack.Bool(dst, property.Sortable), property.Filterable)
+			dst = pack.Bool(pack.Bool(dst, property.Creatable), property.Updatable)
+			dst = pack.Bool(pack.Bool(dst, property.DisplayFormat == displayDate), property.FeedMapping != nil)
+			if property.FeedMapping != nil {
+				mapping := property.FeedMapping
+				dst = pack.Bool(pack.String(pack.String(dst, mapping.Path), mapping.Namespace), mapping.Keep)
+			}
 		}
 		dst = pack.Int(dst, len(structure.Navigations))
 		for _, n := range structure.Navigations {
 			dst = pack.Bool(pack.String(pack.String(dst, n.Name), n.Target), n.Many)
 		}
-	}
-	return dst
-}
-
-func packProperty(dst []byte, property *Property) []byte {
-	dst = pack.String(dst, property.Name)
-	dst = pack.Int(dst, int(property.Type.Primitive))
-	if property.Type.Primitive == NotPrimitive {
-		dst = pack.String(dst, property.Type.Name)
-	}
-	dst = pack.Bool(pack.Bool(dst, property.Type.Collection), property.Nullable)
-	dst = pack.Int(pack.Int(pack.Int(dst, property.Length), property.Precision), property.Scale)
-	semantics := "" // only of ODP's control fields
-	if property.Semantics == semanticsChangeMode || property.Semantics == semanticsEntityCounter {
-		semantics = property.Semantics
-	}
-	dst = pack.String(pack.Bool(pack.Bool(dst, property.VariableScale), property.Etag), semantics)
-	dst = pack.Bool(pack.Bool(dst, property.Sortable), property.Filterable)
-	dst = pack.Bool(pack.Bool(dst, property.Creatable), property.Updatable)
-	dst = pack.Bool(pack.Bool(dst, property.DisplayFormat == displayDate), property.FeedMapping != nil)
-	if property.FeedMapping != nil {
-		dst = pack.Bool(pack.String(pack.String(dst, property.FeedMapping.Path), property.FeedMapping.Namespace),
-			property.FeedMapping.Keep)
 	}
 	return dst
 }
@@ -80,7 +76,32 @@ func Unpack(r *pack.Reader) *Model {
 		structure := &StructuredType{Namespace: r.String(), Name: r.String(), Complex: r.Bool(), Stream: r.Bool(),
 			Key: r.Strings()}
 		for i := r.Count(); i > 0; i-- {
-			structure.Properties = append(structure.Properties, unpackProperty(r))
+			property := Property{Name: r.String()}
+			property.Type.Primitive = Primitive(r.Int())
+			if property.Type.Primitive == NotPrimitive {
+				property.Type.Name = r.String()
+			} else if int(property.Type.Primitive) < len(primitives) {
+				property.Type.Name = property.Type.Primitive.String()
+			}
+			property.Type.Collection = r.Bool()
+			property.Nullable = r.Bool()
+			property.Length = r.Int()
+			property.Precision = r.Int()
+			property.Scale = r.Int()
+			property.VariableScale = r.Bool()
+			property.Etag = r.Bool()
+			property.Semantics = r.String()
+			property.Sortable = r.Bool()
+			property.Filterable = r.Bool()
+			property.Creatable = r.Bool()
+			property.Updatable = r.Bool()
+			if r.Bool() {
+				property.DisplayFormat = displayDate
+			}
+			if r.Bool() {
+				property.FeedMapping = &FeedMapping{Path: r.String(), Namespace: r.String(), Keep: r.Bool()}
+			}
+			structure.Properties = append(structure.Properties, property)
 		}
 		for i := r.Count(); i > 0; i-- {
 			structure.Navigations = append(structure.Navigations, Navigation{Name: r.String(), Target: r.String(),
@@ -89,33 +110,4 @@ func Unpack(r *pack.Reader) *Model {
 		model.Structures = append(model.Structures, structure)
 	}
 	return model
-}
-
-func unpackProperty(r *pack.Reader) Property {
-	property := Property{Name: r.String()}
-	property.Type.Primitive = Primitive(r.Int())
-	if property.Type.Primitive == NotPrimitive {
-		property.Type.Name = r.String()
-	} else if int(property.Type.Primitive) < len(primitives) {
-		property.Type.Name = property.Type.Primitive.String()
-	}
-	property.Type.Collection = r.Bool()
-	property.Nullable = r.Bool()
-	property.Length = r.Int()
-	property.Precision = r.Int()
-	property.Scale = r.Int()
-	property.VariableScale = r.Bool()
-	property.Etag = r.Bool()
-	property.Semantics = r.String()
-	property.Sortable = r.Bool()
-	property.Filterable = r.Bool()
-	property.Creatable = r.Bool()
-	property.Updatable = r.Bool()
-	if r.Bool() {
-		property.DisplayFormat = displayDate
-	}
-	if r.Bool() {
-		property.FeedMapping = &FeedMapping{Path: r.String(), Namespace: r.String(), Keep: r.Bool()}
-	}
-	return property
 }

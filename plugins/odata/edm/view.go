@@ -2,6 +2,7 @@ package edm
 
 import (
 	"slices"
+	"strconv"
 
 	"github.com/culvert-project/culvert/wit"
 )
@@ -67,10 +68,13 @@ func (m *Model) ReadSchema(v *View, o Options) ([]wit.SchemaNode, error) {
 // addView adds the nodes of a view. [Model.ViewSchema] and [Model.ReadSchema] specify the order of the fields.
 func (b *schemaBuilder) addView(current *View, optional bool, depth int) error {
 	structure := current.Structure
-	root, err := b.beginStruct(structure, optional, depth)
-	if err != nil {
-		return err
+	if depth > MaxDepth {
+		return &Error{"complex types nest in a circle at " + structure.QualifiedName()}
 	}
+	if len(b.nodes) > maxNodes {
+		return &Error{structure.QualifiedName() + " has more than " + strconv.Itoa(maxNodes) + " properties"}
+	}
+	root := b.addNode(wit.SchemaNode{Kind: wit.Struct, Optional: optional, Name: wit.Ptr(structure.QualifiedName())})
 	addField := func(name string, node uint32) {
 		b.nodes[root].Fields = append(b.nodes[root].Fields, wit.Field{Name: name, Node: node})
 	}

@@ -3,6 +3,7 @@ package entityset
 import (
 	"encoding/base64"
 	"hash/fnv"
+	"maps"
 	"slices"
 	"strings"
 
@@ -98,14 +99,34 @@ func (e *EntitySet) prepare() {
 
 // Pack appends what [Unpack] needs in addition to the settings.
 func (e *EntitySet) Pack(b []byte) []byte {
-	b = pack.Bool(pack.String(b, e.Path), e.SAP)
-	return packLinks(edm.Pack(b, e.Model.Structures), e.links)
+	b = edm.Pack(pack.Bool(pack.String(b, e.Path), e.SAP), e.Model.Structures)
+	b = pack.Int(b, len(e.links))
+	for _, set := range e.links {
+		b = pack.Int(pack.String(b, set.Path), len(set.Targets))
+		for _, name := range slices.Sorted(maps.Keys(set.Targets)) {
+			b = pack.Int(pack.String(b, name), slices.Index(e.links, set.Targets[name]))
+		}
+	}
+	return b
 }
 
 // Unpack reads what [EntitySet.Pack] wrote. ok is false if the data are invalid.
 func Unpack(reader *pack.Reader, configured sinkconfig.EntitySet) (target EntitySet, ok bool) {
-	target = EntitySet{EntitySet: configured, Path: reader.String(), SAP: reader.Bool(), Model: edm.Unpack(reader),
-		links: unpackLinks(reader)}
+	target = EntitySet{EntitySet: configured, Path: reader.String(), SAP: reader.Bool(), Model: edm.Unpack(reader)}
+	count := reader.Count()
+	for range count {
+		target.links = append(target.links, &LinkedSet{Targets: map[string]*LinkedSet{}})
+	}
+	for _, set := range target.links {
+		set.Path = reader.String()
+		for n := reader.Count(); n > 0 && !reader.Failed; n-- {
+			name := reader.String()
+			index := reader.Int()
+			if reader.Failed = reader.Failed || index < 0 || index >= len(target.links); !reader.Failed {
+				set.Targets[name] = target.links[index]
+			}
+		}
+	}
 	if reader.Failed || len(target.Model.Structures) == 0 {
 		return target, false
 	}

@@ -1,12 +1,10 @@
 package entityset
 
 import (
-	"maps"
 	"slices"
 
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/service"
-	"github.com/culvert-project/culvert/sdk/go/pack"
 )
 
 // LinkedSet is an entity set with the updatable sets that its navigation properties target.
@@ -47,33 +45,4 @@ func linksFrom(model *edm.Model, from *edm.Set, root string) []*LinkedSet {
 		}
 	}
 	return linked
-}
-
-func packLinks(b []byte, sets []*LinkedSet) []byte {
-	b = pack.Int(b, len(sets))
-	for _, set := range sets {
-		b = pack.Int(pack.String(b, set.Path), len(set.Targets))
-		for _, name := range slices.Sorted(maps.Keys(set.Targets)) {
-			b = pack.Int(pack.String(b, name), slices.Index(sets, set.Targets[name]))
-		}
-	}
-	return b
-}
-
-func unpackLinks(reader *pack.Reader) (sets []*LinkedSet) {
-	count := reader.Count()
-	for range count {
-		sets = append(sets, &LinkedSet{Targets: map[string]*LinkedSet{}})
-	}
-	for _, set := range sets {
-		set.Path = reader.String()
-		for n := reader.Count(); n > 0 && !reader.Failed; n-- {
-			name := reader.String()
-			index := reader.Int()
-			if reader.Failed = reader.Failed || index < 0 || index >= len(sets); !reader.Failed {
-				set.Targets[name] = sets[index]
-			}
-		}
-	}
-	return sets
 }

@@ -132,9 +132,18 @@ func (f *Feed) compile() error {
 
 // compilePaging sets how the set is paged through. key is the schema of the key without extra fields.
 func (f *Feed) compilePaging(entityType *edm.StructuredType, key []wit.SchemaNode) {
+	afterLoad := "nothing more: exec-period=-1"
+	switch {
+	case f.Tracking.On:
+		afterLoad = "changes follow"
+	case f.Period > 0:
+		afterLoad = "the next load starts in " + (time.Duration(f.Period) * time.Second).String()
+	case f.Cron != "":
+		afterLoad = "the next load starts as scheduled"
+	}
 	f.Paging = paging.Set{Name: f.Set, Setting: f.Setting, Service: f.Service, Address: f.Address, Support: f.support,
 		Count: f.Count, Paging: f.PagingMode, Query: f.Query,
-		LogEndings:  paging.LogEndings{AfterLoad: f.afterLoadText(), AfterRestart: "rows are delivered again"},
+		LogEndings:  paging.LogEndings{AfterLoad: afterLoad, AfterRestart: "rows are delivered again"},
 		ExactlyOnce: f.ExactlyOnce && !f.Tracking.On, Completeness: f.Completeness}
 	f.Paging.Ordered = f.support.Ordered && f.ODP == nil // rows of ODP are in the order of the queue
 	if key != nil {
@@ -197,18 +206,6 @@ func (f *Feed) keysWithout(setting string) (*Feed, error) {
 	return keys, nil
 }
 
-func (f *Feed) afterLoadText() string {
-	switch {
-	case f.Tracking.On:
-		return "changes follow"
-	case f.Period > 0:
-		return "the next load starts in " + (time.Duration(f.Period) * time.Second).String()
-	case f.Cron != "":
-		return "the next load starts as scheduled"
-	}
-	return "nothing more: exec-period=-1"
-}
-
 func (f *Feed) addExtraKeyFields(key []wit.SchemaNode) ([]wit.SchemaNode, error) {
 	if len(f.Extra) == 0 {
 		return key, nil
@@ -250,10 +247,13 @@ func (f *Feed) findChangeColumns() {
 		counter = property.Name
 	}
 	for i := range f.RowSchema.Columns {
-		switch column := &f.RowSchema.Columns[i]; {
+		column := &f.RowSchema.Columns[i]
+		isTimestamp := column.Mapping == decode.DefaultMapping &&
+			(column.Type == edm.DateTime || column.Type == edm.DateTimeOffset)
+		switch {
 		case column.Name == mode && (column.Kind == decode.Synthetic || column.Type == edm.String):
 			f.ModeColumn = i
-		case column.Name == edm.DeletedAt && (column.Kind == decode.Synthetic || isTimestamp(column)):
+		case column.Name == edm.DeletedAt && (column.Kind == decode.Synthetic || isTimestamp):
 			f.DeletedAtColumn = i
 		case column.Name == counter && counter != "":
 			f.CounterColumn = i
@@ -271,8 +271,4 @@ func (f *Feed) findChangeColumns() {
 			f.Rows.TrackedCount = len(f.RowSchema.Tracked)
 		}
 	}
-}
-
-func isTimestamp(column *decode.Column) bool {
-	return column.Mapping == decode.DefaultMapping && (column.Type == edm.DateTime || column.Type == edm.DateTimeOffset)
 }

@@ -43,16 +43,11 @@ func (r *Response) Document() (code, message string, ok bool) {
 }
 
 func (r *Response) read() *document {
-	if r.document == nil {
-		r.document = newDocument(r.Body)
+	if r.document != nil {
+		return r.document
 	}
-	return r.document
-}
-
-const maxTransaction = 64
-
-func newDocument(body []byte) *document {
 	d := &document{}
+	body := r.Body
 	trimmed := trimStart(body)
 	switch {
 	case isJSON(body):
@@ -93,8 +88,11 @@ func newDocument(body []byte) *document {
 	if len(d.transactionID) > maxTransaction || strings.ContainsFunc(d.transactionID, isForeign) {
 		d.transactionID = ""
 	}
+	r.document = d
 	return d
 }
+
+const maxTransaction = 64
 
 // Failure returns the error of a response with an error status. subject starts the message: "$metadata of /s".
 func (r *Response) Failure(subject string) *wit.Error {

@@ -31,7 +31,18 @@ func (t *transition) afterPage() error {
 	t.next.undecoded = undecodedRows{hashes: packHashes(t.errorHashes)}
 	t.next.rowsRead += t.position.pager.skipped + t.Rows - t.overlapRows()
 	if t.position.rowsRead == 0 && t.position.totalCount < 0 && t.set.Count && t.Count >= 0 {
-		t.checkFirstCount()
+		// Some services count the rows of the page only, or return 0, so the first page's count may not cover the set.
+		// If nothing shows that the service counts beyond a page, further rows are requested (RATIONALE.md P4).
+		switch {
+		case t.Count < t.Rows:
+			t.warn("the service counts " + itoa(t.Count) + " rows, and its first page has " + itoa(t.Rows) +
+				": its count is ignored")
+		case t.Count == t.Rows && t.Link != "": // it is the count of a page, so there is no total
+		case t.Count == t.Rows && t.Rows > 0 && !t.next.known.countsWholeSet:
+			t.next.seen.mayCountPage = true
+		default:
+			t.next.totalCount = t.Count
+		}
 	}
 	if !isBySkip || t.newRows() > 0 {
 		next.seen.used[t.position.pager.kind] = true
@@ -106,22 +117,6 @@ func (t *transition) foundMoreRows() {
 	if next.totalCount >= 0 && next.totalCount <= next.rowsRead {
 		t.warn("the service counts " + itoa(next.totalCount) + " rows and has more: its count is ignored")
 		next.totalCount = -1
-	}
-}
-
-// checkFirstCount decides whether the first page's count covers the set, because some services count the rows of the
-// page only, or return 0. If nothing shows that the service counts beyond a page, further rows are requested
-// (RATIONALE.md P4).
-func (t *transition) checkFirstCount() {
-	switch {
-	case t.Count < t.Rows:
-		t.warn("the service counts " + itoa(t.Count) + " rows, and its first page has " + itoa(t.Rows) +
-			": its count is ignored")
-	case t.Count == t.Rows && t.Link != "": // it is the count of a page, so there is no total
-	case t.Count == t.Rows && t.Rows > 0 && !t.next.known.countsWholeSet:
-		t.next.seen.mayCountPage = true
-	default:
-		t.next.totalCount = t.Count
 	}
 }
 

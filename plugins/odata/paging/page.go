@@ -104,7 +104,15 @@ func (pg *Page) Observe(out *Rows) (rows []wit.Row, emit bool) {
 		}
 		pg.lastDecoded = out.Rows[n-1].RowIndex
 		if pg.position.probe.kind == probeHighestCursor {
-			pg.cursor.observeHighest(pg.set, out, pg.digest.rows == n)
+			// Services that sort null first return no value; then the highest value of the first page is used, since
+			// many services cannot filter null.
+			for i := range out.Rows {
+				cursorValue, ok := out.Cursor(i)
+				pg.cursor.nullIsHighest = pg.cursor.nullIsHighest || (!ok && i == 0 && pg.digest.rows == n)
+				if ok && (pg.cursor.high == "" || pg.set.Cursor.isAtLeast(cursorValue, pg.cursor.high)) {
+					pg.cursor.high = cursorValue
+				}
+			}
 		}
 	}
 	if witness := unpackHashes(pg.position.previous.witnessHash); len(witness) > 0 && !pg.hasWitness {
@@ -154,9 +162,16 @@ func (pg *Page) observe(rows []wit.Row, data []byte) {
 	}
 	pg.digest.add(rows[:overlap], data)
 	newRows := rows[overlap:]
+	// The page's first row must come after the last key. A page that overlaps may start with that key.
 	var previousKey []byte
-	if len(newRows) > 0 && pg.order.rows == 0 && pg.order.isActive {
-		previousKey = pg.keyBefore(&newRows[0], data)
+	isFirst := len(newRows) > 0 && pg.order.rows == 0 && pg.order.isActive
+	if isFirst && pg.position.probe.kind == "" && pg.position.rowsRead > 0 {
+		last := pg.set.Keys.unpack(pg.position.checks.key)
+		pg.startsWithLast = pg.position.usesKeyset() && pg.position.pager.overlaps &&
+			pg.set.equalKeys(last, keyOf(&newRows[0], data))
+		if !pg.startsWithLast {
+			previousKey = last
+		}
 	}
 	pg.order.observe(newRows, data, previousKey)
 	pg.digest.add(newRows, data)
@@ -176,21 +191,6 @@ func (pg *Page) observe(rows []wit.Row, data []byte) {
 		pg.mismatch = "the service ignores the filter by key, or $orderby: row " + itoa(pg.order.rows-1) +
 			" of the page isn't after the one before"
 	}
-}
-
-// keyBefore returns the key after which the page's first row must come, or nil. A page that overlaps may start with
-// that key, which is recorded.
-func (pg *Page) keyBefore(first *wit.Row, data []byte) []byte {
-	if pg.position.probe.kind != "" || pg.position.rowsRead == 0 {
-		return nil
-	}
-	last := pg.set.Keys.unpack(pg.position.checks.key)
-	pg.startsWithLast = pg.position.usesKeyset() && pg.position.pager.overlaps &&
-		pg.set.equalKeys(last, keyOf(first, data))
-	if pg.startsWithLast {
-		return nil
-	}
-	return last
 }
 
 // advancesKey reports whether a row comes after the last key of ascending rows. ok is false if that is unknown.

@@ -31,18 +31,6 @@ func (cc *cursorCheck) begin(cursor *Cursor, state *cursorState) {
 	}
 }
 
-// observeHighest reads the response to probeHighestCursor. Services that sort null first return no value; then the
-// highest value of the first page is used, since many services cannot filter null.
-func (cc *cursorCheck) observeHighest(set *Set, out *Rows, isFirst bool) {
-	for i := range out.Rows {
-		cursorValue, ok := out.Cursor(i)
-		cc.nullIsHighest = cc.nullIsHighest || (!ok && i == 0 && isFirst)
-		if ok && (cc.high == "" || set.Cursor.isAtLeast(cursorValue, cc.high)) {
-			cc.high = cursorValue
-		}
-	}
-}
-
 // base returns the value from which the next load looks back: the highest value at the start of this load, if known.
 func (cc *cursorCheck) base(position *Position) string {
 	if position.rowsRead > 0 && (position.cursor.base != "" || position.cursor.baseUnknown) {

@@ -55,7 +55,30 @@ func DoctorCommand() wit.Command {
 // Steps runs the command [Doctor] for the services of a connector.
 func Steps(services []Service, query uri.Query, options []wit.Setting, state []byte,
 	responses []wit.Response) (wit.CommandResult, error) {
-	steps := stepsOf(services, query)
+	var steps []step
+	for _, target := range mergeByPath(services) {
+		document := service.DocumentRequest(target.Path, query)
+		steps = append(steps,
+			step{name: "service " + target.Path, setting: target.Setting,
+				check: checkResponse(document, readService(target.Path))},
+			step{name: "metadata " + target.Path, setting: target.Setting,
+				check: checkResponse(service.MetadataRequest(target.Path, query), readMetadata(target.Path))})
+		if target.Writes {
+			// The same request, with a token, is the step csrf.
+			document.TokenPath = wit.Ptr(document.Target)
+			steps = append(steps, step{name: "csrf " + target.Path, setting: target.Setting,
+				check: checkResponse(document, readService(target.Path))})
+		}
+		for _, set := range target.Sets {
+			steps = append(steps, entitySetStep(target, set, query))
+		}
+	}
+	request := catalogueRequest(query, Catalogues[0], "$top=1&$format=json")
+	check := checkResponse(request, func(response *wit.Response) (string, error) {
+		_, _, err := readCatalogue(response)
+		return "readable", err
+	})
+	steps = append(steps, step{name: "catalogue", check: check, optional: true})
 	name := ""
 	for _, o := range options {
 		if o.Name == optionStep {
@@ -91,33 +114,6 @@ type checkFunc func(get getFunc) (message string, err error)
 
 // readFunc returns what a response contains, for the user.
 type readFunc func(*wit.Response) (message string, err error)
-
-func stepsOf(services []Service, query uri.Query) []step {
-	var steps []step
-	for _, target := range mergeByPath(services) {
-		document := service.DocumentRequest(target.Path, query)
-		steps = append(steps,
-			step{name: "service " + target.Path, setting: target.Setting,
-				check: checkResponse(document, readService(target.Path))},
-			step{name: "metadata " + target.Path, setting: target.Setting,
-				check: checkResponse(service.MetadataRequest(target.Path, query), readMetadata(target.Path))})
-		if target.Writes {
-			// The same request, with a token, is the step csrf.
-			document.TokenPath = wit.Ptr(document.Target)
-			steps = append(steps, step{name: "csrf " + target.Path, setting: target.Setting,
-				check: checkResponse(document, readService(target.Path))})
-		}
-		for _, set := range target.Sets {
-			steps = append(steps, entitySetStep(target, set, query))
-		}
-	}
-	request := catalogueRequest(query, Catalogues[0], "$top=1&$format=json")
-	check := checkResponse(request, func(response *wit.Response) (string, error) {
-		_, _, err := readCatalogue(response)
-		return "readable", err
-	})
-	return append(steps, step{name: "catalogue", check: check, optional: true})
-}
 
 // checkResponse returns a check of the response to one request.
 func checkResponse(r wit.Request, read readFunc) checkFunc {

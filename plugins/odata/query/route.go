@@ -109,8 +109,13 @@ func (r *route) property() (*edm.Property, error) {
 	isFilterable := func(p *edm.Property) bool { return p.Filterable && p.Type.Primitive != edm.NotPrimitive }
 	switch {
 	case property == nil && structure.Navigation(last) != nil:
+		example := "ID"
+		target := r.model.Structure(structure.Navigation(last).Target)
+		if target != nil && len(target.Properties) > 0 {
+			example = target.Properties[0].Name
+		}
 		return nil, r.invalid(last + " is a navigation property; expected a property after it, such as " +
-			r.condition.Property + "/" + firstName(r.model, structure.Navigation(last)))
+			r.condition.Property + "/" + example)
 	case property == nil:
 		return nil, r.invalid(propertyProblem(structure, last, isFilterable))
 	case property.Type.Primitive == edm.NotPrimitive:
@@ -123,11 +128,4 @@ func (r *route) property() (*edm.Property, error) {
 		r.firstProperty = last
 	}
 	return property, nil
-}
-
-func firstName(model *edm.Model, navigation *edm.Navigation) string {
-	if target := model.Structure(navigation.Target); target != nil && len(target.Properties) > 0 {
-		return target.Properties[0].Name
-	}
-	return "ID"
 }

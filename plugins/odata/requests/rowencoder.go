@@ -140,20 +140,18 @@ func (e *rowEncoder) newRequest(operation Operation) *request {
 	if e.keyErr == nil {
 		req.Predicate = e.predicate()
 	}
-	req.entityHash = e.set.EntityHash(e.entityKey(req.Predicate))
-	return req
-}
-
-// entityKey identifies the entity for the order of requests. Of an unknown entity it is the key of the record, or its
-// offset.
-func (e *rowEncoder) entityKey(predicate string) string {
-	if e.keyErr != nil || len(e.keys) == 0 {
-		if e.hasKey {
-			return string(e.data[e.row.Key.Start : e.row.Key.Start+e.row.Key.Size])
-		}
-		return strconv.Itoa(int(e.row.Partition)) + "@" + strconv.FormatInt(e.row.Offset, 10)
+	// The key of an unknown entity is the key of the record, or its offset.
+	var key string
+	switch {
+	case e.keyErr == nil && len(e.keys) > 0:
+		key = encode.CanonicalPredicate(e.keys, req.Predicate)
+	case e.hasKey:
+		key = string(e.data[e.row.Key.Start : e.row.Key.Start+e.row.Key.Size])
+	default:
+		key = strconv.Itoa(int(e.row.Partition)) + "@" + strconv.FormatInt(e.row.Offset, 10)
 	}
-	return encode.CanonicalPredicate(e.keys, predicate)
+	req.entityHash = e.set.EntityHash(key)
+	return req
 }
 
 const (

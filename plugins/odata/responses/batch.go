@@ -101,7 +101,12 @@ func (b *sentBatch) partResults(name string, response *odataerror.Response) ([]w
 	if odataerror.IsHTML(response.Body) {
 		return nil, odataerror.NotData(name, "a response to $batch", response.Body)
 	}
-	document, isBatch := parseBatch(response)
+	var document batch.Document
+	contentType := headerOf(response, "Content-Type")
+	_, isBatch := batch.Boundary(contentType)
+	if isBatch || contentType == "" {
+		document, isBatch = batch.Parse(contentType, response.Body)
+	}
 	if !isBatch {
 		failure := odataerror.NotData(name, "a response to $batch", response.Body)
 		if odataerror.IsError(response.Body) {
@@ -226,14 +231,6 @@ func (m *missingResults) consequences() string {
 		parts = append(parts, strconv.Itoa(m.inDoubtCount)+" must not be repeated and are in doubt")
 	}
 	return strings.Join(parts, ", ")
-}
-
-func parseBatch(response *odataerror.Response) (document batch.Document, ok bool) {
-	contentType := headerOf(response, "Content-Type")
-	if _, isMultipart := batch.Boundary(contentType); !isMultipart && contentType != "" {
-		return document, false
-	}
-	return batch.Parse(contentType, response.Body)
 }
 
 func (b *sentBatch) noResultError(name string, status uint16, complete, isStopped bool) *wit.Error {

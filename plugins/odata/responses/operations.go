@@ -41,7 +41,7 @@ func (h responseHandler) updateResult(target *requests.Target, response *odataer
 	case response.Status == 428:
 		failure.Message += " (" + sinkconfig.NameETag + " = none sends no If-Match: set any or use)"
 		return reject(failure), nil
-	case response.Status == 412 && h.sentAnyETag(target):
+	case response.Status == 412 && !h.UseETags && !h.NoIfMatch && !target.Hint.NoIfMatch: // to If-Match: *
 		failure.Message += anyETagAdvice
 	case response.Status == 405 || response.Status == 501:
 		return wit.RowResult{}, failure // applies to the next row too
@@ -49,11 +49,6 @@ func (h responseHandler) updateResult(target *requests.Target, response *odataer
 		return requeueWithoutIfMatch(target), nil
 	}
 	return h.classifyRepeatable(target, failure, response)
-}
-
-// sentAnyETag reports whether the request had If-Match: *.
-func (h responseHandler) sentAnyETag(target *requests.Target) bool {
-	return !h.UseETags && !h.NoIfMatch && !target.Hint.NoIfMatch
 }
 
 const anyETagAdvice = " (to If-Match: *, because the entity does not exist, or the service does not accept the " +

@@ -74,18 +74,17 @@ func retryAfter(response *odataerror.Response) uint32 {
 }
 
 func logServiceMessages(name string, response *odataerror.Response) {
-	if message := headerOf(response, "sap-message"); message != "" {
-		sdk.Log(messageLevel(message), name+": "+odataerror.Excerpt([]byte(message)))
+	message := headerOf(response, "sap-message")
+	if message == "" {
+		return
 	}
-}
-
-func messageLevel(message string) wit.Level {
+	level := wit.LevelInfo
 	normalized := strings.ToLower(strings.Join(strings.Fields(message), ""))
 	for _, severity := range []string{"warning", "error"} {
 		inJSON := strings.Contains(normalized, `"severity":"`+severity)
 		if inJSON || strings.Contains(normalized, "<severity>"+severity) {
-			return wit.LevelWarn
+			level = wit.LevelWarn
 		}
 	}
-	return wit.LevelInfo
+	sdk.Log(level, name+": "+odataerror.Excerpt([]byte(message)))
 }

@@ -17,28 +17,25 @@ func (s Schemas) Add(declared []wit.Schema) {
 	for i := range declared {
 		nodes := make([]wit.SchemaNode, len(declared[i].Nodes))
 		for j := range nodes {
-			nodes[j] = cloneNode(&declared[i].Nodes[j])
+			node := &declared[i].Nodes[j]
+			clone := wit.SchemaNode{Kind: node.Kind, Optional: node.Optional, Key: node.Key, Element: node.Element}
+			if node.Name != nil {
+				clone.Name = wit.Ptr(strings.Clone(*node.Name))
+			}
+			for _, p := range node.Parameters {
+				clone.Parameters = append(clone.Parameters, wit.Setting{Name: strings.Clone(p.Name),
+					Value: strings.Clone(p.Value)})
+			}
+			for _, field := range node.Fields {
+				clone.Fields = append(clone.Fields, wit.Field{Name: strings.Clone(field.Name), Node: field.Node})
+			}
+			if node.DefaultValue != nil {
+				clone.DefaultValue = wit.Ptr(slices.Clone(*node.DefaultValue))
+			}
+			nodes[j] = clone
 		}
 		s[declared[i].ID] = nodes
 	}
-}
-
-func cloneNode(node *wit.SchemaNode) wit.SchemaNode {
-	clone := wit.SchemaNode{Kind: node.Kind, Optional: node.Optional, Key: node.Key, Element: node.Element}
-	if node.Name != nil {
-		clone.Name = wit.Ptr(strings.Clone(*node.Name))
-	}
-	for _, p := range node.Parameters {
-		clone.Parameters = append(clone.Parameters, wit.Setting{Name: strings.Clone(p.Name),
-			Value: strings.Clone(p.Value)})
-	}
-	for _, field := range node.Fields {
-		clone.Fields = append(clone.Fields, wit.Field{Name: strings.Clone(field.Name), Node: field.Node})
-	}
-	if node.DefaultValue != nil {
-		clone.DefaultValue = wit.Ptr(slices.Clone(*node.DefaultValue))
-	}
-	return clone
 }
 
 // Reader reads the keys or the values of rows, one after another. A Value is valid until the next Read.
@@ -88,7 +85,11 @@ func (r *Reader) Read(value *Value, slice wit.ValueSlice, data []byte) (ok bool,
 		err = c.check()
 	case wit.Schemaless:
 		c.nodes = nil
-		err = c.checkSchemaless()
+		isMap := len(c.bytes) > 0 && c.bytes[0] == connectdata.TagMap
+		if !isMap || !c.findEntries() {
+			c.starts = c.starts[:0]
+			_, err = connectdata.SkipSchemaless(c.bytes)
+		}
 	default:
 		return false, nil
 	}
@@ -101,16 +102,6 @@ func (r *Reader) Read(value *Value, slice wit.ValueSlice, data []byte) (ok bool,
 		*value = value.unwrapStruct()
 	}
 	return value.Present, nil
-}
-
-// checkSchemaless validates a value without schema and finds the values of a map.
-func (c *content) checkSchemaless() error {
-	if len(c.bytes) > 0 && c.bytes[0] == connectdata.TagMap && c.findEntries() {
-		return nil
-	}
-	c.starts = c.starts[:0]
-	_, err := connectdata.SkipSchemaless(c.bytes)
-	return err
 }
 
 // findEntries validates a root map and sets names and starts to its entries. It returns false if the map is invalid,

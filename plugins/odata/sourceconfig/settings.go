@@ -195,41 +195,39 @@ var roundings = []struct {
 func EntitySets(values setting.Values) []EntitySetConfig {
 	var entitySets []EntitySetConfig
 	for _, group := range config.Groups(values) {
-		entitySets = append(entitySets, readEntitySet(values, group))
+		cfg := EntitySetConfig{Identity: Identity{Number: group.Digits,
+			Service: service.Path(group.String(NameService)),
+			Set:     strings.Trim(group.String(NameEntitySet), "/"),
+			Topic:   group.String(NameTopic), ID: group.String(nameID)},
+			Cursor: group.String(NameCursor), Lookback: group.Int(NameLookback),
+			Query: config.Query(values), QueryOptions: readQueryOptions(values, group),
+			Schedule: Schedule{Period: group.Int(NameExecPeriod), Cron: group.String(NameCron),
+				CronSource: group.Source(NameCron)},
+			KeyExtra: KeyExtra{ExtraText: group.String(nameKeyExtra), ExtraSource: group.Source(nameKeyExtra)},
+			PagingConfig: PagingConfig{PageSize: group.Int(namePageSize), Count: group.Lower(NameCount) != "none",
+				PagingMode: group.Lower(namePaging), Completeness: group.Lower(NameCompleteness)},
+			Format: Format{Atom: group.Lower(NameFormat) == "atom"}}
+		cfg.Extra, _ = parseKeyExtra(cfg.ExtraText)
+		cfg.TopicPartition = group.Int(namePartition)
+		cfg.DerivedTypes = group.Lower(NameDerived) == "include"
+		cfg.ExactlyOnce = group.Lower(NameIncompleteLoad) == "fail" || (group.Lower(NameIncompleteLoad) == "" &&
+			values.Lower(ExactlyOnce) == "enabled")
+		cfg.Headers, _ = setting.ParseBool(values.String(HeadersEnable))
+		cfg.Tracking = readTracking(values, group)
+		cfg.Subscribing = Subscribing{
+			On:             Flag(group, NameSubscription),
+			Catchup:        values.Lower(NotificationCatchup),
+			Check:          values.Int(notificationCheck),
+			Confirm:        values.Int(notificationConfirm),
+			DeliveryPrefix: DeliveryPrefix(values),
+		}
+		_, inGroup := values.Lookup(config.InGroup(group.Digits, NameFormat))
+		_, shared := values.Lookup("sap.odata." + NameFormat)
+		cfg.Formatted = inGroup || shared
+		cfg.readSchemaOptions(values, group)
+		entitySets = append(entitySets, cfg)
 	}
 	return entitySets
-}
-
-func readEntitySet(values setting.Values, group setting.Group) EntitySetConfig {
-	cfg := EntitySetConfig{Identity: Identity{Number: group.Digits, Service: service.Path(group.String(NameService)),
-		Set: strings.Trim(group.String(NameEntitySet), "/"), Topic: group.String(NameTopic), ID: group.String(nameID)},
-		Cursor: group.String(NameCursor), Lookback: group.Int(NameLookback),
-		Query: config.Query(values), QueryOptions: readQueryOptions(values, group),
-		Schedule: Schedule{Period: group.Int(NameExecPeriod), Cron: group.String(NameCron),
-			CronSource: group.Source(NameCron)},
-		KeyExtra: KeyExtra{ExtraText: group.String(nameKeyExtra), ExtraSource: group.Source(nameKeyExtra)},
-		PagingConfig: PagingConfig{PageSize: group.Int(namePageSize), Count: group.Lower(NameCount) != "none",
-			PagingMode: group.Lower(namePaging), Completeness: group.Lower(NameCompleteness)},
-		Format: Format{Atom: group.Lower(NameFormat) == "atom"}}
-	cfg.Extra, _ = parseKeyExtra(cfg.ExtraText)
-	cfg.TopicPartition = group.Int(namePartition)
-	cfg.DerivedTypes = group.Lower(NameDerived) == "include"
-	cfg.ExactlyOnce = group.Lower(NameIncompleteLoad) == "fail" || (group.Lower(NameIncompleteLoad) == "" &&
-		values.Lower(ExactlyOnce) == "enabled")
-	cfg.Headers, _ = setting.ParseBool(values.String(HeadersEnable))
-	cfg.Tracking = readTracking(values, group)
-	cfg.Subscribing = Subscribing{
-		On:             Flag(group, NameSubscription),
-		Catchup:        values.Lower(NotificationCatchup),
-		Check:          values.Int(notificationCheck),
-		Confirm:        values.Int(notificationConfirm),
-		DeliveryPrefix: DeliveryPrefix(values),
-	}
-	_, inGroup := values.Lookup(config.InGroup(group.Digits, NameFormat))
-	_, shared := values.Lookup("sap.odata." + NameFormat)
-	cfg.Formatted = inGroup || shared
-	cfg.readSchemaOptions(values, group)
-	return cfg
 }
 
 // readSchemaOptions reads the settings that affect schemas.

@@ -82,7 +82,16 @@ func fitsDecimal(text string, property *edm.Property) bool {
 // half to even. Long texts stay as they are.
 func ConvertLossy(property *edm.Property, node *wit.SchemaNode, value any) (Converted, error) {
 	if _, _, bounded := property.Type.Primitive.Bounds(); bounded && !IsTime(node) {
-		if number, ok := truncateToInteger(value); ok {
+		number, ok := toInteger(value)
+		switch x := value.(type) { // drop the fraction
+		case float32:
+			number = int64(x)
+			ok = isFinite(float64(x))
+		case float64:
+			number = int64(x)
+			ok = isFinite(x)
+		}
+		if ok {
 			node = nil
 			switch property.Type.Primitive { // drop the upper bits that the type does not have
 			case edm.SByte:
@@ -104,17 +113,6 @@ func ConvertLossy(property *edm.Property, node *wit.SchemaNode, value any) (Conv
 		converted.Text = roundDecimal(converted.Text, property.Scale)
 	}
 	return converted, err
-}
-
-// truncateToInteger drops the fraction of a number. It returns false for infinity, NaN and other types.
-func truncateToInteger(value any) (int64, bool) {
-	switch x := value.(type) {
-	case float32:
-		return int64(x), isFinite(float64(x))
-	case float64:
-		return int64(x), isFinite(x)
-	}
-	return toInteger(value)
 }
 
 // roundDecimal rounds a decimal half to even. It returns invalid text unchanged.

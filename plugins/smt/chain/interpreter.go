@@ -125,7 +125,15 @@ func (in *interpreter) applyWithSchema(stage *transforms.Stage, rec *record.Reco
 	case err != nil || results.Failure != nil:
 		return results.Failure, err
 	case obj.IsNull:
-		in.writeNull(part, options, results, stage.Number)
+		if !obj.Root.Optional { // a field of a null struct
+			part.SetInvalidNull(&in.Schemas, obj.Fields[0].Subtree(), stage.Number)
+			return nil, nil
+		}
+		invalidNull := part.InvalidNull
+		part.Set(wit.WithSchema, results.Value, record.NullBranch(&obj.Root))
+		if obj.Whole == options.Whole { // the operation has not extracted a field
+			part.InvalidNull = invalidNull
+		}
 		return nil, nil
 	case !obj.KeepsInput():
 		obj.Load(stage.Number)
@@ -150,21 +158,6 @@ func (in *interpreter) results(stage *transforms.Stage, fieldOp transforms.Field
 			return converted.Pending
 		})
 	})
-}
-
-// writeNull replaces a part by the null that an operation results in.
-func (in *interpreter) writeNull(part *record.Part, options *transforms.FieldOptions, results *record.Results,
-	stage int) {
-	obj := &in.Object
-	if !obj.Root.Optional { // a field of a null struct
-		part.SetInvalidNull(&in.Schemas, obj.Fields[0].Subtree(), stage)
-		return
-	}
-	invalidNull := part.InvalidNull
-	part.Set(wit.WithSchema, results.Value, record.NullBranch(&obj.Root))
-	if obj.Whole == options.Whole { // the operation has not extracted a field
-		part.InvalidNull = invalidNull
-	}
 }
 
 // open opens a key or value with schema. applies is false for a null that the operation does not change.

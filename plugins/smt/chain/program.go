@@ -105,18 +105,9 @@ func (p *compiledProgram) setFields(obj *record.Object) {
 	if root := &obj.Reader.Nodes[0]; root.Optional {
 		p.Root = uint64(record.Branch(root)[0]) + 1
 	}
-	p.Fields = fieldCodes(obj.Reader)
-	copiesField := func(header record.AddedHeader) bool { return header.Bytes == nil }
-	readsNoField := obj.Key == nil && len(obj.Trace.Edited) == 0 && obj.KeepsInput()
-	if readsNoField && !slices.ContainsFunc(obj.Headers, copiesField) {
-		p.Fields = unsafe.Pointer(&[]uint64{kernel.Rest | uint64(len(obj.Reader.Fields))<<8}[0])
-	}
-}
-
-func fieldCodes(reader *record.ValueReader) unsafe.Pointer {
-	codes := make([]uint64, 0, len(reader.Fields)+1)
-	for i := range reader.Fields {
-		codes = append(codes, fieldCode(reader.Fields[i].Schema()))
+	codes := make([]uint64, 0, len(obj.Reader.Fields)+1)
+	for i := range obj.Reader.Fields {
+		codes = append(codes, fieldCode(obj.Reader.Fields[i].Schema()))
 	}
 	runLength := uint64(0) // number of optional strings in a row, see [kernel.Run]
 	for i := len(codes) - 1; i >= 0; i-- {
@@ -127,7 +118,12 @@ func fieldCodes(reader *record.ValueReader) unsafe.Pointer {
 		}
 		codes[i] |= runLength << kernel.Run
 	}
-	return unsafe.Pointer(unsafe.SliceData(append(codes, kernel.Last)))
+	p.Fields = unsafe.Pointer(unsafe.SliceData(append(codes, kernel.Last)))
+	copiesField := func(header record.AddedHeader) bool { return header.Bytes == nil }
+	readsNoField := obj.Key == nil && len(obj.Trace.Edited) == 0 && obj.KeepsInput()
+	if readsNoField && !slices.ContainsFunc(obj.Headers, copiesField) {
+		p.Fields = unsafe.Pointer(&[]uint64{kernel.Rest | uint64(len(obj.Reader.Fields))<<8}[0])
+	}
 }
 
 func fieldCode(node *wit.SchemaNode) uint64 {

@@ -1,9 +1,6 @@
 package record
 
 import (
-	"strconv"
-
-	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
@@ -43,21 +40,4 @@ func (h *HeaderReader) Next() (name []byte, ok bool) {
 	}
 	h.Rest = b[size:]
 	return name, true
-}
-
-// beginHeaders appends the record's headers to dst, with a count that includes the added ones, which must follow.
-func beginHeaders(dst []byte, part *Part, added, stage int) ([]byte, *Failure) {
-	var list HeaderReader
-	if part.Encoding == wit.Raw {
-		list = ReadHeaders(part.Bytes)
-	}
-	if list.Remaining < 0 {
-		return dst, DataFailure(stage, "invalid bytes of headers")
-	}
-	count := added + int(list.Remaining)
-	if count > connectdata.MaxHeaders {
-		return dst, DataFailure(stage, "expected at most "+strconv.Itoa(connectdata.MaxHeaders)+" headers, found "+
-			strconv.Itoa(count))
-	}
-	return append(connectdata.AppendNumber(dst, int64(count)), list.Rest...), nil
 }

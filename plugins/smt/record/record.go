@@ -1,9 +1,11 @@
 package record
 
 import (
+	"strconv"
 	"strings"
 
 	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // Record is a row that passes through the stages.
@@ -38,13 +40,22 @@ func (rec *Record) Load(row *wit.Row, topic string, data []byte) error {
 // AddHeaders adds n headers, which add appends.
 func (rec *Record) AddHeaders(scratch *Scratch, n, stage int, add func(dst []byte) []byte) *Failure {
 	part := &rec.Parts[Headers]
-	block, failure := beginHeaders(scratch.Buf, part, n, stage)
-	if failure == nil {
-		from := len(scratch.Buf)
-		scratch.Buf = add(block)
-		part.Set(wit.Raw, 0, scratch.Buf[from:])
+	var list HeaderReader
+	if part.Encoding == wit.Raw {
+		list = ReadHeaders(part.Bytes)
 	}
-	return failure
+	if list.Remaining < 0 {
+		return DataFailure(stage, "invalid bytes of headers")
+	}
+	count := n + int(list.Remaining)
+	if count > connectdata.MaxHeaders {
+		return DataFailure(stage, "expected at most "+strconv.Itoa(connectdata.MaxHeaders)+" headers, found "+
+			strconv.Itoa(count))
+	}
+	from := len(scratch.Buf)
+	scratch.Buf = add(append(connectdata.AppendNumber(scratch.Buf, int64(count)), list.Rest...))
+	part.Set(wit.Raw, 0, scratch.Buf[from:])
+	return nil
 }
 
 // WithClass corrects the message of a failure that names the Java class of the schema, if the value has another.

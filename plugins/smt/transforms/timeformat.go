@@ -91,7 +91,37 @@ func (t *timeFormat) sameBytes(typ timeType) bool {
 // entryEdit returns the edit for the entries of maps.
 func (t *timeFormat) entryEdit(stage int) record.Edit {
 	return record.Edit{
-		Apply: func(dst, input []byte) ([]byte, *record.Failure) { return t.convertSchemaless(dst, input, stage) },
+		Apply: func(dst, input []byte) ([]byte, *record.Failure) {
+			var typ timeType
+			switch input[0] {
+			case connectdata.TagNull:
+				return append(dst, connectdata.TagNull), nil
+			case connectdata.TagInstant:
+				typ = timestamp
+			case connectdata.TagInt64:
+				typ = unixTime
+			case connectdata.TagString:
+				typ = stringTime
+			default:
+				return dst, record.DataFailure(stage, "TimestampConverter does not support class "+
+					record.TagJavaClasses[input[0]]+" objects as timestamps")
+			}
+			if input[0] != connectdata.TagString {
+				if n, size := connectdata.Number(input[1:]); size == len(input)-1 {
+					millis, _ := t.fromNumber(typ, wit.Int64, n)
+					return t.append(dst, millis, schemaless, stage)
+				}
+			}
+			value, _, err := connectdata.ReadSchemaless(input)
+			if err != nil {
+				return dst, record.BadSchemaless(stage)
+			}
+			millis, failure := t.millis(typ, value, record.TagJavaClasses[input[0]], stage)
+			if failure != nil {
+				return dst, failure
+			}
+			return t.append(dst, millis, schemaless, stage)
+		},
 		Conversion: func(tag byte) (conversion record.Conversion) {
 			typ := unixTime
 			if tag == connectdata.TagInstant {
@@ -294,37 +324,4 @@ func (t *timeFormat) convert(dst, input []byte, from *wit.SchemaNode, typ timeTy
 		return dst, failure
 	}
 	return t.append(dst, millis, withSchema, stage)
-}
-
-// convertSchemaless appends a value without schema as the target type, with its tag.
-func (t *timeFormat) convertSchemaless(dst, input []byte, stage int) ([]byte, *record.Failure) {
-	var typ timeType
-	switch input[0] {
-	case connectdata.TagNull:
-		return append(dst, connectdata.TagNull), nil
-	case connectdata.TagInstant:
-		typ = timestamp
-	case connectdata.TagInt64:
-		typ = unixTime
-	case connectdata.TagString:
-		typ = stringTime
-	default:
-		return dst, record.DataFailure(stage, "TimestampConverter does not support class "+
-			record.TagJavaClasses[input[0]]+" objects as timestamps")
-	}
-	if input[0] != connectdata.TagString {
-		if n, size := connectdata.Number(input[1:]); size == len(input)-1 {
-			millis, _ := t.fromNumber(typ, wit.Int64, n)
-			return t.append(dst, millis, schemaless, stage)
-		}
-	}
-	value, _, err := connectdata.ReadSchemaless(input)
-	if err != nil {
-		return dst, record.BadSchemaless(stage)
-	}
-	millis, failure := t.millis(typ, value, record.TagJavaClasses[input[0]], stage)
-	if failure != nil {
-		return dst, failure
-	}
-	return t.append(dst, millis, schemaless, stage)
 }
