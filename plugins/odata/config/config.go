@@ -287,3 +287,23 @@ func Examine(t *setting.Table, settings []wit.Setting) []wit.ConfigValue {
 	}
 	return examined
 }
+
+const (
+	optionClient   = "sap-client"
+	optionLanguage = "sap-language"
+)
+
+// Query returns the SAP client and language for URLs if they are configured there. The host sets the headers in any
+// case.
+func Query(values setting.Values) uri.Query {
+	if values.Lower(ClientIn) != "query" {
+		return ""
+	}
+	var options []string
+	for _, o := range []struct{ name, from string }{{optionClient, Client}, {optionLanguage, Language}} {
+		if value := values.String(o.from); value != "" {
+			options = append(options, o.name+"="+value)
+		}
+	}
+	return uri.Query(strings.Join(options, "&"))
+}
