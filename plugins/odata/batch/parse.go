@@ -318,6 +318,8 @@ const (
 	lastBoundary
 )
 
+func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\r' }
+
 // readBoundary reads a boundary line at offset, if there is one.
 func (r *reader) readBoundary(offset int) bool {
 	if offset+1 >= len(r.text) || r.text[offset] != '-' || r.text[offset+1] != '-' {
@@ -337,7 +339,7 @@ func (r *reader) isBoundary(offset int, boundary string) bool {
 		kind = lastBoundary
 		end += 2
 	}
-	for end < len(r.text) && strings.IndexByte(" \t\r", r.text[end]) >= 0 {
+	for end < len(r.text) && isSpace(r.text[end]) {
 		end++
 	}
 	if end < len(r.text) && r.text[end] != '\n' {
@@ -367,8 +369,13 @@ func (r *reader) content() []byte {
 	from := r.at
 	for offset := from; offset < len(r.text); {
 		if r.readBoundary(offset) {
-			content := bytes.TrimSuffix(r.text[from:offset], []byte{'\n'})
-			return bytes.TrimSuffix(content, []byte{'\r'})
+			if offset > from && r.text[offset-1] == '\n' {
+				offset--
+			}
+			if offset > from && r.text[offset-1] == '\r' {
+				offset--
+			}
+			return r.text[from:offset]
 		}
 		_, offset = lineAt(r.text, offset)
 	}

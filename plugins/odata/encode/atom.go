@@ -62,6 +62,23 @@ func (e *atomEntry) head() []byte {
 	return append(append(dst, e.links...), `<content type="application/xml"><m:properties>`...)
 }
 
+// setFeedValue sets the Atom element that $metadata maps a property to (m:FC_TargetPath).
+func (e *atomEntry) setFeedValue(property *edm.Property, text string) {
+	switch property.FeedMapping.Path {
+	case "SyndicationTitle":
+		e.title = text
+	case "SyndicationAuthorName":
+		e.author = text
+	case "SyndicationUpdated":
+		e.updated = text
+		if property.Type.Primitive == edm.DateTime {
+			e.updated += "Z" // Atom requires a zone
+		}
+	case "SyndicationSummary":
+		e.summary = text
+	}
+}
+
 // AtomProblem returns the reason why entities of the type cannot be written as Atom, "" if they can.
 func AtomProblem(structure *edm.StructuredType) string {
 	for i := range structure.Properties {
@@ -122,20 +139,7 @@ func (p *propertyCursor) appendElement(dst []byte, entry *atomEntry) ([]byte, er
 				sinkconfig.NameRequestFormat + " = json can)")
 		}
 		if isMapped {
-			// $metadata maps the property to an Atom element (m:FC_TargetPath).
-			switch p.property.FeedMapping.Path {
-			case "SyndicationTitle":
-				entry.title = converted.Text
-			case "SyndicationAuthorName":
-				entry.author = converted.Text
-			case "SyndicationUpdated":
-				entry.updated = converted.Text
-				if p.property.Type.Primitive == edm.DateTime {
-					entry.updated += "Z" // Atom requires a zone
-				}
-			case "SyndicationSummary":
-				entry.summary = converted.Text
-			}
+			entry.setFeedValue(p.property, converted.Text)
 		}
 		out = appendXML(dst, converted.Text)
 	}

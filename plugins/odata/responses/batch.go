@@ -134,13 +134,7 @@ func (b *sentBatch) partResults(name string, response *odataerror.Response) ([]w
 		row++
 		if isStopped && rowOutcome.message == nil && target.IsRepeatable(b.State) {
 			allWritten = false
-			// The service stopped before this part, so it was not processed. Upserts, which fail for every missing
-			// entity, go without a batch, and so does a row after maxStops batches, because the host encodes a row 16
-			// times at most.
-			hint := target.Hint
-			hint.StoppedBatches++
-			hint.NoBatch = hint.StoppedBatches == maxStops || target.IsUpsertUpdate()
-			return requeue(hint), nil
+			return requeueAfterStop(target), nil
 		}
 		if !isStopped && rowOutcome.message == nil && rowOutcome.inconclusive == 0 {
 			allWritten = false
@@ -251,6 +245,16 @@ func (b *sentBatch) noResultError(name string, status uint16, complete, isStoppe
 
 // maxStops is the number of batches stopped before a row after which the row is sent without a batch.
 const maxStops = 5
+
+// requeueAfterStop sends a row again that follows the part at which the service stopped, so that it was not processed.
+// Upserts, which fail for every missing entity, go without a batch, and so does a row after maxStops batches,
+// because the host encodes a row 16 times at most.
+func requeueAfterStop(target *requests.Target) wit.RowResult {
+	hint := target.Hint
+	hint.StoppedBatches++
+	hint.NoBatch = hint.StoppedBatches == maxStops || target.IsUpsertUpdate()
+	return requeue(hint)
+}
 
 // partResult returns the result of a row in a batch. noResult is the error if it has no response.
 func (h responseHandler) partResult(target *requests.Target, rowOutcome outcome, noResult *wit.Error,
