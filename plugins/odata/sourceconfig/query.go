@@ -107,7 +107,3 @@ const (
 	NameCursor   = "cursor.property"
 	NameLookback = "cursor.lookback"
 )
-
-// declareFunc declares a setting of each entity set and its default for all sets.
-type declareFunc func(name string, kind wit.SettingKind, importance wit.Importance, value, documentation string,
-	rules ...wit.Rule)

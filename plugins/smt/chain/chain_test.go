@@ -330,48 +330,35 @@ func withoutEmptyFields(nodes []wit.SchemaNode) []wit.SchemaNode {
 	return nodes
 }
 
-// testCall is the input of a call, or its result.
-type testCall struct {
-	topics []string
-	rows   []wit.Row
-	data   []byte
-}
-
-// input returns the call as the engine's input.
-func (c testCall) input() input {
-	return input{topics: c.topics, rows: c.rows, data: c.data}
-}
-
 // put appends a value to the data, with schema 1 or, if nodes is nil, without schema.
-func (c *testCall) put(t testing.TB, nodes []wit.SchemaNode, value any) wit.ValueSlice {
+func (i *input) put(t testing.TB, nodes []wit.SchemaNode, value any) wit.ValueSlice {
 	t.Helper()
-	slice := wit.ValueSlice{Encoding: wit.WithSchema, Schema: 1, Start: uint32(len(c.data))}
+	slice := wit.ValueSlice{Encoding: wit.WithSchema, Schema: 1, Start: uint32(len(i.data))}
 	err := error(nil)
 	if nodes != nil {
-		c.data, err = connectdata.Append(c.data, nodes, 0, value)
+		i.data, err = connectdata.Append(i.data, nodes, 0, value)
 	} else {
 		slice.Encoding = wit.Schemaless
 		slice.Schema = 0
-		c.data, err = connectdata.AppendSchemaless(c.data, value)
+		i.data, err = connectdata.AppendSchemaless(i.data, value)
 	}
 	noError(t, err)
-	slice.Size = uint32(len(c.data)) - slice.Start
+	slice.Size = uint32(len(i.data)) - slice.Start
 	return slice
 }
 
 // add appends a row with a value of schema 1 or, if nodes is nil, without schema.
-func (c *testCall) add(t testing.TB, nodes []wit.SchemaNode, value any) {
+func (i *input) add(t testing.TB, nodes []wit.SchemaNode, value any) {
 	t.Helper()
-	c.rows = append(c.rows, wit.Row{RowIndex: uint32(len(c.rows)), Partition: -1, Offset: -1, Timestamp: 1,
-		Value: c.put(t, nodes, value)})
+	i.rows = append(i.rows, wit.Row{RowIndex: uint32(len(i.rows)), Partition: -1, Offset: -1, Timestamp: 1,
+		Value: i.put(t, nodes, value)})
 }
 
 // apply calls Apply like the host: again for the remaining rows. It returns all rows, without unchanged parts, and the
 // errors of rows.
-func apply(t *testing.T, engine *Engine, context []byte, schemas []wit.Schema,
-	call testCall) (testCall, []wit.RowError) {
+func apply(t *testing.T, engine *Engine, context []byte, schemas []wit.Schema, call input) (input, []wit.RowError) {
 	t.Helper()
-	out := testCall{topics: call.topics, data: append([]byte(nil), call.data...)}
+	out := input{topics: call.topics, data: append([]byte(nil), call.data...)}
 	var rowErrors []wit.RowError
 	for from := 0; from < len(call.rows); {
 		got, err := engine.Apply(context, schemas, call.topics, call.rows[from:], call.data)
@@ -415,7 +402,7 @@ func apply(t *testing.T, engine *Engine, context []byte, schemas []wit.Schema,
 }
 
 // outcomes returns the results of count rows by the result of a call and the errors of rows.
-func outcomes(t *testing.T, engine *Engine, count int, call testCall, rowErrors []wit.RowError) []outcome {
+func outcomes(t *testing.T, engine *Engine, count int, call input, rowErrors []wit.RowError) []outcome {
 	t.Helper()
 	list := make([]outcome, count)
 	for i := range list {
@@ -479,7 +466,7 @@ func TestFastPathEqualsInterpreter(t *testing.T) {
 		for range 1 + random.IntN(5) {
 			stages = append(stages, random.stage())
 		}
-		in := testCall{rows.topics, rows.rows, rows.data}
+		in := input{rows.topics, rows.rows, rows.data}
 		_, _, want, _ := runChain(t, stages, rows.schemas, in, withoutFastPath)
 		_, _, got, _ := runChain(t, stages, rows.schemas, in, withFastPath)
 		single := applyStageByStage(t, stages, rows.schemas, in)
@@ -506,7 +493,7 @@ func TestFastPathEqualsInterpreter(t *testing.T) {
 }
 
 // applyStageByStage sends rows through one stage at a time, each of its own chain.
-func applyStageByStage(t *testing.T, stages []wit.Stage, schemas []wit.Schema, call testCall) []outcome {
+func applyStageByStage(t *testing.T, stages []wit.Stage, schemas []wit.Schema, call input) []outcome {
 	count := len(call.rows)
 	engine := New()
 	var rowErrors []wit.RowError

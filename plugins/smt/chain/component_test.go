@@ -135,7 +135,7 @@ func tenFields(t testing.TB, rows, size int) (schema wit.Schema, list []wit.Row,
 		valueOfNode := []any{nil, int32(100_000), int64(1_709_184_496_789), 1.5, true, strings.Repeat("x", size/6-5)}
 		tree = append(tree, valueOfNode[node])
 	}
-	var call testCall
+	var call input
 	for range rows {
 		call.add(t, nodes, tree)
 	}
@@ -153,7 +153,7 @@ func asMap(nodes []wit.SchemaNode, record connectdata.Struct) connectdata.Map {
 
 // withoutSchema converts the structs of rows, which it changes, to maps and returns the new data.
 func withoutSchema(t testing.TB, nodes []wit.SchemaNode, rows []wit.Row, data []byte) []byte {
-	var call testCall
+	var call input
 	for i := range rows {
 		slice := &rows[i].Value
 		tree, _, err := connectdata.Read(nodes, 0, data[slice.Start:slice.Start+slice.Size])
@@ -180,7 +180,7 @@ func TestApplyStopsEarly(t *testing.T) {
 	if err != nil || first.Consumed < 900 || first.Consumed > 1200 || int(first.Consumed) != len(first.Rows) {
 		t.Fatalf("expected about 1000 rows, found %d of %d, %v", len(first.Rows), first.Consumed, err)
 	}
-	out, rowErrors := apply(t, New(), context, []wit.Schema{schema}, testCall{[]string{"orders"}, rows, data})
+	out, rowErrors := apply(t, New(), context, []wit.Schema{schema}, input{[]string{"orders"}, rows, data})
 	if len(out.rows) != 3000 || len(rowErrors) > 0 || out.rows[2999].RowIndex != 2999 {
 		t.Fatalf("expected 3000 rows, found %d, %v", len(out.rows), rowErrors)
 	}

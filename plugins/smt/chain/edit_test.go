@@ -139,7 +139,7 @@ func TestEditsEqualInterpreter(t *testing.T) {
 			stages = append(stages, random.editStage())
 		}
 		nodes := random.editable()
-		call := testCall{topics: []string{"t"}}
+		call := input{topics: []string{"t"}}
 		isSchemaless := random.IntN(2) == 0
 		for range 12 {
 			record := random.record(nodes)
@@ -156,7 +156,7 @@ func TestEditsEqualInterpreter(t *testing.T) {
 		schemas := []wit.Schema{{ID: 1, Nodes: nodes}}
 		engine, chain, _, rowErrors := compareRuns(t, seed, stages, schemas, call)
 		failures += len(rowErrors)
-		engine.start(call.input())
+		engine.start(call)
 		fast += engine.fastPath.run(chain.routes, 0)
 		changed += len(call.rows) - len(rowErrors)
 	}
@@ -173,7 +173,7 @@ const (
 )
 
 // runChain sends rows through a chain, with the interpreter alone if plain is set.
-func runChain(t *testing.T, stages []wit.Stage, schemas []wit.Schema, call testCall,
+func runChain(t *testing.T, stages []wit.Stage, schemas []wit.Schema, call input,
 	plain bool) (*Engine, *compiledChain, []outcome, []wit.RowError) {
 	t.Helper()
 	engine, context := newPrepared(t, stages...)
@@ -187,7 +187,7 @@ func runChain(t *testing.T, stages []wit.Stage, schemas []wit.Schema, call testC
 // compareRuns compares the results of the fast path and the interpreter, and returns those of the fast path. about is
 // the case, for messages.
 func compareRuns(t *testing.T, about any, stages []wit.Stage, schemas []wit.Schema,
-	call testCall) (*Engine, *compiledChain, []outcome, []wit.RowError) {
+	call input) (*Engine, *compiledChain, []outcome, []wit.RowError) {
 	t.Helper()
 	_, _, want, _ := runChain(t, stages, schemas, call, withoutFastPath)
 	engine, chain, got, rowErrors := runChain(t, stages, schemas, call, withFastPath)
@@ -198,9 +198,9 @@ func compareRuns(t *testing.T, about any, stages []wit.Stage, schemas []wit.Sche
 }
 
 // rowsOf returns rows with one field, with spare capacity after the last one.
-func rowsOf(t *testing.T, nodes []wit.SchemaNode, values ...any) testCall {
+func rowsOf(t *testing.T, nodes []wit.SchemaNode, values ...any) input {
 	t.Helper()
-	call := testCall{topics: []string{"t"}}
+	call := input{topics: []string{"t"}}
 	for _, value := range values {
 		if nodes != nil {
 			call.add(t, nodes, connectdata.Struct{value})
@@ -233,7 +233,7 @@ func TestNullKeyIsAbsent(t *testing.T) {
 			if result[1].KeyForm != wit.Absent || result[2].KeyForm != wit.Schemaless {
 				t.Errorf("expected no key and then a key, found %v and %v", result[1].KeyForm, result[2].KeyForm)
 			}
-			engine.start(call.input())
+			engine.start(call)
 			if done := engine.fastPath.run(chain.routes, 0); done != 1 {
 				t.Errorf("expected one row on the fast path, up to the null, found %d", done)
 			}
@@ -296,7 +296,7 @@ func TestTombstonesOfExtractedNulls(t *testing.T) {
 			t.Run(name+"/"+encoding, func(t *testing.T) {
 				call := rowsOf(t, nodes, int64(5), int64(6), nil, int64(7), nil)
 				engine, chain, _, _ := compareRuns(t, name, test.stages, []wit.Schema{{ID: 1, Nodes: nodes}}, call)
-				engine.start(call.input())
+				engine.start(call)
 				if done := engine.fastPath.run(chain.routes, 0); done > 0 != test.isFastPath {
 					t.Errorf("expected rows on the fast path: %t, found %d", test.isFastPath, done)
 				}

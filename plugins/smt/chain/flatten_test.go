@@ -25,7 +25,7 @@ func TestFlattenTakesDefaultsOfStructures(t *testing.T) {
 		{Kind: wit.String, Optional: true, DefaultValue: wit.Ptr(connectdata.AppendString(nil, "own"))},
 	}
 	setDefault(nodes, 1, connectdata.Struct{int32(5), nil, "other"})
-	in := testCall{topics: []string{"t"}}
+	in := input{topics: []string{"t"}}
 	in.add(t, nodes, connectdata.Struct{nil})
 	engine, context := newPrepared(t, wit.Stage{Component: ClassFlattenValue})
 	out, rowErrors := apply(t, engine, context, []wit.Schema{{ID: 1, Nodes: nodes}}, in)
@@ -46,7 +46,7 @@ func TestFlattenBoundsNames(t *testing.T) {
 	for i := range 100 {
 		nested = append(nested, connectdata.Entry{Key: strings.Repeat("k", i+1), Value: nil})
 	}
-	in := testCall{topics: []string{"t"}}
+	in := input{topics: []string{"t"}}
 	in.add(t, nil, connectdata.Map{{Key: strings.Repeat("x", 200_000), Value: nested}})
 	engine, context := newPrepared(t, wit.Stage{Component: ClassFlattenValue})
 	_, rowErrors := apply(t, engine, context, nil, in)
@@ -56,7 +56,7 @@ func TestFlattenBoundsNames(t *testing.T) {
 
 // Decimals without schema keep their digits, unlike Kafka Connect's doubles.
 func TestDecimalsWithoutASchema(t *testing.T) {
-	in := testCall{topics: []string{"t"}}
+	in := input{topics: []string{"t"}}
 	decimal := connectdata.Decimal{Scale: 2, Unscaled: big.NewInt(1234567890123456789)}
 	in.add(t, nil, connectdata.Map{{Key: "a", Value: connectdata.Map{{Key: "b", Value: decimal},
 		{Key: "c", Value: decimal}, {Key: "d", Value: decimal}}}})

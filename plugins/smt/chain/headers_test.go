@@ -33,7 +33,7 @@ func TestFastPathOfDropHeadersAndHoistField(t *testing.T) {
 				stageOf(ClassExtractValue, "field", name),
 			}[random.IntN(7)])
 		}
-		call := testCall{topics: []string{"t"}}
+		call := input{topics: []string{"t"}}
 		nodes := random.structure()
 		hasSchema := random.IntN(4) == 0
 		keys := random.Perm(len(pool))[:random.IntN(4)]
@@ -51,13 +51,13 @@ func TestFastPathOfDropHeadersAndHoistField(t *testing.T) {
 		}
 		schemas := []wit.Schema{{ID: 1, Nodes: nodes}}
 		// Results may be appended in place, so each run has its own data.
-		copyOfCall := func() testCall { return testCall{call.topics, call.rows, slices.Clone(call.data)} }
+		copyOfCall := func() input { return input{call.topics, call.rows, slices.Clone(call.data)} }
 		_, _, want, _ := runChain(t, stages, schemas, copyOfCall(), withoutFastPath)
 		engine, chain, got, _ := runChain(t, stages, schemas, copyOfCall(), withFastPath)
 		if !reflect.DeepEqual(want, got) {
 			t.Fatalf("seed %d, %+v: differs (-interpreter +fast path):\n%s", seed, stages, cmp.Diff(want, got))
 		}
-		engine.start(copyOfCall().input())
+		engine.start(copyOfCall())
 		for i := range call.rows {
 			if engine.fastPath.run(chain.routes, i) > i {
 				fast++
@@ -72,7 +72,7 @@ func TestFastPathOfDropHeadersAndHoistField(t *testing.T) {
 }
 
 // addHeaders adds up to three headers with three names to the data of a call.
-func (m maker) addHeaders(call *testCall) wit.ValueSlice {
+func (m maker) addHeaders(call *input) wit.ValueSlice {
 	var list []connectdata.Header
 	for range m.IntN(4) {
 		list = append(list, connectdata.Header{Name: pool[m.IntN(3)], Encoding: wit.Raw, Value: []byte(m.text())})
@@ -99,7 +99,7 @@ func TestDropHeadersAndHoistFieldAreFast(t *testing.T) {
 		"all replaced":      {stages: []wit.Stage{drop, insert}, headers: []string{"h", "i"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			call := testCall{topics: []string{"t"}}
+			call := input{topics: []string{"t"}}
 			var list []connectdata.Header
 			for _, header := range test.headers {
 				list = append(list, connectdata.Header{Name: header, Encoding: wit.Raw, Value: []byte("x")})
@@ -118,7 +118,7 @@ func TestDropHeadersAndHoistFieldAreFast(t *testing.T) {
 			_, rowErrors := apply(t, engine, context, nil, call)
 			chain, err := engine.chain(context)
 			noError(t, err)
-			engine.start(input{topics: call.topics, rows: call.rows, data: call.data})
+			engine.start(call)
 			if end := engine.fastPath.run(chain.routes, 1); end != len(call.rows) || len(rowErrors) > 0 {
 				t.Errorf("expected the rows up to %d, found those up to %d, %v", len(call.rows), end, rowErrors)
 			}

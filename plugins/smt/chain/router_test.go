@@ -24,7 +24,7 @@ func TestPatternTimeoutFailsRow(t *testing.T) {
 		stage.Condition = condition
 		return stage
 	}
-	call := testCall{topics: []string{endless, "fine"}, rows: []wit.Row{{Topic: 0}, {Topic: 1}}}
+	call := input{topics: []string{endless, "fine"}, rows: []wit.Row{{Topic: 0}, {Topic: 1}}}
 	for name, test := range map[string]struct {
 		stages      []wit.Stage
 		failedStage uint32

@@ -15,7 +15,7 @@ func TestSplitsAreBounded(t *testing.T) {
 	for i := range list {
 		list[i] = int64(i)
 	}
-	var call testCall
+	var call input
 	for _, text := range []string{"x", strings.Repeat("x", 32<<20/500), "y"} {
 		call.add(t, nil, connectdata.Map{{Key: "list", Value: list}, {Key: "text", Value: text}})
 	}

@@ -23,7 +23,7 @@ func TestAmbiguousTimestampsFail(t *testing.T) {
 		{pattern: "yy-MM-dd", text: "57-01-01", to: "unix"},
 	} {
 		engine, context := newPrepared(t, stageOf(ClassTimestampValue, "target.type", test.to, "format", test.pattern))
-		var call testCall
+		var call input
 		call.add(t, nil, test.text)
 		out, err := engine.Apply(context, nil, []string{"t"}, call.rows, call.data)
 		noError(t, err)
