@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/rest"
 	"github.com/culvert-project/culvert/internal/shown"
 )
@@ -46,13 +47,10 @@ func TestSampleRowsAreTruncated(t *testing.T) {
 	sum := 0
 	for _, row := range sample.Rows[:99] {
 		sum += htmlSize(row.Input) + htmlSize(row.Steps[0].Records[0])
-		if !row.Input.Cut || !row.Steps[0].Records[0].Cut || len(row.Input.Value) == 0 || len(row.Input.Headers) > 0 {
-			t.Fatalf("expected cut records with a value and without headers, found %+v", row)
-		}
+		require.True(t, row.Input.Cut && row.Steps[0].Records[0].Cut && len(row.Input.Value) != 0 &&
+			len(row.Input.Headers) == 0, "expected cut records with a value and without headers, found %+v", row)
 	}
-	if sum > maxSampled || sum < maxSampled*9/10 {
-		t.Errorf("expected some %d bytes, found %d", maxSampled, sum)
-	}
+	assert.True(t, sum <= maxSampled && sum >= maxSampled*9/10, "expected some %d bytes, found %d", maxSampled, sum)
 	assert.Equal(t, small, sample.Rows[99].Input)
 }
 
@@ -67,7 +65,6 @@ func TestCompareStepSkipsUnchangedSteps(t *testing.T) {
 		},
 	}
 	records := compareStep(row, 2)
-	if len(records) != 1 || records[0].Before.Value != "1" || records[0].Now.Value != "2" {
-		t.Errorf("expected a change from 1 to 2, found %v", records)
-	}
+	assert.True(t, len(records) == 1 && records[0].Before.Value == "1" && records[0].Now.Value == "2",
+		"expected a change from 1 to 2, found %v", records)
 }

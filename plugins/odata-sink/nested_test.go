@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
 	"github.com/culvert-project/culvert/wit"
@@ -106,9 +108,7 @@ func checkNested(t *testing.T, cases []nestedCase) {
 			}
 			host.run()
 			expectEqual(t, "requests", test.requests, normalizeBatches(host.requestTexts()))
-			if host.taskError != nil {
-				t.Fatal(host.taskError)
-			}
+			require.NoError(t, host.taskError)
 			if outcome := host.outcomes[0]; outcome != test.outcome {
 				t.Errorf("expected %s, found %s (%v)", test.outcome, outcome, host.reasons[0])
 			}
@@ -313,20 +313,16 @@ func TestNestedUpdatesShareBatches(t *testing.T) {
 	host.value("ID", "e", "Note", "3")
 	done := part("204 No Content")
 	host.answer = func(request *wit.Request) wit.Response {
-		if n := strings.Count(string(request.Body), "boundary=changeset"); n != 4 {
-			t.Errorf("expected 4 changesets, found %d in %s", n, request.Body)
-		}
+		n := strings.Count(string(request.Body), "boundary=changeset")
+		assert.True(t, n == 4, "expected 4 changesets, found %d in %s", n, request.Body)
 		refused := part("400 Bad Request", "Content-Type: application/json\r\n\r\n", denial("X/1", "no"))
 		return batchAnswer(changeset(done), refused, changeset(done, done), changeset(done, done))
 	}
 	host.run()
-	if found := strings.Join(host.outcomes, " "); found != "written data written written written" ||
-		len(host.requests) != 1 {
-		t.Errorf("found %s after %d requests (%v)", found, len(host.requests), host.reasons)
-	}
-	if text := host.reasons[1].Message; !strings.Contains(text, "Orders('b') with nested entities") {
-		t.Errorf("found %s", text)
-	}
+	found := strings.Join(host.outcomes, " ")
+	assert.True(t, found == "written data written written written" && len(host.requests) == 1,
+		"found %s after %d requests (%v)", found, len(host.requests), host.reasons)
+	assert.Contains(t, host.reasons[1].Message, "Orders('b') with nested entities")
 }
 
 // Settings that exclude nested updates are rejected.
@@ -334,10 +330,9 @@ func TestNestedUpdatesRejected(t *testing.T) {
 	orders := append(set("00", "Orders"), updateMode, "sap.odata.nested.updates=operations")
 	for _, more := range []string{"sap.odata.enable.batch=0", "sap.odata.max.batch.size=1", "sap.odata.etag=use"} {
 		_, err := newPlugin().Open(sinkconfig.Component, configuration(append(orders, more)...), nil, nil)
-		if failure := odataerror.As(err); err == nil || failure.Setting == nil ||
-			*failure.Setting != sinkconfig.NameNestedUpdates {
-			t.Errorf("%s: expected an error about %s, found %v", more, sinkconfig.NameNestedUpdates, err)
-		}
+		failure := odataerror.As(err)
+		assert.True(t, err != nil && failure.Setting != nil && *failure.Setting == sinkconfig.NameNestedUpdates,
+			"%s: expected an error about %s, found %v", more, sinkconfig.NameNestedUpdates, err)
 	}
 }
 
@@ -346,9 +341,8 @@ func TestNestedUpdateOfUndeclaredSetRejectsRow(t *testing.T) {
 	run := open(t, shopService(), append(set("00", "Orders"), updateMode, "sap.odata.nested.updates=operations")...)
 	result, _ := run.writeRow("Orders", wit.ValueSlice{},
 		run.schemaless(fields("ID", "a", "Items", connectdata.List{fields("Pos", int64(1))})))
-	if result.Rejected == nil || !strings.Contains(result.Rejected.Message, "an updatable entity set") {
-		t.Errorf("found %+v", result)
-	}
+	assert.True(t, result.Rejected != nil && strings.Contains(result.Rejected.Message, "an updatable entity set"),
+		"found %+v", result)
 }
 
 // P20 for nested entities: rows that update the same one go in order, never in one delivery. All rows share one lane,
@@ -367,17 +361,13 @@ func TestNestedEntitiesKeepTheirOrder(t *testing.T) {
 	rows = append(rows,
 		wit.Row{Value: run.schemaless(fields("ID", "other", "Items", connectdata.List{fields("Pos", int64(2))}))})
 	out, err := run.p.Encode(run.context, run.schemas, []string{"Orders", "Items"}, rows, run.data, nil, nil, nil)
-	if err != nil || len(out.Rejected) > 0 {
-		t.Fatal(err, out.Rejected)
-	}
+	require.True(t, err == nil && len(out.Rejected) == 0, "%v %v", err, out.Rejected)
 	last := -1
 	sentRows := 0
 	sentItemRows := 0
 	for _, delivery := range out.Ready {
-		if delivery.OrderingKey != out.Ready[0].OrderingKey {
-			t.Errorf("rows %v: expected lane %d, found %d", delivery.Rows, out.Ready[0].OrderingKey,
-				delivery.OrderingKey)
-		}
+		assert.True(t, delivery.OrderingKey == out.Ready[0].OrderingKey,
+			"rows %v: expected lane %d, found %d", delivery.Rows, out.Ready[0].OrderingKey, delivery.OrderingKey)
 		sameItem := 0
 		for _, row := range delivery.Rows {
 			sentRows++
@@ -385,18 +375,12 @@ func TestNestedEntitiesKeepTheirOrder(t *testing.T) {
 				continue
 			}
 			sameItem++
-			if int(row) < last {
-				t.Errorf("row %d is sent after row %d", row, last)
-			}
+			assert.True(t, int(row) >= last, "row %d is sent after row %d", row, last)
 			last = int(row)
 		}
 		sentItemRows += sameItem
-		if sameItem > 1 {
-			t.Errorf("rows %v share a delivery, and update the same item", delivery.Rows)
-		}
+		assert.True(t, sameItem <= 1, "rows %v share a delivery, and update the same item", delivery.Rows)
 	}
-	if sentItemRows != itemRows || sentRows != len(rows) {
-		t.Errorf("expected %d rows of the item and %d rows in all, found %d and %d", itemRows, len(rows), sentItemRows,
-			sentRows)
-	}
+	assert.True(t, sentItemRows == itemRows && sentRows == len(rows),
+		"expected %d rows of the item and %d rows in all, found %d and %d", itemRows, len(rows), sentItemRows, sentRows)
 }

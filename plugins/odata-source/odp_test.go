@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/delta"
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
@@ -44,9 +46,7 @@ func TestODP(t *testing.T) {
 			follower := followSet(t, service, odpSet("Products", test.settings...)...)
 			follower.checkTopic(service, "Products", "ProductID", "ProductName")
 			for key := range follower.state {
-				if strings.Contains(key, " ") {
-					t.Fatalf("unexpected key %s", key)
-				}
+				require.True(t, !strings.Contains(key, " "), "unexpected key %s", key)
 			}
 			write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
 			write(t, service, "POST", "Products", product(9000, "New"))
@@ -59,23 +59,20 @@ func TestODP(t *testing.T) {
 			}
 			hasImages := strings.Contains(strings.Join(modes, ","), "U[255]")
 			wantsImages := test.name != "without before images"
-			if hasImages != wantsImages && test.name != "a filter" {
-				t.Errorf("expected before images: %v, found rows %v", wantsImages, modes)
-			}
+			assert.True(t, hasImages == wantsImages || test.name == "a filter",
+				"expected before images: %v, found rows %v", wantsImages, modes)
 			write(t, service, "DELETE", "Products(3)", nil)
 			earlier = len(follower.log)
 			noError(t, follower.catchUp(poll))
 			follower.checkTopic(service, "Products", "ProductID", "ProductName")
 			deletions := follower.log[earlier:]
-			if len(deletions) != 1 || deletions[0].tombstone != (test.name == "tombstones") {
-				t.Fatalf("expected one record of the deleted row, found %v", deletions)
-			}
+			require.True(t, len(deletions) == 1 && deletions[0].tombstone == (test.name == "tombstones"),
+				"expected one record of the deleted row, found %v", deletions)
 			v := deletions[0].value
 			isDelete := v["ODQ_CHANGEMODE"] == "D" && v["ProductName"] == nil && v["DELETED_AT"] != nil &&
 				v["ProductID"] == "3"
-			if !deletions[0].tombstone && test.name != "a filter" && !isDelete {
-				t.Errorf("unexpected record of the deleted row: %v", v)
-			}
+			assert.True(t, deletions[0].tombstone || test.name == "a filter" || isDelete,
+				"unexpected record of the deleted row: %v", v)
 			if l := service.Ledger(); l.Jobs != 1 || l.Refused536 > 0 {
 				t.Errorf("expected 1 job and no response 536, found %d and %d", l.Jobs, l.Refused536)
 			}
@@ -105,9 +102,7 @@ func TestODPRequestsExtractionOnce(t *testing.T) {
 					t.Errorf("requested with the stored offset %v: %+v", follower.stored, request)
 				}
 			}
-			if err := follower.catchUp(start); !errors.Is(err, errKilled) {
-				t.Fatal(err)
-			}
+			require.ErrorIs(t, follower.catchUp(start), errKilled)
 			write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
 			write(t, service, "DELETE", "Products(4)", nil)
 			follower.start()
@@ -115,9 +110,7 @@ func TestODPRequestsExtractionOnce(t *testing.T) {
 				noError(t, follower.catchUp(start))
 			}
 			follower.checkTopic(service, "Products", "ProductID", "ProductName")
-			if l := service.Ledger(); l.Jobs != 1 {
-				t.Errorf("expected 1 job, found %d", l.Jobs)
-			}
+			assert.Equal(t, 1, service.Ledger().Jobs, "job")
 		})
 	}
 }
@@ -161,14 +154,12 @@ func TestODPEndsASubscriptionOnce(t *testing.T) {
 	ended := 0
 	follower := newFollower(t, confirmEnd(service, &ended), odpSet("Products", "sap.odata.delta.takeover=true")...)
 	for range 3 {
-		if err := follower.catchUp(start); !errorContains(err, "but still has it") {
-			t.Errorf("expected the subscription to remain, found %v", err)
-		}
+		err := follower.catchUp(start)
+		assert.True(t, errorContains(err, "but still has it"), "expected the subscription to remain, found %v", err)
 		follower.start()
 	}
-	if ended != 1 || service.Ledger().Jobs != 1 {
-		t.Errorf("expected one end of the subscription, found %d, and %d jobs", ended, service.Ledger().Jobs)
-	}
+	assert.True(t, ended == 1 && service.Ledger().Jobs == 1,
+		"expected one end of the subscription, found %d, and %d jobs", ended, service.Ledger().Jobs)
 	follower.service = service // after the subscription was ended elsewhere, the feed continues
 	if r := follower.exchange(&wit.Request{Method: "GET",
 		Target: odpNorthwind + "/TerminateDeltasForFactsOfProducts?$format=json"}); r.Status != 200 {
@@ -226,9 +217,7 @@ func TestODPRecovery(t *testing.T) {
 				}
 			}
 			err := follower.catchUp(poll)
-			if !errorContains(err, test.message) {
-				t.Fatalf("expected %q, found %v", test.message, err)
-			}
+			require.ErrorOrNone(t, err, test.message)
 			if test.message == "" {
 				follower.checkTopic(service, "Products", "ProductID", "ProductName")
 			}
@@ -265,17 +254,13 @@ func TestRetire(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Rows: 30})
 	follower := followSet(t, s, odpSet("Products")...)
 	output, err := follower.runCommand(retireCommand, nil, follower.settings...)
-	if err != nil || !strings.Contains(output, `"ended"`) || s.Ledger().Terminated != 1 {
-		t.Errorf("expected 1 ended subscription in the output, found %s, %v, %d ended", output, err,
-			s.Ledger().Terminated)
-	}
+	assert.True(t, err == nil && strings.Contains(output, `"ended"`) && s.Ledger().Terminated == 1,
+		"expected 1 ended subscription in the output, found %s, %v, %d ended", output, err, s.Ledger().Terminated)
 	output, err = follower.runCommand(retireCommand, nil, deltaSet("Products")...)
-	if err != nil || !strings.Contains(output, "keeps no queue") {
-		t.Errorf("expected an output about no queue, found %s, %v", output, err)
-	}
-	if output, err := follower.runCommand(retireCommand, nil, set("00", "Products")...); err == nil {
-		t.Errorf("a connector without delta mode: expected an error, found %s", output)
-	}
+	assert.True(t, err == nil && strings.Contains(output, "keeps no queue"),
+		"expected an output about no queue, found %s, %v", output, err)
+	output, err = follower.runCommand(retireCommand, nil, set("00", "Products")...)
+	assert.True(t, err != nil, "a connector without delta mode: expected an error, found %s", output)
 }
 
 // TestODPShortLoadFails: the load that replaces one whose response was lost fails if the service ends it with
@@ -288,9 +273,7 @@ func TestODPShortLoadFails(t *testing.T) {
 			r.Status = noAnswer
 		}
 	}
-	if err := follower.catchUp(start); !errors.Is(err, errKilled) {
-		t.Fatal(err)
-	}
+	require.ErrorIs(t, follower.catchUp(start), errKilled)
 	follower.onResponse = func(q *wit.Request, r *wit.Response) {
 		if i := strings.Index(string(r.Body), `,"__next"`); i >= 0 && strings.Contains(q.Target, "$inlinecount") {
 			r.Body = append(slices.Clone(r.Body[:i]), `,"__count":"77"}}`...)
@@ -309,9 +292,8 @@ func TestODPDeletesWithFilter(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 30})
 	follower := followSet(t, service, odpSet("Products", condition("00", "ProductName", "ne", "Nobody")...)...)
 	earlier := len(follower.state)
-	if _, ok := follower.state["[3]"]; !ok {
-		t.Fatal("row 3 is missing")
-	}
+	_, ok := follower.state["[3]"]
+	require.True(t, ok, "row 3 is missing")
 	write(t, service, "DELETE", "Products(3)", nil)
 	follower.onResponse = func(q *wit.Request, r *wit.Response) {
 		if strings.Contains(q.Target, "deltatoken") { // as a service that has only the keys
@@ -349,19 +331,14 @@ func TestODPReload(t *testing.T) {
 			follower.start()
 			err = follower.catchUp(start)
 		}
-		if err != nil || hasFailed != (killed != "") {
-			t.Fatalf("killed at %q: %v", killed, err)
-		}
+		require.True(t, err == nil && hasFailed == (killed != ""), "killed at %q: %v", killed, err)
 		follower.checkTopic(service, "Products", "ProductID", "ProductName")
-		if l := service.Ledger(); l.Jobs != 2 || l.Terminated != 1 {
-			t.Errorf("killed at %q: expected 2 jobs and 1 ended subscription, found %d and %d", killed, l.Jobs,
-				l.Terminated)
-		}
+		l := service.Ledger()
+		assert.True(t, l.Jobs == 2 && l.Terminated == 1,
+			"killed at %q: expected 2 jobs and 1 ended subscription, found %d and %d", killed, l.Jobs, l.Terminated)
 		write(t, service, "MERGE", "Products(5)", map[string]any{"ProductName": "Changed later"})
 		write(t, service, "DELETE", "Products(4)", nil)
-		if err := follower.catchUp(poll); err != nil {
-			t.Fatalf("killed at %q: %v", killed, err)
-		}
+		require.NoError(t, follower.catchUp(poll), "killed at", killed)
 		follower.checkTopic(service, "Products", "ProductID", "ProductName")
 	}
 }
@@ -378,9 +355,8 @@ func TestODPRejectedFormatIsOmitted(t *testing.T) {
 		noError(t, err)
 		if phase, _ := wit.Lookup(*step.Fetch.Position, "phase"); *phase.String == "open" {
 			opened++
-			if step.Fetch.Request.Repeatable || !step.Fetch.Acknowledges {
-				t.Errorf("expected %s not to be repeatable", step.Fetch.Request.Target)
-			}
+			assert.True(t, !step.Fetch.Request.Repeatable && step.Fetch.Acknowledges,
+				"expected %s not to be repeatable", step.Fetch.Request.Target)
 		}
 		more, err := follower.page(step.Fetch)
 		noError(t, err)
@@ -390,7 +366,5 @@ func TestODPRejectedFormatIsOmitted(t *testing.T) {
 		}
 	}
 	follower.checkTopic(service, "Products", "ProductID", "ProductName")
-	if opened == 0 {
-		t.Error("expected a request for the first extraction")
-	}
+	assert.True(t, opened != 0, "expected a request for the first extraction")
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/plugins/odata/delta"
 	"github.com/culvert-project/culvert/plugins/odata/notifications"
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
@@ -52,14 +54,11 @@ func TestRawFilterAppliesToReread(t *testing.T) {
 				})
 				query := "sap.odata#00.query=$filter=V%20eq%201%20or%20V%20eq%207"
 				follower := followSet(t, handler, deltaSetOf("/s", "X", append(conditions, query)...)...)
-				if len(follower.state) != 1 {
-					t.Fatalf("expected one row, found %v", follower.state)
-				}
+				require.Len(t, 1, follower.state, "row")
 				noError(t, follower.catchUp(poll))
-				if !strings.Contains(rereadFilter, "V eq 1 or V eq 7") ||
-					(len(conditions) > 0 && !strings.Contains(rereadFilter, "V ge 0")) {
-					t.Errorf("unexpected filter of the reread: %q", rereadFilter)
-				}
+				assert.True(t, strings.Contains(rereadFilter, "V eq 1 or V eq 7") &&
+					(len(conditions) == 0 || strings.Contains(rereadFilter, "V ge 0")),
+					"unexpected filter of the reread: %q", rereadFilter)
 				if row := follower.state["[1 b]"]; meetsFilter != (row != nil) {
 					t.Errorf("meets the filter %v: found %v", meetsFilter, follower.state)
 				}
@@ -96,9 +95,8 @@ func TestClientInLinks(t *testing.T) {
 		"sap.odata.sap.client=100", "sap.odata.sap.client.in=query")...)
 	noError(t, f.catchUp(poll))
 	without := func(q string) bool { return !strings.Contains(q, "sap-client=100") }
-	if len(queries) < 5 || slices.ContainsFunc(queries, without) {
-		t.Errorf("expected the client in each request, found %s", strings.Join(queries, "\n"))
-	}
+	assert.True(t, len(queries) >= 5 && !slices.ContainsFunc(queries, without),
+		"expected the client in each request, found %s", strings.Join(queries, "\n"))
 }
 
 // Connectors whose names differ only in case have separate subscriptions. Host names and channels are case-insensitive.
@@ -115,17 +113,15 @@ func TestSubscriptionsOfConnectorsByCase(t *testing.T) {
 				strings.ToUpper(to) + "/ORDERS/ORDERS 00": false,
 				to + "/ordersmore/Orders 00":              false,
 			} {
-				if r.ownsAddress(address) != isOwned {
-					t.Errorf("%s below %s: expected an owned address: %v, found %v", address, path, isOwned, !isOwned)
-				}
+				assert.True(t, r.ownsAddress(address) == isOwned,
+					"%s below %s: expected an owned address: %v, found %v", address, path, isOwned, !isOwned)
 			}
 		}
 		subscription := notifications.Subscription{Collection: "Orders", ChangeType: "created", Address: to +
 			"/orders/Orders 00"}
-		if !subscription.Delivers("Orders", "created", strings.ToLower(to)+"/orders/Orders 00") ||
-			subscription.Delivers("Orders", "created", to+"/Orders/Orders 00") {
-			t.Errorf("%s also matches another connector's", subscription.Address)
-		}
+		assert.True(t, subscription.Delivers("Orders", "created", strings.ToLower(to)+"/orders/Orders 00") &&
+			!subscription.Delivers("Orders", "created", to+"/Orders/Orders 00"),
+			"%s also matches another connector's", subscription.Address)
 	}
 }
 
@@ -171,10 +167,9 @@ func TestReloadEndsDespiteFailedPages(t *testing.T) {
 		follower.start() // as a task that restarts after a failed page
 		reason = start
 	}
-	if lost == 0 || loads > delta.MaxLostTokens+1 {
-		t.Errorf("expected a final error after at most %d loads, found %d loads and %d errors", delta.MaxLostTokens+1,
-			loads, lost)
-	}
+	assert.True(t, lost != 0 && loads <= delta.MaxLostTokens+1,
+		"expected a final error after at most %d loads, found %d loads and %d errors", delta.MaxLostTokens+1, loads,
+		lost)
 }
 
 // Two connectors may follow the changes of a set with delta links, into two topics or of different rows. An ODP service
@@ -183,9 +178,8 @@ func TestClaimsPerTopicAndFilter(t *testing.T) {
 	claimOf := func(set string, more ...string) string {
 		t.Helper()
 		layout, err := plan(sourceconfig.Component, configuration(append(deltaSet(set), more...)...), 1)
-		if err != nil || len(layout.Claims) != 1 {
-			t.Fatalf("%s: expected one claim, found %v, %v", set, layout.Claims, err)
-		}
+		require.True(t, err == nil && len(layout.Claims) == 1,
+			"%s: expected one claim, found %v, %v", set, layout.Claims, err)
 		return layout.Claims[0]
 	}
 	topic := "sap.odata#00.topic=other"
@@ -198,12 +192,10 @@ func TestClaimsPerTopicAndFilter(t *testing.T) {
 	}
 	for _, set := range []string{"Orders", "TextOf"} {
 		claim := claimOf(set)
-		if claim != claimOf(set) || claim == claimOf(set, topic) || claim == claimOf(set, filter...) {
-			t.Errorf("%s: expected a claim for each topic and filter, found %s for all", set, claim)
-		}
+		assert.True(t, claim == claimOf(set) && claim != claimOf(set, topic) && claim != claimOf(set, filter...),
+			"%s: expected a claim for each topic and filter, found %s for all", set, claim)
 	}
 	layout, err := plan(sourceconfig.Component, configuration(setOf(sapNorthwind, "FactsOfSales")...), 1)
-	if err != nil || len(layout.Claims) > 0 {
-		t.Errorf("expected no claims of a set in full mode, found %v, %v", layout.Claims, err)
-	}
+	assert.True(t, err == nil && len(layout.Claims) == 0,
+		"expected no claims of a set in full mode, found %v, %v", layout.Claims, err)
 }

@@ -4,6 +4,9 @@ import (
 	"testing"
 	"time"
 	_ "time/tzdata"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 )
 
 // TestUTC converts times that a clock shows twice or skips, and the dates that mean never and forever.
@@ -39,17 +42,12 @@ func TestUTC(t *testing.T) {
 		{"UTC", "2024-03-31T02:30:00", "2024-03-31T02:30:00", "", ""},
 	} {
 		zone, err := LoadZone(test.zone)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		clock, err := time.Parse(atomTime, test.clock)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		for range 2 { // the second call uses the cache
-			if utc := time.UnixMilli(zone.UTC(clock.UnixMilli())).UTC().Format(atomTime); utc != test.utc {
-				t.Errorf("%s in %s: expected %s, found %s", test.clock, test.zone, test.utc, utc)
-			}
+			utc := time.UnixMilli(zone.UTC(clock.UnixMilli())).UTC().Format(atomTime)
+			assert.Equal(t, test.utc, utc, test.clock, "in", test.zone)
 		}
 		if test.local == "" {
 			test.local = test.clock
@@ -63,9 +61,8 @@ func TestUTC(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"", "Local", "Europe/Atlantis", "../etc/passwd"} {
-		if _, err := LoadZone(name); err == nil {
-			t.Errorf("expected %q to be rejected", name)
-		}
+		_, err := LoadZone(name)
+		assert.True(t, err != nil, "expected %q to be rejected", name)
 	}
 }
 
@@ -74,16 +71,13 @@ func TestUTC(t *testing.T) {
 func TestEveryHour(t *testing.T) {
 	for _, name := range []string{"Europe/Berlin", "Australia/Lord_Howe", "Pacific/Apia"} {
 		cached, err := LoadZone(name)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		start := time.Date(2011, 1, 1, 0, 0, 0, 0, time.UTC)
 		for clock := start; clock.Year() < 2012; clock = clock.Add(30 * time.Minute) {
 			uncached := &Zone{location: cached.location}
 			utc := cached.UTC(clock.UnixMilli())
-			if other := uncached.UTC(clock.UnixMilli()); other != utc {
-				t.Fatalf("%s in %s: found %d, and %d without the cache", clock, name, utc, other)
-			}
+			other := uncached.UTC(clock.UnixMilli())
+			require.True(t, other == utc, "%s in %s: found %d, and %d without the cache", clock, name, utc, other)
 			local, skipped := uncached.Clock(time.UnixMilli(utc).UTC().Format(atomTime))
 			if text := clock.Format(atomTime); text != local && (text < skipped || text > local) {
 				t.Fatalf("%s in %s: found the local time %s, expected at least %s", clock, name, local, skipped)

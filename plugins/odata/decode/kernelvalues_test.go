@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/plugins/odata/datetime"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/scan"
@@ -14,9 +15,7 @@ import (
 // What package kernel reads equals what Go reads, for columns of all types and mappings and texts of all kinds.
 func TestKernelReadsLikeGo(t *testing.T) {
 	zoned, err := datetime.LoadZone("UTC") // others are not known in Wasm
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	columns := []Column{{Type: edm.Decimal, Scale: 3}, {Type: edm.Decimal, Scale: 3, Precision: 5},
 		{Type: edm.Decimal, Scale: 20}, {Type: edm.Decimal, Mapping: Float64Mapping},
 		{Type: edm.Decimal, Mapping: Int64Mapping},
@@ -54,9 +53,7 @@ func TestKernelReadsLikeGo(t *testing.T) {
 func testKernelReads(t *testing.T, column Column, text string) {
 	t.Helper()
 	schema := &RowSchema{Name: "T", Columns: []Column{column}, ValueColumns: 1}
-	if err := schema.Init(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, schema.Init())
 	quoted := `"` + text + `"`
 	trimmed := text
 	if column.Type != edm.String {

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/plugins/odata/datetime"
 )
 
@@ -31,10 +33,9 @@ func TestRejectsRowsOverTheLimit(t *testing.T) {
 	} {
 		out, err := decodePieces(page.decoder, []byte(page.doc), cuts{size: 64 << 10}, nil)
 		var e *PageError
-		if !errors.As(err, &e) || e.Row != 1 || !strings.Contains(e.Expected, strconv.Itoa(maxRow)+" bytes") ||
-			len(out.Rows) != 1 {
-			t.Errorf("expected one row, then the limit, found %d rows and %v", len(out.Rows), err)
-		}
+		assert.True(t, errors.As(err, &e) && e.Row == 1 &&
+			strings.Contains(e.Expected, strconv.Itoa(maxRow)+" bytes") && len(out.Rows) == 1,
+			"expected one row, then the limit, found %d rows and %v", len(out.Rows), err)
 	}
 }
 
@@ -44,15 +45,13 @@ func TestSmallPiecesAreNotQuadratic(t *testing.T) {
 	long := strings.Repeat("x", 300_000)
 	json := NewJSON(schema)
 	out, err := decodePieces(json, []byte(`{"d":[{"Text":"`+long+`"}]}`), cuts{size: 1}, nil)
-	if err != nil || len(out.Rows) != 1 || json.steps > 3000 {
-		t.Errorf("JSON: expected one row in 3000 steps, found %d in %d, %v", len(out.Rows), json.steps, err)
-	}
+	assert.True(t, err == nil && len(out.Rows) == 1 && json.steps <= 3000,
+		"JSON: expected one row in 3000 steps, found %d in %d, %v", len(out.Rows), json.steps, err)
 	atom := NewAtom(schema)
 	doc := feedFront + entryFront + "<d:Text>" + long + "</d:Text>" + entryBack + "</feed>"
 	out, err = decodePieces(atom, []byte(doc), cuts{size: 1}, nil)
-	if err != nil || len(out.Rows) != 1 || atom.steps > 3000 {
-		t.Errorf("Atom: expected one row in 3000 steps, found %d in %d, %v", len(out.Rows), atom.steps, err)
-	}
+	assert.True(t, err == nil && len(out.Rows) == 1 && atom.steps <= 3000,
+		"Atom: expected one row in 3000 steps, found %d in %d, %v", len(out.Rows), atom.steps, err)
 }
 
 // nastyDocument is a kind of document for which a careless decoder needs more than linear time.
@@ -196,10 +195,9 @@ func TestNastyDocumentsTakeLinearTime(t *testing.T) {
 			t.Logf("%s in pieces of %d: %v, %d rows, %d failed, %.99v", nasty.name, piece, duration, rows, failed, err)
 			steps := stepsOf(decoder)
 			maxSteps := 2*len(pieces) + parts + 200
-			if (err == nil) != nasty.isValid || steps > maxSteps || duration > 3*time.Second {
-				t.Errorf("%s in pieces of %d: expected a valid page %t and at most %d steps, found %d in %v, %v",
-					nasty.name, piece, nasty.isValid, maxSteps, steps, duration, err)
-			}
+			assert.True(t, (err == nil) == nasty.isValid && steps <= maxSteps && duration <= 3*time.Second,
+				"%s in pieces of %d: expected a valid page %t and at most %d steps, found %d in %v, %v", nasty.name,
+				piece, nasty.isValid, maxSteps, steps, duration, err)
 		}
 	}
 }
@@ -216,37 +214,27 @@ func TestRejectsMisuse(t *testing.T) {
 	schema := parseSchema(t, "ID Edm.Int32")
 	decoder := NewJSON(schema)
 	out := &Output{}
-	if err := decoder.Write([]byte("[]"), true, out); err != nil || !out.Page.Done {
-		t.Fatalf("expected the end of the page, found %v, %v", out.Page.Done, err)
-	}
-	if err := decoder.Write([]byte("[]"), true, out); err == nil {
-		t.Error("expected a piece after the last to be rejected")
-	}
+	err := decoder.Write([]byte("[]"), true, out)
+	require.True(t, err == nil && out.Page.Done, "expected the end of the page, found %v, %v", out.Page.Done, err)
+	assert.True(t, decoder.Write([]byte("[]"), true, out) != nil, "expected a piece after the last to be rejected")
 	decoder.Reset()
-	if err := decoder.Feed("nested page 1", nil, true, out); err == nil {
-		t.Error("expected a nested page without a request to be rejected")
-	}
-	if err := decoder.Write([]byte("[]"), true, out); err == nil {
-		t.Error("expected a piece after an error to be rejected")
-	}
+	err = decoder.Feed("nested page 1", nil, true, out)
+	assert.True(t, err != nil, "expected a nested page without a request to be rejected")
+	assert.True(t, decoder.Write([]byte("[]"), true, out) != nil, "expected a piece after an error to be rejected")
 }
 
 // Times without a time zone are in the column's zone, if it has one.
 func TestLocalTimes(t *testing.T) {
 	schema := parseSchema(t, "A Edm.DateTime\nB Edm.DateTimeOffset\nC Edm.DateTime date\nD Edm.DateTime")
 	berlin, err := datetime.LoadZone("Europe/Berlin")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	schema.Columns[0].Zone = berlin
 	schema.Columns[3].Zone = berlin
 	doc := []byte(
 		`[{"A":"2020-01-01T12:00:00","B":"2020-01-01T12:00:00Z","C":"2020-01-01","D":"2020-01-01T12:00:00Z"}]`)
 	out, err := decodePieces(NewJSON(schema), doc, cuts{size: len(doc)}, nil)
 	want := "0 value {A: 2020-01-01T11:00:00Z, B: 2020-01-01T12:00:00Z, C: 2020-01-01, D: 2020-01-01T12:00:00Z}\n"
-	if got := describeAll(t, schema, out, err); got != want {
-		t.Errorf("expected %s, found %s", want, got)
-	}
+	assert.Equal(t, want, describeAll(t, schema, out, err))
 }
 
 // A service that fails during a response reports it in the page, with a status of success. The page fails, and no
@@ -306,9 +294,8 @@ func TestLinksThatCannotBeRead(t *testing.T) {
 		if err == nil && len(out.RowErrors) > 0 {
 			found = out.RowErrors[0].Error.Message
 		}
-		if (problem == "" && found != "<nil>") || !strings.Contains(found, problem) {
-			t.Errorf("%s: expected %q, found %s", doc, problem, found)
-		}
+		assert.True(t, (problem != "" || found == "<nil>") && strings.Contains(found, problem),
+			"%s: expected %q, found %s", doc, problem, found)
 	}
 }
 
@@ -318,9 +305,8 @@ func TestElementsOfAFunctionResult(t *testing.T) {
 	doc := `<d:Rows xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices"><d:element><d:ID>1</d:ID></d:element>` +
 		`<d:ID>2</d:ID></d:Rows>`
 	out, err := decodePieces(NewAtom(schema), []byte(doc), cuts{size: len(doc)}, nil)
-	if err == nil || len(out.Rows) != 1 {
-		t.Errorf("expected one row and an error, found %d and %v", len(out.Rows), err)
-	}
+	assert.True(t, err != nil && len(out.Rows) == 1,
+		"expected one row and an error, found %d and %v", len(out.Rows), err)
 }
 
 // A next link in a function result is an error: to follow it, the decoder would decode the result once more as an
@@ -332,9 +318,7 @@ func TestFunctionResultWithNextLinkFails(t *testing.T) {
 	nested := map[string]string{"n": feedFront + "</feed>"}
 	_, err := decodePieces(NewAtom(schema), []byte(doc), cuts{size: 7}, nested)
 	const want = "expected a function result without next links, found one in Items: "
-	if err == nil || !strings.HasPrefix(err.Error(), want) {
-		t.Errorf("expected %q, found %v", want, err)
-	}
+	assert.True(t, err != nil && strings.HasPrefix(err.Error(), want), "expected %q, found %v", want, err)
 }
 
 // The metadata of expanded feeds and pages are read in every notation.
@@ -353,11 +337,9 @@ func TestOddFeedsInJSON(t *testing.T) {
 		},
 	} {
 		out, err := decodePieces(NewJSON(schema), []byte(doc), cuts{size: len(doc)}, nil)
-		if err != nil || len(out.Rows) != want.rows || len(out.RowErrors) != want.faults ||
-			out.Page.Next.Href != want.next {
-			t.Errorf("%s: expected %+v, found %d rows, %d faults, next link %q, %v", doc, want, len(out.Rows),
-				len(out.RowErrors), out.Page.Next.Href, err)
-		}
+		assert.True(t, err == nil && len(out.Rows) == want.rows && len(out.RowErrors) == want.faults &&
+			out.Page.Next.Href == want.next, "%s: expected %+v, found %d rows, %d faults, next link %q, %v", doc, want,
+			len(out.Rows), len(out.RowErrors), out.Page.Next.Href, err)
 	}
 }
 
@@ -372,10 +354,9 @@ func TestMoreNamesThanAreKept(t *testing.T) {
 		row := "{" + members.String() + `"ID":1,"Name":"x"}`
 		doc := []byte("[" + row + "," + row + "," + row + "]")
 		out, err := decodePieces(NewJSON(schema), doc, cuts{size: len(doc)}, nil)
-		if err != nil || len(out.Rows) != 3 || len(out.Page.Unknown) != 100 {
-			t.Errorf("%d properties: expected 3 rows and 100 unknown properties, found %d, %d and %v", count,
-				len(out.Rows), len(out.Page.Unknown), err)
-		}
+		assert.True(t, err == nil && len(out.Rows) == 3 && len(out.Page.Unknown) == 100,
+			"%d properties: expected 3 rows and 100 unknown properties, found %d, %d and %v", count, len(out.Rows),
+			len(out.Page.Unknown), err)
 	}
 	var entries strings.Builder
 	for i := range 2 * maxRoots {
@@ -388,9 +369,8 @@ func TestMoreNamesThanAreKept(t *testing.T) {
 	out, err := decodePieces(NewAtom(schema), doc, cuts{size: len(doc)}, nil)
 	text := describeAll(t, schema, out, err)
 	for i := range 2 * maxRoots {
-		if value := fmt.Sprintf(`value {ID: %d, Name: "x"}`, i); err != nil || strings.Count(text, value) != 2 {
-			t.Errorf("expected %s twice, found %s", value, text)
-		}
+		value := fmt.Sprintf(`value {ID: %d, Name: "x"}`, i)
+		assert.True(t, err == nil && strings.Count(text, value) == 2, "expected %s twice, found %s", value, text)
 	}
 }
 
@@ -403,7 +383,6 @@ func TestPlaceOfErrorInNestedPage(t *testing.T) {
 	page := feedFront + withLinks("", "<d:N>1</d:N>") + withLinks(inlined("More", feed(broken)), "") + "</feed>"
 	_, err := decodePieces(NewAtom(schema), []byte(doc), cuts{size: 1 << 16}, map[string]string{"more": page})
 	var e *PageError
-	if !errors.As(err, &e) || e.Byte != int64(strings.Index(page, broken)) {
-		t.Errorf("expected an error at byte %d of the nested page, found %v", strings.Index(page, broken), err)
-	}
+	assert.True(t, errors.As(err, &e) && e.Byte == int64(strings.Index(page, broken)),
+		"expected an error at byte %d of the nested page, found %v", strings.Index(page, broken), err)
 }

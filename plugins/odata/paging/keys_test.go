@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/wit"
@@ -16,9 +18,7 @@ func TestCompareWhole(t *testing.T) {
 	for x := int64(-70_000); x < 70_000; x += 77 {
 		for _, y := range []int64{-65536, -257, -256, -129, -128, -1, 0, 1, 127, 128, 255, 256, 65536} {
 			want := cmp.Compare(x, y)
-			if got := compareTwosComplement(twosComplement(x), twosComplement(y)); got != want {
-				t.Fatalf("%d and %d: expected %d, found %d", x, y, want, got)
-			}
+			require.Equal(t, want, compareTwosComplement(twosComplement(x), twosComplement(y)), x, "and", y)
 		}
 	}
 }
@@ -79,15 +79,12 @@ func TestCompareKeysPartByPart(t *testing.T) {
 		folded := cmp.Or(cmp.Compare(a.id, b.id), compareFolded([]byte(a.name), []byte(b.name)), guid)
 		plain := cmp.Or(cmp.Compare(a.id, b.id), cmp.Compare(a.name, b.name), guid)
 		gotPlain, gotFolded, ok := k.compare(encoded(a), encoded(b))
-		if sign(gotPlain) != sign(plain) || sign(gotFolded) != sign(folded) || !ok {
-			t.Fatalf("%+v, %+v: expected %d and %d, found %d and %d, %v", a, b, plain, folded, gotPlain, gotFolded, ok)
-		}
+		require.True(t, sign(gotPlain) == sign(plain) && sign(gotFolded) == sign(folded) && ok,
+			"%+v, %+v: expected %d and %d, found %d and %d, %v", a, b, plain, folded, gotPlain, gotFolded, ok)
 	}
 	k.nodes[2].Optional = true
-	if k.partKinds = k.findPartKinds(); k.partKinds != nil {
-		t.Error("expected keys that may be null not to be compared")
-	}
-	if _, _, ok := k.compare(encoded(key{}), encoded(key{id: 1})); ok {
-		t.Error("expected keys without known kinds of parts not to be compared")
-	}
+	k.partKinds = k.findPartKinds()
+	assert.True(t, k.partKinds == nil, "expected keys that may be null not to be compared")
+	_, _, ok := k.compare(encoded(key{}), encoded(key{id: 1}))
+	assert.True(t, !ok, "expected keys without known kinds of parts not to be compared")
 }

@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
 	"github.com/culvert-project/culvert/wit/connectdata/connectdatatest"
@@ -415,9 +417,7 @@ func outcomes(t *testing.T, engine *Engine, count int, call input, rowErrors []w
 		switch slice.Encoding {
 		case wit.WithSchema:
 			nodes := engine.interpreter.Schemas.Nodes(slice.Schema)
-			if err := connectdata.Check(nodes, bytes); err != nil {
-				t.Fatalf("the result does not match its schema: %v", err)
-			}
+			require.NoError(t, connectdata.Check(nodes, bytes), "the result does not match its schema")
 			decoded, _, _ := connectdata.Read(nodes, 0, bytes)
 			return withoutEmptyFields(nodes), decoded
 		case wit.Schemaless:
@@ -487,9 +487,7 @@ func TestFastPathEqualsInterpreter(t *testing.T) {
 		}
 	}
 	t.Log(seen)
-	if len(seen) < 8 {
-		t.Errorf("expected at least 8 kinds of results, found %v", seen)
-	}
+	assert.True(t, len(seen) >= 8, "expected at least 8 kinds of results, found %v", seen)
 }
 
 // applyStageByStage sends rows through one stage at a time, each of its own chain.
@@ -516,9 +514,7 @@ func applyStageByStage(t *testing.T, stages []wit.Stage, schemas []wit.Schema, c
 // noError ends the test at an unexpected error.
 func noError(t testing.TB, err error) {
 	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 }
 
 // newPrepared returns an engine and the context of stages.

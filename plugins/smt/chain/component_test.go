@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/plugins/smt/record"
 	"github.com/culvert-project/culvert/plugins/smt/transforms"
 	"github.com/culvert-project/culvert/sdk/go/setting"
@@ -60,9 +62,8 @@ func TestDeclaresWhatKafkaDeclares(t *testing.T) {
 				Importance: [...]string{"HIGH", "MEDIUM", "LOW"}[s.Importance]}
 			ours = append(ours, d)
 		}
-		if diff := cmp.Diff(recorded[component.Name], ours); diff != "" {
-			t.Errorf("%s (-Kafka +ours):\n%s", component.Name, diff)
-		}
+		diff := cmp.Diff(recorded[component.Name], ours)
+		assert.True(t, diff == "", "%s (-Kafka +ours):\n%s", component.Name, diff)
 	}
 	if count := len(transforms.Components()); len(recorded)+extra != count || extra != 6 {
 		t.Errorf("expected the %d recorded components and 6 more, found %d, of which %d are not Kafka's", len(recorded),
@@ -110,13 +111,11 @@ func TestPrepareRejectsInvalidStages(t *testing.T) {
 		`regex: stage 0, RegexRouter: Invalid value a&&[ for configuration regex: Invalid regex: Uncl`: {Component: "RegexRouter", Settings: pairs("regex", "a&&[", "replacement", "")},
 	} {
 		_, err := New().Prepare([]wit.Stage{stage})
-		if err == nil || !strings.Contains(err.Error(), want) || err.(*wit.Error).Kind != wit.ErrorConfig {
-			t.Errorf("expected %q, found %v", want, err)
-		}
+		assert.True(t, err != nil && strings.Contains(err.Error(), want) && err.(*wit.Error).Kind == wit.ErrorConfig,
+			"expected %q, found %v", want, err)
 	}
-	if _, err := New().Apply([]byte("no context"), nil, nil, nil, nil); err == nil {
-		t.Error("expected an error for a foreign context")
-	}
+	_, err := New().Apply([]byte("no context"), nil, nil, nil, nil)
+	assert.True(t, err != nil, "expected an error for a foreign context")
 }
 
 // tenFields returns a call of rows with ten fields and about size bytes each.
@@ -181,9 +180,8 @@ func TestApplyStopsEarly(t *testing.T) {
 		t.Fatalf("expected about 1000 rows, found %d of %d, %v", len(first.Rows), first.Consumed, err)
 	}
 	out, rowErrors := apply(t, New(), context, []wit.Schema{schema}, input{[]string{"orders"}, rows, data})
-	if len(out.rows) != 3000 || len(rowErrors) > 0 || out.rows[2999].RowIndex != 2999 {
-		t.Fatalf("expected 3000 rows, found %d, %v", len(out.rows), rowErrors)
-	}
+	require.True(t, len(out.rows) == 3000 && len(rowErrors) == 0 && out.rows[2999].RowIndex == 2999,
+		"expected 3000 rows, found %d, %v", len(out.rows), rowErrors)
 }
 
 // After the first call, rows of known schemas or keys need no allocation.
@@ -210,9 +208,8 @@ func TestNoAllocationForARow(t *testing.T) {
 			engine, context := newPrepared(t, stages...)
 			schemas := []wit.Schema{schema}
 			allocations := testing.AllocsPerRun(20, func() {
-				if _, err := engine.Apply(context, schemas, []string{"orders"}, rows, data); err != nil {
-					t.Fatal(err)
-				}
+				_, err := engine.Apply(context, schemas, []string{"orders"}, rows, data)
+				require.NoError(t, err)
 				schemas = nil
 			})
 			if allocations > 1 { // the list of topics above
@@ -230,20 +227,15 @@ func TestChainsAreBounded(t *testing.T) {
 		context, err := engine.Prepare([]wit.Stage{stageOf(ClassInsertHeader, "header", strconv.Itoa(i),
 			"value.literal", "x")})
 		noError(t, err)
-		if _, err := engine.Apply(context, nil, []string{"t"}, []wit.Row{{}}, nil); err != nil {
-			t.Fatal(err)
-		}
+		_, err = engine.Apply(context, nil, []string{"t"}, []wit.Row{{}}, nil)
+		require.NoError(t, err)
 	}
-	if len(engine.chains) > record.MaxCached {
-		t.Errorf("expected at most %d chains, found %d", record.MaxCached, len(engine.chains))
-	}
+	assert.AtMost(t, record.MaxCached, len(engine.chains), "chains")
 }
 
 // Apply with the context of a predicate passes rows through.
 func TestApplyWithPredicate(t *testing.T) {
 	engine, context := newPrepared(t, wit.Stage{Component: ClassHasHeaderKey, Settings: pairs("name", "h")})
 	out, err := engine.Apply(context, nil, []string{"a"}, []wit.Row{{Partition: -1, Timestamp: -1}}, nil)
-	if err != nil || len(out.Rows) != 1 || out.Consumed != 1 {
-		t.Errorf("expected the row, found %+v, %v", out, err)
-	}
+	assert.True(t, err == nil && len(out.Rows) == 1 && out.Consumed == 1, "expected the row, found %+v, %v", out, err)
 }

@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
 	"github.com/culvert-project/culvert/wit/connectdata/connectdatatest"
@@ -161,9 +163,8 @@ func TestEditsEqualInterpreter(t *testing.T) {
 		changed += len(call.rows) - len(rowErrors)
 	}
 	t.Logf("%d rows changed, %d of them on the fast path, %d failed", changed, fast, failures)
-	if fast < 5000 || failures < 5000 {
-		t.Errorf("expected 5000 rows each on the fast path and failed, found %d and %d", fast, failures)
-	}
+	assert.True(t, fast >= 5000 && failures >= 5000,
+		"expected 5000 rows each on the fast path and failed, found %d and %d", fast, failures)
 }
 
 // Values of the parameter plain of runChain.
@@ -230,13 +231,10 @@ func TestNullKeyIsAbsent(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			call := rowsOf(t, nil, int64(5), nil, int64(6), nil, int64(7))
 			engine, chain, result, _ := compareRuns(t, name, stages, nil, call)
-			if result[1].KeyForm != wit.Absent || result[2].KeyForm != wit.Schemaless {
-				t.Errorf("expected no key and then a key, found %v and %v", result[1].KeyForm, result[2].KeyForm)
-			}
+			assert.True(t, result[1].KeyForm == wit.Absent && result[2].KeyForm == wit.Schemaless,
+				"expected no key and then a key, found %v and %v", result[1].KeyForm, result[2].KeyForm)
 			engine.start(call)
-			if done := engine.fastPath.run(chain.routes, 0); done != 1 {
-				t.Errorf("expected one row on the fast path, up to the null, found %d", done)
-			}
+			assert.Equal(t, 1, engine.fastPath.run(chain.routes, 0), "row on the fast path, up to the null")
 		})
 	}
 }
@@ -256,9 +254,7 @@ func TestInvalidKeyFailsEachRow(t *testing.T) {
 				call := rowsOf(t, nodes, "x", "x", "x")
 				schemas := []wit.Schema{{ID: 1, Nodes: nodes}}
 				_, _, _, rowErrors := compareRuns(t, name, []wit.Stage{key, edit}, schemas, call)
-				if len(rowErrors) != len(call.rows) {
-					t.Errorf("expected each row to fail, found %v", rowErrors)
-				}
+				assert.Len(t, len(call.rows), rowErrors, "each row to fail")
 			})
 		}
 	}
@@ -331,9 +327,8 @@ func TestMasksOfRequiredAttributes(t *testing.T) {
 				last.Timestamp = -1
 				stages := append([]wit.Stage{stageOf(ClassInsertValue, attribute, "x!")}, stages...)
 				_, _, _, rowErrors := compareRuns(t, name, stages, []wit.Schema{{ID: 1, Nodes: nodes}}, call)
-				if len(rowErrors) != 1 || int(rowErrors[0].RowIndex) != len(call.rows)-1 {
-					t.Errorf("expected a fault of the last row only, found %v", rowErrors)
-				}
+				assert.True(t, len(rowErrors) == 1 && int(rowErrors[0].RowIndex) == len(call.rows)-1,
+					"expected a fault of the last row only, found %v", rowErrors)
 			})
 		}
 	}
@@ -361,12 +356,10 @@ func TestOutputGrowsForEditedKeyAndValue(t *testing.T) {
 				guarded := bytes.Repeat([]byte{0xa5}, size+3000)
 				engine.out.data = guarded[:0:size]
 				engine.start(input{topics: call.topics, rows: call.rows[:1], data: call.data})
-				if done := engine.fastPath.run(chain.routes, 0); done != 1 {
-					t.Fatalf("%d bytes: expected the row on the fast path", size)
-				}
-				if overwritten := bytes.TrimLeft(guarded[size:], "\xa5"); len(overwritten) > 0 {
-					t.Fatalf("%d bytes: guard bytes were overwritten", size)
-				}
+				done := engine.fastPath.run(chain.routes, 0)
+				require.True(t, done == 1, "%d bytes: expected the row on the fast path", size)
+				overwritten := bytes.TrimLeft(guarded[size:], "\xa5")
+				require.True(t, len(overwritten) == 0, "%d bytes: guard bytes were overwritten", size)
 			}
 		})
 	}
@@ -457,17 +450,14 @@ func TestChainsOnFastPath(t *testing.T) {
 					data = withoutSchema(t, schema.Nodes, rows, data)
 				}
 				data = append(data, make([]byte, 100)...)
-				if _, err := engine.Apply(context, []wit.Schema{schema}, []string{"t"}, rows[:1], data); err != nil {
-					t.Fatal(err)
-				}
+				_, err = engine.Apply(context, []wit.Schema{schema}, []string{"t"}, rows[:1], data)
+				require.NoError(t, err)
 				engine.start(input{topics: []string{"t"}, rows: rows, data: data})
 				want := 0
 				if test.isFastPath {
 					want = len(rows)
 				}
-				if got := engine.fastPath.run(chain.routes, 0); got != want {
-					t.Errorf("expected %d of %d rows, found %d", want, len(rows), got)
-				}
+				assert.Equal(t, want, engine.fastPath.run(chain.routes, 0), "of", len(rows), "rows")
 			})
 		}
 	}

@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/plugins/smt/kernel"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
@@ -73,9 +75,8 @@ func TestInvalidValuesDoNotDependOnOtherRows(t *testing.T) {
 		lastResult := func(rows []wit.Row) ([]byte, []wit.RowError) {
 			engine, context := newPrepared(t, stages...)
 			out, err := engine.Apply(context, []wit.Schema{{ID: 1, Nodes: nodes}}, []string{"t"}, rows, data)
-			if err != nil || int(out.Consumed) != len(rows) {
-				t.Fatalf("expected %d rows to be consumed, found %d, %v", len(rows), out.Consumed, err)
-			}
+			require.True(t, err == nil && int(out.Consumed) == len(rows),
+				"expected %d rows to be consumed, found %d, %v", len(rows), out.Consumed, err)
 			out.Errors = slices.DeleteFunc(out.Errors, func(f wit.RowError) bool {
 				return int(f.RowIndex) < len(rows)-1
 			})
@@ -87,19 +88,17 @@ func TestInvalidValuesDoNotDependOnOtherRows(t *testing.T) {
 		}
 		got, gotErrors := lastResult(rows)
 		want, wantErrors := lastResult(rows[1:])
-		if !bytes.Equal(got, want) || len(gotErrors) != len(wantErrors) ||
-			(len(gotErrors) == 1 && gotErrors[0].Error != wantErrors[0].Error) {
-			t.Fatalf("%v of %x, made of %x: expected %x, %v, found %x, %v", stages, damaged, value, want, wantErrors,
-				got, gotErrors)
-		}
+		require.True(t, bytes.Equal(got, want) && len(gotErrors) == len(wantErrors) &&
+			(len(gotErrors) != 1 || gotErrors[0].Error == wantErrors[0].Error),
+			"%v of %x, made of %x: expected %x, %v, found %x, %v", stages, damaged, value, want, wantErrors, got,
+			gotErrors)
 		failures += len(gotErrors)
 		if len(gotErrors) == 0 {
 			valid++
 		}
 	}
-	if valid < 1000 || failures < 200 {
-		t.Errorf("expected 1000 valid and 200 failed values, found %d and %d", valid, failures)
-	}
+	assert.True(t, valid >= 1000 && failures >= 200,
+		"expected 1000 valid and 200 failed values, found %d and %d", valid, failures)
 }
 
 // resultValue is a value slice of a result with its schema and bytes.
@@ -186,22 +185,19 @@ func TestAppendsInPlace(t *testing.T) {
 		for range 2 { // the second time with compiled programs
 			copy(data, original)
 			out, err := engine.Apply(context, schemas, topics, rows, data)
-			if err != nil || int(out.Consumed) != len(rows) {
-				t.Fatalf("expected %d rows to be consumed, found %d, %v", len(rows), out.Consumed, err)
-			}
+			require.True(t, err == nil && int(out.Consumed) == len(rows),
+				"expected %d rows to be consumed, found %d, %v", len(rows), out.Consumed, err)
 			if len(out.Data)*len(data) > 0 && &out.Data[0] == &data[0] {
 				inPlace++
 			}
-			if !areSeparated && !bytes.Equal(data, original) {
-				t.Fatalf("rows that are not separated: %v: expected %x, found %x", rows, original, data)
-			}
+			require.True(t, areSeparated || bytes.Equal(data, original),
+				"rows that are not separated: %v: expected %x, found %x", rows, original, data)
 			for _, r := range out.Rows {
 				in := rows[r.RowIndex]
 				otherEngine := New()
 				single, err := otherEngine.Apply(context, schemas, topics, []wit.Row{in}, original)
-				if err != nil || len(single.Rows) != 1 {
-					t.Fatalf("row %d alone: expected one row, found %d, %v", r.RowIndex, len(single.Rows), err)
-				}
+				require.True(t, err == nil && len(single.Rows) == 1,
+					"row %d alone: expected one row, found %d, %v", r.RowIndex, len(single.Rows), err)
 				got := resultRow(engine, out, r, topics)
 				want := resultRow(otherEngine, single, single.Rows[0], topics)
 				if !reflect.DeepEqual(want, got) {
@@ -210,9 +206,7 @@ func TestAppendsInPlace(t *testing.T) {
 			}
 		}
 	}
-	if inPlace < 100 {
-		t.Errorf("expected at least 100 calls with appended results, found %d", inPlace)
-	}
+	assert.AtLeast(t, 100, inPlace, "calls with appended results")
 }
 
 // The timestamps of rows with the same topic are scanned once, even if some rows need the interpreter.
@@ -230,18 +224,15 @@ func TestTimestampsAreScannedOnce(t *testing.T) {
 	chain, err := engine.chain(context)
 	noError(t, err)
 	engine.start(input{topics: topics, rows: rows, data: data})
-	if done := engine.fastPath.run(chain.routes, 0); done != 1 {
-		t.Fatalf("expected one row on the fast path, found %d", done)
-	}
+	require.Equal(t, 1, engine.fastPath.run(chain.routes, 0), "row on the fast path")
 	rows[15].Timestamp += 24 * 60 * 60 * 1000 // only detected if the timestamp is scanned again
 	if done := engine.fastPath.run(chain.routes, 10); done != len(rows) {
 		t.Errorf("expected the rows up to %d without another scan of timestamps, found those up to %d", len(rows), done)
 	}
 	engine.start(input{topics: topics, rows: rows, data: data})
 	engine.fastPath.run(chain.routes, 0)
-	if done := engine.fastPath.run(chain.routes, 10); done != 15 {
-		t.Errorf("in another call, expected the rows up to 15, found those up to %d", done)
-	}
+	done := engine.fastPath.run(chain.routes, 10)
+	assert.True(t, done == 15, "in another call, expected the rows up to 15, found those up to %d", done)
 }
 
 // A result lists the call's topics and those of its rows, but no topics of rows that failed or were dropped.
@@ -268,9 +259,8 @@ func TestResultListsOnlyUsedTopics(t *testing.T) {
 					if want := len(call.topics) + len(out.Rows); out.Topics != nil && len(out.Topics) != want {
 						t.Errorf("row %d: expected %d topics, found %q", row.RowIndex, want, out.Topics)
 					}
-					if (len(out.Errors) == 0) != (row.RowIndex == 0) {
-						t.Errorf("row %d: expected rows after the first to fail, found %v", row.RowIndex, out.Errors)
-					}
+					assert.True(t, (len(out.Errors) == 0) == (row.RowIndex == 0),
+						"row %d: expected rows after the first to fail, found %v", row.RowIndex, out.Errors)
 				}
 			}
 		})

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/plugins/smt/kernel"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
@@ -66,9 +67,8 @@ func TestFastPathOfDropHeadersAndHoistField(t *testing.T) {
 			}
 		}
 	}
-	if fast < 4000 || interpreted < 2000 {
-		t.Errorf("expected 4,000 rows on the fast path and 2,000 others, found %d and %d", fast, interpreted)
-	}
+	assert.True(t, fast >= 4000 && interpreted >= 2000,
+		"expected 4,000 rows on the fast path and 2,000 others, found %d and %d", fast, interpreted)
 }
 
 // addHeaders adds up to three headers with three names to the data of a call.

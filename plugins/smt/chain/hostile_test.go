@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/plugins/smt/record"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
@@ -59,14 +61,12 @@ func FuzzHostileStructure(f *testing.F) {
 		noError(t, err)
 		slow, err := New().Apply(context, []wit.Schema{{ID: 1, Nodes: nodes}}, []string{"t"}, rows[1:2], data)
 		noError(t, err)
-		if len(fast.Rows) != len(slow.Rows)+2 || len(fast.Errors) != len(slow.Errors) {
-			t.Fatalf("% x: expected %d rows, found %d", b, len(slow.Rows)+2, len(fast.Rows))
-		}
+		require.True(t, len(fast.Rows) == len(slow.Rows)+2 && len(fast.Errors) == len(slow.Errors),
+			"% x: expected %d rows, found %d", b, len(slow.Rows)+2, len(fast.Rows))
 		size, invalid := connectdata.Skip(nodes, 0, b)
 		isValid := invalid == nil && size == len(b)
-		if isValid && len(slow.Rows) == 0 {
-			t.Fatalf("% x: expected the row of a valid value, found %v", b, slow.Errors)
-		}
+		require.True(t, !isValid || len(slow.Rows) != 0,
+			"% x: expected the row of a valid value, found %v", b, slow.Errors)
 		if len(slow.Rows) == 0 {
 			return
 		}
@@ -97,27 +97,23 @@ func FuzzHostileDynamic(f *testing.F) {
 			[]wit.Row{validRow, fuzzRow, fuzzRow, fuzzRow, validRow}, data)
 		noError(t, err)
 		out, err := New().Apply(context, nil, []string{"t"}, []wit.Row{fuzzRow}, data)
-		if err != nil || len(out.Rows)+len(out.Errors) != 1 || len(many.Rows) != 2+3*len(out.Rows) ||
-			len(many.Errors) != 3*len(out.Errors) {
-			t.Fatalf("% x: expected three times the result %v, found %v, %v", b, out, many, err)
-		}
+		require.True(t, err == nil && len(out.Rows)+len(out.Errors) == 1 && len(many.Rows) == 2+3*len(out.Rows) &&
+			len(many.Errors) == 3*len(out.Errors),
+			"% x: expected three times the result %v, found %v, %v", b, out, many, err)
 		size, invalid := connectdata.SkipSchemaless(b)
 		isMap := invalid == nil && size == len(b) && b[0] == connectdata.TagMap
-		if isMap != (len(out.Rows) == 1) && !isKeyCastError(out) {
-			t.Fatalf("% x: expected a row for a valid map (%v), found %v", b, isMap, out.Errors)
-		}
+		require.True(t, isMap == (len(out.Rows) == 1) || isKeyCastError(out),
+			"% x: expected a row for a valid map (%v), found %v", b, isMap, out.Errors)
 		if len(out.Rows) == 0 {
 			return
 		}
 		slice := out.Rows[0].Value
 		want := out.Data[slice.Start : slice.Start+slice.Size]
-		if size, err := connectdata.SkipSchemaless(want); err != nil || size != int(slice.Size) {
-			t.Fatalf("% x: the result is invalid: % x, %v", b, want, err)
-		}
+		size, err = connectdata.SkipSchemaless(want)
+		require.True(t, err == nil && size == int(slice.Size), "% x: the result is invalid: % x, %v", b, want, err)
 		for _, r := range many.Rows[1:4] {
-			if got := many.Data[r.Value.Start : r.Value.Start+r.Value.Size]; !bytes.Equal(got, want) {
-				t.Fatalf("% x: expected % x as alone, found % x", b, want, got)
-			}
+			got := many.Data[r.Value.Start : r.Value.Start+r.Value.Size]
+			require.True(t, bytes.Equal(got, want), "% x: expected % x as alone, found % x", b, want, got)
 		}
 	})
 }
@@ -149,18 +145,16 @@ func FuzzHostileHeaders(f *testing.F) {
 		if invalid != nil {
 			return // the host never sends such headers
 		}
-		if len(out.Rows) != 1 && len(input) < connectdata.MaxHeaders {
-			t.Fatalf("% x: expected a row, found %d, %v", block, len(out.Rows), out.Errors)
-		}
+		require.True(t, len(out.Rows) == 1 || len(input) >= connectdata.MaxHeaders,
+			"% x: expected a row, found %d, %v", block, len(out.Rows), out.Errors)
 		if len(out.Rows) == 0 {
 			return
 		}
 		slice := out.Rows[0].Headers
 		result, err := connectdata.Headers(nil, out.Data[slice.Start:slice.Start+slice.Size])
-		if err != nil || len(result) != len(input)+1 || result[len(input)].Name != "h" ||
-			result[len(input)].Encoding != wit.Schemaless {
-			t.Fatalf("% x: expected the header h after the others, found %v, %v", block, result, err)
-		}
+		require.True(t, err == nil && len(result) == len(input)+1 && result[len(input)].Name == "h" &&
+			result[len(input)].Encoding == wit.Schemaless,
+			"% x: expected the header h after the others, found %v, %v", block, result, err)
 	})
 }
 
@@ -173,24 +167,20 @@ func TestOwnSchemasAreForgotten(t *testing.T) {
 		nodes := []wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: name, Node: 1}}}, {Kind: wit.Boolean}}
 		rows := []wit.Row{{Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: n + 1, Size: 1}}}
 		out, err := engine.Apply(context, []wit.Schema{{ID: n + 1, Nodes: nodes}}, []string{"t"}, rows, []byte{1})
-		if err != nil || len(out.Rows) != 1 || len(out.Schemas) != 1 || len(out.Errors) > 0 {
-			t.Fatalf("%d: expected a row with a new schema, found %v, %v", n, out, err)
-		}
+		require.True(t, err == nil && len(out.Rows) == 1 && len(out.Schemas) == 1 && len(out.Errors) == 0,
+			"%d: expected a row with a new schema, found %v, %v", n, out, err)
 		s := out.Schemas[0]
-		if earlier := declared[s.ID]; earlier != "" || s.ID != out.Rows[0].Value.Schema ||
-			s.Nodes[0].Fields[0].Name != name {
-			t.Fatalf("%d: the number %#x is used for %q and for %v", n, s.ID, earlier, s.Nodes)
-		}
+		earlier := declared[s.ID]
+		require.True(t, earlier == "" && s.ID == out.Rows[0].Value.Schema && s.Nodes[0].Fields[0].Name == name,
+			"%d: the number %#x is used for %q and for %v", n, s.ID, earlier, s.Nodes)
 		declared[s.ID] = name
 		forgotten := out.Rows[0].Value.Schema - uint32(min(int(n), record.MaxDeclared))
-		if n > 2*record.MaxDeclared && engine.interpreter.Schemas.Nodes(forgotten) != nil {
-			t.Fatalf("%d: expected at most %d declared schemas, found %#x", n, record.MaxDeclared, forgotten)
-		}
+		require.True(t, n <= 2*record.MaxDeclared || engine.interpreter.Schemas.Nodes(forgotten) == nil,
+			"%d: expected at most %d declared schemas, found %#x", n, record.MaxDeclared, forgotten)
 	}
 	// The first schema was forgotten and gets a new number.
 	rows := []wit.Row{{Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: 1, Size: 1}}}
 	out, err := engine.Apply(context, nil, []string{"t"}, rows, []byte{1})
-	if err != nil || len(out.Schemas) != 1 || declared[out.Schemas[0].ID] != "" {
-		t.Errorf("expected the schema to be declared again, found %v, %v", out.Schemas, err)
-	}
+	assert.True(t, err == nil && len(out.Schemas) == 1 && declared[out.Schemas[0].ID] == "",
+		"expected the schema to be declared again, found %v, %v", out.Schemas, err)
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/java/pattern"
 	"github.com/culvert-project/culvert/plugins/smt/record"
 	"github.com/culvert-project/culvert/plugins/smt/transforms"
@@ -45,11 +46,10 @@ func TestPatternTimeoutFailsRow(t *testing.T) {
 				rowErrors)
 			continue
 		}
-		if f := rowErrors[0]; f.Stage != test.failedStage || f.ErrorClass != record.ConnectException ||
-			!strings.Contains(f.Error.Message, "topic \""+endless) {
-			t.Errorf("%s: expected a ConnectException of stage %d for the first topic, found %+v", name,
-				test.failedStage, f)
-		}
+		f := rowErrors[0]
+		assert.True(t, f.Stage == test.failedStage && f.ErrorClass == record.ConnectException &&
+			strings.Contains(f.Error.Message, "topic \""+endless),
+			"%s: expected a ConnectException of stage %d for the first topic, found %+v", name, test.failedStage, f)
 	}
 
 	engine, context := newPrepared(t, wit.Stage{Component: ifTopic.Component, Settings: ifTopic.Settings})
@@ -57,10 +57,8 @@ func TestPatternTimeoutFailsRow(t *testing.T) {
 	noError(t, err)
 	shortenTimeouts(chain)
 	result, err := engine.Test(context, nil, call.topics, call.rows, nil)
-	if err != nil || len(result.Errors) != 1 || result.Errors[0].RowIndex != 0 || result.Matches[0] ||
-		!result.Matches[1] {
-		t.Errorf("test: expected the first row to fail and the second to match, found %+v, %v", result, err)
-	}
+	assert.True(t, err == nil && len(result.Errors) == 1 && result.Errors[0].RowIndex == 0 && !result.Matches[0] &&
+		result.Matches[1], "test: expected the first row to fail and the second to match, found %+v, %v", result, err)
 }
 
 // shortenTimeouts sets a short timeout for the expressions of a chain. In production, the host ends the call.

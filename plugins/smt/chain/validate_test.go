@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/plugins/smt/transforms"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -20,15 +21,13 @@ func checkValidations(t *testing.T, validations []validation) {
 	t.Helper()
 	for _, test := range validations {
 		values, err := transforms.Validate(test.component, test.config)
-		if err != nil || len(values) != len(componentNamed(test.component).Settings) {
-			t.Errorf("%s: expected values of all settings, found %d, %v", test.component, len(values), err)
-		}
+		assert.True(t, err == nil && len(values) == len(componentNamed(test.component).Settings),
+			"%s: expected values of all settings, found %d, %v", test.component, len(values), err)
 		for _, value := range values {
 			got := strings.Join(value.Errors, "; ")
 			want := test.want[value.Key.Name]
-			if !strings.HasPrefix(got, want) || (want == "") != (got == "") {
-				t.Errorf("%s %v: %s: expected %q, found %q", test.component, test.config, value.Key.Name, want, got)
-			}
+			assert.True(t, strings.HasPrefix(got, want) && (want == "") == (got == ""),
+				"%s %v: %s: expected %q, found %q", test.component, test.config, value.Key.Name, want, got)
 		}
 	}
 }
@@ -181,11 +180,9 @@ func TestValidateReportsProblemsOfNoSetting(t *testing.T) {
 		ClassInsertKey:     "No field insertion configured",
 		ClassMetadataValue: "Neither schema name nor version configured",
 	} {
-		if _, err := transforms.Validate(class, nil); err == nil || err.Message != want {
-			t.Errorf("%s: expected %q, found %v", class, want, err)
-		}
+		_, err := transforms.Validate(class, nil)
+		assert.True(t, err != nil && err.Message == want, "%s: expected %q, found %v", class, want, err)
 	}
-	if _, err := transforms.Validate("X", nil); err == nil {
-		t.Error("expected an unknown component to be rejected")
-	}
+	_, err := transforms.Validate("X", nil)
+	assert.True(t, err != nil, "expected an unknown component to be rejected")
 }
