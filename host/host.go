@@ -10,6 +10,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/lock"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/deadletters"
 	"github.com/culvert-project/culvert/internal/group"
 	"github.com/culvert-project/culvert/internal/guard"
 	"github.com/culvert-project/culvert/internal/plugin"
@@ -33,10 +34,10 @@ type Files = config.Files
 func ListFolder(dir string) (Files, error) { return config.ListFolder(dir) }
 
 // ReplayRequest selects dead letters for [Replay].
-type ReplayRequest = connect.ReplayRequest
+type ReplayRequest = deadletters.Request
 
 // ReplayResult counts what [Replay] did.
-type ReplayResult = connect.ReplayResult
+type ReplayResult = deadletters.Result
 
 // Progress is the state of one task, see [Host.Progress].
 type Progress = connect.Progress

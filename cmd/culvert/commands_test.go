@@ -164,7 +164,7 @@ func invalidCommandLines(p *e2etest.Place, server string) []invalidCommandLine {
 		{line: "dlq list --connector c -p w.properties", code: 2, want: "--properties: expected TOPIC too"},
 		{line: "dlq show 0@1 --connector c --data d", code: 2, want: "--data: expected TOPIC too"},
 		{line: "dlq replay --connector c --set a=b", code: 2, want: "--set: expected TOPIC too"},
-		{line: "dlq list T --show all", code: 2, want: "--show: expected no TOPIC"},
+		{line: "dlq list T --show new", code: 2, want: `--show: expected open, settled or all, found "new"`},
 		{line: "dlq show T 0@1 --connector c", code: 2, want: "--connector: expected no TOPIC"},
 		{line: "dlq replay T URL", code: 2, want: "--url: expected no TOPIC"},
 		{line: "doctor", code: 2},

@@ -1,25 +1,21 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/host"
 	"github.com/culvert-project/culvert/internal/config"
-	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/deadletters"
 	"github.com/culvert-project/culvert/internal/kafka"
 	"github.com/culvert-project/culvert/internal/rest"
 	"github.com/culvert-project/culvert/internal/shown"
@@ -51,7 +47,7 @@ contain the error and the connector. Pass TOPIC to read it directly, or --connec
 }
 
 type deadLetterFlags struct {
-	filter    connect.DeadLetterFilter
+	filter    deadletters.Filter
 	positions []string
 	since     string
 	until     string
@@ -67,10 +63,10 @@ func (l *deadLetterFlags) flags(c *cobra.Command) {
 		"2026-02-03T04:05:06Z or 2026-02-03, or how long ago, such as 2h")
 	f.StringVar(&l.until, "until", "", "only dead letters that failed before this `time`")
 	f.BoolVar(&l.filter.Superseded, "superseded", false,
-		"only dead letters with a newer one of the same key and another value; needs --connector")
+		"only dead letters with a newer one of the same key and another value")
 }
 
-func (l *deadLetterFlags) read(now time.Time) (f connect.DeadLetterFilter, err error) {
+func (l *deadLetterFlags) read(now time.Time) (f deadletters.Filter, err error) {
 	f = l.filter
 	if l.since != "" {
 		if f.Since, err = parseTime("--since", l.since, now); err != nil {
@@ -80,44 +76,131 @@ func (l *deadLetterFlags) read(now time.Time) (f connect.DeadLetterFilter, err e
 	if l.until != "" {
 		f.Until, err = parseTime("--until", l.until, now)
 	}
-	if f.Superseded && f.Connector == "" {
-		err = errors.New("--superseded: expected --connector too")
-	}
 	return f, asUsageError(err)
 }
 
-// selection returns the filter for the running worker.
-func (l *deadLetterFlags) selection(f *connect.DeadLetterFilter) rest.DeadLetterSelection {
+// selectionOf returns a filter for the running worker, without its positions.
+func selectionOf(f *deadletters.Filter) rest.DeadLetterSelection {
 	formatTime := func(bound time.Time) string {
 		if bound.IsZero() {
 			return ""
 		}
 		return bound.UTC().Format(time.RFC3339Nano)
 	}
-	return rest.DeadLetterSelection{Positions: l.positions, Cause: f.Cause, Error: f.Error, Since: formatTime(f.Since),
+	return rest.DeadLetterSelection{Cause: f.Cause, Error: f.Error, Since: formatTime(f.Since),
 		Until: formatTime(f.Until), Superseded: f.Superseded}
 }
 
-// readDeadLetters calls each with the dead letters of a topic, or of a part of it. If it is unknown which ones are
-// settled, it reports that to stderr and leaves Settled nil.
-func (s *topicSource) readDeadLetters(ctx context.Context, stderr io.Writer, topic string, o kafka.ReadOptions,
-	each func(*connect.DeadLetter) error) error {
-	return s.withReader(ctx, stderr, func(w *config.Worker, reader *kafka.Reader, _ *slog.Logger) error {
-		states, statesErr := connect.ReadReplayStates(ctx, reader, workerSettings(w), topic)
-		if statesErr != nil && ctx.Err() == nil {
-			fmt.Fprintln(stderr, "it is unknown which dead letters are settled:",
-				shown.Line(w.Redact(statesErr.Error())))
+// Why flags have no effect without or with TOPIC.
+const (
+	needsTopic   = "expected TOPIC too: without it, --url or --config finds the running worker"
+	needsNoTopic = "expected no TOPIC: only the running worker uses it"
+)
+
+var errNoTopic = asUsageError(errors.New(
+	"expected TOPIC or --connector NAME, found neither: with --connector, the running worker reads the dead letters"))
+
+// rejectFlags returns an error with the reason if one of these flags is set, which would have no effect.
+func rejectFlags(c *cobra.Command, reason string, names ...string) error {
+	for _, name := range names {
+		if c.Flags().Changed(name) {
+			return asUsageError(fmt.Errorf("--%s: %s", name, reason))
 		}
-		_, err := reader.Read(ctx, topic, o, func(r *kgo.Record) error {
-			l := connect.ParseDeadLetter(r)
-			if statesErr == nil {
-				isSettled := states.IsSettled(&l)
-				l.Settled = &isSettled
+	}
+	return nil
+}
+
+// letterLister returns a page of the dead letters of a connector.
+type letterLister func(context.Context, deadletters.Query) (rest.DeadLetterList, error)
+
+// letters lists the dead letters of a connector of the running worker.
+func (r *remote) letters(connector string) letterLister {
+	return func(ctx context.Context, query deadletters.Query) (page rest.DeadLetterList, err error) {
+		selection := selectionOf(&query.Filter)
+		parameters := url.Values{"show": {query.Show}, "after": {query.After}, "cause": {selection.Cause},
+			"error": {selection.Error}, "since": {selection.Since}, "until": {selection.Until}}
+		if selection.Superseded {
+			parameters.Set("superseded", "true")
+		}
+		if query.Only != nil {
+			parameters.Set("letter", query.Only.String())
+		}
+		err = r.get(ctx, "/culvert/connectors/{name}/deadletters?"+parameters.Encode(), &page, connector)
+		return page, err
+	}
+}
+
+// eachLister reads a topic and calls do with a lister for each connector that has written letters to it. The name of
+// the connector is "" for letters without headers.
+func (s *topicSource) eachLister(ctx context.Context, stderr io.Writer, topic string,
+	do func(connector string, list letterLister) error) error {
+	return s.withReader(ctx, stderr, func(w *config.Worker, reader *kafka.Reader, _ *slog.Logger) error {
+		t, err := deadletters.ReadTopic(ctx, reader, workerSettings(w), w.Redact, topic)
+		if err != nil {
+			return asFailure(err)
+		}
+		if t.StatesErr != nil {
+			fmt.Fprintln(stderr, "it is unknown which dead letters are settled:",
+				shown.Line(w.Redact(t.StatesErr.Error())))
+		}
+		for _, connector := range t.Connectors() {
+			err := do(connector, func(ctx context.Context, query deadletters.Query) (rest.DeadLetterList, error) {
+				const hidesValues = false
+				return rest.ListDeadLetters(query, w.Redact, hidesValues,
+					func(handle func(deadletters.ListedLetter) error) (deadletters.Page, error) {
+						return t.List(ctx, connector, query, handle)
+					})
+			})
+			if err != nil {
+				return asFailure(err)
 			}
-			return each(&l)
-		})
-		return asFailure(err)
+		}
+		return nil
 	})
+}
+
+// letterPrinter prints lists of dead letters as one table, or as JSON lines.
+type letterPrinter struct {
+	out       io.Writer
+	asJSON    bool
+	titles    string // "" after they were printed
+	remaining int    // the number of letters that may still be printed
+	isCut     bool   // letters were left out
+}
+
+// print prints the letters of a query as their pages arrive.
+func (p *letterPrinter) print(ctx context.Context, list letterLister, query deadletters.Query) error {
+	for {
+		page, err := list(ctx, query)
+		if err != nil {
+			return err
+		}
+		letters := page.DeadLetters[:min(len(page.DeadLetters), p.remaining)]
+		p.remaining -= len(letters)
+		p.isCut = p.isCut || len(letters) < len(page.DeadLetters) || (p.remaining == 0 && page.Next != "")
+		var rows [][]string
+		for i := range letters {
+			l := &letters[i]
+			if p.asJSON {
+				if err := printJSON(p.out, l); err != nil {
+					return err
+				}
+				continue
+			}
+			rows = append(rows, []string{l.Position(), l.Failed, inLine(l.Connector), inLine(sourceText(l.From)),
+				inLine(l.Stage), strconv.Itoa(l.Attempts), settledText(l.Settled), inLine(l.Message)})
+		}
+		if len(rows) > 0 {
+			if err := printColumns(p.out, p.titles, rows); err != nil {
+				return err
+			}
+			p.titles = ""
+		}
+		if page.Next == "" || p.isCut {
+			return nil
+		}
+		query.After = page.Next
+	}
 }
 
 // settledText returns "?" for nil: it is unknown whether the dead letter is settled.
@@ -131,79 +214,80 @@ func settledText(isSettled *bool) string {
 	return "no"
 }
 
+// sourceText formats the source of a dead letter: a record, or a row if the partition is negative.
+func sourceText(from rest.DeadLetterSource) string {
+	if from.Partition < 0 {
+		return fmt.Sprintf("%s row %d", from.Topic, from.Offset)
+	}
+	return fmt.Sprintf("%s-%d@%d", from.Topic, from.Partition, from.Offset)
+}
+
 func (r *remote) newDLQList() *cobra.Command {
 	var from topicSource
 	var selection deadLetterFlags
-	var show string
+	var query deadletters.Query
 	var limit int
 	var o output
 	c := &cobra.Command{
 		Use:   "list [TOPIC]",
 		Short: "List dead letters",
-		Long: `List dead letters, oldest first within a partition: position, time, connector, source, stage and error, and whether
-they are settled (delivered or discarded), as the worker of --properties has stored it.
+		Long: `List dead letters, the newest first: one for each original record or row, with its position, time, connector, source,
+stage, number of attempts and error. A row of a source that is refused again with the same key and value is one of them.
 
-With --connector and no TOPIC, the running worker lists the dead letters of the connector: the newest first, one for
-each original record or row, with the number of attempts. A row of a source that is refused again with the same key and
-value is one of them.`,
-		RunE: func(c *cobra.Command, args []string) error {
-			filter, err := selection.read(time.Now())
+The running worker lists the letters of --connector. With TOPIC, the command reads it, connector by connector; the
+worker of --properties has stored which letters are settled (delivered or discarded).`,
+		RunE: func(c *cobra.Command, args []string) (err error) {
+			if query.Filter, err = selection.read(time.Now()); err != nil {
+				return err
+			}
+			if limit <= 0 {
+				return asUsageError(fmt.Errorf("--limit: expected at least 1, found %d", limit))
+			}
+			shows := []string{deadletters.ShowOpen, deadletters.ShowSettled, deadletters.ShowAll}
+			if !slices.Contains(shows, query.Show) {
+				return asUsageError(fmt.Errorf("--show: expected open, settled or all, found %q", query.Show))
+			}
+			connector := query.Filter.Connector
+			p := letterPrinter{out: c.OutOrStdout(), asJSON: o.json, remaining: limit,
+				titles: "LETTER FAILED CONNECTOR FROM STAGE ATTEMPTS SETTLED ERROR"}
+			switch {
+			case len(args) == 0 && connector == "":
+				return errNoTopic
+			case len(args) == 0:
+				if err = rejectFlags(c, needsTopic, topicFlags...); err == nil {
+					err = p.print(c.Context(), r.letters(connector), query)
+				}
+			default:
+				if err = rejectFlags(c, needsNoTopic, "url", "config", "user"); err != nil {
+					return err
+				}
+				printOf := func(name string, list letterLister) error {
+					if connector != "" && connector != name {
+						return nil
+					}
+					return p.print(c.Context(), list, query)
+				}
+				err = from.eachLister(c.Context(), c.ErrOrStderr(), args[0], printOf)
+			}
 			if err != nil {
 				return err
 			}
-			switch {
-			case len(args) == 0 && filter.Connector == "":
-				return errNoTopic
-			case len(args) == 0: // ask the running worker
-				if err := rejectFlags(c, needsTopic, topicFlags...); err != nil {
-					return err
-				}
-				if limit <= 0 {
-					return asUsageError(fmt.Errorf("--limit: expected at least 1, found %d", limit))
-				}
-				return r.listLetters(c, filter.Connector, show, selection.selection(&filter), limit, o.json)
+			if p.isCut {
+				fmt.Fprintf(c.ErrOrStderr(), "there are more than %d dead letters: see --limit\n", limit)
 			}
-			if err := rejectFlags(c, needsNoTopic, "show", "limit", "superseded", "url", "config", "user"); err != nil {
-				return err
-			}
-			out := bufio.NewWriter(c.OutOrStdout())
-			var rows [][]string
-			list := func(l *connect.DeadLetter) error {
-				switch {
-				case !filter.Matches(l): // not selected
-				case o.json:
-					return printJSON(out, rest.NewDeadLetter(l))
-				default:
-					rows = append(rows, []string{rest.NewDeadLetter(l).Position(),
-						l.FailedAt.UTC().Format(time.RFC3339), inLine(l.Connector),
-						inLine(sourceText(l.Topic, l.Partition, l.Offset)), inLine(l.Stage),
-						strconv.Itoa(l.Replays + 1), settledText(l.Settled), inLine(l.Message)})
-				}
+			if p.titles == "" || o.json {
 				return nil
 			}
-			err = from.readDeadLetters(c.Context(), c.ErrOrStderr(), args[0], kafka.ReadOptions{}, list)
-			if !o.json {
-				const titles = "LETTER FAILED CONNECTOR FROM STAGE ATTEMPTS SETTLED ERROR"
-				err = errors.Join(err, printColumns(out, titles, rows))
-			}
-			return errors.Join(err, asFailure(out.Flush()))
+			return asFailure(printColumns(p.out, p.titles, nil))
 		},
 	}
 	from.flags(c)
 	selection.flags(c)
-	c.Flags().StringVar(&show, "show", connect.ShowOpen,
-		"without TOPIC: open, settled (delivered or discarded) or all dead letters")
-	c.Flags().IntVar(&limit, "limit", 1000, "without TOPIC: at most this `number` of dead letters")
+	c.Flags().StringVar(&query.Show, "show", deadletters.ShowOpen,
+		"open, settled (delivered or discarded) or all dead letters")
+	c.Flags().IntVar(&limit, "limit", 1000, "at most this `number` of dead letters")
 	o.flag(c, "as JSON, a line for each")
 	return c
-}
-
-// sourceText formats the source of a dead letter: a record, or a row if the partition is negative.
-func sourceText(topic string, partition int32, offset int64) string {
-	if partition < 0 {
-		return fmt.Sprintf("%s row %d", topic, offset)
-	}
-	return fmt.Sprintf("%s-%d@%d", topic, partition, offset)
 }
 
 func (r *remote) newDLQShow() *cobra.Command {
@@ -218,196 +302,95 @@ func (r *remote) newDLQShow() *cobra.Command {
 			if len(args) > 0 {
 				last = args[len(args)-1]
 			}
-			if _, err := connect.ParseDeadLetterPosition(last); err != nil {
+			if _, err := deadletters.ParsePosition(last); err != nil {
 				return asUsageError(err)
 			}
 			return cobra.MaximumNArgs(2)(c, args)
 		},
 		RunE: func(c *cobra.Command, args []string) error {
+			position, err := deadletters.ParsePosition(args[len(args)-1])
+			if err != nil {
+				return asUsageError(err)
+			}
+			var letters []rest.DeadLetter
+			find := func(_ string, list letterLister) error {
+				page, err := list(c.Context(), deadletters.Query{Show: deadletters.ShowAll, Only: &position})
+				letters = append(letters, page.DeadLetters...)
+				return err
+			}
+			holder := "connector " + shown.Line(connector)
 			switch {
 			case len(args) == 1 && connector == "":
 				return errNoTopic
 			case len(args) == 1:
-				if err := rejectFlags(c, needsTopic, topicFlags...); err != nil {
-					return err
+				if err = rejectFlags(c, needsTopic, topicFlags...); err == nil {
+					err = find(connector, r.letters(connector))
 				}
-				return r.showLetter(c, connector, args[0], o)
-			}
-			if err := rejectFlags(c, needsNoTopic, "connector", "url", "config", "user"); err != nil {
-				return err
-			}
-			position, err := connect.ParseDeadLetterPosition(args[1])
-			if err != nil {
-				return asUsageError(err)
-			}
-			var letter *connect.DeadLetter
-			only := kafka.ReadOptions{From: kafka.Positions{position.Partition: position.Offset},
-				To: kafka.Positions{position.Partition: position.Offset + 1}}
-			err = from.readDeadLetters(c.Context(), c.ErrOrStderr(), args[0], only, func(l *connect.DeadLetter) error {
-				if l.Record.Offset == position.Offset {
-					letter = l
+			default:
+				holder = "topic " + shown.Line(args[0])
+				if err = rejectFlags(c, needsNoTopic, "connector", "url", "config", "user"); err == nil {
+					err = from.eachLister(c.Context(), c.ErrOrStderr(), args[0], find)
 				}
-				return nil
-			})
+			}
 			switch {
 			case err != nil:
 				return err
-			case letter == nil:
-				return asFailure(fmt.Errorf("topic %s has no dead letter %s", args[0], args[1]))
-			case o.json:
-				_, err := c.OutOrStdout().Write(append(shown.JSON(kafka.AppendLine(nil, letter.Record)), '\n'))
-				return asFailure(err)
+			case len(letters) == 0:
+				return asFailure(fmt.Errorf("%s has no dead letter %v", holder, position))
 			}
-			return asFailure(printDeadLetter(c.OutOrStdout(), letter))
+			l := &letters[0]
+			return o.print(c.OutOrStdout(), l, func(out io.Writer) error { return printLetter(out, l) })
 		},
 	}
 	from.flags(c)
 	c.Flags().StringVar(&connector, "connector", "", "without TOPIC: of the connector with this `NAME`")
-	o.flag(c, "as JSON; with TOPIC as culvert consume prints it")
+	o.flag(c, "as JSON")
 	return c
 }
 
-func printDeadLetter(out io.Writer, l *connect.DeadLetter) error {
+func printLetter(out io.Writer, l *rest.DeadLetter) error {
 	rows := [][]string{
-		{"failed", l.FailedAt.UTC().Format(time.RFC3339)},
+		{"letter", l.Position()},
+		{"failed", l.Failed},
 		{"connector", l.Connector},
-		{"from", sourceText(l.Topic, l.Partition, l.Offset)},
-		{"request", l.Request},
+		{"attempts", strconv.Itoa(l.Attempts)},
+		{"settled", settledText(l.Settled)},
+		{"from", sourceText(l.From)},
+		{"request", l.From.Request},
 		{"stage", l.Stage},
 		{"setting", l.Setting},
 		{"plugin", strings.TrimSpace(l.Plugin + " " + l.Version)},
 		{"exception", l.Class},
 		{"cause", l.Message},
-		{"parts", l.Rows.String()},
-		{"attempts", strconv.Itoa(l.Replays + 1)},
-		{"settled", settledText(l.Settled)},
+		{"parts", l.Parts},
 	}
 	rows = slices.DeleteFunc(rows, func(row []string) bool { return row[1] == "" })
-	if err := printColumns(out, "", rows); err != nil {
+	if err := printColumns(out, "", rows); err != nil || l.Record == nil {
 		return err
 	}
-	var line struct {
-		Key     json.RawMessage
-		Value   json.RawMessage
-		Headers []struct {
-			Key   string
-			Value json.RawMessage
+	for _, part := range []struct {
+		name  string
+		text  *string
+		isCut bool
+	}{{"key", l.Record.Key, l.Record.KeyCut}, {"value", l.Record.Value, l.Record.Cut}} {
+		if l.Record.Base64 {
+			part.name += ", in base64"
 		}
+		if part.isCut {
+			part.name += ", cut or redacted"
+		}
+		content := "null"
+		if part.text != nil {
+			content = shown.Text(*part.text)
+		}
+		fmt.Fprintf(out, "\n%s\n  %s", part.name, content)
 	}
-	if err := json.Unmarshal(kafka.AppendLine(nil, l.Record), &line); err != nil {
-		return err
+	fmt.Fprintln(out, "\nheaders")
+	for _, h := range l.Headers {
+		fmt.Fprintf(out, "  %s: %s\n", shown.Line(h.Key), shown.Line(h.Value))
 	}
-	fmt.Fprintf(out, "\nkey\n  %s\nvalue\n  %s\nheaders\n", shown.JSON(line.Key), shown.JSON(line.Value))
-	for _, h := range line.Headers {
-		fmt.Fprintf(out, "  %s: %s\n", shown.Line(h.Key), shown.JSON(h.Value))
-	}
-	return nil
-}
-
-func (r *remote) newDLQReplay() *cobra.Command {
-	var in installation
-	var selection deadLetterFlags
-	var includeReplayed, includeSuperseded, isDryRun bool
-	c := &cobra.Command{
-		Use:   "replay [TOPIC worker-file connector-files…]",
-		Short: "Send dead letters through their connectors again",
-		Long: `Send dead letters through their connectors as configured now, each of them once. Records that are refused again return
-to the topic. Other errors, such as a service that does not respond, end the command; the next run continues after the
-replayed dead letters. A record is skipped if the topic that a sink reads, or a source writes, has a later one with the
-same key.
-
-Pass the files of culvert run. No worker may be running on the --data folder. With --connector and no TOPIC, the running
-worker at --url replays those of its connector. See culvert reference guide/delivery.`,
-		Example: `  culvert dlq replay --connector orders --since 2h
-  culvert dlq replay orders-refused worker.properties orders.properties
-  culvert dlq replay orders-refused --config /etc/culvert --connector orders --error "expected a number" --since 24h
-  culvert dlq replay orders-refused worker.properties orders.properties --letters 0@17,0@18 --dry`,
-		RunE: func(c *cobra.Command, args []string) error {
-			filter, err := selection.read(time.Now())
-			if err != nil {
-				return err
-			}
-			if err := filter.SelectPositions(selection.positions); err != nil {
-				return asUsageError(fmt.Errorf("--letters: %w", err))
-			}
-			switch {
-			case len(args) == 0 && filter.Connector == "":
-				return errNoTopic
-			case len(args) == 0:
-				if err := rejectFlags(c, needsTopic, "data", "set", "plugins", "log-level", "log-format"); err != nil {
-					return err
-				}
-				r.config = in.folder // without TOPIC --config names the running worker
-				if r.config != "" && r.url != "" {
-					return asUsageError(errors.New("expected --url or --config, found both"))
-				}
-				request := rest.ReplayRequest{DeadLetterSelection: selection.selection(&filter),
-					IncludeReplayed: includeReplayed, IncludeSuperseded: includeSuperseded, DryRun: isDryRun}
-				return r.replayLetters(c, "/replay", request, filter.Connector)
-			}
-			if err := rejectFlags(c, needsNoTopic, "url", "user", "timeout"); err != nil {
-				return err
-			}
-			configuration, err := in.read(args[1:], "expected --config DIR or files of the installation",
-				c.ErrOrStderr())
-			if err != nil {
-				return err
-			}
-			result, err := host.Replay(c.Context(), configuration, connect.ReplayRequest{Topic: args[0], Filter: filter,
-				IncludeReplayed: includeReplayed, IncludeSuperseded: includeSuperseded, DryRun: isDryRun})
-			printReplay(c.OutOrStdout(), result, isDryRun)
-			if err != nil {
-				return asSetupError(asFailure(err))
-			}
-			return replayError(result)
-		},
-	}
-	in.flags(c, "warn")
-	in.folderFlag(c)
-	selection.flags(c)
-	c.Flags().StringSliceVar(&selection.positions, "letters", nil,
-		"only these, as `PARTITION@OFFSET` separated by commas")
-	c.Flags().BoolVar(&isDryRun, "dry", false, "report what would pass, and send and store nothing")
-	c.Flags().BoolVar(&includeReplayed, "again", false, "also dead letters that were replayed before")
-	c.Flags().BoolVar(&includeSuperseded, "older", false,
-		"also records that have a later one with the same key in their topic, and records of a sink without a key "+
-			"that have any later one")
-	return c
-}
-
-// replayError returns an error if not all dead letters were delivered.
-func replayError(result connect.ReplayResult) error {
-	if result.Rejected > 0 || isIncomplete(result.Kept) {
-		return asFailure(errors.New("not all dead letters were delivered"))
+	if l.HeadersMore > 0 {
+		fmt.Fprintf(out, "  and %d more\n", l.HeadersMore)
 	}
 	return nil
-}
-
-// isIncomplete reports whether a dead letter was kept for another reason than that its connector settles it without
-// sending. kept counts the dead letters by reason.
-func isIncomplete(kept map[string]int) bool {
-	_, ok := kept[connect.SettledUnsent]
-	return len(kept) > 1 || (len(kept) == 1 && !ok)
-}
-
-func printReplay(out io.Writer, result connect.ReplayResult, isDryRun bool) {
-	if isDryRun {
-		fmt.Fprintf(out, "%d would pass, %d would be refused\n", result.Sent-result.Rejected, result.Rejected)
-	} else {
-		fmt.Fprintf(out, "%d sent: %d delivered, %d refused\n", result.Sent, result.Delivered, result.Rejected)
-	}
-	for _, r := range result.Rejections {
-		fmt.Fprintf(out, "%s: %s\n", r.Position, shown.Line(r.Reason))
-	}
-	if result.Letter != "" {
-		fmt.Fprintf(out, "refused again as dead letter %s\n", result.Letter)
-	}
-	printKept(out, result.Kept)
-}
-
-// printKept prints how many dead letters were kept, by reason.
-func printKept(out io.Writer, kept map[string]int) {
-	for _, reason := range slices.Sorted(maps.Keys(kept)) {
-		fmt.Fprintf(out, "%d kept: dead letters %s\n", kept[reason], shown.Line(reason))
-	}
 }

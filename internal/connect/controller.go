@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/deadletters"
 	"github.com/culvert-project/culvert/internal/events"
 	"github.com/culvert-project/culvert/internal/guard"
 )
@@ -35,7 +36,7 @@ type controller struct {
 	queue  []event
 	idleCh chan struct{} // closed when the loop has handled the queue; nil if nobody waits
 
-	keyLocks keyLocks
+	keyLocks deadletters.KeyLocks
 
 	// The following fields belong to the loop.
 	activity  *activity   // nil while nothing runs

@@ -15,11 +15,7 @@
 //   - task.go, restart.go: tasks. sourcetask.go, sinktask.go: their options. transforms.go, topic.go, tracking.go,
 //     registries.go: their parts. exactlyonce.go, delivery.go: producers. idletracker.go: idle source tasks.
 //   - endpoint.go, listener.go: notifications. lag.go: lag of sinks, end of --once.
-//   - deadletter.go, deadletterproducer.go, dlq.go: dead letters. deadlettertracker.go, deadletterindex.go,
-//     deadlettercause.go: what is known of open ones. replay.go, connectorreplay.go, partitionreplay.go: replay and
-//     discard. sinkreplay.go, sourcereplay.go, rejections.go: sending. replayregistry.go: running replays.
-//     replaystate.go: stored state. replayindex.go, recordid.go: replayed letters. newerrecords.go,
-//     offsetcomparison.go, timecomparison.go, keylocks.go: order of replayed records.
+//   - deadletters.go: what package deadletters uses of connectors, and their dead letters for REST.
 //   - condition.go: the words for states. summary.go, activity.go, restinfo.go, trace.go, progress.go, metrics.go: what
 //     is shown, history.go: of the last hour. Package events: what happened to a connector. offsets.go,
 //     importoffsets.go: offsets.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/culvert-project/culvert/internal/components"
 	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/deadletters"
 	"github.com/culvert-project/culvert/internal/events"
 	"github.com/culvert-project/culvert/internal/guard"
 	"github.com/culvert-project/culvert/internal/history"
@@ -30,18 +31,19 @@ type Herder struct {
 	runCtx      context.Context        // of Run; nil before Run is called
 	hasEnded    bool                   // Run accepts no more connectors
 	loops       sync.WaitGroup         // goroutines of Run
-	tracker     *deadLetterTracker
+	letters     *deadletters.Queues
 	history     history.Recorder
 }
 
 // New creates a herder of checked connectors. Nothing runs before [Herder.Run].
 func New(o Options, connectors []*config.Connector) *Herder {
 	o.sharedResources = sharedResources{claims: &claimRegistry{}, buffers: source.NewBuffers(o.Memory.Chunks()),
-		hub: &notify.Hub{Logger: o.Logger}, starts: &startCounters{}, replays: &replayRegistry{},
+		hub: &notify.Hub{Logger: o.Logger}, starts: &startCounters{},
 		events:          events.New(o.WorkerID, o.Worker.Redact),
 		refreshInterval: cmp.Or(o.refreshInterval, time.Minute)}
 	h := &Herder{shared: o, controllers: map[string]*controller{}, deleting: map[string]*controller{}}
-	h.tracker = newDeadLetterTracker(h)
+	h.letters = deadletters.NewQueues(deadletters.Options{Worker: o.Worker, Kafka: o.Kafka, Offsets: o.Offsets,
+		Logger: o.Logger}, letterConnectors{h})
 	if o.Plugins != nil {
 		o.Plugins.OnSwap(func(connector, plugin, from, to string) {
 			o.events.Record(context.Background(), events.Event{Connector: connector, Kind: "swapped",
@@ -84,7 +86,7 @@ func (h *Herder) Run(ctx context.Context) {
 	}
 	h.loops.Go(func() {
 		defer guard.Recover(h.shared.Logger, "counting dead letters", nil)
-		h.tracker.run(ctx)
+		h.letters.Run(ctx)
 	})
 	h.mu.Unlock()
 	h.loops.Go(func() {

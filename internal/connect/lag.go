@@ -24,7 +24,7 @@ import (
 // lagTracker measures how far a sink is behind: it compares the committed offsets of its consumer group with the end
 // offsets of its topics. It uses the cluster and credentials of the connector's consumers.
 type lagTracker struct {
-	*topicClients
+	clients     *kafka.Clients
 	run         *connectorRun
 	task        int
 	log         *slog.Logger
@@ -38,11 +38,11 @@ type lagTracker struct {
 }
 
 func newLagTracker(run *connectorRun, task int) (*lagTracker, error) {
-	clients, err := newTopicClients(kafka.NewConsumerAdmin, run.clients.kafka)
+	clients, err := kafka.OpenClients(kafka.NewConsumerAdmin, run.clients.kafka)
 	if err != nil {
 		return nil, err
 	}
-	return &lagTracker{topicClients: clients, run: run, task: task, log: run.log, group: run.group(),
+	return &lagTracker{clients: clients, run: run, task: task, log: run.log, group: run.group(),
 		offsetReset: run.clients.kafka.Consumer.Reset}, nil
 }
 
@@ -83,8 +83,8 @@ func (l *lagTracker) snapshotEnds(ctx context.Context) error {
 	if err != nil || len(uncommitted) == 0 {
 		return err
 	}
-	if err := l.admin.CommitOffsets(ctx, l.group, uncommitted); err != nil {
-		if members, membersErr := l.admin.Members(ctx, l.group); membersErr != nil || len(members) == 0 {
+	if err := l.clients.Admin.CommitOffsets(ctx, l.group, uncommitted); err != nil {
+		if members, membersErr := l.clients.Admin.Members(ctx, l.group); membersErr != nil || len(members) == 0 {
 			return err
 		}
 		l.log.Info("offsets were not committed, because the group has other members", "group", l.group)
@@ -128,7 +128,7 @@ func (l *lagTracker) hasCommittedUpTo(ctx context.Context, ends map[string]kafka
 		return false, err
 	}
 	for topic, to := range ends {
-		isEmpty, err := l.reader.IsEmpty(ctx, topic, from[topic], to)
+		isEmpty, err := l.clients.Reader.IsEmpty(ctx, topic, from[topic], to)
 		if err != nil || !isEmpty {
 			return false, err
 		}
@@ -148,11 +148,11 @@ func (l *lagTracker) positions(ctx context.Context,
 	from = map[string]kafka.Positions{}
 	uncommitted = map[string]kafka.Positions{}
 	for topic, to := range ends {
-		starts, err := l.admin.StartOffsets(ctx, topic)
+		starts, err := l.clients.Admin.StartOffsets(ctx, topic)
 		if err != nil {
 			return nil, nil, err
 		}
-		logEnds, err := l.admin.EndOffsets(ctx, true, topic)
+		logEnds, err := l.clients.Admin.EndOffsets(ctx, true, topic)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -182,7 +182,7 @@ func (l *lagTracker) positions(ctx context.Context,
 
 // committedOffsets returns the committed offsets of the group; nil if the group does not exist.
 func (l *lagTracker) committedOffsets(ctx context.Context) (map[string]kafka.Positions, error) {
-	committed, err := l.admin.Committed(ctx, l.group)
+	committed, err := l.clients.Admin.Committed(ctx, l.group)
 	if errors.Is(err, kerr.GroupIDNotFound) {
 		return nil, nil
 	}
@@ -200,7 +200,7 @@ func (l *lagTracker) currentEnds(ctx context.Context) (ends map[string]kafka.Pos
 		if err != nil {
 			return nil, nil, fmt.Errorf("topics.regex: %w", err)
 		}
-		names, err := l.admin.Topics(ctx)
+		names, err := l.clients.Admin.Topics(ctx)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -216,7 +216,7 @@ func (l *lagTracker) currentEnds(ctx context.Context) (ends map[string]kafka.Pos
 	}
 	ends = map[string]kafka.Positions{}
 	for _, topic := range topics {
-		positions, err := l.admin.EndOffsets(ctx, false, topic)
+		positions, err := l.clients.Admin.EndOffsets(ctx, false, topic)
 		switch {
 		case errors.Is(err, kafka.ErrUnknownTopic) && regex == "":
 			missing = append(missing, topic)

@@ -52,7 +52,6 @@ type sharedResources struct {
 	buffers         *source.Buffers
 	hub             *notify.Hub
 	starts          *startCounters
-	replays         *replayRegistry
 	events          *events.Recorder
 	refreshInterval time.Duration // how often a failed start checks again for settings that change elsewhere
 }

@@ -29,17 +29,23 @@ func (t *task) runSink(ctx context.Context, binding *plugin.Binding, once bool) 
 	if err != nil {
 		return err
 	}
-	defer tracker.close()
+	defer tracker.clients.Close()
 	deadLetters, err := t.openDeadLetters(ctx, binding)
 	if err != nil {
 		return err
 	}
-	defer deadLetters.close()
 	options := t.sinkOptions(binding, transforms)
+	if deadLetters != nil {
+		if err := deadLetters.Open(); err != nil {
+			return err
+		}
+		defer deadLetters.Close()
+		options.DeadLetters = deadLetters
+	}
 	options.Once = once
 	options.CaughtUp = tracker.isCaughtUp
 	options.Observer = run.observer()
-	options.AwaitWritable = run.controller.keyLocks.wait
+	options.AwaitWritable = run.controller.keyLocks.Wait
 	options.NewConsumer = func(topics []string, r kafka.Rebalances) (sink.Consumer, error) {
 		consumerOptions := t.consumerOptions(topics, r)
 		tracker.setTopics(consumerOptions.Topics, consumerOptions.Regex)
@@ -53,9 +59,6 @@ func (t *task) runSink(ctx context.Context, binding *plugin.Binding, once bool) 
 			return nil, err
 		}
 		return trackedConsumer{consumer, t.recordTopic}, nil
-	}
-	if deadLetters != nil {
-		options.DeadLetters = deadLetters
 	}
 	task := sink.NewTask(options)
 	var taskLag lag

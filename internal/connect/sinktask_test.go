@@ -38,7 +38,7 @@ func TestLagOfATaskCountsItsPartitionsOnly(t *testing.T) {
 			require.NoError(t, client.ProduceSync(ctx, r).FirstErr())
 		}
 	}
-	tracker := &lagTracker{topicClients: &topicClients{admin: admin}, log: slog.New(slog.DiscardHandler),
+	tracker := &lagTracker{clients: &kafka.Clients{Admin: admin}, log: slog.New(slog.DiscardHandler),
 		group: "connect-copies"}
 	tracker.setTopics([]string{"orders"}, "")
 	expectTaskLag := func(want int64, partitions ...int32) {

@@ -38,13 +38,15 @@ func (t *task) runSource(ctx context.Context, binding *plugin.Binding, once bool
 		return err
 	}
 	defer transforms.close()
-	deadLetters, err := t.openSourceDeadLetters(ctx, binding)
+	deadLetters, err := t.openDeadLetters(ctx, binding)
 	if err != nil {
 		return err
 	}
 	options := t.sourceOptions(delivery, binding, transforms)
 	options.Observer = run.observer()
-	options.DeadLetters = deadLetters
+	if deadLetters != nil {
+		options.DeadLetters = deadLetters.ForSource()
+	}
 	options.Once = once
 	task := source.NewTask(options)
 	metrics := t.metrics

@@ -11,6 +11,7 @@ import (
 
 	"github.com/culvert-project/culvert/internal/components"
 	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/deadletters"
 	"github.com/culvert-project/culvert/internal/kafka"
 	"github.com/culvert-project/culvert/internal/kafka/security"
 	"github.com/culvert-project/culvert/internal/run/sink"
@@ -182,9 +183,9 @@ func (v *view) taskStatus(task *taskView, progress *Progress) ComponentStatus {
 		}
 	case ConditionRefusing:
 		component.Since = progress.Refusal.Since
-		component.Cause = causeText(reasonOf(v.redact(progress.Refusal.Err.Error())))
+		component.Cause = deadletters.CauseText(reasonOf(v.redact(progress.Refusal.Err.Error())))
 		component.Action = &Action{Do: "log"}
-		if v.config.Text(deadLetterTopic) != "" {
+		if v.config.Text(deadletters.TopicSetting) != "" {
 			component.Action.Do = "letters"
 		}
 	case ConditionLoading:

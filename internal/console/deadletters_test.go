@@ -11,7 +11,7 @@ import (
 
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
-	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/deadletters"
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
@@ -28,7 +28,7 @@ func TestDryRunListsRejections(t *testing.T) {
 	f := newFakeAPI()
 	_, target := rest.Target("POST /culvert/connectors/{name}/deadletters/replay", "orders")
 	f.responses["POST "+target] = rest.ReplayResult{DryRun: true, WouldPass: 1, Refused: 1,
-		Refusals: []connect.Rejection{{Position: "0@7", Reason: "no such order"}}, Kept: map[string]int{"older": 2}}
+		Refusals: []deadletters.Rejection{{Position: "0@7", Reason: "no such order"}}, Kept: map[string]int{"older": 2}}
 	w := serve(t, newConsole(f), "POST", "/console/act", url.Values{"do": {"replay"}, "dry": {"1"}, "name": {"orders"},
 		"letter": {"0@7"}, "back": {"letters"}})
 	assert.Contains(t, w.Body.String(), "Nothing was sent: 1 would pass", "0@7: no such order",
@@ -170,7 +170,7 @@ func TestRefusedRetry(t *testing.T) {
 	f := newFakeAPI()
 	_, target := rest.Target("POST /culvert/connectors/{name}/deadletters/{letter}/retry", "orders", "0@7")
 	f.responses["POST "+target] = rest.ReplayResult{Sent: 1, Refused: 1, Letter: "0@9",
-		Refusals: []connect.Rejection{{Position: "0@7", Reason: "no such <order>"}}}
+		Refusals: []deadletters.Rejection{{Position: "0@7", Reason: "no such <order>"}}}
 	form := url.Values{"do": {"retry"}, "name": {"orders"}, "letter": {"0@7"}, "back": {"letters?name=orders"}}
 	page := serve(t, newConsole(f), "POST", "/console/act", form).Body.String()
 	assert.Contains(t, page, "<h1>Refused again</h1>", "0@7: no such &lt;order&gt;", `data-letter="0@9"`,

@@ -57,6 +57,34 @@ func NewReader(c Config) (*Reader, error) {
 
 func (r *Reader) Close() { r.client.Close() }
 
+// Clients are an administrator and a reader of the same cluster.
+type Clients struct {
+	Admin  *Admin
+	Reader *Reader
+}
+
+// OpenClients opens both clients. newAdmin is [NewAdmin] or [NewConsumerAdmin]. The caller must close them.
+func OpenClients(newAdmin func(Config) (*Admin, error), c Config) (*Clients, error) {
+	admin, err := newAdmin(c)
+	if err != nil {
+		return nil, err
+	}
+	reader, err := NewReader(c)
+	if err != nil {
+		admin.Close()
+		return nil, err
+	}
+	return &Clients{Admin: admin, Reader: reader}, nil
+}
+
+// Close closes the clients. Nil has no clients.
+func (c *Clients) Close() {
+	if c != nil {
+		c.Reader.Close()
+		c.Admin.Close()
+	}
+}
+
 // ReadOptions selects what [Reader.Read] reads. The zero value means from the log start to the last stable offsets.
 type ReadOptions struct {
 	From Positions // From are the start offsets; default and minimum is the log start offset.

@@ -3,7 +3,7 @@ package rest
 import (
 	"time"
 
-	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/deadletters"
 )
 
 // ConnectorLetters counts the dead letters of a connector that are neither delivered nor discarded.
@@ -25,8 +25,8 @@ func (req *request) connectorLetters(herder Herder, name string) (l ConnectorLet
 	s := herder.DeadLetterSummary(name)
 	l.LettersOpen = s.Open
 	l.LettersMore = s.More
-	if causes := req.causes(s.Causes[:min(len(s.Causes), listedCauses)]); len(causes) > 0 {
-		l.Causes = causes
+	if len(s.Causes) > 0 && req.shapeOnlyReason() == "" {
+		l.Causes = shownCauses(s.Causes[:min(len(s.Causes), listedCauses)], req.worker.Redact)
 	}
 	return l
 }
@@ -46,14 +46,12 @@ type DeadLetterCause struct {
 	Newest string `json:"newest"` // when the newest of them failed
 }
 
-// causes returns the REST form of causes, none for users who may not see values of samples, which messages quote.
-func (req *request) causes(counts []connect.CauseCount) []DeadLetterCause {
+// shownCauses returns the REST form of causes, which only users may see who may see values of samples: messages quote
+// them.
+func shownCauses(counts []deadletters.CauseCount, redact func(string) string) []DeadLetterCause {
 	causes := []DeadLetterCause{}
-	if req.shapeOnlyReason() != "" {
-		return causes
-	}
 	for _, c := range counts {
-		causes = append(causes, DeadLetterCause{ID: c.ID, Text: req.worker.Redact(c.Text), Count: c.Count,
+		causes = append(causes, DeadLetterCause{ID: c.ID, Text: redact(c.Text), Count: c.Count,
 			Newest: time.Unix(c.Newest, 0).UTC().Format(time.RFC3339)})
 	}
 	return causes

@@ -12,6 +12,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/deadletters"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -29,9 +30,9 @@ func (l *lister) worker() Worker {
 
 func (l *lister) Summaries() []connect.Summary { return l.conditions }
 func (l *lister) Hour(string) connect.Activity { return connect.Activity{} }
-func (l *lister) DeadLetterSummary(name string) (s connect.DeadLetterSummary) {
+func (l *lister) DeadLetterSummary(name string) (s deadletters.Summary) {
 	if name == "b" {
-		s = connect.DeadLetterSummary{Open: wit.Ptr(int64(7)), More: true, Causes: []connect.CauseCount{{ID: "0a",
+		s = deadletters.Summary{Open: wit.Ptr(int64(7)), More: true, Causes: []deadletters.CauseCount{{ID: "0a",
 			Text: "no geheim", Count: 7}, {}, {}, {}}}
 	}
 	return s
@@ -398,7 +399,7 @@ func TestAdvice(t *testing.T) {
 	}
 }
 
-func (r *runner) DeadLetterSummary(string) (s connect.DeadLetterSummary) {
+func (r *runner) DeadLetterSummary(string) (s deadletters.Summary) {
 	if r.number == 1 { // it owns the connector
 		s.Open = wit.Ptr(int64(4))
 	}

@@ -11,7 +11,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/deadletters"
 	"github.com/culvert-project/culvert/internal/shown"
 )
 
@@ -23,11 +23,11 @@ type DeadLetterList struct {
 	Next        string            `json:"next,omitempty"` // for ?after= of the next page, "" on the last page
 	// Open and More are as in ConnectorLetters. Superseded counts open letters with a newer one of the same key and
 	// another value.
-	Open       *int64                  `json:"open"`
-	More       bool                    `json:"more,omitempty"`
-	Superseded int                     `json:"superseded,omitempty"`
-	Matching   *int64                  `json:"matching"`         // on all pages; nil is unknown, for a filter by error
-	Replay     *connect.ReplayProgress `json:"replay,omitempty"` // nil if no replay runs
+	Open       *int64                `json:"open"`
+	More       bool                  `json:"more,omitempty"`
+	Superseded int                   `json:"superseded,omitempty"`
+	Matching   *int64                `json:"matching"`         // on all pages; nil is unknown, for a filter by error
+	Replay     *deadletters.Progress `json:"replay,omitempty"` // nil if no replay runs
 }
 
 // DeadLetter is a dead letter: in a list the newest attempt of its original record or row.
@@ -89,16 +89,7 @@ func (l DeadLetter) IsSettled() bool { return l.Settled != nil && *l.Settled }
 
 // Position returns the position in the dead letter topic as PARTITION@OFFSET.
 func (l DeadLetter) Position() string {
-	return connect.DeadLetterPosition{Partition: l.Partition, Offset: l.Offset}.String()
-}
-
-// NewDeadLetter returns the REST form of a dead letter, without its record.
-func NewDeadLetter(l *connect.DeadLetter) DeadLetter {
-	return DeadLetter{Partition: l.Record.Partition, Offset: l.Record.Offset, Connector: l.Connector,
-		Failed: l.FailedAt.UTC().Format(time.RFC3339), Stage: l.Stage, Setting: l.Setting, Plugin: l.Plugin,
-		Version: l.Version, Class: l.Class, Message: l.Message, Attempts: l.Replays + 1, Parts: l.Rows.String(),
-		Settled: l.Settled, From: DeadLetterSource{Topic: l.Topic, Partition: l.Partition, Offset: l.Offset,
-			Feed: l.Feed, Request: l.Request}}
+	return deadletters.Position{Partition: l.Partition, Offset: l.Offset}.String()
 }
 
 // Bounds of what is shown of a dead letter, which any program may have written.
@@ -113,18 +104,20 @@ const (
 	maxSecretBytes     = 64 << 10  // redacted beyond what is shown: a secret that is cut would not be recognized
 )
 
-// letterBounds bounds what is shown of a dead letter, in bytes.
-type letterBounds struct {
-	record  int // of its key and of its value
-	headers int // of all headers
+// letterView is what a user sees of dead letters: without secrets, within bounds.
+type letterView struct {
+	redact      func(string) string
+	hidesValues bool // the user may not see values of samples
+	maxRecord   int  // bytes of a key and of a value
+	maxHeaders  int  // bytes of all headers
 }
 
 // MaxRetryValue bounds the value of a retry as JSON, in bytes, so that it fits the body of a request.
 const MaxRetryValue = 1<<20 - 1<<10
 
-// visibleText redacts a text and cuts it.
-func (req *request) visibleText(text string) string {
-	text = strings.ToValidUTF8(req.worker.Redact(text), "\ufffd")
+// text redacts a text and cuts it.
+func (v *letterView) text(text string) string {
+	text = strings.ToValidUTF8(v.redact(text), "\ufffd")
 	visible := shown.Prefix(text, maxTextChars)
 	if visible != text {
 		visible += fmt.Sprintf("... (%d bytes more)", len(text)-len(visible))
@@ -132,17 +125,17 @@ func (req *request) visibleText(text string) string {
 	return visible
 }
 
-// visibleRecord returns key and value of a dead letter, redacted and each up to a number of bytes.
-func (req *request) visibleRecord(l *connect.DeadLetter, maxBytes int) *DeadLetterRecord {
+// record returns key and value of a dead letter, redacted and each up to a number of bytes.
+func (v *letterView) record(l *deadletters.Letter) *DeadLetterRecord {
 	r := &DeadLetterRecord{Size: len(l.Record.Value), Base64: !utf8.Valid(l.Record.Key) || !utf8.Valid(l.Record.Value)}
 	encode := func(data []byte) (*string, bool) {
 		if data == nil {
 			return nil, false
 		}
-		excerpt := data[:min(len(data), maxBytes+maxSecretBytes)]
-		redacted := req.worker.Redact(string(excerpt))
-		part := []byte(redacted)[:min(len(redacted), maxBytes)]
-		isCut := len(data) > maxBytes || redacted != string(excerpt)
+		excerpt := data[:min(len(data), v.maxRecord+maxSecretBytes)]
+		redacted := v.redact(string(excerpt))
+		part := []byte(redacted)[:min(len(redacted), v.maxRecord)]
+		isCut := len(data) > v.maxRecord || redacted != string(excerpt)
 		if r.Base64 {
 			encoded := base64.StdEncoding.EncodeToString(part)
 			return &encoded, isCut
@@ -170,10 +163,10 @@ func incompleteRune(text []byte) int {
 }
 
 // deadLetterQuery returns the selection of the request. If it is invalid or not allowed, it has answered.
-func (req *request) deadLetterQuery() (query connect.DeadLetterQuery, ok bool) {
-	query.Show = cmp.Or(req.queryValue("show"), connect.ShowOpen)
+func (req *request) deadLetterQuery() (query deadletters.Query, ok bool) {
+	query.Show = cmp.Or(req.queryValue("show"), deadletters.ShowOpen)
 	query.After = req.queryValue("after")
-	if !slices.Contains([]string{connect.ShowOpen, connect.ShowSettled, connect.ShowAll}, query.Show) {
+	if !slices.Contains([]string{deadletters.ShowOpen, deadletters.ShowSettled, deadletters.ShowAll}, query.Show) {
 		req.fail(http.StatusBadRequest, fmt.Sprintf("show: expected open, settled or all, found %q",
 			shown.LineUpTo(query.Show, 100)))
 		return query, false
@@ -184,13 +177,13 @@ func (req *request) deadLetterQuery() (query connect.DeadLetterQuery, ok bool) {
 		return query, false
 	}
 	if letter := req.queryValue("letter"); letter != "" {
-		position, err := connect.ParseDeadLetterPosition(letter)
+		position, err := deadletters.ParsePosition(letter)
 		if err != nil {
 			req.fail(http.StatusBadRequest, "letter: "+err.Error())
 			return query, false
 		}
 		query.Only = &position
-		query.Show = connect.ShowAll
+		query.Show = deadletters.ShowAll
 	}
 	return query, true
 }
@@ -200,58 +193,73 @@ func (req *request) listDeadLetters() {
 	if !ok {
 		return
 	}
-	bounds := letterBounds{record: maxListedBytes, headers: maxListedHeaders}
-	if query.Only != nil {
-		bounds = letterBounds{record: maxSelectedBytes, headers: maxSelectedHeaders}
-	}
-	var letters letterPage
-	page, err := req.herder().ListDeadLetters(req.timeoutContext(), req.name(), query,
-		func(l connect.ListedDeadLetter) error {
-			if letters.isPast(l.Index) {
-				return nil
-			}
-			letter := req.visibleDeadLetter(l, bounds)
-			data, err := encodeJSON(letter)
-			letters.add(pageEntry{DeadLetter: letter, index: l.Index, after: l.After, size: len(data)})
-			return err
+	list, err := ListDeadLetters(query, req.worker.Redact, req.shapeOnlyReason() != "",
+		func(handle func(deadletters.ListedLetter) error) (deadletters.Page, error) {
+			return req.herder().ListDeadLetters(req.timeoutContext(), req.name(), query, handle)
 		})
 	if err != nil {
 		req.failErr(err)
 		return
 	}
-	list := DeadLetterList{Topic: page.Topic, DeadLetters: []DeadLetter{}, Causes: req.causes(page.Summary.Causes),
-		Next: page.Next, Open: page.Summary.Open, More: page.Summary.More, Superseded: page.Summary.Superseded,
-		Matching: page.Matching, Replay: page.Replay}
-	for i := range letters.entries {
-		list.DeadLetters = append(list.DeadLetters, letters.entries[i].DeadLetter)
-	}
-	if letters.end > 0 {
-		list.Next = letters.entries[len(letters.entries)-1].after
-	}
 	req.answer(http.StatusOK, list)
 }
 
-// visibleDeadLetter returns what the user may see of a dead letter, within bounds.
-func (req *request) visibleDeadLetter(l connect.ListedDeadLetter, bounds letterBounds) DeadLetter {
-	letter := NewDeadLetter(l.DeadLetter)
-	letter.Attempts = l.Attempts
-	letter.Superseded = l.IsSuperseded
-	isSettled := !l.IsOpen
-	letter.Settled = &isSettled
-	for _, field := range []*string{&letter.Message, &letter.From.Request, &letter.From.Feed, &letter.From.Topic,
-		&letter.Class, &letter.Setting, &letter.Stage, &letter.Plugin, &letter.Version} {
-		*field = req.visibleText(*field)
+// ListDeadLetters returns a page of dead letters as a user sees it, who may see no values of records if hidesValues is
+// set. list lists the letters of the query.
+func ListDeadLetters(query deadletters.Query, redact func(string) string, hidesValues bool,
+	list func(handle func(deadletters.ListedLetter) error) (deadletters.Page, error)) (DeadLetterList, error) {
+	view := letterView{redact: redact, hidesValues: hidesValues, maxRecord: maxListedBytes,
+		maxHeaders: maxListedHeaders}
+	if query.Only != nil {
+		view.maxRecord = maxSelectedBytes
+		view.maxHeaders = maxSelectedHeaders
 	}
-	if req.shapeOnlyReason() != "" {
+	var letters letterPage
+	page, err := list(func(l deadletters.ListedLetter) error {
+		if letters.isPast(l.Index) {
+			return nil
+		}
+		letter := view.letter(l)
+		data, err := encodeJSON(letter)
+		letters.add(pageEntry{DeadLetter: letter, index: l.Index, after: l.After, size: len(data)})
+		return err
+	})
+	if err != nil {
+		return DeadLetterList{}, err
+	}
+	shownList := DeadLetterList{Topic: page.Topic, DeadLetters: []DeadLetter{}, Causes: []DeadLetterCause{},
+		Next: page.Next, Open: page.Summary.Open, More: page.Summary.More, Superseded: page.Summary.Superseded,
+		Matching: page.Matching, Replay: page.Replay}
+	if !hidesValues {
+		shownList.Causes = shownCauses(page.Summary.Causes, redact)
+	}
+	for i := range letters.entries {
+		shownList.DeadLetters = append(shownList.DeadLetters, letters.entries[i].DeadLetter)
+	}
+	if letters.end > 0 {
+		shownList.Next = letters.entries[len(letters.entries)-1].after
+	}
+	return shownList, nil
+}
+
+// letter returns what the user sees of a dead letter.
+func (v *letterView) letter(l deadletters.ListedLetter) DeadLetter {
+	letter := DeadLetter{Partition: l.Record.Partition, Offset: l.Record.Offset, Connector: l.Connector,
+		Failed: l.FailedAt.UTC().Format(time.RFC3339), Stage: v.text(l.Stage), Setting: v.text(l.Setting),
+		Plugin: v.text(l.Plugin), Version: v.text(l.Version), Class: v.text(l.Class), Message: v.text(l.Message),
+		Attempts: l.Attempts, Parts: l.Rows.String(), Settled: l.Settled, Superseded: l.IsSuperseded,
+		From: DeadLetterSource{Topic: v.text(l.Topic), Partition: l.Letter.Partition, Offset: l.Letter.Offset,
+			Feed: v.text(l.Feed), Request: v.text(l.Request)}}
+	if v.hidesValues {
 		return letter
 	}
 	letter.Cause = l.CauseID()
-	letter.Record = req.visibleRecord(l.DeadLetter, bounds.record)
-	headers := l.DeadLetter.Record.Headers
+	letter.Record = v.record(l.Letter)
+	headers := l.Record.Headers
 	total := 0
 	for _, h := range headers[:min(len(headers), maxShownHeaders)] {
-		header := DeadLetterHeader{Key: req.visibleText(h.Key), Value: req.visibleText(string(h.Value))}
-		if total += len(header.Key) + len(header.Value); total > bounds.headers {
+		header := DeadLetterHeader{Key: v.text(h.Key), Value: v.text(string(h.Value))}
+		if total += len(header.Key) + len(header.Value); total > v.maxHeaders {
 			break
 		}
 		letter.Headers = append(letter.Headers, header)
@@ -306,30 +314,30 @@ type ReplayResult struct {
 	WouldPass int            `json:"passes,omitempty"` // a dry run also encodes zero
 	// Refusals has the reasons of the first 100 that were refused. Letter is the dead letter that the only selected one
 	// became, "" if it is unknown.
-	Refusals []connect.Rejection `json:"refusals,omitempty"`
-	Letter   string              `json:"letter,omitempty"`
+	Refusals []deadletters.Rejection `json:"refusals,omitempty"`
+	Letter   string                  `json:"letter,omitempty"`
 }
 
-// replayResult returns the REST form of a result.
-func (req *request) replayResult(outcome connect.ReplayResult, isDryRun bool) ReplayResult {
+// NewReplayResult returns the REST form of a result, without secrets.
+func NewReplayResult(outcome deadletters.Result, isDryRun bool, redact func(string) string) ReplayResult {
 	result := ReplayResult{Sent: outcome.Sent, Delivered: outcome.Delivered, Refused: outcome.Rejected,
-		Kept: req.redactReasons(outcome.Kept), DryRun: isDryRun, Letter: outcome.Letter}
+		Kept: redactReasons(outcome.Kept, redact), DryRun: isDryRun, Letter: outcome.Letter}
 	if isDryRun {
 		result.WouldPass = outcome.Delivered
 		result.Delivered = 0
 		result.Sent = 0
 	}
 	for _, r := range outcome.Rejections {
-		r.Reason = shown.Line(req.worker.Redact(r.Reason))
+		r.Reason = shown.Line(redact(r.Reason))
 		result.Refusals = append(result.Refusals, r)
 	}
 	return result
 }
 
-func (req *request) redactReasons(counts map[string]int) map[string]int {
+func redactReasons(counts map[string]int, redact func(string) string) map[string]int {
 	redacted := map[string]int{}
 	for reason, n := range counts {
-		redacted[req.worker.Redact(reason)] += n
+		redacted[redact(reason)] += n
 	}
 	return redacted
 }
@@ -338,8 +346,8 @@ func (req *request) redactReasons(counts map[string]int) map[string]int {
 const replayTimeout = answerTimeout - time.Minute
 
 // deadLetterFilter returns the filter of a selection. If it is invalid or not allowed, it has answered.
-func (req *request) deadLetterFilter(s DeadLetterSelection) (filter connect.DeadLetterFilter, ok bool) {
-	filter = connect.DeadLetterFilter{Cause: s.Cause, Error: s.Error, Superseded: s.Superseded}
+func (req *request) deadLetterFilter(s DeadLetterSelection) (filter deadletters.Filter, ok bool) {
+	filter = deadletters.Filter{Cause: s.Cause, Error: s.Error, Superseded: s.Superseded}
 	if withheld := req.withheldMessage(); withheld != "" && s.Cause+s.Error != "" { // numbers would reveal messages
 		field := "cause"
 		if s.Cause == "" {
@@ -387,7 +395,7 @@ func (req *request) replay() {
 		return
 	}
 	if filter, ok := req.deadLetterFilter(body.DeadLetterSelection); ok {
-		req.answerReplay(connect.ReplayRequest{Filter: filter, IncludeReplayed: body.IncludeReplayed,
+		req.answerReplay(deadletters.Request{Filter: filter, IncludeReplayed: body.IncludeReplayed,
 			IncludeSuperseded: body.IncludeSuperseded, DryRun: body.DryRun})
 	}
 }
@@ -403,14 +411,14 @@ func (req *request) retryDeadLetter() {
 	}
 	filter, ok := req.deadLetterFilter(DeadLetterSelection{Positions: []string{req.r.PathValue("letter")}})
 	if ok {
-		req.answerReplay(connect.ReplayRequest{Filter: filter, Value: body.Value,
+		req.answerReplay(deadletters.Request{Filter: filter, Value: body.Value,
 			IncludeSuperseded: body.IncludeSuperseded})
 	}
 }
 
 // answerReplay sends dead letters and answers with the result.
-func (req *request) answerReplay(replay connect.ReplayRequest) {
-	var outcome connect.ReplayResult
+func (req *request) answerReplay(replay deadletters.Request) {
+	var outcome deadletters.Result
 	err := req.control(func(herder Herder) (err error) {
 		outcome, err = herder.ReplayConnector(req.timeoutContext(), req.name(), replay)
 		return err
@@ -423,14 +431,14 @@ func (req *request) answerReplay(replay connect.ReplayRequest) {
 	case err != nil:
 		req.failErr(err)
 	case replay.DryRun:
-		result := req.replayResult(outcome, replay.DryRun)
+		result := NewReplayResult(outcome, replay.DryRun, req.worker.Redact)
 		req.answer(http.StatusOK, struct {
 			ReplayResult
 			Passes int `json:"passes"`
 		}{ReplayResult: result, Passes: result.WouldPass})
 	default:
 		req.logWith("sent", outcome.Sent, "delivered", outcome.Delivered, "refused", outcome.Rejected)
-		req.answer(http.StatusOK, req.replayResult(outcome, replay.DryRun))
+		req.answer(http.StatusOK, NewReplayResult(outcome, replay.DryRun, req.worker.Redact))
 	}
 }
 
@@ -448,7 +456,7 @@ func (req *request) discardDeadLetters() {
 			"or all, found none")
 		return
 	}
-	var outcome connect.DiscardResult
+	var outcome deadletters.Result
 	err := req.control(func(herder Herder) (err error) {
 		outcome, err = herder.DiscardDeadLetters(req.timeoutContext(), req.name(), filter)
 		return err
@@ -459,5 +467,6 @@ func (req *request) discardDeadLetters() {
 	}
 	selection, _ := json.Marshal(body) // does not fail: it has texts and booleans
 	req.logWith("discarded", outcome.Discarded, "selection", shown.Line(string(selection)))
-	req.answer(http.StatusOK, DiscardResult{Discarded: outcome.Discarded, Kept: req.redactReasons(outcome.Kept)})
+	req.answer(http.StatusOK, DiscardResult{Discarded: outcome.Discarded,
+		Kept: redactReasons(outcome.Kept, req.worker.Redact)})
 }

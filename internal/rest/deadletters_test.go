@@ -14,7 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
-	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/deadletters"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -23,16 +23,16 @@ import (
 func TestResultOfDryReplay(t *testing.T) {
 	worker, _ := newLogger("a:1")
 	const isDryRun = true
-	req := &request{common: common{worker: worker.worker()}}
-	outcome := connect.ReplayResult{Sent: 130, Delivered: 20, Rejected: 110, Kept: map[string]int{"of topic geheim": 3},
-		Rejections: []connect.Rejection{{Position: "0@1", Reason: "no geheim\nand more"}}}
+	redact := worker.worker().Redact
+	outcome := deadletters.Result{Sent: 130, Delivered: 20, Rejected: 110, Kept: map[string]int{"of topic geheim": 3},
+		Rejections: []deadletters.Rejection{{Position: "0@1", Reason: "no geheim\nand more"}}}
 	assert.Equal(t, ReplayResult{Refused: 110, DryRun: true, WouldPass: 20, Kept: map[string]int{"of topic *": 3},
-		Refusals: []connect.Rejection{{Position: "0@1", Reason: "no * and more"}}},
-		req.replayResult(outcome, isDryRun))
+		Refusals: []deadletters.Rejection{{Position: "0@1", Reason: "no * and more"}}},
+		NewReplayResult(outcome, isDryRun, redact))
 	outcome.Letter = "0@9"
 	assert.Equal(t, ReplayResult{Sent: 130, Delivered: 20, Refused: 110, Kept: map[string]int{"of topic *": 3},
-		Refusals: []connect.Rejection{{Position: "0@1", Reason: "no * and more"}}, Letter: "0@9"},
-		req.replayResult(outcome, !isDryRun))
+		Refusals: []deadletters.Rejection{{Position: "0@1", Reason: "no * and more"}}, Letter: "0@9"},
+		NewReplayResult(outcome, !isDryRun, redact))
 }
 
 // deadLetterWorker has a dead letter of another program.
@@ -40,46 +40,46 @@ type deadLetterWorker struct {
 	logger
 	more    string // appended to its message
 	value   string // appended to its value
-	query   connect.DeadLetterQuery
-	replay  connect.ReplayRequest
-	discard connect.DeadLetterFilter
+	query   deadletters.Query
+	replay  deadletters.Request
+	discard deadletters.Filter
 	rejects bool // a dry replay rejects one
 }
 
 func (l *deadLetterWorker) worker() Worker { return l.as(l) }
 
-func (l *deadLetterWorker) ListDeadLetters(_ context.Context, _ string, query connect.DeadLetterQuery,
-	each func(connect.ListedDeadLetter) error) (connect.DeadLetterPage, error) {
+func (l *deadLetterWorker) ListDeadLetters(_ context.Context, _ string, query deadletters.Query,
+	each func(deadletters.ListedLetter) error) (deadletters.Page, error) {
 	l.query = query
 	r := &kgo.Record{Key: []byte("k"), Value: []byte("{\"order\":4711,\"by\":\"\u202e<b>\"}" + l.value),
 		Headers: []kgo.RecordHeader{{Key: "h", Value: []byte("order 4711 of geheim" + l.more)}}}
-	summary := connect.DeadLetterSummary{Causes: []connect.CauseCount{{ID: "0a", Text: "no order of geheim", Count: 3}}}
-	return connect.DeadLetterPage{Topic: "dlq", Next: "1-0@0", Summary: summary},
-		each(connect.ListedDeadLetter{Attempts: 2, IsOpen: true, Index: 1, DeadLetter: &connect.DeadLetter{Record: r,
-			DeadLetterOrigin: connect.DeadLetterOrigin{Request: "GET /geheim/Orders(1)"},
-			DeadLetterCause:  connect.DeadLetterCause{Class: "Exception", Message: "no geheim, order 4711" + l.more}}})
+	summary := deadletters.Summary{Causes: []deadletters.CauseCount{{ID: "0a", Text: "no order of geheim", Count: 3}}}
+	return deadletters.Page{Topic: "dlq", Next: "1-0@0", Summary: summary},
+		each(deadletters.ListedLetter{Attempts: 2, Settled: new(bool), Index: 1, Letter: &deadletters.Letter{Record: r,
+			Origin: deadletters.Origin{Request: "GET /geheim/Orders(1)"},
+			Cause:  deadletters.Cause{Class: "Exception", Message: "no geheim, order 4711" + l.more}}})
 }
 
 func (l *deadLetterWorker) DiscardDeadLetters(_ context.Context, _ string,
-	f connect.DeadLetterFilter) (connect.DiscardResult, error) {
+	f deadletters.Filter) (deadletters.Result, error) {
 	l.discard = f
-	if f.Positions[connect.DeadLetterPosition{Offset: 9}] {
-		return connect.DiscardResult{}, connect.ErrTooManyRanges
+	if f.Positions[deadletters.Position{Offset: 9}] {
+		return deadletters.Result{}, deadletters.ErrTooManyRanges
 	}
-	return connect.DiscardResult{Discarded: len(f.Positions), Kept: map[string]int{"of geheim": 2}}, nil
+	return deadletters.Result{Discarded: len(f.Positions), Kept: map[string]int{"of geheim": 2}}, nil
 }
 
 func (l *deadLetterWorker) ReplayConnector(_ context.Context, _ string,
-	r connect.ReplayRequest) (connect.ReplayResult, error) {
+	r deadletters.Request) (deadletters.Result, error) {
 	l.replay = r
 	if r.Value != nil && *r.Value == "no JSON" {
-		return connect.ReplayResult{}, connect.ErrNotJSON
+		return deadletters.Result{}, deadletters.ErrNotJSON
 	}
 	if l.rejects {
-		return connect.ReplayResult{Sent: 1, Rejected: 1,
-			Rejections: []connect.Rejection{{Position: "0@1", Reason: "no order 4711"}}}, nil
+		return deadletters.Result{Sent: 1, Rejected: 1,
+			Rejections: []deadletters.Rejection{{Position: "0@1", Reason: "no order 4711"}}}, nil
 	}
-	return connect.ReplayResult{}, nil
+	return deadletters.Result{}, nil
 }
 
 // The result of a dry run in which nothing passes contains "passes":0; other results have no such field.
@@ -193,9 +193,9 @@ func TestDeadLettersAreRedacted(t *testing.T) {
 func TestRecordsOfDeadLetters(t *testing.T) {
 	worker := &deadLetterWorker{}
 	w := worker.worker()
-	req := &request{common: common{worker: w}}
 	visible := func(value string, maxBytes int) (string, DeadLetterRecord) {
-		r := req.visibleRecord(&connect.DeadLetter{Record: &kgo.Record{Value: []byte(value)}}, maxBytes)
+		view := letterView{redact: w.Redact, maxRecord: maxBytes}
+		r := view.record(&deadletters.Letter{Record: &kgo.Record{Value: []byte(value)}})
 		return *r.Value, *r
 	}
 	for value, want := range map[string]struct {
@@ -216,28 +216,27 @@ func TestRecordsOfDeadLetters(t *testing.T) {
 		assert.True(t, text == want.text && r.Base64 == want.base64 && r.Cut == want.cut && r.Size == len(value),
 			"%q: expected %+v, found %q %+v", value, want, text, r)
 	}
-	tombstone := &connect.DeadLetter{Record: &kgo.Record{}}
-	assert.Equal(t, DeadLetterRecord{}, *req.visibleRecord(tombstone, 10), "a tombstone")
+	tombstone := &deadletters.Letter{Record: &kgo.Record{}}
+	view := letterView{redact: w.Redact, maxRecord: 10, maxHeaders: 10}
+	assert.Equal(t, DeadLetterRecord{}, *view.record(tombstone), "a tombstone")
 	for _, maxBytes := range []int{maxListedBytes, maxSelectedBytes} {
 		for more, wantCut := range []bool{false, true} {
 			_, r := visible(strings.Repeat("x", maxBytes+more), maxBytes)
 			assert.Equal(t, wantCut, r.Cut)
 		}
 	}
-	letter := connect.ListedDeadLetter{DeadLetter: &connect.DeadLetter{Record: &kgo.Record{
+	letter := deadletters.ListedLetter{Letter: &deadletters.Letter{Record: &kgo.Record{
 		Headers: make([]kgo.RecordHeader, maxShownHeaders+1)}}}
-	req.r = newRequest(t, "GET", "http://localhost/", "")
-	req.requiresLogon = true
-	assert.Equal(t, maxShownHeaders, len(req.visibleDeadLetter(letter, letterBounds{record: 10, headers: 10}).Headers))
+	assert.Equal(t, maxShownHeaders, len(view.letter(letter).Headers))
 	worker.value = strings.Repeat("x", 20<<10)
 	const letters = "/culvert/connectors/a/deadletters"
 	assert.Contains(t, sendOnThisMachine(t, worker, "GET", letters, ""), `"cut":true,"size":20508`)
 	assert.Contains(t, sendOnThisMachine(t, worker, "GET", letters+"?letter=0@3", ""), `x","size":20508`)
-	assert.Equal(t, connect.DeadLetterQuery{Show: "all", Only: &connect.DeadLetterPosition{Offset: 3}}, worker.query)
+	assert.Equal(t, deadletters.Query{Show: "all", Only: &deadletters.Position{Offset: 3}}, worker.query)
 	text := sendOnThisMachine(t, worker, "GET", letters+"?show=settled&after=1-0@3&superseded=true", "")
 	assert.Contains(t, text, `"topic":"dlq"`)
-	assert.Equal(t, connect.DeadLetterQuery{Show: "settled", After: "1-0@3",
-		Filter: connect.DeadLetterFilter{Superseded: true}}, worker.query)
+	assert.Equal(t, deadletters.Query{Show: "settled", After: "1-0@3",
+		Filter: deadletters.Filter{Superseded: true}}, worker.query)
 }
 
 // A list, a replay and a discard select letters by the same filter.
@@ -245,30 +244,30 @@ func TestSelectionsOfDeadLetters(t *testing.T) {
 	worker := &deadLetterWorker{}
 	const letters = "/culvert/connectors/a/deadletters"
 	at := time.Date(2026, 2, 3, 4, 5, 6, 0, time.UTC)
-	position := map[connect.DeadLetterPosition]bool{{Offset: 7}: true}
+	position := map[deadletters.Position]bool{{Offset: 7}: true}
 	for _, test := range []struct {
 		body   string
 		query  string // the same for a list; "" if a list does not have it
-		filter connect.DeadLetterFilter
+		filter deadletters.Filter
 		fails  string // the error; "" means none
 	}{
-		{body: `{"cause":"0a"}`, query: "cause=0a", filter: connect.DeadLetterFilter{Cause: "0a"}},
-		{body: `{"error":"no"}`, query: "error=no", filter: connect.DeadLetterFilter{Error: "no"}},
+		{body: `{"cause":"0a"}`, query: "cause=0a", filter: deadletters.Filter{Cause: "0a"}},
+		{body: `{"error":"no"}`, query: "error=no", filter: deadletters.Filter{Error: "no"}},
 		{body: `{"since":"2026-02-03T04:05:06Z"}`, query: "since=2026-02-03T04:05:06Z",
-			filter: connect.DeadLetterFilter{Since: at}},
+			filter: deadletters.Filter{Since: at}},
 		{body: `{"until":"2026-02-03T05:05:06+01:00"}`, query: "until=2026-02-03T05:05:06%2B01:00",
-			filter: connect.DeadLetterFilter{Until: at}},
-		{body: `{"superseded":true}`, query: "superseded=true", filter: connect.DeadLetterFilter{Superseded: true}},
+			filter: deadletters.Filter{Until: at}},
+		{body: `{"superseded":true}`, query: "superseded=true", filter: deadletters.Filter{Superseded: true}},
 		{body: `{"all":true}`},
-		{body: `{"letters":["0@7"],"error":"no"}`, filter: connect.DeadLetterFilter{Positions: position, Error: "no"}},
+		{body: `{"letters":["0@7"],"error":"no"}`, filter: deadletters.Filter{Positions: position, Error: "no"}},
 		{body: `{"until":"now"}`, query: "until=now", fails: `until: expected a time such as`},
 		{body: `{"all":true,"error":"no"}`, fails: "all: expected no other selection"},
 		{body: `{"all":true,"letters":[]}`, fails: "all: expected no other selection"},
 		{body: `{"superseded":true,"letters":["0@7"]}`, fails: "superseded: expected no letters"},
 	} {
 		for _, route := range []string{"/replay", "/discard"} {
-			worker.replay = connect.ReplayRequest{}
-			worker.discard = connect.DeadLetterFilter{}
+			worker.replay = deadletters.Request{}
+			worker.discard = deadletters.Filter{}
 			answer := sendOnThisMachine(t, worker, "POST", letters+route, test.body)
 			assert.Contains(t, answer, cmp.Or(test.fails, `"kept"`))
 			found := worker.replay.Filter
@@ -278,7 +277,7 @@ func TestSelectionsOfDeadLetters(t *testing.T) {
 			assertFilter(t, test.filter, found, test.body)
 		}
 		if test.query != "" {
-			worker.query = connect.DeadLetterQuery{}
+			worker.query = deadletters.Query{}
 			answer := sendOnThisMachine(t, worker, "GET", letters+"?"+test.query, "")
 			assert.Contains(t, answer, cmp.Or(test.fails, `"letters"`))
 			assertFilter(t, test.filter, worker.query.Filter, test.query)
@@ -286,7 +285,7 @@ func TestSelectionsOfDeadLetters(t *testing.T) {
 	}
 }
 
-func assertFilter(t *testing.T, want, found connect.DeadLetterFilter, name string) {
+func assertFilter(t *testing.T, want, found deadletters.Filter, name string) {
 	t.Helper()
 	assert.True(t, want.Since.Equal(found.Since) && want.Until.Equal(found.Until),
 		"%s: expected %v and %v, found %v and %v", name, want.Since, want.Until, found.Since, found.Until)
@@ -307,8 +306,8 @@ func sendOnThisMachine(t *testing.T, worker interface{ worker() Worker }, method
 // A retry sends one letter, with another value or without. A discard needs a list. The bound of stored ranges is 409.
 func TestRetryAndDiscard(t *testing.T) {
 	worker := &deadLetterWorker{}
-	position := map[connect.DeadLetterPosition]bool{{Partition: 0, Offset: 17}: true}
-	for body, want := range map[string]connect.ReplayRequest{
+	position := map[deadletters.Position]bool{{Partition: 0, Offset: 17}: true}
+	for body, want := range map[string]deadletters.Request{
 		`{"value":"{\"a\":1}"}`:    {Value: wit.Ptr(`{"a":1}`)},
 		`{"value":""}`:             {Value: wit.Ptr("")},
 		`{"value":null}`:           {},
@@ -316,7 +315,7 @@ func TestRetryAndDiscard(t *testing.T) {
 		``:                         {},
 		`{"value":"x","dry":true}`: {},
 	} {
-		worker.replay = connect.ReplayRequest{}
+		worker.replay = deadletters.Request{}
 		answer := sendOnThisMachine(t, worker, "POST", "/culvert/connectors/a/deadletters/0@17/retry", body)
 		want.Filter.Positions = position
 		if strings.Contains(body, "dry") {

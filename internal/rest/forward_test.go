@@ -24,6 +24,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/cluster/configtopic"
 	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/deadletters"
 )
 
 // seat is the group from the point of view of one worker.
@@ -119,14 +120,13 @@ func (r *rejectingWorker) Status(string) (connect.Status, error) {
 	return connect.Status{Tasks: []connect.TaskStatus{{ID: 3}}}, nil
 }
 
-func (r *rejectingWorker) ListDeadLetters(context.Context, string, connect.DeadLetterQuery,
-	func(connect.ListedDeadLetter) error) (connect.DeadLetterPage, error) {
-	return connect.DeadLetterPage{}, &Refusal{http.StatusGone, r.name}
+func (r *rejectingWorker) ListDeadLetters(context.Context, string, deadletters.Query,
+	func(deadletters.ListedLetter) error) (deadletters.Page, error) {
+	return deadletters.Page{}, &Refusal{http.StatusGone, r.name}
 }
 
-func (r *rejectingWorker) DiscardDeadLetters(context.Context, string,
-	connect.DeadLetterFilter) (connect.DiscardResult, error) {
-	return connect.DiscardResult{}, &Refusal{http.StatusGone, r.name}
+func (r *rejectingWorker) DiscardDeadLetters(context.Context, string, deadletters.Filter) (deadletters.Result, error) {
+	return deadletters.Result{}, &Refusal{http.StatusGone, r.name}
 }
 
 // trio is three workers: the first gets the requests, the second leads, the third runs connector a and its task 3.

@@ -4,13 +4,13 @@ import (
 	"cmp"
 	"slices"
 
-	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/deadletters"
 )
 
 // letterPage collects the dead letters of a page, which arrive in any order.
 //
 // Invariants: entries are sorted by index, and are all that were added before end. They are at most
-// [connect.DeadLetterPageSize], and their JSON has at most maxPageBytes unless there is one entry. The zero value is
+// [deadletters.PageSize], and their JSON has at most maxPageBytes unless there is one entry. The zero value is
 // ready.
 type letterPage struct {
 	entries []pageEntry
@@ -38,7 +38,7 @@ func (p *letterPage) add(e pageEntry) {
 	total := 0
 	for i := range p.entries {
 		total += p.entries[i].size
-		if i == connect.DeadLetterPageSize || (total > maxPageBytes && i > 0) {
+		if i == deadletters.PageSize || (total > maxPageBytes && i > 0) {
 			p.end = p.entries[i].index
 			p.entries = slices.Delete(p.entries, i, len(p.entries))
 			return

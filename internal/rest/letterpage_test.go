@@ -13,7 +13,7 @@ import (
 
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
-	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/deadletters"
 )
 
 // manyLetters is a worker with a page of dead letters, which arrive in random order.
@@ -24,21 +24,21 @@ type manyLetters struct {
 
 func (m *manyLetters) worker() Worker { return m.as(m) }
 
-func (m *manyLetters) ListDeadLetters(_ context.Context, _ string, query connect.DeadLetterQuery,
-	each func(connect.ListedDeadLetter) error) (connect.DeadLetterPage, error) {
+func (m *manyLetters) ListDeadLetters(_ context.Context, _ string, query deadletters.Query,
+	each func(deadletters.ListedLetter) error) (deadletters.Page, error) {
 	start := 0
 	if query.After != "" {
 		fmt.Sscanf(query.After, "after %d", &start)
 		start++
 	}
 	for _, index := range rand.Perm(len(m.letters) - start) {
-		l := connect.DeadLetter{Record: m.letters[start+index]}
-		err := each(connect.ListedDeadLetter{Index: index, After: fmt.Sprint("after ", start+index), DeadLetter: &l})
+		l := deadletters.Letter{Record: m.letters[start+index]}
+		err := each(deadletters.ListedLetter{Index: index, After: fmt.Sprint("after ", start+index), Letter: &l})
 		if err != nil {
-			return connect.DeadLetterPage{}, err
+			return deadletters.Page{}, err
 		}
 	}
-	return connect.DeadLetterPage{Topic: "dlq"}, nil
+	return deadletters.Page{Topic: "dlq"}, nil
 }
 
 // readLetters returns the sizes of all pages, and the offsets of their letters.
@@ -112,10 +112,10 @@ func TestLettersFitExactly(t *testing.T) {
 	p.add(pageEntry{size: maxPageBytes + 1})
 	assert.Equal(t, 1, len(p.entries))
 	p = letterPage{}
-	for index := range connect.DeadLetterPageSize + 1 { // a search by text returns more
+	for index := range deadletters.PageSize + 1 { // a search by text returns more
 		p.add(pageEntry{index: 2 * index})
 	}
-	assert.Equal(t, []int{connect.DeadLetterPageSize, 2 * connect.DeadLetterPageSize}, []int{len(p.entries), p.end})
+	assert.Equal(t, []int{deadletters.PageSize, 2 * deadletters.PageSize}, []int{len(p.entries), p.end})
 }
 
 // A page marks what it leaves out of a letter. The response with this letter alone has it.

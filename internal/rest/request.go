@@ -19,6 +19,7 @@ import (
 
 	"github.com/culvert-project/culvert/internal/base/inbound"
 	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/deadletters"
 	"github.com/culvert-project/culvert/internal/plugin"
 )
 
@@ -294,10 +295,10 @@ func (req *request) finish(status int, err error) {
 	req.writeHeader(status)
 }
 
-var errorStatuses = map[error]int{plugin.ErrUnknownVersion: 404, connect.ErrNoDeadLetterTopic: 404,
-	connect.ErrNotSource: 400, connect.ErrInvalidAfter: 400, connect.ErrTooManyRanges: 409,
-	connect.ErrTooManySnapshots: 409, connect.ErrNotJSON: 400, connect.ErrMixedCauses: 400,
-	connect.ErrNotRunning: 409, connect.ErrReplayInProgress: 409}
+var errorStatuses = map[error]int{plugin.ErrUnknownVersion: 404, deadletters.ErrNoTopic: 404,
+	connect.ErrNotSource: 400, deadletters.ErrInvalidAfter: 400, deadletters.ErrTooManyRanges: 409,
+	connect.ErrTooManySnapshots: 409, deadletters.ErrNotJSON: 400, deadletters.ErrMixedCauses: 400,
+	connect.ErrNotRunning: 409, deadletters.ErrInProgress: 409}
 
 func (req *request) failErr(err error) { req.failUnknown(err, "Connector "+req.name()+" not found") }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/deadletters"
 	"github.com/culvert-project/culvert/internal/history"
 	"github.com/culvert-project/culvert/internal/logging"
 	"github.com/culvert-project/culvert/internal/plugin"
@@ -100,20 +101,20 @@ func (q *quotingWorker) Topics(string) ([]string, error) { return nil, errQuotin
 
 func (q *quotingWorker) ResetTopics(string) error { return errQuoting }
 
-func (q *quotingWorker) DeadLetterSummary(string) connect.DeadLetterSummary {
-	return connect.DeadLetterSummary{Causes: []connect.CauseCount{{ID: "1", Text: errQuoting.Error(), Count: 1}}}
+func (q *quotingWorker) DeadLetterSummary(string) deadletters.Summary {
+	return deadletters.Summary{Causes: []deadletters.CauseCount{{ID: "1", Text: errQuoting.Error(), Count: 1}}}
 }
 
 func (q *quotingWorker) ReplayConnector(_ context.Context, _ string,
-	r connect.ReplayRequest) (connect.ReplayResult, error) {
+	r deadletters.Request) (deadletters.Result, error) {
 	if r.DryRun {
-		return connect.ReplayResult{Rejections: []connect.Rejection{{Reason: errQuoting.Error()}}}, nil
+		return deadletters.Result{Rejections: []deadletters.Rejection{{Reason: errQuoting.Error()}}}, nil
 	}
-	return connect.ReplayResult{}, errQuoting
+	return deadletters.Result{}, errQuoting
 }
 
 func (q *quotingWorker) DiscardDeadLetters(context.Context, string,
-	connect.DeadLetterFilter) (r connect.DiscardResult, err error) {
+	deadletters.Filter) (r deadletters.Result, err error) {
 	return r, errQuoting
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/culvert-project/culvert/internal/check"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/deadletters"
 	"github.com/culvert-project/culvert/internal/events"
 	"github.com/culvert-project/culvert/internal/history"
 	"github.com/culvert-project/culvert/internal/logging"
@@ -118,11 +119,11 @@ type TopicTracker interface {
 
 // DeadLetterStore counts, reads, replays and discards the dead letters of connectors.
 type DeadLetterStore interface {
-	DeadLetterSummary(name string) connect.DeadLetterSummary
-	ListDeadLetters(ctx context.Context, name string, query connect.DeadLetterQuery,
-		each func(connect.ListedDeadLetter) error) (connect.DeadLetterPage, error)
-	DiscardDeadLetters(ctx context.Context, name string, filter connect.DeadLetterFilter) (connect.DiscardResult, error)
-	ReplayConnector(ctx context.Context, name string, r connect.ReplayRequest) (connect.ReplayResult, error)
+	DeadLetterSummary(name string) deadletters.Summary
+	ListDeadLetters(ctx context.Context, name string, query deadletters.Query,
+		each func(deadletters.ListedLetter) error) (deadletters.Page, error)
+	DiscardDeadLetters(ctx context.Context, name string, filter deadletters.Filter) (deadletters.Result, error)
+	ReplayConnector(ctx context.Context, name string, r deadletters.Request) (deadletters.Result, error)
 }
 
 // Parts contains the parts of a worker that are open at one moment.

@@ -18,6 +18,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/check"
 	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/deadletters"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	secrets "github.com/culvert-project/culvert/internal/secret"
@@ -218,7 +219,7 @@ func checkDeadLettersHaveNoSecret(t *testing.T, deadLetters []*kgo.Record, conne
 	t.Helper()
 	connectors := map[string]bool{}
 	for _, record := range deadLetters {
-		connectors[connect.ParseDeadLetter(record).Connector] = true
+		connectors[deadletters.Parse(record, nil).Connector] = true
 		checkNoSecret(t, "a dead letter's key", string(record.Key))
 		checkNoSecret(t, "a dead letter's value", string(record.Value))
 		for _, h := range record.Headers {

@@ -145,7 +145,7 @@ func checkPoisonIsListed(t *testing.T, p *e2etest.Place, servers string, letters
 		t.Fatalf("expected %d letters, found exit %d and\n%.2000s%s", letters, list.Code, p.Run("dlq", "list",
 			"refused", "--bootstrap-servers", servers).Stdout, list.Stderr)
 	}
-	oldest, _, _ := strings.Cut(lines[1], " ")
+	oldest, _, _ := strings.Cut(lines[letters], " ")
 	r := p.Run("dlq", "list", "refused", "--bootstrap-servers", servers, "--json", "--until", "2020-01-01T00:00:00Z")
 	assert.True(t, r.Code == 0 && r.Stdout == "",
 		"expected none that is so old, found exit %d and %s%s", r.Code, r.Stdout, r.Stderr)

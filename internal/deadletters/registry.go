@@ -1,0 +1,115 @@
+package deadletters
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// ErrInProgress means that a concurrent replay would send dead letters twice, or leaves no memory for this one.
+var ErrInProgress = errors.New("dead letters are being replayed already")
+
+// Memory of replays, in bytes.
+const (
+	maxReplayBytes     = 320 << 20 // bounds all replays of a worker
+	replayBytes        = 8 << 20   // of a replay: a batch of letters with the requests for them
+	indexedLetterBytes = 300       // of a letter in a replayIndex, with its position among the selected ones
+	watchedKeyBytes    = 50        // of a letter of a sink in offsetComparison
+	watchedRowBytes    = 250       // of a record that a letter of a source becomes, in timeComparison
+)
+
+// Progress is how far a running replay, retry, dry run or discard is.
+type Progress struct {
+	Start    time.Time `json:"start"`
+	Handled  int64     `json:"handled"`            // number of dead letters that were handled so far
+	Selected int64     `json:"selected,omitempty"` // number to handle. Zero means that they are being selected.
+}
+
+// runningReplay counts the letters of a replay, see [Progress].
+type runningReplay struct {
+	start    time.Time
+	handled  atomic.Int64
+	selected atomic.Int64
+}
+
+// replayRegistry has the replays, retries, dry runs and discards that run on a worker. The zero value is ready. A nil
+// registry accepts reserve and release, and bounds nothing.
+//
+// Invariants: a connector has at most one of them. All of them together have reserved at most maxReplayBytes.
+type replayRegistry struct {
+	mu      sync.Mutex
+	running map[string]*runningReplay // by connector
+	bytes   int64                     // reserved by all
+}
+
+// begin registers a replay and reserves bytes. The caller must call end when the replay has ended. An error wraps
+// [ErrInProgress].
+func (r *replayRegistry) begin(connector string, bytes int64) (running *runningReplay, end func(), err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if other, ok := r.running[connector]; ok {
+		return nil, nil, fmt.Errorf("connector %s: %w, for %v: repeat the request when that has ended", connector,
+			ErrInProgress, time.Since(other.start).Round(time.Second))
+	}
+	if r.bytes+bytes > maxReplayBytes {
+		return nil, nil, fmt.Errorf("connector %s: %w", connector, r.fullErr())
+	}
+	if r.running == nil {
+		r.running = map[string]*runningReplay{}
+	}
+	running = &runningReplay{start: time.Now()}
+	r.running[connector] = running
+	r.bytes += bytes
+	return running, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(r.running, connector)
+		r.bytes -= bytes
+	}, nil
+}
+
+// progress returns how far the replay of a connector is. Nil means that none runs.
+func (r *replayRegistry) progress(connector string) *Progress {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if running := r.running[connector]; running != nil {
+		return &Progress{Start: running.start, Handled: running.handled.Load(), Selected: running.selected.Load()}
+	}
+	return nil
+}
+
+// reserve reserves bytes for a replay that has begun, until release.
+func (r *replayRegistry) reserve(bytes int64) error {
+	if r == nil {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.bytes+bytes > maxReplayBytes {
+		return r.fullErr()
+	}
+	r.bytes += bytes
+	return nil
+}
+
+// release returns bytes that were reserved.
+func (r *replayRegistry) release(bytes int64) {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.bytes -= bytes
+}
+
+// fullErr explains that no bytes are left. r.mu is held.
+func (r *replayRegistry) fullErr() error {
+	if len(r.running) > 1 {
+		return fmt.Errorf("%w: the %d replays of this worker use the %d MiB that they have together: repeat the "+
+			"request when others have ended", ErrInProgress, len(r.running), maxReplayBytes>>20)
+	}
+	return fmt.Errorf("expected dead letters that need at most %d MiB of memory, found more: delete those that were "+
+		"replayed, with kafka-delete-records for example, or select one connector", (maxReplayBytes-replayBytes)>>20)
+}
