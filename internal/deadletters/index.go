@@ -110,14 +110,6 @@ func (n *newestVersions) add(l *indexedLetter) {
 	}
 }
 
-// newestOther returns the newest version with another value than this one.
-func (n newestVersions) newestOther(value uint32) versionOrder {
-	if value == n.value {
-		return n.second
-	}
-	return n.newest
-}
-
 func newIndex() *deadLetterIndex {
 	return &deadLetterIndex{originals: map[originalID]originalState{}, versions: map[originalID]newestVersions{},
 		texts: map[causeID]string{}, states: map[int32]replayState{}, from: kafka.Positions{}, limit: maxTrackedLetters}
@@ -202,8 +194,14 @@ func (d *deadLetterIndex) update(starts kafka.Positions, states map[int32]replay
 		}
 	}
 	d.indexed = len(d.letters)
-	if len(d.texts) == maxCauseTexts {
-		d.dropTexts()
+	if len(d.texts) == maxCauseTexts { // drop the texts of causes without an open letter
+		texts := d.texts
+		d.texts = map[causeID]string{}
+		for original := range d.originals {
+			if id := d.newest(original).cause; d.isOpen(original) && texts[id] != "" {
+				d.texts[id] = texts[id]
+			}
+		}
 	}
 	return true
 }
@@ -251,17 +249,6 @@ func (d *deadLetterIndex) failures(original originalID) int {
 	return max(letters, replays+1)
 }
 
-// dropTexts drops the texts of causes without an open letter.
-func (d *deadLetterIndex) dropTexts() {
-	open := map[causeID]string{}
-	for original := range d.originals {
-		if id := d.newest(original).cause; d.isOpen(original) && d.texts[id] != "" {
-			open[id] = d.texts[id]
-		}
-	}
-	d.texts = open
-}
-
 // isSettled reports whether a letter was delivered or discarded.
 func (d *deadLetterIndex) isSettled(l *indexedLetter) bool {
 	state := d.states[l.partition]
@@ -285,7 +272,11 @@ func (d *deadLetterIndex) isSuperseded(original originalID) bool {
 	if newest.isRow {
 		version += clockTolerance.Milliseconds()
 	}
-	other := d.versions[newest.key].newestOther(newest.value)
+	versions := d.versions[newest.key]
+	other := versions.newest // with another value
+	if newest.value == versions.value {
+		other = versions.second
+	}
 	// A greater offset that failed earlier may be of an earlier topic with the same name.
 	return newest.key != 0 && other.version > version && other.failedAt >= d.oldest(original).failedAt
 }

@@ -179,11 +179,6 @@ func comparePositions(a, b Position) int {
 
 func (l *Letter) position() Position { return Position{l.Record.Partition, l.Record.Offset} }
 
-func compareOrigins(a, b *Letter) int {
-	return cmp.Or(strings.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition),
-		cmp.Compare(a.Offset, b.Offset), cmp.Compare(a.Record.Offset, b.Record.Offset))
-}
-
 // recordID identifies a record by position and content: a recreated topic has other records in the same positions.
 type recordID [16]byte
 

@@ -32,7 +32,7 @@ type recordComparison interface {
 // newSinkNewerRecords returns the newerRecords for the letters of a sink. isOpen reports whether a record is itself a
 // dead letter to send.
 func newSinkNewerRecords(kafkaConfig kafka.Config, replays *replayRegistry, isOpen func(originalID) bool) newerRecords {
-	scan := newTopicScan(kafkaConfig, replays)
+	scan := &topicScan{kafka: kafkaConfig, replays: replays, topics: map[string]*scannedTopic{}}
 	return newerRecords{scan, &offsetComparison{scan: scan, isOpen: isOpen, newest: map[recordID]int64{},
 		unkeyed: map[string]unkeyedTopic{}}}
 }
@@ -42,7 +42,7 @@ func newSinkNewerRecords(kafkaConfig kafka.Config, replays *replayRegistry, isOp
 func newSourceNewerRecords(kafkaConfig kafka.Config, replays *replayRegistry) newerRecords {
 	kafkaConfig.Consumer.ClientConfig = kafkaConfig.Producer.ClientConfig
 	kafkaConfig.Consumer.ReadUncommitted = true
-	scan := newTopicScan(kafkaConfig, replays)
+	scan := &topicScan{kafka: kafkaConfig, replays: replays, topics: map[string]*scannedTopic{}}
 	return newerRecords{scan, &timeComparison{scan: scan, records: map[Position][]rowRecord{},
 		newest: map[recordID]newestRow{}, sent: map[recordID]rowOrder{}}}
 }
@@ -69,10 +69,6 @@ type topicScan struct {
 	replays  *replayRegistry
 	reserved int64 // bytes
 	err      error // set when no bytes are left
-}
-
-func newTopicScan(kafkaConfig kafka.Config, replays *replayRegistry) *topicScan {
-	return &topicScan{kafka: kafkaConfig, replays: replays, topics: map[string]*scannedTopic{}}
 }
 
 // topic returns where the next read of a topic starts. It adds the topic to the scan if needed.

@@ -1,12 +1,14 @@
 package deadletters
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -66,7 +68,10 @@ func (p *partitionReplay) deliver(ctx context.Context, options sink.Options, let
 	if err != nil || len(letters) == 0 {
 		return err
 	}
-	slices.SortFunc(letters, compareOrigins)
+	slices.SortFunc(letters, func(a, b *Letter) int {
+		return cmp.Or(strings.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition),
+			cmp.Compare(a.Offset, b.Offset), cmp.Compare(a.Record.Offset, b.Record.Offset))
+	})
 	p.resetDoubts(&options)
 	var mu sync.Mutex
 	written := map[*kgo.Record]bool{} // records of which the service has accepted a row

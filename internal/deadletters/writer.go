@@ -98,13 +98,12 @@ func (w *Writer) ForSource() *source.DeadLetters {
 			if !w.HasHeaders {
 				return nil
 			}
-			headers := w.headers(failureContext{Failure: row.Failure, topic: row.Topic, partition: -1,
-				offset: int64(row.Row), request: row.Page, timestamp: row.Timestamp})
-			if row.Partition >= 0 {
-				headers = append(headers, kgo.RecordHeader{Key: culvertHeaderPrefix + "partition",
-					Value: strconv.AppendInt(nil, int64(row.Partition), 10)})
+			origin := Origin{Topic: row.Topic, Partition: -1, Offset: int64(row.Row), Feed: row.Feed, Request: row.Page,
+				TargetPartition: row.Partition}
+			if row.Timestamp >= 0 {
+				origin.Timestamp = time.UnixMilli(row.Timestamp)
 			}
-			return append(headers, kgo.RecordHeader{Key: culvertHeaderPrefix + "feed", Value: []byte(row.Feed)})
+			return w.headers(&origin, &row.Failure)
 		},
 	}
 }
@@ -137,12 +136,9 @@ func (w *Writer) Send(ctx context.Context, deadLetters []sink.FailedRecord) erro
 		r.Timestamp = record.Timestamp
 		var extra []kgo.RecordHeader
 		if w.HasHeaders {
-			failure := failureContext{Failure: deadLetters[i].Failure, topic: record.Topic, partition: record.Partition,
-				offset: record.Offset, timestamp: -1}
-			if !record.Timestamp.IsZero() {
-				failure.timestamp = record.Timestamp.UnixMilli()
-			}
-			extra = w.headers(failure)
+			origin := Origin{Topic: record.Topic, Partition: record.Partition, Offset: record.Offset,
+				Timestamp: record.Timestamp, TargetPartition: -1}
+			extra = w.headers(&origin, &deadLetters[i].Failure)
 		}
 		r.Headers = appendHeaders(b.Headers(len(record.Headers) + len(extra))[:0], record.Headers, extra)
 	}
@@ -181,18 +177,8 @@ var kafkaStages = map[task.ErrorStage]string{
 	task.StageWrite:           "TASK_PUT",
 }
 
-// failureContext is a failure with the position of its record or row.
-type failureContext struct {
-	task.Failure
-	topic     string
-	partition int32 // -1 means a row of a source
-	offset    int64
-	request   string // the request that returned the row; "" for a record
-	timestamp int64  // Unix milliseconds; -1 means unknown
-}
-
 // headers returns the headers of Kafka Connect and of Culvert about a failure, without secrets.
-func (w *Writer) headers(failure failureContext) []kgo.RecordHeader {
+func (w *Writer) headers(origin *Origin, failure *task.Failure) []kgo.RecordHeader {
 	redact := w.Worker.Redact
 	settingName, component, info := w.failedComponent(failure)
 	headers := make([]kgo.RecordHeader, 0, 24)
@@ -208,9 +194,9 @@ func (w *Writer) headers(failure failureContext) []kgo.RecordHeader {
 		class = redact(class)
 		message = redact(reason)
 	}
-	add(kafkaHeaderPrefix+"topic", failure.topic)
-	add(kafkaHeaderPrefix+"partition", strconv.Itoa(int(failure.partition)))
-	add(kafkaHeaderPrefix+"offset", strconv.FormatInt(failure.offset, 10))
+	add(kafkaHeaderPrefix+"topic", origin.Topic)
+	add(kafkaHeaderPrefix+"partition", strconv.Itoa(int(origin.Partition)))
+	add(kafkaHeaderPrefix+"offset", strconv.FormatInt(origin.Offset, 10))
 	add(kafkaHeaderPrefix+"connector.name", w.Config.Name)
 	add(kafkaHeaderPrefix+"task.id", strconv.Itoa(w.Task))
 	add(kafkaHeaderPrefix+"stage", kafkaStages[failure.Stage])
@@ -224,8 +210,8 @@ func (w *Writer) headers(failure failureContext) []kgo.RecordHeader {
 	add(culvertHeaderPrefix+"stage", string(failure.Stage))
 	add(culvertHeaderPrefix+"setting", redact(settingName))
 	add(culvertHeaderPrefix+"time", time.Now().UTC().Format(time.RFC3339))
-	if failure.timestamp >= 0 {
-		add(culvertHeaderPrefix+"timestamp", strconv.FormatInt(failure.timestamp, 10))
+	if millis := origin.Timestamp.UnixMilli(); millis >= 0 { // else unknown
+		add(culvertHeaderPrefix+"timestamp", strconv.FormatInt(millis, 10))
 	}
 	if !failure.Rows.IsAll() {
 		add(culvertHeaderPrefix+"parts", failure.Rows.String())
@@ -244,14 +230,20 @@ func (w *Writer) headers(failure failureContext) []kgo.RecordHeader {
 		}
 		add(culvertHeaderPrefix+"service.message", message)
 	}
-	if failure.request != "" {
-		add(culvertHeaderPrefix+"request", redact(failure.request))
+	if origin.Request != "" {
+		add(culvertHeaderPrefix+"request", redact(origin.Request))
+	}
+	if origin.TargetPartition >= 0 {
+		add(culvertHeaderPrefix+"partition", strconv.Itoa(int(origin.TargetPartition)))
+	}
+	if origin.Partition < 0 {
+		add(culvertHeaderPrefix+"feed", origin.Feed)
 	}
 	return headers
 }
 
 // failedComponent returns the setting and the class in which a record failed, and the module that has the class.
-func (w *Writer) failedComponent(failure failureContext) (settingName, class string, info plugin.Info) {
+func (w *Writer) failedComponent(failure *task.Failure) (settingName, class string, info plugin.Info) {
 	info = w.Module()
 	switch failure.Stage {
 	case task.StageKeyConverter, task.StageValueConverter, task.StageHeaderConverter:
