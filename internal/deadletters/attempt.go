@@ -13,22 +13,19 @@ type replayIndex struct {
 	*deadLetterIndex
 	rows    map[Position]task.RowSubset // of letters about a part of the rows of their records
 	texts   map[Position]bool           // letters whose texts match a filter by error
-	replays *replayRegistry             // bounds the letters of all replays
+	running *runningReplay              // bounds the letters of all replays
 }
 
-func newReplayIndex(replays *replayRegistry) *replayIndex {
+func newReplayIndex(running *runningReplay) *replayIndex {
 	index := &replayIndex{deadLetterIndex: newIndex(), rows: map[Position]task.RowSubset{}, texts: map[Position]bool{},
-		replays: replays}
+		running: running}
 	index.limit = math.MaxInt
 	return index
 }
 
-// close returns the memory of the letters to the registry.
-func (r *replayIndex) close() { r.replays.release(int64(len(r.letters)) * indexedLetterBytes) }
-
 // add adds a letter to select by a filter. Call update after the last one.
 func (r *replayIndex) add(l *Letter, filter *Filter) error {
-	if err := r.replays.reserve(indexedLetterBytes); err != nil {
+	if err := r.running.reserve(indexedLetterBytes); err != nil {
 		return err
 	}
 	if !l.Rows.IsAll() {

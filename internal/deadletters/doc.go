@@ -34,6 +34,6 @@
 //   - Letters, causes, pages, states and the memory of replays are bounded.
 //
 // Locks: the lock of a topic guards the indexes of its connectors, and is held while the topic is read. [Queues.mu] is
-// taken after it, and [trackedConnector.mu] last; both are held only for short. [KeyLocks] and the registry of replays
-// take no other lock. No lock is held while letters are sent or a page is read.
+// taken after it, and held only for short. [KeyLocks] and the registry of replays take no other lock. No lock is held
+// while letters are sent or a page is read.
 package deadletters

@@ -285,7 +285,8 @@ func (d *deadLetterIndex) isSuperseded(original originalID) bool {
 func (d *deadLetterIndex) isComplete() bool {
 	for partition, from := range d.from {
 		state := d.states[partition]
-		if !state.covers(d.starts[partition], from-1) {
+		start := d.starts[partition]
+		if i, ok := state.find(start); start < from && (!ok || state.settled[i].last < from-1) {
 			return false
 		}
 	}

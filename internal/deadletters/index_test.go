@@ -288,15 +288,15 @@ func TestReplayIndexIntersectsRows(t *testing.T) {
 }
 
 func TestReplayIndexIsBounded(t *testing.T) {
-	replays := &replayRegistry{bytes: maxReplayBytes - 3*indexedLetterBytes}
-	index := newReplayIndex(replays)
+	running := &runningReplay{registry: &replayRegistry{bytes: maxReplayBytes - 3*indexedLetterBytes}}
+	index := newReplayIndex(running)
 	for i := range 3 {
 		require.NoError(t, index.add(newDeadLetter(int64(i), "", 0, task.RowSubset{}), &Filter{}))
 	}
 	err := index.add(newDeadLetter(3, "", 0, task.RowSubset{}), &Filter{})
 	assert.Error(t, err, "expected dead letters that need at most 312 MiB")
-	index.close()
-	assert.Equal(t, int64(maxReplayBytes-3*indexedLetterBytes), replays.bytes)
+	running.end()
+	assert.Equal(t, int64(maxReplayBytes-3*indexedLetterBytes), running.registry.bytes)
 }
 
 // A filter by time selects an original that was failing within it, also if it has failed again since.

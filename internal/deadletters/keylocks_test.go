@@ -75,7 +75,7 @@ func TestReplaySkipsSupersededDeadLetters(t *testing.T) {
 	unkeyed.Topic = "u"
 	unkeyed.Record.Key = nil
 	newer := newSinkNewerRecords(kafkaConfig, nil, func(originalID) bool { return false })
-	defer newer.close()
+	defer func() { newer.clients.Close() }()
 	newer.watch(keyed, "t", keyed.Record.Key, nil)
 	newer.watch(unkeyed, "u", nil, nil)
 	expectSuperseded := func(wantKeyed, wantUnkeyed bool) {

@@ -31,18 +31,18 @@ type recordComparison interface {
 
 // newSinkNewerRecords returns the newerRecords for the letters of a sink. isOpen reports whether a record is itself a
 // dead letter to send.
-func newSinkNewerRecords(kafkaConfig kafka.Config, replays *replayRegistry, isOpen func(originalID) bool) newerRecords {
-	scan := &topicScan{kafka: kafkaConfig, replays: replays, topics: map[string]*scannedTopic{}}
+func newSinkNewerRecords(kafkaConfig kafka.Config, running *runningReplay, isOpen func(originalID) bool) newerRecords {
+	scan := &topicScan{kafka: kafkaConfig, running: running, topics: map[string]*scannedTopic{}}
 	return newerRecords{scan, &offsetComparison{scan: scan, isOpen: isOpen, newest: map[recordID]int64{},
 		unkeyed: map[string]unkeyedTopic{}}}
 }
 
 // newSourceNewerRecords returns the newerRecords for the letters of a source. Records of open transactions count,
 // because a running task may commit them.
-func newSourceNewerRecords(kafkaConfig kafka.Config, replays *replayRegistry) newerRecords {
+func newSourceNewerRecords(kafkaConfig kafka.Config, running *runningReplay) newerRecords {
 	kafkaConfig.Consumer.ClientConfig = kafkaConfig.Producer.ClientConfig
 	kafkaConfig.Consumer.ReadUncommitted = true
-	scan := &topicScan{kafka: kafkaConfig, replays: replays, topics: map[string]*scannedTopic{}}
+	scan := &topicScan{kafka: kafkaConfig, running: running, topics: map[string]*scannedTopic{}}
 	return newerRecords{scan, &timeComparison{scan: scan, records: map[Position][]rowRecord{},
 		newest: map[recordID]newestRow{}, sent: map[recordID]rowOrder{}}}
 }
@@ -61,14 +61,13 @@ func (n newerRecords) read(ctx context.Context) error {
 	return nil
 }
 
-// topicScan reads topics in parts. It reserves memory of the registry for the records to look for, until close.
+// topicScan reads topics in parts. It reserves memory for the records to look for.
 type topicScan struct {
-	topics   map[string]*scannedTopic
-	kafka    kafka.Config
-	clients  *kafka.Clients // nil until topics are read
-	replays  *replayRegistry
-	reserved int64 // bytes
-	err      error // set when no bytes are left
+	topics  map[string]*scannedTopic
+	kafka   kafka.Config
+	clients *kafka.Clients // nil until topics are read
+	running *runningReplay
+	err     error // set when no bytes are left
 }
 
 // topic returns where the next read of a topic starts. It adds the topic to the scan if needed.
@@ -84,10 +83,7 @@ func (s *topicScan) topic(name string) *scannedTopic {
 // reserve reserves memory to look for a record, and reports whether it could. If not, read returns an error.
 func (s *topicScan) reserve(bytes int64) bool {
 	if s.err == nil {
-		s.err = s.replays.reserve(bytes)
-	}
-	if s.err == nil {
-		s.reserved += bytes
+		s.err = s.running.reserve(bytes)
 	}
 	return s.err == nil
 }
@@ -132,12 +128,6 @@ func (s *topicScan) readTopic(ctx context.Context, name string, topic *scannedTo
 	})
 	maps.Copy(topic.positions, read)
 	return err
-}
-
-// close closes the clients and returns the memory to the registry.
-func (s *topicScan) close() {
-	s.replays.release(s.reserved)
-	s.clients.Close()
 }
 
 // scannedTopic is where the next read of a topic starts.

@@ -66,31 +66,31 @@ func TestNewerRowsHoldLettersBack(t *testing.T) {
 // Records to look for use the memory of replays, once for each record that a letter becomes.
 func TestNewerRecordsAreBounded(t *testing.T) {
 	for name, c := range map[string]struct {
-		newer func(*replayRegistry) newerRecords
+		newer func(*runningReplay) newerRecords
 		bytes int64 // of a letter
 		watch func(n newerRecords, i int)
 	}{
 		"of a source": {
-			newer: func(r *replayRegistry) newerRecords { return newSourceNewerRecords(kafka.Config{}, r) },
+			newer: func(r *runningReplay) newerRecords { return newSourceNewerRecords(kafka.Config{}, r) },
 			bytes: watchedRowBytes,
 			watch: func(n newerRecords, i int) { n.watch(failedRow(0, 100), "t", []byte{byte(i)}, []byte("a")) },
 		},
 		"of a sink": {
-			newer: func(r *replayRegistry) newerRecords { return newSinkNewerRecords(kafka.Config{}, r, nil) },
+			newer: func(r *runningReplay) newerRecords { return newSinkNewerRecords(kafka.Config{}, r, nil) },
 			bytes: watchedKeyBytes,
 			watch: func(n newerRecords, i int) { n.watch(failedRow(int64(i), 100), "t", nil, nil) },
 		},
 	} {
-		replays := &replayRegistry{bytes: maxReplayBytes - 2*c.bytes}
-		newer := c.newer(replays)
+		running := &runningReplay{registry: &replayRegistry{bytes: maxReplayBytes - 2*c.bytes}}
+		newer := c.newer(running)
 		for i := range 2 {
 			c.watch(newer, i)
 			require.NoError(t, newer.err)
 		}
 		c.watch(newer, 2)
 		assert.Error(t, newer.read(t.Context()), "expected dead letters that need at most 312 MiB", name)
-		newer.close()
-		assert.Equal(t, maxReplayBytes-2*c.bytes, replays.bytes, name)
+		running.end()
+		assert.Equal(t, maxReplayBytes-2*c.bytes, running.registry.bytes, name)
 	}
 }
 

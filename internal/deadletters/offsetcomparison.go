@@ -63,7 +63,16 @@ func (o *offsetComparison) markSent(l *Letter) {
 // isSuperseded implements [recordComparison]. Any newer record supersedes a letter without a key.
 func (o *offsetComparison) isSuperseded(l *Letter) bool {
 	if l.Record.Key == nil {
-		return o.unkeyed[l.Topic].hasNewer(l)
+		for partition, last := range o.unkeyed[l.Topic] {
+			isNewer := !last.timestamp.IsZero() && !last.timestamp.Before(l.Timestamp)
+			if partition == l.Partition {
+				isNewer = last.offset > l.Offset
+			}
+			if isNewer {
+				return true
+			}
+		}
+		return false
 	}
 	newest, ok := o.newest[newKeyID(l.Topic, l.Partition, l.Record.Key)]
 	return ok && newest > l.Offset
@@ -87,18 +96,4 @@ func (u unkeyedTopic) add(partition int32, offset int64, timestamp time.Time) {
 		last.timestamp = timestamp
 	}
 	u[partition] = last
-}
-
-// hasNewer reports whether the topic has a newer record than a letter.
-func (u unkeyedTopic) hasNewer(l *Letter) bool {
-	for partition, last := range u {
-		isNewer := !last.timestamp.IsZero() && !last.timestamp.Before(l.Timestamp)
-		if partition == l.Partition {
-			isNewer = last.offset > l.Offset
-		}
-		if isNewer {
-			return true
-		}
-	}
-	return false
 }

@@ -35,7 +35,7 @@ type partitionReplay struct {
 func (p *partitionReplay) owner() string { return stateOwnerPrefix + p.name }
 
 // end returns the end offset of the partition when the replay began.
-func (p *partitionReplay) end() int64 { return p.ends[p.partition] }
+func (p *partitionReplay) end() int64 { return p.request.offsets.To[p.partition] }
 
 func (p *partitionReplay) stateKey() []wit.OffsetEntry { return stateKey(p.request.Topic, p.partition) }
 
@@ -52,10 +52,10 @@ func (p *partitionReplay) load(ctx context.Context) error {
 			return fmt.Errorf("stored replay state of topic %s, partition %d: %w", p.request.Topic, p.partition, err)
 		}
 	}
-	if !p.state.canBeOf(p.request.topicID) {
+	if !p.state.canBeOf(p.request.offsets.TopicID) {
 		p.state = replayState{}
 	}
-	p.state.topicID = cmp.Or(p.request.topicID, p.state.topicID)
+	p.state.topicID = cmp.Or(p.request.offsets.TopicID, p.state.topicID)
 	switch {
 	case p.state.end() <= p.end():
 		return nil
@@ -75,7 +75,7 @@ func (p *partitionReplay) dropEarlierState(ctx context.Context) error {
 		To: kafka.Positions{p.partition: p.state.end()}}
 	reached, err := p.reader.Read(ctx, p.request.Topic, options, func(*kgo.Record) error { return nil })
 	if err == nil && reached[p.partition] < p.state.end() {
-		p.state = replayState{topicID: p.request.topicID}
+		p.state = replayState{topicID: p.request.offsets.TopicID}
 	}
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -109,8 +110,8 @@ func (q *Queues) List(ctx context.Context, connector string, query Query,
 	err = q.withIndex(ctx, connector, topic, func(c *trackedConnector, r *kafka.Reader) (err error) {
 		reader = r
 		page, err = c.index.page(topic, query)
-		if c.summary != nil {
-			page.Summary = *c.summary
+		if dated := c.summary.Load(); dated != nil {
+			page.Summary = dated.Summary
 		}
 		return err
 	})
@@ -135,39 +136,31 @@ func (q *Queues) ReplayConnector(ctx context.Context, connector string, r Reques
 	if r.isDiscard {
 		bytes = 0
 	}
-	var end func()
-	if r.running, end, err = q.replays.begin(connector, bytes); err != nil {
+	if r.running, err = q.replays.begin(connector, bytes); err != nil {
 		return result, err
 	}
-	defer end()
+	defer r.running.end()
 	defer q.wake.Ring()
 	r.Filter.Connector = connector
-	r.located = q.locate(ctx, r.Topic, r.Filter, r.IncludeReplayed)
+	named := r.Filter.Positions
+	r.notFound = maps.Clone(named)
+	q.locate(ctx, &r)
 	result, err = q.Replay(ctx, r)
-	if err == nil && result.Rejected > 0 && !r.DryRun && len(r.Filter.Positions) == 1 {
-		for selected := range r.Filter.Positions {
-			result.Letter = q.newestLetter(ctx, connector, r.Topic, selected)
-		}
+	if err != nil || result.Rejected == 0 || r.DryRun || len(named) != 1 {
+		return result, err
 	}
-	return result, err
-}
-
-// newestLetter returns the position of the newest dead letter of the same original. It returns "" if no letter is
-// newer or the topic cannot be read within 5 seconds: the first read of a large topic takes minutes.
-func (q *Queues) newestLetter(ctx context.Context, connector, topic string, letter Position) (position string) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second) // the first read of a large topic takes minutes
 	defer cancel()
-	_ = q.withIndex(ctx, connector, topic, func(c *trackedConnector, _ *kafka.Reader) error { // "" after an error
-		for i := range c.index.letters {
-			if l := &c.index.letters[i]; l.position() == letter {
-				if newest := c.index.newest(l.original).position(); newest != letter {
-					position = newest.String()
-				}
+	for selected := range named {
+		newest := func(l ListedLetter) error {
+			if position := l.position(); position != selected {
+				result.Letter = position.String()
 			}
+			return nil
 		}
-		return nil
-	})
-	return position
+		_, _ = q.List(ctx, connector, Query{Show: ShowAll, Only: &selected}, newest) // after an error it is unknown
+	}
+	return result, nil
 }
 
 // Discard marks the original records or rows of the open dead letters that a filter selects as settled: they are not

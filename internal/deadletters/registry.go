@@ -27,47 +27,44 @@ type Progress struct {
 	Selected int64     `json:"selected,omitempty"` // number to handle. Zero means that they are being selected.
 }
 
-// runningReplay counts the letters of a replay, see [Progress].
-type runningReplay struct {
-	start    time.Time
-	handled  atomic.Int64
-	selected atomic.Int64
-}
-
-// replayRegistry has the replays, retries, dry runs and discards that run on a worker. The zero value is ready. A nil
-// registry accepts reserve and release, and bounds nothing.
+// replayRegistry has the replays, retries, dry runs and discards that run on a worker. The zero value is ready.
 //
 // Invariants: a connector has at most one of them. All of them together have reserved at most maxReplayBytes.
 type replayRegistry struct {
 	mu      sync.Mutex
-	running map[string]*runningReplay // by connector
+	running map[string]*runningReplay // by connector; "" is of several connectors
 	bytes   int64                     // reserved by all
+}
+
+// runningReplay counts the letters of a replay, see [Progress], and the memory that it has reserved. A nil replay
+// accepts reserve, and bounds nothing.
+type runningReplay struct {
+	registry  *replayRegistry
+	connector string
+	start     time.Time
+	handled   atomic.Int64
+	selected  atomic.Int64
+	bytes     int64 // guarded by registry.mu
 }
 
 // begin registers a replay and reserves bytes. The caller must call end when the replay has ended. An error wraps
 // [ErrInProgress].
-func (r *replayRegistry) begin(connector string, bytes int64) (running *runningReplay, end func(), err error) {
+func (r *replayRegistry) begin(connector string, bytes int64) (*runningReplay, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if other, ok := r.running[connector]; ok {
-		return nil, nil, fmt.Errorf("connector %s: %w, for %v: repeat the request when that has ended", connector,
+		return nil, fmt.Errorf("connector %s: %w, for %v: repeat the request when that has ended", connector,
 			ErrInProgress, time.Since(other.start).Round(time.Second))
 	}
-	if r.bytes+bytes > maxReplayBytes {
-		return nil, nil, fmt.Errorf("connector %s: %w", connector, r.fullErr())
+	running := &runningReplay{registry: r, connector: connector, start: time.Now()}
+	if err := running.reserveLocked(bytes); err != nil {
+		return nil, fmt.Errorf("connector %s: %w", connector, err)
 	}
 	if r.running == nil {
 		r.running = map[string]*runningReplay{}
 	}
-	running = &runningReplay{start: time.Now()}
 	r.running[connector] = running
-	r.bytes += bytes
-	return running, func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		delete(r.running, connector)
-		r.bytes -= bytes
-	}, nil
+	return running, nil
 }
 
 // progress returns how far the replay of a connector is. Nil means that none runs.
@@ -80,36 +77,36 @@ func (r *replayRegistry) progress(connector string) *Progress {
 	return nil
 }
 
-// reserve reserves bytes for a replay that has begun, until release.
-func (r *replayRegistry) reserve(bytes int64) error {
+// reserve reserves bytes until the end of the replay.
+func (r *runningReplay) reserve(bytes int64) error {
 	if r == nil {
 		return nil
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.bytes+bytes > maxReplayBytes {
-		return r.fullErr()
-	}
-	r.bytes += bytes
-	return nil
+	r.registry.mu.Lock()
+	defer r.registry.mu.Unlock()
+	return r.reserveLocked(bytes)
 }
 
-// release returns bytes that were reserved.
-func (r *replayRegistry) release(bytes int64) {
-	if r == nil {
-		return
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.bytes -= bytes
-}
-
-// fullErr explains that no bytes are left. r.mu is held.
-func (r *replayRegistry) fullErr() error {
-	if len(r.running) > 1 {
+// reserveLocked is reserve while registry.mu is held.
+func (r *runningReplay) reserveLocked(bytes int64) error {
+	n := len(r.registry.running)
+	switch {
+	case r.registry.bytes+bytes <= maxReplayBytes:
+		r.registry.bytes += bytes
+		r.bytes += bytes
+		return nil
+	case n > 1:
 		return fmt.Errorf("%w: the %d replays of this worker use the %d MiB that they have together: repeat the "+
-			"request when others have ended", ErrInProgress, len(r.running), maxReplayBytes>>20)
+			"request when others have ended", ErrInProgress, n, maxReplayBytes>>20)
 	}
 	return fmt.Errorf("expected dead letters that need at most %d MiB of memory, found more: delete those that were "+
 		"replayed, with kafka-delete-records for example, or select one connector", (maxReplayBytes-replayBytes)>>20)
+}
+
+// end removes the replay from its registry and returns its memory.
+func (r *runningReplay) end() {
+	r.registry.mu.Lock()
+	defer r.registry.mu.Unlock()
+	delete(r.registry.running, r.connector)
+	r.registry.bytes -= r.bytes
 }

@@ -17,17 +17,17 @@ import (
 func TestConnectorHasOneReplay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r replayRegistry
-		_, end, err := r.begin("orders", replayBytes)
+		orders, err := r.begin("orders", replayBytes)
 		require.NoError(t, err)
 		time.Sleep(90 * time.Second)
-		_, _, err = r.begin("orders", 0)
+		_, err = r.begin("orders", 0)
 		assert.Error(t, err, "connector orders: dead letters are being replayed already, for 1m30s")
 		assert.Equal(t, true, errors.Is(err, ErrInProgress))
-		_, endOther, err := r.begin("items", replayBytes)
+		items, err := r.begin("items", replayBytes)
 		require.NoError(t, err)
-		endOther()
-		end()
-		_, _, err = r.begin("orders", 0)
+		items.end()
+		orders.end()
+		_, err = r.begin("orders", 0)
 		require.NoError(t, err)
 		assert.Equal(t, int64(0), r.bytes)
 	})
@@ -37,29 +37,29 @@ func TestConnectorHasOneReplay(t *testing.T) {
 func TestReplaysShareMemory(t *testing.T) {
 	var r replayRegistry
 	const most = maxReplayBytes / replayBytes
-	var end func()
+	var running *runningReplay
 	for n := range most {
 		var err error
-		_, end, err = r.begin(string(rune('a'+n)), replayBytes)
+		running, err = r.begin(string(rune('a'+n)), replayBytes)
 		require.NoError(t, err)
 	}
-	_, _, err := r.begin("another", replayBytes)
+	_, err := r.begin("another", replayBytes)
 	assert.Error(t, err, "connector another: dead letters are being replayed already: the 40 replays of this worker "+
 		"use the 320 MiB that they have together")
 	assert.Equal(t, true, errors.Is(err, ErrInProgress))
-	_, _, err = r.begin("a discard", 0)
+	discard, err := r.begin("a discard", 0)
 	require.NoError(t, err)
-	assert.Equal(t, true, errors.Is(r.reserve(1), ErrInProgress))
-	end()
-	require.NoError(t, r.reserve(replayBytes))
-	assert.Equal(t, true, errors.Is(r.reserve(1), ErrInProgress))
+	assert.Equal(t, true, errors.Is(discard.reserve(1), ErrInProgress))
+	running.end()
+	require.NoError(t, discard.reserve(replayBytes))
+	assert.Equal(t, true, errors.Is(discard.reserve(1), ErrInProgress))
 
 	// A replay that is alone has more letters than fit.
 	alone := replayRegistry{}
-	_, _, err = alone.begin("orders", replayBytes)
+	running, err = alone.begin("orders", replayBytes)
 	require.NoError(t, err)
-	require.NoError(t, alone.reserve((maxReplayBytes-replayBytes)/indexedLetterBytes*indexedLetterBytes))
-	err = alone.reserve(indexedLetterBytes)
+	require.NoError(t, running.reserve((maxReplayBytes-replayBytes)/indexedLetterBytes*indexedLetterBytes))
+	err = running.reserve(indexedLetterBytes)
 	assert.Error(t, err, "expected dead letters that need at most 312 MiB")
 	assert.Equal(t, false, errors.Is(err, ErrInProgress))
 }

@@ -22,7 +22,7 @@ import (
 // connectorReplay settles dead letters of one connector: it sends or discards them.
 //
 // Invariants: no field is set after the first letter was sent. The index has all letters of the selected originals that
-// are before ends, and the states as they were when the replay began.
+// are before the end of the topic, and the states as they were when the replay began.
 type connectorReplay struct {
 	queues     *Queues
 	name       string
@@ -32,7 +32,6 @@ type connectorReplay struct {
 	reader     *kafka.Reader
 	request    Request
 	result     *Result
-	ends       kafka.Positions // the end offsets of the topic when the replay began
 	index      *replayIndex
 	selected   map[Position]bool // the newest letters of the selected originals
 	partitions map[int32]*partitionReplay
@@ -103,7 +102,7 @@ func (c *connectorReplay) run(ctx context.Context) (err error) {
 // load loads the states and selects letters.
 func (c *connectorReplay) load(ctx context.Context) error {
 	c.partitions = map[int32]*partitionReplay{}
-	for partition := range c.ends {
+	for partition := range c.request.offsets.To {
 		p := &partitionReplay{connectorReplay: c, partition: partition}
 		if err := p.load(ctx); err != nil {
 			return err
@@ -129,7 +128,7 @@ func (c *connectorReplay) load(ctx context.Context) error {
 		p.pending = append(p.pending, position)
 	}
 	c.request.running.selected.Store(int64(len(c.selected)))
-	if c.request.located == nil { // the index has all letters of the connector
+	if !c.request.isLocated { // the index has all letters of the connector
 		open := map[int32][]int64{}
 		for i := range c.index.letters {
 			if l := &c.index.letters[i]; !c.index.isSettled(l) {
@@ -212,17 +211,20 @@ func (c *connectorReplay) replay(ctx context.Context) (err error) {
 	if err := c.loadTopics(); err != nil {
 		return err
 	}
-	if c.sender.Sink == nil {
-		c.newer = newSourceNewerRecords(c.task.Kafka, &c.queues.replays)
-		defer c.newer.close()
+	isSink := c.sender.Sink != nil
+	if isSink {
+		isOpen := c.index.isOpen
+		if c.request.isLocated {
+			isOpen = c.request.isOpen
+		}
+		c.newer = newSinkNewerRecords(c.task.Kafka, c.request.running, isOpen)
+	} else {
+		c.newer = newSourceNewerRecords(c.task.Kafka, c.request.running)
+	}
+	defer func() { c.newer.clients.Close() }()
+	if !isSink {
 		return c.sendToTopics(ctx)
 	}
-	isOpen := c.index.isOpen
-	if c.request.located != nil {
-		isOpen = c.request.located.isOpen
-	}
-	c.newer = newSinkNewerRecords(c.task.Kafka, &c.queues.replays, isOpen)
-	defer c.newer.close()
 	if !c.request.IncludeSuperseded {
 		if err := c.watchRecords(ctx); err != nil {
 			return err

@@ -2,7 +2,6 @@ package deadletters
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -32,11 +31,13 @@ type Request struct {
 	DryRun bool
 	Value  *string // if not nil, is sent in place of the value of the only selected dead letter
 
-	isDiscard bool              // the letters are settled without being sent
-	running   *runningReplay    // set by Replay if it is nil
-	notFound  map[Position]bool // positions of the filter whose originals no connector has selected so far
-	topicID   string            // [kafka.Range.TopicID]
-	located   *locatedLetters   // the letters to read; nil means the whole topic
+	isDiscard bool                  // the letters are settled without being sent
+	running   *runningReplay        // nil until it is registered
+	notFound  map[Position]bool     // positions that a user has named and whose originals were not selected so far
+	isLocated bool                  // by [Queues.locate]; else the whole topic is read
+	letters   []Position            // the located letters
+	offsets   kafka.Range           // of the topic when it was read; From is not set
+	isOpen    func(originalID) bool // reports whether an original is open, also one that was not located; may be nil
 }
 
 // Result is the result of a replay.
@@ -108,47 +109,45 @@ func isDocument(value []byte) bool {
 // after it began. A discard settles the letters without sending them.
 func (q *Queues) Replay(ctx context.Context, r Request) (Result, error) {
 	result := Result{Kept: map[string]int{}}
-	r.running = cmp.Or(r.running, new(runningReplay))
-	r.notFound = maps.Clone(r.Filter.Positions)
+	if r.running == nil {
+		running, err := q.replays.begin(r.Filter.Connector, replayBytes)
+		if err != nil {
+			return result, err
+		}
+		defer running.end()
+		r.running = running
+		r.notFound = maps.Clone(r.Filter.Positions)
+	}
 	reader, err := kafka.NewReader(q.o.Kafka)
 	if err != nil {
 		return result, err
 	}
 	defer reader.Close()
 	indexes := map[string]*replayIndex{} // by connector
-	defer func() {
-		for _, index := range indexes {
-			index.close()
-		}
-	}()
 	add := func(record *kgo.Record) error {
 		l := Parse(record, q.o.Worker.Redact)
 		if r.Filter.Connector != "" && r.Filter.Connector != l.Connector {
 			return nil
 		}
 		if indexes[l.Connector] == nil {
-			indexes[l.Connector] = newReplayIndex(&q.replays)
+			indexes[l.Connector] = newReplayIndex(r.running)
 		}
 		if err := indexes[l.Connector].add(&l, &r.Filter); err != nil {
 			return fmt.Errorf("connector %s: %w", l.Connector, err)
 		}
 		return nil
 	}
-	var ends kafka.Positions
-	if r.located != nil {
-		r.Filter = r.located.filter
-		r.topicID = r.located.topicID
-		ends = r.located.ends
-		err = readLetters(ctx, reader, r.Topic, r.located.letters, add)
-	} else if ends, err = reader.Read(ctx, r.Topic, kafka.ReadOptions{}, add); err == nil {
-		r.topicID, err = reader.TopicID(ctx, r.Topic)
+	if r.isLocated {
+		err = readLetters(ctx, reader, r.Topic, r.letters, add)
+	} else if r.offsets.To, err = reader.Read(ctx, r.Topic, kafka.ReadOptions{}, add); err == nil {
+		r.offsets.TopicID, err = reader.TopicID(ctx, r.Topic)
 	}
 	if err != nil {
 		return result, err
 	}
 	for _, connector := range slices.Sorted(maps.Keys(indexes)) {
 		c := &connectorReplay{queues: q, name: connector, reader: reader, request: r, result: &result,
-			index: indexes[connector], ends: ends}
+			index: indexes[connector]}
 		if err := c.run(ctx); err != nil {
 			return result, fmt.Errorf("connector %s: %w", connector, err)
 		}

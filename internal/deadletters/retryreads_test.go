@@ -110,12 +110,14 @@ func TestLettersAreLocatedInTheIndex(t *testing.T) {
 		c.index.from[0] = firstRead
 		return nil
 	}))
-	located := func(offset int64) *locatedLetters {
-		filter := Filter{Connector: "c", Positions: map[Position]bool{{Offset: offset}: true}}
-		return h.locate(ctx, "dlq", filter, false)
+	located := func(offset int64) Request {
+		r := Request{Topic: "dlq"}
+		r.Filter = Filter{Connector: "c", Positions: map[Position]bool{{Offset: offset}: true}}
+		h.locate(ctx, &r)
+		return r
 	}
 	for _, offset := range []int64{firstRead - 1, firstRead} {
-		assert.Equal(t, (*locatedLetters)(nil), located(offset))
+		assert.Equal(t, false, located(offset).isLocated)
 	}
 	_, err := h.discard("c", "0@0", "0@1", "0@2", "0@3", "0@4")
 	require.NoError(t, err)

@@ -148,12 +148,6 @@ func (r *replayState) isSettled(pos int64) bool {
 	return ok
 }
 
-// covers reports whether all dead letters from first to last are settled.
-func (r *replayState) covers(first, last int64) bool {
-	i, ok := r.find(first)
-	return first > last || (ok && r.settled[i].last >= last)
-}
-
 // find returns the index of the range that contains an offset. If ok is false, i is the index of the next range.
 func (r *replayState) find(pos int64) (i int, ok bool) {
 	i, _ = slices.BinarySearchFunc(r.settled, pos, func(span offsetRange, pos int64) int {
@@ -287,7 +281,13 @@ func (r *replayState) fields() []wit.OffsetEntry {
 		fields = append(fields, wit.StringEntry(fieldValues, strings.Join(values, ",")))
 	}
 	if isBitmap {
-		fields = append(fields, wit.StringEntry(fieldBitmap, encodeBitmap(next, ranges)))
+		bitmap := make([]byte, (r.end()-1-next)/8+1)
+		for _, span := range ranges {
+			for pos := span.first - next; pos <= span.last-next; pos++ {
+				bitmap[pos/8] |= 1 << (pos % 8)
+			}
+		}
+		fields = append(fields, wit.StringEntry(fieldBitmap, base64.StdEncoding.EncodeToString(bitmap)))
 	}
 	if len(done) > 0 {
 		fields = append(fields, wit.StringEntry(fieldDone, strings.Join(done, ",")))
@@ -299,17 +299,6 @@ func (r *replayState) fields() []wit.OffsetEntry {
 		}
 	}
 	return fields
-}
-
-// encodeBitmap returns the form of fieldBitmap of ranges that begin after next.
-func encodeBitmap(next int64, ranges []offsetRange) string {
-	bitmap := make([]byte, (ranges[len(ranges)-1].last-next)/8+1)
-	for _, span := range ranges {
-		for pos := span.first - next; pos <= span.last-next; pos++ {
-			bitmap[pos/8] |= 1 << (pos % 8)
-		}
-	}
-	return base64.StdEncoding.EncodeToString(bitmap)
 }
 
 // addBitmap adds the ranges of fieldBitmap. fieldNext was parsed before.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -57,10 +56,13 @@ type trackedConnector struct {
 	isStale  bool                  // the index has changed since the summary was derived
 	states   map[int32]parsedState // by partition
 	stateErr error                 // of the last read of the replay states
+	summary  atomic.Pointer[datedSummary]
+}
 
-	mu      sync.Mutex
-	summary *Summary  // nil means unknown
-	readAt  time.Time // the last time that the summary was up to date
+// datedSummary is a summary with the last time that it was up to date. Nil means unknown.
+type datedSummary struct {
+	Summary
+	readAt time.Time
 }
 
 // Summary returns what this worker knows of the open dead letters of a connector.
@@ -78,12 +80,11 @@ func (q *Queues) Summary(connector string) Summary {
 	if c == nil {
 		return Summary{}
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.summary == nil || time.Since(c.readAt) > trackingGrace {
+	s := c.summary.Load()
+	if s == nil || time.Since(s.readAt) > trackingGrace {
 		return Summary{}
 	}
-	return *c.summary
+	return s.Summary
 }
 
 // Run counts the letters of connectors until ctx ends, and closes the clients.
@@ -298,8 +299,7 @@ func (q *Queues) refresh(ctx context.Context, entry *trackedTopic, offsets kafka
 			c.update(offsets, readErr == nil)
 		}
 		if errors.Is(readErr, kerr.TopicAuthorizationFailed) { // also of a topic that was empty before
-			c.isStale = true
-			c.setSummary(nil)
+			c.summary.Store(nil)
 		}
 		q.updateLimit(c) // again, because update drops letters
 	}
@@ -390,20 +390,14 @@ func (c *trackedConnector) update(offsets kafka.Range, isComplete bool) {
 	if !isComplete {
 		return // the summary remains until it is too old
 	}
-	summary := c.summary
-	if c.isStale {
-		summary = c.index.summary()
+	current := &datedSummary{readAt: time.Now()}
+	if dated := c.summary.Load(); dated != nil && !c.isStale {
+		current.Summary = dated.Summary
+	} else {
+		current.Summary = *c.index.summary()
 	}
 	c.isStale = false
-	c.setSummary(summary)
-}
-
-// setSummary stores a summary that is up to date; nil means unknown. The lock of the topic is held.
-func (c *trackedConnector) setSummary(s *Summary) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.summary = s
-	c.readAt = time.Now()
+	c.summary.Store(current)
 }
 
 // withIndex refreshes a topic and calls do with the connector, while the lock of the topic is held.
@@ -443,39 +437,30 @@ func (q *Queues) withIndex(ctx context.Context, connector, topic string,
 	return do(c, clients.Reader)
 }
 
-// locatedLetters are all letters of some originals, which a replay reads in place of the whole topic.
-type locatedLetters struct {
-	filter  Filter // the filter of the request, with positions in place of what the index knows
-	letters []Position
-	ends    kafka.Positions       // the end offsets of the topic
-	topicID string                // [kafka.Range.TopicID]
-	isOpen  func(originalID) bool // reports whether an original is open, also one that was not located
-}
-
-// locate returns the letters of the originals that a filter selects. Nil means that the topic must be read instead: the
-// filter selects all, or the index could not be updated, or lacks letters that are open and may be of the same
-// originals.
-func (q *Queues) locate(ctx context.Context, topic string, filter Filter,
-	includeReplayed bool) (located *locatedLetters) {
-	if filter.IsZero() {
-		return nil
+// locate sets which letters a replay reads in place of the whole topic: all letters of the originals that its filter
+// selects. It sets nothing if the filter selects all, or the index could not be updated, or lacks letters that are open
+// and may be of the same originals.
+func (q *Queues) locate(ctx context.Context, r *Request) {
+	if r.Filter.IsZero() {
+		return
 	}
 	show := ShowOpen
-	if includeReplayed {
+	if r.IncludeReplayed {
 		show = ShowAll
 	}
-	// After an error, located is nil.
-	_ = q.withIndex(ctx, filter.Connector, topic, func(c *trackedConnector, _ *kafka.Reader) error {
+	// After an error, nothing is set.
+	_ = q.withIndex(ctx, r.Filter.Connector, r.Topic, func(c *trackedConnector, _ *kafka.Reader) error {
 		if !c.index.isComplete() {
 			return nil
 		}
-		located = &locatedLetters{filter: filter, ends: maps.Clone(c.next), topicID: c.topicID}
-		if filter.Positions == nil {
-			located.filter = Filter{Connector: filter.Connector, Error: filter.Error,
-				Positions: maps.Collect(c.index.selected(show, &filter))}
+		if r.Filter.Positions == nil { // in place of what the index knows
+			r.Filter = Filter{Connector: r.Filter.Connector, Error: r.Filter.Error,
+				Positions: maps.Collect(c.index.selected(show, &r.Filter))}
 		}
-		located.letters = c.index.related(located.filter.Positions)
-		located.isOpen = func(original originalID) (isOpen bool) {
+		r.isLocated = true
+		r.letters = c.index.related(r.Filter.Positions)
+		r.offsets = kafka.Range{To: maps.Clone(c.next), TopicID: c.topicID}
+		r.isOpen = func(original originalID) (isOpen bool) {
 			if c.lock.Lock(ctx) == nil {
 				defer c.lock.Unlock()
 				isOpen = c.index.isOpen(original)
@@ -484,5 +469,4 @@ func (q *Queues) locate(ctx context.Context, topic string, filter Filter,
 		}
 		return nil
 	})
-	return located
 }

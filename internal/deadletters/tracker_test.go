@@ -104,13 +104,12 @@ func TestUnknownSummaryIsDerivedAgain(t *testing.T) {
 	offsets := kafka.Range{From: kafka.Positions{0: 0}, To: kafka.Positions{0: 3}}
 	const complete, incomplete = true, false
 	c.update(offsets, complete)
-	assert.Equal(t, int64(3), *c.summary.Open)
-	c.isStale = true
-	c.setSummary(nil)
+	assert.Equal(t, int64(3), *c.summary.Load().Open)
+	c.summary.Store(nil)
 	c.update(offsets, incomplete)
-	assert.Equal(t, (*Summary)(nil), c.summary, "after an incomplete read")
+	assert.Equal(t, (*datedSummary)(nil), c.summary.Load(), "after an incomplete read")
 	c.update(offsets, complete)
-	assert.Equal(t, int64(3), *c.summary.Open, "after a complete read")
+	assert.Equal(t, int64(3), *c.summary.Load().Open, "after a complete read")
 }
 
 // A letter needs about 80 bytes; the bound leaves room for growing slices. The test does not run in parallel with
@@ -230,9 +229,10 @@ func TestIncompleteRefreshIsNotShown(t *testing.T) {
 	c.index.add(&l)
 	for _, isComplete := range []bool{false, true} {
 		c.update(offsets, isComplete)
-		assert.Equal(t, isComplete, c.summary != nil, fmt.Sprintf("summary after a complete refresh: %t", isComplete))
+		isKnown := c.summary.Load() != nil
+		assert.Equal(t, isComplete, isKnown, fmt.Sprintf("summary after a complete refresh: %t", isComplete))
 	}
-	assert.Equal(t, int64(1), *c.summary.Open)
+	assert.Equal(t, int64(1), *c.summary.Load().Open)
 }
 
 // refreshNow refreshes all topics and waits until they are read.
@@ -320,7 +320,7 @@ func TestRefreshWithOlderOffsetsKeepsTheIndex(t *testing.T) {
 	for range 2 { // the first refresh reads the topic, the second has nothing to read
 		require.NoError(t, h.refresh(kafkatest.Context(t), topic,
 			kafka.Range{From: kafka.Positions{0: 0}, To: kafka.Positions{0: 2}}))
-		assert.Equal(t, []int64{3, 0}, []int64{c.next[0], *c.summary.Open})
+		assert.Equal(t, []int64{3, 0}, []int64{c.next[0], *c.summary.Load().Open})
 		assert.Equal(t, true, index == nil || index == c.index, "the index was built again")
 		index = c.index
 	}
@@ -341,7 +341,7 @@ func TestUnreadableTopicIsReadLessOften(t *testing.T) {
 		assert.Equal(t, wantSeconds*time.Second, topic.backoff)
 	}
 	produce(t, client, lettersOf("dlq", "c", 1)...)
-	open := func() int64 { return *topic.connectors["c"].summary.Open }
+	open := func() int64 { return *topic.connectors["c"].summary.Load().Open }
 	refreshNow(t, tracker)
 	assert.Equal(t, int64(0), open(), "during the backoff")
 	require.Until(t, func() bool { // the client may remember for a second that the topic did not exist
@@ -499,7 +499,7 @@ func TestTrackedLettersOfWorkerAreBounded(t *testing.T) {
 			tracker.topics["dlq2"].connectors["d"],
 			tracker.topics["dlq2"].connectors["e"],
 		} {
-			s := c.summary
+			s := c.summary.Load()
 			open = append(open, *s.Open)
 			more = append(more, s.More)
 		}
