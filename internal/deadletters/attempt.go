@@ -14,6 +14,8 @@ type replayIndex struct {
 	rows    map[Position]task.RowSubset // of letters about a part of the rows of their records
 	texts   map[Position]bool           // letters whose texts match a filter by error
 	running *runningReplay              // bounds the letters of all replays
+	// mayMatch is set if a filter may select one of the letters, whatever the states are.
+	mayMatch bool
 }
 
 func newReplayIndex(running *runningReplay) *replayIndex {
@@ -31,7 +33,10 @@ func (r *replayIndex) add(l *Letter, filter *Filter) error {
 	if !l.Rows.IsAll() {
 		r.rows[l.position()] = l.Rows
 	}
-	if filter.Error != "" && filter.matchesText(l) {
+	isNamed := filter.Positions == nil || filter.Positions[l.position()]
+	matchesText := filter.matchesText(l)
+	r.mayMatch = r.mayMatch || (isNamed && matchesText && (filter.Cause == "" || filter.Cause == l.CauseID()))
+	if filter.Error != "" && matchesText {
 		r.texts[l.position()] = true
 	}
 	r.deadLetterIndex.add(l)

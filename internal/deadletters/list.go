@@ -51,7 +51,7 @@ func (f *Filter) SelectPositions(positions []string) error {
 // matchesText reports whether the filter selects the texts of a dead letter's exception.
 func (f *Filter) matchesText(l *Letter) bool {
 	contains := func(text string) bool { return strings.Contains(strings.ToLower(text), strings.ToLower(f.Error)) }
-	return contains(l.Class) || contains(l.Message)
+	return f.Error == "" || contains(l.Class) || contains(l.Message)
 }
 
 // Query selects a page of original records or rows, the newest first.

@@ -2,6 +2,7 @@ package deadletters
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -88,7 +89,10 @@ func (h *harness) Topic(connector string) (topic string, isCounted bool, err err
 	return topic, true, nil
 }
 
-func (h *harness) OpenTask(context.Context, string) (*Task, error) {
+func (h *harness) OpenTask(_ context.Context, connector string) (*Task, error) {
+	if connector == "broken" {
+		return nil, errors.New("it has no class")
+	}
 	return &Task{Kafka: h.o.Kafka, Offsets: h.o.Offsets, OpenSender: h.openSender, Close: func() {}}, nil
 }
 

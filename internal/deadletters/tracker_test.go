@@ -415,21 +415,6 @@ func TestStateOfSettledLettersIsBounded(t *testing.T) {
 	assert.NoError(t, settled(letters...), "within the bitmap")
 }
 
-// A row of a source counts as delivered when it was sent; dry runs count the same.
-func TestReplayedRowCountsAsDelivered(t *testing.T) {
-	t.Parallel()
-	h, client := newHarness(t, map[string]string{"c": "dlq"})
-	row := deadLetterOf("dlq", "c", 1, 0, "no")
-	row.Key = nil
-	row.Value = []byte(`{"schema":null,"payload":{"n":1}}`)
-	produce(t, client, row)
-	for _, isDryRun := range []bool{true, false} {
-		result, err := h.ReplayConnector(kafkatest.Context(t), "c", Request{DryRun: isDryRun})
-		require.NoError(t, err)
-		assert.Equal(t, Result{Sent: 1, Delivered: 1, Kept: map[string]int{}}, result)
-	}
-}
-
 // A list does not wait for the records that another list of the topic reads.
 func TestListsDoNotWaitForOneAnother(t *testing.T) {
 	t.Parallel()
@@ -768,4 +753,18 @@ func (h *harness) replayAgain(filter Filter, want int) {
 	replayed, err := h.ReplayConnector(kafkatest.Context(h.t), "c", again)
 	require.NoError(h.t, err)
 	assert.Equal(h.t, Result{Sent: want, Delivered: want, Kept: map[string]int{}}, replayed, "again")
+}
+
+// A replay of a topic opens only connectors whose letters it may select. It reports letters of unknown connectors.
+func TestReplayOpensSelectedConnectorsOnly(t *testing.T) {
+	t.Parallel()
+	h, client := newHarness(t, map[string]string{"c": "dlq", "broken": "dlq"})
+	produce(t, client, sendableLetter(1), deadLetterOf("dlq", "broken", 2, 0, "other"),
+		deadLetterOf("dlq", "gone", 3, 0, "no"))
+	result, err := h.Replay(kafkatest.Context(t), Request{Topic: "dlq", Filter: Filter{Error: "no"}})
+	require.NoError(t, err)
+	assert.Equal(t, Result{Sent: 1, Delivered: 1, Kept: map[string]int{
+		`of connector "gone", which is not configured`: 1}}, result)
+	_, err = h.Replay(kafkatest.Context(t), Request{Topic: "dlq"})
+	assert.Error(t, err, "connector broken: it has no class")
 }
