@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/run/task"
 )
 
@@ -63,9 +65,7 @@ func (h *letterHistory) open() (*replayIndex, map[int32]*partitionReplay) {
 			state: h.states[partition].clone()}
 	}
 	for _, l := range h.model {
-		if err := index.add(l.Letter, &Filter{}); err != nil {
-			h.t.Fatal(err)
-		}
+		require.NoError(h.t, index.add(l.Letter, &Filter{}))
 	}
 	index.update(replays)
 	return index, replays
@@ -91,9 +91,7 @@ func (h *letterHistory) replay(refusedIn int32, c crash) {
 	}
 	sender := replays[sent.Record.Partition]
 	state := sender.state.clone()
-	if err := sender.settle(h.t.Context(), &state, []*Letter{sent}); err != nil {
-		h.t.Fatal(err)
-	}
+	require.NoError(h.t, sender.settle(h.t.Context(), &state, []*Letter{sent}))
 	if c != beforeOwnState {
 		sender.state = state
 	}
@@ -183,7 +181,6 @@ func TestHistoriesOfLetters(t *testing.T) {
 		}
 	}
 	extend(letterHistory{})
-	if n := len(letterEvents); count != n+n*n+n*n*n+n*n*n*n {
-		t.Error("expected all histories, found " + strconv.Itoa(count))
-	}
+	n := len(letterEvents)
+	assert.True(t, count == n+n*n+n*n*n+n*n*n*n, "%v", "expected all histories, found "+strconv.Itoa(count))
 }

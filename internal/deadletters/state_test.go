@@ -2,7 +2,6 @@ package deadletters
 
 import (
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -50,14 +49,11 @@ func TestReplayStateRoundTrip(t *testing.T) {
 					state.isSettled(pos), reparsed.isSettled(pos), state)
 			}
 		}
-		if !maps.Equal(inDoubt, reparsed.inDoubt) {
-			t.Errorf("in doubt: expected %v, found %v", inDoubt, reparsed.inDoubt)
-		}
+		assert.Equal(t, inDoubt, reparsed.inDoubt, "in doubt")
 		assert.Equal(t, "a", reparsed.topicID)
 		for i, span := range state.settled {
-			if span.first > span.last || (i > 0 && state.settled[i-1].last+1 >= span.first) {
-				t.Fatalf("expected ranges with gaps between them, found %v", state.settled)
-			}
+			require.True(t, span.first <= span.last && (i <= 0 || state.settled[i-1].last+1 < span.first),
+				"expected ranges with gaps between them, found %v", state.settled)
 		}
 	}
 }
@@ -112,9 +108,8 @@ func TestParseDeadLetterPosition(t *testing.T) {
 		" 0@1",
 		strings.Repeat("9", 1000),
 	} {
-		if _, err := ParsePosition(text); err == nil || len(err.Error()) > 250 {
-			t.Errorf("%.50q: expected a short error, found %v", text, err)
-		}
+		_, err := ParsePosition(text)
+		assert.True(t, err != nil && len(err.Error()) <= 250, "%.50q: expected a short error, found %v", text, err)
 	}
 }
 
@@ -186,9 +181,8 @@ func TestLargeReplayStateIsParsed(t *testing.T) {
 func BenchmarkParseReplayState(b *testing.B) {
 	fields := largeReplayFields()
 	for b.Loop() {
-		if _, err := parseReplayState(fields); err != nil {
-			b.Fatal(err)
-		}
+		_, err := parseReplayState(fields)
+		require.NoError(b, err)
 	}
 }
 
@@ -245,9 +239,7 @@ func TestReplayStateIsBounded(t *testing.T) {
 	assert.Equal(t, []any{fieldBitmap, base64.StdEncoding.EncodedLen(maxSettledBitmap)}, []any{name, size})
 
 	state.markSettled(end+1, end+1)
-	if err := state.checkBounds(0); !errors.Is(err, ErrTooManyRanges) {
-		t.Errorf("expected %v, found %v", ErrTooManyRanges, err)
-	}
+	assert.ErrorIs(t, state.checkBounds(0), ErrTooManyRanges)
 	assert.NoError(t, state.checkBounds(state.ranges()), "as many ranges as before")
 	name, _ = form()
 	assert.Equal(t, fieldDone, name, "too many offsets for a bitmap")
@@ -285,9 +277,7 @@ func TestRetryKeepsJSON(t *testing.T) {
 			assert.NoError(t, err)
 			continue
 		}
-		if !errors.Is(err, ErrNotJSON) {
-			t.Fatalf("%q: expected %v, found %v", test.value, ErrNotJSON, err)
-		}
+		require.ErrorIs(t, err, ErrNotJSON, test.value)
 		assert.Contains(t, err.Error(), test.want)
 	}
 }

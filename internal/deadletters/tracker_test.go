@@ -80,9 +80,7 @@ func TestPagesHaveEachDeadLetterOnce(t *testing.T) {
 	positions := h.pages("c", Query{Show: ShowOpen, Filter: Filter{Cause: s.Causes[0].ID}})
 	assert.Equal(t, count, len(positions))
 	for i, position := range positions {
-		if want := fmt.Sprintf("0@%d x1", count-1-i); position != want {
-			t.Fatalf("place %d: expected %s, found %s", i, want, position)
-		}
+		require.Equal(t, fmt.Sprintf("0@%d x1", count-1-i), position, "place", i)
 	}
 	for _, cause := range []string{"12345678", "no number"} {
 		assert.Equal(t, 0, len(h.pages("c", Query{Show: ShowOpen, Filter: Filter{Cause: cause}})))
@@ -127,9 +125,8 @@ func TestDeadLetterNeedsFewBytes(t *testing.T) {
 	index.update(kafka.Positions{0: 0}, nil)
 	runtime.GC()
 	runtime.ReadMemStats(&after)
-	if used := int64(after.HeapAlloc) - int64(before.HeapAlloc); used > 200*count {
-		t.Errorf("expected at most 200 bytes for each letter, found %d", used/count)
-	}
+	used := int64(after.HeapAlloc) - int64(before.HeapAlloc)
+	assert.True(t, used <= 200*count, "expected at most 200 bytes for each letter, found %d", used/count)
 	runtime.KeepAlive(index)
 }
 
@@ -211,9 +208,8 @@ func TestReplayStateIsParsedWhenItChanges(t *testing.T) {
 		first := parsedRange()
 		for range 3 {
 			refreshNow(t, h.Queues)
-			if again := parsedRange(); again != first {
-				t.Fatalf("expected the state to be parsed once, found another one: %v", again)
-			}
+			again := parsedRange()
+			require.True(t, again == first, "expected the state to be parsed once, found another one: %v", again)
 		}
 	}
 	h.awaitOpen("c", 1)
@@ -407,9 +403,7 @@ func TestStateOfSettledLettersIsBounded(t *testing.T) {
 	for n := range int64(maxSettledRanges) {
 		letters = append(letters, Position{Offset: 2*n + 1})
 	}
-	if err := settled(letters...); !errors.Is(err, ErrTooManyRanges) {
-		t.Errorf("expected %v, found %v", ErrTooManyRanges, err)
-	}
+	assert.ErrorIs(t, settled(letters...), ErrTooManyRanges)
 	assert.NoError(t, settled(letters[1:]...))
 	letters[0].Offset--
 	assert.NoError(t, settled(letters...), "within the bitmap")

@@ -11,6 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
@@ -35,12 +37,10 @@ func newDocuments(t *testing.T, partitions int32, records []*kgo.Record, more ..
 	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Switches: odatatest.Switches{Repeatability: true}})
 	d := &documents{Place: p, service: s, broker: e2etest.StartEmbeddedBroker(t).Addr(), letters: "refused"}
 	d.admin = kadm.NewClient(e2etest.NewClient(t, d.broker))
-	if _, err := d.admin.CreateTopics(t.Context(), 1, 1, nil, "said"); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := d.admin.CreateTopics(t.Context(), partitions, 1, nil, "refused"); err != nil {
-		t.Fatal(err)
-	}
+	_, err := d.admin.CreateTopics(t.Context(), 1, 1, nil, "said")
+	require.NoError(t, err)
+	_, err = d.admin.CreateTopics(t.Context(), partitions, 1, nil, "refused")
+	require.NoError(t, err)
 	e2etest.Produce(t, d.broker, records...)
 	d.worker = d.File("worker.properties", "bootstrap.servers="+d.broker, "listeners=",
 		"key.converter=org.apache.kafka.connect.storage.StringConverter",
@@ -129,7 +129,7 @@ func TestReplayOfPartsThatAreLeft(t *testing.T) {
 		"transforms.lines.type=org.culvert.transforms.Split", "transforms.lines.field=Lines",
 		"transforms.lines.extract=true")
 	d.runSink(t, 1)
-	e2etest.Equal(t, "documents", 2, d.service.Count("Inbox"))
+	assert.Equal(t, 2, d.service.Count("Inbox"), "documents")
 	e2etest.ReadTopic(t, d.broker, "refused", 1)
 	// A rejected replay writes a dead letter that names the same rows.
 	e2etest.RefuseWrites(t, d.service, 100)
@@ -171,14 +171,10 @@ func TestReplayOfWhatIsOlder(t *testing.T) {
 		slices.Sort(letters) // the forged one failed when the first one did
 		return strings.Join(letters, ", ")
 	}
-	if letters := list(); letters != "0@0 yes, 0@1 no, 0@2 yes, 0@3 no" {
-		t.Errorf("expected the letters 0@0 and 0@2 to be replayed, found %s", letters)
-	}
+	assert.Equal(t, "0@0 yes, 0@1 no, 0@2 yes, 0@3 no", list(), "the letters 0@0 and 0@2 to be replayed")
 	d.Run("dlq", "show", "refused", "0@2", "-p", d.worker).WantCode(0).WantStdout("settled    yes")
 	d.checkReplay(t, 1, 4, "1 sent: 1 delivered", "--older")
-	if letters := list(); letters != "0@0 yes, 0@1 yes, 0@2 yes, 0@3 no" {
-		t.Errorf("expected all letters but 0@3 to be replayed, found %s", letters)
-	}
+	assert.Equal(t, "0@0 yes, 0@1 yes, 0@2 yes, 0@3 no", list(), "all letters but 0@3 to be replayed")
 }
 
 // A dead letter is also skipped if the replay has already sent a newer one of its key, because dead letters are in the
@@ -192,13 +188,12 @@ func TestReplayOfWhatIsOlderThanALetter(t *testing.T) {
 		"sap.odata.max.in.flight=1", "sap.odata.insert.uncertain=repeatable")
 	d.runSink(t, 2)
 	letters := e2etest.ReadTopic(t, d.broker, "refused", 2)
-	if _, err := d.admin.CreateTopics(t.Context(), 2, 1, nil, "later"); err != nil {
-		t.Fatal(err)
-	}
+	_, err := d.admin.CreateTopics(t.Context(), 2, 1, nil, "later")
+	require.NoError(t, err)
 	client := e2etest.NewClient(t, d.broker, kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	for i, l := range letters {
 		copied := &kgo.Record{Topic: "later", Partition: int32(1 - i), Key: l.Key, Value: l.Value, Headers: l.Headers}
-		e2etest.NoError(t, client.ProduceSync(t.Context(), copied).FirstErr())
+		require.NoError(t, client.ProduceSync(t.Context(), copied).FirstErr())
 	}
 	d.letters = "later"
 	d.checkReplay(t, 1, 1, "1 sent: 1 delivered, 0 refused\n1 kept: dead letters of records that have a later one")
@@ -216,15 +211,14 @@ func TestReplayOfWhatIsOlderWithoutKeys(t *testing.T) {
 		r.Key = nil
 	}
 	d := newDocuments(t, 1, records, "sap.odata.enable.batch=0", "sap.odata.max.in.flight=1")
-	if _, err := d.admin.UpdatePartitions(t.Context(), 2, "said"); err != nil {
-		t.Fatal(err)
-	}
+	_, err := d.admin.UpdatePartitions(t.Context(), 2, "said")
+	require.NoError(t, err)
 	d.runSink(t, 3)
 	e2etest.ReadTopic(t, d.broker, "refused", 3)
 	d.checkReplay(t, 0, 1, "1 sent: 1 delivered", "--letters", "0@0")
 	client := e2etest.NewClient(t, d.broker, kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	later := &kgo.Record{Topic: "said", Partition: 1, Value: []byte(`{"Topic":"later"}`)}
-	e2etest.NoError(t, client.ProduceSync(t.Context(), later).FirstErr())
+	require.NoError(t, client.ProduceSync(t.Context(), later).FirstErr())
 	d.runSink(t, 0)
 	want := "0 sent: 0 delivered, 0 refused\n2 kept: dead letters of records without a key"
 	d.checkReplay(t, 1, 2, want).WantCode(1).WantStdout("--older")
