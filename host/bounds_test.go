@@ -117,7 +117,7 @@ var boundsOfPlugins = map[string]string{
 	"paging.maxLink":                 "TestOffsetsOfManyRowsAndLongLinks",
 	"delta.MaxLostTokens":            "TestTokensLostAtOnce",
 	"setting.maxDigits":              "TestValidationFitsHostLimit",
-	"setting.maxComparisons":         "config.maxGuesses",
+	"setting.maxComparisons":         "check.maxGuesses",
 	"setting.maxPlaceholders":        "the size of an input",
 	"setting.maxTemplateName":        "the size of an input",
 	"edm.maxInherited":               "the size of an input",

@@ -252,8 +252,9 @@ func (h *Host) runInGroup(ctx context.Context) error {
 func (h *Host) reloadOptions() reload.Options {
 	parts := h.parts.get()
 	o := reload.Options{Worker: h.installation.Worker, Folder: h.installation.Config.Files.Folder,
-		Connectors: h.installation.Connectors, Hidden: h.installation.Shadowed, Checker: *h.installation.Checker,
-		Lockouts: h.lockouts, Changes: h.backend.ChangeChecker(parts.Plugins, parts.Herder), Remove: h.remove,
+		Connectors: h.installation.Checker.Connectors, Hidden: h.installation.Shadowed,
+		Checker: *h.installation.Checker, Lockouts: h.lockouts,
+		Changes: h.backend.ChangeChecker(parts.Plugins, parts.Herder), Remove: h.remove,
 		Lock: guard.NewCtxMutex(), Log: h.installation.Log}
 	if h.group != nil {
 		o.Group = h.group

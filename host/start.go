@@ -11,6 +11,7 @@ import (
 	"github.com/culvert-project/culvert/internal/console"
 	"github.com/culvert-project/culvert/internal/group"
 	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/internal/rest"
 	"github.com/culvert-project/culvert/internal/restbackend"
 	"github.com/culvert-project/culvert/internal/run/offset"
@@ -84,7 +85,7 @@ func (h *Host) openGroup() (err error) {
 	installation := h.installation
 	o := group.Options{Settings: installation.Worker, Files: installation.Config.Files, Levels: installation.Levels,
 		Log: installation.Log, Parts: &h.parts, URL: h.advertisedURL,
-		Check: func(ctx context.Context, c *config.Connector) config.Problems {
+		Check: func(ctx context.Context, c *resolved.Connector) config.Problems {
 			return h.backend.Check(ctx, c)
 		}}
 	if !h.mode.importing {
@@ -157,7 +158,7 @@ func (h *Host) start(ctx context.Context) (cleanup setup.Cleanup, err error) {
 		o.Group = g
 		o.Target = func(c *config.Connector) connect.TargetState { return g.Target(c.Name) }
 	}
-	herder := connect.New(o, installation.Connectors)
+	herder := connect.New(o, installation.Checker.Connectors)
 	if h.group != nil {
 		h.group.Begin(herder, installation.Kafka)
 	}

@@ -76,6 +76,7 @@ var sections = []struct {
 	{name: "feeds", run: measureFeeds},
 	{name: "long", run: measureLong},
 	{name: "console", run: measureConsole},
+	{name: "change", run: measureChange},
 }
 
 func main() {

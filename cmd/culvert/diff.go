@@ -15,9 +15,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/configcheck"
 	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/internal/rest"
 	"github.com/culvert-project/culvert/internal/shown"
 )
@@ -44,7 +44,7 @@ a file would be refused.`,
 			}
 			hostConfig.Compiling = compilingReporter(c.ErrOrStderr())
 			var others map[string]bool
-			find := func(listener string) (running []config.RunningConnector, err error) {
+			find := func(listener string) (running []resolved.RunningConnector, err error) {
 				if baseURL = cmp.Or(baseURL, listener, os.Getenv(environmentURL)); baseURL == "" {
 					return nil, errors.New("expected --url: the worker's file has no listeners")
 				}
@@ -57,7 +57,7 @@ a file would be refused.`,
 			}
 			// Connectors from elsewhere are not missing in the folder.
 			plan = slices.DeleteFunc(plan, func(c rest.Comparison) bool {
-				return c.Effect == config.Remove && others[c.Connector]
+				return c.Effect == resolved.Remove && others[c.Connector]
 			})
 			return printPlan(c.OutOrStdout(), plan, plan, o)
 		},
@@ -74,7 +74,7 @@ a file would be refused.`,
 // whose files are outside of the worker's folder: REST created them.
 func runningConnectors(
 	ctx context.Context, baseURL, folder string,
-) (running []config.RunningConnector, others map[string]bool, err error) {
+) (running []resolved.RunningConnector, others map[string]bool, err error) {
 	worker := remote{url: baseURL, timeout: time.Minute}
 	connectors, err := worker.expandedConnectors(ctx)
 	if err != nil {
@@ -88,7 +88,7 @@ func runningConnectors(
 	others = map[string]bool{}
 	for name, c := range connectors {
 		isDown := func(t connect.TaskStatus) bool { return t.State != connect.Running }
-		connector := config.RunningConnector{Name: name, Raw: c.Info.Config,
+		connector := resolved.RunningConnector{Name: name, Raw: c.Info.Config,
 			HasFailed: c.Status.Connector.State != connect.Running || slices.ContainsFunc(c.Status.Tasks, isDown)}
 		file := c.Status.Connector.File
 		for _, r := range reload.Connectors {
@@ -117,7 +117,7 @@ func printPlan(out io.Writer, document any, comparisons []rest.Comparison, o out
 	})
 	refused := 0
 	for _, c := range comparisons {
-		if c.Effect == config.Reject || c.LockedReason != "" {
+		if c.Effect == resolved.Reject || c.LockedReason != "" {
 			refused++
 		}
 	}
@@ -129,7 +129,7 @@ func printPlan(out io.Writer, document any, comparisons []rest.Comparison, o out
 
 func planText(comparisons []rest.Comparison) string {
 	var b strings.Builder
-	if !slices.ContainsFunc(comparisons, func(c rest.Comparison) bool { return c.Effect != config.NoChange }) {
+	if !slices.ContainsFunc(comparisons, func(c rest.Comparison) bool { return c.Effect != resolved.NoChange }) {
 		b.WriteString("nothing would change\n")
 	}
 	printf := func(format string, texts ...string) {
@@ -140,15 +140,15 @@ func planText(comparisons []rest.Comparison) string {
 		fmt.Fprintf(&b, format+"\n", args...)
 	}
 	for _, c := range comparisons {
-		effect := map[config.Action]string{config.Create: "a new connector",
-			config.Remove:        "stops and is removed; its offsets are kept",
-			config.UpdateInPlace: "continues with the new settings", config.Restart: "its tasks are created again",
-			config.Reject: "would be refused, and fail"}[c.Effect]
+		effect := map[resolved.Action]string{resolved.Create: "a new connector",
+			resolved.Remove:        "stops and is removed; its offsets are kept",
+			resolved.UpdateInPlace: "continues with the new settings", resolved.Restart: "its tasks are created again",
+			resolved.Reject: "would be refused, and fail"}[c.Effect]
 		if c.KeepsRunning {
 			effect = "would be refused; the running configuration continues"
 		}
 		switch {
-		case c.Effect == config.NoChange: // no line: only problems and warnings of the connector follow
+		case c.Effect == resolved.NoChange: // no line: only problems and warnings of the connector follow
 		case c.File != "":
 			printf("%s: %s (%s)", c.Connector, effect, c.File)
 		default:

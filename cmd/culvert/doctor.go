@@ -88,7 +88,7 @@ func diagnose(c *cobra.Command, in *installation, files []string, asJSON bool) e
 		if sorted.Worker != "" && diagnosis.OK() { // unlike the others, it reads key stores after a failed step
 			diagnosis.Topics(c.Context(), brokers, tool)
 		}
-		diagnosis.Registries(c.Context(), w, tool)
+		diagnosis.Registries(c.Context(), tool)
 		closeTool()
 	}
 	if !diagnosis.OK() {

@@ -22,6 +22,7 @@ import (
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/kafka"
 	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/internal/setup"
 	"github.com/culvert-project/culvert/internal/shown"
 	"github.com/culvert-project/culvert/wit"
@@ -298,12 +299,11 @@ func (i *initDialog) peek(ctx context.Context, path, set string) {
 	if i.isYes || i.err != nil {
 		return
 	}
-	connector, problems := config.NewConnector("the answers", slices.Clone(i.entries), i.checker.Worker.Providers)
+	connector, problems := i.connector()
 	if problems.Err() != nil {
 		return
 	}
-	tool, err := check.OpenTool(ctx, i.checker.Plugins, i.checker.Worker, connector, i.checker.Lockouts,
-		i.checker.Logger)
+	tool, err := check.OpenTool(ctx, connector, i.checker.Lockouts, i.checker.Logger)
 	if err != nil {
 		fmt.Fprintln(i.out, "No rows:", err)
 		return
@@ -400,10 +400,16 @@ func topicLetter(r rune) rune {
 	return '_'
 }
 
+// connector returns the connector of the answers so far, and the problems of its references.
+func (i *initDialog) connector() (*resolved.Connector, config.Problems) {
+	c, problems := config.NewConnector("the answers", slices.Clone(i.entries), i.checker.Worker.Providers)
+	return i.checker.Resolver().Resolve(c), problems
+}
+
 // validate checks the settings so far. If a reference cannot be resolved, the service is not queried: it would receive
 // the reference as a password.
 func (i *initDialog) validate(ctx context.Context) (*check.Validation, config.Problems, error) {
-	c, problems := config.NewConnector("the answers", slices.Clone(i.entries), i.checker.Worker.Providers)
+	c, problems := i.connector()
 	checker := *i.checker
 	if problems.Err() != nil {
 		checker.Wait = 0
@@ -496,8 +502,8 @@ func (i *initDialog) write(stdout io.Writer, file string) error {
 // writeFiles writes the settings so far to a file, or to stdout unless it is nil. It writes a typed password to another
 // file, whose name it returns, and a reference in its place. The files must not exist.
 func (i *initDialog) writeFiles(file string, stdout io.Writer) (secrets string, err error) {
-	c, _ := config.NewConnector("the answers", slices.Clone(i.entries), i.checker.Worker.Providers)
-	declared := i.checker.Declared(c)
+	c, _ := i.connector()
+	declared := c.Class.Component.Table()
 	var b, password bytes.Buffer
 	fmt.Fprintf(&b, "# Written by culvert init. All settings: culvert reference source\n")
 	for _, e := range i.entries {

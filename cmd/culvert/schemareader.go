@@ -8,12 +8,12 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/internal/components"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/convert"
 	"github.com/culvert-project/culvert/internal/convert/fault"
 	"github.com/culvert-project/culvert/internal/convert/registry"
 	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -39,7 +39,7 @@ func newSchemaReader(ctx context.Context, url string, w *config.Worker, log *slo
 	r = &schemaReader{log: log, batch: record.Batch{Registry: schemas}}
 	options := convert.Options{Schemas: schemas, ReadOnly: true,
 		OpenRegistry: func(s registry.Settings) (*registry.Client, error) {
-			return components.OpenRegistry(ctx, s, log)
+			return resolved.OpenRegistry(ctx, s, log)
 		}}
 	jsonSettings := map[string]string{
 		"schemas.enable":            "false",

@@ -17,6 +17,7 @@ import (
 	"github.com/culvert-project/culvert/internal/check"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/convert"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/internal/setup"
 	"github.com/culvert-project/culvert/internal/shown"
 	"github.com/culvert-project/culvert/wit"
@@ -211,7 +212,8 @@ func openTool(c *cobra.Command, in *installation, w *config.Worker, file string,
 		plugins.Close()
 		return nil, nil, asUsageError(err)
 	}
-	tool, err = check.OpenTool(c.Context(), plugins, w, connector, lockouts, log)
+	resolver := resolved.Resolver{Worker: w, Plugins: plugins}
+	tool, err = check.OpenTool(c.Context(), resolver.Resolve(connector), lockouts, log)
 	if err != nil {
 		plugins.Close()
 		return nil, nil, asUsageError(err)

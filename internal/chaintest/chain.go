@@ -4,10 +4,10 @@ import (
 	"context"
 	"log/slog"
 
-	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/internal/run/transform"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -20,9 +20,9 @@ type Chain struct {
 }
 
 // ChainOf returns the chain of a configuration.
-func ChainOf(m *plugin.Manager, c *config.Connector) Chain {
-	stages, err := connect.Stages(m, c, nil)
-	return Chain{Plugins: m, Stages: stages, Broken: err}
+func ChainOf(c *resolved.Connector) Chain {
+	stages, err := connect.Stages(c, nil)
+	return Chain{Plugins: c.Plugins, Stages: stages, Broken: err}
 }
 
 // Opened is a chain with its own instances, independent of any task. It belongs to one goroutine.

@@ -19,6 +19,7 @@ import (
 	"github.com/culvert-project/culvert/internal/convert"
 	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
@@ -108,19 +109,20 @@ func (r *runner) run(ctx context.Context, base []config.Entry) {
 	// Only settings of the chain are used, because the secrets of a service are rarely available to tests.
 	entries := slices.DeleteFunc(config.MergeLayers(base, r.test.settings),
 		func(e config.Entry) bool { return !OfChain(e.Key) })
-	c, problems := config.NewConnector(r.file.path, entries, r.Worker.Providers)
+	written, problems := config.NewConnector(r.file.path, entries, r.Worker.Providers)
 	defer func() { // failures, and messages of transforms in them, must not contain values of config providers
 		for i := range r.failures {
 			r.failures[i].Text = r.Worker.Redact(r.failures[i].Text)
 		}
-		runtime.KeepAlive(c)
+		runtime.KeepAlive(written)
 	}()
 	checker := check.Checker{Worker: r.Worker, Plugins: r.Plugins, Registry: r.Registry}
+	c := checker.Resolver().Resolve(written)
 	if problems.Err() == nil {
 		problems = append(problems, checker.CheckStages(ctx, c)...)
 	}
 	problems = slices.DeleteFunc(problems, func(p config.Problem) bool { return p.Warning && !r.isOwn(p.Setting) })
-	problems = append(problems, r.unusedSettings(c)...)
+	problems = append(problems, r.unusedSettings(written)...)
 	switch {
 	case r.test.refused != "" && len(problems) == 0:
 		r.fail(r.test.line, "expected the settings to be refused with %q, found nothing wrong", r.test.refused)
@@ -176,8 +178,8 @@ func OfChain(key string) bool {
 		strings.HasPrefix(key, "predicates.")
 }
 
-func (r *runner) apply(ctx context.Context, c *config.Connector) {
-	chain, err := ChainOf(r.Plugins, c).Open(ctx, c.Name, r.Logger)
+func (r *runner) apply(ctx context.Context, c *resolved.Connector) {
+	chain, err := ChainOf(c).Open(ctx, c.Name, r.Logger)
 	if err != nil {
 		r.fail(r.test.line, "%v", err)
 		return

@@ -6,6 +6,8 @@ import (
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/resolved"
+	"github.com/culvert-project/culvert/internal/resolved/resolvedtest"
 )
 
 // transaction.boundary=interval is accepted with a warning that it is treated as poll.
@@ -22,10 +24,8 @@ func TestIntervalBoundaryWarns(t *testing.T) {
 		"interval":  "interval is treated as poll",
 		"Interval":  "interval is treated as poll",
 	} {
-		connector, _ := config.NewConnector("c", []config.Entry{
-			config.NewEntry("name", "c", "c", 1),
-			config.NewEntry("transaction.boundary", boundary, "c", 2),
-		}, nil)
+		connector := resolved.Resolver{Worker: worker}.ResolveAs(
+			resolvedtest.Connector(t, "name=c\ntransaction.boundary="+boundary), resolvedtest.Shop())
 		problems := (&Checker{Worker: worker}).checkBoundary(connector)
 		if want == "" {
 			assert.Equal(t, 0, len(problems), boundary)

@@ -3,9 +3,8 @@ package check
 import (
 	"context"
 
-	"github.com/culvert-project/culvert/internal/components"
-	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/internal/transport"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -17,19 +16,24 @@ type boundPlugin struct {
 	settings  []wit.Setting // only settings that the plugin may see
 }
 
-// bind binds the plugin of a connector or, with a prefix, of a transform or predicate. The caller closes it.
-func bind(plugins *plugin.Manager, connector *config.Connector, prefix string, info plugin.Info,
-	component *plugin.Component) (boundPlugin, error) {
-	b, err := plugins.BindVersion(connector.Name, component.Kind, component.Name, info.Version)
+// bind binds the plugin of a connector or, if stage is not nil, of a transform or predicate. The caller closes it.
+func bind(connector *resolved.Connector, stage *resolved.Stage) (boundPlugin, error) {
+	class := &connector.Class
+	if stage != nil {
+		class = &stage.Class
+	}
+	b, err := connector.Plugins.BindVersion(connector.Name, class.Component.Kind, class.Component.Name,
+		class.Module.Version)
 	if err != nil {
 		return boundPlugin{}, err
 	}
-	view := components.PluginView(plugins, b.Current().Module(), component)
-	view.Prefix = prefix
-	if prefix != "" {
-		connector = connector.StageConfig(prefix)
+	var view resolved.View
+	if stage != nil {
+		view = connector.StageView(stage, b.Current().Module())
+	} else {
+		view = connector.View(b.Current().Module())
 	}
-	return boundPlugin{Binding: b, component: component.Name, settings: view.Settings(connector)}, nil
+	return boundPlugin{Binding: b, component: class.Component.Name, settings: view.Settings()}, nil
 }
 
 func (p boundPlugin) do(ctx context.Context, call func(*plugin.Instance) error) error {

@@ -9,11 +9,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/culvert-project/culvert/internal/components"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/kafka"
 	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/internal/service"
 	"github.com/culvert-project/culvert/internal/transport"
 	"github.com/culvert-project/culvert/internal/transport/lockouts"
@@ -30,8 +30,8 @@ type Checker struct {
 	Kafka      kafka.Config // of the worker's clients
 	Embedded   bool         // the worker uses the built-in broker
 	Registry   *record.Registry
-	Connectors []*config.Connector // all connectors of the installation; the checked one may be missing
-	Running    []*config.Connector // the configurations that run before a reload, empty before the first one
+	Connectors []*resolved.Connector // all connectors of the installation; the checked one may be missing
+	Running    []*resolved.Connector // the configurations that run before a reload, empty before the first one
 
 	// Lockouts, Wait, LimitWait, Logon and Destinations are for checks with the service only.
 
@@ -56,54 +56,57 @@ type Checker struct {
 }
 
 // WithConnectors returns the checker of an installation with these connectors.
-func (ch *Checker) WithConnectors(connectors []*config.Connector) Checker {
+func (ch *Checker) WithConnectors(connectors []*resolved.Connector) Checker {
 	checker := *ch
 	checker.Connectors = connectors
 	return checker
 }
 
-// Check returns the problems of a connector: class, settings, transforms, converters, topics, clients, destination.
-func (ch *Checker) Check(ctx context.Context, connector *config.Connector) config.Problems {
-	return ch.check(ctx, connector, ch.validateOffline)
+// Resolver returns the resolver of the worker and its plugins.
+func (ch *Checker) Resolver() resolved.Resolver {
+	return resolved.Resolver{Worker: ch.Worker, Plugins: ch.Plugins}
 }
 
-// CheckOnline is Check in which the plugin may send requests to the service. What could not be checked with the service
-// is a warning of [setting.CodeNotChecked].
-func (ch *Checker) CheckOnline(ctx context.Context, connector *config.Connector) config.Problems {
-	return ch.check(ctx, connector, func(ctx context.Context, connector *config.Connector, _ string, info plugin.Info,
-		component *plugin.Component, found config.Problems) config.Problems {
-		_, _, problems := ch.validateOnline(ctx, connector, info, component, found)
+// Check returns the problems of a connector: class, settings, transforms, converters, topics, clients, destination.
+// With [Checker.Wait] the plugin may send requests to the service if nothing else is wrong; what could not be checked
+// with the service is a warning of [setting.CodeNotChecked].
+func (ch *Checker) Check(ctx context.Context, connector *resolved.Connector) config.Problems {
+	return ch.check(ctx, connector, func(ctx context.Context, found config.Problems) config.Problems {
+		if ch.Wait == 0 || found.Err() != nil {
+			return ch.validateOffline(ctx, connector, nil, found)
+		}
+		_, _, problems := ch.validateOnline(ctx, connector, found)
 		return problems
 	})
 }
 
-// validateFunc returns the problems that the plugin of a connector, or of its transform or predicate with a prefix,
-// finds in addition to the found ones.
-type validateFunc func(ctx context.Context, c *config.Connector, prefix string, info plugin.Info,
-	component *plugin.Component, found config.Problems) config.Problems
-
-func (ch *Checker) check(ctx context.Context, connector *config.Connector, validate validateFunc) config.Problems {
-	class, ok := connector.Entry("connector.class")
+// check calls validate for the problems that the plugin of the connector finds in addition to the found ones.
+func (ch *Checker) check(ctx context.Context, connector *resolved.Connector,
+	validate func(ctx context.Context, found config.Problems) config.Problems) config.Problems {
+	class, ok := connector.Entry(resolved.ClassSetting)
 	if !ok {
 		return config.Problems{missingClass(ch.Plugins, connector)}
 	}
-	info, component, problems, err := ch.findVersion(connector, connector.Text("connector.class"),
-		"connector.plugin.version", wit.ComponentSource, wit.ComponentSink)
-	if err != nil {
+	if err := connector.Class.Err; err != nil {
 		return ch.redact(connector, config.Problems{problem(class, err)})
 	}
-	binding, err := ch.Plugins.BindVersion(connector.Name, component.Kind, component.Name, info.Version)
+	component := connector.Class.Component
+	binding, err := ch.Plugins.BindVersion(connector.Name, component.Kind, component.Name,
+		connector.Class.Module.Version)
 	if err == nil {
 		defer binding.Close() // one instance serves all calls, which take less time than its creation
 	}
-	rules := config.Checker{Worker: ch.Worker, Embedded: ch.Embedded, Secrets: ch.Plugins.SecretNames(info.BuiltIn)}
-	problems = append(problems, rules.CheckComponent(ctx, connector, component.Kind, component.Table())...)
-	problems = append(problems, checkTopicNames(connector, component)...)
-	problems = append(problems, ch.checkTargets(connector, component)...)
-	problems = append(problems, ch.unreachableTopics(connector, component)...)
-	problems = append(problems, validate(ctx, connector, "", info, component, problems)...)
-	problems = append(problems, ch.checkStages(ctx, connector, rules)...)
-	problems = append(problems, ch.checkConverters(connector, component)...)
+	var problems config.Problems
+	if err := connector.Class.VersionErr; err != nil {
+		problems = append(problems, problem(entryFor(connector, resolved.VersionSetting), err))
+	}
+	rules := ch.newSettingsCheck(connector)
+	problems = append(problems, rules.problems(ctx)...)
+	problems = append(problems, checkTopicNames(connector)...)
+	problems = append(problems, ch.checkTargets(connector)...)
+	problems = append(problems, ch.unreachableTopics(connector)...)
+	problems = append(problems, ch.checkStages(ctx, rules)...)
+	problems = append(problems, ch.checkConverters(connector)...)
 	problems = append(problems, ch.ineffectiveSettings(connector)...)
 	problems = append(problems, ch.checkClients(ctx, connector)...)
 	if component.Kind == wit.ComponentSink {
@@ -111,18 +114,19 @@ func (ch *Checker) check(ctx context.Context, connector *config.Connector, valid
 		problems = append(problems, ch.checkSharedGroup(connector)...)
 		problems = append(problems, ch.checkInstance(connector)...)
 	}
-	problems = append(problems, unsupported(connector, component.Table(), problems)...)
+	problems = append(problems, unsupported(connector, problems)...)
+	problems = append(problems, validate(ctx, problems)...)
 	if problems.Err() == nil {
 		problems = append(problems, ch.claimConflicts(ctx, connector)...)
 		problems = append(problems, ch.checkExactlyOnce(ctx, connector)...)
-		problems = append(problems, ch.checkDestination(ctx, connector, component)...)
+		problems = append(problems, ch.checkDestination(ctx, connector)...)
 	}
 	problems.Sort()
 	return ch.redact(connector, problems)
 }
 
 // redact removes values of config providers from the problems in place, also in names: aliases may be such values.
-func (ch *Checker) redact(connector *config.Connector, problems config.Problems) config.Problems {
+func (ch *Checker) redact(connector *resolved.Connector, problems config.Problems) config.Problems {
 	for i := range problems {
 		p := &problems[i]
 		p.Text = ch.Worker.Redact(p.Text)
@@ -133,22 +137,28 @@ func (ch *Checker) redact(connector *config.Connector, problems config.Problems)
 	return problems
 }
 
-func missingClass(plugins *plugin.Manager, connector *config.Connector) config.Problem {
+func missingClass(plugins *plugin.Manager, connector *resolved.Connector) config.Problem {
 	p := connector.MissingClass()
-	if classes := components.Offered(plugins, wit.ComponentSource, wit.ComponentSink); len(classes) > 0 {
+	if classes := resolved.Offered(plugins, wit.ComponentSource, wit.ComponentSink); len(classes) > 0 {
 		p.Text = strings.TrimSuffix(p.Text, ".") + ": expected " + strings.Join(classes, " or ")
 	}
 	return p
 }
 
-// validateOffline is the [validateFunc] that calls the plugin without documents.
-func (ch *Checker) validateOffline(ctx context.Context, connector *config.Connector, prefix string, info plugin.Info,
-	component *plugin.Component, found config.Problems) config.Problems {
-	bound, err := bind(ch.Plugins, connector, prefix, info, component)
+// validateOffline calls the plugin of a connector, or of a stage if that is not nil, without documents.
+func (ch *Checker) validateOffline(ctx context.Context, connector *resolved.Connector, stage *resolved.Stage,
+	found config.Problems) config.Problems {
+	bound, err := bind(connector, stage)
 	if err != nil {
 		return config.Problems{{File: connector.File, Line: 1, Text: err.Error()}}
 	}
 	defer bound.Close()
+	prefix := ""
+	classSetting := resolved.ClassSetting
+	if stage != nil {
+		prefix = stage.Prefix
+		classSetting = prefix + "type"
+	}
 	var result wit.ValidateResult
 	const mayFetch = false
 	err = bound.do(ctx, func(i *plugin.Instance) error {
@@ -160,74 +170,55 @@ func (ch *Checker) validateOffline(ctx context.Context, connector *config.Connec
 	case errors.As(err, &witError) && witError.Setting != nil:
 		entry := entryFor(connector, prefix+*witError.Setting)
 		return config.Problems{problem(entry, errors.New(witError.Message))}
-	case witError != nil && prefix != "":
-		return config.Problems{problem(entryFor(connector, prefix+"type"), witError)}
+	case witError != nil:
+		return config.Problems{problem(entryFor(connector, classSetting), witError)}
 	case err != nil:
-		return config.Problems{problem(entryFor(connector, "connector.class"), err)}
+		return config.Problems{problem(entryFor(connector, resolved.ClassSetting), err)}
 	case result.Done == nil:
-		return config.Problems{problem(entryFor(connector, "connector.class"),
-			fmt.Errorf("plugin %s requested documents in an offline check", info.Name))}
+		return config.Problems{problem(entryFor(connector, resolved.ClassSetting),
+			fmt.Errorf("plugin %s requested documents in an offline check", bound.Current().Module().Name))}
 	}
-	return config.ValidationProblems(connector, prefix, *result.Done, found)
-}
-
-// findVersion is [components.Find] with the version of a setting. If only the version is wrong, it returns the newest
-// one and the problem.
-func (ch *Checker) findVersion(connector *config.Connector, class, versionSetting string,
-	kinds ...wit.ComponentKind) (info plugin.Info, component *plugin.Component, problems config.Problems, err error) {
-	info, component, err = components.Find(ch.Plugins, class, connector.Text(versionSetting), kinds...)
-	entry, ok := connector.Entry(versionSetting)
-	if !ok || err == nil {
-		return info, component, nil, err
-	}
-	problems = config.Problems{problem(entry, err)}
-	info, component, err = components.Find(ch.Plugins, class, "", kinds...)
-	return info, component, problems, err
+	return validationProblems(connector, prefix, *result.Done, found)
 }
 
 // CheckStages returns the problems of a connector's transforms and predicates.
-func (ch *Checker) CheckStages(ctx context.Context, connector *config.Connector) config.Problems {
-	problems := ch.checkStages(ctx, connector, config.Checker{Worker: ch.Worker, Embedded: ch.Embedded})
+func (ch *Checker) CheckStages(ctx context.Context, connector *resolved.Connector) config.Problems {
+	problems := ch.checkStages(ctx, ch.newSettingsCheck(connector))
 	problems.Sort()
 	return ch.redact(connector, problems)
 }
 
-func (ch *Checker) checkStages(ctx context.Context, connector *config.Connector, rules config.Checker) config.Problems {
-	stages, problems := connector.Stages()
-	hasEnded := false
-	check := func(prefix, class string, kind wit.ComponentKind) {
-		if class == "" || hasEnded {
-			return
+func (ch *Checker) checkStages(ctx context.Context, rules *settingsCheck) config.Problems {
+	connector := rules.Connector
+	problems := slices.Clone(connector.Stages.Problems)
+	for _, stage := range connector.Stages.All() {
+		class := &stage.Class
+		typeEntry := entryFor(connector, stage.Prefix+"type")
+		switch {
+		case class.Class == "":
+			continue // the problems of the list report it
+		case class.Err != nil:
+			problems = append(problems, problem(typeEntry, class.Err))
+			continue
+		case class.VersionErr != nil:
+			problems = append(problems, problem(entryFor(connector, stage.Prefix+"plugin.version"), class.VersionErr))
 		}
-		info, component, versionProblems, err := ch.findVersion(connector, class, prefix+"plugin.version", kind)
-		if err != nil {
-			problems = append(problems, problem(entryFor(connector, prefix+"type"), err))
-			return
+		if class.Class != class.Component.Name && strings.Contains(class.Class, "$") {
+			problems = append(problems, warning(typeEntry,
+				"Kafka Connect accepts a nested class only with its package: "+class.Component.Name))
 		}
-		problems = append(problems, versionProblems...)
-		if class != component.Name && strings.Contains(class, "$") {
-			problems = append(problems, warning(entryFor(connector, prefix+"type"),
-				"Kafka Connect accepts a nested class only with its package: "+component.Name))
-		}
-		stageProblems := rules.CheckStage(ctx, connector, prefix, component.Name, component.Table())
+		stageProblems := rules.checkStage(ctx, stage)
 		problems = append(problems, stageProblems...)
-		hasEnded = ctx.Err() != nil
-		if hasEnded { // the problems already contain the end of the context
-			return
+		if ctx.Err() != nil { // the problems already contain the end of the context
+			break
 		}
-		problems = append(problems, ch.validateOffline(ctx, connector, prefix, info, component, stageProblems)...)
-	}
-	for _, s := range stages {
-		check(s.Prefix, s.Class, wit.ComponentTransformation)
-	}
-	for _, p := range connector.Predicates() {
-		check(p.Prefix, p.Class, wit.ComponentPredicate)
+		problems = append(problems, ch.validateOffline(ctx, connector, stage, stageProblems)...)
 	}
 	return problems
 }
 
 // checkClients checks the connector's overrides of Kafka client settings.
-func (ch *Checker) checkClients(ctx context.Context, connector *config.Connector) config.Problems {
+func (ch *Checker) checkClients(ctx context.Context, connector *resolved.Connector) config.Problems {
 	var problems config.Problems
 	_, warnings, err := ch.Kafka.Override(ctx, connector.ResolvedSettings())
 	for _, w := range warnings {
@@ -251,7 +242,7 @@ func (ch *Checker) checkClients(ctx context.Context, connector *config.Connector
 }
 
 // checkOverrides finds clients with different brokers, and a consumer group that belongs to the workers.
-func (ch *Checker) checkOverrides(connector *config.Connector) config.Problems {
+func (ch *Checker) checkOverrides(connector *resolved.Connector) config.Problems {
 	var problems config.Problems
 	if entry, ok := connector.Entry("producer.override.bootstrap.servers"); ok {
 		if _, ok := connector.Entry("admin.override.bootstrap.servers"); !ok {
@@ -271,13 +262,12 @@ func (ch *Checker) checkOverrides(connector *config.Connector) config.Problems {
 	return problems
 }
 
-func (ch *Checker) checkDestination(ctx context.Context, connector *config.Connector,
-	component *plugin.Component) config.Problems {
-	roles := config.NewRoles(component.Table(), connector)
+func (ch *Checker) checkDestination(ctx context.Context, connector *resolved.Connector) config.Problems {
+	roles := connector.Roles()
 	if !roles.Has(role.Address) && !roles.Has(role.Destination) {
 		return nil
 	}
-	service, err := service.New(component, connector, ch.Worker.Providers, nil, nil)
+	service, err := service.New(connector, nil, nil)
 	if err == nil {
 		err = service.Check(ctx)
 	}
@@ -292,11 +282,11 @@ func (ch *Checker) checkDestination(ctx context.Context, connector *config.Conne
 }
 
 // entryFor returns the entry of a key, or an empty one at the line where the setting belongs.
-func entryFor(connector *config.Connector, key string) config.Entry {
+func entryFor(connector *resolved.Connector, key string) config.Entry {
 	if entry, ok := connector.Entry(key); ok {
 		return entry
 	}
-	return connector.ExpectedEntry(key)
+	return expectedEntry(connector, key)
 }
 
 func problem(entry config.Entry, err error) config.Problem {
@@ -309,26 +299,14 @@ func warning(entry config.Entry, text string) config.Problem {
 	return config.Problem{File: entry.File, Line: entry.Line, Setting: entry.Key, Text: text, Warning: true}
 }
 
-var _ transport.Roles = config.Roles{}
-
-// Declared returns the declared settings of a connector's plugin. Without such a plugin they are empty.
-func (ch *Checker) Declared(connector *config.Connector) *config.Declarations {
-	_, component, err := components.Find(ch.Plugins, connector.Text("connector.class"),
-		connector.Text("connector.plugin.version"), wit.ComponentSource, wit.ComponentSink)
-	if err != nil {
-		return config.Declare()
-	}
-	return component.Table()
-}
+var _ transport.Roles = resolved.Roles{}
 
 // unsupported returns problems of settings whose role the host does not support yet: ignoring them could lose data or
 // send secrets in clear text. It omits settings with their default, and those that already have an error in found.
-func unsupported(connector *config.Connector, declarations *config.Declarations,
-	found config.Problems) config.Problems {
+func unsupported(connector *resolved.Connector, found config.Problems) config.Problems {
 	var problems config.Problems
-	for _, entry := range connector.Entries {
-		spec, ok := declarations.Find(entry.Key)
-		if !ok || spec.Role() == "" || setting.Trim(entry.Value.Reveal()) == "" || isSupported(spec.Role()) {
+	for entry, spec := range connector.Declared() {
+		if spec.Role() == "" || setting.Trim(entry.Value.Reveal()) == "" || isSupported(spec.Role()) {
 			continue
 		}
 		if spec.DefaultValue != nil && strings.EqualFold(setting.Trim(entry.Value.Reveal()), *spec.DefaultValue) {

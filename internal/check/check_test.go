@@ -11,6 +11,8 @@ import (
 	"github.com/culvert-project/culvert/internal/check/checktest"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
+	"github.com/culvert-project/culvert/internal/resolved"
+	"github.com/culvert-project/culvert/internal/resolved/resolvedtest"
 )
 
 // A check accepts version ranges, and reports versions that are malformed or have no effect.
@@ -27,7 +29,7 @@ func TestCheckVersions(t *testing.T) {
 			"of converters is 4.3.1-culvert-",
 		converter + "(4)": "c.properties:6: value.converter.plugin.version: Single version must be surrounded by []: (4)",
 	} {
-		got := checktest.Text(b.Checker.Check(t.Context(), b.Connector(t, strings.Split(text, "\n")...)))
+		got := resolvedtest.Lines(b.Checker.Check(t.Context(), b.Connector(t, strings.Split(text, "\n")...)))
 		assert.True(t, strings.HasPrefix(got, want) && (want != "" || got == ""),
 			"%s: expected %q, found %q", text, want, got)
 	}
@@ -36,7 +38,7 @@ func TestCheckVersions(t *testing.T) {
 // A check reports the problems of a connector at their lines.
 func TestCheck(t *testing.T) {
 	b := checktest.WithSpy(t)
-	b.Checker.Connectors = []*config.Connector{b.Connector(t, "name=other")}
+	b.Checker.Connectors = []*resolved.Connector{b.Connector(t, "name=other")}
 	const good = "connector.class=test.SpySource\nspy.address=localhost\nspy.port=80\nspy.scheme=http"
 	cases := []struct{ name, text, want string }{
 		{name: "no problem", text: good},
@@ -102,7 +104,7 @@ func TestCheck(t *testing.T) {
 	}
 	for _, test := range cases {
 		t.Run(test.name, func(t *testing.T) {
-			got := checktest.Text(b.Checker.Check(context.Background(),
+			got := resolvedtest.Lines(b.Checker.Check(context.Background(),
 				b.Connector(t, strings.Split(test.text, "\n")...)))
 			assert.True(t, (test.want != "" || got == "") && strings.HasPrefix(got, test.want),
 				"expected %q, found %q", test.want, got)
@@ -127,7 +129,7 @@ func TestSinkInTheWorkersGroupIsRejected(t *testing.T) {
 		good + "\nconsumer.override.group.id=workers": "",
 		good: "",
 	} {
-		got := checktest.Text(b.Checker.Check(t.Context(), b.Connector(t, strings.Split(text, "\n")...)))
+		got := resolvedtest.Lines(b.Checker.Check(t.Context(), b.Connector(t, strings.Split(text, "\n")...)))
 		assert.True(t, strings.HasPrefix(got, want) && (want != "" || got == ""),
 			"%s: expected %q, found %q", text, want, got)
 	}
@@ -141,7 +143,7 @@ func TestSinksHaveGroupsOfTheirOwn(t *testing.T) {
 		"sink": guesttest.Bytes(t, "../../plugins/odata-sink"),
 		"spy":  checktest.Spy(t),
 	})
-	sink := func(name string, lines ...string) *config.Connector {
+	sink := func(name string, lines ...string) *resolved.Connector {
 		return b.Connector(t, append([]string{"name=" + name, "connector.class=ODataSink"}, lines...)...)
 	}
 	const shared = "consumer.override.group.id=shared"
@@ -154,11 +156,11 @@ func TestSinksHaveGroupsOfTheirOwn(t *testing.T) {
 	namesOwnDefault := sink("unnamed", "consumer.override.group.id=connect-unnamed")
 	groupNamer := sink("namer", "consumer.override.group.id=connect-owner")
 	groupOwner := sink("owner")
-	installed := []*config.Connector{first, otherBrokers, unnamed, source, groupNamer, groupOwner, last}
+	installed := []*resolved.Connector{first, otherBrokers, unnamed, source, groupNamer, groupOwner, last}
 	for name, test := range map[string]struct {
-		connector *config.Connector
-		want      []string            // names of the connectors with which it conflicts
-		running   []*config.Connector // before the change
+		connector *resolved.Connector
+		want      []string              // names of the connectors with which it conflicts
+		running   []*resolved.Connector // before the change
 	}{
 		"first of two files":                 {connector: first},
 		"second of two files":                {connector: last, want: []string{"a"}},
@@ -171,23 +173,23 @@ func TestSinksHaveGroupsOfTheirOwn(t *testing.T) {
 		"same group on other brokers":        {connector: otherBrokers},
 		"source":                             {connector: source},
 		"changes to a running group": {connector: first, want: []string{"z"},
-			running: []*config.Connector{sink("a"), last}},
-		"new before a running one": {connector: first, want: []string{"z"}, running: []*config.Connector{last}},
-		"runs with the group":      {connector: last, running: []*config.Connector{sink("a"), last}},
+			running: []*resolved.Connector{sink("a"), last}},
+		"new before a running one": {connector: first, want: []string{"z"}, running: []*resolved.Connector{last}},
+		"runs with the group":      {connector: last, running: []*resolved.Connector{sink("a"), last}},
 		"both run with the group": {connector: last, want: []string{"a"},
-			running: []*config.Connector{first, last}},
-		"both change to the group":         {connector: first, running: []*config.Connector{sink("a"), sink("z")}},
+			running: []*resolved.Connector{first, last}},
+		"both change to the group":         {connector: first, running: []*resolved.Connector{sink("a"), sink("z")}},
 		"default group that another names": {connector: groupOwner},
 		"names that default group":         {connector: groupNamer, want: []string{"owner"}},
 		"default group in which another runs": {connector: groupOwner, want: []string{"namer"},
-			running: []*config.Connector{groupNamer}},
-		"runs in the default group of another": {connector: groupNamer, running: []*config.Connector{groupNamer}},
-		"group that runs on other brokers":     {connector: otherBrokers, running: []*config.Connector{first, last}},
+			running: []*resolved.Connector{groupNamer}},
+		"runs in the default group of another": {connector: groupNamer, running: []*resolved.Connector{groupNamer}},
+		"group that runs on other brokers":     {connector: otherBrokers, running: []*resolved.Connector{first, last}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b.Checker.Connectors = installed
 			b.Checker.Running = test.running
-			problems := checktest.Text(b.Checker.Check(t.Context(), test.connector))
+			problems := resolvedtest.Lines(b.Checker.Check(t.Context(), test.connector))
 			for _, other := range installed {
 				conflict := "no other sink uses, found the group of connector " + other.Name + ": "
 				assert.True(t, strings.Contains(problems, conflict) == slices.Contains(test.want, other.Name),
@@ -216,7 +218,7 @@ func TestSinkWithTheWorkersGroupByDefaultIsRejected(t *testing.T) {
 		"connector.class=ODataSink\nname=workers\nconsumer.override.group.id=of-its-own": false,
 		"connector.class=test.SpySource\nname=workers":                                   false,
 	} {
-		got := checktest.Text(b.Checker.Check(t.Context(), b.Connector(t, strings.Split(text, "\n")...)))
+		got := resolvedtest.Lines(b.Checker.Check(t.Context(), b.Connector(t, strings.Split(text, "\n")...)))
 		assert.True(t, strings.Contains(got, "c.properties:2: "+conflict) == isConflict &&
 			strings.Contains(got, "conflicts") == isConflict,
 			"%s: expected a conflict %t, found %s", text, isConflict, got)

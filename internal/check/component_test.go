@@ -11,10 +11,10 @@ import (
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/check/checktest"
-	"github.com/culvert-project/culvert/internal/components"
 	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -41,13 +41,13 @@ func TestShortFormSelectsBuiltInPlugin(t *testing.T) {
 	require.NoError(t, err)
 	defer plugins.Close()
 	for _, class := range []string{"SpySource", "test.SpySource"} {
-		info, _, err := components.Find(plugins, class, "", wit.ComponentSource, wit.ComponentSink)
+		info, _, err := resolved.Find(plugins, class, "", wit.ComponentSource, wit.ComponentSink)
 		assert.True(t, err == nil && info.Name == "spy",
 			"%s: expected the built-in plugin, found %s %v", class, info.Name, err)
 	}
 
 	// Without the built-in plugin, two plugins of the folder are ambiguous, and the error names both.
-	_, _, err = components.Find(withoutBuiltIn, "SpySource", "", wit.ComponentSource, wit.ComponentSink)
+	_, _, err = resolved.Find(withoutBuiltIn, "SpySource", "", wit.ComponentSource, wit.ComponentSink)
 	assert.Error(t, err, "found a, c (", "names both")
 }
 
@@ -55,7 +55,7 @@ func TestShortFormSelectsBuiltInPlugin(t *testing.T) {
 func TestErrorNamesKindOfClass(t *testing.T) {
 	b := checktest.WithSpy(t)
 	for _, class := range []string{"test.SpySource", "SpySource"} {
-		_, _, err := components.Find(b.Checker.Plugins, class, "", wit.ComponentSink)
+		_, _, err := resolved.Find(b.Checker.Plugins, class, "", wit.ComponentSink)
 		assert.True(t, err != nil && strings.HasSuffix(err.Error(), ": test.SpySource is a source"),
 			"%s: expected an error that names the source, found %v", class, err)
 	}

@@ -10,12 +10,12 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/internal/buildinfo"
-	"github.com/culvert-project/culvert/internal/components"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/convert"
 	"github.com/culvert-project/culvert/internal/convert/registry"
 	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -24,8 +24,8 @@ import (
 // settings are checked with each connector that uses them.
 func WorkerConverters(w *config.Worker) config.Problems {
 	var problems config.Problems
-	for _, converter := range components.ConverterSettings {
-		declared, err := components.ConverterOf(converter, w.Text(converter))
+	for _, converter := range resolved.ConverterSettings {
+		declared, err := resolved.ConverterOf(converter, w.Text(converter))
 		if err != nil {
 			continue // each connector that uses it reports this
 		}
@@ -48,12 +48,12 @@ const converterVersion = "plugin.version"
 
 // checkConverters checks the settings of each converter and creates it, to find further problems, if they are valid.
 // Problems of the worker's converters are reported at the setting that names the converter.
-func (ch *Checker) checkConverters(connector *config.Connector, component *plugin.Component) config.Problems {
+func (ch *Checker) checkConverters(connector *resolved.Connector) config.Problems {
 	var problems config.Problems
-	for _, converter := range components.ConverterSettings {
-		class, settings := connector.Converter(converter, ch.Worker)
-		isKey := converter == components.KeyConverter
-		declared, err := components.ConverterOf(converter, class)
+	for _, converter := range resolved.ConverterSettings {
+		class, settings := connector.Converter(converter)
+		isKey := converter == resolved.KeyConverter
+		declared, err := resolved.ConverterOf(converter, class)
 		if err != nil {
 			problems = append(problems, problem(entryFor(connector, converter), err))
 			continue
@@ -68,7 +68,7 @@ func (ch *Checker) checkConverters(connector *config.Connector, component *plugi
 					entry.Key += "." + value.Key.Name
 				}
 			}
-			if isIgnored(component, value) {
+			if isIgnored(connector, value) {
 				problems = append(problems, warning(entry, "has no effect on a sink: it specifies how values are "+
 					"written, and a sink only reads them"))
 				continue
@@ -87,8 +87,8 @@ func (ch *Checker) checkConverters(connector *config.Connector, component *plugi
 			continue
 		}
 		options := convert.Options{IsKey: isKey, Schemas: ch.Registry.ForConnector(""),
-			ReadOnly: component.Kind == wit.ComponentSink}
-		if converter == components.HeaderConverter {
+			ReadOnly: connector.Class.Is(wit.ComponentSink)}
+		if converter == resolved.HeaderConverter {
 			_, err = convert.NewHeaders(class, settings, options)
 		} else {
 			_, err = convert.New(class, settings, options)
@@ -113,16 +113,16 @@ func checkConverterVersion(version string, entry config.Entry) config.Problems {
 	return nil
 }
 
-// PingRegistries sends a request to the schema registry of each converter of a connector. readOnly is set for a sink.
-// report receives the setting that names the registry, its URLs, separated by commas, and the error or nil.
-func PingRegistries(ctx context.Context, w *config.Worker, connector *config.Connector, readOnly bool, log *slog.Logger,
+// PingRegistries sends a request to the schema registry of each converter of a connector. report receives the setting
+// that names the registry, its URLs, separated by commas, and the error or nil.
+func PingRegistries(ctx context.Context, connector *resolved.Connector, log *slog.Logger,
 	report func(setting, urls string, err error)) {
-	for _, converter := range []string{components.KeyConverter, components.ValueConverter} {
-		class, settings := connector.Converter(converter, w)
-		options := convert.Options{IsKey: converter == components.KeyConverter,
-			Schemas: record.NewRegistry().ForConnector(""), ReadOnly: readOnly}
+	for _, converter := range []string{resolved.KeyConverter, resolved.ValueConverter} {
+		class, settings := connector.Converter(converter)
+		options := convert.Options{IsKey: converter == resolved.KeyConverter,
+			Schemas: record.NewRegistry().ForConnector(""), ReadOnly: connector.Class.Is(wit.ComponentSink)}
 		options.OpenRegistry = func(s registry.Settings) (*registry.Client, error) {
-			client, err := components.OpenRegistry(ctx, s, log)
+			client, err := resolved.OpenRegistry(ctx, s, log)
 			if err == nil {
 				err = client.Ping(ctx)
 			}
@@ -134,12 +134,10 @@ func PingRegistries(ctx context.Context, w *config.Worker, connector *config.Con
 }
 
 // CheckRegistries returns a warning of [setting.CodeNotChecked] for each schema registry that does not respond in time.
-func (ch *Checker) CheckRegistries(ctx context.Context, connector *config.Connector) (warnings config.Problems) {
-	_, _, err := components.Find(ch.Plugins, connector.Text("connector.class"), "", wit.ComponentSink)
-	isSink := err == nil
+func (ch *Checker) CheckRegistries(ctx context.Context, connector *resolved.Connector) (warnings config.Problems) {
 	ctx, cancel := context.WithTimeout(ctx, ch.Wait)
 	defer cancel()
-	PingRegistries(ctx, ch.Worker, connector, isSink, ch.log(), func(name, _ string, err error) {
+	PingRegistries(ctx, connector, ch.log(), func(name, _ string, err error) {
 		if err != nil {
 			w := warning(entryFor(connector, name), "not checked with the schema registry: "+err.Error())
 			w.Code = setting.CodeNotChecked
@@ -150,12 +148,12 @@ func (ch *Checker) CheckRegistries(ctx context.Context, connector *config.Connec
 }
 
 // isIgnored reports whether an invalid value does not matter, because a sink writes nothing with a converter.
-func isIgnored(component *plugin.Component, value wit.ConfigValue) bool {
-	return component.Kind == wit.ComponentSink && len(value.Errors) > 0 && convert.IsWriteSetting(value.Key.Name)
+func isIgnored(connector *resolved.Connector, value wit.ConfigValue) bool {
+	return connector.Class.Is(wit.ComponentSink) && len(value.Errors) > 0 && convert.IsWriteSetting(value.Key.Name)
 }
 
 // unknownSettings warns of a converter's undeclared settings, which have no effect.
-func unknownSettings(connector *config.Connector, prefix string, declared convert.Declaration) config.Problems {
+func unknownSettings(connector *resolved.Connector, prefix string, declared convert.Declaration) config.Problems {
 	var problems config.Problems
 	for _, entry := range connector.Entries {
 		name, ok := strings.CutPrefix(entry.Key, prefix)
@@ -172,9 +170,9 @@ func unknownSettings(connector *config.Connector, prefix string, declared conver
 }
 
 // ineffectiveSettings warns of settings of converters that the connector does not name: the worker's are used then.
-func (ch *Checker) ineffectiveSettings(connector *config.Connector) config.Problems {
+func (ch *Checker) ineffectiveSettings(connector *resolved.Connector) config.Problems {
 	var problems config.Problems
-	for _, converter := range components.ConverterSettings {
+	for _, converter := range resolved.ConverterSettings {
 		if entry, ok := connector.Entry(converter); ok && setting.Trim(entry.Raw) != "" {
 			continue // the connector names a converter, even if that is a reference that cannot be resolved
 		}

@@ -5,27 +5,23 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
-	"github.com/culvert-project/culvert/internal/base/require"
-	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/internal/resolved"
+	"github.com/culvert-project/culvert/internal/resolved/resolvedtest"
 	"github.com/culvert-project/culvert/wit"
 )
 
 // The setting for the place where schema IDs are written is only a warning for a sink: its converter reads them, in any
 // place.
 func TestSinkWarnsOfSchemaIDLocation(t *testing.T) {
-	entries, _ := config.Read("c.properties", []byte(`connector.class=C
+	written := resolvedtest.Connector(t, `connector.class=C
 key.converter=StringConverter
 value.converter=AvroConverter
 value.converter.schema.registry.url=http://127.0.0.1:1
-value.converter.value.schema.id.serializer=x.HeaderSchemaIdSerializer`))
-	lines, _ := config.Read("w.properties", []byte("bootstrap.servers=embedded"))
-	worker, problems := config.NewWorker("w.properties", lines, nil, nil)
-	require.NoError(t, problems.Err())
-	connector, problems := config.NewConnector("c.properties", entries, worker.Providers)
-	require.True(t, len(problems) == 0, "%v", problems)
-	checker := &Checker{Worker: worker, Registry: record.NewRegistry()}
+value.converter.value.schema.id.serializer=x.HeaderSchemaIdSerializer`)
+	resolver := resolved.Resolver{Worker: resolvedtest.Worker(t, "bootstrap.servers=embedded")}
+	checker := &Checker{Worker: resolver.Worker, Registry: record.NewRegistry()}
 	const prefix = "c.properties:5: value.converter.value.schema.id.serializer: "
 	for kind, want := range map[wit.ComponentKind][]string{
 		wit.ComponentSource: {prefix +
@@ -34,9 +30,9 @@ value.converter.value.schema.id.serializer=x.HeaderSchemaIdSerializer`))
 		wit.ComponentSink: {prefix + "warning: has no effect on a sink: it specifies how values are written, and a " +
 			"sink only reads them"},
 	} {
-		component := plugin.NewComponent(&wit.Component{Kind: kind})
+		connector := resolver.ResolveAs(written, plugin.NewComponent(&wit.Component{Kind: kind}))
 		var got []string
-		for _, p := range checker.checkConverters(connector, component) {
+		for _, p := range checker.checkConverters(connector) {
 			got = append(got, p.String())
 		}
 		assert.Equal(t, want, got, fmt.Sprintf("kind %d", kind))

@@ -9,6 +9,7 @@ import (
 	"github.com/culvert-project/culvert/internal/check"
 	"github.com/culvert-project/culvert/internal/check/checktest"
 	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/resolved/resolvedtest"
 )
 
 // A misspelled setting of a converter in the worker's file or environment is reported there, with the nearest known
@@ -51,7 +52,7 @@ value.converter.schemas.enable=false
 key.converter.schemas.enable=false`))
 	connector, problems := config.NewConnector("c.properties", entries, b.Checker.Worker.Providers)
 	require.Len(t, 1, problems, "the reference alone")
-	got := checktest.Text(b.Checker.Check(t.Context(), connector))
+	got := resolvedtest.Lines(b.Checker.Check(t.Context(), b.Checker.Resolver().Resolve(connector)))
 	assert.True(t, !strings.Contains(got, "value.converter.schemas.enable: warning: has no effect") &&
 		strings.Contains(got, "key.converter.schemas.enable: warning: has no effect"),
 		"expected a warning for the key converter alone, found\n%s", got)

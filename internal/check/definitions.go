@@ -7,10 +7,10 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/culvert-project/culvert/internal/components"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/convert"
 	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -46,11 +46,11 @@ func (ch *Checker) Definitions(class string, version *string, workerVersion stri
 	connectorKinds := []wit.ComponentKind{wit.ComponentSource, wit.ComponentSink}
 	for _, kinds := range [][]wit.ComponentKind{connectorKinds,
 		{wit.ComponentTransformation}, {wit.ComponentPredicate}} {
-		_, newest, err := components.Find(ch.Plugins, class, "", kinds...)
+		_, newest, err := resolved.Find(ch.Plugins, class, "", kinds...)
 		if err != nil {
 			continue
 		}
-		info, component, err := components.Find(ch.Plugins, newest.Name, spec, kinds...)
+		info, component, err := resolved.Find(ch.Plugins, newest.Name, spec, kinds...)
 		if err != nil || isEmpty {
 			missing.Class = newest.Name
 			missing.Available = ch.versions(newest.Name, kinds...)
@@ -59,9 +59,9 @@ func (ch *Checker) Definitions(class string, version *string, workerVersion stri
 		isConnector := slices.Contains(kinds, wit.ComponentSink)
 		definitions := newDefinitions(component.Table().Keys(), false)
 		if isConnector {
-			for _, definition := range newDefinitions(ch.common(info, component), true) {
+			for _, definition := range newDefinitions(ch.common(info.Version, component.Kind), true) {
 				name := strings.TrimSuffix(definition.Name, "."+converterVersion)
-				if slices.Contains(components.ConverterSettings, name) {
+				if slices.Contains(resolved.ConverterSettings, name) {
 					definition.DefaultValue = nil // the default is the worker's, not the class's
 				}
 				isSame := func(other Definition) bool { return other.Name == definition.Name }

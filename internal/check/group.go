@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/culvert-project/culvert/internal/components"
 	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -23,21 +23,21 @@ type consumerGroup struct {
 	brokers string // an override of the sink. Empty means the worker's brokers.
 }
 
-func groupOf(connector *config.Connector) consumerGroup {
+func groupOf(connector *resolved.Connector) consumerGroup {
 	id := cmp.Or(override(connector, groupOverride), config.ConsumerGroup(connector.Name))
 	return consumerGroup{id: id, brokers: override(connector, brokersOverride)}
 }
 
 // namesGroup reports whether a sink names its consumer group instead of using the default.
-func namesGroup(connector *config.Connector) bool { return override(connector, groupOverride) != "" }
+func namesGroup(connector *resolved.Connector) bool { return override(connector, groupOverride) != "" }
 
-func override(connector *config.Connector, key string) string {
+func override(connector *resolved.Connector, key string) string {
 	entry, _ := connector.Entry(key)
 	return setting.Trim(entry.Value.Reveal())
 }
 
 // checkSharedGroup finds sinks with the consumer group of this sink, unless this sink keeps it.
-func (ch *Checker) checkSharedGroup(connector *config.Connector) (problems config.Problems) {
+func (ch *Checker) checkSharedGroup(connector *resolved.Connector) (problems config.Problems) {
 	entry := entryFor(connector, "name")
 	expected := "a name whose consumer group no other sink uses"
 	if namesGroup(connector) {
@@ -45,7 +45,8 @@ func (ch *Checker) checkSharedGroup(connector *config.Connector) (problems confi
 		expected = "a group that no other sink uses"
 	}
 	for _, other := range ch.Connectors {
-		isShared := other.Name != connector.Name && groupOf(other) == groupOf(connector) && ch.isSink(other)
+		isSink := other.Class.RunError() == nil && other.Class.Is(wit.ComponentSink)
+		isShared := isSink && other.Name != connector.Name && groupOf(other) == groupOf(connector)
 		if !isShared || ch.keepsGroup(connector, other) {
 			continue
 		}
@@ -57,10 +58,10 @@ func (ch *Checker) checkSharedGroup(connector *config.Connector) (problems confi
 
 // keepsGroup reports whether a sink keeps its consumer group, so that only the other sink of the group is rejected: the
 // sink that runs with it keeps it, else the sink whose default group it is, else the first one.
-func (ch *Checker) keepsGroup(connector, other *config.Connector) bool {
+func (ch *Checker) keepsGroup(connector, other *resolved.Connector) bool {
 	runs := ch.runsInGroup(connector)
 	otherRuns := ch.runsInGroup(other)
-	position := slices.IndexFunc(ch.Connectors, func(c *config.Connector) bool {
+	position := slices.IndexFunc(ch.Connectors, func(c *resolved.Connector) bool {
 		return c.Name == connector.Name && groupOf(c).id == groupOf(connector).id
 	})
 	switch {
@@ -75,20 +76,14 @@ func (ch *Checker) keepsGroup(connector, other *config.Connector) bool {
 }
 
 // runsInGroup reports whether a sink runs with the consumer group of its configuration.
-func (ch *Checker) runsInGroup(connector *config.Connector) bool {
-	return slices.ContainsFunc(ch.Running, func(c *config.Connector) bool {
+func (ch *Checker) runsInGroup(connector *resolved.Connector) bool {
+	return slices.ContainsFunc(ch.Running, func(c *resolved.Connector) bool {
 		return c.Name == connector.Name && groupOf(c) == groupOf(connector)
 	})
 }
 
-func (ch *Checker) isSink(connector *config.Connector) bool {
-	_, component, err := components.Find(ch.Plugins, connector.Text("connector.class"),
-		connector.Text("connector.plugin.version"), wit.ComponentSource, wit.ComponentSink)
-	return err == nil && component.Kind == wit.ComponentSink
-}
-
 // checkGroup finds a sink whose default consumer group, connect-NAME, is the group of the workers.
-func (ch *Checker) checkGroup(connector *config.Connector) config.Problems {
+func (ch *Checker) checkGroup(connector *resolved.Connector) config.Problems {
 	group := ch.Worker.Text("group.id")
 	if _, ok := connector.Entry(groupOverride); ok || config.ConsumerGroup(connector.Name) != group {
 		return nil
@@ -99,7 +94,7 @@ func (ch *Checker) checkGroup(connector *config.Connector) config.Problems {
 
 // checkInstance finds a group.instance.id for the consumers of several tasks. They would fence each other, because a
 // group has one static member of a name.
-func (ch *Checker) checkInstance(connector *config.Connector) config.Problems {
+func (ch *Checker) checkInstance(connector *resolved.Connector) config.Problems {
 	instance := ch.Kafka.Consumer.Instance
 	source := "the worker's consumer.group.instance.id"
 	entry, ok := connector.Entry(instanceOverride)

@@ -7,6 +7,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/check/checktest"
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
+	"github.com/culvert-project/culvert/internal/resolved/resolvedtest"
 )
 
 // The consumers of several tasks must not have the same group.instance.id, because each would fence the previous one.
@@ -37,7 +38,7 @@ func TestStaticNameOfSeveralTasksIsRejected(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b.Checker.Kafka.Consumer.Instance = c.worker
-			got := checktest.Text(b.Checker.Check(t.Context(), b.Connector(t, strings.Split(c.lines, "\n")...)))
+			got := resolvedtest.Lines(b.Checker.Check(t.Context(), b.Connector(t, strings.Split(c.lines, "\n")...)))
 			assert.True(t, strings.Contains(got, "expected one task") == (c.want != "") &&
 				strings.Contains(got, c.want), "expected %q, found %s", c.want, got)
 		})

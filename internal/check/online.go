@@ -14,10 +14,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/culvert-project/culvert/internal/components"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/guard"
 	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/internal/service"
 	"github.com/culvert-project/culvert/internal/transport"
 	"github.com/culvert-project/culvert/internal/transport/limits"
@@ -46,15 +46,14 @@ func (ch *Checker) log() *slog.Logger {
 
 // validateOnline calls the plugin's validate and fetches the documents that it requests, as far as the service responds
 // in time. A missing response is a warning, a rejected user an error. If the plugin fails, validateOffline calls it.
-func (ch *Checker) validateOnline(
-	ctx context.Context, connector *config.Connector, info plugin.Info, component *plugin.Component, found config.Problems,
-) (validated []wit.ConfigValue, logon logonHint, problems config.Problems) {
-	bound, err := bind(ch.Plugins, connector, "", info, component)
+func (ch *Checker) validateOnline(ctx context.Context, connector *resolved.Connector,
+	found config.Problems) (validated []wit.ConfigValue, logon logonHint, problems config.Problems) {
+	bound, err := bind(connector, nil)
 	if err != nil {
 		return nil, logon, config.Problems{{File: connector.File, Line: 1, Text: err.Error()}}
 	}
 	defer bound.Close()
-	online := ch.newOnlineCheck(ctx, component, connector)
+	online := ch.newOnlineCheck(ctx, connector)
 	defer online.close()
 	err = bound.callWithFetch(ctx, online, func(i *plugin.Instance, state []byte,
 		answers []wit.Response) (*wit.RequestBatch, error) {
@@ -67,46 +66,38 @@ func (ch *Checker) validateOnline(
 	})
 	if err != nil {
 		ch.log().Warn("the plugin cannot check settings with the service: checking without it",
-			"connector", connector.Name, "plugin", info.Name, "error", err)
-		return nil, logon, ch.validateOffline(ctx, connector, "", info, component, found)
+			"connector", connector.Name, "plugin", connector.Class.Module.Name, "error", err)
+		return nil, logon, ch.validateOffline(ctx, connector, nil, found)
 	}
-	problems = config.ValidationProblems(connector, "", validated, found)
+	problems = validationProblems(connector, "", validated, found)
 	if online.rejected != nil {
 		problems = append(problems, problem(entryFor(connector, online.rejectedSetting), online.rejected))
 	}
 	online.skipped.result = online.logonResult()
-	return validated, online.skipped, append(problems, online.unansweredWarnings(connector, component)...)
+	return validated, online.skipped, append(problems, online.unansweredWarnings(connector)...)
 }
 
 // OpenedSource is a source as its plugin opens it. The zero value has no feeds.
-type OpenedSource struct {
-	wit.SourceOpened
-	component *plugin.Component
-	info      plugin.Info
-}
+type OpenedSource = wit.SourceOpened
 
 // OpenSource opens a source with its plugin within the time of a validation. The result has no feeds if the connector
 // is no source or its class is unknown.
-func (ch *Checker) OpenSource(ctx context.Context, connector *config.Connector) (source OpenedSource, err error) {
-	info, component, err := components.Find(ch.Plugins, connector.Text("connector.class"),
-		connector.Text("connector.plugin.version"), wit.ComponentSource)
-	if err != nil {
+func (ch *Checker) OpenSource(ctx context.Context, connector *resolved.Connector) (source OpenedSource, err error) {
+	if connector.Class.RunError() != nil || !connector.Class.Is(wit.ComponentSource) {
 		return source, nil
 	}
-	source.info = info
-	source.component = component
-	bound, err := bind(ch.Plugins, connector, "", info, component)
+	bound, err := bind(connector, nil)
 	if err != nil {
 		return source, err
 	}
 	defer bound.Close()
-	online := ch.newOnlineCheck(ctx, component, connector)
+	online := ch.newOnlineCheck(ctx, connector)
 	defer online.close()
 	err = bound.callWithFetch(ctx, online, func(i *plugin.Instance, state []byte,
 		answers []wit.Response) (*wit.RequestBatch, error) {
 		opening, err := i.OpenSource(ctx, bound.component, bound.settings, state, answers)
 		if err == nil && opening.Ready != nil {
-			source.SourceOpened = *opening.Ready
+			source = *opening.Ready
 		}
 		return opening.Pending, err
 	})
@@ -115,9 +106,9 @@ func (ch *Checker) OpenSource(ctx context.Context, connector *config.Connector) 
 
 // StartLog returns what the plugin would log at a start of a feed with its stored offset, for example that it reads
 // nothing. feed is the index of the feed in source.
-func (ch *Checker) StartLog(ctx context.Context, connector *config.Connector, source OpenedSource, feed int,
+func (ch *Checker) StartLog(ctx context.Context, connector *resolved.Connector, source OpenedSource, feed int,
 	offset []wit.OffsetEntry) (lines []string, err error) {
-	bound, err := bind(ch.Plugins, connector, "", source.info, source.component)
+	bound, err := bind(connector, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +129,7 @@ type logonHint struct {
 
 // secretSetting returns the setting that an error about a logon belongs to. secret is the role of the secret, or "" for
 // the one with which the client logs on to the service.
-func secretSetting(roles config.Roles, secret string) string {
+func secretSetting(roles resolved.Roles, secret string) string {
 	if secret != "" {
 		return roles.Setting(secret)
 	}
@@ -210,11 +201,10 @@ func (o *onlineCheck) logonResult() string {
 const notChecked = "not checked with the service: "
 
 // unansweredWarnings returns a warning for each request without a response, at the setting of the service's address.
-func (o *onlineCheck) unansweredWarnings(connector *config.Connector,
-	component *plugin.Component) (warnings config.Problems) {
+func (o *onlineCheck) unansweredWarnings(connector *resolved.Connector) (warnings config.Problems) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	roles := config.NewRoles(component.Table(), connector)
+	roles := connector.Roles()
 	name := roles.Setting(role.Address)
 	if roles.Has(role.Destination) {
 		name = roles.Setting(role.Destination)
@@ -242,10 +232,9 @@ func TimedOut(problems config.Problems) bool {
 }
 
 // newOnlineCheck returns a check that sends no request before [onlineCheck.Fetch]. The caller closes it.
-func (ch *Checker) newOnlineCheck(ctx context.Context, component *plugin.Component,
-	connector *config.Connector) *onlineCheck {
+func (ch *Checker) newOnlineCheck(ctx context.Context, connector *resolved.Connector) *onlineCheck {
 	limitWait := cmp.Or(ch.LimitWait, ch.Wait)
-	roles := config.NewRoles(component.Table(), connector)
+	roles := connector.Roles()
 	online := &onlineCheck{log: ch.log(), wait: ch.Wait, clock: newOnlineClock(ctx, ch.Wait, limitWait)}
 	online.limitText = func(wait limits.Wait) string {
 		reason := cmp.Or(strings.Join(wait.Reasons, "; "), "waiting for a limit of its origin")
@@ -258,10 +247,10 @@ func (ch *Checker) newOnlineCheck(ctx context.Context, component *plugin.Compone
 		if roles.Text(role.User) != "" && !roles.Has(role.Password) && !roles.Has(role.Destination) {
 			return nil, fmt.Errorf("%s is not set", roles.Setting(role.Password))
 		}
-		if err := ch.Worker.Providers.CheckSent(connector, component.Table()); err != nil {
+		if err := ch.Worker.Providers.CheckSent(connector.Connector, connector.Class.Component.Table()); err != nil {
 			return nil, err
 		}
-		service, err := service.New(component, connector, ch.Worker.Providers, ch.Lockouts, online.log)
+		service, err := service.New(connector, ch.Lockouts, online.log)
 		if err != nil {
 			return nil, err
 		}

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -15,8 +14,9 @@ import (
 	"github.com/culvert-project/culvert/internal/base/pause"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/config"
-	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/internal/porttest"
+	"github.com/culvert-project/culvert/internal/resolved"
+	"github.com/culvert-project/culvert/internal/resolved/resolvedtest"
 	"github.com/culvert-project/culvert/internal/transport"
 	"github.com/culvert-project/culvert/internal/transport/limits"
 	"github.com/culvert-project/culvert/internal/transport/lockouts"
@@ -29,7 +29,8 @@ import (
 func TestServiceTimeoutStartsWithFirstRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ch := &Checker{Wait: OnlineTimeout, LimitWait: LogonLimitWait}
-		clock := ch.newOnlineCheck(t.Context(), plugin.NewComponent(&wit.Component{}), &config.Connector{}).clock
+		connector := resolved.Resolver{}.ResolveAs(&config.Connector{}, resolvedtest.OfRoles())
+		clock := ch.newOnlineCheck(t.Context(), connector).clock
 		time.Sleep(2 * OnlineTimeout) // the plugin starts
 		ctx, end := clock.request()
 		_, endOther := clock.request()
@@ -52,7 +53,7 @@ func TestServiceTimeoutStartsWithFirstRequest(t *testing.T) {
 		end()
 
 		// A wait that outlasts its request is not counted.
-		clock = ch.newOnlineCheck(t.Context(), plugin.NewComponent(&wit.Component{}), &config.Connector{}).clock
+		clock = ch.newOnlineCheck(t.Context(), connector).clock
 		ctx, end = clock.request()
 		endWait = pause.MarkLimitWait(ctx)
 		end()
@@ -67,26 +68,22 @@ func TestServiceTimeoutStartsWithFirstRequest(t *testing.T) {
 	})
 }
 
+// linesOf returns the settings of a service, named by their roles, and other lines.
+func linesOf(service *url.URL, others ...string) string {
+	return strings.Join(append(others, role.Scheme+"=http", role.Address+"="+service.Hostname(),
+		role.Port+"="+service.Port()), "\n")
+}
+
 // A check of a logon waits longer for the connector's own low rate than for the service, and the first response
 // decides. If the wait ends before, the warning names the setting of the rate, not the service.
 func TestLogonUnderOwnRate(t *testing.T) {
 	t.Parallel()
-	w, _, err := config.LoadWorker("", nil, nil)
-	require.NoError(t, err)
-	component := plugin.NewComponent(&wit.Component{})
-	for _, name := range []string{role.Scheme, role.Address, role.Port, role.User, role.Password,
-		role.RequestsPerSecond, role.MaintenanceWindows} {
-		component.Settings = append(component.Settings, wit.ConfigKey{Name: name, Kind: wit.KindString,
-			Rules: []wit.Rule{{Role: &name}}})
-	}
+	component := resolvedtest.OfRoles(role.Scheme, role.Address, role.Port, role.User, role.Password,
+		role.RequestsPerSecond, role.MaintenanceWindows)
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer server.Close()
 	address, err := url.Parse(server.URL)
 	require.NoError(t, err)
-	entries := []config.Entry{config.NewEntry(role.Scheme, "http", "", 0),
-		config.NewEntry(role.Address, address.Hostname(), "", 0), config.NewEntry(role.Port, address.Port(), "", 0),
-		config.NewEntry(role.User, "me", "", 0), config.NewEntry(role.Password, "pw", "", 0),
-		config.NewEntry(role.RequestsPerSecond, "0.5", "", 0)}
 	const byRate = "limit of 0.5 requests per second to"
 	for _, c := range []struct {
 		limitWait time.Duration
@@ -101,12 +98,12 @@ func TestLogonUnderOwnRate(t *testing.T) {
 		{limitWait: time.Nanosecond, windows: "0 0 0 * * ?/25h UTC", answered: 0, result: notChecked,
 			reason: "maintenance window: no requests to"},
 	} {
-		connector, _ := config.NewConnector("c.properties", append(slices.Clone(entries),
-			config.NewEntry(role.MaintenanceWindows, c.windows, "", 0)), w.Providers)
-		ch := &Checker{Worker: w, Wait: 1500 * time.Millisecond, LimitWait: c.limitWait, Logon: true,
+		connector := resolve(t, component, linesOf(address, role.User+"=me", role.Password+"=pw",
+			role.RequestsPerSecond+"=0.5", role.MaintenanceWindows+"="+c.windows))
+		ch := &Checker{Worker: connector.Worker, Wait: 1500 * time.Millisecond, LimitWait: c.limitWait, Logon: true,
 			Lockouts: lockouts.New(), Destinations: transport.NewOriginRegistry()}
 		// Another client keeps the limits of the origin, and may have used up the rate.
-		other, err := ch.newOnlineCheck(t.Context(), component, connector).connect()
+		other, err := ch.newOnlineCheck(t.Context(), connector).connect()
 		require.NoError(t, err)
 		defer other.Close()
 		if c.answered == 0 && c.windows == "" {
@@ -114,7 +111,7 @@ func TestLogonUnderOwnRate(t *testing.T) {
 			require.NoError(t, err)
 			ch.Lockouts = lockouts.New()
 		}
-		online := ch.newOnlineCheck(t.Context(), component, connector)
+		online := ch.newOnlineCheck(t.Context(), connector)
 		answered := 0
 		for range 2 {
 			answers, err := online.Fetch(t.Context(),
@@ -124,7 +121,7 @@ func TestLogonUnderOwnRate(t *testing.T) {
 				answered++
 			}
 		}
-		warnings := online.unansweredWarnings(connector, component)
+		warnings := online.unansweredWarnings(connector)
 		online.close()
 		assert.Equal(t, c.answered, answered, "answers")
 		assert.Equal(t, true, strings.HasPrefix(online.logonResult(), c.result), online.logonResult())
@@ -142,13 +139,7 @@ func TestLogonUnderOwnRate(t *testing.T) {
 // A check has timed out if the service does not respond to a request, not if it responds 503 or is unreachable.
 func TestSilentService(t *testing.T) {
 	t.Parallel()
-	w, _, err := config.LoadWorker("", nil, nil)
-	require.NoError(t, err)
-	component := plugin.NewComponent(&wit.Component{})
-	for _, name := range []string{role.Scheme, role.Address, role.Port} {
-		component.Settings = append(component.Settings, wit.ConfigKey{Name: name, Kind: wit.KindString,
-			Rules: []wit.Rule{{Role: &name}}})
-	}
+	component := resolvedtest.OfRoles(role.Scheme, role.Address, role.Port)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/silent":
@@ -172,15 +163,13 @@ func TestSilentService(t *testing.T) {
 	} {
 		address, err := url.Parse(request.address)
 		require.NoError(t, err)
-		entries := []config.Entry{config.NewEntry(role.Scheme, "http", "", 0),
-			config.NewEntry(role.Address, address.Hostname(), "", 0), config.NewEntry(role.Port, address.Port(), "", 0)}
-		connector, _ := config.NewConnector("c.properties", entries, w.Providers)
-		ch := &Checker{Worker: w, Wait: request.wait, Destinations: transport.NewOriginRegistry()}
-		online := ch.newOnlineCheck(t.Context(), component, connector)
+		connector := resolve(t, component, linesOf(address))
+		ch := &Checker{Worker: connector.Worker, Wait: request.wait, Destinations: transport.NewOriginRegistry()}
+		online := ch.newOnlineCheck(t.Context(), connector)
 		_, err = online.Fetch(t.Context(),
 			wit.RequestBatch{Requests: []wit.Request{{Tag: "1", Method: "GET", Target: request.path}}})
 		require.NoError(t, err)
-		warnings := online.unansweredWarnings(connector, component)
+		warnings := online.unansweredWarnings(connector)
 		online.close()
 		assert.True(t, len(warnings) == request.warnings && TimedOut(warnings) == request.timedOut,
 			"%s: expected %d requests without a response and a timeout %t, found %v", request.path, request.warnings,
@@ -195,16 +184,9 @@ func TestSilentService(t *testing.T) {
 // A validation shares the limits of the worker's clients.
 func TestValidationSharesClientLimits(t *testing.T) {
 	t.Parallel()
-	w, _, err := config.LoadWorker("", nil, nil)
-	require.NoError(t, err)
-	addressRole := role.Address
-	component := plugin.NewComponent(&wit.Component{Settings: []wit.ConfigKey{
-		{Name: "address", Kind: wit.KindString, Rules: []wit.Rule{{Role: &addressRole}}},
-	}})
-	connector, _ := config.NewConnector("c.properties",
-		[]config.Entry{config.NewEntry("address", "sap.example", "", 0)}, w.Providers)
-	ch := &Checker{Worker: w, Wait: OnlineTimeout, Destinations: transport.NewOriginRegistry()}
-	client, err := ch.newOnlineCheck(t.Context(), component, connector).connect()
+	connector := resolve(t, resolvedtest.OfRoles(role.Address), role.Address+"=sap.example")
+	ch := &Checker{Worker: connector.Worker, Wait: OnlineTimeout, Destinations: transport.NewOriginRegistry()}
+	client, err := ch.newOnlineCheck(t.Context(), connector).connect()
 	require.NoError(t, err)
 	defer client.Close()
 	var origins []string
@@ -220,13 +202,7 @@ func TestValidationSharesClientLimits(t *testing.T) {
 // it is sent, or the rejection is repeated without a request.
 func TestUnacceptedSecretIsNotSent(t *testing.T) {
 	t.Parallel()
-	w, _, err := config.LoadWorker("", nil, nil)
-	require.NoError(t, err)
-	component := plugin.NewComponent(&wit.Component{})
-	for _, name := range []string{role.Scheme, role.Address, role.Port, role.User, role.Password} {
-		component.Settings = append(component.Settings, wit.ConfigKey{Name: name, Kind: wit.KindString,
-			Rules: []wit.Rule{{Role: &name}}})
-	}
+	component := resolvedtest.OfRoles(role.Scheme, role.Address, role.Port, role.User, role.Password)
 	var received []string // passwords
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, password, _ := r.BasicAuth()
@@ -254,13 +230,10 @@ func TestUnacceptedSecretIsNotSent(t *testing.T) {
 		{password: "right", status: 200, sent: 3},
 		{logon: true, status: 502, sent: 3},
 	} {
-		connector, _ := config.NewConnector("c.properties", []config.Entry{config.NewEntry(role.Scheme, "http", "", 0),
-			config.NewEntry(role.Address, address.Hostname(), "", 0), config.NewEntry(role.Port, address.Port(), "", 0),
-			config.NewEntry(role.User, "me", "", 0), config.NewEntry(role.Password, request.password, "", 0)},
-			w.Providers)
-		ch := &Checker{Worker: w, Wait: time.Minute, Lockouts: store, Logon: request.logon,
+		connector := resolve(t, component, linesOf(address, role.User+"=me", role.Password+"="+request.password))
+		ch := &Checker{Worker: connector.Worker, Wait: time.Minute, Lockouts: store, Logon: request.logon,
 			Destinations: transport.NewOriginRegistry()}
-		online := ch.newOnlineCheck(t.Context(), component, connector)
+		online := ch.newOnlineCheck(t.Context(), connector)
 		answers, err := online.Fetch(t.Context(),
 			wit.RequestBatch{Requests: []wit.Request{{Tag: "1", Method: "GET", Target: "/"}}})
 		require.NoError(t, err)

@@ -4,20 +4,19 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/culvert-project/culvert/internal/components"
 	"github.com/culvert-project/culvert/internal/config"
-	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/sdk/go/role"
 )
 
 // OriginChanged returns the problems of a source that would read another system than before, although its stored
 // offsets belong to the previous one and no setting decides what happens to the offsets: its tasks could not start.
 // fingerprints returns the fingerprints of the stored offsets; it is only called if the system differs.
-func OriginChanged(previous, connector *config.Connector, component *plugin.Component,
+func OriginChanged(previous, connector *resolved.Connector,
 	fingerprints func() ([]string, error)) (problems config.Problems, err error) {
-	undecided := undecidedSettings(connector, component)
-	oldSystem := components.SystemOf(previous, component)
-	newSystem := components.SystemOf(connector, component)
+	undecided := undecidedSettings(connector)
+	oldSystem := previous.System()
+	newSystem := connector.System()
 	if len(undecided) == 0 || oldSystem.Origin == "" || newSystem.Origin == "" || oldSystem == newSystem {
 		return nil, nil
 	}
@@ -43,9 +42,8 @@ func OriginChanged(previous, connector *config.Connector, component *plugin.Comp
 
 // undecidedSettings returns an entry for each setting that decides what happens to an offset of another system and
 // whose value is "fail", its default. A template has such a setting for each entity set that has a topic.
-func undecidedSettings(connector *config.Connector, component *plugin.Component) (undecided []config.Entry) {
-	declarations := component.Table()
-	name := components.OriginChangeSetting(component)
+func undecidedSettings(connector *resolved.Connector) (undecided []config.Entry) {
+	name := connector.OriginChangeSetting()
 	prefix, suffix, isTemplate := strings.Cut(name, "{n}")
 	if name == "" {
 		return nil
@@ -62,8 +60,8 @@ func undecidedSettings(connector *config.Connector, component *plugin.Component)
 		addUndecided(name)
 		return undecided
 	}
-	for _, entry := range connector.Entries {
-		if spec, ok := declarations.Find(entry.Key); ok && spec.Role() == role.SourceTopic {
+	for entry, spec := range connector.Declared() {
+		if spec.Role() == role.SourceTopic {
 			if remaining, ok := strings.CutPrefix(entry.Key, prefix); ok {
 				number, _, _ := strings.Cut(remaining, ".")
 				addUndecided(prefix + number + suffix)

@@ -8,6 +8,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -19,17 +20,18 @@ func TestOffsetsOfAnotherOriginAreRejected(t *testing.T) {
 	spec := func(name, role string) wit.ConfigKey {
 		return setting.Define(name, wit.KindString, wit.Low, nil, "", setting.Role(role))
 	}
-	component := plugin.NewComponent(&wit.Component{Kind: wit.ComponentSource, Name: "a", Settings: []wit.ConfigKey{
+	component := wit.Component{Kind: wit.ComponentSource, Name: "a", Settings: []wit.ConfigKey{
 		spec("a.scheme", role.Scheme), spec("a.host", role.Address), spec("a.port", role.Port),
 		spec("a.client", role.Header+"sap-client"), spec("a.destination", role.Destination),
-		spec("a#{n}.topic", role.SourceTopic), spec("a#{n}.change", role.SourceChanged)}})
-	connector := func(lines ...string) *config.Connector {
+		spec("a#{n}.topic", role.SourceTopic), spec("a#{n}.change", role.SourceChanged)}}
+	source := plugin.NewComponent(&component)
+	connector := func(lines ...string) *resolved.Connector {
 		var entries []config.Entry
 		for _, line := range append([]string{"a#00.topic=t", "a#01.topic=u"}, lines...) {
 			key, value, _ := strings.Cut(line, "=")
 			entries = append(entries, config.NewEntry(key, value, "f", len(entries)+1))
 		}
-		return &config.Connector{Name: "c", File: "f", Entries: entries}
+		return resolved.Resolver{}.ResolveAs(&config.Connector{Name: "c", File: "f", Entries: entries}, source)
 	}
 	previous := connector("a.scheme=http", "a.host=H", "a.port=8000")
 	const stored = "set=/p/S origin=http://h:8000 user=http mode=delta"
@@ -63,7 +65,7 @@ func TestOffsetsOfAnotherOriginAreRejected(t *testing.T) {
 			want: both},
 		"destination of the offsets": {lines: []string{"a.destination=D"}, stored: "origin=destination:D"},
 	} {
-		problems, err := OriginChanged(previous, connector(test.lines...), component, func() ([]string, error) {
+		problems, err := OriginChanged(previous, connector(test.lines...), func() ([]string, error) {
 			return []string{"no origin", test.stored}, nil
 		})
 		var settings []string
@@ -77,12 +79,13 @@ func TestOffsetsOfAnotherOriginAreRejected(t *testing.T) {
 		got := strings.Join(settings, " ")
 		assert.True(t, err == nil && got == test.want, "%s: expected %q, found %q (%v)", name, test.want, got, err)
 	}
-	if _, err := OriginChanged(previous, connector("a.host=g"), component, func() ([]string, error) {
+	if _, err := OriginChanged(previous, connector("a.host=g"), func() ([]string, error) {
 		return nil, errors.New("no brokers")
 	}); err == nil {
 		t.Error("expected an error if stored offsets are unavailable")
 	}
 	component.Settings = component.Settings[:len(component.Settings)-1] // without a#{n}.change
-	problems, _ := OriginChanged(previous, connector("a.host=g"), component, nil)
+	source = plugin.NewComponent(&component)
+	problems, _ := OriginChanged(previous, connector("a.host=g"), nil)
 	assert.True(t, problems == nil, "expected no problems for a plugin without that setting, found %v", problems)
 }

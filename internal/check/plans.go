@@ -10,9 +10,9 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/culvert-project/culvert/internal/components"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -22,14 +22,13 @@ import (
 // only one connector of an installation may use, at an origin, SAP client and user: a second claim is an error, and the
 // only problem of the result. The same data in the same topic is a warning, because each row is written twice. A plan
 // that fails is reported when the connector starts.
-func (ch *Checker) claimConflicts(ctx context.Context, connector *config.Connector) (warnings config.Problems) {
-	if !slices.ContainsFunc(ch.Connectors, func(o *config.Connector) bool { return o.Name != connector.Name }) {
+func (ch *Checker) claimConflicts(ctx context.Context, connector *resolved.Connector) (warnings config.Problems) {
+	if !slices.ContainsFunc(ch.Connectors, func(o *resolved.Connector) bool { return o.Name != connector.Name }) {
 		return nil
 	}
-	sources := foundSources{}
-	plan := ch.cachedPlan(ctx, connector, sources)
+	plan := ch.cachedPlan(ctx, connector)
 	reads := maps.Clone(plan.reads)
-	if components.EffectOf(ch.Plugins, connector).ChangesTopic {
+	if connector.Effect().ChangesTopic {
 		reads = nil
 	}
 	for _, other := range ch.Connectors {
@@ -40,19 +39,19 @@ func (ch *Checker) claimConflicts(ctx context.Context, connector *config.Connect
 			return config.Problems{problem(entryFor(connector, "connector.class"),
 				fmt.Errorf("the check was canceled: %w", context.Cause(ctx)))}
 		}
-		otherPlan := ch.cachedPlan(ctx, other, sources)
+		otherPlan := ch.cachedPlan(ctx, other)
 		for _, claim := range otherPlan.claims {
-			if _, ok := slices.BinarySearch(plan.claims, claim); ok { // [components.QualifyClaims] sorts them
+			if _, ok := slices.BinarySearch(plan.claims, claim); ok { // [resolved.Connector.QualifyClaims] sorts them
 				return config.Problems{problem(entryFor(connector, "connector.class"),
-					components.ClaimConflict(claim, other.Name, connector.Name))}
+					resolved.ClaimConflict(claim, other.Name, connector.Name))}
 			}
 		}
 		for source, entry := range reads {
-			if _, ok := otherPlan.reads[source]; ok && !components.EffectOf(ch.Plugins, other).ChangesTopic {
+			if _, ok := otherPlan.reads[source]; ok && !other.Effect().ChangesTopic {
 				warnings = append(warnings, warning(entry,
 					fmt.Sprintf("connector %s reads the same data into topic %s: each row is written there twice, "+
 						"unless the two connectors select different rows", other.Name,
-						components.TopicOf(entry))))
+						resolved.TopicOf(entry))))
 				delete(reads, source) // one warning is enough: a thousand connectors would each list all others
 			}
 		}
@@ -62,37 +61,37 @@ func (ch *Checker) claimConflicts(ctx context.Context, connector *config.Connect
 
 // topicReads returns the topic settings of a source. The key of each identifies the data and the topic: the system, the
 // topic and the required settings of the group, which name an entity set.
-func topicReads(connector *config.Connector, component *plugin.Component) map[string]config.Entry {
-	declarations := component.Table()
+func topicReads(connector *resolved.Connector) map[string]config.Entry {
+	component := connector.Class.Component
 	topics := map[string]config.Entry{}
 	required := map[string][]string{} // "NAME=VALUE", by group
 	for _, entry := range connector.Entries {
-		for _, spec := range declarations.Matching(entry.Key) {
+		for _, spec := range component.Table().Matching(entry.Key) {
 			_, last, isGrouped := strings.Cut(spec.Name, "}.")
 			switch group, ok := strings.CutSuffix(entry.Key, last); {
 			case !isGrouped || !ok: // it belongs to no group, and does not identify data
 			case spec.Role() == role.SourceTopic:
 				topics[group] = entry
 			case setting.IsRequired(&spec):
-				required[group] = append(required[group], last+"="+strings.Trim(components.TopicOf(entry), "/"))
+				required[group] = append(required[group], last+"="+strings.Trim(resolved.TopicOf(entry), "/"))
 			}
 		}
 	}
 	reads := map[string]config.Entry{}
-	system := fmt.Sprint(component.Name, " ", components.SystemOf(connector, component))
+	system := fmt.Sprint(component.Name, " ", connector.System())
 	for group, entry := range topics {
 		slices.Sort(required[group])
-		reads[strings.Join(append([]string{system, components.TopicOf(entry)}, required[group]...), "\x00")] = entry
+		reads[strings.Join(append([]string{system, resolved.TopicOf(entry)}, required[group]...), "\x00")] = entry
 	}
 	return reads
 }
 
 // MovedTopics returns the topics into which a changed source reads data that it did not read into them before.
-func MovedTopics(previous, changed *config.Connector, component *plugin.Component) (topics []string) {
-	previousReads := topicReads(previous, component)
-	for source, entry := range topicReads(changed, component) {
+func MovedTopics(previous, changed *resolved.Connector) (topics []string) {
+	previousReads := topicReads(previous)
+	for source, entry := range topicReads(changed) {
 		if _, ok := previousReads[source]; !ok {
-			topics = append(topics, components.TopicOf(entry))
+			topics = append(topics, resolved.TopicOf(entry))
 		}
 	}
 	return topics
@@ -119,7 +118,7 @@ type cachedPlan struct {
 	plan    connectorPlan
 }
 
-func (p *Plans) find(connector *config.Connector, module string) (connectorPlan, bool) {
+func (p *Plans) find(connector *resolved.Connector, module string) (connectorPlan, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	cached, ok := p.entries[connector.Name]
@@ -128,7 +127,8 @@ func (p *Plans) find(connector *config.Connector, module string) (connectorPlan,
 }
 
 // store caches a plan. If the cache has become large, store removes the plans of connectors that do not exist.
-func (p *Plans) store(connector *config.Connector, module string, plan connectorPlan, existing []*config.Connector) {
+func (p *Plans) store(connector *resolved.Connector, module string, plan connectorPlan,
+	existing []*resolved.Connector) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.entries == nil {
@@ -144,54 +144,36 @@ func (p *Plans) store(connector *config.Connector, module string, plan connector
 	}
 }
 
-// foundSources has the results of [components.Find] by class and version, so that each is found once per check.
-type foundSources map[[2]string]foundSource
-
-type foundSource struct {
-	info      plugin.Info
-	component *plugin.Component
-	err       error
-}
-
 // cachedPlan returns the plan of a source from the cache, or calls the plugin. The plan is empty for a sink and for
 // invalid settings, and has no claims if the plugin fails.
-func (ch *Checker) cachedPlan(ctx context.Context, connector *config.Connector, sources foundSources) connectorPlan {
-	if connector.Problems.Err() != nil {
+func (ch *Checker) cachedPlan(ctx context.Context, connector *resolved.Connector) connectorPlan {
+	class := &connector.Class
+	if connector.Problems.Err() != nil || class.RunError() != nil || !class.Is(wit.ComponentSource) {
 		return connectorPlan{}
 	}
 	if ch.Plans == nil {
 		ch.Plans = &Plans{}
 	}
-	class := connector.Text("connector.class")
-	version := connector.Text("connector.plugin.version")
-	source, ok := sources[[2]string{class, version}]
-	if !ok {
-		source.info, source.component, source.err = components.Find(ch.Plugins, class, version, wit.ComponentSource)
-		sources[[2]string{class, version}] = source
-	}
-	if source.err != nil {
-		return connectorPlan{}
-	}
-	if plan, ok := ch.Plans.find(connector, source.info.Hash); ok {
+	if plan, ok := ch.Plans.find(connector, class.Module.Hash); ok {
 		return plan
 	}
-	plan, err := ch.plan(ctx, connector, source.info, source.component)
-	plan.reads = topicReads(connector, source.component)
+	plan, err := ch.plan(ctx, connector)
+	plan.reads = topicReads(connector)
 	// Other errors, such as a timeout, may not occur again.
 	if witError := new(wit.Error); ctx.Err() == nil && (err == nil || errors.As(err, &witError)) {
-		ch.Plans.store(connector, source.info.Hash, plan, ch.Connectors)
+		ch.Plans.store(connector, class.Module.Hash, plan, ch.Connectors)
 	}
 	return plan
 }
 
 // checkExactlyOnce rejects exactly.once.support=required if the plugin cannot guarantee it: duplicates would appear
 // although the user has excluded them (RATIONALE.md P28).
-func (ch *Checker) checkExactlyOnce(ctx context.Context, connector *config.Connector) config.Problems {
+func (ch *Checker) checkExactlyOnce(ctx context.Context, connector *resolved.Connector) config.Problems {
 	entry, ok := connector.Entry("exactly.once.support")
 	if !ok || !strings.EqualFold(setting.Trim(entry.Value.Reveal()), "required") {
 		return nil
 	}
-	reason := ch.cachedPlan(ctx, connector, foundSources{}).noExactlyOnce
+	reason := ch.cachedPlan(ctx, connector).noExactlyOnce
 	if reason == nil {
 		return nil
 	}
@@ -199,9 +181,8 @@ func (ch *Checker) checkExactlyOnce(ctx context.Context, connector *config.Conne
 }
 
 // checkBoundary returns a warning for transactions of several pages, which sources do not support.
-func (ch *Checker) checkBoundary(connector *config.Connector) config.Problems {
-	if !ch.Worker.ExactlyOnce() || !strings.EqualFold(connector.Setting("transaction.boundary", ch.Worker),
-		"interval") {
+func (ch *Checker) checkBoundary(connector *resolved.Connector) config.Problems {
+	if !ch.Worker.ExactlyOnce() || !strings.EqualFold(connector.Setting("transaction.boundary"), "interval") {
 		return nil
 	}
 	return config.Problems{warning(entryFor(connector, "transaction.boundary"),
@@ -209,13 +190,12 @@ func (ch *Checker) checkBoundary(connector *config.Connector) config.Problems {
 			"no effect")}
 }
 
-func (ch *Checker) plan(ctx context.Context, connector *config.Connector, info plugin.Info,
-	component *plugin.Component) (connectorPlan, error) {
+func (ch *Checker) plan(ctx context.Context, connector *resolved.Connector) (connectorPlan, error) {
 	maxTasks, err := strconv.ParseUint(connector.Text("tasks.max"), 10, 32)
 	if err != nil {
 		return connectorPlan{}, err
 	}
-	bound, err := bind(ch.Plugins, connector, "", info, component)
+	bound, err := bind(connector, nil)
 	if err != nil {
 		return connectorPlan{}, err
 	}
@@ -228,6 +208,5 @@ func (ch *Checker) plan(ctx context.Context, connector *config.Connector, info p
 	if err != nil {
 		return connectorPlan{}, err
 	}
-	return connectorPlan{claims: components.QualifyClaims(connector, component, plan.Claims),
-		noExactlyOnce: plan.ExactlyOnce.Unsupported}, nil
+	return connectorPlan{claims: connector.QualifyClaims(plan.Claims), noExactlyOnce: plan.ExactlyOnce.Unsupported}, nil
 }

@@ -10,8 +10,9 @@ import (
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/check"
 	"github.com/culvert-project/culvert/internal/check/checktest"
-	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
+	"github.com/culvert-project/culvert/internal/resolved"
+	"github.com/culvert-project/culvert/internal/resolved/resolvedtest"
 )
 
 // The cost of a check grows linearly with the entity sets of a connector and with the other connectors. No plugin limit
@@ -19,7 +20,7 @@ import (
 func TestCheckCostIsLinear(t *testing.T) {
 	b := checktest.New(t, map[string][]byte{"odata-source": guesttest.Bytes(t, "../../plugins/odata-source")})
 	// source returns a source that reads setCount entity sets into the topic t. Their names begin with setPrefix.
-	source := func(name string, setCount int, setPrefix string) *config.Connector {
+	source := func(name string, setCount int, setPrefix string) *resolved.Connector {
 		lines := []string{"name=" + name, "connector.class=ODataSource", "sap.odata.host.address=127.0.0.1",
 			"sap.odata.host.port=1"}
 		for n := range setCount {
@@ -28,7 +29,7 @@ func TestCheckCostIsLinear(t *testing.T) {
 		}
 		return b.Connector(t, lines...)
 	}
-	newChecker := func(connectors ...*config.Connector) *check.Checker {
+	newChecker := func(connectors ...*resolved.Connector) *check.Checker {
 		checker := b.Checker.WithConnectors(connectors)
 		return &checker
 	}
@@ -53,7 +54,7 @@ func TestCheckCostIsLinear(t *testing.T) {
 	// are cached by the first of the two runs.
 	last := source("last", 1, "X")
 	costOfConnectors := func(n int) (*check.Checker, float64) {
-		var connectors []*config.Connector
+		var connectors []*resolved.Connector
 		for len(connectors) < n {
 			other := fmt.Sprint("other", len(connectors))
 			connectors = append(connectors, source(other, 1, other))
@@ -63,7 +64,7 @@ func TestCheckCostIsLinear(t *testing.T) {
 			warnings := checker.Check(t.Context(), last)
 			if len(warnings) != 1 || !strings.Contains(warnings[0].Text,
 				"connector first reads the same data into topic t") {
-				t.Fatalf("expected one warning of connector first among %d, found %s", n, checktest.Text(warnings))
+				t.Fatalf("expected one warning of connector first among %d, found %s", n, resolvedtest.Lines(warnings))
 			}
 		})
 	}
@@ -83,7 +84,7 @@ func TestCheckCostIsLinear(t *testing.T) {
 		"expected one check of the context for each of %d more connectors, found %d and %d",
 		manyConnectors-fewConnectors, callsOfFew, callsOfMany)
 	ctx.lastCall.Store(callsOfMany - 25) // between two connectors
-	problems := checktest.Text(many.Check(ctx, last))
+	problems := resolvedtest.Lines(many.Check(ctx, last))
 	assert.True(t, strings.Contains(problems, "the check was canceled: context canceled"),
 		"expected a problem about the canceled check, found %q", problems)
 }

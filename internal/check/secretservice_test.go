@@ -6,13 +6,14 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
-	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/resolved/resolvedtest"
 	"github.com/culvert-project/culvert/internal/transport"
 	"github.com/culvert-project/culvert/internal/transport/lockouts"
 	"github.com/culvert-project/culvert/sdk/go/role"
@@ -86,27 +87,20 @@ type secretService struct {
 	entries   map[string]string // settings in addition to the secret and the address
 	received  []string          // secrets, in the order of their requests
 	url       *url.URL
-	worker    *config.Worker
 	component *plugin.Component
 	store     *lockouts.Store
 }
 
 func newSecretService(t *testing.T, setting string, entries map[string]string) *secretService {
 	t.Helper()
-	w, _, err := config.LoadWorker("", nil, nil)
-	require.NoError(t, err)
-	s := &secretService{setting: setting, entries: entries, worker: w, store: lockouts.New()}
-	var component wit.Component
-	for _, name := range []string{role.Scheme, role.Address, role.Port, role.User, role.Password, role.ProxyType,
-		role.ProxyAddress, role.ProxyUser, role.ProxyPassword, role.Header + "{name}"} {
-		component.Settings = append(component.Settings, wit.ConfigKey{Name: name, Kind: wit.KindString,
-			Rules: []wit.Rule{{Role: &name}}})
-	}
-	s.component = plugin.NewComponent(&component)
+	s := &secretService{setting: setting, entries: entries, store: lockouts.New()}
+	s.component = resolvedtest.OfRoles(role.Scheme, role.Address, role.Port, role.User, role.Password, role.ProxyType,
+		role.ProxyAddress, role.ProxyUser, role.ProxyPassword, role.Header+"{name}")
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
-	s.url, err = url.Parse(server.URL)
+	address, err := url.Parse(server.URL)
 	require.NoError(t, err)
+	s.url = address
 	return s
 }
 
@@ -140,14 +134,14 @@ func (s *secretService) fetch(t *testing.T, secret string, logon bool) (uint16, 
 	if secret != "" {
 		settings[s.setting] = secret
 	}
-	var entries []config.Entry
+	var lines []string
 	for name, value := range settings {
-		entries = append(entries, config.NewEntry(name, value, "", 0))
+		lines = append(lines, name+"="+value)
 	}
-	connector, _ := config.NewConnector("c.properties", entries, s.worker.Providers)
-	ch := &Checker{Worker: s.worker, Wait: time.Minute, Lockouts: s.store, Logon: logon,
+	connector := resolve(t, s.component, strings.Join(lines, "\n"))
+	ch := &Checker{Worker: connector.Worker, Wait: time.Minute, Lockouts: s.store, Logon: logon,
 		Destinations: transport.NewOriginRegistry()}
-	online := ch.newOnlineCheck(t.Context(), s.component, connector)
+	online := ch.newOnlineCheck(t.Context(), connector)
 	defer online.close()
 	answers, err := online.Fetch(t.Context(),
 		wit.RequestBatch{Requests: []wit.Request{{Tag: "1", Method: "GET", Target: "/"}}})

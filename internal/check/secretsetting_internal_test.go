@@ -5,8 +5,8 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
-	"github.com/culvert-project/culvert/internal/base/require"
-	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/resolved/resolvedtest"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -15,19 +15,14 @@ import (
 // With several secret headers, an error about the logon belongs to the first one by name; SAP's own headers are no
 // secrets.
 func TestErrorOfSecretHeadersBelongsToTheFirst(t *testing.T) {
-	component := wit.Component{Kind: wit.ComponentSource}
+	var settings []wit.ConfigKey
 	var text strings.Builder
 	for _, name := range []string{role.Auth, role.User, role.Header + "sap-client", role.Header + "x-a",
 		role.Header + "x-b", role.Header + "x-c", role.Query + "a"} {
-		component.Settings = append(component.Settings, wit.ConfigKey{Name: "set." + name, Kind: wit.KindString,
-			Rules: []wit.Rule{{Role: &name}}})
+		settings = append(settings, resolvedtest.Declare("set."+name, wit.KindString, "", setting.Role(name)))
 		text.WriteString("set." + name + "=header\n")
 	}
-	entries, problems := config.Read("c.properties", []byte(text.String()))
-	require.NoError(t, problems.Err())
-	connector, problems := config.NewConnector("c.properties", entries, nil)
-	require.NoError(t, problems.Err())
-	roles := config.NewRoles(setting.NewComponentTable(&component), connector)
+	roles := resolve(t, plugin.NewComponent(&wit.Component{Settings: settings}), text.String()).Roles()
 	for range 100 {
 		assert.Equal(t, "set."+role.Header+"x-a", secretSetting(roles, ""))
 	}

@@ -11,12 +11,12 @@ import (
 	"slices"
 	"time"
 
-	"github.com/culvert-project/culvert/internal/components"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/kafka"
 	"github.com/culvert-project/culvert/internal/logging"
 	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/internal/secret"
 	"github.com/culvert-project/culvert/internal/service"
 	"github.com/culvert-project/culvert/internal/transport"
@@ -29,9 +29,7 @@ import (
 // Tool runs commands of a connector's plugin, such as inspect, with the connector's settings and destination. Errors,
 // the log and documents never contain values of config providers.
 type Tool struct {
-	connector *config.Connector
-	component *plugin.Component
-	plugins   *plugin.Manager
+	connector *resolved.Connector
 	plugin    boundPlugin
 	worker    *config.Worker
 	lockouts  *lockouts.Store
@@ -43,39 +41,37 @@ type Tool struct {
 
 // OpenTool finds the plugin of a connector's class and checks the settings by their declarations; an error about them
 // is a config.Problems. lockouts stores rejected logons; nil means for this process only. The caller closes the tool.
-func OpenTool(ctx context.Context, plugins *plugin.Manager, w *config.Worker, connector *config.Connector,
-	lockouts *lockouts.Store, logger *slog.Logger) (_ *Tool, err error) {
+func OpenTool(ctx context.Context, connector *resolved.Connector, lockouts *lockouts.Store,
+	logger *slog.Logger) (_ *Tool, err error) {
+	w := connector.Worker
 	defer func() {
 		err = secret.RedactError(err, w.Redact)
 		runtime.KeepAlive(connector) // its secrets are redacted while it is reachable
 	}()
 	logger = logging.Redacted(logger, w.Redact)
 	if _, ok := connector.Entry("connector.class"); !ok {
-		return nil, config.Problems{missingClass(plugins, connector)}
+		return nil, config.Problems{missingClass(connector.Plugins, connector)}
 	}
-	info, component, err := components.Find(plugins, connector.Text("connector.class"),
-		connector.Text("connector.plugin.version"), wit.ComponentSource, wit.ComponentSink)
-	if err != nil {
-		return nil, config.Problems{problem(entryFor(connector, "connector.class"), err)}
+	if err := connector.Class.RunError(); err != nil {
+		return nil, config.Problems{problem(entryFor(connector, resolved.ClassSetting), err)}
 	}
-	rules := config.Checker{Worker: w, Secrets: plugins.SecretNames(info.BuiltIn)}
-	problems := rules.CheckComponent(ctx, connector, component.Kind, component.Table())
-	problems = append(problems, unsupported(connector, component.Table(), problems)...)
+	checker := Checker{Worker: w, Plugins: connector.Plugins}
+	problems := checker.newSettingsCheck(connector).problems(ctx)
+	problems = append(problems, unsupported(connector, problems)...)
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
 	for _, p := range problems { // warnings, for example of a password that looks like a variable
 		logger.Warn(p.String())
 	}
-	if !info.Has(wit.InterfaceTools) {
-		return nil, fmt.Errorf("plugin %s %s has no commands", info.Name, info.Version)
+	if module := &connector.Class.Module; !module.Has(wit.InterfaceTools) {
+		return nil, fmt.Errorf("plugin %s %s has no commands", module.Name, module.Version)
 	}
-	bound, err := bind(plugins, connector, "", info, component)
+	bound, err := bind(connector, nil)
 	if err != nil {
 		return nil, err
 	}
-	return &Tool{connector: connector, component: component, plugins: plugins, plugin: bound, worker: w,
-		lockouts: lockouts, logger: logger}, nil
+	return &Tool{connector: connector, plugin: bound, worker: w, lockouts: lockouts, logger: logger}, nil
 }
 
 // Close ends the session with the service and closes the plugin.
@@ -201,7 +197,7 @@ func (t *Tool) open(ctx context.Context) error {
 }
 
 func (t *Tool) service() (*service.Service, error) {
-	service, err := service.New(t.component, t.connector, t.worker.Providers, t.lockouts, t.logger)
+	service, err := service.New(t.connector, t.lockouts, t.logger)
 	if err == nil && t.noRetries {
 		service.NoRetries()
 	}
@@ -210,12 +206,12 @@ func (t *Tool) service() (*service.Service, error) {
 
 // Target returns the name of the connector's BTP destination, "" without one.
 func (t *Tool) Target() string {
-	return config.NewRoles(t.component.Table(), t.connector).Text(role.Destination)
+	return t.connector.Roles().Text(role.Destination)
 }
 
 // Setting returns the connector's name for the setting of a role.
 func (t *Tool) Setting(role string) string {
-	return config.NewRoles(t.component.Table(), t.connector).Setting(role)
+	return t.connector.Roles().Setting(role)
 }
 
 // Destination returns a copy of the connector's connection settings. If the connector names a BTP destination, it sends
@@ -228,11 +224,11 @@ func (t *Tool) Destination(ctx context.Context) (transport.Config, error) {
 	return service.Destination(ctx)
 }
 
-// CheckOnline is [Checker.CheckOnline] for the connector; it waits up to wait for the service.
+// CheckOnline is [Checker.Check] for the connector; it waits up to wait for the service.
 func (t *Tool) CheckOnline(ctx context.Context, k kafka.Config, wait time.Duration) config.Problems {
-	checker := Checker{Worker: t.worker, Plugins: t.plugins, Kafka: k, Registry: record.NewRegistry(),
+	checker := Checker{Worker: t.worker, Plugins: t.connector.Plugins, Kafka: k, Registry: record.NewRegistry(),
 		Lockouts: t.lockouts, Logger: t.logger, Wait: wait, Logon: true}
-	return checker.CheckOnline(ctx, t.connector)
+	return checker.Check(ctx, t.connector)
 }
 
 // Counters returns the counts of the tool's requests so far.
@@ -262,23 +258,21 @@ func (t *Tool) Topics() (topics []Topic) {
 		}
 	}
 	connector := t.connector
-	declarations := t.component.Table()
 	if list, ok := connector.Entry("topics"); ok {
 		add(reads, list, config.List(list.Value.Reveal())...)
-	} else if _, hasRegex := connector.Entry("topics.regex"); !hasRegex && t.component.Kind == wit.ComponentSink {
-		for _, entry := range components.TopicSettings(connector, t.component) {
-			add(reads, entry, components.TopicOf(entry))
+	} else if _, hasRegex := connector.Entry("topics.regex"); !hasRegex && connector.Class.Is(wit.ComponentSink) {
+		for _, entry := range connector.SinkTopics() {
+			add(reads, entry, resolved.TopicOf(entry))
 		}
 	}
-	for _, entry := range connector.Entries {
-		spec, ok := declarations.Find(entry.Key)
-		isTopic := ok && spec.Role() == role.SourceTopic && components.TopicOf(entry) != ""
-		if isTopic && !components.EffectOf(t.plugins, connector).ChangesTopic {
-			add(writes, entry, components.TopicOf(entry))
+	for entry, spec := range connector.Declared() {
+		isTopic := spec.Role() == role.SourceTopic && resolved.TopicOf(entry) != ""
+		if isTopic && !connector.Effect().ChangesTopic {
+			add(writes, entry, resolved.TopicOf(entry))
 		}
 	}
-	if entry, ok := connector.Entry("errors.deadletterqueue.topic.name"); ok && components.TopicOf(entry) != "" {
-		add(writes, entry, components.TopicOf(entry))
+	if entry, ok := connector.Entry("errors.deadletterqueue.topic.name"); ok && resolved.TopicOf(entry) != "" {
+		add(writes, entry, resolved.TopicOf(entry))
 	}
 	return topics
 }
@@ -290,6 +284,6 @@ func (t *Tool) Kafka(ctx context.Context, worker kafka.Config) (kafka.Config, er
 }
 
 // PingRegistries is [PingRegistries] for the connector.
-func (t *Tool) PingRegistries(ctx context.Context, w *config.Worker, report func(setting, urls string, err error)) {
-	PingRegistries(ctx, w, t.connector, t.component.Kind == wit.ComponentSink, t.logger, report)
+func (t *Tool) PingRegistries(ctx context.Context, report func(setting, urls string, err error)) {
+	PingRegistries(ctx, t.connector, t.logger, report)
 }

@@ -6,11 +6,11 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/culvert-project/culvert/internal/components"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/java/pattern"
 	"github.com/culvert-project/culvert/internal/kafka"
 	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -23,11 +23,12 @@ func namesTopics(component *plugin.Component) bool {
 // unreachableTopics finds settings of a sink that name a topic which no record can have, and topics that are read
 // although no setting writes their records. If a transform may change the topic, package sink checks the first record
 // instead.
-func (ch *Checker) unreachableTopics(connector *config.Connector, component *plugin.Component) config.Problems {
+func (ch *Checker) unreachableTopics(connector *resolved.Connector) config.Problems {
+	component := connector.Class.Component
 	if component.Kind != wit.ComponentSink {
 		return nil
 	}
-	settings := components.TopicSettings(connector, component)
+	settings := connector.SinkTopics()
 	topics := config.List(connector.Text("topics"))
 	regex := connector.Text("topics.regex")
 	if len(topics) == 0 && regex == "" && len(settings) == 0 && !namesTopics(component) {
@@ -35,7 +36,7 @@ func (ch *Checker) unreachableTopics(connector *config.Connector, component *plu
 		return config.Problems{problem(entryFor(connector, "topics"), errors.New(neither)),
 			problem(entryFor(connector, "topics.regex"), errors.New(neither))}
 	}
-	effect := components.EffectOf(ch.Plugins, connector)
+	effect := connector.Effect()
 	switch {
 	case len(settings) == 0 || effect.ChangesTopic:
 		return nil // nothing to compare, or the topics of records are not known yet
@@ -56,7 +57,7 @@ func (ch *Checker) unreachableTopics(connector *config.Connector, component *plu
 // outsideTopics returns problems of the settings that name a topic which the sink does not read.
 func outsideTopics(settings []config.Entry, topics []string) (problems config.Problems) {
 	for _, entry := range settings {
-		if topic := components.TopicOf(entry); !slices.Contains(topics, topic) {
+		if topic := resolved.TopicOf(entry); !slices.Contains(topics, topic) {
 			problems = append(problems, problem(entry, fmt.Errorf("expected one of topics (%s), found %q, which no "+
 				"record can reach", strings.Join(topics, ", "), topic)))
 		}
@@ -72,8 +73,8 @@ func outsideRegex(settings []config.Entry, regex string) (problems config.Proble
 		return nil
 	}
 	for _, entry := range settings {
-		topic := components.TopicOf(entry)
-		matches, err := config.MatchesTopic(compiled, topic)
+		topic := resolved.TopicOf(entry)
+		matches, err := resolved.MatchesTopic(compiled, topic)
 		if err != nil {
 			return append(problems, problem(entry, fmt.Errorf("topics.regex (%s): %w", regex, err)))
 		}
@@ -89,8 +90,8 @@ func outsideRegex(settings []config.Entry, regex string) (problems config.Proble
 func unwrittenTopics(settings []config.Entry, topics []string, entry config.Entry) (problems config.Problems) {
 	var written, descriptions []string
 	for _, s := range settings {
-		written = append(written, components.TopicOf(s))
-		descriptions = append(descriptions, s.Key+" ("+components.TopicOf(s)+")")
+		written = append(written, resolved.TopicOf(s))
+		descriptions = append(descriptions, s.Key+" ("+resolved.TopicOf(s)+")")
 	}
 	for _, topic := range topics {
 		if !slices.Contains(written, topic) {
@@ -102,15 +103,15 @@ func unwrittenTopics(settings []config.Entry, topics []string, entry config.Entr
 }
 
 // checkTopicNames finds invalid names of a source's own offsets topic and of the topics that a sink reads.
-func checkTopicNames(connector *config.Connector, component *plugin.Component) config.Problems {
+func checkTopicNames(connector *resolved.Connector) config.Problems {
 	var problems config.Problems
-	if entry, ok := connector.Entry("offsets.storage.topic"); ok && component.Kind == wit.ComponentSource {
-		if err := kafka.CheckTopic(components.TopicOf(entry)); err != nil {
+	if entry, ok := connector.Entry("offsets.storage.topic"); ok && connector.Class.Is(wit.ComponentSource) {
+		if err := kafka.CheckTopic(resolved.TopicOf(entry)); err != nil {
 			problems = append(problems, problem(entry, err))
 		}
 	}
 	entry, ok := connector.Entry("topics")
-	if !ok || component.Kind != wit.ComponentSink {
+	if !ok || !connector.Class.Is(wit.ComponentSink) {
 		return problems
 	}
 	for _, name := range config.List(entry.Value.Reveal()) {
@@ -123,11 +124,11 @@ func checkTopicNames(connector *config.Connector, component *plugin.Component) c
 
 // checkTargets finds reserved topics, and rows that would go to the dead letter topic. If a transform may change the
 // topic, the topic of a row is not known before the first record.
-func (ch *Checker) checkTargets(connector *config.Connector, component *plugin.Component) config.Problems {
+func (ch *Checker) checkTargets(connector *resolved.Connector) config.Problems {
 	var problems config.Problems
-	reserved := components.Reserved(ch.Worker, append([]*config.Connector{connector}, ch.Connectors...))
+	reserved := resolved.Reserved(ch.Worker, append([]*resolved.Connector{connector}, ch.Connectors...))
 	checkReserved := func(entry config.Entry) {
-		if err := reserved.Check(components.TopicOf(entry)); err != nil {
+		if err := reserved.Check(resolved.TopicOf(entry)); err != nil {
 			problems = append(problems, problem(entry, err))
 		}
 	}
@@ -138,11 +139,10 @@ func (ch *Checker) checkTargets(connector *config.Connector, component *plugin.C
 	if len(config.List(connector.Text("transforms"))) > 0 {
 		return problems
 	}
-	declarations := component.Table()
-	for _, entry := range connector.Entries {
-		if spec, ok := declarations.Find(entry.Key); ok && spec.Role() == role.SourceTopic {
+	for entry, spec := range connector.Declared() {
+		if spec.Role() == role.SourceTopic {
 			checkReserved(entry)
-			if topic := components.TopicOf(deadLetter); topic != "" && topic == components.TopicOf(entry) {
+			if topic := resolved.TopicOf(deadLetter); topic != "" && topic == resolved.TopicOf(entry) {
 				problems = append(problems, problem(deadLetter,
 					fmt.Errorf("expected a topic to which no rows are written, found the topic of %s", entry.Key)))
 			}

@@ -7,6 +7,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/check/checktest"
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
+	"github.com/culvert-project/culvert/internal/resolved/resolvedtest"
 )
 
 // A setting that names a topic which the sink does not read is an error, and so is a topic that it reads and no setting
@@ -46,7 +47,7 @@ func TestUnreachableTopicIsAnError(t *testing.T) {
 			text := "connector.class=ODataSink\nsap.odata.host.address=h\nsap.odata.host.port=1\n" +
 				"sap.odata.host.protocol=http\nsap.odata#00.service=/s\nsap.odata#00.entityset=S\nsap.odata#00.topic=aa\n" +
 				test.lines
-			got := checktest.Text(b.Checker.Check(t.Context(), b.Connector(t, strings.Split(text, "\n")...)))
+			got := resolvedtest.Lines(b.Checker.Check(t.Context(), b.Connector(t, strings.Split(text, "\n")...)))
 			assert.Contains(t, got, test.want...)
 			assert.True(t, test.want != nil || got == "", "expected nothing, found %s", got)
 		})

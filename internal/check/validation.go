@@ -8,10 +8,10 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/culvert-project/culvert/internal/components"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/convert"
 	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -87,45 +87,38 @@ var (
 // transforms and predicates, of its plugin and of its converters. With [Checker.Wait] the plugin may send requests to
 // the service, for recommended values and for errors that only the service knows. It fails if the class is unknown.
 // Passwords are hidden; references stay as written.
-func (ch *Checker) Validate(ctx context.Context, connector *config.Connector) (*Validation, error) {
-	info, component, _, err := ch.findVersion(connector, connector.Text("connector.class"), "connector.plugin.version",
-		wit.ComponentSource, wit.ComponentSink)
-	if err != nil {
+func (ch *Checker) Validate(ctx context.Context, connector *resolved.Connector) (*Validation, error) {
+	if err := connector.Class.Err; err != nil {
 		return nil, err
 	}
+	component := connector.Class.Component
 	builder := &validationBuilder{Validation: Validation{Name: connector.Text("connector.class"), Groups: []string{}},
-		connector: connector, password: components.Passwords(ch.Plugins), index: map[string]int{}}
-	for _, spec := range ch.common(info, component) {
+		connector: connector, password: resolved.Passwords(ch.Plugins), index: map[string]int{}}
+	for _, spec := range ch.common(connector.Class.Module.Version, component.Kind) {
 		value := builder.configValue(spec)
 		value.Recommended = ch.recommended(spec.Name, component)
 		builder.add("", value)
 	}
-	stages, _ := connector.Stages()
-	for _, s := range stages {
+	for _, stage := range connector.Stages.All() {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		builder.addStage(ch, s.Prefix, s.Alias, s.Class, wit.ComponentTransformation)
+		builder.addStage(ch, stage)
 	}
-	for _, p := range connector.Predicates() {
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		builder.addStage(ch, p.Prefix, p.Alias, p.Class, wit.ComponentPredicate)
-	}
-	for _, value := range component.Table().Validate(rawSettings(connector)) {
+	for _, value := range component.Table().Validate(rawSettings(connector.Connector)) {
 		builder.add("", value)
 	}
-	for _, converter := range []string{components.HeaderConverter, components.KeyConverter, components.ValueConverter} {
+	for _, converter := range []string{resolved.HeaderConverter, resolved.KeyConverter, resolved.ValueConverter} {
 		builder.addConverter(converter)
 	}
-	validate := ch.validateOffline
+	validate := func(ctx context.Context, found config.Problems) config.Problems {
+		return ch.validateOffline(ctx, connector, nil, found)
+	}
 	var validated []wit.ConfigValue
 	var logon logonHint
 	if ch.Wait > 0 {
-		validate = func(ctx context.Context, connector *config.Connector, _ string, info plugin.Info,
-			component *plugin.Component, found config.Problems) (problems config.Problems) {
-			validated, logon, problems = ch.validateOnline(ctx, connector, info, component, found)
+		validate = func(ctx context.Context, found config.Problems) (problems config.Problems) {
+			validated, logon, problems = ch.validateOnline(ctx, connector, found)
 			return problems
 		}
 	}
@@ -143,7 +136,7 @@ func (ch *Checker) Validate(ctx context.Context, connector *config.Connector) (*
 	}
 	builder.Logon = ch.Worker.Redact(logon.result)
 	if builder.Logon == LogonAccepted {
-		user, _ := connector.Entry(config.NewRoles(component.Table(), connector).Setting(role.User))
+		user, _ := connector.Entry(connector.Roles().Setting(role.User))
 		builder.User = user.Raw
 	}
 	builder.redact(ch.Worker.Redact)
@@ -195,15 +188,15 @@ func (v *validationBuilder) redact(redact func(string) string) {
 
 // common returns the settings that all connectors of the component's kind have, with the defaults of this worker and
 // the version of the plugin.
-func (ch *Checker) common(info plugin.Info, component *plugin.Component) []wit.ConfigKey {
-	specs := config.CommonSettings(component.Kind)
+func (ch *Checker) common(version string, kind wit.ComponentKind) []wit.ConfigKey {
+	specs := config.CommonSettings(kind)
 	for i := range specs {
 		spec := &specs[i]
 		switch spec.Name {
 		case "connector.plugin.version":
-			spec.DefaultValue = &info.Version
-		case components.KeyConverter + "." + converterVersion, components.ValueConverter + "." + converterVersion,
-			components.HeaderConverter + "." + converterVersion:
+			spec.DefaultValue = &version
+		case resolved.KeyConverter + "." + converterVersion, resolved.ValueConverter + "." + converterVersion,
+			resolved.HeaderConverter + "." + converterVersion:
 			if ch.Version != "" {
 				spec.DefaultValue = &ch.Version
 			}
@@ -225,16 +218,16 @@ func (ch *Checker) recommended(name string, component *plugin.Component) (values
 	switch name {
 	case "connector.plugin.version":
 		values = ch.versions(component.Name, component.Kind)
-	case components.KeyConverter + "." + converterVersion, components.ValueConverter + "." + converterVersion,
-		components.HeaderConverter + "." + converterVersion:
+	case resolved.KeyConverter + "." + converterVersion, resolved.ValueConverter + "." + converterVersion,
+		resolved.HeaderConverter + "." + converterVersion:
 		if ch.Version != "" {
 			values = []string{ch.Version}
 		}
-	case components.KeyConverter, components.ValueConverter:
+	case resolved.KeyConverter, resolved.ValueConverter:
 		for _, d := range convert.Declarations() {
 			values = append(values, d.Class)
 		}
-	case components.HeaderConverter:
+	case resolved.HeaderConverter:
 		values = convert.HeaderClasses()
 	}
 	return values
@@ -273,14 +266,14 @@ func undeclaredKey(name string) wit.ConfigKey {
 
 // Class returns the full name of a connector's class, which may be an alias.
 func (ch *Checker) Class(class string) (string, error) {
-	_, component, err := components.Find(ch.Plugins, class, "", wit.ComponentSource, wit.ComponentSink)
+	_, component, err := resolved.Find(ch.Plugins, class, "", wit.ComponentSource, wit.ComponentSink)
 	return component.Name, err
 }
 
 // validationBuilder builds a [Validation] setting by setting.
 type validationBuilder struct {
 	Validation
-	connector *config.Connector
+	connector *resolved.Connector
 	password  func(string) bool // reports whether the setting of a name is a password
 	index     map[string]int    // the index in Configs, by the name of a setting
 }
@@ -303,11 +296,12 @@ func (v *validationBuilder) configValue(spec wit.ConfigKey) wit.ConfigValue {
 }
 
 // addStage adds the settings of a transform or predicate: class and version first, then by name, as Kafka Connect does.
-func (v *validationBuilder) addStage(ch *Checker, prefix, alias, class string, kind wit.ComponentKind) {
-	group := "Transforms: " + alias
+func (v *validationBuilder) addStage(ch *Checker, stage *resolved.Stage) {
+	prefix := stage.Prefix
+	group := "Transforms: " + stage.Alias
 	source := "Transformation"
-	if kind == wit.ComponentPredicate {
-		group = "Predicates: " + alias
+	if stage.Kind == wit.ComponentPredicate {
+		group = "Predicates: " + stage.Alias
 		source = "Predicate"
 	}
 	first := len(v.Configs)
@@ -315,28 +309,28 @@ func (v *validationBuilder) addStage(ch *Checker, prefix, alias, class string, k
 		return v.configValue(wit.ConfigKey{Name: prefix + name, Kind: kind, Importance: importance, Documentation: doc,
 			Rules: []wit.Rule{setting.Display(display)}})
 	}
-	classValue := key("type", wit.KindClass, wit.High, "Class.", source+" type for "+alias)
-	classValue.Recommended = components.Offered(ch.Plugins, kind)
+	classValue := key("type", wit.KindClass, wit.High, "Class.", source+" type for "+stage.Alias)
+	classValue.Recommended = resolved.Offered(ch.Plugins, stage.Kind)
 	classValue.Key.Rules = append(classValue.Key.Rules, setting.Required())
 	v.add("", classValue)
 	versionValue := key("plugin.version", wit.KindString, wit.High,
-		"Version of the plugin, or a range such as [1.0,2.0); default: the newest.", source+" version for "+alias)
-	info, component, _, err := ch.findVersion(v.connector, class, prefix+"plugin.version", kind)
-	if err == nil {
-		versionValue.Key.DefaultValue = &info.Version
-		versionValue.Recommended = ch.versions(component.Name, kind)
+		"Version of the plugin, or a range such as [1.0,2.0); default: the newest.", source+" version for "+stage.Alias)
+	class := &stage.Class
+	if class.Err == nil {
+		versionValue.Key.DefaultValue = &class.Module.Version
+		versionValue.Recommended = ch.versions(class.Component.Name, stage.Kind)
 		if versionValue.Value == nil {
-			versionValue.Value = &info.Version
+			versionValue.Value = &class.Module.Version
 		}
 	}
 	v.add("", versionValue)
-	if err == nil {
-		settings := rawSettings(v.connector.StageConfig(prefix))
-		for _, value := range component.Table().Validate(settings) {
+	if class.Err == nil {
+		settings := rawSettings(v.connector.StageConfig(stage))
+		for _, value := range class.Component.Table().Validate(settings) {
 			v.add(prefix, value)
 		}
 	}
-	if kind == wit.ComponentTransformation {
+	if stage.Kind == wit.ComponentTransformation {
 		negate := key("negate", wit.KindBoolean, wit.Medium, "Whether the predicate is negated.", "negate")
 		disabled := "false"
 		negate.Key.DefaultValue = &disabled
@@ -364,7 +358,7 @@ func (v *validationBuilder) addStage(ch *Checker, prefix, alias, class string, k
 }
 
 func (v *validationBuilder) addConverter(converter string) {
-	declared, err := components.ConverterOf(converter, v.connector.Text(converter))
+	declared, err := resolved.ConverterOf(converter, v.connector.Text(converter))
 	if err != nil {
 		return // no converter is set, or its class is unknown, which is reported as a problem
 	}
@@ -374,8 +368,8 @@ func (v *validationBuilder) addConverter(converter string) {
 			settings[name] = e.Raw
 		}
 	}
-	for _, e := range declared.Validate(settings, converter == components.KeyConverter) {
-		if converter == components.HeaderConverter && e.Key.Name == "converter.type" {
+	for _, e := range declared.Validate(settings, converter == resolved.KeyConverter) {
+		if converter == resolved.HeaderConverter && e.Key.Name == "converter.type" {
 			converterType := "header"
 			e.Value = &converterType
 		}

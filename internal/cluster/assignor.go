@@ -9,7 +9,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/culvert-project/culvert/internal/components"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/internal/transport/limits"
 )
 
@@ -217,7 +217,7 @@ func (p *plan) resourceCount(i int, claimed map[string]string) (count int) {
 	}
 	for _, claim := range connector.Claims {
 		if first := claimed[claim]; first != "" {
-			unplaced("%v", components.ClaimConflict(claim, first, connector.Name))
+			unplaced("%v", resolved.ClaimConflict(claim, first, connector.Name))
 			return 1
 		}
 	}

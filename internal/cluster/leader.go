@@ -9,9 +9,9 @@ import (
 
 	"github.com/culvert-project/culvert/internal/base/pause"
 	"github.com/culvert-project/culvert/internal/cluster/configtopic"
-	"github.com/culvert-project/culvert/internal/components"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/guard"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/internal/secret"
 )
 
@@ -292,7 +292,7 @@ func (l *leader) putTaskConfigs(ctx context.Context, name string, taskPlan confi
 		}
 		for _, claim := range set.Requirements.Claims {
 			if slices.Contains(taskPlan.Claims, claim) {
-				return components.ClaimConflict(claim, c.Name, name)
+				return resolved.ClaimConflict(claim, c.Name, name)
 			}
 		}
 	}

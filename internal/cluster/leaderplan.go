@@ -11,6 +11,7 @@ import (
 
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
@@ -212,7 +213,7 @@ type requirement struct {
 
 func (l *leader) requirements(c *config.Connector) (needs []requirement) {
 	pins := l.worker.pinnedVersions()
-	for _, class := range c.PluginClasses() {
+	for _, class := range resolved.PluginClasses(c) {
 		name, pluginName := l.worker.options.ResolveClass(class.Class)
 		needs = append(needs, requirement{name, pluginName, class.Version, pins[pluginName]})
 	}

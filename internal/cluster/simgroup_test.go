@@ -30,6 +30,7 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/internal/run/offset"
 	"github.com/culvert-project/culvert/internal/transport"
 	"github.com/culvert-project/culvert/internal/transport/limits"
@@ -425,10 +426,11 @@ func (w *simWorker) applySnapshot(s config.Snapshot) {
 }
 
 // withPort returns a connector with this worker's port of the service.
-func (w *simWorker) withPort(c *config.Connector) *config.Connector {
+func (w *simWorker) withPort(c *config.Connector) *resolved.Connector {
 	settings := maps.Clone(c.Raw())
 	settings["counter.port"] = w.group.service.port(w.slot)
-	return simConnector(w.group.t, settings)
+	resolver := resolved.Resolver{Worker: w.settings(), Plugins: w.group.plugins}
+	return resolver.Resolve(simConnector(w.group.t, settings))
 }
 
 func simConnector(t testing.TB, settings map[string]string) *config.Connector {

@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,44 +14,7 @@ import (
 
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
-	"github.com/culvert-project/culvert/internal/secret"
-	"github.com/culvert-project/culvert/sdk/go/role"
-	"github.com/culvert-project/culvert/wit"
 )
-
-// roleRule returns the rule of a role.
-func roleRule(r string) wit.Rule { return wit.Rule{Role: &r} }
-
-// component returns the declaration of a source plugin.
-func component() wit.Component {
-	return wit.Component{Name: "org.example.ShopSource", Kind: wit.ComponentSource, Prefixes: []string{"shop.",
-		"shop#"}, Settings: []wit.ConfigKey{
-		declared("shop.address", wit.KindString, "", "", roleRule("http.address"), wit.Rule{Required: wit.Set}),
-		declared("shop.port", wit.KindInt, "443", "", roleRule("http.port"), atLeast(1),
-			wit.Rule{AtMost: wit.Ptr(int64(65535))}),
-		declared("shop.protocol", wit.KindString, "https", "", roleRule("http.scheme"), allowed("http", "https")),
-		declared("shop.user", wit.KindString, "", "", roleRule("http.user")),
-		declared("shop.password", wit.KindPassword, "", "", roleRule("http.password"),
-			wit.Rule{Alias: wit.Ptr("shop.pwd")}),
-		declared("shop.codes", wit.KindList, "408,429", "", roleRule("retry.codes")),
-		declared("shop.wait.ms", wit.KindInt, "60000", "", roleRule("http.read-timeout-ms")),
-		declared("shop.store.type", wit.KindString, "", "", roleRule("tls.truststore.type"), allowed("jks", "pem")),
-		declared("shop.client", wit.KindString, "", "", roleRule("http.header.sap-client")),
-		declared("shop.header.{name}", wit.KindPassword, "", "", roleRule("http.header.{name}")),
-		declared("shop#{n}.table", wit.KindString, "", ""),
-		declared("shop#{n}.filter#{m}.low", wit.KindString, "", ""),
-	}}
-}
-
-// connector returns the connector of a properties file without problems.
-func connector(t *testing.T, text string) *Connector {
-	t.Helper()
-	entries, problems := Read("c.properties", []byte(text))
-	providers, providerProblems := newProviders(nil)
-	connector, connectorProblems := NewConnector("c.properties", entries, providers)
-	require.Len(t, 0, slices.Concat(problems, providerProblems, connectorProblems), "problems")
-	return connector
-}
 
 // plainWorker returns a worker with the settings of a properties file.
 func plainWorker(t *testing.T, text string) *Worker {
@@ -76,17 +38,6 @@ func expectLines(t *testing.T, prefix, want string, problems Problems) {
 	assert.Equal(t, want, lines(problems), prefix)
 }
 
-// A missing setting of a group is reported at the first line of the group.
-func TestMissingGroupSettingIsReportedAtGroup(t *testing.T) {
-	connector := connector(t, "connector.class=x\nshop#00.table=t\nshop#01.table=t")
-	missing := []wit.ConfigValue{
-		{Key: wit.ConfigKey{Name: "shop#01.service"}, Errors: []string{"missing"}},
-		{Key: wit.ConfigKey{Name: "shop.address"}, Errors: []string{"missing"}},
-	}
-	want := "c.properties:3: shop#01.service: missing\nc.properties:1: shop.address: missing"
-	expectLines(t, "all", want, ValidationProblems(connector, "", missing, nil))
-}
-
 // If the worker's file is unreadable, that is the only problem.
 func TestUnreadableWorkerFile(t *testing.T) {
 	dir := t.TempDir()
@@ -106,153 +57,6 @@ func TestUnreadableWorkerFile(t *testing.T) {
 	path := filepath.Join(dir, "empty")
 	_, problems, err := LoadWorker(path, []string{"CULVERT_BOOTSTRAP_SERVERS=a:1"}, nil)
 	assert.True(t, err == nil && problems == nil, "expected the environment to do, found %v %v", problems, err)
-}
-
-// Kafka Connect's rules about topics of sinks are checked.
-func TestSinkRules(t *testing.T) {
-	sink := wit.Component{Name: "x", Kind: wit.ComponentSink}
-	checker := Checker{Worker: plainWorker(t, "")}
-	for text, want := range map[string]string{
-		"connector.class=x\ntopics=a\ntopics.regex=b": "c.properties:2: topics: topics and topics.regex are mutually " +
-			"exclusive options, but both are set.\nc.properties:3: topics.regex: topics and topics.regex are " +
-			"mutually exclusive options, but both are set.",
-		"connector.class=x\ntopics.regex=a.*\nerrors.deadletterqueue.topic.name=ab": "c.properties:3: " +
-			"errors.deadletterqueue.topic.name: expected a topic that topics.regex does not match, because dead " +
-			"letters would be read as records, found \"ab\"",
-		"connector.class=x\ntopics=a\nerrors.log.enable=true":  "",
-		"connector.class=x\ntopics=a\nerrors.log.enable=FALSE": "",
-	} {
-		expectLines(t, text, want, checkComponent(t.Context(), checker, connector(t, text), sink))
-	}
-}
-
-// Problems and printed values contain no password.
-func TestPasswordsAreNeverShown(t *testing.T) {
-	connector := connector(t, "connector.class=x\nshop.address=h\nshop.password=hunter2\nshop.port=hunter2")
-	declarations := tableOf(component())
-	// A value from a provider.
-	connector.Entries[3].Value = new(secret.Redactor).NewSecret("hunter2", true, "hunter2")
-	output := fmt.Sprint(checkComponent(t.Context(), Checker{Worker: plainWorker(t, "")}, connector, component()),
-		connector, connector.Entries, NewRoles(declarations, connector))
-	assert.True(t, !strings.Contains(output, "hunter2"), "expected no secret, found one in %s", output)
-	spec := wit.ConfigKey{Kind: wit.KindPassword, Rules: []wit.Rule{{Pattern: wit.Ptr("[a-z]+")}}}
-	if text := CheckValue(&spec, "hunter2", true); text == "" || strings.Contains(text, "hunter2") {
-		t.Errorf("expected a problem that does not show the value, found %q", text)
-	}
-}
-
-// Roles return the values of settings by their role, with aliases and defaults.
-func TestRoles(t *testing.T) {
-	connector := connector(t, "connector.class=x\nshop.address= host "+
-		"\nshop.pwd=secret\nshop.protocol=HTTP\nshop.client=100\nshop.codes=408, 503,/IWBEP/CM 7")
-	r := NewRoles(tableOf(component()), connector)
-	if got := fmt.Sprint(r.Text("http.address"), " ", r.Int("http.port"), " ", r.Text("http.scheme"), " ",
-		r.Text("http.password"), " ",
-		r.Duration("http.read-timeout-ms"), " ", r.Has("http.user"), " ", r.Setting("http.user"), " ",
-		r.Text("retry.codes")); got != "host 0 http secret 1m0s false shop.user 408, 503,/IWBEP/CM 7" {
-		t.Errorf("expected the settings and defaults by role, found %s", got)
-	}
-	assert.Equal(t, map[string]string{"sap-client": "100"}, r.Prefix("http.header."))
-}
-
-// Plugins receive no passwords, under whatever name, and no undeclared settings.
-func TestGuestSettings(t *testing.T) {
-	connector := connector(t,
-		"name=n\nconnector.class=x\nshop.address=h\nshop.pwd=secret\nshop.password=secret\nshop.passwort=secret\nshop#00.table=t\n"+
-			"value.converter.basic.auth.user.info=secret\nproducer.override.sasl.jaas.config=secret\ntopics=a")
-	declaration := component()
-	declaration.Settings = append(declaration.Settings,
-		declared("value.converter.basic.auth.user.info", wit.KindString, "", ""),
-		declared("producer.override.sasl.jaas.config", wit.KindString, "", ""))
-	want := []wit.Setting{
-		{Name: "name", Value: "n"},
-		{Name: "connector.class", Value: "x"},
-		{Name: "shop.address", Value: "h"},
-		{Name: "shop.password", Value: Mask},
-		{Name: "shop.password", Value: Mask},
-		{Name: "shop#00.table", Value: "t"},
-		{Name: "topics", Value: "a"},
-	}
-	assert.Equal(t, want, (&PluginView{Component: tableOf(declaration)}).Settings(connector))
-}
-
-// Transforms are in the order of their list, with their predicates. Invalid ones are reported.
-func TestStages(t *testing.T) {
-	c := connector(t, `transforms=a, b
-predicates=p
-transforms.a.type=A
-transforms.a.predicate=p
-transforms.a.negate=true
-transforms.a.field=x
-transforms.b.type=B
-predicates.p.type=P
-predicates.p.pattern=y`)
-	stages, problems := c.Stages()
-	p := &Predicate{Alias: "p", Class: "P", Prefix: "predicates.p."}
-	want := []stage{
-		{Alias: "a", Class: "A", Prefix: "transforms.a.", Predicate: p, Negate: true},
-		{Alias: "b", Class: "B", Prefix: "transforms.b."},
-	}
-	diff := cmp.Diff(want, stages)
-	assert.True(t, diff == "" && len(problems) == 0, "(-want +got)\n%s%v", diff, problems)
-	assert.Equal(t, map[string]string{"name": "c", "field": "x"}, c.StageConfig("transforms.a.").Raw())
-	invalid := connector(t,
-		"transforms=a,b,a\ntransforms.a.type=A\ntransforms.a.predicate=q\ntransforms.b.negate=maybe\n"+
-			"transforms.b.predicate=p\npredicates=p\npredicates.p.type=P")
-	_, problems = invalid.Stages()
-	wantLines := `c.properties:1: transforms: Invalid value [a, b, a] for configuration transforms: Duplicate alias provided.
-c.properties:3: transforms.a.predicate: expected one of the predicates (p), found "q"
-c.properties:1: transforms.b.type: Missing required configuration "transforms.b.type" which has no default value.
-c.properties:4: transforms.b.negate: Invalid value maybe for configuration transforms.b.negate: Expected value to be either true or false`
-	expectLines(t, "all", wantLines, problems)
-	_, problems = connector(t, "transforms=a\ntransforms.a.type=A\ntransforms.a.predicate=q").Stages()
-	expectLines(t, "no list of predicates",
-		`c.properties:3: transforms.a.predicate: there is no predicate "q": expected predicates=q`, problems)
-	for _, negate := range []string{"true", "false"} {
-		_, problems = connector(t, "transforms=a\ntransforms.a.type=A\ntransforms.a.negate="+negate).Stages()
-		want := "c.properties:3: transforms.a.negate: Config 'transforms.a.negate' was provided but there is no " +
-			"config 'transforms.a.predicate' defining a predicate to be negated."
-		expectLines(t, negate, want, problems) // as in Kafka Connect, "false" requires a predicate too
-	}
-}
-
-// Kafka ignores the names that its ReplaceField had before 4.0, so fields that should be dropped would pass.
-func TestRemovedKafkaSettings(t *testing.T) {
-	replace := wit.Component{Kind: wit.ComponentTransformation,
-		Name: "org.apache.kafka.connect.transforms.ReplaceField$Value", Settings: []wit.ConfigKey{
-			declared("include", wit.KindList, "", ""), declared("exclude", wit.KindList, "", "")}}
-	const text = "transforms=a\ntransforms.a.type=ReplaceField$Value\ntransforms.a.blacklist=ssn"
-	for name, test := range map[string]struct{ text, want string }{
-		"refused": {text: text,
-			want: "c.properties:3: transforms.a.blacklist: unknown setting; Kafka 4.0 removed this name, it is " +
-				"exclude since 2.6, and without it all fields remain; with unknown.settings=warn this is a warning"},
-		"with its new name": {text: text + "\ntransforms.a.exclude=ssn",
-			want: "c.properties:3: transforms.a.blacklist: warning: unknown setting; Kafka 4.0 removed this name; " +
-				"exclude, which is also set, is used"},
-		"with the other's new name": {text: text + "\ntransforms.a.include=ssn",
-			want: "c.properties:3: transforms.a.blacklist: unknown setting; Kafka 4.0 removed this name, it is " +
-				"exclude since 2.6, and without it all fields remain; with unknown.settings=warn this is a warning"},
-		"of nothing": {text: "transforms=a\ntransforms.a.type=ReplaceField$Value\ntransforms.a.whitelist= ",
-			want: "c.properties:3: transforms.a.whitelist: warning: unknown setting; Kafka 4.0 removed this name; it " +
-				"names no field"},
-		"relaxed": {text: text + "\nunknown.settings=warn",
-			want: "c.properties:3: transforms.a.blacklist: warning: unknown setting; Kafka 4.0 removed this name, it " +
-				"is exclude since 2.6, and without it all fields remain"},
-	} {
-		problems := checkStage(t.Context(), connector(t, test.text), "transforms.a.", replace)
-		expectLines(t, name, test.want, problems)
-	}
-}
-
-// Problems of a transform name its settings with their prefix.
-func TestStageProblems(t *testing.T) {
-	connector := connector(t, "transforms=a\ntransforms.a.type=A\ntransforms.a.feild=x\ntransforms.a.count=z")
-	smt := wit.Component{Kind: wit.ComponentTransformation, Settings: []wit.ConfigKey{declared("field", wit.KindString,
-		"", "", wit.Rule{Required: wit.Set}), declared("count", wit.KindInt, "", "")}}
-	want := `c.properties:3: transforms.a.feild: warning: unknown setting; the nearest known one is field
-c.properties:4: transforms.a.count: Invalid value z for configuration count: Not a number of type INT
-c.properties:2: transforms.a.field: Missing required configuration "field" which has no default value.`
-	expectLines(t, "all", want, checkStage(t.Context(), connector, "transforms.a.", smt))
 }
 
 // Files in JSON, YAML and properties have the same settings; problems name the line.
@@ -349,9 +153,6 @@ func TestInitialStateIsNoSetting(t *testing.T) {
 	c := NewRESTConnector("the request", sent, nil, nil)
 	assert.Equal(t, TargetStarted, c.InitialTarget(), "the target state of a configuration from REST")
 	assert.Equal(t, sent, c.Raw(), "the settings of a configuration from REST")
-	expectLines(t, "from REST", "the request: initial_state: warning: has no effect in a configuration: expected in "+
-		"the connector's file, or next to config in POST /connectors",
-		checkComponent(t.Context(), Checker{}, c, wit.Component{}))
 }
 
 // References are replaced by values of files, folders and the environment, within the configured bounds.
@@ -445,19 +246,6 @@ func TestRotatedSecretsAreRedacted(t *testing.T) {
 	assert.Equal(t, "refused [hidden]", w.Redact("refused second-passw0rd"), "the current value hidden")
 }
 
-// The largest LONG means "forever".
-func TestLargestDurationMeansForever(t *testing.T) {
-	const largest = "9223372036854775807"
-	w, problems := NewWorker("", nil, nil, map[string]string{"task.shutdown.graceful.timeout.ms": largest})
-	require.True(t, len(problems) == 0, "%v", problems)
-	r := Roles{byRole: map[string]roleValue{role.SinkFlushIntervalMS: {value: largest}}}
-	const long = 50 * 365 * 24 * time.Hour
-	for _, d := range []time.Duration{w.Duration("task.shutdown.graceful.timeout.ms"),
-		r.Duration(role.SinkFlushIntervalMS)} {
-		assert.True(t, d >= long && d+long >= d, "expected a very long time, found %v", d)
-	}
-}
-
 // The command line precedes the environment, which precedes the file.
 func TestWorkerLayers(t *testing.T) {
 	entries := workerEntries(t, "bootstrap.servers=a:1\noffset.flush.interval.ms=1\nlisteners=http://:1\n"+
@@ -468,13 +256,6 @@ func TestWorkerLayers(t *testing.T) {
 	got := fmt.Sprint(w.List("bootstrap.servers"), w.Duration("offset.flush.interval.ms"), w.Text("listeners"),
 		w.Text("offset.storage.topic"), w.Prefixed("key.converter."))
 	assert.Equal(t, "[a:1] 2mshttp://:3connect-offsetsmap[schemas.enable:false]", got)
-	connector := connector(t, "value.converter=own\nvalue.converter.a=1")
-	class, settings := connector.Converter("key.converter", w)
-	assert.True(t, class == JSONConverter && settings["schemas.enable"] == "false",
-		"expected the worker's key converter, found %s %v", class, settings)
-	class, settings = connector.Converter("value.converter", w)
-	assert.True(t, class == "own" && fmt.Sprint(settings) == "map[a:1]",
-		"expected the connector's value converter, found %s %v", class, settings)
 }
 
 // A host whose name begins like the embedded broker's is a broker of a cluster.
@@ -669,118 +450,4 @@ func TestNoPluginSettingsByName(t *testing.T) {
 		return err
 	})
 	assert.True(t, err == nil && files >= 10, "expected to read all of internal/, read %d files, %v", files, err)
-}
-
-// Each expression for topic creation is bounded, and so are all of them together.
-func TestTopicCreationExpressionsAreBounded(t *testing.T) {
-	for prefix, test := range map[string]struct{ include, want string }{
-		"as many as there may be": {include: strings.Repeat("a,", maxTopicExpressions-1) + "a"},
-		"one more": {include: strings.Repeat("a,", maxTopicExpressions) + "a",
-			want: "c.properties:3: topic.creation.big.include: expected at most 10000 expressions of " +
-				"topic.creation.* together, found more"},
-	} {
-		expectLines(t, prefix, test.want, connector(t, "a=b\ntopic.creation.groups=big\ntopic.creation.big.include="+
-			test.include).checkTopicCreation())
-	}
-	problems := checkCommonRules(connector(t, "topics.regex="+strings.Repeat(`\\pL`, 60_000)), wit.ComponentSink)
-	assert.True(t, len(problems) == 1 &&
-		strings.Contains(problems[0].Text, "Invalid regex: expected at most 1000 characters, found 180000"),
-		"expected the expression to be too long, found %d problems %.300v", len(problems), problems)
-}
-
-// Problems and settings of transforms repeat an alias, but no long one, and no list of them.
-func TestAliasesAreBounded(t *testing.T) {
-	longestAlias := strings.Repeat("p", maxAliasBytes)
-	for list, want := range map[string]string{
-		"transforms": "c.properties:1: transforms: expected names of at most 250 bytes, found one of 251",
-		"predicates": "c.properties:1: predicates: expected names of at most 250 bytes, found one of 251",
-	} {
-		c := connector(t, list+"=a,"+longestAlias+"\n"+list+".a.type=A\n"+list+"."+longestAlias+".type=P")
-		_, problems := c.Stages()
-		require.NoError(t, problems.Err())
-		c = connector(t, list+"=a,"+longestAlias+"p,b\n"+list+".a.type=A\n"+list+"."+longestAlias+"p.type=P")
-		stages, problems := c.Stages()
-		expectLines(t, list, want, problems)
-		if len(stages) > 0 || len(c.Predicates()) > 0 {
-			t.Errorf("%s: expected none, found %v and %v", list, stages, c.Predicates())
-		}
-	}
-	var b strings.Builder
-	b.WriteString("predicates=" + longestAlias[2:] + "10")
-	for i := range maxStages / 2 {
-		fmt.Fprintf(&b, ",%s%d", longestAlias[2:], i)
-	}
-	aliases := b.Len()
-	b.WriteString("\ntransforms=t")
-	for i := range maxStages/2 - 2 {
-		fmt.Fprintf(&b, ",t%d", i)
-	}
-	for i := range maxStages/2 - 2 {
-		fmt.Fprintf(&b, "\ntransforms.t%d.predicate=x", i)
-	}
-	_, problems := connector(t, b.String()).Stages()
-	size := 0
-	unknown := 0
-	for _, p := range problems {
-		if strings.HasPrefix(p.Text, "expected one of the predicates (ppp") {
-			unknown++
-			size += len(p.Text)
-		}
-	}
-	assert.True(t, unknown == maxStages/2-2 && size <= 2*aliases,
-		"expected %d unknown predicates in at most %d bytes, found %d in %d", maxStages/2-2, 2*aliases, unknown, size)
-}
-
-// A connector has a bounded number of transforms and predicates together. Aliases are compared in linear time.
-func TestStagesAreBounded(t *testing.T) {
-	lines := func(transforms, predicates int) string {
-		var b strings.Builder
-		for _, list := range []struct {
-			name  string
-			count int
-		}{{"transforms", transforms}, {"predicates", predicates}} {
-			b.WriteString(list.name + "=")
-			for i := range list.count {
-				fmt.Fprintf(&b, "a%d,", i)
-			}
-			b.WriteString("z\n")
-		}
-		return b.String()
-	}
-	for _, test := range []struct {
-		// besides one of each
-		transforms int
-		predicates int
-		want       string
-	}{
-		{transforms: maxStages - 2},
-		{transforms: maxStages - 1,
-			want: "c.properties:1: transforms: expected at most 200 transforms and predicates together, found 201"},
-		{transforms: 100, predicates: 100,
-			want: "c.properties:1: transforms: expected at most 200 transforms and predicates together, found 202"},
-		{transforms: 100_000,
-			want: "c.properties:1: transforms: expected at most 200 transforms and predicates together, found 100002"},
-	} {
-		c := connector(t, lines(test.transforms, test.predicates))
-		stages, problems := c.Stages()
-		if test.want != "" {
-			expectLines(t, test.want, test.want, problems)
-		}
-		if isRejected := test.want != ""; isRejected != (len(stages) == 0) || len(c.Predicates()) > maxStages {
-			t.Errorf("%d and %d: expected a rejection: %t, found %d transforms, %d predicates", test.transforms,
-				test.predicates, isRejected, len(stages), len(c.Predicates()))
-		}
-	}
-	c := connector(t, lines(-1, maxStages))
-	c.Entries = slices.DeleteFunc(c.Entries, func(entry Entry) bool { return entry.Key == "transforms" })
-	_, problems := c.Stages()
-	expectLines(t, "predicates only",
-		"c.properties:2: predicates: expected at most 200 transforms and predicates together, found 201", problems)
-}
-
-func TestPluginClasses(t *testing.T) {
-	c := connector(t, "connector.class=C\nconnector.plugin.version=2\ntransforms=a,b\ntransforms.a.type=A\n"+
-		"transforms.a.predicate=p\ntransforms.b.type=A\npredicates=p,unused\npredicates.p.type=P\n"+
-		"predicates.p.plugin.version=3\npredicates.unused.type=U")
-	assert.Equal(t, []PluginClass{{"C", "2"}, {"A", ""}, {"P", "3"}}, c.PluginClasses())
 }

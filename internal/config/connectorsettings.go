@@ -2,7 +2,6 @@ package config
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -144,35 +143,30 @@ var deadLetterSettings = []wit.ConfigKey{
 
 var common = Declare(slices.Concat(commonSettings, sourceSettings, sinkSettings, deadLetterSettings)...)
 
+// IsCommonSetting reports whether a key is exactly one of Kafka Connect's settings of connectors.
+func IsCommonSetting(key string) bool { return common.Declares(key) }
+
 // CommonSettings returns Kafka Connect's own settings of a source or a sink, in its order.
 func CommonSettings(kind wit.ComponentKind) []wit.ConfigKey {
-	switch kind {
-	case wit.ComponentSource:
-		return slices.Concat(commonSettings, sourceSettings, deadLetterSettings)
-	case wit.ComponentSink:
-		// Kafka Connect shows topics after the common part, and so do its tools.
-		return slices.Concat(commonSettings, sinkSettings, deadLetterSettings)
-	}
-	return commonSettings
+	return slices.Clone(CommonTable(kind).Keys())
 }
 
-// exactlyOnceUnavailable returns the problem of a setting that requires exactly-once from a worker without it, else "".
-func exactlyOnceUnavailable(entry Entry, worker *Worker, embedded bool) string {
-	v := setting.Trim(entry.Value.Reveal())
-	isAvailable := worker != nil && worker.ExactlyOnce()
-	if entry.Key != "exactly.once.support" || !strings.EqualFold(v, "required") || isAvailable {
-		return ""
+// Kafka Connect shows a sink's topics after the common part, and so do its tools.
+var (
+	commonOfSources = Declare(slices.Concat(commonSettings, sourceSettings, deadLetterSettings)...)
+	commonOfSinks   = Declare(slices.Concat(commonSettings, sinkSettings, deadLetterSettings)...)
+)
+
+// CommonTable returns the table of [CommonSettings], which callers do not change.
+func CommonTable(kind wit.ComponentKind) *Declarations {
+	if kind == wit.ComponentSink {
+		return commonOfSinks
 	}
-	reason := ""
-	switch {
-	case worker == nil || worker.File == "":
-		reason = "; without a worker's file the embedded broker is used, which does not support it"
-	case embedded:
-		reason = "; bootstrap.servers is the embedded broker, which does not support it"
-	}
-	return "expected requested, found required: exactly-once requires a worker's file with bootstrap.servers of a " +
-		"Kafka cluster, group.id and exactly.once.source.support=enabled" + reason
+	return commonOfSources
 }
+
+// MaxSinkTasks is the largest number of tasks of a sink. Each is a Kafka client, even without a partition.
+const MaxSinkTasks = 1000
 
 const (
 	shortField uint8 = iota + 1

@@ -44,7 +44,7 @@ type nestedMembers []Entry
 func (m nestedMembers) problems() Problems {
 	var problems Problems
 	for _, entry := range m {
-		problems = append(problems, entry.problem("expected text, a number or a boolean, found %s", entry.Raw))
+		problems = append(problems, entry.Problem("expected text, a number or a boolean, found %s", entry.Raw))
 	}
 	return problems
 }
@@ -64,12 +64,12 @@ func envelope(outer, config []Entry, nested nestedMembers) ([]Entry, Problems) {
 			inside = 0
 		case entry.Key == "name" && config[inside].Raw == entry.Raw: // the same name in both places
 		case entry.Key == "name":
-			problems = append(problems, entry.problem("expected the same name as inside config, %q, found %q",
+			problems = append(problems, entry.Problem("expected the same name as inside config, %q, found %q",
 				config[inside].Raw, entry.Raw))
 		case entry.Key == InitialStateKey:
 			config = append(config, entry)
 		default:
-			problems = append(problems, entry.warning("not a setting: expected inside config"))
+			problems = append(problems, entry.Warning("not a setting: expected inside config"))
 		}
 	}
 	return config, problems
@@ -149,7 +149,7 @@ func (r *jsonReader) rejectNested(entry Entry, opened json.Delim) error {
 	if opened == 0 {
 		content = "null; remove the setting to use its default"
 	}
-	r.problems = append(r.problems, entry.problem("expected text, a number or a boolean, found %s", content))
+	r.problems = append(r.problems, entry.Problem("expected text, a number or a boolean, found %s", content))
 	return r.skip(opened)
 }
 
@@ -340,19 +340,19 @@ func (r *yamlReader) value(key, n *yaml.Node) {
 	case !ok:
 		return
 	case n.Kind == yaml.AliasNode:
-		r.problems = append(r.problems, entry.problem("expected a value, found an alias"))
+		r.problems = append(r.problems, entry.Problem("expected a value, found an alias"))
 	case n.Kind == yaml.SequenceNode:
 		var items []string
 		for _, item := range n.Content {
 			if item.Kind != yaml.ScalarNode {
-				r.problems = append(r.problems, entry.problem("expected a list of plain values"))
+				r.problems = append(r.problems, entry.Problem("expected a list of plain values"))
 				return
 			}
 			items = append(items, item.Value)
 		}
 		r.entries = append(r.entries, NewEntry(entry.Key, strings.Join(items, ","), r.file, entry.Line))
 	case n.Tag == "!!null":
-		r.problems = append(r.problems, entry.problem("expected a value, found null"))
+		r.problems = append(r.problems, entry.Problem("expected a value, found null"))
 	default:
 		r.entries = append(r.entries, NewEntry(entry.Key, n.Value, r.file, entry.Line))
 	}

@@ -45,8 +45,8 @@ func dropDuplicates(entries []Entry) ([]Entry, Problems) {
 // a protection. withValue is the last earlier entry with a value, or the zero entry.
 func (e Entry) repeats(first, withValue Entry) Problem {
 	if isProtection(e.Key) && setting.Trim(e.Raw) == "" && withValue.Key != "" {
-		return e.codedProblem(setting.CodeInvalid, fmt.Sprintf("is empty, which would switch off the protection that "+
+		return e.CodedProblem(setting.CodeInvalid, fmt.Sprintf("is empty, which would switch off the protection that "+
 			"line %d sets: expected one of the two lines", withValue.Line))
 	}
-	return e.warning("set again, first in line %d: the last one counts", first.Line)
+	return e.Warning("set again, first in line %d: the last one counts", first.Line)
 }

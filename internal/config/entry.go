@@ -34,22 +34,26 @@ func NewEntry(key, value, file string, line int) Entry {
 	return Entry{Key: key, Value: secret.Plain(value), Raw: value, File: file, Line: line}
 }
 
-func (e Entry) problem(format string, args ...any) Problem {
+// Problem returns an error of the setting.
+func (e Entry) Problem(format string, args ...any) Problem {
 	return Problem{File: e.File, Line: e.Line, Setting: e.Key, Text: fmt.Sprintf(format, args...)}
 }
 
-func (e Entry) codedProblem(code setting.Code, text string) Problem {
-	p := e.problem("%s", text)
+// CodedProblem is Problem with a code.
+func (e Entry) CodedProblem(code setting.Code, text string) Problem {
+	p := e.Problem("%s", text)
 	p.Code = code
 	return p
 }
 
-func (e Entry) missingProblem(name string) Problem {
+// MissingProblem returns the error that another setting is missing, at the line of this one.
+func (e Entry) MissingProblem(name string) Problem {
 	return Problem{File: e.File, Line: e.Line, Setting: name, Code: setting.CodeMissing, Text: setting.Missing(name)}
 }
 
-func (e Entry) warning(format string, args ...any) Problem {
-	p := e.problem(format, args...)
+// Warning returns a warning about the setting.
+func (e Entry) Warning(format string, args ...any) Problem {
+	p := e.Problem(format, args...)
 	p.Warning = true
 	return p
 }

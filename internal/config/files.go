@@ -201,7 +201,7 @@ func reportClash(namesakes []*Connector) {
 		}
 		problems = append(problems, connector.Problems...)
 		problems = append(problems,
-			entry.problem("expected a name that no other connector has, found %q in %s: none of them runs, because "+
+			entry.Problem("expected a name that no other connector has, found %q in %s: none of them runs, because "+
 				"offsets belong to the name", connector.Name, strings.Join(files, " and ")))
 	}
 	namesakes[0].Problems = problems

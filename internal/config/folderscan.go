@@ -275,14 +275,14 @@ func (s *FolderStore) checkWorkerFile(path string) Problems {
 		isChanged := previous.File == path && previous.Raw != entry.Raw
 		if !ok || isChanged {
 			s.state.workerProblems = append(s.state.workerProblems,
-				entry.warning("has changed: restart the worker to apply it"))
+				entry.Warning("has changed: restart the worker to apply it"))
 		}
 	}
 	for _, entry := range s.worker.layers.entries {
 		if _, exists := lastEntry(entries, entry.Key); entry.File == path && !exists {
 			entry.Line = 1
 			s.state.workerProblems = append(s.state.workerProblems,
-				entry.warning("was removed from the file: restart the worker to apply it"))
+				entry.Warning("was removed from the file: restart the worker to apply it"))
 		}
 	}
 	return s.state.workerProblems

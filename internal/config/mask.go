@@ -6,23 +6,46 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // Mask replaces the value of a password wherever settings are shown.
 const Mask = setting.Hidden
 
-// IsPassword reports whether a setting is a secret, by declarations (see [isSecret]) or Kafka's definitions.
+// IsPassword reports whether a setting is a secret, by declarations (see [IsSecret]) or Kafka's definitions.
 func IsPassword(key string, declared ...*Declarations) bool {
-	if _, client, ok := strings.Cut(key, ".override."); ok && hasPrefix(key, []string{"producer.", "consumer.",
+	if _, client, ok := strings.Cut(key, ".override."); ok && HasPrefix(key, []string{"producer.", "consumer.",
 		"admin."}) {
-		return isSecret(client, workerDeclarations())
+		return IsSecret(client, workerDeclarations())
 	}
-	return isSecret(key, declared...) || slices.ContainsFunc(registrySecrets,
+	return IsSecret(key, declared...) || slices.ContainsFunc(registrySecrets,
 		func(name string) bool { return strings.HasSuffix(key, name) })
 }
 
 var registrySecrets = []string{".basic.auth.user.info", ".bearer.auth.token", ".sasl.jaas.config"}
+
+// IsSecret reports whether a setting is a secret by its kind or role in any of the declarations, which may be nil, or,
+// if only a template for any name matches, by the end of the key.
+func IsSecret(key string, declared ...*Declarations) bool {
+	isDeclared := false
+	for _, declarations := range declared {
+		if declarations == nil {
+			continue
+		}
+		for _, spec := range declarations.Matching(key) {
+			isDeclared = isDeclared || !strings.HasSuffix(spec.Name, "{name}") // a template for any other name
+			if spec.Kind == wit.KindPassword || slices.ContainsFunc(spec.Rules,
+				func(r wit.Rule) bool { return r.Role != nil && role.IsSecret(*r.Role) }) {
+				return true
+			}
+		}
+	}
+	return !isDeclared && slices.Contains(secretNames, strings.ToLower(key[strings.LastIndexByte(key, '.')+1:]))
+}
+
+var secretNames = []string{"password", "pwd", "secret"}
 
 // MaskPasswords replaces passwords by [Mask].
 func MaskPasswords(settings map[string]string, password func(key string) bool) map[string]string {
@@ -81,7 +104,7 @@ func (w *Worker) ClearTextProblems(connector *Connector, password func(key strin
 	}
 	for _, entry := range connector.Entries {
 		if setting.Trim(entry.Raw) != "" && password(entry.Key) && !w.Providers.hasReference(entry) {
-			problems = append(problems, entry.problem(
+			problems = append(problems, entry.Problem(
 				"expected a reference to a config provider, since %s=refuse keeps "+
 					"passwords out of config.storage.topic, found the password: write ${file:PATH:KEY} or "+
 					"${env:NAME}, with a provider that config.providers declares (now: %s)", SecretsSetting,

@@ -6,6 +6,7 @@ import (
 
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -58,6 +59,37 @@ func TestMaskedSettings(t *testing.T) {
 		"expected the settings to be named, found %v", err)
 	if restored, err := RestoreMasked(map[string]string{"a": "x" + Mask}, nil); err != nil || restored["a"] != "x"+Mask {
 		t.Errorf("expected a value that contains the mask not to count as masked: %v, %v", restored, err)
+	}
+}
+
+// A setting is a secret if any component declares it as one, or, if none declares it, by its name.
+func TestSecretsOfAnyDeclaration(t *testing.T) {
+	others := Declare(declared("shop.key", wit.KindPassword, "", ""), declared("shop.header.{name}", wit.KindPassword,
+		"", "", setting.Role("http.header.{name}")))
+	pluginSettings := Declare(
+		declared("shop.key", wit.KindString, "", ""),                                  // a password in another plugin
+		declared("shop.token", wit.KindString, "", "", setting.Role("http.password")), // its own role is secret
+		declared("shop.store", wit.KindString, "", "", setting.Role("tls.keystore.key-password")),
+		declared("shop.set.password", wit.KindString, "", ""), // declared, but never as a secret
+		declared("shop.header.a{name}", wit.KindString, "", ""), declared("shop.free.{name}", wit.KindString, "", ""),
+		declared("shop.plain", wit.KindString, "", "", setting.Alias("shop.key")))
+	for key, want := range map[string]bool{
+		"shop.key":           true,
+		"shop.token":         true,
+		"shop.store":         true,
+		"shop.set.password":  false,
+		"shop.header.apikey": true,
+		"shop.plain":         false,
+		"shop.free.word":     false,
+		"shop.free.db.pwd":   true,
+		"shop.unknown":       false,
+		"shop.usr.pwd":       true,
+		"Password":           true,
+		"shop.client.SECRET": true,
+		"shop.secrets":       false,
+	} {
+		got := IsSecret(key, pluginSettings, others)
+		assert.True(t, got == want, "%s: expected a secret: %t, found %t", key, want, got)
 	}
 }
 

@@ -102,7 +102,7 @@ func newProviders(worker []Entry) (*Providers, Problems) {
 		prefix := "config.providers." + name + "."
 		class, ok := lastEntry(worker, prefix+"class")
 		if !ok {
-			problems = append(problems, declared.problem("provider %q has no class: expected the setting %sclass", name,
+			problems = append(problems, declared.Problem("provider %q has no class: expected the setting %sclass", name,
 				prefix))
 			continue
 		}
@@ -115,10 +115,10 @@ func newProviders(worker []Entry) (*Providers, Problems) {
 		switch {
 		case setting.Trim(limit.Value.Reveal()) != "": // limited
 		case limited && added.kind == environmentKind: // as in Kafka, where an empty list of paths is no limit
-			problems = append(problems, limit.warning(
+			problems = append(problems, limit.Warning(
 				"the provider returns nothing, because no variable's name matches an empty pattern"))
 		default:
-			problems = append(problems, class.warning(
+			problems = append(problems, class.Warning(
 				"without %s configurations received by REST can read everything that the worker can",
 				prefix+added.kind.limit))
 		}
@@ -143,12 +143,12 @@ func newProvider(class Entry, prefix string, worker []Entry) (provider, *Problem
 		}
 		re, err := regexp.Compile("^(?:" + pattern.Value.Reveal() + ")$")
 		if err != nil {
-			problem := pattern.problem("expected a regular expression: %v", err)
+			problem := pattern.Problem("expected a regular expression: %v", err)
 			return provider{}, &problem
 		}
 		return environmentProvider(re), nil
 	}
-	problem := class.problem("expected %s{FileConfigProvider, DirectoryConfigProvider, EnvVarConfigProvider}, found %q",
+	problem := class.Problem("expected %s{FileConfigProvider, DirectoryConfigProvider, EnvVarConfigProvider}, found %q",
 		providerClasses, class.Value)
 	return provider{}, &problem
 }
@@ -274,6 +274,22 @@ func (c *Connector) Resolve(providers *Providers) (*Connector, error) {
 		return nil, err
 	}
 	return &Connector{Name: c.Name, File: c.File, Entries: entries}, nil
+}
+
+// ChangedKeys returns the sorted keys that differ between two configurations or are missing in one.
+func ChangedKeys(before, after map[string]string) (names []string) {
+	for name, value := range after {
+		if was, ok := before[name]; !ok || was != value {
+			names = append(names, name)
+		}
+	}
+	for name := range before {
+		if _, ok := after[name]; !ok {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // ChangedSince returns the keys whose resolved values differ between two versions of a connector.

@@ -107,7 +107,7 @@ func (r *references) resolveEntry(entry *Entry, remaining *int) (problems Proble
 		}
 		fromFile = fromFile || source.kind != environmentKind
 		if entry.FromREST && !source.openToREST {
-			problems = append(problems, entry.problem("%s: %s", match,
+			problems = append(problems, entry.Problem("%s: %s", match,
 				p.closedHint(source, parts[1], parts[3], parts[4])))
 			return ""
 		}
@@ -115,13 +115,13 @@ func (r *references) resolveEntry(entry *Entry, remaining *int) (problems Proble
 		*remaining -= len(value)
 		switch {
 		case err != nil:
-			problems = append(problems, entry.problem("%s: %v", match, err))
+			problems = append(problems, entry.Problem("%s: %v", match, err))
 		case !ok:
-			problems = append(problems, entry.problem("%s: not found: %s", match, source.kind.missing))
+			problems = append(problems, entry.Problem("%s: not found: %s", match, source.kind.missing))
 		case *remaining < 0:
 			ok = false
 			value = ""
-			problems = append(problems, entry.problem("%s: expected at most %d bytes of values from config providers "+
+			problems = append(problems, entry.Problem("%s: expected at most %d bytes of values from config providers "+
 				"in one configuration, found more", match, maxResolvedBytes))
 		}
 		absent = absent || err != nil || !ok

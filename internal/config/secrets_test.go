@@ -7,7 +7,6 @@ import (
 
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
-	"github.com/culvert-project/culvert/wit"
 )
 
 // newSecretConnector returns a connector with one secret in its own file and another among others, and the folder of
@@ -52,21 +51,4 @@ func TestReferencesAreReadAgain(t *testing.T) {
 	require.NoError(t, os.Remove(files[1]))
 	_, err = connector.Resolve(providers)
 	assert.True(t, err != nil, "expected an error for a missing secret")
-}
-
-// Setting names that end with a word of the user's list are secret.
-func TestUserSecretNames(t *testing.T) {
-	declarations := Declare(declared("x.header.{name}", wit.KindPassword, "", "",
-		wit.Rule{Role: wit.Ptr("http.header.{name}")}),
-		declared("x.header.fixed", wit.KindString, "", ""))
-	connector, _ := NewConnector("c.properties", []Entry{NewEntry("x.header.API-Key", "k", "", 0),
-		NewEntry("x.header.fixed", "f", "", 0), NewEntry("x.header.", "e", "", 0)}, &Providers{})
-	r := NewRoles(declarations, connector)
-	if headers := r.Prefix("http.header."); len(headers) != 1 || headers["API-Key"] != "k" ||
-		r.Setting("http.header.API-Key") != "x.header.API-Key" || !r.IsSet("http.header.API-Key") {
-		t.Errorf("expected the header API-Key, found %v by %s", headers, r.Setting("http.header.API-Key"))
-	}
-	_, ok := declarations.Find("x.header.")
-	assert.True(t, !ok, "expected no declaration for an empty name")
-	assert.Equal(t, "x.header.API", declarations.Nearest("x.heder.API"), "the nearest setting")
 }

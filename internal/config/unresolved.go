@@ -11,8 +11,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// unresolved reports whether a reference in the value could not be resolved.
-func (e Entry) unresolved() bool { return e.Value.IsSecret() && e.Value.Reveal() == "" }
+// IsUnresolved reports whether a reference in the value could not be resolved.
+func (e Entry) IsUnresolved() bool { return e.Value.IsSecret() && e.Value.Reveal() == "" }
 
 // UnresolvedKeys returns the settings with unresolved references, including those of the worker that the connector does
 // not override.
@@ -32,7 +32,7 @@ func (w *Worker) UnresolvedKeys() []string { return unresolvedKeys(w.layers.entr
 
 func unresolvedKeys(entries []Entry) (names []string) {
 	for _, entry := range entries {
-		if entry.unresolved() {
+		if entry.IsUnresolved() {
 			names = append(names, entry.Key)
 		}
 	}
@@ -64,26 +64,27 @@ var variable = regexp.MustCompile(
 var quotedVariable = regexp.MustCompile(
 	`=\s*["']?(\$[A-Za-z_][A-Za-z0-9_]*|\$[{(][A-Za-z_][A-Za-z0-9_]*[)}])["']?\s*(;|\s|$)`)
 
-func checkLiteral(entry Entry, spec *wit.ConfigKey, providers *Providers) Problems {
+// CheckLiteral returns the problems of a value as it is written: of a mask, a variable or an unknown reference.
+func (p *Providers) CheckLiteral(entry Entry, spec *wit.ConfigKey) Problems {
 	value := setting.Trim(entry.Raw)
 	password := spec.Kind == wit.KindPassword
 	switch {
 	case password && value == Mask:
-		return Problems{entry.problem("expected a password, found the mask that is shown instead of one: write the " +
+		return Problems{entry.Problem("expected a password, found the mask that is shown instead of one: write the " +
 			"password, or a reference to it such as ${file:PATH:KEY}")}
 	case password && value == "":
-		return Problems{entry.warning("is empty: set a password or remove the line")}
-	case providers.HasUnknownProvider(entry):
-		return Problems{providers.UnknownProvider(entry, isTransmitted(spec))}
+		return Problems{entry.Warning("is empty: set a password or remove the line")}
+	case p.HasUnknownProvider(entry):
+		return Problems{p.UnknownProvider(entry, isTransmitted(spec))}
 	case password && !entry.Value.IsSecret() && (variable.MatchString(value) || quotedVariable.MatchString(value)):
-		return Problems{entry.warning("looks like a variable, but the text is used as it is: write ${env:NAME} for " +
+		return Problems{entry.Warning("looks like a variable, but the text is used as it is: write ${env:NAME} for " +
 			"a variable of the environment")}
 	}
 	return nil
 }
 
 func isTransmitted(spec *wit.ConfigKey) bool {
-	return spec.Kind == wit.KindPassword || hasPrefix(spec.Role(), []string{role.HTTP, role.TLS, role.Listener})
+	return spec.Kind == wit.KindPassword || HasPrefix(spec.Role(), []string{role.HTTP, role.TLS, role.Listener})
 }
 
 // CheckSent returns the problem of a setting that would be sent with an unresolved reference. Nil means no problem.
@@ -109,16 +110,16 @@ func (p *Providers) UnknownProvider(entry Entry, sent bool) Problem {
 	const format = "looks like a reference to an unknown config provider: it is %s. Known providers: %s; the " +
 		"worker's config.providers declares others"
 	if sent {
-		return entry.problem(format, "not sent", p.names())
+		return entry.Problem(format, "not sent", p.names())
 	}
-	return entry.warning(format, "used as it is", p.names())
+	return entry.Warning(format, "used as it is", p.names())
 }
 
-// invalidValue returns the problem of an invalid value, which may be a reference to an unknown config provider.
-func invalidValue(entry Entry, message string, providers *Providers) Problems {
-	problems := Problems{entry.codedProblem(setting.CodeInvalid, message)}
-	if providers.HasUnknownProvider(entry) {
-		problems = append(problems, providers.UnknownProvider(entry, false))
+// InvalidValue returns the problem of an invalid value, which may be a reference to an unknown config provider.
+func (p *Providers) InvalidValue(entry Entry, message string) Problems {
+	problems := Problems{entry.CodedProblem(setting.CodeInvalid, message)}
+	if p.HasUnknownProvider(entry) {
+		problems = append(problems, p.UnknownProvider(entry, false))
 	}
 	return problems
 }

@@ -100,37 +100,37 @@ func (w *Worker) check() Problems {
 	var problems Problems
 	declarations := workerDeclarations()
 	for _, entry := range w.layers.entries {
-		if entry.unresolved() {
+		if entry.IsUnresolved() {
 			continue
 		}
 		spec, ok := declarations.Find(entry.Key)
 		switch {
 		case ok:
 			if message := CheckValue(&spec, entry.Value.Reveal(), !entry.Value.IsSecret()); message != "" {
-				problems = append(problems, invalidValue(entry, message, w.Providers)...)
-			} else if literalProblems := checkLiteral(entry, &spec, w.Providers); literalProblems != nil {
+				problems = append(problems, w.Providers.InvalidValue(entry, message)...)
+			} else if literalProblems := w.Providers.CheckLiteral(entry, &spec); literalProblems != nil {
 				problems = append(problems, literalProblems...)
 			} else if reason := w.noEffect(&spec); reason != "" {
-				problems = append(problems, entry.warning("has no effect: %s", reason))
+				problems = append(problems, entry.Warning("has no effect: %s", reason))
 			} else if entry.Key == ExactlyOnceSetting {
 				if message := w.exactlyOnceProblem(); message != "" {
-					problems = append(problems, entry.codedProblem(setting.CodeInvalid, message))
+					problems = append(problems, entry.CodedProblem(setting.CodeInvalid, message))
 				}
 			}
 		case strings.HasPrefix(entry.Key, "offset.storage.") && setting.Distance(declarations.Nearest(entry.Key),
 			entry.Key) > 2: // a setting of the topic
 		case isPluginSetting(entry.Key): // package plugin checks it
-		case hasPrefix(entry.Key, passThroughPrefixes), slices.Contains(clientSettings, entry.Key):
+		case HasPrefix(entry.Key, passThroughPrefixes), slices.Contains(clientSettings, entry.Key):
 			if w.Providers.HasUnknownProvider(entry) && w.isSecret(entry.Key) {
 				problems = append(problems, w.Providers.UnknownProvider(entry, true))
 			}
 		case strings.HasPrefix(entry.File, fromEnvironment) && setting.Distance(declarations.Nearest(entry.Key),
 			entry.Key) > 2: // a variable of something else
-		case isConnectorSetting(entry.Key):
-			problems = append(problems, entry.warning(
+		case IsConnectorSetting(entry.Key):
+			problems = append(problems, entry.Warning(
 				"has no effect: a setting of connectors, which belongs in a connector's file"))
 		default:
-			problems = append(problems, entry.warning("%s", setting.Unknown(declarations.Nearest(entry.Key))))
+			problems = append(problems, entry.Warning("%s", setting.Unknown(declarations.Nearest(entry.Key))))
 		}
 	}
 	if w.File != "" && !w.IsSet("bootstrap.servers") {
@@ -186,9 +186,11 @@ func isPluginSetting(key string) bool {
 		slices.ContainsFunc([]string{".accept", ".reveal", ".replace"}, hasSuffix))
 }
 
-func isConnectorSetting(key string) bool {
+// IsConnectorSetting reports whether a key is one of Kafka Connect's settings of connectors, or of a transform or
+// predicate.
+func IsConnectorSetting(key string) bool {
 	_, ok := common.Find(key)
-	return ok || hasPrefix(key, []string{"transforms.", "predicates."})
+	return ok || HasPrefix(key, []string{"transforms.", "predicates."})
 }
 
 var passThroughPrefixes = []string{"key.converter.", "value.converter.", "header.converter.", "config.providers.",
@@ -198,7 +200,8 @@ var clientSettings = []string{"compression.type", "metadata.max.age.ms", "reques
 	"reconnect.backoff.ms", "reconnect.backoff.max.ms", "connections.max.idle.ms", "socket.connection.setup.timeout.ms",
 	"socket.connection.setup.timeout.max.ms", "send.buffer.bytes", "receive.buffer.bytes", "client.dns.lookup"}
 
-func hasPrefix(key string, prefixes []string) bool {
+// HasPrefix reports whether a key begins with one of the prefixes.
+func HasPrefix(key string, prefixes []string) bool {
 	return slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(key, p) })
 }
 
@@ -293,7 +296,7 @@ func (w *Worker) Problem(name, text string) Problem {
 	if !ok {
 		entry = Entry{Key: name, File: w.File, Line: 1}
 	}
-	return entry.problem("%s", w.Redact(text))
+	return entry.Problem("%s", w.Redact(text))
 }
 
 // All returns every setting with its value, defaults included.

@@ -117,7 +117,7 @@ func emptiedProtections(entries []Entry, reported Problems) (problems Problems) 
 		if emptied.Line > 0 {
 			place = fmt.Sprintf("%s:%d", place, emptied.Line)
 		}
-		problems = append(problems, entry.codedProblem(setting.CodeInvalid, fmt.Sprintf(
+		problems = append(problems, entry.CodedProblem(setting.CodeInvalid, fmt.Sprintf(
 			"is empty, which would switch off the protection that %s sets (%s): expected a value. To switch it off, "+
 				"change that place", place, emptied.Key)))
 	}

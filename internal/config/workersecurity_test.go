@@ -44,7 +44,7 @@ func TestPasswordsAreNotShown(t *testing.T) {
 func TestSecurityIsCheckedAlikeWithAndWithoutPrefix(t *testing.T) {
 	wrong := 0
 	for _, p := range kafka.ClientProperties() {
-		if !hasPrefix(p.Name, []string{"ssl.", "sasl.", "security."}) {
+		if !HasPrefix(p.Name, []string{"ssl.", "sasl.", "security."}) {
 			continue
 		}
 		for _, value := range []string{"", "junk", "-1", "GSSAPI", "12345678901", "TLSv1.3"} {
@@ -82,7 +82,8 @@ func TestUnknownProviderIsNeverSentAsSecret(t *testing.T) {
 		"value.converter.schema.registry.ssl.keystore.password"} {
 		entries, _ := Read("w.properties", []byte("bootstrap.servers=k:9092\n"+name+"=${vault:a:b}\n"))
 		_, problems := NewWorker("w.properties", entries, nil, nil)
-		expectLines(t, name, "w.properties:2: "+name+": "+refusedReference, problems)
+		expectLines(t, name, "w.properties:2: "+name+": looks like a reference to an unknown config provider: it is "+
+			"not sent. Known providers: dir, env and file; the worker's config.providers declares others", problems)
 	}
 	for _, name := range []string{"producer.client.id", "key.converter.schema.registry.url"} {
 		entries, _ := Read("w.properties", []byte("bootstrap.servers=k:9092\n"+name+"=${vault:a:b}\n"))

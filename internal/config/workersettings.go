@@ -24,6 +24,15 @@ var workerSettings = slices.Concat(generalSettings, groupSettings, restSettings,
 
 var workerDeclarations = sync.OnceValue(func() *Declarations { return Declare(workerSettings...) })
 
+// FindWorkerSetting returns the declaration of exactly this setting of the worker.
+func FindWorkerSetting(name string) (spec *wit.ConfigKey, ok bool) {
+	i := slices.IndexFunc(workerSettings, func(s wit.ConfigKey) bool { return s.Name == name })
+	if i < 0 {
+		return nil, false
+	}
+	return &workerSettings[i], true
+}
+
 var generalSettings = []wit.ConfigKey{
 	declared("bootstrap.servers", wit.KindList, "embedded", "Kafka brokers as host:port, or `embedded` "+
 		"(`embedded:PORT`) for the built-in broker, which is meant for trials."),

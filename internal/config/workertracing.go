@@ -83,7 +83,7 @@ func telemetryEntries(environ []string, configured []Entry) ([]Entry, Problems) 
 		entry := NewEntry(t.setting, value, fromEnvironment+t.variable, 0)
 		if spec, ok := declared.Find(entry.Key); ok {
 			if message := CheckValue(&spec, value, true); message != "" {
-				problems = append(problems, entry.warning("%s; the default is used instead", message))
+				problems = append(problems, entry.Warning("%s; the default is used instead", message))
 				continue
 			}
 		}

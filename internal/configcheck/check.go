@@ -5,8 +5,8 @@ import (
 	"context"
 	"time"
 
-	"github.com/culvert-project/culvert/internal/components"
 	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/internal/setup"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
@@ -30,7 +30,7 @@ func checkBy(ctx context.Context, c setup.Config,
 	defer in.Close()
 	if in.Worker.InGroup() {
 		for _, c := range in.Connectors {
-			c.Problems = append(c.Problems, in.Worker.SharedProblems(c, components.Passwords(in.Plugins))...)
+			c.Problems = append(c.Problems, in.Worker.SharedProblems(c, resolved.Passwords(in.Plugins))...)
 		}
 	}
 	problems = examine(in, problems)
@@ -66,16 +66,19 @@ func Online(ctx context.Context, c setup.Config, wait time.Duration) (Report, er
 		return Report{}, err
 	}
 	report, err := checkBy(ctx, c, func(in *setup.Installation, worker config.Problems) config.Problems {
-		checker := in.Checker.WithConnectors(in.Connectors)
+		checker := *in.Checker
 		checker.Lockouts = lockouts
 		checker.Wait = wait
 		checker.Logon = true
-		in.Examine(setup.ToCheck, func(connector *config.Connector) config.Problems {
-			offline := checker.Check(ctx, connector)
-			if connector.Problems.Err() != nil || offline.Err() != nil {
-				return offline
+		in.Examine(setup.ToCheck, func(connector *resolved.Connector) config.Problems {
+			if connector.Problems.Err() != nil {
+				return in.Checker.Check(ctx, connector)
 			}
-			problems := append(checker.CheckOnline(ctx, connector), checker.CheckRegistries(ctx, connector)...)
+			problems := checker.Check(ctx, connector)
+			if problems.Err() != nil {
+				return problems
+			}
+			problems = append(problems, checker.CheckRegistries(ctx, connector)...)
 			for i := range problems { // a check succeeds only if each service has answered
 				problems[i].Warning = problems[i].Warning && problems[i].Code != setting.CodeNotChecked
 			}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/internal/rest"
 	"github.com/culvert-project/culvert/internal/setup"
 )
@@ -13,7 +14,7 @@ import (
 // Compare returns the connectors that a reload of the files would change, and how. running returns the worker's
 // connectors; it receives the URL of REST from the files as a default. Nothing else sends requests.
 func Compare(ctx context.Context, c setup.Config,
-	running func(url string) ([]config.RunningConnector, error)) ([]rest.Comparison, error) {
+	running func(url string) ([]resolved.RunningConnector, error)) ([]rest.Comparison, error) {
 	in, problems, err := setup.Open(ctx, c)
 	if err != nil {
 		return nil, err
@@ -33,16 +34,16 @@ func Compare(ctx context.Context, c setup.Config,
 		runningSettings[connector.Name] = connector.Raw
 	}
 	comparisons := []rest.Comparison{}
-	noProblems := func(*config.Connector) config.Problems { return nil }
-	steps := config.Diff(runningConnectors, in.Connectors, noProblems, in.Checker.Declared)
-	byName := func(a, b config.Change) int { return strings.Compare(a.Name, b.Name) }
+	noProblems := func(*resolved.Connector) config.Problems { return nil }
+	steps := resolved.Diff(runningConnectors, in.Checker.Connectors, noProblems)
+	byName := func(a, b resolved.Change) int { return strings.Compare(a.Name, b.Name) }
 	for _, step := range slices.SortedFunc(steps, byName) {
-		if step.Action == config.NoChange {
+		if step.Action == resolved.NoChange {
 			continue
 		}
 		comparison := rest.Comparison{Change: changeOf(step), Differences: []rest.Difference{}}
 		if len(step.Settings) > 0 {
-			declarations := in.Checker.Declared(step.Connector)
+			declarations := step.Connector.Class.Component.Table()
 			comparison.Differences = rest.Differences(runningSettings[step.Name], step.Connector.Raw(),
 				func(key string) bool { return config.IsPassword(key, declarations) })
 		}
@@ -52,7 +53,7 @@ func Compare(ctx context.Context, c setup.Config,
 }
 
 // unhide replaces masked values of a running connector by the values in the files: they may be equal.
-func unhide(running config.RunningConnector, connectors []*config.Connector) {
+func unhide(running resolved.RunningConnector, connectors []*config.Connector) {
 	for _, connector := range connectors {
 		if connector.Name != running.Name {
 			continue
@@ -65,7 +66,7 @@ func unhide(running config.RunningConnector, connectors []*config.Connector) {
 	}
 }
 
-func changeOf(step config.Change) rest.Change {
+func changeOf(step resolved.Change) rest.Change {
 	change := rest.Change{Connector: step.Name, Effect: step.Action, Settings: step.Settings,
 		KeepsRunning: step.KeepsRunning}
 	if step.Connector != nil {

@@ -20,6 +20,7 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/internal/transport"
 	"github.com/culvert-project/culvert/internal/transport/limits"
 	"github.com/culvert-project/culvert/wit"
@@ -69,7 +70,7 @@ func (s *steppedService) servePage(feed int) {
 }
 
 // connector returns a connector that reads one set with a task for each feed. lines are further lines of its file.
-func (s *steppedService) connector(b *bench, lines ...string) *config.Connector {
+func (s *steppedService) connector(b *bench, lines ...string) *resolved.Connector {
 	host, port, _ := strings.Cut(strings.TrimPrefix(s.URL, "http://"), ":")
 	settings := []string{
 		"name=c",
@@ -112,7 +113,7 @@ func TestAssignmentStartsAndStopsTasks(t *testing.T) {
 	b := newKafkaBenchWith(t, checktest.New(t, map[string][]byte{
 		"odata-source": guesttest.Bytes(t, "../../plugins/odata-source")}))
 	service := newSteppedService(t)
-	h := New(b.options, []*config.Connector{service.connector(b)})
+	h := New(b.options, []*resolved.Connector{service.connector(b)})
 	runHerder(t, h)
 	for n := range service.requested {
 		<-service.requested[n]
@@ -194,7 +195,7 @@ func TestTasksAreOwnedUntilLogoff(t *testing.T) {
 		http.SetCookie(w, &http.Cookie{Name: "SAP_SESSIONID_NWD_100", Value: "a", Path: "/"})
 		northwind.ServeHTTP(w, r)
 	})
-	h := New(b.options, []*config.Connector{service.connector(b)})
+	h := New(b.options, []*resolved.Connector{service.connector(b)})
 	runHerder(t, h)
 	for n := range service.requested {
 		<-service.requested[n]
@@ -241,7 +242,7 @@ func TestEmptyAssignmentRunsNothing(t *testing.T) {
 func TestPendingAssignmentsAreOwned(t *testing.T) {
 	b := newKafkaBench(t)
 	b.options.Group = &group{}
-	h := New(b.options, []*config.Connector{(&herd{bench: b, t: t, service: "nowhere"}).spyConnector("a")})
+	h := New(b.options, []*resolved.Connector{(&herd{bench: b, t: t, service: "nowhere"}).spyConnector("a")})
 	taskConfigs := &config.TaskConfigs{Version: 5, Settings: []map[string]string{{}}}
 	require.NoError(t, h.Assign("a", Assignment{TaskConfigs: taskConfigs, Tasks: []int{0}}))
 	require.NoError(t, h.Assign("a", Assignment{TaskConfigs: taskConfigs}))
@@ -365,7 +366,7 @@ func TestReportedTaskRestartsAlone(t *testing.T) {
 			}
 		},
 	}
-	h = New(b.options, []*config.Connector{service.connector(b)})
+	h = New(b.options, []*resolved.Connector{service.connector(b)})
 	runHerder(t, h)
 	require.NoError(t, h.Assign("c", Assignment{OwnsConnector: true}))
 	taskConfigs := &config.TaskConfigs{Version: 5, Settings: (<-plans).Tasks}
@@ -403,7 +404,7 @@ func TestTraceNamesThePluginOfTheTransform(t *testing.T) {
 		"odata-source": guesttest.Bytes(t, "../../plugins/odata-source"),
 		"odd":          trapping,
 	}))
-	h := New(b.options, []*config.Connector{newSteppedService(t).connector(b, "transforms=o", "transforms.o.type=Odd",
+	h := New(b.options, []*resolved.Connector{newSteppedService(t).connector(b, "transforms=o", "transforms.o.type=Odd",
 		"task.auto.restart=false")})
 	runHerder(t, h)
 	(&herd{bench: b, Herder: h, t: t}).await("c", Running, func(result Status) bool {
@@ -444,7 +445,7 @@ func TestConnectorsUseTheWorkersQuota(t *testing.T) {
 		origins = append(origins, origin)
 		return limits.Division{Workers: 4}
 	})
-	New(b.options, []*config.Connector{connector}).RunOnce(t.Context())
+	New(b.options, []*resolved.Connector{connector}).RunOnce(t.Context())
 	assert.Contains(t, b.Log.String(), "{a 200 /hello")
 	assert.Equal(t, []string{server.URL}, origins)
 }

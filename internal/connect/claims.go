@@ -3,7 +3,7 @@ package connect
 import (
 	"sync"
 
-	"github.com/culvert-project/culvert/internal/components"
+	"github.com/culvert-project/culvert/internal/resolved"
 )
 
 // claimRegistry records which running connector has which claim. The zero value is ready; nil records nothing.
@@ -33,7 +33,7 @@ func (r *claimRegistry) acquire(name string, claims []string) error {
 			if r.released == nil {
 				r.released = make(chan struct{})
 			}
-			return &claimedError{components.ClaimConflict(claim, owner, name), r.released}
+			return &claimedError{resolved.ClaimConflict(claim, owner, name), r.released}
 		}
 	}
 	if r.owners == nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/check/checktest"
 	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/resolved"
 )
 
 // A claim is rejected for a second connector, offline and at its start, with both names. Another origin, SAP client or
@@ -44,7 +45,7 @@ func TestClaimOfAnotherConnectorIsRejected(t *testing.T) {
 			second := b.Connector(t, append([]string{"name=second", "connector.class=test.SpySource", "spy.port=443"},
 				test.lines...)...)
 			checker := b.Checker
-			checker.Connectors = []*config.Connector{first, second}
+			checker.Connectors = []*resolved.Connector{first, second}
 			checkConflict := func(when, text string) {
 				t.Helper()
 				if !test.isConflict {
@@ -179,7 +180,7 @@ func TestClaimsAreBounded(t *testing.T) {
 			second := b.Connector(t, append([]string{"name=second", "connector.class=test.SpySource", "spy.port=443"},
 				test.lines...)...)
 			checker := b.Checker
-			checker.Connectors = []*config.Connector{first, second}
+			checker.Connectors = []*resolved.Connector{first, second}
 			if problems := checker.Check(t.Context(), second); (problems.Err() != nil) != test.isConflict {
 				t.Errorf("offline: expected a conflict: %t, found %v", test.isConflict, problems)
 			}

@@ -15,6 +15,8 @@ import (
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/kafka"
 	"github.com/culvert-project/culvert/internal/kafka/embedded"
+	"github.com/culvert-project/culvert/internal/resolved"
+	"github.com/culvert-project/culvert/internal/resolved/resolvedtest"
 	"github.com/culvert-project/culvert/internal/run/offset"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -135,7 +137,7 @@ func TestSecretsNeverEnterAPlugin(t *testing.T) {
 		"producer.override.sasl.jaas.config="+secret,
 		"something.password="+secret)
 	problems := b.Checker.Check(context.Background(), connector)
-	h := New(b.options, []*config.Connector{connector})
+	h := New(b.options, []*resolved.Connector{connector})
 	err := h.RunOnce(context.Background())
 	log := b.Log.String()
 	assert.Contains(t, log, "spy validate", "spy plan", "spy open", "{a 200 /hello", "{spy.user reader}")
@@ -145,7 +147,7 @@ func TestSecretsNeverEnterAPlugin(t *testing.T) {
 	status, _ := h.Status("c")
 	for name, text := range map[string]string{
 		"log":      log,
-		"problems": checktest.Text(problems),
+		"problems": resolvedtest.Lines(problems),
 		"error":    fmt.Sprint(err),
 		"status":   fmt.Sprint(status),
 	} {
@@ -182,7 +184,7 @@ func TestNewTopicHasTheSettingsOfItsGroup(t *testing.T) {
 func TestStatesOfAConnectorThatCannotStart(t *testing.T) {
 	b := newBench(t, checktest.New(t, nil))
 	connector := b.Connector(t, "name=c", "connector.class=Nope")
-	h := New(b.options, []*config.Connector{connector})
+	h := New(b.options, []*resolved.Connector{connector})
 	if result, _ := h.Status("c"); result.Connector.State != Unassigned || result.Type != "unknown" {
 		t.Errorf("expected UNASSIGNED before the start, found %v", result)
 	}

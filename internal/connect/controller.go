@@ -14,6 +14,7 @@ import (
 	"github.com/culvert-project/culvert/internal/deadletters"
 	"github.com/culvert-project/culvert/internal/events"
 	"github.com/culvert-project/culvert/internal/guard"
+	"github.com/culvert-project/culvert/internal/resolved"
 )
 
 // controller runs one connector on this worker: it starts, stops and restarts the connector's tasks until its status
@@ -50,7 +51,7 @@ type connectorIdentity struct {
 	createdAt time.Time
 }
 
-func newController(options *Options, connector *config.Connector) *controller {
+func newController(options *Options, connector *resolved.Connector) *controller {
 	ctl := &controller{
 		connectorIdentity: connectorIdentity{name: connector.Name, createdAt: time.Now()},
 		log:               options.Logger.With("connector", connector.Name),
@@ -62,7 +63,7 @@ func newController(options *Options, connector *config.Connector) *controller {
 	}
 	ctl.endpoint = &notificationEndpoint{handle: ctl.handleNotification}
 	ctl.newRun()
-	if ctl.status.err = ctl.status.currentRun.configErr; ctl.status.err != nil {
+	if ctl.status.err = ctl.status.currentRun.accepted.Problems.Err(); ctl.status.err != nil {
 		ctl.status.state = Failed
 	}
 	return ctl
@@ -155,7 +156,7 @@ func (ctl *controller) setTarget(target TargetState, kind eventKind) {
 }
 
 // replaceConfig sets a new configuration and restarts the connector with it.
-func (ctl *controller) replaceConfig(options *Options, connector *config.Connector) {
+func (ctl *controller) replaceConfig(options *Options, connector *resolved.Connector) {
 	ctl.update(func(desired *spec, observed *status) {
 		if !maps.Equal(desired.config.Raw(), connector.Raw()) { // else only the values of its references differ
 			desired.setAssignment(options.initialAssignment(), true)
@@ -168,7 +169,7 @@ func (ctl *controller) replaceConfig(options *Options, connector *config.Connect
 }
 
 // updateInPlace sets a configuration with other values of settings that a running service client can change.
-func (ctl *controller) updateInPlace(connector *config.Connector) {
+func (ctl *controller) updateInPlace(connector *resolved.Connector) {
 	ctl.replaceEquivalent(connector)
 	ctl.enqueue(event{apply: func(context.Context) {
 		ctl.mu.Lock()
@@ -181,7 +182,7 @@ func (ctl *controller) updateInPlace(connector *config.Connector) {
 	}})
 }
 
-func (ctl *controller) replaceEquivalent(connector *config.Connector) {
+func (ctl *controller) replaceEquivalent(connector *resolved.Connector) {
 	ctl.update(func(desired *spec, observed *status) {
 		desired.config = connector
 		observed.rejected = nil

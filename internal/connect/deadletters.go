@@ -44,7 +44,7 @@ func (l letterConnectors) Topic(connector string) (topic string, isCounted bool,
 // headers: only these name the connector.
 func (ctl *controller) deadLetterTopic() (topic string, isCounted bool) {
 	desired := ctl.desiredSpec()
-	hasHeaders, _ := config.Boolean(desired.config.Setting(deadletters.HeadersSetting, desired.options.Worker))
+	hasHeaders, _ := config.Boolean(desired.config.Setting(deadletters.HeadersSetting))
 	return setting.Trim(desired.config.Text(deadletters.TopicSetting)),
 		hasHeaders && (desired.assignment.Standalone || desired.assignment.OwnsConnector)
 }
@@ -65,8 +65,8 @@ func (l letterConnectors) OpenTask(ctx context.Context, connector string) (*dead
 
 // openLetterSender opens what a task of a detached run needs, but does not run it.
 func (run *connectorRun) openLetterSender(ctx context.Context, isTrial bool) (sender *deadletters.Sender, err error) {
-	if run.configErr != nil {
-		return nil, run.configErr
+	if err := run.accepted.Problems.Err(); err != nil {
+		return nil, err
 	}
 	var cleanup []func()
 	closeAll := func() {
@@ -105,7 +105,7 @@ func (run *connectorRun) openLetterSender(ctx context.Context, isTrial bool) (se
 	}
 	cleanup = append(cleanup, transforms.close)
 	t := &task{run: run, settings: run.pluginSettings(binding.Current().Module())}
-	sender = &deadletters.Sender{Config: run.config, Declarations: run.class.declarations,
+	sender = &deadletters.Sender{Config: run.config,
 		Writer: t.deadLetterWriter(binding), KeyLocks: &run.controller.keyLocks, Close: closeAll}
 	if run.isSink() {
 		options := t.sinkOptions(binding, transforms)
@@ -136,9 +136,8 @@ func (run *connectorRun) openLetterSender(ctx context.Context, isTrial bool) (se
 // deadLetterWriter returns a writer of dead letters, without their topic.
 func (t *task) deadLetterWriter(binding *plugin.Binding) *deadletters.Writer {
 	run := t.run
-	return &deadletters.Writer{Task: t.number, Config: run.config, Component: run.class.component.Component,
-		Module: func() plugin.Info { return binding.Current().Module() },
-		Worker: run.options.Worker, Plugins: run.options.Plugins, Kafka: run.clients.kafka,
+	return &deadletters.Writer{Task: t.number, Config: run.config, Kafka: run.clients.kafka,
+		Module:           func() plugin.Info { return binding.Current().Module() },
 		ConverterOptions: func(isKey bool) convert.Options { return run.converterUse(isKey) }, Log: run.log}
 }
 

@@ -7,7 +7,7 @@ import (
 	"net/url"
 	"sync"
 
-	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/internal/run/notify"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
@@ -76,8 +76,8 @@ func (ctl *controller) logDeliveryError(err error) {
 type notificationEndpoint struct {
 	handle notify.Handler
 
-	appliedConfig *config.Connector // the last one for which the loop opened it; nil after a failure or closeEndpoint
-	lastProblem   string            // the error of the last attempt of the loop, "" if it succeeded
+	appliedConfig *resolved.Connector // the last one for which the loop opened it; nil after a failure or closeEndpoint
+	lastProblem   string              // the error of the last attempt of the loop, "" if it succeeded
 
 	mu         sync.Mutex // guards key and unregister
 	key        string     // identifies the settings
@@ -85,7 +85,7 @@ type notificationEndpoint struct {
 }
 
 func (e *notificationEndpoint) ensureOpen(run *connectorRun) error {
-	roles := run.roles()
+	roles := run.config.Roles()
 	settings, err := run.listenerSettings(roles)
 	if err != nil {
 		return err
@@ -143,7 +143,7 @@ func (ctl *controller) updateEndpoint() {
 	}
 	e.appliedConfig = desired.config
 	run := newConnectorRun(ctl, desired.options, desired.config)
-	if run.configError() != nil || run.roles().Text(role.ListenerPorts) == "" {
+	if run.configError() != nil || run.config.Roles().Text(role.ListenerPorts) == "" {
 		e.shutDown()
 		return
 	}

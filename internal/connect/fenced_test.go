@@ -25,6 +25,7 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/internal/run/offset"
 )
 
@@ -33,7 +34,7 @@ type member struct {
 	*bench
 	*Herder
 	t         *testing.T
-	connector *config.Connector
+	connector *resolved.Connector
 	plans     chan config.TaskPlan
 	hasLeft   atomic.Bool // it is no longer a member
 	changeURL string      // a request to it changes the service's data; "" if await changes nothing
@@ -97,7 +98,7 @@ func newMember(t *testing.T, base *checktest.Bench, cluster *kfake.Cluster, url 
 		"sap.odata#00.topic=rows",
 		"sap.odata#00.exec-period=1",
 		fmt.Sprint("sap.odata#00.track-changes=", trackChanges))
-	m.Herder = New(*options, []*config.Connector{m.connector})
+	m.Herder = New(*options, []*resolved.Connector{m.connector})
 	runHerder(t, m.Herder)
 	return m
 }

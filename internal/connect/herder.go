@@ -10,12 +10,12 @@ import (
 	"sync"
 	"time"
 
-	"github.com/culvert-project/culvert/internal/components"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/deadletters"
 	"github.com/culvert-project/culvert/internal/events"
 	"github.com/culvert-project/culvert/internal/guard"
 	"github.com/culvert-project/culvert/internal/history"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/internal/run/notify"
 	"github.com/culvert-project/culvert/internal/run/source"
 )
@@ -36,7 +36,7 @@ type Herder struct {
 }
 
 // New creates a herder of checked connectors. Nothing runs before [Herder.Run].
-func New(o Options, connectors []*config.Connector) *Herder {
+func New(o Options, connectors []*resolved.Connector) *Herder {
 	o.sharedResources = sharedResources{claims: &claimRegistry{}, buffers: source.NewBuffers(o.Memory.Chunks()),
 		hub: &notify.Hub{Logger: o.Logger}, starts: &startCounters{},
 		events:          events.New(o.WorkerID, o.Worker.Redact),
@@ -60,16 +60,16 @@ func New(o Options, connectors []*config.Connector) *Herder {
 	return h
 }
 
-func (h *Herder) target(connector *config.Connector) TargetState {
+func (h *Herder) target(connector *resolved.Connector) TargetState {
 	if h.shared.Target == nil {
 		return Running
 	}
-	return h.shared.Target(connector)
+	return h.shared.Target(connector.Connector)
 }
 
-func (h *Herder) options(connectors []*config.Connector) *Options {
+func (h *Herder) options(connectors []*resolved.Connector) *Options {
 	o := h.shared
-	o.reserved = components.Reserved(o.Worker, connectors)
+	o.reserved = resolved.Reserved(o.Worker, connectors)
 	return &o
 }
 
@@ -124,10 +124,10 @@ func (h *Herder) launch(ctl *controller) {
 
 // Put adds a checked connector or replaces the configuration of an existing one, which keeps its target state. others
 // are all other connectors of the installation.
-func (h *Herder) Put(connector *config.Connector, others []*config.Connector) {
+func (h *Herder) Put(connector *resolved.Connector, others []*resolved.Connector) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	options := h.options(append([]*config.Connector{connector}, others...))
+	options := h.options(append([]*resolved.Connector{connector}, others...))
 	if ctl := h.controllers[connector.Name]; ctl != nil {
 		ctl.replaceConfig(options, connector)
 		return
@@ -158,19 +158,19 @@ func (h *Herder) Owned() (ownerships []Ownership) {
 	return ownerships
 }
 
-// UpdateInPlace applies a configuration to running tasks, see [config.UpdateInPlace].
-func (h *Herder) UpdateInPlace(connector *config.Connector) error {
+// UpdateInPlace applies a configuration to running tasks, see [resolved.UpdateInPlace].
+func (h *Herder) UpdateInPlace(connector *resolved.Connector) error {
 	return h.withController(connector.Name, func(ctl *controller) { ctl.updateInPlace(connector) })
 }
 
 // ReplaceEquivalent replaces the configuration by one with the same settings, for example from another file.
-func (h *Herder) ReplaceEquivalent(connector *config.Connector) error {
+func (h *Herder) ReplaceEquivalent(connector *resolved.Connector) error {
 	return h.withController(connector.Name, func(ctl *controller) { ctl.replaceEquivalent(connector) })
 }
 
-// RunningConfigs returns the connectors for [config.Diff].
-func (h *Herder) RunningConfigs() []config.RunningConnector {
-	var running []config.RunningConnector
+// RunningConfigs returns the connectors for [resolved.Diff].
+func (h *Herder) RunningConfigs() []resolved.RunningConnector {
+	var running []resolved.RunningConnector
 	for _, ctl := range h.allControllers() {
 		running = append(running, ctl.observe().runningConnector())
 	}
@@ -190,7 +190,7 @@ func (h *Herder) RunningTasks() (n int) {
 }
 
 // RunningConfig returns one connector of [Herder.RunningConfigs].
-func (h *Herder) RunningConfig(name string) (config.RunningConnector, error) {
+func (h *Herder) RunningConfig(name string) (resolved.RunningConnector, error) {
 	return fromView(h, name, (*view).runningConnector)
 }
 

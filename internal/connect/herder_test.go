@@ -17,6 +17,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/check/checktest"
 	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/resolved"
 )
 
 // herd is a running herder of connectors of the spy plugin.
@@ -42,7 +43,7 @@ func newHerdWith(t *testing.T, set func(*herd), names ...string) *herd {
 	b := newKafkaBench(t)
 	h := &herd{bench: b, t: t, service: strings.TrimPrefix(server.URL, "http://")}
 	set(h)
-	var connectors []*config.Connector
+	var connectors []*resolved.Connector
 	for _, name := range names {
 		connectors = append(connectors, h.spyConnector(name))
 	}
@@ -87,7 +88,7 @@ func startExclusive(t *testing.T, ctl *controller) (endAction chan struct{}, don
 }
 
 // spyConnector returns a connector of the spy with these further lines.
-func (h *herd) spyConnector(name string, lines ...string) *config.Connector {
+func (h *herd) spyConnector(name string, lines ...string) *resolved.Connector {
 	h.t.Helper()
 	host, port, _ := strings.Cut(h.service, ":")
 	return h.Connector(h.t, append([]string{"name=" + name, "connector.class=test.SpySource", "spy.scheme=http",
@@ -274,7 +275,7 @@ func TestPauseStopResumeRestart(t *testing.T) {
 
 func TestConnectorRemovedAtTheEndOfRunIsForgotten(t *testing.T) {
 	b := newBench(t, checktest.New(t, nil))
-	h := New(b.options, []*config.Connector{b.Connector(t, "name=c", "connector.class=Nope")})
+	h := New(b.options, []*resolved.Connector{b.Connector(t, "name=c", "connector.class=Nope")})
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
 	h.runCtx = ctx // it has ended, but Run has not noticed yet

@@ -19,6 +19,7 @@ import (
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/java/pattern"
 	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/resolved"
 )
 
 // lagTracker measures how far a sink is behind: it compares the committed offsets of its consumer group with the end
@@ -205,7 +206,7 @@ func (l *lagTracker) currentEnds(ctx context.Context) (ends map[string]kafka.Pos
 			return nil, nil, err
 		}
 		for _, topic := range names {
-			matches, err := config.MatchesTopic(topicPattern, topic)
+			matches, err := resolved.MatchesTopic(topicPattern, topic)
 			if err != nil {
 				return nil, nil, fmt.Errorf("topics.regex: %w", err)
 			}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/keystore"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/internal/run/notify"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
@@ -72,7 +73,7 @@ func (run *connectorRun) listen(feed string, handler notify.Handler) (address st
 	return address, func() { run.taskSet.handlers.set(address, nil) }, nil
 }
 
-func (run *connectorRun) listenerSettings(roles config.Roles) (settings notify.Settings, err error) {
+func (run *connectorRun) listenerSettings(roles resolved.Roles) (settings notify.Settings, err error) {
 	for _, number := range config.List(roles.Text(role.ListenerPorts)) {
 		port, err := strconv.ParseUint(number, 10, 16)
 		if err != nil || port == 0 {
@@ -107,7 +108,7 @@ func (run *connectorRun) listenerSettings(roles config.Roles) (settings notify.S
 	return settings, err
 }
 
-func keyStoreLocation(roles config.Roles, kind string) *keystore.Location {
+func keyStoreLocation(roles resolved.Roles, kind string) *keystore.Location {
 	get := func(name string) string { return roles.Text(role.ListenerTLS + kind + name) }
 	if get("location") == "" {
 		return nil

@@ -69,7 +69,7 @@ func (v *view) metricsWithStates() Metrics {
 
 func (v *view) metrics() Metrics {
 	result := v.restStatus()
-	metrics := Metrics{Name: v.name, Type: result.Type, Class: v.currentRun.class.component.Name,
+	metrics := Metrics{Name: v.name, Type: result.Type, Class: v.currentRun.component().Name,
 		Version: result.Connector.Version, ConnectState: v.state, Tasks: []TaskMetrics{},
 		OwnsConnector: v.assignment.Standalone || v.assignment.OwnsConnector}
 	if v.client != nil {

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/guard"
 	"github.com/culvert-project/culvert/internal/kafka"
 	"github.com/culvert-project/culvert/internal/plugin"
@@ -156,8 +155,8 @@ func (run *connectorRun) fenceOffsets(ctx context.Context) error {
 
 // openDetachedRun creates a run for queries while tasks may run. Call closeOffsets at the end.
 func (ctl *controller) openDetachedRun(ctx context.Context) (run *connectorRun, err error) {
-	if run = ctl.newDetachedRun(); run.class.err != nil {
-		return nil, run.class.err
+	if run = ctl.newDetachedRun(); run.config.Class.RunError() != nil {
+		return nil, run.config.Class.RunError()
 	}
 	if err = run.configureKafka(ctx); err != nil {
 		return nil, err
@@ -236,7 +235,7 @@ func (ctl *controller) runWhenStopped(ctx context.Context, timeout time.Duration
 
 // serviceOrigin returns the origin of the connector's service. It returns "" if only a destination knows the origin.
 func (run *connectorRun) serviceOrigin() string {
-	roles := config.NewRoles(run.class.declarations, run.accepted)
+	roles := run.accepted.Roles()
 	host := roles.Text(role.Address)
 	if roles.Has(role.Destination) || host == "" {
 		return ""

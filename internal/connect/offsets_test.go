@@ -9,6 +9,8 @@ import (
 
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -35,7 +37,7 @@ func TestRejectedOffsetWithURLHasAHint(t *testing.T) {
 		if test.setting == "host" {
 			declaration.Settings = declaration.Settings[:1]
 		}
-		run := &connectorRun{class: class{declarations: config.Declare(declaration.Settings...)}, accepted: connector}
+		run := &connectorRun{accepted: resolved.Resolver{}.ResolveAs(connector, plugin.NewComponent(&declaration))}
 		hint := run.pathHint([]wit.OffsetEntry{wit.IntegerEntry("n", 1), wit.StringEntry("url", test.link)})
 		assert.True(t, strings.Contains(hint, "begins with /") == test.wantHint,
 			"%s: expected a hint: %t, found %q", test.name, test.wantHint, hint)
@@ -49,7 +51,7 @@ func TestTopicsAreTracked(t *testing.T) {
 		calls = append(calls, fmt.Sprint(connector, " ", topic, " ", task))
 	}}}
 	run := newEmptyRun(options, slog.New(slog.DiscardHandler))
-	run.accepted = &config.Connector{Name: "orders"}
+	run.accepted = newConnector(nil, "orders")
 	sourceTask := &task{number: 2, run: run}
 	sourceTask.recordTopic("a")
 	sourceTask.recordTopic("a")

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/culvert-project/culvert/internal/components"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/sdk/go/setting"
@@ -43,10 +42,10 @@ func (run *connectorRun) planTasks(ctx context.Context) ([][]wit.Setting, error)
 }
 
 func (run *connectorRun) resolveTaskConfigs(stored *config.TaskConfigs) [][]wit.Setting {
-	visible := run.pluginSettings(run.class.plugin)
+	visible := run.pluginSettings(run.config.Class.Module)
 	configs := make([][]wit.Setting, len(stored.Settings))
 	for number, unresolved := range stored.Settings {
-		configs[number] = resolveTaskConfig(run.class.declarations, run.config, visible, unresolved)
+		configs[number] = resolveTaskConfig(run.config, visible, unresolved)
 	}
 	return configs
 }
@@ -65,7 +64,7 @@ func (run *connectorRun) plan(ctx context.Context, purpose planPurpose) (plan wi
 	defer func() {
 		if purpose == planToRun && err == nil {
 			run.releasePlan()
-			run.class.planBinding.Store(binding)
+			run.planBinding.Store(binding)
 		} else {
 			binding.Close()
 		}
@@ -81,8 +80,7 @@ func (run *connectorRun) plan(ctx context.Context, purpose planPurpose) (plan wi
 	plan, err = run.callPlan(ctx, binding, limit)
 	if err == nil && purpose == planToRun {
 		err = run.checkExactlyOnceSupport(plan.ExactlyOnce)
-		plan.Claims = append(components.QualifyClaims(run.config, run.class.component, plan.Claims),
-			run.transactionalClaims(plan)...)
+		plan.Claims = append(run.config.QualifyClaims(plan.Claims), run.transactionalClaims(plan)...)
 	}
 	return plan, err
 }
@@ -100,7 +98,7 @@ func (run *connectorRun) callPlan(ctx context.Context, binding *plugin.Binding,
 	limit int) (plan wit.PlanResult, err error) {
 	settings := run.pluginSettings(binding.Current().Module())
 	err = binding.Current().Do(ctx, func(i *plugin.Instance) error {
-		plan, err = i.Plan(ctx, run.class.component.Name, settings, uint32(limit))
+		plan, err = i.Plan(ctx, run.component().Name, settings, uint32(limit))
 		return err
 	})
 	if err != nil {
@@ -119,12 +117,12 @@ func (run *connectorRun) callPlan(ctx context.Context, binding *plugin.Binding,
 }
 
 func (run *connectorRun) releasePlan() {
-	if binding := run.class.planBinding.Swap(nil); binding != nil {
+	if binding := run.planBinding.Swap(nil); binding != nil {
 		binding.Close()
 	}
 }
 
 func (run *connectorRun) bind() (*plugin.Binding, error) {
-	return run.options.Plugins.Bind(run.config.Name, run.class.component.Kind, run.class.component.Name,
+	return run.options.Plugins.Bind(run.config.Name, run.component().Kind, run.component().Name,
 		run.config.Text("connector.plugin.version"))
 }

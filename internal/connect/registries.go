@@ -5,9 +5,9 @@ import (
 	"encoding/json"
 	"log/slog"
 
-	"github.com/culvert-project/culvert/internal/components"
 	"github.com/culvert-project/culvert/internal/convert/registry"
 	"github.com/culvert-project/culvert/internal/guard"
+	"github.com/culvert-project/culvert/internal/resolved"
 )
 
 // registries holds the schema registry clients of a run, one for each combination of settings.
@@ -30,7 +30,7 @@ func (r *registries) client(settings registry.Settings) (*registry.Client, error
 	if c := r.clients[string(key)]; c != nil {
 		return c, nil
 	}
-	c, err := components.OpenRegistry(r.ctx, settings, r.log)
+	c, err := resolved.OpenRegistry(r.ctx, settings, r.log)
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/culvert-project/culvert/internal/check/checktest"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -25,12 +26,18 @@ func defaultWorker(t *testing.T) *config.Worker {
 	return worker
 }
 
-// newEmptyRun returns the run of a standalone connector without configuration and tasks.
+// newEmptyRun returns the run of the standalone connector c, which has no settings and no tasks.
 func newEmptyRun(options *Options, log *slog.Logger) *connectorRun {
 	ctl := &controller{log: log, spec: spec{options: options}, status: status{state: Running, clocks: stateClocks{}}}
-	return &connectorRun{controller: ctl, options: options, log: log,
-		class:   class{component: plugin.NewComponent(&wit.Component{})},
+	connector := newConnector(options.Worker, "c")
+	return &connectorRun{controller: ctl, options: options, accepted: connector, config: connector, log: log,
 		taskSet: taskSet{assignment: Assignment{Standalone: true}}}
+}
+
+// newConnector returns a connector of a class that declares no settings.
+func newConnector(worker *config.Worker, name string, entries ...config.Entry) *resolved.Connector {
+	written := &config.Connector{Name: name, Entries: entries}
+	return resolved.Resolver{Worker: worker}.ResolveAs(written, plugin.NewComponent(&wit.Component{}))
 }
 
 // An error that is not caused by the stop is a failure, whatever it wraps.
@@ -69,7 +76,7 @@ func TestTasksShareThatServiceHasAnswered(t *testing.T) {
 		task := &task{run: run, number: number}
 		return task.sinkOptions(nil, &chainFactory{}).Answered
 	}
-	h := New(b.options, []*config.Connector{b.Connector(t, "name=c", "connector.class=test.SpySource")})
+	h := New(b.options, []*resolved.Connector{b.Connector(t, "name=c", "connector.class=test.SpySource")})
 	ctl, _ := h.find("c")
 	run := ctl.currentRun()
 	first := answeredOf(run, 0)

@@ -4,10 +4,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/culvert-project/culvert/internal/components"
-	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/convert"
 	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -107,17 +106,17 @@ func (h *Herder) Plugins(connectorsOnly bool) []Plugin {
 // predicates: those whose new tasks get it, and those with tasks on this worker that run it.
 func (h *Herder) PluginUsers() map[string][]string {
 	users := h.shared.Plugins.Users()
-	hashes := map[config.PluginClass]string{}
 	for _, ctl := range h.allControllers() {
-		for _, class := range ctl.observe().config.PluginClasses() {
-			hash, ok := hashes[class]
-			if !ok { // the search looks at all components
-				info, _, _ := components.Find(h.shared.Plugins, class.Class, class.Version, wit.ComponentSource,
-					wit.ComponentSink, wit.ComponentTransformation, wit.ComponentPredicate)
-				hash = info.Hash
-				hashes[class] = hash
+		connector := ctl.observe().config.Current()
+		classes := []resolved.Class{connector.Class}
+		for _, stage := range connector.Stages.All() {
+			classes = append(classes, stage.Class)
+		}
+		for i := range classes {
+			if classes[i].RunError() == nil {
+				hash := classes[i].Module.Hash
+				users[hash] = append(users[hash], ctl.name)
 			}
-			users[hash] = append(users[hash], ctl.name)
 		}
 	}
 	for hash, names := range users {

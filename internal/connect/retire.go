@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/culvert-project/culvert/internal/components"
 	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/internal/transport"
 	"github.com/culvert-project/culvert/wit"
@@ -97,12 +96,12 @@ func (run *connectorRun) callRetire(ctx context.Context) (description string, er
 		return "", err
 	}
 	defer binding.Close()
-	pluginView := components.PluginView(run.options.Plugins, binding.Current().Module(), run.class.component)
-	settings := pluginView.Settings(run.config)
+	pluginView := run.config.View(binding.Current().Module())
+	settings := pluginView.Settings()
 	addresses := []string{notificationPath(run.config.Name, "")}
 	call := func(state []byte, responses []wit.Response) (requests *wit.RequestBatch, err error) {
 		err = binding.Current().Do(ctx, func(i *plugin.Instance) error {
-			result, err := i.Retire(ctx, run.class.component.Name, settings, addresses, state, responses)
+			result, err := i.Retire(ctx, run.component().Name, settings, addresses, state, responses)
 			requests = result.Pending
 			if result.Done != nil {
 				description = *result.Done

@@ -8,12 +8,12 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/internal/base/watch"
-	"github.com/culvert-project/culvert/internal/components"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/events"
 	"github.com/culvert-project/culvert/internal/guard"
 	"github.com/culvert-project/culvert/internal/kafka"
 	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/internal/run/offset"
 	"github.com/culvert-project/culvert/internal/service"
 	"github.com/culvert-project/culvert/internal/transport"
@@ -26,23 +26,14 @@ import (
 type connectorRun struct {
 	controller     *controller
 	options        *Options
-	accepted       *config.Connector // with its references to secrets; never changes
-	config         *config.Connector // accepted with the secrets of the last start; constant while tasks run
-	hasSecretError bool              // the last start could not resolve the references
+	accepted       *resolved.Connector // never changes
+	config         *resolved.Connector // accepted with the secrets of the last start; constant while tasks run
+	hasSecretError bool                // the last start could not resolve the references
 	log            *slog.Logger
-	class          class
-	configErr      error // the configuration has problems
+	planBinding    atomic.Pointer[plugin.Binding] // of the plan, until releasePlan
 	clients        runClients
 	taskSet        taskSet         // guarded by controller.mu
 	warnedSettings map[string]bool // logged by warnWithheld; guarded by controller.mu
-}
-
-type class struct {
-	component    *plugin.Component
-	declarations *config.Declarations
-	plugin       plugin.Info
-	err          error                          // the class was not found
-	planBinding  atomic.Pointer[plugin.Binding] // of the plan, until releasePlan
 }
 
 // runClients are opened by start (the service) and openForTasks (others), and closed after the last task.
@@ -61,28 +52,24 @@ type runClients struct {
 	dryRun           bool
 }
 
-func newConnectorRun(ctl *controller, options *Options, connector *config.Connector) *connectorRun {
+func newConnectorRun(ctl *controller, options *Options, connector *resolved.Connector) *connectorRun {
 	run := &connectorRun{
-		controller: ctl, options: options, accepted: connector, config: connector, log: ctl.log,
-		configErr: connector.Problems.Err(), clients: runClients{openLock: guard.NewCtxMutex()},
-		taskSet: taskSet{assignment: Assignment{Standalone: true}},
+		controller: ctl, options: options, accepted: connector, config: connector.Current(), log: ctl.log,
+		clients: runClients{openLock: guard.NewCtxMutex()}, taskSet: taskSet{assignment: Assignment{Standalone: true}},
 	}
 	run.clients.registries.log = run.log
-	run.class.plugin, run.class.component, run.class.err = components.Find(options.Plugins,
-		connector.Text("connector.class"), connector.Text("connector.plugin.version"), wit.ComponentSource,
-		wit.ComponentSink)
-	run.class.declarations = run.class.component.Table()
 	return run
 }
 
-func (run *connectorRun) roles() config.Roles {
-	return config.NewRoles(run.class.declarations, run.config)
+func (run *connectorRun) component() *plugin.Component { return run.config.Class.Component }
+
+// configError returns the problems of the configuration, or why its class was not found.
+func (run *connectorRun) configError() error {
+	return cmp.Or(run.accepted.Problems.Err(), run.config.Class.RunError())
 }
 
-func (run *connectorRun) configError() error { return cmp.Or(run.configErr, run.class.err) }
-
 func (run *connectorRun) isSink() bool {
-	return run.class.err == nil && run.class.component.Kind == wit.ComponentSink
+	return run.config.Class.RunError() == nil && run.component().Kind == wit.ComponentSink
 }
 
 // runUntilStopped starts the connector and its tasks and returns when all of them have ended. If the start fails, it
@@ -171,8 +158,9 @@ func (run *connectorRun) start(ctx context.Context) (closeAll func(), err error)
 	run.createTasks(configs)
 	run.options.starts.connectors.addSuccess()
 	run.controller.report(run, evStarted, nil)
-	run.log.Info("connector started", "class", run.class.component.Name, "plugin", run.class.plugin.Name,
-		"version", run.class.plugin.Version, "file", run.class.plugin.Path, "tasks", len(configs))
+	module := &run.config.Class.Module
+	run.log.Info("connector started", "class", run.component().Name, "plugin", module.Name,
+		"version", module.Version, "file", module.Path, "tasks", len(configs))
 	unwatch := run.clients.service.Watch(run.clients.client)
 	return func() {
 		if run.options.Group == nil { // a group's worker keeps its endpoint, to forward notifications to the owner
@@ -196,8 +184,7 @@ func (run *connectorRun) recordEvent(e events.Event) {
 
 // openService creates the service and its client, which the caller closes.
 func (run *connectorRun) openService(ctx context.Context) (err error) {
-	run.clients.service, err = service.New(run.class.component, run.config, run.options.Worker.Providers,
-		run.options.Lockouts, run.log)
+	run.clients.service, err = service.New(run.config, run.options.Lockouts, run.log)
 	if err == nil {
 		run.clients.service.UseLimits(run.options.Destinations)
 		run.clients.client, err = run.clients.service.Open(ctx)
@@ -219,12 +206,8 @@ func (run *connectorRun) planShownTasks(ctx context.Context) error {
 // configureKafka sets the configuration of the connector's Kafka clients. These resolve secrets again for each
 // authentication, because a password may change while the connector runs.
 func (run *connectorRun) configureKafka(ctx context.Context) (err error) {
-	settings := map[string]string{}
-	for _, e := range run.config.Entries {
-		settings[e.Key] = e.Value.Reveal()
-	}
-	run.clients.kafka, _, err = run.options.Kafka.Override(ctx, settings)
-	startConfig := run.config
+	run.clients.kafka, _, err = run.options.Kafka.Override(ctx, run.config.ResolvedSettings())
+	startConfig := run.config.Connector
 	// Logs redact a secret as long as its configuration is reachable: the pointer only keeps it reachable.
 	var inUse atomic.Pointer[config.Connector]
 	run.clients.kafka.SetCurrentValues(func(name string) (string, bool) {
@@ -243,8 +226,8 @@ func (run *connectorRun) configureKafka(ctx context.Context) (err error) {
 
 // kind returns source, sink or, if the class was not found, unknown.
 func (run *connectorRun) kind() string {
-	if run.class.err != nil {
+	if run.config.Class.RunError() != nil {
 		return "unknown"
 	}
-	return run.class.component.Kind.String()
+	return run.component().Kind.String()
 }

@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/culvert-project/culvert/internal/components"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/guard"
 	"github.com/culvert-project/culvert/internal/kafka"
 	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/internal/run/sink"
 	core "github.com/culvert-project/culvert/internal/run/task"
 	"github.com/culvert-project/culvert/sdk/go/role"
@@ -104,9 +104,9 @@ func (t *task) fillSinkProgress(progress *Progress, current sink.Progress, taskL
 
 func (t *task) sinkOptions(binding *plugin.Binding, transforms *chainFactory) sink.Options {
 	run := t.run
-	roles := run.roles()
+	roles := run.config.Roles()
 	return sink.Options{
-		Connector: run.config.Name, Task: t.number, Component: run.class.component.Name, Settings: t.settings,
+		Connector: run.config.Name, Task: t.number, Component: run.component().Name, Settings: t.settings,
 		Versions: sink.BoundVersions(binding, t.visibleSettings), Client: run.clients.client, Registry: run.registry(),
 		Stages: sink.Stages{
 			NewChain:           chainFunc(transforms, func(chain namedChain) sink.Chain { return chain }),
@@ -145,7 +145,7 @@ func (t *task) consumerOptions(topics []string, r kafka.Rebalances) kafka.Consum
 }
 
 // flushInterval returns the sink's own interval, or the worker's if only that is set, as in Kafka Connect.
-func flushInterval(roles config.Roles, worker *config.Worker) time.Duration {
+func flushInterval(roles resolved.Roles, worker *config.Worker) time.Duration {
 	const workerSetting = "offset.flush.interval.ms"
 	if worker != nil && !roles.IsSet(role.SinkFlushIntervalMS) && worker.IsSet(workerSetting) {
 		return worker.Duration(workerSetting)
@@ -155,10 +155,10 @@ func flushInterval(roles config.Roles, worker *config.Worker) time.Duration {
 
 func (run *connectorRun) newUnmatchedTopics() *sink.UnmatchedTopics {
 	unmatched := &sink.UnmatchedTopics{Settings: map[string]string{}}
-	for _, e := range components.TopicSettings(run.config, run.class.component) {
+	for _, e := range run.config.SinkTopics() {
 		unmatched.Settings[setting.Trim(e.Value.Reveal())] = e.Key
 	}
-	if components.ByTopic(run.options.Plugins, run.config) {
+	if run.config.Effect().ByTopic {
 		unmatched.InputTopics = config.List(run.config.Text("topics"))
 	}
 	return unmatched

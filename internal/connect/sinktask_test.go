@@ -16,6 +16,9 @@ import (
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/kafka"
 	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/resolved"
+	"github.com/culvert-project/culvert/internal/resolved/resolvedtest"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -73,8 +76,8 @@ func TestLagOfATaskCountsItsPartitionsOnly(t *testing.T) {
 
 // The worker's offset.flush.interval.ms applies if the sink sets none.
 func TestFlushIntervalDefaultsToTheWorkers(t *testing.T) {
-	declarations := config.Declare(setting.Define("x.flush.ms", wit.KindLong, wit.Low, setting.Default("1000"), "",
-		setting.Role(role.SinkFlushIntervalMS)))
+	component := plugin.NewComponent(&wit.Component{Settings: []wit.ConfigKey{
+		resolvedtest.Declare("x.flush.ms", wit.KindLong, "1000", setting.Role(role.SinkFlushIntervalMS))}})
 	for _, test := range []struct {
 		worker    string // in milliseconds; "" means not set
 		connector string
@@ -94,7 +97,7 @@ func TestFlushIntervalDefaultsToTheWorkers(t *testing.T) {
 		worker, problems := config.NewWorker("", entries("offset.flush.interval.ms", test.worker), nil, nil)
 		connector, connectorProblems := config.NewConnector("", entries("x.flush.ms", test.connector), worker.Providers)
 		require.True(t, len(problems)+len(connectorProblems) <= 0, "%v %v", problems, connectorProblems)
-		got := flushInterval(config.NewRoles(declarations, connector), worker)
+		got := flushInterval(resolved.Resolver{}.ResolveAs(connector, component).Roles(), worker)
 		assert.Equal(t, test.want, got, "worker", test.worker, "connector", test.connector)
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/culvert-project/culvert/internal/components"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/convert"
 	"github.com/culvert-project/culvert/internal/kafka"
@@ -97,7 +96,7 @@ func (run *connectorRun) redactFeeds(feeds []FeedProgress) {
 func (t *task) sourceOptions(delivery delivery, binding *plugin.Binding, transforms *chainFactory) source.Options {
 	run := t.run
 	options := source.Options{
-		Connector: run.config.Name, Task: t.number, Component: run.class.component.Name, Settings: t.settings,
+		Connector: run.config.Name, Task: t.number, Component: run.component().Name, Settings: t.settings,
 		Versions: source.BoundVersions(binding, t.visibleSettings), Client: run.clients.client,
 		Registry: run.registry(), Answered: &run.taskSet.answered,
 		Offsets: source.Offsets{
@@ -105,7 +104,7 @@ func (t *task) sourceOptions(delivery delivery, binding *plugin.Binding, transfo
 				fields, _, err = run.clients.offsets.Get(ctx, run.config.Name, partition)
 				return offset.RelativeToOrigin(fields, run.clients.client.Origin()), err // may be absolute URLs
 			},
-			MismatchSetting:     components.OriginChangeSetting(run.class.component),
+			MismatchSetting:     run.config.OriginChangeSetting(),
 			PrepareOffsets:      delivery.prepare,
 			ExactlyOnceRequired: run.requiresExactlyOnce(),
 		},
@@ -180,7 +179,7 @@ func (run *connectorRun) converters() (key, value convert.Converter, err error) 
 }
 
 func (run *connectorRun) newConverter(name string, isKey bool) (convert.Converter, error) {
-	class, settings := run.config.Converter(name, run.options.Worker)
+	class, settings := run.config.Converter(name)
 	if run.clients.dryRun {
 		settings["auto.register.schemas"] = "false"
 	}
@@ -192,7 +191,7 @@ func (run *connectorRun) newConverter(name string, isKey bool) (convert.Converte
 }
 
 func (run *connectorRun) headerConverter() (convert.Headers, error) {
-	class, settings := run.config.Converter("header.converter", run.options.Worker)
+	class, settings := run.config.Converter("header.converter")
 	converter, err := convert.NewHeaders(class, settings, run.converterUse(forValue))
 	if err != nil {
 		return nil, fmt.Errorf("header.converter: %w", err)
@@ -208,18 +207,18 @@ const (
 
 func (run *connectorRun) converterUse(isKey bool) convert.Options {
 	return convert.Options{IsKey: isKey, Schemas: run.registry(), OpenRegistry: run.clients.registries.client,
-		ReadOnly: run.class.component.Kind == wit.ComponentSink}
+		ReadOnly: run.component().Kind == wit.ComponentSink}
 }
 
 // boolean returns a setting of the connector or the worker; false if it is invalid.
 func (run *connectorRun) boolean(name string) bool {
-	value, _ := config.Boolean(run.config.Setting(name, run.options.Worker))
+	value, _ := config.Boolean(run.config.Setting(name))
 	return value
 }
 
 func (run *connectorRun) retryPolicy() core.RetryPolicy {
 	ms := func(name string) time.Duration {
-		n, _ := setting.ParseInt(wit.KindLong, run.config.Setting(name, run.options.Worker)) // checked before
+		n, _ := setting.ParseInt(wit.KindLong, run.config.Setting(name)) // checked before
 		const longest = int64(math.MaxInt64 / time.Millisecond)
 		return time.Duration(min(n, longest)) * time.Millisecond
 	}
@@ -228,7 +227,7 @@ func (run *connectorRun) retryPolicy() core.RetryPolicy {
 
 func (run *connectorRun) tolerance() core.Tolerance {
 	return core.Tolerance{
-		TolerateAll: strings.EqualFold(run.config.Setting("errors.tolerance", run.options.Worker), "all"),
+		TolerateAll: strings.EqualFold(run.config.Setting("errors.tolerance"), "all"),
 		LogErrors:   run.boolean("errors.log.enable"),
 		LogMessages: run.boolean("errors.log.include.messages"),
 	}

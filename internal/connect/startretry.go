@@ -33,7 +33,7 @@ func (run *connectorRun) waitRetryable(ctx context.Context, err error, stamp str
 		if run.canRetryLookup(err) {
 			tick = time.After(run.options.refreshInterval)
 		}
-		files := append(run.options.Worker.Providers.Files(run.config), run.keyStoreFiles()...)
+		files := append(run.options.Worker.Providers.Files(run.config.Connector), run.keyStoreFiles()...)
 		isWatching = run.hasSecretError || !strings.EqualFold(run.config.Text("config.action.reload"), "none")
 		if isWatching && len(files) > 0 {
 			defer watch.Files(files, run.log, fileBell.Ring)()
@@ -85,20 +85,20 @@ func (run *connectorRun) haveSettingsChanged() bool {
 // reloadSecrets resolves references again and reports whether a value has changed or was unresolved. Each start begins
 // with it, because an old password would count as a failed login. After an error the settings remain.
 func (run *connectorRun) reloadSecrets() (hasChanged bool, err error) {
-	resolved, err := run.config.Resolve(run.options.Worker.Providers)
+	values, err := run.config.Connector.Resolve(run.options.Worker.Providers)
 	if err != nil {
 		return false, err
 	}
-	hasChanged = run.hasSecretError || len(run.config.ChangedSince(resolved)) > 0
-	run.config = resolved
+	hasChanged = run.hasSecretError || len(run.config.ChangedSince(values)) > 0
+	run.config = run.config.Reread(values)
 	return hasChanged, nil
 }
 
 func (run *connectorRun) keyStoreFiles() []string {
-	if run.class.err != nil {
+	if run.config.Class.RunError() != nil {
 		return nil
 	}
-	paths := service.Paths(run.class.component, run.config)
+	paths := service.Paths(run.config)
 	for _, e := range run.config.Entries {
 		path := setting.Trim(e.Value.Reveal())
 		if strings.Contains(e.Key, ".override.") && strings.HasSuffix(e.Key, ".location") && path != "" &&

@@ -29,6 +29,7 @@ import (
 	"github.com/culvert-project/culvert/internal/events"
 	"github.com/culvert-project/culvert/internal/guard"
 	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/internal/transport/connectivitytest"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -85,7 +86,7 @@ func TestConnectorStartsAfterAFix(t *testing.T) {
 			b := newKafkaBench(t)
 			b.options.refreshInterval = 10 * time.Millisecond
 			lines := append([]string{"name=c", "connector.class=test.SpySource"}, test.lines...)
-			h := New(b.options, []*config.Connector{b.Connector(t, lines...)})
+			h := New(b.options, []*resolved.Connector{b.Connector(t, lines...)})
 			runHerder(t, h)
 			herd := &herd{bench: b, Herder: h, t: t}
 			readInfo := func(Status) bool { // REST may show the connector at any time
@@ -112,7 +113,7 @@ func TestChangeBeforeTheWaitIsSeen(t *testing.T) {
 	b := newBench(t, checktest.WithSpy(t))
 	b.options.refreshInterval = time.Hour
 	t.Setenv("TEST_USER", "before")
-	h := New(b.options, []*config.Connector{b.Connector(t, "name=c", "connector.class=test.SpySource",
+	h := New(b.options, []*resolved.Connector{b.Connector(t, "name=c", "connector.class=test.SpySource",
 		"spy.destination=D", "spy.user=${env:TEST_USER}")})
 	ctl, _ := h.find("c")
 	run := ctl.currentRun()
@@ -129,7 +130,7 @@ func TestRejectedBindingIsNotSentAgain(t *testing.T) {
 	newSubaccount(t).TokenServiceDown(401)
 	b := newKafkaBench(t)
 	b.options.refreshInterval = time.Millisecond
-	h := New(b.options, []*config.Connector{b.Connector(t, "name=c", "connector.class=test.SpySource",
+	h := New(b.options, []*resolved.Connector{b.Connector(t, "name=c", "connector.class=test.SpySource",
 		"spy.destination=D")})
 	runHerder(t, h)
 	ctl := h.controllers["c"]
@@ -152,7 +153,7 @@ func TestFailedStartReportsRetryTime(t *testing.T) {
 		wit.ErrorConfig:       false,
 		wit.ErrorData:         false,
 	} {
-		h := New(b.options, []*config.Connector{b.Connector(t, "name=c", "connector.class=test.SpySource",
+		h := New(b.options, []*resolved.Connector{b.Connector(t, "name=c", "connector.class=test.SpySource",
 			"spy.address=localhost", "config.action.reload=none")})
 		ctl, _ := h.find("c")
 		witError := &wit.Error{Kind: kind, Message: "so it is"}
@@ -234,7 +235,6 @@ func TestTransientErrorsAreRetriable(t *testing.T) {
 func TestRetriedStartIsAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		run := newEmptyRun(&Options{Worker: defaultWorker(t)}, slog.New(slog.DiscardHandler))
-		run.config = &config.Connector{Name: "c"}
 		ctl := run.controller
 		ctl.queueBell = guard.NewBell()
 		ctl.done = make(chan struct{})
@@ -267,7 +267,6 @@ func TestAutoRestartDelayDoubles(t *testing.T) {
 		recorder := events.New("w", worker.Redact)
 		run := newEmptyRun(&Options{Worker: worker, sharedResources: sharedResources{starts: &startCounters{},
 			events: recorder}}, slog.New(slog.NewTextHandler(&log, nil)))
-		run.config = &config.Connector{Name: "c"}
 		task := &task{run: run}
 		unavailable := &wit.Error{Kind: wit.ErrorTransient, Message: "away"}
 		var delays []time.Duration
@@ -328,7 +327,6 @@ func (e callbackError) As(any) bool {
 func TestRestartBeforeTheWaitIsNotLost(t *testing.T) {
 	worker := defaultWorker(t)
 	run := newEmptyRun(&Options{Worker: worker}, slog.New(slog.DiscardHandler))
-	run.config = &config.Connector{Name: "c"}
 	failed := &task{run: run, cancel: func() {}}
 	run.taskSet.tasks = []*task{failed}
 	run.taskSet.restartable, run.taskSet.endRestarts = context.WithCancel(t.Context())
@@ -365,10 +363,11 @@ func TestAutoRestartIsTheDefault(t *testing.T) {
 		}
 		worker, problems := config.NewWorker(test.file, nil, nil, flags)
 		require.True(t, len(problems) == 0, "%v", problems)
-		run := &connectorRun{options: &Options{Worker: worker}, config: &config.Connector{Name: "c"}}
+		var entries []config.Entry
 		if test.connector != "" {
-			run.config.Entries = []config.Entry{config.NewEntry(config.AutoRestart, test.connector, "", 0)}
+			entries = append(entries, config.NewEntry(config.AutoRestart, test.connector, "", 0))
 		}
+		run := &connectorRun{options: &Options{Worker: worker}, config: newConnector(worker, "c", entries...)}
 		got := run.autoRestart()
 		assert.Equal(t, test.want, got, "file", test.file, "connector", test.connector, "worker", test.worker)
 	}

@@ -6,13 +6,14 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/internal/transport"
 )
 
 // spec is the desired state of a connector, as set by users and, on a worker in a group, by its leader.
 type spec struct {
-	options    *Options          // for new runs
-	config     *config.Connector // the last accepted configuration
+	options    *Options            // for new runs
+	config     *resolved.Connector // the last accepted configuration
 	target     TargetState
 	assignment Assignment
 	pending    []Assignment // received, but not handled by the loop yet

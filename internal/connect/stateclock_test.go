@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
-	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -17,8 +16,7 @@ func TestUnstartedTasksArePaused(t *testing.T) {
 		worker := defaultWorker(t)
 		run := newEmptyRun(&Options{Worker: worker}, slog.New(slog.DiscardHandler))
 		ctl := run.controller
-		ctl.spec.config = &config.Connector{Name: "c"}
-		run.accepted = &config.Connector{Name: "c"}
+		ctl.spec.config = run.accepted
 		ctl.status.state = Unassigned
 		ctl.status.currentRun = run
 		run.taskSet.configs = make([][]wit.Setting, 2)

@@ -9,11 +9,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/internal/components"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/deadletters"
 	"github.com/culvert-project/culvert/internal/kafka"
 	"github.com/culvert-project/culvert/internal/kafka/security"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/internal/run/sink"
 	"github.com/culvert-project/culvert/internal/shown"
 	"github.com/culvert-project/culvert/internal/transport/limits"
@@ -27,7 +27,7 @@ type Summary struct {
 	Name       string
 	Type       string
 	Class      string
-	Config     *config.Connector
+	Config     *resolved.Connector
 	Components []ComponentStatus
 }
 
@@ -151,8 +151,8 @@ func (v *view) sinkTopics() []string {
 	if len(topics) > 0 || v.config.Text("topics.regex") != "" {
 		return topics
 	}
-	for _, entry := range components.TopicSettings(v.config, v.currentRun.class.component) {
-		topics = union(topics, []string{components.TopicOf(entry)})
+	for _, entry := range v.currentRun.config.SinkTopics() {
+		topics = union(topics, []string{resolved.TopicOf(entry)})
 	}
 	return topics
 }
@@ -208,7 +208,7 @@ func (v *view) taskStatus(task *taskView, progress *Progress) ComponentStatus {
 		if limit == 1 {
 			component.Note = "limited to 1 request a second"
 		}
-		if component.Action == nil && v.currentRun.roles().IsSet(role.RequestsPerSecond) {
+		if component.Action == nil && v.currentRun.config.Roles().IsSet(role.RequestsPerSecond) {
 			component.Action = v.roleAction("limit", role.RequestsPerSecond)
 		}
 	} else if component.Condition == ConditionLoading {
@@ -286,7 +286,7 @@ func (v *view) setFailed(component *ComponentStatus, err error, restartsAt time.
 		switch {
 		case witError.Setting != nil:
 			component.Action = v.changeAction(do, v.config.Locate(config.Problem{Setting: *witError.Setting}))
-		case witError.Kind == wit.ErrorUnauthorized && v.currentRun.roles().IsSet(role.Password):
+		case witError.Kind == wit.ErrorUnauthorized && v.currentRun.config.Roles().IsSet(role.Password):
 			component.Action = v.roleAction(do, role.Password)
 		case do == "logon":
 			component.Action = &Action{Do: do}
@@ -296,7 +296,7 @@ func (v *view) setFailed(component *ComponentStatus, err error, restartsAt time.
 
 // roleAction returns the action that changes the setting of a role.
 func (v *view) roleAction(do, role string) *Action {
-	return v.changeAction(do, v.config.Locate(config.Problem{Setting: v.currentRun.roles().Setting(role)}))
+	return v.changeAction(do, v.config.Locate(config.Problem{Setting: v.currentRun.config.Roles().Setting(role)}))
 }
 
 // changeAction returns the action that changes the setting of a problem, with its place if the connector is in a file.

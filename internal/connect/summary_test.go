@@ -286,7 +286,7 @@ func TestStatusOfFailures(t *testing.T) {
 	for name, test := range failureCases() {
 		task := taskView{taskStatus: taskStatus{state: Failed, err: test.err, restartsAt: test.restartsAt}}
 		v := newTestView(t)
-		v.config = &config.Connector{Name: "c", Entries: []config.Entry{config.NewEntry(failedSetting, "x", "c.properties", 7)}}
+		v.config = newConnector(v.options.Worker, "c", config.NewEntry(failedSetting, "x", "c.properties", 7))
 		component := v.taskStatus(&task, &Progress{})
 		test.want.RestartsAt = test.restartsAt
 		test.want.State = Failed
@@ -362,13 +362,11 @@ func TestCauseBeginsWithTheReason(t *testing.T) {
 	}
 }
 
-// newTestView returns the view of a connector whose class is unknown.
+// newTestView returns the view of a connector without settings.
 func newTestView(t *testing.T) *view {
 	t.Helper()
 	run := newEmptyRun(&Options{Worker: &config.Worker{}}, slog.New(slog.DiscardHandler))
 	run.controller.status.currentRun = run
-	run.config = &config.Connector{Name: "c"}
-	run.class.declarations = config.Declare()
 	v := run.controller.observe()
 	v.assignment.Standalone = true
 	v.config = run.config

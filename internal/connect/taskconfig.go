@@ -5,9 +5,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/culvert-project/culvert/internal/components"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -15,9 +15,9 @@ import (
 // pluginSettings returns the settings that the current version of the plugin may see. A source also sees whether its
 // records are written in transactions, because it may have to choose between failing and repeating rows.
 func (run *connectorRun) pluginSettings(info plugin.Info) []wit.Setting {
-	pluginView := components.PluginView(run.options.Plugins, info, run.class.component)
-	run.warnWithheld(info, &pluginView, run.config)
-	settings := pluginView.Settings(run.config)
+	pluginView := run.config.View(info)
+	run.warnWithheld(info, &pluginView)
+	settings := pluginView.Settings()
 	if run.isExactlyOnce() {
 		settings = append(settings, wit.Setting{Name: config.ExactlyOnceSetting, Value: "enabled"})
 	}
@@ -27,14 +27,14 @@ func (run *connectorRun) pluginSettings(info plugin.Info) []wit.Setting {
 // visibleSettings returns the settings of the task that the current version of the plugin may see.
 func (t *task) visibleSettings(info plugin.Info) []wit.Setting {
 	run := t.run
-	pluginView := components.PluginView(run.options.Plugins, info, run.class.component)
-	run.warnWithheld(info, &pluginView, run.config)
-	return pluginView.PlannedSettings(run.config, t.settings)
+	pluginView := run.config.View(info)
+	run.warnWithheld(info, &pluginView)
+	return pluginView.PlannedSettings(t.settings)
 }
 
 // warnWithheld logs once for each version of the plugin which settings it does not see, because they come from files.
-func (run *connectorRun) warnWithheld(info plugin.Info, pluginView *config.PluginView, connector *config.Connector) {
-	names := pluginView.RedactedFromFiles(connector)
+func (run *connectorRun) warnWithheld(info plugin.Info, pluginView *resolved.View) {
+	names := pluginView.RedactedFromFiles()
 	if len(names) == 0 {
 		return
 	}
@@ -61,14 +61,14 @@ func taskClass(class string) string { return strings.TrimSuffix(class, "Connecto
 
 // unresolvedTaskConfig returns a task config as Kafka Connect shows it. Values that the plugin did not change, or may
 // not see, are shown as written, with references; values that the plugin set are shown as it returned them.
-func (run *connectorRun) unresolvedTaskConfig(connector *config.Connector, planned []wit.Setting) map[string]string {
+func (run *connectorRun) unresolvedTaskConfig(connector *resolved.Connector, planned []wit.Setting) map[string]string {
 	settings := map[string]string{}
 	for _, s := range planned {
 		settings[s.Name] = s.Value
 	}
-	for _, e := range connector.Entries {
+	for e, spec := range connector.All() {
 		name := e.Key
-		if spec, ok := run.class.declarations.Find(e.Key); ok {
+		if spec != nil {
 			name = spec.Name
 		}
 		value, ok := settings[name]
@@ -82,7 +82,7 @@ func (run *connectorRun) unresolvedTaskConfig(connector *config.Connector, plann
 			settings[s.Name] = run.options.Worker.Redact(settings[s.Name])
 		}
 	}
-	settings[taskClassKey] = taskClass(run.class.component.Name)
+	settings[taskClassKey] = taskClass(run.component().Name)
 	return settings
 }
 
@@ -90,7 +90,7 @@ func (run *connectorRun) unresolvedTaskConfig(connector *config.Connector, plann
 // values that the plugin sees now, and other values are the plugin's own. A value that the plugin derived from a
 // reference cannot be restored: under the same name the plugin gets the resolved reference, as in Kafka Connect
 // (AbstractHerder.reverseTransform); under another name the secret was redacted. The result is sorted by name.
-func resolveTaskConfig(declarations *config.Declarations, connector *config.Connector, visible []wit.Setting,
+func resolveTaskConfig(connector *resolved.Connector, visible []wit.Setting,
 	unresolved map[string]string) (planned []wit.Setting) {
 	visibleValues := make(map[string]string, len(visible))
 	for _, s := range visible {
@@ -98,9 +98,9 @@ func resolveTaskConfig(declarations *config.Declarations, connector *config.Conn
 	}
 	settings := maps.Clone(unresolved)
 	delete(settings, taskClassKey)
-	for _, e := range connector.Entries {
+	for e, spec := range connector.All() {
 		name := e.Key
-		if spec, ok := declarations.Find(e.Key); ok {
+		if spec != nil {
 			name = spec.Name
 		}
 		if value, ok := unresolved[name]; ok && value == e.Raw {

@@ -15,11 +15,11 @@ import (
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/check/checktest"
-	"github.com/culvert-project/culvert/internal/components"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -53,7 +53,7 @@ func TestConfigurationsAreShownWithoutSecrets(t *testing.T) {
 		lines = append(lines, key+"="+value)
 	}
 	connector := b.Connector(t, lines...)
-	passwords := components.Passwords(b.options.Plugins)
+	passwords := resolved.Passwords(b.options.Plugins)
 	for _, isMasked := range []bool{false, true} {
 		asShown := func(settings map[string]string) map[string]string { return settings }
 		if isMasked {
@@ -61,10 +61,10 @@ func TestConfigurationsAreShownWithoutSecrets(t *testing.T) {
 				return config.MaskPasswords(settings, passwords)
 			}
 		}
-		h := New(b.options, []*config.Connector{connector})
+		h := New(b.options, []*resolved.Connector{connector})
 		run := h.controllers["c"].currentRun()
-		pluginView := components.PluginView(b.options.Plugins, run.class.plugin, run.class.component)
-		settings := pluginView.Settings(connector)
+		pluginView := connector.View(connector.Class.Module)
+		settings := pluginView.Settings()
 		run.taskSet.tasks = append(run.taskSet.tasks, &task{run: run, settings: settings})
 		want := maps.Clone(written)
 		if isMasked {
@@ -102,13 +102,13 @@ func TestTaskConfigRoundTrip(t *testing.T) {
 		"topics=a, b",
 		"spy.pasword=x",
 		"errors.tolerance=all")
-	run := New(b.options, []*config.Connector{connector}).controllers["c"].currentRun()
-	pluginView := components.PluginView(b.options.Plugins, run.class.plugin, run.class.component)
-	declarations := run.class.component.Table()
+	run := New(b.options, []*resolved.Connector{connector}).controllers["c"].currentRun()
+	module := connector.Class.Module
 	for seed := range uint64(2000) {
 		random := rand.New(rand.NewPCG(seed, 26))
-		pluginView.BuiltIn = seed%2 == 0 // otherwise the plugin does not see values of files
-		visible := pluginView.Settings(connector)
+		module.BuiltIn = seed%2 == 0 // otherwise the plugin does not see values of files
+		pluginView := connector.View(module)
+		visible := pluginView.Settings()
 		want := []wit.Setting{}
 		for _, setting := range visible {
 			entry, _ := connector.Entry(setting.Name)
@@ -132,19 +132,22 @@ func TestTaskConfigRoundTrip(t *testing.T) {
 				"seed %d: %s: expected a reference, found %s", seed, name, value)
 		}
 		slices.SortFunc(want, func(a, b wit.Setting) int { return strings.Compare(a.Name, b.Name) })
-		resolved := resolveTaskConfig(declarations, connector, visible, written)
-		assert.Equal(t, want, append([]wit.Setting{}, resolved...), seed)
+		restored := resolveTaskConfig(connector, visible, written)
+		assert.Equal(t, want, append([]wit.Setting{}, restored...), seed)
 		require.True(t, !t.Failed(), "written %v", written)
 	}
 
 	// The reference has another value after the plan.
-	pluginView.BuiltIn = true
-	written := run.unresolvedTaskConfig(connector, pluginView.Settings(connector))
+	module.BuiltIn = true
+	pluginView := connector.View(module)
+	written := run.unresolvedTaskConfig(connector, pluginView.Settings())
 	require.NoError(t, os.WriteFile(file, []byte("pwd=hunter3\nuser=writer\n"), 0o600))
 	changed, err := connector.Resolve(b.options.Worker.Providers)
 	require.NoError(t, err)
-	resolved := resolveTaskConfig(declarations, changed, pluginView.Settings(changed), written)
-	assert.Contains(t, fmt.Sprint(resolved), "{spy.user writer}", "{spy.claim x-writer}")
+	reread := connector.Reread(changed)
+	pluginView = reread.View(module)
+	restored := resolveTaskConfig(reread, pluginView.Settings(), written)
+	assert.Contains(t, fmt.Sprint(restored), "{spy.user writer}", "{spy.claim x-writer}")
 }
 
 // A version from a folder does not see values from files, even if they were planned before.
@@ -167,7 +170,8 @@ func TestFolderVersionSeesNoFileValues(t *testing.T) {
 		require.NoError(t, err)
 		defer plugins.Close()
 		b.options.Plugins = plugins
-		run := newController(&b.options, connector).currentRun()
+		resolver := resolved.Resolver{Worker: b.options.Worker, Plugins: plugins}
+		run := newController(&b.options, resolver.Resolve(connector.Connector)).currentRun()
 		for _, version := range []string{"1.0.0", "2.0.0"} {
 			info, err := plugins.Find(wit.ComponentSource, "test.SpySource", version)
 			require.NoError(t, err)
@@ -234,12 +238,14 @@ func TestFormerPasswordStaysHidden(t *testing.T) {
 		require.NoError(t, err)
 		binding.Close()
 		b.options.Plugins = plugins
-		task := &task{run: newController(&b.options, connector).currentRun(), settings: slices.Clone(want)}
+		resolver := resolved.Resolver{Worker: b.options.Worker, Plugins: plugins}
+		run := newController(&b.options, resolver.Resolve(connector.Connector)).currentRun()
+		task := &task{run: run, settings: slices.Clone(want)}
 		task.settings[3].Value = "hunter2"
 		info, err := plugins.Find(wit.ComponentSource, "test.SpySource", v.version)
 		require.NoError(t, err)
 		assert.Equal(t, want, task.visibleSettings(info), v.version)
-		assert.Equal(t, true, components.Passwords(plugins)("spy.password"), v.version, "is a password")
+		assert.Equal(t, true, resolved.Passwords(plugins)("spy.password"), v.version, "is a password")
 		plugins.Close()
 	}
 }

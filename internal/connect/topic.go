@@ -10,6 +10,7 @@ import (
 	"github.com/culvert-project/culvert/internal/java/pattern"
 	"github.com/culvert-project/culvert/internal/kafka"
 	"github.com/culvert-project/culvert/internal/kafka/security"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -52,7 +53,7 @@ func (run *connectorRun) ensureTopic(ctx context.Context, topic string) error {
 }
 
 // newTopic returns the settings of the first group of topic.creation.groups that includes a topic, or the defaults.
-func newTopic(connector *config.Connector, name string) (kafka.Topic, error) {
+func newTopic(connector *resolved.Connector, name string) (kafka.Topic, error) {
 	for _, group := range config.List(connector.Text("topic.creation.groups")) {
 		prefix := "topic.creation." + group + "."
 		isIncluded, err := matchesTopic(connector, prefix+"include", name)
@@ -70,13 +71,13 @@ func newTopic(connector *config.Connector, name string) (kafka.Topic, error) {
 	return parseTopic(connector, "topic.creation.default.", name), nil
 }
 
-func matchesTopic(connector *config.Connector, setting, name string) (bool, error) {
+func matchesTopic(connector *resolved.Connector, setting, name string) (bool, error) {
 	for _, regex := range config.List(connector.Text(setting)) {
 		compiled, err := pattern.Compile(regex)
 		if err != nil {
 			continue // the start of the connector has rejected it
 		}
-		matches, err := config.MatchesTopic(compiled, name)
+		matches, err := resolved.MatchesTopic(compiled, name)
 		if err != nil {
 			return false, fmt.Errorf("%s: %w", setting, err)
 		}
@@ -87,7 +88,7 @@ func matchesTopic(connector *config.Connector, setting, name string) (bool, erro
 	return false, nil
 }
 
-func parseTopic(connector *config.Connector, prefix, name string) kafka.Topic {
+func parseTopic(connector *resolved.Connector, prefix, name string) kafka.Topic {
 	topic := kafka.Topic{Name: name, Configs: map[string]string{}}
 	for key, value := range connector.Prefixed(prefix) {
 		value = setting.Trim(value)

@@ -7,10 +7,9 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/culvert-project/culvert/internal/components"
-	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/internal/resolved"
 	core "github.com/culvert-project/culvert/internal/run/task"
 	"github.com/culvert-project/culvert/internal/run/transform"
 	"github.com/culvert-project/culvert/wit"
@@ -26,55 +25,44 @@ type chainFactory struct {
 }
 
 func newChainFactory(run *connectorRun) (*chainFactory, error) {
-	stages, err := Stages(run.options.Plugins, run.config, run.warnWithheld)
+	stages, err := Stages(run.config, run.warnWithheld)
 	if err != nil {
 		return nil, err
 	}
 	return &chainFactory{run: run, stages: stages}, nil
 }
 
-// viewFunc is called with the settings that a plugin sees of a transform or predicate.
-type viewFunc func(plugin.Info, *config.PluginView, *config.Connector)
-
 // Stages returns the transforms of a connector. onView, if not nil, is called when a plugin's settings are read.
-func Stages(plugins *plugin.Manager, connector *config.Connector, onView viewFunc) ([]transform.Stage, error) {
-	stageConfigs, problems := connector.Stages()
-	if err := problems.Err(); err != nil {
+func Stages(connector *resolved.Connector, onView func(plugin.Info, *resolved.View)) ([]transform.Stage, error) {
+	if err := connector.Stages.Problems.Err(); err != nil {
 		return nil, err
 	}
+	settingsOf := func(stage *resolved.Stage) func(plugin.Info) []wit.Setting {
+		return func(info plugin.Info) []wit.Setting {
+			view := connector.StageView(stage, info)
+			if onView != nil {
+				onView(info, &view)
+			}
+			return view.Settings()
+		}
+	}
 	var stages []transform.Stage
-	for _, s := range stageConfigs {
-		_, transformation, err := components.Find(plugins, s.Class, s.Version, wit.ComponentTransformation)
-		if err != nil {
+	for _, s := range connector.Stages.Transforms {
+		if err := s.Class.RunError(); err != nil {
 			return nil, err
 		}
-		settings := stageSettings(plugins, transformation, connector.StageConfig(s.Prefix), s.Prefix, onView)
-		stage := transform.Stage{Alias: s.Alias, Class: transformation.Name, Version: s.Version, Settings: settings,
-			Negate: s.Negate}
+		stage := transform.Stage{Alias: s.Alias, Class: s.Class.Component.Name, Version: s.Class.Version,
+			Settings: settingsOf(s), Negate: s.Negate}
 		if p := s.Predicate; p != nil {
-			_, predicate, err := components.Find(plugins, p.Class, p.Version, wit.ComponentPredicate)
-			if err != nil {
+			if err := p.Class.RunError(); err != nil {
 				return nil, err
 			}
-			settings := stageSettings(plugins, predicate, connector.StageConfig(p.Prefix), p.Prefix, onView)
-			stage.Predicate = &transform.Predicate{Alias: p.Alias, Class: predicate.Name, Version: p.Version,
-				Settings: settings}
+			stage.Predicate = &transform.Predicate{Alias: p.Alias, Class: p.Class.Component.Name,
+				Version: p.Class.Version, Settings: settingsOf(p)}
 		}
 		stages = append(stages, stage)
 	}
 	return stages, nil
-}
-
-func stageSettings(plugins *plugin.Manager, component *plugin.Component, connector *config.Connector, prefix string,
-	onView viewFunc) func(plugin.Info) []wit.Setting {
-	return func(info plugin.Info) []wit.Setting {
-		pluginView := components.PluginView(plugins, info, component)
-		pluginView.Prefix = prefix
-		if onView != nil {
-			onView(info, &pluginView, connector)
-		}
-		return pluginView.Settings(connector)
-	}
 }
 
 func (run *connectorRun) observer() *core.Observer {

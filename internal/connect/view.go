@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/internal/run/transform"
 	"github.com/culvert-project/culvert/internal/transport"
 	"github.com/culvert-project/culvert/wit"
@@ -83,7 +83,7 @@ func (v *view) info() Info {
 }
 
 func (v *view) restStatus() Status {
-	info := v.currentRun.class.plugin
+	info := v.currentRun.config.Class.Module
 	result := Status{Name: v.name, Type: v.currentRun.kind(), Tasks: []TaskStatus{}, Connector: ConnectorStatus{
 		State: v.state, WorkerID: v.options.WorkerID, Version: info.Version, Plugin: pluginFile(info),
 		File: v.config.File}}
@@ -95,7 +95,7 @@ func (v *view) restStatus() Status {
 		result.Connector.ConfigError = v.redact(v.rejected.Error())
 	}
 	for _, task := range v.tasks {
-		info := task.run.class.plugin
+		info := task.run.config.Class.Module
 		shownTask := TaskStatus{ID: task.number, State: task.state, WorkerID: v.options.WorkerID, Version: info.Version}
 		if task.fillPlugins != nil {
 			task.fillPlugins(&shownTask)
@@ -117,8 +117,8 @@ func (v *view) restStatus() Status {
 	return result
 }
 
-func (v *view) runningConnector() config.RunningConnector {
-	return config.RunningConnector{Name: v.name, File: v.config.File, Raw: v.config.Raw(), Config: v.config,
+func (v *view) runningConnector() resolved.RunningConnector {
+	return resolved.RunningConnector{Name: v.name, File: v.config.File, Raw: v.config.Raw(), Config: v.config,
 		Rejected: v.config.Problems.Err() != nil, HasFailed: v.state != Running ||
 			slices.ContainsFunc(v.tasks, func(task taskView) bool { return task.state != Running })}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/guard"
 	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/internal/run/offset"
 	"github.com/culvert-project/culvert/internal/run/sink"
 	"github.com/culvert-project/culvert/internal/run/source"
@@ -66,11 +67,10 @@ type Task struct {
 
 // Sender sends the records and rows of dead letters, to the service of a sink or the topics of a source.
 type Sender struct {
-	Config       *config.Connector    // with the secrets of now
-	Declarations *config.Declarations // of the connector's settings
-	Writer       *Writer              // of letters that are rejected again
-	Sink         *sink.Options        // nil for a source
-	KeyLocks     *KeyLocks            // of a sink: keys that its tasks must not write meanwhile
+	Config   *resolved.Connector // with the secrets of now
+	Writer   *Writer             // of letters that are rejected again
+	Sink     *sink.Options       // nil for a source
+	KeyLocks *KeyLocks           // of a sink: keys that its tasks must not write meanwhile
 	// Source opens a delivery of a source. owner owns the offsets that it stores. In a trial it stores none.
 	Source func(owner string, isTrial bool) (source.Options, func(context.Context))
 	Close  func()

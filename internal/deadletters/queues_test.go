@@ -21,8 +21,10 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
 	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/internal/run/offset"
 	"github.com/culvert-project/culvert/internal/run/source"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // harness has the queues of connectors, which are sources, with an embedded broker.
@@ -97,11 +99,12 @@ func (h *harness) OpenTask(_ context.Context, connector string) (*Task, error) {
 }
 
 func (h *harness) openSender(context.Context, bool) (*Sender, error) {
-	connector, problems := config.NewConnector("c.properties", nil, h.o.Worker.Providers)
+	written, problems := config.NewConnector("c.properties", nil, h.o.Worker.Providers)
 	require.NoError(h.t, problems.Err())
+	connector := resolved.Resolver{Worker: h.o.Worker}.ResolveAs(written, plugin.NewComponent(&wit.Component{}))
 	registry := record.NewRegistry()
 	options := func(isKey bool) convert.Options { return convert.Options{IsKey: isKey, Schemas: registry} }
-	w := &Writer{Config: connector, Worker: h.o.Worker, Kafka: h.o.Kafka, ConverterOptions: options, Log: h.o.Logger,
+	w := &Writer{Config: connector, Kafka: h.o.Kafka, ConverterOptions: options, Log: h.o.Logger,
 		Module: func() plugin.Info { return plugin.Info{} }}
 	openSource := func(owner string, _ bool) (source.Options, func(context.Context)) {
 		producers := h.o.Kafka
@@ -116,8 +119,7 @@ func (h *harness) openSender(context.Context, bool) (*Sender, error) {
 			require.NoError(h.t, producer.Close(ctx))
 		}
 	}
-	return &Sender{Config: connector, Declarations: config.Declare(), Writer: w,
-		Source: openSource, Close: func() {}}, nil
+	return &Sender{Config: connector, Writer: w, Source: openSource, Close: func() {}}, nil
 }
 
 // unknownOpen is the number of open letters of a summary that is unknown.

@@ -13,6 +13,7 @@ import (
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/java/pattern"
 	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/internal/run/sink"
 	"github.com/culvert-project/culvert/internal/run/task"
 	"github.com/culvert-project/culvert/sdk/go/role"
@@ -252,8 +253,8 @@ func (c *connectorReplay) loadTopics() error {
 		}
 	}
 	c.topics = config.List(connector.Text("topics"))
-	for _, e := range connector.Entries {
-		if spec, ok := c.sender.Declarations.Find(e.Key); ok && spec.Role() == topicRole {
+	for e, spec := range connector.Declared() {
+		if spec.Role() == topicRole {
 			c.topics = append(c.topics, setting.Trim(e.Value.Reveal()))
 		}
 	}
@@ -301,7 +302,7 @@ func (c *connectorReplay) skipReason(l *Letter) string {
 	case len(c.topics) > 0 && !slices.Contains(c.topics, l.Topic):
 		return fmt.Sprintf("of topic %q, which connector %s does not use", l.Topic, c.name)
 	case c.regex != nil:
-		if matches, err := config.MatchesTopic(*c.regex, l.Topic); err != nil || !matches {
+		if matches, err := resolved.MatchesTopic(*c.regex, l.Topic); err != nil || !matches {
 			return fmt.Sprintf("of topic %q, which topics.regex of connector %s does not match", l.Topic, c.name)
 		}
 	}

@@ -11,11 +11,10 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/internal/components"
-	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/convert"
 	"github.com/culvert-project/culvert/internal/kafka"
 	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/internal/run/sink"
 	"github.com/culvert-project/culvert/internal/run/source"
 	"github.com/culvert-project/culvert/internal/run/task"
@@ -36,12 +35,9 @@ type Writer struct {
 	Topic      string
 	HasHeaders bool // letters have headers that describe the failures
 	Task       int
-	Config     *config.Connector
-	Component  wit.Component      // of the connector's class
-	Module     func() plugin.Info // of the plugin of the class
-	Worker     *config.Worker
-	Plugins    *plugin.Manager
-	Kafka      kafka.Config // of the connector's clients
+	Config     *resolved.Connector
+	Module     func() plugin.Info // of the plugin of the connector's class
+	Kafka      kafka.Config       // of the connector's clients
 	// ConverterOptions are of the converters of a source's rows.
 	ConverterOptions func(isKey bool) convert.Options
 	Log              *slog.Logger
@@ -179,7 +175,7 @@ var kafkaStages = map[task.ErrorStage]string{
 
 // headers returns the headers of Kafka Connect and of Culvert about a failure, without secrets.
 func (w *Writer) headers(origin *Origin, failure *task.Failure) []kgo.RecordHeader {
-	redact := w.Worker.Redact
+	redact := w.Config.Worker.Redact
 	settingName, component, info := w.failedComponent(failure)
 	headers := make([]kgo.RecordHeader, 0, 24)
 	add := func(name, value string) { headers = append(headers, kgo.RecordHeader{Key: name, Value: []byte(value)}) }
@@ -248,22 +244,19 @@ func (w *Writer) failedComponent(failure *task.Failure) (settingName, class stri
 	switch failure.Stage {
 	case task.StageKeyConverter, task.StageValueConverter, task.StageHeaderConverter:
 		settingName = strings.ReplaceAll(string(failure.Stage), " ", ".")
-		class, _ = w.Config.Converter(settingName, w.Worker)
-		if converter, err := components.ConverterOf(settingName, class); err == nil { // as when it was created
+		class, _ = w.Config.Converter(settingName)
+		if converter, err := resolved.ConverterOf(settingName, class); err == nil { // as when it was created
 			class = converter.Class
 		}
 		return settingName, class, info
 	case task.StageTransforms:
-		if aliases := config.List(w.Config.Text("transforms")); failure.Transform < len(aliases) {
-			prefix := "transforms." + aliases[failure.Transform] + "."
-			class = w.Config.Text(prefix + "type")
-			if module, component, err := components.Find(w.Plugins, class, w.Config.Text(prefix+"plugin.version"),
-				wit.ComponentTransformation); err == nil {
-				info = module
-				class = component.Name
+		if transforms := w.Config.Stages.Transforms; failure.Transform < len(transforms) {
+			stage := transforms[failure.Transform]
+			if stage.Class.RunError() != nil {
+				return stage.Prefix + "type", stage.Class.Class, info
 			}
-			return prefix + "type", class, info
+			return stage.Prefix + "type", stage.Class.Component.Name, stage.Class.Module
 		}
 	}
-	return "connector.class", w.Component.Name, info
+	return resolved.ClassSetting, w.Config.Class.Component.Name, info
 }

@@ -9,7 +9,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/culvert-project/culvert/internal/check"
-	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/kafka"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
@@ -63,14 +62,14 @@ func (d *Diagnosis) Topics(ctx context.Context, kafkaConfig kafka.Config, tool *
 }
 
 // Registries checks the schema registries of the connector's converters, or of the worker's if it has no converters.
-func (d *Diagnosis) Registries(ctx context.Context, w *config.Worker, tool *check.Tool) {
+func (d *Diagnosis) Registries(ctx context.Context, tool *check.Tool) {
 	if d.hasFailed {
 		return
 	}
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
-	tool.PingRegistries(ctx, w, func(setting, address string, err error) {
+	tool.PingRegistries(ctx, func(setting, address string, err error) {
 		if err != nil {
 			err = &hintError{setting, "", err}
 		}

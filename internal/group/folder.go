@@ -10,9 +10,9 @@ import (
 
 	"github.com/culvert-project/culvert/internal/check"
 	"github.com/culvert-project/culvert/internal/cluster/configtopic"
-	"github.com/culvert-project/culvert/internal/components"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/reload"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
@@ -72,7 +72,7 @@ func (f *Folder) apply(ctx context.Context, s config.Snapshot) {
 	annotations := f.worker.store.Annotations(configtopic.FolderAnnotation)
 	var records []configtopic.Record
 	var names []string // of the connectors of records
-	examine := func(ctx context.Context, c *config.Connector) config.Problems {
+	examine := func(ctx context.Context, c *resolved.Connector) config.Problems {
 		problems := f.check(snapshot, annotations, c)
 		if problems.Err() == nil {
 			problems = append(problems, f.files.Check(ctx, c)...)
@@ -86,8 +86,9 @@ func (f *Folder) apply(ctx context.Context, s config.Snapshot) {
 		return isWritten
 	}
 	isFolder := f.worker.Files.Folder != ""
-	current := configtopic.FolderConnectors(snapshot, annotations, f.worker.Files.Folder, s.Connectors)
-	f.files.Reconcile(ctx, s, current, s.Connectors, examine, func(change config.Change, _ bool) bool {
+	files := f.files.Resolve(s)
+	current := configtopic.FolderConnectors(snapshot, annotations, f.worker.Files.Folder, files)
+	f.files.Reconcile(ctx, s, current, files, examine, func(change resolved.Change, _ bool) bool {
 		if changes := configtopic.ChangeRecords(change, snapshot, annotations); len(changes) > 0 {
 			records = append(records, changes...)
 			names = append(names, change.Name)
@@ -161,19 +162,20 @@ func conflictingWorkers(digest string, group rest.Group) (conflicting string, is
 const conflictMessage = "connector folders are not applied: the folders of other workers differ from the leader's"
 
 // check returns the problems that prevent writing a connector of the folder to the config topic.
-func (f *Folder) check(s config.Snapshot, annotations map[string]json.RawMessage, c *config.Connector) config.Problems {
+func (f *Folder) check(s config.Snapshot, annotations map[string]json.RawMessage,
+	c *resolved.Connector) config.Problems {
 	if _, ok := s.ConfigOffsets[c.Name]; ok && annotations[c.Name] == nil {
 		return config.Problems{c.Locate(config.Problem{Setting: "name",
 			Text: fmt.Sprintf("expected a name that no connector created by REST in the group has, found %s: delete "+
 				"one of them", c.Name)})}
 	}
-	return f.worker.Settings.SharedProblems(c, components.Passwords(f.worker.Parts.Plugins()))
+	return f.worker.Settings.SharedProblems(c.Connector, resolved.Passwords(f.worker.Parts.Plugins()))
 }
 
 // Connectors returns the connectors of the folder, and why it is not applied.
-func (f *Folder) Connectors() (connectors []config.RunningConnector, problems []string) {
+func (f *Folder) Connectors() (connectors []resolved.RunningConnector, problems []string) {
 	for _, c := range f.files.Connectors() {
-		connectors = append(connectors, config.RunningConnector{Name: c.Name, File: c.File})
+		connectors = append(connectors, resolved.RunningConnector{Name: c.Name, File: c.File})
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -15,7 +15,6 @@ import (
 	"github.com/culvert-project/culvert/internal/base/pause"
 	"github.com/culvert-project/culvert/internal/cluster"
 	"github.com/culvert-project/culvert/internal/cluster/configtopic"
-	"github.com/culvert-project/culvert/internal/components"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/guard"
@@ -23,6 +22,7 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka/security"
 	"github.com/culvert-project/culvert/internal/logging"
 	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/internal/rest"
 	"github.com/culvert-project/culvert/internal/setup"
 	"github.com/culvert-project/culvert/internal/targetstate"
@@ -41,7 +41,7 @@ type Options struct {
 	Log        *slog.Logger
 	Parts      Parts
 	URL        func() string // URL of this worker
-	Check      func(context.Context, *config.Connector) config.Problems
+	Check      func(context.Context, *resolved.Connector) config.Problems
 }
 
 // Parts returns the open parts of a worker, nil for parts that are not open yet.
@@ -381,7 +381,7 @@ func (w *Worker) classes() (names []string) {
 
 // resolveClass returns the declared name of a class and its plugin, also of versions that the group does not run.
 func (w *Worker) resolveClass(class string) (name, pluginName string) {
-	info, component, err := components.Find(w.Parts.Plugins(), class, "", wit.ComponentSource, wit.ComponentSink,
+	info, component, err := resolved.Find(w.Parts.Plugins(), class, "", wit.ComponentSource, wit.ComponentSink,
 		wit.ComponentTransformation, wit.ComponentPredicate)
 	if err == nil {
 		return component.Name, info.Name

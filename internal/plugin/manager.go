@@ -103,6 +103,9 @@ type Manager struct {
 	trimming trimming
 }
 
+// Changes counts changes of the set of plugins and of the versions that connectors get.
+func (m *Manager) Changes() uint64 { return m.changes.Load() }
+
 // OnSwap sets a function that is called after each swap with the versions.
 func (m *Manager) OnSwap(do func(connector, plugin, from, to string)) {
 	m.mu.Lock()

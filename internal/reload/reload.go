@@ -12,11 +12,11 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/internal/check"
-	"github.com/culvert-project/culvert/internal/components"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/events"
 	"github.com/culvert-project/culvert/internal/guard"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/internal/rest"
 	"github.com/culvert-project/culvert/internal/transport/lockouts"
 )
@@ -26,7 +26,7 @@ type Options struct {
 	Worker *config.Worker
 	Folder string
 	// Connectors were read at the start, Hidden are the problems of other files. All problems were logged.
-	Connectors []*config.Connector
+	Connectors []*resolved.Connector
 	Hidden     config.Problems
 	Checker    check.Checker
 	Lockouts   *lockouts.Store
@@ -56,12 +56,12 @@ type Reloader struct {
 	isReconciled    atomic.Bool
 
 	mu         sync.Mutex
-	problems   config.Problems      // that belong to no connector
-	rejections map[string]string    // problems of rejected configurations, by connector
-	counts     map[string]int64     // of reloads, by outcome
-	lastChange time.Time            // of the last reload that changed something
-	connectors []*config.Connector  // of the last snapshot
-	progress   *rest.ReloadProgress // of the running reload, nil without one
+	problems   config.Problems       // that belong to no connector
+	rejections map[string]string     // problems of rejected configurations, by connector
+	counts     map[string]int64      // of reloads, by outcome
+	lastChange time.Time             // of the last reload that changed something
+	connectors []*resolved.Connector // of the last snapshot
+	progress   *rest.ReloadProgress  // of the running reload, nil without one
 }
 
 // Outcomes of a reload.
@@ -98,32 +98,30 @@ func FolderStore(files config.Files, connectors []*config.Connector, targets *co
 	return config.NewFolderStore(locations, w, log)
 }
 
-// Check returns the problems of a connector that it did not have when it was read.
-func (r *Reloader) Check(ctx context.Context, connector *config.Connector) config.Problems {
-	problems := r.Checker.Check(ctx, connector)
-	originProblems := r.Changes.OriginProblems(ctx, connector)
-	if problems.Err() == nil && originProblems.Err() == nil {
-		checker := r.Checker
+// Check returns the problems of a connector that it did not have when it was read. A change that interrupts a running
+// task is also checked with the service, as long as there is time.
+func (r *Reloader) Check(ctx context.Context, connector *resolved.Connector) config.Problems {
+	problems := r.Changes.OriginProblems(ctx, connector)
+	checker := r.Checker
+	change := r.Changes.Change(connector, connector.Raw())
+	origin := connector.System().Origin
+	isDue := problems.Err() == nil && !r.timedOutOrigins[origin] && r.Changes.Interrupts(connector, change)
+	isLate := time.Now().After(r.serviceDeadline)
+	if isDue && !isLate {
+		checker = r.Changes.Online(checker, change)
 		checker.Lockouts = r.Lockouts
-		change := r.Changes.Change(&checker, connector, connector.Raw())
-		switch origin := components.Origin(connector, change.Declarations); {
-		case r.timedOutOrigins[origin] || !r.Changes.Interrupts(connector, change):
-			// it is not checked with the service
-		case time.Now().After(r.serviceDeadline):
-			problems = append(problems, connector.Locate(config.Problem{Setting: "connector.class",
-				Text: fmt.Sprintf("the change was not checked with the service, because checks of other changes "+
-					"took %v: the check is repeated immediately", serviceTimeout)}))
-			r.store.Refresh()
-		default:
-			if onlineProblems := r.Changes.CheckWithService(ctx, checker, connector, change); onlineProblems != nil {
-				problems = onlineProblems // they include the problems of the first check
-			}
-			r.timedOutOrigins[origin] = check.TimedOut(problems)
-		}
 	}
-	return slices.DeleteFunc(append(problems, originProblems...), func(p config.Problem) bool {
-		return slices.Contains(connector.Problems, p)
-	})
+	problems = append(problems, checker.Check(ctx, connector)...)
+	switch {
+	case isDue && !isLate:
+		r.timedOutOrigins[origin] = check.TimedOut(problems)
+	case isDue && problems.Err() == nil:
+		problems = append(problems, connector.Locate(config.Problem{Setting: resolved.ClassSetting,
+			Text: fmt.Sprintf("the change was not checked with the service, because checks of other changes took %v: "+
+				"the check is repeated immediately", serviceTimeout)}))
+		r.store.Refresh()
+	}
+	return slices.DeleteFunc(problems, func(p config.Problem) bool { return slices.Contains(connector.Problems, p) })
 }
 
 // serviceTimeout bounds the time of all checks of one reload with services.
@@ -184,15 +182,15 @@ func (r *Reloader) Reload(ctx context.Context, snapshot config.Snapshot) {
 	if r.Superseded(snapshot) {
 		return
 	}
-	var apply func(config.Change, bool) bool
+	var apply func(resolved.Change, bool) bool
 	if r.Group == nil {
-		apply = func(step config.Change, isNew bool) bool {
-			r.apply(ctx, step, snapshot.Connectors, isNew)
+		apply = func(step resolved.Change, isNew bool) bool {
+			r.apply(ctx, step, isNew)
 			r.Lock.Yield()
 			return !r.Superseded(snapshot)
 		}
 	}
-	r.Reconcile(ctx, snapshot, r.herder.RunningConfigs(), snapshot.Connectors, r.Check, apply)
+	r.Reconcile(ctx, snapshot, r.herder.RunningConfigs(), r.Resolve(snapshot), r.Check, apply)
 	r.isReconciled.Store(ctx.Err() == nil)
 }
 
@@ -203,23 +201,51 @@ func (r *Reloader) CatchUp(ctx context.Context) error {
 	}
 	defer r.Lock.Unlock()
 	if snapshot, ok := r.store.Snapshot(); ok {
-		r.Reconcile(context.WithoutCancel(ctx), snapshot, r.herder.RunningConfigs(), snapshot.Connectors, r.Check, nil)
+		r.Reconcile(context.WithoutCancel(ctx), snapshot, r.herder.RunningConfigs(), r.Resolve(snapshot), r.Check, nil)
 	}
 	return nil
+}
+
+// Resolve returns the connectors of a snapshot, which become those of the reloader. The caller holds the lock. What a
+// change does not concern is shared with the previous ones, so that each configuration is resolved once.
+func (r *Reloader) Resolve(snapshot config.Snapshot) []*resolved.Connector {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	previous := make(map[string]*resolved.Connector, len(r.connectors))
+	for _, connector := range r.connectors {
+		previous[connector.Name] = connector
+	}
+	r.connectors = make([]*resolved.Connector, len(snapshot.Connectors))
+	for i, written := range snapshot.Connectors {
+		if connector := previous[written.Name]; connector != nil {
+			r.connectors[i] = connector.Current().Reread(written)
+		} else {
+			r.connectors[i] = r.Checker.Resolver().Resolve(written)
+		}
+	}
+	return r.connectors
+}
+
+// accept lets the next [Reloader.Resolve] share what a check has resolved.
+func (r *Reloader) accept(connector *resolved.Connector) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	others := slices.DeleteFunc(slices.Clone(r.connectors),
+		func(other *resolved.Connector) bool { return other.Name == connector.Name })
+	r.connectors = append(others, connector)
 }
 
 // Reconcile applies files of a snapshot to the running connectors. The caller holds the lock. find returns the problems
 // of a connector that differs. apply applies a change and reports whether the next one follows; nil means that the
 // herder applies all of them.
-func (r *Reloader) Reconcile(ctx context.Context, snapshot config.Snapshot, running []config.RunningConnector,
-	files []*config.Connector, find func(context.Context, *config.Connector) config.Problems,
-	apply func(step config.Change, isNew bool) bool) {
+func (r *Reloader) Reconcile(ctx context.Context, snapshot config.Snapshot, running []resolved.RunningConnector,
+	files []*resolved.Connector, find func(context.Context, *resolved.Connector) config.Problems,
+	apply func(step resolved.Change, isNew bool) bool) {
 	r.LogGlobalProblems(snapshot.Problems)
 	if snapshot.Problems.Err() != nil {
 		return
 	}
 	r.mu.Lock()
-	r.connectors = snapshot.Connectors
 	progress := &rest.ReloadProgress{Started: time.Now().UTC().Format(time.RFC3339), Files: len(files)}
 	r.progress = progress
 	r.mu.Unlock()
@@ -228,7 +254,7 @@ func (r *Reloader) Reconcile(ctx context.Context, snapshot config.Snapshot, runn
 		defer r.mu.Unlock()
 		r.progress = nil
 	}()
-	r.Checker = r.Checker.WithConnectors(snapshot.Connectors)
+	r.Checker = r.Checker.WithConnectors(r.Connectors())
 	r.serviceDeadline = time.Now().Add(serviceTimeout)
 	r.Checker.Running = nil
 	for _, current := range running {
@@ -237,20 +263,20 @@ func (r *Reloader) Reconcile(ctx context.Context, snapshot config.Snapshot, runn
 		}
 	}
 	r.timedOutOrigins = map[string]bool{}
-	check := func(connector *config.Connector) config.Problems { return find(ctx, connector) }
+	check := func(connector *resolved.Connector) config.Problems { return find(ctx, connector) }
 	if apply == nil {
-		apply = func(step config.Change, isNew bool) bool {
-			r.apply(ctx, step, snapshot.Connectors, isNew)
+		apply = func(step resolved.Change, isNew bool) bool {
+			r.apply(ctx, step, isNew)
 			return true
 		}
 		if r.Group != nil {
-			check = func(*config.Connector) config.Problems { return nil }
+			check = func(*resolved.Connector) config.Problems { return nil }
 			defer r.Group.Applied(snapshot)
 		}
 	}
 	outcome := reloadUnchanged
 	isComplete := true
-	for step := range config.Diff(running, files, check, r.Checker.Declared) {
+	for step := range resolved.Diff(running, files, check) {
 		if ctx.Err() != nil {
 			return // the check is incomplete
 		}
@@ -258,15 +284,15 @@ func (r *Reloader) Reconcile(ctx context.Context, snapshot config.Snapshot, runn
 		progress.Checked = min(progress.Checked+1, progress.Files)
 		r.mu.Unlock()
 		running, err := r.herder.RunningConfig(step.Name)
-		if err == nil && step.Action == config.Reject && r.Group != nil {
+		if err == nil && step.Action == resolved.Reject && r.Group != nil {
 			// Other workers run the new settings, so no task continues with the previous ones here.
 			step.KeepsRunning = step.KeepsRunning && maps.Equal(running.Raw, step.Connector.Raw())
 		}
 		isNew := r.logStep(step)
 		switch {
-		case step.Action == config.Reject && isNew:
+		case step.Action == resolved.Reject && isNew:
 			outcome = reloadRefused
-		case step.Action != config.Reject && step.Action != config.NoChange && outcome == reloadUnchanged:
+		case step.Action != resolved.Reject && step.Action != resolved.NoChange && outcome == reloadUnchanged:
 			outcome = reloadApplied
 		}
 		if isComplete = apply(step, isNew); !isComplete {
@@ -288,22 +314,22 @@ func (r *Reloader) Reconcile(ctx context.Context, snapshot config.Snapshot, runn
 }
 
 // apply passes a change to the herder, and records its event. An error is logged.
-func (r *Reloader) apply(ctx context.Context, step config.Change, connectors []*config.Connector, isNew bool) {
+func (r *Reloader) apply(ctx context.Context, step resolved.Change, isNew bool) {
 	var err error
 	switch step.Action {
-	case config.NoChange:
+	case resolved.NoChange:
 		err = r.herder.ReplaceEquivalent(step.Connector)
-	case config.UpdateInPlace:
+	case resolved.UpdateInPlace:
 		err = r.herder.UpdateInPlace(step.Connector)
-	case config.Create, config.Restart:
-		r.herder.Put(step.Connector, connectors)
-	case config.Remove:
+	case resolved.Create, resolved.Restart:
+		r.herder.Put(step.Connector, r.Connectors())
+	case resolved.Remove:
 		err = r.Remove(step.Name)
-	case config.Reject:
+	case resolved.Reject:
 		if step.KeepsRunning {
 			err = r.herder.RejectConfig(step.Name, step.Problems)
 		} else if isNew {
-			r.herder.Put(step.Connector, connectors) // it becomes FAILED, with the reason
+			r.herder.Put(step.Connector, r.Connectors()) // it becomes FAILED, with the reason
 		}
 	}
 	if err != nil {
@@ -314,16 +340,16 @@ func (r *Reloader) apply(ctx context.Context, step config.Change, connectors []*
 	}
 }
 
-var eventKinds = map[config.Action]string{config.Create: "created", config.UpdateInPlace: "changed",
-	config.Restart: "changed", config.Remove: "deleted", config.Reject: "rejected"}
+var eventKinds = map[resolved.Action]string{resolved.Create: "created", resolved.UpdateInPlace: "changed",
+	resolved.Restart: "changed", resolved.Remove: "deleted", resolved.Reject: "rejected"}
 
 // recordEvent adds a change to the events of its connector.
-func (r *Reloader) recordEvent(ctx context.Context, step config.Change, isNew bool) {
+func (r *Reloader) recordEvent(ctx context.Context, step resolved.Change, isNew bool) {
 	event := events.Event{Connector: step.Name, Kind: eventKinds[step.Action], Text: strings.Join(step.Settings, ", ")}
-	if event.Kind == "" || (step.Action == config.Reject && !isNew) {
+	if event.Kind == "" || (step.Action == resolved.Reject && !isNew) {
 		return
 	}
-	if step.Action == config.Reject {
+	if step.Action == resolved.Reject {
 		event.Text = step.Problems.Error()
 	}
 	if step.Connector != nil {
@@ -333,32 +359,32 @@ func (r *Reloader) recordEvent(ctx context.Context, step config.Change, isNew bo
 }
 
 // logStep logs a change. isNew is false for a rejection that was logged before, which is not logged again.
-func (r *Reloader) logStep(step config.Change) (isNew bool) {
+func (r *Reloader) logStep(step resolved.Change) (isNew bool) {
 	r.mu.Lock()
 	previous := r.rejections[step.Name]
 	delete(r.rejections, step.Name)
-	if step.Action == config.Reject {
+	if step.Action == resolved.Reject {
 		r.rejections[step.Name] = step.Problems.Error()
 	}
 	isNew = r.rejections[step.Name] != previous
 	r.mu.Unlock()
 	log := r.Log.With("connector", step.Name)
 	switch step.Action {
-	case config.Create:
+	case resolved.Create:
 		log.Info("reload: a new connector", "file", step.Connector.File)
-	case config.UpdateInPlace:
+	case resolved.UpdateInPlace:
 		log.Info("reload: settings have changed; the tasks continue with them", "file", step.Connector.File,
 			"settings", step.Settings)
-	case config.Restart:
+	case resolved.Restart:
 		log.Info("reload: settings have changed; the tasks are restarted", "file", step.Connector.File,
 			"settings", step.Settings)
-	case config.Remove:
+	case resolved.Remove:
 		log.Info("reload: the connector's file was deleted; the connector stops, its offsets remain")
-	case config.NoChange:
+	case resolved.NoChange:
 		if previous != "" {
 			log.Info("reload: the file has the running configuration again", "file", step.Connector.File)
 		}
-	case config.Reject:
+	case resolved.Reject:
 		if !isNew {
 			return false
 		}
@@ -372,7 +398,7 @@ func (r *Reloader) logStep(step config.Change) (isNew bool) {
 			}
 		}
 	}
-	if step.Action != config.Reject {
+	if step.Action != resolved.Reject {
 		for _, p := range step.Problems {
 			log.Warn(p.String())
 		}
@@ -381,7 +407,7 @@ func (r *Reloader) logStep(step config.Change) (isNew bool) {
 }
 
 // Connectors returns the connectors of the store.
-func (r *Reloader) Connectors() []*config.Connector {
+func (r *Reloader) Connectors() []*resolved.Connector {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.connectors
@@ -441,16 +467,20 @@ func (r *Reloader) Store() config.Store { return r.store }
 // Reconciled reports whether the connectors were reconciled with the store at least once.
 func (r *Reloader) Reconciled() bool { return r.isReconciled.Load() }
 
-// ApplyOne applies the stored configuration of one connector, even if ctx has ended. The lock is held.
-func (r *Reloader) ApplyOne(ctx context.Context, name string, warnings config.Problems) {
+// ApplyOne applies the stored configuration of one connector, even if ctx has ended. checked is that configuration with
+// its warnings, nil after a deletion. The lock is held.
+func (r *Reloader) ApplyOne(ctx context.Context, name string, checked *resolved.Connector, warnings config.Problems) {
+	if checked != nil {
+		r.accept(checked)
+	}
 	snapshot, _ := r.store.Snapshot()
-	var running []config.RunningConnector
+	var running []resolved.RunningConnector
 	if current, err := r.herder.RunningConfig(name); err == nil {
 		running = append(running, current)
 	}
-	files := slices.DeleteFunc(slices.Clone(snapshot.Connectors),
-		func(connector *config.Connector) bool { return connector.Name != name })
-	checkWarnings := func(_ context.Context, connector *config.Connector) (problems config.Problems) {
+	files := slices.DeleteFunc(slices.Clone(r.Resolve(snapshot)),
+		func(connector *resolved.Connector) bool { return connector.Name != name })
+	checkWarnings := func(_ context.Context, connector *resolved.Connector) (problems config.Problems) {
 		for _, p := range warnings {
 			problems = append(problems, connector.Locate(p))
 		}
@@ -471,7 +501,7 @@ func (r *Reloader) Stored(name string) *config.Connector {
 }
 
 // Report returns the state of reloads for REST, with additional problems.
-func (r *Reloader) Report(connectors []config.RunningConnector, problems []string) rest.Reload {
+func (r *Reloader) Report(connectors []resolved.RunningConnector, problems []string) rest.Reload {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	report := rest.Reload{Folder: r.Folder, Reloads: maps.Clone(r.counts),

@@ -16,6 +16,7 @@ import (
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/guard"
 	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/record"
 )
 
 // fakeStore is a store whose snapshots the test passes to the reloader.
@@ -34,11 +35,13 @@ func newReloader(t *testing.T) (*Reloader, *fakeStore, config.Snapshot) {
 	t.Helper()
 	worker, _ := config.NewWorker("", nil, nil, nil)
 	log := slog.New(slog.DiscardHandler)
-	plugins := new(plugin.Manager)
+	plugins, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry(), Logger: log})
+	require.NoError(t, err)
+	t.Cleanup(func() { plugins.Close() })
 	herder := connect.New(connect.Options{Worker: worker, Plugins: plugins, Logger: log}, nil)
 	store := &fakeStore{}
 	r := New(Options{Worker: worker, Checker: check.Checker{Worker: worker, Plugins: plugins, Plans: &check.Plans{}},
-		Changes: ChangeChecker{Worker: worker, Plugins: plugins, Herder: herder}, Lock: guard.NewCtxMutex(), Log: log},
+		Changes: ChangeChecker{Plugins: plugins, Herder: herder}, Lock: guard.NewCtxMutex(), Log: log},
 		store)
 	var snapshot config.Snapshot
 	for _, name := range []string{"z", "y", "x"} {

@@ -8,13 +8,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/culvert-project/culvert/internal/check"
-	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/deadletters"
 	"github.com/culvert-project/culvert/internal/events"
 	"github.com/culvert-project/culvert/internal/history"
 	"github.com/culvert-project/culvert/internal/logging"
 	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/internal/run/offset"
 	"github.com/culvert-project/culvert/internal/transport/lockouts"
 )
@@ -155,10 +155,10 @@ type Root struct {
 
 // Change is the effect of a reload on a connector.
 type Change struct {
-	Connector string        `json:"connector"`
-	Effect    config.Action `json:"effect"`
-	File      string        `json:"file,omitempty"`     // "" if the connector would be removed
-	Settings  []string      `json:"settings,omitempty"` // the settings that differ
+	Connector string          `json:"connector"`
+	Effect    resolved.Action `json:"effect"`
+	File      string          `json:"file,omitempty"`     // "" if the connector would be removed
+	Settings  []string        `json:"settings,omitempty"` // the settings that differ
 	// Problems prevent the change. KeepsRunning means that the current connector then continues.
 	Problems     []string `json:"problems,omitempty"`
 	KeepsRunning bool     `json:"goes_on,omitempty"`

@@ -9,12 +9,12 @@ import (
 
 	"github.com/culvert-project/culvert/internal/buildinfo"
 	"github.com/culvert-project/culvert/internal/cluster"
-	"github.com/culvert-project/culvert/internal/components"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/group"
 	"github.com/culvert-project/culvert/internal/metrics"
 	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/internal/reload"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/internal/rest"
 	"github.com/culvert-project/culvert/internal/run/tracing"
 	"github.com/culvert-project/culvert/internal/sampling"
@@ -116,7 +116,7 @@ func (b *Backend) changes() reload.ChangeChecker {
 
 // ChangeChecker returns a checker of changes to the connectors of a herder.
 func (b *Backend) ChangeChecker(plugins *plugin.Manager, herder *connect.Herder) reload.ChangeChecker {
-	return reload.ChangeChecker{Worker: b.Worker, Plugins: plugins, Herder: herder,
+	return reload.ChangeChecker{Plugins: plugins, Herder: herder,
 		Status: func(name string) (connect.Status, error) { return b.view(herder).Status(name) }}
 }
 
@@ -204,7 +204,7 @@ func (b *Backend) reload(rescan bool) (report rest.Reload, ok bool) {
 }
 
 func (b *Backend) passwords() func(setting string) bool {
-	return components.Passwords(b.Parts().Plugins)
+	return resolved.Passwords(b.Parts().Plugins)
 }
 
 // view returns nil while the worker starts, not an interface that holds nil.

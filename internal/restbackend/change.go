@@ -13,6 +13,7 @@ import (
 	"github.com/culvert-project/culvert/internal/events"
 	"github.com/culvert-project/culvert/internal/group"
 	"github.com/culvert-project/culvert/internal/reload"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/internal/rest"
 	"github.com/culvert-project/culvert/internal/targetstate"
 	"github.com/culvert-project/culvert/sdk/go/setting"
@@ -51,7 +52,7 @@ func asRESTError(err error) error {
 	return group.AsRESTError(err)
 }
 
-func (b *Backend) checkOwnership(r *reload.Reloader, running config.RunningConnector) error {
+func (b *Backend) checkOwnership(r *reload.Reloader, running resolved.RunningConnector) error {
 	if f := b.Parts().Folder; f != nil {
 		if err := f.CheckOwnership(running.Name); err != nil {
 			return asRESTError(err)
@@ -62,9 +63,9 @@ func (b *Backend) checkOwnership(r *reload.Reloader, running config.RunningConne
 
 func (b *Backend) writeConnector(ctx context.Context, name string,
 	request rest.ConfigRequest) (result rest.WriteResult, err error) {
-	var serviceResult serviceCheck
+	var ahead checkedConfig
 	if request.New == nil {
-		if serviceResult, err = b.checkAhead(ctx, name, request); err != nil {
+		if ahead, err = b.checkAhead(ctx, name, request); err != nil {
 			return result, err
 		}
 	}
@@ -81,7 +82,7 @@ func (b *Backend) writeConnector(ctx context.Context, name string,
 	case slices.Contains(request.Null, "name"):
 		return result, &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(setting.Missing("name"))}
 	}
-	if err := b.write(ctx, r, name, request, serviceResult); err != nil {
+	if err := b.write(ctx, r, name, request, ahead); err != nil {
 		return result, err
 	}
 	result.Created = unknownErr != nil
@@ -98,7 +99,7 @@ func (b *Backend) source(name string, withText bool) (text []byte, version strin
 	switch {
 	case err != nil:
 		return nil, "", err
-	case b.Group != nil || b.Config.Files.IsRESTConnector(running.Config):
+	case b.Group != nil || b.Config.Files.IsRESTConnector(running.Config.Connector):
 		return nil, running.Config.Version, nil
 	case !withText:
 		return nil, "", nil
@@ -107,65 +108,49 @@ func (b *Backend) source(name string, withText bool) (text []byte, version strin
 	return text, "", err
 }
 
-// serviceCheck is the result of checking a configuration with its service. Zero means that the service was not called.
-type serviceCheck struct {
-	settings map[string]string
-	warnings config.Problems
-}
-
-// checkAhead checks the change of a running connector with its service before the reloader is locked, so that no other
-// change waits for a service, see [Backend.checkWithService]. Other problems are found with the change itself.
+// checkAhead checks the change of a running connector before the reloader is locked, so that no other change waits for
+// its service. The result does not count if anything has changed since, see [Backend.isCurrent]; the zero result never
+// counts.
 func (b *Backend) checkAhead(ctx context.Context, name string,
-	request rest.ConfigRequest) (result serviceCheck, err error) {
+	request rest.ConfigRequest) (checked checkedConfig, err error) {
 	r := b.Parts().Reloader
 	if r == nil || b.herder() == nil || b.Config.Once {
-		return result, nil
+		return checked, nil
 	}
 	if running, unknown := b.herder().RunningConfig(name); unknown != nil || b.checkOwnership(r, running) != nil {
-		return result, nil // nothing of it runs, or it must not change
+		return checked, nil // nothing of it runs, or it must not change
 	}
 	if request.Precondition != nil { // reject a change of a configuration that has changed since
 		if workers := b.Group; workers != nil {
 			if err := workers.Refresh(ctx); err != nil {
-				return result, group.AsRESTError(err)
+				return checked, group.AsRESTError(err)
 			}
 		}
 		if !request.Precondition(r.Stored(name).Version) {
-			return result, asRESTError(&config.ChangedError{Connector: name})
+			return checked, asRESTError(&config.ChangedError{Connector: name})
 		}
 	}
-	checked, err := b.checkConfig(ctx, r, name, request)
-	if err != nil || checked.locked != nil || len(checked.errors) > 0 {
-		return result, nil
+	const mayAsk = true
+	checked, err = b.checkConfig(ctx, r, name, request, mayAsk)
+	if err != nil && ctx.Err() == nil {
+		return checkedConfig{}, nil // the change finds it again
 	}
-	return b.checkWithService(ctx, checked)
+	return checked, err
 }
 
-// checkWithService checks a configuration without known problems, if it would replace a running one.
-func (b *Backend) checkWithService(ctx context.Context, checked checkedConfig) (result serviceCheck, err error) {
-	if !b.canContactService(ctx, checked.connector) || !b.changes().Interrupts(checked.connector, checked.change) {
-		return result, nil
+// isCurrent reports whether nothing that the check of a running connector depends on has changed since.
+func (b *Backend) isCurrent(checked checkedConfig) bool {
+	if checked.connector == nil {
+		return false
 	}
-	result.settings = checked.connector.Raw()
-	var messages []string
-	for _, p := range b.changes().CheckWithService(ctx, *b.checker(), checked.connector, checked.change) {
-		if p.Warning {
-			result.warnings = append(result.warnings, p)
-		} else {
-			messages = append(messages, check.Message(p))
-		}
-	}
-	switch {
-	case ctx.Err() != nil:
-		return result, timeoutError(ctx)
-	case len(messages) > 0:
-		return result, &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(messages...)}
-	}
-	return result, nil
+	current, err := b.herder().RunningConfig(checked.connector.Name)
+	return err == nil && current.Config == checked.current.Config && current.Rejected == checked.current.Rejected &&
+		slices.Equal(b.checker().Connectors, checked.others) && checked.connector.Current() == checked.connector &&
+		(checked.hasAsked || !b.changes().Interrupts(checked.connector, checked.change))
 }
 
 // settingsOf returns the settings that a request results in.
-func settingsOf(running config.RunningConnector, request rest.ConfigRequest) map[string]string {
+func settingsOf(running resolved.RunningConnector, request rest.ConfigRequest) map[string]string {
 	if !request.Patch {
 		return maps.Clone(request.Settings)
 	}
@@ -178,7 +163,7 @@ func settingsOf(running config.RunningConnector, request rest.ConfigRequest) map
 }
 
 // restartIfFailed restarts a failed connector that was written again without a change, as Kafka Connect does.
-func (b *Backend) restartIfFailed(ctx context.Context, name string, previous config.RunningConnector,
+func (b *Backend) restartIfFailed(ctx context.Context, name string, previous resolved.RunningConnector,
 	created bool) error {
 	current, _ := b.herder().RunningConfig(name)
 	if created || previous.Rejected || !maps.Equal(previous.Raw, current.Raw) {
@@ -207,36 +192,42 @@ func (b *Backend) deleteConnector(ctx context.Context, name string) error {
 	if err := r.Store().Delete(ctx, name); err != nil {
 		return asRESTError(err)
 	}
-	r.ApplyOne(ctx, name, nil)
+	r.ApplyOne(ctx, name, nil, nil)
 	return nil
 }
 
-// checkedConfig is the result of checking a configuration offline.
+// checkedConfig is the result of checking a configuration.
 type checkedConfig struct {
-	connector *config.Connector // nil if the configuration could not be read
-	change    config.ConfigChange
-	current   config.RunningConnector // the existing connector with the name
-	unknown   error                   // not nil if no connector has the name
-	locked    error                   // why the existing connector must not change; nil if it may
-	errors    []string                // in Kafka Connect's words
+	connector *resolved.Connector   // nil if the configuration could not be read
+	others    []*resolved.Connector // the connectors of the installation at the time of the check
+	hasAsked  bool                  // the check was allowed to send requests to the service
+	change    check.ConfigChange
+	current   resolved.RunningConnector // the existing connector with the name
+	unknown   error                     // not nil if no connector has the name
+	locked    error                     // why the existing connector must not change; nil if it may
+	errors    []string                  // in Kafka Connect's words
 	warnings  config.Problems
 }
 
 // write checks a configuration and, if it is valid, stores and applies exactly that. As in Kafka Connect, the request
-// to create an existing connector is rejected only if its configuration is valid. serviceResult is from before the lock
-// was held: the service is called again if the connector has started since, or its settings differ.
+// to create an existing connector is rejected only if its configuration is valid. ahead is the check from before the
+// lock was held.
 func (b *Backend) write(ctx context.Context, r *reload.Reloader, name string, request rest.ConfigRequest,
-	serviceResult serviceCheck) error {
-	checked, err := b.checkConfig(ctx, r, name, request)
+	ahead checkedConfig) (err error) {
+	checked := ahead
+	if !b.isCurrent(checked) {
+		const mayAsk = true
+		if checked, err = b.checkConfig(ctx, r, name, request, mayAsk); err != nil {
+			return err
+		}
+	}
 	switch {
-	case err != nil:
-		return err
 	case checked.locked != nil:
 		return checked.locked
 	case len(checked.errors) > 0:
 		return &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(checked.errors...)}
 	}
-	stored := config.Stored{Connector: checked.connector, IfMatch: request.Precondition}
+	stored := config.Stored{Connector: checked.connector.Connector, IfMatch: request.Precondition}
 	switch {
 	case request.New != nil && checked.unknown == nil:
 		return &rest.Refusal{Status: http.StatusConflict, Message: "Connector " + name + " already exists"}
@@ -244,11 +235,6 @@ func (b *Backend) write(ctx context.Context, r *reload.Reloader, name string, re
 		stored.Target = targetstate.Name(*request.New)
 	case checked.unknown != nil: // not the target state of an earlier connector of the name
 		stored.Target = config.TargetStarted
-	}
-	if !maps.Equal(serviceResult.settings, checked.connector.Raw()) {
-		if serviceResult, err = b.checkWithService(ctx, checked); err != nil {
-			return err
-		}
 	}
 	if workers := b.Group; workers != nil && request.Precondition != nil { // read what others have written
 		if err := workers.Refresh(ctx); err != nil {
@@ -258,18 +244,14 @@ func (b *Backend) write(ctx context.Context, r *reload.Reloader, name string, re
 	if err := r.Store().Put(ctx, name, stored); err != nil {
 		return asRESTError(err)
 	}
-	for _, p := range serviceResult.warnings {
-		if !slices.Contains(checked.warnings, p) {
-			checked.warnings = append(checked.warnings, p)
-		}
-	}
-	r.ApplyOne(ctx, name, checked.warnings)
+	r.ApplyOne(ctx, name, checked.connector, checked.warnings)
 	return nil
 }
 
-// checkConfig changes nothing. An error means that the configuration cannot be checked.
-func (b *Backend) checkConfig(ctx context.Context, r *reload.Reloader, name string,
-	request rest.ConfigRequest) (checked checkedConfig, err error) {
+// checkConfig changes nothing. An error means that the configuration cannot be checked. With mayAsk it sends requests
+// to the service if nothing else is wrong and the change would interrupt a task.
+func (b *Backend) checkConfig(ctx context.Context, r *reload.Reloader, name string, request rest.ConfigRequest,
+	mayAsk bool) (checked checkedConfig, err error) {
 	checked.current, checked.unknown = b.herder().RunningConfig(name)
 	settings := settingsOf(checked.current, request)
 	if request.Patch {
@@ -286,10 +268,11 @@ func (b *Backend) checkConfig(ctx context.Context, r *reload.Reloader, name stri
 	}
 	checker := b.checker()
 	checked.connector = c
+	checked.others = checker.Connectors
 	if err := checkClassSetting(c); err != nil {
 		return checked, err
 	}
-	if _, err := classOf(checker, c); err != nil {
+	if err := checkClass(c); err != nil {
 		return checked, err
 	}
 	nameProblem := rest.CheckName(name)
@@ -306,10 +289,17 @@ func (b *Backend) checkConfig(ctx context.Context, r *reload.Reloader, name stri
 	isReported := func(key string) bool {
 		return (key == "name" && nameProblem != "") || slices.Contains(request.Null, key)
 	}
-	checked.change = b.changes().Change(checker, c, request.Settings)
+	changes := b.changes()
+	checked.change = changes.Change(c, request.Settings)
+	problems := slices.Concat(c.Problems, b.Worker.ClearTextProblems(c.Connector, b.passwords()),
+		checked.change.MisdirectedSecrets(), changes.OriginProblems(ctx, c))
+	checked.hasAsked = mayAsk && checked.locked == nil && len(checked.errors)+len(request.Null) == 0 &&
+		problems.Err() == nil && b.canContactService(ctx, c) && changes.Interrupts(c, checked.change)
+	if checked.hasAsked {
+		*checker = changes.Online(*checker, checked.change)
+	}
 	var others []string
-	for _, p := range slices.Concat(c.Problems, b.Worker.ClearTextProblems(c, b.passwords()),
-		checked.change.MisdirectedSecrets(), checker.Check(ctx, c), b.changes().OriginProblems(ctx, c)) {
+	for _, p := range append(problems, checker.Check(ctx, c)...) {
 		switch {
 		case p.Warning:
 			checked.warnings = append(checked.warnings, p)

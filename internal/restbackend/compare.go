@@ -8,10 +8,10 @@ import (
 	"slices"
 
 	"github.com/culvert-project/culvert/internal/check"
-	"github.com/culvert-project/culvert/internal/components"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/reload"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/internal/rest"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -26,8 +26,8 @@ func (b *Backend) compareConfig(ctx context.Context, name string, request rest.C
 	}
 	checked, err := b.compare(ctx, r, name, request, masked, &comparison)
 	r.Lock.Unlock()
-	if err == nil && checked.unknown == nil && comparison.Effect != config.NoChange &&
-		comparison.Effect != config.Reject {
+	if err == nil && checked.unknown == nil && comparison.Effect != resolved.NoChange &&
+		comparison.Effect != resolved.Reject {
 		b.compareFeeds(ctx, checked, &comparison)
 	}
 	return comparison, cmp.Or(err, ctx.Err())
@@ -35,7 +35,8 @@ func (b *Backend) compareConfig(ctx context.Context, name string, request rest.C
 
 func (b *Backend) compare(ctx context.Context, r *reload.Reloader, name string, request rest.ConfigRequest, masked bool,
 	comparison *rest.Comparison) (checkedConfig, error) {
-	checked, err := b.checkConfig(ctx, r, name, request)
+	const mayAsk = false
+	checked, err := b.checkConfig(ctx, r, name, request, mayAsk)
 	var refusal *rest.Refusal
 	if errors.As(err, &refusal) && refusal.Status == http.StatusBadRequest {
 		checked.errors = []string{refusal.Message}
@@ -47,15 +48,15 @@ func (b *Backend) compare(ctx context.Context, r *reload.Reloader, name string, 
 	isPassword := b.passwords()
 	exists := checked.unknown == nil
 	comparison.Connector = name
-	comparison.Effect = config.Reject
+	comparison.Effect = resolved.Reject
 	comparison.Differences = []rest.Difference{}
 	comparison.Problems = checked.errors
 	for _, p := range checked.warnings {
 		comparison.Warnings = append(comparison.Warnings, check.Message(p))
 	}
-	var running []config.RunningConnector
+	var running []resolved.RunningConnector
 	if exists {
-		running = []config.RunningConnector{checked.current}
+		running = []resolved.RunningConnector{checked.current}
 		comparison.File = checked.current.File
 		comparison.KeepsRunning = len(checked.errors) > 0 && !checked.current.Rejected
 		b.compareStored(r, checked.current, comparison, isPassword)
@@ -81,9 +82,9 @@ func (b *Backend) compare(ctx context.Context, r *reload.Reloader, name string, 
 		}
 	}
 	if len(checked.errors) == 0 {
-		noProblems := func(*config.Connector) config.Problems { return nil }
-		files := []*config.Connector{checked.connector}
-		for step := range config.Diff(running, files, noProblems, r.Checker.Declared) {
+		noProblems := func(*resolved.Connector) config.Problems { return nil }
+		files := []*resolved.Connector{checked.connector}
+		for step := range resolved.Diff(running, files, noProblems) {
 			comparison.Effect = step.Action
 		}
 	}
@@ -91,7 +92,7 @@ func (b *Backend) compare(ctx context.Context, r *reload.Reloader, name string, 
 }
 
 // compareStored sets the parts of the comparison about the stored configuration.
-func (b *Backend) compareStored(r *reload.Reloader, running config.RunningConnector, comparison *rest.Comparison,
+func (b *Backend) compareStored(r *reload.Reloader, running resolved.RunningConnector, comparison *rest.Comparison,
 	isPassword func(string) bool) {
 	stored := r.Stored(running.Name)
 	comparison.StoredProblem = r.Rejection(running.Name)
@@ -123,12 +124,12 @@ func (b *Backend) topicsOfFeeds(name string) map[string]string {
 func (b *Backend) compareFeeds(ctx context.Context, checked checkedConfig, comparison *rest.Comparison) {
 	c := checked.connector
 	checker := b.checker()
-	_, component, err := components.Find(checker.Plugins, c.Text("connector.class"), "", wit.ComponentSource)
-	if err != nil {
-		return // it is a sink
+	if !c.Class.Is(wit.ComponentSource) {
+		return
 	}
-	c.Problems = append(c.Problems, checked.change.MisdirectedSecrets()...) // with problems, no service is called
-	err = errors.New("its service was not queried")
+	// With problems, no service is called.
+	c = c.WithProblems(append(c.Problems, checked.change.MisdirectedSecrets()...))
+	err := errors.New("its service was not queried")
 	var opened check.OpenedSource
 	if b.canContactService(ctx, c) {
 		checker.Logon = checked.change.HasCompleteCredentials()
@@ -145,7 +146,7 @@ func (b *Backend) compareFeeds(ctx context.Context, checked checkedConfig, compa
 	}
 	var movedTopics []string
 	if running := checked.current.Config; running != nil {
-		movedTopics = check.MovedTopics(running, c, component)
+		movedTopics = check.MovedTopics(running, c)
 	}
 	current := b.topicsOfFeeds(c.Name)
 	for i, f := range opened.Feeds {

@@ -15,6 +15,7 @@ import (
 	"github.com/culvert-project/culvert/internal/check"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/convert"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/internal/rest"
 	"github.com/culvert-project/culvert/internal/shown"
 	"github.com/culvert-project/culvert/sdk/go/setting"
@@ -28,7 +29,7 @@ func (b *Backend) startSample(name string, request rest.SampleRequest) (rest.Sam
 	return b.Samples.Start(name, request)
 }
 
-func (b *Backend) runningConfig(name string) (*config.Connector, error) {
+func (b *Backend) runningConfig(name string) (*resolved.Connector, error) {
 	running, err := b.herder().RunningConfig(name)
 	if err == nil && running.Config == nil {
 		err = &rest.Refusal{Status: http.StatusConflict, Message: "The configuration of connector " + name +
@@ -37,8 +38,8 @@ func (b *Backend) runningConfig(name string) (*config.Connector, error) {
 	return running.Config, err
 }
 
-func (b *Backend) chainOf(c *config.Connector) chaintest.Chain {
-	return chaintest.ChainOf(b.Parts().Plugins, c)
+func (b *Backend) chainOf(c *resolved.Connector) chaintest.Chain {
+	return chaintest.ChainOf(c)
 }
 
 func (b *Backend) readSample(ctx context.Context, name, id string, settings map[string]string) (rest.Sample, error) {
@@ -77,7 +78,7 @@ func (b *Backend) sampleTest(ctx context.Context, name, id string, settings map[
 }
 
 // withChain returns the configuration with the transforms of settings, nil for those of the connector.
-func (b *Backend) withChain(ctx context.Context, name string, settings map[string]string) (*config.Connector, error) {
+func (b *Backend) withChain(ctx context.Context, name string, settings map[string]string) (*resolved.Connector, error) {
 	if settings == nil {
 		return b.runningConfig(name)
 	}
@@ -106,8 +107,8 @@ func (b *Backend) withChain(ctx context.Context, name string, settings map[strin
 
 // secretProblems returns the problems of a received configuration: secrets that cannot be resolved, and stored secrets
 // that would be sent elsewhere.
-func (b *Backend) secretProblems(c *config.Connector, received map[string]string) config.Problems {
-	return append(c.Problems, b.changes().Change(b.checker(), c, received).MisdirectedSecrets()...)
+func (b *Backend) secretProblems(c *resolved.Connector, received map[string]string) config.Problems {
+	return append(c.Problems, b.changes().Change(c, received).MisdirectedSecrets()...)
 }
 
 // refusalOf returns an error with the problems that are no warnings, nil if there are none.
@@ -124,8 +125,8 @@ func refusalOf(problems config.Problems) error {
 	return &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(messages...)}
 }
 
-func (b *Backend) openTool(ctx context.Context, c *config.Connector) (*check.Tool, []wit.Command, error) {
-	tool, err := check.OpenTool(ctx, b.Parts().Plugins, b.Worker, c, b.Lockouts, b.Log)
+func (b *Backend) openTool(ctx context.Context, c *resolved.Connector) (*check.Tool, []wit.Command, error) {
+	tool, err := check.OpenTool(ctx, c, b.Lockouts, b.Log)
 	if err != nil {
 		return nil, nil, &rest.Refusal{Status: http.StatusConflict, Message: "Connector " +
 			cmp.Or(c.Name, "without a name") + ": " + err.Error()}
@@ -190,7 +191,7 @@ func (b *Backend) peek(ctx context.Context, settings map[string]string,
 }
 
 // runCommandOf runs a command of the plugin of a configuration.
-func (b *Backend) runCommandOf(ctx context.Context, c *config.Connector, command string,
+func (b *Backend) runCommandOf(ctx context.Context, c *resolved.Connector, command string,
 	request rest.ToolRequest) (answer rest.ToolAnswer, err error) {
 	defer runtime.KeepAlive(c)
 	reject := func(status int, message string) (rest.ToolAnswer, error) {

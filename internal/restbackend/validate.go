@@ -10,6 +10,7 @@ import (
 	"github.com/culvert-project/culvert/internal/buildinfo"
 	"github.com/culvert-project/culvert/internal/check"
 	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/internal/rest"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
@@ -24,14 +25,14 @@ func (b *Backend) validate(ctx context.Context, class string, settings map[strin
 		return nil, err
 	}
 	checker := b.checker()
-	change := b.changes().Change(checker, c, settings)
+	change := b.changes().Change(c, settings)
 	if err := checkClassSetting(c); err != nil {
 		return nil, err
 	}
-	configured, err := classOf(checker, c)
+	err = checkClass(c)
 	requested, unknown := checker.Class(class)
 	included, ok := settings["connector.class"]
-	if ok && (err != nil || unknown != nil || requested != configured) &&
+	if ok && (err != nil || unknown != nil || requested != c.Class.Component.Name) &&
 		!strings.HasSuffix(strings.TrimSuffix(included, "Connector"), strings.TrimSuffix(class, "Connector")) {
 		return nil, &rest.Refusal{Status: http.StatusBadRequest,
 			Message: "Included connector type " + included + " does not match request type " + class}
@@ -39,7 +40,7 @@ func (b *Backend) validate(ctx context.Context, class string, settings map[strin
 	if err != nil {
 		return nil, asServerError(err)
 	}
-	c.Problems = append(c.Problems, change.MisdirectedSecrets()...)
+	c = c.WithProblems(append(c.Problems, change.MisdirectedSecrets()...))
 	if b.canContactService(ctx, c) {
 		checker.Logon = logon || change.HasCompleteCredentials()
 		checker.Wait = check.OnlineTimeout
@@ -67,7 +68,7 @@ func timeoutError(ctx context.Context) error {
 // canContactService reports whether a service may be called about a configuration in a request. A user who may only
 // read must not cause requests in the worker's name: the configuration contains their address, and its references are
 // resolved. Nothing is sent either if a secret cannot be resolved, or would be sent to another address.
-func (b *Backend) canContactService(ctx context.Context, c *config.Connector) bool {
+func (b *Backend) canContactService(ctx context.Context, c *resolved.Connector) bool {
 	return !b.Worker.Boolean("rest.read.only") && rest.ReadOnlyReason(ctx) == "" && c.Problems.Err() == nil
 }
 
@@ -79,7 +80,7 @@ func (b *Backend) definitions(ctx context.Context, class string, pluginVersion *
 }
 
 // checkClassSetting rejects a class that is an unresolvable reference: nothing else can be checked.
-func checkClassSetting(c *config.Connector) error {
+func checkClassSetting(c *resolved.Connector) error {
 	for _, p := range c.Problems {
 		if p.Setting == "connector.class" && !p.Warning {
 			return &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(check.Message(p))}
@@ -88,17 +89,17 @@ func checkClassSetting(c *config.Connector) error {
 	return nil
 }
 
-func classOf(checker *check.Checker, c *config.Connector) (string, error) {
-	if _, ok := c.Entry("connector.class"); !ok {
-		return "", &rest.Refusal{Status: http.StatusBadRequest,
+// checkClass rejects a configuration whose class is missing or unknown.
+func checkClass(c *resolved.Connector) error {
+	if _, ok := c.Entry(resolved.ClassSetting); !ok {
+		return &rest.Refusal{Status: http.StatusBadRequest,
 			Message: "Connector config contains no connector type: expected connector.class"}
 	}
-	class, err := checker.Class(c.Text("connector.class"))
-	if err != nil {
-		return "", &rest.Refusal{Status: http.StatusBadRequest, Message: "Failed to find any class that implements " +
-			"Connector and which name matches " + c.Text("connector.class") + ": " + err.Error()}
+	if err := c.Class.Err; err != nil {
+		return &rest.Refusal{Status: http.StatusBadRequest, Message: "Failed to find any class that implements " +
+			"Connector and which name matches " + c.Class.Class + ": " + err.Error()}
 	}
-	return class, nil
+	return nil
 }
 
 // asServerError returns a refusal with the status that Kafka Connect's validate gives it.
@@ -112,7 +113,7 @@ func asServerError(err error) error {
 
 // restoreMasked returns a configuration with masked values replaced by the stored ones. It rejects more settings than a
 // file may contain, because each makes the check take longer.
-func (b *Backend) restoreMasked(settings map[string]string) (*config.Connector, error) {
+func (b *Backend) restoreMasked(settings map[string]string) (*resolved.Connector, error) {
 	if n := len(settings); n > config.MaxSettings {
 		return nil, &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(fmt.Sprintf("expected at most "+
 			"%d settings, found %d", config.MaxSettings, n))}
@@ -125,11 +126,15 @@ func (b *Backend) restoreMasked(settings map[string]string) (*config.Connector, 
 	if running.Config != nil && running.Config.InitialState != nil {
 		delete(settings, config.InitialStateKey) // the console sends the text of the connector's file
 	}
-	c := config.NewRESTConnector("the request", settings, running.Config, b.Worker.Providers)
+	var stored *config.Connector
+	if running.Config != nil {
+		stored = running.Config.Connector
+	}
+	c := config.NewRESTConnector("the request", settings, stored, b.Worker.Providers)
 	if c.Text("name") == "" { // else it would have the name of the request
 		c.Name = ""
 	}
-	return c, nil
+	return b.checker().Resolver().Resolve(c), nil
 }
 
 // checker returns a checker for one check, which sees the connectors of this moment.
@@ -145,6 +150,6 @@ func (b *Backend) checker() *check.Checker {
 }
 
 // Check checks a configuration offline.
-func (b *Backend) Check(ctx context.Context, c *config.Connector) config.Problems {
+func (b *Backend) Check(ctx context.Context, c *resolved.Connector) config.Problems {
 	return b.checker().Check(ctx, c)
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/internal/rest"
 	"github.com/culvert-project/culvert/internal/run/task"
 	"github.com/culvert-project/culvert/internal/run/transform"
@@ -244,7 +245,7 @@ func (w *testWorker) chain(t testing.TB, settings map[string]string) chaintest.C
 	}
 	c, problems := config.NewConnector("orders.properties", entries, w.worker.Providers)
 	require.NoError(t, problems.Err())
-	return chaintest.ChainOf(w.plugins, c)
+	return chaintest.ChainOf(resolved.Resolver{Worker: w.worker, Plugins: w.plugins}.Resolve(c))
 }
 
 // runTask runs a connector's own chain on an observed batch.

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/internal/transport"
 	"github.com/culvert-project/culvert/internal/transport/btp"
 	"github.com/culvert-project/culvert/internal/transport/route"
@@ -33,7 +33,7 @@ type namedDestination struct {
 }
 
 // newNamedDestination returns the destination that the settings name. It sends no request.
-func newNamedDestination(roles config.Roles, log *slog.Logger) (*namedDestination, error) {
+func newNamedDestination(roles resolved.Roles, log *slog.Logger) (*namedDestination, error) {
 	setting := roles.Setting(role.Destination)
 	configError := func(format string, args ...any) error {
 		return &wit.Error{Kind: wit.ErrorConfig, Message: fmt.Sprintf(format, args...), Setting: &setting}
@@ -133,7 +133,7 @@ func (n *namedDestination) Authorize(ctx context.Context, refused string) (name,
 }
 
 // config merges the destination with the settings, which take precedence.
-func (n *namedDestination) config(roles config.Roles, environment transport.Environment) (transport.Config, error) {
+func (n *namedDestination) config(roles resolved.Roles, environment transport.Environment) (transport.Config, error) {
 	n.mu.Lock()
 	destination := n.current
 	n.mu.Unlock()
@@ -157,7 +157,7 @@ func (n *namedDestination) config(roles config.Roles, environment transport.Envi
 }
 
 // placeholder returns settings with an invalid address, for checks before the destination is fetched.
-func (n *namedDestination) placeholder(roles config.Roles) transport.Roles {
+func (n *namedDestination) placeholder(roles resolved.Roles) transport.Roles {
 	address := "destination." + n.name + ".invalid"
 	return mergedRoles{Roles: roles, values: map[string]string{role.Address: address}}
 }
@@ -182,7 +182,7 @@ func (n *namedDestination) logOverrides(merged mergedRoles) {
 }
 
 // destinationValues returns the destination's values by role. They have a logon only if the settings have no logon.
-func destinationValues(destination *btp.Destination, roles config.Roles) map[string]string {
+func destinationValues(destination *btp.Destination, roles resolved.Roles) map[string]string {
 	values := map[string]string{
 		role.Address:                 destination.Host,
 		role.Port:                    strconv.Itoa(destination.Port),
@@ -224,7 +224,7 @@ func destinationValues(destination *btp.Destination, roles config.Roles) map[str
 
 // mergedRoles are the settings of a connector, with values of its destination, by role, for settings that are not set.
 type mergedRoles struct {
-	config.Roles
+	resolved.Roles
 	values map[string]string
 }
 

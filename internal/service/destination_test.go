@@ -25,6 +25,7 @@ import (
 	"github.com/culvert-project/culvert/internal/keystore"
 	"github.com/culvert-project/culvert/internal/keystore/keystoretest"
 	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/internal/transport"
 	"github.com/culvert-project/culvert/internal/transport/connectivitytest"
 	"github.com/culvert-project/culvert/internal/transport/lockouts"
@@ -67,7 +68,8 @@ func openService(t *testing.T, log *logtest.Journal, lines ...string) (*Service,
 	require.True(t, problems.Err() == nil, "%v", problems)
 	c, problems := config.NewConnector("c.properties", entries, w.Providers)
 	require.True(t, problems.Err() == nil, "%v", problems)
-	s, err := New(roleComponent(), c, w.Providers, lockouts.New(), log.Logger(slog.LevelDebug))
+	connector := resolved.Resolver{Worker: w}.ResolveAs(c, roleComponent())
+	s, err := New(connector, lockouts.New(), log.Logger(slog.LevelDebug))
 	require.NoError(t, err)
 	client, err := s.Open(t.Context())
 	require.NoError(t, err)
@@ -309,7 +311,7 @@ func TestMissingDestination(t *testing.T) {
 	w, _, _ := config.LoadWorker("", nil, nil)
 	c, _ := config.NewConnector("c.properties", []config.Entry{config.NewEntry("x.http.destination", "D", "", 0)},
 		w.Providers)
-	s, err := New(roleComponent(), c, w.Providers, nil, nil)
+	s, err := New(resolved.Resolver{Worker: w}.ResolveAs(c, roleComponent()), nil, nil)
 	require.NoError(t, err)
 	if _, err = s.Open(t.Context()); err == nil || !strings.Contains(err.Error(), "destination D: ") {
 		t.Errorf("expected the destination's name, found %v", err)

@@ -10,19 +10,17 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/internal/base/watch"
-	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/guard"
-	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/internal/transport"
 	"github.com/culvert-project/culvert/internal/transport/btp"
 	"github.com/culvert-project/culvert/internal/transport/lockouts"
 	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
 // Service holds the client settings and the BTP destination of a connector. It is safe for concurrent use.
 type Service struct {
-	component    *plugin.Component
-	providers    *config.Providers
 	lockouts     *lockouts.Store
 	origins      *transport.OriginRegistry // see UseLimits
 	log          *slog.Logger
@@ -36,28 +34,25 @@ type Service struct {
 	version atomic.Int64 // the number of changes; each closes and replaces notify
 
 	mu        sync.Mutex
-	connector *config.Connector // the settings in use
-	pending   *config.Connector // changed settings, which the next refresh applies; nil for none
-	stamp     string            // of the files whose paths are settings, see pathRoles
+	connector *resolved.Connector // the settings in use
+	pending   *resolved.Connector // changed settings, which the next refresh applies; nil for none
+	stamp     string              // of the files whose paths are settings, see pathRoles
 	notify    chan struct{}
 }
 
 // New reads the settings of a connector's service; it sends nothing. log may be nil.
-func New(component *plugin.Component, c *config.Connector, p *config.Providers, lockouts *lockouts.Store,
-	log *slog.Logger) (*Service, error) {
+func New(c *resolved.Connector, lockouts *lockouts.Store, log *slog.Logger) (*Service, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
 	s := &Service{
-		component:    component,
-		providers:    p,
 		lockouts:     lockouts,
 		log:          log,
 		connector:    c,
 		notify:       make(chan struct{}),
 		pollInterval: time.Minute,
 	}
-	roles := s.roles()
+	roles := c.Roles()
 	s.stamp = watch.Stamp(pathsOf(roles)...)
 	var err error
 	if roles.Has(role.Destination) {
@@ -65,8 +60,6 @@ func New(component *plugin.Component, c *config.Connector, p *config.Providers, 
 	}
 	return s, err
 }
-
-func (s *Service) roles() config.Roles { return config.NewRoles(s.component.Table(), s.connector) }
 
 // NoRetries makes the client send requests once and not wait for a Cloud Connector. Call it before the first request.
 func (s *Service) NoRetries() { s.noRetries = true }
@@ -82,7 +75,7 @@ func (s *Service) Version() int64 { return s.version.Load() }
 
 // Check validates the settings without sending anything; values of a BTP destination are not checked.
 func (s *Service) Check(ctx context.Context) error {
-	roles := s.roles()
+	roles := s.connector.Roles()
 	if s.destination != nil {
 		_, err := transport.ConfigOf(s.destination.placeholder(roles), s.environment(ctx))
 		return err
@@ -126,7 +119,7 @@ func (s *Service) environment(ctx context.Context) transport.Environment {
 }
 
 func (s *Service) config(ctx context.Context) (transport.Config, error) {
-	roles := s.roles()
+	roles := s.connector.Roles()
 	environment := s.environment(ctx)
 	var c transport.Config
 	var err error
@@ -144,7 +137,7 @@ func (s *Service) config(ctx context.Context) (transport.Config, error) {
 }
 
 // UpdateInPlace applies other settings of the connector in the background.
-func (s *Service) UpdateInPlace(client *transport.Client, c *config.Connector) {
+func (s *Service) UpdateInPlace(client *transport.Client, c *resolved.Connector) {
 	s.mu.Lock()
 	s.pending = c
 	s.mu.Unlock()
@@ -196,31 +189,31 @@ func (s *Service) reload() bool {
 	if s.pending != nil {
 		s.connector = s.pending
 		s.pending = nil
-		s.stamp = watch.Stamp(pathsOf(s.roles())...)
+		s.stamp = watch.Stamp(pathsOf(s.connector.Roles())...)
 		return true
 	}
-	resolved, err := s.connector.Resolve(s.providers)
+	values, err := s.connector.Connector.Resolve(s.connector.Worker.Providers)
 	if err != nil {
 		s.log.Error("secrets cannot be read; the previous ones stay in use", "error", err)
 		return false
 	}
-	changedKeys := s.connector.ChangedSince(resolved)
-	declarations := s.component.Table()
+	changedKeys := s.connector.ChangedSince(values)
+	declarations := s.connector.Class.Component.Table()
 	serviceKeys := slices.DeleteFunc(slices.Clone(changedKeys),
 		func(key string) bool { return !affectsService(declarations, key) })
 	if len(serviceKeys) < len(changedKeys) {
 		s.log.Warn("settings changed behind a reference; they take effect when the connector restarts",
 			"settings", changedKeys)
 	}
-	s.connector = resolved
-	stamp := watch.Stamp(pathsOf(s.roles())...)
+	s.connector = s.connector.Reread(values)
+	stamp := watch.Stamp(pathsOf(s.connector.Roles())...)
 	filesChanged := stamp != s.stamp
 	s.stamp = stamp
 	return len(serviceKeys) > 0 || filesChanged
 }
 
 // affectsService reports whether a setting concerns the HTTP client, so that [Service] can apply it.
-func affectsService(d *config.Declarations, key string) bool {
+func affectsService(d *setting.Table, key string) bool {
 	spec, ok := d.Find(key)
 	name := spec.Role()
 	return ok && (strings.HasPrefix(name, role.HTTP) || strings.HasPrefix(name, role.TLS) ||
@@ -232,11 +225,9 @@ var pathRoles = []string{role.TLSKeyStoreLocation, role.TLSTrustStoreLocation, r
 	role.ProxyTokenCertificate, role.ProxyTokenKey}
 
 // Paths returns the files that a connector's service settings name without a reference.
-func Paths(component *plugin.Component, c *config.Connector) []string {
-	return pathsOf(config.NewRoles(component.Table(), c))
-}
+func Paths(c *resolved.Connector) []string { return pathsOf(c.Roles()) }
 
-func pathsOf(roles config.Roles) []string {
+func pathsOf(roles resolved.Roles) []string {
 	var paths []string
 	for _, name := range pathRoles {
 		if path := roles.Text(name); path != "" {
@@ -248,7 +239,7 @@ func pathsOf(roles config.Roles) []string {
 
 // Watch applies changes of the settings' files to a client, until close is called.
 func (s *Service) Watch(client *transport.Client) (close func()) {
-	files := append(s.providers.Files(s.connector), pathsOf(s.roles())...)
+	files := append(s.connector.Worker.Providers.Files(s.connector.Connector), pathsOf(s.connector.Roles())...)
 	if strings.EqualFold(s.connector.Text("config.action.reload"), "none") ||
 		(len(files) == 0 && s.destination == nil) {
 		return func() {}

@@ -17,6 +17,7 @@ import (
 	"github.com/culvert-project/culvert/internal/logging"
 	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/internal/rest"
 	"github.com/culvert-project/culvert/internal/run/offset"
 	"github.com/culvert-project/culvert/internal/secret"
@@ -98,15 +99,15 @@ func (in *Installation) OpenPlugins(ctx context.Context, needed []plugin.Require
 		return err
 	}
 	*in.Checker = check.Checker{
-		Worker:     in.Worker,
-		Plugins:    in.Plugins,
-		Kafka:      in.Kafka,
-		Embedded:   in.Embedded,
-		Registry:   in.Registry,
-		Connectors: in.Connectors,
-		Plans:      &check.Plans{},
-		Logger:     in.Log,
+		Worker:   in.Worker,
+		Plugins:  in.Plugins,
+		Kafka:    in.Kafka,
+		Embedded: in.Embedded,
+		Registry: in.Registry,
+		Plans:    &check.Plans{},
+		Logger:   in.Log,
 	}
+	in.Checker.Connectors = in.Checker.Resolver().ResolveAll(in.Connectors)
 	return nil
 }
 
@@ -206,9 +207,9 @@ func (in *Installation) setLevels(settings map[string]string) error {
 }
 
 // Examine adds the problems that check finds to the connectors. ToRun skips connectors that will not run.
-func (in *Installation) Examine(purpose Purpose, check func(*config.Connector) config.Problems) {
-	in.toCheck.Store(int64(len(in.Connectors)))
-	for _, connector := range in.Connectors {
+func (in *Installation) Examine(purpose Purpose, check func(*resolved.Connector) config.Problems) {
+	in.toCheck.Store(int64(len(in.Checker.Connectors)))
+	for _, connector := range in.Checker.Connectors {
 		if connector.Problems.Err() == nil || (purpose == ToCheck && len(connector.Entries) > 0) {
 			connector.Problems = append(connector.Problems, check(connector)...)
 		}
@@ -231,6 +232,5 @@ func (in *Installation) Progress() string {
 
 // ExamineOffline is Examine with the checks that send no request.
 func (in *Installation) ExamineOffline(ctx context.Context, purpose Purpose) {
-	checker := in.Checker.WithConnectors(in.Connectors)
-	in.Examine(purpose, func(connector *config.Connector) config.Problems { return checker.Check(ctx, connector) })
+	in.Examine(purpose, func(connector *resolved.Connector) config.Problems { return in.Checker.Check(ctx, connector) })
 }

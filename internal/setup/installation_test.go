@@ -4,16 +4,19 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/check"
 	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/resolved"
 )
 
 // The progress of a start counts the connectors that were checked, also those that need no check.
 func TestProgressCountsCheckedConnectors(t *testing.T) {
 	invalid := &config.Connector{Name: "b", Problems: config.Problems{{Text: "invalid"}}}
-	in := &Installation{Installation: &config.Installation{
-		Connectors: []*config.Connector{{Name: "a"}, invalid, {Name: "c"}}}}
+	connectors := []*config.Connector{{Name: "a"}, invalid, {Name: "c"}}
+	in := &Installation{Installation: &config.Installation{Connectors: connectors},
+		Checker: &check.Checker{Connectors: resolved.Resolver{}.ResolveAll(connectors)}}
 	texts := []string{in.Progress()}
-	in.Examine(ToRun, func(*config.Connector) config.Problems {
+	in.Examine(ToRun, func(*resolved.Connector) config.Problems {
 		texts = append(texts, in.Progress())
 		return nil
 	})

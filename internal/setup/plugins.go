@@ -10,6 +10,7 @@ import (
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/internal/resolved"
 )
 
 // OpenPlugins opens the built-in plugins and the plugins of plugin.path and c.Plugins.
@@ -74,7 +75,7 @@ func Needed(connectors []*config.Connector) []plugin.Requirement {
 		if connector.Problems.Err() != nil {
 			continue
 		}
-		for _, class := range connector.PluginClasses() {
+		for _, class := range resolved.PluginClasses(connector) {
 			r := plugin.Requirement(class)
 			if r.Class != "" && !slices.Contains(needed, r) {
 				needed = append(needed, r)

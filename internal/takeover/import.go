@@ -12,10 +12,10 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/internal/cluster/configtopic"
-	"github.com/culvert-project/culvert/internal/components"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/group"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/internal/setup"
 )
 
@@ -34,7 +34,7 @@ func ImportIntoGroup(ctx context.Context, source Source, startOver bool) (names 
 	var problems config.Problems
 	for _, connector := range source.Connectors {
 		problems = slices.Concat(problems, connector.Problems,
-			source.Worker.SharedProblems(connector, components.Passwords(source.Plugins)))
+			source.Worker.SharedProblems(connector, resolved.Passwords(source.Plugins)))
 	}
 	folder := filepath.Join(source.Config.Data, "connectors.adopted")
 	adoptedFile := filepath.Join(folder, setup.ConnectorsFile)

@@ -14,10 +14,10 @@ import (
 	"github.com/culvert-project/culvert/internal/check"
 	"github.com/culvert-project/culvert/internal/cluster"
 	"github.com/culvert-project/culvert/internal/cluster/configtopic"
-	"github.com/culvert-project/culvert/internal/components"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/internal/run/offset"
 	"github.com/culvert-project/culvert/internal/secret"
 	"github.com/culvert-project/culvert/internal/setup"
@@ -47,7 +47,8 @@ type groupReader struct {
 	admin    *kafka.Admin
 	store    *configtopic.Store // only read
 	snapshot config.Snapshot
-	herder   *connect.Herder // of all connectors, which it does not run
+	resolved []*resolved.Connector // of snapshot
+	herder   *connect.Herder       // of all connectors, which it does not run
 	problems config.Problems
 }
 
@@ -128,8 +129,9 @@ func (g *groupReader) read(ctx context.Context) error {
 	}
 	g.store.CaughtUp()
 	g.snapshot, _ = g.store.Snapshot()
+	g.resolved = g.Checker.Resolver().ResolveAll(g.snapshot.Connectors)
 	g.herder = connect.New(connect.Options{Worker: g.Worker, Plugins: g.Plugins, Registry: g.Registry,
-		Kafka: kafkaConfig, Logger: g.Log}, g.snapshot.Connectors)
+		Kafka: kafkaConfig, Logger: g.Log}, g.resolved)
 	return err
 }
 
@@ -188,13 +190,13 @@ func Check(ctx context.Context, c setup.Config) (report Report, err error) {
 			}
 			defer stored.Close()
 		}
-		checker := reader.Checker.WithConnectors(reader.snapshot.Connectors)
-		for _, connector := range reader.snapshot.Connectors {
+		checker := reader.Checker.WithConnectors(reader.resolved)
+		for _, connector := range reader.resolved {
 			entry := Connector{Name: connector.Name, Class: connector.Text("connector.class"),
 				State: string(targetstate.Parse(reader.snapshot.Targets[connector.Name])),
 				Tasks: len(reader.snapshot.Tasks[connector.Name].Settings)}
-			kind := reader.addProblemsOf(ctx, &checker, connector)
-			if entry.Offsets, err = reader.countOffsets(ctx, connector, kind, stored); err != nil {
+			reader.addProblemsOf(ctx, &checker, connector)
+			if entry.Offsets, err = reader.countOffsets(ctx, connector, stored); err != nil {
 				reader.addError(connector.File, "its offsets cannot be read: "+err.Error())
 			}
 			report.Connectors = append(report.Connectors, entry)
@@ -206,11 +208,11 @@ func Check(ctx context.Context, c setup.Config) (report Report, err error) {
 }
 
 // countOffsets counts a source's stored offsets, or a sink's committed ones. It creates no topic.
-func (g *groupReader) countOffsets(ctx context.Context, connector *config.Connector, kind wit.ComponentKind,
+func (g *groupReader) countOffsets(ctx context.Context, connector *resolved.Connector,
 	stored *offset.Store) (int, error) {
 	ownTopic := connector.Text("offsets.storage.topic")
 	switch {
-	case kind == wit.ComponentSink:
+	case connector.Class.Is(wit.ComponentSink):
 		committed, err := g.herder.Offsets(ctx, connector.Name)
 		return len(committed), err
 	case ownTopic != "" && ownTopic != g.Worker.Text("offset.storage.topic"):
@@ -226,14 +228,10 @@ func (g *groupReader) countOffsets(ctx context.Context, connector *config.Connec
 	return len(offsets), err
 }
 
-// addProblemsOf adds the problems of a connector, and a warning for each secret in clear text. It returns the kind of
-// the connector; an unknown class counts as a source.
-func (g *groupReader) addProblemsOf(ctx context.Context, checker *check.Checker,
-	connector *config.Connector) wit.ComponentKind {
+// addProblemsOf adds the problems of a connector, and a warning for each secret in clear text.
+func (g *groupReader) addProblemsOf(ctx context.Context, checker *check.Checker, connector *resolved.Connector) {
 	problems := append(slices.Clone(connector.Problems), checker.Check(ctx, connector)...)
-	_, component, err := components.Find(checker.Plugins, connector.Text("connector.class"),
-		connector.Text("connector.plugin.version"), wit.ComponentSource, wit.ComponentSink)
-	if err != nil {
+	if connector.Class.Err != nil {
 		problems = append(problems, checker.CheckStages(ctx, connector)...) // Check did not reach them
 	}
 	for _, p := range problems {
@@ -245,7 +243,7 @@ func (g *groupReader) addProblemsOf(ctx context.Context, checker *check.Checker,
 		g.addWarning(connector.File,
 			"compaction deleted some of its tasks: they are planned again when the connector starts")
 	}
-	isPassword := components.Passwords(checker.Plugins)
+	isPassword := resolved.Passwords(checker.Plugins)
 	for _, e := range connector.Entries {
 		isHidden := isPassword(e.Key)
 		if providers := g.Worker.Providers; providers.HasUnknownProvider(e) {
@@ -258,7 +256,6 @@ func (g *groupReader) addProblemsOf(ctx context.Context, checker *check.Checker,
 					"${file:PATH:KEY}"})
 		}
 	}
-	return component.Kind
 }
 
 // Released is the result of [Release].

@@ -18,6 +18,7 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/internal/resolved"
 )
 
 // Spy returns the module of a source, test.SpySource, that logs all of its input. variables set string variables of its
@@ -61,21 +62,12 @@ func WithSpy(t testing.TB) *Bench {
 	return New(t, map[string][]byte{"spy": Spy(t)})
 }
 
-// Connector parses these lines as a file c.properties.
-func (b *Bench) Connector(t testing.TB, lines ...string) *config.Connector {
+// Connector returns the connector of a file c.properties with these lines.
+func (b *Bench) Connector(t testing.TB, lines ...string) *resolved.Connector {
 	t.Helper()
 	entries, problems := config.Read("c.properties", []byte(strings.Join(lines, "\n")))
 	c, connectorProblems := config.NewConnector("c.properties", entries, b.Checker.Worker.Providers)
 	allProblems := append(problems, connectorProblems...)
 	require.True(t, len(allProblems) == 0, "%v", allProblems)
-	return c
-}
-
-// Text returns the problems, one per line.
-func Text(problems config.Problems) string {
-	var lines []string
-	for _, p := range problems {
-		lines = append(lines, p.String())
-	}
-	return strings.Join(lines, "\n")
+	return b.Checker.Resolver().Resolve(c)
 }

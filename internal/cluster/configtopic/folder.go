@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/resolved"
 )
 
 // FolderAnnotation begins the keys of annotations of connectors from a folder. The values contain the file's name.
@@ -34,11 +35,11 @@ func AnnotatedFile(annotation json.RawMessage) string {
 	return decoded.File
 }
 
-// FolderConnectors returns the topic's connectors that a folder has created, for [config.Diff] with its files.
+// FolderConnectors returns the topic's connectors that a folder has created, for [resolved.Diff] with its files.
 func FolderConnectors(topic config.Snapshot, annotations map[string]json.RawMessage, folder string,
-	files []*config.Connector) (connectors []config.RunningConnector) {
+	files []*resolved.Connector) (connectors []resolved.RunningConnector) {
 	paths := map[string]string{}
-	byName := map[string]*config.Connector{}
+	byName := map[string]*resolved.Connector{}
 	for _, c := range files {
 		paths[filepath.Base(c.File)] = c.File
 		byName[c.Name] = c
@@ -49,7 +50,7 @@ func FolderConnectors(topic config.Snapshot, annotations map[string]json.RawMess
 			continue
 		}
 		file := AnnotatedFile(annotation)
-		running := config.RunningConnector{Name: c.Name, File: cmp.Or(paths[file], filepath.Join(folder, file)),
+		running := resolved.RunningConnector{Name: c.Name, File: cmp.Or(paths[file], filepath.Join(folder, file)),
 			Raw: c.Raw()}
 		if fromFile := byName[c.Name]; fromFile != nil && maps.Equal(fromFile.Raw(), running.Raw) {
 			running.Config = fromFile // its warnings were logged already
@@ -60,22 +61,22 @@ func FolderConnectors(topic config.Snapshot, annotations map[string]json.RawMess
 }
 
 // ChangeRecords returns the records of a change by the folder. An existing target state stays.
-func ChangeRecords(change config.Change, topic config.Snapshot,
+func ChangeRecords(change resolved.Change, topic config.Snapshot,
 	annotations map[string]json.RawMessage) (records []Record) {
 	switch change.Action {
-	case config.NoChange:
+	case resolved.NoChange:
 		if AnnotatedFile(annotations[change.Name]) != filepath.Base(change.Connector.File) {
 			records = append(records, folderAnnotation(change.Name, change.Connector.File))
 		}
-	case config.Create, config.UpdateInPlace, config.Restart:
-		if change.Action == config.Create && topic.Targets[change.Name] == "" && change.Connector.InitialState != nil {
+	case resolved.Create, resolved.UpdateInPlace, resolved.Restart:
+		if change.Action == resolved.Create && topic.Targets[change.Name] == "" && change.Connector.InitialState != nil {
 			records = append(records, TargetRecord(change.Name, change.Connector.InitialTarget()))
 		}
 		records = append(records, folderAnnotation(change.Name, change.Connector.File),
 			ConnectorRecord(change.Name, change.Connector.Raw()))
-	case config.Remove:
+	case resolved.Remove:
 		records = append(deleteRecords(change.Name), folderAnnotation(change.Name, ""))
-	case config.Reject: // no records: the connector stays as it is
+	case resolved.Reject: // no records: the connector stays as it is
 	}
 	return records
 }

@@ -11,15 +11,16 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/cluster/configtopic"
 	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/resolved"
 )
 
 // readFile returns a connector as read from a file with these lines.
-func readFile(t *testing.T, w *config.Worker, path string, lines ...string) *config.Connector {
+func readFile(t *testing.T, w *config.Worker, path string, lines ...string) *resolved.Connector {
 	t.Helper()
 	entries, problems := config.Read(path, []byte(strings.Join(lines, "\n")))
 	c, connectorProblems := config.NewConnector(path, entries, w.Providers)
 	c.Problems = append(problems, connectorProblems...)
-	return c
+	return resolved.Resolver{Worker: w}.Resolve(c)
 }
 
 func workerOf(t *testing.T, settings map[string]string) *config.Worker {
@@ -31,7 +32,7 @@ func workerOf(t *testing.T, settings map[string]string) *config.Worker {
 // A folderCase is a folder that is compared with the connectors of a topic.
 type folderCase struct {
 	name    string
-	files   []*config.Connector
+	files   []*resolved.Connector
 	topic   map[string]string // the values of x of its connectors
 	owners  map[string]string // the files in the annotations of its connectors
 	targets map[string]string
@@ -56,7 +57,7 @@ func TestFolderRecords(t *testing.T) {
 		markP   = "culvert-folder-p {\"file\":\"p.json\"}"
 		targetP = `target-state-p {"state":"PAUSED","state.v2":"PAUSED"}`
 	)
-	files := func(c ...*config.Connector) []*config.Connector { return c }
+	files := func(c ...*resolved.Connector) []*resolved.Connector { return c }
 	ofA := func(value string) map[string]string { return map[string]string{"a": value} }
 	owners := ofA("a.properties")
 	for _, c := range []folderCase{
@@ -95,20 +96,19 @@ func folderRecords(t *testing.T, w *config.Worker, c folderCase) []string {
 	for name, file := range c.owners {
 		annotations[name] = json.RawMessage(fmt.Sprintf(`{"file":%q}`, file))
 	}
-	check := func(k *config.Connector) config.Problems { // as in the host
+	check := func(k *resolved.Connector) config.Problems { // as in the host
 		if _, ok := topic.ConfigOffsets[k.Name]; ok && annotations[k.Name] == nil {
 			return config.Problems{{File: k.File, Text: "REST's"}}
 		}
 		return nil
 	}
-	declare := func(*config.Connector) *config.Declarations { return config.Declare() }
 	var records []string
 	stored := configtopic.FolderConnectors(topic, annotations, "f", c.files)
-	for step := range config.Diff(stored, c.files, check, declare) {
-		if step.Action == config.Reject {
+	for step := range resolved.Diff(stored, c.files, check) {
+		if step.Action == resolved.Reject {
 			records = append(records, fmt.Sprintf("rejected %s, keeps running: %t", step.Name, step.KeepsRunning))
 		}
-		assert.True(t, step.Action != config.NoChange || len(step.Problems) == 0,
+		assert.True(t, step.Action != resolved.NoChange || len(step.Problems) == 0,
 			"%s: expected no warnings about unchanged connectors, found %v", c.name, step.Problems)
 		for _, r := range configtopic.ChangeRecords(step, topic, annotations) {
 			records = append(records, strings.TrimSpace(r.Key+" "+string(r.Value)))
@@ -121,7 +121,13 @@ func folderRecords(t *testing.T, w *config.Worker, c folderCase) []string {
 func TestFolderDigest(t *testing.T) {
 	t.Parallel()
 	w := workerOf(t, nil)
-	digest := func(connectors ...*config.Connector) string { return configtopic.FolderDigest(connectors) }
+	digest := func(resolved ...*resolved.Connector) string {
+		var connectors []*config.Connector
+		for _, c := range resolved {
+			connectors = append(connectors, c.Connector)
+		}
+		return configtopic.FolderDigest(connectors)
+	}
 	a := readFile(t, w, "f/a.properties", "name=a", "x=1", "y=2")
 	b := readFile(t, w, "f/b.properties", "name=b")
 	same := readFile(t, w, "g/other.json", `{"name":"a","config":{"y":"2","x":"1"}}`)
@@ -175,7 +181,7 @@ func TestSharedProblems(t *testing.T) {
 		w := workerOf(t, c.worker)
 		k := readFile(t, w, "f/a.properties", "name=a", c.line)
 		require.NoError(t, k.Problems.Err())
-		problems := w.SharedProblems(k, isPassword)
+		problems := w.SharedProblems(k.Connector, isPassword)
 		if c.want == "" {
 			assert.NoError(t, problems.Err(), c.line)
 			continue

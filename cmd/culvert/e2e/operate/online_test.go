@@ -19,6 +19,7 @@ import (
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/internal/porttest"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
@@ -303,11 +304,11 @@ func TestTextsOfConnectors(t *testing.T) {
 	late := strings.Replace(shown, "sap.odata.max.retries=0", "sap.odata.max.retries=2", 1)
 	answer, _ := client.call(409, "PUT", path, late, "Content-Type", properties, "If-Match", `"1"`)
 	assert.Contains(t, answer, "conf/orders.properties", "change it there")
-	if comparison := client.compare(map[string]any{"name": "orders", "text": late}); comparison.Version != "" ||
-		comparison.Effect != config.UpdateInPlace || len(comparison.Differences) != 1 || len(comparison.Warnings) > 0 ||
-		!strings.Contains(comparison.LockedReason, "conf/orders.properties") {
-		t.Errorf("expected one difference and a locked file, found %+v", comparison)
-	}
+	comparison := client.compare(map[string]any{"name": "orders", "text": late})
+	assert.True(t, comparison.Version == "" && comparison.Effect == resolved.UpdateInPlace &&
+		len(comparison.Differences) == 1 && len(comparison.Warnings) == 0 &&
+		strings.Contains(comparison.LockedReason, "conf/orders.properties"),
+		"expected one difference and a locked file, found %+v", comparison)
 	client.checkComparisonsStartNothing(address, shown)
 	// REST stores a text as settings with a version.
 	text := "# mine\n" + strings.Join(append(e2etest.Source("made", address, "Customers"), "sap.odata.user.name=u",
@@ -337,7 +338,7 @@ func (rc restClient) checkComparisonsStartNothing(address, shown string) {
 		"sap.odata#00.filter#00.property=OrderID\nsap.odata#00.filter#00.option=ge\nsap.odata#00.filter#00.low=10250\n",
 		1)
 	comparison := rc.compare(map[string]any{"name": "orders", "text": changed + "sap.odata#00.query.change=reload\n"})
-	if comparison.Effect != config.Restart || len(comparison.Feeds) != 1 || comparison.Feeds[0].Feed != "Orders" ||
+	if comparison.Effect != resolved.Restart || len(comparison.Feeds) != 1 || comparison.Feeds[0].Feed != "Orders" ||
 		comparison.Feeds[0].Effect != "reload" || strings.Join(comparison.Feeds[0].ChangedFields, " ") != "filter" {
 		t.Errorf("expected a reload because of the filter, found %+v", comparison)
 	}
@@ -346,11 +347,11 @@ func (rc restClient) checkComparisonsStartNothing(address, shown string) {
 		"expected the feed to fail, found %+v", comparison)
 	comparison = rc.compare(map[string]any{"name": "orders", "text": changed + "sap.odata.host.adress=x\n"},
 		"the nearest known one is sap.odata.host.address")
-	assert.True(t, comparison.Effect == config.Reject && comparison.KeepsRunning,
+	assert.True(t, comparison.Effect == resolved.Reject && comparison.KeepsRunning,
 		"expected a rejection that keeps the connector running, found %+v", comparison)
 	for _, text := range []string{"connector.class=Nope", "connector.class=${env:CLASS}"} {
 		comparison := rc.compare(map[string]any{"name": "orders", "text": text}, "connector")
-		assert.True(t, comparison.Effect == config.Reject && len(comparison.Problems) == 1,
+		assert.True(t, comparison.Effect == resolved.Reject && len(comparison.Problems) == 1,
 			"%s: found %+v", text, comparison)
 	}
 	rc.compare(map[string]any{"name": "orders", "text": shown + "unknown.settings=warn\nunknown.setting=1\n"},
@@ -443,7 +444,7 @@ func TestComparisonsForReaders(t *testing.T) {
 	for _, guess := range []string{"hush-hush", "other"} {
 		settings["sap.odata.user.pwd"] = guess
 		comparison := client.compare(map[string]any{"name": "orders", "config": settings})
-		assert.True(t, comparison.Effect == config.UpdateInPlace && len(comparison.Differences) == 1 &&
+		assert.True(t, comparison.Effect == resolved.UpdateInPlace && len(comparison.Differences) == 1 &&
 			*comparison.Differences[0].Before == "[hidden]", "%s: found %+v", guess, comparison)
 	}
 	client.MustCall(403, "PUT", "/connectors/orders/config", e2etest.AsJSON(t, settings))

@@ -20,7 +20,7 @@ import (
 )
 
 // countedPackages are compiled with counters, which `go build -cover` adds to each block of statements.
-var countedPackages = []string{"sdk/go/setting", "internal/config", "internal/components", "internal/plugin"}
+var countedPackages = []string{"sdk/go/setting", "internal/config", "internal/resolved", "internal/plugin"}
 
 // TestConfigurationIsResolvedOnce counts what one change of a running connector with a transform costs, including the
 // restart of its task. The counters are the coverage counters of a worker with three changes, minus those of a worker
@@ -41,8 +41,8 @@ func TestConfigurationIsResolvedOnce(t *testing.T) {
 	}{
 		{"tables of settings", "setting.NewTable", 20},
 		{"comparisons with a template", "setting.template.matches", 2_000},
-		{"settings by role", "config.NewRoles", 45},
-		{"look-ups of a class", "components.Find", 18},
+		{"settings by role", "resolved.NewRoles", 45},
+		{"look-ups of a class", "resolved.Find", 18},
 		{"validations by a plugin", "plugin.Instance.Validate", 9},
 	} {
 		n, ok := calls[c.function]

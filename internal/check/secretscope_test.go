@@ -1,4 +1,4 @@
-package config
+package check
 
 import (
 	"maps"
@@ -10,46 +10,53 @@ import (
 
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/resolved"
+	"github.com/culvert-project/culvert/internal/resolved/resolvedtest"
 	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
-// roleDeclarations declares a plugin's settings by role, each named like its role.
-func roleDeclarations() *Declarations {
-	declarations := Declare()
+// scopeComponent returns a source whose settings are named like their roles.
+func scopeComponent() *plugin.Component {
+	source := wit.Component{Kind: wit.ComponentSource}
 	for _, name := range []string{role.Scheme, role.Address, role.Port, role.Destination, role.User, role.Auth,
 		role.OAuthTokenEndpoint, role.OAuthClientID, role.LoginTarget, role.LoginBody, role.Origins, role.ProxyType,
 		role.ProxyAddress, role.ProxyUser, role.ProxyLocationID, role.ProxyTokenURL, role.ProxyServiceKey,
 		role.TLSTrustStoreLocation, role.TLSProtocol, role.TLSAllowLegacy, role.ReadTimeoutMS, role.ListenerPorts,
 		role.ListenerAddress, role.ListenerUser, role.ListenerTLS + "keystore.location"} {
-		declarations.Declare(declared(name, wit.KindString, "", "", wit.Rule{Role: wit.Ptr(name)}))
+		source.Settings = append(source.Settings, resolvedtest.Declare(name, wit.KindString, "", setting.Role(name)))
 	}
 	for _, name := range []string{role.Password, role.OAuthClientSecret, role.ProxyPassword,
 		role.ProxyTokenClientSecret, role.TLSKeyStorePassword, role.ListenerPassword,
-		role.ListenerTLS + "keystore.password"} {
-		declarations.Declare(declared(name, wit.KindPassword, "", "", wit.Rule{Role: wit.Ptr(name)}))
+		role.ListenerTLS + "keystore.password", role.Header + "{name}"} {
+		source.Settings = append(source.Settings, resolvedtest.Declare(name, wit.KindPassword, "", setting.Role(name)))
 	}
-	declarations.Declare(declared("http.header.{name}", wit.KindPassword, "", "",
-		wit.Rule{Role: wit.Ptr("http.header.{name}")}))
-	return declarations
+	return plugin.NewComponent(&source)
 }
 
-func connectorOf(t *testing.T, lines string) *Connector {
+// scopeConnector returns the connector with the settings of these lines, as one of [scopeComponent]. The lines are
+// separated by spaces.
+func scopeConnector(t *testing.T, w *config.Worker, lines string) *resolved.Connector {
 	t.Helper()
-	connector, problems := NewConnector("c.properties", connectorEntries(lines), &Providers{})
+	c, problems := config.NewConnector("c.properties", scopeEntries(lines), w.Providers)
 	require.NoError(t, problems.Err())
-	return connector
+	return resolved.Resolver{Worker: w}.ResolveAs(c, scopeComponent())
 }
 
-func connectorEntries(lines string) (entries []Entry) {
+func scopeEntries(lines string) (entries []config.Entry) {
 	for line := range strings.FieldsSeq(lines) {
 		key, value, _ := strings.Cut(line, "=")
-		entries = append(entries, NewEntry(key, value, "", 0))
+		entries = append(entries, config.NewEntry(key, value, "", 0))
 	}
 	return entries
 }
 
-// joinSettings returns settings as [connectorOf] reads them.
+func isScopePassword(key string) bool { return config.IsPassword(key, scopeComponent().Table()) }
+
+// joinSettings returns settings as [scopeConnector] reads them.
 func joinSettings(settings map[string]string) string {
 	var texts []string
 	for _, key := range slices.Sorted(maps.Keys(settings)) {
@@ -201,14 +208,12 @@ func checkMisdirected(t *testing.T, cases []secretCase) {
 	t.Helper()
 	for _, test := range cases {
 		t.Run(test.name, func(t *testing.T) {
-			declarations := roleDeclarations()
-			w, _ := NewWorker("worker.properties", connectorOf(t, scopeWorker).Entries, nil, nil)
-			change := ConfigChange{Declarations: declarations, Worker: w,
-				IsPassword: func(key string) bool { return IsPassword(key, declarations) }}
+			w, _ := config.NewWorker("worker.properties", scopeEntries(scopeWorker), nil, nil)
+			change := ConfigChange{IsPassword: isScopePassword}
 			settings := map[string]string{}
 			sent := map[string]bool{}
 			if test.stored != "" {
-				change.Stored = connectorOf(t, test.stored)
+				change.Stored = scopeConnector(t, w, test.stored)
 				settings = change.Stored.Raw()
 			}
 			for line := range strings.FieldsSeq(test.sent) {
@@ -220,7 +225,7 @@ func checkMisdirected(t *testing.T, cases []secretCase) {
 				settings[key] = value
 				sent[key] = true
 			}
-			change.New = connectorOf(t, joinSettings(settings))
+			change.New = scopeConnector(t, w, joinSettings(settings))
 			change.FromStored = func(key string) bool { return !sent[key] }
 			var misdirected []string
 			for _, p := range change.MisdirectedSecrets() {
@@ -238,7 +243,7 @@ func checkMisdirected(t *testing.T, cases []secretCase) {
 // does not count, nor one that refers to a missing provider, even in part.
 func TestHasCompleteCredentials(t *testing.T) {
 	const logon = "http.address=a http.user=u "
-	w, _ := NewWorker("worker.properties", nil, nil, nil)
+	w, _ := config.NewWorker("worker.properties", nil, nil, nil)
 	t.Setenv("K", "v")
 	path := filepath.Join(t.TempDir(), "f")
 	require.NoError(t, os.WriteFile(path, []byte("k=v"), 0o600))
@@ -263,10 +268,9 @@ func TestHasCompleteCredentials(t *testing.T) {
 		logon + "http.password=${file:f:k} http.proxy.user=p":                                 false,
 		logon + "http.password=${file:f:k} http.oauth.client-secret=typed":                    false,
 	} {
-		declarations := roleDeclarations()
-		connector, _ := NewConnector("c.properties", connectorEntries(text.Replace(lines)), w.Providers)
-		s := ConfigChange{Declarations: declarations, Worker: w, New: connector,
-			IsPassword: func(key string) bool { return IsPassword(key, declarations) }}
+		connector, _ := config.NewConnector("c.properties", scopeEntries(text.Replace(lines)), w.Providers)
+		s := ConfigChange{New: resolved.Resolver{Worker: w}.ResolveAs(connector, scopeComponent()),
+			IsPassword: isScopePassword}
 		assert.Equal(t, want, s.HasCompleteCredentials(), lines)
 	}
 }
@@ -288,11 +292,12 @@ func TestHasStoredCredentials(t *testing.T) {
 		"http.proxy.password=t":   false,
 		"http.proxy.user=q":       false,
 	} {
-		s := ConfigChange{Declarations: roleDeclarations(), Worker: &Worker{}, Stored: connectorOf(t, stored)}
+		w := resolvedtest.Worker(t, "")
+		s := ConfigChange{Stored: scopeConnector(t, w, stored)}
 		settings := s.Stored.Raw()
 		key, value, _ := strings.Cut(sent, "=")
 		settings[key] = value
-		s.New = connectorOf(t, joinSettings(settings))
+		s.New = scopeConnector(t, w, joinSettings(settings))
 		assert.Equal(t, want, s.hasStoredCredentials(), sent)
 	}
 }

@@ -1,4 +1,4 @@
-package config
+package check
 
 import (
 	"cmp"
@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/internal/transport/route"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/sdk/go/setting"
@@ -15,13 +17,11 @@ import (
 // secret may only go where its owner sends it: the stored configuration, the worker, or a binding of BTP. A value that
 // the sender has sent in clear may go anywhere.
 type ConfigChange struct {
-	New    *Connector // New is the received configuration.
-	Stored *Connector // Stored is the configuration that New replaces. Nil means that there is none.
+	New    *resolved.Connector // New is the received configuration.
+	Stored *resolved.Connector // Stored is the configuration that New replaces. Nil means that there is none.
 	// FromStored reports whether a value of New is the stored one: the sender sent [Mask], or a PATCH without the key.
-	FromStored   func(key string) bool
-	Declarations *Declarations // Declarations are the settings of the connector's plugin.
-	IsPassword   func(key string) bool
-	Worker       *Worker
+	FromStored func(key string) bool
+	IsPassword func(key string) bool
 }
 
 // secretScope is a group of settings whose secrets go to the same endpoint. All but the three constants are prefixes of
@@ -43,7 +43,7 @@ var (
 func (s secretScope) workerPrefix() string { return strings.TrimSuffix(string(s), "override.") }
 
 // MisdirectedSecrets returns a problem for each secret that would go to another endpoint than its owner sends it.
-func (c ConfigChange) MisdirectedSecrets() (problems Problems) {
+func (c ConfigChange) MisdirectedSecrets() (problems config.Problems) {
 	for _, entry := range c.New.Entries {
 		scope := c.scope(entry.Key)
 		isSecret := entry.Value.IsSecret() || c.IsPassword(entry.Key)
@@ -52,7 +52,7 @@ func (c ConfigChange) MisdirectedSecrets() (problems Problems) {
 			continue
 		}
 		if changedSetting := c.changedEndpoint(scope); changedSetting != "" {
-			problems = append(problems, entry.problem(
+			problems = append(problems, entry.Problem(
 				"expected the secret itself, because %s differs from the stored configuration: a stored secret is "+
 					"sent only where the stored configuration sends it",
 				changedSetting))
@@ -65,12 +65,12 @@ func (c ConfigChange) MisdirectedSecrets() (problems Problems) {
 // that validates after each keystroke: they are stored for this endpoint, or are references. A user without a password
 // is incomplete.
 func (c ConfigChange) HasCompleteCredentials() bool {
-	roles := NewRoles(c.Declarations, c.New)
+	roles := c.New.Roles()
 	isBegun := (roles.Text(role.User) != "" && roles.Text(role.Password) == "") ||
 		(roles.Text(role.ProxyUser) != "" && roles.Text(role.ProxyPassword) == "")
-	return c.hasStoredCredentials() || (!isBegun && !slices.ContainsFunc(c.New.Entries, func(entry Entry) bool {
+	return c.hasStoredCredentials() || (!isBegun && !slices.ContainsFunc(c.New.Entries, func(entry config.Entry) bool {
 		return c.scope(entry.Key) == serviceScope && c.IsPassword(entry.Key) && setting.Trim(entry.Raw) != "" &&
-			(!IsReference(entry.Raw) || c.Worker.Providers.HasUnknownProvider(entry))
+			(!config.IsReference(entry.Raw) || c.New.Worker.Providers.HasUnknownProvider(entry))
 	}))
 }
 
@@ -78,8 +78,8 @@ func (c ConfigChange) hasStoredCredentials() bool {
 	if c.Stored == nil || c.changedEndpoint(serviceScope) != "" {
 		return false
 	}
-	current := NewRoles(c.Declarations, c.New)
-	stored := NewRoles(c.Declarations, c.Stored)
+	current := c.New.Roles()
+	stored := c.Stored.Roles()
 	return !slices.ContainsFunc([]string{role.Auth, role.User, role.OAuth, role.Header, role.Query, role.Password,
 		role.TLSKeyStore, role.ProxyUser, role.ProxyPassword, role.ProxyTokenClientID,
 		role.ProxyTokenClientSecret}, func(name string) bool {
@@ -94,14 +94,14 @@ func (c ConfigChange) scope(key string) secretScope {
 			return scope
 		}
 	}
-	if prefix := stagePrefix(key); prefix != "" {
+	if prefix := resolved.StagePrefix(key); prefix != "" {
 		return secretScope(prefix)
 	}
-	spec, declared := c.Declarations.Find(key)
+	spec, declared := c.New.Class.Component.Table().Find(key)
 	switch {
 	case strings.HasPrefix(spec.Role(), role.Listener):
 		return listenerScope
-	case declared && !common.Declares(key):
+	case declared && !config.IsCommonSetting(key):
 		return serviceScope
 	}
 	return noScope
@@ -117,19 +117,19 @@ func (c ConfigChange) isEndpointSetting(scope secretScope, key string) bool {
 		return strings.HasPrefix(short, "proxy.") || (ok && (registry == "url" ||
 			strings.HasPrefix(registry, "proxy.") || isClientEndpoint(registry)))
 	}
-	if stagePrefix(key) != "" {
+	if resolved.StagePrefix(key) != "" {
 		return short == "type"
 	}
-	spec, _ := c.Declarations.Find(key)
+	spec, _ := c.New.Class.Component.Table().Find(key)
 	return isEndpointRole(scope, spec.Role())
 }
 
 // isClientEndpoint is isEndpointSetting for a Kafka client: everything about TLS and SASL but the credentials.
 func isClientEndpoint(name string) bool {
-	if !hasPrefix(name, []string{"bootstrap.servers", "security.", "ssl.", "sasl."}) {
+	if !config.HasPrefix(name, []string{"bootstrap.servers", "security.", "ssl.", "sasl."}) {
 		return false
 	}
-	return !hasPrefix(name, []string{"ssl.keystore.", "ssl.key.", "ssl.truststore.password", "sasl.jaas.config",
+	return !config.HasPrefix(name, []string{"ssl.keystore.", "ssl.key.", "ssl.truststore.password", "sasl.jaas.config",
 		"sasl.oauthbearer.client.credentials.", "sasl.oauthbearer.scope"})
 }
 
@@ -146,7 +146,7 @@ func isEndpointRole(scope secretScope, name string) bool {
 	return slices.Contains([]string{role.Scheme, role.Address, role.Port, role.Destination, role.OAuthTokenEndpoint,
 		role.Origins, role.TLSTrustStoreLocation, role.TLSTrustStoreType, role.TLSProtocol, role.TLSAllowLegacy,
 		role.TLSAllowRSAKeyExchange, role.TLSAllowRenegotiation, role.TLSAllowCommonName},
-		name) || hasPrefix(strings.ToLower(name), []string{role.Proxy, role.Login, role.Header + "sap-connectivity-"})
+		name) || config.HasPrefix(strings.ToLower(name), []string{role.Proxy, role.Login, role.Header + "sap-connectivity-"})
 }
 
 // changedEndpoint returns an endpoint setting of a scope that differs from the stored configuration, "" if none does.
@@ -155,7 +155,7 @@ func (c ConfigChange) changedEndpoint(scope secretScope) string {
 }
 
 // differingEndpoint is changedEndpoint for another configuration. A nil baseline has the worker's settings only.
-func (c ConfigChange) differingEndpoint(scope secretScope, baseline *Connector) string {
+func (c ConfigChange) differingEndpoint(scope secretScope, baseline *resolved.Connector) string {
 	current := c.endpoints(scope, c.New)
 	previous := c.endpoints(scope, baseline)
 	names := slices.AppendSeq(slices.Collect(maps.Keys(previous)), maps.Keys(current))
@@ -174,9 +174,9 @@ func (c ConfigChange) settingName(scope secretScope, name string) string {
 	if scope != serviceScope && scope != listenerScope {
 		return name
 	}
-	for _, connector := range []*Connector{c.New, c.Stored} {
+	for _, connector := range []*resolved.Connector{c.New, c.Stored} {
 		if connector != nil {
-			if setting := NewRoles(c.Declarations, connector).Setting(name); setting != name {
+			if setting := connector.Roles().Setting(name); setting != name {
 				return setting
 			}
 		}
@@ -184,11 +184,11 @@ func (c ConfigChange) settingName(scope secretScope, name string) string {
 	return name
 }
 
-func (c ConfigChange) endpoints(scope secretScope, connector *Connector) map[string]string {
+func (c ConfigChange) endpoints(scope secretScope, connector *resolved.Connector) map[string]string {
 	endpoints := map[string]string{}
 	if slices.Contains(clientScopes, scope) {
 		for _, prefix := range []string{"", scope.workerPrefix()} {
-			for name, value := range c.Worker.Prefixed(prefix) {
+			for name, value := range c.New.Worker.Prefixed(prefix) {
 				if isClientEndpoint(name) {
 					endpoints[string(scope)+name] = setting.Trim(value)
 				}
@@ -199,8 +199,8 @@ func (c ConfigChange) endpoints(scope secretScope, connector *Connector) map[str
 		return endpoints
 	}
 	if scope == serviceScope || scope == listenerScope {
-		roles := NewRoles(c.Declarations, connector)
-		for name := range roles.byRole {
+		roles := connector.Roles()
+		for name := range roles.All() {
 			if value := roles.Text(name); value != "" && isEndpointRole(scope, name) {
 				endpoints[name] = value
 			}
@@ -229,27 +229,27 @@ func normalizeOrigin(endpoints map[string]string) {
 
 // sharedCredentials checks credentials that do not belong to the connector: of a BTP destination, of a binding or
 // service key of SAP Connectivity, and the worker's. They must not go to an endpoint that only the sender names.
-func (c ConfigChange) sharedCredentials() (problems Problems) {
+func (c ConfigChange) sharedCredentials() (problems config.Problems) {
 	const mustNotChange = "differs from the stored configuration: expected no change, because %s logs on with %s, " +
 		"which must not be sent elsewhere"
-	roles := NewRoles(c.Declarations, c.New)
-	entryOf := func(name string) Entry {
+	roles := c.New.Roles()
+	entryOf := func(name string) config.Entry {
 		entry, _ := c.New.Entry(roles.Setting(name))
 		return entry
 	}
 	if c.changedEndpoint(serviceScope) != "" {
-		for _, name := range slices.Sorted(maps.Keys(roles.byRole)) {
+		for _, name := range slices.Sorted(roles.All()) {
 			isOwnLogon := name == role.OAuthTokenEndpoint || strings.HasPrefix(name, role.Login)
 			overrides := isEndpointRole(serviceScope, name) && name != role.Destination && !isOwnLogon
 			if roles.Has(role.Destination) && roles.IsSet(name) && roles.Has(name) && overrides {
-				problems = append(problems, entryOf(name).problem(mustNotChange, roles.Setting(role.Destination),
+				problems = append(problems, entryOf(name).Problem(mustNotChange, roles.Setting(role.Destination),
 					"the credentials of the BTP destination"))
 			}
 		}
 		if strings.HasPrefix(roles.Text(role.ProxyType), route.Connectivity) && roles.Has(role.ProxyAddress) &&
 			!slices.ContainsFunc([]string{role.ProxyTokenURL, role.ProxyTokenClientID, role.ProxyTokenClientSecret,
 				role.ProxyTokenCertificate, role.ProxyTokenKey}, roles.Has) {
-			problems = append(problems, entryOf(role.ProxyAddress).problem(mustNotChange, roles.Setting(role.ProxyType),
+			problems = append(problems, entryOf(role.ProxyAddress).Problem(mustNotChange, roles.Setting(role.ProxyType),
 				"a service key or a binding of SAP Connectivity"))
 		}
 	}
@@ -264,10 +264,10 @@ func (c ConfigChange) sharedCredentials() (problems Problems) {
 
 // workerCredentials checks the worker's secrets at brokers that the setting endpoint names. With stored, the stored
 // configuration names the same brokers, and what it uses there is accepted.
-func (c ConfigChange) workerCredentials(scope secretScope, endpoint string, stored bool) (problems Problems) {
+func (c ConfigChange) workerCredentials(scope secretScope, endpoint string, stored bool) (problems config.Problems) {
 	lookup := func(name string) (value string, isOwn bool) {
 		if value, isOwn = c.New.Get(string(scope) + name); !isOwn {
-			value = cmp.Or(c.Worker.Prefixed(scope.workerPrefix())[name], c.Worker.Prefixed("")[name])
+			value = cmp.Or(c.New.Worker.Prefixed(scope.workerPrefix())[name], c.New.Worker.Prefixed("")[name])
 		}
 		return setting.Trim(value), isOwn
 	}
@@ -290,7 +290,7 @@ func (c ConfigChange) workerCredentials(scope secretScope, endpoint string, stor
 		}
 		entry, _ := c.New.Entry(endpoint)
 		entry.Key = string(scope) + name
-		problems = append(problems, entry.problem(
+		problems = append(problems, entry.Problem(
 			"expected the secret itself, because %s differs from the worker's: the worker's credentials are sent "+
 				"only to its own brokers", endpoint))
 	}

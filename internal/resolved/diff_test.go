@@ -1,24 +1,41 @@
-package config
+package resolved
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/resolved/resolvedtest"
+	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
-// readConnector returns the connector of a file with these lines, and its problems.
+// readConnector returns the connector of a file with these lines, and its problems. Five of its settings have roles.
 func readConnector(path string, lines ...string) *Connector {
-	entries, problems := Read(path, []byte(strings.Join(lines, "\n")))
-	c, more := NewConnector(path, entries, nil)
+	entries, problems := config.Read(path, []byte(strings.Join(lines, "\n")))
+	c, more := config.NewConnector(path, entries, nil)
 	c.Problems = append(problems, more...)
 	if _, named := c.Get("name"); !named && c.Problems.Err() != nil {
 		c.Name = path
 	}
-	return c
+	return resolveDiffed(c)
+}
+
+func resolveDiffed(c *config.Connector) *Connector {
+	declare := func(name, role string) wit.ConfigKey {
+		return resolvedtest.Declare(name, wit.KindString, "", setting.Role(role))
+	}
+	return Resolver{}.ResolveAs(c, plugin.NewComponent(&wit.Component{Settings: []wit.ConfigKey{
+		declare("user", role.User), declare("host", role.Address), declare("pwd", role.Password),
+		declare("max", role.RetryMax), declare("via", role.Destination)}}))
 }
 
 // runningConnector returns the connector as a worker runs it.
@@ -103,30 +120,38 @@ func TestDiffRejectsBadFiles(t *testing.T) {
 			want: "a create; a.json remove"},
 		{name: "bad by its check, then good", files: files(a), want: "a restart",
 			running: []RunningConnector{{Name: "a", File: "a.properties", Rejected: true}}},
-		{name: "one name in two files", running: runs(a, readConnector("b.properties", "x=1")),
-			files: uniqueNames(files(readConnector("a.properties", "name=a", "user=u", "host=h"),
-				readConnector("b.properties", "name=a"))),
-			want: "a refuse, keeps running; b refuse, keeps running"},
 	} {
 		checkDiff(t, c)
 	}
 }
 
+// Connectors keep running if the files of both get the same name.
+func TestDiffRejectsNameInTwoFiles(t *testing.T) {
+	dir := t.TempDir()
+	first := filepath.Join(dir, "a.properties")
+	second := filepath.Join(dir, "b.properties")
+	require.NoError(t, os.WriteFile(first, []byte("name=a\nuser=u\nhost=h"), 0o600))
+	require.NoError(t, os.WriteFile(second, []byte("name=a"), 0o600))
+	loaded, _ := config.LoadConnectors(config.Files{Connectors: []string{first, second}}, nil)
+	c := diffCase{want: "a refuse, keeps running; b refuse, keeps running", running: []RunningConnector{
+		runningConnector(readConnector(first, "name=a", "user=u", "pwd=p", "host=h")),
+		runningConnector(readConnector(second, "x=1"))}}
+	for _, connector := range loaded {
+		c.files = append(c.files, resolveDiffed(connector))
+	}
+	checkDiff(t, c)
+}
+
 func checkDiff(t *testing.T, c diffCase) {
 	t.Helper()
-	key := func(name, role string) wit.ConfigKey {
-		return wit.ConfigKey{Name: name, Kind: wit.KindString, Rules: []wit.Rule{{Role: &role}}}
-	}
-	declarations := Declare(key("user", "http.user"), key("host", "http.address"), key("pwd", "http.password"),
-		key("max", "retry.max"), key("via", "http.destination"))
-	check := func(c *Connector) (problems Problems) {
+	check := func(c *Connector) (problems config.Problems) {
 		if e, ok := c.Entry("bad"); ok {
-			problems = append(problems, e.problem("no"))
+			problems = append(problems, e.Problem("no"))
 		}
 		return problems
 	}
 	var steps []string
-	for s := range Diff(c.running, c.files, check, func(*Connector) *Declarations { return declarations }) {
+	for s := range Diff(c.running, c.files, check) {
 		line := s.Name + " " + string(s.Action)
 		if len(s.Settings) > 0 {
 			line += fmt.Sprint(" ", s.Settings)
@@ -157,15 +182,15 @@ func TestDiffYieldsEachChangeAfterItsCheck(t *testing.T) {
 		{steps: 10, want: "check z; z create; check a; a create; check c; renamed refuse; deleted remove"},
 	} {
 		var events []string
-		check := func(c *Connector) (problems Problems) {
+		check := func(c *Connector) (problems config.Problems) {
 			events = append(events, "check "+c.Name)
 			if e, ok := c.Entry("bad"); ok {
-				problems = append(problems, e.problem("no"))
+				problems = append(problems, e.Problem("no"))
 			}
 			return problems
 		}
 		steps := 0
-		for step := range Diff(running, files, check, func(*Connector) *Declarations { return Declare() }) {
+		for step := range Diff(running, files, check) {
 			events = append(events, step.Name+" "+string(step.Action))
 			steps++
 			if steps == c.steps {
@@ -189,7 +214,7 @@ func TestDiffRepeatsNoWarning(t *testing.T) {
 		"with one more": {file: readConnector("a.properties", "name=a", "x=1", "x=2", "x=2"), warnings: 1},
 	} {
 		steps := slices.Collect(Diff([]RunningConnector{current}, []*Connector{c.file},
-			func(*Connector) Problems { return nil }, func(*Connector) *Declarations { return Declare() }))
+			func(*Connector) config.Problems { return nil }))
 		assert.True(t, len(steps) == 1 && steps[0].Action == NoChange && len(steps[0].Problems) == c.warnings,
 			"%s: expected nothing to do and %d warnings, found %+v", name, c.warnings, steps)
 	}

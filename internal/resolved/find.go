@@ -1,7 +1,8 @@
-package components
+package resolved
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -36,7 +37,10 @@ func Find(plugins *plugin.Manager, class, version string,
 	return plugin.Info{}, noComponent, notFoundError(plugins, class, kinds, firstErr)
 }
 
+// noComponent is the component of a class that was not found.
 var noComponent = plugin.NewComponent(&wit.Component{})
+
+var errNoPlugins = errors.New("no plugins are loaded")
 
 // notFoundError adds to the cause, which is the error of kinds[0], the other kinds and what the user may have meant.
 func notFoundError(plugins *plugin.Manager, class string, kinds []wit.ComponentKind, cause error) error {

@@ -1,4 +1,4 @@
-package config
+package resolved
 
 import (
 	"iter"
@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
@@ -28,28 +29,11 @@ const (
 var inPlaceRoles = []string{role.Password, role.ConnectTimeoutMS, role.ReadTimeoutMS, role.MaxConcurrent,
 	role.RequestsPerSecond, role.MaintenanceWindows, role.TLS, role.Retry}
 
-// ChangedKeys returns the sorted keys that differ between two configurations or are missing in one.
-func ChangedKeys(before, after map[string]string) (names []string) {
-	for name, value := range after {
-		if was, ok := before[name]; !ok || was != value {
-			names = append(names, name)
-		}
-	}
-	for name := range before {
-		if _, ok := after[name]; !ok {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names
-}
-
-func compare(written map[string]string, connector *Connector,
-	declared func(*Connector) *Declarations) (e Action, settings []string) {
-	if settings = ChangedKeys(written, connector.Raw()); len(settings) == 0 {
+func compare(written map[string]string, connector *Connector) (e Action, settings []string) {
+	if settings = config.ChangedKeys(written, connector.Raw()); len(settings) == 0 {
 		return NoChange, nil
 	}
-	declarations := declared(connector)
+	declarations := connector.Class.Component.Table()
 	if _, byDestination := settingWithRole(declarations, written, role.Destination); byDestination {
 		return Restart, settings
 	}
@@ -65,7 +49,7 @@ func compare(written map[string]string, connector *Connector,
 	return UpdateInPlace, settings
 }
 
-func settingWithRole(declarations *Declarations, written map[string]string, role string) (name string, ok bool) {
+func settingWithRole(declarations *setting.Table, written map[string]string, role string) (name string, ok bool) {
 	for key, value := range written {
 		if spec, declared := declarations.Find(key); declared && spec.Role() == role && setting.Trim(value) != "" {
 			return key, true
@@ -92,21 +76,19 @@ type Change struct {
 	// Connector is the new configuration, nil for Remove. Problems are its problems; with NoChange only new ones,
 	// because a folder is scanned every few seconds.
 	Connector    *Connector
-	Problems     Problems
+	Problems     config.Problems
 	KeepsRunning bool // true for Reject if the previous configuration continues to run
 }
 
-func (c *Connector) isCopyOf(other *Connector) bool {
+func (c *Connector) isCopyOf(other *config.Connector) bool {
 	return c != nil && c.Name == other.Name && len(c.Entries) > 0 && len(c.Entries) == len(other.Entries) &&
 		&c.Entries[0] == &other.Entries[0]
 }
 
 // Diff compares the running connectors with those in the files and yields a change for each: for a file when it was
 // checked, in the order of the files, then removals by name, because any file may keep a connector running whose name
-// it no longer has. check is called for connectors that differ; declared returns the declarations of a connector's
-// plugin.
-func Diff(have []RunningConnector, files []*Connector, check func(*Connector) Problems,
-	declared func(*Connector) *Declarations) iter.Seq[Change] {
+// it no longer has. check is called for connectors that differ.
+func Diff(have []RunningConnector, files []*Connector, check func(*Connector) config.Problems) iter.Seq[Change] {
 	return func(yield func(Change) bool) {
 		runningByName := map[string]RunningConnector{}
 		for _, running := range have {
@@ -120,7 +102,7 @@ func Diff(have []RunningConnector, files []*Connector, check func(*Connector) Pr
 			running, ok := runningByName[connector.Name]
 			change := Change{Name: connector.Name, Action: Create, Connector: connector, Problems: connector.Problems}
 			if ok {
-				change = changeOf(running, connector, declared)
+				change = changeOf(running, connector)
 			}
 			if change.Action != NoChange && connector.Problems.Err() == nil {
 				change.Problems = append(slices.Clone(connector.Problems), check(connector)...)
@@ -130,9 +112,7 @@ func Diff(have []RunningConnector, files []*Connector, check func(*Connector) Pr
 			}
 			changes := []Change{change}
 			if change.Problems.Err() != nil {
-				rejected := *connector
-				rejected.Problems = change.Problems
-				changes = reject(&rejected, running, unnamed)
+				changes = reject(connector.WithProblems(change.Problems), running, unnamed)
 			}
 			for _, change := range changes {
 				if !yield(change) {
@@ -149,20 +129,20 @@ func Diff(have []RunningConnector, files []*Connector, check func(*Connector) Pr
 }
 
 // changeOf returns the change of a running connector, before the new configuration is checked.
-func changeOf(running RunningConnector, connector *Connector, declared func(*Connector) *Declarations) Change {
+func changeOf(running RunningConnector, connector *Connector) Change {
 	change := Change{Name: connector.Name, Action: Create, Connector: connector, Problems: connector.Problems}
 	if running.Rejected || connector.Problems.Err() != nil {
 		return change
 	}
 	change.Action = NoChange
-	if !running.Config.isCopyOf(connector) {
-		change.Action, change.Settings = compare(running.Raw, connector, declared)
+	if !running.Config.isCopyOf(connector.Connector) {
+		change.Action, change.Settings = compare(running.Raw, connector)
 	}
 	switch {
 	case change.Action == UpdateInPlace && running.HasFailed:
 		change.Action = Restart
 	case change.Action == NoChange && running.Config != nil:
-		change.Problems = slices.DeleteFunc(slices.Clone(connector.Problems), func(p Problem) bool {
+		change.Problems = slices.DeleteFunc(slices.Clone(connector.Problems), func(p config.Problem) bool {
 			return slices.Contains(running.Config.Problems, p)
 		})
 	}
@@ -183,7 +163,7 @@ func reject(connector *Connector, running RunningConnector, unnamed map[string]R
 	for _, name := range slices.Sorted(maps.Keys(unnamed)) {
 		other := unnamed[name]
 		isOf := other.File == connector.File || slices.ContainsFunc(connector.Problems,
-			func(p Problem) bool { return !p.Warning && p.File == other.File })
+			func(p config.Problem) bool { return !p.Warning && p.File == other.File })
 		if isOf && !other.Rejected {
 			delete(unnamed, name)
 			add(name, true)

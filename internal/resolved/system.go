@@ -1,4 +1,4 @@
-package components
+package resolved
 
 import (
 	"cmp"
@@ -7,14 +7,13 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/culvert-project/culvert/internal/config"
-	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
 
 // OriginChangeSetting returns the setting that decides what happens to a stored offset of another system, "" for none.
-func OriginChangeSetting(component *plugin.Component) string {
+func (c *Connector) OriginChangeSetting() string {
+	component := c.Class.Component
 	i := slices.IndexFunc(component.Settings, func(s wit.ConfigKey) bool { return s.Role() == role.SourceChanged })
 	if i < 0 {
 		return ""
@@ -51,17 +50,9 @@ func (s System) WithFingerprint(fingerprint string) System {
 
 const destination = "destination:"
 
-// SystemOf returns the system that a connector's settings name; its Origin is "" if they name none.
-func SystemOf(connector *config.Connector, component *plugin.Component) System {
-	return systemBy(config.NewRoles(component.Table(), connector))
-}
-
-// Origin returns the origin or the BTP destination that a connector's settings name, "" for none.
-func Origin(connector *config.Connector, declared *config.Declarations) string {
-	return systemBy(config.NewRoles(declared, connector)).Origin
-}
-
-func systemBy(roles config.Roles) System {
+// System returns the system that the connector's settings name; its Origin is "" if they name none.
+func (c *Connector) System() System {
+	roles := c.Roles()
 	s := System{client: roles.Prefix(role.Header)["sap-client"]}
 	if roles.Text(role.Address) != "" {
 		s.Origin = originText(roles.Text(role.Scheme), roles.Text(role.Address), roles.Text(role.Port))
@@ -77,11 +68,10 @@ func originText(scheme, host, port string) string {
 	return fmt.Sprintf("%s://%s:%s", scheme, strings.ToLower(host), port)
 }
 
-// QualifyClaims returns a connector's claims, sorted, with the system and the user within which they are exclusive.
-func QualifyClaims(connector *config.Connector, component *plugin.Component, names []string) []string {
+// QualifyClaims returns the connector's claims, sorted, with the system and the user within which they are exclusive.
+func (c *Connector) QualifyClaims(names []string) []string {
 	var claims []string
-	roles := config.NewRoles(component.Table(), connector)
-	scope := fmt.Sprintf("%v, user %s", systemBy(roles), cmp.Or(strings.ToUpper(roles.Text(role.User)), "none"))
+	scope := fmt.Sprintf("%v, user %s", c.System(), cmp.Or(strings.ToUpper(c.Roles().Text(role.User)), "none"))
 	for _, claim := range names {
 		claims = append(claims, fmt.Sprintf("%q at %s", claim, scope))
 	}

@@ -1,16 +1,16 @@
-package components
+package resolved
 
 import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/java/pattern"
 	"github.com/culvert-project/culvert/internal/kafka"
-	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/sdk/go/setting"
-	"github.com/culvert-project/culvert/wit"
 )
 
 const (
@@ -32,23 +32,20 @@ type Effect struct {
 	ByTopic      bool // the new topic depends only on the previous one
 }
 
-// EffectOf returns the effect of a connector's transforms. Transforms of other vendors may do anything.
-func EffectOf(plugins *plugin.Manager, connector *config.Connector) Effect {
+// Effect returns the effect of the connector's transforms. Transforms of other vendors may do anything.
+func (c *Connector) Effect() Effect {
 	effect := Effect{ByTopic: true}
-	stages, _ := connector.Stages()
-	for _, stage := range stages {
-		class, isKafka := transformClass(plugins, stage.Class, stage.Version, wit.ComponentTransformation)
+	for _, transform := range c.Stages.Transforms {
+		class, ok := strings.CutPrefix(transform.Class.Component.Name, kafkaTransforms)
 		name, _, _ := strings.Cut(class, "$")
 		switch {
-		case isKafka && name == classFilter:
+		case ok && name == classFilter:
 			effect.DropsRecords = true
-		case isKafka && slices.Contains(topicPreserving, name): // no effect on topics
-		case isKafka && name == classRouter:
+		case ok && slices.Contains(topicPreserving, name): // no effect on topics
+		case ok && name == classRouter:
 			effect.ChangesTopic = true
-			if stage.Predicate != nil {
-				predicateClass, isKafka := transformClass(plugins, stage.Predicate.Class, stage.Predicate.Version,
-					wit.ComponentPredicate)
-				effect.ByTopic = effect.ByTopic && isKafka && predicateClass == classByTopic
+			if predicate := transform.Predicate; predicate != nil {
+				effect.ByTopic = effect.ByTopic && predicate.Class.Component.Name == kafkaTransforms+classByTopic
 			}
 		default:
 			effect = Effect{ChangesTopic: true, DropsRecords: true}
@@ -57,23 +54,11 @@ func EffectOf(plugins *plugin.Manager, connector *config.Connector) Effect {
 	return effect
 }
 
-// transformClass returns the class of a stage without its package, and whether it is one of Kafka Connect's own.
-func transformClass(plugins *plugin.Manager, class, version string,
-	kind wit.ComponentKind) (name string, isKafka bool) {
-	_, component, err := Find(plugins, class, version, kind)
-	if err != nil {
-		return "", false
-	}
-	return strings.CutPrefix(component.Name, kafkaTransforms)
-}
-
-// TopicSettings returns the settings of a sink that name a topic whose records it writes.
-func TopicSettings(connector *config.Connector, component *plugin.Component) []config.Entry {
-	var settings []config.Entry
-	declarations := component.Table()
-	for _, e := range connector.Entries {
-		if spec, ok := declarations.Find(e.Key); ok && spec.Role() == role.SinkTopic && TopicOf(e) != "" {
-			settings = append(settings, e)
+// SinkTopics returns the settings of a sink that name a topic whose records it writes.
+func (c *Connector) SinkTopics() (settings []config.Entry) {
+	for entry, spec := range c.Declared() {
+		if spec.Role() == role.SinkTopic && TopicOf(entry) != "" {
+			settings = append(settings, entry)
 		}
 	}
 	return settings
@@ -82,13 +67,8 @@ func TopicSettings(connector *config.Connector, component *plugin.Component) []c
 // TopicOf returns the topic that a setting names.
 func TopicOf(e config.Entry) string { return setting.Trim(e.Value.Reveal()) }
 
-// ByTopic reports whether the topic of a transformed record depends only on its previous topic.
-func ByTopic(plugins *plugin.Manager, connector *config.Connector) bool {
-	return EffectOf(plugins, connector).ByTopic
-}
-
 // Reserved returns the topics that connectors must not write to: internal topics of Kafka, workers and connectors.
-func Reserved(w *config.Worker, connectors []*config.Connector) (r kafka.ReservedTopics) {
+func Reserved(w *config.Worker, connectors []*Connector) (r kafka.ReservedTopics) {
 	for _, setting := range []struct{ name, use string }{
 		{name: "offset.storage.topic", use: "the offsets of sources"},
 		{name: "config.storage.topic", use: "configurations of connectors"},
@@ -105,4 +85,15 @@ func Reserved(w *config.Worker, connectors []*config.Connector) (r kafka.Reserve
 		}
 	}
 	return r
+}
+
+const regexTimeout = time.Second
+
+// MatchesTopic reports whether an expression matches a whole topic name. It fails after one second.
+func MatchesTopic(p pattern.Pattern, topic string) (bool, error) {
+	ok, err := p.WithTimeout(regexTimeout).Matches(topic)
+	if err != nil {
+		return false, fmt.Errorf("the regular expression takes more than %s for the topic %q", regexTimeout, topic)
+	}
+	return ok, nil
 }

@@ -1,11 +1,14 @@
-package config
+package resolved
 
 import (
+	"iter"
 	"log/slog"
+	"maps"
 	"sort"
 	"strings"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -24,7 +27,7 @@ type roleValue struct {
 }
 
 // NewRoles collects settings with a role: the first declaration of a role, and templates only with a value.
-func NewRoles(declarations *Declarations, connector *Connector) Roles {
+func NewRoles(declarations *setting.Table, connector *config.Connector) Roles {
 	r := Roles{map[string]roleValue{}}
 	for i := range declarations.Keys() {
 		spec := &declarations.Keys()[i]
@@ -71,6 +74,16 @@ func (r Roles) Declared(role string) bool {
 	_, ok := r.byRole[role]
 	return ok
 }
+
+// Spec returns the declaration of the role, nil if no setting has it, and whether it has a value or a default that
+// counts.
+func (r Roles) Spec(role string) (spec *wit.ConfigKey, hasValue bool) {
+	value := r.byRole[role]
+	return value.spec, value.has
+}
+
+// All returns the roles of all settings, in any order.
+func (r Roles) All() iter.Seq[string] { return maps.Keys(r.byRole) }
 
 // IsSet reports whether the user set the role, perhaps to an empty value.
 func (r Roles) IsSet(role string) bool { return r.byRole[role].isSet }

@@ -1,8 +1,18 @@
-package config
+package check
 
 import (
+	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/resolved"
+	"github.com/culvert-project/culvert/internal/resolved/resolvedtest"
+	"github.com/culvert-project/culvert/internal/secret"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // relaxable is the end of the message about an unknown setting that is an error.
@@ -28,8 +38,8 @@ func checkProblems(t *testing.T, cases []problemCase) {
 	t.Helper()
 	for _, test := range cases {
 		t.Run(test.name, func(t *testing.T) {
-			ch := Checker{Worker: plainWorker(t, ""), Embedded: true}
-			expectLines(t, test.text, test.want, checkComponent(t.Context(), ch, connector(t, test.text), component()))
+			connector := resolve(t, resolvedtest.Shop(), test.text)
+			resolvedtest.ExpectLines(t, test.text, test.want, settingsOf(connector).problems(t.Context()))
 		})
 	}
 }
@@ -160,4 +170,53 @@ func TestComponentReportsTextsThatLookLikeReferences(t *testing.T) {
 		{name: "a password of Kafka's", text: shop + "producer.override.ssl.key.password=$KEY_PWD",
 			want: "c.properties:4: producer.override.ssl.key.password: " + aVariable},
 	})
+}
+
+// A missing setting of a group is reported at the first line of the group.
+func TestMissingGroupSettingIsReportedAtGroup(t *testing.T) {
+	connector := resolve(t, resolvedtest.Shop(), "connector.class=x\nshop#00.table=t\nshop#01.table=t")
+	missing := []wit.ConfigValue{
+		{Key: wit.ConfigKey{Name: "shop#01.service"}, Errors: []string{"missing"}},
+		{Key: wit.ConfigKey{Name: "shop.address"}, Errors: []string{"missing"}},
+	}
+	want := "c.properties:3: shop#01.service: missing\nc.properties:1: shop.address: missing"
+	resolvedtest.ExpectLines(t, "all", want, validationProblems(connector, "", missing, nil))
+}
+
+// Problems and printed values contain no password.
+func TestPasswordsAreNeverShown(t *testing.T) {
+	written := resolvedtest.Connector(t, "connector.class=x\nshop.address=h\nshop.password=hunter2\nshop.port=hunter2")
+	// A value from a provider.
+	written.Entries[3].Value = new(secret.Redactor).NewSecret("hunter2", true, "hunter2")
+	connector := resolved.Resolver{Worker: resolvedtest.Worker(t, "")}.ResolveAs(written, resolvedtest.Shop())
+	output := fmt.Sprint(settingsOf(connector).problems(t.Context()), connector, connector.Entries, connector.Roles())
+	assert.True(t, !strings.Contains(output, "hunter2"), "expected no secret, found one in %s", output)
+	spec := wit.ConfigKey{Kind: wit.KindPassword, Rules: []wit.Rule{{Pattern: wit.Ptr("[a-z]+")}}}
+	if text := config.CheckValue(&spec, "hunter2", true); text == "" || strings.Contains(text, "hunter2") {
+		t.Errorf("expected a problem that does not show the value, found %q", text)
+	}
+}
+
+// A secret is rejected in a setting that is shown, and no message contains it.
+func TestSecretInAPublicRole(t *testing.T) {
+	component := plugin.NewComponent(&wit.Component{Name: "x", Kind: wit.ComponentSource, Settings: []wit.ConfigKey{
+		resolvedtest.Declare("shop.pwd", wit.KindString, "", setting.Role("http.address")),
+		resolvedtest.Declare("shop.code", wit.KindInt, "")}})
+	rules := settingsOf(resolve(t, component, "name=x\nconnector.class=x\nshop.pwd=hunter2\nshop.code=hunter3"))
+	rules.secrets = config.Declare(resolvedtest.Declare("shop.pwd", wit.KindPassword, ""),
+		resolvedtest.Declare("shop.code", wit.KindPassword, ""))
+	resolvedtest.ExpectLines(t, "secrets of another plugin", "c.properties:3: shop.pwd: is a secret, but the plugin "+
+		"declares it as http.address, whose values are shown: it is not used\n"+
+		"c.properties:4: shop.code: Invalid value [hidden] for configuration shop.code: Not a number of type INT",
+		rules.problems(t.Context()))
+}
+
+// A configuration that REST received is checked like a file, where initial_state is no setting.
+func TestInitialStateOfRESTHasNoEffect(t *testing.T) {
+	sent := map[string]string{"name": "n", "connector.class": "x", "initial_state": "PAUSED"}
+	connector := resolved.Resolver{}.ResolveAs(config.NewRESTConnector("the request", sent, nil, nil),
+		plugin.NewComponent(&wit.Component{}))
+	resolvedtest.ExpectLines(t, "from REST", "the request: initial_state: warning: has no effect in a configuration: "+
+		"expected in the connector's file, or next to config in POST /connectors",
+		settingsOf(connector).problems(t.Context()))
 }
