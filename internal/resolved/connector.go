@@ -141,9 +141,12 @@ func (c *Connector) Current() *Connector {
 }
 
 // Reread resolves the configuration as it was read again, perhaps with other values of its secrets. It shares what the
-// change does not concern.
+// change does not concern, and returns c for a copy of its own.
 func (c *Connector) Reread(written *config.Connector) *Connector {
 	if c.isCopyOf(written) {
+		if c.File == written.File && c.Version == written.Version && slices.Equal(c.Problems, written.Problems) {
+			return c
+		}
 		return &Connector{Connector: written, shape: c.shape, roles: c.roles}
 	}
 	isSameKey := func(a, b config.Entry) bool { return a.Key == b.Key }
