@@ -57,11 +57,6 @@ type Answer struct {
 	tokenRefused bool     // the service refused the request's CSRF token
 }
 
-// isConnectorMissing reports a missing Cloud Connector. Assumption: services do not mention it in a 503.
-func (a *Answer) isConnectorMissing() bool {
-	return strings.Contains(a.peek(1<<10), "no SAP Cloud Connector")
-}
-
 func (a *Answer) discard() {
 	io.CopyN(io.Discard, a.Body, 64<<10)
 	a.Body.Close()

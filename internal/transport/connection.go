@@ -25,6 +25,8 @@ func (c *Config) transport(origin endpoint, routeGate *lockouts.Gate) (*http.Tra
 	if tlsConfig != nil {
 		tlsConfig = keystore.ForHost(tlsConfig, origin.host)
 	}
+	http1 := new(http.Protocols)
+	http1.SetHTTP1(true)
 	transport := &http.Transport{
 		DialContext:         c.Dial,
 		TLSClientConfig:     tlsConfig,
@@ -39,32 +41,46 @@ func (c *Config) transport(origin endpoint, routeGate *lockouts.Gate) (*http.Tra
 		WriteBufferSize:        4 << 10,
 		ExpectContinueTimeout:  time.Second,
 		MaxResponseHeaderBytes: 1 << 20,
-		Protocols:              http1(),
+		Protocols:              http1,
 		OnProxyConnectResponse: func(_ context.Context, proxy *url.URL, _ *http.Request, r *http.Response) error {
-			return observe(c.checkConnect(proxy, r))
+			if r.StatusCode == http.StatusOK {
+				return nil
+			}
+			return observe(&proxyError{proxy: proxy.Host, status: r.StatusCode, text: r.Status,
+				hint: c.Route.credentialsHint()})
 		},
 	}
 	var route http.RoundTripper = transport
 	if c.Route.RoundTripper != nil {
 		route = c.Route.RoundTripper(transport)
 	}
-	dial := c.withDialTimeout(transport.DialContext)
+	limit := c.ConnectTimeout + c.Route.Outage
+	awaitsConnector := c.Route.Outage > 0
+	dialUnlimited := transport.DialContext
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no connection after %v", limit))
+		defer cancel()
+		began := time.Now()
+		conn, err := dialUnlimited(ctx, network, address)
+		if err != nil && ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		if err != nil && awaitsConnector && time.Since(began) >= c.Route.Outage {
+			err = &outageError{cause: err}
+		}
+		return conn, err
+	}
 	transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := dial(ctx, network, address)
 		return conn, observe(err)
 	}
-	if c.usesTLSProxy(transport, origin) {
-		transport.DialTLSContext = c.dialTLSProxy(transport)
+	if transport.Proxy != nil {
+		proxy, err := transport.Proxy(&http.Request{URL: &url.URL{Scheme: origin.scheme, Host: origin.authority()}})
+		if err == nil && proxy != nil && proxy.Scheme == "https" {
+			transport.DialTLSContext = c.dialTLSProxy(transport)
+		}
 	}
 	return transport, route
-}
-
-func (c *Config) usesTLSProxy(transport *http.Transport, o endpoint) bool {
-	if transport.Proxy == nil {
-		return false
-	}
-	proxy, err := transport.Proxy(&http.Request{URL: &url.URL{Scheme: o.scheme, Host: o.authority()}})
-	return err == nil && proxy != nil && proxy.Scheme == "https"
 }
 
 // dialTLSProxy dials a proxy with TLS, unlike net/http without the server's TrustAll and the client's key.
@@ -100,31 +116,7 @@ func (c *Config) dialTLSProxy(transport *http.Transport) dial {
 	}
 }
 
-func http1() *http.Protocols {
-	p := new(http.Protocols)
-	p.SetHTTP1(true)
-	return p
-}
-
 type dial = func(ctx context.Context, network, address string) (net.Conn, error)
-
-func (c *Config) withDialTimeout(dial dial) dial {
-	limit := c.ConnectTimeout + c.Route.Outage
-	awaitsConnector := c.Route.Outage > 0
-	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no connection after %v", limit))
-		defer cancel()
-		began := time.Now()
-		conn, err := dial(ctx, network, address)
-		if err != nil && ctx.Err() != nil {
-			err = context.Cause(ctx)
-		}
-		if err != nil && awaitsConnector && time.Since(began) >= c.Route.Outage {
-			err = &outageError{cause: err}
-		}
-		return conn, err
-	}
-}
 
 // outageError is not retried: the route has waited for a Cloud Connector.
 type outageError struct{ cause error }
@@ -157,11 +149,4 @@ func (p *proxyError) Permanent() bool {
 // isLogonRefused includes 401: only the proxy answers CONNECT, and Tinyproxy sends 401 for a wrong password.
 func (p *proxyError) isLogonRefused() bool {
 	return p.status == http.StatusProxyAuthRequired || p.status == http.StatusUnauthorized
-}
-
-func (c *Config) checkConnect(proxy *url.URL, r *http.Response) error {
-	if r.StatusCode == http.StatusOK {
-		return nil
-	}
-	return &proxyError{proxy: proxy.Host, status: r.StatusCode, text: r.Status, hint: c.Route.credentialsHint()}
 }

@@ -22,7 +22,9 @@ func (r *retryLoop) handleRefusedToken(_ context.Context, t *attempt) (decision,
 		r.freshRefusals++
 	}
 	if r.freshRefusals > maxFreshRefusals {
-		return final, t.permit.destination.refusedTokenError(r.exchange, t.answer)
+		return final, errorf(wit.ErrorForbidden, "%s: the service refuses CSRF tokens that it has just issued, even "+
+			"in a single session: status %d: %s; %s", r.exchange.name(), t.answer.Status, t.answer.excerpt(),
+			t.permit.destination.config.names.connectionsAdvice())
 	}
 	if r.tokenRenewals > max(maxFreshRefusals, t.permit.destination.config.Retry.Times()) {
 		return final, nil // other requests may have ended each session: the answer is the service's
@@ -33,11 +35,6 @@ func (r *retryLoop) handleRefusedToken(_ context.Context, t *attempt) (decision,
 	r.tokenRenewals++
 	t.answer.discard()
 	return retry, nil
-}
-
-func (d *destination) refusedTokenError(e *exchange, a *Answer) error {
-	return errorf(wit.ErrorForbidden, "%s: the service refuses CSRF tokens that it has just issued, even in a "+
-		"single session: status %d: %s; %s", e.name(), a.Status, a.excerpt(), d.config.names.connectionsAdvice())
 }
 
 // tryOnce makes an attempt with a CSRF token. If the answer ended the session, that restarts before other requests

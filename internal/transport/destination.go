@@ -80,18 +80,6 @@ func (d *destination) forTarget(target string) *destination {
 	return d
 }
 
-// destinationFor returns d, or the further origin of an exchange, which may have been removed from the settings.
-func (d *destination) destinationFor(e *exchange) (*destination, error) {
-	if e.otherOrigin == "" {
-		return d, nil
-	}
-	if other := d.furtherOrigins[e.otherOrigin]; other != nil {
-		return other, nil
-	}
-	return nil, d.config.names.errorf(d.config.names.origins, "origins",
-		"%s was removed while a request to it was in progress", e.otherOrigin)
-}
-
 // closeIdle closes idle connections, now or once no response is arriving.
 func (d *destination) closeIdle() {
 	d.responses.mu.Lock()

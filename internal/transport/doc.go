@@ -10,8 +10,8 @@
 //   - client.go: [Client]; exchange.go, answer.go: a request and its answer; retryloop.go: [Client.Do]; csrf.go,
 //     redirect.go, retry.go: its rules; fetch.go: whole answers for plugins.
 //   - permit.go, sendcheck.go: admission of requests; send.go, body.go, responses.go, senderror.go: one attempt.
-//   - sapclient.go, header.go, endpoint.go: checks of requests; secrets.go, redact.go, mask.go: redaction; outage.go,
-//     trace.go: logs.
+//   - sapclient.go, header.go, endpoint.go: checks of requests; secrets.go, redact.go, mask.go: redaction; outage.go:
+//     logs.
 //
 // Invariants:
 //

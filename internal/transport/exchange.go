@@ -2,7 +2,11 @@ package transport
 
 import (
 	"net/http"
+	"slices"
+	"strings"
 	"time"
+
+	"golang.org/x/net/http/httpguts"
 
 	"github.com/culvert-project/culvert/wit"
 )
@@ -25,10 +29,6 @@ type exchange struct {
 
 func (e *exchange) target() string { return e.otherOrigin + e.line }
 
-func (e *exchange) sendsCredentials(d *destination) bool {
-	return e.otherOrigin == "" || d.auth.identity != (Identity{})
-}
-
 // name identifies the request in messages. For other origins query values are redacted, since links may be secrets.
 func (e *exchange) name() string { return e.method + " " + e.printableTarget() }
 
@@ -49,8 +49,9 @@ func (d *destination) exchangeOf(r *wit.Request) (*exchange, error) {
 		e.otherOrigin = other.origin.String()
 	}
 	var err error
-	if err := checkMethod(r.Method); err != nil {
-		return nil, err
+	if !slices.Contains(allowedMethods, r.Method) {
+		return nil, errorf(wit.ErrorData, "method of a request: expected one of %s, in upper case, found %q",
+			strings.Join(allowedMethods, ", "), r.Method)
 	}
 	if e.line, err = d.resolve(r.Target); err != nil {
 		return nil, err
@@ -59,8 +60,23 @@ func (d *destination) exchangeOf(r *wit.Request) (*exchange, error) {
 		return nil, err
 	}
 	e.sapClient = firstClientInLine(e.line)
-	if e.header, err = pluginHeaders(r.Method, r.Headers); err != nil {
-		return nil, err
+	// Headers that only the host or settings may set are dropped.
+	e.header = http.Header{}
+	for _, header := range r.Headers {
+		if !isToken(header.Name) {
+			return nil, errorf(wit.ErrorData, "header of a request: expected a name, found %q", header.Name)
+		}
+		if !httpguts.ValidHeaderFieldValue(header.Value) {
+			return nil, errorf(wit.ErrorData, "header %s of a request: expected no control character, found %q",
+				header.Name, header.Value)
+		}
+		if err := checkMethodOverride(r.Method, header.Name, header.Value); err != nil {
+			return nil, err
+		}
+		if name := http.CanonicalHeaderKey(header.Name); !isReservedHeader(name) &&
+			!slices.Contains(settingsHeaders, name) {
+			e.header[name] = append(e.header[name], header.Value)
+		}
 	}
 	for _, kind := range e.header["Content-Type"] {
 		clients, err := d.checkForm(kind, e.body)

@@ -137,7 +137,14 @@ func CallWithFetch(ctx context.Context, fetcher Fetcher, call pluginCall) error 
 				requests)
 		}
 		idleRounds++
-		if addNew(seen, batch.Requests) {
+		var hasNew bool
+		for i := range batch.Requests {
+			r := &batch.Requests[i]
+			digest := sha256.Sum256(fmt.Appendf(nil, "%q %q %q", r.Method, r.Target, r.Body))
+			hasNew = hasNew || !seen[digest]
+			seen[digest] = true
+		}
+		if hasNew {
 			idleRounds = 0
 		} else if err := PauseIdle(ctx, idleRounds, 0); err != nil {
 			return err
@@ -167,15 +174,4 @@ func RequestBytes(r *wit.Request) int64 {
 		n += len(h.Name) + len(h.Value)
 	}
 	return int64(n)
-}
-
-// addNew adds the digests of requests to seen, and reports whether any was new.
-func addNew(seen map[[sha256.Size]byte]bool, requests []wit.Request) (hasNew bool) {
-	for i := range requests {
-		r := &requests[i]
-		digest := sha256.Sum256(fmt.Appendf(nil, "%q %q %q", r.Method, r.Target, r.Body))
-		hasNew = hasNew || !seen[digest]
-		seen[digest] = true
-	}
-	return hasNew
 }

@@ -1,12 +1,9 @@
 package transport
 
 import (
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
-
-	"golang.org/x/net/http/httpguts"
 
 	"github.com/culvert-project/culvert/wit"
 )
@@ -27,14 +24,6 @@ var publicHeaders = []string{"sap-client", "sap-language"}
 var allowedMethods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
 	"MERGE", http.MethodDelete}
 
-func checkMethod(method string) error {
-	if slices.Contains(allowedMethods, method) {
-		return nil
-	}
-	return errorf(wit.ErrorData, "method of a request: expected one of %s, in upper case, found %q",
-		strings.Join(allowedMethods, ", "), method)
-}
-
 // overrideHeaders make services treat a POST as another method.
 var overrideHeaders = []string{"X-Http-Method", "X-Http-Method-Override", "X-Method-Override"}
 
@@ -53,28 +42,6 @@ func checkMethodOverride(method, header, value string) error {
 	return nil
 }
 
-// pluginHeaders validates the headers of a plugin's request and drops those that only the host or settings may set.
-func pluginHeaders(method string, headers []wit.Header) (http.Header, error) {
-	h := http.Header{}
-	for _, header := range headers {
-		if !isToken(header.Name) {
-			return nil, errorf(wit.ErrorData, "header of a request: expected a name, found %q", header.Name)
-		}
-		if !httpguts.ValidHeaderFieldValue(header.Value) {
-			return nil, errorf(wit.ErrorData, "header %s of a request: expected no control character, found %q",
-				header.Name, header.Value)
-		}
-		if err := checkMethodOverride(method, header.Name, header.Value); err != nil {
-			return nil, err
-		}
-		if name := http.CanonicalHeaderKey(header.Name); !isReservedHeader(name) &&
-			!slices.Contains(settingsHeaders, name) {
-			h[name] = append(h[name], header.Value)
-		}
-	}
-	return h, nil
-}
-
 func isReservedHeader(name string) bool { return hostHeaders[name] || hasReservedPrefix(name) }
 
 func hasReservedPrefix(name string) bool {
@@ -90,27 +57,6 @@ func isToken(s string) bool {
 		}
 	}
 	return s != ""
-}
-
-// answerHeaders returns headers for plugins: lower case, UTF-8, without cookies, tokens and secrets.
-func answerHeaders(h http.Header, secrets []string, addressSecrets func() []string) []wit.Header {
-	headers := make([]wit.Header, 0, len(h))
-	for _, name := range slices.Sorted(maps.Keys(h)) {
-		for _, v := range h[name] {
-			if (secretHeaders[name] && !strings.EqualFold(v, csrfRequired)) || hasReservedPrefix(name) {
-				continue
-			}
-			value := toUTF8(v)
-			switch {
-			case slices.Contains(addressHeaders, name):
-				value = redact(value, addressSecrets())
-			case !slices.Contains(verbatimHeaders, name):
-				value = redact(value, secrets)
-			}
-			headers = append(headers, wit.Header{Name: strings.ToLower(toUTF8(name)), Value: value})
-		}
-	}
-	return headers
 }
 
 var secretHeaders = map[string]bool{"Set-Cookie": true, "Set-Cookie2": true, "Cookie": true, "Authorization": true,

@@ -40,17 +40,6 @@ func readLogin(c *Config, roles Roles) error {
 	return c.Login.validate(c)
 }
 
-func rejectLoginSettings(c *Config, roles Roles) error {
-	for _, name := range []string{role.LoginTarget, role.LoginMethod, role.LoginBody, role.LoginTokenPath,
-		role.LoginLifetimePath, role.LoginHeader} {
-		if roles.IsSet(name) && roles.Text(name) != "" {
-			return settingError(roles, name, "expected %s = login with it, and %s, found %s", roles.Setting(role.Auth),
-				roles.Setting(role.LoginTarget), orNothing(c.Auth))
-		}
-	}
-	return nil
-}
-
 func (l *Login) name(role string) string {
 	if l.setting == nil {
 		return role
@@ -235,7 +224,20 @@ func (c *Config) addLogin(origin endpoint) error {
 		options.TLS = keystore.ForHost(tlsConfig, request.URL.Hostname())
 	}
 	c.Route.tokenURL = request.URL
-	request.Secrets = c.loginSecrets(request.Body)
+	// Texts are hidden in all encodings, longest first.
+	secrets := []string{request.Body}
+	values := slices.Collect(maps.Values(c.SecretQuery))
+	for name, value := range c.Headers {
+		if !slices.Contains(publicHeaders, name) {
+			values = append(values, value)
+		}
+	}
+	for _, value := range append(values, c.Password) {
+		secrets = append(secrets, value, escapeJSON(value), url.QueryEscape(value), url.PathEscape(value),
+			base64.StdEncoding.EncodeToString([]byte(c.User+":"+value)))
+	}
+	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) })
+	request.Secrets = slices.Compact(secrets)
 	name, value, _ := login.header()
 	tokens := btp.NewLogin(request, options)
 	c.Authorizer = &tokenHeader{tokens: tokens, name: http.CanonicalHeaderKey(name), value: value}
@@ -250,21 +252,4 @@ func (c *Config) loginTarget(o endpoint) (isOnOrigin bool, line string) {
 		line = c.Prefix + line
 	}
 	return err == nil, line
-}
-
-// loginSecrets returns the texts to hide in messages, in all encodings, longest first.
-func (c *Config) loginSecrets(body string) []string {
-	secrets := []string{body}
-	values := slices.Collect(maps.Values(c.SecretQuery))
-	for name, value := range c.Headers {
-		if !slices.Contains(publicHeaders, name) {
-			values = append(values, value)
-		}
-	}
-	for _, value := range append(values, c.Password) {
-		secrets = append(secrets, value, escapeJSON(value), url.QueryEscape(value), url.PathEscape(value),
-			base64.StdEncoding.EncodeToString([]byte(c.User+":"+value)))
-	}
-	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) })
-	return slices.Compact(secrets)
 }

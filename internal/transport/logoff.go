@@ -63,7 +63,17 @@ func (d *destination) logoffOne(ctx context.Context, cookies string) error {
 			h.Set(name, value)
 		}
 	}
-	r := (&http.Request{Method: http.MethodGet, URL: d.urlOf(d.logoffLine()), Host: d.origin.authority(), Header: h,
+	line := d.config.LogoffPath
+	if d.config.ClientInQuery {
+		client := url.Values{}
+		for name, value := range d.config.Headers {
+			if slices.Contains(publicHeaders, name) && value != "" {
+				client.Set(name, value)
+			}
+		}
+		line = addQuery(line, client)
+	}
+	r := (&http.Request{Method: http.MethodGet, URL: d.urlOf(line), Host: d.origin.authority(), Header: h,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}).WithContext(ctx)
 	response, err := d.roundTrip(r)
 	if err != nil {
@@ -75,17 +85,4 @@ func (d *destination) logoffOne(ctx context.Context, cookies string) error {
 		return fmt.Errorf("%s returned 403: activate it in transaction SICF", d.config.LogoffPath)
 	}
 	return nil
-}
-
-func (d *destination) logoffLine() string {
-	if !d.config.ClientInQuery {
-		return d.config.LogoffPath
-	}
-	client := url.Values{}
-	for name, value := range d.config.Headers {
-		if slices.Contains(publicHeaders, name) && value != "" {
-			client.Set(name, value)
-		}
-	}
-	return addQuery(d.config.LogoffPath, client)
 }

@@ -31,7 +31,13 @@ func LogonOf(c Config) (Logon, error) {
 	if err != nil {
 		return Logon{}, err
 	}
-	headerRole := secretHeaderRole(c.Headers)
+	headerRole := ""
+	for _, name := range slices.Sorted(maps.Keys(c.Headers)) {
+		if !slices.Contains(publicHeaders, strings.ToLower(name)) {
+			headerRole = role.Header + name
+			break
+		}
+	}
 	serviceSecret := logonSecret{id: d.identity(d.sapClient)}
 	if c.User == "" && (c.Auth == "" || c.Auth == AuthNone) {
 		serviceSecret.role = headerRole
@@ -42,15 +48,6 @@ func LogonOf(c Config) (Logon, error) {
 	secrets := []logonSecret{serviceSecret, headerSecret, routeSecret}
 	secrets = slices.DeleteFunc(secrets, func(s logonSecret) bool { return !s.id.Needed() })
 	return Logon{secrets: secrets, origin: d.address(), lockouts: d.config.Lockouts}, nil
-}
-
-func secretHeaderRole(headers map[string]string) string {
-	for _, name := range slices.Sorted(maps.Keys(headers)) {
-		if !slices.Contains(publicHeaders, strings.ToLower(name)) {
-			return role.Header + name
-		}
-	}
-	return ""
 }
 
 // Accepted reports whether there are secrets and all were accepted.

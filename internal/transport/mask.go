@@ -36,45 +36,41 @@ func (m *maskingReader) Read(p []byte) (int, error) {
 		n, err := m.inner.Read(p)
 		m.pending = append(m.pending, p[:n]...)
 		m.err = err
-		m.redactPending()
+		// Move bytes from pending to out, except an end that may be the beginning of a text.
+		end := len(m.pending)
+		if m.err == nil {
+			end -= len(m.texts[0]) - 1
+		}
+		next := make([]int, len(m.texts)) // the next position of each text, from position on
+		position := 0
+		for i := range next {
+			next[i] = indexFrom(m.pending, m.texts[i], 0)
+		}
+		for position < end {
+			first := -1
+			for i, text := range m.texts {
+				if next[i] >= 0 && next[i] < position {
+					next[i] = indexFrom(m.pending, text, position)
+				}
+				if next[i] >= 0 && (first < 0 || next[i] < next[first]) {
+					first = i
+				}
+			}
+			if first < 0 || next[first] >= end {
+				m.out = append(m.out, m.pending[position:end]...)
+				position = end
+				break
+			}
+			m.out = append(append(m.out, m.pending[position:next[first]]...), hidden...)
+			position = next[first] + len(m.texts[first])
+		}
+		if position > 0 {
+			m.pending = append(m.pending[:0], m.pending[position:]...)
+		}
 	}
 	n := copy(p, m.out)
 	m.out = m.out[n:]
 	return n, nil
-}
-
-// redactPending moves bytes from pending to out, except an end that may be the beginning of a text.
-func (m *maskingReader) redactPending() {
-	end := len(m.pending)
-	if m.err == nil {
-		end -= len(m.texts[0]) - 1
-	}
-	next := make([]int, len(m.texts)) // the next position of each text, from position on
-	position := 0
-	for i := range next {
-		next[i] = indexFrom(m.pending, m.texts[i], 0)
-	}
-	for position < end {
-		first := -1
-		for i, text := range m.texts {
-			if next[i] >= 0 && next[i] < position {
-				next[i] = indexFrom(m.pending, text, position)
-			}
-			if next[i] >= 0 && (first < 0 || next[i] < next[first]) {
-				first = i
-			}
-		}
-		if first < 0 || next[first] >= end {
-			m.out = append(m.out, m.pending[position:end]...)
-			position = end
-			break
-		}
-		m.out = append(append(m.out, m.pending[position:next[first]]...), hidden...)
-		position = next[first] + len(m.texts[first])
-	}
-	if position > 0 {
-		m.pending = append(m.pending[:0], m.pending[position:]...)
-	}
 }
 
 func indexFrom(content, text []byte, start int) int {

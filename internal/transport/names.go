@@ -4,7 +4,6 @@ import (
 	"cmp"
 
 	"github.com/culvert-project/culvert/internal/keystore"
-	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -16,21 +15,6 @@ type settingNames struct {
 	destination string
 	origins     string
 	connections string
-}
-
-func settingNamesOf(roles Roles) settingNames {
-	nameOf := func(name string) string {
-		if setting := roles.Setting(name); setting != name { // the role has a setting
-			return setting
-		}
-		return ""
-	}
-	n := settingNames{scheme: nameOf(role.Scheme), address: nameOf(role.Address), port: nameOf(role.Port),
-		connections: nameOf(role.MaxConnections)}
-	if roles.Text(role.Destination) != "" {
-		n.destination = nameOf(role.Destination)
-	}
-	return n
 }
 
 // errorf returns an error about a setting; description is used if it has no name.

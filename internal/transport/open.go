@@ -1,38 +1,20 @@
 package transport
 
 import (
-	"context"
+	"encoding/base64"
 	"log/slog"
+	"maps"
 	"net"
+	"net/http"
+	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/net/http/httpguts"
 
-	"github.com/culvert-project/culvert/internal/transport/limits"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
-
-func (d *destination) addOrigins() error {
-	for _, o := range d.config.Origins {
-		other, err := newDestination(d.config.forOrigin(o))
-		if err != nil {
-			d.closeFurtherOrigins()
-			return err
-		}
-		if d.furtherOrigins == nil {
-			d.furtherOrigins = map[string]*destination{}
-		}
-		if d.furtherOrigins[other.origin.String()] != nil || d.origin.String() == other.origin.String() {
-			other.deregister()
-			other.closeIdle()
-			continue // duplicate, or the service's own
-		}
-		d.furtherOrigins[other.origin.String()] = other
-	}
-	return nil
-}
 
 func (d *destination) closeFurtherOrigins() {
 	for _, other := range d.furtherOrigins {
@@ -51,10 +33,31 @@ func newDestination(c Config) (*destination, error) {
 	d.gate = d.config.Lockouts.Gate(d.identity(d.sapClient))
 	d.gate.SetProxyHint(d.config.Route.proxyHint())
 	d.headerGate = d.config.Lockouts.Gate(d.headerIdentity())
-	d.routeGate = d.config.Lockouts.RouteGate(d.config.Route.identity(d.origin), d.config.Route.maxLogonWait())
+	// Others wait for the first answer to the route's secret: net/http waits a minute.
+	maxLogonWait := 10 * time.Second
+	if d.config.Route.checksOnConnect() {
+		maxLogonWait = 75 * time.Second
+	}
+	d.routeGate = d.config.Lockouts.RouteGate(d.config.Route.identity(d.origin), maxLogonWait)
 	d.transport, d.roundTripper = d.config.transport(d.origin, d.routeGate)
 	d.config.Destinations.join(d)
-	return d, d.addOrigins()
+	for _, o := range d.config.Origins {
+		other, err := newDestination(d.config.forOrigin(o))
+		if err != nil {
+			d.closeFurtherOrigins()
+			return d, err
+		}
+		if d.furtherOrigins == nil {
+			d.furtherOrigins = map[string]*destination{}
+		}
+		if d.furtherOrigins[other.origin.String()] != nil || d.origin.String() == other.origin.String() {
+			other.deregister()
+			other.closeIdle()
+			continue // duplicate, or the service's own
+		}
+		d.furtherOrigins[other.origin.String()] = other
+	}
+	return d, nil
 }
 
 // prepareDestination validates a configuration without registering or sending anything.
@@ -63,27 +66,23 @@ func prepareDestination(c Config) (*destination, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.Headers, err = lowerHeaders(c.Headers); err != nil {
-		return nil, err
+	headers := make(map[string]string, len(c.Headers)) // in lower case
+	for name, value := range c.Headers {
+		if value == "" {
+			continue
+		}
+		if !isToken(name) || !httpguts.ValidHeaderFieldValue(value) {
+			return nil, errorf(wit.ErrorConfig, "header %q: expected a valid name and a value without line breaks and "+
+				"other control characters", name)
+		}
+		lower := strings.ToLower(name)
+		if _, ok := headers[lower]; ok {
+			return nil, errorf(wit.ErrorConfig, "header %q: expected one value, found two in different spellings",
+				lower)
+		}
+		headers[lower] = value
 	}
-	c.setDefaults()
-	if err := c.addLogin(origin); err != nil {
-		return nil, err
-	}
-	d := &destination{config: c, origin: origin}
-	if d.auth, err = authenticationOf(&c); err != nil {
-		return nil, err
-	}
-	d.sapClient, err = c.configuredClient()
-	return d, err
-}
-
-var (
-	defaultConnectTimeout = defaultMilliseconds(role.ConnectTimeoutMS)
-	defaultReadTimeout    = defaultMilliseconds(role.ReadTimeoutMS)
-)
-
-func (c *Config) setDefaults() {
+	c.Headers = headers
 	if c.ConnectTimeout == 0 {
 		c.ConnectTimeout = defaultConnectTimeout
 	}
@@ -106,27 +105,50 @@ func (c *Config) setDefaults() {
 	if c.Dial == nil {
 		c.Dial = (&net.Dialer{KeepAlive: 30 * time.Second}).DialContext
 	}
+	if err := c.addLogin(origin); err != nil {
+		return nil, err
+	}
+	d := &destination{config: c, origin: origin}
+	auth := &d.auth
+	switch c.Auth {
+	case "", AuthBasic:
+		if c.User != "" {
+			auth.fixed = "Basic " + base64.StdEncoding.EncodeToString([]byte(c.User+":"+c.Password))
+			auth.identity = Identity{User: c.User, Secret: c.Password}
+		} else {
+			auth.identity = headerIdentity(c.Headers)
+		}
+	case AuthOAuth2:
+		if c.Authorizer == nil {
+			return nil, errorf(wit.ErrorConfig, "authentication by oauth2: expected a token service, found none")
+		}
+		auth.tokens = c.Authorizer
+		auth.identity = c.Identity
+	case authLogin:
+		name, _, _ := c.Login.header()
+		*auth = authentication{tokens: c.Authorizer, identity: c.Identity, header: http.CanonicalHeaderKey(name)}
+	case AuthHeader, AuthNone:
+		auth.identity = headerIdentity(c.Headers)
+	case AuthCertificate:
+		auth.identity = c.Identity
+	default:
+		return nil, errorf(wit.ErrorConfig,
+			"authentication: expected basic, oauth2, header, certificate, login or none, found %q", c.Auth)
+	}
+	if id := headerIdentity(c.Headers); id != auth.identity {
+		auth.headers = id
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.SecretQuery)) {
+		auth.identity.Secret += "?" + name + "=" + c.SecretQuery[name] + "\n"
+	}
+	d.sapClient, err = c.configuredClient()
+	return d, err
 }
 
-func lowerHeaders(configured map[string]string) (map[string]string, error) {
-	headers := make(map[string]string, len(configured))
-	for name, value := range configured {
-		if value == "" {
-			continue
-		}
-		if !isToken(name) || !httpguts.ValidHeaderFieldValue(value) {
-			return nil, errorf(wit.ErrorConfig, "header %q: expected a valid name and a value without line breaks and "+
-				"other control characters", name)
-		}
-		lower := strings.ToLower(name)
-		if _, ok := headers[lower]; ok {
-			return nil, errorf(wit.ErrorConfig, "header %q: expected one value, found two in different spellings",
-				lower)
-		}
-		headers[lower] = value
-	}
-	return headers, nil
-}
+var (
+	defaultConnectTimeout = defaultMilliseconds(role.ConnectTimeoutMS)
+	defaultReadTimeout    = defaultMilliseconds(role.ReadTimeoutMS)
+)
 
 // deregister leaves the clients of the origin. It blocks while it logs off sessions that no other client uses.
 func (d *destination) deregister() {
@@ -135,18 +157,4 @@ func (d *destination) deregister() {
 	d.sessions.Ended(len(unused))
 	d.config.Destinations.leave(d)
 	d.closeFurtherOrigins()
-}
-
-// useLimiter joins the limiter of the origin, which counts the connections of the transport from now on.
-func (d *destination) useLimiter(l *limits.Limiter) {
-	client := l.Join(d.config.Limits, d.config.Logger, d.closeIdle, d.trim)
-	d.limits = client
-	dial := d.transport.DialContext
-	d.transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-		dialCounted := client.Dial
-		if hasParent(ctx) {
-			dialCounted = client.DialExtra
-		}
-		return dialCounted(ctx, func(ctx context.Context) (net.Conn, error) { return dial(ctx, network, address) })
-	}
 }

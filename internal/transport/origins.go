@@ -1,7 +1,6 @@
 package transport
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/url"
@@ -103,16 +102,10 @@ func (c Config) forOrigin(o Origin) Config {
 	c.Credentials = Credentials{Auth: AuthNone}
 	c.Route.tokenURL = nil
 	c.ClientInQuery = false
-	c.TLS = withoutCertificate(c.TLS)
-	return c
-}
-
-func withoutCertificate(c *tls.Config) *tls.Config {
-	if c == nil {
-		return nil
+	if c.TLS != nil {
+		c.TLS = c.TLS.Clone()
+		c.TLS.Certificates = nil
+		c.TLS.GetClientCertificate = nil
 	}
-	c = c.Clone()
-	c.Certificates = nil
-	c.GetClientCertificate = nil
 	return c
 }

@@ -70,9 +70,13 @@ func (c *Client) acquire(ctx context.Context, parent *permit, service *destinati
 			return nil, err
 		}
 	}
-	destination, err := service.destinationFor(e)
-	if err != nil {
-		return nil, err
+	destination := service
+	if e.otherOrigin != "" {
+		if destination = service.furtherOrigins[e.otherOrigin]; destination == nil {
+			names := service.config.names
+			return nil, names.errorf(names.origins, "origins", "%s was removed while a request to it was in progress",
+				e.otherOrigin)
+		}
 	}
 	releaseSlot := func() {}
 	if !hasParent(ctx) {
@@ -87,6 +91,7 @@ func (c *Client) acquire(ctx context.Context, parent *permit, service *destinati
 	}
 	sessions := destination.sessions
 	p := &permit{service: service, destination: destination}
+	var err error
 	if p.session, err = sessions.Acquire(ctx, destination.limits.MaxSessions(), affinityOf(ctx)); err != nil {
 		releaseSlot()
 		return nil, err

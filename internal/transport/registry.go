@@ -1,8 +1,10 @@
 package transport
 
 import (
+	"context"
 	"fmt"
 	"maps"
+	"net"
 	"slices"
 	"time"
 
@@ -49,7 +51,17 @@ func (r *OriginRegistry) join(d *destination) {
 	}
 	d.sessions = s.sessions.Join(fmt.Sprintf("%q %q", d.auth.identity, d.config.Headers)) // maps print in order of keys
 	d.partner = s.partner
-	d.useLimiter(s.limiter)
+	// The limiter of the origin counts the connections of the transport from now on.
+	client := s.limiter.Join(d.config.Limits, d.config.Logger, d.closeIdle, d.trim)
+	d.limits = client
+	dial := d.transport.DialContext
+	d.transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		dialCounted := client.Dial
+		if hasParent(ctx) {
+			dialCounted = client.DialExtra
+		}
+		return dialCounted(ctx, func(ctx context.Context) (net.Conn, error) { return dial(ctx, network, address) })
+	}
 }
 
 // Divide splits limits among the workers of a group (RATIONALE.md P16). divide returns this worker's part for an

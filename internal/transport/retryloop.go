@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/culvert-project/culvert/internal/base/pause"
@@ -173,9 +174,15 @@ func (r *retryLoop) handleNotProcessed(_ context.Context, t *attempt) (decision,
 
 // handleChangedSecret tries again if the secret was refused and the settings contain another one by now.
 func (r *retryLoop) handleChangedSecret(ctx context.Context, t *attempt) (decision, error) {
-	isRefused := wasRefused(t.answer, t.err) && r.exchange.sendsCredentials(t.permit.destination)
+	sentCredentials := r.exchange.otherOrigin == "" || t.permit.destination.auth.identity != (Identity{})
+	isRefused := sentCredentials && wasRefused(t.answer, t.err)
 	mayRetry := r.permit == nil && r.secretChanges < maxSecrets
-	if !isRefused || !mayRetry || !r.client.hasOtherSettings(ctx, t.permit.service) {
+	if !isRefused || !mayRetry {
+		return notApplicable, nil
+	}
+	const secretRefused = true
+	d, err := r.client.refresh(ctx, secretRefused)
+	if err != nil || d == t.permit.service { // settings without a change, those of the route included
 		return notApplicable, nil
 	}
 	r.secretChanges++
@@ -270,13 +277,23 @@ func (r *retryLoop) handleProxyRefusal(_ context.Context, t *attempt) (decision,
 // handleMissingConnector waits for a Cloud Connector, or for the service behind it.
 func (r *retryLoop) handleMissingConnector(ctx context.Context, t *attempt) (decision, error) {
 	d := t.permit.destination
-	isUnavailable := t.status() == http.StatusServiceUnavailable
-	if !isUnavailable || (!r.exchange.repeatable && !t.answer.isConnectorMissing()) ||
-		!d.waitsForConnector(&r.outageSince) {
+	outage := d.config.Route.Outage
+	if t.status() != http.StatusServiceUnavailable || !d.config.Route.AbsoluteForm || outage <= 0 {
+		return notApplicable, nil
+	}
+	// Assumptions: the service's 503 looks like the proxy's, so repeatable requests wait for both; and services do not
+	// mention a missing Cloud Connector in a 503.
+	if !r.exchange.repeatable && !strings.Contains(t.answer.peek(1<<10), "no SAP Cloud Connector") {
+		return notApplicable, nil
+	}
+	if r.outageSince.IsZero() {
+		r.outageSince = time.Now()
+	}
+	if time.Since(r.outageSince) >= outage {
 		return notApplicable, nil
 	}
 	d.logOutage(t.sent, noConnectorText, r.exchange, "for", time.Since(r.outageSince).Round(time.Second), "at most",
-		d.config.Route.Outage, "answer", t.answer.excerpt())
+		outage, "answer", t.answer.excerpt())
 	if err := d.config.Retry.Wait(ctx, pause.RetryAfter(t.header.Get("Retry-After"), time.Now())); err != nil {
 		return final, err
 	}
@@ -307,25 +324,6 @@ func wasRefused(a *Answer, err error) bool {
 	_, isNoResponse := errors.AsType[*NoResponseError](err) // may wrap a *wit.Error
 	f, ok := errors.AsType[*wit.Error](err)
 	return !isNoResponse && ok && f.Kind == wit.ErrorUnauthorized
-}
-
-// hasOtherSettings refreshes the settings and reports whether they changed, secrets of the route included.
-func (c *Client) hasOtherSettings(ctx context.Context, refused *destination) bool {
-	const secretRefused = true
-	d, err := c.refresh(ctx, secretRefused)
-	return err == nil && d != refused
-}
-
-// waitsForConnector reports whether to wait for the Cloud Connector. since is the start of the outage, set here if
-// zero. Assumption: the service's 503 looks like the proxy's, so repeatable requests wait for both.
-func (d *destination) waitsForConnector(since *time.Time) bool {
-	if !d.config.Route.AbsoluteForm || d.config.Route.Outage <= 0 {
-		return false
-	}
-	if since.IsZero() {
-		*since = time.Now()
-	}
-	return time.Since(*since) < d.config.Route.Outage
 }
 
 // isRetriable reports whether a status permits another attempt; if not repeatable, only 429 except for GET.

@@ -6,7 +6,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/culvert-project/culvert/internal/transport/btp"
 	"github.com/culvert-project/culvert/internal/transport/lockouts"
@@ -14,20 +13,6 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
-
-// setTokenRoute sends token requests through the same proxy, or with SAP Connectivity through the environment's.
-func (r *Route) setTokenRoute(o *btp.TokenOptions) {
-	if r.resolved == nil {
-		return
-	}
-	switch r.resolved.Type() {
-	case route.HTTP:
-		o.Proxy = r.resolved.HTTPProxy().URL
-	case route.SOCKS5, route.None:
-		o.Dial = r.resolved.DialContext
-		o.Proxy = func(*http.Request) (*url.URL, error) { return nil, nil }
-	}
-}
 
 // credentialsHint names the settings of the proxy's credentials, in brackets; "" if they have none.
 func (r *Route) credentialsHint() string {
@@ -54,22 +39,8 @@ func (r *Route) identity(o endpoint) lockouts.Identity {
 	return lockouts.Identity{Origin: origin, User: logon.User, Secret: logon.Secret}
 }
 
-// isForTokensOnly reports whether only requests for tokens send the proxy's secret, not those to an origin.
-func (r *Route) isForTokensOnly(o endpoint) bool {
-	return r.Settings.Type == route.HTTP && r.proxyOf(o) == nil && r.proxyOfTokens() != nil
-}
-
 // checksOnConnect reports whether a connection proves the route's secret: absolute-form proxies check each request.
 func (r *Route) checksOnConnect() bool { return !r.AbsoluteForm || r.Settings.Type != route.HTTP }
-
-// maxLogonWait is how long others wait for the first answer to the route's secret: net/http waits a minute.
-func (r *Route) maxLogonWait() time.Duration {
-	const onConnect, withAnswer = 75 * time.Second, 10 * time.Second
-	if r.checksOnConnect() {
-		return onConnect
-	}
-	return withAnswer
-}
 
 // statusOfAnswer returns the status for the gate of the route's secret if a request was answered.
 func (r *Route) statusOfAnswer(status int) int {

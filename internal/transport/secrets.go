@@ -87,24 +87,21 @@ func (d *destination) withoutSecrets(line string) string {
 	return path + "?" + strings.Join(kept, "&")
 }
 
-// secretPairs returns the secret parameters as NAME=VALUE, in all encodings.
-func (d *destination) secretPairs() (pairs []string) {
-	for name, value := range d.config.SecretQuery {
-		for _, n := range []string{name, url.QueryEscape(name)} {
-			for _, v := range []string{value, url.QueryEscape(value), url.PathEscape(value)} {
-				pairs = append(pairs, n+"="+v)
-			}
-		}
-	}
-	slices.Sort(pairs)
-	return slices.Compact(pairs)
-}
-
 const longSecret = 8 // minimum length of secrets that are hidden in bodies
 
 // hiddenTexts returns what is redacted in a body: secret parameters, and all secrets in error responses.
 func (d *destination) hiddenTexts(status int, secrets []string) []string {
-	texts := d.secretPairs()
+	// Secret parameters are hidden as NAME=VALUE, in all encodings.
+	var texts []string
+	for name, value := range d.config.SecretQuery {
+		for _, n := range []string{name, url.QueryEscape(name)} {
+			for _, v := range []string{value, url.QueryEscape(value), url.PathEscape(value)} {
+				texts = append(texts, n+"="+v)
+			}
+		}
+	}
+	slices.Sort(texts)
+	texts = slices.Compact(texts)
 	if status < 400 {
 		return texts
 	}

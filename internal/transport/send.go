@@ -5,13 +5,18 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptrace"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/culvert-project/culvert/internal/transport/lockouts"
+	"github.com/culvert-project/culvert/internal/transport/route"
 	"github.com/culvert-project/culvert/internal/transport/session"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -44,10 +49,11 @@ func (c *Client) send(ctx context.Context, permit *permit, exchange *exchange,
 	if permit.logon == nil && destination.sessions.HasEnded(permit.session) {
 		return nil, nil, errSessionEnded
 	}
-	logon, err := destination.logOnToRoute(ctx)
+	report, err := destination.routeGate.Acquire(ctx, func() bool { return false })
 	if err != nil {
 		return nil, nil, err
 	}
+	logon := &routeLogon{done: report}
 	defer logon.report(lockouts.Unsent)
 	h, token, err := destination.headers(ctx, exchange)
 	if err != nil {
@@ -58,7 +64,9 @@ func (c *Client) send(ctx context.Context, permit *permit, exchange *exchange,
 		}
 		return nil, nil, err
 	}
-	if destination.config.Route.isForTokensOnly(destination.origin) {
+	// Maybe only requests for tokens send the proxy's secret, not those to the origin.
+	if r := &destination.config.Route; r.Settings.Type == route.HTTP && r.proxyOf(destination.origin) == nil &&
+		r.proxyOfTokens() != nil {
 		logon.report(http.StatusOK)
 	}
 	t := c.prepare(ctx, permit, exchange, h, csrf.Value, logon)
@@ -75,13 +83,22 @@ func (c *Client) send(ctx context.Context, permit *permit, exchange *exchange,
 		return nil, nil, err
 	}
 	logon.report(destination.config.Route.statusOfAnswer(response.StatusCode))
-	if exchange.recordRefusal(response.StatusCode, token) {
+	if response.StatusCode == http.StatusUnauthorized && token != "" && exchange.refusedToken == "" {
+		exchange.refusedToken = token // a new one is tried, once
 		t.drop(response, nil)
 		return nil, nil, errRefusedToken
 	}
 	if response.StatusCode == http.StatusUnauthorized && t.cookies.Proven && permit.logon == nil {
 		t.drop(response, nil)
-		return nil, nil, permit.endSession(gate)
+		// The session is replaced after a 401 in it. The logon has not ended yet.
+		newSession := permit.destination.sessions.Replace(permit.session)
+		if newSession == nil {
+			return nil, nil, errSessionEnded
+		}
+		if newSession.EarlyEnds() >= maxFreshRefusals {
+			permit.useSingleSession()
+		}
+		return nil, nil, &sessionExpiredError{recheck: gate.BeginRecheck(), session: newSession}
 	}
 	status = response.StatusCode
 	return t.accept(response)
@@ -93,26 +110,8 @@ type routeLogon struct {
 	done func(status int)
 }
 
-// logOnToRoute waits until the secret of the route may be sent. The caller must report a status.
-func (d *destination) logOnToRoute(ctx context.Context) (*routeLogon, error) {
-	done, err := d.routeGate.Acquire(ctx, func() bool { return false })
-	return &routeLogon{done: done}, err
-}
-
 // report ends the turn with a status once the route has accepted or refused its secret. Further calls do nothing.
 func (l *routeLogon) report(status int) { l.once.Do(func() { l.done(status) }) }
-
-// endSession replaces the session after a 401 in it and returns the attempt's error. The logon has not ended yet.
-func (p *permit) endSession(gate *lockouts.Gate) error {
-	newSession := p.destination.sessions.Replace(p.session)
-	if newSession == nil {
-		return errSessionEnded
-	}
-	if newSession.EarlyEnds() >= maxFreshRefusals {
-		p.useSingleSession()
-	}
-	return &sessionExpiredError{recheck: gate.BeginRecheck(), session: newSession}
-}
 
 // transmission is one attempt, from the complete request to the end of the answer's body.
 type transmission struct {
@@ -159,13 +158,7 @@ func (c *Client) prepare(ctx context.Context, permit *permit, exchange *exchange
 	t.request = (&http.Request{Method: exchange.method, URL: permit.destination.urlOf(exchange.line),
 		Host: permit.destination.origin.authority(), Header: h, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}).
 		WithContext(httptrace.WithClientTrace(t.timeout.ctx, trace))
-	t.setBody()
-	return t
-}
-
-// setBody makes net/http repeat only repeatable requests.
-func (t *transmission) setBody() {
-	exchange := t.exchange
+	// net/http repeats only repeatable requests.
 	r := t.request
 	body := func() (io.ReadCloser, error) {
 		return &uploadBody{Reader: bytes.NewReader(exchange.body), timeout: t.timeout, sent: &t.client.counter.sent},
@@ -188,6 +181,7 @@ func (t *transmission) setBody() {
 		r.Body = http.NoBody
 		r.GetBody = func() (io.ReadCloser, error) { return http.NoBody, nil }
 	}
+	return t
 }
 
 func (t *transmission) roundTrip() (*http.Response, error) {
@@ -209,8 +203,20 @@ func (t *transmission) roundTrip() (*http.Response, error) {
 	return response, nil
 }
 
+// log logs a request at DEBUG, without secrets. Status zero means no answer; bytes is the length of the body.
 func (t *transmission) log(status int, bytes int64, err error) {
-	t.permit.destination.logExchange(t.exchange, t.request.Header, status, bytes, t.began, err)
+	log := t.permit.destination.config.Logger
+	if !log.Enabled(context.Background(), slog.LevelDebug) {
+		return
+	}
+	e := t.exchange
+	secrets := t.permit.destination.secrets(t.request.Header)
+	attributes := []any{"method", e.method, "path", e.otherOrigin + redact(printable(e.line), secrets), "status",
+		status, "bytes", bytes, "ms", time.Since(t.began).Milliseconds()}
+	if err != nil {
+		attributes = append(attributes, "error", redact(err.Error(), secrets))
+	}
+	log.Debug("request", attributes...)
 }
 
 // drop closes a response that is not returned to the caller.
@@ -243,7 +249,23 @@ func (t *transmission) accept(response *http.Response) (*Answer, http.Header, er
 	}
 	body := t.body(response) // before the headers: it removes Content-Encoding
 	addressSecrets := func() []string { return destination.secretsOf(sent, shortestSession) }
-	a.Headers = answerHeaders(response.Header, a.secrets, addressSecrets)
+	// Headers for plugins are in lower case and UTF-8, without cookies, tokens and secrets.
+	a.Headers = make([]wit.Header, 0, len(response.Header))
+	for _, name := range slices.Sorted(maps.Keys(response.Header)) {
+		for _, v := range response.Header[name] {
+			if (secretHeaders[name] && !strings.EqualFold(v, csrfRequired)) || hasReservedPrefix(name) {
+				continue
+			}
+			value := toUTF8(v)
+			switch {
+			case slices.Contains(addressHeaders, name):
+				value = redact(value, addressSecrets())
+			case !slices.Contains(verbatimHeaders, name):
+				value = redact(value, a.secrets)
+			}
+			a.Headers = append(a.Headers, wit.Header{Name: strings.ToLower(toUTF8(name)), Value: value})
+		}
+	}
 	a.Body = mask(body, destination.hiddenTexts(status, a.secrets))
 	return a, response.Header, nil
 }
@@ -265,15 +287,6 @@ func (t *transmission) body(response *http.Response) *body {
 		b.decode(response.Header)
 	}
 	return b
-}
-
-// recordRefusal stores the first token that the service refuses, and reports whether it has: then a new one is tried.
-func (e *exchange) recordRefusal(status int, token string) bool {
-	if status != http.StatusUnauthorized || token == "" || e.refusedToken != "" {
-		return false
-	}
-	e.refusedToken = token
-	return true
 }
 
 // headers returns the header of a request without cookies and CSRF token. token is its OAuth 2.0 token, or "".

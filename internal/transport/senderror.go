@@ -48,26 +48,17 @@ func (d *destination) explainFailure(ctx context.Context, timeout *readTimeout, 
 	if errors.As(err, &permanent) && permanent.Permanent() && !mayHaveArrived {
 		return errorf(wit.ErrorConfig, "%s: %v", d.origin, err)
 	}
-	if f := d.tokenServiceError(err); f != nil && !mayHaveArrived {
-		return f
+	if f, ok := errors.AsType[*btp.Failure](err); ok && !f.Temporary() && !mayHaveArrived {
+		kind := wit.ErrorConfig
+		if f.Kind == btp.Unauthorized { // the route's token service refuses until a setting changes
+			kind = wit.ErrorUnauthorized
+		}
+		return errorf(kind, "%s: %v", d.origin, err)
 	}
 	if cause := context.Cause(timeout.ctx); cause != nil {
 		err = cause
 	}
 	return &sendError{mayHaveArrived: mayHaveArrived, cause: err}
-}
-
-// tokenServiceError returns the error of a route's token service that lasts until a setting changes, else nil.
-func (d *destination) tokenServiceError(err error) error {
-	failure, ok := errors.AsType[*btp.Failure](err)
-	if !ok || failure.Temporary() {
-		return nil
-	}
-	kind := wit.ErrorConfig
-	if failure.Kind == btp.Unauthorized {
-		kind = wit.ErrorUnauthorized
-	}
-	return errorf(kind, "%s: %v", d.origin, err)
 }
 
 // tlsError returns an error that names the setting to correct. It returns nil if no setting can correct err.

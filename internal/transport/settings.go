@@ -17,6 +17,17 @@ func ConfigOf(roles Roles, environment Environment) (Config, error) {
 		environment.Logger = slog.New(slog.DiscardHandler)
 	}
 	r := roleReader{roles: roles}
+	nameOf := func(name string) string {
+		if setting := roles.Setting(name); setting != name { // the role has a setting
+			return setting
+		}
+		return ""
+	}
+	names := settingNames{scheme: nameOf(role.Scheme), address: nameOf(role.Address), port: nameOf(role.Port),
+		connections: nameOf(role.MaxConnections)}
+	if roles.Text(role.Destination) != "" {
+		names.destination = nameOf(role.Destination)
+	}
 	c := Config{
 		Service: Service{
 			Scheme:  strings.ToLower(roles.Text(role.Scheme)),
@@ -35,7 +46,7 @@ func ConfigOf(roles Roles, environment Environment) (Config, error) {
 			MaxBackoff: r.milliseconds(role.RetryMaxBackoffMS),
 		},
 		Shared: environment.Shared,
-		names:  settingNamesOf(roles),
+		names:  names,
 	}
 	c.Retry.Codes = splitCodes(roles.Text(role.RetryCodes))
 	if len(c.Retry.Codes) == 0 && !roles.IsSet(role.RetryCodes) {

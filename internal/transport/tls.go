@@ -51,9 +51,15 @@ func readTLS(c *Config, roles Roles, environment Environment) error {
 	if c.TrustAll {
 		environment.Logger.Warn("the destination has TrustAll: the server's certificate is not verified")
 	}
-	if options.Key != nil {
-		if c.Identity, err = certificateIdentity(c.TLS); err != nil {
+	if options.Key != nil && c.TLS.GetClientCertificate != nil {
+		certificate, err := c.TLS.GetClientCertificate(&tls.CertificateRequestInfo{Version: tls.VersionTLS12,
+			SignatureSchemes: allSchemes})
+		if err != nil {
 			return storeError(err)
+		}
+		if len(certificate.Certificate) > 0 {
+			digest := sha256.Sum256(certificate.Certificate[0])
+			c.Identity = Identity{Secret: hex.EncodeToString(digest[:])}
 		}
 	}
 	return nil
@@ -124,20 +130,6 @@ func storeError(err error) *wit.Error {
 		f.Setting = &e.Setting
 	}
 	return f
-}
-
-// certificateIdentity identifies a client certificate by its digest. It is empty without one.
-func certificateIdentity(config *tls.Config) (Identity, error) {
-	if config.GetClientCertificate == nil {
-		return Identity{}, nil
-	}
-	certificate, err := config.GetClientCertificate(&tls.CertificateRequestInfo{Version: tls.VersionTLS12,
-		SignatureSchemes: allSchemes})
-	if err != nil || len(certificate.Certificate) == 0 {
-		return Identity{}, err
-	}
-	digest := sha256.Sum256(certificate.Certificate[0])
-	return Identity{Secret: hex.EncodeToString(digest[:])}, nil
 }
 
 var allSchemes = []tls.SignatureScheme{tls.PKCS1WithSHA256, tls.PSSWithSHA256, tls.ECDSAWithP256AndSHA256,

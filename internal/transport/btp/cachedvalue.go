@@ -3,6 +3,7 @@ package btp
 import (
 	"context"
 	"errors"
+	"net/http"
 	"sync"
 	"time"
 
@@ -112,7 +113,9 @@ func (c *cachedValue[V]) renewEarly(ctx context.Context, earlier cacheState[V]) 
 	}
 	c.hasEntry = isKept
 	c.entry.renew = c.clock().Add(min(earlyTimeout, remaining/4))
-	if failure, ok := errors.AsType[*Failure](err); ok && isKept && failure.isRefusal() {
+	// The same credentials must not be sent again after the service or the proxy refused them.
+	if failure, ok := errors.AsType[*Failure](err); ok && isKept &&
+		(failure.Kind == Unauthorized || failure.Status == http.StatusProxyAuthRequired) {
 		c.entry.renew = c.entry.expires
 		c.earlyRefusal = err
 	}

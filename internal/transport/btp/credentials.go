@@ -71,15 +71,11 @@ func (c Credentials) validate(options TokenOptions) (endpoint string, err error)
 		missing = append(missing, name("key"))
 	}
 	if len(missing) > 0 {
-		return "", &Failure{Kind: Misconfigured, Setting: firstWord(missing[0]), text: c.prefix() + "missing: " +
+		first, _, _ := strings.Cut(missing[0], " ")
+		return "", &Failure{Kind: Misconfigured, Setting: first, text: c.prefix() + "missing: " +
 			strings.Join(missing, ", ")}
 	}
 	return c.endpoint(options.Verbatim, name("token-url"))
-}
-
-func firstWord(s string) string {
-	word, _, _ := strings.Cut(s, " ")
-	return word
 }
 
 func (c Credentials) prefix() string {

@@ -288,7 +288,8 @@ func (d *Destination) store(response *destinationResponse, name, password, prope
 		if err != nil || len(content) == 0 {
 			return nil, d.errorf(property, "expected the content of %s as base64, found something else", c.Name)
 		}
-		return &Store{Name: c.Name, Type: storeType(c.Name), Content: content, Password: password}, nil
+		kind := storeTypes[strings.ToLower(path.Ext(c.Name))]
+		return &Store{Name: c.Name, Type: kind, Content: content, Password: password}, nil
 	}
 	if name == "" {
 		return nil, nil
@@ -297,18 +298,8 @@ func (d *Destination) store(response *destinationResponse, name, password, prope
 		"nothing of that name: upload it in the cockpit, Connectivity > Destinations > Certificates", name)
 }
 
-// storeType derives the type of a store from its name, "" if unknown.
-func storeType(name string) string {
-	switch strings.ToLower(path.Ext(name)) {
-	case ".p12", ".pfx":
-		return "PKCS12"
-	case ".jks":
-		return "JKS"
-	case ".pem":
-		return "PEM"
-	}
-	return ""
-}
+// storeTypes maps the extension of a store's name to its type.
+var storeTypes = map[string]string{".p12": "PKCS12", ".pfx": "PKCS12", ".jks": "JKS", ".pem": "PEM"}
 
 func (f fields) rawText(name string) string {
 	v, _ := f[name].(string)

@@ -55,11 +55,6 @@ func (r *remoteService) failure(kind Kind, field string, err error, format strin
 		text: fmt.Sprintf("%s %s: %s", r.service, r.address, fmt.Sprintf(format, args...))}
 }
 
-// isRefusal reports whether the service or the proxy refused credentials, so that the same ones must not be sent again.
-func (f *Failure) isRefusal() bool {
-	return f.Kind == Unauthorized || f.Status == http.StatusProxyAuthRequired
-}
-
 func (r *remoteService) statusMessage(status int, text string) string {
 	if text = quote(text, r.secrets...); text != "" {
 		text = ": " + text

@@ -22,7 +22,6 @@ import (
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/clientcredentials"
 
-	"github.com/culvert-project/culvert/internal/base/loopback"
 	"github.com/culvert-project/culvert/internal/base/pause"
 	"github.com/culvert-project/culvert/internal/keystore"
 )
@@ -40,37 +39,6 @@ type tokenRequester struct {
 type tokenResponse struct {
 	token    string
 	lifetime time.Duration
-}
-
-func newTokenRequester(c Credentials, options TokenOptions) (*tokenRequester, error) {
-	endpoint, err := c.validate(options)
-	if err != nil {
-		return nil, err
-	}
-	r := &tokenRequester{credentials: c, clock: options.Clock}
-	name := func(field string) string { return cmp.Or(c.fieldName(field, options.Name), field) }
-	r.remoteService = remoteService{c.prefix() + "token service", withoutQuery(endpoint), name, []string{c.Secret}}
-	r.config = clientcredentials.Config{ClientID: c.ClientID, ClientSecret: c.Secret, TokenURL: endpoint,
-		Scopes: strings.Fields(options.Scope), AuthStyle: oauth2.AuthStyleInParams}
-	var pair *tls.Certificate
-	switch {
-	case c.usesCertificate():
-		if pair, err = c.keyPair(options.Clock(), options.Name); err != nil {
-			return nil, err
-		}
-		r.config.ClientSecret = ""
-	case options.InHeader:
-		r.config.AuthStyle = oauth2.AuthStyleInHeader
-	}
-	r.client = options.httpClient(pair)
-	if encoded := url.QueryEscape(c.ClientID + c.Secret); r.config.AuthStyle == oauth2.AuthStyleInHeader &&
-		encoded != c.ClientID+c.Secret {
-		r.client.Transport = encodedRoundTripper{r.client.Transport}
-	}
-	if u, _ := url.Parse(endpoint); u.Scheme == "http" && !loopback.Is(u.Hostname()) {
-		options.Logger.Warn("the client secret is sent to the token service without TLS", "url", r.address)
-	}
-	return r, nil
 }
 
 // encodedRoundTripper tells the UAA, on which XSUAA is built, that basic authentication is form-encoded (RFC 6749);

@@ -1,13 +1,20 @@
 package btp
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
+
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
+
+	"github.com/culvert-project/culvert/internal/base/loopback"
 )
 
 // TokenOptions configure token requests. The zero value fits SAP BTP.
@@ -71,9 +78,32 @@ type tokenRequest func(ctx context.Context) (response tokenResponse, atLeast tim
 // NewTokens validates the credentials and sends nothing. Errors are *Failure and name all missing fields.
 func NewTokens(c Credentials, o TokenOptions) (*Tokens, error) {
 	o = o.withDefaults()
-	r, err := newTokenRequester(c, o)
+	endpoint, err := c.validate(o)
 	if err != nil {
 		return nil, err
+	}
+	r := &tokenRequester{credentials: c, clock: o.Clock}
+	name := func(field string) string { return cmp.Or(c.fieldName(field, o.Name), field) }
+	r.remoteService = remoteService{c.prefix() + "token service", withoutQuery(endpoint), name, []string{c.Secret}}
+	r.config = clientcredentials.Config{ClientID: c.ClientID, ClientSecret: c.Secret, TokenURL: endpoint,
+		Scopes: strings.Fields(o.Scope), AuthStyle: oauth2.AuthStyleInParams}
+	var pair *tls.Certificate
+	switch {
+	case c.usesCertificate():
+		if pair, err = c.keyPair(o.Clock(), o.Name); err != nil {
+			return nil, err
+		}
+		r.config.ClientSecret = ""
+	case o.InHeader:
+		r.config.AuthStyle = oauth2.AuthStyleInHeader
+	}
+	r.client = o.httpClient(pair)
+	if encoded := url.QueryEscape(c.ClientID + c.Secret); r.config.AuthStyle == oauth2.AuthStyleInHeader &&
+		encoded != c.ClientID+c.Secret {
+		r.client.Transport = encodedRoundTripper{r.client.Transport}
+	}
+	if u, _ := url.Parse(endpoint); u.Scheme == "http" && !loopback.Is(u.Hostname()) {
+		o.Logger.Warn("the client secret is sent to the token service without TLS", "url", r.address)
 	}
 	return cacheTokens(&r.remoteService, "client-id", r.requestToken, o), nil
 }

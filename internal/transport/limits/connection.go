@@ -11,7 +11,21 @@ import (
 
 // Dial waits for a free connection slot, for which idle connections of other clients are closed, and dials.
 func (c *Client) Dial(ctx context.Context, dial func(context.Context) (net.Conn, error)) (net.Conn, error) {
-	if err := c.acquireConn(ctx); err != nil {
+	l := c.limiter
+	l.mu.Lock()
+	w := &waiter{client: c, ready: make(chan struct{}), reason: "all connections to " + l.origin + " are in use",
+		since: time.Now()}
+	l.connections.waiting = append(l.connections.waiting, w)
+	l.grant()
+	var others []*Client
+	if len(l.connections.waiting) > 0 {
+		others = slices.Collect(maps.Keys(l.clients))
+	}
+	l.mu.Unlock()
+	for _, other := range others {
+		other.endIdle()
+	}
+	if err := c.wait(ctx, w, &l.connections); err != nil {
 		return nil, err
 	}
 	return c.dialCounted(ctx, dial)
@@ -32,24 +46,6 @@ func (c *Client) dialCounted(ctx context.Context, dial func(context.Context) (ne
 		return nil, err
 	}
 	return &countedConn{Conn: conn, onClose: sync.OnceFunc(func() { c.limiter.release(&c.limiter.connections) })}, nil
-}
-
-func (c *Client) acquireConn(ctx context.Context) error {
-	l := c.limiter
-	l.mu.Lock()
-	w := &waiter{client: c, ready: make(chan struct{}), reason: "all connections to " + l.origin + " are in use",
-		since: time.Now()}
-	l.connections.waiting = append(l.connections.waiting, w)
-	l.grant()
-	var others []*Client
-	if len(l.connections.waiting) > 0 {
-		others = slices.Collect(maps.Keys(l.clients))
-	}
-	l.mu.Unlock()
-	for _, other := range others {
-		other.endIdle()
-	}
-	return c.wait(ctx, w, &l.connections)
 }
 
 type countedConn struct {

@@ -154,7 +154,16 @@ func (l *Limiter) restrict() {
 	if l.division.Workers != 1 {
 		l.sessions = cmp.Or(l.sessions, l.limits.Concurrent) // sessions of a larger part may remain
 	}
-	l.setRate(l.limits.PerSecond)
+	// A changed rate wakes the request that waits for it.
+	limit := rate.Limit(l.limits.PerSecond)
+	if l.limits.PerSecond == 0 {
+		limit = rate.Inf
+	}
+	if limit != l.rate.Limit() {
+		l.rate.SetLimit(limit)
+		close(l.changed)
+		l.changed = make(chan struct{})
+	}
 	for _, w := range l.requests.waiting {
 		w.reason = l.requestWait()
 	}

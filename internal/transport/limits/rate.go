@@ -9,19 +9,6 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// setRate changes the rate, and wakes the request that waits for it. Zero means no limit. l.mu is held.
-func (l *Limiter) setRate(perSecond float64) {
-	limit := rate.Limit(perSecond)
-	if perSecond == 0 {
-		limit = rate.Inf
-	}
-	if limit != l.rate.Limit() {
-		l.rate.SetLimit(limit)
-		close(l.changed)
-		l.changed = make(chan struct{})
-	}
-}
-
 // WaitToSend blocks during maintenance windows, and until the rate allows one more request. Call it after Acquire.
 func (c *Client) WaitToSend(ctx context.Context) error {
 	for {

@@ -25,35 +25,30 @@ func ParseWindows(text string) ([]Window, error) {
 		if strings.TrimSpace(window) == "" {
 			continue
 		}
-		w, err := parseWindow(strings.Fields(window))
-		if err != nil {
-			return nil, err
+		fields := strings.Fields(window)
+		w := Window{text: strings.Join(fields, " ")}
+		last := len(fields) - 1
+		cron, duration, ok := cutDuration(fields[last])
+		if !ok && last > 0 { // a time zone follows
+			last--
+			cron, duration, ok = cutDuration(fields[last])
 		}
+		if !ok {
+			return nil, fmt.Errorf("expected START/DURATION ZONE, such as 0 0 22 ? * SAT/4h Europe/Berlin, found %q",
+				w.text)
+		}
+		if duration <= 0 || duration > maxWindow {
+			return nil, fmt.Errorf("expected a duration from 1s to %v, found %v in %q", maxWindow, duration, w.text)
+		}
+		fields[last] = cron
+		var err error
+		if w.start, err = schedules.Parse(strings.Join(fields, " ")); err != nil {
+			return nil, fmt.Errorf("expected a Quartz cron expression as the start: %w", err)
+		}
+		w.duration = duration
 		windows = append(windows, w)
 	}
 	return windows, nil
-}
-
-func parseWindow(fields []string) (w Window, err error) {
-	w.text = strings.Join(fields, " ")
-	last := len(fields) - 1
-	cron, duration, ok := cutDuration(fields[last])
-	if !ok && last > 0 { // a time zone follows
-		last--
-		cron, duration, ok = cutDuration(fields[last])
-	}
-	if !ok {
-		return w, fmt.Errorf("expected START/DURATION ZONE, such as 0 0 22 ? * SAT/4h Europe/Berlin, found %q", w.text)
-	}
-	if duration <= 0 || duration > maxWindow {
-		return w, fmt.Errorf("expected a duration from 1s to %v, found %v in %q", maxWindow, duration, w.text)
-	}
-	fields[last] = cron
-	if w.start, err = schedules.Parse(strings.Join(fields, " ")); err != nil {
-		return w, fmt.Errorf("expected a Quartz cron expression as the start: %w", err)
-	}
-	w.duration = duration
-	return w, nil
 }
 
 // cutDuration splits the duration from the last field of an expression, which may contain a slash itself.

@@ -11,7 +11,6 @@ import (
 	"io/fs"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,20 +36,6 @@ type file struct {
 	isForeign bool                            // another process owns the file; it is only read
 	// ownerErr is set if another user owns the file, who could remove refusals. It is then only read.
 	ownerErr error
-}
-
-func openFile(folder string) (*file, error) {
-	f := &file{path: filepath.Join(folder, fileName)}
-	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return nil, err
-	}
-	if err := f.create(); err != nil {
-		return nil, err
-	}
-	if err := f.read(); err != nil && f.ownerErr == nil {
-		return nil, err
-	}
-	return f, nil
 }
 
 // create creates the file with a new salt, unless it exists.

@@ -45,8 +45,14 @@ func (st *Store) ResumeByRun() { st.resumeCommand = "culvert run --resume-logons
 // Open returns a store that saves refusals in ownFolder and also reads the refusals in others. Processes with the same
 // lockFolder make first logons to an origin one after another.
 func Open(lockFolder, ownFolder string, others ...string) (*Store, error) {
-	ownFile, err := openFile(ownFolder)
-	if err != nil {
+	ownFile := &file{path: filepath.Join(ownFolder, fileName)}
+	if err := os.MkdirAll(ownFolder, 0o700); err != nil {
+		return nil, fmt.Errorf("refused logons cannot be stored in %s: %w", ownFolder, err)
+	}
+	if err := ownFile.create(); err != nil {
+		return nil, fmt.Errorf("refused logons cannot be stored in %s: %w", ownFolder, err)
+	}
+	if err := ownFile.read(); err != nil && ownFile.ownerErr == nil {
 		return nil, fmt.Errorf("refused logons cannot be stored in %s: %w", ownFolder, err)
 	}
 	store := New()

@@ -3,7 +3,6 @@ package route
 import (
 	"fmt"
 	"net"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,35 +30,31 @@ func (s *Settings) validate() error {
 	case None:
 		return nil // other settings may stay: one line disables a proxy
 	case SOCKS5, HTTP:
-		return s.checkOrdinary()
+		if err := s.rejectSet("which type "+s.Type+" does not use", connectivitySettings...); err != nil {
+			return err
+		}
+		if s.Address == "" {
+			return s.errorf(NameAddress, "expected the proxy's host:port for type %s, found nothing", s.Type)
+		}
+		if err := s.checkAddress(NameAddress, s.Address); err != nil {
+			return err
+		}
+		if s.User == "" && s.Password != "" {
+			return s.errorf(NameUser, "expected a user for the password, found nothing")
+		}
+		if s.Type == SOCKS5 && (len(s.User) > 255 || len(s.Password) > 255 || (s.User != "" && s.Password == "")) {
+			return s.errorf(NamePassword, "expected user and password of 1 to 255 bytes, the limits of SOCKS5")
+		}
+		if s.Type == HTTP && strings.Contains(s.User, ":") {
+			return s.errorf(NameUser, "expected a user without ':', which Basic authentication does not allow")
+		}
+		return nil
 	}
 	if err := s.rejectSet("which type "+s.Type+" does not use", loginSettings...); err != nil {
 		return err
 	}
 	if s.Address != "" {
 		return s.checkAddress(NameAddress, s.Address)
-	}
-	return nil
-}
-
-func (s *Settings) checkOrdinary() error {
-	if err := s.rejectSet("which type "+s.Type+" does not use", connectivitySettings...); err != nil {
-		return err
-	}
-	if s.Address == "" {
-		return s.errorf(NameAddress, "expected the proxy's host:port for type %s, found nothing", s.Type)
-	}
-	if err := s.checkAddress(NameAddress, s.Address); err != nil {
-		return err
-	}
-	if s.User == "" && s.Password != "" {
-		return s.errorf(NameUser, "expected a user for the password, found nothing")
-	}
-	if s.Type == SOCKS5 && (len(s.User) > 255 || len(s.Password) > 255 || (s.User != "" && s.Password == "")) {
-		return s.errorf(NamePassword, "expected user and password of 1 to 255 bytes, the limits of SOCKS5")
-	}
-	if s.Type == HTTP && strings.Contains(s.User, ":") {
-		return s.errorf(NameUser, "expected a user without ':', which Basic authentication does not allow")
 	}
 	return nil
 }
@@ -128,26 +123,6 @@ func parsePort(text string) (uint16, error) {
 		return 0, fmt.Errorf("expected a port from 1 to 65535, found %q", text)
 	}
 	return uint16(port), nil
-}
-
-func (s *Settings) checkAddressMap() (map[string]string, error) {
-	mapping := make(map[string]string, len(s.AddressMap))
-	for advertised, virtual := range s.AddressMap {
-		for _, address := range []string{advertised, virtual} {
-			if err := s.checkAddress(NameAddressMap, address); err != nil {
-				return nil, err
-			}
-		}
-		host, _, _ := net.SplitHostPort(virtual)
-		if strings.HasPrefix(s.Type, Connectivity) {
-			if ip, err := netip.ParseAddr(host); err == nil && !ip.Is4() {
-				return nil, s.errorf(NameAddressMap, "expected virtual hosts by name or IPv4 address, found %q",
-					virtual)
-			}
-		}
-		mapping[strings.ToLower(advertised)] = virtual
-	}
-	return mapping, nil
 }
 
 func (s *Settings) outage() time.Duration {
@@ -253,18 +228,4 @@ var tokenNames = map[string]string{
 	"client-secret": NameTokenSecret,
 	"certificate":   NameTokenCertificate,
 	"key":           NameTokenKey,
-}
-
-func (s *Settings) tokenOptions() btp.TokenOptions {
-	o := s.TokenOptions
-	o.Name = func(field string) string {
-		if short, ok := tokenNames[field]; ok {
-			return s.name(short)
-		}
-		return field
-	}
-	if o.Logger == nil {
-		o.Logger = s.Logger
-	}
-	return o
 }

@@ -73,7 +73,8 @@ func (c *connectDialer) connect(conn net.Conn, address string) error {
 	settings := c.settings
 	request := "CONNECT " + address + " HTTP/1.1\r\nHost: " + address + "\r\n"
 	if settings.User != "" {
-		request += "Proxy-Authorization: " + basicAuth(settings.User, settings.Password) + "\r\n"
+		request += "Proxy-Authorization: Basic " +
+			base64.StdEncoding.EncodeToString([]byte(settings.User+":"+settings.Password)) + "\r\n"
 	}
 	if _, err := io.WriteString(conn, request+"\r\n"); err != nil {
 		return fmt.Errorf("HTTP proxy %s, CONNECT %s: %w", settings.Address, address, err)
@@ -142,8 +143,4 @@ func reason(status string) string {
 		}
 		return c
 	}, phrase)
-}
-
-func basicAuth(user, password string) string {
-	return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
 }

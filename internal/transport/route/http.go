@@ -136,7 +136,11 @@ func (t *roundTripper) RoundTrip(request *http.Request) (*http.Response, error) 
 		}
 		switch response.StatusCode {
 		case http.StatusServiceUnavailable:
-			t.nextLocation(location)
+			t.mu.Lock()
+			if n := len(t.route.settings.Locations); n > 1 && t.location == location { // else another request moved on
+				t.location = (location + 1) % n
+			}
+			t.mu.Unlock()
 		case http.StatusProxyAuthRequired:
 			refused = token
 			t.mu.Lock()
@@ -149,15 +153,6 @@ func (t *roundTripper) RoundTrip(request *http.Request) (*http.Response, error) 
 			}
 		}
 		return response, nil
-	}
-}
-
-// nextLocation moves on from a location, unless another request has.
-func (t *roundTripper) nextLocation(used int) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if n := len(t.route.settings.Locations); n > 1 && t.location == used {
-		t.location = (used + 1) % n
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -44,8 +45,21 @@ func New(settings Settings) (*Route, error) {
 		return nil, err
 	}
 	var err error
-	if r.addressMap, err = settings.checkAddressMap(); err != nil {
-		return nil, err
+	r.addressMap = make(map[string]string, len(settings.AddressMap))
+	for advertised, virtual := range settings.AddressMap {
+		for _, address := range []string{advertised, virtual} {
+			if err := settings.checkAddress(NameAddressMap, address); err != nil {
+				return nil, err
+			}
+		}
+		host, _, _ := net.SplitHostPort(virtual)
+		if strings.HasPrefix(settings.Type, Connectivity) {
+			if ip, err := netip.ParseAddr(host); err == nil && !ip.Is4() {
+				return nil, settings.errorf(NameAddressMap, "expected virtual hosts by name or IPv4 address, found %q",
+					virtual)
+			}
+		}
+		r.addressMap[strings.ToLower(advertised)] = virtual
 	}
 	switch r.proxyType {
 	case Unset, None:
@@ -190,7 +204,17 @@ func (r *Route) useConnectivity() error {
 	if binding != nil {
 		r.api = binding.API
 	}
-	if r.tokens, err = btp.NewTokens(credentials, settings.tokenOptions()); err != nil {
+	o := settings.TokenOptions
+	o.Name = func(field string) string {
+		if short, ok := tokenNames[field]; ok {
+			return settings.name(short)
+		}
+		return field
+	}
+	if o.Logger == nil {
+		o.Logger = settings.Logger
+	}
+	if r.tokens, err = btp.NewTokens(credentials, o); err != nil {
 		misconfigured := &Misconfigured{text: "token service: " + err.Error(), err: err}
 		if failure, ok := errors.AsType[*btp.Failure](err); ok {
 			misconfigured.Setting = failure.Setting

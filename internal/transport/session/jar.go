@@ -217,9 +217,3 @@ func (j *jar) isEmpty() bool {
 func (c cookie) isSession() bool {
 	return c.expires.IsZero() && !strings.EqualFold(c.name, UserContext)
 }
-
-func (j *jar) hasSession() bool {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return slices.ContainsFunc(j.cookies, cookie.isSession)
-}

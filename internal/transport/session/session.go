@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -31,7 +32,9 @@ type Session struct {
 // earlyEndAge is the age below which the end of a session is early: idle sessions live for minutes at least.
 const earlyEndAge = time.Minute
 
-func newSession() *Session { return &Session{tokens: newTokens(), created: time.Now()} }
+func newSession() *Session {
+	return &Session{tokens: tokens{lock: guard.NewCtxMutex(), byPath: map[string]*Token{}}, created: time.Now()}
+}
 
 // EarlyEnds returns how many predecessors in a row ended within [earlyEndAge]. A service that restarts ends each
 // session once; one that allows a user one session does it again and again.
@@ -57,7 +60,11 @@ func (s *Session) Update(h http.Header, path string, generation int, accepted bo
 }
 
 // Opened reports whether the service has opened the session: there is a cookie that identifies it.
-func (s *Session) Opened() bool { return s.jar.hasSession() }
+func (s *Session) Opened() bool {
+	s.jar.mu.Lock()
+	defer s.jar.mu.Unlock()
+	return slices.ContainsFunc(s.jar.cookies, cookie.isSession)
+}
 
 // Restart begins a new generation with a response's cookies, unless another request did. It does not wait.
 func (s *Session) Restart(generation int, h http.Header, path string) {
@@ -76,8 +83,6 @@ type Token struct {
 	Generation int
 	Accepted   atomic.Bool
 }
-
-func newTokens() tokens { return tokens{lock: guard.NewCtxMutex(), byPath: map[string]*Token{}} }
 
 // Token returns the CSRF token of a path, fetching it if needed; for the path "" an empty one. answered must be called
 // after the response: the first request with a new token is sent alone, since services then change the session id.

@@ -67,13 +67,17 @@ func (p *Pool) Leave() []*Session {
 // which uses no session of another read, unless there would be more sessions than requests. Store.mu is held.
 func (p *Pool) choose(limit int, isRead bool) *Session {
 	mayAdd := limit == 0 || len(p.sessions)+p.store.ending[p.key] < limit || len(p.sessions) == 0
+	open := 0 // requests whose response has not been read yet
+	for _, session := range p.sessions {
+		open += session.open
+	}
 	unclaimed := slices.DeleteFunc(slices.Clone(p.idle), func(idle *Session) bool { return idle.reads.Load() > 0 })
 	switch {
 	case p.isSingle && len(p.sessions) > 0:
 		return p.sessions[0]
 	case len(unclaimed) > 0:
 		return unclaimed[len(unclaimed)-1]
-	case len(p.idle) > 0 && !(isRead && mayAdd && len(p.sessions) <= p.openRequests()):
+	case len(p.idle) > 0 && !(isRead && mayAdd && len(p.sessions) <= open):
 		return p.idle[len(p.idle)-1]
 	case mayAdd:
 		session := newSession()
@@ -83,14 +87,6 @@ func (p *Pool) choose(limit int, isRead bool) *Session {
 	return slices.MinFunc(p.sessions, func(a, b *Session) int {
 		return cmp.Or(cmp.Compare(len(a.turns), len(b.turns)), cmp.Compare(a.users, b.users))
 	})
-}
-
-// openRequests returns the number of requests whose response has not been read yet. Store.mu is held.
-func (p *Pool) openRequests() (n int) {
-	for _, session := range p.sessions {
-		n += session.open
-	}
-	return n
 }
 
 // use makes a request the user of a session, and returns it. Store.mu is held.

@@ -2,6 +2,8 @@ package socks
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/binary"
 	"fmt"
 	"net"
 	"time"
@@ -76,7 +78,18 @@ func (a *attempt) token(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", &tokenError{err}
 	}
-	return token, checkToken(token)
+	// A token that cannot be a JWT is rejected. The error does not contain it.
+	if token == "" {
+		return "", &Unusable{What: "token for the Connectivity proxy", Expected: "a JWT", Found: "an empty string"}
+	}
+	for i := range len(token) {
+		if token[i] <= ' ' || token[i] > '~' {
+			return "", &Unusable{What: "token for the Connectivity proxy",
+				Expected: "a JWT: letters, digits, '-', '_' and '.'",
+				Found:    fmt.Sprintf("byte %02x at %d of %d", token[i], i, len(token))}
+		}
+	}
+	return token, nil
 }
 
 func (a *attempt) open(ctx context.Context, token string) (net.Conn, error) {
@@ -112,16 +125,6 @@ func (a *attempt) handshakeWithContext(ctx context.Context, conn net.Conn, token
 
 // handshake passes the three steps. It sets refusedToken if the token may be rejected: then another one is requested.
 func (a *attempt) handshake(conn net.Conn, token string) error {
-	if err := a.greet(conn); err != nil {
-		return err
-	}
-	if err := a.authenticate(conn, token); err != nil {
-		return err
-	}
-	return a.connect(conn, token)
-}
-
-func (a *attempt) greet(conn net.Conn) error {
 	a.beginStep(StepGreeting)
 	if _, err := conn.Write([]byte{version5, 1, methodJWT}); err != nil {
 		return err
@@ -130,12 +133,25 @@ func (a *attempt) greet(conn net.Conn) error {
 	if err == nil && method != methodJWT {
 		err = a.refusedError(method)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	if err := a.authenticate(conn, token); err != nil {
+		return err
+	}
+	return a.connect(conn, token)
 }
 
 func (a *attempt) authenticate(conn net.Conn, token string) error {
 	a.beginStep(StepAuthentication)
-	if _, err := conn.Write(logonRequest(token, a.location)); err != nil {
+	// Method 0x80 has the token as it is, and the location id in padded base64.
+	encoded := base64.StdEncoding.EncodeToString([]byte(a.location))
+	message := make([]byte, 0, 6+len(token)+len(encoded))
+	message = append(message, 0x01)
+	message = binary.BigEndian.AppendUint32(message, uint32(len(token)))
+	message = append(message, token...)
+	message = append(message, byte(len(encoded)))
+	if _, err := conn.Write(append(message, encoded...)); err != nil {
 		return err
 	}
 	status, err := a.readStatus(conn, versionOfJWT)

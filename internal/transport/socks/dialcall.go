@@ -35,7 +35,18 @@ func (d *dialCall) run(ctx context.Context) (net.Conn, error) {
 	var lastErr error
 	for attempts := 0; ; {
 		for _, location := range locations {
-			conn, err := d.attemptWithFreshToken(ctx, location)
+			// A second attempt has a fresh token if the first one's token was rejected.
+			conn, err := d.attempt(ctx, location)
+			var refused *Refused
+			if errors.As(err, &refused) && refused.Authentication() {
+				d.log(ctx, slog.LevelDebug, "the proxy rejected the token; fetching a new one", "step",
+					string(refused.Step), "code", refused.Code)
+				conn, err = d.attempt(ctx, location)
+				var tokenErr *tokenError
+				if errors.As(err, &tokenErr) {
+					err = fmt.Errorf("%w; it was requested because the previous token was rejected: %w", err, refused)
+				}
+			}
 			attempts++
 			if err == nil {
 				if _, wasUnreachable := d.unreachable.LoadAndDelete(d.address); wasUnreachable || attempts > 1 {
@@ -70,22 +81,6 @@ func (d *dialCall) run(ctx context.Context) (net.Conn, error) {
 			return nil, d.contextError(ctx, lastErr, contextCause(ctx))
 		}
 	}
-}
-
-// attemptWithFreshToken makes a second attempt with a fresh token if the first one's token was rejected.
-func (d *dialCall) attemptWithFreshToken(ctx context.Context, location string) (net.Conn, error) {
-	conn, err := d.attempt(ctx, location)
-	var refused *Refused
-	if errors.As(err, &refused) && refused.Authentication() {
-		d.log(ctx, slog.LevelDebug, "the proxy rejected the token; fetching a new one", "step", string(refused.Step),
-			"code", refused.Code)
-		conn, err = d.attempt(ctx, location)
-		var tokenErr *tokenError
-		if errors.As(err, &tokenErr) {
-			err = fmt.Errorf("%w; it was requested because the previous token was rejected: %w", err, refused)
-		}
-	}
-	return conn, err
 }
 
 // isTransient reports whether a retry may help: also for an unknown error, but not for a host name that is unknown.

@@ -28,7 +28,7 @@ type Dialer struct {
 	// failure, or an unreachable proxy. Zero means one attempt per location.
 	Outage  time.Duration
 	Attempt time.Duration // bounds one attempt; default 30 s
-	// Forward dials the proxy. Nil means TCP with [keepAlive].
+	// Forward dials the proxy. Nil means [Direct].
 	Forward proxy.ContextDialer
 	Logger  *slog.Logger // optional
 	// Trace receives each step of each attempt, in the goroutine of DialContext; optional.
@@ -47,13 +47,11 @@ type Event struct {
 	Err      error // nil means success
 }
 
-// keepAlive is needed since intermediaries close idle tunnels and the proxy sends no probes.
-func keepAlive() net.KeepAliveConfig {
-	return net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 15 * time.Second, Count: 4}
+// Direct returns a TCP dialer with keep-alive probes: intermediaries close idle tunnels and the proxy sends no probes.
+func Direct() proxy.ContextDialer {
+	return &net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second,
+		Interval: 15 * time.Second, Count: 4}}
 }
-
-// Direct returns a TCP dialer with [keepAlive].
-func Direct() proxy.ContextDialer { return &net.Dialer{KeepAliveConfig: keepAlive()} }
 
 // DialContext opens a tunnel to a virtual host:port of the Cloud Connector; network is tcp or tcp4. It returns on
 // success, a permanent error, the end of Outage or of ctx, which does not affect the connection afterwards. Errors

@@ -1,7 +1,6 @@
 package socks
 
 import (
-	"encoding/base64"
 	"encoding/binary"
 	"fmt"
 	"net"
@@ -44,17 +43,6 @@ func parseEndpoint(network, address string) (endpoint, error) {
 	return endpoint{address: address, request: binary.BigEndian.AppendUint16(request, uint16(port))}, nil
 }
 
-// logonRequest encodes method 0x80: the token as it is, the location id in padded base64.
-func logonRequest(token, location string) []byte {
-	encoded := base64.StdEncoding.EncodeToString([]byte(location))
-	message := make([]byte, 0, 6+len(token)+len(encoded))
-	message = append(message, 0x01)
-	message = binary.BigEndian.AppendUint32(message, uint32(len(token)))
-	message = append(message, token...)
-	message = append(message, byte(len(encoded)))
-	return append(message, encoded...)
-}
-
 // maxLocation bounds a location id in bytes: the length of its base64 is sent in one byte.
 const maxLocation = 189
 
@@ -78,20 +66,6 @@ func (d *Dialer) Validate() error {
 				Expected: fmt.Sprintf("at most %d bytes", maxLocation),
 				Found:    fmt.Sprintf("%d bytes that begin with %q", len(location), location[:16]),
 			}
-		}
-	}
-	return nil
-}
-
-// checkToken rejects a token that cannot be a JWT. The error does not contain it.
-func checkToken(token string) error {
-	if token == "" {
-		return &Unusable{What: "token for the Connectivity proxy", Expected: "a JWT", Found: "an empty string"}
-	}
-	for i := range len(token) {
-		if token[i] <= ' ' || token[i] > '~' {
-			return &Unusable{What: "token for the Connectivity proxy", Expected: "a JWT: letters, digits, '-', '_' " +
-				"and '.'", Found: fmt.Sprintf("byte %02x at %d of %d", token[i], i, len(token))}
 		}
 	}
 	return nil
