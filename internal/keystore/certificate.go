@@ -4,8 +4,6 @@ import (
 	"crypto"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/asn1"
 	"errors"
 	"fmt"
 	"slices"
@@ -33,7 +31,17 @@ func (s *Store) Certificate() (tls.Certificate, error) {
 		aliases = append(aliases, e.alias)
 	}
 	if len(usable) == 0 {
-		return tls.Certificate{}, s.noUsableKey(failures)
+		if len(failures) == 1 {
+			return tls.Certificate{}, failures[0]
+		}
+		var texts []string
+		for _, err := range failures {
+			if f, ok := errors.AsType[*Error](err); ok {
+				texts = append(texts, f.Text)
+			}
+		}
+		return tls.Certificate{}, s.names.errorf(FieldLocation, errors.Join(failures...),
+			"no key of %s can be used: %s", s.description, strings.Join(texts, "; "))
 	}
 	if len(usable) == 1 {
 		return usable[0], nil
@@ -112,20 +120,6 @@ func (s *Store) aliasOf(leaf *x509.Certificate) string {
 	return ""
 }
 
-func (s *Store) noUsableKey(failures []error) error {
-	if len(failures) == 1 {
-		return failures[0]
-	}
-	var texts []string
-	for _, err := range failures {
-		if f, ok := errors.AsType[*Error](err); ok {
-			texts = append(texts, f.Text)
-		}
-	}
-	return s.names.errorf(FieldLocation, errors.Join(failures...), "no key of %s can be used: %s", s.description,
-		strings.Join(texts, "; "))
-}
-
 // pair decrypts an entry's key and compares it with its certificate.
 func (s *Store) pair(entry entry) (tls.Certificate, error) {
 	if entry.certErr != nil {
@@ -135,7 +129,13 @@ func (s *Store) pair(entry entry) (tls.Certificate, error) {
 	key, err := entry.recover()
 	if err != nil {
 		if errors.Is(err, errPassword) {
-			return tls.Certificate{}, s.wrongKeyPassword(entry.alias, err)
+			if s.location.KeyPassword == "" {
+				return tls.Certificate{}, s.names.errorf(FieldKeyPassword, err,
+					"is not set, but %s is not the password of the key of entry %q of %s",
+					s.names.setting(FieldPassword), entry.alias, s.description)
+			}
+			return tls.Certificate{}, s.names.errorf(FieldKeyPassword, err,
+				"wrong password for the key of entry %q of %s", entry.alias, s.description)
 		}
 		return tls.Certificate{}, s.names.errorf(FieldLocation, err, "the key of entry %q of %s cannot be read: %v",
 			entry.alias, s.description, err)
@@ -157,15 +157,6 @@ func (s *Store) pair(entry entry) (tls.Certificate, error) {
 		c.Certificate = append(c.Certificate, issuer.Raw)
 	}
 	return c, nil
-}
-
-func (s *Store) wrongKeyPassword(alias string, err error) error {
-	if s.location.KeyPassword == "" {
-		return s.names.errorf(FieldKeyPassword, err,
-			"is not set, but %s is not the password of the key of entry %q of %s", s.names.setting(FieldPassword),
-			alias, s.description)
-	}
-	return s.names.errorf(FieldKeyPassword, err, "wrong password for the key of entry %q of %s", alias, s.description)
 }
 
 func (s *Store) checkValidity(alias string, leaf *x509.Certificate) error {
@@ -210,18 +201,4 @@ func parseKey(der []byte) (crypto.PrivateKey, error) {
 		return nil, fmt.Errorf("a %T cannot sign, as TLS requires", key)
 	}
 	return key, nil
-}
-
-// parseDecrypted reads a key after decryption without authentication: invalid PKCS#8 means a wrong password.
-func parseDecrypted(der []byte) (crypto.PrivateKey, error) {
-	var outer struct {
-		Version    int
-		Algorithm  pkix.AlgorithmIdentifier
-		Key        []byte
-		Attributes asn1.RawValue `asn1:"optional"`
-	}
-	if _, err := asn1.Unmarshal(der, &outer); err != nil {
-		return nil, errPassword
-	}
-	return parseKey(der)
 }

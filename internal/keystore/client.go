@@ -103,7 +103,9 @@ func (o *Options) setVersions(config *tls.Config) error {
 		}
 		config.MinVersion = legacy[o.Protocol]
 		config.MaxVersion = legacy[o.Protocol]
-		config.CipherSuites = legacySuites()
+		// Servers of TLS 1.0 and 1.1 support CBC without forward secrecy, but not RC4.
+		config.CipherSuites = append(secureSuites(), tls.TLS_RSA_WITH_AES_128_CBC_SHA, tls.TLS_RSA_WITH_AES_256_CBC_SHA,
+			tls.TLS_RSA_WITH_3DES_EDE_CBC_SHA, tls.TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA)
 	case "SSLv2":
 		return fault("SSLv2 is forbidden (RFC 6176), since it can be broken: use TLS")
 	case "SSLv3":
@@ -113,12 +115,6 @@ func (o *Options) setVersions(config *tls.Config) error {
 			"(names are case-sensitive)", o.Protocol)
 	}
 	return nil
-}
-
-// legacySuites returns the suites that servers of TLS 1.0 and 1.1 support: CBC without forward secrecy, but not RC4.
-func legacySuites() []uint16 {
-	return append(secureSuites(), tls.TLS_RSA_WITH_AES_128_CBC_SHA, tls.TLS_RSA_WITH_AES_256_CBC_SHA,
-		tls.TLS_RSA_WITH_3DES_EDE_CBC_SHA, tls.TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA)
 }
 
 func secureSuites() (ids []uint16) {

@@ -112,7 +112,10 @@ func (s *Store) addDKSStore(domain string, listed dksStore) error {
 		}
 	}
 	if err := inner.readDomainStore(path, wantKind); err != nil {
-		return withDKSContext(err, context)
+		if f, ok := errors.AsType[*Error](err); ok {
+			return &Error{Setting: f.Setting, Text: f.Text + " (" + context + ")", Err: err}
+		}
+		return err
 	}
 	separator := defaultSeparator
 	if p, ok := listed.properties["entrynameseparator"]; ok {
@@ -140,13 +143,6 @@ func (s *Store) readDomainStore(path string, wantKind kind) error {
 		return s.names.errorf(FieldLocation, nil, "%s is a DKS file, which a DKS store cannot contain", path)
 	}
 	return s.readContent(path, "", content, wantKind)
-}
-
-func withDKSContext(err error, context string) error {
-	if f, ok := errors.AsType[*Error](err); ok {
-		return &Error{Setting: f.Setting, Text: f.Text + " (" + context + ")", Err: err}
-	}
-	return err
 }
 
 // dksPath converts a keystoreURI, a path or file:///path, to a path.

@@ -215,30 +215,26 @@ func (p *dksParser) advance() {
 	kind := p.scanner.Scan()
 	p.token = dksToken{text: p.scanner.TokenText(), line: p.scanner.Position.Line}
 	if kind == scanner.String || kind == scanner.Char {
-		p.token.text = unquote(p.token.text)
+		content, _, hasNewline := strings.Cut(p.token.text[1:], "\n")
+		if !hasNewline {
+			content = strings.TrimSuffix(content, p.token.text[:1])
+		}
+		var out strings.Builder
+		for i := 0; i < len(content); i++ {
+			c := content[i]
+			if c == '\\' && i+1 < len(content) {
+				var length int
+				c, length = unescape(content[i+1:])
+				i += length
+			}
+			out.WriteByte(c)
+		}
+		p.token.text = out.String()
 		p.token.isQuoted = true
 	}
 }
 
 var dksEscapes = map[byte]byte{'n': '\n', 't': '\t', 'r': '\r', 'f': '\f', 'b': '\b', 'v': '\v', 'a': 7}
-
-func unquote(raw string) string {
-	content, _, hasNewline := strings.Cut(raw[1:], "\n")
-	if !hasNewline {
-		content = strings.TrimSuffix(content, raw[:1])
-	}
-	var out strings.Builder
-	for i := 0; i < len(content); i++ {
-		c := content[i]
-		if c == '\\' && i+1 < len(content) {
-			var length int
-			c, length = unescape(content[i+1:])
-			i += length
-		}
-		out.WriteByte(c)
-	}
-	return out.String()
-}
 
 // unescape decodes the text after a backslash: a letter, up to three octal digits, or any other character as itself.
 func unescape(text string) (c byte, length int) {

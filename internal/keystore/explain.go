@@ -19,22 +19,18 @@ func Explain(err error, o Options) error {
 		return err
 	}
 	if ClassOf(err) == NotTLS {
-		return o.notTLSError(err)
+		if record, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+			return o.tlsNames().errorf(FieldProtocol, err,
+				"the server does not use TLS on this port, it responded with %q: check the port and whether "+
+					"it is for http", record.RecordHeader[:])
+		}
+		return o.tlsNames().errorf(FieldProtocol, err,
+			"the server uses plain HTTP on this port: check the port, or use http")
 	}
 	if verification, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return o.unverifiedError(verification, trustAnchors{})
 	}
 	return o.explainAlert(err)
-}
-
-func (o *Options) notTLSError(err error) error {
-	if record, ok := errors.AsType[tls.RecordHeaderError](err); ok {
-		return o.tlsNames().errorf(FieldProtocol, err,
-			"the server does not use TLS on this port, it responded with %q: check the port and whether "+
-				"it is for http", record.RecordHeader[:])
-	}
-	return o.tlsNames().errorf(FieldProtocol, err,
-		"the server uses plain HTTP on this port: check the port, or use http")
 }
 
 // unverifiedError explains why a server's certificate is rejected. Empty anchors mean that they are unknown.
@@ -57,7 +53,27 @@ func (o *Options) unverifiedError(err *tls.CertificateVerificationError, anchors
 		return o.trustNames().errorf(FieldLocation, err, "the server's certificate %s cannot be verified: %v",
 			leaf.Subject, invalid)
 	case class == UnknownAuthority:
-		return o.unknownIssuerError(err, anchors)
+		// Name the trust store, or without one Java's as a candidate.
+		last := err.UnverifiedCertificates[len(err.UnverifiedCertificates)-1]
+		message := fmt.Sprintf("the server's certificate %s is issued by %s, which is ",
+			err.UnverifiedCertificates[0].Subject, last.Issuer)
+		switch {
+		case o.Trust != nil && anchors.description != "":
+			message += fmt.Sprintf("not among the %d trusted certificates of %s", anchors.count, anchors.description)
+		case o.Trust != nil:
+			message += "not in the trust store"
+		default:
+			message += "not trusted by the operating system"
+			if cacerts := javaTrustStore(); cacerts != "" {
+				message += fmt.Sprintf("; a Java program on this machine would use %s: set %s to it and %s to its "+
+					"password (by default changeit)", cacerts, o.trustNames().setting(FieldLocation),
+					o.trustNames().setting(FieldPassword))
+			} else {
+				message += "; set it to a store with that issuer, and " + o.trustNames().setting(FieldPassword) +
+					" to the store's password"
+			}
+		}
+		return o.trustNames().errorf(FieldLocation, err, "%s", message)
 	}
 	return o.trustNames().errorf(FieldLocation, err, "the server's certificate %s cannot be verified: %v", leaf.Subject,
 		err.Err)
@@ -80,30 +96,6 @@ func (o *Options) expiredError(err *tls.CertificateVerificationError, invalid x5
 	return o.trustNames().errorf(FieldLocation, err,
 		"the certificate %s, which the server's %s depends on, %s: add its successor to the trust store", c.Subject,
 		leaf.Subject, state)
-}
-
-// unknownIssuerError names the trust store, or without one Java's as a candidate.
-func (o *Options) unknownIssuerError(err *tls.CertificateVerificationError, a trustAnchors) error {
-	last := err.UnverifiedCertificates[len(err.UnverifiedCertificates)-1]
-	message := fmt.Sprintf("the server's certificate %s is issued by %s, which is ",
-		err.UnverifiedCertificates[0].Subject, last.Issuer)
-	switch {
-	case o.Trust != nil && a.description != "":
-		message += fmt.Sprintf("not among the %d trusted certificates of %s", a.count, a.description)
-	case o.Trust != nil:
-		message += "not in the trust store"
-	default:
-		message += "not trusted by the operating system"
-		if cacerts := javaTrustStore(); cacerts != "" {
-			message += fmt.Sprintf("; a Java program on this machine would use %s: set %s to it and %s to its "+
-				"password (by default changeit)", cacerts, o.trustNames().setting(FieldLocation),
-				o.trustNames().setting(FieldPassword))
-		} else {
-			message += "; set it to a store with that issuer, and " + o.trustNames().setting(FieldPassword) +
-				" to the store's password"
-		}
-	}
-	return o.trustNames().errorf(FieldLocation, err, "%s", message)
 }
 
 func javaTrustStore() string {

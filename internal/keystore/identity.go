@@ -25,9 +25,20 @@ func (i *identity) choose(request *tls.CertificateRequestInfo) (*tls.Certificate
 		return nil, err
 	}
 	if err := request.SupportsCertificate(&c); err != nil {
+		const maxNames = 5 // of issuers
+		var texts []string
+		for _, der := range request.AcceptableCAs[:min(maxNames, len(request.AcceptableCAs))] {
+			var name pkix.RDNSequence
+			if _, err := asn1.Unmarshal(der, &name); err == nil {
+				texts = append(texts, name.String())
+			}
+		}
+		if len(request.AcceptableCAs) > maxNames {
+			texts = append(texts, "...")
+		}
 		i.warn("the key store has no certificate of an issuer that the server accepts; sending none", "store",
 			s.description, "certificate", c.Leaf.Subject.String(), "issuer", c.Leaf.Issuer.String(),
-			"issuers that the server takes", subjects(request.AcceptableCAs), "reason", err.Error())
+			"issuers that the server takes", strings.Join(texts, "; "), "reason", err.Error())
 		return &tls.Certificate{}, nil
 	}
 	return &c, nil
@@ -43,20 +54,4 @@ func (i *identity) warn(text string, args ...any) {
 	}
 	i.lastReason = reason
 	i.log.Warn(text, args...)
-}
-
-// subjects formats the first of the DER names of issuers.
-func subjects(raw [][]byte) string {
-	const maxNames = 5
-	var texts []string
-	for _, der := range raw[:min(maxNames, len(raw))] {
-		var name pkix.RDNSequence
-		if _, err := asn1.Unmarshal(der, &name); err == nil {
-			texts = append(texts, name.String())
-		}
-	}
-	if len(raw) > maxNames {
-		texts = append(texts, "...")
-	}
-	return strings.Join(texts, "; ")
 }

@@ -38,13 +38,6 @@ type javaObject struct {
 	objects int // the number of objects and classes so far
 }
 
-func skipJavaObject(r *javaReader) {
-	if magic := r.u32("header of a secret key"); r.err == nil && magic != 0xaced0005 {
-		r.err = fmt.Errorf("a secret key begins with %08x, expected aced0005 (a serialized Java object)", magic)
-	}
-	(&javaObject{javaReader: r}).skipValue()
-}
-
 func (o *javaObject) fail(text string) {
 	if o.err == nil {
 		o.err = errors.New("a secret key: " + text)

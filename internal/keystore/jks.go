@@ -120,13 +120,30 @@ func (s *Store) readJKSEntry(r *javaReader, version int, magic []byte) entry {
 		}
 		password := s.keyPassword()
 		result.recover = sync.OnceValues(func() (crypto.PrivateKey, error) {
-			return recoverJKS(protected, password, s.budget)
+			var info struct {
+				Algorithm pkix.AlgorithmIdentifier
+				Data      []byte
+			}
+			if err := unmarshal(protected, &info); err != nil {
+				return nil, err
+			}
+			if !info.Algorithm.Algorithm.Equal(oidJKSKey) {
+				return openPKCS8(protected, password, s.budget)
+			}
+			der, err := unprotectJKS(info.Data, password)
+			if err != nil {
+				return nil, err
+			}
+			return parseKey(der)
 		})
 	case tag == jksCertificate:
 		result.addCertificate(r.readCertificate(version))
 	case tag == jksSecretKey && bytes.Equal(magic, []byte{0xce, 0xce, 0xce, 0xce}):
 		result.kind = secretEntry
-		skipJavaObject(r)
+		if header := r.u32("header of a secret key"); r.err == nil && header != 0xaced0005 {
+			r.err = fmt.Errorf("a secret key begins with %08x, expected aced0005 (a serialized Java object)", header)
+		}
+		(&javaObject{javaReader: r}).skipValue()
 	default:
 		r.err = fmt.Errorf("a tag %d, expected 1, 2 or, in JCEKS, 3", tag)
 	}
@@ -156,25 +173,6 @@ func (e *entry) addCertificate(c *x509.Certificate, err error) {
 		return
 	}
 	e.chain = append(e.chain, c)
-}
-
-// recoverJKS decrypts a key by JKS's own cipher or, in JCEKS, a password-based one.
-func recoverJKS(protected []byte, password string, budget *kdfBudget) (crypto.PrivateKey, error) {
-	var info struct {
-		Algorithm pkix.AlgorithmIdentifier
-		Data      []byte
-	}
-	if err := unmarshal(protected, &info); err != nil {
-		return nil, err
-	}
-	if !info.Algorithm.Algorithm.Equal(oidJKSKey) {
-		return openPKCS8(protected, password, budget)
-	}
-	der, err := unprotectJKS(info.Data, password)
-	if err != nil {
-		return nil, err
-	}
-	return parseKey(der)
 }
 
 // unprotectJKS decrypts Sun's KeyProtector: salt, key XOR a chain of hashes of the password, hash.

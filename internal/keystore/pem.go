@@ -43,12 +43,6 @@ func (s *Store) readPEM(text []byte, field string) error {
 			"%s contains no key and no certificate; a PEM block begins with -----BEGIN and "+
 				"ends with -----END and the same label", s.description)
 	}
-	s.entries = append(pemChains(keys, certs), certs...)
-	return nil
-}
-
-// pemChains sets the chains of keys, and returns them.
-func pemChains(keys, certs []entry) []entry {
 	owner := make([]int, len(certs)) // 1 + index of the key; 0 means none
 	for i, k := range keys {
 		key, _ := k.recover()
@@ -68,7 +62,8 @@ func pemChains(keys, certs []entry) []entry {
 			k.certErr = errors.Join(k.certErr, certs[next].certErr)
 		}
 	}
-	return keys
+	s.entries = append(keys, certs...)
+	return nil
 }
 
 // pemCertificate parses a block; openssl's "TRUSTED CERTIFICATE" has further data after the certificate.
@@ -131,7 +126,17 @@ func openPKCS8(der []byte, password string, budget *kdfBudget) (crypto.PrivateKe
 	if err != nil {
 		return nil, err
 	}
-	return parseDecrypted(plain)
+	// Decryption is not authenticated: invalid PKCS#8 means a wrong password.
+	var outer struct {
+		Version    int
+		Algorithm  pkix.AlgorithmIdentifier
+		Key        []byte
+		Attributes asn1.RawValue `asn1:"optional"`
+	}
+	if _, err := asn1.Unmarshal(plain, &outer); err != nil {
+		return nil, errPassword
+	}
+	return parseKey(plain)
 }
 
 func plainKey(name string, der []byte) (crypto.PrivateKey, error) {

@@ -135,34 +135,30 @@ func (m pfxMac) check(signed []byte, password string, budget *kdfBudget) error {
 		return nil
 	}
 	if algorithm.Algorithm.Equal(oidPBMAC1) {
-		return m.checkPBMAC1(signed, password, budget)
+		// RFC 9579, which openssl 3.4 and Java 26 write.
+		var p struct{ KDF, MAC pkix.AlgorithmIdentifier }
+		if err := unmarshal(m.Digest.Algorithm.Parameters.FullBytes, &p); err != nil {
+			return err
+		}
+		if !p.KDF.Algorithm.Equal(oidPBKDF2) {
+			return fmt.Errorf("the key derivation %s of its MAC is not supported", p.KDF.Algorithm)
+		}
+		h, err := findHash(prfs, p.MAC.Algorithm)
+		if err != nil {
+			return err
+		}
+		const sizeOfParameters = 0
+		key, err := derivePBKDF2(p.KDF.Parameters.FullBytes, password, sizeOfParameters, budget)
+		if err != nil {
+			return err
+		}
+		return compareMAC(h, key, signed, m.Digest.Digest)
 	}
 	h, err := findHash(digests, algorithm.Algorithm)
 	if err != nil {
 		return err
 	}
 	key, err := pkcs12KDF(h, m.Salt, password, m.Iterations, diversifierMAC, h.make().Size(), budget)
-	if err != nil {
-		return err
-	}
-	return compareMAC(h, key, signed, m.Digest.Digest)
-}
-
-// checkPBMAC1 verifies the MAC of RFC 9579, which openssl 3.4 and Java 26 write.
-func (m pfxMac) checkPBMAC1(signed []byte, password string, budget *kdfBudget) error {
-	var p struct{ KDF, MAC pkix.AlgorithmIdentifier }
-	if err := unmarshal(m.Digest.Algorithm.Parameters.FullBytes, &p); err != nil {
-		return err
-	}
-	if !p.KDF.Algorithm.Equal(oidPBKDF2) {
-		return fmt.Errorf("the key derivation %s of its MAC is not supported", p.KDF.Algorithm)
-	}
-	h, err := findHash(prfs, p.MAC.Algorithm)
-	if err != nil {
-		return err
-	}
-	const sizeOfParameters = 0
-	key, err := derivePBKDF2(p.KDF.Parameters.FullBytes, password, sizeOfParameters, budget)
 	if err != nil {
 		return err
 	}
@@ -227,33 +223,29 @@ func appendBags(bags []bag, der []byte) ([]bag, error) {
 	for _, r := range raw {
 		b := bag{oid: r.ID, value: r.Value.Bytes}
 		for _, a := range r.Attributes {
-			b.setAttribute(a.ID, a.Values.Bytes)
+			switch { // invalid attributes are ignored
+			case a.ID.Equal(oidFriendlyName):
+				var v asn1.RawValue
+				_, err := asn1.Unmarshal(a.Values.Bytes, &v)
+				if err == nil && v.Tag == asn1.TagBMPString && len(v.Bytes)%2 == 0 {
+					var units []uint16
+					for i := 0; i < len(v.Bytes); i += 2 {
+						units = append(units, binary.BigEndian.Uint16(v.Bytes[i:]))
+					}
+					b.name = string(utf16.Decode(units))
+				}
+			case a.ID.Equal(oidLocalKeyID):
+				var keyID []byte
+				if _, err := asn1.Unmarshal(a.Values.Bytes, &keyID); err == nil {
+					b.keyID = keyID
+				}
+			case a.ID.Equal(oidJavaTrusted):
+				b.isTrusted = true
+			}
 		}
 		bags = append(bags, b)
 	}
 	return bags, nil
-}
-
-// setAttribute stores a known attribute; an invalid one is ignored.
-func (b *bag) setAttribute(id asn1.ObjectIdentifier, values []byte) {
-	switch {
-	case id.Equal(oidFriendlyName):
-		var v asn1.RawValue
-		if _, err := asn1.Unmarshal(values, &v); err == nil && v.Tag == asn1.TagBMPString && len(v.Bytes)%2 == 0 {
-			var units []uint16
-			for i := 0; i < len(v.Bytes); i += 2 {
-				units = append(units, binary.BigEndian.Uint16(v.Bytes[i:]))
-			}
-			b.name = string(utf16.Decode(units))
-		}
-	case id.Equal(oidLocalKeyID):
-		var keyID []byte
-		if _, err := asn1.Unmarshal(values, &keyID); err == nil {
-			b.keyID = keyID
-		}
-	case id.Equal(oidJavaTrusted):
-		b.isTrusted = true
-	}
 }
 
 func (b *bag) certificate() (*x509.Certificate, error) {
@@ -295,7 +287,35 @@ func (s *Store) addBags(bags []bag) {
 		case b.oid.Equal(oidSecretBag):
 			s.entries = append(s.entries, entry{alias: aliasOf(b), kind: secretEntry})
 		case b.oid.Equal(oidKeyBag), b.oid.Equal(oidShroudedBag):
-			s.entries = append(s.entries, s.keyOfBag(b, certs, aliasOf))
+			// A certificate belongs to a key by the local key id as Java and openssl do, else by the public key.
+			password := s.keyPassword()
+			recoverKey := func() (crypto.PrivateKey, error) { return b.key(password, s.budget) }
+			result := entry{kind: keyEntry, recover: sync.OnceValues(recoverKey)}
+			certIndex := slices.IndexFunc(certs, func(c bagCert) bool {
+				return len(b.keyID) > 0 && bytes.Equal(c.keyID, b.keyID) && !c.isTrusted
+			})
+			if certIndex < 0 && len(certs) > 0 {
+				if key, err := result.recover(); err == nil {
+					certIndex = slices.IndexFunc(certs, func(c bagCert) bool {
+						return c.cert != nil && isKeyOf(key, c.cert)
+					})
+				}
+			}
+			if b.name == "" && certIndex >= 0 {
+				b.name = certs[certIndex].name
+			}
+			result.alias = aliasOf(b)
+			if certIndex >= 0 {
+				result.addCertificate(certs[certIndex].cert, certs[certIndex].err)
+				var parsed []*x509.Certificate
+				for _, c := range certs {
+					if c.cert != nil {
+						parsed = append(parsed, c.cert)
+					}
+				}
+				result.chain = chainOf(result.chain, parsed)
+			}
+			s.entries = append(s.entries, result)
 		}
 	}
 	for _, c := range certs {
@@ -311,40 +331,6 @@ type bagCert struct {
 	bag
 	cert *x509.Certificate
 	err  error
-}
-
-// keyOfBag assigns a certificate to a key: by the local key id as Java and openssl do, else by the public key.
-func (s *Store) keyOfBag(b bag, certs []bagCert, aliasOf func(bag) string) entry {
-	password := s.keyPassword()
-	recoverKey := func() (crypto.PrivateKey, error) { return b.key(password, s.budget) }
-	result := entry{kind: keyEntry, recover: sync.OnceValues(recoverKey)}
-	certIndex := slices.IndexFunc(certs, func(c bagCert) bool {
-		return len(b.keyID) > 0 && bytes.Equal(c.keyID, b.keyID) && !c.isTrusted
-	})
-	if certIndex < 0 && len(certs) > 0 {
-		if key, err := result.recover(); err == nil {
-			certIndex = slices.IndexFunc(certs, func(c bagCert) bool { return c.cert != nil && isKeyOf(key, c.cert) })
-		}
-	}
-	if b.name == "" && certIndex >= 0 {
-		b.name = certs[certIndex].name
-	}
-	result.alias = aliasOf(b)
-	if certIndex >= 0 {
-		result.addCertificate(certs[certIndex].cert, certs[certIndex].err)
-		result.chain = chainOf(result.chain, parsedCertificates(certs))
-	}
-	return result
-}
-
-func parsedCertificates(certs []bagCert) []*x509.Certificate {
-	var parsed []*x509.Certificate
-	for _, c := range certs {
-		if c.cert != nil {
-			parsed = append(parsed, c.cert)
-		}
-	}
-	return parsed
 }
 
 // chainOf appends the issuers to a chain, up to a root or an unknown issuer.
