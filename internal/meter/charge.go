@@ -30,21 +30,6 @@ func (w *bodyWriter) charge(n uint64) {
 	w.spend()
 }
 
-// chargeAhead charges several iterations of a small loop in advance and counts them in a local.
-func (w *bodyWriter) chargeAhead() {
-	w.op(opLocalGet, w.prepaidLocal)
-	w.ops(opIf, emptyBlock)
-	w.op(opLocalGet, w.prepaidLocal)
-	w.i32(1)
-	w.ops(opI32Sub)
-	w.op(opLocalSet, w.prepaidLocal)
-	w.ops(opElse)
-	w.charge(w.weight * paidAhead)
-	w.i32(paidAhead - 1)
-	w.op(opLocalSet, w.prepaidLocal)
-	w.ops(opEnd)
-}
-
 func (w *bodyWriter) chargeSize(local, shift uint32) {
 	w.op(opGlobalGet, w.module.fuelIndex())
 	w.op(opLocalGet, local)
@@ -63,7 +48,7 @@ func (w *bodyWriter) spend() {
 	w.op(opLocalGet, w.fuelLocal)
 	w.i64(-1)
 	w.ops(opI64GtS, opIf, emptyBlock, opElse)
-	w.op(opCall, w.module.tickIndex())
+	w.op(opCall, uint32(w.module.imports)) // tick, the last import
 	w.op(opGlobalSet, w.module.fuelIndex())
 	w.ops(opEnd)
 }
@@ -76,16 +61,27 @@ func (w *bodyWriter) applyEdit(e *edit, loops []loop) {
 		w.op(opRefFunc, w.module.newIndex(e.index))
 	case editLoopHead:
 		if l := &loops[e.loop]; l.small {
-			w.chargeAhead()
+			// Several iterations of a small loop are charged in advance and counted in a local.
+			w.op(opLocalGet, w.prepaidLocal)
+			w.ops(opIf, emptyBlock)
+			w.op(opLocalGet, w.prepaidLocal)
+			w.i32(1)
+			w.ops(opI32Sub)
+			w.op(opLocalSet, w.prepaidLocal)
+			w.ops(opElse)
+			w.charge(w.weight * paidAhead)
+			w.i32(paidAhead - 1)
+			w.op(opLocalSet, w.prepaidLocal)
+			w.ops(opEnd)
 			w.module.report.Loops++
 		} else if l.targeted {
 			w.charge(l.price/instructionsPerUnit + 1)
 			w.module.report.Loops++
 		}
 	case editCopy:
-		w.replaceBulk(e, w.module.copyIndex())
+		w.replaceBulk(e, uint32(w.module.functions)+1) // functions are appended: copy, then fill
 	case editFill:
-		w.replaceBulk(e, w.module.fillIndex())
+		w.replaceBulk(e, uint32(w.module.functions)+2)
 	case editSized:
 		w.op(opLocalTee, w.sizeLocal)
 		w.chargeSize(w.sizeLocal, e.index)

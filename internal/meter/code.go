@@ -68,27 +68,21 @@ func (r *rewriter) readCode(n int) {
 		end := r.End
 		r.End = r.At + size
 		b := body{from: r.At, to: r.End, firstLoop: len(r.loops), firstEdit: len(r.edits)}
-		r.readLocals(&b, r.params[r.types[i]])
+		b.groups = r.Count()
+		b.localsAt = r.At
+		count := uint64(r.params[r.types[i]])
+		for range b.groups {
+			count += uint64(r.U32())
+			r.readValueType()
+		}
+		r.checkFunctionLimit(int(min(count, 1<<40)), r.options.Limits.Locals, "locals of function %d")
+		b.locals = uint32(count)
 		b.code = r.At
 		r.loops = append(r.loops, loop{})
 		r.readInstructions(&b)
 		r.bodies = append(r.bodies, b)
 		r.End = end
 	}
-}
-
-func (r *rewriter) isInCode() bool { return r.bodies != nil && len(r.bodies) < len(r.types) }
-
-func (r *rewriter) readLocals(b *body, params uint32) {
-	b.groups = r.Count()
-	b.localsAt = r.At
-	count := uint64(params)
-	for range b.groups {
-		count += uint64(r.U32())
-		r.readValueType()
-	}
-	r.checkFunctionLimit(int(min(count, 1<<40)), r.options.Limits.Locals, "locals of function %d")
-	b.locals = uint32(count)
 }
 
 // bodyReader reads the instructions of one body. It finds the loops, their prices, and the instructions to replace.
@@ -165,7 +159,9 @@ func (r *bodyReader) readControl(kind instructionKind, op byte, start int) (pric
 		for range count {
 			r.readBranch()
 		}
-		r.stats.addTable(count)
+		r.stats.targets += count
+		r.stats.targetsInLoops += count * r.stats.depth
+		r.stats.addJump(count)
 		return priceLoad
 	case kindCall:
 		r.body.hasCall = true
@@ -186,11 +182,26 @@ func (r *bodyReader) readControl(kind instructionKind, op byte, start int) (pric
 
 func (r *bodyReader) openBlock(op byte) (price uint64) {
 	params, results := r.readBlockType()
-	r.stats.addBlock(params, results)
+	r.stats.branches++
+	r.stats.values += int(params + results)
+	r.stats.results = max(r.stats.results, params, results)
+	r.stats.heldValues += r.stats.height
 	block := openBlock{loop: -1, height: max(0, r.stats.height-int(params)), params: int(params), results: int(results)}
 	switch op {
 	case opLoop:
-		block.loop = r.openLoop()
+		r.stats.loops++
+		r.stats.depth++
+		r.stats.deepest = max(r.stats.deepest, r.stats.depth)
+		index := int32(len(r.bodyLoops))
+		r.bodyLoops = append(r.bodyLoops, loop{parent: r.currentLoop})
+		r.payCurrent()
+		if r.opening {
+			r.body.openingLoop = index
+			r.opening = false
+		}
+		r.edits = append(r.edits, edit{from: r.At, to: r.At, kind: editLoopHead, loop: index})
+		r.currentLoop = index
+		block.loop = index
 		price = 1
 	case opIf:
 		r.opening = false
@@ -199,22 +210,6 @@ func (r *bodyReader) openBlock(op byte) (price uint64) {
 	r.blocks = append(r.blocks, block)
 	r.checkFunctionLimit(len(r.blocks), r.options.Limits.Nesting, "blocks in each other in function %d")
 	return price
-}
-
-func (r *bodyReader) openLoop() (index int32) {
-	r.stats.loops++
-	r.stats.depth++
-	r.stats.deepest = max(r.stats.deepest, r.stats.depth)
-	index = int32(len(r.bodyLoops))
-	r.bodyLoops = append(r.bodyLoops, loop{parent: r.currentLoop})
-	r.payCurrent()
-	if r.opening {
-		r.body.openingLoop = index
-		r.opening = false
-	}
-	r.edits = append(r.edits, edit{from: r.At, to: r.At, kind: editLoopHead, loop: index})
-	r.currentLoop = index
-	return index
 }
 
 func (r *bodyReader) payCurrent() {
@@ -263,7 +258,15 @@ func (r *bodyReader) readOperation(kind instructionKind, op byte, start int, isA
 		r.Index(r.globals, "global")
 		return priceLoad
 	case kindConstI32:
-		r.readConstI32()
+		// A constant is signed LEB128, seven bits a byte.
+		start := r.At
+		r.Skip(5)
+		switch r.At - start {
+		case 1:
+			r.smallConstant = r.Data[start] < 0x40
+		case 2:
+			r.smallConstant = r.Data[start+1] < bulkFree>>7
+		}
 	case kindConstI64:
 		r.Skip(10)
 	case kindConstF32:
@@ -309,18 +312,6 @@ func (r *rewriter) readMemoryArgument() {
 func (r *rewriter) readMemoryIndex() {
 	if r.Byte() != 0 {
 		r.refuse("several memories")
-	}
-}
-
-// readConstI32 reads a constant. Its encoding is signed LEB128, seven bits a byte.
-func (r *bodyReader) readConstI32() {
-	start := r.At
-	r.Skip(5)
-	switch r.At - start {
-	case 1:
-		r.smallConstant = r.Data[start] < 0x40
-	case 2:
-		r.smallConstant = r.Data[start+1] < bulkFree>>7
 	}
 }
 

@@ -45,13 +45,6 @@ type functionStats struct {
 // apply changes the height as an opcode does without its immediates. In unreachable code the height is unknown.
 func (s *functionStats) apply(op byte) { s.height = max(0, s.height+int(stackEffects[op])) }
 
-func (s *functionStats) addBlock(params, results uint32) {
-	s.branches++
-	s.values += int(params + results)
-	s.results = max(s.results, params, results)
-	s.heldValues += s.height
-}
-
 func (s *functionStats) addJump(n int) {
 	s.values += n * int(s.results)
 	s.heldValues += s.height
@@ -61,12 +54,6 @@ func (s *functionStats) addCall(r *rewriter, callType uint32) {
 	s.values += 8 + int(r.params[callType]+r.results[callType])
 	s.pop(int(r.params[callType]))
 	s.height += int(r.results[callType])
-}
-
-func (s *functionStats) addTable(n int) {
-	s.targets += n
-	s.targetsInLoops += n * s.depth
-	s.addJump(n)
 }
 
 func (s *functionStats) pop(n int) { s.height = max(0, s.height-n) }

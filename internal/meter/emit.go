@@ -28,7 +28,7 @@ func (r *rewriter) emit() []byte {
 	added := map[byte][][]byte{
 		wasm.Types: {{typeFunction, 0, 1, typeI64}}, // tick: no parameters, one result
 		wasm.Imports: {wasm.AppendU32(append(wasm.AppendSized(wasm.AppendSized(nil, []byte(Module)),
-			[]byte(Name)), 0), r.tickType())}, // the kind 0 is a function
+			[]byte(Name)), 0), uint32(len(r.params)))}, // the kind 0 is a function, tick's type is appended
 		// The fuel: global (mut i64) (i64.const budget).
 		wasm.Globals: {append(wasm.AppendSigned([]byte{typeI64, 1, opI64Const}, r.options.Budget), opEnd)},
 	}
@@ -68,7 +68,13 @@ func (r *rewriter) emitCode(out []byte, s *section) []byte {
 	r.report.Functions = len(r.bodies)
 	for i := range r.bodies {
 		loops, _ := r.loopsAndEdits(i)
-		foldPrices(loops)
+		// Parents get the prices of loops that no branch jumps back to.
+		for n := len(loops) - 1; n > 0; n-- {
+			if l := &loops[n]; !l.targeted {
+				loops[l.parent].price += l.price
+				l.price = 0
+			}
+		}
 		b := &r.bodies[i]
 		b.leaf = !b.hasCall && loops[0].price <= leafPrice && !slices.ContainsFunc(loops, isTargeted)
 		r.report.Leaves += btoi(b.leaf)
@@ -86,17 +92,15 @@ func (r *rewriter) emitCode(out []byte, s *section) []byte {
 		out = r.copyFunction(out)
 		out = r.fillFunction(out)
 	}
-	putPadded(out[sizeAt:sizeAt+5], uint32(len(out)-sizeAt-5))
-	return out
-}
-
-// putPadded writes n as LEB128 padded to five bytes. The code section stays padded: setLength would move all bodies.
-func putPadded(dst []byte, n uint32) {
+	// LEB128 padded to five bytes: the code section stays padded, since setLength would move all bodies.
+	dst := out[sizeAt : sizeAt+5]
+	n := uint32(len(out) - sizeAt - 5)
 	for i := range 5 {
 		dst[i] = byte(n&0x7f) | 0x80
 		n >>= 7
 	}
 	dst[4] &^= 0x80
+	return out
 }
 
 // loopsAndEdits returns parts of r.loops and r.edits. The loop at index 0 is the function itself.
@@ -110,16 +114,6 @@ func (r *rewriter) loopsAndEdits(i int) ([]loop, []edit) {
 }
 
 func isTargeted(l loop) bool { return l.targeted }
-
-// foldPrices moves the prices of loops that no branch jumps back to to their parents.
-func foldPrices(loops []loop) {
-	for n := len(loops) - 1; n > 0; n-- {
-		if l := &loops[n]; !l.targeted {
-			loops[l.parent].price += l.price
-			l.price = 0
-		}
-	}
-}
 
 // priceCalls adds the price of calls to their loops, and returns the price of the entry in units of fuel.
 func (r *rewriter) priceCalls(i int, loops []loop, edits []edit) (entry uint64) {

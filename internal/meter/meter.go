@@ -123,7 +123,8 @@ func Rewrite(ctx context.Context, original []byte, options Options) (out []byte,
 			out = nil
 			err = r
 		case abort:
-			if unsupported, ok := r.err.(*UnsupportedError); ok && module.isInCode() {
+			isInCode := module.bodies != nil && len(module.bodies) < len(module.types)
+			if unsupported, ok := r.err.(*UnsupportedError); ok && isInCode {
 				unsupported.Function = module.currentFunction()
 			}
 			out = nil

@@ -111,7 +111,26 @@ func (r *rewriter) parse() {
 func (r *rewriter) readSection(s *section) (keep bool) {
 	switch s.ID {
 	case wasm.Custom:
-		return r.readCustom(s)
+		// Sections that name no functions are kept, except empty ones: wazero 1.12 fails if one is the last.
+		name := r.Name()
+		if !utf8.ValidString(name) {
+			r.Malformed("the name of a custom section is not UTF-8")
+		}
+		switch {
+		case name == "name":
+			s.items = r.rewriteNames()
+			s.rewritten = true
+			return true
+		case r.At == r.End, strings.HasPrefix(name, ".debug_"), strings.HasPrefix(name, "reloc."),
+			strings.HasPrefix(name, "metadata.code."), name == "linking":
+			r.report.Dropped = append(r.report.Dropped, name)
+			r.At = r.End
+			return false
+		}
+		r.At = r.End
+		s.items = r.Data[s.From:s.To]
+		s.rewritten = true
+		return true
 	case wasm.Start:
 		s.items = wasm.AppendU32(nil, r.newIndex(r.Index(r.functions, "function")))
 		s.rewritten = true
@@ -126,16 +145,6 @@ func (r *rewriter) readSection(s *section) (keep bool) {
 		r.refuse("exceptions")
 	}
 	s.count = r.Count()
-	r.checkItems(s)
-	start := r.At
-	r.readItems(s)
-	if s.items == nil {
-		s.items = r.Data[start:r.At]
-	}
-	return true
-}
-
-func (r *rewriter) checkItems(s *section) {
 	switch limits := &r.options.Limits; s.ID {
 	case wasm.Types:
 		r.checkLimit(s.count, limits.Types, "types of functions")
@@ -146,6 +155,12 @@ func (r *rewriter) checkItems(s *section) {
 	case wasm.Imports, wasm.Globals, wasm.Exports:
 		r.checkLimit(s.count, limits.Items, "imports, globals or exports")
 	}
+	start := r.At
+	r.readItems(s)
+	if s.items == nil {
+		s.items = r.Data[start:r.At]
+	}
+	return true
 }
 
 func (r *rewriter) readItems(s *section) {
@@ -153,12 +168,49 @@ func (r *rewriter) readItems(s *section) {
 	case wasm.Types:
 		for range s.count {
 			r.checkContext(r.At)
-			r.readFunctionType()
+			switch form := r.Byte(); form {
+			case 0x60: // a function
+			case 0x4e, 0x4f, 0x50, 0x5e, 0x5f:
+				r.refuse("types of garbage collection")
+			default:
+				r.Malformed("unknown form of type %#x", form)
+			}
+			for _, counts := range []*[]uint32{&r.params, &r.results} {
+				n := r.Count()
+				r.checkLimit(n, typeValuesLimit, "parameters or results of a type")
+				for range n {
+					r.readValueType()
+				}
+				*counts = append(*counts, uint32(n))
+			}
 		}
 	case wasm.Imports:
 		for range s.count {
 			r.checkContext(r.At)
-			r.readImport()
+			if module := r.Name(); module == Module {
+				r.Malformed("imports from %q, which is the meter's", module)
+			}
+			r.Name()
+			switch kind := r.Byte(); kind {
+			case 0:
+				r.importTypes = append(r.importTypes, r.Index(len(r.params), "type"))
+				r.imports++
+				r.functions++
+			case 1:
+				r.readReference()
+				r.readLimits(true)
+				r.tables++
+			case 2:
+				r.readMemory()
+			case 3:
+				r.readValueType()
+				r.Byte()
+				r.globals++
+			case 4:
+				r.refuse("exceptions")
+			default:
+				r.Malformed("unknown kind of import %d", kind)
+			}
 		}
 	case wasm.Functions:
 		for range s.count {
@@ -192,7 +244,17 @@ func (r *rewriter) readItems(s *section) {
 	case wasm.Data:
 		for range s.count {
 			r.checkContext(r.At)
-			r.readSegment()
+			flags := r.U32()
+			if flags > 2 {
+				r.Malformed("unknown flags of a data segment %d", flags)
+			}
+			if flags == 2 && r.U32() != 0 {
+				r.refuse("several memories")
+			}
+			if flags != 1 {
+				r.rewriteConstant(nil)
+			}
+			r.Bytes(r.Count())
 		}
 	}
 }
@@ -205,31 +267,9 @@ func (r *rewriter) newIndex(f uint32) uint32 {
 	return f
 }
 
-// Indices of fuel, tick and the appended functions in the rewritten module; appended types follow the original's.
+// Indices of fuel and of the type of copy and fill in the rewritten module; appended types follow the original's.
 func (r *rewriter) fuelIndex() uint32 { return uint32(r.globals) }
-func (r *rewriter) tickIndex() uint32 { return uint32(r.imports) }
-func (r *rewriter) copyIndex() uint32 { return uint32(r.functions) + 1 }
-func (r *rewriter) fillIndex() uint32 { return uint32(r.functions) + 2 }
-func (r *rewriter) tickType() uint32  { return uint32(len(r.params)) }
 func (r *rewriter) bulkType() uint32  { return uint32(len(r.params)) + 1 }
-
-func (r *rewriter) readFunctionType() {
-	switch form := r.Byte(); form {
-	case 0x60: // a function
-	case 0x4e, 0x4f, 0x50, 0x5e, 0x5f:
-		r.refuse("types of garbage collection")
-	default:
-		r.Malformed("unknown form of type %#x", form)
-	}
-	for _, counts := range []*[]uint32{&r.params, &r.results} {
-		n := r.Count()
-		r.checkLimit(n, typeValuesLimit, "parameters or results of a type")
-		for range n {
-			r.readValueType()
-		}
-		*counts = append(*counts, uint32(n))
-	}
-}
 
 const typeValuesLimit = 1000
 
@@ -261,33 +301,6 @@ func (r *rewriter) readValueType() byte {
 		r.Malformed("unknown type of values %#x", t)
 	}
 	return t
-}
-
-func (r *rewriter) readImport() {
-	if module := r.Name(); module == Module {
-		r.Malformed("imports from %q, which is the meter's", module)
-	}
-	r.Name()
-	switch kind := r.Byte(); kind {
-	case 0:
-		r.importTypes = append(r.importTypes, r.Index(len(r.params), "type"))
-		r.imports++
-		r.functions++
-	case 1:
-		r.readReference()
-		r.readLimits(true)
-		r.tables++
-	case 2:
-		r.readMemory()
-	case 3:
-		r.readValueType()
-		r.Byte()
-		r.globals++
-	case 4:
-		r.refuse("exceptions")
-	default:
-		r.Malformed("unknown kind of import %d", kind)
-	}
 }
 
 func (r *rewriter) readReference() byte {
@@ -456,43 +469,6 @@ func (r *rewriter) rewriteElements(n int) []byte {
 		}
 	}
 	return out
-}
-
-func (r *rewriter) readSegment() {
-	flags := r.U32()
-	if flags > 2 {
-		r.Malformed("unknown flags of a data segment %d", flags)
-	}
-	if flags == 2 && r.U32() != 0 {
-		r.refuse("several memories")
-	}
-	if flags != 1 {
-		r.rewriteConstant(nil)
-	}
-	r.Bytes(r.Count())
-}
-
-// readCustom keeps custom sections that name no functions. It drops empty ones: wazero 1.12 fails if one is the last.
-func (r *rewriter) readCustom(s *section) bool {
-	name := r.Name()
-	if !utf8.ValidString(name) {
-		r.Malformed("the name of a custom section is not UTF-8")
-	}
-	switch {
-	case name == "name":
-		s.items = r.rewriteNames()
-		s.rewritten = true
-		return true
-	case r.At == r.End, strings.HasPrefix(name, ".debug_"), strings.HasPrefix(name, "reloc."),
-		strings.HasPrefix(name, "metadata.code."), name == "linking":
-		r.report.Dropped = append(r.report.Dropped, name)
-		r.At = r.End
-		return false
-	}
-	r.At = r.End
-	s.items = r.Data[s.From:s.To]
-	s.rewritten = true
-	return true
 }
 
 // rewriteNames rewrites a name section and keeps the names of the module (0), of functions (1) and of locals (2).
