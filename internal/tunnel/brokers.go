@@ -3,7 +3,6 @@ package tunnel
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -12,10 +11,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
-	"time"
 
-	"github.com/culvert-project/culvert/internal/base/away"
-	"github.com/culvert-project/culvert/internal/base/pause"
 	"github.com/culvert-project/culvert/internal/kafka/wire"
 )
 
@@ -133,28 +129,6 @@ func (b *brokers) port(id int32) int32 {
 		return listener.port
 	}
 	return 0
-}
-
-// discover requests the brokers until the cluster responds, unless only clients can log on.
-func (t *Tunnel) discover() {
-	var cluster away.Partner
-	for backoff := (pause.Backoff{First: time.Second, Longest: time.Minute}); ; {
-		start := time.Now()
-		err := t.fetchBrokers()
-		if err == nil || t.ctx.Err() != nil {
-			return
-		}
-		if t.options.SASL == nil && errors.As(err, new(*wire.ConnectionClosedError)) {
-			t.log.Info("tunnel: listeners of brokers will be opened after the first client's logon", "error", err)
-			return
-		}
-		wait := backoff.Next()
-		cluster.Lost(t.log, start, err.Error(), "tunnel: the cluster's brokers could not be requested; retrying",
-			"error", err, "next", wait)
-		if pause.For(t.ctx, wait) != nil {
-			return
-		}
-	}
 }
 
 func (t *Tunnel) fetchBrokers() error {

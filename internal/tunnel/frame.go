@@ -95,7 +95,9 @@ func expectsResponse(r *bufio.Reader, h requestHead) (bool, error) {
 	}
 	if h.version >= 3 { // transactional id
 		if request.IsFlexible() {
-			c.skipCompactString()
+			if n := c.uvarint(); n > 1 {
+				c.next(n - 1)
+			}
 		} else {
 			c.skipString()
 		}
@@ -126,12 +128,6 @@ func (c *cursor) skipString() {
 		if n := int(int16(binary.BigEndian.Uint16(b))); n > 0 {
 			c.next(n)
 		}
-	}
-}
-
-func (c *cursor) skipCompactString() {
-	if n := c.uvarint(); n > 1 {
-		c.next(n - 1)
 	}
 }
 

@@ -110,7 +110,22 @@ func (r *relay) passRequests() error {
 		}
 		switch {
 		case h.key == keyApiVersions && h.version > newestVersion(h.key):
-			if err := r.rejectVersion(h); err != nil {
+			// An unknown version of ApiVersions gets the response of an older broker, with the supported versions.
+			if r.unanswered.Load() > 0 {
+				return fmt.Errorf("the client sent ApiVersions in the unknown version %d while responses were pending",
+					h.version)
+			}
+			if _, err := r.requests.Discard(int(h.size) + 4); err != nil {
+				return err
+			}
+			response := kmsg.NewPtrApiVersionsResponse()
+			response.ErrorCode = errUnsupportedVersion
+			supported := kmsg.NewApiVersionsResponseApiKey()
+			supported.MaxVersion = newestVersion(keyApiVersions)
+			supported.ApiKey = keyApiVersions
+			response.ApiKeys = append(response.ApiKeys, supported)
+			frame := binary.BigEndian.AppendUint32(make([]byte, 4), uint32(h.correlation))
+			if _, err := r.client.Write(setFrameLength(response.AppendTo(frame))); err != nil {
 				return err
 			}
 			continue
@@ -149,7 +164,11 @@ func copyBytes(to, from net.Conn, buffered *bufio.Reader, n int64) error {
 		if fromIsTCP {
 			if buffered.Buffered() == 0 {
 				if toIsTCP && n >= minSplice {
-					return splice(toTCP, fromTCP, n)
+					copied, err := toTCP.ReadFrom(&io.LimitedReader{R: fromTCP, N: n})
+					if err == nil && copied < n {
+						err = io.ErrUnexpectedEOF
+					}
+					return err
 				}
 				if _, err := buffered.Peek(1); err != nil {
 					return err
@@ -173,14 +192,6 @@ func copyBytes(to, from net.Conn, buffered *bufio.Reader, n int64) error {
 // minSplice is the number of bytes for which splice is worth its system calls.
 const minSplice = 32 << 10
 
-func splice(to, from *net.TCPConn, n int64) error {
-	copied, err := to.ReadFrom(&io.LimitedReader{R: from, N: n})
-	if err == nil && copied < n {
-		err = io.ErrUnexpectedEOF
-	}
-	return err
-}
-
 // expect adds a request whose response will follow. It blocks while too many requests are pending.
 func (r *relay) expect(request pendingRequest) {
 	r.unanswered.Add(1)
@@ -188,26 +199,6 @@ func (r *relay) expect(request pendingRequest) {
 	case r.pending <- request:
 	case <-r.responsesEnded:
 	}
-}
-
-// rejectVersion responds to an unknown version of ApiVersions like an older broker, with the supported versions.
-func (r *relay) rejectVersion(h requestHead) error {
-	if r.unanswered.Load() > 0 {
-		return fmt.Errorf("the client sent ApiVersions in the unknown version %d while responses were pending",
-			h.version)
-	}
-	if _, err := r.requests.Discard(int(h.size) + 4); err != nil {
-		return err
-	}
-	response := kmsg.NewPtrApiVersionsResponse()
-	response.ErrorCode = errUnsupportedVersion
-	supported := kmsg.NewApiVersionsResponseApiKey()
-	supported.MaxVersion = newestVersion(keyApiVersions)
-	supported.ApiKey = keyApiVersions
-	response.ApiKeys = append(response.ApiKeys, supported)
-	frame := binary.BigEndian.AppendUint32(make([]byte, 4), uint32(h.correlation))
-	_, err := r.client.Write(setFrameLength(response.AppendTo(frame)))
-	return err
 }
 
 func (r *relay) passResponses() error {
@@ -226,13 +217,15 @@ func (r *relay) passResponses() error {
 			return fmt.Errorf("the broker responded out of order: expected correlation id %d (%s), found %d",
 				request.correlation, kmsg.NameForKey(request.key), correlation)
 		}
+		// Addresses are only hints in these: a response that is too large for rewriting passes.
+		hasOnlyHints := request.key == keyFetch || request.key == keyShareFetch
 		switch {
 		case request.response != nil:
 			frame := make([]byte, size+4)
 			if _, err = io.ReadFull(r.broker.Responses, frame); err == nil {
 				request.response <- frame[8:]
 			}
-		case carriesAddress(request.key, request.version) && (size <= maxRewritten || !mayPassUnchanged(request.key)):
+		case carriesAddress(request.key, request.version) && (size <= maxRewritten || !hasOnlyHints):
 			err = r.passRewritten(request, size)
 		default:
 			err = copyBytes(r.client, r.broker.Conn, r.broker.Responses, int64(size)+4)

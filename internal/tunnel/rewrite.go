@@ -35,9 +35,6 @@ func carriesAddress(key, version int16) bool {
 	return false
 }
 
-// mayPassUnchanged reports whether addresses are only hints. A response too large for rewriting passes then.
-func mayPassUnchanged(key int16) bool { return key == keyFetch || key == keyShareFetch }
-
 // rewrite returns a response frame with local addresses, the same frame if it has no addresses.
 func (r *relay) rewrite(request pendingRequest, frame []byte) ([]byte, error) {
 	response := kmsg.ResponseForKey(request.key)
@@ -67,7 +64,24 @@ func (r *relay) rewriteAddresses(response kmsg.Response) (hasChanged bool, err e
 	add := func(id int32, host *string, port *int32) { fields = append(fields, addressField{id, host, port}) }
 	switch response := response.(type) {
 	case *kmsg.ApiVersionsResponse:
-		limitVersions(response)
+		// APIs and versions that the tunnel cannot decode are removed: unknown ones, SASL without Kafka
+		// framing (0.10), and versions of Fetch beyond maxFetch.
+		remaining := response.ApiKeys[:0]
+		for _, k := range response.ApiKeys {
+			switch k.ApiKey {
+			case keySASLHandshake:
+				k.MinVersion = max(k.MinVersion, 1)
+			case keyFetch:
+				if k.MinVersion <= maxFetch {
+					k.MaxVersion = min(k.MaxVersion, maxFetch)
+				}
+			}
+			k.MaxVersion = min(k.MaxVersion, newestVersion(k.ApiKey))
+			if k.MinVersion <= k.MaxVersion {
+				remaining = append(remaining, k)
+			}
+		}
+		response.ApiKeys = remaining
 		return true, nil
 	case *kmsg.MetadataResponse:
 		for i := range response.Brokers {
@@ -111,21 +125,7 @@ func (r *relay) rewriteAddresses(response kmsg.Response) (hasChanged bool, err e
 	default:
 		return false, errors.New("this type of response may contain addresses and is not supported")
 	}
-	return r.replaceAddresses(fields)
-}
-
-const endpointController = 2
-
-// addressField points to a broker's address in a response.
-type addressField struct {
-	id   int32
-	host *string
-	port *int32
-}
-
-// replaceAddresses writes local addresses. An unknown broker has the id -1 or an empty host, which remain.
-func (r *relay) replaceAddresses(fields []addressField) (hasChanged bool, err error) {
-	var nodes []node
+	var nodes []node // without unknown brokers: their id is -1 or the host empty, which remain
 	for _, f := range fields {
 		if f.id >= 0 && *f.host != "" {
 			nodes = append(nodes, node{id: f.id, host: *f.host, port: *f.port})
@@ -145,23 +145,11 @@ func (r *relay) replaceAddresses(fields []addressField) (hasChanged bool, err er
 	return hasChanged, nil
 }
 
-// limitVersions removes the APIs and versions that the tunnel cannot decode: unknown ones, SASL without Kafka framing
-// (0.10), and versions of Fetch beyond maxFetch.
-func limitVersions(response *kmsg.ApiVersionsResponse) {
-	remaining := response.ApiKeys[:0]
-	for _, k := range response.ApiKeys {
-		switch k.ApiKey {
-		case keySASLHandshake:
-			k.MinVersion = max(k.MinVersion, 1)
-		case keyFetch:
-			if k.MinVersion <= maxFetch {
-				k.MaxVersion = min(k.MaxVersion, maxFetch)
-			}
-		}
-		k.MaxVersion = min(k.MaxVersion, newestVersion(k.ApiKey))
-		if k.MinVersion <= k.MaxVersion {
-			remaining = append(remaining, k)
-		}
-	}
-	response.ApiKeys = remaining
+const endpointController = 2
+
+// addressField points to a broker's address in a response.
+type addressField struct {
+	id   int32
+	host *string
+	port *int32
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/away"
 	"github.com/culvert-project/culvert/internal/base/pause"
 	"github.com/culvert-project/culvert/internal/guard"
+	"github.com/culvert-project/culvert/internal/kafka/wire"
 )
 
 // Options of a tunnel.
@@ -81,7 +82,25 @@ func Open(ctx context.Context, options Options) (*Tunnel, error) {
 	t.serve(listener, t.dialBootstrap)
 	t.goroutines.Go(func() {
 		defer guard.Recover(t.log, "tunnel, the search for brokers", nil)
-		t.discover()
+		// Brokers are requested until the cluster responds, unless only clients can log on.
+		var cluster away.Partner
+		for backoff := (pause.Backoff{First: time.Second, Longest: time.Minute}); ; {
+			start := time.Now()
+			err := t.fetchBrokers()
+			if err == nil || t.ctx.Err() != nil {
+				return
+			}
+			if t.options.SASL == nil && errors.As(err, new(*wire.ConnectionClosedError)) {
+				t.log.Info("tunnel: listeners of brokers will be opened after the first client's logon", "error", err)
+				return
+			}
+			wait := backoff.Next()
+			cluster.Lost(t.log, start, err.Error(), "tunnel: the cluster's brokers could not be requested; retrying",
+				"error", err, "next", wait)
+			if pause.For(t.ctx, wait) != nil {
+				return
+			}
+		}
 	})
 	return t, nil
 }
