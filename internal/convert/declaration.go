@@ -38,6 +38,9 @@ const typeSetting = "converter.type"
 var declarations = newDeclarations()
 
 func newDeclarations() []Declaration {
+	encoding := func(name, documentation string) wit.ConfigKey {
+		return setting.Define(name, wit.KindString, wit.Low, nil, documentation)
+	}
 	list := []Declaration{
 		declare(ClassAvro, "Confluent's Avro: a zero byte, the id that a schema registry has for the schema, and Avro "+
 			"binary.", avro.Settings(), avro.New),
@@ -46,7 +49,15 @@ func newDeclarations() []Declaration {
 		declare(ClassJSON, "JSON, each record together with its schema unless schemas.enable=false.",
 			connectjson.Settings(), connectjson.New),
 		declare(ClassString, "Strings; other values are written like Java's toString. The character set is "+
-			charset.Names()+".", stringSettings(), newString),
+			charset.Names()+".", setting.NewTable(
+			setting.Define("converter.encoding", wit.KindString, wit.High, setting.Default("UTF-8"),
+				"The name of the Java character set to use for encoding strings as byte arrays.",
+				conversion.DisplayRules("", 0, "Encoding")...),
+			encoding("key.serializer.encoding", "Character set of written keys, instead of converter.encoding."),
+			encoding("value.serializer.encoding", "Character set of written values, instead of converter.encoding."),
+			encoding("key.deserializer.encoding", "Character set of read keys, instead of converter.encoding."),
+			encoding("value.deserializer.encoding", "Character set of read values, instead of converter.encoding."),
+		), newString),
 		declare(classByteArray, "Bytes, unchanged.", setting.NewTable(), newByteArray),
 	}
 	for _, p := range primitives {
@@ -75,7 +86,8 @@ func Find(class string, isKey bool) (Declaration, error) {
 	class = setting.Trim(class)
 	names := make([]string, len(declarations))
 	for i, d := range declarations {
-		if class == d.Class || class == conversion.SimpleName(d.Class) || class == prunedName(d.Class) {
+		name := conversion.SimpleName(d.Class)
+		if class == d.Class || class == name || class == strings.TrimSuffix(name, converterSuffix) {
 			return d, nil
 		}
 		names[i] = d.Class
@@ -98,10 +110,6 @@ func Find(class string, isKey bool) (Declaration, error) {
 
 // converterSuffix is what Kafka Connect's aliases omit (PluginUtils.prunedName).
 const converterSuffix = "Converter"
-
-func prunedName(class string) string {
-	return strings.TrimSuffix(conversion.SimpleName(class), converterSuffix)
-}
 
 // Settings returns the declared settings, converter.type first, as Kafka Connect does.
 func (d Declaration) Settings() []wit.ConfigKey {

@@ -203,18 +203,3 @@ func (c *stringConverter) Decode(ctx context.Context, topic string, data []byte,
 	}
 	return appendOptional(b, c.schema, c.scratch), nil
 }
-
-func stringSettings() *setting.Table {
-	encoding := func(name, documentation string) wit.ConfigKey {
-		return setting.Define(name, wit.KindString, wit.Low, nil, documentation)
-	}
-	return setting.NewTable(
-		setting.Define("converter.encoding", wit.KindString, wit.High, setting.Default("UTF-8"),
-			"The name of the Java character set to use for encoding strings as byte arrays.",
-			conversion.DisplayRules("", 0, "Encoding")...),
-		encoding("key.serializer.encoding", "Character set of written keys, instead of converter.encoding."),
-		encoding("value.serializer.encoding", "Character set of written values, instead of converter.encoding."),
-		encoding("key.deserializer.encoding", "Character set of read keys, instead of converter.encoding."),
-		encoding("value.deserializer.encoding", "Character set of read values, instead of converter.encoding."),
-	)
-}

@@ -88,8 +88,14 @@ func (r *renderer) defaultJSON(n *wit.SchemaNode, w *connectjson.Writer) (_ json
 	return slices.Clone(defaultText), err == nil
 }
 
-// addAttributes adds Kafka Connect's attributes that JSON Schema has no keyword for.
-func addAttributes(s map[string]any, n *wit.SchemaNode) {
+// jsonTypes are the types of JSON Schema by [wit.Kind].
+var jsonTypes = [...]string{"integer", "integer", "integer", "integer", "number", "number", "boolean", "string",
+	"string", "array", "object", "object"}
+
+func (r *renderer) jsonSchema(node uint32, w *connectjson.Writer) map[string]any {
+	n := &r.nodes[node]
+	s := map[string]any{"type": jsonTypes[n.Kind]}
+	// JSON Schema has no keyword for Kafka Connect's attributes.
 	if n.Name != nil {
 		s["connect.name"] = *n.Name
 	}
@@ -106,16 +112,6 @@ func addAttributes(s map[string]any, n *wit.SchemaNode) {
 		}
 		s["connect.parameters"] = parameters
 	}
-}
-
-// jsonTypes are the types of JSON Schema by [wit.Kind].
-var jsonTypes = [...]string{"integer", "integer", "integer", "integer", "number", "number", "boolean", "string",
-	"string", "array", "object", "object"}
-
-func (r *renderer) jsonSchema(node uint32, w *connectjson.Writer) map[string]any {
-	n := &r.nodes[node]
-	s := map[string]any{"type": jsonTypes[n.Kind]}
-	addAttributes(s, n)
 	switch n.Kind {
 	case wit.Int8, wit.Int16, wit.Int32:
 		bits := 8 << n.Kind

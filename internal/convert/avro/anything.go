@@ -152,29 +152,26 @@ func readAnythingField(w *rewrite, dst []byte, field int) []byte {
 	case anyBoolean:
 		return append(dst, connectdata.TagFalse+w.readBoolean())
 	case anyArray, anyMap:
-		return readAnythingItems(w, dst, field == anyMap)
+		isMap := field == anyMap
+		if !w.enter() {
+			return dst
+		}
+		s := step{op: arrayStep, element: &step{op: anythingStep}}
+		tag := byte(connectdata.TagArray)
+		if isMap {
+			s = step{op: mapStep, key: s.element, element: s.element}
+			tag = connectdata.TagMap
+		}
+		dst = append(dst, tag)
+		start := len(dst)
+		dst = s.runBlocks(w, dst)
+		w.leave()
+		// A schemaless value has one count and no end marker.
+		if len(dst)-start > 1 {
+			dst = dst[:len(dst)-1]
+		}
+		return dst
 	}
 	scalar := &anyScalars[field]
 	return scalar.step.run(w, append(dst, scalar.tag))
-}
-
-func readAnythingItems(w *rewrite, dst []byte, isMap bool) []byte {
-	if !w.enter() {
-		return dst
-	}
-	s := step{op: arrayStep, element: &step{op: anythingStep}}
-	tag := byte(connectdata.TagArray)
-	if isMap {
-		s = step{op: mapStep, key: s.element, element: s.element}
-		tag = connectdata.TagMap
-	}
-	dst = append(dst, tag)
-	start := len(dst)
-	dst = s.runBlocks(w, dst)
-	w.leave()
-	// A schemaless value has one count and no end marker.
-	if len(dst)-start > 1 {
-		dst = dst[:len(dst)-1]
-	}
-	return dst
 }

@@ -3,7 +3,9 @@ package avro
 import (
 	"context"
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/twmb/avro"
 
@@ -99,7 +101,11 @@ func (c *Converter) encoderFor(ctx context.Context, value wit.ValueSlice, input 
 	case wit.Absent:
 		return nil, nil
 	case wit.Schemaless:
-		return c.encoderOfSchemaless(), nil
+		if c.schemalessEncoder == nil {
+			c.schemalessEncoder = &encoder{text: anythingSchema, name: namespace + ".Anything",
+				ids: registered.TopicIDs{}}
+		}
+		return c.schemalessEncoder, nil
 	case wit.WithSchema: // encoded below
 	default:
 		return nil, fault.Data("AvroConverter: expected a value with a schema or a schemaless one, found "+
@@ -145,13 +151,6 @@ func (e *encoder) write(w *rewrite, dst []byte) []byte {
 		return writeAnything(w, dst)
 	}
 	return e.step.run(w, dst)
-}
-
-func (c *Converter) encoderOfSchemaless() *encoder {
-	if c.schemalessEncoder == nil {
-		c.schemalessEncoder = &encoder{text: anythingSchema, name: namespace + ".Anything", ids: registered.TopicIDs{}}
-	}
-	return c.schemalessEncoder
 }
 
 // encoderOf returns the encoder of a schema from the cache, or compiles it. It becomes the last one.
@@ -211,11 +210,22 @@ func checkSameEncoding(recordSchema string, texts []registry.NamedSchema, source
 func parse(texts []registry.NamedSchema) (schema *avro.Schema, err error) {
 	var cache avro.SchemaCache
 	for _, text := range texts {
-		normalized, err := normalizeSchema(text.Text)
+		// The parser accepts some schemas of Avro's Java library only with logicalPrefix, without aliases, which do
+		// not matter here, and without an empty namespace (.x).
+		d := json.NewDecoder(strings.NewReader(text.Text))
+		d.UseNumber()
+		var v any
+		if err := d.Decode(&v); err != nil {
+			return nil, err
+		}
+		if err := normalizeNode(v, 0); err != nil {
+			return nil, err
+		}
+		normalized, err := json.Marshal(v)
 		if err != nil {
 			return nil, err
 		}
-		if schema, err = cache.Parse(normalized, avro.WithLaxNames(acceptNonEmpty)); err != nil {
+		if schema, err = cache.Parse(string(normalized), avro.WithLaxNames(acceptNonEmpty)); err != nil {
 			return nil, err
 		}
 	}

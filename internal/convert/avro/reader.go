@@ -1,7 +1,6 @@
 package avro
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -60,22 +59,6 @@ func textProperty(n *avro.SchemaNode, name string) string {
 // logicalPrefix hides logical types and their attributes from the parser, which ignores invalid ones as the
 // specification demands, such as a decimal with a negative scale. AvroData reads them.
 const logicalPrefix = "culvert."
-
-// normalizeSchema changes a schema that Avro's Java library accepts so that the parser accepts it: with logicalPrefix,
-// without aliases, which do not matter here, and without an empty namespace (.x).
-func normalizeSchema(text string) (string, error) {
-	d := json.NewDecoder(strings.NewReader(text))
-	d.UseNumber()
-	var v any
-	if err := d.Decode(&v); err != nil {
-		return "", err
-	}
-	if err := normalizeNode(v, 0); err != nil {
-		return "", err
-	}
-	out, err := json.Marshal(v)
-	return string(out), err
-}
 
 // normalizeNode normalizes a value at a depth in the document. A node takes up to four levels.
 func normalizeNode(v any, depth int) error {
@@ -277,7 +260,22 @@ func (r *schemaReader) setKind(w *wit.SchemaNode, n *avro.SchemaNode, depth int)
 		w.Kind = wit.Boolean
 		return step{op: booleanStep, identity: true}, nil
 	case "int":
-		return r.setInteger(w, n)
+		w.Kind = wit.Int32
+		kind := textProperty(n, "connect.type")
+		switch logicalName := logicalType(n); {
+		case strings.EqualFold(logicalName, "date"):
+			setLogical(w, wit.NameDate)
+		case strings.EqualFold(logicalName, "time-millis"):
+			setLogical(w, wit.NameTime)
+		case logicalName != "" || kind == "": // an int32; a connect.type beside a logical type has no effect
+		case kind == "int8":
+			w.Kind = wit.Int8
+		case kind == "int16":
+			w.Kind = wit.Int16
+		default:
+			return step{}, fault.Data("Connect type annotation for Avro int field is null")
+		}
+		return step{op: numberStep, size: 8 << w.Kind, identity: true}, nil
 	case "long":
 		w.Kind = wit.Int64
 		if strings.EqualFold(logicalType(n), "timestamp-millis") {
@@ -309,7 +307,23 @@ func (r *schemaReader) setKind(w *wit.SchemaNode, n *avro.SchemaNode, depth int)
 		w.Parameters = append(w.Parameters, wit.Setting{Name: fixedSize, Value: strconv.Itoa(n.Size)})
 		return s, nil
 	case "enum":
-		return r.setEnum(w, n)
+		w.Kind = wit.String
+		r.named[fullName(n)] = n
+		result := step{op: enumStep}
+		if r.o.Meta && n.Doc != "" {
+			w.Parameters = append(w.Parameters, wit.Setting{Name: enumDoc + conversion.SimpleName(n.Name),
+				Value: n.Doc})
+		}
+		if r.o.Meta && n.HasEnumDefault {
+			w.Parameters = append(w.Parameters, wit.Setting{Name: enumDefault + conversion.SimpleName(n.Name),
+				Value: n.EnumDefault})
+		}
+		w.Parameters = append(w.Parameters, wit.Setting{Name: enumName, Value: fullName(n)})
+		for _, symbol := range n.Symbols {
+			result.symbols = append(result.symbols, connectdata.AppendString(nil, symbol))
+			w.Parameters = append(w.Parameters, wit.Setting{Name: enumName + "." + symbol, Value: symbol})
+		}
+		return result, nil
 	case "array":
 		return r.setArray(w, n, depth)
 	case "map":
@@ -338,25 +352,6 @@ func setLogical(w *wit.SchemaNode, name string) {
 	w.Version = wit.Ptr(int32(1))
 }
 
-func (r *schemaReader) setInteger(w *wit.SchemaNode, n *avro.SchemaNode) (step, error) {
-	w.Kind = wit.Int32
-	kind := textProperty(n, "connect.type")
-	switch logicalName := logicalType(n); {
-	case strings.EqualFold(logicalName, "date"):
-		setLogical(w, wit.NameDate)
-	case strings.EqualFold(logicalName, "time-millis"):
-		setLogical(w, wit.NameTime)
-	case logicalName != "" || kind == "": // an int32; a connect.type beside a logical type has no effect
-	case kind == "int8":
-		w.Kind = wit.Int8
-	case kind == "int16":
-		w.Kind = wit.Int16
-	default:
-		return step{}, fault.Data("Connect type annotation for Avro int field is null")
-	}
-	return step{op: numberStep, size: 8 << w.Kind, identity: true}, nil
-}
-
 // setDecimal turns bytes into a Decimal with its scale if that is their logical type, which it reports.
 func (r *schemaReader) setDecimal(w *wit.SchemaNode, n *avro.SchemaNode) bool {
 	if !strings.EqualFold(logicalType(n), "decimal") {
@@ -371,25 +366,6 @@ func (r *schemaReader) setDecimal(w *wit.SchemaNode, n *avro.SchemaNode) bool {
 			Value: strconv.FormatInt(precision, 10)})
 	}
 	return true
-}
-
-func (r *schemaReader) setEnum(w *wit.SchemaNode, n *avro.SchemaNode) (step, error) {
-	w.Kind = wit.String
-	r.named[fullName(n)] = n
-	result := step{op: enumStep}
-	if r.o.Meta && n.Doc != "" {
-		w.Parameters = append(w.Parameters, wit.Setting{Name: enumDoc + conversion.SimpleName(n.Name), Value: n.Doc})
-	}
-	if r.o.Meta && n.HasEnumDefault {
-		w.Parameters = append(w.Parameters, wit.Setting{Name: enumDefault + conversion.SimpleName(n.Name),
-			Value: n.EnumDefault})
-	}
-	w.Parameters = append(w.Parameters, wit.Setting{Name: enumName, Value: fullName(n)})
-	for _, symbol := range n.Symbols {
-		result.symbols = append(result.symbols, connectdata.AppendString(nil, symbol))
-		w.Parameters = append(w.Parameters, wit.Setting{Name: enumName + "." + symbol, Value: symbol})
-	}
-	return result, nil
 }
 
 // setArray converts an array, or a map that AvroData has written as an array of entries.

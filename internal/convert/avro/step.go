@@ -326,11 +326,7 @@ func (s *step) runWrite(w *rewrite, dst []byte) []byte {
 		}
 		return append(dst, b...)
 	}
-	return s.runPick(w, dst)
-}
-
-// runPick writes the first member of a union struct that has a value, as AvroData does.
-func (s *step) runPick(w *rewrite, dst []byte) []byte {
+	// The first member of a union struct that has a value is written, as in AvroData.
 	hasValue := false
 	for m := range s.members {
 		start := len(dst)

@@ -70,24 +70,8 @@ type schemaWriter struct {
 
 // write returns the Avro schema of nodes, the full name of a root record, and the step of values.
 func write(k *conversion.Budget, nodes []wit.SchemaNode, o Options) (text []byte, name string, s *step, err error) {
-	w := schemaWriter{SchemaText: conversion.SchemaText{Budget: k}, nodes: nodes, o: o, digests: digestsOf(nodes),
-		defined: map[string][sha256.Size]byte{}, unnamed: map[[sha256.Size]byte]string{}}
-	root := w.writeNode(0, "")
-	return w.Out, w.root, &root, w.Err
-}
-
-// SchemaText returns the Avro schema of nodes.
-func SchemaText(ctx context.Context, nodes []wit.SchemaNode, o Options) ([]byte, error) {
-	var k conversion.Budget
-	k.Start(ctx, nil, conversion.MaxEnvelopeBytes)
-	schemaText, _, _, err := write(&k, nodes, o)
-	return schemaText, err
-}
-
-// digestsOf returns the digests of nodes. It relies on nodes referring to higher indexes only.
-func digestsOf(nodes []wit.SchemaNode) [][sha256.Size]byte {
 	digests := make([][sha256.Size]byte, len(nodes))
-	for id := len(nodes) - 1; id >= 0; id-- {
+	for id := len(nodes) - 1; id >= 0; id-- { // nodes refer to higher indexes only
 		n := nodes[id]
 		children := n.Fields
 		switch n.Kind {
@@ -106,7 +90,18 @@ func digestsOf(nodes []wit.SchemaNode) [][sha256.Size]byte {
 		}
 		digests[id] = sha256.Sum256(encoded)
 	}
-	return digests
+	w := schemaWriter{SchemaText: conversion.SchemaText{Budget: k}, nodes: nodes, o: o, digests: digests,
+		defined: map[string][sha256.Size]byte{}, unnamed: map[[sha256.Size]byte]string{}}
+	root := w.writeNode(0, "")
+	return w.Out, w.root, &root, w.Err
+}
+
+// SchemaText returns the Avro schema of nodes.
+func SchemaText(ctx context.Context, nodes []wit.SchemaNode, o Options) ([]byte, error) {
+	var k conversion.Budget
+	k.Start(ctx, nil, conversion.MaxEnvelopeBytes)
+	schemaText, _, _, err := write(&k, nodes, o)
+	return schemaText, err
 }
 
 // writeNode writes the schema of a node in a namespace, and returns the step of its values.
@@ -253,7 +248,15 @@ func (w *schemaWriter) writeValue(id uint32, space string) (result step) {
 		element := w.writeNode(n.Element, space)
 		result = step{op: arrayStep, element: &element, identity: element.identity}
 	case n.Kind == wit.Map && w.hasTextKeys(n):
-		result = w.writeTextMap(n, space)
+		w.Raw(`,"values":`)
+		element := w.writeNode(n.Element, space)
+		key := step{op: textStep, identity: true}
+		if k := &w.nodes[n.Key]; k.Optional {
+			nonNullKey := key
+			key = optionalStep(k, branch{problem: "a null key, which maps of Avro do not have"},
+				branch{step: &nonNullKey})
+		}
+		result = step{op: mapStep, key: &key, element: &element, identity: key.identity && element.identity}
 	case n.Kind == wit.Map:
 		w.Out = w.Out[:start]
 		w.Raw(`{"type":"array","items":`)
@@ -269,17 +272,6 @@ func (w *schemaWriter) writeValue(id uint32, space string) (result step) {
 	}
 	w.Raw("}")
 	return result
-}
-
-func (w *schemaWriter) writeTextMap(n *wit.SchemaNode, space string) step {
-	w.Raw(`,"values":`)
-	element := w.writeNode(n.Element, space)
-	key := step{op: textStep, identity: true}
-	if k := &w.nodes[n.Key]; k.Optional {
-		nonNullKey := key
-		key = optionalStep(k, branch{problem: "a null key, which maps of Avro do not have"}, branch{step: &nonNullKey})
-	}
-	return step{op: mapStep, key: &key, element: &element, identity: key.identity && element.identity}
 }
 
 // writeEntries writes the record of a map's entry.
@@ -419,7 +411,17 @@ func (w *schemaWriter) writeField(name string, id uint32, doc, space string, kee
 	w.Raw(`,"type":`)
 	result := w.writeNode(id, space)
 	if n.Optional && n.DefaultValue != nil && !keepNulls && result.op == unionStep {
-		result = w.replaceNull(result, *n.DefaultValue)
+		// A null becomes the default, as in Kafka Connect's Struct.
+		valueBranch := &result.branches[0] // a node with a default has its value first
+		defaultRewrite := rewrite{ctx: context.Background(), input: *n.DefaultValue,
+			maxOutput: conversion.MaxEnvelopeBytes}
+		encoded := valueBranch.run(&defaultRewrite, nil)
+		if defaultRewrite.err != nil {
+			w.Fail(defaultRewrite.err)
+		}
+		result.branches = slices.Clone(result.branches)
+		result.branches[1] = branch{prefix: encoded}
+		result.identity = false
 	}
 	if doc != "" {
 		w.Text(`,"doc":`, doc)
@@ -438,20 +440,6 @@ func (w *schemaWriter) writeField(name string, id uint32, doc, space string, kee
 	return result
 }
 
-// replaceNull returns a step that writes the default for a null, as Kafka Connect's Struct does.
-func (w *schemaWriter) replaceNull(optional step, value []byte) step {
-	valueBranch := &optional.branches[0] // a node with a default has its value first
-	defaultRewrite := rewrite{ctx: context.Background(), input: value, maxOutput: conversion.MaxEnvelopeBytes}
-	encoded := valueBranch.run(&defaultRewrite, nil)
-	if defaultRewrite.err != nil {
-		w.Fail(defaultRewrite.err)
-	}
-	optional.branches = slices.Clone(optional.branches)
-	optional.branches[1] = branch{prefix: encoded}
-	optional.identity = false
-	return optional
-}
-
 // writeProperties writes the attributes that Avro does not have as properties, with a comma before each.
 func (w *schemaWriter) writeProperties(id uint32) {
 	n := &w.nodes[id]
@@ -461,10 +449,43 @@ func (w *schemaWriter) writeProperties(id uint32) {
 		wit.NameDate: "date"}[name]
 	if strings.EqualFold(name, wit.NameDecimal) && n.Kind == wit.Bytes {
 		logical = "decimal"
-		w.writeDecimal(n)
+		scaleText, _ := conversion.Parameter(n, wit.ParameterScale)
+		scale, err := strconv.ParseInt(scaleText, 10, 32)
+		if err != nil {
+			w.Fail(fault.Data("Invalid scale parameter found in Decimal schema: %s", fault.Quoted(scaleText)))
+		}
+		precision := int64(defaultPrecision)
+		if precisionText, ok := conversion.Parameter(n, wit.ParameterPrecision); ok {
+			if precision, err = strconv.ParseInt(precisionText, 10, 32); err != nil {
+				w.Fail(fault.Data("Invalid %s parameter found in Decimal schema: %s", wit.ParameterPrecision,
+					fault.Quoted(precisionText)))
+			}
+		}
+		w.Fail(checkPrecision(n, scale, precision))
+		w.Raw(`,"scale":`)
+		w.Number(scale)
+		w.Raw(`,"precision":`)
+		w.Number(precision)
 	}
 	if w.o.Meta {
-		w.writeMetaData(id)
+		w.OptionalText(`,"connect.doc":`, n.Doc)
+		if n.Version != nil {
+			w.Raw(`,"connect.version":`)
+			w.Number(int64(*n.Version))
+		}
+		isDefault := func(p wit.Setting) bool { return p.Name == fieldDefault }
+		w.Parameters(`,"connect.parameters":`, slices.DeleteFunc(slices.Clone(n.Parameters), isDefault))
+		if n.DefaultValue != nil && !slices.ContainsFunc(n.Parameters, isDefault) {
+			w.Raw(`,"connect.default":`)
+			w.writeDefault(id)
+		}
+		w.OptionalText(`,"connect.name":`, n.Name)
+		switch n.Kind {
+		case wit.Int8:
+			w.Raw(`,"connect.type":"int8"`)
+		case wit.Int16:
+			w.Raw(`,"connect.type":"int16"`)
+		}
 	}
 	if logical != "" {
 		w.Text(`,"logicalType":`, logical)
@@ -475,26 +496,6 @@ func (w *schemaWriter) writeProperties(id uint32) {
 			w.Text(":", p.Value)
 		}
 	}
-}
-
-func (w *schemaWriter) writeDecimal(n *wit.SchemaNode) {
-	scaleText, _ := conversion.Parameter(n, wit.ParameterScale)
-	scale, err := strconv.ParseInt(scaleText, 10, 32)
-	if err != nil {
-		w.Fail(fault.Data("Invalid scale parameter found in Decimal schema: %s", fault.Quoted(scaleText)))
-	}
-	precision := int64(defaultPrecision)
-	if precisionText, ok := conversion.Parameter(n, wit.ParameterPrecision); ok {
-		if precision, err = strconv.ParseInt(precisionText, 10, 32); err != nil {
-			w.Fail(fault.Data("Invalid %s parameter found in Decimal schema: %s", wit.ParameterPrecision,
-				fault.Quoted(precisionText)))
-		}
-	}
-	w.Fail(checkPrecision(n, scale, precision))
-	w.Raw(`,"scale":`)
-	w.Number(scale)
-	w.Raw(`,"precision":`)
-	w.Number(precision)
 }
 
 // checkPrecision rejects decimals as Avro's Java library does: without a digit, or with more digits than fit their
@@ -514,29 +515,6 @@ func checkPrecision(n *wit.SchemaNode, scale, precision int64) error {
 	}
 	return fault.Data("fixed(%d) cannot store %d digits (max %d): expected at most that in the parameter %s, or no "+
 		"parameter %s", size, precision, maxDigits, wit.ParameterPrecision, fixedSize)
-}
-
-// writeMetaData writes Kafka Connect's attributes.
-func (w *schemaWriter) writeMetaData(id uint32) {
-	n := &w.nodes[id]
-	w.OptionalText(`,"connect.doc":`, n.Doc)
-	if n.Version != nil {
-		w.Raw(`,"connect.version":`)
-		w.Number(int64(*n.Version))
-	}
-	isDefault := func(p wit.Setting) bool { return p.Name == fieldDefault }
-	w.Parameters(`,"connect.parameters":`, slices.DeleteFunc(slices.Clone(n.Parameters), isDefault))
-	if n.DefaultValue != nil && !slices.ContainsFunc(n.Parameters, isDefault) {
-		w.Raw(`,"connect.default":`)
-		w.writeDefault(id)
-	}
-	w.OptionalText(`,"connect.name":`, n.Name)
-	switch n.Kind {
-	case wit.Int8:
-		w.Raw(`,"connect.type":"int8"`)
-	case wit.Int16:
-		w.Raw(`,"connect.type":"int16"`)
-	}
 }
 
 // writeDefault writes the default of a node, which has one, as JSON.
@@ -578,28 +556,24 @@ func (w *schemaWriter) writeJSON(id uint32, value any) {
 		}
 		w.Raw("]")
 	case connectdata.Map:
-		w.writeJSONMap(n, typed)
+		// before all entries, before a key, between key and value, after a value, after all entries
+		marks := [...]string{"[", "[", ",", "]", "]"}
+		if key := &w.nodes[n.Key]; key.Kind == wit.String && !key.Optional {
+			marks = [...]string{"{", "", ":", "", "}"}
+		}
+		w.Raw(marks[0])
+		for i, e := range typed {
+			w.Comma(i)
+			w.Raw(marks[1])
+			w.writeJSON(n.Key, e.Key)
+			w.Raw(marks[2])
+			w.writeJSON(n.Element, e.Value)
+			w.Raw(marks[3])
+		}
+		w.Raw(marks[4])
 	case connectdata.Struct:
 		w.writeJSONRecord(n, typed)
 	}
-}
-
-func (w *schemaWriter) writeJSONMap(n *wit.SchemaNode, m connectdata.Map) {
-	// before all entries, before a key, between key and value, after a value, after all entries
-	marks := [...]string{"[", "[", ",", "]", "]"}
-	if key := &w.nodes[n.Key]; key.Kind == wit.String && !key.Optional {
-		marks = [...]string{"{", "", ":", "", "}"}
-	}
-	w.Raw(marks[0])
-	for i, e := range m {
-		w.Comma(i)
-		w.Raw(marks[1])
-		w.writeJSON(n.Key, e.Key)
-		w.Raw(marks[2])
-		w.writeJSON(n.Element, e.Value)
-		w.Raw(marks[3])
-	}
-	w.Raw(marks[4])
 }
 
 func (w *schemaWriter) writeJSONRecord(n *wit.SchemaNode, r connectdata.Struct) {

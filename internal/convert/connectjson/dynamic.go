@@ -119,7 +119,25 @@ var errNonStringKey = &fault.Error{Text: "a key that is no text"}
 // skip is scanMaps with a fast path for scalars. It returns where the value ends.
 func (w *schemalessWriter) skip(in []byte, i, depth int) int {
 	if i < len(in) && in[i] != connectdata.TagArray && in[i] != connectdata.TagMap {
-		return dynamicEnd(in, i)
+		switch in[i] {
+		case connectdata.TagNull, connectdata.TagFalse, connectdata.TagTrue:
+			return i + 1
+		case connectdata.TagString:
+			if n, size := length(in, i+1); size > 0 {
+				return i + 1 + size + n
+			}
+			return -1
+		case connectdata.TagFloat64:
+			if i+9 <= len(in) {
+				return i + 9
+			}
+			return -1
+		}
+		n, err := connectdata.SkipSchemaless(in[i:])
+		if err != nil {
+			return -1
+		}
+		return i + n
 	}
 	return w.scanMaps(in, i, depth)
 }
@@ -167,29 +185,6 @@ func (w *schemalessWriter) scanMaps(in []byte, i, depth int) int {
 		}
 	}
 	return i
-}
-
-// dynamicEnd returns where a scalar at in[i:] ends, -1 if it is malformed.
-func dynamicEnd(in []byte, i int) int {
-	switch in[i] {
-	case connectdata.TagNull, connectdata.TagFalse, connectdata.TagTrue:
-		return i + 1
-	case connectdata.TagString:
-		if n, size := length(in, i+1); size > 0 {
-			return i + 1 + size + n
-		}
-		return -1
-	case connectdata.TagFloat64:
-		if i+9 <= len(in) {
-			return i + 9
-		}
-		return -1
-	}
-	n, err := connectdata.SkipSchemaless(in[i:])
-	if err != nil {
-		return -1
-	}
-	return i + n
 }
 
 func (w *schemalessWriter) writeItems(dst, in []byte, i, depth int, s shape) ([]byte, int, *fault.Error) {
@@ -280,7 +275,14 @@ func readDynamic(p *Parser, dst []byte) []byte {
 		p.expectWord("null")
 		return append(dst, connectdata.TagNull)
 	case '[':
-		return readDynamicArray(p, dst)
+		p.open('[')
+		dst = append(dst, connectdata.TagArray, 0)
+		start := len(dst) - 1
+		count := 0
+		for ; p.more(count == 0, ']'); count++ {
+			dst = readDynamic(p, dst)
+		}
+		return connectdata.PutCount(dst, start, count)
 	case '{':
 		return readDynamicMap(p, dst)
 	}
@@ -347,17 +349,6 @@ func significant(text []byte) (digits []byte, exponent int64) {
 	joined := append(append(make([]byte, 0, len(mantissa)), integer...), fraction...)
 	digits = bytes.TrimRight(joined, "0")
 	return bytes.TrimLeft(digits, "0"), exponent - int64(len(fraction)) + int64(len(joined)-len(digits))
-}
-
-func readDynamicArray(p *Parser, dst []byte) []byte {
-	p.open('[')
-	dst = append(dst, connectdata.TagArray, 0)
-	start := len(dst) - 1
-	count := 0
-	for ; p.more(count == 0, ']'); count++ {
-		dst = readDynamic(p, dst)
-	}
-	return connectdata.PutCount(dst, start, count)
 }
 
 func readDynamicMap(p *Parser, dst []byte) []byte {

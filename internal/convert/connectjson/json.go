@@ -197,7 +197,17 @@ func (c *Converter) firstError(ctx context.Context, value failedValue, dst []byt
 	}
 	first := p.Err
 	if first == nil && value.reader != nil {
-		first = value.reader.firstErrorInOrder(p, value.from, dst)
+		// Of several errors Kafka Connect reports the first one in schema order, in which it checks the fields.
+		p.Reset(p.ctx, p.data, p.maxLen)
+		p.i = max(p.i, value.from)
+		p.index()
+		if p.Err == nil {
+			p.mode = modeSchemaOrder
+			value.reader.Read(p, dst)
+			p.mode = modeValues
+			p.ends = nil
+		}
+		first = p.Err
 	}
 	if first != nil {
 		return fault.ContextError(ctx, first)

@@ -553,21 +553,6 @@ func (r *Reader) readShuffled(p *Parser, dst []byte, base, next int, name []byte
 	return append(dst[:start], p.ordered...)
 }
 
-// firstErrorInOrder returns the error, of several, that Kafka Connect reports: it checks the fields in schema order.
-// Nil means no error. The value begins at from and is valid JSON. The parser is reset, and dst may be overwritten.
-func (r *Reader) firstErrorInOrder(p *Parser, from int, dst []byte) *fault.Error {
-	p.Reset(p.ctx, p.data, p.maxLen)
-	p.i = max(p.i, from)
-	p.index()
-	if p.Err == nil {
-		p.mode = modeSchemaOrder
-		r.Read(p, dst)
-		p.mode = modeValues
-		p.ends = nil
-	}
-	return p.Err
-}
-
 // readInOrder reads a struct in schema order; index has recorded where its members end.
 func (r *Reader) readInOrder(p *Parser, dst []byte) []byte {
 	p.open('{')

@@ -83,7 +83,15 @@ func NewWriter(k *conversion.Budget, nodes []wit.SchemaNode, node uint32, f Form
 	w := &Writer{optional: n.Optional, nonNull: 2, null: []byte("null")}
 	var err error
 	if expected, isLogical := conversion.LogicalKind(n); isLogical && n.Kind != expected && !f.JSONSchema {
-		w.logicalErr = logicalTypeError(n)
+		example := [...]any{int8(0), int16(0), int32(0), int64(0), float32(0), float64(0), false, "", []byte{},
+			connectdata.List{}, connectdata.Map{}, nil}[n.Kind]
+		name := strings.TrimPrefix(*n.Name, "org.apache.kafka.connect.data.")
+		class := "Date"
+		if *n.Name == wit.NameDecimal {
+			class = "BigDecimal"
+		}
+		w.logicalErr = fault.New(fault.DataException, "Invalid type for "+name+", expected "+class+" but was class "+
+			conversion.JavaClass(example, nil))
 		w.Shape = invalidLogicalShape
 	} else if w.Shape, w.scale, err = shapeOf(n, f); err != nil {
 		return nil, err
@@ -168,19 +176,6 @@ func shapeOf(n *wit.SchemaNode, f Form) (s shape, scale int, err error) {
 			conversion.TypeName(n.Kind))
 	}
 	return s, scale, nil
-}
-
-// logicalTypeError returns JsonConverter's error for a value whose type does not match its logical type.
-func logicalTypeError(n *wit.SchemaNode) *fault.Error {
-	example := [...]any{int8(0), int16(0), int32(0), int64(0), float32(0), float64(0), false, "", []byte{},
-		connectdata.List{}, connectdata.Map{}, nil}[n.Kind]
-	name := strings.TrimPrefix(*n.Name, "org.apache.kafka.connect.data.")
-	class := "Date"
-	if *n.Name == wit.NameDecimal {
-		class = "BigDecimal"
-	}
-	return fault.New(fault.DataException, "Invalid type for "+name+", expected "+class+" but was class "+
-		conversion.JavaClass(example, nil))
 }
 
 // Write encodes the value at in[i:] and returns where it ends.

@@ -264,7 +264,17 @@ func (s *schemaSource) addNode(schema subschema, place placement, depth int) (ui
 func (s *schemaSource) addTypedNode(typed typedSchema, place placement, depth int) (uint32, error) {
 	switch typed.kind {
 	case "$ref":
-		return s.addReference(typed, place, depth)
+		location, target, err := s.follow(typed.subschema)
+		if err != nil {
+			return 0, err
+		}
+		if s.openReferences[location] {
+			return 0, fault.Data("a JSON Schema that contains itself, at %s: recursive schemas are not supported",
+				fault.Quoted(location.fragment))
+		}
+		s.openReferences[location] = true
+		defer delete(s.openReferences, location)
+		return s.addNode(target, place, depth+1)
 	case "allOf":
 		if len(typed.choices) == 1 && s.options.flatten {
 			return s.addSingleton(typed, depth)
@@ -488,20 +498,6 @@ func propertiesOf(object subschema) (list []property) {
 	return list
 }
 
-func (s *schemaSource) addReference(reference typedSchema, place placement, depth int) (uint32, error) {
-	location, target, err := s.follow(reference.subschema)
-	if err != nil {
-		return 0, err
-	}
-	if s.openReferences[location] {
-		return 0, fault.Data("a JSON Schema that contains itself, at %s: recursive schemas are not supported",
-			fault.Quoted(location.fragment))
-	}
-	s.openReferences[location] = true
-	defer delete(s.openReferences, location)
-	return s.addNode(target, place, depth+1)
-}
-
 // follow finds the target of a reference.
 func (s *schemaSource) follow(schema subschema) (schemaLocation, subschema, error) {
 	ref, _ := schema.keywords()["$ref"].(string)
@@ -593,9 +589,44 @@ func (s *schemaSource) setType(n *wit.SchemaNode, typed typedSchema, depth int) 
 	case "const":
 		s.setSymbols(n, []any{typed.keywords()["const"]})
 	case "array":
-		return s.setArray(n, typed, connect == "map", depth)
+		items := typed.child("items")
+		if _, ok := items.value.([]any); ok || items.value == nil {
+			return fault.Data("Array schema did not specify the items type")
+		}
+		key := items.child("properties")
+		if connect == "map" && key.keywords() != nil {
+			value := key.child("value")
+			key = key.child("key")
+			if key.value == nil || value.value == nil {
+				return fault.Data("expected the properties key and value of the entries of a map")
+			}
+			n.Kind = wit.Map
+			if n.Key, err = s.addNode(key, placement{}, depth+1); err == nil {
+				n.Element, err = s.addNode(value, placement{}, depth+1)
+			}
+			return err
+		}
+		n.Kind = wit.Array
+		n.Element, err = s.addNode(items, placement{}, depth+1)
+		return err
 	case "object":
-		return s.setObject(n, typed, connect == "map", depth)
+		if connect == "map" {
+			n.Kind = wit.Map
+			n.Key = uint32(len(s.nodes))
+			s.nodes = append(s.nodes, wit.SchemaNode{Kind: wit.String})
+			n.Element, err = s.addNode(typed.child("additionalProperties"), placement{}, depth+1)
+			return err
+		}
+		n.Kind = wit.Struct
+		list := propertiesOf(typed.subschema)
+		for i := range list {
+			list[i].index = int64(i)
+			if number, ok := list[i].keywords()[connectIndex].(json.Number); ok {
+				list[i].index, _ = number.Int64()
+			}
+		}
+		slices.SortStableFunc(list, func(a, b property) int { return cmp.Compare(a.index, b.index) })
+		return s.addFields(n, list, depth)
 	default:
 		err = fault.Data("Unsupported schema type %s: %s", fault.Quoted(typed.kind), quotedJSON(typed.value))
 	}
@@ -630,50 +661,6 @@ func (s *schemaSource) setSymbols(n *wit.SchemaNode, symbols []any) {
 		}
 		n.Parameters = append(n.Parameters, p)
 	}
-}
-
-func (s *schemaSource) setArray(n *wit.SchemaNode, typed typedSchema, isMap bool, depth int) (err error) {
-	items := typed.child("items")
-	if _, ok := items.value.([]any); ok || items.value == nil {
-		return fault.Data("Array schema did not specify the items type")
-	}
-	key := items.child("properties")
-	value := subschema{}
-	if isMap && key.keywords() != nil {
-		value = key.child("value")
-		key = key.child("key")
-		if key.value == nil || value.value == nil {
-			return fault.Data("expected the properties key and value of the entries of a map")
-		}
-		n.Kind = wit.Map
-		if n.Key, err = s.addNode(key, placement{}, depth+1); err == nil {
-			n.Element, err = s.addNode(value, placement{}, depth+1)
-		}
-		return err
-	}
-	n.Kind = wit.Array
-	n.Element, err = s.addNode(items, placement{}, depth+1)
-	return err
-}
-
-func (s *schemaSource) setObject(n *wit.SchemaNode, typed typedSchema, isMap bool, depth int) (err error) {
-	if isMap {
-		n.Kind = wit.Map
-		n.Key = uint32(len(s.nodes))
-		s.nodes = append(s.nodes, wit.SchemaNode{Kind: wit.String})
-		n.Element, err = s.addNode(typed.child("additionalProperties"), placement{}, depth+1)
-		return err
-	}
-	n.Kind = wit.Struct
-	list := propertiesOf(typed.subschema)
-	for i := range list {
-		list[i].index = int64(i)
-		if number, ok := list[i].keywords()[connectIndex].(json.Number); ok {
-			list[i].index, _ = number.Int64()
-		}
-	}
-	slices.SortStableFunc(list, func(a, b property) int { return cmp.Compare(a.index, b.index) })
-	return s.addFields(n, list, depth)
 }
 
 // setAttributes sets the attributes that all schemas may have, and stores the node.

@@ -64,7 +64,18 @@ func (s *schemaWriter) writeNonNull(id uint32, w *connectjson.Writer, index int)
 	switch {
 	case s.Done(): // nothing to do: after an error, or the text is too long
 	case w.Shape == connectjson.UnionShape:
-		s.writeUnion(&s.nodes[id], w, index)
+		n := &s.nodes[id]
+		s.beginChoice(index)
+		preceding := 0
+		if n.Optional {
+			s.Raw(`{"type":"null"}`)
+			preceding = 1
+		}
+		for i, field := range n.Fields {
+			s.Comma(preceding + i)
+			s.writeNonNull(field.Node, &w.Members[i], i)
+		}
+		s.Raw("]}")
 	default:
 		s.writeValue(id, w, index)
 	}
@@ -79,21 +90,6 @@ func (s *schemaWriter) beginChoice(index int) {
 		s.Raw(",")
 	}
 	s.Raw(`"oneOf":[`)
-}
-
-// writeUnion writes a struct that represents a union.
-func (s *schemaWriter) writeUnion(n *wit.SchemaNode, w *connectjson.Writer, index int) {
-	s.beginChoice(index)
-	preceding := 0
-	if n.Optional {
-		s.Raw(`{"type":"null"}`)
-		preceding = 1
-	}
-	for i, field := range n.Fields {
-		s.Comma(preceding + i)
-		s.writeNonNull(field.Node, &w.Members[i], i)
-	}
-	s.Raw("]}")
 }
 
 // writeValue writes the schema of a node's values other than null: type, attributes, and the schemas of the content.
@@ -113,7 +109,28 @@ func (s *schemaWriter) writeValue(id uint32, w *connectjson.Writer, index int) {
 	}
 	switch {
 	case n.Kind == wit.String && isEnum(n):
-		s.beginEnum(n)
+		lead := enumName + "."
+		if s.options.sumTypes {
+			lead = sumEnumName + "."
+		}
+		var symbols []string
+		for _, p := range n.Parameters {
+			if symbol, ok := strings.CutPrefix(p.Name, lead); symbol == nullSymbol {
+				symbols = append(symbols, noSymbol)
+			} else if ok {
+				symbols = append(symbols, symbol)
+			}
+		}
+		s.Raw(`{"enum":[`)
+		for i, symbol := range java.HashMapOrder(symbols, java.Identity) {
+			s.Comma(i)
+			if symbol == noSymbol {
+				s.Raw("null")
+			} else {
+				s.Quote(symbol)
+			}
+		}
+		s.Raw("],")
 	case n.Kind == wit.Boolean: // everit writes the type of a boolean last, see writeContent
 		s.Raw("{")
 	default:
@@ -216,7 +233,15 @@ func (s *schemaWriter) writeAttributes(n *wit.SchemaNode, w *connectjson.Writer,
 		s.Raw(`"default":`)
 		defaultJSON, err := w.DefaultText(s.Budget, *n.DefaultValue)
 		s.Fail(err)
-		s.writeOrgJSON(defaultJSON)
+		// org.json and Jackson write it one after the other: numbers with a point as decimals without zeros at their
+		// end, objects in the order of a hash table.
+		d := json.NewDecoder(bytes.NewReader(defaultJSON))
+		d.UseNumber()
+		var v any
+		if err := d.Decode(&v); err != nil {
+			s.Fail(fault.Data("the default of a schema: %v", err))
+		}
+		s.writeOrgValue(v)
 		s.Raw(",")
 	}
 	var names []string
@@ -238,7 +263,13 @@ func ownParameters(n *wit.SchemaNode) (list []wit.Setting) {
 			names = append(names, p.Name)
 		}
 	}
-	for _, name := range inJSONObject(names) {
+	// The names have the order of an org.json JSONObject of the HashMap.
+	tableSize := 1
+	for tableSize < len(names) {
+		tableSize *= 2
+	}
+	for _, name := range java.SortByBucket(java.HashMapOrder(names, java.Identity), java.Identity,
+		java.GrownTableSize(tableSize, len(names))) {
 		value, _ := conversion.Parameter(n, name)
 		list = append(list, wit.Setting{Name: name, Value: value})
 	}
@@ -254,44 +285,6 @@ func isEnum(n *wit.SchemaNode) bool {
 // nullSymbol represents null among the symbols of an enumeration; noSymbol represents it in a hash table, where null
 // and it have the first place.
 const nullSymbol, noSymbol = "<NULL>", "\x00"
-
-// beginEnum begins the schema of a string with the symbols of an enum.
-func (s *schemaWriter) beginEnum(n *wit.SchemaNode) {
-	lead := enumName + "."
-	if s.options.sumTypes {
-		lead = sumEnumName + "."
-	}
-	var symbols []string
-	for _, p := range n.Parameters {
-		if symbol, ok := strings.CutPrefix(p.Name, lead); symbol == nullSymbol {
-			symbols = append(symbols, noSymbol)
-		} else if ok {
-			symbols = append(symbols, symbol)
-		}
-	}
-	s.Raw(`{"enum":[`)
-	for i, symbol := range java.HashMapOrder(symbols, java.Identity) {
-		s.Comma(i)
-		if symbol == noSymbol {
-			s.Raw("null")
-		} else {
-			s.Quote(symbol)
-		}
-	}
-	s.Raw("],")
-}
-
-// writeOrgJSON writes a default again as org.json and Jackson do one after the other: numbers with a point as decimals
-// without zeros at their end, objects in the order of a hash table.
-func (s *schemaWriter) writeOrgJSON(text []byte) {
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.UseNumber()
-	var v any
-	if err := d.Decode(&v); err != nil {
-		s.Fail(fault.Data("the default of a schema: %v", err))
-	}
-	s.writeOrgValue(v)
-}
 
 func (s *schemaWriter) writeOrgValue(v any) {
 	switch typed := v.(type) {
@@ -342,14 +335,4 @@ func appendOrgNumber(dst []byte, text string) []byte {
 // inCopy returns names in the order of a copy of a HashMap.
 func inCopy(names []string) []string {
 	return java.SortByBucket(java.HashMapOrder(names, java.Identity), java.Identity, java.CopiedTableSize(len(names)))
-}
-
-// inJSONObject returns names in the order of an org.json JSONObject of that HashMap.
-func inJSONObject(names []string) []string {
-	tableSize := 1
-	for tableSize < len(names) {
-		tableSize *= 2
-	}
-	return java.SortByBucket(java.HashMapOrder(names, java.Identity), java.Identity,
-		java.GrownTableSize(tableSize, len(names)))
 }

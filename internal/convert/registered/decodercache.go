@@ -2,6 +2,8 @@ package registered
 
 import (
 	"context"
+	"encoding/binary"
+	"fmt"
 
 	"github.com/culvert-project/culvert/internal/convert/conversion"
 	"github.com/culvert-project/culvert/internal/convert/fault"
@@ -59,10 +61,15 @@ func (c *DecoderCache[R]) Decode(ctx context.Context, topic string, data []byte,
 	if data == nil {
 		return wit.ValueSlice{}, nil
 	}
-	id, err := idFromPrefix(data)
-	if err != nil {
-		return wit.ValueSlice{}, err
+	if len(data) < IDBytes || data[0] != 0 {
+		prefix := "nothing"
+		if len(data) > 0 {
+			prefix = fmt.Sprintf("%d bytes that begin with %02x", len(data), data[0])
+		}
+		return wit.ValueSlice{}, fault.Data("expected a zero byte and the four bytes of a schema's id in front of the "+
+			"value, found %s", prefix)
 	}
+	id := schemaID{id: int(binary.BigEndian.Uint32(data[1:]))}
 	return c.decode(ctx, topic, id, data[IDBytes:], b)
 }
 

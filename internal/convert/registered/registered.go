@@ -161,18 +161,6 @@ func idFromHeader(header []byte) (schemaID, error) {
 		"bytes of its GUID, in the header of the schema, found %d bytes", len(header))
 }
 
-func idFromPrefix(data []byte) (schemaID, error) {
-	if len(data) < IDBytes || data[0] != 0 {
-		prefix := "nothing"
-		if len(data) > 0 {
-			prefix = fmt.Sprintf("%d bytes that begin with %02x", len(data), data[0])
-		}
-		return schemaID{}, fault.Data("expected a zero byte and the four bytes of a schema's id in front of the "+
-			"value, found %s", prefix)
-	}
-	return schemaID{id: int(binary.BigEndian.Uint32(data[1:]))}, nil
-}
-
 // texts returns the schema of an ID after the schemas that it refers to. unreadable concerns all records with the ID;
 // err only this one, since the registry may know the ID later.
 func (s *Schemas) texts(ctx context.Context, id schemaID) (texts []registry.NamedSchema, unreadable, err error) {

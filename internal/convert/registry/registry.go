@@ -469,7 +469,13 @@ func (c *Client) retry(ctx context.Context, action string, isRead bool, send fun
 			return &RejectedError{Status: response.StatusCode, Code: response.ErrorCode, Text: fmt.Sprintf(
 				"schema registry %s: %s: status %d: %s", c.address, action, response.StatusCode, c.message(response))}
 		}
-		c.recordOutage(began, action, c.printable(err.Error()))
+		// An outage is logged once for all concurrent requests.
+		why := c.printable(err.Error())
+		c.mu.Lock()
+		c.lastError = why
+		c.mu.Unlock()
+		c.partner.Lost(c.log, began, "", "the schema registry does not respond; retrying until it does",
+			"registry", c.address, "for", action, "error", why)
 		if err := backoff.Wait(ctx); err != nil {
 			return err
 		}
@@ -505,15 +511,6 @@ func (c *Client) message(response *sr.ResponseError) string {
 
 func (c *Client) printable(text string) string {
 	return shown.LineUpTo(c.secrets.Redact(text), maxMessageBytes)
-}
-
-// recordOutage notes that a request that began then failed. It logs an outage once for all concurrent requests.
-func (c *Client) recordOutage(began time.Time, action, why string) {
-	c.mu.Lock()
-	c.lastError = why
-	c.mu.Unlock()
-	c.partner.Lost(c.log, began, "", "the schema registry does not respond; retrying until it does",
-		"registry", c.address, "for", action, "error", why)
 }
 
 func (c *Client) recordResponse(began time.Time) {
