@@ -43,7 +43,25 @@ func AppendFloat(dst []byte, v float64, bits int) []byte {
 			scientific = append(buffer[:0], twoDigits...)
 		}
 	}
-	digits, exponent := splitScientific(scientific)
+	// A number such as 1.25e-07 has the digits 125, without trailing zeros, and the exponent -7.
+	exponent := 0
+	e := 0
+	for scientific[e] != 'e' {
+		e++
+	}
+	for _, c := range scientific[e+2:] {
+		exponent = exponent*10 + int(c-'0')
+	}
+	if scientific[e+1] == '-' {
+		exponent = -exponent
+	}
+	digits := scientific[:1]
+	if e > 1 {
+		digits = append(digits, scientific[2:e]...)
+	}
+	for len(digits) > 1 && digits[len(digits)-1] == '0' {
+		digits = digits[:len(digits)-1]
+	}
 	switch {
 	case exponent < -3 || exponent >= 7:
 		dst = append(dst, digits[0], '.')
@@ -70,29 +88,6 @@ func AppendJSONFloat(dst []byte, v float64, bits int) []byte {
 		return AppendFloat(dst, v, bits)
 	}
 	return append(AppendFloat(append(dst, '"'), v, bits), '"')
-}
-
-// splitScientific returns the digits and the exponent of a number such as 1.25e-07, here 125 and -7, without trailing
-// zeros. It overwrites text.
-func splitScientific(text []byte) (digits []byte, exponent int) {
-	e := 0
-	for text[e] != 'e' {
-		e++
-	}
-	for _, c := range text[e+2:] {
-		exponent = exponent*10 + int(c-'0')
-	}
-	if text[e+1] == '-' {
-		exponent = -exponent
-	}
-	digits = text[:1]
-	if e > 1 {
-		digits = append(digits, text[2:e]...)
-	}
-	for len(digits) > 1 && digits[len(digits)-1] == '0' {
-		digits = digits[:len(digits)-1]
-	}
-	return digits, exponent
 }
 
 // Trim is Java's String.trim, which Kafka applies to settings: it removes characters up to U+0020 at both ends, but no

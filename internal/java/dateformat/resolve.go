@@ -8,7 +8,30 @@ import "slices"
 // time returns the time of the fields. It may replace fields of a week by those of a date.
 func (p *Parser) time() int64 {
 	if p.set[weekYearField] > p.set[yearField] {
-		p.setDateOfWeek()
+		// Week year, week and weekday become the date that they name, as in Calendar.setWeekDate.
+		week := p.valueOr(weekField, 1)
+		weekday := p.valueOr(weekdayField, 1)
+		if weekday < 1 || weekday > 7 {
+			if weekday >= 8 {
+				weekday--
+				week += weekday / 7
+				weekday = weekday%7 + 1
+			} else {
+				weeksBack := (7 - weekday) / 7
+				weekday += 7 * weeksBack
+				week -= weeksBack
+			}
+			weekday = weekday%7 + 1
+		}
+		year := p.value[weekYearField]
+		if d := dateOf(p.days()); d.era() == 0 { // the other fields determine the era
+			year = 1 - year
+		}
+		d := dateOf(sunday(daysOf(year, 1, 1)) + int64(int32(weekday-1+7*(week-1))))
+		p.put(eraField, int64(d.era()))
+		p.put(yearField, d.yearOfEra())
+		p.put(monthField, d.month-1)
+		p.put(dayField, d.dayOfMonth)
 	}
 	return p.days()*day + FloorMod(p.timeOfDay(), day) - p.value[zoneField]
 }
@@ -37,33 +60,6 @@ func (p *Parser) valueOr(f calendarField, value int64) int64 {
 		return p.value[f]
 	}
 	return value
-}
-
-// setDateOfWeek replaces week year, week and weekday by the date that they name, like Calendar.setWeekDate.
-func (p *Parser) setDateOfWeek() {
-	week := p.valueOr(weekField, 1)
-	weekday := p.valueOr(weekdayField, 1)
-	if weekday < 1 || weekday > 7 {
-		if weekday >= 8 {
-			weekday--
-			week += weekday / 7
-			weekday = weekday%7 + 1
-		} else {
-			weeksBack := (7 - weekday) / 7
-			weekday += 7 * weeksBack
-			week -= weeksBack
-		}
-		weekday = weekday%7 + 1
-	}
-	year := p.value[weekYearField]
-	if d := dateOf(p.days()); d.era() == 0 { // the other fields determine the era
-		year = 1 - year
-	}
-	d := dateOf(sunday(daysOf(year, 1, 1)) + int64(int32(weekday-1+7*(week-1))))
-	p.put(eraField, int64(d.era()))
-	p.put(yearField, d.yearOfEra())
-	p.put(monthField, d.month-1)
-	p.put(dayField, d.dayOfMonth)
 }
 
 // days returns the day of the fields since 1970. It includes the whole days of a time of day above 24 hours.

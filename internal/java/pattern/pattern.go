@@ -33,7 +33,17 @@ func Compile(text string) (Pattern, error) {
 	if n := utf8.RuneCountInString(text); n > maxLength {
 		return Pattern{}, fmt.Errorf("expected at most %d characters, found %d", maxLength, n)
 	}
-	t := translate(text)
+	t := &translator{in: withoutQuotes([]rune(text)), atom: -1, names: map[string]int{}}
+	for t.i < len(t.in) && t.err == "" {
+		t.translateNext()
+	}
+	if t.err == "" && len(t.open) > 0 {
+		t.fail("Unclosed group")
+	}
+	for group := t.count + 1; group <= t.maxReference; group++ {
+		// Java accepts a reference to a group that does not exist: here the group exists but never matches.
+		t.out.WriteString("(?:(?!)(?<" + strconv.Itoa(group) + ">))?")
+	}
 	if t.err != "" {
 		return Pattern{}, errors.New(t.err)
 	}
@@ -93,22 +103,6 @@ type openGroup struct {
 	start        int
 	flags        flags
 	isLookBehind bool // in which Java allows no unbounded repetition
-}
-
-// translate translates an expression; the err of the result is "" if it is valid.
-func translate(java string) *translator {
-	t := &translator{in: withoutQuotes([]rune(java)), atom: -1, names: map[string]int{}}
-	for t.i < len(t.in) && t.err == "" {
-		t.translateNext()
-	}
-	if t.err == "" && len(t.open) > 0 {
-		t.fail("Unclosed group")
-	}
-	for group := t.count + 1; group <= t.maxReference; group++ {
-		// Java accepts a reference to a group that does not exist: here the group exists but never matches.
-		t.out.WriteString("(?:(?!)(?<" + strconv.Itoa(group) + ">))?")
-	}
-	return t
 }
 
 // withoutQuotes replaces \Q…\E by escapes, as Java does before it parses.
@@ -248,7 +242,11 @@ func (t *translator) translateQuantifier() {
 		isUnbounded = t.peek(0) != '?'
 		t.i++
 	case '{':
-		quantifier, isUnbounded = t.readCountedQuantifier()
+		if quantifier = countedQuantifier.FindString(string(t.in[t.i:])); quantifier == "" {
+			t.fail("Illegal repetition")
+		}
+		t.i += len(quantifier)
+		isUnbounded = strings.HasSuffix(quantifier, ",}")
 	default:
 		return
 	}
@@ -276,15 +274,6 @@ func (t *translator) isInLookBehind() bool {
 
 // countedQuantifier matches {n}, {n,} and {n,m}.
 var countedQuantifier = regexp.MustCompile(`^\{[0-9]+(,[0-9]*)?\}`)
-
-// readCountedQuantifier reads a countedQuantifier.
-func (t *translator) readCountedQuantifier() (text string, isUnbounded bool) {
-	if text = countedQuantifier.FindString(string(t.in[t.i:])); text == "" {
-		t.fail("Illegal repetition")
-	}
-	t.i += len(text)
-	return text, strings.HasSuffix(text, ",}")
-}
 
 // translateGroup opens a group, or sets flags.
 func (t *translator) translateGroup() {

@@ -72,13 +72,8 @@ func (d Decimal) Long() int64 {
 	} else {
 		integer.Mul(integer, power)
 	}
-	return int64(low64(integer))
-}
-
-// low64 returns the low 64 bits in two's complement.
-func low64(n *big.Int) uint64 {
 	mask := new(big.Int).SetUint64(1<<64 - 1)
-	return mask.And(n, mask).Uint64()
+	return int64(mask.And(integer, mask).Uint64())
 }
 
 // Float is BigDecimal.floatValue (bits 32) or doubleValue (bits 64).
@@ -185,13 +180,9 @@ func appendUnscaled(dst, b []byte) (digits []byte, isNegative bool) {
 	}
 	// 2^127 has 39 digits, so the digits before the last 19 fit 64 bits.
 	upper, lower := bits.Div64(hi, lo, 1e19)
-	return appendPadded(strconv.AppendUint(dst, upper, 10), lower), isNegative
-}
-
-// appendPadded appends n with 19 digits.
-func appendPadded(dst []byte, n uint64) []byte {
-	for limit := uint64(1e18); limit > n && limit > 1; limit /= 10 {
+	dst = strconv.AppendUint(dst, upper, 10)
+	for limit := uint64(1e18); limit > lower && limit > 1; limit /= 10 {
 		dst = append(dst, '0')
 	}
-	return strconv.AppendUint(dst, n, 10)
+	return strconv.AppendUint(dst, lower, 10), isNegative
 }

@@ -195,7 +195,14 @@ func (p *parser) parse(depth int) (Literal, error) {
 	case !p.more():
 		return Literal{}, nil
 	case depth > 0 && p.accept(`"`):
-		return p.parseQuoted(), nil
+		var content strings.Builder
+		for p.more() && !p.accept(`"`) {
+			content.WriteString(p.next())
+		}
+		if l, ok := temporal(java.ASCIIDigits(content.String())); ok {
+			return l, nil
+		}
+		return Literal{literalText, content.String()}, nil
 	case p.acceptWord(depth, "null"):
 		return Literal{}, nil
 	case p.acceptWord(depth, "true"):
@@ -253,18 +260,6 @@ func (p *parser) parseScalar(depth int) (Literal, error) {
 		return Literal{}, errNotLiteral
 	}
 	return Literal{literalText, p.text}, nil
-}
-
-// parseQuoted parses a string up to the closing quotation mark.
-func (p *parser) parseQuoted() Literal {
-	var content strings.Builder
-	for p.more() && !p.accept(`"`) {
-		content.WriteString(p.next())
-	}
-	if l, ok := temporal(java.ASCIIDigits(content.String())); ok {
-		return l
-	}
-	return Literal{literalText, content.String()}
 }
 
 // parseArray parses an array after its opening bracket.

@@ -64,7 +64,20 @@ func (w *Writer) append(dst []byte, node uint32, v any, quote string) ([]byte, e
 	case connectdata.Instant:
 		return w.appendDate(dst, int64(x)), nil
 	case []byte:
-		return w.appendBytes(dst, node, x, quote)
+		if w.name(node) == wit.NameDecimal && len(x) > 0 {
+			scale, problem := ScaleOf(&w.Nodes[node])
+			if problem != "" {
+				return dst, &UnwritableError{problem}
+			}
+			return AppendDecimal(dst, x, scale), nil
+		}
+		if w.ToString {
+			return dst, &UnwritableError{"bytes and nested structs have no text of their own"}
+		}
+		if err := w.checkLimit(dst, base64.StdEncoding.EncodedLen(len(x))); err != nil {
+			return dst, err
+		}
+		return append(base64.StdEncoding.AppendEncode(append(dst, quote...), x), quote...), nil
 	case connectdata.List, connectdata.Map, connectdata.Struct:
 		return w.appendItems(dst, node, v)
 	}
@@ -149,24 +162,6 @@ func (w *Writer) appendInteger(dst []byte, node uint32, n int64) []byte {
 	return strconv.AppendInt(dst, n, 10)
 }
 
-// appendBytes appends a decimal, or bytes in base64.
-func (w *Writer) appendBytes(dst []byte, node uint32, b []byte, quote string) ([]byte, error) {
-	if w.name(node) == wit.NameDecimal && len(b) > 0 {
-		scale, problem := ScaleOf(&w.Nodes[node])
-		if problem != "" {
-			return dst, &UnwritableError{problem}
-		}
-		return AppendDecimal(dst, b, scale), nil
-	}
-	if w.ToString {
-		return dst, &UnwritableError{"bytes and nested structs have no text of their own"}
-	}
-	if err := w.checkLimit(dst, base64.StdEncoding.EncodedLen(len(b))); err != nil {
-		return dst, err
-	}
-	return append(base64.StdEncoding.AppendEncode(append(dst, quote...), b), quote...), nil
-}
-
 // appendItems appends an array, a map or a struct.
 func (w *Writer) appendItems(dst []byte, node uint32, v any) ([]byte, error) {
 	l := list{w: w, dst: dst, separator: ",", afterKey: ":"}
@@ -237,7 +232,11 @@ func (l *list) record(n *wit.SchemaNode, r connectdata.Struct) {
 		}
 		l.raw(l.afterKey)
 		if member == nil && l.w.Nodes[m.Node].DefaultValue != nil {
-			member = defaultOf(l.w.Nodes, m.Node)
+			required := slices.Clone(l.w.Nodes)
+			encoded := *required[m.Node].DefaultValue
+			required[m.Node].Optional = false
+			required[m.Node].DefaultValue = nil
+			member, _, _ = connectdata.Read(required, m.Node, bytes.Clone(encoded))
 		}
 		l.value(m.Node, member)
 	}
@@ -262,14 +261,4 @@ func (l *list) value(node uint32, v any) {
 	if l.err == nil {
 		l.dst, l.err = l.w.append(l.dst, node, v, `"`)
 	}
-}
-
-// defaultOf returns the default of a node that has one.
-func defaultOf(nodes []wit.SchemaNode, node uint32) any {
-	required := slices.Clone(nodes)
-	encoded := *required[node].DefaultValue
-	required[node].Optional = false
-	required[node].DefaultValue = nil
-	v, _, _ := connectdata.Read(required, node, bytes.Clone(encoded))
-	return v
 }
