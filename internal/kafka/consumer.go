@@ -46,7 +46,42 @@ func NewConsumer(config Config, options ConsumerOptions) (*Consumer, error) {
 	if c.memory, err = newFetchMemory(config.Memory, config.Consumer); err != nil {
 		return nil, err
 	}
-	client, dialer, err := newClient(config.ConsumerOpts(append(topics, c.groupOpts()...)...))
+	consumer := c.config.Consumer
+	var balancers []kgo.GroupBalancer
+	for _, name := range consumer.Assignors {
+		balancers = append(balancers, assignors[name].balancer())
+	}
+	if len(balancers) == 0 {
+		// An eager assignor as an alternative would stop all tasks in every rebalance.
+		balancers = append(balancers, kgo.CooperativeStickyBalancer())
+	}
+	if c.options.exclusive {
+		balancers[0] = exclusiveBalancer{balancers[0]}
+	}
+	for i, b := range balancers {
+		balancers[i] = memberBalancer{b, c}
+	}
+	// Consumer, not the client, commits offsets and resets those out of range.
+	opts := []kgo.Opt{
+		kgo.ConsumerGroup(c.options.Group),
+		kgo.DisableAutoCommit(),
+		kgo.Balancers(balancers...),
+		kgo.SessionTimeout(consumer.SessionTimeout),
+		kgo.HeartbeatInterval(consumer.HeartbeatInterval),
+		kgo.RebalanceTimeout(consumer.MaxPollInterval),
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // see handleOutOfRange
+		kgo.KeepControlRecords(),
+		kgo.OnPartitionsAssigned(c.onAssigned),
+		kgo.OnPartitionsRevoked(c.onRevoked),
+		kgo.OnPartitionsLost(c.onLost),
+		kgo.AdjustFetchOffsetsFn(c.checkStart),
+		kgo.WithHooks(c.session, c.memory, newFetchPace(consumer.FetchMaxWait)),
+		kgo.WithDecompressor(c.memory),
+	}
+	if consumer.Instance != "" {
+		opts = append(opts, kgo.InstanceID(consumer.Instance))
+	}
+	client, dialer, err := newClient(config.ConsumerOpts(append(topics, opts...)...))
 	if err != nil {
 		c.memory.close()
 		return nil, err
@@ -70,31 +105,6 @@ func NewConsumer(config Config, options ConsumerOptions) (*Consumer, error) {
 	return c, nil
 }
 
-// groupOpts returns the options of a member. Consumer, not the client, commits offsets and resets those out of range.
-func (c *Consumer) groupOpts() []kgo.Opt {
-	consumer := c.config.Consumer
-	opts := []kgo.Opt{
-		kgo.ConsumerGroup(c.options.Group),
-		kgo.DisableAutoCommit(),
-		kgo.Balancers(c.balancers()...),
-		kgo.SessionTimeout(consumer.SessionTimeout),
-		kgo.HeartbeatInterval(consumer.HeartbeatInterval),
-		kgo.RebalanceTimeout(consumer.MaxPollInterval),
-		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // see handleOutOfRange
-		kgo.KeepControlRecords(),
-		kgo.OnPartitionsAssigned(c.onAssigned),
-		kgo.OnPartitionsRevoked(c.onRevoked),
-		kgo.OnPartitionsLost(c.onLost),
-		kgo.AdjustFetchOffsetsFn(c.checkStart),
-		kgo.WithHooks(c.session, c.memory, newFetchPace(consumer.FetchMaxWait)),
-		kgo.WithDecompressor(c.memory),
-	}
-	if consumer.Instance != "" {
-		opts = append(opts, kgo.InstanceID(consumer.Instance))
-	}
-	return opts
-}
-
 // subscription returns a function that subscribes to the topics that are not in the client's options.
 func (c *Consumer) subscription(joinsLater bool) (subscribe func(), err error) {
 	switch {
@@ -111,7 +121,27 @@ func (c *Consumer) subscription(joinsLater bool) (subscribe func(), err error) {
 }
 
 func (c *Consumer) runRegex(expression pattern.Pattern) {
-	err := guard.Do(nil, "topics of a regular expression", func() error { return c.followRegex(expression) })
+	err := guard.Do(nil, "topics of a regular expression", func() error {
+		expression = expression.WithTimeout(regexTimeout)
+		topics := map[string]bool{}
+		wait := time.Second
+		for c.ctx.Err() == nil {
+			request := kmsg.NewPtrMetadataRequest()
+			if response, err := request.RequestWith(c.ctx, c.client); err == nil {
+				wait = time.Second
+				if response.ThrottleMillis == 0 && c.config.Consumer.MetadataMaxAge > 0 {
+					wait = c.config.Consumer.MetadataMaxAge
+				}
+				if err := c.addMatching(expression, topics, response); err != nil {
+					return err
+				}
+			}
+			if pause.For(c.ctx, wait) != nil {
+				return nil
+			}
+		}
+		return nil
+	})
 	if err != nil {
 		c.fail(err)
 	}
@@ -144,29 +174,6 @@ func (o ConsumerOptions) isGoCompatible() bool {
 
 const regexTimeout = time.Second
 
-// followRegex subscribes to the topics that match, also to those created later, until the consumer is closed.
-func (c *Consumer) followRegex(expression pattern.Pattern) error {
-	expression = expression.WithTimeout(regexTimeout)
-	topics := map[string]bool{}
-	wait := time.Second
-	for c.ctx.Err() == nil {
-		request := kmsg.NewPtrMetadataRequest()
-		if response, err := request.RequestWith(c.ctx, c.client); err == nil {
-			wait = time.Second
-			if response.ThrottleMillis == 0 && c.config.Consumer.MetadataMaxAge > 0 {
-				wait = c.config.Consumer.MetadataMaxAge
-			}
-			if err := c.addMatching(expression, topics, response); err != nil {
-				return err
-			}
-		}
-		if pause.For(c.ctx, wait) != nil {
-			return nil
-		}
-	}
-	return nil
-}
-
 // addMatching subscribes to the matching topics of metadata that are not in topics, and adds them to topics.
 func (c *Consumer) addMatching(expression pattern.Pattern, topics map[string]bool,
 	metadata *kmsg.MetadataResponse) error {
@@ -188,24 +195,6 @@ func (c *Consumer) addMatching(expression pattern.Pattern, topics map[string]boo
 	}
 	c.client.AddConsumeTopics(added...)
 	return nil
-}
-
-func (c *Consumer) balancers() []kgo.GroupBalancer {
-	var result []kgo.GroupBalancer
-	for _, name := range c.config.Consumer.Assignors {
-		result = append(result, assignors[name].balancer())
-	}
-	if len(result) == 0 {
-		// An eager assignor as an alternative would stop all tasks in every rebalance.
-		result = append(result, kgo.CooperativeStickyBalancer())
-	}
-	if c.options.exclusive {
-		result[0] = exclusiveBalancer{result[0]}
-	}
-	for i, b := range result {
-		result[i] = memberBalancer{b, c}
-	}
-	return result
 }
 
 // Poll waits for records and returns at most max.poll.records, in order within a partition. The slice is valid until

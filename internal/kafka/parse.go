@@ -69,7 +69,14 @@ func overridesAccess(properties map[string]string) bool {
 func (c *Config) apply(properties map[string]string,
 	prefixes map[string]clientKind) (warnings setting.Problems, err error) {
 	for _, name := range slices.Sorted(maps.Keys(properties)) {
-		prefix, kind := longestPrefix(name, prefixes)
+		prefix := "" // the longest one
+		kind := kindNone
+		for candidate, candidateKind := range prefixes {
+			if strings.HasPrefix(name, candidate) && (kind == kindNone || len(candidate) > len(prefix)) {
+				prefix = candidate
+				kind = candidateKind
+			}
+		}
 		if kind == kindNone {
 			continue
 		}
@@ -196,16 +203,4 @@ func EmbeddedListen(bootstrap []string) (listen string, embedded bool, err error
 				"expected embedded:PORT with a port from 1 to 65535")}
 	}
 	return fmt.Sprintf("127.0.0.1:%d", n), true, nil
-}
-
-func longestPrefix(name string, prefixes map[string]clientKind) (string, clientKind) {
-	longest := ""
-	kind := kindNone
-	for prefix, prefixKind := range prefixes {
-		if strings.HasPrefix(name, prefix) && (kind == kindNone || len(prefix) > len(longest)) {
-			longest = prefix
-			kind = prefixKind
-		}
-	}
-	return longest, kind
 }

@@ -131,7 +131,15 @@ func (b *Batch) record(i int) *kgo.Record { return &b.slabs[i/slabRecords][i%sla
 func (p *Producer) Produce(ctx context.Context, b *Batch, done func(n int, err error)) {
 	b.done = done
 	b.pending.Store(int64(b.records) + 1)
-	b.measure()
+	const recordOverhead = 64 // estimated bytes of a record besides its content
+	b.bytes = 0
+	for i := range b.records {
+		r := b.record(i)
+		b.bytes += recordOverhead + len(r.Key) + len(r.Value)
+		for j := range r.Headers {
+			b.bytes += len(r.Headers[j].Key) + len(r.Headers[j].Value)
+		}
+	}
 	p.enqueue(ctx, b)
 	p.send(b)
 	b.release(1)
@@ -155,18 +163,6 @@ func (p *Producer) currentClient() *kgo.Client {
 		return client
 	}
 	return p.client.Client
-}
-
-func (b *Batch) measure() {
-	const recordOverhead = 64 // estimated bytes of a record besides its content
-	b.bytes = 0
-	for i := range b.records {
-		r := b.record(i)
-		b.bytes += recordOverhead + len(r.Key) + len(r.Value)
-		for j := range r.Headers {
-			b.bytes += len(r.Headers[j].Key) + len(r.Headers[j].Value)
-		}
-	}
 }
 
 // enqueue adds a batch to the unreported ones. It blocks until the batch fits in the buffer, or queues it as failed.
@@ -262,7 +258,22 @@ func (p *Producer) report(settled *Batch) {
 			done(acks, failure)
 		}
 		p.mu.Lock()
-		p.recycle(b)
+		// The pool keeps at most maxSlabs, so that one large batch does not stay.
+		const maxSlabs = 32
+		for i := range b.records {
+			*b.record(i) = kgo.Record{} // releases the caller's bytes
+		}
+		if len(b.slabs) > maxSlabs {
+			b.slabs = b.slabs[:maxSlabs:maxSlabs]
+		}
+		clear(b.headers)
+		b.headers = b.headers[:0]
+		b.records = 0
+		b.done = nil
+		b.complete = false
+		b.acks.Store(0)
+		b.failure.Store(nil)
+		batchPool.Put(b)
 	}
 	p.isReporting = false
 	if len(p.queue) == 0 {
@@ -272,25 +283,6 @@ func (p *Producer) report(settled *Batch) {
 		}
 		p.flushWaiters = nil
 	}
-}
-
-// recycle empties a batch and puts it into the pool. It keeps at most maxSlabs, so that one large batch does not stay.
-func (p *Producer) recycle(b *Batch) {
-	const maxSlabs = 32
-	for i := range b.records {
-		*b.record(i) = kgo.Record{} // releases the caller's bytes
-	}
-	if len(b.slabs) > maxSlabs {
-		b.slabs = b.slabs[:maxSlabs:maxSlabs]
-	}
-	clear(b.headers)
-	b.headers = b.headers[:0]
-	b.records = 0
-	b.done = nil
-	b.complete = false
-	b.acks.Store(0)
-	b.failure.Store(nil)
-	batchPool.Put(b)
 }
 
 // Flush waits until every batch is reported, and returns the producer's first failure or the context's error.

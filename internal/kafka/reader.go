@@ -129,70 +129,54 @@ func (r *Reader) readAll(ctx context.Context, topic string, from, to Positions, 
 	visit func(*kgo.Record) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	read := topicRead{reader: r, topic: topic, from: from, to: to, uncommitted: options.Uncommitted, visit: visit,
-		partitions: make(chan int32, len(to))}
+	partitions := make(chan int32, len(to))
 	for _, partition := range slices.Sorted(maps.Keys(to)) {
-		read.partitions <- partition
+		partitions <- partition
 	}
-	close(read.partitions)
+	close(partitions)
 	count := 1
 	if options.Parallel {
 		count = min(parallelPartitions, len(to))
 	}
+	var mu sync.Mutex // guards failure, from, and calls of visit
+	var failure error
+	deliver := func(record *kgo.Record) error {
+		mu.Lock()
+		defer mu.Unlock()
+		return visit(record)
+	}
 	var readers sync.WaitGroup
 	for range count {
 		readers.Go(func() {
-			err := guard.Do(r.config.Logger, "reading a topic", func() error { return read.readPartitions(ctx) })
-			read.mu.Lock()
-			defer read.mu.Unlock()
-			if err != nil && read.failure == nil { // later errors of other readers follow from the cancellation
-				read.failure = err
+			err := guard.Do(r.config.Logger, "reading a topic", func() error {
+				for partition := range partitions {
+					mu.Lock()
+					position := Positions{partition: from[partition]}
+					mu.Unlock()
+					err := r.readPartition(ctx, topic, partition, position, to[partition], options.Uncommitted, deliver)
+					mu.Lock()
+					from[partition] = position[partition]
+					mu.Unlock()
+					if errors.Is(err, ErrStop) {
+						return err
+					}
+					if err != nil {
+						return fmt.Errorf("read %s, partition %d at offset %d: %w", topic, partition,
+							position[partition], WithMissingRight(r.dialer.Explain(err), "READ", "Topic "+topic))
+					}
+				}
+				return nil
+			})
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil && failure == nil { // later errors of other readers follow from the cancellation
+				failure = err
 				cancel()
 			}
 		})
 	}
 	readers.Wait()
-	return read.failure
-}
-
-// topicRead is one read of a topic by several goroutines, which take the next partition from a channel.
-type topicRead struct {
-	reader      *Reader
-	topic       string
-	to          Positions
-	uncommitted bool
-	partitions  chan int32
-
-	mu      sync.Mutex // guards the fields below and calls of visit
-	visit   func(*kgo.Record) error
-	from    Positions
-	failure error
-}
-
-func (t *topicRead) readPartitions(ctx context.Context) error {
-	for partition := range t.partitions {
-		t.mu.Lock()
-		position := Positions{partition: t.from[partition]}
-		t.mu.Unlock()
-		err := t.reader.readPartition(ctx, t.topic, partition, position, t.to[partition], t.uncommitted, t.deliver)
-		t.mu.Lock()
-		t.from[partition] = position[partition]
-		t.mu.Unlock()
-		if errors.Is(err, ErrStop) {
-			return err
-		}
-		if err != nil {
-			return fmt.Errorf("read %s, partition %d at offset %d: %w", t.topic, partition, position[partition],
-				WithMissingRight(t.reader.dialer.Explain(err), "READ", "Topic "+t.topic))
-		}
-	}
-	return nil
-}
-
-func (t *topicRead) deliver(record *kgo.Record) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.visit(record)
+	return failure
 }
 
 // TopicID returns the [Range.TopicID] of a topic.
@@ -272,8 +256,23 @@ func (r *Reader) bounds(ctx context.Context, topic string, options ReadOptions) 
 		return nil, nil, err
 	}
 	if options.Resumed {
-		if err := r.checkShrunk(ctx, topic, options.From, ends[topic]); err != nil {
-			return nil, nil, err
+		// The high watermark is requested only for partitions that seem to have shrunk: the last stable offset, which
+		// ends may hold, can be before options.From while a transaction is open.
+		var logEnds map[string]Positions
+		for _, partition := range slices.Sorted(maps.Keys(options.From)) {
+			if end, ok := ends[topic][partition]; ok && options.From[partition] <= end {
+				continue
+			}
+			if logEnds == nil {
+				var err error
+				if logEnds, err = offsetsOf(ctx, r.admin.ListEndOffsets, topic); err != nil {
+					return nil, nil, err
+				}
+			}
+			if end := logEnds[topic][partition]; options.From[partition] > end {
+				return nil, nil, fmt.Errorf("topic %s, partition %d ends at offset %d, but was read up to %d before: "+
+					"%w", topic, partition, end, options.From[partition], ErrTruncated)
+			}
 		}
 	}
 	from = Positions{}
@@ -299,28 +298,6 @@ func (r *Reader) bounds(ctx context.Context, topic string, options ReadOptions) 
 
 // ErrTruncated is the error of a resumed read whose topic ends before its start.
 var ErrTruncated = errors.New("it has lost records, or was deleted and created again")
-
-// checkShrunk returns [ErrTruncated] if a partition ends before from. It requests the high watermark only for
-// partitions that seem to: the last stable offset, which ends may hold, can be before from while a transaction is open.
-func (r *Reader) checkShrunk(ctx context.Context, topic string, from, ends Positions) error {
-	var logEnds map[string]Positions
-	for _, partition := range slices.Sorted(maps.Keys(from)) {
-		if end, ok := ends[partition]; ok && from[partition] <= end {
-			continue
-		}
-		if logEnds == nil {
-			var err error
-			if logEnds, err = offsetsOf(ctx, r.admin.ListEndOffsets, topic); err != nil {
-				return err
-			}
-		}
-		if end := logEnds[topic][partition]; from[partition] > end {
-			return fmt.Errorf("topic %s, partition %d ends at offset %d, but was read up to %d before: %w", topic,
-				partition, end, from[partition], ErrTruncated)
-		}
-	}
-	return nil
-}
 
 // offsetsOf returns listed offsets by topic. It repeats the request while leaders change, for up to 30 s.
 func offsetsOf(ctx context.Context, list listOffsets, topics ...string) (map[string]Positions, error) {

@@ -175,25 +175,7 @@ func (c *Consumer) commitStarts(ctx context.Context, client *kgo.Client, partiti
 	if len(starts) == 0 {
 		return nil
 	}
-	if err := c.findStarts(ctx, kadm.NewClient(client), starts, pending); err != nil {
-		return err
-	}
-	err = ignoreNothingToCommit(c.commitOnce(ctx, starts, nil))
-	if isUnknownMember(err) {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.starts.pending = starts
-		c.starts.err = err
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("commit the start offsets of group %s: %w", c.options.Group, err)
-	}
-	return nil
-}
-
-// findStarts sets the offsets in starts, and adds them to pending.
-func (c *Consumer) findStarts(ctx context.Context, admin *kadm.Client, starts, pending Offsets) error {
+	admin := kadm.NewClient(client)
 	isLatest := c.config.Consumer.Reset == "latest"
 	topics := slices.Collect(maps.Keys(starts))
 	oldest, err := offsetsOf(ctx, limitTo(starts, admin.ListStartOffsets), topics...)
@@ -238,6 +220,17 @@ func (c *Consumer) findStarts(ctx context.Context, admin *kadm.Client, starts, p
 			"auto.offset.reset is latest: these records are skipped, as in Kafka Connect. The partitions were added, "+
 			"or their offsets removed, while no task was running. To write the records, stop the connector and alter "+
 			"its offsets", "group", c.options.Group, "skipped", strings.Join(skipped, ", "))
+	}
+	err = ignoreNothingToCommit(c.commitOnce(ctx, starts, nil))
+	if isUnknownMember(err) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.starts.pending = starts
+		c.starts.err = err
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("commit the start offsets of group %s: %w", c.options.Group, err)
 	}
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -110,15 +111,21 @@ func start(options Options, data string, log *slog.Logger) (*Broker, error) {
 		return nil, err
 	}
 	members := &waitingMembers{byConn: map[*memberConn]*waitingMember{}}
+	// createTopics and describeTopics otherwise fail in Java's admin client.
+	versions := kversion.Stable() // not Tip: without its features Java's transactions fail
+	versions.SetMaxKeyVersion(int16(kmsg.CreateTopics), 4)
+	versions.SetMaxKeyVersion(int16(kmsg.DescribeTopicPartitions), -1)
+	var random [16]byte // for a new folder; an existing one keeps its ID
+	rand.Read(random[:])
 	cluster, err := kfake.NewCluster(
 		kfake.NumBrokers(1),
 		kfake.DataDir(data),
 		kfake.SyncWrites(),
-		kfake.ClusterID(newClusterID()), // for a new folder; an existing one keeps its ID
+		kfake.ClusterID(ClusterPrefix+base64.RawURLEncoding.EncodeToString(random[:])),
 		kfake.ListenFn(func(string, string) (net.Listener, error) { return memberListener{listener, members}, nil }),
 		kfake.DefaultNumPartitions(1),
 		kfake.AllowAutoTopicCreation(),
-		kfake.MaxVersions(javaCompatibleVersions()),
+		kfake.MaxVersions(versions),
 		kfake.BrokerConfigs(neverDeleteConfigs),
 		kfake.WithLogger(brokerLogger{log}),
 	)
@@ -127,7 +134,9 @@ func start(options Options, data string, log *slog.Logger) (*Broker, error) {
 		return nil, fmt.Errorf("embedded broker: opening %s: %w", data, err)
 	}
 	persistAutoCreatedTopics(cluster)
-	heartbeats, err := startHeartbeats(members, cluster, listener.localAddr(), log)
+	bound := listener.Listener.Addr().(*net.TCPAddr)
+	address := net.JoinHostPort(loopbackFor(bound.IP.String()), strconv.Itoa(bound.Port))
+	heartbeats, err := startHeartbeats(members, cluster, address, log)
 	if err != nil {
 		cluster.Close()
 		return nil, fmt.Errorf("embedded broker: %w", err)
@@ -158,20 +167,6 @@ var neverDeleteConfigs = map[string]string{
 	"log.retention.ms":          "-1",
 	"log.cleaner.backoff.ms":    "3155760000000",
 	"offsets.retention.minutes": "52596000",
-}
-
-// javaCompatibleVersions limits createTopics and describeTopics, which otherwise fail in Java's admin client.
-func javaCompatibleVersions() *kversion.Versions {
-	v := kversion.Stable() // not Tip: without its features Java's transactions fail
-	v.SetMaxKeyVersion(int16(kmsg.CreateTopics), 4)
-	v.SetMaxKeyVersion(int16(kmsg.DescribeTopicPartitions), -1)
-	return v
-}
-
-func newClusterID() string {
-	var random [16]byte
-	rand.Read(random[:])
-	return ClusterPrefix + base64.RawURLEncoding.EncodeToString(random[:])
 }
 
 // persistAutoCreatedTopics creates topics of metadata requests by the API that stores them; kfake would not.

@@ -102,11 +102,6 @@ type advertisedListener struct {
 // Addr returns the address for clients, which kfake puts into metadata.
 func (l *advertisedListener) Addr() net.Addr { return l.addr }
 
-func (l *advertisedListener) localAddr() string {
-	bound := l.Listener.Addr().(*net.TCPAddr)
-	return net.JoinHostPort(loopbackFor(bound.IP.String()), strconv.Itoa(bound.Port))
-}
-
 type advertisedAddr string
 
 func (advertisedAddr) Network() string { return "tcp" }

@@ -188,37 +188,30 @@ type memberConn struct {
 // Read returns bytes of one request at a time. It blocks until the whole request was received.
 func (c *memberConn) Read(p []byte) (int, error) {
 	if len(c.request) == 0 {
-		if err := c.readRequest(); err != nil {
+		// The buffer grows only with the received bytes.
+		var request bytes.Buffer
+		if _, err := io.CopyN(&request, c.Conn, 4); err != nil {
 			return 0, err
+		}
+		length := binary.BigEndian.Uint32(request.Bytes())
+		if length > maxRequest {
+			return 0, fmt.Errorf("expected a request of at most %d bytes, found %d", maxRequest, length)
+		}
+		if _, err := io.CopyN(&request, c.Conn, int64(length)); err != nil {
+			return 0, err
+		}
+		c.request = request.Bytes()
+		body := c.request[4:]
+		if len(body) < 2 || kmsg.RequestForKey(int16(binary.BigEndian.Uint16(body))) == nil {
+			return 0, errors.New("expected the key of a Kafka API")
+		}
+		if m := waitingMemberOf(body); m != nil {
+			c.waiting.add(c, m)
 		}
 	}
 	n := copy(p, c.request)
 	c.request = c.request[n:]
 	return n, nil
-}
-
-// readRequest reads a request. Its buffer grows only with the received bytes.
-func (c *memberConn) readRequest() error {
-	var request bytes.Buffer
-	if _, err := io.CopyN(&request, c.Conn, 4); err != nil {
-		return err
-	}
-	length := binary.BigEndian.Uint32(request.Bytes())
-	if length > maxRequest {
-		return fmt.Errorf("expected a request of at most %d bytes, found %d", maxRequest, length)
-	}
-	if _, err := io.CopyN(&request, c.Conn, int64(length)); err != nil {
-		return err
-	}
-	c.request = request.Bytes()
-	body := c.request[4:]
-	if len(body) < 2 || kmsg.RequestForKey(int16(binary.BigEndian.Uint16(body))) == nil {
-		return errors.New("expected the key of a Kafka API")
-	}
-	if m := waitingMemberOf(body); m != nil {
-		c.waiting.add(c, m)
-	}
-	return nil
 }
 
 // Write sends a response, or a part of one, and ends the wait of the member that it is for.
@@ -234,15 +227,10 @@ func (c *memberConn) Close() error {
 	return c.Conn.Close()
 }
 
-// mayWait reports whether the response to a request may have to wait for other members.
-func mayWait(request []byte) bool {
-	key := kmsg.Key(binary.BigEndian.Uint16(request))
-	return key == kmsg.JoinGroup || key == kmsg.SyncGroup
-}
-
 // waitingMemberOf returns the member that waits for a response, or nil. The client ID precedes optional tags.
 func waitingMemberOf(body []byte) *waitingMember {
-	if !mayWait(body) {
+	key := kmsg.Key(binary.BigEndian.Uint16(body))
+	if key != kmsg.JoinGroup && key != kmsg.SyncGroup { // their responses may have to wait for other members
 		return nil
 	}
 	r := kbin.Reader{Src: body}

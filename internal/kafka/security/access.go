@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/sasl"
+	"github.com/twmb/franz-go/pkg/sasl/oauth"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 
@@ -116,7 +117,29 @@ func (s settings) mechanism() (sasl.Mechanism, error) {
 			return plain.Auth{User: u.name, Pass: u.password}, err
 		}), err
 	case "OAUTHBEARER":
-		return s.bearer()
+		// The login module is checked now and before each logon.
+		source, err := s.tokenSource()
+		if err != nil {
+			return nil, err
+		}
+		if _, err := source.check(); err != nil {
+			return nil, err
+		}
+		mechanism := oauth.Oauth(func(ctx context.Context) (oauth.Auth, error) {
+			m, err := source.check()
+			if err != nil {
+				return oauth.Auth{}, err
+			}
+			token, err := source.token(ctx, m)
+			if err != nil {
+				return oauth.Auth{}, err
+			}
+			return oauth.Auth{Token: token, Extensions: extensions(m)}, nil
+		})
+		if service, ok := source.(*tokenService); ok {
+			return renewingMechanism{Mechanism: mechanism, tokenService: service}, nil
+		}
+		return mechanism, nil
 	}
 	_, err := s.user(scramModule)
 	auth := func(context.Context) (scram.Auth, error) {

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/sasl"
-	"github.com/twmb/franz-go/pkg/sasl/oauth"
 
 	"github.com/culvert-project/culvert/internal/keystore"
 	"github.com/culvert-project/culvert/internal/transport/btp"
@@ -30,32 +29,6 @@ const (
 	defaultRetriever  = oauthHandlers + "DefaultJwtRetriever"
 	fileRetriever     = oauthHandlers + "FileJwtRetriever"
 )
-
-// bearer returns the mechanism OAUTHBEARER. It checks the login module now and before each logon.
-func (s settings) bearer() (sasl.Mechanism, error) {
-	source, err := s.tokenSource()
-	if err != nil {
-		return nil, err
-	}
-	if _, err := source.check(); err != nil {
-		return nil, err
-	}
-	mechanism := oauth.Oauth(func(ctx context.Context) (oauth.Auth, error) {
-		m, err := source.check()
-		if err != nil {
-			return oauth.Auth{}, err
-		}
-		token, err := source.token(ctx, m)
-		if err != nil {
-			return oauth.Auth{}, err
-		}
-		return oauth.Auth{Token: token, Extensions: extensions(m)}, nil
-	})
-	if service, ok := source.(*tokenService); ok {
-		return renewingMechanism{Mechanism: mechanism, tokenService: service}, nil
-	}
-	return mechanism, nil
-}
 
 // renewingMechanism can replace a token that a broker rejected.
 type renewingMechanism struct {

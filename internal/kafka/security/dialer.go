@@ -152,7 +152,25 @@ func (d *Dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 	defer context.AfterFunc(denialCtx, cancel)()
 	conn, err := d.access.dial(timedCtx, network, address)
 	if err != nil {
-		return nil, d.handleDialError(ctx, timedCtx, network, address, err)
+		if denied := d.activeDenial(); denied != nil {
+			return nil, denied
+		}
+		switch {
+		case ctx.Err() != nil:
+			return nil, fmt.Errorf("%w: %w", err, ctx.Err())
+		case isPermanent(err):
+			return nil, d.deny(&Denied{Broker: address, Cause: err, text: err.Error()})
+		case !d.access.isProxied:
+			return nil, err
+		}
+		if d.access.maxProxyOutage > 0 {
+			if since := d.proxyOutageSince(); time.Since(since) >= d.access.maxProxyOutage {
+				return nil, d.deny(&Denied{Broker: address, Cause: err,
+					text: fmt.Sprintf("unreachable through the proxy for %v (%soutage.ms): %v",
+						time.Since(since).Round(time.Second), proxyPrefix, err)})
+			}
+		}
+		return nil, transientDialError(network, err, timedCtx.Err() != nil)
 	}
 	d.markReachable()
 	if d.access.tls == nil {
@@ -163,7 +181,17 @@ func (d *Dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 	defer silenceTimer.Stop()
 	if err := tlsConn.HandshakeContext(timedCtx); err != nil {
 		conn.Close()
-		return nil, d.handleHandshakeError(ctx, network, address, err)
+		if denied := d.activeDenial(); denied != nil {
+			return nil, denied
+		}
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("%w: %w", err, ctx.Err())
+		}
+		if keystore.ClassOf(err) != keystore.NoFailure || explainTLS(err, d.access.stores) != "" {
+			return nil, d.handleTLSError(network, address, err)
+		}
+		d.probePlain(address)
+		return nil, transientDialError(network, fmt.Errorf("TLS handshake with %s: %w", address, err), false)
 	}
 	return tlsConn, nil
 }
@@ -189,29 +217,6 @@ func (d *Dialer) markReachable() {
 	d.proxyOutage.since = time.Time{}
 }
 
-// handleDialError returns the error of a failed dial: a denial, or one that the client retries.
-func (d *Dialer) handleDialError(ctx, timedCtx context.Context, network, address string, err error) error {
-	if denied := d.activeDenial(); denied != nil {
-		return denied
-	}
-	switch {
-	case ctx.Err() != nil:
-		return fmt.Errorf("%w: %w", err, ctx.Err())
-	case isPermanent(err):
-		return d.deny(&Denied{Broker: address, Cause: err, text: err.Error()})
-	case !d.access.isProxied:
-		return err
-	}
-	if d.access.maxProxyOutage > 0 {
-		if since := d.proxyOutageSince(); time.Since(since) >= d.access.maxProxyOutage {
-			return d.deny(&Denied{Broker: address, Cause: err,
-				text: fmt.Sprintf("unreachable through the proxy for %v (%soutage.ms): %v",
-					time.Since(since).Round(time.Second), proxyPrefix, err)})
-		}
-	}
-	return transientDialError(network, err, timedCtx.Err() != nil)
-}
-
 // idleGap is the time after which a failed dial begins a new outage: no connection was requested in between.
 const idleGap = time.Minute
 
@@ -225,20 +230,6 @@ func (d *Dialer) proxyOutageSince() time.Time {
 	}
 	d.proxyOutage.lastFailure = now
 	return d.proxyOutage.since
-}
-
-func (d *Dialer) handleHandshakeError(ctx context.Context, network, address string, err error) error {
-	if denied := d.activeDenial(); denied != nil {
-		return denied
-	}
-	if ctx.Err() != nil {
-		return fmt.Errorf("%w: %w", err, ctx.Err())
-	}
-	if keystore.ClassOf(err) != keystore.NoFailure || explainTLS(err, d.access.stores) != "" {
-		return d.handleTLSError(network, address, err)
-	}
-	d.probePlain(address)
-	return transientDialError(network, fmt.Errorf("TLS handshake with %s: %w", address, err), false)
 }
 
 // explainTLS returns a TLS failure with the setting that fixes it, "" if no setting does.
@@ -326,24 +317,34 @@ func (d *Dialer) OnBrokerConnect(broker kgo.BrokerMetadata, elapsed time.Duratio
 	case d.access.tls != nil && keystore.ClassOf(err) != keystore.NoFailure:
 		d.handleTLSError("tcp", address, err)
 	case isDisconnect(err):
-		d.handleDisconnect(address, err)
+		// A connection ends early if the broker stops, speaks another protocol, or silently rejects the logon.
+		if d.access.tls == nil {
+			d.probeTLS(address)
+		}
+		// ErrFirstReadEOF means that the request for API versions got no response: the logon had not begun.
+		if d.access.sasl != nil && !errors.As(err, new(*kgo.ErrFirstReadEOF)) {
+			// A client that is repeatedly cut off during logon is denied; a stopping broker does not repeat it.
+			d.mu.Lock()
+			if d.logons.failingSince.IsZero() {
+				d.logons.failingSince = time.Now()
+			}
+			d.logons.failures++
+			isPermanent := !d.logons.wasAccepted && d.logons.failures >= denyAfterTries &&
+				time.Since(d.logons.failingSince) >= denyDisconnectedAfter
+			d.mu.Unlock()
+			if isPermanent {
+				d.deny(&Denied{Broker: address, Cause: err,
+					text: fmt.Sprintf("it closes the connection during logon: the user and password, or token, of %s "+
+						"may be wrong, or %s may be another one", d.access.settingName("sasl.jaas.config"),
+						d.access.settingName("sasl.mechanism"))})
+			}
+		}
 	case d.access.tls == nil && (d.access.sasl == nil || strings.Contains(err.Error(), "tls alert")):
 		// the response was not Kafka's protocol
 		d.probeTLS(address)
 	case d.access.sasl != nil && !kgo.IsRetryableBrokerErr(err) && !isNetworkError(err) && !kerr.IsRetriable(err):
 		// such as a wrong signature of SCRAM
 		d.handleLogonError(address, err, "logon by %s: "+err.Error(), "sasl.mechanism")
-	}
-}
-
-// handleDisconnect handles early ends of connections: a stopping broker, another protocol, or a silent rejection.
-func (d *Dialer) handleDisconnect(address string, err error) {
-	if d.access.tls == nil {
-		d.probeTLS(address)
-	}
-	// ErrFirstReadEOF means that the request for API versions got no response: the logon had not begun.
-	if d.access.sasl != nil && !errors.As(err, new(*kgo.ErrFirstReadEOF)) {
-		d.handleLogonDisconnect(address, err)
 	}
 }
 
@@ -359,24 +360,6 @@ func (d *Dialer) handleLogonError(address string, err error, format, property st
 	}
 	d.denyIfRepeated("tcp",
 		&Denied{Broker: address, Cause: err, text: fmt.Sprintf(format, d.access.settingName(property))}, err)
-}
-
-// handleLogonDisconnect denies a client that is repeatedly cut off during logon; a stopping broker does not repeat it.
-func (d *Dialer) handleLogonDisconnect(address string, err error) {
-	d.mu.Lock()
-	if d.logons.failingSince.IsZero() {
-		d.logons.failingSince = time.Now()
-	}
-	d.logons.failures++
-	isPermanent := !d.logons.wasAccepted && d.logons.failures >= denyAfterTries &&
-		time.Since(d.logons.failingSince) >= denyDisconnectedAfter
-	d.mu.Unlock()
-	if isPermanent {
-		d.deny(&Denied{Broker: address, Cause: err,
-			text: fmt.Sprintf("it closes the connection during logon: the user and password, or token, of %s may be "+
-				"wrong, or %s may be another one", d.access.settingName("sasl.jaas.config"),
-				d.access.settingName("sasl.mechanism"))})
-	}
 }
 
 // startProbe tests in the background for another protocol, to deny the client, unless a probe runs or just ran.

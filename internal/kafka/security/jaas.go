@@ -161,7 +161,21 @@ func (j *jaasScanner) next() (jaasToken, error) {
 			s, err := j.scanQuoted()
 			return jaasToken{kind: jaasWord, text: s, char: start}, err
 		case isDigit(r):
-			return j.scanNumber(start), nil
+			// Digits are no value to Kafka; a - or . without a digit is a sign.
+			hasDigit := false
+			first, _ := j.peek()
+			for n := 0; ; n++ {
+				r, _ := j.peek()
+				if (r == '-' && n > 0) || !isDigit(r) {
+					break
+				}
+				hasDigit = hasDigit || (r >= '0' && r <= '9')
+				j.read()
+			}
+			if !hasDigit {
+				return jaasToken{kind: jaasSign, sign: first, char: start}, nil
+			}
+			return jaasToken{kind: jaasNumber, char: start}, nil
 		case isLetter(r):
 			return jaasToken{kind: jaasWord, text: j.scanWord(), char: start}, nil
 		default:
@@ -184,24 +198,6 @@ func (j *jaasScanner) scanWord() string {
 		}
 		j.read()
 	}
-}
-
-// scanNumber skips digits, which are no value to Kafka; a - or . without a digit is a sign.
-func (j *jaasScanner) scanNumber(start int) jaasToken {
-	hasDigit := false
-	first, _ := j.peek()
-	for n := 0; ; n++ {
-		r, _ := j.peek()
-		if (r == '-' && n > 0) || !isDigit(r) {
-			break
-		}
-		hasDigit = hasDigit || (r >= '0' && r <= '9')
-		j.read()
-	}
-	if !hasDigit {
-		return jaasToken{kind: jaasSign, sign: first, char: start}
-	}
-	return jaasToken{kind: jaasNumber, char: start}
 }
 
 func (j *jaasScanner) skipComment() error {

@@ -46,8 +46,12 @@ func suites(list string) (ids []uint16, insecure []string, err error) {
 		switch {
 		case name == "" || name == "TLS_EMPTY_RENEGOTIATION_INFO_SCSV": // no suite
 		case !ok:
+			var names []string
+			for _, s := range tls.CipherSuites() {
+				names = append(names, s.Name)
+			}
 			return nil, nil, fmt.Errorf("cipher suite %s is not built: expected some of %s", name,
-				strings.Join(suiteNames(), ", "))
+				strings.Join(names, ", "))
 		case suite.SupportedVersions[0] == tls.VersionTLS13: // cannot be selected
 		default:
 			ids = append(ids, suite.ID)
@@ -57,13 +61,6 @@ func suites(list string) (ids []uint16, insecure []string, err error) {
 		}
 	}
 	return ids, insecure, nil
-}
-
-func suiteNames() (names []string) {
-	for _, s := range tls.CipherSuites() {
-		names = append(names, s.Name)
-	}
-	return names
 }
 
 func hasTLS13(list string) bool {
