@@ -6,19 +6,12 @@ import (
 	"encoding/hex"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 
 	"github.com/culvert-project/culvert/internal/base/wholefile"
 )
 
 // legacyFolder holds older versions' refusals: a salt, and files whose name is a secret's hash with legacySuffix.
 const legacyFolder, legacySuffix = "logons", ".refused"
-
-func hasLegacyRefusals(folder string) bool {
-	entries, _ := os.ReadDir(folder)
-	return slices.ContainsFunc(entries, func(e os.DirEntry) bool { return strings.HasSuffix(e.Name(), legacySuffix) })
-}
 
 // importLegacy copies a refusal of an older version, unless an operator has resumed since; st.mu is held.
 func (st *Store) importLegacy(id Identity, secret Secret) {

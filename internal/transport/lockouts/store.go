@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -59,7 +60,10 @@ func Open(lockFolder, ownFolder string, others ...string) (*Store, error) {
 	store.lockFolder = lockFolder
 	store.files = []*file{ownFile}
 	for _, folder := range append([]string{ownFolder}, others...) {
-		if legacy := filepath.Join(folder, legacyFolder); hasLegacyRefusals(legacy) {
+		legacy := filepath.Join(folder, legacyFolder)
+		entries, _ := os.ReadDir(legacy)
+		isRefusal := func(e os.DirEntry) bool { return strings.HasSuffix(e.Name(), legacySuffix) }
+		if slices.ContainsFunc(entries, isRefusal) {
 			store.legacyFolders = append(store.legacyFolders, legacy)
 		}
 	}

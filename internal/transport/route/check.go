@@ -181,21 +181,6 @@ func (s *Settings) requireConnectivity(services btp.Services, source string) (*b
 	return services.Connectivity, nil
 }
 
-func (s *Settings) connectivityAddress(kind string, binding *btp.Connectivity) (string, error) {
-	if s.Address != "" {
-		return s.Address, nil
-	}
-	address := binding.SOCKS5Address
-	if kind == ConnectivityHTTP {
-		address = binding.HTTPAddress
-	}
-	proxy, err := address()
-	if err != nil {
-		return "", s.errorf(NameAddress, "not set, and not in the binding: %w", err)
-	}
-	return proxy, nil
-}
-
 func (s *Settings) credentials(binding *btp.Connectivity) (btp.Credentials, error) {
 	if s.firstSet(tokenSettings) == "" {
 		return binding.Credentials, nil

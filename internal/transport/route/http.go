@@ -76,20 +76,16 @@ func (h *HTTPProxy) Headers(ctx context.Context, refused string) (http.Header, e
 		return nil, fmt.Errorf("token for the Connectivity proxy: %w", err)
 	}
 	headers := http.Header{"Proxy-Authorization": {"Bearer " + token}}
-	if location := h.currentLocation(); location != "" {
-		// Plain text, unlike in SOCKS5. Header.Set would change the case of the name.
-		headers["SAP-Connectivity-SCC-Location_ID"] = []string{location}
+	if locations := h.route.settings.Locations; len(locations) > 0 {
+		h.mu.Lock()
+		location := locations[h.location]
+		h.mu.Unlock()
+		if location != "" {
+			// Plain text, unlike in SOCKS5. Header.Set would change the case of the name.
+			headers["SAP-Connectivity-SCC-Location_ID"] = []string{location}
+		}
 	}
 	return headers, nil
-}
-
-func (h *HTTPProxy) currentLocation() string {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if len(h.route.settings.Locations) == 0 {
-		return ""
-	}
-	return h.route.settings.Locations[h.location]
 }
 
 // RoundTripper sets DialContext and Proxy of t. For SAP Connectivity's HTTP proxy it adds headers, retries once with a

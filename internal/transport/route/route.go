@@ -194,8 +194,14 @@ func (r *Route) useConnectivity() error {
 	if err != nil {
 		return err
 	}
-	if r.address, err = settings.connectivityAddress(r.proxyType, binding); err != nil {
-		return err
+	if r.address = settings.Address; r.address == "" {
+		address := binding.SOCKS5Address
+		if r.proxyType == ConnectivityHTTP {
+			address = binding.HTTPAddress
+		}
+		if r.address, err = address(); err != nil {
+			return settings.errorf(NameAddress, "not set, and not in the binding: %w", err)
+		}
 	}
 	credentials, err := settings.credentials(binding)
 	if err != nil {

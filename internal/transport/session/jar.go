@@ -110,8 +110,11 @@ func readCookie(line, path string, now time.Time) (cookie, bool) {
 				hasMaxAge = true
 			}
 		case "expires":
-			if t, ok := cookieDate(v); ok && !hasMaxAge {
-				c.expires = t
+			for _, layout := range cookieDateFormats {
+				if t, err := time.Parse(layout, v); err == nil && !hasMaxAge {
+					c.expires = t
+					break
+				}
 			}
 		}
 	}
@@ -125,15 +128,6 @@ var cookieDateFormats = []string{
 	"Mon, 2-Jan-06 15:04:05 MST",
 	"Monday, 2-Jan-06 15:04:05 MST",
 	time.ANSIC,
-}
-
-func cookieDate(text string) (t time.Time, ok bool) {
-	for _, layout := range cookieDateFormats {
-		if t, err := time.Parse(layout, text); err == nil {
-			return t, true
-		}
-	}
-	return t, false
 }
 
 func defaultPath(path string) string {

@@ -77,7 +77,8 @@ func (d *dialCall) run(ctx context.Context) (net.Conn, error) {
 		}
 		d.log(ctx, level, "tunnel could not be opened; retrying", "attempts", attempts, "left",
 			remaining.Round(time.Millisecond), "error", lastErr)
-		if pause.For(ctx, min(remaining, jitter(backoff.Next()))) != nil {
+		next := backoff.Next() // with jitter, for tunnels that broke together
+		if pause.For(ctx, min(remaining, next/2+rand.N(next))) != nil {
 			return nil, d.contextError(ctx, lastErr, contextCause(ctx))
 		}
 	}
@@ -122,6 +123,3 @@ func (d *dialCall) log(ctx context.Context, level slog.Level, message string, ar
 		d.Logger.Log(ctx, level, message, append([]any{"proxy", d.Address, "target", d.address}, args...)...)
 	}
 }
-
-// jitter spreads reconnects of tunnels that broke together.
-func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d) }
