@@ -30,7 +30,45 @@ func Explain(err error, o Options) error {
 	if verification, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return o.unverifiedError(verification, trustAnchors{})
 	}
-	return o.explainAlert(err)
+	// An alert of the server, or a request for renegotiation; other errors stay unchanged.
+	message := err.Error()
+	if o.HasRisks && IsRenegotiation(err) {
+		return o.tlsNames().errorf(FieldAllowRenegotiation, err, "the server requested TLS renegotiation on the "+
+			"connection, as for a client's certificate, which is a risk (RFC 9325) and not allowed: "+
+			"configure the server to request it in the first handshake, or set this to 1")
+	}
+	_, alert, isRemote := strings.Cut(message, "remote error: tls: ")
+	for _, r := range alertTexts {
+		if isRemote && strings.HasPrefix(alert, r.alert) {
+			if o.Key == nil {
+				return o.keyNames().errorf(FieldLocation, err, "is not set, but the server requires a certificate (%s)",
+					r.alert)
+			}
+			return o.keyNames().errorf(FieldLocation, err, "%s (%s)", r.text, r.alert)
+		}
+	}
+	if (isRemote && strings.HasPrefix(alert, "protocol version")) ||
+		strings.Contains(message, "tls: server selected unsupported protocol version") {
+		return o.tlsNames().errorf(FieldProtocol, err,
+			"the server does not support the configured TLS versions (%s): %s",
+			cmp.Or(o.Protocol, "TLS: 1.2 and 1.3"), tlsPart(message))
+	}
+	if isRemote && strings.HasPrefix(alert, "handshake failure") {
+		risk := ""
+		if o.HasRisks && !o.AllowRSAKeyExchange {
+			risk = "; or it only supports RSA key exchange, which has no forward secrecy: " +
+				o.tlsNames().setting(FieldAllowRSAKeyExchange) + "=1 allows it"
+		}
+		if o.Key == nil {
+			return o.keyNames().errorf(FieldLocation, err,
+				"is not set, and the server ended the handshake without a reason: it may require a certificate, "+
+					"or there is no common cipher (%s)%s", o.tlsNames().setting(FieldProtocol), risk)
+		}
+		return o.tlsNames().errorf(FieldProtocol, err,
+			"the server ended the handshake without a reason: there is no common "+
+				"cipher, or it did not accept the client certificate (%s)%s", o.keyNames().setting(FieldLocation), risk)
+	}
+	return err
 }
 
 // unverifiedError explains why a server's certificate is rejected. Empty anchors mean that they are unknown.
@@ -140,48 +178,6 @@ var alertTexts = []struct{ alert, text string }{
 	{alert: "unsupported certificate", text: "the server does not support certificates of this kind"},
 	{alert: "unknown certificate", text: "the server did not accept the certificate"},
 	{alert: "access denied", text: "the server accepted the certificate but denies access to its owner"},
-}
-
-// explainAlert explains an alert of the server, or a request for renegotiation. It returns other errors unchanged.
-func (o *Options) explainAlert(err error) error {
-	message := err.Error()
-	if o.HasRisks && IsRenegotiation(err) {
-		return o.tlsNames().errorf(FieldAllowRenegotiation, err, "the server requested TLS renegotiation on the "+
-			"connection, as for a client's certificate, which is a risk (RFC 9325) and not allowed: "+
-			"configure the server to request it in the first handshake, or set this to 1")
-	}
-	_, alert, isRemote := strings.Cut(message, "remote error: tls: ")
-	for _, r := range alertTexts {
-		if isRemote && strings.HasPrefix(alert, r.alert) {
-			if o.Key == nil {
-				return o.keyNames().errorf(FieldLocation, err, "is not set, but the server requires a certificate (%s)",
-					r.alert)
-			}
-			return o.keyNames().errorf(FieldLocation, err, "%s (%s)", r.text, r.alert)
-		}
-	}
-	if (isRemote && strings.HasPrefix(alert, "protocol version")) ||
-		strings.Contains(message, "tls: server selected unsupported protocol version") {
-		return o.tlsNames().errorf(FieldProtocol, err,
-			"the server does not support the configured TLS versions (%s): %s",
-			cmp.Or(o.Protocol, "TLS: 1.2 and 1.3"), tlsPart(message))
-	}
-	if isRemote && strings.HasPrefix(alert, "handshake failure") {
-		risk := ""
-		if o.HasRisks && !o.AllowRSAKeyExchange {
-			risk = "; or it only supports RSA key exchange, which has no forward secrecy: " +
-				o.tlsNames().setting(FieldAllowRSAKeyExchange) + "=1 allows it"
-		}
-		if o.Key == nil {
-			return o.keyNames().errorf(FieldLocation, err,
-				"is not set, and the server ended the handshake without a reason: it may require a certificate, "+
-					"or there is no common cipher (%s)%s", o.tlsNames().setting(FieldProtocol), risk)
-		}
-		return o.tlsNames().errorf(FieldProtocol, err,
-			"the server ended the handshake without a reason: there is no common "+
-				"cipher, or it did not accept the client certificate (%s)%s", o.keyNames().setting(FieldLocation), risk)
-	}
-	return err
 }
 
 // IsRenegotiation reports whether a connection ended because the server requested renegotiation.

@@ -95,35 +95,31 @@ func (o *javaObject) readClass() javaClass {
 		}
 		o.fail("a reference to something that is not a class")
 	case tcClassDesc:
-		return o.readDescription()
+		if !o.enter() {
+			return javaClass{}
+		}
+		defer func() { o.depth-- }()
+		c := &javaClass{name: o.utf("class name")}
+		o.next(8, "class version")
+		o.handles = append(o.handles, c)
+		if flags := o.u8("class flags"); flags != serializable {
+			o.fail(fmt.Sprintf("a class with the flags %02x, whose objects have an unknown length", flags))
+		}
+		for n := o.u16("fields"); n > 0 && o.err == nil; n-- {
+			if t := o.u8("field"); t != '[' && t != 'L' {
+				o.fail(fmt.Sprintf("a field of type %q", rune(t)))
+			}
+			o.utf("field name")
+			o.skipValue() // the name of its type
+			c.fields++
+		}
+		if end := o.u8("end of a class"); end != tcEndBlockData {
+			o.fail(fmt.Sprintf("found tag %02x, expected the end of a class", end))
+		}
+		c.fields += o.readClass().fields
+		return *c
 	default:
 		o.fail(fmt.Sprintf("found tag %02x, expected a class", tag))
 	}
 	return javaClass{}
-}
-
-func (o *javaObject) readDescription() javaClass {
-	if !o.enter() {
-		return javaClass{}
-	}
-	defer func() { o.depth-- }()
-	c := &javaClass{name: o.utf("class name")}
-	o.next(8, "class version")
-	o.handles = append(o.handles, c)
-	if flags := o.u8("class flags"); flags != serializable {
-		o.fail(fmt.Sprintf("a class with the flags %02x, whose objects have an unknown length", flags))
-	}
-	for n := o.u16("fields"); n > 0 && o.err == nil; n-- {
-		if t := o.u8("field"); t != '[' && t != 'L' {
-			o.fail(fmt.Sprintf("a field of type %q", rune(t)))
-		}
-		o.utf("field name")
-		o.skipValue() // the name of its type
-		c.fields++
-	}
-	if end := o.u8("end of a class"); end != tcEndBlockData {
-		o.fail(fmt.Sprintf("found tag %02x, expected the end of a class", end))
-	}
-	c.fields += o.readClass().fields
-	return *c
 }
