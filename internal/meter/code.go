@@ -79,7 +79,19 @@ func (r *rewriter) readCode(n int) {
 		b.locals = uint32(count)
 		b.code = r.At
 		r.loops = append(r.loops, loop{})
-		r.readInstructions(&b)
+		results := r.results[r.types[len(r.bodies)]]
+		r.blocks = append(r.blocks[:0], openBlock{loop: -1, results: int(results)})
+		reader := bodyReader{rewriter: r, body: &b, bodyLoops: r.loops[b.firstLoop:], opening: true,
+			stats: functionStats{results: results}}
+		for len(r.blocks) > 0 {
+			reader.readInstruction()
+		}
+		if r.At != r.End {
+			r.Malformed("the body of function %d continues after its end", r.currentFunction())
+		}
+		r.addEffort(&b, &reader.stats, reader.bodyLoops)
+		reader.bodyLoops[0].price += reader.price
+		r.loops = append(r.loops[:b.firstLoop], reader.bodyLoops...)
 		r.bodies = append(r.bodies, b)
 		r.End = end
 	}
@@ -98,22 +110,6 @@ type bodyReader struct {
 	opening     bool // no instruction so far can have jumped or called
 	// smallConstant means that the previous instruction pushed a constant up to bulkFree: a copy of that size is free.
 	smallConstant bool
-}
-
-func (r *rewriter) readInstructions(b *body) {
-	results := r.results[r.types[len(r.bodies)]]
-	r.blocks = append(r.blocks[:0], openBlock{loop: -1, results: int(results)})
-	reader := bodyReader{rewriter: r, body: b, bodyLoops: r.loops[b.firstLoop:], opening: true,
-		stats: functionStats{results: results}}
-	for len(r.blocks) > 0 {
-		reader.readInstruction()
-	}
-	if r.At != r.End {
-		r.Malformed("the body of function %d continues after its end", r.currentFunction())
-	}
-	r.addEffort(b, &reader.stats, reader.bodyLoops)
-	reader.bodyLoops[0].price += reader.price
-	r.loops = append(r.loops[:b.firstLoop], reader.bodyLoops...)
 }
 
 func (r *bodyReader) readInstruction() {

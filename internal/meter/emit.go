@@ -143,9 +143,12 @@ func (r *rewriter) priceCalls(i int, loops []loop, edits []edit) (entry uint64) 
 	return loops[0].price/instructionsPerUnit + 1
 }
 
-// markSmallLoops marks loops that are charged in advance, and returns the charge of an iteration of the most expensive
-// one in units of fuel, 0 for none. It sets hasCall also for loops around calls or loops that are jumped back to.
-func markSmallLoops(loops []loop) (weight uint64) {
+func (r *rewriter) emitBody(out []byte, i int) []byte {
+	b := &r.bodies[i]
+	loops, edits := r.loopsAndEdits(i)
+	entry := r.priceCalls(i, loops, edits)
+	// Small loops are charged in advance. hasCall is also set for loops around calls or loops that are jumped back to.
+	var weight uint64 // the charge of an iteration of the most expensive one, in units of fuel
 	for n := len(loops) - 1; n > 0; n-- {
 		l := &loops[n]
 		l.small = l.targeted && !l.hasCall && l.price <= smallPrice
@@ -156,14 +159,6 @@ func markSmallLoops(loops []loop) (weight uint64) {
 			weight = max(weight, l.price/instructionsPerUnit+1)
 		}
 	}
-	return weight
-}
-
-func (r *rewriter) emitBody(out []byte, i int) []byte {
-	b := &r.bodies[i]
-	loops, edits := r.loopsAndEdits(i)
-	entry := r.priceCalls(i, loops, edits)
-	weight := markSmallLoops(loops)
 	sizeAt := len(out)
 	out = append(out, 0, 0, 0, 0, 0)
 	usesFuel := entry > 0 || b.hasBulk || slices.ContainsFunc(loops, isTargeted)
