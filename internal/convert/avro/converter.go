@@ -112,9 +112,27 @@ func (c *Converter) encoderFor(ctx context.Context, value wit.ValueSlice, input 
 			"encoding %d", value.Encoding)
 	}
 	if enc = c.lastEncoder; enc == nil || enc.schema.ID != value.Schema {
-		if enc, err = c.encoderOf(ctx, value.Schema); err != nil {
-			return nil, err
+		enc = c.encoders.Get(value.Schema)
+		if enc == nil {
+			s, err := conversion.FindSchema(c.Use.Schemas, "AvroConverter", value.Schema)
+			if err != nil {
+				return nil, err
+			}
+			var k conversion.Budget
+			k.Start(ctx, nil, conversion.MaxEnvelopeBytes)
+			schemaText, name, steps, err := write(&k, s.Nodes, c.options)
+			if err != nil {
+				return nil, fault.SchemaError(err)
+			}
+			root := s.Root()
+			enc = &encoder{schema: s, text: string(schemaText), step: steps, ids: registered.TopicIDs{}}
+			enc.isRaw = root.Kind == wit.Bytes && !root.Optional && steps.op == bytesStep
+			if !root.Optional {
+				enc.name = name
+			}
+			c.encoders.Put(value.Schema, enc, conversion.CompiledBytes(s)+len(schemaText))
 		}
+		c.lastEncoder = enc
 	}
 	null, _, ok := connectdata.IsNull(enc.schema.Root(), input)
 	switch {
@@ -151,32 +169,6 @@ func (e *encoder) write(w *rewrite, dst []byte) []byte {
 		return writeAnything(w, dst)
 	}
 	return e.step.run(w, dst)
-}
-
-// encoderOf returns the encoder of a schema from the cache, or compiles it. It becomes the last one.
-func (c *Converter) encoderOf(ctx context.Context, id uint32) (*encoder, error) {
-	enc := c.encoders.Get(id)
-	if enc == nil {
-		s, err := conversion.FindSchema(c.Use.Schemas, "AvroConverter", id)
-		if err != nil {
-			return nil, err
-		}
-		var k conversion.Budget
-		k.Start(ctx, nil, conversion.MaxEnvelopeBytes)
-		schemaText, name, steps, err := write(&k, s.Nodes, c.options)
-		if err != nil {
-			return nil, fault.SchemaError(err)
-		}
-		root := s.Root()
-		enc = &encoder{schema: s, text: string(schemaText), step: steps, ids: registered.TopicIDs{}}
-		enc.isRaw = root.Kind == wit.Bytes && !root.Optional && steps.op == bytesStep
-		if !root.Optional {
-			enc.name = name
-		}
-		c.encoders.Put(id, enc, conversion.CompiledBytes(s)+len(schemaText))
-	}
-	c.lastEncoder = enc
-	return enc, nil
 }
 
 // acceptNonEmpty accepts all names that Avro's Java library writes: it allows any letter.

@@ -67,7 +67,16 @@ func (r *schemaReader) defaultValue(id uint32, value any) (any, bool) {
 		}
 		return converted || value == "true", true
 	case wit.String:
-		return asText(value), true
+		// Like Jackson's asText: arrays and objects become "".
+		switch number := value.(type) {
+		case []any, map[string]any:
+			return "", true
+		case float32:
+			return string(java.AppendFloat(nil, float64(number), 32)), true
+		case float64:
+			return string(java.AppendFloat(nil, number, 64)), true
+		}
+		return fmt.Sprint(value), true
 	case wit.Bytes:
 		return bytesDefault(n, value)
 	case wit.Array:
@@ -259,19 +268,6 @@ func nearest(f float64, bits int) int64 {
 		return 0
 	}
 	return int64(f)
-}
-
-// asText converts like Jackson's asText: arrays and objects become "".
-func asText(value any) string {
-	switch number := value.(type) {
-	case []any, map[string]any:
-		return ""
-	case float32:
-		return string(java.AppendFloat(nil, float64(number), 32))
-	case float64:
-		return string(java.AppendFloat(nil, number, 64))
-	}
-	return fmt.Sprint(value)
 }
 
 // realNumber converts a JSON number, or the name of a number that JSON does not have.

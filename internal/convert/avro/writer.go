@@ -260,7 +260,27 @@ func (w *schemaWriter) writeValue(id uint32, space string) (result step) {
 	case n.Kind == wit.Map:
 		w.Out = w.Out[:start]
 		w.Raw(`{"type":"array","items":`)
-		result = w.writeEntries(n, id, space)
+		name := namespace + "." + mapEntry
+		if n.Name != nil {
+			name = *n.Name
+		}
+		fullName, isDefined := w.define(name, w.digests[id])
+		start := len(w.Out)
+		w.beginDefinition("record", fullName, space)
+		const keepNulls = true // entries are no structs
+		w.Raw(`,"fields":[`)
+		key := w.writeField("key", n.Key, "", namespaceOf(fullName), keepNulls)
+		w.Raw(",")
+		element := w.writeField("value", n.Element, "", namespaceOf(fullName), keepNulls)
+		w.Raw("]")
+		if fullName != namespace+"."+mapEntry {
+			w.Raw(`,"connect.internal.type":"MapEntry"`)
+		}
+		w.Raw("}")
+		if isDefined {
+			w.replaceWithName(start, fullName, space)
+		}
+		result = step{op: mapStep, key: &key, element: &element, identity: key.identity && element.identity}
 	}
 	withoutProperties := len(w.Out)
 	w.writeProperties(id)
@@ -272,31 +292,6 @@ func (w *schemaWriter) writeValue(id uint32, space string) (result step) {
 	}
 	w.Raw("}")
 	return result
-}
-
-// writeEntries writes the record of a map's entry.
-func (w *schemaWriter) writeEntries(n *wit.SchemaNode, id uint32, space string) step {
-	name := namespace + "." + mapEntry
-	if n.Name != nil {
-		name = *n.Name
-	}
-	fullName, isDefined := w.define(name, w.digests[id])
-	start := len(w.Out)
-	w.beginDefinition("record", fullName, space)
-	const keepNulls = true // entries are no structs
-	w.Raw(`,"fields":[`)
-	key := w.writeField("key", n.Key, "", namespaceOf(fullName), keepNulls)
-	w.Raw(",")
-	element := w.writeField("value", n.Element, "", namespaceOf(fullName), keepNulls)
-	w.Raw("]")
-	if fullName != namespace+"."+mapEntry {
-		w.Raw(`,"connect.internal.type":"MapEntry"`)
-	}
-	w.Raw("}")
-	if isDefined {
-		w.replaceWithName(start, fullName, space)
-	}
-	return step{op: mapStep, key: &key, element: &element, identity: key.identity && element.identity}
 }
 
 // writeEnum writes a string that came from an enum.

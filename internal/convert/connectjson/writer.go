@@ -197,7 +197,15 @@ func (w *Writer) Write(k *conversion.Budget, dst, in []byte, i int) ([]byte, int
 	switch w.Shape {
 	case int8Shape, int16Shape, int32Shape, int64Shape:
 		if i < len(in) && in[i] < 0x80 {
-			return appendSmall(dst, int(in[i]>>1)^-int(in[i]&1)), i + 1, nil
+			n := int(in[i]>>1) ^ -int(in[i]&1)
+			if n < 0 {
+				dst = append(dst, '-')
+				n = -n
+			}
+			if n >= 10 {
+				return append(dst, byte('0'+n/10), byte('0'+n%10)), i + 1, nil
+			}
+			return append(dst, byte('0'+n)), i + 1, nil
 		}
 		return w.writeInteger(dst, in, i)
 	case textShape:
@@ -276,18 +284,6 @@ func (w *Writer) writeInteger(dst, in []byte, i int) ([]byte, int, *fault.Error)
 			"a number that does not fit "+strconv.Itoa(bits)+" bits: "+strconv.FormatInt(v, 10))
 	}
 	return strconv.AppendInt(dst, v, 10), i + size, nil
-}
-
-// appendSmall appends a number from -64 to 63.
-func appendSmall(dst []byte, n int) []byte {
-	if n < 0 {
-		dst = append(dst, '-')
-		n = -n
-	}
-	if n >= 10 {
-		return append(dst, byte('0'+n/10), byte('0'+n%10))
-	}
-	return append(dst, byte('0'+n))
 }
 
 func (w *Writer) writeBytes(k *conversion.Budget, dst, in []byte, i int) ([]byte, int, *fault.Error) {

@@ -18,6 +18,7 @@ import (
 	"github.com/culvert-project/culvert/internal/record"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // Converter is Confluent's JsonSchemaConverter: values are a zero byte, the registry's ID of the JSON Schema, and JSON.
@@ -137,10 +138,35 @@ func (c *Converter) Encode(ctx context.Context, dst []byte, maxSize int, topic s
 	}
 	enc := c.lastEncoder
 	if enc == nil || enc.schema.ID != value.Schema {
-		var err error
-		if enc, err = c.encoderOf(ctx, value.Schema); err != nil {
-			return dst, false, err
+		enc = c.encoders.Get(value.Schema)
+		if enc == nil {
+			schema, err := conversion.FindSchema(c.Use.Schemas, "JsonSchemaConverter", value.Schema)
+			if err != nil {
+				return dst, false, err
+			}
+			enc = &encoder{schema: schema, ids: registered.TopicIDs{}}
+			var k conversion.Budget
+			k.Start(ctx, nil, conversion.MaxEnvelopeBytes)
+			if enc.writer, err = connectjson.NewWriter(&k, schema.Nodes, 0, c.options.writeForm); err != nil {
+				return dst, false, fault.SchemaError(err)
+			}
+			k.Start(ctx, nil, conversion.MaxEnvelopeBytes)
+			schemaText, err := write(&k, schema.Nodes, enc.writer, c.options)
+			if err != nil {
+				return dst, false, fault.SchemaError(err)
+			}
+			enc.text = string(schemaText)
+			if !schema.Root().Optional {
+				enc.title = conversion.NameOf(schema.Root())
+			}
+			if c.options.validate {
+				if enc.validator, err = newValidator([]registry.NamedSchema{{Text: enc.text}}); err != nil {
+					return dst, false, err
+				}
+			}
+			c.encoders.Put(value.Schema, enc, conversion.CompiledBytes(schema)+len(schemaText))
 		}
+		c.lastEncoder = enc
 	}
 	id, ok := enc.ids[topic]
 	if !ok {
@@ -164,40 +190,6 @@ func (c *Converter) Encode(ctx context.Context, dst []byte, maxSize int, topic s
 		}
 	}
 	return out, false, nil
-}
-
-// encoderOf returns the encoder of a schema from the cache, or compiles it. It becomes the last one.
-func (c *Converter) encoderOf(ctx context.Context, id uint32) (*encoder, error) {
-	enc := c.encoders.Get(id)
-	if enc == nil {
-		schema, err := conversion.FindSchema(c.Use.Schemas, "JsonSchemaConverter", id)
-		if err != nil {
-			return nil, err
-		}
-		enc = &encoder{schema: schema, ids: registered.TopicIDs{}}
-		var k conversion.Budget
-		k.Start(ctx, nil, conversion.MaxEnvelopeBytes)
-		if enc.writer, err = connectjson.NewWriter(&k, schema.Nodes, 0, c.options.writeForm); err != nil {
-			return nil, fault.SchemaError(err)
-		}
-		k.Start(ctx, nil, conversion.MaxEnvelopeBytes)
-		schemaText, err := write(&k, schema.Nodes, enc.writer, c.options)
-		if err != nil {
-			return nil, fault.SchemaError(err)
-		}
-		enc.text = string(schemaText)
-		if !schema.Root().Optional {
-			enc.title = conversion.NameOf(schema.Root())
-		}
-		if c.options.validate {
-			if enc.validator, err = newValidator([]registry.NamedSchema{{Text: enc.text}}); err != nil {
-				return nil, err
-			}
-		}
-		c.encoders.Put(id, enc, conversion.CompiledBytes(schema)+len(schemaText))
-	}
-	c.lastEncoder = enc
-	return enc, nil
 }
 
 // checkSchema returns a check that rejects another schema than the record's, unless latest.compatibility.strict=false;
@@ -250,10 +242,24 @@ func (c *Converter) read(d *decoder, ctx context.Context, topic string, data []b
 }
 
 func (c *Converter) compile(ctx context.Context, topic string, texts []registry.NamedSchema) (*decoder, error) {
-	source, err := newSchemaSource(ctx, texts, c.options)
-	if err != nil {
-		return nil, err
+	source := &schemaSource{ctx: ctx, options: c.options, documents: map[string]*document{},
+		openReferences: map[schemaLocation]bool{}, defaultBytes: connectdata.MaxSchemaBytes}
+	for _, named := range texts {
+		if len(named.Text) > 6*connectdata.MaxSchemaBytes {
+			return nil, fault.Data("schema: expected at most %d bytes, found a text of %d", connectdata.MaxSchemaBytes,
+				len(named.Text))
+		}
+		d := json.NewDecoder(strings.NewReader(named.Text))
+		d.UseNumber()
+		doc := &document{anchors: map[string]any{}}
+		if err := d.Decode(&doc.root); err != nil {
+			return nil, fault.Data("the JSON Schema: %v", err)
+		}
+		doc.indexAnchors(doc.root)
+		source.root = doc
+		source.documents[named.Name] = doc
 	}
+	var err error
 	if len(texts) == 1 { // with references a lookup by text would not find it
 		if source.version, err = c.Version(ctx, topic, source.title(), texts[0].Text); err != nil {
 			return nil, err

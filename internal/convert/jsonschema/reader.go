@@ -14,7 +14,6 @@ import (
 	"github.com/culvert-project/culvert/internal/convert/connectjson"
 	"github.com/culvert-project/culvert/internal/convert/conversion"
 	"github.com/culvert-project/culvert/internal/convert/fault"
-	"github.com/culvert-project/culvert/internal/convert/registry"
 	"github.com/culvert-project/culvert/internal/java"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
@@ -74,27 +73,6 @@ func (s subschema) withoutAnnotations() subschema {
 }
 
 func (s subschema) child(word string) subschema { return subschema{s.document, s.keywords()[word]} }
-
-func newSchemaSource(ctx context.Context, texts []registry.NamedSchema, o options) (*schemaSource, error) {
-	s := &schemaSource{ctx: ctx, options: o, documents: map[string]*document{},
-		openReferences: map[schemaLocation]bool{}, defaultBytes: connectdata.MaxSchemaBytes}
-	for _, named := range texts {
-		if len(named.Text) > 6*connectdata.MaxSchemaBytes {
-			return nil, fault.Data("schema: expected at most %d bytes, found a text of %d", connectdata.MaxSchemaBytes,
-				len(named.Text))
-		}
-		d := json.NewDecoder(strings.NewReader(named.Text))
-		d.UseNumber()
-		doc := &document{anchors: map[string]any{}}
-		if err := d.Decode(&doc.root); err != nil {
-			return nil, fault.Data("the JSON Schema: %v", err)
-		}
-		doc.indexAnchors(doc.root)
-		s.root = doc
-		s.documents[named.Name] = doc
-	}
-	return s, nil
-}
 
 func (d *document) indexAnchors(value any) {
 	switch node := value.(type) {

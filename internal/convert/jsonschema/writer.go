@@ -103,7 +103,24 @@ func (s *schemaWriter) writeValue(id uint32, w *connectjson.Writer, index int) {
 		connect[connectVersion] = strconv.Itoa(int(*n.Version))
 	}
 	parameters := conversion.SchemaText{}
-	parameters.Parameters("", ownParameters(n))
+	var list []wit.Setting
+	var names []string
+	for _, p := range n.Parameters {
+		if !strings.HasPrefix(p.Name, connectjson.SchemaNamespace) && !slices.Contains(names, p.Name) {
+			names = append(names, p.Name)
+		}
+	}
+	// Parameters without Confluent's, each once, have the order of an org.json JSONObject of their HashMap.
+	tableSize := 1
+	for tableSize < len(names) {
+		tableSize *= 2
+	}
+	for _, name := range java.SortByBucket(java.HashMapOrder(names, java.Identity), java.Identity,
+		java.GrownTableSize(tableSize, len(names))) {
+		value, _ := conversion.Parameter(n, name)
+		list = append(list, wit.Setting{Name: name, Value: value})
+	}
+	parameters.Parameters("", list)
 	if len(parameters.Out) > 0 {
 		connect[connectParameters] = string(parameters.Out)
 	}
@@ -253,27 +270,6 @@ func (s *schemaWriter) writeAttributes(n *wit.SchemaNode, w *connectjson.Writer,
 	for _, name := range inCopy(names) {
 		s.Raw(`"`, name, `":`, connect[name], ",")
 	}
-}
-
-// ownParameters returns the parameters of a node without Confluent's, each once, in the order of org.json.
-func ownParameters(n *wit.SchemaNode) (list []wit.Setting) {
-	var names []string
-	for _, p := range n.Parameters {
-		if !strings.HasPrefix(p.Name, connectjson.SchemaNamespace) && !slices.Contains(names, p.Name) {
-			names = append(names, p.Name)
-		}
-	}
-	// The names have the order of an org.json JSONObject of the HashMap.
-	tableSize := 1
-	for tableSize < len(names) {
-		tableSize *= 2
-	}
-	for _, name := range java.SortByBucket(java.HashMapOrder(names, java.Identity), java.Identity,
-		java.GrownTableSize(tableSize, len(names))) {
-		value, _ := conversion.Parameter(n, name)
-		list = append(list, wit.Setting{Name: name, Value: value})
-	}
-	return list
 }
 
 func isEnum(n *wit.SchemaNode) bool {
