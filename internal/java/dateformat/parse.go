@@ -147,7 +147,20 @@ func (p *Parser) parseField(x *item, start int, hasFixedDigits bool) int {
 	case 'z', 'Z':
 		return p.parseZone(start, pos)
 	case 'X':
-		return p.parseISOZone(pos, x.count)
+		// Z, +hh, +hhmm or +hh:mm, depending on the number of letters.
+		if p.text[pos] == 'Z' {
+			p.put(zoneField, 0)
+			return pos + 1
+		}
+		sign := signOf(p.text[pos])
+		if sign == 0 {
+			return -1
+		}
+		separator := ""
+		if x.count == 3 {
+			separator = ":"
+		}
+		return p.parseOffset(pos+1, sign, x.count, separator)
 	case 'M', 'L':
 		if x.count > 2 {
 			return p.parseName(f, start, monthNames)
@@ -281,23 +294,6 @@ func (p *Parser) parseZone(start, pos int) int {
 		}
 	}
 	return -1
-}
-
-// parseISOZone parses the letter X: Z, +hh, +hhmm or +hh:mm, depending on the number of letters.
-func (p *Parser) parseISOZone(pos, count int) int {
-	if p.text[pos] == 'Z' {
-		p.put(zoneField, 0)
-		return pos + 1
-	}
-	sign := signOf(p.text[pos])
-	if sign == 0 {
-		return -1
-	}
-	separator := ""
-	if count == 3 {
-		separator = ":"
-	}
-	return p.parseOffset(pos+1, sign, count, separator)
 }
 
 // signOf returns 1 or -1 for a sign, 0 for other characters.
