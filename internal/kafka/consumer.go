@@ -158,7 +158,7 @@ func (o ConsumerOptions) topicOpts() ([]kgo.Opt, error) {
 		if o.isGoCompatible() {
 			return []kgo.Opt{kgo.ConsumeTopics("^(?:" + o.Regex + ")$"), kgo.ConsumeRegex()}, nil
 		}
-		return nil, nil // see followRegex
+		return nil, nil // see runRegex
 	}
 	return nil, errors.New("expected either topics or topics.regex")
 }

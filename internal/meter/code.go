@@ -34,8 +34,8 @@ type body struct {
 type loop struct {
 	parent   int32
 	targeted bool // a branch jumps back to it
-	hasCall  bool // its body, without inner loops, has a call; markSmallLoops includes them
-	small    bool // several iterations are charged in advance; set by markSmallLoops
+	hasCall  bool // its body, without inner loops, has a call; emitBody includes them
+	small    bool // several iterations are charged in advance; set by emitBody
 	price    uint64
 }
 

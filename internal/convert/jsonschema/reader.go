@@ -420,7 +420,7 @@ type property struct {
 	subschema
 	name     string
 	required bool
-	index    int64 // the position in the struct, which setObject sets
+	index    int64 // the position in the struct, which setType sets
 }
 
 func (p *properties) add(item property) {
