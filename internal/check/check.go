@@ -68,14 +68,15 @@ func (ch *Checker) Resolver() resolved.Resolver {
 }
 
 // Check returns the problems of a connector: class, settings, transforms, converters, topics, clients, destination.
-// With [Checker.Wait] the plugin may send requests to the service if nothing else is wrong; what could not be checked
-// with the service is a warning of [setting.CodeNotChecked].
+// With [Checker.Wait] the plugin may send requests to the service if nothing is wrong without them; what could not be
+// checked with the service is a warning of [setting.CodeNotChecked].
 func (ch *Checker) Check(ctx context.Context, connector *resolved.Connector) config.Problems {
 	return ch.check(ctx, connector, func(ctx context.Context, found config.Problems) config.Problems {
-		if ch.Wait == 0 || found.Err() != nil {
-			return ch.validateOffline(ctx, connector, nil, found)
+		problems := ch.validateOffline(ctx, connector, nil, found)
+		if ch.Wait == 0 || found.Err() != nil || problems.Err() != nil {
+			return problems
 		}
-		_, _, problems := ch.validateOnline(ctx, connector, found)
+		_, _, problems = ch.validateOnline(ctx, connector, found)
 		return problems
 	})
 }

@@ -49,7 +49,8 @@ func TestReplayStateRoundTrip(t *testing.T) {
 					state.isSettled(pos), reparsed.isSettled(pos), state)
 			}
 		}
-		assert.True(t, maps.Equal(inDoubt, reparsed.inDoubt), "in doubt: expected %v, found %v", inDoubt, reparsed.inDoubt)
+		assert.True(t, maps.Equal(inDoubt, reparsed.inDoubt), "in doubt: expected %v, found %v", inDoubt,
+			reparsed.inDoubt)
 		assert.Equal(t, "a", reparsed.topicID)
 		for i, span := range state.settled {
 			require.True(t, span.first <= span.last && (i <= 0 || state.settled[i-1].last+1 < span.first),

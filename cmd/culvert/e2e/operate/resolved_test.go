@@ -43,7 +43,8 @@ func TestConfigurationIsResolvedOnce(t *testing.T) {
 		{"comparisons with a template", "setting.template.matches", 2_000},
 		{"settings by role", "resolved.NewRoles", 2}, // of the values before and after
 		{"look-ups of a class", "resolved.Find", 2},  // of the connector and of the transform
-		{"validations of a transform, or without the service", "check.Checker.validateOffline", 1},
+		// A configuration with a problem that the plugin finds alone sends nothing to the service.
+		{"validations of the connector and of the transform", "check.Checker.validateOffline", 2},
 		{"validations with the service", "check.Checker.validateOnline", 1},
 	} {
 		n, ok := calls[c.function]
