@@ -142,15 +142,17 @@ func (l *laterRecords) await(f *e2etest.Worker) {
 	f.Eventually("the later records", func() bool { return l.gate.later.Load() >= int64(len(l.keys)) })
 }
 
-// At users' size: 25,000 dead letters are replayed while the task of the sink writes later records of their keys, and
-// the worker is killed in the middle. Each record is written once, no dead letter is written after a later record of
-// its key, and only dead letters of such keys remain.
+// Many dead letters, 25,000 in the long form, are replayed while the task of the sink writes later records of their
+// keys, and the worker is killed in the middle. Each record is written once, no dead letter is written after a later
+// record of its key, and only dead letters of such keys remain.
 func TestReplayOfManyLettersNextToTheRunningTask(t *testing.T) {
 	t.Parallel()
-	const letters, chosen = 25_000, 500
+	letters := e2etest.LongOrShort(25_000, 5_000)
+	chosen := letters / 50
 	d := newDocuments(t, 3, newRecords(letters), "sap.odata.enable.batch=0", "sap.odata.insert.uncertain=check",
 		"sap.odata.check.filter=Topic", "sap.odata.max.in.flight=4", e2etest.NoReadTimeout)
-	gate, address := newLetterGate(t, d.service, letters/2) // in partition 1, since partitions are replayed in order
+	// The middle letter is in partition 1, since partitions are replayed in order.
+	gate, address := newLetterGate(t, d.service, int64(letters/2))
 	_, port, _ := net.SplitHostPort(address)
 	d.lines = e2etest.WithSettings(d.lines, "sap.odata.host.port="+port)
 	d.writeSink("transforms=date", "transforms.date.type=org.apache.kafka.connect.transforms.TimestampConverter$Value",

@@ -14,7 +14,7 @@ import (
 )
 
 // comparedRows is the number of rows of a first load.
-const comparedRows = 25_000
+const comparedRows = 2_500
 
 // firstLoad describes the changes of a set during its first load, and the expected result.
 type firstLoad struct {
@@ -51,7 +51,7 @@ func TestFirstLoadIsNotDeliveredTwice(t *testing.T) {
 // checkFirstLoad reads a set while its rows change, and checks the log and the records of its topic.
 func checkFirstLoad(t *testing.T, servers, name string, c firstLoad) {
 	t.Helper()
-	s := odatatest.New(odatatest.Options{Rows: comparedRows, Switches: odatatest.Switches{PageSize: 100,
+	s := odatatest.New(odatatest.Options{Rows: comparedRows, Switches: odatatest.Switches{PageSize: 10,
 		SkipToken: "offset", Tombstones: "off"}})
 	var pages, compared atomic.Int64
 	edits := e2etest.Writer{S: s}
@@ -75,7 +75,7 @@ func checkFirstLoad(t *testing.T, servers, name string, c firstLoad) {
 	run := q.MustRun("run", "--once", "--data", q.Data, "--plugins", e2etest.Plugins(t),
 		q.WritePlainWorker(servers, worker...), q.File("c.properties", append(e2etest.Source(topic, address),
 			"sap.odata#00.service="+odatatest.SAPPath, "sap.odata#00.entityset=Orders",
-			"sap.odata#00.topic="+topic, "sap.odata#00.page.size=100", "sap.odata#00.track-changes=1",
+			"sap.odata#00.topic="+topic, "sap.odata#00.page.size=10", "sap.odata#00.track-changes=1",
 			"sap.odata#00.exec-period=60", "sap.odata#00.format=json", e2etest.NoReadTimeout)...))
 	run.WantStderr(c.want, "complete=key")
 	if warns := strings.Contains(run.Stderr, "so the set is read again by key"); warns != (c.repeated > 0) {

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
@@ -12,13 +13,13 @@ import (
 // the message names lets the connector continue: no offset is reset, and no row arrives twice.
 func TestRequiredProof(t *testing.T) {
 	t.Parallel()
-	const rows = 25_000
-	s, address := e2etest.StartDemo(t, odatatest.Options{Rows: rows, PageSize: 500,
+	const rows, page = 2_500, 50
+	s, address := e2etest.StartDemo(t, odatatest.Options{Rows: rows, PageSize: page,
 		Switches: odatatest.Switches{RefuseOrderBy: true, SkipToken: "opaque"}})
 	p := e2etest.NewPlace(t)
 	run := func(settings ...string) e2etest.Result {
 		return p.RunOnce(p.File("required.properties", e2etest.WithSettings(e2etest.Source("required", address,
-			"Orders"), append([]string{"sap.odata#00.page.size=500"}, settings...)...)...))
+			"Orders"), append([]string{fmt.Sprint("sap.odata#00.page.size=", page)}, settings...)...)...))
 	}
 	const advice = "sap.odata#00.completeness = warn reads it nevertheless"
 	run("sap.odata#00.completeness=require", "sap.odata#00.count=none",
@@ -28,7 +29,7 @@ func TestRequiredProof(t *testing.T) {
 	pages := s.Ledger().Pages
 	run("sap.odata#00.completeness=require").WantCode(1).WantStderr(advice)
 	result := run("sap.odata#00.completeness=warn").WantCode(0)
-	if n := s.Ledger().Pages; pages < rows/500 || n != pages {
+	if n := s.Ledger().Pages; pages < rows/page || n != pages {
 		t.Errorf("expected all pages in the failed load and none after it, found %d and %d more", pages, n-pages)
 	}
 	assert.NotContains(t, result.Stderr, "reset the connector's offsets to read", "advice to reset offsets")

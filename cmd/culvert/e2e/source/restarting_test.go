@@ -14,11 +14,11 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// An application restarts while 25,000 rows are read: its router answers 404 to some requests. The task continues
-// with few requests, also when the next load begins, and delivers each row of each load once.
+// An application restarts while 50 pages are read: its router answers 404 to some requests. The task continues with
+// few requests, also when the next load begins, and delivers each row of each load once.
 func TestRestartingServiceIsReadToTheEnd(t *testing.T) {
 	t.Parallel()
-	const rows = 25_000
+	const rows, page, perLoad = 2_500, 50, 50 // perLoad is the number of pages of a load
 	for _, c := range []struct {
 		name     string
 		path     string
@@ -37,7 +37,7 @@ func TestRestartingServiceIsReadToTheEnd(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			p := e2etest.NewPlace(t)
-			s := odatatest.New(odatatest.Options{Rows: rows, Switches: odatatest.Switches{PageSize: 500}})
+			s := odatatest.New(odatatest.Options{Rows: rows, Switches: odatatest.Switches{PageSize: page}})
 			var away atomic.Int64 // number of further requests that the router answers
 			var routed, pages atomic.Int64
 			address := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -47,33 +47,35 @@ func TestRestartingServiceIsReadToTheEnd(t *testing.T) {
 					fmt.Fprint(w, "404 Not Found: Requested route ('erp.example') does not exist.")
 					return
 				}
-				if strings.HasSuffix(r.URL.Path, "/Orders") {
-					pages.Add(1)
+				if strings.HasSuffix(r.URL.Path, "/Orders") && pages.Add(1) == 10 {
+					away.Store(7)
 				}
 				s.ServeHTTP(w, r)
 			}))
 			p.File("conf/there.properties", e2etest.WithSettings(e2etest.Source("there", address, "Orders"),
-				append([]string{"sap.odata#00.service=" + c.path, "sap.odata#00.page.size=500",
+				append([]string{"sap.odata#00.service=" + c.path, fmt.Sprint("sap.odata#00.page.size=", page),
 					"sap.odata.max.retries=10", "sap.odata.min.retry.backoff.ms=10",
 					"sap.odata.max.retry.backoff.ms=50"}, c.settings...)...)...)
 			f := p.StartWorkerWith(e2etest.Plugins(t), "conf")
 			hasFailed := false
 			// await also ends if the task fails.
-			await := func(what string, isDone func() bool) {
-				f.Await("there", what, func(s connect.Status) bool {
-					hasFailed = hasFailed || (len(s.Tasks) > 0 && s.Tasks[0].State == connect.Failed)
-					return hasFailed || isDone()
+			await := func(counter *atomic.Int64, n int64) {
+				require.Until(t, func() bool {
+					var status connect.Status
+					e2etest.Get(t, f.URL+"/connectors/there/status", &status)
+					hasFailed = hasFailed || (len(status.Tasks) > 0 && status.Tasks[0].State == connect.Failed)
+					return hasFailed || counter.Load() >= n
+				}, func() string {
+					return fmt.Sprintf("expected %d, found %d: %d pages, %d answers of the router; stderr:\n%s", n,
+						counter.Load(), pages.Load(), routed.Load(), f.Stderr.String())
 				})
 			}
-			await("reads pages", func() bool { return pages.Load() >= 10 })
-			away.Store(7)
-			await("has met the router", func() bool { return routed.Load() == 7 })
-			await("reads on", func() bool { return pages.Load() >= 50 })
-			await("has read all", func() bool { return s.Ledger().Pages >= 50 })
+			await(&routed, 7)
+			await(&pages, perLoad)
 			count := pages.Load()
 			away.Store(7)
-			await("has met the router again", func() bool { return routed.Load() == 14 })
-			await("polls again", func() bool { return pages.Load() > count+int64(51*(c.loads-1)) })
+			await(&routed, 14)
+			await(&pages, count+1+int64((perLoad+1)*(c.loads-1)))
 			f.Await("there", "runs", e2etest.IsRunning)
 			r := f.MustStop()
 			assert.True(t, !hasFailed && !strings.Contains(r.Stderr, "task failed"),

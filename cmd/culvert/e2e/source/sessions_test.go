@@ -51,16 +51,16 @@ func TestSessionsAreFewAndLoggedOff(t *testing.T) {
 // and no password counts as wrong.
 func TestExpiredSessionsStopNoConnector(t *testing.T) {
 	t.Parallel()
-	const rows = 25_000
+	const rows, page = 2_500, 10
 	p, _, worker := e2etest.NewFilledPlace(t, rows)
-	s, address := e2etest.StartDemo(t, odatatest.Options{Rows: rows, PageSize: 100, User: "me",
+	s, address := e2etest.StartDemo(t, odatatest.Options{Rows: rows, PageSize: page, User: "me",
 		Password: e2etest.Password,
 		Switches: odatatest.Switches{CSRF: true, SessionEnd: "401", ExpireEvery: 61, LockAfter: 3}})
 	listen := porttest.Address(t)
 	back := p.File("back.properties", e2etest.WithSettings(e2etest.CopySink(address), "tasks.max=1",
-		"sap.odata.enable.batch=1", "sap.odata.max.batch.size=50")...)
+		"sap.odata.enable.batch=1", "sap.odata.max.batch.size=5")...)
 	away := p.File("away.properties", e2etest.WithLogon(e2etest.WithSettings(e2etest.Source("away", address, "Orders"),
-		"sap.odata#00.topic=Away", "sap.odata#00.page.size=100"))...)
+		"sap.odata#00.topic=Away", fmt.Sprint("sap.odata#00.page.size=", page)))...)
 	c := p.Start("run", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data, "--set",
 		"listeners=http://"+listen, worker, back, away)
 	c.Eventually("all rows", func() bool { return s.Count("OrderCopies") == rows })
@@ -88,12 +88,12 @@ func TestExpiredSessionsStopNoConnector(t *testing.T) {
 // names the setting.
 func TestServiceWithOneSessionForAUser(t *testing.T) {
 	t.Parallel()
-	const rows = 25_000
+	const rows = 2_500
 	p, _, worker := e2etest.NewFilledPlace(t, rows)
 	s, address := e2etest.StartDemo(t, odatatest.Options{Rows: rows, User: "me", Password: e2etest.Password,
 		Switches: odatatest.Switches{CSRF: true, OneSession: true}})
 	back := p.File("back.properties", e2etest.WithSettings(e2etest.CopySink(address), "sap.odata.enable.batch=1",
-		"sap.odata.max.batch.size=20")...)
+		"sap.odata.max.batch.size=2")...)
 	r := p.RunOnceWith(e2etest.Plugins(t, "odata-sink"), worker, back)
 	r.WantCode(0)
 	l := s.Ledger()

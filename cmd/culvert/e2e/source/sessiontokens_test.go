@@ -27,8 +27,8 @@ type tokenService struct {
 }
 
 const (
-	tokenRows   = 25_000 // of a set
-	tokenPage   = 250    // rows
+	tokenRows   = 2_500 // of a set
+	tokenPage   = 25    // rows
 	tokenSets   = 3
 	tokenCookie = "SAP_SESSIONID_X_100"
 )
