@@ -482,6 +482,12 @@ func (c *Command) Signal(s syscall.Signal) {
 // Eventually polls until done returns true, or fails with the output of the command.
 func (c *Command) Eventually(what string, done func() bool) {
 	c.t.Helper()
+	c.await(func() string { return what }, done)
+}
+
+// await is [Command.Eventually] with a description that says how far it came.
+func (c *Command) await(describe func() string, done func() bool) {
+	c.t.Helper()
 	deadline := time.NewTimer(WaitLimit)
 	defer deadline.Stop()
 	tick := time.NewTicker(20 * time.Millisecond)
@@ -489,7 +495,7 @@ func (c *Command) Eventually(what string, done func() bool) {
 	for !done() {
 		select {
 		case <-deadline.C:
-			c.t.Fatalf("%s did not come about; stderr:\n%s", what, c.Stderr.String())
+			c.t.Fatalf("%s did not come about; stderr:\n%s", describe(), c.Stderr.String())
 		case <-tick.C:
 		}
 	}
@@ -507,10 +513,13 @@ func (c *Command) AwaitStderr(text string) string {
 // AwaitRecords waits until a topic has at least so many records: the service returns rows before they arrive.
 func (c *Command) AwaitRecords(p *Place, topic string, rows int) {
 	c.t.Helper()
-	c.Eventually(fmt.Sprintf("%d records in %s", rows, topic), func() bool {
-		r := p.Run("consume", topic, "--data", p.Data) // fails before there is a topic
-		return r.Code == 0 && strings.Count(r.Stdout, "\n") >= rows
-	})
+	count := 0
+	c.await(func() string { return fmt.Sprintf("%d records in %s, of which %d are there,", rows, topic, count) },
+		func() bool {
+			r := p.Run("consume", topic, "--data", p.Data) // fails before there is a topic
+			count = strings.Count(r.Stdout, "\n")
+			return r.Code == 0 && count >= rows
+		})
 }
 
 // NoReadTimeout is a setting that accepts a silent service for as long as a test delays its responses.

@@ -21,7 +21,9 @@ import (
 func TestFormsTakeNoMoreRoomThanBodies(t *testing.T) {
 	t.Parallel()
 	const formBytes, memoryLimit = 4 << 20, 700 << 20
-	worker := e2etest.NewPlace(t).StartWorker("conf")
+	p := e2etest.NewPlace(t)
+	p.Environ = []string{"GOGC="}
+	worker := p.StartWorker("conf")
 	address := strings.TrimPrefix(worker.URL, "http://")
 	const connections, answered = 500, 16
 	refused := make(chan string, connections)

@@ -283,6 +283,7 @@ func TestMemoryOfCompilingIsReturned(t *testing.T) {
 	t.Parallel()
 	const limit = 40 << 20
 	p := e2etest.NewPlace(t)
+	p.Environ = []string{"GOGC="}
 	worker := p.File("worker.properties", "bootstrap.servers=embedded", "listeners=http://127.0.0.1:0")
 	// With "=", because the data folder of --plugins DIR has the code that other tests have compiled.
 	c := p.Start("run", "--plugins="+e2etest.Plugins(t), "--data", filepath.Join(p.Dir, "first"), worker)

@@ -52,7 +52,7 @@ func TestSinkStaysWithinItsMemory(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			const partitions = 4
 			p := e2etest.NewPlace(t)
-			p.Environ = append(p.Environ, "GOMEMLIMIT=512MiB")
+			p.Environ = append(p.Environ, "GOMEMLIMIT=512MiB", "GOGC=")
 			broker := e2etest.StartEmbeddedBroker(t).Addr()
 			client := e2etest.NewClient(t, broker, kgo.ProducerBatchMaxBytes(int32(c.batch)),
 				kgo.BrokerMaxWriteBytes(100<<20), kgo.ProducerLinger(100*time.Millisecond),

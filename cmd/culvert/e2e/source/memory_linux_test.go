@@ -22,7 +22,7 @@ func TestSourceStaysWithinItsMemory(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			const connectors = 3
 			p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 1})
-			p.Environ = append(p.Environ, "GOMEMLIMIT=512MiB")
+			p.Environ = append(p.Environ, "GOMEMLIMIT=512MiB", "GOGC=")
 			writer := e2etest.Writer{S: s}
 			content := strings.Repeat("0123456789abcdef", c.size/16)
 			for i := range c.rows {
