@@ -57,12 +57,6 @@ func AtMost[T cmp.Ordered](t testing.TB, most, got T, about ...any) {
 	end(t, assert.AtMost(t, most, got, about...))
 }
 
-// Contains ends the test if a text lacks one of wants.
-func Contains(t testing.TB, text string, wants ...string) {
-	t.Helper()
-	end(t, assert.Contains(t, text, wants...))
-}
-
 // NotContains ends the test if a text has a part.
 func NotContains(t testing.TB, text, unwanted string, about ...any) {
 	t.Helper()

@@ -41,7 +41,8 @@ func TestRejectedTokenIsReplaced(t *testing.T) {
 		require.NoError(t, err)
 		return string(message)
 	}
-	assert.True(t, logOn() == logOn(), "expected the token to be kept while brokers accept it")
+	first := logOn()
+	assert.Equal(t, first, logOn(), "the token is kept while brokers accept it")
 	conn, peer := net.Pipe()
 	defer conn.Close()
 	defer peer.Close()
