@@ -73,10 +73,13 @@ func (h *Host) open(ctx context.Context, c Config) (problems config.Problems, er
 	if h.group != nil {
 		installation.Checker.Destinations = h.group.Destinations()
 	}
-	installation.ExamineOffline(ctx, setup.ToRun)
-	if c.Once {
-		rejectTargetStates(installation.Connectors)
-	}
+	installation.Examine(setup.ToRun, func(connector *resolved.Connector) config.Problems {
+		problems := installation.Checker.Check(ctx, connector)
+		if c.Once {
+			problems = append(problems, initialStateProblem(connector)...)
+		}
+		return problems
+	})
 	return problems, nil
 }
 
@@ -101,15 +104,13 @@ func (h *Host) openGroup() (err error) {
 	return nil
 }
 
-// rejectTargetStates adds a problem to each connector whose initial state is not RUNNING.
-func rejectTargetStates(connectors []*config.Connector) {
-	for _, connector := range connectors {
-		if connector.InitialTarget() != config.TargetStarted {
-			state := connector.InitialState
-			connector.Problems = append(connector.Problems, config.Problem{File: state.File, Line: state.Line,
-				Setting: state.Key, Text: "expected RUNNING in a run with --once, found " + state.Raw})
-		}
+// initialStateProblem returns the problem of a connector of a run with --once whose initial state is not RUNNING.
+func initialStateProblem(connector *resolved.Connector) config.Problems {
+	if connector.InitialTarget() == config.TargetStarted {
+		return nil
 	}
+	return config.Problems{connector.InitialState.Problem("expected RUNNING in a run with --once, found %s",
+		connector.InitialState.Raw)}
 }
 
 // start opens Kafka and the herder. The caller runs cleanup, also after an error.

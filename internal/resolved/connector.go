@@ -141,17 +141,24 @@ func (c *Connector) Current() *Connector {
 }
 
 // Reread resolves the configuration as it was read again, perhaps with other values of its secrets. It shares what the
-// change does not concern, and returns c for a copy of its own.
+// change does not concern, and returns c if nothing has changed: others compare the pointers.
 func (c *Connector) Reread(written *config.Connector) *Connector {
-	if c.isCopyOf(written) {
-		if c.File == written.File && c.Version == written.Version && slices.Equal(c.Problems, written.Problems) {
-			return c
-		}
-		return &Connector{Connector: written, shape: c.shape, roles: c.roles}
-	}
 	isSameKey := func(a, b config.Entry) bool { return a.Key == b.Key }
-	if !slices.EqualFunc(c.Entries, written.Entries, isSameKey) {
-		return c.Resolver.Resolve(written)
+	isSameEntry := func(a, b config.Entry) bool {
+		return a.Raw == b.Raw && a.File == b.File && a.Line == b.Line && a.FromREST == b.FromREST &&
+			a.Value.Equal(b.Value)
+	}
+	isUnmoved := c.isCopyOf(written)
+	if !isUnmoved {
+		// The problems of stages have files and lines.
+		if !slices.EqualFunc(c.Entries, written.Entries, isSameKey) || len(c.Stages.Problems) > 0 {
+			return c.Resolver.Resolve(written)
+		}
+		isUnmoved = slices.EqualFunc(c.Entries, written.Entries, isSameEntry)
+	}
+	if isUnmoved && c.File == written.File && c.Version == written.Version &&
+		c.InitialTarget() == written.InitialTarget() && slices.Equal(c.Problems, written.Problems) {
+		return c
 	}
 	switch changed := c.ChangedSince(written); {
 	case len(changed) == 0:

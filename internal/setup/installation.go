@@ -209,9 +209,11 @@ func (in *Installation) setLevels(settings map[string]string) error {
 // Examine adds the problems that check finds to the connectors. ToRun skips connectors that will not run.
 func (in *Installation) Examine(purpose Purpose, check func(*resolved.Connector) config.Problems) {
 	in.toCheck.Store(int64(len(in.Checker.Connectors)))
-	for _, connector := range in.Checker.Connectors {
+	for i, connector := range in.Checker.Connectors {
 		if connector.Problems.Err() == nil || (purpose == ToCheck && len(connector.Entries) > 0) {
-			connector.Problems = append(connector.Problems, check(connector)...)
+			problems := append(slices.Clone(connector.Problems), check(connector)...)
+			in.Connectors[i].Problems = problems
+			in.Checker.Connectors[i] = connector.WithProblems(problems)
 		}
 		in.toCheck.Add(-1)
 	}

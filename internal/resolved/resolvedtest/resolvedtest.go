@@ -11,6 +11,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -19,16 +20,16 @@ import (
 func Shop(added ...wit.ConfigKey) *plugin.Component {
 	shop := wit.Component{Name: "org.example.ShopSource", Kind: wit.ComponentSource, Prefixes: []string{"shop.", "shop#"}}
 	shop.Settings = append([]wit.ConfigKey{
-		Declare("shop.address", wit.KindString, "", setting.Role("http.address"), setting.Required()),
-		Declare("shop.port", wit.KindInt, "443", setting.Role("http.port"), setting.AtLeast(1), setting.AtMost(65535)),
-		Declare("shop.protocol", wit.KindString, "https", setting.Role("http.scheme"), setting.Allowed("http", "https")),
-		Declare("shop.user", wit.KindString, "", setting.Role("http.user")),
-		Declare("shop.password", wit.KindPassword, "", setting.Role("http.password"), setting.Alias("shop.pwd")),
-		Declare("shop.codes", wit.KindList, "408,429", setting.Role("retry.codes")),
-		Declare("shop.wait.ms", wit.KindInt, "60000", setting.Role("http.read-timeout-ms")),
-		Declare("shop.store.type", wit.KindString, "", setting.Role("tls.truststore.type"), setting.Allowed("jks", "pem")),
-		Declare("shop.client", wit.KindString, "", setting.Role("http.header.sap-client")),
-		Declare("shop.header.{name}", wit.KindPassword, "", setting.Role("http.header.{name}")),
+		Declare("shop.address", wit.KindString, "", setting.Role(role.Address), setting.Required()),
+		Declare("shop.port", wit.KindInt, "443", setting.Role(role.Port), setting.AtLeast(1), setting.AtMost(65535)),
+		Declare("shop.protocol", wit.KindString, "https", setting.Role(role.Scheme), setting.Allowed("http", "https")),
+		Declare("shop.user", wit.KindString, "", setting.Role(role.User)),
+		Declare("shop.password", wit.KindPassword, "", setting.Role(role.Password), setting.Alias("shop.pwd")),
+		Declare("shop.codes", wit.KindList, "408,429", setting.Role(role.RetryCodes)),
+		Declare("shop.wait.ms", wit.KindInt, "60000", setting.Role(role.ReadTimeoutMS)),
+		Declare("shop.store.type", wit.KindString, "", setting.Role(role.TLSTrustStoreType), setting.Allowed("jks", "pem")),
+		Declare("shop.client", wit.KindString, "", setting.Role(role.Header+"sap-client")),
+		Declare("shop.header.{name}", wit.KindPassword, "", setting.Role(role.Header+"{name}")),
 		Declare("shop#{n}.table", wit.KindString, ""),
 		Declare("shop#{n}.filter#{m}.low", wit.KindString, ""),
 	}, added...)
@@ -38,8 +39,8 @@ func Shop(added ...wit.ConfigKey) *plugin.Component {
 // OfRoles returns a source with a setting for each of these roles, named like the role.
 func OfRoles(roles ...string) *plugin.Component {
 	source := wit.Component{Kind: wit.ComponentSource}
-	for _, role := range roles {
-		source.Settings = append(source.Settings, Declare(role, wit.KindString, "", setting.Role(role)))
+	for _, name := range roles {
+		source.Settings = append(source.Settings, Declare(name, wit.KindString, "", setting.Role(name)))
 	}
 	return plugin.NewComponent(&source)
 }
