@@ -24,8 +24,9 @@ type ChangeChecker struct {
 // Change returns a configuration as a change of the stored one. received has the settings that the sender wrote.
 func (c ChangeChecker) Change(connector *resolved.Connector, received map[string]string) check.ConfigChange {
 	change := check.ConfigChange{New: connector, IsPassword: resolved.Passwords(connector.Plugins)}
-	running, _ := c.Herder.RunningConfig(connector.Name)
-	change.Stored = running.Config
+	if running, err := c.Herder.RunningConfig(connector.Name); err == nil {
+		change.Stored = running.Config.Current() // with the plugins of now, as the new one
+	}
 	change.FromStored = func(key string) bool {
 		value, ok := received[key]
 		e, _ := connector.Entry(key)
@@ -60,7 +61,7 @@ func (c ChangeChecker) OriginProblems(ctx context.Context, connector *resolved.C
 	if err != nil || !isSource || running.Config.Class.Class != connector.Class.Class {
 		return nil
 	}
-	problems, err := check.OriginChanged(running.Config, connector, func() ([]string, error) {
+	problems, err := check.OriginChanged(running.Config.Current(), connector, func() ([]string, error) {
 		return c.Herder.Fingerprints(ctx, connector.Name)
 	})
 	if err != nil {
